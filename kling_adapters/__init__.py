@@ -1,0 +1,98 @@
+"""Typed adapters and a careful client for the Kling models on the Segmind serverless API.
+
+from kling_adapters import Kling
+
+with Kling() as kling:
+    result = kling.run("kling-2", prompt="a lighthouse in a storm", save_to="renders/")
+"""
+
+from kling_adapters._version import __version__
+from kling_adapters.catalog import Catalog, CatalogEntry
+from kling_adapters.client import AsyncKling, Kling
+from kling_adapters.driver import Clock
+from kling_adapters.errors import (
+    ApiError,
+    BadGateway,
+    BadRequest,
+    ConfigError,
+    Forbidden,
+    GatewayTimeout,
+    InsufficientCredits,
+    JobExpired,
+    JobFailed,
+    KlingError,
+    MethodNotAllowed,
+    ModelRetired,
+    NotAcceptable,
+    NotFound,
+    ParamsInvalid,
+    Problem,
+    RateLimited,
+    ServerError,
+    StorageError,
+    SubmitUncertain,
+    TransportError,
+    Unauthorized,
+    UnknownModel,
+    Unprocessable,
+    WaitTimeout,
+)
+from kling_adapters.events import Completed, Event, Expired, Failed, StateChanged, Stored, Submitted
+from kling_adapters.job import AsyncJob, AsyncResult, Job, Result
+from kling_adapters.params import Params
+from kling_adapters.plugins import PluginInfo, load_catalog
+from kling_adapters.result import Artifact, Credits, JobStatus, Metrics, ResultData, StoredFile
+
+__all__ = [
+    "ApiError",
+    "Artifact",
+    "AsyncJob",
+    "AsyncKling",
+    "AsyncResult",
+    "BadGateway",
+    "BadRequest",
+    "Catalog",
+    "CatalogEntry",
+    "Clock",
+    "Completed",
+    "ConfigError",
+    "Credits",
+    "Event",
+    "Expired",
+    "Failed",
+    "Forbidden",
+    "GatewayTimeout",
+    "InsufficientCredits",
+    "Job",
+    "JobExpired",
+    "JobFailed",
+    "JobStatus",
+    "Kling",
+    "KlingError",
+    "MethodNotAllowed",
+    "Metrics",
+    "ModelRetired",
+    "NotAcceptable",
+    "NotFound",
+    "Params",
+    "ParamsInvalid",
+    "PluginInfo",
+    "Problem",
+    "RateLimited",
+    "Result",
+    "ResultData",
+    "ServerError",
+    "StateChanged",
+    "StorageError",
+    "Stored",
+    "StoredFile",
+    "SubmitUncertain",
+    "Submitted",
+    "TransportError",
+    "Unauthorized",
+    "UnknownModel",
+    "Unprocessable",
+    "WaitTimeout",
+    "__version__",
+    "load_catalog",
+]

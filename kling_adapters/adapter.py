@@ -1,0 +1,118 @@
+"""What a generated module declares: an adapter, its rules, and the gateway's tables. Data only."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol, cast
+
+from kling_adapters.errors import Problem
+
+Returns = Literal["video", "image", "audio", "text"]
+
+
+class Rule(Protocol):
+    """What JSON Schema says badly: a condition between parameters."""
+
+    def problems(self, values: Mapping[str, Any]) -> Iterator[Problem]:
+        """Yield what is wrong with `values`: parameters by wire name, an unset one holding its documented default."""
+        ...
+
+
+@dataclass(frozen=True)
+class Requires:
+    """If `field` is given, each parameter of `present` must be given and each of `equals` must have its value."""
+
+    field: str
+    present: Sequence[str] = dataclasses.field(default=(), kw_only=True)
+    equals: Mapping[str, Any] = dataclasses.field(default_factory=dict[str, Any], kw_only=True)
+
+    def problems(self, values: Mapping[str, Any]) -> Iterator[Problem]:
+        """See Rule."""
+        given = values.get(self.field)
+        if given is None:
+            return
+        for name in self.present:
+            if values.get(name) is None:
+                yield Problem(self.field, f"needs {name}, which is not given", given)
+        for name, wanted in self.equals.items():
+            actual = values.get(name)
+            if actual != wanted:
+                yield Problem(self.field, f"needs {name}={wanted!r}, which is {actual!r}", given)
+
+
+@dataclass(frozen=True)
+class References:
+    """Each `token` with a number in the text `field` must name an item of `list`, counted from 1."""
+
+    field: str
+    token: str = dataclasses.field(kw_only=True)
+    list: str = dataclasses.field(kw_only=True)
+
+    def problems(self, values: Mapping[str, Any]) -> Iterator[Problem]:
+        """See Rule."""
+        text, items = values.get(self.field), values.get(self.list)
+        if items is None:
+            items = ()
+        if not isinstance(text, str) or not isinstance(items, list | tuple):
+            return
+        count = len(cast("Sequence[Any]", items))
+        before, after = self.token.split("{n}")
+        for match in re.finditer(re.escape(before) + "([0-9]+)" + re.escape(after), text):
+            # An endless number must not be turned into an int: it cannot name an item anyway.
+            number = match[1].lstrip("0")
+            if not number or len(number) > 9 or int(number) > count:
+                yield Problem(self.field, f"names {match[0]}, but {self.list} has {_count(count)}", text)
+
+
+@dataclass(frozen=True)
+class MaxBytes:
+    """A file given for `field` may have at most `bytes` bytes. A URL is not fetched, so it never breaks this."""
+
+    field: str
+    bytes: int = dataclasses.field(kw_only=True)
+
+    def problems(self, values: Mapping[str, Any]) -> Iterator[Problem]:
+        """See Rule. Parameters are URLs today, so there is nothing to measure."""
+        return iter(())
+
+
+def _count(items: int) -> str:
+    return "no items" if items == 0 else f"{items} item{'' if items == 1 else 's'}"
+
+
+@dataclass(frozen=True)
+class Adapter:
+    """One model: its slug, what it returns, its usual latency in seconds (None where the page gives none), its rules."""
+
+    slug: str
+    title: str
+    returns: Returns
+    latency: float | None = None
+    rules: Sequence[Rule] = ()
+
+
+@dataclass(frozen=True)
+class GatewayState:
+    """A state of a job; after a terminal one nothing changes any more."""
+
+    name: str
+    meaning: str
+    terminal: bool
+
+
+@dataclass(frozen=True)
+class GatewayError:
+    """A status code of the gateway, and what a submit that was answered with it may do.
+
+    `submit`: safe, nothing was started and it may be repeated; never, nothing was started and repeating does
+    not help; uncertain, a job may have been started. `source` is where the fact comes from.
+    """
+
+    status: int
+    name: str
+    meaning: str
+    submit: Literal["safe", "never", "uncertain"]
+    source: Literal["seed", "docs", "client", "digest"]

@@ -1,0 +1,79 @@
+"""Folders of this machine: `renders/` or `file:///srv/renders/`."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import tempfile
+from pathlib import Path
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
+
+from kling_adapters.errors import StorageError
+from kling_adapters.hookspecs import Storage, Writer, hookimpl
+
+
+class FileWriter:
+    """Writes beside the target under another name, and renames when the file is whole and on disk."""
+
+    def __init__(self, target: Path) -> None:
+        self._target = target
+        self._part = target.with_name(f".{target.name}.{secrets.token_hex(8)}.part")
+        self._file = self._part.open("xb")
+
+    def write(self, chunk: bytes) -> None:
+        """Append a chunk."""
+        self._file.write(chunk)
+
+    def commit(self) -> str:
+        """Rename to the target and return its file URL."""
+        self._file.flush()
+        os.fsync(self._file.fileno())
+        self._file.close()
+        self._part.replace(self._target)
+        return self._target.absolute().as_uri()
+
+    def abort(self) -> None:
+        """Remove what was written."""
+        self._file.close()
+        self._part.unlink(missing_ok=True)
+
+
+class Folder:
+    """A folder, made when it is not there."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def check(self) -> None:
+        """Raise StorageError if the folder cannot be made or written to."""
+        try:
+            self._path.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryFile(dir=self._path):
+                pass
+        except OSError as error:
+            raise StorageError(
+                f"cannot write to the folder {self._path}: {error.strerror or error}"
+            ) from error
+
+    def open(self, name: str, content_type: str) -> Writer:
+        """Start a file in the folder; its name carries the type."""
+        try:
+            self._path.mkdir(parents=True, exist_ok=True)
+            return FileWriter(self._path / name)
+        except OSError as error:
+            raise StorageError(
+                f"cannot write to the folder {self._path}: {error.strerror or error}"
+            ) from error
+
+
+@hookimpl(trylast=True)
+def kling_storage(url: str) -> Storage | None:
+    """Answer for paths and file: URLs."""
+    parts = urlsplit(url)
+    if parts.scheme == "file":
+        return Folder(Path(url2pathname(parts.path)))
+    # A one-letter scheme is a Windows drive.
+    if len(parts.scheme) <= 1 or "://" not in url:
+        return Folder(Path(url).expanduser())
+    return None

@@ -1,0 +1,30 @@
+"""Every event, as one line of the log `kling_adapters`."""
+
+from __future__ import annotations
+
+import logging
+
+from kling_adapters.events import Completed, Event, Expired, Failed, StateChanged, Stored, Submitted
+from kling_adapters.hookspecs import hookimpl
+
+log = logging.getLogger("kling_adapters")
+
+
+@hookimpl
+def kling_event(event: Event) -> None:
+    """Log what happened; failures as warnings, the rest as information."""
+    job = f"{event.model or 'job'} {event.request_id}"
+    match event:
+        case Submitted():
+            log.info("%s submitted", job)
+        case StateChanged():
+            log.info("%s is %s", job, event.state)
+        case Completed():
+            cost = event.result.metrics.cost
+            log.info("%s completed; %s", job, "cost not known" if cost is None else f"{cost:g} credits")
+        case Failed():
+            log.warning("%s failed: %s", job, event.reason)
+        case Expired():
+            log.warning("%s is not known to the gateway (any more)", job)
+        case Stored():
+            log.info("%s stored as %s", job, ", ".join(file.url for file in event.files))

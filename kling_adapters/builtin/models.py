@@ -1,0 +1,16 @@
+"""The models of the built-in catalogue."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from kling_adapters.catalog import CatalogEntry
+from kling_adapters.hookspecs import hookimpl
+from kling_adapters.models import CATALOG
+
+
+@hookimpl
+def kling_register_adapters(register: Callable[[CatalogEntry], None]) -> None:
+    """Register every generated adapter."""
+    for entry in CATALOG:
+        register(entry)

@@ -1,0 +1,91 @@
+"""Slug to adapter, lazily: a model is imported when it is first used."""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from importlib.resources import files
+from typing import Any
+
+from kling_adapters.adapter import Returns
+from kling_adapters.errors import ConfigError, UnknownModel
+from kling_adapters.params import Params
+
+
+@dataclass(frozen=True)
+class CatalogEntry:
+    """Where the adapter of a model is, and what a list of models shows; `latency` in seconds, None if not known.
+
+    The package of `module` holds the JSON Schema of the model as `schemas/<slug>.json`.
+    """
+
+    slug: str
+    title: str
+    returns: Returns
+    latency: float | None
+    module: str
+    name: str
+
+    def load(self) -> type[Params]:
+        """Import and return the parameter model."""
+        model: type[Params] = getattr(importlib.import_module(self.module), self.name)
+        return model
+
+    def json_schema(self) -> dict[str, Any]:
+        """Return the JSON Schema (2020-12) of the parameters; `x-kling` holds what the spec says beyond it."""
+        package = self.module.rpartition(".")[0]
+        schema: dict[str, Any] = json.loads(
+            (files(package) / "schemas" / f"{self.slug}.json").read_text("utf-8")
+        )
+        return schema
+
+
+class Catalog(Mapping[str, CatalogEntry]):
+    """Every model that can be submitted, by slug, in the order of the slugs."""
+
+    def __init__(self) -> None:
+        self._entries: dict[str, CatalogEntry] = {}
+
+    def register(self, entries: Iterable[CatalogEntry]) -> None:
+        """Add models, all or none. Raises ConfigError, naming both, if a slug is taken."""
+        added = dict(self._entries)
+        for entry in entries:
+            known = added.setdefault(entry.slug, entry)
+            if known is not entry:
+                both = f"{known.module}.{known.name} and {entry.module}.{entry.name}"
+                raise ConfigError(f"two adapters for {entry.slug}: {both}")
+        self._entries = added
+
+    def __getitem__(self, slug: str) -> CatalogEntry:
+        return self._entries[slug]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(sorted(self._entries))
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def find(self, slug: str) -> CatalogEntry:
+        """Return the entry of `slug`. Raises UnknownModel with the closest slug that is known."""
+        if slug in self._entries:
+            return self._entries[slug]
+        close = difflib.get_close_matches(slug, list(self._entries), n=1)
+        hint = f"; did you mean {close[0]}?" if close else "; `kling models` lists them"
+        raise UnknownModel(
+            f"no adapter for {slug!r}{hint} A model without a spec takes submit_raw(). Nothing was sent."
+        )
+
+
+def lazy_exports(entries: Sequence[CatalogEntry]) -> Callable[[str], type[Params]]:
+    """Return a module `__getattr__` that imports an adapter class when its name is first used."""
+    by_name = {entry.name: entry for entry in entries}
+
+    def get(name: str) -> type[Params]:
+        if name not in by_name:
+            raise AttributeError(f"no adapter class is called {name}")
+        return by_name[name].load()
+
+    return get

@@ -1,0 +1,75 @@
+"""The `kling` command.
+
+Exit codes: 0 done; 1 the job failed; 2 bad input or configuration, nothing was sent; 3 gateway, network or storage;
+4 it is not known whether a job was started, or the job has not ended.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+
+import click
+
+from kling_adapters._version import __version__
+from kling_adapters.cli import jobs, listings
+from kling_adapters.errors import (
+    ConfigError,
+    JobExpired,
+    JobFailed,
+    KlingError,
+    ParamsInvalid,
+    SubmitUncertain,
+    WaitTimeout,
+)
+
+
+@click.group(
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog="Exit codes: 0 done, 1 job failed, "
+    "2 bad input, 3 gateway, network or storage, 4 uncertain or still running.",
+)
+@click.version_option(__version__, prog_name="kling-adapters")
+@click.option("-v", "--verbose", is_flag=True, help="Log what happens to standard error.")
+def app(verbose: bool) -> None:
+    """Run the Kling models of the Segmind serverless API."""
+    if verbose:
+        logging.basicConfig(level=logging.INFO, format="%(levelname)s %(message)s")
+        logging.getLogger("httpx").setLevel(logging.WARNING)
+
+
+for command in (
+    listings.models,
+    listings.show,
+    listings.plugins,
+    jobs.run,
+    jobs.submit,
+    jobs.status,
+    jobs.wait,
+):
+    app.add_command(command)
+
+
+def exit_code(error: KlingError) -> int:
+    """The exit code that an error ends the command with."""
+    match error:
+        case JobFailed():
+            return 1
+        case ParamsInvalid() | ConfigError():
+            return 2
+        case SubmitUncertain() | WaitTimeout() | JobExpired():
+            return 4
+        case _:
+            return 3
+
+
+def main() -> None:
+    """Run the command line with the commands of every plugin."""
+    from kling_adapters.plugins import Plugins
+
+    Plugins().add_commands(app)
+    try:
+        app()
+    except KlingError as error:
+        click.echo(f"kling: {error}", err=True)
+        sys.exit(exit_code(error))

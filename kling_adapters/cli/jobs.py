@@ -1,0 +1,166 @@
+"""`kling run`, `submit`, `status` and `wait`: one job from the command line."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Generator
+from contextlib import ExitStack, contextmanager
+from dataclasses import asdict, replace
+from typing import TYPE_CHECKING
+
+import click
+
+from kling_adapters.cli.listings import as_json, print_table
+from kling_adapters.errors import ConfigError
+from kling_adapters.models._gateway import BASE_URL
+
+if TYPE_CHECKING:
+    from kling_adapters.client import Kling
+    from kling_adapters.job import Result
+    from kling_adapters.params import Params
+
+base_url = click.option("--base-url", default=BASE_URL, show_default=True, help="The gateway to use.")
+save_to = click.option(
+    "--save-to", metavar="DIR", help="Store the output in this folder, or at a URL a storage plugin takes."
+)
+timeout = click.option(
+    "--timeout", type=float, metavar="SECONDS", help="How long to wait; by default by the usual time."
+)
+values = click.argument("values", nargs=-1, metavar="[NAME=VALUE]...")
+
+
+@click.command()
+@click.argument("slug")
+@values
+@save_to
+@timeout
+@base_url
+@click.option(
+    "--sandbox", is_flag=True, help="Use a local sandbox, started for this command; no account is needed."
+)
+@as_json
+def run(
+    slug: str,
+    values: tuple[str, ...],
+    save_to: str | None,
+    timeout: float | None,
+    base_url: str,
+    sandbox: bool,
+    as_json: bool,
+) -> None:
+    """Run a model to the end: submit, wait, and store with --save-to.
+
+    Parameters are NAME=VALUE; NAME=@FILE reads text from a file; a list is JSON, or NAME=ITEM repeated.
+    """
+    with ExitStack() as stack:
+        address, key = stack.enter_context(_sandbox()) if sandbox else (base_url, None)
+        kling = stack.enter_context(_following(address, key, quiet=as_json))
+        result = kling.run(_parameters(kling, slug, values), save_to=save_to, timeout=timeout)
+    _print_result(result, as_json=as_json)
+
+
+@click.command()
+@click.argument("slug")
+@values
+@base_url
+@as_json
+def submit(slug: str, values: tuple[str, ...], base_url: str, as_json: bool) -> None:
+    """Submit a job and print its request id; `kling wait` collects it within the hour."""
+    with _client(base_url) as kling:
+        job = kling.submit(_parameters(kling, slug, values))
+    click.echo(json.dumps({"request_id": job.request_id, "model": slug}) if as_json else job.request_id)
+
+
+@click.command()
+@click.argument("request_id")
+@base_url
+@as_json
+def status(request_id: str, base_url: str, as_json: bool) -> None:
+    """Print the state of a job."""
+    with _client(base_url) as kling:
+        found = kling.job(request_id).status()
+    click.echo(
+        json.dumps(asdict(found)) if as_json else f"{found.state}{': ' + found.error if found.error else ''}"
+    )
+
+
+@click.command()
+@click.argument("request_id")
+@click.option("--model", metavar="SLUG", help="The model of the job, which helps to pace the polls.")
+@save_to
+@timeout
+@base_url
+@as_json
+def wait(
+    request_id: str,
+    model: str | None,
+    save_to: str | None,
+    timeout: float | None,
+    base_url: str,
+    as_json: bool,
+) -> None:
+    """Wait for a job submitted earlier, and store its output with --save-to."""
+    with _following(base_url, None, quiet=as_json) as kling:
+        result = kling.job(request_id, model).wait(timeout)
+        if save_to is not None:
+            result = replace(result, saved=result.save(save_to))
+    _print_result(result, as_json=as_json)
+
+
+def _client(base_url: str) -> Kling:
+    from kling_adapters.client import Kling
+
+    return Kling(base_url=base_url)
+
+
+@contextmanager
+def _following(base_url: str, api_key: str | None, *, quiet: bool) -> Generator[Kling]:
+    """A client whose job is shown on standard error while it runs."""
+    from kling_adapters.cli.progress import Progress
+    from kling_adapters.client import Kling
+
+    with (
+        Progress(quiet=quiet) as progress,
+        Kling(base_url=base_url, api_key=api_key, plugins=[progress]) as kling,
+    ):
+        progress.catalog = kling.catalog
+        yield kling
+
+
+@contextmanager
+def _sandbox() -> Generator[tuple[str, str]]:
+    """Start a sandbox and yield its address and key."""
+    try:
+        from kling_sandbox import Sandbox
+    except ImportError:
+        raise ConfigError("the sandbox is not installed: pip install 'kling-adapters[sandbox]'") from None
+    with Sandbox(timing="latency:0.01") as sandbox:
+        yield sandbox.base_url, sandbox.api_key
+
+
+def _parameters(kling: Kling, slug: str, words: tuple[str, ...]) -> Params:
+    from kling_adapters.cli.values import read_values
+
+    entry = kling.catalog.find(slug)
+    return entry.load().model_validate(read_values(words, entry.json_schema()))
+
+
+def _print_result(result: Result, *, as_json: bool) -> None:
+    if as_json:
+        files = [asdict(file) for file in result.saved]
+        about = {"request_id": result.request_id, "model": result.model, "output": result.output}
+        click.echo(json.dumps({**about, "metrics": asdict(result.metrics), "saved": files}, indent=2))
+        return
+    metrics = result.metrics
+    rows = [
+        ("request id", result.request_id),
+        ("output", str(result.output)),
+        ("seconds", _known(metrics.total_time if metrics.total_time is not None else metrics.inference_time)),
+        ("cost in credits", _known(metrics.cost)),
+        *(("stored as", f"{file.url}  ({file.bytes} bytes, {file.content_type})") for file in result.saved),
+    ]
+    print_table(("job", result.model or ""), rows)
+
+
+def _known(number: float | None) -> str:
+    return "not told" if number is None else f"{number:g}"

@@ -1,0 +1,163 @@
+"""`kling models`, `kling show` and `kling plugins`: what there is. No key is needed."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import click
+
+as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+
+
+@click.command()
+@as_json
+def models(as_json: bool) -> None:
+    """List the models that can be run."""
+    from kling_adapters.plugins import load_catalog
+
+    entries = load_catalog().values()
+    if as_json:
+        keys = ("slug", "title", "returns", "latency")
+        click.echo(json.dumps([{key: getattr(entry, key) for key in keys} for entry in entries], indent=2))
+        return
+    rows = [(entry.slug, entry.title, entry.returns, _seconds(entry.latency)) for entry in entries]
+    print_table(("slug", "title", "returns", "usual time"), rows)
+
+
+@click.command()
+@click.argument("slug")
+@as_json
+def show(slug: str, as_json: bool) -> None:
+    """Show the parameters of a model, its rules, and where its documentation contradicts itself."""
+    from kling_adapters.plugins import load_catalog
+
+    entry = load_catalog().find(slug)
+    schema = entry.json_schema()
+    if as_json:
+        click.echo(json.dumps(schema, indent=2, ensure_ascii=False))
+        return
+    about = schema["x-kling"]
+    click.echo(f"{entry.slug} — {schema['description']}")
+    click.echo(
+        f"returns {entry.returns}; usual time {_seconds(entry.latency)}; from {about['source']['page']}\n"
+    )
+    rows = [
+        (name, _type(given), _limits(given), _default(given, required=required), given.get("description", ""))
+        for name, given, required in _parameters(schema, "")
+    ]
+    print_table(("parameter", "type", "allowed", "default", "what it is"), rows, divided=True)
+    if about["rules"]:
+        click.echo("\nRules:")
+        for rule in about["rules"]:
+            click.echo(f"  {_rule(rule)}")
+    if about["discrepancies"]:
+        click.echo("\nWhere the documentation contradicts itself:")
+        print_table(
+            ("about", "the page", "decision"),
+            [tuple(map(str, row.values())) for row in about["discrepancies"]],
+            divided=True,
+        )
+    if schema.get("examples"):
+        words = " ".join(_word(name, value) for name, value in schema["examples"][0].items())
+        click.echo(f"\nTry it without an account:\n  kling run --sandbox {slug} {words}")
+
+
+@click.command()
+@as_json
+def plugins(as_json: bool) -> None:
+    """List the plugins that were found, and what became of them."""
+    from dataclasses import asdict
+
+    from kling_adapters.plugins import Plugins
+
+    found = Plugins().found
+    if as_json:
+        click.echo(json.dumps([asdict(info) for info in found], indent=2))
+        return
+    rows = [
+        (
+            info.name,
+            info.distribution or "",
+            info.state,
+            info.reason or ", ".join(hook.removeprefix("kling_") for hook in info.hooks),
+        )
+        for info in found
+    ]
+    print_table(("plugin", "from", "state", "hooks, or what is wrong"), rows)
+
+
+def print_table(head: tuple[str, ...], rows: Sequence[tuple[str, ...]], *, divided: bool = False) -> None:
+    """Print a table to standard output."""
+    from rich import box  # a third of the start-up time
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=box.SIMPLE_HEAD, show_lines=divided, pad_edge=False)
+    for number, title in enumerate(head):
+        table.add_column(title, no_wrap=number == 0, overflow="fold")
+    for row in rows:
+        table.add_row(*map(Text, row))
+    # A pipe has no width: a wide table folds nothing that grep might look for.
+    Console(width=None if sys.stdout.isatty() else 160).print(table)
+
+
+def _seconds(latency: float | None) -> str:
+    return "not documented" if latency is None else f"{latency:.0f} s"
+
+
+def _parameters(schema: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, Mapping[str, Any], bool]]:
+    """Yield every parameter with its path, those within objects and lists after the one they belong to."""
+    for name, given in schema["properties"].items():
+        yield prefix + name, given, name in schema.get("required", ())
+        items = given.get("items", {})
+        inner, path = (items, f"{prefix}{name}[].") if items else (given, f"{prefix}{name}.")
+        if "properties" in inner:
+            yield from _parameters(inner, path)
+
+
+def _type(given: Mapping[str, Any]) -> str:
+    types = [given["type"]] if isinstance(given["type"], str) else list(map(str, given["type"]))
+    if "array" in types:
+        return f"list of {_type(given['items'])}"
+    return " or ".join("URL" if given.get("format") == "uri" and name == "string" else name for name in types)
+
+
+def _limits(given: Mapping[str, Any]) -> str:
+    if "enum" in given:
+        return ", ".join(str(value) for value in given["enum"])
+    bounds = {"minimum": "from {}", "maximum": "to {}", "maxLength": "{} characters", "maxItems": "{} items"}
+    bounds |= {"minLength": "from {} characters", "minItems": "from {} items"}
+    return " ".join(text.format(given[key]) for key, text in bounds.items() if key in given)
+
+
+def _default(given: Mapping[str, Any], *, required: bool) -> str:
+    if required:
+        return "required"
+    return json.dumps(given["default"], ensure_ascii=False) if "default" in given else ""
+
+
+def _rule(rule: Mapping[str, Any]) -> str:
+    [(kind, given)] = rule.items()
+    match kind:
+        case "requires":
+            needs = [
+                *given.get("present", ()),
+                *(f"{name}={value}" for name, value in given.get("equals", {}).items()),
+            ]
+            return f"{given['field']} needs {' and '.join(needs)}"
+        case "references":
+            return f"{given['token'].replace('{n}', 'N')} in {given['field']} names item N of {given['list']}"
+        case "max_bytes":
+            return f"{given['field']}: at most {given['bytes'] / 1024**2:g} MiB"
+        case _:
+            return json.dumps(rule)
+
+
+def _word(name: str, value: Any) -> str:
+    import shlex
+
+    return shlex.quote(f"{name}={value if isinstance(value, str) else json.dumps(value)}")

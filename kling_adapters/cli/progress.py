@@ -1,0 +1,91 @@
+"""The progress of one job on standard error, as a plugin of the client: it is told what every notifier is told."""
+
+from __future__ import annotations
+
+import sys
+from types import TracebackType
+from typing import Self
+
+import click
+from rich import progress
+from rich.console import Console, RenderableType
+from rich.progress_bar import ProgressBar
+
+from kling_adapters.catalog import Catalog
+from kling_adapters.events import Completed, Event, StateChanged, Stored, Submitted
+from kling_adapters.hookspecs import hookimpl
+
+
+class _Expected(progress.ProgressColumn):
+    """A bar that fills over the usual time of the model, and never says done before it is."""
+
+    def render(self, task: progress.Task) -> RenderableType:
+        elapsed = task.elapsed or 0.0
+        if task.finished:
+            return ProgressBar(total=1, completed=1, width=40)
+        if task.total is None:
+            return ProgressBar(total=None, pulse=True, width=40, animation_time=elapsed)
+        return ProgressBar(total=task.total, completed=min(elapsed, 0.97 * task.total), width=40)
+
+
+class Progress:
+    """Shows a bar on a terminal, lines elsewhere, nothing when `quiet`. Says how to go on after Ctrl-C."""
+
+    catalog: Catalog | None = None
+
+    def __init__(self, *, quiet: bool) -> None:
+        self._quiet = quiet
+        self._request_id: str | None = None
+        self._task: progress.TaskID | None = None
+        console = Console(stderr=True)
+        self._bar: progress.Progress | None = None
+        if console.is_terminal and not quiet:
+            columns = (progress.TextColumn("{task.description}"), _Expected(), progress.TimeElapsedColumn())
+            self._bar = progress.Progress(*columns, console=console)
+
+    def __enter__(self) -> Self:
+        if self._bar is not None:
+            self._bar.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+        if isinstance(error, KeyboardInterrupt) and self._request_id is not None:
+            click.echo(
+                f"kling: job {self._request_id} goes on and will be billed when it completes. Within the hour:\n"
+                f"  kling wait {self._request_id} --save-to DIR",
+                err=True,
+            )
+            sys.exit(4)
+
+    @hookimpl
+    def kling_event(self, event: Event) -> None:
+        """Show what happened."""
+        match event:
+            case Submitted():
+                self._request_id = event.request_id
+                self._show(event, "submitted")
+            case StateChanged():
+                self._request_id = event.request_id
+                self._show(event, event.state.lower())
+            case Completed():
+                self._show(event, "completed", done=True)
+            case Stored():
+                self._show(event, "stored", done=True)
+            case _:
+                pass
+
+    def _show(self, event: Event, what: str, *, done: bool = False) -> None:
+        if self._bar is None:
+            if not self._quiet:
+                click.echo(f"{event.model or 'job'} {event.request_id}: {what}", err=True)
+            return
+        if self._task is None:
+            entry = self.catalog.get(event.model or "") if self.catalog else None
+            self._task = self._bar.add_task("", total=entry.latency if entry else None)
+        self._bar.update(self._task, description=f"{event.model or 'job'} {what}")
+        if done:
+            self._bar.update(self._task, total=1, completed=1)

@@ -1,0 +1,217 @@
+"""Kling and AsyncKling: the same calls, over the same flows, one blocking and one awaitable."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from os import PathLike, fspath
+from typing import Any, Self
+
+from kling_adapters import flows
+from kling_adapters.adapter import Adapter
+from kling_adapters.catalog import Catalog
+from kling_adapters.driver import AsyncDriver, Clock, SyncDriver, SystemClock
+from kling_adapters.errors import ParamsInvalid, Problem
+from kling_adapters.flows import JobRef
+from kling_adapters.hookspecs import Storage
+from kling_adapters.job import AsyncJob, AsyncResult, Job, Result
+from kling_adapters.models._calls import AsyncCalls, Extra, SyncCalls
+from kling_adapters.models._gateway import BASE_URL
+from kling_adapters.params import Params
+from kling_adapters.plugins import PluginInfo, Plugins
+from kling_adapters.result import Credits
+from kling_adapters.wire import Gateway
+
+
+class _Client:
+    """What both clients are made of, and how they turn a call into a request body."""
+
+    def __init__(
+        self, api_key: str | None, base_url: str, plugins: Iterable[object], strict_plugins: bool
+    ) -> None:
+        self._gateway = Gateway(base_url)
+        self._plugins = Plugins(plugins, strict=strict_plugins)
+        self._given_key = api_key
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}(base_url={self._gateway.base_url!r})"
+
+    @property
+    def catalog(self) -> Catalog:
+        """Every model that can be submitted, by slug."""
+        return self._plugins.catalog
+
+    @property
+    def plugins(self) -> tuple[PluginInfo, ...]:
+        """Every plugin that was found, broken and disabled ones too."""
+        return self._plugins.found
+
+    def _api_key(self) -> str:
+        return self._given_key or self._plugins.auth(self._gateway.base_url).api_key()
+
+    def _prepare(
+        self, model: str | Params, params: Mapping[str, Any], extra: Extra
+    ) -> tuple[Adapter, Mapping[str, Any]]:
+        """Return the adapter and a body that may be sent. Raises UnknownModel or ParamsInvalid."""
+        if isinstance(model, str):
+            valid = self.catalog.find(model).load().model_validate(params)
+        else:
+            # Once more: model_copy() and changed lists are not validated when they are made.
+            valid = type(model).model_validate(model.model_dump(by_alias=True, exclude_unset=True))
+        slug = valid.adapter.slug
+        known = {field.alias or name for name, field in type(valid).model_fields.items()}
+        problems = [
+            Problem(name, "the spec knows it: give it as a parameter, not as extra")
+            for name in extra or ()
+            if name in known
+        ]
+        if problems:
+            raise ParamsInvalid(slug, problems)
+        return valid.adapter, _json_object(slug, {**(extra or {}), **valid.wire()})
+
+    def _find(self, request_id: str, model: str | None) -> JobRef:
+        entry = None if model is None else self.catalog.find(model)
+        return JobRef(request_id, model, entry.latency, entry.returns) if entry else JobRef(request_id)
+
+
+def _json_object(model: str, body: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return `body` if it can be sent as JSON. Raises ParamsInvalid naming each parameter that cannot."""
+    problems: list[Problem] = []
+    for name, value in body.items():
+        try:
+            json.dumps(value, allow_nan=False)
+        except (TypeError, ValueError, RecursionError) as error:
+            problems.append(Problem(str(name), f"cannot be written as JSON: {error}", value))
+    if problems:
+        raise ParamsInvalid(model, problems)
+    return body
+
+
+class Kling(SyncCalls, _Client):
+    """A client for the Kling models on the Segmind serverless API; use it in a `with` block, from any thread.
+
+    `api_key`: by default what an authentication plugin gives, first of all the environment variable SEGMIND_API_KEY.
+    `base_url`: another gateway, such as a sandbox; https, or http on this machine.
+    `plugins`: plugin objects besides the installed ones; `strict_plugins`: a broken plugin is a ConfigError.
+    `clock`: time, for tests. The key is sent to `base_url` and nowhere else.
+    """
+
+    def __init__(
+        self,
+        *,
+        api_key: str | None = None,
+        base_url: str = BASE_URL,
+        plugins: Iterable[object] = (),
+        strict_plugins: bool = False,
+        clock: Clock | None = None,
+    ) -> None:
+        _Client.__init__(self, api_key, base_url, plugins, strict_plugins)
+        self._driver = SyncDriver(self._gateway, self._plugins, self._api_key, clock or SystemClock())
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close every connection."""
+        self._driver.close()
+
+    def _submit(self, model: str | Params, params: Mapping[str, Any], extra: Extra) -> Job:
+        adapter, body = self._prepare(model, params, extra)
+        return Job(self._driver, self._driver.run(flows.submit(self._gateway, adapter.slug, body, adapter)))
+
+    def _run(
+        self,
+        model: str | Params,
+        params: Mapping[str, Any],
+        extra: Extra,
+        save_to: str | PathLike[str] | None,
+        timeout: float | None,
+    ) -> Result:
+        self._prepare(model, params, extra)  # bad parameters are reported before the storage is touched
+        storage: Storage | None = None
+        if save_to is not None:
+            storage = self._driver.run(flows.open_storage(self._plugins.storage, fspath(save_to)))
+        result = self._submit(model, params, extra).wait(timeout)
+        if storage is None:
+            return result
+        return replace(result, saved=self._driver.run(flows.collect(self._gateway, result, storage)))
+
+    def submit_raw(self, slug: str, params: Mapping[str, Any]) -> Job:
+        """Submit to a model that no spec describes: nothing is checked but that it is JSON. Raises as `submit` does."""
+        return Job(
+            self._driver, self._driver.run(flows.submit(self._gateway, slug, _json_object(slug, params)))
+        )
+
+    def job(self, request_id: str, model: str | None = None) -> Job:
+        """Return the handle of a job submitted earlier, for up to an hour; `model`, its slug, helps to pace the polls."""
+        return Job(self._driver, self._find(request_id, model))
+
+    def credits(self) -> Credits:
+        """Ask what is left on the account; costs nothing. Raises ApiError or TransportError."""
+        return self._driver.run(flows.remaining_credits(self._gateway))
+
+
+class AsyncKling(AsyncCalls, _Client):
+    """Kling, with `async with` and `await`; see there for the arguments. For asyncio, and trio through anyio."""
+
+    def __init__(
+        self,
+        *,
+        api_key: str | None = None,
+        base_url: str = BASE_URL,
+        plugins: Iterable[object] = (),
+        strict_plugins: bool = False,
+        clock: Clock | None = None,
+    ) -> None:
+        _Client.__init__(self, api_key, base_url, plugins, strict_plugins)
+        self._driver = AsyncDriver(self._gateway, self._plugins, self._api_key, clock or SystemClock())
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Close every connection."""
+        await self._driver.close()
+
+    async def _submit(self, model: str | Params, params: Mapping[str, Any], extra: Extra) -> AsyncJob:
+        adapter, body = self._prepare(model, params, extra)
+        return AsyncJob(
+            self._driver, await self._driver.run(flows.submit(self._gateway, adapter.slug, body, adapter))
+        )
+
+    async def _run(
+        self,
+        model: str | Params,
+        params: Mapping[str, Any],
+        extra: Extra,
+        save_to: str | PathLike[str] | None,
+        timeout: float | None,
+    ) -> AsyncResult:
+        self._prepare(model, params, extra)  # bad parameters are reported before the storage is touched
+        storage: Storage | None = None
+        if save_to is not None:
+            storage = await self._driver.run(flows.open_storage(self._plugins.storage, fspath(save_to)))
+        result = await (await self._submit(model, params, extra)).wait(timeout)
+        if storage is None:
+            return result
+        return replace(result, saved=await self._driver.run(flows.collect(self._gateway, result, storage)))
+
+    async def submit_raw(self, slug: str, params: Mapping[str, Any]) -> AsyncJob:
+        """See Kling.submit_raw."""
+        body = _json_object(slug, params)
+        return AsyncJob(self._driver, await self._driver.run(flows.submit(self._gateway, slug, body)))
+
+    def job(self, request_id: str, model: str | None = None) -> AsyncJob:
+        """See Kling.job."""
+        return AsyncJob(self._driver, self._find(request_id, model))
+
+    async def credits(self) -> Credits:
+        """See Kling.credits."""
+        return await self._driver.run(flows.remaining_credits(self._gateway))

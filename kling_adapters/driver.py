@@ -1,0 +1,183 @@
+"""Does what flows ask for: one loop that blocks and one that does not. The clients differ in nothing else."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from functools import partial
+from typing import Any, Generic, Protocol, TypeVar
+
+import anyio
+import anyio.to_thread
+
+from kling_adapters._http import AsyncTransport, SyncTransport
+from kling_adapters.events import Event
+from kling_adapters.flows import Call, Effect, Emit, Fetch, Flow, Now, Send, Sleep
+from kling_adapters.plugins import Plugins
+from kling_adapters.wire import Gateway
+
+T = TypeVar("T")
+
+
+class Clock(Protocol):
+    """Time in seconds, so that tests can have their own."""
+
+    def now(self) -> float:
+        """A time that only goes forward."""
+        ...
+
+    def sleep(self, seconds: float) -> None:
+        """Block for so long."""
+        ...
+
+    async def sleep_async(self, seconds: float) -> None:
+        """Wait for so long."""
+        ...
+
+
+class SystemClock:
+    """The time of this machine."""
+
+    def now(self) -> float:
+        """See Clock."""
+        return time.monotonic()
+
+    def sleep(self, seconds: float) -> None:
+        """See Clock."""
+        time.sleep(seconds)
+
+    async def sleep_async(self, seconds: float) -> None:
+        """See Clock."""
+        await anyio.sleep(seconds)
+
+
+class _Steps(Generic[T]):
+    """A flow, step by step: `effect` is what it wants next, until it is `done` and has its `value`."""
+
+    effect: Effect
+    value: T
+
+    def __init__(self, flow: Flow[T]) -> None:
+        self._flow = flow
+        self.done = False
+        self._take(partial(next, flow))
+
+    def answer(self, outcome: Any) -> None:
+        """Hand the flow what its effect came to."""
+        self._take(partial(self._flow.send, outcome))
+
+    def fail(self, error: BaseException) -> None:
+        """Raise inside the flow what its effect raised, so that it can clean up."""
+        self._take(partial(self._flow.throw, error))
+
+    def _take(self, step: Callable[[], Effect]) -> None:
+        try:
+            self.effect = step()
+        except StopIteration as end:
+            self.done, self.value = True, end.value
+
+
+class SyncDriver:
+    """Runs flows in the calling thread."""
+
+    def __init__(self, gateway: Gateway, plugins: Plugins, api_key: Callable[[], str], clock: Clock) -> None:
+        self.gateway = gateway
+        self.plugins = plugins
+        self._transport = SyncTransport(gateway, api_key)
+        self._clock = clock
+
+    def run(self, flow: Flow[T]) -> T:
+        """Run a flow to its end and return what it returns."""
+        steps = _Steps(flow)
+        while not steps.done:
+            self._perform(steps)
+        return steps.value
+
+    def follow(self, flow: Flow[Any]) -> Iterator[Event]:
+        """Run a flow and yield the events it emits, as they happen."""
+        steps = _Steps(flow)
+        while not steps.done:
+            effect = steps.effect
+            self._perform(steps)
+            if isinstance(effect, Emit):
+                yield effect.event
+
+    def _perform(self, steps: _Steps[Any]) -> None:
+        try:
+            outcome = self._do(steps.effect)
+        except BaseException as error:  # noqa: BLE001  the flow raises it again
+            steps.fail(error)
+        else:
+            steps.answer(outcome)
+
+    def _do(self, effect: Effect) -> Any:
+        match effect:
+            case Send():
+                return self._transport.send(effect.request)
+            case Fetch():
+                return self._transport.fetch(effect.request, effect.download)
+            case Sleep():
+                return self._clock.sleep(effect.seconds)
+            case Now():
+                return self._clock.now()
+            case Call():
+                return effect.function()
+            case Emit():
+                return self.plugins.notify(effect.event)
+
+    def close(self) -> None:
+        """Close every connection."""
+        self._transport.close()
+
+
+class AsyncDriver:
+    """Runs flows within a task; what may block is done in worker threads."""
+
+    def __init__(self, gateway: Gateway, plugins: Plugins, api_key: Callable[[], str], clock: Clock) -> None:
+        self.gateway = gateway
+        self.plugins = plugins
+        self._transport = AsyncTransport(gateway, api_key)
+        self._clock = clock
+
+    async def run(self, flow: Flow[T]) -> T:
+        """Run a flow to its end and return what it returns."""
+        steps = _Steps(flow)
+        while not steps.done:
+            await self._perform(steps)
+        return steps.value
+
+    async def follow(self, flow: Flow[Any]) -> AsyncIterator[Event]:
+        """Run a flow and yield the events it emits, as they happen."""
+        steps = _Steps(flow)
+        while not steps.done:
+            effect = steps.effect
+            await self._perform(steps)
+            if isinstance(effect, Emit):
+                yield effect.event
+
+    async def _perform(self, steps: _Steps[Any]) -> None:
+        try:
+            outcome = await self._do(steps.effect)
+        except BaseException as error:  # noqa: BLE001  the flow raises it again
+            steps.fail(error)
+        else:
+            steps.answer(outcome)
+
+    async def _do(self, effect: Effect) -> Any:
+        match effect:
+            case Send():
+                return await self._transport.send(effect.request)
+            case Fetch():
+                return await self._transport.fetch(effect.request, effect.download)
+            case Sleep():
+                return await self._clock.sleep_async(effect.seconds)
+            case Now():
+                return self._clock.now()
+            case Call():
+                return await anyio.to_thread.run_sync(effect.function)
+            case Emit():
+                return await self.plugins.notify_async(effect.event)
+
+    async def close(self) -> None:
+        """Close every connection."""
+        await self._transport.close()

@@ -1,0 +1,261 @@
+"""Every error of the package, as one tree.
+
+KlingError
+├── ConfigError             no key, a plugin or an address that cannot be used; nothing was sent
+│   └── UnknownModel        no adapter has this slug
+├── ParamsInvalid           the parameters break the spec; every problem at once; nothing was sent
+├── ApiError                the gateway answered with an error status
+│   ├── BadRequest          400
+│   ├── Unauthorized        401
+│   ├── Forbidden           403
+│   ├── NotFound            404
+│   ├── MethodNotAllowed    405
+│   ├── NotAcceptable       406
+│   │   └── InsufficientCredits
+│   ├── ModelRetired        410
+│   ├── Unprocessable       422
+│   ├── RateLimited         429
+│   ├── ServerError         500
+│   ├── BadGateway          502
+│   └── GatewayTimeout      504
+├── TransportError          no answer, or one that cannot be read; nothing was started by it
+├── SubmitUncertain         a job may have been started and billed: never repeat it blindly
+├── JobFailed               the job ran and FAILED
+├── JobExpired              the gateway no longer knows the job
+├── WaitTimeout             the job has not ended yet; carries the job
+└── StorageError            a finished output could not be fetched or stored
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
+
+if TYPE_CHECKING:
+    from kling_adapters.job import AsyncJob, Job
+    from kling_adapters.result import Metrics
+
+
+class KlingError(Exception):
+    """The base of every error this package raises on purpose."""
+
+
+class ConfigError(KlingError):
+    """Something is missing or wrong on this side: a key, an address, a plugin. Nothing was sent."""
+
+
+class UnknownModel(ConfigError):
+    """No adapter, built in or from a plugin, has this slug. Nothing was sent."""
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One broken constraint.
+
+    `path` names the parameter, such as `elements[0].frontal_image_url`; `value` is what was given;
+    `allowed` says what may stand there; `suggestion` is the name or value that was probably meant.
+    """
+
+    path: str
+    message: str
+    value: Any = None
+    allowed: str | None = None
+    suggestion: str | None = None
+
+    def __str__(self) -> str:
+        text = f"{self.path}: {self.message}"
+        if self.allowed:
+            text += f"; allowed: {self.allowed}"
+        if self.suggestion:
+            text += f"; did you mean {self.suggestion}?"
+        return text
+
+
+class ParamsInvalid(KlingError):
+    """The parameters do not satisfy the spec of the model. Nothing was sent and nothing is billed.
+
+    `problems` holds every broken constraint, not just the first.
+    """
+
+    def __init__(self, model: str, problems: Iterable[Problem]) -> None:
+        self.model = model
+        self.problems = tuple(problems)
+        count = len(self.problems)
+        head = f"{count} problem{'' if count == 1 else 's'} with the parameters of {model}; nothing was sent"
+        super().__init__("\n  ".join([head + ":", *map(str, self.problems)]))
+
+
+class ApiError(KlingError):
+    """The gateway answered with an error.
+
+    `status` is the HTTP status code, `message` the gateway's own words, `request_id` the job that was
+    asked about (None for a submit), `meaning` what the gateway's table says of the code.
+    """
+
+    advice: ClassVar[str] = ""
+
+    def __init__(
+        self, status: int, message: str, *, meaning: str = "", request_id: str | None = None
+    ) -> None:
+        self.status = status
+        self.message = message
+        self.meaning = meaning
+        self.request_id = request_id
+        text = f"the gateway answered {status}" + (f" ({meaning})" if meaning else "")
+        text += f": {message}" if message else ""
+        if request_id is None:
+            text += ". No job was started and nothing is billed by this request."
+        else:
+            text += f". Job {request_id} is not affected; ask for it again within the hour."
+        super().__init__(f"{text} {self.advice}".rstrip())
+
+
+class BadRequest(ApiError):
+    """400: the gateway refused the parameters."""
+
+    advice = "Compare the parameters with `kling show`; if the spec is wrong, please report it."
+
+
+class Unauthorized(ApiError):
+    """401: the key is missing or invalid."""
+
+    advice = "Check the API key (SEGMIND_API_KEY, or the api_key argument)."
+
+
+class Forbidden(ApiError):
+    """403: this account is not permitted to do that."""
+
+    advice = "Ask for access to this model, or use the key of an account that has it."
+
+
+class NotFound(ApiError):
+    """404: no such model, or the account has no credit record."""
+
+    advice = "Check the slug with `kling models`."
+
+
+class MethodNotAllowed(ApiError):
+    """405: the address does not take this verb; usually a wrong base_url."""
+
+    advice = "Check base_url."
+
+
+class NotAcceptable(ApiError):
+    """406: the request was refused up front. InsufficientCredits when the message speaks of credits."""
+
+
+class InsufficientCredits(NotAcceptable):
+    """406 with a message about credits: the account cannot pay for the job."""
+
+    advice = "Buy credits, or lower what the job asks for."
+
+
+class ModelRetired(ApiError):
+    """410: the model is no longer offered."""
+
+    advice = "Choose another model: `kling models`."
+
+
+class Unprocessable(ApiError):
+    """422 where no job was asked about. A job that FAILED raises JobFailed instead."""
+
+
+class RateLimited(ApiError):
+    """429, and the budget for waiting has been spent."""
+
+    advice = "Send fewer requests at once, or wait a minute."
+
+
+class ServerError(ApiError):
+    """500: an error inside the gateway; often a value it did not check."""
+
+    advice = "Try again later; if it goes on, check the values."
+
+
+class BadGateway(ApiError):
+    """502: the service behind the gateway could not be reached."""
+
+    advice = "Try again later."
+
+
+class GatewayTimeout(ApiError):
+    """504 on a request that starts nothing. On a submit it is SubmitUncertain."""
+
+    advice = "Try again later."
+
+
+class TransportError(KlingError):
+    """The gateway could not be reached or its answer could not be read. Nothing was started by this request."""
+
+
+class SubmitUncertain(KlingError):
+    """The submit went out, but no usable answer came back: a job may be running and may be billed.
+
+    The gateway has no way to ask; it is never repeated automatically. `model` is the slug, `reason` what happened.
+    """
+
+    def __init__(self, model: str, reason: str) -> None:
+        self.model = model
+        self.reason = reason
+        super().__init__(
+            f"it is not known whether a {model} job was started: {reason}. It may be billed. "
+            "It was not repeated, because a second submit could be billed twice. "
+            "Look at the requests and the credits of your account before you submit again."
+        )
+
+
+class JobFailed(KlingError):
+    """The job ran and ended FAILED; content blocks are among the causes. A failed job is not billed.
+
+    `message` is the gateway's reason, `metrics` its account of the job.
+    """
+
+    def __init__(self, request_id: str, message: str, metrics: Metrics) -> None:
+        self.request_id = request_id
+        self.message = message
+        self.metrics = metrics
+        super().__init__(
+            f"job {request_id} failed: {message or 'no reason was given'}. A failed job is not billed; "
+            "change the input and submit a new one."
+        )
+
+
+class JobExpired(KlingError):
+    """The gateway no longer knows the job: records live one hour. Its outcome cannot be learnt any more."""
+
+    def __init__(self, request_id: str) -> None:
+        self.request_id = request_id
+        super().__init__(
+            f"the gateway does not know job {request_id}: the id is wrong, or its record has expired (they live "
+            "one hour). If it completed it was billed; an output whose URL you kept can be had for seven days."
+        )
+
+
+class WaitTimeout(KlingError):
+    """The job had not ended when the time was up. It goes on; `job.wait()` takes up where this stopped.
+
+    `request_id` is its id, `seconds` the time waited, `job` the handle.
+    """
+
+    job: Job | AsyncJob
+
+    def __init__(self, request_id: str, seconds: float) -> None:
+        self.request_id = request_id
+        self.seconds = seconds
+        super().__init__(
+            f"job {request_id} has not ended after {seconds:.0f} s; it goes on and will be billed when it completes. "
+            f'Wait again with error.job.wait(), or kling.job("{request_id}").wait() within the hour.'
+        )
+
+
+class StorageError(KlingError):
+    """An output could not be fetched, did not pass the checks, or could not be stored.
+
+    Nothing is left under the target name. `url`, if known, is where the output can still be had.
+    """
+
+    def __init__(self, message: str, *, url: str | None = None) -> None:
+        self.url = url
+        still = f" The output can still be fetched from {url} (files live seven days)." if url else ""
+        super().__init__(f"{message}.{still}")

@@ -1,0 +1,315 @@
+"""Submit, ask, wait and collect, as generators of effects: no I/O, no clock, no async.
+
+A flow yields what it wants done and is handed the outcome; a driver (`driver.py`) does it, blocking or not. Whatever
+fails in a driver is raised inside the flow. So both clients run the same text, and tests run it on scripted outcomes.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Generator, Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, NoReturn, TypeAlias, TypeVar
+
+from kling_adapters import errors, polling, wire
+from kling_adapters.adapter import Adapter, Returns
+from kling_adapters.download import Download, safe_stem
+from kling_adapters.events import Completed, Event, Expired, Failed, StateChanged, Stored, Submitted
+from kling_adapters.hookspecs import Storage
+from kling_adapters.models._gateway import ERRORS, STATES
+from kling_adapters.result import Artifact, Credits, JobStatus, ResultData, StoredFile
+
+log = logging.getLogger("kling_adapters")
+
+STATUS_BUDGET = 30.0
+"""Seconds within which a single question is repeated when it fails."""
+MISSING_LIMIT = 3
+"""How often the gateway must not know a job before it is taken to have expired: one wrong 404 must not lose it."""
+DOWNLOAD_FAILURES = 8
+"""How often in a row a download may bring nothing new."""
+
+
+@dataclass(frozen=True)
+class Send:
+    """Send a request; the outcome is an Answer or a Fault."""
+
+    request: wire.Request
+
+
+@dataclass(frozen=True)
+class Fetch:
+    """Send a request and stream the body of its answer into `download`; the outcome is the Answer without body, or a Fault."""
+
+    request: wire.Request
+    download: Download
+
+
+@dataclass(frozen=True)
+class Sleep:
+    """Wait so many seconds."""
+
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Now:
+    """The outcome is the time in seconds, from a clock that only goes forward."""
+
+
+@dataclass(frozen=True)
+class Call:
+    """Call a function that may block; the outcome is what it returns."""
+
+    function: Callable[[], Any]
+
+
+@dataclass(frozen=True)
+class Emit:
+    """Tell plugins, and whoever follows the job, what happened."""
+
+    event: Event
+
+
+Effect: TypeAlias = Send | Fetch | Sleep | Now | Call | Emit
+T = TypeVar("T")
+Flow: TypeAlias = Generator[Effect, Any, T]
+
+
+@dataclass(frozen=True)
+class JobRef:
+    """What is known of a job without asking: `latency` in seconds; model, latency and returns are None after a restart."""
+
+    request_id: str
+    model: str | None = None
+    latency: float | None = None
+    returns: Returns | None = None
+
+
+def submit(
+    gateway: wire.Gateway, model: str, body: Mapping[str, Any], adapter: Adapter | None = None
+) -> Flow[JobRef]:
+    """Start one job of a model, described by its `adapter` if there is one.
+
+    Repeated only when nothing can have been started: no connection was made, or the gateway's table calls the answer
+    safe. Raises SubmitUncertain when a job may have been started, ApiError or TransportError when none was.
+    """
+    request = gateway.submit(model, body)
+    retries = polling.SubmitRetries()
+    while True:
+        outcome: wire.Outcome = yield Send(request)
+        if isinstance(outcome, wire.Fault):
+            if outcome.sent:
+                raise errors.SubmitUncertain(model, outcome.reason)
+            delay = retries.after_failure()
+            error: errors.KlingError = errors.TransportError(
+                f"the gateway could not be reached: {outcome.reason}. Nothing was sent, no job was started. "
+                "Check the network and base_url, then submit again."
+            )
+        elif 200 <= outcome.status < 300:
+            request_id = wire.read_request_id(outcome)
+            if request_id is None:
+                raise errors.SubmitUncertain(
+                    model, f"the gateway answered {outcome.status} without a request id"
+                )
+            yield Emit(Submitted(request_id, model))
+            return (
+                JobRef(request_id, model, adapter.latency, adapter.returns)
+                if adapter
+                else JobRef(request_id, model)
+            )
+        else:
+            row = ERRORS.get(outcome.status)
+            verdict = row.submit if row else ("never" if 400 <= outcome.status < 500 else "uncertain")
+            if verdict == "uncertain":
+                raise errors.SubmitUncertain(model, f"the gateway answered {outcome.status}")
+            error = wire.api_error(outcome)
+            if verdict == "never":
+                raise error
+            if outcome.status == 429:
+                delay = retries.after_rate_limit(wire.seconds_until_reset(outcome))
+            else:
+                delay = retries.after_failure()
+        if delay is None:
+            raise error
+        log.info("submit of %s started nothing (%s); trying again in %.1f s", model, error, delay)
+        yield Sleep(delay)
+
+
+def remaining_credits(gateway: wire.Gateway) -> Flow[Credits]:
+    """Ask what is left on the account. Raises ApiError or TransportError."""
+    end: float = (yield Now()) + STATUS_BUDGET
+    return (yield from _get(gateway.credits(), wire.read_credits, None, end, polling.Pace()))
+
+
+def status(gateway: wire.Gateway, job: JobRef) -> Flow[JobStatus]:
+    """Ask for the state of a job. Raises JobExpired, ApiError or TransportError."""
+    end: float = (yield Now()) + STATUS_BUDGET
+    return (yield from _get(gateway.status(job.request_id), wire.read_status, job, end, polling.Pace()))
+
+
+def wait(gateway: wire.Gateway, job: JobRef, timeout: float | None) -> Flow[ResultData]:
+    """Poll until the job has ended, then fetch its result; `timeout` in seconds, None for what its latency suggests.
+
+    Failures of polls are survived until then. Raises JobFailed, JobExpired, WaitTimeout, or ApiError when the gateway
+    refuses to answer (a key that is not valid, say).
+    """
+
+    def read_end(answer: wire.Answer) -> ResultData | JobStatus | None:
+        return wire.read_end(job.request_id, job.model, job.returns, answer)
+
+    pace = polling.Pace()
+    start: float = yield Now()
+    end = start + (polling.deadline(job.latency) if timeout is None else timeout)
+    try:
+        yield from _until_completed(gateway, job, start, end, pace)
+        # A result that is ready is worth some more time, whatever was left.
+        end = max(end, (yield Now()) + STATUS_BUDGET)
+        asking: Flow[ResultData | JobStatus] = _get(gateway.result(job.request_id), read_end, job, end, pace)
+        ended = yield from asking
+    except (errors.TransportError, errors.ApiError) as error:
+        now: float = yield Now()
+        if now < end:
+            raise
+        raise errors.WaitTimeout(job.request_id, now - start) from error
+    if isinstance(ended, JobStatus):
+        return (yield from _failed(job, ended))
+    yield Emit(Completed(job.request_id, job.model, ended))
+    return ended
+
+
+def _until_completed(
+    gateway: wire.Gateway, job: JobRef, start: float, end: float, pace: polling.Pace
+) -> Flow[None]:
+    last: str | None = None
+    while True:
+        found = yield from _get(gateway.status(job.request_id), wire.read_status, job, end, pace)
+        if found.state == "COMPLETED":
+            return
+        if found.state == "FAILED":
+            yield from _failed(job, found)
+        if found.state != last:
+            if found.state not in STATES:
+                log.warning(
+                    "job %s is %r, a state that is not documented; waiting on", job.request_id, found.state
+                )
+            yield Emit(StateChanged(job.request_id, job.model, found.state))
+            last = found.state
+        now: float = yield Now()
+        if now >= end:
+            raise errors.WaitTimeout(job.request_id, now - start)
+        yield Sleep(min(pace.interval(now - start), end - now))
+
+
+def _failed(job: JobRef, found: JobStatus) -> Flow[NoReturn]:
+    yield Emit(Failed(job.request_id, job.model, found.error or ""))
+    raise errors.JobFailed(job.request_id, found.error or "", found.metrics)
+
+
+def _get(
+    request: wire.Request,
+    read: Callable[[wire.Answer], T | None],
+    job: JobRef | None,
+    end: float,
+    pace: polling.Pace,
+) -> Flow[T]:
+    """Repeat a GET through every failure until `read` makes something of the answer.
+
+    At the time `end` the last failure is raised, as TransportError or ApiError. A refusal is raised at once.
+    """
+    request_id = job.request_id if job else None
+    failures = missing = 0
+    while True:
+        outcome: wire.Outcome = yield Send(request)
+        if isinstance(outcome, wire.Answer):
+            found = read(outcome)
+            if found is not None:
+                return found
+            error: errors.KlingError = _unusable(outcome, request_id)
+            if outcome.status == 404 and job is not None:
+                missing += 1
+                if missing == MISSING_LIMIT:
+                    yield Emit(Expired(job.request_id, job.model))
+                    raise errors.JobExpired(job.request_id)
+            elif 400 <= outcome.status < 500 and outcome.status not in (408, 422, 425, 429):
+                raise error
+        else:
+            error = errors.TransportError(
+                f"the gateway could not be reached: {outcome.reason}. Nothing was started by this"
+            )
+        failures += 1
+        if isinstance(outcome, wire.Answer) and outcome.status == 429:
+            delay = pace.rate_limited(wire.seconds_until_reset(outcome), failures)
+        else:
+            delay = polling.backoff(failures)
+        now: float = yield Now()
+        if now >= end:
+            raise error
+        log.info(
+            "%s %s failed (%s); trying again in %.1f s",
+            request.method,
+            request.url,
+            error,
+            min(delay, end - now),
+        )
+        yield Sleep(min(delay, end - now))
+
+
+def _unusable(answer: wire.Answer, request_id: str | None) -> errors.KlingError:
+    if answer.status >= 400:
+        return wire.api_error(answer, request_id)
+    return errors.TransportError(f"the gateway answered {answer.status} with something that cannot be read")
+
+
+def open_storage(find: Callable[[str], Storage], url: str) -> Flow[Storage]:
+    """Return the storage that `url` names, checked, so that a wrong one is known before a job is paid for."""
+    storage: Storage = yield Call(partial(find, url))
+    yield Call(storage.check)
+    return storage
+
+
+def collect(gateway: wire.Gateway, result: ResultData, storage: Storage) -> Flow[tuple[StoredFile, ...]]:
+    """Fetch every file of a result into a storage. Each is whole or absent; raises StorageError."""
+    if not result.artifacts:
+        raise errors.StorageError(
+            f"job {result.request_id} has no file to store; its output is {result.output!r}"
+        )
+    files: list[StoredFile] = []
+    for number, artifact in enumerate(result.artifacts, start=1):
+        stem = safe_stem(result.model, result.request_id, str(number) if len(result.artifacts) > 1 else None)
+        # Only a gateway on this machine, the sandbox, may offer its files in the clear.
+        if not artifact.url.startswith("https://") and not gateway.is_local:
+            raise errors.StorageError(
+                f"the output is offered over plain http and was not fetched: {artifact.url}"
+            )
+        download = Download(artifact, stem, storage)
+        try:
+            yield from _fetch(artifact, download)
+            files.append((yield Call(download.commit)))
+        finally:
+            download.abort()
+    stored = tuple(files)
+    yield Emit(Stored(result.request_id, result.model, stored))
+    return stored
+
+
+def _fetch(artifact: Artifact, download: Download) -> Flow[None]:
+    """Download until every byte is there, going on where a cut connection left off."""
+    failures = 0
+    while True:
+        before = download.received
+        outcome: wire.Outcome = yield Fetch(
+            wire.Request("GET", artifact.url, None, download.headers(), to_gateway=False), download
+        )
+        if isinstance(outcome, wire.Answer) and outcome.status in (200, 206) and download.is_whole():
+            return
+        reason = outcome.reason if isinstance(outcome, wire.Fault) else f"status {outcome.status}"
+        if isinstance(outcome, wire.Answer) and outcome.status in (200, 206):
+            reason = f"{download.received} of {download.expected} bytes came"
+        if isinstance(outcome, wire.Answer) and outcome.status in (401, 403, 404, 410):
+            raise errors.StorageError(f"the output cannot be fetched: {reason}", url=artifact.url)
+        failures = 1 if download.received > before else failures + 1
+        if failures >= DOWNLOAD_FAILURES:
+            raise errors.StorageError(f"the output could not be fetched: {reason}", url=artifact.url)
+        log.info("download of %s was cut (%s); going on", artifact.url, reason)
+        yield Sleep(polling.backoff(failures))

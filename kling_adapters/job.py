@@ -1,0 +1,154 @@
+"""A submitted job and its result, in a blocking and an awaitable form over the same flows."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass, field
+from os import PathLike, fspath
+
+from kling_adapters import flows
+from kling_adapters.driver import AsyncDriver, SyncDriver
+from kling_adapters.errors import JobExpired, JobFailed, WaitTimeout
+from kling_adapters.events import Completed, Event
+from kling_adapters.flows import JobRef
+from kling_adapters.result import JobStatus, ResultData, StoredFile
+
+
+@dataclass(frozen=True)
+class Result(ResultData):
+    """A COMPLETED job whose files can be saved; `saved` are those that `run(save_to=...)` has stored."""
+
+    saved: tuple[StoredFile, ...] = ()
+    _driver: SyncDriver = field(kw_only=True, repr=False, compare=False)
+
+    def save(self, to: str | PathLike[str]) -> tuple[StoredFile, ...]:
+        """Store every file in a folder, or where a storage plugin takes URLs such as s3://bucket/prefix/.
+
+        A file is named after its model and request id. It appears whole, or not at all.
+        Raises StorageError, or ConfigError if no plugin knows the place.
+        """
+        storage = self._driver.run(flows.open_storage(self._driver.plugins.storage, fspath(to)))
+        return self._driver.run(flows.collect(self._driver.gateway, self, storage))
+
+
+@dataclass(frozen=True)
+class AsyncResult(ResultData):
+    """Result, with `await result.save(...)`."""
+
+    saved: tuple[StoredFile, ...] = ()
+    _driver: AsyncDriver = field(kw_only=True, repr=False, compare=False)
+
+    async def save(self, to: str | PathLike[str]) -> tuple[StoredFile, ...]:
+        """See Result.save."""
+        storage = await self._driver.run(flows.open_storage(self._driver.plugins.storage, fspath(to)))
+        return await self._driver.run(flows.collect(self._driver.gateway, self, storage))
+
+
+class _Job:
+    """What both forms of a job know without asking."""
+
+    def __init__(self, ref: JobRef) -> None:
+        self._ref = ref
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}(request_id={self.request_id!r}, model={self.model!r})"
+
+    @property
+    def request_id(self) -> str:
+        """The gateway's id of the job."""
+        return self._ref.request_id
+
+    @property
+    def model(self) -> str | None:
+        """The slug of the model; None if the job was made from a bare request id."""
+        return self._ref.model
+
+
+class Job(_Job):
+    """A job the gateway has accepted. Its `request_id` is all that is needed to find it again, for one hour."""
+
+    def __init__(self, driver: SyncDriver, ref: JobRef) -> None:
+        super().__init__(ref)
+        self._driver = driver
+        self._result: Result | None = None
+
+    def status(self) -> JobStatus:
+        """Ask for the state of the job. Raises JobExpired, ApiError or TransportError."""
+        return self._driver.run(flows.status(self._driver.gateway, self._ref))
+
+    def wait(self, timeout: float | None = None) -> Result:
+        """Poll until the job has ended and return its result.
+
+        `timeout`: seconds; by default four times the usual latency of the model and never under 15 minutes.
+        Failing polls are survived until then. Raises JobFailed, JobExpired, ApiError when the gateway refuses to
+        answer, or WaitTimeout, which carries this job: the job itself goes on.
+        """
+        if self._result is None:
+            try:
+                data = self._driver.run(flows.wait(self._driver.gateway, self._ref, timeout))
+            except WaitTimeout as error:
+                error.job = self
+                raise
+            self._keep(data)
+        assert self._result is not None
+        return self._result
+
+    def events(self, timeout: float | None = None) -> Iterator[Event]:
+        """Poll as `wait` does and yield what happens, ending with Completed, Failed or Expired.
+
+        After Completed, `wait()` returns the result without asking again. Raises WaitTimeout and ApiError as it does.
+        """
+        try:
+            for event in self._driver.follow(flows.wait(self._driver.gateway, self._ref, timeout)):
+                if isinstance(event, Completed):
+                    self._keep(event.result)
+                yield event
+        except (JobFailed, JobExpired):
+            return
+        except WaitTimeout as error:
+            error.job = self
+            raise
+
+    def _keep(self, data: ResultData) -> None:
+        self._result = Result(**vars(data), _driver=self._driver)
+
+
+class AsyncJob(_Job):
+    """Job, with `await` and `async for`."""
+
+    def __init__(self, driver: AsyncDriver, ref: JobRef) -> None:
+        super().__init__(ref)
+        self._driver = driver
+        self._result: AsyncResult | None = None
+
+    async def status(self) -> JobStatus:
+        """See Job.status."""
+        return await self._driver.run(flows.status(self._driver.gateway, self._ref))
+
+    async def wait(self, timeout: float | None = None) -> AsyncResult:
+        """See Job.wait."""
+        if self._result is None:
+            try:
+                data = await self._driver.run(flows.wait(self._driver.gateway, self._ref, timeout))
+            except WaitTimeout as error:
+                error.job = self
+                raise
+            self._keep(data)
+        assert self._result is not None
+        return self._result
+
+    async def events(self, timeout: float | None = None) -> AsyncIterator[Event]:
+        """See Job.events."""
+        try:
+            async for event in self._driver.follow(flows.wait(self._driver.gateway, self._ref, timeout)):
+                if isinstance(event, Completed):
+                    self._keep(event.result)
+                yield event
+        except (JobFailed, JobExpired):
+            return
+        except WaitTimeout as error:
+            error.job = self
+            raise
+
+    def _keep(self, data: ResultData) -> None:
+        self._result = AsyncResult(**vars(data), _driver=self._driver)

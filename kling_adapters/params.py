@@ -1,0 +1,220 @@
+"""The base of every generated parameter model, and the report of everything that is wrong with one."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Annotated, Any, ClassVar, Literal, Self, TypeAlias, TypeVar, cast, get_args, get_origin
+
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    GetCoreSchemaHandler,
+    ModelWrapValidatorHandler,
+    StringConstraints,
+    ValidationError,
+    model_validator,
+)
+from pydantic_core import CoreSchema, ErrorDetails, core_schema
+
+from kling_adapters.adapter import Adapter
+from kling_adapters.errors import ParamsInvalid, Problem
+
+T = TypeVar("T")
+
+HTTP_URL = r"^https?://[^\s/?#]+[^\s]*$"
+
+Media: TypeAlias = Annotated[str, StringConstraints(pattern=HTTP_URL)]
+"""The http or https URL of a media file. Kept as the text it is: a parsed and printed URL can lose its signature."""
+
+
+class _TextOrInteger:
+    """Lets an integer of a Literal come as its text and the other way round; see Lenient."""
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        schema = handler(source)
+        if schema["type"] != "literal":
+            raise TypeError(f"Lenient takes a Literal, not {source!r}")
+        twins: dict[Any, Any] = {}
+        for value in schema["expected"]:
+            twins[str(value) if isinstance(value, int) else int(value)] = value
+
+        def untwin(value: Any) -> Any:
+            # type(), not isinstance: True is an int that no page sends for 1.
+            return twins.get(value, value) if type(value) in (str, int) else value
+
+        return core_schema.no_info_before_validator_function(untwin, schema)
+
+
+Lenient: TypeAlias = Annotated[T, _TextOrInteger()]
+"""`Lenient[Literal[5, 10]]` also takes "10", and `Lenient[Literal["3"]]` also 3, as the pages' own examples send them.
+
+What is sent is the declared type. Nothing else is accepted: not " 5", "05", 5.5 or True."""
+
+
+class Part(BaseModel):
+    """The base of every generated model, nested ones included: closed, strict, frozen."""
+
+    model_config = ConfigDict(
+        extra="forbid", strict=True, allow_inf_nan=False, frozen=True, validate_by_name=True
+    )
+
+
+class Params(Part):
+    """The parameters of one model, valid from the moment they exist.
+
+    Raises ParamsInvalid, with every problem at once, when constructed from something the spec does not allow.
+    """
+
+    adapter: ClassVar[Adapter]
+
+    def wire(self) -> dict[str, Any]:
+        """Return the JSON body to send: only what was set, under the gateway's names and in the declared types."""
+        return self.model_dump(mode="json", by_alias=True, exclude_unset=True)
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _report_everything(cls, data: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:
+        try:
+            params = handler(data)
+        except ValidationError as error:
+            problems = [_explain(cls, details) for details in error.errors(include_url=False)]
+            if isinstance(data, Mapping):
+                problems += cls._broken_rules(cast("Mapping[str, Any]", data))
+            raise ParamsInvalid(cls.adapter.slug, problems) from None
+        problems = cls._broken_rules(params.wire())
+        if problems:
+            raise ParamsInvalid(cls.adapter.slug, problems)
+        return params
+
+    @classmethod
+    def _broken_rules(cls, given: Mapping[str, Any]) -> list[Problem]:
+        defaults = {
+            field.alias or name: field.default
+            for name, field in cls.model_fields.items()
+            if field.default is not None
+        }
+        values = {
+            name: value for name, value in defaults.items() if isinstance(value, str | int | float)
+        } | dict(given)
+        return [problem for rule in cls.adapter.rules for problem in rule.problems(values)]
+
+
+def _explain(model: type[BaseModel], details: ErrorDetails) -> Problem:  # noqa: C901, PLR0911, PLR0912  one case an error
+    """Say one pydantic error in words a caller can act on."""
+    path, value, context = details["loc"], details["input"], details.get("ctx", {})
+    name = _path(path)
+    shown = _shorten(value)
+    match details["type"]:
+        case "extra_forbidden":
+            holder = _model_at(model, path[:-1])
+            known = _names(holder) if holder else []
+            return Problem(name, "unknown parameter", value, suggestion=_closest(str(path[-1]), known))
+        case "missing":
+            return Problem(name, "required, but missing")
+        case "literal_error":
+            choices = _choices(model, path)
+            closest = _closest(value, [choice for choice in choices if isinstance(choice, str)])
+            return Problem(name, f"{shown} is not allowed", value, ", ".join(map(repr, choices)), closest)
+        case "string_pattern_mismatch":
+            return Problem(
+                name,
+                f"{shown} is not an http or https URL",
+                value,
+                "a URL such as https://example.com/cat.png",
+            )
+        case "greater_than_equal":
+            return Problem(name, f"{shown} is too small", value, f"at least {context['ge']:g}")
+        case "less_than_equal":
+            return Problem(name, f"{shown} is too large", value, f"at most {context['le']:g}")
+        case "string_too_long":
+            return Problem(
+                name, f"{len(value)} characters are too many", value, f"at most {context['max_length']}"
+            )
+        case "string_too_short":
+            return Problem(
+                name, f"{len(value)} characters are too few", value, f"at least {context['min_length']}"
+            )
+        case "too_long":
+            return Problem(
+                name,
+                f"{context['actual_length']} items are too many",
+                value,
+                f"at most {context['max_length']}",
+            )
+        case "too_short":
+            return Problem(
+                name,
+                f"{context['actual_length']} items are too few",
+                value,
+                f"at least {context['min_length']}",
+            )
+        case "string_type":
+            return Problem(name, f"{shown} is not text", value)
+        case "int_type" | "int_from_float":
+            return Problem(name, f"{shown} is not an integer", value)
+        case "float_type" | "finite_number":
+            return Problem(name, f"{shown} is not a finite number", value)
+        case "bool_type":
+            return Problem(name, f"{shown} is not true or false", value)
+        case "sequence_str" | "is_instance_of" | "list_type":
+            return Problem(name, f"{shown} is not a list", value)
+        case "model_type" | "model_attributes_type" | "dict_type":
+            return Problem(name, f"{shown} is not an object with parameters", value)
+        case _:
+            return Problem(name, f"{shown}: {details['msg'][0].lower()}{details['msg'][1:]}", value)
+
+
+def _path(location: Iterable[str | int]) -> str:
+    text = ""
+    for step in location:
+        text += f"[{step}]" if isinstance(step, int) else f".{step}"
+    return text.removeprefix(".") or "parameters"
+
+
+def _shorten(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 80 else f"{text[:60]}... ({len(text)} characters)"
+
+
+def _closest(word: Any, known: Iterable[str]) -> str | None:
+    found = difflib.get_close_matches(word, list(known), n=1) if isinstance(word, str) else []
+    return found[0] if found else None
+
+
+def _names(model: type[BaseModel]) -> list[str]:
+    return [field.alias or name for name, field in model.model_fields.items()]
+
+
+def _annotation(model: type[BaseModel], name: str | int) -> Any:
+    return next(
+        (field.annotation for key, field in model.model_fields.items() if name in (key, field.alias)), None
+    )
+
+
+def _within(annotation: Any) -> Iterator[Any]:
+    """Yield an annotation and everything it is made of."""
+    yield annotation
+    for argument in get_args(annotation):
+        yield from _within(argument)
+
+
+def _model_at(model: type[BaseModel], path: Iterable[str | int]) -> type[BaseModel] | None:
+    current: type[BaseModel] | None = model
+    for step in path:
+        if current is None or isinstance(step, int):
+            continue
+        parts = _within(_annotation(current, step))
+        current = next(
+            (part for part in parts if isinstance(part, type) and issubclass(part, BaseModel)), None
+        )
+    return current
+
+
+def _choices(model: type[BaseModel], path: tuple[str | int, ...]) -> list[Any]:
+    names = [step for step in path if isinstance(step, str)]
+    holder = _model_at(model, names[:-1])
+    annotation = _annotation(holder, names[-1]) if holder else None
+    return [
+        choice for part in _within(annotation) if get_origin(part) is Literal for choice in get_args(part)
+    ]

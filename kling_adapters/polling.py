@@ -1,0 +1,78 @@
+"""When to ask next, and how often something may be tried again."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass, field
+
+FIRST_INTERVAL = 1.0
+LONGEST_INTERVAL = 10.0
+LONGEST_BACKOFF = 30.0
+SHORTEST_DEADLINE = 900.0
+DEADLINE_WITHOUT_LATENCY = 1800.0
+
+
+def deadline(latency: float | None) -> float:
+    """Seconds to wait for a job unless the caller says otherwise: four times its usual latency, and never under 15 minutes."""
+    return DEADLINE_WITHOUT_LATENCY if latency is None else max(SHORTEST_DEADLINE, 4 * latency)
+
+
+def jitter(seconds: float) -> float:
+    """Spread `seconds` by a tenth, so that many jobs do not ask in step."""
+    return seconds * random.uniform(0.9, 1.1)  # noqa: S311  no secret depends on it
+
+
+def after_reset(seconds: float) -> float:
+    """Seconds to wait for a limit that ends in `seconds`: a little longer, and not all at the same moment."""
+    return seconds + random.uniform(0.1, 1.0)  # noqa: S311  no secret depends on it
+
+
+def backoff(failures: int) -> float:
+    """Seconds to wait after so many failures in a row: 1, 2, 4 ... 30."""
+    return jitter(min(LONGEST_BACKOFF, 2.0 ** (min(failures, 10) - 1)))
+
+
+@dataclass
+class Pace:
+    """Paces the polls of one job: every second at first, later every tenth of the time it has taken, 10 s at most.
+
+    That finds the end of a job at most a tenth late, in some fifty requests for a five-minute job. A 429 doubles the
+    interval for good: the account's limit is not known, so it is found.
+    """
+
+    factor: float = field(default=1.0, init=False)
+
+    def interval(self, elapsed: float) -> float:
+        """Seconds until the next poll of a job that has been waited for `elapsed` seconds."""
+        return jitter(self.factor * min(LONGEST_INTERVAL, max(FIRST_INTERVAL, elapsed / 10)))
+
+    def rate_limited(self, reset: float | None, failures: int) -> float:
+        """Seconds to wait after a 429, until the `reset` the gateway named if it did."""
+        self.factor = min(self.factor * 2, 16.0)
+        return after_reset(reset) if reset is not None else backoff(failures + 1)
+
+
+@dataclass
+class SubmitRetries:
+    """Decides whether a submit that provably started nothing is tried again.
+
+    `rate_limit_budget`: seconds that may be spent waiting for a rate limit; it has a budget of its own because
+    the limit ends by itself. Other failures get `attempts` tries in all.
+    """
+
+    attempts: int = 4
+    rate_limit_budget: float = 300.0
+    _failures: int = field(default=0, init=False)
+    _limited: int = field(default=0, init=False)
+
+    def after_failure(self) -> float | None:
+        """Seconds to wait, or None to give up."""
+        self._failures += 1
+        return backoff(self._failures) if self._failures < self.attempts else None
+
+    def after_rate_limit(self, reset: float | None) -> float | None:
+        """Seconds to wait, or None if that would exceed the budget."""
+        self._limited += 1
+        delay = after_reset(reset) if reset is not None else backoff(self._limited + 1)
+        self.rate_limit_budget -= delay
+        return delay if self.rate_limit_budget >= 0 else None

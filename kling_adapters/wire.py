@@ -1,0 +1,287 @@
+"""Requests and answers of the gateway: pure functions between Python values and HTTP messages.
+
+Answers are read with suspicion: whatever is missing or of another type than documented becomes None, and an answer
+that cannot be read at all is said to be so. URLs in answers are never used to reach the gateway.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import Any, TypeGuard, cast
+from urllib.parse import quote, urlsplit
+
+from kling_adapters import errors
+from kling_adapters.adapter import Returns
+from kling_adapters.models import _gateway as gateway_table
+from kling_adapters.result import Artifact, Credits, JobStatus, Kind, Metrics, ResultData
+
+
+@dataclass(frozen=True)
+class Request:
+    """An HTTP request. Only one with `to_gateway` carries the key."""
+
+    method: str
+    url: str
+    body: bytes | None = None
+    headers: Mapping[str, str] = field(default_factory=dict[str, str])
+    to_gateway: bool = field(default=True, kw_only=True)
+
+
+@dataclass(frozen=True)
+class Answer:
+    """An HTTP response, read whole. Header names are in small letters."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+    def json(self) -> dict[str, Any] | None:
+        """The body as a JSON object, or None if it is anything else."""
+        try:
+            value = json.loads(self.body)
+        except (ValueError, RecursionError):
+            return None
+        return cast("dict[str, Any]", value) if isinstance(value, dict) else None
+
+
+@dataclass(frozen=True)
+class Fault:
+    """No answer. `sent` says whether any of the request may have reached the other side."""
+
+    reason: str
+    sent: bool
+
+
+Outcome = Answer | Fault
+
+
+class Gateway:
+    """The addresses of one gateway. `base_url` may end in /v1 or /v2, as the official client writes it.
+
+    Raises ConfigError unless it is https, or http on this machine: the key would cross the network in the clear.
+    """
+
+    def __init__(self, base_url: str) -> None:
+        base = base_url.rstrip("/").removesuffix("/v1").removesuffix("/v2")
+        try:
+            parts = urlsplit(base)
+            host = parts.hostname or ""
+        except ValueError as error:
+            raise errors.ConfigError(f"base_url is not a URL: {error}") from None
+        self.is_local = host in ("localhost", "127.0.0.1", "::1")
+        if (
+            not host
+            or parts.scheme not in ("http", "https")
+            or parts.query
+            or parts.fragment
+            or parts.username
+        ):
+            raise errors.ConfigError(
+                f"base_url must be a plain http or https URL such as {gateway_table.BASE_URL}"
+            )
+        if parts.scheme == "http" and not self.is_local:
+            raise errors.ConfigError(
+                f"base_url must be https: over http to {host} anyone on the way could read the key"
+            )
+        self.base_url = base
+
+    def submit(self, slug: str, body: Mapping[str, Any]) -> Request:
+        """The request that starts a billable job. Raises ValueError for a body that is not JSON."""
+        content = json.dumps(body, allow_nan=False).encode()
+        url = self.base_url + gateway_table.SUBMIT_PATH.format(slug=quote(slug, safe=""))
+        return Request("POST", url, content, {"content-type": "application/json"})
+
+    def status(self, request_id: str) -> Request:
+        """The request for the state of a job."""
+        return Request(
+            "GET", self.base_url + gateway_table.STATUS_PATH.format(request_id=quote(request_id, safe=""))
+        )
+
+    def result(self, request_id: str) -> Request:
+        """The request for the final body of a job."""
+        return Request(
+            "GET", self.base_url + gateway_table.RESULT_PATH.format(request_id=quote(request_id, safe=""))
+        )
+
+    def credits(self) -> Request:
+        """The request for what is left on the account; it costs nothing."""
+        return Request("GET", self.base_url + gateway_table.CREDITS_PATH)
+
+
+def read_request_id(answer: Answer) -> str | None:
+    """The id in the answer to a submit, or None if there is none that could be used."""
+    request_id = (answer.json() or {}).get("request_id")
+    return (
+        request_id
+        if isinstance(request_id, str) and request_id.strip() and request_id.isprintable()
+        else None
+    )
+
+
+def read_status(answer: Answer) -> JobStatus | None:
+    """The state in an answer about a job, or None if it holds none. FAILED comes as 422 and is an answer like any other."""
+    body = answer.json()
+    if body is None or answer.status not in (200, 422):
+        return None
+    state, error = body.get("status"), body.get("error")
+    if not isinstance(state, str):
+        if answer.status != 422:
+            return None
+        state = "FAILED"
+    return JobStatus(state, _metrics(body), error if isinstance(error, str) else None)
+
+
+def read_end(
+    request_id: str, model: str | None, returns: Returns | None, answer: Answer
+) -> ResultData | JobStatus | None:
+    """The result of a COMPLETED job, or the status of a FAILED one, in the answer to `Gateway.result`; else None."""
+    found, body = read_status(answer), answer.json()
+    if found is None or body is None or found.state not in ("COMPLETED", "FAILED"):
+        return None
+    if found.state == "FAILED":
+        return found
+    return ResultData(request_id, model, body.get("output"), _artifacts(body, returns), found.metrics, body)
+
+
+def read_credits(answer: Answer) -> Credits | None:
+    """What is left on the account; None if the answer does not say."""
+    body = answer.json()
+    if body is None or answer.status != 200:
+        return None
+    return Credits(_number(body.get("credits")), _number(body.get("free-credits")))
+
+
+def api_error(answer: Answer, request_id: str | None = None) -> errors.ApiError:
+    """The error class for the status of an answer, with the gateway's own words."""
+    row = gateway_table.ERRORS.get(answer.status)
+    message = _message(answer)
+    kind = _ERRORS.get(answer.status, errors.ApiError)
+    if kind is errors.NotAcceptable and any(word in message.lower() for word in ("credit", "balance")):
+        kind = errors.InsufficientCredits
+    return kind(answer.status, message, meaning=row.meaning if row else "", request_id=request_id)
+
+
+def seconds_until_reset(answer: Answer) -> float | None:
+    """How many seconds the gateway asks to wait, from `Retry-After` or `x-rate-limit-reset-at-utc`; None if it does not.
+
+    A point in time is compared with the gateway's own `Date`, so that a wrong clock here does no harm.
+    """
+    retry_after = answer.headers.get("retry-after", "")
+    if retry_after.isdigit() and len(retry_after) < 7:
+        return float(retry_after)
+    reset = _time(answer.headers.get("x-rate-limit-reset-at-utc", "")) or _time(retry_after)
+    if reset is None:
+        return None
+    now = _time(answer.headers.get("date", "")) or datetime.now(UTC)
+    return max(0.0, (reset - now).total_seconds())
+
+
+_ERRORS = {
+    400: errors.BadRequest,
+    401: errors.Unauthorized,
+    403: errors.Forbidden,
+    404: errors.NotFound,
+    405: errors.MethodNotAllowed,
+    406: errors.NotAcceptable,
+    410: errors.ModelRetired,
+    422: errors.Unprocessable,
+    429: errors.RateLimited,
+    500: errors.ServerError,
+    502: errors.BadGateway,
+    504: errors.GatewayTimeout,
+}
+
+
+def _message(answer: Answer) -> str:
+    body = answer.json() or {}
+    words = [body[key] for key in ("error", "error_description", "message") if isinstance(body.get(key), str)]
+    return " ".join(" ".join(words).split())[:500]
+
+
+def _time(text: str) -> datetime | None:
+    """Read an ISO 8601 time, a unix time in seconds or milliseconds, or an HTTP date."""
+    text = text.strip()
+    try:
+        if text.replace(".", "", 1).isdigit():
+            seconds = float(text)
+            return datetime.fromtimestamp(seconds / 1000 if seconds > 1e11 else seconds, UTC)
+        moment = datetime.fromisoformat(text) if text[:4].isdigit() else parsedate_to_datetime(text)
+    except (ValueError, OverflowError, OSError):
+        return None
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+def _number(value: Any) -> float | None:
+    return (
+        float(value)
+        if isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 1e300
+        else None
+    )
+
+
+def _metrics(body: Mapping[str, Any]) -> Metrics:
+    given = _object(body.get("metrics"))
+    count = given.get("retry_count")
+    return Metrics(
+        cost=_number(given.get("cost")),
+        remaining_credits=_number(given.get("remaining_credits")),
+        inference_time=_number(given.get("inference_time")),
+        queue_time=_number(given.get("queue_time")),
+        total_time=_number(given.get("total_time")),
+        retry_count=count if isinstance(count, int) and not isinstance(count, bool) else None,
+    )
+
+
+def _artifacts(body: Mapping[str, Any], returns: Returns | None) -> tuple[Artifact, ...]:
+    """The files of a result, described by `video`, `images` or `audio`, else the URLs of `output`."""
+    found = [_artifact(body.get("video"), "video"), _artifact(body.get("audio"), "audio")]
+    found += [_artifact(image, "image") for image in _list(body.get("images"))]
+    described = tuple(artifact for artifact in found if artifact is not None)
+    if described:
+        return described
+    output = body.get("output")
+    urls = _list(output) or [output]
+    return tuple(Artifact(url, returns or _kind(url)) for url in urls if _is_url(url))
+
+
+def _artifact(value: Any, kind: Kind) -> Artifact | None:
+    given = _object(value) or {"url": value}
+    url, content_type, size = given.get("url"), given.get("content_type"), given.get("file_size")
+    if not _is_url(url):
+        return None
+    return Artifact(
+        url,
+        kind,
+        content_type if isinstance(content_type, str) else None,
+        size if isinstance(size, int) and not isinstance(size, bool) and size > 0 else None,
+    )
+
+
+def _object(value: Any) -> Mapping[str, Any]:
+    return cast("Mapping[str, Any]", value) if isinstance(value, dict) else {}
+
+
+def _list(value: Any) -> Sequence[Any]:
+    return cast("Sequence[Any]", value) if isinstance(value, list) else ()
+
+
+def _is_url(value: Any) -> TypeGuard[str]:
+    return isinstance(value, str) and value.startswith(("http://", "https://"))
+
+
+def _kind(url: str) -> Kind:
+    suffix = urlsplit(url).path.lower().rpartition(".")[2]
+    kinds: dict[str, Kind] = {
+        "mp4": "video",
+        "webm": "video",
+        "mov": "video",
+        "png": "image",
+        "jpg": "image",
+        "jpeg": "image",
+    }
+    kinds |= {"webp": "image", "mp3": "audio", "wav": "audio", "txt": "text", "json": "text"}
+    return kinds.get(suffix, "file")
