@@ -97,10 +97,14 @@ class SyncDriver:
         """Run a flow and yield the events it emits, as they happen."""
         steps = _Steps(flow)
         while not steps.done:
-            effect = steps.effect
-            self._perform(steps)
-            if isinstance(effect, Emit):
-                yield effect.event
+            if isinstance(steps.effect, Emit):
+                event = steps.effect.event
+                self.plugins.notify(event)
+                # Before the flow goes on: the next thing it does may be to raise.
+                yield event
+                steps.answer(None)
+            else:
+                self._perform(steps)
 
     def _perform(self, steps: _Steps[Any]) -> None:
         try:
@@ -150,10 +154,14 @@ class AsyncDriver:
         """Run a flow and yield the events it emits, as they happen."""
         steps = _Steps(flow)
         while not steps.done:
-            effect = steps.effect
-            await self._perform(steps)
-            if isinstance(effect, Emit):
-                yield effect.event
+            if isinstance(steps.effect, Emit):
+                event = steps.effect.event
+                await self.plugins.notify_async(event)
+                # Before the flow goes on: the next thing it does may be to raise.
+                yield event
+                steps.answer(None)
+            else:
+                await self._perform(steps)
 
     async def _perform(self, steps: _Steps[Any]) -> None:
         try:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Annotated, Any, ClassVar, Literal, Self, TypeAlias, TypeVar, cast, get_args, get_origin
 
+from annotated_types import MaxLen, MinLen
 from pydantic import (
     BaseModel,
     ConfigDict,
@@ -80,7 +81,10 @@ class Params(Part):
         except ValidationError as error:
             problems = [_explain(cls, details) for details in error.errors(include_url=False)]
             if isinstance(data, Mapping):
-                problems += cls._broken_rules(cast("Mapping[str, Any]", data))
+                given = cast("Mapping[str, Any]", data)
+                # pydantic reports a list as too long or its items as wrong, not both.
+                problems += [problem for problem in _lengths(cls, given, "") if problem not in problems]
+                problems += cls._broken_rules(given)
             raise ParamsInvalid(cls.adapter.slug, problems) from None
         problems = cls._broken_rules(params.wire())
         if problems:
@@ -136,19 +140,9 @@ def _explain(model: type[BaseModel], details: ErrorDetails) -> Problem:  # noqa:
                 name, f"{len(value)} characters are too few", value, f"at least {context['min_length']}"
             )
         case "too_long":
-            return Problem(
-                name,
-                f"{context['actual_length']} items are too many",
-                value,
-                f"at most {context['max_length']}",
-            )
+            return _too_many(name, value, context["actual_length"], context["max_length"])
         case "too_short":
-            return Problem(
-                name,
-                f"{context['actual_length']} items are too few",
-                value,
-                f"at least {context['min_length']}",
-            )
+            return _too_few(name, value, context["actual_length"], context["min_length"])
         case "string_type":
             return Problem(name, f"{shown} is not text", value)
         case "int_type" | "int_from_float":
@@ -163,6 +157,33 @@ def _explain(model: type[BaseModel], details: ErrorDetails) -> Problem:  # noqa:
             return Problem(name, f"{shown} is not an object with parameters", value)
         case _:
             return Problem(name, f"{shown}: {details['msg'][0].lower()}{details['msg'][1:]}", value)
+
+
+def _lengths(model: type[BaseModel], given: Mapping[str, Any], prefix: str) -> Iterator[Problem]:
+    """Yield every list, at any depth, that has too many or too few items."""
+    for name, field in model.model_fields.items():
+        value = given.get(field.alias or name)
+        if not isinstance(value, list | tuple):
+            continue
+        items = cast("Sequence[Any]", value)
+        path = f"{prefix}{field.alias or name}"
+        for limit in field.metadata:
+            if isinstance(limit, MaxLen) and len(items) > limit.max_length:
+                yield _too_many(path, value, len(items), limit.max_length)
+            if isinstance(limit, MinLen) and len(items) < limit.min_length:
+                yield _too_few(path, value, len(items), limit.min_length)
+        part = _model_at(model, [name])
+        for number, item in enumerate(items):
+            if part is not None and isinstance(item, Mapping):
+                yield from _lengths(part, cast("Mapping[str, Any]", item), f"{path}[{number}].")
+
+
+def _too_many(path: str, value: Any, count: int, limit: int) -> Problem:
+    return Problem(path, f"{count} items are too many", value, f"at most {limit}")
+
+
+def _too_few(path: str, value: Any, count: int, limit: int) -> Problem:
+    return Problem(path, f"{count} items are too few", value, f"at least {limit}")
 
 
 def _path(location: Iterable[str | int]) -> str:

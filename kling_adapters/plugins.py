@@ -54,8 +54,7 @@ class Plugins:
         self._found: list[PluginInfo] = []
         self.catalog = Catalog()
         disabled = {name.strip() for name in os.environ.get(DISABLE, "").split(",")}
-        # By name, not in the order of sys.path: the same plugins answer in the same order everywhere.
-        for point in sorted(entry_points(group=PROJECT), key=lambda point: (point.name, point.value)):
+        for point in sorted(entry_points(group=PROJECT), key=_precedence):
             distribution = f"{point.dist.name} {point.dist.version}" if point.dist else None
             info = PluginInfo(point.name, distribution, "loaded")
             if point.name in disabled:
@@ -147,6 +146,11 @@ class Plugins:
 def load_catalog() -> Catalog:
     """Return every model of the built-in catalogue and of installed plugins, without a client or a key."""
     return Plugins().catalog
+
+
+def _precedence(point: EntryPoint) -> tuple[bool, str, str]:
+    """The plugins of the core first, so that no other can take their models; then by name, the same everywhere."""
+    return (point.dist is None or point.dist.name != "kling-adapters", point.name, point.value)
 
 
 @contextmanager

@@ -12,6 +12,8 @@ from urllib.request import url2pathname
 from kling_adapters.errors import StorageError
 from kling_adapters.hookspecs import Storage, Writer, hookimpl
 
+_FILE_SUFFIXES = {".mp4", ".webm", ".mov", ".png", ".jpg", ".jpeg", ".webp", ".mp3", ".wav"}
+
 
 class FileWriter:
     """Writes beside the target under another name, and renames when the file is whole and on disk."""
@@ -46,7 +48,9 @@ class Folder:
         self._path = path
 
     def check(self) -> None:
-        """Raise StorageError if the folder cannot be made or written to."""
+        """Raise StorageError if the folder cannot be made or written to, or if the path looks like a file's."""
+        if self._path.suffix.lower() in _FILE_SUFFIXES and not self._path.is_dir():
+            raise StorageError(f"{self._path} names a file; give the folder, the file is named after its job")
         try:
             self._path.mkdir(parents=True, exist_ok=True)
             with tempfile.TemporaryFile(dir=self._path):

@@ -1,0 +1,40 @@
+# Needs Python 3.11 or newer and nothing else; everything is installed into .venv.
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+BIN := .venv/bin
+READY := .venv/ready
+JOBS ?= auto
+
+.PHONY: help setup demo generate check test clean
+
+help:  ## Say what there is to make
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## */\t/' | expand -t 12
+
+setup: $(READY)  ## Install the three distributions and every tool into .venv
+
+$(READY): pyproject.toml codegen/pyproject.toml plugins/sandbox/pyproject.toml
+	$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "Python 3.11 or newer is needed: make PYTHON=...")'
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --upgrade 'pip>=25.1'
+	$(BIN)/python -m pip install --quiet --editable . --editable codegen --editable plugins/sandbox --group dev
+	@touch $@
+
+demo: $(READY)  ## Run every model against the local sandbox; files go to out/demo/
+	$(BIN)/python -m kling_sandbox.demo out/demo
+
+generate: $(READY)  ## Compile specs/ into kling_adapters/models/
+	$(BIN)/kling-codegen generate
+
+check: $(READY)  ## Lint, types, layers, and whether the generated tree is what the specs say
+	$(BIN)/kling-codegen check
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/pyright
+	$(BIN)/lint-imports
+
+test: $(READY)  ## Run the tests
+	$(BIN)/pytest -n $(JOBS)
+
+clean:  ## Remove .venv and everything else that was made here
+	rm -rf .venv out build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	find . -name __pycache__ -prune -exec rm -rf {} +

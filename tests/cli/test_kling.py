@@ -1,0 +1,163 @@
+"""The `kling` command, as a process of its own."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from kling_sandbox import Sandbox
+from kling_sandbox.accounts import KEY_NO_CREDITS
+from kling_sandbox.gateway import BLOCKED_TEXT
+
+
+@pytest.fixture(scope="module")
+def sandbox() -> Iterator[Sandbox]:
+    with Sandbox(timing="at-once") as running:
+        yield running
+
+
+def kling(*words: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    clean = {name: value for name, value in os.environ.items() if name != "SEGMIND_API_KEY"}
+    return subprocess.run(
+        [sys.executable, "-c", "from kling_adapters.cli import main; main()", *words],
+        env={**clean, "PYTHONWARNINGS": "error", **environment},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+def test_help_lists_every_command_and_the_exit_codes() -> None:
+    done = kling("--help")
+    assert done.returncode == 0
+    for command in ("models", "plugins", "run", "sandbox", "show", "status", "submit", "wait"):
+        assert f"\n  {command} " in done.stdout
+    assert "4 uncertain" in done.stdout
+
+
+def test_models_lists_all_five() -> None:
+    rows = json.loads(kling("models", "--json").stdout)
+    assert {row["slug"]: (row["returns"], row["latency"]) for row in rows} == {
+        "kling-2": ("video", 300.73),
+        "kling-2.5-turbo": ("video", None),
+        "kling-3-pro-image2video": ("video", None),
+        "kling-bloombloom": ("video", 193.06),
+        "kling-o1": ("image", 57.86),
+    }
+    table = kling("models").stdout
+    assert all(row["slug"] in table and row["title"] in table for row in rows)
+
+
+@pytest.mark.parametrize(
+    "slug", ["kling-2", "kling-2.5-turbo", "kling-3-pro-image2video", "kling-bloombloom", "kling-o1"]
+)
+def test_show_names_every_parameter_value_and_discrepancy(slug: str) -> None:
+    schema = json.loads(kling("show", slug, "--json").stdout)
+    shown = kling("show", slug).stdout
+    for name, given in schema["properties"].items():
+        assert f" {name} " in shown
+        for value in given.get("enum", ()):
+            assert str(value) in shown
+    for discrepancy in schema["x-kling"]["discrepancies"]:
+        assert discrepancy["about"] in shown
+    assert schema["x-kling"]["source"]["page"] in shown
+    assert f"kling run --sandbox {slug} " in shown
+
+
+def test_show_lists_nested_parameters_and_rules() -> None:
+    shown = kling("show", "kling-3-pro-image2video").stdout
+    assert "elements[].frontal_image_url" in shown
+    assert "multi_prompt[].prompt" in shown
+    assert "@ElementN in prompt names item N of elements" in shown
+    assert "tail_image_url needs image_url and mode=pro" in kling("show", "kling-2.5-turbo").stdout
+
+
+def test_plugins_lists_what_is_installed() -> None:
+    rows = json.loads(kling("plugins", "--json").stdout)
+    assert {row["name"]: row["state"] for row in rows}["sandbox"] == "loaded"
+    table = kling("plugins").stdout
+    assert all(row["name"] in table for row in rows)
+
+
+def test_run_in_the_sandbox_needs_nothing_else(tmp_path: Path) -> None:
+    done = kling("run", "--sandbox", "kling-o1", "prompt=a @Image1", "image_urls=https://example.com/a.png",
+                 "output_format=jpg", "--save-to", str(tmp_path))  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    [file] = tmp_path.iterdir()
+    assert file.suffix == ".jpg"
+    assert file.name in done.stdout
+    assert "cost in credits" in done.stdout
+    assert [line.rpartition(" ")[2] for line in done.stderr.splitlines()][-2:] == ["completed", "stored"]
+
+
+def test_run_reads_values_as_the_declared_types(sandbox: Sandbox, tmp_path: Path) -> None:
+    (tmp_path / "prompt.txt").write_text("@Element1 speaks", "utf-8")
+    done = kling("run", "kling-3-pro-image2video", f"prompt=@{tmp_path}/prompt.txt", "start_image_url=https://e.com/a=b",
+                 "duration=3", "cfg_scale=0.25", "generate_audio=false", "elements=[{}]", "voice_ids=a", "voice_ids=b",
+                 "--base-url", sandbox.base_url, "--json", SEGMIND_API_KEY=sandbox.api_key)  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["metrics"]["cost"] > 0
+    assert done.stderr == ""
+    [body] = [request.json for request in sandbox.requests if request.path == "/v2/kling-3-pro-image2video"]
+    assert body == {
+        "prompt": "@Element1 speaks",
+        "start_image_url": "https://e.com/a=b",
+        "duration": "3",
+        "cfg_scale": 0.25,
+        "generate_audio": False,
+        "elements": [{}],
+        "voice_ids": ["a", "b"],
+    }
+
+
+def test_submit_status_and_wait_are_run_in_three_steps(sandbox: Sandbox, tmp_path: Path) -> None:
+    place = ("--base-url", sandbox.base_url)
+    request_id = kling(
+        "submit", "kling-2", "prompt=x", *place, SEGMIND_API_KEY=sandbox.api_key
+    ).stdout.strip()
+    assert kling("status", request_id, *place, SEGMIND_API_KEY=sandbox.api_key).stdout == "COMPLETED\n"
+    done = kling("wait", request_id, "--model", "kling-2", "--save-to", str(tmp_path), *place,
+                 SEGMIND_API_KEY=sandbox.api_key)  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert [file.name for file in tmp_path.iterdir()] == [f"kling-2-{request_id}.mp4"]
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "message"),
+    [
+        (["kling-2", "promt=x", "duration=7"], 2, "did you mean prompt?"),
+        (["kling-22", "prompt=x"], 2, "did you mean kling-2?"),
+        (["kling-2", "prompt"], 2, "'prompt' is not name=value"),
+        (["kling-2", "prompt=x", "prompt=y"], 2, "prompt is given twice"),
+        (["kling-2", "prompt=@nowhere.txt"], 2, "nowhere.txt cannot be read"),
+        (["kling-bloombloom", "image=@a.png"], 2, "cannot be uploaded yet"),
+        (["kling-2", "prompt=x", "--save-to", "a.mp4"], 3, "names a file"),
+        (["kling-2", "prompt=x", "--save-to", "s3://bucket/"], 2, "no plugin can store"),
+        (["kling-2", f"prompt={BLOCKED_TEXT}"], 1, "not billed"),
+        (
+            ["kling-2", "prompt=x", "--timeout", "0", "--base-url", "http://127.0.0.1:9"],
+            3,
+            "Nothing was sent",
+        ),
+    ],
+)
+def test_exit_codes_and_messages(sandbox: Sandbox, words: list[str], code: int, message: str) -> None:
+    place = [] if "--base-url" in words else ["--base-url", sandbox.base_url]
+    done = kling("run", *words, *place, SEGMIND_API_KEY=sandbox.api_key)
+    assert (done.returncode, done.stdout) == (code, ""), done.stderr
+    assert message in done.stderr
+    assert "Traceback" not in done.stderr
+    assert sandbox.api_key not in done.stderr
+
+
+def test_no_key_and_no_credits_have_their_own_words(sandbox: Sandbox) -> None:
+    done = kling("run", "kling-2", "prompt=x", "--base-url", sandbox.base_url)
+    assert (done.returncode, "set SEGMIND_API_KEY" in done.stderr) == (2, True)
+    done = kling("run", "kling-2", "prompt=x", "--base-url", sandbox.base_url, SEGMIND_API_KEY=KEY_NO_CREDITS)
+    assert (done.returncode, "Buy credits" in done.stderr) == (3, True)

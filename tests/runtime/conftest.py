@@ -1,0 +1,74 @@
+"""One sandbox for the module, and both clients behind one form."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Awaitable, Callable, Iterator
+from typing import Any
+
+import anyio
+import pytest
+from kling_sandbox import Sandbox
+
+from kling_adapters import AsyncKling, Kling
+from kling_adapters.testing import SimulatedClock
+
+
+@pytest.fixture(scope="module")
+def sandbox() -> Iterator[Sandbox]:
+    with Sandbox(timing="polls:2") as running:
+        yield running
+
+
+class Play:
+    """Runs a scenario, written with `await`, on one of the clients; sleeping takes no time."""
+
+    def __init__(self, kind: type[Kling | AsyncKling], sandbox: Sandbox) -> None:
+        self.kind = kind
+        self.sandbox = sandbox
+        self.clock = SimulatedClock()
+
+    def __call__(self, scenario: Callable[[Any], Awaitable[Any]], **options: Any) -> Any:
+        options = {"base_url": self.sandbox.base_url, "api_key": self.sandbox.api_key, **options}
+
+        async def main() -> Any:
+            client = self.kind(clock=self.clock, **options)
+            if isinstance(client, Kling):
+                with client:
+                    return await scenario(_Awaitable(client))
+            async with client:
+                return await scenario(client)
+
+        return anyio.run(main)
+
+
+class _Awaitable:
+    """The blocking client, and what it returns, with methods that can be awaited: so one scenario fits both."""
+
+    def __init__(self, inner: Any) -> None:
+        self._inner = inner
+
+    def __getattr__(self, name: str) -> Any:
+        found = getattr(self._inner, name)
+        if not inspect.ismethod(found):
+            return found
+        if name == "events":
+            return lambda *args, **kwargs: _each(found(*args, **kwargs))
+        if name == "job":
+            return lambda *args, **kwargs: _Awaitable(found(*args, **kwargs))
+
+        async def call(*args: Any, **kwargs: Any) -> Any:
+            outcome = found(*args, **kwargs)
+            return _Awaitable(outcome) if type(outcome).__module__ == "kling_adapters.job" else outcome
+
+        return call
+
+
+async def _each(items: Iterator[Any]) -> Any:
+    for item in items:
+        yield item
+
+
+@pytest.fixture(params=[Kling, AsyncKling], ids=["sync", "async"])
+def play(request: pytest.FixtureRequest, sandbox: Sandbox) -> Play:
+    return Play(request.param, sandbox)

@@ -1,0 +1,121 @@
+"""How often the gateway is asked, on a simulated clock."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from itertools import pairwise
+from typing import Any
+
+import pytest
+
+from kling_adapters import RateLimited, WaitTimeout, flows, polling, wire
+from kling_adapters.testing import SimulatedClock
+
+GATEWAY = wire.Gateway("https://api.example.com")
+
+
+def answer(code: int, headers: dict[str, str] | None = None, **body: Any) -> wire.Answer:
+    return wire.Answer(code, headers or {}, json.dumps(body).encode())
+
+
+def drive(
+    flow: Iterator[Any], reply: Callable[[wire.Request, float], wire.Outcome], clock: SimulatedClock
+) -> Any:
+    """Drive a flow with a gateway that is a function of the request and the time."""
+    outcome: Any = None
+    send = flow.send  # type: ignore[attr-defined]
+    try:
+        while True:
+            match send(outcome):
+                case flows.Send(request):
+                    outcome = reply(request, clock.now())
+                case flows.Sleep(seconds):
+                    outcome = None
+                    clock.sleep(seconds)
+                case flows.Now():
+                    outcome = clock.now()
+                case _:
+                    outcome = None
+    except StopIteration as end:
+        return end.value
+
+
+def finishing_after(seconds: float) -> Callable[[wire.Request, float], wire.Outcome]:
+    def reply(request: wire.Request, now: float) -> wire.Outcome:
+        return answer(
+            200, status="COMPLETED" if now >= seconds else "PROCESSING", output="https://e.com/a.mp4"
+        )
+
+    return reply
+
+
+@pytest.mark.parametrize(("seconds", "most_polls"), [(0, 1), (3, 5), (60, 35), (300, 60), (780, 110)])
+def test_the_end_of_a_job_is_found_soon_and_with_few_polls(seconds: float, most_polls: int) -> None:
+    clock = SimulatedClock()
+    drive(flows.wait(GATEWAY, flows.JobRef("id"), None), finishing_after(seconds), clock)
+    assert seconds <= clock.now() <= seconds + max(1.2, min(11.0, 0.12 * seconds))
+    assert len(clock.slept) <= most_polls
+
+
+@pytest.mark.parametrize(("latency", "deadline"), [(None, 1800.0), (57.86, 900.0), (300.73, 1202.92)])
+def test_the_deadline_follows_the_latency_of_the_model(latency: float | None, deadline: float) -> None:
+    clock = SimulatedClock()
+    with pytest.raises(WaitTimeout) as caught:
+        drive(flows.wait(GATEWAY, flows.JobRef("id", latency=latency), None), finishing_after(1e9), clock)
+    assert clock.now() == pytest.approx(deadline)
+    assert caught.value.seconds == pytest.approx(deadline)
+
+
+@pytest.mark.parametrize("timeout", [0.0, 0.5, 42.0])
+def test_a_given_timeout_is_kept_to_the_moment(timeout: float) -> None:
+    clock = SimulatedClock()
+    with pytest.raises(WaitTimeout):
+        drive(flows.wait(GATEWAY, flows.JobRef("id"), timeout), finishing_after(1e9), clock)
+    assert clock.now() == pytest.approx(timeout)
+
+
+def test_a_rate_limit_slows_polling_down_for_good() -> None:
+    clock = SimulatedClock()
+    limited_until = 20.0
+    asked: list[float] = []
+
+    def reply(request: wire.Request, now: float) -> wire.Outcome:
+        asked.append(now)
+        if now < limited_until:
+            return answer(429, {"retry-after": "5"})
+        return finishing_after(200)(request, now)
+
+    drive(flows.wait(GATEWAY, flows.JobRef("id"), None), reply, clock)
+    during = [time for time in asked if time < limited_until]
+    assert all(later - sooner >= 5 for sooner, later in pairwise(during))
+    after = [later - sooner for sooner, later in pairwise(asked) if sooner > limited_until]
+    assert min(after[:-2]) > 1.8 * polling.FIRST_INTERVAL
+
+
+@pytest.mark.parametrize(
+    ("headers", "seconds"),
+    [
+        ({"retry-after": "7"}, 7),
+        ({"date": "Sat, 21 Nov 2026 10:00:00 GMT", "retry-after": "Sat, 21 Nov 2026 10:00:09 GMT"}, 9),
+        ({"date": "Sat, 21 Nov 2026 10:00:00 GMT", "x-rate-limit-reset-at-utc": "2026-11-21T10:00:30Z"}, 30),
+        ({"date": "Sat, 21 Nov 2026 10:00:00 GMT", "x-rate-limit-reset-at-utc": "2026-11-21 10:00:30"}, 30),
+        ({"date": "Sat, 21 Nov 2026 10:00:00 GMT", "x-rate-limit-reset-at-utc": "1795255230"}, 30),
+        ({"date": "Sat, 21 Nov 2026 10:00:00 GMT", "x-rate-limit-reset-at-utc": "1795255230000"}, 30),
+        ({"date": "Sat, 21 Nov 2026 10:00:00 GMT", "x-rate-limit-reset-at-utc": "2026-11-21T09:00:00Z"}, 0),
+        ({"x-rate-limit-reset-at-utc": "soon"}, None),
+        ({"retry-after": "9" * 5000}, None),
+        ({}, None),
+    ],
+)
+def test_the_end_of_a_rate_limit_is_read_in_every_form(
+    headers: dict[str, str], seconds: float | None
+) -> None:
+    assert wire.seconds_until_reset(answer(429, headers)) == seconds
+
+
+def test_a_submit_waits_for_a_rate_limit_within_its_budget_and_then_says_so() -> None:
+    clock = SimulatedClock()
+    with pytest.raises(RateLimited, match="nothing is billed"):
+        drive(flows.submit(GATEWAY, "kling-2", {}), lambda *_: answer(429), clock)
+    assert 100 < clock.now() <= 300

@@ -1,0 +1,218 @@
+"""The generated models as a caller meets them: what they take, what they refuse and how they say it."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import jsonschema_rs
+import pytest
+
+from kling_adapters import Params, ParamsInvalid, load_catalog
+from kling_adapters.models import Kling2, Kling3ProImage2video, Kling25Turbo, KlingBloombloom, KlingO1
+from kling_adapters.models.kling_3_pro_image2video import Element
+
+CATALOG = load_catalog()
+URL = "https://example.com/a.png"
+
+# The example of each documentation page: its values and the types they are sent as, with prompts of our own.
+# What a page leaves out or empties against its own table is repaired, and nothing else.
+PAGE_EXAMPLES: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
+    ("kling-bloombloom", {"image": URL, "mode": "pro", "duration": "5"}, {"duration": 5}),
+    (
+        "kling-2",
+        {"prompt": "a", "duration": 5, "cfg_scale": 0.5, "start_image": URL, "aspect_ratio": "16:9"},
+        {},
+    ),
+    (
+        "kling-o1",
+        {
+            "prompt": "Put @Image1 into @Image2",
+            "resolution": "1K",
+            "aspect_ratio": "auto",
+            "output_format": "png",
+            "image_urls": [URL, URL],
+        },
+        {},
+    ),
+    (
+        "kling-3-pro-image2video",
+        {
+            "prompt": "a",
+            "duration": "5",
+            "cfg_scale": 0.5,
+            "aspect_ratio": "16:9",
+            "generate_audio": True,
+            "negative_prompt": "blur",
+            "start_image_url": URL,
+        },
+        {},
+    ),
+    (
+        "kling-2.5-turbo",
+        {
+            "prompt": "a",
+            "negative_prompt": "blur",
+            "cfg_scale": 0.7,
+            "duration": "10",
+            "mode": "pro",
+            "aspect_ratio": "16:9",
+        },
+        {"duration": 10},
+    ),
+]
+
+
+def model(slug: str) -> type[Params]:
+    return CATALOG[slug].load()
+
+
+def problems(slug: str, **params: Any) -> list[str]:
+    with pytest.raises(ParamsInvalid) as caught:
+        model(slug).model_validate(params)
+    return [str(problem) for problem in caught.value.problems]
+
+
+@pytest.mark.parametrize(("slug", "example", "changed"), PAGE_EXAMPLES, ids=[row[0] for row in PAGE_EXAMPLES])
+def test_the_example_of_the_page_is_taken_and_sent_in_the_declared_types(
+    slug: str, example: dict[str, Any], changed: dict[str, Any]
+) -> None:
+    body = model(slug).model_validate(example).wire()
+    assert body == example | changed
+    assert jsonschema_rs.is_valid(CATALOG[slug].json_schema(), body)
+
+
+@pytest.mark.parametrize("slug", sorted(CATALOG))
+def test_every_example_of_a_spec_goes_over_the_wire_unchanged(slug: str) -> None:
+    for example in CATALOG[slug].json_schema()["examples"]:
+        assert model(slug).model_validate(copy.deepcopy(example)).wire() == example
+
+
+@pytest.mark.parametrize("slug", sorted(CATALOG))
+def test_a_missing_required_parameter_is_named_and_an_unknown_one_refused(slug: str) -> None:
+    schema = CATALOG[slug].json_schema()
+    for name in schema["required"]:
+        example = {key: value for key, value in schema["examples"][0].items() if key != name}
+        assert f"{name}: required, but missing" in problems(slug, **example)
+    assert problems(slug, **schema["examples"][0], zzz=1) == ["zzz: unknown parameter"]
+
+
+def test_only_what_was_set_is_sent() -> None:
+    assert Kling2(prompt="x").wire() == {"prompt": "x"}
+    assert Kling2(prompt="x", duration=5).wire() == {"prompt": "x", "duration": 5}
+    assert Kling3ProImage2video(prompt="x", start_image_url=URL, elements=[{}]).wire()["elements"] == [{}]  # type: ignore[list-item]
+
+
+def test_a_documented_default_can_be_read_but_is_not_sent() -> None:
+    params = Kling25Turbo(prompt="x")
+    assert (params.duration, params.cfg_scale, params.mode, params.image_url) == (10, 0.7, "pro", None)
+    assert params.wire() == {"prompt": "x"}
+
+
+@pytest.mark.parametrize("value", [" 5", "05", "5.0", "5 ", True, 5.5, 7, "7", None, [5], "\u0665"])
+def test_only_the_exact_text_of_an_integer_counts_as_it(value: Any) -> None:
+    [problem] = problems("kling-2", prompt="x", duration=value)
+    assert problem.startswith("duration: ")
+    assert "allowed: 5, 10" in problem
+
+
+@pytest.mark.parametrize("value", [5.5, True, "05", "2", 16, "16"])
+def test_only_the_exact_integer_counts_as_its_text(value: Any) -> None:
+    [problem] = problems("kling-3-pro-image2video", prompt="x", start_image_url=URL, duration=value)
+    assert problem.startswith("duration: ")
+
+
+def test_the_integer_form_of_a_text_duration_is_sent_as_text() -> None:
+    params = model("kling-3-pro-image2video").model_validate(
+        {"prompt": "x", "start_image_url": URL, "duration": 15}
+    )
+    assert params.wire()["duration"] == "15"
+
+
+@pytest.mark.parametrize(
+    "value", ["", "ftp://a/b", "example.com/a.png", "https://", "data:image/png;base64,AA", "http:// a/b", 3]
+)
+def test_a_url_is_http_or_https_and_never_empty(value: Any) -> None:
+    [problem] = problems("kling-bloombloom", image=value)
+    assert problem.startswith("image: ")
+
+
+def test_a_url_is_sent_as_the_text_it_is() -> None:
+    url = "https://EXAMPLE.com:443/a/../b?sig=%2f%2F+x"
+    assert KlingBloombloom(image=url).wire() == {"image": url}
+
+
+def test_null_is_taken_only_where_the_page_says_null() -> None:
+    assert Kling25Turbo(prompt="x", image_url=None).wire() == {"prompt": "x", "image_url": None}
+    assert problems("kling-2", prompt="x", start_image=None) == ["start_image: None is not text"]
+
+
+def test_limits_told_in_prose_hold() -> None:
+    required = {"prompt": "x", "start_image_url": URL}
+    found = problems(
+        "kling-3-pro-image2video",
+        **required,
+        elements=[{}, {"reference_image_urls": [URL] * 4}, {}, {}],
+        multi_prompt=[{"prompt": "x" * 513}, {}] * 3,
+        voice_ids=["a", "b", "c"],
+    )
+    too_long = "prompt: 513 characters are too many; allowed: at most 512"
+    assert sorted(found) == [
+        "elements: 4 items are too many; allowed: at most 3",
+        "elements[1].reference_image_urls: 4 items are too many; allowed: at most 3",
+        "multi_prompt: 6 items are too many; allowed: at most 5",
+        f"multi_prompt[0].{too_long}",
+        "multi_prompt[1].prompt: required, but missing",
+        f"multi_prompt[2].{too_long}",
+        "multi_prompt[3].prompt: required, but missing",
+        f"multi_prompt[4].{too_long}",
+        "multi_prompt[5].prompt: required, but missing",
+        "voice_ids: 3 items are too many; allowed: at most 2",
+    ]
+
+
+def test_a_tail_image_needs_an_image() -> None:
+    assert problems("kling-2.5-turbo", prompt="x", tail_image_url=URL) == [
+        "tail_image_url: needs image_url, which is not given"
+    ]
+    assert problems("kling-2.5-turbo", prompt="x", tail_image_url=URL, image_url=None)
+    Kling25Turbo(prompt="x", tail_image_url=URL, image_url=URL)
+    Kling25Turbo(prompt="x", tail_image_url=URL, image_url=URL, mode="pro")
+    Kling25Turbo(prompt="x", tail_image_url=None)
+
+
+def test_references_name_what_is_there() -> None:
+    assert problems("kling-o1", prompt="@Image1 @Image2 @Image10 @Image0", image_urls=[URL]) == [
+        "prompt: names @Image2, but image_urls has 1 item",
+        "prompt: names @Image10, but image_urls has 1 item",
+        "prompt: names @Image0, but image_urls has 1 item",
+    ]
+    KlingO1(prompt="@Image1, @Image01 and @Imagex", image_urls=[URL])
+    assert problems("kling-3-pro-image2video", prompt="@Element1 <<<voice_1>>>", start_image_url=URL) == [
+        "prompt: names @Element1, but elements has no items",
+        "prompt: names <<<voice_1>>>, but voice_ids has no items",
+    ]
+    Kling3ProImage2video(
+        prompt="@Element1 <<<voice_2>>>", start_image_url=URL, elements=[Element()], voice_ids=["a", "b"]
+    )
+
+
+def test_broken_rules_are_reported_beside_broken_parameters() -> None:
+    found = problems("kling-2.5-turbo", prompt="x", duration=7, tail_image_url="nowhere", apsect_ratio="16:9")
+    assert found == [
+        "duration: 7 is not allowed; allowed: 5, 10",
+        "tail_image_url: 'nowhere' is not an http or https URL; allowed: a URL such as https://example.com/cat.png",
+        "apsect_ratio: unknown parameter; did you mean aspect_ratio?",
+        "tail_image_url: needs image_url, which is not given",
+    ]
+
+
+def test_parameters_cannot_be_changed_into_something_invalid() -> None:
+    params = Kling2(prompt="x")
+    with pytest.raises(ValueError, match="frozen"):
+        params.duration = 7  # type: ignore[assignment]
+
+
+def test_a_long_value_is_shortened_in_the_report() -> None:
+    [problem] = problems("kling-2", prompt="x", aspect_ratio="y" * 10_000)
+    assert len(problem) < 300
