@@ -25,7 +25,7 @@ def blocking(kling: Kling, urls: list[str]) -> None:
     kling.submit("kling-2")  # refused
     kling.submit("kling-2", prompt="x", start_image=None)  # refused
     kling.submit("kling-22", prompt="x")  # refused
-    wrong: ElementInput = {"front": "u"}  # refused
+    _: ElementInput = {"front": "u"}  # refused
     kling.run("kling-o1", prompt="x", image_urls="u", timeout="900")  # refused
     kling.run("kling-2", prompt=1)  # refused
 
