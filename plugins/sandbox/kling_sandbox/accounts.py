@@ -1,0 +1,68 @@
+"""Keys, credits and the rate limit: who may ask for what.
+
+Prices and balances are made up. Keys are compared and kept as fingerprints only.
+"""
+
+import hashlib
+from collections import deque
+from dataclasses import dataclass, field
+from typing import Final
+
+API_KEY: Final = "SG_5a4db0c55a4db0c5"
+"""Works, and has credits."""
+KEY_FORBIDDEN: Final = "SG_0000000000000403"
+"""Every call is answered 403."""
+KEY_NO_CREDITS: Final = "SG_0000000000000406"
+"""Has no credits: every submit of valid parameters is answered 406."""
+KEY_RATE_LIMITED: Final = "SG_0000000000000429"
+"""Every submit is answered 429."""
+
+VIDEO_SECOND_PRICE: Final = 0.1
+IMAGE_PRICE: Final = 0.04
+
+RATE_WINDOW: Final = 60.0
+
+
+def fingerprint(secret: str) -> str:
+    """Return a short digest of a key: enough to recognise it, not enough to use it."""
+    return "sha256:" + hashlib.sha256(secret.encode("utf-8", "surrogateescape")).hexdigest()[:16]
+
+
+@dataclass
+class Account:
+    """One customer of the gateway."""
+
+    credits: float
+    permitted: bool = True
+    submits_per_minute: int | None = None
+    _submits: deque[float] = field(default_factory=deque[float])
+
+    def seconds_to_wait(self, now: float) -> float:
+        """Count a submit at `now`; return 0 if it may go on, else the seconds until one may.
+
+        Only submits are counted: a status poll a second would exhaust every documented limit at once.
+        """
+        if self.submits_per_minute is None:
+            return 0.0
+        while self._submits and self._submits[0] <= now - RATE_WINDOW:
+            self._submits.popleft()
+        if len(self._submits) < self.submits_per_minute:
+            self._submits.append(now)
+            return 0.0
+        oldest = self._submits[0] if self._submits else now
+        return oldest + RATE_WINDOW - now
+
+    def charge(self, price: float) -> float:
+        """Take `price` off (or, if negative, give it back) and return the balance."""
+        self.credits = round(self.credits - price, 6)
+        return self.credits
+
+
+def accounts(*, balance: float, submits_per_minute: int | None) -> dict[str, Account]:
+    """Return the accounts of a sandbox by the fingerprint of their key."""
+    return {
+        fingerprint(API_KEY): Account(balance, submits_per_minute=submits_per_minute),
+        fingerprint(KEY_FORBIDDEN): Account(balance, permitted=False),
+        fingerprint(KEY_NO_CREDITS): Account(0.0),
+        fingerprint(KEY_RATE_LIMITED): Account(balance, submits_per_minute=0),
+    }

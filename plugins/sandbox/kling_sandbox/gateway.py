@@ -1,0 +1,273 @@
+"""The protocol: one Starlette application that answers as the gateway does."""
+
+import asyncio
+import json
+import re
+import uuid
+from collections.abc import Awaitable, Callable, Mapping
+from concurrent.futures import Executor
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final
+
+from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import FileResponse, HTMLResponse, JSONResponse, Response
+from starlette.routing import Route
+
+from kling_sandbox.accounts import Account, fingerprint
+from kling_sandbox.jobs import Clock, Job, Rendered, Timing
+from kling_sandbox.media import CONTENT_TYPES, Renderer
+from kling_sandbox.pictures import sample
+from kling_sandbox.plan import plan
+from kling_sandbox.validation import Refused, Schema, Validator
+
+BLOCKED_TEXT: Final = "sandbox-block"
+"""A job with this anywhere in its parameters ends FAILED, as a content block does."""
+
+_BLOCKED: Final = "The content was blocked by the safety filter."
+_RENDERED_KINDS: Final = frozenset({"video", "image"})
+
+
+class GatewayError(Exception):
+    """An answer other than success, with the gateway's body for errors."""
+
+    def __init__(self, status: int, message: str, headers: dict[str, str] | None = None, **more: Any) -> None:
+        """`more` goes into the body beside the message."""
+        super().__init__(message)
+        self.status = status
+        self.body = {"error": message, **more}
+        self.headers = headers
+
+
+class Gateway:
+    """The state of the gateway and its handlers; used on one event loop."""
+
+    def __init__(
+        self,
+        schemas: Mapping[str, Schema],
+        accounts: Mapping[str, Account],
+        timing: Timing,
+        clock: Clock,
+        renderer: Renderer,
+        executor: Executor,
+    ) -> None:
+        """Raise ValueError for a schema that cannot be used. `accounts` is by fingerprint of the key."""
+        self._schemas = schemas
+        self._validators = {slug: Validator(schema) for slug, schema in schemas.items()}
+        self._accounts = accounts
+        self._timing = timing
+        self._clock = clock
+        self._renderer = renderer
+        self._executor = executor
+        self._jobs: dict[str, Job] = {}
+
+    def app(self) -> Starlette:
+        """Return the application."""
+        return Starlette(
+            routes=[
+                Route("/v2/requests/{request_id}/status", self._keyed(self._status)),
+                Route("/v2/requests/{request_id}", self._keyed(self._result)),
+                # The address that a submit gives as poll_url.
+                Route("/v1/requests/{request_id}", self._keyed(self._result)),
+                Route("/v1/get-user-credits", self._keyed(self._credits)),
+                Route("/v2/{slug}", self._keyed(self._submit), methods=["POST"]),
+                Route("/media/{name}", self._media),
+                Route("/samples/{name}.png", self._sample),
+            ],
+            exception_handlers={GatewayError: _refusal, HTTPException: _http_error},
+        )
+
+    def _keyed(
+        self, handler: Callable[[Request, Account], Awaitable[Response]]
+    ) -> Callable[[Request], Awaitable[Response]]:
+        async def checked(request: Request) -> Response:
+            account = self._accounts.get(fingerprint(request.headers.get("x-api-key", "")))
+            if account is None:
+                message = "Missing or invalid API key"
+                raise GatewayError(
+                    401, message, error_description="Send a valid key as x-api-key.", status_code=401
+                )
+            if not account.permitted:
+                raise GatewayError(403, "This account is not permitted to do that")
+            return await handler(request, account)
+
+        return checked
+
+    async def _submit(self, request: Request, account: Account) -> Response:
+        now = self._clock.now()
+        if wait := account.seconds_to_wait(now):
+            reset = datetime.now(UTC) + timedelta(seconds=wait)
+            header = {"x-rate-limit-reset-at-utc": reset.strftime("%Y-%m-%dT%H:%M:%S.%fZ")}
+            raise GatewayError(429, "Rate limit exceeded", header)
+        slug = request.path_params["slug"]
+        schema = self._schemas.get(slug)
+        if schema is None:
+            raise GatewayError(404, f"Model {slug} not found")
+        if request.headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
+            raise GatewayError(406, "Content-Type must be application/json")
+        body = _json_object(await request.body())
+        try:
+            params = self._validators[slug].check(body)
+        except Refused as refused:
+            raise GatewayError(400, str(refused)) from None
+        job_plan = plan(schema, params)
+        failure = _failure(params, job_plan.returns)
+        if job_plan.price > account.credits:
+            raise GatewayError(406, f"Insufficient credits: this request costs {job_plan.price}")
+        cost = 0.0 if failure else job_plan.price
+        job = Job(
+            slug=slug,
+            params=params,
+            plan=job_plan,
+            cost=cost,
+            remaining_credits=account.charge(cost),
+            submitted=now,
+            polls_needed=self._timing.amount,
+            end=self._timing.end(now, schema["x-kling"].get("latency_seconds")),
+            failure=failure,
+        )
+        self._jobs[job.request_id] = job
+        poll_url = f"{_own(request)}/v1/requests/{job.request_id}"
+        first = {"request_id": job.request_id, "status": "QUEUED", "poll_url": poll_url}
+        return JSONResponse({**first, **_urls(job, request)})
+
+    async def _status(self, request: Request, account: Account) -> Response:
+        job = self._job(request)
+        job.poll(self._clock.now())
+        if (running := self._running(job, request)) is not None:
+            return running
+        if failed := await self._failed(job, account):
+            return failed
+        metrics = {"inference_time": job.times()["inference_time"]}
+        return JSONResponse({"status": "COMPLETED", "request_id": job.request_id, "metrics": metrics})
+
+    async def _result(self, request: Request, account: Account) -> Response:
+        job = self._job(request)
+        if (running := self._running(job, request)) is not None:
+            return running
+        if failed := await self._failed(job, account):
+            return failed
+        path = (await self._rendered(job)).path
+        assert path is not None
+        name = job.request_id + path.suffix
+        url = f"{_own(request)}/media/{name}"
+        file = {
+            "url": url,
+            "content_type": CONTENT_TYPES[path.suffix],
+            "file_name": name,
+            "file_size": path.stat().st_size,
+        }
+        body: dict[str, Any] = {"status": "COMPLETED", "request_id": job.request_id, "output": url}
+        body |= {"video": file} if job.plan.returns == "video" else {"images": [file]}
+        body["seed"] = job.params.get("seed", uuid.UUID(job.request_id).int % 2**31)
+        if "prompt" in job.params:
+            body["prompt"] = job.params["prompt"]
+        body["metrics"] = {"cost": job.cost, "remaining_credits": job.remaining_credits, **job.times()}
+        return JSONResponse(body)
+
+    async def _credits(self, request: Request, account: Account) -> Response:
+        return JSONResponse({"credits": account.credits, "free-credits": 0.0})
+
+    async def _media(self, request: Request) -> Response:
+        request_id, _, suffix = request.path_params["name"].partition(".")
+        job = self._jobs.get(request_id)
+        path = job.output(self._clock.now()) if job else None
+        if path is None or path.suffix != f".{suffix}":
+            raise GatewayError(404, "No such file")
+        return FileResponse(path, media_type=CONTENT_TYPES[path.suffix])
+
+    async def _sample(self, request: Request) -> Response:
+        match = re.fullmatch("([0-9]{2,4})x([0-9]{2,4})", request.query_params.get("size", "1280x720"))
+        size = (int(match[1]), int(match[2])) if match else (0, 0)
+        if not (min(size) >= 16 and max(size) <= 4096):
+            raise GatewayError(400, "size must be WIDTHxHEIGHT, each from 16 to 4096")
+        picture = await run_in_threadpool(sample, request.path_params["name"], size)
+        return Response(picture, media_type="image/png")
+
+    def _job(self, request: Request) -> Job:
+        job = self._jobs.get(request.path_params["request_id"])
+        if job is None or job.expired(self._clock.now()):
+            raise GatewayError(404, "Request not found or expired")
+        return job
+
+    def _running(self, job: Job, request: Request) -> Response | None:
+        """Answer for a job that has not ended, else None. The first question starts the rendering."""
+        if job.failure is None and job.rendered is None:
+            loop = asyncio.get_running_loop()
+            job.rendered = loop.run_in_executor(self._executor, self._render, job)
+        state = job.running(self._clock.now())
+        if state is None:
+            return None
+        urls = _urls(job, request)
+        return JSONResponse({"status": state, "request_id": job.request_id, **urls, "metrics": {}})
+
+    async def _failed(self, job: Job, account: Account) -> Response | None:
+        error = (await self._rendered(job)).error
+        if error is None:
+            return None
+        if job.cost:
+            account.charge(-job.cost)
+            job.cost = 0.0
+        body = {"status": "FAILED", "request_id": job.request_id, "error": error, "metrics": job.times()}
+        return JSONResponse(body, 422)
+
+    async def _rendered(self, job: Job) -> Rendered:
+        """Wait for the file of a job that is due."""
+        if job.rendered is None:
+            return Rendered(error=job.failure)
+        return await asyncio.shield(job.rendered)
+
+    def _render(self, job: Job) -> Rendered:
+        try:
+            return Rendered(path=self._renderer.render(job.plan))
+        except Exception as error:  # noqa: BLE001  a broken worker ends its job, not the gateway
+            return Rendered(error=f"The worker failed: {error!r}")
+
+
+def _json_object(body: bytes) -> dict[str, Any]:
+    try:
+        document: Any = json.loads(body)
+        # Python reads more than JSON: NaN, numbers out of range, half characters.
+        json.dumps(document, ensure_ascii=False, allow_nan=False).encode()
+    except (ValueError, RecursionError) as error:
+        raise GatewayError(400, f"The body is not JSON: {error}") from None
+    if not isinstance(document, dict):
+        raise GatewayError(400, "The body must be a JSON object of parameters")
+    return document
+
+
+def _failure(params: Any, returns: str) -> str | None:
+    """Return why a job with these parameters cannot succeed, or None."""
+    if BLOCKED_TEXT in json.dumps(params):
+        return _BLOCKED
+    return None if returns in _RENDERED_KINDS else f"The sandbox does not render {returns}."
+
+
+def origin(host: str, port: int) -> str:
+    """Return the address of a server as the beginning of its URLs."""
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+def _own(request: Request) -> str:
+    """Return the server's own address, not what the client calls it."""
+    return origin(*request.scope["server"])
+
+
+def _urls(job: Job, request: Request) -> dict[str, str]:
+    response_url = f"{_own(request)}/v2/requests/{job.request_id}"
+    return {"status_url": f"{response_url}/status", "response_url": response_url}
+
+
+async def _refusal(_: Request, error: Exception) -> Response:
+    assert isinstance(error, GatewayError)
+    return JSONResponse(error.body, error.status, headers=error.headers)
+
+
+async def _http_error(_: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    if error.status_code == 405:
+        page = "<!doctype html>\n<title>405 Method Not Allowed</title>\n<h1>Method Not Allowed</h1>\n"
+        return HTMLResponse(page, 405, headers=error.headers)
+    return JSONResponse({"error": error.detail}, error.status_code, headers=error.headers)

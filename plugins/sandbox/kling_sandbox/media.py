@@ -1,0 +1,175 @@
+"""Files from plans: an mp4 that moves over a picture, or an image made of pictures."""
+
+import hashlib
+import math
+import re
+import threading
+from array import array
+from collections.abc import Iterator
+from fractions import Fraction
+from functools import lru_cache
+from io import BytesIO
+from pathlib import Path
+from typing import Final
+from urllib.parse import unquote
+
+import av
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from kling_sandbox.fetch import fetch
+from kling_sandbox.pictures import Size, collage, cover, encode, random_from, scene, words
+from kling_sandbox.plan import Plan
+
+CONTENT_TYPES: Final = {".mp4": "video/mp4", ".png": "image/png", ".jpg": "image/jpeg"}
+
+_RATE: Final = 24
+_SAMPLE_RATE: Final = 48000
+_SAMPLE_BYTES: Final = 2
+_ROOTS: Final = (132, 148, 166, 176, 198)
+_VIDEO_AREA: Final = 640 * 360
+_IMAGE_SIDE: Final = 1024
+_PAN: Final = 0.14
+_OVERSAMPLING: Final = 2
+# Chroma has half the resolution, so a sliced picture moves two pixels at a time; between them, eight
+# copies shifted by a quarter of a pixel each make the movement smooth.
+_STEP: Final = 2
+_PHASES: Final = 8
+
+
+class Renderer:
+    """Renders plans into a folder; the same content is rendered once. May be used by several threads."""
+
+    def __init__(self, folder: Path) -> None:
+        """Files appear in `folder` under the digest of what they are made from."""
+        self._folder = folder
+        self._locks: dict[str, threading.Lock] = {}
+
+    def render(self, plan: Plan) -> Path:
+        """Return the finished file. What is on loopback is fetched, everything else drawn."""
+        sources = [(url, fetch(url)) for url in plan.pictures]
+        digest = hashlib.sha256(repr(plan).encode("utf-8", "surrogatepass"))
+        for _, body in sources:
+            digest.update(hashlib.sha256(body or b"").digest())
+        path = self._folder / (digest.hexdigest() + plan.suffix)
+        with self._locks.setdefault(path.name, threading.Lock()):
+            if not path.exists():
+                pictures = [_picture(url, body, plan.aspect or (16, 9)) for url, body in sources]
+                part = path.with_name(f"part-{path.name}")
+                (_video if plan.returns == "video" else _image)(plan, pictures, part)
+                part.replace(path)
+        return path
+
+
+def _picture(url: str, body: bytes | None, aspect: tuple[int, int]) -> Image.Image:
+    """Return the picture at that URL, or a stand-in of the given shape with the name of its file."""
+    try:
+        if body is not None:
+            picture = Image.open(BytesIO(body))
+            picture.draft("RGB", (2048, 2048))
+            return ImageOps.exif_transpose(picture).convert("RGB")
+    except (UnidentifiedImageError, OSError, ValueError, SyntaxError, Image.DecompressionBombError):
+        pass
+    name = unquote(re.split("[?#]", url)[0].rpartition("/")[2])
+    return scene(url, _size(aspect, _IMAGE_SIDE), words(name) or "picture")
+
+
+def _size(aspect: tuple[int, int], long_side: int) -> Size:
+    scale = long_side / max(aspect)
+    return round(aspect[0] * scale), round(aspect[1] * scale)
+
+
+def _aspect(plan: Plan, pictures: list[Image.Image]) -> tuple[int, int]:
+    if plan.aspect:
+        return plan.aspect
+    if not pictures:
+        return 16, 9
+    shape = math.log(pictures[0].width / pictures[0].height)
+    return min(((16, 9), (9, 16), (1, 1)), key=lambda aspect: abs(math.log(aspect[0] / aspect[1]) - shape))
+
+
+def _image(plan: Plan, pictures: list[Image.Image], path: Path) -> None:
+    picture = collage(pictures, plan.prompt, _size(_aspect(plan, pictures), _IMAGE_SIDE))
+    path.write_bytes(encode(picture, plan.suffix))
+
+
+def _video(plan: Plan, pictures: list[Image.Image], path: Path) -> None:
+    across, down = _aspect(plan, pictures)
+    scale = 2 * round(math.sqrt(_VIDEO_AREA / (across * down)) / 2)
+    size = (across * scale, down * scale)
+    count = round(plan.seconds * _RATE)
+    with av.open(str(path), "w", format="mp4", options={"movflags": "+faststart"}) as container:
+        video = container.add_stream(
+            "libx264",
+            rate=_RATE,
+            options={"preset": "ultrafast", "tune": "animation", "crf": "21", "bf": "0"},
+        )
+        video.width, video.height = size
+        video.pix_fmt = "yuv420p"
+        audio = container.add_stream("aac", rate=_SAMPLE_RATE, layout="mono") if plan.audio else None
+        chord = _chord(random_from(plan.prompt).choice(_ROOTS)) if audio else b""
+        for index, frame in enumerate(_frames(plan, pictures, size, count)):
+            frame.pts, frame.time_base = index, Fraction(1, _RATE)
+            container.mux(video.encode(frame))
+            if audio:
+                container.mux(audio.encode(_sound(chord, index)))
+        container.mux(video.encode())
+        if audio:
+            container.mux(audio.encode())
+
+
+def _frames(plan: Plan, pictures: list[Image.Image], size: Size, count: int) -> Iterator[av.VideoFrame]:
+    """Move a window of `size` along the longer side of a somewhat larger picture, in `count` frames."""
+    axis = 0 if size[0] >= size[1] else 1
+    way = _STEP * round(size[axis] * _PAN / _STEP)
+    large = (size[0] + way * (1 - axis), size[1] + way * axis)
+    margin = (large[0] + _STEP * (1 - axis), large[1] + _STEP * axis)
+    drawn = (margin[0] * _OVERSAMPLING, margin[1] * _OVERSAMPLING)
+    picture = cover(pictures[0], drawn) if pictures else scene(plan.prompt, drawn, words(plan.prompt))
+    phases: list[list[tuple[bytes, int]]] = []
+    for phase in range(_PHASES):
+        shift = _OVERSAMPLING * _STEP * phase / _PHASES
+        left, top = shift * (1 - axis), shift * axis
+        box = (left, top, left + large[0] * _OVERSAMPLING, top + large[1] * _OVERSAMPLING)
+        shifted = picture.resize(large, Image.Resampling.BILINEAR, box=box)
+        frame = av.VideoFrame.from_image(shifted).reformat(format="yuv420p")  # type: ignore[no-untyped-call]
+        phases.append([(bytes(plane), plane.line_size) for plane in frame.planes])
+    backwards = random_from(plan.prompt).random() < 0.5
+    for index in range(count):
+        gone = (1 - math.cos(math.pi * index / max(1, count - 1))) / 2
+        steps, phase = divmod(int((1 - gone if backwards else gone) * way * _PHASES / _STEP), _PHASES)
+        frame = av.VideoFrame(size[0], size[1], "yuv420p")
+        for plane, (data, line), pixels in zip(frame.planes, phases[phase], (_STEP, 1, 1), strict=True):
+            x, y = steps * pixels * (1 - axis), steps * pixels * axis
+            padding = bytes(plane.line_size - plane.width)
+            rows = (
+                data[start + x : start + x + plane.width]
+                for start in range(y * line, (y + plane.height) * line, line)
+            )
+            plane.update(b"".join(row + padding for row in rows))
+        yield frame
+
+
+def _sound(second: bytes, index: int) -> av.AudioFrame:
+    """Return the sound beside that frame; a frame lasts a whole number of samples."""
+    samples = _SAMPLE_RATE // _RATE
+    frame = av.AudioFrame("s16", "mono", samples)
+    frame.sample_rate, frame.pts, frame.time_base = _SAMPLE_RATE, index * samples, Fraction(1, _SAMPLE_RATE)
+    start = index % _RATE * samples * _SAMPLE_BYTES
+    frame.planes[0].update(second[start : start + samples * _SAMPLE_BYTES])
+    return frame
+
+
+@lru_cache(maxsize=8)
+def _chord(root: int) -> bytes:
+    """Return a second of a soft chord on `root` Hz; it swells and fades, so it repeats without a click."""
+    parts = [
+        (math.tau * root * ratio / _SAMPLE_RATE, level) for ratio, level in ((1, 1.0), (1.5, 0.6), (2, 0.35))
+    ]
+    swell = math.tau / _SAMPLE_RATE
+    return array(
+        "h",
+        (
+            round(1300 * (1 - math.cos(swell * i)) * sum(level * math.sin(step * i) for step, level in parts))
+            for i in range(_SAMPLE_RATE)
+        ),
+    ).tobytes()

@@ -1,0 +1,145 @@
+"""The in-process form: a gateway in a thread, for as long as a `with` block lasts."""
+
+import os
+import socket
+import tempfile
+import threading
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import uvicorn
+
+from kling_sandbox.accounts import API_KEY, accounts, fingerprint
+from kling_sandbox.gateway import Gateway, origin
+from kling_sandbox.jobs import Clock, Timing
+from kling_sandbox.media import Renderer
+from kling_sandbox.record import Received, Record
+from kling_sandbox.validation import Schema
+
+
+class Sandbox:
+    """A gateway on this machine, with jobs, credits, a clock and a record of its own; entered once."""
+
+    api_key: str = API_KEY
+    """A key that works."""
+
+    base_url: str
+    """The address of the gateway, without a version; set by entering."""
+
+    def __init__(
+        self,
+        *,
+        timing: str = "at-once",
+        schemas: Mapping[str, Schema] | None = None,
+        credits: float = 1000.0,  # noqa: A002  what the gateway calls it
+        rate_limit: int | None = None,
+        host: str = "127.0.0.1",
+        port: int = 0,
+    ) -> None:
+        """Prepare; nothing listens before the `with` block.
+
+        `timing`: `at-once`, `polls:N` or `latency:FACTOR`. `schemas`: JSON Schemas by slug, by default those
+        of the whole catalogue. `credits`: what the account of `api_key` begins with. `rate_limit`: submits a
+        minute. `port`: 0 takes a free one. Raises ValueError for a bad timing.
+        """
+        self._timing = Timing.parse(timing)
+        self._schemas = schemas
+        self._host, self._port = host, port
+        self._clock = Clock()
+        self._accounts = accounts(balance=credits, submits_per_minute=rate_limit)
+        self._record = Record()
+        self._stack = ExitStack()
+
+    def __enter__(self) -> Self:
+        """Start to listen. Raises OSError if that is not possible, ValueError for an unusable schema."""
+        with ExitStack() as stack:
+            folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="kling-sandbox-"))
+            executor = ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="kling-sandbox-render")
+            stack.callback(executor.shutdown, cancel_futures=True)
+            schemas = _catalogue() if self._schemas is None else self._schemas
+            renderer = Renderer(Path(folder))
+            gateway = Gateway(schemas, self._accounts, self._timing, self._clock, renderer, executor)
+            listener = stack.enter_context(_listen(self._host, self._port))
+            config = uvicorn.Config(
+                self._record.around(gateway.app()),
+                lifespan="off",
+                ws="none",
+                log_config=None,
+                access_log=False,
+                timeout_graceful_shutdown=2,
+            )
+            server = _Server(config)
+            thread = threading.Thread(
+                target=server.run, args=([listener],), name="kling-sandbox", daemon=True
+            )
+            thread.start()
+            stack.callback(thread.join)
+            stack.callback(server.stop)
+            server.listening.wait()
+            self.base_url = origin(*listener.getsockname()[:2])
+            self._stack = stack.pop_all()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Stop, and remove every file."""
+        self._stack.close()
+
+    @property
+    def requests(self) -> tuple[Received, ...]:
+        """Every request so far, in order of arrival; the renderer's own fetches are left out."""
+        return self._record.received
+
+    def has_received_key(self, key: str, path: str = "*") -> bool:
+        """Tell whether `key` ever came with a request to a path like `path`, as in `/media/*`."""
+        return self._record.has_key(key, path)
+
+    @property
+    def credits(self) -> float:
+        """What the account of `api_key` has left."""
+        return self._accounts[fingerprint(self.api_key)].credits
+
+    def advance(self, seconds: float) -> None:
+        """Let `seconds` pass on the sandbox's clock: jobs end, records expire, the rate limit resets."""
+        self._clock.advance(seconds)
+
+
+class _Server(uvicorn.Server):
+    """Tells when it listens."""
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self.listening = threading.Event()
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self.listening.set()
+
+    def stop(self) -> None:
+        self.should_exit = True
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    """Return a listening socket that says it is TCP: else asyncio leaves on the delay of 40 ms an answer."""
+    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, proto=socket.IPPROTO_TCP)
+    family, kind, protocol, _, address = found[0]
+    listener = socket.socket(family, kind, protocol)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(address)
+        listener.listen(1024)
+    except OSError:
+        listener.close()
+        raise
+    return listener
+
+
+def _catalogue() -> Mapping[str, Schema]:
+    from kling_adapters import load_catalog
+
+    return {slug: entry.json_schema() for slug, entry in load_catalog().items()}

@@ -1,0 +1,52 @@
+"""A sandbox, and a bare HTTP client that holds its key."""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import httpx
+import pytest
+from kling_sandbox import Sandbox
+
+Call = Callable[..., dict[str, Any]]
+
+
+@pytest.fixture
+def sandbox(request: pytest.FixtureRequest) -> Iterator[Sandbox]:
+    """A sandbox; `@pytest.mark.parametrize("sandbox", [{...}], indirect=True)` gives it other arguments."""
+    with Sandbox(**getattr(request, "param", {})) as running:
+        yield running
+
+
+@pytest.fixture
+def http(sandbox: Sandbox) -> Iterator[httpx.Client]:
+    """A client that sends the key."""
+    with httpx.Client(
+        base_url=sandbox.base_url, headers={"x-api-key": sandbox.api_key}, timeout=30
+    ) as client:
+        yield client
+
+
+@pytest.fixture
+def submit(http: httpx.Client) -> Call:
+    """Submit a job that must be accepted."""
+
+    def call(slug: str, **params: Any) -> dict[str, Any]:
+        response = http.post(f"/v2/{slug}", json=params)
+        assert response.status_code == 200, response.text
+        body: dict[str, Any] = response.json()
+        return body
+
+    return call
+
+
+@pytest.fixture
+def run(http: httpx.Client, submit: Call) -> Call:
+    """Submit a job and fetch its result."""
+
+    def call(slug: str, **params: Any) -> dict[str, Any]:
+        response = http.get(submit(slug, **params)["response_url"])
+        assert response.status_code == 200, response.text
+        body: dict[str, Any] = response.json()
+        return body
+
+    return call

@@ -1,0 +1,66 @@
+"""`kling sandbox`, the demo, and what the plugin costs those who do not use it."""
+
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import av
+import httpx
+import pytest
+from kling_sandbox import Sandbox, demo
+
+from kling_adapters import load_catalog
+
+KLING = [sys.executable, "-c", "from kling_adapters.cli import main; main()"]
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_it_runs_until_interrupted(number: signal.Signals) -> None:
+    command = [*KLING, "sandbox", "--port", "0", "--timing", "polls:1"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        lines = [process.stdout.readline() for _ in range(5)]
+        base_url, key = (line.split()[-1] for line in lines[:2])
+        assert f"  export SEGMIND_API_KEY={key}\n" in lines
+        headers = {"x-api-key": key}
+        job = httpx.post(f"{base_url}/v2/kling-2", json={"prompt": "x"}, headers=headers).json()
+        assert httpx.get(job["status_url"], headers=headers).json()["status"] == "QUEUED"
+        process.send_signal(number)
+        _, errors = process.communicate(timeout=20)
+    assert (process.returncode, errors) == (0, "")
+
+
+def test_what_cannot_be_started_is_said_in_one_line() -> None:
+    with Sandbox() as sandbox:
+        taken = sandbox.base_url.rpartition(":")[2]
+        for arguments, words in (
+            (["--port", taken], "in use"),
+            (["--port", "0", "--timing", "now"], "polls:N"),
+        ):
+            done = subprocess.run(
+                [*KLING, "sandbox", *arguments], capture_output=True, text=True, check=False
+            )
+            assert done.returncode != 0
+            assert words in done.stderr
+            assert "Traceback" not in done.stderr
+
+
+def test_the_plugin_imports_nothing_heavy() -> None:
+    heavy = {"av", "PIL", "starlette", "uvicorn", "jsonschema_rs"}
+    code = f"import sys, kling_sandbox.plugin; print({heavy} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "set()"
+
+
+def test_the_demo_stores_a_file_of_every_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(demo, "_TIMING", "at-once")
+    done = {line.slug: line for line in demo.run(tmp_path)}
+    assert set(done) == set(load_catalog())
+    for slug, entry in load_catalog().items():
+        (path,) = done[slug].files
+        assert path.parent == tmp_path
+        assert done[slug].cost
+        with av.open(str(path), "r") as container:
+            frames = sum(1 for _ in container.decode(container.streams.video[0]))
+        assert (frames > 1) == (entry.returns == "video")

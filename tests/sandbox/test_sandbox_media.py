@@ -1,0 +1,321 @@
+"""The files are what was asked for, told by a decoder."""
+
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler
+from io import BytesIO
+from socketserver import ThreadingTCPServer
+from typing import Any
+
+import av
+import httpx
+import pytest
+from kling_sandbox import Sandbox
+from PIL import Image, ImageStat
+
+from kling_adapters import load_catalog
+
+Call = Callable[..., dict[str, Any]]
+RED, BLUE = (200, 30, 40), (20, 60, 200)
+REMOTE = "https://example.com/a.png"
+
+
+@pytest.fixture(scope="module")
+def sandbox(request: pytest.FixtureRequest) -> Iterator[Sandbox]:
+    """One for all tests here, which leave each other alone; or one of its own for a test that names arguments."""
+    with Sandbox(**getattr(request, "param", {})) as running:
+        yield running
+
+
+class Video:
+    """A decoded mp4."""
+
+    def __init__(self, data: bytes) -> None:
+        with av.open(BytesIO(data), "r") as container:
+            assert container.duration is not None
+            self.seconds: float = container.duration / 1_000_000
+            self.has_audio = bool(container.streams.audio)
+            self.frames = list(container.decode(container.streams.video[0]))
+            self.codec = container.streams.video[0].codec_context.name
+            self.pixels = container.streams.video[0].codec_context.pix_fmt
+            self.rate = container.streams.video[0].average_rate
+        self.sound_seconds = 0.0
+        if self.has_audio:
+            with av.open(BytesIO(data), "r") as container:
+                sound = list(container.decode(container.streams.audio[0]))
+                self.sound_seconds = sum(frame.samples for frame in sound) / sound[0].sample_rate
+                self.loudest = max(
+                    abs(value) for frame in sound for value in memoryview(frame.planes[0]).cast("f")
+                )
+
+    @property
+    def size(self) -> tuple[int, int]:
+        return self.frames[0].width, self.frames[0].height
+
+    def colour(self) -> tuple[float, ...]:
+        picture: Image.Image = self.frames[0].to_image()  # type: ignore[no-untyped-call]
+        return tuple(ImageStat.Stat(picture).mean)
+
+
+@pytest.fixture
+def render(http: httpx.Client, run: Call) -> Callable[..., Video]:
+    """Run a job and decode its video."""
+    return lambda slug, **params: Video(http.get(run(slug, **params)["output"]).content)
+
+
+@pytest.fixture
+def draw(http: httpx.Client, run: Call) -> Callable[..., Image.Image]:
+    """Run a job and open its image."""
+    return lambda slug, **params: Image.open(BytesIO(http.get(run(slug, **params)["output"]).content))
+
+
+class Pictures(BaseHTTPRequestHandler):
+    """One colour each; and pictures that are none."""
+
+    def do_GET(self) -> None:
+        """Answer by the name asked for."""
+        name = self.path.rpartition("/")[2]
+        if name == "moved.png":
+            self.send_response(302)
+            self.send_header("Location", "http://192.0.2.1/secret.png")
+            self.end_headers()
+            return
+        self.send_response(200)
+        self.end_headers()
+        if name == "broken.png":
+            self.wfile.write(b"\x89PNG\r\n\x1a\n and no more")
+            return
+        size = (360, 640) if "tall" in name else (500, 500) if "square" in name else (640, 360)
+        picture = BytesIO()
+        Image.new("RGB", size, BLUE if "blue" in name else RED).save(picture, "PNG")
+        self.wfile.write(picture.getvalue())
+
+    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002  its name in the base class
+        """Say nothing."""
+
+
+@pytest.fixture(scope="module")
+def pictures() -> Iterator[str]:
+    """The address of a server of pictures on this machine."""
+    with ThreadingTCPServer(("127.0.0.1", 0), Pictures) as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_address[1]}"
+        server.shutdown()
+        thread.join()
+
+
+def near(colour: tuple[float, ...], wanted: tuple[int, int, int]) -> bool:
+    return all(abs(a - b) < 12 for a, b in zip(colour, wanted, strict=True))
+
+
+@pytest.mark.parametrize(
+    ("slug", "params", "seconds", "size", "audio"),
+    [
+        ("kling-2", {"prompt": "x"}, 5, (640, 360), False),
+        ("kling-2", {"prompt": "x", "duration": 10, "aspect_ratio": "9:16"}, 10, (360, 640), False),
+        ("kling-2.5-turbo", {"prompt": "x"}, 10, (640, 360), False),
+        ("kling-2.5-turbo", {"prompt": "x", "duration": "5", "aspect_ratio": "1:1"}, 5, (480, 480), False),
+        ("kling-bloombloom", {"image": REMOTE}, 5, (640, 360), False),
+        ("kling-3-pro-image2video", {"prompt": "x", "start_image_url": REMOTE}, 5, (640, 360), True),
+        (
+            "kling-3-pro-image2video",
+            {"prompt": "x", "start_image_url": REMOTE, "duration": "13"},
+            13,
+            (640, 360),
+            True,
+        ),
+        (
+            "kling-3-pro-image2video",
+            {"prompt": "x", "start_image_url": REMOTE, "duration": 3, "generate_audio": False},
+            3,
+            (640, 360),
+            False,
+        ),
+    ],
+)
+def test_a_video_has_the_length_shape_and_sound_asked_for(
+    render: Callable[..., Video],
+    slug: str,
+    params: dict[str, Any],
+    seconds: int,
+    size: tuple[int, int],
+    audio: bool,
+) -> None:
+    video = render(slug, **params)
+    assert video.seconds == pytest.approx(seconds, abs=0.001)
+    assert video.rate == 24
+    assert len(video.frames) == seconds * 24
+    assert (video.size, video.codec, video.pixels) == (size, "h264", "yuv420p")
+    assert video.has_audio == audio
+    if audio:
+        assert video.sound_seconds == pytest.approx(seconds, abs=0.05)
+        assert 0.01 < video.loudest < 0.9
+
+
+def test_a_video_can_be_played_before_it_is_loaded(http: httpx.Client, run: Call) -> None:
+    data = http.get(run("kling-2", prompt="x")["output"]).content
+    assert data.index(b"moov") < data.index(b"mdat")
+
+
+def test_a_video_moves(render: Callable[..., Video]) -> None:
+    frames = render("kling-2", prompt="a red kite over the sea").frames
+    assert len({bytes(frame.planes[0]) for frame in frames}) > len(frames) / 2
+
+
+def test_every_example_of_the_catalogue_renders(http: httpx.Client, run: Call) -> None:
+    for slug, entry in load_catalog().items():
+        example = entry.json_schema()["examples"][0]
+        data = http.get(run(slug, **example)["output"]).content
+        assert Video(data).frames if entry.returns == "video" else Image.open(BytesIO(data)).size
+
+
+@pytest.mark.parametrize(
+    ("params", "size"),
+    [
+        ({"aspect_ratio": "16:9"}, (1024, 576)),
+        ({"aspect_ratio": "9:16"}, (576, 1024)),
+        ({"aspect_ratio": "1:1"}, (1024, 1024)),
+        ({"aspect_ratio": "auto", "image_urls": ["{pictures}/tall.png"]}, (576, 1024)),
+        ({"image_urls": ["{pictures}/square.png", "{pictures}/tall.png"]}, (1024, 1024)),
+        ({"image_urls": [REMOTE]}, (1024, 576)),
+        ({"image_urls": []}, (1024, 576)),
+    ],
+)
+@pytest.mark.parametrize("output_format", ["png", "jpg"])
+def test_an_image_has_the_shape_and_format_asked_for(
+    draw: Callable[..., Image.Image],
+    pictures: str,
+    params: dict[str, Any],
+    size: tuple[int, int],
+    output_format: str,
+) -> None:
+    urls = [url.format(pictures=pictures) for url in params.get("image_urls", [REMOTE] * 5)]
+    image = draw("kling-o1", **params | {"prompt": "x", "image_urls": urls, "output_format": output_format})
+    assert image.size == size
+    assert image.format == {"png": "PNG", "jpg": "JPEG"}[output_format]
+
+
+def test_an_image_is_composed_of_its_references(draw: Callable[..., Image.Image], pictures: str) -> None:
+    image = draw("kling-o1", prompt="x", image_urls=[f"{pictures}/red.png", f"{pictures}/blue.png"]).convert(
+        "RGB"
+    )
+    colours = {colour for count, colour in image.getcolors(1 << 20) or [] if count > 5000}
+    assert {RED, BLUE} <= colours
+
+
+def test_a_video_shows_its_start_image_when_that_is_on_this_machine(
+    render: Callable[..., Video], pictures: str, sandbox: Sandbox
+) -> None:
+    assert near(render("kling-2", prompt="x", start_image=f"{pictures}/red.png").colour(), RED)
+    tail = {"tail_image_url": f"{pictures}/red.png"}
+    assert near(
+        render("kling-2.5-turbo", prompt="x", image_url=f"{pictures}/blue.png", **tail).colour(), BLUE
+    )
+    assert render("kling-bloombloom", image=f"{pictures}/tall.png").size == (360, 640)
+    assert render("kling-bloombloom", image=f"{sandbox.base_url}/samples/a.png?size=64x64").size == (480, 480)
+
+
+def test_another_start_image_is_another_video(render: Callable[..., Video], pictures: str) -> None:
+    blue, red = (
+        render("kling-2", prompt="x", start_image=f"{pictures}/{name}.png") for name in ("blue", "red")
+    )
+    assert near(blue.colour(), BLUE)
+    assert near(red.colour(), RED)
+
+
+@pytest.mark.parametrize("name", ["broken.png", "moved.png"])
+def test_a_start_image_that_cannot_be_had_is_replaced(
+    render: Callable[..., Video], pictures: str, name: str, contacted: set[str]
+) -> None:
+    assert render("kling-2", prompt="x", start_image=f"{pictures}/{name}").seconds == 5
+    assert contacted == {"127.0.0.1"}
+
+
+@pytest.fixture
+def contacted(monkeypatch: pytest.MonkeyPatch) -> set[str]:
+    """Every host that this process asks the name service for, or connects to."""
+    hosts: set[str] = set()
+    look_up, connect = socket.getaddrinfo, socket.socket.connect
+
+    def looking_up(host: Any, *args: Any, **kwargs: Any) -> Any:
+        hosts.add(host)
+        return look_up(host, *args, **kwargs)
+
+    def connecting(self: socket.socket, address: Any) -> None:
+        hosts.add(address[0])
+        connect(self, address)
+
+    monkeypatch.setattr(socket, "getaddrinfo", looking_up)
+    monkeypatch.setattr(socket.socket, "connect", connecting)
+    return hosts
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://example.com/a.png",
+        "http://192.0.2.1/a.png",
+        "http://127.0.0.1.example.com/a.png",
+        "http://127.0.0.1@192.0.2.1/a.png",
+        "http://2130706433/a.png",
+        "http://[::ffff:192.0.2.1]/a.png",
+        "http://[/a.png",
+        "http://127.0.0.1:99999/a.png",
+    ],
+)
+def test_no_other_machine_is_ever_contacted(run: Call, contacted: set[str], url: str) -> None:
+    run("kling-2", prompt="x", start_image=url)
+    run("kling-o1", prompt="x", image_urls=[url])
+    assert contacted == {"127.0.0.1"}
+
+
+def test_no_proxy_is_ever_used(
+    render: Callable[..., Video], pictures: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("http_proxy", "http://192.0.2.1:3128")
+    assert near(render("kling-2", prompt="x", start_image=f"{pictures}/red.png").colour(), RED)
+
+
+LATER: dict[str, Any] = {
+    "title": "A model of next month",
+    "type": "object",
+    "additionalProperties": False,
+    "properties": {
+        "final_frame": {"type": "string", "format": "uri"},
+        "opening": {"type": ["string", "null"], "format": "uri"},
+        "aspect_ratio": {"enum": ["4:3", "21:9"], "default": "4:3"},
+        "duration": {"enum": ["7", "auto"], "default": "7"},
+    },
+    "x-kling": {"slug": "later", "returns": "video", "latency_seconds": None, "rules": []},
+}
+
+
+@pytest.mark.parametrize("sandbox", [{"schemas": {"later": LATER}}], indirect=True)
+def test_a_model_that_nobody_knew_when_this_was_written(render: Callable[..., Video], pictures: str) -> None:
+    video = render("later", final_frame=f"{pictures}/red.png", opening=f"{pictures}/blue.png")
+    assert near(video.colour(), BLUE)
+    assert video.seconds == 7
+    assert video.size[0] / video.size[1] == 4 / 3
+    assert render("later", aspect_ratio="21:9", duration="auto").size == (728, 312)
+
+
+@pytest.mark.parametrize(
+    "sandbox",
+    [{"schemas": {"song": LATER | {"x-kling": {"slug": "song", "returns": "audio"}}}}],
+    indirect=True,
+)
+def test_what_cannot_be_rendered_fails_as_a_job(http: httpx.Client, sandbox: Sandbox) -> None:
+    response = http.get(http.post("/v2/song", json={}).json()["status_url"])
+    assert response.status_code == 422
+    assert "audio" in response.json()["error"]
+    assert sandbox.credits == 1000.0
+
+
+def test_a_rule_of_an_unknown_kind_is_not_passed_over() -> None:
+    schema = LATER | {
+        "x-kling": {"slug": "later", "returns": "video", "rules": [{"forbids": {"field": "opening"}}]}
+    }
+    with pytest.raises(ValueError, match=r"later.*forbids"), Sandbox(schemas={"later": schema}):
+        pass
