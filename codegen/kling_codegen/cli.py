@@ -1,0 +1,76 @@
+"""The `kling-codegen` command."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import click
+
+from kling_codegen import ir, load, render
+from kling_codegen.language import editor_schema
+
+SPECS = click.option(
+    "--specs",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=Path("specs"),
+    show_default=True,
+    help="The folder of the spec files.",
+)
+OUT = click.option(
+    "--out",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=Path("kling_adapters/models"),
+    show_default=True,
+    help="The package to write; it holds nothing else.",
+)
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="kling-codegen")
+def main() -> None:
+    """Compile model specs into the typed adapters of kling-adapters."""
+
+
+@main.command()
+@SPECS
+@OUT
+def generate(specs: Path, out: Path) -> None:
+    """Write the models package and the editors' schema of the spec language."""
+    files = _files(specs, out)
+    if not render.is_ours(out):
+        raise click.UsageError(f"{out} holds files that kling-codegen has not written; choose another --out")
+    written, removed = render.write(files, out)
+    for path in written:
+        click.echo(f"wrote {render.display(path, out)}")
+    for path in removed:
+        click.echo(f"removed {render.display(path, out)}")
+    click.echo(f"wrote {len(written)}, removed {len(removed)}, unchanged {len(files) - len(written)}")
+
+
+@main.command()
+@SPECS
+@OUT
+def check(specs: Path, out: Path) -> None:
+    """Say which generated files are not what the specs give; exit 1 if there is one."""
+    found = list(render.compare(_files(specs, out), out))
+    if not found:
+        return
+    click.echo("\n".join(found))
+    click.echo("To repair: put what you want into the specs, then run `kling-codegen generate`.")
+    sys.exit(1)
+
+
+def _files(specs: Path, out: Path) -> dict[Path, str]:
+    """Return everything that is generated, by path."""
+    try:
+        package = ir.build(load.load(specs))
+    except load.SpecsInvalid as error:
+        click.echo(error, err=True)
+        sys.exit(2)
+    files = {out / path: text for path, text in render.render(package).items()}
+    return files | {specs / "schema" / "spec.schema.json": editor_schema()}
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,302 @@
+"""What will be written: every name, type and order is decided here, and the templates only lay it out."""
+
+from __future__ import annotations
+
+import ast
+import copy
+import re
+import textwrap
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import MISSING
+
+from kling_codegen import language, names, params
+from kling_codegen.load import Specs
+
+LINE_LENGTH = 110
+# Of the longest string literal that fits behind `description=` in a Field.
+TEXT_LENGTH = 84
+
+# Arguments of `submit` and `run` themselves; a parameter called so can only be given in an object.
+CALL_ARGUMENTS = frozenset({"extra", "save_to", "timeout"})
+
+
+@dataclass(frozen=True)
+class Field:
+    """One field of a class; all but the names is Python source. `default` is None for a required field."""
+
+    name: str
+    wire: str
+    type: str
+    input_type: str
+    arguments: tuple[str, ...]
+    default: str | None
+
+    @property
+    def fits(self) -> bool:
+        """Whether the declaration fits on one line."""
+        annotation = f"Annotated[{self.type}, Field({', '.join(self.arguments)})]"
+        return len(f"    {self.name}: {annotation} = {self.default or ''}") <= LINE_LENGTH
+
+
+@dataclass(frozen=True)
+class Class:
+    """One class of a module and the TypedDict of the same parameters."""
+
+    name: str
+    input_name: str
+    summary: str
+    description: str | None
+    fields: tuple[Field, ...]
+    input_fields: tuple[Field, ...]
+
+    @property
+    def functional(self) -> bool:
+        """Whether the TypedDict has a key that cannot be written in a class statement."""
+        return any(
+            names.is_taken(field.wire) or field.wire.startswith("__") or not field.wire.isidentifier()
+            for field in self.input_fields
+        )
+
+
+@dataclass(frozen=True)
+class Rule:
+    """A call of one of the rule classes of kling_adapters.adapter."""
+
+    name: str
+    field: str
+    arguments: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Module:
+    """One model: the module of its classes, and what the index says of it."""
+
+    slug: str
+    name: str
+    title: str
+    page: str
+    read: str
+    returns: str
+    latency: float | None
+    rules: tuple[Rule, ...]
+    parts: tuple[Class, ...]
+    model: Class
+    json_schema: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Package:
+    """The whole of the models package."""
+
+    modules: tuple[Module, ...]
+    gateway: language.Gateway
+
+
+def build(specs: Specs) -> Package:
+    """Decide everything about the package of these specs."""
+    return Package(tuple(_module(spec) for spec in specs.models), specs.gateway)
+
+
+def _module(spec: language.Spec) -> Module:
+    name = names.class_name(spec.slug)
+    raw = params.classes(name, spec.input.as_schema())
+    final = _class_names(raw)
+    *parts, model = [_class(each, final, spec.summary) for each in raw]
+    return Module(
+        slug=spec.slug,
+        name=names.module_name(spec.slug),
+        title=spec.title,
+        page=spec.source.page,
+        read=spec.source.read.isoformat(),
+        returns=spec.returns,
+        latency=spec.latency_seconds,
+        rules=tuple(_rule(rule) for rule in spec.rules),
+        parts=tuple(parts),
+        model=model,
+        json_schema=_json_schema(spec),
+    )
+
+
+def _class_names(raw: list[params.RawClass]) -> dict[str, str]:
+    """Return the final name of each class: neither it nor its TypedDict may be called like anything else."""
+    *parts, model = [each.name for each in raw]
+    taken = {model, f"{model}Input"} | names.TAKEN
+    final = {model: model}
+    for part in parts:
+        name = part
+        while {name, f"{name}Input"} & taken or names.is_taken(name):
+            name += "Model"
+        final[part] = name
+        taken |= {name, f"{name}Input"}
+    return final
+
+
+def _class(raw: params.RawClass, final: Mapping[str, str], summary: str) -> Class:
+    name = final[raw.name]
+    fields = tuple(_field(field, final) for field in raw.fields)
+    if raw.user is None:
+        called = tuple(field for field in fields if field.wire not in CALL_ARGUMENTS)
+        return Class(name, f"{name}Input", summary, None, fields, called)
+    about = None if raw.schema.description is MISSING else raw.schema.description
+    role = "The value" if raw.user.schema.items is MISSING else "An item"
+    return Class(name, f"{name}Input", f"{role} of `{raw.user.wire}`.", about, fields, fields)
+
+
+def _field(raw: params.RawField, final: Mapping[str, str]) -> Field:
+    arguments = [f"alias={raw.wire!r}"] if raw.name != raw.wire else []
+    arguments += [f"{key}={_bound(value)}" for key, value in raw.constraints.items()]
+    if raw.schema.description is not MISSING:
+        arguments.append(f"description={text(raw.schema.description)}")
+    input_type = ast.unparse(_InputType(final).visit(copy.deepcopy(raw.type)))
+    return Field(
+        name=raw.name,
+        wire=raw.wire,
+        type=ast.unparse(_ModelType(final).visit(copy.deepcopy(raw.type))),
+        input_type=input_type if raw.default is None else f"NotRequired[{input_type}]",
+        arguments=tuple(arguments),
+        default=_default(raw.default),
+    )
+
+
+def text(value: str) -> str:
+    """Return a string literal, in pieces if it is long: ruff does not cut strings."""
+    if len(repr(value)) <= TEXT_LENGTH:
+        return repr(value)
+    pieces = textwrap.wrap(
+        value,
+        TEXT_LENGTH - len("''"),
+        drop_whitespace=False,
+        replace_whitespace=False,
+        expand_tabs=False,
+        break_on_hyphens=False,
+    )
+    return f"({' '.join(map(repr, pieces))})"
+
+
+def _default(raw: ast.expr | None) -> str | None:
+    match raw:
+        case None:
+            return None
+        case ast.Constant(str(value)):
+            return text(value)
+        case ast.List(items):
+            # All objects share the default of a list, so it must not be one that can be changed.
+            return ast.unparse(ast.Tuple(items, ast.Load()))
+        case _:
+            return ast.unparse(raw)
+
+
+def _bound(raw: ast.expr) -> str:
+    """Return a bound as a spec has it: datamodel-code-generator makes 0.0 of 0."""
+    value = ast.literal_eval(raw)
+    whole = isinstance(value, float) and value.is_integer() and abs(value) < 1e15
+    return repr(int(value) if whole else value)
+
+
+class _ModelType(ast.NodeTransformer):
+    """The annotation in the class: final names, and Lenient where a page may send "5" for 5 or 5 for "5"."""
+
+    def __init__(self, final: Mapping[str, str]) -> None:
+        self.final = final
+
+    def visit_Name(self, node: ast.Name) -> ast.AST:
+        return ast.Name(self.final.get(node.id, node.id))
+
+    def visit_BinOp(self, node: ast.BinOp) -> ast.AST:
+        match self.generic_visit(node):
+            case ast.BinOp(
+                ast.BinOp(kind, ast.BitOr(), ast.Constant(None) as none), or_, ast.Name("MISSING") as missing
+            ):
+                # None comes last in a union.
+                return ast.BinOp(ast.BinOp(kind, or_, missing), or_, none)
+            case other:
+                return other
+
+    def visit_Subscript(self, node: ast.Subscript) -> ast.AST:
+        if ast.unparse(node.value) != "Literal":
+            return self.generic_visit(node)
+        return ast.Subscript(ast.Name("Lenient"), node) if _is_numeric(node.slice) else node
+
+
+class _InputType(_ModelType):
+    """The annotation in the TypedDict: no constraints, no MISSING, and a dict does for an object."""
+
+    def visit_Name(self, node: ast.Name) -> ast.AST:
+        name = self.final.get(node.id)
+        return ast.BinOp(ast.Name(name), ast.BitOr(), ast.Name(f"{name}Input")) if name else node
+
+    def visit_BinOp(self, node: ast.BinOp) -> ast.AST:
+        if ast.unparse(node.right) != "MISSING":
+            return self.generic_visit(node)
+        left: ast.AST = self.visit(node.left)
+        return left
+
+    def visit_Subscript(self, node: ast.Subscript) -> ast.AST:
+        match node:
+            case ast.Subscript(ast.Name("Annotated"), ast.Tuple([annotation, *_])):
+                bare: ast.AST = self.visit(annotation)
+                return bare
+            case ast.Subscript(ast.Name("Literal")):
+                return node
+            case _:
+                return self.generic_visit(node)
+
+
+def _is_numeric(literal: ast.expr) -> bool:
+    nodes = literal.elts if isinstance(literal, ast.Tuple) else [literal]
+    values = [ast.literal_eval(node) for node in nodes]
+    whole = all(isinstance(value, int) and not isinstance(value, bool) for value in values)
+    return whole or all(isinstance(value, str) and re.fullmatch("0|[1-9][0-9]*", value) for value in values)
+
+
+def _rule(rule: language.Rule) -> Rule:
+    if rule.requires is not MISSING:
+        given = {"present": tuple(rule.requires.present), "equals": rule.requires.equals}
+        return Rule("Requires", rule.requires.field, {key: value for key, value in given.items() if value})
+    if rule.references is not MISSING:
+        return Rule(
+            "References",
+            rule.references.field,
+            {"token": rule.references.token, "list": rule.references.list},
+        )
+    assert rule.max_bytes is not MISSING
+    return Rule("MaxBytes", rule.max_bytes.field, {"bytes": rule.max_bytes.bytes})
+
+
+def _json_schema(spec: language.Spec) -> dict[str, Any]:
+    """Return the JSON Schema (2020-12) of a model; what it cannot say is under x-kling."""
+    plain = spec.model_dump(mode="json", exclude_unset=True)
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": spec.title,
+        "description": spec.summary,
+        "type": "object",
+        "additionalProperties": False,
+        "required": plain["input"].get("required", []),
+        "properties": {name: _closed(part) for name, part in plain["input"]["properties"].items()},
+        "examples": [example["input"] for example in plain.get("examples", [])],
+        "x-kling": {
+            "slug": spec.slug,
+            "returns": spec.returns,
+            "latency_seconds": spec.latency_seconds,
+            "rules": plain.get("rules", []),
+            "discrepancies": plain.get("discrepancies", []),
+            "source": plain["source"],
+        },
+    }
+
+
+def _closed(schema: dict[str, Any]) -> dict[str, Any]:
+    """Write out what the spec language implies: what a URI looks like, and that objects take nothing else."""
+    closed = dict(schema)
+    if closed.get("format") == "uri":
+        closed["pattern"] = language.HTTP_URL
+    if "items" in closed:
+        closed["items"] = _closed(closed["items"])
+    if "properties" in closed:
+        closed["additionalProperties"] = False
+        closed["properties"] = {name: _closed(part) for name, part in closed["properties"].items()}
+    return closed
