@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import cached_property
 
 import anyio.to_thread
 import httpx
@@ -60,14 +59,9 @@ class SyncTransport:
 
     def __init__(self, gateway: Gateway, api_key: Callable[[], str]) -> None:
         self._headers = _Headers(gateway, api_key)
-
-    @cached_property
-    def _submits(self) -> httpx.Client:
-        return httpx.Client(timeout=_SUBMIT_TIMEOUT, limits=_SUBMIT_LIMITS)
-
-    @cached_property
-    def _others(self) -> httpx.Client:
-        return httpx.Client(timeout=_TIMEOUT, limits=_LIMITS)
+        trust = httpx.create_ssl_context()  # shared: reading the certificates is what takes time
+        self._submits = httpx.Client(timeout=_SUBMIT_TIMEOUT, limits=_SUBMIT_LIMITS, verify=trust)
+        self._others = httpx.Client(timeout=_TIMEOUT, limits=_LIMITS, verify=trust)
 
     def send(self, request: Request) -> Outcome:
         """Return the whole answer, or what prevented it."""
@@ -110,14 +104,9 @@ class AsyncTransport:
 
     def __init__(self, gateway: Gateway, api_key: Callable[[], str]) -> None:
         self._headers = _Headers(gateway, api_key)
-
-    @cached_property
-    def _submits(self) -> httpx.AsyncClient:
-        return httpx.AsyncClient(timeout=_SUBMIT_TIMEOUT, limits=_SUBMIT_LIMITS)
-
-    @cached_property
-    def _others(self) -> httpx.AsyncClient:
-        return httpx.AsyncClient(timeout=_TIMEOUT, limits=_LIMITS)
+        trust = httpx.create_ssl_context()  # shared: reading the certificates is what takes time
+        self._submits = httpx.AsyncClient(timeout=_SUBMIT_TIMEOUT, limits=_SUBMIT_LIMITS, verify=trust)
+        self._others = httpx.AsyncClient(timeout=_TIMEOUT, limits=_LIMITS, verify=trust)
 
     async def send(self, request: Request) -> Outcome:
         """Return the whole answer, or what prevented it."""

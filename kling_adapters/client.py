@@ -120,7 +120,9 @@ class Kling(SyncCalls, _Client):
         self._driver.close()
 
     def _submit(self, model: str | Params, params: Mapping[str, Any], extra: Extra) -> Job:
-        adapter, body = self._prepare(model, params, extra)
+        return self._start(*self._prepare(model, params, extra))
+
+    def _start(self, adapter: Adapter, body: Mapping[str, Any]) -> Job:
         return Job(self._driver, self._driver.run(flows.submit(self._gateway, adapter.slug, body, adapter)))
 
     def _run(
@@ -131,11 +133,11 @@ class Kling(SyncCalls, _Client):
         save_to: str | PathLike[str] | None,
         timeout: float | None,
     ) -> Result:
-        self._prepare(model, params, extra)  # bad parameters are reported before the storage is touched
+        prepared = self._prepare(model, params, extra)
         storage: Storage | None = None
         if save_to is not None:
             storage = self._driver.run(flows.open_storage(self._plugins.storage, fspath(save_to)))
-        result = self._submit(model, params, extra).wait(timeout)
+        result = self._start(*prepared).wait(timeout)
         if storage is None:
             return result
         return replace(result, saved=self._driver.run(flows.collect(self._gateway, result, storage)))
@@ -181,7 +183,9 @@ class AsyncKling(AsyncCalls, _Client):
         await self._driver.close()
 
     async def _submit(self, model: str | Params, params: Mapping[str, Any], extra: Extra) -> AsyncJob:
-        adapter, body = self._prepare(model, params, extra)
+        return await self._start(*self._prepare(model, params, extra))
+
+    async def _start(self, adapter: Adapter, body: Mapping[str, Any]) -> AsyncJob:
         return AsyncJob(
             self._driver, await self._driver.run(flows.submit(self._gateway, adapter.slug, body, adapter))
         )
@@ -194,11 +198,11 @@ class AsyncKling(AsyncCalls, _Client):
         save_to: str | PathLike[str] | None,
         timeout: float | None,
     ) -> AsyncResult:
-        self._prepare(model, params, extra)  # bad parameters are reported before the storage is touched
+        prepared = self._prepare(model, params, extra)
         storage: Storage | None = None
         if save_to is not None:
             storage = await self._driver.run(flows.open_storage(self._plugins.storage, fspath(save_to)))
-        result = await (await self._submit(model, params, extra)).wait(timeout)
+        result = await (await self._start(*prepared)).wait(timeout)
         if storage is None:
             return result
         return replace(result, saved=await self._driver.run(flows.collect(self._gateway, result, storage)))
