@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Generator, Mapping
+from contextlib import contextmanager
+from http.cookiejar import CookieJar, DefaultCookiePolicy
+from typing import Any
 
 import anyio.to_thread
 import httpx
@@ -14,7 +18,6 @@ from kling_adapters.models._gateway import KEY_HEADER
 from kling_adapters.wire import Answer, Fault, Gateway, Outcome, Request
 
 MAX_ANSWER_BYTES = 16 * 1024**2
-CHUNK_BYTES = 256 * 1024
 
 # A submit is given longer to be answered, since running out of time leaves it unknown whether a job was started.
 # Nobody is hurried out of the pool: waiting there is only waiting.
@@ -26,71 +29,90 @@ _TIMEOUT = httpx.Timeout(30.0, connect=10.0, pool=None)
 _SUBMIT_LIMITS = httpx.Limits(max_connections=32, max_keepalive_connections=0)
 _LIMITS = httpx.Limits(max_connections=32, max_keepalive_connections=32)
 
+
+# Raised before a byte of the request leaves.
 _NOT_SENT = (
     httpx.ConnectError,
     httpx.ConnectTimeout,
     httpx.PoolTimeout,
     httpx.UnsupportedProtocol,
     httpx.ProxyError,
+    httpx.InvalidURL,
 )
+# The last three: a host name that cannot be encoded, a header that cannot be decoded, a port that cannot be (anyio
+# wraps it in a group).
+_FAILURES = (httpx.HTTPError, httpx.InvalidURL, ValueError, OverflowError, ExceptionGroup)
 
 
-class _Headers:
-    """Adds to a request what it is sent with; the key only to the gateway's own address."""
+class _Key:
+    """Adds the key to what goes to the gateway's own address, and takes it out of what comes back."""
 
     def __init__(self, gateway: Gateway, api_key: Callable[[], str]) -> None:
-        self._gateway = gateway
+        self._home = f"{gateway.base_url}/"
         self._api_key = api_key
 
-    def __call__(self, request: Request) -> dict[str, str]:
+    def headers(self, request: Request) -> dict[str, str]:
         headers = {"user-agent": f"kling-adapters/{__version__}", **request.headers}
-        if request.to_gateway and request.url.startswith(self._gateway.base_url + "/"):
-            key = self._api_key()
-            if not key.isascii() or not key.isprintable() or " " in key:
+        if request.to_gateway and request.url.startswith(self._home):
+            key: object = self._api_key()
+            if not isinstance(key, str) or not re.fullmatch("[!-~]+", key):
                 raise ConfigError(
-                    "the API key holds characters that no key has, such as spaces or line ends; nothing was sent"
+                    "the API key is empty, no text, or holds characters that no key has, such as spaces; nothing was sent"
                 )
             headers[KEY_HEADER] = key
         return headers
+
+
+def _settings(gateway: Gateway) -> dict[str, Any]:
+    """What all clients share. Raises ConfigError for an environment that httpx cannot work with."""
+    return {
+        # Reading the certificates is what takes time, so it is done once.
+        "verify": httpx.create_ssl_context(),
+        # A session cookie is a key too, and a jar knows no ports.
+        "cookies": CookieJar(DefaultCookiePolicy(allowed_domains=())),
+        # A gateway on this machine may speak plain http because nobody is on the way; a proxy would be.
+        "trust_env": not gateway.is_local,
+    }
 
 
 class SyncTransport:
     """Sends requests and blocks until they are answered."""
 
     def __init__(self, gateway: Gateway, api_key: Callable[[], str]) -> None:
-        self._headers = _Headers(gateway, api_key)
-        trust = httpx.create_ssl_context()  # shared: reading the certificates is what takes time
-        self._submits = httpx.Client(timeout=_SUBMIT_TIMEOUT, limits=_SUBMIT_LIMITS, verify=trust)
-        self._others = httpx.Client(timeout=_TIMEOUT, limits=_LIMITS, verify=trust)
+        self._key = _Key(gateway, api_key)
+        with _usable_environment():
+            settings = _settings(gateway)
+            self._submits = httpx.Client(timeout=_SUBMIT_TIMEOUT, limits=_SUBMIT_LIMITS, **settings)
+            self._others = httpx.Client(timeout=_TIMEOUT, limits=_LIMITS, **settings)
 
     def send(self, request: Request) -> Outcome:
         """Return the whole answer, or what prevented it."""
         client = self._submits if request.method == "POST" else self._others
-        headers = self._headers(request)
+        headers = self._key.headers(request)
         try:
             with client.stream(
                 request.method, request.url, content=request.body, headers=headers
             ) as response:
                 body = b""
-                for chunk in response.iter_bytes(CHUNK_BYTES):
+                for chunk in response.iter_bytes():
                     body += chunk
                     if len(body) > MAX_ANSWER_BYTES:
                         return _too_large()
-                return _answer(response, body)
-        except (httpx.HTTPError, httpx.InvalidURL) as error:
+                return _answer(response, body, headers)
+        except _FAILURES as error:
             return _fault(error)
 
     def fetch(self, request: Request, download: Download) -> Outcome:
         """Stream the body of the answer into `download`; the answer comes back without it."""
-        headers = self._headers(request)
+        headers = self._key.headers(request)
         try:
             with self._others.stream("GET", request.url, headers=headers, follow_redirects=True) as response:
-                answer = _answer(response, b"")
+                answer = _answer(response, b"", headers)
                 if download.begin(answer.status, answer.headers):
-                    for chunk in response.iter_raw(CHUNK_BYTES):
+                    for chunk in response.iter_raw():
                         download.write(chunk)
                 return answer
-        except (httpx.HTTPError, httpx.InvalidURL) as error:
+        except _FAILURES as error:
             return _fault(error)
 
     def close(self) -> None:
@@ -103,41 +125,42 @@ class AsyncTransport:
     """The same for asyncio (or trio, through anyio)."""
 
     def __init__(self, gateway: Gateway, api_key: Callable[[], str]) -> None:
-        self._headers = _Headers(gateway, api_key)
-        trust = httpx.create_ssl_context()  # shared: reading the certificates is what takes time
-        self._submits = httpx.AsyncClient(timeout=_SUBMIT_TIMEOUT, limits=_SUBMIT_LIMITS, verify=trust)
-        self._others = httpx.AsyncClient(timeout=_TIMEOUT, limits=_LIMITS, verify=trust)
+        self._key = _Key(gateway, api_key)
+        with _usable_environment():
+            settings = _settings(gateway)
+            self._submits = httpx.AsyncClient(timeout=_SUBMIT_TIMEOUT, limits=_SUBMIT_LIMITS, **settings)
+            self._others = httpx.AsyncClient(timeout=_TIMEOUT, limits=_LIMITS, **settings)
 
     async def send(self, request: Request) -> Outcome:
         """Return the whole answer, or what prevented it."""
         client = self._submits if request.method == "POST" else self._others
-        headers = await anyio.to_thread.run_sync(self._headers, request)
+        headers = await anyio.to_thread.run_sync(self._key.headers, request)
         try:
             async with client.stream(
                 request.method, request.url, content=request.body, headers=headers
             ) as response:
                 body = b""
-                async for chunk in response.aiter_bytes(CHUNK_BYTES):
+                async for chunk in response.aiter_bytes():
                     body += chunk
                     if len(body) > MAX_ANSWER_BYTES:
                         return _too_large()
-                return _answer(response, body)
-        except (httpx.HTTPError, httpx.InvalidURL) as error:
+                return _answer(response, body, headers)
+        except _FAILURES as error:
             return _fault(error)
 
     async def fetch(self, request: Request, download: Download) -> Outcome:
         """Stream the body of the answer into `download`; the answer comes back without it."""
-        headers = await anyio.to_thread.run_sync(self._headers, request)
+        headers = await anyio.to_thread.run_sync(self._key.headers, request)
         try:
             async with self._others.stream(
                 "GET", request.url, headers=headers, follow_redirects=True
             ) as response:
-                answer = _answer(response, b"")
-                if download.begin(answer.status, answer.headers):
-                    async for chunk in response.aiter_raw(CHUNK_BYTES):
+                answer = _answer(response, b"", headers)
+                if await anyio.to_thread.run_sync(download.begin, answer.status, answer.headers):
+                    async for chunk in response.aiter_raw():
                         await anyio.to_thread.run_sync(download.write, chunk)
                 return answer
-        except (httpx.HTTPError, httpx.InvalidURL) as error:
+        except _FAILURES as error:
             return _fault(error)
 
     async def close(self) -> None:
@@ -146,14 +169,30 @@ class AsyncTransport:
             await client.aclose()
 
 
-def _answer(response: httpx.Response, body: bytes) -> Answer:
-    return Answer(response.status_code, dict(response.headers), body)
+def _answer(response: httpx.Response, body: bytes, sent: Mapping[str, str]) -> Answer:
+    """The answer without the key, should the gateway repeat it: answers end up in messages and logs."""
+    key = sent.get(KEY_HEADER)
+    headers = dict(response.headers)
+    if key:
+        body = body.replace(key.encode(), b"[key]")
+        headers = {name: value.replace(key, "[key]") for name, value in headers.items()}
+    return Answer(response.status_code, headers, body)
 
 
 def _too_large() -> Fault:
     return Fault(f"the answer is larger than {MAX_ANSWER_BYTES} bytes", sent=True)
 
 
-def _fault(error: httpx.HTTPError | httpx.InvalidURL) -> Fault:
+def _fault(error: Exception) -> Fault:
     reason = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
     return Fault(reason, sent=not isinstance(error, _NOT_SENT))
+
+
+@contextmanager
+def _usable_environment() -> Generator[None]:
+    try:
+        yield
+    except (ValueError, OSError, ImportError) as error:
+        raise ConfigError(
+            f"the proxy or certificate settings of the environment cannot be used: {error}"
+        ) from error

@@ -1,9 +1,10 @@
-"""The checks a downloaded file passes before it appears: length, type, digest. Pure; the bytes come from a driver."""
+"""The checks a downloaded file passes before it appears: length, type, digest. The bytes come from a driver."""
 
 from __future__ import annotations
 
 import hashlib
 import re
+import threading
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 
@@ -42,23 +43,26 @@ class Download:
     """Takes the bytes of one artifact, over as many responses as it needs, and hands them to a storage.
 
     The file is opened when its first bytes have shown what it is. `received` counts the bytes taken so far.
+    `begin`, `write` and `commit` may run in worker threads, one after the other; `abort` may come at any moment.
     """
 
     def __init__(self, artifact: Artifact, stem: str, storage: Storage) -> None:
         self._artifact = artifact
         self._stem = stem
         self._storage = storage
+        self._lock = threading.Lock()
+        self._aborted = False
         self._writer: Writer | None = None
-        self._head = b""
-        self._content_type = ""
-        self._etag = ""
         self._restart()
 
     def _restart(self) -> None:
-        self.abort()
+        with self._storing():
+            self._drop()
+        self._etag = ""
         self.received = 0
         self.expected: int | None = None
         self._head = b""
+        self._content_type = ""
         self._digest = hashlib.sha256()
 
     def headers(self) -> dict[str, str]:
@@ -66,26 +70,39 @@ class Download:
         headers = {"accept-encoding": "identity"}
         if self.received:
             headers["range"] = f"bytes={self.received}-"
-            if self._etag:
+            if self._etag and not self._etag.startswith("W/"):
                 headers["if-range"] = self._etag
         return headers
 
     def begin(self, status: int, headers: Mapping[str, str]) -> bool:
         """Look at the head of a response; False if its body is not the file."""
-        content_range = re.fullmatch(r"bytes (\d+)-\d+/(\d+)", headers.get("content-range", ""))
-        length = headers.get("content-length", "")
-        if status == 206 and content_range and int(content_range[1]) == self.received:
-            self.expected = int(content_range[2])
-        elif status == 200:
-            # The server ignored the range, or the file has changed: from the start.
-            self._restart()
-            self.expected = int(length) if length.isdigit() else None
-        else:
+        if headers.get("content-encoding", "identity") != "identity":
             return False
         etag = headers.get("etag", "")
-        self._etag = "" if etag.startswith("W/") else etag
+        if status == 200:
+            # The range was ignored, or the file has changed: from the start.
+            length = headers.get("content-length", "")
+            self._restart()
+            self.expected = int(length) if re.fullmatch("[0-9]{1,15}", length) else None
+        elif not (status == 206 and self._continues(headers.get("content-range", ""), etag)):
+            if status in (206, 416):
+                # Another file than the one begun, or nobody knows what: what is there is of no use any more.
+                self._restart()
+            return False
+        self._etag = etag
         if max(self.expected or 0, self._artifact.size or 0) > MAX_BYTES:
             raise StorageError(f"the output is larger than {MAX_BYTES} bytes", url=self._artifact.url)
+        return True
+
+    def _continues(self, content_range: str, etag: str) -> bool:
+        """Whether a response brings the rest of what has been begun."""
+        found = re.fullmatch(r"bytes ([0-9]{1,15})-([0-9]{1,15})/([0-9]{1,15})", content_range)
+        if found is None or (self._etag and etag and etag != self._etag):
+            return False
+        start, last, total = map(int, found.groups())
+        if start != self.received or last + 1 != total or self.expected not in (None, total):
+            return False
+        self.expected = total
         return True
 
     def write(self, chunk: bytes) -> None:
@@ -94,62 +111,69 @@ class Download:
         if self.received > (MAX_BYTES if self.expected is None else self.expected):
             raise StorageError("the output has more bytes than were announced", url=self._artifact.url)
         self._digest.update(chunk)
-        if self._writer is None:
-            self._head += chunk
-            if len(self._head) >= HEAD_BYTES:
-                self._open()
-        else:
-            with self._storing():
+        with self._storing():
+            if self._writer is not None:
                 self._writer.write(chunk)
+            else:
+                self._head += chunk
+                if len(self._head) >= HEAD_BYTES:
+                    self._open()
 
     def is_whole(self) -> bool:
         """Whether as many bytes have come as were announced."""
-        return self.received > 0 and self.received == (
-            self.received if self.expected is None else self.expected
-        )
+        return self.received > 0 and self.expected in (None, self.received)
 
     def commit(self) -> StoredFile:
         """Make the file appear. Raises StorageError if its size is not the one the gateway told."""
         if self._artifact.size is not None and self._artifact.size != self.received:
             told = f"the gateway told {self._artifact.size} bytes, {self.received} came"
             raise StorageError(f"the output has the wrong size: {told}", url=self._artifact.url)
-        writer = self._writer or self._open()
         with self._storing():
-            url = writer.commit()
-        self._writer = None
+            url = (self._writer or self._open()).commit()
+            self._writer = None
         return StoredFile(url, self.received, self._digest.hexdigest(), self._content_type)
 
     def abort(self) -> None:
-        """Leave nothing behind."""
-        if self._writer is not None:
-            self._writer.abort()
-            self._writer = None
+        """Leave nothing behind. A thread that is still storing does it when it has finished; nobody waits for it."""
+        self._aborted = True
+        if self._lock.acquire(blocking=False):
+            try:
+                self._drop()
+            finally:
+                self._lock.release()
 
-    def _open(self) -> Writer:
-        self._content_type = sniff(self._head)
-        if not _fits(self._content_type, self._artifact.kind):
-            found = self._content_type or f"bytes starting {self._head[:12]!r}"
-            raise StorageError(
-                f"the output should be {self._artifact.kind}, but is {found}", url=self._artifact.url
-            )
-        kind = self._content_type or "application/octet-stream"
-        name = f"{self._stem}.{_EXTENSIONS.get(kind, 'bin')}"
-        self._content_type = kind
-        with self._storing():
-            self._writer = self._storage.open(name, kind)
-            self._writer.write(self._head)
-        self._head = b""
-        return self._writer
+    def _drop(self) -> None:
+        writer, self._writer = self._writer, None
+        if writer is not None:
+            writer.abort()
 
     @contextmanager
     def _storing(self) -> Generator[None]:
-        """Say any failure of a storage in one way, whatever plugin it comes from."""
+        """Say any failure of a storage in one way, whatever plugin it comes from; undo it if `abort` came meanwhile."""
         try:
-            yield
+            with self._lock:
+                yield
         except StorageError:
             raise
         except Exception as error:
             raise StorageError(f"the output could not be stored: {error}", url=self._artifact.url) from error
+        finally:
+            if self._aborted:
+                self.abort()
+
+    def _open(self) -> Writer:
+        found = sniff(self._head)
+        if not _fits(found, self._artifact.kind):
+            what = found or f"bytes starting {self._head[:12]!r}"
+            raise StorageError(
+                f"the output should be {self._artifact.kind}, but is {what}", url=self._artifact.url
+            )
+        self._content_type = found or "application/octet-stream"
+        name = f"{self._stem}.{_EXTENSIONS.get(found, 'bin')}"
+        self._writer = writer = self._storage.open(name, self._content_type)
+        writer.write(self._head)
+        self._head = b""
+        return writer
 
 
 def sniff(head: bytes) -> str:
@@ -166,6 +190,12 @@ def _fits(content_type: str, kind: Kind) -> bool:
 
 
 def safe_stem(*parts: str | None) -> str:
-    """A file name without its extension, of letters, digits, dots, hyphens and underscores only."""
+    """A file name without its extension, of letters, digits, dots, hyphens and underscores only.
+
+    What had to be changed or cut gets a digest of what it was, so that two ids never share a name.
+    """
     joined = "-".join(part for part in parts if part)
-    return re.sub(r"[^A-Za-z0-9._-]+", "_", joined).lstrip("._-")[:150] or "output"
+    safe = re.sub(r"[^A-Za-z0-9._-]+", "_", joined).lstrip("._-")[:120]
+    if safe == joined and safe:
+        return safe
+    return f"{safe or 'output'}-{hashlib.sha256(joined.encode('utf-8', 'replace')).hexdigest()[:12]}"

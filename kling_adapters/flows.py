@@ -136,16 +136,29 @@ def submit(
         yield Sleep(delay)
 
 
+class _OutOfTime(Exception):
+    """No usable answer came in time; `error` is the last failure."""
+
+    def __init__(self, error: errors.KlingError) -> None:
+        self.error = error
+
+
 def remaining_credits(gateway: wire.Gateway) -> Flow[Credits]:
     """Ask what is left on the account. Raises ApiError or TransportError."""
-    end: float = (yield Now()) + STATUS_BUDGET
-    return (yield from _get(gateway.credits(), wire.read_credits, None, end, polling.Pace()))
+    return (yield from _ask(gateway.credits(), wire.read_credits, None))
 
 
 def status(gateway: wire.Gateway, job: JobRef) -> Flow[JobStatus]:
     """Ask for the state of a job. Raises JobExpired, ApiError or TransportError."""
+    return (yield from _ask(gateway.status(job.request_id), wire.read_status, job))
+
+
+def _ask(request: wire.Request, read: Callable[[wire.Answer], T | None], job: JobRef | None) -> Flow[T]:
     end: float = (yield Now()) + STATUS_BUDGET
-    return (yield from _get(gateway.status(job.request_id), wire.read_status, job, end, polling.Pace()))
+    try:
+        return (yield from _get(request, read, job, end, polling.Pace()))
+    except _OutOfTime as last:
+        raise last.error from None
 
 
 def wait(gateway: wire.Gateway, job: JobRef, timeout: float | None) -> Flow[ResultData]:
@@ -167,11 +180,8 @@ def wait(gateway: wire.Gateway, job: JobRef, timeout: float | None) -> Flow[Resu
         end = max(end, (yield Now()) + STATUS_BUDGET)
         asking: Flow[ResultData | JobStatus] = _get(gateway.result(job.request_id), read_end, job, end, pace)
         ended = yield from asking
-    except (errors.TransportError, errors.ApiError) as error:
-        now: float = yield Now()
-        if now < end:
-            raise
-        raise errors.WaitTimeout(job.request_id, now - start) from error
+    except _OutOfTime as last:
+        raise errors.WaitTimeout(job.request_id, (yield Now()) - start) from last.error
     if isinstance(ended, JobStatus):
         return (yield from _failed(job, ended))
     yield Emit(Completed(job.request_id, job.model, ended))
@@ -215,7 +225,7 @@ def _get(
 ) -> Flow[T]:
     """Repeat a GET through every failure until `read` makes something of the answer.
 
-    At the time `end` the last failure is raised, as TransportError or ApiError. A refusal is raised at once.
+    A refusal is raised at once, as ApiError; at the time `end` the last failure is raised within _OutOfTime.
     """
     request_id = job.request_id if job else None
     failures = missing = 0
@@ -244,7 +254,7 @@ def _get(
             delay = polling.backoff(failures)
         now: float = yield Now()
         if now >= end:
-            raise error
+            raise _OutOfTime(error)
         log.info(
             "%s %s failed (%s); trying again in %.1f s",
             request.method,
@@ -286,7 +296,11 @@ def collect(gateway: wire.Gateway, result: ResultData, storage: Storage) -> Flow
         try:
             yield from _fetch(artifact, download)
             files.append((yield Call(download.commit)))
+        except errors.StorageError:
+            yield Call(download.abort)
+            raise
         finally:
+            # For what ends a flow at once, a cancelled task say; when there is nothing to do it does nothing.
             download.abort()
     stored = tuple(files)
     yield Emit(Stored(result.request_id, result.model, stored))
@@ -295,9 +309,8 @@ def collect(gateway: wire.Gateway, result: ResultData, storage: Storage) -> Flow
 
 def _fetch(artifact: Artifact, download: Download) -> Flow[None]:
     """Download until every byte is there, going on where a cut connection left off."""
-    failures = 0
+    failures = most = 0
     while True:
-        before = download.received
         outcome: wire.Outcome = yield Fetch(
             wire.Request("GET", artifact.url, None, download.headers(), to_gateway=False), download
         )
@@ -308,7 +321,9 @@ def _fetch(artifact: Artifact, download: Download) -> Flow[None]:
             reason = f"{download.received} of {download.expected} bytes came"
         if isinstance(outcome, wire.Answer) and outcome.status in (401, 403, 404, 410):
             raise errors.StorageError(f"the output cannot be fetched: {reason}", url=artifact.url)
-        failures = 1 if download.received > before else failures + 1
+        # Only what has never come before is progress: a server that starts anew each time must not go on for ever.
+        failures = 1 if download.received > most else failures + 1
+        most = max(most, download.received)
         if failures >= DOWNLOAD_FAILURES:
             raise errors.StorageError(f"the output could not be fetched: {reason}", url=artifact.url)
         log.info("download of %s was cut (%s); going on", artifact.url, reason)

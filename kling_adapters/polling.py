@@ -22,9 +22,14 @@ def jitter(seconds: float) -> float:
     return seconds * random.uniform(0.9, 1.1)  # noqa: S311  no secret depends on it
 
 
-def after_reset(seconds: float) -> float:
-    """Seconds to wait for a limit that ends in `seconds`: a little longer, and not all at the same moment."""
-    return seconds + random.uniform(0.1, 1.0)  # noqa: S311  no secret depends on it
+def after_rate_limit(reset: float | None, failures: int) -> float:
+    """Seconds to wait after so many 429 in a row, until the `reset` the gateway named if it did.
+
+    A little longer, so that not all ask at the same moment; and never less than without a reset, because one that is
+    always over already must not become a storm.
+    """
+    patience = backoff(failures + 1)
+    return patience if reset is None else max(patience, reset + random.uniform(0.1, 1.0))  # noqa: S311
 
 
 def backoff(failures: int) -> float:
@@ -49,7 +54,7 @@ class Pace:
     def rate_limited(self, reset: float | None, failures: int) -> float:
         """Seconds to wait after a 429, until the `reset` the gateway named if it did."""
         self.factor = min(self.factor * 2, 16.0)
-        return after_reset(reset) if reset is not None else backoff(failures + 1)
+        return after_rate_limit(reset, failures)
 
 
 @dataclass
@@ -73,6 +78,6 @@ class SubmitRetries:
     def after_rate_limit(self, reset: float | None) -> float | None:
         """Seconds to wait, or None if that would exceed the budget."""
         self._limited += 1
-        delay = after_reset(reset) if reset is not None else backoff(self._limited + 1)
+        delay = after_rate_limit(reset, self._limited)
         self.rate_limit_budget -= delay
         return delay if self.rate_limit_budget >= 0 else None

@@ -7,6 +7,7 @@ that cannot be read at all is said to be so. URLs in answers are never used to r
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -69,20 +70,16 @@ class Gateway:
         base = base_url.rstrip("/").removesuffix("/v1").removesuffix("/v2")
         try:
             parts = urlsplit(base)
-            host = parts.hostname or ""
-        except ValueError as error:
-            raise errors.ConfigError(f"base_url is not a URL: {error}") from None
-        self.is_local = host in ("localhost", "127.0.0.1", "::1")
-        if (
-            not host
-            or parts.scheme not in ("http", "https")
-            or parts.query
-            or parts.fragment
-            or parts.username
-        ):
+            host, _ = parts.hostname or "", parts.port
+        except ValueError:
+            host, parts = "", urlsplit("")
+        # What comes before an @ may be a password: the address is not repeated in the error.
+        plain = re.fullmatch(r"[^\s?#@\\\x00-\x1f\x7f]+", base) is not None
+        if not plain or not host or parts.scheme not in ("http", "https"):
             raise errors.ConfigError(
                 f"base_url must be a plain http or https URL such as {gateway_table.BASE_URL}"
             )
+        self.is_local = host in ("localhost", "127.0.0.1", "::1")
         if parts.scheme == "http" and not self.is_local:
             raise errors.ConfigError(
                 f"base_url must be https: over http to {host} anyone on the way could read the key"
@@ -90,21 +87,24 @@ class Gateway:
         self.base_url = base
 
     def submit(self, slug: str, body: Mapping[str, Any]) -> Request:
-        """The request that starts a billable job. Raises ValueError for a body that is not JSON."""
+        """The request that starts a billable job. Raises ConfigError for what is no slug, ValueError for no JSON."""
+        if not re.fullmatch("[A-Za-z0-9][A-Za-z0-9._-]{0,99}", slug):
+            raise errors.ConfigError(f"{slug[:50]!r} is not the slug of a model; nothing was sent")
         content = json.dumps(body, allow_nan=False).encode()
-        url = self.base_url + gateway_table.SUBMIT_PATH.format(slug=quote(slug, safe=""))
+        url = self.base_url + gateway_table.SUBMIT_PATH.format(slug=slug)
         return Request("POST", url, content, {"content-type": "application/json"})
 
     def status(self, request_id: str) -> Request:
         """The request for the state of a job."""
-        return Request(
-            "GET", self.base_url + gateway_table.STATUS_PATH.format(request_id=quote(request_id, safe=""))
-        )
+        return self._about(gateway_table.STATUS_PATH, request_id)
 
     def result(self, request_id: str) -> Request:
         """The request for the final body of a job."""
+        return self._about(gateway_table.RESULT_PATH, request_id)
+
+    def _about(self, path: str, request_id: str) -> Request:
         return Request(
-            "GET", self.base_url + gateway_table.RESULT_PATH.format(request_id=quote(request_id, safe=""))
+            "GET", self.base_url + path.format(request_id=quote(request_id, safe="", errors="replace"))
         )
 
     def credits(self) -> Request:
@@ -171,7 +171,7 @@ def seconds_until_reset(answer: Answer) -> float | None:
     A point in time is compared with the gateway's own `Date`, so that a wrong clock here does no harm.
     """
     retry_after = answer.headers.get("retry-after", "")
-    if retry_after.isdigit() and len(retry_after) < 7:
+    if re.fullmatch("[0-9]{1,6}", retry_after):
         return float(retry_after)
     reset = _time(answer.headers.get("x-rate-limit-reset-at-utc", "")) or _time(retry_after)
     if reset is None:
@@ -206,7 +206,7 @@ def _time(text: str) -> datetime | None:
     """Read an ISO 8601 time, a unix time in seconds or milliseconds, or an HTTP date."""
     text = text.strip()
     try:
-        if text.replace(".", "", 1).isdigit():
+        if re.fullmatch(r"[0-9]{1,15}(\.[0-9]{1,9})?", text):
             seconds = float(text)
             return datetime.fromtimestamp(seconds / 1000 if seconds > 1e11 else seconds, UTC)
         moment = datetime.fromisoformat(text) if text[:4].isdigit() else parsedate_to_datetime(text)
@@ -274,7 +274,7 @@ def _is_url(value: Any) -> TypeGuard[str]:
 
 
 def _kind(url: str) -> Kind:
-    suffix = urlsplit(url).path.lower().rpartition(".")[2]
+    suffix = re.split("[?#]", url)[0].lower().rpartition(".")[2]
     kinds: dict[str, Kind] = {
         "mp4": "video",
         "webm": "video",

@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 import secrets
 import tempfile
+from collections.abc import Generator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
-from kling_adapters.errors import StorageError
+from kling_adapters.errors import ConfigError, StorageError
 from kling_adapters.hookspecs import Storage, Writer, hookimpl
 
 _FILE_SUFFIXES = {".mp4", ".webm", ".mov", ".png", ".jpg", ".jpeg", ".webp", ".mp3", ".wav"}
@@ -37,7 +39,9 @@ class FileWriter:
 
     def abort(self) -> None:
         """Remove what was written."""
-        self._file.close()
+        # On a full disk, what is still buffered fails once more.
+        with suppress(OSError):
+            self._file.close()
         self._part.unlink(missing_ok=True)
 
 
@@ -49,26 +53,27 @@ class Folder:
 
     def check(self) -> None:
         """Raise StorageError if the folder cannot be made or written to, or if the path looks like a file's."""
-        if self._path.suffix.lower() in _FILE_SUFFIXES and not self._path.is_dir():
-            raise StorageError(f"{self._path} names a file; give the folder, the file is named after its job")
-        try:
+        with self._usable():
+            if self._path.suffix.lower() in _FILE_SUFFIXES and not self._path.is_dir():
+                raise StorageError(
+                    f"{self._path} names a file; give the folder, the file is named after its job"
+                )
             self._path.mkdir(parents=True, exist_ok=True)
             with tempfile.TemporaryFile(dir=self._path):
                 pass
-        except OSError as error:
-            raise StorageError(
-                f"cannot write to the folder {self._path}: {error.strerror or error}"
-            ) from error
 
     def open(self, name: str, content_type: str) -> Writer:
         """Start a file in the folder; its name carries the type."""
-        try:
+        with self._usable():
             self._path.mkdir(parents=True, exist_ok=True)
             return FileWriter(self._path / name)
-        except OSError as error:
-            raise StorageError(
-                f"cannot write to the folder {self._path}: {error.strerror or error}"
-            ) from error
+
+    @contextmanager
+    def _usable(self) -> Generator[None]:
+        try:
+            yield
+        except (OSError, ValueError) as error:
+            raise StorageError(f"cannot write to the folder {str(self._path)!r}: {error}") from error
 
 
 @hookimpl(trylast=True)
@@ -79,5 +84,8 @@ def kling_storage(url: str) -> Storage | None:
         return Folder(Path(url2pathname(parts.path)))
     # A one-letter scheme is a Windows drive.
     if len(parts.scheme) <= 1 or "://" not in url:
-        return Folder(Path(url).expanduser())
+        try:
+            return Folder(Path(url).expanduser())
+        except RuntimeError as error:
+            raise ConfigError(f"{url!r} is no folder: {error}") from error
     return None

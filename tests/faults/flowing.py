@@ -1,0 +1,60 @@
+"""Runs a flow on scripted outcomes and simulated time, where sockets would add nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from kling_adapters import events, flows, wire
+
+LIMIT = 5000
+
+
+@dataclass
+class Ended:
+    """How a flow ended: with a `value` or an `error`, after `sent` requests and `seconds`."""
+
+    value: Any = None
+    error: BaseException | None = None
+    sent: int = 0
+    seconds: float = 0.0
+    events: list[events.Event] = field(default_factory=list[events.Event])
+
+
+def run(flow: flows.Flow[Any], outcomes: Iterable[wire.Outcome | Any]) -> Ended:
+    """Hand each Send and Fetch the next outcome; the flow must end before they do."""
+    ended, scripted = Ended(), iter(outcomes)
+    step, given = flow.send, None
+    for _ in range(LIMIT):
+        try:
+            effect = step(given)
+        except StopIteration as stop:
+            ended.value = stop.value
+            return ended
+        except Exception as error:  # noqa: BLE001  the test looks at it
+            ended.error = error
+            return ended
+        try:
+            step, given = flow.send, _perform(effect, scripted, ended)
+        except Exception as error:  # noqa: BLE001  as the drivers do
+            step, given = flow.throw, error
+    raise AssertionError(f"the flow does not end: {ended}")
+
+
+def _perform(effect: flows.Effect, scripted: Iterator[Any], ended: Ended) -> Any:
+    match effect:
+        case flows.Send() | flows.Fetch():
+            ended.sent += 1
+            outcome = next(scripted, None)
+            assert outcome is not None, "the script has ended, the flow has not"
+            return outcome
+        case flows.Sleep():
+            ended.seconds += effect.seconds
+        case flows.Now():
+            return ended.seconds
+        case flows.Call():
+            return effect.function()
+        case flows.Emit():
+            ended.events.append(effect.event)
+    return None

@@ -1,0 +1,811 @@
+"""Promise 6, a file is whole or absent: whatever comes down the line, and whatever the disk does with it."""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+import hashlib
+import re
+import resource
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import anyio
+import anyio.from_thread
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from kling_adapters import (
+    AsyncKling,
+    ConfigError,
+    Kling,
+    KlingError,
+    ResultData,
+    StorageError,
+    StoredFile,
+    download,
+    flows,
+    wire,
+)
+from kling_adapters.builtin.file_storage import FileWriter, Folder
+from kling_adapters.hookspecs import Storage, Writer, hookimpl
+from kling_adapters.testing import SimulatedClock
+
+from .conftest import Connect
+from .flowing import run
+from .stub import (
+    JOB,
+    KEY,
+    PNG,
+    VIDEO,
+    Action,
+    Endless,
+    Hangup,
+    Raw,
+    Reply,
+    Seen,
+    Stub,
+    accepted,
+    finished,
+    gateway,
+    reply,
+)
+
+HTML = b"<!doctype html><html><body>" + b"Sign in to go on. " * 100 + b"</body></html>"
+OTHER = VIDEO[:12] + bytes(reversed(VIDEO[12:]))
+Fetched = Callable[..., list[StoredFile]]
+
+
+def play(stub: Stub, files: Any, *, output: str = "/files/x.mp4", **described: Any) -> None:
+    """A gateway whose job is done; `described` is what its result says of the video."""
+    video = {"url": stub.url + output, "content_type": "video/mp4", **described}
+    stub.play(gateway(result=[finished(stub.url + output, video=video)], files=files))
+
+
+def files_in(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.rglob("*") if path.is_file())
+
+
+def check(saved: tuple[StoredFile, ...], folder: Path, content: bytes = VIDEO) -> None:
+    """Exactly the files that were reported are there, and they are what was reported."""
+    assert [file.path for file in saved] == files_in(folder)
+    for file in saved:
+        data = file.path.read_bytes()
+        assert data == content
+        assert (file.bytes, file.sha256) == (len(data), hashlib.sha256(data).hexdigest())
+
+
+def asked(seen: Seen) -> int:
+    """Where the range of a request starts."""
+    found = re.fullmatch(r"bytes=(\d+)-", seen.headers.get("range", "bytes=0-"))
+    assert found
+    return int(found[1])
+
+
+def part(start: int, sent: int | None, content: bytes = VIDEO, etag: str = '"one"', says: str = "") -> Reply:
+    """The file from `start` on, cut after `sent` bytes."""
+    rest = content[start:]
+    headers = {"content-range": says or f"bytes {start}-{len(content) - 1}/{len(content)}"} if start else {}
+    if etag:
+        headers["etag"] = etag
+    cut = sent is not None and sent < len(rest)
+    return Reply(
+        206 if start else 200, rest, headers, announce=len(rest) if cut else -1, sent=sent if cut else None
+    )
+
+
+@pytest.mark.parametrize("cut", [0, 1, 11, 511, 512, 513, 5000, len(VIDEO) - 1])
+def test_cut_once(cut: int, stub: Stub, connect: Connect, tmp_path: Path) -> None:
+    play(stub, [part(0, cut), part(cut, None)])
+    check(connect(stub.url).save(tmp_path), tmp_path)
+
+
+@pytest.mark.parametrize("etag", ['"one"', 'W/"one"', ""])
+def test_cut_again_and_again_with_ranges(etag: str, stub: Stub, connect: Connect, tmp_path: Path) -> None:
+    play(stub, lambda seen: part(asked(seen), 700, etag=etag))
+    check(connect(stub.url).save(tmp_path), tmp_path)
+    fetched = [seen for seen in stub.gets if seen.path.startswith("/files/")]
+    assert [asked(seen) for seen in fetched] == list(range(0, len(VIDEO), 700))
+    assert {seen.headers["accept-encoding"] for seen in fetched} == {"identity"}
+
+
+def test_ranges_in_pieces(stub: Stub, connect: Connect, tmp_path: Path) -> None:
+    """A server may answer with less than was asked for; each piece says what it is and is whole."""
+
+    def act(seen: Seen) -> Action:
+        start = asked(seen)
+        end = min(start + 3000, len(VIDEO))
+        says = {"content-range": f"bytes {start}-{end - 1}/{len(VIDEO)}", "etag": '"one"'}
+        return Reply(206, VIDEO[start:end], says) if start else part(0, 700)
+
+    play(stub, act)
+    check(connect(stub.url).save(tmp_path), tmp_path)
+
+
+def test_cut_by_resets(stub: Stub, connect: Connect, tmp_path: Path) -> None:
+    cut = Reply(200, VIDEO, announce=len(VIDEO), sent=6000, reset=True)
+    play(stub, [cut, Hangup(), Hangup(reset=True), Reply(200, VIDEO)])
+    check(connect(stub.url).save(tmp_path), tmp_path)
+
+
+def test_cut_and_ranges_ignored(stub: Stub, connect: Connect, tmp_path: Path) -> None:
+    play(stub, [part(0, 4000), part(0, 9000), part(0, 100), part(0, None)])
+    check(connect(stub.url).save(tmp_path), tmp_path)
+
+
+def test_cut_for_ever_and_ranges_ignored(stub: Stub, connect: Connect, tmp_path: Path) -> None:
+    """Now a little more comes, now a little less: never a file, so it must end."""
+    count = iter(range(10**6))
+    play(stub, lambda _: part(0, 4000 + next(count) % 2) if next_is_sane(stub) else Reply(404))
+    with pytest.raises(StorageError) as caught:
+        connect(stub.url).save(tmp_path)
+    assert len(stub.gets) < 50
+    assert caught.value.url
+    assert files_in(tmp_path) == []
+
+
+def next_is_sane(stub: Stub) -> bool:
+    """False when a test would otherwise go on for ever."""
+    return len(stub.gets) < 200
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        Hangup(),
+        reply(500),
+        reply(429),
+        Reply(302),
+        Reply(200),
+        Raw(b"\0\r\n\r\n"),
+        part(0, 0),
+        Reply(204, announce=None),
+    ],
+)
+def test_never_a_byte(fault: Action, stub: Stub, connect: Connect, tmp_path: Path) -> None:
+    play(stub, [fault])
+    with pytest.raises(StorageError) as caught:
+        connect(stub.url).save(tmp_path)
+    assert str(caught.value.url).endswith("/files/x.mp4")
+    assert len(stub.gets) < 50
+    assert files_in(tmp_path) == []
+
+
+def test_changed_on_the_way_as_it_should_be_said(stub: Stub, connect: Connect, tmp_path: Path) -> None:
+    """If-Range no longer fits, so the server sends everything."""
+    play(stub, lambda seen: part(0, None, OTHER, '"two"') if "range" in seen.headers else part(0, 5000))
+    check(connect(stub.url).save(tmp_path), tmp_path, OTHER)
+    assert stub.gets[-1].headers["if-range"] == '"one"'
+
+
+@pytest.mark.parametrize("etags", [('"one"', '"two"'), ('W/"one"', 'W/"two"')])
+def test_changed_on_the_way_and_if_range_ignored(
+    etags: tuple[str, str], stub: Stub, connect: Connect, tmp_path: Path
+) -> None:
+    """Two versions must not become one file."""
+
+    def act(seen: Seen) -> Action:
+        first = len([get for get in stub.gets if get.path == seen.path]) == 1
+        return part(0, 5000, VIDEO, etags[0]) if first else part(asked(seen), None, OTHER, etags[1])
+
+    play(stub, act)
+    whole_or_absent(stub, connect, tmp_path, OTHER)
+
+
+def test_another_length_on_the_way(stub: Stub, connect: Connect, tmp_path: Path) -> None:
+    longer = OTHER + b"more"
+    first = iter([part(0, 5000, VIDEO, "")])
+    play(stub, lambda seen: next(first, None) or part(asked(seen), None, longer, ""))
+    whole_or_absent(stub, connect, tmp_path, longer)
+
+
+def whole_or_absent(stub: Stub, connect: Connect, folder: Path, *contents: bytes) -> None:
+    try:
+        saved = connect(stub.url).save(folder)
+    except StorageError:
+        assert files_in(folder) == []
+    else:
+        assert files_in(folder)[0].read_bytes() in contents
+        check(saved, folder, files_in(folder)[0].read_bytes())
+    assert len(stub.gets) < 50
+
+
+WRONG_RANGES = [
+    "bytes 0-10255/10256",
+    "bytes 5001-10255/10256",
+    "bytes 4999-10255/10256",
+    "bytes 5000-10255/*",
+    "bytes */10256",
+    "bytes 5000-4000/10256",
+    "bytes 5000-10255/5000",
+    "bytes 5000-10255/999999",
+    "bytes 5000-10255/" + "9" * 5000,
+    "bytes " + "9" * 5000 + "-10255/10256",
+    "bytes -5-5/10",
+    "octets 5000-10255/10256",
+    "",
+]
+
+
+@pytest.mark.parametrize("known", [True, False], ids=["length known", "length unknown"])
+@pytest.mark.parametrize("says", WRONG_RANGES, ids=lambda text: text[:30])
+def test_a_wrong_content_range(says: str, known: bool, stub: Stub, connect: Connect, tmp_path: Path) -> None:
+    """What was cut stays cut, however the rest of it is called."""
+    assert len(VIDEO) == 10252
+    says = says.replace("10256", "10252").replace("10255", "10251")
+    cut = Reply(200, VIDEO, sent=5000, announce=len(VIDEO), chunked=not known)
+    play(
+        stub,
+        lambda seen: Reply(206, VIDEO[5000:], {"content-range": says}) if "range" in seen.headers else cut,
+    )
+    whole_or_absent(stub, connect, tmp_path, VIDEO)
+
+
+def test_only_the_end_of_the_chunks_is_missing(stub: Stub, connect: Connect, tmp_path: Path) -> None:
+    """All bytes have come, but nothing said so; the server, asked for more, rightly answers 416."""
+    cut = Reply(200, VIDEO, sent=len(VIDEO), chunked=True)
+    first = iter([cut])
+
+    def act(seen: Seen) -> Action:
+        if "range" in seen.headers:
+            return Reply(416, b"", {"content-range": f"bytes */{len(VIDEO)}"})
+        return next(first, None) or Reply(200, VIDEO)
+
+    play(stub, act)
+    check(connect(stub.url).save(tmp_path), tmp_path)
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        Reply(200, VIDEO[:5000], announce=len(VIDEO)),
+        Reply(200, VIDEO, chunked=True, sent=5000),
+        Reply(206, VIDEO, {"content-range": "bytes 0-99/100"}),
+        Reply(206, VIDEO[:5000], {"content-range": "bytes 0-4999/5001"}),
+        Reply(206, VIDEO),
+        Reply(201, VIDEO),
+        Reply(203, VIDEO),
+    ],
+    ids=[
+        "too short",
+        "too few chunks",
+        "more than the range",
+        "less than the range",
+        "206 without range",
+        "201",
+        "203",
+    ],
+)
+def test_not_as_announced(answer: Action, stub: Stub, connect: Connect, tmp_path: Path) -> None:
+    play(stub, [answer])
+    with pytest.raises(StorageError):
+        connect(stub.url).save(tmp_path)
+    assert files_in(tmp_path) == []
+
+
+@pytest.mark.parametrize("size", [1, len(VIDEO) - 1, len(VIDEO) + 1, 10**30])
+def test_another_size_than_the_result_told(size: int, stub: Stub, connect: Connect, tmp_path: Path) -> None:
+    play(stub, [Reply(200, VIDEO)], file_size=size)
+    with pytest.raises(StorageError):
+        connect(stub.url).save(tmp_path)
+    assert files_in(tmp_path) == []
+
+
+@pytest.mark.parametrize("size", [len(VIDEO), None, 0, -3, "many", True, 1.5, [], float(len(VIDEO))])
+def test_a_size_that_fits_or_says_nothing(size: Any, stub: Stub, connect: Connect, tmp_path: Path) -> None:
+    play(stub, [Reply(200, VIDEO)], file_size=size)
+    check(connect(stub.url).save(tmp_path), tmp_path)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [HTML, PNG, b"x", b"{}", VIDEO[4:], gzip.compress(VIDEO)],
+    ids=["HTML", "png", "x", "{}", "shifted", "gzip"],
+)
+def test_something_else_than_a_video(body: bytes, stub: Stub, connect: Connect, tmp_path: Path) -> None:
+    play(stub, [Reply(200, body, {"content-type": "video/mp4"})])
+    with pytest.raises(StorageError):
+        connect(stub.url).save(tmp_path)
+    assert files_in(tmp_path) == []
+
+
+def test_a_video_where_an_image_should_be(stub: Stub, connect: Connect, tmp_path: Path) -> None:
+    stub.play(gateway(result=[finished(images=[{"url": stub.url + "/files/a.png"}])]))
+    with pytest.raises(StorageError):
+        connect(stub.url).save(tmp_path)
+    assert files_in(tmp_path) == []
+
+
+@pytest.mark.parametrize("output", ["/files/x.mp4", "/files/x.txt", "/files/x"])
+def test_compressed_against_our_will(output: str, stub: Stub, connect: Connect, tmp_path: Path) -> None:
+    """The lengths of what is compressed say nothing, so it is refused, or decoded; never stored as it is."""
+    body = gzip.compress(VIDEO)
+    files = [Reply(200, body, {"content-encoding": "gzip"})]
+    stub.play(gateway(result=[finished(stub.url + output)], files=files))
+    face = connect(stub.url)
+    try:
+        check(face.do(face.do(face.kling.job(JOB).wait).save, tmp_path), tmp_path)
+    except StorageError:
+        assert files_in(tmp_path) == []
+
+
+@pytest.mark.parametrize("status", [401, 403, 404, 410])
+def test_an_output_that_is_gone(status: int, stub: Stub, connect: Connect, tmp_path: Path) -> None:
+    play(stub, [reply(status, {"error": "gone"})])
+    with pytest.raises(StorageError, match=str(status)):
+        connect(stub.url).save(tmp_path)
+    assert len([seen for seen in stub.gets if seen.path.startswith("/files/")]) == 1
+    assert files_in(tmp_path) == []
+
+
+def test_an_output_that_goes_in_the_middle(stub: Stub, connect: Connect, tmp_path: Path) -> None:
+    play(stub, [part(0, 5000), reply(404)])
+    with pytest.raises(StorageError):
+        connect(stub.url).save(tmp_path)
+    assert files_in(tmp_path) == []
+
+
+@pytest.mark.parametrize("told", [None, 70_000])
+def test_a_body_without_end(
+    told: int | None, stub: Stub, connect: Connect, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(download, "MAX_BYTES", 3_000_000)
+    play(stub, [Endless(VIDEO * 8)], file_size=told)
+    with pytest.raises(StorageError):
+        connect(stub.url).save(tmp_path)
+    assert files_in(tmp_path) == []
+
+
+def test_redirected_to_another_host(stub: Stub, other: Stub, connect: Connect, tmp_path: Path) -> None:
+    """Storage hosts do that; what counts is that the file is whole, and that the key stays (see the other file)."""
+    other.play(lambda seen: part(asked(seen), 4000))
+    play(stub, [Reply(302, b"", {"location": other.url + "/there.mp4"})])
+    check(connect(stub.url).save(tmp_path), tmp_path)
+
+
+@pytest.mark.parametrize(
+    "location",
+    [
+        "/files/x.mp4",
+        "ftp://127.0.0.1/x",
+        "http://[::1",
+        "http://127.0.0.1:99999/",
+        "",
+        "http://\x01/",
+        "//",
+        "data:video/mp4,",
+    ],
+)
+def test_redirected_to_nowhere(location: str, stub: Stub, connect: Connect, tmp_path: Path) -> None:
+    play(stub, [Reply(302, b"", {"location": location})])
+    with pytest.raises(StorageError):
+        connect(stub.url).save(tmp_path)
+    assert files_in(tmp_path) == []
+
+
+HOSTILE = [
+    "../../etc/passwd",
+    "/etc/passwd",
+    "..",
+    ".",
+    "....//....//x",
+    "C:\\windows\\x",
+    "a\\..\\..\\b",
+    "~root",
+    "-rf",
+    ".hidden",
+    "x" * 300,
+    "é" * 300,
+    "日本",
+    "a b;c|d&e$(f)`g`",
+    "con",
+    "%2e%2e%2f",
+]
+
+
+@pytest.mark.parametrize("request_id", HOSTILE, ids=lambda text: text[:20])
+def test_hostile_request_ids(request_id: str, stub: Stub, connect: Connect, tmp_path: Path) -> None:
+    images = [{"url": f"{stub.url}/files/{n}", "file_name": request_id} for n in (1, 2)]
+    stub.play(
+        gateway(
+            submit=[accepted(request_id)],
+            result=[finished(images=images)],
+            files=lambda seen: Reply(200, PNG + seen.path.encode()),
+        )
+    )
+    inside = tmp_path / "in" / "side"
+    saved = connect(stub.url).save(inside)
+    # Two images are two files, under names that are nothing but names.
+    assert files_in(tmp_path) == sorted(file.path for file in saved)
+    assert {path.parent for path in files_in(tmp_path)} == {inside}
+    assert sorted(file.path.read_bytes() for file in saved) == [PNG + b"/files/1", PNG + b"/files/2"]
+    for file in saved:
+        assert re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,180}\.png", file.path.name)
+        assert hashlib.sha256(file.path.read_bytes()).hexdigest() == file.sha256
+
+
+@pytest.mark.parametrize("request_id", ["nul\0", "new\nline", "\x1b[2J", "\u202e"])
+def test_ids_that_cannot_be_written_are_none(request_id: str, stub: Stub, connect: Connect) -> None:
+    stub.play(gateway(submit=[accepted(request_id)]))
+    with pytest.raises(KlingError, match="without a request id"):
+        connect(stub.url).submit()
+
+
+@given(st.lists(st.text(max_size=400), max_size=3))
+def test_a_stem_is_a_name(parts: list[str]) -> None:
+    assert re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,180}", download.safe_stem(*parts))
+
+
+def test_long_ids_are_told_apart() -> None:
+    assert download.safe_stem("kling-2", "x" * 300 + "1") != download.safe_stem("kling-2", "x" * 300 + "2")
+
+
+URLS = [
+    "https://[bad",
+    "https://[::1",
+    "https://a\u2100b.example/x.mp4",
+    "https://host\ud800/x.mp4",
+    "https://host/\ud800.mp4",
+    "https://",
+    "https:///x.mp4",
+    "https://host:port/x.mp4",
+    "https://host:99999/x.mp4",
+    "https://127.0.0.1:1/\n",
+    "https://127.0.0.1:1/\0",
+    "https://user:pa ss@127.0.0.1:1/x",
+    "https://xn--/x",
+    "https://" + "a" * 70_000,
+    "https://" + "é" * 80 + ".example/",
+]
+
+
+@pytest.mark.parametrize("described", [True, False])
+@pytest.mark.parametrize("url", URLS, ids=lambda url: ascii(url[:30]))
+def test_hostile_addresses(url: str, described: bool, stub: Stub, connect: Connect, tmp_path: Path) -> None:
+    """Paid for all the same: the result comes, and saving it says what is wrong."""
+    stub.play(gateway(result=[finished(url, **({"video": {"url": url}} if described else {}))]))
+    face = connect(stub.url)
+    result = face.do(face.kling.job(JOB).wait)
+    assert result.output == url
+    with pytest.raises(StorageError):
+        face.do(result.save, tmp_path)
+    assert files_in(tmp_path) == []
+
+
+def test_plain_http_from_a_gateway_elsewhere(tmp_path: Path) -> None:
+    data = wire.read_end(JOB, None, None, wire.Answer(200, {}, finished("http://images.example/x.mp4").body))
+    assert isinstance(data, ResultData)
+    ended = run(flows.collect(wire.Gateway("https://gateway.example"), data, Folder(tmp_path)), [])
+    assert isinstance(ended.error, StorageError)
+    assert ended.sent == 0
+
+
+@pytest.mark.parametrize("output", [None, 7, "text", [], {}, ["x"], "ftp://x/y", "javascript:alert(1)"])
+def test_nothing_to_save(output: Any, stub: Stub, connect: Connect, tmp_path: Path) -> None:
+    stub.play(gateway(result=[finished(output)]))
+    with pytest.raises(StorageError, match="no file"):
+        connect(stub.url).save(tmp_path)
+
+
+def test_an_output_nested_deeply_is_nothing_to_save() -> None:
+    """Whatever depth JSON could be read at, it can be talked about."""
+    for depth in range(300, 1000, 10):
+        data = wire.read_end(
+            JOB,
+            None,
+            None,
+            wire.Answer(200, {}, finished("X").body.replace(b'"X"', b"[" * depth + b"]" * depth)),
+        )
+        if isinstance(data, ResultData):
+            ended = run(
+                flows.collect(wire.Gateway("https://gateway.example"), data, Folder(Path("unused"))), []
+            )
+            assert isinstance(ended.error, StorageError), depth
+
+
+# The disk.
+
+
+@pytest.mark.parametrize("to", ["file/below", "nul\0name", "n" * 300, "~no-such-user/x", "/proc/no/such"])
+def test_a_folder_that_cannot_be_is_known_before_anything_is_paid_for(
+    to: str, stub: Stub, connect: Connect, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("file").touch()
+    stub.play(gateway())
+    face = connect(stub.url)
+    with pytest.raises((StorageError, ConfigError)):
+        face.do(face.kling.run, "kling-2", prompt="a lighthouse", save_to=to)
+    assert stub.requests == []
+
+
+def test_a_target_that_is_a_folder(stub: Stub, connect: Connect, tmp_path: Path) -> None:
+    play(stub, [Reply(200, VIDEO)])
+    (tmp_path / f"kling-2-{JOB}.mp4").mkdir()
+    with pytest.raises(StorageError):
+        connect(stub.url).save(tmp_path)
+    assert files_in(tmp_path) == []
+
+
+@contextmanager
+def disk_full_after(size: int) -> Iterator[None]:
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+@pytest.mark.parametrize("size", [0, 300, 4096])
+@pytest.mark.parametrize("content", [VIDEO[:2000], VIDEO, VIDEO * 40], ids=["small", "middle", "large"])
+def test_a_full_disk(content: bytes, size: int, stub: Stub, connect: Connect, tmp_path: Path) -> None:
+    """The bytes that did not fit are still in Python's buffer when the file is closed, and fail once more."""
+    if size > len(content):
+        return
+    play(stub, [Reply(200, content)])
+    face = connect(stub.url)
+    result = face.wait()
+    with disk_full_after(size), pytest.raises(StorageError):
+        face.do(result.save, tmp_path)
+    assert files_in(tmp_path) == []
+    check(face.do(result.save, tmp_path), tmp_path, content)
+
+
+class Trouble:
+    """A plugin that stores in a folder, and in which `at` ("check", "open", "write", "commit") goes wrong."""
+
+    def __init__(self, folder: Path, at: str, act: Callable[[], None]) -> None:
+        self.folder, self.at, self.act = Folder(folder), at, act
+        self.threads: set[int] = set()
+
+    @hookimpl
+    def kling_storage(self, url: str) -> Storage | None:
+        return self if url.startswith("trouble:") else None
+
+    def check(self) -> None:
+        self.happen("check")
+        self.folder.check()
+
+    def open(self, name: str, content_type: str) -> Writer:
+        self.happen("open")
+        return TroubledWriter(self, self.folder.open(name, content_type))
+
+    def happen(self, at: str) -> None:
+        self.threads.add(threading.get_ident())
+        if at == self.at:
+            self.act()
+
+
+class TroubledWriter:
+    def __init__(self, trouble: Trouble, writer: Writer) -> None:
+        self.trouble, self.writer = trouble, writer
+
+    def write(self, chunk: bytes) -> None:
+        self.writer.write(chunk[:100])
+        self.trouble.happen("write")
+        self.writer.write(chunk[100:])
+
+    def commit(self) -> str:
+        self.trouble.happen("commit")
+        return self.writer.commit()
+
+    def abort(self) -> None:
+        self.trouble.threads.add(threading.get_ident())
+        self.writer.abort()
+
+
+def raising(error: BaseException) -> Callable[[], None]:
+    def act() -> None:
+        raise error
+
+    return act
+
+
+@pytest.mark.parametrize("at", ["open", "write", "commit"])
+@pytest.mark.parametrize(
+    "error", [OSError(28, "No space left"), ValueError("x"), StorageError("full"), RecursionError()]
+)
+def test_a_storage_that_fails(
+    at: str, error: Exception, stub: Stub, connect: Connect, tmp_path: Path
+) -> None:
+    play(stub, [Reply(200, VIDEO)])
+    trouble = Trouble(tmp_path, at, raising(error))
+    with pytest.raises(StorageError):
+        connect(stub.url, plugins=[trouble]).save("trouble:")
+    assert files_in(tmp_path) == []
+
+
+@pytest.mark.parametrize("at", ["check", "open", "write", "commit"])
+@pytest.mark.parametrize("error", [KeyboardInterrupt, SystemExit])
+def test_interrupted(at: str, error: type[BaseException], stub: Stub, tmp_path: Path) -> None:
+    """Of the client that blocks; an interrupt of an event loop cancels its tasks, which has tests of its own."""
+    play(stub, [Reply(200, VIDEO)])
+    trouble = Trouble(tmp_path, at, raising(error()))
+    client = Kling(api_key=KEY, base_url=stub.url, clock=SimulatedClock(), plugins=[trouble])
+    with client as kling, pytest.raises(error):
+        kling.run("kling-2", prompt="a lighthouse", save_to="trouble:")
+    assert files_in(tmp_path) == []
+
+
+def test_the_second_of_two_fails(stub: Stub, connect: Connect, tmp_path: Path) -> None:
+    images = [{"url": f"{stub.url}/files/{n}"} for n in (1, 2)]
+    files = lambda seen: Reply(200, PNG if seen.path.endswith("1") else HTML)  # noqa: E731
+    stub.play(gateway(result=[finished(images=images)], files=files))
+    with pytest.raises(StorageError):
+        connect(stub.url).save(tmp_path)
+    assert [path.read_bytes() for path in files_in(tmp_path)] == [PNG]
+
+
+def test_an_existing_file_outlives_a_failed_one(stub: Stub, connect: Connect, tmp_path: Path) -> None:
+    target = tmp_path / f"kling-2-{JOB}.mp4"
+    target.write_bytes(b"before")
+    play(stub, [part(0, 5000), reply(404)])
+    with pytest.raises(StorageError):
+        connect(stub.url).save(tmp_path)
+    assert files_in(tmp_path) == [target]
+    assert target.read_bytes() == b"before"
+
+
+async def cancelled_by_task(work: Callable[[], Any], reached: anyio.Event) -> None:
+    """As `asyncio.timeout`, `wait_for` and task groups of asyncio do it."""
+    task = asyncio.ensure_future(work())
+    await reached.wait()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+
+
+async def cancelled_by_scope(work: Callable[[], Any], reached: anyio.Event) -> None:
+    async with anyio.create_task_group() as group:
+        group.start_soon(work)
+        await reached.wait()
+        group.cancel_scope.cancel()
+
+
+@pytest.mark.parametrize("at", ["open", "write", "commit"])
+@pytest.mark.parametrize("cancel", [cancelled_by_task, cancelled_by_scope])
+def test_cancelled_while_a_thread_stores(at: str, cancel: Any, stub: Stub, tmp_path: Path) -> None:
+    """The thread goes on after the task has been cancelled; what it does then must be undone too."""
+    play(stub, [Reply(200, VIDEO)])
+
+    async def main() -> None:
+        reached, go_on = anyio.Event(), threading.Event()
+
+        def act() -> None:
+            anyio.from_thread.run_sync(reached.set)
+            assert go_on.wait(10)
+
+        async def work() -> None:
+            async with AsyncKling(
+                api_key=KEY, base_url=stub.url, clock=SimulatedClock(), plugins=[Trouble(tmp_path, at, act)]
+            ) as kling:
+                await kling.run("kling-2", prompt="a lighthouse", save_to="trouble:")
+
+        async def release() -> None:
+            await reached.wait()
+            for _ in range(20):  # let the cancellation do what it does first
+                await anyio.lowlevel.checkpoint()
+            go_on.set()
+
+        async with anyio.create_task_group() as group:
+            group.start_soon(release)
+            await cancel(work, reached)
+
+    anyio.run(main)
+    for thread in threading.enumerate():
+        if thread.name.startswith("AnyIO worker"):
+            thread.join(10)
+    # Whole is right too, when the file was being put in its place at that very moment.
+    assert [path.read_bytes() for path in files_in(tmp_path)] in ([], [VIDEO])
+    assert not [path for path in files_in(tmp_path) if path.suffix == ".part"]
+
+
+@pytest.mark.parametrize("cancel", [cancelled_by_task, cancelled_by_scope])
+def test_cancelled_while_bytes_come(cancel: Any, stub: Stub, tmp_path: Path) -> None:
+    async def main() -> None:
+        reached = anyio.Event()
+        count = iter(range(10**9))
+
+        class Watch(Trouble):
+            def happen(self, at: str) -> None:
+                if at == "write" and next(count) == 3:
+                    anyio.from_thread.run_sync(reached.set)
+
+        play(stub, [Endless(VIDEO * 50)])
+
+        async def work() -> None:
+            plugins = [Watch(tmp_path, "", lambda: None)]
+            async with AsyncKling(
+                api_key=KEY, base_url=stub.url, clock=SimulatedClock(), plugins=plugins
+            ) as kling:
+                await kling.run("kling-2", prompt="a lighthouse", save_to="trouble:")
+
+        await cancel(work, reached)
+
+    anyio.run(main)
+    assert files_in(tmp_path) == []
+
+
+def test_async_storage_is_called_in_worker_threads_only(stub: Stub, tmp_path: Path) -> None:
+    """As hookspecs promises, so that plain blocking code is right in a plugin; to abort may take long too."""
+    play(stub, [part(0, 9000), Reply(200, HTML)])
+    trouble = Trouble(tmp_path, "", lambda: None)
+
+    async def main() -> int:
+        async with AsyncKling(
+            api_key=KEY, base_url=stub.url, clock=SimulatedClock(), plugins=[trouble]
+        ) as kling:
+            with pytest.raises(StorageError):
+                await kling.run("kling-2", prompt="a lighthouse", save_to="trouble:")
+        return threading.get_ident()
+
+    assert anyio.run(main) not in trouble.threads
+
+
+# The flow alone: any way of cutting a file gives the file, or nothing.
+
+
+@given(st.data())
+def test_any_way_of_cutting(tmp_path_factory: pytest.TempPathFactory, data: st.DataObject) -> None:
+    folder = tmp_path_factory.mktemp("cut")
+    result = wire.read_end(
+        JOB, None, None, wire.Answer(200, {}, finished("https://files.example/x.mp4").body)
+    )
+    assert isinstance(result, ResultData)
+    flow = flows.collect(wire.Gateway("https://gateway.example"), result, Folder(folder))
+    given: Any = None
+    step = flow.send
+    for _ in range(400):
+        try:
+            effect = step(given)
+        except StopIteration as stop:
+            check(stop.value, folder, files_in(folder)[0].read_bytes())
+            assert files_in(folder)[0].read_bytes() in (VIDEO, OTHER)
+            return
+        except StorageError:
+            assert files_in(folder) == []
+            return
+        step, given = flow.send, None
+        try:
+            if isinstance(effect, flows.Fetch):
+                given = feed(effect, data)
+            elif isinstance(effect, flows.Call):
+                given = effect.function()
+        except StorageError as error:
+            step, given = flow.throw, error
+    raise AssertionError("no end")
+
+
+def feed(effect: flows.Fetch, data: st.DataObject) -> wire.Outcome:
+    """Answer a request for the file somehow: with ranges or not, from this version or that, cut or not."""
+    start = int(effect.request.headers.get("range", "bytes=0-")[6:-1])
+    version, etag = data.draw(st.sampled_from([(VIDEO, '"one"'), (OTHER, '"two"')]))
+    ranges = data.draw(st.booleans()) and start
+    if ranges and effect.request.headers.get("if-range", etag) != etag:
+        ranges = 0
+    body, status = version[ranges or 0 :], 206 if ranges else 200
+    headers = {"etag": etag, "content-length": str(len(body))}
+    if ranges:
+        headers["content-range"] = f"bytes {start}-{len(version) - 1}/{len(version)}"
+    if not data.draw(st.booleans()):
+        del headers["content-length"]
+    if effect.download.begin(status, headers):
+        cut = data.draw(st.none() | st.integers(0, len(body)))
+        for at in range(0, len(body[:cut]), 3000):
+            effect.download.write(body[:cut][at : at + 3000])
+        if cut is not None:
+            return wire.Fault("cut", sent=True)
+    return wire.Answer(status, headers, b"")
+
+
+def test_writer_leaves_nothing_when_it_is_aborted_twice(tmp_path: Path) -> None:
+    writer = FileWriter(tmp_path / "x")
+    writer.write(b"x")
+    writer.abort()
+    writer.abort()
+    assert files_in(tmp_path) == []

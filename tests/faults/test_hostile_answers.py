@@ -1,0 +1,242 @@
+"""Whatever a gateway answers, a call ends with a result or a KlingError, and nothing else escapes."""
+
+from __future__ import annotations
+
+import json
+from functools import partial
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
+
+from kling_adapters import Artifact, Credits, JobStatus, KlingError, ResultData, flows, wire
+from kling_adapters.builtin import log_notifier
+from kling_adapters.builtin.file_storage import Folder
+from kling_adapters.download import Download, safe_stem
+
+from .conftest import Connect
+from .flowing import run
+from .stub import JOB, Action, Hangup, Raw, Reply, Stub, gateway
+
+GATEWAY = wire.Gateway("https://gateway.example")
+KINDS = ["video", "image", "audio", "text", None]
+
+texts = st.text(max_size=20) | st.text(st.characters(), max_size=20)
+urls = st.sampled_from(["https://", "http://", "https://h/", "https://[", "ftp://"]).flatmap(
+    lambda start: texts.map(lambda rest: start + rest)
+)
+numbers = st.integers() | st.floats() | st.sampled_from([10**400, -(10**400), 2**63, 1e308, 5e-324])
+values: st.SearchStrategy[Any] = st.recursive(
+    st.none() | st.booleans() | numbers | texts | urls,
+    lambda below: st.lists(below, max_size=3) | st.dictionaries(texts, below, max_size=3),
+    max_leaves=6,
+)
+
+
+def perhaps(*right: Any) -> st.SearchStrategy[Any]:
+    """One of the values that are documented, or any other."""
+    return st.sampled_from(right) | values
+
+
+metrics = st.fixed_dictionaries({}, optional={name: perhaps(1, 0.5) for name in ("cost", "remaining_credits", "inference_time", "queue_time", "total_time", "retry_count")})  # fmt: skip
+file = st.fixed_dictionaries(
+    {},
+    optional={
+        "url": urls | values,
+        "content_type": perhaps("video/mp4"),
+        "file_name": perhaps("x.mp4"),
+        "file_size": perhaps(10),
+    },
+)
+documented = st.fixed_dictionaries(
+    {},
+    optional={
+        "status": perhaps("QUEUED", "PROCESSING", "COMPLETED", "COMPLETED", "FAILED"),
+        "request_id": perhaps(JOB),
+        "status_url": urls | values,
+        "response_url": urls | values,
+        "error": perhaps("no", "credits"),
+        "error_description": values,
+        "message": values,
+        "output": urls | values | st.lists(urls | values, max_size=3),
+        "video": file | values,
+        "audio": file | values,
+        "images": st.lists(file | values, max_size=3) | values,
+        "metrics": metrics | values,
+        "credits": perhaps(3),
+        "free-credits": perhaps(3),
+    },
+)
+bodies = (
+    documented.map(lambda value: json.dumps({**value, "status": "COMPLETED"}).encode())
+    | documented.map(lambda value: json.dumps(value).encode())
+    | values.map(lambda value: json.dumps(value).encode())
+    | st.binary(max_size=60)
+    | st.integers(1, 3000).map(
+        lambda depth: b'{"output":' + b"[" * depth + b"]" * depth + b',"status":"COMPLETED"}'
+    )
+)
+statuses = st.sampled_from([200, 200, 200, 422, 429, 404, 401, 406, 500, 502, 504, 302]) | st.integers(
+    100, 999
+)
+times = st.sampled_from(
+    ["0", "5", "-1", "1e400", "9" * 6, "9" * 400, "\u00b2", "\u0663", "nan", "inf", "Mon, 02 Mar 2026 10:00:00 GMT",
+     "Mon, 99 Foo 99999 99:99:99 +9999999999", "2026-03-02T10:00:00Z", "0001-01-01T00:00:00+14:00",
+     "9999-12-31T23:59:59-14:00", "1772445642", "177244564200000", "1.", ".", "", " ", ",", "1 2 3 4 5 6 7", "0000"]
+) | st.text(st.characters(max_codepoint=255), max_size=40)  # fmt: skip
+ranges = st.sampled_from(["bytes 0-9/10", "bytes 5-9/10", "bytes */10", "bytes " + "9" * 5000 + "-1/1", "bytes \u0660-\u0669/\u0661\u0660"])  # fmt: skip
+headers = st.fixed_dictionaries(
+    {},
+    optional={
+        "retry-after": times,
+        "x-rate-limit-reset-at-utc": times,
+        "date": times,
+        "content-length": st.sampled_from(["0", "10", "-1", "\u00b2", "9" * 5000, "x", ""]),
+        "content-range": ranges | times,
+        "etag": st.sampled_from(['"a"', '"b"', 'W/"a"', "", "\u00e9"]),
+        "content-encoding": st.sampled_from(["gzip", "identity", "br", ""]),
+        "content-type": st.text(max_size=10),
+    },
+)
+answers = st.builds(wire.Answer, statuses, headers, bodies)
+outcomes = answers | answers | st.builds(wire.Fault, st.text(max_size=10), st.booleans())
+many = st.lists(outcomes, max_size=8)
+# The answers that end a call, when no other has.
+END = [wire.Answer(200, {}, b'{"status":"COMPLETED","request_id":"x","credits":1}')] * 40
+
+quick = settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+
+
+def check_text(thing: object) -> None:
+    """It can be printed, as logs and reports do."""
+    assert str(thing)
+    assert repr(thing)
+
+
+def completed(**body: Any) -> wire.Answer:
+    return wire.Answer(200, {}, json.dumps({"status": "COMPLETED", **body}).encode())
+
+
+@quick
+@given(answers, st.sampled_from(KINDS))
+@example(wire.Answer(429, {"retry-after": "\u00b2"}, b""), None)
+@example(completed(output="https://["), None)
+@example(completed(output="https://a\u2100b/"), None)
+@example(completed(metrics={"cost": 10**400}, credits=10**400), None)
+@example(completed(request_id="\ud800"), None)
+@example(wire.Answer(200, {}, b"[" * 200_000), None)
+def test_readers_take_anything(answer: wire.Answer, kind: Any) -> None:
+    request_id = wire.read_request_id(answer)
+    assert request_id is None or (request_id.isprintable() and request_id.strip())
+    assert GATEWAY.status(request_id or "x").url.startswith("https://gateway.example/v2/requests/")
+    status, ended = wire.read_status(answer), wire.read_end(JOB, None, kind, answer)
+    assert status is None or isinstance(status.state, str)
+    assert ended is None or isinstance(ended, ResultData | JobStatus)
+    if isinstance(ended, ResultData):
+        assert all(file.url.startswith(("https://", "http://")) for file in ended.artifacts)
+        assert ended.images is not None
+        check_text(ended.metrics)
+    assert isinstance(wire.read_credits(answer), Credits | None)
+    seconds = wire.seconds_until_reset(answer)
+    assert seconds is None or 0 <= seconds < float("inf")
+    check_text(wire.api_error(answer, request_id))
+    assert len(str(wire.api_error(answer, JOB))) < 1500
+
+
+@quick
+@given(many)
+def test_submit_ends(script: list[wire.Outcome]) -> None:
+    ended = run(flows.submit(GATEWAY, "kling-2", {}), [*script, *END])
+    assert isinstance(ended.error, KlingError) or isinstance(ended.value, flows.JobRef)
+
+
+@quick
+@given(many, st.sampled_from([0.0, 60.0, None]), st.sampled_from(KINDS))
+def test_wait_ends(script: list[wire.Outcome], timeout: float | None, kind: Any) -> None:
+    ended = run(flows.wait(GATEWAY, flows.JobRef(JOB, None, None, kind), timeout), [*script, *END])
+    assert isinstance(ended.error, KlingError) or isinstance(ended.value, ResultData)
+    for event in ended.events:
+        log_notifier.kling_event(event)
+
+
+@quick
+@given(many)
+def test_questions_end(script: list[wire.Outcome]) -> None:
+    for flow in (flows.remaining_credits(GATEWAY), flows.status(GATEWAY, flows.JobRef(JOB))):
+        ended = run(flow, [*script, *END])
+        assert isinstance(ended.error, KlingError) or isinstance(ended.value, Credits | JobStatus)
+
+
+@quick
+@given(answers, st.sampled_from(KINDS), many)
+def test_collect_ends(
+    tmp_path_factory: pytest.TempPathFactory, answer: wire.Answer, kind: Any, script: list[wire.Outcome]
+) -> None:
+    result = wire.read_end(JOB, None, kind, wire.Answer(200, {}, answer.body))
+    if not isinstance(result, ResultData):
+        return
+    ended = run(flows.collect(GATEWAY, result, Folder(tmp_path_factory.getbasetemp())), [*script, *END * 3])
+    assert isinstance(ended.error, KlingError)
+
+
+@quick
+@given(
+    st.lists(st.tuples(statuses, headers, st.lists(st.binary(max_size=30), max_size=3)), max_size=5),
+    st.none() | st.integers(0, 60),
+)
+def test_download_takes_anything(
+    tmp_path_factory: pytest.TempPathFactory,
+    answered: list[tuple[int, dict[str, str], list[bytes]]],
+    size: int | None,
+) -> None:
+    folder = tmp_path_factory.mktemp("any")
+    artifact = Artifact("https://files.example/x", "file", None, size)
+    download = Download(artifact, safe_stem("x"), Folder(folder))
+    try:
+        for status, told, chunks in answered:
+            if download.begin(status, told):
+                for chunk in chunks:
+                    download.write(chunk)
+            if download.is_whole():
+                stored = download.commit()
+                assert stored.bytes == len(stored.path.read_bytes()) == download.received
+                return
+    except KlingError:
+        pass
+    download.abort()
+    assert list(folder.iterdir()) == []
+
+
+wired = st.builds(
+    Reply,
+    st.sampled_from([200, 200, 200, 422, 429, 404, 500, 302, 999]),
+    bodies,
+    st.dictionaries(
+        st.sampled_from(["content-type", "set-cookie", "location", "retry-after", "content-encoding", "date", "connection", "x-any"]),
+        st.binary(max_size=20).map(lambda value: value.translate(None, b"\r\n\0")),
+        max_size=3,
+    ),
+    chunked=st.booleans(),
+    sent=st.none() | st.integers(0, 40),
+    reset=st.booleans(),
+)  # fmt: skip
+actions: st.SearchStrategy[Action] = (
+    wired
+    | wired
+    | st.builds(Raw, st.binary(max_size=60))
+    | st.builds(Hangup, st.just(value=True), st.booleans())
+)
+
+
+@settings(max_examples=50, deadline=None, suppress_health_check=list(HealthCheck))
+@given(st.lists(actions, min_size=1, max_size=4))
+def test_on_the_wire(stub: Stub, connect: Connect, script: list[Action]) -> None:
+    stub.play(gateway(submit=script, status=script, result=script))
+    face = connect(stub.url)
+    job = face.kling.job(JOB)
+    for call in (face.submit, partial(face.do, job.wait, 9), partial(face.do, face.kling.credits)):
+        try:
+            call()
+        except KlingError as error:
+            check_text(error)

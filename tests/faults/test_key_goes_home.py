@@ -1,0 +1,369 @@
+"""Promise 5, the key goes home only: to the gateway's own origin, and into no text of any kind."""
+
+from __future__ import annotations
+
+import logging
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from kling_adapters import (
+    AsyncKling,
+    BadRequest,
+    ConfigError,
+    Event,
+    JobFailed,
+    Kling,
+    KlingError,
+    StorageError,
+    SubmitUncertain,
+    TransportError,
+    Unauthorized,
+    WaitTimeout,
+)
+from kling_adapters.hookspecs import hookimpl
+
+from .conftest import Connect, Face
+from .stub import (
+    JOB,
+    KEY,
+    VIDEO,
+    Action,
+    Hangup,
+    Reply,
+    Seen,
+    Stub,
+    accepted,
+    failed,
+    finished,
+    gateway,
+    reply,
+    state,
+)
+
+
+def holds_key(seen: Seen) -> bool:
+    return any(
+        KEY in part
+        for part in (seen.path, *seen.headers, *seen.headers.values(), seen.body.decode("latin-1"))
+    )
+
+
+@pytest.fixture
+def traffic(stub: Stub, other: Stub) -> Callable[[], None]:
+    """Afterwards: the key went to the gateway with each of its own calls, and never anywhere else."""
+
+    def check() -> None:
+        assert not any(holds_key(seen) for seen in other.requests)
+        for seen in stub.requests:
+            assert seen.headers.get("x-api-key", "") == ("" if seen.path.startswith("/files/") else KEY)
+            assert KEY not in seen.path
+            assert "authorization" not in seen.headers
+            assert "cookie" not in seen.headers or KEY not in seen.headers["cookie"]
+
+    return check
+
+
+def test_addresses_in_answers_are_not_called(
+    stub: Stub, other: Stub, connect: Connect, tmp_path: Path, traffic: Callable[[], None]
+) -> None:
+    other.play(gateway())
+    away = {
+        "status_url": f"{other.url}/v2/requests/{JOB}/status",
+        "response_url": f"{other.url}/v2/requests/{JOB}",
+        "poll_url": f"{other.url}/v1/requests/{JOB}",
+    }
+    stub.play(
+        gateway(
+            submit=[reply(200, {"request_id": JOB, **away})],
+            status=[reply(200, {"status": "QUEUED", **away}), reply(200, {"status": "COMPLETED", **away})],
+            result=[finished(other.url + "/files/x.mp4", video={"url": other.url + "/files/x.mp4"}, **away)],
+        )
+    )
+    connect(stub.url).save(tmp_path)
+    assert [seen.path for seen in other.requests] == ["/files/x.mp4"]
+    traffic()
+
+
+def test_files_of_the_gateway_itself_are_fetched_without_the_key(
+    stub: Stub, connect: Connect, tmp_path: Path, traffic: Callable[[], None]
+) -> None:
+    stub.play(gateway(result=[finished(stub.url + "/files/x.mp4")]))
+    connect(stub.url).save(tmp_path)
+    assert [seen.path for seen in stub.requests][-1] == "/files/x.mp4"
+    traffic()
+
+
+def test_files_that_redirect_to_the_gateway_do_not_bring_the_key(
+    stub: Stub, other: Stub, connect: Connect, tmp_path: Path, traffic: Callable[[], None]
+) -> None:
+    other.play(lambda _: Reply(302, b"", {"location": stub.url + "/files/x.mp4"}))
+    stub.play(gateway(result=[finished(other.url + "/x.mp4")]))
+    connect(stub.url).save(tmp_path)
+    traffic()
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+@pytest.mark.parametrize("kind", ["submit", "status", "result"])
+def test_redirects_of_gateway_calls_are_not_followed(
+    kind: str, status: int, stub: Stub, other: Stub, connect: Connect, traffic: Callable[[], None]
+) -> None:
+    other.play(gateway())
+    moved = Reply(status, b"", {"location": other.url + "/v2/elsewhere"})
+    script: dict[str, Any] = {kind: [moved]}
+    stub.play(gateway(**script))
+    with pytest.raises(KlingError):
+        connect(stub.url).wait(timeout=20)
+    assert other.requests == []
+    traffic()
+
+
+def test_cookies_of_the_gateway_do_not_travel(
+    stub: Stub, other: Stub, connect: Connect, tmp_path: Path
+) -> None:
+    """Both stubs are one host to a cookie, which knows no ports; a session is a key too."""
+    cookie = {"set-cookie": "session=secret; Path=/"}
+    stub.play(
+        gateway(
+            status=[reply(200, {"status": "COMPLETED"}, cookie)],
+            result=[finished(other.url + "/x.mp4")],
+        )
+    )
+    other.play(lambda _: Reply(200, VIDEO))
+    connect(stub.url).save(tmp_path)
+    assert "secret" not in other.requests[0].headers.get("cookie", "")
+
+
+@pytest.mark.parametrize("variable", ["HTTP_PROXY", "http_proxy", "ALL_PROXY"])
+def test_a_proxy_is_not_told_the_key_of_a_gateway_on_this_machine(
+    variable: str, stub: Stub, other: Stub, connect: Connect, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Plain http is allowed to this machine because nobody is on the way; a proxy would be."""
+    monkeypatch.setenv(variable, other.url)
+    stub.play(gateway())
+    other.play(gateway())
+    connect(stub.url).wait()
+    assert other.requests == []
+
+
+@pytest.mark.parametrize("answer", [reply(407), reply(502), Hangup(), Hangup(reset=True)])
+def test_a_proxy_sees_no_more_than_the_name_of_the_gateway(
+    answer: Action, other: Stub, connect: Connect, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HTTPS_PROXY", other.url)
+    other.play([answer] * 8)
+    with pytest.raises((TransportError, SubmitUncertain)):
+        connect("https://gateway.example").submit()
+    assert {seen.method for seen in other.requests} == {"CONNECT"}
+    assert not any(holds_key(seen) for seen in other.requests)
+
+
+class Ears:
+    """A plugin that hears every event."""
+
+    def __init__(self) -> None:
+        self.heard: list[Event] = []
+
+    @hookimpl
+    def kling_event(self, event: Event) -> None:
+        self.heard.append(event)
+
+
+def attempts(face: Face, folder: Path) -> list[object]:
+    """Everything a user gets to see of one job, good or bad."""
+    found: list[object] = [face, face.kling, face.clock, face.kling.plugins]
+
+    def keep(call: Callable[[], Any]) -> Any:
+        try:
+            found.append(call())
+        except KlingError as error:
+            found.append(error)
+        return found[-1]
+
+    job = keep(face.submit)
+    if isinstance(job, KlingError):
+        return found
+    keep(lambda: face.do(job.status))
+    keep(lambda: face.do(face.kling.credits))
+    result = keep(lambda: face.do(job.wait, 30))
+    if not isinstance(result, KlingError):
+        keep(lambda: face.do(result.save, folder))
+    return found
+
+
+LIVES: list[tuple[str, dict[str, list[Action]], type[KlingError] | None]] = [
+    ("good", {"status": [state("QUEUED"), reply(500), state("COMPLETED")]}, None),
+    ("unauthorized", {"submit": [reply(401, {"error": "bad key"})]}, Unauthorized),
+    ("uncertain", {"submit": [Hangup()]}, SubmitUncertain),
+    ("limited", {"submit": [reply(429), reply(500), accepted()]}, None),
+    ("failed", {"status": [failed()]}, JobFailed),
+    ("hung", {"status": [Hangup(reset=True)]}, WaitTimeout),
+    ("refused", {"status": [reply(401)]}, Unauthorized),
+    ("no file", {"files": [reply(404)]}, StorageError),
+    ("redirected", {"status": [Reply(302, b"", {"location": "/elsewhere"})]}, WaitTimeout),
+]
+
+
+@pytest.mark.parametrize(("script", "error"), [life[1:] for life in LIVES], ids=[life[0] for life in LIVES])
+def test_the_key_is_in_no_text(
+    script: dict[str, Any],
+    error: type[KlingError] | None,
+    stub: Stub,
+    connect: Connect,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    stub.play(gateway(result=[finished(stub.url + "/files/x.mp4")], **script))
+    ears = Ears()
+    with caplog.at_level(logging.DEBUG):
+        found = attempts(connect(stub.url, plugins=[ears]), tmp_path)
+    assert error is None or any(type(thing) is error for thing in found)
+    assert not any(KEY in str(thing) + repr(thing) for thing in [*found, *ears.heard])
+    for thing in found:
+        if isinstance(thing, BaseException):
+            assert KEY not in "".join(traceback.format_exception(thing))
+            assert KEY not in repr(vars(thing)) + repr(thing.args)
+    assert {record.name.partition(".")[0] for record in caplog.records} >= {"httpcore"}
+    for record in caplog.records:
+        assert KEY not in f"{record.getMessage()} {record.args!r} {record.exc_text}"
+    assert KEY not in "".join(path.name for path in tmp_path.rglob("*"))
+
+
+ECHO = f"no such key: {KEY}"
+
+
+@pytest.mark.parametrize(
+    ("script", "error"),
+    [
+        ({"submit": [reply(401, {"error": ECHO})]}, Unauthorized),
+        ({"submit": [reply(400, {"message": ECHO})]}, BadRequest),
+        ({"status": [reply(401, {"error_description": ECHO})]}, Unauthorized),
+        ({"status": [failed(ECHO)]}, JobFailed),
+    ],
+)
+def test_a_gateway_that_repeats_the_key(
+    script: dict[str, Any],
+    error: type[KlingError],
+    stub: Stub,
+    connect: Connect,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Error messages are what people paste into reports; many services quote the key they refuse."""
+    stub.play(gateway(**script))
+    ears = Ears()
+    face = connect(stub.url, plugins=[ears])
+    with caplog.at_level(logging.DEBUG, "kling_adapters"), pytest.raises(error) as caught:
+        face.wait()
+    assert "no such key" in str(caught.value)
+    assert KEY not in "".join(traceback.format_exception(caught.value)) + repr(vars(caught.value))
+    assert KEY not in repr(ears.heard) + caplog.text
+
+
+@pytest.mark.parametrize("key", ["1", "a", "QUEUED", "request_id", '"', "{", ":", "output"])
+def test_a_short_key_garbles_no_answer(key: str, stub: Stub, connect: Connect) -> None:
+    """A sandbox may take any key, and whatever keeps a key out of messages must not change what was paid for."""
+    stub.play(gateway(status=[state("QUEUED"), state("COMPLETED")], result=[finished("a text: QUEUED 1")]))
+    face = connect(stub.url, api_key=key)
+    result = face.wait()
+    assert (result.request_id, result.output) == (JOB, "a text: QUEUED 1")
+
+
+BAD_KEYS = [f"{KEY}\n", f"{KEY}\r\nx-evil: 1", f"{KEY} ", f" {KEY}", f"{KEY}\0", f"{KEY}é", f"{KEY}\u200b", f"\t{KEY}", f"{KEY}\x7f", f"{KEY}\ud800"]  # fmt: skip
+
+
+@pytest.mark.parametrize("key", BAD_KEYS, ids=ascii)
+def test_a_key_that_no_key_can_be(
+    key: str, stub: Stub, connect: Connect, caplog: pytest.LogCaptureFixture
+) -> None:
+    stub.play([accepted()])
+    with caplog.at_level(logging.DEBUG), pytest.raises(ConfigError) as caught:
+        connect(stub.url, api_key=key).submit()
+    assert stub.requests == []
+    assert KEY not in "".join(traceback.format_exception(caught.value)) + caplog.text
+
+
+@pytest.mark.parametrize("key", ["", None])
+def test_no_key_at_all(key: str | None, stub: Stub, connect: Connect) -> None:
+    stub.play([accepted()])
+    with pytest.raises(ConfigError, match="SEGMIND_API_KEY"):
+        connect(stub.url, api_key=key).submit()
+    assert stub.requests == []
+
+
+class Giver:
+    def __init__(self, key: Any) -> None:
+        self.key = key
+
+    @hookimpl
+    def kling_auth(self, gateway: str) -> Giver:
+        return self
+
+    def api_key(self) -> Any:
+        return self.key
+
+
+@pytest.mark.parametrize("key", ["", *BAD_KEYS[:3], None, KEY.encode(), 7])
+def test_a_plugin_that_gives_no_key(key: Any, stub: Stub, connect: Connect) -> None:
+    """A request without a key would be refused in the gateway's words; better in ours, and before it is sent."""
+    stub.play([accepted()])
+    with pytest.raises(ConfigError) as caught:
+        connect(stub.url, api_key=None, plugins=[Giver(key)]).submit()
+    assert stub.requests == []
+    assert KEY not in "".join(traceback.format_exception(caught.value))
+
+
+REFUSED = [
+    "http://gateway.example",
+    "http://192.168.0.1:8080",
+    "http://0.0.0.0",
+    "http://localhost.example",
+    "http://127.0.0.1.example",
+    "http://127.0.0.1@gateway.example",
+    "http://gateway.example#127.0.0.1",
+    "http://gateway.example\\@127.0.0.1",
+    "http://[::2]",
+    "https://user@gateway.example",
+    "https://user:word@gateway.example",
+    "https://:word@gateway.example",
+    "https://@gateway.example",
+    "https://gateway.example?x=1",
+    "https://gateway.example/?",
+    "https://gateway.example#x",
+    "https://gateway.example#",
+    "https://",
+    "https:///v2",
+    "https://gateway.example:port",
+    "https://gateway.example:99999",
+    "https://gate\nway.example",
+    "https://[::1",
+    "ftp://gateway.example",
+    "file:///etc",
+    "gateway.example",
+    "//gateway.example",
+    "",
+]
+
+
+@pytest.mark.parametrize("url", REFUSED, ids=ascii)
+@pytest.mark.parametrize("kind", [Kling, AsyncKling])
+def test_addresses_that_are_refused(kind: type[Kling | AsyncKling], url: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        kind(api_key=KEY, base_url=url)
+    assert "word" not in str(caught.value)
+
+
+@pytest.mark.parametrize("url", ["{}", "{}/", "{}/v1", "{}/v2", "{}/v2/", "{}/v1/"])
+def test_addresses_that_are_taken(
+    url: str, stub: Stub, connect: Connect, traffic: Callable[[], None]
+) -> None:
+    stub.play(gateway())
+    connect(url.format(stub.url)).wait()
+    assert [seen.path.partition("?")[0] for seen in stub.requests] == [
+        "/v2/kling-2",
+        f"/v2/requests/{JOB}/status",
+        f"/v2/requests/{JOB}",
+    ]
+    traffic()

@@ -1,0 +1,304 @@
+"""Promise 4, polls survive faults: whatever happens to a GET, the job is asked for again until the deadline."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from kling_adapters import (
+    ApiError,
+    Completed,
+    Expired,
+    Failed,
+    Forbidden,
+    JobExpired,
+    JobFailed,
+    ModelRetired,
+    RateLimited,
+    StateChanged,
+    TransportError,
+    Unauthorized,
+    WaitTimeout,
+    flows,
+    wire,
+)
+
+from .conftest import Connect
+from .flowing import run
+from .stub import (
+    JOB,
+    Action,
+    Hangup,
+    Raw,
+    Reply,
+    Stub,
+    failed,
+    finished,
+    gateway,
+    reply,
+    state,
+)
+
+HTML = Reply(200, b"<html>down for maintenance</html>", {"content-type": "text/html"})
+MISSING = reply(404, {"error": "not found"})
+
+# Every one of these must leave the job where it is.
+FAULTS: dict[str, Action] = {
+    "500": reply(500, {"error": "oops"}),
+    "502 as HTML": Reply(502, HTML.body),
+    "503": reply(503),
+    "504": reply(504),
+    "599": reply(599),
+    "408": reply(408),
+    "425": reply(425),
+    "429": reply(429),
+    "429 with Retry-After": reply(429, None, {"retry-after": "7"}),
+    "429 with nonsense": reply(429, None, {"retry-after": b"\xb2", "x-rate-limit-reset-at-utc": "-"}),
+    "404": MISSING,
+    "422 as HTML": Reply(422, HTML.body),
+    "reset": Hangup(reset=True),
+    "closed": Hangup(),
+    "half an answer": Reply(200, state("COMPLETED").body, announce=900, sent=10),
+    "half an answer, reset": Reply(200, state("COMPLETED").body, announce=900, reset=True),
+    "no HTTP": Raw(b"\x00\x01\x02\r\n\r\n"),
+    "HTML": HTML,
+    "empty": Reply(200),
+    "204": Raw(b"HTTP/1.1 204 No Content\r\n\r\n"),
+    "garbage": Reply(200, b"\xff\xfe\x00"),
+    "nested deeply": Reply(200, b"[" * 200_000),
+    "a list": reply(200, []),
+    "no status": reply(200, {"request_id": JOB}),
+    "a status that is no text": state({"COMPLETED": True}),
+    "an unknown state": state("WARMING_UP"),
+    "a state in small letters": state("completed"),
+    "302": reply(302, {"status": "COMPLETED"}, {"location": "/elsewhere"}),
+    "broken compression": Reply(200, state("COMPLETED").body, {"content-encoding": "gzip"}),
+    "a broken cookie": reply(500, None, {"set-cookie": "\x01=;;; expires=Wdy, 99 Foo 99999 99:99:99; max-age=x"}),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("times", [1, 2])
+@pytest.mark.parametrize("name", FAULTS)
+def test_a_fault_of_the_status(name: str, times: int, stub: Stub, connect: Connect) -> None:
+    stub.play(gateway(status=[*[FAULTS[name]] * times, state("PROCESSING"), state("COMPLETED")]))
+    assert connect(stub.url).wait().request_id == JOB
+    assert len(stub.posts) == 1
+    assert "/elsewhere" not in {seen.path for seen in stub.gets}
+
+
+@pytest.mark.parametrize("name", FAULTS)
+def test_a_fault_of_the_result(name: str, stub: Stub, connect: Connect) -> None:
+    stub.play(gateway(result=[FAULTS[name], FAULTS[name], finished("a text")]))
+    assert connect(stub.url).wait().output == "a text"
+
+
+def test_every_fault_in_a_row(stub: Stub, connect: Connect) -> None:
+    stub.play(gateway(status=[*FAULTS.values(), state("QUEUED"), *FAULTS.values(), state("COMPLETED")]))
+    assert connect(stub.url).wait(timeout=1e6).request_id == JOB
+
+
+def test_a_result_that_says_processing_again(stub: Stub, connect: Connect) -> None:
+    stub.play(gateway(result=[state("PROCESSING"), state("QUEUED"), finished("a text")]))
+    assert connect(stub.url).wait().output == "a text"
+
+
+def answer(action: Action) -> wire.Outcome:
+    if isinstance(action, Reply) and action.announce == -1:
+        headers = {k: v if isinstance(v, str) else v.decode("latin-1") for k, v in action.headers.items()}
+        return wire.Answer(action.status, headers, action.body)
+    return wire.Fault("cut", sent=True)
+
+
+GATEWAY = wire.Gateway("https://gateway.example")
+REF = flows.JobRef(JOB, "kling-2", 300.0, "video")
+SURVIVED = [answer(FAULTS[name]) for name in FAULTS if name not in ("404", "broken compression")]
+
+
+@given(
+    st.lists(st.sampled_from(SURVIVED), max_size=25),
+    st.lists(st.sampled_from(SURVIVED), max_size=2),
+    st.integers(0, 2),
+    st.randoms(use_true_random=False),
+)
+def test_any_mix_of_faults(
+    asking: list[wire.Outcome], fetching: list[wire.Outcome], missing: int, random: Any
+) -> None:
+    asking = [*asking, *[answer(MISSING)] * missing]
+    random.shuffle(asking)
+    script = [*asking, answer(state("COMPLETED")), *fetching, answer(finished("a text"))]
+    ended = run(flows.wait(GATEWAY, REF, 1e6), script)
+    assert ended.error is None
+    assert ended.value.output == "a text"
+    assert ended.sent == len(script)
+
+
+@given(
+    st.lists(st.sampled_from([answer(state("QUEUED")), *SURVIVED]), min_size=1, max_size=5),
+    st.floats(0, 4000),
+)
+def test_until_the_deadline_and_not_longer(again: list[wire.Outcome], timeout: float) -> None:
+    """The pace is bounded on both sides: every 35 s at least, and a second apart on the average."""
+    ended = run(flows.wait(GATEWAY, REF, timeout), (again[i % len(again)] for i in range(5000)))
+    assert isinstance(ended.error, WaitTimeout)
+    assert timeout <= ended.seconds <= timeout + 0.001
+    assert ended.error.seconds == ended.seconds
+    assert 1 + timeout / 200 <= ended.sent <= 3 + timeout * 1.2
+
+
+@pytest.mark.parametrize("headers", [{"retry-after": "0"}, {"x-rate-limit-reset-at-utc": "1"}])
+def test_a_rate_limit_that_has_always_just_ended_is_no_reason_to_hurry(headers: dict[str, str]) -> None:
+    limited = wire.Answer(429, headers, b"")
+    ended = run(flows.wait(GATEWAY, REF, 900), (limited for _ in range(5000)))
+    assert isinstance(ended.error, WaitTimeout)
+    assert ended.sent < 300
+
+
+def test_a_rate_limit_is_respected_and_remembered() -> None:
+    queued, limited = answer(state("QUEUED")), wire.Answer(429, {"retry-after": "50"}, b"")
+    waited = run(
+        flows.wait(GATEWAY, REF, 900),
+        [queued] * 3 + [limited] + [answer(state("COMPLETED")), answer(finished())],
+    )
+    assert waited.seconds > 50
+    calm = run(flows.wait(GATEWAY, REF, 500), [queued] * 5000).sent
+    assert run(flows.wait(GATEWAY, REF, 500), [limited, limited] + [queued] * 5000).sent < calm / 2
+
+
+@pytest.mark.parametrize("status", [state("QUEUED"), state("?"), MISSING, reply(500), Hangup(), HTML])
+def test_timeout_zero_asks_once(status: Action, stub: Stub, connect: Connect) -> None:
+    stub.play(gateway(status=[status]))
+    face = connect(stub.url)
+    with pytest.raises(WaitTimeout):
+        face.wait(timeout=0)
+    assert len(stub.gets) == 1
+    assert face.clock.slept == []
+
+
+def test_timeout_zero_fetches_what_is_ready(stub: Stub, connect: Connect) -> None:
+    stub.play(gateway(result=[reply(500), Hangup(), finished("a text")]))
+    assert connect(stub.url).wait(timeout=0).output == "a text"
+
+
+def test_wait_timeout_carries_the_job_and_a_second_wait_works(stub: Stub, connect: Connect) -> None:
+    stub.play(gateway(status=[state("PROCESSING")]))
+    face = connect(stub.url)
+    job = face.submit()
+    with pytest.raises(WaitTimeout, match=rf"(?s){JOB}.*goes on") as caught:
+        face.do(job.wait, 30)
+    assert caught.value.job is job
+    assert caught.value.request_id == JOB
+    stub.play(gateway(status=[state("COMPLETED")], result=[finished("a text")]))
+    assert face.do(caught.value.job.wait).output == "a text"
+    # And once it is there, it is there.
+    asked = len(stub.gets)
+    assert face.do(job.wait).output == "a text"
+    assert len(stub.gets) == asked
+    assert len(stub.posts) == 1
+
+
+def test_a_result_that_cannot_be_fetched_is_not_lost(stub: Stub, connect: Connect) -> None:
+    stub.play(gateway(result=[reply(500)]))
+    face = connect(stub.url)
+    job = face.submit()
+    with pytest.raises(WaitTimeout) as caught:
+        face.do(job.wait, 20)
+    assert sum(face.clock.slept) >= 20
+    stub.play(gateway(result=[finished("a text")]))
+    assert face.do(caught.value.job.wait).output == "a text"
+
+
+@pytest.mark.parametrize("where", ["status", "result"])
+def test_three_404_are_the_end(where: str, stub: Stub, connect: Connect) -> None:
+    script: dict[str, Any] = {where: [MISSING]}
+    stub.play(gateway(**script))
+    with pytest.raises(JobExpired, match=JOB):
+        connect(stub.url).wait()
+    asked = [seen for seen in stub.gets if seen.path.endswith("/status") == (where == "status")]
+    assert len(asked) == 3
+
+
+@pytest.mark.parametrize("where", ["status", "result"])
+@pytest.mark.parametrize(
+    "how",
+    [
+        failed("too rude"),
+        reply(200, {"status": "FAILED", "error": "too rude"}),
+        reply(422, {"error": "too rude"}),
+    ],
+)
+def test_a_job_that_failed(where: str, how: Action, stub: Stub, connect: Connect) -> None:
+    script: dict[str, Any] = {where: [how]}
+    stub.play(gateway(**script))
+    with pytest.raises(JobFailed, match=r"too rude.*not billed") as caught:
+        connect(stub.url).wait()
+    assert caught.value.message == "too rude"
+    assert len(stub.posts) == 1
+
+
+@pytest.mark.parametrize("where", ["status", "result"])
+@pytest.mark.parametrize("timeout", [0, None])
+@pytest.mark.parametrize(("status", "error"), [(401, Unauthorized), (403, Forbidden), (410, ModelRetired)])
+def test_a_refusal_ends_the_wait_at_once(
+    where: str, timeout: float | None, status: int, error: type[ApiError], stub: Stub, connect: Connect
+) -> None:
+    """Asking again would not help, and saying that the job has not ended would send the caller the wrong way."""
+    script: dict[str, Any] = {where: [reply(status, {"error": "bad key"})]}
+    stub.play(gateway(**script))
+    face = connect(stub.url)
+    with pytest.raises(error, match=f"{JOB} is not affected"):
+        face.wait(timeout)
+    assert face.clock.slept == []
+
+
+@pytest.mark.parametrize(
+    ("script", "last"),
+    [
+        ({}, Completed),
+        ({"status": [state("QUEUED"), failed()]}, Failed),
+        ({"result": [failed()]}, Failed),
+        ({"status": [state("QUEUED"), MISSING]}, Expired),
+        ({"result": [MISSING]}, Expired),
+    ],
+)
+def test_events_end_with_how_the_job_ended(
+    script: dict[str, Any], last: type[object], stub: Stub, connect: Connect
+) -> None:
+    stub.play(gateway(**script))
+    face = connect(stub.url)
+    assert isinstance(face.events(face.submit())[-1], last)
+
+
+def test_events_tell_each_state_once(stub: Stub, connect: Connect) -> None:
+    stub.play(gateway(status=[*map(state, ["QUEUED", "QUEUED", "?", "?", "PROCESSING", "COMPLETED"])]))
+    face = connect(stub.url)
+    told = face.events(face.submit())
+    assert [event.state for event in told if isinstance(event, StateChanged)] == ["QUEUED", "?", "PROCESSING"]
+
+
+def test_a_notifier_that_fails_harms_no_job(stub: Stub, connect: Connect) -> None:
+    from kling_adapters.hookspecs import hookimpl
+
+    class Broken:
+        @hookimpl
+        def kling_event(self, event: object) -> None:
+            raise RuntimeError(event)
+
+    stub.play(gateway(status=[state("QUEUED"), state("COMPLETED")], result=[finished("a text")]))
+    assert connect(stub.url, plugins=[Broken()]).wait().output == "a text"
+
+
+@pytest.mark.parametrize("method", ["status", "credits"])
+def test_a_single_question_is_repeated_for_a_while(method: str, stub: Stub, connect: Connect) -> None:
+    stub.play(lambda _: reply(429) if len(stub.gets) < 3 else reply(200, {"status": "QUEUED", "credits": 3}))
+    face = connect(stub.url)
+    ask = face.kling.job(JOB).status if method == "status" else face.kling.credits
+    assert getattr(face.do(ask), "state" if method == "status" else "credits") in ("QUEUED", 3)
+    for fault, error in ((reply(429), RateLimited), (Hangup(), TransportError), (HTML, TransportError)):
+        stub.play(lambda _, fault=fault: fault)  # type: ignore[misc]
+        face.clock.slept.clear()
+        with pytest.raises(error):
+            face.do(ask)
+        assert sum(face.clock.slept) == pytest.approx(30, abs=1)
