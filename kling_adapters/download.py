@@ -100,7 +100,7 @@ class Download:
         if found is None or (self._etag and etag and etag != self._etag):
             return False
         start, last, total = map(int, found.groups())
-        if start != self.received or last + 1 != total or self.expected not in (None, total):
+        if start != self.received or not start <= last < total or self.expected not in (None, total):
             return False
         self.expected = total
         return True
