@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from kling_codegen import ir, load, render
+from kling_codegen import diff, ir, load, render
 from kling_codegen.language import editor_schema
 
 SPECS = click.option(
@@ -71,6 +71,8 @@ def _files(specs: Path, out: Path) -> dict[Path, str]:
     files = {out / path: text for path, text in render.render(package).items()}
     return files | {specs / "schema" / "spec.schema.json": editor_schema()}
 
+
+main.add_command(diff.command)
 
 if __name__ == "__main__":
     main()

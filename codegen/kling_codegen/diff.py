@@ -1,0 +1,453 @@
+"""Two trees of specs -> what changed, and what each change means to whoever calls the models."""
+
+from __future__ import annotations
+
+import io
+import json
+import math
+import os
+import subprocess
+import sys
+import tarfile
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Final, Literal, TypeAlias, cast
+
+import click
+from pydantic import MISSING
+
+from kling_codegen import ir, language
+from kling_codegen.language import Schema, Spec
+from kling_codegen.load import Specs, SpecsInvalid, load
+
+Level: TypeAlias = Literal["breaking", "warning", "additive", "documentation"]
+# By weight: the part of the version that each raises, and the part it raises while the version is 0.x.
+LEVELS: Final[Mapping[Level, tuple[str, str]]] = {
+    "breaking": ("major", "minor"),
+    # Behaviour changes although nothing fails: it must not arrive unnoticed in a patch.
+    "warning": ("minor", "minor"),
+    "additive": ("minor", "patch"),
+    "documentation": ("patch", "patch"),
+}
+# Each limit: whether more (1) or less (-1) is narrower, what holds without it, and what is beyond it.
+BOUNDS: Final[Mapping[str, tuple[int, float, str]]] = {
+    "minimum": (1, -math.inf, "smaller numbers"),
+    "maximum": (-1, math.inf, "larger numbers"),
+    "minLength": (1, 0, "shorter texts"),
+    "maxLength": (-1, math.inf, "longer texts"),
+    "minItems": (1, 0, "shorter lists"),
+    "maxItems": (-1, math.inf, "longer lists"),
+    "max_bytes": (-1, math.inf, "larger files"),
+}
+TEXT_LENGTH = 60
+UNCHANGED = "calls and results stay the same"
+
+
+@dataclass(frozen=True)
+class Change:
+    """One difference. `path` is empty where it is in no parameter; MISSING is what was or is not there."""
+
+    level: Level
+    path: str
+    what: str
+    before: Any
+    after: Any
+    why: str
+    model: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.level}: {self.model}{self.path and ' '}{self.path}: {self.text} ({self.why})"
+
+    @property
+    def text(self) -> str:
+        """What changed, from what to what."""
+        shown = [_shown(value) for value in (self.before, self.after)]
+        cut = [each if len(each) <= TEXT_LENGTH else f"{each[: TEXT_LENGTH - 3]}..." for each in shown]
+        return f"{self.what} {' -> '.join(cut)}"
+
+
+def compare(old: Specs, new: Specs) -> list[Change]:
+    """Return every change, the weightiest first; what was only put in another order is none."""
+    before, after = ({spec.slug: spec for spec in specs.models} for specs in (old, new))
+    found = [replace(change, model="gateway") for change in _gateway(old.gateway, new.gateway)]
+    for slug in before.keys() | after.keys():
+        if slug not in after:
+            changes = [_step("", "model", before[slug].title, MISSING, "calls of it", narrower=True)]
+        elif slug not in before:
+            changes = [_step("", "model", MISSING, after[slug].title, "calls of it", narrower=False)]
+        elif before[slug] == after[slug]:
+            continue
+        else:
+            changes = list(_model(before[slug], after[slug]))
+            if before[slug].input != after[slug].input:
+                changes += _python(before[slug], after[slug], new.gateway)
+        found += [replace(change, model=slug) for change in changes]
+    weights = list(LEVELS)
+    return sorted(found, key=lambda each: (weights.index(each.level), each.model, each.path, each.text))
+
+
+def bump(changes: Iterable[Change]) -> tuple[str, str]:
+    """Return which part of the version to raise, and which while it is 0.x."""
+    found = {change.level for change in changes}
+    return next((parts for level, parts in LEVELS.items() if level in found), ("none", "none"))
+
+
+def _step(path: str, what: str, before: Any, after: Any, concerned: str, *, narrower: bool) -> Change:
+    """Return a change of what is taken: refusing more breaks, taking more adds."""
+    level: Level = "breaking" if narrower else "additive"
+    return Change(level, path, what, before, after, f"{concerned} are {'refused' if narrower else 'taken'}")
+
+
+def _model(old: Spec, new: Spec) -> Iterator[Change]:
+    if old.returns != new.returns:
+        yield Change("breaking", "", "returns", old.returns, new.returns, "results are of another kind")
+    for change in _properties(old.input.as_schema(), new.input.as_schema(), ""):
+        if change.what == "default" and any(_judges(rule, change) for rule in new.rules):
+            why = "a rule counts it for calls that do not set it, and may refuse them"
+            yield replace(change, level="breaking", why=why)
+        else:
+            yield change
+    yield from _rules(old, new)
+    known = {"slug", "returns", "input", "rules"}
+    for at, before, after in _differences(
+        old.model_dump(mode="json", exclude=known), new.model_dump(mode="json", exclude=known)
+    ):
+        yield Change("documentation", "", ".".join(at), before, after, UNCHANGED)
+
+
+def _properties(old: Schema, new: Schema, path: str) -> Iterator[Change]:
+    """Compare the parameters of two objects; these take nothing else."""
+    known, wanted = _both("properties", old, new, {})
+    for name in known.keys() | wanted.keys():
+        at = f"{path}.{name}".lstrip(".")
+        was, must = (name in names for names in _both("required", old, new, []))
+        if name not in wanted:
+            yield _step(at, "parameter", known[name].type, MISSING, "calls that give it", narrower=True)
+        elif name not in known and must:
+            yield _step(
+                at, "required parameter", MISSING, wanted[name].type, "calls without it", narrower=True
+            )
+        elif name not in known:
+            yield _step(at, "parameter", MISSING, wanted[name].type, "calls that give it", narrower=False)
+        else:
+            if was != must:
+                yield _step(at, "required", was, must, "calls without it", narrower=must)
+            for change in _schema(known[name], wanted[name], at):
+                # A required parameter cannot have a default: that it goes or comes is no news.
+                if was == must or (change.path, change.what) != (at, "default"):
+                    yield change
+
+
+def _schema(old: Schema, new: Schema, path: str) -> Iterator[Change]:
+    """Compare two schemas of one value."""
+    if (old.kind, new.kind) == ("integer", "number"):
+        yield _step(path, "type", old.kind, new.kind, "fractions", narrower=False)
+    elif old.kind != new.kind:
+        yield _step(path, "type", old.kind, new.kind, "values of the old type", narrower=True)
+        return
+    if old.nullable != new.nullable:
+        yield _step(path, "nullable", old.nullable, new.nullable, "calls with null", narrower=old.nullable)
+    if "enum" in old.given() or "enum" in new.given():
+        yield from _allowed(old, new, path)
+    else:
+        for key in BOUNDS:
+            yield from _bound(key, path, *_both(key, old, new))
+        before, after = _both("format", old, new)
+        if before != after:
+            yield _step(path, "format", before, after, "texts that are no URL", narrower=before is MISSING)
+    if old.items is not MISSING and new.items is not MISSING:
+        yield from _schema(old.items, new.items, f"{path}[]")
+    yield from _properties(old, new, path)
+    why = "calls that do not set it may do something else"
+    told: list[tuple[Level, str, str]] = [
+        ("warning", "default", why),
+        ("documentation", "description", UNCHANGED),
+    ]
+    for level, key, why in told:
+        before, after = _both(key, old, new)
+        if before != after:
+            yield Change(level, path, key, before, after, why)
+
+
+def _allowed(old: Schema, new: Schema, path: str) -> Iterator[Change]:
+    """Compare what is allowed where one side has an enum; the other may have bounds instead."""
+    lost, gained = _refused(old, new), _refused(new, old)
+    values = lost or gained
+    if values:
+        concerned = "other values" if values is True else f"calls with {_shown(values)}"
+        yield _step(path, "enum", _limits(old), _limits(new), concerned, narrower=bool(lost))
+
+
+def _refused(mine: Schema, other: Schema) -> list[Any] | Literal[True]:
+    """Return the values of `mine` that `other` refuses; True if they cannot be listed."""
+    values = _values(mine)
+    return values is None or [value for value in values if any(language.violations(other, value))]
+
+
+def _values(schema: Schema) -> list[Any] | None:
+    """Return what is allowed, if it can be listed; without null, which is a matter of the type."""
+    values = schema.given().get("enum", [True, False] if schema.kind == "boolean" else None)
+    return values and [value for value in values if value is not None]
+
+
+def _limits(schema: Schema) -> Any:
+    given = {name: value for name, value in schema.given().items() if name in BOUNDS or name == "format"}
+    return _values(schema) or given or MISSING
+
+
+def _bound(key: str, path: str, before: Any, after: Any) -> Iterator[Change]:
+    sign, absent, beyond = BOUNDS[key]
+    was, now = (sign * (absent if limit is MISSING else limit) for limit in (before, after))
+    if was != now:
+        yield _step(path, key, before, after, beyond, narrower=now > was)
+
+
+def _rules(old: Spec, new: Spec) -> Iterator[Change]:
+    """Compare what the rules ask for, however they are cut. The rules of a new parameter are part of it."""
+    asked, asks = _conditions(old), _conditions(new)
+    for field, kind in asked.keys() | asks.keys():
+        before, after = (conditions.get((field, kind), MISSING) for conditions in (asked, asks))
+        if field not in (old if before is MISSING else new).input.properties:
+            continue
+        if kind == "max_bytes":
+            yield from _bound(kind, field, before, after)
+        elif MISSING in (before, after):
+            yield _step(field, "rule", before, after, "calls that break it", narrower=before is MISSING)
+
+
+def _conditions(spec: Spec) -> dict[tuple[str, str], Any]:
+    """Return the smallest conditions that the rules consist of, by the parameter that each judges and its text."""
+    found: dict[tuple[str, str], Any] = {}
+    for rule in spec.rules:
+        if rule.requires is not MISSING:
+            equals = [{name: value} for name, value in rule.requires.equals.items()]
+            each = [(rule.requires.field, {"requires": asked}) for asked in (*rule.requires.present, *equals)]
+            found |= {(field, _shown(condition)): condition for field, condition in each}
+        elif rule.max_bytes is not MISSING:
+            found[rule.max_bytes.field, "max_bytes"] = rule.max_bytes.bytes
+        elif rule.references is not MISSING:
+            condition = {"references": rule.references.model_dump(exclude={"field"})}
+            found[rule.references.field, _shown(condition)] = condition
+    return found
+
+
+def _judges(rule: language.Rule, change: Change) -> bool:
+    """Whether a changed default can make a rule refuse calls that it let pass."""
+    nothing = (None, MISSING)
+    if (needs := rule.requires) is not MISSING:
+        return (
+            (change.path == needs.field and change.before in nothing)
+            or (change.path in needs.present and change.after in nothing)
+            or needs.equals.get(change.path, change.after) != change.after
+        )
+    return rule.references is not MISSING and change.path in (rule.references.field, rule.references.list)
+
+
+def _python(old: Spec, new: Spec, gateway: language.Gateway) -> Iterator[Change]:
+    """Compare what the same things are called in Python, and whether "5" still does for 5."""
+    before, after = (_classes(spec, gateway) for spec in (old, new))
+    for path in before.keys() & after.keys():
+        was, now = before[path], after[path]
+        if was.name != now.name:
+            yield Change("breaking", path, "class", was.name, now.name, "imports of the class fail")
+        fields = {field.wire: field for field in now.fields}
+        for field in was.fields:
+            at, other = f"{path}.{field.wire}".lstrip("."), fields.get(field.wire, field)
+            if field.name != other.name:
+                yield Change("breaking", at, "attribute", field.name, other.name, "code that reads it fails")
+            if "Lenient[" in field.type and "Lenient[" not in other.type:
+                yield _step(
+                    at, "other form", "taken", "refused", 'stand-ins such as "5" for 5', narrower=True
+                )
+
+
+def _classes(spec: Spec, gateway: language.Gateway) -> dict[str, ir.Class]:
+    """Return the class of each object of a model by its path; that of the model itself is empty."""
+    [module] = ir.build(Specs(gateway, (spec,))).modules
+    return dict(zip(_objects(spec.input.as_schema(), ""), (*module.parts, module.model), strict=True))
+
+
+def _objects(schema: Schema, path: str) -> Iterator[str]:
+    """Yield the path of each object, those within it first, as the classes come."""
+    for name, part in schema.given().get("properties", {}).items():
+        inner, at = part, f"{path}.{name}".lstrip(".")
+        while inner.items is not MISSING:
+            inner, at = inner.items, f"{at}[]"
+        if inner.kind == "object":
+            yield from _objects(inner, at)
+    yield path
+
+
+def _gateway(old: language.Gateway, new: language.Gateway) -> Iterator[Change]:
+    for at, before, after in _differences(old.model_dump(mode="json"), new.model_dump(mode="json")):
+        level, why = _gateway_verdict(at, before, after)
+        yield Change(level, ".".join(at), "value", before, after, why)
+
+
+def _gateway_verdict(at: tuple[str, ...], before: Any, after: Any) -> tuple[Level, str]:  # noqa: PLR0911  a table
+    match at:
+        case ("states" | "errors", _, "meaning" | "source"):
+            return "documentation", UNCHANGED
+        case ("states", _) if before is MISSING:
+            return "additive", "jobs may be in it"
+        case ("errors", _) if before is MISSING:
+            return "warning", "submits that are answered so are treated as it says"
+        case ("record_lifetime_seconds" | "output_lifetime_seconds",):
+            return ("additive", "it is gone later") if after > before else ("breaking", "it is gone sooner")
+        case ("errors", _, "submit") if after == "safe":
+            return "warning", "submits that are answered so are repeated"
+        case ("key", "header") | ("paths", _):
+            return "warning", "requests look different, calls stay the same"
+        case ("base_url",):
+            return "breaking", "the key goes to another host"
+        case _:
+            return "breaking", "code that relies on it goes wrong"
+
+
+def _differences(old: Any, new: Any, at: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any, Any]]:
+    """Yield where two plain values differ, as far up as one side has nothing to compare."""
+    before, after = _parts(old, at), _parts(new, at)
+    if before is not None and after is not None:
+        for key in before.keys() | after.keys():
+            yield from _differences(before.get(key, MISSING), after.get(key, MISSING), (*at, key))
+    elif old != new:
+        yield at, old, new
+
+
+def _parts(value: Any, at: tuple[str, ...]) -> dict[str, Any] | None:
+    """Return what a value is made of. The items of a list, states say, go by their name, which comes first."""
+    if isinstance(value, dict):
+        return cast("dict[str, Any]", value)
+    if not isinstance(value, list) or len(at) != 1:
+        return None
+    items = cast("list[dict[str, Any]]", value)
+    named = {str(next(iter(item.values()))): item for item in items}
+    return named if len(named) == len(items) else dict(zip(map(str, range(len(items))), items, strict=True))
+
+
+def _both(name: str, old: Schema, new: Schema, without: Any = MISSING) -> tuple[Any, Any]:
+    return old.given().get(name, without), new.given().get(name, without)
+
+
+def _shown(value: Any) -> str:
+    if value is MISSING:
+        return "none"
+    if isinstance(value, dict):
+        return ", ".join(f"{key} {_shown(part)}" for key, part in cast("dict[str, Any]", value).items())
+    if isinstance(value, list) and value:
+        return ", ".join(_shown(item) for item in cast("list[object]", value))
+    # A text that could be taken for something else is in quotes.
+    if isinstance(value, str) and value.isidentifier() and value not in {"none", "null", "true", "false"}:
+        return value
+    return json.dumps(value, ensure_ascii=False)
+
+
+def as_text(changes: list[Change], old: str, new: str) -> str:
+    """Return one line a change, then the part of the version to raise."""
+    part, early = bump(changes)
+    lines = [str(change) for change in changes] or [f"{old} and {new} say the same"]
+    return "\n".join([*lines, f"version: {part} (while it is 0.x: {early})"])
+
+
+def as_markdown(changes: list[Change], old: str, new: str) -> str:
+    """Return a table for each level, as a comment on a pull request."""
+    part, early = bump(changes)
+    lines = [
+        f"### Specs: {_code(old)} to {_code(new)}",
+        "",
+        f"Version: **{part}** (while it is 0.x: **{early}**)",
+    ]
+    for level in LEVELS:
+        rows = [
+            f"| {each.model} | {_code(each.path)} | {_code(each.text)} | {_cell(each.why)} |"
+            for each in changes
+            if each.level == level
+        ]
+        if rows:
+            lines += ["", f"#### {level.capitalize()}: {len(rows)}", ""]
+            lines += ["| model | where | change | why |", "|---|---|---|---|", *rows]
+    return "\n".join(lines)
+
+
+def as_json(changes: list[Change], old: str, new: str) -> str:
+    """Return everything as one JSON object; what was or is not there is left out of a change."""
+    part, early = bump(changes)
+    plain = [
+        {name: value for name, value in vars(change).items() if value is not MISSING} for change in changes
+    ]
+    whole = {"old": old, "new": new, "version": part, "version_0x": early, "changes": plain}
+    return json.dumps(whole, indent=2, ensure_ascii=False)
+
+
+def _code(text: str) -> str:
+    # As code, @Element1 calls nobody and <<<voice_1>>> is not lost.
+    return f"`{_cell(text)}`" if text else ""
+
+
+def _cell(text: str) -> str:
+    return text.replace("`", "'").replace("|", "\\|")
+
+
+FORMATS: Final = {"text": as_text, "markdown": as_markdown, "json": as_json}
+
+
+@click.command("diff")
+@click.argument("old")
+@click.argument("new")
+@click.option(
+    "--specs",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=Path("specs"),
+    show_default=True,
+    help="The folder of the spec files within a git revision.",
+)
+@click.option("--format", "form", type=click.Choice(list(FORMATS)), default="text", show_default=True)
+def command(old: str, new: str, specs: Path, form: str) -> None:
+    """Say what changed between two trees of specs and what it means to callers; exit 1 if something breaks.
+
+    OLD and NEW are each a folder of specs, or a git revision such as HEAD~1 or v0.1.0.
+    """
+    sides: list[Specs] = []
+    for side, name in (("OLD", old), ("NEW", new)):
+        try:
+            sides.append(load(Path(name)) if Path(name).is_dir() else _revision(name, specs))
+        except (SpecsInvalid, click.ClickException) as error:
+            click.echo(f"{side} cannot be compared:\n{error}", err=True)
+    if len(sides) < 2:
+        sys.exit(2)
+    changes = compare(*sides)
+    click.echo(FORMATS[form](changes, old, new))
+    sys.exit(int(any(change.level == "breaking" for change in changes)))
+
+
+def _revision(name: str, specs: Path) -> Specs:
+    """Load the specs of a git revision; problems name files as git does, v0.1.0:specs/kling-2.yaml."""
+    try:
+        top = Path(_git(Path(), "rev-parse", "--show-toplevel").decode().removesuffix("\n"))
+        wanted = ["--verify", "--quiet", "--end-of-options", f"{name}^{{commit}}"]
+        commit = _git(top, "rev-parse", *wanted).decode().strip()
+    except (OSError, subprocess.CalledProcessError):
+        raise click.ClickException(f"{name} is neither a folder nor a git revision") from None
+    # Not resolve() of the whole: the folder itself may be a link today, or not be there.
+    inside = Path(os.path.relpath(specs.parent.resolve() / specs.name, top)).as_posix()
+    try:
+        archive = _git(top, "archive", "--format=tar", commit, "--", inside)
+    except subprocess.CalledProcessError:
+        raise click.ClickException(f"{name} has no folder {inside}") from None
+    with tempfile.TemporaryDirectory() as folder, tarfile.open(fileobj=io.BytesIO(archive)) as files:
+        for member in files:
+            path, content = Path(folder) / member.name, files.extractfile(member)
+            if content is not None:
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_bytes(content.read())
+        try:
+            return load(Path(folder) / inside)
+        except SpecsInvalid as error:
+            raise click.ClickException(str(error).replace(f"{folder}/", f"{name}:")) from None
+
+
+def _git(folder: Path, *arguments: str) -> bytes:
+    command = ["git", *arguments]
+    return subprocess.run(command, cwd=folder, capture_output=True, check=True).stdout  # noqa: S603
