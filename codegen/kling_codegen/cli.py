@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from kling_codegen import diff, ir, load, render
-from kling_codegen.language import editor_schema
+from kling_codegen.language import editor_schemas
 
 SPECS = click.option(
     "--specs",
@@ -69,7 +69,7 @@ def _files(specs: Path, out: Path) -> dict[Path, str]:
         click.echo(error, err=True)
         sys.exit(2)
     files = {out / path: text for path, text in render.render(package).items()}
-    return files | {specs / "schema" / "spec.schema.json": editor_schema()}
+    return files | {specs / "schema" / name: text for name, text in editor_schemas().items()}
 
 
 main.add_command(diff.command)
