@@ -256,8 +256,10 @@ def _rule(rule: language.Rule) -> Rule:
     condition = rule.condition()
     assert condition is not None
     match condition[1]:
-        case language.Group(root=group) as value:
-            return Rule(type(value).__name__, tuple(group), {})
+        case language.AtLeastOneOf(root=group):
+            return Rule("AtLeastOneOf", tuple(group), {})
+        case language.MutuallyExclusive(root=group):
+            return Rule("MutuallyExclusive", tuple(group), {})
         case language.Requires(field=field, present=present, equals=equals):
             given = {"present": tuple(present), "equals": equals}
             return Rule("Requires", (field,), {key: value for key, value in given.items() if value})

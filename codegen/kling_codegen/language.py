@@ -10,10 +10,10 @@ import difflib
 import json
 import math
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
-from typing import Annotated, Any, ClassVar, Literal, Protocol, Self, TypeAlias, TypeVar
+from typing import Annotated, Any, ClassVar, Literal, Protocol, Self, TypeAlias, TypeVar, cast
 
 from pydantic import (
     MISSING,
@@ -21,9 +21,9 @@ from pydantic import (
     BaseModel,
     BeforeValidator,
     ConfigDict,
-    RootModel,
     Field,
     ModelWrapValidatorHandler,
+    RootModel,
     ValidationError,
     ValidationInfo,
     WithJsonSchema,
@@ -699,9 +699,9 @@ def violations(schema: Schema, value: Any) -> Iterator[Problem]:
     yield from (((), what) for what in _out_of_range(given, value))
     parts: Iterable[tuple[str | int, Schema, Any]] = ()
     if schema.items is not MISSING and isinstance(value, list):
-        parts = [(index, schema.items, item) for index, item in enumerate(value)]
+        parts = [(index, schema.items, item) for index, item in enumerate(cast("Sequence[Any]", value))]
     if schema.properties is not MISSING and isinstance(value, dict):
-        known = schema.properties
+        known, value = schema.properties, cast("dict[str, Any]", value)
         yield from (
             ((), Message(f"lacks the required {name}"))
             for name in given.get("required", ())
@@ -777,7 +777,7 @@ def _listed(values: Iterable[Any]) -> str:
 
 
 def _bare(kind: Any) -> str:
-    return str(kind[0] if isinstance(kind, list) else kind)
+    return str(cast("Sequence[Any]", kind)[0] if isinstance(kind, list) else kind)
 
 
 _BOOLEAN_WORDS = {

@@ -95,7 +95,7 @@ def _clashes(models: list[File[Spec]]) -> Iterator[Problem]:
     """Yield which specs cannot stand beside each other or cannot have the names their slugs give them."""
     owners: dict[tuple[str, str], Path] = {}
     for model in models:
-        slug = model.document.value.get("slug") if isinstance(model.document.value, dict) else None
+        slug = model.document.keys().get("slug")
         if not isinstance(slug, str) or not re.fullmatch(language.SLUG, slug):
             continue
         called = {"slug": slug, "class": names.class_name(slug), "module": names.module_name(slug)}
@@ -142,6 +142,11 @@ class Document:
         else:
             self.value = self._plain(root, ())
 
+    def keys(self) -> Mapping[str, Any]:
+        """Return the whole as keys and values; none if it is something else."""
+        value: Any = self.value
+        return cast("Mapping[str, Any]", value) if isinstance(value, dict) else {}
+
     def place(self, at: Location, *, key: bool = False) -> tuple[int, int]:
         """Return line and column of a value, or of its key; of what holds it if there is no such thing."""
         if key and at in self._keys:
@@ -163,7 +168,7 @@ class Document:
             try:
                 value = model.model_validate(self.value)
             except ValidationError as error:
-                if isinstance(self.value, dict):
+                if self.keys():
                     with contextlib.suppress(ValidationError):
                         model.model_validate(self.value, context=self)
                 else:

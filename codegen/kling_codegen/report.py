@@ -5,10 +5,29 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any, Literal, TypeAlias
+
+import click
 
 Level: TypeAlias = Literal["error", "warning", "note"]
 Format: TypeAlias = Literal["text", "json", "github"]
+
+SPECS = click.option(
+    "--specs",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=Path("specs"),
+    show_default=True,
+    help="The folder of the spec files.",
+)
+FORMAT = click.option(
+    "--format",
+    "form",
+    type=click.Choice(["text", "json", "github"]),
+    default="text",
+    show_default=True,
+    help="How problems are told: to people, to programs, or as annotations of GitHub Actions.",
+)
 
 
 @dataclass(frozen=True, order=True)
@@ -39,6 +58,12 @@ class Problem:
 
     def __str__(self) -> str:
         return f"{self.file}:{self.line}:{self.column}: {self.message}"
+
+
+def tell(problems: Iterable[Problem], form: Format) -> None:
+    """Print problems: for people on standard error, otherwise on standard output."""
+    if text := told(problems, form):
+        click.echo(text, err=form == "text")
 
 
 def told(problems: Iterable[Problem], form: Format, **more: Any) -> str:
