@@ -109,7 +109,8 @@ def _clashes(models: list[File[Spec]]) -> Iterator[Problem]:
             if what == "slug" and owner != model.path:
                 break
             if what != "slug" and names.is_taken(name):
-                found.append(Message(f"the slug {slug} makes a {what} {name}, which has another meaning"))
+                taken = f"the slug {slug} makes a {what} {name}, which Python or the generated code calls something else"
+                found.append(Message(taken))
         yield from (model.document.problem(model.path, ("slug",), what) for what in found)
 
 
@@ -127,7 +128,9 @@ class Document:
         self._seen: set[int] = set()
         # What is said of a place already, so that what follows from it is not said again.
         self._spoilt: set[Location] = set()
+        # What another reader takes for something else, and where a problem says so already.
         self._ambiguous: dict[Location, Message] = {}
+        self._merged: set[Location] = set()
         # Where each mapping is, by identity: a validator is handed its value, but not its location.
         self._mappings: dict[int, Location] = {}
         # A parser for each file: a %YAML directive in one would change how the next is read.
@@ -173,7 +176,7 @@ class Document:
                         model.model_validate(self.value, context=self)
                 else:
                     self.note(self.value, _explained(model, {}, error))
-        self.problems += self._ambiguous.items()
+        self.problems += ((at, what) for at, what in self._ambiguous.items() if at not in self._merged)
         return None if self.problems else value
 
     def note(self, data: Any, problems: Iterable[language.Problem]) -> None:
@@ -181,9 +184,11 @@ class Document:
         start = self._mappings.get(id(data), ())
         for rest, what in problems:
             at = (*start, *rest)
-            if (old := self._ambiguous.pop(at, None)) and not what.key:
-                self.problems.append((at, replace(what, what=f"{what.what} ({old.what})")))
-            elif (at, what) not in self.problems and not self._spoilt & {
+            if (old := self._ambiguous.get(at)) and not what.key:
+                what = replace(what, what=f"{what.what} ({old.what})")  # noqa: PLW2901
+                self._merged.add(at)
+            # Parts are validated again when the whole is wrong.
+            if (at, what) not in self.problems and not self._spoilt & {
                 at[:end] for end in range(len(at) + 1)
             }:
                 self.problems.append((at, what))
@@ -206,6 +211,8 @@ class Document:
                     each: Schema.model_construct() if (key, each) in bad else self._again(Schema, part)
                     for each, part in given[key].items()
                 }
+            elif key == "items" and ("items",) in bad:
+                values[name] = Schema.model_construct()
             elif key not in {at[0] for at in bad if at}:
                 values[name] = self._again(_annotation(model, name), given[key])
         required = {name for name, field in model.model_fields.items() if field.is_required()}
@@ -247,23 +254,21 @@ class Document:
             elif not key.tag.endswith(":str"):
                 self._refuse(here, f"the key {name} is not text; put it in quotes", key=True)
             elif key.style is None and (what := _ambiguity(name, name)):
-                self.problems.append((here, replace(what, what=f"the key {name}: {what.what}", key=True)))
+                self.problems.append((here, replace(what, what=f"the key {what.what}", key=True)))
             read = self._plain(value, here)
             if not again:
                 yield name, read
 
     def _scalar(self, node: Any, at: Location) -> Any:
+        # ruamel.yaml takes for dates and numbers what is text in the core schema of YAML 1.2.
+        plain = node.style is None
+        is_text = node.tag.endswith(":timestamp") or _NOT_A_NUMBER.search(node.value)
         try:
-            value = self._yaml.constructor.construct_object(node)
+            value = node.value if plain and is_text else self._yaml.constructor.construct_object(node)
         except YAMLError:
             self._refuse(at, f"{node.value}: the tag {node.tag} is not used in specs")
             return None
-        if node.style is not None:
-            return value
-        if isinstance(value, date) or (isinstance(value, int | float) and _NOT_A_NUMBER.search(node.value)):
-            # ruamel.yaml takes for dates and numbers what is text in the core schema of YAML 1.2.
-            value = node.value
-        if at != ("source", "read") and (what := _ambiguity(node.value, value)):
+        if plain and at != ("source", "read") and (what := _ambiguity(node.value, value)):
             self._ambiguous[at] = what
         return value
 
@@ -283,11 +288,12 @@ class Document:
 
 _YAML_TAG = "tag:yaml.org,2002:"
 _YAML_HINTS = {
+    r"'\t'": "spaces, not tabs",
     "cannot start any token": "text that starts with a sign stands in quotes",
     "mapping values are not allowed here": 'text with ": " in it stands in quotes',
     "undefined alias": "text that starts with * stands in quotes",
 }
-_NOT_A_NUMBER = re.compile("_|^[-+]?0b")
+_NOT_A_NUMBER = re.compile("^[-+]?(?:0b|[0-9][0-9.]*_)")
 # What may be read differently by a reader of YAML 1.1, and what certainly is not.
 _SUSPECT = re.compile(r"[-+]?[0-9.][-+0-9a-zA-Z_:. ]*|[yYnNoO][a-zA-Z]{1,2}")
 _PLAIN_NUMBER = re.compile(r"[-+]?(0|[1-9][0-9]*)(\.[0-9]+)?")
@@ -305,7 +311,7 @@ def _ambiguity(text: str, value: Any) -> Message | None:
         return None
     if isinstance(old, date):
         old = "a date"
-    elif type(old) is type(value) and old == value:
+    elif repr(old) == repr(value):
         return None
     kinds = ["text" if isinstance(each, str) else shown(each) for each in (value, old)]
     kinds[1] = "a date" if old == "a date" else kinds[1]
@@ -390,6 +396,8 @@ def _misshapen(kind: str, given: Any, context: Mapping[str, Any]) -> Message:
     match kind:
         case "model_type" | "dict_type":
             what = f"{shown(given)} is not keys and values"
+        case "finite_number":
+            allowed = "a finite number"
         case "list_type":
             what = f"{shown(given)} is not a list"
         case "too_short":
