@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import re
+import warnings
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import date
@@ -265,7 +266,7 @@ class Document:
         is_text = node.tag.endswith(":timestamp") or _NOT_A_NUMBER.search(node.value)
         try:
             value = node.value if plain and is_text else self._yaml.constructor.construct_object(node)
-        except YAMLError:
+        except (YAMLError, ValueError):
             self._refuse(at, f"{node.value}: the tag {node.tag} is not used in specs")
             return None
         if plain and at != ("source", "read") and (what := _ambiguity(node.value, value)):
@@ -306,7 +307,10 @@ def _ambiguity(text: str, value: Any) -> Message | None:
     reader: Any = YAML(typ="safe", pure=True)
     reader.version = (1, 1)
     try:
-        old = reader.load(text)
+        with warnings.catch_warnings():
+            # It warns of numbers such as 1e3.
+            warnings.simplefilter("ignore")
+            old = reader.load(text)
     except (YAMLError, ValueError):
         return None
     if isinstance(old, date):

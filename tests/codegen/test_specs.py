@@ -18,6 +18,14 @@ if TYPE_CHECKING:
 # (the parameter, written in line 10 from column 5 on; all that is said of it)
 PARAMETERS: list[tuple[str, list[str]]] = [
     (
+        "p: {type: number, default: !!float x}",
+        ["10:32: x: the tag tag:yaml.org,2002:float is not used in specs, at input.properties.p.default"],
+    ),
+    (
+        "p: {type: number, maximum: 1e2, default: 1e3}",
+        ["10:46: the default 1000.0 is above maximum 100.0, at input.properties.p.default"],
+    ),
+    (
         "p: {type: string, minLenght: 3}",
         [
             "10:23: unknown key minLenght, at input.properties.p.minLenght; allowed: format, enum, default, minLength, maxLength, description; did you mean minLength?",
