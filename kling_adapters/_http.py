@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
 from http.cookiejar import CookieJar, DefaultCookiePolicy
-from typing import Any
+from typing import Any, cast
 
 import anyio.to_thread
 import httpx
@@ -54,7 +54,7 @@ class _Key:
     def headers(self, request: Request) -> dict[str, str]:
         headers = {"user-agent": f"kling-adapters/{__version__}", **request.headers}
         if request.to_gateway and request.url.startswith(self._home):
-            key: object = self._api_key()
+            key = cast("Any", self._api_key())  # of a plugin that may have given anything
             if not isinstance(key, str) or not re.fullmatch("[!-~]+", key):
                 raise ConfigError(
                     "the API key is empty, no text, or holds characters that no key has, such as spaces; nothing was sent"
