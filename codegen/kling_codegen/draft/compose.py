@@ -50,14 +50,14 @@ def draft(text: str, document: str, read: date) -> Draft:
     properties, blocks = inside["properties"], [node.block for node in tree]
     _tagline(page, notes)
     rules = [rule for block in blocks for rule in prose.conditions(block, properties, notes)]
-    rules += [*prose.references(blocks, properties, notes), *table.rules]
+    rules += [*prose.references(page, blocks, properties, notes), *table.rules]
     source = {"page": MODEL_PAGE.format(slug=page.slug), "document": document, "read": read}
     spec: dict[str, Any] = {
         "slug": page.slug,
         "title": page.title,
         "summary": "TODO: one sentence of our own.",
         "returns": page.returns,
-        "latency_seconds": page.latency,
+        "latency_seconds": page.latency and _short(page.latency),
         **_pricing(page, notes),
         "source": source,
         "input": inside,
@@ -165,7 +165,7 @@ def _default(schema: Schema, default: Any, about: values.About) -> None:
     """Put the default into the schema, unless it is a sample, or none that the schema allows."""
     block, is_url = about.block, schema.get("format") or schema.get("items", {}).get("format")
     prompt = re.search(r"(?:^|_)(?:prompt|text)$", block.name) and "negative" not in block.name
-    sort = "sample URL" if is_url else "sample prompt" if prompt else "default"
+    sort = "sample URL" if is_url else "sample prompt" if prompt else "value"
     optional = "optional, without a default"
     if default is MISSING:
         return

@@ -44,8 +44,9 @@ def nest(page: Page, notes: Notes) -> Level:
         notes.doubt(blocks[0].line, "input", told)
         return tuple(Node(block) for block in blocks)
     best = min(readings, key=lambda level: _unlikely(level, page))
+    left = [level for level in readings if _unlikely(level, page)[:-1] == _unlikely(best, page)[:-1]]
     for node in best:
-        _explain(node, readings, page, notes)
+        _explain(node, readings, left, notes)
     return best
 
 
@@ -90,18 +91,19 @@ def _mentions(node: Node, part: Node) -> bool:
     return bool(re.search(rf"\b{re.escape(part.block.name)}\b", node.block.text))
 
 
-def _explain(node: Node, readings: list[Level], page: Page, notes: Notes) -> None:
+def _explain(node: Node, readings: list[Level], left: list[Level], notes: Notes) -> None:
+    """Say what belongs to a list, and what else could; `left` are the readings that the rest of the page allows."""
     if not node.parts:
         return
     block, names = node.block, [part.block.name for part in node.parts]
-    sizes = {len(other.parts) for level in readings for other in level if other.block is block}
-    others = sorted(sizes - {len(names)})
-    after = page.blocks[page.blocks.index(node.parts[-1].block) + 1 :]
+    others = sorted(_sizes(block, left) - {len(names)})
     why = ["the order from A to Z"]
-    if others and page.sent.keys() & {later.name for later in after}:
+    if _sizes(block, readings) - _sizes(block, left):
         why.append("what the example sends beside it")
     if any(_mentions(node, part) for part in node.parts):
         why.append("its description")
+    if others:
+        why.append("as the fewest that fit")
     verb = "belong" if len(names) > 1 else "belongs"
     page_says = "the table does not mark where the parameters of an item end"
     notes.discrepancy(
@@ -109,10 +111,10 @@ def _explain(node: Node, readings: list[Level], page: Page, notes: Notes) -> Non
     )
     if others:
         counts = " or ".join(map(str, others))
-        notes.doubt(
-            block.line,
-            block.name,
-            f"by the order alone, {counts} parameters could belong to it, not {len(names)}",
-        )
+        notes.doubt(block.line, block.name, f"{counts} parameters could belong to it, not {len(names)}")
     for part in node.parts:
-        _explain(part, [], page, notes)
+        _explain(part, [], [], notes)
+
+
+def _sizes(block: Block, readings: list[Level]) -> set[int]:
+    return {len(node.parts) for level in readings for node in level if node.block is block}

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from kling_codegen.draft.notes import Notes
-from kling_codegen.draft.page import Block
+from kling_codegen.draft.page import Block, Page
 
 Schema = dict[str, Any]
 
@@ -71,40 +71,34 @@ def _max_bytes(path: str, block: Block, number: int, unit: str, notes: Notes) ->
     return {"max_bytes": {"field": path, "bytes": size}}
 
 
-def references(blocks: list[Block], properties: Mapping[str, Schema], notes: Notes) -> Iterator[Schema]:
+def references(
+    page: Page, blocks: list[Block], properties: Mapping[str, Schema], notes: Notes
+) -> Iterator[Schema]:
     """Yield the rules for texts that name items of a list, such as @Image1."""
-    seen: set[str] = set()
-    for block in blocks:
-        for match in TOKEN.finditer(block.text):
-            token = f"{match[1]}{{n}}{match[2]}"
-            if token in seen:
-                continue
-            seen.add(token)
-            stem = re.sub(r"\W", "", match[1]).strip("_").lower()
-            users = [other for other in blocks if _uses(other, token)]
-            arrays = [b.name for b in users if properties[b.name]["type"] == "array"] or [
-                name
-                for name, schema in properties.items()
-                if schema["type"] == "array" and name.startswith(stem)
-            ]
-            texts = [b.name for b in users if properties[b.name]["type"] == "string"]
-            texts = texts or [
-                name for name in properties if re.search(rf"\bin (?:the )?{name}\b", block.text)
-            ]
-            if len(arrays) == 1 and len(texts) == 1 and properties[texts[0]]["type"] == "string":
-                notes.doubt(
-                    block.text_line, texts[0], f"{token} is taken to name an item of {arrays[0]}, from 1"
-                )
-                yield {"references": {"field": texts[0], "token": token, "list": arrays[0]}}
-            else:
-                notes.doubt(
-                    block.text_line, block.name,
-                    f"{match[0]} names something, but not clearly an item of one list in one text; no rule is drafted",
-                )  # fmt: skip
+    found = [(block, match) for block in blocks for match in TOKEN.finditer(block.text)]
+    # The first place of each form.
+    for form, (block, match) in {_form(match): (block, match) for block, match in reversed(found)}.items():
+        stem = re.sub(r"\W|_", "", match[1]).lower()
+        users = {other.name for other, again in found if _form(again) == form}
+        users |= {
+            name for name, sent in page.sent.items()
+            if isinstance(sent, str) and form in map(_form, TOKEN.finditer(sent))
+        }  # fmt: skip
+        kinds = {name: schema["type"] for name, schema in properties.items()}
+        lists = [name for name in kinds if kinds[name] == "array" and name in users]
+        lists = lists or [name for name in kinds if kinds[name] == "array" and name.startswith(stem)]
+        texts = [name for name in kinds if kinds[name] == "string" and name in users]
+        texts = texts or [name for name in kinds if re.search(rf"\bin (?:the )?{name}\b", block.text)]
+        if len(lists) == 1 and len(texts) == 1 and kinds[texts[0]] == "string":
+            notes.doubt(block.text_line, texts[0], f"{form} is taken to name an item of {lists[0]}, from 1")
+            yield {"references": {"field": texts[0], "token": form, "list": lists[0]}}
+        else:
+            told = f"{match[0]} names something, but not clearly an item of one list in one text"
+            notes.doubt(block.text_line, block.name, f"{told}; no rule is drafted")
 
 
-def _uses(block: Block, token: str) -> bool:
-    return any(f"{match[1]}{{n}}{match[2]}" == token for match in TOKEN.finditer(block.text))
+def _form(match: re.Match[str]) -> str:
+    return f"{match[1]}{{n}}{match[2]}"
 
 
 def conditions(block: Block, properties: Mapping[str, Schema], notes: Notes) -> Iterator[Schema]:

@@ -80,7 +80,12 @@ def _chosen(about: About) -> Reading:
         default = None
     if default is not MISSING or block.marked:
         return _likeliest(about, [(default, split) for split in _splits(run)])
-    return _likeliest(about, list(_runs(run)))
+    readings = list(_runs(run))
+    if len(readings) == 1:
+        # The first could be no default at all, if the example sends what one of several would be.
+        sent = _integer(about.sent)
+        readings += [(MISSING, split) for split in _splits(run) if len(split) > 1 and sent in split]
+    return _likeliest(about, readings)
 
 
 def _parts(about: About, text: str) -> list[Any]:
@@ -187,7 +192,8 @@ def _likeliest(about: About, readings: list[Reading]) -> Reading:
     readings.sort(key=lambda reading: (-support(reading), max(reading[1], default=_integer(reading[0]) or 0)))
     if not several and len(readings) == 1:
         return readings[0]
-    if not readings or (len(readings) > 1 and not support(readings[0])):
+    best: Reading = readings[0] if readings else (MISSING, [])
+    if (best[0] is MISSING and not block.marked) or not readings or (len(readings) > 1 and not support(best)):
         could = "; ".join(map(_told, readings[:4])) or "nothing that fits the rest of the page"
         about.doubt(f"{block.values!r} is not decided; it could be {could}; left out")
         return (_integer(block.default) if block.marked else None) or MISSING, []
@@ -200,7 +206,7 @@ def _likeliest(about: About, readings: list[Reading]) -> Reading:
 
 def _told(reading: Reading) -> str:
     default, values = reading
-    parts = [] if default is MISSING else [f"default {json.dumps(default)}"]
+    parts = ["no default" if default is MISSING else f"default {json.dumps(default)}"]
     return ", ".join([*parts, f"allowed {_list(values)}" if values else "no list"])
 
 

@@ -30,7 +30,7 @@ def to_yaml(spec: dict[str, Any]) -> str:
     """Return the text of a spec file."""
     yaml: Any = YAML()
     yaml.Representer = _Representer
-    yaml.width = 110
+    yaml.width = 10_000
     yaml.indent(mapping=2, sequence=4, offset=2)
     out = io.StringIO()
     yaml.dump(_styled(spec, rule=False), out)
