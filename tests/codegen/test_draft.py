@@ -17,6 +17,7 @@ from click.testing import CliRunner
 from kling_codegen.cli import main
 from kling_codegen.draft.compose import draft
 from kling_codegen.draft.page import NotAPage
+from kling_codegen.language import Spec
 from kling_codegen.load import load
 from ruamel.yaml import YAML
 
@@ -130,7 +131,7 @@ def test_no_sentence_of_the_page_enters_the_draft(name: str) -> None:
         ("string", '"a"', "Kind.", '"""a""b"', {"enum": ["a", "b"]}, 'its default is "", which the table does not allow; drafted: optional, without a default'),
         ("string", '"a"', "Kind.", '"std"Standard"std"Polished"pro"', {"enum": ["std", "pro"], "default": "std"}, 'the example sends "a", which the table does not allow; drafted: as in the table'),
         ("string", '"on"', "Kind.", '"on""on""off"', {"enum": ["on", "off"], "default": "on"}, ""),
-        ("string", '"a"', "Kind.", '"odd"', {"default": "odd"}, "one value 'odd' alone: read as the default; any other may be allowed"),
+        ("string", '"a"', "Kind.", '"odd"', {"default": "odd"}, 'one value "odd" is shown, without a list of allowed values; drafted: it is the default; any text is allowed'),
         ("string", '"3"', "Kind.", '"3""2""4""3"+3 more', {"default": "3"}, "3 allowed values are shown, then +3 more; the rest cannot be told; drafted: any value; the list is left out"),
         ("boolean", "True", "Whether.", "falsetruefalse", {"default": False}, ""),
         ("boolean", "True", "Whether.", "null", {"type": ["boolean", "null"], "default": None}, "the type is boolean, the default is null; drafted: null is accepted and counts as not given"),
@@ -209,6 +210,35 @@ def test_the_day_is_today_and_a_spec_is_never_replaced(tmp_path: Path) -> None:
     assert again.exit_code == 2
     assert again.stderr == "brook.yaml is there already; a draft does not replace it\n"
     assert (tmp_path / "brook.yaml").read_text(encoding="utf-8") == written
+
+
+@pytest.mark.parametrize(
+    ("line", "low", "high", "doubt"),
+    [
+        ("$0.504 - $8.40 per generation", 0.504, 8.4, ""),
+        ("$0.05 per second", 0.05, 0.05, ""),
+        (
+            "~$0.967",
+            0.967,
+            0.967,
+            "the page asks ~$0.967 without saying for what; drafted as for a generation",
+        ),
+        ("$2 or so", None, None, "the page asks $2 or so; the draft does not say so"),
+    ],
+)
+def test_a_price_line(line: str, low: float | None, high: float | None, doubt: str) -> None:
+    text = CONDENSED.format(type="integer", sent="5", text="Height.", values="5")
+    made = draft(text.replace("POST", f"{line}\nPOST", 1), "PAGE.txt", DAY)
+    spec = YAML(typ="safe", pure=True).load(made.yaml)
+    doubts = [note.what for note in made.notes if note.about == "pricing"]
+    if "pricing" not in Spec.model_fields:
+        assert doubts == [f"the page asks {line}; the draft does not say so"]
+        return
+    assert doubts == ([doubt] if doubt else [])
+    assert ("pricing" in spec) == (low is not None)
+    if low is not None:
+        unit = "second" if "second" in line else "generation"
+        assert spec["pricing"] == {"currency": "USD", "from": low, "to": high, "unit": unit}
 
 
 @pytest.mark.parametrize(

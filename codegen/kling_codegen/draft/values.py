@@ -124,7 +124,10 @@ def _first_is_default(about: About, values: list[Any]) -> Reading:
     first, *rest = values
     if not rest and not about.block.more:
         if first is not None and isinstance(first, str) and first.strip() and " " not in first:
-            about.doubt(f"one value {first!r} alone: read as the default; any other may be allowed")
+            about.discrepancy(
+                f"one value {json.dumps(first)} is shown, without a list of allowed values",
+                "it is the default; any text is allowed",
+            )
         return first, []
     if first in (None, "") or first in rest:
         return first, rest
