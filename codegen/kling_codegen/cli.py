@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from kling_codegen import diff, ir, load, render
+from kling_codegen.draft import command as draft
 from kling_codegen.language import editor_schema
 
 SPECS = click.option(
@@ -73,6 +74,7 @@ def _files(specs: Path, out: Path) -> dict[Path, str]:
 
 
 main.add_command(diff.command)
+main.add_command(draft.command)
 
 if __name__ == "__main__":
     main()
