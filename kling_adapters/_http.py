@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
 from http.cookiejar import CookieJar, DefaultCookiePolicy
-from typing import Any
+from typing import Any, cast
 
 import anyio.to_thread
 import httpx
@@ -54,7 +54,7 @@ class _Key:
     def headers(self, request: Request) -> dict[str, str]:
         headers = {"user-agent": f"kling-adapters/{__version__}", **request.headers}
         if request.to_gateway and request.url.startswith(self._home):
-            key: object = self._api_key()
+            key = cast("Any", self._api_key())  # of a plugin that may have given anything
             if not isinstance(key, str) or not re.fullmatch("[!-~]+", key):
                 raise ConfigError(
                     "the API key is empty, no text, or holds characters that no key has, such as spaces; nothing was sent"
@@ -107,6 +107,8 @@ class SyncTransport:
         headers = self._key.headers(request)
         try:
             with self._others.stream("GET", request.url, headers=headers, follow_redirects=True) as response:
+                if _is_exposed(request, response):
+                    return Fault("the output was redirected from https to plain http", sent=True)
                 answer = _answer(response, b"", headers)
                 if download.begin(answer.status, answer.headers):
                     for chunk in response.iter_raw():
@@ -155,6 +157,8 @@ class AsyncTransport:
             async with self._others.stream(
                 "GET", request.url, headers=headers, follow_redirects=True
             ) as response:
+                if _is_exposed(request, response):
+                    return Fault("the output was redirected from https to plain http", sent=True)
                 answer = _answer(response, b"", headers)
                 if await anyio.to_thread.run_sync(download.begin, answer.status, answer.headers):
                     async for chunk in response.aiter_raw():
@@ -178,6 +182,11 @@ def _answer(response: httpx.Response, body: bytes, sent: Mapping[str, str]) -> A
         body = body.replace(key.encode(), b"[key]")
         headers = {name: value.replace(key, "[key]") for name, value in headers.items()}
     return Answer(response.status_code, headers, body)
+
+
+def _is_exposed(request: Request, response: httpx.Response) -> bool:
+    """Whether what was to come over https came over something else in the end."""
+    return request.url.startswith("https:") and response.url.scheme != "https"
 
 
 def _too_large() -> Fault:

@@ -108,7 +108,7 @@ class Download:
     def write(self, chunk: bytes) -> None:
         """Take the next bytes of the file."""
         self.received += len(chunk)
-        if self.received > (MAX_BYTES if self.expected is None else self.expected):
+        if self.received > min(MAX_BYTES, self.expected or MAX_BYTES, self._artifact.size or MAX_BYTES):
             raise StorageError("the output has more bytes than were announced", url=self._artifact.url)
         self._digest.update(chunk)
         with self._storing():

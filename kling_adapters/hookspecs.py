@@ -44,7 +44,10 @@ class Writer(Protocol):
         ...
 
     def abort(self) -> None:
-        """Leave nothing behind. Called after any failure; must not raise."""
+        """Leave nothing behind. Called after any failure, and twice perhaps; must not raise.
+
+        When a task is cancelled it is called on the event loop, so it must not take long.
+        """
         ...
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from kling_codegen import diff, ir, lint, load, render
+from kling_codegen.draft import command as draft
 from kling_codegen.language import editor_schemas
 from kling_codegen.report import FORMAT, SPECS, Format, Problem, tell, told
 
@@ -76,6 +77,7 @@ def _files(specs: Path, out: Path, form: Format) -> dict[Path, str]:
 
 
 main.add_command(diff.command)
+main.add_command(draft.command)
 main.add_command(lint.command)
 
 if __name__ == "__main__":

@@ -1,0 +1,67 @@
+"""The example of a page, repaired: it fits the table, and its texts and URLs are our own."""
+
+from __future__ import annotations
+
+import re
+from typing import Any, TypeGuard
+
+from pydantic import MISSING, ValidationError
+
+from kling_codegen.draft.page import Page
+from kling_codegen.language import Schema, violations
+
+SAMPLES = {"video": "https://example.com/video.mp4", "audio": "https://example.com/audio.mp3"}
+IMAGE, TEXT = "https://example.com/image.png", "A paper boat on a quiet lake."
+
+
+def is_object(value: Any) -> TypeGuard[dict[str, Any]]:
+    """Whether a value of the example is an object."""
+    return isinstance(value, dict)
+
+
+def fits(schema: dict[str, Any], value: Any) -> bool:
+    """Whether a schema takes a value; one that is itself unusable takes any."""
+    try:
+        return not any(violations(Schema.model_validate(schema), value))
+    except ValidationError:
+        return True
+
+
+def repaired(inside: dict[str, Any], page: Page) -> dict[str, Any]:
+    """Return what the example sends as far as the table allows it, and whatever is required."""
+    made: dict[str, Any] = {}
+    for name, schema in inside["properties"].items():
+        required, sent = name in inside.get("required", ()), page.sent.get(name, MISSING)
+        if required or sent not in (MISSING, "", [], None):
+            value = _neutral(schema, sent, name)
+            if required or fits(schema, value):
+                made[name] = value
+    return made
+
+
+def _neutral(schema: dict[str, Any], sent: Any, name: str) -> Any:
+    """Return what was sent if it is a figure, a name or a default, else a value of our own."""
+    kind: str = schema["type"] if isinstance(schema["type"], str) else schema["type"][0]
+    match kind, sent:
+        case "array", [_, *_]:
+            return [_neutral(schema["items"], item, name) for item in sent]
+        case "array", _:
+            return [_neutral(schema["items"], MISSING, name)] * max(1, schema.get("minItems", 1))
+        case "object", _:
+            given = sent if is_object(sent) else {}
+            parts: dict[str, Any] = schema["properties"]
+            names = [part for part in parts if part in given or part in schema.get("required", ())]
+            return {part: _neutral(parts[part], given.get(part, MISSING), part) for part in names}
+        case _:
+            pass
+    if "format" in schema:
+        return next((url for word, url in SAMPLES.items() if word in name), IMAGE)
+    if kind == "integer" and re.fullmatch(r"-?\d{1,15}", str(sent)):
+        sent = int(sent)
+    sentence = (
+        isinstance(sent, str) and " " in sent and "enum" not in schema and sent != schema.get("default")
+    )
+    if sent is not MISSING and not sentence and fits(schema, sent):
+        return sent
+    plain = {"string": TEXT, "boolean": True}.get(kind, schema.get("minimum", 1))
+    return schema.get("default", schema.get("enum", [plain])[0])

@@ -1,0 +1,120 @@
+"""Which parameters belong to a list of objects: pages mark at most where such a list starts.
+
+A level has its required parameters first, each part from A to Z. That, and what the example sends at the top,
+leaves few readings.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import islice
+from typing import TypeAlias
+
+from kling_codegen.draft.notes import Notes
+from kling_codegen.draft.page import Block, Page
+
+# A page in no order at all has too many readings to try them all.
+MOST, MOST_BLOCKS = 2000, 100
+
+
+@dataclass(frozen=True)
+class Node:
+    """A parameter and those that belong to its items."""
+
+    block: Block
+    parts: tuple[Node, ...] = ()
+
+
+Level: TypeAlias = tuple[Node, ...]
+
+
+def nest(page: Page, notes: Notes) -> Level:
+    """Return the parameters as a tree; what it rests on is a discrepancy and a doubt."""
+    blocks = page.blocks
+    if not any(_holds(block) for block in blocks):
+        return tuple(Node(block) for block in blocks)
+    some = islice(_levels(blocks, 0), MOST) if len(blocks) < MOST_BLOCKS else ()
+    readings = [level for level, end in some if end == len(blocks)]
+    if not readings:
+        told = (
+            "no order from A to Z tells which parameters belong to a list; drafted as parameters of the model"
+        )
+        notes.doubt(blocks[0].line, "input", told)
+        return tuple(Node(block) for block in blocks)
+    best = min(readings, key=lambda level: _unlikely(level, page))
+    left = [level for level in readings if _unlikely(level, page)[:-1] == _unlikely(best, page)[:-1]]
+    for node in best:
+        _explain(node, readings, left, notes)
+    return best
+
+
+def _holds(block: Block) -> bool:
+    return block.type.startswith("object")
+
+
+def _rank(block: Block) -> tuple[bool, str]:
+    return not block.required, block.name
+
+
+def _levels(
+    blocks: list[Block], start: int, after: tuple[bool, str] = (False, "")
+) -> Iterator[tuple[Level, int]]:
+    """Yield the runs in order that start at `start`, each with its end; the longest first."""
+    if start < len(blocks) and _rank(blocks[start]) > after:
+        block = blocks[start]
+        insides = (
+            _levels(blocks, start + 1)
+            if _holds(block) and (block.opens or not block.marked)
+            else [((), start + 1)]
+        )
+        for parts, end in insides:
+            if block.opens and not parts:
+                continue
+            for rest, last in _levels(blocks, end, _rank(block)):
+                yield (Node(block, parts), *rest), last
+    yield (), start
+
+
+def _unlikely(level: Level, page: Page) -> tuple[int, int, int, int]:
+    """Rank a reading, the likeliest lowest: by the example, by descriptions, then by how little it nests."""
+    top = {node.block.name for node in level}
+    inside = [node for node in level if node.parts]
+    misplaced = len((page.sent.keys() & {block.name for block in page.blocks}) - top)
+    named = sum(_mentions(node, part) for node in inside for part in node.parts)
+    empty = sum(_holds(node.block) and not node.parts for node in level)
+    return misplaced, empty, -named, sum(len(node.parts) for node in inside)
+
+
+def _mentions(node: Node, part: Node) -> bool:
+    return bool(re.search(rf"\b{re.escape(part.block.name)}\b", node.block.text))
+
+
+def _explain(node: Node, readings: list[Level], left: list[Level], notes: Notes) -> None:
+    """Say what belongs to a list, and what else could; `left` are the readings that the rest of the page allows."""
+    if not node.parts:
+        return
+    block, names = node.block, [part.block.name for part in node.parts]
+    others = sorted(_sizes(block, left) - {len(names)})
+    why = ["the order from A to Z"]
+    if _sizes(block, readings) - _sizes(block, left):
+        why.append("what the example sends beside it")
+    if any(_mentions(node, part) for part in node.parts):
+        why.append("its description")
+    if others:
+        why.append("as the fewest that fit")
+    verb = "belong" if len(names) > 1 else "belongs"
+    page_says = "the table does not mark where the parameters of an item end"
+    notes.discrepancy(
+        block.line, block.name, page_says, f"{', '.join(names)} {verb} to it, by {', '.join(why)}"
+    )
+    if others:
+        counts = " or ".join(map(str, others))
+        notes.doubt(block.line, block.name, f"{counts} parameters could belong to it, not {len(names)}")
+    for part in node.parts:
+        _explain(part, [], [], notes)
+
+
+def _sizes(block: Block, readings: list[Level]) -> set[int]:
+    return {len(node.parts) for level in readings for node in level if node.block is block}

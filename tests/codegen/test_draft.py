@@ -1,0 +1,292 @@
+"""A page becomes a draft that loads, and everything the page only implies is said with its line.
+
+Each page in pages/ has the draft and the list that are expected of it beside it. To renew them after a change that
+is meant: UPDATE_DRAFTS=1 pytest tests/codegen/test_draft.py, then review the diff.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from datetime import date
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from click.testing import CliRunner
+from kling_codegen.cli import main
+from kling_codegen.draft.compose import draft
+from kling_codegen.draft.page import NotAPage
+from kling_codegen.language import Spec
+from kling_codegen.load import load
+from ruamel.yaml import YAML
+
+from tests.codegen.conftest import GATEWAY
+
+if TYPE_CHECKING:
+    from click.testing import Result
+
+PAGES = Path(__file__).parent / "pages"
+NAMES = sorted(path.stem for path in PAGES.glob("*.txt"))
+DAY = date(2026, 1, 31)
+
+SPACED = """\
+Brook Serverless API
+
+POST /v2/brook · submit + poll
+1payload = {{
+2    "level": {sent},
+3}}
+
+API Endpoint
+
+Parameters
+
+leveloptional
+{type}
+
+{text}
+
+{values}
+
+Response Type
+
+Returns: Video
+"""
+CONDENSED = """\
+Brook Serverless API
+POST /v2/brook · submit + poll 1# example
+1payload = {{
+2 "level": {sent},
+3}}
+4print(payload)API Endpoint
+https://api.segmind.com/v1/brookParameters
+leveloptional{type}{text}
+{values}Response Type
+Returns: Video
+"""
+
+
+def run(page: Path, *arguments: str) -> Result:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(page.parent)
+        return CliRunner().invoke(main, ["draft", page.name, *arguments])
+
+
+def write(folder: Path, text: str) -> Path:
+    page = folder / "PAGE.txt"
+    page.write_text(text, encoding="utf-8")
+    return page
+
+
+def loads(text: str, folder: Path) -> None:
+    """Read a draft as `generate` would."""
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir()
+    shutil.copy(GATEWAY, folder / "gateway.yaml")
+    slug = YAML(typ="safe", pure=True).load(text)["slug"]
+    (folder / f"{slug}.yaml").write_text(text, encoding="utf-8")
+    load(folder)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_page_becomes_this_draft_with_these_doubts(name: str, tmp_path: Path) -> None:
+    result = run(PAGES / f"{name}.txt", "--read", "2026-01-31")
+    assert result.exit_code == 0, result.output
+    for suffix, text in (("yaml", result.stdout), ("doubts", result.stderr)):
+        expected = PAGES / f"{name}.{suffix}"
+        if "UPDATE_DRAFTS" in os.environ:
+            expected.write_text(text, encoding="utf-8")
+        assert text == expected.read_text(encoding="utf-8")
+    loads(result.stdout, tmp_path / "specs")
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_no_sentence_of_the_page_enters_the_draft(name: str) -> None:
+    made = draft((PAGES / f"{name}.txt").read_text(encoding="utf-8"), f"{name}.txt", DAY)
+    words = [note.what for note in made.notes if note.sort == "words"]
+    assert words
+    assert not [text for text in words if text in made.yaml]
+
+
+@pytest.mark.parametrize(
+    ("type_", "sent", "text", "values", "expected", "doubt"),
+    [
+        # Numbers that are run together.
+        ("integer", "5", "Short or long.", "5510", {"enum": [5, 10], "default": 5}, "'5510' is read as default 5, allowed 5, 10; it could be default 5510, no list"),
+        ("integer", "7", "Height.", "55", {}, "'55' is not decided; it could be default 5, allowed 5; default 55, no list; left out"),
+        ("integer", "5", "Height.", "55", {"enum": [5], "default": 5}, "'55' is read as default 5, allowed 5; it could be default 55, no list"),
+        ("integer", "25", "Height.", "25", {"default": 25}, ""),
+        ("integer", "20", "Height.", "1020", {}, "'1020' is not decided"),
+        ("integer", "1", "Height.", "20Range: 1 - 50", {"default": 20, "minimum": 1, "maximum": 50}, ""),
+        ("integer", "15", "Height.", "551015Range: 5 - 15", {"enum": [5, 10, 15], "default": 5}, "'551015' is read as default 5, allowed 5, 10, 15"),
+        ("integer", "-10", "Height.", "-10-10010", {"enum": [-10, 0, 10], "default": -10}, "'-10-10010' is read as default -10, allowed -10, 0, 10"),
+        ("integer", '"5"', "Height.", '"5""5""10"', {"enum": [5, 10], "default": 5}, 'the type is integer, the value is "5"; drafted as 5'),
+        ("number", "1", "Height.", "0.50.51.0", {}, "'0.50.51.0' could not be taken apart into values; left out"),
+        ("number", "0.5", "Height.", "-1.5", {"default": -1.5}, ""),
+        ("number", "5", "5 or 10.", "10510", {"default": 10}, "allowed values 5, 10: the language has none for type number; left out"),
+        # Texts and truths, which can be told apart.
+        ("string", '"b"', "Kind.", '"a""a""b"', {"enum": ["a", "b"], "default": "a"}, ""),
+        ("string", '"a"', "Kind.", '"a""b"', {"enum": ["a", "b"]}, "the first value 'a' does not come again: all are read as allowed, none as the default"),
+        ("string", '"a"', "Kind.", '"""a""b"', {"enum": ["a", "b"]}, 'its default is "", which the table does not allow; drafted: optional, without a default'),
+        ("string", '"a"', "Kind.", '"std"Standard"std"Polished"pro"', {"enum": ["std", "pro"], "default": "std"}, 'the example sends "a", which the table does not allow; drafted: as in the table'),
+        ("string", '"on"', "Kind.", '"on""on""off"', {"enum": ["on", "off"], "default": "on"}, ""),
+        ("string", '"a"', "Kind.", '"odd"', {"default": "odd"}, 'one value "odd" is shown, without a list of allowed values; drafted: it is the default; any text is allowed'),
+        ("string", '"3"', "Kind.", '"3""2""4""3"+3 more', {"default": "3"}, "3 allowed values are shown, then +3 more; the rest cannot be told; drafted: any value; the list is left out"),
+        ("boolean", "True", "Whether.", "falsetruefalse", {"default": False}, ""),
+        ("boolean", "True", "Whether.", "null", {"type": ["boolean", "null"], "default": None}, "the type is boolean, the default is null; drafted: null is accepted and counts as not given"),
+        ("string[]", "[]", "Marks. Max 3.", "[]", {"default": [], "maxItems": 3}, ""),
+        # Types.
+        ("string[]", "[]", "URLs of marks.", "", {"items": {"type": "string", "format": "uri"}}, "the table says string[], the description says URL; drafted: each item is a URL"),
+        ("string[]", "[]", "URLs or base64 texts.", "", {"items": {"type": "string"}}, ""),
+        ("array", "[]", "Marks.", "", {"items": {"type": "string"}}, "the type of its items is not shown; drafted as string"),
+        ("hue", "1", "Colour.", "", {"type": "string"}, "the type hue is not known; drafted as string"),
+        ("string (uri)", '"a"', "Picture.", '"https://files.example.org/a.png"', {"format": "uri"}, "a sample URL stands as the default of an optional parameter; drafted: optional, without a default"),
+        # What is told in prose.
+        ("string", '"a"', "Name. Between 2 and 9 letters.", "", {"type": "string"}, "a limit that is not in the draft: Between 2 and 9 letters."),
+        ("string", '"abcd"', "Name. At least 3 characters, up to 40 characters.", "", {"minLength": 3, "maxLength": 40}, ""),
+        ("string (uri)", '"a"', "Sound. Max 30 seconds.", "", {"format": "uri"}, "a limit that is not in the draft: Max 30 seconds."),
+        ("string", '"a"', "Use @Reed1 here.", "", {"type": "string"}, "@Reed1 names something, but not clearly an item of one list in one text; no rule is drafted"),
+        ("string", '"a"', "Ignored unless a dam is there.", "", {"type": "string"}, "a condition that is not in the draft: Ignored unless a dam is there."),
+    ],
+)  # fmt: skip
+def test_a_parameter_of_the_condensed_layout(
+    type_: str, sent: str, text: str, values: str, expected: dict[str, object], doubt: str
+) -> None:
+    made = draft(CONDENSED.format(type=type_, sent=sent, text=text, values=values), "PAGE.txt", DAY)
+    drafted = YAML(typ="safe", pure=True).load(made.yaml)["input"]["properties"]["level"]
+    del drafted["description"]
+    plain = {
+        key: value
+        for key, value in drafted.items()
+        if key in expected or key not in ("type", "items", "format")
+    }
+    assert plain == expected
+    doubts = [note.what for note in made.notes if note.sort == "doubt"]
+    assert any(doubt in what for what in doubts) if doubt else not doubts
+
+
+@pytest.mark.parametrize(
+    ("type_", "values", "expected", "doubt"),
+    [
+        ("integer", "Default: 5\nAllowed values :\n51015", {"enum": [5, 10, 15], "default": 5}, "'51015' is read as default 5, allowed 5, 10, 15; it could be default 5, allowed 5, 1015"),
+        ("integer", "Allowed values (3 total):\n51015", {"enum": [5, 10, 15]}, "'51015' is read as no default, allowed 5, 10, 15"),
+        ("integer", "Allowed values (4 total):\n5\n10\n15", {"enum": [5, 10, 15]}, "4 allowed values are announced, 3 were found"),
+        ("integer", "Default: 3\nRange: 1 - 2", {"minimum": 1, "maximum": 2}, "its default is 3, which the table does not allow; drafted: optional, without a default"),
+        ("integer", 'Default: ""', {}, 'the type is integer, the value is ""; left out'),
+        ("string", "Default: plain", {"default": "plain"}, ""),
+        ("string", 'Default: "two\\nlines: \\"here\\""', {"default": 'two\nlines: "here"'}, ""),
+        ("string", 'Default: null\nAllowed values :\n"a""b"', {"type": ["string", "null"], "enum": ["a", "b", None], "default": None}, "the type is string, the default is null"),
+        ("", 'Default: "a"', {"default": "a"}, "no type is shown; drafted as string"),
+    ],
+)  # fmt: skip
+def test_a_parameter_of_the_spaced_layout(
+    type_: str, values: str, expected: dict[str, object], doubt: str
+) -> None:
+    made = draft(SPACED.format(type=type_, sent="10", text="", values=values), "PAGE.txt", DAY)
+    drafted = YAML(typ="safe", pure=True).load(made.yaml)["input"]["properties"]["level"]
+    assert {key: drafted.get(key) for key in expected} == expected
+    assert drafted.keys() <= expected.keys() | {"type", "description"}
+    assert not doubt or any(doubt in note.what for note in made.notes)
+
+
+def test_what_does_not_load_is_said(tmp_path: Path) -> None:
+    text = CONDENSED.format(type="object", sent="1", text="Depths.", values="")
+    result = run(write(tmp_path, text))
+    assert result.exit_code == 0
+    assert (
+        "PAGE.txt:1: doubt: input.properties.level.properties: the draft does not load yet: " in result.stderr
+    )
+
+
+def test_the_day_is_today_and_a_spec_is_never_replaced(tmp_path: Path) -> None:
+    page = write(tmp_path, CONDENSED.format(type="integer", sent="5", text="Height.", values="5"))
+    result = run(page, "-o", "brook.yaml")
+    assert (result.exit_code, result.stdout) == (0, "")
+    written = (tmp_path / "brook.yaml").read_text(encoding="utf-8")
+    read = YAML(typ="safe", pure=True).load(written)["source"]["read"]
+    assert abs((date.today() - read).days) <= 1  # noqa: DTZ011  midnight may have passed
+    again = run(page, "-o", "brook.yaml")
+    assert again.exit_code == 2
+    assert again.stderr == "brook.yaml is there already; a draft does not replace it\n"
+    assert (tmp_path / "brook.yaml").read_text(encoding="utf-8") == written
+
+
+@pytest.mark.parametrize(
+    ("line", "low", "high", "doubt"),
+    [
+        ("$0.504 - $8.40 per generation", 0.504, 8.4, ""),
+        ("$0.05 per second", 0.05, 0.05, ""),
+        (
+            "~$0.967",
+            0.967,
+            0.967,
+            "the page asks ~$0.967 without saying for what; drafted as for a generation",
+        ),
+        ("$2 or so", None, None, "the page asks $2 or so; the draft does not say so"),
+    ],
+)
+def test_a_price_line(line: str, low: float | None, high: float | None, doubt: str) -> None:
+    text = CONDENSED.format(type="integer", sent="5", text="Height.", values="5")
+    made = draft(text.replace("POST", f"{line}\nPOST", 1), "PAGE.txt", DAY)
+    spec = YAML(typ="safe", pure=True).load(made.yaml)
+    doubts = [note.what for note in made.notes if note.about == "pricing"]
+    if "pricing" not in Spec.model_fields:
+        assert doubts == [f"the page asks {line}; the draft does not say so"]
+        return
+    assert doubts == ([doubt] if doubt else [])
+    assert ("pricing" in spec) == (low is not None)
+    if low is not None:
+        unit = "second" if "second" in line else "generation"
+        assert spec["pricing"] == {"currency": "USD", "from": low, "to": high, "unit": unit}
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("", "it shows no address such as /v1/kling-2, so the model has no name"),
+        ("Brook\nhttps://api.segmind.com/v1/brook\nParameters\n", "it shows no parameters (a name, then required or optional, then a type)"),
+    ],
+)  # fmt: skip
+def test_what_is_no_page_is_refused(text: str, why: str, tmp_path: Path) -> None:
+    result = run(write(tmp_path, text))
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert result.stderr == f"PAGE.txt: this is not a model page: {why}\n"
+
+
+def test_bytes_are_refused(tmp_path: Path) -> None:
+    page = tmp_path / "PAGE.txt"
+    page.write_bytes(b"\x89PNG\r\n")
+    result = run(page)
+    assert result.exit_code == 2
+    assert result.stderr.startswith("PAGE.txt: this is not a model page: it is not UTF-8 text (")
+
+
+def test_a_page_saved_on_windows_is_the_same(tmp_path: Path) -> None:
+    text = (PAGES / "spaced.txt").read_text(encoding="utf-8")
+    page = tmp_path / "spaced.txt"
+    page.write_bytes(b"\xef\xbb\xbf" + text.replace(" ", "\u00a0").replace("\n", "\r\n").encode())
+    assert run(page, "--read", "2026-01-31").stdout == (PAGES / "spaced.yaml").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("damage", ["cut off", "without a line", "without a piece"])
+def test_a_damaged_page_gives_a_draft_or_a_reason(name: str, damage: str, tmp_path: Path) -> None:
+    text = (PAGES / f"{name}.txt").read_text(encoding="utf-8")
+    lines = text.split("\n")
+    match damage:
+        case "cut off":
+            pages = [text[:end] for end in range(7, len(text), 83)]
+        case "without a line":
+            pages = ["\n".join(lines[:index] + lines[index + 1 :]) for index in range(0, len(lines), 3)]
+        case _:
+            pages = [text[:start] + text[start + 23 :] for start in range(0, len(text), 89)]
+    for index, page in enumerate(pages):
+        try:
+            made = draft(page, "PAGE.txt", DAY)
+        except NotAPage:
+            continue
+        if index % 7 == 0:
+            assert made == draft(page, "PAGE.txt", DAY)
+            if not any("does not load" in note.what for note in made.notes):
+                loads(made.yaml, tmp_path / "specs")
