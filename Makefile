@@ -25,6 +25,7 @@ generate: $(READY)  ## Compile specs/ into kling_adapters/models/
 	$(BIN)/kling-codegen generate
 
 check: $(READY)  ## Lint, types, layers, and whether the generated tree is what the specs say
+	$(BIN)/kling-codegen lint
 	$(BIN)/kling-codegen check
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
