@@ -148,8 +148,7 @@ def test_submit_status_and_wait_are_run_in_three_steps(sandbox: Sandbox, tmp_pat
     ],
 )
 def test_exit_codes_and_messages(sandbox: Sandbox, words: list[str], code: int, message: str) -> None:
-    place = [] if "--base-url" in words else ["--base-url", sandbox.base_url]
-    done = kling("run", *words, *place, SEGMIND_API_KEY=sandbox.api_key)
+    done = kling("run", *words, "--base-url", sandbox.base_url, SEGMIND_API_KEY=sandbox.api_key)
     assert (done.returncode, done.stdout) == (code, ""), done.stderr
     assert message in done.stderr
     assert "Traceback" not in done.stderr
