@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import keyword
 import sys
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import click
 from kling_codegen import diff, ir, load, render
 from kling_codegen.draft import command as draft
 from kling_codegen.language import editor_schema
+from kling_codegen.new import new
 
 SPECS = click.option(
     "--specs",
@@ -37,11 +39,13 @@ def main() -> None:
 @SPECS
 @OUT
 def generate(specs: Path, out: Path) -> None:
-    """Write the models package and the editors' schema of the spec language."""
+    """Write the models package, its documentation, and the editors' schema of the spec language."""
     files = _files(specs, out)
-    if not render.is_ours(out):
-        raise click.UsageError(f"{out} holds files that kling-codegen has not written; choose another --out")
-    written, removed = render.write(files, out)
+    owned = (out, _documents(specs))
+    for folder in owned:
+        if not render.is_ours(folder):
+            raise click.UsageError(f"{folder} holds files that kling-codegen has not written")
+    written, removed = render.write(files, owned)
     for path in written:
         click.echo(f"wrote {render.display(path, out)}")
     for path in removed:
@@ -54,7 +58,7 @@ def generate(specs: Path, out: Path) -> None:
 @OUT
 def check(specs: Path, out: Path) -> None:
     """Say which generated files are not what the specs give; exit 1 if there is one."""
-    found = list(render.compare(_files(specs, out), out))
+    found = list(render.compare(_files(specs, out), (out, _documents(specs))))
     if not found:
         return
     click.echo("\n".join(found))
@@ -64,13 +68,37 @@ def check(specs: Path, out: Path) -> None:
 
 def _files(specs: Path, out: Path) -> dict[Path, str]:
     """Return everything that is generated, by path."""
+    name = ir.package_name(out)
     try:
-        package = ir.build(load.load(specs))
+        loaded = load.load(specs, needs_gateway=name == ir.CORE)
     except load.SpecsInvalid as error:
         click.echo(error, err=True)
         sys.exit(2)
+    if loaded.gateway is not None:
+        # What all models share is told in the core's specs alone, wherever they are compiled to.
+        name = ir.CORE
+    elif not all(part.isidentifier() and not keyword.iskeyword(part) for part in name.split(".")):
+        raise click.UsageError(f"--out {out}: {name} is no name of a Python package")
+    package = ir.build(loaded, name)
     files = {out / path: text for path, text in render.render(package).items()}
-    return files | {specs / "schema" / "spec.schema.json": editor_schema()}
+    files |= {_documents(specs) / path: text for path, text in render.documents(package).items()}
+    files[specs / "schema" / "spec.schema.json"] = editor_schema()
+    readme = _project(specs) / "README.md"
+    if (text := render.read(readme)) is not None and render.TABLE.search(text):
+        files[readme] = render.with_table(text, package)
+    return files
+
+
+def _documents(specs: Path) -> Path:
+    return _project(specs) / "docs" / "models"
+
+
+def _project(specs: Path) -> Path:
+    # The parent of `.` is no other folder.
+    return specs.parent if specs.name.strip(".") else specs.resolve().parent
+
+
+main.add_command(new)
 
 
 main.add_command(diff.command)

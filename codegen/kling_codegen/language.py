@@ -26,6 +26,9 @@ from pydantic import (
 from pydantic.json_schema import GenerateJsonSchema
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
+# Of a slug, and of nothing else.
+SLUG = r"^[a-z][a-z0-9]*([.-][a-z0-9]+)*$"
+
 Location: TypeAlias = tuple[str | int, ...]
 Problem: TypeAlias = tuple[Location, str]
 
@@ -277,9 +280,7 @@ class Example(Closed):
 class Spec(Closed):
     """One model."""
 
-    slug: Annotated[
-        str, Field(pattern=r"^[a-z][a-z0-9]*([.-][a-z0-9]+)*$", description="The name in the API's URL.")
-    ]
+    slug: Annotated[str, Field(pattern=SLUG, description="The name in the API's URL.")]
     title: Line
     summary: Annotated[Sentence, Field(description="One sentence of our own.")]
     returns: Literal["video", "image", "audio", "text"]

@@ -41,25 +41,27 @@ class SpecsInvalid(Exception):
 
 @dataclass(frozen=True)
 class Specs:
-    """A folder of specs: what all models share, and the models by slug."""
+    """A folder of specs: what all models share, if it is told there, and the models by slug."""
 
-    gateway: Gateway
+    gateway: Gateway | None
     models: tuple[Spec, ...]
 
 
-def load(folder: Path) -> Specs:
-    """Read gateway.yaml and every other *.yaml of a folder. Raises SpecsInvalid."""
+def load(folder: Path, *, needs_gateway: bool = False) -> Specs:
+    """Read every *.yaml of a folder, gateway.yaml too if it is there or needed. Raises SpecsInvalid."""
     problems: list[Problem] = []
-    gateway = _read(folder / "gateway.yaml", Gateway, problems)
+    path = folder / "gateway.yaml"
+    gateway = _read(path, Gateway, problems) if needs_gateway or path.exists() else None
     paths = sorted(path for path in folder.glob("*.yaml") if path.name != "gateway.yaml")
     models = [_read(path, Spec, problems) for path in paths]
     good = [model for model in models if model is not None]
     problems += _clashes(good)
     if not paths:
         problems.append(Problem(str(folder), 1, 1, "there is no spec in this folder"))
-    if problems or gateway is None:
+    if problems:
         raise SpecsInvalid(problems)
-    return Specs(gateway.value, tuple(sorted((model.value for model in good), key=lambda spec: spec.slug)))
+    specs = sorted((model.value for model in good), key=lambda spec: spec.slug)
+    return Specs(gateway.value if gateway else None, tuple(specs))
 
 
 @dataclass(frozen=True)
