@@ -21,12 +21,13 @@ CALL_ARGUMENTS = frozenset({"extra", "save_to", "timeout"})
 # What would be markup in the middle of a sentence; a name such as image_url is none.
 _MARKUP = re.compile(r"[\\`*<\[\]|~]|(?<!\w)_|_(?!\w)|&(?=#?\w+;)|^[#>+-]")
 
+_CLIENT = "from kling_adapters import Kling"
 _SHELL_WIDTH = 100
 
 
 @dataclass(frozen=True)
 class Example:
-    """An input of the spec as a call in Python, with `imports` it needs, and as a command."""
+    """An input of the spec as a call in Python, with the imports it needs, and as a command."""
 
     title: str
     imports: tuple[str, ...]
@@ -63,7 +64,7 @@ def page(spec: language.Spec, class_name: str, package: str, *, by_slug: bool) -
         )
         return Example(
             title=prose(given.name[:1].upper() + given.name[1:]),
-            imports=() if typed else (f"from {package} import {class_name}",),
+            imports=tuple(sorted([_CLIENT] if typed else [_CLIENT, f"from {package} import {class_name}"])),
             call=f"{spec.slug!r}, {arguments}" if typed else f"{class_name}({arguments})",
             command=_command(spec.slug, given.input),
         )
@@ -142,7 +143,7 @@ def _allowed(schema: Schema) -> str:
                 words = f"{least} to {most}"
         found.append(words + unit)
     if schema.items is not MISSING and (each := _allowed(schema.items)):
-        found.append(f"each {each}")
+        found.append(f"each {each.removeprefix('each ')}")
     return "; ".join(found)
 
 
