@@ -219,7 +219,10 @@ def _bound(raw: ast.expr) -> str:
 
 
 class _ModelType(ast.NodeTransformer):
-    """The annotation in the class: final names, and Lenient where a page may send "5" for 5 or 5 for "5"."""
+    """The annotation in the class: final names, and what a Literal needs beside it.
+
+    Lenient where a page may send "5" for 5 or 5 for "5"; Exact where 1 would pass for True.
+    """
 
     def __init__(self, final: Mapping[str, str]) -> None:
         self.final = final
@@ -240,7 +243,10 @@ class _ModelType(ast.NodeTransformer):
     def visit_Subscript(self, node: ast.Subscript) -> ast.AST:
         if ast.unparse(node.value) != "Literal":
             return self.generic_visit(node)
-        return ast.Subscript(ast.Name("Lenient"), node) if _is_numeric(node.slice) else node
+        values = [ast.literal_eval(value) for value in _parts(node.slice)]
+        if all(isinstance(value, bool) for value in values):
+            return ast.Subscript(ast.Name("Exact"), node)
+        return ast.Subscript(ast.Name("Lenient"), node) if _is_numeric(values) else node
 
 
 class _InputType(_ModelType):
@@ -267,9 +273,11 @@ class _InputType(_ModelType):
                 return self.generic_visit(node)
 
 
-def _is_numeric(literal: ast.expr) -> bool:
-    nodes = literal.elts if isinstance(literal, ast.Tuple) else [literal]
-    values = [ast.literal_eval(node) for node in nodes]
+def _parts(literal: ast.expr) -> list[ast.expr]:
+    return literal.elts if isinstance(literal, ast.Tuple) else [literal]
+
+
+def _is_numeric(values: list[Any]) -> bool:
     whole = all(isinstance(value, int) and not isinstance(value, bool) for value in values)
     return whole or all(isinstance(value, str) and re.fullmatch("0|[1-9][0-9]*", value) for value in values)
 

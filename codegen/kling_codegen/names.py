@@ -11,7 +11,7 @@ from collections.abc import Iterable
 TAKEN = frozenset(
     re.findall(
         r"\w+",
-        "Adapter Annotated Any CATALOG CatalogEntry ClassVar Field Lenient Literal MISSING Mapping MaxBytes "
+        "Adapter Annotated Any CATALOG CatalogEntry ClassVar Exact Field Lenient Literal MISSING Mapping MaxBytes "
         "Media NotRequired Params Part References Requires Sequence TypedDict schemas "
         "bool bytes dict float int list object set str tuple type",
     )

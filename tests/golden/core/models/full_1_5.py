@@ -10,7 +10,7 @@ from typing import Annotated, ClassVar, Literal, NotRequired, TypedDict
 from pydantic import MISSING, Field
 
 from kling_adapters.adapter import Adapter, MaxBytes, References, Requires
-from kling_adapters.params import Lenient, Media, Params, Part
+from kling_adapters.params import Exact, Lenient, Media, Params, Part
 
 
 class Camera(Part):
@@ -72,7 +72,7 @@ class Full15(Params):
     seed: Annotated[int | MISSING, Field(ge=0)] = MISSING
     steps: Annotated[int | None, Field(le=50)] = None
     sound: Annotated[bool, Field(description="Whether to add sound.")] = True
-    silent: Literal[False] | MISSING = MISSING
+    silent: Exact[Literal[False]] | MISSING = MISSING
     mask_url: Annotated[Media | MISSING | None, Field(description="URL of a mask.")] = MISSING
     note: Annotated[str, Field(description="Kept with the job.")] = ""
     class_: Annotated[
