@@ -101,6 +101,7 @@ def test_run_reads_values_as_the_declared_types(sandbox: Sandbox, tmp_path: Path
     (tmp_path / "prompt.txt").write_text("@Element1 speaks", "utf-8")
     done = kling("run", "kling-3-pro-image2video", f"prompt=@{tmp_path}/prompt.txt", "start_image_url=https://e.com/a=b",
                  "duration=3", "cfg_scale=0.25", "generate_audio=false", "elements=[{}]", "voice_ids=a", "voice_ids=b",
+                 "negative_prompt=@@home",
                  "--base-url", sandbox.base_url, "--json", SEGMIND_API_KEY=sandbox.api_key)  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["metrics"]["cost"] > 0
@@ -114,6 +115,7 @@ def test_run_reads_values_as_the_declared_types(sandbox: Sandbox, tmp_path: Path
         "generate_audio": False,
         "elements": [{}],
         "voice_ids": ["a", "b"],
+        "negative_prompt": "@home",
     }
 
 
