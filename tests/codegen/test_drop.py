@@ -31,7 +31,9 @@ class Clone:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         subprocess.run(["git", "clone", "--quiet", ROOT, folder], check=True)
-        changed = self.git("-C", str(ROOT), "ls-files", "-z", "--modified", "--others", "--exclude-standard")
+        ours = ["-C", str(ROOT)]
+        changed = self.git(*ours, "diff", "-z", "--name-only", "HEAD")
+        changed += self.git(*ours, "ls-files", "-z", "--others", "--exclude-standard")
         for name in filter(None, changed.split("\0")):
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             if (ROOT / name).is_file():
@@ -109,7 +111,12 @@ def test_a_dropped_spec_is_all_that_a_model_needs(tmp_path: Path, capsys: pytest
     assert "mask_url needs images and duration=5" in clone.kling("show", "dropped-1.5")
     out = tmp_path / "out"
     clone.kling(
-        "run", "--sandbox", "dropped-1.5", "prompt=a kite", "images=https://e.com/a.png", f"--save-to={out}"
+        "run",
+        "--sandbox",
+        "dropped-1.5",
+        "prompt=a kite",
+        "images=https://e.com/a.png",
+        f"--save-to={out}",
     )
     assert [path.suffix for path in out.iterdir()] == [".mp4"]
     tests = ["tests/properties", "tests/runtime/test_params.py", "tests/docs"]
