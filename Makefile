@@ -29,6 +29,7 @@ golden: $(READY)  ## Write the trees of tests/golden/ anew; review their diff
 	$(BIN)/kling-codegen generate --specs tests/golden/acme/specs --out tests/golden/acme/acme_kling/models
 
 check: $(READY)  ## Lint, types, layers, and whether the generated tree is what the specs say
+	$(BIN)/kling-codegen lint
 	$(BIN)/kling-codegen check
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check

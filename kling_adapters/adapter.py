@@ -16,8 +16,11 @@ Returns = Literal["video", "image", "audio", "text"]
 class Rule(Protocol):
     """What JSON Schema says badly: a condition between parameters."""
 
-    def problems(self, values: Mapping[str, Any]) -> Iterator[Problem]:
-        """Yield what is wrong with `values`: parameters by wire name, an unset one holding its documented default."""
+    def problems(self, values: Mapping[str, Any], given: Mapping[str, Any]) -> Iterator[Problem]:
+        """Yield what is wrong with `values`: parameters by wire name, an unset one holding its documented default.
+
+        `given` has only those that were set.
+        """
         ...
 
 
@@ -29,18 +32,18 @@ class Requires:
     present: Sequence[str] = dataclasses.field(default=(), kw_only=True)
     equals: Mapping[str, Any] = dataclasses.field(default_factory=dict[str, Any], kw_only=True)
 
-    def problems(self, values: Mapping[str, Any]) -> Iterator[Problem]:
-        """See Rule."""
-        given = values.get(self.field)
-        if given is None:
+    def problems(self, values: Mapping[str, Any], given: Mapping[str, Any]) -> Iterator[Problem]:
+        """See Rule. A default is a value, but it does not count as given."""
+        value = given.get(self.field)
+        if value is None:
             return
         for name in self.present:
-            if values.get(name) is None:
-                yield Problem(self.field, f"needs {name}, which is not given", given)
+            if given.get(name) is None:
+                yield Problem(self.field, f"needs {name}, which is not given", value)
         for name, wanted in self.equals.items():
             actual = values.get(name)
             if actual != wanted:
-                yield Problem(self.field, f"needs {name}={wanted!r}, which is {actual!r}", given)
+                yield Problem(self.field, f"needs {name}={wanted!r}, which is {actual!r}", value)
 
 
 @dataclass(frozen=True)
@@ -51,7 +54,7 @@ class References:
     token: str = dataclasses.field(kw_only=True)
     list: str = dataclasses.field(kw_only=True)
 
-    def problems(self, values: Mapping[str, Any]) -> Iterator[Problem]:
+    def problems(self, values: Mapping[str, Any], given: Mapping[str, Any]) -> Iterator[Problem]:
         """See Rule."""
         text, items = values.get(self.field), values.get(self.list)
         if items is None:
@@ -67,6 +70,55 @@ class References:
                 yield Problem(self.field, f"names {match[0]}, but {self.list} has {_count(count)}", text)
 
 
+@dataclass(frozen=True, init=False)
+class AtLeastOneOf:
+    """One of the parameters `names` must be given, or several.
+
+    A documented default does not count as given: the rule asks what the caller chose, and a group with a default
+    in it could never be broken. None counts as not given.
+    """
+
+    names: tuple[str, ...]
+
+    def __init__(self, *names: str) -> None:
+        object.__setattr__(self, "names", names)
+
+    def problems(self, values: Mapping[str, Any], given: Mapping[str, Any]) -> Iterator[Problem]:
+        """See Rule."""
+        if all(given.get(name) is None for name in self.names):
+            first, *others = self.names
+            yield Problem(
+                first,
+                f"not given, and neither is {' or '.join(others)}",
+                allowed=f"at least one of {', '.join(self.names)}",
+            )
+
+
+@dataclass(frozen=True, init=False)
+class MutuallyExclusive:
+    """Only one of the parameters `names` may be given.
+
+    A documented default does not count as given: it is what the gateway falls back on, so it excludes nothing, and
+    two parameters with defaults could otherwise never be used. None counts as not given.
+    """
+
+    names: tuple[str, ...]
+
+    def __init__(self, *names: str) -> None:
+        object.__setattr__(self, "names", names)
+
+    def problems(self, values: Mapping[str, Any], given: Mapping[str, Any]) -> Iterator[Problem]:
+        """See Rule."""
+        first, *others = [name for name in self.names if given.get(name) is not None] or [""]
+        for name in others:
+            yield Problem(
+                name,
+                f"cannot be given together with {first}",
+                given[name],
+                f"only one of {', '.join(self.names)}",
+            )
+
+
 @dataclass(frozen=True)
 class MaxBytes:
     """A file given for `field` may have at most `bytes` bytes. A URL is not fetched, so it never breaks this."""
@@ -74,7 +126,7 @@ class MaxBytes:
     field: str
     bytes: int = dataclasses.field(kw_only=True)
 
-    def problems(self, values: Mapping[str, Any]) -> Iterator[Problem]:
+    def problems(self, values: Mapping[str, Any], given: Mapping[str, Any]) -> Iterator[Problem]:
         """See Rule. Parameters are URLs today, so there is nothing to measure."""
         return iter(())
 

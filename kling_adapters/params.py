@@ -112,7 +112,7 @@ class Params(Part):
         values = {
             name: value for name, value in defaults.items() if isinstance(value, str | int | float)
         } | dict(given)
-        return [problem for rule in cls.adapter.rules for problem in rule.problems(values)]
+        return [problem for rule in cls.adapter.rules for problem in rule.problems(values, given)]
 
 
 def _explain(model: type[BaseModel], details: ErrorDetails) -> Problem:  # noqa: C901, PLR0911, PLR0912  one case an error

@@ -8,18 +8,12 @@ from pathlib import Path
 
 import click
 
-from kling_codegen import diff, ir, load, render
+from kling_codegen import diff, ir, lint, load, render
 from kling_codegen.draft import command as draft
-from kling_codegen.language import editor_schema
+from kling_codegen.language import editor_schemas
 from kling_codegen.new import new
+from kling_codegen.report import FORMAT, SPECS, Format, Problem, tell, told
 
-SPECS = click.option(
-    "--specs",
-    type=click.Path(path_type=Path, file_okay=False),
-    default=Path("specs"),
-    show_default=True,
-    help="The folder of the spec files.",
-)
 OUT = click.option(
     "--out",
     type=click.Path(path_type=Path, file_okay=False),
@@ -38,41 +32,50 @@ def main() -> None:
 @main.command()
 @SPECS
 @OUT
-def generate(specs: Path, out: Path) -> None:
+@FORMAT
+def generate(specs: Path, out: Path, form: Format) -> None:
     """Write the models package, its documentation, and the editors' schema of the spec language."""
-    files = _files(specs, out)
+    files = _files(specs, out, form)
     owned = (out, _documents(specs))
     for folder in owned:
         if not render.is_ours(folder):
             raise click.UsageError(f"{folder} holds files that kling-codegen has not written")
     written, removed = render.write(files, owned)
+    unchanged = len(files) - len(written)
+    if form == "json":
+        paths = {"written": list(map(str, written)), "removed": list(map(str, removed))}
+        click.echo(told([], form, **paths, unchanged=unchanged))
+        return
     for path in written:
         click.echo(f"wrote {render.display(path, out)}")
     for path in removed:
         click.echo(f"removed {render.display(path, out)}")
-    click.echo(f"wrote {len(written)}, removed {len(removed)}, unchanged {len(files) - len(written)}")
+    click.echo(f"wrote {len(written)}, removed {len(removed)}, unchanged {unchanged}")
 
 
 @main.command()
 @SPECS
 @OUT
-def check(specs: Path, out: Path) -> None:
+@FORMAT
+def check(specs: Path, out: Path, form: Format) -> None:
     """Say which generated files are not what the specs give; exit 1 if there is one."""
-    found = list(render.compare(_files(specs, out), (out, _documents(specs))))
-    if not found:
-        return
-    click.echo("\n".join(found))
-    click.echo("To repair: put what you want into the specs, then run `kling-codegen generate`.")
-    sys.exit(1)
+    found = list(render.compare(_files(specs, out, form), (out, _documents(specs))))
+    if form != "text":
+        tell((Problem(str(path), 1, 1, what) for path, what, _ in found), form)
+    for path, what, excerpt in found if form == "text" else ():
+        click.echo("\n".join([f"{render.display(path, out)}: {what}", *excerpt]))
+    if found and form == "text":
+        click.echo("To repair: put what you want into the specs, then run `kling-codegen generate`.")
+    sys.exit(1 if found else 0)
 
 
-def _files(specs: Path, out: Path) -> dict[Path, str]:
+def _files(specs: Path, out: Path, form: Format) -> dict[Path, str]:
     """Return everything that is generated, by path."""
     name = ir.package_name(out)
     try:
         loaded = load.load(specs, needs_gateway=name == ir.CORE)
     except load.SpecsInvalid as error:
-        click.echo(error, err=True)
+        tell(error.problems, form)
         sys.exit(2)
     if loaded.gateway is not None:
         # What all models share is told in the core's specs alone, wherever they are compiled to.
@@ -82,10 +85,12 @@ def _files(specs: Path, out: Path) -> dict[Path, str]:
     package = ir.build(loaded, name)
     files = {out / path: text for path, text in render.render(package).items()}
     files |= {_documents(specs) / path: text for path, text in render.documents(package).items()}
-    files[specs / "schema" / "spec.schema.json"] = editor_schema()
+    for schema, text in editor_schemas().items():
+        if loaded.gateway is not None or schema != "gateway.schema.json":
+            files[specs / "schema" / schema] = text
     readme = _project(specs) / "README.md"
-    if (text := render.read(readme)) is not None and render.TABLE.search(text):
-        files[readme] = render.with_table(text, package)
+    if (old := render.read(readme)) is not None and render.TABLE.search(old):
+        files[readme] = render.with_table(old, package)
     return files
 
 
@@ -103,6 +108,7 @@ main.add_command(new)
 
 main.add_command(diff.command)
 main.add_command(draft.command)
+main.add_command(lint.command)
 
 if __name__ == "__main__":
     main()

@@ -12,6 +12,7 @@ import tarfile
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from itertools import combinations
 from pathlib import Path
 from typing import Any, Final, Literal, TypeAlias, cast
 
@@ -212,7 +213,13 @@ def _rules(old: Spec, new: Spec) -> Iterator[Change]:
     asked, asks = _conditions(old), _conditions(new)
     for field, kind in asked.keys() | asks.keys():
         before, after = (conditions.get((field, kind), MISSING) for conditions in (asked, asks))
-        if field not in (old if before is MISSING else new).input.properties:
+        if set(field.split(", ")) - (old if before is MISSING else new).input.properties.keys():
+            continue
+        if kind.startswith("at_least_one_of") and any(
+            kind_then.startswith("at_least_one_of") and set(then.split(", ")) < set(field.split(", "))
+            for then, kind_then in (asked if before is MISSING else asks)
+        ):
+            # A group that one of its parts was already asked for, or still is, asks for nothing more.
             continue
         if kind == "max_bytes":
             yield from _bound(kind, field, before, after)
@@ -233,18 +240,19 @@ def _conditions(spec: Spec) -> dict[tuple[str, str], Any]:
         elif rule.references is not MISSING:
             condition = {"references": rule.references.model_dump(exclude={"field"})}
             found[rule.references.field, _shown(condition)] = condition
+        elif rule.at_least_one_of is not MISSING:
+            names = sorted(rule.at_least_one_of.root)
+            found[", ".join(names), "at_least_one_of"] = {"at_least_one_of": names}
+        elif rule.mutually_exclusive is not MISSING:
+            for pair in combinations(sorted(rule.mutually_exclusive.root), 2):
+                found[", ".join(pair), "mutually_exclusive"] = {"mutually_exclusive": list(pair)}
     return found
 
 
 def _judges(rule: language.Rule, change: Change) -> bool:
     """Whether a changed default can make a rule refuse calls that it let pass."""
-    nothing = (None, MISSING)
     if (needs := rule.requires) is not MISSING:
-        return (
-            (change.path == needs.field and change.before in nothing)
-            or (change.path in needs.present and change.after in nothing)
-            or needs.equals.get(change.path, change.after) != change.after
-        )
+        return bool(needs.equals.get(change.path, change.after) != change.after)
     return rule.references is not MISSING and change.path in (rule.references.field, rule.references.list)
 
 

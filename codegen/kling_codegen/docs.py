@@ -44,6 +44,7 @@ class Page:
     summary: str
     returns: str
     usual: str
+    price: str
     needs: str
     parameters: tuple[tuple[str, ...], ...]
     rules: tuple[str, ...]
@@ -75,6 +76,7 @@ def page(spec: language.Spec, class_name: str, package: str, *, by_slug: bool) -
         summary=prose(spec.summary),
         returns=spec.returns,
         usual="not documented" if spec.latency_seconds is None else f"{spec.latency_seconds:.0f} s",
+        price=_price(spec.pricing) if spec.pricing is not MISSING else "",
         needs=", ".join(map(code, spec.input.required)),
         parameters=tuple(_parameters(spec.input.as_schema(), "")),
         rules=tuple(_rule(rule) for rule in spec.rules),
@@ -148,18 +150,32 @@ def _allowed(schema: Schema) -> str:
 
 
 def _rule(rule: language.Rule) -> str:
-    if (needs := rule.requires) is not MISSING:
-        wanted = [f"{code(name)} to be given" for name in needs.present]
-        wanted += [f"{code(name)} to be {code(value)}" for name, value in needs.equals.items()]
-        return f"{code(needs.field)} needs {' and '.join(wanted)}."
-    if (refers := rule.references) is not MISSING:
-        first, second = (code(refers.token.replace("{n}", number)) for number in "12")
-        text, items = code(refers.field), code(refers.list)
-        return f"{first} in {text} names the first item of {items}, {second} the second, and so on."
-    assert rule.max_bytes is not MISSING
-    limit = rule.max_bytes
-    whole = f" ({limit.bytes >> 20} MiB)" if limit.bytes % (1 << 20) == 0 else ""
-    return f"A local file given for {code(limit.field)} has at most {limit.bytes} bytes{whole}."
+    condition = rule.condition()
+    assert condition is not None
+    match condition[1]:
+        case language.AtLeastOneOf(root=group):
+            return f"At least one of {_listed(group)} is given."
+        case language.MutuallyExclusive(root=group):
+            return f"At most one of {_listed(group)} is given."
+        case language.Requires(field=field, present=present, equals=equals):
+            wanted = [f"{code(name)} to be given" for name in present]
+            wanted += [f"{code(name)} to be {code(value)}" for name, value in equals.items()]
+            return f"{code(field)} needs {' and '.join(wanted)}."
+        case language.References(field=field, token=token, list=items):
+            first, second = (code(token.replace("{n}", number)) for number in "12")
+            return f"{first} in {code(field)} names the first item of {code(items)}, {second} the second, and so on."
+        case language.MaxBytes(field=field, bytes=size):
+            whole = f" ({size >> 20} MiB)" if size % (1 << 20) == 0 else ""
+            return f"A local file given for {code(field)} has at most {size} bytes{whole}."
+
+
+def _price(pricing: language.Pricing) -> str:
+    figures = f"{pricing.low:g}" if pricing.low == pricing.high else f"{pricing.low:g} to {pricing.high:g}"
+    return f"{figures} {pricing.currency} per {pricing.unit}"
+
+
+def _listed(names: list[str]) -> str:
+    return ", ".join(map(code, names))
 
 
 def _can_be_argument(wire: str) -> bool:

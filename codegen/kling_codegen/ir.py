@@ -67,7 +67,7 @@ class Rule:
     """A call of one of the rule classes of kling_adapters.adapter."""
 
     name: str
-    field: str
+    fields: tuple[str, ...]
     arguments: Mapping[str, Any]
 
 
@@ -283,22 +283,25 @@ def _is_numeric(values: list[Any]) -> bool:
 
 
 def _rule(rule: language.Rule) -> Rule:
-    if rule.requires is not MISSING:
-        given = {"present": tuple(rule.requires.present), "equals": rule.requires.equals}
-        return Rule("Requires", rule.requires.field, {key: value for key, value in given.items() if value})
-    if rule.references is not MISSING:
-        return Rule(
-            "References",
-            rule.references.field,
-            {"token": rule.references.token, "list": rule.references.list},
-        )
-    assert rule.max_bytes is not MISSING
-    return Rule("MaxBytes", rule.max_bytes.field, {"bytes": rule.max_bytes.bytes})
+    condition = rule.condition()
+    assert condition is not None
+    match condition[1]:
+        case language.AtLeastOneOf(root=group):
+            return Rule("AtLeastOneOf", tuple(group), {})
+        case language.MutuallyExclusive(root=group):
+            return Rule("MutuallyExclusive", tuple(group), {})
+        case language.Requires(field=field, present=present, equals=equals):
+            given = {"present": tuple(present), "equals": equals}
+            return Rule("Requires", (field,), {key: value for key, value in given.items() if value})
+        case language.References(field=field, token=token, list=items):
+            return Rule("References", (field,), {"token": token, "list": items})
+        case language.MaxBytes(field=field, bytes=size):
+            return Rule("MaxBytes", (field,), {"bytes": size})
 
 
 def _json_schema(spec: language.Spec) -> dict[str, Any]:
     """Return the JSON Schema (2020-12) of a model; what it cannot say is under x-kling."""
-    plain = spec.model_dump(mode="json", exclude_unset=True)
+    plain = spec.model_dump(mode="json", exclude_unset=True, by_alias=True)
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": spec.title,
@@ -312,6 +315,7 @@ def _json_schema(spec: language.Spec) -> dict[str, Any]:
             "slug": spec.slug,
             "returns": spec.returns,
             "latency_seconds": spec.latency_seconds,
+            **({"pricing": plain["pricing"]} if "pricing" in plain else {}),
             "rules": plain.get("rules", []),
             "discrepancies": plain.get("discrepancies", []),
             "source": plain["source"],

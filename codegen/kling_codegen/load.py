@@ -1,34 +1,27 @@
-"""YAML files -> specs. Every problem of every file is reported at once, as `file:line:column: what`."""
+"""YAML files -> specs. Every problem of every file is reported at once, with its place."""
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Iterator
-from dataclasses import dataclass
+import contextlib
+import re
+import warnings
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from datetime import date
+from functools import cache
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, TypeVar, cast
 
-from pydantic import ValidationError
+from pydantic import TypeAdapter, ValidationError
+from pydantic_core import PydanticCustomError
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
-from kling_codegen import names
-from kling_codegen.language import Closed, Gateway, Location, Spec
+from kling_codegen import language, names
+from kling_codegen.language import Closed, ClosedT, Gateway, Location, Message, Schema, Spec, shown
+from kling_codegen.report import Problem
 
 Model = TypeVar("Model", bound=Closed)
-
-
-@dataclass(frozen=True, order=True)
-class Problem:
-    """One thing that is wrong in a file; line and column count from 1."""
-
-    file: str
-    line: int
-    column: int
-    what: str
-
-    def __str__(self) -> str:
-        return f"{self.file}:{self.line}:{self.column}: {self.what}"
 
 
 class SpecsInvalid(Exception):
@@ -47,111 +40,116 @@ class Specs:
     models: tuple[Spec, ...]
 
 
+@dataclass(frozen=True)
+class File(Generic[Model]):
+    """A file that was read: its text with the place of everything, and what it says if nothing is wrong."""
+
+    path: Path
+    document: Document
+    value: Model | None
+
+
 def load(folder: Path, *, needs_gateway: bool = False) -> Specs:
     """Read every *.yaml of a folder, gateway.yaml too if it is there or needed. Raises SpecsInvalid."""
+    gateway, models = files(folder, needs_gateway=needs_gateway)
+    good = [model.value for model in models if model.value is not None]
+    return Specs(gateway.value if gateway else None, tuple(sorted(good, key=lambda spec: spec.slug)))
+
+
+def files(folder: Path, *, needs_gateway: bool = False) -> tuple[File[Gateway] | None, list[File[Spec]]]:
+    """Read the same as `load`, with the place of everything; every `value` is there. Raises SpecsInvalid."""
     problems: list[Problem] = []
     path = folder / "gateway.yaml"
     gateway = _read(path, Gateway, problems) if needs_gateway or path.exists() else None
     paths = sorted(path for path in folder.glob("*.yaml") if path.name != "gateway.yaml")
     models = [_read(path, Spec, problems) for path in paths]
-    good = [model for model in models if model is not None]
-    problems += _clashes(good)
+    problems += _clashes(models)
+    problems += [
+        Problem(str(path), 1, 1, "the name of a spec ends in .yaml", meant=f"{path.stem}.yaml")
+        for path in folder.glob("*.yml")
+    ]
     if not paths:
         problems.append(Problem(str(folder), 1, 1, "there is no spec in this folder"))
     if problems:
         raise SpecsInvalid(problems)
-    specs = sorted((model.value for model in good), key=lambda spec: spec.slug)
-    return Specs(gateway.value if gateway else None, tuple(specs))
+    return gateway, models
 
 
-@dataclass(frozen=True)
-class _Good(Generic[Model]):
-    """A file without problems in itself."""
-
-    path: Path
-    document: _Document
-    value: Model
-
-
-def _read(path: Path, model: type[Model], problems: list[Problem]) -> _Good[Model] | None:
-    """Read one file; add what is wrong with it to `problems` and return None in that case."""
+def _read(path: Path, model: type[Model], problems: list[Problem]) -> File[Model]:
+    """Read one file, and add what is wrong with it to `problems`."""
     try:
-        document = _Document(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
-        why = getattr(error, "strerror", None) or error
-        problems.append(Problem(str(path), 1, 1, f"cannot be read: {why}"))
-        return None
-    found = [(document.place(at), what) for at, what in document.problems]
-    if not found:
-        try:
-            return _Good(path, document, model.model_validate(document.value))
-        except ValidationError as error:
-            found = [_explain(details, document) for details in error.errors(include_url=False)]
-    problems.extend(Problem(str(path), line, column, what) for (line, column), what in found)
-    return None
+        text, unreadable = path.read_text(encoding="utf-8"), ""
+    except UnicodeDecodeError:
+        text, unreadable = "", "is not UTF-8 text"
+    except OSError as error:
+        text, unreadable = "", f"cannot be read: {error.strerror}"
+    if unreadable:
+        problems.append(Problem(str(path), 1, 1, unreadable))
+        return File(path, Document("{}"), None)
+    document = Document(text)
+    value = document.validated(model)
+    problems += (document.problem(path, at, what) for at, what in document.problems)
+    return File(path, document, None if document.problems else value)
 
 
-def _clashes(models: list[_Good[Spec]]) -> Iterator[Problem]:
+def _clashes(models: list[File[Spec]]) -> Iterator[Problem]:
     """Yield which specs cannot stand beside each other or cannot have the names their slugs give them."""
     owners: dict[tuple[str, str], Path] = {}
     for model in models:
-        slug = model.value.slug
+        slug = model.document.keys().get("slug")
+        if not isinstance(slug, str) or not re.fullmatch(language.SLUG, slug):
+            continue
         called = {"slug": slug, "class": names.class_name(slug), "module": names.module_name(slug)}
-        found = [f"the slug {slug} belongs into a file {slug}.yaml"] if slug != model.path.stem else []
+        found: list[Message] = []
+        if slug != model.path.stem:
+            found.append(Message(f"the slug {slug} belongs into a file {slug}.yaml", "", model.path.stem))
         for what, name in called.items():
             owner = owners.setdefault((what, name), model.path)
             if owner != model.path:
-                found.append(f"the {what} {name} is already that of {owner}")
+                found.append(Message(f"the {what} {name} is already that of {owner}"))
+            if what == "slug" and owner != model.path:
+                break
             if what != "slug" and names.is_taken(name):
-                found.append(f"the slug {slug} makes a {what} {name}, which has another meaning")
-        line, column = model.document.place(("slug",))
-        yield from (Problem(str(model.path), line, column, what) for what in found)
+                taken = f"the slug {slug} makes a {what} {name}, which Python or the generated code calls something else"
+                found.append(Message(taken))
+        yield from (model.document.problem(model.path, ("slug",), what) for what in found)
 
 
-def _explain(details: Any, document: _Document) -> tuple[tuple[int, int], str]:
-    """Return the place and the text of one pydantic error."""
-    at: Location = details["loc"]
-    name = at[-1] if at else "the file"
-    match details["type"]:
-        case "spec":
-            what = details["msg"]
-        case "value_error":
-            what = str(details["ctx"]["error"])
-        case "extra_forbidden":
-            keys = {key for model in Closed.__subclasses__() for key in model.model_fields}
-            close = difflib.get_close_matches(str(name), sorted(keys), n=1)
-            hint = f"; did you mean {close[0]}?" if close else ""
-            return document.place(at, key=True), f"unknown key {name}{hint}"
-        case "missing":
-            return document.place(at[:-1], key=True), f"{name} is missing"
-        case "string_pattern_mismatch":
-            what = f"{name}: {details['input']!r} does not match {details['ctx']['pattern']}"
-        case "model_type" | "dict_type":
-            what = f"{name} must be keys and values"
-        case _:
-            what = f"{name}: {details['msg'].replace('Input should', 'it should')}"
-    return document.place(at), what
+class Document:
+    """A YAML file as plain values, with the place of each: `place(loc)` for a location in pydantic's form.
 
-
-class _Document:
-    """A YAML file as plain values, with the place of each: `place(loc)` for a location in pydantic's form."""
+    It reads YAML 1.2, and takes offence at what YAML 1.1, which many readers still are, takes for something else.
+    """
 
     def __init__(self, text: str) -> None:
-        self.problems: list[tuple[Location, str]] = []
+        self.problems: list[tuple[Location, Message]] = []
         self.value: Any = None
         self._keys: dict[Location, tuple[int, int]] = {}
         self._values: dict[Location, tuple[int, int]] = {(): (1, 1)}
         self._seen: set[int] = set()
+        # What is said of a place already, so that what follows from it is not said again.
+        self._spoilt: set[Location] = set()
+        # What another reader takes for something else, and where a problem says so already.
+        self._ambiguous: dict[Location, Message] = {}
+        self._merged: set[Location] = set()
+        # Where each mapping is, by identity: a validator is handed its value, but not its location.
+        self._mappings: dict[int, Location] = {}
         # A parser for each file: a %YAML directive in one would change how the next is read.
         self._yaml: Any = YAML(typ="safe", pure=True)
         try:
             root = self._yaml.compose(text)
-            if root is None:
-                self.problems.append(((), "the file is empty"))
-            else:
-                self.value = self._plain(root, ())
         except YAMLError as error:
-            self._note_yaml_error(error, ())
+            self._note_yaml_error(error)
+            return
+        if root is None:
+            self.problems.append(((), Message("the file is empty")))
+        else:
+            self.value = self._plain(root, ())
+
+    def keys(self) -> Mapping[str, Any]:
+        """Return the whole as keys and values; none if it is something else."""
+        value: Any = self.value
+        return cast("Mapping[str, Any]", value) if isinstance(value, dict) else {}
 
     def place(self, at: Location, *, key: bool = False) -> tuple[int, int]:
         """Return line and column of a value, or of its key; of what holds it if there is no such thing."""
@@ -161,42 +159,266 @@ class _Document:
             at = at[:-1]
         return self._values[at]
 
+    def problem(self, path: Path, at: Location, what: Message) -> Problem:
+        """Return a message as a problem of this document, which is the file `path`."""
+        line, column = self.place(at, key=what.key)
+        where = language.dotted(at).split("\n")[0]
+        return Problem(str(path), line, column, what.what, where, what.allowed, what.meant)
+
+    def validated(self, model: type[Model]) -> Model | None:
+        """Return the document as a model, or note everything that is wrong and return None."""
+        value: Model | None = None
+        if self.value is not None:
+            try:
+                value = model.model_validate(self.value)
+            except ValidationError as error:
+                if self.keys():
+                    with contextlib.suppress(ValidationError):
+                        model.model_validate(self.value, context=self)
+                else:
+                    self.note(self.value, _explained(model, {}, error))
+        self.problems += ((at, what) for at, what in self._ambiguous.items() if at not in self._merged)
+        return None if self.problems else value
+
+    def note(self, data: Any, problems: Iterable[language.Problem]) -> None:
+        """See language.Report."""
+        start = self._mappings.get(id(data), ())
+        for rest, what in problems:
+            at = (*start, *rest)
+            if (old := self._ambiguous.get(at)) and not what.key:
+                what = replace(what, what=f"{what.what} ({old.what})")  # noqa: PLW2901
+                self._merged.add(at)
+            # Parts are validated again when the whole is wrong.
+            if (at, what) not in self.problems and not self._spoilt & {
+                at[:end] for end in range(len(at) + 1)
+            }:
+                self.problems.append((at, what))
+
+    def salvage(self, model: type[ClosedT], data: Any, error: ValidationError) -> ClosedT:
+        """See language.Report."""
+        if not isinstance(data, dict):
+            raise error
+        given = cast("dict[str, Any]", data)
+        self.note(data, _explained(model, given, error))
+        bad = {details["loc"][:2] for details in error.errors(include_url=False)}
+        values: dict[str, Any] = {}
+        for name, field in model.model_fields.items():
+            key = field.alias or name
+            if key not in given:
+                continue
+            if key == "properties" and isinstance(given[key], dict) and given[key]:
+                # One that is wrong must not take the others with it.
+                values[name] = {
+                    each: Schema.model_construct() if (key, each) in bad else self._again(Schema, part)
+                    for each, part in given[key].items()
+                }
+            elif key == "items" and ("items",) in bad:
+                values[name] = Schema.model_construct()
+            elif key not in {at[0] for at in bad if at}:
+                values[name] = self._again(_annotation(model, name), given[key])
+        required = {name for name, field in model.model_fields.items() if field.is_required()}
+        if (required if model.essential is None else model.essential) - values.keys():
+            raise PydanticCustomError("noted", "noted")
+        return model.model_construct(**values)
+
+    def _again(self, annotation: Any, value: Any) -> Any:
+        return _adapter(annotation).validate_python(value, strict=True, context=self)
+
     def _plain(self, node: Any, at: Location) -> Any:
         self._values[at] = _place(node.start_mark)
         if id(node) in self._seen:
-            self.problems.append((at, "anchors and aliases are not used in specs; write the value out"))
+            self._refuse(at, "anchors and aliases are not used in specs; write the value out")
             return None
         self._seen.add(id(node))
-        if node.id == "mapping":
-            return dict(self._items(node, at))
+        if node.id == "scalar":
+            return self._scalar(node, at)
+        if not node.tag.startswith(_YAML_TAG):
+            self._refuse(at, f"the tag {node.tag} is not used in specs")
         if node.id == "sequence":
             return [self._plain(item, (*at, index)) for index, item in enumerate(node.value)]
-        try:
-            return self._yaml.constructor.construct_object(node)
-        except YAMLError as error:
-            self._note_yaml_error(error, at)
-            return None
+        value = dict(self._items(node, at))
+        self._mappings[id(value)] = at
+        return value
 
     def _items(self, node: Any, at: Location) -> Iterator[tuple[str, Any]]:
         for key, value in node.value:
-            name = str(key.value)
+            name = key.value if key.id == "scalar" else "that is a list or has keys"
             here = (*at, name)
-            if not key.tag.endswith(":str"):
-                self._values[here] = _place(key.start_mark)
-                self.problems.append((here, f"the key {name} is not text; put it in quotes"))
-            elif here in self._keys:
+            again = here in self._keys
+            if again:
                 # The place of the second, under a name no file can have.
-                again = (*at, f"{name}\n{len(self._keys)}")
-                self._values[again] = _place(key.start_mark)
-                self.problems.append((again, f"{name} is there twice"))
-            else:
-                self._keys[here] = _place(key.start_mark)
-                yield name, self._plain(value, here)
+                here = (*at, f"{name}\n{len(self._keys)}")
+            self._keys[here] = _place(key.start_mark)
+            if again:
+                line = self._keys[*at, name][0]
+                self._refuse(here, f"{name} is there twice; the first is in line {line}", key=True)
+            elif not key.tag.endswith(":str"):
+                self._refuse(here, f"the key {name} is not text; put it in quotes", key=True)
+            elif key.style is None and (what := _ambiguity(name, name)):
+                self.problems.append((here, replace(what, what=f"the key {what.what}", key=True)))
+            read = self._plain(value, here)
+            if not again:
+                yield name, read
 
-    def _note_yaml_error(self, error: Any, at: Location) -> None:
-        if getattr(error, "problem_mark", None):
-            self._values[at] = _place(error.problem_mark)
-        self.problems.append((at, str(getattr(error, "problem", None) or error)))
+    def _scalar(self, node: Any, at: Location) -> Any:
+        # ruamel.yaml takes for dates and numbers what is text in the core schema of YAML 1.2.
+        plain = node.style is None
+        is_text = node.tag.endswith(":timestamp") or _NOT_A_NUMBER.search(node.value)
+        try:
+            value = node.value if plain and is_text else self._yaml.constructor.construct_object(node)
+        except (YAMLError, ValueError):
+            self._refuse(at, f"{node.value}: the tag {node.tag} is not used in specs")
+            return None
+        if plain and at != ("source", "read") and (what := _ambiguity(node.value, value)):
+            self._ambiguous[at] = what
+        return value
+
+    def _refuse(self, at: Location, what: str, *, key: bool = False) -> None:
+        self.problems.append((at, Message(what, key=key)))
+        self._spoilt.add(at)
+
+    def _note_yaml_error(self, error: Any) -> None:
+        what = str(getattr(error, "problem", None) or error)
+        if mark := getattr(error, "problem_mark", None):
+            self._values[()] = _place(mark)
+        if getattr(error, "context", None) and (start := getattr(error, "context_mark", None)):
+            what += f" ({error.context} that starts in line {start.line + 1})"
+        hint = next((hint for part, hint in _YAML_HINTS.items() if part in what), "")
+        self.problems.append(((), Message(f"not YAML: {what}", hint)))
+
+
+_YAML_TAG = "tag:yaml.org,2002:"
+_YAML_HINTS = {
+    r"'\t'": "spaces, not tabs",
+    "cannot start any token": "text that starts with a sign stands in quotes",
+    "mapping values are not allowed here": 'text with ": " in it stands in quotes',
+    "undefined alias": "text that starts with * stands in quotes",
+}
+_NOT_A_NUMBER = re.compile("^[-+]?(?:0b|[0-9][0-9.]*_)")
+# What may be read differently by a reader of YAML 1.1, and what certainly is not.
+_SUSPECT = re.compile(r"[-+]?[0-9.][-+0-9a-zA-Z_:. ]*|[yYnNoO][a-zA-Z]{1,2}")
+_PLAIN_NUMBER = re.compile(r"[-+]?(0|[1-9][0-9]*)(\.[0-9]+)?")
+
+
+def _ambiguity(text: str, value: Any) -> Message | None:
+    """Say so if a reader of YAML 1.1 takes the unquoted `text` for something else than `value`."""
+    if not _SUSPECT.fullmatch(text) or _PLAIN_NUMBER.fullmatch(text):
+        return None
+    reader: Any = YAML(typ="safe", pure=True)
+    reader.version = (1, 1)
+    try:
+        with warnings.catch_warnings():
+            # It warns of numbers such as 1e3.
+            warnings.simplefilter("ignore")
+            old = reader.load(text)
+    except (YAMLError, ValueError):
+        return None
+    if isinstance(old, date):
+        old = "a date"
+    elif repr(old) == repr(value):
+        return None
+    kinds = ["text" if isinstance(each, str) else shown(each) for each in (value, old)]
+    kinds[1] = "a date" if old == "a date" else kinds[1]
+    # Nobody means 969 by 16:9.
+    numbers = [kind for kind in kinds if kind not in ("text", "a date") and ":" not in text]
+    return Message(
+        f"{text} without quotes is {kinds[0]} in YAML 1.2, {kinds[1]} in YAML 1.1",
+        ", ".join([f'"{text}"', *numbers]),
+    )
+
+
+@cache
+def _annotation(model: type[Closed], name: str) -> Any:
+    return model.model_fields[name].rebuild_annotation()
+
+
+@cache
+def _adapter(annotation: Any) -> TypeAdapter[Any]:
+    return TypeAdapter(annotation)
+
+
+def _explained(
+    model: type[Closed], data: Mapping[str, Any], error: ValidationError
+) -> Iterator[language.Problem]:
+    """Say each pydantic error in our own words, but for those that were noted further down."""
+    for details in error.errors(include_url=False):
+        at, given, context = details["loc"], details["input"], details.get("ctx", {})
+        match details["type"]:
+            case "noted":
+                pass
+            case "missing":
+                yield at[:-1], Message(f"{at[-1]} is missing", key=True)
+            case "extra_forbidden":
+                fitting = [key for key in model.keys(data) if key not in data]
+                known = _SYNONYMS.get(str(at[-1]), "")
+                meant = language.closest(at[-1], fitting) or (known if known in fitting else "")
+                yield at, Message(f"unknown key {at[-1]}", ", ".join(fitting), meant, key=True)
+            case "value_error":
+                yield at, context["error"].message
+            case "literal_error":
+                allowed = re.findall("'(.*?)'", context["expected"])
+                what = f"{shown(given)} is not allowed"
+                yield at, Message(what, ", ".join(allowed), language.closest(given, allowed))
+            case kind:
+                yield at, _misshapen(kind, given, context)
+
+
+_SYNONYMS = {
+    "allowed": "enum",
+    "choices": "enum",
+    "const": "enum",
+    "desc": "description",
+    "max": "maximum",
+    "min": "minimum",
+    "nullable": "type",
+    "oneOf": "enum",
+    "options": "enum",
+    "values": "enum",
+}
+_BOUNDS = {
+    "greater_than": ("gt", "more than"),
+    "greater_than_equal": ("ge", "at least"),
+    "less_than_equal": ("le", "at most"),
+}
+_KINDS = {
+    "string_type": "string",
+    "int_type": "integer",
+    "int_from_float": "integer",
+    "float_type": "number",
+    "bool_type": "boolean",
+}
+
+
+def _misshapen(kind: str, given: Any, context: Mapping[str, Any]) -> Message:
+    """Say that a value is not of the type, the length or the form that its key asks for."""
+    if kind in _KINDS:
+        return language.wrong_kind(_KINDS[kind], given)
+    what, allowed, meant = f"{shown(given)} is not allowed", "", ""
+    if kind in _BOUNDS:
+        key, words = _BOUNDS[kind]
+        allowed = f"{words} {context[key]:g}"
+    match kind:
+        case "model_type" | "dict_type":
+            what = f"{shown(given)} is not keys and values"
+        case "finite_number":
+            allowed = "a finite number"
+        case "list_type":
+            what = f"{shown(given)} is not a list"
+        case "too_short":
+            what, allowed = f"{shown(given)} is too short", f"at least {context['min_length']}"
+        case "string_too_long":
+            what, allowed = f"{shown(given)} has {len(given)} characters", f"at most {context['max_length']}"
+        case "string_pattern_mismatch":
+            allowed, meant = language.PATTERNS[context["pattern"]], _slug(given, context["pattern"])
+        case _:
+            pass
+    return Message(what, allowed, meant)
+
+
+def _slug(given: str, pattern: str) -> str:
+    """Return what was meant by a slug that is none."""
+    slug = re.sub("[^a-z0-9.]+", "-", given.lower()).strip("-.")
+    return slug if pattern == language.SLUG and re.fullmatch(pattern, slug) else ""
 
 
 def _place(mark: Any) -> tuple[int, int]:

@@ -11,8 +11,8 @@ from collections.abc import Iterable
 TAKEN = frozenset(
     re.findall(
         r"\w+",
-        "Adapter Annotated Any CATALOG CatalogEntry ClassVar Exact Field Lenient Literal MISSING Mapping MaxBytes "
-        "Media NotRequired Params Part References Requires Sequence TypedDict schemas "
+        "Adapter Annotated Any AtLeastOneOf CATALOG CatalogEntry ClassVar Exact Field Lenient Literal MISSING "
+        "Mapping MaxBytes Media MutuallyExclusive NotRequired Params Part References Requires Sequence TypedDict schemas "
         "bool bytes dict float int list object set str tuple type",
     )
 )
@@ -21,7 +21,7 @@ _MEMBERS = frozenset(
     re.findall(
         r"\w+",
         "adapter construct copy dict from_orm json json_schema parse_file parse_obj parse_raw schema "
-        "schema_json update_forward_refs validate wire",
+        "schema_json self update_forward_refs validate wire",
     )
 )
 

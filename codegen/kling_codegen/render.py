@@ -86,17 +86,17 @@ def write(files: Mapping[Path, str], owned: Iterable[Path]) -> tuple[list[Path],
     return written, orphans
 
 
-def compare(files: Mapping[Path, str], owned: Sequence[Path]) -> Iterator[str]:
-    """Yield one line for each file that is not what the specs give, and an excerpt of what differs."""
+def compare(files: Mapping[Path, str], owned: Iterable[Path]) -> Iterator[tuple[Path, str, list[str]]]:
+    """Yield each file that is not what the specs give, what is wrong, and an excerpt of what differs."""
     for path in sorted(_present(*owned) | files.keys()):
-        name, actual = display(path, owned[0]), read(path)
+        actual = read(path)
         if path not in files:
-            yield f"{name}: no spec asks for this file"
+            yield path, "no spec asks for this file", []
         elif actual is None:
-            yield f"{name}: missing"
+            yield path, "missing", []
         elif actual != files[path]:
-            yield f"{name}: differs from its spec (edited by hand, or a spec changed without `make generate`)"
-            yield from _excerpt(actual, files[path])
+            what = "differs from its spec (edited by hand, or a spec changed without `make generate`)"
+            yield path, what, _excerpt(actual, files[path])
 
 
 def display(path: Path, out: Path) -> str:

@@ -151,6 +151,10 @@ def _rule(rule: Mapping[str, Any]) -> str:
             return f"{given['field']} needs {' and '.join(needs)}"
         case "references":
             return f"{given['token'].replace('{n}', 'N')} in {given['field']} names item N of {given['list']}"
+        case "at_least_one_of":
+            return f"at least one of {', '.join(given)} is needed"
+        case "mutually_exclusive":
+            return f"only one of {', '.join(given)} can be given"
         case "max_bytes":
             return f"{given['field']}: at most {given['bytes'] / 1024**2:g} MiB"
         case _:

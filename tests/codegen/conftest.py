@@ -60,7 +60,7 @@ class Project:
     def run(self, *command: str) -> Result:
         with pytest.MonkeyPatch.context() as patch:
             patch.chdir(self.folder)
-            return CliRunner().invoke(main, command)
+            return CliRunner().invoke(main, " ".join(command).split())
 
     def generate(self) -> str:
         result = self.run("generate")

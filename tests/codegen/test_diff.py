@@ -150,6 +150,8 @@ EDITS: list[tuple[str, str, list[str], str]] = [
     ("bytes: 50}", "bytes: 40}", ["breaking: demo image: max_bytes 50 -> 40 (larger files are refused)"], RULE),
     ("bytes: 50}", "bytes: 60}", ["additive: demo image: max_bytes 50 -> 60 (larger files are taken)"], NONE),
     ("rules:\n", "rules:\n  - max_bytes: {field: tail, bytes: 9}\n", ["breaking: demo tail: max_bytes none -> 9 (larger files are refused)"], RULE),
+    ("rules:\n", "rules:\n  - at_least_one_of: [tail, note]\n", ["breaking: demo note, tail: rule none -> at_least_one_of note, tail (calls that break it are refused)"], RULE),
+    ("rules:\n", "rules:\n  - mutually_exclusive: [tail, note]\n", ["breaking: demo note, tail: rule none -> mutually_exclusive note, tail (calls that break it are refused)"], RULE),
     ("returns: video", "returns: image", ["breaking: demo: returns video -> image (results are of another kind)"], RULE),
     # Documentation
     ("What to show.", "What it shows.", ['documentation: demo prompt: description "What to show." -> "What it shows." (calls and results stay the same)'], NONE),
@@ -294,7 +296,8 @@ def test_every_key_of_the_language_is_compared() -> None:
     compared = {"type", "enum", "format", "items", "properties", "required", "default", "description"}
     assert set(Schema.model_fields) == compared | (BOUNDS.keys() - {"max_bytes"})
     assert {key for pair in RANGES for key in pair} == BOUNDS.keys() - {"max_bytes"}
-    assert set(Rule.model_fields) == {"requires", "references", "max_bytes"}
+    groups = {"at_least_one_of", "mutually_exclusive"}
+    assert set(Rule.model_fields) == groups | {"requires", "references", "max_bytes"}
     assert set(KEYWORDS_OF) == {"string", "integer", "number", "boolean", "array", "object"}
 
 
@@ -435,9 +438,9 @@ def test_specs_that_do_not_load(repository: Path) -> None:
     assert (result.exit_code, result.stdout) == (2, "")
     assert result.stderr.splitlines() == [
         "OLD cannot be compared:",
-        "HEAD:catalogue/specs/demo.yaml:11:51: the default 5 is not one of 6",
+        "HEAD:catalogue/specs/demo.yaml:11:51: the default 5 is not allowed, at input.properties.duration.default; allowed: 6",
         "NEW cannot be compared:",
-        f"{broken}/demo.yaml:11:51: the default 5 is not one of 7",
+        f"{broken}/demo.yaml:11:51: the default 5 is not allowed, at input.properties.duration.default; allowed: 7",
     ]
 
 

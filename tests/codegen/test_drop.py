@@ -18,10 +18,10 @@ from kling_adapters import Kling
 from kling_adapters.models import Dropped15
 
 def calls(kling: Kling) -> None:
-    kling.submit("dropped-1.5", prompt="x", images=["https://e.com/a.png"], duration=10)
-    kling.submit(Dropped15(prompt="x", images=["https://e.com/a.png"], class_="y"))
-    kling.submit("dropped-1.5", prompt="x", images=["https://e.com/a.png"], duration=7)  # wrong
-    kling.run("dropped-1.5", prompt="x")  # wrong
+    kling.submit("dropped-1.5", prompt="x", seed=1, images=["https://e.com/a.png"], duration=10)
+    kling.submit(Dropped15(prompt="x", seed=1, images=["https://e.com/a.png"], class_="y"))
+    kling.submit("dropped-1.5", prompt="x", seed=1, images=["https://e.com/a.png"], duration=7)  # wrong
+    kling.run("dropped-1.5", prompt="x", seed=1)  # wrong
 """
 
 
@@ -115,6 +115,7 @@ def test_a_dropped_spec_is_all_that_a_model_needs(tmp_path: Path, capsys: pytest
         "--sandbox",
         "dropped-1.5",
         "prompt=a kite",
+        "seed=1",
         "images=https://e.com/a.png",
         f"--save-to={out}",
     )

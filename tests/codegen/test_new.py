@@ -45,7 +45,20 @@ def test_a_new_spec_loads_and_says_what_to_do_next(folder: Path) -> None:
     ]
     [spec] = load(folder / "specs").models
     assert spec.slug == "kling-9"
-    assert (folder / "specs" / "kling-9.yaml").read_text("utf-8").count("TODO") > 5
+    lint = CliRunner().invoke(main, ["lint"])
+    assert lint.exit_code == 1
+    places = {
+        line.split(", at ")[1].split(";")[0].split(" [")[0]
+        for line in lint.stderr.splitlines()
+        if "placeholder" in line
+    }
+    assert places >= {
+        "title",
+        "summary",
+        "source.page",
+        "source.document",
+        "input.properties.prompt.description",
+    }
 
 
 REFUSED = [

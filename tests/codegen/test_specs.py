@@ -15,132 +15,802 @@ import kling_adapters
 if TYPE_CHECKING:
     from tests.codegen.conftest import Project
 
-# (the parameter, written in line 10 from column 5 on; column; what is said of it)
-PARAMETERS = [
-    ("p: {type: string, minLenght: 3}", 23, "unknown key minLenght; did you mean minLength?"),
-    ("p: {type: strng}", 15, "'strng' is no type; write one of string, integer, number, boolean, array, object, or [that, \"null\"]"),
-    ("p: {type: [integer, string]}", 15, "['integer', 'string'] is no type; write one of string, integer, number, boolean, array, object, or [that, \"null\"]"),
-    ("p: {enum: [a]}", 5, "type is missing"),
-    ('p: {type: integer, enum: [5, "10"]}', 34, "the allowed value '10' is not of type integer"),
-    ("p: {type: integer, enum: [1, true]}", 34, "the allowed value True is not of type integer"),
-    ("p: {type: string, enum: [a, b, a]}", 36, "the allowed value 'a' is there twice"),
-    ("p: {type: string, enum: []}", 29, "enum: List should have at least 1 item after validation, not 0"),
-    ("p: {type: number, enum: [0.5]}", 29, "enum does not go with type number"),
-    ('p: {type: [string, "null"], enum: [a]}', 39, "the type allows null, but the allowed values do not list it"),
-    ("p: {type: integer, enum: [5, 10], default: 7}", 48, "the default 7 is not one of 5, 10"),
-    ("p: {type: number, maximum: 1, default: 1.5}", 44, "the default 1.5 is above maximum 1"),
-    ("p: {type: boolean, default: on}", 33, "the default 'on' is not of type boolean"),
-    ("p: {type: string, default: null}", 32, "the default None is not of type string"),
-    ("p: {type: string, default: 2026-01-01}", 32, "the default datetime.date(2026, 1, 1) is not of type string"),
-    ("p: {type: number, default: .nan}", 32, "the default nan is not of type number"),
-    ('p: {type: string, format: uri, default: ""}', 45, "the default '' is not an http or https URL"),
-    ("p: {type: string, format: email}", 31, "format: it should be 'uri'"),
-    ("p: {type: string, minimum: 3}", 32, "minimum does not go with type string"),
-    ("p: {type: integer, maxLength: 3}", 35, "maxLength does not go with type integer"),
-    ('p: {type: integer, minimum: "3"}', 33, "'3' is not a number"),
-    ("p: {type: integer, minimum: 3, maximum: 2}", 45, "maximum is below minimum"),
-    ("p: {type: string, minLength: -1}", 34, "minLength: it should be greater than or equal to 0"),
-    ("p: {type: integer, enum: [5], minimum: 3}", 44, "minimum does not go with enum, which already says what is allowed"),
-    ("p: {type: array}", 8, "type array needs items"),
-    ("p: {type: object}", 8, "type object needs properties"),
-    ("p: {type: array, items: {type: object, required: [b], properties: {a: {type: string}}}}", 55, "b is required but is no property"),
-    ("p: {type: object, required: [a], properties: {a: {type: string, default: x}}}", 78, "a is required, so it cannot have a default"),
-    ("p: 3", 8, "p must be keys and values"),
-    ("p: &a {type: string}\nq: *a", 8, "anchors and aliases are not used in specs; write the value out"),
-]  # fmt: skip
-
-
-@pytest.mark.parametrize(("parameter", "column", "what"), PARAMETERS, ids=[what for *_, what in PARAMETERS])
-def test_parameter(project: Project, parameter: str, column: int, what: str) -> None:
-    project.spec("demo", parameter)
-    assert project.errors() == [f"specs/demo.yaml:10:{column}: {what}"]
-
-
-# (a rule, from column 5 on; column; what is said of it)
-RULES = [
-    ("requires: {field: nope, present: [text]}", 23, "nope is no parameter of this model"),
-    ("requires: {field: text, present: [nope]}", 39, "nope is no parameter of this model"),
-    ("requires: {field: text, equals: {nope: 1}}", 44, "nope is no parameter of this model"),
-    ("requires: {field: text, equals: {five: 7}}", 44, "five: 7 is not one of 5, 10"),
-    ("requires: {field: text}", 15, "requires needs present or equals"),
+# (the parameter, written in line 10 from column 5 on; all that is said of it)
+PARAMETERS: list[tuple[str, list[str]]] = [
     (
-        'references: {field: five, token: "@I{n}", list: items}',
-        25,
-        "five must be of type string, not integer",
+        "p: {type: number, default: !!float x}",
+        ["10:32: x: the tag tag:yaml.org,2002:float is not used in specs, at input.properties.p.default"],
     ),
-    ('references: {field: text, token: "@I{n}", list: text}', 53, "text must be of type array, not string"),
     (
-        'references: {field: text, token: "@I", list: items}',
-        38,
-        "'@I' must have {n} once, and more around it",
+        "p: {type: number, maximum: 1e2, default: 1e3}",
+        ["10:46: the default 1000.0 is above maximum 100.0, at input.properties.p.default"],
     ),
-    ("max_bytes: {field: text, bytes: 5}", 24, "text must have format uri"),
-    ("max_bytes: {field: image, bytes: 0}", 38, "bytes: it should be greater than 0"),
-    ("unlike: {field: image}", 5, "unknown key unlike"),
+    (
+        "p: {type: string, minLenght: 3}",
+        [
+            "10:23: unknown key minLenght, at input.properties.p.minLenght; allowed: format, enum, default, minLength, maxLength, description; did you mean minLength?",
+        ],
+    ),
+    (
+        "p: {type: strng}",
+        [
+            '10:15: "strng" is no type, at input.properties.p.type; allowed: string, integer, number, boolean, array, object, [one of these, "null"]; did you mean string?',
+        ],
+    ),
+    (
+        "p: {type: [integer, string]}",
+        [
+            '10:15: ["integer", "string"] is no type, at input.properties.p.type; allowed: string, integer, number, boolean, array, object, [one of these, "null"]',
+        ],
+    ),
+    (
+        "p: {enum: [a]}",
+        [
+            "10:5: type is missing, at input.properties.p",
+        ],
+    ),
+    (
+        'p: {type: integer, enum: [5, "10"]}',
+        [
+            '10:34: the allowed value "10" is not of type integer, at input.properties.p.enum[1]; did you mean 10?',
+        ],
+    ),
+    (
+        "p: {type: integer, enum: [1, true]}",
+        [
+            "10:34: the allowed value true is not of type integer, at input.properties.p.enum[1]",
+        ],
+    ),
+    (
+        "p: {type: string, enum: [a, b, a]}",
+        [
+            '10:36: the allowed value "a" is there twice, at input.properties.p.enum[2]',
+        ],
+    ),
+    (
+        "p: {type: string, enum: []}",
+        [
+            "10:29: [] is too short, at input.properties.p.enum; allowed: at least 1",
+        ],
+    ),
+    (
+        "p: {type: number, enum: [0.5]}",
+        [
+            "10:23: enum does not go with type number, at input.properties.p.enum; allowed: type, default, minimum, maximum, description",
+        ],
+    ),
+    (
+        'p: {type: [string, "null"], enum: [a]}',
+        [
+            "10:39: the type allows null, but the allowed values do not list it, at input.properties.p.enum",
+        ],
+    ),
+    (
+        "p: {type: integer, enum: [5, 10], default: 7}",
+        [
+            "10:48: the default 7 is not allowed, at input.properties.p.default; allowed: 5, 10",
+        ],
+    ),
+    (
+        "p: {type: number, maximum: 1, default: 1.5}",
+        [
+            "10:44: the default 1.5 is above maximum 1, at input.properties.p.default",
+        ],
+    ),
+    (
+        "p: {type: boolean, default: on}",
+        [
+            '10:33: the default "on" is not of type boolean (on without quotes is text in YAML 1.2, true in YAML 1.1), at input.properties.p.default; allowed: true, false; did you mean true?',
+        ],
+    ),
+    (
+        "p: {type: string, default: null}",
+        [
+            "10:32: the default null is not of type string, at input.properties.p.default",
+        ],
+    ),
+    (
+        "p: {type: string, default: 2026-01-01}",
+        [
+            '10:32: 2026-01-01 without quotes is text in YAML 1.2, a date in YAML 1.1, at input.properties.p.default; allowed: "2026-01-01"',
+        ],
+    ),
+    (
+        "p: {type: number, default: .nan}",
+        [
+            "10:32: the default NaN is not of type number, at input.properties.p.default",
+        ],
+    ),
+    (
+        'p: {type: string, format: uri, default: ""}',
+        [
+            '10:45: the default "" is not an http or https URL, at input.properties.p.default; allowed: such as https://example.com/cat.png',
+        ],
+    ),
+    (
+        "p: {type: string, format: email}",
+        [
+            '10:31: "email" is not allowed, at input.properties.p.format; allowed: uri',
+        ],
+    ),
+    (
+        "p: {type: string, minimum: 3}",
+        [
+            "10:23: minimum does not go with type string, at input.properties.p.minimum; allowed: type, format, enum, default, minLength, maxLength, description",
+        ],
+    ),
+    (
+        "p: {type: integer, maxLength: 3}",
+        [
+            "10:24: maxLength does not go with type integer, at input.properties.p.maxLength; allowed: type, enum, default, minimum, maximum, description",
+        ],
+    ),
+    (
+        'p: {type: integer, minimum: "3"}',
+        [
+            '10:33: "3" is not of type number, at input.properties.p.minimum; did you mean 3?',
+        ],
+    ),
+    (
+        "p: {type: integer, minimum: 3, maximum: 2}",
+        [
+            "10:45: maximum 2 is below minimum 3, at input.properties.p.maximum",
+        ],
+    ),
+    (
+        "p: {type: string, minLength: -1}",
+        [
+            "10:34: -1 is not allowed, at input.properties.p.minLength; allowed: at least 0",
+        ],
+    ),
+    (
+        "p: {type: integer, enum: [5], minimum: 3}",
+        [
+            "10:35: minimum does not go with enum, which says what is allowed, at input.properties.p.minimum",
+        ],
+    ),
+    (
+        "p: {type: array}",
+        [
+            "10:5: type array needs items, at input.properties.p",
+        ],
+    ),
+    (
+        "p: {type: object}",
+        [
+            "10:5: type object needs properties, at input.properties.p",
+        ],
+    ),
+    (
+        "p: {type: array, items: {type: object, required: [b], properties: {a: {type: string}}}}",
+        [
+            "10:55: b is required but is no property, at input.properties.p.items.required[0]",
+        ],
+    ),
+    (
+        "p: {type: object, required: [a], properties: {a: {type: string, default: x}}}",
+        [
+            "10:78: a is required, so it cannot have a default, at input.properties.p.properties.a.default",
+        ],
+    ),
+    (
+        "p: 3",
+        [
+            "10:8: 3 is not keys and values, at input.properties.p",
+        ],
+    ),
+    (
+        "p: &a {type: string}\nq: *a",
+        [
+            "10:8: anchors and aliases are not used in specs; write the value out, at input.properties.q",
+        ],
+    ),
+    (
+        'p: {type: string, enum: [16:9, "9:16"]}',
+        [
+            '10:30: 16:9 without quotes is text in YAML 1.2, 969 in YAML 1.1, at input.properties.p.enum[0]; allowed: "16:9"',
+        ],
+    ),
+    (
+        'p: {type: string, enum: [on, "off"]}',
+        [
+            '10:30: on without quotes is text in YAML 1.2, true in YAML 1.1, at input.properties.p.enum[0]; allowed: "on", true',
+        ],
+    ),
+    (
+        "p: {type: boolean, default: yes}",
+        [
+            '10:33: the default "yes" is not of type boolean (yes without quotes is text in YAML 1.2, true in YAML 1.1), at input.properties.p.default; allowed: true, false; did you mean true?',
+        ],
+    ),
+    (
+        "p: {type: integer, maximum: 1_000}",
+        [
+            '10:33: "1_000" is not of type number (1_000 without quotes is text in YAML 1.2, 1000 in YAML 1.1), at input.properties.p.maximum; did you mean 1000?',
+        ],
+    ),
+    (
+        "p: {type: integer, enum: [010]}",
+        [
+            '10:31: 010 without quotes is 10 in YAML 1.2, 8 in YAML 1.1, at input.properties.p.enum[0]; allowed: "010", 10, 8',
+        ],
+    ),
+    (
+        "p: {type: string, default: 12:30:45}",
+        [
+            '10:32: 12:30:45 without quotes is text in YAML 1.2, 45045 in YAML 1.1, at input.properties.p.default; allowed: "12:30:45"',
+        ],
+    ),
+    (
+        "on: {type: boolean}",
+        [
+            '10:5: the key on without quotes is text in YAML 1.2, true in YAML 1.1, at input.properties.on; allowed: "on", true',
+        ],
+    ),
+    (
+        "p: {type: string, type: integer}",
+        [
+            "10:23: type is there twice; the first is in line 10, at input.properties.p.type",
+        ],
+    ),
+    (
+        "p: {type: string, nullable: true}",
+        [
+            "10:23: unknown key nullable, at input.properties.p.nullable; allowed: format, enum, default, minLength, maxLength, description",
+        ],
+    ),
+    (
+        'p: {type: string, pattern: "a+"}',
+        [
+            "10:23: unknown key pattern, at input.properties.p.pattern; allowed: format, enum, default, minLength, maxLength, description",
+        ],
+    ),
+    (
+        "p: {type: string, enum: [pro, std], default: por}",
+        [
+            '10:50: the default "por" is not allowed, at input.properties.p.default; allowed: "pro", "std"; did you mean pro?',
+        ],
+    ),
+    (
+        "p: {type: string, default: 5}",
+        [
+            '10:32: the default 5 is not of type string, at input.properties.p.default; did you mean "5"?',
+        ],
+    ),
+    (
+        'p: {type: integer, default: "5"}',
+        [
+            '10:33: the default "5" is not of type integer, at input.properties.p.default; did you mean 5?',
+        ],
+    ),
+    (
+        "p: {type: array, items: {type: string, maxLength: 2}, maxItems: 1, default: [a, bcd]}",
+        [
+            '10:81: the default ["a", "bcd"] has 2 items, which is above maxItems 1, at input.properties.p.default',
+            '10:85: the default "bcd" has 3 characters, which is above maxLength 2, at input.properties.p.default[1]',
+        ],
+    ),
+    (
+        'p: {type: string, minLength: "3"}',
+        [
+            '10:34: "3" is not of type integer, at input.properties.p.minLength; did you mean 3?',
+        ],
+    ),
+    (
+        "p: {type: string, minLength: 1.5}",
+        [
+            "10:34: 1.5 is not of type integer, at input.properties.p.minLength",
+        ],
+    ),
+    (
+        'p: {type: string, description: ""}',
+        [
+            '10:36: "" is not allowed, at input.properties.p.description; allowed: text that is not empty',
+        ],
+    ),
+    (
+        "p: {type: string, description: 3}",
+        [
+            '10:36: 3 is not of type string, at input.properties.p.description; did you mean "3"?',
+        ],
+    ),
+    (
+        "p: {type: object, properties: {}}",
+        [
+            "10:5: type object needs properties, at input.properties.p",
+            "10:35: {} is too short, at input.properties.p.properties; allowed: at least 1",
+        ],
+    ),
+    (
+        "p: {type: object, properties: [a]}",
+        [
+            "10:5: type object needs properties, at input.properties.p",
+            '10:35: ["a"] is not keys and values, at input.properties.p.properties',
+        ],
+    ),
+    (
+        "p: {type: string, enum: x}",
+        [
+            '10:29: "x" is not a list, at input.properties.p.enum',
+        ],
+    ),
+    (
+        "p: {type: array, items: string}",
+        [
+            '10:29: "string" is not keys and values, at input.properties.p.items',
+        ],
+    ),
+    (
+        "p: {type: object, required: [3], properties: {a: {type: string}}}",
+        [
+            '10:34: 3 is not of type string, at input.properties.p.required[0]; did you mean "3"?',
+        ],
+    ),
+    (
+        "p: {type: object, required: [nam], properties: {name: {type: string}}}",
+        [
+            "10:34: nam is required but is no property, at input.properties.p.required[0]; did you mean name?",
+        ],
+    ),
+    (
+        "p: !secret {type: string}",
+        [
+            "10:8: the tag !secret is not used in specs, at input.properties.p",
+        ],
+    ),
+    (
+        "p: {type: !str string}",
+        [
+            "10:15: string: the tag !str is not used in specs, at input.properties.p.type",
+        ],
+    ),
+    (
+        "p: {type: string, minLenght: 3, maximum: 3, enum: [a, a], default: b}",
+        [
+            "10:23: unknown key minLenght, at input.properties.p.minLenght; allowed: format, minLength, maxLength, description; did you mean minLength?",
+            "10:37: maximum does not go with enum, which says what is allowed, at input.properties.p.maximum",
+            "10:37: maximum does not go with type string, at input.properties.p.maximum; allowed: type, format, enum, default, minLength, maxLength, description",
+            '10:59: the allowed value "a" is there twice, at input.properties.p.enum[1]',
+            '10:72: the default "b" is not allowed, at input.properties.p.default; allowed: "a", "a"',
+        ],
+    ),
 ]
 
 
-@pytest.mark.parametrize(
-    ("rule", "column", "what"), RULES, ids=[f"{what} {column}" for _, column, what in RULES]
-)
-def test_rule(project: Project, rule: str, column: int, what: str) -> None:
+def test_parameters(project: Project) -> None:
+    for index, (parameter, _) in enumerate(PARAMETERS):
+        project.spec(f"demo-{index:02}", parameter)
+    assert project.errors() == [
+        f"specs/demo-{index:02}.yaml:{line}" for index, (_, said) in enumerate(PARAMETERS) for line in said
+    ]
+
+
+# (a rule, in line 15 from column 5 on; all that is said of it)
+RULES: list[tuple[str, list[str]]] = [
+    (
+        "requires: {field: nope, present: [text]}",
+        [
+            "15:23: nope is no parameter of this model, at rules[0].requires.field",
+        ],
+    ),
+    (
+        "requires: {field: text, present: [nope]}",
+        [
+            "15:39: nope is no parameter of this model, at rules[0].requires.present[0]",
+        ],
+    ),
+    (
+        "requires: {field: text, equals: {nope: 1}}",
+        [
+            "15:44: nope is no parameter of this model, at rules[0].requires.equals.nope",
+        ],
+    ),
+    (
+        "requires: {field: text, equals: {five: 7}}",
+        [
+            "15:44: five: 7 is not allowed, at rules[0].requires.equals.five; allowed: 5, 10",
+        ],
+    ),
+    (
+        "requires: {field: text}",
+        [
+            "15:15: requires needs present or equals, at rules[0].requires",
+        ],
+    ),
+    (
+        'references: {field: five, token: "@I{n}", list: items}',
+        [
+            "15:25: five must be of type string, not integer, at rules[0].references.field",
+        ],
+    ),
+    (
+        'references: {field: text, token: "@I{n}", list: text}',
+        [
+            "15:53: text must be of type array, not string, at rules[0].references.list",
+        ],
+    ),
+    (
+        'references: {field: text, token: "@I", list: items}',
+        [
+            '15:38: "@I" must have {n} once, and more around it, at rules[0].references.token',
+        ],
+    ),
+    (
+        "max_bytes: {field: text, bytes: 5}",
+        [
+            "15:24: text must have format uri, at rules[0].max_bytes.field",
+        ],
+    ),
+    (
+        "max_bytes: {field: image, bytes: 0}",
+        [
+            "15:38: 0 is not allowed, at rules[0].max_bytes.bytes; allowed: more than 0",
+        ],
+    ),
+    (
+        "unlike: {field: image}",
+        [
+            "15:5: unknown key unlike, at rules[0].unlike; allowed: requires, references, at_least_one_of, mutually_exclusive, max_bytes",
+        ],
+    ),
+    (
+        "at_least_one_of: [text, imag]",
+        [
+            "15:29: imag is no parameter of this model, at rules[0].at_least_one_of[1]; did you mean image?",
+        ],
+    ),
+    (
+        "at_least_one_of: [text]",
+        [
+            '15:22: ["text"] is too short, at rules[0].at_least_one_of; allowed: at least 2',
+        ],
+    ),
+    (
+        "mutually_exclusive: [text, text]",
+        [
+            "15:32: text is there twice, at rules[0].mutually_exclusive[1]",
+        ],
+    ),
+    (
+        "mutually_exclusive: {field: text}",
+        [
+            '15:25: {"field": "text"} is not a list, at rules[0].mutually_exclusive',
+        ],
+    ),
+    (
+        "mutually_exclusive: [five, image]",
+        [
+            "15:26: five is required, so it is always given, at rules[0].mutually_exclusive[0]",
+        ],
+    ),
+    (
+        "requires: {present: [text]}",
+        [
+            "15:5: field is missing, at rules[0].requires",
+        ],
+    ),
+    (
+        "requires: {feild: text, present: [nope]}",
+        [
+            "15:5: field is missing, at rules[0].requires",
+            "15:16: unknown key feild, at rules[0].requires.feild; allowed: field, equals; did you mean field?",
+        ],
+    ),
+    (
+        "requires: [text]",
+        [
+            '15:15: ["text"] is not keys and values, at rules[0].requires',
+        ],
+    ),
+    (
+        "{}",
+        [
+            "15:5: a rule has exactly one key, at rules[0]; allowed: requires, references, at_least_one_of, mutually_exclusive, max_bytes",
+        ],
+    ),
+    (
+        "requires: {field: text, present: [five]}\n    max_bytes: {field: image, bytes: 5}",
+        [
+            "15:5: a rule has exactly one key, at rules[0]; allowed: requires, references, at_least_one_of, mutually_exclusive, max_bytes",
+        ],
+    ),
+]
+
+
+def test_rules(project: Project) -> None:
     properties = """
         text: {type: string}
         five: {type: integer, enum: [5, 10]}
         items: {type: array, items: {type: string}}
         image: {type: string, format: uri}
     """
-    project.spec("demo", properties, rest=f"rules:\n  - {rule}\n")
-    assert project.errors() == [f"specs/demo.yaml:15:{column}: {what}"]
+    for index, (rule, _) in enumerate(RULES):
+        project.spec(f"demo-{index:02}", properties, required="five", rest=f"rules:\n  - {rule}\n")
+    assert project.errors() == [
+        f"specs/demo-{index:02}.yaml:{line}" for index, (_, said) in enumerate(RULES) for line in said
+    ]
 
 
-EXAMPLES = [
+# (a line of a spec without problems; what stands there instead; all that is said of it)
+HEADS: list[tuple[str, str, list[str]]] = [
     (
-        "{promt: x}",
-        ["15:22: the example: lacks the required prompt", "15:30: the example: promt is no parameter"],
+        "returns: video",
+        "returns: vidio",
+        [
+            '4:10: "vidio" is not allowed, at returns; allowed: video, image, audio, text; did you mean video?',
+        ],
     ),
-    ('{prompt: x, five: "5"}', ["15:40: the example: five '5' is not of type integer"]),
-    ("{prompt: x, items: [a, bcd]}", ["15:45: the example: items[1] 'bcd' is above maxLength 2"]),
-    ('{prompt: "@I2", items: [a]}', ["15:22: the example: prompt names @I2, but items has 1 items"]),
-    ("{prompt: x, five: 10}", ["15:22: the example: five needs items, which is not given"]),
+    (
+        "title: Demo",
+        "title: ' Demo'",
+        [
+            '2:8: " Demo" is not allowed, at title; allowed: one line that neither starts nor ends with a space',
+        ],
+    ),
+    (
+        "summary: A model for tests.",
+        "summary: no stop",
+        [
+            '3:10: "no stop" is not allowed, at summary; allowed: one sentence on one line, with a full stop',
+        ],
+    ),
+    (
+        "latency_seconds: 60",
+        "latency_seconds: 0",
+        [
+            "5:18: 0 is not allowed, at latency_seconds; allowed: more than 0",
+        ],
+    ),
+    (
+        "latency_seconds: 60",
+        "latency_seconds: .inf",
+        [
+            "5:18: Infinity is not allowed, at latency_seconds; allowed: a finite number",
+        ],
+    ),
+    (
+        "latency_seconds: 60",
+        "latency_seconds: 60s",
+        [
+            '5:18: "60s" is not of type number, at latency_seconds',
+        ],
+    ),
+    (
+        "read: 2026-01-31",
+        "read: 31.1.2026",
+        [
+            '6:68: "31.1.2026" is no day, at source.read; allowed: such as 2026-11-21',
+        ],
+    ),
+    (
+        "read: 2026-01-31",
+        "read: 2026-02-31",
+        [
+            '6:68: "2026-02-31" is no day, at source.read; allowed: such as 2026-11-21',
+        ],
+    ),
+    (
+        "page: https://example.com/demo",
+        "page: example.com",
+        [
+            '6:16: "example.com" is not allowed, at source.page; allowed: an http or https URL',
+        ],
+    ),
+    (
+        "slug: demo",
+        "slug: Demo_1",
+        [
+            '1:7: "Demo_1" is not allowed, at slug; allowed: small letters and digits, in words joined by - or .; it starts with a letter; did you mean demo-1?',
+        ],
+    ),
+    (
+        "slug: demo",
+        "slug: 2-demo",
+        [
+            '1:7: "2-demo" is not allowed, at slug; allowed: small letters and digits, in words joined by - or .; it starts with a letter',
+        ],
+    ),
+    (
+        "slug: demo\n",
+        "",
+        [
+            "1:1: slug is missing",
+        ],
+    ),
+    (
+        "title: Demo",
+        "titel: Demo",
+        [
+            "1:1: title is missing",
+            "2:1: unknown key titel, at titel; allowed: title, pricing, rules, discrepancies, examples, lint; did you mean title?",
+        ],
+    ),
+    (
+        "title: Demo",
+        "pricing: {currency: usd, from: -1, to: x, unit: picture}\ntitle: Demo",
+        [
+            '2:21: "usd" is not allowed, at pricing.currency; allowed: three capital letters, such as USD',
+            "2:32: -1 is not allowed, at pricing.from; allowed: at least 0",
+            '2:40: "x" is not of type number, at pricing.to',
+            '2:49: "picture" is not allowed, at pricing.unit; allowed: generation, second, minute, image, megapixel',
+        ],
+    ),
+    (
+        "title: Demo",
+        "pricing: {currency: USD, from: 2, to: 1, unit: image}\ntitle: Demo",
+        [
+            "2:39: to 1 is below from 2, at pricing.to",
+        ],
+    ),
+    (
+        "title: Demo",
+        "lint: [{silence: no-descripton, reason: x}, {silence: unexplained}]\ntitle: Demo",
+        [
+            '2:18: "no-descripton" is not allowed, at lint[0].silence; allowed: no-description, limit-in-prose, rule-in-prose, no-source, sample-default, unexplained, unknown-about, placeholder, odd-form, no-example, unused-silence; did you mean no-description?',
+            "2:45: reason is missing, at lint[1]",
+        ],
+    ),
+    (
+        "source: {",
+        "source: 3 #{",
+        [
+            "6:9: 3 is not keys and values, at source",
+        ],
+    ),
+    (
+        "title: Demo",
+        "title: @Demo",
+        [
+            "2:8: not YAML: found character '@' that cannot start any token; allowed: text that starts with a sign stands in quotes",
+        ],
+    ),
+    (
+        "title: Demo",
+        "title: [Demo",
+        [
+            "3:8: not YAML: expected ',' or ']', but got ':' (while parsing a flow sequence that starts in line 2)",
+        ],
+    ),
+    (
+        "title: Demo",
+        "title: a: b",
+        [
+            '2:9: not YAML: mapping values are not allowed here; allowed: text with ": " in it stands in quotes',
+        ],
+    ),
+    (
+        "title: Demo",
+        "title: *b",
+        [
+            "2:8: not YAML: found undefined alias 'b'; allowed: text that starts with * stands in quotes",
+        ],
+    ),
+    (
+        "title: Demo",
+        "title: Demo\n\ttab: x",
+        [
+            "3:1: not YAML: found character '\\t' that cannot start any token; allowed: spaces, not tabs",
+        ],
+    ),
+    (
+        "title: Demo",
+        "rules: [3]\ndiscrepancies: 3\nexamples: [{input: {p: 3}}, {name: x, input: {q: 3}}]\ntitle: Demo",
+        [
+            "2:9: 3 is not keys and values, at rules[0]",
+            "3:16: 3 is not a list, at discrepancies",
+            "4:12: name is missing, at examples[0]",
+            '4:24: the example: p 3 is not of type string, at examples[0].input.p; did you mean "3"?',
+            "4:47: the example: q is no parameter, at examples[1].input.q; allowed: p",
+        ],
+    ),
 ]
 
 
-@pytest.mark.parametrize(("given", "found"), EXAMPLES)
+@pytest.mark.parametrize(("line", "instead", "said"), HEADS, ids=[instead for _, instead, _ in HEADS])
+def test_head(project: Project, line: str, instead: str, said: list[str]) -> None:
+    path = project.spec("demo", "p: {type: string}")
+    path.write_text(path.read_text(encoding="utf-8").replace(line, instead), encoding="utf-8")
+    assert project.errors() == [f"specs/demo.yaml:{line}" for line in said]
+
+
+EXAMPLES: list[tuple[str, list[str]]] = [
+    (
+        "{promt: x, image: https://e.com/a}",
+        [
+            "18:22: the example: lacks the required prompt, at examples[0].input",
+            "18:23: the example: promt is no parameter, at examples[0].input.promt; did you mean prompt?",
+        ],
+    ),
+    (
+        '{prompt: x, five: "5"}',
+        ['18:40: the example: five "5" is not of type integer, at examples[0].input.five; did you mean 5?'],
+    ),
+    (
+        "{prompt: x, items: [a, bcd]}",
+        [
+            '18:45: the example: items[1] "bcd" has 3 characters, which is above maxLength 2, at examples[0].input.items[1]'
+        ],
+    ),
+    (
+        '{prompt: "@I2", items: [a], image: https://e.com/a}',
+        ["18:22: the example: prompt names @I2, but items has 1 items, at examples[0].input"],
+    ),
+    (
+        "{prompt: x, five: 10, image: https://e.com/a}",
+        ["18:22: the example: five needs items, which is not given, at examples[0].input"],
+    ),
+    # `text` has a default, which does not count as given.
+    (
+        "{prompt: x}",
+        ["18:22: the example: is incomplete, at examples[0].input; allowed: at least one of image, text"],
+    ),
+    (
+        "{prompt: x, image: null}",
+        ["18:22: the example: is incomplete, at examples[0].input; allowed: at least one of image, text"],
+    ),
+    (
+        "{prompt: x, image: https://e.com/a, text: b}",
+        [
+            "18:22: the example: gives image and text together, at examples[0].input; allowed: only one of image, text"
+        ],
+    ),
+]
+
+
+@pytest.mark.parametrize(("given", "found"), EXAMPLES, ids=[given for given, _ in EXAMPLES])
 def test_example(project: Project, given: str, found: list[str]) -> None:
     properties = """
         prompt: {type: string}
         five: {type: integer, enum: [5, 10]}
         items: {type: array, items: {type: string, maxLength: 2}}
+        image: {type: [string, "null"], format: uri}
+        text: {type: string, default: x}
     """
     rules = [
         {"references": {"field": "prompt", "token": "@I{n}", "list": "items"}},
         {"requires": {"field": "five", "present": ["items"]}},
+        {"at_least_one_of": ["image", "text"]},
+        {"mutually_exclusive": ["image", "text"]},
     ]
-    rest = f"rules: {json.dumps(rules)}\nexamples:\n  - {{name: a, input: {given}}}\n"
+    rest = f"rules: {json.dumps(rules)}\nlint: []\nexamples:\n  - {{name: a, input: {given}}}\n"
     project.spec("demo", properties, required="prompt", rest=rest)
     assert project.errors() == [f"specs/demo.yaml:{line}" for line in found]
 
 
 def test_everything_at_once(project: Project) -> None:
-    project.spec("a", "p: {type: strng}\nq: {type: string, maxLenght: 3}\nr: {type: integer, default: x}")
+    properties = "p: {type: strng}\nq: {type: string, maxLenght: 3}\nr: {type: integer, default: x}\ns: 3"
+    rest = """\
+        rules: [{requires: {field: t, present: [q]}}, {limit: 3}]
+        examples: [{name: one, input: {u: 1, p: 2}}]
+    """
+    project.spec("a", properties, rest=rest)
     project.write("b.yaml", "slug: b\ntitle: [B\nsummary: x: y\n")
     project.write("c.yaml", "slug: c\n1: x\nslug: d\n")
     project.write("d.yaml", "")
+    project.write("e.yml", "")
+    (project.specs / "f.yaml").write_bytes(b"\xff")
     gateway = project.specs / "gateway.yaml"
     gateway.write_text(
         gateway.read_text(encoding="utf-8").replace("status: 401", "status: 400"), encoding="utf-8"
     )
     number = next(n for n, line in enumerate(gateway.read_text().splitlines(), 1) if "Unauthorized" in line)
+    missing = ("input", "latency_seconds", "returns", "source", "summary", "title")
     assert project.errors() == [
-        "specs/a.yaml:10:15: 'strng' is no type; write one of string, integer, number, boolean, array, object, or [that, \"null\"]",
-        "specs/a.yaml:11:23: unknown key maxLenght; did you mean maxLength?",
-        "specs/a.yaml:12:33: the default 'x' is not of type integer",
-        "specs/b.yaml:3:8: expected ',' or ']', but got ':'",
-        "specs/c.yaml:2:1: the key 1 is not text; put it in quotes",
-        "specs/c.yaml:3:1: slug is there twice",
+        'specs/a.yaml:10:15: "strng" is no type, at input.properties.p.type; allowed: string, integer, number, boolean, array, object, [one of these, "null"]; did you mean string?',
+        "specs/a.yaml:11:23: unknown key maxLenght, at input.properties.q.maxLenght; allowed: format, enum, default, minLength, maxLength, description; did you mean maxLength?",
+        'specs/a.yaml:12:33: the default "x" is not of type integer, at input.properties.r.default',
+        "specs/a.yaml:13:8: 3 is not keys and values, at input.properties.s",
+        "specs/a.yaml:14:28: t is no parameter of this model, at rules[0].requires.field",
+        "specs/a.yaml:14:48: unknown key limit, at rules[1].limit; allowed: requires, references, at_least_one_of, mutually_exclusive, max_bytes",
+        "specs/a.yaml:15:32: the example: u is no parameter, at examples[0].input.u; allowed: p, q, r, s",
+        "specs/b.yaml:3:8: not YAML: expected ',' or ']', but got ':' (while parsing a flow sequence that starts in line 2)",
+        *(f"specs/c.yaml:1:1: {name} is missing" for name in missing),
+        "specs/c.yaml:2:1: the key 1 is not text; put it in quotes, at 1",
+        "specs/c.yaml:3:1: slug is there twice; the first is in line 1, at slug",
         "specs/d.yaml:1:1: the file is empty",
-        f"specs/gateway.yaml:{number}:14: the status 400 is there twice",
+        "specs/e.yml:1:1: the name of a spec ends in .yaml; did you mean e.yaml?",
+        "specs/f.yaml:1:1: is not UTF-8 text",
+        f"specs/gateway.yaml:{number}:14: the status 400 is there twice, at errors[1].status",
     ]
     assert not project.models.exists()
 
@@ -149,17 +819,24 @@ def test_specs_that_cannot_stand_beside_each_other(project: Project) -> None:
     for slug in ("kling-2", "kling.2", "class", "params", "schemas"):
         project.spec(slug, "p: {type: string}")
     project.write("other.yaml", (project.specs / "kling-2.yaml").read_text(encoding="utf-8"))
+    taken = "which Python or the generated code calls something else, at slug"
     assert project.errors() == [
-        "specs/class.yaml:1:7: the slug class makes a module class, which has another meaning",
-        "specs/kling.2.yaml:1:7: the class Kling2 is already that of specs/kling-2.yaml",
-        "specs/kling.2.yaml:1:7: the module kling_2 is already that of specs/kling-2.yaml",
-        "specs/other.yaml:1:7: the class Kling2 is already that of specs/kling-2.yaml",
-        "specs/other.yaml:1:7: the module kling_2 is already that of specs/kling-2.yaml",
-        "specs/other.yaml:1:7: the slug kling-2 belongs into a file kling-2.yaml",
-        "specs/other.yaml:1:7: the slug kling-2 is already that of specs/kling-2.yaml",
-        "specs/params.yaml:1:7: the slug params makes a class Params, which has another meaning",
-        "specs/schemas.yaml:1:7: the slug schemas makes a module schemas, which has another meaning",
+        f"specs/class.yaml:1:7: the slug class makes a module class, {taken}",
+        "specs/kling.2.yaml:1:7: the class Kling2 is already that of specs/kling-2.yaml, at slug",
+        "specs/kling.2.yaml:1:7: the module kling_2 is already that of specs/kling-2.yaml, at slug",
+        "specs/other.yaml:1:7: the slug kling-2 belongs into a file kling-2.yaml, at slug; did you mean other?",
+        "specs/other.yaml:1:7: the slug kling-2 is already that of specs/kling-2.yaml, at slug",
+        f"specs/params.yaml:1:7: the slug params makes a class Params, {taken}",
+        f"specs/schemas.yaml:1:7: the slug schemas makes a module schemas, {taken}",
     ]
+
+
+def test_a_slug_is_compared_even_if_its_spec_is_wrong(project: Project) -> None:
+    project.spec("kling-2", "p: {type: string}")
+    project.spec("kling.2", "p: {type: text}")
+    assert "specs/kling.2.yaml:1:7: the class Kling2 is already that of specs/kling-2.yaml, at slug" in (
+        project.errors()
+    )
 
 
 def test_no_specs_and_no_gateway(project: Project) -> None:
@@ -183,3 +860,16 @@ def test_schema_for_editors_takes_the_real_specs_and_finds_typos(project: Projec
         assert validator.is_valid(value), path
     value["input"]["properties"]["prompt"] = {"type": "string", "minLenght": 3}
     assert not validator.is_valid(value)
+
+
+def test_schema_for_editors_says_of_every_key_what_it_is(project: Project) -> None:
+    project.spec("demo", "p: {type: string}")
+    project.generate()
+    for path in (project.specs / "schema").iterdir():
+        schema = json.loads(path.read_text(encoding="utf-8"))
+        for part in (schema, *schema["definitions"].values()):
+            for name, key in part.get("properties", {}).items():
+                assert {"description", "$ref"} & key.keys(), (path.name, part["title"], name)
+    gateway = YAML(typ="safe", pure=True).load((project.specs / "gateway.yaml").read_text(encoding="utf-8"))
+    schema = json.loads((project.specs / "schema" / "gateway.schema.json").read_text(encoding="utf-8"))
+    assert jsonschema_rs.Draft7Validator(schema).is_valid(gateway)

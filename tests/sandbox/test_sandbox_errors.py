@@ -119,6 +119,39 @@ def test_an_unset_parameter_counts_as_its_default_in_a_rule(http: httpx.Client) 
     assert http.post("/v2/kling-2.5-turbo", json=body).status_code == 200
 
 
+GROUPED: dict[str, Any] = {
+    "title": "Grouped",
+    "type": "object",
+    "properties": {
+        "image": {"type": ["string", "null"]},
+        "video": {"type": "string"},
+        "words": {"type": "string", "default": "none"},
+    },
+    "x-kling": {
+        "slug": "grouped",
+        "returns": "video",
+        "latency_seconds": None,
+        "rules": [
+            {"at_least_one_of": ["image", "words"]},
+            {"mutually_exclusive": ["image", "video", "words"]},
+        ],
+    },
+}
+
+
+@pytest.mark.parametrize("sandbox", [{"schemas": {"grouped": GROUPED}}], indirect=True)
+def test_rules_of_a_group_look_at_what_is_given_and_not_at_defaults(http: httpx.Client) -> None:
+    broken: list[dict[str, Any]] = [{}, {"image": None}, {"video": IMAGE}]
+    for body in broken:
+        message = refused(http.post("/v2/grouped", json=body), 400)
+        assert "at least one of image, words is needed" in message
+    message = refused(http.post("/v2/grouped", json={"image": IMAGE, "words": "none"}), 400)
+    assert "image and words exclude each other: only one of image, video, words is taken" in message
+    fine: list[dict[str, Any]] = [{"image": IMAGE}, {"words": "none"}, {"words": "x", "image": None}]
+    for body in fine:
+        assert http.post("/v2/grouped", json=body).status_code == 200
+
+
 @pytest.mark.parametrize(
     "headers",
     [{}, {"x-api-key": ""}, {"x-api-key": "SG_ffffffffffffffff"}, {"Authorization": "Bearer {key}"}],

@@ -4,7 +4,7 @@ Nothing here knows the generated models, so that each can check the other.
 """
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 import jsonschema_rs
@@ -100,13 +100,26 @@ def _references(rule: Schema, _: Schema, params: Schema) -> Iterator[str]:
             yield f"{rule['field']}: {match[0][:40]} has no counterpart in {rule['list']}, which has {count}"
 
 
-def _max_bytes(*_: Schema) -> Iterator[str]:
+def _at_least_one_of(rule: Sequence[str], body: Schema, _: Schema) -> Iterator[str]:
+    if all(body.get(name) is None for name in rule):
+        yield f"at least one of {', '.join(rule)} is needed"
+
+
+def _mutually_exclusive(rule: Sequence[str], body: Schema, _: Schema) -> Iterator[str]:
+    given = [name for name in rule if body.get(name) is not None]
+    if len(given) > 1:
+        yield f"{' and '.join(given)} exclude each other: only one of {', '.join(rule)} is taken"
+
+
+def _max_bytes(*_: Any) -> Iterator[str]:
     """Find nothing: the rule bounds local files before their upload, and here everything is a URL."""
     return iter(())
 
 
-_RULES: Final[Mapping[str, Callable[[Schema, Schema, Schema], Iterator[str]]]] = {
+_RULES: Final[Mapping[str, Callable[[Any, Schema, Schema], Iterator[str]]]] = {
     "requires": _requires,
     "references": _references,
+    "at_least_one_of": _at_least_one_of,
+    "mutually_exclusive": _mutually_exclusive,
     "max_bytes": _max_bytes,
 }

@@ -9,7 +9,7 @@ from typing import Annotated, ClassVar, Literal, NotRequired, TypedDict
 
 from pydantic import MISSING, Field
 
-from kling_adapters.adapter import Adapter, MaxBytes, References, Requires
+from kling_adapters.adapter import Adapter, AtLeastOneOf, MaxBytes, MutuallyExclusive, References, Requires
 from kling_adapters.params import Exact, Lenient, Media, Params, Part
 
 
@@ -54,6 +54,8 @@ class Full15(Params):
             Requires("mask_url", present=("images",), equals={"duration": 5}),
             References("prompt", token="@Image{n}", list="images"),
             MaxBytes("mask_url", bytes=1048576),
+            AtLeastOneOf("note", "takes", "seed"),
+            MutuallyExclusive("mask_url", "grid", "steps"),
         ),
     )
 

@@ -1,0 +1,232 @@
+"""`kling-codegen lint`: what is legal in a spec, but wrong or odd."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, get_args
+
+import pytest
+from click.testing import CliRunner
+from kling_codegen.cli import main
+from kling_codegen.language import LintRule
+from kling_codegen.lint import LEVELS
+
+import kling_adapters
+
+if TYPE_CHECKING:
+    from tests.codegen.conftest import Project
+
+SPECS = Path(kling_adapters.__file__).parent.parent / "specs"
+GOOD = "p: {type: string, description: What to show.}\n"
+EXAMPLE = "examples: [{name: one, input: {p: x}}]\n"
+
+
+def found(project: Project, properties: str, rest: str = EXAMPLE, *, required: str = "") -> list[str]:
+    """Return the findings about a spec, without the file, which has a real page."""
+    path = project.spec("demo", properties, rest=rest, required=required)
+    text = path.read_text(encoding="utf-8").replace("example.com/demo", "models.example/demo")
+    path.write_text(text, encoding="utf-8")
+    result = project.run("lint")
+    assert result.stdout == ""
+    lines = [line.removeprefix("specs/demo.yaml:") for line in result.stderr.splitlines()]
+    loud = any(": note: " not in line for line in lines)
+    assert result.exit_code == int(loud), result.output
+    return lines
+
+
+def test_the_specs_of_this_repository_are_clean() -> None:
+    result = CliRunner().invoke(main, ["lint", "--specs", str(SPECS)])
+    assert (result.exit_code, result.output) == (0, "")
+
+
+def test_every_rule_has_a_level() -> None:
+    assert set(LEVELS) == set(get_args(LintRule))
+
+
+# (what stands for `p`; what is said of it: line 10)
+PARAMETERS: list[tuple[str, str]] = [
+    ("{type: string}", "8: warning: there is no description, at input.properties.p [no-description]"),
+    (
+        "{type: string, description: The p.}",
+        "36: warning: the description only repeats the name, at input.properties.p.description [no-description]",
+    ),
+    (
+        "{type: string, format: uri, default: https://e.com/a, description: URL of a cat.}",
+        "45: error: the default is a URL: a sample of the page, not what the gateway takes for an unset parameter, at input.properties.p.default [sample-default]",
+    ),
+    (
+        '{type: [string, "null"], description: What to show.}',
+        "15: warning: null is allowed, and no discrepancy says why; no page lists null as a type, at input.properties.p.type [unexplained]",
+    ),
+    (
+        '{type: string, default: "5", description: Length in seconds.}',
+        "32: warning: a number in a text, and no discrepancy says why, at input.properties.p.default [unexplained]",
+    ),
+    (
+        "{type: string, description: URL of a cat.}",
+        "15: warning: the description says URL, and there is no format, at input.properties.p.type; did you mean format: uri? [unexplained]",
+    ),
+    (
+        "{type: string, description: What to show; this is required.}",
+        "36: warning: it is optional, and the description says required, at input.properties.p.description [unexplained]",
+    ),
+    (
+        "{type: string, description: TODO}",
+        "36: error: TODO stands for something that is not written yet, at input.properties.p.description [placeholder]",
+    ),
+    (
+        "{type: string, minLength: 0, description: What to show.}",
+        "34: note: minLength 0 says nothing, at input.properties.p.minLength [odd-form]",
+    ),
+    (
+        "{type: string, description: What @Image1 shows.}",
+        "36: warning: the description names items as @Image1, but there is no rule references with that token, at input.properties.p.description [rule-in-prose]",
+    ),
+]
+
+
+@pytest.mark.parametrize(("parameter", "said"), PARAMETERS, ids=[parameter for parameter, _ in PARAMETERS])
+def test_parameter(project: Project, parameter: str, said: str) -> None:
+    example = EXAMPLE.replace("p: x", "p: https://e.com/a" if "uri" in parameter else "p: x")
+    assert found(project, f"p: {parameter}", example) == [f"10:{said}"]
+
+
+# (type and so on; description; the limit that is found; where it should be)
+LIMITS: list[tuple[str, str, str, str]] = [
+    ("type: array, items: {type: string}", "Elements. Max 3", "Max 3", "maxItems: 3"),
+    ("type: array, items: {type: string}", "Up to three views.", "Up to three views", "maxItems: 3"),
+    (
+        "type: array, items: {type: string}",
+        "Names of at most 9 letters.",
+        "at most 9 letters",
+        "maxLength: 9",
+    ),
+    ("type: array, maxItems: 2, items: {type: string}", "Max 3 views.", "Max 3 views", "maxItems: 3"),
+    ("type: string", "Text of up to 512 characters.", "up to 512 characters", "maxLength: 512"),
+    ("type: string", "At least 1,000 characters.", "At least 1,000 characters", "minLength: 1000"),
+    ("type: string, format: uri", "URL, at most 50 MB.", "at most 50 MB", "the rule max_bytes"),
+    ("type: number, maximum: 1", "Between 0 and 1.", "Between 0 and 1", "minimum: 0"),
+    ("type: number, minimum: 0", "Range: 0 - 1", "Range: 0 - 1", "maximum: 1"),
+    ("type: integer, enum: [5, 10]", "Up to 15 seconds.", "Up to 15 seconds", "enum"),
+    (
+        "type: string, format: uri",
+        "URL of a video of up to 10 seconds.",
+        "up to 10 seconds",
+        "a silence with the reason, as the language has no word for it",
+    ),
+]
+
+
+@pytest.mark.parametrize(("schema", "about", "limit", "meant"), LIMITS, ids=[row[1] for row in LIMITS])
+def test_a_limit_in_prose(project: Project, schema: str, about: str, limit: str, meant: str) -> None:
+    lines = found(
+        project, f'q: {{type: string, description: x y}}\np: {{{schema}, description: "{about}"}}', ""
+    )
+    [line] = [line for line in lines if "[limit-in-prose]" in line]
+    assert line.split(": ", 2)[2] == (
+        f'the description tells a limit, "{limit}", that the spec does not have, at input.properties.p.description; '
+        f"did you mean {meant}? [limit-in-prose]"
+    )
+
+
+@pytest.mark.parametrize(
+    "parameter",
+    [
+        "{type: array, maxItems: 3, items: {type: string}, description: Max 3 views.}",
+        "{type: number, minimum: 0, maximum: 1, description: Between 0 and 1; 0.5 is neutral.}",
+        "{type: integer, enum: [5, 10], description: From 5 to 10 seconds.}",
+        '{type: string, enum: ["3", "15"], description: Up to 15 seconds.}',
+        "{type: string, enum: [1K, 4K], description: Up to 4K.}",
+        "{type: string, maxLength: 512, description: Max. 512 characters.}",
+        "{type: string, description: 1280x720 suits 16:9 best.}",
+    ],
+)
+def test_no_finding_where_the_schema_has_the_limit(project: Project, parameter: str) -> None:
+    lines = found(project, f"p: {parameter}", "")
+    assert lines == ["1:1: warning: there is no example [no-example]"]
+
+
+def test_a_limit_on_bytes_is_in_a_rule(project: Project) -> None:
+    properties = "p: {type: string, format: uri, description: URL of at most 50 MB.}"
+    for size in (50_000_000, 52_428_800):
+        rest = f"rules: [{{max_bytes: {{field: p, bytes: {size}}}}}]\n" + EXAMPLE.replace(
+            "p: x", "p: https://e.com/a"
+        )
+        assert found(project, properties, rest) == []
+
+
+def test_a_condition_in_prose(project: Project) -> None:
+    properties = (
+        GOOD
+        + "tail_url: {type: string, description: The end; needs start_url.}\nstart_url: {type: string, description: Where it starts.}"
+    )
+    example = "examples: [{name: one, input: {p: x, tail_url: a, start_url: b}}]\n"
+    assert found(project, properties, example) == [
+        "11:43: warning: the description tells a condition with start_url that no rule has, at input.properties.tail_url.description [rule-in-prose]"
+    ]
+    assert (
+        found(project, properties, example + "rules: [{requires: {field: tail_url, present: [start_url]}}]")
+        == []
+    )
+
+
+def test_the_spec_as_a_whole(project: Project) -> None:
+    path = project.spec(
+        "demo",
+        GOOD + "q: {type: array, default: [], description: Some words., items: {type: string}}",
+        required="p",
+        rest="""\
+            rules:
+              - requires: {field: q, present: [p]}
+              - requires: {field: q, present: [p]}
+            discrepancies:
+              - {about: "p, r", page: it says a, decision: it says a}
+            examples: []
+        """,
+    )
+    path.write_text(path.read_text(encoding="utf-8").replace("demo.txt", "unknown"), encoding="utf-8")
+    result = project.run("lint")
+    assert result.exit_code == 1
+    assert result.stderr.splitlines() == [
+        f"specs/demo.yaml:{line}"
+        for line in [
+            "1:1: warning: there is no example [no-example]",
+            "6:16: error: example.com is the page of no model, at source.page [no-source]",
+            '6:52: error: "unknown" is no stored copy of a page, at source.document [no-source]',
+            "13:36: note: p is required, so it is always given, at rules[0].requires.present[0] [odd-form]",
+            "14:5: note: this rule is there twice, at rules[1] [odd-form]",
+            "14:36: note: p is required, so it is always given, at rules[1].requires.present[0] [odd-form]",
+            "16:13: warning: r is no parameter of this model, at discrepancies[0].about [unknown-about]",
+            "16:48: note: the decision is what the page says, at discrepancies[0].decision [odd-form]",
+            "17:11: note: an empty list says nothing, at examples [odd-form]",
+        ]
+    ]
+
+
+def test_a_discrepancy_explains(project: Project) -> None:
+    rest = "discrepancies: [{about: p, page: its default is null, decision: null is taken}]\n" + EXAMPLE
+    assert found(project, 'p: {type: [string, "null"], description: What to show.}', rest) == []
+
+
+def test_a_finding_is_silenced_with_a_reason_and_an_idle_silence_is_found(project: Project) -> None:
+    silences = """\
+        lint:
+          - {silence: no-description, about: p.q, reason: the page has none}
+          - {silence: no-description, about: p, reason: it had none}
+          - {silence: no-example, reason: the page has none}
+    """
+    properties = "p: {type: object, description: A part., properties: {q: {type: string}}}"
+    assert found(project, properties, silences) == [
+        "13:5: warning: nothing is silenced here: no-description finds nothing about this, at lint[1] [unused-silence]"
+    ]
+
+
+def test_notes_do_not_fail_and_other_forms_tell_the_level(project: Project) -> None:
+    assert len(found(project, "p: {type: string, minLength: 0, description: What to show.}")) == 1
+    assert project.run("lint --format github").stdout == (
+        "::notice file=specs/demo.yaml,line=10,col=34,title=kling-codegen::"
+        "note: minLength 0 says nothing, at input.properties.p.minLength [odd-form]\n"
+    )
+    [problem] = json.loads(project.run("lint --format json").stdout)["problems"]
+    assert (problem["level"], problem["rule"]) == ("note", "odd-form")
