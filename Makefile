@@ -4,7 +4,7 @@ BIN := .venv/bin
 READY := .venv/ready
 JOBS ?= auto
 
-.PHONY: help setup demo generate check test clean
+.PHONY: help setup demo generate golden check test clean
 
 help:  ## Say what there is to make
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## */\t/' | expand -t 12
@@ -21,8 +21,12 @@ $(READY): pyproject.toml codegen/pyproject.toml plugins/sandbox/pyproject.toml
 demo: $(READY)  ## Run every model against the local sandbox; files go to out/demo/
 	$(BIN)/python -m kling_sandbox.demo out/demo
 
-generate: $(READY)  ## Compile specs/ into kling_adapters/models/
+generate: $(READY)  ## Compile specs/ into kling_adapters/models/, docs/models/ and the README's table
 	$(BIN)/kling-codegen generate
+
+golden: $(READY)  ## Write the trees of tests/golden/ anew; review their diff
+	$(BIN)/kling-codegen generate --specs tests/golden/core/specs --out tests/golden/core/models
+	$(BIN)/kling-codegen generate --specs tests/golden/acme/specs --out tests/golden/acme/acme_kling/models
 
 check: $(READY)  ## Lint, types, layers, and whether the generated tree is what the specs say
 	$(BIN)/kling-codegen lint

@@ -53,6 +53,17 @@ Lenient: TypeAlias = Annotated[T, _TextOrInteger()]
 What is sent is the declared type. Nothing else is accepted: not " 5", "05", 5.5 or True."""
 
 
+class _BooleanFirst:
+    """Refuses what only equals one of the booleans of a Literal; see Exact."""
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return core_schema.chain_schema([core_schema.bool_schema(strict=True), handler(source)])
+
+
+Exact: TypeAlias = Annotated[T, _BooleanFirst()]
+"""`Exact[Literal[True]]` takes True alone; a Literal without it would take 1 as well, which equals it."""
+
+
 class Part(BaseModel):
     """The base of every generated model, nested ones included: closed, strict, frozen."""
 

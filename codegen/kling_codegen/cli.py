@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import keyword
 import sys
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import click
 from kling_codegen import diff, ir, lint, load, render
 from kling_codegen.draft import command as draft
 from kling_codegen.language import editor_schemas
+from kling_codegen.new import new
 from kling_codegen.report import FORMAT, SPECS, Format, Problem, tell, told
 
 OUT = click.option(
@@ -32,11 +34,13 @@ def main() -> None:
 @OUT
 @FORMAT
 def generate(specs: Path, out: Path, form: Format) -> None:
-    """Write the models package and the editors' schema of the spec language."""
+    """Write the models package, its documentation, and the editors' schema of the spec language."""
     files = _files(specs, out, form)
-    if not render.is_ours(out):
-        raise click.UsageError(f"{out} holds files that kling-codegen has not written; choose another --out")
-    written, removed = render.write(files, out)
+    owned = (out, _documents(specs))
+    for folder in owned:
+        if not render.is_ours(folder):
+            raise click.UsageError(f"{folder} holds files that kling-codegen has not written")
+    written, removed = render.write(files, owned)
     unchanged = len(files) - len(written)
     if form == "json":
         paths = {"written": list(map(str, written)), "removed": list(map(str, removed))}
@@ -55,7 +59,7 @@ def generate(specs: Path, out: Path, form: Format) -> None:
 @FORMAT
 def check(specs: Path, out: Path, form: Format) -> None:
     """Say which generated files are not what the specs give; exit 1 if there is one."""
-    found = list(render.compare(_files(specs, out, form), out))
+    found = list(render.compare(_files(specs, out, form), (out, _documents(specs))))
     if form != "text":
         tell((Problem(str(path), 1, 1, what) for path, what, _ in found), form)
     for path, what, excerpt in found if form == "text" else ():
@@ -67,13 +71,39 @@ def check(specs: Path, out: Path, form: Format) -> None:
 
 def _files(specs: Path, out: Path, form: Format) -> dict[Path, str]:
     """Return everything that is generated, by path."""
+    name = ir.package_name(out)
     try:
-        package = ir.build(load.load(specs))
+        loaded = load.load(specs, needs_gateway=name == ir.CORE)
     except load.SpecsInvalid as error:
         tell(error.problems, form)
         sys.exit(2)
+    if loaded.gateway is not None:
+        # What all models share is told in the core's specs alone, wherever they are compiled to.
+        name = ir.CORE
+    elif not all(part.isidentifier() and not keyword.iskeyword(part) for part in name.split(".")):
+        raise click.UsageError(f"--out {out}: {name} is no name of a Python package")
+    package = ir.build(loaded, name)
     files = {out / path: text for path, text in render.render(package).items()}
-    return files | {specs / "schema" / name: text for name, text in editor_schemas().items()}
+    files |= {_documents(specs) / path: text for path, text in render.documents(package).items()}
+    for schema, text in editor_schemas().items():
+        if loaded.gateway is not None or schema != "gateway.schema.json":
+            files[specs / "schema" / schema] = text
+    readme = _project(specs) / "README.md"
+    if (old := render.read(readme)) is not None and render.TABLE.search(old):
+        files[readme] = render.with_table(old, package)
+    return files
+
+
+def _documents(specs: Path) -> Path:
+    return _project(specs) / "docs" / "models"
+
+
+def _project(specs: Path) -> Path:
+    # The parent of `.` is no other folder.
+    return specs.parent if specs.name.strip(".") else specs.resolve().parent
+
+
+main.add_command(new)
 
 
 main.add_command(diff.command)

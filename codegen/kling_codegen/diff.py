@@ -72,7 +72,10 @@ class Change:
 def compare(old: Specs, new: Specs) -> list[Change]:
     """Return every change, the weightiest first; what was only put in another order is none."""
     before, after = ({spec.slug: spec for spec in specs.models} for specs in (old, new))
-    found = [replace(change, model="gateway") for change in _gateway(old.gateway, new.gateway)]
+    found: list[Change] = []
+    # The specs of a package of its own have none.
+    if old.gateway is not None and new.gateway is not None:
+        found += [replace(change, model="gateway") for change in _gateway(old.gateway, new.gateway)]
     for slug in before.keys() | after.keys():
         if slug not in after:
             changes = [_step("", "model", before[slug].title, MISSING, "calls of it", narrower=True)]
@@ -83,7 +86,7 @@ def compare(old: Specs, new: Specs) -> list[Change]:
         else:
             changes = list(_model(before[slug], after[slug]))
             if before[slug].input != after[slug].input:
-                changes += _python(before[slug], after[slug], new.gateway)
+                changes += _python(before[slug], after[slug])
         found += [replace(change, model=slug) for change in changes]
     weights = list(LEVELS)
     return sorted(found, key=lambda each: (weights.index(each.level), each.model, each.path, each.text))
@@ -253,9 +256,9 @@ def _judges(rule: language.Rule, change: Change) -> bool:
     return rule.references is not MISSING and change.path in (rule.references.field, rule.references.list)
 
 
-def _python(old: Spec, new: Spec, gateway: language.Gateway) -> Iterator[Change]:
+def _python(old: Spec, new: Spec) -> Iterator[Change]:
     """Compare what the same things are called in Python, and whether "5" still does for 5."""
-    before, after = (_classes(spec, gateway) for spec in (old, new))
+    before, after = (_classes(spec) for spec in (old, new))
     for path in before.keys() & after.keys():
         was, now = before[path], after[path]
         if was.name != now.name:
@@ -271,9 +274,9 @@ def _python(old: Spec, new: Spec, gateway: language.Gateway) -> Iterator[Change]
                 )
 
 
-def _classes(spec: Spec, gateway: language.Gateway) -> dict[str, ir.Class]:
+def _classes(spec: Spec) -> dict[str, ir.Class]:
     """Return the class of each object of a model by its path; that of the model itself is empty."""
-    [module] = ir.build(Specs(gateway, (spec,))).modules
+    [module] = ir.build(Specs(None, (spec,))).modules
     return dict(zip(_objects(spec.input.as_schema(), ""), (*module.parts, module.model), strict=True))
 
 

@@ -8,19 +8,20 @@ import re
 import textwrap
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from pydantic import MISSING
 
-from kling_codegen import language, names, params
+from kling_codegen import docs, language, names, params
 from kling_codegen.load import Specs
 
 LINE_LENGTH = 110
 # Of the longest string literal that fits behind `description=` in a Field.
 TEXT_LENGTH = 84
 
-# Arguments of `submit` and `run` themselves; a parameter called so can only be given in an object.
-CALL_ARGUMENTS = frozenset({"extra", "save_to", "timeout"})
+# The package of the models that the clients of kling-adapters have typed calls for.
+CORE = "kling_adapters.models"
 
 
 @dataclass(frozen=True)
@@ -72,9 +73,14 @@ class Rule:
 
 @dataclass(frozen=True)
 class Module:
-    """One model: the module of its classes, and what the index says of it."""
+    """One model: the module of its classes, and what the index and the documentation say of it.
+
+    `by_slug`: the clients have typed calls for its slug, which need a TypedDict of the parameters.
+    """
 
     slug: str
+    package: str
+    by_slug: bool
     name: str
     title: str
     page: str
@@ -85,28 +91,43 @@ class Module:
     parts: tuple[Class, ...]
     model: Class
     json_schema: Mapping[str, Any]
+    document: docs.Page
 
 
 @dataclass(frozen=True)
 class Package:
-    """The whole of the models package."""
+    """A package of models; that of the core also has what all models share, and the typed calls by slug."""
 
+    name: str
     modules: tuple[Module, ...]
-    gateway: language.Gateway
+    gateway: language.Gateway | None
 
 
-def build(specs: Specs) -> Package:
-    """Decide everything about the package of these specs."""
-    return Package(tuple(_module(spec) for spec in specs.models), specs.gateway)
+def build(specs: Specs, package: str = CORE) -> Package:
+    """Decide everything about the package of these specs; `package` is the name it is imported by."""
+    core = package == CORE
+    modules = tuple(_module(spec, package, by_slug=core) for spec in specs.models)
+    return Package(package, modules, specs.gateway if core else None)
 
 
-def _module(spec: language.Spec) -> Module:
+def package_name(folder: Path) -> str:
+    """Return the name that a folder is imported by: its own, below every folder above it with an __init__.py."""
+    folder = folder.absolute()
+    parts = [folder.name]
+    while (folder := folder.parent) != folder.parent and (folder / "__init__.py").exists():
+        parts.insert(0, folder.name)
+    return ".".join(parts)
+
+
+def _module(spec: language.Spec, package: str, *, by_slug: bool) -> Module:
     name = names.class_name(spec.slug)
     raw = params.classes(name, spec.input.as_schema())
     final = _class_names(raw)
     *parts, model = [_class(each, final, spec.summary) for each in raw]
     return Module(
         slug=spec.slug,
+        package=package,
+        by_slug=by_slug,
         name=names.module_name(spec.slug),
         title=spec.title,
         page=spec.source.page,
@@ -117,6 +138,7 @@ def _module(spec: language.Spec) -> Module:
         parts=tuple(parts),
         model=model,
         json_schema=_json_schema(spec),
+        document=docs.page(spec, name, package, by_slug=by_slug),
     )
 
 
@@ -138,7 +160,7 @@ def _class(raw: params.RawClass, final: Mapping[str, str], summary: str) -> Clas
     name = final[raw.name]
     fields = tuple(_field(field, final) for field in raw.fields)
     if raw.user is None:
-        called = tuple(field for field in fields if field.wire not in CALL_ARGUMENTS)
+        called = tuple(field for field in fields if field.wire not in docs.CALL_ARGUMENTS)
         return Class(name, f"{name}Input", summary, None, fields, called)
     about = None if raw.schema.description is MISSING else raw.schema.description
     role = "The value" if raw.user.schema.items is MISSING else "An item"
@@ -197,7 +219,10 @@ def _bound(raw: ast.expr) -> str:
 
 
 class _ModelType(ast.NodeTransformer):
-    """The annotation in the class: final names, and Lenient where a page may send "5" for 5 or 5 for "5"."""
+    """The annotation in the class: final names, and what a Literal needs beside it.
+
+    Lenient where a page may send "5" for 5 or 5 for "5"; Exact where 1 would pass for True.
+    """
 
     def __init__(self, final: Mapping[str, str]) -> None:
         self.final = final
@@ -218,7 +243,10 @@ class _ModelType(ast.NodeTransformer):
     def visit_Subscript(self, node: ast.Subscript) -> ast.AST:
         if ast.unparse(node.value) != "Literal":
             return self.generic_visit(node)
-        return ast.Subscript(ast.Name("Lenient"), node) if _is_numeric(node.slice) else node
+        values = [ast.literal_eval(value) for value in _parts(node.slice)]
+        if all(isinstance(value, bool) for value in values):
+            return ast.Subscript(ast.Name("Exact"), node)
+        return ast.Subscript(ast.Name("Lenient"), node) if _is_numeric(values) else node
 
 
 class _InputType(_ModelType):
@@ -245,9 +273,11 @@ class _InputType(_ModelType):
                 return self.generic_visit(node)
 
 
-def _is_numeric(literal: ast.expr) -> bool:
-    nodes = literal.elts if isinstance(literal, ast.Tuple) else [literal]
-    values = [ast.literal_eval(node) for node in nodes]
+def _parts(literal: ast.expr) -> list[ast.expr]:
+    return literal.elts if isinstance(literal, ast.Tuple) else [literal]
+
+
+def _is_numeric(values: list[Any]) -> bool:
     whole = all(isinstance(value, int) and not isinstance(value, bool) for value in values)
     return whole or all(isinstance(value, str) and re.fullmatch("0|[1-9][0-9]*", value) for value in values)
 

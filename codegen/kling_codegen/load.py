@@ -34,9 +34,9 @@ class SpecsInvalid(Exception):
 
 @dataclass(frozen=True)
 class Specs:
-    """A folder of specs: what all models share, and the models by slug."""
+    """A folder of specs: what all models share, if it is told there, and the models by slug."""
 
-    gateway: Gateway
+    gateway: Gateway | None
     models: tuple[Spec, ...]
 
 
@@ -49,18 +49,18 @@ class File(Generic[Model]):
     value: Model | None
 
 
-def load(folder: Path) -> Specs:
-    """Read gateway.yaml and every other *.yaml of a folder. Raises SpecsInvalid."""
-    gateway, models = files(folder)
+def load(folder: Path, *, needs_gateway: bool = False) -> Specs:
+    """Read every *.yaml of a folder, gateway.yaml too if it is there or needed. Raises SpecsInvalid."""
+    gateway, models = files(folder, needs_gateway=needs_gateway)
     good = [model.value for model in models if model.value is not None]
-    assert gateway.value is not None
-    return Specs(gateway.value, tuple(sorted(good, key=lambda spec: spec.slug)))
+    return Specs(gateway.value if gateway else None, tuple(sorted(good, key=lambda spec: spec.slug)))
 
 
-def files(folder: Path) -> tuple[File[Gateway], list[File[Spec]]]:
+def files(folder: Path, *, needs_gateway: bool = False) -> tuple[File[Gateway] | None, list[File[Spec]]]:
     """Read the same as `load`, with the place of everything; every `value` is there. Raises SpecsInvalid."""
     problems: list[Problem] = []
-    gateway = _read(folder / "gateway.yaml", Gateway, problems)
+    path = folder / "gateway.yaml"
+    gateway = _read(path, Gateway, problems) if needs_gateway or path.exists() else None
     paths = sorted(path for path in folder.glob("*.yaml") if path.name != "gateway.yaml")
     models = [_read(path, Spec, problems) for path in paths]
     problems += _clashes(models)

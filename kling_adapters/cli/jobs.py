@@ -50,7 +50,8 @@ def run(
 ) -> None:
     """Run a model to the end: submit, wait, and store with --save-to.
 
-    Parameters are NAME=VALUE; NAME=@FILE reads text from a file; a list is JSON, or NAME=ITEM repeated.
+    Parameters are NAME=VALUE; NAME=@FILE reads text from a file, and NAME=@@TEXT is text that starts with @; a list
+    is JSON, or NAME=ITEM repeated.
     """
     with ExitStack() as stack:
         address, key = stack.enter_context(_sandbox()) if sandbox else (base_url, None)

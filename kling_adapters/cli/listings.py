@@ -164,4 +164,6 @@ def _rule(rule: Mapping[str, Any]) -> str:
 def _word(name: str, value: Any) -> str:
     import shlex
 
-    return shlex.quote(f"{name}={value if isinstance(value, str) else json.dumps(value)}")
+    text = value if isinstance(value, str) else json.dumps(value)
+    # read_values takes a text with one @ for the name of a file.
+    return shlex.quote(f"{name}={'@' if text.startswith('@') else ''}{text}")

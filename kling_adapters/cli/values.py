@@ -13,8 +13,8 @@ from kling_adapters.errors import ConfigError
 def read_values(words: Iterable[str], schema: Mapping[str, Any]) -> dict[str, Any]:
     """Turn words into parameters by the JSON Schema of the model.
 
-    Text is taken as it stands and `name=@file` reads it from a file; everything else is JSON. A list is JSON too, or
-    its name is repeated with one item each. What cannot be read as the type is left to the validation to report.
+    Text is taken as it stands, `name=@file` reads it from a file, and `name=@@text` is text that starts with one @;
+    everything else is JSON. A list is JSON too, or its name is repeated with one item each. What cannot be read as the type is left to the validation to report.
     Raises ConfigError for a word without `=` or a file that cannot be read.
     """
     values: dict[str, Any] = {}
@@ -24,7 +24,9 @@ def read_values(words: Iterable[str], schema: Mapping[str, Any]) -> dict[str, An
             raise ConfigError(f"{word!r} is not name=value; nothing was sent")
         declared = schema["properties"].get(name, {})
         types = declared.get("type", "string")
-        if text.startswith("@") and text != "@":
+        if text.startswith("@@"):
+            text = text[1:]
+        elif text.startswith("@") and text != "@":
             text = _read(name, text[1:], is_url=declared.get("format") == "uri")
         if "array" in types and not text.lstrip().startswith("["):
             values.setdefault(name, []).append(_value(text, declared["items"]["type"]))

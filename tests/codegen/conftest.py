@@ -57,10 +57,10 @@ class Project:
         )
         return self.write(f"{slug}.yaml", HEAD.format(slug=slug) + body + dedent(rest))
 
-    def run(self, command: str) -> Result:
+    def run(self, *command: str) -> Result:
         with pytest.MonkeyPatch.context() as patch:
             patch.chdir(self.folder)
-            return CliRunner().invoke(main, command.split())
+            return CliRunner().invoke(main, " ".join(command).split())
 
     def generate(self) -> str:
         result = self.run("generate")

@@ -80,13 +80,19 @@ def test_missing_file(clean: Project, name: str) -> None:
 
 def test_spec_changed_without_generate(clean: Project) -> None:
     clean.spec("kling-2", "prompt: {type: string, maxLength: 9}")
-    assert findings(clean) == [changed("models/kling_2.py"), changed("models/schemas/kling-2.json")]
+    assert findings(clean) == [
+        changed("docs/models/kling-2.md"),
+        changed("models/kling_2.py"),
+        changed("models/schemas/kling-2.json"),
+    ]
 
 
 def test_spec_added_and_removed_without_generate(clean: Project) -> None:
     (clean.specs / "kling-3.yaml").unlink()
     clean.spec("kling-4", "prompt: {type: string}")
     assert findings(clean) == [
+        "docs/models/kling-3.md: no spec asks for this file",
+        "docs/models/kling-4.md: missing",
         changed("models/__init__.py"),
         changed("models/_calls.py"),
         "models/kling_3.py: no spec asks for this file",

@@ -36,8 +36,9 @@ def test_the_table_of_models_is_the_catalogue() -> None:
         usual = "not documented" if entry.latency is None else f"{entry.latency:.0f} s"
         needs = ", ".join(f"`{name}`" for name in schema["required"])
         page = f"[{entry.title}]({schema['x-kling']['source']['page']})"
-        rows[entry.slug] = f"| `{entry.slug}` | {entry.returns} | {usual} | {needs} | {page} |"
-    assert [line for line in README.splitlines() if line.startswith("| `kling-")] == list(rows.values())
+        link = f"[`{entry.slug}`](docs/models/{entry.slug}.md)"
+        rows[entry.slug] = f"| {link} | {entry.returns} | {usual} | {needs} | {page} |"
+    assert [line for line in README.splitlines() if line.startswith("| [`")] == list(rows.values())
 
 
 def test_every_error_of_the_table_exists_and_every_link_leads_somewhere() -> None:

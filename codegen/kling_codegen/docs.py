@@ -1,0 +1,195 @@
+"""What the documentation page of a model says: a spec in words, as Markdown that the template only lays out."""
+
+from __future__ import annotations
+
+import json
+import keyword
+import re
+import shlex
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import MISSING
+
+from kling_codegen import language, names
+from kling_codegen.language import Schema
+
+# Arguments of `submit` and `run` themselves; a parameter called so can only be given in an object.
+CALL_ARGUMENTS = frozenset({"extra", "save_to", "timeout"})
+
+# What would be markup in the middle of a sentence; a name such as image_url is none.
+_MARKUP = re.compile(r"[\\`*<\[\]|~]|(?<!\w)_|_(?!\w)|&(?=#?\w+;)|^[#>+-]")
+
+_CLIENT = "from kling_adapters import Kling"
+_SHELL_WIDTH = 100
+
+
+@dataclass(frozen=True)
+class Example:
+    """An input of the spec as a call in Python, with the imports it needs, and as a command."""
+
+    title: str
+    imports: tuple[str, ...]
+    call: str
+    command: str
+
+
+@dataclass(frozen=True)
+class Page:
+    """All but the names is Markdown; the rows are those of tables."""
+
+    slug: str
+    title: str
+    summary: str
+    returns: str
+    usual: str
+    price: str
+    needs: str
+    parameters: tuple[tuple[str, ...], ...]
+    rules: tuple[str, ...]
+    examples: tuple[Example, ...]
+    discrepancies: tuple[tuple[str, ...], ...]
+    source: str
+    read: str
+
+
+def page(spec: language.Spec, class_name: str, package: str, *, by_slug: bool) -> Page:
+    """Say everything about a model of `package`; `by_slug` if the clients have typed calls for its slug."""
+    called = names.field_names(spec.input.properties)
+
+    def example(given: language.Example) -> Example:
+        typed = by_slug and all(map(_can_be_argument, given.input))
+        arguments = "".join(
+            f"{wire if typed else called[wire]}={value!r}, " for wire, value in given.input.items()
+        )
+        return Example(
+            title=prose(given.name[:1].upper() + given.name[1:]),
+            imports=tuple(sorted([_CLIENT] if typed else [_CLIENT, f"from {package} import {class_name}"])),
+            call=f"{spec.slug!r}, {arguments}" if typed else f"{class_name}({arguments})",
+            command=_command(spec.slug, given.input),
+        )
+
+    return Page(
+        slug=spec.slug,
+        title=prose(spec.title),
+        summary=prose(spec.summary),
+        returns=spec.returns,
+        usual="not documented" if spec.latency_seconds is None else f"{spec.latency_seconds:.0f} s",
+        price=_price(spec.pricing) if spec.pricing is not MISSING else "",
+        needs=", ".join(map(code, spec.input.required)),
+        parameters=tuple(_parameters(spec.input.as_schema(), "")),
+        rules=tuple(_rule(rule) for rule in spec.rules),
+        examples=tuple(map(example, spec.examples)),
+        discrepancies=tuple(
+            (prose(found.about), prose(found.page), prose(found.decision)) for found in spec.discrepancies
+        ),
+        source=spec.source.page,
+        read=spec.source.read.isoformat(),
+    )
+
+
+def prose(text: str) -> str:
+    """Return text as Markdown that shows it, on one line."""
+    return _MARKUP.sub(r"\\\g<0>", " ".join(text.split()))
+
+
+def code(value: Any) -> str:
+    """Return a value as Markdown code that may stand in a table: text as it is, anything else as JSON."""
+    plain = isinstance(value, str) and value and value == " ".join(value.split())
+    text = value if plain else json.dumps(value, ensure_ascii=False)
+    fence = "`" * (1 + max(map(len, re.findall("`+", text)), default=0))
+    space = " " if "`" in text else ""
+    return f"{fence}{space}{text}{space}{fence}".replace("|", "\\|")
+
+
+def _parameters(schema: Schema, prefix: str) -> Iterator[tuple[str, ...]]:
+    """Yield the row of each parameter, those of an object after it."""
+    assert schema.properties is not MISSING
+    for name, part in schema.properties.items():
+        given, path = part.given(), prefix + name
+        default = code(given["default"]) if "default" in given else ""
+        required = name in (schema.required if schema.required is not MISSING else ())
+        yield (
+            code(path),
+            _type(part),
+            _allowed(part),
+            "required" if required else default,
+            prose(given.get("description", "")),
+        )
+        inner = part
+        while inner.items is not MISSING:
+            inner, path = inner.items, f"{path}[]"
+        if inner.properties is not MISSING:
+            yield from _parameters(inner, f"{path}.")
+
+
+def _type(schema: Schema) -> str:
+    kind = "URL" if schema.format is not MISSING else schema.kind
+    name = kind if schema.items is MISSING else f"list of {_type(schema.items)}"
+    return f"{name} or null" if schema.nullable else name
+
+
+def _allowed(schema: Schema) -> str:
+    given = schema.given()
+    found = [", ".join(map(code, given["enum"]))] if "enum" in given else []
+    for (low, high), unit in zip(language.RANGES, ("", " characters", " items"), strict=True):
+        match given.get(low), given.get(high):
+            case None, None:
+                continue
+            case least, None:
+                words = f"at least {least}"
+            case None, most:
+                words = f"at most {most}"
+            case least, most:
+                words = f"{least} to {most}"
+        found.append(words + unit)
+    if schema.items is not MISSING and (each := _allowed(schema.items)):
+        found.append(f"each {each.removeprefix('each ')}")
+    return "; ".join(found)
+
+
+def _rule(rule: language.Rule) -> str:
+    condition = rule.condition()
+    assert condition is not None
+    match condition[1]:
+        case language.AtLeastOneOf(root=group):
+            return f"At least one of {_listed(group)} is given."
+        case language.MutuallyExclusive(root=group):
+            return f"At most one of {_listed(group)} is given."
+        case language.Requires(field=field, present=present, equals=equals):
+            wanted = [f"{code(name)} to be given" for name in present]
+            wanted += [f"{code(name)} to be {code(value)}" for name, value in equals.items()]
+            return f"{code(field)} needs {' and '.join(wanted)}."
+        case language.References(field=field, token=token, list=items):
+            first, second = (code(token.replace("{n}", number)) for number in "12")
+            return f"{first} in {code(field)} names the first item of {code(items)}, {second} the second, and so on."
+        case language.MaxBytes(field=field, bytes=size):
+            whole = f" ({size >> 20} MiB)" if size % (1 << 20) == 0 else ""
+            return f"A local file given for {code(field)} has at most {size} bytes{whole}."
+
+
+def _price(pricing: language.Pricing) -> str:
+    figures = f"{pricing.low:g}" if pricing.low == pricing.high else f"{pricing.low:g} to {pricing.high:g}"
+    return f"{figures} {pricing.currency} per {pricing.unit}"
+
+
+def _listed(names: list[str]) -> str:
+    return ", ".join(map(code, names))
+
+
+def _can_be_argument(wire: str) -> bool:
+    return wire.isidentifier() and not keyword.iskeyword(wire) and wire not in CALL_ARGUMENTS
+
+
+def _command(slug: str, given: Mapping[str, Any]) -> str:
+    words = [f"kling run --sandbox {slug}", *(_word(name, value) for name, value in given.items())]
+    line = " ".join(words)
+    return line if len(line) <= _SHELL_WIDTH and "\n" not in line else " \\\n    ".join(words)
+
+
+def _word(name: str, value: Any) -> str:
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    # To the command, a text that starts with one @ names a file.
+    escaped = f"@{text}" if text.startswith("@") else text
+    return f"{shlex.quote(name)}={shlex.quote(escaped)}"

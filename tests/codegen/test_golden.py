@@ -1,0 +1,57 @@
+"""Everything that is generated, compared with the trees in tests/golden; `make golden` writes them anew."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+from kling_codegen import language
+from kling_codegen.cli import main
+from pydantic import BaseModel
+from ruamel.yaml import YAML
+
+GOLDEN = Path(__file__).parents[1] / "golden"
+PACKAGES = {"core": "models", "acme": "acme_kling/models"}
+
+
+def tree(folder: Path) -> dict[str, bytes]:
+    paths = (path for path in folder.rglob("*") if path.is_file() and "__pycache__" not in path.parts)
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in paths}
+
+
+@pytest.mark.parametrize("name", PACKAGES)
+def test_the_tree_is_the_golden_one(name: str, tmp_path: Path) -> None:
+    shutil.copytree(GOLDEN / name / "specs", tmp_path / "specs", ignore=shutil.ignore_patterns("schema"))
+    out = tmp_path / PACKAGES[name]
+    if name == "core":
+        readme = (GOLDEN / name / "README.md").read_text("utf-8")
+        emptied = re.sub("(?<=<!-- models -->\n).*(?=<!-- /models)", "", readme, flags=re.DOTALL)
+        (tmp_path / "README.md").write_text(emptied, "utf-8")
+    else:
+        out.mkdir(parents=True)
+        (out.parent / "__init__.py").touch()
+    done = CliRunner().invoke(main, ["generate", "--specs", str(tmp_path / "specs"), "--out", str(out)])
+    assert done.exit_code == 0, done.output
+    assert tree(tmp_path) == tree(GOLDEN / name)
+
+
+def keys(value: Any) -> set[str]:
+    if isinstance(value, dict):
+        return set(value).union(*map(keys, value.values()))
+    return set[str]().union(*map(keys, value)) if isinstance(value, list) else set()
+
+
+def test_the_golden_specs_use_every_keyword() -> None:
+    yaml = YAML(typ="safe", pure=True)
+    specs = [yaml.load(path.read_text("utf-8")) for path in GOLDEN.glob("core/specs/*.yaml")]
+    parts: list[type[BaseModel]] = [language.Closed, *language.Closed.__subclasses__()]
+    known = {field.alias or name for part in parts for name, field in part.model_fields.items()}
+    assert known - keys(specs) == set()
+    kinds = {kind if isinstance(kind, str) else kind[0] for kind in re.findall(r"type: \[?(\w+)", "".join(
+        path.read_text("utf-8") for path in GOLDEN.glob("core/specs/*.yaml")
+    ))}  # fmt: skip
+    assert kinds == set(language.KINDS)

@@ -1,0 +1,160 @@
+"""`kling-codegen new`: a spec that loads, and a package that a venv takes and gives back."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+from kling_codegen.cli import main
+from kling_codegen.load import load
+
+SITE = next(path for path in sys.path if path.endswith("site-packages"))
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def new(*words: str) -> str:
+    result = CliRunner().invoke(main, ["new", *words])
+    assert result.exit_code == 0, result.output
+    return result.output
+
+
+def refusal(*words: str) -> str:
+    result = CliRunner().invoke(main, ["new", *words])
+    assert result.exit_code == 2
+    return result.stderr.splitlines()[-1]
+
+
+def test_a_new_spec_loads_and_says_what_to_do_next(folder: Path) -> None:
+    (folder / "specs").mkdir()
+    assert new("kling-9").splitlines() == [
+        "wrote specs/kling-9.yaml. Next:",
+        "  1. Fill in every TODO of specs/kling-9.yaml from the documentation page of the model.",
+        "  2. `kling-codegen lint --specs specs` says what is left to do.",
+        "  3. `kling-codegen generate` writes the adapter, its schema and its documentation.",
+        "  4. `kling run --sandbox kling-9 prompt=hello` tries it without an account.",
+    ]
+    [spec] = load(folder / "specs").models
+    assert spec.slug == "kling-9"
+    lint = CliRunner().invoke(main, ["lint"])
+    assert lint.exit_code == 1
+    places = {
+        line.split(", at ")[1].split(";")[0].split(" [")[0]
+        for line in lint.stderr.splitlines()
+        if "placeholder" in line
+    }
+    assert places >= {
+        "title",
+        "summary",
+        "source.page",
+        "source.document",
+        "input.properties.prompt.description",
+    }
+
+
+REFUSED = [
+    ("kling-2", "specs/kling-2.yaml is already there"),
+    ("Kling-9", "'Kling-9' is no slug: small letters and digits, in groups joined by - or ., starting with a letter"),
+    ("9-kling", "'9-kling' is no slug: small letters and digits, in groups joined by - or ., starting with a letter"),
+    ("../kling", "'../kling' is no slug: small letters and digits, in groups joined by - or ., starting with a letter"),
+    ("kling.2", "'kling.2' would be called Kling2 in Python, as 'kling-2' is"),
+    ("class", "'class' would be called class in Python, which has another meaning"),
+    ("params", "'params' would be called Params in Python, which has another meaning"),
+    ("gateway", "gateway.yaml is the file of what all models share"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("slug", "why"), REFUSED, ids=[slug for slug, _ in REFUSED])
+def test_a_slug_that_is_bad_or_taken_is_refused(folder: Path, slug: str, why: str) -> None:
+    (folder / "specs").mkdir()
+    (folder / "specs" / "kling-2.yaml").write_text("mine")
+    assert refusal(slug) == f"Error: {why}"
+    assert [path.read_text() for path in folder.rglob("*.yaml")] == ["mine"]
+
+
+def test_there_must_be_a_slug_and_a_folder(folder: Path) -> None:
+    assert refusal() == "Error: name the model: kling-codegen new SLUG"
+    assert refusal("kling-9") == "Error: there is no folder specs; --specs names another"
+
+
+@pytest.mark.parametrize(
+    ("name", "why"),
+    [
+        ("Acme", "'Acme' is no name for a package: small letters, digits and single hyphens"),
+        ("acme_kling", "'acme_kling' is no name for a package: small letters, digits and single hyphens"),
+        ("json", "'json' is no name for a package: Python has another module json"),
+        ("kling-adapters", "'kling-adapters' is no name for a package: Python has another module kling_adapters"),
+        ("taken", "taken is already there"),
+    ],
+)  # fmt: skip
+def test_a_package_that_cannot_be_is_refused(folder: Path, name: str, why: str) -> None:
+    (folder / "taken").mkdir()
+    assert refusal("--package", name) == f"Error: {why}"
+    assert [path.name for path in folder.iterdir()] == ["taken"]
+
+
+class Environment:
+    """A venv that sees what the running environment has, and into which more can be installed."""
+
+    def __init__(self, folder: Path) -> None:
+        self.python = folder / "bin" / "python"
+        subprocess.run([sys.executable, "-m", "venv", "--without-pip", folder], check=True)
+        [site] = folder.glob("lib/python*/site-packages")
+        # addsitedir, because the editable installs of the running environment are .pth files as well.
+        (site / "running.pth").write_text(f"import site; site.addsitedir({SITE!r})\n")
+
+    def pip(self, *words: str | Path) -> None:
+        command = [sys.executable, "-m", "pip", "--python", self.python, "--quiet", *words]
+        subprocess.run(command, check=True)
+
+    def kling(self, *words: str) -> str:
+        code = "from kling_adapters.cli import main; main()"
+        environment = {**os.environ, "PYTHONWARNINGS": "error"}
+        command = [str(self.python), "-c", code, *words]
+        return subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, env=environment).stdout
+
+    def slugs(self) -> list[str]:
+        return [row["slug"] for row in json.loads(self.kling("models", "--json"))]
+
+
+def test_a_package_is_compiled_built_installed_run_and_uninstalled(folder: Path) -> None:
+    assert new("--package", "acme-kling").splitlines() == [
+        "wrote acme-kling/. Next, in that folder:",
+        "  1. Fill in every TODO of specs/acme-kling-1.yaml; `kling-codegen lint` says what is left to do.",
+        "  2. `make generate` writes acme_kling/models/, docs/models/ and the table in README.md.",
+        "  3. `pip install .` makes the models appear in `kling models`.",
+    ]
+    package = folder / "acme-kling"
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    for command in (
+        ["make", "generate", "check"],
+        [sys.executable, "-m", "ruff", "check", "--isolated", "--select=E,F,I,UP,B", "--line-length=110"],
+        [sys.executable, "-m", "build", "--wheel", "--no-isolation"],
+    ):
+        subprocess.run(
+            command, cwd=package, env={**os.environ, "PATH": path}, check=True, capture_output=True
+        )
+    assert not list(package.rglob("_gateway.py"))
+    assert not list(package.rglob("_calls.py"))
+    assert "[`acme-kling-1`](docs/models/acme-kling-1.md)" in (package / "README.md").read_text("utf-8")
+
+    environment = Environment(folder / "venv")
+    before = environment.slugs()
+    [wheel] = package.glob("dist/*.whl")
+    environment.pip("install", "--no-index", "--no-deps", wheel)
+    assert environment.slugs() == sorted([*before, "acme-kling-1"])
+    assert "prompt" in environment.kling("show", "acme-kling-1")
+    out = folder / "out"
+    environment.kling("run", "--sandbox", "acme-kling-1", "prompt=hello", "--save-to", str(out))
+    assert [file.suffix for file in out.iterdir()] == [".mp4"]
+    environment.pip("uninstall", "--yes", "acme-kling")
+    assert environment.slugs() == before
