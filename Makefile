@@ -4,10 +4,10 @@ BIN := .venv/bin
 READY := .venv/ready
 JOBS ?= auto
 
-.PHONY: help setup demo generate golden check test clean
+.PHONY: help setup demo generate golden check test bench types1000 clean
 
 help:  ## Say what there is to make
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## */\t/' | expand -t 12
+	@grep -hE '^[a-z0-9]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## */\t/' | expand -t 12
 
 setup: $(READY)  ## Install the three distributions and every tool into .venv
 
@@ -40,6 +40,12 @@ check: $(READY)  ## Lint, types, layers, and whether the generated tree is what 
 test: $(READY)  ## Run the tests
 	$(BIN)/pytest -n $(JOBS)
 
+bench: $(READY)  ## Measure the compiler and the import with 1,000 models, in a few minutes
+	$(BIN)/python -m benchmarks.speed
+
+types1000: $(READY)  ## Check the types of 1,000 varied adapters, in a few minutes
+	$(BIN)/python -m benchmarks.strict 1000
+
 clean:  ## Remove .venv and everything else that was made here
 	rm -rf .venv out build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
-	find . -name __pycache__ -prune -exec rm -rf {} +
+	find . \( -name __pycache__ -o -name .kling-codegen \) -prune -exec rm -rf {} +

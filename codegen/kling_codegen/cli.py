@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from kling_codegen import diff, ir, lint, load, render
+from kling_codegen import build, diff, ir, lint, load, render
 from kling_codegen.draft import command as draft
 from kling_codegen.language import editor_schemas
 from kling_codegen.new import new
@@ -71,26 +71,23 @@ def check(specs: Path, out: Path, form: Format) -> None:
 
 def _files(specs: Path, out: Path, form: Format) -> dict[Path, str]:
     """Return everything that is generated, by path."""
-    name = ir.package_name(out)
+    # What all models share is told in the core's specs alone, wherever they are compiled to.
+    name = ir.CORE if (specs / "gateway.yaml").exists() else ir.package_name(out)
+    if not all(part.isidentifier() and not keyword.iskeyword(part) for part in name.split(".")):
+        raise click.UsageError(f"--out {out}: {name} is no name of a Python package")
     try:
-        loaded = load.load(specs, needs_gateway=name == ir.CORE)
+        package = build.package(specs, name)
     except load.SpecsInvalid as error:
         tell(error.problems, form)
         sys.exit(2)
-    if loaded.gateway is not None:
-        # What all models share is told in the core's specs alone, wherever they are compiled to.
-        name = ir.CORE
-    elif not all(part.isidentifier() and not keyword.iskeyword(part) for part in name.split(".")):
-        raise click.UsageError(f"--out {out}: {name} is no name of a Python package")
-    package = ir.build(loaded, name)
-    files = {out / path: text for path, text in render.render(package).items()}
-    files |= {_documents(specs) / path: text for path, text in render.documents(package).items()}
+    files = {out / path: text for path, text in package.files.items()}
+    files |= {_documents(specs) / path: text for path, text in package.documents.items()}
     for schema, text in editor_schemas().items():
-        if loaded.gateway is not None or schema != "gateway.schema.json":
+        if name == ir.CORE or schema != "gateway.schema.json":
             files[specs / "schema" / schema] = text
     readme = _project(specs) / "README.md"
     if (old := render.read(readme)) is not None and render.TABLE.search(old):
-        files[readme] = render.with_table(old, package)
+        files[readme] = render.with_table(old, package.entries)
     return files
 
 

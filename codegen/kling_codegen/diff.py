@@ -276,7 +276,7 @@ def _python(old: Spec, new: Spec) -> Iterator[Change]:
 
 def _classes(spec: Spec) -> dict[str, ir.Class]:
     """Return the class of each object of a model by its path; that of the model itself is empty."""
-    [module] = ir.build(Specs(None, (spec,))).modules
+    module = ir.build(spec)
     return dict(zip(_objects(spec.input.as_schema(), ""), (*module.parts, module.model), strict=True))
 
 

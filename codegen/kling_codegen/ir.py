@@ -14,7 +14,6 @@ from typing import Any
 from pydantic import MISSING
 
 from kling_codegen import docs, language, names, params
-from kling_codegen.load import Specs
 
 LINE_LENGTH = 110
 # Of the longest string literal that fits behind `description=` in a Field.
@@ -73,7 +72,7 @@ class Rule:
 
 @dataclass(frozen=True)
 class Module:
-    """One model: the module of its classes, and what the index and the documentation say of it.
+    """One model: the module of its classes, its schema and its documentation.
 
     `by_slug`: the clients have typed calls for its slug, which need a TypedDict of the parameters.
     """
@@ -93,21 +92,37 @@ class Module:
     json_schema: Mapping[str, Any]
     document: docs.Page
 
+    @property
+    def entry(self) -> Entry:
+        """What is said of the model beside its own files."""
+        return Entry(
+            slug=self.slug,
+            title=self.title,
+            returns=self.returns,
+            latency=self.latency,
+            usual=self.document.usual,
+            needs=self.document.needs,
+            page=self.page,
+            module=self.name,
+            model=self.model.name,
+            input=self.model.input_name,
+        )
+
 
 @dataclass(frozen=True)
-class Package:
-    """A package of models; that of the core also has what all models share, and the typed calls by slug."""
+class Entry:
+    """What the index, the typed calls and the table of models say of one; the last three are names in Python."""
 
-    name: str
-    modules: tuple[Module, ...]
-    gateway: language.Gateway | None
-
-
-def build(specs: Specs, package: str = CORE) -> Package:
-    """Decide everything about the package of these specs; `package` is the name it is imported by."""
-    core = package == CORE
-    modules = tuple(_module(spec, package, by_slug=core) for spec in specs.models)
-    return Package(package, modules, specs.gateway if core else None)
+    slug: str
+    title: str
+    returns: str
+    latency: float | None
+    usual: str
+    needs: str
+    page: str
+    module: str
+    model: str
+    input: str
 
 
 def package_name(folder: Path) -> str:
@@ -119,7 +134,9 @@ def package_name(folder: Path) -> str:
     return ".".join(parts)
 
 
-def _module(spec: language.Spec, package: str, *, by_slug: bool) -> Module:
+def build(spec: language.Spec, package: str = CORE) -> Module:
+    """Decide everything about the files of one model; `package` is the name its package is imported by."""
+    by_slug = package == CORE
     name = names.class_name(spec.slug)
     raw = params.classes(name, spec.input.as_schema())
     final = _class_names(raw)
@@ -145,7 +162,8 @@ def _module(spec: language.Spec, package: str, *, by_slug: bool) -> Module:
 def _class_names(raw: list[params.RawClass]) -> dict[str, str]:
     """Return the final name of each class: neither it nor its TypedDict may be called like anything else."""
     *parts, model = [each.name for each in raw]
-    taken = {model, f"{model}Input"} | names.TAKEN
+    # A field would hide a class of its name from its own annotation.
+    taken = {model, f"{model}Input", *(field.name for each in raw for field in each.fields)} | names.TAKEN
     final = {model: model}
     for part in parts:
         name = part

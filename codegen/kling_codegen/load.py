@@ -9,8 +9,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import date
 from functools import cache
+from io import BytesIO, TextIOWrapper
 from pathlib import Path
-from typing import Any, Generic, TypeVar, cast
+from typing import Any, Generic, TypeAlias, TypeVar, cast
 
 from pydantic import TypeAdapter, ValidationError
 from pydantic_core import PydanticCustomError
@@ -22,6 +23,8 @@ from kling_codegen.language import Closed, ClosedT, Gateway, Location, Message, 
 from kling_codegen.report import Problem
 
 Model = TypeVar("Model", bound=Closed)
+# A line and a column, from 1.
+Place: TypeAlias = tuple[int, int]
 
 
 class SpecsInvalid(Exception):
@@ -45,8 +48,25 @@ class File(Generic[Model]):
     """A file that was read: its text with the place of everything, and what it says if nothing is wrong."""
 
     path: Path
+    content: bytes
     document: Document
     value: Model | None
+
+    @property
+    def slug(self) -> Slug | None:
+        """The slug and where it is, even if something else is wrong."""
+        slug = self.document.keys().get("slug")
+        known = isinstance(slug, str) and re.fullmatch(language.SLUG, slug)
+        return Slug(self.path, str(slug), self.document.place(("slug",))) if known else None
+
+
+@dataclass(frozen=True)
+class Slug:
+    """What a spec calls its model, and where."""
+
+    path: Path
+    slug: str
+    place: Place
 
 
 def load(folder: Path, *, needs_gateway: bool = False) -> Specs:
@@ -60,59 +80,67 @@ def files(folder: Path, *, needs_gateway: bool = False) -> tuple[File[Gateway] |
     """Read the same as `load`, with the place of everything; every `value` is there. Raises SpecsInvalid."""
     problems: list[Problem] = []
     path = folder / "gateway.yaml"
-    gateway = _read(path, Gateway, problems) if needs_gateway or path.exists() else None
-    paths = sorted(path for path in folder.glob("*.yaml") if path.name != "gateway.yaml")
-    models = [_read(path, Spec, problems) for path in paths]
-    problems += _clashes(models)
-    problems += [
-        Problem(str(path), 1, 1, "the name of a spec ends in .yaml", meant=f"{path.stem}.yaml")
-        for path in folder.glob("*.yml")
-    ]
-    if not paths:
-        problems.append(Problem(str(folder), 1, 1, "there is no spec in this folder"))
+    gateway = read(path, Gateway, problems) if needs_gateway or path.exists() else None
+    models = [read(path, Spec, problems) for path in paths(folder, problems)]
+    problems += clashes(model.slug for model in models)
     if problems:
         raise SpecsInvalid(problems)
     return gateway, models
 
 
-def _read(path: Path, model: type[Model], problems: list[Problem]) -> File[Model]:
+def paths(folder: Path, problems: list[Problem]) -> list[Path]:
+    """Return the specs of a folder, and add to `problems` what looks like one or is missing."""
+    problems += [
+        Problem(str(path), 1, 1, "the name of a spec ends in .yaml", meant=f"{path.stem}.yaml")
+        for path in folder.glob("*.yml")
+    ]
+    found = sorted(path for path in folder.glob("*.yaml") if path.name != "gateway.yaml")
+    if not found:
+        problems.append(Problem(str(folder), 1, 1, "there is no spec in this folder"))
+    return found
+
+
+def read(path: Path, model: type[Model], problems: list[Problem]) -> File[Model]:
     """Read one file, and add what is wrong with it to `problems`."""
+    content, text, unreadable = b"", "", ""
     try:
-        text, unreadable = path.read_text(encoding="utf-8"), ""
+        content = path.read_bytes()
+        text = TextIOWrapper(BytesIO(content), encoding="utf-8").read()
     except UnicodeDecodeError:
-        text, unreadable = "", "is not UTF-8 text"
+        unreadable = "is not UTF-8 text"
     except OSError as error:
-        text, unreadable = "", f"cannot be read: {error.strerror}"
+        unreadable = f"cannot be read: {error.strerror}"
     if unreadable:
         problems.append(Problem(str(path), 1, 1, unreadable))
-        return File(path, Document("{}"), None)
+        return File(path, content, Document("{}"), None)
     document = Document(text)
     value = document.validated(model)
     problems += (document.problem(path, at, what) for at, what in document.problems)
-    return File(path, document, None if document.problems else value)
+    return File(path, content, document, None if document.problems else value)
 
 
-def _clashes(models: list[File[Spec]]) -> Iterator[Problem]:
+def clashes(slugs: Iterable[Slug | None]) -> Iterator[Problem]:
     """Yield which specs cannot stand beside each other or cannot have the names their slugs give them."""
     owners: dict[tuple[str, str], Path] = {}
-    for model in models:
-        slug = model.document.keys().get("slug")
-        if not isinstance(slug, str) or not re.fullmatch(language.SLUG, slug):
+    for each in slugs:
+        if each is None:
             continue
+        slug = each.slug
         called = {"slug": slug, "class": names.class_name(slug), "module": names.module_name(slug)}
         found: list[Message] = []
-        if slug != model.path.stem:
-            found.append(Message(f"the slug {slug} belongs into a file {slug}.yaml", "", model.path.stem))
+        if slug != each.path.stem:
+            found.append(Message(f"the slug {slug} belongs into a file {slug}.yaml", "", each.path.stem))
         for what, name in called.items():
-            owner = owners.setdefault((what, name), model.path)
-            if owner != model.path:
+            owner = owners.setdefault((what, name), each.path)
+            if owner != each.path:
                 found.append(Message(f"the {what} {name} is already that of {owner}"))
-            if what == "slug" and owner != model.path:
+            if what == "slug" and owner != each.path:
                 break
             if what != "slug" and names.is_taken(name):
                 taken = f"the slug {slug} makes a {what} {name}, which Python or the generated code calls something else"
                 found.append(Message(taken))
-        yield from (model.document.problem(model.path, ("slug",), what) for what in found)
+        for message in found:
+            yield Problem(str(each.path), *each.place, message.what, "slug", message.allowed, message.meant)
 
 
 class Document:
@@ -124,8 +152,8 @@ class Document:
     def __init__(self, text: str) -> None:
         self.problems: list[tuple[Location, Message]] = []
         self.value: Any = None
-        self._keys: dict[Location, tuple[int, int]] = {}
-        self._values: dict[Location, tuple[int, int]] = {(): (1, 1)}
+        self._keys: dict[Location, Place] = {}
+        self._values: dict[Location, Place] = {(): (1, 1)}
         self._seen: set[int] = set()
         # What is said of a place already, so that what follows from it is not said again.
         self._spoilt: set[Location] = set()
@@ -151,7 +179,7 @@ class Document:
         value: Any = self.value
         return cast("Mapping[str, Any]", value) if isinstance(value, dict) else {}
 
-    def place(self, at: Location, *, key: bool = False) -> tuple[int, int]:
+    def place(self, at: Location, *, key: bool = False) -> Place:
         """Return line and column of a value, or of its key; of what holds it if there is no such thing."""
         if key and at in self._keys:
             return self._keys[at]
@@ -421,5 +449,5 @@ def _slug(given: str, pattern: str) -> str:
     return slug if pattern == language.SLUG and re.fullmatch(pattern, slug) else ""
 
 
-def _place(mark: Any) -> tuple[int, int]:
+def _place(mark: Any) -> Place:
     return mark.line + 1, mark.column + 1

@@ -95,10 +95,10 @@ def _classes(
     """Walk the classes and the schema side by side."""
     assert schema.properties is not MISSING
     called = field_names(schema.properties)
-    assignments = {ast.unparse(node.target): node for node in _assignments(nodes[name])}
     fields: list[RawField] = []
-    for wire, part in schema.properties.items():
-        field = _field(nodes, called[wire], wire, part, assignments[called[wire]])
+    # By order: a field that is called like a class gets another name.
+    for (wire, part), node in zip(schema.properties.items(), _assignments(nodes[name]), strict=True):
+        field = _field(nodes, called[wire], wire, part, node)
         fields.append(field)
         inner = part
         while inner.items is not MISSING:
@@ -120,8 +120,9 @@ def _field(
         case ast.Subscript(ast.Name("Annotated"), ast.Tuple([inner, ast.Call(keywords=given)])):
             annotation = inner
             constraints = {keyword.arg: keyword.value for keyword in given if keyword.arg}
-            # Defaults are documentation, and load.py has checked them.
-            constraints.pop("validate_default", None)
+            # Defaults are documentation, and load.py has checked them; names are ours.
+            for unwanted in ("validate_default", "alias"):
+                constraints.pop(unwanted, None)
         case _:
             pass
     return RawField(name, wire, schema, _Inline(nodes).visit(annotation), constraints, node.value)

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from kling_adapters.models.kling_bloombloom import KlingBloombloom as KlingBloombloom
     from kling_adapters.models.kling_o1 import KlingO1 as KlingO1
 
-CATALOG = (
+CATALOG: tuple[CatalogEntry, ...] = (
     CatalogEntry(
         slug="kling-2",
         title="Kling 2",

@@ -94,7 +94,7 @@ def test_spec_added_and_removed_without_generate(clean: Project) -> None:
         "docs/models/kling-3.md: no spec asks for this file",
         "docs/models/kling-4.md: missing",
         changed("models/__init__.py"),
-        changed("models/_calls.py"),
+        changed("models/_calls.pyi"),
         "models/kling_3.py: no spec asks for this file",
         "models/kling_4.py: missing",
         "models/schemas/kling-3.json: no spec asks for this file",

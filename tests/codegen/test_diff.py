@@ -14,7 +14,7 @@ import pytest
 from click.testing import CliRunner, Result
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from kling_codegen import ir, render
+from kling_codegen import build, ir
 from kling_codegen.cli import main
 from kling_codegen.diff import BOUNDS, compare
 from kling_codegen.language import KEYWORDS_OF, RANGES, Gateway, Rule, Schema, Spec
@@ -214,7 +214,7 @@ def test_edits(edits: Path) -> None:
 def api(folder: Path, side: str) -> griffe.Object | griffe.Alias:
     """Return what griffe sees in the package that is generated from a folder of specs."""
     package = folder / "api" / side / "models"
-    for name, text in render.render(ir.build(load(folder / side))).items():
+    for name, text in build.package(folder / side, ir.CORE).files.items():
         (package / name).parent.mkdir(parents=True, exist_ok=True)
         (package / name).write_text(text, encoding="utf-8")
     return griffe.load("models", search_paths=[package.parent], allow_inspection=False)

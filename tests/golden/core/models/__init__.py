@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from kling_adapters.models.full_1_5 import Full15 as Full15
     from kling_adapters.models.plain import Plain as Plain
 
-CATALOG = (
+CATALOG: tuple[CatalogEntry, ...] = (
     CatalogEntry(
         slug="full-1.5",
         title="Full 1.5",

@@ -8,7 +8,7 @@ from kling_adapters.catalog import CatalogEntry, lazy_exports
 if TYPE_CHECKING:
     from acme_kling.models.acme_1 import Acme1 as Acme1
 
-CATALOG = (
+CATALOG: tuple[CatalogEntry, ...] = (
     CatalogEntry(
         slug="acme-1",
         title="Acme 1",

@@ -1,0 +1,133 @@
+"""Measure the compiler, and what 1,000 models cost an application. `make bench`.
+
+Every figure is a ratio of two measurements of this run, with seconds of this machine beside it. CPU is that of all
+processes together: on a machine that is busy with other things, it says more than the time on the clock.
+"""
+
+from __future__ import annotations
+
+import os
+import resource
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import NamedTuple
+
+from benchmarks.strict import CODEGEN, project
+
+MANY, SOME, FEW = 1000, 100, 5
+
+IMPORT = """
+import time
+start = time.perf_counter()
+import kling_adapters
+from kling_adapters.models.{module} import {name}
+print(time.perf_counter() - start)
+"""
+
+
+class Cost(NamedTuple):
+    """Seconds on the clock and of all processors."""
+
+    clock: float
+    cpu: float
+
+
+def main() -> None:
+    """Measure everything."""
+    print(f"{os.cpu_count()} processors, load {os.getloadavg()[0]:.1f}\n")
+    with tempfile.TemporaryDirectory() as name:
+        folders = {count: Path(name) / str(count) for count in (MANY, SOME, FEW)}
+        for count, folder in folders.items():
+            folder.mkdir()
+            project(folder, count)
+        compiling(folders)
+        importing(folders)
+
+
+def compiling(folders: dict[int, Path]) -> None:
+    """Time generate and check, with and without the cache."""
+    many, some = folders[MANY], folders[SOME]
+    codegen(folders[FEW], "generate")
+    cold_some = codegen(some, "generate")
+    cold = codegen(many, "generate")
+    show(f"generate, {MANY} specs, nothing cached", cold, "under 15 s")
+    ratio(f"CPU a spec, {MANY} specs against {SOME}", cold.cpu / MANY, cold_some.cpu / SOME, 1)
+
+    warm = codegen(many, "check")
+    show(f"check, {MANY} specs, nothing changed", warm, "under 2 s")
+    shutil.rmtree(many / "specs" / ".kling-codegen")
+    ratio("check, cached against not", warm.cpu, codegen(many, "check").cpu, 0.1)
+    spec = next((many / "specs").glob("s*.yaml"))
+    spec.write_text(spec.read_text(encoding="utf-8") + "# changed\n", encoding="utf-8")
+    show(f"check, {MANY} specs, one changed", codegen(many, "check"), "")
+
+    sample = sorted((some / "kling_adapters" / "models" / "schemas").iterdir())[:10]
+    peer = [
+        *(sys.executable, "-W", "ignore", "-m", "datamodel_code_generator", "--input-file-type=jsonschema"),
+        *("--output-model-type=pydantic_v2.BaseModel", "--formatters=builtin"),
+    ]
+    costs = [timed([*peer, f"--input={path}", f"--output={some / 'peer.py'}"], some) for path in sample]
+    theirs = sum(cost.cpu for cost in costs) / len(costs)
+    ratio("CPU a spec, against datamodel-codegen a file", cold.cpu / MANY, theirs, 0.2)
+
+
+def importing(folders: dict[int, Path]) -> None:
+    """Time the import of the runtime and of one adapter, in turn, and take the best of each."""
+    slug = next(path.stem for path in (folders[FEW] / "specs").glob("s*.yaml"))
+    module = slug.replace(".", "_").replace("-", "_")
+    adapter = folders[FEW] / "kling_adapters" / "models" / f"{module}.py"
+    name = next(
+        line.partition("(")[0].removeprefix("class ")
+        for line in adapter.read_text(encoding="utf-8").splitlines()
+        if line.endswith("(Params):")
+    )
+    code = IMPORT.format(module=module, name=name)
+    best: dict[int, float] = {}
+    for turn in range(21):
+        for count in (FEW, MANY):
+            environment = {**os.environ, "PYTHONPATH": str(folders[count])}
+            environment.pop("PYTHONDONTWRITEBYTECODE", None)
+            done = subprocess.run(
+                [sys.executable, "-c", code],
+                cwd=folders[count],
+                env=environment,
+                capture_output=True,
+                text=True,
+                check=True,
+            )
+            if turn:
+                best[count] = min(best.get(count, float("inf")), float(done.stdout))
+    ratio(f"import of one adapter, {MANY} models against {FEW}", best[MANY], best[FEW], 1.05)
+
+
+def codegen(folder: Path, command: str) -> Cost:
+    """Run a command of the compiler in a project."""
+    return timed([*CODEGEN, command], folder)
+
+
+def timed(command: list[str], folder: Path) -> Cost:
+    """Run a command to its end."""
+    before, start = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
+    subprocess.run(command, cwd=folder, check=True, stdout=subprocess.DEVNULL)
+    after, end = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
+    return Cost(end - start, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
+
+
+def show(what: str, cost: Cost, budget: str) -> None:
+    """Print a time."""
+    print(f"{what:48} {cost.clock:8.2f} s   {cost.cpu:8.2f} s CPU   {budget}", flush=True)
+
+
+def ratio(what: str, one: float, other: float, limit: float) -> None:
+    """Print a ratio, the two times in milliseconds, and whether it is within its limit."""
+    judged = "" if one <= limit * other else "  OVER"
+    figures = f"{one * 1000:8.1f} ms to {other * 1000:8.1f} ms"
+    print(f"{what:48} {one / other:8.3f}     {figures}   at most {limit}{judged}", flush=True)
+
+
+if __name__ == "__main__":
+    main()
