@@ -407,3 +407,21 @@ def test_type_checkers_see_exactly_the_wrong_calls(odd: Project) -> None:
     reports = json.loads(two.communicate()[0])["generalDiagnostics"]
     places = {(Path(report["file"]).name, report["range"]["start"]["line"] + 1) for report in reports}
     assert places == {("calls.py", number) for number in wrong}
+
+
+def test_a_parameter_can_be_called_like_the_class_of_its_value(project: Project) -> None:
+    project.spec(
+        "kling-2",
+        """
+        Prompt: {type: object, properties: {PROMPT: {type: object, properties: {a: {type: string}}}}}
+        Input: {type: object, properties: {a: {type: string}}}
+        """,
+    )
+    project.generate()
+    printed = project.use(
+        """
+        from kling_adapters.models import Kling2
+        print(Kling2(Prompt={"PROMPT": {"a": "x"}}, Input={"a": "y"}).wire())
+        """
+    )
+    assert printed == "{'Prompt': {'PROMPT': {'a': 'x'}}, 'Input': {'a': 'y'}}"
