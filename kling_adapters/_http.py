@@ -64,7 +64,7 @@ class _Key:
 
 
 def _settings(gateway: Gateway) -> dict[str, Any]:
-    """What all clients share. Raises ConfigError for an environment that httpx cannot work with."""
+    """What all httpx clients share; to be called within _usable_environment."""
     return {
         # Reading the certificates is what takes time, so it is done once.
         "verify": httpx.create_ssl_context(),
@@ -200,6 +200,7 @@ def _fault(error: Exception) -> Fault:
 
 @contextmanager
 def _usable_environment() -> Generator[None]:
+    """Say as ConfigError what httpx cannot work with: a proxy or certificates named by the environment."""
     try:
         yield
     except (ValueError, OSError, ImportError) as error:

@@ -14,7 +14,8 @@ def read_values(words: Iterable[str], schema: Mapping[str, Any]) -> dict[str, An
     """Turn words into parameters by the JSON Schema of the model.
 
     Text is taken as it stands, `name=@file` reads it from a file, and `name=@@text` is text that starts with one @;
-    everything else is JSON. A list is JSON too, or its name is repeated with one item each. What cannot be read as the type is left to the validation to report.
+    everything else is JSON. A list is JSON too, or its name is repeated with one item each. What cannot be read as
+    the type is left to the validation to report.
     Raises ConfigError for a word without `=` or a file that cannot be read.
     """
     values: dict[str, Any] = {}
