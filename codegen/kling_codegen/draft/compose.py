@@ -49,8 +49,10 @@ def draft(text: str, document: str, read: date) -> Draft:
     inside = table.level(tree, "", page.sent)
     properties, blocks = inside["properties"], [node.block for node in tree]
     _tagline(page, notes)
-    rules = [rule for block in blocks for rule in prose.conditions(block, properties, notes)]
+    rules = [rule for block in blocks for rule in prose.conditions(block, inside, page, notes)]
     rules += [*prose.references(page, blocks, properties, notes), *table.rules]
+    # The descriptions of two parameters that exclude each other may both say so.
+    rules = [rule for index, rule in enumerate(rules) if rule not in rules[:index]]
     source = {"page": MODEL_PAGE.format(slug=page.slug), "document": document, "read": read}
     spec: dict[str, Any] = {
         "slug": page.slug,

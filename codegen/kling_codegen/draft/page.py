@@ -13,6 +13,7 @@ import warnings
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import takewhile
 from typing import Any, TypeAlias, cast
 
 from kling_codegen.draft.notes import Notes
@@ -107,12 +108,9 @@ def read(text: str, notes: Notes) -> Page:
     blocks = _blocks(lines, notes)
     if not blocks:
         raise NotAPage("it shows no parameters (a name, then required or optional, then a type)")
-    filled = [(number, line.strip()) for number, line in lines if line.strip()]
-    head = [
-        (number, line)
-        for number, line in filled[:4]
-        if not re.match(r"~|\$|POST|1?\s*(?:import|#)", line) and number < blocks[0].line
-    ]
+    filled = [(number, line.strip()) for number, line in lines[: blocks[0].line - 1] if line.strip()]
+    # Latency, price, address and code come after title and tagline.
+    head = list(takewhile(lambda each: not re.match(r"~|\$|POST|1?\s*(?:import|#)", each[1]), filled))
     title = head[0][1].removesuffix("Serverless API").strip() if head else ""
     if title and len(title) <= 100 and not title.endswith("."):
         head = head[1:]
