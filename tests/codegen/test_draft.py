@@ -183,6 +183,7 @@ def test_a_parameter_of_the_condensed_layout(
         ("string", "Default: plain", {"default": "plain"}, ""),
         ("string", 'Default: "two\\nlines: \\"here\\""', {"default": 'two\nlines: "here"'}, ""),
         ("string", 'Default: null\nAllowed values :\n"a""b"', {"type": ["string", "null"], "enum": ["a", "b", None], "default": None}, "the type is string, the default is null"),
+        ("integer", "Default: 5\nAllowed values :\n5812", {"enum": [5, 8, 12], "default": 5}, "'5812' is read as default 5, allowed 5, 8, 12; it could be default 5, allowed 5, 812"),
         ("integer", "Default: 0\nAllowed values :\n1-", {"default": 0}, "'1-' is not decided; it could be nothing that fits the rest of the page; left out"),
         ("", 'Default: "a"', {"default": "a"}, "no type is shown; drafted as string"),
     ],
@@ -380,6 +381,37 @@ def test_a_page_without_its_head_has_a_title_made_from_the_slug() -> None:
     doubts = {(note.line, note.about, note.what) for note in made.notes if note.sort == "doubt"}
     assert (1, "title", "no title was found; Brook is made from the slug") in doubts
     assert (6, "slug", "this address says pond, others say brook") in doubts
+
+
+def test_the_example_can_be_a_call_that_runs_the_model() -> None:
+    text = CONDENSED.format(type="integer", sent="5", text="Height.", values="5")
+    called = text.replace("1payload = {", '1result = segmind.run(\n "brook",').replace(
+        '"level": 5,', "level=7,"
+    )
+    made = draft(called.replace("3}", "3)"), "PAGE.txt", DAY)
+    spec = YAML(typ="safe", pure=True).load(made.yaml)
+    assert spec["examples"] == [{"name": "as on the page", "input": {"level": 7}}]
+    assert not [note for note in made.notes if note.sort == "doubt"]
+
+
+def test_a_name_may_end_like_a_heading_of_a_parameter() -> None:
+    text = CONDENSED.format(type="integer", sent="5", text="Height.", values="5")
+    made = draft(text.replace("leveloptional", "is_requiredoptional"), "PAGE.txt", DAY)
+    assert list(YAML(typ="safe", pure=True).load(made.yaml)["input"]["properties"]) == ["is_required"]
+
+
+@pytest.mark.parametrize(
+    ("gone", "line", "what"),
+    [
+        ("Parameters\n", 1, "no heading Parameters; the page may be incomplete"),
+        ("Response Type\n", 11, "no heading Response Type after the parameters; the page may be cut off"),
+        ("payload = {", 1, "no example was found; the draft has one of made-up values"),
+    ],
+)
+def test_a_part_of_the_page_that_is_missing_is_a_doubt(gone: str, line: int, what: str) -> None:
+    text = CONDENSED.format(type="integer", sent="5", text="Height.", values="5\n")
+    made = draft(text.replace(gone, "\n" if gone.endswith("\n") else ""), "PAGE.txt", DAY)
+    assert (line, what) in {(note.line, note.what) for note in made.notes}
 
 
 def test_what_does_not_load_is_said(tmp_path: Path) -> None:
