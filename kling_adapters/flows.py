@@ -141,7 +141,8 @@ def _accepted(request: wire.Request, auth: Auth, model: str) -> Flow[str]:
         error, may_be_repeated = _refusal(model, outcome)
         status = outcome.status if isinstance(outcome, wire.Answer) else None
         reset = wire.seconds_until_reset(outcome) if isinstance(outcome, wire.Answer) else None
-        if status in _REFUSALS_OF_A_KEY and isinstance(auth, KeyPool):
+        of_the_key = status in _REFUSALS_OF_A_KEY or isinstance(error, errors.InsufficientCredits)
+        if status is not None and of_the_key and isinstance(auth, KeyPool):
             has_another: bool = yield Call(partial(auth.refused, key, status, reset))
             # Each key once: a pool that is wrong about its keys must not make a storm.
             if has_another and key not in refused:

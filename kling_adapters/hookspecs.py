@@ -45,7 +45,7 @@ class KeyPool(Auth, Protocol):
         ...
 
     def refused(self, key: str, status: int, retry_after: float | None) -> bool:
-        """Learn that a submit with this key was answered 401, 402, 403 or 429, which started nothing.
+        """Learn that a submit with this key was answered 401, 402, 403, 429, or 406 for want of credits: nothing started.
 
         `retry_after`: in how many seconds a limit ends, if the gateway said so. Return whether `api_key` has another
         key to try at once; otherwise the answer is treated as it is without a pool.
