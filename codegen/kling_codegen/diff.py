@@ -19,9 +19,11 @@ from typing import Any, Final, Literal, TypeAlias, cast
 import click
 from pydantic import MISSING
 
-from kling_codegen import ir, language
-from kling_codegen.language import Schema, Spec
+from kling_codegen import ir
+from kling_codegen.language import Gateway, Spec
 from kling_codegen.load import Specs, SpecsInvalid, load
+from kling_codegen.rules import Rule
+from kling_codegen.schema import Schema, violations
 
 Level: TypeAlias = Literal["breaking", "warning", "additive", "documentation"]
 # By weight: the part of the version that each raises, and the part it raises while the version is 0.x.
@@ -187,7 +189,7 @@ def _allowed(old: Schema, new: Schema, path: str) -> Iterator[Change]:
 def _refused(mine: Schema, other: Schema) -> list[Any] | Literal[True]:
     """Return the values of `mine` that `other` refuses; True if they cannot be listed."""
     values = _values(mine)
-    return values is None or [value for value in values if any(language.violations(other, value))]
+    return values is None or [value for value in values if any(violations(other, value))]
 
 
 def _values(schema: Schema) -> list[Any] | None:
@@ -249,7 +251,7 @@ def _conditions(spec: Spec) -> dict[tuple[str, str], Any]:
     return found
 
 
-def _judges(rule: language.Rule, change: Change) -> bool:
+def _judges(rule: Rule, change: Change) -> bool:
     """Whether a changed default can make a rule refuse calls that it let pass."""
     if (needs := rule.requires) is not MISSING:
         return bool(needs.equals.get(change.path, change.after) != change.after)
@@ -291,7 +293,7 @@ def _objects(schema: Schema, path: str) -> Iterator[str]:
     yield path
 
 
-def _gateway(old: language.Gateway, new: language.Gateway) -> Iterator[Change]:
+def _gateway(old: Gateway, new: Gateway) -> Iterator[Change]:
     for at, before, after in _differences(old.model_dump(mode="json"), new.model_dump(mode="json")):
         level, why = _gateway_verdict(at, before, after)
         yield Change(level, ".".join(at), "value", before, after, why)

@@ -13,8 +13,10 @@ import click
 from pydantic import MISSING
 
 from kling_codegen import load
-from kling_codegen.language import LintRule, Location, Message, Schema, Spec, closest, dotted, shown
+from kling_codegen.language import LintRule, Spec
+from kling_codegen.messages import Location, Message, closest, dotted, shown
 from kling_codegen.report import FORMAT, SPECS, Format, Level, Problem, tell
+from kling_codegen.schema import Schema
 
 LEVELS: Mapping[LintRule, Level] = {
     "no-description": "warning",

@@ -17,8 +17,10 @@ from hypothesis import strategies as st
 from kling_codegen import build, ir
 from kling_codegen.cli import main
 from kling_codegen.diff import BOUNDS, compare
-from kling_codegen.language import KEYWORDS_OF, RANGES, Gateway, Rule, Schema, Spec
+from kling_codegen.language import Gateway, Spec
 from kling_codegen.load import Specs, load
+from kling_codegen.rules import Rule
+from kling_codegen.schema import KEYWORDS_OF, RANGES, Schema
 
 import kling_adapters
 
