@@ -238,7 +238,8 @@ def _conditions(spec: Spec) -> dict[tuple[str, str], Any]:
             each = [(rule.requires.field, {"requires": asked}) for asked in (*rule.requires.present, *equals)]
             found |= {(field, _shown(condition)): condition for field, condition in each}
         elif rule.max_bytes is not MISSING:
-            found[rule.max_bytes.field, "max_bytes"] = rule.max_bytes.bytes
+            key = rule.max_bytes.field, "max_bytes"
+            found[key] = min(rule.max_bytes.bytes, found.get(key, math.inf))
         elif rule.references is not MISSING:
             condition = {"references": rule.references.model_dump(exclude={"field"})}
             found[rule.references.field, _shown(condition)] = condition

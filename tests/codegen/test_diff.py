@@ -169,6 +169,7 @@ EDITS: list[tuple[str, str, list[str], str]] = [
     ("class: {type: string}", "class: {type: string, minLength: 0}", [], NONE),
     ('    seed: {type: integer, minimum: 0}\n    note: {type: [string, "null"]}\n', '    note: {type: [string, "null"]}\n    seed: {minimum: 0, type: integer}\n', [], NONE),
     ("  - requires: {field: tail, present: [image], equals: {mode: pro}}\n", "  - requires: {field: tail, equals: {mode: pro}}\n  - requires: {field: tail, present: [image]}\n", [], NONE),
+    ("bytes: 50}", "bytes: 50}\n  - max_bytes: {field: image, bytes: 90}", [], NONE),
     (RULES, "rules:\n" + "\n".join(reversed(RULES.splitlines()[1:])) + "\n", [], NONE),
     # A rule of a new parameter refuses no call that there was.
     (BASE[BASE.index("    seed:") :], "    more: {type: string}\n" + BASE[BASE.index("    seed:") :].replace("rules:\n", "rules:\n  - requires: {field: more, present: [image]}\n"), ["additive: demo more: parameter none -> string (calls that give it are taken)"], NONE),
