@@ -22,6 +22,7 @@ from pydantic import MISSING
 from kling_codegen import ir
 from kling_codegen.language import Gateway, Spec
 from kling_codegen.load import Specs, SpecsInvalid, load
+from kling_codegen.messages import cut
 from kling_codegen.rules import Rule
 from kling_codegen.schema import Schema, violations
 
@@ -44,8 +45,12 @@ BOUNDS: Final[Mapping[str, tuple[int, float, str]]] = {
     "maxItems": (-1, math.inf, "longer lists"),
     "max_bytes": (-1, math.inf, "larger files"),
 }
-TEXT_LENGTH = 60
 UNCHANGED = "calls and results stay the same"
+# What decides neither which calls are taken nor what they are called.
+SILENT: Final[Mapping[str, tuple[Level, str]]] = {
+    "default": ("warning", "calls that do not set it may do something else"),
+    "description": ("documentation", UNCHANGED),
+}
 
 
 @dataclass(frozen=True)
@@ -66,9 +71,7 @@ class Change:
     @property
     def text(self) -> str:
         """What changed, from what to what."""
-        shown = [_shown(value) for value in (self.before, self.after)]
-        cut = [each if len(each) <= TEXT_LENGTH else f"{each[: TEXT_LENGTH - 3]}..." for each in shown]
-        return f"{self.what} {' -> '.join(cut)}"
+        return f"{self.what} {cut(_shown(self.before))} -> {cut(_shown(self.after))}"
 
 
 def compare(old: Specs, new: Specs) -> list[Change]:
@@ -131,12 +134,11 @@ def _properties(old: Schema, new: Schema, path: str) -> Iterator[Change]:
         was, must = (name in names for names in _both("required", old, new, []))
         if name not in wanted:
             yield _step(at, "parameter", known[name].type, MISSING, "calls that give it", narrower=True)
-        elif name not in known and must:
-            yield _step(
-                at, "required parameter", MISSING, wanted[name].type, "calls without it", narrower=True
-            )
         elif name not in known:
-            yield _step(at, "parameter", MISSING, wanted[name].type, "calls that give it", narrower=False)
+            what, concerned = "parameter", "calls that give it"
+            if must:
+                what, concerned = "required parameter", "calls without it"
+            yield _step(at, what, MISSING, wanted[name].type, concerned, narrower=must)
         else:
             if was != must:
                 yield _step(at, "required", was, must, "calls without it", narrower=must)
@@ -166,12 +168,7 @@ def _schema(old: Schema, new: Schema, path: str) -> Iterator[Change]:
     if old.items is not MISSING and new.items is not MISSING:
         yield from _schema(old.items, new.items, f"{path}[]")
     yield from _properties(old, new, path)
-    why = "calls that do not set it may do something else"
-    told: list[tuple[Level, str, str]] = [
-        ("warning", "default", why),
-        ("documentation", "description", UNCHANGED),
-    ]
-    for level, key, why in told:
+    for key, (level, why) in SILENT.items():
         before, after = _both(key, old, new)
         if before != after:
             yield Change(level, path, key, before, after, why)
@@ -215,18 +212,28 @@ def _rules(old: Spec, new: Spec) -> Iterator[Change]:
     asked, asks = _conditions(old), _conditions(new)
     for field, kind in asked.keys() | asks.keys():
         before, after = (conditions.get((field, kind), MISSING) for conditions in (asked, asks))
-        if set(field.split(", ")) - (old if before is MISSING else new).input.properties.keys():
-            continue
-        if kind.startswith("at_least_one_of") and any(
-            kind_then.startswith("at_least_one_of") and set(then.split(", ")) < set(field.split(", "))
-            for then, kind_then in (asked if before is MISSING else asks)
-        ):
-            # A group that one of its parts was already asked for, or still is, asks for nothing more.
+        other, others = (old, asked) if before is MISSING else (new, asks)
+        if set(field.split(", ")) - other.input.properties.keys():
             continue
         if kind == "max_bytes":
             yield from _bound(kind, field, before, after)
         elif MISSING in (before, after):
-            yield _step(field, "rule", before, after, "calls that break it", narrower=before is MISSING)
+            condition = after if before is MISSING else before
+            if not _implied(condition, others, other.input.required):
+                yield _step(field, "rule", before, after, "calls that break it", narrower=before is MISSING)
+
+
+def _implied(condition: Any, others: Iterable[tuple[str, str]], required: list[str]) -> bool:
+    """Whether a condition asks for nothing more than the keys of `others` do and what is required anyway."""
+    match condition:
+        case {"requires": str(name)}:
+            return name in required
+        case {"at_least_one_of": names}:
+            groups = [{name} for name in required]
+            groups += [set(field.split(", ")) for field, kind in others if kind == "at_least_one_of"]
+            return any(group < set(names) for group in groups)
+        case _:
+            return False
 
 
 def _conditions(spec: Spec) -> dict[tuple[str, str], Any]:

@@ -80,9 +80,9 @@ def _problems(file: load.File[Spec]) -> Iterator[Problem]:
     spec = file.value
     assert spec is not None
     silences = [(each.silence, "" if each.about is MISSING else each.about) for each in spec.lint]
-    findings = [((rule, _path(at)), (rule, at, what)) for rule, at, what in _findings(spec)]
-    found = {key for key, _ in findings}
-    loud: list[Finding] = [finding for key, finding in findings if key not in silences]
+    findings = list(_findings(spec))
+    found = [(rule, _path(at)) for rule, at, _ in findings]
+    loud = [finding for finding, key in zip(findings, found, strict=True) if key not in silences]
     for index, silence in enumerate(silences):
         if silence not in found:
             idle = Message(f"nothing is silenced here: {silence[0]} finds nothing about this")

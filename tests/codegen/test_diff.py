@@ -171,6 +171,9 @@ EDITS: list[tuple[str, str, list[str], str]] = [
     ("  - requires: {field: tail, present: [image], equals: {mode: pro}}\n", "  - requires: {field: tail, equals: {mode: pro}}\n  - requires: {field: tail, present: [image]}\n", [], NONE),
     ("bytes: 50}", "bytes: 50}\n  - max_bytes: {field: image, bytes: 90}", [], NONE),
     (RULES, "rules:\n" + "\n".join(reversed(RULES.splitlines()[1:])) + "\n", [], NONE),
+    # What was required is given in every call that there was.
+    (BASE[BASE.index("[prompt]\n") :], BASE[BASE.index("[prompt]\n") :].replace("[prompt]", "[]").replace("rules:\n", "rules:\n  - at_least_one_of: [prompt, note]\n"), ["additive: demo prompt: required true -> false (calls without it are taken)"], NONE),
+    (BASE[BASE.index("[prompt]\n") :], BASE[BASE.index("[prompt]\n") :].replace("[prompt]", "[]").replace("rules:\n", "rules:\n  - requires: {field: seed, present: [prompt]}\n"), ["additive: demo prompt: required true -> false (calls without it are taken)"], NONE),
     # A rule of a new parameter refuses no call that there was.
     (BASE[BASE.index("    seed:") :], "    more: {type: string}\n" + BASE[BASE.index("    seed:") :].replace("rules:\n", "rules:\n  - requires: {field: more, present: [image]}\n"), ["additive: demo more: parameter none -> string (calls that give it are taken)"], NONE),
 ]  # fmt: skip
