@@ -8,8 +8,8 @@ import math
 import os
 import subprocess
 import sys
-import tarfile
 import tempfile
+import zipfile
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from itertools import combinations
@@ -454,15 +454,11 @@ def _revision(name: str, specs: Path) -> Specs:
     # Not resolve() of the whole: the folder itself may be a link today, or not be there.
     inside = Path(os.path.relpath(specs.parent.resolve() / specs.name, top)).as_posix()
     try:
-        archive = _git(top, "archive", "--format=tar", commit, "--", inside)
+        archive = _git(top, "archive", "--format=zip", commit, "--", inside)
     except subprocess.CalledProcessError:
         raise click.ClickException(f"{name} has no folder {inside}") from None
-    with tempfile.TemporaryDirectory() as folder, tarfile.open(fileobj=io.BytesIO(archive)) as files:
-        for member in files:
-            path, content = Path(folder) / member.name, files.extractfile(member)
-            if content is not None:
-                path.parent.mkdir(parents=True, exist_ok=True)
-                path.write_bytes(content.read())
+    with tempfile.TemporaryDirectory() as folder, zipfile.ZipFile(io.BytesIO(archive)) as files:
+        files.extractall(folder)
         try:
             return load(Path(folder) / inside)
         except SpecsInvalid as error:

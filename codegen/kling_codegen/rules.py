@@ -9,7 +9,7 @@ from typing import Annotated, Any, TypeAlias
 from pydantic import MISSING, ConfigDict, Field, RootModel
 
 from kling_codegen.closed import Closed, Text, repeated
-from kling_codegen.messages import Location, Message, Problem, closest, shown
+from kling_codegen.messages import Location, Message, Problem, closest, cut, shown
 from kling_codegen.schema import UNKNOWN, Schema, violations
 
 
@@ -77,8 +77,9 @@ class References(Closed):
         pattern = re.escape(self.token).replace(re.escape("{n}"), "([0-9]+)")
         count = len(values.get(self.list) or ())
         for found in re.finditer(pattern, values.get(self.field) or ""):
-            if not 1 <= int(found[1]) <= count:
-                yield Message(f"{self.field} names {found[0]}, but {self.list} has {count} items")
+            # Not int, which refuses thousands of digits.
+            if not 1 <= float(found[1]) <= count:
+                yield Message(f"{self.field} names {cut(found[0])}, but {self.list} has {count} items")
 
 
 class MaxBytes(Closed):
@@ -93,7 +94,8 @@ class MaxBytes(Closed):
 
     def misfits(self, known: Mapping[str, Schema]) -> Iterator[Problem]:
         """See Rule."""
-        if self.field in known and known[self.field].format is MISSING:
+        field = known.get(self.field)
+        if field and field.kind != UNKNOWN and field.format is MISSING:
             yield ("field",), Message(f"{self.field} must have format uri")
 
     def broken(self, given: Mapping[str, Any], values: Mapping[str, Any]) -> Iterator[Message]:
