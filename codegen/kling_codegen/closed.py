@@ -65,10 +65,8 @@ class Closed(BaseModel):
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
 
-    # The keys without which nothing can be said of the rest; None is all that must be there.
+    # The keys that problems() needs to say something although others are wrong; None is all keys.
     essential: ClassVar[frozenset[str] | None] = None
-    # Whether problems() has something to say although a key is wrong.
-    judged_in_part: ClassVar[bool] = False
 
     def problems(self) -> Iterator[Problem]:
         """Yield what is wrong although every value by itself is well formed."""
@@ -89,7 +87,7 @@ class Closed(BaseModel):
             if report is None:
                 raise
             value, whole = report.salvage(cls, data, error), False
-        problems = list(value.problems()) if whole or cls.judged_in_part else []
+        problems = list(value.problems()) if whole or cls.essential is not None else []
         if report is not None:
             report.note(data, problems)
         elif problems:

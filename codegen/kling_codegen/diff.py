@@ -120,9 +120,8 @@ def _model(old: Spec, new: Spec) -> Iterator[Change]:
             yield change
     yield from _rules(old, new)
     known = {"slug", "returns", "input", "rules"}
-    for at, before, after in _differences(
-        old.model_dump(mode="json", exclude=known), new.model_dump(mode="json", exclude=known)
-    ):
+    was, now = (spec.model_dump(mode="json", by_alias=True, exclude=known) for spec in (old, new))
+    for at, before, after in _differences(was, now):
         yield Change("documentation", "", ".".join(at), before, after, UNCHANGED)
 
 
@@ -279,9 +278,8 @@ def _python(old: Spec, new: Spec) -> Iterator[Change]:
             if field.name != other.name:
                 yield Change("breaking", at, "attribute", field.name, other.name, "code that reads it fails")
             if "Lenient[" in field.type and "Lenient[" not in other.type:
-                yield _step(
-                    at, "other form", "taken", "refused", 'stand-ins such as "5" for 5', narrower=True
-                )
+                concerned = 'stand-ins such as "5" for 5'
+                yield _step(at, "other form", "taken", "refused", concerned, narrower=True)
 
 
 def _classes(spec: Spec) -> dict[str, ir.Class]:

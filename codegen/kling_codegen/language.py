@@ -129,7 +129,6 @@ class Spec(Closed):
     """One model."""
 
     essential = frozenset({"input"})
-    judged_in_part = True
 
     slug: Annotated[str, Field(pattern=SLUG, description="The name in the API's URL.")]
     title: Annotated[Line, Field(description="The name for people.")]
@@ -208,7 +207,6 @@ class Gateway(Closed):
     """gateway.yaml: what all models share."""
 
     essential = frozenset({"states", "errors"})
-    judged_in_part = True
 
     base_url: Annotated[str, Field(pattern=_ORIGIN, description="Where the gateway is.")]
     key: Annotated[Key, Field(description="How a request is authenticated.")]

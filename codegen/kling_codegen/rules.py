@@ -117,17 +117,13 @@ class Group(RootModel[Annotated[list[Text], Field(min_length=2)]]):
         for index, name in repeated(self.root):
             yield (index,), Message(f"{name} is there twice")
 
-    def given(self, given: Mapping[str, Any]) -> list[str]:
-        """Return those of the group that are given."""
-        return [name for name in self.root if name in given]
-
 
 class AtLeastOneOf(Group):
     """One of these parameters must be given, or several; a default does not count as given."""
 
     def broken(self, given: Mapping[str, Any], values: Mapping[str, Any]) -> Iterator[Message]:
         """See Rule."""
-        if not self.given(given):
+        if not any(name in given for name in self.root):
             yield Message("is incomplete", f"at least one of {', '.join(self.root)}")
 
 
@@ -136,7 +132,8 @@ class MutuallyExclusive(Group):
 
     def broken(self, given: Mapping[str, Any], values: Mapping[str, Any]) -> Iterator[Message]:
         """See Rule."""
-        if len(found := self.given(given)) > 1:
+        found = [name for name in self.root if name in given]
+        if len(found) > 1:
             yield Message(f"gives {' and '.join(found)} together", f"only one of {', '.join(self.root)}")
 
 

@@ -65,7 +65,6 @@ class Schema(Closed):
     """One parameter, in a subset of JSON Schema. Objects never take unknown properties."""
 
     essential = frozenset()
-    judged_in_part = True
 
     type: Annotated[Kind, Field(description="The type, or [type, null] where the gateway takes null.")]
     format: Annotated[Literal["uri"] | MISSING, Field(description="uri: an http or https URL.")] = MISSING
@@ -170,7 +169,6 @@ class Input(Closed):
     """The parameters of a model: an object that takes nothing else."""
 
     essential = frozenset({"properties"})
-    judged_in_part = True
 
     required: Annotated[list[Text], Field(description="Parameters that must be given.")] = []
     properties: Annotated[dict[str, Schema], Field(min_length=1, description="The parameters by name.")]

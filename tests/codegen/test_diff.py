@@ -162,6 +162,7 @@ EDITS: list[tuple[str, str, list[str], str]] = [
     ("latency_seconds: 60", "latency_seconds: 61", ["documentation: demo: latency_seconds 60.0 -> 61.0 (calls and results stay the same)"], NONE),
     ("2026-01-31", "2026-02-01", ['documentation: demo: source.read "2026-01-31" -> "2026-02-01" (calls and results stay the same)'], NONE),
     ("examples: []", "examples: [{name: other, input: {prompt: z}}]", ["documentation: demo: examples.other none -> name other, input prompt z (calls and results stay the same)"], NONE),
+    ("latency_seconds: 60", "latency_seconds: 60\npricing: {currency: USD, from: 0.504, to: 8.40, unit: generation}", ["documentation: demo: pricing none -> currency USD, from 0.504, to 8.4, unit generation (calls and results stay the same)"], NONE),
     ("decision: none", "decision: both", ['documentation: demo: discrepancies.1.decision "none" -> both (calls and results stay the same)'], NONE),
     # Nothing
     ("[5, 10]", "[10, 5]", [], NONE),
