@@ -1,15 +1,18 @@
 """Every hook of kling-adapters: all a plugin author has to read.
 
-A plugin is a module or object with functions marked `@hookimpl`, found through the entry-point group
-`kling_adapters` of an installed distribution, or given to a client as `Kling(plugins=[...])`.
-It may take fewer arguments than the hook has. Objects that hooks return are used from one thread at a time;
-AsyncKling calls them in worker threads, so plain blocking code is right everywhere.
+A plugin is a module, an object or a class with functions marked `@hookimpl`. It is found through the entry-point
+group `kling_adapters` of an installed distribution, or given to a client as `Kling(plugins=[...])`; of a class, every
+client makes an instance of its own, without arguments. A hook may take fewer arguments than are listed here.
+
+Plugins are loaded when a client first needs one. Hooks, and what they return, are called from worker threads, several
+jobs at a time: plain blocking code is right everywhere, and what it shares between calls needs a lock.
 """
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Protocol
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 import pluggy
 
@@ -24,12 +27,42 @@ hookspec = pluggy.HookspecMarker(PROJECT)
 hookimpl = pluggy.HookimplMarker(PROJECT)
 
 
+@runtime_checkable
 class Auth(Protocol):
     """Gives the key that requests are sent with."""
 
     def api_key(self) -> str:
-        """Return the key. Raises ConfigError, saying how to provide one, if there is none."""
+        """Return the key for the next request. Raises ConfigError, saying how to provide one, if there is none."""
         ...
+
+
+@runtime_checkable
+class KeyPool(Auth, Protocol):
+    """An Auth of several keys: `api_key` is asked for every submit, and a job is polled with the key that submitted it."""
+
+    def accepted(self, key: str, request_id: str) -> None:
+        """Learn that a submit with this key has started the job `request_id`; hooks tell when it ends."""
+        ...
+
+    def refused(self, key: str, status: int, retry_after: float | None) -> bool:
+        """Learn that a submit with this key was answered 401, 402, 403 or 429, which started nothing.
+
+        `retry_after`: in how many seconds a limit ends, if the gateway said so. Return whether `api_key` has another
+        key to try at once; otherwise the answer is treated as it is without a pool.
+        """
+        ...
+
+    def key_of(self, request_id: str) -> str | None:
+        """Return the key that submitted this job; None if that is not known, and then `api_key` is asked."""
+        ...
+
+
+@dataclass(frozen=True)
+class Location:
+    """Where a file is: its `url`, and if the storage can make one, a `link` that opens it without credentials for a while."""
+
+    url: str
+    link: str | None = None
 
 
 class Writer(Protocol):
@@ -39,8 +72,8 @@ class Writer(Protocol):
         """Append a chunk."""
         ...
 
-    def commit(self) -> str:
-        """Make the file appear, whole, and return its URL."""
+    def commit(self, sha256: str) -> Location:
+        """Make the file appear, whole, and return where it is. `sha256`: the hex digest of all that was written."""
         ...
 
     def abort(self) -> None:
@@ -51,6 +84,7 @@ class Writer(Protocol):
         ...
 
 
+@runtime_checkable
 class Storage(Protocol):
     """A place for finished files."""
 
@@ -64,37 +98,47 @@ class Storage(Protocol):
 
 
 class HookSpecs:
-    """The hooks, in the order in which the life of a job meets them."""
+    """The hooks, in the order in which a client and its jobs meet them."""
 
     @hookspec
     def kling_register_adapters(self, register: Callable[[CatalogEntry], None]) -> None:
-        """Offer more models: call `register` for each. When a client is made.
+        """Offer more models: call `register` for each. When plugins are loaded.
 
-        A slug that is taken raises ConfigError; the plugin is then listed as broken.
+        A slug that is taken, or any exception, makes the plugin a broken one: it is left out, with its reason.
         """
 
     @hookspec
     def kling_cli(self, app: click.Group) -> None:
-        """Add commands to the `kling` command line. When it starts, so import what a command needs inside the command."""
+        """Add commands to the `kling` command line. When it lists its commands, or is given one that is not its own.
 
-    @hookspec(firstresult=True)
-    def kling_auth(self, gateway: str) -> Auth | None:
-        """Return where the key for the gateway (its base URL) comes from, or None to leave it to others.
-
-        When the first request is about to be sent, unless the client was given a key. The first answer counts.
-        An exception stops the work; nothing has been sent.
+        Import what a command needs inside the command. An exception is logged, and the commands are missing.
         """
 
     @hookspec(firstresult=True)
     def kling_storage(self, url: str) -> Storage | None:
         """Return the place that `url` names, by its scheme, or None to leave it to others.
 
-        Before a job is submitted that is to be saved, and when a result is saved. An exception stops the work.
+        Before a job is submitted that is to be saved, and when a result is saved. The first answer counts. A
+        StorageError or ConfigError stops the work; any other exception is logged, and the others are asked.
+        """
+
+    @hookspec(firstresult=True)
+    def kling_auth(self, gateway: str, chosen: bool) -> Auth | None:
+        """Return where the key for the gateway (its base URL) comes from, or None to leave it to others.
+
+        Once a client, when its first request is about to be sent, unless it was given a key. The first answer counts.
+        `chosen`: the plugin was named, as in Kling(auth="keyring") or KLING_AUTH, and no other is asked. A ConfigError
+        stops the work, nothing has been sent; any other exception is logged, and the others are asked.
         """
 
     @hookspec
     def kling_event(self, event: Event) -> Awaitable[None] | None:
         """Be told what happened to a job; see `kling_adapters.events`. May be a coroutine function.
 
-        Every plugin is told. An exception is logged and never harms the job.
+        As it happens, in order for each job; every plugin is told. An exception is logged and never harms the job. A
+        plugin that has not finished after ten seconds is left behind, and told nothing more until it has.
         """
+
+    @hookspec
+    def kling_close(self) -> None:
+        """Finish what is under way: the client is being closed. An exception is logged; after 30 seconds nobody waits."""

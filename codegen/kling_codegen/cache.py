@@ -14,7 +14,7 @@ from pathlib import Path
 # Entries that were not used for so long belong to specs that are gone.
 LIFETIME = 30 * 24 * 3600.0
 # The distributions that have a say in what comes out.
-TOOLS = ("datamodel-code-generator", "jinja2", "pydantic", "pydantic-core", "ruamel.yaml", "ruff")
+TOOLS = ("datamodel-code-generator", "jinja2", "pydantic", "pydantic-core", "pyyaml", "ruff")
 
 
 class Cache:

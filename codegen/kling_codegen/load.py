@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import re
-import warnings
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import date
 from functools import cache
@@ -13,10 +12,10 @@ from io import BytesIO, TextIOWrapper
 from pathlib import Path
 from typing import Any, Generic, TypeAlias, TypeVar, cast
 
+import yaml
 from pydantic import TypeAdapter, ValidationError
 from pydantic_core import PydanticCustomError
-from ruamel.yaml import YAML
-from ruamel.yaml.error import YAMLError
+from yaml.reader import ReaderError
 
 from kling_codegen import language, messages, names
 from kling_codegen.closed import Closed, ClosedT
@@ -165,17 +164,17 @@ class Document:
         self._merged: set[Location] = set()
         # Where each mapping is, by identity: a validator is handed its value, but not its location.
         self._mappings: dict[int, Location] = {}
-        # A parser for each file: a %YAML directive in one would change how the next is read.
-        self._yaml: Any = YAML(typ="safe", pure=True)
         try:
-            root = self._yaml.compose(text)
-        except YAMLError as error:
-            self._note_yaml_error(error)
-            return
-        if root is None:
-            self.problems.append(((), Message("the file is empty")))
+            root = yaml.compose(text, _Reader)
+            if root is not None:
+                self.value = self._plain(root, ())
+        except yaml.YAMLError as error:
+            self._note_yaml_error(error, text)
+        except RecursionError:
+            self.problems.append(((), Message("this is nested too deeply for a spec")))
         else:
-            self.value = self._plain(root, ())
+            if root is None:
+                self.problems.append(((), Message("the file is empty")))
 
     def keys(self) -> Mapping[str, Any]:
         """Return the whole as keys and values; none if it is something else."""
@@ -285,22 +284,19 @@ class Document:
                 self._refuse(here, f"{name} is there twice; the first is in line {line}", key=True)
             elif not key.tag.endswith(":str"):
                 self._refuse(here, f"the key {name} is not text; put it in quotes", key=True)
-            elif key.style is None and (what := _ambiguity(name, name)):
+            elif not key.style and (what := _ambiguity(name, name)):
                 self.problems.append((here, replace(what, what=f"the key {what.what}", key=True)))
             read = self._plain(value, here)
             if not again:
                 yield name, read
 
-    def _scalar(self, node: Any, at: Location) -> Any:
-        # ruamel.yaml takes for dates and numbers what is text in the core schema of YAML 1.2.
-        plain = node.style is None
-        is_text = node.tag.endswith(":timestamp") or _NOT_A_NUMBER.search(node.value)
+    def _scalar(self, node: yaml.ScalarNode, at: Location) -> Any:
         try:
-            value = node.value if plain and is_text else self._yaml.constructor.construct_object(node)
-        except (YAMLError, ValueError):
+            value = _CONSTRUCT[node.tag](node.value)
+        except (KeyError, ValueError):
             self._refuse(at, f"{node.value}: the tag {node.tag} is not used in specs")
             return None
-        if plain and at != ("source", "read") and (what := _ambiguity(node.value, value)):
+        if not node.style and at != ("source", "read") and (what := _ambiguity(node.value, value)):
             self._ambiguous[at] = what
         return value
 
@@ -308,12 +304,20 @@ class Document:
         self.problems.append((at, Message(what, key=key)))
         self._spoilt.add(at)
 
-    def _note_yaml_error(self, error: Any) -> None:
-        what = str(getattr(error, "problem", None) or error)
-        if mark := getattr(error, "problem_mark", None):
-            self._values[()] = _place(mark)
-        if getattr(error, "context", None) and (start := getattr(error, "context_mark", None)):
-            what += f" ({error.context} that starts in line {start.line + 1})"
+    def _note_yaml_error(self, error: Any, text: str) -> None:
+        if isinstance(error, ReaderError):
+            before = text.encode()[: error.position].decode(errors="ignore").split("\n")
+            self._values[()] = len(before), len(before[-1]) + 1
+            self.problems.append(((), Message(f"not YAML: the character U+{error.character:04X}")))
+            return
+        mark, what = error.problem_mark, error.problem
+        self._values[()] = _place(mark)
+        for line in text.split("\n")[mark.line : mark.line + 1]:
+            what = what.replace(
+                "found character that", f"found {line[mark.column : mark.column + 1]!r}, which"
+            )
+        if error.context:
+            what += f" ({error.context} that starts in line {error.context_mark.line + 1})"
         hint = next((hint for part, hint in _YAML_HINTS.items() if part in what), "")
         self.problems.append(((), Message(f"not YAML: {what}", hint)))
 
@@ -321,28 +325,50 @@ class Document:
 _YAML_TAG = "tag:yaml.org,2002:"
 _YAML_HINTS = {
     r"'\t'": "spaces, not tabs",
+    "tab character": "spaces, not tabs",
     "cannot start any token": "text that starts with a sign stands in quotes",
-    "mapping values are not allowed here": 'text with ": " in it stands in quotes',
+    "mapping values are not allowed": 'text with ": " in it stands in quotes',
     "undefined alias": "text that starts with * stands in quotes",
+    "another document": "one spec a file",
 }
-_NOT_A_NUMBER = re.compile("^[-+]?(?:0b|[0-9][0-9.]*_)")
+# What the core schema of YAML 1.2, section 10.3.2, does not take for text if it is without quotes.
+_CORE = {
+    "null": "null|Null|NULL|~|",
+    "bool": "true|True|TRUE|false|False|FALSE",
+    "int": "[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+",
+    "float": r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?|[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)",
+}
+_CONSTRUCT: Mapping[str, Callable[[str], Any]] = {
+    _YAML_TAG + "str": str,
+    _YAML_TAG + "null": lambda _: None,
+    _YAML_TAG + "bool": lambda text: text.lower() == "true",
+    _YAML_TAG + "int": lambda text: int(text, 0 if text[1:2] in {"o", "x"} else 10),
+    _YAML_TAG + "float": lambda text: float(re.sub(r"\.(?=[a-zA-Z])", "", text)),
+}
+
+
+class _Reader(yaml.CSafeLoader):
+    """PyYAML, but for what it takes for numbers and the like: that is YAML 1.1."""
+
+    def resolve(self, kind: type[yaml.Node], value: Any, implicit: Any) -> str:
+        if kind is not yaml.ScalarNode:
+            return _YAML_TAG + ("map" if kind is yaml.MappingNode else "seq")
+        known = _CORE.items() if implicit[0] else ()
+        return _YAML_TAG + next((tag for tag, pattern in known if re.fullmatch(pattern, value)), "str")
+
+
 # What may be read differently by a reader of YAML 1.1, and what certainly is not.
 _SUSPECT = re.compile(r"[-+]?[0-9.][-+0-9a-zA-Z_:. ]*|[yYnNoO][a-zA-Z]{1,2}")
-_PLAIN_NUMBER = re.compile(r"[-+]?(0|[1-9][0-9]*)(\.[0-9]+)?")
+_PLAIN_NUMBER = re.compile(r"[-+]?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][-+]?[0-9]+)?")
 
 
 def _ambiguity(text: str, value: Any) -> Message | None:
     """Say so if a reader of YAML 1.1 takes the unquoted `text` for something else than `value`."""
     if not _SUSPECT.fullmatch(text) or _PLAIN_NUMBER.fullmatch(text):
         return None
-    reader: Any = YAML(typ="safe", pure=True)
-    reader.version = (1, 1)
     try:
-        with warnings.catch_warnings():
-            # It warns of numbers such as 1e3.
-            warnings.simplefilter("ignore")
-            old = reader.load(text)
-    except (YAMLError, ValueError):
+        old = yaml.safe_load(text)
+    except (yaml.YAMLError, ValueError):
         return None
     if isinstance(old, date):
         old = "a date"

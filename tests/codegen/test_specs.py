@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import jsonschema_rs
 import pytest
+from kling_codegen.load import Document
 from ruamel.yaml import YAML
 
 import kling_adapters
@@ -661,35 +663,35 @@ HEADS: list[tuple[str, str, list[str]]] = [
         "title: Demo",
         "title: @Demo",
         [
-            "2:8: not YAML: found character '@' that cannot start any token; allowed: text that starts with a sign stands in quotes",
+            "2:8: not YAML: found '@', which cannot start any token (while scanning for the next token that starts in line 2); allowed: text that starts with a sign stands in quotes",
         ],
     ),
     (
         "title: Demo",
         "title: [Demo",
         [
-            "3:8: not YAML: expected ',' or ']', but got ':' (while parsing a flow sequence that starts in line 2)",
+            "3:8: not YAML: did not find expected ',' or ']' (while parsing a flow sequence that starts in line 2)",
         ],
     ),
     (
         "title: Demo",
         "title: a: b",
         [
-            '2:9: not YAML: mapping values are not allowed here; allowed: text with ": " in it stands in quotes',
+            '2:9: not YAML: mapping values are not allowed in this context; allowed: text with ": " in it stands in quotes',
         ],
     ),
     (
         "title: Demo",
         "title: *b",
         [
-            "2:8: not YAML: found undefined alias 'b'; allowed: text that starts with * stands in quotes",
+            "2:8: not YAML: found undefined alias; allowed: text that starts with * stands in quotes",
         ],
     ),
     (
         "title: Demo",
         "title: Demo\n\ttab: x",
         [
-            "3:1: not YAML: found character '\\t' that cannot start any token; allowed: spaces, not tabs",
+            "3:1: not YAML: found a tab character that violates indentation (while scanning a plain scalar that starts in line 2); allowed: spaces, not tabs",
         ],
     ),
     (
@@ -813,7 +815,7 @@ def test_everything_at_once(project: Project) -> None:
         "specs/a.yaml:14:28: t is no parameter of this model, at rules[0].requires.field",
         "specs/a.yaml:14:48: unknown key limit, at rules[1].limit; allowed: requires, references, at_least_one_of, mutually_exclusive, max_bytes",
         "specs/a.yaml:15:32: the example: u is no parameter, at examples[0].input.u; allowed: p, q, r, s",
-        "specs/b.yaml:3:8: not YAML: expected ',' or ']', but got ':' (while parsing a flow sequence that starts in line 2)",
+        "specs/b.yaml:3:8: not YAML: did not find expected ',' or ']' (while parsing a flow sequence that starts in line 2)",
         *(f"specs/c.yaml:1:1: {name} is missing" for name in missing),
         "specs/c.yaml:2:1: the key 1 is not text; put it in quotes, at 1",
         "specs/c.yaml:3:1: slug is there twice; the first is in line 1, at slug",
@@ -855,6 +857,53 @@ def test_no_specs_and_no_gateway(project: Project) -> None:
         "specs:1:1: there is no spec in this folder",
         "specs/gateway.yaml:1:1: cannot be read: No such file or directory",
     ]
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        *((text, None) for text in ("null", "Null", "NULL", "~", "")),
+        *((text, text) for text in ("nULL", "tRue", "yes", "n", "on", "=", "<<", "16:9", "1_000", "0b11", "2026-01-31")),
+        *((text, text) for text in ("1e", ".", "+", "-x", "1.2.3", "0o8", "0xg", "e1", "inf", ".iNf", "+.nan", "1 0")),
+        ("True", True), ("FALSE", False), ("007", 7), ("+5", 5), ("-0", 0), ("0o14", 12), ("0x1F", 31),
+        (".5", 0.5), ("1.", 1.0), ("-1e3", -1000.0), ("1.5E-2", 0.015), ("-.INF", -math.inf), ("+.inf", math.inf),
+        ('"5"', "5"), ("'on'", "on"), ("!!str 5", "5"), ("!!str", ""), ('!!int "5"', 5), ('"\\/\\u00e9"', "/\u00e9"),
+        ("[a, ~, {b: 1}]", ["a", None, {"b": 1}]), ("|\n  on\n", "on\n"),
+    ],
+)  # fmt: skip
+def test_a_value_is_what_yaml_1_2_says(text: str, value: Any) -> None:
+    read = Document(f"a: {text}").value
+    assert repr(read) == repr({"a": value})  # to Python, 1, 1.0 and True are equal
+
+
+def test_the_specs_say_the_same_to_another_reader_of_yaml_1_2() -> None:
+    root = Path(kling_adapters.__file__).parent.parent
+    paths = [*root.glob("specs/*.yaml"), *root.glob("tests/golden/*/specs/*.yaml")]
+    assert len(paths) > 6
+    for path in paths:
+        text = path.read_text(encoding="utf-8")
+        other = YAML(typ="safe", pure=True).load(text)
+        if "source" in other:
+            other["source"]["read"] = str(other["source"]["read"])
+        assert repr(Document(text).value) == repr(other), path
+
+
+ANOTHER = """\
+2:1: not YAML: but found another document (expected a single document in the stream that starts in line 1); \
+allowed: one spec a file"""
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("[" * 2000 + "]" * 2000, "1:1: this is nested too deeply for a spec"),
+        ("a: b\nc: \x00", "2:4: not YAML: the character U+0000"),
+        ("a\n---\nb", ANOTHER),
+    ],
+)  # fmt: skip
+def test_no_yaml_at_all(project: Project, text: str, said: str) -> None:
+    project.spec("demo", "p: {type: string}").write_text(text, encoding="utf-8")
+    assert project.errors() == [f"specs/demo.yaml:{said}"]
 
 
 def test_schema_for_editors_takes_the_real_specs_and_finds_typos(project: Project) -> None:

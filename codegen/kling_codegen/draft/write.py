@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import io
 import re
 from typing import Any
 
-from ruamel.yaml import YAML
-from ruamel.yaml.comments import CommentedMap, CommentedSeq
-from ruamel.yaml.representer import RoundTripRepresenter
-from ruamel.yaml.scalarstring import DoubleQuotedScalarString
+import yaml
 
 # Text that no version of YAML takes for something else.
 PLAIN = re.compile(
@@ -17,38 +13,43 @@ PLAIN = re.compile(
 )
 
 
-class _Representer(RoundTripRepresenter):
-    def represent_none(self, data: None) -> Any:
-        writer: Any = self
-        return writer.represent_scalar("tag:yaml.org,2002:null", "null")
+class _Line(dict[str, Any]):
+    """Stands in one line, with all that is in it."""
 
 
-_Representer.add_representer(type(None), _Representer.represent_none)  # pyright: ignore[reportUnknownMemberType]
+class _Dumper(yaml.SafeDumper):
+    """Indents lists, and puts quotes where a reader could err."""
+
+    def increase_indent(self, flow: bool = False, indentless: bool = False) -> None:
+        super().increase_indent(flow, indentless=False)
+
+    def analyze_scalar(self, scalar: str) -> Any:
+        analysis = super().analyze_scalar(scalar)
+        # It is wary of every colon within brackets; only one before a space is a sign there.
+        analysis.allow_flow_plain |= bool(re.fullmatch(r"https?://[^\s,\[\]{}]+", scalar))
+        return analysis
+
+    def text(self, data: str) -> yaml.ScalarNode:
+        return yaml.ScalarNode("tag:yaml.org,2002:str", data, style=None if PLAIN.fullmatch(data) else '"')
+
+    def sequence(self, data: Any) -> yaml.SequenceNode:
+        node = self.represent_list(data)
+        node.flow_style = not any(isinstance(part, dict | list) for part in data)
+        return node
+
+    def in_one_line(self, data: Any) -> yaml.MappingNode:
+        node = self.represent_dict(data)
+        node.flow_style = True
+        return node
+
+
+_Dumper.add_representer(str, _Dumper.text)
+_Dumper.add_representer(list, _Dumper.sequence)
+_Dumper.add_representer(_Line, _Dumper.in_one_line)
 
 
 def to_yaml(spec: dict[str, Any]) -> str:
     """Return the text of a spec file."""
-    yaml: Any = YAML()
-    yaml.Representer = _Representer
-    yaml.width = 10_000
-    yaml.indent(mapping=2, sequence=4, offset=2)
-    out = io.StringIO()
-    yaml.dump(_styled(spec, rule=False), out)
-    return f"# yaml-language-server: $schema=schema/spec.schema.json\n{out.getvalue()}"
-
-
-def _styled(value: Any, *, rule: bool) -> Any:
-    """Return a value with rules and plain lists in one line, and quotes where a reader could err."""
-    if isinstance(value, dict):
-        pairs: dict[str, Any] = value  # pyright: ignore[reportUnknownVariableType]
-        made: Any = CommentedMap({key: _styled(part, rule=key == "rules") for key, part in pairs.items()})
-        if rule:
-            made.fa.set_flow_style()
-        return made
-    if isinstance(value, list):
-        items: list[Any] = value  # pyright: ignore[reportUnknownVariableType]
-        made = CommentedSeq([_styled(part, rule=rule) for part in items])
-        if not any(isinstance(part, dict | list) for part in items):
-            made.fa.set_flow_style()
-        return made
-    return DoubleQuotedScalarString(value) if isinstance(value, str) and not PLAIN.fullmatch(value) else value
+    styled = spec | {"rules": [_Line(rule) for rule in spec["rules"]]} if "rules" in spec else spec
+    text = yaml.dump(styled, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=10_000)
+    return f"# yaml-language-server: $schema=schema/spec.schema.json\n{text}"
