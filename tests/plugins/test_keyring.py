@@ -40,7 +40,7 @@ class Memory(KeyringBackend):
     priority = 1  # type: ignore[assignment]
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.kept: dict[tuple[str, str], str] = {}
         self.reads = 0
         self.fails: Exception | None = None
@@ -82,7 +82,7 @@ class Chain(chainer.ChainerBackend):
 
 
 def chain(*backends: KeyringBackend) -> Chain:
-    made = Chain()
+    made = Chain()  # type: ignore[no-untyped-call]
     made.backends = backends
     return made
 
@@ -97,7 +97,7 @@ def use(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Use:
         monkeypatch.delenv(name, raising=False)
     for name in ("HOME", "XDG_DATA_HOME", "XDG_CONFIG_HOME"):
         monkeypatch.setenv(name, str(tmp_path))
-    monkeypatch.setattr(keyring.core, "_keyring_backend", fail.Keyring())
+    monkeypatch.setattr(keyring.core, "_keyring_backend", fail.Keyring())  # type: ignore[no-untyped-call]
     return keyring.set_keyring
 
 
