@@ -37,7 +37,7 @@ README = Path(__file__).parents[2] / "plugins/keyring/README.md"
 class Memory(KeyringBackend):
     """A keychain that lives as long as a test; `fails` is raised by whatever is asked of it."""
 
-    priority = 1  # type: ignore[assignment]
+    priority = 1
 
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
@@ -226,7 +226,7 @@ UNFIT = [
     (null.Keyring, "keyring.backends.null.Keyring keeps nothing"),
     (Doubtful, "Doubtful is one that keyring does not recommend"),
     (lambda: chain(PlaintextKeyring()), "keyrings.alt.file.PlaintextKeyring keeps keys in plain text"),
-    (lambda: chain(null.Keyring(), PlaintextKeyring()), "null.Keyring keeps nothing; keyrings.alt"),
+    (lambda: chain(null.Keyring(), PlaintextKeyring()), "null.Keyring keeps nothing; keyrings.alt"),  # type: ignore[no-untyped-call]
     (chain, "Chain is empty"),
 ]
 
