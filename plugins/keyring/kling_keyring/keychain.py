@@ -118,7 +118,7 @@ def _explained(name: str, secret: str | None = None) -> Generator[None]:
     try:
         yield
     except Exception as error:  # noqa: BLE001  a backend raises whatever its library does
-        said = f"{type(error).__name__}: {error}".strip(": ")
+        said = f"{type(error).__name__}: {error}".strip(": .")
         if secret is not None:
             said = said.replace(secret, "[key]")
         raise ConfigError(f"the keychain ({name}) cannot be used: {said}. {INSTEAD}") from None
