@@ -282,6 +282,15 @@ def test_equal_keys_take_turns_even_before_a_submit_is_answered(time: Time) -> N
     assert take(Keypool([A, B, C], clock=time), 7) == [A, B, C, A, B, C, A]
 
 
+def test_jobs_that_run_one_after_the_other_take_turns_too(time: Time) -> None:
+    pool = Keypool([A, B, C], clock=time)
+    taken: list[str] = []
+    for number in range(6):
+        taken.append(start(pool, f"job {number}"))
+        pool.kling_event(Failed(f"job {number}", None, "blocked", 1))
+    assert taken == [A, B, C, A, B, C]
+
+
 def test_a_job_that_has_ended_counts_no_longer_and_is_still_known(time: Time) -> None:
     pool = Keypool([A, B], clock=time)
     first = [start(pool, f"job {number}") for number in range(4)]
