@@ -365,7 +365,7 @@ def test_a_limit_that_is_always_over_already_is_no_storm(time: Time) -> None:
     assert not pool.refused(B, 429, 0.0)
 
 
-@pytest.mark.parametrize(("status", "seconds"), [(401, 3600), (402, 600), (406, 600), (403, 600)])
+@pytest.mark.parametrize(("status", "seconds"), [(401, 3600), (403, 600), (406, 600)])
 def test_a_key_refused_for_another_reason_rests_long(time: Time, status: int, seconds: float) -> None:
     pool = Keypool([A, B], clock=time)
     assert pool.refused(A, status, None)

@@ -569,6 +569,24 @@ def test_a_pool_has_another_key_and_the_job_keeps_it(play: Play) -> None:
     assert pool.told == [("refused", bad, 401), ("accepted", good)]
 
 
+def test_a_pool_that_fails_loses_no_job(play: Play, caplog: pytest.LogCaptureFixture) -> None:
+    class Failing(Pool):
+        def accepted(self, key: str, request_id: str) -> None:
+            raise RuntimeError("the ledger is full")
+
+        def refused(self, key: str, status: int, retry_after: float | None) -> bool:
+            super().refused(key, status, retry_after)
+            raise RuntimeError("the ledger is full")
+
+    async def scenario(kling: Any) -> None:
+        with pytest.raises(ka.Unauthorized):
+            await kling.submit("kling-2", prompt="x")
+        assert (await (await kling.submit("kling-2", prompt="x")).wait()).output
+
+    play(scenario, plugins=[Failing(["SG_wrong_wrong_wrong", play.sandbox.api_key])], api_key=None)
+    assert caplog.text.count("the pool of keys failed") == 2
+
+
 def test_a_pool_that_is_wrong_about_its_keys_makes_no_storm(play: Play) -> None:
     pool = Pool(["SG_wrong_wrong_wrong", "SG_false_false_false"])
 

@@ -28,10 +28,9 @@ _SUBMIT: Final = 60.0
 _FIRST_LIMIT, _LONGEST_LIMIT = 1.0, 60.0
 """How long a key rests after a 429 in any case; it doubles with each until a submit is accepted."""
 # A refused submit costs nothing, so a key is tried again some day: an account can be topped up or permitted.
-_REST: Final = {401: _HOUR, 402: 600.0, 403: 600.0, 406: 600.0}
+_REST: Final = {401: _HOUR, 403: 600.0, 406: 600.0}
 _REASON: Final = {
     401: "is not valid (401)",
-    402: "has no credits (402)",
     403: "is not permitted to do this (403)",
     406: "has no credits (406)",
     429: "has reached its rate limit (429)",
