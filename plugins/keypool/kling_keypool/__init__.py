@@ -27,13 +27,12 @@ _SUBMIT: Final = 60.0
 """For how long a key that was handed out counts as busy, unless the submit is known to have ended before."""
 _FIRST_LIMIT, _LONGEST_LIMIT = 1.0, 60.0
 """How long a key rests after a 429 in any case; it doubles with each until a submit is accepted."""
-# A refused submit costs nothing, so a key is tried again some day: an account can be topped up or permitted.
-_REST: Final = {401: _HOUR, 403: 600.0, 406: 600.0}
-_REASON: Final = {
-    401: "is not valid (401)",
-    403: "is not permitted to do this (403)",
-    406: "has no credits (406)",
-    429: "has reached its rate limit (429)",
+# By status, what it says of a key and how long that rests. A refused submit costs nothing, so the key is tried again
+# some day: an account can be topped up or permitted.
+_REFUSALS: Final = {
+    401: ("is not valid (401)", _HOUR),
+    403: ("is not permitted to do this (403)", 600.0),
+    406: ("has no credits (406)", 600.0),
 }
 
 
@@ -169,7 +168,7 @@ class Keypool:
 
     def _all_refused(self, now: float) -> ConfigError:
         lines = [
-            f"{fingerprint(key.secret)} {_REASON.get(key.status, f'was refused ({key.status})')}, tried again in {key.rests_until - now:.0f} s"
+            f"{fingerprint(key.secret)} {_REFUSALS[key.status][0]}, tried again in {key.rests_until - now:.0f} s"
             for key in self._keys.values()
         ]
         return ConfigError(
@@ -195,7 +194,7 @@ def _rest(key: _Key, status: int, retry_after: float | None, now: float) -> None
         patience = min(_LONGEST_LIMIT, _FIRST_LIMIT * 2.0 ** min(key.limits - 1, 10))
         seconds = max(patience, retry_after or 0.0)
     else:
-        seconds = _REST.get(status, _HOUR)
+        seconds = _REFUSALS[status][1]
     if now + seconds >= key.rests_until:
         key.status, key.rests_until = status, now + seconds
 
