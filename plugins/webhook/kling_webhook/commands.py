@@ -51,7 +51,10 @@ def redeliver() -> None:
             if message is None:
                 click.echo(f"kept: {reason}", err=True)
             elif given_up or message.job in held:
-                click.echo(f"kept {message}: {given_up or 'one before it of the same job was not delivered'}", err=True)
+                click.echo(
+                    f"kept {message}: {given_up or 'one before it of the same job was not delivered'}",
+                    err=True,
+                )
             elif message.id not in delivered:
                 outcome = endpoint.post(message)
                 if outcome.kind == "delivered":

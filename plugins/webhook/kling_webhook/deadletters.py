@@ -43,10 +43,11 @@ class DeadLetters:
         """Add messages, on disk before this returns. Raises OSError if that is not possible."""
         at = datetime.now(UTC).isoformat()
         lines = [
-            json.dumps({"id": message.id, "given_up": at, "reason": reason, "payload": message.payload}) + "\n"
+            json.dumps({"id": message.id, "given_up": at, "reason": reason, "payload": message.payload})
+            + "\n"
             for message in messages
         ]
-        with self._locked(), self.path.open("ab+", opener=_private) as file:
+        with self._locked(), open(self.path, "ab+", opener=_private) as file:
             if file.tell() and _last_byte(file) != b"\n":
                 lines.insert(0, "\n")  # a process died while it wrote
             file.write("".join(lines).encode())
@@ -73,7 +74,7 @@ class DeadLetters:
     def _write(self, text: bytes) -> None:
         """Replace the file as a whole, so that nobody ever sees, or is left with, half of it."""
         new = self.path.with_name(f"{self.path.name}.new")
-        with new.open("wb", opener=_private) as file:
+        with open(new, "wb", opener=_private) as file:
             file.write(text)
             file.flush()
             os.fsync(file.fileno())

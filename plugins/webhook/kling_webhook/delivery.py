@@ -125,7 +125,9 @@ class Delivery:
                 return
             if outcome.kind == "gone" and not self._gone:
                 self._gone = True
-                log.error("the webhook receiver %s answered 410: nothing more is sent to it", self._endpoint.origin)
+                log.error(
+                    "the webhook receiver %s answered 410: nothing more is sent to it", self._endpoint.origin
+                )
             lane.messages.popleft()
         if outcome.kind != "delivered":
             self._give_up([message], outcome.reason)

@@ -68,7 +68,9 @@ class Endpoint:
         try:
             # What the receiver says beside the status is of no interest, however long it is.
             target = {"target": self._target}
-            with client.stream("POST", self.origin, content=body, headers=headers, extensions=target) as answer:
+            with client.stream(
+                "POST", self.origin, content=body, headers=headers, extensions=target
+            ) as answer:
                 return _judge(answer.status_code)
         except httpx.HTTPError as error:
             said = f": {error}" if isinstance(error, httpx.ConnectError) else ""
@@ -96,7 +98,9 @@ def read_secrets(given: str | Sequence[str] | None = None) -> tuple[standardwebh
                 raise ConfigError(f"{SECRET}_FILE cannot be read: {type(error).__name__}") from None
     secrets = given.split() if isinstance(given, str) else given
     if not secrets:
-        raise ConfigError(f"the webhook has no secret to sign with: set {SECRET} or {SECRET}_FILE. Nothing was sent")
+        raise ConfigError(
+            f"the webhook has no secret to sign with: set {SECRET} or {SECRET}_FILE. Nothing was sent"
+        )
     return tuple(standardwebhooks.Webhook(_key(secret, number)) for number, secret in enumerate(secrets, 1))
 
 
