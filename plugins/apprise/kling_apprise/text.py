@@ -50,7 +50,7 @@ def as_text(event: Event) -> Text:
     return Text(f"{event.model or 'job'}: {what}", "\n".join([*job, *lines]), kind)
 
 
-def _told(event: Event) -> tuple[str, list[str], Kind]:
+def _told(event: Event) -> tuple[str, list[str], Kind]:  # noqa: PLR0911  one for each event
     match event:
         case SubmitFailed(uncertain=True):
             return "a job may be running", ["It may be billed.", event.reason], "warning"
