@@ -91,7 +91,7 @@ def serving(app: Any, port: int = 0) -> Iterator[str]:
 
     listening = threading.Event()
     with socket.create_server(("127.0.0.1", port)) as listener:
-        config = uvicorn.Config(app, lifespan="off", ws="none", log_config=None, access_log=False, timeout_graceful_shutdown=1)
+        config = uvicorn.Config(app, lifespan="off", ws="none", log_config=None, timeout_graceful_shutdown=1)
         server = Server(config)
         thread = threading.Thread(target=server.run, args=([listener],), daemon=True)
         thread.start()
@@ -205,7 +205,7 @@ def test_the_table_of_the_readme_is_what_is_sent(receiver: Receiver, letters: Pa
         data = payload["data"]
         named = re.findall(r"`(\w+)`", cell)
         inner = [name for file in data.get("files", ()) for name in file] + ["cost"] * (kind == "completed")
-        assert set(named) == {*data, *inner} - {"request_id", "model"} , kind
+        assert set(named) == {*data, *inner} - {"request_id", "model"}, kind
         assert "secret prompt" not in body.decode()
 
 
@@ -247,7 +247,7 @@ def test_it_is_configured_by_the_environment(
         ("http://127.0.0.1.example.com/tok3n", SECRET, "must be https"),
         ("ftp://127.0.0.1/tok3n", SECRET, "must begin with https://"),
         ("tok3n", SECRET, "must begin with https://"),
-        ("https://[tok3n/", SECRET, "cannot be read"),
+        ("https://tok3n\x00/", SECRET, "cannot be read"),
         ("https://h:tok3n/", SECRET, "cannot be read"),
         ("https://example.com/", "", "no secret to sign with"),
         ("https://example.com/", "tok3n", "secret 1 of the webhook"),
@@ -579,7 +579,9 @@ def test_secrets_are_nowhere(receiver: Receiver, letters: Path, caplog: pytest.L
     drain(down)
     assert receiver.paths == ["/hook/tok3n-path?key=tok3n-query"] * 3
     assert receiver.got[0][0]["authorization"].startswith("Basic ")
-    text = caplog.text + letters.read_text() + repr(plugin) + repr(down)
+    # What the receiver itself logs is its own affair.
+    logged = [f"{each.getMessage()} {each.exc_text}" for each in caplog.records if "uvicorn" not in each.name]
+    text = "\n".join(logged) + letters.read_text() + repr(plugin) + repr(down)
     assert "webhook msg_" in text
     for secret in (SECRET, SECRET[6:], "hunter2pass", "tok3n-path", "tok3n-query", "hunter-body"):
         assert secret not in text

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
+import warnings
 from collections.abc import Generator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -52,8 +53,9 @@ class Service:
     def __init__(self, url: str, number: int) -> None:
         scheme = re.match(r"[A-Za-z][\w+.-]{0,31}(?=://)", url)
         self._name = f"URL {number} ({scheme.group() + '://…' if scheme else 'without a scheme'})"
-        asset = apprise.AppriseAsset(async_mode=False)  # in this thread
-        with _listening():
+        asset = apprise.AppriseAsset(async_mode=False, service_timeout=0)  # in this thread, even at exit
+        with _listening(), warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)  # of modules that Apprise loads
             service = apprise.Apprise.instantiate(url, asset=asset)
         if service is None:
             raise ConfigError(f"{self._name} of the notifications is not one that Apprise understands")
