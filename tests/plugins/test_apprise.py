@@ -116,7 +116,7 @@ class Mailbox:
     def __init__(self) -> None:
         self.mails: list[tuple[list[str], bytes]] = []
 
-    async def handle_DATA(self, server: SMTP, session: Session, envelope: Envelope) -> str:
+    async def handle_DATA(self, server: SMTP, session: Session, envelope: Envelope) -> str:  # noqa: N802
         assert isinstance(envelope.content, bytes)
         self.mails.append((envelope.rcpt_tos, envelope.content))
         return "250 OK"

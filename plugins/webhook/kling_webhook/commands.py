@@ -69,6 +69,7 @@ def redeliver() -> None:
         endpoint.close()
         if delivered:
             dead_letters.remove(delivered)
-    click.echo(f"{len(delivered)} of {len(found)} delivered; what was not is in {dead_letters.path}")
+    click.echo(f"{len(delivered)} of {len(found)} delivered")
     if len(delivered) < len(found):
+        click.echo(f"the others are still in {dead_letters.path}", err=True)
         sys.exit(3)
