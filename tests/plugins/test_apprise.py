@@ -312,6 +312,33 @@ def test_a_failure_is_logged_and_secrets_are_nowhere(hook: Hook, caplog: pytest.
         assert secret not in caplog.text + repr(plugin)
 
 
+def test_a_service_that_tells_its_url_is_not_repeated(caplog: pytest.LogCaptureFixture) -> None:
+    import apprise
+
+    Apprise(["json://127.0.0.1/"])  # has Apprise load its modules, one of which warns
+    caplog.set_level(1)
+    said: list[str] = []
+
+    @apprise.decorators.notify(on="leaky")
+    def _leak(body: str, title: str, *_: Any, **__: Any) -> bool:
+        said.append(title)
+        for url in ("leaky://user:hunter2@host/", "Tok3n/x", "nothing of it"):
+            apprise.logger.warning("no way to %s", url)
+        if "expired" in title:
+            raise ValueError("leaky://user:hunter2@host/tok3n%2Fx")
+        return False
+
+    try:
+        tell(Apprise(["leaky://user:hunter2@host/tok3n%2Fx"]), EVENTS["failed"], EVENTS["expired"])
+    finally:
+        apprise.manager_plugins.NotificationManager().remove("leaky")
+    assert said == ["job: failed", "kling-2: expired"]
+    assert caplog.text.count("could not be told") == 2
+    assert "no way to nothing of it" in caplog.text
+    assert "hunter2" not in caplog.text
+    assert "tok3n" not in caplog.text.casefold()
+
+
 def test_what_others_have_apprise_log_is_left_alone(hook: Hook, caplog: pytest.LogCaptureFixture) -> None:
     import apprise
 
