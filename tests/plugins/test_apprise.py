@@ -319,8 +319,7 @@ def test_a_service_that_tells_its_url_is_not_repeated(caplog: pytest.LogCaptureF
     caplog.set_level(1)
     said: list[str] = []
 
-    @apprise.decorators.notify(on="leaky")
-    def _leak(body: str, title: str, *_: Any, **__: Any) -> bool:
+    def leak(body: str, title: str, *_: Any, **__: Any) -> bool:
         said.append(title)
         for url in ("leaky://user:hunter2@host/", "Tok3n/x", "nothing of it"):
             apprise.logger.warning("no way to %s", url)
@@ -328,10 +327,12 @@ def test_a_service_that_tells_its_url_is_not_repeated(caplog: pytest.LogCaptureF
             raise ValueError("leaky://user:hunter2@host/tok3n%2Fx")
         return False
 
+    untyped: Any = apprise
+    untyped.decorators.notify(on="leaky")(leak)
     try:
         tell(Apprise(["leaky://user:hunter2@host/tok3n%2Fx"]), EVENTS["failed"], EVENTS["expired"])
     finally:
-        apprise.manager_plugins.NotificationManager().remove("leaky")
+        untyped.manager_plugins.NotificationManager().remove("leaky")
     assert said == ["job: failed", "kling-2: expired"]
     assert caplog.text.count("could not be told") == 2
     assert "no way to nothing of it" in caplog.text
