@@ -3,6 +3,8 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 READY := .venv/ready
 JOBS ?= auto
+# The distributions beside the one in this folder.
+PARTS := codegen $(wildcard plugins/*)
 
 .PHONY: help setup demo generate golden check test bench types1000 clean
 
@@ -11,11 +13,11 @@ help:  ## Say what there is to make
 
 setup: $(READY)  ## Install the distributions and every tool into .venv
 
-$(READY): pyproject.toml codegen/pyproject.toml plugins/sandbox/pyproject.toml plugins/webhook/pyproject.toml plugins/apprise/pyproject.toml
+$(READY): pyproject.toml $(addsuffix /pyproject.toml,$(PARTS))
 	$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "Python 3.11 or newer is needed: make PYTHON=...")'
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --upgrade 'pip>=25.1'
-	$(BIN)/python -m pip install --quiet --editable . --editable codegen --editable plugins/sandbox --editable plugins/webhook --editable plugins/apprise --group dev
+	$(BIN)/python -m pip install --quiet --editable . $(addprefix --editable ,$(PARTS)) --group dev
 	@touch $@
 
 demo: $(READY)  ## Run every model against the local sandbox; files go to out/demo/
