@@ -29,7 +29,20 @@ from opentelemetry.trace import StatusCode
 import kling_adapters as ka
 from kling_adapters import AsyncKling, Kling
 from kling_adapters.testing import SimulatedClock
-from tests.faults.stub import JOB, KEY, Hangup, Stub, accepted, failed, finished, gateway, reply, state
+from tests.faults.stub import (
+    JOB,
+    KEY,
+    VIDEO,
+    Hangup,
+    Reply,
+    Stub,
+    accepted,
+    failed,
+    finished,
+    gateway,
+    reply,
+    state,
+)
 from tests.runtime.conftest import Play
 
 PROMPT = "a lighthouse nobody may hear of"
@@ -115,6 +128,11 @@ def identity(span: ReadableSpan) -> int:
     return int(span.context.span_id)
 
 
+def length(span: ReadableSpan) -> float:
+    """In seconds."""
+    return ((span.end_time or 0) - (span.start_time or 0)) / 1e9
+
+
 def test_a_job_is_a_span_within_the_current_one_and_its_steps_are_spans_within_it(
     play: Play, host: Host, tmp_path: Path
 ) -> None:
@@ -159,6 +177,31 @@ def test_a_job_is_a_span_within_the_current_one_and_its_steps_are_spans_within_i
     assert job.end_time == poll.end_time
     assert all(first <= second for first, second in pairwise(times))
     assert (store.end_time or 0) > times[-1]
+
+
+def test_spans_and_the_histogram_last_as_long_as_what_they_tell_of(host: Host, tmp_path: Path) -> None:
+    clock = SimulatedClock()
+    with (
+        Stub() as stub,
+        Kling(base_url=stub.url, api_key=KEY, clock=clock, plugins=[host.plugin()]) as kling,
+    ):
+        stub.play(
+            gateway(
+                submit=[reply(429), accepted()],
+                result=[finished(f"{stub.url}/files/a.mp4")],
+                files=[Hangup(), Reply(200, VIDEO)],
+            )
+        )
+        job = kling.submit("kling-2", prompt=PROMPT)
+        submitted = sum(clock.slept)
+        result = job.wait()
+        waited = sum(clock.slept)
+        result.save(tmp_path)
+    submit, store = host.one("kling.submit"), host.one("kling.store")
+    assert 0 < submitted == pytest.approx(length(submit))
+    assert 0 < sum(clock.slept) - waited == pytest.approx(length(store))
+    assert host.one("kling.job").start_time == submit.start_time
+    assert f'"sum": {length(host.one("kling.job"))}' in host.everything()
 
 
 def test_without_a_current_span_every_job_is_a_trace_of_its_own(play: Play, host: Host) -> None:
@@ -305,10 +348,13 @@ def test_a_job_is_forgotten_an_hour_after_it_was_last_heard_of(
     with Kling(
         base_url=sandbox.base_url, api_key=sandbox.api_key, clock=SimulatedClock(), plugins=[plugin]
     ) as kling:
+        polled = kling.submit("kling-2", prompt=PROMPT)
         for _ in range(5):
             kling.submit("kling-2", prompt=PROMPT)
         result = kling.run("kling-2", prompt=PROMPT)
         now += hour
+        with pytest.raises(ka.WaitTimeout):
+            polled.wait(timeout=0)
         kling.run("kling-2", prompt=PROMPT)
         assert len(host.named("kling.job")) == 2
         now += 1
@@ -321,7 +367,8 @@ def test_a_job_is_forgotten_an_hour_after_it_was_last_heard_of(
             result.save(tmp_path)
         assert parent(host.one("kling.store")) == identity(host.one("much later"))
         last.wait()
-    assert len(host.named("kling.job")) == 8
+        polled.wait()
+    assert [facts(job)["kling.outcome"] for job in host.named("kling.job")[7:]] == ["completed"] * 2
 
 
 def test_a_gateway_that_gives_an_id_twice_leaves_no_span_open(host: Host) -> None:
