@@ -38,7 +38,7 @@ def test_a_plugin_is_there_while_it_is_installed(tmp_path: Path) -> None:
         f"kling-adapters {kling_adapters.__version__}"
     }
     pip("install", *wheels.glob("kling_keypool-*.whl"))
-    assert not [*tmp_path.glob("venv/lib/python*/site-packages/*.pth")], "an editable install"
+    assert not [*tmp_path.glob("venv/lib/python*/site-packages/_editable_impl_*.pth")], "an editable install"
     assert plugins() == before | {"keypool": plugins()["keypool"]}
     assert plugins()["keypool"]["state"] == "loaded"
     assert plugins()["keypool"]["distribution"] == "kling-keypool 0.1.0"

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -96,6 +98,16 @@ def test_strict_mode_and_disabling_are_set_by_the_environment(
     with Kling() as kling:
         assert found(kling, "broken").state == "disabled"
         assert len(kling.catalog) == 0
+
+
+def test_a_program_that_uses_the_backport_of_importlib_metadata_has_its_plugins() -> None:
+    # It answers for the standard library from then on, with entry points of another class; keyring imports it.
+    pytest.importorskip("importlib_metadata", reason="comes with keyring before Python 3.12")
+    code = "import importlib_metadata; from kling_adapters import Kling; Kling().catalog['kling-2']"
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode == 0, done.stderr
 
 
 def test_two_clients_have_their_own_plugins(sandbox: Sandbox) -> None:

@@ -170,7 +170,10 @@ def test_the_key_comes_from_the_plugin_that_is_named(
 
 
 @pytest.mark.usefixtures("vaults")
-def test_a_name_that_gives_no_key_is_said_before_anything_is_sent(install: Install) -> None:
+def test_a_name_that_gives_no_key_is_said_before_anything_is_sent(
+    install: Install, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KLING_PLUGINS", "eager, shy, broken")  # and not what else is installed here
     install("broken", "1 / 0")
     with Kling(auth="kering") as kling, pytest.raises(ka.ConfigError) as caught:
         kling.credits()
