@@ -1,4 +1,4 @@
-"""Every hook of kling-adapters: all a plugin author has to read.
+"""Every hook of kling-adapters. docs/plugins.md tells the same with examples, packaging and testing.
 
 A plugin is a module, an object or a class with functions marked `@hookimpl`. It is found through the entry-point
 group `kling_adapters` of an installed distribution, or given to a client as `Kling(plugins=[...])`; of a class, every
