@@ -9,13 +9,13 @@ JOBS ?= auto
 help:  ## Say what there is to make
 	@grep -hE '^[a-z0-9]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## */\t/' | expand -t 12
 
-setup: $(READY)  ## Install the three distributions and every tool into .venv
+setup: $(READY)  ## Install every distribution and every tool into .venv
 
-$(READY): pyproject.toml codegen/pyproject.toml plugins/sandbox/pyproject.toml
+$(READY): pyproject.toml codegen/pyproject.toml plugins/sandbox/pyproject.toml plugins/objectstore/pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "Python 3.11 or newer is needed: make PYTHON=...")'
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --upgrade 'pip>=25.1'
-	$(BIN)/python -m pip install --quiet --editable . --editable codegen --editable plugins/sandbox --group dev
+	$(BIN)/python -m pip install --quiet --editable . --editable codegen --editable plugins/sandbox --editable plugins/objectstore --group dev
 	@touch $@
 
 demo: $(READY)  ## Run every model against the local sandbox; files go to out/demo/
