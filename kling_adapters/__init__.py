@@ -9,6 +9,7 @@ with Kling() as kling:
 from kling_adapters._version import __version__
 from kling_adapters.catalog import Catalog, CatalogEntry
 from kling_adapters.client import AsyncKling, Kling
+from kling_adapters.discovery import PluginInfo
 from kling_adapters.driver import Clock
 from kling_adapters.errors import (
     ApiError,
@@ -37,10 +38,19 @@ from kling_adapters.errors import (
     Unprocessable,
     WaitTimeout,
 )
-from kling_adapters.events import Completed, Event, Expired, Failed, StateChanged, Stored, Submitted
+from kling_adapters.events import (
+    Completed,
+    Event,
+    Expired,
+    Failed,
+    StateChanged,
+    Stored,
+    SubmitFailed,
+    Submitted,
+)
 from kling_adapters.job import AsyncJob, AsyncResult, Job, Result
 from kling_adapters.params import Params
-from kling_adapters.plugins import PluginInfo, load_catalog
+from kling_adapters.plugins import load_catalog
 from kling_adapters.result import Artifact, Credits, JobStatus, Metrics, ResultData, StoredFile
 
 __all__ = [
@@ -86,6 +96,7 @@ __all__ = [
     "StorageError",
     "Stored",
     "StoredFile",
+    "SubmitFailed",
     "SubmitUncertain",
     "Submitted",
     "TransportError",

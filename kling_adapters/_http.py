@@ -45,16 +45,18 @@ _FAILURES = (httpx.HTTPError, httpx.InvalidURL, ValueError, OverflowError, Excep
 
 
 class _Key:
-    """Adds the key to what goes to the gateway's own address, and takes it out of what comes back."""
+    """Adds the key to what goes to the gateway's own address: that of the request, or `find` gives it for its job."""
 
-    def __init__(self, gateway: Gateway, api_key: Callable[[], str]) -> None:
+    def __init__(self, gateway: Gateway, find: Callable[[str | None], str]) -> None:
         self._home = f"{gateway.base_url}/"
-        self._api_key = api_key
+        self._find = find
 
     def headers(self, request: Request) -> dict[str, str]:
         headers = {"user-agent": f"kling-adapters/{__version__}", **request.headers}
         if request.to_gateway and request.url.startswith(self._home):
-            key = cast("Any", self._api_key())  # of a plugin that may have given anything
+            key = cast(
+                "Any", request.key or self._find(request.job)
+            )  # of a plugin that may have given anything
             if not isinstance(key, str) or not re.fullmatch("[!-~]+", key):
                 raise ConfigError(
                     "the API key is empty, no text, or holds characters that no key has, such as spaces; nothing was sent"
@@ -78,8 +80,8 @@ def _settings(gateway: Gateway) -> dict[str, Any]:
 class SyncTransport:
     """Sends requests and blocks until they are answered."""
 
-    def __init__(self, gateway: Gateway, api_key: Callable[[], str]) -> None:
-        self._key = _Key(gateway, api_key)
+    def __init__(self, gateway: Gateway, find_key: Callable[[str | None], str]) -> None:
+        self._key = _Key(gateway, find_key)
         with _usable_environment():
             settings = _settings(gateway)
             self._submits = httpx.Client(timeout=_SUBMIT_TIMEOUT, limits=_SUBMIT_LIMITS, **settings)
@@ -126,8 +128,8 @@ class SyncTransport:
 class AsyncTransport:
     """The same for asyncio (or trio, through anyio)."""
 
-    def __init__(self, gateway: Gateway, api_key: Callable[[], str]) -> None:
-        self._key = _Key(gateway, api_key)
+    def __init__(self, gateway: Gateway, find_key: Callable[[str | None], str]) -> None:
+        self._key = _Key(gateway, find_key)
         with _usable_environment():
             settings = _settings(gateway)
             self._submits = httpx.AsyncClient(timeout=_SUBMIT_TIMEOUT, limits=_SUBMIT_LIMITS, **settings)

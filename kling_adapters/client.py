@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from os import PathLike, fspath
@@ -11,28 +12,48 @@ from typing import Any, Self
 from kling_adapters import flows
 from kling_adapters.adapter import Adapter
 from kling_adapters.catalog import Catalog
+from kling_adapters.discovery import PluginInfo
 from kling_adapters.driver import AsyncDriver, Clock, SyncDriver, SystemClock
-from kling_adapters.errors import ParamsInvalid, Problem
+from kling_adapters.errors import ConfigError, ParamsInvalid, Problem
 from kling_adapters.flows import JobRef
-from kling_adapters.hookspecs import Storage
+from kling_adapters.hookspecs import Auth, KeyPool, Storage
 from kling_adapters.job import AsyncJob, AsyncResult, Job, Result
 from kling_adapters.models._calls import AsyncCalls, Extra, SyncCalls
 from kling_adapters.models._gateway import BASE_URL
 from kling_adapters.params import Params
-from kling_adapters.plugins import PluginInfo, Plugins
+from kling_adapters.plugins import Plugins
 from kling_adapters.result import Credits
 from kling_adapters.wire import Gateway
+
+
+class _GivenKey:
+    """The key that the client was given."""
+
+    def __init__(self, key: str) -> None:
+        self._key = key
+
+    def api_key(self) -> str:
+        return self._key
 
 
 class _Client:
     """What both clients are made of, and how they turn a call into a request body."""
 
     def __init__(
-        self, api_key: str | None, base_url: str, plugins: Iterable[object], strict_plugins: bool
+        self,
+        api_key: str | None,
+        auth: str | None,
+        base_url: str,
+        plugins: Iterable[object],
+        strict_plugins: bool,
     ) -> None:
+        if api_key is not None and auth is not None:
+            raise ConfigError(f"both an api_key and auth={auth!r} are given: one of them is to be used")
         self._gateway = Gateway(base_url)
         self._plugins = Plugins(plugins, strict=strict_plugins)
-        self._given_key = api_key
+        self._auth_name = auth
+        self._auth: Auth | None = _GivenKey(api_key) if api_key else None
+        self._lock = threading.Lock()
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}(base_url={self._gateway.base_url!r})"
@@ -47,8 +68,17 @@ class _Client:
         """Every plugin that was found, broken and disabled ones too."""
         return self._plugins.found
 
-    def _api_key(self) -> str:
-        return self._given_key or self._plugins.auth(self._gateway.base_url).api_key()
+    def _find_auth(self) -> Auth:
+        with self._lock:
+            if self._auth is None:
+                self._auth = self._plugins.auth(self._gateway.base_url, self._auth_name)
+            return self._auth
+
+    def _find_key(self, request_id: str | None) -> str:
+        """Return the key for a request that starts nothing; one about a job takes the key that submitted it."""
+        auth = self._find_auth()
+        known = auth.key_of(request_id) if request_id is not None and isinstance(auth, KeyPool) else None
+        return known or auth.api_key()
 
     def _prepare(
         self, model: str | Params, params: Mapping[str, Any], extra: Extra
@@ -91,7 +121,8 @@ def _json_object(model: str, body: Mapping[str, Any]) -> Mapping[str, Any]:
 class Kling(SyncCalls, _Client):
     """A client for the Kling models on the Segmind serverless API; use it in a `with` block, from any thread.
 
-    `api_key`: by default what an authentication plugin gives, first of all the environment variable SEGMIND_API_KEY.
+    `api_key`: by default what an authentication plugin gives, last of all the environment variable SEGMIND_API_KEY;
+    `auth`: the name of the plugin to ask, such as "keyring"; by default that of KLING_AUTH, or any that answers.
     `base_url`: another gateway, such as a sandbox; https, or http on this machine.
     `plugins`: plugin objects besides the installed ones; `strict_plugins`: a broken plugin is a ConfigError.
     `clock`: time, for tests. The key is sent to `base_url` and nowhere else.
@@ -101,13 +132,14 @@ class Kling(SyncCalls, _Client):
         self,
         *,
         api_key: str | None = None,
+        auth: str | None = None,
         base_url: str = BASE_URL,
         plugins: Iterable[object] = (),
         strict_plugins: bool = False,
         clock: Clock | None = None,
     ) -> None:
-        _Client.__init__(self, api_key, base_url, plugins, strict_plugins)
-        self._driver = SyncDriver(self._gateway, self._plugins, self._api_key, clock or SystemClock())
+        _Client.__init__(self, api_key, auth, base_url, plugins, strict_plugins)
+        self._driver = SyncDriver(self._gateway, self._plugins, self._find_key, clock or SystemClock())
 
     def __enter__(self) -> Self:
         return self
@@ -116,14 +148,17 @@ class Kling(SyncCalls, _Client):
         self.close()
 
     def close(self) -> None:
-        """Close every connection."""
+        """Close every connection, and let plugins finish."""
         self._driver.close()
 
     def _submit(self, model: str | Params, params: Mapping[str, Any], extra: Extra) -> Job:
         return self._start(*self._prepare(model, params, extra))
 
     def _start(self, adapter: Adapter, body: Mapping[str, Any]) -> Job:
-        return Job(self._driver, self._driver.run(flows.submit(self._gateway, adapter.slug, body, adapter)))
+        return Job(
+            self._driver,
+            self._driver.run(flows.submit(self._gateway, self._find_auth, adapter.slug, body, adapter)),
+        )
 
     def _run(
         self,
@@ -145,7 +180,8 @@ class Kling(SyncCalls, _Client):
     def submit_raw(self, slug: str, params: Mapping[str, Any]) -> Job:
         """Submit to a model that no spec describes: nothing is checked but that it is JSON. Raises as `submit` does."""
         return Job(
-            self._driver, self._driver.run(flows.submit(self._gateway, slug, _json_object(slug, params)))
+            self._driver,
+            self._driver.run(flows.submit(self._gateway, self._find_auth, slug, _json_object(slug, params))),
         )
 
     def job(self, request_id: str, model: str | None = None) -> Job:
@@ -164,13 +200,14 @@ class AsyncKling(AsyncCalls, _Client):
         self,
         *,
         api_key: str | None = None,
+        auth: str | None = None,
         base_url: str = BASE_URL,
         plugins: Iterable[object] = (),
         strict_plugins: bool = False,
         clock: Clock | None = None,
     ) -> None:
-        _Client.__init__(self, api_key, base_url, plugins, strict_plugins)
-        self._driver = AsyncDriver(self._gateway, self._plugins, self._api_key, clock or SystemClock())
+        _Client.__init__(self, api_key, auth, base_url, plugins, strict_plugins)
+        self._driver = AsyncDriver(self._gateway, self._plugins, self._find_key, clock or SystemClock())
 
     async def __aenter__(self) -> Self:
         return self
@@ -179,7 +216,7 @@ class AsyncKling(AsyncCalls, _Client):
         await self.close()
 
     async def close(self) -> None:
-        """Close every connection."""
+        """Close every connection, and let plugins finish."""
         await self._driver.close()
 
     async def _submit(self, model: str | Params, params: Mapping[str, Any], extra: Extra) -> AsyncJob:
@@ -187,7 +224,8 @@ class AsyncKling(AsyncCalls, _Client):
 
     async def _start(self, adapter: Adapter, body: Mapping[str, Any]) -> AsyncJob:
         return AsyncJob(
-            self._driver, await self._driver.run(flows.submit(self._gateway, adapter.slug, body, adapter))
+            self._driver,
+            await self._driver.run(flows.submit(self._gateway, self._find_auth, adapter.slug, body, adapter)),
         )
 
     async def _run(
@@ -210,7 +248,9 @@ class AsyncKling(AsyncCalls, _Client):
     async def submit_raw(self, slug: str, params: Mapping[str, Any]) -> AsyncJob:
         """See Kling.submit_raw."""
         body = _json_object(slug, params)
-        return AsyncJob(self._driver, await self._driver.run(flows.submit(self._gateway, slug, body)))
+        return AsyncJob(
+            self._driver, await self._driver.run(flows.submit(self._gateway, self._find_auth, slug, body))
+        )
 
     def job(self, request_id: str, model: str | None = None) -> AsyncJob:
         """See Kling.job."""

@@ -129,9 +129,10 @@ class Download:
             told = f"the gateway told {self._artifact.size} bytes, {self.received} came"
             raise StorageError(f"the output has the wrong size: {told}", url=self._artifact.url)
         with self._storing():
-            url = (self._writer or self._open()).commit()
+            digest = self._digest.hexdigest()
+            location = (self._writer or self._open()).commit(digest)
             self._writer = None
-        return StoredFile(url, self.received, self._digest.hexdigest(), self._content_type)
+        return StoredFile(location.url, self.received, digest, self._content_type, location.link)
 
     def abort(self) -> None:
         """Leave nothing behind. A thread that is still storing does it when it has finished; nobody waits for it."""

@@ -80,10 +80,12 @@ class _Steps(Generic[T]):
 class SyncDriver:
     """Runs flows in the calling thread."""
 
-    def __init__(self, gateway: Gateway, plugins: Plugins, api_key: Callable[[], str], clock: Clock) -> None:
+    def __init__(
+        self, gateway: Gateway, plugins: Plugins, find_key: Callable[[str | None], str], clock: Clock
+    ) -> None:
         self.gateway = gateway
         self.plugins = plugins
-        self._transport = SyncTransport(gateway, api_key)
+        self._transport = SyncTransport(gateway, find_key)
         self._clock = clock
 
     def run(self, flow: Flow[T]) -> T:
@@ -130,17 +132,20 @@ class SyncDriver:
                 return self.plugins.notify(effect.event)
 
     def close(self) -> None:
-        """Close every connection."""
+        """Close every connection, and let plugins finish."""
         self._transport.close()
+        self.plugins.close()
 
 
 class AsyncDriver:
     """Runs flows within a task; what may block is done in worker threads."""
 
-    def __init__(self, gateway: Gateway, plugins: Plugins, api_key: Callable[[], str], clock: Clock) -> None:
+    def __init__(
+        self, gateway: Gateway, plugins: Plugins, find_key: Callable[[str | None], str], clock: Clock
+    ) -> None:
         self.gateway = gateway
         self.plugins = plugins
-        self._transport = AsyncTransport(gateway, api_key)
+        self._transport = AsyncTransport(gateway, find_key)
         self._clock = clock
 
     async def run(self, flow: Flow[T]) -> T:
@@ -187,5 +192,6 @@ class AsyncDriver:
                 return await self.plugins.notify_async(effect.event)
 
     async def close(self) -> None:
-        """Close every connection."""
+        """Close every connection, and let plugins finish."""
         await self._transport.close()
+        await anyio.to_thread.run_sync(self.plugins.close)

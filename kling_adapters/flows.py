@@ -8,15 +8,24 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Generator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, NoReturn, TypeAlias, TypeVar
 
 from kling_adapters import errors, polling, wire
 from kling_adapters.adapter import Adapter, Returns
 from kling_adapters.download import Download, safe_stem
-from kling_adapters.events import Completed, Event, Expired, Failed, StateChanged, Stored, Submitted
-from kling_adapters.hookspecs import Storage
+from kling_adapters.events import (
+    Completed,
+    Event,
+    Expired,
+    Failed,
+    StateChanged,
+    Stored,
+    SubmitFailed,
+    Submitted,
+)
+from kling_adapters.hookspecs import Auth, KeyPool, Storage
 from kling_adapters.models._gateway import ERRORS, STATES
 from kling_adapters.result import Artifact, Credits, JobStatus, ResultData, StoredFile
 
@@ -87,53 +96,84 @@ class JobRef:
 
 
 def submit(
-    gateway: wire.Gateway, model: str, body: Mapping[str, Any], adapter: Adapter | None = None
+    gateway: wire.Gateway,
+    find_auth: Callable[[], Auth],
+    model: str,
+    body: Mapping[str, Any],
+    adapter: Adapter | None = None,
 ) -> Flow[JobRef]:
     """Start one job of a model, described by its `adapter` if there is one.
 
     Repeated only when nothing can have been started: no connection was made, or the gateway's table calls the answer
-    safe. Raises SubmitUncertain when a job may have been started, ApiError or TransportError when none was.
+    safe, or a pool has another key than the one that was refused.
+    Raises SubmitUncertain when a job may have been started, ApiError or TransportError when none was.
     """
     request = gateway.submit(model, body)
+    start: float = yield Now()
+    auth: Auth = yield Call(find_auth)
+    try:
+        request_id = yield from _accepted(request, auth, model)
+    except (errors.SubmitUncertain, errors.ApiError, errors.TransportError) as error:
+        yield Emit(SubmitFailed(model, str(error), isinstance(error, errors.SubmitUncertain)))
+        raise
+    yield Emit(Submitted(request_id, model, body, (yield Now()) - start))
+    return (
+        JobRef(request_id, model, adapter.latency, adapter.returns) if adapter else JobRef(request_id, model)
+    )
+
+
+def _accepted(request: wire.Request, auth: Auth, model: str) -> Flow[str]:
+    """Send a submit until the gateway has accepted it, and return the request id."""
     retries = polling.SubmitRetries()
+    refused: set[str] = set()
     while True:
-        outcome: wire.Outcome = yield Send(request)
-        if isinstance(outcome, wire.Fault):
-            if outcome.sent:
-                raise errors.SubmitUncertain(model, outcome.reason)
-            delay = retries.after_failure()
-            error: errors.KlingError = errors.TransportError(
-                f"the gateway could not be reached: {outcome.reason}. Nothing was sent, no job was started. "
-                "Check the network and base_url, then submit again."
-            )
-        elif 200 <= outcome.status < 300:
+        key: str = yield Call(auth.api_key)
+        outcome: wire.Outcome = yield Send(replace(request, key=key))
+        if isinstance(outcome, wire.Answer) and 200 <= outcome.status < 300:
             request_id = wire.read_request_id(outcome)
             if request_id is None:
                 raise errors.SubmitUncertain(
                     model, f"the gateway answered {outcome.status} without a request id"
                 )
-            yield Emit(Submitted(request_id, model))
-            return (
-                JobRef(request_id, model, adapter.latency, adapter.returns)
-                if adapter
-                else JobRef(request_id, model)
-            )
-        else:
-            row = ERRORS.get(outcome.status)
-            verdict = row.submit if row else ("never" if 400 <= outcome.status < 500 else "uncertain")
-            if verdict == "uncertain":
-                raise errors.SubmitUncertain(model, f"the gateway answered {outcome.status}")
-            error = wire.api_error(outcome)
-            if verdict == "never":
-                raise error
-            if outcome.status == 429:
-                delay = retries.after_rate_limit(wire.seconds_until_reset(outcome))
-            else:
-                delay = retries.after_failure()
+            if isinstance(auth, KeyPool):
+                yield Call(partial(auth.accepted, key, request_id))
+            return request_id
+        error, may_be_repeated = _refusal(model, outcome)
+        status = outcome.status if isinstance(outcome, wire.Answer) else None
+        reset = wire.seconds_until_reset(outcome) if isinstance(outcome, wire.Answer) else None
+        if status in _REFUSALS_OF_A_KEY and isinstance(auth, KeyPool):
+            has_another: bool = yield Call(partial(auth.refused, key, status, reset))
+            # Each key once: a pool that is wrong about its keys must not make a storm.
+            if has_another and key not in refused:
+                refused.add(key)
+                continue
+        if not may_be_repeated:
+            raise error
+        delay = retries.after_rate_limit(reset) if status == 429 else retries.after_failure()
         if delay is None:
             raise error
         log.info("submit of %s started nothing (%s); trying again in %.1f s", model, error, delay)
         yield Sleep(delay)
+
+
+def _refusal(model: str, outcome: wire.Outcome) -> tuple[errors.KlingError, bool]:
+    """Return why a submit started nothing, and whether it may be repeated. Raises SubmitUncertain if it may have."""
+    if isinstance(outcome, wire.Fault):
+        if outcome.sent:
+            raise errors.SubmitUncertain(model, outcome.reason)
+        return errors.TransportError(
+            f"the gateway could not be reached: {outcome.reason}. Nothing was sent, no job was started. "
+            "Check the network and base_url, then submit again."
+        ), True
+    row = ERRORS.get(outcome.status)
+    verdict = row.submit if row else ("never" if 400 <= outcome.status < 500 else "uncertain")
+    if verdict == "uncertain":
+        raise errors.SubmitUncertain(model, f"the gateway answered {outcome.status}")
+    return wire.api_error(outcome), verdict == "safe"
+
+
+# These started nothing, and say something of the key: it is not valid, has nothing left, may not, or asks too often.
+_REFUSALS_OF_A_KEY = (401, 402, 403, 429)
 
 
 class _OutOfTime(Exception):
@@ -183,8 +223,8 @@ def wait(gateway: wire.Gateway, job: JobRef, timeout: float | None) -> Flow[Resu
     except _OutOfTime as last:
         raise errors.WaitTimeout(job.request_id, (yield Now()) - start) from last.error
     if isinstance(ended, JobStatus):
-        return (yield from _failed(job, ended))
-    yield Emit(Completed(job.request_id, job.model, ended))
+        return (yield from _failed(job, ended, pace))
+    yield Emit(Completed(job.request_id, job.model, ended, pace.polls))
     return ended
 
 
@@ -197,7 +237,7 @@ def _until_completed(
         if found.state == "COMPLETED":
             return
         if found.state == "FAILED":
-            yield from _failed(job, found)
+            yield from _failed(job, found, pace)
         if found.state != last:
             if found.state not in STATES:
                 log.warning(
@@ -211,8 +251,8 @@ def _until_completed(
         yield Sleep(min(pace.interval(now - start), end - now))
 
 
-def _failed(job: JobRef, found: JobStatus) -> Flow[NoReturn]:
-    yield Emit(Failed(job.request_id, job.model, found.error or ""))
+def _failed(job: JobRef, found: JobStatus, pace: polling.Pace) -> Flow[NoReturn]:
+    yield Emit(Failed(job.request_id, job.model, found.error or "", pace.polls))
     raise errors.JobFailed(job.request_id, found.error or "", found.metrics)
 
 
@@ -231,6 +271,7 @@ def _get(
     failures = missing = 0
     while True:
         outcome: wire.Outcome = yield Send(request)
+        pace.polls += 1
         if isinstance(outcome, wire.Answer):
             found = read(outcome)
             if found is not None:
@@ -239,7 +280,7 @@ def _get(
             if outcome.status == 404 and job is not None:
                 missing += 1
                 if missing == MISSING_LIMIT:
-                    yield Emit(Expired(job.request_id, job.model))
+                    yield Emit(Expired(job.request_id, job.model, pace.polls))
                     raise errors.JobExpired(job.request_id)
             elif 400 <= outcome.status < 500 and outcome.status not in (408, 422, 425, 429):
                 raise error
@@ -284,6 +325,7 @@ def collect(gateway: wire.Gateway, result: ResultData, storage: Storage) -> Flow
         raise errors.StorageError(
             f"job {result.request_id} has no file to store; its output is {result.output!r}"
         )
+    start: float = yield Now()
     files: list[StoredFile] = []
     for number, artifact in enumerate(result.artifacts, start=1):
         stem = safe_stem(result.model, result.request_id, str(number) if len(result.artifacts) > 1 else None)
@@ -303,7 +345,7 @@ def collect(gateway: wire.Gateway, result: ResultData, storage: Storage) -> Flow
             # For what ends a flow at once, a cancelled task say; when there is nothing to do it does nothing.
             download.abort()
     stored = tuple(files)
-    yield Emit(Stored(result.request_id, result.model, stored))
+    yield Emit(Stored(result.request_id, result.model, stored, (yield Now()) - start))
     return stored
 
 

@@ -42,10 +42,11 @@ class Pace:
     """Paces the polls of one job: every second at first, later every tenth of the time it has taken, 10 s at most.
 
     That finds the end of a job at most a tenth late, in some fifty requests for a five-minute job. A 429 doubles the
-    interval for good: the account's limit is not known, so it is found.
+    interval for good: the account's limit is not known, so it is found. `polls` counts the requests.
     """
 
     factor: float = field(default=1.0, init=False)
+    polls: int = field(default=0, init=False)
 
     def interval(self, elapsed: float) -> float:
         """Seconds until the next poll of a job that has been waited for `elapsed` seconds."""

@@ -23,13 +23,15 @@ from kling_adapters.result import Artifact, Credits, JobStatus, Kind, Metrics, R
 
 @dataclass(frozen=True)
 class Request:
-    """An HTTP request. Only one with `to_gateway` carries the key."""
+    """An HTTP request. Only one with `to_gateway` carries a key: `key`, or the one that belongs to the job `job`."""
 
     method: str
     url: str
     body: bytes | None = None
     headers: Mapping[str, str] = field(default_factory=dict[str, str])
     to_gateway: bool = field(default=True, kw_only=True)
+    job: str | None = field(default=None, kw_only=True)
+    key: str | None = field(default=None, kw_only=True, repr=False)
 
 
 @dataclass(frozen=True)
@@ -103,9 +105,8 @@ class Gateway:
         return self._about(gateway_table.RESULT_PATH, request_id)
 
     def _about(self, path: str, request_id: str) -> Request:
-        return Request(
-            "GET", self.base_url + path.format(request_id=quote(request_id, safe="", errors="replace"))
-        )
+        url = self.base_url + path.format(request_id=quote(request_id, safe="", errors="replace"))
+        return Request("GET", url, job=request_id)
 
     def credits(self) -> Request:
         """The request for what is left on the account; it costs nothing."""

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
 from kling_adapters.errors import ConfigError, StorageError
-from kling_adapters.hookspecs import Storage, Writer, hookimpl
+from kling_adapters.hookspecs import Location, Storage, Writer, hookimpl
 
 _FILE_SUFFIXES = {".mp4", ".webm", ".mov", ".png", ".jpg", ".jpeg", ".webp", ".mp3", ".wav"}
 
@@ -29,13 +29,13 @@ class FileWriter:
         """Append a chunk."""
         self._file.write(chunk)
 
-    def commit(self) -> str:
-        """Rename to the target and return its file URL."""
+    def commit(self, sha256: str) -> Location:
+        """Rename to the target."""
         self._file.flush()
         os.fsync(self._file.fileno())
         self._file.close()
         self._part.replace(self._target)
-        return self._target.absolute().as_uri()
+        return Location(self._target.absolute().as_uri())
 
     def abort(self) -> None:
         """Remove what was written."""

@@ -4,7 +4,16 @@ from __future__ import annotations
 
 import logging
 
-from kling_adapters.events import Completed, Event, Expired, Failed, StateChanged, Stored, Submitted
+from kling_adapters.events import (
+    Completed,
+    Event,
+    Expired,
+    Failed,
+    StateChanged,
+    Stored,
+    SubmitFailed,
+    Submitted,
+)
 from kling_adapters.hookspecs import hookimpl
 
 log = logging.getLogger("kling_adapters")
@@ -15,6 +24,8 @@ def kling_event(event: Event) -> None:
     """Log what happened; failures as warnings, the rest as information."""
     job = f"{event.model or 'job'} {event.request_id}"
     match event:
+        case SubmitFailed():
+            log.warning("submit of %s failed: %s", event.model, event.reason)
         case Submitted():
             log.info("%s submitted", job)
         case StateChanged():

@@ -24,7 +24,30 @@ from kling_adapters.errors import (
 )
 
 
+class _Commands(click.Group):
+    """Our own commands, and those of plugins, which are loaded when they are asked for."""
+
+    _has_all = False
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in self.commands:
+            self._load()
+        return super().get_command(ctx, cmd_name)
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        self._load()
+        return super().list_commands(ctx)
+
+    def _load(self) -> None:
+        from kling_adapters.plugins import Plugins
+
+        if not self._has_all:
+            self._has_all = True
+            Plugins().add_commands(self)
+
+
 @click.group(
+    cls=_Commands,
     context_settings={"help_option_names": ["-h", "--help"]},
     epilog="Exit codes: 0 done, 1 job failed, "
     "2 bad input, 3 gateway, network or storage, 4 uncertain or still running.",
@@ -64,10 +87,7 @@ def exit_code(error: KlingError) -> int:
 
 
 def main() -> None:
-    """Run the command line with the commands of every plugin."""
-    from kling_adapters.plugins import Plugins
-
-    Plugins().add_commands(app)
+    """Run the command line; errors end it with a message and their exit code."""
     try:
         app()
     except KlingError as error:

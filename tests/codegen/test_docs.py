@@ -31,6 +31,18 @@ def test_only_the_table_of_a_readme_is_written(written: Project) -> None:
     )
 
 
+def test_a_readme_keeps_the_line_ends_of_windows(written: Project) -> None:
+    readme = written.folder / "README.md"
+    once = readme.read_bytes()
+    text = b"# Mine\r\n\r\n<!-- models -->\r\nold\r\n<!-- /models -->\r\nkept\r\n"
+    readme.write_bytes(text)
+    written.generate()
+    table = once.partition(b"<!-- models -->\n")[2].partition(b"<!-- /models -->")[0]
+    assert b"| [`kling-2`]" in table
+    assert readme.read_bytes() == text.replace(b"old\r\n", table.replace(b"\n", b"\r\n"))
+    assert written.run("check").exit_code == 0
+
+
 def test_check_finds_a_table_and_a_page_that_are_not_current(written: Project) -> None:
     readme = written.folder / "README.md"
     readme.write_bytes(readme.read_bytes().replace(b"60 s", b"61 s"))

@@ -16,8 +16,8 @@ import pytest
 from click.testing import CliRunner
 from kling_codegen.cli import main
 from kling_codegen.draft.compose import draft
+from kling_codegen.draft.notes import Note
 from kling_codegen.draft.page import NotAPage
-from kling_codegen.language import Spec
 from kling_codegen.load import load
 from ruamel.yaml import YAML
 
@@ -125,6 +125,8 @@ def test_no_sentence_of_the_page_enters_the_draft(name: str) -> None:
         ("number", "1", "Height.", "0.50.51.0", {}, "'0.50.51.0' could not be taken apart into values; left out"),
         ("number", "0.5", "Height.", "-1.5", {"default": -1.5}, ""),
         ("number", "5", "5 or 10.", "10510", {"default": 10}, "allowed values 5, 10: the language has none for type number; left out"),
+        ("integer", "5", "Height.", "null00", {"default": None, "type": ["integer", "null"]}, "'null00' is not decided; it could be nothing that fits the rest of the page; left out"),
+        ("integer", "10", "Height.", "null510", {"enum": [5, 10, None], "default": None, "type": ["integer", "null"]}, "'null510' is read as default null, allowed 5, 10; it could be default null, allowed 510"),
         # Texts and truths, which can be told apart.
         ("string", '"b"', "Kind.", '"a""a""b"', {"enum": ["a", "b"], "default": "a"}, ""),
         ("string", '"a"', "Kind.", '"a""b"', {"enum": ["a", "b"]}, "the first value 'a' does not come again: all are read as allowed, none as the default"),
@@ -136,12 +138,15 @@ def test_no_sentence_of_the_page_enters_the_draft(name: str) -> None:
         ("boolean", "True", "Whether.", "falsetruefalse", {"default": False}, ""),
         ("boolean", "True", "Whether.", "null", {"type": ["boolean", "null"], "default": None}, "the type is boolean, the default is null; drafted: null is accepted and counts as not given"),
         ("string[]", "[]", "Marks. Max 3.", "[]", {"default": [], "maxItems": 3}, ""),
+        ("string", '"5"', "Kind.", "0.5", {"default": "0.5"}, 'the type is string, the value is 0.5; drafted as "0.5"'),
+        ("string", '"a"', "Kind.", '"\\d""\\d""a"', {"enum": ["\\d", "a"], "default": "\\d"}, ""),
         # Types.
         ("string[]", "[]", "URLs of marks.", "", {"items": {"type": "string", "format": "uri"}}, "the table says string[], the description says URL; drafted: each item is a URL"),
         ("string[]", "[]", "URLs or base64 texts.", "", {"items": {"type": "string"}}, ""),
         ("array", "[]", "Marks.", "", {"items": {"type": "string"}}, "the type of its items is not shown; drafted as string"),
         ("hue", "1", "Colour.", "", {"type": "string"}, "the type hue is not known; drafted as string"),
         ("string (uri)", '"a"', "Picture.", '"https://files.example.org/a.png"', {"format": "uri"}, "a sample URL stands as the default of an optional parameter; drafted: optional, without a default"),
+        ("string (uri)", '"a"', "Picture.", '"a""a""b"', {"format": "uri"}, "allowed values beside type string (uri); left out"),
         # What is told in prose.
         ("string", '"a"', "Name. Between 2 and 9 letters.", "", {"type": "string"}, "a limit that is not in the draft: Between 2 and 9 letters."),
         ("string", '"abcd"', "Name. At least 3 characters, up to 40 characters.", "", {"minLength": 3, "maxLength": 40}, ""),
@@ -173,10 +178,13 @@ def test_a_parameter_of_the_condensed_layout(
         ("integer", "Allowed values (3 total):\n51015", {"enum": [5, 10, 15]}, "'51015' is read as no default, allowed 5, 10, 15"),
         ("integer", "Allowed values (4 total):\n5\n10\n15", {"enum": [5, 10, 15]}, "4 allowed values are announced, 3 were found"),
         ("integer", "Default: 3\nRange: 1 - 2", {"minimum": 1, "maximum": 2}, "its default is 3, which the table does not allow; drafted: optional, without a default"),
+        ("string", 'Default: "a"Range: 1 - 3', {"default": "a"}, "a range 1 to 3 beside type string; left out"),
         ("integer", 'Default: ""', {}, 'the type is integer, the value is ""; left out'),
         ("string", "Default: plain", {"default": "plain"}, ""),
         ("string", 'Default: "two\\nlines: \\"here\\""', {"default": 'two\nlines: "here"'}, ""),
         ("string", 'Default: null\nAllowed values :\n"a""b"', {"type": ["string", "null"], "enum": ["a", "b", None], "default": None}, "the type is string, the default is null"),
+        ("integer", "Default: 5\nAllowed values :\n5812", {"enum": [5, 8, 12], "default": 5}, "'5812' is read as default 5, allowed 5, 8, 12; it could be default 5, allowed 5, 812"),
+        ("integer", "Default: 0\nAllowed values :\n1-", {"default": 0}, "'1-' is not decided; it could be nothing that fits the rest of the page; left out"),
         ("", 'Default: "a"', {"default": "a"}, "no type is shown; drafted as string"),
     ],
 )  # fmt: skip
@@ -188,6 +196,222 @@ def test_a_parameter_of_the_spaced_layout(
     assert {key: drafted.get(key) for key in expected} == expected
     assert drafted.keys() <= expected.keys() | {"type", "description"}
     assert not doubt or any(doubt in note.what for note in made.notes)
+
+
+BASIN = """\
+Brook Serverless API
+
+POST /v2/brook · submit + poll
+1payload = {{
+2    "level": "high",
+3    {sent}
+4}}
+
+API Endpoint
+
+Parameters
+
+levelrequired
+string
+
+How high it stands.
+
+inlet_urloptional
+string (uri)
+
+{text}
+
+Default: null
+inlet_urlsoptional
+string[]
+
+Where all of it comes from.
+
+moodoptional
+string
+
+How it moves.
+
+Default: "calm"
+Allowed values :
+"calm""wild"
+outlet_urloptional
+string (uri)
+
+Where it goes.
+
+quietoptional
+boolean
+
+Whether it is heard.
+
+Response Type
+
+Returns: Video
+"""
+AT_MOST, AT_LEAST = "mutually_exclusive", "at_least_one_of"
+INLETS = ["inlet_url", "inlet_urls"]
+
+
+def rules_of(text: str, sent: str = '"inlet_url": "",') -> tuple[list[dict[str, object]], list[Note]]:
+    made = draft(BASIN.format(text=text, sent=sent), "PAGE.txt", DAY)
+    spec = YAML(typ="safe", pure=True).load(made.yaml)
+    assert not [note for note in made.notes if "does not load" in note.what]
+    notes = [note for note in made.notes if note.what.startswith(("taken to", "a condition", "a limit"))]
+    assert {(note.line, note.about) for note in notes} <= {(21, "inlet_url")}
+    return spec.get("rules", []), notes
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("Either inlet_url or inlet_urls.", [{AT_MOST: INLETS}]),
+        ("The way to come: either inlet_urls or inlet_url can be used.", [{AT_MOST: INLETS}]),
+        ("Either inlet_url or inlet_urls, but not both.", [{AT_MOST: INLETS}]),
+        ("Only one of inlet_url, inlet_urls and outlet_url may be given.", [{AT_MOST: [*INLETS, "outlet_url"]}]),
+        ("The inlet, not with inlet_urls.", [{AT_MOST: INLETS}]),
+        ("The inlet (incompatible with 'inlet_urls').", [{AT_MOST: INLETS}]),
+        ("The inlet. It cannot be used together with inlet_urls. Mutually exclusive with inlet_urls.", [{AT_MOST: INLETS}]),
+        ("Cannot be combined with inlet_urls or outlet_url.", [{AT_MOST: INLETS}, {AT_MOST: ["inlet_url", "outlet_url"]}]),
+        ("inlet_url and inlet_urls cannot be used together.", [{AT_MOST: INLETS}]),
+        ("At least one of inlet_url, inlet_urls is required.", [{AT_LEAST: INLETS}]),
+        ("Provide either inlet_url or inlet_urls.", [{AT_LEAST: INLETS}]),
+        ("Either inlet_url or inlet_urls must be provided.", [{AT_LEAST: INLETS}]),
+        ("You must provide either inlet_url or inlet_urls, not both.", [{AT_LEAST: INLETS}, {AT_MOST: INLETS}]),
+        ("Exactly one of inlet_url, inlet_urls is required.", [{AT_LEAST: INLETS}, {AT_MOST: INLETS}]),
+    ],
+)  # fmt: skip
+def test_a_sentence_about_several_parameters_becomes_a_rule(
+    text: str, expected: list[dict[str, list[str]]]
+) -> None:
+    rules, notes = rules_of(text)
+    assert rules == expected
+    taken = {AT_LEAST: "taken to need at least one of", AT_MOST: "taken to allow at most one of"}
+    told = {f"{taken[key]} {', '.join(names)}" for rule in expected for key, names in rule.items()}
+    assert {note.what for note in notes} == told
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "In wild mood, cannot be used together with outlet_url.",
+        "Cannot be used together with outlet_url in wild mood.",
+        "Cannot be used together with wild mood.",
+        "Cannot be used together with outlet_url; in wild mood alone.",
+        "Cannot be used together with inlet_urls and outlet_url.",
+        "Cannot be used together with another inlet.",
+        "Cannot be used together with inlet_url.",
+        "Not with inlet_urls alone.",
+        "outlet_url, not with inlet_urls.",
+        "Goes to either outlet_url or inlet_urls.",
+        "Either inlet_url or inlet_urls if mood is wild.",
+        "Provide either inlet_url or a drawing.",
+        "Requires either inlet_urls or outlet_url.",
+        "Requires outlet_url, cannot be used with inlet_urls.",
+        "It never requires outlet_url.",
+        "Only in calm or wild mood.",
+    ],
+)
+def test_an_unclear_sentence_about_several_parameters_is_a_doubt(text: str) -> None:
+    rules, notes = rules_of(text)
+    assert not rules
+    assert any(note.what.startswith("a condition that is not in the draft: ") for note in notes)
+
+
+@pytest.mark.parametrize(
+    ("text", "sent", "why"),
+    [
+        ("Provide either level or inlet_url.", "", "level is required"),
+        ("Incompatible with quiet.", "", "quiet can be given as false"),
+        ("Incompatible with mood.", "", "mood has a value when it is not given"),
+        ("Not with outlet_url.", '"inlet_url": "a", "outlet_url": "b"', "the example sends inlet_url and outlet_url"),
+        ("Provide either inlet_url or inlet_urls.", "", "the example sends none of them"),
+        ("Exactly one of inlet_url, inlet_urls.", '"inlet_url": "a", "inlet_urls": ["b"]', "the example sends inlet_url and inlet_urls"),
+    ],
+)  # fmt: skip
+def test_a_rule_that_the_rest_of_the_page_speaks_against_is_a_doubt(text: str, sent: str, why: str) -> None:
+    rules, notes = rules_of(text, sent)
+    assert not rules
+    assert [note.what for note in notes] == [f"a condition that is not in the draft, as {why}: {text}"]
+
+
+def test_two_descriptions_that_say_the_same_give_one_rule() -> None:
+    text = BASIN.format(text="Not with outlet_url.", sent="").replace(
+        "Where it goes.", "Where it goes. Not with inlet_url."
+    )
+    made = draft(text, "PAGE.txt", DAY)
+    rules = YAML(typ="safe", pure=True).load(made.yaml)["rules"]
+    assert rules == [{AT_MOST: ["inlet_url", "outlet_url"]}]
+    lines = [
+        note.line for note in made.notes if note.what == "taken to allow at most one of inlet_url, outlet_url"
+    ]
+    assert lines == [21, 40]
+
+
+def test_an_example_that_breaks_a_drafted_rule_is_left_out() -> None:
+    made = draft(BASIN.format(text="Requires outlet_url.", sent='"inlet_url": "a"'), "PAGE.txt", DAY)
+    spec = YAML(typ="safe", pure=True).load(made.yaml)
+    assert spec["rules"] == [{"requires": {"field": "inlet_url", "present": ["outlet_url"]}}]
+    assert "examples" not in spec
+    assert [note.line for note in made.notes if note.what.startswith("left out: ")] == [4]
+
+
+def test_parameters_in_no_order_are_drafted_side_by_side() -> None:
+    text = CONDENSED.format(type="object[]", sent="[]", text="Depths.", values="").replace(
+        "Response Type",
+        "zoneoptionalstringOne.\nareaoptionalstringTwo.\nzoneoptionalstringThree.\nResponse Type",
+    )
+    made = draft(text, "PAGE.txt", DAY)
+    doubts = [(note.about, note.what) for note in made.notes if note.sort == "doubt"]
+    assert ("zone", "it is there twice; the second is left out") in doubts
+    assert any(
+        about == "input" and what.startswith("no order from A to Z tells which parameters belong to a list")
+        for about, what in doubts
+    )
+
+
+def test_a_page_without_its_head_has_a_title_made_from_the_slug() -> None:
+    text = CONDENSED.format(type="integer", sent="5", text="Height.", values="5").partition("\n")[2]
+    made = draft(
+        text.replace("https://api.segmind.com/v1/brook", "https://api.segmind.com/v1/brook /v1/pond"),
+        "PAGE.txt",
+        DAY,
+    )
+    assert YAML(typ="safe", pure=True).load(made.yaml)["title"] == "Brook"
+    doubts = {(note.line, note.about, note.what) for note in made.notes if note.sort == "doubt"}
+    assert (1, "title", "no title was found; Brook is made from the slug") in doubts
+    assert (6, "slug", "this address says pond, others say brook") in doubts
+
+
+def test_the_example_can_be_a_call_that_runs_the_model() -> None:
+    text = CONDENSED.format(type="integer", sent="5", text="Height.", values="5")
+    called = text.replace("1payload = {", '1result = segmind.run(\n "brook",').replace(
+        '"level": 5,', "level=7,"
+    )
+    made = draft(called.replace("3}", "3)"), "PAGE.txt", DAY)
+    spec = YAML(typ="safe", pure=True).load(made.yaml)
+    assert spec["examples"] == [{"name": "as on the page", "input": {"level": 7}}]
+    assert not [note for note in made.notes if note.sort == "doubt"]
+
+
+def test_a_name_may_end_like_a_heading_of_a_parameter() -> None:
+    text = CONDENSED.format(type="integer", sent="5", text="Height.", values="5")
+    made = draft(text.replace("leveloptional", "is_requiredoptional"), "PAGE.txt", DAY)
+    assert list(YAML(typ="safe", pure=True).load(made.yaml)["input"]["properties"]) == ["is_required"]
+
+
+@pytest.mark.parametrize(
+    ("gone", "line", "what"),
+    [
+        ("Parameters\n", 1, "no heading Parameters; the page may be incomplete"),
+        ("Response Type\n", 11, "no heading Response Type after the parameters; the page may be cut off"),
+        ("payload = {", 1, "no example was found; the draft has one of made-up values"),
+    ],
+)
+def test_a_part_of_the_page_that_is_missing_is_a_doubt(gone: str, line: int, what: str) -> None:
+    text = CONDENSED.format(type="integer", sent="5", text="Height.", values="5\n")
+    made = draft(text.replace(gone, "\n" if gone.endswith("\n") else ""), "PAGE.txt", DAY)
+    assert (line, what) in {(note.line, note.what) for note in made.notes}
 
 
 def test_what_does_not_load_is_said(tmp_path: Path) -> None:
@@ -231,9 +455,6 @@ def test_a_price_line(line: str, low: float | None, high: float | None, doubt: s
     made = draft(text.replace("POST", f"{line}\nPOST", 1), "PAGE.txt", DAY)
     spec = YAML(typ="safe", pure=True).load(made.yaml)
     doubts = [note.what for note in made.notes if note.about == "pricing"]
-    if "pricing" not in Spec.model_fields:
-        assert doubts == [f"the page asks {line}; the draft does not say so"]
-        return
     assert doubts == ([doubt] if doubt else [])
     assert ("pricing" in spec) == (low is not None)
     if low is not None:

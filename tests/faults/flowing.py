@@ -11,6 +11,13 @@ from kling_adapters import events, flows, wire
 LIMIT = 5000
 
 
+class Key:
+    """An Auth of one key."""
+
+    def api_key(self) -> str:
+        return "SG_scripted"
+
+
 @dataclass
 class Ended:
     """How a flow ended: with a `value` or an `error`, after `sent` requests and `seconds`."""

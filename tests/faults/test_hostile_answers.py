@@ -16,7 +16,7 @@ from kling_adapters.builtin.file_storage import Folder
 from kling_adapters.download import Download, safe_stem
 
 from .conftest import Connect
-from .flowing import run
+from .flowing import Key, run
 from .stub import JOB, Action, Hangup, Raw, Reply, Stub, gateway
 
 GATEWAY = wire.Gateway("https://gateway.example")
@@ -147,7 +147,7 @@ def test_readers_take_anything(answer: wire.Answer, kind: Any) -> None:
 @quick
 @given(many)
 def test_submit_ends(script: list[wire.Outcome]) -> None:
-    ended = run(flows.submit(GATEWAY, "kling-2", {}), [*script, *END])
+    ended = run(flows.submit(GATEWAY, Key, "kling-2", {}), [*script, *END])
     assert isinstance(ended.error, KlingError) or isinstance(ended.value, flows.JobRef)
 
 

@@ -15,6 +15,11 @@ from kling_adapters.testing import SimulatedClock
 GATEWAY = wire.Gateway("https://api.example.com")
 
 
+class Key:
+    def api_key(self) -> str:
+        return "SG_scripted"
+
+
 def answer(code: int, headers: dict[str, str] | None = None, **body: Any) -> wire.Answer:
     return wire.Answer(code, headers or {}, json.dumps(body).encode())
 
@@ -35,6 +40,8 @@ def drive(
                     clock.sleep(seconds)
                 case flows.Now():
                     outcome = clock.now()
+                case flows.Call(function):
+                    outcome = function()
                 case _:
                     outcome = None
     except StopIteration as end:
@@ -117,5 +124,5 @@ def test_the_end_of_a_rate_limit_is_read_in_every_form(
 def test_a_submit_waits_for_a_rate_limit_within_its_budget_and_then_says_so() -> None:
     clock = SimulatedClock()
     with pytest.raises(RateLimited, match="nothing is billed"):
-        drive(flows.submit(GATEWAY, "kling-2", {}), lambda *_: answer(429), clock)
+        drive(flows.submit(GATEWAY, Key, "kling-2", {}), lambda *_: answer(429), clock)
     assert 100 < clock.now() <= 300

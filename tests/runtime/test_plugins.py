@@ -12,7 +12,7 @@ from kling_sandbox import Sandbox
 
 import kling_adapters as ka
 from kling_adapters import AsyncKling, Kling
-from kling_adapters.hookspecs import hookimpl
+from kling_adapters.hookspecs import Location, hookimpl
 from kling_adapters.testing import SimulatedClock
 
 from .conftest import Play
@@ -206,11 +206,11 @@ class MemoryWriter:
     def write(self, chunk: bytes) -> None:
         self.content += chunk
 
-    def commit(self) -> str:
+    def commit(self, sha256: str) -> Location:
         if self.memory.fails:
             raise ConnectionError("the store is away")
         self.memory.files[self.name] = self.content
-        return f"mem:{self.name}"
+        return Location(f"mem:{self.name}")
 
     def abort(self) -> None:
         self.content = b""

@@ -49,8 +49,10 @@ def draft(text: str, document: str, read: date) -> Draft:
     inside = table.level(tree, "", page.sent)
     properties, blocks = inside["properties"], [node.block for node in tree]
     _tagline(page, notes)
-    rules = [rule for block in blocks for rule in prose.conditions(block, properties, notes)]
+    rules = [rule for block in blocks for rule in prose.conditions(block, inside, page, notes)]
     rules += [*prose.references(page, blocks, properties, notes), *table.rules]
+    # The descriptions of two parameters that exclude each other may both say so.
+    rules = [rule for index, rule in enumerate(rules) if rule not in rules[:index]]
     source = {"page": MODEL_PAGE.format(slug=page.slug), "document": document, "read": read}
     spec: dict[str, Any] = {
         "slug": page.slug,
@@ -71,7 +73,7 @@ def draft(text: str, document: str, read: date) -> Draft:
 
 @dataclass
 class _Table:
-    """Turns the parameters of a page into schemas, and collects the rules they bring."""
+    """Turns the parameters of a page into schemas, and collects the rules that their limits bring."""
 
     page: Page
     notes: Notes
@@ -100,7 +102,7 @@ class _Table:
         """Return the schema of one parameter."""
         block = node.block
         self.notes.words(block.text_line, path, block.text or "nothing")
-        schema = self.type(node, path, sent)
+        schema = self.declared(node, path, sent)
         about = values.About(path, schema["type"], block, sent.get(block.name, MISSING), self.notes)
         default, allowed = values.read(about)
         if allowed and "format" in schema:
@@ -119,7 +121,7 @@ class _Table:
         schema["description"] = f"TODO: say what {path} does."
         return {name: schema[name] for name in ORDER if name in schema}
 
-    def type(self, node: Node, path: str, sent: Mapping[str, Any]) -> Schema:
+    def declared(self, node: Node, path: str, sent: Mapping[str, Any]) -> Schema:
         """Return the schema of the declared type alone."""
         block = node.block
         word, _, extra = block.type.partition(" ")
@@ -130,13 +132,10 @@ class _Table:
             self.notes.doubt(block.line, path, f"{said}; drafted as {base}")
         schema: Schema = {"type": base}
         if base == "object":
-            inner = sent.get(block.name)
-            match inner:
-                case [first, *_]:
-                    inner = first
-                case _:
-                    pass
-            schema |= self.level(node.parts, f"{path}.", inner if example.is_object(inner) else {})
+            match sent.get(block.name):
+                case [inner, *_] | inner:  # of a list, its first item
+                    given = inner if example.is_object(inner) else {}
+            schema |= self.level(node.parts, f"{path}.", given)
         elif base == "array":
             self.notes.doubt(block.line, path, "the type of its items is not shown; drafted as string")
             schema["items"] = {"type": "string"}
@@ -163,12 +162,12 @@ def _says_url(block: pages.Block) -> str:
 
 def _default(schema: Schema, default: Any, about: values.About) -> None:
     """Put the default into the schema, unless it is a sample, or none that the schema allows."""
+    if default is MISSING:
+        return
     block, is_url = about.block, schema.get("format") or schema.get("items", {}).get("format")
     prompt = re.search(r"(?:^|_)(?:prompt|text)$", block.name) and "negative" not in block.name
     sort = "sample URL" if is_url else "sample prompt" if prompt else "value"
     optional = "optional, without a default"
-    if default is MISSING:
-        return
     if block.required:
         if default not in (None, ""):
             about.discrepancy(
@@ -192,21 +191,23 @@ def _default(schema: Schema, default: Any, about: values.About) -> None:
 def _compare(schema: Schema, line: int, about: values.About) -> None:
     """Compare a parameter with what the example sends for it."""
     sent, kind, required = about.sent, schema["type"], about.block.required
+    if sent is MISSING and not required:
+        return
     if sent is MISSING:
-        if required:
-            about.notes.discrepancy(
-                line, about.path, "it is required, yet the example leaves it out", "required"
-            )
+        said, decision = "it is required, yet the example leaves it out", "required"
     elif sent in ("", [], None) and required:
-        said = "it is required, yet the example sends it empty"
-        about.notes.discrepancy(line, about.path, said, "required, and never empty")
+        said, decision = "it is required, yet the example sends it empty", "required, and never empty"
     elif kind in ("integer", "number") and isinstance(sent, str) and re.fullmatch(r"-?\d+(?:\.\d+)?", sent):
         both = "; the text form is accepted and sent as an integer" if "enum" in schema else ""
-        said = f'the table says {kind}, the example sends the text "{sent}"'
-        about.notes.discrepancy(line, about.path, said, f"{kind}{both}")
+        said, decision = f'the table says {kind}, the example sends the text "{sent}"', f"{kind}{both}"
     elif not example.fits(schema, sent):
-        said = f"the example sends {_shown(sent)}, which the table does not allow"
-        about.notes.discrepancy(line, about.path, said, "as in the table")
+        said, decision = (
+            f"the example sends {_shown(sent)}, which the table does not allow",
+            "as in the table",
+        )
+    else:
+        return
+    about.notes.discrepancy(line, about.path, said, decision)
 
 
 def _tagline(page: Page, notes: Notes) -> None:
@@ -222,15 +223,16 @@ def _pricing(page: Page, notes: Notes) -> Schema:
         return {}
     line, text = page.price
     match = PRICE.fullmatch(text)
-    if not match or "pricing" not in Spec.model_fields:
+    if not match:
         notes.doubt(line, "pricing", f"the page asks {text}; the draft does not say so")
         return {}
-    if not match[3]:
+    low, high, unit = match.groups()
+    if not unit:
         notes.doubt(
             line, "pricing", f"the page asks {text} without saying for what; drafted as for a generation"
         )
-    low, high = float(match[1]), float(match[2] or match[1])
-    return {"pricing": {"currency": "USD", "from": low, "to": high, "unit": match[3] or "generation"}}
+    from_to = {"from": float(low), "to": float(high or low)}
+    return {"pricing": {"currency": "USD", **from_to, "unit": unit or "generation"}}
 
 
 def _check(spec: dict[str, Any], page: Page, notes: Notes) -> None:

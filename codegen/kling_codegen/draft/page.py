@@ -13,6 +13,7 @@ import warnings
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import takewhile
 from typing import Any, TypeAlias, cast
 
 from kling_codegen.draft.notes import Notes
@@ -21,11 +22,14 @@ Lines: TypeAlias = Sequence[tuple[int, str]]
 
 SLUG = r"([a-z][a-z0-9]*(?:[.-][a-z0-9]+)*)"
 ADDRESS = re.compile(rf"/v[12]/(?!requests\b){SLUG}")
+HEADING = re.compile(r"(?:^|/v1/\S+)Parameters$")
 QUOTED = re.compile(r'"(?:[^"\\]|\\.)*"', re.DOTALL)
 TYPE = r"(?:string|integer|number|boolean|object|array)(?:\[\]){0,2}(?: \([a-z-]+\))?"
 SPACED = re.compile(r"([A-Za-z_]\w*?)(required|optional)")
-CONDENSED = re.compile(rf"([A-Za-z_]\w*?)(required|optional)({TYPE})(.*)")
-CONDENSED_UNKNOWN = re.compile(r"([A-Za-z_]\w*?)(required|optional)([a-z]+(?:\[\])*)(.*)")
+SPACED_TYPE = re.compile(rf"{TYPE}|[a-z]+(?:\[\])*(?: \(.*\))?")
+CONDENSED = re.compile(rf"([A-Za-z_]\w*?)(required|optional)({TYPE})")
+# Only where no known type is found: this one takes the name of is_requiredoptionalboolean for is_.
+CONDENSED_UNKNOWN = re.compile(r"([A-Za-z_]\w*?)(required|optional)([a-z]+(?:\[\])*)")
 VALUES_START = re.compile(r"^(?:Default: |Range: |Allowed values|Array items:)", re.MULTILINE)
 RANGE = re.compile(r"Range: (-?\d{1,15}(?:\.\d{1,15})?) - (-?\d{1,15}(?:\.\d{1,15})?)")
 MORE = re.compile(r"\+(\d{1,3}) more")
@@ -39,6 +43,8 @@ ONLY_VALUES = re.compile(
 )
 LITERALS = {"true": True, "false": False, "null": None}
 KINDS = ("video", "image", "audio", "text")
+# What parsing and evaluating code that is no literal, or not yet all of it, can raise.
+UNUSABLE = (SyntaxError, ValueError, TypeError, LookupError, AttributeError, MemoryError, RecursionError)
 
 
 class NotAPage(Exception):
@@ -76,7 +82,6 @@ class Page:
     latency: float | None
     price: tuple[int, str] | None
     returns: str
-    returns_line: int
     blocks: list[Block]
     sent: dict[str, Any]  # the input of the example
     sent_line: int  # 0 if there is no example
@@ -100,22 +105,19 @@ def read(text: str, notes: Notes) -> Page:
     sent_line, sent, sent_lines = _example([(n, re.sub(r"^ {0,3}\d+", "", line)) for n, line in lines])
     if not sent_line:
         notes.doubt(1, "examples", "no example was found; the draft has one of made-up values")
-    blocks = _blocks(lines, set(sent), notes)
+    blocks = _blocks(lines, notes)
     if not blocks:
         raise NotAPage("it shows no parameters (a name, then required or optional, then a type)")
-    filled = [(number, line.strip()) for number, line in lines if line.strip()]
-    head = [
-        (number, line)
-        for number, line in filled[:4]
-        if not re.match(r"~|\$|POST|1?\s*(?:import|#)", line) and number < blocks[0].line
-    ]
+    filled = [(number, line.strip()) for number, line in lines[: blocks[0].line - 1] if line.strip()]
+    # Latency, price, address and code come after title and tagline.
+    head = list(takewhile(lambda each: not re.match(r"~|\$|POST|1?\s*(?:import|#)", each[1]), filled))
     title = head[0][1].removesuffix("Serverless API").strip() if head else ""
-    if not title or len(title) > 100 or title.endswith("."):
+    if title and len(title) <= 100 and not title.endswith("."):
+        head = head[1:]
+    else:
         title = slug.replace("-", " ").title()
         notes.doubt(1, "title", f"no title was found; {title} is made from the slug")
-        tagline_line, tagline = head[0] if head else (1, "")
-    else:
-        tagline_line, tagline = head[1] if len(head) > 1 else (1, "")
+    tagline_line, tagline = head[0] if head else (1, "")
     seconds = _first(lines, r"^\s*~(\d+(?:\.\d+)?)s\s*$")
     price = _first(lines, r"^\s*(~?\$\d.*?)\s*$")
     answer = _first(lines, r"Returns: (\w+)")
@@ -126,7 +128,7 @@ def read(text: str, notes: Notes) -> Page:
         returns = "video"
     return Page(
         slug, title, tagline, tagline_line, float(seconds[1]) if seconds else None, price,
-        returns, answer[0] if answer else 1, blocks, sent, sent_line, sent_lines,
+        returns, blocks, sent, sent_line, sent_lines,
     )  # fmt: skip
 
 
@@ -148,15 +150,7 @@ def _example(code: Lines) -> tuple[int, dict[str, Any], dict[str, int]]:
                 values: Any = json.dumps(ast.literal_eval(given), ensure_ascii=False, allow_nan=False)
                 values = json.loads(values.encode())
                 keys = [ast.literal_eval(key) for key in given.keys]
-            except (
-                SyntaxError,
-                ValueError,
-                TypeError,
-                LookupError,
-                AttributeError,
-                MemoryError,
-                RecursionError,
-            ):
+            except UNUSABLE:
                 continue
             places = zip(keys, given.values, strict=True)
             return number, values, {str(key): number + node.lineno - 1 for key, node in places}
@@ -175,14 +169,11 @@ class _Values(ast.NodeTransformer):
         return ast.Constant(LITERALS[node.id], lineno=node.lineno, col_offset=0)
 
 
-def _blocks(lines: Lines, sent: set[str], notes: Notes) -> list[Block]:
+def _blocks(lines: Lines, notes: Notes) -> list[Block]:
     """Return the parameters in the order of the page."""
     spaced = any(SPACED.fullmatch(line.strip()) for _, line in lines)
-    start = next(
-        (i + 1 for i, (_, line) in enumerate(lines) if re.search(r"(?:^|/v1/\S+)Parameters$", line.strip())),
-        0,
-    )
-    if not start:
+    headings = (i for i, (_, line) in enumerate(lines, 1) if HEADING.search(line.strip()))
+    if not (start := next(headings, 0)):
         notes.doubt(1, "input", "no heading Parameters; the page may be incomplete")
     section: list[tuple[int, str]] = []
     for number, line in lines[start:]:
@@ -195,61 +186,44 @@ def _blocks(lines: Lines, sent: set[str], notes: Notes) -> list[Block]:
                 number, "input", "no heading Response Type after the parameters; the page may be cut off"
             )
             break
-    return list(_read_spaced(section) if spaced else _read_condensed(section, sent, notes))
+    return list(_read_spaced(section) if spaced else _read_condensed(section, notes))
 
 
 def _read_spaced(section: Lines) -> Iterator[Block]:
-    heads = [i for i, (_, line) in enumerate(section) if SPACED.fullmatch(line)]
-    for head, end in zip(heads, [*heads[1:], len(section)], strict=True):
-        number, line = section[head]
-        name, need = SPACED.fullmatch(line).groups()  # type: ignore[union-attr]
-        body = [(n, text) for n, text in section[head + 1 : end] if text]
-        kind = (
-            body.pop(0)[1]
-            if body and re.fullmatch(rf"{TYPE}|[a-z]+(?:\[\])*(?: \(.*\))?", body[0][1])
-            else ""
-        )
+    heads = [(i, head) for i, (_, line) in enumerate(section) if (head := SPACED.fullmatch(line))]
+    for (start, head), end in zip(heads, [*(i for i, _ in heads[1:]), len(section)], strict=True):
+        body = [(number, text) for number, text in section[start + 1 : end] if text]
+        kind = body.pop(0)[1] if body and SPACED_TYPE.fullmatch(body[0][1]) else ""
         split = next((i for i, (_, text) in enumerate(body) if VALUES_START.match(text)), len(body))
-        about, values = body[:split], body[split:]
-        block = Block(
-            name, need == "required", kind, number,
-            text=" ".join(text for _, text in about), text_line=about[0][0] if about else number,
-            values_line=values[0][0] if values else number, marked=True,
-        )  # fmt: skip
-        yield _with_values(block, "\n".join(text for _, text in values))
+        number = section[start][0]
+        block = Block(head[1], head[2] == "required", kind, number, marked=True)
+        yield _completed(block, body[:split] or [(number, "")], body[split:])
 
 
-def _read_condensed(section: Lines, sent: set[str], notes: Notes) -> Iterator[Block]:
+def _read_condensed(section: Lines, notes: Notes) -> Iterator[Block]:
     block: Block | None = None
-    values: list[str] = []
+    about: list[tuple[int, str]] = []
+    values: list[tuple[int, str]] = []
     for number, line in section:
         masked = OPAQUE.sub(lambda found: "\x00" * len(found[0]), line)
         head = CONDENSED.search(masked) or CONDENSED_UNKNOWN.search(masked)
         if not head:
-            if block and (values or ONLY_VALUES.fullmatch(line)):
-                values.append(line)
-                block = replace(block, values_line=block.values_line or number)
-            elif block:
-                block = replace(block, text=f"{block.text} {line}".strip())
+            (values if values or ONLY_VALUES.fullmatch(line) else about).append((number, line))
             continue
-        name, need, kind, _ = head.groups()
-        before = line[: head.start()]
-        if (literal := re.search(r"(?:null|true|false)$", before)) and literal[0] + name in sent:
-            name, before = literal[0] + name, before[: literal.start()]
+        name, before = head[1], line[: head.start()]
         if block:
-            yield _with_values(
-                replace(block, values_line=block.values_line or number), "\n".join([*values, before])
-            )
+            yield _completed(block, about, [*values, (number, before)])
         elif before:
             notes.doubt(number, name, f"{before!r} stands before the first parameter and was not understood")
-        text, values = line[head.start(4) :], []
-        block = Block(name, need == "required", kind, number, text=text, text_line=number)
+        block = Block(name, head[2] == "required", head[3], number)
+        about, values = [(number, line[head.end() :])], []
     if block:
-        yield _with_values(replace(block, values_line=block.values_line or block.line), "\n".join(values))
+        yield _completed(block, about, values)
 
 
-def _with_values(block: Block, text: str) -> Block:
-    """Return the block with what stands after its description, taken apart as far as the page marks it."""
+def _completed(block: Block, about: Lines, values: Lines) -> Block:
+    """Return the block with its description, and its values taken apart as far as the page marks them."""
+    text = "\n".join(line for _, line in values)
     found = {name: re.search(pattern, text, re.MULTILINE) for name, pattern in (
         ("default", rf"^Default: ({QUOTED.pattern}|.*?)(?=Range: |$)"), ("range", RANGE.pattern),
         ("more", MORE.pattern), ("allowed", r"^Allowed values *(?:\((\d+) total\))? *:"), ("items", r"^Array items:"),
@@ -260,6 +234,9 @@ def _with_values(block: Block, text: str) -> Block:
     default, limits, more, allowed = (found[name] for name in ("default", "range", "more", "allowed"))
     return replace(
         block,
+        text=" ".join(line for _, line in about if line),
+        text_line=about[0][0],
+        values_line=values[0][0] if values else block.line,
         default=default[1] if default else None,
         values=rest.strip(),
         range=(limits[1], limits[2]) if limits else None,

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from kling_codegen.draft import groups
 from kling_codegen.draft.notes import Notes
 from kling_codegen.draft.page import Block, Page
 
@@ -24,15 +25,18 @@ MEASURE = re.compile(
     r"char(?:acter)?s?|[kmg]i?b|px|pixels?|s|secs?|seconds?|minutes?|fps|words?|p", re.IGNORECASE
 )
 UNTOLD = re.compile(
-    r"\b(?:max|min|maximum|minimum|at least|at most|up to|no more than|exceed|must be|limit|between)\b.*\d",
+    r"\b(?:max|min|maximum|minimum|at least|at most|up to|no more than|exceed|must be|limit|between)\b.*(?<!\w)\d",
     re.IGNORECASE,
 )
 TOKEN = re.compile(r"(@[A-Za-z_]+|<<<[A-Za-z]+_|\([A-Za-z]{3,})\d+(>>>|\)|)")
 CONDITION = re.compile(
-    r"\b(?:requires?|needs|only (?:\w+ ){0,3}(?:in|with|when|if|for)|cannot be (?:used|combined)|together with|"
-    r"mutually|either|unless|ignored|instead of)\b",
+    r"\b(?:requires?|needs|only (?:\w+ ){0,3}(?:in|with|when|if|for)|(?:cannot|can't|not) be (?:used|combined)|"
+    r"together with|not with|incompatible|mutually|either|not both|(?:at least|exactly|only) one of|unless|ignored|"
+    r"instead of)\b",
     re.IGNORECASE,
 )
+# With these, a sentence that names what is needed can mean anything.
+UNCLEAR = re.compile(r"\b(?:or|one of|not|never|cannot|unless)\b|n't\b", re.IGNORECASE)
 
 
 def sentences(text: str) -> list[str]:
@@ -101,14 +105,36 @@ def _form(match: re.Match[str]) -> str:
     return f"{match[1]}{{n}}{match[2]}"
 
 
-def conditions(block: Block, properties: Mapping[str, Schema], notes: Notes) -> Iterator[Schema]:
-    """Yield the rule for what a parameter needs others to be; conditions of another kind are doubts."""
+def conditions(block: Block, inside: Schema, page: Page, notes: Notes) -> Iterator[Schema]:
+    """Yield the rules for what a parameter needs others to be, or not to be; other conditions are doubts."""
+    needs: list[str] = []
+    for sentence in sentences(block.text):
+        stated = list(groups.stated(sentence, block.name, list(inside["properties"])))
+        if why := next(filter(None, (groups.against(*rule, inside, page) for rule in stated)), ""):
+            _left_out(block, sentence, notes, why)
+        elif stated:
+            for key, group in stated:
+                notes.doubt(block.text_line, block.name, f"{groups.TAKEN[key]} {', '.join(group)}")
+                yield {key: group}
+        elif CONDITION.search(sentence) and UNCLEAR.search(sentence):
+            _left_out(block, sentence, notes)
+        elif CONDITION.search(sentence):
+            needs.append(sentence)
+    yield from _requires(block, needs, inside["properties"], notes)
+
+
+def _left_out(block: Block, sentence: str, notes: Notes, why: str = "") -> None:
+    reason = f", as {why}" if why else ""
+    notes.doubt(block.text_line, block.name, f"a condition that is not in the draft{reason}: {sentence}")
+
+
+def _requires(
+    block: Block, told: list[str], properties: Mapping[str, Schema], notes: Notes
+) -> Iterator[Schema]:
     name, line = block.name, block.text_line
     present: list[str] = []
     equals: dict[str, Any] = {}
-    for sentence in sentences(block.text):
-        if not CONDITION.search(sentence):
-            continue
+    for sentence in told:
         strict = re.search(r"\bonly\b|\brequires?\b|\bneeds\b", sentence, re.IGNORECASE)
         values = dict(_equals(sentence, name, properties)) if strict else {}
         for other, (value, written) in values.items():
@@ -121,15 +147,12 @@ def conditions(block: Block, properties: Mapping[str, Schema], notes: Notes) -> 
         needed = [other for other in others if needs and re.search(rf"\b{other}\b", needs[1])]
         present += needed
         if not values and not needed:
-            notes.doubt(line, name, f"a condition that is not in the draft: {sentence}")
+            _left_out(block, sentence, notes)
     if present or equals:
-        told = [*present, *(f"{other} to be {value}" for other, value in equals.items())]
-        notes.doubt(line, name, f"taken to need {' and '.join(told)}")
-        yield {"requires": {"field": name} | _filled(present=present, equals=equals)}
-
-
-def _filled(**values: Any) -> Schema:
-    return {name: value for name, value in values.items() if value}
+        wanted = [*present, *(f"{other} to be {value}" for other, value in equals.items())]
+        notes.doubt(line, name, f"taken to need {' and '.join(wanted)}")
+        filled = {key: value for key, value in (("present", present), ("equals", equals)) if value}
+        yield {"requires": {"field": name, **filled}}
 
 
 def _equals(

@@ -21,6 +21,7 @@ Reading: TypeAlias = tuple[Any, list[Any]]
 
 # A longer run of digits has too many readings, and none of them would be convincing.
 MOST_DIGITS = 24
+INTEGER = re.compile(r"0|-?[1-9]\d*")
 WORD, NUMBER = r"(?:null|true|false)", r"-?(?:0|[1-9]\d{0,14})(?:\.\d{1,15})?"
 KINDS: dict[str, Any] = {
     "string": str, "integer": int, "number": (int, float), "boolean": bool, "array": list, "object": dict,
@@ -79,13 +80,13 @@ def _chosen(about: About) -> Reading:
     if run != block.values:
         default = None
     if default is not MISSING or block.marked:
-        return _likeliest(about, [(default, split) for split in _splits(run)])
+        return _likeliest(about, [(default, split) for split in _splits(run)], default)
     readings = list(_runs(run))
     if len(readings) == 1:
         # The first could be no default at all, if the example sends what one of several would be.
         sent = _integer(about.sent)
         readings += [(MISSING, split) for split in _splits(run) if len(split) > 1 and sent in split]
-    return _likeliest(about, readings)
+    return _likeliest(about, readings, MISSING)
 
 
 def _parts(about: About, text: str) -> list[Any]:
@@ -109,12 +110,11 @@ def _parts(about: About, text: str) -> list[Any]:
 
 
 def _text(quoted: str) -> str:
-    try:
+    with suppress(ValueError):
         text = str(json.loads(quoted, strict=False))
         text.encode()  # half of a surrogate pair cannot be written
-        return text  # noqa: TRY300
-    except ValueError:
-        return quoted[1:-1]
+        return text
+    return quoted[1:-1]
 
 
 def _first_is_default(about: About, values: list[Any]) -> Reading:
@@ -144,15 +144,11 @@ def _splits(run: str) -> list[list[int]]:
     return list(_monotone(run, 1)) + [split for split in _monotone(run, -1) if len(split) > 1]
 
 
-def _rising(values: list[int]) -> bool:
-    return values == sorted(values)
-
-
 def _monotone(run: str, sign: int, before: int | None = None) -> Iterator[list[int]]:
     if not run:
         yield []
     for end in range(1, len(run) + 1):
-        if not re.fullmatch(r"0|-?[1-9]\d*", run[:end]):
+        if not INTEGER.fullmatch(run[:end]):
             continue
         number = int(run[:end])
         if before is None or number * sign > before * sign:
@@ -163,29 +159,32 @@ def _monotone(run: str, sign: int, before: int | None = None) -> Iterator[list[i
 def _runs(run: str) -> Iterator[Reading]:
     """Yield how digits could be a default and the allowed values it is one of."""
     for end in range(1, len(run) + 1):
-        if re.fullmatch(r"0|-?[1-9]\d*", run[:end]):
+        if INTEGER.fullmatch(run[:end]):
             default = int(run[:end])
             yield from ((default, split) for split in _splits(run[end:]) if not split or default in split)
 
 
-def _likeliest(about: About, readings: list[Reading]) -> Reading:
-    """Choose among readings of run-together digits; the choice, or that there is none, is a doubt."""
+def _likeliest(about: About, readings: list[Reading], default: Any) -> Reading:
+    """Choose among readings of run-together digits; the choice, or that there is none, is a doubt.
+
+    `default` is what is known of it anyway.
+    """
     block = about.block
     shown = block.total - block.more if block.total else None
     low, high = (float(end) for end in block.range or ("-inf", "inf"))
     several = len(readings) > 1
     readings = [
-        (default, values)
-        for default, values in readings
+        (first, values)
+        for first, values in readings
         if (shown is None or len(values) == shown)
-        and (_integer(default) is None or not values or _integer(default) in values)
+        and (_integer(first) is None or not values or _integer(first) in values)
         and all(low <= value <= high for value in values)
     ]
-    if any(values and _rising(values) for _, values in readings):
-        readings = [reading for reading in readings if _rising(reading[1])]
-    witnesses = {int(number) for number in re.findall(r"(?<![\w.])\d+(?![\w.]*\w)", block.text)} | {
-        _integer(about.sent)
-    }
+    rising = [(first, values) for first, values in readings if values == sorted(values)]
+    if any(values for _, values in rising):
+        readings = rising
+    witnesses = {_integer(about.sent)}
+    witnesses |= {int(number) for number in re.findall(r"(?<![\w.])\d+(?![\w.]*\w)", block.text)}
     if block.marked:
         witnesses.add(_integer(block.default))
 
@@ -199,18 +198,16 @@ def _likeliest(about: About, readings: list[Reading]) -> Reading:
     if (best[0] is MISSING and not block.marked) or not readings or (len(readings) > 1 and not support(best)):
         could = "; ".join(map(_told, readings[:4])) or "nothing that fits the rest of the page"
         about.doubt(f"{block.values!r} is not decided; it could be {could}; left out")
-        return (_integer(block.default) if block.marked else None) or MISSING, []
+        return default, []
     others = "; ".join(map(_told, readings[1:4]))
-    about.doubt(
-        f"{block.values!r} is read as {_told(readings[0])}" + (f"; it could be {others}" if others else "")
-    )
-    return readings[0]
+    about.doubt(f"{block.values!r} is read as {_told(best)}" + (f"; it could be {others}" if others else ""))
+    return best
 
 
 def _told(reading: Reading) -> str:
     default, values = reading
-    parts = ["no default" if default is MISSING else f"default {json.dumps(default)}"]
-    return ", ".join([*parts, f"allowed {_list(values)}" if values else "no list"])
+    first = "no default" if default is MISSING else f"default {json.dumps(default)}"
+    return f"{first}, allowed {_list(values)}" if values else f"{first}, no list"
 
 
 def _list(values: list[Any]) -> str:
