@@ -31,9 +31,9 @@ class ObjectStore:
     @hookimpl
     def kling_storage(self, url: str) -> Storage | None:
         """Answer for s3://bucket/prefix/, gs://bucket/prefix/, az://container/prefix/ and memory:prefix/."""
-        scheme, _, rest = url.partition(":")
+        scheme, colon, rest = url.partition(":")
         scheme = scheme.lower()
-        if scheme not in ("s3", "gs", "az", "memory"):
+        if not colon or scheme not in ("s3", "gs", "az", "memory"):
             return None
         from kling_objectstore.place import Place, cloud
 

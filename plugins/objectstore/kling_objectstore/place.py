@@ -9,14 +9,17 @@ import threading
 from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
-from typing import TypeAlias, TypeVar
+from typing import TYPE_CHECKING, TypeAlias, TypeVar
 
 import obstore
 from obstore.exceptions import BaseError, PermissionDeniedError
-from obstore.store import AzureStore, ClientConfig, GCSStore, MemoryStore, RetryConfig, S3Store
+from obstore.store import AzureStore, GCSStore, MemoryStore, S3Store
 
 from kling_adapters import StorageError
 from kling_adapters.hookspecs import Location, Writer
+
+if TYPE_CHECKING:
+    from obstore.store import ClientConfig, RetryConfig
 
 T = TypeVar("T")
 Cloud: TypeAlias = S3Store | GCSStore | AzureStore
