@@ -658,7 +658,23 @@ def test_memory_holds_large_files_and_stops(spool: Path) -> None:
     assert open_spools(spool) == []
 
 
-def test_the_example_of_the_readme_runs() -> None:
+@pytest.mark.usefixtures("use_s3")
+def test_the_examples_of_the_readme_run(
+    s3: S3Server,
+    bucket: str,
+    sandbox: Sandbox,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     text = (ROOT / "plugins/objectstore/README.md").read_text("utf-8")
-    *_, example = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
-    exec(example, {})
+    to_s3, to_memory = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    monkeypatch.setenv("SEGMIND_API_KEY", sandbox.api_key)
+    to_s3 = to_s3.replace("Kling()", f"Kling(base_url={sandbox.base_url!r})").replace(
+        "s3://films", f"s3://{bucket}"
+    )
+    exec(to_s3, {})
+    url, link = capsys.readouterr().out.splitlines()
+    [name] = s3.names(bucket)
+    assert url == f"s3://{bucket}/{name}"
+    assert fetch(link)[0][4:8] == b"ftyp"
+    exec(to_memory, {})

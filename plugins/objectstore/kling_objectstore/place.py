@@ -10,6 +10,7 @@ from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 from typing import TYPE_CHECKING, TypeAlias, TypeVar
+from urllib.parse import quote
 
 import obstore
 from obstore.exceptions import BaseError, PermissionDeniedError
@@ -112,6 +113,9 @@ class Place:
     def _link(self, key: str) -> str | None:
         if isinstance(self._store, MemoryStore):
             return None
+        if self._scheme == "az" and quote(key) != key:
+            # obstore 0.12 signs such a name as it is written in a URL, and the link would be refused.
+            return None
         try:
             return obstore.sign(self._store, "GET", key, LINK_LIFETIME)
         except (BaseError, OSError, ValueError):
@@ -211,5 +215,5 @@ def _reason(error: Exception) -> str:
     code = re.search("<Code>(.*?)</Code>", text)
     message = re.search("<Message>(.*?)</Message>", text, re.DOTALL)
     if code:
-        return f"{code[1]}: {message[1].splitlines()[0]}" if message and message[1] else code[1]
+        return f"{code[1]}: {message[1].splitlines()[0].rstrip('.')}" if message and message[1] else code[1]
     return " ".join(re.sub(r"\?\S+", "", text.partition("<")[0]).split())[:300]
