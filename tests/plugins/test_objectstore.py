@@ -563,15 +563,17 @@ def test_what_cannot_be_written_to_is_known_before_a_job_is_submitted(
     says: str,
     bucket: str,
     sandbox: Sandbox,
-    run: Run,
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     for name, value in environ.items():
         monkeypatch.setenv(name, value)
     before = len(sandbox.requests)
-    with pytest.raises(StorageError, match=says) as refused:
-        run(url.format(bucket=bucket), sandbox.base_url)
+    with (
+        Kling(base_url=sandbox.base_url, api_key=sandbox.api_key) as kling,
+        pytest.raises(StorageError, match=says) as refused,
+    ):
+        kling.run("kling-2", prompt="a lighthouse", save_to=url.format(bucket=bucket))
     assert len(sandbox.requests) == before
     assert "Check the" in str(refused.value)
     told = "".join(traceback.format_exception(refused.value)) + caplog.text + repr(refused.value)

@@ -31,8 +31,8 @@ PART_BYTES = 5 * 1024**2
 PARTS_AT_ONCE = 3
 
 _STORES: dict[str, Callable[..., Cloud]] = {"s3": S3Store, "gs": GCSStore, "az": AzureStore}
-# Plain http only where the endpoint in the environment says so. A part may take two minutes on a slow line; a server that refuses connections is given up
-# after some seconds.
+# Plain http is spoken only where the endpoint in the environment says so. A part may take two minutes on a slow line;
+# a server that refuses connections is given up after some seconds.
 _CLIENT: ClientConfig = {"allow_http": True, "timeout": timedelta(minutes=2)}
 _RETRY: RetryConfig = {"max_retries": 6, "retry_timeout": timedelta(minutes=1)}
 
