@@ -136,24 +136,36 @@ def _accepted(request: wire.Request, auth: Auth, model: str) -> Flow[str]:
                     model, f"the gateway answered {outcome.status} without a request id"
                 )
             if isinstance(auth, KeyPool):
-                yield Call(partial(auth.accepted, key, request_id))
+                yield from _tell(partial(auth.accepted, key, request_id))
             return request_id
         error, may_be_repeated = _refusal(model, outcome)
-        status = outcome.status if isinstance(outcome, wire.Answer) else None
         reset = wire.seconds_until_reset(outcome) if isinstance(outcome, wire.Answer) else None
-        if status in _REFUSALS_OF_A_KEY and isinstance(auth, KeyPool):
-            has_another: bool = yield Call(partial(auth.refused, key, status, reset))
+        if isinstance(error, _REFUSALS_OF_A_KEY) and isinstance(auth, KeyPool):
+            has_another = yield from _tell(partial(auth.refused, key, error.status, reset))
             # Each key once: a pool that is wrong about its keys must not make a storm.
             if has_another and key not in refused:
                 refused.add(key)
                 continue
         if not may_be_repeated:
             raise error
-        delay = retries.after_rate_limit(reset) if status == 429 else retries.after_failure()
+        if isinstance(error, errors.RateLimited):
+            delay = retries.after_rate_limit(reset)
+        else:
+            delay = retries.after_failure()
         if delay is None:
             raise error
         log.info("submit of %s started nothing (%s); trying again in %.1f s", model, error, delay)
         yield Sleep(delay)
+
+
+def _tell(pool: Callable[[], T]) -> Flow[T | None]:
+    """Tell a pool what became of a submit. Its failure must not lose a job that is paid for."""
+    try:
+        told: T = yield Call(pool)
+    except Exception:
+        log.exception("the pool of keys failed; the submit goes on without it")
+        return None
+    return told
 
 
 def _refusal(model: str, outcome: wire.Outcome) -> tuple[errors.KlingError, bool]:
@@ -172,8 +184,8 @@ def _refusal(model: str, outcome: wire.Outcome) -> tuple[errors.KlingError, bool
     return wire.api_error(outcome), verdict == "safe"
 
 
-# These started nothing, and say something of the key: it is not valid, has nothing left, may not, or asks too often.
-_REFUSALS_OF_A_KEY = (401, 402, 403, 429)
+# Another key may do better.
+_REFUSALS_OF_A_KEY = (errors.Unauthorized, errors.Forbidden, errors.InsufficientCredits, errors.RateLimited)
 
 
 class _OutOfTime(Exception):

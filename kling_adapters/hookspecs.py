@@ -45,7 +45,9 @@ class KeyPool(Auth, Protocol):
         ...
 
     def refused(self, key: str, status: int, retry_after: float | None) -> bool:
-        """Learn that a submit with this key was answered 401, 402, 403 or 429, which started nothing.
+        """Learn that a submit with this key was refused, which started nothing.
+
+        `status`: 401 for a key that is not valid, 403 for one that may not, 406 for an account without credits, 429.
 
         `retry_after`: in how many seconds a limit ends, if the gateway said so. Return whether `api_key` has another
         key to try at once; otherwise the answer is treated as it is without a pool.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +14,7 @@ from kling_adapters import AsyncKling, Kling
 from kling_adapters.hookspecs import Location, hookimpl
 from kling_adapters.testing import SimulatedClock
 
-from .conftest import Play
-
-Install = Callable[..., None]
+from .conftest import Install, Play
 
 ADAPTER = """
 from kling_adapters import CatalogEntry
@@ -27,22 +24,6 @@ from kling_adapters.hookspecs import hookimpl
 def kling_register_adapters(register):
     register(CatalogEntry("{slug}", "Acme", "video", None, "acme.models", "Acme"))
 """
-
-
-@pytest.fixture
-def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Install:
-    """Put a distribution with one plugin where Python finds installed ones."""
-    monkeypatch.syspath_prepend(str(tmp_path))
-
-    def put(name: str, code: str, module: str | None = None) -> None:
-        module = module or f"plugin_{name}"
-        (tmp_path / f"{module}.py").write_text(code)
-        metadata = tmp_path / f"acme_{name}-1.2.dist-info"
-        metadata.mkdir()
-        (metadata / "METADATA").write_text(f"Metadata-Version: 2.1\nName: acme-{name}\nVersion: 1.2\n")
-        (metadata / "entry_points.txt").write_text(f"[kling_adapters]\n{name} = {module}\n")
-
-    return put
 
 
 def found(kling: Kling, name: str) -> ka.PluginInfo:
