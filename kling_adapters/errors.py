@@ -261,5 +261,7 @@ class StorageError(KlingError):
 
     def __str__(self) -> str:
         # The url may be added later: a storage does not know where the output came from.
-        still = f" The output can still be fetched from {self.url} (files live seven days)." if self.url else ""
+        still = (
+            f" The output can still be fetched from {self.url} (files live seven days)." if self.url else ""
+        )
         return f"{super().__str__()}{still}"
