@@ -257,5 +257,11 @@ class StorageError(KlingError):
 
     def __init__(self, message: str, *, url: str | None = None) -> None:
         self.url = url
-        still = f" The output can still be fetched from {url} (files live seven days)." if url else ""
-        super().__init__(f"{message}.{still}")
+        super().__init__(f"{message}.")
+
+    def __str__(self) -> str:
+        # The url may be added later: a storage does not know where the output came from.
+        still = (
+            f" The output can still be fetched from {self.url} (files live seven days)." if self.url else ""
+        )
+        return f"{super().__str__()}{still}"

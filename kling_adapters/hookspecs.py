@@ -81,7 +81,8 @@ class Writer(Protocol):
     def abort(self) -> None:
         """Leave nothing behind. Called after any failure, and twice perhaps; must not raise.
 
-        When a task is cancelled it is called on the event loop, so it must not take long.
+        When a task is cancelled it is called on the event loop, so it must not take long, and perhaps while `write` or
+        `commit` is at work in a thread, which should then give up; and is called again when it has failed.
         """
         ...
 
