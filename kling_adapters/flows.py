@@ -140,7 +140,7 @@ def _accepted(session: Session, model: str, body: Mapping[str, Any], save_to: st
     """Write down the intent, send the submit until the gateway has accepted it, and return the request id."""
     request = session.gateway.submit(model, body)
     auth: Auth = yield Call(session.find_auth)
-    key: str = yield Call(auth.api_key)
+    key = wire.checked_key((yield Call(auth.api_key)))
     entry: int | None = None
     if session.journal is not None:
         base_url = session.gateway.base_url
@@ -206,7 +206,7 @@ def _sent(
 
 def _another_key(session: Session, auth: Auth, entry: int | None) -> Flow[str]:
     """Return the key that a submit is sent with once more: the same, unless a pool has another."""
-    key: str = yield Call(auth.api_key)
+    key = wire.checked_key((yield Call(auth.api_key)))
     if session.journal is not None and entry is not None:
         yield from _noted(partial(session.journal.sent_with, entry, key))
     return key
