@@ -116,8 +116,9 @@ def submit(
     body: Mapping[str, Any],
     adapter: Adapter | None = None,
     save_to: str | None = None,
+    tag: str | None = None,
 ) -> Flow[JobRef]:
-    """Start one job of a model, described by its `adapter` if there is one; `save_to` goes into the journal.
+    """Start one job of a model, described by its `adapter` if there is one; `save_to` and `tag` go into the journal.
 
     Repeated only when nothing can have been started: no connection was made, or the gateway's table calls the answer
     safe, or a pool has another key than the one that was refused.
@@ -126,7 +127,7 @@ def submit(
     """
     start: float = yield Now()
     try:
-        request_id = yield from _accepted(session, model, body, save_to)
+        request_id = yield from _accepted(session, model, body, save_to, tag)
     except (errors.SubmitUncertain, errors.ApiError, errors.TransportError) as error:
         yield Emit(SubmitFailed(model, str(error), isinstance(error, errors.SubmitUncertain)))
         raise
@@ -136,7 +137,9 @@ def submit(
     )
 
 
-def _accepted(session: Session, model: str, body: Mapping[str, Any], save_to: str | None) -> Flow[str]:
+def _accepted(
+    session: Session, model: str, body: Mapping[str, Any], save_to: str | None, tag: str | None
+) -> Flow[str]:
     """Write down the intent, send the submit until the gateway has accepted it, and return the request id."""
     request = session.gateway.submit(model, body)
     auth: Auth = yield Call(session.find_auth)
@@ -144,7 +147,7 @@ def _accepted(session: Session, model: str, body: Mapping[str, Any], save_to: st
     entry: int | None = None
     if session.journal is not None:
         base_url = session.gateway.base_url
-        entry = yield Call(partial(session.journal.intend, base_url, model, body, key, save_to))
+        entry = yield Call(partial(session.journal.intend, base_url, model, body, key, save_to, tag))
     sending = _sent(session, request, auth, key, model, entry)
     if session.journal is None or entry is None:
         return (yield from sending)

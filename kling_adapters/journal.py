@@ -51,6 +51,7 @@ _MIGRATIONS = (
         params TEXT NOT NULL,
         key TEXT NOT NULL,
         save_to TEXT,
+        tag TEXT,
         owner TEXT NOT NULL,
         request_id TEXT UNIQUE,
         state TEXT NOT NULL,
@@ -62,9 +63,11 @@ _MIGRATIONS = (
         updated REAL NOT NULL
     );
     CREATE INDEX jobs_state ON jobs (state);
+    CREATE INDEX jobs_tag ON jobs (tag);
     """,
 )
-_COLUMNS = "id, gateway, model, params, key, save_to, request_id, state, reason, result, cost, files, created, updated"
+_COLUMNS = """id, gateway, model, params, key, save_to, tag, request_id, state, reason, result, cost, files,
+created, updated"""
 
 
 @dataclass(frozen=True)
@@ -72,7 +75,7 @@ class JournalEntry:
     """A submit, and what became of it.
 
     `state` is that of the job, as the gateway calls it, or SUBMITTING, REFUSED, UNCERTAIN or EXPIRED; `reason` says why it
-    failed. `key`: a fingerprint. `result`: the gateway's answer. `cost` in credits. `created` and `updated`: seconds
+    failed. `key`: a fingerprint. `tag`: what the caller knows it by. `result`: the gateway's answer. `cost` in credits. `created` and `updated`: seconds
     since 1970.
     """
 
@@ -82,6 +85,7 @@ class JournalEntry:
     params: Mapping[str, Any]
     key: str
     save_to: str | None
+    tag: str | None
     request_id: str | None
     state: str
     reason: str | None
@@ -130,7 +134,13 @@ class Journal:
         return f"Journal({str(self.path)!r})"
 
     def intend(
-        self, gateway: str, model: str, params: Mapping[str, Any], key: str, save_to: str | None
+        self,
+        gateway: str,
+        model: str,
+        params: Mapping[str, Any],
+        key: str,
+        save_to: str | None = None,
+        tag: str | None = None,
     ) -> int:
         """Write down that a submit is about to be sent, on disk when this returns. Return the number of the entry."""
         now = time.time()
@@ -138,21 +148,13 @@ class Journal:
             if self._alive is None:
                 self._alive = FileLock(self._owner_path(self._owner), thread_local=False)
                 self._alive.acquire()
-            values = (
-                gateway,
-                model,
-                json.dumps(params),
-                fingerprint(key),
-                save_to,
-                self._owner,
-                SUBMITTING,
-                now,
-                now,
-            )
             cursor = connection.execute(
-                "INSERT INTO jobs (gateway, model, params, key, save_to, owner, state, created, updated)"
-                " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-                values,
+                "INSERT INTO jobs (gateway, model, params, key, save_to, tag, owner, state, created, updated)"
+                " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                (
+                    *(gateway, model, json.dumps(params), fingerprint(key), save_to, tag),
+                    *(self._owner, SUBMITTING, now, now),
+                ),
             )
             assert cursor.lastrowid is not None
             return cursor.lastrowid
@@ -343,11 +345,8 @@ def _days() -> float:
 
 
 def _entry(row: Sequence[Any]) -> JournalEntry:
-    (number, gateway, model, params, key, save_to, request_id, state, reason, result, cost, files, *times) = (
-        row
-    )
-    stored = tuple(StoredFile(**file) for file in json.loads(files or "[]"))
-    return JournalEntry(
-        number, gateway, model, json.loads(params), key, save_to, request_id, state, reason,
-        json.loads(result) if result else None, cost, stored, *times,
-    )  # fmt: skip
+    known = dict(zip((name.strip() for name in _COLUMNS.split(",")), row, strict=True))
+    for name in ("params", "result"):
+        known[name] = json.loads(known[name]) if known[name] else None
+    known["files"] = tuple(StoredFile(**file) for file in json.loads(known["files"] or "[]"))
+    return JournalEntry(**known)
