@@ -194,7 +194,8 @@ def test_a_cancelled_submit_is_uncertain(sandbox: Sandbox, journal: Journal) -> 
             with connection:
                 connection.recv(65536)
                 arrived.set()
-                connection.recv(1)
+                while connection.recv(65536):
+                    pass
 
         thread = threading.Thread(target=accept)
         thread.start()
