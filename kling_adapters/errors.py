@@ -192,8 +192,11 @@ class TransportError(KlingError):
 class SubmitUncertain(KlingError):
     """The submit went out, but no usable answer came back: a job may be running and may be billed.
 
-    The gateway has no way to ask; it is never repeated automatically. `model` is the slug, `reason` what happened.
+    The gateway has no way to ask; it is never repeated automatically. `model` is the slug, `reason` what happened,
+    `entry` its number in the journal, if there is one: `kling jobs --uncertain` shows it.
     """
+
+    entry: int | None = None
 
     def __init__(self, model: str, reason: str) -> None:
         self.model = model
