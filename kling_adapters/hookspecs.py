@@ -1,4 +1,4 @@
-"""Every hook of kling-adapters: all a plugin author has to read.
+"""Every hook of kling-adapters. docs/plugins.md tells the same with examples, packaging and testing.
 
 A plugin is a module, an object or a class with functions marked `@hookimpl`. It is found through the entry-point
 group `kling_adapters` of an installed distribution, or given to a client as `Kling(plugins=[...])`; of a class, every
@@ -81,7 +81,8 @@ class Writer(Protocol):
     def abort(self) -> None:
         """Leave nothing behind. Called after any failure, and twice perhaps; must not raise.
 
-        When a task is cancelled it is called on the event loop, so it must not take long.
+        When a task is cancelled it is called on the event loop, so it must not take long, and perhaps while `write` or
+        `commit` is at work in a thread, which should then give up; and is called again when it has failed.
         """
         ...
 

@@ -1,4 +1,4 @@
-"""`kling-codegen new`: the start of a spec, or of a package of adapters with its own specs."""
+"""`kling-codegen new`: the start of a spec, of a package of adapters with its own specs, or of a plugin."""
 
 from __future__ import annotations
 
@@ -30,11 +30,24 @@ _PACKAGE = r"[a-z][a-z0-9]*(-[a-z0-9]+)*"
     metavar="NAME",
     help="Make a folder NAME instead: a package of adapters of its own, with specs of its own.",
 )
-def new(slug: str | None, specs: Path, package: str | None) -> None:
+@click.option(
+    "--plugin",
+    metavar="NAME",
+    help="Make a folder NAME instead: a plugin that stores files, gives keys or is told of events, with its tests.",
+)
+def new(slug: str | None, specs: Path, package: str | None, plugin: str | None) -> None:
     """Start the spec of the model SLUG: a file to fill in, and what to do next.
 
-    With --package, start a distribution that adds models to every `kling-adapters` it is installed beside.
+    With --package, start a distribution that adds models to every `kling-adapters` it is installed beside; with
+    --plugin, one that adds to what it does.
     """
+    if plugin is not None:
+        if package is not None or slug is not None:
+            raise click.UsageError(
+                "--plugin makes a package without models: give it no SLUG and no --package"
+            )
+        _new_plugin(plugin)
+        return
     if package is not None:
         _new_package(package, slug or f"{package}-1")
         return
@@ -52,14 +65,7 @@ def new(slug: str | None, specs: Path, package: str | None) -> None:
 
 
 def _new_package(name: str, slug: str) -> None:
-    module = name.replace("-", "_")
-    if not re.fullmatch(_PACKAGE, name):
-        raise click.UsageError(f"{name!r} is no name for a package: small letters, digits and single hyphens")
-    if keyword.iskeyword(module) or module in sys.stdlib_module_names or module.startswith("kling_adapters"):
-        raise click.UsageError(f"{name!r} is no name for a package: Python has another module {module}")
-    folder = Path(name)
-    if folder.exists():
-        raise click.UsageError(f"{folder} is already there")
+    module, folder = _module(name), Path(name)
     _check_slug(slug, folder / "specs")
     for path, template in {
         "pyproject.toml": "pyproject.toml",
@@ -75,6 +81,38 @@ def _new_package(name: str, slug: str) -> None:
     click.echo(f"  1. Fill in every TODO of specs/{slug}.yaml; `kling-codegen lint` says what is left to do.")
     click.echo(f"  2. `make generate` writes {module}/models/, docs/models/ and the table in README.md.")
     click.echo("  3. `pip install .` makes the models appear in `kling models`.")
+
+
+def _new_plugin(name: str) -> None:
+    module, folder = _module(name), Path(name)
+    for path, template in {
+        "pyproject.toml": "pyproject.toml",
+        "README.md": "README.md",
+        f"{module}/__init__.py": "init.py",
+        f"{module}/plugin.py": "plugin.py",
+        f"{module}/py.typed": "py.typed",
+        "tests/test_plugin.py": "test_plugin.py",
+    }.items():
+        _write(folder / path, f"new_plugin/{template}.jinja", name=name, module=module)
+    click.echo(f"wrote {folder}/. Next, in that folder:")
+    click.echo(
+        "  1. `pip install --editable . --group dev`, then `pytest`: all tests pass, `kling plugins` lists it."
+    )
+    click.echo(
+        f"  2. Keep the hooks of {module}/plugin.py that you need, with their tests, and fill them in."
+    )
+
+
+def _module(name: str) -> str:
+    """Return the module of a new package. Refuse a name that is none, or whose module or folder belongs to another."""
+    module = name.replace("-", "_")
+    if not re.fullmatch(_PACKAGE, name):
+        raise click.UsageError(f"{name!r} is no name for a package: small letters, digits and single hyphens")
+    if keyword.iskeyword(module) or module in sys.stdlib_module_names or module.startswith("kling_adapters"):
+        raise click.UsageError(f"{name!r} is no name for a package: Python has another module {module}")
+    if Path(name).exists():
+        raise click.UsageError(f"{name} is already there")
+    return module
 
 
 def _check_slug(slug: str, specs: Path) -> None:

@@ -1,4 +1,4 @@
-"""`kling-codegen new`: a spec that loads, and a package that a venv takes and gives back."""
+"""`kling-codegen new`: a spec that loads, a package that a venv takes and gives back, a plugin that passes its tests."""
 
 from __future__ import annotations
 
@@ -99,6 +99,7 @@ def test_there_must_be_a_slug_and_a_folder(folder: Path) -> None:
 def test_a_package_that_cannot_be_is_refused(folder: Path, name: str, why: str) -> None:
     (folder / "taken").mkdir()
     assert refusal("--package", name) == f"Error: {why}"
+    assert refusal("--plugin", name) == f"Error: {why}"
     assert [path.name for path in folder.iterdir()] == ["taken"]
 
 
@@ -124,6 +125,51 @@ class Environment:
 
     def slugs(self) -> list[str]:
         return [row["slug"] for row in json.loads(self.kling("models", "--json"))]
+
+
+def test_a_plugin_has_no_models(folder: Path) -> None:
+    for words in (["--plugin", "acme", "acme-1"], ["--plugin", "acme", "--package", "acme"]):
+        assert (
+            refusal(*words)
+            == "Error: --plugin makes a package without models: give it no SLUG and no --package"
+        )
+    assert list(folder.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", ["a", "acme-archive-of-every-rendering"])
+def test_a_plugin_is_well_formed_whatever_its_name(folder: Path, name: str) -> None:
+    new("--plugin", name)
+    for words in (["check"], ["format", "--check"]):
+        ruff = [sys.executable, "-m", "ruff", *words]
+        done = subprocess.run(ruff, cwd=folder / name, check=False, capture_output=True, text=True)
+        assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_a_plugin_is_installed_and_passes_its_tests_and_every_check(folder: Path) -> None:
+    assert new("--plugin", "acme-store").splitlines() == [
+        "wrote acme-store/. Next, in that folder:",
+        "  1. `pip install --editable . --group dev`, then `pytest`: all tests pass, `kling plugins` lists it.",
+        "  2. Keep the hooks of acme_store/plugin.py that you need, with their tests, and fill them in.",
+    ]
+    environment = Environment(folder / "venv")
+    package = folder / "acme-store"
+    environment.pip("install", "--no-index", "--no-deps", "--no-build-isolation", package)
+    for python, *words in (
+        [str(environment.python), "pytest", "-q", "-p", "no:cacheprovider"],
+        [sys.executable, "ruff", "check"],
+        [sys.executable, "ruff", "format", "--check"],
+        [sys.executable, "mypy"],
+    ):
+        command = [python, "-m", *words]
+        done = subprocess.run(command, cwd=package, check=False, capture_output=True, text=True)
+        assert done.returncode == 0, done.stdout + done.stderr
+    listed = json.loads(environment.kling("plugins", "--json"))
+    [row] = [row for row in listed if row["name"] == "acme-store"]
+    assert row["state"] == "loaded"
+    assert row["hooks"] == ["kling_auth", "kling_event", "kling_storage"]
+    out = folder / "out"
+    environment.kling("run", "--sandbox", "kling-2", "prompt=hello", "--save-to", f"acme-store:{out}")
+    assert [file.suffix for file in out.iterdir()] == [".mp4"]
 
 
 def test_a_package_is_compiled_built_installed_run_and_uninstalled(folder: Path) -> None:

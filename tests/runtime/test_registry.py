@@ -390,6 +390,8 @@ def test_a_hundred_jobs_end_well_among_plugins_that_do_not(
     caplog: pytest.LogCaptureFixture,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    # So long that only one that really hangs takes longer, on a busy machine too.
+    monkeypatch.setattr(plugins, "EVENT_SECONDS", 1.0)
     install("unimportable", "import nothing_of_that_name")
     stored: Counter[str] = Counter()
 
@@ -587,7 +589,7 @@ def test_a_pool_that_fails_loses_no_job(play: Play, caplog: pytest.LogCaptureFix
         assert (await (await kling.submit("kling-2", prompt="x")).wait()).output
 
     play(scenario, plugins=[Failing(["SG_wrong_wrong_wrong", play.sandbox.api_key])], api_key=None)
-    assert caplog.text.count("the pool of keys failed") == 2
+    assert caplog.text.count("could not be noted") == 2
 
 
 def test_a_pool_that_is_wrong_about_its_keys_makes_no_storm(play: Play) -> None:

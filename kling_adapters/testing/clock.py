@@ -1,4 +1,4 @@
-"""For the tests of applications and plugins: a clock that does not wait."""
+"""A clock that does not wait."""
 
 from __future__ import annotations
 

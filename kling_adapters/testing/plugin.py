@@ -1,0 +1,58 @@
+"""What all suites share: how a plugin is found, and how a client runs with it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, TypeVar
+
+import pluggy
+
+from kling_adapters.client import AsyncKling, Kling
+from kling_adapters.discovery import Discovery, call
+from kling_adapters.testing.clock import SimulatedClock
+from kling_adapters.testing.gateway import FakeGateway
+
+T = TypeVar("T")
+
+
+class PluginConformance:
+    """`plugin`: an object, module or class, as `Kling(plugins=[...])` takes it; or the name of an installed one."""
+
+    plugin: object
+
+    def implementation(self, hook: str) -> pluggy.HookImpl:
+        """Return the plugin's own implementation of a hook. Fails if the plugin is broken, or has none."""
+        extra = () if isinstance(self.plugin, str) else (self.plugin,)
+        discovery = Discovery(extra, strict=False)
+        name = self.plugin if isinstance(self.plugin, str) else discovery.found[-1].name
+        info = next((info for info in discovery.found if info.name == name), None)
+        assert info is not None, (
+            f"no plugin {name} is installed; there is: {[i.name for i in discovery.found]}"
+        )
+        assert info.state == "loaded", f"the plugin {name} is {info.state}: {info.reason}"
+        own = [each for each in discovery.implementations(hook) if each.plugin_name == name]
+        assert own, f"the plugin {name} has no hook {hook}; it has: {', '.join(info.hooks) or 'none'}"
+        return own[0]
+
+    def ask(self, hook: str, **arguments: Any) -> Any:
+        """Call the plugin's own implementation of a hook with as many of the arguments as it takes."""
+        return call(self.implementation(hook), **arguments)
+
+    def client(self, gateway: FakeGateway, **options: Any) -> Kling:
+        """Return a client of the gateway that has the plugin."""
+        return Kling(**self._options(gateway, options))
+
+    def async_client(self, gateway: FakeGateway, **options: Any) -> AsyncKling:
+        """Return an asynchronous one."""
+        return AsyncKling(**self._options(gateway, options))
+
+    def _options(self, gateway: FakeGateway, options: dict[str, Any]) -> dict[str, Any]:
+        plugins = () if isinstance(self.plugin, str) else (self.plugin,)
+        return {"base_url": gateway.base_url, "plugins": plugins, "clock": SimulatedClock(), **options}
+
+
+def at_once(functions: list[Callable[[], T]]) -> list[T]:
+    """Call functions in threads of their own, at the same time, and return what they return."""
+    with ThreadPoolExecutor(len(functions)) as pool:
+        return [each.result(60) for each in [pool.submit(function) for function in functions]]

@@ -1,0 +1,194 @@
+"""What docs/plugins.md says is complete and true: every hook is in it, its plugins are installed, tested and run."""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, get_args
+
+import pytest
+
+from kling_adapters import Event, Kling, hookspecs, testing
+from kling_adapters.discovery import ALLOW, DISABLE, STRICT
+from kling_adapters.hookspecs import HookSpecs, Location, hookimpl
+from kling_adapters.plugins import AUTH
+from kling_adapters.testing import FakeGateway, SimulatedClock
+
+PAGE = (Path(__file__).parents[2] / "docs" / "plugins.md").read_text("utf-8")
+FILES = dict(re.findall(r"```(?:python|toml)\n# ([a-z_]+\.\w+)\n(.*?)```", PAGE, re.DOTALL))
+HOOKS = {name: hook for name, hook in vars(HookSpecs).items() if name.startswith("kling_")}
+
+
+def section(heading: str) -> str:
+    [found] = re.findall(rf"^### `{re.escape(heading)}`\n(.*?)(?=^##)", PAGE, re.MULTILINE | re.DOTALL)
+    return str(found)
+
+
+def arguments(function: Any) -> list[str]:
+    return [name for name in inspect.signature(function).parameters if name != "self"]
+
+
+@pytest.mark.parametrize("hook", HOOKS)
+def test_every_hook_has_a_section_with_each_argument_and_a_row(hook: str) -> None:
+    names = arguments(HOOKS[hook])
+    text = section(f"{hook}({', '.join(names)})")
+    for word in ("**When**", "**Returns**", *(f"**`{name}`**" for name in names)):
+        assert word in text, f"{hook}: {word}"
+    [row] = re.findall(rf"^\| `{hook}` \|(.*)\|$", PAGE, re.MULTILINE)
+    who, asynchronous, exception = (cell.strip() for cell in row.split("|"))
+    only_first = bool(getattr(HOOKS[hook], f"{hookspecs.PROJECT}_spec")["firstresult"])
+    assert who == ("until one answers" if only_first else "every plugin")
+    assert (asynchronous == "yes") == ("Awaitable" in str(inspect.signature(HOOKS[hook])))
+    assert exception
+
+
+@pytest.mark.parametrize("protocol", [hookspecs.Auth, hookspecs.KeyPool, hookspecs.Storage, hookspecs.Writer])
+def test_every_method_of_what_hooks_return_has_a_row(protocol: type[Any]) -> None:
+    own = {name: each for name, each in vars(protocol).items() if inspect.isfunction(each) and name[0] != "_"}
+    assert own
+    for name, method in own.items():
+        assert f"| `{protocol.__name__}.{name}({', '.join(arguments(method))})` |" in PAGE
+
+
+@pytest.mark.parametrize("kind", get_args(Event))
+def test_every_event_has_a_row_with_each_field(kind: type[Any]) -> None:
+    [row] = re.findall(rf"^\| `{kind.__name__}` \|(.*)\|$", section("kling_event(event)"), re.MULTILINE)
+    fields = re.findall(r"`(\w+)`", row.split("|")[-1])
+    assert sorted(fields) == sorted(field.name for field in dataclasses.fields(kind))
+
+
+def test_every_setting_and_every_suite_is_told() -> None:
+    given = set(inspect.signature(Kling).parameters) & {"auth", "plugins", "strict_plugins", "api_key"}
+    for word in (AUTH, ALLOW, DISABLE, STRICT, *(f"Kling({name}=" for name in given), *testing.__all__):
+        assert word in PAGE or word in ("MP4", "PNG", "GatewayRequest"), word
+
+
+def test_the_first_plugin_is_short_and_every_block_is_run() -> None:
+    assert len([line for line in FILES["kling_sqlite.py"].splitlines() if line.strip()]) < 30
+    assert len(re.findall("```(?:python|toml)", PAGE)) == len(FILES)
+    assert sorted(FILES) == [
+        "host.py", "kling_spent.py", "kling_sqlite.py", "kling_vault.py", "pyproject.toml", "test_plugins.py"
+    ]  # fmt: skip
+
+
+def test_the_plugins_are_installed_and_pass_their_tests(tmp_path: Path) -> None:
+    package, site = tmp_path / "package", tmp_path / "site"
+    package.mkdir()
+    for name, text in FILES.items():
+        (package / name).write_text(text)
+    environment = {**os.environ, "PYTHONPATH": str(site)}
+
+    def python(*words: str | Path) -> str:
+        command = [sys.executable, *words]
+        done = subprocess.run(
+            command, cwd=package, env=environment, check=False, capture_output=True, text=True
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    options = ["--quiet", "--no-deps", "--no-index", "--no-build-isolation"]
+    python("-m", "pip", "install", *options, "--target", site, package)
+    assert [path.name for path in site.glob("*.py")] == ["kling_sqlite.py"]
+    # What is not installed is imported from the folder.
+    tests = python("-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:randomly", "test_plugins.py")
+    [passed] = re.findall(r"(\d+) passed", tests)
+    assert int(passed) > 25
+    listed = python("-W", "error", "host.py").splitlines()
+    assert "sqlite kling-sqlite 0.1.0 loaded  ('kling_storage',)" in listed
+    assert "EventRecorder None loaded  ('kling_event',)" in listed
+
+
+class Spy:
+    """Has every hook, and keeps in which order it is asked; what follows itself is kept once."""
+
+    def __init__(self) -> None:
+        self.asked: list[str] = []
+
+    def note(self, what: str) -> None:
+        if self.asked[-1:] != [what]:
+            self.asked.append(what)
+
+    @hookimpl
+    def kling_register_adapters(self) -> None:
+        self.note("kling_register_adapters")
+
+    @hookimpl
+    def kling_storage(self) -> Any:
+        self.note("kling_storage")
+        return self
+
+    @hookimpl
+    def kling_auth(self) -> Any:
+        self.note("kling_auth")
+        return self
+
+    @hookimpl
+    def kling_event(self, event: Event) -> None:
+        self.note(f"kling_event {type(event).__name__}")
+
+    @hookimpl
+    def kling_close(self) -> None:
+        self.note("kling_close")
+
+    def check(self) -> None:
+        self.note("Storage.check")
+
+    def api_key(self) -> str:
+        self.note("Auth.api_key")
+        return "SG_0123456789abcdef"
+
+    def open(self, name: str, content_type: str) -> SpyWriter:
+        self.note("Storage.open")
+        return SpyWriter(self)
+
+
+class SpyWriter:
+    def __init__(self, spy: Spy) -> None:
+        self.spy = spy
+
+    def write(self, chunk: bytes) -> None:
+        self.spy.note("Writer.write")
+
+    def commit(self, sha256: str) -> Location:
+        self.spy.note("Writer.commit")
+        return Location("spy:")
+
+    def abort(self) -> None:
+        self.spy.note("Writer.abort")
+
+
+@pytest.fixture
+def gateway() -> Iterator[FakeGateway]:
+    with FakeGateway() as running:
+        yield running
+
+
+def test_plugins_are_asked_in_the_order_of_the_page(gateway: FakeGateway) -> None:
+    spy = Spy()
+    with Kling(base_url=gateway.base_url, plugins=[spy], clock=SimulatedClock()) as kling:
+        kling.run("kling-2", prompt="x", save_to="spy:")
+    [told] = re.findall(r"## The life of one job\n.*?```\n(.*?)```", PAGE, re.DOTALL)
+    assert spy.asked == told.splitlines()
+
+
+def test_plugins_are_asked_in_the_order_that_is_told(gateway: FakeGateway) -> None:
+    asked: list[str] = []
+
+    def plugin(name: str, *, tryfirst: bool = False, trylast: bool = False) -> object:
+        class Named:
+            @hookimpl(tryfirst=tryfirst, trylast=trylast)
+            def kling_event(self) -> None:
+                asked.append(name)
+
+        return Named()
+
+    plugins = [plugin("late", trylast=True), plugin("one"), plugin("early", tryfirst=True), plugin("two")]
+    with Kling(base_url=gateway.base_url, api_key=gateway.api_key, plugins=plugins) as kling:
+        kling.submit("kling-2", prompt="x")
+    assert asked == ["early", "two", "one", "late"]

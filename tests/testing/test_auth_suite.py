@@ -1,0 +1,353 @@
+"""AuthConformance and KeyPoolConformance pass what is right, and each check catches a defect of its own."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from typing import Any, cast
+
+import pytest
+
+from kling_adapters import ConfigError
+from kling_adapters.hookspecs import Auth, hookimpl
+from kling_adapters.testing import AuthConformance, KeyPoolConformance
+
+
+class TestEnvironment(AuthConformance):
+    plugin = "env_auth"
+    hint = "SEGMIND_API_KEY"
+
+    @pytest.fixture(autouse=True)
+    def environment(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.variables = monkeypatch
+
+    def configure(self, gateway: str, *keys: str) -> None:
+        self.variables.setenv("SEGMIND_API_KEY", "".join(keys))
+
+
+class Vault:
+    """Gives the key it holds; correct, and made wrong below."""
+
+    def __init__(self) -> None:
+        self.keys: tuple[str, ...] = ()
+
+    @hookimpl
+    def kling_auth(self, chosen: bool) -> Auth | None:
+        if self.keys:
+            return cast("Auth | None", self.auth())
+        return cast("Auth | None", self.missing() if chosen else self.unconfigured())
+
+    def auth(self) -> Any:
+        return Key(self)
+
+    def missing(self) -> Any:
+        raise ConfigError("there is no key: run `vault unlock`")
+
+    def unconfigured(self) -> Any:
+        return None
+
+    def key(self) -> str:
+        return self.keys[0]
+
+
+class Key:
+    def __init__(self, vault: Vault) -> None:
+        self.vault = vault
+
+    def api_key(self) -> str:
+        return self.vault.key()
+
+
+class VaultConformance(AuthConformance):
+    hint = "vault unlock"
+
+    def __init__(self, plugin: Vault) -> None:
+        self.plugin: Vault = plugin
+
+    def configure(self, gateway: str, *keys: str) -> None:
+        self.plugin.keys = keys
+
+
+class LeavesItWhenChosen(Vault):
+    def auth(self) -> Any:
+        return None
+
+
+class NoAuth(Vault):
+    def auth(self) -> Any:
+        return object()
+
+
+class NewLine(Vault):
+    def key(self) -> str:
+        return f"{super().key()}\n"
+
+
+class Bytes(Vault):
+    def key(self) -> Any:
+        return super().key().encode()
+
+
+class AnotherKey(Vault):
+    def key(self) -> str:
+        return "SG_another"
+
+
+class AnotherWhenNotChosen(Vault):
+    @hookimpl
+    def kling_auth(self, chosen: bool) -> Auth | None:
+        return super().kling_auth(chosen) if chosen or not self.keys else Key(AnotherKey())
+
+
+class RaisesWhenNotChosen(Vault):
+    def unconfigured(self) -> Any:
+        raise ConfigError("there is no key: run `vault unlock`")
+
+
+class InTheWay(Vault):
+    def unconfigured(self) -> Any:
+        return Key(self)
+
+
+class NoneWhenChosen(Vault):
+    def missing(self) -> Any:
+        return None
+
+
+class EmptyWhenChosen(Vault):
+    def missing(self) -> Any:
+        vault = Vault()
+        vault.keys = ("",)
+        return Key(vault)
+
+
+class NoHint(Vault):
+    def missing(self) -> Any:
+        raise ConfigError("there is no key")
+
+
+class ErrorOfItsOwn(Vault):
+    def missing(self) -> Any:
+        raise KeyError("vault unlock")
+
+
+class ShowsItself(Vault):
+    def auth(self) -> Any:
+        class Shown(Key):
+            def __repr__(self) -> str:
+                return f"Key({self.vault.key()})"
+
+        return Shown(self)
+
+
+class ShownByThePlugin(Vault):
+    def __repr__(self) -> str:
+        return f"Vault{self.keys}"
+
+
+class OneAtATime(Vault):
+    def __init__(self) -> None:
+        super().__init__()
+        self.busy = threading.Lock()
+
+    def key(self) -> str:
+        if not self.busy.acquire(blocking=False):
+            return "SG_busy"
+        time.sleep(0.001)
+        self.busy.release()
+        return super().key()
+
+
+class SegmindAlone(Vault):
+    """Gives its key to one gateway, whatever it was configured for."""
+
+    @hookimpl
+    def kling_auth(self, gateway: str, chosen: bool) -> Auth | None:  # type: ignore[override]
+        return super().kling_auth(chosen) if gateway == "https://api.segmind.com" else Key(AnotherKey())
+
+
+MUTANTS: list[tuple[type[Vault], str]] = [
+    (LeavesItWhenChosen, "test_gives_the_key_when_it_is_chosen"),
+    (NoAuth, "test_gives_the_key_when_it_is_chosen"),
+    (NewLine, "test_gives_the_key_when_it_is_chosen"),
+    (Bytes, "test_gives_the_key_when_it_is_chosen"),
+    (AnotherKey, "test_gives_the_key_when_it_is_chosen"),
+    (NoAuth, "test_gives_the_key_or_leaves_it_to_others_when_it_is_not_chosen"),
+    (AnotherWhenNotChosen, "test_gives_the_key_or_leaves_it_to_others_when_it_is_not_chosen"),
+    (RaisesWhenNotChosen, "test_leaves_it_to_others_without_a_key"),
+    (InTheWay, "test_leaves_it_to_others_without_a_key"),
+    (NoneWhenChosen, "test_says_how_to_provide_a_key_when_it_is_chosen_without_one"),
+    (EmptyWhenChosen, "test_says_how_to_provide_a_key_when_it_is_chosen_without_one"),
+    (NoHint, "test_says_how_to_provide_a_key_when_it_is_chosen_without_one"),
+    (ErrorOfItsOwn, "test_says_how_to_provide_a_key_when_it_is_chosen_without_one"),
+    (ShowsItself, "test_no_key_is_shown"),
+    (ShownByThePlugin, "test_no_key_is_shown"),
+    (OneAtATime, "test_may_be_asked_from_several_threads"),
+    (SegmindAlone, "test_a_client_uses_it"),
+]
+
+
+class Pool(Vault):
+    """Takes the keys in turn, and leaves out those that were refused; correct, and made wrong below."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.lock = threading.Lock()
+
+    def auth(self) -> Any:
+        return Ring(self)
+
+    def leaves_out(self, status: int, retry_after: float | None) -> bool:
+        return True
+
+    def has_another(self, ready: list[str]) -> bool:
+        return bool(ready)
+
+    def of_an_unknown_job(self) -> str | None:
+        return None
+
+
+class Ring:
+    def __init__(self, pool: Pool) -> None:
+        self.pool = pool
+        self.ready = list(pool.keys)
+        self.jobs: dict[str, str] = {}
+
+    def api_key(self) -> str:
+        with self.pool.lock:
+            if not self.ready:
+                raise ConfigError("every key was refused")
+            self.ready.append(self.ready.pop(0))
+            return self.ready[-1]
+
+    def accepted(self, key: str, request_id: str) -> None:
+        self.jobs[request_id] = key
+
+    def refused(self, key: str, status: int, retry_after: float | None) -> bool:
+        with self.pool.lock:
+            if self.pool.leaves_out(status, retry_after) and key in self.ready:
+                self.ready.remove(key)
+            return self.pool.has_another(self.ready)
+
+    def key_of(self, request_id: str) -> str | None:
+        return self.jobs.get(request_id) or self.pool.of_an_unknown_job()
+
+
+class PoolConformance(KeyPoolConformance):
+    hint = "vault unlock"
+
+    def __init__(self, plugin: Vault) -> None:
+        self.plugin: Vault = plugin
+
+    def configure(self, gateway: str, *keys: str) -> None:
+        self.plugin.keys = keys
+
+
+class NoPool(Pool):
+    def auth(self) -> Any:
+        return Key(self)
+
+
+class ForgetsWhose(Pool):
+    def auth(self) -> Any:
+        class Forgets(Ring):
+            def key_of(self, request_id: str) -> str | None:
+                return next(iter(self.jobs.values()))
+
+        return Forgets(self)
+
+
+class KnowsEveryJob(Pool):
+    def of_an_unknown_job(self) -> str | None:
+        return self.keys[0]
+
+
+class OffersWhatIsNotValid(Pool):
+    def leaves_out(self, status: int, retry_after: float | None) -> bool:
+        return status != 401
+
+
+class OffersAtOnceWithoutReset(Pool):
+    def leaves_out(self, status: int, retry_after: float | None) -> bool:
+        return status != 429 or bool(retry_after)
+
+
+class NeverHasAnother(Pool):
+    def has_another(self, ready: list[str]) -> bool:
+        return False
+
+
+class AlwaysHasAnother(Pool):
+    def has_another(self, ready: list[str]) -> bool:
+        return True
+
+
+class OneJobAtATime(Pool):
+    """Keeps the key of the last job that was accepted."""
+
+    def auth(self) -> Any:
+        class Last(Ring):
+            def accepted(self, key: str, request_id: str) -> None:
+                self.last = key
+                time.sleep(0.0001)
+
+            def key_of(self, request_id: str) -> str | None:
+                return self.last
+
+        return Last(self)
+
+
+class AsksWithAnyKey(Pool):
+    def auth(self) -> Any:
+        class Forgets(Ring):
+            def key_of(self, request_id: str) -> str | None:
+                return None
+
+            def refused(self, key: str, status: int, retry_after: float | None) -> bool:
+                return True
+
+        return Forgets(self)
+
+
+POOL_MUTANTS: list[tuple[type[Pool], str]] = [
+    (NoPool, "test_is_a_pool"),
+    (ForgetsWhose, "test_a_job_keeps_its_key"),
+    (KnowsEveryJob, "test_a_job_keeps_its_key"),
+    (OffersWhatIsNotValid, "test_a_refused_key_rests_while_others_are_ready"),
+    (OffersAtOnceWithoutReset, "test_a_refused_key_rests_while_others_are_ready"),
+    (NeverHasAnother, "test_a_refused_key_rests_while_others_are_ready"),
+    (AlwaysHasAnother, "test_the_last_key_has_no_other_beside_it"),
+    (OneJobAtATime, "test_threads_share_the_pool"),
+    (AsksWithAnyKey, "test_a_client_goes_on_with_another_key"),
+]
+
+SUITES: list[tuple[type[Any], type[Vault]]] = [
+    (VaultConformance, Vault),
+    (PoolConformance, Pool),
+]
+RUNS = [
+    (suite, plugin, check) for suite, plugin in SUITES for check in sorted(dir(suite)) if "test_" in check
+]
+DEFECTS: list[tuple[type[Any], type[Vault], str]] = [(VaultConformance, *mutant) for mutant in MUTANTS]
+DEFECTS += [(PoolConformance, *mutant) for mutant in POOL_MUTANTS]
+
+
+def run(suite: type[Any], plugin: Vault, check: str) -> None:
+    cast("Callable[[], None]", getattr(suite(plugin), check))()
+
+
+@pytest.mark.parametrize(("suite", "plugin", "check"), RUNS)
+def test_what_is_right_passes(suite: type[Any], plugin: type[Vault], check: str) -> None:
+    run(suite, plugin(), check)
+
+
+@pytest.mark.parametrize(("suite", "mutant", "check"), DEFECTS)
+def test_each_check_catches_its_defect(suite: type[Any], mutant: type[Vault], check: str) -> None:
+    with pytest.raises(AssertionError, match=r"\w+ .*\w") as caught:
+        run(suite, mutant(), check)
+    assert "SG_1111" not in str(caught.value).replace("SG_1111111111111111'", "")
+
+
+def test_every_check_has_a_mutant() -> None:
+    assert {check for _, _, check in DEFECTS} == {check for _, _, check in RUNS}

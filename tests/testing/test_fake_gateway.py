@@ -1,0 +1,153 @@
+"""The gateway of the testing package: both clients and the official one run against it, and it tells what came."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import anyio
+import httpx
+import pytest
+from segmind import InferenceFailed, SegmindClient
+
+import kling_adapters as ka
+from kling_adapters import AsyncKling, Kling
+from kling_adapters.testing import MP4, PNG, EventRecorder, FakeGateway, GatewayRequest, SimulatedClock
+
+DIGEST = hashlib.sha256(MP4).hexdigest()
+KINDS = ["Submitted", "StateChanged", "StateChanged", "Completed", "Stored"]
+
+
+@pytest.fixture
+def gateway() -> Iterator[FakeGateway]:
+    with FakeGateway() as running:
+        yield running
+
+
+def client(gateway: FakeGateway, **options: Any) -> Kling:
+    return Kling(
+        base_url=gateway.base_url, **{"api_key": gateway.api_key, "clock": SimulatedClock(), **options}
+    )
+
+
+def test_the_blocking_client(gateway: FakeGateway, tmp_path: Path) -> None:
+    recorder = EventRecorder()
+    with client(gateway, plugins=[recorder]) as kling:
+        result = kling.run("kling-2", prompt="x", save_to=tmp_path)
+        assert kling.credits().credits == 100
+    assert [file.sha256 for file in result.saved] == [DIGEST]
+    assert [type(event).__name__ for event in recorder.events] == KINDS
+    job = f"/v2/requests/{result.request_id}"
+    assert gateway.requests == [
+        GatewayRequest("POST", "/v2/kling-2", 0, {"prompt": "x"}),
+        *[GatewayRequest("GET", f"{job}/status", 0)] * 3,
+        GatewayRequest("GET", job, 0),
+        GatewayRequest("GET", f"/files/{result.request_id}.mp4", None),
+        GatewayRequest("GET", "/v1/get-user-credits", 0),
+    ]
+    assert gateway.api_key not in repr(gateway.requests)
+
+
+def test_the_asynchronous_client(gateway: FakeGateway, tmp_path: Path) -> None:
+    recorder = EventRecorder()
+
+    async def main() -> ka.AsyncResult:
+        clock = SimulatedClock()
+        options: Any = {"base_url": gateway.base_url, "api_key": gateway.api_key}
+        async with AsyncKling(**options, plugins=[recorder], clock=clock) as kling:
+            return await kling.run("kling-2", prompt="x", save_to=tmp_path)
+
+    assert [file.sha256 for file in anyio.run(main).saved] == [DIGEST]
+    assert [type(event).__name__ for event in recorder.events] == KINDS
+
+
+@pytest.mark.parametrize("fails", [None, "blocked"])
+def test_the_official_client(fails: str | None) -> None:
+    with FakeGateway(fails=fails) as gateway:
+        official = SegmindClient(api_key=gateway.api_key, base_url=f"{gateway.base_url}/v1")
+        job = official.submit_async("kling-2", prompt="x")
+        if fails:
+            with pytest.raises(InferenceFailed) as caught:
+                job.wait(interval=0.001)
+            assert caught.value.detail == fails
+        else:
+            assert httpx.get(job.wait(interval=0.001)["output"]).content == MP4
+        official._client.close()
+
+
+def test_jobs_fail_for_the_reason_that_is_given(tmp_path: Path) -> None:
+    blocked = pytest.raises(ka.JobFailed, match="blocked")
+    with FakeGateway(fails="blocked") as gateway, client(gateway) as kling, blocked:
+        kling.run("kling-2", prompt="x", save_to=tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_output_is_what_is_given(tmp_path: Path) -> None:
+    with FakeGateway(output=PNG) as gateway, client(gateway) as kling:
+        result = kling.run("kling-o1", prompt="x", image_urls=["https://example.com/a.png"], save_to=tmp_path)
+    assert [image.content_type for image in result.images] == ["image/png"]
+    assert result.saved[0].path.read_bytes() == PNG
+
+
+def test_keys_have_jobs_of_their_own_and_others_are_refused() -> None:
+    with FakeGateway(keys=("one", "two")) as gateway:
+        with client(gateway, api_key="two") as kling:
+            request_id = kling.submit("kling-2", prompt="x").request_id
+        with client(gateway) as kling, pytest.raises(ka.JobExpired):
+            kling.job(request_id).status()
+        with client(gateway, api_key="three") as kling, pytest.raises(ka.Unauthorized):
+            kling.submit("kling-2", prompt="x")
+    keys = [request.key for request in gateway.requests]
+    assert keys == [1, 0, 0, 0, None]
+
+
+RANGES = [
+    ("bytes=0-9", 206, MP4[:10]),
+    ("bytes=100-", 206, MP4[100:]),
+    (f"bytes={len(MP4) - 1}-", 206, MP4[-1:]),
+    ("bytes=5-999999", 206, MP4[5:]),
+    (f"bytes={len(MP4)}-", 416, b""),
+    ("lines=1-2", 200, MP4),
+]
+
+
+@pytest.mark.parametrize(("wanted", "status", "content"), RANGES)
+def test_parts_of_the_output(gateway: FakeGateway, wanted: str, status: int, content: bytes) -> None:
+    answer = httpx.get(f"{gateway.base_url}/files/any.mp4", headers={"range": wanted})
+    assert (answer.status_code, answer.content) == (status, content)
+    if status == 206:
+        first = int(wanted[6:].partition("-")[0])
+        assert answer.headers["content-range"] == f"bytes {first}-{first + len(content) - 1}/{len(MP4)}"
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body", "status"),
+    [
+        ("POST", "/v2/kling-2", b"{", 400),
+        ("POST", "/v2/kling-2", b"[]", 400),
+        ("GET", "/v2/requests/nobody", b"", 404),
+        ("GET", "/v2/kling-2", b"", 404),
+        ("POST", "/v2/requests/nobody/status", b"", 404),
+    ],
+)
+def test_what_is_no_request_of_the_protocol(
+    gateway: FakeGateway, method: str, path: str, body: bytes, status: int
+) -> None:
+    answer = httpx.request(
+        method, gateway.base_url + path, content=body, headers={"x-api-key": gateway.api_key}
+    )
+    assert answer.status_code == status
+    assert answer.json()["error"]
+
+
+def test_many_jobs_at_once(gateway: FakeGateway) -> None:
+    async def main() -> None:
+        kling = AsyncKling(base_url=gateway.base_url, api_key=gateway.api_key)
+        async with kling, anyio.create_task_group() as group:
+            for _ in range(40):
+                group.start_soon(kling.submit_raw, "any", {})
+
+    anyio.run(main)
+    assert len(gateway.requests) == 40
