@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
@@ -54,5 +55,11 @@ class PluginConformance:
 
 def at_once(functions: list[Callable[[], T]]) -> list[T]:
     """Call functions in threads of their own, at the same time, and return what they return."""
+    together = threading.Barrier(len(functions))
+
+    def call_one(function: Callable[[], T]) -> T:
+        together.wait(10)
+        return function()
+
     with ThreadPoolExecutor(len(functions)) as pool:
-        return [each.result(60) for each in [pool.submit(function) for function in functions]]
+        return list(pool.map(call_one, functions))
