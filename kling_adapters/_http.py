@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import Any
@@ -14,7 +14,7 @@ from kling_adapters._version import __version__
 from kling_adapters.download import Download
 from kling_adapters.errors import ConfigError
 from kling_adapters.models._gateway import KEY_HEADER
-from kling_adapters.wire import Answer, Fault, Gateway, Outcome, Request, checked_key
+from kling_adapters.wire import Answer, Fault, Gateway, Outcome, Request
 
 MAX_ANSWER_BYTES = 16 * 1024**2
 
@@ -43,18 +43,12 @@ _NOT_SENT = (
 _FAILURES = (httpx.HTTPError, httpx.InvalidURL, ValueError, OverflowError, ExceptionGroup)
 
 
-class _Key:
-    """Adds the key to what goes to the gateway's own address: that of the request, or `find` gives it for its job."""
-
-    def __init__(self, gateway: Gateway, find: Callable[[str | None], str]) -> None:
-        self._home = f"{gateway.base_url}/"
-        self._find = find
-
-    def headers(self, request: Request) -> dict[str, str]:
-        headers = {"user-agent": f"kling-adapters/{__version__}", **request.headers}
-        if request.to_gateway and request.url.startswith(self._home):
-            headers[KEY_HEADER] = request.key or checked_key(self._find(request.job))
-        return headers
+def _headers(gateway: Gateway, request: Request) -> dict[str, str]:
+    """The headers of a request. The key is added to what goes to the gateway's own address, and to nothing else."""
+    headers = {"user-agent": f"kling-adapters/{__version__}", **request.headers}
+    if request.key is not None and request.url.startswith(f"{gateway.base_url}/"):
+        headers[KEY_HEADER] = request.key
+    return headers
 
 
 def _settings(gateway: Gateway) -> dict[str, Any]:
@@ -72,8 +66,8 @@ def _settings(gateway: Gateway) -> dict[str, Any]:
 class SyncTransport:
     """Sends requests and blocks until they are answered."""
 
-    def __init__(self, gateway: Gateway, find_key: Callable[[str | None], str]) -> None:
-        self._key = _Key(gateway, find_key)
+    def __init__(self, gateway: Gateway) -> None:
+        self._gateway = gateway
         with _usable_environment():
             settings = _settings(gateway)
             self._submits = httpx.Client(timeout=_SUBMIT_TIMEOUT, limits=_SUBMIT_LIMITS, **settings)
@@ -82,7 +76,7 @@ class SyncTransport:
     def send(self, request: Request) -> Outcome:
         """Return the whole answer, or what prevented it."""
         client = self._submits if request.method == "POST" else self._others
-        headers = self._key.headers(request)
+        headers = _headers(self._gateway, request)
         try:
             with client.stream(
                 request.method, request.url, content=request.body, headers=headers
@@ -98,7 +92,7 @@ class SyncTransport:
 
     def fetch(self, request: Request, download: Download) -> Outcome:
         """Stream the body of the answer into `download`; the answer comes back without it."""
-        headers = self._key.headers(request)
+        headers = _headers(self._gateway, request)
         try:
             with self._others.stream("GET", request.url, headers=headers, follow_redirects=True) as response:
                 if _is_exposed(request, response):
@@ -120,8 +114,8 @@ class SyncTransport:
 class AsyncTransport:
     """The same for asyncio (or trio, through anyio)."""
 
-    def __init__(self, gateway: Gateway, find_key: Callable[[str | None], str]) -> None:
-        self._key = _Key(gateway, find_key)
+    def __init__(self, gateway: Gateway) -> None:
+        self._gateway = gateway
         with _usable_environment():
             settings = _settings(gateway)
             self._submits = httpx.AsyncClient(timeout=_SUBMIT_TIMEOUT, limits=_SUBMIT_LIMITS, **settings)
@@ -130,7 +124,7 @@ class AsyncTransport:
     async def send(self, request: Request) -> Outcome:
         """Return the whole answer, or what prevented it."""
         client = self._submits if request.method == "POST" else self._others
-        headers = await anyio.to_thread.run_sync(self._key.headers, request)
+        headers = _headers(self._gateway, request)
         try:
             async with client.stream(
                 request.method, request.url, content=request.body, headers=headers
@@ -146,7 +140,7 @@ class AsyncTransport:
 
     async def fetch(self, request: Request, download: Download) -> Outcome:
         """Stream the body of the answer into `download`; the answer comes back without it."""
-        headers = await anyio.to_thread.run_sync(self._key.headers, request)
+        headers = _headers(self._gateway, request)
         try:
             async with self._others.stream(
                 "GET", request.url, headers=headers, follow_redirects=True

@@ -16,7 +16,7 @@ from kling_adapters.discovery import PluginInfo
 from kling_adapters.driver import AsyncDriver, Clock, SyncDriver, SystemClock
 from kling_adapters.errors import ConfigError, ParamsInvalid, Problem
 from kling_adapters.flows import JobRef, Session
-from kling_adapters.hookspecs import Auth, KeyPool, Storage
+from kling_adapters.hookspecs import Auth, Storage
 from kling_adapters.job import AsyncJob, AsyncResult, Job, Result
 from kling_adapters.journal import Journal, default_path
 from kling_adapters.models._calls import AsyncCalls, Extra, SyncCalls
@@ -76,12 +76,6 @@ class _Client:
             if self._auth is None:
                 self._auth = self._plugins.auth(self._session.gateway.base_url, self._auth_name)
             return self._auth
-
-    def _find_key(self, request_id: str | None) -> str:
-        """Return the key for a request that starts nothing; one about a job takes the key that submitted it."""
-        auth = self._find_auth()
-        known = auth.key_of(request_id) if request_id is not None and isinstance(auth, KeyPool) else None
-        return known or auth.api_key()
 
     def _prepare(
         self, model: str | Params, params: Mapping[str, Any], extra: Extra
@@ -145,7 +139,7 @@ class Kling(SyncCalls, _Client):
         clock: Clock | None = None,
     ) -> None:
         _Client.__init__(self, api_key, auth, base_url, plugins, strict_plugins, journal)
-        self._driver = SyncDriver(self._session, self._plugins, self._find_key, clock or SystemClock())
+        self._driver = SyncDriver(self._session, self._plugins, clock or SystemClock())
 
     def __enter__(self) -> Self:
         return self
@@ -215,7 +209,7 @@ class AsyncKling(AsyncCalls, _Client):
         clock: Clock | None = None,
     ) -> None:
         _Client.__init__(self, api_key, auth, base_url, plugins, strict_plugins, journal)
-        self._driver = AsyncDriver(self._session, self._plugins, self._find_key, clock or SystemClock())
+        self._driver = AsyncDriver(self._session, self._plugins, clock or SystemClock())
 
     async def __aenter__(self) -> Self:
         return self

@@ -79,12 +79,10 @@ class _Steps(Generic[T]):
 class SyncDriver:
     """Runs flows in the calling thread."""
 
-    def __init__(
-        self, session: Session, plugins: Plugins, find_key: Callable[[str | None], str], clock: Clock
-    ) -> None:
+    def __init__(self, session: Session, plugins: Plugins, clock: Clock) -> None:
         self.session = session
         self.plugins = plugins
-        self._transport = SyncTransport(session.gateway, find_key)
+        self._transport = SyncTransport(session.gateway)
         self._clock = clock
 
     def run(self, flow: Flow[T]) -> T:
@@ -139,12 +137,10 @@ class SyncDriver:
 class AsyncDriver:
     """Runs flows within a task; what may block is done in worker threads."""
 
-    def __init__(
-        self, session: Session, plugins: Plugins, find_key: Callable[[str | None], str], clock: Clock
-    ) -> None:
+    def __init__(self, session: Session, plugins: Plugins, clock: Clock) -> None:
         self.session = session
         self.plugins = plugins
-        self._transport = AsyncTransport(session.gateway, find_key)
+        self._transport = AsyncTransport(session.gateway)
         self._clock = clock
 
     async def run(self, flow: Flow[T]) -> T:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Generator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, NoReturn, TypeAlias, TypeVar
 
@@ -97,6 +97,13 @@ class Session:
     gateway: wire.Gateway
     find_auth: Callable[[], Auth]
     journal: Journal | None = None
+    budgets: dict[str, polling.Budget] = field(default_factory=dict[str, polling.Budget], repr=False)
+
+    def find_key(self, request_id: str | None) -> str:
+        """Return the key for a request that starts nothing; one about a job takes the key that submitted it."""
+        auth = self.find_auth()
+        known = auth.key_of(request_id) if request_id is not None and isinstance(auth, KeyPool) else None
+        return wire.checked_key(known or auth.api_key())
 
     def close(self) -> None:
         """Close the journal."""
@@ -179,7 +186,7 @@ def _sent(
     retries = polling.SubmitRetries()
     refused: set[str] = set()
     while True:
-        outcome: wire.Outcome = yield Send(replace(request, key=key))
+        outcome = yield from _in_turn(session, replace(request, key=key))
         if isinstance(outcome, wire.Answer) and 200 <= outcome.status < 300:
             request_id = wire.read_request_id(outcome)
             if request_id is None:
@@ -357,7 +364,8 @@ def _get(
     request_id = job.request_id if job else None
     failures = missing = 0
     while True:
-        outcome: wire.Outcome = yield Send(request)
+        key: str = yield Call(partial(session.find_key, request_id))
+        outcome = yield from _in_turn(session, replace(request, key=key), end)
         pace.polls += 1
         if isinstance(outcome, wire.Answer):
             found = read(outcome)
@@ -392,6 +400,25 @@ def _get(
             min(delay, end - now),
         )
         yield Sleep(min(delay, end - now))
+
+
+def _in_turn(session: Session, request: wire.Request, end: float = float("inf")) -> Flow[wire.Outcome]:
+    """Send a request when it is the turn of its key, and before the time `end`."""
+    assert request.key is not None
+    budget = session.budgets.setdefault(request.key, polling.Budget())
+    now: float = yield Now()
+    while delay := min(budget.turn(now), max(0.0, end - now)):
+        yield Sleep(delay)
+        now = yield Now()
+        if not budget.is_limited(now):
+            break
+    outcome: wire.Outcome = yield Send(request)
+    if isinstance(outcome, wire.Answer):
+        if outcome.status == 429:
+            budget.limited(now, (yield Now()), wire.seconds_until_reset(outcome))
+        else:
+            budget.answered()
+    return outcome
 
 
 def _unusable(answer: wire.Answer, request_id: str | None) -> errors.KlingError:
@@ -444,7 +471,7 @@ def _fetch(artifact: Artifact, download: Download) -> Flow[None]:
     failures = most = 0
     while True:
         outcome: wire.Outcome = yield Fetch(
-            wire.Request("GET", artifact.url, None, download.headers(), to_gateway=False), download
+            wire.Request("GET", artifact.url, None, download.headers()), download
         )
         if isinstance(outcome, wire.Answer) and outcome.status in (200, 206) and download.is_whole():
             return

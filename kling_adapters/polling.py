@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import threading
 from dataclasses import dataclass, field
 
 FIRST_INTERVAL = 1.0
@@ -10,6 +11,8 @@ LONGEST_INTERVAL = 10.0
 LONGEST_BACKOFF = 30.0
 SHORTEST_DEADLINE = 900.0
 DEADLINE_WITHOUT_LATENCY = 1800.0
+FIRST_DISTANCE = 0.25
+LONGEST_DISTANCE = 15.0
 
 
 def deadline(latency: float | None) -> float:
@@ -35,6 +38,47 @@ def after_rate_limit(reset: float | None, failures: int) -> float:
 def backoff(failures: int) -> float:
     """Seconds to wait after so many failures in a row: 1, 2, 4 ... 30."""
     return jitter(min(LONGEST_BACKOFF, 2.0 ** (min(failures, 10) - 1)))
+
+
+class Budget:
+    """What the requests of one key may ask for together, which the gateway does not say but with a 429. For any thread.
+
+    As long as there is none, nobody waits. After one, all wait until the limit ends and then take turns: at twice the
+    distance of before, which shrinks with every answer, so that the limit is found and kept.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._distance = 0.0
+        self._next_turn = 0.0
+        self._limited_at = self._limited_until = float("-inf")
+
+    def is_limited(self, now: float) -> bool:
+        """Whether a limit is known that has not ended."""
+        return now < self._limited_until
+
+    def turn(self, now: float) -> float:
+        """Reserve the next turn and return in how many seconds it comes."""
+        with self._lock:
+            turn = max(now, self._next_turn)
+            self._next_turn = turn + self._distance
+            return turn - now
+
+    def answered(self) -> None:
+        """Note that a request was not limited."""
+        with self._lock:
+            self._distance = self._distance * 0.98 if self._distance > 0.01 else 0.0
+
+    def limited(self, sent: float, now: float, reset: float | None) -> None:
+        """Note a 429 to a request that was sent at the time `sent`; the limit ends in `reset` seconds, if that was told."""
+        with self._lock:
+            # Requests that were under way together are one mistake, not many.
+            if sent >= self._limited_at:
+                self._distance = min(LONGEST_DISTANCE, max(FIRST_DISTANCE, 2 * self._distance))
+                self._limited_at = now
+            self._limited_until = max(self._limited_until, now + (reset if reset is not None else self._distance))
+            # The turns that were given away before are void: who has one finds the limit, and takes another.
+            self._next_turn = self._limited_until
 
 
 @dataclass

@@ -23,13 +23,12 @@ from kling_adapters.result import Artifact, Credits, JobStatus, Kind, Metrics, R
 
 @dataclass(frozen=True)
 class Request:
-    """An HTTP request. Only one with `to_gateway` carries a key: `key`, or the one that belongs to the job `job`."""
+    """An HTTP request; one that is for the gateway itself carries its `key`. `job`: the id of the job it is about."""
 
     method: str
     url: str
     body: bytes | None = None
     headers: Mapping[str, str] = field(default_factory=dict[str, str])
-    to_gateway: bool = field(default=True, kw_only=True)
     job: str | None = field(default=None, kw_only=True)
     key: str | None = field(default=None, kw_only=True, repr=False)
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import heapq
 import json
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from itertools import pairwise
 from typing import Any
 
@@ -132,3 +134,87 @@ def test_a_submit_waits_for_a_rate_limit_within_its_budget_and_then_says_so() ->
     with pytest.raises(RateLimited, match="nothing is billed"):
         drive(flows.submit(flows.Session(GATEWAY, Key), "kling-2", {}), lambda *_: answer(429), clock)
     assert 100 < clock.now() <= 300
+
+
+class Limited:
+    """A gateway that answers so many requests a minute, by a window that begins anew each minute."""
+
+    def __init__(self, a_minute: int, *, tells: bool) -> None:
+        self.a_minute = a_minute
+        self.tells = tells
+        self.window = self.count = 0
+        self.refused = self.served = 0
+
+    def __call__(self, request: wire.Request, now: float) -> wire.Answer:
+        window = int(now // 60)
+        self.count = self.count + 1 if window == self.window else 1
+        self.window = window
+        if self.count > self.a_minute:
+            self.refused += 1
+            return answer(429, {"retry-after": f"{60 - now % 60:.0f}"} if self.tells else {})
+        self.served += 1
+        if request.method == "POST":
+            return answer(200, request_id=f"{self.served}")
+        return answer(200, status="COMPLETED" if now > 300 else "QUEUED", output="https://e.com/a.mp4")
+
+
+def play_together(flows_of_jobs: list[Iterator[Any]], gateway: Limited) -> float:
+    """Drive many flows at once, each at its own time; return when the last has ended."""
+    due: list[tuple[float, int]] = [(0.0, number) for number in range(len(flows_of_jobs))]
+    last = 0.0
+    while due:
+        now, number = heapq.heappop(due)
+        flow = flows_of_jobs[number]
+        outcome: Any = None
+        try:
+            while True:
+                match flow.send(outcome):  # type: ignore[attr-defined]
+                    case flows.Send(request):
+                        outcome = gateway(request, now)
+                    case flows.Now():
+                        outcome = now
+                    case flows.Call(function):
+                        outcome = function()
+                    case flows.Sleep(seconds):
+                        heapq.heappush(due, (now + seconds, number))
+                        break
+                    case _:
+                        outcome = None
+        except StopIteration:
+            last = now
+    return last
+
+
+def submit_and_wait(session: flows.Session, ended: list[str]) -> Iterator[Any]:
+    with suppress(RateLimited):
+        job = yield from flows.submit(session, "kling-2", {})
+        yield from flows.wait(session, job, 1e6)
+        ended.append(job.request_id)
+
+
+@pytest.mark.parametrize("tells", [True, False])
+def test_the_jobs_of_a_key_keep_its_limit_together(tells: bool) -> None:
+    gateway = Limited(60, tells=tells)
+    session = flows.Session(GATEWAY, Key)
+    ended: list[str] = []
+    play_together([submit_and_wait(session, ended) for _ in range(100)], gateway)
+    assert len(ended) == 100
+    assert gateway.refused < 0.15 * gateway.served
+    alone = Limited(60, tells=tells)
+    play_together([submit_and_wait(flows.Session(GATEWAY, Key), []) for _ in range(100)], alone)
+    assert gateway.refused < alone.refused / 3
+
+
+def test_nobody_waits_for_a_turn_while_there_is_no_limit() -> None:
+    budget = polling.Budget()
+    assert [budget.turn(5.0) for _ in range(1000)] == [0.0] * 1000
+
+
+def test_a_limit_is_forgotten_when_it_is_kept() -> None:
+    budget = polling.Budget()
+    budget.limited(sent=0.0, now=1.0, reset=10.0)
+    budget.limited(sent=0.5, now=1.1, reset=None)  # was under way with the first
+    assert [round(budget.turn(1.0), 2) for _ in range(3)] == [10.0, 10.25, 10.5]
+    for _ in range(200):
+        budget.answered()
+    assert budget.turn(100.0) == budget.turn(100.0) == 0.0
