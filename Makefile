@@ -3,19 +3,21 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 READY := .venv/ready
 JOBS ?= auto
+# The distributions beside the one in this folder.
+PARTS := codegen $(wildcard plugins/*)
 
 .PHONY: help setup demo generate golden check test bench types1000 clean
 
 help:  ## Say what there is to make
 	@grep -hE '^[a-z0-9]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## */\t/' | expand -t 12
 
-setup: $(READY)  ## Install the three distributions and every tool into .venv
+setup: $(READY)  ## Install the distributions and every tool into .venv
 
-$(READY): pyproject.toml codegen/pyproject.toml plugins/sandbox/pyproject.toml
+$(READY): pyproject.toml $(addsuffix /pyproject.toml,$(PARTS))
 	$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "Python 3.11 or newer is needed: make PYTHON=...")'
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --upgrade 'pip>=25.1'
-	$(BIN)/python -m pip install --quiet --editable . --editable codegen --editable plugins/sandbox --group dev
+	$(BIN)/python -m pip install --quiet --editable . $(addprefix --editable ,$(PARTS)) --group dev
 	@touch $@
 
 demo: $(READY)  ## Run every model against the local sandbox; files go to out/demo/

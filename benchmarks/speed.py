@@ -1,4 +1,4 @@
-"""Measure the compiler, and what 1,000 models cost an application. `make bench`.
+"""Measure the compiler, and what 1,000 models and 1,000 plugins cost an application. `make bench`.
 
 Every figure is a ratio of two measurements of this run, with seconds of this machine beside it. CPU is that of all
 processes together: on a machine that is busy with other things, it says more than the time on the clock.
@@ -39,6 +39,7 @@ def main() -> None:
             project(folder, count)
         compiling(folders)
         importing(folders)
+        starting(Path(name) / "plugins")
 
 
 def compiling(folders: dict[int, Path]) -> None:
@@ -87,6 +88,32 @@ def importing(folders: dict[int, Path]) -> None:
     ratio(what, rest + models[MANY], rest + models[FEW], 1.05)
 
 
+def starting(folder: Path) -> None:
+    """Compare what 1,000 installed plugins add to the start of a client with what reading their metadata takes."""
+    folder.mkdir()
+    for number in range(MANY):
+        (folder / f"dummy_{number}.py").touch()
+        metadata = folder / f"dummy_{number}-1.0.dist-info"
+        metadata.mkdir()
+        (metadata / "METADATA").write_text(f"Metadata-Version: 2.1\nName: dummy-{number}\nVersion: 1.0\n")
+        (metadata / "entry_points.txt").write_text(f"[kling_adapters]\ndummy_{number} = dummy_{number}\n")
+    reading = "from importlib.metadata import entry_points; entry_points(group='kling_adapters')"
+    start = "from kling_adapters import Kling; Kling(api_key='SG_0')"
+    added = {code: _added(folder, code) for code in (reading, start, f"{start}.catalog")}
+    ratio(f"start with {MANY} plugins, against their metadata", added[start], added[reading], 1)
+    show(f"first use with {MANY} plugins, which imports them", Cost(added[f"{start}.catalog"], 0), "")
+
+
+def _added(folder: Path, code: str) -> float:
+    """Return the seconds by which the plugins in a folder make a program longer, best of several."""
+    best = {path: float("inf") for path in ("", str(folder))}
+    for _ in range(7):
+        for path, least in best.items():
+            environment = {**os.environ, "PYTHONPATH": path}
+            best[path] = min(least, timed([sys.executable, "-c", code], folder.parent, environment).clock)
+    return max(best[str(folder)] - best[""], 0.0)
+
+
 def imported(folder: Path, module: str) -> dict[str, float]:
     """Return the seconds that a module and each of those it imports take themselves."""
     environment = {**os.environ, "PYTHONPATH": str(folder)}
@@ -105,10 +132,10 @@ def codegen(folder: Path, command: str) -> Cost:
     return timed([*CODEGEN, command], folder)
 
 
-def timed(command: list[str], folder: Path) -> Cost:
+def timed(command: list[str], folder: Path, environment: dict[str, str] | None = None) -> Cost:
     """Run a command to its end."""
     before, start = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
-    subprocess.run(command, cwd=folder, check=True, stdout=subprocess.DEVNULL)
+    subprocess.run(command, cwd=folder, check=True, stdout=subprocess.DEVNULL, env=environment)
     after, end = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
     return Cost(end - start, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
 

@@ -49,6 +49,7 @@ from kling_adapters.events import (
     Submitted,
 )
 from kling_adapters.job import AsyncJob, AsyncResult, Job, Result
+from kling_adapters.journal import JournalEntry
 from kling_adapters.params import Params
 from kling_adapters.plugins import load_catalog
 from kling_adapters.result import Artifact, Credits, JobStatus, Metrics, ResultData, StoredFile
@@ -77,6 +78,7 @@ __all__ = [
     "JobExpired",
     "JobFailed",
     "JobStatus",
+    "JournalEntry",
     "Kling",
     "KlingError",
     "MethodNotAllowed",

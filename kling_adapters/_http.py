@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
 from http.cookiejar import CookieJar, DefaultCookiePolicy
-from typing import Any, cast
+from typing import Any
 
 import anyio.to_thread
 import httpx
@@ -15,7 +14,7 @@ from kling_adapters._version import __version__
 from kling_adapters.download import Download
 from kling_adapters.errors import ConfigError
 from kling_adapters.models._gateway import KEY_HEADER
-from kling_adapters.wire import Answer, Fault, Gateway, Outcome, Request
+from kling_adapters.wire import Answer, Fault, Gateway, Outcome, Request, checked_key
 
 MAX_ANSWER_BYTES = 16 * 1024**2
 
@@ -54,14 +53,7 @@ class _Key:
     def headers(self, request: Request) -> dict[str, str]:
         headers = {"user-agent": f"kling-adapters/{__version__}", **request.headers}
         if request.to_gateway and request.url.startswith(self._home):
-            key = cast(
-                "Any", request.key or self._find(request.job)
-            )  # of a plugin that may have given anything
-            if not isinstance(key, str) or not re.fullmatch("[!-~]+", key):
-                raise ConfigError(
-                    "the API key is empty, no text, or holds characters that no key has, such as spaces; nothing was sent"
-                )
-            headers[KEY_HEADER] = key
+            headers[KEY_HEADER] = request.key or checked_key(self._find(request.job))
         return headers
 
 

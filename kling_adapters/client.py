@@ -15,9 +15,10 @@ from kling_adapters.catalog import Catalog
 from kling_adapters.discovery import PluginInfo
 from kling_adapters.driver import AsyncDriver, Clock, SyncDriver, SystemClock
 from kling_adapters.errors import ConfigError, ParamsInvalid, Problem
-from kling_adapters.flows import JobRef
+from kling_adapters.flows import JobRef, Session
 from kling_adapters.hookspecs import Auth, KeyPool, Storage
 from kling_adapters.job import AsyncJob, AsyncResult, Job, Result
+from kling_adapters.journal import Journal, default_path
 from kling_adapters.models._calls import AsyncCalls, Extra, SyncCalls
 from kling_adapters.models._gateway import BASE_URL
 from kling_adapters.params import Params
@@ -46,17 +47,19 @@ class _Client:
         base_url: str,
         plugins: Iterable[object],
         strict_plugins: bool,
+        journal: str | PathLike[str] | None,
     ) -> None:
         if api_key is not None and auth is not None:
             raise ConfigError(f"both an api_key and auth={auth!r} are given: one of them is to be used")
-        self._gateway = Gateway(base_url)
+        path = default_path() if journal == "" else journal
+        self._session = Session(Gateway(base_url), self._find_auth, None if path is None else Journal(path))
         self._plugins = Plugins(plugins, strict=strict_plugins)
         self._auth_name = auth
         self._auth: Auth | None = _GivenKey(api_key) if api_key else None
         self._lock = threading.Lock()
 
     def __repr__(self) -> str:
-        return f"{type(self).__name__}(base_url={self._gateway.base_url!r})"
+        return f"{type(self).__name__}(base_url={self._session.gateway.base_url!r})"
 
     @property
     def catalog(self) -> Catalog:
@@ -71,7 +74,7 @@ class _Client:
     def _find_auth(self) -> Auth:
         with self._lock:
             if self._auth is None:
-                self._auth = self._plugins.auth(self._gateway.base_url, self._auth_name)
+                self._auth = self._plugins.auth(self._session.gateway.base_url, self._auth_name)
             return self._auth
 
     def _find_key(self, request_id: str | None) -> str:
@@ -124,6 +127,8 @@ class Kling(SyncCalls, _Client):
     `api_key`: by default what an authentication plugin gives, last of all the environment variable SEGMIND_API_KEY;
     `auth`: the name of the plugin to ask, such as "keyring"; by default that of KLING_AUTH, or any that answers.
     `base_url`: another gateway, such as a sandbox; https, or http on this machine.
+    `journal`: the file that every submit is written to before it is sent, so that `resume` finds what a process left
+    unfinished when it died; None for none, by default KLING_JOURNAL or a file in the state folder of the user.
     `plugins`: plugin objects besides the installed ones; `strict_plugins`: a broken plugin is a ConfigError.
     `clock`: time, for tests. The key is sent to `base_url` and nowhere else.
     """
@@ -136,10 +141,11 @@ class Kling(SyncCalls, _Client):
         base_url: str = BASE_URL,
         plugins: Iterable[object] = (),
         strict_plugins: bool = False,
+        journal: str | PathLike[str] | None = "",
         clock: Clock | None = None,
     ) -> None:
-        _Client.__init__(self, api_key, auth, base_url, plugins, strict_plugins)
-        self._driver = SyncDriver(self._gateway, self._plugins, self._find_key, clock or SystemClock())
+        _Client.__init__(self, api_key, auth, base_url, plugins, strict_plugins, journal)
+        self._driver = SyncDriver(self._session, self._plugins, self._find_key, clock or SystemClock())
 
     def __enter__(self) -> Self:
         return self
@@ -148,16 +154,17 @@ class Kling(SyncCalls, _Client):
         self.close()
 
     def close(self) -> None:
-        """Close every connection, and let plugins finish."""
+        """Close every connection and the journal, and let plugins finish."""
         self._driver.close()
+        self._session.close()
 
     def _submit(self, model: str | Params, params: Mapping[str, Any], extra: Extra) -> Job:
         return self._start(*self._prepare(model, params, extra))
 
-    def _start(self, adapter: Adapter, body: Mapping[str, Any]) -> Job:
+    def _start(self, adapter: Adapter, body: Mapping[str, Any], save_to: str | None = None) -> Job:
         return Job(
             self._driver,
-            self._driver.run(flows.submit(self._gateway, self._find_auth, adapter.slug, body, adapter)),
+            self._driver.run(flows.submit(self._session, adapter.slug, body, adapter, save_to)),
         )
 
     def _run(
@@ -172,16 +179,16 @@ class Kling(SyncCalls, _Client):
         storage: Storage | None = None
         if save_to is not None:
             storage = self._driver.run(flows.open_storage(self._plugins.storage, fspath(save_to)))
-        result = self._start(*prepared).wait(timeout)
+        result = self._start(*prepared, None if save_to is None else fspath(save_to)).wait(timeout)
         if storage is None:
             return result
-        return replace(result, saved=self._driver.run(flows.collect(self._gateway, result, storage)))
+        return replace(result, saved=self._driver.run(flows.collect(self._session, result, storage)))
 
     def submit_raw(self, slug: str, params: Mapping[str, Any]) -> Job:
         """Submit to a model that no spec describes: nothing is checked but that it is JSON. Raises as `submit` does."""
         return Job(
             self._driver,
-            self._driver.run(flows.submit(self._gateway, self._find_auth, slug, _json_object(slug, params))),
+            self._driver.run(flows.submit(self._session, slug, _json_object(slug, params))),
         )
 
     def job(self, request_id: str, model: str | None = None) -> Job:
@@ -190,7 +197,7 @@ class Kling(SyncCalls, _Client):
 
     def credits(self) -> Credits:
         """Ask what is left on the account; costs nothing. Raises ApiError or TransportError."""
-        return self._driver.run(flows.remaining_credits(self._gateway))
+        return self._driver.run(flows.remaining_credits(self._session))
 
 
 class AsyncKling(AsyncCalls, _Client):
@@ -204,10 +211,11 @@ class AsyncKling(AsyncCalls, _Client):
         base_url: str = BASE_URL,
         plugins: Iterable[object] = (),
         strict_plugins: bool = False,
+        journal: str | PathLike[str] | None = "",
         clock: Clock | None = None,
     ) -> None:
-        _Client.__init__(self, api_key, auth, base_url, plugins, strict_plugins)
-        self._driver = AsyncDriver(self._gateway, self._plugins, self._find_key, clock or SystemClock())
+        _Client.__init__(self, api_key, auth, base_url, plugins, strict_plugins, journal)
+        self._driver = AsyncDriver(self._session, self._plugins, self._find_key, clock or SystemClock())
 
     async def __aenter__(self) -> Self:
         return self
@@ -216,16 +224,17 @@ class AsyncKling(AsyncCalls, _Client):
         await self.close()
 
     async def close(self) -> None:
-        """Close every connection, and let plugins finish."""
+        """Close every connection and the journal, and let plugins finish."""
         await self._driver.close()
+        self._session.close()
 
     async def _submit(self, model: str | Params, params: Mapping[str, Any], extra: Extra) -> AsyncJob:
         return await self._start(*self._prepare(model, params, extra))
 
-    async def _start(self, adapter: Adapter, body: Mapping[str, Any]) -> AsyncJob:
+    async def _start(self, adapter: Adapter, body: Mapping[str, Any], save_to: str | None = None) -> AsyncJob:
         return AsyncJob(
             self._driver,
-            await self._driver.run(flows.submit(self._gateway, self._find_auth, adapter.slug, body, adapter)),
+            await self._driver.run(flows.submit(self._session, adapter.slug, body, adapter, save_to)),
         )
 
     async def _run(
@@ -240,17 +249,17 @@ class AsyncKling(AsyncCalls, _Client):
         storage: Storage | None = None
         if save_to is not None:
             storage = await self._driver.run(flows.open_storage(self._plugins.storage, fspath(save_to)))
-        result = await (await self._start(*prepared)).wait(timeout)
+        result = await (await self._start(*prepared, None if save_to is None else fspath(save_to))).wait(
+            timeout
+        )
         if storage is None:
             return result
-        return replace(result, saved=await self._driver.run(flows.collect(self._gateway, result, storage)))
+        return replace(result, saved=await self._driver.run(flows.collect(self._session, result, storage)))
 
     async def submit_raw(self, slug: str, params: Mapping[str, Any]) -> AsyncJob:
         """See Kling.submit_raw."""
         body = _json_object(slug, params)
-        return AsyncJob(
-            self._driver, await self._driver.run(flows.submit(self._gateway, self._find_auth, slug, body))
-        )
+        return AsyncJob(self._driver, await self._driver.run(flows.submit(self._session, slug, body)))
 
     def job(self, request_id: str, model: str | None = None) -> AsyncJob:
         """See Kling.job."""
@@ -258,4 +267,4 @@ class AsyncKling(AsyncCalls, _Client):
 
     async def credits(self) -> Credits:
         """See Kling.credits."""
-        return await self._driver.run(flows.remaining_credits(self._gateway))
+        return await self._driver.run(flows.remaining_credits(self._session))

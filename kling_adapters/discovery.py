@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from importlib.metadata import EntryPoint, entry_points
 from itertools import chain, count
 from typing import Any, Literal
@@ -61,9 +62,9 @@ class Discovery:
             if reason := _disabled(point):
                 self.found.append(replace(info, state="disabled", reason=reason))
             else:
-                self._add(info, point)
+                self._add(info, point.load)
         for plugin in extra:
-            self._add(PluginInfo(self._free_name(plugin), None, "loaded"), plugin)
+            self._add(PluginInfo(self._free_name(plugin), None, "loaded"), partial(_given, plugin))
 
     def implementations(self, hook: str) -> Iterator[pluggy.HookImpl]:
         """The implementations of a hook, in the order in which they are asked."""
@@ -76,11 +77,11 @@ class Discovery:
         names = chain([name], (f"{name}-{number}" for number in count(2)))
         return next(each for each in names if not self._manager.has_plugin(each))
 
-    def _add(self, info: PluginInfo, source: EntryPoint | object) -> None:
+    def _add(self, info: PluginInfo, load: Callable[[], object]) -> None:
         """Load, register and ask one plugin for its models; whatever fails makes it broken and leaves nothing of it."""
         plugin: object | None = None
         try:
-            plugin = source.load() if isinstance(source, EntryPoint) else source
+            plugin = load()
             if isinstance(plugin, type):
                 plugin = plugin()
             self._manager.register(plugin, name=info.name)
@@ -113,6 +114,11 @@ def call(implementation: pluggy.HookImpl, **arguments: Any) -> Any:
 def say(error: Exception) -> str:
     """Return what an exception says, with its kind."""
     return f"{type(error).__name__}: {error}".strip(": ")
+
+
+def _given(plugin: object) -> object:
+    """Load a plugin that needs no loading."""
+    return plugin
 
 
 def _is_core(point: EntryPoint) -> bool:

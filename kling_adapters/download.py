@@ -135,13 +135,15 @@ class Download:
         return StoredFile(location.url, self.received, digest, self._content_type, location.link)
 
     def abort(self) -> None:
-        """Leave nothing behind. A thread that is still storing does it when it has finished; nobody waits for it."""
+        """Leave nothing behind. A thread that is still storing is told to stop, and does it; nobody waits for it."""
         self._aborted = True
         if self._lock.acquire(blocking=False):
             try:
                 self._drop()
             finally:
                 self._lock.release()
+        elif (writer := self._writer) is not None:
+            writer.abort()
 
     def _drop(self) -> None:
         writer, self._writer = self._writer, None
@@ -154,7 +156,8 @@ class Download:
         try:
             with self._lock:
                 yield
-        except StorageError:
+        except StorageError as error:
+            error.url = error.url or self._artifact.url
             raise
         except Exception as error:
             raise StorageError(f"the output could not be stored: {error}", url=self._artifact.url) from error

@@ -12,9 +12,8 @@ import anyio.to_thread
 
 from kling_adapters._http import AsyncTransport, SyncTransport
 from kling_adapters.events import Event
-from kling_adapters.flows import Call, Effect, Emit, Fetch, Flow, Now, Send, Sleep
+from kling_adapters.flows import Call, Effect, Emit, Fetch, Flow, Now, Send, Session, Sleep
 from kling_adapters.plugins import Plugins
-from kling_adapters.wire import Gateway
 
 T = TypeVar("T")
 
@@ -81,11 +80,11 @@ class SyncDriver:
     """Runs flows in the calling thread."""
 
     def __init__(
-        self, gateway: Gateway, plugins: Plugins, find_key: Callable[[str | None], str], clock: Clock
+        self, session: Session, plugins: Plugins, find_key: Callable[[str | None], str], clock: Clock
     ) -> None:
-        self.gateway = gateway
+        self.session = session
         self.plugins = plugins
-        self._transport = SyncTransport(gateway, find_key)
+        self._transport = SyncTransport(session.gateway, find_key)
         self._clock = clock
 
     def run(self, flow: Flow[T]) -> T:
@@ -141,11 +140,11 @@ class AsyncDriver:
     """Runs flows within a task; what may block is done in worker threads."""
 
     def __init__(
-        self, gateway: Gateway, plugins: Plugins, find_key: Callable[[str | None], str], clock: Clock
+        self, session: Session, plugins: Plugins, find_key: Callable[[str | None], str], clock: Clock
     ) -> None:
-        self.gateway = gateway
+        self.session = session
         self.plugins = plugins
-        self._transport = AsyncTransport(gateway, find_key)
+        self._transport = AsyncTransport(session.gateway, find_key)
         self._clock = clock
 
     async def run(self, flow: Flow[T]) -> T:
@@ -187,7 +186,8 @@ class AsyncDriver:
             case Now():
                 return self._clock.now()
             case Call():
-                return await anyio.to_thread.run_sync(effect.function)
+                # Abandoned when the task is cancelled: the flow then stops what it can, an upload say.
+                return await anyio.to_thread.run_sync(effect.function, abandon_on_cancel=True)
             case Emit():
                 return await self.plugins.notify_async(effect.event)
 

@@ -192,8 +192,11 @@ class TransportError(KlingError):
 class SubmitUncertain(KlingError):
     """The submit went out, but no usable answer came back: a job may be running and may be billed.
 
-    The gateway has no way to ask; it is never repeated automatically. `model` is the slug, `reason` what happened.
+    The gateway has no way to ask; it is never repeated automatically. `model` is the slug, `reason` what happened,
+    `entry` its number in the journal, if there is one: `kling jobs --uncertain` shows it.
     """
+
+    entry: int | None = None
 
     def __init__(self, model: str, reason: str) -> None:
         self.model = model
@@ -257,5 +260,11 @@ class StorageError(KlingError):
 
     def __init__(self, message: str, *, url: str | None = None) -> None:
         self.url = url
-        still = f" The output can still be fetched from {url} (files live seven days)." if url else ""
-        super().__init__(f"{message}.{still}")
+        super().__init__(f"{message}.")
+
+    def __str__(self) -> str:
+        # The url may be added later: a storage does not know where the output came from.
+        still = (
+            f" The output can still be fetched from {self.url} (files live seven days)." if self.url else ""
+        )
+        return f"{super().__str__()}{still}"

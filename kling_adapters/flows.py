@@ -26,6 +26,7 @@ from kling_adapters.events import (
     Submitted,
 )
 from kling_adapters.hookspecs import Auth, KeyPool, Storage
+from kling_adapters.journal import EXPIRED, Journal
 from kling_adapters.models._gateway import ERRORS, STATES
 from kling_adapters.result import Artifact, Credits, JobStatus, ResultData, StoredFile
 
@@ -86,6 +87,20 @@ Flow: TypeAlias = Generator[Effect, Any, T]
 
 
 @dataclass(frozen=True)
+class Session:
+    """What all flows of a client share: its gateway, where its key comes from, and its journal if it keeps one."""
+
+    gateway: wire.Gateway
+    find_auth: Callable[[], Auth]
+    journal: Journal | None = None
+
+    def close(self) -> None:
+        """Close the journal."""
+        if self.journal is not None:
+            self.journal.close()
+
+
+@dataclass(frozen=True)
 class JobRef:
     """What is known of a job without asking: `latency` in seconds; model, latency and returns are None after a restart."""
 
@@ -96,23 +111,23 @@ class JobRef:
 
 
 def submit(
-    gateway: wire.Gateway,
-    find_auth: Callable[[], Auth],
+    session: Session,
     model: str,
     body: Mapping[str, Any],
     adapter: Adapter | None = None,
+    save_to: str | None = None,
+    tag: str | None = None,
 ) -> Flow[JobRef]:
-    """Start one job of a model, described by its `adapter` if there is one.
+    """Start one job of a model, described by its `adapter` if there is one; `save_to` and `tag` go into the journal.
 
     Repeated only when nothing can have been started: no connection was made, or the gateway's table calls the answer
     safe, or a pool has another key than the one that was refused.
-    Raises SubmitUncertain when a job may have been started, ApiError or TransportError when none was.
+    Raises SubmitUncertain when a job may have been started, ApiError or TransportError when none was, and StorageError
+    when the intent cannot be written to the journal; then nothing was sent.
     """
-    request = gateway.submit(model, body)
     start: float = yield Now()
-    auth: Auth = yield Call(find_auth)
     try:
-        request_id = yield from _accepted(request, auth, model)
+        request_id = yield from _accepted(session, model, body, save_to, tag)
     except (errors.SubmitUncertain, errors.ApiError, errors.TransportError) as error:
         yield Emit(SubmitFailed(model, str(error), isinstance(error, errors.SubmitUncertain)))
         raise
@@ -122,12 +137,44 @@ def submit(
     )
 
 
-def _accepted(request: wire.Request, auth: Auth, model: str) -> Flow[str]:
+def _accepted(
+    session: Session, model: str, body: Mapping[str, Any], save_to: str | None, tag: str | None
+) -> Flow[str]:
+    """Write down the intent, send the submit until the gateway has accepted it, and return the request id."""
+    request = session.gateway.submit(model, body)
+    auth: Auth = yield Call(session.find_auth)
+    key = wire.checked_key((yield Call(auth.api_key)))
+    entry: int | None = None
+    if session.journal is not None:
+        base_url = session.gateway.base_url
+        entry = yield Call(partial(session.journal.intend, base_url, model, body, key, save_to, tag))
+    sending = _sent(session, request, auth, key, model, entry)
+    if session.journal is None or entry is None:
+        return (yield from sending)
+    try:
+        request_id = yield from sending
+    except errors.SubmitUncertain as error:
+        error.entry = entry
+        yield from _noted(partial(session.journal.uncertain, entry, str(error)))
+        raise
+    except errors.KlingError as error:
+        yield from _noted(partial(session.journal.refused, entry, str(error)))
+        raise
+    except BaseException as error:
+        # A cancelled task, or Ctrl-C: it cannot be waited for any more.
+        session.journal.uncertain(entry, f"the submit was interrupted by {type(error).__name__}")
+        raise
+    yield from _noted(partial(session.journal.accepted, entry, request_id))
+    return request_id
+
+
+def _sent(
+    session: Session, request: wire.Request, auth: Auth, key: str, model: str, entry: int | None
+) -> Flow[str]:
     """Send a submit until the gateway has accepted it, and return the request id."""
     retries = polling.SubmitRetries()
     refused: set[str] = set()
     while True:
-        key: str = yield Call(auth.api_key)
         outcome: wire.Outcome = yield Send(replace(request, key=key))
         if isinstance(outcome, wire.Answer) and 200 <= outcome.status < 300:
             request_id = wire.read_request_id(outcome)
@@ -136,24 +183,46 @@ def _accepted(request: wire.Request, auth: Auth, model: str) -> Flow[str]:
                     model, f"the gateway answered {outcome.status} without a request id"
                 )
             if isinstance(auth, KeyPool):
-                yield Call(partial(auth.accepted, key, request_id))
+                yield from _noted(partial(auth.accepted, key, request_id))
             return request_id
         error, may_be_repeated = _refusal(model, outcome)
-        status = outcome.status if isinstance(outcome, wire.Answer) else None
         reset = wire.seconds_until_reset(outcome) if isinstance(outcome, wire.Answer) else None
-        if status in _REFUSALS_OF_A_KEY and isinstance(auth, KeyPool):
-            has_another: bool = yield Call(partial(auth.refused, key, status, reset))
+        if isinstance(error, _REFUSALS_OF_A_KEY) and isinstance(auth, KeyPool):
+            has_another = yield from _noted(partial(auth.refused, key, error.status, reset))
             # Each key once: a pool that is wrong about its keys must not make a storm.
             if has_another and key not in refused:
                 refused.add(key)
+                key = yield from _another_key(session, auth, entry)
                 continue
         if not may_be_repeated:
             raise error
-        delay = retries.after_rate_limit(reset) if status == 429 else retries.after_failure()
+        if isinstance(error, errors.RateLimited):
+            delay = retries.after_rate_limit(reset)
+        else:
+            delay = retries.after_failure()
         if delay is None:
             raise error
         log.info("submit of %s started nothing (%s); trying again in %.1f s", model, error, delay)
         yield Sleep(delay)
+        key = yield from _another_key(session, auth, entry)
+
+
+def _another_key(session: Session, auth: Auth, entry: int | None) -> Flow[str]:
+    """Return the key that a submit is sent with once more: the same, unless a pool has another."""
+    key = wire.checked_key((yield Call(auth.api_key)))
+    if session.journal is not None and entry is not None:
+        yield from _noted(partial(session.journal.sent_with, entry, key))
+    return key
+
+
+def _noted(note: Callable[[], T]) -> Flow[T | None]:
+    """Note in the journal, or tell a pool of keys, what became of a job. That it fails must not lose what is paid for."""
+    try:
+        told: T = yield Call(note)
+    except Exception:
+        log.exception("a job goes on, but what became of it could not be noted")
+        return None
+    return told
 
 
 def _refusal(model: str, outcome: wire.Outcome) -> tuple[errors.KlingError, bool]:
@@ -172,8 +241,8 @@ def _refusal(model: str, outcome: wire.Outcome) -> tuple[errors.KlingError, bool
     return wire.api_error(outcome), verdict == "safe"
 
 
-# These started nothing, and say something of the key: it is not valid, has nothing left, may not, or asks too often.
-_REFUSALS_OF_A_KEY = (401, 402, 403, 429)
+# Another key may do better.
+_REFUSALS_OF_A_KEY = (errors.Unauthorized, errors.Forbidden, errors.InsufficientCredits, errors.RateLimited)
 
 
 class _OutOfTime(Exception):
@@ -183,25 +252,27 @@ class _OutOfTime(Exception):
         self.error = error
 
 
-def remaining_credits(gateway: wire.Gateway) -> Flow[Credits]:
+def remaining_credits(session: Session) -> Flow[Credits]:
     """Ask what is left on the account. Raises ApiError or TransportError."""
-    return (yield from _ask(gateway.credits(), wire.read_credits, None))
+    return (yield from _ask(session, session.gateway.credits(), wire.read_credits, None))
 
 
-def status(gateway: wire.Gateway, job: JobRef) -> Flow[JobStatus]:
+def status(session: Session, job: JobRef) -> Flow[JobStatus]:
     """Ask for the state of a job. Raises JobExpired, ApiError or TransportError."""
-    return (yield from _ask(gateway.status(job.request_id), wire.read_status, job))
+    return (yield from _ask(session, session.gateway.status(job.request_id), wire.read_status, job))
 
 
-def _ask(request: wire.Request, read: Callable[[wire.Answer], T | None], job: JobRef | None) -> Flow[T]:
+def _ask(
+    session: Session, request: wire.Request, read: Callable[[wire.Answer], T | None], job: JobRef | None
+) -> Flow[T]:
     end: float = (yield Now()) + STATUS_BUDGET
     try:
-        return (yield from _get(request, read, job, end, polling.Pace()))
+        return (yield from _get(session, request, read, job, end, polling.Pace()))
     except _OutOfTime as last:
         raise last.error from None
 
 
-def wait(gateway: wire.Gateway, job: JobRef, timeout: float | None) -> Flow[ResultData]:
+def wait(session: Session, job: JobRef, timeout: float | None) -> Flow[ResultData]:
     """Poll until the job has ended, then fetch its result; `timeout` in seconds, None for what its latency suggests.
 
     Failures of polls are survived until then. Raises JobFailed, JobExpired, WaitTimeout, or ApiError when the gateway
@@ -215,34 +286,39 @@ def wait(gateway: wire.Gateway, job: JobRef, timeout: float | None) -> Flow[Resu
     start: float = yield Now()
     end = start + (polling.deadline(job.latency) if timeout is None else timeout)
     try:
-        yield from _until_completed(gateway, job, start, end, pace)
+        yield from _until_completed(session, job, start, end, pace)
         # A result that is ready is worth some more time, whatever was left.
         end = max(end, (yield Now()) + STATUS_BUDGET)
-        asking: Flow[ResultData | JobStatus] = _get(gateway.result(job.request_id), read_end, job, end, pace)
+        request = session.gateway.result(job.request_id)
+        asking: Flow[ResultData | JobStatus] = _get(session, request, read_end, job, end, pace)
         ended = yield from asking
     except _OutOfTime as last:
         raise errors.WaitTimeout(job.request_id, (yield Now()) - start) from last.error
     if isinstance(ended, JobStatus):
-        return (yield from _failed(job, ended, pace))
+        return (yield from _failed(session, job, ended, pace))
+    if session.journal is not None:
+        yield from _noted(partial(session.journal.completed, ended))
     yield Emit(Completed(job.request_id, job.model, ended, pace.polls))
     return ended
 
 
 def _until_completed(
-    gateway: wire.Gateway, job: JobRef, start: float, end: float, pace: polling.Pace
+    session: Session, job: JobRef, start: float, end: float, pace: polling.Pace
 ) -> Flow[None]:
     last: str | None = None
+    request = session.gateway.status(job.request_id)
     while True:
-        found = yield from _get(gateway.status(job.request_id), wire.read_status, job, end, pace)
+        found = yield from _get(session, request, wire.read_status, job, end, pace)
         if found.state == "COMPLETED":
             return
         if found.state == "FAILED":
-            yield from _failed(job, found, pace)
+            yield from _failed(session, job, found, pace)
         if found.state != last:
             if found.state not in STATES:
                 log.warning(
                     "job %s is %r, a state that is not documented; waiting on", job.request_id, found.state
                 )
+            yield from _saw(session, job, found.state)
             yield Emit(StateChanged(job.request_id, job.model, found.state))
             last = found.state
         now: float = yield Now()
@@ -251,12 +327,19 @@ def _until_completed(
         yield Sleep(min(pace.interval(now - start), end - now))
 
 
-def _failed(job: JobRef, found: JobStatus, pace: polling.Pace) -> Flow[NoReturn]:
+def _saw(session: Session, job: JobRef, state: str, reason: str | None = None) -> Flow[None]:
+    if session.journal is not None:
+        yield from _noted(partial(session.journal.saw, job.request_id, state, reason))
+
+
+def _failed(session: Session, job: JobRef, found: JobStatus, pace: polling.Pace) -> Flow[NoReturn]:
+    yield from _saw(session, job, "FAILED", found.error)
     yield Emit(Failed(job.request_id, job.model, found.error or "", pace.polls))
     raise errors.JobFailed(job.request_id, found.error or "", found.metrics)
 
 
 def _get(
+    session: Session,
     request: wire.Request,
     read: Callable[[wire.Answer], T | None],
     job: JobRef | None,
@@ -280,6 +363,7 @@ def _get(
             if outcome.status == 404 and job is not None:
                 missing += 1
                 if missing == MISSING_LIMIT:
+                    yield from _saw(session, job, EXPIRED)
                     yield Emit(Expired(job.request_id, job.model, pace.polls))
                     raise errors.JobExpired(job.request_id)
             elif 400 <= outcome.status < 500 and outcome.status not in (408, 422, 425, 429):
@@ -319,7 +403,7 @@ def open_storage(find: Callable[[str], Storage], url: str) -> Flow[Storage]:
     return storage
 
 
-def collect(gateway: wire.Gateway, result: ResultData, storage: Storage) -> Flow[tuple[StoredFile, ...]]:
+def collect(session: Session, result: ResultData, storage: Storage) -> Flow[tuple[StoredFile, ...]]:
     """Fetch every file of a result into a storage. Each is whole or absent; raises StorageError."""
     if not result.artifacts:
         raise errors.StorageError(
@@ -330,7 +414,7 @@ def collect(gateway: wire.Gateway, result: ResultData, storage: Storage) -> Flow
     for number, artifact in enumerate(result.artifacts, start=1):
         stem = safe_stem(result.model, result.request_id, str(number) if len(result.artifacts) > 1 else None)
         # Only a gateway on this machine, the sandbox, may offer its files in the clear.
-        if not artifact.url.startswith("https://") and not gateway.is_local:
+        if not artifact.url.startswith("https://") and not session.gateway.is_local:
             raise errors.StorageError(
                 f"the output is offered over plain http and was not fetched: {artifact.url}"
             )
@@ -345,6 +429,8 @@ def collect(gateway: wire.Gateway, result: ResultData, storage: Storage) -> Flow
             # For what ends a flow at once, a cancelled task say; when there is nothing to do it does nothing.
             download.abort()
     stored = tuple(files)
+    if session.journal is not None:
+        yield from _noted(partial(session.journal.stored, result.request_id, stored))
     yield Emit(Stored(result.request_id, result.model, stored, (yield Now()) - start))
     return stored
 

@@ -45,7 +45,9 @@ class KeyPool(Auth, Protocol):
         ...
 
     def refused(self, key: str, status: int, retry_after: float | None) -> bool:
-        """Learn that a submit with this key was answered 401, 402, 403 or 429, which started nothing.
+        """Learn that a submit with this key was refused, which started nothing.
+
+        `status`: 401 for a key that is not valid, 403 for one that may not, 406 for an account without credits, 429.
 
         `retry_after`: in how many seconds a limit ends, if the gateway said so. Return whether `api_key` has another
         key to try at once; otherwise the answer is treated as it is without a pool.
@@ -79,7 +81,8 @@ class Writer(Protocol):
     def abort(self) -> None:
         """Leave nothing behind. Called after any failure, and twice perhaps; must not raise.
 
-        When a task is cancelled it is called on the event loop, so it must not take long.
+        When a task is cancelled it is called on the event loop, so it must not take long, and perhaps while `write` or
+        `commit` is at work in a thread, which should then give up; and is called again when it has failed.
         """
         ...
 

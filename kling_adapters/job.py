@@ -28,7 +28,7 @@ class Result(ResultData):
         Raises StorageError, or ConfigError if no plugin knows the place.
         """
         storage = self._driver.run(flows.open_storage(self._driver.plugins.storage, fspath(to)))
-        return self._driver.run(flows.collect(self._driver.gateway, self, storage))
+        return self._driver.run(flows.collect(self._driver.session, self, storage))
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class AsyncResult(ResultData):
     async def save(self, to: str | PathLike[str]) -> tuple[StoredFile, ...]:
         """See Result.save."""
         storage = await self._driver.run(flows.open_storage(self._driver.plugins.storage, fspath(to)))
-        return await self._driver.run(flows.collect(self._driver.gateway, self, storage))
+        return await self._driver.run(flows.collect(self._driver.session, self, storage))
 
 
 class _Job:
@@ -74,7 +74,7 @@ class Job(_Job):
 
     def status(self) -> JobStatus:
         """Ask for the state of the job. Raises JobExpired, ApiError or TransportError."""
-        return self._driver.run(flows.status(self._driver.gateway, self._ref))
+        return self._driver.run(flows.status(self._driver.session, self._ref))
 
     def wait(self, timeout: float | None = None) -> Result:
         """Poll until the job has ended and return its result.
@@ -85,7 +85,7 @@ class Job(_Job):
         """
         if self._result is None:
             try:
-                data = self._driver.run(flows.wait(self._driver.gateway, self._ref, timeout))
+                data = self._driver.run(flows.wait(self._driver.session, self._ref, timeout))
             except WaitTimeout as error:
                 error.job = self
                 raise
@@ -99,7 +99,7 @@ class Job(_Job):
         After Completed, `wait()` returns the result without asking again. Raises WaitTimeout and ApiError as it does.
         """
         try:
-            for event in self._driver.follow(flows.wait(self._driver.gateway, self._ref, timeout)):
+            for event in self._driver.follow(flows.wait(self._driver.session, self._ref, timeout)):
                 if isinstance(event, Completed):
                     self._keep(event.result)
                 yield event
@@ -123,13 +123,13 @@ class AsyncJob(_Job):
 
     async def status(self) -> JobStatus:
         """See Job.status."""
-        return await self._driver.run(flows.status(self._driver.gateway, self._ref))
+        return await self._driver.run(flows.status(self._driver.session, self._ref))
 
     async def wait(self, timeout: float | None = None) -> AsyncResult:
         """See Job.wait."""
         if self._result is None:
             try:
-                data = await self._driver.run(flows.wait(self._driver.gateway, self._ref, timeout))
+                data = await self._driver.run(flows.wait(self._driver.session, self._ref, timeout))
             except WaitTimeout as error:
                 error.job = self
                 raise
@@ -140,7 +140,7 @@ class AsyncJob(_Job):
     async def events(self, timeout: float | None = None) -> AsyncIterator[Event]:
         """See Job.events."""
         try:
-            async for event in self._driver.follow(flows.wait(self._driver.gateway, self._ref, timeout)):
+            async for event in self._driver.follow(flows.wait(self._driver.session, self._ref, timeout)):
                 if isinstance(event, Completed):
                     self._keep(event.result)
                 yield event

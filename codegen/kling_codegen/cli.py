@@ -10,7 +10,7 @@ import click
 
 from kling_codegen import build, diff, ir, lint, load, render
 from kling_codegen.draft import command as draft
-from kling_codegen.language import editor_schemas
+from kling_codegen.editor import editor_schemas
 from kling_codegen.new import new
 from kling_codegen.report import FORMAT, SPECS, Format, Problem, tell, told
 

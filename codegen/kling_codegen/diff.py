@@ -8,8 +8,8 @@ import math
 import os
 import subprocess
 import sys
-import tarfile
 import tempfile
+import zipfile
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from itertools import combinations
@@ -19,9 +19,12 @@ from typing import Any, Final, Literal, TypeAlias, cast
 import click
 from pydantic import MISSING
 
-from kling_codegen import ir, language
-from kling_codegen.language import Schema, Spec
+from kling_codegen import ir
+from kling_codegen.language import Gateway, Spec
 from kling_codegen.load import Specs, SpecsInvalid, load
+from kling_codegen.messages import cut
+from kling_codegen.rules import Rule
+from kling_codegen.schema import Schema, violations
 
 Level: TypeAlias = Literal["breaking", "warning", "additive", "documentation"]
 # By weight: the part of the version that each raises, and the part it raises while the version is 0.x.
@@ -42,8 +45,12 @@ BOUNDS: Final[Mapping[str, tuple[int, float, str]]] = {
     "maxItems": (-1, math.inf, "longer lists"),
     "max_bytes": (-1, math.inf, "larger files"),
 }
-TEXT_LENGTH = 60
 UNCHANGED = "calls and results stay the same"
+# What decides neither which calls are taken nor what they are called.
+SILENT: Final[Mapping[str, tuple[Level, str]]] = {
+    "default": ("warning", "calls that do not set it may do something else"),
+    "description": ("documentation", UNCHANGED),
+}
 
 
 @dataclass(frozen=True)
@@ -64,9 +71,7 @@ class Change:
     @property
     def text(self) -> str:
         """What changed, from what to what."""
-        shown = [_shown(value) for value in (self.before, self.after)]
-        cut = [each if len(each) <= TEXT_LENGTH else f"{each[: TEXT_LENGTH - 3]}..." for each in shown]
-        return f"{self.what} {' -> '.join(cut)}"
+        return f"{self.what} {cut(_shown(self.before))} -> {cut(_shown(self.after))}"
 
 
 def compare(old: Specs, new: Specs) -> list[Change]:
@@ -115,9 +120,8 @@ def _model(old: Spec, new: Spec) -> Iterator[Change]:
             yield change
     yield from _rules(old, new)
     known = {"slug", "returns", "input", "rules"}
-    for at, before, after in _differences(
-        old.model_dump(mode="json", exclude=known), new.model_dump(mode="json", exclude=known)
-    ):
+    was, now = (spec.model_dump(mode="json", by_alias=True, exclude=known) for spec in (old, new))
+    for at, before, after in _differences(was, now):
         yield Change("documentation", "", ".".join(at), before, after, UNCHANGED)
 
 
@@ -129,12 +133,11 @@ def _properties(old: Schema, new: Schema, path: str) -> Iterator[Change]:
         was, must = (name in names for names in _both("required", old, new, []))
         if name not in wanted:
             yield _step(at, "parameter", known[name].type, MISSING, "calls that give it", narrower=True)
-        elif name not in known and must:
-            yield _step(
-                at, "required parameter", MISSING, wanted[name].type, "calls without it", narrower=True
-            )
         elif name not in known:
-            yield _step(at, "parameter", MISSING, wanted[name].type, "calls that give it", narrower=False)
+            what, concerned = "parameter", "calls that give it"
+            if must:
+                what, concerned = "required parameter", "calls without it"
+            yield _step(at, what, MISSING, wanted[name].type, concerned, narrower=must)
         else:
             if was != must:
                 yield _step(at, "required", was, must, "calls without it", narrower=must)
@@ -164,12 +167,7 @@ def _schema(old: Schema, new: Schema, path: str) -> Iterator[Change]:
     if old.items is not MISSING and new.items is not MISSING:
         yield from _schema(old.items, new.items, f"{path}[]")
     yield from _properties(old, new, path)
-    why = "calls that do not set it may do something else"
-    told: list[tuple[Level, str, str]] = [
-        ("warning", "default", why),
-        ("documentation", "description", UNCHANGED),
-    ]
-    for level, key, why in told:
+    for key, (level, why) in SILENT.items():
         before, after = _both(key, old, new)
         if before != after:
             yield Change(level, path, key, before, after, why)
@@ -187,7 +185,7 @@ def _allowed(old: Schema, new: Schema, path: str) -> Iterator[Change]:
 def _refused(mine: Schema, other: Schema) -> list[Any] | Literal[True]:
     """Return the values of `mine` that `other` refuses; True if they cannot be listed."""
     values = _values(mine)
-    return values is None or [value for value in values if any(language.violations(other, value))]
+    return values is None or [value for value in values if any(violations(other, value))]
 
 
 def _values(schema: Schema) -> list[Any] | None:
@@ -213,18 +211,28 @@ def _rules(old: Spec, new: Spec) -> Iterator[Change]:
     asked, asks = _conditions(old), _conditions(new)
     for field, kind in asked.keys() | asks.keys():
         before, after = (conditions.get((field, kind), MISSING) for conditions in (asked, asks))
-        if set(field.split(", ")) - (old if before is MISSING else new).input.properties.keys():
-            continue
-        if kind.startswith("at_least_one_of") and any(
-            kind_then.startswith("at_least_one_of") and set(then.split(", ")) < set(field.split(", "))
-            for then, kind_then in (asked if before is MISSING else asks)
-        ):
-            # A group that one of its parts was already asked for, or still is, asks for nothing more.
+        other, others = (old, asked) if before is MISSING else (new, asks)
+        if set(field.split(", ")) - other.input.properties.keys():
             continue
         if kind == "max_bytes":
             yield from _bound(kind, field, before, after)
         elif MISSING in (before, after):
-            yield _step(field, "rule", before, after, "calls that break it", narrower=before is MISSING)
+            condition = after if before is MISSING else before
+            if not _implied(condition, others, other.input.required):
+                yield _step(field, "rule", before, after, "calls that break it", narrower=before is MISSING)
+
+
+def _implied(condition: Any, others: Iterable[tuple[str, str]], required: list[str]) -> bool:
+    """Whether a condition asks for nothing more than the keys of `others` do and what is required anyway."""
+    match condition:
+        case {"requires": str(name)}:
+            return name in required
+        case {"at_least_one_of": names}:
+            groups = [{name} for name in required]
+            groups += [set(field.split(", ")) for field, kind in others if kind == "at_least_one_of"]
+            return any(group < set(names) for group in groups)
+        case _:
+            return False
 
 
 def _conditions(spec: Spec) -> dict[tuple[str, str], Any]:
@@ -236,7 +244,8 @@ def _conditions(spec: Spec) -> dict[tuple[str, str], Any]:
             each = [(rule.requires.field, {"requires": asked}) for asked in (*rule.requires.present, *equals)]
             found |= {(field, _shown(condition)): condition for field, condition in each}
         elif rule.max_bytes is not MISSING:
-            found[rule.max_bytes.field, "max_bytes"] = rule.max_bytes.bytes
+            key = rule.max_bytes.field, "max_bytes"
+            found[key] = min(rule.max_bytes.bytes, found.get(key, math.inf))
         elif rule.references is not MISSING:
             condition = {"references": rule.references.model_dump(exclude={"field"})}
             found[rule.references.field, _shown(condition)] = condition
@@ -249,7 +258,7 @@ def _conditions(spec: Spec) -> dict[tuple[str, str], Any]:
     return found
 
 
-def _judges(rule: language.Rule, change: Change) -> bool:
+def _judges(rule: Rule, change: Change) -> bool:
     """Whether a changed default can make a rule refuse calls that it let pass."""
     if (needs := rule.requires) is not MISSING:
         return bool(needs.equals.get(change.path, change.after) != change.after)
@@ -269,9 +278,8 @@ def _python(old: Spec, new: Spec) -> Iterator[Change]:
             if field.name != other.name:
                 yield Change("breaking", at, "attribute", field.name, other.name, "code that reads it fails")
             if "Lenient[" in field.type and "Lenient[" not in other.type:
-                yield _step(
-                    at, "other form", "taken", "refused", 'stand-ins such as "5" for 5', narrower=True
-                )
+                concerned = 'stand-ins such as "5" for 5'
+                yield _step(at, "other form", "taken", "refused", concerned, narrower=True)
 
 
 def _classes(spec: Spec) -> dict[str, ir.Class]:
@@ -291,7 +299,7 @@ def _objects(schema: Schema, path: str) -> Iterator[str]:
     yield path
 
 
-def _gateway(old: language.Gateway, new: language.Gateway) -> Iterator[Change]:
+def _gateway(old: Gateway, new: Gateway) -> Iterator[Change]:
     for at, before, after in _differences(old.model_dump(mode="json"), new.model_dump(mode="json")):
         level, why = _gateway_verdict(at, before, after)
         yield Change(level, ".".join(at), "value", before, after, why)
@@ -444,15 +452,11 @@ def _revision(name: str, specs: Path) -> Specs:
     # Not resolve() of the whole: the folder itself may be a link today, or not be there.
     inside = Path(os.path.relpath(specs.parent.resolve() / specs.name, top)).as_posix()
     try:
-        archive = _git(top, "archive", "--format=tar", commit, "--", inside)
+        archive = _git(top, "archive", "--format=zip", commit, "--", inside)
     except subprocess.CalledProcessError:
         raise click.ClickException(f"{name} has no folder {inside}") from None
-    with tempfile.TemporaryDirectory() as folder, tarfile.open(fileobj=io.BytesIO(archive)) as files:
-        for member in files:
-            path, content = Path(folder) / member.name, files.extractfile(member)
-            if content is not None:
-                path.parent.mkdir(parents=True, exist_ok=True)
-                path.write_bytes(content.read())
+    with tempfile.TemporaryDirectory() as folder, zipfile.ZipFile(io.BytesIO(archive)) as files:
+        files.extractall(folder)
         try:
             return load(Path(folder) / inside)
         except SpecsInvalid as error:

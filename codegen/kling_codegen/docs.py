@@ -12,8 +12,8 @@ from typing import Any
 
 from pydantic import MISSING
 
-from kling_codegen import language, names
-from kling_codegen.language import Schema
+from kling_codegen import language, names, rules
+from kling_codegen.schema import RANGES, Schema
 
 # Arguments of `submit` and `run` themselves; a parameter called so can only be given in an object.
 CALL_ARGUMENTS = frozenset({"extra", "save_to", "timeout"})
@@ -133,7 +133,7 @@ def _type(schema: Schema) -> str:
 def _allowed(schema: Schema) -> str:
     given = schema.given()
     found = [", ".join(map(code, given["enum"]))] if "enum" in given else []
-    for (low, high), unit in zip(language.RANGES, ("", " characters", " items"), strict=True):
+    for (low, high), unit in zip(RANGES, ("", " characters", " items"), strict=True):
         match given.get(low), given.get(high):
             case None, None:
                 continue
@@ -149,22 +149,22 @@ def _allowed(schema: Schema) -> str:
     return "; ".join(found)
 
 
-def _rule(rule: language.Rule) -> str:
+def _rule(rule: rules.Rule) -> str:
     condition = rule.condition()
     assert condition is not None
     match condition[1]:
-        case language.AtLeastOneOf(root=group):
+        case rules.AtLeastOneOf(root=group):
             return f"At least one of {_listed(group)} is given."
-        case language.MutuallyExclusive(root=group):
+        case rules.MutuallyExclusive(root=group):
             return f"At most one of {_listed(group)} is given."
-        case language.Requires(field=field, present=present, equals=equals):
+        case rules.Requires(field=field, present=present, equals=equals):
             wanted = [f"{code(name)} to be given" for name in present]
             wanted += [f"{code(name)} to be {code(value)}" for name, value in equals.items()]
             return f"{code(field)} needs {' and '.join(wanted)}."
-        case language.References(field=field, token=token, list=items):
+        case rules.References(field=field, token=token, list=items):
             first, second = (code(token.replace("{n}", number)) for number in "12")
             return f"{first} in {code(field)} names the first item of {code(items)}, {second} the second, and so on."
-        case language.MaxBytes(field=field, bytes=size):
+        case rules.MaxBytes(field=field, bytes=size):
             whole = f" ({size >> 20} MiB)" if size % (1 << 20) == 0 else ""
             return f"A local file given for {code(field)} has at most {size} bytes{whole}."
 

@@ -13,7 +13,8 @@ from typing import Any
 
 from pydantic import MISSING
 
-from kling_codegen import docs, language, names, params
+from kling_codegen import docs, language, names, params, rules
+from kling_codegen.schema import HTTP_URL
 
 LINE_LENGTH = 110
 # Of the longest string literal that fits behind `description=` in a Field.
@@ -300,20 +301,20 @@ def _is_numeric(values: list[Any]) -> bool:
     return whole or all(isinstance(value, str) and re.fullmatch("0|[1-9][0-9]*", value) for value in values)
 
 
-def _rule(rule: language.Rule) -> Rule:
+def _rule(rule: rules.Rule) -> Rule:
     condition = rule.condition()
     assert condition is not None
     match condition[1]:
-        case language.AtLeastOneOf(root=group):
+        case rules.AtLeastOneOf(root=group):
             return Rule("AtLeastOneOf", tuple(group), {})
-        case language.MutuallyExclusive(root=group):
+        case rules.MutuallyExclusive(root=group):
             return Rule("MutuallyExclusive", tuple(group), {})
-        case language.Requires(field=field, present=present, equals=equals):
+        case rules.Requires(field=field, present=present, equals=equals):
             given = {"present": tuple(present), "equals": equals}
             return Rule("Requires", (field,), {key: value for key, value in given.items() if value})
-        case language.References(field=field, token=token, list=items):
+        case rules.References(field=field, token=token, list=items):
             return Rule("References", (field,), {"token": token, "list": items})
-        case language.MaxBytes(field=field, bytes=size):
+        case rules.MaxBytes(field=field, bytes=size):
             return Rule("MaxBytes", (field,), {"bytes": size})
 
 
@@ -345,7 +346,7 @@ def _closed(schema: dict[str, Any]) -> dict[str, Any]:
     """Write out what the spec language implies: what a URI looks like, and that objects take nothing else."""
     closed = dict(schema)
     if closed.get("format") == "uri":
-        closed["pattern"] = language.HTTP_URL
+        closed["pattern"] = HTTP_URL
     if "items" in closed:
         closed["items"] = _closed(closed["items"])
     if "properties" in closed:

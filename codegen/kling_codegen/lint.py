@@ -5,16 +5,18 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, TypeAlias, cast
 
 import click
 from pydantic import MISSING
 
 from kling_codegen import load
-from kling_codegen.language import LintRule, Location, Message, Schema, Spec, closest, dotted, shown
+from kling_codegen.language import LintRule, Spec
+from kling_codegen.messages import Location, Message, closest, shown
 from kling_codegen.report import FORMAT, SPECS, Format, Level, Problem, tell
+from kling_codegen.schema import Schema
 
 LEVELS: Mapping[LintRule, Level] = {
     "no-description": "warning",
@@ -32,25 +34,21 @@ LEVELS: Mapping[LintRule, Level] = {
 """How grave each rule is."""
 
 
-@dataclass(frozen=True)
-class Finding:
-    """What a rule has found, and the parameter it is about: shots.prompt, or nothing for the whole spec."""
-
-    rule: LintRule
-    about: str
-    at: Location
-    what: Message
+Finding: TypeAlias = tuple[LintRule, Location, Message]
 
 
 @dataclass(frozen=True)
 class Parameter:
-    """A parameter or a property within one: where it is, and the parameter of the model it belongs to."""
+    """A parameter, or a property within one, and where it is."""
 
-    path: str
     at: Location
-    root: str
     schema: Schema
     required: bool
+
+    @property
+    def path(self) -> str:
+        """Its name after those of what it is in: shots.prompt."""
+        return _path(self.at)
 
     @property
     def about(self) -> str:
@@ -81,67 +79,47 @@ def lint(folder: Path) -> list[Problem]:
 def _problems(file: load.File[Spec]) -> Iterator[Problem]:
     spec = file.value
     assert spec is not None
-    unused = dict(enumerate(spec.lint))
-    loud: list[Finding] = []
-    for finding in _findings(spec):
-        silent = [
-            index
-            for index, silence in enumerate(spec.lint)
-            if (silence.silence, "" if silence.about is MISSING else silence.about)
-            == (finding.rule, finding.about)
-        ]
-        for index in silent:
-            unused.pop(index, None)
-        loud += [] if silent else [finding]
-    for index, silence in unused.items():
-        what = f"nothing is silenced here: {silence.silence} finds nothing about this"
-        loud.append(Finding("unused-silence", "", ("lint", index), Message(what)))
-    for finding in loud:
-        line, column = file.document.place(finding.at)
-        yield Problem(
-            str(file.path),
-            line,
-            column,
-            finding.what.what,
-            dotted(finding.at),
-            finding.what.allowed,
-            finding.what.meant,
-            LEVELS[finding.rule],
-            finding.rule,
-        )
+    silences = [(each.silence, "" if each.about is MISSING else each.about) for each in spec.lint]
+    findings = list(_findings(spec))
+    found = [(rule, _path(at)) for rule, at, _ in findings]
+    loud = [finding for finding, key in zip(findings, found, strict=True) if key not in silences]
+    for index, silence in enumerate(silences):
+        if silence not in found:
+            idle = Message(f"nothing is silenced here: {silence[0]} finds nothing about this")
+            loud.append(("unused-silence", ("lint", index), idle))
+    for rule, at, what in loud:
+        yield replace(file.document.problem(file.path, at, what), level=LEVELS[rule], rule=rule)
+
+
+def _path(at: Location) -> str:
+    """Return the parameter that a place in a spec belongs to, as in shots.prompt; nothing if it is in none."""
+    steps = iter(at if at[:1] == ("input",) else ())
+    return ".".join(str(next(steps)) for step in steps if step == "properties")
 
 
 def _findings(spec: Spec) -> Iterator[Finding]:
-    parameters = list(_parameters(spec.input.properties, spec.input.required, ("input",), "", ""))
-    for parameter in parameters:
+    for parameter in _parameters(spec.input.properties, spec.input.required):
         for look in (_description, _limits, _needs, _sample_default, _unexplained, _odd_schema):
-            for rule, rest, what in look(spec, parameter):
-                yield Finding(rule, parameter.path, (*parameter.at, *rest), what)
+            for rule, at, what in look(spec, parameter):
+                yield rule, (*parameter.at, *at), what
     for check in (_source, _abouts, _placeholders, _odd_rules, _examples):
-        for rule, at, what in check(spec):
-            about = (
-                str(at[2]) if at[:2] == ("input", "properties") and len(at) == len(parameters[0].at) else ""
-            )
-            yield Finding(rule, about, at, what)
-
-
-Found = Iterator[tuple[LintRule, Location, Message]]
+        yield from check(spec)
 
 
 def _parameters(
-    properties: Mapping[str, Schema], required: Iterable[str], at: Location, prefix: str, root: str
+    properties: Mapping[str, Schema], required: Iterable[str], at: Location = ("input",)
 ) -> Iterator[Parameter]:
     for name, schema in properties.items():
         here = (*at, "properties", name)
-        yield Parameter(prefix + name, here, root or name, schema, name in required)
+        yield Parameter(here, schema, name in required)
         while schema.items is not MISSING:
             schema, here = schema.items, (*here, "items")  # noqa: PLW2901
         if schema.properties is not MISSING:
             needed = [] if schema.required is MISSING else schema.required
-            yield from _parameters(schema.properties, needed, here, f"{prefix}{name}.", root or name)
+            yield from _parameters(schema.properties, needed, here)
 
 
-def _description(spec: Spec, parameter: Parameter) -> Found:
+def _description(spec: Spec, parameter: Parameter) -> Iterator[Finding]:
     words = set(re.findall("[a-z0-9]+", parameter.about.lower()))
     name = set(re.findall("[a-z0-9]+", parameter.path.lower()))
     if not parameter.about:
@@ -150,14 +128,9 @@ def _description(spec: Spec, parameter: Parameter) -> Found:
         yield "no-description", ("description",), Message("the description only repeats the name")
 
 
-_NUMBERS = dict(
-    zip(
-        ["one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten"],
-        range(1, 11),
-        strict=True,
-    )
-)
-_NUMBER = rf"(\d[\d,]*(?:\.\d+)?|{'|'.join(_NUMBERS)})"
+_WORDS = ("one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
+_NUMBERS = {word: number for number, word in enumerate(_WORDS, 1)}
+_NUMBER = rf"(\d[\d,]*(?:\.\d+)?|(?:{'|'.join(_WORDS)})\b)"
 _UNIT = r"[ -]?([a-zA-Z%]+)?"
 _LIMITS = [
     (re.compile(pattern, re.IGNORECASE), groups)
@@ -194,7 +167,7 @@ _KEYWORDS = {
 }
 
 
-def _limits(spec: Spec, parameter: Parameter) -> Found:
+def _limits(spec: Spec, parameter: Parameter) -> Iterator[Finding]:
     """Find a limit that the description tells and neither the schema nor a rule has."""
     rest = parameter.about
     for pattern, bounds in _LIMITS:
@@ -213,12 +186,9 @@ def _missing_limit(spec: Spec, parameter: Parameter, bound: str, value: float, u
     """Return the keyword that should say the limit; nothing if it is said."""
     schema = parameter.schema
     if unit in _BYTES:
-        sizes = {base ** _BYTES[unit] * value for base in (1000, 1024)}
-        limits = (condition[1] for rule in spec.rules if (condition := rule.condition()))
-        said = {
-            getattr(limit, "bytes", None) for limit in limits if getattr(limit, "field", "") == parameter.path
-        }
-        return "" if said & sizes else "the rule max_bytes"
+        limits = [rule.max_bytes for rule in spec.rules if rule.max_bytes is not MISSING]
+        said = {limit.bytes for limit in limits if limit.field == parameter.path}
+        return "" if said & {base ** _BYTES[unit] * value for base in (1000, 1024)} else "the rule max_bytes"
     if schema.kind == "array" and unit in _LETTERS and schema.items is not MISSING:
         schema = schema.items
     keyword = _KEYWORDS[bound].get(schema.kind, "")
@@ -230,9 +200,9 @@ def _missing_limit(spec: Spec, parameter: Parameter, bound: str, value: float, u
     if numbers:
         limit = max(numbers) if bound == "most" else min(numbers)
         return "" if limit == value else "enum"
-    if schema.kind == "string" and unit not in _LETTERS:
+    if not keyword or (schema.kind == "string" and unit not in _LETTERS):
         return "a silence with the reason, as the language has no word for it"
-    return "" if given.get(keyword) == value else f"{keyword}: {value:g}"
+    return "" if given.get(keyword) == value else f"{keyword}: {value:.15g}"
 
 
 _NEEDS = re.compile(
@@ -241,19 +211,17 @@ _NEEDS = re.compile(
 )
 
 
-def _needs(spec: Spec, parameter: Parameter) -> Found:
+def _needs(spec: Spec, parameter: Parameter) -> Iterator[Finding]:
     """Find a condition that the description tells and no rule has."""
-    named = [set(_named(rule)) for rule in spec.rules]
-    others = set(spec.input.properties) - {parameter.root}
-    for sentence in re.split(r"[.;]\s", parameter.about) if _NEEDS.search(parameter.about) else ():
-        for name in sorted(others & set(re.findall(r"\w+", sentence))):
+    conditions = [condition[1] for rule in spec.rules if (condition := rule.condition())]
+    named = [{name for _, name in condition.named()} for condition in conditions]
+    root = parameter.at[2]
+    others = set(spec.input.properties) - {root}
+    for sentence in re.split(r"[.;]\s", parameter.about):
+        for name in sorted(others & set(re.findall(r"\w+", sentence))) if _NEEDS.search(sentence) else ():
             # `prompt`, `image` and the like are also words of the language.
-            code = "_" in name or f"`{name}`" in sentence
-            if (
-                code
-                and _NEEDS.search(sentence)
-                and not any({parameter.root, name} <= group for group in named)
-            ):
+            is_name = "_" in name or f"`{name}`" in sentence
+            if is_name and not any({root, name} <= group for group in named):
                 what = f"the description tells a condition with {name} that no rule has"
                 yield "rule-in-prose", ("description",), Message(what)
     for token in sorted(set(re.findall(r"(?:@[A-Z][a-z]+|<<<\w+_)(?=\d)", parameter.about))):
@@ -263,59 +231,41 @@ def _needs(spec: Spec, parameter: Parameter) -> Found:
             yield "rule-in-prose", ("description",), Message(what)
 
 
-def _named(rule: Any) -> list[str]:
-    condition = rule.condition()
-    return [name for _, name in condition[1].named()] if condition else []
-
-
-def _sample_default(spec: Spec, parameter: Parameter) -> Found:
+def _sample_default(spec: Spec, parameter: Parameter) -> Iterator[Finding]:
     default: Any = parameter.schema.given().get("default")
-    for value in cast("Sequence[Any]", default) if isinstance(default, list) else [default]:
-        if isinstance(value, str) and re.match("https?://", value):
-            what = "the default is a URL: a sample of the page, not what the gateway takes for an unset parameter"
-            yield "sample-default", ("default",), Message(what)
-        elif value and re.search(r"(?<!negative_)\bprompt$", parameter.path):
-            yield "sample-default", ("default",), Message("the default of a prompt is a sample of the page")
+    values = cast("Sequence[Any]", default) if isinstance(default, list) else [default]
+    if any(isinstance(value, str) and re.match("https?://", value) for value in values):
+        what = "the default is a URL: a sample of the page, not what the gateway takes for an unset parameter"
+        yield "sample-default", ("default",), Message(what)
+    elif any(values) and re.search(r"\bprompt$", parameter.path):
+        yield "sample-default", ("default",), Message("the default of a prompt is a sample of the page")
 
 
-def _unexplained(spec: Spec, parameter: Parameter) -> Found:
+def _unexplained(spec: Spec, parameter: Parameter) -> Iterator[Finding]:
     """Find what contradicts itself without a discrepancy that says so."""
     told = {name.strip() for each in spec.discrepancies for name in each.about.split(",")}
     if parameter.path in told:
         return
     schema = parameter.schema
     if schema.nullable:
-        yield (
-            "unexplained",
-            ("type",),
-            Message("null is allowed, and no discrepancy says why; no page lists null as a type"),
-        )
-    if (
-        schema.kind == "string"
-        and schema.enum is MISSING
-        and re.fullmatch(r"\d+(\.\d+)?", str(schema.default))
-    ):
+        what = Message("null is allowed, and no discrepancy says why; no page lists null as a type")
+        yield "unexplained", ("type",), what
+    is_number = re.fullmatch(r"\d+(\.\d+)?", str(schema.default))
+    if schema.kind == "string" and schema.enum is MISSING and is_number:
         yield "unexplained", ("default",), Message("a number in a text, and no discrepancy says why")
     if parameter.required and re.match("optional", parameter.about, re.IGNORECASE):
         yield "unexplained", ("description",), Message("it is required, and the description says optional")
-    if not parameter.required and re.search(
-        r"\b(?:is|are) required\b|^required\b", parameter.about, re.IGNORECASE
-    ):
+    demanded = re.search(r"\b(?:is|are) required\b|^required\b", parameter.about, re.IGNORECASE)
+    if demanded and not parameter.required:
         yield "unexplained", ("description",), Message("it is optional, and the description says required")
-    inner = schema.items if schema.items is not MISSING else schema
-    if (
-        inner.kind == "string"
-        and inner.format is MISSING
-        and re.match(r"(an? |the )?URLs?\b", parameter.about)
-    ):
-        yield (
-            "unexplained",
-            ("type",),
-            Message("the description says URL, and there is no format", meant="format: uri"),
-        )
+    inner = schema if schema.items is MISSING else schema.items
+    is_url = re.match(r"(an? |the )?URLs?\b", parameter.about)
+    if is_url and inner.kind == "string" and inner.format is MISSING:
+        what = Message("the description says URL, and there is no format", meant="format: uri")
+        yield "unexplained", ("type",), what
 
 
-def _odd_schema(spec: Spec, parameter: Parameter) -> Found:
+def _odd_schema(spec: Spec, parameter: Parameter) -> Iterator[Finding]:
     given = parameter.schema.given()
     for name in ("minLength", "minItems"):
         if given.get(name) == 0:
@@ -328,33 +278,26 @@ def _odd_schema(spec: Spec, parameter: Parameter) -> Found:
         yield "odd-form", ("enum",), Message("a boolean has two values anyway")
 
 
-def _source(spec: Spec) -> Found:
+def _source(spec: Spec) -> Iterator[Finding]:
     host = re.sub(r"^https?://([^/:?#]+).*", r"\1", spec.source.page)
     if re.search(r"(^|\.)example\.(com|org|net)$|^localhost$", host):
         yield "no-source", ("source", "page"), Message(f"{host} is the page of no model")
     if re.fullmatch(r"(?i)none|unknown|n/?a|[-?.]+", spec.source.document):
-        yield (
-            "no-source",
-            ("source", "document"),
-            Message(f"{shown(spec.source.document)} is no stored copy of a page"),
-        )
+        what = Message(f"{shown(spec.source.document)} is no stored copy of a page")
+        yield "no-source", ("source", "document"), what
 
 
-def _abouts(spec: Spec) -> Found:
-    known = {each.path for each in _parameters(spec.input.properties, (), (), "", "")}
+def _abouts(spec: Spec) -> Iterator[Finding]:
+    known = {each.path for each in _parameters(spec.input.properties, ())}
     known |= {"title", "tagline", "example", "response type", "latency", "pricing"}
     for index, each in enumerate(spec.discrepancies):
+        if each.page == each.decision:
+            what = Message("the decision is what the page says")
+            yield "odd-form", ("discrepancies", index, "decision"), what
         for name in (name.strip() for name in each.about.split(",")):
             if name not in known:
                 what = Message(f"{name} is no parameter of this model", meant=closest(name, known))
                 yield "unknown-about", ("discrepancies", index, "about"), what
-    for index, entry in enumerate(spec.discrepancies):
-        if entry.page == entry.decision:
-            yield (
-                "odd-form",
-                ("discrepancies", index, "decision"),
-                Message("the decision is what the page says"),
-            )
 
 
 _PLACEHOLDER = re.compile(
@@ -362,7 +305,7 @@ _PLACEHOLDER = re.compile(
 )
 
 
-def _placeholders(spec: Spec) -> Found:
+def _placeholders(spec: Spec) -> Iterator[Finding]:
     for at, text in _texts(spec.model_dump(mode="json", exclude_unset=True, by_alias=True), ()):
         if found := _PLACEHOLDER.search(text):
             yield "placeholder", at, Message(f"{found[0]} stands for something that is not written yet")
@@ -379,7 +322,7 @@ def _texts(value: Any, at: Location) -> Iterator[tuple[Location, str]]:
             yield from _texts(item, (*at, index))
 
 
-def _odd_rules(spec: Spec) -> Found:
+def _odd_rules(spec: Spec) -> Iterator[Finding]:
     for key in ("rules", "discrepancies", "examples", "lint"):
         if key in spec.model_fields_set and not getattr(spec, key):
             yield "odd-form", (key,), Message("an empty list says nothing")
@@ -397,7 +340,7 @@ def _odd_rules(spec: Spec) -> Found:
                     yield "odd-form", ("rules", index, "requires", *at), Message(f"{name} needs itself")
 
 
-def _examples(spec: Spec) -> Found:
+def _examples(spec: Spec) -> Iterator[Finding]:
     if not spec.examples:
         yield "no-example", (), Message("there is no example")
         return

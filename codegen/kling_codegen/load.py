@@ -17,9 +17,12 @@ from pydantic import TypeAdapter, ValidationError
 from pydantic_core import PydanticCustomError
 from yaml.reader import ReaderError
 
-from kling_codegen import language, names
-from kling_codegen.language import Closed, ClosedT, Gateway, Location, Message, Schema, Spec, shown
+from kling_codegen import language, messages, names
+from kling_codegen.closed import Closed, ClosedT
+from kling_codegen.language import Gateway, Spec
+from kling_codegen.messages import Location, Message, closest, dotted, shown, wrong_kind
 from kling_codegen.report import Problem
+from kling_codegen.schema import Schema
 
 Model = TypeVar("Model", bound=Closed)
 # A line and a column, from 1.
@@ -189,7 +192,7 @@ class Document:
     def problem(self, path: Path, at: Location, what: Message) -> Problem:
         """Return a message as a problem of this document, which is the file `path`."""
         line, column = self.place(at, key=what.key)
-        where = language.dotted(at).split("\n")[0]
+        where = dotted(at).split("\n")[0]
         return Problem(str(path), line, column, what.what, where, what.allowed, what.meant)
 
     def validated(self, model: type[Model]) -> Model | None:
@@ -204,11 +207,13 @@ class Document:
                         model.model_validate(self.value, context=self)
                 else:
                     self.note(self.value, _explained(model, {}, error))
+                if not self.problems and not self._ambiguous:
+                    raise  # a check of the language raised what it should not: the model must not just vanish
         self.problems += ((at, what) for at, what in self._ambiguous.items() if at not in self._merged)
         return None if self.problems else value
 
-    def note(self, data: Any, problems: Iterable[language.Problem]) -> None:
-        """See language.Report."""
+    def note(self, data: Any, problems: Iterable[messages.Problem]) -> None:
+        """See closed.Report."""
         start = self._mappings.get(id(data), ())
         for rest, what in problems:
             at = (*start, *rest)
@@ -222,7 +227,7 @@ class Document:
                 self.problems.append((at, what))
 
     def salvage(self, model: type[ClosedT], data: Any, error: ValidationError) -> ClosedT:
-        """See language.Report."""
+        """See closed.Report."""
         if not isinstance(data, dict):
             raise error
         given = cast("dict[str, Any]", data)
@@ -393,7 +398,7 @@ def _adapter(annotation: Any) -> TypeAdapter[Any]:
 
 def _explained(
     model: type[Closed], data: Mapping[str, Any], error: ValidationError
-) -> Iterator[language.Problem]:
+) -> Iterator[messages.Problem]:
     """Say each pydantic error in our own words, but for those that were noted further down."""
     for details in error.errors(include_url=False):
         at, given, context = details["loc"], details["input"], details.get("ctx", {})
@@ -405,14 +410,14 @@ def _explained(
             case "extra_forbidden":
                 fitting = [key for key in model.keys(data) if key not in data]
                 known = _SYNONYMS.get(str(at[-1]), "")
-                meant = language.closest(at[-1], fitting) or (known if known in fitting else "")
+                meant = closest(at[-1], fitting) or (known if known in fitting else "")
                 yield at, Message(f"unknown key {at[-1]}", ", ".join(fitting), meant, key=True)
             case "value_error":
                 yield at, context["error"].message
             case "literal_error":
                 allowed = re.findall("'(.*?)'", context["expected"])
                 what = f"{shown(given)} is not allowed"
-                yield at, Message(what, ", ".join(allowed), language.closest(given, allowed))
+                yield at, Message(what, ", ".join(allowed), closest(given, allowed))
             case kind:
                 yield at, _misshapen(kind, given, context)
 
@@ -446,7 +451,7 @@ _KINDS = {
 def _misshapen(kind: str, given: Any, context: Mapping[str, Any]) -> Message:
     """Say that a value is not of the type, the length or the form that its key asks for."""
     if kind in _KINDS:
-        return language.wrong_kind(_KINDS[kind], given)
+        return wrong_kind(_KINDS[kind], given)
     what, allowed, meant = f"{shown(given)} is not allowed", "", ""
     if kind in _BOUNDS:
         key, words = _BOUNDS[kind]

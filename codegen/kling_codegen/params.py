@@ -15,8 +15,8 @@ from datamodel_code_generator import InputFileType, LiteralType, PythonVersion, 
 from datamodel_code_generator.enums import DataModelType, TargetPydanticVersion
 from pydantic import MISSING
 
-from kling_codegen.language import Schema
 from kling_codegen.names import field_names
+from kling_codegen.schema import Schema
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,8 @@ from typing import Any, Literal, TypeAlias
 
 import click
 
+from kling_codegen.messages import Message
+
 Level: TypeAlias = Literal["error", "warning", "note"]
 Format: TypeAlias = Literal["text", "json", "github"]
 
@@ -51,9 +53,8 @@ class Problem:
     @property
     def message(self) -> str:
         """Everything but the place in the file."""
-        text = f"{self.what}{f', at {self.where}' if self.where else ''}"
-        text += f"; allowed: {self.allowed}" if self.allowed else ""
-        text += f"; did you mean {self.meant}?" if self.meant else ""
+        what = f"{self.what}, at {self.where}" if self.where else self.what
+        text = str(Message(what, self.allowed, self.meant))
         return f"{self.level}: {text} [{self.rule}]" if self.rule else text
 
     def __str__(self) -> str:

@@ -6,7 +6,7 @@ import json
 from collections.abc import Generator
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -54,8 +54,13 @@ def run(
     is JSON, or NAME=ITEM repeated.
     """
     with ExitStack() as stack:
-        address, key = stack.enter_context(_sandbox()) if sandbox else (base_url, None)
-        kling = stack.enter_context(_following(address, key, quiet=as_json))
+        if sandbox:
+            address, key = stack.enter_context(_sandbox())
+            # Its jobs end with it: nothing of them is worth finding again.
+            options: dict[str, Any] = {"base_url": address, "api_key": key, "journal": None}
+        else:
+            options = {"base_url": base_url}
+        kling = stack.enter_context(_following(quiet=as_json, **options))
         result = kling.run(_parameters(kling, slug, values), save_to=save_to, timeout=timeout)
     _print_result(result, as_json=as_json)
 
@@ -101,7 +106,7 @@ def wait(
     as_json: bool,
 ) -> None:
     """Wait for a job submitted earlier, and store its output with --save-to."""
-    with _following(base_url, None, quiet=as_json) as kling:
+    with _following(quiet=as_json, base_url=base_url) as kling:
         result = kling.job(request_id, model).wait(timeout)
         if save_to is not None:
             result = replace(result, saved=result.save(save_to))
@@ -115,14 +120,14 @@ def _client(base_url: str) -> Kling:
 
 
 @contextmanager
-def _following(base_url: str, api_key: str | None, *, quiet: bool) -> Generator[Kling]:
+def _following(*, quiet: bool, **options: Any) -> Generator[Kling]:
     """A client whose job is shown on standard error while it runs."""
     from kling_adapters.cli.progress import Progress
     from kling_adapters.client import Kling
 
     with (
         Progress(quiet=quiet) as progress,
-        Kling(base_url=base_url, api_key=api_key, plugins=[progress]) as kling,
+        Kling(plugins=[progress], **options) as kling,
     ):
         progress.catalog = kling.catalog
         yield kling

@@ -17,8 +17,10 @@ from hypothesis import strategies as st
 from kling_codegen import build, ir
 from kling_codegen.cli import main
 from kling_codegen.diff import BOUNDS, compare
-from kling_codegen.language import KEYWORDS_OF, RANGES, Gateway, Rule, Schema, Spec
+from kling_codegen.language import Gateway, Spec
 from kling_codegen.load import Specs, load
+from kling_codegen.rules import Rule
+from kling_codegen.schema import KEYWORDS_OF, RANGES, Schema
 
 import kling_adapters
 
@@ -160,6 +162,7 @@ EDITS: list[tuple[str, str, list[str], str]] = [
     ("latency_seconds: 60", "latency_seconds: 61", ["documentation: demo: latency_seconds 60.0 -> 61.0 (calls and results stay the same)"], NONE),
     ("2026-01-31", "2026-02-01", ['documentation: demo: source.read "2026-01-31" -> "2026-02-01" (calls and results stay the same)'], NONE),
     ("examples: []", "examples: [{name: other, input: {prompt: z}}]", ["documentation: demo: examples.other none -> name other, input prompt z (calls and results stay the same)"], NONE),
+    ("latency_seconds: 60", "latency_seconds: 60\npricing: {currency: USD, from: 0.504, to: 8.40, unit: generation}", ["documentation: demo: pricing none -> currency USD, from 0.504, to 8.4, unit generation (calls and results stay the same)"], NONE),
     ("decision: none", "decision: both", ['documentation: demo: discrepancies.1.decision "none" -> both (calls and results stay the same)'], NONE),
     # Nothing
     ("[5, 10]", "[10, 5]", [], NONE),
@@ -167,7 +170,11 @@ EDITS: list[tuple[str, str, list[str], str]] = [
     ("class: {type: string}", "class: {type: string, minLength: 0}", [], NONE),
     ('    seed: {type: integer, minimum: 0}\n    note: {type: [string, "null"]}\n', '    note: {type: [string, "null"]}\n    seed: {minimum: 0, type: integer}\n', [], NONE),
     ("  - requires: {field: tail, present: [image], equals: {mode: pro}}\n", "  - requires: {field: tail, equals: {mode: pro}}\n  - requires: {field: tail, present: [image]}\n", [], NONE),
+    ("bytes: 50}", "bytes: 50}\n  - max_bytes: {field: image, bytes: 90}", [], NONE),
     (RULES, "rules:\n" + "\n".join(reversed(RULES.splitlines()[1:])) + "\n", [], NONE),
+    # What was required is given in every call that there was.
+    (BASE[BASE.index("[prompt]\n") :], BASE[BASE.index("[prompt]\n") :].replace("[prompt]", "[]").replace("rules:\n", "rules:\n  - at_least_one_of: [prompt, note]\n"), ["additive: demo prompt: required true -> false (calls without it are taken)"], NONE),
+    (BASE[BASE.index("[prompt]\n") :], BASE[BASE.index("[prompt]\n") :].replace("[prompt]", "[]").replace("rules:\n", "rules:\n  - requires: {field: seed, present: [prompt]}\n"), ["additive: demo prompt: required true -> false (calls without it are taken)"], NONE),
     # A rule of a new parameter refuses no call that there was.
     (BASE[BASE.index("    seed:") :], "    more: {type: string}\n" + BASE[BASE.index("    seed:") :].replace("rules:\n", "rules:\n  - requires: {field: more, present: [image]}\n"), ["additive: demo more: parameter none -> string (calls that give it are taken)"], NONE),
 ]  # fmt: skip

@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner
-from kling_codegen import language
 from kling_codegen.cli import main
+from kling_codegen.closed import Closed
+from kling_codegen.schema import KINDS
 from pydantic import BaseModel
 from ruamel.yaml import YAML
 
@@ -51,10 +52,10 @@ def keys(value: Any) -> set[str]:
 def test_the_golden_specs_use_every_keyword() -> None:
     yaml = YAML(typ="safe", pure=True)
     specs = [yaml.load(path.read_text("utf-8")) for path in GOLDEN.glob("core/specs/*.yaml")]
-    parts: list[type[BaseModel]] = [language.Closed, *language.Closed.__subclasses__()]
+    parts: list[type[BaseModel]] = [Closed, *Closed.__subclasses__()]
     known = {field.alias or name for part in parts for name, field in part.model_fields.items()}
     assert known - keys(specs) == set()
     kinds = {kind if isinstance(kind, str) else kind[0] for kind in re.findall(r"type: \[?(\w+)", "".join(
         path.read_text("utf-8") for path in GOLDEN.glob("core/specs/*.yaml")
     ))}  # fmt: skip
-    assert kinds == set(language.KINDS)
+    assert kinds == set(KINDS)

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from kling_codegen import language
+from kling_codegen import language, rules, schema
+from kling_codegen.closed import Closed
 from kling_codegen.lint import LEVELS
 from pydantic import TypeAdapter
 from ruamel.yaml import YAML
@@ -16,19 +17,19 @@ import kling_adapters
 
 TEXT = (Path(kling_adapters.__file__).parent.parent / "specs" / "README.md").read_text(encoding="utf-8")
 # Each section of the reference, and the part of the language that it is about.
-SECTIONS: dict[str, type[language.Closed]] = {
+SECTIONS: dict[str, type[Closed]] = {
     "A model": language.Spec,
     "source": language.Source,
     "pricing": language.Pricing,
-    "input": language.Input,
+    "input": schema.Input,
     "discrepancies": language.Discrepancy,
     "examples": language.Example,
     "lint": language.Silence,
-    "A parameter": language.Schema,
-    "A rule": language.Rule,
-    "requires": language.Requires,
-    "references": language.References,
-    "max_bytes": language.MaxBytes,
+    "A parameter": schema.Schema,
+    "A rule": rules.Rule,
+    "requires": rules.Requires,
+    "references": rules.References,
+    "max_bytes": rules.MaxBytes,
     "gateway.yaml": language.Gateway,
     "key": language.Key,
     "paths": language.Paths,
@@ -42,7 +43,7 @@ def section(title: str) -> str:
 
 
 def test_every_part_of_the_language_has_a_section() -> None:
-    assert set(SECTIONS.values()) == set(language.Closed.__subclasses__())
+    assert set(SECTIONS.values()) == set(Closed.__subclasses__())
 
 
 @pytest.mark.parametrize("title", SECTIONS)

@@ -108,6 +108,13 @@ LIMITS: list[tuple[str, str, str, str]] = [
     ("type: string, format: uri", "URL, at most 50 MB.", "at most 50 MB", "the rule max_bytes"),
     ("type: number, maximum: 1", "Between 0 and 1.", "Between 0 and 1", "minimum: 0"),
     ("type: number, minimum: 0", "Range: 0 - 1", "Range: 0 - 1", "maximum: 1"),
+    ("type: string", "Up to 2,500,000 characters.", "Up to 2,500,000 characters", "maxLength: 2500000"),
+    (
+        "type: boolean",
+        "Whether up to 3 views are mixed.",
+        "up to 3 views",
+        "a silence with the reason, as the language has no word for it",
+    ),
     ("type: integer, enum: [5, 10]", "Up to 15 seconds.", "Up to 15 seconds", "enum"),
     (
         "type: string, format: uri",
@@ -140,11 +147,20 @@ def test_a_limit_in_prose(project: Project, schema: str, about: str, limit: str,
         "{type: string, enum: [1K, 4K], description: Up to 4K.}",
         "{type: string, maxLength: 512, description: Max. 512 characters.}",
         "{type: string, description: 1280x720 suits 16:9 best.}",
+        "{type: array, items: {type: string}, description: Up to sixteen views.}",
     ],
 )
 def test_no_finding_where_the_schema_has_the_limit(project: Project, parameter: str) -> None:
     lines = found(project, f"p: {parameter}", "")
     assert lines == ["1:1: warning: there is no example [no-example]"]
+
+
+def test_a_default_with_several_samples_is_one_finding(project: Project) -> None:
+    urls = (
+        "p: {type: array, items: {type: string}, default: [http://a.b, http://c.d], description: Some cats.}"
+    )
+    [line] = found(project, urls, EXAMPLE.replace("p: x", "p: []"))
+    assert "[sample-default]" in line
 
 
 def test_a_limit_on_bytes_is_in_a_rule(project: Project) -> None:
@@ -220,6 +236,22 @@ def test_a_finding_is_silenced_with_a_reason_and_an_idle_silence_is_found(projec
     assert found(project, properties, silences) == [
         "13:5: warning: nothing is silenced here: no-description finds nothing about this, at lint[1] [unused-silence]"
     ]
+
+
+@pytest.mark.parametrize(("about", "properties"), [
+    ("p", "p: {type: string, description: TODO}"),
+    ("p.q", "p: {type: array, description: A part., items: {type: object, properties: {q: {type: string, description: TODO}}}}"),
+    ("properties", "properties: {type: string, description: TODO}\np: {type: string, description: What to show.}"),
+])  # fmt: skip
+def test_a_placeholder_is_about_the_parameter_it_is_in(project: Project, about: str, properties: str) -> None:
+    silences = f"""\
+        lint:
+          - {{silence: placeholder, about: {about}, reason: the gateway knows it by this word}}
+          - {{silence: no-example, reason: the page has none}}
+    """
+    assert found(project, properties, silences) == []
+    [line] = found(project, properties, silences.replace(f"about: {about}, ", ""))[:-1]
+    assert line.endswith("[placeholder]")
 
 
 def test_notes_do_not_fail_and_other_forms_tell_the_level(project: Project) -> None:

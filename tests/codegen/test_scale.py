@@ -13,8 +13,10 @@ from typing import TYPE_CHECKING, Any
 import kling_codegen
 import pytest
 from datamodel_code_generator import generate as real
-from kling_codegen.language import Rule, Schema, Spec
+from kling_codegen.language import Spec
 from kling_codegen.load import load
+from kling_codegen.rules import Rule
+from kling_codegen.schema import Schema
 
 if TYPE_CHECKING:
     from tests.codegen.conftest import Project

@@ -779,10 +779,20 @@ def test_example(project: Project, given: str, found: list[str]) -> None:
     assert project.errors() == [f"specs/demo.yaml:{line}" for line in found]
 
 
+def test_an_example_with_a_number_that_python_does_not_read(project: Project) -> None:
+    rest = f"""\
+        rules: [{{references: {{field: p, token: "@I{{n}}", list: q}}}}]
+        examples: [{{name: a, input: {{p: "@I{"9" * 5000}"}}}}]
+    """
+    project.spec("demo", "p: {type: string}\nq: {type: array, items: {type: string}}", rest=rest)
+    [line] = project.errors()
+    assert "the example: p names @I999" in line
+
+
 def test_everything_at_once(project: Project) -> None:
     properties = "p: {type: strng}\nq: {type: string, maxLenght: 3}\nr: {type: integer, default: x}\ns: 3"
     rest = """\
-        rules: [{requires: {field: t, present: [q]}}, {limit: 3}]
+        rules: [{requires: {field: t, present: [q]}}, {limit: 3}, {max_bytes: {field: s, bytes: 3}}]
         examples: [{name: one, input: {u: 1, p: 2}}]
     """
     project.spec("a", properties, rest=rest)

@@ -36,7 +36,7 @@ from kling_adapters.hookspecs import Location, Storage, Writer, hookimpl
 from kling_adapters.testing import SimulatedClock
 
 from .conftest import Connect
-from .flowing import run
+from .flowing import Key, run
 from .stub import (
     JOB,
     KEY,
@@ -479,7 +479,9 @@ def test_hostile_addresses(url: str, described: bool, stub: Stub, connect: Conne
 def test_plain_http_from_a_gateway_elsewhere(tmp_path: Path) -> None:
     data = wire.read_end(JOB, None, None, wire.Answer(200, {}, finished("http://images.example/x.mp4").body))
     assert isinstance(data, ResultData)
-    ended = run(flows.collect(wire.Gateway("https://gateway.example"), data, Folder(tmp_path)), [])
+    ended = run(
+        flows.collect(flows.Session(wire.Gateway("https://gateway.example"), Key), data, Folder(tmp_path)), []
+    )
     assert isinstance(ended.error, StorageError)
     assert ended.sent == 0
 
@@ -502,7 +504,10 @@ def test_an_output_nested_deeply_is_nothing_to_save() -> None:
         )
         if isinstance(data, ResultData):
             ended = run(
-                flows.collect(wire.Gateway("https://gateway.example"), data, Folder(Path("unused"))), []
+                flows.collect(
+                    flows.Session(wire.Gateway("https://gateway.example"), Key), data, Folder(Path("unused"))
+                ),
+                [],
             )
             assert isinstance(ended.error, StorageError), depth
 
@@ -763,7 +768,7 @@ def test_any_way_of_cutting(tmp_path_factory: pytest.TempPathFactory, data: st.D
         JOB, None, None, wire.Answer(200, {}, finished("https://files.example/x.mp4").body)
     )
     assert isinstance(result, ResultData)
-    flow = flows.collect(wire.Gateway("https://gateway.example"), result, Folder(folder))
+    flow = flows.collect(flows.Session(wire.Gateway("https://gateway.example"), Key), result, Folder(folder))
     given: Any = None
     step = flow.send
     for _ in range(400):

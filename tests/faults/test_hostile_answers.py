@@ -147,14 +147,16 @@ def test_readers_take_anything(answer: wire.Answer, kind: Any) -> None:
 @quick
 @given(many)
 def test_submit_ends(script: list[wire.Outcome]) -> None:
-    ended = run(flows.submit(GATEWAY, Key, "kling-2", {}), [*script, *END])
+    ended = run(flows.submit(flows.Session(GATEWAY, Key), "kling-2", {}), [*script, *END])
     assert isinstance(ended.error, KlingError) or isinstance(ended.value, flows.JobRef)
 
 
 @quick
 @given(many, st.sampled_from([0.0, 60.0, None]), st.sampled_from(KINDS))
 def test_wait_ends(script: list[wire.Outcome], timeout: float | None, kind: Any) -> None:
-    ended = run(flows.wait(GATEWAY, flows.JobRef(JOB, None, None, kind), timeout), [*script, *END])
+    ended = run(
+        flows.wait(flows.Session(GATEWAY, Key), flows.JobRef(JOB, None, None, kind), timeout), [*script, *END]
+    )
     assert isinstance(ended.error, KlingError) or isinstance(ended.value, ResultData)
     for event in ended.events:
         log_notifier.kling_event(event)
@@ -163,7 +165,10 @@ def test_wait_ends(script: list[wire.Outcome], timeout: float | None, kind: Any)
 @quick
 @given(many)
 def test_questions_end(script: list[wire.Outcome]) -> None:
-    for flow in (flows.remaining_credits(GATEWAY), flows.status(GATEWAY, flows.JobRef(JOB))):
+    for flow in (
+        flows.remaining_credits(flows.Session(GATEWAY, Key)),
+        flows.status(flows.Session(GATEWAY, Key), flows.JobRef(JOB)),
+    ):
         ended = run(flow, [*script, *END])
         assert isinstance(ended.error, KlingError) or isinstance(ended.value, Credits | JobStatus)
 
@@ -176,7 +181,10 @@ def test_collect_ends(
     result = wire.read_end(JOB, None, kind, wire.Answer(200, {}, answer.body))
     if not isinstance(result, ResultData):
         return
-    ended = run(flows.collect(GATEWAY, result, Folder(tmp_path_factory.getbasetemp())), [*script, *END * 3])
+    ended = run(
+        flows.collect(flows.Session(GATEWAY, Key), result, Folder(tmp_path_factory.getbasetemp())),
+        [*script, *END * 3],
+    )
     assert isinstance(ended.error, KlingError)
 
 

@@ -27,7 +27,7 @@ from kling_adapters import (
 )
 
 from .conftest import Connect
-from .flowing import run
+from .flowing import Key, run
 from .stub import (
     JOB,
     Action,
@@ -129,7 +129,7 @@ def test_any_mix_of_faults(
     asking = [*asking, *[answer(MISSING)] * missing]
     random.shuffle(asking)
     script = [*asking, answer(state("COMPLETED")), *fetching, answer(finished("a text"))]
-    ended = run(flows.wait(GATEWAY, REF, 1e6), script)
+    ended = run(flows.wait(flows.Session(GATEWAY, Key), REF, 1e6), script)
     assert ended.error is None
     assert ended.value.output == "a text"
     assert ended.sent == len(script)
@@ -141,7 +141,9 @@ def test_any_mix_of_faults(
 )
 def test_until_the_deadline_and_not_longer(again: list[wire.Outcome], timeout: float) -> None:
     """The pace is bounded on both sides: every 35 s at least, and a second apart on the average."""
-    ended = run(flows.wait(GATEWAY, REF, timeout), (again[i % len(again)] for i in range(5000)))
+    ended = run(
+        flows.wait(flows.Session(GATEWAY, Key), REF, timeout), (again[i % len(again)] for i in range(5000))
+    )
     assert isinstance(ended.error, WaitTimeout)
     assert timeout <= ended.seconds <= timeout + 0.001
     assert ended.error.seconds == ended.seconds
@@ -151,7 +153,7 @@ def test_until_the_deadline_and_not_longer(again: list[wire.Outcome], timeout: f
 @pytest.mark.parametrize("headers", [{"retry-after": "0"}, {"x-rate-limit-reset-at-utc": "1"}])
 def test_a_rate_limit_that_has_always_just_ended_is_no_reason_to_hurry(headers: dict[str, str]) -> None:
     limited = wire.Answer(429, headers, b"")
-    ended = run(flows.wait(GATEWAY, REF, 900), (limited for _ in range(5000)))
+    ended = run(flows.wait(flows.Session(GATEWAY, Key), REF, 900), (limited for _ in range(5000)))
     assert isinstance(ended.error, WaitTimeout)
     assert ended.sent < 300
 
@@ -159,12 +161,15 @@ def test_a_rate_limit_that_has_always_just_ended_is_no_reason_to_hurry(headers: 
 def test_a_rate_limit_is_respected_and_remembered() -> None:
     queued, limited = answer(state("QUEUED")), wire.Answer(429, {"retry-after": "50"}, b"")
     waited = run(
-        flows.wait(GATEWAY, REF, 900),
+        flows.wait(flows.Session(GATEWAY, Key), REF, 900),
         [queued] * 3 + [limited] + [answer(state("COMPLETED")), answer(finished())],
     )
     assert waited.seconds > 50
-    calm = run(flows.wait(GATEWAY, REF, 500), [queued] * 5000).sent
-    assert run(flows.wait(GATEWAY, REF, 500), [limited, limited] + [queued] * 5000).sent < calm / 2
+    calm = run(flows.wait(flows.Session(GATEWAY, Key), REF, 500), [queued] * 5000).sent
+    assert (
+        run(flows.wait(flows.Session(GATEWAY, Key), REF, 500), [limited, limited] + [queued] * 5000).sent
+        < calm / 2
+    )
 
 
 @pytest.mark.parametrize("status", [state("QUEUED"), state("?"), MISSING, reply(500), Hangup(), HTML])

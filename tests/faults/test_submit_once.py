@@ -331,7 +331,7 @@ def test_nothing_follows_an_outcome_that_may_have_started_a_job(
     before: list[wire.Outcome], after: wire.Outcome
 ) -> None:
     ended = run(
-        flows.submit(GATEWAY, Key, "kling-2", {}),
+        flows.submit(flows.Session(GATEWAY, Key), "kling-2", {}),
         [*before, after, wire.Answer(200, {}, b'{"request_id": "second"}')],
     )
     assert ended.sent <= len(before) + 1
@@ -340,7 +340,7 @@ def test_nothing_follows_an_outcome_that_may_have_started_a_job(
 
 @given(st.lists(st.sampled_from(SAFE), min_size=80, max_size=80))
 def test_a_submit_is_given_up(before: list[wire.Outcome]) -> None:
-    ended = run(flows.submit(GATEWAY, Key, "kling-2", {}), before)
+    ended = run(flows.submit(flows.Session(GATEWAY, Key), "kling-2", {}), before)
     assert isinstance(ended.error, KlingError)
     assert not isinstance(ended.error, SubmitUncertain)
     assert ended.seconds <= 300 + 4 * 33

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Awaitable, Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import anyio
@@ -12,6 +13,8 @@ from kling_sandbox import Sandbox
 
 from kling_adapters import AsyncKling, Kling
 from kling_adapters.testing import SimulatedClock
+
+Install = Callable[..., None]
 
 
 @pytest.fixture(scope="module")
@@ -67,6 +70,22 @@ class _Awaitable:
 async def _each(items: Iterator[Any]) -> Any:
     for item in items:
         yield item
+
+
+@pytest.fixture
+def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Install:
+    """Put a distribution with one plugin where Python finds installed ones."""
+    monkeypatch.syspath_prepend(str(tmp_path))
+
+    def put(name: str, code: str, module: str | None = None) -> None:
+        module = module or f"plugin_{name}"
+        (tmp_path / f"{module.partition(':')[0]}.py").write_text(code)
+        metadata = tmp_path / f"acme_{name}-1.2.dist-info"
+        metadata.mkdir()
+        (metadata / "METADATA").write_text(f"Metadata-Version: 2.1\nName: acme-{name}\nVersion: 1.2\n")
+        (metadata / "entry_points.txt").write_text(f"[kling_adapters]\n{name} = {module}\n")
+
+    return put
 
 
 @pytest.fixture(params=[Kling, AsyncKling], ids=["sync", "async"])

@@ -60,7 +60,7 @@ def finishing_after(seconds: float) -> Callable[[wire.Request, float], wire.Outc
 @pytest.mark.parametrize(("seconds", "most_polls"), [(0, 1), (3, 5), (60, 35), (300, 60), (780, 110)])
 def test_the_end_of_a_job_is_found_soon_and_with_few_polls(seconds: float, most_polls: int) -> None:
     clock = SimulatedClock()
-    drive(flows.wait(GATEWAY, flows.JobRef("id"), None), finishing_after(seconds), clock)
+    drive(flows.wait(flows.Session(GATEWAY, Key), flows.JobRef("id"), None), finishing_after(seconds), clock)
     assert seconds <= clock.now() <= seconds + max(1.2, min(11.0, 0.12 * seconds))
     assert len(clock.slept) <= most_polls
 
@@ -69,7 +69,11 @@ def test_the_end_of_a_job_is_found_soon_and_with_few_polls(seconds: float, most_
 def test_the_deadline_follows_the_latency_of_the_model(latency: float | None, deadline: float) -> None:
     clock = SimulatedClock()
     with pytest.raises(WaitTimeout) as caught:
-        drive(flows.wait(GATEWAY, flows.JobRef("id", latency=latency), None), finishing_after(1e9), clock)
+        drive(
+            flows.wait(flows.Session(GATEWAY, Key), flows.JobRef("id", latency=latency), None),
+            finishing_after(1e9),
+            clock,
+        )
     assert clock.now() == pytest.approx(deadline)
     assert caught.value.seconds == pytest.approx(deadline)
 
@@ -78,7 +82,9 @@ def test_the_deadline_follows_the_latency_of_the_model(latency: float | None, de
 def test_a_given_timeout_is_kept_to_the_moment(timeout: float) -> None:
     clock = SimulatedClock()
     with pytest.raises(WaitTimeout):
-        drive(flows.wait(GATEWAY, flows.JobRef("id"), timeout), finishing_after(1e9), clock)
+        drive(
+            flows.wait(flows.Session(GATEWAY, Key), flows.JobRef("id"), timeout), finishing_after(1e9), clock
+        )
     assert clock.now() == pytest.approx(timeout)
 
 
@@ -93,7 +99,7 @@ def test_a_rate_limit_slows_polling_down_for_good() -> None:
             return answer(429, {"retry-after": "5"})
         return finishing_after(200)(request, now)
 
-    drive(flows.wait(GATEWAY, flows.JobRef("id"), None), reply, clock)
+    drive(flows.wait(flows.Session(GATEWAY, Key), flows.JobRef("id"), None), reply, clock)
     during = [time for time in asked if time < limited_until]
     assert all(later - sooner >= 5 for sooner, later in pairwise(during))
     after = [later - sooner for sooner, later in pairwise(asked) if sooner > limited_until]
@@ -124,5 +130,5 @@ def test_the_end_of_a_rate_limit_is_read_in_every_form(
 def test_a_submit_waits_for_a_rate_limit_within_its_budget_and_then_says_so() -> None:
     clock = SimulatedClock()
     with pytest.raises(RateLimited, match="nothing is billed"):
-        drive(flows.submit(GATEWAY, Key, "kling-2", {}), lambda *_: answer(429), clock)
+        drive(flows.submit(flows.Session(GATEWAY, Key), "kling-2", {}), lambda *_: answer(429), clock)
     assert 100 < clock.now() <= 300

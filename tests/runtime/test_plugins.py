@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +16,7 @@ from kling_adapters import AsyncKling, Kling
 from kling_adapters.hookspecs import Location, hookimpl
 from kling_adapters.testing import SimulatedClock
 
-from .conftest import Play
-
-Install = Callable[..., None]
+from .conftest import Install, Play
 
 ADAPTER = """
 from kling_adapters import CatalogEntry
@@ -27,22 +26,6 @@ from kling_adapters.hookspecs import hookimpl
 def kling_register_adapters(register):
     register(CatalogEntry("{slug}", "Acme", "video", None, "acme.models", "Acme"))
 """
-
-
-@pytest.fixture
-def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Install:
-    """Put a distribution with one plugin where Python finds installed ones."""
-    monkeypatch.syspath_prepend(str(tmp_path))
-
-    def put(name: str, code: str, module: str | None = None) -> None:
-        module = module or f"plugin_{name}"
-        (tmp_path / f"{module}.py").write_text(code)
-        metadata = tmp_path / f"acme_{name}-1.2.dist-info"
-        metadata.mkdir()
-        (metadata / "METADATA").write_text(f"Metadata-Version: 2.1\nName: acme-{name}\nVersion: 1.2\n")
-        (metadata / "entry_points.txt").write_text(f"[kling_adapters]\n{name} = {module}\n")
-
-    return put
 
 
 def found(kling: Kling, name: str) -> ka.PluginInfo:
@@ -115,6 +98,16 @@ def test_strict_mode_and_disabling_are_set_by_the_environment(
     with Kling() as kling:
         assert found(kling, "broken").state == "disabled"
         assert len(kling.catalog) == 0
+
+
+def test_a_program_that_uses_the_backport_of_importlib_metadata_has_its_plugins() -> None:
+    # It answers for the standard library from then on, with entry points of another class; keyring imports it.
+    pytest.importorskip("importlib_metadata", reason="comes with keyring before Python 3.12")
+    code = "import importlib_metadata; from kling_adapters import Kling; Kling().catalog['kling-2']"
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode == 0, done.stderr
 
 
 def test_two_clients_have_their_own_plugins(sandbox: Sandbox) -> None:

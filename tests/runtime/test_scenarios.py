@@ -206,8 +206,8 @@ def test_a_place_that_cannot_be_used_is_known_before_anything_is_paid(play: Play
     (tmp_path / "file").write_text("in the way")
 
     async def scenario(kling: Any) -> None:
-        with pytest.raises(ka.ConfigError, match="no plugin can store to s3://bucket/"):
-            await kling.run("kling-2", prompt="x", save_to="s3://bucket/")
+        with pytest.raises(ka.ConfigError, match="no plugin can store to ftp://host/"):
+            await kling.run("kling-2", prompt="x", save_to="ftp://host/")
         with pytest.raises(ka.StorageError, match="cannot write to the folder"):
             await kling.run("kling-2", prompt="x", save_to=tmp_path / "file" / "folder")
         with pytest.raises(ka.StorageError, match="names a file"):

@@ -234,3 +234,23 @@ def test_nothing_that_is_refused_costs_anything(sandbox: Sandbox, http: httpx.Cl
     http.post("/v2/kling-9", json={"prompt": "x"})
     http.post("/v2/kling-2", content=b"{}")
     assert sandbox.credits == before
+
+
+@pytest.mark.parametrize(
+    "sandbox", [{"api_keys": ["SG_one", "SG_two"], "credits": 1.5, "rate_limit": 2}], indirect=True
+)
+def test_each_key_has_its_own_credits_limit_and_jobs(sandbox: Sandbox) -> None:
+    def as_(key: str) -> httpx.Client:
+        return httpx.Client(base_url=sandbox.base_url, headers={"x-api-key": key}, timeout=30)
+
+    with as_("SG_one") as one, as_("SG_two") as two:
+        body = {"prompt": "x", "duration": 10}
+        job = one.post("/v2/kling-2", json=body).json()
+        refused(one.post("/v2/kling-2", json=body), 406)
+        refused(one.post("/v2/kling-2", json=body), 429)
+        assert two.post("/v2/kling-2", json=body).status_code == 200
+        for url in (job["status_url"], job["response_url"], job["poll_url"]):
+            assert one.get(url).status_code == 200
+            refused(two.get(url), 404)
+        assert one.get("/v1/get-user-credits").json()["credits"] == sandbox.credits == 0.5
+    assert sandbox.api_key == "SG_one"

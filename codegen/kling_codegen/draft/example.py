@@ -8,7 +8,7 @@ from typing import Any, TypeGuard
 from pydantic import MISSING, ValidationError
 
 from kling_codegen.draft.page import Page
-from kling_codegen.language import Schema, violations
+from kling_codegen.schema import Schema, violations
 
 SAMPLES = {"video": "https://example.com/video.mp4", "audio": "https://example.com/audio.mp3"}
 IMAGE, TEXT = "https://example.com/image.png", "A paper boat on a quiet lake."

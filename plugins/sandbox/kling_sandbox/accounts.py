@@ -5,6 +5,7 @@ Prices and balances are made up. Keys are compared and kept as fingerprints only
 
 import hashlib
 from collections import deque
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -58,10 +59,12 @@ class Account:
         return self.credits
 
 
-def accounts(*, balance: float, submits_per_minute: int | None) -> dict[str, Account]:
-    """Return the accounts of a sandbox by the fingerprint of their key."""
-    return {
-        fingerprint(API_KEY): Account(balance, submits_per_minute=submits_per_minute),
+def accounts(
+    keys: Iterable[str] = (API_KEY,), *, balance: float, submits_per_minute: int | None
+) -> dict[str, Account]:
+    """Return the accounts of a sandbox by the fingerprint of their key: one for each of `keys`, and those for tests."""
+    working = {fingerprint(key): Account(balance, submits_per_minute=submits_per_minute) for key in keys}
+    return working | {
         fingerprint(KEY_FORBIDDEN): Account(balance, permitted=False),
         fingerprint(KEY_NO_CREDITS): Account(0.0),
         fingerprint(KEY_RATE_LIMITED): Account(balance, submits_per_minute=0),

@@ -119,6 +119,7 @@ class Gateway:
         cost = 0.0 if failure else job_plan.price
         job = Job(
             slug=slug,
+            account=account,
             params=params,
             plan=job_plan,
             cost=cost,
@@ -134,7 +135,7 @@ class Gateway:
         return JSONResponse({**first, **_urls(job, request)})
 
     async def _status(self, request: Request, account: Account) -> Response:
-        job = self._job(request)
+        job = self._job(request, account)
         job.poll(self._clock.now())
         if (running := self._running(job, request)) is not None:
             return running
@@ -144,7 +145,7 @@ class Gateway:
         return JSONResponse({"status": "COMPLETED", "request_id": job.request_id, "metrics": metrics})
 
     async def _result(self, request: Request, account: Account) -> Response:
-        job = self._job(request)
+        job = self._job(request, account)
         if (running := self._running(job, request)) is not None:
             return running
         if failed := await self._failed(job, account):
@@ -186,9 +187,10 @@ class Gateway:
         picture = await run_in_threadpool(sample, request.path_params["name"], size)
         return Response(picture, media_type="image/png")
 
-    def _job(self, request: Request) -> Job:
+    def _job(self, request: Request, account: Account) -> Job:
         job = self._jobs.get(request.path_params["request_id"])
-        if job is None or job.expired(self._clock.now()):
+        # Whether the gateway shows a job to another account is not documented: here it does not.
+        if job is None or job.account is not account or job.expired(self._clock.now()):
             raise GatewayError(404, "Request not found or expired")
         return job
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, Literal, Self
 
+from kling_sandbox.accounts import Account
 from kling_sandbox.plan import Plan
 
 RECORD_LIFETIME: Final = 3600.0
@@ -79,6 +80,7 @@ class Job:
     """One accepted submit. Read and changed on the event loop only."""
 
     slug: str
+    account: Account
     params: dict[str, Any]
     plan: Plan
     cost: float

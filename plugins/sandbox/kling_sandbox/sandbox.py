@@ -4,7 +4,7 @@ import os
 import socket
 import tempfile
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
@@ -24,8 +24,8 @@ from kling_sandbox.validation import Schema
 class Sandbox:
     """A gateway on this machine, with jobs, credits, a clock and a record of its own; entered once."""
 
-    api_key: str = API_KEY
-    """A key that works."""
+    api_key: str
+    """A key that works, the first if there are several."""
 
     base_url: str
     """The address of the gateway, without a version; set by entering."""
@@ -35,6 +35,7 @@ class Sandbox:
         *,
         timing: str = "at-once",
         schemas: Mapping[str, Schema] | None = None,
+        api_keys: Sequence[str] = (API_KEY,),
         credits: float = 1000.0,  # noqa: A002  what the gateway calls it
         rate_limit: int | None = None,
         host: str = "127.0.0.1",
@@ -43,14 +44,16 @@ class Sandbox:
         """Prepare; nothing listens before the `with` block.
 
         `timing`: `at-once`, `polls:N` or `latency:FACTOR`. `schemas`: JSON Schemas by slug, by default those
-        of the whole catalogue. `credits`: what the account of `api_key` begins with. `rate_limit`: submits a
-        minute. `port`: 0 takes a free one. Raises ValueError for a bad timing.
+        of the whole catalogue. `api_keys`: those that work, each of an account of its own. `credits`: what each begins
+        with. `rate_limit`: how many submits a minute each may send. `port`: 0 takes a free one.
+        Raises ValueError for a bad timing.
         """
         self._timing = Timing.parse(timing)
         self._schemas = schemas
         self._host, self._port = host, port
         self._clock = Clock()
-        self._accounts = accounts(balance=credits, submits_per_minute=rate_limit)
+        self.api_key = api_keys[0]
+        self._accounts = accounts(api_keys, balance=credits, submits_per_minute=rate_limit)
         self._record = Record()
         self._stack = ExitStack()
 

@@ -1,0 +1,17 @@
+"""What no test may touch: the journal of whoever runs them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+
+import pytest
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _journal_of_the_tests(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Processes that a test starts inherit it."""
+    with pytest.MonkeyPatch.context() as patch:
+        path = tmp_path_factory.mktemp("journal") / "journal.sqlite3"
+        patch.setitem(os.environ, "KLING_JOURNAL", str(path))
+        yield

@@ -1,0 +1,46 @@
+"""A plugin as a stranger gets it: a wheel, in an environment that has nothing else."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import kling_adapters
+
+ROOT = Path(kling_adapters.__file__).parent.parent
+
+
+def run(*command: str | Path) -> str:
+    done = subprocess.run(command, check=True, capture_output=True, text=True)
+    return done.stdout
+
+
+def test_a_plugin_is_there_while_it_is_installed(tmp_path: Path) -> None:
+    wheels = tmp_path / "wheels"
+    for project in (ROOT, ROOT / "plugins" / "keypool"):
+        run(sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", wheels, project)
+    run(sys.executable, "-m", "venv", tmp_path / "venv")
+    python = tmp_path / "venv" / "bin" / "python"
+
+    def pip(*words: str | Path) -> None:
+        run(python, "-m", "pip", "--quiet", "--disable-pip-version-check", *words)
+
+    def plugins() -> dict[str, dict[str, Any]]:
+        found = json.loads(run(python.with_name("kling"), "plugins", "--json"))
+        return {each["name"]: each for each in found}
+
+    pip("install", *wheels.glob("kling_adapters-*.whl"))
+    before = plugins()
+    assert {each["distribution"] for each in before.values()} == {
+        f"kling-adapters {kling_adapters.__version__}"
+    }
+    pip("install", *wheels.glob("kling_keypool-*.whl"))
+    assert not [*tmp_path.glob("venv/lib/python*/site-packages/_editable_impl_*.pth")], "an editable install"
+    assert plugins() == before | {"keypool": plugins()["keypool"]}
+    assert plugins()["keypool"]["state"] == "loaded"
+    assert plugins()["keypool"]["distribution"] == "kling-keypool 0.1.0"
+    pip("uninstall", "--yes", "kling-keypool")
+    assert plugins() == before

@@ -1,0 +1,682 @@
+"""Results in an object store: a real S3 server, read back with a client that is not ours, and the memory of a client."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import http.server
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import traceback
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing, suppress
+from pathlib import Path
+from typing import Any, Self
+
+import anyio
+import boto3
+import pytest
+from botocore.config import Config
+from kling_objectstore import ObjectStore
+from kling_sandbox import Sandbox
+
+from kling_adapters import AsyncKling, Kling, StorageError
+from kling_adapters.hookspecs import Storage
+from kling_adapters.testing import SimulatedClock
+
+ROOT = Path(__file__).parents[2]
+WEED = Path(sys.executable).with_name("weed")
+KEY_ID, SECRET = "AKIDOFTHETESTS", "sEcReT/0123456789abcdefghijklmnop"
+MB = 1024**2
+BIG = b"\x00\x00\x00\x18ftypmp42" + os.urandom(MB) * 64
+PORTS = (
+    "master.port",
+    "master.port.grpc",
+    "volume.port",
+    "volume.port.grpc",
+    "filer.port",
+    "filer.port.grpc",
+    "s3.port",
+    "s3.port.grpc",
+    "admin.port",
+    "admin.port.grpc",
+)
+
+
+class S3Server:
+    """SeaweedFS in a folder; `url` is its address, `client` boto3's."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        with ExitStack() as stack:
+            sockets = [stack.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in PORTS]
+            self._ports = dict(zip(PORTS, [each.getsockname()[1] for each in sockets], strict=True))
+        self.port: int = self._ports["s3.port"]
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.client: Any = boto3.client(
+            "s3",
+            endpoint_url=self.url,
+            region_name="us-east-1",
+            aws_access_key_id=KEY_ID,
+            aws_secret_access_key=SECRET,
+            config=Config(s3={"addressing_style": "path"}, retries={"total_max_attempts": 1}),
+        )
+
+    def __enter__(self) -> Self:
+        flags = {
+            **self._ports,
+            "dir": self._folder,
+            "ip": "127.0.0.1",
+            "ip.bind": "127.0.0.1",
+            "filer.localSocket": self._folder / "filer.sock",
+            "s3.localSocket": self._folder / "s3.sock",
+            "s3.autoCreateBucket": "false",
+            "s3.port.iceberg": 0,
+            "s3.port.lance": 0,
+            "webdav": "false",
+            "admin.ui": "false",
+            "master.telemetry": "false",
+        }
+        with (self._folder / "log").open("ab") as log:
+            self._process = subprocess.Popen(
+                [str(WEED), "mini", *(f"-{name}={value}" for name, value in flags.items())],
+                env={"AWS_ACCESS_KEY_ID": KEY_ID, "AWS_SECRET_ACCESS_KEY": SECRET, "HOME": str(self._folder)},
+                cwd=self._folder,
+                stdout=log,
+                stderr=log,
+            )
+        for _ in range(600):
+            try:
+                self.client.list_buckets()
+            except Exception:  # noqa: BLE001  of any kind while it starts
+                time.sleep(0.05)  # a process of its own cannot be told to hurry
+            else:
+                return self
+        self.kill()
+        raise AssertionError((self._folder / "log").read_text()[-3000:])
+
+    def __exit__(self, *_: object) -> None:
+        self.kill()
+
+    def kill(self) -> None:
+        """End it as a crash would."""
+        self._process.kill()
+        self._process.wait()
+
+    def bucket(self, name: str) -> str:
+        self.client.create_bucket(Bucket=name)
+        return name
+
+    def names(self, bucket: str) -> list[str]:
+        found = self.client.list_objects_v2(Bucket=bucket).get("Contents", [])
+        return [each["Key"] for each in found]
+
+    def uploads(self, bucket: str) -> list[Any]:
+        return list(self.client.list_multipart_uploads(Bucket=bucket).get("Uploads", []))
+
+
+@pytest.fixture(scope="module")
+def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
+    with S3Server(tmp_path_factory.mktemp("weed")) as server:
+        yield server
+
+
+@pytest.fixture
+def bucket(s3: S3Server, request: pytest.FixtureRequest) -> str:
+    """A new one for each test."""
+    return s3.bucket(hashlib.sha256(request.node.nodeid.encode()).hexdigest()[:20])
+
+
+@pytest.fixture(autouse=True)
+def spool(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where temporary files go."""
+    folder = tmp_path / "spool"
+    folder.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(folder))
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The credentials of the tests, and nothing of this machine."""
+    for name in list(os.environ):
+        if name.startswith(("AWS_", "AZURE_", "GOOGLE_", "SEGMIND_")) or name.lower().endswith("_proxy"):
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", KEY_ID)
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", SECRET)
+
+
+@pytest.fixture
+def use_s3(s3: S3Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL", s3.url)
+
+
+@pytest.fixture(scope="module")
+def sandbox() -> Iterator[Sandbox]:
+    with Sandbox() as running:
+        yield running
+
+
+Run = Callable[..., Any]
+
+
+@pytest.fixture(params=[Kling, AsyncKling], ids=["sync", "async"])
+def run(request: pytest.FixtureRequest) -> Run:
+    """Run a job on one of the clients and save it."""
+
+    def blocking(save_to: str, base_url: str, plugins: list[object]) -> Any:
+        with Kling(
+            base_url=base_url, api_key="SG_5a4db0c55a4db0c5", clock=SimulatedClock(), plugins=plugins
+        ) as kling:
+            return kling.run("kling-2", prompt="a lighthouse", save_to=save_to)
+
+    async def awaiting(save_to: str, base_url: str, plugins: list[object]) -> Any:
+        async with AsyncKling(
+            base_url=base_url, api_key="SG_5a4db0c55a4db0c5", clock=SimulatedClock(), plugins=plugins
+        ) as kling:
+            return await kling.run("kling-2", prompt="a lighthouse", save_to=save_to)
+
+    def call(save_to: str, base_url: str, *plugins: object) -> Any:
+        if request.param is Kling:
+            return blocking(save_to, base_url, list(plugins))
+        return anyio.run(awaiting, save_to, base_url, list(plugins))
+
+    return call
+
+
+def fetch(link: str) -> tuple[bytes, Any]:
+    """What anyone gets who opens the link."""
+    assert link.startswith("http://127.0.0.1:")
+    with urllib.request.urlopen(link, timeout=10) as response:
+        return response.read(), response.headers
+
+
+def place(url: str) -> Storage:
+    found = ObjectStore().kling_storage(url)
+    assert found is not None
+    return found
+
+
+def store(url: str, name: str, content: bytes, content_type: str = "video/mp4") -> Any:
+    writer = place(url).open(name, content_type)
+    writer.write(content)
+    return writer.commit(hashlib.sha256(content).hexdigest())
+
+
+def open_spools(folder: Path) -> list[str]:
+    """Temporary files of this process in a folder, those without a name too."""
+    links: list[str] = []
+    for number in Path("/proc/self/fd").iterdir():
+        with suppress(OSError):  # closed meanwhile
+            links.append(str(number.readlink()))
+    return [*map(str, folder.iterdir()), *(link for link in links if link.startswith(str(folder)))]
+
+
+def until(what: Callable[[], bool]) -> None:
+    """Wait for a thread or a server; a test that passes waits no longer than they take."""
+    for _ in range(1000):
+        if what():
+            return
+        time.sleep(0.01)
+    raise AssertionError("it did not happen within ten seconds")
+
+
+# A job from parameters to an object.
+
+
+@pytest.mark.usefixtures("use_s3")
+def test_a_result_is_an_object_that_other_clients_read(
+    s3: S3Server, bucket: str, run: Run, sandbox: Sandbox, spool: Path
+) -> None:
+    result = run(f"s3://{bucket}/some/renders/", sandbox.base_url)
+    [file] = result.saved
+    key = f"some/renders/kling-2-{result.request_id}.mp4"
+    assert file.url == f"s3://{bucket}/{key}"
+    assert s3.names(bucket) == [key]
+    read = s3.client.get_object(Bucket=bucket, Key=key)
+    body = read["Body"].read()
+    assert (len(body), hashlib.sha256(body).hexdigest()) == (file.bytes, file.sha256)
+    assert (read["ContentType"], read["Metadata"]) == ("video/mp4", {"sha256": file.sha256})
+
+    linked, headers = fetch(file.link)
+    assert linked == body
+    assert headers["content-type"] == "video/mp4"
+    assert "X-Amz-Expires=86400&" in file.link
+    assert SECRET not in file.link
+    with pytest.raises(urllib.error.HTTPError, match="403"):
+        fetch(file.link[:-1] + ("0" if file.link[-1] != "0" else "1"))
+    assert open_spools(spool) == []
+
+
+@pytest.mark.usefixtures("use_s3")
+def test_the_installed_plugin_is_the_one_that_is_asked() -> None:
+    with Kling(api_key="SG_none") as kling:
+        [info] = [info for info in kling.plugins if info.name == "objectstore"]
+    assert (info.state, info.hooks) == ("loaded", ("kling_storage",))
+
+
+def test_nothing_of_a_cloud_is_imported_before_it_is_used() -> None:
+    code = (
+        "import sys, kling_objectstore as o; assert o.ObjectStore().kling_storage('renders/') is None; "
+        "assert 'obstore' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
+
+
+# The same content is not uploaded twice.
+
+
+@pytest.mark.usefixtures("use_s3")
+def test_the_same_content_is_uploaded_once(s3: S3Server, bucket: str) -> None:
+    first = store(f"s3://{bucket}/", "a.mp4", b"one")
+    digest = hashlib.sha256(b"one").hexdigest()
+    # A mark that every upload would remove.
+    marked = {"sha256": digest, "mark": "first"}
+    s3.client.put_object(Bucket=bucket, Key="a.mp4", Body=b"one", Metadata=marked)
+    again = store(f"s3://{bucket}/", "a.mp4", b"one")
+    assert again.url == first.url
+    assert fetch(again.link)[0] == b"one"
+    assert s3.client.head_object(Bucket=bucket, Key="a.mp4")["Metadata"] == marked
+    store(f"s3://{bucket}/", "a.mp4", b"two")
+    assert s3.client.get_object(Bucket=bucket, Key="a.mp4")["Body"].read() == b"two"
+
+
+@pytest.mark.usefixtures("use_s3")
+@pytest.mark.parametrize(
+    "metadata", [{}, {"sha256": "0" * 64}, {"sha256": hashlib.sha256(b"whole").hexdigest()}]
+)
+def test_an_object_of_other_content_is_replaced(s3: S3Server, bucket: str, metadata: dict[str, str]) -> None:
+    """One without a digest, of another digest, and one that is not as long as the digest it claims."""
+    s3.client.put_object(Bucket=bucket, Key="a.mp4", Body=b"part", Metadata=metadata)
+    store(f"s3://{bucket}/", "a.mp4", b"whole")
+    assert s3.client.get_object(Bucket=bucket, Key="a.mp4")["Body"].read() == b"whole"
+
+
+# Whole, or not at all.
+
+
+class Gate:
+    """Passes bytes on to a server; after so many it holds everything back, sets `reached`, and waits for `go_on`."""
+
+    def __init__(self, port: int, after: int) -> None:
+        self._to = port
+        self._left = after
+        self._lock = threading.Lock()
+        self.reached = threading.Event()
+        self.go_on = threading.Event()
+
+    def __enter__(self) -> Self:
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
+        threading.Thread(target=self._accept, daemon=True).start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.go_on.set()
+        self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+
+    def _accept(self) -> None:
+        with suppress(OSError):
+            while True:
+                near, _ = self._listener.accept()
+                try:
+                    far = socket.create_connection(("127.0.0.1", self._to))
+                except OSError:
+                    near.close()
+                    continue
+                for source, target in ((near, far), (far, near)):
+                    threading.Thread(
+                        target=self._pass, args=(source, target, source is near), daemon=True
+                    ).start()
+
+    def _pass(self, source: socket.socket, target: socket.socket, counts: bool) -> None:
+        with suppress(OSError), closing(source), closing(target):
+            while chunk := source.recv(65536):
+                if counts:
+                    with self._lock:
+                        self._left -= len(chunk)
+                    if self._left < 0:
+                        self.reached.set()
+                        assert self.go_on.wait(30)
+                target.sendall(chunk)
+            with suppress(OSError):
+                target.shutdown(socket.SHUT_RDWR)
+
+
+class BigGateway(http.server.BaseHTTPRequestHandler):
+    """Any job gives 64 MB."""
+
+    def do_POST(self) -> None:
+        self._answer({"request_id": "big-1", "status": "QUEUED"})
+
+    def do_GET(self) -> None:
+        if self.path == "/files/big.mp4":
+            self.send_response(200)
+            self.send_header("content-length", str(len(BIG)))
+            self.end_headers()
+            self.wfile.write(BIG)
+            return
+        output = f"http://{self.headers['host']}/files/big.mp4"
+        self._answer({"request_id": "big-1", "status": "COMPLETED", "output": output, "metrics": {}})
+
+    def _answer(self, value: Any) -> None:
+        body = json.dumps(value).encode()
+        self.send_response(200)
+        self.send_header("content-length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002  the name of the base class
+        pass
+
+
+@pytest.fixture(scope="module")
+def big_gateway() -> Iterator[str]:
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), BigGateway) as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+        thread.join()
+
+
+async def cancelled_by_task(work: Callable[[], Any], reached: threading.Event) -> None:
+    task = asyncio.ensure_future(work())
+    await anyio.to_thread.run_sync(reached.wait, 30)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+
+
+async def cancelled_by_scope(work: Callable[[], Any], reached: threading.Event) -> None:
+    async with anyio.create_task_group() as group:
+        group.start_soon(work)
+        await anyio.to_thread.run_sync(reached.wait, 30)
+        group.cancel_scope.cancel()
+
+
+@pytest.mark.parametrize("cancel", [cancelled_by_task, cancelled_by_scope])
+def test_a_cancelled_upload_leaves_nothing(
+    cancel: Any, s3: S3Server, bucket: str, big_gateway: str, monkeypatch: pytest.MonkeyPatch, spool: Path
+) -> None:
+    with Gate(s3.port, 20 * MB) as gate:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", gate.url)
+
+        async def work() -> None:
+            async with AsyncKling(base_url=big_gateway, api_key="SG_x", clock=SimulatedClock()) as kling:
+                await kling.run("kling-2", prompt="a lighthouse", save_to=f"s3://{bucket}/")
+
+        async def main() -> None:
+            await cancel(work, gate.reached)
+            # Nobody had to wait for the upload.
+            assert len(s3.uploads(bucket)) == 1
+            assert open_spools(spool)
+            gate.go_on.set()
+
+        anyio.run(main)
+        until(lambda: not open_spools(spool))
+    assert s3.uploads(bucket) == []
+    assert s3.names(bucket) == []
+
+
+@pytest.mark.usefixtures("use_s3")
+def test_a_download_that_is_given_up_leaves_nothing(s3: S3Server, bucket: str, spool: Path) -> None:
+    writer = place(f"s3://{bucket}/").open("a.mp4", "video/mp4")
+    writer.write(b"half")
+    assert open_spools(spool)
+    writer.abort()
+    writer.abort()
+    assert open_spools(spool) == []
+    assert s3.names(bucket) == []
+
+
+def test_a_server_that_dies_in_the_middle(
+    run: Run, big_gateway: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, spool: Path
+) -> None:
+    server = S3Server(tmp_path)
+    with server, Gate(server.port, 20 * MB) as gate:
+        server.bucket("films")
+        monkeypatch.setenv("AWS_ENDPOINT_URL", gate.url)
+
+        def kill() -> None:
+            assert gate.reached.wait(30)
+            server.kill()
+            gate.go_on.set()
+
+        killer = threading.Thread(target=kill)
+        killer.start()
+        with pytest.raises(StorageError) as failed:
+            run("s3://films/", big_gateway)
+        killer.join()
+        assert failed.value.url == f"{big_gateway}/files/big.mp4"
+        assert f"can still be fetched from {big_gateway}/files/big.mp4" in str(failed.value)
+        assert open_spools(spool) == []
+    with server:
+        assert server.names("films") == []
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGINT") or os.name != "posix", reason="signals of POSIX")
+def test_an_interrupt_stops_an_upload(s3: S3Server, bucket: str) -> None:
+    code = f"""
+import hashlib
+from kling_objectstore import ObjectStore
+writer = ObjectStore().kling_storage("s3://{bucket}/").open("a.mp4", "video/mp4")
+writer.write(bytes({64 * MB}))
+try:
+    writer.commit("0" * 64)
+except KeyboardInterrupt:
+    print("interrupted")
+"""
+    with Gate(s3.port, 20 * MB) as gate:
+        child = subprocess.Popen(
+            [sys.executable, "-c", code],
+            env={**os.environ, "AWS_ENDPOINT_URL": gate.url},
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        assert gate.reached.wait(30)
+        child.send_signal(signal.SIGINT)
+        gate.go_on.set()
+        assert child.communicate(timeout=30)[0] == "interrupted\n"
+    assert s3.uploads(bucket) == []
+    assert s3.names(bucket) == []
+
+
+@pytest.mark.usefixtures("use_s3")
+def test_memory_does_not_grow_with_the_file(s3: S3Server, bucket: str) -> None:
+    code = f"""
+import hashlib, os, re
+from pathlib import Path
+from kling_objectstore import ObjectStore
+def peak():  # in MiB; that of getrusage counts what pytest had when it started this process
+    return int(re.search("VmHWM:\\s+([0-9]+) kB", Path("/proc/self/status").read_text())[1]) // 1024
+def store(name, megabytes):
+    chunk, digest = os.urandom(1024**2), hashlib.sha256()
+    writer = ObjectStore().kling_storage("s3://{bucket}/").open(name, "video/mp4")
+    for _ in range(megabytes):
+        digest.update(chunk)
+        writer.write(chunk)
+    writer.commit(digest.hexdigest())
+store("small.mp4", 1)
+before = peak()
+store("large.mp4", 256)
+print(peak() - before)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code], check=True, capture_output=True, text=True, timeout=120
+    )
+    assert s3.client.head_object(Bucket=bucket, Key="large.mp4")["ContentLength"] == 256 * MB
+    assert int(done.stdout) < 64
+
+
+# Known before a job is paid for.
+
+
+@pytest.mark.usefixtures("use_s3")
+def test_the_check_leaves_nothing(s3: S3Server, bucket: str, spool: Path) -> None:
+    place(f"s3://{bucket}/renders/").check()
+    assert s3.names(bucket) == []
+    assert s3.uploads(bucket) == []
+    assert open_spools(spool) == []
+
+
+@pytest.mark.usefixtures("use_s3")
+@pytest.mark.parametrize(
+    ("url", "environ", "says"),
+    [
+        ("s3://no-such-bucket/", {}, "NoSuchBucket"),
+        ("s3://{bucket}/", {"AWS_SECRET_ACCESS_KEY": "wr0ng-sEcReT"}, "SignatureDoesNotMatch"),
+        ("s3://{bucket}/", {"AWS_ACCESS_KEY_ID": "UNKNOWNKEY"}, "InvalidAccessKeyId"),
+        ("s3://{bucket}/", {"AWS_ENDPOINT_URL": "http://127.0.0.1:1"}, "error sending request"),
+        ("s3://{bucket}/\x00/", {}, "cannot be written to"),
+        ("az://container/", {}, "AZURE_STORAGE_ACCOUNT_NAME"),
+        (
+            "az://container/",
+            {
+                "AZURE_STORAGE_ACCOUNT_NAME": "acme",
+                "AZURE_STORAGE_SAS_TOKEN": "sv=1&sig=sEcReT",
+                "AZURE_ENDPOINT": "http://127.0.0.1:1",
+            },
+            "error sending request",
+        ),
+        (
+            "gs://films/",
+            {"GOOGLE_APPLICATION_CREDENTIALS": "/nowhere.json"},
+            "GOOGLE_APPLICATION_CREDENTIALS",
+        ),
+    ],
+)
+def test_what_cannot_be_written_to_is_known_before_a_job_is_submitted(
+    url: str,
+    environ: dict[str, str],
+    says: str,
+    bucket: str,
+    sandbox: Sandbox,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    for name, value in environ.items():
+        monkeypatch.setenv(name, value)
+    before = len(sandbox.requests)
+    with (
+        Kling(base_url=sandbox.base_url, api_key=sandbox.api_key) as kling,
+        pytest.raises(StorageError, match=says) as refused,
+    ):
+        kling.run("kling-2", prompt="a lighthouse", save_to=url.format(bucket=bucket))
+    assert len(sandbox.requests) == before
+    assert "Check the" in str(refused.value)
+    told = "".join(traceback.format_exception(refused.value)) + caplog.text + repr(refused.value)
+    cause = refused.value.__context__
+    assert "sEcReT" not in told + str(cause)
+    assert cause is None
+
+
+def test_a_full_disk_is_said(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "missing"))
+    with pytest.raises(StorageError, match="TMPDIR"):
+        place("memory:").check()
+    with pytest.raises(StorageError, match="TMPDIR"):
+        place("memory:").open("a.mp4", "video/mp4")
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "s3:",
+        "s3:/bucket/renders",  # what a Path makes of it
+        "s3:///renders/",
+        "gs://",
+        "az://?x",
+        "s3://AKID:sEcReT@bucket/",
+        "s3://bucket:9000/",
+        "s3://bucket/?X-Amz-Signature=sEcReT",
+        "s3://bucket/#sEcReT",
+        "s3://bucket/../other/",
+        "s3://bucket/a/./b/",
+        "s3://bucket/a//b/",
+        "s3://../bucket/",
+        "s3://bucket/film.mp4",
+        "memory:../x/",
+    ],
+)
+def test_a_url_that_names_no_place_is_refused(url: str) -> None:
+    with pytest.raises(StorageError) as refused:
+        ObjectStore().kling_storage(url)
+    assert "sEcReT" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    "url", ["renders/", "C:/renders", "file:///renders/", "ftp://host/renders/", "s3", ""]
+)
+def test_other_places_are_left_to_others(url: str) -> None:
+    assert ObjectStore().kling_storage(url) is None
+
+
+@pytest.mark.usefixtures("use_s3")
+@pytest.mark.parametrize(
+    ("path", "key"),
+    [("", "a.mp4"), ("/", "a.mp4"), ("/v1.2", "v1.2/a.mp4"), ("/Grüße aus/x+y/", "Grüße aus/x+y/a.mp4")],
+)
+def test_names_of_objects(path: str, key: str, s3: S3Server, bucket: str) -> None:
+    location = store(f"s3://{bucket}{path}", "a.mp4", b"content")
+    assert s3.names(bucket) == [key]
+    assert location.url == f"s3://{bucket}/{key}"
+    assert fetch(location.link)[0] == b"content"
+
+
+# In memory.
+
+
+def test_memory_needs_no_server_and_can_be_read(run: Run, sandbox: Sandbox) -> None:
+    memory = ObjectStore()
+    result = run("memory:renders/", sandbox.base_url, memory)
+    [file] = result.saved
+    assert (file.url, file.link) == (f"memory:renders/kling-2-{result.request_id}.mp4", None)
+    assert hashlib.sha256(memory.read(file.url)).hexdigest() == file.sha256
+    with pytest.raises(FileNotFoundError):
+        ObjectStore().read(file.url)
+
+
+def test_memory_holds_large_files_and_stops(spool: Path) -> None:
+    memory = ObjectStore()
+    found = memory.kling_storage("memory:")
+    assert found is not None
+    found.check()
+    writer = found.open("big.mp4", "video/mp4")
+    writer.write(BIG)
+    assert writer.commit(hashlib.sha256(BIG).hexdigest()).url == "memory:big.mp4"
+    assert memory.read("memory:big.mp4") == BIG
+    assert open_spools(spool) == []
+
+
+@pytest.mark.usefixtures("use_s3")
+def test_the_examples_of_the_readme_run(
+    s3: S3Server,
+    bucket: str,
+    sandbox: Sandbox,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    text = (ROOT / "plugins/objectstore/README.md").read_text("utf-8")
+    to_s3, to_memory = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    monkeypatch.setenv("SEGMIND_API_KEY", sandbox.api_key)
+    to_s3 = to_s3.replace("Kling()", f"Kling(base_url={sandbox.base_url!r})").replace(
+        "s3://films", f"s3://{bucket}"
+    )
+    exec(to_s3, {})
+    url, link = capsys.readouterr().out.splitlines()
+    [name] = s3.names(bucket)
+    assert url == f"s3://{bucket}/{name}"
+    assert fetch(link)[0][4:8] == b"ftyp"
+    exec(to_memory, {})

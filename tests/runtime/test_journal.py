@@ -1,0 +1,300 @@
+"""What outlives the process: the intent, the id, the end; and whom it is shown to."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import sqlite3
+import stat
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+from typing import Any
+
+import anyio
+import pytest
+from kling_sandbox import Sandbox
+
+import kling_adapters as ka
+from kling_adapters import AsyncKling, Kling
+from kling_adapters.hookspecs import hookimpl
+from kling_adapters.journal import Journal, default_path, fingerprint
+
+from .conftest import Play
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "state" / "journal.sqlite3"
+
+
+@pytest.fixture
+def journal(path: Path) -> Iterator[Journal]:
+    journal = Journal(path)
+    yield journal
+    journal.close()
+
+
+def test_a_job_is_written_down_from_the_intent_to_the_file(
+    play: Play, journal: Journal, tmp_path: Path
+) -> None:
+    states: list[tuple[str, str | None]] = []
+
+    class Reading:
+        @hookimpl
+        def kling_event(self) -> None:
+            [entry] = journal.entries()
+            states.append((entry.state, entry.request_id))
+
+    async def scenario(kling: Any) -> None:
+        await kling.run("kling-2", prompt="a lighthouse", save_to=tmp_path / "out")
+
+    play(scenario, journal=journal.path, plugins=[Reading()])
+    [entry] = journal.entries()
+    assert [state for state, _ in states] == ["QUEUED", "QUEUED", "PROCESSING", "COMPLETED", "COMPLETED"]
+    assert all(request_id == entry.request_id for _, request_id in states)
+    assert (entry.gateway, entry.model) == (play.sandbox.base_url, "kling-2")
+    assert entry.params == {"prompt": "a lighthouse"}
+    assert entry.key == fingerprint(play.sandbox.api_key)
+    assert entry.save_to == str(tmp_path / "out")
+    assert entry.result is not None
+    assert entry.result["status"] == "COMPLETED"
+    assert entry.cost is not None
+    [file] = entry.files
+    assert file.path.stat().st_size == file.bytes
+    assert not entry.is_unfinished
+
+
+def test_the_intent_is_on_disk_before_the_request_is_sent(path: Path) -> None:
+    seen: list[str] = []
+
+    class Gateway(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            connection = sqlite3.connect(path)
+            seen.extend(state for (state,) in connection.execute("SELECT state FROM jobs"))
+            connection.close()
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(b'{"request_id": "abc"}')
+
+        def log_message(self, *_: Any) -> None: ...
+
+    with HTTPServer(("127.0.0.1", 0), Gateway) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        with Kling(
+            base_url=f"http://127.0.0.1:{server.server_port}", api_key="SG_0123456789", journal=path
+        ) as kling:
+            assert kling.submit("kling-2", prompt="x").request_id == "abc"
+            [entry] = Journal(path).entries()
+        server.shutdown()
+    assert seen == ["SUBMITTING"]
+    assert (entry.state, entry.request_id) == ("QUEUED", "abc")
+
+
+def test_a_refused_submit_and_a_failed_job_say_why(play: Play, journal: Journal) -> None:
+    async def scenario(kling: Any) -> None:
+        with pytest.raises(ka.JobFailed):
+            await kling.run("kling-2", prompt="sandbox-block")
+
+    play(scenario, journal=journal.path)
+
+    async def refused(kling: Any) -> None:
+        with pytest.raises(ka.Unauthorized):
+            await kling.run("kling-2", prompt="x")
+
+    play(refused, journal=journal.path, api_key="SG_wrong_wrong_wrong")
+    failed, refused_entry = journal.entries()
+    assert (failed.state, refused_entry.state, refused_entry.request_id) == ("FAILED", "REFUSED", None)
+    assert failed.reason
+    assert "401" in (refused_entry.reason or "")
+    assert "SG_wrong" not in journal.path.read_bytes().decode("latin-1")
+
+
+def test_without_a_journal_nothing_is_written(
+    play: Play, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def scenario(kling: Any) -> None:
+        await kling.run("kling-2", prompt="x")
+
+    monkeypatch.setenv("KLING_JOURNAL", str(tmp_path / "journal.sqlite3"))
+    play(scenario, journal=None)
+    monkeypatch.setenv("KLING_JOURNAL", "none")
+    play(scenario)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_journal_is_where_the_platform_keeps_state(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.delenv("KLING_JOURNAL")
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    path = default_path()
+    assert path is not None
+    assert path.name == "journal.sqlite3"
+    if sys.platform == "linux":
+        assert path == tmp_path / "kling-adapters" / "journal.sqlite3"
+
+
+def test_the_files_are_for_their_owner_alone(journal: Journal) -> None:
+    journal.intend("https://gateway", "kling-2", {"prompt": "x"}, "SG_0123456789")
+    files = [path for path in journal.path.parent.iterdir() if path.suffix != ".alive"]
+    assert len(files) == 3
+    assert {stat.S_IMODE(path.stat().st_mode) for path in files} == {0o600}
+    assert not any(b"SG_0123456789" in path.read_bytes() for path in files)
+
+
+def test_a_journal_that_cannot_be_written_stops_the_submit(play: Play, tmp_path: Path) -> None:
+    blocked = tmp_path / "blocked"
+    blocked.write_text("not a database")
+
+    async def scenario(kling: Any) -> None:
+        before = len(play.sandbox.requests)
+        with pytest.raises(ka.StorageError, match=r"journal .*blocked cannot be used.*KLING_JOURNAL=none"):
+            await kling.submit("kling-2", prompt="x")
+        assert len(play.sandbox.requests) == before
+
+    play(scenario, journal=blocked)
+
+
+def test_a_journal_that_breaks_after_the_submit_loses_no_job(
+    play: Play, path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def scenario(kling: Any) -> None:
+        job = await kling.submit("kling-2", prompt="x")
+        connection = sqlite3.connect(path)
+        connection.execute("DROP TABLE jobs")
+        connection.close()
+        assert (await job.wait()).output
+
+    play(scenario, journal=path)
+    assert "could not be noted" in caplog.text
+
+
+def test_a_cancelled_submit_is_uncertain(sandbox: Sandbox, journal: Journal) -> None:
+    async def main() -> None:
+        async with AsyncKling(base_url=slow, api_key="SG_0123456789", journal=journal.path) as kling:
+            with anyio.move_on_after(10) as scope:
+                async with anyio.create_task_group() as group:
+                    group.start_soon(kling.submit_raw, "kling-2", {"prompt": "x"})
+                    await anyio.to_thread.run_sync(arrived.wait)
+                    group.cancel_scope.cancel()
+            assert not scope.cancelled_caught
+
+    arrived = threading.Event()
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        slow = f"http://127.0.0.1:{server.getsockname()[1]}"
+
+        def accept() -> None:
+            connection, _ = server.accept()
+            with connection:
+                connection.recv(65536)
+                arrived.set()
+                while connection.recv(65536):
+                    pass
+
+        thread = threading.Thread(target=accept)
+        thread.start()
+        anyio.run(main)
+        thread.join()
+    [entry] = journal.entries()
+    assert entry.state == "UNCERTAIN"
+    assert "interrupted by Cancelled" in (entry.reason or "")
+
+
+HANGING = """
+import sys
+from kling_adapters import Kling
+with Kling(base_url=sys.argv[1], api_key="SG_0123456789", journal=sys.argv[2]) as kling:
+    kling.submit("kling-2", prompt="x")
+"""
+
+
+def test_the_intent_of_a_process_that_died_is_uncertain_and_that_of_one_that_lives_is_not(
+    journal: Journal,
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        address = f"http://127.0.0.1:{server.getsockname()[1]}"
+        with subprocess.Popen([sys.executable, "-c", HANGING, address, str(journal.path)]) as process:
+            connection, _ = server.accept()
+            with connection:
+                connection.recv(65536)
+                [entry] = journal.entries()
+                assert entry.state == "SUBMITTING"
+                assert entry.is_unfinished
+                os.kill(process.pid, signal.SIGKILL)
+                process.wait()
+    [entry] = journal.entries()
+    assert (entry.state, entry.request_id) == ("UNCERTAIN", None)
+    assert entry.reason == "the process ended before the gateway had answered"
+    with pytest.raises(ka.ConfigError, match="there is no uncertain submit 7"):
+        journal.resolve(7, None)
+    journal.resolve(entry.id, "abc")
+    [entry] = journal.entries()
+    assert (entry.state, entry.request_id, entry.is_unfinished) == ("QUEUED", "abc", True)
+    assert not list(journal.path.parent.glob("*.alive"))
+
+
+def test_what_a_user_found_out_is_written_down_once(journal: Journal) -> None:
+    one, two = (journal.intend("https://gateway", "kling-2", {}, "SG_0123456789") for _ in range(2))
+    journal.uncertain(one, "cut")
+    journal.uncertain(two, "cut")
+    journal.resolve(one, "abc")
+    with pytest.raises(ka.ConfigError, match="abc is in the journal already"):
+        journal.resolve(two, "abc")
+    journal.resolve(two, None)
+    assert [entry.state for entry in journal.entries()] == ["QUEUED", "REFUSED"]
+
+
+def test_several_processes_share_a_journal(path: Path) -> None:
+    code = f"""
+from kling_adapters.journal import Journal
+journal = Journal({str(path)!r})
+for number in range(50):
+    entry = journal.intend("https://gateway", "kling-2", {{}}, "SG_0123456789")
+    journal.accepted(entry, f"{{entry}}")
+journal.close()
+"""
+    processes = [subprocess.Popen([sys.executable, "-c", code]) for _ in range(4)]
+    assert [process.wait(60) for process in processes] == [0] * 4
+    entries = Journal(path).entries()
+    assert len(entries) == 200
+    assert all(entry.state == "QUEUED" and entry.request_id == str(entry.id) for entry in entries)
+
+
+def test_what_ended_long_ago_is_dropped(journal: Journal, monkeypatch: pytest.MonkeyPatch) -> None:
+    numbers = [journal.intend("https://gateway", "kling-2", {}, "SG_0123456789") for _ in range(3)]
+    journal.refused(numbers[0], "no")
+    journal.uncertain(numbers[1], "who knows")
+    journal.accepted(numbers[2], "abc")
+    journal.close()
+    monkeypatch.setenv("KLING_JOURNAL_DAYS", "0")
+    assert [entry.state for entry in Journal(journal.path).entries()] == ["UNCERTAIN", "QUEUED"]
+    monkeypatch.setenv("KLING_JOURNAL_DAYS", "soon")
+    with pytest.raises(ka.ConfigError, match="'soon', which is no number of days"):
+        Journal(journal.path).entries()
+
+
+def test_a_journal_of_a_newer_version_is_left_alone(journal: Journal) -> None:
+    journal.intend("https://gateway", "kling-2", {}, "SG_0123456789")
+    journal.close()
+    connection = sqlite3.connect(journal.path)
+    connection.execute("PRAGMA user_version = 99")
+    connection.close()
+    with pytest.raises(ka.StorageError, match="written by a newer version"):
+        Journal(journal.path).entries()
+
+
+def test_a_link_that_opens_a_file_to_anybody_is_not_kept(journal: Journal) -> None:
+    entry = journal.intend("https://gateway", "kling-2", {}, "SG_0123456789")
+    journal.accepted(entry, "abc")
+    file = ka.StoredFile(
+        "s3://bucket/a.mp4", 7, "0" * 64, "video/mp4", "https://bucket/a.mp4?signature=5ecret"
+    )
+    journal.stored("abc", [file])
+    assert journal.entries()[0].files == (ka.StoredFile("s3://bucket/a.mp4", 7, "0" * 64, "video/mp4"),)
+    assert json.dumps([vars(each) for each in journal.entries()[0].files]).count("5ecret") == 0

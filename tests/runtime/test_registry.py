@@ -1,0 +1,645 @@
+"""Which plugins are loaded, when, and who answers; what one that fails or hangs costs the others."""
+
+from __future__ import annotations
+
+import logging
+import subprocess
+import sys
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import anyio
+import pytest
+from kling_sandbox import Sandbox
+
+import kling_adapters as ka
+from kling_adapters import AsyncKling, Kling, plugins
+from kling_adapters.hookspecs import HookSpecs, Location, hookimpl
+from kling_adapters.testing import SimulatedClock
+
+from .conftest import Install, Play
+
+KEY = "SG_0123456789abcdef"
+
+LOADED = """
+import os
+with open(os.environ["LOADED"], "a") as file:
+    file.write("{name} ")
+"""
+
+VAULT = """
+from kling_adapters.hookspecs import hookimpl
+
+class Vault:
+    @hookimpl
+    def kling_auth(self, gateway, chosen):
+        return self if chosen or {always} else None
+
+    def api_key(self):
+        return "{key}"
+"""
+
+
+@pytest.fixture
+def loaded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[], list[str]]:
+    """Which of the plugins made of LOADED have been imported."""
+    path = tmp_path / "loaded"
+    path.touch()
+    monkeypatch.setenv("LOADED", str(path))
+    return lambda: path.read_text().split()
+
+
+def states(client: Kling | AsyncKling) -> dict[str, tuple[str, str]]:
+    return {info.name: (info.state, info.reason) for info in client.plugins}
+
+
+def test_nothing_is_loaded_before_it_is_needed(install: Install, loaded: Callable[[], list[str]]) -> None:
+    install("late", LOADED.format(name="late"))
+    with Kling():
+        assert loaded() == []
+    with Kling() as kling:
+        assert "kling-2" in kling.catalog
+        assert loaded() == ["late"]
+
+
+def test_strict_mode_loads_at_once(install: Install) -> None:
+    install("broken", "1 / 0")
+    with pytest.raises(ka.ConfigError, match="plugin broken cannot be used: ZeroDivisionError"):
+        Kling(strict_plugins=True)
+
+
+def test_the_environment_says_which_plugins_are_loaded(
+    install: Install, loaded: Callable[[], list[str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("one", "two", "three"):
+        install(name, LOADED.format(name=name))
+    monkeypatch.setenv("KLING_PLUGINS", "two, three,unknown")
+    monkeypatch.setenv("KLING_DISABLE_PLUGINS", "three")
+    with Kling() as kling:
+        found = states(kling)
+        assert len(kling.catalog) == 5  # the core is not in the list, and there all the same
+    assert loaded() == ["two"]
+    assert found["one"] == ("disabled", "not named in KLING_PLUGINS")
+    assert found["two"] == ("loaded", "")
+    assert found["three"] == ("disabled", "named in KLING_DISABLE_PLUGINS")
+
+
+def test_plugins_are_found_in_the_order_of_their_names_after_those_of_the_core(install: Install) -> None:
+    for name in ("zeta", "alpha", "mid"):
+        install(name, "")
+    with Kling() as kling:
+        names = [info.name for info in kling.plugins]
+    assert names[:4] == ["env_auth", "file_storage", "log_notifier", "models"]
+    assert names[4:] == sorted(names[4:])
+    assert {"alpha", "mid", "zeta"} < set(names)
+
+
+def test_two_plugins_of_one_name_are_one_too_many(install: Install, tmp_path: Path) -> None:
+    install("twin", "")
+    install("other", "")
+    (tmp_path / "acme_other-1.2.dist-info" / "entry_points.txt").write_text(
+        "[kling_adapters]\ntwin = plugin_other\n"
+    )
+    with Kling() as kling:
+        twins = [info for info in kling.plugins if info.name == "twin"]
+    assert [info.state for info in twins] == ["broken", "loaded"] or [info.state for info in twins] == [
+        "loaded",
+        "broken",
+    ]
+    [broken] = [info for info in twins if info.state == "broken"]
+    assert "already registered" in broken.reason
+
+
+def test_a_class_gives_every_client_an_instance_of_its_own(install: Install) -> None:
+    install(
+        "counted",
+        """
+from kling_adapters.hookspecs import hookimpl
+made = []
+class Counted:
+    def __init__(self):
+        made.append(self)
+    @hookimpl
+    def kling_event(self, event): ...
+""",
+        "plugin_counted:Counted",
+    )
+    with Kling() as first, Kling() as second:
+        assert states(first)["counted"] == states(second)["counted"] == ("loaded", "")
+    assert len(sys.modules["plugin_counted"].made) == 2
+
+
+def test_several_plugins_of_one_class_can_be_given_in_code() -> None:
+    class Mine:
+        @hookimpl
+        def kling_event(self) -> None: ...
+
+    with Kling(plugins=[Mine(), Mine(), Mine]) as kling:
+        assert [info.name for info in kling.plugins if info.distribution is None] == [
+            "Mine",
+            "Mine-2",
+            "Mine-3",
+        ]
+
+
+@pytest.fixture
+def vaults(install: Install, sandbox: Sandbox) -> None:
+    """Two plugins that give keys: one that answers, with a bad one, and one that wants to be chosen."""
+    install("eager", VAULT.format(key="SG_wrong_wrong_wrong", always=True), "plugin_eager:Vault")
+    install("shy", VAULT.format(key=sandbox.api_key, always=False), "plugin_shy:Vault")
+
+
+@pytest.mark.usefixtures("vaults")
+def test_the_key_comes_from_the_plugin_that_is_named(
+    sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Kling(base_url=sandbox.base_url) as kling, pytest.raises(ka.Unauthorized):
+        kling.credits()
+    with Kling(base_url=sandbox.base_url, auth="shy") as kling:
+        assert kling.credits().credits is not None
+    monkeypatch.setenv("KLING_AUTH", "shy")
+    with Kling(base_url=sandbox.base_url) as kling:
+        assert kling.credits().credits is not None
+    with Kling(base_url=sandbox.base_url, auth="env_auth") as kling:
+        monkeypatch.setenv("SEGMIND_API_KEY", sandbox.api_key)
+        assert kling.credits().credits is not None
+
+
+@pytest.mark.usefixtures("vaults")
+def test_a_name_that_gives_no_key_is_said_before_anything_is_sent(
+    install: Install, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KLING_PLUGINS", "eager, shy, broken")  # and not what else is installed here
+    install("broken", "1 / 0")
+    with Kling(auth="kering") as kling, pytest.raises(ka.ConfigError) as caught:
+        kling.credits()
+    assert str(caught.value) == (
+        "there is no plugin kering to take the API key from; there is: eager, env_auth, shy. Nothing was sent"
+    )
+    with Kling(auth="broken") as kling, pytest.raises(ka.ConfigError, match=r"broken \(broken: ZeroDivision"):
+        kling.credits()
+    with pytest.raises(ka.ConfigError, match="one of them"):
+        Kling(api_key=KEY, auth="shy")
+
+
+def test_a_key_can_be_in_a_file(sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("SEGMIND_API_KEY", raising=False)
+    path = tmp_path / "key"
+    monkeypatch.setenv("SEGMIND_API_KEY_FILE", str(path))
+    with Kling(base_url=sandbox.base_url) as kling:
+        with pytest.raises(ka.ConfigError, match=r"cannot be read from .*key.*No such file"):
+            kling.credits()
+        path.write_text(" \n")
+        with pytest.raises(ka.ConfigError, match="is empty"):
+            kling.credits()
+        path.write_bytes(KEY.encode() + b"\xff")
+        with pytest.raises(ka.ConfigError, match="is not UTF-8 text") as caught:
+            kling.credits()
+        assert KEY not in repr(caught.getrepr(chain=True))
+        path.write_text(f"{sandbox.api_key}\n")
+        assert kling.credits().credits is not None
+        monkeypatch.setenv("SEGMIND_API_KEY", "SG_wrong_wrong_wrong")
+        with pytest.raises(ka.Unauthorized):
+            kling.credits()
+
+
+class Nosy:
+    """Writes down every hook it is asked, in order."""
+
+    def __init__(self, key: str) -> None:
+        self.asked: list[str] = []
+        self.key = key
+        self.content = b""
+
+    @hookimpl
+    def kling_register_adapters(self, register: Any) -> None:
+        self.asked.append("kling_register_adapters")
+
+    @hookimpl
+    def kling_cli(self, app: Any) -> None:
+        self.asked.append("kling_cli")
+
+    @hookimpl
+    def kling_storage(self, url: str) -> Any:
+        self.asked.append("kling_storage")
+        return self
+
+    @hookimpl
+    def kling_auth(self) -> Any:
+        self.asked.append("kling_auth")
+        return self
+
+    @hookimpl
+    def kling_event(self, event: ka.Event) -> None:
+        self.asked.append(f"kling_event {type(event).__name__}")
+
+    @hookimpl
+    def kling_close(self) -> None:
+        self.asked.append("kling_close")
+
+    def api_key(self) -> str:
+        self.asked.append("api_key")
+        return self.key
+
+    def check(self) -> None:
+        self.asked.append("check")
+
+    def open(self, name: str, content_type: str) -> Any:
+        self.asked.append(f"open {name.rpartition('.')[2]} {content_type}")
+        return self
+
+    def write(self, chunk: bytes) -> None:
+        if not self.content:
+            self.asked.append("write")
+        self.content += chunk
+
+    def commit(self, sha256: str) -> Location:
+        self.asked.append("commit")
+        return Location("nosy:1", "https://links.example/1")
+
+    def abort(self) -> None:
+        self.asked.append("abort")
+
+
+def test_the_whole_order_in_which_a_job_meets_the_hooks(play: Play) -> None:
+    nosy = Nosy(play.sandbox.api_key)
+
+    async def scenario(kling: Any) -> None:
+        result = await kling.run("kling-2", prompt="x", save_to="nosy:")
+        assert result.saved[0].link == "https://links.example/1"
+
+    play(scenario, plugins=[nosy], api_key=None)
+    polls = ["api_key"] * 3
+    assert nosy.asked == [
+        "kling_register_adapters",
+        "kling_storage",
+        "check",
+        "kling_auth",
+        "api_key",
+        "kling_event Submitted",
+        *polls[:1],
+        "kling_event StateChanged",
+        *polls[1:2],
+        "kling_event StateChanged",
+        *polls[2:],
+        "api_key",  # the result
+        "kling_event Completed",
+        "open mp4 video/mp4",
+        "write",
+        "commit",
+        "kling_event Stored",
+        "kling_close",
+    ]
+    hooks = {line.split()[0] for line in nosy.asked if line.startswith("kling_")}
+    assert hooks == {name for name in vars(HookSpecs) if name.startswith("kling_")} - {"kling_cli"}
+
+
+def test_a_notifier_is_told_of_a_submit_that_came_to_nothing(play: Play) -> None:
+    told: list[ka.Event] = []
+
+    class Recorder:
+        @hookimpl
+        def kling_event(self, event: ka.Event) -> None:
+            told.append(event)
+
+    async def scenario(kling: Any) -> None:
+        with pytest.raises(ka.Unauthorized):
+            await kling.submit("kling-2", prompt="x")
+
+    play(scenario, plugins=[Recorder()], api_key="SG_wrong_wrong_wrong")
+    [event] = told
+    assert isinstance(event, ka.SubmitFailed)
+    assert (event.model, event.uncertain, event.request_id) == ("kling-2", False, None)
+    assert "401" in event.reason
+
+
+def test_events_say_how_long_and_how_often(play: Play, tmp_path: Path) -> None:
+    told: dict[str, Any] = {}
+
+    class Recorder:
+        @hookimpl
+        def kling_event(self, event: ka.Event) -> None:
+            told[type(event).__name__] = event
+
+    async def scenario(kling: Any) -> None:
+        await kling.run("kling-2", prompt="a secret plan", save_to=tmp_path)
+
+    play(scenario, plugins=[Recorder()])
+    assert told["Submitted"].params == {"prompt": "a secret plan"}
+    assert "secret" not in repr(told["Submitted"])
+    assert told["Submitted"].seconds == 0 == told["Stored"].seconds  # on a simulated clock
+    assert told["Completed"].polls == 4  # three states and the result
+
+
+class Raising:
+    """Fails in every hook."""
+
+    @hookimpl
+    def kling_storage(self, url: str) -> Any:
+        raise RuntimeError("storage is down")
+
+    @hookimpl
+    def kling_auth(self) -> Any:
+        raise RuntimeError("vault is down")
+
+    @hookimpl
+    def kling_event(self) -> None:
+        raise RuntimeError("pager is down")
+
+    @hookimpl
+    def kling_cli(self) -> None:
+        raise RuntimeError("terminal is down")
+
+    @hookimpl
+    def kling_close(self) -> None:
+        raise RuntimeError("door is down")
+
+
+class Hanging:
+    """Does not come back from its first event before the test is over."""
+
+    def __init__(self) -> None:
+        self.over = threading.Event()
+
+    @hookimpl
+    def kling_event(self) -> None:
+        self.over.wait()
+
+    @hookimpl
+    def kling_close(self) -> None:
+        self.over.wait()
+
+
+@pytest.fixture
+def hanging(monkeypatch: pytest.MonkeyPatch) -> Iterator[Hanging]:
+    monkeypatch.setattr(plugins, "EVENT_SECONDS", 0.05)
+    monkeypatch.setattr(plugins, "CLOSE_SECONDS", 0.05)
+    plugin = Hanging()
+    yield plugin
+    plugin.over.set()
+
+
+def test_a_hundred_jobs_end_well_among_plugins_that_do_not(
+    install: Install,
+    hanging: Hanging,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # So long that only one that really hangs takes longer, on a busy machine too.
+    monkeypatch.setattr(plugins, "EVENT_SECONDS", 1.0)
+    install("unimportable", "import nothing_of_that_name")
+    stored: Counter[str] = Counter()
+
+    class Good:
+        @hookimpl
+        def kling_event(self, event: ka.Event) -> None:
+            stored[type(event).__name__] += 1
+
+    async def main(sandbox: Sandbox) -> list[Any]:
+        results: list[Any] = []
+        # In the order in which they are asked: the last comes first.
+        troubled = [Good(), hanging, Raising()]
+        async with AsyncKling(base_url=sandbox.base_url, clock=SimulatedClock(), plugins=troubled) as kling:
+
+            async def one(number: int) -> None:
+                results.append(
+                    await kling.run("kling-o1", prompt=str(number), image_urls=[URL], save_to=tmp_path)
+                )
+
+            async with anyio.create_task_group() as group:
+                for number in range(100):
+                    group.start_soon(one, number)
+        return results
+
+    with Sandbox(timing="polls:1") as sandbox:
+        monkeypatch.setenv("SEGMIND_API_KEY", sandbox.api_key)
+        results = anyio.run(main, sandbox)
+    files = [file.path for result in results for file in result.saved]
+    assert len(set(files)) == 100
+    assert all(path.read_bytes()[:4] == b"\x89PNG" for path in files)
+    assert stored == {"Submitted": 100, "StateChanged": 100, "Completed": 100, "Stored": 100}
+    said = Counter(record.getMessage().split(" of ")[0] for record in caplog.records)
+    assert said["plugin Raising failed on Submitted"] == 100
+    assert said["plugin Raising failed on closing"] == 1
+    assert said["plugin Raising is passed over"] == 101  # for each storage, and once for the key
+    assert sum(count for text, count in said.items() if text.startswith("plugin Hanging hangs")) == 401
+    assert any(
+        "plugin unimportable cannot be used and is left out: ModuleNotFoundError" in text for text in said
+    )
+
+
+URL = "https://example.com/cat.png"
+
+
+def test_a_blocking_job_ends_well_beside_a_plugin_that_hangs(
+    sandbox: Sandbox, hanging: Hanging, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with Kling(
+        base_url=sandbox.base_url, api_key=sandbox.api_key, plugins=[hanging], clock=SimulatedClock()
+    ) as kling:
+        assert kling.run("kling-2", prompt="x", save_to=tmp_path).saved
+    messages = [record.getMessage() for record in caplog.records if "hangs" in record.getMessage()]
+    assert "is not finished after 0.05 s; the job goes on" in messages[0]
+    assert all("hangs, and was not told of" in message for message in messages[1:])
+    assert len(messages) == 6
+
+
+def test_a_coroutine_that_hangs_is_ended(
+    sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(plugins, "EVENT_SECONDS", 0.05)
+    ended: list[str] = []
+
+    class Hanging:
+        @hookimpl
+        async def kling_event(self, event: ka.Event) -> None:
+            try:
+                await anyio.sleep_forever()
+            finally:
+                ended.append(type(event).__name__)
+
+    async def main() -> None:
+        async with AsyncKling(
+            base_url=sandbox.base_url, api_key=sandbox.api_key, plugins=[Hanging()], clock=SimulatedClock()
+        ) as kling:
+            await (await kling.submit("kling-2", prompt="x")).wait()
+
+    anyio.run(main)
+    assert ended == ["Submitted", "StateChanged", "StateChanged", "Completed"]
+    assert caplog.text.count("plugin Hanging failed on") == 4
+    assert "TimeoutError" in caplog.text
+
+
+def test_a_process_ends_although_a_plugin_hangs(sandbox: Sandbox) -> None:
+    code = f"""
+import threading
+from kling_adapters import Kling, plugins
+from kling_adapters.hookspecs import hookimpl
+plugins.EVENT_SECONDS = plugins.CLOSE_SECONDS = 0.05
+
+class Hanging:
+    @hookimpl
+    def kling_event(self):
+        threading.Event().wait()
+
+with Kling(base_url="{sandbox.base_url}", api_key="{sandbox.api_key}", plugins=[Hanging()]) as kling:
+    print(kling.submit("kling-2", prompt="x").model)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True
+    )
+    assert done.stdout == "kling-2\n"
+
+
+def test_what_is_no_answer_is_passed_over(
+    sandbox: Sandbox, tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Confused:
+        @hookimpl
+        def kling_auth(self) -> Any:
+            return "SG_this_is_the_key_itself"
+
+        @hookimpl
+        def kling_storage(self) -> Any:
+            return Path()
+
+    monkeypatch.setenv("SEGMIND_API_KEY", sandbox.api_key)
+    with Kling(base_url=sandbox.base_url, plugins=[Confused()], clock=SimulatedClock()) as kling:
+        assert kling.run("kling-2", prompt="x", save_to=tmp_path).saved
+    assert "plugin Confused is passed over: a str is no answer" in caplog.text
+    assert "SG_this" not in caplog.text
+
+
+def test_what_a_plugin_raises_on_purpose_stops_the_work(play: Play) -> None:
+    class Closed:
+        @hookimpl
+        def kling_storage(self, url: str) -> Any:
+            raise ka.StorageError("the archive is closed on Saturdays")
+
+    async def scenario(kling: Any) -> None:
+        before = len(play.sandbox.requests)
+        with pytest.raises(ka.StorageError, match="closed on Saturdays"):
+            await kling.run("kling-2", prompt="x", save_to="anywhere")
+        assert len(play.sandbox.requests) == before
+
+    play(scenario, plugins=[Closed()])
+
+
+class Pool:
+    """Two keys: the first is refused."""
+
+    def __init__(self, keys: list[str], *, has_another: bool = True) -> None:
+        self.keys = keys
+        self.has_another = has_another
+        self.told: list[tuple[Any, ...]] = []
+        self.jobs: dict[str, str] = {}
+
+    @hookimpl
+    def kling_auth(self) -> Any:
+        return self
+
+    def api_key(self) -> str:
+        return self.keys[0]
+
+    def accepted(self, key: str, request_id: str) -> None:
+        self.told.append(("accepted", key))
+        self.jobs[request_id] = key
+        self.keys.append(self.keys.pop(0))
+
+    def refused(self, key: str, status: int, retry_after: float | None) -> bool:
+        self.told.append(("refused", key, status))
+        self.keys.append(self.keys.pop(0))
+        return self.has_another
+
+    def key_of(self, request_id: str) -> str | None:
+        return self.jobs.get(request_id)
+
+
+def test_a_pool_has_another_key_and_the_job_keeps_it(play: Play) -> None:
+    good, bad = play.sandbox.api_key, "SG_wrong_wrong_wrong"
+    pool = Pool([bad, good])
+
+    async def scenario(kling: Any) -> None:
+        job = await kling.submit("kling-2", prompt="x")
+        assert pool.keys[0] == bad  # what another submit would be sent with
+        assert (await job.wait()).output
+        assert (await kling.job(job.request_id).status()).state == "COMPLETED"
+
+    play(scenario, plugins=[pool], api_key=None)
+    assert pool.told == [("refused", bad, 401), ("accepted", good)]
+
+
+def test_a_pool_that_fails_loses_no_job(play: Play, caplog: pytest.LogCaptureFixture) -> None:
+    class Failing(Pool):
+        def accepted(self, key: str, request_id: str) -> None:
+            raise RuntimeError("the ledger is full")
+
+        def refused(self, key: str, status: int, retry_after: float | None) -> bool:
+            super().refused(key, status, retry_after)
+            raise RuntimeError("the ledger is full")
+
+    async def scenario(kling: Any) -> None:
+        with pytest.raises(ka.Unauthorized):
+            await kling.submit("kling-2", prompt="x")
+        assert (await (await kling.submit("kling-2", prompt="x")).wait()).output
+
+    play(scenario, plugins=[Failing(["SG_wrong_wrong_wrong", play.sandbox.api_key])], api_key=None)
+    assert caplog.text.count("could not be noted") == 2
+
+
+def test_a_pool_that_is_wrong_about_its_keys_makes_no_storm(play: Play) -> None:
+    pool = Pool(["SG_wrong_wrong_wrong", "SG_false_false_false"])
+
+    async def scenario(kling: Any) -> None:
+        with pytest.raises(ka.Unauthorized):
+            await kling.submit("kling-2", prompt="x")
+
+    play(scenario, plugins=[pool], api_key=None)
+    assert len(pool.told) == 3
+
+
+def test_commands_of_plugins_are_loaded_when_they_are_asked_for(
+    install: Install, loaded: Callable[[], list[str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    install(
+        "hello",
+        LOADED.format(name="hello")
+        + """
+import click
+from kling_adapters.hookspecs import hookimpl
+
+@hookimpl
+def kling_cli(app):
+    @app.command()
+    def hello():
+        click.echo("hello from a plugin")
+""",
+    )
+    install("mute", "from kling_adapters.hookspecs import hookimpl\n@hookimpl\ndef kling_cli(app): 1 / 0")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+
+    def kling(*words: str) -> subprocess.CompletedProcess[str]:
+        command = [str(Path(sys.executable).with_name("kling")), *words]
+        return subprocess.run(command, capture_output=True, text=True, check=False)
+
+    assert kling("--version").returncode == 0
+    assert kling("status", "--help").returncode == 0
+    assert loaded() == []
+    shown = kling("--help")
+    assert "hello" in shown.stdout
+    assert "plugin mute added no commands" in shown.stderr
+    assert kling("hello").stdout == "hello from a plugin\n"
+    assert kling("helo").returncode == 2
+
+
+def test_loggers_of_others_are_left_alone(install: Install, caplog: pytest.LogCaptureFixture) -> None:
+    install("broken", "1 / 0")
+    caplog.set_level(logging.DEBUG)
+    with Kling() as kling, suppress(ka.KlingError):
+        kling.catalog.find("none")
+    assert {record.name for record in caplog.records} == {"kling_adapters"}
