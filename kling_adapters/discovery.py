@@ -44,7 +44,7 @@ def is_strict() -> bool:
 
 
 class Discovery:
-    """Every plugin there is, loaded: the installed ones and `extra`.
+    """Every plugin there is, loaded: the installed ones and `extra`. One of a class that is installed takes its place.
 
     `strict`: raise ConfigError for a broken plugin instead of listing it with a warning. `found` lists every plugin,
     `catalog` the models of all that work.
@@ -52,6 +52,7 @@ class Discovery:
 
     def __init__(self, extra: Iterable[object], *, strict: bool) -> None:
         self._strict = strict
+        self._given = list(extra)
         self._manager = pluggy.PluginManager(PROJECT)
         self._manager.add_hookspecs(HookSpecs)
         self.found: list[PluginInfo] = []
@@ -63,7 +64,7 @@ class Discovery:
                 self.found.append(replace(info, state="disabled", reason=reason))
             else:
                 self._add(info, point.load)
-        for plugin in extra:
+        for plugin in self._given:
             self._add(PluginInfo(self._free_name(plugin), None, "loaded"), partial(_given, plugin))
 
     def implementations(self, hook: str) -> Iterator[pluggy.HookImpl]:
@@ -83,7 +84,7 @@ class Discovery:
         try:
             plugin = load()
             if isinstance(plugin, type):
-                plugin = plugin()
+                plugin = self._take_given(plugin) or plugin()
             self._manager.register(plugin, name=info.name)
             self._manager.check_pending()
             self._register_adapters(plugin)
@@ -97,6 +98,12 @@ class Discovery:
         else:
             callers = self._manager.get_hookcallers(plugin) or []
             self.found.append(replace(info, hooks=tuple(sorted(caller.name for caller in callers))))
+
+    def _take_given(self, installed: type) -> object | None:
+        """Return the plugin given in code that takes the place of the installed one of its class."""
+        found = next((each for each in self._given if isinstance(each, installed)), None)
+        self._given = [each for each in self._given if each is not found]
+        return found
 
     def _register_adapters(self, plugin: object) -> None:
         offered: list[CatalogEntry] = []

@@ -186,8 +186,7 @@ class AsyncDriver:
             case Now():
                 return self._clock.now()
             case Call():
-                # Abandoned when the task is cancelled: the flow then stops what it can, an upload say.
-                return await anyio.to_thread.run_sync(effect.function, abandon_on_cancel=True)
+                return await anyio.to_thread.run_sync(effect.function, abandon_on_cancel=effect.is_left)
             case Emit():
                 return await self.plugins.notify_async(effect.event)
 

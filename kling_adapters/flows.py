@@ -69,9 +69,13 @@ class Now:
 
 @dataclass(frozen=True)
 class Call:
-    """Call a function that may block; the outcome is what it returns."""
+    """Call a function that may block; the outcome is what it returns.
+
+    `is_left`: a cancelled task does not wait for it, because the flow has a way to stop it.
+    """
 
     function: Callable[[], Any]
+    is_left: bool = False
 
 
 @dataclass(frozen=True)
@@ -421,7 +425,7 @@ def collect(session: Session, result: ResultData, storage: Storage) -> Flow[tupl
         download = Download(artifact, stem, storage)
         try:
             yield from _fetch(artifact, download)
-            files.append((yield Call(download.commit)))
+            files.append((yield Call(download.commit, is_left=True)))
         except errors.StorageError:
             yield Call(download.abort)
             raise

@@ -2,7 +2,8 @@
 
 A plugin is a module, an object or a class with functions marked `@hookimpl`. It is found through the entry-point
 group `kling_adapters` of an installed distribution, or given to a client as `Kling(plugins=[...])`; of a class, every
-client makes an instance of its own, without arguments. A hook may take fewer arguments than are listed here.
+client makes an instance of its own, without arguments, unless it is given one. A hook may take fewer arguments than
+are listed here.
 
 Plugins are loaded when a client first needs one. Hooks, and what they return, are called from worker threads, several
 jobs at a time: plain blocking code is right everywhere, and what it shares between calls needs a lock.

@@ -45,7 +45,7 @@ class StoredFile:
     bytes: int
     sha256: str
     content_type: str
-    link: str | None = None
+    link: str | None = field(default=None, repr=False)  # whoever sees it can open the file
 
     @property
     def path(self) -> Path:

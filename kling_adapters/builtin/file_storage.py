@@ -82,8 +82,8 @@ def kling_storage(url: str) -> Storage | None:
     parts = urlsplit(url)
     if parts.scheme == "file":
         return Folder(Path(url2pathname(parts.path)))
-    # A one-letter scheme is a Windows drive.
-    if len(parts.scheme) <= 1 or "://" not in url:
+    # A one-letter scheme is a Windows drive. Anything else is no folder: what was paid for is not to be searched for.
+    if len(parts.scheme) <= 1:
         try:
             return Folder(Path(url).expanduser())
         except RuntimeError as error:

@@ -19,7 +19,7 @@ from kling_sandbox import Sandbox
 import kling_adapters as ka
 from kling_adapters import AsyncKling, Kling, plugins
 from kling_adapters.hookspecs import HookSpecs, Location, hookimpl
-from kling_adapters.testing import SimulatedClock
+from kling_adapters.testing import MP4, FakeGateway, SimulatedClock
 
 from .conftest import Install, Play
 
@@ -131,6 +131,18 @@ class Counted:
     with Kling() as first, Kling() as second:
         assert states(first)["counted"] == states(second)["counted"] == ("loaded", "")
     assert len(sys.modules["plugin_counted"].made) == 2
+
+
+def test_a_plugin_given_in_code_takes_the_place_of_the_installed_one(install: Install) -> None:
+    install("vault", VAULT.format(key="SG_installed", always=True), "plugin_vault:Vault")
+    from plugin_vault import Vault  # type: ignore[import-not-found]
+
+    given = Vault()
+    with Kling(plugins=[given, Vault()]) as kling:
+        found = {info.name: info.distribution for info in kling.plugins}
+    assert found["vault"] == "acme-vault 1.2"
+    assert found["Vault"] is None
+    assert "Vault-2" not in found
 
 
 def test_several_plugins_of_one_class_can_be_given_in_code() -> None:
@@ -400,15 +412,16 @@ def test_a_hundred_jobs_end_well_among_plugins_that_do_not(
         def kling_event(self, event: ka.Event) -> None:
             stored[type(event).__name__] += 1
 
-    async def main(sandbox: Sandbox) -> list[Any]:
+    async def main(gateway: FakeGateway) -> list[Any]:
         results: list[Any] = []
         # In the order in which they are asked: the last comes first.
         troubled = [Good(), hanging, Raising()]
-        async with AsyncKling(base_url=sandbox.base_url, clock=SimulatedClock(), plugins=troubled) as kling:
+        async with AsyncKling(base_url=gateway.base_url, clock=SimulatedClock(), plugins=troubled) as kling:
 
             async def one(number: int) -> None:
                 results.append(
-                    await kling.run("kling-o1", prompt=str(number), image_urls=[URL], save_to=tmp_path)
+                    # Each sleep of one job moves the time of all.
+                    await kling.run("kling-2", prompt=str(number), save_to=tmp_path, timeout=1e6)
                 )
 
             async with anyio.create_task_group() as group:
@@ -416,24 +429,21 @@ def test_a_hundred_jobs_end_well_among_plugins_that_do_not(
                     group.start_soon(one, number)
         return results
 
-    with Sandbox(timing="polls:1") as sandbox:
-        monkeypatch.setenv("SEGMIND_API_KEY", sandbox.api_key)
-        results = anyio.run(main, sandbox)
+    with FakeGateway() as gateway:
+        monkeypatch.setenv("SEGMIND_API_KEY", gateway.api_key)
+        results = anyio.run(main, gateway)
     files = [file.path for result in results for file in result.saved]
     assert len(set(files)) == 100
-    assert all(path.read_bytes()[:4] == b"\x89PNG" for path in files)
-    assert stored == {"Submitted": 100, "StateChanged": 100, "Completed": 100, "Stored": 100}
+    assert all(path.read_bytes() == MP4 for path in files)
+    assert stored == {"Submitted": 100, "StateChanged": 200, "Completed": 100, "Stored": 100}
     said = Counter(record.getMessage().split(" of ")[0] for record in caplog.records)
     assert said["plugin Raising failed on Submitted"] == 100
     assert said["plugin Raising failed on closing"] == 1
     assert said["plugin Raising is passed over"] == 101  # for each storage, and once for the key
-    assert sum(count for text, count in said.items() if text.startswith("plugin Hanging hangs")) == 401
+    assert sum(count for text, count in said.items() if text.startswith("plugin Hanging hangs")) == 501
     assert any(
         "plugin unimportable cannot be used and is left out: ModuleNotFoundError" in text for text in said
     )
-
-
-URL = "https://example.com/cat.png"
 
 
 def test_a_blocking_job_ends_well_beside_a_plugin_that_hangs(

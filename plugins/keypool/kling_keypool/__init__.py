@@ -77,9 +77,8 @@ class Keypool:
         self._lock = threading.Lock()
         self._turns = 0
         self._keys: dict[str, _Key] = {}
-        self._submitted_by: dict[
-            str, tuple[_Key, float]
-        ] = {}  # with the time of the submit, the oldest first
+        # By request id, with the time of the submit, the oldest first.
+        self._submitted_by: dict[str, tuple[_Key, float]] = {}
         if keys is not None:
             self._fill(keys)
             if not self._keys:
@@ -138,10 +137,11 @@ class Keypool:
 
     def _forget(self, now: float) -> None:
         """Forget jobs too old to be asked for: an hour to run in, and the hour for which their record is kept."""
-        while (
-            self._submitted_by and (oldest := next(iter(self._submitted_by.items())))[1][1] <= now - 2 * _HOUR
-        ):
-            del self._submitted_by[oldest[0]]
+        while self._submitted_by:
+            request_id, (_, submitted) = next(iter(self._submitted_by.items()))
+            if submitted > now - 2 * _HOUR:
+                return
+            del self._submitted_by[request_id]
 
     def refused(self, key: str, status: int, retry_after: float | None) -> bool:
         """Let a key rest: until a limit ends, or for long. Return whether another one is ready."""
