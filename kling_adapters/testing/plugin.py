@@ -35,7 +35,7 @@ class PluginConformance:
     def _is_own(self, implementation: pluggy.HookImpl) -> bool:
         if isinstance(self.plugin, str):
             return implementation.plugin_name == self.plugin
-        return implementation.plugin is self.plugin or type(implementation.plugin) is self.plugin
+        return self.plugin in (implementation.plugin, type(implementation.plugin))
 
     def ask(self, hook: str, **arguments: Any) -> Any:
         """Call the plugin's own implementation of a hook with as many of the arguments as it takes."""
