@@ -155,7 +155,7 @@ class KeyPoolConformance(AuthConformance):
 
     def test_a_refused_key_rests_while_others_are_ready(self) -> None:
         """For each answer that says something of the key; a limit may be of unknown length."""
-        for status, retry_after in ((401, None), (402, None), (403, None), (429, 60.0), (429, None)):
+        for status, retry_after in ((401, None), (403, None), (406, None), (429, 60.0), (429, None)):
             pool = self._pool(*KEYS)
             refused = pool.api_key()
             another = pool.refused(refused, status, retry_after)

@@ -26,15 +26,16 @@ class PluginConformance:
         """Return the plugin's own implementation of a hook. Fails if the plugin is broken, or has none."""
         extra = () if isinstance(self.plugin, str) else (self.plugin,)
         discovery = Discovery(extra, strict=False)
-        name = self.plugin if isinstance(self.plugin, str) else discovery.found[-1].name
-        info = next((info for info in discovery.found if info.name == name), None)
-        assert info is not None, (
-            f"no plugin {name} is installed; there is: {[i.name for i in discovery.found]}"
-        )
-        assert info.state == "loaded", f"the plugin {name} is {info.state}: {info.reason}"
-        own = [each for each in discovery.implementations(hook) if each.plugin_name == name]
-        assert own, f"the plugin {name} has no hook {hook}; it has: {', '.join(info.hooks) or 'none'}"
+        own = [each for each in discovery.implementations(hook) if self._is_own(each)]
+        idle = "; ".join(f"{i.name} is {i.state}: {i.reason}" for i in discovery.found if i.state != "loaded")
+        name = self.plugin if isinstance(self.plugin, str) else type(self.plugin).__name__
+        assert own, f"no plugin {name} with a hook {hook} is loaded ({idle or 'none is broken or disabled'})"
         return own[0]
+
+    def _is_own(self, implementation: pluggy.HookImpl) -> bool:
+        if isinstance(self.plugin, str):
+            return implementation.plugin_name == self.plugin
+        return self.plugin in (implementation.plugin, type(implementation.plugin))
 
     def ask(self, hook: str, **arguments: Any) -> Any:
         """Call the plugin's own implementation of a hook with as many of the arguments as it takes."""

@@ -20,7 +20,8 @@ from kling_adapters.hookspecs import HookSpecs, Location, hookimpl
 from kling_adapters.plugins import AUTH
 from kling_adapters.testing import FakeGateway, SimulatedClock
 
-PAGE = (Path(__file__).parents[2] / "docs" / "plugins.md").read_text("utf-8")
+ROOT = Path(__file__).parents[2]
+PAGE = (ROOT / "docs" / "plugins.md").read_text("utf-8")
 FILES = dict(re.findall(r"```(?:python|toml)\n# ([a-z_]+\.\w+)\n(.*?)```", PAGE, re.DOTALL))
 HOOKS = {name: hook for name, hook in vars(HookSpecs).items() if name.startswith("kling_")}
 
@@ -67,6 +68,12 @@ def test_every_setting_and_every_suite_is_told() -> None:
     given = set(inspect.signature(Kling).parameters) & {"auth", "plugins", "strict_plugins", "api_key"}
     for word in (AUTH, ALLOW, DISABLE, STRICT, *(f"Kling({name}=" for name in given), *testing.__all__):
         assert word in PAGE or word in ("MP4", "PNG", "GatewayRequest"), word
+
+
+def test_every_plugin_of_the_repository_is_listed() -> None:
+    listed = re.findall(r"^\| \[`(\w+)`\]\(\.\./plugins/(\w+)/README\.md\) \|", PAGE, re.MULTILINE)
+    assert {name for name, _ in listed} == {path.parent.name for path in ROOT.glob("plugins/*/README.md")}
+    assert all(name == folder for name, folder in listed)
 
 
 def test_the_first_plugin_is_short_and_every_block_is_run() -> None:

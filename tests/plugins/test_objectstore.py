@@ -32,7 +32,7 @@ from kling_sandbox import Sandbox
 
 from kling_adapters import AsyncKling, Kling, StorageError
 from kling_adapters.hookspecs import Storage
-from kling_adapters.testing import SimulatedClock
+from kling_adapters.testing import SimulatedClock, StorageConformance
 
 ROOT = Path(__file__).parents[2]
 WEED = Path(sys.executable).with_name("weed")
@@ -680,3 +680,22 @@ def test_the_examples_of_the_readme_run(
     assert url == f"s3://{bucket}/{name}"
     assert fetch(link)[0][4:8] == b"ftyp"
     exec(to_memory, {})
+
+
+class TestWhatEveryStorageMustDo(StorageConformance):
+    plugin = "objectstore"
+    secrets = (SECRET,)
+
+    @pytest.fixture(autouse=True)
+    def place(self, use_s3: None, s3: S3Server, bucket: str) -> None:
+        self.s3, self.bucket = s3, bucket
+        self.url = f"s3://{bucket}/renders/"
+        self.unusable = f"s3://{bucket}-missing/renders/"
+
+    def names(self) -> list[str]:
+        return [key.removeprefix("renders/") for key in self.s3.names(self.bucket)]
+
+    def read(self, name: str) -> bytes:
+        found = self.s3.client.get_object(Bucket=self.bucket, Key=f"renders/{name}")["Body"].read()
+        assert isinstance(found, bytes)
+        return found

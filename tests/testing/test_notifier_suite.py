@@ -106,6 +106,30 @@ def test_each_check_catches_its_defect(
         cast("Callable[[], None]", getattr(Suite(), check))()
 
 
+class Misnamed:
+    @hookimpl
+    def kling_evnt(self) -> None: ...
+
+
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        ("nobody", r"no plugin nobody with a hook kling_event is loaded \(none is broken or disabled\)"),
+        ("env_auth", "no plugin env_auth with a hook kling_event"),
+        (
+            Misnamed(),
+            "no plugin Misnamed with a hook kling_event is loaded .*Misnamed is broken: .*kling_evnt",
+        ),
+    ],
+)
+def test_a_plugin_that_cannot_be_asked_is_said(given: object, says: str) -> None:
+    class Suite(NotifierConformance):
+        plugin = given
+
+    with pytest.raises(AssertionError, match=says):
+        Suite().test_takes_every_event_quickly()
+
+
 def test_every_check_has_a_mutant() -> None:
     assert {check for _, check in MUTANTS} == {
         name for name in dir(NotifierConformance) if name.startswith("test_")
