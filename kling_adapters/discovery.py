@@ -85,6 +85,7 @@ class Discovery:
             plugin = load()
             if isinstance(plugin, type):
                 plugin = self._take_given(plugin) or plugin()
+            self._refuse_twin(plugin)
             self._manager.register(plugin, name=info.name)
             self._manager.check_pending()
             self._register_adapters(plugin)
@@ -98,6 +99,10 @@ class Discovery:
         else:
             callers = self._manager.get_hookcallers(plugin) or []
             self.found.append(replace(info, hooks=tuple(sorted(caller.name for caller in callers))))
+
+    def _refuse_twin(self, plugin: object) -> None:
+        if self._manager.is_registered(plugin):
+            raise ConfigError(f"it is there already, as {self._manager.get_name(plugin)}")
 
     def _take_given(self, installed: type) -> object | None:
         """Return the plugin given in code that takes the place of the installed one of its class."""

@@ -7,6 +7,7 @@ fails in a driver is raised inside the flow. So both clients run the same text, 
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -26,7 +27,7 @@ from kling_adapters.events import (
     Submitted,
 )
 from kling_adapters.hookspecs import Auth, KeyPool, Storage
-from kling_adapters.journal import EXPIRED, Journal
+from kling_adapters.journal import EXPIRED, Journal, fingerprint
 from kling_adapters.models._gateway import ERRORS, STATES
 from kling_adapters.result import Artifact, Credits, JobStatus, ResultData, StoredFile
 
@@ -85,6 +86,23 @@ class Emit:
     event: Event
 
 
+def _usable_key(auth: Auth) -> str:
+    """Return the key that a plugin gives. Raises ConfigError if it gives none that can be used."""
+    try:
+        key: Any = auth.api_key()
+    except errors.KlingError:
+        raise
+    except Exception as error:  # noqa: BLE001  its text is not repeated: it may hold the key
+        raise errors.ConfigError(
+            f"the plugin that gives the API key failed with {type(error).__name__}; nothing was sent"
+        ) from None
+    if not isinstance(key, str) or not re.fullmatch("[!-~]+", key):
+        raise errors.ConfigError(
+            "the API key is empty, no text, or holds characters that no key has, such as spaces; nothing was sent"
+        )
+    return key
+
+
 Effect: TypeAlias = Send | Fetch | Sleep | Now | Call | Emit
 T = TypeVar("T")
 Flow: TypeAlias = Generator[Effect, Any, T]
@@ -102,8 +120,15 @@ class Session:
     def find_key(self, request_id: str | None) -> str:
         """Return the key for a request that starts nothing; one about a job takes the key that submitted it."""
         auth = self.find_auth()
-        known = auth.key_of(request_id) if request_id is not None and isinstance(auth, KeyPool) else None
-        return wire.checked_key(known or auth.api_key())
+        if request_id is None or not isinstance(auth, KeyPool):
+            return _usable_key(auth)
+        known = auth.key_of(request_id)
+        if known is None and self.journal is not None and (told := self.journal.key_of(request_id)):
+            pool = auth.keys()
+            known = next((key for key in pool if fingerprint(key) == told), None)
+            if known is not None:
+                _tell(partial(auth.accepted, known, request_id))
+        return known or _usable_key(auth)
 
     def close(self) -> None:
         """Close the journal."""
@@ -154,7 +179,7 @@ def _accepted(
     """Write down the intent, send the submit until the gateway has accepted it, and return the request id."""
     request = session.gateway.submit(model, body)
     auth: Auth = yield Call(session.find_auth)
-    key = wire.checked_key((yield Call(auth.api_key)))
+    key: str = yield Call(partial(_usable_key, auth))
     entry: int | None = None
     if session.journal is not None:
         base_url = session.gateway.base_url
@@ -220,20 +245,25 @@ def _sent(
 
 def _another_key(session: Session, auth: Auth, entry: int | None) -> Flow[str]:
     """Return the key that a submit is sent with once more: the same, unless a pool has another."""
-    key = wire.checked_key((yield Call(auth.api_key)))
+    key: str = yield Call(partial(_usable_key, auth))
     if session.journal is not None and entry is not None:
         yield from _noted(partial(session.journal.sent_with, entry, key))
     return key
 
 
 def _noted(note: Callable[[], T]) -> Flow[T | None]:
-    """Note in the journal, or tell a pool of keys, what became of a job. That it fails must not lose what is paid for."""
+    """Note in the journal, or tell a pool of keys, what became of a job."""
+    told: T | None = yield Call(partial(_tell, note))
+    return told
+
+
+def _tell(note: Callable[[], T]) -> T | None:
+    """Call what notes something of a job. That it fails must not lose what is paid for."""
     try:
-        told: T = yield Call(note)
+        return note()
     except Exception:
         log.exception("a job goes on, but what became of it could not be noted")
         return None
-    return told
 
 
 def _refusal(model: str, outcome: wire.Outcome) -> tuple[errors.KlingError, bool]:
@@ -430,7 +460,12 @@ def _unusable(answer: wire.Answer, request_id: str | None) -> errors.KlingError:
 def open_storage(find: Callable[[str], Storage], url: str) -> Flow[Storage]:
     """Return the storage that `url` names, checked, so that a wrong one is known before a job is paid for."""
     storage: Storage = yield Call(partial(find, url))
-    yield Call(storage.check)
+    try:
+        yield Call(storage.check)
+    except errors.KlingError:
+        raise
+    except Exception as error:
+        raise errors.StorageError(f"nothing can be stored to {url}: {error}") from error
     return storage
 
 

@@ -11,7 +11,7 @@ jobs at a time: plain blocking code is right everywhere, and what it shares betw
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
@@ -41,8 +41,12 @@ class Auth(Protocol):
 class KeyPool(Auth, Protocol):
     """An Auth of several keys: `api_key` is asked for every submit, and a job is polled with the key that submitted it."""
 
+    def keys(self) -> Iterable[str]:
+        """Return all keys: the one of a job that another process submitted is found among them by the journal."""
+        ...
+
     def accepted(self, key: str, request_id: str) -> None:
-        """Learn that a submit with this key has started the job `request_id`; hooks tell when it ends."""
+        """Learn that this key has started the job `request_id`, in this process or before; hooks tell when it ends."""
         ...
 
     def refused(self, key: str, status: int, retry_after: float | None) -> bool:
@@ -56,7 +60,7 @@ class KeyPool(Auth, Protocol):
         ...
 
     def key_of(self, request_id: str) -> str | None:
-        """Return the key that submitted this job; None if that is not known, and then `api_key` is asked."""
+        """Return the key that submitted this job; None if that is not known, and then the journal and `api_key` are asked."""
         ...
 
 

@@ -232,9 +232,13 @@ class Journal:
             rows = connection.execute(f"SELECT {_COLUMNS} FROM jobs ORDER BY id").fetchall()  # noqa: S608
         return [_entry(row) for row in rows]
 
-    def find(self, request_id: str) -> JournalEntry | None:
-        """Return what is known of a job."""
-        return next((entry for entry in self.entries() if entry.request_id == request_id), None)
+    def key_of(self, request_id: str) -> str | None:
+        """Return the fingerprint of the key that a job was submitted with, if the journal knows the job."""
+        if not self.path.exists():
+            return None
+        with self._writing() as connection:
+            row = connection.execute("SELECT key FROM jobs WHERE request_id = ?", (request_id,)).fetchone()
+        return None if row is None else str(row[0])
 
     def close(self) -> None:
         """Close the file."""

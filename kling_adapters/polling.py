@@ -76,7 +76,9 @@ class Budget:
             if sent >= self._limited_at:
                 self._distance = min(LONGEST_DISTANCE, max(FIRST_DISTANCE, 2 * self._distance))
                 self._limited_at = now
-            self._limited_until = max(self._limited_until, now + (reset if reset is not None else self._distance))
+            self._limited_until = max(
+                self._limited_until, now + (reset if reset is not None else self._distance)
+            )
             # The turns that were given away before are void: who has one finds the limit, and takes another.
             self._next_turn = self._limited_until
 

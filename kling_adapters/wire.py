@@ -33,15 +33,6 @@ class Request:
     key: str | None = field(default=None, kw_only=True, repr=False)
 
 
-def checked_key(key: Any) -> str:
-    """Return what a plugin gave as the key. Raises ConfigError if it cannot be one."""
-    if not isinstance(key, str) or not re.fullmatch("[!-~]+", key):
-        raise errors.ConfigError(
-            "the API key is empty, no text, or holds characters that no key has, such as spaces; nothing was sent"
-        )
-    return key
-
-
 @dataclass(frozen=True)
 class Answer:
     """An HTTP response, read whole. Header names are in small letters."""

@@ -135,7 +135,7 @@ class KeyPoolConformance(AuthConformance):
     def test_is_a_pool(self) -> None:
         """Its Auth has the methods of a KeyPool."""
         auth = self._auth(*KEYS)
-        assert isinstance(auth, KeyPool), f"{auth!r} has not all of accepted, refused and key_of"
+        assert isinstance(auth, KeyPool), f"{auth!r} has not all of keys, accepted, refused and key_of"
 
     def test_a_job_keeps_its_key(self) -> None:
         """Whatever else is submitted meanwhile; of a job that is not its own the pool knows nothing."""
@@ -151,6 +151,12 @@ class KeyPoolConformance(AuthConformance):
             )
         assert pool.key_of("job-of-another") is None, (
             "key_of() gave a key for a job that the pool does not know"
+        )
+
+    def test_lists_its_keys(self) -> None:
+        """So that the key of a job that another process submitted can be found."""
+        assert sorted(self._pool(*KEYS).keys()) == sorted(KEYS), (
+            "keys() does not list the keys that there are"
         )
 
     def test_a_refused_key_rests_while_others_are_ready(self) -> None:

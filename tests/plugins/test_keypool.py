@@ -198,7 +198,7 @@ def test_when_all_keys_are_limited_submits_wait_and_do_not_storm(connect: Connec
         for _ in range(12):  # three minutes' worth
             client.submit()
         assert len(posts(clock.sandbox)) == 12 + 2 * 2  # each key is refused once a minute
-    assert len(clock.slept) == 2
+    assert len([seconds for seconds in clock.slept if seconds > 1]) == 2
     assert 110 < sum(clock.slept) < 130
 
 

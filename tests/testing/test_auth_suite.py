@@ -207,6 +207,9 @@ class Pool(Vault):
     def of_an_unknown_job(self) -> str | None:
         return None
 
+    def listed(self) -> list[str]:
+        return list(self.keys)
+
 
 class Ring:
     def __init__(self, pool: Pool) -> None:
@@ -229,6 +232,9 @@ class Ring:
             if self.pool.leaves_out(status, retry_after) and key in self.ready:
                 self.ready.remove(key)
             return self.pool.has_another(self.ready)
+
+    def keys(self) -> list[str]:
+        return self.pool.listed()
 
     def key_of(self, request_id: str) -> str | None:
         return self.jobs.get(request_id) or self.pool.of_an_unknown_job()
@@ -261,6 +267,11 @@ class ForgetsWhose(Pool):
 class KnowsEveryJob(Pool):
     def of_an_unknown_job(self) -> str | None:
         return self.keys[0]
+
+
+class ListsOneKey(Pool):
+    def listed(self) -> list[str]:
+        return list(self.keys[:1])
 
 
 class OffersWhatIsNotValid(Pool):
@@ -314,6 +325,7 @@ POOL_MUTANTS: list[tuple[type[Pool], str]] = [
     (NoPool, "test_is_a_pool"),
     (ForgetsWhose, "test_a_job_keeps_its_key"),
     (KnowsEveryJob, "test_a_job_keeps_its_key"),
+    (ListsOneKey, "test_lists_its_keys"),
     (OffersWhatIsNotValid, "test_a_refused_key_rests_while_others_are_ready"),
     (OffersAtOnceWithoutReset, "test_a_refused_key_rests_while_others_are_ready"),
     (NeverHasAnother, "test_a_refused_key_rests_while_others_are_ready"),

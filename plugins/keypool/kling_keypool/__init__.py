@@ -152,6 +152,10 @@ class Keypool:
                 _rest(member, status, retry_after, now)
             return any(other.rests_until <= now for other in self._keys.values() if other is not member)
 
+    def keys(self) -> list[str]:
+        """Return every key."""
+        return list(self._keys)
+
     def key_of(self, request_id: str) -> str | None:
         """Return the key that submitted the job, if this pool has seen that."""
         with self._lock:
