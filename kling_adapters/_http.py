@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from http.cookiejar import CookieJar, DefaultCookiePolicy
+from ipaddress import ip_address
 from typing import Any
 
 import anyio.to_thread
@@ -12,7 +14,7 @@ import httpx
 
 from kling_adapters._version import __version__
 from kling_adapters.download import Download
-from kling_adapters.errors import ConfigError
+from kling_adapters.errors import ConfigError, StorageError
 from kling_adapters.models._gateway import KEY_HEADER
 from kling_adapters.wire import Answer, Fault, Gateway, Outcome, Request
 
@@ -72,6 +74,10 @@ class SyncTransport:
             settings = _settings(gateway)
             self._submits = httpx.Client(timeout=_SUBMIT_TIMEOUT, limits=_SUBMIT_LIMITS, **settings)
             self._others = httpx.Client(timeout=_TIMEOUT, limits=_LIMITS, **settings)
+            self._files = httpx.Client(timeout=_TIMEOUT, limits=_LIMITS, follow_redirects=True, **settings)
+        if not gateway.is_local:
+            # Of each redirect, too.
+            self._files.event_hooks = {"request": [_refuse_private]}
 
     def send(self, request: Request) -> Outcome:
         """Return the whole answer, or what prevented it."""
@@ -94,9 +100,7 @@ class SyncTransport:
         """Stream the body of the answer into `download`; the answer comes back without it."""
         headers = _headers(self._gateway, request)
         try:
-            with self._others.stream("GET", request.url, headers=headers, follow_redirects=True) as response:
-                if _is_exposed(request, response):
-                    return Fault("the output was redirected from https to plain http", sent=True)
+            with self._files.stream("GET", request.url, headers=headers) as response:
                 answer = _answer(response, b"", headers)
                 if download.begin(answer.status, answer.headers):
                     for chunk in response.iter_raw():
@@ -107,7 +111,7 @@ class SyncTransport:
 
     def close(self) -> None:
         """Close every connection."""
-        for client in (self._submits, self._others):
+        for client in (self._submits, self._others, self._files):
             client.close()
 
 
@@ -120,6 +124,11 @@ class AsyncTransport:
             settings = _settings(gateway)
             self._submits = httpx.AsyncClient(timeout=_SUBMIT_TIMEOUT, limits=_SUBMIT_LIMITS, **settings)
             self._others = httpx.AsyncClient(timeout=_TIMEOUT, limits=_LIMITS, **settings)
+            self._files = httpx.AsyncClient(
+                timeout=_TIMEOUT, limits=_LIMITS, follow_redirects=True, **settings
+            )
+        if not gateway.is_local:
+            self._files.event_hooks = {"request": [_refuse_private_async]}
 
     async def send(self, request: Request) -> Outcome:
         """Return the whole answer, or what prevented it."""
@@ -142,11 +151,7 @@ class AsyncTransport:
         """Stream the body of the answer into `download`; the answer comes back without it."""
         headers = _headers(self._gateway, request)
         try:
-            async with self._others.stream(
-                "GET", request.url, headers=headers, follow_redirects=True
-            ) as response:
-                if _is_exposed(request, response):
-                    return Fault("the output was redirected from https to plain http", sent=True)
+            async with self._files.stream("GET", request.url, headers=headers) as response:
                 answer = _answer(response, b"", headers)
                 if await anyio.to_thread.run_sync(download.begin, answer.status, answer.headers):
                     async for chunk in response.aiter_raw():
@@ -157,7 +162,7 @@ class AsyncTransport:
 
     async def close(self) -> None:
         """Close every connection."""
-        for client in (self._submits, self._others):
+        for client in (self._submits, self._others, self._files):
             await client.aclose()
 
 
@@ -172,9 +177,23 @@ def _answer(response: httpx.Response, body: bytes, sent: Mapping[str, str]) -> A
     return Answer(response.status_code, headers, body)
 
 
-def _is_exposed(request: Request, response: httpx.Response) -> bool:
-    """Whether what was to come over https came over something else in the end."""
-    return request.url.startswith("https:") and response.url.scheme != "https"
+def _refuse_private(request: httpx.Request) -> None:
+    """Raise StorageError for what is no https, or leads into the network of this machine: an answer may name any URL."""
+    if request.url.scheme != "https":
+        raise StorageError("the output was redirected from https to plain http, and was not fetched")
+    try:
+        found = socket.getaddrinfo(request.url.host, None)
+    except OSError:
+        # Behind a proxy a name need not be known here; without one, connecting will say so.
+        return
+    for *_, (host, *_) in found:
+        address = ip_address(str(host).partition("%")[0])
+        if not (getattr(address, "ipv4_mapped", None) or address).is_global:
+            raise StorageError(f"the output is said to be at {request.url.host}, which is no public address")
+
+
+async def _refuse_private_async(request: httpx.Request) -> None:
+    await anyio.to_thread.run_sync(_refuse_private, request)
 
 
 def _too_large() -> Fault:

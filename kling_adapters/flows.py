@@ -488,7 +488,8 @@ def collect(session: Session, result: ResultData, storage: Storage) -> Flow[tupl
         try:
             yield from _fetch(artifact, download)
             files.append((yield Call(download.commit, is_left=True)))
-        except errors.StorageError:
+        except errors.StorageError as error:
+            error.url = error.url or artifact.url
             yield Call(download.abort)
             raise
         finally:
