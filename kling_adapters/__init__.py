@@ -7,6 +7,7 @@ with Kling() as kling:
 """
 
 from kling_adapters._version import __version__
+from kling_adapters.batch import Outcome
 from kling_adapters.catalog import Catalog, CatalogEntry
 from kling_adapters.client import AsyncKling, Kling
 from kling_adapters.discovery import PluginInfo
@@ -86,6 +87,7 @@ __all__ = [
     "ModelRetired",
     "NotAcceptable",
     "NotFound",
+    "Outcome",
     "Params",
     "ParamsInvalid",
     "PluginInfo",

@@ -3,22 +3,29 @@
 from __future__ import annotations
 
 import json
+import math
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import AsyncGenerator, Generator, Iterable, Mapping
+from contextvars import copy_context
 from dataclasses import replace
 from os import PathLike, fspath
+from pathlib import Path
+from queue import SimpleQueue
 from typing import Any, Self
 
-from kling_adapters import flows
+import anyio
+
+from kling_adapters import batch, flows
 from kling_adapters.adapter import Adapter
+from kling_adapters.batch import Batch, Ended, Outcome, Request, Task
 from kling_adapters.catalog import Catalog
 from kling_adapters.discovery import PluginInfo
 from kling_adapters.driver import AsyncDriver, Clock, SyncDriver, SystemClock
-from kling_adapters.errors import ConfigError, ParamsInvalid, Problem
-from kling_adapters.flows import JobRef, Session
+from kling_adapters.errors import ConfigError, ParamsInvalid, Problem, WaitTimeout
+from kling_adapters.flows import Flow, JobRef, Session
 from kling_adapters.hookspecs import Auth, Storage
 from kling_adapters.job import AsyncJob, AsyncResult, Job, Result
-from kling_adapters.journal import Journal, default_path
+from kling_adapters.journal import Journal, JournalEntry, default_path
 from kling_adapters.models._calls import AsyncCalls, Extra, SyncCalls
 from kling_adapters.models._gateway import BASE_URL
 from kling_adapters.params import Params
@@ -101,6 +108,44 @@ class _Client:
         entry = None if model is None else self.catalog.find(model)
         return JobRef(request_id, model, entry.latency, entry.returns) if entry else JobRef(request_id)
 
+    def _prepare_request(self, request: Request) -> tuple[Adapter, Mapping[str, Any]]:
+        if isinstance(request, Params):
+            return self._prepare(request, {}, None)
+        params = dict(request)
+        model = params.pop("model", None)
+        if not isinstance(model, str):
+            raise ConfigError(
+                f"a request of a batch names its model, a slug; not {model!r}. Nothing was sent"
+            )
+        return self._prepare(model, params, None)
+
+    def _map(
+        self,
+        requests: Iterable[Request],
+        concurrency: int,
+        save_to: str | PathLike[str] | None,
+        max_cost: float | None,
+        name: str | None,
+    ) -> tuple[Batch, Flow[None]]:
+        many = Batch(self._session, self._plugins.storage, concurrency)
+        return many, many.open_requests(requests, self._prepare_request, _place(save_to), max_cost, name)
+
+    def _resume(self, save_to: str | PathLike[str] | None, concurrency: int) -> tuple[Batch, Flow[None]]:
+        many = Batch(self._session, self._plugins.storage, concurrency)
+        return many, many.open_journal(self._find_adapter, _place(save_to))
+
+    def _find_adapter(self, model: str) -> Adapter | None:
+        entry = self.catalog.get(model)
+        return entry.load().adapter if entry else None
+
+
+def _place(save_to: str | PathLike[str] | None) -> str | None:
+    """Return where to store, as it is understood from any folder: the journal is read by other processes."""
+    if save_to is None:
+        return None
+    place = fspath(save_to)
+    return place if "://" in place else str(Path(place).absolute())
+
 
 def _json_object(model: str, body: Mapping[str, Any]) -> Mapping[str, Any]:
     """Return `body` if it can be sent as JSON. Raises ParamsInvalid naming each parameter that cannot."""
@@ -171,9 +216,10 @@ class Kling(SyncCalls, _Client):
     ) -> Result:
         prepared = self._prepare(model, params, extra)
         storage: Storage | None = None
-        if save_to is not None:
-            storage = self._driver.run(flows.open_storage(self._plugins.storage, fspath(save_to)))
-        result = self._start(*prepared, None if save_to is None else fspath(save_to)).wait(timeout)
+        place = _place(save_to)
+        if place is not None:
+            storage = self._driver.run(flows.open_storage(self._plugins.storage, place))
+        result = self._start(*prepared, place).wait(timeout)
         if storage is None:
             return result
         return replace(result, saved=self._driver.run(flows.collect(self._session, result, storage)))
@@ -188,6 +234,75 @@ class Kling(SyncCalls, _Client):
     def job(self, request_id: str, model: str | None = None) -> Job:
         """Return the handle of a job submitted earlier, for up to an hour; `model`, its slug, helps to pace the polls."""
         return Job(self._driver, self._find(request_id, model))
+
+    def map(
+        self,
+        requests: Iterable[Request],
+        *,
+        concurrency: int = 16,
+        save_to: str | PathLike[str] | None = None,
+        max_cost: float | None = None,
+        name: str | None = None,
+    ) -> Generator[Outcome[Result]]:
+        """Bring every request to its end, `concurrency` at a time, and yield how each ended, the first to end first.
+
+        A request is an object such as Kling2(...), or a mapping {"model": "kling-2", "prompt": ...}; each is taken
+        from `requests` when there is room for it. A caller who takes outcomes slowly keeps no running job from being
+        finished and stored in `save_to`; nothing more is submitted meanwhile.
+        `name`: of the batch. What the journal knows under it, the same model and parameters as often as they come, is
+        never submitted again: it is waited for, or stored, or reported as it ended. Only a submit that was refused is.
+        `max_cost`: credits. Nothing is submitted that could exceed them, going by the highest cost seen of its model;
+        while none is known, one job of the model is submitted at a time. The iteration then ends early. Jobs of earlier
+        runs of the same name count.
+        Leaving early, with `contextlib.closing`, waits for requests that are being answered and no longer; jobs that
+        were submitted go on, and are found by `resume`, or by the same `name`.
+        Raises ConfigError and StorageError before anything is sent. The error of one job is in its outcome.
+        """
+        return self._each(*self._map(requests, concurrency, save_to, max_cost, name))
+
+    def resume(
+        self, *, save_to: str | PathLike[str] | None = None, concurrency: int = 32
+    ) -> Generator[Outcome[Result]]:
+        """Bring every unfinished job of the journal and of this gateway to its end, and yield how each ended.
+
+        What is stored goes where the job was submitted for, otherwise to `save_to`. Uncertain submits are reported,
+        as SubmitUncertain with the number of their entry, and never submitted again. Leave it early as `map`.
+        Raises ConfigError without a journal.
+        """
+        return self._each(*self._resume(save_to, concurrency))
+
+    def jobs(self) -> list[JournalEntry]:
+        """Return every submit of the journal, the oldest first. Raises ConfigError if there is no journal."""
+        return self._driver.run(batch.jobs(self._session))
+
+    def _each(self, many: Batch, opening: Flow[None]) -> Generator[Outcome[Result]]:
+        ended: SimpleQueue[Ended] = SimpleQueue()
+
+        def work(task: Task) -> None:
+            ended.put(self._driver.run(many.flow(task)))
+
+        try:
+            self._driver.run(opening)
+            while True:
+                for task in many.ready():
+                    # A daemon: a job that takes minutes must not keep the process from ending.
+                    threading.Thread(target=copy_context().run, args=(work, task), daemon=True).start()
+                if not many.running:
+                    return
+                many.end(one := ended.get())
+                yield self._outcome(one)
+        finally:
+            many.leave()
+            while many.running:
+                many.end(ended.get())
+            many.close()
+
+    def _outcome(self, ended: Ended) -> Outcome[Result]:
+        task, data = ended.task, ended.data
+        if isinstance(ended.error, WaitTimeout):
+            ended.error.job = self.job(ended.error.request_id, task.model if task.adapter else None)
+        result = None if data is None else Result(**vars(data), saved=ended.files, _driver=self._driver)
+        return Outcome(task.index, task.model, ended.request_id, result, ended.error)
 
     def credits(self) -> Credits:
         """Ask what is left on the account; costs nothing. Raises ApiError or TransportError."""
@@ -241,11 +356,10 @@ class AsyncKling(AsyncCalls, _Client):
     ) -> AsyncResult:
         prepared = self._prepare(model, params, extra)
         storage: Storage | None = None
-        if save_to is not None:
-            storage = await self._driver.run(flows.open_storage(self._plugins.storage, fspath(save_to)))
-        result = await (await self._start(*prepared, None if save_to is None else fspath(save_to))).wait(
-            timeout
-        )
+        place = _place(save_to)
+        if place is not None:
+            storage = await self._driver.run(flows.open_storage(self._plugins.storage, place))
+        result = await (await self._start(*prepared, place)).wait(timeout)
         if storage is None:
             return result
         return replace(result, saved=await self._driver.run(flows.collect(self._session, result, storage)))
@@ -258,6 +372,68 @@ class AsyncKling(AsyncCalls, _Client):
     def job(self, request_id: str, model: str | None = None) -> AsyncJob:
         """See Kling.job."""
         return AsyncJob(self._driver, self._find(request_id, model))
+
+    def map(
+        self,
+        requests: Iterable[Request],
+        *,
+        concurrency: int = 16,
+        save_to: str | PathLike[str] | None = None,
+        max_cost: float | None = None,
+        name: str | None = None,
+    ) -> AsyncGenerator[Outcome[AsyncResult]]:
+        """See Kling.map. Iterate it in one task, within `contextlib.aclosing` to leave early; a time limit goes round the loop.
+
+        Cancelling stops at once: a submit that was not answered yet is uncertain then, the rest can be resumed.
+        """
+        return self._each(*self._map(requests, concurrency, save_to, max_cost, name))
+
+    def resume(
+        self, *, save_to: str | PathLike[str] | None = None, concurrency: int = 32
+    ) -> AsyncGenerator[Outcome[AsyncResult]]:
+        """See Kling.resume, and `map` for how to iterate it."""
+        return self._each(*self._resume(save_to, concurrency))
+
+    async def jobs(self) -> list[JournalEntry]:
+        """See Kling.jobs."""
+        return await self._driver.run(batch.jobs(self._session))
+
+    async def _each(self, many: Batch, opening: Flow[None]) -> AsyncGenerator[Outcome[AsyncResult]]:
+        ends, ended = anyio.create_memory_object_stream[Ended](math.inf)
+
+        async def work(task: Task) -> None:
+            ends.send_nowait(await self._driver.run(many.flow(task)))
+
+        failure: BaseException | None = None
+        try:
+            with ends, ended:
+                await self._driver.run(opening)
+                async with anyio.create_task_group() as group:
+                    try:
+                        while True:
+                            for task in many.ready():
+                                group.start_soon(work, task)
+                            if not many.running:
+                                break
+                            many.end(one := await ended.receive())
+                            yield self._outcome(one)
+                    except (GeneratorExit, Exception) as error:  # noqa: BLE001
+                        # Raised in here, it would cancel what is being submitted, as a cancellation does.
+                        failure = error
+                    many.leave()
+                    while many.running:
+                        many.end(await ended.receive())
+            if failure is not None:
+                raise failure
+        finally:
+            many.close()
+
+    def _outcome(self, ended: Ended) -> Outcome[AsyncResult]:
+        task, data = ended.task, ended.data
+        if isinstance(ended.error, WaitTimeout):
+            ended.error.job = self.job(ended.error.request_id, task.model if task.adapter else None)
+        result = None if data is None else AsyncResult(**vars(data), saved=ended.files, _driver=self._driver)
+        return Outcome(task.index, task.model, ended.request_id, result, ended.error)
 
     async def credits(self) -> Credits:
         """See Kling.credits."""

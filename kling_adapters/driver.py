@@ -50,7 +50,7 @@ class SystemClock:
         await anyio.sleep(seconds)
 
 
-class _Steps(Generic[T]):
+class Steps(Generic[T]):
     """A flow, step by step: `effect` is what it wants next, until it is `done` and has its `value`."""
 
     effect: Effect
@@ -87,14 +87,14 @@ class SyncDriver:
 
     def run(self, flow: Flow[T]) -> T:
         """Run a flow to its end and return what it returns."""
-        steps = _Steps(flow)
+        steps = Steps(flow)
         while not steps.done:
             self._perform(steps)
         return steps.value
 
     def follow(self, flow: Flow[Any]) -> Iterator[Event]:
         """Run a flow and yield the events it emits, as they happen."""
-        steps = _Steps(flow)
+        steps = Steps(flow)
         while not steps.done:
             if isinstance(steps.effect, Emit):
                 event = steps.effect.event
@@ -105,7 +105,7 @@ class SyncDriver:
             else:
                 self._perform(steps)
 
-    def _perform(self, steps: _Steps[Any]) -> None:
+    def _perform(self, steps: Steps[Any]) -> None:
         try:
             outcome = self._do(steps.effect)
         except BaseException as error:  # noqa: BLE001  the flow raises it again
@@ -145,14 +145,14 @@ class AsyncDriver:
 
     async def run(self, flow: Flow[T]) -> T:
         """Run a flow to its end and return what it returns."""
-        steps = _Steps(flow)
+        steps = Steps(flow)
         while not steps.done:
             await self._perform(steps)
         return steps.value
 
     async def follow(self, flow: Flow[Any]) -> AsyncIterator[Event]:
         """Run a flow and yield the events it emits, as they happen."""
-        steps = _Steps(flow)
+        steps = Steps(flow)
         while not steps.done:
             if isinstance(steps.effect, Emit):
                 event = steps.effect.event
@@ -163,7 +163,7 @@ class AsyncDriver:
             else:
                 await self._perform(steps)
 
-    async def _perform(self, steps: _Steps[Any]) -> None:
+    async def _perform(self, steps: Steps[Any]) -> None:
         try:
             outcome = await self._do(steps.effect)
         except BaseException as error:  # noqa: BLE001  the flow raises it again

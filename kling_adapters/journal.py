@@ -200,6 +200,10 @@ class Journal:
                 (json.dumps(told), time.time(), request_id),
             )
 
+    def to_be_stored(self, entry: int, save_to: str) -> None:
+        """Write down where the files of a job are to be stored."""
+        self._set(entry, save_to=save_to)
+
     def resolve(self, entry: int, request_id: str | None) -> None:
         """Write down what the user found out of an uncertain submit: the id of its job, or that there is none.
 

@@ -12,7 +12,7 @@ import sys
 import click
 
 from kling_adapters._version import __version__
-from kling_adapters.cli import jobs, listings
+from kling_adapters.cli import batch, jobs, journal, listings
 from kling_adapters.errors import (
     ConfigError,
     JobExpired,
@@ -69,6 +69,9 @@ for command in (
     jobs.submit,
     jobs.status,
     jobs.wait,
+    journal.jobs,
+    journal.resume,
+    batch.batch,
 ):
     app.add_command(command)
 

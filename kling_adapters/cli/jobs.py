@@ -19,12 +19,27 @@ if TYPE_CHECKING:
     from kling_adapters.job import Result
     from kling_adapters.params import Params
 
+
+def _journal_path(context: click.Context, option: click.Parameter, told: str | None) -> str | None:
+    """Return what `Kling(journal=...)` takes."""
+    return None if told == "none" else told or ""
+
+
 base_url = click.option("--base-url", default=BASE_URL, show_default=True, help="The gateway to use.")
 save_to = click.option(
     "--save-to", metavar="DIR", help="Store the output in this folder, or at a URL a storage plugin takes."
 )
 timeout = click.option(
     "--timeout", type=float, metavar="SECONDS", help="How long to wait; by default by the usual time."
+)
+journal = click.option(
+    "--journal",
+    metavar="PATH|none",
+    callback=_journal_path,
+    help="The journal to use; by default KLING_JOURNAL, or a file in your state folder.",
+)
+sandbox = click.option(
+    "--sandbox", is_flag=True, help="Use a local sandbox, started for this command; no account is needed."
 )
 values = click.argument("values", nargs=-1, metavar="[NAME=VALUE]...")
 
@@ -35,9 +50,8 @@ values = click.argument("values", nargs=-1, metavar="[NAME=VALUE]...")
 @save_to
 @timeout
 @base_url
-@click.option(
-    "--sandbox", is_flag=True, help="Use a local sandbox, started for this command; no account is needed."
-)
+@journal
+@sandbox
 @as_json
 def run(
     slug: str,
@@ -45,6 +59,7 @@ def run(
     save_to: str | None,
     timeout: float | None,
     base_url: str,
+    journal: str | None,
     sandbox: bool,
     as_json: bool,
 ) -> None:
@@ -54,12 +69,7 @@ def run(
     is JSON, or NAME=ITEM repeated.
     """
     with ExitStack() as stack:
-        if sandbox:
-            address, key = stack.enter_context(_sandbox())
-            # Its jobs end with it: nothing of them is worth finding again.
-            options: dict[str, Any] = {"base_url": address, "api_key": key, "journal": None}
-        else:
-            options = {"base_url": base_url}
+        options = connection(stack, base_url, journal, sandbox=sandbox)
         kling = stack.enter_context(_following(quiet=as_json, **options))
         result = kling.run(_parameters(kling, slug, values), save_to=save_to, timeout=timeout)
     _print_result(result, as_json=as_json)
@@ -69,10 +79,11 @@ def run(
 @click.argument("slug")
 @values
 @base_url
+@journal
 @as_json
-def submit(slug: str, values: tuple[str, ...], base_url: str, as_json: bool) -> None:
+def submit(slug: str, values: tuple[str, ...], base_url: str, journal: str | None, as_json: bool) -> None:
     """Submit a job and print its request id; `kling wait` collects it within the hour."""
-    with _client(base_url) as kling:
+    with _client(base_url, journal) as kling:
         job = kling.submit(_parameters(kling, slug, values))
     click.echo(json.dumps({"request_id": job.request_id, "model": slug}) if as_json else job.request_id)
 
@@ -83,7 +94,7 @@ def submit(slug: str, values: tuple[str, ...], base_url: str, as_json: bool) -> 
 @as_json
 def status(request_id: str, base_url: str, as_json: bool) -> None:
     """Print the state of a job."""
-    with _client(base_url) as kling:
+    with _client(base_url, None) as kling:
         found = kling.job(request_id).status()
     click.echo(
         json.dumps(asdict(found)) if as_json else f"{found.state}{': ' + found.error if found.error else ''}"
@@ -96,6 +107,7 @@ def status(request_id: str, base_url: str, as_json: bool) -> None:
 @save_to
 @timeout
 @base_url
+@journal
 @as_json
 def wait(
     request_id: str,
@@ -103,20 +115,30 @@ def wait(
     save_to: str | None,
     timeout: float | None,
     base_url: str,
+    journal: str | None,
     as_json: bool,
 ) -> None:
     """Wait for a job submitted earlier, and store its output with --save-to."""
-    with _following(quiet=as_json, base_url=base_url) as kling:
+    with _following(quiet=as_json, base_url=base_url, journal=journal) as kling:
         result = kling.job(request_id, model).wait(timeout)
         if save_to is not None:
             result = replace(result, saved=result.save(save_to))
     _print_result(result, as_json=as_json)
 
 
-def _client(base_url: str) -> Kling:
+def connection(stack: ExitStack, base_url: str, journal: str | None, *, sandbox: bool) -> dict[str, Any]:
+    """Return the arguments of a client: of the gateway that is told, or of a sandbox that `stack` ends."""
+    if not sandbox:
+        return {"base_url": base_url, "journal": journal}
+    address, key = stack.enter_context(_sandbox())
+    # Its jobs end with it: nothing of them is worth finding again.
+    return {"base_url": address, "api_key": key, "journal": None}
+
+
+def _client(base_url: str, journal: str | None) -> Kling:
     from kling_adapters.client import Kling
 
-    return Kling(base_url=base_url)
+    return Kling(base_url=base_url, journal=journal)
 
 
 @contextmanager

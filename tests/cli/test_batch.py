@@ -1,0 +1,290 @@
+"""`kling batch`, `jobs` and `resume`, as processes of their own that are interrupted and killed."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from kling_adapters.journal import Journal
+from kling_adapters.testing import FakeGateway
+from kling_adapters.testing.gateway import Answer
+
+
+class Gateway(FakeGateway):
+    """`hangs`: no job ends."""
+
+    hangs = False
+
+    @property
+    def submits(self) -> list[Any]:
+        return [request.params["prompt"] for request in self.requests if request.method == "POST"]
+
+    def answer(self, method: str, path: str, headers: Mapping[str, str], body: bytes) -> Answer:
+        if self.hangs and path.endswith("/status"):
+            return Answer.of(200, {"status": "QUEUED"})
+        return super().answer(method, path, headers, body)
+
+
+@pytest.fixture
+def gateway() -> Iterator[Gateway]:
+    with Gateway() as running:
+        yield running
+
+
+class Command:
+    """Runs `kling` in a folder, on a gateway, with a journal of its own."""
+
+    def __init__(self, folder: Path, gateway: Gateway) -> None:
+        self.journal = folder / "state" / "journal.sqlite3"
+        self.gateway = gateway
+        self.folder = folder
+
+    def start(self, *words: str) -> subprocess.Popen[str]:
+        place = ["--base-url", self.gateway.base_url] if words[0] in ("batch", "resume", "submit") else []
+        return subprocess.Popen(
+            [sys.executable, "-c", "from kling_adapters.cli import main; main()", *words, *place],
+            env={
+                **os.environ,
+                "PYTHONWARNINGS": "error",
+                "SEGMIND_API_KEY": self.gateway.api_key,
+                "KLING_JOURNAL": str(self.journal),
+            },
+            cwd=self.folder,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def __call__(self, *words: str) -> subprocess.CompletedProcess[str]:
+        return self.end(self.start(*words))
+
+    @staticmethod
+    def end(process: subprocess.Popen[str]) -> subprocess.CompletedProcess[str]:
+        out, err = process.communicate(timeout=90)
+        assert "Traceback" not in err, err
+        return subprocess.CompletedProcess([], process.returncode, out, err)
+
+    def states(self) -> list[str]:
+        with closing(Journal(self.journal)) as journal:
+            return [entry.state for entry in journal.entries()]
+
+
+@pytest.fixture
+def kling(tmp_path: Path, gateway: Gateway) -> Command:
+    return Command(tmp_path, gateway)
+
+
+def write(file: Path, count: int) -> Path:
+    file.write_text(
+        "".join(json.dumps({"model": "kling-2", "prompt": str(number)}) + "\n" for number in range(count))
+    )
+    return file
+
+
+def rows(file: Path) -> list[dict[str, Any]]:
+    return [
+        json.loads(line) for line in file.with_name(f"{file.name}.outcomes.jsonl").read_text().splitlines()
+    ]
+
+
+def until(condition: Callable[[], bool]) -> None:
+    end = time.monotonic() + 30
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.01)
+
+
+def test_every_line_is_run_and_its_end_is_written_down(kling: Command, tmp_path: Path) -> None:
+    file = tmp_path / "films.jsonl"
+    file.write_text('{"model": "kling-2", "prompt": "a"}\n\n{"prompt": "b", "duration": 10}\n')
+    done = kling("batch", "films.jsonl", "--model", "kling-2", "--save-to", "out")
+    assert (done.returncode, done.stdout) == (0, ""), done.stderr
+    assert "2/2: 2 completed; 2 credits" in done.stderr
+    written = sorted(rows(file), key=lambda row: row["line"])
+    assert [(row["line"], row["state"], row["cost"], row["error"]) for row in written] == [
+        (1, "COMPLETED", 1.0, None),
+        (3, "COMPLETED", 1.0, None),
+    ]
+    assert {row["files"][0]["url"] for row in written} == {
+        path.as_uri() for path in (tmp_path / "out").iterdir()
+    }
+    # Once more is not by accident.
+    done = kling("batch", "films.jsonl", "--model", "kling-2")
+    assert (done.returncode, "was run before" in done.stderr) == (2, True)
+    done = kling("batch", "films.jsonl", "--model", "kling-2", "--resume")
+    assert done.returncode == 0, done.stderr
+    assert len(rows(file)) == 2
+    assert sorted(kling.gateway.submits) == ["a", "b"]
+
+
+def test_a_batch_killed_in_the_middle_is_resumed_and_no_line_is_submitted_twice(
+    kling: Command, gateway: Gateway, tmp_path: Path
+) -> None:
+    file = write(tmp_path / "films.jsonl", 12)
+    for kill_at in (3, 8):
+        process = kling.start("batch", str(file), "--concurrency", "4", "--save-to", "out", "--resume")
+        until(lambda: len(gateway.submits) >= kill_at)  # noqa: B023  called at once
+        os.kill(process.pid, signal.SIGKILL)
+        process.communicate()
+    done = kling("batch", str(file), "--concurrency", "4", "--save-to", "out", "--resume")
+    assert set(Counter(gateway.submits).values()) == {1}
+    assert sorted(row["line"] for row in rows(file)) == list(range(1, 13))
+    count = Counter(row["state"] for row in rows(file))
+    assert set(count) <= {"COMPLETED", "UNCERTAIN"}
+    # At most what was being submitted when it was killed.
+    assert count["UNCERTAIN"] <= 8
+    assert len(gateway.submits) >= count["COMPLETED"] >= 4
+    assert done.returncode == (4 if count["UNCERTAIN"] else 0)
+    assert len(list((tmp_path / "out").glob("*.mp4"))) == count["COMPLETED"]
+    assert not [entry for entry in Journal(kling.journal).entries() if entry.is_unfinished]
+
+
+def test_ctrl_c_once_finishes_what_is_in_flight(kling: Command, gateway: Gateway, tmp_path: Path) -> None:
+    file = write(tmp_path / "films.jsonl", 12)
+    process = kling.start("batch", str(file), "--concurrency", "3")
+    until(lambda: len(gateway.submits) == 3)
+    process.send_signal(signal.SIGINT)
+    done = kling.end(process)
+    assert done.returncode == 4
+    assert "finishing what is in flight" in done.stderr
+    assert "9 lines have not ended or were not submitted; --resume goes on" in done.stderr
+    assert [row["state"] for row in rows(file)] == kling.states() == ["COMPLETED"] * 3
+    assert len(gateway.submits) == 3
+
+
+def test_ctrl_c_twice_stops_at_once(kling: Command, gateway: Gateway, tmp_path: Path) -> None:
+    gateway.hangs = True
+    file = write(tmp_path / "films.jsonl", 12)
+    process = kling.start("batch", str(file), "--concurrency", "3")
+    until(lambda: kling.states() == ["QUEUED"] * 3)
+    process.send_signal(signal.SIGINT)
+    time.sleep(0.3)  # two signals at once are one
+    assert process.poll() is None
+    process.send_signal(signal.SIGINT)
+    begun = time.monotonic()
+    done = kling.end(process)
+    assert time.monotonic() - begun < 10
+    assert (done.returncode, rows(file)) == (4, [])
+    assert "stopped at once" in done.stderr
+    gateway.hangs = False
+    done = kling("resume", "--json", "--save-to", "out")
+    assert done.returncode == 0, done.stderr
+    assert [json.loads(line)["state"] for line in done.stdout.splitlines()] == ["COMPLETED"] * 3
+    assert len(list((tmp_path / "out").iterdir())) == len(gateway.submits) == 3
+
+
+def test_every_problem_of_a_file_is_told_and_nothing_is_sent(
+    kling: Command, gateway: Gateway, tmp_path: Path
+) -> None:
+    (tmp_path / "a.jsonl").write_text(
+        '{"model": "kling-2", "promt": "x", "duration": 7}\n{"model": "kling-2", "prompt": "x"}\n{oops\n[1]\n'
+        '{"prompt": "x"}\n{"model": "kling-22", "prompt": "x"}\n'
+    )
+    done = kling("batch", "a.jsonl")
+    assert done.returncode == 2
+    told = done.stderr.splitlines()
+    assert told[0] == "kling: 7 problems in a.jsonl; nothing was sent:"
+    assert [line.split(":")[0].strip() for line in told[1:]] == [
+        f"line {number}" for number in (1, 1, 1, 3, 4, 5, 6)
+    ]
+    (tmp_path / "a.csv").write_text("prompt,duration\nx,7\ny\n")
+    done = kling("batch", "a.csv", "--model", "kling-2", "--dry-run")
+    assert done.returncode == 2
+    assert "line 2: duration: 7 is not allowed" in done.stderr
+    assert "line 3: has more or fewer cells" in done.stderr
+    (tmp_path / "b.jsonl").write_text("\n")
+    assert kling("batch", "b.jsonl").returncode == 2
+    assert not gateway.requests
+
+
+def test_csv_cells_are_read_as_the_declared_types(kling: Command, gateway: Gateway, tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text(
+        'model,prompt,duration,cfg_scale\nkling-2,"a, b",10,\nkling-2,c,,0.25\n', "utf-8-sig"
+    )
+    done = kling("batch", "a.csv")
+    assert done.returncode == 0, done.stderr
+    bodies = [request.params for request in gateway.requests if request.method == "POST"]
+    assert sorted(bodies, key=lambda body: body["prompt"]) == [
+        {"prompt": "a, b", "duration": 10},
+        {"prompt": "c", "cfg_scale": 0.25},
+    ]
+
+
+def test_a_dry_run_sends_nothing_and_estimates(kling: Command, gateway: Gateway, tmp_path: Path) -> None:
+    file = write(tmp_path / "films.jsonl", 2)
+    assert "not known" in kling("batch", str(file), "--dry-run").stdout
+    assert not gateway.requests
+    assert kling("batch", str(file)).returncode == 0
+    before = len(gateway.requests)
+    done = kling("batch", str(write(tmp_path / "more.jsonl", 5)), "--dry-run")
+    assert (done.returncode, len(gateway.requests)) == (0, before)
+    assert "5 lines are valid; about 5 credits" in done.stdout
+
+
+def test_max_cost_ends_a_batch_before_it_is_exceeded(
+    kling: Command, gateway: Gateway, tmp_path: Path
+) -> None:
+    file = write(tmp_path / "films.jsonl", 6)
+    done = kling("batch", str(file), "--max-cost", "2.5")
+    assert (done.returncode, len(gateway.submits)) == (4, 2)
+    assert "4 lines have not ended or were not submitted" in done.stderr
+    done = kling("batch", str(file), "--max-cost", "3", "--resume")
+    assert (done.returncode, len(gateway.submits), len(rows(file))) == (4, 3, 3)
+
+
+def test_a_failed_line_is_exit_code_1(tmp_path: Path) -> None:
+    with Gateway(fails="blocked") as gateway:
+        kling = Command(tmp_path, gateway)
+        file = write(tmp_path / "films.jsonl", 2)
+        done = kling("batch", str(file), "--journal", "none")
+        assert done.returncode == 1
+        assert [row["state"] for row in rows(file)] == ["FAILED"] * 2
+        assert not kling.journal.exists()
+        done = kling("batch", str(file), "--journal", "none", "--resume")
+        assert (done.returncode, "needs the journal" in done.stderr) == (2, True)
+
+
+def test_jobs_are_listed_and_what_a_user_found_out_is_written_down(
+    kling: Command, gateway: Gateway, tmp_path: Path
+) -> None:
+    request_id = kling("submit", "kling-2", "prompt=x").stdout.strip()
+    with closing(Journal(kling.journal)) as journal:
+        for number in (2, 3):
+            journal.intend(gateway.base_url, "kling-o1", {"prompt": "lost"}, gateway.api_key)
+            journal.uncertain(number, "cut in the middle")
+    shown = kling("jobs").stdout
+    for text in (request_id, "QUEUED", "kling-o1", "cut in the middle"):
+        assert text in shown
+    assert "kling jobs resolve" not in shown
+    assert "kling jobs resolve NUMBER --no-job" in kling("jobs", "--uncertain").stdout
+    assert [row["id"] for row in json.loads(kling("jobs", "--json", "--limit", "2").stdout)] == [2, 3]
+    assert [row["id"] for row in json.loads(kling("jobs", "--json", "--model", "kling-2").stdout)] == [1]
+    assert [row["id"] for row in json.loads(kling("jobs", "--json", "--state", "queued").stdout)] == [1]
+    assert kling("jobs", "resolve", "2").returncode == 2
+    assert kling("jobs", "resolve", "1", "--no-job").returncode == 2
+    assert kling("jobs", "resolve", "2", "--no-job").returncode == 0
+    # Uncertain submits are reported, and are no end.
+    done = kling("resume")
+    assert (done.returncode, "not known whether a kling-o1 job was started" in done.stderr) == (4, True)
+    other = Command(tmp_path / "other", gateway)
+    other.folder.mkdir()
+    found = other(
+        "submit", "kling-o1", "prompt=@@Image1", "image_urls=https://example.com/a.png"
+    ).stdout.strip()
+    assert (
+        kling("jobs", "resolve", "3", "--request-id", found, "--journal", str(kling.journal)).returncode == 0
+    )
+    assert kling("resume").returncode == 0
+    assert kling.states() == ["COMPLETED", "REFUSED", "COMPLETED"]
+    assert kling("jobs", "--journal", "none").returncode == 2
