@@ -3,24 +3,17 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 from uuid import uuid4
 
-from kling_adapters import Completed, Event, Expired, Failed, StateChanged, Stored, SubmitFailed, Submitted
+from kling_adapters import Completed, Event, SubmitFailed
 
-# The name of each event, and what is told of it beside its job and model.
-_TOLD: Mapping[type[Event], tuple[str, ...]] = {
-    SubmitFailed: ("submit_failed", "reason"),
-    Submitted: ("submitted", "seconds"),
-    StateChanged: ("state_changed", "state"),
-    Completed: ("completed",),
-    Failed: ("failed", "reason"),
-    Expired: ("expired",),
-    Stored: ("stored", "files", "seconds"),
-}
+TOLD = ("request_id", "model", "reason", "state", "files", "seconds")
+"""What is told of an event, if it has it."""
 
 
 @dataclass(frozen=True)
@@ -39,12 +32,10 @@ class Message:
         return f"{self.id} {self.payload['type']} {self.payload['data']['request_id']}"
 
 
-def as_message(event: Event) -> Message | None:
-    """Return the message for an event; None for one that this version does not know."""
-    if type(event) not in _TOLD:
-        return None
-    kind, *names = _TOLD[type(event)]
-    data = {name: getattr(event, name) for name in ("request_id", "model", *names)}
+def as_message(event: Event) -> Message:
+    """Return the message for an event."""
+    kind = re.sub(r"\B(?=[A-Z])", "_", type(event).__name__).lower()
+    data = {name: getattr(event, name) for name in TOLD if hasattr(event, name)}
     if isinstance(event, SubmitFailed) and event.uncertain:
         kind = "submit_uncertain"
     if isinstance(event, Completed):

@@ -74,8 +74,9 @@ class Webhook:
     @hookimpl
     def kling_event(self, event: Event) -> None:
         """Queue the event. A job has a thread of its own while it has messages."""
-        if not self._is_on or (message := as_message(event)) is None:
+        if not self._is_on:
             return
+        message = as_message(event)
         with self._changed:
             if message.job in self._lanes:
                 self._lanes[message.job].messages.append(message)

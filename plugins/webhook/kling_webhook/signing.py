@@ -23,8 +23,7 @@ def read_secrets(given: str | Sequence[str] | None = None) -> tuple[standardwebh
 
     Raises ConfigError if there is none, or for one that is not 24 to 64 bytes in base64, with or without `whsec_`.
     """
-    if given is None:
-        given = os.environ.get(SECRET, "")
+    given = given or os.environ.get(SECRET, "")
     secrets = given.split() if isinstance(given, str) else given
     if not secrets:
         raise ConfigError(f"the webhook has no secret to sign with: set {SECRET}. Nothing was sent")
