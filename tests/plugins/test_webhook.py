@@ -227,11 +227,10 @@ def test_without_a_url_nothing_happens(letters: Path) -> None:
 
 
 def test_it_is_configured_by_the_environment(
-    receiver: Receiver, letters: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    receiver: Receiver, letters: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    tmp_path.joinpath("secret").write_text(f"{OTHER}\n{SECRET}\n")
     monkeypatch.setenv("KLING_WEBHOOK_URL", receiver.url)
-    monkeypatch.setenv("KLING_WEBHOOK_SECRET_FILE", str(tmp_path / "secret"))
+    monkeypatch.setenv("KLING_WEBHOOK_SECRET", f"{OTHER} {SECRET}")
     with Sandbox() as sandbox, Kling(base_url=sandbox.base_url, api_key=sandbox.api_key) as kling:
         kling.submit("kling-2", prompt="x")
     [(headers, body)] = receiver.got
@@ -242,13 +241,13 @@ def test_it_is_configured_by_the_environment(
 @pytest.mark.parametrize(
     ("url", "secret", "says"),
     [
-        ("http://hooks.example.com/tok3n", SECRET, "hooks.example.com must be https"),
-        ("http://user:tok3n@10.0.0.1/", SECRET, "10.0.0.1 must be https"),
+        ("http://hooks.example.com/tok3n", SECRET, "must be https"),
+        ("http://user:tok3n@10.0.0.1/", SECRET, "must be https"),
         ("http://127.0.0.1.example.com/tok3n", SECRET, "must be https"),
-        ("ftp://127.0.0.1/tok3n", SECRET, "must begin with https://"),
-        ("tok3n", SECRET, "must begin with https://"),
-        ("https://tok3n\x00/", SECRET, "cannot be read"),
-        ("https://h:tok3n/", SECRET, "cannot be read"),
+        ("ftp://127.0.0.1/tok3n", SECRET, "must be https"),
+        ("tok3n", SECRET, "must be https"),
+        ("https://tok3n\x00/", SECRET, "must be https"),
+        ("https://h:tok3n/", SECRET, "must be https"),
         ("https://example.com/", "", "no secret to sign with"),
         ("https://example.com/", "tok3n", "secret 1 of the webhook"),
         ("https://example.com/", [SECRET, "tok3n and some more that is no base64 at all"], "secret 2 of the"),
@@ -295,13 +294,12 @@ def test_what_may_pass_is_tried_again_with_growing_pauses(
 
 def drain(plugin: Webhook) -> None:
     """Wait until nothing is queued; closing would not wait for what is due in minutes, even simulated ones."""
-    delivery: Any = plugin._delivery
-    with delivery._changed:
-        assert delivery._changed.wait_for(lambda: not delivery._lanes, 30)
+    with plugin._changed:
+        assert plugin._changed.wait_for(lambda: not plugin._lanes, 30)
     plugin.kling_close()
 
 
-@pytest.mark.parametrize("status", [301, 307, 400, 401, 404, 422])
+@pytest.mark.parametrize("status", [301, 307, 400, 401, 404, 410, 422])
 def test_what_will_not_pass_is_given_up_at_once(receiver: Receiver, letters: Path, status: int) -> None:
     receiver.answer = lambda _: status
     plugin = webhook(receiver.url)
@@ -310,23 +308,6 @@ def test_what_will_not_pass_is_given_up_at_once(receiver: Receiver, letters: Pat
     assert receiver.paths == ["/hook"]
     [letter] = read(letters)
     assert f"it answered {status}" in letter["reason"]
-
-
-def test_a_receiver_that_is_gone_is_asked_no_more(
-    receiver: Receiver, letters: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    receiver.answer = lambda _: 410
-    plugin = webhook(receiver.url)
-    for event in [*of("a", "submitted", "completed"), *of("a", "stored")]:
-        plugin.kling_event(event)
-    drain(plugin)
-    assert len(receiver.got) == 1
-    assert [letter["payload"]["type"] for letter in read(letters)] == [
-        "kling.job.submitted",
-        "kling.job.completed",
-        "kling.job.stored",
-    ]
-    assert caplog.text.count("answered 410: nothing more is sent") == 1
 
 
 def test_a_job_keeps_its_order_while_the_receiver_fails(receiver: Receiver, letters: Path) -> None:
@@ -468,12 +449,6 @@ def test_a_receiver_that_is_down_gets_it_later(receiver: Receiver, letters: Path
     assert letters.stat().st_mode & 0o777 == 0o600
     kling = str(Path(sys.executable).with_name("kling"))
 
-    listed = run(kling, "webhooks", "pending")
-    assert listed.returncode == 0
-    for letter in kept:
-        assert letter["id"] in listed.stdout
-    assert f"4 in {letters}" in listed.stdout
-
     still_down = run(kling, "webhooks", "redeliver", KLING_WEBHOOK_URL=nobody())
     assert still_down.returncode == 3
     assert "0 of 4 delivered" in still_down.stdout
@@ -535,12 +510,13 @@ def test_a_line_that_cannot_be_read_harms_no_other(receiver: Receiver, letters: 
 APPEND = """
 import sys
 from kling_webhook.deadletters import DeadLetters
-from kling_webhook.payload import Message
+from kling_webhook.message import Message
 for n in range(150):
     data = {"request_id": sys.argv[1], "text": "x" * 9000}
     DeadLetters().append([Message(f"{sys.argv[1]}-{n}", {"type": "t", "timestamp": "", "data": data})], "no")
     if n % 50 == 49:
-        DeadLetters().remove([f"{sys.argv[1]}-{n}"])
+        last = [line for line, message in DeadLetters().read().items() if message.id == f"{sys.argv[1]}-{n}"]
+        DeadLetters().remove(last)
 """
 
 
@@ -577,7 +553,7 @@ def test_secrets_are_nowhere(receiver: Receiver, letters: Path, caplog: pytest.L
     down.kling_event(EVENTS["completed"])
     drain(plugin)
     drain(down)
-    assert receiver.paths == ["/hook/tok3n-path?key=tok3n-query"] * 3
+    assert receiver.paths == ["/hook/tok3n-path?key=tok3n-query"] * 4
     assert receiver.got[0][0]["authorization"].startswith("Basic ")
     # What the receiver itself logs is its own affair.
     logged = [f"{each.getMessage()} {each.exc_text}" for each in caplog.records if "uvicorn" not in each.name]
@@ -648,8 +624,8 @@ def tampered() -> Posted:
         (401, signed(webhook_signature="v1,\u00e9")),
         (401, signed(webhook_signature="v1,a,b v2,c")),
         (401, Posted(b"\xff", signed().headers)),
-        (400, signed(webhook_signature="")),
-        (400, Posted(BODY.encode(), {})),
+        (401, signed(webhook_signature="")),
+        (401, Posted(BODY.encode(), {})),
         (400, signed("no json")),
         (400, signed("[]")),
         (400, signed(BODY.replace("2026-11-21T12:00:00Z", "noon"))),
@@ -682,7 +658,7 @@ def test_the_examples_of_the_readme_run(
         exec(code, {"secret": SECRET})
         lines = capsys.readouterr().out.splitlines()
         assert [line.split()[0] for line in lines][-2:] == ["kling.job.completed", "kling.job.stored"]
-        assert httpx.post(f"{origin}/hooks/kling", content=b"{}").status_code == 400
+        assert httpx.post(f"{origin}/hooks/kling", content=b"{}").status_code == 401
         forged = signed(secret=OTHER)
         answer = httpx.post(f"{origin}/hooks/kling", content=BODY.encode(), headers=forged.headers)
         assert answer.status_code == 401

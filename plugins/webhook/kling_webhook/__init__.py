@@ -1,19 +1,6 @@
-"""Signed webhooks for what happens to a job, and what a receiver of them needs.
+"""Signed webhooks for what happens to a job, and what a receiver of them needs."""
 
-Names are imported when first used: the plugin of this package is loaded whenever plugins are looked for.
-"""
-
-from importlib import import_module
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from kling_webhook.plugin import Webhook
-    from kling_webhook.receiver import WebhookEvent, WebhookRefused, receive
+from kling_webhook.plugin import Webhook
+from kling_webhook.signing import WebhookEvent, WebhookRefused, receive
 
 __all__ = ["Webhook", "WebhookEvent", "WebhookRefused", "receive"]
-
-
-def __getattr__(name: str) -> object:
-    if name not in __all__:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{'plugin' if name == 'Webhook' else 'receiver'}"), name)

@@ -1,9 +1,8 @@
-"""`kling webhooks`: what could not be delivered, and sending it again."""
+"""`kling webhooks`: sending again what could not be delivered."""
 
 from __future__ import annotations
 
 import os
-import sys
 
 import click
 
@@ -12,20 +11,7 @@ from kling_adapters import ConfigError
 
 @click.group()
 def webhooks() -> None:
-    """See and send again the webhooks that could not be delivered."""
-
-
-@webhooks.command()
-def pending() -> None:
-    """List the webhooks in the dead-letter file."""
-    from kling_webhook.deadletters import DeadLetters
-
-    dead_letters = DeadLetters()
-    found = dead_letters.read()
-    for message, reason in found:
-        when = message.payload["timestamp"] if message else "?"
-        click.echo(f"{when} {message or '?'}: {reason}")
-    click.echo(f"{len(found)} in {dead_letters.path}")
+    """Send again the webhooks that could not be delivered."""
 
 
 @webhooks.command()
@@ -35,41 +21,31 @@ def redeliver() -> None:
     What fails stays, and so does what comes after it of the same job. Exit code 3 if anything stays.
     """
     from kling_webhook.deadletters import DeadLetters
-    from kling_webhook.endpoint import Endpoint, read_secrets
+    from kling_webhook.endpoint import Endpoint
     from kling_webhook.plugin import URL
 
     url = os.environ.get(URL, "").strip()
     if not url:
         raise ConfigError(f"there is no receiver to send to: set {URL}. Nothing was sent")
-    endpoint, dead_letters = Endpoint(url, read_secrets()), DeadLetters()
-    found = dead_letters.read()
-    delivered: set[str] = set()
+    endpoint, dead_letters = Endpoint(url), DeadLetters()
+    letters = dead_letters.read()
+    delivered: set[bytes] = set()
     held: set[str] = set()
-    given_up = ""
     try:
-        for message, reason in found:
+        for line, message in letters.items():
             if message is None:
-                click.echo(f"kept: {reason}", err=True)
-            elif given_up or message.job in held:
-                click.echo(
-                    f"kept {message}: {given_up or 'one before it of the same job was not delivered'}",
-                    err=True,
-                )
-            elif message.id not in delivered:
-                outcome = endpoint.post(message)
-                if outcome.kind == "delivered":
-                    delivered.add(message.id)
-                    click.echo(f"delivered {message}")
-                    continue
+                click.echo("kept a line that cannot be read", err=True)
+            elif message.job in held:
+                click.echo(f"kept {message}: one before it of the same job was not delivered", err=True)
+            elif failure := endpoint.post(message):
                 held.add(message.job)
-                click.echo(f"kept {message}: {outcome.reason}", err=True)
-                if outcome.kind in {"unreachable", "gone"}:
-                    given_up = "the receiver takes nothing at the moment"
+                click.echo(f"kept {message}: {failure.reason}", err=True)
+            else:
+                delivered.add(line)
+                click.echo(f"delivered {message}")
     finally:
-        endpoint.close()
         if delivered:
             dead_letters.remove(delivered)
-    click.echo(f"{len(delivered)} of {len(found)} delivered")
-    if len(delivered) < len(found):
-        click.echo(f"the others are still in {dead_letters.path}", err=True)
-        sys.exit(3)
+    click.echo(f"{len(delivered)} of {len(letters)} delivered from {dead_letters.path}")
+    if len(delivered) < len(letters):
+        raise SystemExit(3)
