@@ -223,6 +223,15 @@ def test_what_would_stop_every_request_is_raised_before_any_is_sent(
     assert not gateway.requests
 
 
+def test_a_folder_is_remembered_as_it_is_known_from_anywhere(
+    run: Runner, path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    run("map", asked("a"), save_to="out")
+    with closing(Journal(path)) as journal:
+        assert [entry.save_to for entry in journal.entries()] == [str(tmp_path / "out")]
+
+
 def test_an_error_of_the_iterable_is_raised(run: Runner, gateway: Gateway, path: Path) -> None:
     def requests() -> Iterator[dict[str, Any]]:
         yield from asked("a")
@@ -271,8 +280,11 @@ def test_a_batch_of_a_name_submits_nothing_twice(
     again = run("map", requests, name="films", save_to=tmp_path / "out")
     assert len(again) == 8
     assert len(gateway.requests) == before
-    assert len(run("map", asked("done"), name="others")) == 1
-    assert gateway.submits[-1] == "done"
+    # A request that comes once more than before is a job more; another name is another batch.
+    run("map", asked("new", "new", "new"), name="films")
+    assert gateway.submits[9:] == ["new"]
+    run("map", asked("done"), name="others")
+    assert gateway.submits[10:] == ["done"]
 
 
 def test_a_batch_is_run_by_one_at_a_time(run: Runner, gateway: Gateway, path: Path) -> None:
@@ -371,8 +383,11 @@ def test_jobs_lists_the_journal(gateway: Gateway, path: Path) -> None:
 
 
 def test_leaving_waits_for_the_answer_of_a_submit(run: Runner, gateway: Gateway, path: Path) -> None:
-    def close_the_gate(_outcome: Outcome[Any]) -> bool:
-        gateway.gate.set()
+    answer_later = threading.Timer(0.5, gateway.gate.set)
+
+    def leave(_outcome: Outcome[Any]) -> bool:
+        assert gateway.arrived.wait(20)
+        answer_later.start()
         return True
 
     def requests() -> Iterator[dict[str, Any]]:
@@ -380,7 +395,7 @@ def test_leaving_waits_for_the_answer_of_a_submit(run: Runner, gateway: Gateway,
         gateway.gate.clear()
         yield from asked("a", "b")
 
-    run("map", requests(), concurrency=3, name="films", seen=close_the_gate)
+    run("map", requests(), concurrency=3, name="films", seen=leave)
     assert not set(states(path).values()) & {"UNCERTAIN", "SUBMITTING"}
     assert len(run("map", asked("a", "b"), name="films")) == 2
     assert sorted(gateway.submits) == ["a", "b"]
