@@ -348,7 +348,8 @@ def known_journal(session: Session) -> Journal:
 
 def jobs(session: Session) -> Flow[list[JournalEntry]]:
     """Return every submit of the journal, the oldest first."""
-    return (yield Call(known_journal(session).entries))
+    entries: list[JournalEntry] = yield Call(known_journal(session).entries)
+    return entries
 
 
 def _tasks(

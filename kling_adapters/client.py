@@ -12,6 +12,7 @@ from os import PathLike, fspath
 from pathlib import Path
 from queue import SimpleQueue
 from typing import Any, Self
+from urllib.parse import urlsplit
 
 import anyio
 
@@ -144,7 +145,12 @@ def _place(save_to: str | PathLike[str] | None) -> str | None:
     if save_to is None:
         return None
     place = fspath(save_to)
-    return place if "://" in place else str(Path(place).absolute())
+    try:
+        # As the storage of the core reads it: a scheme of one letter is a drive of Windows.
+        is_relative = len(urlsplit(place).scheme) <= 1 and not place.startswith("~")
+    except ValueError:
+        return place
+    return str(Path(place).absolute()) if is_relative else place
 
 
 def _json_object(model: str, body: Mapping[str, Any]) -> Mapping[str, Any]:

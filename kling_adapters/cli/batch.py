@@ -7,7 +7,7 @@ import json
 import signal
 import sys
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, aclosing
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -284,37 +284,38 @@ def _read(file: Path, model: str | None, catalog: Catalog) -> list[Line]:
     return lines
 
 
-def _json_rows(text: Iterator[str]) -> Iterator[tuple[int, Any]]:
+def _json_rows(text: Iterator[str]) -> Iterator[tuple[int, dict[str, Any] | None]]:
     for number, line in enumerate(text, start=1):
         if line.strip():
             try:
-                yield number, json.loads(line)
-            except (ValueError, RecursionError) as error:
-                yield number, error
+                value = json.loads(line)
+            except (ValueError, RecursionError):
+                value = None
+            yield number, cast("dict[str, Any]", value) if isinstance(value, dict) else None
 
 
-def _csv_rows(text: Iterator[str]) -> Iterator[tuple[int, Any]]:
+def _csv_rows(text: Iterator[str]) -> Iterator[tuple[int, dict[str, Any]]]:
     reader = csv.DictReader(text, strict=True)
     for row in reader:
         yield reader.line_num, _Words(row)
 
 
-class _Words(dict[Any, Any]):
+class _Words(dict[str, Any]):
     """A line of words, whose types are those that the model declares."""
 
 
-def _params(row: Any, model: str | None, catalog: Catalog) -> Params:
+def _params(row: dict[str, Any] | None, model: str | None, catalog: Catalog) -> Params:
     from kling_adapters.cli.values import read_values
 
-    if not isinstance(row, Mapping):
-        raise ConfigError(f"is no JSON object: {row}")
-    given = dict(cast("Mapping[Any, Any]", row))
+    if row is None:
+        raise ConfigError("is no JSON object")
+    given = {**row}
     slug = given.pop("model", None) or model
     if not isinstance(slug, str):
         raise ConfigError("names no model: give one, or --model")
     entry = catalog.find(slug)
     if isinstance(row, _Words):
-        if None in given or None in given.values():
+        if None in (*given, *given.values()):
             raise ConfigError("has more or fewer cells than the first line")
         words = [f"{name}={cell}" for name, cell in given.items() if cell]
         given = read_values(words, entry.json_schema())

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import itertools
+import json
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import aclosing, closing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ import pytest
 
 import kling_adapters as ka
 from kling_adapters import AsyncKling, Kling, Outcome
+from kling_adapters.driver import SystemClock
 from kling_adapters.journal import Journal
 from kling_adapters.models import Kling2
 from kling_adapters.testing import FakeGateway, SimulatedClock
@@ -23,7 +25,13 @@ from kling_adapters.testing.gateway import Answer
 
 
 class Gateway(FakeGateway):
-    """Counts jobs that were submitted and not fetched; holds submits back while `gate` is closed."""
+    """Counts jobs that were submitted and not fetched; holds submits back while `gate` is closed.
+
+    `lost`: the prompts whose submits are answered with an error that does not say whether a job was started.
+    """
+
+    hangs = False
+    lost: tuple[str, ...] = ()
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
@@ -48,7 +56,11 @@ class Gateway(FakeGateway):
                 self.most = max(self.most, self._in_flight)
             elif path.startswith("/v2/requests/") and not path.endswith("/status"):
                 self._in_flight -= 1
-        return super().answer(method, path, headers, body)
+        if self.hangs and path.endswith("/status"):
+            return Answer.of(200, {"status": "QUEUED"})
+        answer = super().answer(method, path, headers, body)
+        is_lost = method == "POST" and json.loads(body)["prompt"] in self.lost
+        return Answer.of(504, {}) if is_lost else answer
 
 
 @pytest.fixture
@@ -69,23 +81,24 @@ class Runner:
     kind: str
     gateway: Gateway
     journal: Path | None
+    clock: ka.Clock = field(default_factory=SimulatedClock)
 
     def __call__(
-        self, call: str, *args: Any, seen: Callable[[Outcome[Any]], bool | None] | None = None, **options: Any
+        self, call: str, *args: Any, seen: Callable[[Outcome[Any]], object] = repr, **options: Any
     ) -> list[Outcome[Any]]:
         """Return the outcomes; `seen` is told each, and leaves early with True."""
         given: dict[str, Any] = {
             "base_url": self.gateway.base_url,
             "api_key": self.gateway.api_key,
             "journal": self.journal,
-            "clock": SimulatedClock(),
+            "clock": self.clock,
         }
         found: list[Outcome[Any]] = []
         if self.kind == "sync":
             with Kling(**given) as kling, closing(getattr(kling, call)(*args, **options)) as outcomes:
                 for outcome in outcomes:
                     found.append(outcome)
-                    if seen is not None and seen(outcome):
+                    if seen(outcome) is True:
                         break
             return found
 
@@ -97,7 +110,7 @@ class Runner:
                 async for outcome in outcomes:
                     found.append(outcome)
                     # In a thread: a caller that blocks the loop stops everything.
-                    if seen is not None and await anyio.to_thread.run_sync(seen, outcome):
+                    if await anyio.to_thread.run_sync(seen, outcome) is True:
                         break
 
         anyio.run(main, backend=self.kind)
@@ -136,6 +149,7 @@ def test_every_request_ends_once_and_is_stored_and_no_more_run_than_may(
     assert 1 < gateway.most <= 4
     for outcome in outcomes:
         assert (outcome.model, outcome.error) == ("kling-2", None)
+        assert outcome.result is not None
         assert outcome.result.request_id == outcome.request_id
         [file] = outcome.result.saved
         assert file.path.parent == tmp_path / "out"
@@ -209,6 +223,15 @@ def test_what_would_stop_every_request_is_raised_before_any_is_sent(
     assert not gateway.requests
 
 
+def test_a_folder_is_remembered_as_it_is_known_from_anywhere(
+    run: Runner, path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    run("map", asked("a"), save_to="out")
+    with closing(Journal(path)) as journal:
+        assert [entry.save_to for entry in journal.entries()] == [str(tmp_path / "out")]
+
+
 def test_an_error_of_the_iterable_is_raised(run: Runner, gateway: Gateway, path: Path) -> None:
     def requests() -> Iterator[dict[str, Any]]:
         yield from asked("a")
@@ -249,15 +272,19 @@ def test_a_batch_of_a_name_submits_nothing_twice(
     assert uncertain.entry == entries["uncertain"].id
     # The journal holds the result: the gateway is not asked once more.
     asked_again = [request.path for request in gateway.requests[before:] if "/requests/" in request.path]
-    assert not any(entries["done"].request_id in each for each in asked_again)
-    assert all(len(outcomes[index].result.saved) == 1 for index in (0, 1, 2, 4, 6, 7))
+    assert not any((entries["done"].request_id or "") in each for each in asked_again)
+    results = [outcomes[index].result for index in (0, 1, 2, 4, 6, 7)]
+    assert all(result is not None and len(result.saved) == 1 for result in results)
     # And all over again: only what is not known is done.
     before = len(gateway.requests)
     again = run("map", requests, name="films", save_to=tmp_path / "out")
     assert len(again) == 8
     assert len(gateway.requests) == before
-    assert len(run("map", asked("done"), name="others")) == 1
-    assert gateway.submits[-1] == "done"
+    # A request that comes once more than before is a job more; another name is another batch.
+    run("map", asked("new", "new", "new"), name="films")
+    assert gateway.submits[9:] == ["new"]
+    run("map", asked("done"), name="others")
+    assert gateway.submits[10:] == ["done"]
 
 
 def test_a_batch_is_run_by_one_at_a_time(run: Runner, gateway: Gateway, path: Path) -> None:
@@ -292,14 +319,18 @@ def test_nothing_is_submitted_that_could_exceed_the_cost(
     assert len(gateway.submits) == 7
 
 
-def test_what_may_be_billed_counts_as_if_it_were(run: Runner, gateway: Gateway, path: Path) -> None:
-    run("map", asked(*range(3)), name="films")
-    with closing(Journal(path)) as journal:
-        journal.uncertain(1, "cut")
-        journal.saw(journal.entries()[1].request_id or "", "EXPIRED")
+def test_what_may_be_billed_counts_as_if_it_were(run: Runner, gateway: Gateway) -> None:
+    gateway.lost = ("1", "3")
     outcomes = run("map", asked(*range(9)), name="films", max_cost=4)
-    assert len(gateway.submits) == 4
-    assert sum(outcome.error is not None for outcome in outcomes) == 2
+    assert sorted(gateway.submits) == ["0", "1", "2", "3"]
+    assert sum(isinstance(outcome.error, ka.SubmitUncertain) for outcome in outcomes) == 2
+    run("map", asked(*range(9)), name="films", max_cost=5)
+    assert sorted(gateway.submits) == ["0", "1", "2", "3", "4"]
+    # While no cost is known, a job whose cost cannot be learnt is the last.
+    gateway.lost = ("lost",)
+    fresh = Runner(run.kind, gateway, None)
+    assert len(fresh("map", asked("lost", "x", "y"), max_cost=100)) == 1
+    assert fresh("map", asked("x"), max_cost=0) == []
 
 
 def test_a_failed_job_costs_nothing(path: Path) -> None:
@@ -352,8 +383,11 @@ def test_jobs_lists_the_journal(gateway: Gateway, path: Path) -> None:
 
 
 def test_leaving_waits_for_the_answer_of_a_submit(run: Runner, gateway: Gateway, path: Path) -> None:
-    def close_the_gate(_outcome: Outcome[Any]) -> bool:
-        gateway.gate.set()
+    answer_later = threading.Timer(0.5, gateway.gate.set)
+
+    def leave(_outcome: Outcome[Any]) -> bool:
+        assert gateway.arrived.wait(20)
+        answer_later.start()
         return True
 
     def requests() -> Iterator[dict[str, Any]]:
@@ -361,10 +395,27 @@ def test_leaving_waits_for_the_answer_of_a_submit(run: Runner, gateway: Gateway,
         gateway.gate.clear()
         yield from asked("a", "b")
 
-    run("map", requests(), concurrency=3, name="films", seen=close_the_gate)
+    run("map", requests(), concurrency=3, name="films", seen=leave)
     assert not set(states(path).values()) & {"UNCERTAIN", "SUBMITTING"}
     assert len(run("map", asked("a", "b"), name="films")) == 2
     assert sorted(gateway.submits) == ["a", "b"]
+
+
+def test_leaving_does_not_wait_for_jobs_that_take_long(run: Runner, gateway: Gateway, path: Path) -> None:
+    gateway.hangs = True
+    run.clock = SystemClock()
+    left: list[float] = []
+
+    def leave(outcome: Outcome[Any]) -> bool:
+        until(lambda: list(states(path).values()) == ["QUEUED"] * 2)
+        left.append(time.monotonic())
+        return outcome.error is not None
+
+    run("map", [*asked("a", "b"), {"model": "kling-22"}], seen=leave)
+    assert time.monotonic() - left[0] < 5
+    assert list(states(path).values()) == ["QUEUED"] * 2
+    gateway.hangs, run.clock = False, SimulatedClock()
+    assert [outcome.error for outcome in run("resume")] == [None, None]
 
 
 @pytest.mark.parametrize("backend", ["asyncio", "trio"])
