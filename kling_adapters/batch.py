@@ -157,6 +157,9 @@ class Batch:
         self._storages: dict[str, Storage] = {}
         self._is_left = False
         self._is_capped = False
+        # One at a time: when the process dies, one submit at most has not been answered.
+        self._submitting: Task | None = None
+        self.wake: Callable[[], None] = lambda: None
         self.running = 0
 
     def open_requests(
@@ -217,6 +220,9 @@ class Batch:
                 return
             if task.is_new and self._is_capped:
                 continue
+            if task.is_new and self._submitting is not None:
+                self._held = task
+                return
             if task.is_new and self._budget is not None:
                 if not self._budget.admits(task.model):
                     if self.running:
@@ -228,15 +234,24 @@ class Batch:
                     self._is_capped = True
                     continue
                 self._budget.start(task.key, task.model)
+            if task.is_new:
+                self._submitting = task
             self._paid.discard(task.key)
             self.running += 1
             yield task
 
-    def end(self, ended: Ended) -> None:
-        """Note that a job has ended."""
+    def end(self, ended: Ended | None) -> None:
+        """Note that a job has ended; None, which `wake` sends, only makes the client look at what is ready."""
+        if ended is None:
+            return
+        self._let_submit(ended.task)
         self.running -= 1
         if self._budget is not None:
             self._budget.end(ended)
+
+    def _let_submit(self, task: Task) -> None:
+        if self._submitting is task:
+            self._submitting = None
 
     def leave(self) -> None:
         """Let every job stop before it asks, sleeps or fetches again; a submit under way is answered first."""
@@ -287,6 +302,8 @@ class Batch:
                     session, task.model, task.body, task.adapter, task.save_to, task.tag
                 )
                 request_id = job.request_id
+                self._let_submit(task)
+                self.wake()
             else:
                 job = yield from self._known_job(task)
                 data = _known_result(job, task)

@@ -8,6 +8,7 @@ import threading
 from collections.abc import AsyncGenerator, Generator, Iterable, Mapping
 from contextvars import copy_context
 from dataclasses import replace
+from functools import partial
 from os import PathLike, fspath
 from pathlib import Path
 from queue import SimpleQueue
@@ -282,7 +283,8 @@ class Kling(SyncCalls, _Client):
         return self._driver.run(batch.jobs(self._session))
 
     def _each(self, many: Batch, opening: Flow[None]) -> Generator[Outcome[Result]]:
-        ended: SimpleQueue[Ended] = SimpleQueue()
+        ended: SimpleQueue[Ended | None] = SimpleQueue()
+        many.wake = partial(ended.put, None)
 
         def work(task: Task) -> None:
             ended.put(self._driver.run(many.flow(task)))
@@ -296,7 +298,8 @@ class Kling(SyncCalls, _Client):
                 if not many.running:
                     return
                 many.end(one := ended.get())
-                yield self._outcome(one)
+                if one is not None:
+                    yield self._outcome(one)
         finally:
             many.leave()
             while many.running:
@@ -405,7 +408,8 @@ class AsyncKling(AsyncCalls, _Client):
         return await self._driver.run(batch.jobs(self._session))
 
     async def _each(self, many: Batch, opening: Flow[None]) -> AsyncGenerator[Outcome[AsyncResult]]:
-        ends, ended = anyio.create_memory_object_stream[Ended](math.inf)
+        ends, ended = anyio.create_memory_object_stream[Ended | None](math.inf)
+        many.wake = partial(ends.send_nowait, None)
 
         async def work(task: Task) -> None:
             ends.send_nowait(await self._driver.run(many.flow(task)))
@@ -422,7 +426,8 @@ class AsyncKling(AsyncCalls, _Client):
                             if not many.running:
                                 break
                             many.end(one := await ended.receive())
-                            yield self._outcome(one)
+                            if one is not None:
+                                yield self._outcome(one)
                     except (GeneratorExit, Exception) as error:  # noqa: BLE001
                         # Raised in here, it would cancel what is being submitted, as a cancellation does.
                         failure = error
