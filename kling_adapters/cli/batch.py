@@ -7,7 +7,7 @@ import json
 import signal
 import sys
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import ExitStack, aclosing
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -18,7 +18,7 @@ import click
 
 from kling_adapters.cli.jobs import base_url, connection, journal, sandbox, save_to
 from kling_adapters.cli.listings import print_table
-from kling_adapters.errors import ConfigError, JobFailed, KlingError, ParamsInvalid
+from kling_adapters.errors import ConfigError, JobFailed, KlingError, ParamsInvalid, StorageError
 
 if TYPE_CHECKING:
     from rich.progress import Progress
@@ -121,6 +121,7 @@ async def _run(
     import anyio
 
     is_stopping = False
+    failure: KlingError | None = None
 
     def requests() -> Iterator[Params]:
         for line in lines:
@@ -142,14 +143,30 @@ async def _run(
                     tally.say("finishing what is in flight; Ctrl-C once more stops at once")
 
         group.start_soon(listen)
-        with manifest.open("w", encoding="utf-8") as file:
+        try:
             async with aclosing(kling.map(requests(), **options)) as outcomes:
-                async for outcome in outcomes:
-                    row = {"line": lines[outcome.index].number, **outcome_row(outcome)}
-                    file.write(json.dumps(row, ensure_ascii=False) + "\n")
-                    file.flush()
-                    tally.add(outcome)
+                await _record(outcomes, lines, tally, manifest)
+        except KlingError as error:
+            # Raised in here it would come out as a group of errors.
+            failure = error
         group.cancel_scope.cancel()
+    if failure is not None:
+        raise failure
+
+
+async def _record(
+    outcomes: AsyncIterator[Outcome[AsyncResult]], lines: Sequence[Line], tally: Tally, manifest: Path
+) -> None:
+    """Write down how each line ends, as it happens."""
+    try:
+        with manifest.open("w", encoding="utf-8") as file:
+            async for outcome in outcomes:
+                row = {"line": lines[outcome.index].number, **outcome_row(outcome)}
+                file.write(json.dumps(row, ensure_ascii=False) + "\n")
+                file.flush()
+                tally.add(outcome)
+    except OSError as error:
+        raise StorageError(f"{manifest} cannot be written: {error}") from error
 
 
 def outcome_row(outcome: Outcome[Result] | Outcome[AsyncResult]) -> dict[str, Any]:

@@ -203,6 +203,13 @@ def test_every_problem_of_a_file_is_told_and_nothing_is_sent(
     assert done.returncode == 2
     assert "line 2: duration: 7 is not allowed" in done.stderr
     assert "line 3: has more or fewer cells" in done.stderr
+    write(tmp_path / "c.jsonl", 2)
+    done = kling("batch", "c.jsonl", "--save-to", "ftp://host/")
+    assert (done.returncode, "no plugin can store" in done.stderr) == (2, True)
+    (tmp_path / "c.jsonl.outcomes.jsonl").unlink(missing_ok=True)
+    (tmp_path / "c.jsonl.outcomes.jsonl").mkdir()
+    done = kling("batch", "c.jsonl")
+    assert (done.returncode, "cannot be written" in done.stderr) == (3, True)
     (tmp_path / "b.jsonl").write_text("\n")
     assert kling("batch", "b.jsonl").returncode == 2
     assert not gateway.requests
