@@ -87,11 +87,12 @@ class Record:
                 return messages.pop(0) if messages else await receive()
 
             async def watched(message: Message) -> None:
-                await send(message)
+                # Before it is sent: whoever has an answer finds it told here.
                 if message["type"] == "http.response.start":
                     entry.status = message["status"]
                 elif not message.get("more_body", False):
                     entry.whole = not transport(scope).is_closing()
+                await send(message)
 
             known = {**scope, "received": entry, "fault": fault}
             if fault is None:
