@@ -95,11 +95,11 @@ class SyncTransport:
             with client.stream(
                 request.method, request.url, content=request.body, headers=headers
             ) as response:
-                body, begun = b"", time.monotonic()
+                body, begun = bytearray(), time.monotonic()
                 for chunk in response.iter_raw():
                     body += chunk
                     _check_bounds(body, begun)
-                return _answer(response, _unpacked(response, body), headers)
+                return _answer(response, _unpacked(response, bytes(body)), headers)
         except _FAILURES as error:
             return _fault(error, headers)
 
@@ -142,11 +142,11 @@ class AsyncTransport:
             async with client.stream(
                 request.method, request.url, content=request.body, headers=headers
             ) as response:
-                body, begun = b"", time.monotonic()
+                body, begun = bytearray(), time.monotonic()
                 async for chunk in response.aiter_raw():
                     body += chunk
                     _check_bounds(body, begun)
-                return _answer(response, _unpacked(response, body), headers)
+                return _answer(response, _unpacked(response, bytes(body)), headers)
         except _FAILURES as error:
             return _fault(error, headers)
 
@@ -173,7 +173,7 @@ class AsyncTransport:
             await client.aclose()
 
 
-def _check_bounds(body: bytes, begun: float) -> None:
+def _check_bounds(body: bytes | bytearray, begun: float) -> None:
     """Raise httpx.ReadError for an answer that does not end."""
     if len(body) > MAX_ANSWER_BYTES:
         raise httpx.ReadError(f"the answer is larger than {MAX_ANSWER_BYTES} bytes")
