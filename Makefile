@@ -6,7 +6,7 @@ JOBS ?= auto
 # The distributions beside the one in this folder.
 PARTS := codegen $(wildcard plugins/*)
 
-.PHONY: help setup demo generate golden check test bench crash types1000 clean
+.PHONY: help setup demo generate golden check test fuzz bench crash types1000 clean
 
 help:  ## Say what there is to make
 	@grep -hE '^[a-z0-9]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## */\t/' | expand -t 12
@@ -41,6 +41,12 @@ check: $(READY)  ## Lint, types, layers, and whether the generated tree is what 
 
 test: $(READY)  ## Run the tests
 	$(BIN)/pytest -n $(JOBS)
+
+fuzz: $(READY)  ## Feed the readers of answers with bytes found by coverage, for a minute (atheris; Linux)
+	$(BIN)/python -m pip install --quiet atheris
+	mkdir -p out/fuzz
+	printf '%s' '0{"status": "COMPLETED", "request_id": "x", "output": "https://h/x.mp4", "video": {"url": "https://h/x", "file_size": 7}, "metrics": {"cost": 1.5}, "error": "no"}' > out/fuzz/first
+	$(BIN)/python tests/faults/fuzz_answers.py -max_total_time=60 -artifact_prefix=out/fuzz/ out/fuzz
 
 bench: $(READY)  ## Measure the compiler and the import with 1,000 models, in a few minutes
 	$(BIN)/python -m benchmarks.speed

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import socket
+import time
+import zlib
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from http.cookiejar import CookieJar, DefaultCookiePolicy
@@ -19,6 +21,8 @@ from kling_adapters.models._gateway import KEY_HEADER
 from kling_adapters.wire import Answer, Fault, Gateway, Outcome, Request
 
 MAX_ANSWER_BYTES = 16 * 1024**2
+# The timeouts below are for each read; an answer that comes in drops meets them for ever.
+MAX_ANSWER_SECONDS = 120.0
 
 # A submit is given longer to be answered, since running out of time leaves it unknown whether a job was started.
 # Nobody is hurried out of the pool: waiting there is only waiting.
@@ -47,7 +51,11 @@ _FAILURES = (httpx.HTTPError, httpx.InvalidURL, ValueError, OverflowError, Excep
 
 def _headers(gateway: Gateway, request: Request) -> dict[str, str]:
     """The headers of a request. The key is added to what goes to the gateway's own address, and to nothing else."""
-    headers = {"user-agent": f"kling-adapters/{__version__}", **request.headers}
+    headers = {
+        "user-agent": f"kling-adapters/{__version__}",
+        "accept-encoding": "gzip",
+        **request.headers,
+    }
     if request.key is not None and request.url.startswith(f"{gateway.base_url}/"):
         headers[KEY_HEADER] = request.key
     return headers
@@ -87,14 +95,13 @@ class SyncTransport:
             with client.stream(
                 request.method, request.url, content=request.body, headers=headers
             ) as response:
-                body = b""
-                for chunk in response.iter_bytes():
+                body, begun = bytearray(), time.monotonic()
+                for chunk in response.iter_raw():
                     body += chunk
-                    if len(body) > MAX_ANSWER_BYTES:
-                        return _too_large()
-                return _answer(response, body, headers)
+                    _check_bounds(body, begun)
+                return _answer(response, _unpacked(response, bytes(body)), headers)
         except _FAILURES as error:
-            return _fault(error)
+            return _fault(error, headers)
 
     def fetch(self, request: Request, download: Download) -> Outcome:
         """Stream the body of the answer into `download`; the answer comes back without it."""
@@ -107,7 +114,7 @@ class SyncTransport:
                         download.write(chunk)
                 return answer
         except _FAILURES as error:
-            return _fault(error)
+            return _fault(error, headers)
 
     def close(self) -> None:
         """Close every connection."""
@@ -138,14 +145,13 @@ class AsyncTransport:
             async with client.stream(
                 request.method, request.url, content=request.body, headers=headers
             ) as response:
-                body = b""
-                async for chunk in response.aiter_bytes():
+                body, begun = bytearray(), time.monotonic()
+                async for chunk in response.aiter_raw():
                     body += chunk
-                    if len(body) > MAX_ANSWER_BYTES:
-                        return _too_large()
-                return _answer(response, body, headers)
+                    _check_bounds(body, begun)
+                return _answer(response, _unpacked(response, bytes(body)), headers)
         except _FAILURES as error:
-            return _fault(error)
+            return _fault(error, headers)
 
     async def fetch(self, request: Request, download: Download) -> Outcome:
         """Stream the body of the answer into `download`; the answer comes back without it."""
@@ -158,7 +164,7 @@ class AsyncTransport:
                         await anyio.to_thread.run_sync(download.write, chunk)
                 return answer
         except _FAILURES as error:
-            return _fault(error)
+            return _fault(error, headers)
 
     async def close(self) -> None:
         """Close every connection."""
@@ -166,15 +172,36 @@ class AsyncTransport:
             await client.aclose()
 
 
+def _check_bounds(body: bytes | bytearray, begun: float) -> None:
+    """Raise httpx.ReadError for an answer that does not end."""
+    if len(body) > MAX_ANSWER_BYTES:
+        raise httpx.ReadError(f"the answer is larger than {MAX_ANSWER_BYTES} bytes")
+    if time.monotonic() - begun > MAX_ANSWER_SECONDS:
+        raise httpx.ReadError(f"the answer took longer than {MAX_ANSWER_SECONDS} s")
+
+
+def _unpacked(response: httpx.Response, body: bytes) -> bytes:
+    """The body without its gzip. httpx would unpack layer upon layer, to any size; what else it is packed in stays."""
+    if response.headers.get("content-encoding") != "gzip":
+        return body
+    try:
+        unpacked = zlib.decompressobj(zlib.MAX_WBITS | 16).decompress(body, MAX_ANSWER_BYTES + 1)
+    except zlib.error as error:
+        raise httpx.DecodingError(str(error)) from error
+    _check_bounds(unpacked, time.monotonic())
+    return unpacked
+
+
 def _answer(response: httpx.Response, body: bytes, sent: Mapping[str, str]) -> Answer:
     """The answer without the key, should the gateway repeat it: answers end up in messages and logs."""
-    key = sent.get(KEY_HEADER)
-    headers = dict(response.headers)
+    headers = {name: _without_key(value, sent) for name, value in response.headers.items()}
+    return Answer(response.status_code, headers, _without_key(body.decode("latin-1"), sent).encode("latin-1"))
+
+
+def _without_key(text: str, sent: Mapping[str, str]) -> str:
+    key = sent.get(KEY_HEADER, "")
     # No key is so short, but a word of the answer may be.
-    if key and len(key) >= 12:
-        body = body.replace(key.encode(), b"[key]")
-        headers = {name: value.replace(key, "[key]") for name, value in headers.items()}
-    return Answer(response.status_code, headers, body)
+    return text.replace(key, "[key]") if len(key) >= 12 else text
 
 
 def _refuse_private(request: httpx.Request) -> None:
@@ -196,13 +223,10 @@ async def _refuse_private_async(request: httpx.Request) -> None:
     await anyio.to_thread.run_sync(_refuse_private, request)
 
 
-def _too_large() -> Fault:
-    return Fault(f"the answer is larger than {MAX_ANSWER_BYTES} bytes", sent=True)
-
-
-def _fault(error: Exception) -> Fault:
+def _fault(error: Exception, sent: Mapping[str, str]) -> Fault:
+    """What prevented an answer; a parser quotes the line it cannot read, and that may hold the key."""
     reason = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
-    return Fault(reason, sent=not isinstance(error, _NOT_SENT))
+    return Fault(_without_key(reason, sent), sent=not isinstance(error, _NOT_SENT))
 
 
 @contextmanager

@@ -132,7 +132,7 @@ def read_status(answer: Answer) -> JobStatus | None:
         if answer.status != 422:
             return None
         state = "FAILED"
-    return JobStatus(state, _metrics(body), error if isinstance(error, str) else None)
+    return JobStatus(_plain(state), _metrics(body), _plain(error) if isinstance(error, str) else None)
 
 
 def read_end(
@@ -199,7 +199,12 @@ _ERRORS = {
 def _message(answer: Answer) -> str:
     body = answer.json() or {}
     words = [body[key] for key in ("error", "error_description", "message") if isinstance(body.get(key), str)]
-    return " ".join(" ".join(words).split())[:500]
+    return " ".join(_plain(" ".join(words)).split())[:500]
+
+
+def _plain(text: str) -> str:
+    """Words of the gateway without what would steer the terminal or break the log that they end up in."""
+    return "".join(letter if letter.isprintable() else " " for letter in text)
 
 
 def _time(text: str) -> datetime | None:

@@ -157,3 +157,11 @@ def test_the_error_table(
         connect(sandbox, key).run(slug, **params)
     assert caught.value.status == status
     assert words in (caught.value.detail or "")
+
+
+@pytest.mark.parametrize("slug", PAYLOADS)
+def test_run_sync(sandbox: Sandbox, connect: Connect, slug: str) -> None:
+    answer = connect(sandbox).run_sync(slug, **PAYLOADS[slug])
+    assert answer.headers["content-type"] in ("video/mp4", "image/png")
+    assert float(answer.headers["x-cost"]) == sandbox.billed[answer.headers["x-request-id"]]
+    assert len(answer.content) == int(answer.headers["content-length"])

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from kling_sandbox.accounts import API_KEY, KEY_FORBIDDEN, KEY_NO_CREDITS, KEY_RATE_LIMITED
+    from kling_sandbox.faults import Fault, Faults
     from kling_sandbox.gateway import BLOCKED_TEXT
     from kling_sandbox.record import Received
     from kling_sandbox.sandbox import Sandbox
@@ -18,11 +19,19 @@ __all__ = [
     "KEY_FORBIDDEN",
     "KEY_NO_CREDITS",
     "KEY_RATE_LIMITED",
+    "Fault",
+    "Faults",
     "Received",
     "Sandbox",
 ]
 
-_MODULES = {"BLOCKED_TEXT": "gateway", "Received": "record", "Sandbox": "sandbox"}
+_MODULES = {
+    "BLOCKED_TEXT": "gateway",
+    "Fault": "faults",
+    "Faults": "faults",
+    "Received": "record",
+    "Sandbox": "sandbox",
+}
 
 
 def __getattr__(name: str) -> object:

@@ -3,7 +3,6 @@
 import asyncio
 import json
 import re
-import uuid
 from collections.abc import Awaitable, Callable, Mapping
 from concurrent.futures import Executor
 from datetime import UTC, datetime, timedelta
@@ -17,6 +16,7 @@ from starlette.responses import FileResponse, HTMLResponse, JSONResponse, Respon
 from starlette.routing import Route
 
 from kling_sandbox.accounts import Account, fingerprint
+from kling_sandbox.faults import Fault
 from kling_sandbox.jobs import Clock, Job, Rendered, Timing
 from kling_sandbox.media import CONTENT_TYPES, Renderer
 from kling_sandbox.pictures import sample
@@ -27,6 +27,8 @@ BLOCKED_TEXT: Final = "sandbox-block"
 """A job with this anywhere in its parameters ends FAILED, as a content block does."""
 
 _BLOCKED: Final = "The content was blocked by the safety filter."
+_WORKER_FAILED: Final = "The worker failed."
+_TICK: Final = 0.01
 _RENDERED_KINDS: Final = frozenset({"video", "image"})
 
 
@@ -63,6 +65,11 @@ class Gateway:
         self._executor = executor
         self._jobs: dict[str, Job] = {}
 
+    @property
+    def billed(self) -> dict[str, float]:
+        """What each job cost, by request id; one that failed is not among them."""
+        return {job.request_id: job.cost for job in list(self._jobs.values()) if job.cost}
+
     def app(self) -> Starlette:
         """Return the application."""
         return Starlette(
@@ -71,7 +78,8 @@ class Gateway:
                 Route("/v2/requests/{request_id}", self._keyed(self._result)),
                 # The address that a submit gives as poll_url.
                 Route("/v1/requests/{request_id}", self._keyed(self._result)),
-                Route("/v1/get-user-credits", self._keyed(self._credits)),
+                Route("/v1/get-user-credits", self._keyed(self._credits), methods=["GET", "POST"]),
+                Route("/v1/{slug}", self._keyed(self._run), methods=["POST"]),
                 Route("/v2/{slug}", self._keyed(self._submit), methods=["POST"]),
                 Route("/media/{name}", self._media),
                 Route("/samples/{name}.png", self._sample),
@@ -95,7 +103,8 @@ class Gateway:
 
         return checked
 
-    async def _submit(self, request: Request, account: Account) -> Response:
+    async def _accepted(self, request: Request, account: Account) -> Job:
+        """Start the job that a request asks for."""
         now = self._clock.now()
         if wait := account.seconds_to_wait(now):
             reset = datetime.now(UTC) + timedelta(seconds=wait)
@@ -113,7 +122,7 @@ class Gateway:
         except Refused as refused:
             raise GatewayError(400, str(refused)) from None
         job_plan = plan(schema, params)
-        failure = _failure(params, job_plan.returns)
+        failure = _WORKER_FAILED if _fault(request) == "failed" else _failure(params, job_plan.returns)
         if job_plan.price > account.credits:
             raise GatewayError(406, f"Insufficient credits: this request costs {job_plan.price}")
         cost = 0.0 if failure else job_plan.price
@@ -130,9 +139,36 @@ class Gateway:
             failure=failure,
         )
         self._jobs[job.request_id] = job
+        request.scope["received"].request_id = job.request_id
+        return job
+
+    async def _submit(self, request: Request, account: Account) -> Response:
+        job = await self._accepted(request, account)
         poll_url = f"{_own(request)}/v1/requests/{job.request_id}"
         first = {"request_id": job.request_id, "status": "QUEUED", "poll_url": poll_url}
         return JSONResponse({**first, **_urls(job, request)})
+
+    async def _run(self, request: Request, account: Account) -> Response:
+        """Answer a synchronous call with the file itself. Its job has no record: there is nothing to come back to."""
+        job = await self._accepted(request, account)
+        job.has_record = False
+        self._start(job)
+        if job.end is None:
+            job.end = self._clock.now()
+        while job.running(self._clock.now()):  # noqa: ASYNC110
+            await asyncio.sleep(_TICK)  # the clock may be moved at any moment
+        if failed := await self._failed(job, account):
+            return failed
+        path = (await self._rendered(job)).path
+        assert path is not None
+        headers = {
+            "x-request-id": job.request_id,
+            "x-cost": str(job.cost),
+            "x-remaining-credits": str(job.remaining_credits),
+            "x-generation-time": str(job.times()["inference_time"]),
+            "x-seed-value": str(job.seed),
+        }
+        return FileResponse(path, media_type=CONTENT_TYPES[path.suffix], headers=headers)
 
     async def _status(self, request: Request, account: Account) -> Response:
         job = self._job(request, account)
@@ -162,13 +198,16 @@ class Gateway:
         }
         body: dict[str, Any] = {"status": "COMPLETED", "request_id": job.request_id, "output": url}
         body |= {"video": file} if job.plan.returns == "video" else {"images": [file]}
-        body["seed"] = job.params.get("seed", uuid.UUID(job.request_id).int % 2**31)
+        body["seed"] = job.seed
         if "prompt" in job.params:
             body["prompt"] = job.params["prompt"]
         body["metrics"] = {"cost": job.cost, "remaining_credits": job.remaining_credits, **job.times()}
         return JSONResponse(body)
 
     async def _credits(self, request: Request, account: Account) -> Response:
+        if request.method == "POST":
+            # Not a model, though it looks like one.
+            raise HTTPException(405)
         return JSONResponse({"credits": account.credits, "free-credits": 0.0})
 
     async def _media(self, request: Request) -> Response:
@@ -190,20 +229,31 @@ class Gateway:
     def _job(self, request: Request, account: Account) -> Job:
         job = self._jobs.get(request.path_params["request_id"])
         # Whether the gateway shows a job to another account is not documented: here it does not.
-        if job is None or job.account is not account or job.expired(self._clock.now()):
+        now = self._clock.now()
+        if job is None or not job.has_record or job.account is not account or job.expired(now):
             raise GatewayError(404, "Request not found or expired")
+        if _fault(request) == "restart":
+            latency = self._schemas[job.slug]["x-kling"].get("latency_seconds")
+            job.polls, job.end = 0, self._timing.end(now, latency)
         return job
 
     def _running(self, job: Job, request: Request) -> Response | None:
         """Answer for a job that has not ended, else None. The first question starts the rendering."""
-        if job.failure is None and job.rendered is None:
-            loop = asyncio.get_running_loop()
-            job.rendered = loop.run_in_executor(self._executor, self._render, job)
+        self._start(job)
         state = job.running(self._clock.now())
+        if _fault(request) == "restart":
+            state = "QUEUED"
+        if _fault(request) == "flap":
+            state = "QUEUED" if state == "PROCESSING" else "PROCESSING"
         if state is None:
             return None
         urls = _urls(job, request)
         return JSONResponse({"status": state, "request_id": job.request_id, **urls, "metrics": {}})
+
+    def _start(self, job: Job) -> None:
+        if job.failure is None and job.rendered is None:
+            loop = asyncio.get_running_loop()
+            job.rendered = loop.run_in_executor(self._executor, self._render, job)
 
     async def _failed(self, job: Job, account: Account) -> Response | None:
         error = (await self._rendered(job)).error
@@ -245,6 +295,11 @@ def _failure(params: Any, returns: str) -> str | None:
     if BLOCKED_TEXT in json.dumps(params):
         return _BLOCKED
     return None if returns in _RENDERED_KINDS else f"The sandbox does not render {returns}."
+
+
+def _fault(request: Request) -> str:
+    fault: Fault | None = request.scope["fault"]
+    return fault.kind if fault else ""
 
 
 def origin(host: str, port: int) -> str:

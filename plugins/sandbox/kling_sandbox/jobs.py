@@ -92,6 +92,14 @@ class Job:
     request_id: str = field(default_factory=lambda: str(uuid.uuid4()))
     polls: int = 0
     rendered: asyncio.Future[Rendered] | None = None
+    has_record: bool = True
+    """Whether it can be asked for by its id."""
+
+    @property
+    def seed(self) -> int:
+        """The seed asked for, or one of its own."""
+        seed: int = self.params.get("seed", uuid.UUID(self.request_id).int % 2**31)
+        return seed
 
     def poll(self, now: float) -> None:
         """Count a status poll, which may be the one that finds the job done."""

@@ -25,11 +25,18 @@ def kling_cli(app: click.Group) -> None:
         metavar="at-once|polls:N|latency:FACTOR",
         help="When a job ends: at once, after N status polls, or after FACTOR times its documented latency.",
     )
-    def sandbox(port: int, host: str, timing: str) -> None:
+    @click.option(
+        "--faults",
+        multiple=True,
+        metavar="KIND[:NAME=VALUE,...]",
+        help="What goes wrong, such as 502:rate=0.1 or reset-late:nth=3,method=POST; may be given several times.",
+    )
+    @click.option("--seed", type=int, default=0, show_default=True, help="The same faults again.")
+    def sandbox(port: int, host: str, timing: str, faults: tuple[str, ...], seed: int) -> None:
         """Run a local gateway that costs nothing, until interrupted."""
         from kling_sandbox.command import serve
 
         try:
-            serve(host, port, timing)
+            serve(host, port, timing, faults, seed)
         except (OSError, ValueError) as error:
             raise click.ClickException(str(error)) from None

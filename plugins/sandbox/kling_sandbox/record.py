@@ -1,4 +1,4 @@
-"""What the sandbox was sent, for tests to look at."""
+"""What the sandbox was sent and what became of it, for tests to look at."""
 
 import json
 import threading
@@ -11,30 +11,41 @@ from urllib.parse import parse_qsl
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from kling_sandbox.accounts import fingerprint
+from kling_sandbox.faults import Faults
 from kling_sandbox.fetch import USER_AGENT
+from kling_sandbox.wire import cut, misbehave, transport
 
 _SECRET_HEADERS: Final = frozenset({"x-api-key", "authorization", "proxy-authorization", "cookie"})
 
 
-@dataclass(frozen=True)
+@dataclass
 class Received:
-    """One request as it arrived; keys are replaced by their fingerprints."""
+    """One request as it arrived, keys replaced by their fingerprints, and its fate, filled in as it is handled."""
 
     method: str
     path: str
     headers: Mapping[str, str]
     """By lower-case name."""
-    json: Any
-    """The body if it was JSON, else None."""
     secrets: frozenset[str]
     """Fingerprints of everything that may have carried a key: headers and values of the query."""
+    json: Any = None
+    """The body if it was JSON, else None."""
+    fault: str = ""
+    """The kind of the fault that struck it, or nothing."""
+    request_id: str | None = None
+    """The job that it started, whether its sender was told so or not."""
+    status: int | None = None
+    """The status of the answer; None if nothing of an answer was sent."""
+    whole: bool = False
+    """Whether all of an answer was handed to a connection that was still there."""
 
 
 class Record:
-    """Every request that arrived at an application."""
+    """Every request that arrived at an application, and the faults that strike there."""
 
-    def __init__(self) -> None:
+    def __init__(self, faults: Faults) -> None:
         """Begin with nothing."""
+        self.faults = faults
         self._received: list[Received] = []
         self._lock = threading.Lock()
 
@@ -50,38 +61,72 @@ class Record:
         return any(wanted in entry.secrets and fnmatchcase(entry.path, path) for entry in self.received)
 
     def around(self, app: ASGIApp) -> ASGIApp:
-        """Return `app` with every request noted before it is handled; the body is read here, and replayed."""
+        """Return `app` with every request noted before it is handled; the body is read here, and replayed.
+
+        `app` finds the entry of a request as `scope["received"]`, and the fault that struck it as `scope["fault"]`.
+        """
 
         async def noted(scope: Scope, receive: Receive, send: Send) -> None:
-            messages: list[Message] = []
-            if scope["type"] == "http":
-                while not messages or messages[-1].get("more_body", False):
-                    messages.append(await receive())
-                self._note(scope, b"".join(message.get("body", b"") for message in messages))
+            entry = _arrived(scope)
+            if entry.headers.get("user-agent") == USER_AGENT:
+                await app(scope, receive, send)
+                return
+            fault = self.faults.strike(entry.method, entry.path)
+            entry.fault = fault.kind if fault else ""
+            with self._lock:
+                self._received.append(entry)
+            if fault and fault.kind == "reset-early":
+                await cut(scope, receive, reset=True)
+                return
+            messages = await _read(receive)
+            if messages[-1]["type"] == "http.disconnect":
+                return
+            entry.json = _document(b"".join(message.get("body", b"") for message in messages))
 
             async def replay() -> Message:
                 return messages.pop(0) if messages else await receive()
 
-            await app(scope, replay, send)
+            async def watched(message: Message) -> None:
+                # Before it is sent: whoever has an answer finds it told here.
+                if message["type"] == "http.response.start":
+                    entry.status = message["status"]
+                elif not message.get("more_body", False):
+                    entry.whole = not transport(scope).is_closing()
+                await send(message)
+
+            known = {**scope, "received": entry, "fault": fault}
+            if fault is None:
+                await app(known, replay, watched)
+            else:
+                await misbehave(fault, app, known, replay, watched)
 
         return noted
 
-    def _note(self, scope: Scope, body: bytes) -> None:
-        headers = {
-            name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]
-        }
-        if headers.get("user-agent") == USER_AGENT:
-            return
-        values = [value for name, value in headers.items() if name in _SECRET_HEADERS]
-        values += [value.split(" ", 1)[1] for value in values if " " in value]
-        values += [value for _, value in parse_qsl(scope["query_string"].decode("latin-1"))]
-        try:
-            document = json.loads(body) if body else None
-        except (ValueError, RecursionError):
-            document = None
-        shown = {
-            name: fingerprint(value) if name in _SECRET_HEADERS else value for name, value in headers.items()
-        }
-        secrets = frozenset(map(fingerprint, values))
-        with self._lock:
-            self._received.append(Received(scope["method"], scope["path"], shown, document, secrets))
+
+async def _read(receive: Receive) -> list[Message]:
+    """Return the messages of a body; the last one is http.disconnect if the client went away before its end."""
+    messages = [await receive()]
+    while messages[-1].get("more_body", False):
+        messages.append(await receive())
+    return messages
+
+
+def _arrived(scope: Scope) -> Received:
+    headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]}
+    values = [value for name, value in headers.items() if name in _SECRET_HEADERS]
+    values += [value.split(" ", 1)[1] for value in values if " " in value]
+    values += [value for _, value in parse_qsl(scope["query_string"].decode("latin-1"))]
+    shown = {
+        name: fingerprint(value) if name in _SECRET_HEADERS else value for name, value in headers.items()
+    }
+    return Received(scope["method"], scope["path"], shown, frozenset(map(fingerprint, values)))
+
+
+def _document(body: bytes) -> Any:
+    try:
+        document = json.loads(body)
+        # Python reads more than JSON, and what is kept here must be JSON again over the control interface.
+        json.dumps(document, ensure_ascii=False, allow_nan=False).encode()
+    except (ValueError, RecursionError):
+        return None
+    return document

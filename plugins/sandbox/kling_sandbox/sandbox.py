@@ -1,6 +1,7 @@
 """The in-process form: a gateway in a thread, for as long as a `with` block lasts."""
 
 import os
+import re
 import socket
 import tempfile
 import threading
@@ -9,16 +10,21 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Final, Self
 
 import uvicorn
+from starlette.types import ASGIApp, Receive, Scope, Send
 
+from kling_sandbox import control, wire
 from kling_sandbox.accounts import API_KEY, accounts, fingerprint
+from kling_sandbox.faults import Fault, Faults
 from kling_sandbox.gateway import Gateway, origin
 from kling_sandbox.jobs import Clock, Timing
 from kling_sandbox.media import Renderer
 from kling_sandbox.record import Received, Record
 from kling_sandbox.validation import Schema
+
+_SUBMIT: Final = re.compile("/v[12]/[^/]+$")
 
 
 class Sandbox:
@@ -38,6 +44,8 @@ class Sandbox:
         api_keys: Sequence[str] = (API_KEY,),
         credits: float = 1000.0,  # noqa: A002  what the gateway calls it
         rate_limit: int | None = None,
+        faults: Sequence[Fault] = (),
+        seed: int = 0,
         host: str = "127.0.0.1",
         port: int = 0,
     ) -> None:
@@ -45,7 +53,8 @@ class Sandbox:
 
         `timing`: `at-once`, `polls:N` or `latency:FACTOR`. `schemas`: JSON Schemas by slug, by default those
         of the whole catalogue. `api_keys`: those that work, each of an account of its own. `credits`: what each begins
-        with. `rate_limit`: how many submits a minute each may send. `port`: 0 takes a free one.
+        with. `rate_limit`: how many submits a minute each may send. `faults`: what goes wrong, the first that strikes
+        a request; with `seed` the same each time. `port`: 0 takes a free one.
         Raises ValueError for a bad timing.
         """
         self._timing = Timing.parse(timing)
@@ -54,7 +63,7 @@ class Sandbox:
         self._clock = Clock()
         self.api_key = api_keys[0]
         self._accounts = accounts(api_keys, balance=credits, submits_per_minute=rate_limit)
-        self._record = Record()
+        self._record = Record(Faults(faults, seed))
         self._stack = ExitStack()
 
     def __enter__(self) -> Self:
@@ -65,10 +74,13 @@ class Sandbox:
             stack.callback(executor.shutdown, cancel_futures=True)
             schemas = _catalogue() if self._schemas is None else self._schemas
             renderer = Renderer(Path(folder))
-            gateway = Gateway(schemas, self._accounts, self._timing, self._clock, renderer, executor)
+            self._gateway = gateway = Gateway(
+                schemas, self._accounts, self._timing, self._clock, renderer, executor
+            )
             listener = stack.enter_context(_listen(self._host, self._port))
             config = uvicorn.Config(
-                self._record.around(gateway.app()),
+                _split(control.app(self), self._record.around(gateway.app())),
+                http=wire.Protocol,
                 lifespan="off",
                 ws="none",
                 log_config=None,
@@ -95,8 +107,27 @@ class Sandbox:
 
     @property
     def requests(self) -> tuple[Received, ...]:
-        """Every request so far, in order of arrival; the renderer's own fetches are left out."""
+        """Every request so far and what became of it, in order of arrival; the renderer's own fetches are left out."""
         return self._record.received
+
+    @property
+    def submits(self) -> tuple[Received, ...]:
+        """The requests that would start a job, of both versions; `request_id` tells of each whether it did."""
+        return tuple(entry for entry in self.requests if entry.method == "POST" and _SUBMIT.match(entry.path))
+
+    @property
+    def billed(self) -> Mapping[str, float]:
+        """The credits that each job cost, by request id; one that FAILED is not among them."""
+        return self._gateway.billed
+
+    @property
+    def faults(self) -> Faults:
+        """What goes wrong from now on: assign `Faults([...], seed)`, or `Faults()` for nothing."""
+        return self._record.faults
+
+    @faults.setter
+    def faults(self, faults: Faults) -> None:
+        self._record.faults = faults
 
     def has_received_key(self, key: str, path: str = "*") -> bool:
         """Tell whether `key` ever came with a request to a path like `path`, as in `/media/*`."""
@@ -125,6 +156,13 @@ class _Server(uvicorn.Server):
 
     def stop(self) -> None:
         self.should_exit = True
+
+
+def _split(control: ASGIApp, gateway: ASGIApp) -> ASGIApp:
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await (control if scope["path"].startswith("/_sandbox/") else gateway)(scope, receive, send)
+
+    return app
 
 
 def _listen(host: str, port: int) -> socket.socket:

@@ -1,0 +1,78 @@
+"""The control interface over HTTP, for tests in other processes and other languages: `/_sandbox/...`."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from kling_sandbox.faults import Fault, Faults
+
+if TYPE_CHECKING:
+    from kling_sandbox.sandbox import Sandbox
+
+
+def app(sandbox: Sandbox) -> Starlette:
+    """Return the application."""
+
+    async def state(_: Request) -> Response:
+        faults = sandbox.faults
+        shown = [{**asdict(entry), "secrets": sorted(entry.secrets)} for entry in sandbox.requests]
+        return JSONResponse(
+            {
+                "credits": sandbox.credits,
+                "billed": dict(sandbox.billed),
+                "seed": faults.seed,
+                "faults": [asdict(fault) for fault in faults.faults],
+                "requests": shown,
+            }
+        )
+
+    async def set_faults(request: Request) -> Response:
+        body = await _object(request)
+        given, seed = body.get("faults", []), body.get("seed", sandbox.faults.seed)
+        if not isinstance(given, list) or not isinstance(seed, int):
+            raise HTTPException(400, "faults is a list, seed is an integer")
+        try:
+            sandbox.faults = Faults([Fault.read(fault) for fault in given], seed)
+        except ValueError as error:
+            raise HTTPException(400, str(error)) from None
+        return Response(status_code=204)
+
+    async def advance(request: Request) -> Response:
+        seconds = (await _object(request)).get("advance")
+        if not isinstance(seconds, int | float) or not math.isfinite(seconds) or seconds < 0:
+            raise HTTPException(400, "advance is a number of seconds")
+        sandbox.advance(seconds)
+        return Response(status_code=204)
+
+    return Starlette(
+        routes=[
+            Route("/_sandbox/state", state),
+            Route("/_sandbox/faults", set_faults, methods=["POST"]),
+            Route("/_sandbox/clock", advance, methods=["POST"]),
+        ],
+        exception_handlers={HTTPException: _refused},
+    )
+
+
+async def _object(request: Request) -> dict[str, Any]:
+    try:
+        document: Any = json.loads(await request.body())
+    except (ValueError, RecursionError):
+        document = None
+    if not isinstance(document, dict):
+        raise HTTPException(400, "the body must be a JSON object")
+    return document
+
+
+async def _refused(_: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    return JSONResponse({"error": error.detail}, error.status_code, headers=error.headers)
