@@ -16,8 +16,6 @@ from kling_adapters.errors import ConfigError
 from kling_adapters.models._gateway import KEY_HEADER
 from kling_adapters.wire import Answer, Fault, Gateway, Outcome, Request, checked_key
 
-MAX_ANSWER_BYTES = 16 * 1024**2
-
 # A submit is given longer to be answered, since running out of time leaves it unknown whether a job was started.
 # Nobody is hurried out of the pool: waiting there is only waiting.
 _SUBMIT_TIMEOUT = httpx.Timeout(120.0, connect=10.0, pool=None)
@@ -44,15 +42,17 @@ _FAILURES = (httpx.HTTPError, httpx.InvalidURL, ValueError, OverflowError, Excep
 
 
 class _Key:
-    """Adds the key to what goes to the gateway's own address: that of the request, or `find` gives it for its job."""
+    """Adds the key to what goes to the gateway's own addresses: that of the request, or `find` gives it for its job."""
 
     def __init__(self, gateway: Gateway, find: Callable[[str | None], str]) -> None:
         self._home = f"{gateway.base_url}/"
+        self._upload_url = gateway.upload_url
         self._find = find
 
     def headers(self, request: Request) -> dict[str, str]:
         headers = {"user-agent": f"kling-adapters/{__version__}", **request.headers}
-        if request.to_gateway and request.url.startswith(self._home):
+        is_home = request.url.startswith(self._home) or request.url == self._upload_url
+        if request.to_gateway and is_home:
             headers[KEY_HEADER] = request.key or checked_key(self._find(request.job))
         return headers
 
@@ -76,7 +76,7 @@ class SyncTransport:
         self._key = _Key(gateway, find_key)
         with _usable_environment():
             settings = _settings(gateway)
-            self._submits = httpx.Client(timeout=_SUBMIT_TIMEOUT, limits=_SUBMIT_LIMITS, **settings)
+            self._submits = httpx.Client(limits=_SUBMIT_LIMITS, **settings)
             self._others = httpx.Client(timeout=_TIMEOUT, limits=_LIMITS, **settings)
 
     def send(self, request: Request) -> Outcome:
@@ -85,14 +85,18 @@ class SyncTransport:
         headers = self._key.headers(request)
         try:
             with client.stream(
-                request.method, request.url, content=request.body, headers=headers
+                request.method,
+                request.url,
+                content=request.body,
+                headers=headers,
+                timeout=_timeout(request),
             ) as response:
-                body = b""
+                body = bytearray()
                 for chunk in response.iter_bytes():
                     body += chunk
-                    if len(body) > MAX_ANSWER_BYTES:
-                        return _too_large()
-                return _answer(response, body, headers)
+                    if len(body) > request.max_bytes:
+                        return Fault(f"the answer is larger than {request.max_bytes} bytes", sent=True)
+                return _answer(response, bytes(body), headers)
         except _FAILURES as error:
             return _fault(error)
 
@@ -124,7 +128,7 @@ class AsyncTransport:
         self._key = _Key(gateway, find_key)
         with _usable_environment():
             settings = _settings(gateway)
-            self._submits = httpx.AsyncClient(timeout=_SUBMIT_TIMEOUT, limits=_SUBMIT_LIMITS, **settings)
+            self._submits = httpx.AsyncClient(limits=_SUBMIT_LIMITS, **settings)
             self._others = httpx.AsyncClient(timeout=_TIMEOUT, limits=_LIMITS, **settings)
 
     async def send(self, request: Request) -> Outcome:
@@ -133,14 +137,18 @@ class AsyncTransport:
         headers = await anyio.to_thread.run_sync(self._key.headers, request)
         try:
             async with client.stream(
-                request.method, request.url, content=request.body, headers=headers
+                request.method,
+                request.url,
+                content=request.body,
+                headers=headers,
+                timeout=_timeout(request),
             ) as response:
-                body = b""
+                body = bytearray()
                 async for chunk in response.aiter_bytes():
                     body += chunk
-                    if len(body) > MAX_ANSWER_BYTES:
-                        return _too_large()
-                return _answer(response, body, headers)
+                    if len(body) > request.max_bytes:
+                        return Fault(f"the answer is larger than {request.max_bytes} bytes", sent=True)
+                return _answer(response, bytes(body), headers)
         except _FAILURES as error:
             return _fault(error)
 
@@ -183,8 +191,10 @@ def _is_exposed(request: Request, response: httpx.Response) -> bool:
     return request.url.startswith("https:") and response.url.scheme != "https"
 
 
-def _too_large() -> Fault:
-    return Fault(f"the answer is larger than {MAX_ANSWER_BYTES} bytes", sent=True)
+def _timeout(request: Request) -> httpx.Timeout:
+    if request.timeout is not None:
+        return httpx.Timeout(request.timeout, connect=10.0, pool=None)
+    return _SUBMIT_TIMEOUT if request.method == "POST" else _TIMEOUT
 
 
 def _fault(error: Exception) -> Fault:

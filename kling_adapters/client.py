@@ -14,7 +14,7 @@ from kling_adapters.adapter import Adapter
 from kling_adapters.catalog import Catalog
 from kling_adapters.discovery import PluginInfo
 from kling_adapters.driver import AsyncDriver, Clock, SyncDriver, SystemClock
-from kling_adapters.errors import ConfigError, ParamsInvalid, Problem
+from kling_adapters.errors import ConfigError, ParamsInvalid, Problem, StorageError
 from kling_adapters.flows import JobRef, Session
 from kling_adapters.hookspecs import Auth, KeyPool, Storage
 from kling_adapters.job import AsyncJob, AsyncResult, Job, Result
@@ -101,7 +101,9 @@ class _Client:
         ]
         if problems:
             raise ParamsInvalid(slug, problems)
-        return valid.adapter, _json_object(slug, {**(extra or {}), **valid.wire()})
+        # Local media stays in the body until the flow uploads it.
+        body = valid.model_dump(by_alias=True, exclude_unset=True)
+        return valid.adapter, {**_json_object(slug, extra or {}), **body}
 
     def _find(self, request_id: str, model: str | None) -> JobRef:
         entry = None if model is None else self.catalog.find(model)
@@ -184,6 +186,28 @@ class Kling(SyncCalls, _Client):
             return result
         return replace(result, saved=self._driver.run(flows.collect(self._session, result, storage)))
 
+    def _run_sync(
+        self,
+        model: str | Params,
+        params: Mapping[str, Any],
+        extra: Extra,
+        save_to: str | PathLike[str] | None,
+        timeout: float | None,
+    ) -> Result:
+        adapter, body = self._prepare(model, params, extra)
+        storage: Storage | None = None
+        if save_to is not None:
+            storage = self._driver.run(flows.open_storage(self._plugins.storage, fspath(save_to)))
+        data = self._driver.run(flows.run_sync(self._session, adapter, body, timeout))
+        result = Result(**vars(data), _driver=self._driver)
+        if storage is None:
+            return result
+        try:
+            return replace(result, saved=self._driver.run(flows.collect(self._session, result, storage)))
+        except StorageError as error:
+            error.result = result
+            raise
+
     def submit_raw(self, slug: str, params: Mapping[str, Any]) -> Job:
         """Submit to a model that no spec describes: nothing is checked but that it is JSON. Raises as `submit` does."""
         return Job(
@@ -255,6 +279,30 @@ class AsyncKling(AsyncCalls, _Client):
         if storage is None:
             return result
         return replace(result, saved=await self._driver.run(flows.collect(self._session, result, storage)))
+
+    async def _run_sync(
+        self,
+        model: str | Params,
+        params: Mapping[str, Any],
+        extra: Extra,
+        save_to: str | PathLike[str] | None,
+        timeout: float | None,
+    ) -> AsyncResult:
+        adapter, body = self._prepare(model, params, extra)
+        storage: Storage | None = None
+        if save_to is not None:
+            storage = await self._driver.run(flows.open_storage(self._plugins.storage, fspath(save_to)))
+        data = await self._driver.run(flows.run_sync(self._session, adapter, body, timeout))
+        result = AsyncResult(**vars(data), _driver=self._driver)
+        if storage is None:
+            return result
+        try:
+            return replace(
+                result, saved=await self._driver.run(flows.collect(self._session, result, storage))
+            )
+        except StorageError as error:
+            error.result = result
+            raise
 
     async def submit_raw(self, slug: str, params: Mapping[str, Any]) -> AsyncJob:
         """See Kling.submit_raw."""

@@ -97,6 +97,11 @@ class Download:
         self.expected = total
         return True
 
+    def take(self, content: bytes) -> None:
+        """Take the whole file at once."""
+        self.begin(200, {"content-length": str(len(content))})
+        self.write(content)
+
     def write(self, chunk: bytes) -> None:
         """Take the next bytes of the file."""
         self.received += len(chunk)

@@ -70,11 +70,13 @@ def from_data_url(url: str) -> bytes:
         raise Unusable("a data: URL whose base64 is damaged") from None
 
 
-def check(media: Local) -> None:
+def check(media: Any) -> None:
     """Look at the first bytes. Raises Unusable if it cannot be read, is empty, or is no image, video or audio."""
+    if not is_local(media):
+        raise Unusable("not an http or https URL")
     with _opened(media) as file:
         head = file.read(HEAD_BYTES)
-    if not isinstance(head, bytes):  # pyright: ignore[reportUnnecessaryIsInstance]
+    if not isinstance(head, bytes):
         raise Unusable("a file opened as text: open it in mode 'rb'")
     if not head:
         raise Unusable("empty")
@@ -143,7 +145,9 @@ def named(media: Local) -> str:
     """Return what to call it in a message."""
     if isinstance(media, Path):
         return str(media)
-    return f"{len(media)} bytes" if isinstance(media, bytes) else f"the file {getattr(media, 'name', media)!r}"
+    return (
+        f"{len(media)} bytes" if isinstance(media, bytes) else f"the file {getattr(media, 'name', media)!r}"
+    )
 
 
 @contextmanager

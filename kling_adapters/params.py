@@ -6,7 +6,20 @@ import difflib
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import IO, Annotated, Any, ClassVar, Literal, NoReturn, Self, TypeAlias, TypeVar, cast, get_args, get_origin
+from typing import (
+    IO,
+    Annotated,
+    Any,
+    ClassVar,
+    Literal,
+    NoReturn,
+    Self,
+    TypeAlias,
+    TypeVar,
+    cast,
+    get_args,
+    get_origin,
+)
 
 from annotated_types import MaxLen, MinLen
 from pydantic import (
@@ -36,17 +49,14 @@ class _Media:
         return core_schema.no_info_plain_validator_function(_media)
 
 
-def _media(value: Any) -> str | inputs.Local:
+def _media(value: Any) -> Any:
     if isinstance(value, str) and re.fullmatch(HTTP_URL, value):
         return value
     try:
         if isinstance(value, str) and value.startswith("data:"):
             value = inputs.from_data_url(value)
-        if not inputs.is_local(value):
-            raise inputs.Unusable("not an http or https URL")
         inputs.check(value)
     except inputs.Unusable as error:
-        # The words may hold braces: they are no template.
         raise PydanticCustomError("media", "{problem}", {"problem": str(error)}) from None
     return value
 
@@ -115,7 +125,9 @@ class Params(Part):
 
         Raises ConfigError while there is local media in it: only a client can upload it.
         """
-        body: dict[str, Any] = inputs.replaced(self.model_dump(by_alias=True, exclude_unset=True), _not_uploaded)
+        body: dict[str, Any] = inputs.replaced(
+            self.model_dump(by_alias=True, exclude_unset=True), _not_uploaded
+        )
         return body
 
     @model_validator(mode="wrap")

@@ -216,7 +216,9 @@ class Gateway(Closed):
     base_url: Annotated[str, Field(pattern=_ORIGIN, description="Where the gateway is.")]
     upload_url: Annotated[
         str,
-        Field(pattern=_ADDRESS, description="Takes media files; any other gateway has it below its base URL."),
+        Field(
+            pattern=_ADDRESS, description="Takes media files; any other gateway has it below its base URL."
+        ),
     ]
     key: Annotated[Key, Field(description="How a request is authenticated.")]
     paths: Annotated[Paths, Field(description="The calls, below base_url.")]

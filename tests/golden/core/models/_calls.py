@@ -66,8 +66,8 @@ class SyncCalls(ABC):
     ) -> Result:
         """Run the job in one call that is answered when it has ended; there is no id to ask again with.
 
-        If the connection is lost on the way, what was paid for is lost: `run` is the better choice. The result holds
-        its file, until `save` or `save_to` stores it.
+        What was paid for is lost if the connection breaks on the way: `run` is the safer choice. The
+        result holds its file in memory.
 
         `timeout`: seconds to wait for the answer; by default by the model's own latency.
         `save_to`: folder or storage URL.
@@ -149,8 +149,8 @@ class AsyncCalls(ABC):
     ) -> AsyncResult:
         """Run the job in one call that is answered when it has ended; there is no id to ask again with.
 
-        If the connection is lost on the way, what was paid for is lost: `run` is the better choice. The result holds
-        its file, until `save` or `save_to` stores it.
+        What was paid for is lost if the connection breaks on the way: `run` is the safer choice. The
+        result holds its file in memory.
 
         `timeout`: seconds to wait for the answer; by default by the model's own latency.
         `save_to`: folder or storage URL.
