@@ -21,7 +21,7 @@ from kling_adapters.job import AsyncJob, AsyncResult, Job, Result
 from kling_adapters.journal import Journal, default_path
 from kling_adapters.models._calls import AsyncCalls, Extra, SyncCalls
 from kling_adapters.models._gateway import BASE_URL
-from kling_adapters.params import Params
+from kling_adapters.params import Params, given
 from kling_adapters.plugins import Plugins
 from kling_adapters.result import Credits
 from kling_adapters.wire import Gateway
@@ -91,7 +91,7 @@ class _Client:
             valid = self.catalog.find(model).load().model_validate(params)
         else:
             # Once more: model_copy() and changed lists are not validated when they are made.
-            valid = type(model).model_validate(model.model_dump(by_alias=True, exclude_unset=True))
+            valid = type(model).model_validate(given(model))
         slug = valid.adapter.slug
         known = {field.alias or name for name, field in type(valid).model_fields.items()}
         problems = [
@@ -102,8 +102,7 @@ class _Client:
         if problems:
             raise ParamsInvalid(slug, problems)
         # Local media stays in the body until the flow uploads it.
-        body = valid.model_dump(by_alias=True, exclude_unset=True)
-        return valid.adapter, {**_json_object(slug, extra or {}), **body}
+        return valid.adapter, {**_json_object(slug, extra or {}), **given(valid)}
 
     def _find(self, request_id: str, model: str | None) -> JobRef:
         entry = None if model is None else self.catalog.find(model)

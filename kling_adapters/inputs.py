@@ -75,7 +75,7 @@ def check(media: Any) -> None:
     if not is_local(media):
         raise Unusable("not an http or https URL")
     with _opened(media) as file:
-        head = file.read(HEAD_BYTES)
+        head: Any = file.read(HEAD_BYTES)
     if not isinstance(head, bytes):
         raise Unusable("a file opened as text: open it in mode 'rb'")
     if not head:

@@ -23,6 +23,7 @@ from typing import (
 
 from annotated_types import MaxLen, MinLen
 from pydantic import (
+    MISSING,
     BaseModel,
     ConfigDict,
     GetCoreSchemaHandler,
@@ -125,9 +126,7 @@ class Params(Part):
 
         Raises ConfigError while there is local media in it: only a client can upload it.
         """
-        body: dict[str, Any] = inputs.replaced(
-            self.model_dump(by_alias=True, exclude_unset=True), _not_uploaded
-        )
+        body: dict[str, Any] = inputs.replaced(given(self), _not_uploaded)
         return body
 
     @model_validator(mode="wrap")
@@ -138,12 +137,12 @@ class Params(Part):
         except ValidationError as error:
             problems = [_explain(cls, details) for details in error.errors(include_url=False)]
             if isinstance(data, Mapping):
-                given = cast("Mapping[str, Any]", data)
+                told = cast("Mapping[str, Any]", data)
                 # pydantic reports a list as too long or its items as wrong, not both.
-                problems += [problem for problem in _lengths(cls, given, "") if problem not in problems]
-                problems += cls._broken_rules(given)
+                problems += [problem for problem in _lengths(cls, told, "") if problem not in problems]
+                problems += cls._broken_rules(told)
             raise ParamsInvalid(cls.adapter.slug, problems) from None
-        problems = cls._broken_rules(params.model_dump(by_alias=True, exclude_unset=True))
+        problems = cls._broken_rules(given(params))
         if problems:
             raise ParamsInvalid(cls.adapter.slug, problems)
         return params
@@ -159,6 +158,20 @@ class Params(Part):
             name: value for name, value in defaults.items() if isinstance(value, str | int | float)
         } | dict(given)
         return [problem for rule in cls.adapter.rules for problem in rule.problems(values, given)]
+
+
+def given(value: Any) -> Any:
+    """Return what was set, under the gateway's names; model_dump() would take a file for a list of lines."""
+    if isinstance(value, Part):
+        aliases = {name: field.alias or name for name, field in type(value).model_fields.items()}
+        return {
+            aliases.get(name, name): given(member)
+            for name, member in vars(value).items()
+            if name in value.model_fields_set and member is not MISSING
+        }
+    if isinstance(value, list | tuple):
+        return [given(item) for item in cast("Sequence[Any]", value)]
+    return value
 
 
 def _not_uploaded(media: inputs.Local) -> NoReturn:
@@ -253,7 +266,9 @@ def _path(location: Iterable[str | int]) -> str:
 
 
 def _shorten(value: Any) -> str:
-    text = inputs.named(value) if inputs.is_local(value) else repr(value)
+    if inputs.is_local(value):
+        return inputs.named(value)
+    text = repr(value)
     return text if len(text) <= 80 else f"{text[:60]}... ({len(text)} characters)"
 
 

@@ -198,7 +198,7 @@ def read_sync(model: str, returns: Returns, answer: Answer) -> ResultData | None
     Raises JobFailed if the answer tells that the job ran and FAILED.
     """
     told = {name: value for name, value in answer.headers.items() if name.startswith("x-")}
-    request_id = told.get("x-request-id", "").strip() or f"sync-{uuid.uuid4()}"
+    request_id = told.get("x-request-id", "").strip() or read_request_id(answer) or f"sync-{uuid.uuid4()}"
     metrics = Metrics(
         cost=_decimal(told.get("x-cost")),
         remaining_credits=_decimal(told.get("x-remaining-credits")),

@@ -139,7 +139,7 @@ def test_submit_status_and_wait_are_run_in_three_steps(sandbox: Sandbox, tmp_pat
         (["kling-2", "prompt"], 2, "'prompt' is not name=value"),
         (["kling-2", "prompt=x", "prompt=y"], 2, "prompt is given twice"),
         (["kling-2", "prompt=@nowhere.txt"], 2, "nowhere.txt cannot be read"),
-        (["kling-bloombloom", "image=@a.png"], 2, "cannot be uploaded yet"),
+        (["kling-bloombloom", "image=@nowhere.png"], 2, "image: nowhere.png is not there"),
         (["kling-2", "prompt=x", "--save-to", "a.mp4"], 3, "names a file"),
         (["kling-2", "prompt=x", "--save-to", "ftp://host/"], 2, "no plugin can store"),
         (["kling-2", f"prompt={BLOCKED_TEXT}"], 1, "not billed"),

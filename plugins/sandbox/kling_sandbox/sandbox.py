@@ -65,7 +65,9 @@ class Sandbox:
             stack.callback(executor.shutdown, cancel_futures=True)
             schemas = _catalogue() if self._schemas is None else self._schemas
             renderer = Renderer(Path(folder))
-            gateway = Gateway(schemas, self._accounts, self._timing, self._clock, renderer, executor)
+            self._gateway = gateway = Gateway(
+                schemas, self._accounts, self._timing, self._clock, renderer, executor
+            )
             listener = stack.enter_context(_listen(self._host, self._port))
             config = uvicorn.Config(
                 self._record.around(gateway.app()),
@@ -106,6 +108,11 @@ class Sandbox:
     def credits(self) -> float:
         """What the account of `api_key` has left."""
         return self._accounts[fingerprint(self.api_key)].credits
+
+    @property
+    def uploads(self) -> int:
+        """How many files were uploaded; the same one twice counts twice."""
+        return self._gateway.uploads.count
 
     def advance(self, seconds: float) -> None:
         """Let `seconds` pass on the sandbox's clock: jobs end, records expire, the rate limit resets."""
