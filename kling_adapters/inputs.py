@@ -114,7 +114,7 @@ def data_url(media: Local, sha256: str) -> str:
     with _opened(media) as file:
         content = file.read()
     if hashlib.sha256(content).hexdigest() != sha256:
-        raise Unusable("changed while it was read")
+        raise Unusable("being changed")
     return f"data:{sniff(content[:HEAD_BYTES])};base64,{base64.b64encode(content).decode()}"
 
 

@@ -5,6 +5,7 @@ itself: kling-o1 gets the image_urls it requires, kling-3-pro-image2video a star
 """
 
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -12,6 +13,7 @@ import pytest
 from kling_sandbox import BLOCKED_TEXT, KEY_FORBIDDEN, KEY_NO_CREDITS, KEY_RATE_LIMITED, Sandbox
 from segmind import InferenceFailed, InferenceTimeout, SegmindClient
 from segmind.exceptions import SegmindError
+from segmind.files import Files
 
 PHOTO = "https://example.com/photo.png"
 PAYLOADS: dict[str, dict[str, Any]] = {
@@ -157,3 +159,19 @@ def test_the_error_table(
         connect(sandbox, key).run(slug, **params)
     assert caught.value.status == status
     assert words in (caught.value.detail or "")
+
+
+def test_upload(sandbox: Sandbox, connect: Connect, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Files, "STORAGE_BASE_URL", sandbox.base_url)
+    picture = httpx.get(f"{sandbox.base_url}/samples/a.png?size=64x64").content
+    (tmp_path / "a.png").write_bytes(picture)
+    client = connect(sandbox)
+    before = sandbox.uploads
+    urls = client.files.upload([tmp_path / "a.png", tmp_path / "a.png"])["file_urls"]
+    assert sandbox.uploads == before + 2
+    assert [httpx.get(url).content for url in urls] == [picture, picture]
+    check(sandbox, client.run("kling-bloombloom", image=urls[0]))
+    stranger = connect(sandbox, "SG_ffffffffffffffff")
+    with pytest.raises(SegmindError) as caught:
+        stranger.files.upload(tmp_path / "a.png")
+    assert caught.value.status == 401

@@ -244,13 +244,10 @@ def test_only_media_is_media() -> None:
     assert KlingO1(prompt=prompt, image_urls=[URL]).wire()["prompt"] == prompt
 
 
-def test_a_file_that_changes_or_goes_before_the_upload_starts_no_job(
+def test_a_file_that_is_gone_when_it_is_needed_starts_no_job(
     play: Play, sandbox: Sandbox, tmp_path: Path
 ) -> None:
     path = file(PNG)(tmp_path)
-
-    class Vanishing:
-        """Goes when the key is asked for, that is never; the model is built first."""
 
     async def scenario(kling: Any) -> None:
         params = KlingBloombloom(image=path)
@@ -259,6 +256,23 @@ def test_a_file_that_changes_or_goes_before_the_upload_starts_no_job(
 
     before = len(sandbox.requests)
     with pytest.raises(ParamsInvalid, match="is not there"):
+        play(scenario, journal=None)
+    assert len(sandbox.requests) == before
+
+
+def test_a_file_that_changes_while_it_is_read_starts_no_job(play: Play, sandbox: Sandbox) -> None:
+    class Growing(io.BytesIO):
+        def tell(self) -> int:
+            self.seek(0, io.SEEK_END)
+            self.write(b"more")
+            self.seek(0)
+            return 0
+
+    async def scenario(kling: Any) -> None:
+        await kling.submit("kling-bloombloom", image=Growing(PNG))
+
+    before = len(sandbox.requests)
+    with pytest.raises(ConfigError, match=r"cannot be uploaded: it is being changed\. No job was started"):
         play(scenario, journal=None)
     assert len(sandbox.requests) == before
 
