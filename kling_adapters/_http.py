@@ -16,6 +16,8 @@ from kling_adapters.errors import ConfigError
 from kling_adapters.models._gateway import KEY_HEADER
 from kling_adapters.wire import Answer, Fault, Gateway, Outcome, Request, checked_key
 
+MAX_ANSWER_BYTES = 16 * 1024**2
+
 # A submit is given longer to be answered, since running out of time leaves it unknown whether a job was started.
 # Nobody is hurried out of the pool: waiting there is only waiting.
 _SUBMIT_TIMEOUT = httpx.Timeout(120.0, connect=10.0, pool=None)
@@ -94,8 +96,8 @@ class SyncTransport:
                 body = bytearray()
                 for chunk in response.iter_bytes():
                     body += chunk
-                    if len(body) > request.max_bytes:
-                        return Fault(f"the answer is larger than {request.max_bytes} bytes", sent=True)
+                    if len(body) > (request.max_bytes or MAX_ANSWER_BYTES):
+                        return _too_large()
                 return _answer(response, bytes(body), headers)
         except _FAILURES as error:
             return _fault(error)
@@ -146,8 +148,8 @@ class AsyncTransport:
                 body = bytearray()
                 async for chunk in response.aiter_bytes():
                     body += chunk
-                    if len(body) > request.max_bytes:
-                        return Fault(f"the answer is larger than {request.max_bytes} bytes", sent=True)
+                    if len(body) > (request.max_bytes or MAX_ANSWER_BYTES):
+                        return _too_large()
                 return _answer(response, bytes(body), headers)
         except _FAILURES as error:
             return _fault(error)
@@ -189,6 +191,10 @@ def _answer(response: httpx.Response, body: bytes, sent: Mapping[str, str]) -> A
 def _is_exposed(request: Request, response: httpx.Response) -> bool:
     """Whether what was to come over https came over something else in the end."""
     return request.url.startswith("https:") and response.url.scheme != "https"
+
+
+def _too_large() -> Fault:
+    return Fault("the answer is larger than it may be", sent=True)
 
 
 def _timeout(request: Request) -> httpx.Timeout:

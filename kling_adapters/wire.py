@@ -30,7 +30,7 @@ _SYNC_MAX_BYTES = 1024**3
 class Request:
     """An HTTP request. Only one with `to_gateway` carries a key: `key`, or the one that belongs to the job `job`.
 
-    `timeout`: seconds without a byte, if not the usual ones; `max_bytes`: how long the answer may be.
+    `timeout`: seconds without a byte; `max_bytes`: how long the answer may be; None for what is usual.
     """
 
     method: str
@@ -41,7 +41,7 @@ class Request:
     job: str | None = field(default=None, kw_only=True)
     key: str | None = field(default=None, kw_only=True, repr=False)
     timeout: float | None = field(default=None, kw_only=True)
-    max_bytes: int = field(default=16 * 1024**2, kw_only=True)
+    max_bytes: int | None = field(default=None, kw_only=True)
 
 
 def checked_key(key: Any) -> str:

@@ -205,6 +205,7 @@ def test_what_is_no_video_is_not_stored_and_what_cannot_be_stored_is_not_lost(
     face = connect(stub.url, journal=None, plugins=[Full()])
     with pytest.raises(StorageError, match="no space left") as caught:
         run(face, save_to="full://x/")
+    assert caught.value.result is not None
     [saved] = face.do(caught.value.result.save, tmp_path / "elsewhere")
     assert saved.path.read_bytes() == VIDEO
 
