@@ -10,7 +10,7 @@ import binascii
 import hashlib
 import io
 import re
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any, TypeAlias, TypeGuard, cast
@@ -122,11 +122,11 @@ def found(value: Any) -> Iterator[Local]:
     """Yield the local media in a body, at any depth."""
     if is_local(value):
         yield value
-    elif isinstance(value, Mapping):
-        for member in cast("Mapping[str, Any]", value).values():
+    elif isinstance(value, dict):
+        for member in cast("dict[str, Any]", value).values():
             yield from found(member)
-    elif isinstance(value, list | tuple):
-        for item in cast("Sequence[Any]", value):
+    elif isinstance(value, list):
+        for item in cast("list[Any]", value):
             yield from found(item)
 
 
@@ -134,10 +134,10 @@ def replaced(value: Any, by: Callable[[Local], str]) -> Any:
     """Return a body with a URL for all local media in it; `by` is asked in the order of `found`."""
     if is_local(value):
         return by(value)
-    if isinstance(value, Mapping):
-        return {name: replaced(member, by) for name, member in cast("Mapping[str, Any]", value).items()}
-    if isinstance(value, list | tuple):
-        return [replaced(item, by) for item in cast("Sequence[Any]", value)]
+    if isinstance(value, dict):
+        return {name: replaced(member, by) for name, member in cast("dict[str, Any]", value).items()}
+    if isinstance(value, list):
+        return [replaced(item, by) for item in cast("list[Any]", value)]
     return value
 
 

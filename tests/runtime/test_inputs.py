@@ -181,10 +181,13 @@ def test_the_documented_size_holds_for_every_form(size: int, tmp_path: Path) -> 
         for media in (path, stream, content, data_url(content)):
             if size <= 50 * 1024**2:
                 Kling3ProImage2video(prompt="x", start_image_url=media)
+                # Beside another problem, what was given is measured as it is.
+                assert len(problems(Kling3ProImage2video, duration=99, start_image_url=media)) == 2
             else:
                 assert problems(Kling3ProImage2video, prompt="x", start_image_url=media) == [
                     "start_image_url: 52428801 bytes are too many"
                 ]
+                assert len(problems(Kling3ProImage2video, duration=99, start_image_url=media)) == 3
 
 
 def test_a_file_that_is_too_large_is_not_read(tmp_path: Path) -> None:
