@@ -126,7 +126,8 @@ def found(value: Any) -> Iterator[Local]:
         for member in cast("dict[str, Any]", value).values():
             yield from found(member)
     elif isinstance(value, list):
-        for item in cast("list[Any]", value):
+        items: list[Any] = value
+        for item in items:
             yield from found(item)
 
 
@@ -137,7 +138,8 @@ def replaced(value: Any, by: Callable[[Local], str]) -> Any:
     if isinstance(value, dict):
         return {name: replaced(member, by) for name, member in cast("dict[str, Any]", value).items()}
     if isinstance(value, list):
-        return [replaced(item, by) for item in cast("list[Any]", value)]
+        items: list[Any] = value
+        return [replaced(item, by) for item in items]
     return value
 
 
