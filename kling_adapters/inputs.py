@@ -10,7 +10,7 @@ import binascii
 import hashlib
 import io
 import re
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any, TypeAlias, TypeGuard, cast
@@ -126,8 +126,7 @@ def found(value: Any) -> Iterator[Local]:
         for member in cast("dict[str, Any]", value).values():
             yield from found(member)
     elif isinstance(value, list):
-        items: list[Any] = value
-        for item in items:
+        for item in cast("Sequence[Any]", value):
             yield from found(item)
 
 
@@ -138,8 +137,7 @@ def replaced(value: Any, by: Callable[[Local], str]) -> Any:
     if isinstance(value, dict):
         return {name: replaced(member, by) for name, member in cast("dict[str, Any]", value).items()}
     if isinstance(value, list):
-        items: list[Any] = value
-        return [replaced(item, by) for item in items]
+        return [replaced(item, by) for item in cast("Sequence[Any]", value)]
     return value
 
 
