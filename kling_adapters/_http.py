@@ -50,13 +50,14 @@ _FAILURES = (httpx.HTTPError, httpx.InvalidURL, ValueError, OverflowError, Excep
 
 
 def _headers(gateway: Gateway, request: Request) -> dict[str, str]:
-    """The headers of a request. The key is added to what goes to the gateway's own address, and to nothing else."""
+    """The headers of a request. The key is added to what goes to the gateway's own addresses, and to nothing else."""
     headers = {
         "user-agent": f"kling-adapters/{__version__}",
         "accept-encoding": "gzip",
         **request.headers,
     }
-    if request.key is not None and request.url.startswith(f"{gateway.base_url}/"):
+    is_home = request.url.startswith(f"{gateway.base_url}/") or request.url == gateway.upload_url
+    if request.key is not None and is_home:
         headers[KEY_HEADER] = request.key
     return headers
 
@@ -80,7 +81,7 @@ class SyncTransport:
         self._gateway = gateway
         with _usable_environment():
             settings = _settings(gateway)
-            self._submits = httpx.Client(timeout=_SUBMIT_TIMEOUT, limits=_SUBMIT_LIMITS, **settings)
+            self._submits = httpx.Client(limits=_SUBMIT_LIMITS, **settings)
             self._others = httpx.Client(timeout=_TIMEOUT, limits=_LIMITS, **settings)
             self._files = httpx.Client(timeout=_TIMEOUT, limits=_LIMITS, follow_redirects=True, **settings)
         if not gateway.is_local:
@@ -93,13 +94,17 @@ class SyncTransport:
         headers = _headers(self._gateway, request)
         try:
             with client.stream(
-                request.method, request.url, content=request.body, headers=headers
+                request.method,
+                request.url,
+                content=request.body,
+                headers=headers,
+                timeout=_timeout(request),
             ) as response:
                 body, begun = bytearray(), time.monotonic()
                 for chunk in response.iter_raw():
                     body += chunk
-                    _check_bounds(body, begun)
-                return _answer(response, _unpacked(response, bytes(body)), headers)
+                    _check_bounds(request, body, begun)
+                return _answer(response, _unpacked(request, response, bytes(body)), headers)
         except _FAILURES as error:
             return _fault(error, headers)
 
@@ -129,7 +134,7 @@ class AsyncTransport:
         self._gateway = gateway
         with _usable_environment():
             settings = _settings(gateway)
-            self._submits = httpx.AsyncClient(timeout=_SUBMIT_TIMEOUT, limits=_SUBMIT_LIMITS, **settings)
+            self._submits = httpx.AsyncClient(limits=_SUBMIT_LIMITS, **settings)
             self._others = httpx.AsyncClient(timeout=_TIMEOUT, limits=_LIMITS, **settings)
             self._files = httpx.AsyncClient(
                 timeout=_TIMEOUT, limits=_LIMITS, follow_redirects=True, **settings
@@ -143,13 +148,17 @@ class AsyncTransport:
         headers = _headers(self._gateway, request)
         try:
             async with client.stream(
-                request.method, request.url, content=request.body, headers=headers
+                request.method,
+                request.url,
+                content=request.body,
+                headers=headers,
+                timeout=_timeout(request),
             ) as response:
                 body, begun = bytearray(), time.monotonic()
                 async for chunk in response.aiter_raw():
                     body += chunk
-                    _check_bounds(body, begun)
-                return _answer(response, _unpacked(response, bytes(body)), headers)
+                    _check_bounds(request, body, begun)
+                return _answer(response, _unpacked(request, response, bytes(body)), headers)
         except _FAILURES as error:
             return _fault(error, headers)
 
@@ -172,23 +181,25 @@ class AsyncTransport:
             await client.aclose()
 
 
-def _check_bounds(body: bytes | bytearray, begun: float) -> None:
+def _check_bounds(request: Request, body: bytes | bytearray, begun: float) -> None:
     """Raise httpx.ReadError for an answer that does not end."""
-    if len(body) > MAX_ANSWER_BYTES:
-        raise httpx.ReadError(f"the answer is larger than {MAX_ANSWER_BYTES} bytes")
-    if time.monotonic() - begun > MAX_ANSWER_SECONDS:
-        raise httpx.ReadError(f"the answer took longer than {MAX_ANSWER_SECONDS} s")
+    if len(body) > (most := request.max_bytes or MAX_ANSWER_BYTES):
+        raise httpx.ReadError(f"the answer is larger than {most} bytes")
+    if time.monotonic() - begun > (longest := max(request.timeout or 0.0, MAX_ANSWER_SECONDS)):
+        raise httpx.ReadError(f"the answer took longer than {longest:g} s")
 
 
-def _unpacked(response: httpx.Response, body: bytes) -> bytes:
+def _unpacked(request: Request, response: httpx.Response, body: bytes) -> bytes:
     """The body without its gzip. httpx would unpack layer upon layer, to any size; what else it is packed in stays."""
     if response.headers.get("content-encoding") != "gzip":
         return body
     try:
-        unpacked = zlib.decompressobj(zlib.MAX_WBITS | 16).decompress(body, MAX_ANSWER_BYTES + 1)
+        unpacked = zlib.decompressobj(zlib.MAX_WBITS | 16).decompress(
+            body, (request.max_bytes or MAX_ANSWER_BYTES) + 1
+        )
     except zlib.error as error:
         raise httpx.DecodingError(str(error)) from error
-    _check_bounds(unpacked, time.monotonic())
+    _check_bounds(request, unpacked, time.monotonic())
     return unpacked
 
 
@@ -221,6 +232,12 @@ def _refuse_private(request: httpx.Request) -> None:
 
 async def _refuse_private_async(request: httpx.Request) -> None:
     await anyio.to_thread.run_sync(_refuse_private, request)
+
+
+def _timeout(request: Request) -> httpx.Timeout:
+    if request.timeout is not None:
+        return httpx.Timeout(request.timeout, connect=10.0, pool=None)
+    return _SUBMIT_TIMEOUT if request.method == "POST" else _TIMEOUT
 
 
 def _fault(error: Exception, sent: Mapping[str, str]) -> Fault:

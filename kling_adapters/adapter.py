@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol, cast
 
+from kling_adapters import inputs
 from kling_adapters.errors import Problem
 
 Returns = Literal["video", "image", "audio", "text"]
@@ -127,8 +128,11 @@ class MaxBytes:
     bytes: int = dataclasses.field(kw_only=True)
 
     def problems(self, values: Mapping[str, Any], given: Mapping[str, Any]) -> Iterator[Problem]:
-        """See Rule. Parameters are URLs today, so there is nothing to measure."""
-        return iter(())
+        """See Rule."""
+        value = given.get(self.field)
+        size = inputs.size(value)
+        if size is not None and size > self.bytes:
+            yield Problem(self.field, f"{size} bytes are too many", value, f"at most {self.bytes}")
 
 
 def _count(items: int) -> str:

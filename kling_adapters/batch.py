@@ -13,7 +13,7 @@ from typing import Any, Generic, TypeAlias, TypeVar
 
 from filelock import FileLock, Timeout
 
-from kling_adapters import errors, flows, wire
+from kling_adapters import errors, flows, inputs, wire
 from kling_adapters.adapter import Adapter
 from kling_adapters.driver import Steps
 from kling_adapters.flows import Call, Fetch, Flow, JobRef, Send, Session, Sleep
@@ -407,4 +407,5 @@ def _batch_of(entry: JournalEntry) -> str | None:
 
 
 def _digest(value: Any) -> str:
-    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:16]
+    text = json.dumps(value, sort_keys=True, default=inputs.digest)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]

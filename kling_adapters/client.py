@@ -23,14 +23,14 @@ from kling_adapters.batch import Batch, Ended, Outcome, Request, Task
 from kling_adapters.catalog import Catalog
 from kling_adapters.discovery import PluginInfo
 from kling_adapters.driver import AsyncDriver, Clock, SyncDriver, SystemClock
-from kling_adapters.errors import ConfigError, ParamsInvalid, Problem, WaitTimeout
+from kling_adapters.errors import ConfigError, ParamsInvalid, Problem, StorageError, WaitTimeout
 from kling_adapters.flows import Flow, JobRef, Session
 from kling_adapters.hookspecs import Auth, Storage
 from kling_adapters.job import AsyncJob, AsyncResult, Job, Result
 from kling_adapters.journal import Journal, JournalEntry, default_path
 from kling_adapters.models._calls import AsyncCalls, Extra, SyncCalls
 from kling_adapters.models._gateway import BASE_URL
-from kling_adapters.params import Params
+from kling_adapters.params import Params, given
 from kling_adapters.plugins import Plugins
 from kling_adapters.result import Credits
 from kling_adapters.wire import Gateway
@@ -94,7 +94,7 @@ class _Client:
             valid = self.catalog.find(model).load().model_validate(params)
         else:
             # Once more: model_copy() and changed lists are not validated when they are made.
-            valid = type(model).model_validate(model.model_dump(by_alias=True, exclude_unset=True))
+            valid = type(model).model_validate(given(model))
         slug = valid.adapter.slug
         known = {field.alias or name for name, field in type(valid).model_fields.items()}
         problems = [
@@ -104,7 +104,8 @@ class _Client:
         ]
         if problems:
             raise ParamsInvalid(slug, problems)
-        return valid.adapter, _json_object(slug, {**(extra or {}), **valid.wire()})
+        # Local media stays in the body until the flow uploads it.
+        return valid.adapter, {**_json_object(slug, extra or {}), **given(valid)}
 
     def _find(self, request_id: str, model: str | None) -> JobRef:
         entry = None if model is None else self.catalog.find(model)
@@ -230,6 +231,28 @@ class Kling(SyncCalls, _Client):
         if storage is None:
             return result
         return replace(result, saved=self._driver.run(flows.collect(self._session, result, storage)))
+
+    def _run_sync(
+        self,
+        model: str | Params,
+        params: Mapping[str, Any],
+        extra: Extra,
+        save_to: str | PathLike[str] | None,
+        timeout: float | None,
+    ) -> Result:
+        adapter, body = self._prepare(model, params, extra)
+        storage: Storage | None = None
+        if save_to is not None:
+            storage = self._driver.run(flows.open_storage(self._plugins.storage, fspath(save_to)))
+        data = self._driver.run(flows.run_sync(self._session, adapter, body, timeout))
+        result = Result(**vars(data), _driver=self._driver)
+        if storage is None:
+            return result
+        try:
+            return replace(result, saved=self._driver.run(flows.collect(self._session, result, storage)))
+        except StorageError as error:
+            error.result = result
+            raise
 
     def submit_raw(self, slug: str, params: Mapping[str, Any]) -> Job:
         """Submit to a model that no spec describes: nothing is checked but that it is JSON. Raises as `submit` does."""
@@ -372,6 +395,30 @@ class AsyncKling(AsyncCalls, _Client):
         if storage is None:
             return result
         return replace(result, saved=await self._driver.run(flows.collect(self._session, result, storage)))
+
+    async def _run_sync(
+        self,
+        model: str | Params,
+        params: Mapping[str, Any],
+        extra: Extra,
+        save_to: str | PathLike[str] | None,
+        timeout: float | None,
+    ) -> AsyncResult:
+        adapter, body = self._prepare(model, params, extra)
+        storage: Storage | None = None
+        if save_to is not None:
+            storage = await self._driver.run(flows.open_storage(self._plugins.storage, fspath(save_to)))
+        data = await self._driver.run(flows.run_sync(self._session, adapter, body, timeout))
+        result = AsyncResult(**vars(data), _driver=self._driver)
+        if storage is None:
+            return result
+        try:
+            return replace(
+                result, saved=await self._driver.run(flows.collect(self._session, result, storage))
+            )
+        except StorageError as error:
+            error.result = result
+            raise
 
     async def submit_raw(self, slug: str, params: Mapping[str, Any]) -> AsyncJob:
         """See Kling.submit_raw."""

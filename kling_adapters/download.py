@@ -10,33 +10,25 @@ from contextlib import contextmanager
 
 from kling_adapters.errors import StorageError
 from kling_adapters.hookspecs import Storage, Writer
+from kling_adapters.inputs import HEAD_BYTES, sniff
 from kling_adapters.result import Artifact, Kind, StoredFile
 
 MAX_BYTES = 4 * 1024**3
-HEAD_BYTES = 512
 
 _EXTENSIONS = {
     "video/mp4": "mp4",
     "video/webm": "webm",
+    "video/quicktime": "mov",
     "image/png": "png",
     "image/jpeg": "jpg",
     "image/webp": "webp",
+    "image/gif": "gif",
     "audio/mpeg": "mp3",
     "audio/wav": "wav",
+    "audio/mp4": "m4a",
+    "audio/flac": "flac",
+    "audio/ogg": "ogg",
 }
-
-_MAGIC = (
-    ("video/mp4", 4, b"ftyp"),
-    ("video/webm", 0, b"\x1aE\xdf\xa3"),
-    ("image/png", 0, b"\x89PNG\r\n\x1a\n"),
-    ("image/jpeg", 0, b"\xff\xd8\xff"),
-    ("image/webp", 8, b"WEBP"),
-    ("audio/wav", 8, b"WAVE"),
-    ("audio/mpeg", 0, b"ID3"),
-    ("audio/mpeg", 0, b"\xff\xfb"),
-    ("audio/mpeg", 0, b"\xff\xf3"),
-    ("audio/mpeg", 0, b"\xff\xf2"),
-)
 
 
 class Download:
@@ -104,6 +96,11 @@ class Download:
             return False
         self.expected = total
         return True
+
+    def take(self, content: bytes) -> None:
+        """Take the whole file at once."""
+        self.begin(200, {"content-length": str(len(content))})
+        self.write(content)
 
     def write(self, chunk: bytes) -> None:
         """Take the next bytes of the file."""
@@ -178,14 +175,6 @@ class Download:
         writer.write(self._head)
         self._head = b""
         return writer
-
-
-def sniff(head: bytes) -> str:
-    """The content type that the first bytes of a file show, or "" if they show none that is known."""
-    for content_type, offset, magic in _MAGIC:
-        if head.startswith(magic, offset):
-            return content_type
-    return ""
 
 
 def _fits(content_type: str, kind: Kind) -> bool:

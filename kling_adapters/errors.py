@@ -33,7 +33,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 if TYPE_CHECKING:
-    from kling_adapters.job import AsyncJob, Job
+    from kling_adapters.job import AsyncJob, AsyncResult, Job, Result
     from kling_adapters.result import Metrics
 
 
@@ -255,8 +255,11 @@ class WaitTimeout(KlingError):
 class StorageError(KlingError):
     """An output could not be fetched, did not pass the checks, or could not be stored.
 
-    Nothing is left under the target name. `url`, if known, is where the output can still be had.
+    Nothing is left under the target name. `url`, if known, is where the output can still be had. `result`, of
+    `run_sync`, holds it: it can be saved elsewhere.
     """
+
+    result: Result | AsyncResult | None = None
 
     def __init__(self, message: str, *, url: str | None = None) -> None:
         self.url = url

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import logging
 import re
+import threading
 from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, NoReturn, TypeAlias, TypeVar
 
-from kling_adapters import errors, polling, wire
+from kling_adapters import errors, inputs, polling, wire
 from kling_adapters.adapter import Adapter, Returns
 from kling_adapters.download import Download, safe_stem
 from kling_adapters.events import (
@@ -28,13 +29,17 @@ from kling_adapters.events import (
 )
 from kling_adapters.hookspecs import Auth, KeyPool, Storage
 from kling_adapters.journal import EXPIRED, Journal, fingerprint
-from kling_adapters.models._gateway import ERRORS, STATES
+from kling_adapters.models._gateway import ERRORS, OUTPUT_LIFETIME, STATES
 from kling_adapters.result import Artifact, Credits, JobStatus, ResultData, StoredFile
 
 log = logging.getLogger("kling_adapters")
 
 STATUS_BUDGET = 30.0
 """Seconds within which a single question is repeated when it fails."""
+UPLOAD_BUDGET = 300.0
+"""Seconds within which an upload is repeated when it fails."""
+UPLOAD_LIFETIME = OUTPUT_LIFETIME - 86400.0
+"""Seconds for which an uploaded file is used again: a day less than it lives, so that the job still finds it."""
 MISSING_LIMIT = 3
 """How often the gateway must not know a job before it is taken to have expired: one wrong 404 must not lose it."""
 DOWNLOAD_FAILURES = 8
@@ -108,6 +113,36 @@ T = TypeVar("T")
 Flow: TypeAlias = Generator[Effect, Any, T]
 
 
+class Uploads:
+    """Where the files are that a client has uploaded, by digest. Can be used from any thread."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._urls: dict[str, tuple[str, float]] = {}
+        self._under_way: set[str] = set()
+
+    def begin(self, sha256: str) -> bool:
+        """Whether nobody else is uploading this file; then it is the caller's until `end`."""
+        with self._lock:
+            is_free = sha256 not in self._under_way
+            self._under_way.add(sha256)
+        return is_free
+
+    def end(self, sha256: str) -> None:
+        """Let others have it."""
+        with self._lock:
+            self._under_way.discard(sha256)
+
+    def find(self, sha256: str, now: float) -> str | None:
+        """Return where it is, unless it may soon be gone."""
+        url, uploaded = self._urls.get(sha256, (None, 0.0))
+        return url if now - uploaded < UPLOAD_LIFETIME else None
+
+    def keep(self, sha256: str, url: str, now: float) -> None:
+        """Remember where it is."""
+        self._urls[sha256] = url, now
+
+
 @dataclass(frozen=True)
 class Session:
     """What all flows of a client share: its gateway, where its key comes from, and its journal if it keeps one."""
@@ -116,6 +151,7 @@ class Session:
     find_auth: Callable[[], Auth]
     journal: Journal | None = None
     budgets: dict[str, polling.Budget] = field(default_factory=dict[str, polling.Budget], repr=False)
+    uploads: Uploads = field(default_factory=Uploads)
 
     def find_key(self, request_id: str | None) -> str:
         """Return the key for a request that starts nothing; one about a job takes the key that submitted it."""
@@ -146,6 +182,9 @@ class JobRef:
     returns: Returns | None = None
 
 
+Started = TypeVar("Started", JobRef, ResultData)
+
+
 def submit(
     session: Session,
     model: str,
@@ -159,39 +198,125 @@ def submit(
     Repeated only when nothing can have been started: no connection was made, or the gateway's table calls the answer
     safe, or a pool has another key than the one that was refused.
     Raises SubmitUncertain when a job may have been started, ApiError or TransportError when none was, and StorageError
-    when the intent cannot be written to the journal; then nothing was sent.
+    when the intent cannot be written to the journal; then nothing was sent. Local media in the body is uploaded first.
     """
+
+    def read(answer: wire.Answer) -> JobRef | None:
+        request_id = wire.read_request_id(answer) if 200 <= answer.status < 300 else None
+        if request_id is None:
+            return None
+        known = JobRef(request_id, model)
+        return replace(known, latency=adapter.latency, returns=adapter.returns) if adapter else known
+
     start: float = yield Now()
     try:
-        request_id = yield from _accepted(session, model, body, save_to, tag)
+        body = yield from _uploaded(session, body)
+        request = session.gateway.submit(model, body)
+        job = yield from _accepted(session, request, model, body, save_to, tag, read)
     except (errors.SubmitUncertain, errors.ApiError, errors.TransportError) as error:
         yield Emit(SubmitFailed(model, str(error), isinstance(error, errors.SubmitUncertain)))
         raise
-    yield Emit(Submitted(request_id, model, body, (yield Now()) - start))
-    return (
-        JobRef(request_id, model, adapter.latency, adapter.returns) if adapter else JobRef(request_id, model)
-    )
+    yield Emit(Submitted(job.request_id, model, body, (yield Now()) - start))
+    return job
+
+
+def run_sync(
+    session: Session, adapter: Adapter, body: Mapping[str, Any], timeout: float | None
+) -> Flow[ResultData]:
+    """Run one job in a call that is answered at its end, within `timeout` seconds; None for what its latency suggests.
+
+    Repeated, written down and refused as a submit is; raises JobFailed, too. No answer is SubmitUncertain, as always.
+    """
+    model = adapter.slug
+    start: float = yield Now()
+    patience = polling.deadline(adapter.latency) if timeout is None else timeout
+    read = partial(wire.read_sync, model, adapter.returns)
+    try:
+        body = yield from _uploaded(session, body)
+        request = session.gateway.run_sync(model, body, patience)
+        result = yield from _accepted(session, request, model, body, None, None, read)
+    except (errors.SubmitUncertain, errors.ApiError, errors.TransportError) as error:
+        yield Emit(SubmitFailed(model, str(error), isinstance(error, errors.SubmitUncertain)))
+        raise
+    except errors.JobFailed as error:
+        yield Emit(Failed(error.request_id, model, error.message, polls=0))
+        raise
+    yield Emit(Submitted(result.request_id, model, body, (yield Now()) - start))
+    yield Emit(Completed(result.request_id, model, result, polls=0))
+    return result
+
+
+def _uploaded(session: Session, body: Mapping[str, Any]) -> Flow[Mapping[str, Any]]:
+    """Upload the local media in a body and return it with URLs instead. Raises ConfigError, ApiError or TransportError."""
+    urls: list[str] = []
+    for media in inputs.found(body):
+        try:
+            urls.append((yield from _upload(session, media)))
+        except inputs.Unusable as error:
+            raise errors.ConfigError(
+                f"{inputs.named(media)} cannot be uploaded: it is {error}. No job was started"
+            ) from error
+        except errors.TransportError as error:
+            raise errors.TransportError(
+                f"{inputs.named(media)} could not be uploaded, so no job was started: {error}"
+            ) from error
+    found = iter(urls)
+    replaced: Mapping[str, Any] = inputs.replaced(body, lambda _: next(found))
+    return replaced
+
+
+def _upload(session: Session, media: inputs.Local) -> Flow[str]:
+    """Return the URL of a file, which is uploaded unless the same content has been."""
+    gateway, journal, uploads = session.gateway, session.journal, session.uploads
+    sha256: str = yield Call(partial(inputs.digest, media))
+    now: float = yield Now()
+    while not uploads.begin(sha256):
+        yield Sleep(0.1)
+    try:
+        url = uploads.find(sha256, now)
+        if url is None and journal is not None:
+            url = yield from _noted(partial(journal.upload_url, gateway.base_url, sha256, UPLOAD_LIFETIME))
+        elif url is not None:
+            return url
+        if url is None:
+            log.info("uploading %s", inputs.named(media))
+            data_url: str = yield Call(partial(inputs.data_url, media, sha256))
+            url = yield from _ask(session, gateway.upload(data_url), wire.read_upload, None, UPLOAD_BUDGET)
+            if journal is not None:
+                yield from _noted(partial(journal.uploaded, gateway.base_url, sha256, url))
+        uploads.keep(sha256, url, now)
+        return url
+    finally:
+        uploads.end(sha256)
 
 
 def _accepted(
-    session: Session, model: str, body: Mapping[str, Any], save_to: str | None, tag: str | None
-) -> Flow[str]:
-    """Write down the intent, send the submit until the gateway has accepted it, and return the request id."""
-    request = session.gateway.submit(model, body)
+    session: Session,
+    request: wire.Request,
+    model: str,
+    body: Mapping[str, Any],
+    save_to: str | None,
+    tag: str | None,
+    read: Callable[[wire.Answer], Started | None],
+) -> Flow[Started]:
+    """Write down the intent, send the submit until the gateway has accepted it, and return what `read` makes of that."""
     auth: Auth = yield Call(session.find_auth)
     key: str = yield Call(partial(_usable_key, auth))
     entry: int | None = None
     if session.journal is not None:
         base_url = session.gateway.base_url
         entry = yield Call(partial(session.journal.intend, base_url, model, body, key, save_to, tag))
-    sending = _sent(session, request, auth, key, model, entry)
+    sending = _sent(session, request, auth, key, model, entry, read)
     if session.journal is None or entry is None:
         return (yield from sending)
     try:
-        request_id = yield from sending
+        started = yield from sending
     except errors.SubmitUncertain as error:
         error.entry = entry
         yield from _noted(partial(session.journal.uncertain, entry, str(error)))
+        raise
+    except errors.JobFailed as error:
+        yield from _noted(partial(session.journal.failed, entry, error.request_id, error.message))
         raise
     except errors.KlingError as error:
         yield from _noted(partial(session.journal.refused, entry, str(error)))
@@ -200,27 +325,34 @@ def _accepted(
         # A cancelled task, or Ctrl-C: it cannot be waited for any more.
         session.journal.uncertain(entry, f"the submit was interrupted by {type(error).__name__}")
         raise
-    yield from _noted(partial(session.journal.accepted, entry, request_id))
-    return request_id
+    if isinstance(started, ResultData):
+        yield from _noted(partial(session.journal.answered, entry, started))
+    else:
+        yield from _noted(partial(session.journal.accepted, entry, started.request_id))
+    return started
 
 
 def _sent(
-    session: Session, request: wire.Request, auth: Auth, key: str, model: str, entry: int | None
-) -> Flow[str]:
-    """Send a submit until the gateway has accepted it, and return the request id."""
+    session: Session,
+    request: wire.Request,
+    auth: Auth,
+    key: str,
+    model: str,
+    entry: int | None,
+    read: Callable[[wire.Answer], Started | None],
+) -> Flow[Started]:
+    """Send a submit until the gateway has accepted it, and return what `read` makes of the answer."""
     retries = polling.SubmitRetries()
     refused: set[str] = set()
     while True:
         outcome = yield from _in_turn(session, replace(request, key=key))
-        if isinstance(outcome, wire.Answer) and 200 <= outcome.status < 300:
-            request_id = wire.read_request_id(outcome)
-            if request_id is None:
-                raise errors.SubmitUncertain(
-                    model, f"the gateway answered {outcome.status} without a request id"
-                )
+        started = read(outcome) if isinstance(outcome, wire.Answer) else None
+        if started is not None:
             if isinstance(auth, KeyPool):
-                yield from _noted(partial(auth.accepted, key, request_id))
-            return request_id
+                yield from _noted(partial(auth.accepted, key, started.request_id))
+            return started
+        if isinstance(outcome, wire.Answer) and 200 <= outcome.status < 300:
+            raise errors.SubmitUncertain(model, f"the gateway answered {outcome.status} without a request id")
         error, may_be_repeated = _refusal(model, outcome)
         reset = wire.seconds_until_reset(outcome) if isinstance(outcome, wire.Answer) else None
         if isinstance(error, _REFUSALS_OF_A_KEY) and isinstance(auth, KeyPool):
@@ -304,9 +436,13 @@ def status(session: Session, job: JobRef) -> Flow[JobStatus]:
 
 
 def _ask(
-    session: Session, request: wire.Request, read: Callable[[wire.Answer], T | None], job: JobRef | None
+    session: Session,
+    request: wire.Request,
+    read: Callable[[wire.Answer], T | None],
+    job: JobRef | None,
+    budget: float = STATUS_BUDGET,
 ) -> Flow[T]:
-    end: float = (yield Now()) + STATUS_BUDGET
+    end: float = (yield Now()) + budget
     try:
         return (yield from _get(session, request, read, job, end, polling.Pace()))
     except _OutOfTime as last:
@@ -480,13 +616,20 @@ def collect(session: Session, result: ResultData, storage: Storage) -> Flow[tupl
     for number, artifact in enumerate(result.artifacts, start=1):
         stem = safe_stem(result.model, result.request_id, str(number) if len(result.artifacts) > 1 else None)
         # Only a gateway on this machine, the sandbox, may offer its files in the clear.
-        if not artifact.url.startswith("https://") and not session.gateway.is_local:
+        if (
+            artifact.content is None
+            and not artifact.url.startswith("https://")
+            and not session.gateway.is_local
+        ):
             raise errors.StorageError(
                 f"the output is offered over plain http and was not fetched: {artifact.url}"
             )
         download = Download(artifact, stem, storage)
         try:
-            yield from _fetch(artifact, download)
+            if artifact.content is None:
+                yield from _fetch(artifact, download)
+            else:
+                yield Call(partial(download.take, artifact.content), is_left=True)
             files.append((yield Call(download.commit, is_left=True)))
         except errors.StorageError as error:
             error.url = error.url or artifact.url

@@ -65,6 +65,15 @@ _MIGRATIONS = (
     CREATE INDEX jobs_state ON jobs (state);
     CREATE INDEX jobs_tag ON jobs (tag);
     """,
+    """
+    CREATE TABLE uploads (
+        gateway TEXT NOT NULL,
+        sha256 TEXT NOT NULL,
+        url TEXT NOT NULL,
+        created REAL NOT NULL,
+        PRIMARY KEY (gateway, sha256)
+    )
+    """,
 )
 _COLUMNS = """id, gateway, model, params, key, save_to, tag, request_id, state, reason, result, cost, files,
 created, updated"""
@@ -167,6 +176,16 @@ class Journal:
         """Write down the id that the gateway gave."""
         self._set(entry, request_id=request_id, state="QUEUED")
 
+    def answered(self, entry: int, result: ResultData) -> None:
+        """Write down what a synchronous call gave."""
+        # At once: there must be no moment in which it looks like a job that can be asked for.
+        body, cost = json.dumps(result.body), result.metrics.cost
+        self._set(entry, request_id=result.request_id, state="COMPLETED", result=body, cost=cost)
+
+    def failed(self, entry: int, request_id: str, reason: str) -> None:
+        """Write down that the job of a synchronous call FAILED."""
+        self._set(entry, request_id=request_id, state="FAILED", reason=reason)
+
     def refused(self, entry: int, reason: str) -> None:
         """Write down that the submit started nothing."""
         self._set(entry, state=REFUSED, reason=reason)
@@ -203,6 +222,24 @@ class Journal:
     def to_be_stored(self, entry: int, save_to: str) -> None:
         """Write down where the files of a job are to be stored."""
         self._set(entry, save_to=save_to)
+
+    def upload_url(self, gateway: str, sha256: str, lifetime: float) -> str | None:
+        """Return where a file is that was uploaded in the last `lifetime` seconds."""
+        if not self.path.exists():
+            return None
+        with self._writing() as connection:
+            connection.execute("DELETE FROM uploads WHERE created < ?", (time.time() - lifetime,))
+            row = connection.execute(
+                "SELECT url FROM uploads WHERE gateway = ? AND sha256 = ?", (gateway, sha256)
+            ).fetchone()
+        return row[0] if row else None
+
+    def uploaded(self, gateway: str, sha256: str, url: str) -> None:
+        """Write down where an uploaded file is."""
+        with self._writing() as connection:
+            connection.execute(
+                "INSERT OR REPLACE INTO uploads VALUES (?, ?, ?, ?)", (gateway, sha256, url, time.time())
+            )
 
     def resolve(self, entry: int, request_id: str | None) -> None:
         """Write down what the user found out of an uncertain submit: the id of its job, or that there is none.
@@ -255,7 +292,7 @@ class Journal:
                 self._owner_path(self._owner).unlink(missing_ok=True)
                 self._alive = None
 
-    def _set(self, entry: int, **values: str | None) -> None:
+    def _set(self, entry: int, **values: str | float | None) -> None:
         columns = ", ".join(f"{name} = ?" for name in values)
         with self._writing() as connection:
             connection.execute(

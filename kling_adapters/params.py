@@ -3,30 +3,71 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Annotated, Any, ClassVar, Literal, Self, TypeAlias, TypeVar, cast, get_args, get_origin
+from pathlib import Path
+from typing import (
+    IO,
+    Annotated,
+    Any,
+    ClassVar,
+    Literal,
+    NoReturn,
+    Self,
+    TypeAlias,
+    TypeVar,
+    cast,
+    get_args,
+    get_origin,
+)
 
 from annotated_types import MaxLen, MinLen
 from pydantic import (
+    MISSING,
     BaseModel,
     ConfigDict,
     GetCoreSchemaHandler,
     ModelWrapValidatorHandler,
-    StringConstraints,
     ValidationError,
     model_validator,
 )
-from pydantic_core import CoreSchema, ErrorDetails, core_schema
+from pydantic_core import CoreSchema, ErrorDetails, PydanticCustomError, core_schema
 
+from kling_adapters import inputs
 from kling_adapters.adapter import Adapter
-from kling_adapters.errors import ParamsInvalid, Problem
+from kling_adapters.errors import ConfigError, ParamsInvalid, Problem
 
 T = TypeVar("T")
 
-HTTP_URL = r"^https?://[^\s/?#]+[^\s]*$"
+# Half characters are no text that could be sent.
+HTTP_URL = r"https?://[^\s/?#\ud800-\udfff]+[^\s\ud800-\udfff]*"
 
-Media: TypeAlias = Annotated[str, StringConstraints(pattern=HTTP_URL)]
-"""The http or https URL of a media file. Kept as the text it is: a parsed and printed URL can lose its signature."""
+
+class _Media:
+    """Takes a URL or local media; of a data: URL, what it holds is kept."""
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return core_schema.no_info_plain_validator_function(_media)
+
+
+def _media(value: Any) -> Any:
+    if isinstance(value, str) and re.fullmatch(HTTP_URL, value):
+        return value
+    try:
+        if isinstance(value, str) and value.startswith("data:"):
+            value = inputs.from_data_url(value)
+        inputs.check(value)
+    except inputs.Unusable as error:
+        raise PydanticCustomError("media", "{problem}", {"problem": str(error)}) from None
+    return value
+
+
+Media: TypeAlias = Annotated[str | Path | bytes | IO[bytes], _Media()]
+"""The http or https URL of a media file, or the file itself, which is uploaded before the job is submitted.
+
+A file is a Path, its bytes, a file opened in binary mode, or a data: URL in base64. A URL is kept as the text it is: a
+parsed and printed URL can lose its signature.
+"""
 
 
 class _TextOrInteger:
@@ -81,8 +122,12 @@ class Params(Part):
     adapter: ClassVar[Adapter]
 
     def wire(self) -> dict[str, Any]:
-        """Return the JSON body to send: only what was set, under the gateway's names and in the declared types."""
-        return self.model_dump(mode="json", by_alias=True, exclude_unset=True)
+        """Return the JSON body to send: only what was set, under the gateway's names and in the declared types.
+
+        Raises ConfigError while there is local media in it: only a client can upload it.
+        """
+        body: dict[str, Any] = inputs.replaced(given(self), _not_uploaded)
+        return body
 
     @model_validator(mode="wrap")
     @classmethod
@@ -92,12 +137,12 @@ class Params(Part):
         except ValidationError as error:
             problems = [_explain(cls, details) for details in error.errors(include_url=False)]
             if isinstance(data, Mapping):
-                given = cast("Mapping[str, Any]", data)
+                told = cast("Mapping[str, Any]", data)
                 # pydantic reports a list as too long or its items as wrong, not both.
-                problems += [problem for problem in _lengths(cls, given, "") if problem not in problems]
-                problems += cls._broken_rules(given)
+                problems += [problem for problem in _lengths(cls, told, "") if problem not in problems]
+                problems += cls._broken_rules(told)
             raise ParamsInvalid(cls.adapter.slug, problems) from None
-        problems = cls._broken_rules(params.wire())
+        problems = cls._broken_rules(given(params))
         if problems:
             raise ParamsInvalid(cls.adapter.slug, problems)
         return params
@@ -113,6 +158,27 @@ class Params(Part):
             name: value for name, value in defaults.items() if isinstance(value, str | int | float)
         } | dict(given)
         return [problem for rule in cls.adapter.rules for problem in rule.problems(values, given)]
+
+
+def given(value: Any) -> Any:
+    """Return what was set, under the gateway's names; model_dump() would take a file for a list of lines."""
+    if isinstance(value, Part):
+        aliases = {name: field.alias or name for name, field in type(value).model_fields.items()}
+        return {
+            aliases.get(name, name): given(member)
+            for name, member in vars(value).items()
+            if name in value.model_fields_set and member is not MISSING
+        }
+    if isinstance(value, list | tuple):
+        return [given(item) for item in cast("Sequence[Any]", value)]
+    return value
+
+
+def _not_uploaded(media: inputs.Local) -> NoReturn:
+    raise ConfigError(f"{inputs.named(media)} has not been uploaded: submit() and run() do that")
+
+
+_MEDIA = "a URL such as https://example.com/cat.png, a Path, bytes, or a file opened in mode 'rb'"
 
 
 def _explain(model: type[BaseModel], details: ErrorDetails) -> Problem:  # noqa: C901, PLR0911, PLR0912  one case an error
@@ -131,13 +197,8 @@ def _explain(model: type[BaseModel], details: ErrorDetails) -> Problem:  # noqa:
             choices = _choices(model, path)
             closest = _closest(value, [choice for choice in choices if isinstance(choice, str)])
             return Problem(name, f"{shown} is not allowed", value, ", ".join(map(repr, choices)), closest)
-        case "string_pattern_mismatch":
-            return Problem(
-                name,
-                f"{shown} is not an http or https URL",
-                value,
-                "a URL such as https://example.com/cat.png",
-            )
+        case "media":
+            return Problem(name, f"{shown} is {context['problem']}", value, _MEDIA)
         case "greater_than_equal":
             return Problem(name, f"{shown} is too small", value, f"at least {context['ge']:g}")
         case "less_than_equal":
@@ -205,6 +266,8 @@ def _path(location: Iterable[str | int]) -> str:
 
 
 def _shorten(value: Any) -> str:
+    if inputs.is_local(value):
+        return inputs.named(value)
     text = repr(value)
     return text if len(text) <= 80 else f"{text[:60]}... ({len(text)} characters)"
 

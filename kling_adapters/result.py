@@ -26,12 +26,16 @@ class Metrics:
 
 @dataclass(frozen=True)
 class Artifact:
-    """One output file as the gateway describes it; `size` in bytes. The file lives seven days at `url`."""
+    """One output file as the gateway describes it; `size` in bytes. The file lives seven days at `url`.
+
+    `content`: all of it, if it came with the answer; then there is no `url`.
+    """
 
     url: str
     kind: Kind
     content_type: str | None = None
     size: int | None = None
+    content: bytes | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import json
 import re
+import uuid
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any, TypeGuard, cast
@@ -18,12 +19,19 @@ from urllib.parse import quote, urlsplit
 from kling_adapters import errors
 from kling_adapters.adapter import Returns
 from kling_adapters.models import _gateway as gateway_table
+from kling_adapters.params import HTTP_URL
 from kling_adapters.result import Artifact, Credits, JobStatus, Kind, Metrics, ResultData
+
+_UPLOAD_TIMEOUT = 600.0
+_SYNC_MAX_BYTES = 1024**3
 
 
 @dataclass(frozen=True)
 class Request:
-    """An HTTP request; one that is for the gateway itself carries its `key`. `job`: the id of the job it is about."""
+    """An HTTP request; one that is for the gateway itself carries its `key`. `job`: the id of the job it is about.
+
+    `timeout`: seconds without a byte; `max_bytes`: how long the answer may be; None for what is usual.
+    """
 
     method: str
     url: str
@@ -31,6 +39,8 @@ class Request:
     headers: Mapping[str, str] = field(default_factory=dict[str, str])
     job: str | None = field(default=None, kw_only=True)
     key: str | None = field(default=None, kw_only=True, repr=False)
+    timeout: float | None = field(default=None, kw_only=True)
+    max_bytes: int | None = field(default=None, kw_only=True)
 
 
 @dataclass(frozen=True)
@@ -86,14 +96,26 @@ class Gateway:
                 f"base_url must be https: over http to {host} anyone on the way could read the key"
             )
         self.base_url = base
+        told = gateway_table.UPLOAD_URL
+        self.upload_url = told if base == gateway_table.BASE_URL else base + urlsplit(told).path
 
     def submit(self, slug: str, body: Mapping[str, Any]) -> Request:
         """The request that starts a billable job. Raises ConfigError for what is no slug, ValueError for no JSON."""
+        return self._start(gateway_table.SUBMIT_PATH, slug, body)
+
+    def run_sync(self, slug: str, body: Mapping[str, Any], timeout: float) -> Request:
+        """The request that runs a billable job and is answered, within `timeout` seconds, with what it made."""
+        request = self._start(gateway_table.SYNC_PATH, slug, body)
+        return replace(request, timeout=timeout, max_bytes=_SYNC_MAX_BYTES)
+
+    def _start(self, path: str, slug: str, body: Mapping[str, Any]) -> Request:
         if not re.fullmatch("[A-Za-z0-9][A-Za-z0-9._-]{0,99}", slug):
             raise errors.ConfigError(f"{slug[:50]!r} is not the slug of a model; nothing was sent")
-        content = json.dumps(body, allow_nan=False).encode()
-        url = self.base_url + gateway_table.SUBMIT_PATH.format(slug=slug)
-        return Request("POST", url, content, {"content-type": "application/json"})
+        return _post(self.base_url + path.format(slug=slug), body)
+
+    def upload(self, data_url: str) -> Request:
+        """The request that makes a file fetchable by URL; it costs nothing."""
+        return replace(_post(self.upload_url, {"data_urls": [data_url]}), timeout=_UPLOAD_TIMEOUT)
 
     def status(self, request_id: str) -> Request:
         """The request for the state of a job."""
@@ -110,6 +132,19 @@ class Gateway:
     def credits(self) -> Request:
         """The request for what is left on the account; it costs nothing."""
         return Request("GET", self.base_url + gateway_table.CREDITS_PATH)
+
+
+def _post(url: str, body: Mapping[str, Any]) -> Request:
+    content = json.dumps(body, allow_nan=False).encode()
+    return Request("POST", url, content, {"content-type": "application/json"})
+
+
+def read_upload(answer: Answer) -> str | None:
+    """The URL in the answer to an upload, or None if there is none that could be sent on."""
+    body = answer.json() or {}
+    urls = _list(body.get("file_urls")) or _list(body.get("urls"))
+    url = urls[0] if urls and answer.status < 300 else None
+    return url if isinstance(url, str) and re.fullmatch(HTTP_URL, url) else None
 
 
 def read_request_id(answer: Answer) -> str | None:
@@ -145,6 +180,28 @@ def read_end(
     if found.state == "FAILED":
         return found
     return ResultData(request_id, model, body.get("output"), _artifacts(body, returns), found.metrics, body)
+
+
+def read_sync(model: str, returns: Returns, answer: Answer) -> ResultData | None:
+    """The result in the answer to a synchronous call: the file itself, and what it cost in the headers; else None.
+
+    Raises JobFailed if the answer tells that the job ran and FAILED.
+    """
+    told = {name: value for name, value in answer.headers.items() if name.startswith("x-")}
+    request_id = told.get("x-request-id", "").strip() or read_request_id(answer) or f"sync-{uuid.uuid4()}"
+    metrics = Metrics(
+        cost=_decimal(told.get("x-cost")),
+        remaining_credits=_decimal(told.get("x-remaining-credits")),
+        inference_time=_decimal(told.get("x-generation-time")),
+    )
+    if answer.status == 422 and (answer.json() or {}).get("status") == "FAILED":
+        raise errors.JobFailed(request_id, _message(answer), metrics)
+    if not (200 <= answer.status < 300 and answer.body):
+        return None
+    content_type = answer.headers.get("content-type")
+    output = answer.body.decode("utf-8", "replace") if returns == "text" else None
+    file = Artifact("", returns, content_type, len(answer.body), answer.body)
+    return ResultData(request_id, model, output, (file,), metrics, told)
 
 
 def read_credits(answer: Answer) -> Credits | None:
@@ -226,6 +283,10 @@ def _number(value: Any) -> float | None:
         if isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 1e300
         else None
     )
+
+
+def _decimal(text: str | None) -> float | None:
+    return float(text) if text and re.fullmatch(r"-?[0-9]{1,15}(\.[0-9]{1,30})?", text) else None
 
 
 def _metrics(body: Mapping[str, Any]) -> Metrics:

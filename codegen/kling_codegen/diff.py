@@ -319,7 +319,7 @@ def _gateway_verdict(at: tuple[str, ...], before: Any, after: Any) -> tuple[Leve
             return "warning", "submits that are answered so are repeated"
         case ("key", "header") | ("paths", _):
             return "warning", "requests look different, calls stay the same"
-        case ("base_url",):
+        case ("base_url",) | ("upload_url",):
             return "breaking", "the key goes to another host"
         case _:
             return "breaking", "code that relies on it goes wrong"

@@ -125,7 +125,7 @@ def _parameters(schema: Schema, prefix: str) -> Iterator[tuple[str, ...]]:
 
 
 def _type(schema: Schema) -> str:
-    kind = "URL" if schema.format is not MISSING else schema.kind
+    kind = "URL or file" if schema.format is not MISSING else schema.kind
     name = kind if schema.items is MISSING else f"list of {_type(schema.items)}"
     return f"{name} or null" if schema.nullable else name
 

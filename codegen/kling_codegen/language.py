@@ -42,6 +42,7 @@ SLUG = r"^[a-z][a-z0-9]*([.-][a-z0-9]+)*$"
 _LINE, _SENTENCE = r"^\S(.*\S)?$", r"^\S.*\.$"
 _SUBMIT, _REQUEST = r"^/[^{}]*\{slug\}[^{}]*$", r"^/[^{}]*\{request_id\}[^{}]*$"
 _PATH, _ORIGIN, _CURRENCY = r"^/[^{}]*$", r"^https://[^\s/?#]+$", "^[A-Z]{3}$"
+_ADDRESS = r"^https://[^\s/?#]+/[^\s?#]+$"
 PATTERNS = {
     SLUG: "small letters and digits, in words joined by - or .; it starts with a letter",
     HTTP_URL: "an http or https URL",
@@ -52,6 +53,7 @@ PATTERNS = {
     _REQUEST: "a path that starts with / and has {request_id} once",
     _PATH: "a path that starts with /",
     _ORIGIN: "an https URL without a path",
+    _ADDRESS: "an https URL with a path",
     _CURRENCY: "three capital letters, such as USD",
 }
 """What each pattern of the language asks for, in words."""
@@ -175,6 +177,9 @@ class Paths(Closed):
     """The calls of the gateway, below its base URL."""
 
     submit: Annotated[str, Field(pattern=_SUBMIT, description="Starts a job; has {slug}.")]
+    sync: Annotated[
+        str, Field(pattern=_SUBMIT, description="Runs a job and answers with what it made; has {slug}.")
+    ]
     status: Annotated[str, Field(pattern=_REQUEST, description="The state of a job; has {request_id}.")]
     result: Annotated[str, Field(pattern=_REQUEST, description="What a job made; has {request_id}.")]
     credits: Annotated[str, Field(pattern=_PATH, description="What is left on the account.")]
@@ -209,6 +214,12 @@ class Gateway(Closed):
     essential = frozenset({"states", "errors"})
 
     base_url: Annotated[str, Field(pattern=_ORIGIN, description="Where the gateway is.")]
+    upload_url: Annotated[
+        str,
+        Field(
+            pattern=_ADDRESS, description="Takes media files; any other gateway has it below its base URL."
+        ),
+    ]
     key: Annotated[Key, Field(description="How a request is authenticated.")]
     paths: Annotated[Paths, Field(description="The calls, below base_url.")]
     record_lifetime_seconds: Annotated[int, Field(gt=0, description="How long the gateway knows a job.")]

@@ -123,7 +123,9 @@ def _type(given: Mapping[str, Any]) -> str:
     types = [given["type"]] if isinstance(given["type"], str) else list(map(str, given["type"]))
     if "array" in types:
         return f"list of {_type(given['items'])}"
-    return " or ".join("URL" if given.get("format") == "uri" and name == "string" else name for name in types)
+    return " or ".join(
+        "URL or file" if given.get("format") == "uri" and name == "string" else name for name in types
+    )
 
 
 def _limits(given: Mapping[str, Any]) -> str:

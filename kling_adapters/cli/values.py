@@ -13,7 +13,7 @@ from kling_adapters.errors import ConfigError
 def read_values(words: Iterable[str], schema: Mapping[str, Any]) -> dict[str, Any]:
     """Turn words into parameters by the JSON Schema of the model.
 
-    Text is taken as it stands, `name=@file` reads it from a file, and `name=@@text` is text that starts with one @;
+    Text is taken as it stands, `name=@file` reads it from a file, or stands for a file of media where a URL belongs, and `name=@@text` is text that starts with one @;
     everything else is JSON. A list is JSON too, or its name is repeated with one item each. What cannot be read as
     the type is left to the validation to report.
     Raises ConfigError for a word without `=` or a file that cannot be read.
@@ -25,20 +25,24 @@ def read_values(words: Iterable[str], schema: Mapping[str, Any]) -> dict[str, An
             raise ConfigError(f"{word!r} is not name=value; nothing was sent")
         declared = schema["properties"].get(name, {})
         types = declared.get("type", "string")
+        item = declared.get("items", declared)
+        value: str | Path = text
         if text.startswith("@@"):
-            text = text[1:]
+            value = text[1:]
         elif text.startswith("@") and text != "@":
-            text = _read(name, text[1:], is_url=declared.get("format") == "uri")
-        if "array" in types and not text.lstrip().startswith("["):
-            values.setdefault(name, []).append(_value(text, declared["items"]["type"]))
+            value = Path(text[1:]) if item.get("format") == "uri" else _read(name, text[1:])
+        if "array" in types and not (isinstance(value, str) and value.lstrip().startswith("[")):
+            values.setdefault(name, []).append(_value(value, item["type"]))
         elif name in values:
             raise ConfigError(f"{name} is given twice; nothing was sent")
         else:
-            values[name] = _value(text, types)
+            values[name] = _value(value, types)
     return values
 
 
-def _value(text: str, types: str | list[str]) -> Any:
+def _value(text: str | Path, types: str | list[str]) -> Any:
+    if isinstance(text, Path):
+        return text
     if "string" in types and not ("null" in types and text == "null"):
         return text
     try:
@@ -47,9 +51,7 @@ def _value(text: str, types: str | list[str]) -> Any:
         return text
 
 
-def _read(name: str, file: str, *, is_url: bool) -> str:
-    if is_url:
-        raise ConfigError(f"{name} takes a URL; local files cannot be uploaded yet. Nothing was sent")
+def _read(name: str, file: str) -> str:
     try:
         return Path(file).read_text("utf-8")
     except (OSError, UnicodeDecodeError) as error:

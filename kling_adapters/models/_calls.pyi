@@ -129,10 +129,84 @@ class SyncCalls(ABC):
         timeout: float | None = None,
         extra: Extra = None,
     ) -> Result: ...
+    @overload
+    def run_sync(
+        self,
+        model: Literal["kling-2"],
+        /,
+        *,
+        save_to: str | PathLike[str] | None = None,
+        timeout: float | None = None,
+        extra: Extra = None,
+        **params: Unpack[Kling2Input],
+    ) -> Result: ...
+    @overload
+    def run_sync(
+        self,
+        model: Literal["kling-2.5-turbo"],
+        /,
+        *,
+        save_to: str | PathLike[str] | None = None,
+        timeout: float | None = None,
+        extra: Extra = None,
+        **params: Unpack[Kling25TurboInput],
+    ) -> Result: ...
+    @overload
+    def run_sync(
+        self,
+        model: Literal["kling-3-pro-image2video"],
+        /,
+        *,
+        save_to: str | PathLike[str] | None = None,
+        timeout: float | None = None,
+        extra: Extra = None,
+        **params: Unpack[Kling3ProImage2videoInput],
+    ) -> Result: ...
+    @overload
+    def run_sync(
+        self,
+        model: Literal["kling-bloombloom"],
+        /,
+        *,
+        save_to: str | PathLike[str] | None = None,
+        timeout: float | None = None,
+        extra: Extra = None,
+        **params: Unpack[KlingBloombloomInput],
+    ) -> Result: ...
+    @overload
+    def run_sync(
+        self,
+        model: Literal["kling-o1"],
+        /,
+        *,
+        save_to: str | PathLike[str] | None = None,
+        timeout: float | None = None,
+        extra: Extra = None,
+        **params: Unpack[KlingO1Input],
+    ) -> Result: ...
+    @overload
+    def run_sync(
+        self,
+        model: Params,
+        /,
+        *,
+        save_to: str | PathLike[str] | None = None,
+        timeout: float | None = None,
+        extra: Extra = None,
+    ) -> Result: ...
     @abstractmethod
     def _submit(self, model: str | Params, params: Mapping[str, Any], extra: Extra) -> Job: ...
     @abstractmethod
     def _run(
+        self,
+        model: str | Params,
+        params: Mapping[str, Any],
+        extra: Extra,
+        save_to: str | PathLike[str] | None,
+        timeout: float | None,
+    ) -> Result: ...
+    @abstractmethod
+    def _run_sync(
         self,
         model: str | Params,
         params: Mapping[str, Any],
@@ -254,10 +328,84 @@ class AsyncCalls(ABC):
         timeout: float | None = None,
         extra: Extra = None,
     ) -> AsyncResult: ...
+    @overload
+    async def run_sync(
+        self,
+        model: Literal["kling-2"],
+        /,
+        *,
+        save_to: str | PathLike[str] | None = None,
+        timeout: float | None = None,
+        extra: Extra = None,
+        **params: Unpack[Kling2Input],
+    ) -> AsyncResult: ...
+    @overload
+    async def run_sync(
+        self,
+        model: Literal["kling-2.5-turbo"],
+        /,
+        *,
+        save_to: str | PathLike[str] | None = None,
+        timeout: float | None = None,
+        extra: Extra = None,
+        **params: Unpack[Kling25TurboInput],
+    ) -> AsyncResult: ...
+    @overload
+    async def run_sync(
+        self,
+        model: Literal["kling-3-pro-image2video"],
+        /,
+        *,
+        save_to: str | PathLike[str] | None = None,
+        timeout: float | None = None,
+        extra: Extra = None,
+        **params: Unpack[Kling3ProImage2videoInput],
+    ) -> AsyncResult: ...
+    @overload
+    async def run_sync(
+        self,
+        model: Literal["kling-bloombloom"],
+        /,
+        *,
+        save_to: str | PathLike[str] | None = None,
+        timeout: float | None = None,
+        extra: Extra = None,
+        **params: Unpack[KlingBloombloomInput],
+    ) -> AsyncResult: ...
+    @overload
+    async def run_sync(
+        self,
+        model: Literal["kling-o1"],
+        /,
+        *,
+        save_to: str | PathLike[str] | None = None,
+        timeout: float | None = None,
+        extra: Extra = None,
+        **params: Unpack[KlingO1Input],
+    ) -> AsyncResult: ...
+    @overload
+    async def run_sync(
+        self,
+        model: Params,
+        /,
+        *,
+        save_to: str | PathLike[str] | None = None,
+        timeout: float | None = None,
+        extra: Extra = None,
+    ) -> AsyncResult: ...
     @abstractmethod
     async def _submit(self, model: str | Params, params: Mapping[str, Any], extra: Extra) -> AsyncJob: ...
     @abstractmethod
     async def _run(
+        self,
+        model: str | Params,
+        params: Mapping[str, Any],
+        extra: Extra,
+        save_to: str | PathLike[str] | None,
+        timeout: float | None,
+    ) -> AsyncResult: ...
+    @abstractmethod
+    async def _run_sync(
         self,
         model: str | Params,
         params: Mapping[str, Any],

@@ -7,11 +7,13 @@ from typing import Final
 from kling_adapters.adapter import GatewayError, GatewayState
 
 BASE_URL: Final = "https://api.segmind.com"
+UPLOAD_URL: Final = "https://workflows-api.segmind.com/upload-asset"
 
 KEY_HEADER: Final = "x-api-key"
 KEY_ENVIRONMENT: Final = "SEGMIND_API_KEY"
 
 SUBMIT_PATH: Final = "/v2/{slug}"
+SYNC_PATH: Final = "/v1/{slug}"
 STATUS_PATH: Final = "/v2/requests/{request_id}/status"
 RESULT_PATH: Final = "/v2/requests/{request_id}"
 CREDITS_PATH: Final = "/v1/get-user-credits"

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Self, cast
 
-from kling_adapters.download import sniff
+from kling_adapters.inputs import sniff
 from kling_adapters.models._gateway import KEY_HEADER
 
 MP4 = b"\x00\x00\x00\x18ftypmp42" + bytes(range(256)) * 40

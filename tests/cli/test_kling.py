@@ -139,7 +139,7 @@ def test_submit_status_and_wait_are_run_in_three_steps(sandbox: Sandbox, tmp_pat
         (["kling-2", "prompt"], 2, "'prompt' is not name=value"),
         (["kling-2", "prompt=x", "prompt=y"], 2, "prompt is given twice"),
         (["kling-2", "prompt=@nowhere.txt"], 2, "nowhere.txt cannot be read"),
-        (["kling-bloombloom", "image=@a.png"], 2, "cannot be uploaded yet"),
+        (["kling-bloombloom", "image=@nowhere.png"], 2, "image: nowhere.png is not there"),
         (["kling-2", "prompt=x", "--save-to", "a.mp4"], 3, "names a file"),
         (["kling-2", "prompt=x", "--save-to", "ftp://host/"], 2, "no plugin can store"),
         (["kling-2", f"prompt={BLOCKED_TEXT}"], 1, "not billed"),
@@ -158,3 +158,20 @@ def test_no_key_and_no_credits_have_their_own_words(sandbox: Sandbox) -> None:
     assert (done.returncode, "set SEGMIND_API_KEY" in done.stderr) == (2, True)
     done = kling("run", "kling-2", "prompt=x", "--base-url", sandbox.base_url, SEGMIND_API_KEY=KEY_NO_CREDITS)
     assert (done.returncode, "Buy credits" in done.stderr) == (3, True)
+
+
+def test_a_file_of_media_is_uploaded_and_a_file_of_text_is_read(sandbox: Sandbox, tmp_path: Path) -> None:
+    for name in "ab":
+        (tmp_path / name).write_bytes(b"\x89PNG\r\n\x1a\n" + name.encode())
+    (tmp_path / "prompt.txt").write_text("@Image1 and @Image2")
+    before = sandbox.uploads
+    done = kling(
+        *("submit", "kling-o1", f"image_urls=@{tmp_path}/a", f"image_urls=@{tmp_path}/b"),
+        *(f"prompt=@{tmp_path}/prompt.txt", "--base-url", sandbox.base_url),
+        SEGMIND_API_KEY=sandbox.api_key,
+    )
+    assert done.returncode == 0, done.stderr
+    assert sandbox.uploads == before + 2
+    [body] = [seen.json for seen in sandbox.requests if seen.path == "/v2/kling-o1"][-1:]
+    assert [url.startswith(sandbox.base_url) for url in body["image_urls"]] == [True, True]
+    assert body["prompt"] == "@Image1 and @Image2"

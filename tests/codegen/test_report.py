@@ -99,6 +99,7 @@ def test_parameters_called_class_and_self_work(project: Project) -> None:
                 return Odd.model_validate(params).wire()
             def _run(self, *arguments):
                 raise NotImplementedError
+            _run_sync = _run
 
         given = {"self": "a", "class": "b", "cls": "c", "model": "d", "part": {"self": "e"}}
         print(Calls().submit("odd", **given) == Odd(**given).wire() == given)

@@ -5,6 +5,7 @@ itself: kling-o1 gets the image_urls it requires, kling-3-pro-image2video a star
 """
 
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -12,6 +13,7 @@ import pytest
 from kling_sandbox import BLOCKED_TEXT, KEY_FORBIDDEN, KEY_NO_CREDITS, KEY_RATE_LIMITED, Sandbox
 from segmind import InferenceFailed, InferenceTimeout, SegmindClient
 from segmind.exceptions import SegmindError
+from segmind.files import Files
 
 PHOTO = "https://example.com/photo.png"
 PAYLOADS: dict[str, dict[str, Any]] = {
@@ -165,3 +167,19 @@ def test_run_sync(sandbox: Sandbox, connect: Connect, slug: str) -> None:
     assert answer.headers["content-type"] in ("video/mp4", "image/png")
     assert float(answer.headers["x-cost"]) == sandbox.billed[answer.headers["x-request-id"]]
     assert len(answer.content) == int(answer.headers["content-length"])
+
+
+def test_upload(sandbox: Sandbox, connect: Connect, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Files, "STORAGE_BASE_URL", sandbox.base_url)
+    picture = httpx.get(f"{sandbox.base_url}/samples/a.png?size=64x64").content
+    (tmp_path / "a.png").write_bytes(picture)
+    client = connect(sandbox)
+    before = sandbox.uploads
+    urls = client.files.upload([tmp_path / "a.png", tmp_path / "a.png"])["file_urls"]
+    assert sandbox.uploads == before + 2
+    assert [httpx.get(url).content for url in urls] == [picture, picture]
+    check(sandbox, client.run("kling-bloombloom", image=urls[0]))
+    stranger = connect(sandbox, "SG_ffffffffffffffff")
+    with pytest.raises(SegmindError) as caught:
+        stranger.files.upload(tmp_path / "a.png")
+    assert caught.value.status == 401

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import httpx
 import pytest
 from kling_sandbox import Sandbox
 
@@ -15,14 +16,17 @@ ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text("utf-8")
 
 
-def test_the_example_runs(
+def test_the_examples_run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    [code] = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+    codes = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
     monkeypatch.chdir(tmp_path)
     with Sandbox() as sandbox:
         monkeypatch.setenv("SEGMIND_API_KEY", sandbox.api_key)
-        exec(code.replace("Kling()", f"Kling(base_url={sandbox.base_url!r})"), {})
+        (tmp_path / "cat.png").write_bytes(httpx.get(f"{sandbox.base_url}/samples/cat.png").content)
+        for code in codes:
+            exec(code.replace("Kling()", f"Kling(base_url={sandbox.base_url!r})"), {})
+        assert sandbox.uploads == 1
     request_id, result, file = capsys.readouterr().out.splitlines()
     assert request_id in result
     assert [path.name for path in (tmp_path / "renders").iterdir()] == [f"kling-2-{request_id}.mp4"]

@@ -14,6 +14,7 @@ from kling_adapters.models.kling_3_pro_image2video import Element
 
 CATALOG = load_catalog()
 URL = "https://example.com/a.png"
+MEDIA = "a URL such as https://example.com/cat.png, a Path, bytes, or a file opened in mode 'rb'"
 
 # The example of each documentation page: its values and the types they are sent as, with prompts of our own.
 # What a page leaves out or empties against its own table is repaired, and nothing else.
@@ -144,7 +145,9 @@ def test_a_url_is_sent_as_the_text_it_is() -> None:
 
 def test_null_is_taken_only_where_the_page_says_null() -> None:
     assert Kling25Turbo(prompt="x", image_url=None).wire() == {"prompt": "x", "image_url": None}
-    assert problems("kling-2", prompt="x", start_image=None) == ["start_image: None is not text"]
+    assert problems("kling-2", prompt="x", start_image=None) == [
+        f"start_image: None is not an http or https URL; allowed: {MEDIA}"
+    ]
 
 
 def test_limits_told_in_prose_hold() -> None:
@@ -201,7 +204,7 @@ def test_broken_rules_are_reported_beside_broken_parameters() -> None:
     found = problems("kling-2.5-turbo", prompt="x", duration=7, tail_image_url="nowhere", apsect_ratio="16:9")
     assert found == [
         "duration: 7 is not allowed; allowed: 5, 10",
-        "tail_image_url: 'nowhere' is not an http or https URL; allowed: a URL such as https://example.com/cat.png",
+        f"tail_image_url: 'nowhere' is not an http or https URL; allowed: {MEDIA}",
         "apsect_ratio: unknown parameter; did you mean aspect_ratio?",
         "tail_image_url: needs image_url, which is not given",
     ]

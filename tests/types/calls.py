@@ -1,6 +1,8 @@
 """Calls that must and must not type-check; never run. A line marked `refused` must be an error, and no other line."""
 
 from collections.abc import Sequence
+from io import BytesIO
+from pathlib import Path
 from typing import assert_type
 
 from kling_adapters import AsyncJob, AsyncKling, AsyncResult, Job, Kling, Result
@@ -20,6 +22,16 @@ def blocking(kling: Kling, urls: list[str]) -> None:
         start_image_url="u",
         elements=[{"frontal_image_url": "u"}, Element()],
     )
+    kling.submit("kling-2", prompt="x", start_image=Path("a.png"))
+    kling.run("kling-o1", prompt="x", image_urls=[Path("a.png"), b"", "u", BytesIO()])
+    with Path("a.png").open("rb") as file:
+        kling.run("kling-2.5-turbo", prompt="x", image_url=file)
+    with Path("a.txt").open() as text:
+        kling.run("kling-2.5-turbo", prompt="x", image_url=text)  # refused
+    assert_type(kling.run_sync("kling-2", prompt="x", save_to=Path("renders"), timeout=900), Result)
+    assert_type(kling.run_sync(Kling2(prompt="x", start_image=b"")), Result)
+    kling.run_sync("kling-2", prompt="x", duration=7)  # refused
+    kling.submit("kling-2", prompt="x", start_image=3)  # refused
     kling.submit("kling-2", prompt="x", duration=7)  # refused
     kling.submit("kling-2", promt="x")  # refused
     kling.submit("kling-2")  # refused
@@ -33,12 +45,15 @@ def blocking(kling: Kling, urls: list[str]) -> None:
 async def awaitable(kling: AsyncKling) -> None:
     assert_type(await kling.submit("kling-2", prompt="x", duration=10), AsyncJob)
     assert_type(await kling.run(Kling2(prompt="x"), save_to="renders/"), AsyncResult)
+    assert_type(await kling.run_sync("kling-2", prompt="x", start_image=b""), AsyncResult)
     await kling.submit("kling-2", prompt="x", duration=7)  # refused
     await kling.run("kling-2", promt="x")  # refused
 
 
-def objects(urls: Sequence[str]) -> None:
+def objects(urls: Sequence[str], files: list[Path]) -> None:
     KlingO1(prompt="x", image_urls=urls)
+    KlingO1(prompt="x", image_urls=files)
+    Kling3ProImage2video(prompt="x", start_image_url=b"", elements=[Element(frontal_image_url=files[0])])
     Kling3ProImage2video(prompt="x", start_image_url="u", elements=[Element(frontal_image_url="u")])
     Kling2(prompt="x", duration=7)  # refused
     Kling2(promt="x")  # refused

@@ -21,6 +21,7 @@ from kling_sandbox.jobs import Clock, Job, Rendered, Timing
 from kling_sandbox.media import CONTENT_TYPES, Renderer
 from kling_sandbox.pictures import sample
 from kling_sandbox.plan import plan
+from kling_sandbox.uploads import Uploads
 from kling_sandbox.validation import Refused, Schema, Validator
 
 BLOCKED_TEXT: Final = "sandbox-block"
@@ -64,6 +65,7 @@ class Gateway:
         self._renderer = renderer
         self._executor = executor
         self._jobs: dict[str, Job] = {}
+        self.uploads = Uploads()
 
     @property
     def billed(self) -> dict[str, float]:
@@ -82,6 +84,8 @@ class Gateway:
                 Route("/v1/{slug}", self._keyed(self._run), methods=["POST"]),
                 Route("/v2/{slug}", self._keyed(self._submit), methods=["POST"]),
                 Route("/media/{name}", self._media),
+                Route("/upload-asset", self._keyed(self._upload), methods=["POST"]),
+                Route("/assets/{name}", self._asset),
                 Route("/samples/{name}.png", self._sample),
             ],
             exception_handlers={GatewayError: _refusal, HTTPException: _http_error},
@@ -217,6 +221,21 @@ class Gateway:
         if path is None or path.suffix != f".{suffix}":
             raise GatewayError(404, "No such file")
         return FileResponse(path, media_type=CONTENT_TYPES[path.suffix])
+
+    async def _upload(self, request: Request, account: Account) -> Response:
+        body = _json_object(await request.body())
+        try:
+            names = await run_in_threadpool(self.uploads.take, body.get("data_urls"))
+        except ValueError as error:
+            raise GatewayError(400, str(error)) from None
+        urls = [f"{_own(request)}/assets/{name}" for name in names]
+        return JSONResponse({"file_urls": urls, "message": "Files uploaded"})
+
+    async def _asset(self, request: Request) -> Response:
+        found = self.uploads.serve(request.path_params["name"])
+        if found is None:
+            raise GatewayError(404, "No such file")
+        return found
 
     async def _sample(self, request: Request) -> Response:
         match = re.fullmatch("([0-9]{2,4})x([0-9]{2,4})", request.query_params.get("size", "1280x720"))

@@ -138,6 +138,11 @@ class Sandbox:
         """What the account of `api_key` has left."""
         return self._accounts[fingerprint(self.api_key)].credits
 
+    @property
+    def uploads(self) -> int:
+        """How many files were uploaded; the same one twice counts twice."""
+        return self._gateway.uploads.count
+
     def advance(self, seconds: float) -> None:
         """Let `seconds` pass on the sandbox's clock: jobs end, records expire, the rate limit resets."""
         self._clock.advance(seconds)

@@ -54,11 +54,46 @@ class SyncCalls(ABC):
         """
         return self._run(model, params, extra, save_to, timeout)
 
+    def run_sync(
+        self,
+        model: str | Params,
+        /,
+        *,
+        save_to: str | PathLike[str] | None = None,
+        timeout: float | None = None,
+        extra: Extra = None,
+        **params: Any,
+    ) -> Result:
+        """Run the job in one call that is answered when it has ended; there is no id to ask again with.
+
+        What was paid for is lost if the connection breaks on the way: `run` is the safer choice. The
+        result holds its file in memory.
+
+        `timeout`: seconds to wait for the answer; by default by the model's own latency.
+        `save_to`: folder or storage URL.
+        `extra`: parameters the spec does not know yet, sent as they are.
+
+        Raises ParamsInvalid (nothing was sent), ConfigError (no key or no such model), ApiError
+        (refused, nothing started), SubmitUncertain (no answer: a job may have run), JobFailed,
+        StorageError (which carries the result).
+        """
+        return self._run_sync(model, params, extra, save_to, timeout)
+
     @abstractmethod
     def _submit(self, model: str | Params, params: Mapping[str, Any], extra: Extra) -> Job: ...
 
     @abstractmethod
     def _run(
+        self,
+        model: str | Params,
+        params: Mapping[str, Any],
+        extra: Extra,
+        save_to: str | PathLike[str] | None,
+        timeout: float | None,
+    ) -> Result: ...
+
+    @abstractmethod
+    def _run_sync(
         self,
         model: str | Params,
         params: Mapping[str, Any],
@@ -102,11 +137,46 @@ class AsyncCalls(ABC):
         """
         return await self._run(model, params, extra, save_to, timeout)
 
+    async def run_sync(
+        self,
+        model: str | Params,
+        /,
+        *,
+        save_to: str | PathLike[str] | None = None,
+        timeout: float | None = None,
+        extra: Extra = None,
+        **params: Any,
+    ) -> AsyncResult:
+        """Run the job in one call that is answered when it has ended; there is no id to ask again with.
+
+        What was paid for is lost if the connection breaks on the way: `run` is the safer choice. The
+        result holds its file in memory.
+
+        `timeout`: seconds to wait for the answer; by default by the model's own latency.
+        `save_to`: folder or storage URL.
+        `extra`: parameters the spec does not know yet, sent as they are.
+
+        Raises ParamsInvalid (nothing was sent), ConfigError (no key or no such model), ApiError
+        (refused, nothing started), SubmitUncertain (no answer: a job may have run), JobFailed,
+        StorageError (which carries the result).
+        """
+        return await self._run_sync(model, params, extra, save_to, timeout)
+
     @abstractmethod
     async def _submit(self, model: str | Params, params: Mapping[str, Any], extra: Extra) -> AsyncJob: ...
 
     @abstractmethod
     async def _run(
+        self,
+        model: str | Params,
+        params: Mapping[str, Any],
+        extra: Extra,
+        save_to: str | PathLike[str] | None,
+        timeout: float | None,
+    ) -> AsyncResult: ...
+
+    @abstractmethod
+    async def _run_sync(
         self,
         model: str | Params,
         params: Mapping[str, Any],

@@ -66,10 +66,51 @@ class SyncCalls(ABC):
         timeout: float | None = None,
         extra: Extra = None,
     ) -> Result: ...
+    @overload
+    def run_sync(
+        self,
+        model: Literal["full-1.5"],
+        /,
+        *,
+        save_to: str | PathLike[str] | None = None,
+        timeout: float | None = None,
+        extra: Extra = None,
+        **params: Unpack[Full15Input],
+    ) -> Result: ...
+    @overload
+    def run_sync(
+        self,
+        model: Literal["plain"],
+        /,
+        *,
+        save_to: str | PathLike[str] | None = None,
+        timeout: float | None = None,
+        extra: Extra = None,
+        **params: Unpack[PlainInput],
+    ) -> Result: ...
+    @overload
+    def run_sync(
+        self,
+        model: Params,
+        /,
+        *,
+        save_to: str | PathLike[str] | None = None,
+        timeout: float | None = None,
+        extra: Extra = None,
+    ) -> Result: ...
     @abstractmethod
     def _submit(self, model: str | Params, params: Mapping[str, Any], extra: Extra) -> Job: ...
     @abstractmethod
     def _run(
+        self,
+        model: str | Params,
+        params: Mapping[str, Any],
+        extra: Extra,
+        save_to: str | PathLike[str] | None,
+        timeout: float | None,
+    ) -> Result: ...
+    @abstractmethod
+    def _run_sync(
         self,
         model: str | Params,
         params: Mapping[str, Any],
@@ -131,10 +172,51 @@ class AsyncCalls(ABC):
         timeout: float | None = None,
         extra: Extra = None,
     ) -> AsyncResult: ...
+    @overload
+    async def run_sync(
+        self,
+        model: Literal["full-1.5"],
+        /,
+        *,
+        save_to: str | PathLike[str] | None = None,
+        timeout: float | None = None,
+        extra: Extra = None,
+        **params: Unpack[Full15Input],
+    ) -> AsyncResult: ...
+    @overload
+    async def run_sync(
+        self,
+        model: Literal["plain"],
+        /,
+        *,
+        save_to: str | PathLike[str] | None = None,
+        timeout: float | None = None,
+        extra: Extra = None,
+        **params: Unpack[PlainInput],
+    ) -> AsyncResult: ...
+    @overload
+    async def run_sync(
+        self,
+        model: Params,
+        /,
+        *,
+        save_to: str | PathLike[str] | None = None,
+        timeout: float | None = None,
+        extra: Extra = None,
+    ) -> AsyncResult: ...
     @abstractmethod
     async def _submit(self, model: str | Params, params: Mapping[str, Any], extra: Extra) -> AsyncJob: ...
     @abstractmethod
     async def _run(
+        self,
+        model: str | Params,
+        params: Mapping[str, Any],
+        extra: Extra,
+        save_to: str | PathLike[str] | None,
+        timeout: float | None,
+    ) -> AsyncResult: ...
+    @abstractmethod
+    async def _run_sync(
         self,
         model: str | Params,
         params: Mapping[str, Any],

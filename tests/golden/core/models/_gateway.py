@@ -7,11 +7,13 @@ from typing import Final
 from kling_adapters.adapter import GatewayError, GatewayState
 
 BASE_URL: Final = "https://gateway.example"
+UPLOAD_URL: Final = "https://files.gateway.example/upload"
 
 KEY_HEADER: Final = "x-key"
 KEY_ENVIRONMENT: Final = "EXAMPLE_KEY"
 
 SUBMIT_PATH: Final = "/v2/{slug}"
+SYNC_PATH: Final = "/v1/{slug}"
 STATUS_PATH: Final = "/v2/requests/{request_id}/status"
 RESULT_PATH: Final = "/v2/requests/{request_id}"
 CREDITS_PATH: Final = "/v1/credits"
