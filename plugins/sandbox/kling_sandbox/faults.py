@@ -20,7 +20,7 @@ KINDS: Final = {
     "type": "handled; Content-Type is text/html, whatever the body is",
     "garbage": "handled, then 200 with a body that is no JSON",
     "failed": "a submit is accepted, and its job ends FAILED",
-    "restart": "asked for a job: it is QUEUED again, and begins anew",
+    "restart": "asked for the status of a job: it is QUEUED again, and begins anew",
     "flap": "asked for a job: once, another state than its own, and never an end",
 }
 """What each kind of fault does, beside three digits from 400 to 599: an answer of that status, without the request
@@ -29,7 +29,8 @@ being handled; a 504 comes after it was, since that is what makes it dangerous."
 # What these change happens in the gateway, so they strike only where it can.
 _ONLY: Final = {
     "failed": ("POST", "/v[12]/*"),
-    "restart": ("GET", "/v[12]/requests/*"),
+    # Not when asked for the result: with `polls:N`, who only asks for that would wait for ever.
+    "restart": ("GET", "/v2/requests/*/status"),
     "flap": ("GET", "/v[12]/requests/*"),
 }
 
