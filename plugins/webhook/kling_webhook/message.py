@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 from uuid import uuid4
@@ -42,6 +42,9 @@ def as_message(event: Event) -> Message:
         result = event.result
         # A text is a result; other outputs repeat the files, and what else is in them nobody has looked at.
         output = result.output if isinstance(result.output, str) else None
-        data |= {"output": output, "files": result.artifacts, "metrics": result.metrics}
+        files = [asdict(replace(artifact, content=None)) for artifact in result.artifacts]
+        for file in files:
+            del file["content"]  # may be a whole video
+        data |= {"output": output, "files": files, "metrics": result.metrics}
     payload = {"type": f"kling.job.{kind}", "timestamp": datetime.now(UTC).isoformat(), "data": data}
     return Message(f"msg_{uuid4().hex}", json.loads(json.dumps(payload, default=asdict)))
