@@ -52,7 +52,7 @@ bench: $(READY)  ## Measure the compiler and the import with 1,000 models, in a 
 	$(BIN)/python -m benchmarks.speed
 
 crash: $(READY)  ## 500 jobs, and a client that is killed a hundred times, in a few minutes
-	KLING_CRASH_JOBS=500 KLING_CRASH_KILLS=100 $(BIN)/pytest tests/faults/test_killed.py
+	KLING_CRASH_JOBS=500 KLING_CRASH_KILLS=100 $(BIN)/pytest -s tests/faults/test_killed.py
 
 types1000: $(READY)  ## Check the types of 1,000 varied adapters, in a few minutes
 	$(BIN)/python -m benchmarks.strict 1000
