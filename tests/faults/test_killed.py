@@ -63,7 +63,7 @@ def test_jobs_survive_a_process_that_is_killed_again_and_again(tmp_path: Path) -
     posts = Counter(request.params["prompt"] for request in gateway.requests if request.method == "POST")
     entries = Journal(journal).entries()
     states = Counter(entry.state for entry in entries)
-    print(f"{JOBS} jobs, {KILLS} kills: {dict(states)}, {posts.total()} submits")
+    sys.stdout.write(f"{JOBS} jobs, {KILLS} kills: {dict(states)}, {posts.total()} submits\n")
     assert posts.total() == len(posts), (
         f"sent more than once: {[prompt for prompt in posts if posts[prompt] > 1]}"
     )
