@@ -14,7 +14,7 @@ import threading
 import time
 import uuid
 from collections.abc import Generator, Iterable, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from os import PathLike, fspath
 from pathlib import Path
@@ -77,6 +77,7 @@ _MIGRATIONS = (
 )
 _COLUMNS = """id, gateway, model, params, key, save_to, tag, request_id, state, reason, result, cost, files,
 created, updated"""
+_OPENING = threading.Lock()
 
 
 @dataclass(frozen=True)
@@ -352,9 +353,13 @@ class Journal:
 
     def _open(self) -> sqlite3.Connection:
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        # What is made beside it takes over its permissions.
-        os.close(os.open(self.path, os.O_RDWR | os.O_CREAT, 0o600))
-        connection = sqlite3.connect(self.path, timeout=30, isolation_level=None, check_same_thread=False)
+        # To close a file is to give up every lock that this process has on it, those of other journals too: SQLite's
+        # files may be opened by nothing else, or they are damaged. So only one that nobody has yet is made here.
+        with _OPENING:
+            with suppress(FileExistsError):
+                # What is made beside it takes over its permissions.
+                os.close(os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
+            connection = sqlite3.connect(self.path, timeout=30, isolation_level=None, check_same_thread=False)
         try:
             connection.execute("PRAGMA journal_mode = WAL")
             connection.execute("PRAGMA synchronous = FULL")

@@ -12,6 +12,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
@@ -264,6 +265,33 @@ journal.close()
     entries = Journal(path).entries()
     assert len(entries) == 200
     assert all(entry.state == "QUEUED" and entry.request_id == str(entry.id) for entry in entries)
+
+
+def test_journals_that_are_opened_and_closed_do_not_damage_one_that_is_in_use(path: Path) -> None:
+    code = f"""
+from kling_adapters.journal import Journal
+for number in range(150):
+    journal = Journal({str(path)!r})
+    for _ in range(3):
+        journal.intend("https://gateway", "kling-2", {{"prompt": "x" * 3000}}, "SG_0123456789")
+    journal.close()
+"""
+
+    def write() -> None:
+        for _ in range(150):
+            journal = Journal(path)
+            for _ in range(3):
+                journal.intend("https://gateway", "kling-2", {"prompt": "x" * 3000}, "SG_0123456789")
+            journal.close()
+
+    with subprocess.Popen([sys.executable, "-c", code]) as other, ThreadPoolExecutor(3) as pool:
+        for each in [pool.submit(write) for _ in range(3)]:
+            each.result()
+    assert other.returncode == 0
+    connection = sqlite3.connect(path)
+    assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+    assert connection.execute("SELECT count(*) FROM jobs").fetchone() == (4 * 150 * 3,)
+    connection.close()
 
 
 def test_what_ended_long_ago_is_dropped(journal: Journal, monkeypatch: pytest.MonkeyPatch) -> None:
