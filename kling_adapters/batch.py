@@ -317,7 +317,7 @@ class Batch:
 
     def _known_job(self, task: Task) -> Flow[JobRef]:
         """Return a job that was submitted earlier. Raises what is known to have become of it."""
-        entry, adapter = task.entry, task.adapter
+        entry = task.entry
         assert entry is not None
         if entry.state in (UNCERTAIN, SUBMITTING) or entry.request_id is None:
             error = errors.SubmitUncertain(entry.model, entry.reason or "its submit is under way elsewhere")
@@ -329,11 +329,7 @@ class Batch:
             raise errors.JobExpired(entry.request_id)
         if task.save_to != entry.save_to and task.save_to is not None and self._session.journal is not None:
             yield Call(partial(self._session.journal.to_be_stored, entry.id, task.save_to))
-        return (
-            JobRef(entry.request_id, task.model, adapter.latency, adapter.returns)
-            if adapter
-            else JobRef(entry.request_id, task.model)
-        )
+        return JobRef.of(entry.request_id, task.model, task.adapter)
 
     def _storage(self, save_to: str) -> Flow[Storage]:
         if save_to not in self._storages:

@@ -153,8 +153,7 @@ class Download:
         try:
             with self._lock:
                 yield
-        except StorageError as error:
-            error.url = error.url or self._artifact.url
+        except StorageError:
             raise
         except Exception as error:
             raise StorageError(f"the output could not be stored: {error}", url=self._artifact.url) from error

@@ -181,6 +181,11 @@ class JobRef:
     latency: float | None = None
     returns: Returns | None = None
 
+    @classmethod
+    def of(cls, request_id: str, model: str, adapter: Adapter | None) -> JobRef:
+        """Return what is known of a job of a model, described by its `adapter` if there is one."""
+        return cls(request_id, model, adapter.latency, adapter.returns) if adapter else cls(request_id, model)
+
 
 Started = TypeVar("Started", JobRef, ResultData)
 
@@ -203,10 +208,7 @@ def submit(
 
     def read(answer: wire.Answer) -> JobRef | None:
         request_id = wire.read_request_id(answer) if 200 <= answer.status < 300 else None
-        if request_id is None:
-            return None
-        known = JobRef(request_id, model)
-        return replace(known, latency=adapter.latency, returns=adapter.returns) if adapter else known
+        return None if request_id is None else JobRef.of(request_id, model, adapter)
 
     start: float = yield Now()
     try:

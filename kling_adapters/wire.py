@@ -28,7 +28,7 @@ _SYNC_MAX_BYTES = 1024**3
 
 @dataclass(frozen=True)
 class Request:
-    """An HTTP request; one that is for the gateway itself carries its `key`. `job`: the id of the job it is about.
+    """An HTTP request; one that is for the gateway itself carries its `key`.
 
     `timeout`: seconds without a byte; `max_bytes`: how long the answer may be; None for what is usual.
     """
@@ -37,7 +37,6 @@ class Request:
     url: str
     body: bytes | None = None
     headers: Mapping[str, str] = field(default_factory=dict[str, str])
-    job: str | None = field(default=None, kw_only=True)
     key: str | None = field(default=None, kw_only=True, repr=False)
     timeout: float | None = field(default=None, kw_only=True)
     max_bytes: int | None = field(default=None, kw_only=True)
@@ -127,7 +126,7 @@ class Gateway:
 
     def _about(self, path: str, request_id: str) -> Request:
         url = self.base_url + path.format(request_id=quote(request_id, safe="", errors="replace"))
-        return Request("GET", url, job=request_id)
+        return Request("GET", url)
 
     def credits(self) -> Request:
         """The request for what is left on the account; it costs nothing."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 from uuid import uuid4
@@ -42,9 +42,11 @@ def as_message(event: Event) -> Message:
         result = event.result
         # A text is a result; other outputs repeat the files, and what else is in them nobody has looked at.
         output = result.output if isinstance(result.output, str) else None
-        files = [asdict(replace(artifact, content=None)) for artifact in result.artifacts]
-        for file in files:
-            del file["content"]  # may be a whole video
+        # The content may be a whole video.
+        files = [
+            {name: value for name, value in vars(artifact).items() if name != "content"}
+            for artifact in result.artifacts
+        ]
         data |= {"output": output, "files": files, "metrics": result.metrics}
     payload = {"type": f"kling.job.{kind}", "timestamp": datetime.now(UTC).isoformat(), "data": data}
     return Message(f"msg_{uuid4().hex}", json.loads(json.dumps(payload, default=asdict)))
