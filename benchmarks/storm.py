@@ -245,7 +245,10 @@ The errors that are not uncertain, by type:
 - A submit whose connection breaks, or that is answered 504, may have started a job, and nobody can learn that from the
   gateway. `Kling.map` reports those, with the entry of its journal, and sends nothing again. The official client raises
   what it raises for a poll that fails: to tell the two apart is left to its caller.
-- Uncertain is not lost: some of those jobs were never started. Those that were have no file, with any client.
+- "Step again" stores the most files because it also submits again where a job may have been started. For that it paid
+  twice, as often as the table says.
+- "Billed, and no file" is more than the cut submits where the caller has dropped the job with the error, as the first two
+  loops do. `Kling.map` has only such submits there, all of them reported.
 - A job ends at the fourth poll that the gateway hears. The official client polls every second, a job of five minutes
   300 times, and the first poll that fails ends its wait.
 - Speed is not compared: time is {speed} times as fast as it should be, and the two wait differently.
@@ -261,8 +264,8 @@ which job it is that makes the nth request differs.
 
 ## How the official client was called
 
-`segmind` {segmind}, one `SegmindClient` shared by {concurrency} threads, each of which calls one of `_as_documented`
-("`segmind`"), `_job_again` and `_step_again` for one job after the other. `Kling.map` has `concurrency={concurrency}`, and
+`segmind` {segmind}, one `SegmindClient` shared by {concurrency} threads, each of which calls one of `_as_documented` (in the
+table "`segmind`"), `_job_again` and `_step_again` for one job after the other. `Kling.map` has `concurrency={concurrency}`, and
 otherwise its defaults. `SPEED` is {speed}.
 
 ```python

@@ -41,7 +41,7 @@ WEATHER: Final = (
 SAFE: Final = ("429", "500", "502")
 """Faults of a submit that say it started nothing."""
 CUT: Final = ("504", "reset-early", "reset-late", "reset")
-"""Faults of a submit after which its sender cannot know whether it started a job: all of it had been sent."""
+"""Faults of a submit after which its sender, who may have sent all of it, cannot know whether it started a job."""
 
 _SCENES: Final = ("a lighthouse in a storm", "a paper boat in a gutter", "a kite over the dunes")
 

@@ -39,8 +39,8 @@ def test_jobs_survive_a_bad_day_of_the_gateway(client: type[Kling | AsyncKling],
         outcomes = blocking(given, folder) if client is Kling else anyio.run(awaiting, given, folder)
 
         assert sorted(outcome.index for outcome in outcomes) == list(range(JOBS))
-        every_fault_struck(sandbox)
         submitted_at_most_once(sandbox, outcomes)
+        every_fault_struck(sandbox)
         sandbox.faults = Faults()
         stored_whole(sandbox, outcomes, folder)
         remembered(journal, outcomes)
