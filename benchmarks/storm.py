@@ -214,7 +214,7 @@ def report(tallies: dict[str, Tally], count: int) -> str:
         for (method, path), faults in groupby(storm.WEATHER, lambda fault: (fault.method, fault.path))
     ]
     steps = (_submit, _wait, _download, _as_documented, _job_again, _step_again, _again)
-    called = "\n\n".join(inspect.getsource(step).strip() for step in steps)
+    called = "\n\n\n".join(inspect.getsource(step).strip() for step in steps)
     return TEXT.format(
         date=datetime.now(UTC).date(),
         count=count,
@@ -247,8 +247,8 @@ The errors that are not uncertain, by type:
   what it raises for a poll that fails: to tell the two apart is left to its caller.
 - "Step again" stores the most files because it also submits again where a job may have been started. For that it paid
   twice, as often as the table says.
-- "Billed, and no file" is more than the cut submits where the caller has dropped the job with the error, as the first two
-  loops do. `Kling.map` has only such submits there, all of them reported.
+- "Billed, and no file" is so much with `segmind` and "job again" because they drop the job when a poll or the download
+  fails; "step again" tries five times. With `Kling.map` it is cut submits alone.
 - A job ends at the fourth poll that the gateway hears. The official client polls every second, a job of five minutes
   300 times, and the first poll that fails ends its wait.
 - Speed is not compared: time is {speed} times as fast as it should be, and the two wait differently.
@@ -259,8 +259,8 @@ Seed {seed}. What each kind does is in the README of the sandbox.
 
 {weather}
 
-For one seed the nth request of a line has the same fate in each run. Only `Kling.map` submits one job at a time, so
-which job it is that makes the nth request differs.
+For one seed the nth request of a line has the same fate in each run. `Kling.map` submits one job at a time, so its first
+four figures are the same in each run; of threads nobody knows which makes the nth request, and those figures vary a bit.
 
 ## How the official client was called
 
