@@ -18,13 +18,15 @@ from pathlib import Path
 from typing import Any
 
 import anyio
+import anyio.lowlevel
 import pytest
-from kling_sandbox import Sandbox
+from kling_sandbox import Fault, Faults, Sandbox
 
 import kling_adapters as ka
 from kling_adapters import AsyncKling, Kling
 from kling_adapters.hookspecs import hookimpl
 from kling_adapters.journal import Journal, default_path, fingerprint
+from kling_adapters.testing import SimulatedClock
 
 from .conftest import Play
 
@@ -205,6 +207,45 @@ def test_a_cancelled_submit_is_uncertain(sandbox: Sandbox, journal: Journal) -> 
     [entry] = journal.entries()
     assert entry.state == "UNCERTAIN"
     assert "interrupted by Cancelled" in (entry.reason or "")
+
+
+def test_a_submit_that_is_interrupted_between_two_tries_is_not_uncertain(
+    play: Play, sandbox: Sandbox, journal: Journal
+) -> None:
+    scopes: list[anyio.CancelScope] = []
+
+    class Interrupting(SimulatedClock):
+        def sleep(self, seconds: float) -> None:
+            raise KeyboardInterrupt
+
+        async def sleep_async(self, seconds: float) -> None:
+            scopes[0].cancel()
+            await anyio.lowlevel.checkpoint()
+
+    async def scenario(kling: Any) -> None:
+        with anyio.CancelScope() as scope:
+            scopes.append(scope)
+            await kling.submit("kling-2", prompt="x")
+        raise KeyboardInterrupt
+
+    play.clock = Interrupting()
+    sandbox.faults = Faults([Fault("500", method="POST")])
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            play(scenario, journal=journal.path)
+    finally:
+        sandbox.faults = Faults()
+    [entry] = journal.entries()
+    assert entry.state == "REFUSED"
+    assert "interrupted" in (entry.reason or "")
+
+
+def test_an_id_that_is_given_twice_is_that_of_both(journal: Journal) -> None:
+    first, second = (journal.intend("https://gateway", "kling-2", {}, "SG_0123456789") for _ in range(2))
+    journal.accepted(first, "the-same")
+    journal.accepted(second, "the-same")
+    journal.saw("the-same", "FAILED", "blocked")
+    assert [(entry.request_id, entry.state) for entry in journal.entries()] == [("the-same", "FAILED")] * 2
 
 
 HANGING = """
