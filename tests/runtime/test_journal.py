@@ -13,6 +13,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
@@ -346,6 +347,30 @@ def test_what_ended_long_ago_is_dropped(journal: Journal, monkeypatch: pytest.Mo
     monkeypatch.setenv("KLING_JOURNAL_DAYS", "soon")
     with pytest.raises(ka.ConfigError, match="'soon', which is no number of days"):
         Journal(journal.path).entries()
+
+
+FIRST_VERSION = """
+CREATE TABLE jobs (
+    id INTEGER PRIMARY KEY, gateway TEXT NOT NULL, model TEXT NOT NULL, params TEXT NOT NULL, key TEXT NOT NULL,
+    save_to TEXT, tag TEXT, owner TEXT NOT NULL, request_id TEXT UNIQUE, state TEXT NOT NULL, reason TEXT, result TEXT,
+    cost REAL, files TEXT, created REAL NOT NULL, updated REAL NOT NULL
+);
+INSERT INTO jobs (gateway, model, params, key, owner, request_id, state, created, updated)
+VALUES ('https://gateway', 'kling-2', '{"prompt": "x"}', 'abc', 'gone', 'job-1', 'QUEUED', 1e9, 2e9);
+PRAGMA user_version = 1;
+"""
+
+
+def test_a_journal_of_an_older_version_goes_on(journal: Journal) -> None:
+    journal.path.parent.mkdir()
+    with closing(sqlite3.connect(journal.path)) as connection:
+        connection.executescript(FIRST_VERSION)
+    [entry] = journal.entries()
+    assert (entry.request_id, entry.state, entry.params) == ("job-1", "QUEUED", {"prompt": "x"})
+    journal.uploaded("https://gateway", "digest", "https://files/1")
+    assert journal.upload_url("https://gateway", "digest", 60) == "https://files/1"
+    journal.saw("job-1", "COMPLETED")
+    assert Journal(journal.path).entries()[0].state == "COMPLETED"
 
 
 def test_a_journal_of_a_newer_version_is_left_alone(journal: Journal) -> None:
