@@ -1,0 +1,182 @@
+"""Sets a generated model against its packaged schema: what is taken, what is sent, and what is said of the rest.
+
+The judge is jsonschema-rs, and for the rules the evaluator beside this module; neither knows the models. What the two
+sides may differ in is in `differences.py` alone.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import jsonschema_rs
+from kling_codegen.names import field_names
+
+from kling_adapters import ConfigError, Params, ParamsInvalid
+
+from .differences import DIFFERENCES, is_json, refused
+from .edits import Edit, edits
+from .inputs import kind_of
+from .prose_rules import broken_rules
+
+Schema = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Disagreement:
+    """An input, and what the model makes of it that it should not."""
+
+    body: Any
+    what: str
+
+
+class Judge:
+    """Judges the inputs of one model. `judged` counts them, `taken` those that the model takes."""
+
+    def __init__(self, schema: Schema, model: type[Params]) -> None:
+        self.schema = schema
+        self.judged = self.taken = 0
+        self._model = model
+        self._validator = jsonschema_rs.Draft202012Validator(dict(schema))
+
+    def disagreement(self, body: Any) -> Disagreement | None:
+        """Return what is wrong with the model's verdict on a body, if anything is."""
+        self.judged += 1
+        plain, expected = self.verdict(body)
+        try:
+            params = self._model.model_validate(body)
+        except ParamsInvalid as error:
+            return _differs(body, expected, error)
+        self.taken += 1
+        if expected:
+            return Disagreement(body, f"it takes what breaks {sorted(expected)}")
+        wrong = self._wrong_to_send(params, body, plain)
+        return Disagreement(body, wrong) if wrong else None
+
+    def verdict(self, body: Any) -> tuple[Any, set[str]]:
+        """Return a body as the model should send it, and the paths at which it breaks the schema or a rule."""
+        expected: set[str] = set()
+        plain = _plain(self.schema, body, (), expected)
+        for error in self._validator.iter_errors(plain):
+            expected.update(_paths(error))
+        if isinstance(plain, dict):
+            expected |= broken_rules(self.schema, plain)
+        return plain, expected
+
+    def _wrong_to_send(self, params: Params, body: Any, plain: Any) -> str:
+        if _has_file(self.schema, body):
+            try:
+                return f"it sends a file that is not uploaded: {params.wire()!r}"
+            except ConfigError:
+                return ""
+        wire = params.wire()
+        if not _same(wire, plain):
+            return f"it sends {wire!r}"
+        if not self._validator.is_valid(json.loads(json.dumps(wire, allow_nan=False))):
+            return f"it sends what breaks the schema: {wire!r}"
+        if self._model.model_validate(wire).wire() != wire:
+            return f"it does not give back what it sends: {wire!r}"
+        return ""
+
+
+def disagreements(schema: Schema, model: type[Params], body: Mapping[str, Any]) -> Iterator[Disagreement]:
+    """Judge an input that the packaged schema of a model allows (see `inputs`), and every single edit of it.
+
+    It works for any model and schema that the compiler made of one spec, installed or not. The rules are those in
+    the schema.
+    """
+    judge = Judge(schema, model)
+    for edited in (dict(body), *(edit.of(body) for edit in edits(schema, body))):
+        if found := judge.disagreement(edited):
+            yield found
+
+
+def combined(chosen: Sequence[Edit], body: Mapping[str, Any]) -> Any:
+    """Return a body with several edits made, leaving out those that touch an earlier one."""
+    made: list[Edit] = []
+    result: Any = dict(body)
+    for edit in chosen:
+        if all(edit.apart(other) for other in made):
+            made.append(edit)
+            result = edit.of(result)
+    return result
+
+
+def _differs(body: Any, expected: set[str], error: ParamsInvalid) -> Disagreement | None:
+    said = [str(problem) for problem in error.problems]
+    named = {problem.path for problem in error.problems}
+    if not expected:
+        return Disagreement(body, f"it refuses what is right: {said}")
+    if named != expected:
+        return Disagreement(body, f"it names {sorted(named)}, broken are {sorted(expected)}: {said}")
+    if len(set(said)) < len(said):
+        return Disagreement(body, f"it says the same twice: {said}")
+    return None
+
+
+def _plain(schema: Schema, value: Any, place: tuple[str | int, ...], broken: set[str]) -> Any:
+    """Return what the model should take a value for; `broken` learns of names that no JSON could have."""
+    for difference in DIFFERENCES:
+        if difference.here(schema, value):
+            value = difference.read(schema, value)
+    fits = {list: "array", dict: "object"}.get(type(value), kind_of(schema)) == kind_of(schema)
+    if not is_json(value) or not fits:
+        return refused(schema, value)
+    if isinstance(value, list):
+        return [_plain(schema["items"], item, (*place, index), broken) for index, item in enumerate(value)]
+    if isinstance(value, dict):
+        return dict(_members(schema["properties"], value, place, broken))
+    return value
+
+
+def _members(
+    parts: Mapping[str, Schema], value: dict[Any, Any], place: tuple[str | int, ...], broken: set[str]
+) -> Iterator[tuple[str, Any]]:
+    called = {name: wire for wire, name in field_names(parts).items()}
+    for given, member in value.items():
+        name = called.get(given, given)
+        if name in value:
+            name = given
+        if name in parts:
+            yield name, _plain(parts[name], member, (*place, name), broken)
+        elif isinstance(name, str) and is_json(name):
+            yield name, None  # unknown, whatever it is
+        else:
+            broken.add(_path((*place, name)))
+
+
+def _has_file(schema: Schema, value: Any) -> bool:
+    if isinstance(value, list | tuple):
+        return any(_has_file(schema["items"], item) for item in value)
+    if isinstance(value, dict):
+        called = {name: wire for wire, name in field_names(schema["properties"]).items()}
+        return any(_has_file(schema["properties"][called.get(name, name)], member) for name, member in value.items())
+    return "pattern" in schema and (isinstance(value, bytes) or str(value).startswith("data:"))
+
+
+def _paths(error: jsonschema_rs.ValidationError) -> Iterator[str]:
+    """Where a problem is said to be: a name that is missing or unknown is a place of its own."""
+    match error.kind:
+        case jsonschema_rs.ValidationErrorKind.Required(property=name):
+            yield _path((*error.instance_path, name))
+        case jsonschema_rs.ValidationErrorKind.AdditionalProperties(unexpected=names):
+            yield from (_path((*error.instance_path, name)) for name in names)
+        case _:
+            yield _path(error.instance_path)
+
+
+def _path(place: Sequence[Any]) -> str:
+    text = "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in place)
+    return text.removeprefix(".") or "parameters"
+
+
+def _same(sent: Any, wanted: Any) -> bool:
+    """Whether two values are the same JSON: true is not 1, and 1.0 is."""
+    if isinstance(sent, dict) and isinstance(wanted, dict):
+        return sent.keys() == wanted.keys() and all(_same(sent[name], wanted[name]) for name in sent)
+    if isinstance(sent, list) and isinstance(wanted, list):
+        return len(sent) == len(wanted) and all(map(_same, sent, wanted))
+    numbers = {type(sent), type(wanted)} <= {int, float}
+    return bool(sent == wanted) and (numbers or type(sent) is type(wanted))
