@@ -1,4 +1,7 @@
-"""Where a model and its packaged schema differ on purpose: the whole list, which docs/validation.md tells users."""
+"""Where a model judges otherwise than its packaged schema, on purpose: the whole list.
+
+docs/validation.md tells it to users, and a test compares the two.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,9 @@ import math
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from decimal import Decimal
+from fractions import Fraction
+from typing import Any
 
 from .inputs import URL, kind_of
 
@@ -16,22 +21,17 @@ Schema = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class Difference:
-    """One kind of value that the model judges otherwise than the schema.
+    """One kind of value. `here` says whether a value is of it, given the part of the schema that the value is for.
 
-    `here` says whether a value is of this kind, given the part of the schema it is for; `read` is what the model takes
-    it for. What the model refuses is read as something that the schema refuses, too.
+    `read` returns what the model takes it for; without it, the model refuses what the schema allows. `example` is an
+    input of the model `corners` of tests/golden with such a value, beside what is required.
     """
 
     name: str
-    model: Literal["takes", "refuses"]
     reason: str
+    example: Mapping[str, Any]
     here: Callable[[Schema, Any], bool]
-    read: Callable[[Schema, Any], Any]
-
-
-def refused(schema: Schema, value: Any) -> Any:
-    """Return something that breaks the type of a part, and nothing below it."""
-    return [] if kind_of(schema) == "object" else {}
+    read: Callable[[Any], Any] | None = None
 
 
 def _choices(schema: Schema) -> list[Any]:
@@ -43,21 +43,29 @@ def _is_text_of_integer(schema: Schema, value: Any) -> bool:
 
 
 def _is_integer_of_text(schema: Schema, value: Any) -> bool:
+    if type(value) is not int or kind_of(schema) != "string":
+        return False
     choices = _choices(schema)
-    digits = all(type(choice) is str and re.fullmatch("[0-9]+", choice) for choice in choices)
-    return type(value) is int and digits and abs(value) < 10**100 and str(value) in choices
+    return value in map(int, choices) if all(re.fullmatch("0|[1-9][0-9]*", choice) for choice in choices) else False
 
 
 def _is_file(schema: Schema, value: Any) -> bool:
     if "pattern" not in schema:
         return False
-    if isinstance(value, str):
-        found = re.fullmatch(r"data:[^,]*;base64,(.*)", value, re.DOTALL)
+    if isinstance(value, str) and (found := re.fullmatch(r"data:[^,]*;base64,(.*)", value, re.DOTALL)):
         try:
-            value = base64.b64decode("".join(found[1].split()), validate=True) if found else None
+            value = base64.b64decode("".join(found[1].split()), validate=True)
         except ValueError:
             return False
     return isinstance(value, bytes) and value.startswith(b"\x89PNG\r\n\x1a\n")
+
+
+def _is_number(schema: Schema, value: Any) -> bool:
+    return kind_of(schema) == "number" and type(value) in (int, Decimal, Fraction) and abs(value) < 10**308
+
+
+def _is_endless(schema: Schema, value: Any) -> bool:
+    return kind_of(schema) == "number" and type(value) is int and abs(value) >= 10**308
 
 
 def _is_whole_float(schema: Schema, value: Any) -> bool:
@@ -67,47 +75,58 @@ def _is_whole_float(schema: Schema, value: Any) -> bool:
 DIFFERENCES = (
     Difference(
         "the text of an integer",
-        "takes",
-        "the documentation's own examples send `\"5\"` where its table says integer; 5 is sent",
+        'examples of the documentation send `"5"` where its table says integer; the integer is sent',
+        {"level": "1"},
         _is_text_of_integer,
-        lambda schema, value: int(value),
+        int,
     ),
     Difference(
         "the integer of a text of digits",
-        "takes",
-        'as above, the other way round; `"5"` is sent',
+        "the same the other way round; the text is sent",
+        {"size": 2},
         _is_integer_of_text,
-        lambda schema, value: str(value),
+        str,
     ),
     Difference(
         "a file for a URL",
-        "takes",
-        "it is uploaded, and its URL is sent",
+        "it is uploaded first, and its URL is sent",
+        {"picture": "data:image/png;base64,iVBORw0KGgo=", "def": "x"},
         _is_file,
-        lambda schema, value: URL,
+        lambda value: URL,
     ),
     Difference(
         "a tuple for a list",
-        "takes",
         "Python has both, JSON has one; a list is sent",
+        {"views": ("left",)},
         lambda schema, value: kind_of(schema) == "array" and type(value) is tuple,
-        lambda schema, value: list(value),
+        list,
     ),
     Difference(
-        "a whole number written with a point, for an integer",
-        "refuses",
-        "to JSON Schema 5.0 is an integer; the documentation never writes one so, and the gateway might not take it",
+        "an integer, a Decimal or a Fraction for a number",
+        "the float next to it is sent, which above 2**53 may be another number",
+        {"weight": 2**53 + 1},
+        _is_number,
+        float,
+    ),
+    Difference(
+        "an integer too large for a float, for a number",
+        "no float is next to it",
+        {"weight": 10**400},
+        _is_endless,
+    ),
+    Difference(
+        "a float for an integer",
+        "to JSON Schema 5.0 is an integer; the documentation writes none so",
+        {"level": 1.0},
         _is_whole_float,
-        refused,
     ),
 )
 
-# No JSON text holds these, so a schema has nothing to say of them, and a model refuses them.
-_JSON = (type(None), bool, int, float, str, list, dict)
-
 
 def is_json(value: Any) -> bool:
-    """Whether a text in JSON could say it, leaving aside what it is made of."""
+    """Whether a text in JSON could say it, leaving aside what it is made of. A model refuses everything else."""
     if isinstance(value, str):
         return re.search("[\ud800-\udfff]", value) is None
-    return type(value) in _JSON and not (isinstance(value, float) and not math.isfinite(value))
+    if isinstance(value, float):
+        return math.isfinite(value)
+    return value is None or type(value) in (bool, int, list, dict)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import jsonschema_rs
@@ -16,8 +17,8 @@ from kling_codegen.names import field_names
 
 from kling_adapters import ConfigError, Params, ParamsInvalid
 
-from .differences import DIFFERENCES, is_json, refused
-from .edits import Edit, edits
+from .differences import DIFFERENCES, is_json
+from .edits import Edit, Place, edits
 from .inputs import kind_of
 from .prose_rules import broken_rules
 
@@ -57,9 +58,9 @@ class Judge:
 
     def verdict(self, body: Any) -> tuple[Any, set[str]]:
         """Return a body as the model should send it, and the paths at which it breaks the schema or a rule."""
+        plain = _read(self.schema, body)
         expected: set[str] = set()
-        plain = _plain(self.schema, body, (), expected)
-        for error in self._validator.iter_errors(plain):
+        for error in self._validator.iter_errors(_as_json(self.schema, plain, (), expected)):
             expected.update(_paths(error))
         if isinstance(plain, dict):
             expected |= broken_rules(self.schema, plain)
@@ -116,43 +117,64 @@ def _differs(body: Any, expected: set[str], error: ParamsInvalid) -> Disagreemen
     return None
 
 
-def _plain(schema: Schema, value: Any, place: tuple[str | int, ...], broken: set[str]) -> Any:
-    """Return what the model should take a value for; `broken` learns of names that no JSON could have."""
+def _read(schema: Schema, value: Any) -> Any:
+    """Return what the model should take a value for."""
     for difference in DIFFERENCES:
-        if difference.here(schema, value):
-            value = difference.read(schema, value)
-    fits = {list: "array", dict: "object"}.get(type(value), kind_of(schema)) == kind_of(schema)
-    if not is_json(value) or not fits:
-        return refused(schema, value)
-    if isinstance(value, list):
-        return [_plain(schema["items"], item, (*place, index), broken) for index, item in enumerate(value)]
-    if isinstance(value, dict):
-        return dict(_members(schema["properties"], value, place, broken))
+        if difference.read and difference.here(schema, value):
+            value = difference.read(value)
+    if isinstance(value, list) and "items" in schema:
+        return [_read(schema["items"], item) for item in value]
+    if isinstance(value, dict) and "properties" in schema:
+        parts = schema["properties"]
+        names = {given: _wire_name(given, parts, value) for given in value}
+        return {name: _read(parts[name], value[given]) if name in parts else value[given] for given, name in names.items()}
     return value
 
 
-def _members(
-    parts: Mapping[str, Schema], value: dict[Any, Any], place: tuple[str | int, ...], broken: set[str]
-) -> Iterator[tuple[str, Any]]:
-    called = {name: wire for wire, name in field_names(parts).items()}
-    for given, member in value.items():
-        name = called.get(given, given)
-        if name in value:
-            name = given
-        if name in parts:
-            yield name, _plain(parts[name], member, (*place, name), broken)
-        elif isinstance(name, str) and is_json(name):
-            yield name, None  # unknown, whatever it is
-        else:
-            broken.add(_path((*place, name)))
+def _wire_name(given: Any, parts: Mapping[str, Schema], beside: Mapping[Any, Any]) -> Any:
+    """Return what a parameter is called in JSON; what is there by both its names is unknown by the other one."""
+    wire = _wire_names(tuple(parts)).get(given, given)
+    return given if wire in beside else wire
+
+
+@cache
+def _wire_names(parts: tuple[str, ...]) -> dict[str, str]:
+    return {name: wire for wire, name in field_names(parts).items()}
+
+
+def _as_json(schema: Schema, value: Any, place: Place, broken: set[str]) -> Any:
+    """Return a value as the judge of schemas can take it, with what it must refuse for what the model must refuse.
+
+    `broken` is told of names that are no text, which are left out.
+    """
+    if not _fits(schema, value) or any(not known.read and known.here(schema, value) for known in DIFFERENCES):
+        return [] if kind_of(schema) == "object" else {}
+    if isinstance(value, list):
+        return [_as_json(schema["items"], item, (*place, index), broken) for index, item in enumerate(value)]
+    if isinstance(value, dict):
+        parts = schema["properties"]
+        broken.update(_path((*place, name)) for name in value if not isinstance(name, str))
+        return {
+            name: _as_json(parts[name], member, (*place, name), broken) if name in parts else None
+            for name, member in value.items()
+            if isinstance(name, str)
+        }
+    return value
+
+
+def _fits(schema: Schema, value: Any) -> bool:
+    """Whether JSON has such a value, and the judge could look into it."""
+    if isinstance(value, dict):
+        return kind_of(schema) == "object" and all(is_json(name) for name in value if isinstance(name, str))
+    return is_json(value) and (kind_of(schema) == "array" or not isinstance(value, list))
 
 
 def _has_file(schema: Schema, value: Any) -> bool:
     if isinstance(value, list | tuple):
         return any(_has_file(schema["items"], item) for item in value)
     if isinstance(value, dict):
-        called = {name: wire for wire, name in field_names(schema["properties"]).items()}
-        return any(_has_file(schema["properties"][called.get(name, name)], member) for name, member in value.items())
+        parts = schema["properties"]
+        return any(_has_file(parts[_wire_name(name, parts, value)], member) for name, member in value.items())
     return "pattern" in schema and (isinstance(value, bytes) or str(value).startswith("data:"))
 
 
@@ -168,7 +190,7 @@ def _paths(error: jsonschema_rs.ValidationError) -> Iterator[str]:
 
 
 def _path(place: Sequence[Any]) -> str:
-    text = "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in place)
+    text = "".join(f"[{step}]" if isinstance(step, int) else f".{step}" if step != "" else '.""' for step in place)
     return text.removeprefix(".") or "parameters"
 
 
