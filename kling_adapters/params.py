@@ -270,6 +270,8 @@ def _explain(model: type[BaseModel], details: ErrorDetails) -> Problem:  # noqa:
 
 def _lengths(annotation: Any, limits: Iterable[Any], value: Any, path: str) -> Iterator[Problem]:
     """Yield every list, at any depth, that has too many or too few items; `limits` are those beside the annotation."""
+    if not isinstance(value, Mapping | list | tuple):
+        return
     if get_origin(annotation) is Annotated:
         annotation, *more = get_args(annotation)
         limits = [*limits, *(limit for field in more if isinstance(field, FieldInfo) for limit in field.metadata)]

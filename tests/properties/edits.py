@@ -94,8 +94,11 @@ def edits(schema: Schema, body: Mapping[str, Any]) -> Iterator[Edit]:
     """Yield every single edit of an input that the packaged schema of a model allows."""
     yield from _edits(schema, dict(body), ())
     for rule in schema.get("x-kling", {}).get("rules", ()):
-        if "references" in rule:
-            yield from _mentions(rule["references"], schema, body)
+        [(kind, says)] = rule.items()
+        if kind == "references":
+            yield from _mentions(says, schema, body)
+        else:
+            yield from (Edit((), situation) for situation in _situations(kind, says, schema["properties"], body))
 
 
 def _edits(schema: Schema, value: Any, place: Place) -> Iterator[Edit]:
@@ -200,3 +203,26 @@ def _mentions(rule: Mapping[str, str], schema: Schema, body: Mapping[str, Any]) 
         yield Edit((rule["field"],), f"{before}{near}{after}")
     yield Edit((rule["field"],), f"{before}{len(items) + 1}{after}".swapcase())
     yield Edit((rule["field"],), f"{before}{len(items) + 1}")
+
+
+def _situations(kind: str, says: Any, parts: Mapping[str, Schema], body: Mapping[str, Any]) -> Iterator[Any]:
+    """Yield inputs in which a rule is nearly kept and nearly broken."""
+    if kind == "requires":
+        present, equals = says.get("present", ()), says.get("equals", {})
+        needed = {name: least(parts[name]) for name in present} | dict(equals)
+        kept = {**body, **needed, says["field"]: least(parts[says["field"]])}
+        yield kept
+        for name in needed:
+            yield _put(kept, (name,), GONE)
+            yield {**kept, name: None}
+            yield from ({**kept, name: choice} for choice in parts[name].get("enum", [least(parts[name])]))
+            yield {**_put(kept, (name,), GONE), says["field"]: None}
+    elif kind in ("at_least_one_of", "mutually_exclusive"):
+        without = {name: value for name, value in body.items() if name not in says}
+        yield without
+        yield {**without, **dict.fromkeys(says)}
+        for first in says:
+            yield {**without, first: least(parts[first])}
+            for second in says:
+                yield {**without, first: least(parts[first]), second: least(parts[second])}
+                yield {**without, first: least(parts[first]), second: None}

@@ -66,6 +66,10 @@ class Judge:
             expected |= broken_rules(self.schema, plain)
         return plain, expected
 
+    def allows(self, body: Any) -> bool:
+        """Whether the schema allows a body as it is. Raises ValueError if there is no such JSON."""
+        return self._validator.is_valid(body)
+
     def _wrong_to_send(self, params: Params, body: Any, plain: Any) -> str:
         if _has_file(self.schema, body):
             try:

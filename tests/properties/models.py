@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
+from collections.abc import Mapping
+from functools import reduce
 from itertools import count
 from pathlib import Path
 from types import ModuleType
@@ -27,21 +30,22 @@ def golden() -> dict[str, tuple[dict[str, Any], Path]]:
     }
 
 
-def loaded(source: str) -> type[Params]:
-    """Return the adapter class of a generated module, given its source."""
-    module = ModuleType(f"loaded_{next(_loaded)}")
-    # pydantic looks up the names of annotations in the module of their class.
-    sys.modules[module.__name__] = module
-    exec(source, module.__dict__)
-    [model] = [
-        found
-        for found in vars(module).values()
-        if isinstance(found, type) and issubclass(found, Params) and found.__module__ == module.__name__
-    ]
+def loaded(sources: Mapping[str, str]) -> type[Params]:
+    """Return the adapter class of the last of some modules, given the texts of them by their names.
+
+    A module imports those before it in place of the modules of `kling_adapters` that are called so.
+    """
+    called = {f"kling_adapters.{name}": f"loaded_{next(_loaded)}_{name}" for name in sources}
+    for name, source in zip(called.values(), sources.values(), strict=True):
+        module = ModuleType(name)
+        # pydantic looks up the names of annotations in the module of their class.
+        sys.modules[name] = module
+        exec(reduce(lambda text, old: re.sub(rf"\b{old}\b", called[old], text), called, source), module.__dict__)
+    [model] = [found for found in vars(module).values() if isinstance(found, type) and found.__module__ == name and "adapter" in vars(found)]
     return model
 
 
 def models() -> dict[str, tuple[dict[str, Any], type[Params]]]:
     """Return the packaged schema and the model of every spec, by slug."""
     found = {slug: (entry.json_schema(), entry.load()) for slug, entry in load_catalog().items()}
-    return found | {slug: (schema, loaded(path.read_text("utf-8"))) for slug, (schema, path) in golden().items()}
+    return found | {slug: (schema, loaded({path.stem: path.read_text("utf-8")})) for slug, (schema, path) in golden().items()}
