@@ -172,7 +172,9 @@ class Params(Part):
             for name, field in cls.model_fields.items()
             if not field.is_required() and field.default is not MISSING
         }
-        return [problem for rule in cls.adapter.rules for problem in rule.problems(defaults | dict(told), told)]
+        return [
+            problem for rule in cls.adapter.rules for problem in rule.problems(defaults | dict(told), told)
+        ]
 
 
 def given(value: Any) -> Any:
@@ -193,14 +195,14 @@ def _read(model: type[BaseModel], data: Mapping[str, Any]) -> dict[str, Any]:
     """Return parameters of which some are wrong as `given` has those that are right."""
     read: dict[str, Any] = {}
     for wire, value, field in _members(model, data):
-        lenient = any(isinstance(part, _TextOrInteger) for part in (*field.metadata, *_within(field.annotation)))
+        lenient = any(
+            isinstance(part, _TextOrInteger) for part in (*field.metadata, *_within(field.annotation))
+        )
         read[wire] = _untwinned(_literals(field.annotation), value) if lenient else given(value)
     return read
 
 
-def _members(
-    model: type[BaseModel], data: Mapping[str, Any]
-) -> Iterator[tuple[str, Any, FieldInfo]]:
+def _members(model: type[BaseModel], data: Mapping[str, Any]) -> Iterator[tuple[str, Any, FieldInfo]]:
     """Yield what is set of the fields of a model, by either of their names, under the gateway's."""
     for name, field in model.model_fields.items():
         wire = field.alias or name
@@ -274,7 +276,10 @@ def _lengths(annotation: Any, limits: Iterable[Any], value: Any, path: str) -> I
         return
     if get_origin(annotation) is Annotated:
         annotation, *more = get_args(annotation)
-        limits = [*limits, *(limit for field in more if isinstance(field, FieldInfo) for limit in field.metadata)]
+        limits = [
+            *limits,
+            *(limit for field in more if isinstance(field, FieldInfo) for limit in field.metadata),
+        ]
     if isinstance(annotation, type) and issubclass(annotation, BaseModel) and isinstance(value, Mapping):
         for wire, member, field in _members(annotation, cast("Mapping[str, Any]", value)):
             yield from _lengths(field.annotation, field.metadata, member, f"{path}.{wire}".removeprefix("."))

@@ -12,26 +12,30 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from fractions import Fraction
+from functools import cache
 from typing import Any
 
-from .inputs import URL, kind_of
+from kling_codegen.names import field_names
+
+from .inputs import kind_of
 
 Schema = Mapping[str, Any]
+
+UPLOADED = "https://example.com/uploaded.png"
 
 
 @dataclass(frozen=True)
 class Difference:
-    """One kind of value. `here` says whether a value is of it, given the part of the schema that the value is for.
-
-    `read` returns what the model takes it for; without it, the model refuses what the schema allows. `example` is an
-    input of the model `corners` of tests/golden with such a value, beside what is required.
+    """One kind of value. `here` says whether a value is of it, given the part of the schema that the value is for; `read` returns
+    what the model takes it for, and without it the model refuses what the schema allows. `example` has such a value for
+    the model `corners` of tests/golden, beside what is required.
     """
 
     name: str
     reason: str
     example: Mapping[str, Any]
     here: Callable[[Schema, Any], bool]
-    read: Callable[[Any], Any] | None = None
+    read: Callable[[Schema, Any], Any] | None = None
 
 
 def _choices(schema: Schema) -> list[Any]:
@@ -39,14 +43,20 @@ def _choices(schema: Schema) -> list[Any]:
 
 
 def _is_text_of_integer(schema: Schema, value: Any) -> bool:
-    return type(value) is str and any(type(choice) is int and value == str(choice) for choice in _choices(schema))
+    return type(value) is str and any(
+        type(choice) is int and value == str(choice) for choice in _choices(schema)
+    )
 
 
 def _is_integer_of_text(schema: Schema, value: Any) -> bool:
     if type(value) is not int or kind_of(schema) != "string":
         return False
     choices = _choices(schema)
-    return value in map(int, choices) if all(re.fullmatch("0|[1-9][0-9]*", choice) for choice in choices) else False
+    return (
+        value in map(int, choices)
+        if all(re.fullmatch("0|[1-9][0-9]*", choice) for choice in choices)
+        else False
+    )
 
 
 def _is_file(schema: Schema, value: Any) -> bool:
@@ -72,41 +82,62 @@ def _is_whole_float(schema: Schema, value: Any) -> bool:
     return kind_of(schema) == "integer" and type(value) is float and value.is_integer()
 
 
-DIFFERENCES = (
+def by_wire_name(schema: Schema, value: Mapping[Any, Any]) -> dict[Any, Any]:
+    """Return an object with the names of its members in JSON; what is there by both names keeps the other one."""
+    wire = _wire_names(tuple(schema.get("properties", ())))
+    return {name if wire.get(name, name) in value else wire[name]: member for name, member in value.items()}
+
+
+@cache
+def _wire_names(properties: tuple[str, ...]) -> dict[str, str]:
+    return {name: wire for wire, name in field_names(properties).items()}
+
+
+TWINS = (
     Difference(
         "the text of an integer",
         'examples of the documentation send `"5"` where its table says integer; the integer is sent',
         {"level": "1"},
         _is_text_of_integer,
-        int,
+        lambda _, value: int(value),
     ),
     Difference(
         "the integer of a text of digits",
         "the same the other way round; the text is sent",
         {"size": 2},
         _is_integer_of_text,
-        str,
+        lambda _, value: str(value),
+    ),
+)
+DIFFERENCES = (
+    *TWINS,
+    Difference(
+        "the name of a parameter in Python",
+        "a name that Python or the adapter needs has an underscore there; its own name is sent",
+        {"def_": "x"},
+        lambda schema, value: isinstance(value, dict) and list(value) != list(by_wire_name(schema, value)),
+        by_wire_name,
     ),
     Difference(
         "a file for a URL",
         "it is uploaded first, and its URL is sent",
         {"picture": "data:image/png;base64,iVBORw0KGgo=", "def": "x"},
         _is_file,
-        lambda value: URL,
+        lambda *_: UPLOADED,
     ),
     Difference(
         "a tuple for a list",
         "Python has both, JSON has one; a list is sent",
         {"views": ("left", "right")},
         lambda schema, value: kind_of(schema) == "array" and type(value) is tuple,
-        list,
+        lambda _, value: list(value),
     ),
     Difference(
         "an integer, a Decimal or a Fraction for a number",
         "the float next to it is sent, which above 2**53 may be another number",
         {"weight": 2**53 + 1},
         _is_number,
-        float,
+        lambda _, value: float(value),
     ),
     Difference(
         "an integer too large for a float, for a number",

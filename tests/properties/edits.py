@@ -62,13 +62,32 @@ def _put(body: Any, place: Place, value: Any) -> Any:
 
 
 _HUGE = 10**400
-_ODD_TEXTS = ["\0", "\ud800", "\udfff\ud800", "\u202ecba", "\ufeff", "e\u0301", "\U0001f469\u200d\U0001f680", "\n"]
+_ODD_TEXTS = [
+    "\0",
+    "\ud800",
+    "\udfff\ud800",
+    "\u202ecba",
+    "\ufeff",
+    "e\u0301",
+    "\U0001f469\u200d\U0001f680",
+    "\n",
+]
 _NUMBERS: list[Any] = [
     *(0, 1, -1, 7, 2**31, 2**53 + 1, 2**63, -(2**63) - 1, 2**64, _HUGE, -_HUGE),
     *(-0.0, 0.5, 1.0, 1.5, 5.0, 1e16, 1e308, -1e308, 5e-324, math.nan, math.inf, -math.inf),
 ]
 _TEXTS = ["", " ", "x", "5", " 5", "5.0", "\u0665", "true", "null", "x" * 5000, *_ODD_TEXTS]
-_NO_JSON: list[Any] = [b"x", (), (1,), frozenset({1}), Decimal(5), Fraction(1, 2), 5j, PurePosixPath("x"), object()]
+_NO_JSON: list[Any] = [
+    b"x",
+    (),
+    (1,),
+    frozenset({1}),
+    Decimal(5),
+    Fraction(1, 2),
+    5j,
+    PurePosixPath("x"),
+    object(),
+]
 # What may stand nowhere, or only where it fits.
 STRANGERS: list[Any] = [
     *(None, True, False, *_NUMBERS, *_TEXTS, *_NO_JSON),
@@ -76,18 +95,52 @@ STRANGERS: list[Any] = [
 ]
 _PNG = b"\x89PNG\r\n\x1a\n"
 _URL_TWINS = [
-    *("https:", "https:/", "https://", "https:///x", "https://?x", "https://#x", "//example.com/a", "example.com/a"),
-    *("ftp://example.com/a", "file:///etc/passwd", "HTTPS://example.com/a", "Http://example.com", "httpss://e.com"),
+    *(
+        "https:",
+        "https:/",
+        "https://",
+        "https:///x",
+        "https://?x",
+        "https://#x",
+        "//example.com/a",
+        "example.com/a",
+    ),
+    *(
+        "ftp://example.com/a",
+        "file:///etc/passwd",
+        "HTTPS://example.com/a",
+        "Http://example.com",
+        "httpss://e.com",
+    ),
     *(f" {URL}", f"{URL} ", f"{URL}\n", f"\n{URL}", f"{URL}\n{URL}", f"x{URL}", "http://e", "https://\ud800"),
     # Each counts as a space for one reader or another.
-    *(f"https://e{blank}f/a" for blank in "\t\x0b\x0c\r\x1c\x1f\x85\xa0\u1680\u180e\u2003\u200b\u2028\u202f\u3000\ufeff\0"),
+    *(
+        f"https://e{blank}f/a"
+        for blank in "\t\x0b\x0c\r\x1c\x1f\x85\xa0\u1680\u180e\u2003\u200b\u2028\u202f\u3000\ufeff\0"
+    ),
     *(f"{URL}{blank}" for blank in "\t\x1c\x85\xa0\u2028\ufeff\0\ud800"),
     *("data:", "data:,x", "data:image/png,x", "data:image/png;base64,", "data:image/png;base64,AA"),
-    *("data:image/png;base64,iVBORw0KGgo=", "data:;base64,iVBORw0KGgo=", "DATA:image/png;base64,iVBORw0KGgo="),
+    *(
+        "data:image/png;base64,iVBORw0KGgo=",
+        "data:;base64,iVBORw0KGgo=",
+        "DATA:image/png;base64,iVBORw0KGgo=",
+    ),
     *("data:image/png;base64,iVBORw0KGgo", "data:image/png;base64,iVBO Rw0K Ggo=", f"data:text/html,{URL}"),
     *(_PNG, b"", "\\\\host\\share", "https://e.com/" + "a" * 5000),
 ]
-_STRANGE_NAMES: list[Any] = ["zzz", "", "adapter", "model_config", "__class__", "self", "a.b", "\ud800", "\0", 1, None]
+_STRANGE_NAMES: list[Any] = [
+    "zzz",
+    "",
+    "adapter",
+    "model_config",
+    "__class__",
+    "self",
+    "a.b",
+    "\ud800",
+    "\0",
+    1,
+    None,
+]
 
 
 def edits(schema: Schema, body: Mapping[str, Any]) -> Iterator[Edit]:
@@ -98,7 +151,9 @@ def edits(schema: Schema, body: Mapping[str, Any]) -> Iterator[Edit]:
         if kind == "references":
             yield from _mentions(says, schema, body)
         else:
-            yield from (Edit((), situation) for situation in _situations(kind, says, schema["properties"], body))
+            yield from (
+                Edit((), situation) for situation in _situations(kind, says, schema["properties"], body)
+            )
 
 
 def _edits(schema: Schema, value: Any, place: Place) -> Iterator[Edit]:
@@ -155,7 +210,16 @@ def _twins_of_choice(choice: Any) -> Iterator[Any]:
     elif isinstance(choice, int):
         yield from (float(choice), choice + 1, choice - 1, choice + 0.5, -choice, Decimal(choice))
     text = str(choice)
-    yield from (f"{text} ", f" {text}", f"{text}\n", f"0{text}", f"+{text}", f"{text}.0", f"{text}\0", text[:-1])
+    yield from (
+        f"{text} ",
+        f" {text}",
+        f"{text}\n",
+        f"0{text}",
+        f"+{text}",
+        f"{text}.0",
+        f"{text}\0",
+        text[:-1],
+    )
     yield from (text.upper(), text.lower(), text.capitalize(), text.swapcase(), text.encode())
     if text.isdecimal():
         # In other digits, too: int() takes them.
@@ -196,7 +260,17 @@ def _mentions(rule: Mapping[str, str], schema: Schema, body: Mapping[str, Any]) 
     """Yield texts that name the last item of a list, the one after it, and what is nearly a number."""
     items = body.get(rule["list"], schema["properties"][rule["list"]].get("default")) or []
     before, after = rule["token"].split("{n}")
-    for number in (0, 1, len(items), len(items) + 1, 10**9, "9" * 5000, "00", "0" * 9 + "1", f"0{len(items) + 1}"):
+    for number in (
+        0,
+        1,
+        len(items),
+        len(items) + 1,
+        10**9,
+        "9" * 5000,
+        "00",
+        "0" * 9 + "1",
+        f"0{len(items) + 1}",
+    ):
         yield Edit((rule["field"],), f"{before}{number}{after}")
     yield Edit((rule["field"],), f"{before}1{after}{before}{len(items) + 1}{after}")
     for near in ("\u0661", "\u00b2", "-1", "+1", " 1", "1.5", "x", "", "{n}"):

@@ -17,7 +17,9 @@ from .prose_rules import broken_rules
 Schema = Mapping[str, Any]
 
 URL = "https://example.com/a.png"
-_URLS = st.sampled_from([URL, "http://EXAMPLE.com:443/a/../b?sig=%2f+x", "https://münchen.example/\U0001f600#é"])
+_URLS = st.sampled_from(
+    [URL, "http://EXAMPLE.com:443/a/../b?sig=%2f+x", "https://münchen.example/\U0001f600#é"]
+)
 _PRINTED = st.text(st.characters(exclude_categories=("C", "Z"), exclude_characters="/?#"), min_size=1)
 _LONGEST = 40  # of what has no bound
 

@@ -9,15 +9,13 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
 from typing import Any
 
 import jsonschema_rs
-from kling_codegen.names import field_names
 
 from kling_adapters import ConfigError, Params, ParamsInvalid
 
-from .differences import DIFFERENCES, is_json
+from .differences import DIFFERENCES, UPLOADED, Difference, is_json
 from .edits import Edit, Place, edits
 from .inputs import kind_of
 from .prose_rules import broken_rules
@@ -37,8 +35,8 @@ class Judge:
     """Judges the inputs of one model. `judged` counts them, `taken` those that the model takes."""
 
     def __init__(self, schema: Schema, model: type[Params]) -> None:
-        self.schema = schema
         self.judged = self.taken = 0
+        self._schema = schema
         self._model = model
         self._validator = jsonschema_rs.Draft202012Validator(dict(schema))
 
@@ -56,14 +54,18 @@ class Judge:
         wrong = self._wrong_to_send(params, body, plain)
         return Disagreement(body, wrong) if wrong else None
 
-    def verdict(self, body: Any) -> tuple[Any, set[str]]:
-        """Return a body as the model should send it, and the paths at which it breaks the schema or a rule."""
-        plain = _read(self.schema, body)
+    def verdict(self, body: Any, known: Sequence[Difference] = DIFFERENCES) -> tuple[Any, set[str]]:
+        """Return a body as it should be sent, and the paths at which it breaks the schema or a rule.
+
+        `known` is where the model, or whoever else is judged, differs.
+        """
+        reading = _Reading(known)
+        plain = reading.read(self._schema, body)
         expected: set[str] = set()
-        for error in self._validator.iter_errors(_as_json(self.schema, plain, (), expected)):
+        for error in self._validator.iter_errors(reading.as_json(self._schema, plain, (), expected)):
             expected.update(_paths(error))
         if isinstance(plain, dict):
-            expected |= broken_rules(self.schema, plain)
+            expected |= broken_rules(self._schema, plain)
         return plain, expected
 
     def allows(self, body: Any) -> bool:
@@ -71,7 +73,7 @@ class Judge:
         return self._validator.is_valid(body)
 
     def _wrong_to_send(self, params: Params, body: Any, plain: Any) -> str:
-        if _has_file(self.schema, body):
+        if UPLOADED in json.dumps(plain):
             try:
                 return f"it sends a file that is not uploaded: {params.wire()!r}"
             except ConfigError:
@@ -121,49 +123,50 @@ def _differs(body: Any, expected: set[str], error: ParamsInvalid) -> Disagreemen
     return None
 
 
-def _read(schema: Schema, value: Any) -> Any:
-    """Return what the model should take a value for."""
-    for difference in DIFFERENCES:
-        if difference.read and difference.here(schema, value):
-            value = difference.read(value)
-    if isinstance(value, list) and "items" in schema:
-        return [_read(schema["items"], item) for item in value]
-    if isinstance(value, dict) and "properties" in schema:
-        parts = schema["properties"]
-        names = {given: _wire_name(given, parts, value) for given in value}
-        return {name: _read(parts[name], value[given]) if name in parts else value[given] for given, name in names.items()}
-    return value
+@dataclass(frozen=True)
+class _Reading:
+    """How values are read by a model that differs from its schema in `known`."""
 
+    known: Sequence[Difference]
 
-def _wire_name(given: Any, parts: Mapping[str, Schema], beside: Mapping[Any, Any]) -> Any:
-    """Return what a parameter is called in JSON; what is there by both its names is unknown by the other one."""
-    wire = _wire_names(tuple(parts)).get(given, given)
-    return given if wire in beside else wire
+    def read(self, schema: Schema, value: Any) -> Any:
+        """Return what the model should take a value for."""
+        for difference in self.known:
+            if difference.read and difference.here(schema, value):
+                value = difference.read(schema, value)
+        if isinstance(value, list) and "items" in schema:
+            return [self.read(schema["items"], item) for item in value]
+        if isinstance(value, dict) and "properties" in schema:
+            parts = schema["properties"]
+            return {
+                name: self.read(parts[name], member) if name in parts else member
+                for name, member in value.items()
+            }
+        return value
 
+    def as_json(self, schema: Schema, value: Any, place: Place, broken: set[str]) -> Any:
+        """Return a value as the judge of schemas can take it, with what it must refuse for what the model must refuse.
 
-@cache
-def _wire_names(parts: tuple[str, ...]) -> dict[str, str]:
-    return {name: wire for wire, name in field_names(parts).items()}
-
-
-def _as_json(schema: Schema, value: Any, place: Place, broken: set[str]) -> Any:
-    """Return a value as the judge of schemas can take it, with what it must refuse for what the model must refuse.
-
-    `broken` is told of names that are no text, which are left out.
-    """
-    if not _fits(schema, value) or any(not known.read and known.here(schema, value) for known in DIFFERENCES):
-        return [] if kind_of(schema) == "object" else {}
-    if isinstance(value, list):
-        return [_as_json(schema["items"], item, (*place, index), broken) for index, item in enumerate(value)]
-    if isinstance(value, dict):
-        parts = schema["properties"]
-        broken.update(_path((*place, name)) for name in value if not isinstance(name, str))
-        return {
-            name: _as_json(parts[name], member, (*place, name), broken) if name in parts else None
-            for name, member in value.items()
-            if isinstance(name, str)
-        }
-    return value
+        `broken` is told of names that are no text, which are left out.
+        """
+        if not _fits(schema, value) or any(
+            not other.read and other.here(schema, value) for other in self.known
+        ):
+            return [] if kind_of(schema) == "object" else {}
+        if isinstance(value, list):
+            return [
+                self.as_json(schema["items"], item, (*place, index), broken)
+                for index, item in enumerate(value)
+            ]
+        if isinstance(value, dict):
+            parts = schema["properties"]
+            broken.update(_path((*place, name)) for name in value if not isinstance(name, str))
+            return {
+                name: self.as_json(parts[name], member, (*place, name), broken) if name in parts else None
+                for name, member in value.items()
+                if isinstance(name, str)
+            }
+        return value
 
 
 def _fits(schema: Schema, value: Any) -> bool:
@@ -171,15 +174,6 @@ def _fits(schema: Schema, value: Any) -> bool:
     if isinstance(value, dict):
         return kind_of(schema) == "object" and all(is_json(name) for name in value if isinstance(name, str))
     return is_json(value) and (kind_of(schema) == "array" or not isinstance(value, list))
-
-
-def _has_file(schema: Schema, value: Any) -> bool:
-    if isinstance(value, list | tuple):
-        return any(_has_file(schema["items"], item) for item in value)
-    if isinstance(value, dict):
-        parts = schema["properties"]
-        return any(_has_file(parts[_wire_name(name, parts, value)], member) for name, member in value.items())
-    return "pattern" in schema and (isinstance(value, bytes) or str(value).startswith("data:"))
 
 
 def _paths(error: jsonschema_rs.ValidationError) -> Iterator[str]:
@@ -194,7 +188,9 @@ def _paths(error: jsonschema_rs.ValidationError) -> Iterator[str]:
 
 
 def _path(place: Sequence[Any]) -> str:
-    text = "".join(f"[{step}]" if isinstance(step, int) else f".{step}" if step != "" else '.""' for step in place)
+    text = "".join(
+        f"[{step}]" if isinstance(step, int) else f".{step}" if step != "" else '.""' for step in place
+    )
     return text.removeprefix(".") or "parameters"
 
 

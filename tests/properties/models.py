@@ -40,12 +40,22 @@ def loaded(sources: Mapping[str, str]) -> type[Params]:
         module = ModuleType(name)
         # pydantic looks up the names of annotations in the module of their class.
         sys.modules[name] = module
-        exec(reduce(lambda text, old: re.sub(rf"\b{old}\b", called[old], text), called, source), module.__dict__)
-    [model] = [found for found in vars(module).values() if isinstance(found, type) and found.__module__ == name and "adapter" in vars(found)]
+        exec(
+            reduce(lambda text, old: re.sub(rf"\b{old}\b", called[old], text), called, source),
+            module.__dict__,
+        )
+    [model] = [
+        found
+        for found in vars(module).values()
+        if isinstance(found, type) and found.__module__ == name and "adapter" in vars(found)
+    ]
     return model
 
 
 def models() -> dict[str, tuple[dict[str, Any], type[Params]]]:
     """Return the packaged schema and the model of every spec, by slug."""
     found = {slug: (entry.json_schema(), entry.load()) for slug, entry in load_catalog().items()}
-    return found | {slug: (schema, loaded({path.stem: path.read_text("utf-8")})) for slug, (schema, path) in golden().items()}
+    return found | {
+        slug: (schema, loaded({path.stem: path.read_text("utf-8")}))
+        for slug, (schema, path) in golden().items()
+    }

@@ -15,7 +15,9 @@ from typing import Any
 
 def broken_rules(schema: Mapping[str, Any], body: Mapping[str, Any]) -> set[str]:
     """Return the parameters at which a body breaks the rules that the packaged schema of a model has."""
-    return {name for rule in schema.get("x-kling", {}).get("rules", ()) for name in _broken(rule, schema, body)}
+    return {
+        name for rule in schema.get("x-kling", {}).get("rules", ()) for name in _broken(rule, schema, body)
+    }
 
 
 def _broken(rule: Mapping[str, Any], schema: Mapping[str, Any], body: Mapping[str, Any]) -> Iterator[str]:
@@ -23,16 +25,18 @@ def _broken(rule: Mapping[str, Any], schema: Mapping[str, Any], body: Mapping[st
     if kind == "requires":
         if _given(says["field"], body) and not (
             all(_given(name, body) for name in says.get("present", ()))
-            and all(_same(_value(name, schema, body), wanted) for name, wanted in says.get("equals", {}).items())
+            and all(
+                _same(_value(name, schema, body), wanted) for name, wanted in says.get("equals", {}).items()
+            )
         ):
             yield says["field"]
     elif kind == "references":
         text, items = _value(says["field"], schema, body), _value(says["list"], schema, body)
         items = [] if items is None else items
         # What is no text and no list breaks the schema, and there is nothing to count.
-        if isinstance(text, str) and isinstance(items, list):
-            if any(not 1 <= number <= len(items) for number in _numbers(says["token"], text)):
-                yield says["field"]
+        named = _numbers(says["token"], text) if isinstance(text, str) and isinstance(items, list) else []
+        if any(not 1 <= number <= len(items) for number in named):
+            yield says["field"]
     elif kind == "at_least_one_of":
         if not any(_given(name, body) for name in says):
             yield says[0]

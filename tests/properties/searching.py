@@ -65,7 +65,11 @@ def _searched(schema: Schema, judged: Callable[[dict[str, Any], int], None]) -> 
     test = given(inputs(schema), st.integers(0, 2**32))(judged)
     for body in schema.get("examples", ()):
         test = example(body, 0)(test)
-    # A smaller input would say no more than the edit that is reported, and each step towards one costs all edits.
-    phases = [Phase.explicit, Phase.reuse, Phase.generate]
     few = settings.default.max_examples if fuzzing else _FEW
-    settings(max_examples=few, phases=phases, suppress_health_check=list(HealthCheck))(test)()
+    settings(
+        max_examples=few,
+        # A smaller input would say no more than the edit that is reported, and each step towards it costs all edits.
+        phases=[Phase.explicit, Phase.reuse, Phase.generate],
+        report_multiple_bugs=False,
+        suppress_health_check=list(HealthCheck),
+    )(test)()

@@ -6,13 +6,16 @@ several edits; `make fuzz` judges 100,000 of both, prints how many, and keeps wh
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 from typing import Any
 
 import pytest
+from kling_sandbox.validation import Refused, Validator
 
-from .differences import DIFFERENCES, Difference
+from .differences import DIFFERENCES, TWINS, Difference
+from .edits import edits
 from .judging import Judge
 from .models import models
 from .searching import every_edit, several_edits
@@ -40,15 +43,43 @@ FOUND: list[tuple[str, Any]] = [
 @pytest.mark.parametrize("slug", sorted(MODELS))
 def test_no_single_edit_is_judged_otherwise(slug: str) -> None:
     judge = every_edit(*MODELS[slug])
-    print(f"{slug}: {judge.judged} edited inputs, of which {judge.taken} are taken")
+    print(f"{slug}: {judge.judged} edited inputs, of which {judge.taken} are taken")  # noqa: T201  `make fuzz` shows it
     assert 0 < judge.taken < judge.judged
 
 
 @pytest.mark.parametrize("slug", sorted(MODELS))
 def test_every_one_of_several_edits_is_reported_and_nothing_else(slug: str) -> None:
     judge = several_edits(*MODELS[slug])
-    print(f"{slug}: {judge.judged} inputs with several edits, of which {judge.taken} are taken")
+    print(f"{slug}: {judge.judged} inputs with several edits, of which {judge.taken} are taken")  # noqa: T201  `make fuzz` shows it
     assert judge.taken < judge.judged
+
+
+@pytest.mark.parametrize("slug", sorted(MODELS))
+def test_the_sandbox_takes_what_schema_and_rules_allow(slug: str) -> None:
+    """It reads twins as the gateway does; in all else it is the schema."""
+    schema, model = MODELS[slug]
+    judge, sandbox = Judge(schema, model), Validator(schema)
+    for given in schema["examples"]:
+        for edit in edits(schema, given):
+            if (body := over_http(edit.of(given))) is not None:
+                assert allowed(sandbox, body) == (not judge.verdict(body, TWINS)[1]), body
+
+
+def over_http(body: Any) -> Any:
+    """Return a body as it arrives, or None for one that no request can have."""
+    try:
+        text = json.dumps(body, ensure_ascii=False, allow_nan=False).encode()
+    except (TypeError, ValueError):
+        return None
+    return json.loads(text) if isinstance(body, dict) else None
+
+
+def allowed(sandbox: Validator, body: dict[str, Any]) -> bool:
+    try:
+        sandbox.check(body)
+    except Refused:
+        return False
+    return True
 
 
 @pytest.mark.parametrize(("slug", "body"), FOUND)
