@@ -272,29 +272,34 @@ def _explain(model: type[BaseModel], details: ErrorDetails) -> Problem:  # noqa:
 
 def _lengths(annotation: Any, limits: Iterable[Any], value: Any, path: str) -> Iterator[Problem]:
     """Yield every list, at any depth, that has too many or too few items; `limits` are those beside the annotation."""
-    if not isinstance(value, Mapping | list | tuple):
-        return
+    for kind, beside in _kinds(annotation, limits):
+        if isinstance(value, Mapping) and isinstance(kind, type) and issubclass(kind, BaseModel):
+            for wire, member, field in _members(kind, cast("Mapping[str, Any]", value)):
+                yield from _lengths(
+                    field.annotation, field.metadata, member, f"{path}.{wire}".removeprefix(".")
+                )
+        if isinstance(value, list | tuple) and get_origin(kind) is Sequence:
+            items = cast("Sequence[Any]", value)
+            for limit in beside:
+                if isinstance(limit, MaxLen) and len(items) > limit.max_length:
+                    yield _too_many(path, value, len(items), limit.max_length)
+                if isinstance(limit, MinLen) and len(items) < limit.min_length:
+                    yield _too_few(path, value, len(items), limit.min_length)
+            for number, item in enumerate(items):
+                yield from _lengths(get_args(kind)[0], (), item, f"{path}[{number}]")
+
+
+def _kinds(annotation: Any, limits: Iterable[Any]) -> Iterator[tuple[Any, Iterable[Any]]]:
+    """Yield the types that an annotation allows, each with the limits beside it."""
     if get_origin(annotation) is Annotated:
-        annotation, *more = get_args(annotation)
-        limits = [
-            *limits,
-            *(limit for field in more if isinstance(field, FieldInfo) for limit in field.metadata),
-        ]
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel) and isinstance(value, Mapping):
-        for wire, member, field in _members(annotation, cast("Mapping[str, Any]", value)):
-            yield from _lengths(field.annotation, field.metadata, member, f"{path}.{wire}".removeprefix("."))
-    elif get_origin(annotation) is Sequence and isinstance(value, list | tuple):
-        items = cast("Sequence[Any]", value)
-        for limit in limits:
-            if isinstance(limit, MaxLen) and len(items) > limit.max_length:
-                yield _too_many(path, value, len(items), limit.max_length)
-            if isinstance(limit, MinLen) and len(items) < limit.min_length:
-                yield _too_few(path, value, len(items), limit.min_length)
-        for number, item in enumerate(items):
-            yield from _lengths(get_args(annotation)[0], (), item, f"{path}[{number}]")
+        bare, *fields = get_args(annotation)
+        more = [limit for field in fields if isinstance(field, FieldInfo) for limit in field.metadata]
+        yield from _kinds(bare, [*limits, *more])
     elif get_origin(annotation) in (Union, UnionType):
         for choice in get_args(annotation):
-            yield from _lengths(choice, limits, value, path)
+            yield from _kinds(choice, limits)
+    else:
+        yield annotation, limits
 
 
 def _too_many(path: str, value: Any, count: int, limit: int) -> Problem:

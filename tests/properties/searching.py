@@ -65,7 +65,7 @@ def _searched(schema: Schema, judged: Callable[[dict[str, Any], int], None]) -> 
     test = given(inputs(schema), st.integers(0, 2**32))(judged)
     for body in schema.get("examples", ()):
         test = example(body, 0)(test)
-    few = settings.default.max_examples if fuzzing else _FEW
+    few = settings().max_examples if fuzzing else _FEW
     settings(
         max_examples=few,
         # A smaller input would say no more than the edit that is reported, and each step towards it costs all edits.

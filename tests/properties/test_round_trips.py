@@ -28,7 +28,7 @@ MODELS = models()
 def test_what_is_given_is_what_is_sent(slug: str) -> None:
     schema, model = MODELS[slug]
 
-    @settings(max_examples=settings.default.max_examples // 4, suppress_health_check=list(HealthCheck))
+    @settings(max_examples=settings().max_examples // 4, suppress_health_check=list(HealthCheck))
     @given(inputs(schema).filter(lambda body: not broken_rules(schema, body)))
     def there_and_back(body: dict[str, Any]) -> None:
         params = model(**body)
