@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import math
 import re
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
@@ -71,11 +72,15 @@ def _is_file(schema: Schema, value: Any) -> bool:
 
 
 def _is_number(schema: Schema, value: Any) -> bool:
-    return kind_of(schema) == "number" and type(value) in (int, Decimal, Fraction) and abs(value) < 10**308
+    return (
+        kind_of(schema) == "number"
+        and type(value) in (int, Decimal, Fraction)
+        and not _is_endless(schema, value)
+    )
 
 
 def _is_endless(schema: Schema, value: Any) -> bool:
-    return kind_of(schema) == "number" and type(value) is int and abs(value) >= 10**308
+    return kind_of(schema) == "number" and type(value) is int and abs(value) > sys.float_info.max
 
 
 def _is_whole_float(schema: Schema, value: Any) -> bool:

@@ -1,7 +1,7 @@
 """Draws inputs that the packaged schema of a model allows, and that keep its rules where that is easily done.
 
 hypothesis-jsonschema would draw them from any schema, but its last release breaks on hypothesis 6.170.10 and later, and
-it has never learnt the dialect of 2020-12. Ours is a closed subset, which takes these few lines.
+knows no draft after 7. Ours is a closed subset, which takes these few lines.
 """
 
 from __future__ import annotations
