@@ -81,23 +81,20 @@ class _TextOrInteger:
         schema = handler(source)
         if schema["type"] != "literal":
             raise TypeError(f"Lenient takes a Literal, not {source!r}")
-        choices: list[Any] = schema["expected"]
+        twins = _twins(schema["expected"])
 
         def untwin(value: Any) -> Any:
             # True, 1.0 and Decimal(1) equal 1, and a Literal would take them for it.
             if isinstance(value, bool) or not isinstance(value, str | int):
-                raise PydanticKnownError("literal_error", {"expected": repr(choices)})
-            return _untwinned(choices, value)
+                raise PydanticKnownError("literal_error", {"expected": repr(source)})
+            return twins.get(value, value)
 
         return core_schema.no_info_before_validator_function(untwin, schema)
 
 
-def _untwinned(choices: Iterable[Any], value: Any) -> Any:
-    """Return the one of `choices` that a text or an integer stands for, or else the value itself."""
-    if isinstance(value, bool) or not isinstance(value, str | int):
-        return value
-    twins = {str(choice) if isinstance(choice, int) else int(choice): choice for choice in choices}
-    return twins.get(value, value)
+def _twins(choices: Iterable[Any]) -> dict[Any, Any]:
+    """Return each of the choices by its other form."""
+    return {str(choice) if isinstance(choice, int) else int(choice): choice for choice in choices}
 
 
 Lenient: TypeAlias = Annotated[T, _TextOrInteger()]
@@ -195,10 +192,9 @@ def _read(model: type[BaseModel], data: Mapping[str, Any]) -> dict[str, Any]:
     """Return parameters of which some are wrong as `given` has those that are right."""
     read: dict[str, Any] = {}
     for wire, value, field in _members(model, data):
-        lenient = any(
-            isinstance(part, _TextOrInteger) for part in (*field.metadata, *_within(field.annotation))
-        )
-        read[wire] = _untwinned(_literals(field.annotation), value) if lenient else given(value)
+        parts = (*field.metadata, *_within(field.annotation))
+        lenient = any(isinstance(part, _TextOrInteger) for part in parts) and type(value) in (str, int)
+        read[wire] = _twins(_literals(field.annotation)).get(value, value) if lenient else given(value)
     return read
 
 

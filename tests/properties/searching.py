@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from kling_adapters import Params
 
 from .edits import edits
-from .inputs import inputs
+from .inputs import inputs, least
 from .judging import Judge, combined
 
 Schema = Mapping[str, Any]
@@ -36,7 +36,7 @@ def every_edit(schema: Schema, model: type[Params]) -> Judge:
             for edit in edits(schema, body):
                 _agreed(judge, edit.of(body))
 
-    _searched(schema, judged)
+    _searched(schema, judged, sum(1 for _ in edits(schema, least(schema))))
     return judge
 
 
@@ -50,7 +50,7 @@ def several_edits(schema: Schema, model: type[Params]) -> Judge:
             for _ in range(_COMBINATIONS):
                 _agreed(judge, combined(drawn.choices(known, k=drawn.randint(2, 4)), body))
 
-    _searched(schema, judged)
+    _searched(schema, judged, _COMBINATIONS)
     return judge
 
 
@@ -59,15 +59,17 @@ def _agreed(judge: Judge, body: Any) -> None:
     assert found is None, f"{found}"
 
 
-def _searched(schema: Schema, judged: Callable[[dict[str, Any], int], None]) -> None:
-    """Run a check on the examples of a spec, which use every parameter between them, and on inputs that are drawn."""
+def _searched(schema: Schema, judged: Callable[[dict[str, Any], int], None], fewest: int) -> None:
+    """Run a check on the examples of a spec, which use every parameter between them, and on inputs that are drawn.
+
+    `fewest` is how many edits of an input there are at least.
+    """
     fuzzing = settings.get_current_profile_name() == "fuzz"
     test = given(inputs(schema), st.integers(0, 2**32))(judged)
     for body in schema.get("examples", ()):
         test = example(body, 0)(test)
-    few = settings().max_examples if fuzzing else _FEW
     settings(
-        max_examples=few,
+        max_examples=FUZZED_EDITS // fewest + 1 if fuzzing else _FEW,
         # A smaller input would say no more than the edit that is reported, and each step towards it costs all edits.
         phases=[Phase.explicit, Phase.reuse, Phase.generate],
         report_multiple_bugs=False,
