@@ -1,9 +1,8 @@
 """The rules of a spec, judged as the prose of specs/README.md says, under "A rule".
 
 Written from that prose, before reading any code that judges rules, so that it can be set against both: that of
-`kling_adapters` and that of the sandbox. A rule names one parameter as the one that breaks it: that which has needs
-(`requires`), the text (`references`), the first of those of which one is needed, and each that stands beside an
-earlier one which excludes it.
+`kling_adapters` and that of the sandbox. What the prose had left open (null beside a default, zeros before a number, a
+list that is none) was decided there first.
 """
 
 from __future__ import annotations
