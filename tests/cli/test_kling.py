@@ -125,6 +125,8 @@ def test_submit_status_and_wait_are_run_in_three_steps(sandbox: Sandbox, tmp_pat
         "submit", "kling-2", "prompt=x", *place, SEGMIND_API_KEY=sandbox.api_key
     ).stdout.strip()
     assert kling("status", request_id, *place, SEGMIND_API_KEY=sandbox.api_key).stdout == "COMPLETED\n"
+    done = kling("wait", request_id, *place, SEGMIND_API_KEY=sandbox.api_key)
+    assert (done.returncode, request_id in done.stdout, "stored as" in done.stdout) == (0, True, False)
     done = kling("wait", request_id, "--model", "kling-2", "--save-to", str(tmp_path), *place,
                  SEGMIND_API_KEY=sandbox.api_key)  # fmt: skip
     assert done.returncode == 0, done.stderr
@@ -140,6 +142,8 @@ def test_submit_status_and_wait_are_run_in_three_steps(sandbox: Sandbox, tmp_pat
         (["kling-2", "prompt=x", "prompt=y"], 2, "prompt is given twice"),
         (["kling-2", "prompt=@nowhere.txt"], 2, "nowhere.txt cannot be read"),
         (["kling-bloombloom", "image=@nowhere.png"], 2, "image: nowhere.png is not there"),
+        (["kling-2", "prompt=x", "duration=five"], 2, "'five' is not allowed; allowed: 5, 10"),
+        (["kling-2", "prompt=x", "cfg_scale=hot"], 2, "cfg_scale: 'hot' is not a finite number"),
         (["kling-2", "prompt=x", "--save-to", "a.mp4"], 3, "names a file"),
         (["kling-2", "prompt=x", "--save-to", "ftp://host/"], 2, "no plugin can store"),
         (["kling-2", f"prompt={BLOCKED_TEXT}"], 1, "not billed"),
@@ -151,6 +155,38 @@ def test_exit_codes_and_messages(sandbox: Sandbox, words: list[str], code: int, 
     assert message in done.stderr
     assert "Traceback" not in done.stderr
     assert sandbox.api_key not in done.stderr
+
+
+def test_verbose_logs_what_happens(sandbox: Sandbox) -> None:
+    words = ("kling-2", "prompt=x", "--json", "--base-url", sandbox.base_url)
+    done = kling("-v", "run", *words, SEGMIND_API_KEY=sandbox.api_key)
+    assert done.returncode == 0, done.stderr
+    request_id = json.loads(done.stdout)["request_id"]
+    logged = done.stderr.splitlines()
+    assert all(line.startswith("INFO ") for line in logged)
+    assert any(request_id in line and "completed" in line for line in logged)
+    assert sandbox.api_key not in done.stderr
+    assert kling("run", *words, SEGMIND_API_KEY=sandbox.api_key).stderr == ""
+
+
+@pytest.mark.parametrize(("command", "meant"), [("modles", "models"), ("sandbx", "sandbox")])
+def test_a_command_that_there_is_not(command: str, meant: str) -> None:
+    done = kling(command)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert f"No such command '{command}'. Did you mean '{meant}'?" in done.stderr
+
+
+def test_without_the_sandbox_its_option_says_how_to_get_it() -> None:
+    code = "import sys; sys.modules['kling_sandbox'] = None; from kling_adapters.cli import main; main()"
+    done = subprocess.run(
+        [sys.executable, "-c", code, "run", "--sandbox", "kling-2", "prompt=x"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "the sandbox is not installed: pip install 'kling-adapters[sandbox]'" in done.stderr
+    assert "Traceback" not in done.stderr
 
 
 def test_no_key_and_no_credits_have_their_own_words(sandbox: Sandbox) -> None:
