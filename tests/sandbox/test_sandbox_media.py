@@ -3,6 +3,7 @@
 import socket
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from http.server import BaseHTTPRequestHandler
 from io import BytesIO
 from socketserver import ThreadingTCPServer
@@ -83,6 +84,11 @@ class Pictures(BaseHTTPRequestHandler):
             return
         self.send_response(200)
         self.end_headers()
+        if name == "huge.png":
+            with suppress(ConnectionError):
+                for _ in range(51):
+                    self.wfile.write(bytes(1 << 20))
+            return
         if name == "broken.png":
             self.wfile.write(b"\x89PNG\r\n\x1a\n and no more")
             return
@@ -208,7 +214,9 @@ def test_an_image_is_composed_of_its_references(draw: Callable[..., Image.Image]
 def test_a_video_shows_its_start_image_when_that_is_on_this_machine(
     render: Callable[..., Video], pictures: str, sandbox: Sandbox
 ) -> None:
-    assert near(render("kling-2", prompt="x", start_image=f"{pictures}/red.png").colour(), RED)
+    for host in ("127.0.0.1", "localhost"):
+        url = f"{pictures.replace('127.0.0.1', host)}/red.png"
+        assert near(render("kling-2", prompt="x", start_image=url).colour(), RED)
     tail = {"tail_image_url": f"{pictures}/red.png"}
     assert near(
         render("kling-2.5-turbo", prompt="x", image_url=f"{pictures}/blue.png", **tail).colour(), BLUE
@@ -225,7 +233,7 @@ def test_another_start_image_is_another_video(render: Callable[..., Video], pict
     assert near(red.colour(), RED)
 
 
-@pytest.mark.parametrize("name", ["broken.png", "moved.png"])
+@pytest.mark.parametrize("name", ["broken.png", "moved.png", "huge.png"])
 def test_a_start_image_that_cannot_be_had_is_replaced(
     render: Callable[..., Video], pictures: str, name: str, contacted: set[str]
 ) -> None:
