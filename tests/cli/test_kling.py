@@ -14,6 +14,8 @@ from kling_sandbox import Sandbox
 from kling_sandbox.accounts import KEY_NO_CREDITS
 from kling_sandbox.gateway import BLOCKED_TEXT
 
+from .conftest import Acme
+
 
 @pytest.fixture(scope="module")
 def sandbox() -> Iterator[Sandbox]:
@@ -77,6 +79,13 @@ def test_show_lists_nested_parameters_and_rules() -> None:
     assert "multi_prompt[].prompt" in shown
     assert "@ElementN in prompt names item N of elements" in shown
     assert "tail_image_url needs image_url and mode=pro" in kling("show", "kling-2.5-turbo").stdout
+
+
+def test_show_shows_a_rule_of_a_newer_compiler_as_it_stands(tmp_path: Path, acme: Acme) -> None:
+    acme("schemas/acme-1.json", '"rules": []', '"rules": [{"at_night": {"field": "prompt"}}]')
+    done = kling("show", "acme-1", PYTHONPATH=str(tmp_path))
+    assert done.returncode == 0, done.stderr
+    assert '\nRules:\n  {"at_night": {"field": "prompt"}}\n' in done.stdout
 
 
 def test_plugins_lists_what_is_installed() -> None:

@@ -6,7 +6,6 @@ import json
 import os
 import pty
 import re
-import shutil
 import signal
 import subprocess
 import sys
@@ -21,7 +20,8 @@ import pytest
 from kling_adapters.testing import FakeGateway
 from kling_adapters.testing.gateway import Answer
 
-ACME = Path(__file__).parents[1] / "golden" / "acme" / "acme_kling"
+from .conftest import Acme
+
 COMMAND = "from kling_adapters.cli import main; main()"
 WIDTH = 40
 
@@ -104,20 +104,10 @@ def until(condition: Callable[[], bool]) -> None:
 
 
 def test_a_bar_fills_over_the_usual_time_of_the_model_and_is_full_when_the_job_has_ended(
-    gateway: Gateway, tmp_path: Path
+    gateway: Gateway, tmp_path: Path, acme: Acme
 ) -> None:
     # A model whose usual time is over long before the job has ended.
-    shutil.copytree(ACME, tmp_path / "acme_kling")
-    index = tmp_path / "acme_kling" / "models" / "__init__.py"
-    index.write_text(index.read_text("utf-8").replace("latency=30.0", "latency=0.5"), "utf-8")
-    metadata = tmp_path / "acme_kling-1.0.dist-info"
-    metadata.mkdir()
-    (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: acme-kling\nVersion: 1.0\n")
-    (metadata / "entry_points.txt").write_text("[kling_adapters]\nacme = acme_plugin\n")
-    (tmp_path / "acme_plugin.py").write_text(
-        "from kling_adapters.hookspecs import hookimpl\nfrom acme_kling.models import CATALOG\n"
-        "@hookimpl\ndef kling_register_adapters(register):\n    for entry in CATALOG:\n        register(entry)\n"
-    )
+    acme("__init__.py", "latency=30.0", "latency=0.5")
     slow = Terminal(gateway, tmp_path, "run", "kling-2", "prompt=x", "--save-to", "out")
     quick = Terminal(gateway, tmp_path, "run", "acme-1", "prompt=x")
     unknown = Terminal(gateway, tmp_path, "run", "kling-2.5-turbo", "prompt=x")
