@@ -83,7 +83,8 @@ def test_show_lists_nested_parameters_and_rules() -> None:
 
 def test_show_shows_a_rule_of_a_newer_compiler_as_it_stands(tmp_path: Path, acme: Acme) -> None:
     acme("schemas/acme-1.json", '"rules": []', '"rules": [{"at_night": {"field": "prompt"}}]')
-    done = kling("show", "acme-1", PYTHONPATH=str(tmp_path))
+    paths = os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")])
+    done = kling("show", "acme-1", PYTHONPATH=paths)
     assert done.returncode == 0, done.stderr
     assert '\nRules:\n  {"at_night": {"field": "prompt"}}\n' in done.stdout
 

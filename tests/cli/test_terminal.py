@@ -57,7 +57,7 @@ class Terminal:
             [sys.executable, "-c", COMMAND, *words, "--base-url", gateway.base_url],
             env={
                 **os.environ,
-                "PYTHONPATH": str(folder),
+                "PYTHONPATH": os.pathsep.join([str(folder), os.environ.get("PYTHONPATH", "")]),
                 "PYTHONWARNINGS": "error",
                 "SEGMIND_API_KEY": gateway.api_key,
                 "KLING_JOURNAL": str(folder / "journal.sqlite3"),

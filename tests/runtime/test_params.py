@@ -268,6 +268,14 @@ def test_limits_from_below_and_broken_items_of_a_list_that_is_too_short() -> Non
     ]
 
 
+def test_a_list_that_is_only_too_short() -> None:
+    with pytest.raises(ParamsInvalid) as caught:
+        Limited.model_validate({"text": "ab", "words": ["a"]})
+    assert [str(problem) for problem in caught.value.problems] == [
+        "words: 1 items are too few; allowed: at least 2"
+    ]
+
+
 def test_only_a_literal_can_be_lenient() -> None:
     with pytest.raises(TypeError, match="Lenient takes a Literal"):
         TypeAdapter(Lenient[int])
