@@ -413,11 +413,14 @@ def test_a_required_parameter_has_no_default_and_an_empty_one_is_not_worth_a_wor
 
 
 def test_what_fits_no_limit_is_not_in_the_example() -> None:
-    text = SPACED.format(type="string", sent='"a few words"', text="At least 100 characters.", values="")
-    made = draft(text, "PAGE.txt", DAY)
+    sent = '"a few words",\n3    "mood": "calm"'
+    text = SPACED.format(type="string", sent=sent, text="At least 100 characters.", values="")
+    made = draft(
+        text.replace("Response", "moodoptional\nstring\n\nHow it moves.\n\nResponse", 1), "PAGE.txt", DAY
+    )
     spec = YAML(typ="safe", pure=True).load(made.yaml)
     assert spec["input"]["properties"]["level"]["minLength"] == 100
-    assert "level" not in spec.get("examples", [{"input": {}}])[0]["input"]
+    assert [example["input"] for example in spec["examples"]] == [{"mood": "calm"}]
 
 
 @pytest.mark.parametrize("written", ["wild", "Wild"])
