@@ -136,8 +136,7 @@ def _type(given: Mapping[str, Any]) -> str:
 
 
 def _limits(given: Mapping[str, Any]) -> str:
-    values = (value if isinstance(value, str) else json.dumps(value) for value in given.get("enum", ()))
-    found = [text] if (text := ", ".join(values)) else []
+    found = [", ".join(map(_text, given["enum"]))] if "enum" in given else []
     for low, high, unit in (
         ("minimum", "maximum", ""),
         ("minLength", "maxLength", " characters"),
@@ -166,7 +165,7 @@ def _rule(rule: Mapping[str, Any]) -> str:
         case "requires":
             needs = [
                 *given.get("present", ()),
-                *(f"{name}={value}" for name, value in given.get("equals", {}).items()),
+                *(f"{name}={_text(value)}" for name, value in given.get("equals", {}).items()),
             ]
             return f"{given['field']} needs {' and '.join(needs)}"
         case "references":
@@ -184,6 +183,11 @@ def _rule(rule: Mapping[str, Any]) -> str:
 def _word(name: str, value: Any) -> str:
     import shlex
 
-    text = value if isinstance(value, str) else json.dumps(value)
+    text = _text(value)
     # read_values takes a text with one @ for the name of a file.
     return shlex.quote(f"{name}={'@' if text.startswith('@') else ''}{text}")
+
+
+def _text(value: Any) -> str:
+    """Return a value as `name=value` takes it."""
+    return value if isinstance(value, str) else json.dumps(value)

@@ -15,7 +15,7 @@ import re
 import subprocess
 import sys
 import types
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -268,20 +268,24 @@ def of_model(model: type[BaseModel], prefix: str = "") -> dict[str, Told]:
     return told
 
 
+def unordered(told: Mapping[str, Told]) -> dict[str, Told]:
+    """The same in which allowed values have no order: to Python, a Literal is that of any other order."""
+    return {name: replace(each, choices=tuple(sorted(each.choices))) for name, each in told.items()}
+
+
 @each_model
 def test_the_typed_dict(model: Model) -> None:
-    typed = getattr(model.module, f"{model.name}Input")
     expected = {
         name: Told(told.kind, told.required, told.choices)
-        for name, told in of_schema(model.schema).items()
+        for name, told in unordered(of_schema(model.schema)).items()
         if name not in OPTIONS
     }
-    assert of_typed_dict(typed) == expected
+    assert unordered(of_typed_dict(getattr(model.module, f"{model.name}Input"))) == expected
 
 
 @each_model
 def test_the_fields_of_the_model(model: Model) -> None:
-    expected, found = of_schema(model.schema), of_model(model.model)
+    expected, found = unordered(of_schema(model.schema)), unordered(of_model(model.model))
     assert found == expected
     assert list(found) == list(expected)
 
@@ -387,7 +391,7 @@ def of_page(text: str) -> dict[str, Told]:
         told[name.strip("`")] = Told(
             kind,
             required,
-            **allowed_in(allowed, r"`([^`]*)`"),
+            **allowed_in(allowed, re.compile("`([^`]*)`").findall),
             default="" if required or not default else json_of(default.strip("`"), kind),
             about=squeezed(unescaped(about)),
         )
@@ -405,13 +409,13 @@ def unescaped(markdown: str) -> str:
     return re.sub(r"\\(\W)", r"\1", markdown)
 
 
-def allowed_in(cell: str, choice: str) -> dict[str, Any]:
+def allowed_in(cell: str, choices_in: Callable[[str], list[str]]) -> dict[str, Any]:
     phrases = [re.sub(r"\.0\b", "", phrase) for phrase in cell.split("; ") if phrase]
     limits = {phrase for phrase in phrases if LIMIT.fullmatch(phrase)}
     given = [phrase.removeprefix("each ") for phrase in phrases if phrase not in limits]
     return {
         "limits": frozenset(limits),
-        "choices": tuple(value for value in re.findall(choice, "".join(given)) if value != "null"),
+        "choices": tuple(value for value in choices_in("".join(given)) if value not in ("null", "")),
     }
 
 
@@ -426,7 +430,7 @@ def of_show(text: str) -> dict[str, Told]:
         name: Told(
             kind,
             required=default == "required",
-            **allowed_in(allowed, r"[^,\s]+"),
+            **allowed_in(allowed, lambda text: text.split(", ")),
             default="" if default in ("required", "") else plain(json.loads(default)),
             about=squeezed(about),
         )
@@ -496,7 +500,7 @@ def told_of_rule(rule: Mapping[str, Any]) -> Iterator[str]:
     yield given["field"]
     yield from given.get("present", ())
     for name, value in given.get("equals", {}).items():
-        yield from (name, str(value))
+        yield from (name, value if isinstance(value, str) else plain(value))
     if kind == "references":
         yield from (given["token"].partition("{n}")[0], given["list"])
     if kind == "max_bytes":
