@@ -57,22 +57,6 @@ def test_models_lists_all_of_them() -> None:
     assert all(row["slug"] in table and row["title"] in table for row in rows)
 
 
-@pytest.mark.parametrize(
-    "slug", ["kling-2", "kling-2.5-turbo", "kling-3-pro-image2video", "kling-bloombloom", "kling-o1"]
-)
-def test_show_names_every_parameter_value_and_discrepancy(slug: str) -> None:
-    schema = json.loads(kling("show", slug, "--json").stdout)
-    shown = kling("show", slug).stdout
-    for name, given in schema["properties"].items():
-        assert f" {name} " in shown
-        for value in given.get("enum", ()):
-            assert str(value) in shown
-    for discrepancy in schema["x-kling"]["discrepancies"]:
-        assert discrepancy["about"] in shown
-    assert schema["x-kling"]["source"]["page"] in shown
-    assert f"kling run --sandbox {slug} " in shown
-
-
 def test_show_lists_nested_parameters_and_rules() -> None:
     shown = kling("show", "kling-3-pro-image2video").stdout
     assert "elements[].frontal_image_url" in shown

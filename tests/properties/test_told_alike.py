@@ -555,6 +555,7 @@ def test_kling_show(model: Model, golden_runtime: Path) -> None:
     )
     rules = re.search(r"^Rules:\n(.*?)(?=^\S|\Z)", text, re.DOTALL | re.MULTILINE)
     assert has_rules(rules[1].strip().splitlines() if rules else [], model)
+    assert f"\n  kling run --sandbox {model.slug} " in text or not model.schema["examples"]
     rows = shown_table(text, "about") if about["discrepancies"] else ()
     assert [list(map(squeezed, row)) for row in rows] == discrepancies(model)
 
