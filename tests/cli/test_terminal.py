@@ -71,7 +71,7 @@ class Terminal:
             text=True,
         )
         os.close(theirs)
-        self._reader = threading.Thread(target=self._read)
+        self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
 
     def _read(self) -> None:
