@@ -6,7 +6,7 @@ JOBS ?= auto
 # The distributions beside the one in this folder.
 PARTS := codegen $(wildcard plugins/*)
 
-.PHONY: help setup demo generate golden check test fuzz bench crash storm types1000 clean
+.PHONY: help setup demo generate golden check test coverage fuzz bench crash storm types1000 clean
 
 help:  ## Say what there is to make
 	@grep -hE '^[a-z0-9]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## */\t/' | expand -t 12
@@ -41,6 +41,15 @@ check: $(READY)  ## Lint, types, layers, and whether the generated tree is what 
 
 test: $(READY)  ## Run the tests
 	$(BIN)/pytest -n $(JOBS)
+
+coverage: $(READY)  ## Run the tests and say which branches of our own code none of them takes, in a quarter of an hour
+	rm -rf out/coverage
+	mkdir -p out/coverage
+	$(BIN)/coverage run -m pytest -n $(JOBS)
+	$(BIN)/coverage combine --quiet
+	$(BIN)/coverage report
+	$(BIN)/coverage json --quiet -o out/coverage/report.json
+	$(BIN)/python -c 'import json, sys; share = json.load(open("out/coverage/report.json"))["totals"]["percent_branches_covered"]; sys.exit(f"{share:.1f} % of branches" if share < 95 else print(f"{share:.1f} % of branches"))'
 
 fuzz: $(READY)  ## Judge 100,000 edited inputs of each model, and feed the readers of answers with bytes (atheris; Linux)
 	$(BIN)/pytest -n $(JOBS) -rP --hypothesis-profile=fuzz tests/properties

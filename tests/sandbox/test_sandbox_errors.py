@@ -152,6 +152,30 @@ def test_rules_of_a_group_look_at_what_is_given_and_not_at_defaults(http: httpx.
         assert http.post("/v2/grouped", json=body).status_code == 200
 
 
+TAILED: dict[str, Any] = {
+    "title": "Tailed",
+    "type": "object",
+    "properties": {
+        "mode": {"type": "string", "enum": ["std", "pro"], "default": "std"},
+        "tail": {"type": "string"},
+    },
+    "x-kling": {
+        "slug": "tailed",
+        "returns": "video",
+        "latency_seconds": None,
+        "rules": [{"requires": {"field": "tail", "equals": {"mode": "pro"}}}],
+    },
+}
+
+
+@pytest.mark.parametrize("sandbox", [{"schemas": {"tailed": TAILED}}], indirect=True)
+def test_a_rule_that_asks_for_a_value_takes_no_other_and_not_the_default(http: httpx.Client) -> None:
+    for body in ({"tail": "x"}, {"tail": "x", "mode": "std"}):
+        assert "tail: needs mode to be 'pro'" in refused(http.post("/v2/tailed", json=body), 400)
+    for body in ({"tail": "x", "mode": "pro"}, {"mode": "std"}):
+        assert http.post("/v2/tailed", json=body).status_code == 200
+
+
 @pytest.mark.parametrize(
     "headers",
     [{}, {"x-api-key": ""}, {"x-api-key": "SG_ffffffffffffffff"}, {"Authorization": "Bearer {key}"}],
