@@ -70,7 +70,7 @@ def scene(word: str, size: Size, caption: str = "") -> Image.Image:
         )
 
     picture = picture.resize(size, Image.Resampling.BOX)
-    return _captioned(picture, caption) if caption else picture
+    return _captioned(picture, caption)
 
 
 @lru_cache(maxsize=64)
@@ -137,7 +137,9 @@ def words(text: str, longest: int = 44) -> str:
 
 
 def _captioned(picture: Image.Image, caption: str, place: float = 0.8) -> Image.Image:
-    """Return the picture with a line of text at that share of its height."""
+    """Return the picture with a line of text, if there is any, at that share of its height."""
+    if not caption:
+        return picture
     unit = sum(picture.size) / 48
     font = ImageFont.load_default(unit)
     fitting = picture.width * 0.66 / font.getlength(caption)
