@@ -228,6 +228,17 @@ def test_a_verb_that_is_not_allowed_is_answered_with_a_page(
     assert "<h1>" in response.text
 
 
+def test_a_verb_that_is_not_allowed_is_told_which_is(http: httpx.Client) -> None:
+    for method, path, allowed in (
+        ("POST", "/v1/get-user-credits", {"GET", "HEAD"}),
+        ("OPTIONS", "/v1/get-user-credits", {"GET", "HEAD"}),
+        ("DELETE", "/v2/kling-2", {"POST"}),
+    ):
+        response = http.request(method, path)
+        assert response.status_code == 405
+        assert set(response.headers["allow"].split(", ")) == allowed
+
+
 def test_nothing_that_is_refused_costs_anything(sandbox: Sandbox, http: httpx.Client) -> None:
     before = sandbox.credits
     http.post("/v2/kling-2", json={"prompt": "x", "duration": 7})

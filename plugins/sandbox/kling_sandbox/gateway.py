@@ -80,7 +80,9 @@ class Gateway:
                 Route("/v2/requests/{request_id}", self._keyed(self._result)),
                 # The address that a submit gives as poll_url.
                 Route("/v1/requests/{request_id}", self._keyed(self._result)),
-                Route("/v1/get-user-credits", self._keyed(self._credits), methods=["GET", "POST"]),
+                Route("/v1/get-user-credits", self._keyed(self._credits)),
+                # Not a model, though it looks like one.
+                Route("/v1/get-user-credits", _get_only, methods=["POST"]),
                 Route("/v1/{slug}", self._keyed(self._run), methods=["POST"]),
                 Route("/v2/{slug}", self._keyed(self._submit), methods=["POST"]),
                 Route("/media/{name}", self._media),
@@ -209,9 +211,6 @@ class Gateway:
         return JSONResponse(body)
 
     async def _credits(self, request: Request, account: Account) -> Response:
-        if request.method == "POST":
-            # Not a model, though it looks like one.
-            raise HTTPException(405)
         return JSONResponse({"credits": account.credits, "free-credits": 0.0})
 
     async def _media(self, request: Request) -> Response:
@@ -334,6 +333,10 @@ def _own(request: Request) -> str:
 def _urls(job: Job, request: Request) -> dict[str, str]:
     response_url = f"{_own(request)}/v2/requests/{job.request_id}"
     return {"status_url": f"{response_url}/status", "response_url": response_url}
+
+
+async def _get_only(_: Request) -> Response:
+    raise HTTPException(405, headers={"Allow": "GET, HEAD"})
 
 
 async def _refusal(_: Request, error: Exception) -> Response:
