@@ -15,11 +15,12 @@ from starlette.requests import Request
 from starlette.responses import FileResponse, HTMLResponse, JSONResponse, Response
 from starlette.routing import Route
 
+from kling_sandbox import bodies
 from kling_sandbox.accounts import Account, fingerprint
 from kling_sandbox.faults import Fault
 from kling_sandbox.jobs import Clock, Job, Rendered, Timing
 from kling_sandbox.media import CONTENT_TYPES, Renderer
-from kling_sandbox.pictures import sample
+from kling_sandbox.pictures import SAMPLE_SIZE, sample
 from kling_sandbox.plan import plan
 from kling_sandbox.uploads import Uploads
 from kling_sandbox.validation import Refused, Schema, Validator
@@ -237,10 +238,10 @@ class Gateway:
         return found
 
     async def _sample(self, request: Request) -> Response:
-        match = re.fullmatch("([0-9]{2,4})x([0-9]{2,4})", request.query_params.get("size", "1280x720"))
-        size = (int(match[1]), int(match[2])) if match else (0, 0)
-        if not (min(size) >= 16 and max(size) <= 4096):
+        match = re.fullmatch(SAMPLE_SIZE, request.query_params.get("size", "1280x720"))
+        if match is None:
             raise GatewayError(400, "size must be WIDTHxHEIGHT, each from 16 to 4096")
+        size = int(match[1]), int(match[2])
         picture = await run_in_threadpool(sample, request.path_params["name"], size)
         return Response(picture, media_type="image/png")
 
@@ -298,10 +299,8 @@ class Gateway:
 
 def _json_object(body: bytes) -> dict[str, Any]:
     try:
-        document: Any = json.loads(body)
-        # Python reads more than JSON: NaN, numbers out of range, half characters.
-        json.dumps(document, ensure_ascii=False, allow_nan=False).encode()
-    except (ValueError, RecursionError) as error:
+        document = bodies.read(body)
+    except ValueError as error:
         raise GatewayError(400, f"The body is not JSON: {error}") from None
     if not isinstance(document, dict):
         raise GatewayError(400, "The body must be a JSON object of parameters")

@@ -144,7 +144,10 @@ class Sandbox:
         return self._gateway.uploads.count
 
     def advance(self, seconds: float) -> None:
-        """Let `seconds` pass on the sandbox's clock: jobs end, records expire, the rate limit resets."""
+        """Let `seconds` pass on the sandbox's clock: jobs end, records expire, the rate limit resets.
+
+        Raises ValueError if they are negative, or more than a thousand million.
+        """
         self._clock.advance(seconds)
 
 
