@@ -47,7 +47,7 @@ def app(sandbox: Sandbox) -> Starlette:
 
     async def advance(request: Request) -> Response:
         seconds = (await _object(request, "advance")).get("advance")
-        if type(seconds) not in (int, float):
+        if not isinstance(seconds, int | float) or isinstance(seconds, bool):
             raise HTTPException(400, "advance is a number of seconds")
         try:
             sandbox.advance(seconds)
@@ -55,8 +55,12 @@ def app(sandbox: Sandbox) -> Starlette:
             raise HTTPException(400, str(error)) from None
         return Response(status_code=204)
 
+    async def openapi(_: Request) -> Response:
+        return JSONResponse(sandbox.openapi)
+
     return Starlette(
         routes=[
+            Route("/_sandbox/openapi.json", openapi),
             Route("/_sandbox/state", state),
             Route("/_sandbox/faults", set_faults, methods=["POST"]),
             Route("/_sandbox/clock", advance, methods=["POST"]),
@@ -74,7 +78,9 @@ async def _object(request: Request, *names: str) -> dict[str, Any]:
     if not isinstance(document, dict):
         raise HTTPException(400, "the body must be a JSON object")
     if unknown := document.keys() - set(names):
-        raise HTTPException(400, f"{', '.join(sorted(unknown))} says nothing here; there is {', '.join(names)}")
+        raise HTTPException(
+            400, f"{', '.join(sorted(unknown))} says nothing here; there is {', '.join(names)}"
+        )
     return bodies.with_integers(document)
 
 
