@@ -6,7 +6,7 @@ JOBS ?= auto
 # The distributions beside the one in this folder.
 PARTS := codegen $(wildcard plugins/*)
 
-.PHONY: help setup demo generate golden check test fuzz bench crash types1000 clean
+.PHONY: help setup demo generate golden check test fuzz bench crash storm types1000 clean
 
 help:  ## Say what there is to make
 	@grep -hE '^[a-z0-9]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## */\t/' | expand -t 12
@@ -53,6 +53,10 @@ bench: $(READY)  ## Measure the compiler and the import with 1,000 models, in a 
 
 crash: $(READY)  ## 500 jobs, and a client that is killed a hundred times, in a few minutes
 	KLING_CRASH_JOBS=500 KLING_CRASH_KILLS=100 $(BIN)/pytest -s tests/faults/test_killed.py
+
+storm: $(READY)  ## 500 jobs on a bad day of the gateway, with the official client beside ours, in a few minutes
+	KLING_STORM_JOBS=500 $(BIN)/pytest -s tests/faults/test_storm.py
+	$(BIN)/python -m benchmarks.storm
 
 types1000: $(READY)  ## Check the types of 1,000 varied adapters, in a few minutes
 	$(BIN)/python -m benchmarks.strict 1000
