@@ -42,7 +42,8 @@ check: $(READY)  ## Lint, types, layers, and whether the generated tree is what 
 test: $(READY)  ## Run the tests
 	$(BIN)/pytest -n $(JOBS)
 
-fuzz: $(READY)  ## Feed the readers of answers with bytes found by coverage, for a minute (atheris; Linux)
+fuzz: $(READY)  ## Requests drawn from the sandbox's OpenAPI document, and bytes for the readers of answers, for minutes (atheris; Linux)
+	KLING_FUZZ_SECONDS=120 $(BIN)/pytest -n 0 tests/sandbox/test_sandbox_openapi.py
 	$(BIN)/python -m pip install --quiet atheris
 	mkdir -p out/fuzz
 	printf '%s' '0{"status": "COMPLETED", "request_id": "x", "output": "https://h/x.mp4", "video": {"url": "https://h/x", "file_size": 7}, "metrics": {"cost": 1.5}, "error": "no"}' > out/fuzz/first

@@ -23,6 +23,7 @@ from kling_sandbox import (
     Sandbox,
     control,
     gateway,
+    media,
 )
 from kling_sandbox.media import Renderer
 from kling_sandbox.openapi import document
@@ -61,8 +62,8 @@ def sandbox() -> Iterator[Sandbox]:
 
 
 @pytest.fixture(autouse=True, scope="module")
-def _one_file_of_a_kind() -> Iterator[None]:
-    """What is in the files is judged elsewhere: render the first of each kind, and give it to all jobs; draw small."""
+def _quick_media() -> Iterator[None]:
+    """Draw small; when time is short, render only the first of each kind of file, and give it to all jobs."""
     render = Renderer.render
     files: dict[str, Path] = {}
 
@@ -72,9 +73,11 @@ def _one_file_of_a_kind() -> Iterator[None]:
         return files[plan.suffix]
 
     with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(media, "_VIDEO_AREA", 160 * 90)
+        patch.setattr(media, "_IMAGE_SIDE", 256)
+        patch.setattr(gateway, "sample", lambda name, _: sample(name, (16, 16)))
         if SECONDS is None:
             patch.setattr(Renderer, "render", once)
-            patch.setattr(gateway, "sample", lambda name, _: sample(name, (16, 16)))
         yield
 
 
