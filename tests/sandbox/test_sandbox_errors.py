@@ -152,6 +152,29 @@ def test_rules_of_a_group_look_at_what_is_given_and_not_at_defaults(http: httpx.
         assert http.post("/v2/grouped", json=body).status_code == 200
 
 
+TIERED: dict[str, Any] = {
+    "title": "Tiered",
+    "type": "object",
+    "properties": {"end": {"type": "string"}, "tier": {"enum": ["low", "high", None], "default": "low"}},
+    "x-kling": {
+        "slug": "tiered",
+        "returns": "video",
+        "latency_seconds": None,
+        "rules": [{"requires": {"field": "end", "equals": {"tier": "high"}}}],
+    },
+}
+
+
+@pytest.mark.parametrize("sandbox", [{"schemas": {"tiered": TIERED}}], indirect=True)
+def test_a_rule_that_asks_for_a_value_counts_the_default(http: httpx.Client) -> None:
+    broken: list[dict[str, Any]] = [{"end": "x"}, {"end": "x", "tier": "low"}, {"end": "x", "tier": None}]
+    for body in broken:
+        assert "end: needs tier to be 'high'" in refused(http.post("/v2/tiered", json=body), 400)
+    fine: list[dict[str, Any]] = [{}, {"tier": "low"}, {"end": "x", "tier": "high"}]
+    for body in fine:
+        assert http.post("/v2/tiered", json=body).status_code == 200
+
+
 @pytest.mark.parametrize(
     "headers",
     [{}, {"x-api-key": ""}, {"x-api-key": "SG_ffffffffffffffff"}, {"Authorization": "Bearer {key}"}],
