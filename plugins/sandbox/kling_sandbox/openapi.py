@@ -152,14 +152,16 @@ def _job(name: str, summary: str, ended: str) -> dict[str, Any]:
 
 
 _GONE: Final = _json("There is no such file, or not any more.", "Error")
-_DONE: Final = {"204": {"description": "From now on."}, "400": _json("It means nothing.", "Error")}
+_DONE: Final = {
+    "204": {"description": "It holds from now on."},
+    "400": _json("The body means nothing, and changes nothing.", "Error"),
+}
 _SIZE: Final = {
     "name": "size",
     "in": "query",
     "description": "Width and height, each from 16 to 4096.",
     "schema": {"type": "string", "pattern": SAMPLE_SIZE, "default": "1280x720"},
 }
-
 _RANGE: Final = {
     "name": "Range",
     "in": "header",
@@ -173,7 +175,11 @@ _PATHS: Final = {
     "/v1/get-user-credits": {"get": _keyed("credits", "What is left", _json("Credits.", "Credits"))},
     "/upload-asset": {
         "post": _keyed(
-            "upload", "Upload files", _json("They are kept.", "Uploaded"), {400}, requestBody=_body("Upload")
+            "upload",
+            "Upload files; outside of a sandbox another host does it",
+            _json("The files are kept.", "Uploaded"),
+            {400},
+            requestBody=_body("Upload"),
         )
     },
     "/media/{name}": {
@@ -183,6 +189,7 @@ _PATHS: Final = {
             {
                 "200": _file("The file.", *CONTENT_TYPES.values()),
                 "206": _file("The part that a Range header asks for.", *CONTENT_TYPES.values()),
+                "400": _file("The Range header makes no sense.", "text/plain"),
                 "404": _GONE,
                 "416": _file("The file does not have that part.", "text/plain"),
             },
@@ -243,6 +250,23 @@ _FAULT: Final = _closed(
         "seconds": _SECONDS,
     },
 )
+_RECEIVED: Final = _object(
+    {
+        "method": _TEXT,
+        "path": _TEXT,
+        "headers": {"type": "object", "additionalProperties": _TEXT},
+        "json": {"description": "The body, if it was JSON."},
+        "fault": {**_TEXT, "description": "The kind of the fault that struck it, or nothing."},
+        "request_id": {"type": ["string", "null"], "description": "The job that it started."},
+        "status": {"type": ["integer", "null"], "description": "Of the answer, if there was one."},
+        "whole": {"type": "boolean", "description": "Whether all of an answer was sent."},
+        "secrets": {
+            "type": "array",
+            "items": _TEXT,
+            "description": "Fingerprints of keys it may have carried.",
+        },
+    }
+)
 
 _SCHEMAS: Final = {
     "Submitted": _object(
@@ -296,7 +320,7 @@ _SCHEMAS: Final = {
             "billed": {"type": "object", "additionalProperties": _NUMBER},
             "seed": {"type": "integer"},
             "faults": {"type": "array", "items": _FAULT},
-            "requests": {"type": "array", "items": {"type": "object"}},
+            "requests": {"type": "array", "items": _RECEIVED},
         }
     ),
 }
