@@ -203,6 +203,14 @@ def test_an_image_has_the_shape_and_format_asked_for(
     assert image.format == {"png": "PNG", "jpg": "JPEG"}[output_format]
 
 
+@pytest.mark.parametrize("prompt", ["", " ", "熊猫"])
+def test_a_prompt_without_a_letter_that_can_be_drawn(
+    draw: Callable[..., Image.Image], render: Callable[..., Video], prompt: str
+) -> None:
+    assert draw("kling-o1", prompt=prompt, image_urls=[REMOTE, "https://example.com/%E7%8C%AB.png"]).size
+    assert render("kling-2", prompt=prompt).seconds == 5
+
+
 def test_an_image_is_composed_of_its_references(draw: Callable[..., Image.Image], pictures: str) -> None:
     image = draw("kling-o1", prompt="x", image_urls=[f"{pictures}/red.png", f"{pictures}/blue.png"]).convert(
         "RGB"
