@@ -73,5 +73,5 @@ types1000: $(READY)  ## Check the types of 1,000 varied adapters, in a few minut
 	$(BIN)/python -m benchmarks.strict 1000
 
 clean:  ## Remove .venv and everything else that was made here
-	rm -rf .venv out build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf .venv out build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .schemathesis .import_linter_cache
 	find . \( -name __pycache__ -o -name .kling-codegen \) -prune -exec rm -rf {} +
