@@ -1,4 +1,8 @@
-"""What holds for all tests: none touches the journal of whoever runs them, and none is timed."""
+"""What holds for all tests: none touches the journal of whoever runs them, and none is timed.
+
+`make test` draws the same inputs every time, so that it fails for what was changed. `make fuzz` draws others, with
+`--hypothesis-profile=fuzz`, and keeps what it finds in out/hypothesis; what it found belongs into a test, as an example.
+"""
 
 from __future__ import annotations
 
@@ -7,9 +11,17 @@ from collections.abc import Iterator
 
 import pytest
 from hypothesis import settings
+from hypothesis.database import DirectoryBasedExampleDatabase
 
 # A deadline for an example judges the machine, not the code.
-settings.register_profile("any machine", deadline=None)
+settings.register_profile("any machine", deadline=None, derandomize=True, database=None)
+settings.register_profile(
+    "fuzz",
+    deadline=None,
+    max_examples=2000,
+    derandomize=False,
+    database=DirectoryBasedExampleDatabase("out/hypothesis"),
+)
 settings.load_profile("any machine")
 
 
