@@ -182,6 +182,28 @@ def test_a_job_that_failed(session: flows.Session, before: list[wire.Outcome]) -
     assert (session.journal.entries()[0].state, session.journal.entries()[0].reason) == ("FAILED", "blocked")
 
 
+def test_a_job_that_failed_for_no_reason_that_is_told(session: flows.Session) -> None:
+    ended = waited(session, state("FAILED"))
+    assert isinstance(ended.error, errors.JobFailed)
+    assert ended.error.message == ""
+    assert ended.events == [events.Failed("job", "kling-2", "", polls=1)]
+
+
+def test_a_job_is_asked_for_about_every_second_at_first(session: flows.Session) -> None:
+    ended = waited(session, *[state("QUEUED")] * 99, timeout=10.0)
+    assert isinstance(ended.error, errors.WaitTimeout)
+    assert ended.error.seconds == pytest.approx(10.0)
+    assert 10 <= ended.sent <= 13
+
+
+def test_a_result_that_is_ready_has_half_a_minute_more(session: flows.Session) -> None:
+    ended = waited(session, state("COMPLETED"), *[answer(500)] * 99, timeout=0.0)
+    assert isinstance(ended.error, errors.WaitTimeout)
+    assert ended.error.seconds == pytest.approx(30.0)
+    job: Any = ended.error.job
+    assert job.request_id == "job"
+
+
 @pytest.mark.parametrize("before", [[], [state("COMPLETED")]])
 def test_a_job_that_is_no_longer_known(session: flows.Session, before: list[wire.Outcome]) -> None:
     ended = waited(session, *before, MISSING, LOST, MISSING, answer(500), MISSING)
@@ -229,6 +251,7 @@ class Pool:
         return sorted(self.ring)
 
     def key_of(self, request_id: str) -> str | None:
+        assert isinstance(request_id, str)
         return self.jobs.get(request_id)
 
     def accepted(self, key: str, request_id: str) -> None:
@@ -359,6 +382,19 @@ def test_a_submit_that_is_interrupted(
     with pytest.raises(how):
         flow.throw(how())
     assert noted(session)[0] == state
+
+
+def test_without_a_journal_nothing_names_an_entry() -> None:
+    session = flows.Session(GATEWAY, Key)
+    ended = run(flows.submit(session, "kling-2", BODY), [LOST])
+    assert isinstance(ended.error, errors.SubmitUncertain)
+    assert ended.error.entry is None
+    flow = flows.submit(session, "kling-2", BODY)
+    given: Any = None
+    while not isinstance(effect := flow.send(given), flows.Send):
+        given = effect.function() if isinstance(effect, flows.Call) else 0.0
+    with pytest.raises(KeyboardInterrupt):
+        flow.throw(KeyboardInterrupt())
 
 
 def test_a_session_that_is_closed_lets_go_of_its_journal(session: flows.Session) -> None:

@@ -95,6 +95,7 @@ def distance(budget: polling.Budget, now: float) -> float:
 
 def test_a_limit_lasts_until_its_end() -> None:
     budget = polling.Budget()
+    assert budget.turn(0.0) == 0
     assert not budget.is_limited(0.0)
     budget.limited(sent=0.0, now=1.0, reset=10.0)
     assert budget.is_limited(10.9)
