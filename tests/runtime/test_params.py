@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, Literal
 
 import jsonschema_rs
 import pytest
@@ -311,3 +311,66 @@ def test_a_file_may_have_as_many_bytes_as_the_rule_says_and_no_more() -> None:
 
 def test_a_parameter_that_is_said_to_be_missing_is_not_sent() -> None:
     assert Aliased(extra=MISSING, class_="b").wire() == {"class": "b"}
+
+
+class Nested(Params):
+    """Lists in lists, and twins, beside something that is wrong."""
+
+    adapter: ClassVar[Adapter] = Adapter(
+        slug="nested",
+        title="Nested",
+        returns="image",
+        rules=(Requires("name", equals={"level": 1, "text": "1", "class": "a"}),),
+    )
+
+    name: Annotated[str | MISSING, Field()] = MISSING
+    level: Annotated[Lenient[Literal[1, 2]] | MISSING, Field()] = 1
+    text: Annotated[Lenient[Literal["1", "2"]], Field()] = "1"
+    class_: Annotated[str, Field(alias="class")] = "a"
+    rows: Annotated[
+        Sequence[Annotated[Sequence[str], Field(min_length=1, max_length=2)]] | MISSING, Field(max_length=2)
+    ] = MISSING
+    tags: Annotated[Sequence[str] | None, Field(max_length=1)] = None
+
+
+def reported(**params: Any) -> set[str]:
+    """Return what is said to be wrong, and where."""
+    with pytest.raises(ParamsInvalid) as caught:
+        Nested.model_validate(params)
+    return {f"{problem.path}: {problem.message}" for problem in caught.value.problems}
+
+
+def test_a_list_is_reported_as_too_long_beside_its_wrong_items_at_every_depth() -> None:
+    assert reported(rows=[["a", "b", 3], ["a"], []]) == {
+        "rows: 3 items are too many",
+        "rows[0]: 3 items are too many",
+        "rows[0][2]: 3 is not text",
+        "rows[2]: 0 items are too few",
+    }
+    assert reported(rows=(("a", 2, "c"), ())) == {
+        "rows[0]: 3 items are too many",
+        "rows[0][1]: 2 is not text",
+        "rows[1]: 0 items are too few",
+    }
+    assert reported(tags=["a", 2]) == {"tags: 2 items are too many", "tags[1]: 2 is not text"}
+
+
+def test_rules_read_twins_and_other_names_beside_what_is_wrong() -> None:
+    assert reported(name="x", level="1", text=1, class_="a", tags=[2]) == {"tags[0]: 2 is not text"}
+    assert reported(name="x", level="2", text=2, **{"class": "b"}, tags=[2]) == {
+        "tags[0]: 2 is not text",
+        "name: needs level=1, which is 2",
+        "name: needs text='1', which is '2'",
+        "name: needs class='a', which is 'b'",
+    }
+
+
+def test_what_was_meant_is_suggested_within_an_object_too() -> None:
+    with pytest.raises(ParamsInvalid) as caught:
+        Kling3ProImage2video.model_validate(
+            {"prompt": "x", "start_image_url": URL, "elements": [{"frontal_image": URL}], "duratio": "5"}
+        )
+    assert {(problem.path, problem.suggestion) for problem in caught.value.problems} == {
+        ("elements[0].frontal_image", "frontal_image_url"),
+        ("duratio", "duration"),
+    }
