@@ -33,7 +33,7 @@ class Ended:
 
 
 def run(flow: flows.Flow[Any], outcomes: Iterable[wire.Outcome | Any]) -> Ended:
-    """Hand each Send and Fetch the next outcome; the flow must end before they do."""
+    """Hand each Send and Fetch the next outcome, or what it says to it if it is a function; the flow must end before."""
     ended, scripted = Ended(), iter(outcomes)
     step, given = flow.send, None
     for _ in range(LIMIT):
@@ -59,7 +59,7 @@ def _perform(effect: flows.Effect, scripted: Iterator[Any], ended: Ended) -> Any
             ended.requests.append(effect.request)
             outcome = next(scripted, None)
             assert outcome is not None, "the script has ended, the flow has not"
-            return outcome
+            return outcome(effect) if callable(outcome) else outcome
         case flows.Sleep():
             ended.seconds += effect.seconds
         case flows.Now():

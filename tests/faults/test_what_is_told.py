@@ -13,6 +13,13 @@ import pytest
 from kling_adapters import errors, events, flows, wire
 from kling_adapters.adapter import Adapter
 from kling_adapters.journal import Journal, fingerprint
+from kling_adapters.models._gateway import (
+    BASE_URL,
+    KEY_ENVIRONMENT,
+    KEY_HEADER,
+    OUTPUT_LIFETIME,
+    RECORD_LIFETIME,
+)
 
 from .flowing import Key, run
 
@@ -102,6 +109,39 @@ def test_a_submit_that_is_not(
     assert ended.events == [events.SubmitFailed("kling-2", str(ended.error), state == "UNCERTAIN")]
     assert noted(session) == (state, None, fingerprint(KEY))
     assert getattr(ended.error, "entry", 1) == 1
+
+
+@pytest.mark.parametrize("status", [400, 401, 403, 404, 405, 406, 410, 422, 418])
+def test_what_the_gateway_refuses_is_not_sent_again(session: flows.Session, status: int) -> None:
+    ended = submitted(session, answer(status), ACCEPTED)
+    assert isinstance(ended.error, errors.ApiError)
+    assert ended.sent == 1
+
+
+@pytest.mark.parametrize("status", [429, 500, 502])
+def test_what_started_nothing_is_sent_again(session: flows.Session, status: int) -> None:
+    ended = submitted(session, answer(status), ACCEPTED)
+    assert ended.value.request_id == "job"
+
+
+@pytest.mark.parametrize("status", [501, 503, 504, 505])
+def test_of_what_may_have_started_a_job_nothing_follows(session: flows.Session, status: int) -> None:
+    ended = submitted(session, answer(status), ACCEPTED)
+    assert isinstance(ended.error, errors.SubmitUncertain)
+    assert ended.sent == 1
+
+
+def test_where_everything_is_at_the_gateway() -> None:
+    gateway = wire.Gateway(BASE_URL)
+    assert gateway.submit("kling-2", {}).url == "https://api.segmind.com/v2/kling-2"
+    assert gateway.run_sync("kling-2", {}, 1.0).url == "https://api.segmind.com/v1/kling-2"
+    assert gateway.status("job").url == "https://api.segmind.com/v2/requests/job/status"
+    assert gateway.result("job").url == "https://api.segmind.com/v2/requests/job"
+    assert gateway.credits().url == "https://api.segmind.com/v1/get-user-credits"
+    assert gateway.upload("data:,").url == "https://workflows-api.segmind.com/upload-asset"
+    assert (KEY_HEADER, KEY_ENVIRONMENT) == ("x-api-key", "SEGMIND_API_KEY")
+    # An hour, and a week.
+    assert (RECORD_LIFETIME, OUTPUT_LIFETIME) == (3600, 604800)
 
 
 @pytest.mark.parametrize("is_sync", [False, True])

@@ -1,0 +1,235 @@
+"""Fetching files, answer by answer: what is asked for again and how often, what is stored under which name, what is told."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import pytest
+
+from kling_adapters import errors, events, flows, wire
+from kling_adapters.hookspecs import Location
+from kling_adapters.journal import Journal
+from kling_adapters.result import Artifact, Metrics, ResultData
+
+from .flowing import Key, run
+from .stub import VIDEO
+
+URL = "https://files.example.com/a.mp4"
+GATEWAY = wire.Gateway("https://api.example.com")
+Fetched = Callable[[flows.Fetch], wire.Outcome]
+
+
+@dataclass
+class Memory:
+    """A storage of files by their names; `broken` is raised instead."""
+
+    files: dict[str, bytes] = field(default_factory=dict[str, bytes])
+    broken: Exception | None = None
+    aborted: int = 0
+
+    def check(self) -> None:
+        if self.broken:
+            raise self.broken
+
+    def open(self, name: str, content_type: str) -> Writing:
+        return Writing(self, name)
+
+
+class Writing:
+    def __init__(self, storage: Memory, name: str) -> None:
+        self.storage, self.name, self.content = storage, name, b""
+
+    def write(self, chunk: bytes) -> None:
+        self.content += chunk
+
+    def commit(self, sha256: str) -> Location:
+        if self.storage.broken:
+            raise self.storage.broken
+        self.storage.files[self.name] = self.content
+        return Location(f"memory:{self.name}")
+
+    def abort(self) -> None:
+        self.storage.aborted += 1
+
+
+def body(content: bytes, start: int = 0, *, total: int | None = len(VIDEO)) -> Fetched:
+    """An answer with a part of a file; without `total`, one that does not say how much there is."""
+
+    def fetched(effect: flows.Fetch) -> wire.Outcome:
+        headers = {} if total is None else {"content-length": str(total)}
+        if start:
+            headers = {"content-range": f"bytes {start}-{start + len(content) - 1}/{total}"}
+        status = 206 if start else 200
+        if effect.download.begin(status, headers):
+            effect.download.write(content)
+        return wire.Answer(status, headers, b"")
+
+    return fetched
+
+
+def result(*artifacts: Artifact) -> ResultData:
+    return ResultData("job", "kling-2", None, artifacts, Metrics(), {})
+
+
+def video(url: str = URL, size: int | None = None, content: bytes | None = None) -> Artifact:
+    return Artifact(url, "video", size=size, content=content)
+
+
+def collected(storage: Memory, outcomes: list[Any], *artifacts: Artifact) -> Any:
+    session = flows.Session(GATEWAY, Key)
+    return run(flows.collect(session, result(*(artifacts or [video()])), storage), outcomes)
+
+
+CUT = wire.Fault("cut", sent=True)
+
+
+def test_a_file_is_stored_and_told_of(tmp_path: Path) -> None:
+    storage = Memory()
+    session = flows.Session(GATEWAY, Key, Journal(tmp_path / "journal"))
+    assert session.journal is not None
+    entry = session.journal.intend(GATEWAY.base_url, "kling-2", {}, "SG_x", "memory:")
+    session.journal.accepted(entry, "job")
+    flow = flows.save(session, result(video()), lambda _: storage, "memory:")
+    ended = run(flow, [CUT, body(VIDEO[:500]), body(VIDEO[500:], 500)])
+    assert [request.method for request in ended.requests] == ["GET"] * 3
+    assert ended.requests[2].headers["range"] == "bytes=500-"
+    assert ended.seconds > 1.5
+    seconds: Any = pytest.approx(ended.seconds)
+    assert ended.events == [events.Stored("job", "kling-2", ended.value, seconds)]
+    assert [file.url for file in ended.value] == ["memory:kling-2-job.mp4"]
+    assert storage.files == {"kling-2-job.mp4": VIDEO}
+    assert session.journal.entries()[0].files == ended.value
+    session.close()
+
+
+def test_several_files_are_numbered() -> None:
+    storage = Memory()
+    ended = collected(storage, [body(VIDEO), body(VIDEO)], video(), video(content=VIDEO), video())
+    assert [file.url for file in ended.value] == [f"memory:kling-2-job-{number}.mp4" for number in (1, 2, 3)]
+    assert ended.sent == 2
+
+
+@pytest.mark.parametrize("status", [401, 403, 404, 410])
+def test_a_file_that_is_not_there_is_asked_for_once(status: int) -> None:
+    ended = collected(Memory(), [wire.Answer(status, {}, b"")])
+    assert isinstance(ended.error, errors.StorageError)
+    assert ended.error.url == URL
+    assert str(status) in str(ended.error)
+    assert ended.events == []
+
+
+@pytest.mark.parametrize("status", [0, 199, 201, 205, 207, 302, 400, 402, 405, 409, 411, 429, 500])
+def test_any_other_failure_is_tried_eight_times(status: int) -> None:
+    ended = collected(Memory(), [wire.Answer(status, {}, b"") if status else CUT] * 9)
+    assert isinstance(ended.error, errors.StorageError)
+    assert (ended.sent, ended.error.url) == (8, URL)
+    assert (str(status) if status else "cut") in str(ended.error)
+    # 1 + 2 + 4 + 8 + 16 + 30 + 30, each spread by a tenth.
+    assert 0.9 * 91 <= ended.seconds <= 1.1 * 91
+
+
+@pytest.mark.parametrize("status", [201, 205, 207])
+def test_only_a_whole_file_or_a_part_of_one_counts(status: int) -> None:
+    def odd(effect: flows.Fetch) -> wire.Outcome:
+        body(VIDEO)(effect)
+        return wire.Answer(status, {}, b"")
+
+    assert collected(Memory(), [odd, body(VIDEO)]).sent == 2
+
+
+def test_bytes_that_never_came_before_are_progress() -> None:
+    storage = Memory()
+    parts = [
+        part for n in range(1, 9) for part in (*[CUT] * 6, body(VIDEO[500 * n : 500 * n + 500], 500 * n))
+    ]
+    ended = collected(storage, [body(VIDEO[:500]), *parts, body(VIDEO[4500:], 4500)])
+    assert storage.files == {"kling-2-job.mp4": VIDEO}
+    assert ended.sent == 58
+
+
+def test_a_server_that_starts_anew_each_time_is_given_up() -> None:
+    ended = collected(Memory(), [body(VIDEO[: 500 - number]) for number in range(20)])
+    assert isinstance(ended.error, errors.StorageError)
+    assert ended.sent == 8
+    assert f"493 of {len(VIDEO)} bytes came" in str(ended.error)
+
+
+def test_a_file_of_another_size_than_the_gateway_says_is_not_whole() -> None:
+    ended = collected(Memory(), [body(VIDEO)] * 9, video(size=len(VIDEO) + 1))
+    assert isinstance(ended.error, errors.StorageError)
+    assert f"{len(VIDEO)} of {len(VIDEO) + 1} bytes came" in str(ended.error)
+
+
+@pytest.mark.parametrize(
+    ("base_url", "is_fetched"), [("https://api.example.com", False), ("http://127.0.0.1:9", True)]
+)
+def test_only_a_gateway_on_this_machine_offers_files_in_the_clear(base_url: str, is_fetched: bool) -> None:
+    session = flows.Session(wire.Gateway(base_url), Key)
+    plain = video("http://files.example.com/a.mp4")
+    ended = run(flows.collect(session, result(plain), Memory()), [body(VIDEO)])
+    assert ended.sent == is_fetched
+    assert isinstance(ended.error, type(None) if is_fetched else errors.StorageError)
+    # What is there already is not fetched.
+    here = video("", content=VIDEO)
+    assert run(flows.collect(session, result(here), Memory()), []).value[0].bytes == len(VIDEO)
+
+
+def test_a_result_without_a_file_cannot_be_stored() -> None:
+    ended = run(flows.collect(flows.Session(GATEWAY, Key), result(), Memory()), [])
+    assert isinstance(ended.error, errors.StorageError)
+
+
+@pytest.mark.parametrize("told", ["", "memory:elsewhere"])
+@pytest.mark.parametrize("when", ["check", "commit"])
+def test_a_storage_that_fails(when: Literal["check", "commit"], told: str) -> None:
+    broken = errors.StorageError("full", url=told)
+    storage = Memory(broken=broken)
+    if when == "check":
+        flow: Any = flows.open_storage(lambda _: storage, "memory:")
+        assert run(flow, []).error is broken
+        storage.broken = None
+        assert run(flows.open_storage(lambda _: storage, "memory:"), []).value is storage
+        storage.broken = OSError("gone")
+        ended = run(flows.open_storage(lambda _: storage, "memory:"), [])
+        assert isinstance(ended.error, errors.StorageError)
+        assert ended.error.__cause__ is storage.broken
+    else:
+        ended = collected(storage, [body(VIDEO)])
+        assert ended.error is broken
+        assert broken.url == (told or URL)
+        assert ended.events == []
+        assert storage.aborted
+
+
+def test_what_ends_a_flow_at_once_leaves_nothing_behind() -> None:
+    storage = Memory()
+    flow = flows.collect(flows.Session(GATEWAY, Key), result(video()), storage)
+    given: Any = None
+    while not isinstance(effect := flow.send(given), flows.Fetch):
+        given = 0.0
+    body(VIDEO[:5000])(effect)
+    flow.close()
+    assert storage.aborted
+    assert not storage.files
+
+
+def test_what_may_be_slow_is_not_waited_for_by_a_task_that_is_cancelled() -> None:
+    flow = flows.collect(flows.Session(GATEWAY, Key), result(video(content=VIDEO), video()), Memory())
+    calls: list[flows.Call] = []
+    given: Any = None
+    while len(calls) < 3:
+        effect = flow.send(given)
+        match effect:
+            case flows.Call():
+                calls.append(effect)
+                given = effect.function()
+            case flows.Fetch():
+                given = body(VIDEO)(effect)
+            case _:
+                given = 0.0
+    # Taking a file that is there, and making each appear: `abort` stops them.
+    assert [call.is_left for call in calls] == [True, True, True]
+    flow.close()
