@@ -105,11 +105,12 @@ def test_a_file_is_stored_and_told_of(tmp_path: Path) -> None:
     session.close()
 
 
-def test_several_files_are_numbered() -> None:
-    storage = Memory()
-    ended = collected(storage, [body(VIDEO), body(VIDEO)], video(), video(content=VIDEO), video())
-    assert [file.url for file in ended.value] == [f"memory:kling-2-job-{number}.mp4" for number in (1, 2, 3)]
-    assert ended.sent == 2
+@pytest.mark.parametrize("count", [2, 3])
+def test_several_files_are_numbered(count: int) -> None:
+    several = [video(), video(content=VIDEO), video()][:count]
+    ended = collected(Memory(), [body(VIDEO)] * (count - 1), *several)
+    assert [file.url for file in ended.value] == [f"memory:kling-2-job-{n + 1}.mp4" for n in range(count)]
+    assert ended.sent == count - 1
 
 
 @pytest.mark.parametrize("status", [401, 403, 404, 410])
@@ -232,4 +233,5 @@ def test_what_may_be_slow_is_not_waited_for_by_a_task_that_is_cancelled() -> Non
                 given = 0.0
     # Taking a file that is there, and making each appear: `abort` stops them.
     assert [call.is_left for call in calls] == [True, True, True]
+    assert not flows.Call(lambda: None).is_left
     flow.close()

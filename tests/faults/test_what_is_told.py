@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import sqlite3
 from collections.abc import Iterator
@@ -21,7 +22,7 @@ from kling_adapters.models._gateway import (
     RECORD_LIFETIME,
 )
 
-from .flowing import Key, run
+from .flowing import STARTED, Key, run
 
 GATEWAY = wire.Gateway("https://api.example.com")
 ADAPTER = Adapter(slug="kling-2", title="Kling 2", returns="video", latency=300.0)
@@ -129,6 +130,44 @@ def test_of_what_may_have_started_a_job_nothing_follows(session: flows.Session, 
     ended = submitted(session, answer(status), ACCEPTED)
     assert isinstance(ended.error, errors.SubmitUncertain)
     assert ended.sent == 1
+
+
+@pytest.mark.parametrize("status", [500, 502])
+def test_a_synchronous_call_may_have_run_before_it_failed(session: flows.Session, status: int) -> None:
+    ended = run(flows.run_sync(session, ADAPTER, BODY, None), [answer(status), FILE])
+    assert isinstance(ended.error, errors.SubmitUncertain)
+    assert ended.sent == 1
+
+
+PICTURE = b"\x89PNG\r\n\x1a\n" + bytes(20)
+WITH_FILE = {"prompt": "x", "image": PICTURE}
+UPLOADED = answer(200, file_urls=["https://e.com/new.png"])
+SIX_DAYS = 6 * 86400
+
+
+@pytest.mark.parametrize(("age", "sent"), [(SIX_DAYS - 10, 1), (SIX_DAYS + 10, 2)])
+def test_a_file_is_uploaded_anew_a_day_before_it_is_gone(age: float, sent: int) -> None:
+    session = flows.Session(GATEWAY, Key)
+    session.uploads.keep(hashlib.sha256(PICTURE).hexdigest(), "https://e.com/old.png", STARTED - age)
+    ended = run(flows.submit(session, "kling-2", WITH_FILE), [UPLOADED, ACCEPTED][-sent:])
+    assert ended.value.request_id == "job"
+    assert ended.sent == sent
+    url = "old" if sent == 1 else "new"
+    assert json.loads(ended.requests[-1].body or b"")["image"] == f"https://e.com/{url}.png"
+
+
+def test_an_upload_is_tried_for_five_minutes_and_then_no_job_is_started() -> None:
+    ended = run(flows.submit(flows.Session(GATEWAY, Key), "kling-2", WITH_FILE), [answer(500)] * 99)
+    assert isinstance(ended.error, errors.KlingError)
+    assert not isinstance(ended.error, errors.SubmitUncertain)
+    assert ended.seconds == pytest.approx(300.0)
+
+
+def test_a_session_does_not_show_its_keys() -> None:
+    session = flows.Session(GATEWAY, Key)
+    run(flows.submit(session, "kling-2", BODY), [ACCEPTED])
+    assert KEY in session.budgets
+    assert KEY not in repr(session)
 
 
 def test_where_everything_is_at_the_gateway() -> None:
@@ -268,7 +307,20 @@ def test_anything_else_is_asked_again_for_half_a_minute(status: int) -> None:
         ended = run(ask(flows.Session(GATEWAY, Key)), [wire.Answer(status, {}, b"?")] * 99)
         assert isinstance(ended.error, errors.ApiError if status >= 400 else errors.TransportError)
         assert ended.seconds == pytest.approx(30.0)
-        assert ended.sent > 3
+        # After 1, 3, 7, 15 and 30 seconds, each spread by a tenth; a limit is given longer.
+        assert ended.sent in ((5, 6) if status == 429 else (6, 7))
+
+
+@pytest.mark.parametrize(("status", "least", "most"), [(429, 8, 12), (500, 17, 23)])
+def test_only_a_limit_slows_polling_down(session: flows.Session, status: int, least: int, most: int) -> None:
+    ended = waited(session, answer(status), *[state("QUEUED")] * 99, timeout=20.0)
+    assert isinstance(ended.error, errors.WaitTimeout)
+    assert least <= ended.sent <= most
+
+
+def test_answers_let_a_limit_be_forgotten(session: flows.Session) -> None:
+    waited(session, answer(429), *[state("QUEUED")] * 999, timeout=5000.0)
+    assert session.budgets[KEY].turn(1e9) == session.budgets[KEY].turn(1e9) == 0.0
 
 
 def test_credits_have_no_job_that_could_be_missing(session: flows.Session) -> None:

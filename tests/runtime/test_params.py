@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Sequence
 from typing import Annotated, Any, ClassVar, Literal
 
 import jsonschema_rs
 import pytest
-from pydantic import MISSING, Field, TypeAdapter
+from pydantic import MISSING, Field, TypeAdapter, ValidationError
 
 from kling_adapters import Params, ParamsInvalid, load_catalog
-from kling_adapters.adapter import Adapter, MaxBytes, Requires
+from kling_adapters.adapter import Adapter, AtLeastOneOf, MaxBytes, MutuallyExclusive, Requires
 from kling_adapters.models import Kling2, Kling3ProImage2video, Kling25Turbo, KlingBloombloom, KlingO1
 from kling_adapters.models.kling_3_pro_image2video import Element
-from kling_adapters.params import Lenient, Media
+from kling_adapters.params import Exact, Lenient, Media, Part
 
 CATALOG = load_catalog()
 URL = "https://example.com/a.png"
@@ -313,6 +314,13 @@ def test_a_parameter_that_is_said_to_be_missing_is_not_sent() -> None:
     assert Aliased(extra=MISSING, class_="b").wire() == {"class": "b"}
 
 
+class Inner(Part):
+    """An object."""
+
+    of_: Annotated[str | MISSING, Field(alias="of")] = MISSING
+    colour: Annotated[Literal["red", "blue"] | MISSING, Field()] = MISSING
+
+
 class Nested(Params):
     """Lists in lists, and twins, beside something that is wrong."""
 
@@ -331,6 +339,7 @@ class Nested(Params):
         Sequence[Annotated[Sequence[str], Field(min_length=1, max_length=2)]] | MISSING, Field(max_length=2)
     ] = MISSING
     tags: Annotated[Sequence[str] | None, Field(max_length=1)] = None
+    inner: Annotated[Inner | MISSING, Field()] = MISSING
 
 
 def reported(**params: Any) -> set[str]:
@@ -374,3 +383,48 @@ def test_what_was_meant_is_suggested_within_an_object_too() -> None:
         ("elements[0].frontal_image", "frontal_image_url"),
         ("duratio", "duration"),
     }
+    with pytest.raises(ParamsInvalid) as caught:
+        Nested.model_validate({"inner": {"off": 1, "colour": "bluee"}, "clas": "a"})
+    assert {(problem.path, problem.suggestion, problem.allowed) for problem in caught.value.problems} == {
+        ("inner.off", "of", None),
+        ("inner.colour", "blue", "'red', 'blue'"),
+        ("clas", "class", None),
+    }
+
+
+class Chosen(Params):
+    """Parameters of which one must be given and only one may, and what is compared by more than `==`."""
+
+    adapter: ClassVar[Adapter] = Adapter(
+        slug="chosen",
+        title="Chosen",
+        returns="image",
+        rules=(AtLeastOneOf("one", "other"), MutuallyExclusive("one", "other")),
+    )
+
+    one: Annotated[Exact[Literal[True]] | MISSING, Field()] = MISSING
+    other: Annotated[float | MISSING, Field()] = MISSING
+
+
+def test_one_of_two_must_be_given_and_only_one_may() -> None:
+    assert Chosen(one=True).wire() == {"one": True}
+    assert Chosen(other=0.5).wire() == {"other": 0.5}
+    for params in ({}, {"one": True, "other": 0.5}):
+        with pytest.raises(ParamsInvalid):
+            Chosen.model_validate(params)
+
+
+@pytest.mark.parametrize(
+    "params",
+    [{"one": 1}, {"one": False}, {"one": "true"}, {"other": math.inf}, {"other": math.nan}, {"other": "1"}],
+)
+def test_nothing_is_taken_that_only_looks_alike(params: dict[str, Any]) -> None:
+    with pytest.raises(ParamsInvalid):
+        Chosen.model_validate(params)
+
+
+def test_a_parameter_that_nobody_knows_is_refused_and_none_can_be_changed() -> None:
+    with pytest.raises(ParamsInvalid, match="third: unknown parameter"):
+        Chosen.model_validate({"one": True, "third": 1})
+    with pytest.raises(ValidationError, match="frozen"):
+        Chosen(one=True).one = MISSING
