@@ -428,3 +428,11 @@ def test_a_parameter_that_nobody_knows_is_refused_and_none_can_be_changed() -> N
         Chosen.model_validate({"one": True, "third": 1})
     with pytest.raises(ValidationError, match="frozen"):
         Chosen(one=True).one = MISSING
+
+
+@pytest.mark.parametrize("slug", sorted(CATALOG))
+def test_an_adapter_says_of_itself_what_the_catalogue_says(slug: str) -> None:
+    entry = CATALOG[slug]
+    adapter = entry.load().adapter
+    assert (adapter.slug, adapter.title) == (slug, entry.title)
+    assert (adapter.returns, adapter.latency) == (entry.returns, entry.latency)
