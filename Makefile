@@ -6,7 +6,7 @@ JOBS ?= auto
 # The distributions beside the one in this folder.
 PARTS := codegen $(wildcard plugins/*)
 
-.PHONY: help setup demo generate golden check test coverage fuzz bench crash storm types1000 clean
+.PHONY: help setup demo generate golden check test coverage mutants fuzz bench crash storm types1000 clean
 
 help:  ## Say what there is to make
 	@grep -hE '^[a-z0-9]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## */\t/' | expand -t 12
@@ -50,6 +50,9 @@ coverage: $(READY)  ## Run the tests and say which branches of our own code none
 	$(BIN)/coverage report
 	$(BIN)/coverage json --quiet -o out/coverage/report.json
 	$(BIN)/python -c 'import json, sys; share = json.load(open("out/coverage/report.json"))["totals"]["percent_branches_covered"]; sys.exit(f"{share:.1f} % of branches" if share < 95 else print(f"{share:.1f} % of branches"))'
+
+mutants: $(READY)  ## Break validators, flows, retries and rules in 1,600 small ways, and say which no test notices
+	$(BIN)/python -m benchmarks.mutants
 
 fuzz: $(READY)  ## Judge 100,000 edited inputs of each model; send requests drawn from OpenAPI; feed the readers of answers with bytes (atheris; Linux)
 	$(BIN)/pytest -n $(JOBS) -rP --hypothesis-profile=fuzz tests/properties
