@@ -91,21 +91,25 @@ class Emit:
     event: Event
 
 
-def _usable_key(auth: Auth) -> str:
+def _usable_key(auth: Auth) -> wire.Key:
     """Return the key that a plugin gives. Raises ConfigError if it gives none that can be used."""
     try:
-        key: Any = auth.api_key()
+        key = _key(auth.api_key())
     except errors.KlingError:
         raise
     except Exception as error:  # noqa: BLE001  its text is not repeated: it may hold the key
         raise errors.ConfigError(
             f"the plugin that gives the API key failed with {type(error).__name__}; nothing was sent"
         ) from None
-    if not isinstance(key, str) or not re.fullmatch("[!-~]+", key):
+    if key is None or not re.fullmatch("[!-~]+", key):
         raise errors.ConfigError(
             "the API key is empty, no text, or holds characters that no key has, such as spaces; nothing was sent"
         )
     return key
+
+
+def _key(given: Any) -> wire.Key | None:
+    return wire.Key(given) if isinstance(given, str) else None
 
 
 Effect: TypeAlias = Send | Fetch | Sleep | Now | Call | Emit
@@ -153,18 +157,21 @@ class Session:
     budgets: dict[str, polling.Budget] = field(default_factory=dict[str, polling.Budget], repr=False)
     uploads: Uploads = field(default_factory=Uploads)
 
-    def find_key(self, request_id: str | None) -> str:
+    def find_key(self, request_id: str | None) -> wire.Key:
         """Return the key for a request that starts nothing; one about a job takes the key that submitted it."""
         auth = self.find_auth()
         if request_id is None or not isinstance(auth, KeyPool):
             return _usable_key(auth)
+        return _key(self._known_key(auth, request_id)) or _usable_key(auth)
+
+    def _known_key(self, auth: KeyPool, request_id: str) -> str | None:
         known = auth.key_of(request_id)
         if known is None and self.journal is not None and (told := self.journal.key_of(request_id)):
             pool = auth.keys()
             known = next((key for key in pool if fingerprint(key) == told), None)
             if known is not None:
                 _tell(partial(auth.accepted, known, request_id))
-        return known or _usable_key(auth)
+        return known
 
     def close(self) -> None:
         """Close the journal."""
@@ -303,7 +310,7 @@ def _accepted(
 ) -> Flow[Started]:
     """Write down the intent, send the submit until the gateway has accepted it, and return what `read` makes of that."""
     auth: Auth = yield Call(session.find_auth)
-    key: str = yield Call(partial(_usable_key, auth))
+    key: wire.Key = yield Call(partial(_usable_key, auth))
     entry: int | None = None
     if session.journal is not None:
         base_url = session.gateway.base_url
@@ -338,7 +345,7 @@ def _sent(
     session: Session,
     request: wire.Request,
     auth: Auth,
-    key: str,
+    key: wire.Key,
     model: str,
     entry: int | None,
     read: Callable[[wire.Answer], Started | None],
@@ -377,9 +384,9 @@ def _sent(
         key = yield from _another_key(session, auth, entry)
 
 
-def _another_key(session: Session, auth: Auth, entry: int | None) -> Flow[str]:
+def _another_key(session: Session, auth: Auth, entry: int | None) -> Flow[wire.Key]:
     """Return the key that a submit is sent with once more: the same, unless a pool has another."""
-    key: str = yield Call(partial(_usable_key, auth))
+    key: wire.Key = yield Call(partial(_usable_key, auth))
     if session.journal is not None and entry is not None:
         yield from _noted(partial(session.journal.sent_with, entry, key))
     return key
@@ -532,7 +539,7 @@ def _get(
     request_id = job.request_id if job else None
     failures = missing = 0
     while True:
-        key: str = yield Call(partial(session.find_key, request_id))
+        key: wire.Key = yield Call(partial(session.find_key, request_id))
         outcome = yield from _in_turn(session, replace(request, key=key), end)
         pace.polls += 1
         if isinstance(outcome, wire.Answer):
