@@ -17,13 +17,13 @@ from urllib.parse import urlsplit
 
 import anyio
 
-from kling_adapters import batch, flows
+from kling_adapters import batch, flows, inputs
 from kling_adapters.adapter import Adapter
 from kling_adapters.batch import Batch, Ended, Outcome, Request, Task
 from kling_adapters.catalog import Catalog
 from kling_adapters.discovery import PluginInfo
 from kling_adapters.driver import AsyncDriver, Clock, SyncDriver, SystemClock
-from kling_adapters.errors import ConfigError, ParamsInvalid, Problem, StorageError, WaitTimeout
+from kling_adapters.errors import ConfigError, ParamsInvalid, Problem, StorageError
 from kling_adapters.flows import Flow, JobRef, Session
 from kling_adapters.hookspecs import Auth, Storage
 from kling_adapters.job import AsyncJob, AsyncResult, Job, Result
@@ -61,7 +61,8 @@ class _Client:
         if api_key is not None and auth is not None:
             raise ConfigError(f"both an api_key and auth={auth!r} are given: one of them is to be used")
         path = default_path() if journal == "" else journal
-        self._session = Session(Gateway(base_url), self._find_auth, None if path is None else Journal(path))
+        kept = None if path is None else Journal(path)
+        self._session = Session(Gateway(base_url), self._find_auth, kept, self._handle)
         self._plugins = Plugins(plugins, strict=strict_plugins)
         self._auth_name = auth
         self._auth: Auth | None = _GivenKey(api_key) if api_key else None
@@ -79,6 +80,9 @@ class _Client:
     def plugins(self) -> tuple[PluginInfo, ...]:
         """Every plugin that was found, broken and disabled ones too."""
         return self._plugins.found
+
+    def _handle(self, ref: JobRef) -> Job | AsyncJob:
+        raise NotImplementedError
 
     def _find_auth(self) -> Auth:
         with self._lock:
@@ -156,11 +160,15 @@ def _place(save_to: str | PathLike[str] | None) -> str | None:
 
 
 def _json_object(model: str, body: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Return `body` if it can be sent as JSON. Raises ParamsInvalid naming each parameter that cannot."""
+    """Return `body` if it can be sent as JSON once its local media is uploaded. Raises ParamsInvalid with all that cannot."""
     problems: list[Problem] = []
     for name, value in body.items():
         try:
-            json.dumps(value, allow_nan=False)
+            for media in inputs.found(value):
+                inputs.check(media)
+            json.dumps(inputs.replaced(value, lambda _: ""), allow_nan=False)
+        except inputs.Unusable as error:
+            problems.append(Problem(str(name), str(error), value))
         except (TypeError, ValueError, RecursionError) as error:
             problems.append(Problem(str(name), f"cannot be written as JSON: {error}", value))
     if problems:
@@ -206,13 +214,11 @@ class Kling(SyncCalls, _Client):
         self._session.close()
 
     def _submit(self, model: str | Params, params: Mapping[str, Any], extra: Extra) -> Job:
-        return self._start(*self._prepare(model, params, extra))
+        adapter, body = self._prepare(model, params, extra)
+        return self._handle(self._driver.run(flows.submit(self._session, adapter.slug, body, adapter)))
 
-    def _start(self, adapter: Adapter, body: Mapping[str, Any], save_to: str | None = None) -> Job:
-        return Job(
-            self._driver,
-            self._driver.run(flows.submit(self._session, adapter.slug, body, adapter, save_to)),
-        )
+    def _handle(self, ref: JobRef) -> Job:
+        return Job(self._driver, ref)
 
     def _run(
         self,
@@ -223,14 +229,10 @@ class Kling(SyncCalls, _Client):
         timeout: float | None,
     ) -> Result:
         prepared = self._prepare(model, params, extra)
-        storage: Storage | None = None
-        place = _place(save_to)
-        if place is not None:
-            storage = self._driver.run(flows.open_storage(self._plugins.storage, place))
-        result = self._start(*prepared, place).wait(timeout)
-        if storage is None:
-            return result
-        return replace(result, saved=self._driver.run(flows.collect(self._session, result, storage)))
+        data, files = self._driver.run(
+            flows.run(self._session, *prepared, timeout, self._plugins.storage, _place(save_to))
+        )
+        return Result(**vars(data), saved=files, _driver=self._driver)
 
     def _run_sync(
         self,
@@ -255,15 +257,16 @@ class Kling(SyncCalls, _Client):
             raise
 
     def submit_raw(self, slug: str, params: Mapping[str, Any]) -> Job:
-        """Submit to a model that no spec describes: nothing is checked but that it is JSON. Raises as `submit` does."""
-        return Job(
-            self._driver,
-            self._driver.run(flows.submit(self._session, slug, _json_object(slug, params))),
-        )
+        """Submit to a model that no spec describes; local media is uploaded. Nothing is checked but that the rest is JSON.
+
+        Raises as `submit` does.
+        """
+        body = _json_object(slug, params)
+        return self._handle(self._driver.run(flows.submit(self._session, slug, body)))
 
     def job(self, request_id: str, model: str | None = None) -> Job:
         """Return the handle of a job submitted earlier, for up to an hour; `model`, its slug, helps to pace the polls."""
-        return Job(self._driver, self._find(request_id, model))
+        return self._handle(self._find(request_id, model))
 
     def map(
         self,
@@ -331,8 +334,6 @@ class Kling(SyncCalls, _Client):
 
     def _outcome(self, ended: Ended) -> Outcome[Result]:
         task, data = ended.task, ended.data
-        if isinstance(ended.error, WaitTimeout):
-            ended.error.job = self.job(ended.error.request_id, task.model if task.adapter else None)
         result = None if data is None else Result(**vars(data), saved=ended.files, _driver=self._driver)
         return Outcome(task.index, task.model, ended.request_id, result, ended.error)
 
@@ -370,13 +371,11 @@ class AsyncKling(AsyncCalls, _Client):
         self._session.close()
 
     async def _submit(self, model: str | Params, params: Mapping[str, Any], extra: Extra) -> AsyncJob:
-        return await self._start(*self._prepare(model, params, extra))
+        adapter, body = self._prepare(model, params, extra)
+        return self._handle(await self._driver.run(flows.submit(self._session, adapter.slug, body, adapter)))
 
-    async def _start(self, adapter: Adapter, body: Mapping[str, Any], save_to: str | None = None) -> AsyncJob:
-        return AsyncJob(
-            self._driver,
-            await self._driver.run(flows.submit(self._session, adapter.slug, body, adapter, save_to)),
-        )
+    def _handle(self, ref: JobRef) -> AsyncJob:
+        return AsyncJob(self._driver, ref)
 
     async def _run(
         self,
@@ -387,14 +386,10 @@ class AsyncKling(AsyncCalls, _Client):
         timeout: float | None,
     ) -> AsyncResult:
         prepared = self._prepare(model, params, extra)
-        storage: Storage | None = None
-        place = _place(save_to)
-        if place is not None:
-            storage = await self._driver.run(flows.open_storage(self._plugins.storage, place))
-        result = await (await self._start(*prepared, place)).wait(timeout)
-        if storage is None:
-            return result
-        return replace(result, saved=await self._driver.run(flows.collect(self._session, result, storage)))
+        data, files = await self._driver.run(
+            flows.run(self._session, *prepared, timeout, self._plugins.storage, _place(save_to))
+        )
+        return AsyncResult(**vars(data), saved=files, _driver=self._driver)
 
     async def _run_sync(
         self,
@@ -423,11 +418,11 @@ class AsyncKling(AsyncCalls, _Client):
     async def submit_raw(self, slug: str, params: Mapping[str, Any]) -> AsyncJob:
         """See Kling.submit_raw."""
         body = _json_object(slug, params)
-        return AsyncJob(self._driver, await self._driver.run(flows.submit(self._session, slug, body)))
+        return self._handle(await self._driver.run(flows.submit(self._session, slug, body)))
 
     def job(self, request_id: str, model: str | None = None) -> AsyncJob:
         """See Kling.job."""
-        return AsyncJob(self._driver, self._find(request_id, model))
+        return self._handle(self._find(request_id, model))
 
     def map(
         self,
@@ -488,8 +483,6 @@ class AsyncKling(AsyncCalls, _Client):
 
     def _outcome(self, ended: Ended) -> Outcome[AsyncResult]:
         task, data = ended.task, ended.data
-        if isinstance(ended.error, WaitTimeout):
-            ended.error.job = self.job(ended.error.request_id, task.model if task.adapter else None)
         result = None if data is None else AsyncResult(**vars(data), saved=ended.files, _driver=self._driver)
         return Outcome(task.index, task.model, ended.request_id, result, ended.error)
 

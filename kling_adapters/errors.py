@@ -241,11 +241,10 @@ class WaitTimeout(KlingError):
     `request_id` is its id, `seconds` the time waited, `job` the handle.
     """
 
-    job: Job | AsyncJob
-
-    def __init__(self, request_id: str, seconds: float) -> None:
+    def __init__(self, request_id: str, seconds: float, job: Job | AsyncJob) -> None:
         self.request_id = request_id
         self.seconds = seconds
+        self.job = job
         super().__init__(
             f"job {request_id} has not ended after {seconds:.0f} s; it goes on and will be billed when it completes. "
             f'Wait again with error.job.wait(), or kling.job("{request_id}").wait() within the hour.'

@@ -8,11 +8,10 @@ from __future__ import annotations
 
 import logging
 import re
-import threading
 from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Any, NoReturn, TypeAlias, TypeVar
+from typing import Any, Concatenate, NoReturn, ParamSpec, TypeAlias, TypeVar
 
 from kling_adapters import errors, inputs, polling, wire
 from kling_adapters.adapter import Adapter, Returns
@@ -113,49 +112,24 @@ def _key(given: Any) -> wire.Key | None:
 
 
 Effect: TypeAlias = Send | Fetch | Sleep | Now | Call | Emit
+FindStorage: TypeAlias = Callable[[str], Storage]
 T = TypeVar("T")
 Flow: TypeAlias = Generator[Effect, Any, T]
 
 
-class Uploads:
-    """Where the files are that a client has uploaded, by digest. Can be used from any thread."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._urls: dict[str, tuple[str, float]] = {}
-        self._under_way: set[str] = set()
-
-    def begin(self, sha256: str) -> bool:
-        """Whether nobody else is uploading this file; then it is the caller's until `end`."""
-        with self._lock:
-            is_free = sha256 not in self._under_way
-            self._under_way.add(sha256)
-        return is_free
-
-    def end(self, sha256: str) -> None:
-        """Let others have it."""
-        with self._lock:
-            self._under_way.discard(sha256)
-
-    def find(self, sha256: str, now: float) -> str | None:
-        """Return where it is, unless it may soon be gone."""
-        url, uploaded = self._urls.get(sha256, (None, 0.0))
-        return url if now - uploaded < UPLOAD_LIFETIME else None
-
-    def keep(self, sha256: str, url: str, now: float) -> None:
-        """Remember where it is."""
-        self._urls[sha256] = url, now
-
-
 @dataclass(frozen=True)
 class Session:
-    """What all flows of a client share: its gateway, where its key comes from, and its journal if it keeps one."""
+    """What all flows of a client share: its gateway, where its key comes from, and its journal if it keeps one.
+
+    `handle` makes what the user knows a job by, for the errors that carry one.
+    """
 
     gateway: wire.Gateway
     find_auth: Callable[[], Auth]
     journal: Journal | None = None
+    handle: Callable[[JobRef], Any] = lambda job: job
     budgets: dict[str, polling.Budget] = field(default_factory=dict[str, polling.Budget], repr=False)
-    uploads: Uploads = field(default_factory=Uploads)
+    uploads: inputs.Uploads = field(default_factory=inputs.Uploads)
 
     def find_key(self, request_id: str | None) -> wire.Key:
         """Return the key for a request that starts nothing; one about a job takes the key that submitted it."""
@@ -170,7 +144,7 @@ class Session:
             pool = auth.keys()
             known = next((key for key in pool if fingerprint(key) == told), None)
             if known is not None:
-                _tell(partial(auth.accepted, known, request_id))
+                _tell(auth.accepted, known, request_id)
         return known
 
     def close(self) -> None:
@@ -229,12 +203,28 @@ def submit(
     return job
 
 
+def run(
+    session: Session,
+    adapter: Adapter,
+    body: Mapping[str, Any],
+    timeout: float | None,
+    find_storage: FindStorage,
+    save_to: str | None,
+) -> Flow[tuple[ResultData, tuple[StoredFile, ...]]]:
+    """Submit, wait and collect. A place that cannot be used is refused before anything is sent."""
+    storage = None if save_to is None else (yield from open_storage(find_storage, save_to))
+    job = yield from submit(session, adapter.slug, body, adapter, save_to)
+    result = yield from wait(session, job, timeout)
+    return result, () if storage is None else (yield from collect(session, result, storage))
+
+
 def run_sync(
     session: Session, adapter: Adapter, body: Mapping[str, Any], timeout: float | None
 ) -> Flow[ResultData]:
     """Run one job in a call that is answered at its end, within `timeout` seconds; None for what its latency suggests.
 
-    Repeated, written down and refused as a submit is; raises JobFailed, too. No answer is SubmitUncertain, as always.
+    Written down and refused as a submit is, and repeated if it cannot have run; raises JobFailed, too. A call that is
+    not answered, or with 5xx, is SubmitUncertain.
     """
     model = adapter.slug
     start: float = yield Now()
@@ -243,7 +233,7 @@ def run_sync(
     try:
         body = yield from _uploaded(session, body)
         request = session.gateway.run_sync(model, body, patience)
-        result = yield from _accepted(session, request, model, body, None, None, read)
+        result = yield from _accepted(session, request, model, body, None, None, read, is_sync=True)
     except (errors.SubmitUncertain, errors.ApiError, errors.TransportError) as error:
         yield Emit(SubmitFailed(model, str(error), isinstance(error, errors.SubmitUncertain)))
         raise
@@ -276,27 +266,36 @@ def _uploaded(session: Session, body: Mapping[str, Any]) -> Flow[Mapping[str, An
 
 def _upload(session: Session, media: inputs.Local) -> Flow[str]:
     """Return the URL of a file, which is uploaded unless the same content has been."""
-    gateway, journal, uploads = session.gateway, session.journal, session.uploads
+    gateway, uploads = session.gateway, session.uploads
     sha256: str = yield Call(partial(inputs.digest, media))
     now: float = yield Now()
     while not uploads.begin(sha256):
         yield Sleep(0.1)
     try:
-        url = uploads.find(sha256, now)
-        if url is None and journal is not None:
-            url = yield from _noted(partial(journal.upload_url, gateway.base_url, sha256, UPLOAD_LIFETIME))
-        elif url is not None:
-            return url
+        if (known := uploads.find(sha256, now - UPLOAD_LIFETIME)) is not None:
+            return known
+        url = yield from _note(session, Journal.upload_url, gateway.base_url, sha256, UPLOAD_LIFETIME)
         if url is None:
             log.info("uploading %s", inputs.named(media))
             data_url: str = yield Call(partial(inputs.data_url, media, sha256))
             url = yield from _ask(session, gateway.upload(data_url), wire.read_upload, None, UPLOAD_BUDGET)
-            if journal is not None:
-                yield from _noted(partial(journal.uploaded, gateway.base_url, sha256, url))
+            yield from _note(session, Journal.uploaded, gateway.base_url, sha256, url)
         uploads.keep(sha256, url, now)
         return url
     finally:
         uploads.end(sha256)
+
+
+@dataclass
+class _Submit:
+    """A submit on its way: its key, and the number of its entry in the journal, 0 if there is none."""
+
+    model: str
+    is_sync: bool
+    auth: Auth
+    key: wire.Key
+    entry: int = 0
+    may_have_started: bool = False
 
 
 def _accepted(
@@ -307,119 +306,128 @@ def _accepted(
     save_to: str | None,
     tag: str | None,
     read: Callable[[wire.Answer], Started | None],
+    *,
+    is_sync: bool = False,
 ) -> Flow[Started]:
     """Write down the intent, send the submit until the gateway has accepted it, and return what `read` makes of that."""
     auth: Auth = yield Call(session.find_auth)
-    key: wire.Key = yield Call(partial(_usable_key, auth))
-    entry: int | None = None
+    submit = _Submit(model, is_sync, auth, (yield Call(partial(_usable_key, auth))))
     if session.journal is not None:
         base_url = session.gateway.base_url
-        entry = yield Call(partial(session.journal.intend, base_url, model, body, key, save_to, tag))
-    sending = _sent(session, request, auth, key, model, entry, read)
-    if session.journal is None or entry is None:
-        return (yield from sending)
+        submit.entry = yield Call(
+            partial(session.journal.intend, base_url, model, body, submit.key, save_to, tag)
+        )
+    entry = submit.entry
     try:
-        started = yield from sending
+        started = yield from _sent(session, request, submit, read)
     except errors.SubmitUncertain as error:
-        error.entry = entry
-        yield from _noted(partial(session.journal.uncertain, entry, str(error)))
+        error.entry = entry or None
+        yield from _note(session, Journal.uncertain, entry, str(error))
         raise
     except errors.JobFailed as error:
-        yield from _noted(partial(session.journal.failed, entry, error.request_id, error.message))
+        yield from _note(session, Journal.failed, entry, error.request_id, error.message)
         raise
     except errors.KlingError as error:
-        yield from _noted(partial(session.journal.refused, entry, str(error)))
+        yield from _note(session, Journal.refused, entry, str(error))
         raise
     except BaseException as error:
-        # A cancelled task, or Ctrl-C: it cannot be waited for any more.
-        session.journal.uncertain(entry, f"the submit was interrupted by {type(error).__name__}")
+        # A cancelled task, or Ctrl-C: nothing can be waited for any more.
+        if session.journal is not None:
+            note = session.journal.uncertain if submit.may_have_started else session.journal.refused
+            _tell(note, entry, f"the submit was interrupted by {type(error).__name__}")
         raise
     if isinstance(started, ResultData):
-        yield from _noted(partial(session.journal.answered, entry, started))
+        yield from _note(session, Journal.answered, entry, started)
     else:
-        yield from _noted(partial(session.journal.accepted, entry, started.request_id))
+        yield from _note(session, Journal.accepted, entry, started.request_id)
+    if isinstance(auth, KeyPool):
+        yield Call(partial(_tell, auth.accepted, submit.key, started.request_id))
     return started
 
 
 def _sent(
     session: Session,
     request: wire.Request,
-    auth: Auth,
-    key: wire.Key,
-    model: str,
-    entry: int | None,
+    submit: _Submit,
     read: Callable[[wire.Answer], Started | None],
 ) -> Flow[Started]:
     """Send a submit until the gateway has accepted it, and return what `read` makes of the answer."""
     retries = polling.SubmitRetries()
+    auth = submit.auth
     refused: set[str] = set()
     while True:
-        outcome = yield from _in_turn(session, replace(request, key=key))
+        budget = yield from _turn(session, submit.key)
+        submit.may_have_started = True
+        outcome = yield from _send(replace(request, key=submit.key), budget)
         started = read(outcome) if isinstance(outcome, wire.Answer) else None
         if started is not None:
-            if isinstance(auth, KeyPool):
-                yield from _noted(partial(auth.accepted, key, started.request_id))
             return started
-        if isinstance(outcome, wire.Answer) and 200 <= outcome.status < 300:
-            raise errors.SubmitUncertain(model, f"the gateway answered {outcome.status} without a request id")
-        error, may_be_repeated = _refusal(model, outcome)
+        error, may_be_repeated = _refusal(submit, outcome)
+        submit.may_have_started = False
         reset = wire.seconds_until_reset(outcome) if isinstance(outcome, wire.Answer) else None
+        has_another = False
         if isinstance(error, _REFUSALS_OF_A_KEY) and isinstance(auth, KeyPool):
-            has_another = yield from _noted(partial(auth.refused, key, error.status, reset))
-            # Each key once: a pool that is wrong about its keys must not make a storm.
-            if has_another and key not in refused:
-                refused.add(key)
-                key = yield from _another_key(session, auth, entry)
-                continue
-        if not may_be_repeated:
+            has_another = yield Call(partial(_tell, auth.refused, submit.key, error.status, reset))
+        # Each key once: a pool that is wrong about its keys must not make a storm.
+        if has_another and submit.key not in refused:
+            refused.add(submit.key)
+        elif not may_be_repeated:
             raise error
-        if isinstance(error, errors.RateLimited):
-            delay = retries.after_rate_limit(reset)
         else:
-            delay = retries.after_failure()
-        if delay is None:
-            raise error
-        log.info("submit of %s started nothing (%s); trying again in %.1f s", model, error, delay)
-        yield Sleep(delay)
-        key = yield from _another_key(session, auth, entry)
+            limited = isinstance(error, errors.RateLimited)
+            delay = retries.after_rate_limit(reset) if limited else retries.after_failure()
+            if delay is None:
+                raise error
+            log.info("submit of %s started nothing (%s); trying again in %.1f s", submit.model, error, delay)
+            yield Sleep(delay)
+        # The same, unless a pool has another.
+        submit.key = yield Call(partial(_usable_key, auth))
+        yield from _note(session, Journal.sent_with, submit.entry, submit.key)
 
 
-def _another_key(session: Session, auth: Auth, entry: int | None) -> Flow[wire.Key]:
-    """Return the key that a submit is sent with once more: the same, unless a pool has another."""
-    key: wire.Key = yield Call(partial(_usable_key, auth))
-    if session.journal is not None and entry is not None:
-        yield from _noted(partial(session.journal.sent_with, entry, key))
-    return key
+P = ParamSpec("P")
 
 
-def _noted(note: Callable[[], T]) -> Flow[T | None]:
-    """Note in the journal, or tell a pool of keys, what became of a job."""
-    told: T | None = yield Call(partial(_tell, note))
+def _note(
+    session: Session, what: Callable[Concatenate[Journal, P], T], *args: P.args, **kwargs: P.kwargs
+) -> Flow[T | None]:
+    """Write into the journal, if there is one, what became of a job."""
+    if session.journal is None:
+        return None
+    note = partial(_tell, what, session.journal, *args, **kwargs)
+    try:
+        told: T | None = yield Call(note)
+    except BaseException:
+        # Ctrl-C in the middle of it: what is known of a job is worth the time. Nothing is harmed by writing it twice.
+        note()
+        raise
     return told
 
 
-def _tell(note: Callable[[], T]) -> T | None:
+def _tell(note: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T | None:
     """Call what notes something of a job. That it fails must not lose what is paid for."""
     try:
-        return note()
+        return note(*args, **kwargs)
     except Exception:
         log.exception("a job goes on, but what became of it could not be noted")
         return None
 
 
-def _refusal(model: str, outcome: wire.Outcome) -> tuple[errors.KlingError, bool]:
+def _refusal(submit: _Submit, outcome: wire.Outcome) -> tuple[errors.KlingError, bool]:
     """Return why a submit started nothing, and whether it may be repeated. Raises SubmitUncertain if it may have."""
     if isinstance(outcome, wire.Fault):
         if outcome.sent:
-            raise errors.SubmitUncertain(model, outcome.reason)
+            raise errors.SubmitUncertain(submit.model, outcome.reason)
         return errors.TransportError(
             f"the gateway could not be reached: {outcome.reason}. Nothing was sent, no job was started. "
             "Check the network and base_url, then submit again."
         ), True
     row = ERRORS.get(outcome.status)
     verdict = row.submit if row else ("never" if 400 <= outcome.status < 500 else "uncertain")
-    if verdict == "uncertain":
-        raise errors.SubmitUncertain(model, f"the gateway answered {outcome.status}")
+    # The table tells of submits. A call that runs the job itself may have run it before it failed.
+    if verdict == "uncertain" or (submit.is_sync and outcome.status >= 500):
+        what = "without a request id" if 200 <= outcome.status < 300 else "which tells nothing of a job"
+        raise errors.SubmitUncertain(submit.model, f"the gateway answered {outcome.status}, {what}")
     return wire.api_error(outcome), verdict == "safe"
 
 
@@ -479,11 +487,10 @@ def wait(session: Session, job: JobRef, timeout: float | None) -> Flow[ResultDat
         asking: Flow[ResultData | JobStatus] = _get(session, request, read_end, job, end, pace)
         ended = yield from asking
     except _OutOfTime as last:
-        raise errors.WaitTimeout(job.request_id, (yield Now()) - start) from last.error
+        raise errors.WaitTimeout(job.request_id, (yield Now()) - start, session.handle(job)) from last.error
     if isinstance(ended, JobStatus):
         return (yield from _failed(session, job, ended, pace))
-    if session.journal is not None:
-        yield from _noted(partial(session.journal.completed, ended))
+    yield from _note(session, Journal.completed, ended)
     yield Emit(Completed(job.request_id, job.model, ended, pace.polls))
     return ended
 
@@ -504,22 +511,17 @@ def _until_completed(
                 log.warning(
                     "job %s is %r, a state that is not documented; waiting on", job.request_id, found.state
                 )
-            yield from _saw(session, job, found.state)
+            yield from _note(session, Journal.saw, job.request_id, found.state)
             yield Emit(StateChanged(job.request_id, job.model, found.state))
             last = found.state
         now: float = yield Now()
         if now >= end:
-            raise errors.WaitTimeout(job.request_id, now - start)
+            raise errors.WaitTimeout(job.request_id, now - start, session.handle(job))
         yield Sleep(min(pace.interval(now - start), end - now))
 
 
-def _saw(session: Session, job: JobRef, state: str, reason: str | None = None) -> Flow[None]:
-    if session.journal is not None:
-        yield from _noted(partial(session.journal.saw, job.request_id, state, reason))
-
-
 def _failed(session: Session, job: JobRef, found: JobStatus, pace: polling.Pace) -> Flow[NoReturn]:
-    yield from _saw(session, job, "FAILED", found.error)
+    yield from _note(session, Journal.saw, job.request_id, "FAILED", found.error)
     yield Emit(Failed(job.request_id, job.model, found.error or "", pace.polls))
     raise errors.JobFailed(job.request_id, found.error or "", found.metrics)
 
@@ -540,7 +542,7 @@ def _get(
     failures = missing = 0
     while True:
         key: wire.Key = yield Call(partial(session.find_key, request_id))
-        outcome = yield from _in_turn(session, replace(request, key=key), end)
+        outcome = yield from _send(replace(request, key=key), (yield from _turn(session, key, end)))
         pace.polls += 1
         if isinstance(outcome, wire.Answer):
             found = read(outcome)
@@ -550,7 +552,7 @@ def _get(
             if outcome.status == 404 and job is not None:
                 missing += 1
                 if missing == MISSING_LIMIT:
-                    yield from _saw(session, job, EXPIRED)
+                    yield from _note(session, Journal.saw, job.request_id, EXPIRED)
                     yield Emit(Expired(job.request_id, job.model, pace.polls))
                     raise errors.JobExpired(job.request_id)
             elif 400 <= outcome.status < 500 and outcome.status not in (408, 422, 425, 429):
@@ -577,20 +579,25 @@ def _get(
         yield Sleep(min(delay, end - now))
 
 
-def _in_turn(session: Session, request: wire.Request, end: float = float("inf")) -> Flow[wire.Outcome]:
-    """Send a request when it is the turn of its key, and before the time `end`."""
-    assert request.key is not None
-    budget = session.budgets.setdefault(request.key, polling.Budget())
+def _turn(session: Session, key: str, end: float = float("inf")) -> Flow[polling.Budget]:
+    """Wait until it is the turn of a key, but not beyond the time `end`; return what its requests may ask for."""
+    budget = session.budgets.setdefault(key, polling.Budget())
     now: float = yield Now()
     while delay := min(budget.turn(now), max(0.0, end - now)):
         yield Sleep(delay)
         now = yield Now()
         if not budget.is_limited(now):
             break
+    return budget
+
+
+def _send(request: wire.Request, budget: polling.Budget) -> Flow[wire.Outcome]:
+    """Send a request, and learn from the answer what its key may ask for."""
+    sent: float = yield Now()
     outcome: wire.Outcome = yield Send(request)
     if isinstance(outcome, wire.Answer):
         if outcome.status == 429:
-            budget.limited(now, (yield Now()), wire.seconds_until_reset(outcome))
+            budget.limited(sent, (yield Now()), wire.seconds_until_reset(outcome))
         else:
             budget.answered()
     return outcome
@@ -602,7 +609,7 @@ def _unusable(answer: wire.Answer, request_id: str | None) -> errors.KlingError:
     return errors.TransportError(f"the gateway answered {answer.status} with something that cannot be read")
 
 
-def open_storage(find: Callable[[str], Storage], url: str) -> Flow[Storage]:
+def open_storage(find: FindStorage, url: str) -> Flow[Storage]:
     """Return the storage that `url` names, checked, so that a wrong one is known before a job is paid for."""
     storage: Storage = yield Call(partial(find, url))
     try:
@@ -612,6 +619,14 @@ def open_storage(find: Callable[[str], Storage], url: str) -> Flow[Storage]:
     except Exception as error:
         raise errors.StorageError(f"nothing can be stored to {url}: {error}") from error
     return storage
+
+
+def save(
+    session: Session, result: ResultData, find_storage: FindStorage, to: str
+) -> Flow[tuple[StoredFile, ...]]:
+    """Fetch every file of a result to where `to` names. Raises as open_storage and collect do."""
+    storage = yield from open_storage(find_storage, to)
+    return (yield from collect(session, result, storage))
 
 
 def collect(session: Session, result: ResultData, storage: Storage) -> Flow[tuple[StoredFile, ...]]:
@@ -648,8 +663,7 @@ def collect(session: Session, result: ResultData, storage: Storage) -> Flow[tupl
             # For what ends a flow at once, a cancelled task say; when there is nothing to do it does nothing.
             download.abort()
     stored = tuple(files)
-    if session.journal is not None:
-        yield from _noted(partial(session.journal.stored, result.request_id, stored))
+    yield from _note(session, Journal.stored, result.request_id, stored)
     yield Emit(Stored(result.request_id, result.model, stored, (yield Now()) - start))
     return stored
 
@@ -665,7 +679,8 @@ def _fetch(artifact: Artifact, download: Download) -> Flow[None]:
             return
         reason = outcome.reason if isinstance(outcome, wire.Fault) else f"status {outcome.status}"
         if isinstance(outcome, wire.Answer) and outcome.status in (200, 206):
-            reason = f"{download.received} of {download.expected} bytes came"
+            told = artifact.size if download.received == download.expected else download.expected
+            reason = f"{download.received} of {told} bytes came"
         if isinstance(outcome, wire.Answer) and outcome.status in (401, 403, 404, 410):
             raise errors.StorageError(f"the output cannot be fetched: {reason}", url=artifact.url)
         # Only what has never come before is progress: a server that starts anew each time must not go on for ever.

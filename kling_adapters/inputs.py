@@ -10,6 +10,7 @@ import binascii
 import hashlib
 import io
 import re
+import threading
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -148,6 +149,36 @@ def named(media: Local) -> str:
     return (
         f"{len(media)} bytes" if isinstance(media, bytes) else f"the file {getattr(media, 'name', media)!r}"
     )
+
+
+class Uploads:
+    """Where the files are that a client has uploaded, by digest. Can be used from any thread."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._urls: dict[str, tuple[str, float]] = {}
+        self._under_way: set[str] = set()
+
+    def begin(self, sha256: str) -> bool:
+        """Whether nobody else is uploading this file; then it is the caller's until `end`."""
+        with self._lock:
+            is_free = sha256 not in self._under_way
+            self._under_way.add(sha256)
+        return is_free
+
+    def end(self, sha256: str) -> None:
+        """Let others have it."""
+        with self._lock:
+            self._under_way.discard(sha256)
+
+    def find(self, sha256: str, since: float) -> str | None:
+        """Return where it is, if it was uploaded after the time `since`."""
+        url, uploaded = self._urls.get(sha256, (None, 0.0))
+        return url if uploaded > since else None
+
+    def keep(self, sha256: str, url: str, now: float) -> None:
+        """Remember where it is."""
+        self._urls[sha256] = url, now
 
 
 @contextmanager

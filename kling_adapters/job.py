@@ -8,7 +8,7 @@ from os import PathLike, fspath
 
 from kling_adapters import flows
 from kling_adapters.driver import AsyncDriver, SyncDriver
-from kling_adapters.errors import JobExpired, JobFailed, WaitTimeout
+from kling_adapters.errors import JobExpired, JobFailed
 from kling_adapters.events import Completed, Event
 from kling_adapters.flows import JobRef
 from kling_adapters.result import JobStatus, ResultData, StoredFile
@@ -27,8 +27,8 @@ class Result(ResultData):
         A file is named after its model and request id. It appears whole, or not at all.
         Raises StorageError, or ConfigError if no plugin knows the place.
         """
-        storage = self._driver.run(flows.open_storage(self._driver.plugins.storage, fspath(to)))
-        return self._driver.run(flows.collect(self._driver.session, self, storage))
+        driver = self._driver
+        return driver.run(flows.save(driver.session, self, driver.plugins.storage, fspath(to)))
 
 
 @dataclass(frozen=True)
@@ -40,8 +40,8 @@ class AsyncResult(ResultData):
 
     async def save(self, to: str | PathLike[str]) -> tuple[StoredFile, ...]:
         """See Result.save."""
-        storage = await self._driver.run(flows.open_storage(self._driver.plugins.storage, fspath(to)))
-        return await self._driver.run(flows.collect(self._driver.session, self, storage))
+        driver = self._driver
+        return await driver.run(flows.save(driver.session, self, driver.plugins.storage, fspath(to)))
 
 
 class _Job:
@@ -84,12 +84,7 @@ class Job(_Job):
         answer, or WaitTimeout, which carries this job: the job itself goes on.
         """
         if self._result is None:
-            try:
-                data = self._driver.run(flows.wait(self._driver.session, self._ref, timeout))
-            except WaitTimeout as error:
-                error.job = self
-                raise
-            self._keep(data)
+            self._keep(self._driver.run(flows.wait(self._driver.session, self._ref, timeout)))
         assert self._result is not None
         return self._result
 
@@ -105,9 +100,6 @@ class Job(_Job):
                 yield event
         except (JobFailed, JobExpired):
             return
-        except WaitTimeout as error:
-            error.job = self
-            raise
 
     def _keep(self, data: ResultData) -> None:
         self._result = Result(**vars(data), _driver=self._driver)
@@ -128,12 +120,7 @@ class AsyncJob(_Job):
     async def wait(self, timeout: float | None = None) -> AsyncResult:
         """See Job.wait."""
         if self._result is None:
-            try:
-                data = await self._driver.run(flows.wait(self._driver.session, self._ref, timeout))
-            except WaitTimeout as error:
-                error.job = self
-                raise
-            self._keep(data)
+            self._keep(await self._driver.run(flows.wait(self._driver.session, self._ref, timeout)))
         assert self._result is not None
         return self._result
 
@@ -146,9 +133,6 @@ class AsyncJob(_Job):
                 yield event
         except (JobFailed, JobExpired):
             return
-        except WaitTimeout as error:
-            error.job = self
-            raise
 
     def _keep(self, data: ResultData) -> None:
         self._result = AsyncResult(**vars(data), _driver=self._driver)

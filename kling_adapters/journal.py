@@ -53,7 +53,7 @@ _MIGRATIONS = (
         save_to TEXT,
         tag TEXT,
         owner TEXT NOT NULL,
-        request_id TEXT UNIQUE,
+        request_id TEXT,
         state TEXT NOT NULL,
         reason TEXT,
         result TEXT,
@@ -64,6 +64,7 @@ _MIGRATIONS = (
     );
     CREATE INDEX jobs_state ON jobs (state);
     CREATE INDEX jobs_tag ON jobs (tag);
+    CREATE INDEX jobs_request_id ON jobs (request_id);
     """,
     """
     CREATE TABLE uploads (
@@ -251,21 +252,15 @@ class Journal:
 
         Raises ConfigError if the entry is not an uncertain one, or another has this id.
         """
+        state, reason = ("QUEUED", None) if request_id else (REFUSED, "the user found no job")
         with self._writing() as connection:
-            try:
-                cursor = connection.execute(
-                    "UPDATE jobs SET request_id = ?, state = ?, reason = ?, updated = ? WHERE id = ? AND state = ?",
-                    (
-                        request_id,
-                        "QUEUED" if request_id else REFUSED,
-                        None if request_id else "the user found no job",
-                        time.time(),
-                        entry,
-                        UNCERTAIN,
-                    ),
-                )
-            except sqlite3.IntegrityError:
-                raise ConfigError(f"job {request_id} is in the journal already, of another submit") from None
+            known = connection.execute("SELECT 1 FROM jobs WHERE request_id = ?", (request_id,)).fetchone()
+            if known is not None:
+                raise ConfigError(f"job {request_id} is in the journal already, of another submit")
+            cursor = connection.execute(
+                "UPDATE jobs SET request_id = ?, state = ?, reason = ?, updated = ? WHERE id = ? AND state = ?",
+                (request_id, state, reason, time.time(), entry, UNCERTAIN),
+            )
             if cursor.rowcount == 0:
                 raise ConfigError(f"there is no uncertain submit {entry} in {self.path}")
 

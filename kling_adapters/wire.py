@@ -24,6 +24,7 @@ from kling_adapters.result import Artifact, Credits, JobStatus, Kind, Metrics, R
 
 _UPLOAD_TIMEOUT = 600.0
 _SYNC_MAX_BYTES = 1024**3
+_LONGEST_ID = 2000  # it becomes part of an address
 
 
 class Key(str):
@@ -159,11 +160,9 @@ def read_upload(answer: Answer) -> str | None:
 def read_request_id(answer: Answer) -> str | None:
     """The id in the answer to a submit, or None if there is none that could be used."""
     request_id = (answer.json() or {}).get("request_id")
-    return (
-        request_id
-        if isinstance(request_id, str) and request_id.strip() and request_id.isprintable()
-        else None
-    )
+    if not isinstance(request_id, str) or len(request_id) > _LONGEST_ID:
+        return None
+    return request_id if request_id.strip() and request_id.isprintable() else None
 
 
 def read_status(answer: Answer) -> JobStatus | None:

@@ -11,9 +11,10 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Self, cast
+from urllib.parse import urlsplit
 
 from kling_adapters.inputs import sniff
-from kling_adapters.models._gateway import KEY_HEADER
+from kling_adapters.models._gateway import KEY_HEADER, UPLOAD_URL
 
 MP4 = b"\x00\x00\x00\x18ftypmp42" + bytes(range(256)) * 40
 """Begins as an mp4 does; no two of its beginnings are equal, so a byte out of place changes the digest."""
@@ -49,8 +50,8 @@ class FakeGateway:
 
     `output`: the one file of every job; by default a few bytes that pass for a video, PNG passes for an image.
     `fails`: the reason for which every job ends FAILED. `keys`: the keys that are valid, all with jobs of their own; any
-    other is answered 401. A job is QUEUED when its status is first asked, then PROCESSING, then it has ended.
-    `requests` lists what came, in order.
+    other is answered 401. A job is QUEUED when its status is first asked, then PROCESSING, then it has ended. An upload
+    is given a URL, which is never fetched. `requests` lists what came, in order.
     """
 
     def __init__(
@@ -99,15 +100,13 @@ class FakeGateway:
                 return self._file(headers.get("range", ""))
             if key is None:
                 return Answer.of(401, {"error": "invalid API key"})
+            if method == "POST" and path == urlsplit(UPLOAD_URL).path:
+                return Answer.of(200, {"file_urls": [f"{self.base_url}/files/{uuid.uuid4()}"]})
             if method == "POST" and (found := re.fullmatch("/v2/([^/]+)", path)):
                 return self._submit(key, found[1], params)
             if method == "GET" and path == "/v1/get-user-credits":
                 return Answer.of(200, {"credits": 100.0, "free-credits": 0.0})
-            found = re.fullmatch("/v2/requests/([^/]+)(/status)?", path)
-            job = self._jobs.get(found[1]) if found and method == "GET" else None
-            if found is None or job is None or job.key != key:
-                return Answer.of(404, {"error": "there is nothing of that name"})
-            return self._about(found[1], job, result=found[2] is None)
+            return self._asked(key, path if method == "GET" else "")
 
     def _submit(self, key: int, model: str, params: Any) -> Answer:
         if not isinstance(params, dict):
@@ -115,6 +114,13 @@ class FakeGateway:
         request_id = str(uuid.uuid4())
         self._jobs[request_id] = _Job(key, model)
         return Answer.of(200, {"status": "QUEUED", **self._names(request_id)})
+
+    def _asked(self, key: int, path: str) -> Answer:
+        found = re.fullmatch("/v2/requests/([^/]+)(/status)?", path)
+        job = self._jobs.get(found[1]) if found else None
+        if found is None or job is None or job.key != key:
+            return Answer.of(404, {"error": "there is nothing of that name"})
+        return self._about(found[1], job, result=found[2] is None)
 
     def _names(self, request_id: str) -> dict[str, str]:
         url = f"{self.base_url}/v2/requests/{request_id}"

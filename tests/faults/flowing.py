@@ -8,7 +8,7 @@ from typing import Any
 
 from kling_adapters import events, flows, wire
 
-LIMIT = 5000
+LIMIT = 10_000
 
 
 class Key:

@@ -245,6 +245,12 @@ def test_a_wrong_content_range(says: str, known: bool, stub: Stub, connect: Conn
     whole_or_absent(stub, connect, tmp_path, VIDEO)
 
 
+def test_announced_too_short_once(stub: Stub, connect: Connect, tmp_path: Path) -> None:
+    """The result tells the size, so a second fetch is worth while."""
+    play(stub, [Reply(200, VIDEO, announce=5000), Reply(416), Reply(200, VIDEO)], file_size=len(VIDEO))
+    check(connect(stub.url).save(tmp_path), tmp_path)
+
+
 def test_only_the_end_of_the_chunks_is_missing(stub: Stub, connect: Connect, tmp_path: Path) -> None:
     """All bytes have come, but nothing said so; the server, asked for more, rightly answers 416."""
     cut = Reply(200, VIDEO, sent=len(VIDEO), chunked=True)

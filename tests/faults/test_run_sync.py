@@ -137,11 +137,20 @@ def test_a_time_out_is_uncertain(stub: Stub, connect: Connect) -> None:
     assert len(stub.requests) == 1
 
 
-@pytest.mark.parametrize("status", [429, 500, 502])
-def test_what_started_nothing_is_repeated(stub: Stub, connect: Connect, status: int) -> None:
-    stub.play([reply(status), DONE])
+def test_what_started_nothing_is_repeated(stub: Stub, connect: Connect) -> None:
+    stub.play([reply(429), DONE])
     assert run(connect(stub.url, journal=None)).request_id == JOB
     assert len(stub.requests) == 2
+
+
+@pytest.mark.parametrize("status", [500, 502, 504])
+def test_what_may_have_run_before_it_failed_is_not_repeated(
+    stub: Stub, connect: Connect, status: int
+) -> None:
+    stub.play([reply(status), DONE])
+    with pytest.raises(SubmitUncertain, match=str(status)):
+        run(connect(stub.url, journal=None))
+    assert len(stub.requests) == 1
 
 
 @pytest.mark.parametrize(

@@ -108,6 +108,20 @@ def test_media_is_found_at_any_depth_and_the_same_content_is_uploaded_once(
     assert sandbox.uploads == before + 3
 
 
+def test_media_is_uploaded_where_no_spec_tells_that_it_is_media(
+    play: Play, sandbox: Sandbox, tmp_path: Path
+) -> None:
+    path = file(PNG)(tmp_path)
+
+    async def scenario(kling: Any) -> None:
+        await kling.submit_raw("kling-bloombloom", {"image": path})
+        with pytest.raises(ParamsInvalid, match=r"masks: no image, video or audio"):
+            await kling.submit("kling-2", prompt="x", extra={"masks": [b"text"]})
+
+    play(scenario, journal=None)
+    assert httpx.get(last_body(sandbox)["image"]).content == PNG
+
+
 def test_an_uploaded_picture_is_seen_by_the_model(play: Play, sandbox: Sandbox, tmp_path: Path) -> None:
     picture = httpx.get(f"{sandbox.base_url}/samples/a.png?size=640x640").content
 

@@ -13,18 +13,21 @@ import sys
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
 
 import anyio
+import anyio.lowlevel
 import pytest
-from kling_sandbox import Sandbox
+from kling_sandbox import Fault, Faults, Sandbox
 
 import kling_adapters as ka
 from kling_adapters import AsyncKling, Kling
 from kling_adapters.hookspecs import hookimpl
 from kling_adapters.journal import Journal, default_path, fingerprint
+from kling_adapters.testing import SimulatedClock
 
 from .conftest import Play
 
@@ -207,6 +210,45 @@ def test_a_cancelled_submit_is_uncertain(sandbox: Sandbox, journal: Journal) -> 
     assert "interrupted by Cancelled" in (entry.reason or "")
 
 
+def test_a_submit_that_is_interrupted_between_two_tries_is_not_uncertain(
+    play: Play, sandbox: Sandbox, journal: Journal
+) -> None:
+    scopes: list[anyio.CancelScope] = []
+
+    class Interrupting(SimulatedClock):
+        def sleep(self, seconds: float) -> None:
+            raise KeyboardInterrupt
+
+        async def sleep_async(self, seconds: float) -> None:
+            scopes[0].cancel()
+            await anyio.lowlevel.checkpoint()
+
+    async def scenario(kling: Any) -> None:
+        with anyio.CancelScope() as scope:
+            scopes.append(scope)
+            await kling.submit("kling-2", prompt="x")
+        raise KeyboardInterrupt
+
+    play.clock = Interrupting()
+    sandbox.faults = Faults([Fault("500", method="POST")])
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            play(scenario, journal=journal.path)
+    finally:
+        sandbox.faults = Faults()
+    [entry] = journal.entries()
+    assert entry.state == "REFUSED"
+    assert "interrupted" in (entry.reason or "")
+
+
+def test_an_id_that_is_given_twice_is_that_of_both(journal: Journal) -> None:
+    first, second = (journal.intend("https://gateway", "kling-2", {}, "SG_0123456789") for _ in range(2))
+    journal.accepted(first, "the-same")
+    journal.accepted(second, "the-same")
+    journal.saw("the-same", "FAILED", "blocked")
+    assert [(entry.request_id, entry.state) for entry in journal.entries()] == [("the-same", "FAILED")] * 2
+
+
 HANGING = """
 import sys
 from kling_adapters import Kling
@@ -326,6 +368,30 @@ def test_what_ended_long_ago_is_dropped(journal: Journal, monkeypatch: pytest.Mo
     monkeypatch.setenv("KLING_JOURNAL_DAYS", "soon")
     with pytest.raises(ka.ConfigError, match="'soon', which is no number of days"):
         Journal(journal.path).entries()
+
+
+FIRST_VERSION = """
+CREATE TABLE jobs (
+    id INTEGER PRIMARY KEY, gateway TEXT NOT NULL, model TEXT NOT NULL, params TEXT NOT NULL, key TEXT NOT NULL,
+    save_to TEXT, tag TEXT, owner TEXT NOT NULL, request_id TEXT UNIQUE, state TEXT NOT NULL, reason TEXT, result TEXT,
+    cost REAL, files TEXT, created REAL NOT NULL, updated REAL NOT NULL
+);
+INSERT INTO jobs (gateway, model, params, key, owner, request_id, state, created, updated)
+VALUES ('https://gateway', 'kling-2', '{"prompt": "x"}', 'abc', 'gone', 'job-1', 'QUEUED', 1e9, 2e9);
+PRAGMA user_version = 1;
+"""
+
+
+def test_a_journal_of_an_older_version_goes_on(journal: Journal) -> None:
+    journal.path.parent.mkdir()
+    with closing(sqlite3.connect(journal.path)) as connection:
+        connection.executescript(FIRST_VERSION)
+    [entry] = journal.entries()
+    assert (entry.request_id, entry.state, entry.params) == ("job-1", "QUEUED", {"prompt": "x"})
+    journal.uploaded("https://gateway", "digest", "https://files/1")
+    assert journal.upload_url("https://gateway", "digest", 60) == "https://files/1"
+    journal.saw("job-1", "COMPLETED")
+    assert Journal(journal.path).entries()[0].state == "COMPLETED"
 
 
 def test_a_journal_of_a_newer_version_is_left_alone(journal: Journal) -> None:

@@ -142,6 +142,14 @@ def test_what_is_no_request_of_the_protocol(
     assert answer.json()["error"]
 
 
+def test_media_can_be_uploaded(gateway: FakeGateway) -> None:
+    with client(gateway) as kling:
+        kling.submit("kling-bloombloom", image=PNG)
+    upload, submit = gateway.requests
+    assert upload.params["data_urls"][0].startswith("data:image/png;base64,")
+    assert submit.params["image"].startswith(f"{gateway.base_url}/files/")
+
+
 def test_many_jobs_at_once(gateway: FakeGateway) -> None:
     async def main() -> None:
         kling = AsyncKling(base_url=gateway.base_url, api_key=gateway.api_key)
