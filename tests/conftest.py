@@ -1,4 +1,7 @@
-"""What holds for all tests: none touches the journal of whoever runs them, and none is timed."""
+"""What holds for all tests: none touches the journal of whoever runs them, and none is timed.
+
+`pytest --hypothesis-profile=fuzz` draws for as long as `make fuzz` has time, and keeps what it finds.
+"""
 
 from __future__ import annotations
 
@@ -7,9 +10,16 @@ from collections.abc import Iterator
 
 import pytest
 from hypothesis import settings
+from hypothesis.database import DirectoryBasedExampleDatabase
 
 # A deadline for an example judges the machine, not the code.
-settings.register_profile("any machine", deadline=None)
+settings.register_profile("any machine", deadline=None, stateful_step_count=20)
+settings.register_profile(
+    "fuzz",
+    deadline=None,
+    max_examples=2000,
+    database=DirectoryBasedExampleDatabase("out/hypothesis"),
+)
 settings.load_profile("any machine")
 
 
