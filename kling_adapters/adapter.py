@@ -43,7 +43,8 @@ class Requires:
                 yield Problem(self.field, f"needs {name}, which is not given", value)
         for name, wanted in self.equals.items():
             actual = values.get(name)
-            if actual != wanted:
+            # To Python, True is 1.
+            if actual != wanted or isinstance(actual, bool) != isinstance(wanted, bool):
                 yield Problem(self.field, f"needs {name}={wanted!r}, which is {actual!r}", value)
 
 
@@ -63,8 +64,9 @@ class References:
         if not isinstance(text, str) or not isinstance(items, list | tuple):
             return
         count = len(cast("Sequence[Any]", items))
-        before, after = self.token.split("{n}")
-        for match in re.finditer(re.escape(before) + "([0-9]+)" + re.escape(after), text):
+        before, after = map(re.escape, self.token.split("{n}"))
+        found = re.finditer(f"{before}([0-9]+){after}", text)
+        for match in {match[0]: match for match in found}.values():
             # An endless number must not be turned into an int: it cannot name an item anyway.
             number = match[1].lstrip("0")
             if not number or len(number) > 9 or int(number) > count:

@@ -341,7 +341,7 @@ def _accepted(
     else:
         yield from _note(session, Journal.accepted, entry, started.request_id)
     if isinstance(auth, KeyPool):
-        yield Call(partial(_tell, auth.accepted, submit.key, started.request_id))
+        yield Call(partial(_tell, partial(auth.accepted, submit.key, started.request_id)))
     return started
 
 
@@ -367,7 +367,7 @@ def _sent(
         reset = wire.seconds_until_reset(outcome) if isinstance(outcome, wire.Answer) else None
         has_another = False
         if isinstance(error, _REFUSALS_OF_A_KEY) and isinstance(auth, KeyPool):
-            has_another = yield Call(partial(_tell, auth.refused, submit.key, error.status, reset))
+            has_another = yield Call(partial(_tell, partial(auth.refused, submit.key, error.status, reset)))
         # Each key once: a pool that is wrong about its keys must not make a storm.
         if has_another and submit.key not in refused:
             refused.add(submit.key)

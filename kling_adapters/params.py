@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import difflib
 import re
+import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
+from types import UnionType
 from typing import (
     IO,
     Annotated,
@@ -16,6 +18,7 @@ from typing import (
     Self,
     TypeAlias,
     TypeVar,
+    Union,
     cast,
     get_args,
     get_origin,
@@ -31,7 +34,8 @@ from pydantic import (
     ValidationError,
     model_validator,
 )
-from pydantic_core import CoreSchema, ErrorDetails, PydanticCustomError, core_schema
+from pydantic.fields import FieldInfo
+from pydantic_core import CoreSchema, ErrorDetails, PydanticCustomError, PydanticKnownError, core_schema
 
 from kling_adapters import inputs
 from kling_adapters.adapter import Adapter
@@ -39,8 +43,8 @@ from kling_adapters.errors import ConfigError, ParamsInvalid, Problem
 
 T = TypeVar("T")
 
-# Half characters are no text that could be sent.
-HTTP_URL = r"https?://[^\s/?#\ud800-\udfff]+[^\s\ud800-\udfff]*"
+# As in the packaged schemas, but for half characters, which are no text that could be sent.
+HTTP_URL = r"https?://[^\s\x00-\x1f\x85\ufeff\ud800-\udfff/?#][^\s\x00-\x1f\x85\ufeff\ud800-\udfff]*"
 
 
 class _Media:
@@ -77,21 +81,26 @@ class _TextOrInteger:
         schema = handler(source)
         if schema["type"] != "literal":
             raise TypeError(f"Lenient takes a Literal, not {source!r}")
-        twins: dict[Any, Any] = {}
-        for value in schema["expected"]:
-            twins[str(value) if isinstance(value, int) else int(value)] = value
+        twins = _twins(schema["expected"])
 
         def untwin(value: Any) -> Any:
-            # type(), not isinstance: True is an int that no page sends for 1.
-            return twins.get(value, value) if type(value) in (str, int) else value
+            # True, 1.0 and Decimal(1) equal 1, and a Literal would take them for it.
+            if isinstance(value, bool) or not isinstance(value, str | int):
+                raise PydanticKnownError("literal_error", {"expected": repr(source)})
+            return twins.get(value, value)
 
         return core_schema.no_info_before_validator_function(untwin, schema)
+
+
+def _twins(choices: Iterable[Any]) -> dict[Any, Any]:
+    """Return each of the choices by its other form."""
+    return {str(choice) if isinstance(choice, int) else int(choice): choice for choice in choices}
 
 
 Lenient: TypeAlias = Annotated[T, _TextOrInteger()]
 """`Lenient[Literal[5, 10]]` also takes "10", and `Lenient[Literal["3"]]` also 3, as the pages' own examples send them.
 
-What is sent is the declared type. Nothing else is accepted: not " 5", "05", 5.5 or True."""
+What is sent is the declared type. Nothing else is accepted: not " 5", "05", 5.0 or True."""
 
 
 class _BooleanFirst:
@@ -109,7 +118,13 @@ class Part(BaseModel):
     """The base of every generated model, nested ones included: closed, strict, frozen."""
 
     model_config = ConfigDict(
-        extra="forbid", strict=True, allow_inf_nan=False, frozen=True, validate_by_name=True
+        extra="forbid",
+        strict=True,
+        allow_inf_nan=False,
+        frozen=True,
+        validate_by_name=True,
+        # It bounds nothing, but a text that is measured may have no half characters, which could not be sent.
+        str_max_length=sys.maxsize,
     )
 
 
@@ -139,8 +154,8 @@ class Params(Part):
             if isinstance(data, Mapping):
                 told = cast("Mapping[str, Any]", data)
                 # pydantic reports a list as too long or its items as wrong, not both.
-                problems += [problem for problem in _lengths(cls, told, "") if problem not in problems]
-                problems += cls._broken_rules(told)
+                problems += [problem for problem in _lengths(cls, (), told, "") if problem not in problems]
+                problems += cls._broken_rules(_read(cls, told))
             raise ParamsInvalid(cls.adapter.slug, problems) from None
         problems = cls._broken_rules(given(params))
         if problems:
@@ -148,16 +163,15 @@ class Params(Part):
         return params
 
     @classmethod
-    def _broken_rules(cls, given: Mapping[str, Any]) -> list[Problem]:
+    def _broken_rules(cls, told: Mapping[str, Any]) -> list[Problem]:
         defaults = {
-            field.alias or name: field.default
+            field.alias or name: given(field.default)
             for name, field in cls.model_fields.items()
-            if field.default is not None
+            if not field.is_required() and field.default is not MISSING
         }
-        values = {
-            name: value for name, value in defaults.items() if isinstance(value, str | int | float)
-        } | dict(given)
-        return [problem for rule in cls.adapter.rules for problem in rule.problems(values, given)]
+        return [
+            problem for rule in cls.adapter.rules for problem in rule.problems(defaults | dict(told), told)
+        ]
 
 
 def given(value: Any) -> Any:
@@ -172,6 +186,25 @@ def given(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [given(item) for item in cast("Sequence[Any]", value)]
     return value
+
+
+def _read(model: type[BaseModel], data: Mapping[str, Any]) -> dict[str, Any]:
+    """Return parameters of which some are wrong as `given` has those that are right."""
+    read: dict[str, Any] = {}
+    for wire, value, field in _members(model, data):
+        parts = (*field.metadata, *_within(field.annotation))
+        lenient = any(isinstance(part, _TextOrInteger) for part in parts) and type(value) in (str, int)
+        read[wire] = _twins(_literals(field.annotation)).get(value, value) if lenient else given(value)
+    return read
+
+
+def _members(model: type[BaseModel], data: Mapping[str, Any]) -> Iterator[tuple[str, Any, FieldInfo]]:
+    """Yield what is set of the fields of a model, by either of their names, under the gateway's."""
+    for name, field in model.model_fields.items():
+        wire = field.alias or name
+        value = data.get(wire, data.get(name, MISSING))
+        if value is not MISSING:
+            yield wire, value, field
 
 
 def _not_uploaded(media: inputs.Local) -> NoReturn:
@@ -217,6 +250,8 @@ def _explain(model: type[BaseModel], details: ErrorDetails) -> Problem:  # noqa:
             return _too_few(name, value, context["actual_length"], context["min_length"])
         case "string_type":
             return Problem(name, f"{shown} is not text", value)
+        case "string_unicode":
+            return Problem(name, f"{shown} has half a character (a lone surrogate)", value)
         case "int_type" | "int_from_float":
             return Problem(name, f"{shown} is not an integer", value)
         case "float_type" | "finite_number":
@@ -231,23 +266,36 @@ def _explain(model: type[BaseModel], details: ErrorDetails) -> Problem:  # noqa:
             return Problem(name, f"{shown}: {details['msg'][0].lower()}{details['msg'][1:]}", value)
 
 
-def _lengths(model: type[BaseModel], given: Mapping[str, Any], prefix: str) -> Iterator[Problem]:
-    """Yield every list, at any depth, that has too many or too few items."""
-    for name, field in model.model_fields.items():
-        value = given.get(field.alias or name)
-        if not isinstance(value, list | tuple):
-            continue
-        items = cast("Sequence[Any]", value)
-        path = f"{prefix}{field.alias or name}"
-        for limit in field.metadata:
-            if isinstance(limit, MaxLen) and len(items) > limit.max_length:
-                yield _too_many(path, value, len(items), limit.max_length)
-            if isinstance(limit, MinLen) and len(items) < limit.min_length:
-                yield _too_few(path, value, len(items), limit.min_length)
-        part = _model_at(model, [name])
-        for number, item in enumerate(items):
-            if part is not None and isinstance(item, Mapping):
-                yield from _lengths(part, cast("Mapping[str, Any]", item), f"{path}[{number}].")
+def _lengths(annotation: Any, limits: Iterable[Any], value: Any, path: str) -> Iterator[Problem]:
+    """Yield every list, at any depth, that has too many or too few items; `limits` are those beside the annotation."""
+    for kind, beside in _kinds(annotation, limits):
+        if isinstance(value, Mapping) and isinstance(kind, type) and issubclass(kind, BaseModel):
+            for wire, member, field in _members(kind, cast("Mapping[str, Any]", value)):
+                yield from _lengths(
+                    field.annotation, field.metadata, member, f"{path}.{wire}".removeprefix(".")
+                )
+        if isinstance(value, list | tuple) and get_origin(kind) is Sequence:
+            items = cast("Sequence[Any]", value)
+            for limit in beside:
+                if isinstance(limit, MaxLen) and len(items) > limit.max_length:
+                    yield _too_many(path, value, len(items), limit.max_length)
+                if isinstance(limit, MinLen) and len(items) < limit.min_length:
+                    yield _too_few(path, value, len(items), limit.min_length)
+            for number, item in enumerate(items):
+                yield from _lengths(get_args(kind)[0], (), item, f"{path}[{number}]")
+
+
+def _kinds(annotation: Any, limits: Iterable[Any]) -> Iterator[tuple[Any, Iterable[Any]]]:
+    """Yield the types that an annotation allows, each with the limits beside it."""
+    if get_origin(annotation) is Annotated:
+        bare, *fields = get_args(annotation)
+        more = [limit for field in fields if isinstance(field, FieldInfo) for limit in field.metadata]
+        yield from _kinds(bare, [*limits, *more])
+    elif get_origin(annotation) in (Union, UnionType):
+        for choice in get_args(annotation):
+            yield from _kinds(choice, limits)
+    else:
+        yield annotation, limits
 
 
 def _too_many(path: str, value: Any, count: int, limit: int) -> Problem:
@@ -261,14 +309,17 @@ def _too_few(path: str, value: Any, count: int, limit: int) -> Problem:
 def _path(location: Iterable[str | int]) -> str:
     text = ""
     for step in location:
-        text += f"[{step}]" if isinstance(step, int) else f".{step}"
+        text += f"[{step}]" if isinstance(step, int) else f".{step}" if step != "" else '.""'
     return text.removeprefix(".") or "parameters"
 
 
 def _shorten(value: Any) -> str:
     if inputs.is_local(value):
         return inputs.named(value)
-    text = repr(value)
+    try:
+        text = repr(value)
+    except ValueError:  # an integer of more than 4300 digits, or what holds one
+        return "what is too long to be shown"
     return text if len(text) <= 80 else f"{text[:60]}... ({len(text)} characters)"
 
 
@@ -309,7 +360,10 @@ def _model_at(model: type[BaseModel], path: Iterable[str | int]) -> type[BaseMod
 def _choices(model: type[BaseModel], path: tuple[str | int, ...]) -> list[Any]:
     names = [step for step in path if isinstance(step, str)]
     holder = _model_at(model, names[:-1])
-    annotation = _annotation(holder, names[-1]) if holder else None
+    return _literals(_annotation(holder, names[-1])) if holder else []
+
+
+def _literals(annotation: Any) -> list[Any]:
     return [
         choice for part in _within(annotation) if get_origin(part) is Literal for choice in get_args(part)
     ]

@@ -1,6 +1,7 @@
 """What holds for all tests: none touches the journal of whoever runs them, and none is timed.
 
-`pytest --hypothesis-profile=fuzz` draws for as long as `make fuzz` has time, and keeps what it finds.
+`make test` draws the same inputs every time, so that it fails for what was changed. `make fuzz` draws others, with
+`--hypothesis-profile=fuzz`, and keeps what it finds in out/hypothesis; what it found belongs into a test, as an example.
 """
 
 from __future__ import annotations
@@ -13,11 +14,14 @@ from hypothesis import settings
 from hypothesis.database import DirectoryBasedExampleDatabase
 
 # A deadline for an example judges the machine, not the code.
-settings.register_profile("any machine", deadline=None, stateful_step_count=20)
+settings.register_profile(
+    "any machine", deadline=None, derandomize=True, database=None, stateful_step_count=20
+)
 settings.register_profile(
     "fuzz",
     deadline=None,
     max_examples=2000,
+    derandomize=False,
     database=DirectoryBasedExampleDatabase("out/hypothesis"),
 )
 settings.load_profile("any machine")

@@ -12,7 +12,9 @@ from pydantic import MISSING, AfterValidator, Field, WithJsonSchema
 from kling_codegen.closed import Closed, Refused, Text, repeated
 from kling_codegen.messages import Message, Problem, closest, shown, wrong_kind
 
-HTTP_URL = r"^https?://[^\s/?#]+[^\s]*$"
+# What \s is differs between Python, ECMAScript and Rust, whose patterns JSON Schema and pydantic use; what only some of
+# them take for a space is named.
+HTTP_URL = r"^https?://[^\s\x00-\x1f\x85\ufeff/?#][^\s\x00-\x1f\x85\ufeff]*$"
 
 KINDS = ("string", "integer", "number", "boolean", "array", "object")
 KIND_VALUES = [*KINDS, *([kind, "null"] for kind in KINDS)]

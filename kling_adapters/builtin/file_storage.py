@@ -53,7 +53,8 @@ class FileWriter:
         """Rename to the target."""
         self._file.flush()
         os.fsync(self._file.fileno())
-        if sys.platform == "win32":  # which renames nothing that is open; elsewhere the lock lasts as long as the part
+        # Windows renames nothing that is open; elsewhere the lock lasts as long as the part.
+        if sys.platform == "win32":
             self._file.close()
         self._part.replace(self._target)
         self._file.close()

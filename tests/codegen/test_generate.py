@@ -266,7 +266,7 @@ def test_json_schema_says_what_the_spec_says(project: Project) -> None:
                 "image": {
                     "type": ["string", "null"],
                     "format": "uri",
-                    "pattern": r"^https?://[^\s/?#]+[^\s]*$",
+                    "pattern": r"^https?://[^\s\x00-\x1f\x85\ufeff/?#][^\s\x00-\x1f\x85\ufeff]*$",
                 }
             },
             "additionalProperties": False,

@@ -43,11 +43,12 @@ class Validator:
         defaults = {
             name: part["default"] for name, part in self._schema["properties"].items() if "default" in part
         }
-        params = defaults | {name: value for name, value in body.items() if value is not None}
-        problems = [problem for kind, rule in self._rules for problem in _RULES[kind](rule, body, params)]
+        # What is set to null has no value to a rule, and its default to a worker.
+        values = defaults | body
+        problems = [problem for kind, rule in self._rules for problem in _RULES[kind](rule, body, values)]
         if problems:
             raise Refused("; ".join(problems))
-        return params
+        return defaults | {name: value for name, value in body.items() if value is not None}
 
 
 def _message(error: jsonschema_rs.ValidationError) -> str:
@@ -71,12 +72,14 @@ def _plain(schema: Schema, value: Any) -> Any:
     allowed: list[Any] = [choice for choice in schema.get("enum", ()) if choice is not None]
     if isinstance(value, str):
         return next((n for n in allowed if type(n) is int and str(n) == value), value)
-    if type(value) is int and all(isinstance(text, str) and re.fullmatch("[0-9]+", text) for text in allowed):
+    if type(value) is int and all(
+        isinstance(text, str) and re.fullmatch("0|[1-9][0-9]*", text) for text in allowed
+    ):
         return str(value) if str(value) in allowed else value
     return value
 
 
-def _requires(rule: Schema, body: Schema, params: Schema) -> Iterator[str]:
+def _requires(rule: Schema, body: Schema, values: Schema) -> Iterator[str]:
     field = rule["field"]
     if body.get(field) is None:
         return
@@ -84,15 +87,16 @@ def _requires(rule: Schema, body: Schema, params: Schema) -> Iterator[str]:
         if body.get(name) is None:
             yield f"{field}: needs {name}"
     for name, wanted in rule.get("equals", {}).items():
-        if params.get(name) != wanted:
+        # To Python, True is 1.
+        if values.get(name) != wanted or isinstance(values.get(name), bool) != isinstance(wanted, bool):
             yield f"{field}: needs {name} to be {wanted!r}"
 
 
-def _references(rule: Schema, _: Schema, params: Schema) -> Iterator[str]:
+def _references(rule: Schema, _: Schema, values: Schema) -> Iterator[str]:
     before, after = rule["token"].split("{n}")
-    count = len(params.get(rule["list"]) or ())
+    count = len(values.get(rule["list"]) or ())
     for match in re.finditer(
-        f"{re.escape(before)}([0-9]+){re.escape(after)}", params.get(rule["field"]) or ""
+        f"{re.escape(before)}([0-9]+){re.escape(after)}", values.get(rule["field"]) or ""
     ):
         digits = match[1].lstrip("0")
         # A number of more digits than any list is long is never parsed: Python refuses very long ones.

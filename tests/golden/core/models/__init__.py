@@ -6,10 +6,19 @@ from typing import TYPE_CHECKING
 from kling_adapters.catalog import CatalogEntry, lazy_exports
 
 if TYPE_CHECKING:
+    from kling_adapters.models.corners import Corners as Corners
     from kling_adapters.models.full_1_5 import Full15 as Full15
     from kling_adapters.models.plain import Plain as Plain
 
 CATALOG: tuple[CatalogEntry, ...] = (
+    CatalogEntry(
+        slug="corners",
+        title="Corners",
+        returns="image",
+        latency=None,
+        module="kling_adapters.models.corners",
+        name="Corners",
+    ),
     CatalogEntry(
         slug="full-1.5",
         title="Full 1.5",
@@ -30,6 +39,7 @@ CATALOG: tuple[CatalogEntry, ...] = (
 
 __all__ = [
     "CATALOG",
+    "Corners",
     "Full15",
     "Plain",
 ]

@@ -7,6 +7,7 @@ from os import PathLike
 from typing import Any, Literal, TypeAlias, Unpack, overload
 
 from kling_adapters.job import AsyncJob, AsyncResult, Job, Result
+from kling_adapters.models.corners import CornersInput
 from kling_adapters.models.full_1_5 import Full15Input
 from kling_adapters.models.plain import PlainInput
 from kling_adapters.params import Params
@@ -14,6 +15,15 @@ from kling_adapters.params import Params
 Extra: TypeAlias = Mapping[str, Any] | None
 
 class SyncCalls(ABC):
+    @overload
+    def submit(
+        self,
+        model: Literal["corners"],
+        /,
+        *,
+        extra: Extra = None,
+        **params: Unpack[CornersInput],
+    ) -> Job: ...
     @overload
     def submit(
         self,
@@ -34,6 +44,17 @@ class SyncCalls(ABC):
     ) -> Job: ...
     @overload
     def submit(self, model: Params, /, *, extra: Extra = None) -> Job: ...
+    @overload
+    def run(
+        self,
+        model: Literal["corners"],
+        /,
+        *,
+        save_to: str | PathLike[str] | None = None,
+        timeout: float | None = None,
+        extra: Extra = None,
+        **params: Unpack[CornersInput],
+    ) -> Result: ...
     @overload
     def run(
         self,
@@ -65,6 +86,17 @@ class SyncCalls(ABC):
         save_to: str | PathLike[str] | None = None,
         timeout: float | None = None,
         extra: Extra = None,
+    ) -> Result: ...
+    @overload
+    def run_sync(
+        self,
+        model: Literal["corners"],
+        /,
+        *,
+        save_to: str | PathLike[str] | None = None,
+        timeout: float | None = None,
+        extra: Extra = None,
+        **params: Unpack[CornersInput],
     ) -> Result: ...
     @overload
     def run_sync(
@@ -123,6 +155,15 @@ class AsyncCalls(ABC):
     @overload
     async def submit(
         self,
+        model: Literal["corners"],
+        /,
+        *,
+        extra: Extra = None,
+        **params: Unpack[CornersInput],
+    ) -> AsyncJob: ...
+    @overload
+    async def submit(
+        self,
         model: Literal["full-1.5"],
         /,
         *,
@@ -140,6 +181,17 @@ class AsyncCalls(ABC):
     ) -> AsyncJob: ...
     @overload
     async def submit(self, model: Params, /, *, extra: Extra = None) -> AsyncJob: ...
+    @overload
+    async def run(
+        self,
+        model: Literal["corners"],
+        /,
+        *,
+        save_to: str | PathLike[str] | None = None,
+        timeout: float | None = None,
+        extra: Extra = None,
+        **params: Unpack[CornersInput],
+    ) -> AsyncResult: ...
     @overload
     async def run(
         self,
@@ -171,6 +223,17 @@ class AsyncCalls(ABC):
         save_to: str | PathLike[str] | None = None,
         timeout: float | None = None,
         extra: Extra = None,
+    ) -> AsyncResult: ...
+    @overload
+    async def run_sync(
+        self,
+        model: Literal["corners"],
+        /,
+        *,
+        save_to: str | PathLike[str] | None = None,
+        timeout: float | None = None,
+        extra: Extra = None,
+        **params: Unpack[CornersInput],
     ) -> AsyncResult: ...
     @overload
     async def run_sync(

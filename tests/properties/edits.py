@@ -1,0 +1,302 @@
+"""Enumerates every single edit of an input: another type, a twin, just outside a bound, a key or an item more or less.
+
+An edit is a place and what stands there instead, so that several can be made at once.
+"""
+
+from __future__ import annotations
+
+import enum
+import json
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from fractions import Fraction
+from pathlib import PurePosixPath
+from typing import Any, TypeAlias
+
+from .inputs import URL, kind_of, least
+
+Schema = Mapping[str, Any]
+Place: TypeAlias = tuple[Any, ...]
+"""Names and positions that lead to a part of an input."""
+
+
+class Gone(enum.Enum):
+    """What stands in the place of a name that is dropped."""
+
+    GONE = enum.auto()
+
+
+GONE = Gone.GONE
+
+
+@dataclass(frozen=True)
+class Edit:
+    """Put `value` into a place of an input; GONE drops the name that is there."""
+
+    place: Place
+    value: Any
+
+    def apart(self, other: Edit) -> bool:
+        """Whether neither edit is within what the other puts there."""
+        common = min(len(self.place), len(other.place))
+        return self.place[:common] != other.place[:common]
+
+    def of(self, body: Any) -> Any:
+        """Return an input with this edit made; the input itself is left as it is."""
+        return _put(body, self.place, self.value)
+
+
+def _put(body: Any, place: Place, value: Any) -> Any:
+    if not place:
+        return value
+    step, *rest = place
+    if isinstance(body, list):
+        copy = list(body)
+        copy[step] = _put(body[step], tuple(rest), value)
+        return copy
+    if not rest and value is GONE:
+        return {name: member for name, member in body.items() if name != step}
+    return {**body, step: _put(body.get(step), tuple(rest), value)}
+
+
+_HUGE = 10**400
+_ODD_TEXTS = [
+    "\0",
+    "\ud800",
+    "\udfff\ud800",
+    "\u202ecba",
+    "\ufeff",
+    "e\u0301",
+    "\U0001f469\u200d\U0001f680",
+    "\n",
+]
+_NUMBERS: list[Any] = [
+    *(0, 1, -1, 7, 2**31, 2**53 + 1, 2**63, -(2**63) - 1, 2**64, _HUGE, -_HUGE),
+    *(-0.0, 0.5, 1.0, 1.5, 5.0, 1e16, 1e308, -1e308, 5e-324, math.nan, math.inf, -math.inf),
+]
+_TEXTS = ["", " ", "x", "5", " 5", "5.0", "\u0665", "true", "null", "x" * 5000, *_ODD_TEXTS]
+_NO_JSON: list[Any] = [
+    b"x",
+    (),
+    (1,),
+    frozenset({1}),
+    Decimal(5),
+    Fraction(1, 2),
+    5j,
+    PurePosixPath("x"),
+    object(),
+]
+# What may stand nowhere, or only where it fits.
+STRANGERS: list[Any] = [
+    *(None, True, False, *_NUMBERS, *_TEXTS, *_NO_JSON),
+    *([], [None], [[]], [{}], {}, {"x": 1}, {"0": "x"}),
+]
+_PNG = b"\x89PNG\r\n\x1a\n"
+_URL_TWINS = [
+    *(
+        "https:",
+        "https:/",
+        "https://",
+        "https:///x",
+        "https://?x",
+        "https://#x",
+        "//example.com/a",
+        "example.com/a",
+    ),
+    *(
+        "ftp://example.com/a",
+        "file:///etc/passwd",
+        "HTTPS://example.com/a",
+        "Http://example.com",
+        "httpss://e.com",
+    ),
+    *(f" {URL}", f"{URL} ", f"{URL}\n", f"\n{URL}", f"{URL}\n{URL}", f"x{URL}", "http://e", "https://\ud800"),
+    # Each counts as a space for one reader or another.
+    *(
+        f"https://e{blank}f/a"
+        for blank in "\t\x0b\x0c\r\x1c\x1f\x85\xa0\u1680\u180e\u2003\u200b\u2028\u202f\u3000\ufeff\0"
+    ),
+    *(f"{URL}{blank}" for blank in "\t\x1c\x85\xa0\u2028\ufeff\0\ud800"),
+    *("data:", "data:,x", "data:image/png,x", "data:image/png;base64,", "data:image/png;base64,AA"),
+    *(
+        "data:image/png;base64,iVBORw0KGgo=",
+        "data:;base64,iVBORw0KGgo=",
+        "DATA:image/png;base64,iVBORw0KGgo=",
+    ),
+    *("data:image/png;base64,iVBORw0KGgo", "data:image/png;base64,iVBO Rw0K Ggo=", f"data:text/html,{URL}"),
+    *(_PNG, b"", "\\\\host\\share", "https://e.com/" + "a" * 5000),
+]
+_STRANGE_NAMES: list[Any] = [
+    "zzz",
+    "",
+    "adapter",
+    "model_config",
+    "__class__",
+    "self",
+    "a.b",
+    "\ud800",
+    "\0",
+    1,
+    None,
+]
+
+
+def edits(schema: Schema, body: Mapping[str, Any]) -> Iterator[Edit]:
+    """Yield every single edit of an input that the packaged schema of a model allows."""
+    yield from _edits(schema, dict(body), ())
+    for rule in schema.get("x-kling", {}).get("rules", ()):
+        [(kind, says)] = rule.items()
+        if kind == "references":
+            yield from _mentions(says, schema, body)
+        else:
+            yield from (
+                Edit((), situation) for situation in _situations(kind, says, schema["properties"], body)
+            )
+
+
+def _edits(schema: Schema, value: Any, place: Place) -> Iterator[Edit]:
+    """Yield the edits of a part; one that is not there has None for its value."""
+    for other in (*STRANGERS, *_twins(schema, value)):
+        yield Edit(place, other)
+    if isinstance(value, list):
+        for index, item in enumerate(value):
+            yield Edit(place, [*value[:index], *value[index + 1 :]])
+            yield from _edits(schema["items"], item, (*place, index))
+    if isinstance(value, dict):
+        yield from _members(schema, value, place)
+
+
+def _members(schema: Schema, value: dict[str, Any], place: Place) -> Iterator[Edit]:
+    for name in _STRANGE_NAMES:
+        yield Edit((*place, name), 1)
+    for name, part in schema["properties"].items():
+        if name in value:
+            yield Edit((*place, name), GONE)
+        else:
+            yield Edit((*place, name), least(part))
+        yield from _edits(part, value.get(name), (*place, name))
+        for twin in {f"{name}_", f"{name} ", name.upper(), name.capitalize(), f"_{name}"} - {name}:
+            # Beside the name, and in its stead.
+            yield Edit((*place, twin), least(part))
+            if name in value:
+                yield Edit(place, {(twin if key == name else key): member for key, member in value.items()})
+
+
+def _twins(schema: Schema, value: Any) -> Iterator[Any]:
+    """Yield what is nearly allowed."""
+    for choice in schema.get("enum", ()):
+        yield from _twins_of_choice(choice)
+    match kind_of(schema):
+        case "string" if "pattern" in schema:
+            yield from _URL_TWINS
+        case "string":
+            yield from _texts(schema, value)
+        case "integer" | "number":
+            yield from _numbers(schema, value)
+        case "array":
+            yield from _lists(schema, value)
+        case "object" if isinstance(value, dict):
+            yield from ([value], list(value.items()), list(value), json.dumps(value, default=str))
+        case _:
+            pass
+
+
+def _twins_of_choice(choice: Any) -> Iterator[Any]:
+    yield from (choice, [choice], {str(choice): choice}, str(choice), repr(choice))
+    if isinstance(choice, bool):
+        yield from (int(choice), float(choice), str(choice).lower(), not choice)
+    elif isinstance(choice, int):
+        yield from (float(choice), choice + 1, choice - 1, choice + 0.5, -choice, Decimal(choice))
+    text = str(choice)
+    yield from (
+        f"{text} ",
+        f" {text}",
+        f"{text}\n",
+        f"0{text}",
+        f"+{text}",
+        f"{text}.0",
+        f"{text}\0",
+        text[:-1],
+    )
+    yield from (text.upper(), text.lower(), text.capitalize(), text.swapcase(), text.encode())
+    if text.isdecimal():
+        # In other digits, too: int() takes them.
+        yield from (int(text), float(text), "".join(chr(0x660 + int(digit)) for digit in text))
+
+
+def _texts(schema: Schema, value: Any) -> Iterator[str]:
+    for bound in (schema.get("minLength"), schema.get("maxLength")):
+        for length in () if bound is None else (bound - 1, bound, bound + 1):
+            # A character is a code point: of one unit in UTF-16 or of two, combining or not.
+            for letters in ("a", "ä", "\U0001f600", "e\u0301"):
+                yield (letters * max(length, 0))[: max(length, 0)]
+    if isinstance(value, str):
+        yield from (value + odd for odd in _ODD_TEXTS)
+
+
+def _numbers(schema: Schema, value: Any) -> Iterator[Any]:
+    for bound in (schema.get("minimum"), schema.get("maximum")):
+        if bound is not None:
+            yield from (bound, bound - 1, bound + 1, float(bound), str(bound), bound - 1e-9, bound + 1e-9)
+            yield from (math.nextafter(bound, -math.inf), math.nextafter(bound, math.inf))
+    if value is not None:
+        yield from (str(value), [value], Decimal(str(value)))
+        if abs(value) < 2**53:
+            yield from (int(value), float(value))
+
+
+def _lists(schema: Schema, value: Any) -> Iterator[Any]:
+    items: Sequence[Any] = value or [least(schema["items"])]
+    for bound in (schema.get("minItems"), schema.get("maxItems")):
+        for count in () if bound is None else (bound - 1, bound, bound + 1):
+            yield [items[index % len(items)] for index in range(count)]
+    yield from ([*items, items[-1]], [items], items[0], tuple(items), dict(enumerate(items)), iter(items))
+    yield {str(index): item for index, item in enumerate(items)}
+
+
+def _mentions(rule: Mapping[str, str], schema: Schema, body: Mapping[str, Any]) -> Iterator[Edit]:
+    """Yield texts that name the last item of a list, the one after it, and what is nearly a number."""
+    items = body.get(rule["list"], schema["properties"][rule["list"]].get("default")) or []
+    before, after = rule["token"].split("{n}")
+    for number in (
+        0,
+        1,
+        len(items),
+        len(items) + 1,
+        10**9,
+        "9" * 5000,
+        "00",
+        "0" * 9 + "1",
+        f"0{len(items) + 1}",
+    ):
+        yield Edit((rule["field"],), f"{before}{number}{after}")
+    yield Edit((rule["field"],), f"{before}1{after}{before}{len(items) + 1}{after}")
+    for near in ("\u0661", "\u00b2", "-1", "+1", " 1", "1.5", "x", "", "{n}"):
+        yield Edit((rule["field"],), f"{before}{near}{after}")
+    yield Edit((rule["field"],), f"{before}{len(items) + 1}{after}".swapcase())
+    yield Edit((rule["field"],), f"{before}{len(items) + 1}")
+
+
+def _situations(kind: str, says: Any, parts: Mapping[str, Schema], body: Mapping[str, Any]) -> Iterator[Any]:
+    """Yield inputs in which a rule is nearly kept and nearly broken."""
+    if kind == "requires":
+        present, equals = says.get("present", ()), says.get("equals", {})
+        needed = {name: least(parts[name]) for name in present} | dict(equals)
+        kept = {**body, **needed, says["field"]: least(parts[says["field"]])}
+        yield kept
+        for name in needed:
+            yield _put(kept, (name,), GONE)
+            yield {**kept, name: None}
+            yield from ({**kept, name: choice} for choice in parts[name].get("enum", [least(parts[name])]))
+            yield {**_put(kept, (name,), GONE), says["field"]: None}
+    elif kind in ("at_least_one_of", "mutually_exclusive"):
+        without = {name: value for name, value in body.items() if name not in says}
+        yield without
+        yield {**without, **dict.fromkeys(says)}
+        for first in says:
+            yield {**without, first: least(parts[first])}
+            for second in says:
+                yield {**without, first: least(parts[first]), second: least(parts[second])}
+                yield {**without, first: least(parts[first]), second: None}
