@@ -59,7 +59,7 @@ class Raised:
 
 
 class Life:
-    """A process with one client, of which `do` calls a method; `slept` is told when the client would have slept."""
+    """A process with one client. It has no time of its own: `slept` is told when it would have slept."""
 
     def __init__(
         self, connection: Connection, has_ended: Callable[[], int], slept: Callable[[float], None]
@@ -68,9 +68,9 @@ class Life:
         self._has_ended = has_ended
         self._slept = slept
 
-    def do(self, what: str, *arguments: Any, dies_at: int | None = None) -> Any:
+    def do(self, what: str, *arguments: Any, now: float, dies_at: int | None = None) -> Any:
         """Call a function of Deeds, the last if `dies_at` is told. Return what it returns, or Raised. Raises Died."""
-        self._connection.send((what, arguments, dies_at))
+        self._connection.send((what, arguments, now, dies_at))
         while True:
             try:
                 kind, value = self._connection.recv()
@@ -91,7 +91,7 @@ class Life:
 
     def end(self) -> None:
         """Close the client, and let the process end."""
-        self._connection.send(("end", (), None))
+        self._connection.send(("end", (), 0.0, None))
         self._connection.close()
         status = self._has_ended()
         assert status == 0
@@ -193,18 +193,18 @@ class SharedClock:
     """A Clock whose time passes elsewhere, too."""
 
     def __init__(self, connection: Connection) -> None:
+        self.time = 0.0
         self._connection = connection
-        self._now = 0.0
         self._lock = threading.Lock()
 
     def now(self) -> float:
-        return self._now
+        return self.time
 
     def sleep(self, seconds: float) -> None:
         with self._lock:
             self._connection.send(("sleep", seconds))
             self._connection.recv()
-            self._now += seconds
+            self.time += seconds
 
     async def sleep_async(self, seconds: float) -> None:
         self.sleep(seconds)
@@ -217,7 +217,7 @@ def live(connection: Connection) -> None:
     clock = SharedClock(connection)
     deeds = Deeds(Kling(base_url=base_url, api_key=key, journal=journal, clock=clock))
     while True:
-        what, arguments, dies_at = connection.recv()
+        what, arguments, clock.time, dies_at = connection.recv()
         if dies_at is not None:
             threading.setprofile(reaper := Reaper(dies_at))
             sys.setprofile(reaper)
@@ -228,7 +228,7 @@ def live(connection: Connection) -> None:
             answer = "raised", (type(error).__name__, str(error), getattr(error, "entry", None))
         except Exception:  # noqa: BLE001  the test fails with it
             answer = "broke", traceback.format_exc()
-        if dies_at is not None:
+        if dies_at is not None and answer[0] != "broke":
             die()
         connection.send(answer)
 

@@ -66,11 +66,8 @@ UNKNOWABLE: Final = {*CUTS, "503"}
 """What a client cannot tell from a job that was started."""
 BUSY: Final = ("429", "500", "502", "503", "html")
 Place: TypeAlias = tuple[str, str, Sequence[str]]
-SUBMITS: Final = (
-    "POST",
-    "*",
-    (*CUTS, *BUSY, "400", "401", "403", "404", "406", "410", "failed", "type"),
-)  # uploads, too
+REFUSED: Final = ("400", "401", "403", "404", "406", "410")
+SUBMITS: Final = "POST", "*", (*CUTS, *BUSY, *REFUSED, "failed", "type")  # uploads, too
 POLLS: Final = "GET", "/v2/requests/*", (*CUTS, *BUSY, "404", "restart", "flap", "type")
 FILES: Final = "GET", "/media/*", (*CUTS, *BUSY)
 REFUSALS: Final = {
@@ -163,7 +160,7 @@ class AnyOrder(RuleBasedStateMachine):
         self.wish = wish
         self.sandbox.faults = Faults([fate.fault] if fate.fault else [])
         try:
-            return self.life.do(what, *arguments, dies_at=fate.death)
+            return self.life.do(what, *arguments, now=self.now, dies_at=fate.death)
         except Died:
             self.life = None
             self.deaths += 1
