@@ -7,6 +7,7 @@ with Kling() as kling:
 """
 
 from kling_adapters._version import __version__
+from kling_adapters.adapter import GatewayError
 from kling_adapters.batch import Outcome
 from kling_adapters.catalog import Catalog, CatalogEntry
 from kling_adapters.client import AsyncKling, Kling
@@ -51,11 +52,13 @@ from kling_adapters.events import (
 )
 from kling_adapters.job import AsyncJob, AsyncResult, Job, Result
 from kling_adapters.journal import JournalEntry
+from kling_adapters.models._gateway import ERRORS as GATEWAY_ERRORS
 from kling_adapters.params import Params
 from kling_adapters.plugins import load_catalog
 from kling_adapters.result import Artifact, Credits, JobStatus, Metrics, ResultData, StoredFile
 
 __all__ = [
+    "GATEWAY_ERRORS",
     "ApiError",
     "Artifact",
     "AsyncJob",
@@ -73,6 +76,7 @@ __all__ = [
     "Expired",
     "Failed",
     "Forbidden",
+    "GatewayError",
     "GatewayTimeout",
     "InsufficientCredits",
     "Job",

@@ -141,9 +141,6 @@ class Journal:
         self._owner = uuid.uuid4().hex
         self._alive: FileLock | None = None
 
-    def __repr__(self) -> str:
-        return f"Journal({str(self.path)!r})"
-
     def intend(
         self,
         gateway: str,

@@ -316,7 +316,10 @@ def _path(location: Iterable[str | int]) -> str:
 def _shorten(value: Any) -> str:
     if inputs.is_local(value):
         return inputs.named(value)
-    text = repr(value)
+    try:
+        text = repr(value)
+    except ValueError:  # an integer of more than 4300 digits, or what holds one
+        return "what is too long to be shown"
     return text if len(text) <= 80 else f"{text[:60]}... ({len(text)} characters)"
 
 

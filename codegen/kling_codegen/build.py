@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import TypeAdapter
 
 from kling_codegen import ir, load, render
 from kling_codegen.cache import Cache, key
@@ -107,10 +107,7 @@ def _known(cache: Cache, path: Path, name: str) -> Compiled | None:
 
 
 def _parsed(kind: TypeAdapter[T], value: bytes | None) -> T | None:
-    try:
-        return None if value is None else kind.validate_json(value)
-    except ValidationError:
-        return None
+    return None if value is None else kind.validate_json(value)
 
 
 @dataclass(frozen=True)

@@ -182,12 +182,8 @@ class Document:
         return cast("Mapping[str, Any]", value) if isinstance(value, dict) else {}
 
     def place(self, at: Location, *, key: bool = False) -> Place:
-        """Return line and column of a value, or of its key; of what holds it if there is no such thing."""
-        if key and at in self._keys:
-            return self._keys[at]
-        while at not in self._values:
-            at = at[:-1]
-        return self._values[at]
+        """Return line and column of a value, or of its key."""
+        return self._keys[at] if key and at in self._keys else self._values[at]
 
     def problem(self, path: Path, at: Location, what: Message) -> Problem:
         """Return a message as a problem of this document, which is the file `path`."""
@@ -207,8 +203,10 @@ class Document:
                         model.model_validate(self.value, context=self)
                 else:
                     self.note(self.value, _explained(model, {}, error))
-                if not self.problems and not self._ambiguous:
-                    raise  # a check of the language raised what it should not: the model must not just vanish
+                if (
+                    not self.problems and not self._ambiguous
+                ):  # pragma: no cover  a defect: it must not just vanish
+                    raise
         self.problems += ((at, what) for at, what in self._ambiguous.items() if at not in self._merged)
         return None if self.problems else value
 

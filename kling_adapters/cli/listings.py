@@ -41,9 +41,10 @@ def show(slug: str, as_json: bool) -> None:
         return
     about = schema["x-kling"]
     click.echo(f"{entry.slug} — {schema['description']}")
-    click.echo(
-        f"returns {entry.returns}; usual time {_seconds(entry.latency)}; from {about['source']['page']}\n"
-    )
+    facts = [f"returns {entry.returns}", f"usual time {_seconds(entry.latency)}"]
+    facts += [_price(about["pricing"])] if "pricing" in about else []
+    facts += [f"from {about['source']['page']}"]
+    click.echo("; ".join(facts) + "\n")
     rows = [
         (name, _type(given), _limits(given), _default(given, required=required), given.get("description", ""))
         for name, given, required in _parameters(schema, "")
@@ -113,27 +114,43 @@ def _parameters(schema: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, M
     """Yield every parameter with its path, those within objects and lists after the one they belong to."""
     for name, given in schema["properties"].items():
         yield prefix + name, given, name in schema.get("required", ())
-        items = given.get("items", {})
-        inner, path = (items, f"{prefix}{name}[].") if items else (given, f"{prefix}{name}.")
+        inner, path = given, prefix + name
+        while "items" in inner:
+            inner, path = inner["items"], f"{path}[]"
         if "properties" in inner:
-            yield from _parameters(inner, path)
+            yield from _parameters(inner, f"{path}.")
+
+
+def _price(pricing: Mapping[str, Any]) -> str:
+    figures = dict.fromkeys(f"{pricing[end]:g}" for end in ("from", "to"))
+    return f"price {' to '.join(figures)} {pricing['currency']} per {pricing['unit']}"
 
 
 def _type(given: Mapping[str, Any]) -> str:
     types = [given["type"]] if isinstance(given["type"], str) else list(map(str, given["type"]))
-    if "array" in types:
-        return f"list of {_type(given['items'])}"
-    return " or ".join(
-        "URL or file" if given.get("format") == "uri" and name == "string" else name for name in types
-    )
+    if "items" in given:
+        types[0] = f"list of {_type(given['items'])}"
+    elif given.get("format") == "uri":
+        types[0] = "URL or file"
+    return " or ".join(types)
 
 
 def _limits(given: Mapping[str, Any]) -> str:
-    if "enum" in given:
-        return ", ".join(str(value) for value in given["enum"])
-    bounds = {"minimum": "from {}", "maximum": "to {}", "maxLength": "{} characters", "maxItems": "{} items"}
-    bounds |= {"minLength": "from {} characters", "minItems": "from {} items"}
-    return " ".join(text.format(given[key]) for key, text in bounds.items() if key in given)
+    found = [", ".join(map(_text, given["enum"]))] if "enum" in given else []
+    for low, high, unit in (
+        ("minimum", "maximum", ""),
+        ("minLength", "maxLength", " characters"),
+        ("minItems", "maxItems", " items"),
+    ):
+        if low in given and high in given:
+            found.append(f"{given[low]} to {given[high]}{unit}")
+        elif low in given:
+            found.append(f"at least {given[low]}{unit}")
+        elif high in given:
+            found.append(f"at most {given[high]}{unit}")
+    if "items" in given and (each := _limits(given["items"])):
+        found.append(f"each {each.removeprefix('each ')}")
+    return "; ".join(found)
 
 
 def _default(given: Mapping[str, Any], *, required: bool) -> str:
@@ -148,7 +165,7 @@ def _rule(rule: Mapping[str, Any]) -> str:
         case "requires":
             needs = [
                 *given.get("present", ()),
-                *(f"{name}={value}" for name, value in given.get("equals", {}).items()),
+                *(f"{name}={_text(value)}" for name, value in given.get("equals", {}).items()),
             ]
             return f"{given['field']} needs {' and '.join(needs)}"
         case "references":
@@ -166,6 +183,11 @@ def _rule(rule: Mapping[str, Any]) -> str:
 def _word(name: str, value: Any) -> str:
     import shlex
 
-    text = value if isinstance(value, str) else json.dumps(value)
+    text = _text(value)
     # read_values takes a text with one @ for the name of a file.
     return shlex.quote(f"{name}={'@' if text.startswith('@') else ''}{text}")
+
+
+def _text(value: Any) -> str:
+    """Return a value as `name=value` takes it."""
+    return value if isinstance(value, str) else json.dumps(value)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
@@ -215,6 +217,32 @@ def test_every_problem_of_a_file_is_told_and_nothing_is_sent(
     assert not gateway.requests
 
 
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [("a.jsonl", '{"prompt": "é"}'.encode("latin-1")), ("a.csv", b'prompt\n"x'), ("a.csv", b"prompt\n\xe9")],
+)
+def test_a_file_that_cannot_be_read(kling: Command, tmp_path: Path, name: str, content: bytes) -> None:
+    (tmp_path / name).write_bytes(content)
+    done = kling("batch", name, "--model", "kling-2")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith(f"kling: {name} cannot be read: ")
+    assert done.stderr.endswith("Nothing was sent\n")
+    assert not kling.gateway.requests
+
+
+def test_a_job_that_cannot_be_stored_is_told_with_where_its_output_is(tmp_path: Path) -> None:
+    with Gateway(output=b"no video") as gateway:
+        kling = Command(tmp_path, gateway)
+        file = write(tmp_path / "films.jsonl", 1)
+        done = kling("batch", str(file), "--save-to", "out")
+    assert done.returncode == 3
+    assert "1 not stored; 1 credits" in done.stderr
+    [row] = rows(file)
+    assert (row["state"], row["cost"], row["files"]) == ("NOT STORED", 1.0, [])
+    assert row["output"] in row["error"]
+    assert row["output"] in done.stderr
+
+
 def test_csv_cells_are_read_as_the_declared_types(kling: Command, gateway: Gateway, tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_text(
         'model,prompt,duration,cfg_scale\nkling-2,"a, b",10,\nkling-2,c,,0.25\n', "utf-8-sig"
@@ -295,3 +323,18 @@ def test_jobs_are_listed_and_what_a_user_found_out_is_written_down(
     assert kling("resume").returncode == 0
     assert kling.states() == ["COMPLETED", "REFUSED", "COMPLETED"]
     assert kling("jobs", "--journal", "none").returncode == 2
+
+
+def test_the_age_of_a_job_is_told_in_the_largest_unit(kling: Command, gateway: Gateway) -> None:
+    ages = {"40 s": 40, "6 min": 360, "3 h": 3 * 3600, "2 d": 2 * 86400}
+    with closing(Journal(kling.journal)) as journal:
+        for model in ages:
+            journal.intend(gateway.base_url, model, {}, gateway.api_key)
+    with closing(sqlite3.connect(kling.journal)) as connection, connection:
+        for model, seconds in ages.items():
+            connection.execute("UPDATE jobs SET created = created - ? WHERE model = ?", (seconds, model))
+    shown = [re.split(r"\s{2,}", line.strip()) for line in kling("jobs").stdout.splitlines()]
+    told = {cells[3]: cells[1] for cells in shown if len(cells) > 3 and cells[3] in ages}
+    assert told.keys() == ages.keys()
+    assert all(age == model for model, age in told.items() if model != "40 s")
+    assert re.fullmatch("[4-9][0-9] s", told["40 s"])

@@ -14,6 +14,8 @@ from kling_sandbox import Sandbox
 from kling_sandbox.accounts import KEY_NO_CREDITS
 from kling_sandbox.gateway import BLOCKED_TEXT
 
+from .conftest import Acme
+
 
 @pytest.fixture(scope="module")
 def sandbox() -> Iterator[Sandbox]:
@@ -55,28 +57,20 @@ def test_models_lists_all_of_them() -> None:
     assert all(row["slug"] in table and row["title"] in table for row in rows)
 
 
-@pytest.mark.parametrize(
-    "slug", ["kling-2", "kling-2.5-turbo", "kling-3-pro-image2video", "kling-bloombloom", "kling-o1"]
-)
-def test_show_names_every_parameter_value_and_discrepancy(slug: str) -> None:
-    schema = json.loads(kling("show", slug, "--json").stdout)
-    shown = kling("show", slug).stdout
-    for name, given in schema["properties"].items():
-        assert f" {name} " in shown
-        for value in given.get("enum", ()):
-            assert str(value) in shown
-    for discrepancy in schema["x-kling"]["discrepancies"]:
-        assert discrepancy["about"] in shown
-    assert schema["x-kling"]["source"]["page"] in shown
-    assert f"kling run --sandbox {slug} " in shown
-
-
 def test_show_lists_nested_parameters_and_rules() -> None:
     shown = kling("show", "kling-3-pro-image2video").stdout
     assert "elements[].frontal_image_url" in shown
     assert "multi_prompt[].prompt" in shown
     assert "@ElementN in prompt names item N of elements" in shown
     assert "tail_image_url needs image_url and mode=pro" in kling("show", "kling-2.5-turbo").stdout
+
+
+def test_show_shows_a_rule_of_a_newer_compiler_as_it_stands(tmp_path: Path, acme: Acme) -> None:
+    acme("schemas/acme-1.json", '"rules": []', '"rules": [{"at_night": {"field": "prompt"}}]')
+    paths = os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")])
+    done = kling("show", "acme-1", PYTHONPATH=paths)
+    assert done.returncode == 0, done.stderr
+    assert '\nRules:\n  {"at_night": {"field": "prompt"}}\n' in done.stdout
 
 
 def test_plugins_lists_what_is_installed() -> None:
@@ -125,6 +119,8 @@ def test_submit_status_and_wait_are_run_in_three_steps(sandbox: Sandbox, tmp_pat
         "submit", "kling-2", "prompt=x", *place, SEGMIND_API_KEY=sandbox.api_key
     ).stdout.strip()
     assert kling("status", request_id, *place, SEGMIND_API_KEY=sandbox.api_key).stdout == "COMPLETED\n"
+    done = kling("wait", request_id, *place, SEGMIND_API_KEY=sandbox.api_key)
+    assert (done.returncode, request_id in done.stdout, "stored as" in done.stdout) == (0, True, False)
     done = kling("wait", request_id, "--model", "kling-2", "--save-to", str(tmp_path), *place,
                  SEGMIND_API_KEY=sandbox.api_key)  # fmt: skip
     assert done.returncode == 0, done.stderr
@@ -140,6 +136,8 @@ def test_submit_status_and_wait_are_run_in_three_steps(sandbox: Sandbox, tmp_pat
         (["kling-2", "prompt=x", "prompt=y"], 2, "prompt is given twice"),
         (["kling-2", "prompt=@nowhere.txt"], 2, "nowhere.txt cannot be read"),
         (["kling-bloombloom", "image=@nowhere.png"], 2, "image: nowhere.png is not there"),
+        (["kling-2", "prompt=x", "duration=five"], 2, "'five' is not allowed; allowed: 5, 10"),
+        (["kling-2", "prompt=x", "cfg_scale=hot"], 2, "cfg_scale: 'hot' is not a finite number"),
         (["kling-2", "prompt=x", "--save-to", "a.mp4"], 3, "names a file"),
         (["kling-2", "prompt=x", "--save-to", "ftp://host/"], 2, "no plugin can store"),
         (["kling-2", f"prompt={BLOCKED_TEXT}"], 1, "not billed"),
@@ -151,6 +149,38 @@ def test_exit_codes_and_messages(sandbox: Sandbox, words: list[str], code: int, 
     assert message in done.stderr
     assert "Traceback" not in done.stderr
     assert sandbox.api_key not in done.stderr
+
+
+def test_verbose_logs_what_happens(sandbox: Sandbox) -> None:
+    words = ("kling-2", "prompt=x", "--json", "--base-url", sandbox.base_url)
+    done = kling("-v", "run", *words, SEGMIND_API_KEY=sandbox.api_key)
+    assert done.returncode == 0, done.stderr
+    request_id = json.loads(done.stdout)["request_id"]
+    logged = done.stderr.splitlines()
+    assert all(line.startswith("INFO ") for line in logged)
+    assert any(request_id in line and "completed" in line for line in logged)
+    assert sandbox.api_key not in done.stderr
+    assert kling("run", *words, SEGMIND_API_KEY=sandbox.api_key).stderr == ""
+
+
+@pytest.mark.parametrize(("command", "meant"), [("modles", "models"), ("sandbx", "sandbox")])
+def test_a_command_that_there_is_not(command: str, meant: str) -> None:
+    done = kling(command)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert f"No such command '{command}'. Did you mean '{meant}'?" in done.stderr
+
+
+def test_without_the_sandbox_its_option_says_how_to_get_it() -> None:
+    code = "import sys; sys.modules['kling_sandbox'] = None; from kling_adapters.cli import main; main()"
+    done = subprocess.run(
+        [sys.executable, "-c", code, "run", "--sandbox", "kling-2", "prompt=x"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "the sandbox is not installed: pip install 'kling-adapters[sandbox]'" in done.stderr
+    assert "Traceback" not in done.stderr
 
 
 def test_no_key_and_no_credits_have_their_own_words(sandbox: Sandbox) -> None:

@@ -86,6 +86,12 @@ EDITS: list[tuple[str, str, list[str], str]] = [
     ("    seed:", "    more: {type: string}\n    seed:", ["additive: demo more: parameter none -> string (calls that give it are taken)"], NONE),
     ("[prompt]\n  properties:\n", "[prompt, more]\n  properties:\n    more: {type: string}\n", ["breaking: demo more: required parameter none -> string (calls without it are refused)"], KEY),
     ("[prompt]\n", "[prompt, seed]\n", ["breaking: demo seed: required false -> true (calls without it are refused)"], KEY),
+    (
+        "[prompt]\n  properties:\n    prompt: {type: string, maxLength: 100, description: What to show.}\n    duration: {type: integer, enum: [5, 10], default: 5}\n",
+        "[prompt, duration]\n  properties:\n    prompt: {type: string, maxLength: 100, description: What to show.}\n    duration: {type: integer, enum: [5, 10]}\n",
+        ["breaking: demo duration: required false -> true (calls without it are refused)"],
+        KEY,
+    ),
     ("[prompt]\n", "[]\n", ["additive: demo prompt: required true -> false (calls without it are taken)"], NONE),
     ("    seed:", "    seeds:", ["breaking: demo seed: parameter integer -> none (calls that give it are refused)", "additive: demo seeds: parameter none -> integer (calls that give it are taken)"], SEEN),
     ("    note:", "    note-:", ['breaking: demo note: parameter string, "null" -> none (calls that give it are refused)', 'additive: demo note-: parameter none -> string, "null" (calls that give it are taken)'], SEEN),
@@ -289,6 +295,14 @@ def test_gateway(tmp_path: Path, found: str, put: str, expected: list[str]) -> N
     assert GATEWAY.count(found) == 1
     new = specs(tmp_path / "new", gateway=GATEWAY.replace(found, put))
     assert changes(specs(tmp_path / "old"), new) == expected
+
+
+def test_the_specs_of_a_package_have_no_gateway(tmp_path: Path) -> None:
+    old = specs(tmp_path / "old")
+    new = specs(tmp_path / "new", BASE.replace("title: Demo", "title: Other"))
+    for folder in (old, new):
+        (folder / "gateway.yaml").unlink()
+    assert changes(old, new) == [f"documentation: demo: title Demo -> Other {SAME}"]
 
 
 def test_examples_are_known_by_their_name(tmp_path: Path) -> None:

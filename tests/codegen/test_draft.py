@@ -140,6 +140,8 @@ def test_no_sentence_of_the_page_enters_the_draft(name: str) -> None:
         ("string[]", "[]", "Marks. Max 3.", "[]", {"default": [], "maxItems": 3}, ""),
         ("string", '"5"', "Kind.", "0.5", {"default": "0.5"}, 'the type is string, the value is 0.5; drafted as "0.5"'),
         ("string", '"a"', "Kind.", '"\\d""\\d""a"', {"enum": ["\\d", "a"], "default": "\\d"}, ""),
+        # So many digits could be cut into lists in more ways than can be looked at.
+        ("integer", "7" * 90, "Height.", "7" * 90, {"default": int("7" * 90)}, ""),
         # Types.
         ("string[]", "[]", "URLs of marks.", "", {"items": {"type": "string", "format": "uri"}}, "the table says string[], the description says URL; drafted: each item is a URL"),
         ("string[]", "[]", "URLs or base64 texts.", "", {"items": {"type": "string"}}, ""),
@@ -400,6 +402,38 @@ def test_a_name_may_end_like_a_heading_of_a_parameter() -> None:
     assert list(YAML(typ="safe", pure=True).load(made.yaml)["input"]["properties"]) == ["is_required"]
 
 
+@pytest.mark.parametrize("default", ['""', "null", '"deep"'])
+def test_a_required_parameter_has_no_default_and_an_empty_one_is_not_worth_a_word(default: str) -> None:
+    text = SPACED.format(type="string", sent='"a"', text="Kind.", values=f"Default: {default}")
+    made = draft(text.replace("leveloptional", "levelrequired"), "PAGE.txt", DAY)
+    assert "default" not in YAML(typ="safe", pure=True).load(made.yaml)["input"]["properties"]["level"]
+    told = [note.what for note in made.notes if note.about == "level" and "required" in note.what]
+    value = "it is required, yet a value stands as its default; drafted: required, without a default"
+    assert told == ([value] if default == '"deep"' else [])
+
+
+def test_what_fits_no_limit_is_not_in_the_example() -> None:
+    sent = '"a few words",\n3    "mood": "calm"'
+    text = SPACED.format(type="string", sent=sent, text="At least 100 characters.", values="")
+    made = draft(
+        text.replace("Response", "moodoptional\nstring\n\nHow it moves.\n\nResponse", 1), "PAGE.txt", DAY
+    )
+    spec = YAML(typ="safe", pure=True).load(made.yaml)
+    assert spec["input"]["properties"]["level"]["minLength"] == 100
+    assert [example["input"] for example in spec["examples"]] == [{"mood": "calm"}]
+
+
+@pytest.mark.parametrize("written", ["wild", "Wild"])
+def test_a_value_that_a_condition_writes_otherwise_is_a_discrepancy(written: str) -> None:
+    text = BASIN.format(text=f"Needs {written} mood.", sent="")
+    made = draft(text, "PAGE.txt", DAY)
+    spec = YAML(typ="safe", pure=True).load(made.yaml)
+    assert spec["rules"] == [{"requires": {"field": "inlet_url", "equals": {"mood": "wild"}}}]
+    pages = [each["page"] for each in spec.get("discrepancies", []) if each["about"] == "mood"]
+    said = "the description of inlet_url writes Wild, the allowed value is wild"
+    assert pages == ([said] if written == "Wild" else [])
+
+
 @pytest.mark.parametrize(
     ("gone", "line", "what"),
     [
@@ -466,6 +500,7 @@ def test_a_price_line(line: str, low: float | None, high: float | None, doubt: s
     ("text", "why"),
     [
         ("", "it shows no address such as /v1/kling-2, so the model has no name"),
+        ("Brook\nhttps://api.segmind.com/v1/brook\nParameters", "it shows no parameters (a name, then required or optional, then a type)"),
         ("Brook\nhttps://api.segmind.com/v1/brook\nParameters\n", "it shows no parameters (a name, then required or optional, then a type)"),
     ],
 )  # fmt: skip

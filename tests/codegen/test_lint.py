@@ -80,6 +80,18 @@ PARAMETERS: list[tuple[str, str]] = [
         "34: note: minLength 0 says nothing, at input.properties.p.minLength [odd-form]",
     ),
     (
+        "{type: object, required: [], description: A part., properties: {q: {type: string, description: What to show.}}}",
+        "33: note: an empty list says nothing, at input.properties.p.required [odd-form]",
+    ),
+    (
+        "{type: string, format: uri, minLength: 1, description: URL of a cat.}",
+        "47: note: a URL is never empty anyway, at input.properties.p.minLength [odd-form]",
+    ),
+    (
+        "{type: boolean, enum: [true, false], description: Whether it rains.}",
+        "30: note: a boolean has two values anyway, at input.properties.p.enum [odd-form]",
+    ),
+    (
         "{type: string, description: What @Image1 shows.}",
         "36: warning: the description names items as @Image1, but there is no rule references with that token, at input.properties.p.description [rule-in-prose]",
     ),
@@ -88,8 +100,9 @@ PARAMETERS: list[tuple[str, str]] = [
 
 @pytest.mark.parametrize(("parameter", "said"), PARAMETERS, ids=[parameter for parameter, _ in PARAMETERS])
 def test_parameter(project: Project, parameter: str, said: str) -> None:
-    example = EXAMPLE.replace("p: x", "p: https://e.com/a" if "uri" in parameter else "p: x")
-    assert found(project, f"p: {parameter}", example) == [f"10:{said}"]
+    values = {"uri": "https://e.com/a", "object": "{q: x}", "boolean": "true"}
+    value = next((value for word, value in values.items() if word in parameter), "x")
+    assert found(project, f"p: {parameter}", EXAMPLE.replace("p: x", f"p: {value}")) == [f"10:{said}"]
 
 
 # (type and so on; description; the limit that is found; where it should be)
@@ -161,6 +174,34 @@ def test_a_default_with_several_samples_is_one_finding(project: Project) -> None
     )
     [line] = found(project, urls, EXAMPLE.replace("p: x", "p: []"))
     assert "[sample-default]" in line
+
+
+def test_a_sample_as_the_default_of_a_prompt(project: Project) -> None:
+    prompts = "prompt: {type: string, default: A cat., description: What to show.}"
+    [line] = found(project, prompts, EXAMPLE.replace("p: x", "prompt: x"))
+    assert line == (
+        "10:37: error: the default of a prompt is a sample of the page, at input.properties.prompt.default [sample-default]"
+    )
+
+
+def test_a_required_parameter_that_is_told_to_be_optional(project: Project) -> None:
+    [line] = found(project, "p: {type: string, description: Optional text.}", required="p")
+    assert line == (
+        "10:36: warning: it is required, and the description says optional, at input.properties.p.description [unexplained]"
+    )
+
+
+def test_a_rule_of_a_parameter_that_needs_itself(project: Project) -> None:
+    rule = "rules: [{requires: {field: p, present: [p]}}]\n"
+    assert found(project, GOOD, rule + EXAMPLE) == [
+        "11:41: note: p needs itself, at rules[0].requires.present[0] [odd-form]"
+    ]
+
+
+def test_a_parameter_that_no_example_uses(project: Project) -> None:
+    assert found(project, GOOD + "q: {type: string, description: What to hear.}") == [
+        "11:8: warning: no example uses q, at input.properties.q [no-example]"
+    ]
 
 
 def test_a_limit_on_bytes_is_in_a_rule(project: Project) -> None:

@@ -355,6 +355,18 @@ PARAMETERS: list[tuple[str, list[str]]] = [
         ],
     ),
     (
+        "p: {type: object, required: [a, a], properties: {a: {type: string}}}",
+        [
+            "10:37: a is there twice, at input.properties.p.required[1]",
+        ],
+    ),
+    (
+        "p: {type: array, items: {type: array, items: {type: string}}, default: [[a]]}",
+        [
+            "10:76: the default of a list of lists or objects can only be empty, at input.properties.p.default; allowed: []",
+        ],
+    ),
+    (
         "p: !secret {type: string}",
         [
             "10:8: the tag !secret is not used in specs, at input.properties.p",
@@ -629,6 +641,13 @@ HEADS: list[tuple[str, str, list[str]]] = [
     ),
     (
         "title: Demo",
+        f"title: {'D' * 101}",
+        [
+            f'2:8: "{"D" * 56}... has 101 characters, at title; allowed: at most 100',
+        ],
+    ),
+    (
+        "title: Demo",
         "pricing: {currency: usd, from: -1, to: x, unit: picture}\ntitle: Demo",
         [
             '2:21: "usd" is not allowed, at pricing.currency; allowed: three capital letters, such as USD',
@@ -779,6 +798,26 @@ def test_example(project: Project, given: str, found: list[str]) -> None:
     assert project.errors() == [f"specs/demo.yaml:{line}" for line in found]
 
 
+def test_an_example_without_the_value_that_a_rule_needs(project: Project) -> None:
+    properties = "mode: {type: string, enum: [std, pro], default: std}\ntail: {type: string}"
+    rest = """\
+        rules: [{requires: {field: tail, equals: {mode: pro}}}]
+        examples:
+          - {name: a, input: {tail: x, mode: pro}}
+          - {name: b, input: {tail: x}}
+    """
+    project.spec("demo", properties, rest=rest)
+    assert project.errors() == [
+        'specs/demo.yaml:15:22: the example: tail needs mode to be "pro", at examples[1].input'
+    ]
+
+
+def test_an_example_is_not_judged_by_a_rule_that_says_nothing(project: Project) -> None:
+    project.spec("demo", "p: {type: string}", rest="rules: [{}]\nexamples: [{name: a, input: {p: x}}]\n")
+    [line] = project.errors()
+    assert line.startswith("specs/demo.yaml:11:9: a rule has exactly one key, at rules[0]")
+
+
 def test_an_example_with_a_number_that_python_does_not_read(project: Project) -> None:
     rest = f"""\
         rules: [{{references: {{field: p, token: "@I{{n}}", list: q}}}}]
@@ -827,6 +866,24 @@ def test_everything_at_once(project: Project) -> None:
     assert not project.models.exists()
 
 
+def test_a_state_of_the_gateway_that_is_there_twice(project: Project) -> None:
+    gateway = project.specs / "gateway.yaml"
+    text = gateway.read_text("utf-8").replace("name: PROCESSING", "name: QUEUED")
+    gateway.write_text(text, "utf-8")
+    project.spec("demo", "p: {type: string}")
+    number = 1 + text[: text.rindex("name: QUEUED")].count("\n")
+    assert project.errors() == [
+        f"specs/gateway.yaml:{number}:12: the state QUEUED is there twice, at states[1].name"
+    ]
+
+
+def test_a_folder_that_is_called_like_a_spec(project: Project) -> None:
+    project.spec("demo", "p: {type: string}")
+    (project.specs / "folder.yaml").mkdir()
+    for _ in range(2):
+        assert project.errors() == ["specs/folder.yaml:1:1: cannot be read: Is a directory"]
+
+
 def test_specs_that_cannot_stand_beside_each_other(project: Project) -> None:
     for slug in ("kling-2", "kling.2", "class", "params", "schemas"):
         project.spec(slug, "p: {type: string}")
@@ -864,6 +921,7 @@ def test_no_specs_and_no_gateway(project: Project) -> None:
     [
         *((text, None) for text in ("null", "Null", "NULL", "~", "")),
         *((text, text) for text in ("nULL", "tRue", "yes", "n", "on", "=", "<<", "16:9", "1_000", "0b11", "2026-01-31")),
+        ("2026-02-31", "2026-02-31"),  # which YAML 1.1 does not read at all
         *((text, text) for text in ("1e", ".", "+", "-x", "1.2.3", "0o8", "0xg", "e1", "inf", ".iNf", "+.nan", "1 0")),
         ("True", True), ("FALSE", False), ("007", 7), ("+5", 5), ("-0", 0), ("0o14", 12), ("0x1F", 31),
         (".5", 0.5), ("1.", 1.0), ("-1e3", -1000.0), ("1.5E-2", 0.015), ("-.INF", -math.inf), ("+.inf", math.inf),
@@ -899,6 +957,8 @@ allowed: one spec a file"""
         ("[" * 2000 + "]" * 2000, "1:1: this is nested too deeply for a spec"),
         ("a: b\nc: \x00", "2:4: not YAML: the character U+0000"),
         ("a\n---\nb", ANOTHER),
+        ("- slug: demo", '1:1: [{"slug": "demo"}] is not keys and values'),
+        ("demo", '1:1: "demo" is not keys and values'),
     ],
 )  # fmt: skip
 def test_no_yaml_at_all(project: Project, text: str, said: str) -> None:

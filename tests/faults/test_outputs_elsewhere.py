@@ -68,23 +68,30 @@ class Server:
                 return context.wrap_socket(connection, server_side=True), address
 
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        authority.issue_cert("files.example").configure_cert(context)
+        authority.issue_cert("files.example", "proxied.example").configure_cert(context)
         self.http = Counting(("127.0.0.1", 0), Handler)
         self.port = self.http.server_port
 
 
 @pytest.fixture
 def server(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Server]:
-    """The name of the server has a public address when it is looked up to be judged."""
+    """The name of the server has a public address when it is looked up to be judged; proxied.example has none then."""
     authority = trustme.CA()
     authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
     monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "ca.pem"))
-    names = {"files.example": "93.184.215.14", "internal.example": "192.168.0.9", "mixed.example": "10.0.0.1"}
+    names = {
+        "files.example": "93.184.215.14",
+        "proxied.example": "",
+        "internal.example": "192.168.0.9",
+        "mixed.example": "10.0.0.1",
+    }
     real = socket.getaddrinfo
 
     def look_up(host: Any, port: Any, *rest: Any, **more: Any) -> Any:
         name = host.decode() if isinstance(host, bytes) else host
         known = names.get(name, name)
+        if not known and port is None:
+            raise socket.gaierror(socket.EAI_NONAME, "not known")
         return real(known if port is None or name not in names else "127.0.0.1", port, *rest, **more)
 
     monkeypatch.setattr(socket, "getaddrinfo", look_up)
@@ -101,6 +108,13 @@ def test_a_public_output_is_stored(save: Save, server: Server, tmp_path: Path) -
     [file] = save(f"https://files.example:{server.port}/a.mp4", tmp_path / "out")
     assert file.path.read_bytes() == MP4
     assert KEY not in str(server.headers)
+
+
+def test_a_name_that_only_a_proxy_can_look_up_is_left_to_the_connection(
+    save: Save, server: Server, tmp_path: Path
+) -> None:
+    [file] = save(f"https://proxied.example:{server.port}/a.mp4", tmp_path / "out")
+    assert file.path.read_bytes() == MP4
 
 
 PRIVATE = [

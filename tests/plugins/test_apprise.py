@@ -248,6 +248,22 @@ def test_a_job_does_not_wait(hook: Hook) -> None:
     assert len(hook.got) == 3
 
 
+def test_closing_does_not_wait_for_ever(
+    hook: Hook, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("kling_apprise.plugin.CLOSE_SECONDS", 0.1)
+    hook.go.clear()
+    plugin = Apprise([f"json://{hook.host}/"])
+    for _ in range(3):
+        plugin.kling_event(EVENTS["expired"])
+    plugin.kling_close()
+    assert "3 notifications were not sent: the client was closed" in caplog.text
+    # What was under way may still arrive; nothing follows it.
+    hook.go.set()
+    plugin.kling_close()
+    assert len(hook.got) <= 1
+
+
 UNCLOSED = """
 import sys
 from kling_adapters import Expired

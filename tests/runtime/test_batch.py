@@ -27,10 +27,12 @@ from kling_adapters.testing.gateway import Answer
 class Gateway(FakeGateway):
     """Counts jobs that were submitted and not fetched; holds submits back while `gate` is closed.
 
+    `hangs`: no job ends. `forgets`: no job is known.
     `lost`: the prompts whose submits are answered with an error that does not say whether a job was started.
     """
 
     hangs = False
+    forgets = False
     lost: tuple[str, ...] = ()
 
     def __init__(self, **options: Any) -> None:
@@ -58,6 +60,8 @@ class Gateway(FakeGateway):
                 self._in_flight -= 1
         if self.hangs and path.endswith("/status"):
             return Answer.of(200, {"status": "QUEUED"})
+        if self.forgets and path.startswith("/v2/requests/"):
+            return Answer.of(404, {"error": "there is nothing of that name"})
         answer = super().answer(method, path, headers, body)
         is_lost = method == "POST" and json.loads(body)["prompt"] in self.lost
         return Answer.of(504, {}) if is_lost else answer
@@ -335,8 +339,47 @@ def test_what_may_be_billed_counts_as_if_it_were(run: Runner, gateway: Gateway) 
 
 def test_a_failed_job_costs_nothing(path: Path) -> None:
     with Gateway(fails="blocked") as gateway:
-        outcomes = Runner("sync", gateway, path)("map", asked(*range(5)), max_cost=1)
-        assert [type(outcome.error) for outcome in outcomes] == [ka.JobFailed] * 5
+        run = Runner("sync", gateway, path)
+        for prompts in (range(5), range(5, 6)):  # those of an earlier run neither
+            outcomes = run("map", asked(*prompts), name="films", max_cost=1)
+            assert [type(outcome.error) for outcome in outcomes] == [ka.JobFailed] * len(prompts)
+        assert len(gateway.submits) == 6
+
+
+def test_what_was_paid_for_is_ended_although_nothing_more_can_be_paid(
+    run: Runner, gateway: Gateway, caplog: pytest.LogCaptureFixture
+) -> None:
+    run("map", asked("paid"), name="films")
+    outcomes = run("map", asked("a", "b", "c", "paid", "d"), name="films", max_cost=2, concurrency=2)
+    assert sorted(outcome.index for outcome in outcomes) == [0, 3]
+    assert all(outcome.error is None for outcome in outcomes)
+    assert gateway.submits == ["paid", "a"]
+    assert caplog.text.count("could exceed max_cost") == 1
+
+
+def test_a_job_that_expired_is_not_asked_for_again(run: Runner, gateway: Gateway) -> None:
+    gateway.forgets = True
+    for _ in range(2):
+        [outcome] = run("map", asked("x"), name="films")
+        assert isinstance(outcome.error, ka.JobExpired)
+        assert outcome.request_id == outcome.error.request_id
+        asked_for = len(gateway.requests)
+        gateway.forgets = False
+    assert len(gateway.requests) == asked_for
+    assert gateway.submits == ["x"]
+
+
+def test_a_job_that_does_not_end_in_time_is_an_outcome_with_its_handle(run: Runner, gateway: Gateway) -> None:
+    gateway.hangs = True
+    [mapped] = run("map", asked("x"))
+    [resumed] = run("resume")
+    for outcome in (mapped, resumed):
+        assert isinstance(outcome.error, ka.WaitTimeout)
+        assert outcome.error.job.request_id == outcome.request_id == mapped.request_id
+        assert outcome.error.job.model == "kling-2"
+    gateway.hangs = False
+    [ended] = run("resume")
+    assert (ended.error, ended.request_id) == (None, mapped.request_id)
 
 
 def test_resume_ends_what_is_unfinished_and_reports_what_is_uncertain(

@@ -282,6 +282,15 @@ def test_the_intent_of_a_process_that_died_is_uncertain_and_that_of_one_that_liv
     assert not list(journal.path.parent.glob("*.alive"))
 
 
+def test_an_intent_whose_process_left_nothing_behind_is_uncertain(journal: Journal, path: Path) -> None:
+    other = Journal(path)
+    other.intend("https://gateway.example", "kling-2", {}, "SG_1")
+    assert [entry.state for entry in journal.entries()] == ["SUBMITTING"]
+    other.close()
+    assert not list(path.parent.glob("*.alive"))
+    assert [entry.state for entry in journal.entries()] == ["UNCERTAIN"]
+
+
 def test_what_a_user_found_out_is_written_down_once(journal: Journal) -> None:
     one, two = (journal.intend("https://gateway", "kling-2", {}, "SG_0123456789") for _ in range(2))
     journal.uncertain(one, "cut")

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import copy
-from typing import Any
+from collections.abc import Sequence
+from typing import Annotated, Any, ClassVar
 
 import jsonschema_rs
 import pytest
+from pydantic import Field, TypeAdapter
 
 from kling_adapters import Params, ParamsInvalid, load_catalog
+from kling_adapters.adapter import Adapter
 from kling_adapters.models import Kling2, Kling3ProImage2video, Kling25Turbo, KlingBloombloom, KlingO1
 from kling_adapters.models.kling_3_pro_image2video import Element
+from kling_adapters.params import Lenient
 
 CATALOG = load_catalog()
 URL = "https://example.com/a.png"
@@ -219,3 +223,59 @@ def test_parameters_cannot_be_changed_into_something_invalid() -> None:
 def test_a_long_value_is_shortened_in_the_report() -> None:
     [problem] = problems("kling-2", prompt="x", aspect_ratio="y" * 10_000)
     assert len(problem) < 300
+
+
+def test_what_is_no_object_at_all_is_one_problem() -> None:
+    for given in (3, "kling-2", None, ["prompt"]):
+        with pytest.raises(ParamsInvalid) as caught:
+            Kling2.model_validate(given)
+        assert [str(problem) for problem in caught.value.problems] == [
+            f"parameters: {given!r} is not an object with parameters"
+        ]
+
+
+def test_a_number_too_long_to_be_written_is_refused_like_any_other() -> None:
+    endless = 10**5000
+    for name in ("prompt", "cfg_scale", "aspect_ratio", "duration", "start_image"):
+        [problem] = problems("kling-2", **{"prompt": "x", name: endless})
+        assert problem.startswith(f"{name}: what is too long to be shown")
+    assert problems("kling-o1", prompt="x", image_urls=[[endless]])
+
+
+def test_a_name_that_is_no_text_is_refused() -> None:
+    with pytest.raises(ParamsInvalid) as caught:
+        Kling2.model_validate({"prompt": "x", 1: 2})
+    assert [str(problem) for problem in caught.value.problems] == ["[1]: 1: keys should be strings"]
+
+
+class Limited(Params):
+    """Limits from below, which no model has yet."""
+
+    adapter: ClassVar[Adapter] = Adapter("limited-1", "Limited 1", "video")
+    text: Annotated[str, Field(min_length=2)]
+    seed: Annotated[int, Field(ge=1)] = 1
+    words: Annotated[Sequence[Annotated[str, Field(min_length=1)]], Field(min_length=2, max_length=3)]
+
+
+def test_limits_from_below_and_broken_items_of_a_list_that_is_too_short() -> None:
+    with pytest.raises(ParamsInvalid) as caught:
+        Limited.model_validate({"text": "a", "seed": 1.5, "words": [""]})
+    assert sorted(map(str, caught.value.problems)) == [
+        "seed: 1.5 is not an integer",
+        "text: 1 characters are too few; allowed: at least 2",
+        "words: 1 items are too few; allowed: at least 2",
+        "words[0]: 0 characters are too few; allowed: at least 1",
+    ]
+
+
+def test_a_list_that_is_only_too_short() -> None:
+    with pytest.raises(ParamsInvalid) as caught:
+        Limited.model_validate({"text": "ab", "words": ["a"]})
+    assert [str(problem) for problem in caught.value.problems] == [
+        "words: 1 items are too few; allowed: at least 2"
+    ]
+
+
+def test_only_a_literal_can_be_lenient() -> None:
+    with pytest.raises(TypeError, match="Lenient takes a Literal"):
+        TypeAdapter(Lenient[int])

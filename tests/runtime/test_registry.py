@@ -208,6 +208,19 @@ def test_a_name_that_gives_no_key_is_said_before_anything_is_sent(
         Kling(api_key=KEY, auth="shy")
 
 
+def test_without_a_plugin_that_gives_a_key_it_is_said_how_to_give_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("KLING_PLUGINS", "env_auth")  # and not what else is installed here
+    monkeypatch.setenv("KLING_DISABLE_PLUGINS", "env_auth")
+    with Kling() as kling, pytest.raises(ka.ConfigError) as caught:
+        kling.credits()
+    assert str(caught.value) == (
+        "no plugin provides an API key: give Kling(api_key=...), or enable another plugin; `kling plugins` lists them. "
+        "Nothing was sent"
+    )
+
+
 def test_a_key_can_be_in_a_file(sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("SEGMIND_API_KEY", raising=False)
     path = tmp_path / "key"
@@ -613,6 +626,24 @@ def test_a_pool_that_is_new_finds_the_key_of_a_job_by_the_journal(play: Play, tm
     assert after.told == [("accepted", good)]
     with pytest.raises(ka.Unauthorized):
         play(waiting, plugins=[Pool([bad, good])], api_key=None, journal=None)
+
+
+def test_a_pool_without_the_key_of_a_job_asks_with_another(play: Play, tmp_path: Path) -> None:
+    ids: list[str] = []
+
+    async def submitting(kling: Any) -> None:
+        ids.append((await kling.submit("kling-2", prompt="x")).request_id)
+
+    async def asking(kling: Any) -> None:
+        with pytest.raises(ka.Unauthorized):
+            await kling.job(ids[0]).status()
+
+    play(submitting, plugins=[Pool([play.sandbox.api_key])], api_key=None, journal=tmp_path / "journal")
+    for journal in ("journal", "none here"):
+        pool = Pool(["SG_wrong_wrong_wrong"])
+        play(asking, plugins=[pool], api_key=None, journal=tmp_path / journal)
+        assert pool.told == []
+    assert not (tmp_path / "none here").exists()
 
 
 def test_what_a_plugin_of_keys_raises_is_not_repeated(play: Play) -> None:

@@ -141,6 +141,19 @@ def test_a_job_is_found_again_by_its_id(play: Play, tmp_path: Path) -> None:
     play(scenario)
 
 
+def test_events_run_out_as_waiting_does(play: Play) -> None:
+    async def scenario(kling: Any) -> None:
+        job = await kling.submit("kling-2", prompt="a crane")
+        seen: list[Any] = []
+        with pytest.raises(ka.WaitTimeout) as caught:
+            seen.extend([event async for event in job.events(timeout=0)])
+        assert caught.value.job.request_id == job.request_id
+        assert not any(isinstance(event, ka.Completed) for event in seen)
+        assert [type(event) async for event in job.events()][-1] is ka.Completed
+
+    play(scenario)
+
+
 def test_waiting_runs_out_without_losing_the_job(play: Play) -> None:
     async def scenario(kling: Any) -> None:
         job = await kling.submit("kling-2", prompt="a crane")
@@ -216,6 +229,17 @@ def test_a_place_that_cannot_be_used_is_known_before_anything_is_paid(play: Play
     before = play.sandbox.requests
     play(scenario)
     assert play.sandbox.requests == before
+
+
+@pytest.mark.parametrize("place", ["http://[half", "ftp://host/"])
+def test_a_place_that_nobody_knows_is_a_config_error(play: Play, place: str) -> None:
+    async def scenario(kling: Any) -> None:
+        before = len(play.sandbox.requests)
+        with pytest.raises(ka.ConfigError, match="no plugin can store to"):
+            await kling.run("kling-2", prompt="x", save_to=place)
+        assert len(play.sandbox.requests) == before
+
+    play(scenario)
 
 
 def test_without_a_key_nothing_is_sent(play: Play, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -80,11 +80,19 @@ def test_it_is_neither_struck_nor_recorded(sandbox: Sandbox) -> None:
         ("faults", b'{"faults": {}}'),
         ("faults", b'{"faults": [7]}'),
         ("faults", b'{"faults": [{"kind": "nothing"}]}'),
+        ("faults", b'{"faults": [{"kind": "latency", "seconds": 1e999}]}'),
+        ("faults", b'{"faults": [{"kind": "502", "path": "\\ud800"}]}'),
+        ("faults", b'{"fault": []}'),
         ("faults", b'{"seed": "x"}'),
+        ("faults", b'{"seed": true}'),
+        ("faults", b'{"seed": 1.5}'),
         ("clock", b"{}"),
         ("clock", b'{"advance": -1}'),
         ("clock", b'{"advance": "1"}'),
         ("clock", b'{"advance": NaN}'),
+        ("clock", b'{"advance": true}'),
+        ("clock", b'{"advance": 1e300}'),
+        ("clock", b'{"advance": 1, "faults": []}'),
         ("clock", b"[" * 100_000),
     ],
 )
@@ -94,6 +102,13 @@ def test_what_means_nothing_is_refused_and_changes_nothing(sandbox: Sandbox, pat
     assert answer.status_code == 400
     assert answer.json()["error"]
     assert sandbox.faults is before
+
+
+def test_a_whole_number_is_an_integer_however_it_is_written(sandbox: Sandbox) -> None:
+    body = b'{"seed": 7.0, "faults": [{"kind": "502", "nth": 2.0}]}'
+    assert httpx.post(f"{sandbox.base_url}/_sandbox/faults", content=body).status_code == 204
+    assert sandbox.faults.seed == 7
+    assert sandbox.faults.faults == (Fault("502", nth=2),)
 
 
 def test_other_verbs_and_addresses(sandbox: Sandbox) -> None:

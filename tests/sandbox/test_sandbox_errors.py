@@ -152,6 +152,29 @@ def test_rules_of_a_group_look_at_what_is_given_and_not_at_defaults(http: httpx.
         assert http.post("/v2/grouped", json=body).status_code == 200
 
 
+TIERED: dict[str, Any] = {
+    "title": "Tiered",
+    "type": "object",
+    "properties": {"end": {"type": "string"}, "tier": {"enum": ["low", "high", None], "default": "low"}},
+    "x-kling": {
+        "slug": "tiered",
+        "returns": "video",
+        "latency_seconds": None,
+        "rules": [{"requires": {"field": "end", "equals": {"tier": "high"}}}],
+    },
+}
+
+
+@pytest.mark.parametrize("sandbox", [{"schemas": {"tiered": TIERED}}], indirect=True)
+def test_a_rule_that_asks_for_a_value_counts_the_default(http: httpx.Client) -> None:
+    broken: list[dict[str, Any]] = [{"end": "x"}, {"end": "x", "tier": "low"}, {"end": "x", "tier": None}]
+    for body in broken:
+        assert "end: needs tier to be 'high'" in refused(http.post("/v2/tiered", json=body), 400)
+    fine: list[dict[str, Any]] = [{}, {"tier": "low"}, {"end": "x", "tier": "high"}]
+    for body in fine:
+        assert http.post("/v2/tiered", json=body).status_code == 200
+
+
 @pytest.mark.parametrize(
     "headers",
     [{}, {"x-api-key": ""}, {"x-api-key": "SG_ffffffffffffffff"}, {"Authorization": "Bearer {key}"}],
@@ -226,6 +249,17 @@ def test_a_verb_that_is_not_allowed_is_answered_with_a_page(
     assert response.status_code == 405
     assert response.headers["content-type"].startswith("text/html")
     assert "<h1>" in response.text
+
+
+def test_a_verb_that_is_not_allowed_is_told_which_is(http: httpx.Client) -> None:
+    for method, path, allowed in (
+        ("POST", "/v1/get-user-credits", {"GET", "HEAD"}),
+        ("OPTIONS", "/v1/get-user-credits", {"GET", "HEAD"}),
+        ("DELETE", "/v2/kling-2", {"POST"}),
+    ):
+        response = http.request(method, path)
+        assert response.status_code == 405
+        assert set(response.headers["allow"].split(", ")) == allowed
 
 
 def test_nothing_that_is_refused_costs_anything(sandbox: Sandbox, http: httpx.Client) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import socket
 import time
 from collections import Counter
@@ -318,6 +319,7 @@ WRONG: list[dict[str, Any]] = [
     {"kind": "500", "rate": True},
     {"kind": "500", "path": 7},
     {"kind": "500", "nth": 1.5},
+    {"kind": "latency", "seconds": math.inf},
     {"kind": "500", "when": 1},
     {"rate": 1},
     {},

@@ -3,6 +3,7 @@
 import socket
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from http.server import BaseHTTPRequestHandler
 from io import BytesIO
 from socketserver import ThreadingTCPServer
@@ -90,6 +91,11 @@ class Pictures(BaseHTTPRequestHandler):
         picture = BytesIO()
         Image.new("RGB", size, BLUE if "blue" in name else RED).save(picture, "PNG")
         self.wfile.write(picture.getvalue())
+        if name == "huge.png":
+            # What follows a picture does not keep it from being shown.
+            with suppress(ConnectionError):
+                for _ in range(51):
+                    self.wfile.write(bytes(1 << 20))
 
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002  its name in the base class
         """Say nothing."""
@@ -197,6 +203,14 @@ def test_an_image_has_the_shape_and_format_asked_for(
     assert image.format == {"png": "PNG", "jpg": "JPEG"}[output_format]
 
 
+@pytest.mark.parametrize("prompt", ["", " ", "熊猫"])
+def test_a_prompt_without_a_letter_that_can_be_drawn(
+    draw: Callable[..., Image.Image], render: Callable[..., Video], prompt: str
+) -> None:
+    assert draw("kling-o1", prompt=prompt, image_urls=[REMOTE, "https://example.com/%E7%8C%AB.png"]).size
+    assert render("kling-2", prompt=prompt).seconds == 5
+
+
 def test_an_image_is_composed_of_its_references(draw: Callable[..., Image.Image], pictures: str) -> None:
     image = draw("kling-o1", prompt="x", image_urls=[f"{pictures}/red.png", f"{pictures}/blue.png"]).convert(
         "RGB"
@@ -208,7 +222,9 @@ def test_an_image_is_composed_of_its_references(draw: Callable[..., Image.Image]
 def test_a_video_shows_its_start_image_when_that_is_on_this_machine(
     render: Callable[..., Video], pictures: str, sandbox: Sandbox
 ) -> None:
-    assert near(render("kling-2", prompt="x", start_image=f"{pictures}/red.png").colour(), RED)
+    for host in ("127.0.0.1", "localhost"):
+        url = f"{pictures.replace('127.0.0.1', host)}/red.png"
+        assert near(render("kling-2", prompt="x", start_image=url).colour(), RED)
     tail = {"tail_image_url": f"{pictures}/red.png"}
     assert near(
         render("kling-2.5-turbo", prompt="x", image_url=f"{pictures}/blue.png", **tail).colour(), BLUE
@@ -225,11 +241,13 @@ def test_another_start_image_is_another_video(render: Callable[..., Video], pict
     assert near(red.colour(), RED)
 
 
-@pytest.mark.parametrize("name", ["broken.png", "moved.png"])
+@pytest.mark.parametrize("name", ["broken.png", "moved.png", "huge.png"])
 def test_a_start_image_that_cannot_be_had_is_replaced(
     render: Callable[..., Video], pictures: str, name: str, contacted: set[str]
 ) -> None:
-    assert render("kling-2", prompt="x", start_image=f"{pictures}/{name}").seconds == 5
+    video = render("kling-2", prompt="x", start_image=f"{pictures}/{name}")
+    assert video.seconds == 5
+    assert not near(video.colour(), RED)
     assert contacted == {"127.0.0.1"}
 
 

@@ -1,5 +1,6 @@
 """States over time, in the three modes, on the sandbox's own clock."""
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -95,6 +96,12 @@ def test_the_hour_of_a_record_begins_when_the_job_ends(
     assert http.get(job["status_url"]).status_code == 200
     sandbox.advance(5)
     assert http.get(job["status_url"]).status_code == 404
+
+
+@pytest.mark.parametrize("seconds", [-1, 1e10, math.inf, math.nan])
+def test_time_goes_forward_and_never_so_far_that_it_cannot_be_told(sandbox: Sandbox, seconds: float) -> None:
+    with pytest.raises(ValueError, match="can pass"):
+        sandbox.advance(seconds)
 
 
 @pytest.mark.parametrize(

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import math
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +11,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from kling_sandbox import bodies
 from kling_sandbox.faults import Fault, Faults
 
 if TYPE_CHECKING:
@@ -36,9 +35,9 @@ def app(sandbox: Sandbox) -> Starlette:
         )
 
     async def set_faults(request: Request) -> Response:
-        body = await _object(request)
+        body = await _object(request, "faults", "seed")
         given, seed = body.get("faults", []), body.get("seed", sandbox.faults.seed)
-        if not isinstance(given, list) or not isinstance(seed, int):
+        if not isinstance(given, list) or type(seed) is not int:
             raise HTTPException(400, "faults is a list, seed is an integer")
         try:
             sandbox.faults = Faults([Fault.read(fault) for fault in given], seed)
@@ -47,14 +46,21 @@ def app(sandbox: Sandbox) -> Starlette:
         return Response(status_code=204)
 
     async def advance(request: Request) -> Response:
-        seconds = (await _object(request)).get("advance")
-        if not isinstance(seconds, int | float) or not math.isfinite(seconds) or seconds < 0:
+        seconds = (await _object(request, "advance")).get("advance")
+        if not isinstance(seconds, int | float) or isinstance(seconds, bool):
             raise HTTPException(400, "advance is a number of seconds")
-        sandbox.advance(seconds)
+        try:
+            sandbox.advance(seconds)
+        except ValueError as error:
+            raise HTTPException(400, str(error)) from None
         return Response(status_code=204)
+
+    async def openapi(_: Request) -> Response:
+        return JSONResponse(sandbox.openapi)
 
     return Starlette(
         routes=[
+            Route("/_sandbox/openapi.json", openapi),
             Route("/_sandbox/state", state),
             Route("/_sandbox/faults", set_faults, methods=["POST"]),
             Route("/_sandbox/clock", advance, methods=["POST"]),
@@ -63,14 +69,19 @@ def app(sandbox: Sandbox) -> Starlette:
     )
 
 
-async def _object(request: Request) -> dict[str, Any]:
+async def _object(request: Request, *names: str) -> dict[str, Any]:
+    """Return the body. A name that is none of `names` is refused: as a slip it would switch everything off."""
     try:
-        document: Any = json.loads(await request.body())
-    except (ValueError, RecursionError):
+        document = bodies.read(await request.body())
+    except ValueError:
         document = None
     if not isinstance(document, dict):
         raise HTTPException(400, "the body must be a JSON object")
-    return document
+    if unknown := document.keys() - set(names):
+        raise HTTPException(
+            400, f"{', '.join(sorted(unknown))} says nothing here; there is {', '.join(names)}"
+        )
+    return bodies.with_integers(document)
 
 
 async def _refused(_: Request, error: Exception) -> Response:

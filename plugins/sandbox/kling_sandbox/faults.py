@@ -1,6 +1,7 @@
 """Faults that are asked for: which requests they strike, told from a seed and a count, and from nothing else."""
 
 import json
+import math
 import re
 import threading
 from collections.abc import Sequence
@@ -8,6 +9,8 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from random import Random
 from typing import Any, Final, Self
+
+from kling_sandbox.bodies import with_integers
 
 KINDS: Final = {
     "latency": "handled as usual, after `seconds`",
@@ -61,8 +64,8 @@ class Fault:
             raise ValueError(
                 f"{self.kind!r} is no fault: a status from 400 to 599, or one of {', '.join(KINDS)}"
             )
-        if not (0 <= self.rate <= 1 and self.seconds >= 0 and self.burst >= 1):
-            raise ValueError("rate is from 0 to 1, seconds at least 0, burst at least 1")
+        if not (0 <= self.rate <= 1 and 0 <= self.seconds < math.inf and self.burst >= 1):
+            raise ValueError("rate is from 0 to 1, seconds at least 0 and finite, burst at least 1")
         if (self.nth is not None and self.nth < 1) or (self.at is not None and self.at < 0):
             raise ValueError("nth is at least 1, at is at least 0")
 
@@ -75,10 +78,11 @@ class Fault:
         }  # fmt: skip
         if not isinstance(value, dict) or "kind" not in value:
             raise ValueError(f"a fault is an object with a kind, not {value!r}")
-        for name, member in value.items():
+        members = with_integers(value)
+        for name, member in members.items():
             if name not in kinds or not isinstance(member, kinds[name]) or isinstance(member, bool):
                 raise ValueError(f"{name}={member!r} says nothing about a fault")
-        return cls(**value)
+        return cls(**members)
 
     @classmethod
     def parse(cls, text: str) -> Self:

@@ -15,11 +15,12 @@ from starlette.requests import Request
 from starlette.responses import FileResponse, HTMLResponse, JSONResponse, Response
 from starlette.routing import Route
 
+from kling_sandbox import bodies
 from kling_sandbox.accounts import Account, fingerprint
 from kling_sandbox.faults import Fault
 from kling_sandbox.jobs import Clock, Job, Rendered, Timing
 from kling_sandbox.media import CONTENT_TYPES, Renderer
-from kling_sandbox.pictures import sample
+from kling_sandbox.pictures import SAMPLE_SIZE, sample
 from kling_sandbox.plan import plan
 from kling_sandbox.uploads import Uploads
 from kling_sandbox.validation import Refused, Schema, Validator
@@ -80,7 +81,9 @@ class Gateway:
                 Route("/v2/requests/{request_id}", self._keyed(self._result)),
                 # The address that a submit gives as poll_url.
                 Route("/v1/requests/{request_id}", self._keyed(self._result)),
-                Route("/v1/get-user-credits", self._keyed(self._credits), methods=["GET", "POST"]),
+                Route("/v1/get-user-credits", self._keyed(self._credits)),
+                # Not a model, though it looks like one.
+                Route("/v1/get-user-credits", _get_only, methods=["POST"]),
                 Route("/v1/{slug}", self._keyed(self._run), methods=["POST"]),
                 Route("/v2/{slug}", self._keyed(self._submit), methods=["POST"]),
                 Route("/media/{name}", self._media),
@@ -209,9 +212,6 @@ class Gateway:
         return JSONResponse(body)
 
     async def _credits(self, request: Request, account: Account) -> Response:
-        if request.method == "POST":
-            # Not a model, though it looks like one.
-            raise HTTPException(405)
         return JSONResponse({"credits": account.credits, "free-credits": 0.0})
 
     async def _media(self, request: Request) -> Response:
@@ -238,10 +238,10 @@ class Gateway:
         return found
 
     async def _sample(self, request: Request) -> Response:
-        match = re.fullmatch("([0-9]{2,4})x([0-9]{2,4})", request.query_params.get("size", "1280x720"))
-        size = (int(match[1]), int(match[2])) if match else (0, 0)
-        if not (min(size) >= 16 and max(size) <= 4096):
+        match = re.fullmatch(SAMPLE_SIZE, request.query_params.get("size", "1280x720"))
+        if match is None:
             raise GatewayError(400, "size must be WIDTHxHEIGHT, each from 16 to 4096")
+        size = int(match[1]), int(match[2])
         picture = await run_in_threadpool(sample, request.path_params["name"], size)
         return Response(picture, media_type="image/png")
 
@@ -299,10 +299,8 @@ class Gateway:
 
 def _json_object(body: bytes) -> dict[str, Any]:
     try:
-        document: Any = json.loads(body)
-        # Python reads more than JSON: NaN, numbers out of range, half characters.
-        json.dumps(document, ensure_ascii=False, allow_nan=False).encode()
-    except (ValueError, RecursionError) as error:
+        document = bodies.read(body)
+    except ValueError as error:
         raise GatewayError(400, f"The body is not JSON: {error}") from None
     if not isinstance(document, dict):
         raise GatewayError(400, "The body must be a JSON object of parameters")
@@ -334,6 +332,10 @@ def _own(request: Request) -> str:
 def _urls(job: Job, request: Request) -> dict[str, str]:
     response_url = f"{_own(request)}/v2/requests/{job.request_id}"
     return {"status_url": f"{response_url}/status", "response_url": response_url}
+
+
+async def _get_only(_: Request) -> Response:
+    raise HTTPException(405, headers={"Allow": "GET, HEAD"})
 
 
 async def _refusal(_: Request, error: Exception) -> Response:

@@ -13,6 +13,8 @@ from kling_sandbox.plan import Plan
 
 RECORD_LIFETIME: Final = 3600.0
 OUTPUT_LIFETIME: Final = 7 * 86400.0
+LONGEST_LEAP: Final = 1_000_000_000
+"""Seconds; without a bound, two leaps could make the time infinite."""
 DEFAULT_LATENCY: Final = 60.0
 _QUEUED_SHARE: Final = 0.1
 
@@ -32,7 +34,9 @@ class Clock:
         return time.monotonic() + self._offset
 
     def advance(self, seconds: float) -> None:
-        """Let `seconds` pass now."""
+        """Let `seconds` pass now. Raises ValueError if they are negative or more than LONGEST_LEAP."""
+        if not 0 <= seconds <= LONGEST_LEAP:
+            raise ValueError(f"from 0 to {LONGEST_LEAP} seconds can pass at once, not {seconds}")
         with self._lock:
             self._offset += seconds
 

@@ -21,6 +21,11 @@ _PALETTES: Final[tuple[tuple[str, str, str, str], ...]] = (
     ("#7d3c6e", "#ffb385", "#fff3c9", "#2b1433"),
     ("#3b7a78", "#f2d398", "#fff6d8", "#12322f"),
 )
+SAMPLE_SIZE: Final = "^{0}x{0}$".format(
+    "(1[6-9]|[2-9][0-9]|[1-9][0-9]{2}|[1-3][0-9]{3}|40[0-8][0-9]|409[0-6])"
+)
+"""The sizes of a sample: two sides, each from 16 to 4096, as a regular expression."""
+
 _OVERSAMPLING: Final = 2
 _MAT: Final = "#f6f3ec"
 _HILLS: Final = 5
@@ -70,7 +75,7 @@ def scene(word: str, size: Size, caption: str = "") -> Image.Image:
         )
 
     picture = picture.resize(size, Image.Resampling.BOX)
-    return _captioned(picture, caption) if caption else picture
+    return _captioned(picture, caption)
 
 
 @lru_cache(maxsize=64)
@@ -137,7 +142,9 @@ def words(text: str, longest: int = 44) -> str:
 
 
 def _captioned(picture: Image.Image, caption: str, place: float = 0.8) -> Image.Image:
-    """Return the picture with a line of text at that share of its height."""
+    """Return the picture with a line of text, if there is any, at that share of its height."""
+    if not caption:
+        return picture
     unit = sum(picture.size) / 48
     font = ImageFont.load_default(unit)
     fitting = picture.width * 0.66 / font.getlength(caption)

@@ -1,6 +1,5 @@
 """What the sandbox was sent and what became of it, for tests to look at."""
 
-import json
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,6 +9,7 @@ from urllib.parse import parse_qsl
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from kling_sandbox import bodies
 from kling_sandbox.accounts import fingerprint
 from kling_sandbox.faults import Faults
 from kling_sandbox.fetch import USER_AGENT
@@ -124,9 +124,6 @@ def _arrived(scope: Scope) -> Received:
 
 def _document(body: bytes) -> Any:
     try:
-        document = json.loads(body)
-        # Python reads more than JSON, and what is kept here must be JSON again over the control interface.
-        json.dumps(document, ensure_ascii=False, allow_nan=False).encode()
-    except (ValueError, RecursionError):
+        return bodies.read(body)
+    except ValueError:
         return None
-    return document

@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
-from typing import Final, Self
+from typing import Any, Final, Self
 
 import uvicorn
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -21,6 +21,7 @@ from kling_sandbox.faults import Fault, Faults
 from kling_sandbox.gateway import Gateway, origin
 from kling_sandbox.jobs import Clock, Timing
 from kling_sandbox.media import Renderer
+from kling_sandbox.openapi import document
 from kling_sandbox.record import Received, Record
 from kling_sandbox.validation import Schema
 
@@ -72,10 +73,11 @@ class Sandbox:
             folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="kling-sandbox-"))
             executor = ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="kling-sandbox-render")
             stack.callback(executor.shutdown, cancel_futures=True)
-            schemas = _catalogue() if self._schemas is None else self._schemas
+            if self._schemas is None:
+                self._schemas = _catalogue()
             renderer = Renderer(Path(folder))
             self._gateway = gateway = Gateway(
-                schemas, self._accounts, self._timing, self._clock, renderer, executor
+                self._schemas, self._accounts, self._timing, self._clock, renderer, executor
             )
             listener = stack.enter_context(_listen(self._host, self._port))
             config = uvicorn.Config(
@@ -143,8 +145,16 @@ class Sandbox:
         """How many files were uploaded; the same one twice counts twice."""
         return self._gateway.uploads.count
 
+    @property
+    def openapi(self) -> dict[str, Any]:
+        """The OpenAPI 3.1 document of this sandbox, as it serves it at `/_sandbox/openapi.json`."""
+        return document(self._schemas or {}, self.base_url)
+
     def advance(self, seconds: float) -> None:
-        """Let `seconds` pass on the sandbox's clock: jobs end, records expire, the rate limit resets."""
+        """Let `seconds` pass on the sandbox's clock: jobs end, records expire, the rate limit resets.
+
+        Raises ValueError if they are negative, or more than a thousand million.
+        """
         self._clock.advance(seconds)
 
 

@@ -13,6 +13,18 @@ from kling_adapters.adapter import Adapter, AtLeastOneOf, MaxBytes, MutuallyExcl
 from kling_adapters.params import Exact, Lenient, Media, Params, Part
 
 
+class PanelItem(Part):
+    """An item of `panels`."""
+
+    speech: Annotated[str | MISSING, Field(max_length=80, description="Who says what.")] = MISSING
+
+
+class PanelItemInput(TypedDict):
+    """The same as PanelItem, as a dict."""
+
+    speech: NotRequired[str]
+
+
 class Camera(Part):
     """The value of `camera`.
 
@@ -92,6 +104,10 @@ class Full15(Params):
         ),
     ] = ("calm",)
     grid: Sequence[Sequence[Annotated[int, Field(ge=1, le=9)]]] | MISSING = MISSING
+    panels: Annotated[
+        Sequence[Annotated[Sequence[PanelItem], Field(max_length=4)]] | MISSING,
+        Field(description="Rows of a comic."),
+    ] = MISSING
     shots: Annotated[
         Sequence[Shot] | MISSING,
         Field(max_length=3, description="Shots of a longer video."),
@@ -116,6 +132,7 @@ Full15Input = TypedDict(
         "class": NotRequired[str],
         "words": NotRequired[Sequence[str]],
         "grid": NotRequired[Sequence[Sequence[int]]],
+        "panels": NotRequired[Sequence[Sequence[PanelItem | PanelItemInput]]],
         "shots": NotRequired[Sequence[Shot | ShotInput]],
     },
 )

@@ -1,0 +1,173 @@
+"""`kling` on a terminal: bars on standard error where files and pipes get lines, and Ctrl-C."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import re
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+from kling_adapters.testing import FakeGateway
+from kling_adapters.testing.gateway import Answer
+
+from .conftest import Acme
+
+COMMAND = "from kling_adapters.cli import main; main()"
+WIDTH = 40
+
+
+class Gateway(FakeGateway):
+    """`hangs`: no job ends."""
+
+    hangs = False
+
+    @property
+    def is_asked(self) -> bool:
+        return any(request.path.endswith("/status") for request in self.requests)
+
+    def answer(self, method: str, path: str, headers: Mapping[str, str], body: bytes) -> Answer:
+        answer = super().answer(method, path, headers, body)
+        return Answer.of(200, {"status": "QUEUED"}) if self.hangs and self.is_asked else answer
+
+
+@pytest.fixture
+def gateway() -> Iterator[Gateway]:
+    with Gateway() as running:
+        yield running
+
+
+class Terminal:
+    """`kling` with a terminal for standard error; `shown` is what came to it, without control sequences, when it has ended."""
+
+    def __init__(self, gateway: FakeGateway, folder: Path, *words: str) -> None:
+        ours, theirs = pty.openpty()
+        self._screen = os.fdopen(ours, "rb", buffering=0)
+        self._raw = bytearray()
+        self.process = subprocess.Popen(
+            [sys.executable, "-c", COMMAND, *words, "--base-url", gateway.base_url],
+            env={
+                **os.environ,
+                "PYTHONPATH": os.pathsep.join([str(folder), os.environ.get("PYTHONPATH", "")]),
+                "PYTHONWARNINGS": "error",
+                "SEGMIND_API_KEY": gateway.api_key,
+                "KLING_JOURNAL": str(folder / "journal.sqlite3"),
+                "TERM": "xterm",
+                "COLUMNS": "120",
+                "NO_COLOR": "1",  # the rest of a bar is blank then
+            },
+            cwd=folder,
+            stdout=subprocess.PIPE,
+            stderr=theirs,
+            text=True,
+        )
+        os.close(theirs)
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+
+    def _read(self) -> None:
+        with suppress(OSError):  # which is how Linux says that nobody holds the other side any more
+            while chunk := self._screen.read(4096):
+                self._raw += chunk
+
+    def interrupt(self) -> None:
+        self.process.send_signal(signal.SIGINT)
+
+    def end(self) -> int:
+        self.printed, _ = self.process.communicate(timeout=60)
+        self._reader.join()
+        self._screen.close()
+        self.shown = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", self._raw.decode()).replace("\r", "\n")
+        assert "Traceback" not in self.shown, self.shown
+        return self.process.returncode
+
+    def bars(self, state: str) -> set[int]:
+        """How far the bar was while the job was in this state, at one moment and another."""
+        frames = (line for line in self.shown.splitlines() if f" {state} " in line)
+        return {frame.count("━") for frame in frames}
+
+
+def until(condition: Callable[[], bool]) -> None:
+    end = time.monotonic() + 30
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.01)
+
+
+def test_a_bar_fills_over_the_usual_time_of_the_model_and_is_full_when_the_job_has_ended(
+    gateway: Gateway, tmp_path: Path, acme: Acme
+) -> None:
+    # A model whose usual time is over long before the job has ended.
+    acme("__init__.py", "latency=30.0", "latency=0.5")
+    slow = Terminal(gateway, tmp_path, "run", "kling-2", "prompt=x", "--save-to", "out")
+    quick = Terminal(gateway, tmp_path, "run", "acme-1", "prompt=x")
+    unknown = Terminal(gateway, tmp_path, "run", "kling-2.5-turbo", "prompt=x")
+    for terminal in (slow, quick, unknown):
+        assert terminal.end() == 0, terminal.shown
+        assert "cost in credits" in terminal.printed
+        # Not the lines that a file or a pipe gets.
+        assert ": submitted" not in terminal.shown
+    assert max(slow.bars("processing")) < WIDTH / 4
+    assert slow.bars("stored") == quick.bars("completed") == unknown.bars("completed") == {WIDTH}
+    assert 0 < max(quick.bars("processing")) < WIDTH
+    # Nobody knows how long: something moves.
+    assert 0 < max(unknown.bars("processing")) < WIDTH
+
+
+def test_nothing_is_shown_beside_json(gateway: Gateway, tmp_path: Path) -> None:
+    terminal = Terminal(gateway, tmp_path, "run", "kling-2", "prompt=x", "--json")
+    assert (terminal.end(), terminal.shown) == (0, "")
+    assert json.loads(terminal.printed)["model"] == "kling-2"
+
+
+def test_after_ctrl_c_the_job_that_goes_on_can_be_waited_for(gateway: Gateway, tmp_path: Path) -> None:
+    gateway.hangs = True
+    terminal = Terminal(gateway, tmp_path, "run", "kling-2", "prompt=x")
+    until(lambda: gateway.is_asked)
+    terminal.interrupt()
+    assert (terminal.end(), terminal.printed) == (4, "")
+    [told] = re.findall("kling wait ([-0-9a-f]+) --save-to DIR", terminal.shown)
+    assert f"job {told} goes on and will be billed" in terminal.shown
+    gateway.hangs = False
+    again = Terminal(gateway, tmp_path, "wait", told)
+    assert again.end() == 0, again.shown
+    assert told in again.printed
+
+
+def test_a_batch_is_one_bar_with_its_count_and_what_went_wrong_above(tmp_path: Path) -> None:
+    (tmp_path / "films.jsonl").write_text('{"model": "kling-2", "prompt": "x"}\n' * 2)
+    with Gateway(fails="[bold]blocked[/bold]") as gateway:
+        terminal = Terminal(gateway, tmp_path, "batch", "films.jsonl")
+        assert terminal.end() == 1
+    lines = [line.strip() for line in terminal.shown.splitlines() if line.strip()]
+    assert any(line.startswith("2 failed; 0 credits 2/2 0:") for line in lines), lines
+    assert lines[-1] == "2/2: 2 failed; 0 credits"
+    # As the gateway wrote it: brackets are no markup.
+    told = [
+        line for line in lines if re.match(r"kling-2 \S+: job \S+ failed: \[bold\]blocked\[/bold\]", line)
+    ]
+    assert len(told) == 2
+
+
+def test_ctrl_c_while_resuming_leaves_the_jobs_for_another_time(gateway: Gateway, tmp_path: Path) -> None:
+    submitted = Terminal(gateway, tmp_path, "submit", "kling-2", "prompt=x")
+    assert submitted.end() == 0
+    gateway.hangs = True
+    terminal = Terminal(gateway, tmp_path, "resume")
+    until(lambda: gateway.is_asked)
+    terminal.interrupt()
+    assert terminal.end() == 4
+    assert "jobs that were submitted go on; run this again within the hour" in terminal.shown
+    gateway.hangs = False
+    again = Terminal(gateway, tmp_path, "resume", "--json")
+    assert again.end() == 0
+    assert json.loads(again.printed)["request_id"] == submitted.printed.strip()

@@ -1,0 +1,124 @@
+"""A sandbox, official clients of it, and time that passes for both when the client sleeps."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from kling_sandbox import Fault, Faults, Sandbox
+from segmind import SegmindClient
+
+from kling_adapters import load_catalog
+
+SCHEMAS = {slug: entry.json_schema() for slug, entry in load_catalog().items()}
+LONG: dict[str, Any] = {
+    "title": "Long",
+    "type": "object",
+    "properties": {"prompt": {"type": "string"}},
+    "x-kling": {"slug": "long", "returns": "video", "latency_seconds": 780},
+}
+
+Connect = Callable[..., SegmindClient]
+
+
+@pytest.fixture(scope="module")
+def sandbox() -> Iterator[Sandbox]:
+    """A sandbox for all tests of a module; the client polls at once, so a job that is done at once costs no sleep."""
+    with Sandbox() as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def connect() -> Iterator[Connect]:
+    """Give the official client of a sandbox, a key and a timeout; making one is slow, so tests share it."""
+    made: dict[tuple[Any, ...], SegmindClient] = {}
+
+    def call(sandbox: Sandbox, key: str | None = None, **more: Any) -> SegmindClient:
+        wanted = (sandbox.base_url, key, *more.items())
+        if wanted not in made:
+            made[wanted] = SegmindClient(key or sandbox.api_key, f"{sandbox.base_url}/v1", **more)
+        return made[wanted]
+
+    yield call
+    for client in made.values():
+        client._client.close()
+
+
+@pytest.fixture(scope="module")
+def _slow() -> Iterator[Sandbox]:
+    with Sandbox(timing="latency:1", schemas={**SCHEMAS, "long": LONG}) as running:
+        yield running
+
+
+@pytest.fixture
+def slow(_slow: Sandbox, monkeypatch: pytest.MonkeyPatch) -> tuple[Sandbox, SandboxTime]:
+    """A sandbox whose jobs take as long as their models do, of time that passes when the client sleeps."""
+    return _slow, SandboxTime(_slow, monkeypatch)
+
+
+@pytest.fixture
+def bad_day(sandbox: Sandbox) -> Iterator[Callable[..., Since]]:
+    """Let these faults strike until the end of the test."""
+
+    def call(*faults: Fault) -> Since:
+        sandbox.faults = Faults(faults)
+        return Since(sandbox)
+
+    yield call
+    sandbox.faults = Faults()
+
+
+@pytest.fixture
+def picture(sandbox: Sandbox, tmp_path: Path) -> Path:
+    """A file to upload."""
+    path = tmp_path / "a.png"
+    path.write_bytes(httpx.get(f"{sandbox.base_url}/samples/a.png?size=64x64").content)
+    return path
+
+
+class Since:
+    """What a sandbox has received and billed from now on."""
+
+    def __init__(self, sandbox: Sandbox) -> None:
+        self._sandbox = sandbox
+        self._requests, self._billed = len(sandbox.requests), set(sandbox.billed)
+
+    @property
+    def requests(self) -> int:
+        return len(self._sandbox.requests) - self._requests
+
+    @property
+    def billed(self) -> set[str]:
+        return set(self._sandbox.billed) - self._billed
+
+
+class SandboxTime:
+    """What the client takes for the time: it passes when the client sleeps, there and in the sandbox."""
+
+    def __init__(self, sandbox: Sandbox, patch: pytest.MonkeyPatch) -> None:
+        self._sandbox = sandbox
+        self.now = 0.0
+        self.slept: list[float] = []
+        patch.setattr("segmind.v2.time", self)
+
+    def monotonic(self) -> float:
+        return self.now
+
+    def sleep(self, seconds: float) -> None:
+        self.now += seconds
+        self.slept.append(seconds)
+        self._sandbox.advance(seconds)
+
+
+def check(result: dict[str, Any]) -> None:
+    """A result is whole, and its file is what it says."""
+    assert result["status"] == "COMPLETED"
+    assert result["metrics"]["inference_time"] >= 0
+    file = result["video"] if "video" in result else result["images"][0]
+    assert result["output"] == file["url"]
+    media = httpx.get(result["output"])
+    assert media.headers["content-type"] == file["content_type"]
+    assert len(media.content) == file["file_size"]

@@ -1,0 +1,229 @@
+"""The OpenAPI document of a sandbox: it is valid and whole, and the sandbox does what it says and nothing else."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import openapi_spec_validator
+import pytest
+import schemathesis
+from kling_sandbox import (
+    KEY_FORBIDDEN,
+    KEY_NO_CREDITS,
+    KEY_RATE_LIMITED,
+    Fault,
+    Faults,
+    Sandbox,
+    control,
+    gateway,
+    media,
+)
+from kling_sandbox.media import Renderer
+from kling_sandbox.openapi import document
+from kling_sandbox.pictures import sample
+from kling_sandbox.plan import Plan
+from ruamel.yaml import YAML
+from schemathesis.specs.openapi.checks import (
+    content_type_conformance,
+    response_headers_conformance,
+    response_schema_conformance,
+    status_code_conformance,
+)
+from starlette.routing import Route
+
+from kling_adapters import load_catalog
+
+SECONDS = os.environ.get("KLING_FUZZ_SECONDS")
+ROOT = Path(__file__).parents[2]
+ST = [sys.executable, "-c", "from schemathesis.cli import schemathesis; schemathesis()"]
+
+SCHEMAS = {slug: entry.json_schema() for slug, entry in load_catalog().items()}
+DOCUMENT = document(SCHEMAS, "http://127.0.0.1")
+OPERATIONS = [(path, method) for path, item in DOCUMENT["paths"].items() for method in item]
+CONFORMANCE = [
+    status_code_conformance,
+    content_type_conformance,
+    response_headers_conformance,
+    response_schema_conformance,
+]
+
+
+@pytest.fixture(scope="module")
+def sandbox() -> Iterator[Sandbox]:
+    with Sandbox(credits=1e9) as running:
+        yield running
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _quick_media() -> Iterator[None]:
+    """Draw small; when time is short, render only the first of each kind of file, and give it to all jobs."""
+    render = Renderer.render
+    files: dict[str, Path] = {}
+
+    def once(self: Renderer, plan: Plan) -> Path:
+        if not files.get(plan.suffix, Path()).is_file():
+            files[plan.suffix] = render(self, plan)
+        return files[plan.suffix]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(media, "_VIDEO_AREA", 160 * 90)
+        patch.setattr(media, "_IMAGE_SIDE", 256)
+        patch.setattr(gateway, "sample", lambda name, _: sample(name, (16, 16)))
+        if SECONDS is None:
+            patch.setattr(Renderer, "render", once)
+        yield
+
+
+def test_it_is_valid_and_served_to_everybody(sandbox: Sandbox) -> None:
+    served = httpx.get(f"{sandbox.base_url}/_sandbox/openapi.json").json()
+    openapi_spec_validator.validate(served)
+    assert served == sandbox.openapi
+    assert served["servers"] == [{"url": sandbox.base_url}]
+
+
+def test_it_has_the_schemas_of_the_models_and_the_words_of_the_gateways_table() -> None:
+    described = DOCUMENT["components"]
+    for slug, schema in SCHEMAS.items():
+        assert described["schemas"][slug] == schema
+        for version in ("v1", "v2"):
+            body = DOCUMENT["paths"][f"/{version}/{slug}"]["post"]["requestBody"]["content"][
+                "application/json"
+            ]
+            assert body["schema"] == {"$ref": f"#/components/schemas/{slug}"}
+    table = YAML(typ="safe").load(ROOT / "specs/gateway.yaml")["errors"]
+    answers = {str(row["status"]): row["meaning"] for row in table}
+    assert {status: answer["description"] for status, answer in described["responses"].items()} == answers
+    assert described["securitySchemes"]["key"]["name"] == "x-api-key"
+
+
+def test_every_address_is_described(sandbox: Sandbox) -> None:
+    described = {
+        (re.sub(f"({'|'.join(map(re.escape, SCHEMAS))})$", "{slug}", path), method.upper())
+        for path, method in OPERATIONS
+    }
+    found = {
+        (route.path, method)
+        for route in (*sandbox._gateway.app().routes, *control.app(sandbox).routes)
+        if isinstance(route, Route) and route.methods
+        for method in route.methods - {"HEAD"}
+    }
+    assert found - {("/v1/get-user-credits", "POST")} == described  # that is refused
+
+
+NAMES = {"request_id": "3e7d0c1e-4c59-4b0e-9d2a-111111111111", "name": "nothing"}
+UPLOAD = {"data_urls": ["data:image/png;base64,AA=="]}
+BODIES = {
+    f"/{version}/{slug}": schema["examples"][0]
+    for slug, schema in SCHEMAS.items()
+    for version in ("v1", "v2")
+}
+BODIES |= {"/upload-asset": UPLOAD, "/_sandbox/faults": {"seed": 7}, "/_sandbox/clock": {"advance": 1}}
+
+# What is changed in a request that is fine, so that it is answered like this.
+CHANGES: dict[int, dict[str, Any]] = {
+    200: {},
+    204: {},
+    206: {"headers": {"Range": "bytes=1-2"}},
+    400: {"json": {"nothing": 1}, "params": {"size": "15x16"}, "headers": {"Range": "bytes=2-1"}},
+    401: {"headers": {"x-api-key": ""}},
+    403: {"headers": {"x-api-key": KEY_FORBIDDEN}},
+    405: {"method": "PATCH"},
+    406: {"headers": {"x-api-key": KEY_NO_CREDITS}},
+    416: {"headers": {"Range": "bytes=999999999-"}},
+    429: {"headers": {"x-api-key": KEY_RATE_LIMITED}},
+}
+
+
+def fine(http: httpx.Client, path: str) -> dict[str, Any]:
+    """Return a request to an address of the document that has nothing wrong with it."""
+    job = http.post("/v2/kling-2", json={"prompt": "x"}).json()
+    match path:
+        case "/media/{name}":
+            return {"url": http.get(job["response_url"]).json()["output"]}
+        case "/assets/{name}":
+            return {"url": http.post("/upload-asset", json=UPLOAD).json()["file_urls"][0]}
+    url = path.format(request_id=job["request_id"], name="hill")
+    return {"url": url, "json": BODIES[path]} if path in BODIES else {"url": url}
+
+
+def ways(path: str, status: int) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield every fault (or none) and change with which a request is answered like this."""
+    is_submit = path.rpartition("/")[2] in SCHEMAS
+    if status in CHANGES and (is_submit or status not in {406, 429}):
+        yield "", CHANGES[status]
+    if status == 200 and "{request_id}" in path:
+        yield "flap", {}
+    if status == 404 and not is_submit:
+        yield "", {"url": path.format(**NAMES)}
+    if status == 422:
+        yield "failed", {}
+    elif status >= 400 and "security" in DOCUMENT["paths"][path].get(
+        "get", DOCUMENT["paths"][path].get("post")
+    ):
+        yield str(status), {}
+    if status == 502:
+        yield "html", {}
+
+
+@pytest.mark.parametrize(("path", "method"), OPERATIONS, ids=lambda text: text.strip("/"))
+def test_every_answer_of_the_document_can_be_had_and_looks_as_it_says(
+    sandbox: Sandbox, http: httpx.Client, path: str, method: str
+) -> None:
+    operation = schemathesis.openapi.from_dict(DOCUMENT)[path][method]
+    for status in map(int, DOCUMENT["paths"][path][method]["responses"]):
+        for fault, change in ways(path, status):
+            sandbox.faults = Faults([Fault("failed", path="/v2/*")] if fault == "failed" else [])
+            request = {"method": method, **fine(http, path), **change}
+            sandbox.faults = Faults([Fault(fault)] if fault else [])
+            answer = http.request(**request)
+            assert answer.status_code == status
+            operation.Case(path_parameters=NAMES).validate_response(answer, checks=CONFORMANCE)
+        assert [*ways(path, status)]
+
+
+def fuzz(sandbox: Sandbox, folder: Path, *options: str) -> None:
+    """Let schemathesis draw requests from the document: some hundreds, the same each time, or for KLING_FUZZ_SECONDS."""
+    if SECONDS:
+        database = ROOT / "out/fuzz/schemathesis"
+        budget = [f"--max-time={SECONDS}", f"--generation-database={database}", "--request-timeout=60"]
+    else:
+        # What follows links depends on ids, which no two runs share.
+        budget = ["--max-examples=10", "--generation-deterministic", "--phases=examples,coverage,fuzzing"]
+    command = [*ST, "run", f"{sandbox.base_url}/_sandbox/openapi.json", "--continue-on-failure"]
+    hooks = Path(__file__).with_name("schemathesis_hooks.py")
+    done = subprocess.run(
+        [*command, f"--header=x-api-key:{sandbox.api_key}", *budget, *options],
+        env={**os.environ, "no_proxy": "*", "SCHEMATHESIS_HOOKS": str(hooks)},
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_the_gateway_does_what_the_document_says_and_nothing_else(tmp_path: Path) -> None:
+    faults = [Fault("failed", path="/v2/*", rate=0.2), Fault("flap", rate=0.2)]
+    with Sandbox(credits=1e9, faults=faults) as sandbox:
+        # Both calls of a model are judged by the same code; one of /v1 will do when time is short.
+        rest = "" if SECONDS else f"|v1/({'|'.join([*SCHEMAS][1:])})$"
+        fuzz(sandbox, tmp_path, f"--exclude-path-regex=^/(_sandbox/{rest})")
+        statuses = {request.status for request in sandbox.requests}
+    # It came as far as that.
+    assert {200, 400, 401, 404, 405, 406} <= statuses
+
+
+def test_the_control_interface_does_too_and_leaves_a_gateway_that_works(tmp_path: Path) -> None:
+    with Sandbox() as sandbox:
+        fuzz(sandbox, tmp_path, "--include-path-regex=^/_sandbox/", "--phases=examples,coverage,fuzzing")
+        assert httpx.post(f"{sandbox.base_url}/_sandbox/faults", json={}).status_code == 204
+        headers = {"x-api-key": sandbox.api_key}
+        job = httpx.post(f"{sandbox.base_url}/v2/kling-2", json={"prompt": "x"}, headers=headers).json()
+        assert httpx.get(job["response_url"], headers=headers, timeout=60).json()["status"] == "COMPLETED"
