@@ -8,13 +8,13 @@ from typing import Annotated, Any, ClassVar
 
 import jsonschema_rs
 import pytest
-from pydantic import Field, TypeAdapter
+from pydantic import MISSING, Field, TypeAdapter
 
 from kling_adapters import Params, ParamsInvalid, load_catalog
-from kling_adapters.adapter import Adapter
+from kling_adapters.adapter import Adapter, MaxBytes, Requires
 from kling_adapters.models import Kling2, Kling3ProImage2video, Kling25Turbo, KlingBloombloom, KlingO1
 from kling_adapters.models.kling_3_pro_image2video import Element
-from kling_adapters.params import Lenient
+from kling_adapters.params import Lenient, Media
 
 CATALOG = load_catalog()
 URL = "https://example.com/a.png"
@@ -279,3 +279,35 @@ def test_a_list_that_is_only_too_short() -> None:
 def test_only_a_literal_can_be_lenient() -> None:
     with pytest.raises(TypeError, match="Lenient takes a Literal"):
         TypeAdapter(Lenient[int])
+
+
+class Aliased(Params):
+    """What the catalogue has no model for: a rule about a parameter whose name is a word of Python."""
+
+    adapter: ClassVar[Adapter] = Adapter(
+        slug="aliased",
+        title="Aliased",
+        returns="image",
+        rules=(Requires("extra", equals={"class": "a"}), MaxBytes("picture", bytes=10)),
+    )
+
+    class_: Annotated[str, Field(alias="class")] = "a"
+    extra: Annotated[str | MISSING, Field()] = MISSING
+    picture: Annotated[Media | MISSING, Field()] = MISSING
+
+
+def test_the_default_of_a_parameter_with_another_name_counts_in_a_rule() -> None:
+    assert Aliased(extra="x").wire() == {"extra": "x"}
+    assert Aliased(extra="x", class_="a").wire() == {"extra": "x", "class": "a"}
+    with pytest.raises(ParamsInvalid, match="extra: needs class='a', which is 'b'"):
+        Aliased(extra="x", class_="b")
+
+
+def test_a_file_may_have_as_many_bytes_as_the_rule_says_and_no_more() -> None:
+    assert "picture" in Aliased(picture=b"\x89PNG\r\n\x1a\n12").model_fields_set
+    with pytest.raises(ParamsInvalid, match="11 bytes are too many"):
+        Aliased(picture=b"\x89PNG\r\n\x1a\n123")
+
+
+def test_a_parameter_that_is_said_to_be_missing_is_not_sent() -> None:
+    assert Aliased(extra=MISSING, class_="b").wire() == {"class": "b"}

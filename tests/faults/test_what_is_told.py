@@ -1,0 +1,373 @@
+"""Of each way in which a job can go: the events, what is in the journal, and how long it is said to have taken."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from kling_adapters import errors, events, flows, wire
+from kling_adapters.adapter import Adapter
+from kling_adapters.journal import Journal, fingerprint
+
+from .flowing import Key, run
+
+GATEWAY = wire.Gateway("https://api.example.com")
+ADAPTER = Adapter(slug="kling-2", title="Kling 2", returns="video", latency=300.0)
+BODY = {"prompt": "a lighthouse"}
+KEY = Key().api_key()
+LOST = wire.Fault("cut", sent=True)
+UNREACHED = wire.Fault("refused", sent=False)
+
+
+def answer(code: int, headers: dict[str, str] | None = None, **body: Any) -> wire.Answer:
+    return wire.Answer(code, headers or {}, json.dumps(body).encode())
+
+
+ACCEPTED = answer(200, request_id="job", status="QUEUED")
+RESULT = answer(200, status="COMPLETED", request_id="job", output="https://e.com/a.mp4")
+FILE = wire.Answer(
+    200, {"content-type": "video/mp4", "x-request-id": "job"}, b"\0\0\0\x18ftypmp42" + bytes(99)
+)
+
+
+def about(seconds: float) -> Any:
+    return pytest.approx(seconds)
+
+
+@pytest.fixture
+def session(tmp_path: Path) -> Iterator[flows.Session]:
+    """A session with a journal."""
+    session = flows.Session(GATEWAY, Key, Journal(tmp_path / "journal"))
+    yield session
+    session.close()
+
+
+def noted(session: flows.Session) -> tuple[str, str | None, str]:
+    """The state, the id and the key of the one entry in the journal."""
+    assert session.journal is not None
+    [entry] = session.journal.entries()
+    return entry.state, entry.request_id, entry.key
+
+
+def submitted(session: flows.Session, *outcomes: wire.Outcome) -> Any:
+    return run(flows.submit(session, "kling-2", BODY, ADAPTER, "out", "tag"), outcomes)
+
+
+@pytest.mark.parametrize("status", [200, 201, 299])
+def test_a_submit_that_is_accepted(session: flows.Session, status: int) -> None:
+    ended = submitted(session, UNREACHED, answer(500), answer(status, request_id="job"))
+    assert ended.value == flows.JobRef("job", "kling-2", 300.0, "video")
+    assert ended.seconds > 2.5
+    assert ended.events == [events.Submitted("job", "kling-2", BODY, about(ended.seconds))]
+    assert noted(session) == ("QUEUED", "job", fingerprint(KEY))
+    assert session.journal is not None
+    [entry] = session.journal.entries()
+    assert (entry.save_to, entry.tag, entry.params) == ("out", "tag", BODY)
+
+
+def test_of_a_model_without_adapter_nothing_else_is_known(session: flows.Session) -> None:
+    ended = run(flows.submit(session, "kling-9", BODY), [ACCEPTED])
+    assert ended.value == flows.JobRef("job", "kling-9", None, None)
+
+
+@pytest.mark.parametrize(
+    ("last", "error", "state"),
+    [
+        (LOST, errors.SubmitUncertain, "UNCERTAIN"),
+        (answer(504), errors.SubmitUncertain, "UNCERTAIN"),
+        (answer(199, request_id="job"), errors.SubmitUncertain, "UNCERTAIN"),
+        (answer(300, request_id="job"), errors.SubmitUncertain, "UNCERTAIN"),
+        (answer(399), errors.SubmitUncertain, "UNCERTAIN"),
+        (answer(599), errors.SubmitUncertain, "UNCERTAIN"),
+        (answer(400), errors.BadRequest, "REFUSED"),
+        (answer(418), errors.ApiError, "REFUSED"),
+        (answer(499), errors.ApiError, "REFUSED"),
+    ],
+)
+@pytest.mark.parametrize("is_sync", [False, True])
+def test_a_submit_that_is_not(
+    session: flows.Session, last: wire.Outcome, error: type[Exception], state: str, is_sync: bool
+) -> None:
+    if is_sync:
+        ended = run(flows.run_sync(session, ADAPTER, BODY, 60.0), [UNREACHED, last])
+    else:
+        ended = submitted(session, UNREACHED, last)
+    assert isinstance(ended.error, error)
+    assert ended.sent == 2
+    assert ended.events == [events.SubmitFailed("kling-2", str(ended.error), state == "UNCERTAIN")]
+    assert noted(session) == (state, None, fingerprint(KEY))
+    assert getattr(ended.error, "entry", 1) == 1
+
+
+@pytest.mark.parametrize("is_sync", [False, True])
+def test_a_gateway_that_is_never_reached(session: flows.Session, is_sync: bool) -> None:
+    start = (
+        flows.run_sync(session, ADAPTER, BODY, None) if is_sync else flows.submit(session, "kling-2", BODY)
+    )
+    ended = run(start, [UNREACHED] * 9)
+    assert isinstance(ended.error, errors.TransportError)
+    assert ended.sent == 4
+    assert ended.events == [events.SubmitFailed("kling-2", str(ended.error), uncertain=False)]
+    assert noted(session)[0] == "REFUSED"
+
+
+@pytest.mark.parametrize(("timeout", "asked"), [(None, 1200.0), (7.0, 7.0)])
+def test_a_synchronous_call(session: flows.Session, timeout: float | None, asked: float) -> None:
+    ended = run(flows.run_sync(session, ADAPTER, BODY, timeout), [UNREACHED, FILE])
+    assert ended.value.artifacts[0].content == FILE.body
+    assert ended.requests[-1].timeout == asked
+    assert ended.seconds > 0.8
+    job = ended.value.request_id
+    assert ended.events == [
+        events.Submitted(job, "kling-2", BODY, about(ended.seconds)),
+        events.Completed(job, "kling-2", ended.value, polls=0),
+    ]
+    assert noted(session) == ("COMPLETED", job, fingerprint(KEY))
+
+
+def test_a_synchronous_call_whose_job_failed(session: flows.Session) -> None:
+    ended = run(
+        flows.run_sync(session, ADAPTER, BODY, None),
+        [answer(422, status="FAILED", error="blocked", request_id="job")],
+    )
+    assert isinstance(ended.error, errors.JobFailed)
+    assert ended.events == [events.Failed(ended.error.request_id, "kling-2", "blocked", polls=0)]
+    assert noted(session) == ("FAILED", ended.error.request_id, fingerprint(KEY))
+
+
+def waited(session: flows.Session, *outcomes: wire.Outcome, timeout: float | None = None) -> Any:
+    job = submitted(session, ACCEPTED).value
+    return run(flows.wait(session, job, timeout), outcomes)
+
+
+def state(name: str) -> wire.Answer:
+    return answer(200, status=name, request_id="job")
+
+
+MISSING = answer(404)
+
+
+def test_a_job_that_is_completed(session: flows.Session) -> None:
+    ended = waited(session, *map(state, ("QUEUED", "QUEUED", "WARMING", "QUEUED", "COMPLETED")), LOST, RESULT)
+    assert ended.events == [
+        *(events.StateChanged("job", "kling-2", name) for name in ("QUEUED", "WARMING", "QUEUED")),
+        events.Completed("job", "kling-2", ended.value, polls=7),
+    ]
+    assert noted(session)[0] == "COMPLETED"
+
+
+def test_each_state_is_in_the_journal_while_it_lasts(session: flows.Session) -> None:
+    ended = waited(session, state("PROCESSING"), timeout=0)
+    assert isinstance(ended.error, errors.WaitTimeout)
+    job: Any = ended.error.job
+    assert job == flows.JobRef("job", "kling-2", 300.0, "video")
+    assert noted(session)[0] == "PROCESSING"
+
+
+FAILED = answer(422, status="FAILED", error="blocked", metrics={"cost": 0.5})
+
+
+@pytest.mark.parametrize("before", [[], [state("COMPLETED")]])
+def test_a_job_that_failed(session: flows.Session, before: list[wire.Outcome]) -> None:
+    ended = waited(session, *before, FAILED)
+    assert isinstance(ended.error, errors.JobFailed)
+    assert (ended.error.message, ended.error.metrics.cost) == ("blocked", 0.5)
+    assert ended.events == [events.Failed("job", "kling-2", "blocked", polls=len(before) + 1)]
+    assert session.journal is not None
+    assert (session.journal.entries()[0].state, session.journal.entries()[0].reason) == ("FAILED", "blocked")
+
+
+@pytest.mark.parametrize("before", [[], [state("COMPLETED")]])
+def test_a_job_that_is_no_longer_known(session: flows.Session, before: list[wire.Outcome]) -> None:
+    ended = waited(session, *before, MISSING, LOST, MISSING, answer(500), MISSING)
+    assert isinstance(ended.error, errors.JobExpired)
+    assert ended.events == [events.Expired("job", "kling-2", polls=len(before) + 5)]
+    assert noted(session)[0] == "EXPIRED"
+
+
+@pytest.mark.parametrize("status", [400, 401, 405, 407, 409, 421, 423, 424, 426, 428, 430, 451, 499])
+def test_a_refusal_is_raised_at_once(session: flows.Session, status: int) -> None:
+    job = flows.JobRef("job")
+    for ask in (flows.wait(session, job, 60.0), flows.status(session, job), flows.remaining_credits(session)):
+        ended = run(ask, [answer(status)])
+        assert isinstance(ended.error, errors.ApiError)
+        assert ended.error.status == status
+
+
+@pytest.mark.parametrize("status", [200, 302, 399, 408, 422, 425, 429, 500, 503])
+def test_anything_else_is_asked_again_for_half_a_minute(status: int) -> None:
+    asks = (lambda session: flows.status(session, flows.JobRef("job")), flows.remaining_credits)
+    for ask in asks:
+        ended = run(ask(flows.Session(GATEWAY, Key)), [wire.Answer(status, {}, b"?")] * 99)
+        assert isinstance(ended.error, errors.ApiError if status >= 400 else errors.TransportError)
+        assert ended.seconds == pytest.approx(30.0)
+        assert ended.sent > 3
+
+
+def test_credits_have_no_job_that_could_be_missing(session: flows.Session) -> None:
+    assert isinstance(run(flows.remaining_credits(session), [MISSING]).error, errors.NotFound)
+
+
+class Pool:
+    """Keys that take turns: one that is refused goes to the end."""
+
+    def __init__(self, *ring: str, has_another: bool = True) -> None:
+        self.ring = list(ring)
+        self.jobs: dict[str, str] = {}
+        self.told: list[tuple[Any, ...]] = []
+        self.has_another = has_another
+
+    def api_key(self) -> str:
+        return self.ring[0]
+
+    def keys(self) -> list[str]:
+        return sorted(self.ring)
+
+    def key_of(self, request_id: str) -> str | None:
+        return self.jobs.get(request_id)
+
+    def accepted(self, key: str, request_id: str) -> None:
+        self.told.append(("accepted", key, request_id))
+
+    def refused(self, key: str, status: int, retry_after: float | None) -> bool:
+        self.told.append(("refused", key, status, retry_after))
+        self.ring.append(self.ring.pop(0))
+        return self.has_another
+
+
+@pytest.mark.parametrize("status", [401, 403, 406, 429])
+def test_a_pool_is_asked_for_another_key_and_each_is_tried_once(tmp_path: Path, status: int) -> None:
+    pool = Pool("SG_a", "SG_b", "SG_c")
+    session = flows.Session(GATEWAY, lambda: pool, Journal(tmp_path / "journal"))
+    refusal = answer(status, {"retry-after": "7"}, error="Insufficient credits")
+    ended = run(flows.submit(session, "kling-2", BODY), [refusal, refusal, ACCEPTED])
+    assert [request.key for request in ended.requests] == ["SG_a", "SG_b", "SG_c"]
+    assert ended.seconds == 0
+    assert pool.told == [
+        *(("refused", key, status, 7.0) for key in ("SG_a", "SG_b")),
+        ("accepted", "SG_c", "job"),
+    ]
+    assert noted(session) == ("QUEUED", "job", fingerprint("SG_c"))
+    session.close()
+
+
+@pytest.mark.parametrize(("has_another", "sent"), [(True, 3), (False, 1)])
+def test_a_pool_of_which_every_key_is_refused(has_another: bool, sent: int) -> None:
+    pool = Pool("SG_a", "SG_b", has_another=has_another)
+    ended = run(flows.submit(flows.Session(GATEWAY, lambda: pool), "kling-2", BODY), [answer(401)] * 9)
+    assert isinstance(ended.error, errors.Unauthorized)
+    assert (ended.sent, ended.seconds) == (sent, 0)
+
+
+def test_a_refusal_that_is_of_no_key_is_not_told_to_a_pool() -> None:
+    pool = Pool("SG_a", "SG_b")
+    ended = run(
+        flows.submit(flows.Session(GATEWAY, lambda: pool), "kling-2", BODY), [answer(500), answer(400)]
+    )
+    assert isinstance(ended.error, errors.BadRequest)
+    assert pool.told == []
+
+
+def test_what_is_asked_about_a_job_has_the_key_that_submitted_it(tmp_path: Path) -> None:
+    pool = Pool("SG_a", "SG_b")
+    session = flows.Session(GATEWAY, lambda: pool, Journal(tmp_path / "journal"))
+    run(flows.submit(session, "kling-2", BODY), [answer(401), ACCEPTED])
+    pool.ring = ["SG_a", "SG_b"]
+    pool.told.clear()
+
+    def asked(session: flows.Session, request_id: str | None) -> str | None:
+        if request_id is None:
+            return run(flows.remaining_credits(session), [answer(200, credits=1)] * 9).requests[0].key
+        return run(flows.status(session, flows.JobRef(request_id)), [state("QUEUED")]).requests[0].key
+
+    # By the journal, and then the pool is told.
+    assert asked(session, "job") == "SG_b"
+    assert pool.told == [("accepted", "SG_b", "job")]
+    # Of another job, or of none, nothing is known.
+    assert asked(session, "other") == asked(session, None) == "SG_a"
+    assert asked(flows.Session(GATEWAY, lambda: pool), "job") == "SG_a"
+    # The key is no longer there.
+    pool.ring = ["SG_a", "SG_c"]
+    assert asked(session, "job") == "SG_a"
+    assert len(pool.told) == 1
+    # The pool itself knows best.
+    pool.jobs = {"job": "SG_c"}
+    assert asked(session, "job") == "SG_c"
+    assert len(pool.told) == 1
+    session.close()
+
+
+class Unusable:
+    def __init__(self, key: Any) -> None:
+        self.key = key
+
+    def api_key(self) -> Any:
+        if isinstance(self.key, Exception):
+            raise self.key
+        return self.key
+
+
+@pytest.mark.parametrize("key", ["", "SG a", "SG_ä", "SG_\n", None, 7, RuntimeError("SG_secret")])
+def test_a_key_that_cannot_be_used_is_not_sent_and_not_repeated(key: Any) -> None:
+    ended = run(flows.submit(flows.Session(GATEWAY, lambda: Unusable(key)), "kling-2", BODY), [])
+    assert isinstance(ended.error, errors.ConfigError)
+    assert "nothing was sent" in str(ended.error)
+    assert "secret" not in str(ended.error)
+    told = errors.Unauthorized(401, "what a plugin says on purpose")
+    ended = run(flows.submit(flows.Session(GATEWAY, lambda: Unusable(told)), "kling-2", BODY), [])
+    assert ended.error is told
+
+
+def test_a_journal_that_breaks_loses_no_job_that_was_sent(session: flows.Session) -> None:
+    def outcomes() -> Iterator[wire.Outcome]:
+        assert session.journal is not None
+        with sqlite3.connect(session.journal.path) as connection:
+            connection.execute("DROP TABLE jobs")
+        connection.close()
+        yield ACCEPTED
+
+    assert run(flows.submit(session, "kling-2", BODY), outcomes()).value.request_id == "job"
+
+
+@pytest.mark.parametrize(
+    ("after", "state"), [(flows.Send, "UNCERTAIN"), (flows.Sleep, "REFUSED"), (None, "QUEUED")]
+)
+@pytest.mark.parametrize("how", [KeyboardInterrupt, GeneratorExit])
+def test_a_submit_that_is_interrupted(
+    session: flows.Session, after: type | None, state: str, how: type[BaseException]
+) -> None:
+    """While a request is under way, while it only waits to be repeated, and while its id is written down."""
+    flow = flows.submit(session, "kling-2", BODY)
+    given: Any = None
+    for _ in range(50):
+        effect = flow.send(given)
+        is_last = isinstance(effect, flows.Call) and "accepted" in repr(effect.function)
+        if is_last if after is None else isinstance(effect, after):
+            break
+        match effect:
+            case flows.Send():
+                given = answer(500) if after is flows.Sleep else ACCEPTED
+            case flows.Call():
+                given = effect.function()
+            case _:
+                given = 0.0
+    with pytest.raises(how):
+        flow.throw(how())
+    assert noted(session)[0] == state
+
+
+def test_a_session_that_is_closed_lets_go_of_its_journal(session: flows.Session) -> None:
+    assert session.journal is not None
+    session.journal.intend(GATEWAY.base_url, "kling-2", BODY, KEY)
+    other = Journal(session.journal.path)
+    assert [entry.state for entry in other.entries()] == ["SUBMITTING"]
+    session.close()
+    # Whoever was to go on with it is gone.
+    assert [entry.state for entry in other.entries()] == ["UNCERTAIN"]
+    other.close()
+    flows.Session(GATEWAY, Key).close()
