@@ -53,15 +53,18 @@ SIGNS = [
 
 
 @st.composite
-def damaged(draw: DrawFn) -> tuple[str, str]:
-    """Draw a spec with something wrong, or merely changed: its slug, and the text of its file."""
-    spec: Any = copy.deepcopy(draw(documents()))
-    slug = spec["slug"]
-    for _ in range(draw(st.integers(0, 2))):
-        if places := list(_members(spec)):
-            _damage(draw, *draw(st.sampled_from(places)))
-    text = to_yaml(spec, draw(st.sampled_from("\"'|")), flow=draw(st.booleans()))
-    return slug, draw(_retyped(text))
+def damaged(draw: DrawFn) -> tuple[str, list[str]]:
+    """Draw a slug, and texts of a spec of that slug with something wrong, or merely changed."""
+    spec = draw(documents())
+    slug, texts = spec["slug"], list[str]()
+    for _ in range(6):
+        copied = copy.deepcopy(spec)
+        for _ in range(draw(st.integers(0, 2))):
+            if places := list(_members(copied)):
+                _damage(draw, *draw(st.sampled_from(places)))
+        text = to_yaml(copied, draw(st.sampled_from("\"'|")), flow=draw(st.booleans()))
+        texts.append(draw(_retyped(text)))
+    return slug, texts
 
 
 def _damage(draw: DrawFn, holder: Any, key: Any) -> None:
