@@ -24,25 +24,32 @@ class Change:
 
 
 @st.composite
-def changes(draw: DrawFn) -> Change:
-    """Draw a change whose meaning is known."""
-    spec = draw(documents())
-    # They would have to keep up with what is changed.
-    spec = {key: value for key, value in spec.items() if key not in ("examples", "rules")}
-    found = [_Place(*each) for each in _places(spec["input"], "")]
-    possible = {said: edit for place in found for said, edit in _edits(place)}
-    possible[("documentation", "", "summary")] = lambda: spec.update(summary="Another one.")
-    possible[("documentation", "", "latency_seconds")] = lambda: spec.update(latency_seconds=77)
-    possible[("breaking", "", "returns")] = lambda: spec.update(
-        returns="text" if spec["returns"] != "text" else "audio"
-    )
-    # Rare kinds, and those further down, as often as the others.
-    kinds = {said: (said[0], said[2], "." in said[1]) for said in possible}
-    kind = draw(st.sampled_from(sorted({*kinds.values()})))
-    said = draw(st.sampled_from([said for said in possible if kinds[said] == kind]))
-    old = copy.deepcopy(spec)
-    possible[said]()
-    return Change(old, spec, said)
+def changes(draw: DrawFn) -> list[Change]:
+    """Draw a spec and one change of each kind that it can have, at the top and further down."""
+    # Examples and rules would have to keep up with what is changed.
+    spec = {key: value for key, value in draw(documents()).items() if key not in ("examples", "rules")}
+    kinds: dict[tuple[str, str, bool], list[tuple[str, str, str]]] = {}
+    for level, path, what in _possible(spec):
+        kinds.setdefault((level, what, "." in path), []).append((level, path, what))
+    found: list[Change] = []
+    for kind in sorted(kinds):
+        said, new = draw(st.sampled_from(kinds[kind])), copy.deepcopy(spec)
+        _possible(new)[said]()
+        found.append(Change(spec, new, said))
+    return found
+
+
+def _possible(spec: Spec) -> dict[tuple[str, str, str], Callable[[], Any]]:
+    """Return what can be changed, by what is said of it."""
+    places = [_Place(*each) for each in _places(spec["input"], "")]
+    return {
+        **{said: edit for place in places for said, edit in _edits(place)},
+        ("documentation", "", "summary"): lambda: spec.update(summary="Another one."),
+        ("documentation", "", "latency_seconds"): lambda: spec.update(latency_seconds=77),
+        ("breaking", "", "returns"): lambda: spec.update(
+            returns="text" if spec["returns"] != "text" else "audio"
+        ),
+    }
 
 
 @dataclass(frozen=True)

@@ -19,54 +19,76 @@ STRANGERS: list[Any] = [
 ]  # fmt: skip
 
 
+KEYS = [
+    "type",
+    "items",
+    "default",
+    "enum",
+    "minimum",
+    "maxLength",
+    "format",
+    "required",
+    "properties",
+    "nullable",
+]
+SIGNS = [
+    "\t",
+    " ",
+    '"',
+    "'",
+    ":",
+    "-",
+    "#",
+    "&a ",
+    "*a ",
+    "!x ",
+    "{",
+    "]",
+    "\0",
+    "\ufffe",
+    "%",
+    "\n---\n",
+    "\x85",
+]
+
+
 @st.composite
-def damaged(draw: DrawFn) -> tuple[str, str]:  # noqa: C901, PLR0912  a list
-    """Draw a spec with something wrong, or merely changed: its slug, and the text of its file."""
-    spec: Any = copy.deepcopy(draw(documents()))
-    slug = spec["slug"]
-    for _ in range(draw(st.integers(0, 2))):
-        holder, key = draw(st.sampled_from(list(_members(spec))))
-        stranger = copy.deepcopy(draw(st.sampled_from(STRANGERS)))
-        match draw(st.sampled_from(["drop", "rename", "replace", "wrap", "swap", "add"])):
-            case "drop":
-                del holder[key]
-            case "rename" if isinstance(holder, dict):
-                holder[
-                    draw(
-                        st.sampled_from(
-                            [f"{key}x", str(key).upper(), str(key)[1:], "type", "items", "default", "enum"]
-                        )
-                    )
-                ] = holder.pop(key)
-            case "wrap":
-                holder[key] = draw(
-                    st.sampled_from([[holder[key]], {"properties": holder[key]}, {"a": holder[key]}])
-                )
-            case "swap":
-                other, there = draw(st.sampled_from(list(_members(spec))))
-                holder[key], other[there] = copy.deepcopy(other[there]), copy.deepcopy(holder[key])
-            case "add" if isinstance(holder[key], dict):
-                name = draw(
-                    st.sampled_from(
-                        [
-                            "default",
-                            "enum",
-                            "minimum",
-                            "maxLength",
-                            "format",
-                            "items",
-                            "required",
-                            "properties",
-                            "nullable",
-                        ]
-                    )
-                )
-                holder[key][name] = stranger
-            case _:
-                holder[key] = stranger
-        if not any(True for _ in _members(spec)):
-            break
-    text = to_yaml(spec, draw(st.sampled_from(['"', "'", "|"])), flow=draw(st.booleans()))
+def damaged(draw: DrawFn) -> tuple[str, list[str]]:
+    """Draw a slug, and texts of a spec of that slug with something wrong, or merely changed."""
+    spec = draw(documents())
+    slug, texts = spec["slug"], list[str]()
+    for _ in range(6):
+        copied = copy.deepcopy(spec)
+        for _ in range(draw(st.integers(0, 2))):
+            if places := list(_members(copied)):
+                _damage(draw, *draw(st.sampled_from(places)))
+        text = to_yaml(copied, draw(st.sampled_from("\"'|")), flow=draw(st.booleans()))
+        texts.append(draw(_retyped(text)))
+    return slug, texts
+
+
+def _damage(draw: DrawFn, holder: Any, key: Any) -> None:
+    value, stranger = holder[key], copy.deepcopy(draw(st.sampled_from(STRANGERS)))
+    match draw(st.sampled_from(["drop", "rename", "replace", "wrap", "copy", "add"])):
+        case "drop":
+            del holder[key]
+        case "rename" if isinstance(holder, dict):
+            names = [f"{key}x", str(key).upper(), str(key)[1:], *KEYS]
+            holder[draw(st.sampled_from(names))] = holder.pop(key)
+        case "wrap":
+            holder[key] = draw(st.sampled_from([[value], {"properties": value}, {"a": value}]))
+        case "copy":
+            other, there = draw(st.sampled_from(list(_members(holder))))
+            holder[key] = copy.deepcopy(other[there])
+        case "add" if isinstance(value, dict):
+            value[draw(st.sampled_from(KEYS))] = stranger
+        case _:
+            holder[key] = stranger
+
+
+@st.composite
+def _retyped(draw: DrawFn, text: str) -> str:
+    """Draw a text with a line or a sign too many or too few, or as it is."""
     rows = text.split("\n")
     row = draw(st.integers(0, len(rows) - 1))
     column = draw(st.integers(0, len(rows[row])))
@@ -78,33 +100,10 @@ def damaged(draw: DrawFn) -> tuple[str, str]:  # noqa: C901, PLR0912  a list
         case "cut":
             rows[row:] = [rows[row][:column]]
         case "sign":
-            sign = draw(
-                st.sampled_from(
-                    [
-                        "\t",
-                        " ",
-                        '"',
-                        "'",
-                        ":",
-                        "-",
-                        "#",
-                        "&a ",
-                        "*a ",
-                        "!x ",
-                        "{",
-                        "]",
-                        "\0",
-                        "\ufffe",
-                        "%",
-                        "\n---\n",
-                        "\x85",
-                    ]
-                )
-            )
-            rows[row] = rows[row][:column] + sign + rows[row][column:]
+            rows[row] = rows[row][:column] + draw(st.sampled_from(SIGNS)) + rows[row][column:]
         case _:
             pass
-    return slug, "\n".join(rows)
+    return "\n".join(rows)
 
 
 def _members(value: Any) -> Iterator[tuple[Any, Any]]:
