@@ -17,7 +17,7 @@ from collections import Counter
 from pathlib import Path
 from typing import NamedTuple
 
-from benchmarks.strict import CODEGEN, project
+from benchmarks.strict import CODEGEN, project, synthetic
 
 MANY, SOME, FEW = 1000, 100, 5
 
@@ -36,7 +36,8 @@ def main() -> None:
         folders = {count: Path(name) / str(count) for count in (MANY, SOME, FEW)}
         for count, folder in folders.items():
             folder.mkdir()
-            project(folder, count)
+            synthetic(folder, count)
+            project(folder)
         compiling(folders)
         importing(folders)
         starting(Path(name) / "plugins")

@@ -33,12 +33,15 @@ for entry in CATALOG:
 """
 
 
-def project(folder: Path, count: int, seed: int = 7) -> None:
-    """Make a project of synthetic specs around the runtime of this repository."""
-    specs = folder / "specs"
+def synthetic(folder: Path, count: int, seed: int = 7) -> None:
+    """Write specs into a project."""
     script = ROOT / "benchmarks" / "synthetic.py"
-    subprocess.run([sys.executable, script, str(count), specs, f"--seed={seed}"], check=True)
-    shutil.copy(ROOT / "specs" / "gateway.yaml", specs)
+    subprocess.run([sys.executable, script, str(count), folder / "specs", f"--seed={seed}"], check=True)
+
+
+def project(folder: Path) -> None:
+    """Put the runtime of this repository beside the specs of a project."""
+    shutil.copy(ROOT / "specs" / "gateway.yaml", folder / "specs")
     shutil.copy(ROOT / "pyproject.toml", folder)
     (folder / "kling_adapters").mkdir()
     for path in (ROOT / "kling_adapters").iterdir():
@@ -47,7 +50,8 @@ def project(folder: Path, count: int, seed: int = 7) -> None:
 
 
 def judged(folder: Path) -> bool:
-    """Run the judges, two at a time; print and return what they say."""
+    """Generate the adapters of a project, and run the judges, two at a time; print and return what they say."""
+    subprocess.run([*CODEGEN, "generate"], cwd=folder, check=True, stdout=subprocess.DEVNULL)
     strict = {"typeCheckingMode": "strict", "enableExperimentalFeatures": True}
     include = {"include": ["kling_adapters/models"]}
     (folder / "pyrightconfig.json").write_text(json.dumps(strict | include), encoding="utf-8")
@@ -85,7 +89,7 @@ if __name__ == "__main__":
     parser.add_argument("--seed", type=int, default=7)
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
-        project(Path(name), given.count, given.seed)
-        subprocess.run([*CODEGEN, "generate"], cwd=name, check=True, stdout=subprocess.DEVNULL)
+        synthetic(Path(name), given.count, given.seed)
+        project(Path(name))
         passed = judged(Path(name))
     sys.exit(not passed)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 import socket
 import time
 import zlib
-from collections.abc import Generator, Mapping
+from collections.abc import Generator
 from contextlib import contextmanager
+from functools import lru_cache
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from ipaddress import ip_address
 from typing import Any
@@ -49,8 +51,11 @@ _NOT_SENT = (
 _FAILURES = (httpx.HTTPError, httpx.InvalidURL, ValueError, OverflowError, ExceptionGroup)
 
 
-def _headers(gateway: Gateway, request: Request) -> dict[str, str]:
-    """The headers of a request. The key is added to what goes to the gateway's own addresses, and to nothing else."""
+def _headers(gateway: Gateway, request: Request, keys: set[str]) -> dict[str, str]:
+    """The headers of a request. The key is added to what goes to the gateway's own addresses, and to nothing else.
+
+    `keys` learns it: from here on, whatever the gateway says may hold it, other answers and files too.
+    """
     headers = {
         "user-agent": f"kling-adapters/{__version__}",
         "accept-encoding": "gzip",
@@ -59,6 +64,7 @@ def _headers(gateway: Gateway, request: Request) -> dict[str, str]:
     is_home = request.url.startswith(f"{gateway.base_url}/") or request.url == gateway.upload_url
     if request.key is not None and is_home:
         headers[KEY_HEADER] = request.key
+        keys.add(request.key)
     return headers
 
 
@@ -79,6 +85,7 @@ class SyncTransport:
 
     def __init__(self, gateway: Gateway) -> None:
         self._gateway = gateway
+        self._keys: set[str] = set()
         with _usable_environment():
             settings = _settings(gateway)
             self._submits = httpx.Client(limits=_SUBMIT_LIMITS, **settings)
@@ -91,7 +98,7 @@ class SyncTransport:
     def send(self, request: Request) -> Outcome:
         """Return the whole answer, or what prevented it."""
         client = self._submits if request.method == "POST" else self._others
-        headers = _headers(self._gateway, request)
+        headers = _headers(self._gateway, request, self._keys)
         try:
             with client.stream(
                 request.method,
@@ -104,22 +111,22 @@ class SyncTransport:
                 for chunk in response.iter_raw():
                     body += chunk
                     _check_bounds(request, body, begun)
-                return _answer(response, _unpacked(request, response, bytes(body)), headers)
+                return _answer(response, _unpacked(request, response, bytes(body)), self._keys)
         except _FAILURES as error:
-            return _fault(error, headers)
+            return _fault(error, self._keys)
 
     def fetch(self, request: Request, download: Download) -> Outcome:
         """Stream the body of the answer into `download`; the answer comes back without it."""
-        headers = _headers(self._gateway, request)
+        headers = _headers(self._gateway, request, self._keys)
         try:
             with self._files.stream("GET", request.url, headers=headers) as response:
-                answer = _answer(response, b"", headers)
+                answer = _answer(response, b"", self._keys)
                 if download.begin(answer.status, answer.headers):
                     for chunk in response.iter_raw():
                         download.write(chunk)
                 return answer
         except _FAILURES as error:
-            return _fault(error, headers)
+            return _fault(error, self._keys)
 
     def close(self) -> None:
         """Close every connection."""
@@ -132,6 +139,7 @@ class AsyncTransport:
 
     def __init__(self, gateway: Gateway) -> None:
         self._gateway = gateway
+        self._keys: set[str] = set()
         with _usable_environment():
             settings = _settings(gateway)
             self._submits = httpx.AsyncClient(limits=_SUBMIT_LIMITS, **settings)
@@ -145,7 +153,7 @@ class AsyncTransport:
     async def send(self, request: Request) -> Outcome:
         """Return the whole answer, or what prevented it."""
         client = self._submits if request.method == "POST" else self._others
-        headers = _headers(self._gateway, request)
+        headers = _headers(self._gateway, request, self._keys)
         try:
             async with client.stream(
                 request.method,
@@ -158,22 +166,22 @@ class AsyncTransport:
                 async for chunk in response.aiter_raw():
                     body += chunk
                     _check_bounds(request, body, begun)
-                return _answer(response, _unpacked(request, response, bytes(body)), headers)
+                return _answer(response, _unpacked(request, response, bytes(body)), self._keys)
         except _FAILURES as error:
-            return _fault(error, headers)
+            return _fault(error, self._keys)
 
     async def fetch(self, request: Request, download: Download) -> Outcome:
         """Stream the body of the answer into `download`; the answer comes back without it."""
-        headers = _headers(self._gateway, request)
+        headers = _headers(self._gateway, request, self._keys)
         try:
             async with self._files.stream("GET", request.url, headers=headers) as response:
-                answer = _answer(response, b"", headers)
+                answer = _answer(response, b"", self._keys)
                 if await anyio.to_thread.run_sync(download.begin, answer.status, answer.headers):
                     async for chunk in response.aiter_raw():
                         await anyio.to_thread.run_sync(download.write, chunk)
                 return answer
         except _FAILURES as error:
-            return _fault(error, headers)
+            return _fault(error, self._keys)
 
     async def close(self) -> None:
         """Close every connection."""
@@ -203,16 +211,28 @@ def _unpacked(request: Request, response: httpx.Response, body: bytes) -> bytes:
     return unpacked
 
 
-def _answer(response: httpx.Response, body: bytes, sent: Mapping[str, str]) -> Answer:
-    """The answer without the key, should the gateway repeat it: answers end up in messages and logs."""
-    headers = {name: _without_key(value, sent) for name, value in response.headers.items()}
-    return Answer(response.status_code, headers, _without_key(body.decode("latin-1"), sent).encode("latin-1"))
+def _answer(response: httpx.Response, body: bytes, keys: set[str]) -> Answer:
+    """The answer without a key, should the gateway repeat it: answers end up in messages and logs."""
+    headers = {name: _without(keys, value) for name, value in response.headers.items()}
+    return Answer(response.status_code, headers, _without(keys, body.decode("latin-1")).encode("latin-1"))
 
 
-def _without_key(text: str, sent: Mapping[str, str]) -> str:
-    key = sent.get(KEY_HEADER, "")
-    # No key is so short, but a word of the answer may be.
-    return text.replace(key, "[key]") if len(key) >= 12 else text
+def _without(keys: set[str], text: str) -> str:
+    for key in tuple(keys):
+        # No key is so short, but a word of the answer may be.
+        if len(key) >= 12:
+            text = text.replace(key, "[key]")
+            # What is longer is no JSON.
+            if "\\" in text and len(text) <= MAX_ANSWER_BYTES:
+                text = _in_json(key).sub("[key]", text)
+    return text
+
+
+@lru_cache
+def _in_json(key: str) -> re.Pattern[str]:
+    """Find the key as JSON may spell it: each of its letters can be escaped."""
+    spelt = (rf"(?:\\?{re.escape(each)}|\\u00(?i:{ord(each):02x}))" for each in key)
+    return re.compile("".join(spelt))
 
 
 def _refuse_private(request: httpx.Request) -> None:
@@ -240,10 +260,10 @@ def _timeout(request: Request) -> httpx.Timeout:
     return _SUBMIT_TIMEOUT if request.method == "POST" else _TIMEOUT
 
 
-def _fault(error: Exception, sent: Mapping[str, str]) -> Fault:
+def _fault(error: Exception, keys: set[str]) -> Fault:
     """What prevented an answer; a parser quotes the line it cannot read, and that may hold the key."""
     reason = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
-    return Fault(_without_key(reason, sent), sent=not isinstance(error, _NOT_SENT))
+    return Fault(_without(keys, reason), sent=not isinstance(error, _NOT_SENT))
 
 
 @contextmanager

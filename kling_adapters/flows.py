@@ -90,21 +90,25 @@ class Emit:
     event: Event
 
 
-def _usable_key(auth: Auth) -> str:
+def _usable_key(auth: Auth) -> wire.Key:
     """Return the key that a plugin gives. Raises ConfigError if it gives none that can be used."""
     try:
-        key: Any = auth.api_key()
+        key = _key(auth.api_key())
     except errors.KlingError:
         raise
     except Exception as error:  # noqa: BLE001  its text is not repeated: it may hold the key
         raise errors.ConfigError(
             f"the plugin that gives the API key failed with {type(error).__name__}; nothing was sent"
         ) from None
-    if not isinstance(key, str) or not re.fullmatch("[!-~]+", key):
+    if key is None or not re.fullmatch("[!-~]+", key):
         raise errors.ConfigError(
             "the API key is empty, no text, or holds characters that no key has, such as spaces; nothing was sent"
         )
     return key
+
+
+def _key(given: Any) -> wire.Key | None:
+    return wire.Key(given) if isinstance(given, str) else None
 
 
 Effect: TypeAlias = Send | Fetch | Sleep | Now | Call | Emit
@@ -127,18 +131,21 @@ class Session:
     budgets: dict[str, polling.Budget] = field(default_factory=dict[str, polling.Budget], repr=False)
     uploads: inputs.Uploads = field(default_factory=inputs.Uploads)
 
-    def find_key(self, request_id: str | None) -> str:
+    def find_key(self, request_id: str | None) -> wire.Key:
         """Return the key for a request that starts nothing; one about a job takes the key that submitted it."""
         auth = self.find_auth()
         if request_id is None or not isinstance(auth, KeyPool):
             return _usable_key(auth)
+        return _key(self._known_key(auth, request_id)) or _usable_key(auth)
+
+    def _known_key(self, auth: KeyPool, request_id: str) -> str | None:
         known = auth.key_of(request_id)
         if known is None and self.journal is not None and (told := self.journal.key_of(request_id)):
             pool = auth.keys()
             known = next((key for key in pool if fingerprint(key) == told), None)
             if known is not None:
                 _tell(auth.accepted, known, request_id)
-        return known or _usable_key(auth)
+        return known
 
     def close(self) -> None:
         """Close the journal."""
@@ -286,7 +293,7 @@ class _Submit:
     model: str
     is_sync: bool
     auth: Auth
-    key: str
+    key: wire.Key
     entry: int = 0
     may_have_started: bool = False
 
@@ -534,7 +541,7 @@ def _get(
     request_id = job.request_id if job else None
     failures = missing = 0
     while True:
-        key: str = yield Call(partial(session.find_key, request_id))
+        key: wire.Key = yield Call(partial(session.find_key, request_id))
         outcome = yield from _send(replace(request, key=key), (yield from _turn(session, key, end)))
         pace.polls += 1
         if isinstance(outcome, wire.Answer):

@@ -141,9 +141,6 @@ class Journal:
         self._owner = uuid.uuid4().hex
         self._alive: FileLock | None = None
 
-    def __repr__(self) -> str:
-        return f"Journal({str(self.path)!r})"
-
     def intend(
         self,
         gateway: str,
@@ -197,10 +194,14 @@ class Journal:
         self._set(entry, state=UNCERTAIN, reason=reason)
 
     def saw(self, request_id: str, state: str, reason: str | None = None) -> None:
-        """Write down the state of a job; one that is not in the journal stays out of it."""
+        """Write down the state of a job; one that is not in the journal stays out of it, one that has ended as it is.
+
+        An hour later the gateway does not know it any more, but its files can still be fetched.
+        """
         with self._writing() as connection:
             connection.execute(
-                "UPDATE jobs SET state = ?, reason = ?, updated = ? WHERE request_id = ?",
+                "UPDATE jobs SET state = ?, reason = ?, updated = ? WHERE request_id = ?"
+                " AND state NOT IN ('COMPLETED', 'FAILED')",
                 (state, reason, time.time(), request_id),
             )
 

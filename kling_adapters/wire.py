@@ -27,6 +27,15 @@ _SYNC_MAX_BYTES = 1024**3
 _LONGEST_ID = 2000  # it becomes part of an address
 
 
+class Key(str):
+    """A key that a traceback with local variables, or a log of anything it is in, does not show."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return "[key]"
+
+
 @dataclass(frozen=True)
 class Request:
     """An HTTP request; one that is for the gateway itself carries its `key`.
@@ -38,7 +47,7 @@ class Request:
     url: str
     body: bytes | None = None
     headers: Mapping[str, str] = field(default_factory=dict[str, str])
-    key: str | None = field(default=None, kw_only=True, repr=False)
+    key: Key | None = field(default=None, kw_only=True)
     timeout: float | None = field(default=None, kw_only=True)
     max_bytes: int | None = field(default=None, kw_only=True)
 
@@ -54,7 +63,8 @@ class Answer:
     def json(self) -> dict[str, Any] | None:
         """The body as a JSON object, or None if it is anything else."""
         try:
-            value = json.loads(self.body)
+            # From text: of bytes it would read other encodings, too, in which nobody has looked for the key.
+            value = json.loads(self.body.decode("utf-8-sig"))
         except (ValueError, RecursionError):
             return None
         return cast("dict[str, Any]", value) if isinstance(value, dict) else None

@@ -14,7 +14,9 @@ from hypothesis import settings
 from hypothesis.database import DirectoryBasedExampleDatabase
 
 # A deadline for an example judges the machine, not the code.
-settings.register_profile("any machine", deadline=None, derandomize=True, database=None)
+settings.register_profile(
+    "any machine", deadline=None, derandomize=True, database=None, stateful_step_count=20
+)
 settings.register_profile(
     "fuzz",
     deadline=None,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import keyword
 import re
 import shlex
 from collections.abc import Iterator, Mapping
@@ -59,7 +58,9 @@ def page(spec: language.Spec, class_name: str, package: str, *, by_slug: bool) -
     called = names.field_names(spec.input.properties)
 
     def example(given: language.Example) -> Example:
-        typed = by_slug and all(map(_can_be_argument, given.input))
+        typed = by_slug and all(
+            names.can_be_argument(wire) and wire not in CALL_ARGUMENTS for wire in given.input
+        )
         arguments = "".join(
             f"{wire if typed else called[wire]}={value!r}, " for wire, value in given.input.items()
         )
@@ -176,10 +177,6 @@ def _price(pricing: language.Pricing) -> str:
 
 def _listed(names: list[str]) -> str:
     return ", ".join(map(code, names))
-
-
-def _can_be_argument(wire: str) -> bool:
-    return wire.isidentifier() and not keyword.iskeyword(wire) and wire not in CALL_ARGUMENTS
 
 
 def _command(slug: str, given: Mapping[str, Any]) -> str:

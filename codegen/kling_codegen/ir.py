@@ -57,7 +57,7 @@ class Class:
     def functional(self) -> bool:
         """Whether the TypedDict has a key that cannot be written in a class statement."""
         return any(
-            names.is_taken(field.wire) or field.wire.startswith("__") or not field.wire.isidentifier()
+            names.is_taken(field.wire) or field.wire.startswith("__") or not names.can_be_argument(field.wire)
             for field in self.input_fields
         )
 

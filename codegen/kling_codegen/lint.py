@@ -272,8 +272,6 @@ def _odd_schema(spec: Spec, parameter: Parameter) -> Iterator[Finding]:
             yield "odd-form", (name,), Message(f"{name} 0 says nothing")
     if given.get("required") == []:
         yield "odd-form", ("required",), Message("an empty list says nothing")
-    if given.get("format") == "uri" and "minLength" in given:
-        yield "odd-form", ("minLength",), Message("a URL is never empty anyway")
     if parameter.schema.kind == "boolean" and "enum" in given:
         yield "odd-form", ("enum",), Message("a boolean has two values anyway")
 

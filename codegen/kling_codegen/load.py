@@ -164,6 +164,12 @@ class Document:
         self._merged: set[Location] = set()
         # Where each mapping is, by identity: a validator is handed its value, but not its location.
         self._mappings: dict[int, Location] = {}
+        if sign := _LINE_ENDS.search(text):
+            before = text[: sign.start()].split("\n")
+            self._values[()] = len(before), len(before[-1]) + 1
+            what = f"the character U+{ord(sign[0]):04X} ends a line in YAML 1.1, not in YAML 1.2"
+            self.problems.append(((), Message(what, "an escape in a text with double quotes")))
+            return
         try:
             root = yaml.compose(text, _Reader)
             if root is not None:
@@ -331,6 +337,7 @@ _YAML_HINTS = {
     "undefined alias": "text that starts with * stands in quotes",
     "another document": "one spec a file",
 }
+_LINE_ENDS = re.compile("[\x85\u2028\u2029]")
 # What the core schema of YAML 1.2, section 10.3.2, does not take for text if it is without quotes.
 _CORE = {
     "null": "null|Null|NULL|~|",
@@ -416,6 +423,8 @@ def _explained(
                 allowed = re.findall("'(.*?)'", context["expected"])
                 what = f"{shown(given)} is not allowed"
                 yield at, Message(what, ", ".join(allowed), closest(given, allowed))
+            case kind if at[-1:] == ("[key]",):
+                yield at[:-1], replace(_misshapen(kind, given, context), key=True)
             case kind:
                 yield at, _misshapen(kind, given, context)
 
@@ -453,7 +462,7 @@ def _misshapen(kind: str, given: Any, context: Mapping[str, Any]) -> Message:
     what, allowed, meant = f"{shown(given)} is not allowed", "", ""
     if kind in _BOUNDS:
         key, words = _BOUNDS[kind]
-        allowed = f"{words} {context[key]:g}"
+        allowed = f"{words} {context[key]:.15g}"
     match kind:
         case "model_type" | "dict_type":
             what = f"{shown(given)} is not keys and values"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import keyword
 import re
+import unicodedata
 from collections.abc import Iterable
 
 # What a generated module or its package calls by name. A field called like a type would hide that type from
@@ -58,6 +59,11 @@ def _field_name(wire: str) -> str:
     if is_taken(name) or name in _MEMBERS or name.startswith("model_"):
         name += "_"
     return name
+
+
+def can_be_argument(wire: str) -> bool:
+    """Whether a call can give a parameter as `wire=...`. Python takes a name that it writes otherwise for another."""
+    return wire.isidentifier() and not keyword.iskeyword(wire) and unicodedata.is_normalized("NFKC", wire)
 
 
 def is_taken(name: str) -> bool:

@@ -76,6 +76,8 @@ def _plain(schema: Schema) -> dict[str, Any]:
     plain.pop("description", None)
     if schema.items is not MISSING:
         plain["items"] = _plain(schema.items)
+        # No item is ever unset. It would come back as a constraint that pydantic warns of.
+        plain["items"].pop("default", None)
     if schema.properties is not MISSING:
         called = field_names(schema.properties)
         plain["properties"] = {called[wire]: _plain(part) for wire, part in schema.properties.items()}

@@ -41,6 +41,8 @@ RANGES = {
     ("minItems", "maxItems"): ("array", "items"),
 }
 """Each pair of bounds, the type it bounds and what is counted."""
+# pydantic finds no larger integer in a Literal.
+LARGEST = 2**63 - 1
 # The kind of a schema whose type is wrong: nothing else can be said of it.
 UNKNOWN = "unknown"
 
@@ -60,7 +62,8 @@ def _number(value: Any) -> Any:
 _KINDS_SHOWN = ", ".join([*KINDS, '[one of these, "null"]'])
 Kind: TypeAlias = Annotated[Any, AfterValidator(_kind), WithJsonSchema({"enum": KIND_VALUES})]
 Number: TypeAlias = Annotated[Any, AfterValidator(_number), WithJsonSchema({"type": "number"})]
-Count: TypeAlias = Annotated[int, Field(ge=0)]
+# pydantic takes no count that is larger than a machine's.
+Count: TypeAlias = Annotated[int, Field(ge=0, le=10**9)]
 
 
 class Schema(Closed):
@@ -84,7 +87,7 @@ class Schema(Closed):
     items: Annotated[Schema | MISSING, Field(description="The type of each item of an array.")] = MISSING
     required: Annotated[list[Text] | MISSING, Field(description="Properties that must be given.")] = MISSING
     properties: Annotated[
-        dict[str, Schema] | MISSING, Field(min_length=1, description="The properties of an object.")
+        dict[Text, Schema] | MISSING, Field(min_length=1, description="The properties of an object.")
     ] = MISSING
     description: Annotated[Text | MISSING, Field(description="What it does, in our own words.")] = MISSING
 
@@ -138,6 +141,8 @@ class Schema(Closed):
             if name not in allowed:
                 what = f"{name} does not go with type {self.kind}"
                 yield (name,), Message(what, ", ".join(allowed), key=True)
+        for name in sorted(given.keys() & {"minLength", "maxLength"}) if "format" in given else ():
+            yield (name,), Message(f"{name} does not go with format, as a file may be given", key=True)
         for needed in ("items", "properties"):
             if needed in allowed and needed not in given:
                 yield (), Message(f"type {self.kind} needs {needed}", key=True)
@@ -163,6 +168,9 @@ class Schema(Closed):
         for index, value in enumerate(given["enum"]):
             if not (_is(self.kind, value) or (self.nullable and value is None)):
                 yield ("enum", index), wrong_kind(self.kind, value).of("the allowed value")
+            elif isinstance(value, int) and not -LARGEST - 1 <= value <= LARGEST:
+                what = f"the allowed value {shown(value)} is out of range"
+                yield ("enum", index), Message(what, f"{-LARGEST - 1} to {LARGEST}")
         if self.nullable and None not in given["enum"]:
             yield ("enum",), Message("the type allows null, but the allowed values do not list it")
 
@@ -173,7 +181,7 @@ class Input(Closed):
     essential = frozenset({"properties"})
 
     required: Annotated[list[Text], Field(description="Parameters that must be given.")] = []
-    properties: Annotated[dict[str, Schema], Field(min_length=1, description="The parameters by name.")]
+    properties: Annotated[dict[Text, Schema], Field(min_length=1, description="The parameters by name.")]
 
     def problems(self) -> Iterator[Problem]:
         """See Closed."""

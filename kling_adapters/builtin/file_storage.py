@@ -4,26 +4,46 @@ from __future__ import annotations
 
 import os
 import secrets
+import sys
 import tempfile
 from collections.abc import Generator
 from contextlib import contextmanager, suppress
+from glob import escape
 from pathlib import Path
+from typing import IO
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
 from kling_adapters.errors import ConfigError, StorageError
 from kling_adapters.hookspecs import Location, Storage, Writer, hookimpl
 
+if sys.platform != "win32":
+    import fcntl
+
 _FILE_SUFFIXES = {".mp4", ".webm", ".mov", ".png", ".jpg", ".jpeg", ".webp", ".mp3", ".wav"}
 
 
 class FileWriter:
-    """Writes beside the target under another name, and renames when the file is whole and on disk."""
+    """Writes beside the target under another name, and renames when the file is whole and on disk.
+
+    What a process that died has left of the same file is removed: the part of one that lives is locked.
+    """
 
     def __init__(self, target: Path) -> None:
         self._target = target
-        self._part = target.with_name(f".{target.name}.{secrets.token_hex(8)}.part")
-        self._file = self._part.open("xb")
+        for part in target.parent.glob(f".{escape(target.name)}.*.part"):
+            with suppress(OSError), part.open("rb") as file:
+                _lock(file)
+                part.unlink()
+        while True:
+            self._part = target.with_name(f".{target.name}.{secrets.token_hex(8)}.part")
+            self._file = self._part.open("xb")
+            with suppress(OSError):
+                _lock(self._file)
+            # Else another has removed it, in the moment before it was locked.
+            if self._part.exists():
+                break
+            self._file.close()
 
     def write(self, chunk: bytes) -> None:
         """Append a chunk."""
@@ -33,8 +53,11 @@ class FileWriter:
         """Rename to the target."""
         self._file.flush()
         os.fsync(self._file.fileno())
-        self._file.close()
+        # Windows renames nothing that is open; elsewhere the lock lasts as long as the part.
+        if sys.platform == "win32":
+            self._file.close()
         self._part.replace(self._target)
+        self._file.close()
         return Location(self._target.absolute().as_uri())
 
     def abort(self) -> None:
@@ -43,6 +66,13 @@ class FileWriter:
         with suppress(OSError):
             self._file.close()
         self._part.unlink(missing_ok=True)
+
+
+def _lock(file: IO[bytes]) -> None:
+    """Lock a file until it is closed. Raises OSError if it is locked, or cannot be."""
+    if sys.platform == "win32":
+        raise OSError("a file that is open cannot be removed there, so none is locked, and none removed")
+    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
 class Folder:

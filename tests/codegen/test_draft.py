@@ -396,6 +396,13 @@ def test_the_example_can_be_a_call_that_runs_the_model() -> None:
     assert not [note for note in made.notes if note.sort == "doubt"]
 
 
+def test_a_text_of_our_own_is_as_long_as_the_page_allows() -> None:
+    text = CONDENSED.format(type="string", sent='"three words here"', text="Max 9 characters.", values="")
+    made = draft(text.replace("leveloptional", "levelrequired"), "PAGE.txt", DAY)
+    [example] = YAML(typ="safe", pure=True).load(made.yaml)["examples"]
+    assert example["input"] == {"level": "A paper b"}
+
+
 def test_a_name_may_end_like_a_heading_of_a_parameter() -> None:
     text = CONDENSED.format(type="integer", sent="5", text="Height.", values="5")
     made = draft(text.replace("leveloptional", "is_requiredoptional"), "PAGE.txt", DAY)

@@ -166,6 +166,32 @@ PARAMETERS: list[tuple[str, list[str]]] = [
         ],
     ),
     (
+        "p: {type: string, maxLength: 20000000000}",
+        [
+            "10:34: 20000000000 is not allowed, at input.properties.p.maxLength; allowed: at most 1000000000",
+        ],
+    ),
+    (
+        "p: {type: string, format: uri, maxLength: 2048}",
+        [
+            "10:36: maxLength does not go with format, as a file may be given, at input.properties.p.maxLength",
+        ],
+    ),
+    (
+        "p: {type: integer, enum: [5, 9223372036854775808]}",
+        [
+            "10:34: the allowed value 9223372036854775808 is out of range, at input.properties.p.enum[1]; allowed: -9223372036854775808 to 9223372036854775807",
+        ],
+    ),
+    (
+        '" ": {type: object, properties: {"": {type: strng}}}',
+        [
+            '10:5: " " is not allowed, at input.properties. ; allowed: text that is not empty',
+            '10:38: "" is not allowed, at input.properties. .properties.; allowed: text that is not empty',
+            '10:49: "strng" is no type, at input.properties. .properties..type; allowed: string, integer, number, boolean, array, object, [one of these, "null"]; did you mean string?',
+        ],
+    ),
+    (
         "p: {type: integer, enum: [5], minimum: 3}",
         [
             "10:35: minimum does not go with enum, which says what is allowed, at input.properties.p.minimum",
@@ -697,6 +723,13 @@ HEADS: list[tuple[str, str, list[str]]] = [
         "title: a: b",
         [
             '2:9: not YAML: mapping values are not allowed in this context; allowed: text with ": " in it stands in quotes',
+        ],
+    ),
+    (
+        "title: Demo",
+        'title: "Demo\x85"',
+        [
+            "2:13: the character U+0085 ends a line in YAML 1.1, not in YAML 1.2; allowed: an escape in a text with double quotes",
         ],
     ),
     (

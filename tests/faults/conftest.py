@@ -11,7 +11,7 @@ from typing import Any, TypeAlias, TypeVar
 import pytest
 from anyio.from_thread import BlockingPortal, start_blocking_portal
 
-from kling_adapters import AsyncJob, AsyncKling, Event, Job, Kling
+from kling_adapters import AsyncKling, Event, Kling
 from kling_adapters.testing import SimulatedClock
 
 from .stub import KEY, Stub
@@ -56,14 +56,15 @@ class Face:
 
     def events(self, job: Any) -> list[Event]:
         """Everything that `job.events()` yields."""
+        return self.all(job.events())
 
-        async def collect(job: AsyncJob) -> list[Event]:
-            return [event async for event in job.events()]
+    def all(self, iterable: Any) -> list[Any]:
+        """Everything that an iterator yields, of either kind."""
 
-        if self._portal:
-            return self._portal.call(collect, job)
-        sync: Job = job
-        return list(sync.events())
+        async def collect() -> list[Any]:
+            return [each async for each in iterable]
+
+        return self._portal.call(collect) if self._portal else list(iterable)
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -9,6 +9,7 @@ import re
 import resource
 import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -828,3 +829,34 @@ def test_writer_leaves_nothing_when_it_is_aborted_twice(tmp_path: Path) -> None:
     writer.abort()
     writer.abort()
     assert files_in(tmp_path) == []
+
+
+def test_what_dead_processes_left_of_a_file_is_removed_and_what_is_being_written_is_not(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / ".x.mp4.0123456789abcdef.part").write_bytes(VIDEO[:700])
+    another = tmp_path / ".y.mp4.0123456789abcdef.part"
+    another.write_bytes(VIDEO[:700])
+    first, second = FileWriter(tmp_path / "x.mp4"), FileWriter(tmp_path / "x.mp4")
+    assert len(files_in(tmp_path)) == 3
+    for writer in (first, second):
+        writer.write(VIDEO)
+    for writer in (first, second):
+        writer.commit("")
+        assert (tmp_path / "x.mp4").read_bytes() == VIDEO
+    assert files_in(tmp_path) == [another, tmp_path / "x.mp4"]
+
+
+def test_writers_of_one_file_at_once(tmp_path: Path) -> None:
+    """None takes the part of another for one that was left."""
+
+    def write() -> None:
+        for _ in range(50):
+            writer = FileWriter(tmp_path / "x.mp4")
+            writer.write(VIDEO)
+            writer.commit("")
+
+    with ThreadPoolExecutor(4) as pool:
+        for writing in [pool.submit(write) for _ in range(4)]:
+            writing.result()
+    assert [path.read_bytes() for path in files_in(tmp_path)] == [VIDEO]

@@ -310,7 +310,7 @@ def test_only_what_comes_before_the_request_counts_as_not_sent(kind: type[httpx.
         httpx.UnsupportedProtocol,
         httpx.ProxyError,
     }
-    assert _http._fault(kind("whatever"), {}).sent is (kind not in before)
+    assert _http._fault(kind("whatever"), set()).sent is (kind not in before)
 
 
 SAFE = [

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import jsonschema_rs
@@ -21,6 +21,7 @@ from .inputs import kind_of
 from .prose_rules import broken_rules
 
 Schema = Mapping[str, Any]
+_KINDS: Mapping[type[Any], str] = {list: "array", dict: "object"}
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,19 @@ class Disagreement:
 
     body: Any
     what: str
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What a body should be sent as, and the paths at which it breaks the schema or a rule.
+
+    `unread` are objects with a name that has half a character: pydantic does not look into them, so what else is wrong
+    there may be said or not.
+    """
+
+    plain: Any
+    broken: set[str]
+    unread: set[str]
 
 
 class Judge:
@@ -43,36 +57,32 @@ class Judge:
     def disagreement(self, body: Any) -> Disagreement | None:
         """Return what is wrong with the model's verdict on a body, if anything is."""
         self.judged += 1
-        plain, expected = self.verdict(body)
+        verdict = self.verdict(body)
         try:
             params = self._model.model_validate(body)
         except ParamsInvalid as error:
-            return _differs(body, expected, error)
+            return _differs(body, verdict, error)
         self.taken += 1
-        if expected:
-            return Disagreement(body, f"it takes what breaks {sorted(expected)}")
-        wrong = self._wrong_to_send(params, body, plain)
+        if verdict.broken:
+            return Disagreement(body, f"it takes what breaks {sorted(verdict.broken)}")
+        wrong = self._wrong_to_send(params, verdict.plain)
         return Disagreement(body, wrong) if wrong else None
 
-    def verdict(self, body: Any, known: Sequence[Difference] = DIFFERENCES) -> tuple[Any, set[str]]:
-        """Return a body as it should be sent, and the paths at which it breaks the schema or a rule.
-
-        `known` is where the model, or whoever else is judged, differs.
-        """
+    def verdict(self, body: Any, known: Sequence[Difference] = DIFFERENCES) -> Verdict:
+        """Judge a body; `known` is where the model, or whoever else is judged, differs."""
         reading = _Reading(known)
         plain = reading.read(self._schema, body)
-        expected: set[str] = set()
-        for error in self._validator.iter_errors(reading.as_json(self._schema, plain, (), expected)):
-            expected.update(_paths(error))
+        for error in self._validator.iter_errors(reading.as_json(self._schema, plain, ())):
+            reading.broken.update(_paths(error))
         if isinstance(plain, dict):
-            expected |= broken_rules(self._schema, plain)
-        return plain, expected
+            reading.broken |= broken_rules(self._schema, plain)
+        return Verdict(plain, reading.broken, reading.unread)
 
     def allows(self, body: Any) -> bool:
         """Whether the schema allows a body as it is. Raises ValueError if there is no such JSON."""
         return self._validator.is_valid(body)
 
-    def _wrong_to_send(self, params: Params, body: Any, plain: Any) -> str:
+    def _wrong_to_send(self, params: Params, plain: Any) -> str:
         if UPLOADED in json.dumps(plain):
             try:
                 return f"it sends a file that is not uploaded: {params.wire()!r}"
@@ -111,23 +121,36 @@ def combined(chosen: Sequence[Edit], body: Mapping[str, Any]) -> Any:
     return result
 
 
-def _differs(body: Any, expected: set[str], error: ParamsInvalid) -> Disagreement | None:
+def _differs(body: Any, verdict: Verdict, error: ParamsInvalid) -> Disagreement | None:
     said = [str(problem) for problem in error.problems]
-    named = {problem.path for problem in error.problems}
-    if not expected:
+    named = {
+        problem.path
+        for problem in error.problems
+        if problem.path in verdict.broken or not any(_within(problem.path, place) for place in verdict.unread)
+    }
+    if not verdict.broken:
         return Disagreement(body, f"it refuses what is right: {said}")
-    if named != expected:
-        return Disagreement(body, f"it names {sorted(named)}, broken are {sorted(expected)}: {said}")
+    if named != verdict.broken:
+        return Disagreement(body, f"it names {sorted(named)}, broken are {sorted(verdict.broken)}: {said}")
     if len(set(said)) < len(said):
         return Disagreement(body, f"it says the same twice: {said}")
     return None
 
 
-@dataclass(frozen=True)
+def _within(path: str, place: str) -> bool:
+    return place == "parameters" or path.startswith((f"{place}.", f"{place}["))
+
+
+@dataclass
 class _Reading:
-    """How values are read by a model that differs from its schema in `known`."""
+    """How values are read by a model that differs from its schema in `known`, and what is noticed on the way.
+
+    `broken` has the names that are no text, which the judge of schemas cannot take; `unread` is that of Verdict.
+    """
 
     known: Sequence[Difference]
+    broken: set[str] = field(default_factory=set)
+    unread: set[str] = field(default_factory=set)
 
     def read(self, schema: Schema, value: Any) -> Any:
         """Return what the model should take a value for."""
@@ -144,36 +167,25 @@ class _Reading:
             }
         return value
 
-    def as_json(self, schema: Schema, value: Any, place: Place, broken: set[str]) -> Any:
-        """Return a value as the judge of schemas can take it, with what it must refuse for what the model must refuse.
-
-        `broken` is told of names that are no text, which are left out.
-        """
-        if not _fits(schema, value) or any(
-            not other.read and other.here(schema, value) for other in self.known
-        ):
+    def as_json(self, schema: Schema, value: Any, place: Place) -> Any:
+        """Return a value as the judge of schemas can take it, with what it must refuse for what the model must refuse."""
+        fits = is_json(value) and kind_of(schema) == _KINDS.get(type(value), kind_of(schema))
+        if isinstance(value, dict) and not all(is_json(name) for name in value if isinstance(name, str)):
+            self.unread.add(_path(place))
+            fits = False
+        if not fits or any(not other.read and other.here(schema, value) for other in self.known):
             return [] if kind_of(schema) == "object" else {}
         if isinstance(value, list):
-            return [
-                self.as_json(schema["items"], item, (*place, index), broken)
-                for index, item in enumerate(value)
-            ]
+            return [self.as_json(schema["items"], item, (*place, index)) for index, item in enumerate(value)]
         if isinstance(value, dict):
             parts = schema["properties"]
-            broken.update(_path((*place, name)) for name in value if not isinstance(name, str))
+            self.broken.update(_path((*place, name)) for name in value if not isinstance(name, str))
             return {
-                name: self.as_json(parts[name], member, (*place, name), broken) if name in parts else None
+                name: self.as_json(parts[name], member, (*place, name)) if name in parts else None
                 for name, member in value.items()
                 if isinstance(name, str)
             }
         return value
-
-
-def _fits(schema: Schema, value: Any) -> bool:
-    """Whether JSON has such a value, and the judge could look into it."""
-    if isinstance(value, dict):
-        return kind_of(schema) == "object" and all(is_json(name) for name in value if isinstance(name, str))
-    return is_json(value) and (kind_of(schema) == "array" or not isinstance(value, list))
 
 
 def _paths(error: jsonschema_rs.ValidationError) -> Iterator[str]:

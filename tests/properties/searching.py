@@ -11,6 +11,7 @@ from typing import Any
 
 from hypothesis import HealthCheck, Phase, example, given, settings
 from hypothesis import strategies as st
+from hypothesis.database import DirectoryBasedExampleDatabase
 
 from kling_adapters import Params
 
@@ -68,7 +69,10 @@ def _searched(schema: Schema, judged: Callable[[dict[str, Any], int], None], few
     test = given(inputs(schema), st.integers(0, 2**32))(judged)
     for body in schema.get("examples", ()):
         test = example(body, 0)(test)
+    # An example is kept by the code of its test, which is the same for all models.
+    kept = DirectoryBasedExampleDatabase(f"out/hypothesis/{schema['x-kling']['slug']}")
     settings(
+        database=kept if fuzzing else None,
         max_examples=FUZZED_EDITS // fewest + 1 if fuzzing else _FEW,
         # A smaller input would say no more than the edit that is reported, and each step towards it costs all edits.
         phases=[Phase.explicit, Phase.reuse, Phase.generate],

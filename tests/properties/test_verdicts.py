@@ -36,6 +36,7 @@ FOUND: list[tuple[str, Any]] = [
     ("corners", {"self": {"json": [1]}, "level": "1", "ratio": 1, "code": None}),
     ("corners", {"self": {"json": [1]}, "def_": "x", "flag": True, "code": None}),
     ("corners", {"self": {"json": [1, 2, -2]}}),
+    ("corners", {"self": {"json": [1]}, "board": [], "\ud800": 1}),
     ("corners", {"self": {"json": [1]}, "board": [[{"tags": ["a", "b", "long"]}, {}, 1]]}),
 ]
 
@@ -62,7 +63,7 @@ def test_the_sandbox_takes_what_schema_and_rules_allow(slug: str) -> None:
     for given in schema["examples"]:
         for edit in edits(schema, given):
             if (body := over_http(edit.of(given))) is not None:
-                assert allowed(sandbox, body) == (not judge.verdict(body, TWINS)[1]), body
+                assert allowed(sandbox, body) == (not judge.verdict(body, TWINS).broken), body
 
 
 def over_http(body: Any) -> Any:
@@ -95,7 +96,7 @@ def test_each_difference_is_there(difference: Difference) -> None:
     assert judge.disagreement(body) is None
     if difference.read:
         assert judge.taken
-        assert repr(judge.verdict(body)[0]) != repr(body)
+        assert repr(judge.verdict(body).plain) != repr(body)
     else:
         assert not judge.taken
         assert judge.allows(body)

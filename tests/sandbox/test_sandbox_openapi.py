@@ -14,6 +14,7 @@ import httpx
 import openapi_spec_validator
 import pytest
 import schemathesis
+from hypothesis import settings
 from kling_sandbox import (
     KEY_FORBIDDEN,
     KEY_NO_CREDITS,
@@ -40,7 +41,7 @@ from starlette.routing import Route
 
 from kling_adapters import load_catalog
 
-SECONDS = os.environ.get("KLING_FUZZ_SECONDS")
+FUZZING = settings.get_current_profile_name() == "fuzz"
 ROOT = Path(__file__).parents[2]
 ST = [sys.executable, "-c", "from schemathesis.cli import schemathesis; schemathesis()"]
 
@@ -76,7 +77,7 @@ def _quick_media() -> Iterator[None]:
         patch.setattr(media, "_VIDEO_AREA", 160 * 90)
         patch.setattr(media, "_IMAGE_SIDE", 256)
         patch.setattr(gateway, "sample", lambda name, _: sample(name, (16, 16)))
-        if SECONDS is None:
+        if not FUZZING:
             patch.setattr(Renderer, "render", once)
         yield
 
@@ -189,10 +190,10 @@ def test_every_answer_of_the_document_can_be_had_and_looks_as_it_says(
 
 
 def fuzz(sandbox: Sandbox, folder: Path, *options: str) -> None:
-    """Let schemathesis draw requests from the document: some hundreds, the same each time, or for KLING_FUZZ_SECONDS."""
-    if SECONDS:
-        database = ROOT / "out/fuzz/schemathesis"
-        budget = [f"--max-time={SECONDS}", f"--generation-database={database}", "--request-timeout=60"]
+    """Let schemathesis draw requests from the document: some hundreds, the same each time, or for minutes."""
+    if FUZZING:
+        database = ROOT / "out/hypothesis/schemathesis"
+        budget = ["--max-time=120", f"--generation-database={database}", "--request-timeout=60"]
     else:
         # What follows links depends on ids, which no two runs share.
         budget = ["--max-examples=10", "--generation-deterministic", "--phases=examples,coverage,fuzzing"]
@@ -213,7 +214,7 @@ def test_the_gateway_does_what_the_document_says_and_nothing_else(tmp_path: Path
     faults = [Fault("failed", path="/v2/*", rate=0.2), Fault("flap", rate=0.2)]
     with Sandbox(credits=1e9, faults=faults) as sandbox:
         # Both calls of a model are judged by the same code; one of /v1 will do when time is short.
-        rest = "" if SECONDS else f"|v1/({'|'.join([*SCHEMAS][1:])})$"
+        rest = "" if FUZZING else f"|v1/({'|'.join([*SCHEMAS][1:])})$"
         fuzz(sandbox, tmp_path, f"--exclude-path-regex=^/(_sandbox/{rest})")
         statuses = {request.status for request in sandbox.requests}
     # It came as far as that.

@@ -63,5 +63,6 @@ def _neutral(schema: dict[str, Any], sent: Any, name: str) -> Any:
     )
     if sent is not MISSING and not sentence and fits(schema, sent):
         return sent
-    plain = {"string": TEXT, "boolean": True}.get(kind, schema.get("minimum", 1))
+    text = TEXT[: schema.get("maxLength")].ljust(schema.get("minLength", 0), ".")
+    plain = {"string": text, "boolean": True}.get(kind, schema.get("minimum", 1))
     return schema.get("default", schema.get("enum", [plain])[0])

@@ -59,7 +59,7 @@ class Sandbox:
         Raises ValueError for a bad timing.
         """
         self._timing = Timing.parse(timing)
-        self._schemas = schemas
+        self._schemas = _catalogue() if schemas is None else schemas
         self._host, self._port = host, port
         self._clock = Clock()
         self.api_key = api_keys[0]
@@ -73,8 +73,6 @@ class Sandbox:
             folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="kling-sandbox-"))
             executor = ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="kling-sandbox-render")
             stack.callback(executor.shutdown, cancel_futures=True)
-            if self._schemas is None:
-                self._schemas = _catalogue()
             renderer = Renderer(Path(folder))
             self._gateway = gateway = Gateway(
                 self._schemas, self._accounts, self._timing, self._clock, renderer, executor
@@ -148,7 +146,7 @@ class Sandbox:
     @property
     def openapi(self) -> dict[str, Any]:
         """The OpenAPI 3.1 document of this sandbox, as it serves it at `/_sandbox/openapi.json`."""
-        return document(self._schemas or {}, self.base_url)
+        return document(self._schemas, self.base_url)
 
     def advance(self, seconds: float) -> None:
         """Let `seconds` pass on the sandbox's clock: jobs end, records expire, the rate limit resets.

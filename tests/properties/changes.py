@@ -1,0 +1,128 @@
+"""Changes of random specs, each with what `kling-codegen diff` must say of it."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from hypothesis import strategies as st
+from hypothesis.strategies import DrawFn
+
+from .specs import Schema, Spec, documents
+
+
+@dataclass(frozen=True)
+class Change:
+    """Two specs that differ in one thing, and what `diff` says of that: level, path and what it is called."""
+
+    old: Spec
+    new: Spec
+    said: tuple[str, str, str]
+
+
+@st.composite
+def changes(draw: DrawFn) -> list[Change]:
+    """Draw a spec and one change of each kind that it can have, at the top and further down."""
+    # Examples and rules would have to keep up with what is changed.
+    spec = {key: value for key, value in draw(documents()).items() if key not in ("examples", "rules")}
+    kinds: dict[tuple[str, str, bool], list[tuple[str, str, str]]] = {}
+    for level, path, what in _possible(spec):
+        kinds.setdefault((level, what, "." in path), []).append((level, path, what))
+    found: list[Change] = []
+    for kind in sorted(kinds):
+        said, new = draw(st.sampled_from(kinds[kind])), copy.deepcopy(spec)
+        _possible(new)[said]()
+        found.append(Change(spec, new, said))
+    return found
+
+
+def _possible(spec: Spec) -> dict[tuple[str, str, str], Callable[[], Any]]:
+    """Return what can be changed, by what is said of it."""
+    places = [_Place(*each) for each in _places(spec["input"], "")]
+    return {
+        **{said: edit for place in places for said, edit in _edits(place)},
+        ("documentation", "", "summary"): lambda: spec.update(summary="Another one."),
+        ("documentation", "", "latency_seconds"): lambda: spec.update(latency_seconds=77),
+        ("breaking", "", "returns"): lambda: spec.update(
+            returns="text" if spec["returns"] != "text" else "audio"
+        ),
+    }
+
+
+@dataclass(frozen=True)
+class _Place:
+    """A parameter at any depth; `holder` is the object it belongs to."""
+
+    path: str
+    name: str
+    schema: Schema
+    holder: Schema
+    free: bool  # whether no default has to fit it
+
+
+def _places(holder: Schema, path: str) -> Iterator[tuple[str, str, Schema, Schema, bool]]:
+    for name, schema in holder["properties"].items():
+        at, inner, free = f"{path}.{name}".removeprefix("."), schema, not schema.get("default")
+        yield at, name, schema, holder, free
+        while "items" in inner:
+            at, inner = f"{at}[]", inner["items"]
+            yield at, "", inner, {}, free
+        if "properties" in inner:
+            yield from _places(inner, at)
+
+
+def _edits(place: _Place) -> Iterator[tuple[tuple[str, str, str], Callable[[], Any]]]:  # noqa: C901, PLR0912  a list
+    """Yield what can be changed about a parameter, with what is said of it."""
+    schema, holder, path = place.schema, place.holder, place.path
+    choices = [value for value in schema.get("enum", ()) if value is not None]
+    if place.name:
+        yield (
+            ("documentation", path, "description"),
+            lambda: schema.update(description="Something else than before."),
+        )
+        if "default" in schema:
+            yield ("warning", path, "default"), lambda: schema.pop("default")
+        elif place.name in holder.get("required", ()):
+            yield ("additive", path, "required"), lambda: holder["required"].remove(place.name)
+        else:
+            yield (
+                ("breaking", path, "required"),
+                lambda: holder.update(required=[*holder.get("required", ()), place.name]),
+            )
+    if "properties" in schema:
+        yield (
+            ("additive", f"{path}.zz_new", "parameter"),
+            lambda: schema["properties"].update(zz_new={"type": "string"}),
+        )
+    if isinstance(schema["type"], str):
+        yield (
+            ("additive", path, "nullable"),
+            lambda: schema.update(
+                type=[schema["type"], "null"], **({"enum": [*schema["enum"], None]} if choices else {})
+            ),
+        )
+    if choices and schema["type"] not in ("boolean", ["boolean", "null"]):
+        new = (
+            min(choices) + 1
+            if isinstance(choices[0], int)
+            else "77"
+            if all(map(str.isdigit, choices))
+            else "zz"
+        )
+        if new not in choices:
+            yield ("additive", path, "enum"), lambda: schema["enum"].append(new)
+    if len(choices) > 1 and place.free and "default" not in schema:
+        yield ("breaking", path, "enum"), lambda: schema["enum"].remove(choices[0])
+    for low, high in (("minimum", "maximum"), ("minLength", "maxLength"), ("minItems", "maxItems")):
+        for key, step in ((low, 1), (high, -1)):
+            if key not in schema or schema[key] + step == schema[key]:
+                continue
+            narrow, wide = schema[key] + step, schema[key] - step
+            fits = schema.get(low, narrow) <= narrow <= schema.get(high, narrow)
+            if fits and place.free and "default" not in schema:
+                yield ("breaking", path, key), partial(schema.update, {key: narrow})
+            if wide >= 0 or low == "minimum":
+                yield ("additive", path, key), partial(schema.update, {key: wide})

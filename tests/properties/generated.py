@@ -1,0 +1,131 @@
+"""What a generated class says of its parameters, read from its annotations and written as a spec would say it."""
+
+from __future__ import annotations
+
+import math
+import types
+from collections.abc import Iterable, Sequence
+from typing import Annotated, Any, Literal, TypeAlias, Union, get_args, get_origin
+
+from annotated_types import Ge, Le, MaxLen, MinLen
+from pydantic import MISSING, BaseModel
+
+Schema: TypeAlias = dict[str, Any]
+
+TYPES = {str: "string", int: "integer", float: "number", bool: "boolean"}
+BOUNDS = {Ge: ("minimum", "ge"), Le: ("maximum", "le")}
+LENGTHS = {MinLen: ("min", "min_length"), MaxLen: ("max", "max_length")}
+
+
+def said_by(model: type[BaseModel]) -> Schema:
+    """Return the parameters of a generated class as the properties of a spec."""
+    properties: Schema = {}
+    required: list[str] = []
+    for name, field in model.model_fields.items():
+        wire = field.alias or name
+        schema = _schema(field.annotation, field.metadata)
+        if field.is_required():
+            required.append(wire)
+        elif field.default is not MISSING:
+            schema["default"] = list(field.default) if isinstance(field.default, tuple) else field.default
+        if field.description is not None:
+            schema["description"] = field.description
+        properties[wire] = schema
+    return {"required": sorted(required), "properties": properties}
+
+
+def said_by_spec(schema: Schema) -> Schema:
+    """Return the same of a spec, without what no annotation holds: what is said of the items of a list in words."""
+    properties = {name: _plain(part) for name, part in schema["properties"].items()}
+    return {"required": sorted(schema.get("required", ())), "properties": properties}
+
+
+def _plain(schema: Schema, *, item: bool = False) -> Schema:
+    kind, *null = [schema["type"]] if isinstance(schema["type"], str) else schema["type"]
+    plain = {**schema, "type": kind, **({"nullable": True} if null else {})}
+    if item:
+        plain = {key: value for key, value in plain.items() if key not in ("description", "default")}
+    if "enum" in plain:
+        plain["enum"] = sorted(repr(value) for value in plain["enum"] if value is not None)
+        plain["lenient"] = _has_twins([value for value in schema["enum"] if value is not None])
+    if "items" in plain:
+        plain["items"] = _plain(plain["items"], item=True)
+    if "properties" in plain:
+        plain |= said_by_spec(plain)
+    # A bound of a number is one that a float can hold, that of an integer an integer.
+    for key, whole in (("minimum", math.ceil), ("maximum", math.floor)):
+        if key in plain:
+            plain[key] = whole(plain[key]) if kind == "integer" else float(plain[key])
+    return plain
+
+
+def _has_twins(values: Sequence[Any]) -> bool:
+    """Whether "5" may come for 5 or 5 for "5"."""
+    return all(type(value) is int for value in values) or all(
+        isinstance(value, str) and value.isascii() and value.isdigit() and str(int(value)) == value
+        for value in values
+    )
+
+
+def _schema(annotation: Any, metadata: Iterable[Any]) -> Schema:
+    schema: Schema = {}
+    marks = list(metadata)
+    while (origin := get_origin(annotation)) in (Annotated, Union, types.UnionType) and not _has(
+        marks, "_Media"
+    ):
+        if origin is Annotated:
+            annotation, *inner = get_args(annotation)
+            # A Field holds several.
+            marks += [
+                each for mark in inner for each in (mark.metadata if hasattr(mark, "metadata") else [mark])
+            ]
+        else:
+            schema |= {"nullable": True} if types.NoneType in get_args(annotation) else {}
+            [annotation] = [part for part in get_args(annotation) if part not in (MISSING, types.NoneType)]
+    if _has(marks, "_Media"):
+        schema |= {"type": "string", "format": "uri"}
+    elif get_origin(annotation) is Literal:
+        # To typing, Literal[5, 10] is Literal[10, 5], so its cache may give either.
+        values = get_args(annotation)
+        schema |= {
+            "type": TYPES[type(values[0])],
+            "enum": sorted(map(repr, values)),
+            "lenient": _has(marks, "_TextOrInteger"),
+        }
+        # Without it, 1 would do for True.
+        assert _has(marks, "_BooleanFirst") == isinstance(values[0], bool)
+    elif get_origin(annotation) is Sequence:
+        schema |= {"type": "array", "items": _schema(get_args(annotation)[0], ())}
+    elif annotation in TYPES:
+        schema["type"] = TYPES[annotation]
+    else:
+        assert issubclass(annotation, BaseModel)
+        schema |= {"type": "object", **said_by(annotation)}
+    for mark in marks:
+        if type(mark) in BOUNDS:
+            key, name = BOUNDS[type(mark)]
+            schema[key] = getattr(mark, name)
+        elif type(mark) in LENGTHS:
+            key, name = LENGTHS[type(mark)]
+            schema[f"{key}{'Items' if schema['type'] == 'array' else 'Length'}"] = getattr(mark, name)
+    return schema
+
+
+def _has(marks: Iterable[Any], name: str) -> bool:
+    return any(type(mark).__name__ == name for mark in marks)
+
+
+def differences(one: Any, other: Any, at: str = "") -> list[str]:
+    """Return where two plain values differ."""
+    if isinstance(one, dict) and isinstance(other, dict):
+        keys = {**one, **other}
+        return [
+            each
+            for key in keys
+            for each in differences(one.get(key, MISSING), other.get(key, MISSING), f"{at}.{key}")
+        ]
+    return (
+        []
+        if one == other and isinstance(one, bool) == isinstance(other, bool)
+        else [f"{at}: {one!r} is not {other!r}"]
+    )

@@ -1,0 +1,405 @@
+"""Specs drawn at random: whatever specs/README.md allows, at its odd corners.
+
+A spec is plain data, as a YAML reader gives it. Nothing here asks the compiler what is allowed.
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import date
+from typing import Any, TypeAlias
+
+import yaml
+from hypothesis import strategies as st
+from hypothesis.strategies import DrawFn, SearchStrategy
+
+from .prose_rules import broken_rules
+
+Schema: TypeAlias = dict[str, Any]
+Spec: TypeAlias = dict[str, Any]
+
+# What Python, pydantic, a generated module or a call of a client means by a name; then what no name in Python can be,
+# what becomes the same as another, and what YAML could take for something else.
+ODD_NAMES = re.findall(
+    r"\S+",
+    "class None True self cls json copy schema wire adapter dict model_config model_fields model_x validate construct "
+    "Literal Any Field MISSING Media Part Params Sequence TypedDict Annotated Lenient Exact str int float bool list type "
+    "timeout extra save_to model params slug __init__ __class__ __private _private _ __ "
+    '1k 2nd a-b a.b a_b a_b_ a-b_ größe 日本 ﬁt µ it\'s "q" back\\slash {n} {{z}} {%z%} {#z} # @z <b> %s $HOME `c` | '
+    "on no null ~ 1.5 0x1 16:9 prompt Prompt PROMPT promptInput camelCase CamelCase snake_case Item items properties "
+    "y y_ y__ field_1 elements Elements ElementsModel element async match print",
+)
+SPACED_NAMES = ["with space", " x ", "two  spaces", "a: b", "a #b", "- a", "a\nb", "a\n", "a\rb", "a\0"]
+PLAIN_NAMES = re.findall(
+    r"\w+",
+    "duration seed mode image_url video_url shots cfg_scale negative_prompt text voice_ids camera steps strength",
+)
+# Rich in what is markup, quoting or a limit to some reader on the way: YAML, Python, Jinja, Markdown, the shell.
+AWKWARD = [
+    '"', '"""', "'''", "'", "\\", "\\n", "a\\", '\\"', "{", "}", "{n}", "{{ x }}", "{% x %}", "{# x #}", "#", "# x", "%s", "%(x)s",
+    "`", "``", "|", "a|b", "<b>", "<!--", "-->", "&amp;", "$(x)", "*", "**", "_x_", "~", "[x](y)", "@Image1", "@x", ":", ": ", "- ",
+    "\n", "\n\n", "\t", "\r", "\r\n", "\0", "\x0b", "\x0c", "\x1b[1m", "\x7f", "\x85", " ", "  ", "x\n", " x", "x ", "\u00a0", "\u2028", "é", "日本語", "🎬", "👩‍👩‍👧", "\u202e", "\ufeff", "ﬁ", "null", "true", "on",
+    "0", "5", "-1", "05", "1.0", "16:9", "1_000", "2026-01-31", "0x1f", "x" * 120, "word " * 40,
+]  # fmt: skip
+WHOLE = [
+    0,
+    1,
+    -1,
+    5,
+    10,
+    255,
+    2**31,
+    2**53 - 1,
+    2**53,
+    2**53 + 1,
+    -(2**53) - 1,
+    2**63 - 1,
+    2**63,
+    2**64 - 1,
+    10**15,
+    10**20,
+    -(10**30),
+]
+FRACTIONS = [0.0, -0.0, 0.5, 1.0, -0.1, 1e-7, 5e-324, 1e15, 1e16, -1e20, 0.1 + 0.2]
+URLS = [
+    "https://example.com/a.png",
+    "http://EXAMPLE.com:443/a/../b?sig=%2f+x#y",
+    "https://例え.jp/画像.mp4",
+    'https://e.org/it\'s?a="b"&c={x}|<d>\\',
+]
+KINDS = ["string", "uri", "integer", "number", "boolean", "array", "object"]
+NO_VALUE: Any = object()
+# The largest number of characters or items that is worth writing into a spec.
+MOST = 60
+
+
+def texts(most: int = 80) -> SearchStrategy[str]:
+    """Draw a text that is not blank."""
+    pieces = st.lists(
+        st.sampled_from(AWKWARD) | st.text(st.characters(codec="utf-8"), max_size=6), min_size=1, max_size=4
+    )
+    made = st.sampled_from(["Says what it does.", "Length in seconds."]) | pieces.map("".join)
+    return made.map(lambda text: text[:most]).filter(lambda text: text.strip())
+
+
+def lines(most: int) -> SearchStrategy[str]:
+    """Draw a text on one line that neither starts nor ends with a space."""
+    return texts(most).map(lambda text: " ".join(text.split())).filter(bool)
+
+
+def names() -> SearchStrategy[str]:
+    """Draw the name of a parameter."""
+    anything = st.text(
+        st.characters(codec="utf-8", exclude_categories=["C", "Zl", "Zp"]), min_size=1, max_size=5
+    )
+    # jsonschema-rs, which judges the models, tells a name of digits and an index alike.
+    made = anything.filter(lambda name: name.strip() and not name.isdecimal())
+    return st.sampled_from(PLAIN_NAMES) | st.sampled_from([*ODD_NAMES, *SPACED_NAMES]) | made
+
+
+def numbers(kind: str) -> SearchStrategy[Any]:
+    """Draw a bound or a value of an integer or a number."""
+    whole = st.sampled_from(WHOLE) | st.integers(-20, 20)
+    if kind == "integer":
+        return whole
+    # A model holds a number as a float, and jsonschema-rs errs about integers as large bounds of floats.
+    return whole.filter(lambda n: abs(n) <= 2**53) | st.sampled_from(FRACTIONS) | st.floats(-10, 10)
+
+
+@st.composite
+def schemas(draw: DrawFn, depth: int = 0) -> Schema:  # noqa: C901, PLR0912  one case a kind
+    """Draw one parameter, or an item of a list."""
+    kind = draw(st.sampled_from(KINDS if depth < 3 else KINDS[:5]))
+    schema: Schema = {"type": kind}
+    match kind:
+        case "string":
+            form = draw(st.sampled_from(["", "enum", "size"]))
+            if form == "enum":
+                digits = st.lists(st.integers(0, 20).map(str), min_size=1, max_size=4, unique=True)
+                any_text = st.sampled_from([*AWKWARD, ""]) | st.text(st.characters(codec="utf-8"))
+                mixed = st.lists(any_text, min_size=1, max_size=5, unique=True)
+                schema["enum"] = draw(digits | mixed)
+            elif form == "size":
+                schema |= draw(sizes("Length", [0, 1, 3, 60, 512]))
+        case "uri":
+            schema = {"type": "string", "format": "uri"}
+        case "integer" | "number":
+            if kind == "integer" and draw(st.booleans()):
+                choices = numbers("integer").filter(lambda n: -(2**63) <= n < 2**63)
+                schema["enum"] = draw(st.lists(choices, min_size=1, max_size=5, unique=True))
+            else:
+                ends = st.lists(numbers(kind), min_size=2, max_size=2).map(sorted)
+                low, high = draw(ends)
+                both = {"minimum": low, "maximum": high}
+                schema |= {key: both[key] for key in draw(st.sets(st.sampled_from(list(both))))}
+        case "boolean":
+            schema |= draw(
+                st.sampled_from([{}, {}, {"enum": [True]}, {"enum": [False]}, {"enum": [False, True]}])
+            )
+        case "array":
+            schema |= {"items": draw(schemas(depth + 1))}
+            schema |= draw(st.just(Schema()) | sizes("Items", [0, 1, 3, 100]))
+        case _:
+            schema |= draw(objects(depth + 1))
+    if draw(st.integers(0, 4)) == 0:
+        schema["type"] = [schema["type"], "null"]
+        if "enum" in schema:
+            schema["enum"].insert(draw(st.integers(0, len(schema["enum"]))), None)
+    if draw(st.booleans()):
+        schema["description"] = draw(texts())
+    if kind != "object" and draw(st.integers(0, 2)) == 0:
+        default = draw(values(schema))
+        nested = schema.get("items", {}).get("type", "")
+        if default and ("array" in nested or "object" in nested):
+            default = [] if not schema.get("minItems") else NO_VALUE
+        if default is not NO_VALUE:
+            schema["default"] = default
+    keys = draw(st.permutations(list(schema)))
+    return {key: schema[key] for key in keys}
+
+
+def sizes(what: str, limits: list[int]) -> SearchStrategy[Schema]:
+    """Draw limits of a length: none, one or both."""
+    ends = st.tuples(st.sampled_from(limits), st.sampled_from(limits)).map(sorted)
+    both = ends.map(lambda pair: {f"min{what}": pair[0], f"max{what}": pair[1]})
+    return st.builds(
+        lambda whole, kept: {k: whole[k] for k in whole if k[:3] in kept},
+        both,
+        st.sets(st.sampled_from(["min", "max"])),
+    )
+
+
+@st.composite
+def objects(draw: DrawFn, depth: int) -> Schema:
+    """Draw properties, and which of them are required."""
+    properties: Schema = draw(
+        st.dictionaries(names(), schemas(depth), min_size=1, max_size=4 if depth else 6)
+    )
+    free = [name for name, part in properties.items() if "default" not in part]
+    required: list[str] = draw(st.lists(st.sampled_from(free), unique=True, max_size=3)) if free else []
+    says = bool(required) or draw(st.booleans())
+    return {"properties": properties, **({"required": required} if says else {})}
+
+
+@st.composite
+def values(draw: DrawFn, schema: Schema) -> Any:  # noqa: C901, PLR0911, PLR0912  one case a kind
+    """Draw a value that a schema takes, or NO_VALUE where it would be too long to write down."""
+    kind = schema["type"]
+    if isinstance(kind, list):
+        if draw(st.integers(0, 3)) == 0:
+            return None
+        kind = kind[0]
+    if "enum" in schema:
+        return draw(st.sampled_from(schema["enum"]))
+    match kind:
+        case "string":
+            if "format" in schema:
+                return draw(st.sampled_from(URLS))
+            least, most = schema.get("minLength", 0), min(schema.get("maxLength", MOST), MOST)
+            return NO_VALUE if least > most else draw(texts(most) | st.just(""))[:most].ljust(least, "é")
+        case "integer" | "number":
+            low, high = schema.get("minimum"), schema.get("maximum")
+            inside = numbers(kind).filter(lambda n: (low is None or n >= low) and (high is None or n <= high))
+            ends = [end for end in (low, high) if end is not None]
+            return draw(st.sampled_from(ends)) if ends else draw(inside)
+        case "boolean":
+            return draw(st.booleans())
+        case "array":
+            least = schema.get("minItems", 0)
+            if least > MOST:
+                return NO_VALUE
+            most = min(schema.get("maxItems", least + 2), least + 2)
+            items = draw(st.lists(values(schema["items"]), min_size=min(least, 3), max_size=min(most, 3)))
+            items += items[:1] * (least - len(items))
+            return NO_VALUE if any(item is NO_VALUE for item in items) else items
+        case _:
+            made: Schema = {}
+            for name, part in schema["properties"].items():
+                value = (
+                    draw(values(part)) if name in schema.get("required", ()) or draw(st.booleans()) else None
+                )
+                if value is NO_VALUE and name in schema.get("required", ()):
+                    return NO_VALUE
+                if value is not NO_VALUE and (value is not None or "null" in part["type"]):
+                    made[name] = value
+            return made
+
+
+@st.composite
+def rules(draw: DrawFn, given: Schema) -> list[Schema]:
+    """Draw rules of each kind whose parameters suit them."""
+    properties = given["properties"]
+    known = list(properties)
+    bare = {
+        name: part["type"] if isinstance(part["type"], str) else part["type"][0]
+        for name, part in properties.items()
+    }
+    strings, arrays = ([name for name in known if bare[name] == kind] for kind in ("string", "array"))
+    links = [name for name in strings if "format" in properties[name]]
+    free = [name for name in known if name not in given.get("required", ())]
+    tokens = st.sampled_from(
+        ["@Image{n}", "<<<v_{n}>>>", "{n}.", "({n})", "'{n}\\", '"{n}"', "{{n}}", "[{n}]", "日{n}"]
+    )
+    kinds: list[SearchStrategy[Schema]] = []
+    if known:
+        kinds.append(requirements(properties, known))
+    if strings and arrays:
+        named = st.fixed_dictionaries(
+            {"field": st.sampled_from(strings), "token": tokens, "list": st.sampled_from(arrays)}
+        )
+        kinds.append(named.map(lambda rule: {"references": rule}))
+    if links:
+        limits = st.fixed_dictionaries(
+            {"field": st.sampled_from(links), "bytes": st.sampled_from([100, 52428800, 2**64])}
+        )
+        kinds.append(limits.map(lambda rule: {"max_bytes": rule}))
+    if len(free) > 1:
+        groups = st.lists(st.sampled_from(free), min_size=2, max_size=4, unique=True)
+        kinds += [
+            groups.map(lambda names: {"at_least_one_of": names}),
+            groups.map(lambda names: {"mutually_exclusive": names}),
+        ]
+    # Two of the same say the same twice.
+    return draw(st.lists(st.one_of(kinds), max_size=3, unique_by=_subject)) if kinds else []
+
+
+def _subject(rule: Schema) -> str:
+    [(kind, says)] = rule.items()
+    return f"{kind} {says['field'] if kind == 'requires' else sorted(map(str, says.values() if isinstance(says, dict) else says))}"
+
+
+@st.composite
+def requirements(draw: DrawFn, properties: Schema, known: list[str]) -> Schema:
+    """Draw a rule `requires`."""
+    present = draw(st.lists(st.sampled_from(known), max_size=2, unique=True))
+    # A file is never equal to anything.
+    comparable = [name for name in known if "format" not in str(properties[name])]
+    asked = draw(st.lists(st.sampled_from(comparable), max_size=2, unique=True)) if comparable else []
+    drawn = {name: draw(values(properties[name])) for name in asked}
+    equals = {name: value for name, value in drawn.items() if value is not NO_VALUE}
+    rule: Schema = {"field": draw(st.sampled_from(known))}
+    if present or not equals:
+        rule["present"] = present or [known[0]]
+    if equals:
+        rule["equals"] = equals
+    return {"requires": rule}
+
+
+WORDS = [
+    "kling",
+    "a",
+    "x1",
+    "2",
+    "9",
+    "5",
+    "turbo",
+    "pro",
+    "image2video",
+    "class",
+    "none",
+    "v2",
+    "schemas",
+    "params",
+    "0",
+]
+
+
+def slugs() -> SearchStrategy[str]:
+    """Draw a slug. What it is called in Python is no word of Python's or of the generated code's."""
+    first, words = (
+        st.sampled_from(["kling", "k", "int", "x9", "zz"]),
+        st.lists(st.sampled_from(WORDS), min_size=1, max_size=3),
+    )
+    joins = st.lists(st.sampled_from("-."), min_size=3, max_size=3)
+    return st.builds(
+        lambda head, tail, marks: head + "".join(map("".join, zip(marks, tail, strict=False))),
+        first,
+        words,
+        joins,
+    )
+
+
+@st.composite
+def documents(draw: DrawFn) -> Spec:
+    """Draw a whole spec that the language allows."""
+    given = draw(objects(0))
+    prices = st.sampled_from([0, 0.05, 1, 0.504, 1e6, 1e-7])
+    units = st.sampled_from(["generation", "second", "minute", "image", "megapixel"])
+    spec: Spec = {
+        "slug": draw(slugs()),
+        "title": draw(lines(100)),
+        "summary": draw(lines(99)).rstrip(".") + ".",
+        "returns": draw(st.sampled_from(["video", "image", "audio", "text"])),
+        "latency_seconds": draw(st.sampled_from([None, 1, 60, 193.06, 0.5, 1e-7, 1e20, 86400])),
+        "source": {
+            "page": draw(st.sampled_from(URLS)),
+            "document": draw(texts(30)),
+            "read": draw(st.dates(date(1970, 1, 1)) | st.dates(date(1970, 1, 1)).map(date.isoformat)),
+        },
+        "input": given,
+        "rules": draw(rules(given)),
+    }
+    if draw(st.booleans()):
+        low, high = sorted([draw(prices), draw(prices)])
+        spec["pricing"] = {
+            "currency": draw(st.sampled_from(["USD", "EUR"])),
+            "from": low,
+            "to": high,
+            "unit": draw(units),
+        }
+    examples = [
+        value
+        for value in draw(st.lists(values({"type": "object", **given}), max_size=2))
+        if value is not NO_VALUE
+    ]
+    judge = {"properties": given["properties"], "x-kling": {"rules": spec["rules"]}}
+    spec["examples"] = [
+        {"name": draw(texts(40)), "input": value} for value in examples if not broken_rules(judge, value)
+    ]
+    abouts = st.sampled_from(["title", "tagline", *given["properties"]])
+    found = st.fixed_dictionaries({"about": abouts, "page": texts(), "decision": texts()})
+    spec["discrepancies"] = draw(st.lists(found, max_size=2))
+    silence = st.fixed_dictionaries(
+        {"silence": st.sampled_from(["no-example", "no-description", "placeholder"]), "reason": texts()},
+        optional={"about": abouts},
+    )
+    spec["lint"] = draw(st.lists(silence, max_size=1))
+    for key in ("rules", "examples", "discrepancies", "lint"):
+        if not spec[key] and draw(st.booleans()):
+            del spec[key]
+    return spec
+
+
+def catalogs(most: int = 3) -> SearchStrategy[list[Spec]]:
+    """Draw specs that can stand beside each other."""
+    return st.lists(
+        documents(), min_size=1, max_size=most, unique_by=lambda spec: re.sub("[.-]", "", spec["slug"])
+    )
+
+
+class _Dumper(yaml.SafeDumper):
+    """PyYAML's, which writes YAML 1.1; so every text is in quotes, or a block."""
+
+    quotes = '"'
+
+    def ignore_aliases(self, data: Any) -> bool:
+        return True
+
+    def text(self, data: str) -> yaml.ScalarNode:
+        # Where a block cannot stand, PyYAML leaves out quotes that YAML 1.2 needs; and a few characters end a line
+        # only in YAML 1.1.
+        quotes = self.quotes if re.fullmatch(r"[^\x85\u2028\u2029]* [^\x85\u2028\u2029]*", data) else '"'
+        return self.represent_scalar("tag:yaml.org,2002:str", data, style=quotes)
+
+
+_Dumper.add_representer(str, _Dumper.text)
+
+
+def to_yaml(spec: Any, quotes: str = '"', *, flow: bool = False) -> str:
+    """Return a spec as YAML, its texts in these quotes, or as blocks if that is `|` or `>`."""
+    dumper = type("Dumper", (_Dumper,), {"quotes": quotes})
+    return str(
+        yaml.dump(
+            spec, Dumper=dumper, sort_keys=False, default_flow_style=flow, allow_unicode=True, width=100
+        )
+    )

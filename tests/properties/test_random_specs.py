@@ -1,0 +1,309 @@
+"""Whatever the spec language allows becomes an adapter that says and takes the same, and no damage is a crash."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import json
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from itertools import count
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from click.testing import CliRunner
+from hypothesis import HealthCheck, Phase, example, given, settings
+from hypothesis import strategies as st
+from kling_codegen.cli import main
+from kling_codegen.diff import compare
+from kling_codegen.load import load
+from kling_codegen.names import field_names
+
+from benchmarks import strict
+from kling_adapters import Params
+
+from .changes import Change, changes
+from .damage import damaged
+from .generated import differences, said_by, said_by_spec
+from .inputs import least
+from .judging import disagreements
+from .specs import Spec, catalogs, documents, to_yaml
+
+if TYPE_CHECKING:
+    from click.testing import Result
+
+GATEWAY = Path(__file__).parents[2] / "specs" / "gateway.yaml"
+NUMBERS = count()
+# Compiling takes a tenth of a second.
+FEW = settings(max_examples=max(1, settings().max_examples // 12), suppress_health_check=list(HealthCheck))
+MORE = settings(max_examples=max(1, settings().max_examples // 4), suppress_health_check=list(HealthCheck))
+# What `submit` and `run` take themselves.
+ARGUMENTS = {"extra", "save_to", "timeout"}
+
+
+def run(*command: object) -> Result:
+    """Run the compiler's command. An error that it does not tell in its own words is raised."""
+    return CliRunner().invoke(main, list(map(str, command)), catch_exceptions=False)
+
+
+def write(specs: list[Spec], folder: Path, quotes: str = '"', *, flow: bool = False) -> Path:
+    folder.mkdir(parents=True)
+    for spec in specs:
+        text = to_yaml(spec, quotes, flow=flow)
+        (folder / f"{spec['slug']}.yaml").write_text(text, encoding="utf-8", newline="\n")
+    return folder
+
+
+def generate(specs: Path, out: Path) -> dict[str, bytes]:
+    """Compile specs, and return the files by path below the folder that holds both."""
+    result = run("generate", "--specs", specs, "--out", out)
+    assert result.exit_code == 0, result.output
+    paths = (path for folder in (out, specs.parent / "docs") for path in folder.rglob("*") if path.is_file())
+    return {path.relative_to(specs.parent).as_posix(): path.read_bytes() for path in paths}
+
+
+@contextmanager
+def imported(out: Path) -> Iterator[dict[str, type[Params]]]:
+    """Import the models of a package, each by its slug, under a name that no other has."""
+    sys.path.insert(0, str(out.parent))
+    importlib.invalidate_caches()
+    try:
+        package = importlib.import_module(out.name)
+        # The index of the core's own models names `kling_adapters`.
+        modules = (
+            importlib.import_module(f"{out.name}.{entry.module.rpartition('.')[2]}")
+            for entry in package.CATALOG
+        )
+        yield {
+            entry.slug: getattr(module, entry.name)
+            for entry, module in zip(package.CATALOG, modules, strict=True)
+        }
+    finally:
+        sys.path.remove(str(out.parent))
+        for name in [name for name in sys.modules if name.partition(".")[0] == out.name]:
+            del sys.modules[name]
+
+
+# What was wrong once: signs that no docstring can hold, a name that Python writes otherwise, a default of items.
+FOUND: Spec = {
+    "slug": "found-1",
+    "title": "Found \0 1",
+    "summary": "\u202e.",
+    "returns": "video",
+    "latency_seconds": None,
+    "source": {"page": "https://example.com/a.png", "document": "found.txt", "read": "2026-01-31"},
+    "input": {
+        "properties": {
+            "\ufb01t": {"type": "string"},
+            "views": {
+                "type": "array",
+                "items": {
+                    "type": "array",
+                    "maxItems": 0,
+                    "default": [],
+                    "items": {"type": "string", "minLength": 30},
+                },
+            },
+            "steps": {"type": "integer", "minimum": 0.5, "maximum": 2},
+        }
+    },
+    "examples": [{"name": "ligature", "input": {"\ufb01t": "x"}}],
+}
+
+
+@FEW
+@example(specs=[FOUND], is_core=True)
+@given(specs=catalogs(), is_core=st.booleans())
+def test_a_spec_becomes_an_adapter_that_says_and_takes_the_same(specs: list[Spec], *, is_core: bool) -> None:
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        out = folder / f"random_models_{next(NUMBERS)}"
+        write(specs, folder / "specs")
+        if is_core:
+            shutil.copy(GATEWAY, folder / "specs")
+        generate(folder / "specs", out)
+        for command in (["format", "--check"], ["check", "--select=F"]):
+            ruff = [
+                sys.executable,
+                "-m",
+                "ruff",
+                *command,
+                "--isolated",
+                "--no-cache",
+                "--quiet",
+                "--line-length=110",
+            ]
+            subprocess.run([*ruff, "--target-version=py311", out], check=True)
+        with imported(out) as models:
+            assert list(models) == sorted(spec["slug"] for spec in specs)
+            for spec in specs:
+                model = models[spec["slug"]]
+                schema = json.loads((out / "schemas" / f"{spec['slug']}.json").read_text("utf-8"))
+                says_the_same(spec, model, schema)
+                if is_core:
+                    typed_dicts_are_whole(spec["input"], model, vars(sys.modules[model.__module__]))
+                for body in [least({"type": "object", **schema}), *schema["examples"]]:
+                    found = list(disagreements(schema, model, body))
+                    assert not [each for each in found if not is_named_otherwise(schema, each.body)]
+
+
+def is_named_otherwise(schema: Any, body: Any) -> bool:
+    """Whether something is given by its name in Python, by which it is then reported, and not by that in JSON."""
+    if isinstance(body, list):
+        return any(is_named_otherwise(schema.get("items", {}), item) for item in body)
+    if not isinstance(body, dict):
+        return False
+    parts = schema.get("properties", {})
+    called = {name for wire, name in field_names(parts).items() if name != wire}
+    return any(
+        name in called - parts.keys() or is_named_otherwise(parts.get(name, {}), part)
+        for name, part in body.items()
+    )
+
+
+def says_the_same(spec: Spec, model: type[Params], schema: dict[str, Any]) -> None:
+    """Compare a spec with the class, its adapter and the packaged schema that were made of it."""
+    adapter = model.adapter
+    told = (adapter.slug, adapter.title, adapter.returns, adapter.latency)
+    assert told == (spec["slug"], spec["title"], spec["returns"], spec["latency_seconds"])
+    assert list(map(rule_of, adapter.rules)) == [plain_rule(rule) for rule in spec.get("rules", [])]
+    assert differences(said_by(model), said_by_spec(spec["input"])) == []
+    assert plain(schema["properties"]) == spec["input"]["properties"]
+    assert schema["required"] == spec["input"].get("required", [])
+    assert schema["examples"] == [each["input"] for each in spec.get("examples", [])]
+    assert [model.model_validate(each).wire() for each in schema["examples"]] == schema["examples"]
+    known = schema["x-kling"]
+    for key in ("slug", "returns", "latency_seconds"):
+        assert known[key] == spec[key]
+    for key in ("rules", "discrepancies"):
+        assert known[key] == spec.get(key, [])
+    assert known.get("pricing") == spec.get("pricing")
+    assert known["source"] == {**spec["source"], "read": str(spec["source"]["read"])}
+
+
+def rule_of(rule: Any) -> tuple[str, dict[str, Any]]:
+    return type(rule).__name__, {
+        key: list(value) if isinstance(value, tuple) else value for key, value in asdict(rule).items()
+    }
+
+
+def plain_rule(rule: dict[str, Any]) -> tuple[str, dict[str, Any]]:
+    """Return a rule of a spec in the form of `rule_of`."""
+    [(kind, says)] = rule.items()
+    if isinstance(says, list):
+        says = {"names": says}
+    if kind == "requires":
+        says = {"present": [], "equals": {}, **says}
+    return "".join(word.capitalize() for word in kind.split("_")), says
+
+
+def plain(value: Any) -> Any:
+    """Return a packaged schema as the spec has it: without what the language implies."""
+    if isinstance(value, list):
+        return list(map(plain, value))
+    if not isinstance(value, dict):
+        return value
+    implied = (
+        {"pattern"}
+        if value.get("format") == "uri"
+        else {"additionalProperties"}
+        if "object" in value.get("type", ())
+        else set()
+    )
+    return {key: plain(part) for key, part in value.items() if key not in implied}
+
+
+def typed_dicts_are_whole(schema: dict[str, Any], model: type[Params], module: dict[str, Any]) -> None:
+    """Compare the TypedDict of a model's call with the spec; those of its parts are type-checked elsewhere."""
+    keys = schema["properties"].keys() - ARGUMENTS
+    required = keys & {*schema.get("required", ())}
+    typed = module[f"{model.__name__}Input"]
+    assert (typed.__required_keys__, typed.__optional_keys__) == (required, keys - required)
+
+
+@FEW
+@given(catalogs(), st.sampled_from("'|>"), st.booleans())
+def test_only_what_a_spec_says_decides_about_the_output(specs: list[Spec], quotes: str, flow: bool) -> None:
+    made: list[dict[str, bytes]] = []
+    for order, style in ((specs, '"'), (specs[::-1], quotes)):
+        with tempfile.TemporaryDirectory() as name:
+            written = write(order, Path(name) / "specs", style, flow=flow)
+            made.append(generate(written, Path(name) / "random_models"))
+    assert made[0] == made[1]
+
+
+@FEW
+@given(changes())
+def test_a_change_means_what_it_means_and_no_change_nothing(found: list[Change]) -> None:
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        old = load(write([found[0].old], folder / "old"))
+        assert compare(old, load(write([found[0].old], folder / "again", "|", flow=True))) == []
+        for number, change in enumerate(found):
+            new = load(write([change.new], folder / str(number)))
+            assert [(each.level, each.path, each.what) for each in compare(old, new)] == [change.said]
+
+
+@MORE
+@given(documents())
+def test_lint_has_findings_with_places(spec: Spec) -> None:
+    with tempfile.TemporaryDirectory() as name:
+        specs = write([spec], Path(name) / "specs")
+        result = run("lint", "--specs", specs, "--format", "json")
+        found = located(result, specs / f"{spec['slug']}.yaml")
+        assert result.exit_code == any(each["level"] != "note" for each in found)
+
+
+@FEW
+@given(damaged())
+def test_what_the_language_refuses_it_refuses_with_a_place(damage: tuple[str, list[str]]) -> None:
+    slug, texts = damage
+    for text in texts:
+        with tempfile.TemporaryDirectory() as name:
+            folder = Path(name)
+            (folder / "specs").mkdir()
+            path = folder / "specs" / f"{slug}.yaml"
+            path.write_text(text, encoding="utf-8", newline="\n")
+            out = folder / f"random_models_{next(NUMBERS)}"
+            result = run("generate", "--specs", folder / "specs", "--out", out, "--format", "json")
+            problems = located(result, path)
+            assert result.exit_code == (2 if problems else 0)
+            if not problems:
+                with imported(out) as models:
+                    assert list(models) == [slug]
+
+
+def located(result: Result, path: Path) -> list[dict[str, Any]]:
+    """Return the problems that a command tells; each has a place that is in the file."""
+    problems: list[dict[str, Any]] = json.loads(result.stdout)["problems"]
+    rows = path.read_text("utf-8").split("\n")
+    for problem in problems:
+        assert (problem["file"], bool(problem["what"])) == (str(path), True)
+        assert 1 <= problem["line"] <= len(rows) + 1
+        row = rows[problem["line"] - 1] if problem["line"] <= len(rows) else ""
+        assert 1 <= problem["column"] <= len(row) + 1
+    return problems
+
+
+@pytest.mark.skipif(settings.get_current_profile_name() != "fuzz", reason="`make fuzz` has the time")
+def test_type_checkers_and_linters_find_nothing_in_what_is_generated(tmp_path: Path) -> None:
+    drawn: dict[str, Spec] = {}
+
+    @settings(
+        max_examples=150, database=None, phases=[Phase.generate], suppress_health_check=list(HealthCheck)
+    )
+    @given(documents())
+    def draw(spec: Spec) -> None:
+        drawn[re.sub("[.-]", "", spec["slug"])] = spec
+
+    draw()
+    write(list(drawn.values()), tmp_path / "specs")
+    strict.project(tmp_path)
+    assert strict.judged(tmp_path)
