@@ -51,17 +51,11 @@ coverage: $(READY)  ## Run the tests and say which branches of our own code none
 	$(BIN)/coverage json --quiet -o out/coverage/report.json
 	$(BIN)/python -c 'import json, sys; share = json.load(open("out/coverage/report.json"))["totals"]["percent_branches_covered"]; sys.exit(f"{share:.1f} % of branches" if share < 95 else print(f"{share:.1f} % of branches"))'
 
-<<<<<<< HEAD
 mutants: $(READY)  ## Break validators, flows, retries and rules in 1,600 small ways, and say which no test notices
 	$(BIN)/python -m benchmarks.mutants
 
-fuzz: $(READY)  ## Judge 100,000 edited inputs of each model; send requests drawn from OpenAPI; feed the readers of answers with bytes (atheris; Linux)
-	$(BIN)/pytest -n $(JOBS) -rP --hypothesis-profile=fuzz tests/properties
-	KLING_FUZZ_SECONDS=120 $(BIN)/pytest -n 0 tests/sandbox/test_sandbox_openapi.py
-=======
 fuzz: $(READY)  ## Judge 100,000 edited inputs of each model, random specs, any order of deeds and faults, requests drawn from OpenAPI, bytes for the readers of answers (Linux)
 	$(BIN)/pytest -n $(JOBS) -rP --hypothesis-profile=fuzz tests/properties tests/faults/test_any_order.py tests/sandbox/test_sandbox_openapi.py
->>>>>>> origin/main
 	$(BIN)/python -m pip install --quiet atheris
 	mkdir -p out/fuzz
 	printf '%s' '0{"status": "COMPLETED", "request_id": "x", "output": "https://h/x.mp4", "video": {"url": "https://h/x", "file_size": 7}, "metrics": {"cost": 1.5}, "error": "no"}' > out/fuzz/first

@@ -312,13 +312,9 @@ def _of_annotation(node: ast.expr) -> Iterator[tuple[_Code, ast.AST]]:
         case ast.Name(id=name) if name in _TYPES:
             yield node, ast.Name(_TYPES[name])
         case ast.Subscript(value=ast.Name(id="Annotated"), slice=ast.Tuple(elts=[kind, field])):
-            yield (
-                node,
-                _with(
-                    node,
-                    slice=ast.Tuple([ast.BinOp(kind, ast.BitOr(), ast.Constant(None)), field], ast.Load()),
-                ),
-            )
+            if "None" not in ast.unparse(kind):
+                more = ast.BinOp(kind, ast.BitOr(), ast.Constant(None))
+                yield node, _with(node, slice=ast.Tuple([more, field], ast.Load()))
             yield from ((place, change) for _, place, change in _changes(field, _Place(), is_model=True))
             yield from _of_annotation(kind)
             return
