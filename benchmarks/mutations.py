@@ -293,7 +293,7 @@ def _of_statement(node: ast.stmt, *, is_model: bool) -> Iterator[tuple[_Code, as
             pass
 
 
-def _of_annotation(node: ast.expr) -> Iterator[tuple[_Code, ast.AST]]:
+def _of_annotation(node: ast.expr) -> Iterator[tuple[_Code, ast.AST]]:  # noqa: C901  one case a kind
     """Yield changes of a type: one of its values or bounds, one more, null besides, or another type."""
     match node:
         case ast.Subscript(value=ast.Name(id="ClassVar" | "Final")):
@@ -313,8 +313,8 @@ def _of_annotation(node: ast.expr) -> Iterator[tuple[_Code, ast.AST]]:
             yield node, ast.Name(_TYPES[name])
         case ast.Subscript(value=ast.Name(id="Annotated"), slice=ast.Tuple(elts=[kind, field])):
             if "None" not in ast.unparse(kind):
-                more = ast.BinOp(kind, ast.BitOr(), ast.Constant(None))
-                yield node, _with(node, slice=ast.Tuple([more, field], ast.Load()))
+                nullable = ast.BinOp(kind, ast.BitOr(), ast.Constant(None))
+                yield node, _with(node, slice=ast.Tuple([nullable, field], ast.Load()))
             yield from ((place, change) for _, place, change in _changes(field, _Place(), is_model=True))
             yield from _of_annotation(kind)
             return
