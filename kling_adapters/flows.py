@@ -682,11 +682,11 @@ def _fetch(artifact: Artifact, download: Download) -> Flow[None]:
             told = artifact.size if download.received == download.expected else download.expected
             reason = f"{download.received} of {told} bytes came"
         if isinstance(outcome, wire.Answer) and outcome.status in (401, 403, 404, 410):
-            raise errors.StorageError(f"the output cannot be fetched: {reason}", url=artifact.url)
+            raise errors.StorageError(f"the output cannot be fetched: {reason}")
         # Only what has never come before is progress: a server that starts anew each time must not go on for ever.
         failures = 1 if download.received > most else failures + 1
         most = max(most, download.received)
         if failures >= DOWNLOAD_FAILURES:
-            raise errors.StorageError(f"the output could not be fetched: {reason}", url=artifact.url)
+            raise errors.StorageError(f"the output could not be fetched: {reason}")
         log.info("download of %s was cut (%s); going on", artifact.url, reason)
         yield Sleep(polling.backoff(failures))
