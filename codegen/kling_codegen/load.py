@@ -209,10 +209,8 @@ class Document:
                         model.model_validate(self.value, context=self)
                 else:
                     self.note(self.value, _explained(model, {}, error))
-                if (
-                    not self.problems and not self._ambiguous
-                ):  # pragma: no cover  a defect: it must not just vanish
-                    raise
+                if not self.problems and not self._ambiguous:  # pragma: no cover
+                    raise  # a check of the language raised what it should not: the model must not just vanish
         self.problems += ((at, what) for at, what in self._ambiguous.items() if at not in self._merged)
         return None if self.problems else value
 
