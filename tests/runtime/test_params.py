@@ -440,9 +440,11 @@ def test_an_adapter_says_of_itself_what_the_catalogue_says(slug: str) -> None:
 
 @pytest.mark.parametrize("slug", sorted(CATALOG))
 def test_what_may_be_left_out_may_be_said_to_be_missing(slug: str) -> None:
-    model, schema = CATALOG[slug].load(), CATALOG[slug].json_schema()
-    least = {**{name: schema["examples"][0][name] for name in schema["required"]}, "prompt": "x"}
-    least = {name: value for name, value in least.items() if name in schema["properties"]}
-    missing = {name: MISSING for name, field in model.model_fields.items() if field.default is MISSING}
-    assert model.model_validate({**least, **missing}).wire() == least
+    model, example = CATALOG[slug].load(), CATALOG[slug].json_schema()["examples"][0]
+    missing = {
+        name: MISSING
+        for name, field in model.model_fields.items()
+        if field.default is MISSING and (field.alias or name) not in example
+    }
+    assert model.model_validate({**example, **missing}).wire() == example
     assert Element(frontal_image_url=MISSING, reference_image_urls=MISSING).model_fields_set
