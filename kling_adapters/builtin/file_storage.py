@@ -38,9 +38,9 @@ class FileWriter:
         while True:
             self._part = target.with_name(f".{target.name}.{secrets.token_hex(8)}.part")
             self._file = self._part.open("xb")
+            # Whoever found it before it was locked removes it now, and is waited for.
             with suppress(OSError):
-                _lock(self._file)
-            # Else another has removed it, in the moment before it was locked.
+                _lock(self._file, wait=True)
             if self._part.exists():
                 break
             self._file.close()
@@ -68,11 +68,11 @@ class FileWriter:
         self._part.unlink(missing_ok=True)
 
 
-def _lock(file: IO[bytes]) -> None:
-    """Lock a file until it is closed. Raises OSError if it is locked, or cannot be."""
+def _lock(file: IO[bytes], *, wait: bool = False) -> None:
+    """Lock a file until it is closed. Raises OSError if it cannot be, or is and is not to be waited for."""
     if sys.platform == "win32":
         raise OSError("a file that is open cannot be removed there, so none is locked, and none removed")
-    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    fcntl.flock(file, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
 class Folder:
