@@ -40,7 +40,8 @@ class Key(str):
 class Request:
     """An HTTP request; one that is for the gateway itself carries its `key`.
 
-    `timeout`: seconds without a byte; `max_bytes`: how long the answer may be; None for what is usual.
+    `timeout`: seconds without a byte; `deadline`: seconds for the whole exchange, body included; `max_bytes`: the largest
+    answer accepted. None stands for the default of the transport.
     """
 
     method: str
@@ -49,6 +50,7 @@ class Request:
     headers: Mapping[str, str] = field(default_factory=dict[str, str])
     key: Key | None = field(default=None, kw_only=True)
     timeout: float | None = field(default=None, kw_only=True)
+    deadline: float | None = field(default=None, kw_only=True)
     max_bytes: int | None = field(default=None, kw_only=True)
 
 
