@@ -1,26 +1,41 @@
 # Needs Python 3.11 or newer and nothing else; everything is installed into .venv.
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
-BIN := .venv/bin
-READY := .venv/ready
+VENV ?= .venv
+# Versions of everything that is installed; empty for the newest that the distributions allow.
+CONSTRAINTS ?= constraints.txt
 JOBS ?= auto
+BIN := $(VENV)/bin
+READY := $(VENV)/ready
+DEMO_READY := $(VENV)/demo-ready
 # The distributions beside the one in this folder.
 PARTS := codegen $(wildcard plugins/*)
+MANIFESTS := pyproject.toml $(addsuffix /pyproject.toml,$(PARTS))
+PIN := $(if $(CONSTRAINTS),--constraint $(CONSTRAINTS) --build-constraint $(CONSTRAINTS))
+INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check $(PIN)
+UV = $(BIN)/python -m uv --quiet
 
-.PHONY: help setup demo generate golden check test coverage mutants fuzz bench crash storm types1000 clean
+.PHONY: help setup demo generate golden check test coverage mutants fuzz bench crash storm types1000 lock newest lowest bare clean
 
-help:  ## Say what there is to make
+help:  ## List the targets
 	@grep -hE '^[a-z0-9]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## */\t/' | expand -t 12
 
 setup: $(READY)  ## Install the distributions and every tool into .venv
 
-$(READY): pyproject.toml $(addsuffix /pyproject.toml,$(PARTS))
+$(BIN)/python:
 	$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "Python 3.11 or newer is needed: make PYTHON=...")'
-	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --upgrade 'pip>=25.1'
-	$(BIN)/python -m pip install --quiet --editable . $(addprefix --editable ,$(PARTS)) --group dev
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade $(if $(CONSTRAINTS),--constraint $(CONSTRAINTS)) 'pip>=25.3'
+
+$(READY): $(BIN)/python $(MANIFESTS) $(CONSTRAINTS)
+	$(INSTALL) --editable . $(addprefix --editable ,$(PARTS)) --group dev
+	@touch $@ $(DEMO_READY)
+
+# The demo needs neither the compiler nor a tool.
+$(DEMO_READY): $(BIN)/python pyproject.toml plugins/sandbox/pyproject.toml $(CONSTRAINTS)
+	$(INSTALL) --editable . --editable plugins/sandbox
 	@touch $@
 
-demo: $(READY)  ## Run every model against the local sandbox; files go to out/demo/
+demo: $(DEMO_READY)  ## Run every model against the local sandbox; files go to out/demo/
 	$(BIN)/python -m kling_sandbox.demo out/demo
 
 generate: $(READY)  ## Compile specs/ into kling_adapters/models/, docs/models/ and the README's table
@@ -36,7 +51,7 @@ check: $(READY)  ## Lint, types, layers, and whether the generated tree is what 
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
-	$(BIN)/pyright
+	$(BIN)/pyright --pythonpath $(BIN)/python
 	$(BIN)/lint-imports
 
 test: $(READY)  ## Run the tests
@@ -56,7 +71,7 @@ mutants: $(READY)  ## Break validators, flows, retries and rules in 1,600 small 
 
 fuzz: $(READY)  ## Judge 100,000 edited inputs of each model, random specs, any order of deeds and faults, requests drawn from OpenAPI, bytes for the readers of answers (Linux)
 	$(BIN)/pytest -n $(JOBS) -rP --hypothesis-profile=fuzz tests/properties tests/faults/test_any_order.py tests/sandbox/test_sandbox_openapi.py
-	$(BIN)/python -m pip install --quiet atheris
+	$(INSTALL) atheris
 	mkdir -p out/fuzz
 	printf '%s' '0{"status": "COMPLETED", "request_id": "x", "output": "https://h/x.mp4", "video": {"url": "https://h/x", "file_size": 7}, "metrics": {"cost": 1.5}, "error": "no"}' > out/fuzz/first
 	$(BIN)/python tests/faults/fuzz_answers.py -max_total_time=60 -artifact_prefix=out/fuzz/ out/fuzz
@@ -74,6 +89,38 @@ storm: $(READY)  ## 500 jobs on a bad day of the gateway, with the official clie
 types1000: $(READY)  ## Check the types of 1,000 varied adapters, in a few minutes
 	$(BIN)/python -m benchmarks.strict 1000
 
+lock: $(BIN)/python  ## Write constraints.txt anew: the newest allowed version of everything, for every Python
+	$(INSTALL) uv
+	mkdir -p out
+	printf '%s\n' '-e .' $(patsubst %,'-e ./%',$(PARTS)) atheris pip uv > out/requirements.in
+	$(UV) pip compile --universal --python-version 3.11 --upgrade --group dev --no-annotate --no-header \
+		--no-emit-index-url --no-emit-find-links --output-file out/requirements.txt out/requirements.in
+	grep == out/requirements.txt > constraints.txt
+
+newest:  ## Run the checks and tests with the newest versions of the day, in .venv-newest
+	rm -rf .venv-newest
+	$(MAKE) VENV=.venv-newest CONSTRAINTS= check test
+
+lowest: $(BIN)/python  ## Run the tests with the lowest versions that the distributions allow, in .venv-lowest
+	$(INSTALL) uv
+	mkdir -p out
+	printf '%s\n' '-e .' $(patsubst %,'-e ./%',$(PARTS)) > out/requirements.in
+	$(UV) pip compile --resolution lowest-direct --no-annotate --no-header --output-file out/direct.txt out/requirements.in
+	grep == out/direct.txt > out/lowest.txt
+	rm -rf .venv-lowest
+	$(PYTHON) -m venv .venv-lowest
+	.venv-lowest/bin/python -m pip install --quiet --upgrade 'pip>=25.3'
+	.venv-lowest/bin/python -m pip install --quiet --constraint out/lowest.txt --editable . $(addprefix --editable ,$(PARTS)) --group test
+	.venv-lowest/bin/pytest -n $(JOBS)
+
+bare:  ## Run the tests of the runtime without the packages that only the tests bring along, in .venv-bare
+	rm -rf .venv-bare
+	$(MAKE) VENV=.venv-bare .venv-bare/demo-ready
+	.venv-bare/bin/python -m pip install --quiet $(PIN) pytest pytest-randomly pytest-xdist hypothesis trustme
+	! .venv-bare/bin/python -c 'import trio'
+	! .venv-bare/bin/python -c 'import sniffio'
+	.venv-bare/bin/pytest -n $(JOBS) tests/runtime
+
 clean:  ## Remove .venv and everything else that was made here
-	rm -rf .venv out build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .schemathesis .import_linter_cache
+	rm -rf .venv .venv-newest .venv-lowest .venv-bare out build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .schemathesis .import_linter_cache
 	find . \( -name __pycache__ -o -name .kling-codegen \) -prune -exec rm -rf {} +
