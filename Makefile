@@ -119,7 +119,7 @@ bare:  ## Run the tests of the runtime without the packages that only the tests 
 	.venv-bare/bin/python -m pip install --quiet $(PIN) pytest pytest-randomly pytest-xdist hypothesis trustme
 	! .venv-bare/bin/python -c 'import trio'
 	! .venv-bare/bin/python -c 'import sniffio'
-	.venv-bare/bin/pytest -n $(JOBS) tests/runtime
+	.venv-bare/bin/pytest -n $(JOBS) -k 'not trio' tests/runtime
 
 clean:  ## Remove .venv and everything else that was made here
 	rm -rf .venv .venv-newest .venv-lowest .venv-bare out build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .schemathesis .import_linter_cache
