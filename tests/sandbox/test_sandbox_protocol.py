@@ -16,19 +16,21 @@ HOUR = 3600
 Call = Callable[..., dict[str, Any]]
 
 
-def test_submit_answers_at_once_with_addresses_of_the_server_itself(
-    sandbox: Sandbox, http: httpx.Client
+@pytest.mark.parametrize("own_name", ["127.0.0.1:{port}", "localhost:{port}", "10.0.0.7:80"])
+def test_submit_answers_with_urls_that_its_client_reaches(
+    sandbox: Sandbox, http: httpx.Client, own_name: str
 ) -> None:
-    response = http.post("/v2/kling-2", json={"prompt": "x"}, headers={"Host": "gateway.example"})
+    host = own_name.format(port=sandbox.base_url.rpartition(":")[2])
+    response = http.post("/v2/kling-2", json={"prompt": "x"}, headers={"Host": host})
     body = response.json()
     request_id = body["request_id"]
     assert str(uuid.UUID(request_id)) == request_id
     assert body == {
         "request_id": request_id,
         "status": "QUEUED",
-        "poll_url": f"{sandbox.base_url}/v1/requests/{request_id}",
-        "status_url": f"{sandbox.base_url}/v2/requests/{request_id}/status",
-        "response_url": f"{sandbox.base_url}/v2/requests/{request_id}",
+        "poll_url": f"http://{host}/v1/requests/{request_id}",
+        "status_url": f"http://{host}/v2/requests/{request_id}/status",
+        "response_url": f"http://{host}/v2/requests/{request_id}",
     }
 
 
