@@ -138,7 +138,7 @@ def test_faults_of_the_command_line() -> None:
         base_url = process.stdout.readline().split()[-1]
         state = httpx.get(f"{base_url}/_sandbox/state").json()
         process.send_signal(signal.SIGTERM)
-        process.communicate(timeout=20)
+        process.communicate(timeout=60)
     assert state["seed"] == 7
     assert [(fault["kind"], fault["rate"], fault["nth"]) for fault in state["faults"]] == [
         ("502", 0.1, None),
