@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Iterator
 from io import BytesIO
 from typing import Any
@@ -134,8 +135,6 @@ def test_own_files_are_used_without_a_request(sandbox: Sandbox) -> None:
 
     red = BytesIO()
     Image.new("RGB", (64, 64), (250, 0, 0)).save(red, "PNG")
-    import base64
-
     body = {"data_urls": [f"data:image/png;base64,{base64.b64encode(red.getvalue()).decode()}"]}
     headers = {"x-api-key": sandbox.api_key}
     [url] = httpx.post(f"{sandbox.base_url}/upload-asset", json=body, headers=headers).json()["file_urls"]
