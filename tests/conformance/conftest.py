@@ -39,7 +39,7 @@ def connect() -> Iterator[Connect]:
     made: dict[tuple[Any, ...], SegmindClient] = {}
 
     def call(sandbox: Sandbox, key: str | None = None, **more: Any) -> SegmindClient:
-        wanted = (sandbox.base_url, key, repr(more))
+        wanted = (sandbox.base_url, key, *more.items())
         if wanted not in made:
             made[wanted] = SegmindClient(key or sandbox.api_key, f"{sandbox.base_url}/v1", **more)
         return made[wanted]
