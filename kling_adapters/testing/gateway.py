@@ -20,6 +20,7 @@ MP4 = b"\x00\x00\x00\x18ftypmp42" + bytes(range(256)) * 40
 """Begins as an mp4 does; no two of its beginnings are equal, so a byte out of place changes the digest."""
 PNG = b"\x89PNG\r\n\x1a\n" + bytes(range(256)) * 8
 """Begins as a png does."""
+_LARGEST_BODY = 512 * 1024**2
 
 
 @dataclass(frozen=True)
@@ -191,10 +192,15 @@ class _Handler(BaseHTTPRequestHandler):
     """One connection a request, so that none is left open when the gateway closes."""
 
     def do_GET(self) -> None:
-        body = self.rfile.read(int(self.headers.get("content-length", 0)))
+        length = self.headers.get("content-length", "0")
         headers = {name.lower(): value for name, value in self.headers.items()}
         gateway = cast("_Server", self.server).gateway
-        answer = gateway.answer(self.command, self.path, headers, body)
+        if not re.fullmatch("[0-9]{1,12}", length, re.ASCII):
+            answer = Answer.of(400, {"error": "Content-Length is not a number of bytes"})
+        elif int(length) > _LARGEST_BODY:
+            answer = Answer.of(413, {"error": f"The body is larger than {_LARGEST_BODY} bytes"})
+        else:
+            answer = gateway.answer(self.command, self.path, headers, self.rfile.read(int(length)))
         with suppress(ConnectionError):  # the client has gone, as clients do
             self.send_response(answer.status)
             for name, value in answer.headers.items():

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import httpx
@@ -103,6 +105,9 @@ class SandboxTime:
         self.now = 0.0
         self.slept: list[float] = []
         patch.setattr("segmind.v2.time", self)
+        # Nor does any pass in the sandbox on its own, however slow this machine is.
+        now = time.monotonic()
+        patch.setattr("kling_sandbox.jobs.time", SimpleNamespace(monotonic=lambda: now))
 
     def monotonic(self) -> float:
         return self.now

@@ -1,6 +1,8 @@
 """A sandbox, and a bare HTTP client that holds its key."""
 
+import time
 from collections.abc import Callable, Iterator
+from types import SimpleNamespace
 from typing import Any
 
 import httpx
@@ -18,10 +20,17 @@ def sandbox(request: pytest.FixtureRequest) -> Iterator[Sandbox]:
 
 
 @pytest.fixture
+def still_clock(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let time pass for sandboxes by `advance` alone, however slow this machine is."""
+    now = time.monotonic()
+    monkeypatch.setattr("kling_sandbox.jobs.time", SimpleNamespace(monotonic=lambda: now))
+
+
+@pytest.fixture
 def http(sandbox: Sandbox) -> Iterator[httpx.Client]:
     """A client that sends the key."""
     with httpx.Client(
-        base_url=sandbox.base_url, headers={"x-api-key": sandbox.api_key}, timeout=30
+        base_url=sandbox.base_url, headers={"x-api-key": sandbox.api_key}, timeout=120
     ) as client:
         yield client
 

@@ -17,6 +17,7 @@ from kling_sandbox.faults import KINDS
 README = (Path(__file__).parents[2] / "plugins/sandbox/README.md").read_text()
 KLING = [sys.executable, "-c", "from kling_adapters.cli import main; main()"]
 BODY = {"prompt": "x"}
+JSON = {"content-type": "application/json"}
 
 
 def blocks(language: str) -> list[str]:
@@ -98,7 +99,7 @@ def test_it_is_neither_struck_nor_recorded(sandbox: Sandbox) -> None:
 )
 def test_what_means_nothing_is_refused_and_changes_nothing(sandbox: Sandbox, path: str, body: bytes) -> None:
     before = sandbox.faults
-    answer = httpx.post(f"{sandbox.base_url}/_sandbox/{path}", content=body)
+    answer = httpx.post(f"{sandbox.base_url}/_sandbox/{path}", content=body, headers=JSON)
     assert answer.status_code == 400
     assert answer.json()["error"]
     assert sandbox.faults is before
@@ -106,7 +107,7 @@ def test_what_means_nothing_is_refused_and_changes_nothing(sandbox: Sandbox, pat
 
 def test_a_whole_number_is_an_integer_however_it_is_written(sandbox: Sandbox) -> None:
     body = b'{"seed": 7.0, "faults": [{"kind": "502", "nth": 2.0}]}'
-    assert httpx.post(f"{sandbox.base_url}/_sandbox/faults", content=body).status_code == 204
+    assert httpx.post(f"{sandbox.base_url}/_sandbox/faults", content=body, headers=JSON).status_code == 204
     assert sandbox.faults.seed == 7
     assert sandbox.faults.faults == (Fault("502", nth=2),)
 
@@ -137,7 +138,7 @@ def test_faults_of_the_command_line() -> None:
         base_url = process.stdout.readline().split()[-1]
         state = httpx.get(f"{base_url}/_sandbox/state").json()
         process.send_signal(signal.SIGTERM)
-        process.communicate(timeout=20)
+        process.communicate(timeout=60)
     assert state["seed"] == 7
     assert [(fault["kind"], fault["rate"], fault["nth"]) for fault in state["faults"]] == [
         ("502", 0.1, None),

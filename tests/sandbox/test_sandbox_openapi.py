@@ -22,11 +22,13 @@ from kling_sandbox import (
     Fault,
     Faults,
     Sandbox,
+    bodies,
     control,
-    gateway,
+    files,
     media,
+    uploads,
 )
-from kling_sandbox.media import Renderer
+from kling_sandbox.media import Fetch, Renderer
 from kling_sandbox.openapi import document
 from kling_sandbox.pictures import sample
 from kling_sandbox.plan import Plan
@@ -66,17 +68,17 @@ def sandbox() -> Iterator[Sandbox]:
 def _quick_media() -> Iterator[None]:
     """Draw small; when time is short, render only the first of each kind of file, and give it to all jobs."""
     render = Renderer.render
-    files: dict[str, Path] = {}
+    rendered: dict[str, Path] = {}
 
-    def once(self: Renderer, plan: Plan) -> Path:
-        if not files.get(plan.suffix, Path()).is_file():
-            files[plan.suffix] = render(self, plan)
-        return files[plan.suffix]
+    def once(self: Renderer, plan: Plan, fetch: Fetch) -> Path:
+        if not rendered.get(plan.suffix, Path()).is_file():
+            rendered[plan.suffix] = render(self, plan, fetch)
+        return rendered[plan.suffix]
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(media, "_VIDEO_AREA", 160 * 90)
         patch.setattr(media, "_IMAGE_SIDE", 256)
-        patch.setattr(gateway, "sample", lambda name, _: sample(name, (16, 16)))
+        patch.setattr(files, "sample", lambda name, _: sample(name, (16, 16)))
         if not FUZZING:
             patch.setattr(Renderer, "render", once)
         yield
@@ -137,6 +139,8 @@ CHANGES: dict[int, dict[str, Any]] = {
     403: {"headers": {"x-api-key": KEY_FORBIDDEN}},
     405: {"method": "PATCH"},
     406: {"headers": {"x-api-key": KEY_NO_CREDITS}},
+    413: {"json": "x" * 2000},
+    415: {"content": b"{}", "json": None, "headers": {"content-type": "text/plain"}},
     416: {"headers": {"Range": "bytes=999999999-"}},
     429: {"headers": {"x-api-key": KEY_RATE_LIMITED}},
 }
@@ -157,17 +161,18 @@ def fine(http: httpx.Client, path: str) -> dict[str, Any]:
 def ways(path: str, status: int) -> Iterator[tuple[str, dict[str, Any]]]:
     """Yield every fault (or none) and change with which a request is answered like this."""
     is_submit = path.rpartition("/")[2] in SCHEMAS
-    if status in CHANGES and (is_submit or status not in {406, 429}):
+    has_key = "security" in DOCUMENT["paths"][path].get("get", DOCUMENT["paths"][path].get("post"))
+    if status in CHANGES and (is_submit or status not in {406, 429}) and (has_key or status != 403):
         yield "", CHANGES[status]
+    if status == 403:
+        yield "", {"headers": {"host": "example.com"}}
     if status == 200 and "{request_id}" in path:
         yield "flap", {}
     if status == 404 and not is_submit:
         yield "", {"url": path.format(**NAMES)}
     if status == 422:
         yield "failed", {}
-    elif status >= 400 and "security" in DOCUMENT["paths"][path].get(
-        "get", DOCUMENT["paths"][path].get("post")
-    ):
+    elif status >= 400 and has_key and status != 413:
         yield str(status), {}
     if status == 502:
         yield "html", {}
@@ -175,8 +180,10 @@ def ways(path: str, status: int) -> Iterator[tuple[str, dict[str, Any]]]:
 
 @pytest.mark.parametrize(("path", "method"), OPERATIONS, ids=lambda text: text.strip("/"))
 def test_every_answer_of_the_document_can_be_had_and_looks_as_it_says(
-    sandbox: Sandbox, http: httpx.Client, path: str, method: str
+    sandbox: Sandbox, http: httpx.Client, path: str, method: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    for module, name in ((bodies, "LARGEST_PARAMS"), (uploads, "LARGEST_BODY"), (control, "LARGEST_BODY")):
+        monkeypatch.setattr(module, name, 2000)
     operation = schemathesis.openapi.from_dict(DOCUMENT)[path][method]
     for status in map(int, DOCUMENT["paths"][path][method]["responses"]):
         for fault, change in ways(path, status):

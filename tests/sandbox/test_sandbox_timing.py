@@ -10,6 +10,7 @@ from kling_sandbox import BLOCKED_TEXT, Sandbox
 
 Call = Callable[..., dict[str, Any]]
 IMAGE = "https://example.com/a.png"
+pytestmark = pytest.mark.usefixtures("still_clock")
 
 
 def states(http: httpx.Client, job: dict[str, str], count: int) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -140,6 +141,18 @@ def test_what_is_no_request_of_the_protocol(
     )
     assert answer.status_code == status
     assert answer.json()["error"]
+
+
+@pytest.mark.parametrize(
+    ("length", "status"), [("-1", 400), ("many", 400), ("9" * 5000, 400), ("99999999999", 413)]
+)
+def test_unusable_content_length_is_refused(gateway: FakeGateway, length: str, status: int) -> None:
+    lines = ["POST /v2/kling-2 HTTP/1.1", "host: localhost", f"content-length: {length}", "", ""]
+    port = int(gateway.base_url.rpartition(":")[2])
+    with socket.create_connection(("127.0.0.1", port), timeout=60) as connection:
+        connection.sendall("\r\n".join(lines).encode())
+        assert connection.recv(1000).split()[1] == str(status).encode()
+    assert not gateway.requests
 
 
 def test_media_can_be_uploaded(gateway: FakeGateway) -> None:

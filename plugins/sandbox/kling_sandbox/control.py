@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -16,6 +16,9 @@ from kling_sandbox.faults import Fault, Faults
 
 if TYPE_CHECKING:
     from kling_sandbox.sandbox import Sandbox
+
+LARGEST_BODY: Final = 1024**2
+MOST_FAULTS: Final = 1000
 
 
 def app(sandbox: Sandbox) -> Starlette:
@@ -39,6 +42,8 @@ def app(sandbox: Sandbox) -> Starlette:
         given, seed = body.get("faults", []), body.get("seed", sandbox.faults.seed)
         if not isinstance(given, list) or type(seed) is not int:
             raise HTTPException(400, "faults is a list, seed is an integer")
+        if len(given) > MOST_FAULTS:
+            raise HTTPException(400, f"there can be at most {MOST_FAULTS} faults at a time")
         try:
             sandbox.faults = Faults([Fault.read(fault) for fault in given], seed)
         except ValueError as error:
@@ -71,8 +76,16 @@ def app(sandbox: Sandbox) -> Starlette:
 
 async def _object(request: Request, *names: str) -> dict[str, Any]:
     """Return the body. A name that is none of `names` is refused: as a slip it would switch everything off."""
+    content_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    # A page of any origin may send text without asking; for JSON, its browser asks the sandbox first.
+    if content_type != "application/json":
+        raise HTTPException(415, "Content-Type must be application/json")
     try:
-        document = bodies.read(await request.body())
+        document = bodies.read(await bodies.receive_body(request.receive, LARGEST_BODY))
+    except bodies.BodyTooLarge:
+        raise HTTPException(413, bodies.too_large(LARGEST_BODY)["error"]) from None
+    except bodies.ClientGone:
+        raise HTTPException(400, "the client went away") from None
     except ValueError:
         document = None
     if not isinstance(document, dict):

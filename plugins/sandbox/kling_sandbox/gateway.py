@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import re
 from collections.abc import Awaitable, Callable, Mapping
 from concurrent.futures import Executor
 from datetime import UTC, datetime, timedelta
@@ -12,17 +11,20 @@ from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import FileResponse, HTMLResponse, JSONResponse, Response
+from starlette.responses import FileResponse, JSONResponse, Response
 from starlette.routing import Route
 
 from kling_sandbox import bodies
+from kling_sandbox.access import is_loopback
 from kling_sandbox.accounts import Account, fingerprint
+from kling_sandbox.answers import GatewayError, answer_gateway_error, answer_get_only, answer_http_error
+from kling_sandbox.bounded import BoundedStore
 from kling_sandbox.faults import Fault
-from kling_sandbox.jobs import Clock, Job, Rendered, Timing
+from kling_sandbox.fetch import fetch
+from kling_sandbox.files import Files
+from kling_sandbox.jobs import Clock, Job, Rendered, Sender, Timing
 from kling_sandbox.media import CONTENT_TYPES, Renderer
-from kling_sandbox.pictures import SAMPLE_SIZE, sample
 from kling_sandbox.plan import plan
-from kling_sandbox.uploads import Uploads
 from kling_sandbox.validation import Refused, Schema, Validator
 
 BLOCKED_TEXT: Final = "sandbox-block"
@@ -32,17 +34,10 @@ _BLOCKED: Final = "The content was blocked by the safety filter."
 _WORKER_FAILED: Final = "The worker failed."
 _TICK: Final = 0.01
 _RENDERED_KINDS: Final = frozenset({"video", "image"})
-
-
-class GatewayError(Exception):
-    """An answer other than success, with the gateway's body for errors."""
-
-    def __init__(self, status: int, message: str, headers: dict[str, str] | None = None, **more: Any) -> None:
-        """`more` goes into the body beside the message."""
-        super().__init__(message)
-        self.status = status
-        self.body = {"error": message, **more}
-        self.headers = headers
+_JOBS_CAPACITY: Final = 256 * 1024**2
+_JOB_OVERHEAD: Final = 4096
+_BYTES_PER_CHARACTER: Final = 8
+"""The most memory that a character of a body may take in a job, which keeps its texts twice."""
 
 
 class Gateway:
@@ -65,13 +60,14 @@ class Gateway:
         self._clock = clock
         self._renderer = renderer
         self._executor = executor
-        self._jobs: dict[str, Job] = {}
-        self.uploads = Uploads()
+        self._jobs = BoundedStore[str, Job](_JOBS_CAPACITY)
+        self._files = Files(self._jobs, clock)
+        self.uploads = self._files.uploads
 
     @property
     def billed(self) -> dict[str, float]:
         """What each job cost, by request id; one that failed is not among them."""
-        return {job.request_id: job.cost for job in list(self._jobs.values()) if job.cost}
+        return {job.request_id: job.cost for job in self._jobs.values() if job.cost}
 
     def app(self) -> Starlette:
         """Return the application."""
@@ -83,15 +79,13 @@ class Gateway:
                 Route("/v1/requests/{request_id}", self._keyed(self._result)),
                 Route("/v1/get-user-credits", self._keyed(self._credits)),
                 # Not a model, though it looks like one.
-                Route("/v1/get-user-credits", _get_only, methods=["POST"]),
+                Route("/v1/get-user-credits", answer_get_only, methods=["POST"]),
                 Route("/v1/{slug}", self._keyed(self._run), methods=["POST"]),
                 Route("/v2/{slug}", self._keyed(self._submit), methods=["POST"]),
-                Route("/media/{name}", self._media),
                 Route("/upload-asset", self._keyed(self._upload), methods=["POST"]),
-                Route("/assets/{name}", self._asset),
-                Route("/samples/{name}.png", self._sample),
+                *self._files.routes,
             ],
-            exception_handlers={GatewayError: _refusal, HTTPException: _http_error},
+            exception_handlers={GatewayError: answer_gateway_error, HTTPException: answer_http_error},
         )
 
     def _keyed(
@@ -123,9 +117,9 @@ class Gateway:
             raise GatewayError(404, f"Model {slug} not found")
         if request.headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
             raise GatewayError(406, "Content-Type must be application/json")
-        body = _json_object(await request.body())
+        content = await request.body()
         try:
-            params = self._validators[slug].check(body)
+            params = self._validators[slug].check(_json_object(content))
         except Refused as refused:
             raise GatewayError(400, str(refused)) from None
         job_plan = plan(schema, params)
@@ -136,7 +130,9 @@ class Gateway:
         job = Job(
             slug=slug,
             account=account,
-            params=params,
+            sender=Sender(_netloc(request), is_loopback(request.client.host if request.client else "")),
+            requested_seed=params.get("seed"),
+            prompt=params.get("prompt"),
             plan=job_plan,
             cost=cost,
             remaining_credits=account.charge(cost),
@@ -145,7 +141,7 @@ class Gateway:
             end=self._timing.end(now, schema["x-kling"].get("latency_seconds")),
             failure=failure,
         )
-        self._jobs[job.request_id] = job
+        self._jobs.add(job.request_id, job, _JOB_OVERHEAD + _BYTES_PER_CHARACTER * len(content))
         request.scope["received"].request_id = job.request_id
         return job
 
@@ -206,21 +202,13 @@ class Gateway:
         body: dict[str, Any] = {"status": "COMPLETED", "request_id": job.request_id, "output": url}
         body |= {"video": file} if job.plan.returns == "video" else {"images": [file]}
         body["seed"] = job.seed
-        if "prompt" in job.params:
-            body["prompt"] = job.params["prompt"]
+        if job.prompt is not None:
+            body["prompt"] = job.prompt
         body["metrics"] = {"cost": job.cost, "remaining_credits": job.remaining_credits, **job.times()}
         return JSONResponse(body)
 
     async def _credits(self, request: Request, account: Account) -> Response:
         return JSONResponse({"credits": account.credits, "free-credits": 0.0})
-
-    async def _media(self, request: Request) -> Response:
-        request_id, _, suffix = request.path_params["name"].partition(".")
-        job = self._jobs.get(request_id)
-        path = job.output(self._clock.now()) if job else None
-        if path is None or path.suffix != f".{suffix}":
-            raise GatewayError(404, "No such file")
-        return FileResponse(path, media_type=CONTENT_TYPES[path.suffix])
 
     async def _upload(self, request: Request, account: Account) -> Response:
         body = _json_object(await request.body())
@@ -230,20 +218,6 @@ class Gateway:
             raise GatewayError(400, str(error)) from None
         urls = [f"{_own(request)}/assets/{name}" for name in names]
         return JSONResponse({"file_urls": urls, "message": "Files uploaded"})
-
-    async def _asset(self, request: Request) -> Response:
-        found = self.uploads.serve(request.path_params["name"])
-        if found is None:
-            raise GatewayError(404, "No such file")
-        return found
-
-    async def _sample(self, request: Request) -> Response:
-        match = re.fullmatch(SAMPLE_SIZE, request.query_params.get("size", "1280x720"))
-        if match is None:
-            raise GatewayError(400, "size must be WIDTHxHEIGHT, each from 16 to 4096")
-        size = int(match[1]), int(match[2])
-        picture = await run_in_threadpool(sample, request.path_params["name"], size)
-        return Response(picture, media_type="image/png")
 
     def _job(self, request: Request, account: Account) -> Job:
         job = self._jobs.get(request.path_params["request_id"])
@@ -270,7 +244,7 @@ class Gateway:
         return JSONResponse({"status": state, "request_id": job.request_id, **urls, "metrics": {}})
 
     def _start(self, job: Job) -> None:
-        if job.failure is None and job.rendered is None:
+        if job.failure is None and (job.rendered is None or job.has_lost_file()):
             loop = asyncio.get_running_loop()
             job.rendered = loop.run_in_executor(self._executor, self._render, job)
 
@@ -292,9 +266,16 @@ class Gateway:
 
     def _render(self, job: Job) -> Rendered:
         try:
-            return Rendered(path=self._renderer.render(job.plan))
+            return Rendered(path=self._renderer.render(job.plan, lambda url: self._picture(url, job.sender)))
         except Exception as error:  # noqa: BLE001  a broken worker ends its job, not the gateway
             return Rendered(error=f"The worker failed: {error!r}")
+
+    def _picture(self, url: str, sender: Sender) -> bytes | None:
+        """Return the picture that a job starts from: a file of this sandbox, or one of another server here."""
+        if sender.means_sandbox(url):
+            return self._files.read(url)
+        # Whoever is on another machine means that machine by a loopback address.
+        return fetch(url) if sender.is_on_this_machine else None
 
 
 def _json_object(body: bytes) -> dict[str, Any]:
@@ -324,28 +305,17 @@ def origin(host: str, port: int) -> str:
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
+def _netloc(request: Request) -> str:
+    """Return host and port as the client calls them, which may be on another machine or behind a mapped port."""
+    own: str = request.headers.get("host") or origin(*request.scope["server"]).removeprefix("http://")
+    return own
+
+
 def _own(request: Request) -> str:
-    """Return the server's own address, not what the client calls it."""
-    return origin(*request.scope["server"])
+    """Return the address that the client reaches the sandbox by."""
+    return f"http://{_netloc(request)}"
 
 
 def _urls(job: Job, request: Request) -> dict[str, str]:
     response_url = f"{_own(request)}/v2/requests/{job.request_id}"
     return {"status_url": f"{response_url}/status", "response_url": response_url}
-
-
-async def _get_only(_: Request) -> Response:
-    raise HTTPException(405, headers={"Allow": "GET, HEAD"})
-
-
-async def _refusal(_: Request, error: Exception) -> Response:
-    assert isinstance(error, GatewayError)
-    return JSONResponse(error.body, error.status, headers=error.headers)
-
-
-async def _http_error(_: Request, error: Exception) -> Response:
-    assert isinstance(error, HTTPException)
-    if error.status_code == 405:
-        page = "<!doctype html>\n<title>405 Method Not Allowed</title>\n<h1>Method Not Allowed</h1>\n"
-        return HTMLResponse(page, 405, headers=error.headers)
-    return JSONResponse({"error": error.detail}, error.status_code, headers=error.headers)

@@ -6,8 +6,10 @@ import time
 import uuid
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final, Literal, Self
+from typing import Final, Literal, Self
+from urllib.parse import urlsplit
 
+from kling_sandbox.access import is_loopback
 from kling_sandbox.accounts import Account
 from kling_sandbox.plan import Plan
 
@@ -79,13 +81,36 @@ class Rendered:
     error: str | None = None
 
 
+@dataclass(frozen=True)
+class Sender:
+    """Where a job came from."""
+
+    netloc: str
+    """Host and port by which it calls the sandbox."""
+    is_on_this_machine: bool
+
+    def means_sandbox(self, url: str) -> bool:
+        """Tell whether a URL leads to the sandbox: by the same name, or by another of this machine and the same port."""
+        try:
+            own, other = urlsplit(f"http://{self.netloc}"), urlsplit(url)
+            ports = own.port or 80, other.port or 80
+        except ValueError:
+            return False
+        if other.scheme != "http" or ports[0] != ports[1]:
+            return False
+        hosts = own.hostname or "", other.hostname or ""
+        return hosts[0] == hosts[1] or all(map(is_loopback, hosts))
+
+
 @dataclass
 class Job:
     """One accepted submit. Read and changed on the event loop only."""
 
     slug: str
     account: Account
-    params: dict[str, Any]
+    sender: Sender
+    requested_seed: int | None
+    prompt: str | None
     plan: Plan
     cost: float
     remaining_credits: float
@@ -102,8 +127,9 @@ class Job:
     @property
     def seed(self) -> int:
         """The seed asked for, or one of its own."""
-        seed: int = self.params.get("seed", uuid.UUID(self.request_id).int % 2**31)
-        return seed
+        if self.requested_seed is None:
+            return uuid.UUID(self.request_id).int % 2**31
+        return self.requested_seed
 
     def poll(self, now: float) -> None:
         """Count a status poll, which may be the one that finds the job done."""
@@ -129,6 +155,14 @@ class Job:
         """Return the file of the job while it can be downloaded: from the end of the job, for a week."""
         if self.end is None or not self.end <= now < self.end + OUTPUT_LIFETIME:
             return None
+        return None if self.has_lost_file() else self._path()
+
+    def has_lost_file(self) -> bool:
+        """Tell whether its file was rendered and has been removed since, to make room for others."""
+        path = self._path()
+        return path is not None and not path.exists()
+
+    def _path(self) -> Path | None:
         return self.rendered.result().path if self.rendered and self.rendered.done() else None
 
     def times(self) -> dict[str, float]:

@@ -2,10 +2,12 @@
 
 import hashlib
 import math
+import os
 import re
 import threading
+import time
 from array import array
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from fractions import Fraction
 from functools import lru_cache
 from io import BytesIO
@@ -14,11 +16,13 @@ from typing import Final
 from urllib.parse import unquote
 
 import av
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageOps
 
-from kling_sandbox.fetch import fetch
 from kling_sandbox.pictures import Size, collage, cover, encode, random_from, scene, words
 from kling_sandbox.plan import Plan
+
+Fetch = Callable[[str], bytes | None]
+"""Gives the file at a URL, or None if it cannot be had."""
 
 CONTENT_TYPES: Final = {".mp4": "video/mp4", ".png": "image/png", ".jpg": "image/jpeg"}
 
@@ -34,41 +38,82 @@ _OVERSAMPLING: Final = 2
 # copies shifted by a quarter of a pixel each make the movement smooth.
 _STEP: Final = 2
 _PHASES: Final = 8
+_FORMATS: Final = ("PNG", "JPEG", "WEBP", "GIF", "BMP")
+"""What pictures are decoded; some other formats start programs, or are nothing that a model takes."""
+_MOST_PIXELS: Final = 40_000_000
+"""More than an 8K frame has. A file of a few kilobytes can hold a hundred times as many."""
+_MOST_PICTURES: Final = 16
+_LONGEST_SIDE: Final = 2048
+_CAPACITY: Final = 2 * 1024**3
+"""Bytes of all rendered files together."""
+_decoding = threading.Lock()
+"""Held while a picture is decoded: one at a time is enough for the memory of this machine."""
 
 
 class Renderer:
     """Renders plans into a folder; the same content is rendered once. May be used by several threads."""
 
     def __init__(self, folder: Path) -> None:
-        """Files appear in `folder` under the digest of what they are made from."""
-        self._folder = folder
-        self._locks: dict[str, threading.Lock] = {}
+        """Files appear in `folder` under the digest of what they are made from.
 
-    def render(self, plan: Plan) -> Path:
-        """Return the finished file. What is on loopback is fetched, everything else drawn."""
-        sources = [(url, fetch(url)) for url in plan.pictures]
+        The files that were not asked for the longest are removed when all are too large together.
+        """
+        self._folder = folder
+        self._locks = [threading.Lock() for _ in range(256)]
+        self._removing = threading.Lock()
+
+    def render(self, plan: Plan, fetch: Fetch) -> Path:
+        """Return the finished file. Pictures that `fetch` gives are used, the others drawn."""
+        sources: list[tuple[str, Image.Image | None]] = []
         digest = hashlib.sha256(repr(plan).encode("utf-8", "surrogatepass"))
-        for _, body in sources:
-            digest.update(hashlib.sha256(body or b"").digest())
+        for url in plan.pictures[:_MOST_PICTURES]:
+            body = fetch(url) or b""
+            digest.update(hashlib.sha256(body).digest())
+            sources.append((url, _decode(body) if body else None))
         path = self._folder / (digest.hexdigest() + plan.suffix)
-        with self._locks.setdefault(path.name, threading.Lock()):
-            if not path.exists():
-                pictures = [_picture(url, body, plan.aspect or (16, 9)) for url, body in sources]
+        with self._locks[digest.digest()[0]]:
+            if path.exists():
+                # The time of the last change is part of the ETag.
+                os.utime(path, ns=(time.time_ns(), path.stat().st_mtime_ns))
+            else:
+                pictures = [picture or _stand_in(url, plan.aspect or (16, 9)) for url, picture in sources]
                 part = path.with_name(f"part-{path.name}")
                 (_video if plan.returns == "video" else _image)(plan, pictures, part)
                 part.replace(path)
+                self._remove_oldest(path)
         return path
 
+    def _remove_oldest(self, newest: Path) -> None:
+        """Remove the files that were not asked for the longest, until the rest is small enough."""
+        with self._removing:
+            files = [(path, path.stat()) for path in self._folder.iterdir() if path.suffix in CONTENT_TYPES]
+            size = sum(status.st_size for _, status in files)
+            for path, status in sorted(files, key=lambda file: file[1].st_atime_ns):
+                if size <= _CAPACITY:
+                    break
+                if path != newest and not path.name.startswith("part-"):
+                    path.unlink(missing_ok=True)
+                    size -= status.st_size
 
-def _picture(url: str, body: bytes | None, aspect: tuple[int, int]) -> Image.Image:
-    """Return the picture at that URL, or a stand-in of the given shape with the name of its file."""
+
+def _decode(body: bytes) -> Image.Image | None:
+    """Return the picture in a file, made smaller if it is large; None if there is none, or one of too many pixels."""
     try:
-        if body is not None:
-            picture = Image.open(BytesIO(body))
-            picture.draft("RGB", (2048, 2048))
-            return ImageOps.exif_transpose(picture).convert("RGB")
-    except (UnidentifiedImageError, OSError, ValueError, SyntaxError, Image.DecompressionBombError):
-        pass
+        with _decoding:
+            picture: Image.Image = Image.open(BytesIO(body), formats=_FORMATS)
+            picture.draft("RGB", (_LONGEST_SIDE, _LONGEST_SIDE))
+            # The size is known before anything is decoded.
+            if picture.width * picture.height > _MOST_PIXELS:
+                return None
+            picture = ImageOps.exif_transpose(picture).convert("RGB")
+            picture.thumbnail((_LONGEST_SIDE, _LONGEST_SIDE))
+            return picture
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError, Image.DecompressionBombWarning):
+        return None
+
+
+def _stand_in(url: str, aspect: tuple[int, int]) -> Image.Image:
+    """Draw a picture of the given shape with the name of the file at that URL."""
     name = unquote(re.split("[?#]", url)[0].rpartition("/")[2])
     return scene(url, _size(aspect, _IMAGE_SIDE), words(name) or "picture")
 

@@ -97,7 +97,8 @@ def _keyed(
 
 
 def _open(name: str, summary: str, answers: Mapping[str, Any], **more: Any) -> dict[str, Any]:
-    return {"operationId": name, "summary": summary, "responses": answers, **more}
+    responses = _FOREIGN | (_TOO_LARGE if "requestBody" in more else {}) | dict(answers)
+    return {"operationId": name, "summary": summary, "responses": responses, **more}
 
 
 def _json(description: str, *schemas: str) -> dict[str, Any]:
@@ -151,15 +152,20 @@ def _job(name: str, summary: str, ended: str) -> dict[str, Any]:
     return {"get": _keyed(name, summary, answer, _JOB, parameters=[_in_path("request_id", _UUID)])}
 
 
+_FOREIGN: Final = {
+    "403": _json("The Host or Origin header is not of this sandbox, as in a request of a web page.", "Error")
+}
+_TOO_LARGE: Final = {"413": _json("The body is larger than the sandbox takes.", "Error")}
 _GONE: Final = _json("There is no such file, or not any more.", "Error")
 _DONE: Final = {
     "204": {"description": "It holds from now on."},
     "400": _json("The body means nothing, and changes nothing.", "Error"),
+    "415": _json("The Content-Type is not application/json.", "Error"),
 }
 _SIZE: Final = {
     "name": "size",
     "in": "query",
-    "description": "Width and height, each from 16 to 4096.",
+    "description": "Width and height, each from 16 to 2048.",
     "schema": {"type": "string", "pattern": SAMPLE_SIZE, "default": "1280x720"},
 }
 _RANGE: Final = {
@@ -255,7 +261,7 @@ _RECEIVED: Final = _object(
         "method": _TEXT,
         "path": _TEXT,
         "headers": {"type": "object", "additionalProperties": _TEXT},
-        "json": {"description": "The body, if it was JSON."},
+        "json": {"description": "The body, if it was JSON and no large upload."},
         "fault": {**_TEXT, "description": "The kind of the fault that struck it, or nothing."},
         "request_id": {"type": ["string", "null"], "description": "The job that it started."},
         "status": {"type": ["integer", "null"], "description": "Of the answer, if there was one."},

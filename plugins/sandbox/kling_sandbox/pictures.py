@@ -21,10 +21,8 @@ _PALETTES: Final[tuple[tuple[str, str, str, str], ...]] = (
     ("#7d3c6e", "#ffb385", "#fff3c9", "#2b1433"),
     ("#3b7a78", "#f2d398", "#fff6d8", "#12322f"),
 )
-SAMPLE_SIZE: Final = "^{0}x{0}$".format(
-    "(1[6-9]|[2-9][0-9]|[1-9][0-9]{2}|[1-3][0-9]{3}|40[0-8][0-9]|409[0-6])"
-)
-"""The sizes of a sample: two sides, each from 16 to 4096, as a regular expression."""
+SAMPLE_SIZE: Final = "^{0}x{0}$".format("(1[6-9]|[2-9][0-9]|[1-9][0-9]{2}|1[0-9]{3}|20[0-3][0-9]|204[0-8])")
+"""The sizes of a sample: two sides, each from 16 to 2048, as a regular expression."""
 
 _OVERSAMPLING: Final = 2
 _MAT: Final = "#f6f3ec"

@@ -1,20 +1,26 @@
 """What the sandbox was sent and what became of it, for tests to look at."""
 
-import threading
+import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Any, Final
 from urllib.parse import parse_qsl
 
+from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from kling_sandbox import bodies
-from kling_sandbox.accounts import fingerprint
+from kling_sandbox import bodies, uploads
+from kling_sandbox.accounts import Account, fingerprint
+from kling_sandbox.bounded import BoundedStore
 from kling_sandbox.faults import Faults
-from kling_sandbox.fetch import USER_AGENT
 from kling_sandbox.wire import cut, misbehave, transport
 
+_LARGEST_KEYLESS: Final = 64 * 1024
+_CAPACITY: Final = 256 * 1024**2
+_OVERHEAD: Final = 2048
+_BYTES_PER_BYTE: Final = 24
+"""The most memory that a byte of JSON takes once it is read: that of an empty list and its place in another."""
 _SECRET_HEADERS: Final = frozenset({"x-api-key", "authorization", "proxy-authorization", "cookie"})
 
 
@@ -29,7 +35,7 @@ class Received:
     secrets: frozenset[str]
     """Fingerprints of everything that may have carried a key: headers and values of the query."""
     json: Any = None
-    """The body if it was JSON, else None."""
+    """The body if it was JSON and no large upload, else None."""
     fault: str = ""
     """The kind of the fault that struck it, or nothing."""
     request_id: str | None = None
@@ -41,19 +47,22 @@ class Received:
 
 
 class Record:
-    """Every request that arrived at an application, and the faults that strike there."""
+    """The requests that arrived at an application, and the faults that strike there.
 
-    def __init__(self, faults: Faults) -> None:
-        """Begin with nothing."""
+    It keeps about 80,000 of them; the oldest are dropped.
+    """
+
+    def __init__(self, faults: Faults, accounts: Mapping[str, Account]) -> None:
+        """Begin with nothing. `accounts`, by fingerprint of the key, tells whose bodies are worth reading."""
         self.faults = faults
-        self._received: list[Received] = []
-        self._lock = threading.Lock()
+        self._accounts = accounts
+        self._received = BoundedStore[int, Received](_CAPACITY)
+        self._numbers = itertools.count()
 
     @property
     def received(self) -> tuple[Received, ...]:
-        """Everything so far, in order of arrival."""
-        with self._lock:
-            return tuple(self._received)
+        """Everything that is kept, in order of arrival."""
+        return self._received.values()
 
     def has_key(self, key: str, path: str) -> bool:
         """Tell whether `key` ever came in a request to a path that matches the shell pattern `path`."""
@@ -64,24 +73,29 @@ class Record:
         """Return `app` with every request noted before it is handled; the body is read here, and replayed.
 
         `app` finds the entry of a request as `scope["received"]`, and the fault that struck it as `scope["fault"]`.
+        What is larger than `app` takes is answered 413; of a request without a valid key nothing large is kept, and
+        `app` sees it without a body.
         """
 
         async def noted(scope: Scope, receive: Receive, send: Send) -> None:
             entry = _arrived(scope)
-            if entry.headers.get("user-agent") == USER_AGENT:
-                await app(scope, receive, send)
-                return
             fault = self.faults.strike(entry.method, entry.path)
             entry.fault = fault.kind if fault else ""
-            with self._lock:
-                self._received.append(entry)
+            number = next(self._numbers)
+            self._received.add(number, entry, _size(scope))
             if fault and fault.kind == "reset-early":
                 await cut(scope, receive, reset=True)
                 return
-            messages = await _read(receive)
-            if messages[-1]["type"] == "http.disconnect":
+            try:
+                body, refusal = await self._read(entry, receive)
+            except bodies.ClientGone:
                 return
-            entry.json = _document(b"".join(message.get("body", b"") for message in messages))
+            if len(body) <= bodies.LARGEST_PARAMS:
+                entry.json = _document(body)
+                self._received.grow(number, _BYTES_PER_BYTE * len(body))
+            messages: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
+            del body
+            handler = refusal or app
 
             async def replay() -> Message:
                 return messages.pop(0) if messages else await receive()
@@ -96,19 +110,35 @@ class Record:
 
             known = {**scope, "received": entry, "fault": fault}
             if fault is None:
-                await app(known, replay, watched)
+                await handler(known, replay, watched)
             else:
-                await misbehave(fault, app, known, replay, watched)
+                await misbehave(fault, handler, known, replay, watched)
 
         return noted
 
+    async def _read(self, entry: Received, receive: Receive) -> tuple[bytes, Response | None]:
+        """Return the body as `app` is to see it, and the answer if it is larger than `app` takes."""
+        account = self._accounts.get(entry.headers.get("x-api-key", ""))
+        has_key = account is not None and account.permitted
+        largest = _largest_body(entry) if has_key else _LARGEST_KEYLESS
+        try:
+            return await bodies.receive_body(receive, largest), None
+        except bodies.BodyTooLarge:
+            # In every other case `app` has an answer that does not depend on the body.
+            is_about_body = has_key and entry.method == "POST"
+            return b"", JSONResponse(bodies.too_large(largest), 413) if is_about_body else None
 
-async def _read(receive: Receive) -> list[Message]:
-    """Return the messages of a body; the last one is http.disconnect if the client went away before its end."""
-    messages = [await receive()]
-    while messages[-1].get("more_body", False):
-        messages.append(await receive())
-    return messages
+
+def _largest_body(entry: Received) -> int:
+    is_upload = (entry.method, entry.path) == ("POST", "/upload-asset")
+    return uploads.LARGEST_BODY if is_upload else bodies.LARGEST_PARAMS
+
+
+def _size(scope: Scope) -> int:
+    """Return about how many bytes of memory the entry of a request takes without its body."""
+    texts = len(scope["raw_path"]) + len(scope["query_string"])
+    texts += sum(len(name) + len(value) for name, value in scope["headers"])
+    return _OVERHEAD + 2 * texts
 
 
 def _arrived(scope: Scope) -> Received:

@@ -5,7 +5,7 @@ import re
 import socket
 import tempfile
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
@@ -16,6 +16,7 @@ import uvicorn
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from kling_sandbox import control, wire
+from kling_sandbox.access import CONTROL_PREFIX, HostCheck
 from kling_sandbox.accounts import API_KEY, accounts, fingerprint
 from kling_sandbox.faults import Fault, Faults
 from kling_sandbox.gateway import Gateway, origin
@@ -35,7 +36,7 @@ class Sandbox:
     """A key that works, the first if there are several."""
 
     base_url: str
-    """The address of the gateway, without a version; set by entering."""
+    """The address of the gateway, without a version, for clients on this machine; set by entering."""
 
     def __init__(
         self,
@@ -49,13 +50,16 @@ class Sandbox:
         seed: int = 0,
         host: str = "127.0.0.1",
         port: int = 0,
+        allowed_hosts: Collection[str] = (),
     ) -> None:
         """Prepare; nothing listens before the `with` block.
 
         `timing`: `at-once`, `polls:N` or `latency:FACTOR`. `schemas`: JSON Schemas by slug, by default those
         of the whole catalogue. `api_keys`: those that work, each of an account of its own. `credits`: what each begins
         with. `rate_limit`: how many submits a minute each may send. `faults`: what goes wrong, the first that strikes
-        a request; with `seed` the same each time. `port`: 0 takes a free one.
+        a request; with `seed` the same each time. `host`: the address to listen at; `0.0.0.0` is every address of this
+        machine. `port`: 0 takes a free one. `allowed_hosts`: names that clients may call it by, beside addresses, `localhost`,
+        `host`, and, when other machines can reach it, names without a dot and those that end in `.internal`.
         Raises ValueError for a bad timing.
         """
         self._timing = Timing.parse(timing)
@@ -64,7 +68,8 @@ class Sandbox:
         self._clock = Clock()
         self.api_key = api_keys[0]
         self._accounts = accounts(api_keys, balance=credits, submits_per_minute=rate_limit)
-        self._record = Record(Faults(faults, seed))
+        self._host_check = HostCheck(host, allowed_hosts)
+        self._record = Record(Faults(faults, seed), self._accounts)
         self._stack = ExitStack()
 
     def __enter__(self) -> Self:
@@ -79,7 +84,7 @@ class Sandbox:
             )
             listener = stack.enter_context(_listen(self._host, self._port))
             config = uvicorn.Config(
-                _split(control.app(self), self._record.around(gateway.app())),
+                self._host_check.around(_split(control.app(self), self._record.around(gateway.app()))),
                 http=wire.Protocol,
                 lifespan="off",
                 ws="none",
@@ -95,7 +100,7 @@ class Sandbox:
             stack.callback(thread.join)
             stack.callback(server.stop)
             server.listening.wait()
-            self.base_url = origin(*listener.getsockname()[:2])
+            self.base_url = _local_url(*listener.getsockname()[:2])
             self._stack = stack.pop_all()
         return self
 
@@ -107,7 +112,7 @@ class Sandbox:
 
     @property
     def requests(self) -> tuple[Received, ...]:
-        """Every request so far and what became of it, in order of arrival; the renderer's own fetches are left out."""
+        """Every request so far and what became of it, in order of arrival; of more than 80,000 the last ones."""
         return self._record.received
 
     @property
@@ -173,9 +178,14 @@ class _Server(uvicorn.Server):
 
 def _split(control: ASGIApp, gateway: ASGIApp) -> ASGIApp:
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
-        await (control if scope["path"].startswith("/_sandbox/") else gateway)(scope, receive, send)
+        await (control if scope["path"].startswith(CONTROL_PREFIX) else gateway)(scope, receive, send)
 
     return app
+
+
+def _local_url(host: str, port: int) -> str:
+    """Return a URL that clients on this machine can use for a server that listens there."""
+    return origin({"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host), port)  # noqa: S104
 
 
 def _listen(host: str, port: int) -> socket.socket:

@@ -1,4 +1,4 @@
-"""Uploaded media: kept in memory for as long as the sandbox runs, and served under its own address."""
+"""Uploaded media: kept in memory while there is room, and served under the address of the sandbox."""
 
 import base64
 import binascii
@@ -6,22 +6,26 @@ import re
 from typing import Any, Final
 from uuid import uuid4
 
-from starlette.responses import Response
+from kling_sandbox.bounded import BoundedStore
+
+LARGEST_BODY: Final = 140 * 1024**2
+"""Bytes of the body of an upload: room for one file of the largest size in base64, or for several smaller ones."""
 
 _LARGEST: Final = 100 * 1024**2
+_CAPACITY: Final = 512 * 1024**2
+_OVERHEAD: Final = 1024
 _DATA_URL: Final = re.compile(r"data:([a-z0-9.+-]+/[a-z0-9.+-]+);base64,", re.ASCII)
 
 
 class Uploads:
-    """The files of one sandbox; `count` tells how many there are."""
+    """The files of one sandbox; the oldest are dropped when there is no room for new ones."""
+
+    count: int
+    """How many files were uploaded, the same one twice if it came twice."""
 
     def __init__(self) -> None:
-        self._files: dict[str, tuple[str, bytes]] = {}
-
-    @property
-    def count(self) -> int:
-        """How many files were uploaded, the same one twice if it came twice."""
-        return len(self._files)
+        self.count = 0
+        self._files = BoundedStore[str, tuple[str, bytes]](_CAPACITY)
 
     def take(self, data_urls: Any) -> list[str]:
         """Keep files and return their names. Raises ValueError, and keeps none, if one cannot be read."""
@@ -29,13 +33,14 @@ class Uploads:
             raise ValueError("data_urls must be a list of data: URLs")
         items: list[Any] = data_urls
         files = {uuid4().hex: _read(url) for url in items}
-        self._files |= files
+        for name, file in files.items():
+            self._files.add(name, file, len(file[1]) + _OVERHEAD)
+        self.count += len(files)
         return list(files)
 
-    def serve(self, name: str) -> Response | None:
-        """Return a file, or None if there is none of this name."""
-        content_type, content = self._files.get(name, ("", None))
-        return None if content is None else Response(content, media_type=content_type)
+    def get(self, name: str) -> tuple[str, bytes] | None:
+        """Return the type and content of a file, or None if there is none of this name, or not any more."""
+        return self._files.get(name)
 
 
 def _read(url: Any) -> tuple[str, bytes]:

@@ -25,7 +25,7 @@ class Validator:
     def __init__(self, schema: Schema) -> None:
         """Raise ValueError if the schema is invalid or has a rule of an unknown kind."""
         self._schema = schema
-        self._validator = jsonschema_rs.Draft202012Validator(dict(schema))
+        self._validator = jsonschema_rs.Draft202012Validator(dict(schema), retriever=_refuse_reference)
         self._rules = [next(iter(rule.items())) for rule in schema["x-kling"].get("rules", ())]
         for kind, _ in self._rules:
             if kind not in _RULES:
@@ -49,6 +49,11 @@ class Validator:
         if problems:
             raise Refused("; ".join(problems))
         return defaults | {name: value for name, value in body.items() if value is not None}
+
+
+def _refuse_reference(uri: str) -> Any:
+    """Refuse what a schema refers to outside of itself: it would be fetched, from a file or from the network."""
+    raise ValueError(f"{uri}: a schema must not refer to another document")
 
 
 def _message(error: jsonschema_rs.ValidationError) -> str:

@@ -1,0 +1,88 @@
+"""The files that the sandbox serves to anybody: outputs of jobs, uploads, and pictures that it draws itself."""
+
+import asyncio
+import re
+from typing import Final
+from urllib.parse import parse_qs, unquote, urlsplit
+
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import FileResponse, Response
+from starlette.routing import Route
+
+from kling_sandbox.answers import GatewayError
+from kling_sandbox.bounded import BoundedStore
+from kling_sandbox.jobs import Clock, Job
+from kling_sandbox.media import CONTENT_TYPES
+from kling_sandbox.pictures import SAMPLE_SIZE, Size, sample
+from kling_sandbox.uploads import Uploads
+
+_DRAWN_AT_ONCE: Final = 2
+"""The largest sample takes 200 MB while it is drawn."""
+_DEFAULT_SIZE: Final = "1280x720"
+# An upload may be a page or an SVG: opened in a browser it must not act in the name of the sandbox.
+_UPLOAD_HEADERS: Final = {
+    "content-security-policy": "default-src 'none'; style-src 'unsafe-inline'; sandbox",
+    "x-content-type-options": "nosniff",
+}
+
+
+class Files:
+    """Handlers of the addresses that need no key; `read` is for the renderer, which needs no connection."""
+
+    def __init__(self, jobs: BoundedStore[str, Job], clock: Clock) -> None:
+        """Serve the outputs of these jobs."""
+        self._jobs = jobs
+        self._clock = clock
+        self._drawing = asyncio.Semaphore(_DRAWN_AT_ONCE)
+        self.uploads = Uploads()
+
+    @property
+    def routes(self) -> list[Route]:
+        """The routes of all of them."""
+        return [
+            Route("/media/{name}", self._media),
+            Route("/assets/{name}", self._asset),
+            Route("/samples/{name}.png", self._sample),
+        ]
+
+    def read(self, url: str) -> bytes | None:
+        """Return the file that a URL of this sandbox names, or None. May be called from any thread."""
+        parts = urlsplit(url)
+        folder, _, name = unquote(parts.path).removeprefix("/").partition("/")
+        if folder == "media" and (output := self._jobs.get(name.partition(".")[0])):
+            path = output.output(self._clock.now())
+            return path.read_bytes() if path else None
+        if folder == "assets" and (file := self.uploads.get(name)):
+            return file[1]
+        if folder == "samples" and (size := _parse_size(*parse_qs(parts.query).get("size", []))):
+            return sample(name.removesuffix(".png"), size)
+        return None
+
+    async def _media(self, request: Request) -> Response:
+        request_id, _, suffix = request.path_params["name"].partition(".")
+        job = self._jobs.get(request_id)
+        path = job.output(self._clock.now()) if job else None
+        if path is None or path.suffix != f".{suffix}":
+            raise GatewayError(404, "No such file")
+        return FileResponse(path, media_type=CONTENT_TYPES[path.suffix])
+
+    async def _asset(self, request: Request) -> Response:
+        file = self.uploads.get(request.path_params["name"])
+        if file is None:
+            raise GatewayError(404, "No such file")
+        content_type, content = file
+        return Response(content, media_type=content_type, headers=_UPLOAD_HEADERS)
+
+    async def _sample(self, request: Request) -> Response:
+        size = _parse_size(request.query_params.get("size", _DEFAULT_SIZE))
+        if size is None:
+            raise GatewayError(400, "size must be WIDTHxHEIGHT, each from 16 to 2048")
+        async with self._drawing:
+            picture = await run_in_threadpool(sample, request.path_params["name"], size)
+        return Response(picture, media_type="image/png")
+
+
+def _parse_size(text: str = _DEFAULT_SIZE, *_: str) -> Size | None:
+    match = re.fullmatch(SAMPLE_SIZE, text)
+    return (int(match[1]), int(match[2])) if match else None
