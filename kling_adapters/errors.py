@@ -121,7 +121,8 @@ def _is_plain(value: Any, depth: int = 0) -> bool:
     return False
 
 
-_MOST_SHOWN = 50
+MOST_SHOWN = 50
+"""Problems that the message of a ParamsInvalid shows."""
 
 
 class ParamsInvalid(KlingError):
@@ -142,10 +143,10 @@ class ParamsInvalid(KlingError):
         name = _text.escape(_text.shorten(model, 200))
         lines = [
             f"{count} problem{'' if count == 1 else 's'} with the parameters of {name}; nothing was sent:",
-            *map(str, self.problems[:_MOST_SHOWN]),
+            *map(str, self.problems[:MOST_SHOWN]),
         ]
-        if count > _MOST_SHOWN:
-            lines.append(f"and {count - _MOST_SHOWN} more")
+        if count > MOST_SHOWN:
+            lines.append(f"and {count - MOST_SHOWN} more")
         super().__init__("\n  ".join(lines))
 
 
