@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from decimal import Decimal
 
 _LONGEST_NUMBER = 40
@@ -11,12 +12,10 @@ _LONGEST_TEXT = 1000
 def format_number(number: float) -> str:
     """Return a number with all of its digits: 2147483647, 0.1, and 5 for 5.0."""
     if isinstance(number, int):
-        # Python refuses to write integers of more than 4300 digits.
-        return str(number) if number.bit_length() < 4000 else "a number of more than 1200 digits"
-    if number.is_integer():
-        text = format(Decimal(number), "f")
-    else:
-        text = format(Decimal(repr(number)), "f") if number - number == 0 else repr(number)
+        return show(number)
+    if not math.isfinite(number):
+        return repr(number)
+    text = format(Decimal(repr(number)), "f").removesuffix(".0")
     return text if len(text) <= _LONGEST_NUMBER else repr(number)
 
 
@@ -48,5 +47,5 @@ def show(value: object) -> str:
     try:
         text = repr(value)
     except Exception:  # noqa: BLE001  whatever the class of a caller raises, and integers of more than 4300 digits
-        return f"a value of type {type(value).__name__} that is too long to be shown"
+        return f"a value of type {type(value).__name__} that cannot be shown"
     return escape(text) if len(text) <= 80 else f"{escape(text[:60])}... ({len(text)} characters)"

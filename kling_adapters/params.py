@@ -19,7 +19,8 @@ from pydantic import (
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, InitErrorDetails, core_schema
 
-from kling_adapters import _fields, inputs
+from kling_adapters import inputs
+from kling_adapters._fields import coerce, iter_length_errors, iter_members
 from kling_adapters.adapter import Adapter
 from kling_adapters.errors import ConfigError, ParamsInvalid
 from kling_adapters.explain import explain, repeat_errors, rule_error
@@ -59,7 +60,7 @@ def _drop_endless_lengths(schema: Any) -> None:
         for part in parts.values():
             _drop_endless_lengths(part)
     elif isinstance(schema, list):
-        for part in cast("list[Any]", schema):
+        for part in schema:  # pyright: ignore[reportUnknownVariableType]  mypy knows the type
             _drop_endless_lengths(part)
 
 
@@ -92,13 +93,10 @@ class _Checks:
         self, data: Mapping[str, Any], reported: set[tuple[str, tuple[str | int, ...]]]
     ) -> Iterator[InitErrorDetails]:
         """Yield what is wrong with parameters beside what pydantic has reported."""
-        for details in _fields.iter_length_errors(self._model, (), data):
+        for details in iter_length_errors(self._model, (), data):
             if (details["type"], details.get("loc")) not in reported:
                 yield details
-        values = {
-            wire: _fields.coerce(field, given(value))
-            for wire, value, field in _fields.iter_members(self._model, data)
-        }
+        values = {wire: coerce(field, given(value)) for wire, value, field in iter_members(self._model, data)}
         yield from self._iter_broken_rules(values)
 
     def _iter_broken_rules(self, values: Mapping[str, Any]) -> Iterator[InitErrorDetails]:
