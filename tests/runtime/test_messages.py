@@ -100,7 +100,7 @@ def test_printable_text_of_any_language_stays() -> None:
         {"prompt": "x", "y" * 10**7: 1},
         {"prompt": b"y" * 10**7},
         {"prompt": "x", "start_image": "y" * 10**7},
-        {"prompt": "x", **{f"duratio{number}": 1 for number in range(100_000)}},
+        {"prompt": "x", **{f"duratio{number}": 1 for number in range(20_000)}},
     ],
     ids=["value", "name", "bytes", "media", "problems"],
 )
@@ -112,10 +112,10 @@ def test_a_message_is_bounded(params: dict[str, Any]) -> None:
 
 
 def test_a_message_says_how_many_problems_it_does_not_show() -> None:
-    error = invalid(KlingO1, prompt="x", image_urls=[1] * 100_000)
-    assert str(error).startswith("100000 problems with the parameters of kling-o1; nothing was sent:")
-    assert str(error).endswith("\n  and 99950 more")
-    assert len(error.problems) == 100_000
+    error = invalid(KlingO1, prompt="x", image_urls=[1] * 20_000)
+    assert str(error).startswith("20000 problems with the parameters of kling-o1; nothing was sent:")
+    assert str(error).endswith("\n  and 19950 more")
+    assert len(error.problems) == 20_000
 
 
 def test_a_broken_rule_shows_a_long_value_in_part() -> None:
