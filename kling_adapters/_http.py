@@ -16,6 +16,7 @@ from typing import Any
 import anyio.to_thread
 import httpx
 
+from kling_adapters._text import format_number
 from kling_adapters._version import __version__
 from kling_adapters.download import Download
 from kling_adapters.errors import ConfigError, StorageError
@@ -194,7 +195,7 @@ def _check_bounds(request: Request, body: bytes | bytearray, begun: float) -> No
     if len(body) > (most := request.max_bytes or MAX_ANSWER_BYTES):
         raise httpx.ReadError(f"the answer is larger than {most} bytes")
     if time.monotonic() - begun > (longest := max(request.timeout or 0.0, MAX_ANSWER_SECONDS)):
-        raise httpx.ReadError(f"the answer took longer than {longest:g} s")
+        raise httpx.ReadError(f"the answer took longer than {format_number(longest)} s")
 
 
 def _unpacked(request: Request, response: httpx.Response, body: bytes) -> bytes:

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol, cast
 
-from kling_adapters import inputs
+from kling_adapters import _text, inputs
 from kling_adapters.errors import Problem
 
 Returns = Literal["video", "image", "audio", "text"]
@@ -45,7 +45,7 @@ class Requires:
             actual = values.get(name)
             # To Python, True is 1.
             if actual != wanted or isinstance(actual, bool) != isinstance(wanted, bool):
-                yield Problem(self.field, f"needs {name}={wanted!r}, which is {actual!r}", value)
+                yield Problem(self.field, f"needs {name}={wanted!r}, which is {_text.show(actual)}", value)
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,11 @@ class References:
             # An endless number must not be turned into an int: it cannot name an item anyway.
             number = match[1].lstrip("0")
             if not number or len(number) > 9 or int(number) > count:
-                yield Problem(self.field, f"names {match[0]}, but {self.list} has {_count(count)}", text)
+                yield Problem(
+                    self.field,
+                    f"names {_text.shorten(match[0], 80)}, but {self.list} has {_count(count)}",
+                    text,
+                )
 
 
 @dataclass(frozen=True, init=False)

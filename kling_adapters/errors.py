@@ -28,9 +28,13 @@ KlingError
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from pathlib import PurePath
+from typing import TYPE_CHECKING, Any, ClassVar, cast
+
+from kling_adapters import _text
+from kling_adapters._local import ProcessLocal
 
 if TYPE_CHECKING:
     from kling_adapters.job import AsyncJob, AsyncResult, Job, Result
@@ -38,7 +42,18 @@ if TYPE_CHECKING:
 
 
 class KlingError(Exception):
-    """The base of every error this package raises on purpose."""
+    """The base of every error this package raises on purpose.
+
+    Every error can be copied and pickled, also a subclass with an `__init__` of its own: message and attributes stay.
+    """
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Python would call __init__ with the message, which the signature of no subclass fits.
+        return _restore_error, (type(self), self.args), dict(vars(self))
+
+
+def _restore_error(kind: type[KlingError], args: tuple[Any, ...]) -> KlingError:
+    return kind.__new__(kind, *args)
 
 
 class ConfigError(KlingError):
@@ -53,8 +68,9 @@ class UnknownModel(ConfigError):
 class Problem:
     """One broken constraint.
 
-    `path` names the parameter, such as `elements[0].frontal_image_url`; `value` is what was given;
-    `allowed` says what may stand there; `suggestion` is the name or value that was probably meant.
+    `path` names the parameter, such as `elements[0].frontal_image_url`; `value` is what was given, or a description of
+    it where it is not plain data (an open file, an object of a class); `allowed` says what may stand there;
+    `suggestion` is the name or value that was probably meant. Its text has no control characters and is bounded.
     """
 
     path: str
@@ -63,27 +79,75 @@ class Problem:
     allowed: str | None = None
     suggestion: str | None = None
 
+    def __post_init__(self) -> None:
+        for name in ("path", "message"):
+            _expect_text(name, getattr(self, name))
+        for name in ("allowed", "suggestion"):
+            if getattr(self, name) is not None:
+                _expect_text(name, getattr(self, name))
+        if not _is_plain(self.value):
+            # An open file can be neither copied nor pickled, and would be kept alive by the error.
+            object.__setattr__(self, "value", _text.show(self.value))
+
     def __str__(self) -> str:
-        text = f"{self.path}: {self.message}"
+        text = f"{_text.shorten(self.path, 200)}: {_text.shorten(self.message)}"
         if self.allowed:
-            text += f"; allowed: {self.allowed}"
+            text += f"; allowed: {_text.shorten(self.allowed)}"
         if self.suggestion:
-            text += f"; did you mean {self.suggestion}?"
-        return text
+            text += f"; did you mean {_text.shorten(self.suggestion, 200)}?"
+        return _text.escape(text)
+
+
+def _expect_text(name: str, value: object) -> None:
+    if not isinstance(value, str):
+        raise TypeError(f"{name} of a Problem must be text, not {type(value).__name__}")
+
+
+_SCALARS = (type(None), bool, int, float, str, bytes)
+_DEEPEST = 20
+
+
+def _is_plain(value: Any, depth: int = 0) -> bool:
+    """Whether a value is data that can be copied and pickled, whatever it holds."""
+    if type(value) in _SCALARS or isinstance(value, PurePath):
+        return True
+    if depth == _DEEPEST:
+        return False
+    if type(value) is dict:
+        pairs = cast("Mapping[Any, Any]", value).items()
+        return all(_is_plain(name, depth + 1) and _is_plain(member, depth + 1) for name, member in pairs)
+    if type(value) in (list, tuple):
+        return all(_is_plain(item, depth + 1) for item in cast("Iterable[Any]", value))
+    return False
+
+
+MOST_SHOWN = 50
+"""Problems that the message of a ParamsInvalid shows."""
 
 
 class ParamsInvalid(KlingError):
     """The parameters do not satisfy the spec of the model. Nothing was sent and nothing is billed.
 
-    `problems` holds every broken constraint, not just the first.
+    `problems` holds every broken constraint, not just the first. The message shows the first 50.
     """
 
     def __init__(self, model: str, problems: Iterable[Problem]) -> None:
         self.model = model
         self.problems = tuple(problems)
+        if not isinstance(cast("object", model), str):
+            raise TypeError(f"model must be text, not {type(model).__name__}")
+        for problem in self.problems:
+            if not isinstance(cast("object", problem), Problem):
+                raise TypeError(f"problems must be Problems, not {type(problem).__name__}")
         count = len(self.problems)
-        head = f"{count} problem{'' if count == 1 else 's'} with the parameters of {model}; nothing was sent"
-        super().__init__("\n  ".join([head + ":", *map(str, self.problems)]))
+        name = _text.escape(_text.shorten(model, 200))
+        lines = [
+            f"{count} problem{'' if count == 1 else 's'} with the parameters of {name}; nothing was sent:",
+            *map(str, self.problems[:MOST_SHOWN]),
+        ]
+        if count > MOST_SHOWN:
+            lines.append(f"and {count - MOST_SHOWN} more")
+        super().__init__("\n  ".join(lines))
 
 
 class ApiError(KlingError):
@@ -238,24 +302,30 @@ class JobExpired(KlingError):
 class WaitTimeout(KlingError):
     """The job had not ended when the time was up. It goes on; `job.wait()` takes up where this stopped.
 
-    `request_id` is its id, `seconds` the time waited, `job` the handle.
+    `request_id` is its id, `seconds` the time waited, `job` the handle; where the error was pickled, `job` is None.
     """
 
-    def __init__(self, request_id: str, seconds: float, job: Job | AsyncJob) -> None:
+    def __init__(self, request_id: str, seconds: float, job: Job | AsyncJob | None) -> None:
         self.request_id = request_id
         self.seconds = seconds
-        self.job = job
+        self._job: ProcessLocal[Job | AsyncJob] = ProcessLocal(job)
         super().__init__(
-            f"job {request_id} has not ended after {seconds:.0f} s; it goes on and will be billed when it completes. "
+            f"job {request_id} has not ended after {_text.format_number(round(seconds, 1))} s; "
+            "it goes on and will be billed when it completes. "
             f'Wait again with error.job.wait(), or kling.job("{request_id}").wait() within the hour.'
         )
+
+    @property
+    def job(self) -> Job | AsyncJob | None:
+        """The job, to wait for it again; None in an error that comes from another process."""
+        return self._job.value
 
 
 class StorageError(KlingError):
     """An output could not be fetched, did not pass the checks, or could not be stored.
 
     Nothing is left under the target name. `url`, if known, is where the output can still be had. `result`, of
-    `run_sync`, holds it: it can be saved elsewhere.
+    `run_sync`, holds it: it can be saved elsewhere, but not in another process.
     """
 
     result: Result | AsyncResult | None = None

@@ -3,31 +3,42 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator
-from dataclasses import dataclass, field
+from dataclasses import InitVar, dataclass, field
 from os import PathLike, fspath
+from typing import TypeVar
 
 from kling_adapters import flows
+from kling_adapters._local import ProcessLocal
 from kling_adapters.driver import AsyncDriver, SyncDriver
-from kling_adapters.errors import JobExpired, JobFailed
+from kling_adapters.errors import ConfigError, JobExpired, JobFailed
 from kling_adapters.events import Completed, Event
 from kling_adapters.flows import JobRef
 from kling_adapters.result import JobStatus, ResultData, StoredFile
 
+_Driver = TypeVar("_Driver", SyncDriver, AsyncDriver)
+
 
 @dataclass(frozen=True)
 class Result(ResultData):
-    """A COMPLETED job whose files can be saved; `saved` are those that `run(save_to=...)` has stored."""
+    """A COMPLETED job whose files can be saved; `saved` are those that `run(save_to=...)` has stored.
+
+    It can be copied and pickled. In another process it has no client: everything can be read, but `save` raises.
+    """
 
     saved: tuple[StoredFile, ...] = ()
-    _driver: SyncDriver = field(kw_only=True, repr=False, compare=False)
+    # Not a field: a driver has locks and sockets, which are no data that asdict() could return.
+    _driver: InitVar[SyncDriver | ProcessLocal[SyncDriver] | None] = field(default=None, kw_only=True)
+
+    def __post_init__(self, _driver: SyncDriver | ProcessLocal[SyncDriver] | None) -> None:
+        _keep_driver(self, _driver)
 
     def save(self, to: str | PathLike[str]) -> tuple[StoredFile, ...]:
         """Store every file in a folder, or where a storage plugin takes URLs such as s3://bucket/prefix/.
 
         A file is named after its model and request id. It appears whole, or not at all.
-        Raises StorageError, or ConfigError if no plugin knows the place.
+        Raises StorageError, or ConfigError if no plugin knows the place, or if the result comes from another process.
         """
-        driver = self._driver
+        driver = _driver_of(self, SyncDriver)
         return driver.run(flows.save(driver.session, self, driver.plugins.storage, fspath(to)))
 
 
@@ -36,12 +47,31 @@ class AsyncResult(ResultData):
     """Result, with `await result.save(...)`."""
 
     saved: tuple[StoredFile, ...] = ()
-    _driver: AsyncDriver = field(kw_only=True, repr=False, compare=False)
+    _driver: InitVar[AsyncDriver | ProcessLocal[AsyncDriver] | None] = field(default=None, kw_only=True)
+
+    def __post_init__(self, _driver: AsyncDriver | ProcessLocal[AsyncDriver] | None) -> None:
+        _keep_driver(self, _driver)
 
     async def save(self, to: str | PathLike[str]) -> tuple[StoredFile, ...]:
         """See Result.save."""
-        driver = self._driver
+        driver = _driver_of(self, AsyncDriver)
         return await driver.run(flows.save(driver.session, self, driver.plugins.storage, fspath(to)))
+
+
+def _keep_driver(result: ResultData, driver: _Driver | ProcessLocal[_Driver] | None) -> None:
+    kept: ProcessLocal[_Driver] = driver if isinstance(driver, ProcessLocal) else ProcessLocal(driver)
+    # The name of the argument, so that dataclasses.replace() and vars() pass it on.
+    object.__setattr__(result, "_driver", kept)
+
+
+def _driver_of(result: ResultData, kind: type[_Driver]) -> _Driver:
+    driver = vars(result)["_driver"].value
+    if not isinstance(driver, kind):
+        raise ConfigError(
+            f"the result of job {result.request_id} comes from another process and has no client to save it with. "
+            f'Save it with kling.job("{result.request_id}").wait().save(...); nothing was sent'
+        )
+    return driver
 
 
 class _Job:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 
+from kling_adapters._text import format_number
 from kling_adapters.events import (
     Completed,
     Event,
@@ -32,7 +33,11 @@ def kling_event(event: Event) -> None:
             log.info("%s is %s", job, event.state)
         case Completed():
             cost = event.result.metrics.cost
-            log.info("%s completed; %s", job, "cost not known" if cost is None else f"{cost:g} credits")
+            log.info(
+                "%s completed; %s",
+                job,
+                "cost not known" if cost is None else f"{format_number(cost)} credits",
+            )
         case Failed():
             log.warning("%s failed: %s", job, event.reason)
         case Expired():

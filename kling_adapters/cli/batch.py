@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Self, cast
 
 import click
 
+from kling_adapters._text import format_sum
 from kling_adapters.cli.jobs import base_url, connection, journal, sandbox, save_to
 from kling_adapters.cli.listings import print_table
 from kling_adapters.errors import ConfigError, JobFailed, KlingError, ParamsInvalid, StorageError
@@ -262,7 +263,7 @@ class Tally:
 
     def _summary(self) -> str:
         told = [f"{count} {state.lower()}" for state, count in sorted(self._states.items())]
-        return f"{', '.join(told)}; {self._cost:g} credits"
+        return f"{', '.join(told)}; {format_sum(self._cost)} credits"
 
 
 def _state(outcome: Outcome[Result] | Outcome[AsyncResult]) -> str:
@@ -347,10 +348,10 @@ def _estimate(lines: Sequence[Line], entries: Sequence[JournalEntry]) -> None:
         costs = [entry.cost for entry in entries if entry.model == model and entry.cost is not None]
         mean = sum(costs) / len(costs) if costs else None
         total += count * (mean or 0.0)
-        told = "not known: none has run yet" if mean is None else f"{count * mean:g}"
-        most = "" if mean is None else f"{count * max(costs):g}"
+        told = "not known: none has run yet" if mean is None else format_sum(count * mean)
+        most = "" if mean is None else format_sum(count * max(costs))
         rows.append((model, str(count), told, most))
     print_table(("model", "lines", "credits, by the mean of the journal", "at most, by its highest"), rows)
     click.echo(
-        f"{len(lines)} lines are valid; about {total:g} credits where the cost is known. Nothing was sent."
+        f"{len(lines)} lines are valid; about {format_sum(total)} credits where the cost is known. Nothing was sent."
     )

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from kling_adapters._text import format_number
 from kling_adapters.cli.listings import as_json, print_table
 from kling_adapters.errors import ConfigError
 from kling_adapters.models._gateway import BASE_URL
@@ -191,4 +192,4 @@ def _print_result(result: Result, *, as_json: bool) -> None:
 
 
 def _known(number: float | None) -> str:
-    return "not told" if number is None else f"{number:g}"
+    return "not told" if number is None else format_number(number)

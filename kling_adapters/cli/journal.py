@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from kling_adapters._text import format_number
 from kling_adapters.cli.jobs import base_url, journal, save_to
 from kling_adapters.cli.listings import as_json, print_table
 from kling_adapters.errors import ConfigError
@@ -129,7 +130,7 @@ def _rows(entries: Sequence[JournalEntry]) -> list[tuple[str, ...]]:
             entry.state,
             entry.model,
             entry.request_id or "",
-            "" if entry.cost is None else f"{entry.cost:g}",
+            "" if entry.cost is None else format_number(entry.cost),
             " ".join(file.url for file in entry.files) or entry.reason or "",
         )
         for entry in entries

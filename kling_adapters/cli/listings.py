@@ -9,6 +9,8 @@ from typing import Any
 
 import click
 
+from kling_adapters._text import format_number
+
 as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 
@@ -107,7 +109,7 @@ def print_table(head: tuple[str, ...], rows: Sequence[tuple[str, ...]], *, divid
 
 
 def _seconds(latency: float | None) -> str:
-    return "not documented" if latency is None else f"{latency:.0f} s"
+    return "not documented" if latency is None else f"{format_number(latency)} s"
 
 
 def _parameters(schema: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, Mapping[str, Any], bool]]:
@@ -122,7 +124,7 @@ def _parameters(schema: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, M
 
 
 def _price(pricing: Mapping[str, Any]) -> str:
-    figures = dict.fromkeys(f"{pricing[end]:g}" for end in ("from", "to"))
+    figures = dict.fromkeys(format_number(pricing[end]) for end in ("from", "to"))
     return f"price {' to '.join(figures)} {pricing['currency']} per {pricing['unit']}"
 
 
@@ -175,7 +177,9 @@ def _rule(rule: Mapping[str, Any]) -> str:
         case "mutually_exclusive":
             return f"only one of {', '.join(given)} can be given"
         case "max_bytes":
-            return f"{given['field']}: at most {given['bytes'] / 1024**2:g} MiB"
+            size = given["bytes"]
+            shown = f"{size >> 20} MiB" if size % (1 << 20) == 0 else f"{size} bytes"
+            return f"{given['field']}: at most {shown}"
         case _:
             return json.dumps(rule)
 

@@ -29,7 +29,8 @@ def read_values(words: Iterable[str], schema: Mapping[str, Any]) -> dict[str, An
         value: str | Path = text
         if text.startswith("@@"):
             value = text[1:]
-        elif text.startswith("@") and text != "@":
+        elif text.startswith("@") and text != "@" and declared:
+            # The file of a parameter that does not exist is not read: its name is what is wrong.
             value = Path(text[1:]) if item.get("format") == "uri" else _read(name, text[1:])
         if "array" in types and not (isinstance(value, str) and value.lstrip().startswith("[")):
             values.setdefault(name, []).append(_value(value, item["type"]))

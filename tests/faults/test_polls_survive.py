@@ -193,12 +193,12 @@ def test_wait_timeout_carries_the_job_and_a_second_wait_works(stub: Stub, connec
     job = face.submit()
     with pytest.raises(WaitTimeout, match=rf"(?s){JOB}.*goes on") as caught:
         face.do(job.wait, 30)
-    assert caught.value.job.request_id == job.request_id == caught.value.request_id == JOB
+    assert caught.value.job.request_id == job.request_id == caught.value.request_id == JOB  # type: ignore[union-attr]
     stub.play(gateway(status=[state("COMPLETED")], result=[finished("a text")]))
-    assert face.do(caught.value.job.wait).output == "a text"
+    assert face.do(caught.value.job.wait).output == "a text"  # type: ignore[union-attr]
     # And once it is there, it is there.
     asked = len(stub.gets)
-    assert face.do(caught.value.job.wait).output == "a text"
+    assert face.do(caught.value.job.wait).output == "a text"  # type: ignore[union-attr]
     assert len(stub.gets) == asked
     assert len(stub.posts) == 1
 
@@ -211,7 +211,7 @@ def test_a_result_that_cannot_be_fetched_is_not_lost(stub: Stub, connect: Connec
         face.do(job.wait, 20)
     assert sum(face.clock.slept) >= 20
     stub.play(gateway(result=[finished("a text")]))
-    assert face.do(caught.value.job.wait).output == "a text"
+    assert face.do(caught.value.job.wait).output == "a text"  # type: ignore[union-attr]
 
 
 @pytest.mark.parametrize("where", ["status", "result"])

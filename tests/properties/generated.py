@@ -90,7 +90,7 @@ def _schema(annotation: Any, metadata: Iterable[Any]) -> Schema:
         schema |= {
             "type": TYPES[type(values[0])],
             "enum": sorted(map(repr, values)),
-            "lenient": _has(marks, "_TextOrInteger"),
+            "lenient": _has(marks, "TextOrInteger"),
         }
         # Without it, 1 would do for True.
         assert _has(marks, "_BooleanFirst") == isinstance(values[0], bool)

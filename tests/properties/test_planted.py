@@ -34,7 +34,7 @@ FAULTS = [
     ("items off by one", FULL, "", "max_length=3, ", "max_length=4, ", "takes what breaks ['shots']"),
     ("no longer required", FULL, "", "Field(max_length=4, min_length=1,", "Field(default=(), max_length=4, min_length=1,", "names"),
     ("no twin", FULL, "", 'Lenient[Literal["1", "2"]]', 'Literal["1", "2"]', "refuses what is right"),
-    ("twin sent as it is", FULL, "params", "return twins.get(value, value)", "return value", "refuses what is right"),
+    ("twin sent as it is", FULL, "param_types", "return declared_forms.get(value, value)", "return value", "refuses what is right"),
     ("zero for false", FULL, "", "Exact[Literal[False]]", "Literal[False]", "takes what breaks ['silent']"),
     ("other value needed", FULL, "", 'equals={"duration": 5}', 'equals={"duration": 10}', "refuses what is right: ['mask_url"),
     ("null given", FULL, "adapter", "if all(given.get(name) is None", "if all(name not in given", "broken are"),
@@ -42,8 +42,8 @@ FAULTS = [
     ("default not counted", CORNERS, "params", "given(field.default)", "None", "takes what breaks ['text']"),
     ("infinity", CORNERS, "params", "allow_inf_nan=False", "allow_inf_nan=True", "takes what breaks ['ratio']"),
     ("half characters", CORNERS, "params", "str_max_length=sys.maxsize,", "", "takes what breaks ['text']"),
-    ("space in a URL", CORNERS, "params", r"/?#][^\s", "/?#][^", "takes what breaks ['picture']"),
-    ("true for 1", CORNERS, "params", "if isinstance(value, bool) or not", "if not", "takes what breaks ['level']"),
+    ("space in a URL", CORNERS, "param_types", r"/?#][^\s", "/?#][^", "takes what breaks ['picture']"),
+    ("true for 1", CORNERS, "param_types", "if isinstance(value, bool) or not", "if not", "takes what breaks ['level']"),
 ]  # fmt: skip
 
 
@@ -52,9 +52,8 @@ def planted(
 ) -> tuple[dict[str, Any], type[kling_adapters.Params]]:
     """Return the packaged schema of a golden model, and the model with a text in one of its modules replaced."""
     schema, module = GOLDEN[slug]
-    sources = {
-        path.stem: path.read_text("utf-8") for path in (RUNTIME / "adapter.py", RUNTIME / "params.py", module)
-    }
+    runtime = [RUNTIME / f"{name}.py" for name in ("adapter", "param_types", "_fields", "params")]
+    sources = {path.stem: path.read_text("utf-8") for path in (*runtime, module)}
     sound = sources[place or module.stem]
     assert text in sound
     sources[place or module.stem] = sound.replace(text, fault, 1)

@@ -380,8 +380,8 @@ def test_a_job_that_does_not_end_in_time_is_an_outcome_with_its_handle(run: Runn
     [resumed] = run("resume")
     for outcome in (mapped, resumed):
         assert isinstance(outcome.error, ka.WaitTimeout)
-        assert outcome.error.job.request_id == outcome.request_id == mapped.request_id
-        assert outcome.error.job.model == "kling-2"
+        assert outcome.error.job.request_id == outcome.request_id == mapped.request_id  # type: ignore[union-attr]
+        assert outcome.error.job.model == "kling-2"  # type: ignore[union-attr]
     gateway.hangs = False
     [ended] = run("resume")
     assert (ended.error, ended.request_id) == (None, mapped.request_id)

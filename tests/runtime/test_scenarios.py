@@ -147,7 +147,7 @@ def test_events_run_out_as_waiting_does(play: Play) -> None:
         seen: list[Any] = []
         with pytest.raises(ka.WaitTimeout) as caught:
             seen.extend([event async for event in job.events(timeout=0)])
-        assert caught.value.job.request_id == job.request_id
+        assert caught.value.job.request_id == job.request_id  # type: ignore[union-attr]
         assert not any(isinstance(event, ka.Completed) for event in seen)
         assert [type(event) async for event in job.events()][-1] is ka.Completed
 
@@ -160,7 +160,7 @@ def test_waiting_runs_out_without_losing_the_job(play: Play) -> None:
         with pytest.raises(ka.WaitTimeout, match=r"kling\.job\(") as caught:
             await job.wait(timeout=0)
         assert caught.value.request_id == job.request_id
-        outcome = caught.value.job.wait()
+        outcome = caught.value.job.wait()  # type: ignore[union-attr]
         result = await outcome if inspect.isawaitable(outcome) else outcome
         assert result.request_id == job.request_id
 

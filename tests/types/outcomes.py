@@ -210,7 +210,7 @@ def errors(kling: Kling) -> None:
         print(error.request_id.upper())
         print(error.result)  # refused
     except WaitTimeout as error:
-        assert_type(error.job, Job | AsyncJob)
+        assert_type(error.job, Job | AsyncJob | None)
         assert_type(error.seconds, float)
         if isinstance(error.job, Job):
             assert_type(error.job.wait(), Result)

@@ -1,0 +1,51 @@
+"""How values are written in messages: numbers exactly, texts without control characters, both of bounded length."""
+
+from __future__ import annotations
+
+import math
+from decimal import Decimal
+
+_LONGEST_NUMBER = 40
+_LONGEST_TEXT = 1000
+
+
+def format_number(number: float) -> str:
+    """Return a number with all of its digits: 2147483647, 0.1, and 5 for 5.0."""
+    if isinstance(number, int):
+        return show(number)
+    if not math.isfinite(number):
+        return repr(number)
+    text = format(Decimal(repr(number)), "f").removesuffix(".0")
+    return text if len(text) <= _LONGEST_NUMBER else repr(number)
+
+
+def format_sum(number: float) -> str:
+    """Return a sum of credits, money or seconds, without the noise that adding floats leaves behind."""
+    return format_number(round(number, 6))
+
+
+def escape(text: str) -> str:
+    """Return a text that is safe in a log and on a terminal: what cannot be printed is written as in Python source."""
+    if text.isprintable():
+        return text
+    return "".join(
+        char if char.isprintable() else char.encode("unicode_escape", "surrogatepass").decode()
+        for char in text
+    )
+
+
+def shorten(text: str, longest: int = _LONGEST_TEXT) -> str:
+    """Return a text, or its beginning and how long it is."""
+    return text if len(text) <= longest else f"{text[: longest * 3 // 4]}... ({len(text)} characters)"
+
+
+def show(value: object) -> str:
+    """Return the beginning of a value as Python writes it. Never raises."""
+    if isinstance(value, str | bytes) and len(value) > _LONGEST_TEXT:
+        unit = "bytes" if isinstance(value, bytes) else "characters"
+        return f"{value[:60]!r}... ({len(value)} {unit})"
+    try:
+        text = repr(value)
+    except Exception:  # noqa: BLE001  whatever the class of a caller raises, and integers of more than 4300 digits
+        return f"a value of type {type(value).__name__} that cannot be shown"
+    return escape(text) if len(text) <= 80 else f"{escape(text[:60])}... ({len(text)} characters)"

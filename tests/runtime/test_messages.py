@@ -1,0 +1,157 @@
+"""How figures, values and hints are written in the messages of errors."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Annotated, Any, ClassVar
+
+import pytest
+from pydantic import Field
+
+from kling_adapters import Params, ParamsInvalid, Problem, WaitTimeout
+from kling_adapters._text import escape, format_number, format_sum
+from kling_adapters.adapter import Adapter, MaxBytes, References, Requires
+from kling_adapters.models import Kling2, Kling3ProImage2video, Kling25Turbo, KlingO1
+
+URL = "https://example.com/a.png"
+
+
+def invalid(model: type[Params], **params: Any) -> ParamsInvalid:
+    with pytest.raises(ParamsInvalid) as caught:
+        model.model_validate(params)
+    return caught.value
+
+
+@pytest.mark.parametrize(
+    ("number", "text"),
+    [
+        (2147483647, "2147483647"),
+        (2147483647.0, "2147483647"),
+        (0.1, "0.1"),
+        (1e-7, "0.0000001"),
+        (-0.5, "-0.5"),
+        (12345678.9, "12345678.9"),
+        (1e300, "1e+300"),
+        (float("inf"), "inf"),
+    ],
+)
+def test_a_number_is_written_with_all_its_digits(number: float, text: str) -> None:
+    assert format_number(number) == text
+
+
+def test_a_sum_has_no_noise_of_floats() -> None:
+    assert format_sum(0.1 + 0.2) == "0.3"
+    assert format_sum(sum([0.1] * 1000)) == "100"
+
+
+class Seeded(Params):
+    """Bounds that `:g` would round."""
+
+    adapter: ClassVar[Adapter] = Adapter("seeded-1", "Seeded 1", "video", rules=(MaxBytes("note", bytes=3),))
+    seed: Annotated[int, Field(ge=-2147483648, le=2147483647)] = 0
+    weight: Annotated[float, Field(ge=0.0000001, le=16777217)] = 1
+    note: Annotated[str, Field()] = ""
+
+
+def test_bounds_are_written_exactly() -> None:
+    assert [str(problem) for problem in invalid(Seeded, seed=2147483648, weight=1e-8).problems] == [
+        "seed: 2147483648 is too large; allowed: at most 2147483647",
+        "weight: 1e-08 is too small; allowed: at least 0.0000001",
+    ]
+    [problem] = invalid(Seeded, seed=-(10**10), weight=16777217).problems
+    assert problem.allowed == "at least -2147483648"
+
+
+def test_a_timeout_under_a_second_is_written_exactly() -> None:
+    assert "has not ended after 1.5 s" in str(WaitTimeout("job-1", 1.5, None))
+    assert "has not ended after 900 s" in str(WaitTimeout("job-1", 900.0004, None))
+
+
+NASTY = "\x1b[31m\x00\r\n\u202e\ud800\x85"
+
+
+@pytest.mark.parametrize(
+    ("model", "params"),
+    [
+        (Kling2, {"prompt": "x", NASTY: 1}),
+        (Kling2, {"prompt": NASTY, "aspect_ratio": NASTY}),
+        (Kling2, {"prompt": "x", "start_image": NASTY}),
+        (Kling2, {"prompt": "x", "start_image": Path(NASTY.replace("\0", ""))}),
+        (Kling2, {"prompt": [NASTY], "duration": {NASTY: 1}}),
+        (Kling25Turbo, {"prompt": "x", "tail_image_url": URL, "image_url": URL, "mode": NASTY}),
+    ],
+)
+def test_no_message_has_control_characters(model: type[Params], params: dict[str, Any]) -> None:
+    message = str(invalid(model, **params))
+    assert message.replace("\n  ", "").isprintable()
+    assert message.encode()
+
+
+def test_printable_text_of_any_language_stays() -> None:
+    assert escape("Füchse 狐 🦊") == "Füchse 狐 🦊"
+    assert escape("a\x1b\ud800") == "a\\x1b\\ud800"
+
+
+@pytest.mark.parametrize(
+    "params",
+    [
+        {"prompt": "x", "aspect_ratio": "y" * 10**7},
+        {"prompt": "x", "y" * 10**7: 1},
+        {"prompt": b"y" * 10**7},
+        {"prompt": "x", "start_image": "y" * 10**7},
+        {"prompt": "x", **{f"duratio{number}": 1 for number in range(20_000)}},
+    ],
+    ids=["value", "name", "bytes", "media", "problems"],
+)
+def test_a_message_is_bounded(params: dict[str, Any]) -> None:
+    begun = time.process_time()
+    error = invalid(Kling2, **params)
+    assert len(str(error)) < 20_000
+    assert time.process_time() - begun < 20
+
+
+def test_a_message_says_how_many_problems_it_does_not_show() -> None:
+    error = invalid(KlingO1, prompt="x", image_urls=[1] * 20_000)
+    assert str(error).startswith("20000 problems with the parameters of kling-o1; nothing was sent:")
+    assert str(error).endswith("\n  and 19950 more")
+    assert len(error.problems) == 20_000
+
+
+def test_a_broken_rule_shows_a_long_value_in_part() -> None:
+    class Ruled(Params):
+        adapter: ClassVar[Adapter] = Adapter(
+            "ruled-1",
+            "Ruled 1",
+            "video",
+            rules=(Requires("one", equals={"other": "a"}), References("one", token="@{n}", list="items")),
+        )
+        one: str
+        other: str
+
+    error = invalid(Ruled, one="@" + "1" * 10**6, other="y" * 10**6)
+    assert [problem.path for problem in error.problems] == ["one", "one"]
+    assert len(str(error)) < 1000
+
+
+def test_a_problem_takes_only_texts() -> None:
+    for arguments in ((1, "wrong"), ("a", None), ("a", "wrong", 1, 5), ("a", "wrong", 1, "5", b"5")):
+        with pytest.raises(TypeError, match="of a Problem must be text"):
+            Problem(*arguments)
+
+
+@pytest.mark.parametrize("arguments", [("kling-2", "wrong"), ("kling-2", [None]), (None, [])])
+def test_params_invalid_takes_only_problems(arguments: Any) -> None:
+    with pytest.raises(TypeError):
+        ParamsInvalid(*arguments)
+
+
+def test_a_file_named_by_its_text_is_suggested(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "fox.png").write_bytes(b"x")
+    [problem] = invalid(Kling3ProImage2video, prompt="x", start_image_url="fox.png").problems
+    assert str(problem).endswith("; did you mean Path('fox.png')?")
+    # Elsewhere on the machine nothing is told: the text may come from a stranger.
+    for text in (str(tmp_path / "fox.png"), f"../{tmp_path.name}/fox.png", "wolf.png", "", "a\0b"):
+        [problem] = invalid(Kling3ProImage2video, prompt="x", start_image_url=text).problems
+        assert problem.suggestion is None
