@@ -78,12 +78,10 @@ def default_path() -> Path | None:
         return None
     if path:
         return absolute_path(path)
-    try:
+    state: Path | None = None
+    with suppress(RuntimeError):
         state = user_state_path("kling-adapters", appauthor=False)
-        has_home = state.is_absolute()
-    except RuntimeError:
-        has_home = False
-    if not has_home:
+    if state is None or not state.is_absolute():
         raise ConfigError(
             "There is no folder for the journal: the user has no home folder, and neither HOME nor XDG_STATE_HOME "
             f"names one. Set {JOURNAL} to the path of a file, or to none to work without a journal. Nothing was sent"
