@@ -158,15 +158,7 @@ class JournalFile:
     def reading(self) -> Generator[sqlite3.Connection]:
         """Open the file for reading only, whether or not it can be written to. Raises StorageError."""
         with self._failing_clearly(), self.lock:
-            try:
-                connection = self._open_to_read("mode=ro")
-            except sqlite3.Error as error:
-                if error.sqlite_errorcode & 0xFF not in _NOT_WRITABLE:
-                    raise
-                # Not even the memory can be made that SQLite shares with writers: there can be none.
-                connection = self._open_to_read("mode=ro&immutable=1")
-                if Path(f"{self.path}-wal").exists():
-                    log.warning("the newest entries of the journal %s cannot be read", self)
+            connection = self._open_readable()
             with closing(connection):
                 yield connection
 
@@ -238,9 +230,24 @@ class JournalFile:
         self._connection = connection
         return connection
 
-    def _open_to_read(self, options: str) -> sqlite3.Connection:
+    def _open_readable(self) -> sqlite3.Connection:
+        try:
+            return self._open_to_read("mode=ro")
+        except sqlite3.Error as error:
+            if error.sqlite_errorcode & 0xFF not in _NOT_WRITABLE:
+                raise
+        # The file that SQLite shares with writers can neither be opened nor made, so there are no writers.
+        with suppress(sqlite3.Error):
+            return self._open_to_read("mode=rw", locking="EXCLUSIVE")
+        if Path(f"{self.path}-wal").exists():
+            log.warning("the newest entries of the journal %s cannot be read", self)
+        return self._open_to_read("mode=ro&immutable=1")
+
+    def _open_to_read(self, options: str, locking: str = "NORMAL") -> sqlite3.Connection:
         connection = _connect(f"file:{quote(os.fsencode(self.path))}?{options}", uri=True)
         try:
+            # In memory of its own, without the file that is shared.
+            connection.execute(f"PRAGMA locking_mode = {locking}")
             self._check_version(connection)
         except BaseException:
             connection.close()
