@@ -84,9 +84,10 @@ def _settings(gateway: Gateway) -> dict[str, Any]:
 class SyncTransport:
     """Sends requests and blocks until they are answered."""
 
-    def __init__(self, gateway: Gateway) -> None:
+    def __init__(self, gateway: Gateway, keys: set[str]) -> None:
         self._gateway = gateway
-        self._keys: set[str] = set()
+        # Every key that was sent, also by other transports of the client: answers must not repeat one.
+        self._keys = keys
         with _usable_environment():
             settings = _settings(gateway)
             self._submits = httpx.Client(limits=_SUBMIT_LIMITS, **settings)
@@ -138,9 +139,10 @@ class SyncTransport:
 class AsyncTransport:
     """The same for asyncio (or trio, through anyio)."""
 
-    def __init__(self, gateway: Gateway) -> None:
+    def __init__(self, gateway: Gateway, keys: set[str]) -> None:
         self._gateway = gateway
-        self._keys: set[str] = set()
+        # Every key that was sent, also by other transports of the client: answers must not repeat one.
+        self._keys = keys
         with _usable_environment():
             settings = _settings(gateway)
             self._submits = httpx.AsyncClient(limits=_SUBMIT_LIMITS, **settings)

@@ -11,14 +11,13 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, Generic, TypeAlias, TypeVar
 
-from filelock import FileLock, Timeout
-
 from kling_adapters import errors, flows, inputs, wire
 from kling_adapters.adapter import Adapter
 from kling_adapters.driver import Steps
 from kling_adapters.flows import Call, Fetch, Flow, JobRef, Send, Session, Sleep
 from kling_adapters.hookspecs import Storage
 from kling_adapters.journal import EXPIRED, REFUSED, SUBMITTING, UNCERTAIN, Journal, JournalEntry
+from kling_adapters.lockfile import LockFile
 from kling_adapters.params import Params
 from kling_adapters.result import Metrics, ResultData, StoredFile
 
@@ -153,7 +152,7 @@ class Batch:
         self._held: Task | None = None
         self._paid: set[str] = set()
         self._budget: _Budget | None = None
-        self._lock: FileLock | None = None
+        self._lock: LockFile | None = None
         self._storages: dict[str, Storage] = {}
         self._is_left = False
         self._is_capped = False
@@ -341,14 +340,9 @@ class Batch:
 
     def _own(self, journal: Journal, name: str) -> None:
         """Keep other processes from running the same batch: both would submit what neither has begun."""
-        lock = FileLock(
-            journal.path.with_name(f"{journal.path.name}-{_digest(name)}.batch"), thread_local=False
-        )
-        journal.path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            lock.acquire(blocking=False)
-        except Timeout:
-            raise errors.ConfigError(f"the batch {name} is being run already. Nothing was sent") from None
+        lock = journal.lock_batch(_digest(name))
+        if lock is None:
+            raise errors.ConfigError(f"the batch {name} is being run already. Nothing was sent")
         self._lock = lock
 
 

@@ -25,6 +25,7 @@ from kling_adapters.discovery import PluginInfo
 from kling_adapters.driver import AsyncDriver, Clock, SyncDriver, SystemClock
 from kling_adapters.errors import ConfigError, ParamsInvalid, Problem, StorageError
 from kling_adapters.flows import Flow, JobRef, Session
+from kling_adapters.forks import ForkSafeLock
 from kling_adapters.hookspecs import Auth, Storage
 from kling_adapters.job import AsyncJob, AsyncResult, Job, Result
 from kling_adapters.journal import Journal, JournalEntry, default_path
@@ -66,7 +67,7 @@ class _Client:
         self._plugins = Plugins(plugins, strict=strict_plugins)
         self._auth_name = auth
         self._auth: Auth | None = _GivenKey(api_key) if api_key else None
-        self._lock = threading.Lock()
+        self._lock = ForkSafeLock()
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}(base_url={self._session.gateway.base_url!r})"

@@ -10,11 +10,12 @@ import binascii
 import hashlib
 import io
 import re
-import threading
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any, TypeAlias, TypeGuard, cast
+
+from kling_adapters.forks import ForkSafeLock, reset_in_children
 
 Local: TypeAlias = Path | bytes | IO[bytes]
 
@@ -155,9 +156,14 @@ class Uploads:
     """Where the files are that a client has uploaded, by digest. Can be used from any thread."""
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
+        self._lock = ForkSafeLock()
         self._urls: dict[str, tuple[str, float]] = {}
         self._under_way: set[str] = set()
+        reset_in_children(self)
+
+    def reset_after_fork(self) -> None:
+        """Forget the uploads that are under way in the parent: they never end here."""
+        self._under_way = set()
 
     def begin(self, sha256: str) -> bool:
         """Whether nobody else is uploading this file; then it is the caller's until `end`."""

@@ -8,28 +8,36 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
+import logging
 import sqlite3
-import threading
 import time
 import uuid
-from collections.abc import Generator, Iterable, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass
-from os import PathLike, fspath
+from glob import escape
+from os import PathLike
 from pathlib import Path
+from types import NoneType
 from typing import Any, Final
 
-from filelock import FileLock, Timeout
-from platformdirs import user_state_path
-
 from kling_adapters.errors import ConfigError, StorageError
+from kling_adapters.forks import reset_in_children
+from kling_adapters.journal_file import (
+    DAYS,
+    JOURNAL,
+    JournalFile,
+    absolute_path,
+    default_path,
+    from_column,
+    to_column,
+)
+from kling_adapters.lockfile import LockFile, remove_if_free
 from kling_adapters.result import ResultData, StoredFile
 
-JOURNAL: Final = "KLING_JOURNAL"
-"""Environment variable: the path of the journal, or "none" to do without; by default in the state folder of the user."""
-DAYS: Final = "KLING_JOURNAL_DAYS"
-"""Environment variable: how many days a job that has ended stays in the journal; by default 90."""
+__all__ = ["DAYS", "JOURNAL", "Journal", "JournalEntry", "default_path", "fingerprint"]
+
+log = logging.getLogger("kling_adapters")
 
 SUBMITTING: Final = "SUBMITTING"
 """The intent is on disk; the gateway has not answered yet."""
@@ -42,43 +50,26 @@ EXPIRED: Final = "EXPIRED"
 ENDED: Final = (REFUSED, UNCERTAIN, EXPIRED, "COMPLETED", "FAILED")
 """The states in which the gateway has nothing more to tell."""
 
-_MIGRATIONS = (
-    """
-    CREATE TABLE jobs (
-        id INTEGER PRIMARY KEY,
-        gateway TEXT NOT NULL,
-        model TEXT NOT NULL,
-        params TEXT NOT NULL,
-        key TEXT NOT NULL,
-        save_to TEXT,
-        tag TEXT,
-        owner TEXT NOT NULL,
-        request_id TEXT,
-        state TEXT NOT NULL,
-        reason TEXT,
-        result TEXT,
-        cost REAL,
-        files TEXT,
-        created REAL NOT NULL,
-        updated REAL NOT NULL
-    );
-    CREATE INDEX jobs_state ON jobs (state);
-    CREATE INDEX jobs_tag ON jobs (tag);
-    CREATE INDEX jobs_request_id ON jobs (request_id);
-    """,
-    """
-    CREATE TABLE uploads (
-        gateway TEXT NOT NULL,
-        sha256 TEXT NOT NULL,
-        url TEXT NOT NULL,
-        created REAL NOT NULL,
-        PRIMARY KEY (gateway, sha256)
-    )
-    """,
-)
-_COLUMNS = """id, gateway, model, params, key, save_to, tag, request_id, state, reason, result, cost, files,
-created, updated"""
-_OPENING = threading.Lock()
+# Every column of an entry, and what it may hold.
+_COLUMNS: Final[Mapping[str, tuple[type, ...]]] = {
+    "id": (int,),
+    "gateway": (str,),
+    "model": (str,),
+    "params": (str,),
+    "key": (str,),
+    "save_to": (str, NoneType),
+    "tag": (str, NoneType),
+    "request_id": (str, NoneType),
+    "state": (str,),
+    "reason": (str, NoneType),
+    "result": (str, NoneType),
+    "cost": (float, NoneType),
+    "files": (str, NoneType),
+    "created": (float,),
+    "updated": (float,),
+}
+_NOTHING_SENT = "Nothing was sent."
+_DIED = "the process ended before the gateway had answered"
 
 
 @dataclass(frozen=True)
@@ -119,27 +110,27 @@ def fingerprint(key: str) -> str:
     return hashlib.sha256(key.encode("utf-8", "replace")).hexdigest()[:12]
 
 
-def default_path() -> Path | None:
-    """Return where the environment says that the journal is; None for no journal."""
-    told = os.environ.get(JOURNAL, "")
-    if told.lower() == "none":
-        return None
-    return Path(told) if told else user_state_path("kling-adapters", appauthor=False) / "journal.sqlite3"
-
-
 class Journal:
     """The journal in the file `path`, which is made when something is first written. Can be used from any thread.
 
+    What is sent and what comes back is kept in clear, until KLING_JOURNAL_DAYS after its end, or until `forget`.
     Methods raise StorageError when it cannot be read or written.
     """
 
     def __init__(self, path: str | PathLike[str]) -> None:
-        self.path = Path(fspath(path)).expanduser()
-        self._lock = threading.RLock()
-        self._connection: sqlite3.Connection | None = None
-        # Held while this process lives: whoever can take it knows that the process is gone.
+        self.path = absolute_path(path)
+        self._file = JournalFile(self.path)
+        self._start_owner()
+        reset_in_children(self)
+
+    def _start_owner(self) -> None:
+        # Each process has an owner of its own: whoever can take the lock knows that the process is gone.
         self._owner = uuid.uuid4().hex
-        self._alive: FileLock | None = None
+        self._alive: LockFile | None = None
+
+    def reset_after_fork(self) -> None:
+        """See forks.Forkable."""
+        self._start_owner()
 
     def intend(
         self,
@@ -152,20 +143,27 @@ class Journal:
     ) -> int:
         """Write down that a submit is about to be sent, on disk when this returns. Return the number of the entry."""
         now = time.time()
-        with self._writing() as connection:
+        with self._file.writing(_NOTHING_SENT) as connection:
             if self._alive is None:
-                self._alive = FileLock(self._owner_path(self._owner), thread_local=False)
-                self._alive.acquire()
+                alive = LockFile(self._owner_path(self._owner))
+                if not alive.acquire():
+                    raise OSError("the lock file of this process is held by another")
+                self._alive = alive
+            values = (gateway, model, json.dumps(params), fingerprint(key), save_to, tag)
             cursor = connection.execute(
                 "INSERT INTO jobs (gateway, model, params, key, save_to, tag, owner, state, created, updated)"
                 " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-                (
-                    *(gateway, model, json.dumps(params), fingerprint(key), save_to, tag),
-                    *(self._owner, SUBMITTING, now, now),
-                ),
+                (*map(to_column, values), self._owner, SUBMITTING, now, now),
             )
             assert cursor.lastrowid is not None
             return cursor.lastrowid
+
+    def lock_batch(self, digest: str) -> LockFile | None:
+        """Return the lock of the batch whose name has this digest; None while another process, or client, holds it."""
+        lock = LockFile(self.path.with_name(f"{self.path.name}-{digest}.batch"))
+        # Within a transaction, so that nobody who looks for files without an owner holds it for a moment.
+        with self._file.writing(_NOTHING_SENT):
+            return lock if lock.acquire() else None
 
     def sent_with(self, entry: int, key: str) -> None:
         """Write down that the submit is sent once more, with this key."""
@@ -198,28 +196,28 @@ class Journal:
 
         An hour later the gateway does not know it any more, but its files can still be fetched.
         """
-        with self._writing() as connection:
+        with self._file.writing() as connection:
             connection.execute(
                 "UPDATE jobs SET state = ?, reason = ?, updated = ? WHERE request_id = ?"
                 " AND state NOT IN ('COMPLETED', 'FAILED')",
-                (state, reason, time.time(), request_id),
+                (state, to_column(reason), time.time(), to_column(request_id)),
             )
 
     def completed(self, result: ResultData) -> None:
         """Write down what a job gave."""
-        with self._writing() as connection:
+        with self._file.writing() as connection:
             connection.execute(
                 "UPDATE jobs SET state = 'COMPLETED', result = ?, cost = ?, updated = ? WHERE request_id = ?",
-                (json.dumps(result.body), result.metrics.cost, time.time(), result.request_id),
+                (json.dumps(result.body), result.metrics.cost, time.time(), to_column(result.request_id)),
             )
 
     def stored(self, request_id: str, files: Iterable[StoredFile]) -> None:
         """Write down where the files of a job are; not their links, which open them to anybody and do not last."""
         told = [{**asdict(file), "link": None} for file in files]
-        with self._writing() as connection:
+        with self._file.writing() as connection:
             connection.execute(
                 "UPDATE jobs SET files = ?, updated = ? WHERE request_id = ?",
-                (json.dumps(told), time.time(), request_id),
+                (json.dumps(told), time.time(), to_column(request_id)),
             )
 
     def to_be_stored(self, entry: int, save_to: str) -> None:
@@ -228,20 +226,21 @@ class Journal:
 
     def upload_url(self, gateway: str, sha256: str, lifetime: float) -> str | None:
         """Return where a file is that was uploaded in the last `lifetime` seconds."""
-        if not self.path.exists():
+        if not self._file.exists():
             return None
-        with self._writing() as connection:
+        with self._file.writing() as connection:
             connection.execute("DELETE FROM uploads WHERE created < ?", (time.time() - lifetime,))
             row = connection.execute(
                 "SELECT url FROM uploads WHERE gateway = ? AND sha256 = ?", (gateway, sha256)
             ).fetchone()
-        return row[0] if row else None
+        return from_column(row[0]) if row else None
 
     def uploaded(self, gateway: str, sha256: str, url: str) -> None:
         """Write down where an uploaded file is."""
-        with self._writing() as connection:
+        with self._file.writing() as connection:
             connection.execute(
-                "INSERT OR REPLACE INTO uploads VALUES (?, ?, ?, ?)", (gateway, sha256, url, time.time())
+                "INSERT OR REPLACE INTO uploads VALUES (?, ?, ?, ?)",
+                (gateway, sha256, to_column(url), time.time()),
             )
 
     def resolve(self, entry: int, request_id: str | None) -> None:
@@ -250,149 +249,154 @@ class Journal:
         Raises ConfigError if the entry is not an uncertain one, or another has this id.
         """
         state, reason = ("QUEUED", None) if request_id else (REFUSED, "the user found no job")
-        with self._writing() as connection:
-            known = connection.execute("SELECT 1 FROM jobs WHERE request_id = ?", (request_id,)).fetchone()
+        with self._file.writing() as connection:
+            known = connection.execute(
+                "SELECT 1 FROM jobs WHERE request_id = ?", (to_column(request_id),)
+            ).fetchone()
             if known is not None:
                 raise ConfigError(f"job {request_id} is in the journal already, of another submit")
             cursor = connection.execute(
                 "UPDATE jobs SET request_id = ?, state = ?, reason = ?, updated = ? WHERE id = ? AND state = ?",
-                (request_id, state, reason, time.time(), entry, UNCERTAIN),
+                (to_column(request_id), state, reason, time.time(), entry, UNCERTAIN),
             )
             if cursor.rowcount == 0:
                 raise ConfigError(f"there is no uncertain submit {entry} in {self.path}")
 
+    def forget(self, entries: Iterable[int]) -> int:
+        """Remove submits from the file, and overwrite what it held of them.
+
+        A job that has not ended goes on, is billed, and is not found by `resume` any more. A submit that a process waits
+        for is not removed.
+
+        Args:
+            entries: Numbers of entries, `JournalEntry.id`. Numbers that the journal does not know are passed over.
+
+        Returns:
+            How many were removed.
+
+        """
+        if not self._file.exists():
+            return 0
+        with self._file.writing() as connection:
+            self._mark_dead(connection)
+            count = sum(
+                connection.execute(
+                    "DELETE FROM jobs WHERE id = ? AND state != ?", (entry, SUBMITTING)
+                ).rowcount
+                for entry in set(entries)
+            )
+        self._file.drop_traces()
+        return count
+
     def entries(self) -> list[JournalEntry]:
-        """Return every submit, the oldest first. Those of processes that died before the answer are uncertain."""
-        if not self.path.exists():
+        """Return every submit, the oldest first. Those of processes that died before the answer are uncertain.
+
+        A journal that cannot be written to is read all the same. An entry that is damaged is left out, with a warning in
+        the log.
+        """
+        if not self._file.exists():
             return []
-        with self._writing() as connection:
-            self._find_dead(connection)
-            rows = connection.execute(f"SELECT {_COLUMNS} FROM jobs ORDER BY id").fetchall()  # noqa: S608
-        return [_entry(row) for row in rows]
+        try:
+            with self._file.writing() as connection:
+                self._mark_dead(connection)
+                self._remove_lock_files()
+                rows = _select(connection)
+        except StorageError as error:
+            try:
+                with self._file.reading() as connection:
+                    dead = self._dead_owners(connection)
+                    rows = [
+                        _as_uncertain(row) if row["owner"] in dead else row for row in _select(connection)
+                    ]
+            except StorageError:
+                # The first says what is wrong.
+                raise error from None
+            log.warning("only reading: %s", error)
+        return [entry for row in rows if (entry := self._read_entry(row)) is not None]
 
     def key_of(self, request_id: str) -> str | None:
         """Return the fingerprint of the key that a job was submitted with, if the journal knows the job."""
-        if not self.path.exists():
+        if not self._file.exists():
             return None
-        with self._writing() as connection:
-            row = connection.execute("SELECT key FROM jobs WHERE request_id = ?", (request_id,)).fetchone()
+        with self._file.reading() as connection:
+            row = connection.execute(
+                "SELECT key FROM jobs WHERE request_id = ?", (to_column(request_id),)
+            ).fetchone()
         return None if row is None else str(row[0])
 
     def close(self) -> None:
-        """Close the file."""
-        with self._lock:
-            if self._connection is not None:
-                self._connection.close()
-                self._connection = None
+        """Close the file, and remove the lock file of this process."""
+        with self._file.lock:
+            self._file.close()
             if self._alive is not None:
                 self._alive.release()
-                self._owner_path(self._owner).unlink(missing_ok=True)
                 self._alive = None
 
     def _set(self, entry: int, **values: str | float | None) -> None:
         columns = ", ".join(f"{name} = ?" for name in values)
-        with self._writing() as connection:
+        with self._file.writing() as connection:
             connection.execute(
                 f"UPDATE jobs SET {columns}, updated = ? WHERE id = ?",  # noqa: S608  names of our own
-                (*values.values(), time.time(), entry),
+                (*map(to_column, values.values()), time.time(), entry),
             )
 
-    def _find_dead(self, connection: sqlite3.Connection) -> None:
+    def _mark_dead(self, connection: sqlite3.Connection) -> None:
         """Mark as uncertain what a process had under way that is gone."""
-        rows = connection.execute("SELECT DISTINCT owner FROM jobs WHERE state = ?", (SUBMITTING,)).fetchall()
-        for (owner,) in rows:
-            if owner != self._owner and self._is_dead(owner):
-                connection.execute(
-                    "UPDATE jobs SET state = ?, reason = ?, updated = ? WHERE owner = ? AND state = ?",
-                    (
-                        UNCERTAIN,
-                        "the process ended before the gateway had answered",
-                        time.time(),
-                        owner,
-                        SUBMITTING,
-                    ),
-                )
+        for owner in self._dead_owners(connection):
+            connection.execute(
+                "UPDATE jobs SET state = ?, reason = ?, updated = ? WHERE owner = ? AND state = ?",
+                (UNCERTAIN, _DIED, time.time(), owner, SUBMITTING),
+            )
 
-    def _is_dead(self, owner: str) -> bool:
-        path = self._owner_path(owner)
-        if not path.exists():
-            return True
-        lock = FileLock(path)
-        try:
-            lock.acquire(blocking=False)
-        except Timeout:
-            return False
-        lock.release()
-        path.unlink(missing_ok=True)
-        return True
+    def _dead_owners(self, connection: sqlite3.Connection) -> set[str]:
+        rows = connection.execute("SELECT DISTINCT owner FROM jobs WHERE state = ?", (SUBMITTING,)).fetchall()
+        owners: set[str] = {str(owner) for (owner,) in rows if owner != self._owner}
+        return {owner for owner in owners if remove_if_free(self._owner_path(owner))}
+
+    def _remove_lock_files(self) -> None:
+        """Remove the lock files, of processes and of batches, whose owner is gone."""
+        name = escape(self.path.name)
+        for pattern in (f"{name}-*.alive", f"{name}-*.batch"):
+            for path in self.path.parent.glob(pattern):
+                with suppress(OSError):
+                    remove_if_free(path)
 
     def _owner_path(self, owner: str) -> Path:
         return self.path.with_name(f"{self.path.name}-{owner}.alive")
 
-    @contextmanager
-    def _writing(self) -> Generator[sqlite3.Connection]:
-        """Open a transaction; at its end what was written is on disk."""
+    def _read_entry(self, row: Mapping[str, Any]) -> JournalEntry | None:
         try:
-            with self._lock:
-                connection = self._connection or self._open()
-                connection.execute("BEGIN IMMEDIATE")
-                try:
-                    yield connection
-                except BaseException:
-                    connection.execute("ROLLBACK")
-                    raise
-                connection.execute("COMMIT")
-        except (sqlite3.Error, OSError) as error:
-            raise StorageError(
-                f"the journal {self.path} cannot be used: {error}. Kling(journal=None) or {JOURNAL}=none goes without one"
-            ) from error
-
-    def _open(self) -> sqlite3.Connection:
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        # To close a file is to give up every lock that this process has on it, those of other journals too: SQLite's
-        # files may be opened by nothing else, or they are damaged. So only one that nobody has yet is made here.
-        with _OPENING:
-            with suppress(FileExistsError):
-                # What is made beside it takes over its permissions.
-                os.close(os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
-            connection = sqlite3.connect(self.path, timeout=30, isolation_level=None, check_same_thread=False)
-        try:
-            connection.execute("PRAGMA journal_mode = WAL")
-            connection.execute("PRAGMA synchronous = FULL")
-            self._migrate(connection)
-        except BaseException:
-            connection.close()
-            raise
-        self._connection = connection
-        return connection
-
-    def _migrate(self, connection: sqlite3.Connection) -> None:
-        connection.execute("BEGIN IMMEDIATE")
-        (version,) = connection.execute("PRAGMA user_version").fetchone()
-        if version > len(_MIGRATIONS):
-            connection.execute("ROLLBACK")
-            raise StorageError(f"the journal {self.path} was written by a newer version of kling-adapters")
-        for script in _MIGRATIONS[version:]:
-            for statement in script.split(";"):
-                connection.execute(statement)
-        connection.execute(f"PRAGMA user_version = {len(_MIGRATIONS)}")
-        oldest = time.time() - _days() * 86400
-        ended = ", ".join(f"'{state}'" for state in ENDED if state != UNCERTAIN)
-        connection.execute(f"DELETE FROM jobs WHERE state IN ({ended}) AND updated < ?", (oldest,))  # noqa: S608
-        connection.execute("COMMIT")
+            return _entry(row)
+        except (ValueError, TypeError, LookupError, RecursionError) as error:
+            log.warning(
+                "entry %s of the journal %s is damaged and left out: %s", row["id"], self._file, error
+            )
+            return None
 
 
-def _days() -> float:
-    told = os.environ.get(DAYS, "90")
-    try:
-        return float(told)
-    except ValueError:
-        raise ConfigError(f"{DAYS} is {told!r}, which is no number of days") from None
+def _select(connection: sqlite3.Connection) -> list[dict[str, Any]]:
+    """Return the rows of all entries, with the owner of each."""
+    names = (*_COLUMNS, "owner")
+    rows = connection.execute(f"SELECT {', '.join(names)} FROM jobs ORDER BY id")  # noqa: S608  names of our own
+    return [dict(zip(names, row, strict=True)) for row in rows]
 
 
-def _entry(row: Sequence[Any]) -> JournalEntry:
-    known = dict(zip((name.strip() for name in _COLUMNS.split(",")), row, strict=True))
+def _as_uncertain(row: dict[str, Any]) -> dict[str, Any]:
+    return {**row, "state": UNCERTAIN, "reason": _DIED} if row["state"] == SUBMITTING else row
+
+
+def _entry(row: Mapping[str, Any]) -> JournalEntry:
+    """Return the entry in a row. Raises ValueError or TypeError for what this package cannot have written."""
+    values: dict[str, Any] = {name: from_column(row[name]) for name in _COLUMNS}
+    for name, types in _COLUMNS.items():
+        if not isinstance(values[name], types):
+            raise TypeError(f"{name} cannot be of type {type(values[name]).__name__}")
     for name in ("params", "result"):
-        known[name] = json.loads(known[name]) if known[name] else None
-    known["files"] = tuple(StoredFile(**file) for file in json.loads(known["files"] or "[]"))
-    return JournalEntry(**known)
+        values[name] = None if values[name] is None else json.loads(values[name])
+        if not isinstance(values[name], dict) and not (name == "result" and values[name] is None):
+            raise TypeError(f"{name} is not a JSON object")
+    files = json.loads(values["files"] or "[]")
+    if not all(isinstance(file["url"], str) for file in files):
+        raise TypeError("the URL of a file is not a text")
+    values["files"] = tuple(StoredFile(**file) for file in files)
+    return JournalEntry(**values)

@@ -21,6 +21,7 @@ from kling_adapters.catalog import Catalog
 from kling_adapters.discovery import Discovery, PluginInfo, call, is_strict
 from kling_adapters.errors import ConfigError, KlingError
 from kling_adapters.events import Event
+from kling_adapters.forks import ForkSafeLock
 from kling_adapters.hookspecs import Auth, Storage
 
 if TYPE_CHECKING:
@@ -46,7 +47,7 @@ class Plugins:
     def __init__(self, extra: Iterable[object] = (), *, strict: bool = False) -> None:
         self._extra = tuple(extra)
         self._strict = strict or is_strict()
-        self._lock = threading.Lock()
+        self._lock = ForkSafeLock()
         self._discovery: Discovery | None = None
         # By plugin: the thread of one that has not come back.
         self._stuck: dict[str, threading.Thread] = {}

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import random
-import threading
 from dataclasses import dataclass, field
+
+from kling_adapters.forks import ForkSafeLock
 
 FIRST_INTERVAL = 1.0
 LONGEST_INTERVAL = 10.0
@@ -48,7 +49,7 @@ class Budget:
     """
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
+        self._lock = ForkSafeLock()
         self._distance = 0.0
         self._next_turn = 0.0
         self._limited_at = self._limited_until = float("-inf")

@@ -375,7 +375,7 @@ def test_what_ended_long_ago_is_dropped(journal: Journal, monkeypatch: pytest.Mo
     monkeypatch.setenv("KLING_JOURNAL_DAYS", "0")
     assert [entry.state for entry in Journal(journal.path).entries()] == ["UNCERTAIN", "QUEUED"]
     monkeypatch.setenv("KLING_JOURNAL_DAYS", "soon")
-    with pytest.raises(ka.ConfigError, match="'soon', which is no number of days"):
+    with pytest.raises(ka.ConfigError, match="'soon'; expected a number of days"):
         Journal(journal.path).entries()
 
 

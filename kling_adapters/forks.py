@@ -1,0 +1,54 @@
+"""Keep a forked child from using what belongs to its parent: locks held by its threads, connections, lock files."""
+
+from __future__ import annotations
+
+import os
+import threading
+from contextlib import suppress
+from typing import Protocol
+from weakref import WeakSet
+
+
+class Forkable(Protocol):
+    """An object that must be reset in a forked child."""
+
+    def reset_after_fork(self) -> None:
+        """Replace what the child must not share with its parent. Must not block."""
+        ...
+
+
+_FORKABLES: WeakSet[Forkable] = WeakSet()
+
+
+def reset_in_children(instance: Forkable) -> None:
+    """Call `instance.reset_after_fork()` in every forked child, as long as the instance lives."""
+    _FORKABLES.add(instance)
+
+
+def _reset_all() -> None:
+    for instance in list(_FORKABLES):
+        instance.reset_after_fork()
+
+
+if hasattr(os, "register_at_fork"):  # not on Windows
+    os.register_at_fork(after_in_child=_reset_all)
+
+
+class ForkSafeLock:
+    """A mutual exclusion lock that is free in a forked child; the thread that held it does not exist there."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        reset_in_children(self)
+
+    def __enter__(self) -> None:
+        self._lock.acquire()
+
+    def __exit__(self, *_: object) -> None:
+        # In a child that was forked within the block, the lock is another one, which is free.
+        with suppress(RuntimeError):
+            self._lock.release()
+
+    def reset_after_fork(self) -> None:
+        """See Forkable."""
+        self._lock = threading.Lock()

@@ -1,0 +1,359 @@
+"""The SQLite file of the journal: its place, schema and permissions, transactions, and what a fork means to it."""
+
+from __future__ import annotations
+
+import logging
+import math
+import os
+import sqlite3
+import stat
+import threading
+import time
+from collections.abc import Generator, Sequence
+from contextlib import closing, contextmanager, suppress
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import quote
+from weakref import WeakSet
+
+from platformdirs import user_state_path
+
+from kling_adapters.errors import ConfigError, StorageError
+
+log = logging.getLogger("kling_adapters")
+
+JOURNAL: Final = "KLING_JOURNAL"
+"""Environment variable: the path of the journal, or "none" to do without; by default in the state folder of the user."""
+DAYS: Final = "KLING_JOURNAL_DAYS"
+"""Environment variable: how many days a job that has ended stays in the journal; by default 90."""
+
+_MIGRATIONS = (
+    """
+    CREATE TABLE jobs (
+        id INTEGER PRIMARY KEY,
+        gateway TEXT NOT NULL,
+        model TEXT NOT NULL,
+        params TEXT NOT NULL,
+        key TEXT NOT NULL,
+        save_to TEXT,
+        tag TEXT,
+        owner TEXT NOT NULL,
+        request_id TEXT,
+        state TEXT NOT NULL,
+        reason TEXT,
+        result TEXT,
+        cost REAL,
+        files TEXT,
+        created REAL NOT NULL,
+        updated REAL NOT NULL
+    );
+    CREATE INDEX jobs_state ON jobs (state);
+    CREATE INDEX jobs_tag ON jobs (tag);
+    CREATE INDEX jobs_request_id ON jobs (request_id);
+    """,
+    """
+    CREATE TABLE uploads (
+        gateway TEXT NOT NULL,
+        sha256 TEXT NOT NULL,
+        url TEXT NOT NULL,
+        created REAL NOT NULL,
+        PRIMARY KEY (gateway, sha256)
+    )
+    """,
+)
+_NOT_WRITABLE = {sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_FULL}
+# The states of jobs that may be dropped after KLING_JOURNAL_DAYS. An uncertain submit stays until the user resolves it.
+_DROPPED = ("REFUSED", "EXPIRED", "COMPLETED", "FAILED")
+
+
+def default_path() -> Path | None:
+    """Return where the environment says that the journal is; None for no journal.
+
+    Raises:
+        ConfigError: The user has no home folder, and the environment names no other place.
+
+    """
+    path = os.environ.get(JOURNAL, "").strip()
+    if path.lower() == "none":
+        return None
+    if path:
+        return absolute_path(path)
+    state: Path | None = None
+    with suppress(RuntimeError):
+        state = user_state_path("kling-adapters", appauthor=False)
+    if state is None or not state.is_absolute():
+        raise ConfigError(
+            "There is no folder for the journal: the user has no home folder, and neither HOME nor XDG_STATE_HOME "
+            f"names one. Set {JOURNAL} to the path of a file, or to none to work without a journal. Nothing was sent"
+        )
+    return state / "journal.sqlite3"
+
+
+def absolute_path(path: str | os.PathLike[str]) -> Path:
+    """Return the path of a journal such that it stays the same when the process changes its folder.
+
+    Raises:
+        ConfigError: The path holds a NUL character, names an unknown user, or the current folder is gone.
+
+    """
+    try:
+        place = Path(path).expanduser().absolute()
+        # A name for which there is no file is not an error, but one that no file can have.
+        with suppress(OSError):
+            place.stat()
+    except (ValueError, RuntimeError, OSError) as error:
+        raise ConfigError(
+            f"{os.fspath(path)!r} cannot be the path of the journal: {error}. "
+            f"Set {JOURNAL}, or journal=..., to the path of a file. Nothing was sent"
+        ) from error
+    return place
+
+
+class JournalFile:
+    """A connection to the SQLite file `path`, which is made at the first transaction that writes. For any thread.
+
+    A fork waits until no transaction is under way and closes the connection; parent and child open it anew. SQLite
+    believes that a child still has the locks of its parent, so that a child which opens a file that was open at the fork
+    would work without any lock.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.lock = threading.RLock()
+        self._connection: sqlite3.Connection | None = None
+        with _FORKS.gate:
+            _FORKS.files.add(self)
+
+    def exists(self) -> bool:
+        """Return whether the file is there. Raises StorageError when it cannot be told."""
+        with self._failing_clearly():
+            try:
+                self.path.stat()
+            except FileNotFoundError:
+                return False
+            return True
+
+    @contextmanager
+    def writing(self, consequence: str = "") -> Generator[sqlite3.Connection]:
+        """Open a transaction; when the block ends its changes are on disk.
+
+        Args:
+            consequence: What a failure means for the user, a sentence for the message.
+
+        Raises:
+            StorageError: The file cannot be read or written.
+
+        """
+        with self._failing_clearly(consequence), self.lock:
+            connection = self._connection or self._open()
+            connection.execute("BEGIN IMMEDIATE")
+            try:
+                yield connection
+            except BaseException:
+                connection.execute("ROLLBACK")
+                raise
+            connection.execute("COMMIT")
+
+    @contextmanager
+    def reading(self) -> Generator[sqlite3.Connection]:
+        """Open the file for reading only, whether or not it can be written to. Raises StorageError."""
+        with self._failing_clearly(), self.lock:
+            connection = self._open_readable()
+            with closing(connection):
+                yield connection
+
+    def drop_traces(self) -> None:
+        """Empty the write-ahead log, which holds what the file held before. Raises StorageError."""
+        with self._failing_clearly(), self.lock:
+            (self._connection or self._open()).execute("PRAGMA wal_checkpoint(TRUNCATE)")
+
+    def close(self) -> None:
+        """Close the file; the next transaction opens it again."""
+        with self.lock:
+            if self._connection is not None:
+                self._connection.close()
+                self._connection = None
+
+    def prepare_fork(self) -> None:
+        """Wait for the transaction that is under way, and close the file."""
+        self.lock.acquire()
+        with suppress(sqlite3.Error):
+            # A transaction of this very thread goes on in the parent.
+            if self._connection is not None and not self._connection.in_transaction:
+                self.close()
+
+    def reset_after_fork(self) -> None:
+        """Give the child a lock of its own, and no connection."""
+        self.lock = threading.RLock()
+        if self._connection is not None:
+            # Even to close it would damage the file.
+            _FORKS.leaked.append(self._connection)
+            self._connection = None
+
+    def __str__(self) -> str:
+        return str(self.path).encode("utf-8", "replace").decode()
+
+    @contextmanager
+    def _failing_clearly(self, consequence: str = "") -> Generator[None]:
+        try:
+            yield
+        except (sqlite3.Error, OSError) as error:
+            raise StorageError(
+                f"the journal {self} cannot be used: {error}. {consequence}{' ' * bool(consequence)}"
+                f"Set {JOURNAL} to a file in a folder that can be written to; "
+                f"Kling(journal=None) or {JOURNAL}=none goes without a journal"
+            ) from error
+
+    def _open(self) -> sqlite3.Connection:
+        _make_folders(self.path.parent)
+        with suppress(FileExistsError):
+            # POSIX drops the locks of a process on a file when it closes any descriptor of it, those of other journals
+            # too. So nothing but SQLite opens a file that exists.
+            os.close(os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
+        if not self.path.is_file():
+            raise OSError("it is not a plain file")
+        for suffix in ("", "-wal", "-shm"):
+            # SQLite gives the files that it makes the permissions of the first.
+            file = Path(f"{self.path}{suffix}")
+            with suppress(OSError):
+                if stat.S_IMODE(file.stat().st_mode) & 0o077:
+                    file.chmod(0o600)
+        connection = _connect(str(self.path))
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+            connection.execute("PRAGMA synchronous = FULL")
+            connection.execute("PRAGMA secure_delete = ON")
+            self._migrate(connection)
+        except BaseException:
+            connection.close()
+            raise
+        self._connection = connection
+        return connection
+
+    def _open_readable(self) -> sqlite3.Connection:
+        try:
+            return self._open_to_read("mode=ro")
+        except sqlite3.Error as error:
+            if error.sqlite_errorcode & 0xFF not in _NOT_WRITABLE:
+                raise
+        # The file that SQLite shares with writers can neither be opened nor made, so there are no writers.
+        with suppress(sqlite3.Error):
+            return self._open_to_read("mode=rw", locking="EXCLUSIVE")
+        if Path(f"{self.path}-wal").exists():
+            log.warning("the newest entries of the journal %s cannot be read", self)
+        return self._open_to_read("mode=ro&immutable=1")
+
+    def _open_to_read(self, options: str, locking: str = "NORMAL") -> sqlite3.Connection:
+        connection = _connect(f"file:{quote(os.fsencode(self.path))}?{options}", uri=True)
+        try:
+            # In memory of its own, without the file that is shared.
+            connection.execute(f"PRAGMA locking_mode = {locking}")
+            self._check_version(connection)
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+    def _check_version(self, connection: sqlite3.Connection) -> int:
+        version: int = connection.execute("PRAGMA user_version").fetchone()[0]
+        if version > len(_MIGRATIONS):
+            raise StorageError(f"the journal {self} was written by a newer version of kling-adapters")
+        return version
+
+    def _migrate(self, connection: sqlite3.Connection) -> None:
+        connection.execute("BEGIN IMMEDIATE")
+        version = self._check_version(connection)
+        for script in _MIGRATIONS[version:]:
+            for statement in script.split(";"):
+                connection.execute(statement)
+        connection.execute(f"PRAGMA user_version = {len(_MIGRATIONS)}")
+        oldest = time.time() - _days() * 86400
+        connection.execute(
+            f"DELETE FROM jobs WHERE state IN ({placeholders(_DROPPED)}) AND updated < ?",  # noqa: S608  only question marks
+            (*_DROPPED, oldest),
+        )
+        connection.execute("COMMIT")
+
+
+def placeholders(values: Sequence[object]) -> str:
+    """Return a question mark for each value, for a list in SQL."""
+    return ", ".join("?" * len(values))
+
+
+def to_column(value: str | float | None) -> str | float | bytes | None:
+    """Return a value as the file can hold it: text that is not Unicode, such as odd file names, as bytes."""
+    if isinstance(value, str):
+        try:
+            value.encode()
+        except UnicodeEncodeError:
+            return value.encode("utf-8", "surrogatepass")
+    return value
+
+
+def from_column(value: Any) -> Any:
+    """Return a value as `to_column` was given it."""
+    return value.decode("utf-8", "surrogatepass") if isinstance(value, bytes) else value
+
+
+def _connect(database: str, *, uri: bool = False) -> sqlite3.Connection:
+    connection = sqlite3.connect(database, timeout=30, isolation_level=None, check_same_thread=False, uri=uri)
+    # One damaged text must not keep the others from being read.
+    connection.text_factory = _decode
+    return connection
+
+
+def _decode(raw: bytes) -> str:
+    return raw.decode("utf-8", "replace")
+
+
+def _make_folders(folder: Path) -> None:
+    """Make a folder and those above it, for their owner alone whatever the umask."""
+    if not folder.is_dir():
+        _make_folders(folder.parent)
+        folder.mkdir(mode=0o700, exist_ok=True)
+
+
+def _days() -> float:
+    text = os.environ.get(DAYS, "90")
+    try:
+        days = float(text)
+    except ValueError:
+        days = math.nan
+    if not days >= 0:
+        raise ConfigError(f"{DAYS} is {text!r}; expected a number of days, 0 or more. Nothing was sent")
+    return days
+
+
+class _Forks:
+    """Holds every journal file of the process still while it forks."""
+
+    def __init__(self) -> None:
+        self.gate = threading.RLock()
+        self.files: WeakSet[JournalFile] = WeakSet()
+        self.leaked: list[sqlite3.Connection] = []
+        self._held: list[JournalFile] = []
+
+    def prepare(self) -> None:
+        self.gate.acquire()
+        self._held = list(self.files)
+        for file in self._held:
+            file.prepare_fork()
+
+    def resume_parent(self) -> None:
+        for file in self._held:
+            file.lock.release()
+        self._held = []
+        self.gate.release()
+
+    def reset_child(self) -> None:
+        self.gate = threading.RLock()
+        self._held = []
+        for file in list(self.files):
+            file.reset_after_fork()
+
+
+_FORKS = _Forks()
+if hasattr(os, "register_at_fork"):  # not on Windows
+    os.register_at_fork(
+        before=_FORKS.prepare, after_in_parent=_FORKS.resume_parent, after_in_child=_FORKS.reset_child
+    )

@@ -1,0 +1,267 @@
+"""The file of the journal where it is odd: not writable, full, damaged, badly named, open to others."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import stat
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+import kling_adapters as ka
+from kling_adapters import Kling
+from kling_adapters.journal import Journal, default_path
+from kling_adapters.testing import FakeGateway
+
+GATEWAY = "https://gateway.example"
+KEY = "SG_0123456789"
+
+
+@pytest.fixture
+def journal(tmp_path: Path) -> Iterator[Journal]:
+    with closing(Journal(tmp_path / "state" / "journal.sqlite3")) as journal:
+        yield journal
+
+
+def intend(journal: Journal, count: int = 1) -> list[int]:
+    return [journal.intend(GATEWAY, "kling-2", {"prompt": "a secret film"}, KEY) for _ in range(count)]
+
+
+def change(journal: Journal, statement: str, *values: object) -> None:
+    with closing(sqlite3.connect(journal.path)) as connection, connection:
+        connection.execute(statement, values)
+
+
+# As root everything can be written to, so the process becomes somebody else once it has imported what it needs.
+READING = """
+import os, sys
+import kling_adapters.models
+from kling_adapters import StorageError
+from kling_adapters.journal import Journal
+
+if os.geteuid() == 0:
+    os.setegid(65534)
+    os.seteuid(65534)
+journal = Journal(sys.argv[1])
+for entry in journal.entries():
+    print(entry.id, entry.state, entry.request_id)
+try:
+    journal.intend("https://gateway", "kling-2", {}, "SG_1")
+except StorageError as error:
+    print(error)
+"""
+
+
+@pytest.mark.parametrize("what", ["folder", "file", "open elsewhere"])
+def test_a_journal_that_cannot_be_written_is_read(what: str) -> None:
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        journal = Journal(folder / "state" / "a %41?b#c")
+        numbers = intend(journal, 2)
+        journal.accepted(numbers[0], "job-1")
+        if what != "open elsewhere":
+            journal.close()
+        for path in (folder, folder / "state"):
+            path.chmod(0o755)
+        for path in (folder / "state").iterdir():
+            path.chmod(0o444)
+        if what == "file":
+            (folder / "state").chmod(0o777)
+        elif os.geteuid() != 0:
+            (folder / "state").chmod(0o555)
+        done = subprocess.run(
+            [sys.executable, "-c", READING, journal.path],
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=60,
+        )
+        (folder / "state").chmod(0o755)
+        journal.close()
+    first, second, error = done.stdout.splitlines()
+    assert first == "1 QUEUED job-1"
+    # Nobody can tell whether the owner of a file that cannot be opened lives.
+    assert second == f"2 {'SUBMITTING' if what == 'open elsewhere' else 'UNCERTAIN'} None"
+    assert "Nothing was sent" in error
+    assert "KLING_JOURNAL" in error
+
+
+FULL = """
+import resource, signal, sys
+import kling_adapters.models
+from kling_adapters import Kling, StorageError
+
+url, key, journal = sys.argv[1:]
+with Kling(base_url=url, api_key=key, journal=journal) as kling:
+    kling.submit("kling-2", prompt="x")
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
+    try:
+        kling.submit("kling-2", prompt="y")
+    except StorageError as error:
+        print(error)
+with Kling(base_url=url, api_key=key, journal=journal) as kling:
+    print(len(kling.jobs()))
+"""
+
+
+def test_a_full_disk_stops_the_submit_and_not_the_reader(tmp_path: Path) -> None:
+    with FakeGateway() as gateway:
+        done = subprocess.run(
+            [sys.executable, "-c", FULL, gateway.base_url, gateway.api_key, str(tmp_path / "journal")],
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=60,
+        )
+        posts = [request for request in gateway.requests if request.method == "POST"]
+    error, count = done.stdout.splitlines()
+    assert "cannot be used" in error
+    assert "Nothing was sent" in error
+    assert (len(posts), count) == (1, "1")
+
+
+def test_what_others_could_read_is_closed_to_them(journal: Journal) -> None:
+    old = os.umask(0)
+    try:
+        intend(journal)
+        files = [path for path in journal.path.parent.iterdir() if path.name.startswith(journal.path.name)]
+        assert len(files) == 4
+        assert {stat.S_IMODE(path.stat().st_mode) for path in files} == {0o600}
+        assert stat.S_IMODE(journal.path.parent.stat().st_mode) == 0o700
+        for path in files:
+            path.chmod(0o666)
+        with closing(Journal(journal.path)) as other:
+            intend(other)
+        assert {stat.S_IMODE(path.stat().st_mode) for path in files if path.suffix != ".alive"} == {0o600}
+    finally:
+        os.umask(old)
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        "params = '{'",
+        "params = '[]'",
+        "result = 'x'",
+        "files = '[{\"url\": 7}]'",
+        "files = '[{}]'",
+        "files = '7'",
+        "created = 'yesterday'",
+        "cost = 'much'",
+        "model = x'ff'",
+    ],
+)
+def test_a_damaged_entry_does_not_hide_the_others(
+    damage: str, journal: Journal, caplog: pytest.LogCaptureFixture
+) -> None:
+    numbers = intend(journal, 3)
+    change(journal, f"UPDATE jobs SET {damage} WHERE id = ?", numbers[1])
+    assert [entry.id for entry in journal.entries()] == [numbers[0], numbers[2]]
+    assert f"entry {numbers[1]} of the journal" in caplog.text
+
+
+def test_text_that_is_not_unicode_comes_back_as_it_was(journal: Journal) -> None:
+    folder = os.fsdecode(b"/films/\xff")
+    entry = journal.intend(GATEWAY, "kling-2", {"prompt": "half \ud83d"}, KEY, folder, "tag \udcfe")
+    journal.accepted(entry, "job \ud83d")
+    journal.saw("job \ud83d", "PROCESSING", "reason \ud83d")
+    [found] = journal.entries()
+    assert (found.params, found.save_to, found.tag) == ({"prompt": "half \ud83d"}, folder, "tag \udcfe")
+    assert (found.request_id, found.state, found.reason) == ("job \ud83d", "PROCESSING", "reason \ud83d")
+    assert journal.key_of("job \ud83d") == found.key
+
+
+def test_what_is_forgotten_is_overwritten(journal: Journal) -> None:
+    first, second, third = intend(journal, 3)
+    journal.refused(first, "no")
+    journal.refused(second, "no")
+    # A submit that somebody waits for stays: its answer must find it.
+    assert journal.forget([first, first, second, third, 99]) == 2
+    assert [entry.id for entry in journal.entries()] == [third]
+    journal.refused(third, "no")
+    assert journal.forget([third]) == 1
+    files = [path for path in journal.path.parent.iterdir() if path.suffix != ".alive"]
+    assert not any(b"a secret film" in path.read_bytes() for path in files)
+
+
+def test_nothing_is_forgotten_by_a_journal_without_a_file(journal: Journal) -> None:
+    assert journal.forget([1]) == 0
+    assert not journal.path.exists()
+
+
+@pytest.mark.parametrize("days", ["nan", "-1", "-inf", "", "ten"])
+def test_days_out_of_range_are_refused_before_the_submit(
+    days: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KLING_JOURNAL_DAYS", days)
+    with FakeGateway() as gateway:
+        with (
+            Kling(base_url=gateway.base_url, api_key=gateway.api_key, journal=tmp_path / "journal") as kling,
+            pytest.raises(ka.ConfigError, match=r"KLING_JOURNAL_DAYS is .* Nothing was sent"),
+        ):
+            kling.submit("kling-2", prompt="x")
+        assert gateway.requests == []
+
+
+@pytest.mark.parametrize("days", ["inf", "1e300", "0.5"])
+def test_days_can_be_as_many_as_one_likes(
+    days: str, journal: Journal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    [entry] = intend(journal)
+    journal.refused(entry, "no")
+    journal.close()
+    monkeypatch.setenv("KLING_JOURNAL_DAYS", days)
+    assert len(journal.entries()) == 1
+
+
+@pytest.mark.parametrize(
+    "name", ["file:x?mode=memory", ":memory:", "a%41?b#c", os.fsdecode(b"\xff"), "-journal", " "]
+)
+def test_odd_names_are_names_of_files(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with closing(Journal(name)) as journal:
+        intend(journal)
+        journal.close()
+        assert [path.name for path in tmp_path.iterdir()] == [name]
+        monkeypatch.chdir("/")
+        assert [entry.state for entry in journal.entries()] == ["UNCERTAIN"] or len(journal.entries()) == 1
+
+
+@pytest.mark.parametrize("name", ["a\0b", "~nobody-of-this-name/journal", "half \ud83d"])
+def test_what_no_file_can_be_called_is_refused(name: str) -> None:
+    with pytest.raises(ka.ConfigError, match=r"cannot be the path of the journal.*Nothing was sent"):
+        Kling(api_key=KEY, journal=name)
+
+
+@pytest.mark.parametrize("name", [".", "x" * 300, "file/journal"])
+def test_a_place_where_no_file_can_be_is_a_storage_error(name: str, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    mode = tmp_path.stat().st_mode
+    with closing(Journal(tmp_path / name)) as journal:
+        with pytest.raises(ka.StorageError, match=r"cannot be used.*Nothing was sent.*KLING_JOURNAL"):
+            intend(journal)
+        with pytest.raises(ka.StorageError, match=r"cannot be used.*KLING_JOURNAL"):
+            journal.entries()
+        with pytest.raises(ka.StorageError, match=r"cannot be used.*Nothing was sent.*KLING_JOURNAL"):
+            journal.lock_batch("0123")
+    assert tmp_path.stat().st_mode == mode
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="the state folder is not that of HOME there")
+@pytest.mark.parametrize("state", ["", "relative/folder"])
+def test_a_user_without_home_is_told_what_to_set(state: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("KLING_JOURNAL")
+    monkeypatch.delenv("XDG_STATE_HOME", raising=False)
+    monkeypatch.delenv("HOME", raising=False)
+    monkeypatch.setattr(os, "getuid", lambda: 3_999_999_999 - 10)
+    if state:
+        monkeypatch.setenv("XDG_STATE_HOME", state)
+    with pytest.raises(ka.ConfigError, match=r"HOME nor XDG_STATE_HOME.*KLING_JOURNAL.*Nothing was sent"):
+        default_path()
