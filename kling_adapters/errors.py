@@ -238,15 +238,16 @@ class JobExpired(KlingError):
 class WaitTimeout(KlingError):
     """The job had not ended when the time was up. It goes on; `job.wait()` takes up where this stopped.
 
-    `request_id` is its id, `seconds` the time waited, `job` the handle.
+    `request_id` is its id, `seconds` the time waited, `job` the handle, `seen` what the gateway last said, or "".
     """
 
-    def __init__(self, request_id: str, seconds: float, job: Job | AsyncJob) -> None:
+    def __init__(self, request_id: str, seconds: float, job: Job | AsyncJob, seen: str = "") -> None:
         self.request_id = request_id
         self.seconds = seconds
         self.job = job
+        self.seen = seen
         super().__init__(
-            f"job {request_id} has not ended after {seconds:.0f} s; it goes on and will be billed when it completes. "
+            f"job {request_id} has not ended after {seconds:.0f} s{f' ({seen})' if seen else ''}; it goes on and will be billed when it completes. "
             f'Wait again with error.job.wait(), or kling.job("{request_id}").wait() within the hour.'
         )
 
