@@ -204,8 +204,9 @@ class _Reader:
         with self._lock:
             self._start = self._position = file.tell()
             try:
-                file.seek(0, io.SEEK_END)
-                self._end = file.tell()
+                end: Any = file.seek(0, io.SEEK_END)
+                # Some wrappers do not say where they went.
+                self._end: int = end if isinstance(end, int) else file.tell()
             finally:
                 file.seek(self._start)
         self.size = max(0, self._end - self._start)
