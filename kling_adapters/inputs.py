@@ -117,6 +117,9 @@ class DataUrl:
 def data_url(media: Local, sha256: str) -> DataUrl:
     """Return local media whose bytes have this digest as a data: URL. Raises Unusable."""
     with _opened(media) as file:
+        if file.digest() != sha256:
+            raise Unusable("being changed")
+        file.rewind()
         prefix = f"data:{_content_type(file.read(HEAD_BYTES))};base64,".encode()
         return DataUrl(media, sha256, prefix, len(prefix) + (file.size + 2) // 3 * 4)
 

@@ -35,8 +35,9 @@ def _from_file(path: str) -> str:
         key = _clean(_read_text(Path(path).expanduser()))
     except (OSError, UnicodeDecodeError, RuntimeError) as error:
         # Not with the text of what cannot be decoded: it may be most of a key.
-        reason = "it is not UTF-8 text" if isinstance(error, UnicodeDecodeError) else error
-        reason = error.strerror if isinstance(error, OSError) else reason
+        reason = "it is not UTF-8 text" if isinstance(error, UnicodeDecodeError) else str(error)
+        if isinstance(error, OSError):
+            reason = error.strerror or reason
         raise ConfigError(f"the API key cannot be read from {path}, as {KEY_FILE} says: {reason}") from None
     if not key:
         raise ConfigError(f"the file {path} that {KEY_FILE} names is empty. Nothing was sent")

@@ -137,12 +137,13 @@ def gateway(
 
 def _about(seen: Seen, action: Action) -> Action:
     """An answer about JOB becomes one about the job that was asked about."""
-    asked = re.match("/v2/requests/([^/?]+)", seen.path)
-    if asked is None or not isinstance(action, Reply) or action.announce != -1 or action.sent is not None:
+    asked = re.match("/v2/requests/(?!status$)([^/?]+)", seen.path)
+    if not isinstance(action, Reply) or action.announce != -1 or action.sent is not None:
         return action
     if "content-encoding" in action.headers:
         return action
-    name = json.dumps(unquote(asked[1])).encode()
+    # An id of dots is lost on the way.
+    name = json.dumps(unquote(asked[1]) if asked else None).encode()
     return replace(action, body=action.body.replace(json.dumps(JOB).encode(), name))
 
 

@@ -15,7 +15,7 @@ import pytest
 from kling_adapters import StorageError, download, flows, inputs, wire
 from kling_adapters._http import AsyncTransport, SyncTransport
 from kling_adapters.builtin.file_storage import Folder
-from kling_adapters.result import Artifact
+from kling_adapters.result import Artifact, ResultData
 
 from .conftest import Connect
 from .stub import KEY, PNG, VIDEO, Action, Raw, Reply, Stub, finished, gateway, reply
@@ -151,7 +151,7 @@ def test_files_of_one_answer_are_counted(place: str) -> None:
     urls = [f"https://images.example.com/{number}.png" for number in range(100_000)]
     answer = wire.Answer(200, {}, reply(200, {"status": "COMPLETED", place: urls}).body)
     result = wire.read_end("id", None, None, answer)
-    assert isinstance(result, wire.ResultData)
+    assert isinstance(result, ResultData)
     assert len(result.artifacts) == wire.MAX_FILES
 
 

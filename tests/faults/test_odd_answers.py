@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from kling_adapters import JobStatus, StorageError, SubmitUncertain, WaitTimeout, wire
+from kling_adapters import JobStatus, ResultData, StorageError, SubmitUncertain, WaitTimeout, wire
 
 from .conftest import Connect
 from .stub import JOB, PNG, VIDEO, Reply, Stub, accepted, finished, gateway, reply, state
@@ -30,14 +30,14 @@ URL = "https://images.example.com/a.mp4"
 def test_urls_of_an_output_are_found(output: Any) -> None:
     answer = wire.Answer(200, {}, finished(output).body)
     result = wire.read_end(JOB, None, "video", answer)
-    assert isinstance(result, wire.ResultData)
+    assert isinstance(result, ResultData)
     assert [(file.url, file.kind) for file in result.artifacts] == [(URL, "video")]
 
 
 @pytest.mark.parametrize("output", [{"thumbnail": URL}, [[[[URL]]]], {"url": 7}, "data:,", None])
 def test_other_outputs_have_no_files(output: Any) -> None:
     result = wire.read_end(JOB, None, "video", wire.Answer(200, {}, finished(output).body))
-    assert isinstance(result, wire.ResultData)
+    assert isinstance(result, ResultData)
     assert result.artifacts == ()
 
 

@@ -154,7 +154,9 @@ def test_a_file_is_uploaded_anew_a_day_before_it_is_gone(age: float, sent: int) 
     assert ended.value.request_id == "job"
     assert ended.sent == sent
     url = "old" if sent == 1 else "new"
-    assert json.loads(ended.requests[-1].body or b"")["image"] == f"https://e.com/{url}.png"
+    body = ended.requests[-1].body
+    assert isinstance(body, bytes)
+    assert json.loads(body)["image"] == f"https://e.com/{url}.png"
 
 
 def test_an_upload_is_tried_for_five_minutes_and_then_no_job_is_started() -> None:

@@ -104,9 +104,8 @@ def test_base_urls_mean_the_same_to_the_client() -> None:
             continue
         accepted += 1
         parts = urlsplit(url)
-        assert (
-            client.host == (parts.hostname or "").encode("idna").decode() or not str(parts.hostname).isascii()
-        )
+        host = parts.hostname or ""
+        assert not host.isascii() or client.host == host
         assert client.userinfo == b""
         assert client.scheme == parts.scheme
     assert accepted > 500
@@ -143,6 +142,7 @@ def test_usual_proxies_are_taken(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_unusable_certificates_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("SSL_CERT_DIR", raising=False)
     monkeypatch.setenv("SSL_CERT_FILE", "/no/such/file")
     with pytest.raises(ConfigError, match="SSL_CERT_FILE cannot be used"):
         Kling(base_url="https://gateway.example", api_key="SG_0123456789", journal=None)

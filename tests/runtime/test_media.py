@@ -78,6 +78,8 @@ def test_media_is_taken_in_every_form(make: Callable[[], Any]) -> None:
     inputs.check(value)
     assert inputs.size(value) == len(PNG)
     assert inputs.digest(value) == inputs.digest(PNG)
+    if hasattr(value, "close"):
+        value.close()
 
 
 def test_an_upload_that_is_awaited_is_refused_in_words() -> None:
