@@ -2,29 +2,35 @@
 
 from __future__ import annotations
 
-import re
-import socket
-import time
+import os
 import zlib
-from collections.abc import Generator
+from collections.abc import AsyncIterator, Generator, Iterator
 from contextlib import contextmanager
-from functools import lru_cache
 from http.cookiejar import CookieJar, DefaultCookiePolicy
-from ipaddress import ip_address
 from typing import Any
 
 import anyio.to_thread
 import httpx
 
-from kling_adapters._text import format_number
+from kling_adapters._masking import mask_keys
+from kling_adapters._network import (
+    AsyncBackend,
+    Backend,
+    CheckAddresses,
+    Deadline,
+    NotConnected,
+    OutOfTime,
+    OutputNetworks,
+)
+from kling_adapters._proxies import ProxyRule, read_proxy_rules
 from kling_adapters._version import __version__
-from kling_adapters.download import Download
+from kling_adapters.download import MAX_SECONDS, Download, TooSlow
 from kling_adapters.errors import ConfigError, StorageError
 from kling_adapters.models._gateway import KEY_HEADER
-from kling_adapters.wire import Answer, Fault, Gateway, Outcome, Request
+from kling_adapters.wire import Answer, Fault, Gateway, Outcome, Request, UploadBody
 
 MAX_ANSWER_BYTES = 16 * 1024**2
-# The timeouts below are for each read; an answer that comes in drops meets them for ever.
+# The timeouts below are for each read; this caps the whole body, and what comes before it.
 MAX_ANSWER_SECONDS = 120.0
 
 # A submit is given longer to be answered, since running out of time leaves it unknown whether a job was started.
@@ -46,10 +52,20 @@ _NOT_SENT = (
     httpx.UnsupportedProtocol,
     httpx.ProxyError,
     httpx.InvalidURL,
+    NotConnected,
 )
 # The last three: a host name that cannot be encoded, a header that cannot be decoded, a port that cannot be (anyio
 # wraps it in a group).
-_FAILURES = (httpx.HTTPError, httpx.InvalidURL, ValueError, OverflowError, ExceptionGroup)
+_FAILURES = (
+    httpx.HTTPError,
+    httpx.InvalidURL,
+    NotConnected,
+    OutOfTime,
+    TooSlow,
+    ValueError,
+    OverflowError,
+    ExceptionGroup,
+)
 
 
 def _headers(gateway: Gateway, request: Request, keys: set[str]) -> dict[str, str]:
@@ -69,16 +85,54 @@ def _headers(gateway: Gateway, request: Request, keys: set[str]) -> dict[str, st
     return headers
 
 
-def _settings(gateway: Gateway) -> dict[str, Any]:
-    """What all httpx clients share; to be called within _usable_environment."""
-    return {
-        # Reading the certificates is what takes time, so it is done once.
-        "verify": httpx.create_ssl_context(),
-        # A session cookie is a key too, and a jar knows no ports.
-        "cookies": CookieJar(DefaultCookiePolicy(allowed_domains=())),
+class _Settings:
+    """What the clients of one transport share: certificates, proxies, and the networks that outputs may come from."""
+
+    def __init__(self, gateway: Gateway) -> None:
         # A gateway on this machine may speak plain http because nobody is on the way; a proxy would be.
-        "trust_env": not gateway.is_local,
-    }
+        self.rules = [] if gateway.is_local else _usable_proxy_rules()
+        self.networks = OutputNetworks()
+        # Reading the certificates is what takes time, so it is done once.
+        with _usable_certificates():
+            self.verify = httpx.create_ssl_context()
+
+    def client(self, *, limits: httpx.Limits, check: bool = False, **options: Any) -> httpx.Client:
+        """Make a client that blocks; with `check`, what it connects to without a proxy is checked."""
+
+        def transport(proxy: str | None) -> httpx.HTTPTransport:
+            made = httpx.HTTPTransport(verify=self.verify, limits=limits, proxy=proxy)
+            # A proxy looks the name up itself, perhaps to another address.
+            networks = self.networks.check if check and proxy is None else None
+            _wrap_backend(made, Backend, networks)
+            return made
+
+        mounts = {rule.pattern: None if rule.proxy is None else transport(rule.proxy) for rule in self.rules}
+        return httpx.Client(transport=transport(None), mounts=mounts, **self._options(), **options)
+
+    def async_client(self, *, limits: httpx.Limits, check: bool = False, **options: Any) -> httpx.AsyncClient:
+        """Make a client that is awaited."""
+
+        def transport(proxy: str | None) -> httpx.AsyncHTTPTransport:
+            made = httpx.AsyncHTTPTransport(verify=self.verify, limits=limits, proxy=proxy)
+            networks = self.networks.check if check and proxy is None else None
+            _wrap_backend(made, AsyncBackend, networks)
+            return made
+
+        mounts = {rule.pattern: None if rule.proxy is None else transport(rule.proxy) for rule in self.rules}
+        return httpx.AsyncClient(transport=transport(None), mounts=mounts, **self._options(), **options)
+
+    @staticmethod
+    def _options() -> dict[str, Any]:
+        # A session cookie is a key too, and a jar knows no ports. The environment has been read.
+        return {"cookies": CookieJar(DefaultCookiePolicy(allowed_domains=())), "trust_env": False}
+
+
+def _wrap_backend(
+    transport: Any, backend: type[Backend | AsyncBackend], check: CheckAddresses | None
+) -> None:
+    """Put a network backend of ours before that of httpcore, which httpx has no public way to do."""
+    pool = transport._pool  # noqa: SLF001
+    pool._network_backend = backend(pool._network_backend, check)  # noqa: SLF001
 
 
 class SyncTransport:
@@ -88,12 +142,11 @@ class SyncTransport:
         self._gateway = gateway
         # Every key that was sent, also by other transports of the client: answers must not repeat one.
         self._keys = keys
-        with _usable_environment():
-            settings = _settings(gateway)
-            self._submits = httpx.Client(limits=_SUBMIT_LIMITS, **settings)
-            self._others = httpx.Client(timeout=_TIMEOUT, limits=_LIMITS, **settings)
-            self._files = httpx.Client(timeout=_TIMEOUT, limits=_LIMITS, follow_redirects=True, **settings)
-        if not gateway.is_local:
+        settings, check = _Settings(gateway), not gateway.is_local
+        self._submits = settings.client(limits=_SUBMIT_LIMITS)
+        self._others = settings.client(limits=_LIMITS)
+        self._files = settings.client(limits=_LIMITS, check=check, follow_redirects=True)
+        if check:
             # Of each redirect, too.
             self._files.event_hooks = {"request": [_refuse_private]}
 
@@ -101,18 +154,19 @@ class SyncTransport:
         """Return the whole answer, or what prevented it."""
         client = self._submits if request.method == "POST" else self._others
         headers = _headers(self._gateway, request, self._keys)
+        content = iter(request.body) if isinstance(request.body, UploadBody) else request.body
         try:
-            with client.stream(
-                request.method,
-                request.url,
-                content=request.body,
-                headers=headers,
-                timeout=_timeout(request),
-            ) as response:
-                body, begun = bytearray(), time.monotonic()
+            with (
+                Deadline(_patience(request)).keep() as deadline,
+                client.stream(
+                    request.method, request.url, content=content, headers=headers, timeout=_timeout(request)
+                ) as response,
+            ):
+                body = bytearray()
+                deadline.cut(_body_seconds(request))
                 for chunk in response.iter_raw():
                     body += chunk
-                    _check_bounds(request, body, begun)
+                    _check_size(request, body)
                 return _answer(response, _unpacked(request, response, bytes(body)), self._keys)
         except _FAILURES as error:
             return _fault(error, self._keys)
@@ -121,9 +175,16 @@ class SyncTransport:
         """Stream the body of the answer into `download`; the answer comes back without it."""
         headers = _headers(self._gateway, request, self._keys)
         try:
-            with self._files.stream("GET", request.url, headers=headers) as response:
+            with (
+                Deadline(_patience(request)).keep() as deadline,
+                self._files.stream(
+                    "GET", request.url, headers=headers, timeout=_timeout(request)
+                ) as response,
+            ):
                 answer = _answer(response, b"", self._keys)
                 if download.begin(answer.status, answer.headers):
+                    if request.deadline is None:
+                        deadline.set(MAX_SECONDS)
                     for chunk in response.iter_raw():
                         download.write(chunk)
                 return answer
@@ -143,33 +204,29 @@ class AsyncTransport:
         self._gateway = gateway
         # Every key that was sent, also by other transports of the client: answers must not repeat one.
         self._keys = keys
-        with _usable_environment():
-            settings = _settings(gateway)
-            self._submits = httpx.AsyncClient(limits=_SUBMIT_LIMITS, **settings)
-            self._others = httpx.AsyncClient(timeout=_TIMEOUT, limits=_LIMITS, **settings)
-            self._files = httpx.AsyncClient(
-                timeout=_TIMEOUT, limits=_LIMITS, follow_redirects=True, **settings
-            )
-        if not gateway.is_local:
+        settings, check = _Settings(gateway), not gateway.is_local
+        self._submits = settings.async_client(limits=_SUBMIT_LIMITS)
+        self._others = settings.async_client(limits=_LIMITS)
+        self._files = settings.async_client(limits=_LIMITS, check=check, follow_redirects=True)
+        if check:
             self._files.event_hooks = {"request": [_refuse_private_async]}
 
     async def send(self, request: Request) -> Outcome:
         """Return the whole answer, or what prevented it."""
         client = self._submits if request.method == "POST" else self._others
         headers = _headers(self._gateway, request, self._keys)
+        content = _read_in_threads(request.body) if isinstance(request.body, UploadBody) else request.body
         try:
-            async with client.stream(
-                request.method,
-                request.url,
-                content=request.body,
-                headers=headers,
-                timeout=_timeout(request),
-            ) as response:
-                body, begun = bytearray(), time.monotonic()
-                async for chunk in response.aiter_raw():
-                    body += chunk
-                    _check_bounds(request, body, begun)
-                return _answer(response, _unpacked(request, response, bytes(body)), self._keys)
+            with Deadline(_patience(request)).keep() as deadline:
+                async with client.stream(
+                    request.method, request.url, content=content, headers=headers, timeout=_timeout(request)
+                ) as response:
+                    body = bytearray()
+                    deadline.cut(_body_seconds(request))
+                    async for chunk in response.aiter_raw():
+                        body += chunk
+                        _check_size(request, body)
+                    return _answer(response, _unpacked(request, response, bytes(body)), self._keys)
         except _FAILURES as error:
             return _fault(error, self._keys)
 
@@ -177,12 +234,17 @@ class AsyncTransport:
         """Stream the body of the answer into `download`; the answer comes back without it."""
         headers = _headers(self._gateway, request, self._keys)
         try:
-            async with self._files.stream("GET", request.url, headers=headers) as response:
-                answer = _answer(response, b"", self._keys)
-                if await anyio.to_thread.run_sync(download.begin, answer.status, answer.headers):
-                    async for chunk in response.aiter_raw():
-                        await anyio.to_thread.run_sync(download.write, chunk)
-                return answer
+            with Deadline(_patience(request)).keep() as deadline:
+                async with self._files.stream(
+                    "GET", request.url, headers=headers, timeout=_timeout(request)
+                ) as response:
+                    answer = _answer(response, b"", self._keys)
+                    if await anyio.to_thread.run_sync(download.begin, answer.status, answer.headers):
+                        if request.deadline is None:
+                            deadline.set(MAX_SECONDS)
+                        async for chunk in response.aiter_raw():
+                            await anyio.to_thread.run_sync(download.write, chunk)
+                    return answer
         except _FAILURES as error:
             return _fault(error, self._keys)
 
@@ -192,12 +254,31 @@ class AsyncTransport:
             await client.aclose()
 
 
-def _check_bounds(request: Request, body: bytes | bytearray, begun: float) -> None:
+async def _read_in_threads(body: UploadBody) -> AsyncIterator[bytes]:
+    pieces: Iterator[bytes | None] = iter(body)
+    while (piece := await anyio.to_thread.run_sync(next, pieces, None)) is not None:
+        yield piece
+
+
+def _check_size(request: Request, body: bytes | bytearray) -> None:
     """Raise httpx.ReadError for an answer that does not end."""
     if len(body) > (most := request.max_bytes or MAX_ANSWER_BYTES):
         raise httpx.ReadError(f"the answer is larger than {most} bytes")
-    if time.monotonic() - begun > (longest := max(request.timeout or 0.0, MAX_ANSWER_SECONDS)):
-        raise httpx.ReadError(f"the answer took longer than {format_number(longest)} s")
+
+
+def _body_seconds(request: Request) -> float:
+    """Return the seconds within which a body must come once it has begun."""
+    return max(request.timeout or 0.0, MAX_ANSWER_SECONDS)
+
+
+def _patience(request: Request) -> float:
+    """Return the seconds for the whole exchange."""
+    if request.deadline is not None:
+        return request.deadline
+    timeout = _timeout(request)
+    return (
+        sum(seconds or 0.0 for seconds in (timeout.connect, timeout.write, timeout.read)) + MAX_ANSWER_SECONDS
+    )
 
 
 def _unpacked(request: Request, response: httpx.Response, body: bytes) -> bytes:
@@ -210,71 +291,96 @@ def _unpacked(request: Request, response: httpx.Response, body: bytes) -> bytes:
         )
     except zlib.error as error:
         raise httpx.DecodingError(str(error)) from error
-    _check_bounds(request, unpacked, time.monotonic())
+    _check_size(request, unpacked)
     return unpacked
 
 
 def _answer(response: httpx.Response, body: bytes, keys: set[str]) -> Answer:
     """The answer without a key, should the gateway repeat it: answers end up in messages and logs."""
-    headers = {name: _without(keys, value) for name, value in response.headers.items()}
-    return Answer(response.status_code, headers, _without(keys, body.decode("latin-1")).encode("latin-1"))
-
-
-def _without(keys: set[str], text: str) -> str:
-    for key in tuple(keys):
-        # No key is so short, but a word of the answer may be.
-        if len(key) >= 12:
-            text = text.replace(key, "[key]")
-            # What is longer is no JSON.
-            if "\\" in text and len(text) <= MAX_ANSWER_BYTES:
-                text = _in_json(key).sub("[key]", text)
-    return text
-
-
-@lru_cache
-def _in_json(key: str) -> re.Pattern[str]:
-    """Find the key as JSON may spell it: each of its letters can be escaped."""
-    spelt = (rf"(?:\\?{re.escape(each)}|\\u00(?i:{ord(each):02x}))" for each in key)
-    return re.compile("".join(spelt))
+    headers = {name: mask_keys(keys, value) for name, value in response.headers.items()}
+    return Answer(response.status_code, headers, mask_keys(keys, body.decode("latin-1")).encode("latin-1"))
 
 
 def _refuse_private(request: httpx.Request) -> None:
-    """Raise StorageError for what is no https, or leads into the network of this machine: an answer may name any URL."""
+    """Raise StorageError for what is not https, or an address of this network: an answer may name any URL.
+
+    A name is checked when it is connected to, unless a proxy does that.
+    """
     if request.url.scheme != "https":
         raise StorageError("the output was redirected from https to plain http, and was not fetched")
-    try:
-        found = socket.getaddrinfo(request.url.host, None)
-    except OSError:
-        # Behind a proxy a name need not be known here; without one, connecting will say so.
-        return
-    for *_, (host, *_) in found:
-        address = ip_address(str(host).partition("%")[0])
-        if not (getattr(address, "ipv4_mapped", None) or address).is_global:
-            raise StorageError(f"the output is said to be at {request.url.host}, which is no public address")
+    OutputNetworks().check_host(request.url.host)
 
 
 async def _refuse_private_async(request: httpx.Request) -> None:
-    await anyio.to_thread.run_sync(_refuse_private, request)
+    _refuse_private(request)
 
 
 def _timeout(request: Request) -> httpx.Timeout:
     if request.timeout is not None:
-        return httpx.Timeout(request.timeout, connect=10.0, pool=None)
-    return _SUBMIT_TIMEOUT if request.method == "POST" else _TIMEOUT
+        return httpx.Timeout(request.timeout, connect=10.0, pool=request.deadline)
+    timeout = _SUBMIT_TIMEOUT if request.method == "POST" else _TIMEOUT
+    if request.deadline is None:
+        return timeout
+    return httpx.Timeout(**{**timeout.as_dict(), "pool": request.deadline})
 
 
 def _fault(error: Exception, keys: set[str]) -> Fault:
     """What prevented an answer; a parser quotes the line it cannot read, and that may hold the key."""
     reason = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
-    return Fault(_without(keys, reason), sent=not isinstance(error, _NOT_SENT))
+    return Fault(mask_keys(keys, reason), sent=not isinstance(error, _NOT_SENT))
+
+
+def _usable_proxy_rules() -> list[ProxyRule]:
+    """Return the proxies of the environment. Raises ConfigError for what httpx cannot work with.
+
+    The value of a proxy is not repeated: it may hold a password.
+    """
+    rules = read_proxy_rules()
+    for rule in rules:
+        try:
+            is_usable = _is_usable(rule)
+        except ImportError:
+            raise ConfigError(
+                f"{rule.source} names a SOCKS proxy, for which a package is missing: pip install 'httpx[socks]'. "
+                "Nothing was sent"
+            ) from None
+        except (ValueError, httpx.InvalidURL):
+            is_usable = False
+        if not is_usable:
+            raise ConfigError(_unusable_rule(rule))
+    return rules
+
+
+def _is_usable(rule: ProxyRule) -> bool:
+    pattern = httpx.URL(rule.pattern)
+    if rule.proxy is None:
+        return bool(pattern.host)
+    httpx.HTTPTransport(proxy=rule.proxy, verify=False).close()
+    proxy = httpx.URL(rule.proxy)
+    # A password with a slash or a # in it ends the name of the host before the @.
+    return bool(proxy.host) and "@" not in proxy.raw_path.decode() + proxy.fragment
+
+
+def _unusable_rule(rule: ProxyRule) -> str:
+    if rule.proxy is None:
+        return (
+            f"{rule.source} holds {rule.entry!r}, which cannot be used. Set it to host names and addresses with commas "
+            "between them; write IPv6 addresses without brackets, and leave networks of IPv6 out. Nothing was sent"
+        )
+    return (
+        f"{rule.source} is not the address of a proxy. Set it to a URL such as http://proxy.example:3128, with "
+        "percent-escapes for what is special in a user name or password. Nothing was sent"
+    )
 
 
 @contextmanager
-def _usable_environment() -> Generator[None]:
-    """Say as ConfigError what httpx cannot work with: a proxy or certificates named by the environment."""
+def _usable_certificates() -> Generator[None]:
+    """Raise ConfigError for certificates of the environment that cannot be read."""
     try:
         yield
-    except (ValueError, OSError, ImportError) as error:
+    except (ValueError, OSError) as error:
+        names = [name for name in ("SSL_CERT_FILE", "SSL_CERT_DIR") if os.environ.get(name)]
         raise ConfigError(
-            f"the proxy or certificate settings of the environment cannot be used: {error}"
+            f"{' or '.join(names) or 'the certificates of the system'} cannot be used: {error}. Set it to "
+            "certificates in PEM format. Nothing was sent"
         ) from error

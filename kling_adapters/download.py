@@ -3,32 +3,36 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import re
 import threading
+import time
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 
 from kling_adapters.errors import StorageError
 from kling_adapters.hookspecs import Storage, Writer
-from kling_adapters.inputs import HEAD_BYTES, sniff
-from kling_adapters.result import Artifact, Kind, StoredFile
+from kling_adapters.media import EXTENSIONS, HEAD_BYTES, fits_kind, is_error_page, sniff
+from kling_adapters.result import Artifact, StoredFile
+
+log = logging.getLogger("kling_adapters")
 
 MAX_BYTES = 4 * 1024**3
+MAX_SECONDS = 6 * 3600.0
+"""Seconds that the download of one file may take, over all of its responses."""
+MAX_RESPONSES = 200
+"""Responses that one file may be spread over."""
+MIN_RATE = 1024
+"""Bytes that must come in a second, on average and after the first minute, lest a connection that drips last for days."""
+SLOW_START = 60.0
 
-_EXTENSIONS = {
-    "video/mp4": "mp4",
-    "video/webm": "webm",
-    "video/quicktime": "mov",
-    "image/png": "png",
-    "image/jpeg": "jpg",
-    "image/webp": "webp",
-    "image/gif": "gif",
-    "audio/mpeg": "mp3",
-    "audio/wav": "wav",
-    "audio/mp4": "m4a",
-    "audio/flac": "flac",
-    "audio/ogg": "ogg",
-}
+# Without a coding, whatever the word: what object stores keep of the upload that made the file.
+_NO_CODING = {"", "identity", "none", "aws-chunked", "utf-8", "binary"}
+_KIND_EXTENSIONS = {"video": "mp4", "image": "png", "audio": "mp3", "text": "txt"}
+
+
+class TooSlow(Exception):
+    """The connection brings hardly anything; another one may bring more."""
 
 
 class Download:
@@ -38,8 +42,11 @@ class Download:
     `begin`, `write` and `commit` may run in worker threads, one after the other; `abort` may come at any moment.
     """
 
-    def __init__(self, artifact: Artifact, stem: str, storage: Storage) -> None:
+    def __init__(self, artifact: Artifact, stem: str, storage: Storage, max_bytes: int | None = None) -> None:
         self._artifact = artifact
+        self._max_bytes = MAX_BYTES if max_bytes is None else min(MAX_BYTES, max_bytes)
+        self._began = time.monotonic()
+        self._responses = 0
         self._stem = stem
         self._storage = storage
         self._lock = threading.Lock()
@@ -54,7 +61,7 @@ class Download:
         self.received = 0
         self.expected: int | None = None
         self._head = b""
-        self._content_type = ""
+        self._announced_type = self._coding = self._content_type = ""
         self._digest = hashlib.sha256()
 
     def headers(self) -> dict[str, str]:
@@ -68,8 +75,6 @@ class Download:
 
     def begin(self, status: int, headers: Mapping[str, str]) -> bool:
         """Look at the head of a response; False if its body is not the file."""
-        if headers.get("content-encoding", "identity") != "identity":
-            return False
         etag = headers.get("etag", "")
         if status == 200:
             # The range was ignored, or the file has changed: from the start.
@@ -82,8 +87,15 @@ class Download:
                 self._restart()
             return False
         self._etag = etag
-        if max(self.expected or 0, self._artifact.size or 0) > MAX_BYTES:
-            raise StorageError(f"the output is larger than {MAX_BYTES} bytes", url=self._artifact.url)
+        self._announced_type = headers.get("content-type", "").partition(";")[0].strip().lower()
+        codings = {word.strip().lower() for word in headers.get("content-encoding", "").split(",")}
+        self._coding = ", ".join(sorted(codings - _NO_CODING))
+        self._responses += 1
+        self._response_began, self._response_bytes = time.monotonic(), 0
+        if self._responses > MAX_RESPONSES:
+            raise StorageError(f"the output came in more than {MAX_RESPONSES} pieces", url=self._artifact.url)
+        if max(self.expected or 0, self._artifact.size or 0) > self._max_bytes:
+            raise StorageError(f"the output is larger than {self._max_bytes} bytes", url=self._artifact.url)
         return True
 
     def _continues(self, content_range: str, etag: str) -> bool:
@@ -103,10 +115,12 @@ class Download:
         self.write(content)
 
     def write(self, chunk: bytes) -> None:
-        """Take the next bytes of the file."""
+        """Take the next bytes of the file. Raises TooSlow when a response should be given up for another one."""
         self.received += len(chunk)
-        if self.received > min(MAX_BYTES, self.expected or MAX_BYTES, self._artifact.size or MAX_BYTES):
+        most = self._max_bytes
+        if self.received > min(most, self.expected or most, self._artifact.size or most):
             raise StorageError("the output has more bytes than were announced", url=self._artifact.url)
+        self._check_pace(len(chunk))
         self._digest.update(chunk)
         with self._storing():
             if self._writer is not None:
@@ -115,6 +129,15 @@ class Download:
                 self._head += chunk
                 if len(self._head) >= HEAD_BYTES:
                     self._open()
+
+    def _check_pace(self, count: int) -> None:
+        now = time.monotonic()
+        if now - self._began > MAX_SECONDS:
+            raise StorageError(f"the output took longer than {MAX_SECONDS:.0f} s", url=self._artifact.url)
+        self._response_bytes += count
+        seconds = now - self._response_began
+        if seconds > SLOW_START and self._response_bytes < MIN_RATE * seconds:
+            raise TooSlow(f"{self._response_bytes} bytes came in {seconds:.0f} s")
 
     def is_whole(self) -> bool:
         """Whether as many bytes have come as were announced, by the answer and by the gateway."""
@@ -160,23 +183,45 @@ class Download:
                 self.abort()
 
     def _open(self) -> Writer:
-        found = sniff(self._head)
-        if not _fits(found, self._artifact.kind):
-            what = found or f"bytes starting {self._head[:12]!r}"
-            raise StorageError(
-                f"the output should be {self._artifact.kind}, but is {what}", url=self._artifact.url
-            )
-        self._content_type = found or "application/octet-stream"
-        name = f"{self._stem}.{_EXTENSIONS.get(found, 'bin')}"
-        self._writer = writer = self._storage.open(name, self._content_type)
+        self._content_type, extension = self._recognise()
+        self._writer = writer = self._storage.open(f"{self._stem}.{extension}", self._content_type)
         writer.write(self._head)
         self._head = b""
         return writer
 
+    def _recognise(self) -> tuple[str, str]:
+        """Return the content type and the extension of the file. Raises StorageError if it is something else.
 
-def _fits(content_type: str, kind: Kind) -> bool:
-    """Whether a file of this type can be such an artifact; of text and unknown kinds nothing is known."""
-    return kind in ("text", "file") or content_type.startswith(kind)
+        What is not recognised has been paid for, and is stored as what it was announced to be.
+        """
+        kind, found, announced = self._artifact.kind, sniff(self._head), self._announced_type
+        if not found and self._coding:
+            raise StorageError(
+                f"the output is packed as {self._coding}, which was not asked for and cannot be unpacked here",
+                url=self._artifact.url,
+            )
+        is_open = kind in ("text", "file")
+        if found:
+            if not is_open and not fits_kind(found, kind):
+                raise self._another_kind(found)
+            return found, EXTENSIONS[found]
+        if is_open:
+            return "application/octet-stream", "bin"
+        if is_error_page(self._head, announced):
+            raise self._another_kind(f"text that starts with {self._head[:12]!r}")
+        content_type = announced if re.fullmatch(r"[a-z0-9.+-]+/[a-z0-9.+-]+", announced) else ""
+        log.warning(
+            "the output is not recognised as %s: it starts with %r and is stored as it came",
+            kind,
+            self._head[:12],
+        )
+        extension = EXTENSIONS.get(content_type) or _KIND_EXTENSIONS.get(kind, "bin")
+        return content_type or "application/octet-stream", extension
+
+    def _another_kind(self, what: str) -> StorageError:
+        return StorageError(
+            f"the output should be {self._artifact.kind}, but is {what}", url=self._artifact.url
+        )
 
 
 def safe_stem(*parts: str | None) -> str:

@@ -302,16 +302,18 @@ class JobExpired(KlingError):
 class WaitTimeout(KlingError):
     """The job had not ended when the time was up. It goes on; `job.wait()` takes up where this stopped.
 
-    `request_id` is its id, `seconds` the time waited, `job` the handle; where the error was pickled, `job` is None.
+    `request_id` is its id, `seconds` the time waited, `seen` what the gateway last said, or "", `job` the handle; where
+    the error was pickled, `job` is None.
     """
 
-    def __init__(self, request_id: str, seconds: float, job: Job | AsyncJob | None) -> None:
+    def __init__(self, request_id: str, seconds: float, job: Job | AsyncJob | None, seen: str = "") -> None:
         self.request_id = request_id
         self.seconds = seconds
+        self.seen = seen
         self._job: ProcessLocal[Job | AsyncJob] = ProcessLocal(job)
         super().__init__(
-            f"job {request_id} has not ended after {_text.format_number(round(seconds, 1))} s; "
-            "it goes on and will be billed when it completes. "
+            f"job {request_id} has not ended after {_text.format_number(round(seconds, 1))} s"
+            f"{f' ({seen})' if seen else ''}; it goes on and will be billed when it completes. "
             f'Wait again with error.job.wait(), or kling.job("{request_id}").wait() within the hour.'
         )
 

@@ -41,6 +41,8 @@ UPLOAD_LIFETIME = OUTPUT_LIFETIME - 86400.0
 """Seconds for which an uploaded file is used again: a day less than it lives, so that the job still finds it."""
 MISSING_LIMIT = 3
 """How often the gateway must not know a job before it is taken to have expired: one wrong 404 must not lose it."""
+MAX_TOTAL_BYTES = 16 * 1024**3
+"""Bytes that the files of one result may have together."""
 DOWNLOAD_FAILURES = 8
 """How often in a row a download may bring nothing new."""
 
@@ -277,7 +279,7 @@ def _upload(session: Session, media: inputs.Local) -> Flow[str]:
         url = yield from _note(session, Journal.upload_url, gateway.base_url, sha256, UPLOAD_LIFETIME)
         if url is None:
             log.info("uploading %s", inputs.named(media))
-            data_url: str = yield Call(partial(inputs.data_url, media, sha256))
+            data_url: inputs.DataUrl = yield Call(partial(inputs.data_url, media, sha256))
             url = yield from _ask(session, gateway.upload(data_url), wire.read_upload, None, UPLOAD_BUDGET)
             yield from _note(session, Journal.uploaded, gateway.base_url, sha256, url)
         uploads.keep(sha256, url, now)
@@ -427,7 +429,9 @@ def _refusal(submit: _Submit, outcome: wire.Outcome) -> tuple[errors.KlingError,
     # The table tells of submits. A call that runs the job itself may have run it before it failed.
     if verdict == "uncertain" or (submit.is_sync and outcome.status >= 500):
         what = "without a request id" if 200 <= outcome.status < 300 else "which tells nothing of a job"
-        raise errors.SubmitUncertain(submit.model, f"the gateway answered {outcome.status}, {what}")
+        words = wire.read_message(outcome)
+        reason = f"the gateway answered {outcome.status}, {what}" + (f", but with: {words}" if words else "")
+        raise errors.SubmitUncertain(submit.model, reason)
     return wire.api_error(outcome), verdict == "safe"
 
 
@@ -449,7 +453,8 @@ def remaining_credits(session: Session) -> Flow[Credits]:
 
 def status(session: Session, job: JobRef) -> Flow[JobStatus]:
     """Ask for the state of a job. Raises JobExpired, ApiError or TransportError."""
-    return (yield from _ask(session, session.gateway.status(job.request_id), wire.read_status, job))
+    read = partial(wire.read_status, request_id=job.request_id)
+    return (yield from _ask(session, session.gateway.status(job.request_id), read, job))
 
 
 def _ask(
@@ -487,7 +492,9 @@ def wait(session: Session, job: JobRef, timeout: float | None) -> Flow[ResultDat
         asking: Flow[ResultData | JobStatus] = _get(session, request, read_end, job, end, pace)
         ended = yield from asking
     except _OutOfTime as last:
-        raise errors.WaitTimeout(job.request_id, (yield Now()) - start, session.handle(job)) from last.error
+        seconds = (yield Now()) - start
+        seen = f"the last failure: {last.error}"
+        raise errors.WaitTimeout(job.request_id, seconds, session.handle(job), seen) from last.error
     if isinstance(ended, JobStatus):
         return (yield from _failed(session, job, ended, pace))
     yield from _note(session, Journal.completed, ended)
@@ -500,8 +507,9 @@ def _until_completed(
 ) -> Flow[None]:
     last: str | None = None
     request = session.gateway.status(job.request_id)
+    read = partial(wire.read_status, request_id=job.request_id)
     while True:
-        found = yield from _get(session, request, wire.read_status, job, end, pace)
+        found = yield from _get(session, request, read, job, end, pace)
         if found.state == "COMPLETED":
             return
         if found.state == "FAILED":
@@ -516,7 +524,8 @@ def _until_completed(
             last = found.state
         now: float = yield Now()
         if now >= end:
-            raise errors.WaitTimeout(job.request_id, now - start, session.handle(job))
+            seen = f"its last state is {found.state}" + (f": {found.error}" if found.error else "")
+            raise errors.WaitTimeout(job.request_id, now - start, session.handle(job), seen)
         yield Sleep(min(pace.interval(now - start), end - now))
 
 
@@ -606,7 +615,11 @@ def _send(request: wire.Request, budget: polling.Budget) -> Flow[wire.Outcome]:
 def _unusable(answer: wire.Answer, request_id: str | None) -> errors.KlingError:
     if answer.status >= 400:
         return wire.api_error(answer, request_id)
-    return errors.TransportError(f"the gateway answered {answer.status} with something that cannot be read")
+    body, words = answer.json() or {}, wire.read_message(answer)
+    what = "an answer about another job" if wire.names_another_job(body, request_id) else "no usable answer"
+    return errors.TransportError(
+        f"the gateway answered {answer.status} with {what}" + (f": {words}" if words else "")
+    )
 
 
 def open_storage(find: FindStorage, url: str) -> Flow[Storage]:
@@ -648,7 +661,8 @@ def collect(session: Session, result: ResultData, storage: Storage) -> Flow[tupl
             raise errors.StorageError(
                 f"the output is offered over plain http and was not fetched: {artifact.url}"
             )
-        download = Download(artifact, stem, storage)
+        left = MAX_TOTAL_BYTES - sum(file.bytes for file in files)
+        download = Download(artifact, stem, storage, left)
         try:
             if artifact.content is None:
                 yield from _fetch(artifact, download)

@@ -8,57 +8,33 @@ from __future__ import annotations
 import base64
 import binascii
 import hashlib
+import inspect
 import io
+import os
 import re
+import stat
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, TypeAlias, TypeGuard, cast
+from weakref import WeakKeyDictionary
 
 from kling_adapters.forks import ForkSafeLock, reset_in_children
+from kling_adapters.media import HEAD_BYTES, sniff
 
-Local: TypeAlias = Path | bytes | IO[bytes]
+Local: TypeAlias = Path | bytes | bytearray | memoryview | IO[bytes]
 
-HEAD_BYTES = 512
-_CHUNK = 1024**2
-
-_MAGIC = (
-    ("image/avif", 4, b"ftypavif"),
-    ("image/heic", 4, b"ftyphei"),
-    ("audio/mp4", 4, b"ftypM4A"),
-    ("video/quicktime", 4, b"ftypqt"),
-    ("video/mp4", 4, b"ftyp"),
-    ("video/webm", 0, b"\x1aE\xdf\xa3"),
-    ("video/x-msvideo", 8, b"AVI "),
-    ("image/png", 0, b"\x89PNG\r\n\x1a\n"),
-    ("image/jpeg", 0, b"\xff\xd8\xff"),
-    ("image/webp", 8, b"WEBP"),
-    ("image/gif", 0, b"GIF8"),
-    ("audio/wav", 8, b"WAVE"),
-    ("audio/flac", 0, b"fLaC"),
-    ("audio/ogg", 0, b"OggS"),
-    ("audio/mpeg", 0, b"ID3"),
-    ("audio/mpeg", 0, b"\xff\xfb"),
-    ("audio/mpeg", 0, b"\xff\xf3"),
-    ("audio/mpeg", 0, b"\xff\xf2"),
-)
+_CHUNK = 3 * 256 * 1024  # whole groups of base64
 
 
 class Unusable(Exception):
     """Why something cannot be used as media, in words that follow its name."""
 
 
-def sniff(head: bytes) -> str:
-    """The content type that the first bytes of a file show, or "" if they show none that is known."""
-    for content_type, offset, magic in _MAGIC:
-        if head.startswith(magic, offset):
-            return content_type
-    return ""
-
-
 def is_local(value: Any) -> TypeGuard[Local]:
     """Whether a value is a file, or stands for one."""
-    return isinstance(value, Path | bytes | io.IOBase) or hasattr(value, "read")
+    return isinstance(value, Path | bytes | bytearray | memoryview | io.IOBase) or hasattr(value, "read")
 
 
 def from_data_url(url: str) -> bytes:
@@ -77,13 +53,7 @@ def check(media: Any) -> None:
     if not is_local(media):
         raise Unusable("not an http or https URL")
     with _opened(media) as file:
-        head: Any = file.read(HEAD_BYTES)
-    if not isinstance(head, bytes):
-        raise Unusable("a file opened as text: open it in mode 'rb'")
-    if not head:
-        raise Unusable("empty")
-    if not sniff(head):
-        raise Unusable("no image, video or audio of a known type")
+        _content_type(file.read(HEAD_BYTES))
 
 
 def size(value: Any) -> int | None:
@@ -96,28 +66,70 @@ def size(value: Any) -> int | None:
         return None
     try:
         with _opened(value) as file:
-            start = file.tell()
-            return file.seek(0, io.SEEK_END) - start
+            return file.size
     except Unusable:
         return None
 
 
 def digest(media: Local) -> str:
-    """Return the hex sha256 of its bytes, in constant memory. Raises Unusable."""
-    found = hashlib.sha256()
+    """Return the hex sha256 of its bytes, in constant memory. Raises Unusable, also if they are no media any more."""
     with _opened(media) as file:
-        while chunk := file.read(_CHUNK):
-            found.update(chunk)
-    return found.hexdigest()
+        _content_type(file.read(HEAD_BYTES))
+        return file.digest()
 
 
-def data_url(media: Local, sha256: str) -> str:
-    """Return all of it as a data: URL. Raises Unusable, also if it is not what had this digest any more."""
+@dataclass(frozen=True)
+class DataUrl:
+    """A data: URL of local media that is read while it is sent, so that it never stands in memory as a whole.
+
+    Attributes:
+        media: The local media.
+        sha256: The hex digest of the bytes that were checked.
+        prefix: The text before the base64.
+        size: The length of the whole URL in bytes.
+
+    """
+
+    media: Local
+    sha256: str
+    prefix: bytes
+    size: int
+
+    def __iter__(self) -> Iterator[bytes]:
+        """Yield the URL in pieces. Raises Unusable, before the last one, unless the bytes have the digest.
+
+        The bytes are compared before the first piece, too, and read from the same open file: of another file that has
+        taken its place nothing is sent.
+        """
+        with _opened(self.media) as file:
+            if file.digest() != self.sha256:
+                raise Unusable("being changed")
+            yield self.prefix
+            file.rewind()
+            sent = hashlib.sha256()
+            while chunk := file.read(_CHUNK):
+                sent.update(chunk)
+                yield base64.b64encode(chunk)
+            if sent.hexdigest() != self.sha256:
+                raise Unusable("being changed")
+
+
+def data_url(media: Local, sha256: str) -> DataUrl:
+    """Return local media whose bytes have this digest as a data: URL. Raises Unusable."""
     with _opened(media) as file:
-        content = file.read()
-    if hashlib.sha256(content).hexdigest() != sha256:
-        raise Unusable("being changed")
-    return f"data:{sniff(content[:HEAD_BYTES])};base64,{base64.b64encode(content).decode()}"
+        if file.digest() != sha256:
+            raise Unusable("being changed")
+        file.rewind()
+        prefix = f"data:{_content_type(file.read(HEAD_BYTES))};base64,".encode()
+        return DataUrl(media, sha256, prefix, len(prefix) + (file.size + 2) // 3 * 4)
+
+
+def _content_type(head: bytes) -> str:
+    if not head:
+        raise Unusable("empty")
+    if not (content_type := sniff(head)):
+        raise Unusable("no image, video or audio of a known type")
+    return content_type
 
 
 def found(value: Any) -> Iterator[Local]:
@@ -147,9 +159,9 @@ def named(media: Local) -> str:
     """Return what to call it in a message."""
     if isinstance(media, Path):
         return str(media)
-    return (
-        f"{len(media)} bytes" if isinstance(media, bytes) else f"the file {getattr(media, 'name', media)!r}"
-    )
+    if isinstance(media, bytes | bytearray | memoryview):
+        return f"{memoryview(media).nbytes} bytes"
+    return f"the file {getattr(media, 'name', media)!r}"
 
 
 class Uploads:
@@ -187,25 +199,92 @@ class Uploads:
         self._urls[sha256] = url, now
 
 
-@contextmanager
-def _opened(media: Local) -> Generator[IO[bytes]]:
-    """Open it, or put a file back where it stood. Whatever fails is Unusable."""
-    try:
-        if isinstance(media, bytes):
-            yield io.BytesIO(media)
-        elif isinstance(media, Path):
-            # A pipe would be waited for, and a device has no end.
-            if media.exists() and not media.is_file():
-                raise Unusable("a folder" if media.is_dir() else "no plain file")
-            with media.open("rb") as file:
-                yield file
-        else:
-            start = media.tell()
+class _Reader:
+    """Reads a file at a position of its own, so that several requests and threads can share one open file.
+
+    Each step is taken under the lock of the file, and ends where the file stood before. No more is read than there was
+    when it was opened: a file that grows must not be read for ever.
+    """
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file = file
+        self._lock = _find_lock(file)
+        with self._lock:
+            self._start = self._position = file.tell()
             try:
-                yield media
+                end: Any = file.seek(0, io.SEEK_END)
+                # Some wrappers do not say where they went.
+                self._end: int = end if isinstance(end, int) else file.tell()
             finally:
-                media.seek(start)
+                file.seek(self._start)
+        self.size = max(0, self._end - self._start)
+
+    def read(self, most: int) -> bytes:
+        """Return the next bytes, b"" at the end. Raises Unusable if they are text, or promised for later."""
+        with self._lock:
+            start = self._file.tell()
+            try:
+                self._file.seek(self._position)
+                content: Any = self._file.read(min(most, self._end - self._position))
+            finally:
+                self._file.seek(start)
+        if not isinstance(content, bytes):
+            raise Unusable("a file opened as text: open it in mode 'rb'")
+        self._position += len(content)
+        return content
+
+    def rewind(self) -> None:
+        """Start again."""
+        self._position = self._start
+
+    def digest(self) -> str:
+        """Return the hex sha256 of the whole."""
+        self.rewind()
+        sha256 = hashlib.sha256()
+        while chunk := self.read(_CHUNK):
+            sha256.update(chunk)
+        return sha256.hexdigest()
+
+
+_locks: WeakKeyDictionary[Any, ForkSafeLock] = WeakKeyDictionary()
+_locks_lock = ForkSafeLock()
+
+
+def _find_lock(file: Any) -> ForkSafeLock:
+    """Return the one lock of an open file."""
+    with _locks_lock:
+        try:
+            return _locks.setdefault(file, ForkSafeLock())
+        except TypeError:  # it has no hash, or takes no weak reference
+            return _locks.setdefault(_Reader, ForkSafeLock())
+
+
+@contextmanager
+def _opened(media: Local) -> Generator[_Reader]:
+    """Open local media for reading. Whatever fails is Unusable."""
+    try:
+        if isinstance(media, bytes | bytearray | memoryview):
+            yield _Reader(io.BytesIO(media))
+        elif isinstance(media, Path):
+            with open(media, "rb", opener=_open_at_once) as file:
+                yield _Reader(file)
+        elif inspect.iscoroutinefunction(media.read):
+            raise Unusable("read with await, so read it first: await file.read()")
+        else:
+            yield _Reader(media)
     except FileNotFoundError:
         raise Unusable("not there") from None
-    except (OSError, ValueError, AttributeError) as error:
+    except IsADirectoryError:
+        raise Unusable("a folder") from None
+    except (OSError, ValueError, AttributeError, TypeError) as error:
         raise Unusable(f"not readable: {error}") from error
+
+
+def _open_at_once(path: str, flags: int) -> int:
+    """Open a plain file. A pipe would be waited for, and a device has no end."""
+    descriptor = os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        is_folder = stat.S_ISDIR(os.fstat(descriptor).st_mode)
+        os.close(descriptor)
+        raise IsADirectoryError(path) if is_folder else Unusable("no plain file")
+    return descriptor

@@ -49,7 +49,7 @@ def _media(value: Any) -> Any:
     return value
 
 
-Media: TypeAlias = Annotated[str | Path | bytes | IO[bytes], _Media()]
+Media: TypeAlias = Annotated[str | Path | bytes | bytearray | memoryview | IO[bytes], _Media()]
 """The http or https URL of a media file, or the file itself, which is uploaded before the job is submitted.
 
 A file is a Path, its bytes, a file opened in binary mode, or a data: URL in base64. A URL is kept as the text it is: a

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
-from urllib.parse import urlsplit
+from urllib.parse import unquote_to_bytes, urlsplit
 from urllib.request import url2pathname
 
 Kind = Literal["video", "image", "audio", "text", "file"]
@@ -57,7 +58,10 @@ class StoredFile:
         parts = urlsplit(self.url)
         if parts.scheme != "file":
             raise ValueError(f"{self.url} is not a file on this machine")
-        return Path(url2pathname(parts.path))
+        # Not every path is UTF-8.
+        return Path(
+            url2pathname(parts.path) if os.name == "nt" else os.fsdecode(unquote_to_bytes(parts.path))
+        )
 
 
 @dataclass(frozen=True)

@@ -9,14 +9,15 @@ from __future__ import annotations
 import json
 import re
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from itertools import islice
 from typing import Any, TypeGuard, cast
 from urllib.parse import quote, urlsplit
 
-from kling_adapters import errors
+from kling_adapters import errors, inputs, local_hosts
 from kling_adapters.adapter import Returns
 from kling_adapters.models import _gateway as gateway_table
 from kling_adapters.params import HTTP_URL
@@ -25,6 +26,10 @@ from kling_adapters.result import Artifact, Credits, JobStatus, Kind, Metrics, R
 _UPLOAD_TIMEOUT = 600.0
 _SYNC_MAX_BYTES = 1024**3
 _LONGEST_ID = 2000  # it becomes part of an address
+_LONGEST_RESET = 600.0  # a wrong header must not stop a key for days
+_UPLOAD_HEAD, _UPLOAD_TAIL = b'{"data_urls": ["', b'"]}'
+_JSON = {"content-type": "application/json"}
+MAX_FILES = 100
 
 
 class Key(str):
@@ -37,6 +42,21 @@ class Key(str):
 
 
 @dataclass(frozen=True)
+class UploadBody:
+    """The JSON body of an upload, made piece by piece while it is sent. Iterating may raise inputs.Unusable."""
+
+    data_url: inputs.DataUrl
+
+    def __len__(self) -> int:
+        return self.data_url.size + len(_UPLOAD_HEAD) + len(_UPLOAD_TAIL)
+
+    def __iter__(self) -> Iterator[bytes]:
+        yield _UPLOAD_HEAD
+        yield from self.data_url
+        yield _UPLOAD_TAIL
+
+
+@dataclass(frozen=True)
 class Request:
     """An HTTP request; one that is for the gateway itself carries its `key`.
 
@@ -46,7 +66,7 @@ class Request:
 
     method: str
     url: str
-    body: bytes | None = None
+    body: bytes | UploadBody | None = None
     headers: Mapping[str, str] = field(default_factory=dict[str, str])
     key: Key | None = field(default=None, kw_only=True)
     timeout: float | None = field(default=None, kw_only=True)
@@ -86,7 +106,8 @@ Outcome = Answer | Fault
 class Gateway:
     """The addresses of one gateway. `base_url` may end in /v1 or /v2, as the official client writes it.
 
-    Raises ConfigError unless it is https, or http on this machine: the key would cross the network in the clear.
+    Raises ConfigError unless it is https, or http on this machine or a host that KLING_LOCAL_HOSTS names: the key would
+    cross the network in the clear.
     """
 
     def __init__(self, base_url: str) -> None:
@@ -102,10 +123,16 @@ class Gateway:
             raise errors.ConfigError(
                 f"base_url must be a plain http or https URL such as {gateway_table.BASE_URL}"
             )
-        self.is_local = host in ("localhost", "127.0.0.1", "::1")
+        if host in ("0.0.0.0", "::"):  # noqa: S104
+            raise errors.ConfigError(
+                f"base_url names {host}, which is an address to listen on and not one to connect to; "
+                "use 127.0.0.1 for a server on this machine. Nothing was sent"
+            )
+        self.is_local = local_hosts.is_local_host(host)
         if parts.scheme == "http" and not self.is_local:
             raise errors.ConfigError(
-                f"base_url must be https: over http to {host} anyone on the way could read the key"
+                f"base_url must be https: over http to {host} anyone on the way could read the key. "
+                f"If {host} is a sandbox in your own network, name it in {local_hosts.VARIABLE}. Nothing was sent"
             )
         self.base_url = base
         told = gateway_table.UPLOAD_URL
@@ -125,9 +152,11 @@ class Gateway:
             raise errors.ConfigError(f"{slug[:50]!r} is not the slug of a model; nothing was sent")
         return _post(self.base_url + path.format(slug=slug), body)
 
-    def upload(self, data_url: str) -> Request:
+    def upload(self, data_url: inputs.DataUrl) -> Request:
         """The request that makes a file fetchable by URL; it costs nothing."""
-        return replace(_post(self.upload_url, {"data_urls": [data_url]}), timeout=_UPLOAD_TIMEOUT)
+        body = UploadBody(data_url)
+        headers = {**_JSON, "content-length": str(len(body))}
+        return Request("POST", self.upload_url, body, headers, timeout=_UPLOAD_TIMEOUT)
 
     def status(self, request_id: str) -> Request:
         """The request for the state of a job."""
@@ -148,7 +177,7 @@ class Gateway:
 
 def _post(url: str, body: Mapping[str, Any]) -> Request:
     content = json.dumps(body, allow_nan=False).encode()
-    return Request("POST", url, content, {"content-type": "application/json"})
+    return Request("POST", url, content, _JSON)
 
 
 def read_upload(answer: Answer) -> str | None:
@@ -161,30 +190,49 @@ def read_upload(answer: Answer) -> str | None:
 
 def read_request_id(answer: Answer) -> str | None:
     """The id in the answer to a submit, or None if there is none that could be used."""
-    request_id = (answer.json() or {}).get("request_id")
-    if not isinstance(request_id, str) or len(request_id) > _LONGEST_ID:
+    return _usable_id((answer.json() or {}).get("request_id"))
+
+
+def _usable_id(value: Any) -> str | None:
+    request_id = str(value) if isinstance(value, int) and not isinstance(value, bool) else value
+    if not isinstance(request_id, str) or not request_id.strip() or len(request_id) > _LONGEST_ID:
         return None
-    return request_id if request_id.strip() and request_id.isprintable() else None
+    return request_id if request_id.isprintable() else None
 
 
-def read_status(answer: Answer) -> JobStatus | None:
-    """The state in an answer about a job, or None if it holds none. FAILED comes as 422 and is an answer like any other."""
+def read_status(answer: Answer, request_id: str | None = None) -> JobStatus | None:
+    """The state in an answer about a job, or None if it holds none. FAILED comes as 422 and is an answer like any other.
+
+    An answer that names another job than `request_id` is not one about this job.
+    """
     body = answer.json()
-    if body is None or answer.status not in (200, 422):
+    if body is None or answer.status not in (200, 422) or names_another_job(body, request_id):
         return None
     state, error = body.get("status"), body.get("error")
     if not isinstance(state, str):
         if answer.status != 422:
             return None
         state = "FAILED"
-    return JobStatus(_plain(state), _metrics(body), _plain(error) if isinstance(error, str) else None)
+    return JobStatus(_state(state), _metrics(body), _plain(error) if isinstance(error, str) else None)
+
+
+def names_another_job(body: Mapping[str, Any], request_id: str | None) -> bool:
+    """Return whether an answer names a job, and it is not the one that was asked about."""
+    named = _usable_id(body.get("request_id"))
+    return None not in (named, request_id) and str(named).casefold() != str(request_id).casefold()
+
+
+def _state(text: str) -> str:
+    """Return a state as the gateway documents it, however it is written; another one as it came."""
+    state = _plain(text).strip()
+    return state.upper() if state.upper() in gateway_table.STATES else state
 
 
 def read_end(
     request_id: str, model: str | None, returns: Returns | None, answer: Answer
 ) -> ResultData | JobStatus | None:
     """The result of a COMPLETED job, or the status of a FAILED one, in the answer to `Gateway.result`; else None."""
-    found, body = read_status(answer), answer.json()
+    found, body = read_status(answer, request_id), answer.json()
     if found is None or body is None or found.state not in ("COMPLETED", "FAILED"):
         return None
     if found.state == "FAILED":
@@ -198,14 +246,16 @@ def read_sync(model: str, returns: Returns, answer: Answer) -> ResultData | None
     Raises JobFailed if the answer tells that the job ran and FAILED.
     """
     told = {name: value for name, value in answer.headers.items() if name.startswith("x-")}
-    request_id = told.get("x-request-id", "").strip() or read_request_id(answer) or f"sync-{uuid.uuid4()}"
+    named = _usable_id(told.get("x-request-id", "").strip()) or read_request_id(answer)
+    request_id = named or f"sync-{uuid.uuid4()}"
     metrics = Metrics(
         cost=_decimal(told.get("x-cost")),
         remaining_credits=_decimal(told.get("x-remaining-credits")),
         inference_time=_decimal(told.get("x-generation-time")),
     )
-    if answer.status == 422 and (answer.json() or {}).get("status") == "FAILED":
-        raise errors.JobFailed(request_id, _message(answer), metrics)
+    state = (answer.json() or {}).get("status")
+    if answer.status == 422 and isinstance(state, str) and _state(state) == "FAILED":
+        raise errors.JobFailed(request_id, read_message(answer), metrics)
     if not (200 <= answer.status < 300 and answer.body):
         return None
     content_type = answer.headers.get("content-type")
@@ -225,7 +275,7 @@ def read_credits(answer: Answer) -> Credits | None:
 def api_error(answer: Answer, request_id: str | None = None) -> errors.ApiError:
     """The error class for the status of an answer, with the gateway's own words."""
     row = gateway_table.ERRORS.get(answer.status)
-    message = _message(answer)
+    message = read_message(answer)
     kind = _ERRORS.get(answer.status, errors.ApiError)
     if kind is errors.NotAcceptable and any(word in message.lower() for word in ("credit", "balance")):
         kind = errors.InsufficientCredits
@@ -235,16 +285,17 @@ def api_error(answer: Answer, request_id: str | None = None) -> errors.ApiError:
 def seconds_until_reset(answer: Answer) -> float | None:
     """How many seconds the gateway asks to wait, from `Retry-After` or `x-rate-limit-reset-at-utc`; None if it does not.
 
-    A point in time is compared with the gateway's own `Date`, so that a wrong clock here does no harm.
+    A point in time is compared with the gateway's own `Date`, so that a wrong clock here does no harm. Never more than
+    ten minutes.
     """
-    retry_after = answer.headers.get("retry-after", "")
-    if re.fullmatch("[0-9]{1,6}", retry_after):
-        return float(retry_after)
+    retry_after = answer.headers.get("retry-after", "").strip()
+    if re.fullmatch("[0-9]{1,9}", retry_after):
+        return min(float(retry_after), _LONGEST_RESET)
     reset = _time(answer.headers.get("x-rate-limit-reset-at-utc", "")) or _time(retry_after)
     if reset is None:
         return None
     now = _time(answer.headers.get("date", "")) or datetime.now(UTC)
-    return max(0.0, (reset - now).total_seconds())
+    return min(max(0.0, (reset - now).total_seconds()), _LONGEST_RESET)
 
 
 _ERRORS = {
@@ -263,7 +314,8 @@ _ERRORS = {
 }
 
 
-def _message(answer: Answer) -> str:
+def read_message(answer: Answer) -> str:
+    """Return the gateway's own words in an answer, or "" if it has none."""
     body = answer.json() or {}
     words = [body[key] for key in ("error", "error_description", "message") if isinstance(body.get(key), str)]
     return " ".join(_plain(" ".join(words)).split())[:500]
@@ -315,13 +367,26 @@ def _metrics(body: Mapping[str, Any]) -> Metrics:
 def _artifacts(body: Mapping[str, Any], returns: Returns | None) -> tuple[Artifact, ...]:
     """The files of a result, described by `video`, `images` or `audio`, else the URLs of `output`."""
     found = [_artifact(body.get("video"), "video"), _artifact(body.get("audio"), "audio")]
-    found += [_artifact(image, "image") for image in _list(body.get("images"))]
+    found += [_artifact(image, "image") for image in _list(body.get("images"))[:MAX_FILES]]
     described = tuple(artifact for artifact in found if artifact is not None)
     if described:
         return described
-    output = body.get("output")
-    urls = _list(output) or [output]
-    return tuple(Artifact(url, returns or _kind(url)) for url in urls if _is_url(url))
+    return tuple(
+        Artifact(url, kind or returns or _kind(url))
+        for url, kind in islice(_output_urls(body.get("output"), None), MAX_FILES)
+    )
+
+
+def _output_urls(value: Any, kind: Kind | None, depth: int = 3) -> Iterator[tuple[str, Kind | None]]:
+    """Yield the URLs of an output with the kind that their place in it shows: `url`, `[{url}]`, `{video: url}` ..."""
+    if _is_url(value):
+        yield value, kind
+    elif depth:
+        for item in _list(value):
+            yield from _output_urls(item, kind, depth - 1)
+        for name, member in _object(value).items():
+            if name == "url" or name in _OUTPUT_NAMES:
+                yield from _output_urls(member, _OUTPUT_NAMES.get(name) or kind, depth - 1)
 
 
 def _artifact(value: Any, kind: Kind) -> Artifact | None:
@@ -335,6 +400,16 @@ def _artifact(value: Any, kind: Kind) -> Artifact | None:
         content_type if isinstance(content_type, str) else None,
         size if isinstance(size, int) and not isinstance(size, bool) and size > 0 else None,
     )
+
+
+_OUTPUT_NAMES: dict[str, Kind] = {
+    "video": "video",
+    "videos": "video",
+    "image": "image",
+    "images": "image",
+    "audio": "audio",
+    "audios": "audio",
+}
 
 
 def _object(value: Any) -> Mapping[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import secrets
+import stat
 import sys
 import tempfile
 from collections.abc import Generator
@@ -11,16 +12,17 @@ from contextlib import contextmanager, suppress
 from glob import escape
 from pathlib import Path
 from typing import IO
-from urllib.parse import urlsplit
+from urllib.parse import unquote_to_bytes, urlsplit
 from urllib.request import url2pathname
 
 from kling_adapters.errors import ConfigError, StorageError
 from kling_adapters.hookspecs import Location, Storage, Writer, hookimpl
+from kling_adapters.media import EXTENSIONS
 
 if sys.platform != "win32":
     import fcntl
 
-_FILE_SUFFIXES = {".mp4", ".webm", ".mov", ".png", ".jpg", ".jpeg", ".webp", ".mp3", ".wav"}
+_FILE_SUFFIXES = {f".{extension}" for extension in EXTENSIONS.values()} | {".jpeg"}
 
 
 class FileWriter:
@@ -31,8 +33,10 @@ class FileWriter:
 
     def __init__(self, target: Path) -> None:
         self._target = target
+        # Before the file is paid for in time and traffic: a path that has no URL is refused now.
+        self._uri = target.absolute().as_uri()
         for part in target.parent.glob(f".{escape(target.name)}.*.part"):
-            with suppress(OSError), part.open("rb") as file:
+            with suppress(OSError), open(part, "rb", opener=_open_plain) as file:
                 _lock(file)
                 part.unlink()
         while True:
@@ -58,7 +62,7 @@ class FileWriter:
             self._file.close()
         self._part.replace(self._target)
         self._file.close()
-        return Location(self._target.absolute().as_uri())
+        return Location(self._uri)
 
     def abort(self) -> None:
         """Remove what was written."""
@@ -66,6 +70,15 @@ class FileWriter:
         with suppress(OSError):
             self._file.close()
         self._part.unlink(missing_ok=True)
+
+
+def _open_plain(path: str, flags: int) -> int:
+    """Open a file of ours. A pipe or a link under its name is neither waited for nor followed."""
+    descriptor = os.open(path, flags | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOFOLLOW", 0))
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise OSError(f"{path} is not a plain file")
+    return descriptor
 
 
 def _lock(file: IO[bytes], *, wait: bool = False) -> None:
@@ -103,7 +116,25 @@ class Folder:
         try:
             yield
         except (OSError, ValueError) as error:
-            raise StorageError(f"cannot write to the folder {str(self._path)!r}: {error}") from error
+            raise StorageError(
+                f"cannot write to the folder {str(self._path)!r}: {str(error).encode(errors='replace').decode()}"
+            ) from error
+
+
+def _read_file_url(url: str) -> Path:
+    """Return the path of a file: URL. Raises ConfigError for one that names no folder of this machine."""
+    text = url.partition(":")[2]
+    # A # or a ? can stand in a path, and is no part of a URL of a file.
+    host, slash, rest = text[2:].partition("/") if text.startswith("//") else ("", "", text)
+    path = slash + rest
+    if host.lower() not in ("", "localhost"):
+        raise ConfigError(
+            f"{url!r} names the machine {host!r}, which files cannot be stored on; for a folder of this machine write "
+            f"{f'file:///{host}{path}'!r}, or {f'{host}{path}'!r} for one below this folder. Nothing was sent"
+        )
+    if not path:
+        raise ConfigError(f"{url!r} does not name a folder; write 'file:///srv/renders/'. Nothing was sent")
+    return Path(url2pathname(path) if sys.platform == "win32" else os.fsdecode(unquote_to_bytes(path)))
 
 
 @hookimpl(trylast=True)
@@ -111,7 +142,7 @@ def kling_storage(url: str) -> Storage | None:
     """Answer for paths and file: URLs."""
     parts = urlsplit(url)
     if parts.scheme == "file":
-        return Folder(Path(url2pathname(parts.path)))
+        return Folder(_read_file_url(url))
     # A one-letter scheme is a Windows drive. Anything else is no folder: what was paid for is not to be searched for.
     if len(parts.scheme) <= 1:
         try:

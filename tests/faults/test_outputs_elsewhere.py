@@ -5,7 +5,9 @@ from __future__ import annotations
 import socket
 import ssl
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -14,8 +16,18 @@ import anyio
 import pytest
 import trustme
 
-from kling_adapters import Artifact, AsyncKling, AsyncResult, Kling, Metrics, Result, StorageError
-from kling_adapters.testing import MP4
+from kling_adapters import (
+    Artifact,
+    AsyncKling,
+    AsyncResult,
+    ConfigError,
+    Kling,
+    Metrics,
+    Result,
+    StorageError,
+)
+from kling_adapters._network import OutputNetworks
+from kling_adapters.testing import MP4, SimulatedClock
 
 from .stub import KEY
 
@@ -31,11 +43,13 @@ def save(request: pytest.FixtureRequest) -> Save:
         return kind("id", "kling-2", url, (artifact,), Metrics(), {}, _driver=client._driver)
 
     def blocking(url: str, folder: Path) -> Any:
-        with Kling(base_url="https://gateway.example", api_key=KEY) as kling:
+        with Kling(base_url="https://gateway.example", api_key=KEY, clock=SimulatedClock()) as kling:
             return result(Result, url, kling).save(folder)
 
     async def awaiting(url: str, folder: Path) -> Any:
-        async with AsyncKling(base_url="https://gateway.example", api_key=KEY) as kling:
+        async with AsyncKling(
+            base_url="https://gateway.example", api_key=KEY, clock=SimulatedClock()
+        ) as kling:
             return await result(AsyncResult, url, kling).save(folder)
 
     return blocking if request.param == "sync" else lambda *given: anyio.run(awaiting, *given)
@@ -46,6 +60,7 @@ class Server:
 
     def __init__(self, authority: trustme.CA) -> None:
         self.connections = 0
+        self.reached: list[str] = []
         self.headers: dict[str, str] = {}
         self.status, self.answer, self.body = 200, {"content-type": "video/mp4"}, MP4
         server = self
@@ -65,34 +80,46 @@ class Server:
             def get_request(self) -> Any:
                 server.connections += 1
                 connection, address = super().get_request()
+                server.reached.append(connection.getsockname()[0])
                 return context.wrap_socket(connection, server_side=True), address
 
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        authority.issue_cert("files.example", "proxied.example").configure_cert(context)
-        self.http = Counting(("127.0.0.1", 0), Handler)
+        authority.issue_cert(*ADDRESSES).configure_cert(context)
+        self.http = Counting(("0.0.0.0", 0), Handler)
         self.port = self.http.server_port
+
+
+ADDRESSES = {
+    "files.example": ["127.0.0.7"],
+    "mixed.example": ["10.0.0.1", "127.0.0.7"],
+    "rebind.example": ["127.0.0.7", "127.0.0.1"],
+    "proxied.example": [],
+    "fake-ip.example": ["198.18.0.7"],
+    "internal.example": ["192.168.0.9"],
+}
 
 
 @pytest.fixture
 def server(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Server]:
-    """The name of the server has a public address when it is looked up to be judged; proxied.example has none then."""
+    """The server stands at every address of this machine; 127.0.0.7 is the one that counts as public."""
     authority = trustme.CA()
     authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
     monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "ca.pem"))
-    names = {
-        "files.example": "93.184.215.14",
-        "proxied.example": "",
-        "internal.example": "192.168.0.9",
-        "mixed.example": "10.0.0.1",
-    }
+    monkeypatch.setenv("KLING_OUTPUT_NETWORKS", "127.0.0.7/32, fd00:7::/64")
     real = socket.getaddrinfo
+    asked: Counter[str] = Counter()
 
     def look_up(host: Any, port: Any, *rest: Any, **more: Any) -> Any:
         name = host.decode() if isinstance(host, bytes) else host
-        known = names.get(name, name)
-        if not known and port is None:
+        if name not in ADDRESSES:
+            return real(host, port, *rest, **more)
+        asked[name] += 1
+        addresses = ADDRESSES[name]
+        if name == "rebind.example":
+            addresses = addresses[:1] if asked[name] == 1 else addresses[1:]
+        if not addresses:
             raise socket.gaierror(socket.EAI_NONAME, "not known")
-        return real(known if port is None or name not in names else "127.0.0.1", port, *rest, **more)
+        return [found for address in addresses for found in real(address, port, *rest, **more)]
 
     monkeypatch.setattr(socket, "getaddrinfo", look_up)
     server = Server(authority)
@@ -110,17 +137,136 @@ def test_a_public_output_is_stored(save: Save, server: Server, tmp_path: Path) -
     assert KEY not in str(server.headers)
 
 
-def test_a_name_that_only_a_proxy_can_look_up_is_left_to_the_connection(
-    save: Save, server: Server, tmp_path: Path
+@pytest.mark.parametrize("name", ["mixed.example", "rebind.example"])
+def test_only_a_checked_address_is_connected_to(
+    save: Save, server: Server, tmp_path: Path, name: str
 ) -> None:
-    [file] = save(f"https://proxied.example:{server.port}/a.mp4", tmp_path / "out")
+    [file] = save(f"https://{name}:{server.port}/a.mp4", tmp_path / "out")
     assert file.path.read_bytes() == MP4
+    assert server.reached == ["127.0.0.7"]
+
+
+def test_a_name_without_an_address_is_not_connected_to(save: Save, server: Server, tmp_path: Path) -> None:
+    with pytest.raises(StorageError, match="cannot be looked up"):
+        save(f"https://proxied.example:{server.port}/a.mp4", tmp_path / "out")
+
+
+class Proxy(threading.Thread):
+    """Makes the tunnels that it is asked for, all of them to one port of this machine."""
+
+    def __init__(self, port: int) -> None:
+        super().__init__(daemon=True)
+        self._target = port
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.url = f"http://user:secret@127.0.0.1:{self._listener.getsockname()[1]}"
+        self.asked: list[bytes] = []
+
+    def run(self) -> None:
+        while True:
+            try:
+                near, _ = self._listener.accept()
+            except OSError:
+                return
+            self.asked.append(near.recv(65536).split(b"\r\n")[0])
+            far = socket.create_connection(("127.0.0.1", self._target))
+            near.sendall(b"HTTP/1.1 200 OK\r\n\r\n")
+            for here, there in ((near, far), (far, near)):
+                threading.Thread(target=self._copy, args=(here, there), daemon=True).start()
+
+    @staticmethod
+    def _copy(here: socket.socket, there: socket.socket) -> None:
+        with suppress(OSError):
+            while data := here.recv(65536):
+                there.sendall(data)
+        with suppress(OSError):
+            there.shutdown(socket.SHUT_WR)
+        if here.fileno() != -1 and there.fileno() != -1:
+            with suppress(OSError):
+                here.shutdown(socket.SHUT_RD)
+
+    def close(self) -> None:
+        self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+
+
+@pytest.fixture
+def proxy(server: Server, monkeypatch: pytest.MonkeyPatch) -> Iterator[Proxy]:
+    proxy = Proxy(server.port)
+    proxy.start()
+    monkeypatch.setenv("HTTPS_PROXY", proxy.url)
+    yield proxy
+    proxy.close()
+    proxy.join()
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+@pytest.mark.parametrize("name", ["proxied.example", "fake-ip.example", "internal.example"])
+def test_a_proxy_looks_the_name_up(
+    save: Save, server: Server, proxy: Proxy, tmp_path: Path, name: str
+) -> None:
+    [file] = save(f"https://{name}:443/a.mp4", tmp_path / "out")
+    assert file.path.read_bytes() == MP4
+    assert proxy.asked == [f"CONNECT {name}:443 HTTP/1.1".encode()]
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "[::1]", "169.254.169.254"])
+def test_a_private_address_is_not_asked_of_a_proxy(
+    save: Save, proxy: Proxy, tmp_path: Path, host: str
+) -> None:
+    with pytest.raises(StorageError, match="has no public address"):
+        save(f"https://{host}/a.mp4", tmp_path / "out")
+    assert proxy.asked == []
+
+
+def test_a_host_outside_the_proxy_is_checked(
+    save: Save, server: Server, proxy: Proxy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NO_PROXY", "example")
+    with pytest.raises(StorageError, match=r"KLING_OUTPUT_NETWORKS=192\.168\.0\.9/32"):
+        save("https://internal.example/a.mp4", tmp_path / "out")
+    save(f"https://files.example:{server.port}/a.mp4", tmp_path / "out")
+    assert proxy.asked == []
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "0.0.0.0", "0.1.2.3", "10.0.0.1", "100.64.0.1", "127.0.0.1", "169.254.169.254", "198.18.0.7", "224.0.0.1",
+        "239.255.255.250", "240.0.0.1", "255.255.255.255", "::", "::1", "fe80::1%eth0", "fec0::1", "fc00::1",
+        "ff02::1", "ff0e::1", "::ffff:10.0.0.1", "64:ff9b::a00:1", "64:ff9b:1::a00:1", "2002:a00:1::1",
+        "2001:0:a00:1::1", "2001:db8::1",
+    ],
+)  # fmt: skip
+def test_a_special_address_is_not_public(address: str) -> None:
+    with pytest.raises(StorageError, match="KLING_OUTPUT_NETWORKS"):
+        OutputNetworks().check("cdn.example", [address])
+
+
+@pytest.mark.parametrize("address", ["93.184.215.14", "2606:2800:21f::1", "64:ff9b::5db8:d70e"])
+def test_a_public_address_is_public(address: str) -> None:
+    assert OutputNetworks().check("cdn.example", [address]) == [address]
+
+
+@pytest.mark.parametrize("address", ["10.20.30.40", "::ffff:10.20.30.40", "64:ff9b::a14:1e28", "fd00::1"])
+def test_a_named_network_is_allowed(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KLING_OUTPUT_NETWORKS", "10.0.0.0/8, fd00::/8")
+    assert OutputNetworks().check("cdn.example", [address]) == [address]
+
+
+def test_a_network_that_cannot_be_read_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KLING_OUTPUT_NETWORKS", "10.0.0.0/33")
+    with pytest.raises(ConfigError, match=r"KLING_OUTPUT_NETWORKS must be networks .*Nothing was sent"):
+        Kling(base_url="https://gateway.example", api_key=KEY, journal=None)
 
 
 PRIVATE = [
     "https://127.0.0.1:{port}/a.mp4",
     "https://localhost:{port}/a.mp4",
     "https://[::1]:{port}/a.mp4",
+    "https://127.1:{port}/a.mp4",
+    "https://0x7f.0.0.1:{port}/a.mp4",
+    "https://localhost.:{port}/a.mp4",
+    "https://x.localhost:{port}/a.mp4",
     "https://[::ffff:10.0.0.1]:{port}/a.mp4",
     "https://169.254.169.254/latest/meta-data",
     "https://internal.example:{port}/a.mp4",
@@ -132,7 +278,7 @@ PRIVATE = [
 def test_an_output_in_the_private_network_is_not_fetched(
     save: Save, server: Server, tmp_path: Path, url: str
 ) -> None:
-    with pytest.raises(StorageError, match="which is no public address") as caught:
+    with pytest.raises(StorageError, match="has no public address here") as caught:
         save(url.format(port=server.port), tmp_path / "out")
     assert caught.value.url == url.format(port=server.port)
     assert server.connections == 0
@@ -144,7 +290,7 @@ def test_a_redirect_into_the_private_network_is_not_followed(
     save: Save, server: Server, tmp_path: Path, url: str
 ) -> None:
     server.status, server.answer = 302, {"location": url.format(port=server.port)}
-    with pytest.raises(StorageError, match="which is no public address"):
+    with pytest.raises(StorageError, match="has no public address here"):
         save(f"https://files.example:{server.port}/a.mp4", tmp_path / "out")
     assert server.connections == 1
 

@@ -73,7 +73,6 @@ FAULTS: dict[str, Action] = {
     "no status": reply(200, {"request_id": JOB}),
     "a status that is no text": state({"COMPLETED": True}),
     "an unknown state": state("WARMING_UP"),
-    "a state in small letters": state("completed"),
     "302": reply(302, {"status": "COMPLETED"}, {"location": "/elsewhere"}),
     "broken compression": Reply(200, state("COMPLETED").body, {"content-encoding": "gzip"}),
     "a broken cookie": reply(500, None, {"set-cookie": "\x01=;;; expires=Wdy, 99 Foo 99999 99:99:99; max-age=x"}),

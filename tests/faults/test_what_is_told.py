@@ -13,6 +13,7 @@ import pytest
 
 from kling_adapters import errors, events, flows, wire
 from kling_adapters.adapter import Adapter
+from kling_adapters.inputs import data_url, digest
 from kling_adapters.journal import Journal, fingerprint
 from kling_adapters.models._gateway import (
     BASE_URL,
@@ -153,7 +154,9 @@ def test_a_file_is_uploaded_anew_a_day_before_it_is_gone(age: float, sent: int) 
     assert ended.value.request_id == "job"
     assert ended.sent == sent
     url = "old" if sent == 1 else "new"
-    assert json.loads(ended.requests[-1].body or b"")["image"] == f"https://e.com/{url}.png"
+    body = ended.requests[-1].body
+    assert isinstance(body, bytes)
+    assert json.loads(body)["image"] == f"https://e.com/{url}.png"
 
 
 def test_an_upload_is_tried_for_five_minutes_and_then_no_job_is_started() -> None:
@@ -177,7 +180,10 @@ def test_where_everything_is_at_the_gateway() -> None:
     assert gateway.status("job").url == "https://api.segmind.com/v2/requests/job/status"
     assert gateway.result("job").url == "https://api.segmind.com/v2/requests/job"
     assert gateway.credits().url == "https://api.segmind.com/v1/get-user-credits"
-    assert gateway.upload("data:,").url == "https://workflows-api.segmind.com/upload-asset"
+    assert (
+        gateway.upload(data_url(PICTURE, digest(PICTURE))).url
+        == "https://workflows-api.segmind.com/upload-asset"
+    )
     assert (KEY_HEADER, KEY_ENVIRONMENT) == ("x-api-key", "SEGMIND_API_KEY")
     # An hour, and a week.
     assert (RECORD_LIFETIME, OUTPUT_LIFETIME) == (3600, 604800)

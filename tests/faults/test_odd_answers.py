@@ -1,0 +1,151 @@
+"""Answers and files of another form than documented are understood, or refused in words."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from kling_adapters import JobStatus, ResultData, StorageError, SubmitUncertain, WaitTimeout, wire
+
+from .conftest import Connect
+from .stub import JOB, PNG, VIDEO, Reply, Stub, accepted, finished, gateway, reply, state
+
+URL = "https://images.example.com/a.mp4"
+
+
+@pytest.mark.parametrize(
+    "output",
+    [
+        [{"url": URL}],
+        {"url": URL},
+        {"video": URL},
+        {"video": {"url": URL}},
+        {"videos": [{"url": URL}]},
+        [[URL]],
+    ],
+)
+def test_urls_of_an_output_are_found(output: Any) -> None:
+    answer = wire.Answer(200, {}, finished(output).body)
+    result = wire.read_end(JOB, None, "video", answer)
+    assert isinstance(result, ResultData)
+    assert [(file.url, file.kind) for file in result.artifacts] == [(URL, "video")]
+
+
+@pytest.mark.parametrize("output", [{"thumbnail": URL}, [[[[URL]]]], {"url": 7}, "data:,", None])
+def test_other_outputs_have_no_files(output: Any) -> None:
+    result = wire.read_end(JOB, None, "video", wire.Answer(200, {}, finished(output).body))
+    assert isinstance(result, ResultData)
+    assert result.artifacts == ()
+
+
+@pytest.mark.parametrize("name", ["completed", "Completed", " COMPLETED "])
+def test_states_are_understood_in_any_case(name: str) -> None:
+    assert wire.read_status(wire.Answer(200, {}, state(name).body)) == JobStatus("COMPLETED")
+
+
+def test_an_unknown_state_is_kept_and_told(stub: Stub, connect: Connect) -> None:
+    stub.play(gateway(status=[state("Cancelled")]))
+    with pytest.raises(WaitTimeout, match="its last state is Cancelled"):
+        connect(stub.url).wait(timeout=20)
+
+
+def test_words_of_the_gateway_are_in_the_errors(stub: Stub, connect: Connect) -> None:
+    stub.play(gateway(submit=[reply(200, {"error": "model is overloaded"})]))
+    with pytest.raises(SubmitUncertain, match="model is overloaded"):
+        connect(stub.url).submit()
+    stub.play(gateway(status=[reply(200, {"message": "be patient"})]))
+    with pytest.raises(WaitTimeout, match="be patient"):
+        connect(stub.url).wait(timeout=20)
+
+
+def test_an_id_that_is_a_number_is_an_id(stub: Stub, connect: Connect) -> None:
+    stub.play(gateway(submit=[accepted(12345)], result=[finished("a text")]))
+    assert connect(stub.url).wait().request_id == "12345"
+
+
+@pytest.mark.parametrize("kind", ["status", "result"])
+def test_an_answer_about_another_job_is_not_taken(kind: str, stub: Stub, connect: Connect) -> None:
+    foreign = finished("another text", request_id="another-job")
+    failed = reply(422, {"status": "FAILED", "request_id": "another-job", "error": "no"})
+    own = {"status": state("COMPLETED"), "result": finished("a text")}
+    script: dict[str, Any] = {"result": [own["result"]], kind: [foreign, failed, own[kind]]}
+    stub.play(gateway(**script))
+    assert connect(stub.url).wait().output == "a text"
+
+
+@pytest.mark.parametrize(
+    ("named", "taken"), [("abc-1", True), ("x" * 3000, False), ("a\x9bb", False), (" ", False)]
+)
+def test_the_id_of_a_direct_run_is_checked(named: str, taken: bool) -> None:
+    result = wire.read_sync("kling-2", "video", wire.Answer(200, {"x-request-id": named}, VIDEO))
+    assert result is not None
+    assert (result.request_id == named) is taken
+    assert taken or result.request_id.startswith("sync-")
+
+
+def play(stub: Stub, body: bytes, headers: dict[str, str], **files: Any) -> None:
+    described = files or {"video": {"url": stub.url + "/files/x"}}
+    stub.play(gateway(result=[finished(None, **described)], files=[Reply(200, body, headers)]))
+
+
+@pytest.mark.parametrize(
+    "coding", ["", "aws-chunked", "UTF-8", "Identity", "none", "identity, aws-chunked", "gzip"]
+)
+def test_plain_bytes_are_stored_whatever_their_coding(
+    coding: str, stub: Stub, connect: Connect, tmp_path: Path
+) -> None:
+    play(stub, VIDEO, {"content-encoding": coding})
+    [file] = connect(stub.url).save(tmp_path)
+    assert file.path.read_bytes() == VIDEO
+
+
+@pytest.mark.parametrize("coding", ["br", "zstd", "x-own"])
+def test_packed_bytes_are_refused_in_words(coding: str, stub: Stub, connect: Connect, tmp_path: Path) -> None:
+    play(stub, b"\x1b\x07\x00packed", {"content-encoding": coding})
+    with pytest.raises(StorageError, match=f"packed as {coding}"):
+        connect(stub.url).save(tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+UNKNOWN = b"\x00\x01unheard-of" + bytes(range(256)) * 4
+
+
+@pytest.mark.parametrize(
+    ("announced", "content_type", "suffix"),
+    [
+        ("video/x-new", "video/x-new", ".mp4"),
+        ("video/quicktime; x=y", "video/quicktime", ".mov"),
+        ("", "application/octet-stream", ".mp4"),
+        ("../../x", "application/octet-stream", ".mp4"),
+        ("application/octet-stream", "application/octet-stream", ".mp4"),
+    ],
+)
+def test_an_output_that_is_not_recognised_is_stored(
+    announced: str, content_type: str, suffix: str, stub: Stub, connect: Connect, tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+) -> None:  # fmt: skip
+    play(stub, UNKNOWN, {"content-type": announced})
+    with caplog.at_level(logging.WARNING, "kling_adapters"):
+        [file] = connect(stub.url).save(tmp_path)
+    assert (file.path.read_bytes(), file.content_type, file.path.suffix) == (UNKNOWN, content_type, suffix)
+    assert "is not recognised as video" in caplog.text
+
+
+def test_a_page_of_text_is_not_an_output(stub: Stub, connect: Connect, tmp_path: Path) -> None:
+    play(stub, b"Service unavailable\r\n", {"content-type": "text/plain"})
+    with pytest.raises(StorageError, match="should be video, but is text"):
+        connect(stub.url).save(tmp_path)
+
+
+def test_an_image_is_not_a_video(stub: Stub, connect: Connect, tmp_path: Path) -> None:
+    play(stub, PNG, {})
+    with pytest.raises(StorageError, match="should be video, but is image/png"):
+        connect(stub.url).save(tmp_path)
+
+
+def test_sound_in_a_general_container_is_audio(stub: Stub, connect: Connect, tmp_path: Path) -> None:
+    play(stub, VIDEO, {}, audio={"url": stub.url + "/files/x"})
+    assert connect(stub.url).save(tmp_path)[0].content_type == "video/mp4"

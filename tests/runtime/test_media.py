@@ -1,0 +1,128 @@
+"""Media by its first bytes, and local media in every form in which it is handed over."""
+
+from __future__ import annotations
+
+import io
+import os
+import tempfile
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from kling_sandbox import Sandbox
+from starlette.datastructures import UploadFile
+
+from kling_adapters import Kling, inputs, media
+
+PNG = b"\x89PNG\r\n\x1a\n" + bytes(range(256))
+
+
+def ftyp(major: bytes, *compatible: bytes) -> bytes:
+    body = b"ftyp" + major + bytes(4) + b"".join(compatible)
+    return (len(body) + 4).to_bytes(4, "big") + body + bytes(100)
+
+
+@pytest.mark.parametrize(
+    ("head", "content_type"),
+    [
+        (ftyp(b"avif", b"mif1"), "image/avif"),
+        (ftyp(b"avis"), "image/avif"),
+        (ftyp(b"mif1", b"miaf", b"avif"), "image/avif"),
+        (ftyp(b"mif1", b"heic"), "image/heic"),
+        (ftyp(b"mif1"), "image/heif"),
+        (ftyp(b"heix"), "image/heic"),
+        (ftyp(b"qt  "), "video/quicktime"),
+        (ftyp(b"M4A ", b"isom"), "audio/mp4"),
+        (ftyp(b"M4V "), "video/mp4"),
+        (ftyp(b"isom", b"avc1"), "video/mp4"),
+        (ftyp(b"3gp5"), "video/3gpp"),
+        (ftyp(b"3g2a"), "video/3gpp2"),
+        (b"\x00\x00\x10\x00moov" + bytes(100), "video/quicktime"),
+        (b"\x00\x00\x00\x08wide\x00\x00\x10\x00mdat", "video/quicktime"),
+        (b"\x00\x00\x00\x01mdat" + bytes(100), "video/quicktime"),
+        (b"not free of words", ""),
+        (b"Fat skip, says the text", ""),
+        (ftyp(b"crx "), ""),
+        (b"\x1aE\xdf\xa3\x93\x42\x82\x88matroska", "video/x-matroska"),
+        (b"\x1aE\xdf\xa3\x93\x42\x82\x84webm", "video/webm"),
+        (b"RIFF\x00\x00\x00\x00WEBPVP8 ", "image/webp"),
+        (b"XXXX\x00\x00\x00\x00WEBPVP8 ", ""),
+    ],
+)
+def test_media_is_known_by_its_first_bytes(head: bytes, content_type: str) -> None:
+    assert media.sniff(head) == content_type
+    assert not content_type or content_type in media.EXTENSIONS
+
+
+def spooled() -> Any:
+    file = tempfile.SpooledTemporaryFile(max_size=1000)  # noqa: SIM115
+    file.write(PNG)
+    file.seek(0)
+    return file
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: bytearray(PNG),
+        lambda: memoryview(PNG),
+        lambda: memoryview(PNG)[::1],
+        spooled,
+        lambda: io.BytesIO(PNG),
+    ],
+)
+def test_media_is_taken_in_every_form(make: Callable[[], Any]) -> None:
+    value = make()
+    inputs.check(value)
+    assert inputs.size(value) == len(PNG)
+    assert inputs.digest(value) == inputs.digest(PNG)
+    if hasattr(value, "close"):
+        value.close()
+
+
+def test_an_upload_that_is_awaited_is_refused_in_words() -> None:
+    with pytest.raises(inputs.Unusable, match=r"read it first: await file\.read\(\)"):
+        inputs.check(UploadFile(io.BytesIO(PNG)))
+
+
+def test_a_pipe_and_a_folder_are_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.png")
+    with pytest.raises(inputs.Unusable, match="no plain file"):
+        inputs.check(tmp_path / "pipe.png")
+    with pytest.raises(inputs.Unusable, match="a folder"):
+        inputs.check(tmp_path)
+
+
+class Slow(io.BytesIO):
+    """Lets other threads in between every two steps."""
+
+    def seek(self, *arguments: int) -> int:
+        threading.Event().wait(0.0005)
+        return super().seek(*arguments)
+
+
+def test_one_file_is_read_by_several_threads() -> None:
+    file, content = Slow(b"skipped" + PNG), set[str]()
+    file.seek(7)
+    threads = [threading.Thread(target=lambda: content.add(inputs.digest(file))) for _ in range(12)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert content == {inputs.digest(PNG)}
+    assert file.tell() == 7
+
+
+def test_one_file_serves_all_requests_of_a_batch(sandbox: Sandbox, tmp_path: Path) -> None:
+    path = tmp_path / "cat.png"
+    path.write_bytes(PNG + b"batch")
+    before = sandbox.uploads
+    with (
+        Kling(base_url=sandbox.base_url, api_key=sandbox.api_key, journal=None) as kling,
+        path.open("rb") as cat,
+    ):
+        requests = [{"model": "kling-bloombloom", "image": cat} for _ in range(8)]
+        assert [outcome.error for outcome in kling.map(requests, concurrency=8)] == [None] * 8
+    assert sandbox.uploads == before + 1
