@@ -226,6 +226,15 @@ class Journal:
         """Write down where the files of a job are to be stored."""
         self._set(entry, save_to=save_to)
 
+    def record_destination(self, request_id: str, save_to: str) -> None:
+        """Write down where the files of a job are about to be stored; files elsewhere no longer count."""
+        with self._writing() as connection:
+            connection.execute(
+                "UPDATE jobs SET files = CASE WHEN save_to = ? THEN files END, save_to = ?, updated = ?"
+                " WHERE request_id = ?",
+                (save_to, save_to, time.time(), request_id),
+            )
+
     def upload_url(self, gateway: str, sha256: str, lifetime: float) -> str | None:
         """Return where a file is that was uploaded in the last `lifetime` seconds."""
         if not self.path.exists():
@@ -269,6 +278,17 @@ class Journal:
             self._find_dead(connection)
             rows = connection.execute(f"SELECT {_COLUMNS} FROM jobs ORDER BY id").fetchall()  # noqa: S608
         return [_entry(row) for row in rows]
+
+    def find(self, gateway: str, request_id: str) -> JournalEntry | None:
+        """Return the submit of a job, if the journal knows the job."""
+        if not self.path.exists():
+            return None
+        with self._writing() as connection:
+            row = connection.execute(
+                f"SELECT {_COLUMNS} FROM jobs WHERE gateway = ? AND request_id = ? ORDER BY id DESC",  # noqa: S608
+                (gateway, request_id),
+            ).fetchone()
+        return None if row is None else _entry(row)
 
     def key_of(self, request_id: str) -> str | None:
         """Return the fingerprint of the key that a job was submitted with, if the journal knows the job."""

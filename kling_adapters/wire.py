@@ -24,7 +24,7 @@ from kling_adapters.result import Artifact, Credits, JobStatus, Kind, Metrics, R
 
 _UPLOAD_TIMEOUT = 600.0
 _SYNC_MAX_BYTES = 1024**3
-_LONGEST_ID = 2000  # it becomes part of an address
+LONGEST_ID = 2000  # it becomes part of an address
 
 
 class Key(str):
@@ -121,7 +121,7 @@ class Gateway:
         return replace(request, timeout=timeout, max_bytes=_SYNC_MAX_BYTES)
 
     def _start(self, path: str, slug: str, body: Mapping[str, Any]) -> Request:
-        if not re.fullmatch("[A-Za-z0-9][A-Za-z0-9._-]{0,99}", slug):
+        if not is_slug(slug):
             raise errors.ConfigError(f"{slug[:50]!r} is not the slug of a model; nothing was sent")
         return _post(self.base_url + path.format(slug=slug), body)
 
@@ -146,6 +146,11 @@ class Gateway:
         return Request("GET", self.base_url + gateway_table.CREDITS_PATH)
 
 
+def is_slug(text: str) -> bool:
+    """Return whether a text can be the slug of a model, which becomes part of an address."""
+    return re.fullmatch("[A-Za-z0-9][A-Za-z0-9._-]{0,99}", text) is not None
+
+
 def _post(url: str, body: Mapping[str, Any]) -> Request:
     content = json.dumps(body, allow_nan=False).encode()
     return Request("POST", url, content, {"content-type": "application/json"})
@@ -162,15 +167,18 @@ def read_upload(answer: Answer) -> str | None:
 def read_request_id(answer: Answer) -> str | None:
     """The id in the answer to a submit, or None if there is none that could be used."""
     request_id = (answer.json() or {}).get("request_id")
-    if not isinstance(request_id, str) or len(request_id) > _LONGEST_ID:
+    if not isinstance(request_id, str) or len(request_id) > LONGEST_ID:
         return None
     return request_id if request_id.strip() and request_id.isprintable() else None
 
 
-def read_status(answer: Answer) -> JobStatus | None:
+def read_status(answer: Answer, request_id: str | None = None) -> JobStatus | None:
     """The state in an answer about a job, or None if it holds none. FAILED comes as 422 and is an answer like any other."""
     body = answer.json()
     if body is None or answer.status not in (200, 422):
+        return None
+    answered_id = body.get("request_id")
+    if request_id is not None and isinstance(answered_id, str) and answered_id != request_id:
         return None
     state, error = body.get("status"), body.get("error")
     if not isinstance(state, str):
@@ -184,7 +192,7 @@ def read_end(
     request_id: str, model: str | None, returns: Returns | None, answer: Answer
 ) -> ResultData | JobStatus | None:
     """The result of a COMPLETED job, or the status of a FAILED one, in the answer to `Gateway.result`; else None."""
-    found, body = read_status(answer), answer.json()
+    found, body = read_status(answer, request_id), answer.json()
     if found is None or body is None or found.state not in ("COMPLETED", "FAILED"):
         return None
     if found.state == "FAILED":
