@@ -171,10 +171,11 @@ def check_clock(clock: object) -> None:
         _refuse("clock", type(clock), "an object with the methods of kling_adapters.Clock")
 
 
-def _path_text(name: str, value: object, expected: str) -> str:
-    if not isinstance(value, str | PathLike):
+def _path_text(name: str, value: Any, expected: str) -> str:
+    try:
+        path = cast("object", fspath(value))
+    except TypeError:
         _refuse(name, value, expected)
-    path: object = fspath(value)  # pyright: ignore[reportUnknownArgumentType]
     if not isinstance(path, str) or not path.strip():
         _refuse(name, path, expected)
     if not _is_text(path):

@@ -222,10 +222,6 @@ class Journal:
                 (json.dumps(told), time.time(), request_id),
             )
 
-    def to_be_stored(self, entry: int, save_to: str) -> None:
-        """Write down where the files of a job are to be stored."""
-        self._set(entry, save_to=save_to)
-
     def record_destination(self, request_id: str, save_to: str) -> None:
         """Write down where the files of a job are about to be stored; files elsewhere no longer count."""
         with self._writing() as connection:

@@ -217,7 +217,7 @@ def test_what_is_wrong_with_one_request_is_its_outcome(run: Runner, gateway: Gat
     ("options", "error"),
     [
         ({"save_to": "ftp://host/"}, "no plugin can store"),
-        ({"concurrency": 0}, "must be 1 or more"),
+        ({"concurrency": 0}, "concurrency is 0; expected a whole number of jobs, 1 or more"),
     ],
 )
 def test_what_would_stop_every_request_is_raised_before_any_is_sent(
