@@ -9,9 +9,10 @@ from typing import Any
 
 import pytest
 
-from kling_adapters import errors, flows, wire
+from kling_adapters import errors, flows, polling, wire
 from kling_adapters.adapter import Adapter
 from kling_adapters.journal import Journal
+from kling_adapters.result import ResultData
 
 from .conftest import Connect
 from .flowing import Ended, Key, run
@@ -77,7 +78,7 @@ def test_limit_that_outlasts_the_timeout_is_not_waited_for(session: flows.Sessio
 
 
 def test_limit_without_end_is_not_waited_for(session: flows.Session) -> None:
-    session.budgets.setdefault(Key().api_key(), flows.polling.Budget()).limited(0.0, 0.0, 1e7)
+    session.budgets.setdefault(Key().api_key(), polling.Budget()).limited(0.0, 0.0, 1e7)
     ended = run(flows.submit(session, "kling-2", BODY), [])
     assert isinstance(ended.error, errors.RateLimited)
     assert ended.sent == 0
@@ -112,7 +113,7 @@ def test_download_that_is_late_is_not_lost(session: flows.Session) -> None:
     ended = run_for(session, 10.0, ACCEPTED, COMPLETED, RESULT, *[CUT] * 7)
     assert isinstance(ended.error, errors.StorageError)
     assert ended.error.url == URL
-    assert isinstance(ended.error.result, flows.ResultData)
+    assert isinstance(ended.error.result, ResultData)
     assert ended.seconds == pytest.approx(10.0)
     fetches: list[Any] = [request.deadline for request in ended.requests if request.url == URL]
     assert fetches[0] == pytest.approx(10.0)
@@ -151,3 +152,13 @@ def test_client_closed_before_a_retry_is_refused_not_uncertain(session: flows.Se
     assert isinstance(ended.error, errors.ConfigError)
     assert session.journal is not None
     assert [entry.state for entry in session.journal.entries()] == ["REFUSED"]
+
+
+def test_client_closed_during_a_wait_asks_no_more(session: flows.Session) -> None:
+    def close(_: flows.Effect) -> wire.Outcome:
+        session.closed.set()
+        return QUEUED
+
+    ended = run(flows.wait(session, flows.JobRef("job"), 60.0), [close])
+    assert isinstance(ended.error, errors.ConfigError)
+    assert ended.sent == 1
