@@ -6,14 +6,16 @@ Plain sockets, because what is tested is what happens when HTTP is not spoken we
 from __future__ import annotations
 
 import json
+import re
 import socket
 import struct
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import chain, repeat
 from typing import Any, Self, TypeAlias
+from urllib.parse import unquote
 
 VIDEO = b"\x00\x00\x00\x18ftypmp42" + bytes(range(256)) * 40
 """Begins as an mp4 does; no two of its prefixes are equal, so a byte out of place changes the digest."""
@@ -128,9 +130,20 @@ def gateway(
             return next(posts)
         if seen.path.startswith("/files/"):
             return kept(seen) if callable(kept) else next(kept)
-        return next(states if seen.path.endswith("/status") else results)
+        return _about(seen, next(states if seen.path.endswith("/status") else results))
 
     return act
+
+
+def _about(seen: Seen, action: Action) -> Action:
+    """An answer about JOB becomes one about the job that was asked about."""
+    asked = re.match("/v2/requests/([^/?]+)", seen.path)
+    if asked is None or not isinstance(action, Reply) or action.announce != -1 or action.sent is not None:
+        return action
+    if "content-encoding" in action.headers:
+        return action
+    name = json.dumps(unquote(asked[1])).encode()
+    return replace(action, body=action.body.replace(json.dumps(JOB).encode(), name))
 
 
 class Stub:

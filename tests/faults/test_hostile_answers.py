@@ -103,7 +103,9 @@ answers = st.builds(wire.Answer, statuses, headers, bodies)
 outcomes = answers | answers | st.builds(wire.Fault, st.text(max_size=10), st.booleans())
 many = st.lists(outcomes, max_size=8)
 # The answers that end a call, when no other has.
-END = [wire.Answer(200, {}, b'{"status":"COMPLETED","request_id":"x","credits":1}')] * 40
+END = [
+    wire.Answer(200, {}, json.dumps({"status": "COMPLETED", "request_id": JOB, "credits": 1}).encode())
+] * 40
 
 quick = settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
