@@ -5,13 +5,14 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Generic, TypeAlias, TypeVar
+from typing import Any, Generic, TypeAlias, TypeVar, cast
 
-from kling_adapters import errors, flows, inputs, wire
+from kling_adapters import errors, flows, inputs, recall
 from kling_adapters.adapter import Adapter
 from kling_adapters.driver import Steps
 from kling_adapters.flows import Call, Fetch, Flow, JobRef, Send, Session, Sleep
@@ -26,6 +27,8 @@ log = logging.getLogger("kling_adapters")
 R_co = TypeVar("R_co", bound=ResultData, covariant=True)
 Request: TypeAlias = Params | Mapping[str, Any]
 
+STORAGE_FAILURES = 3
+"""How many new jobs in a row may fail to be stored before no more are submitted: a full disk must not go on paying."""
 NAP = 0.25
 """Seconds after which a sleeping job of a batch looks whether the batch has been left."""
 
@@ -56,7 +59,7 @@ class Task:
     save_to: str | None = None
     tag: str | None = None
     entry: JournalEntry | None = None
-    error: errors.KlingError | None = None
+    error: Exception | None = None
 
     @property
     def is_new(self) -> bool:
@@ -143,8 +146,6 @@ class Batch:
     """
 
     def __init__(self, session: Session, find_storage: Callable[[str], Storage], concurrency: int) -> None:
-        if concurrency < 1:
-            raise errors.ConfigError(f"concurrency is {concurrency}; it must be 1 or more. Nothing was sent")
         self._session = session
         self._find_storage = find_storage
         self._concurrency = concurrency
@@ -155,7 +156,10 @@ class Batch:
         self._lock: LockFile | None = None
         self._storages: dict[str, Storage] = {}
         self._is_left = False
-        self._is_capped = False
+        self._is_stopped = False
+        self._storage_failures = 0
+        # What the iterator of requests raised.
+        self.failure: Exception | None = None
         # One at a time: when the process dies, one submit at most has not been answered.
         self._submitting: Task | None = None
         self.wake: Callable[[], None] = lambda: None
@@ -170,10 +174,12 @@ class Batch:
         name: str | None,
     ) -> Flow[None]:
         """Make ready what `requests` ask for. What would stop each of them stops here, before anything is sent."""
+        self._session.check_open()
         journal = self._session.journal if name is None else known_journal(self._session)
-        yield Call(self._session.find_auth)
+        # Not only where it comes from: without a key, each request would fail by itself.
+        yield Call(self._session.check_key)
         if save_to is not None:
-            yield from self._storage(save_to)
+            self._storages[save_to] = yield from flows.open_first(self._find_storage, save_to)
         known: dict[str, JournalEntry] = {}
         entries: list[JournalEntry] = []
         if journal is not None and (name is not None or max_cost is not None):
@@ -191,7 +197,9 @@ class Batch:
 
     def open_journal(self, find_adapter: Callable[[str], Adapter | None], save_to: str | None) -> Flow[None]:
         """Make ready what the journal knows to be unfinished, and report what is uncertain."""
+        self._session.check_open()
         entries = yield Call(known_journal(self._session).entries)
+        now: float = yield Call(time.time)
         self._tasks = (
             Task(
                 entry.id,
@@ -205,19 +213,23 @@ class Batch:
             for entry in entries
             # What is being submitted has a process that is alive, and waits for the answer.
             if self._is_here(entry)
-            and (entry.state == UNCERTAIN or (entry.is_unfinished and entry.state != SUBMITTING))
+            and (
+                entry.state == UNCERTAIN
+                or (entry.is_unfinished and entry.state != SUBMITTING)
+                or (save_to is not None and _can_be_stored(entry, now))
+            )
         )
 
     def ready(self) -> Iterator[Task]:
         """Yield the jobs that may start now."""
         while self.running < self._concurrency:
-            if self._is_capped and not self._paid:
+            if self._is_stopped and not self._paid:
                 return
-            task = self._held or next(self._tasks, None)
+            task = self._held or self._next_task()
             self._held = None
             if task is None:
                 return
-            if task.is_new and self._is_capped:
+            if task.is_new and self._is_stopped:
                 continue
             if task.is_new and self._submitting is not None:
                 self._held = task
@@ -227,10 +239,7 @@ class Batch:
                     if self.running:
                         self._held = task
                         return
-                    log.warning(
-                        "the batch submits nothing more: request %d could exceed max_cost", task.index
-                    )
-                    self._is_capped = True
+                    self._stop(f"request {task.index} could exceed max_cost")
                     continue
                 self._budget.start(task.key, task.model)
             if task.is_new:
@@ -238,6 +247,21 @@ class Batch:
             self._paid.discard(task.key)
             self.running += 1
             yield task
+
+    def _next_task(self) -> Task | None:
+        if self.failure is not None:
+            return None
+        try:
+            return next(self._tasks, None)
+        except Exception as error:  # noqa: BLE001  the client raises it once the running jobs have ended
+            self.failure = error
+            return None
+
+    def _stop(self, reason: str) -> None:
+        """Submit nothing more; what is running, or was submitted earlier, is brought to its end."""
+        if not self._is_stopped:
+            log.warning("the batch submits nothing more: %s", reason)
+        self._is_stopped = True
 
     def end(self, ended: Ended | None) -> None:
         """Note that a job has ended; None, which `wake` sends, only makes the client look at what is ready."""
@@ -247,6 +271,20 @@ class Batch:
         self.running -= 1
         if self._budget is not None:
             self._budget.end(ended)
+        if isinstance(ended.error, errors.Unauthorized | errors.InsufficientCredits):
+            self._stop(f"the gateway refused the account: {ended.error}")
+        if ended.task.is_new:
+            self._count_storage(ended)
+
+    def _count_storage(self, ended: Ended) -> None:
+        if isinstance(ended.error, errors.StorageError):
+            self._storage_failures += 1
+        elif ended.files:
+            self._storage_failures = 0
+        if self._storage_failures >= STORAGE_FAILURES:
+            self._stop(
+                f"{STORAGE_FAILURES} jobs in a row could not be stored, the last because {ended.error}"
+            )
 
     def _let_submit(self, task: Task) -> None:
         if self._submitting is task:
@@ -292,20 +330,24 @@ class Batch:
             return Ended(task, None, None, (), task.error)
         request_id: str | None = task.entry.request_id if task.entry and not task.is_new else None
         data: ResultData | None = None
-        files: tuple[StoredFile, ...] = task.entry.files if task.entry else ()
+        files: tuple[StoredFile, ...] = ()
         try:
-            session, is_stored = self._session, bool(files) or task.save_to is None
-            storage = None if is_stored else (yield from self._storage(task.save_to or ""))
-            if task.is_new:
+            session, place = self._session, task.save_to
+            if task.is_new or task.entry is None:
+                storage = None if place is None else (yield from self._storage(place))
                 job: JobRef = yield from flows.submit(
-                    session, task.model, task.body, task.adapter, task.save_to, task.tag
+                    session, task.model, task.body, task.adapter, place, task.tag
                 )
                 request_id = job.request_id
                 self._let_submit(task)
                 self.wake()
             else:
-                job = yield from self._known_job(task)
-                data = _known_result(job, task)
+                job = _known_job(task, task.entry)
+                data = recall.read_result(task.entry, job.returns)
+                place, files = yield from _to_be_stored(task, task.entry)
+                storage = None if place is None else (yield from self._storage(place))
+                if place is not None and place != task.entry.save_to and session.journal is not None:
+                    yield Call(partial(session.journal.record_destination, job.request_id, place))
             if data is None:
                 data = yield from flows.wait(session, job, None)
             if storage is not None:
@@ -313,22 +355,6 @@ class Batch:
         except Exception as error:  # noqa: BLE001  a defect, of a plugin say, must not take the other jobs with it
             return Ended(task, request_id, data, files, error)
         return Ended(task, request_id, data, files, None)
-
-    def _known_job(self, task: Task) -> Flow[JobRef]:
-        """Return a job that was submitted earlier. Raises what is known to have become of it."""
-        entry = task.entry
-        assert entry is not None
-        if entry.state in (UNCERTAIN, SUBMITTING) or entry.request_id is None:
-            error = errors.SubmitUncertain(entry.model, entry.reason or "its submit is under way elsewhere")
-            error.entry = entry.id
-            raise error
-        if entry.state == "FAILED":
-            raise errors.JobFailed(entry.request_id, entry.reason or "", Metrics())
-        if entry.state == EXPIRED:
-            raise errors.JobExpired(entry.request_id)
-        if task.save_to != entry.save_to and task.save_to is not None and self._session.journal is not None:
-            yield Call(partial(self._session.journal.to_be_stored, entry.id, task.save_to))
-        return JobRef.of(entry.request_id, task.model, task.adapter)
 
     def _storage(self, save_to: str) -> Flow[Storage]:
         if save_to not in self._storages:
@@ -355,6 +381,7 @@ def known_journal(session: Session) -> Journal:
 
 def jobs(session: Session) -> Flow[list[JournalEntry]]:
     """Return every submit of the journal, the oldest first."""
+    session.check_open()
     entries: list[JournalEntry] = yield Call(known_journal(session).entries)
     return entries
 
@@ -370,25 +397,75 @@ def _tasks(
     for index, request in enumerate(requests):
         try:
             adapter, body = prepare(request)
-        except errors.KlingError as error:
-            model = request.adapter.slug if isinstance(request, Params) else str(request.get("model", ""))
-            yield Task(index, model, {}, error=error)
+            digest = None if name is None else _digest([adapter.slug, body])
+        except Exception as error:  # noqa: BLE001  one request that cannot be sent must not take the others with it
+            yield Task(index, _model_of(request), {}, error=error)
             continue
         tag = None
-        if name is not None:
-            digest = _digest([adapter.slug, body])
+        if digest is not None:
             tag = f"{name}#{digest}.{seen[digest]}"
             seen[digest] += 1
         yield Task(index, adapter.slug, body, adapter, save_to, tag, known.get(tag or ""))
 
 
-def _known_result(job: JobRef, task: Task) -> ResultData | None:
-    """Return the result that the journal holds: the gateway forgets it after an hour, the files live for days."""
-    if task.entry is None or task.entry.state != "COMPLETED" or task.entry.result is None:
-        return None
-    answer = wire.Answer(200, {}, json.dumps(task.entry.result).encode())
-    found = wire.read_end(job.request_id, job.model, job.returns, answer)
-    return found if isinstance(found, ResultData) else None
+def _model_of(request: object) -> str:
+    if isinstance(request, Params):
+        return request.adapter.slug
+    model = cast("Mapping[str, object]", request).get("model") if isinstance(request, Mapping) else None
+    return model if isinstance(model, str) else ""
+
+
+def _known_job(task: Task, entry: JournalEntry) -> JobRef:
+    """Return a job that was submitted earlier. Raises what is known to have become of it."""
+    if entry.state in (UNCERTAIN, SUBMITTING) or entry.request_id is None:
+        error = errors.SubmitUncertain(entry.model, entry.reason or "its submit is under way elsewhere")
+        error.entry = entry.id
+        raise error
+    if entry.state == "FAILED":
+        raise errors.JobFailed(entry.request_id, entry.reason or "", Metrics())
+    if entry.state == EXPIRED:
+        raise errors.JobExpired(entry.request_id)
+    return JobRef.of(entry.request_id, task.model, task.adapter)
+
+
+def _to_be_stored(task: Task, entry: JournalEntry) -> Flow[tuple[str | None, tuple[StoredFile, ...]]]:
+    """Return where the output of a known job is to be stored, None for nowhere, and the files that it has already.
+
+    A file that is gone, or that belongs to another place now, is stored again while the gateway keeps the output.
+    """
+    if not entry.files or entry.state != "COMPLETED":
+        return task.save_to, entry.files
+    job = f"job {entry.request_id} (entry {entry.id} of the journal)"
+    gone: list[StoredFile] = yield Call(partial(_missing_files, entry.files))
+    is_alive = recall.output_is_alive(entry, (yield Call(time.time)))
+    if gone:
+        reason = f"{gone[0].url}, which {job} was stored as, is gone"
+        if not is_alive:
+            raise errors.StorageError(f"{reason}, and the gateway keeps outputs for seven days only")
+        place = task.save_to or entry.save_to
+        if place is not None:
+            log.warning("%s; it is stored again in %s", reason, place)
+            return place, ()
+        log.warning("%s; pass save_to to store it again", reason)
+    elif task.save_to is not None and task.save_to != entry.save_to:
+        if is_alive:
+            log.warning("%s was stored in %s; it is stored again in %s", job, entry.save_to, task.save_to)
+            return task.save_to, ()
+        log.warning("%s stays in %s: the gateway keeps outputs for seven days only", job, entry.save_to)
+    return None, entry.files
+
+
+def _missing_files(files: Iterable[StoredFile]) -> list[StoredFile]:
+    """Return the files that were stored on this machine and are not there."""
+    return [file for file in files if file.url.startswith("file:") and not file.path.exists()]
+
+
+def _can_be_stored(entry: JournalEntry, now: float) -> bool:
+    """Return whether a job completed, was not stored, and has an output that can still be fetched."""
+    if entry.state != "COMPLETED" or entry.files or not recall.output_is_alive(entry, now):
+        return False
+    result = recall.read_result(entry)
+    return result is not None and bool(result.artifacts)
 
 
 def _batch_of(entry: JournalEntry) -> str | None:

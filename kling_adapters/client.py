@@ -5,45 +5,43 @@ from __future__ import annotations
 import json
 import math
 import threading
-from collections.abc import AsyncGenerator, Generator, Iterable, Mapping
+from collections.abc import AsyncGenerator, Callable, Generator, Iterable, Mapping
 from contextvars import copy_context
-from dataclasses import replace
 from functools import partial
-from os import PathLike, fspath
-from pathlib import Path
+from os import PathLike
 from queue import SimpleQueue
-from typing import Any, Self
-from urllib.parse import urlsplit
+from typing import Any, Self, TypeAlias
 
 import anyio
 
-from kling_adapters import batch, flows, inputs
+from kling_adapters import arguments, batch, flows, inputs
 from kling_adapters.adapter import Adapter
 from kling_adapters.batch import Batch, Ended, Outcome, Request, Task
 from kling_adapters.catalog import Catalog
 from kling_adapters.discovery import PluginInfo
 from kling_adapters.driver import AsyncDriver, Clock, SyncDriver, SystemClock
-from kling_adapters.errors import ConfigError, ParamsInvalid, Problem, StorageError
+from kling_adapters.errors import ConfigError, ParamsInvalid, Problem
 from kling_adapters.flows import Flow, JobRef, Session
 from kling_adapters.forks import ForkSafeLock
-from kling_adapters.hookspecs import Auth, Storage
+from kling_adapters.hookspecs import Auth
 from kling_adapters.job import AsyncJob, AsyncResult, Job, Result
-from kling_adapters.journal import Journal, JournalEntry, default_path
+from kling_adapters.journal import Journal, JournalEntry
 from kling_adapters.models._calls import AsyncCalls, Extra, SyncCalls
-from kling_adapters.models._gateway import BASE_URL
 from kling_adapters.params import Params, given
 from kling_adapters.plugins import Plugins
-from kling_adapters.result import Credits
-from kling_adapters.wire import Gateway
+from kling_adapters.result import Credits, ResultData, StoredFile
+from kling_adapters.wire import Key
+
+Place: TypeAlias = str | PathLike[str] | None
 
 
 class _GivenKey:
     """The key that the client was given."""
 
-    def __init__(self, key: str) -> None:
+    def __init__(self, key: Key) -> None:
         self._key = key
 
-    def api_key(self) -> str:
+    def api_key(self) -> Key:
         return self._key
 
 
@@ -52,25 +50,40 @@ class _Client:
 
     def __init__(
         self,
-        api_key: str | None,
+        api_key: Key | None,
         auth: str | None,
-        base_url: str,
+        base_url: str | None,
         plugins: Iterable[object],
         strict_plugins: bool,
         journal: str | PathLike[str] | None,
+        clock: Clock | None,
     ) -> None:
+        arguments.check_name("auth", auth)
+        arguments.check_plugins(plugins)
+        arguments.check_flag("strict_plugins", strict_plugins)
+        arguments.check_clock(clock)
         if api_key is not None and auth is not None:
-            raise ConfigError(f"both an api_key and auth={auth!r} are given: one of them is to be used")
-        path = default_path() if journal == "" else journal
-        kept = None if path is None else Journal(path)
-        self._session = Session(Gateway(base_url), self._find_auth, kept, self._handle)
+            raise ConfigError(f"Pass either api_key or auth={auth!r}, not both. Nothing was sent")
+        gateway = arguments.resolve_gateway(base_url)
+        path = arguments.resolve_journal(journal)
+        self._session = Session(
+            gateway,
+            self._find_auth,
+            None if path is None else Journal(path),
+            self._handle,
+            make_result=self._make_result,
+        )
         self._plugins = Plugins(plugins, strict=strict_plugins)
         self._auth_name = auth
-        self._auth: Auth | None = _GivenKey(api_key) if api_key else None
+        self._auth: Auth | None = None if api_key is None else _GivenKey(api_key)
         self._lock = ForkSafeLock()
 
     def __repr__(self) -> str:
-        return f"{type(self).__name__}(base_url={self._session.gateway.base_url!r})"
+        # A traceback with local variables shows a client that could not be made, too.
+        session: Session | None = getattr(self, "_session", None)
+        return (
+            f"{type(self).__name__}(base_url={session.gateway.base_url!r})" if session else super().__repr__()
+        )
 
     @property
     def catalog(self) -> Catalog:
@@ -85,6 +98,9 @@ class _Client:
     def _handle(self, ref: JobRef) -> Job | AsyncJob:
         raise NotImplementedError
 
+    def _make_result(self, data: ResultData) -> Result | AsyncResult:
+        raise NotImplementedError
+
     def _find_auth(self) -> Auth:
         with self._lock:
             if self._auth is None:
@@ -94,7 +110,10 @@ class _Client:
     def _prepare(
         self, model: str | Params, params: Mapping[str, Any], extra: Extra
     ) -> tuple[Adapter, Mapping[str, Any]]:
-        """Return the adapter and a body that may be sent. Raises UnknownModel or ParamsInvalid."""
+        """Return the adapter and a body that may be sent. Raises ConfigError, UnknownModel or ParamsInvalid."""
+        arguments.check_model(model, params)
+        if extra is not None:
+            arguments.check_mapping("extra", extra)
         if isinstance(model, str):
             valid = self.catalog.find(model).load().model_validate(params)
         else:
@@ -112,18 +131,58 @@ class _Client:
         # Local media stays in the body until the flow uploads it.
         return valid.adapter, {**_json_object(slug, extra or {}), **given(valid)}
 
+    def _prepare_raw(self, slug: str, params: Mapping[str, Any]) -> Mapping[str, Any]:
+        arguments.check_slug("slug", slug)
+        arguments.check_mapping("params", params)
+        return _json_object(slug, params)
+
+    def _submit_flow(
+        self,
+        slug: str,
+        body: Mapping[str, Any],
+        adapter: Adapter | None,
+        save_to: Place,
+        timeout: float | None,
+    ) -> Flow[JobRef]:
+        arguments.check_seconds("timeout", timeout)
+        place = arguments.resolve_place("save_to", save_to)
+        return flows.submit_to(self._session, slug, body, adapter, timeout, self._plugins.storage, place)
+
+    def _run_flow(
+        self,
+        flow: Callable[..., Flow[tuple[ResultData, tuple[StoredFile, ...]]]],
+        model: str | Params,
+        params: Mapping[str, Any],
+        extra: Extra,
+        save_to: Place,
+        timeout: float | None,
+    ) -> Flow[tuple[ResultData, tuple[StoredFile, ...]]]:
+        arguments.check_seconds("timeout", timeout)
+        place = arguments.resolve_place("save_to", save_to)
+        adapter, body = self._prepare(model, params, extra)
+        return flow(self._session, adapter, body, timeout, self._plugins.storage, place)
+
     def _find(self, request_id: str, model: str | None) -> JobRef:
+        arguments.check_request_id(request_id)
+        if model is not None:
+            arguments.check_slug("model", model)
         entry = None if model is None else self.catalog.find(model)
         return JobRef(request_id, model, entry.latency, entry.returns) if entry else JobRef(request_id)
 
     def _prepare_request(self, request: Request) -> tuple[Adapter, Mapping[str, Any]]:
         if isinstance(request, Params):
             return self._prepare(request, {}, None)
+        if not isinstance(request, Mapping):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise ConfigError(
+                f"a request of type {type(request).__name__} cannot be sent; expected an object such as Kling2(...) or "
+                'a mapping {"model": "kling-2", "prompt": ...}. Nothing was sent for it'
+            )
+        arguments.check_mapping("a request", request)
         params = dict(request)
         model = params.pop("model", None)
         if not isinstance(model, str):
             raise ConfigError(
-                f"a request of a batch names its model, a slug; not {model!r}. Nothing was sent"
+                f"a request of a batch names its model, a slug; not {model!r}. Nothing was sent for it"
             )
         return self._prepare(model, params, None)
 
@@ -131,33 +190,29 @@ class _Client:
         self,
         requests: Iterable[Request],
         concurrency: int,
-        save_to: str | PathLike[str] | None,
+        save_to: Place,
         max_cost: float | None,
         name: str | None,
     ) -> tuple[Batch, Flow[None]]:
+        self._session.check_open()
+        arguments.check_requests(requests)
+        arguments.check_concurrency(concurrency)
+        arguments.check_max_cost(max_cost)
+        arguments.check_name("name", name)
+        place = arguments.resolve_place("save_to", save_to)
         many = Batch(self._session, self._plugins.storage, concurrency)
-        return many, many.open_requests(requests, self._prepare_request, _place(save_to), max_cost, name)
+        return many, many.open_requests(requests, self._prepare_request, place, max_cost, name)
 
-    def _resume(self, save_to: str | PathLike[str] | None, concurrency: int) -> tuple[Batch, Flow[None]]:
+    def _resume(self, save_to: Place, concurrency: int) -> tuple[Batch, Flow[None]]:
+        self._session.check_open()
+        arguments.check_concurrency(concurrency)
+        place = arguments.resolve_place("save_to", save_to)
         many = Batch(self._session, self._plugins.storage, concurrency)
-        return many, many.open_journal(self._find_adapter, _place(save_to))
+        return many, many.open_journal(self._find_adapter, place)
 
     def _find_adapter(self, model: str) -> Adapter | None:
         entry = self.catalog.get(model)
         return entry.load().adapter if entry else None
-
-
-def _place(save_to: str | PathLike[str] | None) -> str | None:
-    """Return where to store, as it is understood from any folder: the journal is read by other processes."""
-    if save_to is None:
-        return None
-    place = fspath(save_to)
-    try:
-        # As the storage of the core reads it: a scheme of one letter is a drive of Windows.
-        is_relative = len(urlsplit(place).scheme) <= 1 and not place.startswith("~")
-    except ValueError:
-        return place
-    return str(Path(place).absolute()) if is_relative else place
 
 
 def _json_object(model: str, body: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -182,7 +237,8 @@ class Kling(SyncCalls, _Client):
 
     `api_key`: by default what an authentication plugin gives, last of all the environment variable SEGMIND_API_KEY;
     `auth`: the name of the plugin to ask, such as "keyring"; by default that of KLING_AUTH, or any that answers.
-    `base_url`: another gateway, such as a sandbox; https, or http on this machine.
+    `base_url`: another gateway, such as a sandbox; https, or http on this machine. By default that of KLING_BASE_URL, or
+    the gateway of Segmind.
     `journal`: the file that every submit is written to before it is sent, so that `resume` finds what a process left
     unfinished when it died; None for none, by default KLING_JOURNAL or a file in the state folder of the user.
     `plugins`: plugin objects besides the installed ones; `strict_plugins`: a broken plugin is a ConfigError.
@@ -194,79 +250,90 @@ class Kling(SyncCalls, _Client):
         *,
         api_key: str | None = None,
         auth: str | None = None,
-        base_url: str = BASE_URL,
+        base_url: str | None = None,
         plugins: Iterable[object] = (),
         strict_plugins: bool = False,
         journal: str | PathLike[str] | None = "",
         clock: Clock | None = None,
     ) -> None:
-        _Client.__init__(self, api_key, auth, base_url, plugins, strict_plugins, journal)
+        # At once: a traceback with local variables would show the text.
+        api_key = key = arguments.wrap_key(api_key)
+        _Client.__init__(self, key, auth, base_url, plugins, strict_plugins, journal, clock)
         self._driver = SyncDriver(self._session, self._plugins, clock or SystemClock())
 
     def __enter__(self) -> Self:
+        self._session.check_open()
         return self
 
     def __exit__(self, *_: object) -> None:
         self.close()
 
     def close(self) -> None:
-        """Close every connection and the journal, and let plugins finish."""
+        """Close every connection and the journal, and let plugins finish. Later calls raise ConfigError."""
+        self._session.closed.set()
         self._driver.close()
         self._session.close()
 
-    def _submit(self, model: str | Params, params: Mapping[str, Any], extra: Extra) -> Job:
+    def _submit(
+        self,
+        model: str | Params,
+        params: Mapping[str, Any],
+        extra: Extra,
+        save_to: Place,
+        timeout: float | None,
+    ) -> Job:
         adapter, body = self._prepare(model, params, extra)
-        return self._handle(self._driver.run(flows.submit(self._session, adapter.slug, body, adapter)))
+        flow = self._submit_flow(adapter.slug, body, adapter, save_to, timeout)
+        return self._handle(self._driver.run(flow))
 
     def _handle(self, ref: JobRef) -> Job:
         return Job(self._driver, ref)
+
+    def _make_result(self, data: ResultData, files: tuple[StoredFile, ...] = ()) -> Result:
+        return Result(**vars(data), saved=files, _driver=self._driver)
 
     def _run(
         self,
         model: str | Params,
         params: Mapping[str, Any],
         extra: Extra,
-        save_to: str | PathLike[str] | None,
+        save_to: Place,
         timeout: float | None,
     ) -> Result:
-        prepared = self._prepare(model, params, extra)
-        data, files = self._driver.run(
-            flows.run(self._session, *prepared, timeout, self._plugins.storage, _place(save_to))
-        )
-        return Result(**vars(data), saved=files, _driver=self._driver)
+        flow = self._run_flow(flows.run, model, params, extra, save_to, timeout)
+        return self._make_result(*(self._driver.run(flow)))
 
     def _run_sync(
         self,
         model: str | Params,
         params: Mapping[str, Any],
         extra: Extra,
-        save_to: str | PathLike[str] | None,
+        save_to: Place,
         timeout: float | None,
     ) -> Result:
-        adapter, body = self._prepare(model, params, extra)
-        storage: Storage | None = None
-        if save_to is not None:
-            storage = self._driver.run(flows.open_storage(self._plugins.storage, fspath(save_to)))
-        data = self._driver.run(flows.run_sync(self._session, adapter, body, timeout))
-        result = Result(**vars(data), _driver=self._driver)
-        if storage is None:
-            return result
-        try:
-            return replace(result, saved=self._driver.run(flows.collect(self._session, result, storage)))
-        except StorageError as error:
-            error.result = result
-            raise
+        flow = self._run_flow(flows.run_sync_to, model, params, extra, save_to, timeout)
+        return self._make_result(*(self._driver.run(flow)))
 
-    def submit_raw(self, slug: str, params: Mapping[str, Any]) -> Job:
+    def submit_raw(
+        self,
+        slug: str,
+        params: Mapping[str, Any],
+        *,
+        save_to: str | PathLike[str] | None = None,
+        timeout: float | None = None,
+    ) -> Job:
         """Submit to a model that no spec describes; local media is uploaded. Nothing is checked but that the rest is JSON.
 
-        Raises as `submit` does.
+        `save_to` and `timeout` as for `submit`. Raises as `submit` does.
         """
-        body = _json_object(slug, params)
-        return self._handle(self._driver.run(flows.submit(self._session, slug, body)))
+        flow = self._submit_flow(slug, self._prepare_raw(slug, params), None, save_to, timeout)
+        return self._handle(self._driver.run(flow))
 
     def job(self, request_id: str, model: str | None = None) -> Job:
-        """Return the handle of a job submitted earlier, for up to an hour; `model`, its slug, helps to pace the polls."""
+        """Return the handle of a job submitted earlier; `model`, its slug, helps to pace the polls.
+
+        The gateway knows a job for an hour. Later, `wait` returns the result that the journal holds, if it holds one.
+        """
         return self._handle(self._find(request_id, model))
 
     def map(
@@ -288,6 +355,12 @@ class Kling(SyncCalls, _Client):
         `max_cost`: credits. Nothing is submitted that could exceed them, going by the highest cost seen of its model;
         while none is known, one job of the model is submitted at a time. The iteration then ends early. Jobs of earlier
         runs of the same name count.
+        A request that cannot be sent is an outcome with its error, and the others go on. If `requests` itself raises,
+        what was submitted is brought to its end before the error is raised here. Nothing more is submitted once the
+        gateway refuses the key or the account has no credits, or three jobs in a row could not be stored: a warning of
+        the log says so, and the iteration ends when the running jobs have ended.
+        With a `name`, a file that is gone, or that was stored elsewhere than in `save_to`, is stored again while the
+        gateway keeps it, for seven days; the log says so.
         Leaving early, with `contextlib.closing`, waits for requests that are being answered and no longer; jobs that
         were submitted go on, and are found by `resume`, or by the same `name`.
         Raises ConfigError and StorageError before anything is sent. The error of one job is in its outcome.
@@ -299,7 +372,8 @@ class Kling(SyncCalls, _Client):
     ) -> Generator[Outcome[Result]]:
         """Bring every unfinished job of the journal and of this gateway to its end, and yield how each ended.
 
-        What is stored goes where the job was submitted for, otherwise to `save_to`. Uncertain submits are reported,
+        What is stored goes where the job was submitted for, otherwise to `save_to`; with `save_to`, jobs that completed
+        within seven days and were never stored are stored, too. Uncertain submits are reported,
         as SubmitUncertain with the number of their entry, and never submitted again. Leave it early as `map`.
         Raises ConfigError without a journal.
         """
@@ -323,10 +397,12 @@ class Kling(SyncCalls, _Client):
                     # A daemon: a job that takes minutes must not keep the process from ending.
                     threading.Thread(target=copy_context().run, args=(work, task), daemon=True).start()
                 if not many.running:
-                    return
+                    break
                 many.end(one := ended.get())
                 if one is not None:
                     yield self._outcome(one)
+            if many.failure is not None:
+                raise many.failure
         finally:
             many.leave()
             while many.running:
@@ -335,7 +411,7 @@ class Kling(SyncCalls, _Client):
 
     def _outcome(self, ended: Ended) -> Outcome[Result]:
         task, data = ended.task, ended.data
-        result = None if data is None else Result(**vars(data), saved=ended.files, _driver=self._driver)
+        result = None if data is None else self._make_result(data, ended.files)
         return Outcome(task.index, task.model, ended.request_id, result, ended.error)
 
     def credits(self) -> Credits:
@@ -351,75 +427,81 @@ class AsyncKling(AsyncCalls, _Client):
         *,
         api_key: str | None = None,
         auth: str | None = None,
-        base_url: str = BASE_URL,
+        base_url: str | None = None,
         plugins: Iterable[object] = (),
         strict_plugins: bool = False,
         journal: str | PathLike[str] | None = "",
         clock: Clock | None = None,
     ) -> None:
-        _Client.__init__(self, api_key, auth, base_url, plugins, strict_plugins, journal)
+        # At once: a traceback with local variables would show the text.
+        api_key = key = arguments.wrap_key(api_key)
+        _Client.__init__(self, key, auth, base_url, plugins, strict_plugins, journal, clock)
         self._driver = AsyncDriver(self._session, self._plugins, clock or SystemClock())
 
     async def __aenter__(self) -> Self:
+        self._session.check_open()
         return self
 
     async def __aexit__(self, *_: object) -> None:
         await self.close()
 
     async def close(self) -> None:
-        """Close every connection and the journal, and let plugins finish."""
+        """Close every connection and the journal, and let plugins finish. Later calls raise ConfigError."""
+        self._session.closed.set()
         await self._driver.close()
         self._session.close()
 
-    async def _submit(self, model: str | Params, params: Mapping[str, Any], extra: Extra) -> AsyncJob:
+    async def _submit(
+        self,
+        model: str | Params,
+        params: Mapping[str, Any],
+        extra: Extra,
+        save_to: Place,
+        timeout: float | None,
+    ) -> AsyncJob:
         adapter, body = self._prepare(model, params, extra)
-        return self._handle(await self._driver.run(flows.submit(self._session, adapter.slug, body, adapter)))
+        flow = self._submit_flow(adapter.slug, body, adapter, save_to, timeout)
+        return self._handle(await self._driver.run(flow))
 
     def _handle(self, ref: JobRef) -> AsyncJob:
         return AsyncJob(self._driver, ref)
+
+    def _make_result(self, data: ResultData, files: tuple[StoredFile, ...] = ()) -> AsyncResult:
+        return AsyncResult(**vars(data), saved=files, _driver=self._driver)
 
     async def _run(
         self,
         model: str | Params,
         params: Mapping[str, Any],
         extra: Extra,
-        save_to: str | PathLike[str] | None,
+        save_to: Place,
         timeout: float | None,
     ) -> AsyncResult:
-        prepared = self._prepare(model, params, extra)
-        data, files = await self._driver.run(
-            flows.run(self._session, *prepared, timeout, self._plugins.storage, _place(save_to))
-        )
-        return AsyncResult(**vars(data), saved=files, _driver=self._driver)
+        flow = self._run_flow(flows.run, model, params, extra, save_to, timeout)
+        return self._make_result(*(await self._driver.run(flow)))
 
     async def _run_sync(
         self,
         model: str | Params,
         params: Mapping[str, Any],
         extra: Extra,
-        save_to: str | PathLike[str] | None,
+        save_to: Place,
         timeout: float | None,
     ) -> AsyncResult:
-        adapter, body = self._prepare(model, params, extra)
-        storage: Storage | None = None
-        if save_to is not None:
-            storage = await self._driver.run(flows.open_storage(self._plugins.storage, fspath(save_to)))
-        data = await self._driver.run(flows.run_sync(self._session, adapter, body, timeout))
-        result = AsyncResult(**vars(data), _driver=self._driver)
-        if storage is None:
-            return result
-        try:
-            return replace(
-                result, saved=await self._driver.run(flows.collect(self._session, result, storage))
-            )
-        except StorageError as error:
-            error.result = result
-            raise
+        flow = self._run_flow(flows.run_sync_to, model, params, extra, save_to, timeout)
+        return self._make_result(*(await self._driver.run(flow)))
 
-    async def submit_raw(self, slug: str, params: Mapping[str, Any]) -> AsyncJob:
+    async def submit_raw(
+        self,
+        slug: str,
+        params: Mapping[str, Any],
+        *,
+        save_to: str | PathLike[str] | None = None,
+        timeout: float | None = None,
+    ) -> AsyncJob:
         """See Kling.submit_raw."""
-        body = _json_object(slug, params)
-        return self._handle(await self._driver.run(flows.submit(self._session, slug, body)))
+        flow = self._submit_flow(slug, self._prepare_raw(slug, params), None, save_to, timeout)
+        return self._handle(await self._driver.run(flow))
 
     def job(self, request_id: str, model: str | None = None) -> AsyncJob:
         """See Kling.job."""
@@ -477,14 +559,14 @@ class AsyncKling(AsyncCalls, _Client):
                     many.leave()
                     while many.running:
                         many.end(await ended.receive())
-            if failure is not None:
+            if failure is not None or (failure := many.failure) is not None:
                 raise failure
         finally:
             many.close()
 
     def _outcome(self, ended: Ended) -> Outcome[AsyncResult]:
         task, data = ended.task, ended.data
-        result = None if data is None else AsyncResult(**vars(data), saved=ended.files, _driver=self._driver)
+        result = None if data is None else self._make_result(data, ended.files)
         return Outcome(task.index, task.model, ended.request_id, result, ended.error)
 
     async def credits(self) -> Credits:

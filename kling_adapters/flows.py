@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import logging
 import re
+import threading
 from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, Concatenate, NoReturn, ParamSpec, TypeAlias, TypeVar
 
-from kling_adapters import errors, inputs, polling, wire
+from kling_adapters import errors, inputs, polling, recall, wire
 from kling_adapters.adapter import Adapter, Returns
 from kling_adapters.download import Download, safe_stem
 from kling_adapters.events import (
@@ -45,6 +46,11 @@ MAX_TOTAL_BYTES = 16 * 1024**3
 """Bytes that the files of one result may have together."""
 DOWNLOAD_FAILURES = 8
 """How often in a row a download may bring nothing new."""
+LONGEST_TURN = 1800.0
+"""Seconds for which a submit waits until the rate limit of its key lets it go."""
+SHORTEST_EXCHANGE = 5.0
+LONGEST_EXCHANGE = 120.0
+"""Seconds for one request and its answer, body included, when a timeout bounds them."""
 
 
 @dataclass(frozen=True)
@@ -123,15 +129,23 @@ Flow: TypeAlias = Generator[Effect, Any, T]
 class Session:
     """What all flows of a client share: its gateway, where its key comes from, and its journal if it keeps one.
 
-    `handle` makes what the user knows a job by, for the errors that carry one.
+    `handle` makes what the user knows a job by, and `make_result` a result, for the errors that carry one. `closed` is
+    set once the client is closed.
     """
 
     gateway: wire.Gateway
     find_auth: Callable[[], Auth]
     journal: Journal | None = None
     handle: Callable[[JobRef], Any] = lambda job: job
+    make_result: Callable[[ResultData], Any] = lambda data: data
+    closed: threading.Event = field(default_factory=threading.Event, repr=False)
     budgets: dict[str, polling.Budget] = field(default_factory=dict[str, polling.Budget], repr=False)
     uploads: inputs.Uploads = field(default_factory=inputs.Uploads)
+
+    def check_open(self) -> None:
+        """Raise ConfigError if the client is closed: nothing may be sent or written down any more."""
+        if self.closed.is_set():
+            raise errors.ConfigError("this client is closed; make a new one. Nothing was sent")
 
     def find_key(self, request_id: str | None) -> wire.Key:
         """Return the key for a request that starts nothing; one about a job takes the key that submitted it."""
@@ -139,6 +153,12 @@ class Session:
         if request_id is None or not isinstance(auth, KeyPool):
             return _usable_key(auth)
         return _key(self._known_key(auth, request_id)) or _usable_key(auth)
+
+    def check_key(self) -> None:
+        """Raise ConfigError if there is no key at all. A pool is not asked: it would count the key as in use."""
+        auth = self.find_auth()
+        if not isinstance(auth, KeyPool):
+            _usable_key(auth)
 
     def _known_key(self, auth: KeyPool, request_id: str) -> str | None:
         known = auth.key_of(request_id)
@@ -180,9 +200,12 @@ def submit(
     adapter: Adapter | None = None,
     save_to: str | None = None,
     tag: str | None = None,
+    timeout: float | None = None,
 ) -> Flow[JobRef]:
     """Start one job of a model, described by its `adapter` if there is one; `save_to` and `tag` go into the journal.
 
+    `timeout`: seconds for uploads, retries and waits together. A request that was sent is not cut off by it: nobody would
+    know whether a job was started.
     Repeated only when nothing can have been started: no connection was made, or the gateway's table calls the answer
     safe, or a pool has another key than the one that was refused.
     Raises SubmitUncertain when a job may have been started, ApiError or TransportError when none was, and StorageError
@@ -193,16 +216,34 @@ def submit(
         request_id = wire.read_request_id(answer) if 200 <= answer.status < 300 else None
         return None if request_id is None else JobRef.of(request_id, model, adapter)
 
+    session.check_open()
     start: float = yield Now()
+    end = _end(start, timeout)
     try:
-        body = yield from _uploaded(session, body)
+        body = yield from _uploaded(session, body, end)
         request = session.gateway.submit(model, body)
-        job = yield from _accepted(session, request, model, body, save_to, tag, read)
+        job = yield from _accepted(session, request, model, body, save_to, tag, read, end)
     except (errors.SubmitUncertain, errors.ApiError, errors.TransportError) as error:
         yield Emit(SubmitFailed(model, str(error), isinstance(error, errors.SubmitUncertain)))
         raise
     yield Emit(Submitted(job.request_id, model, body, (yield Now()) - start))
     return job
+
+
+def submit_to(
+    session: Session,
+    model: str,
+    body: Mapping[str, Any],
+    adapter: Adapter | None,
+    timeout: float | None,
+    find_storage: FindStorage,
+    save_to: str | None,
+) -> Flow[JobRef]:
+    """Submit a job whose output belongs in `save_to`; a place that cannot be used is refused before anything is sent."""
+    session.check_open()
+    if save_to is not None:
+        yield from open_first(find_storage, save_to)
+    return (yield from submit(session, model, body, adapter, save_to, timeout=timeout))
 
 
 def run(
@@ -213,11 +254,49 @@ def run(
     find_storage: FindStorage,
     save_to: str | None,
 ) -> Flow[tuple[ResultData, tuple[StoredFile, ...]]]:
-    """Submit, wait and collect. A place that cannot be used is refused before anything is sent."""
-    storage = None if save_to is None else (yield from open_storage(find_storage, save_to))
-    job = yield from submit(session, adapter.slug, body, adapter, save_to)
-    result = yield from wait(session, job, timeout)
-    return result, () if storage is None else (yield from collect(session, result, storage))
+    """Submit, wait and collect, within `timeout` seconds in all. A place that cannot be used is refused before.
+
+    What completed and could not be stored is in the StorageError, and in the journal with its place, for `resume`.
+    """
+    session.check_open()
+    end = _end((yield Now()), timeout)
+    storage = None if save_to is None else (yield from open_first(find_storage, save_to))
+    job = yield from submit(session, adapter.slug, body, adapter, save_to, timeout=timeout)
+    left = None if timeout is None else max(0.0, end - (yield Now()))
+    result = yield from wait(session, job, left)
+    return result, (yield from _collect_paid(session, result, storage, end))
+
+
+def run_sync_to(
+    session: Session,
+    adapter: Adapter,
+    body: Mapping[str, Any],
+    timeout: float | None,
+    find_storage: FindStorage,
+    save_to: str | None,
+) -> Flow[tuple[ResultData, tuple[StoredFile, ...]]]:
+    """Do as run_sync, then collect. A place that cannot be used is refused before anything is sent."""
+    session.check_open()
+    storage = None if save_to is None else (yield from open_first(find_storage, save_to))
+    result = yield from run_sync(session, adapter, body, timeout)
+    return result, (yield from _collect_paid(session, result, storage))
+
+
+def _collect_paid(
+    session: Session, result: ResultData, storage: Storage | None, end: float = float("inf")
+) -> Flow[tuple[StoredFile, ...]]:
+    """Collect into a storage, if there is one; the StorageError carries the result, which is paid for."""
+    if storage is None:
+        return ()
+    try:
+        return (yield from collect(session, result, storage, end))
+    except errors.StorageError as error:
+        error.result = session.make_result(result)
+        raise
+
+
+def _end(start: float, timeout: float | None) -> float:
+    return float("inf") if timeout is None else start + timeout
 
 
 def run_sync(
@@ -225,17 +304,20 @@ def run_sync(
 ) -> Flow[ResultData]:
     """Run one job in a call that is answered at its end, within `timeout` seconds; None for what its latency suggests.
 
+    Uploads, retries and waits before may take as long once more: an answer that is cut off may have been paid for.
     Written down and refused as a submit is, and repeated if it cannot have run; raises JobFailed, too. A call that is
     not answered, or with 5xx, is SubmitUncertain.
     """
+    session.check_open()
     model = adapter.slug
     start: float = yield Now()
+    end = _end(start, timeout)
     patience = polling.deadline(adapter.latency) if timeout is None else timeout
     read = partial(wire.read_sync, model, adapter.returns)
     try:
-        body = yield from _uploaded(session, body)
-        request = session.gateway.run_sync(model, body, patience)
-        result = yield from _accepted(session, request, model, body, None, None, read, is_sync=True)
+        body = yield from _uploaded(session, body, end)
+        request = replace(session.gateway.run_sync(model, body, patience), deadline=patience)
+        result = yield from _accepted(session, request, model, body, None, None, read, end, is_sync=True)
     except (errors.SubmitUncertain, errors.ApiError, errors.TransportError) as error:
         yield Emit(SubmitFailed(model, str(error), isinstance(error, errors.SubmitUncertain)))
         raise
@@ -247,12 +329,12 @@ def run_sync(
     return result
 
 
-def _uploaded(session: Session, body: Mapping[str, Any]) -> Flow[Mapping[str, Any]]:
+def _uploaded(session: Session, body: Mapping[str, Any], end: float) -> Flow[Mapping[str, Any]]:
     """Upload the local media in a body and return it with URLs instead. Raises ConfigError, ApiError or TransportError."""
     urls: list[str] = []
     for media in inputs.found(body):
         try:
-            urls.append((yield from _upload(session, media)))
+            urls.append((yield from _upload(session, media, end)))
         except inputs.Unusable as error:
             raise errors.ConfigError(
                 f"{inputs.named(media)} cannot be uploaded: it is {error}. No job was started"
@@ -261,12 +343,14 @@ def _uploaded(session: Session, body: Mapping[str, Any]) -> Flow[Mapping[str, An
             raise errors.TransportError(
                 f"{inputs.named(media)} could not be uploaded, so no job was started: {error}"
             ) from error
+    if urls and (yield Now()) >= end:
+        raise errors.TransportError("the timeout was spent on uploads. No job was started")
     found = iter(urls)
     replaced: Mapping[str, Any] = inputs.replaced(body, lambda _: next(found))
     return replaced
 
 
-def _upload(session: Session, media: inputs.Local) -> Flow[str]:
+def _upload(session: Session, media: inputs.Local, end: float) -> Flow[str]:
     """Return the URL of a file, which is uploaded unless the same content has been."""
     gateway, uploads = session.gateway, session.uploads
     sha256: str = yield Call(partial(inputs.digest, media))
@@ -280,7 +364,8 @@ def _upload(session: Session, media: inputs.Local) -> Flow[str]:
         if url is None:
             log.info("uploading %s", inputs.named(media))
             data_url: inputs.DataUrl = yield Call(partial(inputs.data_url, media, sha256))
-            url = yield from _ask(session, gateway.upload(data_url), wire.read_upload, None, UPLOAD_BUDGET)
+            request = gateway.upload(data_url)
+            url = yield from _ask(session, request, wire.read_upload, None, UPLOAD_BUDGET, end)
             yield from _note(session, Journal.uploaded, gateway.base_url, sha256, url)
         uploads.keep(sha256, url, now)
         return url
@@ -308,6 +393,7 @@ def _accepted(
     save_to: str | None,
     tag: str | None,
     read: Callable[[wire.Answer], Started | None],
+    end: float,
     *,
     is_sync: bool = False,
 ) -> Flow[Started]:
@@ -321,7 +407,7 @@ def _accepted(
         )
     entry = submit.entry
     try:
-        started = yield from _sent(session, request, submit, read)
+        started = yield from _sent(session, request, submit, read, end)
     except errors.SubmitUncertain as error:
         error.entry = entry or None
         yield from _note(session, Journal.uncertain, entry, str(error))
@@ -352,13 +438,17 @@ def _sent(
     request: wire.Request,
     submit: _Submit,
     read: Callable[[wire.Answer], Started | None],
+    end: float,
 ) -> Flow[Started]:
-    """Send a submit until the gateway has accepted it, and return what `read` makes of the answer."""
+    """Send a submit until the gateway has accepted it, and return what `read` makes of the answer.
+
+    At the time `end` it is not sent again: the last refusal is raised.
+    """
     retries = polling.SubmitRetries()
     auth = submit.auth
     refused: set[str] = set()
     while True:
-        budget = yield from _turn(session, submit.key)
+        budget = yield from _submit_turn(session, submit.key, end)
         submit.may_have_started = True
         outcome = yield from _send(replace(request, key=submit.key), budget)
         started = read(outcome) if isinstance(outcome, wire.Answer) else None
@@ -378,7 +468,7 @@ def _sent(
         else:
             limited = isinstance(error, errors.RateLimited)
             delay = retries.after_rate_limit(reset) if limited else retries.after_failure()
-            if delay is None:
+            if delay is None or (yield Now()) + delay > end:
                 raise error
             log.info("submit of %s started nothing (%s); trying again in %.1f s", submit.model, error, delay)
             yield Sleep(delay)
@@ -439,6 +529,10 @@ def _refusal(submit: _Submit, outcome: wire.Outcome) -> tuple[errors.KlingError,
 _REFUSALS_OF_A_KEY = (errors.Unauthorized, errors.Forbidden, errors.InsufficientCredits, errors.RateLimited)
 
 
+class _Missing(Exception):
+    """The gateway has said often enough that it does not know the job."""
+
+
 class _OutOfTime(Exception):
     """No usable answer came in time; `error` is the last failure."""
 
@@ -454,7 +548,11 @@ def remaining_credits(session: Session) -> Flow[Credits]:
 def status(session: Session, job: JobRef) -> Flow[JobStatus]:
     """Ask for the state of a job. Raises JobExpired, ApiError or TransportError."""
     read = partial(wire.read_status, request_id=job.request_id)
-    return (yield from _ask(session, session.gateway.status(job.request_id), read, job))
+    try:
+        return (yield from _ask(session, session.gateway.status(job.request_id), read, job))
+    except _Missing:
+        ended = yield from _recalled(session, job, polling.Pace())
+    return ended if isinstance(ended, JobStatus) else JobStatus("COMPLETED", ended.metrics)
 
 
 def _ask(
@@ -463,10 +561,13 @@ def _ask(
     read: Callable[[wire.Answer], T | None],
     job: JobRef | None,
     budget: float = STATUS_BUDGET,
+    end: float = float("inf"),
 ) -> Flow[T]:
-    end: float = (yield Now()) + budget
+    """Ask once, and again within `budget` seconds if that fails; nothing is asked or answered after the time `end`."""
+    session.check_open()
+    last_retry = min(end, (yield Now()) + budget)
     try:
-        return (yield from _get(session, request, read, job, end, polling.Pace()))
+        return (yield from _get(session, request, read, job, last_retry, polling.Pace(), end))
     except _OutOfTime as last:
         raise last.error from None
 
@@ -481,16 +582,20 @@ def wait(session: Session, job: JobRef, timeout: float | None) -> Flow[ResultDat
     def read_end(answer: wire.Answer) -> ResultData | JobStatus | None:
         return wire.read_end(job.request_id, job.model, job.returns, answer)
 
+    session.check_open()
     pace = polling.Pace()
     start: float = yield Now()
     end = start + (polling.deadline(job.latency) if timeout is None else timeout)
+    ended: ResultData | JobStatus
     try:
         yield from _until_completed(session, job, start, end, pace)
         # A result that is ready is worth some more time, whatever was left.
         end = max(end, (yield Now()) + STATUS_BUDGET)
         request = session.gateway.result(job.request_id)
-        asking: Flow[ResultData | JobStatus] = _get(session, request, read_end, job, end, pace)
+        asking: Flow[ResultData | JobStatus] = _get(session, request, read_end, job, end, pace, end)
         ended = yield from asking
+    except _Missing:
+        ended = yield from _recalled(session, job, pace)
     except _OutOfTime as last:
         seconds = (yield Now()) - start
         seen = f"the last failure: {last.error}"
@@ -509,7 +614,7 @@ def _until_completed(
     request = session.gateway.status(job.request_id)
     read = partial(wire.read_status, request_id=job.request_id)
     while True:
-        found = yield from _get(session, request, read, job, end, pace)
+        found = yield from _get(session, request, read, job, end, pace, end)
         if found.state == "COMPLETED":
             return
         if found.state == "FAILED":
@@ -529,6 +634,19 @@ def _until_completed(
         yield Sleep(min(pace.interval(now - start), end - now))
 
 
+def _recalled(session: Session, job: JobRef, pace: polling.Pace) -> Flow[ResultData | JobStatus]:
+    """Return how the journal says that a job ended which the gateway does not know. Raises ConfigError or JobExpired."""
+    base_url = session.gateway.base_url
+    entry = yield from _note(session, Journal.find, base_url, job.request_id)
+    if entry is not None:
+        if (ended := recall.read_end(entry, job.returns)) is not None:
+            return ended
+        recall.check_key(entry, (yield Call(partial(session.find_key, job.request_id))))
+    yield from _note(session, Journal.saw, job.request_id, EXPIRED)
+    yield Emit(Expired(job.request_id, job.model, pace.polls))
+    raise errors.JobExpired(job.request_id)
+
+
 def _failed(session: Session, job: JobRef, found: JobStatus, pace: polling.Pace) -> Flow[NoReturn]:
     yield from _note(session, Journal.saw, job.request_id, "FAILED", found.error)
     yield Emit(Failed(job.request_id, job.model, found.error or "", pace.polls))
@@ -542,16 +660,20 @@ def _get(
     job: JobRef | None,
     end: float,
     pace: polling.Pace,
+    cutoff: float,
 ) -> Flow[T]:
     """Repeat a GET through every failure until `read` makes something of the answer.
 
-    A refusal is raised at once, as ApiError; at the time `end` the last failure is raised within _OutOfTime.
+    A refusal is raised at once, as ApiError; at the time `end` the last failure is raised within _OutOfTime. An exchange
+    is cut off at the time `cutoff`, but for the few seconds that each has.
     """
     request_id = job.request_id if job else None
     failures = missing = 0
     while True:
         key: wire.Key = yield Call(partial(session.find_key, request_id))
-        outcome = yield from _send(replace(request, key=key), (yield from _turn(session, key, end)))
+        budget = yield from _turn(session, key, end)
+        deadline = _deadline(request, cutoff - (yield Now()))
+        outcome = yield from _send(replace(request, key=key, deadline=deadline), budget)
         pace.polls += 1
         if isinstance(outcome, wire.Answer):
             found = read(outcome)
@@ -561,9 +683,7 @@ def _get(
             if outcome.status == 404 and job is not None:
                 missing += 1
                 if missing == MISSING_LIMIT:
-                    yield from _note(session, Journal.saw, job.request_id, EXPIRED)
-                    yield Emit(Expired(job.request_id, job.model, pace.polls))
-                    raise errors.JobExpired(job.request_id)
+                    raise _Missing
             elif 400 <= outcome.status < 500 and outcome.status not in (408, 422, 425, 429):
                 raise error
         else:
@@ -588,7 +708,14 @@ def _get(
         yield Sleep(min(delay, end - now))
 
 
-def _turn(session: Session, key: str, end: float = float("inf")) -> Flow[polling.Budget]:
+def _deadline(request: wire.Request, left: float) -> float | None:
+    """Return the seconds for one exchange when `left` seconds are left for all; None for the transport's own limit."""
+    if left == float("inf"):
+        return None
+    return min(request.timeout or LONGEST_EXCHANGE, max(SHORTEST_EXCHANGE, left))
+
+
+def _turn(session: Session, key: str, end: float) -> Flow[polling.Budget]:
     """Wait until it is the turn of a key, but not beyond the time `end`; return what its requests may ask for."""
     budget = session.budgets.setdefault(key, polling.Budget())
     now: float = yield Now()
@@ -597,6 +724,24 @@ def _turn(session: Session, key: str, end: float = float("inf")) -> Flow[polling
         now = yield Now()
         if not budget.is_limited(now):
             break
+    session.check_open()
+    return budget
+
+
+def _submit_turn(session: Session, key: str, end: float) -> Flow[polling.Budget]:
+    """Wait as _turn does. Raises RateLimited if the turn of the key comes too late."""
+    budget = session.budgets.setdefault(key, polling.Budget())
+    now: float = yield Now()
+    end = min(end, now + LONGEST_TURN)
+    while delay := budget.turn(now):
+        if now + delay > end:
+            message = f"the limit of this key lasts for {delay:.0f} s, longer than this submit may wait"
+            raise errors.RateLimited(429, message, meaning=ERRORS[429].meaning)
+        yield Sleep(delay)
+        now = yield Now()
+        if not budget.is_limited(now):
+            break
+    session.check_open()
     return budget
 
 
@@ -634,16 +779,32 @@ def open_storage(find: FindStorage, url: str) -> Flow[Storage]:
     return storage
 
 
+def open_first(find: FindStorage, url: str) -> Flow[Storage]:
+    """Do as open_storage before anything is sent, and say so."""
+    try:
+        return (yield from open_storage(find, url))
+    except errors.StorageError as error:
+        raise errors.StorageError(f"{str(error).rstrip('.')}. Nothing was sent") from error
+
+
 def save(
     session: Session, result: ResultData, find_storage: FindStorage, to: str
 ) -> Flow[tuple[StoredFile, ...]]:
-    """Fetch every file of a result to where `to` names. Raises as open_storage and collect do."""
+    """Fetch every file of a result to where `to` names. Raises as open_storage and collect do.
+
+    The place is in the journal before the first byte is fetched, so that `resume` finishes what a dead process began.
+    """
+    session.check_open()
     storage = yield from open_storage(find_storage, to)
+    if all(artifact.content is None for artifact in result.artifacts):
+        yield from _note(session, Journal.record_destination, result.request_id, to)
     return (yield from collect(session, result, storage))
 
 
-def collect(session: Session, result: ResultData, storage: Storage) -> Flow[tuple[StoredFile, ...]]:
-    """Fetch every file of a result into a storage. Each is whole or absent; raises StorageError."""
+def collect(
+    session: Session, result: ResultData, storage: Storage, end: float = float("inf")
+) -> Flow[tuple[StoredFile, ...]]:
+    """Fetch every file of a result into a storage by the time `end`. Each is whole or absent; raises StorageError."""
     if not result.artifacts:
         raise errors.StorageError(
             f"job {result.request_id} has no file to store; its output is {result.output!r}"
@@ -665,7 +826,7 @@ def collect(session: Session, result: ResultData, storage: Storage) -> Flow[tupl
         download = Download(artifact, stem, storage, left)
         try:
             if artifact.content is None:
-                yield from _fetch(artifact, download)
+                yield from _fetch(session, artifact, download, end)
             else:
                 yield Call(partial(download.take, artifact.content), is_left=True)
             files.append((yield Call(download.commit, is_left=True)))
@@ -682,13 +843,18 @@ def collect(session: Session, result: ResultData, storage: Storage) -> Flow[tupl
     return stored
 
 
-def _fetch(artifact: Artifact, download: Download) -> Flow[None]:
-    """Download until every byte is there, going on where a cut connection left off."""
+def _fetch(session: Session, artifact: Artifact, download: Download, end: float) -> Flow[None]:
+    """Download until every byte is there, going on where a cut connection left off, but not beyond the time `end`."""
     failures = most = 0
+    reason = "the timeout was over before it began"
     while True:
-        outcome: wire.Outcome = yield Fetch(
-            wire.Request("GET", artifact.url, None, download.headers()), download
-        )
+        session.check_open()
+        left = end - (yield Now())
+        if left <= 0:
+            raise errors.StorageError(f"the output could not be fetched in time: {reason}")
+        deadline = None if left == float("inf") else left
+        request = wire.Request("GET", artifact.url, None, download.headers(), deadline=deadline)
+        outcome: wire.Outcome = yield Fetch(request, download)
         if isinstance(outcome, wire.Answer) and outcome.status in (200, 206) and download.is_whole():
             return
         reason = outcome.reason if isinstance(outcome, wire.Fault) else f"status {outcome.status}"
@@ -703,4 +869,4 @@ def _fetch(artifact: Artifact, download: Download) -> Flow[None]:
         if failures >= DOWNLOAD_FAILURES:
             raise errors.StorageError(f"the output could not be fetched: {reason}")
         log.info("download of %s was cut (%s); going on", artifact.url, reason)
-        yield Sleep(polling.backoff(failures))
+        yield Sleep(min(polling.backoff(failures), max(0.0, end - (yield Now()))))

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import InitVar, dataclass, field
-from os import PathLike, fspath
+from os import PathLike
 from typing import TypeVar
 
-from kling_adapters import flows
+from kling_adapters import arguments, flows
 from kling_adapters._local import ProcessLocal
 from kling_adapters.driver import AsyncDriver, SyncDriver
 from kling_adapters.errors import ConfigError, JobExpired, JobFailed
@@ -35,11 +35,12 @@ class Result(ResultData):
     def save(self, to: str | PathLike[str]) -> tuple[StoredFile, ...]:
         """Store every file in a folder, or where a storage plugin takes URLs such as s3://bucket/prefix/.
 
-        A file is named after its model and request id. It appears whole, or not at all.
+        A file is named after its model and request id. It appears whole, or not at all. The journal has the place before
+        the first byte is fetched: if the process dies, `resume` stores the output there.
         Raises StorageError, or ConfigError if no plugin knows the place, or if the result comes from another process.
         """
-        driver = _driver_of(self, SyncDriver)
-        return driver.run(flows.save(driver.session, self, driver.plugins.storage, fspath(to)))
+        driver, place = _driver_of(self, SyncDriver), arguments.resolve_destination("to", to)
+        return driver.run(flows.save(driver.session, self, driver.plugins.storage, place))
 
 
 @dataclass(frozen=True)
@@ -54,8 +55,8 @@ class AsyncResult(ResultData):
 
     async def save(self, to: str | PathLike[str]) -> tuple[StoredFile, ...]:
         """See Result.save."""
-        driver = _driver_of(self, AsyncDriver)
-        return await driver.run(flows.save(driver.session, self, driver.plugins.storage, fspath(to)))
+        driver, place = _driver_of(self, AsyncDriver), arguments.resolve_destination("to", to)
+        return await driver.run(flows.save(driver.session, self, driver.plugins.storage, place))
 
 
 def _keep_driver(result: ResultData, driver: _Driver | ProcessLocal[_Driver] | None) -> None:
@@ -107,12 +108,15 @@ class Job(_Job):
         return self._driver.run(flows.status(self._driver.session, self._ref))
 
     def wait(self, timeout: float | None = None) -> Result:
-        """Poll until the job has ended and return its result.
+        """Poll until the job has ended and return its result; it is not stored: see `Result.save`.
 
-        `timeout`: seconds; by default four times the usual latency of the model and never under 15 minutes.
-        Failing polls are survived until then. Raises JobFailed, JobExpired, ApiError when the gateway refuses to
+        `timeout`: seconds, 0 to ask once; by default four times the usual latency of the model and never under 15
+        minutes. A result that is ready is asked for up to 30 seconds longer. Failing polls are survived until then.
+        When the gateway no longer knows the job, the result that the journal holds is returned, if it holds one; and
+        ConfigError says so if the job was submitted with another API key. Raises JobFailed, JobExpired, ApiError when the gateway refuses to
         answer, or WaitTimeout, which carries this job: the job itself goes on.
         """
+        arguments.check_seconds("timeout", timeout, may_be_zero=True)
         if self._result is None:
             self._keep(self._driver.run(flows.wait(self._driver.session, self._ref, timeout)))
         assert self._result is not None
@@ -123,6 +127,7 @@ class Job(_Job):
 
         After Completed, `wait()` returns the result without asking again. Raises WaitTimeout and ApiError as it does.
         """
+        arguments.check_seconds("timeout", timeout, may_be_zero=True)
         try:
             for event in self._driver.follow(flows.wait(self._driver.session, self._ref, timeout)):
                 if isinstance(event, Completed):
@@ -149,6 +154,7 @@ class AsyncJob(_Job):
 
     async def wait(self, timeout: float | None = None) -> AsyncResult:
         """See Job.wait."""
+        arguments.check_seconds("timeout", timeout, may_be_zero=True)
         if self._result is None:
             self._keep(await self._driver.run(flows.wait(self._driver.session, self._ref, timeout)))
         assert self._result is not None
@@ -156,6 +162,7 @@ class AsyncJob(_Job):
 
     async def events(self, timeout: float | None = None) -> AsyncIterator[Event]:
         """See Job.events."""
+        arguments.check_seconds("timeout", timeout, may_be_zero=True)
         try:
             async for event in self._driver.follow(flows.wait(self._driver.session, self._ref, timeout)):
                 if isinstance(event, Completed):

@@ -220,9 +220,15 @@ class Journal:
                 (json.dumps(told), time.time(), to_column(request_id)),
             )
 
-    def to_be_stored(self, entry: int, save_to: str) -> None:
-        """Write down where the files of a job are to be stored."""
-        self._set(entry, save_to=save_to)
+    def record_destination(self, request_id: str, save_to: str) -> None:
+        """Write down where the files of a job are about to be stored; files elsewhere no longer count."""
+        place = to_column(save_to)
+        with self._file.writing() as connection:
+            connection.execute(
+                "UPDATE jobs SET files = CASE WHEN save_to = ? THEN files END, save_to = ?, updated = ?"
+                " WHERE request_id = ?",
+                (place, place, time.time(), to_column(request_id)),
+            )
 
     def upload_url(self, gateway: str, sha256: str, lifetime: float) -> str | None:
         """Return where a file is that was uploaded in the last `lifetime` seconds."""
@@ -314,6 +320,14 @@ class Journal:
             log.warning("only reading: %s", error)
         return [entry for row in rows if (entry := self._read_entry(row)) is not None]
 
+    def find(self, gateway: str, request_id: str) -> JournalEntry | None:
+        """Return the submit of a job, if the journal knows the job; the last one if several have its id."""
+        if not self._file.exists():
+            return None
+        with self._file.reading() as connection:
+            rows = _select(connection, "gateway = ? AND request_id = ?", gateway, to_column(request_id))
+        return self._read_entry(rows[-1]) if rows else None
+
     def key_of(self, request_id: str) -> str | None:
         """Return the fingerprint of the key that a job was submitted with, if the journal knows the job."""
         if not self._file.exists():
@@ -374,11 +388,11 @@ class Journal:
             return None
 
 
-def _select(connection: sqlite3.Connection) -> list[dict[str, Any]]:
-    """Return the rows of all entries, with the owner of each."""
+def _select(connection: sqlite3.Connection, condition: str = "1", *values: Any) -> list[dict[str, Any]]:
+    """Return the rows of the entries that meet a condition, with the owner of each, the oldest first."""
     names = (*_COLUMNS, "owner")
-    rows = connection.execute(f"SELECT {', '.join(names)} FROM jobs ORDER BY id")  # noqa: S608  names of our own
-    return [dict(zip(names, row, strict=True)) for row in rows]
+    query = f"SELECT {', '.join(names)} FROM jobs WHERE {condition} ORDER BY id"  # noqa: S608  names of our own
+    return [dict(zip(names, row, strict=True)) for row in connection.execute(query, values)]
 
 
 def _as_uncertain(row: dict[str, Any]) -> dict[str, Any]:

@@ -25,7 +25,7 @@ from kling_adapters.result import Artifact, Credits, JobStatus, Kind, Metrics, R
 
 _UPLOAD_TIMEOUT = 600.0
 _SYNC_MAX_BYTES = 1024**3
-_LONGEST_ID = 2000  # it becomes part of an address
+LONGEST_ID = 2000  # it becomes part of an address
 _LONGEST_RESET = 600.0  # a wrong header must not stop a key for days
 _UPLOAD_HEAD, _UPLOAD_TAIL = b'{"data_urls": ["', b'"]}'
 _JSON = {"content-type": "application/json"}
@@ -148,7 +148,7 @@ class Gateway:
         return replace(request, timeout=timeout, max_bytes=_SYNC_MAX_BYTES)
 
     def _start(self, path: str, slug: str, body: Mapping[str, Any]) -> Request:
-        if not re.fullmatch("[A-Za-z0-9][A-Za-z0-9._-]{0,99}", slug):
+        if not is_slug(slug):
             raise errors.ConfigError(f"{slug[:50]!r} is not the slug of a model; nothing was sent")
         return _post(self.base_url + path.format(slug=slug), body)
 
@@ -175,6 +175,11 @@ class Gateway:
         return Request("GET", self.base_url + gateway_table.CREDITS_PATH)
 
 
+def is_slug(text: str) -> bool:
+    """Return whether a text can be the slug of a model, which becomes part of an address."""
+    return re.fullmatch("[A-Za-z0-9][A-Za-z0-9._-]{0,99}", text) is not None
+
+
 def _post(url: str, body: Mapping[str, Any]) -> Request:
     content = json.dumps(body, allow_nan=False).encode()
     return Request("POST", url, content, _JSON)
@@ -195,7 +200,7 @@ def read_request_id(answer: Answer) -> str | None:
 
 def _usable_id(value: Any) -> str | None:
     request_id = str(value) if isinstance(value, int) and not isinstance(value, bool) else value
-    if not isinstance(request_id, str) or not request_id.strip() or len(request_id) > _LONGEST_ID:
+    if not isinstance(request_id, str) or not request_id.strip() or len(request_id) > LONGEST_ID:
         return None
     return request_id if request_id.isprintable() else None
 

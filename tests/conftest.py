@@ -33,4 +33,5 @@ def _journal_of_the_tests(tmp_path_factory: pytest.TempPathFactory) -> Iterator[
     with pytest.MonkeyPatch.context() as patch:
         path = tmp_path_factory.mktemp("journal") / "journal.sqlite3"
         patch.setitem(os.environ, "KLING_JOURNAL", str(path))
+        patch.delenv("KLING_BASE_URL", raising=False)
         yield

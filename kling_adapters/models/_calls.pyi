@@ -23,6 +23,8 @@ class SyncCalls(ABC):
         model: Literal["kling-2"],
         /,
         *,
+        save_to: str | PathLike[str] | None = None,
+        timeout: float | None = None,
         extra: Extra = None,
         **params: Unpack[Kling2Input],
     ) -> Job: ...
@@ -32,6 +34,8 @@ class SyncCalls(ABC):
         model: Literal["kling-2.5-turbo"],
         /,
         *,
+        save_to: str | PathLike[str] | None = None,
+        timeout: float | None = None,
         extra: Extra = None,
         **params: Unpack[Kling25TurboInput],
     ) -> Job: ...
@@ -41,6 +45,8 @@ class SyncCalls(ABC):
         model: Literal["kling-3-pro-image2video"],
         /,
         *,
+        save_to: str | PathLike[str] | None = None,
+        timeout: float | None = None,
         extra: Extra = None,
         **params: Unpack[Kling3ProImage2videoInput],
     ) -> Job: ...
@@ -50,6 +56,8 @@ class SyncCalls(ABC):
         model: Literal["kling-bloombloom"],
         /,
         *,
+        save_to: str | PathLike[str] | None = None,
+        timeout: float | None = None,
         extra: Extra = None,
         **params: Unpack[KlingBloombloomInput],
     ) -> Job: ...
@@ -59,11 +67,21 @@ class SyncCalls(ABC):
         model: Literal["kling-o1"],
         /,
         *,
+        save_to: str | PathLike[str] | None = None,
+        timeout: float | None = None,
         extra: Extra = None,
         **params: Unpack[KlingO1Input],
     ) -> Job: ...
     @overload
-    def submit(self, model: Params, /, *, extra: Extra = None) -> Job: ...
+    def submit(
+        self,
+        model: Params,
+        /,
+        *,
+        save_to: str | PathLike[str] | None = None,
+        timeout: float | None = None,
+        extra: Extra = None,
+    ) -> Job: ...
     @overload
     def run(
         self,
@@ -195,7 +213,14 @@ class SyncCalls(ABC):
         extra: Extra = None,
     ) -> Result: ...
     @abstractmethod
-    def _submit(self, model: str | Params, params: Mapping[str, Any], extra: Extra) -> Job: ...
+    def _submit(
+        self,
+        model: str | Params,
+        params: Mapping[str, Any],
+        extra: Extra,
+        save_to: str | PathLike[str] | None,
+        timeout: float | None,
+    ) -> Job: ...
     @abstractmethod
     def _run(
         self,
@@ -222,6 +247,8 @@ class AsyncCalls(ABC):
         model: Literal["kling-2"],
         /,
         *,
+        save_to: str | PathLike[str] | None = None,
+        timeout: float | None = None,
         extra: Extra = None,
         **params: Unpack[Kling2Input],
     ) -> AsyncJob: ...
@@ -231,6 +258,8 @@ class AsyncCalls(ABC):
         model: Literal["kling-2.5-turbo"],
         /,
         *,
+        save_to: str | PathLike[str] | None = None,
+        timeout: float | None = None,
         extra: Extra = None,
         **params: Unpack[Kling25TurboInput],
     ) -> AsyncJob: ...
@@ -240,6 +269,8 @@ class AsyncCalls(ABC):
         model: Literal["kling-3-pro-image2video"],
         /,
         *,
+        save_to: str | PathLike[str] | None = None,
+        timeout: float | None = None,
         extra: Extra = None,
         **params: Unpack[Kling3ProImage2videoInput],
     ) -> AsyncJob: ...
@@ -249,6 +280,8 @@ class AsyncCalls(ABC):
         model: Literal["kling-bloombloom"],
         /,
         *,
+        save_to: str | PathLike[str] | None = None,
+        timeout: float | None = None,
         extra: Extra = None,
         **params: Unpack[KlingBloombloomInput],
     ) -> AsyncJob: ...
@@ -258,11 +291,21 @@ class AsyncCalls(ABC):
         model: Literal["kling-o1"],
         /,
         *,
+        save_to: str | PathLike[str] | None = None,
+        timeout: float | None = None,
         extra: Extra = None,
         **params: Unpack[KlingO1Input],
     ) -> AsyncJob: ...
     @overload
-    async def submit(self, model: Params, /, *, extra: Extra = None) -> AsyncJob: ...
+    async def submit(
+        self,
+        model: Params,
+        /,
+        *,
+        save_to: str | PathLike[str] | None = None,
+        timeout: float | None = None,
+        extra: Extra = None,
+    ) -> AsyncJob: ...
     @overload
     async def run(
         self,
@@ -394,7 +437,14 @@ class AsyncCalls(ABC):
         extra: Extra = None,
     ) -> AsyncResult: ...
     @abstractmethod
-    async def _submit(self, model: str | Params, params: Mapping[str, Any], extra: Extra) -> AsyncJob: ...
+    async def _submit(
+        self,
+        model: str | Params,
+        params: Mapping[str, Any],
+        extra: Extra,
+        save_to: str | PathLike[str] | None,
+        timeout: float | None,
+    ) -> AsyncJob: ...
     @abstractmethod
     async def _run(
         self,

@@ -154,11 +154,14 @@ class Deeds:
     def save(self, request_id: str, model: str, to: str) -> None:
         self._kling.job(request_id, model).wait().save(to)
 
+    def submit_wait_save(self, model: str, params: dict[str, Any], folder: str, noted: str | None) -> None:
+        self._kling.submit(model, **params, save_to=noted).wait().save(folder)
+
     def map(self, requests: list[dict[str, Any]], save_to: str) -> list[str | None]:
         with closing(self._kling.map(requests, concurrency=4, save_to=save_to, name="films")) as outcomes:
             return [_told(outcome) for outcome in outcomes]
 
-    def resume(self, save_to: str, concurrency: int) -> list[tuple[int, str | None]]:
+    def resume(self, save_to: str | None, concurrency: int) -> list[tuple[int, str | None]]:
         with closing(self._kling.resume(save_to=save_to, concurrency=concurrency)) as outcomes:
             return [(outcome.index, _told(outcome)) for outcome in outcomes]
 

@@ -490,7 +490,7 @@ def test_without_a_journal_nothing_names_an_entry() -> None:
     flow = flows.submit(session, "kling-2", BODY)
     given: Any = None
     while not isinstance(effect := flow.send(given), flows.Send):
-        given = effect.function() if isinstance(effect, flows.Call) else 0.0
+        given = effect.function() if isinstance(effect, flows.Call) else 1e9
     with pytest.raises(KeyboardInterrupt):
         flow.throw(KeyboardInterrupt())
 

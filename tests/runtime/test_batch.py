@@ -217,7 +217,7 @@ def test_what_is_wrong_with_one_request_is_its_outcome(run: Runner, gateway: Gat
     ("options", "error"),
     [
         ({"save_to": "ftp://host/"}, "no plugin can store"),
-        ({"concurrency": 0}, "must be 1 or more"),
+        ({"concurrency": 0}, "concurrency is 0; expected a whole number of jobs, 1 or more"),
     ],
 )
 def test_what_would_stop_every_request_is_raised_before_any_is_sent(
@@ -393,10 +393,11 @@ def test_resume_ends_what_is_unfinished_and_reports_what_is_uncertain(
     with Kling(base_url=gateway.base_url, api_key=gateway.api_key, journal=path) as kling:
         one, two = kling.submit("kling-2", prompt="one"), kling.submit("kling-2", prompt="two")
     with closing(Journal(path)) as journal:
-        journal.to_be_stored(2, str(tmp_path / "own"))
+        journal.record_destination(two.request_id, str(tmp_path / "own"))
         journal.uncertain(journal.intend(gateway.base_url, "kling-2", {"prompt": "lost"}, "SG_1"), "cut")
         journal.accepted(journal.intend("https://elsewhere", "kling-2", {"prompt": "other"}, "SG_1"), "abc")
-        journal.accepted(journal.intend(gateway.base_url, "kling-9", {"prompt": "gone"}, "SG_1"), "def")
+        intent = journal.intend(gateway.base_url, "kling-9", {"prompt": "gone"}, gateway.api_key)
+        journal.accepted(intent, "def")
     outcomes = {outcome.index: outcome for outcome in run("resume", save_to=tmp_path / "given")}
     assert sorted(outcomes) == [1, 2, 3, 5]
     assert {file.name for file in (tmp_path / "given").iterdir()} == {f"kling-2-{one.request_id}.mp4"}

@@ -204,7 +204,7 @@ def test_a_name_that_gives_no_key_is_said_before_anything_is_sent(
     )
     with Kling(auth="broken") as kling, pytest.raises(ka.ConfigError, match=r"broken \(broken: ZeroDivision"):
         kling.credits()
-    with pytest.raises(ka.ConfigError, match="one of them"):
+    with pytest.raises(ka.ConfigError, match="not both"):
         Kling(api_key=KEY, auth="shy")
 
 

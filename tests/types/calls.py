@@ -79,8 +79,9 @@ def submit(kling: Kling, slug: str) -> None:
     kling.submit(Kling2(prompt="x"), duration=10)  # refused
     kling.submit({"model": "kling-2", "prompt": "x"})  # refused
     kling.submit("kling-2", prompt="x", extra=["seed"])  # refused
-    kling.submit("kling-2", prompt="x", save_to="renders/")  # refused
-    kling.submit("kling-2", prompt="x", timeout=900)  # refused
+    assert_type(kling.submit("kling-2", prompt="x", save_to="renders/", timeout=900), Job)
+    kling.submit("kling-2", prompt="x", save_to=5)  # refused
+    kling.submit("kling-2", prompt="x", timeout="900")  # refused
     kling.submit("kling-o1", prompt="x")  # refused
     kling.submit("kling-bloombloom", image=URL, mode="std")  # refused
 

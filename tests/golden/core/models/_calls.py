@@ -23,15 +23,31 @@ Extra: TypeAlias = Mapping[str, Any] | None
 class SyncCalls(ABC):
     """The typed calls of the synchronous client."""
 
-    def submit(self, model: str | Params, /, *, extra: Extra = None, **params: Any) -> Job:
+    def submit(
+        self,
+        model: str | Params,
+        /,
+        *,
+        save_to: str | PathLike[str] | None = None,
+        timeout: float | None = None,
+        extra: Extra = None,
+        **params: Any,
+    ) -> Job:
         """Validate the parameters, submit the job, and return it when the gateway has given its id.
 
+        `save_to`: folder or storage URL where the output belongs. It is checked, and kept in the journal:
+        if this process dies before `Result.save`, `resume` stores the output there.
+        `timeout`: seconds for uploads, retries and waits for a rate limit, together. By default a submit
+        that started nothing is tried four times, and waits up to five minutes for a rate limit. A request
+        that was sent is answered first, for up to two minutes: else nobody would know of the job.
         `extra`: parameters the spec does not know yet, sent as they are.
 
-        Raises ParamsInvalid (nothing was sent), ConfigError (no key or no such model), ApiError
-        (refused, nothing started), SubmitUncertain (a job may have started).
+        Raises ParamsInvalid (nothing was sent), ConfigError (no key, no such model, or an argument that
+        cannot be used), StorageError (`save_to` or the journal cannot be written; nothing was sent),
+        ApiError (refused, nothing started), TransportError (no connection, nothing started),
+        SubmitUncertain (a job may have started).
         """
-        return self._submit(model, params, extra)
+        return self._submit(model, params, extra, save_to, timeout)
 
     def run(
         self,
@@ -45,12 +61,16 @@ class SyncCalls(ABC):
     ) -> Result:
         """Submit the job, wait for its end and, with `save_to`, store what it made.
 
-        `timeout`: seconds to wait for the end of the job; by default by the model's own latency.
+        `timeout`: seconds for the submit, the wait and the download together. Nothing that is paid for is
+        cut off by it: a submit that was sent is answered first, for up to two minutes, and a result that is
+        ready is asked for up to 30 seconds longer. By default the wait ends by the model's own latency, and
+        the submit as in `submit`.
         `save_to`: folder or storage URL.
         `extra`: parameters the spec does not know yet, sent as they are.
 
         Raises what `submit` raises, and JobFailed, JobExpired, WaitTimeout (the job goes on; the error
-        carries it), TransportError, StorageError.
+        carries it), TransportError, StorageError (the job completed and could not be stored, in time or at
+        all: the error carries the result and its URL, and `resume` stores it).
         """
         return self._run(model, params, extra, save_to, timeout)
 
@@ -69,7 +89,8 @@ class SyncCalls(ABC):
         What was paid for is lost if the connection breaks on the way: `run` is the safer choice. The
         result holds its file in memory.
 
-        `timeout`: seconds to wait for the answer; by default by the model's own latency.
+        `timeout`: seconds to wait for the answer; by default by the model's own latency. Uploads and
+        retries before may take as long once more.
         `save_to`: folder or storage URL.
         `extra`: parameters the spec does not know yet, sent as they are.
 
@@ -80,7 +101,14 @@ class SyncCalls(ABC):
         return self._run_sync(model, params, extra, save_to, timeout)
 
     @abstractmethod
-    def _submit(self, model: str | Params, params: Mapping[str, Any], extra: Extra) -> Job: ...
+    def _submit(
+        self,
+        model: str | Params,
+        params: Mapping[str, Any],
+        extra: Extra,
+        save_to: str | PathLike[str] | None,
+        timeout: float | None,
+    ) -> Job: ...
 
     @abstractmethod
     def _run(
@@ -106,15 +134,31 @@ class SyncCalls(ABC):
 class AsyncCalls(ABC):
     """The typed calls of the asynchronous client."""
 
-    async def submit(self, model: str | Params, /, *, extra: Extra = None, **params: Any) -> AsyncJob:
+    async def submit(
+        self,
+        model: str | Params,
+        /,
+        *,
+        save_to: str | PathLike[str] | None = None,
+        timeout: float | None = None,
+        extra: Extra = None,
+        **params: Any,
+    ) -> AsyncJob:
         """Validate the parameters, submit the job, and return it when the gateway has given its id.
 
+        `save_to`: folder or storage URL where the output belongs. It is checked, and kept in the journal:
+        if this process dies before `Result.save`, `resume` stores the output there.
+        `timeout`: seconds for uploads, retries and waits for a rate limit, together. By default a submit
+        that started nothing is tried four times, and waits up to five minutes for a rate limit. A request
+        that was sent is answered first, for up to two minutes: else nobody would know of the job.
         `extra`: parameters the spec does not know yet, sent as they are.
 
-        Raises ParamsInvalid (nothing was sent), ConfigError (no key or no such model), ApiError
-        (refused, nothing started), SubmitUncertain (a job may have started).
+        Raises ParamsInvalid (nothing was sent), ConfigError (no key, no such model, or an argument that
+        cannot be used), StorageError (`save_to` or the journal cannot be written; nothing was sent),
+        ApiError (refused, nothing started), TransportError (no connection, nothing started),
+        SubmitUncertain (a job may have started).
         """
-        return await self._submit(model, params, extra)
+        return await self._submit(model, params, extra, save_to, timeout)
 
     async def run(
         self,
@@ -128,12 +172,16 @@ class AsyncCalls(ABC):
     ) -> AsyncResult:
         """Submit the job, wait for its end and, with `save_to`, store what it made.
 
-        `timeout`: seconds to wait for the end of the job; by default by the model's own latency.
+        `timeout`: seconds for the submit, the wait and the download together. Nothing that is paid for is
+        cut off by it: a submit that was sent is answered first, for up to two minutes, and a result that is
+        ready is asked for up to 30 seconds longer. By default the wait ends by the model's own latency, and
+        the submit as in `submit`.
         `save_to`: folder or storage URL.
         `extra`: parameters the spec does not know yet, sent as they are.
 
         Raises what `submit` raises, and JobFailed, JobExpired, WaitTimeout (the job goes on; the error
-        carries it), TransportError, StorageError.
+        carries it), TransportError, StorageError (the job completed and could not be stored, in time or at
+        all: the error carries the result and its URL, and `resume` stores it).
         """
         return await self._run(model, params, extra, save_to, timeout)
 
@@ -152,7 +200,8 @@ class AsyncCalls(ABC):
         What was paid for is lost if the connection breaks on the way: `run` is the safer choice. The
         result holds its file in memory.
 
-        `timeout`: seconds to wait for the answer; by default by the model's own latency.
+        `timeout`: seconds to wait for the answer; by default by the model's own latency. Uploads and
+        retries before may take as long once more.
         `save_to`: folder or storage URL.
         `extra`: parameters the spec does not know yet, sent as they are.
 
@@ -163,7 +212,14 @@ class AsyncCalls(ABC):
         return await self._run_sync(model, params, extra, save_to, timeout)
 
     @abstractmethod
-    async def _submit(self, model: str | Params, params: Mapping[str, Any], extra: Extra) -> AsyncJob: ...
+    async def _submit(
+        self,
+        model: str | Params,
+        params: Mapping[str, Any],
+        extra: Extra,
+        save_to: str | PathLike[str] | None,
+        timeout: float | None,
+    ) -> AsyncJob: ...
 
     @abstractmethod
     async def _run(

@@ -21,6 +21,8 @@ class SyncCalls(ABC):
         model: Literal["corners"],
         /,
         *,
+        save_to: str | PathLike[str] | None = None,
+        timeout: float | None = None,
         extra: Extra = None,
         **params: Unpack[CornersInput],
     ) -> Job: ...
@@ -30,6 +32,8 @@ class SyncCalls(ABC):
         model: Literal["full-1.5"],
         /,
         *,
+        save_to: str | PathLike[str] | None = None,
+        timeout: float | None = None,
         extra: Extra = None,
         **params: Unpack[Full15Input],
     ) -> Job: ...
@@ -39,11 +43,21 @@ class SyncCalls(ABC):
         model: Literal["plain"],
         /,
         *,
+        save_to: str | PathLike[str] | None = None,
+        timeout: float | None = None,
         extra: Extra = None,
         **params: Unpack[PlainInput],
     ) -> Job: ...
     @overload
-    def submit(self, model: Params, /, *, extra: Extra = None) -> Job: ...
+    def submit(
+        self,
+        model: Params,
+        /,
+        *,
+        save_to: str | PathLike[str] | None = None,
+        timeout: float | None = None,
+        extra: Extra = None,
+    ) -> Job: ...
     @overload
     def run(
         self,
@@ -131,7 +145,14 @@ class SyncCalls(ABC):
         extra: Extra = None,
     ) -> Result: ...
     @abstractmethod
-    def _submit(self, model: str | Params, params: Mapping[str, Any], extra: Extra) -> Job: ...
+    def _submit(
+        self,
+        model: str | Params,
+        params: Mapping[str, Any],
+        extra: Extra,
+        save_to: str | PathLike[str] | None,
+        timeout: float | None,
+    ) -> Job: ...
     @abstractmethod
     def _run(
         self,
@@ -158,6 +179,8 @@ class AsyncCalls(ABC):
         model: Literal["corners"],
         /,
         *,
+        save_to: str | PathLike[str] | None = None,
+        timeout: float | None = None,
         extra: Extra = None,
         **params: Unpack[CornersInput],
     ) -> AsyncJob: ...
@@ -167,6 +190,8 @@ class AsyncCalls(ABC):
         model: Literal["full-1.5"],
         /,
         *,
+        save_to: str | PathLike[str] | None = None,
+        timeout: float | None = None,
         extra: Extra = None,
         **params: Unpack[Full15Input],
     ) -> AsyncJob: ...
@@ -176,11 +201,21 @@ class AsyncCalls(ABC):
         model: Literal["plain"],
         /,
         *,
+        save_to: str | PathLike[str] | None = None,
+        timeout: float | None = None,
         extra: Extra = None,
         **params: Unpack[PlainInput],
     ) -> AsyncJob: ...
     @overload
-    async def submit(self, model: Params, /, *, extra: Extra = None) -> AsyncJob: ...
+    async def submit(
+        self,
+        model: Params,
+        /,
+        *,
+        save_to: str | PathLike[str] | None = None,
+        timeout: float | None = None,
+        extra: Extra = None,
+    ) -> AsyncJob: ...
     @overload
     async def run(
         self,
@@ -268,7 +303,14 @@ class AsyncCalls(ABC):
         extra: Extra = None,
     ) -> AsyncResult: ...
     @abstractmethod
-    async def _submit(self, model: str | Params, params: Mapping[str, Any], extra: Extra) -> AsyncJob: ...
+    async def _submit(
+        self,
+        model: str | Params,
+        params: Mapping[str, Any],
+        extra: Extra,
+        save_to: str | PathLike[str] | None,
+        timeout: float | None,
+    ) -> AsyncJob: ...
     @abstractmethod
     async def _run(
         self,

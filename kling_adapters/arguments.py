@@ -1,0 +1,227 @@
+"""Checks of the arguments of public calls: a wrong one is a ConfigError before anything is sent."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from os import PathLike, environ, fspath
+from pathlib import Path
+from typing import Any, Final, NoReturn, TypeGuard, cast
+from urllib.parse import urlsplit
+
+from kling_adapters.errors import ConfigError
+from kling_adapters.journal import default_path
+from kling_adapters.models._gateway import BASE_URL
+from kling_adapters.params import Params
+from kling_adapters.wire import LONGEST_ID, Gateway, Key, is_slug
+
+GATEWAY: Final = "KLING_BASE_URL"
+"""Environment variable: the gateway of clients that are not given a `base_url`."""
+
+_LONGEST_SECONDS = 366 * 86400.0
+_LARGEST_NUMBER = 10**15
+
+
+def check_seconds(name: str, value: object, *, may_be_zero: bool = False) -> None:
+    """Refuse what is not a length of time in seconds; None is one. A `timeout` of 0 can make sense for a poll."""
+    if value is None:
+        return
+    expected = f"a number of seconds {'from' if may_be_zero else 'greater than'} 0, such as 60 or 2.5"
+    if not _is_number(value):
+        _refuse(name, value, expected)
+    if not (0 <= value <= _LONGEST_SECONDS) or (value == 0 and not may_be_zero):
+        _refuse(name, value, f"{expected}, and at most {_LONGEST_SECONDS:.0f}")
+
+
+def check_concurrency(value: object) -> None:
+    """Refuse what is not a number of jobs."""
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        _refuse("concurrency", value, "a whole number of jobs, 1 or more")
+
+
+def check_max_cost(value: object) -> None:
+    """Refuse what is not an amount of credits; None is one."""
+    if value is not None and not (_is_number(value) and 0 <= value < math.inf):
+        _refuse("max_cost", value, "a number of credits, 0 or more")
+
+
+def check_name(name: str, value: object) -> None:
+    """Refuse what is not a text that the journal can keep; None is one."""
+    if value is None:
+        return
+    if not isinstance(value, str) or not value.strip():
+        _refuse(name, value, "a text that is not empty")
+    if not _is_text(value):
+        _refuse(name, value, "a text without lone surrogates")
+
+
+def check_request_id(value: object) -> None:
+    """Refuse what is not the id of a job."""
+    if not isinstance(value, str) or not value.strip() or not value.isprintable() or len(value) > LONGEST_ID:
+        _refuse("request_id", value, "the id that the gateway gave to a job, a str")
+
+
+def check_slug(name: str, value: object) -> None:
+    """Refuse what is not the slug of a model."""
+    if not isinstance(value, str) or not is_slug(value):
+        _refuse(name, value, 'the slug of a model, such as "kling-2"')
+
+
+def check_model(model: object, params: Mapping[str, Any]) -> None:
+    """Refuse what is neither a slug nor a set of parameters, and parameters that are passed beside such a set."""
+    if not isinstance(model, str | Params):
+        _refuse(
+            "model", model, 'the slug of a model, such as "kling-2", or its parameters, such as Kling2(...)'
+        )
+    if isinstance(model, Params) and params:
+        raise ConfigError(
+            f"{', '.join(params)}: pass every parameter in the {type(model).__name__} object, or a slug and every "
+            "parameter by name. Nothing was sent"
+        )
+
+
+def check_mapping(name: str, value: object) -> None:
+    """Refuse what is not a mapping from names to values."""
+    if not isinstance(value, Mapping):
+        _refuse(name, value, "a mapping from parameter names to values")
+    for key in cast("Mapping[object, object]", value):
+        if not isinstance(key, str):
+            _refuse(f"a parameter name in {name}", key, "a str")
+
+
+def check_requests(requests: object) -> None:
+    """Refuse what is not a series of requests, such as one request alone."""
+    if not _is_series(requests):
+        _refuse(
+            "requests",
+            requests,
+            'an iterable of requests, each an object such as Kling2(...) or {"model": "kling-2", ...}',
+        )
+
+
+def resolve_place(name: str, value: str | PathLike[str] | None) -> str | None:
+    """Return where to store, as resolve_destination does; None for nowhere."""
+    return None if value is None else resolve_destination(name, value)
+
+
+def resolve_destination(name: str, value: str | PathLike[str]) -> str:
+    """Return where to store, as it is understood from any folder: the journal is read by other processes."""
+    place = _path_text(name, value, "a folder or a storage URL, as a str or a path")
+    try:
+        # As the storage of the core reads it: a scheme of one letter is a drive of Windows.
+        is_path = len(urlsplit(place).scheme) <= 1
+    except ValueError:
+        return place
+    return str(_absolute(name, place)) if is_path else place
+
+
+def resolve_journal(value: str | PathLike[str] | None) -> Path | None:
+    """Return the absolute path of the journal; None for no journal."""
+    if value is None:
+        return None
+    path = (
+        default_path() if value == "" else _path_text("journal", value, "a path, as a str or a path, or None")
+    )
+    return None if path is None else _absolute("journal", path)
+
+
+def resolve_gateway(base_url: str | None) -> Gateway:
+    """Return the gateway at `base_url`, else the one that the environment variable names, else the real one."""
+    if base_url is not None:
+        if not isinstance(base_url, str):  # pyright: ignore[reportUnnecessaryIsInstance]
+            # It may hold a password.
+            _refuse("base_url", type(base_url), "a URL, as a str")
+        return Gateway(base_url)
+    try:
+        return Gateway(environ.get(GATEWAY, "").strip() or BASE_URL)
+    except ConfigError as error:
+        raise ConfigError(f"the environment variable {GATEWAY} cannot be used: {error}") from None
+
+
+def wrap_key(value: str | None) -> Key | None:
+    """Return the API key in the form that no traceback shows."""
+    if value is None:
+        return None
+    if not isinstance(value, str):  # pyright: ignore[reportUnnecessaryIsInstance]
+        _refuse("api_key", type(value), "a str")
+    if not value.strip():
+        raise ConfigError(
+            "api_key is empty; expected a key. Leave it out to use SEGMIND_API_KEY or a plugin. Nothing was sent"
+        )
+    return Key(value)
+
+
+def check_plugins(plugins: object) -> None:
+    """Refuse what is not a series of plugin objects."""
+    if not _is_series(plugins):
+        _refuse("plugins", type(plugins), "an iterable of plugin objects, such as [MyPlugin()]")
+
+
+def check_flag(name: str, value: object) -> None:
+    """Refuse what is not True or False."""
+    if not isinstance(value, bool):
+        _refuse(name, value, "True or False")
+
+
+def check_clock(clock: object) -> None:
+    """Refuse what is not a Clock; None is one."""
+    if clock is not None and not all(
+        callable(getattr(clock, method, None)) for method in ("now", "sleep", "sleep_async")
+    ):
+        _refuse("clock", type(clock), "an object with the methods of kling_adapters.Clock")
+
+
+def _path_text(name: str, value: Any, expected: str) -> str:
+    try:
+        path = cast("object", fspath(value))
+    except TypeError:
+        _refuse(name, value, expected)
+    if not isinstance(path, str) or not path.strip():
+        _refuse(name, path, expected)
+    if not _is_text(path):
+        _refuse(name, path, f"{expected}, in characters that UTF-8 can write")
+    return path
+
+
+def _absolute(name: str, path: str | Path) -> Path:
+    try:
+        return Path(path).expanduser().absolute()
+    except (OSError, RuntimeError) as error:
+        # There is no home folder, or the working folder is gone.
+        raise ConfigError(
+            f"{name} is {str(path)!r}, which cannot be made absolute: {error}. Pass an absolute path. Nothing was sent"
+        ) from error
+
+
+def _is_number(value: object) -> TypeGuard[float]:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _is_series(value: object) -> bool:
+    # Iterable, too, but one thing.
+    return isinstance(value, Iterable) and not isinstance(value, str | bytes | Mapping | Params)
+
+
+def _is_text(value: str) -> bool:
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _refuse(name: str, value: object, expected: str) -> NoReturn:
+    raise ConfigError(f"{name} is {_describe(value)}; expected {expected}. Nothing was sent")
+
+
+def _describe(value: object) -> str:
+    """Return a value in at most a few words; of an object, its type."""
+    if isinstance(value, type):
+        return f"of type {value.__name__}"
+    if isinstance(value, str):
+        return ascii(value if len(value) <= 50 else f"{value[:50]}...")
+    if isinstance(value, int) and abs(value) >= _LARGEST_NUMBER:
+        return "a number that is too large"
+    return (
+        repr(value) if value is None or isinstance(value, int | float) else f"of type {type(value).__name__}"
+    )

@@ -1,0 +1,44 @@
+"""What the journal knows of a job, for when the gateway no longer does: its records live one hour, its files seven days."""
+
+from __future__ import annotations
+
+import json
+
+from kling_adapters import wire
+from kling_adapters.adapter import Returns
+from kling_adapters.errors import ConfigError
+from kling_adapters.journal import JournalEntry, fingerprint
+from kling_adapters.models._gateway import OUTPUT_LIFETIME
+from kling_adapters.result import JobStatus, ResultData
+
+
+def read_result(entry: JournalEntry, returns: Returns | None = None) -> ResultData | None:
+    """Return the result that the journal holds of a COMPLETED job."""
+    if entry.state != "COMPLETED" or entry.result is None or entry.request_id is None:
+        return None
+    answer = wire.Answer(200, {}, json.dumps(entry.result).encode())
+    result = wire.read_end(entry.request_id, entry.model, returns, answer)
+    return result if isinstance(result, ResultData) else None
+
+
+def read_end(entry: JournalEntry, returns: Returns | None = None) -> ResultData | JobStatus | None:
+    """Return how a job ended as the journal has it: its result, or that it FAILED; None if the journal has neither."""
+    if entry.state == "FAILED":
+        return JobStatus("FAILED", error=entry.reason)
+    return read_result(entry, returns)
+
+
+def output_is_alive(entry: JournalEntry, now: float) -> bool:
+    """Return whether the gateway still keeps the files of a job at `now`, in seconds since 1970."""
+    return now < entry.created + OUTPUT_LIFETIME
+
+
+def check_key(entry: JournalEntry, key: str) -> None:
+    """Raise ConfigError if a job was submitted with another key than the one that asks for it."""
+    current = fingerprint(key)
+    if current != entry.key:
+        raise ConfigError(
+            f"the gateway does not know job {entry.request_id} under the API key of this client. Entry {entry.id} of the "
+            f"journal was submitted with another key (fingerprint {entry.key}; the current one has {current}). "
+            "Use the key of that account within the hour. The journal was not changed"
+        )
