@@ -9,7 +9,7 @@ from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 
 from kling_adapters.errors import StorageError
-from kling_adapters.hookspecs import Storage, Writer
+from kling_adapters.hookspecs import JobContext, JobStorage, Storage, Writer
 from kling_adapters.inputs import HEAD_BYTES, sniff
 from kling_adapters.result import Artifact, Kind, StoredFile
 
@@ -38,8 +38,11 @@ class Download:
     `begin`, `write` and `commit` may run in worker threads, one after the other; `abort` may come at any moment.
     """
 
-    def __init__(self, artifact: Artifact, stem: str, storage: Storage) -> None:
+    def __init__(
+        self, artifact: Artifact, stem: str, storage: Storage, job: JobContext | None = None
+    ) -> None:
         self._artifact = artifact
+        self._job = job
         self._stem = stem
         self._storage = storage
         self._lock = threading.Lock()
@@ -168,7 +171,11 @@ class Download:
             )
         self._content_type = found or "application/octet-stream"
         name = f"{self._stem}.{_EXTENSIONS.get(found, 'bin')}"
-        self._writer = writer = self._storage.open(name, self._content_type)
+        if self._job is not None and isinstance(self._storage, JobStorage):
+            writer = self._storage.open_for(self._job, name, self._content_type)
+        else:
+            writer = self._storage.open(name, self._content_type)
+        self._writer = writer
         writer.write(self._head)
         self._head = b""
         return writer

@@ -26,7 +26,7 @@ from kling_adapters.events import (
     SubmitFailed,
     Submitted,
 )
-from kling_adapters.hookspecs import Auth, KeyPool, Storage
+from kling_adapters.hookspecs import Auth, JobContext, KeyPool, RenewableAuth, Storage
 from kling_adapters.journal import EXPIRED, Journal, fingerprint
 from kling_adapters.models._gateway import ERRORS, OUTPUT_LIFETIME, STATES
 from kling_adapters.result import Artifact, Credits, JobStatus, ResultData, StoredFile
@@ -138,6 +138,13 @@ class Session:
             return _usable_key(auth)
         return _key(self._known_key(auth, request_id)) or _usable_key(auth)
 
+    def has_another_key(self, key: wire.Key) -> bool:
+        """Report a key that the gateway took for no valid one; a pool hears of it when it submits."""
+        auth = self.find_auth()
+        if isinstance(auth, KeyPool) or not isinstance(auth, RenewableAuth):
+            return False
+        return bool(_tell(auth.refused, key, 401, None))
+
     def _known_key(self, auth: KeyPool, request_id: str) -> str | None:
         known = auth.key_of(request_id)
         if known is None and self.journal is not None and (told := self.journal.key_of(request_id)):
@@ -182,7 +189,7 @@ def submit(
     """Start one job of a model, described by its `adapter` if there is one; `save_to` and `tag` go into the journal.
 
     Repeated only when nothing can have been started: no connection was made, or the gateway's table calls the answer
-    safe, or a pool has another key than the one that was refused.
+    safe, or the plugin that gives the key has another than the one that was refused.
     Raises SubmitUncertain when a job may have been started, ApiError or TransportError when none was, and StorageError
     when the intent cannot be written to the journal; then nothing was sent. Local media in the body is uploaded first.
     """
@@ -366,7 +373,7 @@ def _sent(
         submit.may_have_started = False
         reset = wire.seconds_until_reset(outcome) if isinstance(outcome, wire.Answer) else None
         has_another = False
-        if isinstance(error, _REFUSALS_OF_A_KEY) and isinstance(auth, KeyPool):
+        if isinstance(error, _REFUSALS_OF_A_KEY) and isinstance(auth, RenewableAuth):
             has_another = yield Call(partial(_tell, partial(auth.refused, submit.key, error.status, reset)))
         # Each key once: a pool that is wrong about its keys must not make a storm.
         if has_another and submit.key not in refused:
@@ -540,6 +547,7 @@ def _get(
     """
     request_id = job.request_id if job else None
     failures = missing = 0
+    refused: set[str] = set()
     while True:
         key: wire.Key = yield Call(partial(session.find_key, request_id))
         outcome = yield from _send(replace(request, key=key), (yield from _turn(session, key, end)))
@@ -556,7 +564,11 @@ def _get(
                     yield Emit(Expired(job.request_id, job.model, pace.polls))
                     raise errors.JobExpired(job.request_id)
             elif 400 <= outcome.status < 500 and outcome.status not in (408, 422, 425, 429):
-                raise error
+                # Each key once: a plugin that is wrong about its keys must not make a storm.
+                has_another = outcome.status == 401 and key not in refused
+                refused.add(key)
+                if not (has_another and (yield Call(partial(session.has_another_key, key)))):
+                    raise error
         else:
             error = errors.TransportError(
                 f"the gateway could not be reached: {outcome.reason}. Nothing was started by this"
@@ -636,9 +648,11 @@ def collect(session: Session, result: ResultData, storage: Storage) -> Flow[tupl
             f"job {result.request_id} has no file to store; its output is {result.output!r}"
         )
     start: float = yield Now()
+    params = yield from _note(session, Journal.params_of, result.request_id)
+    count = len(result.artifacts)
     files: list[StoredFile] = []
     for number, artifact in enumerate(result.artifacts, start=1):
-        stem = safe_stem(result.model, result.request_id, str(number) if len(result.artifacts) > 1 else None)
+        stem = safe_stem(result.model, result.request_id, str(number) if count > 1 else None)
         # Only a gateway on this machine, the sandbox, may offer its files in the clear.
         if (
             artifact.content is None
@@ -648,7 +662,10 @@ def collect(session: Session, result: ResultData, storage: Storage) -> Flow[tupl
             raise errors.StorageError(
                 f"the output is offered over plain http and was not fetched: {artifact.url}"
             )
-        download = Download(artifact, stem, storage)
+        context = JobContext(
+            result.request_id, result.model, params, result.metrics.cost, number=number, count=count
+        )
+        download = Download(artifact, stem, storage, context)
         try:
             if artifact.content is None:
                 yield from _fetch(artifact, download)

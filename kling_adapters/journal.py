@@ -278,6 +278,14 @@ class Journal:
             row = connection.execute("SELECT key FROM jobs WHERE request_id = ?", (request_id,)).fetchone()
         return None if row is None else str(row[0])
 
+    def params_of(self, request_id: str) -> Mapping[str, Any] | None:
+        """Return the parameters that a job was submitted with, if the journal knows the job."""
+        if not self.path.exists():
+            return None
+        with self._writing() as connection:
+            row = connection.execute("SELECT params FROM jobs WHERE request_id = ?", (request_id,)).fetchone()
+        return None if row is None else json.loads(row[0])
+
     def close(self) -> None:
         """Close the file."""
         with self._lock:

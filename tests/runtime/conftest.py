@@ -11,7 +11,7 @@ import anyio
 import pytest
 from kling_sandbox import Sandbox
 
-from kling_adapters import AsyncKling, Kling
+from kling_adapters import AsyncKling, Kling, discovery
 from kling_adapters.testing import SimulatedClock
 
 Install = Callable[..., None]
@@ -21,6 +21,12 @@ Install = Callable[..., None]
 def sandbox() -> Iterator[Sandbox]:
     with Sandbox(timing="polls:2") as running:
         yield running
+
+
+@pytest.fixture(autouse=True)
+def _warn_in_every_test(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Forget which warnings were logged; users read each once in a process."""
+    monkeypatch.setattr(discovery, "_warnings_logged", set())
 
 
 class Play:
