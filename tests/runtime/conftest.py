@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import sys
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -79,19 +80,23 @@ async def _each(items: Iterator[Any]) -> Any:
 
 
 @pytest.fixture
-def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Install:
+def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Install]:
     """Put a distribution with one plugin where Python finds installed ones."""
     monkeypatch.syspath_prepend(str(tmp_path))
+    modules: list[str] = []
 
     def put(name: str, code: str, module: str | None = None) -> None:
         module = module or f"plugin_{name}"
+        modules.append(module.partition(":")[0])
         (tmp_path / f"{module.partition(':')[0]}.py").write_text(code)
         metadata = tmp_path / f"acme_{name}-1.2.dist-info"
         metadata.mkdir()
         (metadata / "METADATA").write_text(f"Metadata-Version: 2.1\nName: acme-{name}\nVersion: 1.2\n")
         (metadata / "entry_points.txt").write_text(f"[kling_adapters]\n{name} = {module}\n")
 
-    return put
+    yield put
+    for module in modules:
+        sys.modules.pop(module, None)
 
 
 @pytest.fixture(params=[Kling, AsyncKling], ids=["sync", "async"])
