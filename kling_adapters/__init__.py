@@ -11,7 +11,6 @@ from kling_adapters.adapter import GatewayError
 from kling_adapters.batch import Outcome
 from kling_adapters.catalog import Catalog, CatalogEntry
 from kling_adapters.client import AsyncKling, Kling
-from kling_adapters.discovery import PluginInfo
 from kling_adapters.driver import Clock
 from kling_adapters.errors import (
     ApiError,
@@ -56,6 +55,7 @@ from kling_adapters.models._gateway import ERRORS as GATEWAY_ERRORS
 from kling_adapters.params import Params
 from kling_adapters.plugins import load_catalog
 from kling_adapters.result import Artifact, Credits, JobStatus, Metrics, ResultData, StoredFile
+from kling_adapters.selection import PluginInfo
 
 __all__ = [
     "GATEWAY_ERRORS",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import importlib
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 from typing import Any
@@ -49,15 +49,14 @@ class Catalog(Mapping[str, CatalogEntry]):
     def __init__(self) -> None:
         self._entries: dict[str, CatalogEntry] = {}
 
-    def register(self, entries: Iterable[CatalogEntry]) -> None:
-        """Add models, all or none. Raises ConfigError, naming both, if a slug is taken."""
-        added = dict(self._entries)
-        for entry in entries:
-            known = added.setdefault(entry.slug, entry)
-            if known is not entry:
-                both = f"{known.module}.{known.name} and {entry.module}.{entry.name}"
-                raise ConfigError(f"two adapters for {entry.slug}: {both}")
-        self._entries = added
+    def register(self, entry: CatalogEntry) -> None:
+        """Add a model. Raises ConfigError, naming both, if another model has its slug."""
+        known = self._entries.setdefault(entry.slug, entry)
+        if known is not entry:
+            raise ConfigError(
+                f"{entry.module}.{entry.name} has the slug {entry.slug}, "
+                f"which is that of {known.module}.{known.name}"
+            )
 
     def __getitem__(self, slug: str) -> CatalogEntry:
         return self._entries[slug]

@@ -18,7 +18,6 @@ from kling_adapters import arguments, batch, flows, inputs
 from kling_adapters.adapter import Adapter
 from kling_adapters.batch import Batch, Ended, Outcome, Request, Task
 from kling_adapters.catalog import Catalog
-from kling_adapters.discovery import PluginInfo
 from kling_adapters.driver import AsyncDriver, Clock, SyncDriver, SystemClock
 from kling_adapters.errors import ConfigError, ParamsInvalid, Problem
 from kling_adapters.flows import Flow, JobRef, Session
@@ -30,6 +29,7 @@ from kling_adapters.models._calls import AsyncCalls, Extra, SyncCalls
 from kling_adapters.params import Params, given
 from kling_adapters.plugins import Plugins
 from kling_adapters.result import Credits, ResultData, StoredFile
+from kling_adapters.selection import PluginInfo
 from kling_adapters.wire import Key
 
 Place: TypeAlias = str | PathLike[str] | None

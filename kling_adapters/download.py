@@ -11,7 +11,7 @@ from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 
 from kling_adapters.errors import StorageError
-from kling_adapters.hookspecs import Storage, Writer
+from kling_adapters.hookspecs import JobContext, JobStorage, Storage, Writer
 from kling_adapters.media import EXTENSIONS, HEAD_BYTES, fits_kind, is_error_page, sniff
 from kling_adapters.result import Artifact, StoredFile
 
@@ -42,9 +42,17 @@ class Download:
     `begin`, `write` and `commit` may run in worker threads, one after the other; `abort` may come at any moment.
     """
 
-    def __init__(self, artifact: Artifact, stem: str, storage: Storage, max_bytes: int | None = None) -> None:
+    def __init__(
+        self,
+        artifact: Artifact,
+        stem: str,
+        storage: Storage,
+        job: JobContext | None = None,
+        max_bytes: int = MAX_BYTES,
+    ) -> None:
         self._artifact = artifact
-        self._max_bytes = MAX_BYTES if max_bytes is None else min(MAX_BYTES, max_bytes)
+        self._job = job
+        self._max_bytes = min(MAX_BYTES, max_bytes)
         self._began = time.monotonic()
         self._responses = 0
         self._stem = stem
@@ -184,7 +192,12 @@ class Download:
 
     def _open(self) -> Writer:
         self._content_type, extension = self._recognise()
-        self._writer = writer = self._storage.open(f"{self._stem}.{extension}", self._content_type)
+        name = f"{self._stem}.{extension}"
+        if self._job is not None and isinstance(self._storage, JobStorage):
+            writer = self._storage.open_for(self._job, name, self._content_type)
+        else:
+            writer = self._storage.open(name, self._content_type)
+        self._writer = writer
         writer.write(self._head)
         self._head = b""
         return writer

@@ -27,7 +27,7 @@ from kling_adapters.events import (
     SubmitFailed,
     Submitted,
 )
-from kling_adapters.hookspecs import Auth, KeyPool, Storage
+from kling_adapters.hookspecs import Auth, JobContext, KeyPool, RenewableAuth, Storage
 from kling_adapters.journal import EXPIRED, Journal, fingerprint
 from kling_adapters.models._gateway import ERRORS, OUTPUT_LIFETIME, STATES
 from kling_adapters.result import Artifact, Credits, JobStatus, ResultData, StoredFile
@@ -160,6 +160,13 @@ class Session:
         if not isinstance(auth, KeyPool):
             _usable_key(auth)
 
+    def has_another_key(self, key: wire.Key) -> bool:
+        """Report a key that the gateway took for no valid one; a pool hears of it when it submits."""
+        auth = self.find_auth()
+        if isinstance(auth, KeyPool) or not isinstance(auth, RenewableAuth):
+            return False
+        return bool(_tell(auth.refused, key, 401, None))
+
     def _known_key(self, auth: KeyPool, request_id: str) -> str | None:
         known = auth.key_of(request_id)
         if known is None and self.journal is not None and (told := self.journal.key_of(request_id)):
@@ -207,7 +214,7 @@ def submit(
     `timeout`: seconds for uploads, retries and waits together. A request that was sent is not cut off by it: nobody would
     know whether a job was started.
     Repeated only when nothing can have been started: no connection was made, or the gateway's table calls the answer
-    safe, or a pool has another key than the one that was refused.
+    safe, or the plugin that gives the key has another than the one that was refused.
     Raises SubmitUncertain when a job may have been started, ApiError or TransportError when none was, and StorageError
     when the intent cannot be written to the journal; then nothing was sent. Local media in the body is uploaded first.
     """
@@ -458,7 +465,7 @@ def _sent(
         submit.may_have_started = False
         reset = wire.seconds_until_reset(outcome) if isinstance(outcome, wire.Answer) else None
         has_another = False
-        if isinstance(error, _REFUSALS_OF_A_KEY) and isinstance(auth, KeyPool):
+        if isinstance(error, _REFUSALS_OF_A_KEY) and isinstance(auth, RenewableAuth):
             has_another = yield Call(partial(_tell, partial(auth.refused, submit.key, error.status, reset)))
         # Each key once: a pool that is wrong about its keys must not make a storm.
         if has_another and submit.key not in refused:
@@ -669,6 +676,7 @@ def _get(
     """
     request_id = job.request_id if job else None
     failures = missing = 0
+    refused: set[str] = set()
     while True:
         key: wire.Key = yield Call(partial(session.find_key, request_id))
         budget = yield from _turn(session, key, end)
@@ -685,7 +693,11 @@ def _get(
                 if missing == MISSING_LIMIT:
                     raise _Missing
             elif 400 <= outcome.status < 500 and outcome.status not in (408, 422, 425, 429):
-                raise error
+                # Each key once: a plugin that is wrong about its keys must not make a storm.
+                has_another = outcome.status == 401 and key not in refused
+                refused.add(key)
+                if not (has_another and (yield Call(partial(session.has_another_key, key)))):
+                    raise error
         else:
             error = errors.TransportError(
                 f"the gateway could not be reached: {outcome.reason}. Nothing was started by this"
@@ -810,9 +822,11 @@ def collect(
             f"job {result.request_id} has no file to store; its output is {result.output!r}"
         )
     start: float = yield Now()
+    params = yield from _note(session, Journal.params_of, result.request_id)
+    count = len(result.artifacts)
     files: list[StoredFile] = []
     for number, artifact in enumerate(result.artifacts, start=1):
-        stem = safe_stem(result.model, result.request_id, str(number) if len(result.artifacts) > 1 else None)
+        stem = safe_stem(result.model, result.request_id, str(number) if count > 1 else None)
         # Only a gateway on this machine, the sandbox, may offer its files in the clear.
         if (
             artifact.content is None
@@ -822,8 +836,11 @@ def collect(
             raise errors.StorageError(
                 f"the output is offered over plain http and was not fetched: {artifact.url}"
             )
+        context = JobContext(
+            result.request_id, result.model, params, result.metrics.cost, number=number, count=count
+        )
         left = MAX_TOTAL_BYTES - sum(file.bytes for file in files)
-        download = Download(artifact, stem, storage, left)
+        download = Download(artifact, stem, storage, context, left)
         try:
             if artifact.content is None:
                 yield from _fetch(session, artifact, download, end)

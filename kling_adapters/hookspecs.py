@@ -11,9 +11,9 @@ jobs at a time: plain blocking code is right everywhere, and what it shares betw
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol, runtime_checkable
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import pluggy
 
@@ -38,8 +38,31 @@ class Auth(Protocol):
 
 
 @runtime_checkable
-class KeyPool(Auth, Protocol):
-    """An Auth of several keys: `api_key` is asked for every submit, and a job is polled with the key that submitted it."""
+class RenewableAuth(Auth, Protocol):
+    """An Auth that learns when its key is refused, so that it can fetch another: the key of a vault has changed, say."""
+
+    def refused(self, key: str, status: int, retry_after: float | None) -> bool:
+        """Learn that the gateway refused a request with this key; the request started nothing.
+
+        Args:
+            key: The key that was sent.
+            status: 401 for a key that is not valid; of submits also 403 for one without permission, 406 for an
+                account without credits, 429 for a rate limit.
+            retry_after: Seconds until the rate limit ends, if the gateway said so.
+
+        Returns:
+            Whether `api_key` has another key to try at once. Otherwise the answer of the gateway stands.
+
+        """
+        ...
+
+
+@runtime_checkable
+class KeyPool(RenewableAuth, Protocol):
+    """An Auth of several keys: `api_key` is asked for every submit, and a job is polled with the key that submitted it.
+
+    `refused` is called for submits.
+    """
 
     def keys(self) -> Iterable[str]:
         """Return all keys: the one of a job that another process submitted is found among them by the journal."""
@@ -47,16 +70,6 @@ class KeyPool(Auth, Protocol):
 
     def accepted(self, key: str, request_id: str) -> None:
         """Learn that this key has started the job `request_id`, in this process or before; hooks tell when it ends."""
-        ...
-
-    def refused(self, key: str, status: int, retry_after: float | None) -> bool:
-        """Learn that a submit with this key was refused, which started nothing.
-
-        `status`: 401 for a key that is not valid, 403 for one that may not, 406 for an account without credits, 429.
-
-        `retry_after`: in how many seconds a limit ends, if the gateway said so. Return whether `api_key` has another
-        key to try at once; otherwise the answer is treated as it is without a pool.
-        """
         ...
 
     def key_of(self, request_id: str) -> str | None:
@@ -72,6 +85,29 @@ class Location:
     link: str | None = None
 
 
+@dataclass(frozen=True)
+class JobContext:
+    """The job that an output file belongs to.
+
+    Attributes:
+        request_id: The id of the job.
+        model: The slug of its model; None for a job of which only the id is known.
+        params: The parameters as they were sent, the prompt among them; None if the journal does not know the job.
+        cost: The price of the job in credits; None if the gateway did not say.
+        number: The number of this file among the files of the job, from 1.
+        count: The number of files of the job.
+
+    """
+
+    request_id: str
+    model: str | None
+    params: Mapping[str, Any] | None = field(repr=False)
+    cost: float | None
+    number: int
+    count: int
+
+
+@runtime_checkable
 class Writer(Protocol):
     """One file being written. Nothing is visible under its name before `commit`."""
 
@@ -105,6 +141,15 @@ class Storage(Protocol):
         ...
 
 
+@runtime_checkable
+class JobStorage(Storage, Protocol):
+    """A Storage that wants to know whose file it stores, for a name of its own or a file of metadata."""
+
+    def open_for(self, job: JobContext, name: str, content_type: str) -> Writer:
+        """Start a file of a job. Called instead of `open`, also when a job is resumed by another process."""
+        ...
+
+
 class HookSpecs:
     """The hooks, in the order in which a client and its jobs meet them."""
 
@@ -112,7 +157,8 @@ class HookSpecs:
     def kling_register_adapters(self, register: Callable[[CatalogEntry], None]) -> None:
         """Offer more models: call `register` for each. When plugins are loaded.
 
-        A slug that is taken, or any exception, makes the plugin a broken one: it is left out, with its reason.
+        A model whose slug is taken is left out, with the reason; the others stay. Any exception makes the plugin a
+        broken one: all of it is left out, with the reason.
         """
 
     @hookspec
@@ -143,10 +189,17 @@ class HookSpecs:
     def kling_event(self, event: Event) -> Awaitable[None] | None:
         """Be told what happened to a job; see `kling_adapters.events`. May be a coroutine function.
 
-        As it happens, in order for each job; every plugin is told. An exception is logged and never harms the job. A
-        plugin that has not finished after ten seconds is left behind, and told nothing more until it has.
+        As it happens, in order for each job; every plugin is told. An exception is logged and never harms the job.
+        Plain functions run one at a time, in a thread of the plugin; coroutine functions run side by side in an asyncio
+        event loop of the plugin, which lives as long as the client, whichever client and event loop the job is in.
+        A coroutine is cancelled after ten seconds. A plain function that has not finished after ten seconds is left
+        behind, and the plugin gets no events until it has finished.
         """
 
     @hookspec
-    def kling_close(self) -> None:
-        """Finish what is under way: the client is being closed. An exception is logged; after 30 seconds nobody waits."""
+    def kling_close(self) -> Awaitable[None] | None:
+        """Finish what is under way: the client is being closed. May be a coroutine function.
+
+        It runs where `kling_event` runs, so an asynchronous plugin can close its connections. An exception is logged;
+        after 30 seconds nobody waits.
+        """

@@ -338,6 +338,15 @@ class Journal:
             ).fetchone()
         return None if row is None else str(row[0])
 
+    def params_of(self, request_id: str) -> Mapping[str, Any] | None:
+        """Return the parameters that a job was submitted with, if the journal knows the job."""
+        if not self._file.exists():
+            return None
+        with self._file.reading() as connection:
+            rows = _select(connection, "request_id = ?", to_column(request_id))
+        entry = self._read_entry(rows[-1]) if rows else None
+        return entry.params if entry else None
+
     def close(self) -> None:
         """Close the file, and remove the lock file of this process."""
         with self._file.lock:

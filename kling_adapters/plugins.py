@@ -3,34 +3,32 @@
 from __future__ import annotations
 
 import asyncio
-import contextvars
 import inspect
 import logging
 import os
-import threading
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Awaitable, Coroutine, Generator, Iterable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-import anyio
 import anyio.to_thread
 import pluggy
 
 from kling_adapters.catalog import Catalog
-from kling_adapters.discovery import Discovery, PluginInfo, call, is_strict
+from kling_adapters.discovery import Discovery
 from kling_adapters.errors import ConfigError, KlingError
 from kling_adapters.events import Event
 from kling_adapters.forks import ForkSafeLock
+from kling_adapters.guards import call_hook, contain_exits, guard_auth, guard_storage
 from kling_adapters.hookspecs import Auth, Storage
+from kling_adapters.plugin_thread import PluginThread
+from kling_adapters.selection import AUTH, PluginInfo, is_strict, suggest
 
 if TYPE_CHECKING:
     import click
 
 log = logging.getLogger("kling_adapters")
 
-AUTH = "KLING_AUTH"
-"""Environment variable: the name of the plugin that the key comes from."""
 EVENT_SECONDS = 10.0
 """How long a plugin may take over one event."""
 CLOSE_SECONDS = 30.0
@@ -49,8 +47,8 @@ class Plugins:
         self._strict = strict or is_strict()
         self._lock = ForkSafeLock()
         self._discovery: Discovery | None = None
-        # By plugin: the thread of one that has not come back.
-        self._stuck: dict[str, threading.Thread] = {}
+        # By process and plugin.
+        self._threads: dict[tuple[int, str], PluginThread] = {}
         if self._strict:
             self._loaded()
 
@@ -76,79 +74,73 @@ class Plugins:
         Raises ConfigError if there is none.
         """
         chosen = name or os.environ.get(AUTH, "").strip()
-        asked = list(self._loaded().implementations("kling_auth"))
+        discovery = self._loaded()
+        asked = list(discovery.implementations("kling_auth"))
         if chosen:
-            names = sorted(each.plugin_name for each in asked)
-            asked = [each for each in asked if each.plugin_name == chosen]
+            plugins = [discovery.info_of(each) for each in asked]
+            asked = [each for each in asked if discovery.info_of(each).answers_to(chosen)]
             if not asked:
-                broken = next((f" ({i.state}: {i.reason})" for i in self.found if i.name == chosen), "")
-                raise ConfigError(
-                    f"there is no plugin {chosen}{broken} to take the API key from; there is: {', '.join(names)}. "
-                    "Nothing was sent"
-                )
-        found = _first(asked, gateway=gateway, chosen=bool(chosen))
-        if not isinstance(found, Auth):
-            raise ConfigError(
-                f"no plugin{f' {chosen}' if chosen else ''} provides an API key: give Kling(api_key=...), or enable "
-                "another plugin; `kling plugins` lists them. Nothing was sent"
-            )
-        return found
+                raise ConfigError(_explain_no_auth(chosen, plugins, self.found))
+        for plugin, answer in _answers(asked, gateway=gateway, chosen=bool(chosen)):
+            if isinstance(answer, Auth):
+                return guard_auth(plugin, answer)
+            _log_wrong_type(plugin, answer, "an Auth")
+        raise ConfigError(
+            f"no plugin{f' {chosen}' if chosen else ''} provides an API key: give Kling(api_key=...), or enable "
+            "another plugin; `kling plugins` lists them. Nothing was sent"
+        )
 
     def storage(self, url: str) -> Storage:
         """Return the place that a path or URL names. Raises ConfigError if no plugin knows it."""
-        found = _first(self._loaded().implementations("kling_storage"), url=url)
-        if not isinstance(found, Storage):
-            raise ConfigError(f"no plugin can store to {url}: `kling plugins` lists those that are installed")
-        return found
+        for plugin, answer in _answers(self._loaded().implementations("kling_storage"), url=url):
+            if isinstance(answer, Storage):
+                return guard_storage(plugin, answer)
+            _log_wrong_type(plugin, answer, "a Storage")
+        raise ConfigError(
+            f"no plugin can store to {url}: `kling plugins` lists those that are installed"
+            f"{self._explain_idle()}"
+        )
+
+    def _explain_idle(self) -> str:
+        idle = ", ".join(f"{info.name} ({info.state})" for info in self.found if info.state != "loaded")
+        return f"; of these do not work: {idle}" if idle else ""
 
     def add_commands(self, app: click.Group) -> None:
         """Let every plugin add its commands to the command line; one that fails is logged."""
         for implementation in self._loaded().implementations("kling_cli"):
             with _logged(implementation, "added no commands"):
-                call(implementation, app=app)
+                call_hook(implementation, app=app)
 
     def notify(self, event: Event) -> None:
-        """Tell every plugin, each for ten seconds at most."""
+        """Pass an event to every plugin, and wait ten seconds at most for each."""
         for implementation in self._loaded().implementations("kling_event"):
-            self._within(EVENT_SECONDS, implementation, _about(event), partial(_tell, implementation, event))
+            self._call(implementation, _about(event), EVENT_SECONDS, event=event)
 
     async def notify_async(self, event: Event) -> None:
-        """Tell every plugin, each for ten seconds at most: coroutine functions in this task, others in a thread."""
+        """Pass an event to every plugin, and wait ten seconds at most for each."""
         for implementation in self._loaded().implementations("kling_event"):
-            what = _about(event)
-            if inspect.iscoroutinefunction(implementation.function):
-                with _logged(implementation, f"failed on {what}"), anyio.fail_after(EVENT_SECONDS):
-                    await call(implementation, event=event)
-            else:
-                tell = partial(_tell, implementation, event)
-                await anyio.to_thread.run_sync(self._within, EVENT_SECONDS, implementation, what, tell)
+            notify = partial(self._call, implementation, _about(event), EVENT_SECONDS, event=event)
+            await anyio.to_thread.run_sync(notify)
 
     def close(self) -> None:
-        """Let every plugin finish what it has under way, each for 30 seconds at most."""
+        """Let every plugin finish what it has under way, each for 30 seconds at most, and end their threads."""
         if self._discovery is not None:
             for implementation in self._discovery.implementations("kling_close"):
-                self._within(CLOSE_SECONDS, implementation, "closing", partial(call, implementation))
+                self._call(implementation, "closing", CLOSE_SECONDS)
+        process = os.getpid()
+        for key in [key for key in self._threads if key[0] == process]:
+            self._threads.pop(key).close()
 
-    def _within(
-        self, seconds: float, implementation: pluggy.HookImpl, what: str, function: Callable[[], object]
-    ) -> None:
-        """Call a function of a plugin in a thread that is left behind when it takes too long."""
+    def _call(self, implementation: pluggy.HookImpl, what: str, seconds: float, **arguments: object) -> None:
+        """Call a hook in the thread of its plugin."""
         name = implementation.plugin_name
-        if (stuck := self._stuck.get(name)) is not None and stuck.is_alive():
-            log.error("plugin %s hangs, and was not told of %s", name, what)
-            return
-
-        def run() -> None:
-            with _logged(implementation, f"failed on {what}"):
-                function()
-
-        # A daemon: one that hangs must not keep the process from ending.
-        thread = threading.Thread(target=contextvars.copy_context().run, args=(run,), name=name, daemon=True)
-        thread.start()
-        thread.join(seconds)
-        if thread.is_alive():
-            self._stuck[name] = thread
+        # Threads do not follow a process into its fork; those of the parent stay untouched.
+        thread = self._threads.setdefault((os.getpid(), name), PluginThread(name))
+        outcome = thread.call(partial(_begin, implementation, what, seconds, arguments), seconds)
+        if outcome == "hangs":
             log.error("plugin %s hangs: %s is not finished after %g s; the job goes on", name, what, seconds)
+        elif outcome == "skipped":
+            log.error("plugin %s hangs, and did not get %s", name, what)
 
 
 def load_catalog() -> Catalog:
@@ -156,34 +148,53 @@ def load_catalog() -> Catalog:
     return Plugins().catalog
 
 
-def _first(asked: Iterable[pluggy.HookImpl], **arguments: Any) -> Auth | Storage | None:
-    """Return the first answer. What a plugin raises on purpose counts; one that is merely defective is passed over."""
+def _answers(asked: Iterable[pluggy.HookImpl], **arguments: object) -> Iterator[tuple[str, object]]:
+    """Yield each answer with its plugin. What a plugin raises on purpose counts; a defective one is passed over."""
     for implementation in asked:
         name = implementation.plugin_name
         try:
-            found: object = call(implementation, **arguments)
+            answer: object = call_hook(implementation, **arguments)
         except KlingError:
             raise
         except Exception:
             log.exception("plugin %s is passed over", name)
             continue
-        if isinstance(found, Auth | Storage):
-            return found
-        if found is not None:
-            log.error("plugin %s is passed over: a %s is no answer", name, type(found).__name__)
+        if answer is not None:
+            yield name, answer
+
+
+def _log_wrong_type(plugin: str, answer: object, expected: str) -> None:
+    # Not the answer itself: it may be a key.
+    log.error("plugin %s is passed over: it gave a %s, not %s", plugin, type(answer).__name__, expected)
+
+
+def _explain_no_auth(chosen: str, plugins: Iterable[PluginInfo], found: Iterable[PluginInfo]) -> str:
+    names = sorted(info.name for info in plugins)
+    state = next((f" ({i.state}: {i.reason})" for i in found if i.answers_to(chosen) and i.reason), "")
+    return (
+        f"no plugin {chosen}{state} to take the API key from{suggest(chosen, names)} "
+        f"Available: {', '.join(names)}. Nothing was sent"
+    )
+
+
+def _begin(
+    implementation: pluggy.HookImpl, what: str, seconds: float, arguments: dict[str, object]
+) -> Coroutine[Any, Any, None] | None:
+    """Call a hook, and return what is left to be awaited; a failure is logged."""
+    with _logged(implementation, f"failed on {what}"):
+        outcome = call_hook(implementation, **arguments)
+        # Whatever else a notifier returns means nothing.
+        if inspect.isawaitable(outcome):
+            return _finish(implementation, what, seconds, outcome)
     return None
 
 
-def _tell(implementation: pluggy.HookImpl, event: Event) -> None:
-    """Tell one plugin; what it answers to be awaited is run to its end."""
-    outcome = call(implementation, event=event)
-    if outcome is not None:
-        # Not anyio.run: it believes the context of the thread that waits, where another loop may be running.
-        asyncio.run(_finish(outcome))
-
-
-async def _finish(outcome: Any) -> None:
-    await outcome
+async def _finish(
+    implementation: pluggy.HookImpl, what: str, seconds: float, outcome: Awaitable[object]
+) -> None:
+    with _logged(implementation, f"failed on {what}"), contain_exits():
+        async with asyncio.timeout(seconds):
+            await outcome
 
 
 def _about(event: Event) -> str:

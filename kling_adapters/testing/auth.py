@@ -8,7 +8,7 @@ from functools import partial
 
 from kling_adapters.client import Kling
 from kling_adapters.errors import ApiError, ConfigError
-from kling_adapters.hookspecs import Auth, KeyPool
+from kling_adapters.hookspecs import Auth, KeyPool, RenewableAuth
 from kling_adapters.testing.gateway import FakeGateway
 from kling_adapters.testing.plugin import PluginConformance, at_once
 
@@ -105,6 +105,16 @@ class AuthConformance(PluginConformance):
 
         found = set[str]().union(*at_once([ask] * 8))
         assert found == {KEYS[0]}, f"asked from 8 threads at once, api_key() gave {len(found)} different keys"
+
+    def test_a_refused_key_is_not_given_as_another(self) -> None:
+        """An Auth that has `refused` says True only if `api_key` gives another key, and False does not lose the key."""
+        auth = self._auth(KEYS[0])
+        if not isinstance(auth, RenewableAuth):
+            return
+        another = auth.refused(auth.api_key(), 401, None)
+        assert isinstance(another, bool), f"refused() gave a {type(another).__name__}; expected a bool"
+        if another:
+            assert auth.api_key() != KEYS[0], "refused() gave True, and api_key() gave the refused key again"
 
     def test_a_client_uses_it(self) -> None:
         """Every request to the gateway has the key."""

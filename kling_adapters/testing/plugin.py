@@ -10,7 +10,8 @@ from typing import Any, TypeVar
 import pluggy
 
 from kling_adapters.client import AsyncKling, Kling
-from kling_adapters.discovery import Discovery, call
+from kling_adapters.discovery import Discovery
+from kling_adapters.guards import call_hook
 from kling_adapters.testing.clock import SimulatedClock
 from kling_adapters.testing.gateway import FakeGateway
 
@@ -39,7 +40,7 @@ class PluginConformance:
 
     def ask(self, hook: str, **arguments: Any) -> Any:
         """Call the plugin's own implementation of a hook with as many of the arguments as it takes."""
-        return call(self.implementation(hook), **arguments)
+        return call_hook(self.implementation(hook), **arguments)
 
     def client(self, gateway: FakeGateway, **options: Any) -> Kling:
         """Return a client of the gateway that has the plugin."""

@@ -15,9 +15,8 @@ from typing import Any, get_args
 import pytest
 
 from kling_adapters import Event, Kling, hookspecs, testing
-from kling_adapters.discovery import ALLOW, DISABLE, STRICT
 from kling_adapters.hookspecs import HookSpecs, Location, hookimpl
-from kling_adapters.plugins import AUTH
+from kling_adapters.selection import ALLOW, AUTH, DISABLE, STRICT
 from kling_adapters.testing import FakeGateway, SimulatedClock
 
 ROOT = Path(__file__).parents[2]
@@ -49,12 +48,27 @@ def test_every_hook_has_a_section_with_each_argument_and_a_row(hook: str) -> Non
     assert exception
 
 
-@pytest.mark.parametrize("protocol", [hookspecs.Auth, hookspecs.KeyPool, hookspecs.Storage, hookspecs.Writer])
+@pytest.mark.parametrize(
+    "protocol",
+    [
+        hookspecs.Auth,
+        hookspecs.RenewableAuth,
+        hookspecs.KeyPool,
+        hookspecs.Storage,
+        hookspecs.JobStorage,
+        hookspecs.Writer,
+    ],
+)
 def test_every_method_of_what_hooks_return_has_a_row(protocol: type[Any]) -> None:
     own = {name: each for name, each in vars(protocol).items() if inspect.isfunction(each) and name[0] != "_"}
     assert own
     for name, method in own.items():
         assert f"| `{protocol.__name__}.{name}({', '.join(arguments(method))})` |" in PAGE
+
+
+def test_every_field_of_the_job_context_is_described() -> None:
+    for field in dataclasses.fields(hookspecs.JobContext):
+        assert f"`{field.name}`" in section("kling_storage(url)")
 
 
 @pytest.mark.parametrize("kind", get_args(Event))
@@ -80,7 +94,7 @@ def test_the_first_plugin_is_short_and_every_block_is_run() -> None:
     assert len([line for line in FILES["kling_sqlite.py"].splitlines() if line.strip()]) < 30
     assert len(re.findall("```(?:python|toml)", PAGE)) == len(FILES)
     assert sorted(FILES) == [
-        "host.py", "kling_spent.py", "kling_sqlite.py", "kling_vault.py", "pyproject.toml", "test_plugins.py"
+        "host.py", "kling_filing.py", "kling_spent.py", "kling_sqlite.py", "kling_vault.py", "pyproject.toml", "test_plugins.py"
     ]  # fmt: skip
 
 

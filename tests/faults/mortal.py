@@ -104,7 +104,7 @@ class Nursery:
         self._listener = Listener(("127.0.0.1", 0))
         command = [sys.executable, __file__, *map(str, self._listener.address)]
         # The plugins beside the core would only take time.
-        environment = {**os.environ, "KLING_PLUGINS": "none"}
+        environment = {**os.environ, "KLING_PLUGINS": "models"}
         self._process = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment
         )

@@ -23,6 +23,7 @@ import pytest
 from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import SMTP, Envelope, Session
 from kling_apprise import Apprise
+from kling_apprise.text import as_text
 from kling_sandbox import BLOCKED_TEXT, Sandbox
 
 from kling_adapters import (
@@ -213,6 +214,29 @@ def test_what_is_told_unless_asked_otherwise(hook: Hook, monkeypatch: pytest.Mon
         Apprise([url], events=["finished"])
 
 
+def test_words_of_the_gateway_are_plain_text() -> None:
+    words = "@everyone <!channel> [win](https://evil.example) `x` *b*\nCost: 0\u202e credits\x1b[0m"
+    for event in (
+        Failed("r\n<@U1>", "m@n", words, 3),
+        SubmitFailed("kling-2", words, uncertain=True),
+        SubmitFailed("kling-2", words, uncertain=False),
+        StateChanged("r1", "kling-2", words),
+    ):
+        text = as_text(event)
+        shown = text.title + "\n" + text.body
+        assert not set("<>[]`*\u202e\x1b") & set(shown)
+        assert "@everyone" not in shown.casefold()
+        assert "\nCost: 0" not in shown
+    assert len(as_text(Failed("r1", None, "x" * 5000, 3)).body) < 1200
+
+
+def test_url_of_the_gateway_carries_no_markup() -> None:
+    artifact = Artifact("https://e.com/1.mp4?a=b&c=%20> <https://evil.example|x> @here", "video")
+    data = ResultData("r1", "kling-2", None, (artifact,), Metrics(cost=3.0), {})
+    body = as_text(Completed("r1", "kling-2", data, 3)).body
+    assert "https://e.com/1.mp4?a=b&c=%20%3E%20%3Chttps://evil.example%7Cx%3E%20%40here" in body
+
+
 def test_the_events_of_the_readme_are_those_there_are() -> None:
     [row] = re.findall(r"^\| `KLING_APPRISE_EVENTS`.*$", README, re.MULTILINE)
     assert re.findall(r"`(\w+)`", row)[2:] == list(EVENTS)
@@ -268,6 +292,7 @@ UNCLOSED = """
 import sys
 from kling_adapters import Expired
 from kling_apprise import Apprise
+from kling_apprise.text import as_text
 Apprise([sys.argv[1]]).kling_event(Expired("r1", "kling-2", 1))
 """
 
@@ -308,7 +333,7 @@ def test_a_failure_is_logged_and_secrets_are_nowhere(hook: Hook, caplog: pytest.
     with socket.create_server(("127.0.0.1", 0)) as free:
         down = f"127.0.0.1:{free.getsockname()[1]}"
     urls = [
-        f"json://user:hunter2pass@{hook.host}/tok3n-path?+X-Token=tok3n-header",
+        f"json://tok3nuser:hunter2pass@{hook.host}/tok3n-path?+X-Token=tok3n-header",
         f"json://{hook.host}?-key=tok3n-query",
         f"json://user:hunter2%2Fpass@{down}/tok3n-path",
         f"mailto://user:hunter2pass@{down}/a@example.com?from=b@example.com&mode=insecure",
@@ -319,9 +344,9 @@ def test_a_failure_is_logged_and_secrets_are_nowhere(hook: Hook, caplog: pytest.
     hook.status = 200
     tell(plugin, EVENTS["expired"])
     assert hook.paths[0].startswith("/tok3n-path")
-    assert f"URL 1 (json://user:****@{hook.host}/…) could not be told 'job: failed'" in caplog.text
+    assert f"URL 1 (json://****@{hook.host}/…) could not be told 'job: failed'" in caplog.text
     assert "error=500" in caplog.text  # Apprise's own reason, which has no secret
-    assert f"URL 1 (json://user:****@{hook.host}/…) was told: kling-2: expired" in caplog.text
+    assert f"URL 1 (json://****@{hook.host}/…) was told: kling-2: expired" in caplog.text
     for number in (3, 4):
         assert re.search(rf"WARNING .*URL {number} .* could not be told 'kling-2: expired'", caplog.text)
     for secret in ("hunter2", "tok3n", "aHVudGVyMnBhc3M"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import sys
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ import anyio
 import pytest
 from kling_sandbox import Sandbox
 
-from kling_adapters import AsyncKling, Kling
+from kling_adapters import AsyncKling, Kling, discovery
 from kling_adapters.testing import SimulatedClock
 
 Install = Callable[..., None]
@@ -21,6 +22,12 @@ Install = Callable[..., None]
 def sandbox() -> Iterator[Sandbox]:
     with Sandbox(timing="polls:2") as running:
         yield running
+
+
+@pytest.fixture(autouse=True)
+def _warn_in_every_test(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Forget which warnings were logged; users read each once in a process."""
+    monkeypatch.setattr(discovery, "_warnings_logged", set())
 
 
 class Play:
@@ -73,19 +80,23 @@ async def _each(items: Iterator[Any]) -> Any:
 
 
 @pytest.fixture
-def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Install:
+def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Install]:
     """Put a distribution with one plugin where Python finds installed ones."""
     monkeypatch.syspath_prepend(str(tmp_path))
+    modules: list[str] = []
 
     def put(name: str, code: str, module: str | None = None) -> None:
         module = module or f"plugin_{name}"
+        modules.append(module.partition(":")[0])
         (tmp_path / f"{module.partition(':')[0]}.py").write_text(code)
         metadata = tmp_path / f"acme_{name}-1.2.dist-info"
         metadata.mkdir()
         (metadata / "METADATA").write_text(f"Metadata-Version: 2.1\nName: acme-{name}\nVersion: 1.2\n")
         (metadata / "entry_points.txt").write_text(f"[kling_adapters]\n{name} = {module}\n")
 
-    return put
+    yield put
+    for module in modules:
+        sys.modules.pop(module, None)
 
 
 @pytest.fixture(params=[Kling, AsyncKling], ids=["sync", "async"])

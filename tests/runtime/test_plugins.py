@@ -61,7 +61,6 @@ BROKEN = {
         "from kling_adapters.hookspecs import hookimpl\n@hookimpl\ndef kling_event(evnet): ...",
         "evnet",
     ),
-    "clashing": (ADAPTER.format(slug="kling-2"), "kling_adapters.models.kling_2.Kling2 and acme.models.Acme"),
     "raising": (
         "from kling_adapters.hookspecs import hookimpl\n@hookimpl\ndef kling_register_adapters(register): 1 / 0",
         "ZeroDivisionError",

@@ -167,7 +167,40 @@ class SegmindAlone(Vault):
         return super().kling_auth(chosen) if gateway == "https://api.segmind.com" else Key(AnotherKey())
 
 
+class Renews(Vault):
+    """Gives another key when the first is refused; correct."""
+
+    def auth(self) -> Any:
+        return Renewed(self)
+
+
+class Renewed(Key):
+    def refused(self, key: str, status: int, retry_after: float | None) -> Any:
+        self.vault.keys = (f"{key}-renewed",)
+        return True
+
+
+class SaysItRenews(Vault):
+    def auth(self) -> Any:
+        class Same(Key):
+            def refused(self, key: str, status: int, retry_after: float | None) -> Any:
+                return True
+
+        return Same(self)
+
+
+class SaysNothingOfRenewal(Vault):
+    def auth(self) -> Any:
+        class Silent(Renewed):
+            def refused(self, key: str, status: int, retry_after: float | None) -> Any:
+                return None
+
+        return Silent(self)
+
+
 MUTANTS: list[tuple[type[Vault], str]] = [
+    (SaysItRenews, "test_a_refused_key_is_not_given_as_another"),
+    (SaysNothingOfRenewal, "test_a_refused_key_is_not_given_as_another"),
     (LeavesItWhenChosen, "test_gives_the_key_when_it_is_chosen"),
     (NoAuth, "test_gives_the_key_when_it_is_chosen"),
     (NewLine, "test_gives_the_key_when_it_is_chosen"),
@@ -336,6 +369,7 @@ POOL_MUTANTS: list[tuple[type[Pool], str]] = [
 
 SUITES: list[tuple[type[Any], type[Vault]]] = [
     (VaultConformance, Vault),
+    (VaultConformance, Renews),
     (PoolConformance, Pool),
 ]
 RUNS = [

@@ -54,4 +54,4 @@ def test_unittest_runs_the_suites_without_pytest(tmp_path: Path) -> None:
     (tmp_path / "test_plugin.py").write_text(UNITTEST)
     done = run(tmp_path, "-m", "unittest", "test_plugin")
     assert done.returncode == 0, done.stderr
-    assert "Ran 21 tests" in done.stderr
+    assert "Ran 22 tests" in done.stderr

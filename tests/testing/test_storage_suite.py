@@ -10,7 +10,7 @@ from typing import Any, cast
 import pytest
 
 from kling_adapters import StorageError
-from kling_adapters.hookspecs import Location, Storage, Writer, hookimpl
+from kling_adapters.hookspecs import JobContext, Location, Storage, Writer, hookimpl
 from kling_adapters.testing import StorageConformance
 
 
@@ -126,9 +126,42 @@ def run(memory: Memory, check: str) -> None:
     cast("Callable[[], None]", getattr(MemoryConformance(memory), check))()
 
 
+class Filing(Memory):
+    """Stores what it knows of the job beside the file; correct, and made wrong below."""
+
+    def place(self, url: str) -> Place:
+        return Cabinet(self, url)
+
+    def label(self, job: JobContext) -> bytes:
+        return f"{job.model} {dict(job.params or {})} {job.cost} {job.number}/{job.count}".encode()
+
+
+class Cabinet(Place):
+    memory: Filing
+
+    def open_for(self, job: JobContext, name: str, content_type: str) -> Writer:
+        self.memory.files[f"{name}.txt"] = self.memory.label(job)
+        return self.open(name, content_type)
+
+
 @pytest.mark.parametrize("check", CHECKS)
-def test_a_correct_storage_passes(check: str) -> None:
-    run(Memory(), check)
+@pytest.mark.parametrize("storage", [Memory, Filing])
+def test_a_correct_storage_passes(storage: type[Memory], check: str) -> None:
+    run(storage(), check)
+
+
+class NeedsParams(Filing):
+    def label(self, job: JobContext) -> bytes:
+        return str(job.params["prompt"]).encode()  # type: ignore[index]
+
+
+class LosesTheFileOfAJob(Filing):
+    def place(self, url: str) -> Place:
+        class Lost(Cabinet):
+            def open_for(self, job: JobContext, name: str, content_type: str) -> Writer:
+                return Upload(Memory(), name)
+
+        return Lost(self, url)
 
 
 class TakesAll(Memory):
@@ -404,6 +437,8 @@ MUTANTS: list[tuple[type[Memory], str]] = [
     (ShortNames, "test_every_safe_name_is_kept"),
     (Sidecar, "test_a_job_is_stored_by_the_blocking_client"),
     (NotInThreads, "test_a_job_is_stored_by_the_asynchronous_client"),
+    (NeedsParams, "test_a_file_of_a_job_is_stored"),
+    (LosesTheFileOfAJob, "test_a_file_of_a_job_is_stored"),
     (ShowsSecretInRepr, "test_no_secret_is_shown"),
     (ShowsSecretInUrl, "test_no_secret_is_shown"),
 ]

@@ -8,7 +8,17 @@ from typing import assert_type
 import click
 
 from kling_adapters import CatalogEntry, Clock, Completed, ConfigError, Event, Kling, Stored, StoredFile
-from kling_adapters.hookspecs import Auth, KeyPool, Location, Storage, Writer, hookimpl
+from kling_adapters.hookspecs import (
+    Auth,
+    JobContext,
+    JobStorage,
+    KeyPool,
+    Location,
+    RenewableAuth,
+    Storage,
+    Writer,
+    hookimpl,
+)
 from kling_adapters.models import Kling2
 from kling_adapters.testing import (
     AuthConformance,
@@ -79,6 +89,11 @@ class ForgetfulPool(Key):
         return None
 
 
+class Vault(Key):
+    def refused(self, key: str, status: int, retry_after: float | None) -> bool:
+        return status == 401
+
+
 class File:
     def write(self, chunk: bytes) -> None: ...
 
@@ -101,6 +116,17 @@ class Folder:
     def check(self) -> None: ...
 
     def open(self, name: str, content_type: str) -> File:
+        return File()
+
+
+class Filing(Folder):
+    def open_for(self, job: JobContext, name: str, content_type: str) -> File:
+        assert_type(job.cost, float | None)
+        return File()
+
+
+class NamelessFiling(Folder):
+    def open_for(self, job: JobContext) -> File:
         return File()
 
 
@@ -134,6 +160,15 @@ def protocols(found: object) -> None:
     pool = Key()  # refused
     pool = SilentPool()  # refused
     pool = ForgetfulPool()  # refused
+    renewable: RenewableAuth = Vault()
+    renewable = Pool()
+    renewable = Key()  # refused
+    renewable = SilentPool()  # refused
+    filing: JobStorage = Filing()
+    filing = Folder()  # refused
+    filing = NamelessFiling()  # refused
+    assert_type(renewable.refused("SG_1", 401, None), bool)
+    assert_type(filing.open("a.mp4", "video/mp4"), Writer)
     storage: Storage = Folder()
     storage = UrlFolder()  # refused
     storage = UncheckedFolder()  # refused

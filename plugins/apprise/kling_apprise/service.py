@@ -61,6 +61,8 @@ class Service:
             raise ConfigError(f"{self._name} of the notifications is not one that Apprise understands")
         # Of a path even the masked form may tell a secret, and it would not help to find the URL in a list.
         masked = str(service.url(privacy=True))  # type: ignore[no-untyped-call]
+        # The part before the host is often a token, and always of the account.
+        masked = re.sub(r"(?<=://)[^/?#]*@", "****@", masked)
         self._name = f"URL {number} ({re.sub(r'(?<![:/])[/?].*', '/…', masked)})"
         # An Apprise of its own: it fits the text to what the service takes.
         self._apprise = apprise.Apprise(asset=asset)

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+import socket
+import threading
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import httpx
 
@@ -14,9 +17,8 @@ from kling_webhook.message import Message
 from kling_webhook.signing import read_secrets
 
 SECONDS = 10.0
-"""How long to wait for a connection, and for each part of an answer."""
-AT_ONCE = 4
-"""How many messages are under way at once."""
+"""How long one attempt may take, from the connection to the status of the answer."""
+LOCAL_HOSTS = frozenset({"localhost", "127.0.0.1", "::1"})
 
 
 class Failure(NamedTuple):
@@ -37,7 +39,8 @@ class Endpoint:
             where = httpx.URL(url)
         except httpx.InvalidURL:
             where = httpx.URL()
-        schemes = {"https", "http"} if where.host in {"localhost", "127.0.0.1", "::1"} else {"https"}
+        is_local = where.host in LOCAL_HOSTS
+        schemes = {"https", "http"} if is_local else {"https"}
         if not where.host or where.scheme not in schemes:
             raise ConfigError(
                 "the URL of the webhook must be https, or http on this machine. Nothing was sent"
@@ -48,8 +51,10 @@ class Endpoint:
         self._target = {"target": where.raw_path}
         self._client = httpx.Client(
             auth=(where.username, where.password) if where.userinfo else None,
-            timeout=httpx.Timeout(SECONDS, pool=None),
-            limits=httpx.Limits(max_connections=AT_ONCE, max_keepalive_connections=0),  # nothing to close
+            timeout=httpx.Timeout(SECONDS),
+            limits=httpx.Limits(max_keepalive_connections=0),  # nothing to close
+            # A proxy of the environment must not see what goes to this machine, signatures and passwords included.
+            trust_env=not is_local,
         )
 
     def post(self, message: Message) -> Failure | None:
@@ -62,11 +67,56 @@ class Endpoint:
             "webhook-signature": " ".join(signer.sign(message.id, now, body) for signer in self._signers),
         }
         try:
-            answer = self._client.post(self._origin, content=body, headers=headers, extensions=self._target)
+            with (
+                _deadline() as watch,
+                # The body of the answer is not read: it says nothing, and may be of any size.
+                self._client.stream(
+                    *("POST", self._origin),
+                    content=body,
+                    headers=headers,
+                    extensions={**self._target, "trace": watch.trace},
+                ) as answer,
+            ):
+                status = answer.status_code
         except httpx.HTTPError as error:
+            if watch.is_over:
+                return Failure(f"no answer within {SECONDS:g} seconds", may_pass=True)
             said = f": {error}" if isinstance(error, httpx.ConnectError) else ""
             return Failure(f"{type(error).__name__}{said}", may_pass=True)
-        if answer.is_success:
+        if 200 <= status < 300:
             return None
-        status = answer.status_code
         return Failure(f"it answered {status}", may_pass=status in {408, 429} or status >= 500)
+
+
+class _Watch:
+    """Breaks the connection of one attempt when its time is over: the timeouts of httpx are for each read."""
+
+    def __init__(self) -> None:
+        self.is_over = False
+        self._socket: socket.socket | None = None
+
+    def trace(self, _: str, info: dict[str, Any]) -> None:
+        """Learn the socket, from the events of the library below httpx."""
+        get_extra_info = getattr(info.get("return_value"), "get_extra_info", None)
+        if get_extra_info is not None:
+            self._socket = get_extra_info("socket")
+            if self.is_over:
+                self.end()
+
+    def end(self) -> None:
+        self.is_over = True
+        if self._socket is not None:
+            with suppress(OSError):
+                self._socket.shutdown(socket.SHUT_RDWR)
+
+
+@contextmanager
+def _deadline() -> Generator[_Watch]:
+    watch = _Watch()
+    timer = threading.Timer(SECONDS, watch.end)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield watch
+    finally:
+        timer.cancel()

@@ -13,7 +13,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -33,13 +33,20 @@ SECONDS = 25.0
 """How long closing takes at most: what calls it waits 30 seconds."""
 
 
-@dataclass
+WORKERS = 4
+"""How many messages are under way at once, each of another job."""
+
+
+@dataclass(eq=False)
 class _Lane:
     """The messages of one job that are not settled. The first is tried when it is `due`."""
 
+    job: str
     messages: deque[Message]
-    due: float = 0.0
-    closed: threading.Event = field(default_factory=threading.Event)
+    due: float = float("-inf")
+    failures: int = 0
+    is_busy: bool = False
+    is_closed: bool = False
 
 
 class Webhook:
@@ -68,37 +75,52 @@ class Webhook:
             self._endpoint, self._dead_letters = Endpoint(url, secret), DeadLetters(dead_letters)
         self._clock = clock
         self._now = clock.now if clock else time.monotonic
-        self._changed = threading.Condition()  # guards the lanes
+        self._start_empty()
+
+    def _start_empty(self) -> None:
+        self._process = os.getpid()
+        self._changed = threading.Condition()  # guards all that follows
         self._lanes: dict[str, _Lane] = {}
+        self._workers = 0
+        self._is_waiting = False  # one worker, for the lane that is due next
+
+    def _leave_to_parent(self) -> None:
+        """After a fork, leave what is queued to the parent, whose threads are not here."""
+        if self._process != os.getpid():
+            self._start_empty()
 
     @hookimpl
     def kling_event(self, event: Event) -> None:
-        """Queue the event. A job has a thread of its own while it has messages."""
+        """Queue the event."""
         if not self._is_on:
             return
+        self._leave_to_parent()
         message = as_message(event)
         with self._changed:
-            if message.job in self._lanes:
-                self._lanes[message.job].messages.append(message)
-                return
-            self._lanes[message.job] = lane = _Lane(deque([message]))
+            lane = self._lanes.setdefault(message.job, _Lane(message.job, deque()))
+            lane.messages.append(message)
             atexit.unregister(self.kling_close)
             atexit.register(self.kling_close)
-            # A daemon: closing decides how long the end of the process waits.
-            threading.Thread(target=self._work, args=(message.job, lane), daemon=True).start()
+            # A lane that has messages already has a worker, or waits until it is due.
+            if len(lane.messages) == 1 and self._workers < WORKERS:
+                self._workers += 1
+                # A daemon: closing decides how long the end of the process waits.
+                threading.Thread(target=self._work, name="kling-webhook", daemon=True).start()
 
     @hookimpl
     def kling_close(self) -> None:
         """Deliver what is queued; what cannot be delivered in time goes to the dead-letter file."""
         atexit.unregister(self.kling_close)
+        self._leave_to_parent()
         deadline = self._now() + SECONDS
         with self._changed:
             # What is due later is not waited for.
             self._changed.wait_for(lambda: all(each.due > deadline for each in self._lanes.values()), SECONDS)
             rest = [message for lane in self._lanes.values() for message in lane.messages]
             for lane in self._lanes.values():
-                lane.closed.set()
+                lane.is_closed = True
             self._lanes.clear()
+            self._changed.notify_all()
         if rest:
             self._give_up(rest, "the client was closed before it could be delivered")
 
@@ -109,35 +131,55 @@ class Webhook:
 
         app.add_command(webhooks)
 
-    def _work(self, job: str, lane: _Lane) -> None:
-        """Deliver the messages of a job until there are none, or closing takes what is left."""
-        pauses = iter(PAUSES)
-        while not lane.closed.is_set():
+    def _work(self) -> None:
+        """Deliver messages, one at a time, until none is left or another worker waits for those that are due later."""
+        while (lane := self._take_lane()) is not None:
             message = lane.messages[0]
             failure = self._endpoint.post(message)
-            if failure and failure.may_pass and (pause := next(pauses, None)):
+            pauses = PAUSES[lane.failures :] if failure and failure.may_pass else ()
+            if failure and pauses:
                 log.info("webhook %s: %s; it is tried again", message, failure.reason)
-                self._wait(lane, pause * random.uniform(0.5, 1.0))  # noqa: S311  no secret
-                continue
-            if failure and not lane.closed.is_set():
+            elif failure and not lane.is_closed:
                 self._give_up([message], failure.reason)
-            pauses = iter(PAUSES)
             with self._changed:
-                if not lane.closed.is_set():
+                lane.is_busy = False
+                if pauses:
+                    lane.failures += 1
+                    lane.due = self._now() + pauses[0] * random.uniform(0.5, 1.0)  # noqa: S311  no secret
+                elif not lane.is_closed:
+                    lane.failures = 0
                     lane.messages.popleft()
                     if not lane.messages:
-                        del self._lanes[job]
-                        self._changed.notify_all()
-                        return
+                        del self._lanes[lane.job]
+                self._changed.notify_all()
 
-    def _wait(self, lane: _Lane, seconds: float) -> None:
+    def _take_lane(self) -> _Lane | None:
+        """Return a lane that is due, after a wait if need be; None ends the worker."""
         with self._changed:
-            lane.due = self._now() + seconds
-            self._changed.notify_all()
-        if self._clock:
-            self._clock.sleep(seconds)
-        else:
-            lane.closed.wait(seconds)
+            while True:
+                idle = [lane for lane in self._lanes.values() if not lane.is_busy]
+                lane = min(idle, key=lambda lane: lane.due, default=None)
+                if lane is not None and lane.due <= self._now():
+                    lane.is_busy = True
+                    return lane
+                if lane is None or self._is_waiting:
+                    self._workers -= 1
+                    return None
+                self._wait(lane.due - self._now())
+
+    def _wait(self, seconds: float) -> None:
+        self._is_waiting = True
+        try:
+            if self._clock is None:
+                self._changed.wait(seconds)
+                return
+            self._changed.release()
+            try:
+                self._clock.sleep(seconds)
+            finally:
+                self._changed.acquire()
+        finally:
+            self._is_waiting = False
 
     def _give_up(self, messages: Sequence[Message], reason: str) -> None:
         for message in messages:

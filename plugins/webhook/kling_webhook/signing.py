@@ -103,5 +103,5 @@ async def receive(request: Request, secret: str | Sequence[str] | None = None) -
         found = json.loads(body)
         timestamp = datetime.fromisoformat(found["timestamp"])
         return WebhookEvent(headers["webhook-id"], found["type"], timestamp, dict(found["data"]))
-    except (ValueError, LookupError, TypeError):
+    except (ValueError, LookupError, TypeError, RecursionError):
         raise WebhookRefused(400, "the body is not an object with type, timestamp and data") from None

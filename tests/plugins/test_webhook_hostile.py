@@ -1,0 +1,230 @@
+"""Webhooks among proxies, hostile receivers and planted files: nothing leaks, hangs or grows."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import stat
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import anyio
+import pytest
+import standardwebhooks
+from kling_webhook import Webhook, WebhookRefused, endpoint, receive
+from kling_webhook.deadletters import DeadLetters
+from kling_webhook.message import Message
+
+from kling_adapters import ConfigError, Expired
+
+SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
+
+
+@contextmanager
+def listening(answer: Callable[[socket.socket], None]) -> Iterator[int]:
+    """Answer every connection in a thread of its own."""
+
+    def serve() -> None:
+        while True:
+            try:
+                connection, _ = listener.accept()
+            except OSError:
+                return
+            threading.Thread(target=take, args=(connection,), daemon=True).start()
+
+    def take(connection: socket.socket) -> None:
+        with connection:
+            try:
+                answer(connection)
+            except OSError:
+                return
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        threading.Thread(target=serve, daemon=True).start()
+        yield listener.getsockname()[1]
+        listener.shutdown(socket.SHUT_RDWR)
+
+
+@pytest.fixture
+def letters(tmp_path: Path) -> DeadLetters:
+    return DeadLetters(tmp_path / "letters.jsonl")
+
+
+def message(number: int = 1) -> Message:
+    return Message(f"msg_{number}", {"type": "t", "timestamp": "", "data": {"request_id": f"r{number}"}})
+
+
+def test_local_receiver_is_not_asked_through_a_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
+    through_proxy: list[bytes] = []
+
+    def answer(connection: socket.socket) -> None:
+        connection.recv(65536)
+        connection.sendall(b"HTTP/1.1 204 No Content\r\n\r\n")
+
+    def spy(connection: socket.socket) -> None:
+        through_proxy.append(connection.recv(65536))
+        connection.sendall(b"HTTP/1.1 204 No Content\r\n\r\n")
+
+    with listening(answer) as port, listening(spy) as proxy:
+        for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY"):
+            monkeypatch.setenv(name, f"http://127.0.0.1:{proxy}")
+        for name in ("NO_PROXY", "no_proxy"):
+            monkeypatch.delenv(name, raising=False)
+        for host in ("127.0.0.1", "localhost"):
+            receiver = endpoint.Endpoint(f"http://user:hunter2@{host}:{port}/tok3n", SECRET)
+            assert receiver.post(message()) is None
+    assert through_proxy == []
+
+
+def test_body_of_an_answer_is_not_read() -> None:
+    sent = threading.Event()
+
+    def answer(connection: socket.socket) -> None:
+        connection.recv(65536)
+        connection.sendall(
+            b"HTTP/1.1 200 OK\r\ncontent-encoding: gzip\r\ncontent-length: 10000000000\r\n\r\n"
+        )
+        sent.wait(30)
+
+    with listening(answer) as port:
+        assert endpoint.Endpoint(f"http://127.0.0.1:{port}/", SECRET).post(message()) is None
+        sent.set()
+
+
+def test_answer_that_drips_ends_at_the_deadline(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(endpoint, "SECONDS", 0.3)
+    over = threading.Event()
+
+    def answer(connection: socket.socket) -> None:
+        connection.recv(65536)
+        connection.sendall(b"HTTP/1.1 200 OK\r\n")
+        while not over.wait(0.05):
+            connection.sendall(b"x-a: b\r\n")
+
+    with listening(answer) as port:
+        failure = endpoint.Endpoint(f"http://127.0.0.1:{port}/", SECRET).post(message())
+        over.set()
+    assert failure == ("no answer within 0.3 seconds", True)
+
+
+def test_many_jobs_share_a_few_threads(tmp_path: Path) -> None:
+    most = 0
+    open_now: set[int] = set()
+    lock = threading.Lock()
+    enough = threading.Event()
+
+    def answer(connection: socket.socket) -> None:
+        nonlocal most
+        connection.recv(65536)
+        with lock:
+            open_now.add(connection.fileno())
+            most = max(most, len(open_now))
+            if most == 4:
+                enough.set()
+        enough.wait(30)
+        with lock:
+            open_now.discard(connection.fileno())
+        connection.sendall(b"HTTP/1.1 204 No Content\r\n\r\n")
+
+    with listening(answer) as port:
+        plugin = Webhook(f"http://127.0.0.1:{port}/", secret=SECRET, dead_letters=tmp_path / "letters")
+        for number in range(200):
+            plugin.kling_event(Expired(f"r{number}", None, 1))
+        workers = [each for each in threading.enumerate() if each.name == "kling-webhook"]
+        assert len(workers) == 4
+        plugin.kling_close()
+    assert most == 4
+    assert not (tmp_path / "letters").exists()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="modes of POSIX")
+def test_dead_letters_are_private_from_the_start(
+    letters: DeadLetters, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    modes: list[int] = []
+    real = os.open
+
+    def look(path: Any, flags: int, *mode: int, **more: Any) -> int:
+        descriptor = real(path, flags, *mode, **more)
+        if "letters.jsonl" in str(path) and not str(path).endswith(".lock"):
+            modes.append(stat.S_IMODE(os.fstat(descriptor).st_mode))
+        return descriptor
+
+    before = os.umask(0)
+    try:
+        monkeypatch.setattr(os, "open", look)
+        letters.append([message(1), message(2)], "no")
+        letters.remove([next(iter(letters.read()))])
+    finally:
+        os.umask(before)
+    assert set(modes) == {0o600}
+    assert stat.S_IMODE(letters.path.stat().st_mode) == 0o600
+    assert [each.id for each in letters.read().values() if each] == ["msg_2"]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="links of POSIX")
+def test_link_in_place_of_the_dead_letters_is_refused(letters: DeadLetters, tmp_path: Path) -> None:
+    victim = tmp_path / "victim"
+    victim.write_text("mine")
+    victim.chmod(0o644)
+    letters.path.symlink_to(victim)
+    with pytest.raises(OSError, match="it is a link, which is not followed"):
+        letters.append([message()], "no")
+    with pytest.raises(ConfigError, match="it is a link"):
+        letters.read()
+    assert (victim.read_text(), stat.S_IMODE(victim.stat().st_mode)) == ("mine", 0o644)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no pipes in folders")
+def test_pipe_in_place_of_the_dead_letters_is_refused(letters: DeadLetters) -> None:
+    os.mkfifo(letters.path)
+    with pytest.raises(OSError, match=r"not a plain file|No such device"):
+        letters.append([message()], "no")
+    with pytest.raises(ConfigError, match="it is not a plain file"):
+        letters.read()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="links of POSIX")
+def test_planted_link_does_not_take_the_rewritten_letters(letters: DeadLetters, tmp_path: Path) -> None:
+    victim = tmp_path / "victim"
+    victim.write_text("mine")
+    letters.path.with_name("letters.jsonl.new").symlink_to(victim)
+    letters.append([message(1), message(2)], "no")
+    letters.remove([next(iter(letters.read()))])
+    assert victim.read_text() == "mine"
+    assert not letters.path.is_symlink()
+
+
+@pytest.mark.parametrize("body", ["[" * 100_000 + "]" * 100_000, '{"a":' * 100_000 + "1" + "}" * 100_000])
+def test_signed_body_nested_deeply_is_refused(body: str) -> None:
+    now = datetime.now(UTC)
+    headers = {
+        "webhook-id": "msg_1",
+        "webhook-timestamp": str(int(now.timestamp())),
+        "webhook-signature": standardwebhooks.Webhook(SECRET).sign("msg_1", now, body),
+    }
+
+    class Posted:
+        def __init__(self) -> None:
+            self.headers = headers
+
+        async def body(self) -> bytes:
+            return body.encode()
+
+    with pytest.raises(WebhookRefused) as caught:
+        anyio.run(receive, Posted(), SECRET)
+    assert caught.value.status == 400
+
+
+def test_dead_letter_nested_deeply_is_kept_as_unreadable(letters: DeadLetters) -> None:
+    letters.append([message()], "no")
+    with letters.path.open("ab") as file:
+        file.write(b"[" * 100_000 + b"\n")
+    assert [each and each.id for each in letters.read().values()] == ["msg_1", None]
+    assert json.loads(next(iter(letters.read())))["id"] == "msg_1"
