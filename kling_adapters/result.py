@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import unquote_to_bytes, urlsplit
-from urllib.request import url2pathname
 
 Kind = Literal["video", "image", "audio", "text", "file"]
 
@@ -58,10 +58,12 @@ class StoredFile:
         parts = urlsplit(self.url)
         if parts.scheme != "file":
             raise ValueError(f"{self.url} is not a file on this machine")
+        if sys.platform == "win32":
+            from urllib.request import url2pathname
+
+            return Path(url2pathname(parts.path))
         # Not every path is UTF-8.
-        return Path(
-            url2pathname(parts.path) if os.name == "nt" else os.fsdecode(unquote_to_bytes(parts.path))
-        )
+        return Path(os.fsdecode(unquote_to_bytes(parts.path)))
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,6 @@ from glob import escape
 from pathlib import Path
 from typing import IO
 from urllib.parse import unquote_to_bytes, urlsplit
-from urllib.request import url2pathname
 
 from kling_adapters.errors import ConfigError, StorageError
 from kling_adapters.hookspecs import Location, Storage, Writer, hookimpl
@@ -134,7 +133,11 @@ def _read_file_url(url: str) -> Path:
         )
     if not path:
         raise ConfigError(f"{url!r} does not name a folder; write 'file:///srv/renders/'. Nothing was sent")
-    return Path(url2pathname(path) if sys.platform == "win32" else os.fsdecode(unquote_to_bytes(path)))
+    if sys.platform == "win32":
+        from urllib.request import url2pathname
+
+        return Path(url2pathname(path))
+    return Path(os.fsdecode(unquote_to_bytes(path)))
 
 
 @hookimpl(trylast=True)
