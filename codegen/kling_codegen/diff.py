@@ -86,11 +86,11 @@ def compare(old: Specs, new: Specs) -> list[Change]:
         if slug not in after:
             changes = [_step("", "model", before[slug].title, MISSING, "calls of it", narrower=True)]
         elif slug not in before:
-            concerned = "calls of it"
+            changes = [_step("", "model", MISSING, after[slug].title, "calls of it", narrower=False)]
             if new.gateway is not None:
-                # The models of the core come first: a package that has the slug loses it.
-                concerned += " (no longer by another package that registers the slug)"
-            changes = [_step("", "model", MISSING, after[slug].title, concerned, narrower=False)]
+                # The models of the core come first.
+                why = f"{changes[0].why}; a package that registers the same slug loses it"
+                changes = [replace(changes[0], why=why)]
         elif before[slug] == after[slug]:
             continue
         else:
