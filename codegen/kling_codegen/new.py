@@ -76,12 +76,14 @@ def _new_package(name: str, slug: str) -> None:
         f"{module}/plugin.py": "plugin.py",
         f"{module}/py.typed": "py.typed",
         f"specs/{slug}.yaml": "spec.yaml",
+        "tests/test_models.py": "test_models.py",
     }.items():
         _write(folder / path, f"new/{template}.jinja", name=name, module=module, slug=slug)
     say(f"wrote {folder}/. Next, in that folder:")
-    say(f"  1. Fill in every TODO of specs/{slug}.yaml; `kling-codegen lint` says what is left to do.")
-    say(f"  2. `make generate` writes {module}/models/, docs/models/ and the table in README.md.")
-    say("  3. `pip install .` makes the models appear in `kling models`.")
+    say("  1. `make setup` installs the package and its tools into .venv, unless an environment is active.")
+    say(f"  2. Fill in every TODO of specs/{slug}.yaml; `kling-codegen lint` says what is left to do.")
+    say(f"  3. `make generate` writes {module}/models/, docs/models/ and the table in README.md.")
+    say("  4. `make test` runs every example; `pip install .` makes the models appear in `kling models`.")
 
 
 def _new_plugin(name: str) -> None:
