@@ -20,7 +20,7 @@ from kling_codegen.schema import RANGES, Schema
 CALL_ARGUMENTS = frozenset({"extra", "save_to", "timeout"})
 
 # What would be markup in the middle of a sentence; a name such as image_url is none.
-_MARKUP = re.compile(r"[\\`*<\[\]|~]|(?<!\w)_|_(?!\w)|&(?=#?\w+;)|^[#>+=-]")
+_MARKUP = re.compile(r"[\\`*<\[\]|~]|(?<![^\W_])_|_(?![^\W_])|&(?=#?\w+;)|^[#>+=-]")
 _LIST = re.compile(r"^(\d{1,9})([.)])(?= |$)")
 _URL_ENDS = frozenset("<>()[]|\"'`\\ ")
 
