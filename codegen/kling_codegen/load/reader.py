@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import date
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, TypeAlias, cast
 
 import yaml
 from yaml.reader import ReaderError
@@ -86,7 +86,7 @@ def compose(text: str) -> Node | None:
         place = len(before), len(before[-1]) + 1
         raise Unreadable(place, Message(what, "an escape in a text with double quotes"))
     try:
-        return _tree(yaml.parse(text, Loader=yaml.CSafeLoader))
+        return _tree(_events(text))
     except ReaderError as error:
         before = text.encode()[: error.position].decode(errors="ignore").split("\n")
         what = f"not YAML: the character U+{ord(text[len(''.join(before)) + len(before) - 1]):04X}"
@@ -94,6 +94,12 @@ def compose(text: str) -> Node | None:
     except yaml.MarkedYAMLError as error:
         _refuse_before(text, error)
         raise _unreadable(error, text) from None
+
+
+def _events(text: str) -> Iterable[yaml.Event]:
+    # Releases of the stubs disagree about its types.
+    events: Iterable[yaml.Event] = cast("Any", yaml).parse(text, Loader=yaml.CSafeLoader)
+    return events
 
 
 def _tree(events: Iterable[yaml.Event]) -> Node | None:
@@ -150,7 +156,7 @@ def _refuse_before(text: str, error: Any) -> None:
     Newer versions have a limit of their own, and meet it while they look ahead.
     """
     with suppress(yaml.YAMLError):
-        _tree(yaml.parse(text[: error.problem_mark.index], Loader=yaml.CSafeLoader))
+        _tree(_events(text[: error.problem_mark.index]))
 
 
 def _unreadable(error: Any, text: str) -> Unreadable:
