@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import resource
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -33,6 +32,7 @@ def main() -> None:
     """Measure everything."""
     print(f"{os.cpu_count()} processors, load {os.getloadavg()[0]:.1f}\n")
     with tempfile.TemporaryDirectory() as name:
+        os.environ["XDG_CACHE_HOME"] = name
         folders = {count: Path(name) / str(count) for count in (MANY, SOME, FEW)}
         for count, folder in folders.items():
             folder.mkdir()
@@ -44,7 +44,7 @@ def main() -> None:
 
 
 def compiling(folders: dict[int, Path]) -> None:
-    """Time generate and check, with and without the cache."""
+    """Time generate with and without the cache, and check, which reads none."""
     many, some = folders[MANY], folders[SOME]
     codegen(folders[FEW], "generate")
     cold_some = codegen(some, "generate")
@@ -52,13 +52,12 @@ def compiling(folders: dict[int, Path]) -> None:
     show(f"generate, {MANY} specs, nothing cached", cold, "under 15 s")
     ratio(f"CPU a spec, {MANY} specs against {SOME}", cold.cpu / MANY, cold_some.cpu / SOME, 1)
 
-    warm = codegen(many, "check")
-    show(f"check, {MANY} specs, nothing changed", warm, "under 2 s")
-    shutil.rmtree(many / "specs" / ".kling-codegen")
-    ratio("check, cached against not", warm.cpu, codegen(many, "check").cpu, 0.1)
+    warm = codegen(many, "generate")
+    show(f"generate, {MANY} specs, nothing changed", warm, "under 2 s")
+    ratio("generate, cached against check", warm.cpu, codegen(many, "check").cpu, 0.1)
     spec = next((many / "specs").glob("s*.yaml"))
     spec.write_text(spec.read_text(encoding="utf-8") + "# changed\n", encoding="utf-8")
-    show(f"check, {MANY} specs, one changed", codegen(many, "check"), "")
+    show(f"generate, {MANY} specs, one changed", codegen(many, "generate"), "")
 
     sample = sorted((some / "kling_adapters" / "models" / "schemas").iterdir())[:10]
     peer = [

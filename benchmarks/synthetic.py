@@ -350,7 +350,10 @@ def flow(value: Any) -> str:
         return f"[{', '.join(map(flow, value))}]"
     if isinstance(value, str):
         return quoted(value)
-    return value.isoformat() if isinstance(value, date) else json.dumps(value)
+    if isinstance(value, date):
+        return value.isoformat()
+    # YAML 1.1 takes a number with an exponent for text unless it has a point, too.
+    return re.sub(r"^(-?\d+)(?=e)", r"\1.0", json.dumps(value))
 
 
 def quoted(text: str) -> str:

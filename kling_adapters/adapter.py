@@ -65,7 +65,9 @@ class References:
             return
         count = len(cast("Sequence[Any]", items))
         before, after = map(re.escape, self.token.split("{n}"))
-        found = re.finditer(f"{before}([0-9]+){after}", text)
+        # A token that starts with the number is looked for once in each run of digits, not at each digit.
+        start = before or "(?<![0-9])"
+        found = re.finditer(f"{start}([0-9]+){after}", text)
         for match in {match[0]: match for match in found}.values():
             # An endless number must not be turned into an int: it cannot name an item anyway.
             number = match[1].lstrip("0")

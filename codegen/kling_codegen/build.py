@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import re
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
@@ -11,11 +12,12 @@ from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
-from pydantic import TypeAdapter
+from pydantic import TypeAdapter, ValidationError
 
-from kling_codegen import ir, load, render
+from kling_codegen import ir, language, load, names, render
 from kling_codegen.cache import Cache, key
 from kling_codegen.language import Gateway, Spec
+from kling_codegen.load.reader import Place
 from kling_codegen.report import Problem
 
 T = TypeVar("T")
@@ -29,9 +31,19 @@ class Compiled:
     """What a spec without problems gives: its files, by path, and what must be known of it beside them."""
 
     entry: ir.Entry
-    place: load.Place
+    place: Place
     files: dict[str, str]
     document: dict[str, str]
+
+    def is_of(self, slug: str) -> bool:
+        """Tell whether all names are those that `slug` gives, and no others: they become paths."""
+        module = names.module_name(slug)
+        return (
+            re.fullmatch(language.SLUG, slug) is not None
+            and (self.entry.slug, self.entry.module) == (slug, module)
+            and self.files.keys() == {f"{module}.py", f"schemas/{slug}.json"}
+            and self.document.keys() == {f"{slug}.md"}
+        )
 
 
 @dataclass(frozen=True)
@@ -47,9 +59,8 @@ _COMPILED = TypeAdapter(Compiled)
 _FILES = TypeAdapter(dict[str, str])
 
 
-def package(folder: Path, name: str) -> Package:
+def package(folder: Path, name: str, cache: Cache) -> Package:
     """Compile a folder of specs to the package that is imported by `name`. Raises SpecsInvalid."""
-    cache = Cache(folder / ".kling-codegen")
     problems: list[Problem] = []
     gateway = load.read(folder / "gateway.yaml", Gateway, problems).value if name == ir.CORE else None
     models: dict[Path, Compiled] = {}
@@ -73,6 +84,8 @@ def package(folder: Path, name: str) -> Package:
     shared = {} if problems else render.shared(name, entries, gateway)
     shared_key = key(name.encode(), _FILES.dump_json(shared))
     known_shared = _parsed(_FILES, cache.get(shared_key))
+    if known_shared is not None and known_shared.keys() != shared.keys():
+        known_shared = None
     # One run of ruff for all: starting it takes longer than formatting a file.
     texts = dict(shared) if known_shared is None else {}
     for path in fresh:
@@ -100,14 +113,18 @@ def _of(files: dict[str, str], texts: dict[str, str]) -> dict[str, str]:
 
 def _known(cache: Cache, path: Path, name: str) -> Compiled | None:
     try:
-        content = path.read_bytes()
+        content = load.content(path)
     except OSError:
         return None
-    return _parsed(_COMPILED, cache.get(key(name.encode(), content)))
+    known = _parsed(_COMPILED, cache.get(key(name.encode(), content)))
+    return known if known is not None and known.is_of(path.stem) else None
 
 
 def _parsed(kind: TypeAdapter[T], value: bytes | None) -> T | None:
-    return None if value is None else kind.validate_json(value)
+    try:
+        return None if value is None else kind.validate_json(value)
+    except ValidationError:
+        return None
 
 
 @dataclass(frozen=True)

@@ -1,34 +1,54 @@
-"""What was made from a content is kept by a hash of it, in a folder that can be deleted at any time."""
+"""Values kept by a hash of what they are made of, in the user's cache folder, which may be deleted at any time."""
 
 from __future__ import annotations
 
 import hashlib
 import os
+import re
+import stat
 import sys
+import tempfile
 import time
 from contextlib import suppress
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 
+import platformdirs
+
 # Entries that were not used for so long belong to specs that are gone.
 LIFETIME = 30 * 24 * 3600.0
 # The distributions that have a say in what comes out.
 TOOLS = ("datamodel-code-generator", "jinja2", "pydantic", "pydantic-core", "pyyaml", "ruff")
+# The names of entries, and of entries that a process was about to write.
+_ENTRY = re.compile(r"[0-9a-f]{64}(\.\w+)?")
+
+
+def user_folder() -> Path | None:
+    """Return the folder of this tool among the user's caches; None if there is no such place."""
+    try:
+        folder = platformdirs.user_cache_path("kling-codegen", appauthor=False)
+    except (OSError, RuntimeError):
+        return None
+    # Without a home folder, it is relative to whatever folder the command runs in.
+    return folder if folder.is_absolute() else None
 
 
 class Cache:
-    """Bytes by key, one file each.
+    """Bytes by key, one file each; without a usable folder, nothing is kept.
 
-    A key is made of all that a value depends on, so a value never becomes wrong and several branches can share
-    the folder. An entry that is damaged is as good as none, and so is a folder that cannot be written.
+    A key is made of all that a value depends on, so a value never becomes wrong, and all projects share the
+    folder. An entry that is damaged is as good as none. The folder must belong to the user: an entry that
+    somebody else can write decides what is generated.
     """
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
+    def __init__(self, folder: Path | None) -> None:
+        self._folder = folder if folder is not None and _is_private(folder) else None
 
     def get(self, key: str) -> bytes | None:
-        """Return what was put under this key."""
+        """Return the value of this key."""
+        if self._folder is None:
+            return None
         path = self._folder / key
         try:
             digest, _, value = path.read_bytes().partition(b"\n")
@@ -42,20 +62,36 @@ class Cache:
 
     def put(self, key: str, value: bytes) -> None:
         """Keep a value; whoever reads meanwhile sees all of it or nothing."""
-        temporary = self._folder / f"{key}.{os.getpid()}"
+        if self._folder is None:
+            return
         with suppress(OSError):
-            if not self._folder.exists():
-                self._folder.mkdir(parents=True)
-                (self._folder / ".gitignore").write_text("*\n", encoding="utf-8")
-            temporary.write_bytes(_digest(value) + b"\n" + value)
-            temporary.replace(self._folder / key)
+            # mkstemp follows no link and takes no file that is already there.
+            descriptor, temporary = tempfile.mkstemp(dir=self._folder, prefix=f"{key}.")
+            with os.fdopen(descriptor, "wb") as file:
+                file.write(_digest(value) + b"\n" + value)
+            Path(temporary).replace(self._folder / key)
 
     def tidy(self) -> None:
-        """Remove what has not been used for a month."""
+        """Remove the entries that have not been used for a month."""
+        if self._folder is None:
+            return
         with suppress(OSError):
             for path in self._folder.iterdir():
-                if path.name != ".gitignore" and path.stat().st_mtime < time.time() - LIFETIME:
+                is_old = path.lstat().st_mtime < time.time() - LIFETIME
+                if is_old and _ENTRY.fullmatch(path.name):
                     path.unlink()
+
+
+def _is_private(folder: Path) -> bool:
+    """Make the folder if needed; tell whether it is a real folder that only this user can write."""
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        status = folder.lstat()
+    except OSError:
+        return False
+    if not stat.S_ISDIR(status.st_mode):
+        return False
+    return os.name != "posix" or (status.st_uid == os.getuid() and not status.st_mode & 0o022)
 
 
 def key(*parts: bytes) -> str:

@@ -19,10 +19,11 @@ from typing import Any, Final, Literal, TypeAlias, cast
 import click
 from pydantic import MISSING
 
-from kling_codegen import ir
+from kling_codegen import docs, ir
 from kling_codegen.language import Gateway, Spec
 from kling_codegen.load import Specs, SpecsInvalid, load
 from kling_codegen.messages import cut
+from kling_codegen.report import say
 from kling_codegen.rules import Rule
 from kling_codegen.schema import Schema, violations
 
@@ -86,6 +87,10 @@ def compare(old: Specs, new: Specs) -> list[Change]:
             changes = [_step("", "model", before[slug].title, MISSING, "calls of it", narrower=True)]
         elif slug not in before:
             changes = [_step("", "model", MISSING, after[slug].title, "calls of it", narrower=False)]
+            if new.gateway is not None:
+                # The models of the core come first.
+                why = f"{changes[0].why}; a package that registers the same slug loses it"
+                changes = [replace(changes[0], why=why)]
         elif before[slug] == after[slug]:
             continue
         else:
@@ -380,7 +385,7 @@ def as_markdown(changes: list[Change], old: str, new: str) -> str:
     ]
     for level in LEVELS:
         rows = [
-            f"| {each.model} | {_code(each.path)} | {_code(each.text)} | {_cell(each.why)} |"
+            f"| {each.model} | {_code(each.path)} | {_code(each.text)} | {docs.prose(each.why)} |"
             for each in changes
             if each.level == level
         ]
@@ -397,16 +402,12 @@ def as_json(changes: list[Change], old: str, new: str) -> str:
         {name: value for name, value in vars(change).items() if value is not MISSING} for change in changes
     ]
     whole = {"old": old, "new": new, "version": part, "version_0x": early, "changes": plain}
-    return json.dumps(whole, indent=2, ensure_ascii=False)
+    return json.dumps(whole, indent=2)
 
 
 def _code(text: str) -> str:
     # As code, @Element1 calls nobody and <<<voice_1>>> is not lost.
-    return f"`{_cell(text)}`" if text else ""
-
-
-def _cell(text: str) -> str:
-    return text.replace("`", "'").replace("|", "\\|")
+    return docs.code(text) if text else ""
 
 
 FORMATS: Final = {"text": as_text, "markdown": as_markdown, "json": as_json}
@@ -433,11 +434,11 @@ def command(old: str, new: str, specs: Path, form: str) -> None:
         try:
             sides.append(load(Path(name)) if Path(name).is_dir() else _revision(name, specs))
         except (SpecsInvalid, click.ClickException) as error:
-            click.echo(f"{side} cannot be compared:\n{error}", err=True)
+            say(f"{side} cannot be compared:\n{error}", err=True)
     if len(sides) < 2:
         sys.exit(2)
     changes = compare(*sides)
-    click.echo(FORMATS[form](changes, old, new))
+    say(FORMATS[form](changes, old, new))
     sys.exit(int(any(change.level == "breaking" for change in changes)))
 
 

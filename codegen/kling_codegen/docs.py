@@ -8,17 +8,21 @@ import shlex
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import quote
 
 from pydantic import MISSING
 
 from kling_codegen import language, names, rules
+from kling_codegen.messages import number, printable
 from kling_codegen.schema import RANGES, Schema
 
 # Arguments of `submit` and `run` themselves; a parameter called so can only be given in an object.
 CALL_ARGUMENTS = frozenset({"extra", "save_to", "timeout"})
 
 # What would be markup in the middle of a sentence; a name such as image_url is none.
-_MARKUP = re.compile(r"[\\`*<\[\]|~]|(?<!\w)_|_(?!\w)|&(?=#?\w+;)|^[#>+-]")
+_MARKUP = re.compile(r"[\\`*<\[\]|~]|(?<![^\W_])_|_(?![^\W_])|&(?=#?\w+;)|^[#>+=-]")
+_LIST = re.compile(r"^(\d{1,9})([.)])(?= |$)")
+_URL_ENDS = frozenset("<>()[]|\"'`\\ ")
 
 _CLIENT = "from kling_adapters import Kling"
 _SHELL_WIDTH = 100
@@ -32,6 +36,7 @@ class Example:
     imports: tuple[str, ...]
     call: str
     command: str
+    fence: str
 
 
 @dataclass(frozen=True)
@@ -64,11 +69,13 @@ def page(spec: language.Spec, class_name: str, package: str, *, by_slug: bool) -
         arguments = "".join(
             f"{wire if typed else called[wire]}={value!r}, " for wire, value in given.input.items()
         )
+        command = _command(spec.slug, given.input)
         return Example(
             title=prose(given.name[:1].upper() + given.name[1:]),
             imports=tuple(sorted([_CLIENT] if typed else [_CLIENT, f"from {package} import {class_name}"])),
             call=f"{spec.slug!r}, {arguments}" if typed else f"{class_name}({arguments})",
-            command=_command(spec.slug, given.input),
+            command=command,
+            fence=_fence(command, 3),
         )
 
     return Page(
@@ -85,23 +92,37 @@ def page(spec: language.Spec, class_name: str, package: str, *, by_slug: bool) -
         discrepancies=tuple(
             (prose(found.about), prose(found.page), prose(found.decision)) for found in spec.discrepancies
         ),
-        source=spec.source.page,
+        source=address(spec.source.page),
         read=spec.source.read.isoformat(),
     )
 
 
 def prose(text: str) -> str:
     """Return text as Markdown that shows it, on one line."""
-    return _MARKUP.sub(r"\\\g<0>", " ".join(text.split()))
+    line = _MARKUP.sub(r"\\\g<0>", printable(" ".join(text.split())))
+    return _LIST.sub(r"\1\\\2", line)
 
 
 def code(value: Any) -> str:
     """Return a value as Markdown code that may stand in a table: text as it is, anything else as JSON."""
     plain = isinstance(value, str) and value and value == " ".join(value.split())
-    text = value if plain else json.dumps(value, ensure_ascii=False)
-    fence = "`" * (1 + max(map(len, re.findall("`+", text)), default=0))
+    text = printable(value if plain else json.dumps(value, ensure_ascii=False))
+    if "\\|" in text:
+        # Readers of tables do not agree on which of the two escapes the other.
+        return f"<code>{''.join(c if c.isalnum() or c == ' ' else f'&#{ord(c)};' for c in text)}</code>"
+    fence = _fence(text, 1)
     space = " " if "`" in text else ""
     return f"{fence}{space}{text}{space}{fence}".replace("|", "\\|")
+
+
+def address(url: str) -> str:
+    """Return a URL that ends where it ends, in `<...>`, in `(...)` and in a table."""
+    return "".join(quote(c) if c in _URL_ENDS or not c.isprintable() else c for c in url)
+
+
+def _fence(text: str, least: int) -> str:
+    """Return more backticks than stand together in a text."""
+    return "`" * max(least, 1 + max(map(len, re.findall("`+", text)), default=0))
 
 
 def _parameters(schema: Schema, prefix: str) -> Iterator[tuple[str, ...]]:
@@ -135,15 +156,13 @@ def _allowed(schema: Schema) -> str:
     given = schema.given()
     found = [", ".join(map(code, given["enum"]))] if "enum" in given else []
     for (low, high), unit in zip(RANGES, ("", " characters", " items"), strict=True):
-        match given.get(low), given.get(high):
-            case None, None:
+        match [(key, number(given[key])) for key in (low, high) if key in given]:
+            case []:
                 continue
-            case least, None:
-                words = f"at least {least}"
-            case None, most:
-                words = f"at most {most}"
-            case least, most:
-                words = f"{least} to {most}"
+            case [(key, limit)]:
+                words = f"at {'least' if key == low else 'most'} {limit}"
+            case ends:
+                words = " to ".join(limit for _, limit in ends)
         found.append(words + unit)
     if schema.items is not MISSING and (each := _allowed(schema.items)):
         found.append(f"each {each.removeprefix('each ')}")
@@ -171,8 +190,8 @@ def _rule(rule: rules.Rule) -> str:
 
 
 def _price(pricing: language.Pricing) -> str:
-    figures = f"{pricing.low:g}" if pricing.low == pricing.high else f"{pricing.low:g} to {pricing.high:g}"
-    return f"{figures} {pricing.currency} per {pricing.unit}"
+    low, high = number(pricing.low), number(pricing.high)
+    return f"{low if low == high else f'{low} to {high}'} {pricing.currency} per {pricing.unit}"
 
 
 def _listed(names: list[str]) -> str:
@@ -189,4 +208,12 @@ def _word(name: str, value: Any) -> str:
     text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
     # To the command, a text that starts with one @ names a file.
     escaped = f"@{text}" if text.startswith("@") else text
-    return f"{shlex.quote(name)}={shlex.quote(escaped)}"
+    return f"{_quoted(name)}={_quoted(escaped)}"
+
+
+def _quoted(text: str) -> str:
+    """Return a word of a shell; one that has more than line ends and printable text with escapes of bash and zsh."""
+    if all(character.isprintable() or character in "\n\t" for character in text):
+        return shlex.quote(text)
+    escaped = text.replace("\\", r"\\").replace("'", r"\'").replace("\n", r"\n")
+    return f"$'{printable(escaped)}'"

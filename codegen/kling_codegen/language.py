@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal, TypeAlias
 from pydantic import MISSING, BeforeValidator, Field, WithJsonSchema
 
 from kling_codegen.closed import NOT_EMPTY, Closed, Refused, Text, repeated
-from kling_codegen.messages import Message, Problem, dotted, shown
+from kling_codegen.messages import Message, Problem, dotted, number, shown
 from kling_codegen.rules import Rule, broken
 from kling_codegen.schema import HTTP_URL, Input, violations
 
@@ -91,7 +91,7 @@ class Pricing(Closed):
     def problems(self) -> Iterator[Problem]:
         """See Closed."""
         if self.low > self.high:
-            yield ("to",), Message(f"to {self.high:g} is below from {self.low:g}")
+            yield ("to",), Message(f"to {number(self.high)} is below from {number(self.low)}")
 
 
 class Discrepancy(Closed):

@@ -14,7 +14,7 @@ from pydantic import MISSING
 
 from kling_codegen import load
 from kling_codegen.language import LintRule, Spec
-from kling_codegen.messages import Location, Message, closest, shown
+from kling_codegen.messages import Location, Message, closest, number, shown
 from kling_codegen.report import FORMAT, SPECS, Format, Level, Problem, tell
 from kling_codegen.schema import Schema
 
@@ -173,8 +173,8 @@ def _limits(spec: Spec, parameter: Parameter) -> Iterator[Finding]:
     for pattern, bounds in _LIMITS:
         for found in pattern.finditer(rest):
             *numbers, unit = found.groups()
-            for bound, number in zip(bounds, numbers, strict=True):
-                value = _NUMBERS.get(number.lower()) or float(number.replace(",", "").rstrip("."))
+            for bound, figure in zip(bounds, numbers, strict=True):
+                value = _NUMBERS.get(figure.lower()) or float(figure.replace(",", "").rstrip("."))
                 wanted = _missing_limit(spec, parameter, bound, value, (unit or "").lower())
                 if wanted:
                     what = f'the description tells a limit, "{found[0].strip()}", that the spec does not have'
@@ -195,14 +195,14 @@ def _missing_limit(spec: Spec, parameter: Parameter, bound: str, value: float, u
     given = schema.given()
     enum = [str(choice) for choice in given.get("enum", ())]
     numbers = [float(choice) for choice in enum if re.fullmatch(r"\d+(\.\d+)?", choice)]
-    if f"{value:g}{unit}".lower() in (choice.lower() for choice in enum):
+    if f"{number(value)}{unit}".lower() in (choice.lower() for choice in enum):
         return ""
     if numbers:
         limit = max(numbers) if bound == "most" else min(numbers)
         return "" if limit == value else "enum"
     if not keyword or (schema.kind == "string" and unit not in _LETTERS):
         return "a silence with the reason, as the language has no word for it"
-    return "" if given.get(keyword) == value else f"{keyword}: {value:.15g}"
+    return "" if given.get(keyword) == value else f"{keyword}: {number(value)}"
 
 
 _NEEDS = re.compile(

@@ -11,6 +11,8 @@ from typing import Any, TypeAlias
 
 # Text that is longer is cut: a message is to be read at a glance.
 TEXT_LENGTH = 60
+# A list that is longer is cut, too.
+MOST_LISTED = 100
 
 
 @dataclass(frozen=True)
@@ -48,9 +50,34 @@ def shown(value: Any) -> str:
     return cut(json.dumps(value, ensure_ascii=False, default=str))
 
 
+def printable(text: str) -> str:
+    """Return a line in which whatever is not shown as itself is written as an escape, such as u202e.
+
+    JSON, YAML in double quotes and Python read it the same.
+    """
+    return "".join(c if c.isprintable() or c == "\t" else _escape(c) for c in text)
+
+
+def _escape(character: str) -> str:
+    code = ord(character)
+    return f"\\u{code:04x}" if code < 1 << 16 else f"\\U{code:08x}"
+
+
+def number(value: float) -> str:
+    """Return a number with every digit it has; one without a fraction as an integer."""
+    return repr(int(value) if float(value).is_integer() and abs(value) < 1e15 else value)
+
+
 def cut(text: str) -> str:
     """Return the beginning of a text that is too long for a message."""
     return text if len(text) <= TEXT_LENGTH else f"{text[: TEXT_LENGTH - 3]}..."
+
+
+def listed(values: Iterable[Any]) -> str:
+    """Return values with commas between them; of very many the first, and how many more there are."""
+    texts = [str(value) for value in values]
+    more = [f"and {len(texts) - MOST_LISTED} more"] if len(texts) > MOST_LISTED else []
+    return ", ".join([*texts[:MOST_LISTED], *more])
 
 
 def closest(value: Any, known: Iterable[Any]) -> str:

@@ -22,7 +22,9 @@ _MEMBERS = frozenset(
     re.findall(
         r"\w+",
         "adapter construct copy dict from_orm json json_schema parse_file parse_obj parse_raw schema "
-        "schema_json self update_forward_refs validate wire",
+        "schema_json self update_forward_refs validate wire "
+        # and of its metaclass, which pydantic warns of as well
+        "mro register",
     )
 )
 
@@ -53,8 +55,10 @@ def field_names(wires: Iterable[str]) -> dict[str, str]:
 
 
 def _field_name(wire: str) -> str:
-    name = re.sub(r"\W", "_", wire, flags=re.ASCII).lstrip("_")
-    if not name or name[0].isdigit():
+    # Python reads every name in this form.
+    normal = unicodedata.normalize("NFKC", wire)
+    name = "".join(c if f"a{c}".isidentifier() else "_" for c in normal).lstrip("_")
+    if not name.isidentifier():
         name = f"field_{name}"
     if is_taken(name) or name in _MEMBERS or name.startswith("model_"):
         name += "_"

@@ -12,6 +12,7 @@ import click
 
 from kling_codegen import names, render
 from kling_codegen.language import SLUG
+from kling_codegen.report import say
 
 _PACKAGE = r"[a-z][a-z0-9]*(-[a-z0-9]+)*"
 
@@ -57,11 +58,11 @@ def new(slug: str | None, specs: Path, package: str | None, plugin: str | None) 
         raise click.UsageError(f"there is no folder {specs}; --specs names another")
     _check_slug(slug, specs)
     _write(specs / f"{slug}.yaml", "new/spec.yaml.jinja", slug=slug)
-    click.echo(f"wrote {specs / slug}.yaml. Next:")
-    click.echo(f"  1. Fill in every TODO of {specs / slug}.yaml from the documentation page of the model.")
-    click.echo(f"  2. `kling-codegen lint --specs {specs}` says what is left to do.")
-    click.echo("  3. `kling-codegen generate` writes the adapter, its schema and its documentation.")
-    click.echo(f"  4. `kling run --sandbox {slug} prompt=hello` tries it without an account.")
+    say(f"wrote {specs / slug}.yaml. Next:")
+    say(f"  1. Fill in every TODO of {specs / slug}.yaml from the documentation page of the model.")
+    say(f"  2. `kling-codegen lint --specs {specs}` says what is left to do.")
+    say("  3. `kling-codegen generate` writes the adapter, its schema and its documentation.")
+    say(f"  4. `kling run --sandbox {slug} prompt=hello` tries it without an account.")
 
 
 def _new_package(name: str, slug: str) -> None:
@@ -75,12 +76,14 @@ def _new_package(name: str, slug: str) -> None:
         f"{module}/plugin.py": "plugin.py",
         f"{module}/py.typed": "py.typed",
         f"specs/{slug}.yaml": "spec.yaml",
+        "tests/test_models.py": "test_models.py",
     }.items():
         _write(folder / path, f"new/{template}.jinja", name=name, module=module, slug=slug)
-    click.echo(f"wrote {folder}/. Next, in that folder:")
-    click.echo(f"  1. Fill in every TODO of specs/{slug}.yaml; `kling-codegen lint` says what is left to do.")
-    click.echo(f"  2. `make generate` writes {module}/models/, docs/models/ and the table in README.md.")
-    click.echo("  3. `pip install .` makes the models appear in `kling models`.")
+    say(f"wrote {folder}/. Next, in that folder:")
+    say("  1. `make setup` installs the package and its tools into .venv, unless an environment is active.")
+    say(f"  2. Fill in every TODO of specs/{slug}.yaml; `kling-codegen lint` says what is left to do.")
+    say(f"  3. `make generate` writes {module}/models/, docs/models/ and the table in README.md.")
+    say("  4. `make test` runs every example; `pip install .` makes the models appear in `kling models`.")
 
 
 def _new_plugin(name: str) -> None:
@@ -94,13 +97,11 @@ def _new_plugin(name: str) -> None:
         "tests/test_plugin.py": "test_plugin.py",
     }.items():
         _write(folder / path, f"new_plugin/{template}.jinja", name=name, module=module)
-    click.echo(f"wrote {folder}/. Next, in that folder:")
-    click.echo(
+    say(f"wrote {folder}/. Next, in that folder:")
+    say(
         "  1. `pip install --editable . --group dev`, then `pytest`: all tests pass, `kling plugins` lists it."
     )
-    click.echo(
-        f"  2. Keep the hooks of {module}/plugin.py that you need, with their tests, and fill them in."
-    )
+    say(f"  2. Keep the hooks of {module}/plugin.py that you need, with their tests, and fill them in.")
 
 
 def _module(name: str) -> str:

@@ -10,7 +10,7 @@ from typing import Any, Literal, TypeAlias
 
 import click
 
-from kling_codegen.messages import Message
+from kling_codegen.messages import Message, printable
 
 Level: TypeAlias = Literal["error", "warning", "note"]
 Format: TypeAlias = Literal["text", "json", "github"]
@@ -61,10 +61,15 @@ class Problem:
         return f"{self.file}:{self.line}:{self.column}: {self.message}"
 
 
+def say(text: str, *, err: bool = False) -> None:
+    """Print text that may come from a spec, a page or a file: nothing in it moves the cursor or hides a part."""
+    click.echo("\n".join(map(printable, text.split("\n"))), err=err)
+
+
 def tell(problems: Iterable[Problem], form: Format) -> None:
     """Print problems: for people on standard error, otherwise on standard output."""
     if text := told(problems, form):
-        click.echo(text, err=form == "text")
+        say(text, err=form == "text")
 
 
 def told(problems: Iterable[Problem], form: Format, **more: Any) -> str:

@@ -9,7 +9,7 @@ from typing import Annotated, Any, TypeAlias
 from pydantic import MISSING, ConfigDict, Field, RootModel
 
 from kling_codegen.closed import Closed, Text, repeated
-from kling_codegen.messages import Location, Message, Problem, closest, cut, shown
+from kling_codegen.messages import Location, Message, Problem, closest, cut, listed, shown
 from kling_codegen.schema import UNKNOWN, Schema, violations
 
 
@@ -60,6 +60,9 @@ class References(Closed):
         """See Closed."""
         if self.token.count("{n}") != 1 or self.token == "{n}":  # noqa: S105  no password
             yield ("token",), Message(f"{shown(self.token)} must have {{n}} once, and more around it")
+        elif re.search(r"[0-9]\{n\}|\{n\}[0-9]", self.token):
+            what = f"{shown(self.token)} has a digit beside {{n}}, which cannot be told from the number"
+            yield ("token",), Message(what)
 
     def named(self) -> Iterator[tuple[Location, str]]:
         """See Rule."""
@@ -74,7 +77,8 @@ class References(Closed):
 
     def broken(self, given: Mapping[str, Any], values: Mapping[str, Any]) -> Iterator[Message]:
         """See Rule."""
-        pattern = re.escape(self.token).replace(re.escape("{n}"), "([0-9]+)")
+        # Each run of digits is read once: it starts where none comes before, and is not given up in part.
+        pattern = re.escape(self.token).replace(re.escape("{n}"), "(?<![0-9])([0-9]++)")
         count = len(values.get(self.list) or ())
         for found in re.finditer(pattern, values.get(self.field) or ""):
             # Not int, which refuses thousands of digits.
@@ -124,7 +128,7 @@ class AtLeastOneOf(Group):
     def broken(self, given: Mapping[str, Any], values: Mapping[str, Any]) -> Iterator[Message]:
         """See Rule."""
         if not any(name in given for name in self.root):
-            yield Message("is incomplete", f"at least one of {', '.join(self.root)}")
+            yield Message("is incomplete", f"at least one of {listed(self.root)}")
 
 
 class MutuallyExclusive(Group):
@@ -134,7 +138,7 @@ class MutuallyExclusive(Group):
         """See Rule."""
         found = [name for name in self.root if name in given]
         if len(found) > 1:
-            yield Message(f"gives {' and '.join(found)} together", f"only one of {', '.join(self.root)}")
+            yield Message(f"gives {' and '.join(found)} together", f"only one of {listed(self.root)}")
 
 
 Condition: TypeAlias = Requires | References | MaxBytes | AtLeastOneOf | MutuallyExclusive

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal, TypeAlias, cast
 from pydantic import MISSING, AfterValidator, Field, WithJsonSchema
 
 from kling_codegen.closed import Closed, Refused, Text, repeated
-from kling_codegen.messages import Message, Problem, closest, shown, wrong_kind
+from kling_codegen.messages import Message, Problem, closest, listed, shown, wrong_kind
 
 # What \s is differs between Python, ECMAScript and Rust, whose patterns JSON Schema and pydantic use; what only some of
 # them take for a space is named.
@@ -202,8 +202,10 @@ def violations(schema: Schema, value: Any) -> Iterator[Problem]:
     given = schema.given()
     if "enum" in given and value not in given["enum"]:
         allowed = given["enum"]
-        listed = ", ".join(map(shown, allowed))
-        yield (), Message(f"{shown(value)} is not allowed", listed, closest(value, allowed))
+        yield (
+            (),
+            Message(f"{shown(value)} is not allowed", listed(map(shown, allowed)), closest(value, allowed)),
+        )
     if "format" in given and not (isinstance(value, str) and re.fullmatch(HTTP_URL, value)):
         what = f"{shown(value)} is not an http or https URL"
         yield (), Message(what, "such as https://example.com/cat.png")
@@ -235,7 +237,7 @@ def _members(known: Mapping[str, Schema], value: Mapping[str, Any]) -> Iterator[
             yield from _within(name, known[name], item)
         else:
             meant = closest(name, known)
-            yield (name,), Message("is no parameter", "" if meant else ", ".join(known), meant, key=True)
+            yield (name,), Message("is no parameter", "" if meant else listed(known), meant, key=True)
 
 
 def _within(step: str | int, schema: Schema, value: Any) -> Iterator[Problem]:

@@ -339,7 +339,7 @@ def test_generate_does_not_touch_a_folder_of_somebody_else(project: Project) -> 
     (project.models / "letters.txt").write_text("dear reader")
     result = project.run("generate")
     assert result.exit_code == 2
-    assert "holds files that kling-codegen has not written" in result.stderr
+    assert "kling_adapters/models/letters.txt was not written by kling-codegen" in result.stderr
     assert project.tree() == {"letters.txt": b"dear reader"}
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -161,8 +162,17 @@ def test_a_plugin_is_installed_and_passes_its_tests_and_every_check(folder: Path
         [sys.executable, "mypy"],
     ):
         command = [python, "-m", *words]
-        done = subprocess.run(command, cwd=package, check=False, capture_output=True, text=True)
+        done = subprocess.run(
+            command,
+            cwd=package,
+            env={**os.environ, "XDG_STATE_HOME": str(folder / "state")},
+            check=False,
+            capture_output=True,
+            text=True,
+        )
         assert done.returncode == 0, done.stdout + done.stderr
+    written = [path.name for path in (folder / "state").rglob("*.sqlite*")]
+    assert written == []
     listed = json.loads(environment.kling("plugins", "--json"))
     [row] = [row for row in listed if row["name"] == "acme-store"]
     assert row["state"] == "loaded"
@@ -175,9 +185,10 @@ def test_a_plugin_is_installed_and_passes_its_tests_and_every_check(folder: Path
 def test_a_package_is_compiled_built_installed_run_and_uninstalled(folder: Path) -> None:
     assert new("--package", "acme-kling").splitlines() == [
         "wrote acme-kling/. Next, in that folder:",
-        "  1. Fill in every TODO of specs/acme-kling-1.yaml; `kling-codegen lint` says what is left to do.",
-        "  2. `make generate` writes acme_kling/models/, docs/models/ and the table in README.md.",
-        "  3. `pip install .` makes the models appear in `kling models`.",
+        "  1. `make setup` installs the package and its tools into .venv, unless an environment is active.",
+        "  2. Fill in every TODO of specs/acme-kling-1.yaml; `kling-codegen lint` says what is left to do.",
+        "  3. `make generate` writes acme_kling/models/, docs/models/ and the table in README.md.",
+        "  4. `make test` runs every example; `pip install .` makes the models appear in `kling models`.",
     ]
     package = folder / "acme-kling"
     path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
@@ -202,5 +213,44 @@ def test_a_package_is_compiled_built_installed_run_and_uninstalled(folder: Path)
     out = folder / "out"
     environment.kling("run", "--sandbox", "acme-kling-1", "prompt=hello", "--save-to", str(out))
     assert [file.suffix for file in out.iterdir()] == [".mp4"]
+    journal = folder / "state"
+    done = subprocess.run(
+        [str(environment.python), "-m", "pytest", "-q", "-p", "no:cacheprovider"],
+        cwd=package,
+        env={**os.environ, "XDG_STATE_HOME": str(journal)},
+        check=False,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert not journal.exists()
     environment.pip("uninstall", "--yes", "acme-kling")
     assert environment.slugs() == before
+
+
+def test_make_in_a_new_package_finds_its_tools_or_says_what_to_do(folder: Path) -> None:
+    new("--package", "acme-kling")
+    package = folder / "acme-kling"
+    tools = folder / "tools"
+    tools.mkdir()
+    for name in ("make", "sh"):
+        (tools / name).symlink_to(str(shutil.which(name)))
+
+    def make(target: str) -> subprocess.CompletedProcess[str]:
+        environment = {**os.environ, "PATH": str(tools)}
+        command = [str(tools / "make"), target]
+        return subprocess.run(
+            command, cwd=package, env=environment, check=False, capture_output=True, text=True
+        )
+
+    done = make("generate")
+    assert done.returncode != 0
+    assert "kling-codegen is not installed here. Run 'make setup'" in done.stdout
+    # As `make setup` leaves it, but for the download.
+    (package / ".venv" / "bin").mkdir(parents=True)
+    for name in ("kling-codegen", "pytest"):
+        (package / ".venv" / "bin" / name).symlink_to(Path(sys.executable).parent / name)
+    for target in ("generate", "check"):
+        done = make(target)
+        assert done.returncode == 0, done.stdout + done.stderr
+    assert (package / "acme_kling" / "models" / "acme_kling_1.py").exists()

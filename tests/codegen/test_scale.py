@@ -49,11 +49,12 @@ def three(project: Project) -> Project:
     return project
 
 
-def test_a_spec_is_compiled_when_it_is_new_or_changed(three: Project, compiled: list[str]) -> None:
+def test_a_spec_is_compiled_when_it_is_new_or_changed(
+    three: Project, compiled: list[str], cache: Path
+) -> None:
     three.generate()
     assert sorted(compiled) == ["One", "Three", "Two"]
     compiled.clear()
-    assert three.run("check").exit_code == 0
     three.generate()
     assert compiled == []
     three.spec("two", "prompt: {type: string, maxLength: 5}")
@@ -61,9 +62,20 @@ def test_a_spec_is_compiled_when_it_is_new_or_changed(three: Project, compiled: 
     assert "wrote models/two.py" in three.generate()
     assert compiled == ["Two"]
     before = three.tree()
-    shutil.rmtree(three.specs / ".kling-codegen")
-    assert three.run("check").exit_code == 0
+    shutil.rmtree(cache)
+    three.generate()
     assert three.tree() == before
+
+
+def test_check_compiles_every_spec_and_keeps_nothing(
+    three: Project, compiled: list[str], cache: Path
+) -> None:
+    three.generate()
+    compiled.clear()
+    before = {path: path.stat().st_mtime_ns for path in cache.iterdir()}
+    assert three.run("check").exit_code == 0
+    assert sorted(compiled) == ["One", "Three", "Two"]
+    assert {path: path.stat().st_mtime_ns for path in cache.iterdir()} == before
 
 
 def test_going_back_to_another_branch_compiles_nothing(three: Project, compiled: list[str]) -> None:
@@ -100,10 +112,10 @@ def test_an_unchanged_spec_and_a_new_one_can_clash(three: Project) -> None:
 
 
 @pytest.mark.parametrize("damage", [b"", b"{}", b"\x00" * 200, None])
-def test_a_damaged_entry_is_compiled_again(three: Project, damage: bytes | None) -> None:
+def test_a_damaged_entry_is_compiled_again(three: Project, damage: bytes | None, cache: Path) -> None:
     three.generate()
     before = three.tree()
-    for path in (three.specs / ".kling-codegen").iterdir():
+    for path in cache.iterdir():
         content = path.read_bytes()
         # None stands for the one change that leaves well-formed JSON of the right shape.
         path.write_bytes(content.replace(b"prompt", b"tromp") if damage is None else damage)
@@ -112,25 +124,56 @@ def test_a_damaged_entry_is_compiled_again(three: Project, damage: bytes | None)
     assert three.tree() == before
 
 
-def test_without_a_place_for_the_cache_it_does_without(three: Project, compiled: list[str]) -> None:
-    (three.specs / ".kling-codegen").write_text("in the way")
-    three.generate()
-    assert three.run("check").exit_code == 0
+def no_folder(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    cache.write_text("in the way")
+
+
+def a_link(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (cache.parent / "elsewhere").mkdir()
+    cache.symlink_to("elsewhere")
+
+
+def open_to_all(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    cache.mkdir()
+    cache.chmod(0o777)
+
+
+def no_home(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # What platformdirs gives where there is neither a variable nor an entry of the user.
+    monkeypatch.setattr("platformdirs.user_cache_path", lambda *_, **__: Path("~/.cache/kling-codegen"))
+
+
+def no_answer(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object, **__: object) -> Path:
+        raise RuntimeError("no home folder")
+
+    monkeypatch.setattr("platformdirs.user_cache_path", fail)
+
+
+@pytest.mark.parametrize("spoil", [no_folder, a_link, open_to_all, no_home, no_answer])
+def test_an_unusable_cache_folder_is_not_used(
+    three: Project, compiled: list[str], cache: Path, monkeypatch: pytest.MonkeyPatch, spoil: Any
+) -> None:
+    spoil(cache, monkeypatch)
+    for _ in range(2):
+        three.generate()
     assert len(compiled) == 6
+    assert not [path for path in cache.parent.rglob("*") if len(path.name) >= 64]
+    assert not (three.folder / "~").exists()
 
 
-def test_what_was_not_used_for_long_goes_and_git_never_sees_any(three: Project) -> None:
+def test_unused_entries_go_and_other_files_stay(three: Project, cache: Path) -> None:
     three.generate()
-    folder = three.specs / ".kling-codegen"
+    (cache / "mine.txt").write_text("kept")
     old = time.time() - 40 * 24 * 3600
-    for path in folder.iterdir():
+    for path in cache.iterdir():
         os.utime(path, (old, old))
     (three.specs / "one.yaml").unlink()
-    before = len(list(folder.iterdir()))
+    before = len(list(cache.iterdir()))
     three.generate()
     # One spec is gone; its entry and that of the old index went, the new index came.
-    assert len(list(folder.iterdir())) == before - 1
-    assert (folder / ".gitignore").read_text() == "*\n"
+    assert len(list(cache.iterdir())) == before - 1
+    assert (cache / "mine.txt").read_text() == "kept"
 
 
 def test_another_compiler_compiles_again(three: Project) -> None:
@@ -165,13 +208,13 @@ def run(project: Project, command: str, cwd: Path | None = None, **environment: 
     ],
 )  # fmt: skip
 def test_the_same_bytes_wherever_it_runs(
-    project: Project, tmp_path_factory: pytest.TempPathFactory, environment: dict[str, str]
+    project: Project, tmp_path_factory: pytest.TempPathFactory, environment: dict[str, str], cache: Path
 ) -> None:
     synthetic(project, 12)
     project.generate()
     before = project.tree()
     shutil.rmtree(project.models)
-    shutil.rmtree(project.specs / ".kling-codegen")
+    shutil.rmtree(cache)
     done = run(project, "generate", cwd=tmp_path_factory.mktemp("elsewhere"), **environment)
     assert done.returncode == 0, done.stderr
     assert project.tree() == before
@@ -185,14 +228,14 @@ def in_processes(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_many_at_once_give_what_each_gives_alone(
-    project: Project, compiled: list[str], request: pytest.FixtureRequest
+    project: Project, compiled: list[str], request: pytest.FixtureRequest, cache: Path
 ) -> None:
     synthetic(project, 20)
     project.generate()
     assert len(compiled) == 20
     alone = project.tree()
     shutil.rmtree(project.models)
-    shutil.rmtree(project.specs / ".kling-codegen")
+    shutil.rmtree(cache)
     request.getfixturevalue("in_processes")
     project.generate()
     assert len(compiled) == 20, "they should have been compiled elsewhere"

@@ -10,6 +10,7 @@ import click
 
 from kling_codegen.draft.compose import draft
 from kling_codegen.draft.page import NotAPage
+from kling_codegen.report import say
 
 
 @click.command("draft")
@@ -30,15 +31,15 @@ def command(page: Path, output: Path | None, read: datetime | None) -> None:
             with output.open("x", encoding="utf-8") as file:
                 file.write(made.yaml)
     except NotAPage as error:
-        click.echo(f"{page}: this is not a model page: {error}", err=True)
+        say(f"{page}: this is not a model page: {error}", err=True)
         sys.exit(2)
     except UnicodeDecodeError as error:
-        click.echo(f"{page}: this is not a model page: it is not UTF-8 text ({error})", err=True)
+        say(f"{page}: this is not a model page: it is not UTF-8 text ({error})", err=True)
         sys.exit(2)
     except FileExistsError:
-        click.echo(f"{output} is there already; a draft does not replace it", err=True)
+        say(f"{output} is there already; a draft does not replace it", err=True)
         sys.exit(2)
     if output is None:
-        click.echo(made.yaml, nl=False)
+        say(made.yaml.removesuffix("\n"))
     for note in made.notes:
-        click.echo(f"{page}:{note}", err=True)
+        say(f"{page}:{note}", err=True)

@@ -11,6 +11,8 @@ from kling_codegen.draft.page import Page
 from kling_codegen.schema import Schema, violations
 
 SAMPLES = {"video": "https://example.com/video.mp4", "audio": "https://example.com/audio.mp3"}
+# An example that has to be larger is left out.
+MOST_ITEMS, MOST_CHARACTERS = 100, 10_000
 IMAGE, TEXT = "https://example.com/image.png", "A paper boat on a quiet lake."
 
 
@@ -46,7 +48,9 @@ def _neutral(schema: dict[str, Any], sent: Any, name: str) -> Any:
         case "array", [_, *_]:
             return [_neutral(schema["items"], item, name) for item in sent]
         case "array", _:
-            return [_neutral(schema["items"], MISSING, name)] * max(1, schema.get("minItems", 1))
+            return [_neutral(schema["items"], MISSING, name)] * min(
+                max(1, schema.get("minItems", 1)), MOST_ITEMS
+            )
         case "object", _:
             given = sent if is_object(sent) else {}
             parts: dict[str, Any] = schema["properties"]
@@ -63,6 +67,6 @@ def _neutral(schema: dict[str, Any], sent: Any, name: str) -> Any:
     )
     if sent is not MISSING and not sentence and fits(schema, sent):
         return sent
-    text = TEXT[: schema.get("maxLength")].ljust(schema.get("minLength", 0), ".")
+    text = TEXT[: schema.get("maxLength")].ljust(min(schema.get("minLength", 0), MOST_CHARACTERS), ".")
     plain = {"string": text, "boolean": True}.get(kind, schema.get("minimum", 1))
     return schema.get("default", schema.get("enum", [plain])[0])

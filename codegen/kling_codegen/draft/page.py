@@ -22,29 +22,40 @@ Lines: TypeAlias = Sequence[tuple[int, str]]
 
 SLUG = r"([a-z][a-z0-9]*(?:[.-][a-z0-9]+)*)"
 ADDRESS = re.compile(rf"/v[12]/(?!requests\b){SLUG}")
-HEADING = re.compile(r"(?:^|/v1/\S+)Parameters$")
-QUOTED = re.compile(r'"(?:[^"\\]|\\.)*"', re.DOTALL)
+HEADING = "Parameters"
+# One that is never closed is taken to the end, or each quotation mark in it would be tried again.
+QUOTED = re.compile(r'"(?:[^"\\]|\\.)*+(?P<end>"|\Z|\\\Z)', re.DOTALL)
+CLOSED = r'"(?:[^"\\]|\\(?s:.))*+"'
 TYPE = r"(?:string|integer|number|boolean|object|array)(?:\[\]){0,2}(?: \([a-z-]+\))?"
 SPACED = re.compile(r"([A-Za-z_]\w*?)(required|optional)")
 SPACED_TYPE = re.compile(rf"{TYPE}|[a-z]+(?:\[\])*(?: \(.*\))?")
-CONDENSED = re.compile(rf"([A-Za-z_]\w*?)(required|optional)({TYPE})")
+# A name is looked for once in each word: from its first letter, after the values that it is run together with.
+WORD_START = r"(?<!\w)(?:(?![A-Za-z_])\w)*+"
+CONDENSED = re.compile(rf"{WORD_START}([A-Za-z_]\w*?)(required|optional)({TYPE})")
 # Only where no known type is found: this one takes the name of is_requiredoptionalboolean for is_.
-CONDENSED_UNKNOWN = re.compile(r"([A-Za-z_]\w*?)(required|optional)([a-z]+(?:\[\])*)")
+CONDENSED_UNKNOWN = re.compile(rf"{WORD_START}([A-Za-z_]\w*?)(required|optional)([a-z]+(?:\[\])*)")
 VALUES_START = re.compile(r"^(?:Default: |Range: |Allowed values|Array items:)", re.MULTILINE)
 RANGE = re.compile(r"Range: (-?\d{1,15}(?:\.\d{1,15})?) - (-?\d{1,15}(?:\.\d{1,15})?)")
 MORE = re.compile(r"\+(\d{1,3}) more")
 END = re.compile(r"Response Type|Returns: |Asynchronous requests|Status states|Common Error Codes")
 # No name can be in these: they are quoted, or stand where values do.
-OPAQUE = re.compile(rf"{QUOTED.pattern}|{MORE.pattern}|{RANGE.pattern}|^(?:null|true|false)+(?=[A-Za-z_])")
-# What a line without a name can be, if it is no further line of a description.
+OPAQUE = re.compile(
+    rf"{QUOTED.pattern}|{MORE.pattern}|{RANGE.pattern}|^(?:null|true|false)+(?=[A-Za-z_])", re.DOTALL
+)
+# What a line without a name can be, if it is no further line of a description. Nothing in it is given back.
 ONLY_VALUES = re.compile(
-    rf'(?:[^"]{{0,40}}{QUOTED.pattern})+(?:{MORE.pattern})?|Array items:.*|'
-    rf"(?:null|true|false|-?\d+(?:\.\d+)?|\[\]|{MORE.pattern}|{RANGE.pattern})+"
+    rf'(?:[^"]{{0,40}}+{CLOSED})++(?:{MORE.pattern})?|Array items:.*|'
+    rf"(?:null|true|false|-?\d++(?:\.\d++)*+|\[\]|{MORE.pattern}|{RANGE.pattern})++"
 )
 LITERALS = {"true": True, "false": False, "null": None}
 KINDS = ("video", "image", "audio", "text")
 # What parsing and evaluating code that is no literal, or not yet all of it, can raise.
 UNUSABLE = (SyntaxError, ValueError, TypeError, LookupError, AttributeError, MemoryError, RecursionError)
+
+
+# A real page has 10,000 characters and up to forty parameters; its example, up to fifty lines.
+MOST_CHARACTERS, MOST_PARAMETERS = 100_000, 150
+MOST_TRIES, MOST_LINES, MOST_CODE = 100, 200, 10_000
 
 
 class NotAPage(Exception):
@@ -94,6 +105,8 @@ class Page:
 
 def read(text: str, notes: Notes) -> Page:
     """Read a page in either layout. Raises NotAPage."""
+    if len(text) > MOST_CHARACTERS:
+        raise NotAPage(f"it has {len(text)} characters; at most {MOST_CHARACTERS} are read")
     # Browsers put no-break spaces where HTML has them.
     lines = list(enumerate(text.replace("\u00a0", " ").split("\n"), 1))
     if not (found := [(number, match[1]) for number, line in lines for match in ADDRESS.finditer(line)]):
@@ -108,6 +121,8 @@ def read(text: str, notes: Notes) -> Page:
     blocks = _blocks(lines, notes)
     if not blocks:
         raise NotAPage("it shows no parameters (a name, then required or optional, then a type)")
+    if len(blocks) > MOST_PARAMETERS:
+        raise NotAPage(f"it shows {len(blocks)} parameters; at most {MOST_PARAMETERS} are read")
     filled = [(number, line.strip()) for number, line in lines[: blocks[0].line - 1] if line.strip()]
     # Latency, price, address and code come after title and tagline.
     head = list(takewhile(lambda each: not re.match(r"~|\$|POST|1?\s*(?:import|#)", each[1]), filled))
@@ -118,8 +133,9 @@ def read(text: str, notes: Notes) -> Page:
         title = slug.replace("-", " ").title()
         notes.doubt(1, "title", f"no title was found; {title} is made from the slug")
     tagline_line, tagline = head[0] if head else (1, "")
-    seconds = _first(lines, r"^\s*~(\d+(?:\.\d+)?)s\s*$")
-    price = _first(lines, r"^\s*(~?\$\d.*?)\s*$")
+    stripped = [(number, line.strip()) for number, line in lines]
+    seconds = _first(stripped, r"^~(\d{1,15}(?:\.\d{1,15})?)s$")
+    price = _first(stripped, r"^(~?\$\d.*)$")
     answer = _first(lines, r"Returns: (\w+)")
     returns = answer[1].lower() if answer else "none"
     if returns not in KINDS:
@@ -138,13 +154,21 @@ def _first(lines: Lines, pattern: str) -> tuple[int, str] | None:
 
 def _example(code: Lines) -> tuple[int, dict[str, Any], dict[str, int]]:
     """Return line and values of the example: of the client (payload, or run) or of requests (data)."""
+    tries = 0
     for start, (number, line) in enumerate(code):
         if not re.match(r"\s*(?:(?:payload|data)\s*=\s*\{|\w+\s*=\s*\w+\.run\()", line):
             continue
-        for end in range(start + 1, min(start + 200, len(code)) + 1):
+        for end in range(start + 1, min(start + MOST_LINES, len(code)) + 1):
+            # Only there can it be complete; the next thing on the page may be run together with it.
+            if not re.search(r"[})]", code[end - 1][1]):
+                continue
+            tries += 1
+            text = "\n".join(line for _, line in code[start:end])
+            if tries > MOST_TRIES or len(text) > MOST_CODE:
+                break
             try:
                 with warnings.catch_warnings(action="ignore"):
-                    tree = ast.parse("\n".join(line for _, line in code[start:end]).lstrip())
+                    tree = ast.parse(text.lstrip())
                 given = _Values().visit(cast("ast.Assign", tree.body[0]).value)
                 # By way of JSON, so that nothing else comes through.
                 values: Any = json.dumps(ast.literal_eval(given), ensure_ascii=False, allow_nan=False)
@@ -172,7 +196,7 @@ class _Values(ast.NodeTransformer):
 def _blocks(lines: Lines, notes: Notes) -> list[Block]:
     """Return the parameters in the order of the page."""
     spaced = any(SPACED.fullmatch(line.strip()) for _, line in lines)
-    headings = (i for i, (_, line) in enumerate(lines, 1) if HEADING.search(line.strip()))
+    headings = (i for i, (_, line) in enumerate(lines, 1) if _is_heading(line))
     if not (start := next(headings, 0)):
         notes.doubt(1, "input", "no heading Parameters; the page may be incomplete")
     section: list[tuple[int, str]] = []
@@ -187,6 +211,13 @@ def _blocks(lines: Lines, notes: Notes) -> list[Block]:
             )
             break
     return list(_read_spaced(section) if spaced else _read_condensed(section, notes))
+
+
+def _is_heading(line: str) -> bool:
+    """Tell whether the parameters follow: the heading may be run together with an address before it."""
+    *_, word = line.split() or [""]
+    before = word.removesuffix(HEADING)
+    return before != word and (line.strip() == HEADING or "/v1/" in before[:-1])
 
 
 def _read_spaced(section: Lines) -> Iterator[Block]:
@@ -205,12 +236,12 @@ def _read_condensed(section: Lines, notes: Notes) -> Iterator[Block]:
     about: list[tuple[int, str]] = []
     values: list[tuple[int, str]] = []
     for number, line in section:
-        masked = OPAQUE.sub(lambda found: "\x00" * len(found[0]), line)
+        masked = OPAQUE.sub(_mask, line)
         head = CONDENSED.search(masked) or CONDENSED_UNKNOWN.search(masked)
         if not head:
             (values if values or ONLY_VALUES.fullmatch(line) else about).append((number, line))
             continue
-        name, before = head[1], line[: head.start()]
+        name, before = head[1], line[: head.start(1)]
         if block:
             yield _completed(block, about, [*values, (number, before)])
         elif before:
@@ -221,12 +252,17 @@ def _read_condensed(section: Lines, notes: Notes) -> Iterator[Block]:
         yield _completed(block, about, values)
 
 
+def _mask(found: re.Match[str]) -> str:
+    is_open = found["end"] is not None and found["end"] != '"'
+    return found[0] if is_open else "\x00" * len(found[0])
+
+
 def _completed(block: Block, about: Lines, values: Lines) -> Block:
     """Return the block with its description, and its values taken apart as far as the page marks them."""
     text = "\n".join(line for _, line in values)
     found = {name: re.search(pattern, text, re.MULTILINE) for name, pattern in (
-        ("default", rf"^Default: ({QUOTED.pattern}|.*?)(?=Range: |$)"), ("range", RANGE.pattern),
-        ("more", MORE.pattern), ("allowed", r"^Allowed values *(?:\((\d+) total\))? *:"), ("items", r"^Array items:"),
+        ("default", rf"^Default: ({CLOSED}|.*?)(?=Range: |$)"), ("range", RANGE.pattern),
+        ("more", MORE.pattern), ("allowed", r"^Allowed values *(?:\((\d{1,9}) total\))? *:"), ("items", r"^Array items:"),
     )}  # fmt: skip
     rest = text
     for match in found.values():

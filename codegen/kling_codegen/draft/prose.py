@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from itertools import islice
 from typing import Any
 
 from kling_codegen.draft import groups
@@ -15,7 +16,7 @@ Schema = dict[str, Any]
 SIZE = re.compile(
     r"\b(?:(?P<low>min(?:imum)?(?: of)?|at least)|"
     r"max(?:imum)?(?: of)?|up to|at most|no more than|(?:cannot|must not) exceed)"
-    r":? (?P<number>\d+)(?![\d.,-]*\d)\s*(?P<unit>[A-Za-z]*)",
+    r":? (?P<number>\d{1,15}+)(?![\d.,-]*\d)\s*(?P<unit>[A-Za-z]*)",
     re.IGNORECASE,
 )
 CHARACTERS = re.compile(r"char(?:acter)?s?", re.IGNORECASE)
@@ -24,10 +25,11 @@ BYTES = {"kb": 1024, "mb": 1024**2, "gb": 1024**3}
 MEASURE = re.compile(
     r"char(?:acter)?s?|[kmg]i?b|px|pixels?|s|secs?|seconds?|minutes?|fps|words?|p", re.IGNORECASE
 )
-UNTOLD = re.compile(
-    r"\b(?:max|min|maximum|minimum|at least|at most|up to|no more than|exceed|must be|limit|between)\b.*(?<!\w)\d",
+LIMIT = re.compile(
+    r"\b(?:max|min|maximum|minimum|at least|at most|up to|no more than|exceed|must be|limit|between)\b",
     re.IGNORECASE,
 )
+FIGURE = re.compile(r"(?<!\w)\d")
 TOKEN = re.compile(r"(@[A-Za-z_]+|<<<[A-Za-z]+_|\([A-Za-z]{3,})\d+(>>>|\)|)")
 CONDITION = re.compile(
     r"\b(?:requires?|needs|only (?:\w+ ){0,3}(?:in|with|when|if|for)|(?:cannot|can't|not) be (?:used|combined)|"
@@ -37,6 +39,10 @@ CONDITION = re.compile(
 )
 # With these, a sentence that names what is needed can mean anything.
 UNCLEAR = re.compile(r"\b(?:or|one of|not|never|cannot|unless)\b|n't\b", re.IGNORECASE)
+
+
+# What a real description has, several times over: a sentence that is longer is for people, as are those after many.
+MOST_SENTENCES, MOST_CHARACTERS, MOST_FORMS = 20, 500, 20
 
 
 def sentences(text: str) -> list[str]:
@@ -60,7 +66,8 @@ def limits(path: str, block: Block, schema: Schema, notes: Notes) -> Iterator[Sc
             else:
                 continue
             told = True
-        if not told and UNTOLD.search(sentence):
+        limit = LIMIT.search(sentence)
+        if not told and limit and FIGURE.search(sentence, limit.end()):
             notes.doubt(block.text_line, path, f"a limit that is not in the draft: {sentence}")
 
 
@@ -81,7 +88,8 @@ def references(
     """Yield the rules for texts that name items of a list, such as @Image1."""
     found = [(block, match) for block in blocks for match in TOKEN.finditer(block.text)]
     # The first place of each form.
-    for form, (block, match) in {_form(match): (block, match) for block, match in reversed(found)}.items():
+    forms = {_form(match): (block, match) for block, match in reversed(found)}
+    for form, (block, match) in islice(forms.items(), MOST_FORMS):
         stem = re.sub(r"\W|_", "", match[1]).lower()
         users = {other.name for other, again in found if _form(again) == form}
         users |= {
@@ -108,7 +116,11 @@ def _form(match: re.Match[str]) -> str:
 def conditions(block: Block, inside: Schema, page: Page, notes: Notes) -> Iterator[Schema]:
     """Yield the rules for what a parameter needs others to be, or not to be; other conditions are doubts."""
     needs: list[str] = []
-    for sentence in sentences(block.text):
+    for number, sentence in enumerate(sentences(block.text)):
+        if number >= MOST_SENTENCES or len(sentence) > MOST_CHARACTERS:
+            if CONDITION.search(sentence):
+                _left_out(block, sentence, notes)
+            continue
         stated = list(groups.stated(sentence, block.name, list(inside["properties"])))
         if why := next(filter(None, (groups.against(*rule, inside, page) for rule in stated)), ""):
             _left_out(block, sentence, notes, why)
@@ -161,6 +173,8 @@ def _equals(
     """Yield other parameters with the value that a sentence asks for, and how it writes that value."""
     for other, schema in properties.items():
         for value in schema.get("enum", ()) if other != name else ():
+            if str(value).casefold() not in sentence.casefold():
+                continue
             text = re.escape(str(value))
             pattern = rf"\b({text})['\"]? {other}\b|\b{other} (?:is|=|set to|to be) ['\"]?({text})\b"
             if match := re.search(pattern, sentence, re.IGNORECASE):

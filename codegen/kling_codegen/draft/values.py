@@ -21,6 +21,8 @@ Reading: TypeAlias = tuple[Any, list[Any]]
 
 # A longer run of digits has too many readings, and none of them would be convincing.
 MOST_DIGITS = 24
+# No spec can have a number of more digits.
+MOST_RUN = 40
 INTEGER = re.compile(r"0|-?[1-9]\d*")
 WORD, NUMBER = r"(?:null|true|false)", r"-?(?:0|[1-9]\d{0,14})(?:\.\d{1,15})?"
 KINDS: dict[str, Any] = {
@@ -97,7 +99,7 @@ def _parts(about: About, text: str) -> list[Any]:
             values = [json.loads(text)]
     elif '"' in text:
         values = [None] if text.startswith("null") else []
-        values += [_text(found) for found in QUOTED.findall(text)]
+        values += [_text(found[0]) for found in QUOTED.finditer(text) if found["end"] == '"']
     elif re.fullmatch(rf"(?:{WORD}\s*)+", text):
         values = [LITERALS[word] for word in re.findall(WORD, text)]
     elif re.fullmatch(rf"{NUMBER}(?:\s+{NUMBER})*", text):
@@ -158,7 +160,7 @@ def _monotone(run: str, sign: int, before: int | None = None) -> Iterator[list[i
 
 def _runs(run: str) -> Iterator[Reading]:
     """Yield how digits could be a default and the allowed values it is one of."""
-    for end in range(1, len(run) + 1):
+    for end in range(1, len(run) + 1) if len(run) <= MOST_RUN else ():
         if INTEGER.fullmatch(run[:end]):
             default = int(run[:end])
             yield from ((default, split) for split in _splits(run[end:]) if not split or default in split)
@@ -184,7 +186,7 @@ def _likeliest(about: About, readings: list[Reading], default: Any) -> Reading:
     if any(values for _, values in rising):
         readings = rising
     witnesses = {_integer(about.sent)}
-    witnesses |= {int(number) for number in re.findall(r"(?<![\w.])\d+(?![\w.]*\w)", block.text)}
+    witnesses |= {int(number) for number in re.findall(r"(?<![\w.])\d{1,15}+(?![\w.]*\w)", block.text)}
     if block.marked:
         witnesses.add(_integer(block.default))
 

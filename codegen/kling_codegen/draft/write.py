@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
-from typing import Any
+from typing import Any, cast
 
 import yaml
+
+from kling_codegen.messages import printable
 
 # Text that no version of YAML takes for something else.
 PLAIN = re.compile(
@@ -30,7 +32,8 @@ class _Dumper(yaml.SafeDumper):
         return analysis
 
     def text(self, data: str) -> yaml.ScalarNode:
-        return yaml.ScalarNode("tag:yaml.org,2002:str", data, style=None if PLAIN.fullmatch(data) else '"')
+        is_plain = PLAIN.fullmatch(data) and printable(data) == data
+        return yaml.ScalarNode("tag:yaml.org,2002:str", data, style=None if is_plain else '"')
 
     def sequence(self, data: Any) -> yaml.SequenceNode:
         node = self.represent_list(data)
@@ -51,5 +54,10 @@ _Dumper.add_representer(_Line, _Dumper.in_one_line)
 def to_yaml(spec: dict[str, Any]) -> str:
     """Return the text of a spec file."""
     styled = spec | {"rules": [_Line(rule) for rule in spec["rules"]]} if "rules" in spec else spec
-    text = yaml.dump(styled, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=10_000)
-    return f"# yaml-language-server: $schema=schema/spec.schema.json\n{text}"
+    # Releases of the stubs disagree about the signature.
+    text: str = cast("Any", yaml).dump(
+        styled, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=10_000
+    )
+    # What is not printable is in double quotes, where an escape is the same text.
+    lines = [printable(line) for line in text.split("\n")]
+    return "\n".join(["# yaml-language-server: $schema=schema/spec.schema.json", *lines])

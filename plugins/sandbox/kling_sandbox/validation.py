@@ -101,7 +101,7 @@ def _references(rule: Schema, _: Schema, values: Schema) -> Iterator[str]:
     before, after = rule["token"].split("{n}")
     count = len(values.get(rule["list"]) or ())
     for match in re.finditer(
-        f"{re.escape(before)}([0-9]+){re.escape(after)}", values.get(rule["field"]) or ""
+        f"{re.escape(before) or '(?<![0-9])'}([0-9]+){re.escape(after)}", values.get(rule["field"]) or ""
     ):
         digits = match[1].lstrip("0")
         # A number of more digits than any list is long is never parsed: Python refuses very long ones.

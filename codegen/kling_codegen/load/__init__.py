@@ -3,30 +3,31 @@
 from __future__ import annotations
 
 import contextlib
+import errno
+import os
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+import stat
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from datetime import date
 from functools import cache
 from io import BytesIO, TextIOWrapper
 from pathlib import Path
-from typing import Any, Generic, TypeAlias, TypeVar, cast
+from typing import Any, Generic, TypeVar, cast
 
-import yaml
 from pydantic import TypeAdapter, ValidationError
 from pydantic_core import PydanticCustomError
-from yaml.reader import ReaderError
 
 from kling_codegen import language, messages, names
 from kling_codegen.closed import Closed, ClosedT
 from kling_codegen.language import Gateway, Spec
-from kling_codegen.messages import Location, Message, closest, dotted, shown, wrong_kind
+from kling_codegen.load.reader import Node, Place, Unreadable, compose
+from kling_codegen.messages import Location, Message, closest, dotted, number, shown, wrong_kind
 from kling_codegen.report import Problem
 from kling_codegen.schema import Schema
 
 Model = TypeVar("Model", bound=Closed)
-# A line and a column, from 1.
-Place: TypeAlias = tuple[int, int]
+# The largest spec of a real model has 12,000 bytes.
+MOST_BYTES = 1 << 20
 
 
 class SpecsInvalid(Exception):
@@ -104,21 +105,34 @@ def paths(folder: Path, problems: list[Problem]) -> list[Path]:
 
 def read(path: Path, model: type[Model], problems: list[Problem]) -> File[Model]:
     """Read one file, and add what is wrong with it to `problems`."""
-    content, text, unreadable = b"", "", ""
+    data, text, unreadable = b"", "", ""
     try:
-        content = path.read_bytes()
-        text = TextIOWrapper(BytesIO(content), encoding="utf-8").read()
+        data = content(path)
+        text = TextIOWrapper(BytesIO(data), encoding="utf-8").read()
     except UnicodeDecodeError:
         unreadable = "is not UTF-8 text"
     except OSError as error:
         unreadable = f"cannot be read: {error.strerror}"
     if unreadable:
         problems.append(Problem(str(path), 1, 1, unreadable))
-        return File(path, content, Document("{}"), None)
+        return File(path, data, Document("{}"), None)
     document = Document(text)
     value = document.validated(model)
     problems += (document.problem(path, at, what) for at, what in document.problems)
-    return File(path, content, document, None if document.problems else value)
+    return File(path, data, document, None if document.problems else value)
+
+
+def content(path: Path) -> bytes:
+    """Return the bytes of a plain file of a reasonable size. Raises OSError."""
+    # A pipe would be waited for.
+    with os.fdopen(os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0)), "rb") as file:
+        kind = os.fstat(file.fileno()).st_mode
+        if not stat.S_ISREG(kind):
+            raise OSError(errno.EINVAL, "it is not a plain file")
+        data = file.read(MOST_BYTES + 1)
+    if len(data) > MOST_BYTES:
+        raise OSError(errno.EFBIG, f"it has more than {MOST_BYTES} bytes")
+    return data
 
 
 def clashes(slugs: Iterable[Slug | None]) -> Iterator[Problem]:
@@ -156,7 +170,7 @@ class Document:
         self.value: Any = None
         self._keys: dict[Location, Place] = {}
         self._values: dict[Location, Place] = {(): (1, 1)}
-        self._seen: set[int] = set()
+        self._noted: set[tuple[Location, Message]] = set()
         # What is said of a place already, so that what follows from it is not said again.
         self._spoilt: set[Location] = set()
         # What another reader takes for something else, and where a problem says so already.
@@ -164,23 +178,16 @@ class Document:
         self._merged: set[Location] = set()
         # Where each mapping is, by identity: a validator is handed its value, but not its location.
         self._mappings: dict[int, Location] = {}
-        if sign := _LINE_ENDS.search(text):
-            before = text[: sign.start()].split("\n")
-            self._values[()] = len(before), len(before[-1]) + 1
-            what = f"the character U+{ord(sign[0]):04X} ends a line in YAML 1.1, not in YAML 1.2"
-            self.problems.append(((), Message(what, "an escape in a text with double quotes")))
-            return
         try:
-            root = yaml.compose(text, _Reader)
-            if root is not None:
-                self.value = self._plain(root, ())
-        except yaml.YAMLError as error:
-            self._note_yaml_error(error, text)
-        except RecursionError:
-            self.problems.append(((), Message("this is nested too deeply for a spec")))
+            root = compose(text)
+        except Unreadable as error:
+            self._values[()] = error.place
+            self.problems.append(((), error.message))
         else:
             if root is None:
                 self.problems.append(((), Message("the file is empty")))
+            else:
+                self.value = self._plain(root, ())
 
     def keys(self) -> Mapping[str, Any]:
         """Return the whole as keys and values; none if it is something else."""
@@ -223,9 +230,8 @@ class Document:
                 what = replace(what, what=f"{what.what} ({old.what})")  # noqa: PLW2901
                 self._merged.add(at)
             # Parts are validated again when the whole is wrong.
-            if (at, what) not in self.problems and not self._spoilt & {
-                at[:end] for end in range(len(at) + 1)
-            }:
+            if (at, what) not in self._noted and not self._spoilt & {at[:end] for end in range(len(at) + 1)}:
+                self._noted.add((at, what))
                 self.problems.append((at, what))
 
     def salvage(self, model: type[ClosedT], data: Any, error: ValidationError) -> ClosedT:
@@ -258,135 +264,50 @@ class Document:
     def _again(self, annotation: Any, value: Any) -> Any:
         return _adapter(annotation).validate_python(value, strict=True, context=self)
 
-    def _plain(self, node: Any, at: Location) -> Any:
-        self._values[at] = _place(node.start_mark)
-        if id(node) in self._seen:
-            self._refuse(at, "anchors and aliases are not used in specs; write the value out")
-            return None
-        self._seen.add(id(node))
-        if node.id == "scalar":
+    def _plain(self, node: Node, at: Location) -> Any:
+        self._values[at] = node.place
+        if node.refusal:
+            self._refuse(at, node.refusal)
+            if node.kind in ("scalar", "alias"):
+                return None
+        if node.kind == "scalar":
             return self._scalar(node, at)
-        if not node.tag.startswith(_YAML_TAG):
-            self._refuse(at, f"the tag {node.tag} is not used in specs")
-        if node.id == "sequence":
-            return [self._plain(item, (*at, index)) for index, item in enumerate(node.value)]
+        if node.kind == "sequence":
+            return [self._plain(item, (*at, index)) for index, item in enumerate(node.children)]
         value = dict(self._items(node, at))
         self._mappings[id(value)] = at
         return value
 
-    def _items(self, node: Any, at: Location) -> Iterator[tuple[str, Any]]:
-        for key, value in node.value:
-            name = key.value if key.id == "scalar" else "that is a list or has keys"
+    def _items(self, node: Node, at: Location) -> Iterator[tuple[str, Any]]:
+        for key, value in zip(node.children[::2], node.children[1::2], strict=True):
+            name = key.text if key.kind == "scalar" else "that is a list or has keys"
             here = (*at, name)
             again = here in self._keys
             if again:
                 # The place of the second, under a name no file can have.
                 here = (*at, f"{name}\n{len(self._keys)}")
-            self._keys[here] = _place(key.start_mark)
+            self._keys[here] = key.place
             if again:
                 line = self._keys[*at, name][0]
                 self._refuse(here, f"{name} is there twice; the first is in line {line}", key=True)
-            elif not key.tag.endswith(":str"):
+            elif key.refusal:
+                self._refuse(here, key.refusal, key=True)
+            elif key.kind != "scalar" or key.type != "str":
                 self._refuse(here, f"the key {name} is not text; put it in quotes", key=True)
-            elif not key.style and (what := _ambiguity(name, name)):
+            elif what := key.ambiguity:
                 self.problems.append((here, replace(what, what=f"the key {what.what}", key=True)))
             read = self._plain(value, here)
             if not again:
                 yield name, read
 
-    def _scalar(self, node: yaml.ScalarNode, at: Location) -> Any:
-        try:
-            value = _CONSTRUCT[node.tag](node.value)
-        except (KeyError, ValueError):
-            self._refuse(at, f"{node.value}: the tag {node.tag} is not used in specs")
-            return None
-        if not node.style and at != ("source", "read") and (what := _ambiguity(node.value, value)):
+    def _scalar(self, node: Node, at: Location) -> Any:
+        if at != ("source", "read") and (what := node.ambiguity):
             self._ambiguous[at] = what
-        return value
+        return node.value
 
     def _refuse(self, at: Location, what: str, *, key: bool = False) -> None:
         self.problems.append((at, Message(what, key=key)))
         self._spoilt.add(at)
-
-    def _note_yaml_error(self, error: Any, text: str) -> None:
-        if isinstance(error, ReaderError):
-            before = text.encode()[: error.position].decode(errors="ignore").split("\n")
-            self._values[()] = len(before), len(before[-1]) + 1
-            self.problems.append(((), Message(f"not YAML: the character U+{error.character:04X}")))
-            return
-        mark, what = error.problem_mark, error.problem
-        self._values[()] = _place(mark)
-        for line in text.split("\n")[mark.line : mark.line + 1]:
-            what = what.replace(
-                "found character that", f"found {line[mark.column : mark.column + 1]!r}, which"
-            )
-        if error.context:
-            what += f" ({error.context} that starts in line {error.context_mark.line + 1})"
-        hint = next((hint for part, hint in _YAML_HINTS.items() if part in what), "")
-        self.problems.append(((), Message(f"not YAML: {what}", hint)))
-
-
-_YAML_TAG = "tag:yaml.org,2002:"
-_YAML_HINTS = {
-    r"'\t'": "spaces, not tabs",
-    "tab character": "spaces, not tabs",
-    "cannot start any token": "text that starts with a sign stands in quotes",
-    "mapping values are not allowed": 'text with ": " in it stands in quotes',
-    "undefined alias": "text that starts with * stands in quotes",
-    "another document": "one spec a file",
-}
-_LINE_ENDS = re.compile("[\x85\u2028\u2029]")
-# What the core schema of YAML 1.2, section 10.3.2, does not take for text if it is without quotes.
-_CORE = {
-    "null": "null|Null|NULL|~|",
-    "bool": "true|True|TRUE|false|False|FALSE",
-    "int": "[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+",
-    "float": r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?|[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)",
-}
-_CONSTRUCT: Mapping[str, Callable[[str], Any]] = {
-    _YAML_TAG + "str": str,
-    _YAML_TAG + "null": lambda _: None,
-    _YAML_TAG + "bool": lambda text: text.lower() == "true",
-    _YAML_TAG + "int": lambda text: int(text, 0 if text[1:2] in {"o", "x"} else 10),
-    _YAML_TAG + "float": lambda text: float(re.sub(r"\.(?=[a-zA-Z])", "", text)),
-}
-
-
-class _Reader(yaml.CSafeLoader):
-    """PyYAML, but for what it takes for numbers and the like: that is YAML 1.1."""
-
-    def resolve(self, kind: type[yaml.Node], value: Any, implicit: Any) -> str:
-        if kind is not yaml.ScalarNode:
-            return _YAML_TAG + ("map" if kind is yaml.MappingNode else "seq")
-        known = _CORE.items() if implicit[0] else ()
-        return _YAML_TAG + next((tag for tag, pattern in known if re.fullmatch(pattern, value)), "str")
-
-
-# What may be read differently by a reader of YAML 1.1, and what certainly is not.
-_SUSPECT = re.compile(r"[-+]?[0-9.][-+0-9a-zA-Z_:. ]*|[yYnNoO][a-zA-Z]{1,2}")
-_PLAIN_NUMBER = re.compile(r"[-+]?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][-+]?[0-9]+)?")
-
-
-def _ambiguity(text: str, value: Any) -> Message | None:
-    """Say so if a reader of YAML 1.1 takes the unquoted `text` for something else than `value`."""
-    if not _SUSPECT.fullmatch(text) or _PLAIN_NUMBER.fullmatch(text):
-        return None
-    try:
-        old = yaml.safe_load(text)
-    except (yaml.YAMLError, ValueError):
-        return None
-    if isinstance(old, date):
-        old = "a date"
-    elif repr(old) == repr(value):
-        return None
-    kinds = ["text" if isinstance(each, str) else shown(each) for each in (value, old)]
-    kinds[1] = "a date" if old == "a date" else kinds[1]
-    # Nobody means 969 by 16:9.
-    numbers = [kind for kind in kinds if kind not in ("text", "a date") and ":" not in text]
-    return Message(
-        f"{text} without quotes is {kinds[0]} in YAML 1.2, {kinds[1]} in YAML 1.1",
-        ", ".join([f'"{text}"', *numbers]),
-    )
 
 
 @cache
@@ -460,7 +381,7 @@ def _misshapen(kind: str, given: Any, context: Mapping[str, Any]) -> Message:
     what, allowed, meant = f"{shown(given)} is not allowed", "", ""
     if kind in _BOUNDS:
         key, words = _BOUNDS[kind]
-        allowed = f"{words} {context[key]:.15g}"
+        allowed = f"{words} {number(context[key])}"
     match kind:
         case "model_type" | "dict_type":
             what = f"{shown(given)} is not keys and values"
@@ -483,7 +404,3 @@ def _slug(given: str, pattern: str) -> str:
     """Return what was meant by a slug that is none."""
     slug = re.sub("[^a-z0-9.]+", "-", given.lower()).strip("-.")
     return slug if pattern == language.SLUG and re.fullmatch(pattern, slug) else ""
-
-
-def _place(mark: Any) -> Place:
-    return mark.line + 1, mark.column + 1
