@@ -270,6 +270,22 @@ class Journal:
             rows = connection.execute(f"SELECT {_COLUMNS} FROM jobs ORDER BY id").fetchall()  # noqa: S608
         return [_entry(row) for row in rows]
 
+    def forget(self, entries: Iterable[int]) -> int:
+        """Remove submits by the numbers of their entries.
+
+        Args:
+            entries: The numbers; those that are not in the journal are passed over.
+
+        Returns:
+            How many were removed.
+
+        """
+        if not self.path.exists():
+            return 0
+        with self._writing() as connection:
+            rows = [(entry,) for entry in entries]
+            return connection.executemany("DELETE FROM jobs WHERE id = ?", rows).rowcount
+
     def key_of(self, request_id: str) -> str | None:
         """Return the fingerprint of the key that a job was submitted with, if the journal knows the job."""
         if not self.path.exists():
