@@ -19,7 +19,7 @@ from kling_adapters.driver import Steps
 from kling_adapters.flows import Call, Fetch, Flow, JobRef, Send, Session, Sleep
 from kling_adapters.hookspecs import Storage
 from kling_adapters.journal import EXPIRED, REFUSED, SUBMITTING, UNCERTAIN, Journal, JournalEntry
-from kling_adapters.params import Params
+from kling_adapters.params import Params, given
 from kling_adapters.result import Metrics, ResultData, StoredFile
 
 log = logging.getLogger("kling_adapters")
@@ -380,12 +380,21 @@ def _tasks(
             model = request.adapter.slug if isinstance(request, Params) else str(request.get("model", ""))
             yield Task(index, model, {}, error=error)
             continue
-        tag = None
-        if name is not None:
-            digest = _digest([adapter.slug, body])
-            tag = f"{name}#{digest}.{seen[digest]}"
-            seen[digest] += 1
+        tag = None if name is None else _tag(name, adapter.slug, body, seen)
         yield Task(index, adapter.slug, body, adapter, save_to, tag, known.get(tag or ""))
+
+
+def request_tags(name: str, requests: Iterable[Params]) -> Iterator[str]:
+    """Yield the tags by which the journal knows the requests of a named batch."""
+    seen: Counter[str] = Counter()
+    for params in requests:
+        yield _tag(name, params.adapter.slug, given(params), seen)
+
+
+def _tag(name: str, model: str, body: Mapping[str, Any], seen: Counter[str]) -> str:
+    digest = _digest([model, body])
+    seen[digest] += 1
+    return f"{name}#{digest}.{seen[digest] - 1}"
 
 
 def _known_result(job: JobRef, task: Task) -> ResultData | None:
