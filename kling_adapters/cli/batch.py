@@ -254,9 +254,9 @@ def _lines_due(lines: Sequence[Line], entries: Sequence[JournalEntry], earlier: 
     from kling_adapters.batch import request_tags
     from kling_adapters.journal import REFUSED
 
-    known = {entry.tag: entry.state for entry in earlier.entries_here(entries)}
+    states = {entry.tag: entry.state for entry in earlier.entries_here(entries)}
     tags = request_tags(earlier.name, (line.params for line in lines))
-    return [line for line, tag in zip(lines, tags, strict=True) if known.get(tag, REFUSED) == REFUSED]
+    return [line for line, tag in zip(lines, tags, strict=True) if states.get(tag, REFUSED) == REFUSED]
 
 
 def _estimate(lines: Sequence[Line], entries: Sequence[JournalEntry]) -> None:

@@ -107,8 +107,8 @@ def forget(
     """
     if bool(numbers) is (older_than is not None):
         raise click.UsageError("give either the numbers of jobs, as in `kling jobs`, or --older-than DAYS")
-    with closing(_open_journal(group_journal if journal == "" else journal)) as known:
-        entries = {entry.id: entry for entry in known.entries()}
+    with closing(_open_journal(group_journal if journal == "" else journal)) as store:
+        entries = {entry.id: entry for entry in store.entries()}
         if older_than is not None:
             before = time.time() - older_than * 86400
             numbers = tuple(
@@ -117,7 +117,7 @@ def forget(
                 if entry.updated < before and not _needs_user(entry)
             )
         _check_forgettable(numbers, entries)
-        count = known.forget(numbers) if numbers else 0
+        count = store.forget(numbers) if numbers else 0
     print_line(f"{count_noun(count, 'job')} removed from the journal")
 
 

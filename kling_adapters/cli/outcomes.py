@@ -67,14 +67,14 @@ class OutcomesFile:
             content = self.path.read_bytes() if self.path.is_file() else b""
         except OSError:
             content = b""
-        found: set[str] = set()
+        request_ids: set[str] = set()
         for line in content.splitlines():
             with suppress(ValueError, RecursionError):
                 row: Any = json.loads(line)
                 if isinstance(row, dict):
                     request_id = cast("dict[str, Any]", row).get("request_id")
-                    found |= {request_id} if isinstance(request_id, str) else set()
-        return found
+                    request_ids |= {request_id} if isinstance(request_id, str) else set()
+        return request_ids
 
     def add(self, line: int, outcome: Outcome[AsyncResult]) -> None:
         """Write how the job of a line ended. Raises StorageError."""
