@@ -123,4 +123,4 @@ bare:  ## Run the tests of the runtime without the packages that only the tests 
 
 clean:  ## Remove .venv and everything else that was made here
 	rm -rf .venv .venv-newest .venv-lowest .venv-bare out build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .schemathesis .import_linter_cache
-	find . \( -name __pycache__ -o -name .kling-codegen \) -prune -exec rm -rf {} +
+	find . -name __pycache__ -prune -exec rm -rf {} +

@@ -6,6 +6,8 @@ with Kling() as kling:
     result = kling.run("kling-2", prompt="a lighthouse in a storm", save_to="renders/")
 """
 
+import logging as _logging
+
 from kling_adapters._version import __version__
 from kling_adapters.adapter import GatewayError
 from kling_adapters.batch import Outcome
@@ -56,6 +58,9 @@ from kling_adapters.params import Params
 from kling_adapters.plugins import load_catalog
 from kling_adapters.result import Artifact, Credits, JobStatus, Metrics, ResultData, StoredFile
 from kling_adapters.selection import PluginInfo
+
+# An application that has not set up logging must not see on its standard error what it handles as an exception.
+_logging.getLogger("kling_adapters").addHandler(_logging.NullHandler())
 
 __all__ = [
     "GATEWAY_ERRORS",

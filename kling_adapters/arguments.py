@@ -178,8 +178,6 @@ def _path_text(name: str, value: Any, expected: str) -> str:
         _refuse(name, value, expected)
     if not isinstance(path, str) or not path.strip():
         _refuse(name, path, expected)
-    if not _is_text(path):
-        _refuse(name, path, f"{expected}, in characters that UTF-8 can write")
     return path
 
 

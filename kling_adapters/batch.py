@@ -19,7 +19,7 @@ from kling_adapters.flows import Call, Fetch, Flow, JobRef, Send, Session, Sleep
 from kling_adapters.hookspecs import Storage
 from kling_adapters.journal import EXPIRED, REFUSED, SUBMITTING, UNCERTAIN, Journal, JournalEntry
 from kling_adapters.lockfile import LockFile
-from kling_adapters.params import Params
+from kling_adapters.params import Params, given
 from kling_adapters.result import Metrics, ResultData, StoredFile
 
 log = logging.getLogger("kling_adapters")
@@ -403,8 +403,7 @@ def _tasks(
             continue
         tag = None
         if digest is not None:
-            tag = f"{name}#{digest}.{seen[digest]}"
-            seen[digest] += 1
+            tag = _tag(name, digest, seen)
         yield Task(index, adapter.slug, body, adapter, save_to, tag, known.get(tag or ""))
 
 
@@ -466,6 +465,18 @@ def _can_be_stored(entry: JournalEntry, now: float) -> bool:
         return False
     result = recall.read_result(entry)
     return result is not None and bool(result.artifacts)
+
+
+def request_tags(name: str, requests: Iterable[Params]) -> Iterator[str]:
+    """Yield the tags by which the journal knows the requests of a named batch."""
+    seen: Counter[str] = Counter()
+    for params in requests:
+        yield _tag(name, _digest([params.adapter.slug, given(params)]), seen)
+
+
+def _tag(name: str | None, digest: str, seen: Counter[str]) -> str:
+    seen[digest] += 1
+    return f"{name}#{digest}.{seen[digest] - 1}"
 
 
 def _batch_of(entry: JournalEntry) -> str | None:

@@ -72,7 +72,7 @@ class Catalog(Mapping[str, CatalogEntry]):
         if slug in self._entries:
             return self._entries[slug]
         close = difflib.get_close_matches(slug, list(self._entries), n=1)
-        hint = f"; did you mean {close[0]}?" if close else "; `kling models` lists them"
+        hint = f"; did you mean {close[0]}?" if close else "; `kling models` lists them."
         raise UnknownModel(
             f"no adapter for {slug!r}{hint} A model without a spec takes submit_raw(). Nothing was sent."
         )

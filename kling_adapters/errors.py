@@ -167,7 +167,7 @@ class ApiError(KlingError):
         self.meaning = meaning
         self.request_id = request_id
         text = f"the gateway answered {status}" + (f" ({meaning})" if meaning else "")
-        text += f": {message}" if message else ""
+        text += f": {message.rstrip('. ')}" if message else ""
         if request_id is None:
             text += ". No job was started and nothing is billed by this request."
         else:
@@ -283,7 +283,7 @@ class JobFailed(KlingError):
         self.message = message
         self.metrics = metrics
         super().__init__(
-            f"job {request_id} failed: {message or 'no reason was given'}. A failed job is not billed; "
+            f"job {request_id} failed: {message.rstrip('. ') or 'no reason was given'}. A failed job is not billed; "
             "change the input and submit a new one."
         )
 

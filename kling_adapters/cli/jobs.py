@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Generator
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, replace
@@ -11,9 +10,19 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from kling_adapters._text import format_number
-from kling_adapters.cli.listings import as_json, print_table
+from kling_adapters.cli.connection import (
+    base_url,
+    check_journal,
+    gateway_url,
+    journal,
+    journal_path,
+    sandbox,
+    save_to,
+    timeout,
+)
+from kling_adapters.cli.listings import as_json
+from kling_adapters.cli.output import print_json, print_line, print_table
 from kling_adapters.errors import ConfigError
-from kling_adapters.models._gateway import BASE_URL
 
 if TYPE_CHECKING:
     from kling_adapters.client import Kling
@@ -21,27 +30,6 @@ if TYPE_CHECKING:
     from kling_adapters.params import Params
 
 
-def _journal_path(context: click.Context, option: click.Parameter, told: str | None) -> str | None:
-    """Return what `Kling(journal=...)` takes."""
-    return None if told == "none" else told or ""
-
-
-base_url = click.option("--base-url", default=BASE_URL, show_default=True, help="The gateway to use.")
-save_to = click.option(
-    "--save-to", metavar="DIR", help="Store the output in this folder, or at a URL a storage plugin takes."
-)
-timeout = click.option(
-    "--timeout", type=float, metavar="SECONDS", help="How long to wait; by default by the usual time."
-)
-journal = click.option(
-    "--journal",
-    metavar="PATH|none",
-    callback=_journal_path,
-    help="The journal to use; by default KLING_JOURNAL, or a file in your state folder.",
-)
-sandbox = click.option(
-    "--sandbox", is_flag=True, help="Use a local sandbox, started for this command; no account is needed."
-)
 values = click.argument("values", nargs=-1, metavar="[NAME=VALUE]...")
 
 
@@ -59,7 +47,7 @@ def run(
     values: tuple[str, ...],
     save_to: str | None,
     timeout: float | None,
-    base_url: str,
+    base_url: str | None,
     journal: str | None,
     sandbox: bool,
     as_json: bool,
@@ -71,6 +59,7 @@ def run(
     """
     with ExitStack() as stack:
         options = connection(stack, base_url, journal, sandbox=sandbox)
+        check_journal(options["journal"])
         kling = stack.enter_context(_following(quiet=as_json, **options))
         result = kling.run(_parameters(kling, slug, values), save_to=save_to, timeout=timeout)
     _print_result(result, as_json=as_json)
@@ -82,24 +71,35 @@ def run(
 @base_url
 @journal
 @as_json
-def submit(slug: str, values: tuple[str, ...], base_url: str, journal: str | None, as_json: bool) -> None:
+def submit(
+    slug: str, values: tuple[str, ...], base_url: str | None, journal: str | None, as_json: bool
+) -> None:
     """Submit a job and print its request id; `kling wait` collects it within the hour."""
-    with _client(base_url, journal) as kling:
+    with ExitStack() as stack:
+        options = connection(stack, base_url, journal)
+        check_journal(options["journal"])
+        kling = stack.enter_context(_following(quiet=True, **options))
         job = kling.submit(_parameters(kling, slug, values))
-    click.echo(json.dumps({"request_id": job.request_id, "model": slug}) if as_json else job.request_id)
+    if as_json:
+        print_json({"request_id": job.request_id, "model": slug}, indent=None)
+    else:
+        print_line(job.request_id)
 
 
 @click.command()
 @click.argument("request_id")
 @base_url
 @as_json
-def status(request_id: str, base_url: str, as_json: bool) -> None:
+def status(request_id: str, base_url: str | None, as_json: bool) -> None:
     """Print the state of a job."""
-    with _client(base_url, None) as kling:
-        found = kling.job(request_id).status()
-    click.echo(
-        json.dumps(asdict(found)) if as_json else f"{found.state}{': ' + found.error if found.error else ''}"
-    )
+    from kling_adapters.client import Kling
+
+    with Kling(base_url=gateway_url(base_url), journal=None) as kling:
+        status = kling.job(request_id).status()
+    if as_json:
+        print_json(asdict(status), indent=None)
+    else:
+        print_line(f"{status.state}: {status.error}" if status.error else status.state)
 
 
 @click.command()
@@ -115,31 +115,29 @@ def wait(
     model: str | None,
     save_to: str | None,
     timeout: float | None,
-    base_url: str,
+    base_url: str | None,
     journal: str | None,
     as_json: bool,
 ) -> None:
     """Wait for a job submitted earlier, and store its output with --save-to."""
-    with _following(quiet=as_json, base_url=base_url, journal=journal) as kling:
+    with ExitStack() as stack:
+        options = connection(stack, base_url, journal)
+        kling = stack.enter_context(_following(quiet=as_json, **options))
         result = kling.job(request_id, model).wait(timeout)
         if save_to is not None:
             result = replace(result, saved=result.save(save_to))
     _print_result(result, as_json=as_json)
 
 
-def connection(stack: ExitStack, base_url: str, journal: str | None, *, sandbox: bool) -> dict[str, Any]:
-    """Return the arguments of a client: of the gateway that is told, or of a sandbox that `stack` ends."""
+def connection(
+    stack: ExitStack, base_url: str | None, journal: str | None, *, sandbox: bool = False
+) -> dict[str, Any]:
+    """Return the arguments of a client: of the gateway that is named, or of a sandbox that `stack` ends."""
     if not sandbox:
-        return {"base_url": base_url, "journal": journal}
+        return {"base_url": gateway_url(base_url), "journal": journal_path(journal)}
     address, key = stack.enter_context(_sandbox())
     # Its jobs end with it: nothing of them is worth finding again.
     return {"base_url": address, "api_key": key, "journal": None}
-
-
-def _client(base_url: str, journal: str | None) -> Kling:
-    from kling_adapters.client import Kling
-
-    return Kling(base_url=base_url, journal=journal)
 
 
 @contextmanager
@@ -168,17 +166,18 @@ def _sandbox() -> Generator[tuple[str, str]]:
 
 
 def _parameters(kling: Kling, slug: str, words: tuple[str, ...]) -> Params:
-    from kling_adapters.cli.values import read_values
+    from kling_adapters.cli.values import build_params, read_words
 
     entry = kling.catalog.find(slug)
-    return entry.load().model_validate(read_values(words, entry.json_schema()))
+    schema = entry.json_schema()
+    return build_params(entry, read_words(words, schema), schema)
 
 
 def _print_result(result: Result, *, as_json: bool) -> None:
     if as_json:
         files = [asdict(file) for file in result.saved]
         about = {"request_id": result.request_id, "model": result.model, "output": result.output}
-        click.echo(json.dumps({**about, "metrics": asdict(result.metrics), "saved": files}, indent=2))
+        print_json({**about, "metrics": asdict(result.metrics), "saved": files})
         return
     metrics = result.metrics
     rows = [

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import asdict
 from typing import TYPE_CHECKING
@@ -12,8 +11,16 @@ from typing import TYPE_CHECKING
 import click
 
 from kling_adapters._text import format_number
-from kling_adapters.cli.jobs import base_url, journal, save_to
-from kling_adapters.cli.listings import as_json, print_table
+from kling_adapters.cli.connection import (
+    AMOUNT,
+    base_url,
+    gateway_url,
+    journal,
+    journal_path,
+    save_to,
+)
+from kling_adapters.cli.listings import as_json
+from kling_adapters.cli.output import count_noun, print_json, print_line, print_table
 from kling_adapters.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -51,7 +58,7 @@ def jobs(
         context.obj = journal
         return
     wanted = "UNCERTAIN" if uncertain else state.upper() if state else None
-    with closing(_journal(journal)) as known:
+    with closing(_open_journal(journal)) as known:
         entries = [
             entry
             for entry in known.entries()
@@ -59,14 +66,14 @@ def jobs(
         ]
     entries = entries[-limit:] if limit else entries
     if as_json:
-        click.echo(json.dumps([asdict(entry) for entry in entries], indent=2))
+        print_json([asdict(entry) for entry in entries])
         return
     print_table(
         ("number", "age", "state", "model", "request id", "cost", "stored as, or why it failed"),
         _rows(entries),
     )
     if uncertain and entries:
-        click.echo(WHAT_TO_CHECK)
+        print_line(WHAT_TO_CHECK)
 
 
 @jobs.command()
@@ -81,9 +88,56 @@ def resolve(
     """Write down what you found out of an uncertain submit, by its number in `kling jobs --uncertain`."""
     if (request_id is None) is not no_job:
         raise click.UsageError("give either --request-id ID or --no-job")
-    with closing(_journal(group_journal if journal == "" else journal)) as known:
+    with closing(_open_journal(group_journal if journal == "" else journal)) as known:
         known.resolve(number, request_id)
-    click.echo("`kling resume` collects it within the hour" if request_id else "it may be submitted again")
+    print_line("`kling resume` collects it within the hour" if request_id else "it may be submitted again")
+
+
+@jobs.command()
+@click.argument("numbers", type=int, nargs=-1, metavar="[NUMBER]...")
+@click.option("--older-than", type=AMOUNT, metavar="DAYS", help="Every job that ended so many days ago.")
+@journal
+@click.pass_obj
+def forget(
+    group_journal: str | None, numbers: tuple[int, ...], older_than: float | None, journal: str | None
+) -> None:
+    """Remove jobs that have ended from the journal: their parameters, results and the places of their files.
+
+    The files themselves stay. A batch that is resumed afterwards submits, and pays for, lines that were forgotten.
+    """
+    if bool(numbers) is (older_than is not None):
+        raise click.UsageError("give either the numbers of jobs, as in `kling jobs`, or --older-than DAYS")
+    with closing(_open_journal(group_journal if journal == "" else journal)) as store:
+        entries = {entry.id: entry for entry in store.entries()}
+        if older_than is not None:
+            before = time.time() - older_than * 86400
+            numbers = tuple(
+                number
+                for number, entry in entries.items()
+                if entry.updated < before and not _needs_user(entry)
+            )
+        _check_forgettable(numbers, entries)
+        count = store.forget(numbers) if numbers else 0
+    print_line(f"{count_noun(count, 'job')} removed from the journal")
+
+
+def _check_forgettable(numbers: Sequence[int], entries: Mapping[int, JournalEntry]) -> None:
+    """Raise ConfigError if one of the jobs is unknown, or may still be collected or billed."""
+    unknown = [number for number in numbers if number not in entries]
+    if unknown:
+        raise ConfigError(f"the journal has no job {', '.join(map(str, unknown))}. Nothing was removed")
+    unfinished = [number for number in numbers if _needs_user(entries[number])]
+    if unfinished:
+        raise ConfigError(
+            f"{', '.join(map(str, unfinished))} cannot be removed: without the journal, nobody could collect or look "
+            "into what may be billed. Run `kling resume`, or `kling jobs resolve` if it is UNCERTAIN. Nothing was "
+            "removed"
+        )
+
+
+def _needs_user(entry: JournalEntry) -> bool:
+    """Whether there is still something to collect or to look into."""
+    return entry.is_unfinished or entry.state == "UNCERTAIN"
 
 
 @click.command()
@@ -92,32 +146,35 @@ def resolve(
 @base_url
 @journal
 @as_json
-def resume(save_to: str | None, concurrency: int, base_url: str, journal: str | None, as_json: bool) -> None:
+def resume(
+    save_to: str | None, concurrency: int, base_url: str | None, journal: str | None, as_json: bool
+) -> None:
     """Bring every unfinished job of the journal to its end, and store it where it was submitted for.
 
     Those that were submitted without a place are stored with --save-to. Submits that are uncertain are reported.
     """
-    from kling_adapters.cli.batch import Tally, outcome_row
+    from kling_adapters.cli.outcomes import Tally, outcome_row
     from kling_adapters.client import Kling
 
+    path = journal_path(journal)
     with (
-        Kling(base_url=base_url, journal=journal) as kling,
+        Kling(base_url=gateway_url(base_url), journal=path) as kling,
         Tally(None) as tally,
         closing(kling.resume(save_to=save_to, concurrency=concurrency)) as outcomes,
     ):
         for outcome in outcomes:
-            tally.add(outcome)
+            tally.add(outcome, f"#{outcome.index}")
             if as_json:
-                click.echo(json.dumps({"number": outcome.index, **outcome_row(outcome)}))
+                print_json({"number": outcome.index, **outcome_row(outcome)}, indent=None)
     tally.finish()
 
 
-def _journal(told: str | None) -> Journal:
-    from kling_adapters.journal import Journal, default_path
+def _open_journal(journal: str | None) -> Journal:
+    from kling_adapters.journal import Journal
 
-    path = default_path() if told == "" else told
+    path = journal_path(journal)
     if path is None:
-        raise ConfigError("there is no journal to read: it is turned off")
+        raise ConfigError("there is no journal to read: KLING_JOURNAL or --journal turns it off")
     return Journal(path)
 
 

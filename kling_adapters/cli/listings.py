@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import click
 
 from kling_adapters._text import format_number
+from kling_adapters.cli.output import print_json, print_line, print_table
 
 as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
@@ -23,7 +23,7 @@ def models(as_json: bool) -> None:
     entries = load_catalog().values()
     if as_json:
         keys = ("slug", "title", "returns", "latency")
-        click.echo(json.dumps([{key: getattr(entry, key) for key in keys} for entry in entries], indent=2))
+        print_json([{key: getattr(entry, key) for key in keys} for entry in entries])
         return
     rows = [(entry.slug, entry.title, entry.returns, _seconds(entry.latency)) for entry in entries]
     print_table(("slug", "title", "returns", "usual time"), rows)
@@ -39,25 +39,25 @@ def show(slug: str, as_json: bool) -> None:
     entry = load_catalog().find(slug)
     schema = entry.json_schema()
     if as_json:
-        click.echo(json.dumps(schema, indent=2, ensure_ascii=False))
+        print_json(schema)
         return
     about = schema["x-kling"]
-    click.echo(f"{entry.slug} — {schema['description']}")
+    print_line(f"{entry.slug} — {schema['description']}")
     facts = [f"returns {entry.returns}", f"usual time {_seconds(entry.latency)}"]
     facts += [_price(about["pricing"])] if "pricing" in about else []
     facts += [f"from {about['source']['page']}"]
-    click.echo("; ".join(facts) + "\n")
+    print_line("; ".join(facts) + "\n")
     rows = [
         (name, _type(given), _limits(given), _default(given, required=required), given.get("description", ""))
         for name, given, required in _parameters(schema, "")
     ]
     print_table(("parameter", "type", "allowed", "default", "what it is"), rows, divided=True)
     if about["rules"]:
-        click.echo("\nRules:")
+        print_line("\nRules:")
         for rule in about["rules"]:
-            click.echo(f"  {_rule(rule)}")
+            print_line(f"  {_rule(rule)}")
     if about["discrepancies"]:
-        click.echo("\nWhere the documentation contradicts itself:")
+        print_line("\nWhere the documentation contradicts itself:")
         print_table(
             ("about", "the page", "decision"),
             [tuple(map(str, row.values())) for row in about["discrepancies"]],
@@ -65,7 +65,7 @@ def show(slug: str, as_json: bool) -> None:
         )
     if schema.get("examples"):
         words = " ".join(_word(name, value) for name, value in schema["examples"][0].items())
-        click.echo(f"\nTry it without an account:\n  kling run --sandbox {slug} {words}")
+        print_line(f"\nTry it without an account:\n  kling run --sandbox {slug} {words}")
 
 
 @click.command()
@@ -78,7 +78,7 @@ def plugins(as_json: bool) -> None:
 
     found = Plugins().found
     if as_json:
-        click.echo(json.dumps([asdict(info) for info in found], indent=2))
+        print_json([asdict(info) for info in found])
         return
     rows = [
         (
@@ -90,22 +90,6 @@ def plugins(as_json: bool) -> None:
         for info in found
     ]
     print_table(("plugin", "from", "state", "hooks, or what is wrong"), rows)
-
-
-def print_table(head: tuple[str, ...], rows: Sequence[tuple[str, ...]], *, divided: bool = False) -> None:
-    """Print a table to standard output."""
-    from rich import box  # a third of the start-up time
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table(box=box.SIMPLE_HEAD, show_lines=divided, pad_edge=False)
-    for number, title in enumerate(head):
-        table.add_column(title, no_wrap=number == 0, overflow="fold")
-    for row in rows:
-        table.add_row(*map(Text, row))
-    # A pipe has no width: a wide table folds nothing that grep might look for.
-    Console(width=None if sys.stdout.isatty() else 160).print(table)
 
 
 def _seconds(latency: float | None) -> str:

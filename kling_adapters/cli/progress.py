@@ -6,12 +6,12 @@ import sys
 from types import TracebackType
 from typing import Self
 
-import click
 from rich import progress
 from rich.console import Console, RenderableType
 from rich.progress_bar import ProgressBar
 
 from kling_adapters.catalog import Catalog
+from kling_adapters.cli.output import escape_controls, print_message, print_progress
 from kling_adapters.events import Completed, Event, StateChanged, Stored, Submitted
 from kling_adapters.hookspecs import hookimpl
 
@@ -40,7 +40,11 @@ class Progress:
         console = Console(stderr=True)
         self._bar: progress.Progress | None = None
         if console.is_terminal and not quiet:
-            columns = (progress.TextColumn("{task.description}"), _Expected(), progress.TimeElapsedColumn())
+            columns = (
+                progress.TextColumn("{task.description}", markup=False),
+                _Expected(),
+                progress.TimeElapsedColumn(),
+            )
             self._bar = progress.Progress(*columns, console=console)
 
     def __enter__(self) -> Self:
@@ -53,13 +57,16 @@ class Progress:
     ) -> None:
         if self._bar is not None:
             self._bar.stop()
-        if isinstance(error, KeyboardInterrupt) and self._request_id is not None:
-            click.echo(
-                f"kling: job {self._request_id} goes on and will be billed when it completes. Within the hour:\n"
-                f"  kling wait {self._request_id} --save-to DIR",
-                err=True,
+        if not isinstance(error, KeyboardInterrupt):
+            return
+        if self._request_id is None:
+            print_message("interrupted. If a submit was under way, `kling jobs --uncertain` lists it")
+        else:
+            print_message(
+                f"job {self._request_id} goes on and will be billed when it completes. Within the hour:\n"
+                f"  kling wait {self._request_id} --save-to DIR"
             )
-            sys.exit(4)
+        sys.exit(4)
 
     @hookimpl
     def kling_event(self, event: Event) -> None:
@@ -81,11 +88,11 @@ class Progress:
     def _show(self, event: Event, what: str, *, done: bool = False) -> None:
         if self._bar is None:
             if not self._quiet:
-                click.echo(f"{event.model or 'job'} {event.request_id}: {what}", err=True)
+                print_progress(f"{event.model or 'job'} {event.request_id}: {what}")
             return
         if self._task is None:
             entry = self.catalog.get(event.model or "") if self.catalog else None
             self._task = self._bar.add_task("", total=entry.latency if entry else None)
-        self._bar.update(self._task, description=f"{event.model or 'job'} {what}")
+        self._bar.update(self._task, description=escape_controls(f"{event.model or 'job'} {what}"))
         if done:
             self._bar.update(self._task, total=1, completed=1)

@@ -1,59 +1,224 @@
-"""`name=value` on the command line, read as the type that the model declares."""
+"""Parameters as words, cells and JSON, read by the JSON Schema of the model; `@` names a file.
+
+One rule for all of them: where the model takes media, `@FILE` is a file of this machine, relative to the working
+folder, and `@@TEXT` is text that starts with one @. For other parameters the command line reads `@FILE` as text; a
+batch file, which others may have written, does so only below the folder of `--allow-files`.
+"""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+import os
+import re
+import stat
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
-from kling_adapters.errors import ConfigError
+from kling_adapters.errors import ConfigError, ParamsInvalid, Problem
+
+if TYPE_CHECKING:
+    from kling_adapters.catalog import CatalogEntry
+    from kling_adapters.params import Params
+
+MAX_TEXT_BYTES = 1024**2
+"""The largest file that is read as text."""
+
+TextReader: TypeAlias = Callable[[str, str], str] | None
+"""Returns the text of a file, given the name of the parameter and the path; None if `@` in text is only text."""
+
+_SECOND_URL = re.compile(r"[\s,;]https?://")
 
 
-def read_values(words: Iterable[str], schema: Mapping[str, Any]) -> dict[str, Any]:
-    """Turn words into parameters by the JSON Schema of the model.
+def read_words(words: Iterable[str], schema: Mapping[str, Any]) -> dict[str, Any]:
+    """Turn `name=value` words of the command line into parameters.
 
-    Text is taken as it stands, `name=@file` reads it from a file, or stands for a file of media where a URL belongs, and `name=@@text` is text that starts with one @;
-    everything else is JSON. A list is JSON too, or its name is repeated with one item each. What cannot be read as
-    the type is left to the validation to report.
-    Raises ConfigError for a word without `=` or a file that cannot be read.
+    Text is taken as it stands; everything else is JSON. A list is JSON too, or its name is repeated with one item
+    each. What cannot be read as the declared type is left to the validation to report.
+
+    Args:
+        words: The words, such as `duration=10`.
+        schema: The JSON Schema of the model.
+
+    Returns:
+        The parameters by name.
+
+    Raises:
+        ConfigError: A word has no `=`, a name is repeated, or a file cannot be read.
+
     """
-    values: dict[str, Any] = {}
+    pairs: list[tuple[str, str]] = []
     for word in words:
         name, equals, text = word.partition("=")
         if not equals or not name:
             raise ConfigError(f"{word!r} is not name=value; nothing was sent")
+        pairs.append((name, text))
+    # A misspelt name is reported before its file is looked for.
+    is_complete = all(name in schema["properties"] for name, _ in pairs)
+    values: dict[str, Any] = {}
+    for name, text in pairs:
         declared = schema["properties"].get(name, {})
-        types = declared.get("type", "string")
-        item = declared.get("items", declared)
-        value: str | Path = text
-        if text.startswith("@@"):
-            value = text[1:]
-        elif text.startswith("@") and text != "@" and declared:
-            # The file of a parameter that does not exist is not read: its name is what is wrong.
-            value = Path(text[1:]) if item.get("format") == "uri" else _read(name, text[1:])
-        if "array" in types and not (isinstance(value, str) and value.lstrip().startswith("[")):
-            values.setdefault(name, []).append(_value(value, item["type"]))
+        value, is_item = _read_text_value(name, text, declared, _read_typed_file if is_complete else None)
+        if is_item:
+            values.setdefault(name, []).append(value)
         elif name in values:
             raise ConfigError(f"{name} is given twice; nothing was sent")
         else:
-            values[name] = _value(value, types)
+            values[name] = value
     return values
 
 
-def _value(text: str | Path, types: str | list[str]) -> Any:
-    if isinstance(text, Path):
-        return text
-    if "string" in types and not ("null" in types and text == "null"):
-        return text
+def read_cells(
+    cells: Mapping[str, str], schema: Mapping[str, Any], read_text: TextReader = None
+) -> dict[str, Any]:
+    """Turn the cells of a CSV line into parameters, as `read_words` does; an empty cell is left out."""
+    values: dict[str, Any] = {}
+    for name, text in cells.items():
+        declared = schema["properties"].get(name, {})
+        if text:
+            value, is_item = _read_text_value(name, text, declared, read_text)
+            values[name] = [value] if is_item else value
+    return values
+
+
+def read_members(
+    values: Mapping[str, Any], schema: Mapping[str, Any], read_text: TextReader = None
+) -> dict[str, Any]:
+    """Return parameters from JSON with files in place of the texts that name them."""
+    return {
+        name: _replace_files(name, value, schema["properties"].get(name, {}), read_text)
+        for name, value in values.items()
+    }
+
+
+def build_params(entry: CatalogEntry, values: Mapping[str, Any], schema: Mapping[str, Any]) -> Params:
+    """Validate parameters. Raises ParamsInvalid with hints for somebody who cannot write Python here."""
+    try:
+        return entry.load().model_validate(values)
+    except ParamsInvalid as error:
+        raise ParamsInvalid(error.model, [_explain(problem, schema) for problem in error.problems]) from None
+
+
+def text_files_below(folder: Path) -> TextReader:
+    """Return a reader of plain files that are in a folder, or in folders of it."""
+    root = folder.resolve()
+
+    def read(name: str, path: str) -> str:
+        try:
+            target = Path(path).resolve()
+        except (OSError, ValueError) as error:
+            raise ConfigError(f"{name}: {path} cannot be read: {error}. Nothing was sent") from error
+        if not target.is_relative_to(root):
+            raise ConfigError(
+                f"{name}: {path} is not in the folder {folder} that --allow-files names. Text that starts with @ is "
+                f"written @@. Nothing was sent"
+            )
+        return _read_file(name, str(target), must_be_plain=True)
+
+    return read
+
+
+def _read_text_value(
+    name: str, text: str, declared: Mapping[str, Any], read_text: TextReader
+) -> tuple[Any, bool]:
+    """Return the value of text, and whether it is one item of a list."""
+    is_list = "array" in declared.get("type", "")
+    item = declared.get("items", declared)
+    value = _resolve_file(name, text, item, read_text)
+    if isinstance(value, str):
+        if is_list and value.lstrip().startswith("["):
+            return _replace_files(name, _parse(value), declared, None), False
+        if is_list and item.get("format") == "uri" and _SECOND_URL.search(value):
+            raise ConfigError(f'{name}: a list is JSON, such as ["URL", "URL"]. Nothing was sent')
+        types = item.get("type", "string")
+        if "string" not in types or ("null" in types and value == "null"):
+            return _replace_files(name, _parse(value), item, None), is_list
+    return value, is_list
+
+
+def _parse(text: str) -> Any:
     try:
         return json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return text
 
 
-def _read(name: str, file: str) -> str:
+def _replace_files(name: str, value: Any, declared: Mapping[str, Any], read_text: TextReader) -> Any:
+    """Return a JSON value with files in place of the texts that name them, at any depth."""
+    if isinstance(value, str):
+        return _resolve_file(name, value, declared, read_text)
+    if isinstance(value, list):
+        items = cast("Sequence[Any]", value)
+        return [_replace_files(name, item, declared.get("items", {}), read_text) for item in items]
+    if isinstance(value, dict):
+        members = cast("Mapping[str, Any]", value)
+        inner = declared.get("properties", {})
+        return {
+            key: _replace_files(f"{name}.{key}", member, inner.get(key, {}), read_text)
+            for key, member in members.items()
+        }
+    return value
+
+
+def _resolve_file(name: str, text: str, declared: Mapping[str, Any], read_text: TextReader) -> str | Path:
+    is_media = declared.get("format") == "uri"
+    if not text.startswith("@") or text == "@" or not (is_media or read_text):
+        return text
+    if text.startswith("@@"):
+        return text[1:]
+    if is_media:
+        return Path(text[1:])
+    assert read_text is not None
+    return read_text(name, text[1:])
+
+
+def _read_typed_file(name: str, path: str) -> str:
+    """Read a file that the user named on the command line, which may be a pipe."""
+    return _read_file(name, path, must_be_plain=False)
+
+
+def _read_file(name: str, path: str, *, must_be_plain: bool) -> str:
     try:
-        return Path(file).read_text("utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{name}: {file} cannot be read: {error}. Nothing was sent") from error
+        with open(path, "rb", opener=_open_at_once if must_be_plain else None) as file:
+            if must_be_plain and not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+                raise ConfigError(f"{name}: {path} is not a plain file. Nothing was sent")
+            content = file.read(MAX_TEXT_BYTES + 1)
+        if len(content) > MAX_TEXT_BYTES:
+            raise ConfigError(
+                f"{name}: {path} is too large: at most {MAX_TEXT_BYTES} bytes are read as text. Nothing was sent"
+            )
+        return content.decode("utf-8")
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
+        raise ConfigError(
+            f"{name}: {path} cannot be read: {reason}. For text that starts with @ write {name}=@@{path}. "
+            "Nothing was sent"
+        ) from error
+
+
+def _open_at_once(path: str, flags: int) -> int:
+    """Open a file without waiting for the other end of a pipe."""
+    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
+
+
+def _explain(problem: Problem, schema: Mapping[str, Any]) -> Problem:
+    """Say how a file is given on the command line, not how in Python."""
+    declared: Mapping[str, Any] = schema
+    for name, index in re.findall(r"([^.\[\]]+)|\[(\d+)\]", problem.path):
+        declared = declared.get("items", {}) if index else declared.get("properties", {}).get(name, {})
+    if declared.get("format") != "uri" or problem.allowed is None:
+        return problem
+    is_file = isinstance(problem.value, str) and _is_file(problem.value)
+    return replace(
+        problem,
+        allowed="an http or https URL, or @FILE for a file of this machine",
+        suggestion=f"@{problem.value}" if is_file else problem.suggestion,
+    )
+
+
+def _is_file(path: str) -> bool:
+    try:
+        return Path(path).is_file()
+    except (OSError, ValueError):
+        return False

@@ -53,7 +53,9 @@ class Command:
         self.folder = folder
 
     def start(self, *words: str) -> subprocess.Popen[str]:
-        place = ["--base-url", self.gateway.base_url] if words[0] in ("batch", "resume", "submit") else []
+        place = (
+            ["--base-url", self.gateway.base_url] if words[0] in ("batch", "resume", "run", "submit") else []
+        )
         return subprocess.Popen(
             [sys.executable, "-c", "from kling_adapters.cli import main; main()", *words, *place],
             env={
@@ -94,10 +96,12 @@ def write(file: Path, count: int) -> Path:
     return file
 
 
+def outcomes_file(file: Path) -> Path:
+    return file.with_name(f"{file.name}.outcomes.jsonl")
+
+
 def rows(file: Path) -> list[dict[str, Any]]:
-    return [
-        json.loads(line) for line in file.with_name(f"{file.name}.outcomes.jsonl").read_text().splitlines()
-    ]
+    return [json.loads(line) for line in outcomes_file(file).read_text().splitlines()]
 
 
 def until(condition: Callable[[], bool]) -> None:
@@ -134,8 +138,8 @@ def test_a_batch_killed_in_the_middle_is_resumed_and_no_line_is_submitted_twice(
     kling: Command, gateway: Gateway, tmp_path: Path
 ) -> None:
     file = write(tmp_path / "films.jsonl", 12)
-    for kill_at in (3, 8):
-        process = kling.start("batch", str(file), "--concurrency", "4", "--save-to", "out", "--resume")
+    for kill_at, how in ((3, ()), (8, ("--resume",))):
+        process = kling.start("batch", str(file), "--concurrency", "4", "--save-to", "out", *how)
         until(lambda: len(gateway.submits) >= kill_at)  # noqa: B023  called at once
         os.kill(process.pid, signal.SIGKILL)
         process.communicate()
@@ -177,7 +181,8 @@ def test_ctrl_c_twice_stops_at_once(kling: Command, gateway: Gateway, tmp_path: 
     begun = time.monotonic()
     done = kling.end(process)
     assert time.monotonic() - begun < 10
-    assert (done.returncode, rows(file)) == (4, [])
+    assert done.returncode == 4
+    assert not outcomes_file(file).exists()
     assert "stopped at once" in done.stderr
     gateway.hangs = False
     done = kling("resume", "--json", "--save-to", "out")
@@ -198,13 +203,13 @@ def test_every_problem_of_a_file_is_told_and_nothing_is_sent(
     told = done.stderr.splitlines()
     assert told[0] == "kling: 7 problems in a.jsonl; nothing was sent:"
     assert [line.split(":")[0].strip() for line in told[1:]] == [
-        f"line {number}" for number in (1, 1, 1, 3, 4, 5, 6)
+        *("line 1", "line 1", "line 1", "line 3, column 2", "line 4", "line 5", "line 6")
     ]
     (tmp_path / "a.csv").write_text("prompt,duration\nx,7\ny\n")
     done = kling("batch", "a.csv", "--model", "kling-2", "--dry-run")
     assert done.returncode == 2
     assert "line 2: duration: 7 is not allowed" in done.stderr
-    assert "line 3: has more or fewer cells" in done.stderr
+    assert "line 3: has 1 cell; the first line has 2" in done.stderr
     write(tmp_path / "c.jsonl", 2)
     done = kling("batch", "c.jsonl", "--save-to", "ftp://host/")
     assert (done.returncode, "no plugin can store" in done.stderr) == (2, True)
@@ -219,9 +224,15 @@ def test_every_problem_of_a_file_is_told_and_nothing_is_sent(
 
 @pytest.mark.parametrize(
     ("name", "content"),
-    [("a.jsonl", '{"prompt": "é"}'.encode("latin-1")), ("a.csv", b'prompt\n"x'), ("a.csv", b"prompt\n\xe9")],
+    [
+        ("a.jsonl", '{"prompt": "é"}'.encode("latin-1")),
+        ("a.csv", b"prompt\n\xe9"),
+        ("a.csv", b"\xff\xfep\x00\x00\xd8"),
+    ],
 )
-def test_a_file_that_cannot_be_read(kling: Command, tmp_path: Path, name: str, content: bytes) -> None:
+def test_a_file_that_is_not_text_is_refused(
+    kling: Command, tmp_path: Path, name: str, content: bytes
+) -> None:
     (tmp_path / name).write_bytes(content)
     done = kling("batch", name, "--model", "kling-2")
     assert (done.returncode, done.stdout) == (2, "")
@@ -258,13 +269,13 @@ def test_csv_cells_are_read_as_the_declared_types(kling: Command, gateway: Gatew
 
 def test_a_dry_run_sends_nothing_and_estimates(kling: Command, gateway: Gateway, tmp_path: Path) -> None:
     file = write(tmp_path / "films.jsonl", 2)
-    assert "not known" in kling("batch", str(file), "--dry-run").stdout
+    assert "2 lines to submit: an unknown cost" in kling("batch", str(file), "--dry-run").stdout
     assert not gateway.requests
     assert kling("batch", str(file)).returncode == 0
     before = len(gateway.requests)
     done = kling("batch", str(write(tmp_path / "more.jsonl", 5)), "--dry-run")
     assert (done.returncode, len(gateway.requests)) == (0, before)
-    assert "5 lines are valid; about 5 credits" in done.stdout
+    assert "5 lines to submit: about 5 credits" in done.stdout
 
 
 def test_max_cost_ends_a_batch_before_it_is_exceeded(
@@ -338,3 +349,176 @@ def test_the_age_of_a_job_is_told_in_the_largest_unit(kling: Command, gateway: G
     assert told.keys() == ages.keys()
     assert all(age == model for model, age in told.items() if model != "40 s")
     assert re.fullmatch("[4-9][0-9] s", told["40 s"])
+
+
+def test_refused_batch_leaves_outcomes_as_they_are(kling: Command, gateway: Gateway, tmp_path: Path) -> None:
+    file = write(tmp_path / "films.jsonl", 3)
+    assert kling("batch", str(file)).returncode == 0
+    before = outcomes_file(file).read_bytes()
+    assert kling("batch", str(file), "--resume", "--save-to", "out.mp4").returncode != 0
+    assert kling("batch", str(file)).returncode == 2
+    assert outcomes_file(file).read_bytes() == before
+    # While another process runs it, which writes to the same file.
+    file.write_text(file.read_text() + '{"model": "kling-2", "prompt": "more"}\n')
+    gateway.hangs = True
+    first = kling.start("batch", str(file), "--resume")
+    until(lambda: len(rows(file)) == 3 and len(gateway.submits) == 4)
+    running = outcomes_file(file).read_bytes()
+    done = kling("batch", str(file), "--resume")
+    assert (done.returncode, outcomes_file(file).read_bytes()) == (2, running), done.stderr
+    gateway.hangs = False
+    assert kling.end(first).returncode == 0
+    assert len(rows(file)) == 4
+
+
+def test_outcomes_file_is_private_and_replaces_a_link(tmp_path: Path) -> None:
+    file = write(tmp_path / "films.jsonl", 1)
+    victim = tmp_path / "victim"
+    victim.write_text("mine")
+    outcomes_file(file).symlink_to(victim)
+    with Gateway() as gateway:
+        assert Command(tmp_path, gateway)("batch", str(file), "--save-to", "out").returncode == 0
+    assert victim.read_text() == "mine"
+    assert not outcomes_file(file).is_symlink()
+    assert outcomes_file(file).stat().st_mode & 0o777 == 0o600
+    assert [row["files"][0]["link"] for row in rows(file)] == [None]
+    assert {path.name for path in tmp_path.iterdir()} == {
+        *("films.jsonl", "films.jsonl.outcomes.jsonl", "victim", "out", "state")
+    }
+
+
+def test_half_a_character_in_an_output_ends_no_batch(tmp_path: Path) -> None:
+    class Odd(Gateway):
+        def answer(self, method: str, path: str, headers: Mapping[str, str], body: bytes) -> Answer:
+            answer = super().answer(method, path, headers, body)
+            if method == "GET" and not path.endswith("/status"):
+                value = json.loads(answer.body)
+                value["output"] = "https://example.com/\ud800.mp4"
+                return Answer.of(200, value)
+            return answer
+
+    file = write(tmp_path / "films.jsonl", 2)
+    with Odd() as gateway:
+        kling = Command(tmp_path, gateway)
+        done = kling("batch", str(file))
+        assert done.returncode == 0, done.stderr
+        assert [row["output"] for row in rows(file)] == ["https://example.com/\ud800.mp4"] * 2
+        environment = {
+            **os.environ,
+            "SEGMIND_API_KEY": gateway.api_key,
+            "KLING_BASE_URL": gateway.base_url,
+            "KLING_JOURNAL": "none",
+        }
+        for words in (["run", "kling-2", "prompt=x"], ["run", "kling-2", "prompt=x", "--json"]):
+            run = subprocess.run(
+                [sys.executable, "-c", "from kling_adapters.cli import main; main()", *words],
+                env=environment, capture_output=True, text=True, check=False,
+            )  # fmt: skip
+            assert run.returncode == 0, run.stderr
+            assert r"https://example.com/\ud800.mp4" in run.stdout
+
+
+def test_resume_of_a_moved_file_pays_for_nothing_twice(
+    kling: Command, gateway: Gateway, tmp_path: Path
+) -> None:
+    file = write(tmp_path / "films.jsonl", 2)
+    assert kling("batch", str(file)).returncode == 0
+    moved = tmp_path / "later" / "films.jsonl"
+    moved.parent.mkdir()
+    file.rename(moved)
+    done = kling("batch", str(moved), "--resume")
+    assert (done.returncode, len(gateway.submits)) == (2, 2)
+    assert f"If the file was moved, give its old name: --name {file}." in done.stderr
+    assert "Nothing was sent" in done.stderr
+    assert kling("batch", str(moved), "--resume", "--name", str(file)).returncode == 0
+    assert len(gateway.submits) == 2
+
+
+def test_resume_with_another_journal_pays_for_nothing_twice(
+    kling: Command, gateway: Gateway, tmp_path: Path
+) -> None:
+    file = write(tmp_path / "films.jsonl", 2)
+    assert kling("batch", str(file)).returncode == 0
+    other = str(tmp_path / "other.sqlite3")
+    done = kling("batch", str(file), "--resume", "--journal", other)
+    assert (done.returncode, "knows no job of the batch" in done.stderr) == (2, True)
+    # A journal that knows the name, but not the jobs of this file.
+    with closing(Journal(other)) as journal:
+        journal.intend(gateway.base_url, "kling-2", {"prompt": "x"}, "k", tag=f"{file}#0123456789abcdef.0")
+    done = kling("batch", str(file), "--resume", "--journal", other)
+    assert (done.returncode, len(gateway.submits)) == (2, 2)
+    assert "reports 2 jobs that the journal" in done.stderr
+    # Nor is another gateway the one that knows them.
+    with Gateway() as elsewhere:
+        kling.gateway = elsewhere
+        done = kling("batch", str(file), "--resume")
+        assert (done.returncode, elsewhere.submits) == (2, [])
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_sigterm_finishes_what_is_in_flight(
+    kling: Command, gateway: Gateway, tmp_path: Path, number: signal.Signals
+) -> None:
+    file = write(tmp_path / "films.jsonl", 12)
+    gateway.hangs = True
+    process = kling.start("batch", str(file), "--concurrency", "3")
+    until(lambda: kling.states() == ["QUEUED"] * 3)
+    process.send_signal(number)
+    time.sleep(0.3)  # two signals at once are one
+    process.send_signal(number)
+    time.sleep(0.3)
+    assert process.poll() is None
+    gateway.hangs = False
+    done = kling.end(process)
+    assert done.returncode == 4
+    assert done.stderr.count("finishing what is in flight") == 1
+    assert kling.states() == ["COMPLETED"] * 3
+    assert len(gateway.submits) == 3
+
+
+def test_sigterm_of_a_run_says_how_to_go_on(kling: Command, gateway: Gateway) -> None:
+    gateway.hangs = True
+    process = kling.start("run", "kling-2", "prompt=x")
+    until(lambda: kling.states() == ["QUEUED"])
+    process.send_signal(signal.SIGTERM)
+    done = kling.end(process)
+    assert (done.returncode, "goes on and will be billed" in done.stderr) == (4, True), done.stderr
+    assert kling.states() == ["QUEUED"]
+
+
+def test_estimate_knows_prices_of_its_gateway_alone(kling: Command, gateway: Gateway, tmp_path: Path) -> None:
+    file = write(tmp_path / "films.jsonl", 2)
+    assert kling("batch", str(file)).returncode == 0
+    file.write_text(
+        file.read_text() + '{"model": "kling-2", "prompt": "new"}\n'
+        '{"model": "kling-o1", "prompt": "@Image1", "image_urls": ["https://example.com/a.png"]}\n'
+    )
+    done = kling("batch", str(file), "--dry-run")
+    assert "4 lines to submit: about 3 credits, and an unknown cost for 1 line of them." in done.stdout
+    done = kling("batch", str(file), "--dry-run", "--resume")
+    assert "2 lines to submit: about 1 credits, and an unknown cost for 1 line of them." in done.stdout
+    with Gateway() as elsewhere:
+        kling.gateway = elsewhere
+        done = kling("batch", str(file), "--dry-run")
+        assert "4 lines to submit: an unknown cost." in done.stdout
+        assert not elsewhere.requests
+
+
+def test_ended_jobs_are_forgotten_by_number_and_age(kling: Command, gateway: Gateway) -> None:
+    with closing(Journal(kling.journal)) as journal:
+        for number in range(1, 5):
+            journal.intend(gateway.base_url, "kling-2", {"prompt": "secret"}, gateway.api_key)
+            journal.refused(number, "refused")
+        journal.uncertain(3, "cut")
+        journal.accepted(4, "an-id")
+    with closing(sqlite3.connect(kling.journal)) as connection, connection:
+        connection.execute("UPDATE jobs SET updated = updated - 10 * 86400 WHERE id != 2")
+    for numbers in (["3"], ["1", "4"], ["77"], []):
+        assert kling("jobs", "forget", *numbers).returncode == 2
+    assert kling("jobs", "forget", "1", "--older-than", "1").returncode == 2
+    assert len(kling.states()) == 4
+    done = kling("jobs", "forget", "--older-than", "5")
+    assert (done.returncode, done.stdout) == (0, "1 job removed from the journal\n")
+    done = kling("jobs", "forget", "2", "--journal", str(kling.journal))
+    assert (done.returncode, done.stdout) == (0, "1 job removed from the journal\n")
+    assert kling.states() == ["UNCERTAIN", "QUEUED"]

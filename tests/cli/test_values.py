@@ -1,29 +1,81 @@
-"""How the words of a command line become parameters."""
+"""`name=value` words of the command line: types, files, and hints for names that lead nowhere."""
 
 from __future__ import annotations
 
-import subprocess
-import sys
+from pathlib import Path
+
+import pytest
+
+from kling_adapters import ConfigError, ParamsInvalid, load_catalog
+from kling_adapters.cli.values import build_params, read_words
+
+CATALOG = load_catalog()
 
 
-def test_an_unknown_name_is_reported_before_its_file() -> None:
-    command = "from kling_adapters.cli import main; main()"
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "fox.png").write_bytes(b"\x89PNG\r\n\x1a\n fox")
+    return tmp_path
+
+
+def problems(slug: str, *words: str) -> str:
+    entry = CATALOG.find(slug)
+    schema = entry.json_schema()
+    with pytest.raises((ConfigError, ParamsInvalid)) as caught:
+        build_params(entry, read_words(words, schema), schema)
+    return str(caught.value)
+
+
+def test_misspelt_name_is_reported_before_its_file_is_read(folder: Path) -> None:
+    (folder / "prompt.txt").write_bytes(b"\xff")
+    message = problems("kling-2", "image_url=@fox.png", "prompt=@prompt.txt", "prompt2=@nothing.png")
+    assert "image_url: " in message
+    assert "prompt2: " in message
+    assert "cannot be read" not in message
+    assert "decode" not in message
+
+
+def test_local_path_without_at_sign_is_suggested() -> None:
+    message = problems("kling-3-pro-image2video", "prompt=x", "start_image_url=fox.png")
+    assert "start_image_url: 'fox.png' is not an http or https URL" in message
+    assert "@FILE for a file of this machine; did you mean @fox.png?" in message
+    assert "mode 'rb'" not in message
+    nested = 'elements=[{"frontal_image_url": "fox.png"}]'
+    message = problems("kling-3-pro-image2video", "prompt=x", "start_image_url=@fox.png", nested)
+    assert "elements[0].frontal_image_url" in message
+    assert "did you mean @fox.png?" in message
+
+
+def test_text_that_names_no_file_leads_to_two_at_signs() -> None:
+    message = problems("kling-2", "prompt=@dave waves")
+    assert "dave waves cannot be read: No such file or directory" in message
+    assert "For text that starts with @ write prompt=@@dave waves. Nothing was sent" in message
+
+
+def test_files_are_read_in_words_and_in_json(folder: Path) -> None:
+    (folder / "prompt.txt").write_text("@Element1 speaks")
     words = [
-        "run",
-        "kling-bloombloom",
-        "--base-url",
-        "http://127.0.0.1:9",
-        "--journal",
-        "",
-        "imag=@missing.png",
+        "prompt=@prompt.txt",
+        "start_image_url=@fox.png",
+        'elements=[{"frontal_image_url": "@fox.png", "reference_image_urls": ["@fox.png"]}]',
     ]
-    done = subprocess.run(
-        [sys.executable, "-c", command, *words],
-        env={"SEGMIND_API_KEY": "SG_test", "PYTHONWARNINGS": "error"},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 2
-    assert "imag: unknown parameter; did you mean image?" in done.stderr
-    assert "image: required, but missing" in done.stderr
+    schema = CATALOG.find("kling-3-pro-image2video").json_schema()
+    assert read_words(words, schema) == {
+        "prompt": "@Element1 speaks",
+        "start_image_url": Path("fox.png"),
+        "elements": [{"frontal_image_url": Path("fox.png"), "reference_image_urls": [Path("fox.png")]}],
+    }
+
+
+def test_endless_file_is_not_read_as_text() -> None:
+    assert "/dev/zero is too large: at most 1048576 bytes" in problems("kling-2", "prompt=@/dev/zero")
+
+
+def test_two_urls_in_one_word_are_refused() -> None:
+    urls = "image_urls=https://a.example/1.png,https://a.example/2.png"
+    assert 'a list is JSON, such as ["URL", "URL"]' in problems("kling-o1", "prompt=x", urls)
+
+
+def test_broken_json_of_a_list_is_no_item() -> None:
+    assert "voice_ids" in problems("kling-3-pro-image2video", "prompt=x", "voice_ids=[a")

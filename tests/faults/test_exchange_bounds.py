@@ -28,14 +28,14 @@ def exchange(request: pytest.FixtureRequest) -> Exchange:
     """Sends a request, or fetches it with a download, over the transport of either client."""
 
     def blocking(url: str, *arguments: Any) -> wire.Outcome:
-        transport = SyncTransport(wire.Gateway(url))
+        transport = SyncTransport(wire.Gateway(url), set())
         try:
             return transport.send(*arguments) if len(arguments) == 1 else transport.fetch(*arguments)
         finally:
             transport.close()
 
     async def awaiting(url: str, *arguments: Any) -> wire.Outcome:
-        transport = AsyncTransport(wire.Gateway(url))
+        transport = AsyncTransport(wire.Gateway(url), set())
         try:
             return await (transport.send(*arguments) if len(arguments) == 1 else transport.fetch(*arguments))
         finally:

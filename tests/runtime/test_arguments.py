@@ -27,7 +27,7 @@ NOT_SECONDS = (
     -1,
     10**400,
 )
-NOT_PLACES = (5, b"out", "", " ", "\ud800", ["out"], True)
+NOT_PLACES = (5, b"out", "", " ", ["out"], True)
 NOT_IDS = (5, None, "", " ", "a\nb", "\ud800", "x" * 3000, b"id")
 PROMPT = {"prompt": "x"}
 ONE = [{"model": "kling-2", "prompt": "x"}]

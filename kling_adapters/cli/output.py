@@ -1,0 +1,172 @@
+"""Standard output and standard error of the command: what is printed is safe to show, and a write never stops a job."""
+
+from __future__ import annotations
+
+import io
+import json
+import logging
+import os
+import re
+import sys
+import time
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, cast
+
+import click
+
+if TYPE_CHECKING:
+    from _typeshed import ReadableBuffer
+
+# Control characters but tab and newline, half surrogates, and what reorders or hides text.
+_UNPRINTABLE = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ud800-\udfff\ufeff\ufff9-\ufffb]"
+)
+
+
+def escape_controls(text: str) -> str:
+    r"""Return text in which characters that steer a terminal are written as escapes.
+
+    Args:
+        text: Text of any origin: a spec, the gateway, a file name, a cell of a CSV file.
+
+    Returns:
+        The text with tabs and newlines as they are; every other control character is `\x1b` or `\u202e`.
+
+    """
+    return _UNPRINTABLE.sub(lambda match: ascii(match[0])[1:-1], text)
+
+
+def print_line(text: str) -> None:
+    """Print a line to standard output."""
+    click.echo(escape_controls(text))
+
+
+def print_message(text: str) -> None:
+    """Print a message for the user to standard error."""
+    click.echo(escape_controls(f"kling: {text}"), err=True)
+
+
+def print_progress(text: str) -> None:
+    """Print a line of progress to standard error."""
+    click.echo(escape_controls(text), err=True)
+
+
+def print_json(value: Any, *, indent: int | None = 2) -> None:
+    """Print a value to standard output as JSON that is plain ASCII, which every terminal and pipe can take."""
+    click.echo(json.dumps(value, indent=indent))
+
+
+def print_table(head: tuple[str, ...], rows: Sequence[tuple[str, ...]], *, divided: bool = False) -> None:
+    """Print a table to standard output."""
+    from rich import box  # a third of the start-up time
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=box.SIMPLE_HEAD, show_lines=divided, pad_edge=False)
+    for number, title in enumerate(head):
+        table.add_column(Text(escape_controls(title)), no_wrap=number == 0, overflow="fold")
+    for row in rows:
+        table.add_row(*(Text(escape_controls(cell)) for cell in row))
+    # A pipe has no width: a wide table folds nothing that grep might look for.
+    Console(width=None if sys.stdout.isatty() else 160).print(table)
+
+
+def count_noun(count: int, noun: str) -> str:
+    """Return a count with its noun, such as "1 line" or "2 lines"."""
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+
+
+class _Sink(io.RawIOBase):
+    """Writes to a stream; what cannot be written is lost, and `error` says why."""
+
+    def __init__(self, stream: io.TextIOWrapper) -> None:
+        # A text stream that nobody refers to would close the stream below it.
+        self._text_stream = stream
+        self._stream: Any = getattr(stream.buffer, "raw", stream.buffer)
+        self.error: OSError | None = None
+
+    def writable(self) -> bool:
+        return True
+
+    def isatty(self) -> bool:
+        return bool(self._stream.isatty())
+
+    def fileno(self) -> int:
+        return int(self._stream.fileno())
+
+    def write(self, data: ReadableBuffer) -> int:
+        if self.error is None:
+            try:
+                # None: the stream does not block, and its reader is slow.
+                while (count := self._stream.write(data)) is None:
+                    time.sleep(0.01)
+            except OSError as error:
+                self.error = error
+            else:
+                return int(count)
+        return memoryview(data).nbytes
+
+
+class Streams:
+    """Standard output and standard error of this process, as streams whose failure does not end the command.
+
+    A reader that went away, a full disk or a character that the encoding lacks must not stop a job that is paid for.
+    """
+
+    def __init__(self) -> None:
+        for name in ("stdin", "stdout", "stderr"):
+            # A descriptor that was closed would be given to the next file, the journal say.
+            if getattr(sys, name) is None:
+                setattr(sys, name, open(os.devnull, "r" if name == "stdin" else "w", encoding="utf-8"))  # noqa: PTH123, SIM115
+        self._output = _wrap_stream("stdout")
+        _wrap_stream("stderr")
+
+    def close(self) -> OSError | None:
+        """Write what is buffered.
+
+        Returns:
+            Why standard output could not be written; None if it was, or if its reader went away.
+
+        """
+        sys.stdout.flush()
+        sys.stderr.flush()
+        error = self._output.error if self._output else None
+        return None if isinstance(error, BrokenPipeError) else error
+
+
+def _wrap_stream(name: str) -> _Sink | None:
+    stream: Any = getattr(sys, name)
+    if type(stream) is not io.TextIOWrapper:
+        return None  # of a program that calls `main` and has streams of its own
+    stream = cast("Any", stream)
+    sink = _Sink(stream)
+    wrapped = io.TextIOWrapper(
+        io.BufferedWriter(sink),
+        encoding=stream.encoding,
+        errors="backslashreplace",
+        line_buffering=name == "stderr" or stream.line_buffering,
+    )
+    setattr(sys, name, wrapped)
+    return sink
+
+
+class LogHandler(logging.Handler):
+    """Prints log records to standard error, each text once, but for failures of jobs: the commands report those."""
+
+    def __init__(self, level: int) -> None:
+        super().__init__(level)
+        self._texts: set[str] = set()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Print a record in one line, without a traceback."""
+        if record.module == "log_notifier" and record.levelno >= logging.WARNING:
+            return
+        text = record.getMessage()
+        if record.exc_info and (error := record.exc_info[1]):
+            text += f" ({type(error).__name__}: {error})"
+        if record.levelno < logging.WARNING:
+            print_progress(f"{record.levelname} {text}")
+        elif text not in self._texts:
+            self._texts.add(text)
+            print_message(f"{record.levelname.lower()}: {text}")
