@@ -272,7 +272,7 @@ class Batch:
         if self._budget is not None:
             self._budget.end(ended)
         if isinstance(ended.error, errors.Unauthorized | errors.InsufficientCredits):
-            self._stop(f"the gateway refused the account: {ended.error}")
+            self._stop(f"the gateway refused the account ({ended.error.status})")
         if ended.task.is_new:
             self._count_storage(ended)
 

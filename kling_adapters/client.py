@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import atexit
 import json
 import math
+import os
+import sys
 import threading
 from collections.abc import AsyncGenerator, Callable, Generator, Iterable, Mapping
+from contextlib import suppress
 from contextvars import copy_context
 from functools import partial
 from os import PathLike
 from queue import SimpleQueue
-from typing import Any, Self, TypeAlias
+from typing import Any, Self, TypeAlias, TypeVar
+from weakref import WeakSet
 
 import anyio
 
@@ -33,6 +38,7 @@ from kling_adapters.selection import PluginInfo
 from kling_adapters.wire import Key
 
 Place: TypeAlias = str | PathLike[str] | None
+T = TypeVar("T")
 
 
 class _GivenKey:
@@ -232,6 +238,27 @@ def _json_object(model: str, body: Mapping[str, Any]) -> Mapping[str, Any]:
     return body
 
 
+_OPEN_BATCHES: WeakSet[Generator[Any]] = WeakSet()
+
+
+def _close_at_exit(outcomes: Generator[T]) -> Generator[T]:
+    """Return the outcomes of a batch, which is left at exit if the caller has not: its submits are still answered then."""
+    _OPEN_BATCHES.add(outcomes)
+    return outcomes
+
+
+@atexit.register
+def _close_batches() -> None:
+    for outcomes in list(_OPEN_BATCHES):
+        # ValueError: another thread takes outcomes at this moment.
+        with suppress(ValueError):
+            outcomes.close()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_OPEN_BATCHES.clear)
+
+
 class Kling(SyncCalls, _Client):
     """A client for the Kling models on the Segmind serverless API; use it in a `with` block, from any thread.
 
@@ -365,7 +392,7 @@ class Kling(SyncCalls, _Client):
         were submitted go on, and are found by `resume`, or by the same `name`.
         Raises ConfigError and StorageError before anything is sent. The error of one job is in its outcome.
         """
-        return self._each(*self._map(requests, concurrency, save_to, max_cost, name))
+        return _close_at_exit(self._each(*self._map(requests, concurrency, save_to, max_cost, name)))
 
     def resume(
         self, *, save_to: str | PathLike[str] | None = None, concurrency: int = 32
@@ -377,7 +404,7 @@ class Kling(SyncCalls, _Client):
         as SubmitUncertain with the number of their entry, and never submitted again. Leave it early as `map`.
         Raises ConfigError without a journal.
         """
-        return self._each(*self._resume(save_to, concurrency))
+        return _close_at_exit(self._each(*self._resume(save_to, concurrency)))
 
     def jobs(self) -> list[JournalEntry]:
         """Return every submit of the journal, the oldest first. Raises ConfigError if there is no journal."""
@@ -390,6 +417,7 @@ class Kling(SyncCalls, _Client):
         def work(task: Task) -> None:
             ended.put(self._driver.run(many.flow(task)))
 
+        process = os.getpid()
         try:
             self._driver.run(opening)
             while True:
@@ -405,7 +433,8 @@ class Kling(SyncCalls, _Client):
                 raise many.failure
         finally:
             many.leave()
-            while many.running:
+            # The threads are gone in a forked child, and when the interpreter is being torn down.
+            while many.running and os.getpid() == process and not sys.is_finalizing():
                 many.end(ended.get())
             many.close()
 

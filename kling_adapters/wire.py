@@ -323,7 +323,8 @@ def read_message(answer: Answer) -> str:
     """Return the gateway's own words in an answer, or "" if it has none."""
     body = answer.json() or {}
     words = [body[key] for key in ("error", "error_description", "message") if isinstance(body.get(key), str)]
-    return " ".join(_plain(" ".join(words)).split())[:500]
+    sentences = (" ".join(_plain(text).split()).rstrip(".") for text in words)
+    return ". ".join(filter(None, sentences))[:500]
 
 
 def _plain(text: str) -> str:
