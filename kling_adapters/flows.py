@@ -796,7 +796,9 @@ def open_first(find: FindStorage, url: str) -> Flow[Storage]:
     try:
         return (yield from open_storage(find, url))
     except errors.StorageError as error:
-        raise errors.StorageError(f"{str(error).rstrip('.')}. Nothing was sent") from error
+        # The same error, not one that carries it: a plugin has seen to it that nothing secret is within.
+        error.args = (f"{str(error).rstrip('.')}. Nothing was sent.",)
+        raise
 
 
 def save(

@@ -76,10 +76,13 @@ class _Commands(click.Group):
 @click.option("-v", "--verbose", is_flag=True, help="Log what happens to standard error.")
 def app(verbose: bool) -> None:
     """Run the Kling models of the Segmind serverless API."""
-    logging.basicConfig(
-        level=logging.INFO if verbose else logging.WARNING,
-        handlers=[LogHandler(logging.INFO if verbose else logging.WARNING)],
-    )
+    _configure_logging(logging.INFO if verbose else logging.WARNING)
+
+
+def _configure_logging(level: int) -> None:
+    """Print what is logged to standard error, unless the program that calls `main` has handlers of its own."""
+    logging.basicConfig(handlers=[LogHandler()])
+    logging.getLogger().setLevel(level)
     logging.getLogger("httpx").setLevel(logging.WARNING)
 
 
@@ -114,6 +117,8 @@ def exit_code(error: KlingError) -> int:
 def main() -> None:
     """Run the command line; errors end it with a message and their exit code."""
     streams = Streams()
+    # Plugins are loaded, and may be broken, before the options are read.
+    _configure_logging(logging.WARNING)
     # What a shell in the background and nohup ignore stays ignored.
     for name in ("SIGTERM", "SIGHUP"):
         number = getattr(signal, name, None)

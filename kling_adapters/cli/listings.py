@@ -93,7 +93,7 @@ def plugins(as_json: bool) -> None:
 
 
 def _seconds(latency: float | None) -> str:
-    return "not documented" if latency is None else f"{format_number(latency)} s"
+    return "not documented" if latency is None else f"{latency:.0f} s"
 
 
 def _parameters(schema: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, Mapping[str, Any], bool]]:

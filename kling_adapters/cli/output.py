@@ -154,8 +154,8 @@ def _wrap_stream(name: str) -> _Sink | None:
 class LogHandler(logging.Handler):
     """Prints log records to standard error, each text once, but for failures of jobs: the commands report those."""
 
-    def __init__(self, level: int) -> None:
-        super().__init__(level)
+    def __init__(self) -> None:
+        super().__init__()
         self._texts: set[str] = set()
 
     def emit(self, record: logging.LogRecord) -> None:

@@ -242,7 +242,7 @@ def test_a_file_that_is_not_text_is_refused(
 
 
 def test_a_job_that_cannot_be_stored_is_told_with_where_its_output_is(tmp_path: Path) -> None:
-    with Gateway(output=b"no video") as gateway:
+    with Gateway(output=b"<html><body>not a video</body></html>") as gateway:
         kling = Command(tmp_path, gateway)
         file = write(tmp_path / "films.jsonl", 1)
         done = kling("batch", str(file), "--save-to", "out")

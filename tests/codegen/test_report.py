@@ -95,7 +95,7 @@ def test_parameters_called_class_and_self_work(project: Project) -> None:
         from kling_adapters.models._calls import SyncCalls
 
         class Calls(SyncCalls):
-            def _submit(self, model, params, extra):
+            def _submit(self, model, params, *arguments):
                 return Odd.model_validate(params).wire()
             def _run(self, *arguments):
                 raise NotImplementedError

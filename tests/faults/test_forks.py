@@ -116,6 +116,7 @@ async def work(number):
 
 class Clock:
     now = staticmethod(lambda: 0.0)
+    sleep = staticmethod(lambda seconds: None)
     async def sleep_async(self, seconds):
         await anyio.sleep(0)
 
@@ -337,6 +338,8 @@ class Clock:
     now = staticmethod(time.monotonic)
     def sleep(self, seconds):
         time.sleep(min(seconds, 0.01))
+    async def sleep_async(self, seconds):
+        raise NotImplementedError
 
 kling = Kling(base_url=url, journal=journal, plugins=[Plugin()], clock=Clock())
 if what == "an upload":

@@ -218,7 +218,7 @@ def bare_shape(annotation: Any, metadata: Sequence[Any]) -> Shape:
     arguments = get_args(annotation)
     if get_origin(annotation) in (Union, types.UnionType):
         members = [member for member in arguments if member not in (types.NoneType, MISSING)]
-        if set(members) == {str, Path, bytes, IO[bytes]}:
+        if set(members) == {str, Path, bytes, bytearray, memoryview, IO[bytes]}:
             found = Shape("URL or file")
         elif len(members) == 2:
             model, typed = members

@@ -236,7 +236,7 @@ def test_odd_names_are_names_of_files(name: str, tmp_path: Path, monkeypatch: py
 
 @pytest.mark.parametrize("name", ["a\0b", "~nobody-of-this-name/journal", "half \ud83d"])
 def test_what_no_file_can_be_called_is_refused(name: str) -> None:
-    with pytest.raises(ka.ConfigError, match=r"cannot be the path of the journal.*Nothing was sent"):
+    with pytest.raises(ka.ConfigError, match=r"journal.*Nothing was sent"):
         Kling(api_key=KEY, journal=name)
 
 
