@@ -130,7 +130,7 @@ def media(kling: Kling, files: list[Path], mixed: list[str | Path]) -> None:
     kling.submit("kling-2", prompt="x", start_image=None)  # refused
     kling.submit("kling-2", prompt="x", start_image=[URL])  # refused
     kling.submit("kling-2", prompt="x", start_image=PurePath("a.png"))  # refused
-    kling.submit("kling-2", prompt="x", start_image=bytearray())  # refused
+    kling.submit("kling-2", prompt="x", start_image=bytearray())
     kling.run("kling-o1", prompt="x", image_urls=Path("a.png"))  # refused
     kling.run("kling-o1", prompt="x", image_urls={URL, "https://example.com/b.png"})  # refused
     kling.run("kling-o1", prompt="x", image_urls=[URL, None])  # refused
