@@ -81,6 +81,7 @@ bench: $(READY)  ## Measure the compiler and the import with 1,000 models, in a 
 
 crash: $(READY)  ## 500 jobs, and a client that is killed a hundred times, in a few minutes
 	KLING_CRASH_JOBS=500 KLING_CRASH_KILLS=100 $(BIN)/pytest -s tests/faults/test_killed.py
+	KLING_CRASH_SWEEP=1 $(BIN)/pytest tests/faults/test_ten_lines_killed.py
 
 storm: $(READY)  ## 500 jobs on a bad day of the gateway, with the official client beside ours, in a few minutes
 	KLING_STORM_JOBS=500 $(BIN)/pytest -s tests/faults/test_storm.py
