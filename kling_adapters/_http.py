@@ -44,7 +44,7 @@ _SUBMIT_LIMITS = httpx.Limits(max_connections=32, max_keepalive_connections=0)
 _LIMITS = httpx.Limits(max_connections=32, max_keepalive_connections=32)
 
 
-# Raised before a byte of the request leaves. An unusable URL is not among them: that in an answer is one, too.
+# Raised before a byte of the request leaves. Not httpx.InvalidURL: it is also raised for the Location of an answer.
 _NOT_SENT = (
     httpx.ConnectError,
     httpx.ConnectTimeout,
