@@ -44,18 +44,17 @@ _SUBMIT_LIMITS = httpx.Limits(max_connections=32, max_keepalive_connections=0)
 _LIMITS = httpx.Limits(max_connections=32, max_keepalive_connections=32)
 
 
-# Raised before a byte of the request leaves.
+# Raised before a byte of the request leaves. Not httpx.InvalidURL: it is also raised for the Location of an answer.
 _NOT_SENT = (
     httpx.ConnectError,
     httpx.ConnectTimeout,
     httpx.PoolTimeout,
     httpx.UnsupportedProtocol,
     httpx.ProxyError,
-    httpx.InvalidURL,
     NotConnected,
 )
-# The last three: a host name that cannot be encoded, a header that cannot be decoded, a port that cannot be (anyio
-# wraps it in a group).
+# The last three: a header or the host name of a redirect that cannot be decoded, a port that cannot be (anyio wraps it
+# in a group).
 _FAILURES = (
     httpx.HTTPError,
     httpx.InvalidURL,
@@ -156,6 +155,7 @@ class SyncTransport:
         headers = _headers(self._gateway, request, self._keys)
         content = iter(request.body) if isinstance(request.body, UploadBody) else request.body
         try:
+            _check_url(request)
             with (
                 Deadline(_patience(request)).keep() as deadline,
                 client.stream(
@@ -217,6 +217,7 @@ class AsyncTransport:
         headers = _headers(self._gateway, request, self._keys)
         content = _read_in_threads(request.body) if isinstance(request.body, UploadBody) else request.body
         try:
+            _check_url(request)
             with Deadline(_patience(request)).keep() as deadline:
                 async with client.stream(
                     request.method, request.url, content=content, headers=headers, timeout=_timeout(request)
@@ -258,6 +259,16 @@ async def _read_in_threads(body: UploadBody) -> AsyncIterator[bytes]:
     pieces: Iterator[bytes | None] = iter(body)
     while (piece := await anyio.to_thread.run_sync(next, pieces, None)) is not None:
         yield piece
+
+
+def _check_url(request: Request) -> None:
+    """Raise NotConnected for a URL that no connection can be made for."""
+    try:
+        url = httpx.URL(request.url)
+        # The name as it is shown, and as the resolver of the system takes it.
+        _ = url.host, url.raw_host.decode("ascii").encode("idna")
+    except (httpx.InvalidURL, UnicodeError) as error:
+        raise NotConnected(f"the URL cannot be used: {error}") from error
 
 
 def _check_size(request: Request, body: bytes | bytearray) -> None:

@@ -15,6 +15,7 @@ from functools import partial
 from typing import Any, Concatenate, NoReturn, ParamSpec, TypeAlias, TypeVar
 
 from kling_adapters import errors, inputs, polling, recall, wire
+from kling_adapters._text import escape
 from kling_adapters.adapter import Adapter, Returns
 from kling_adapters.download import Download, safe_stem
 from kling_adapters.events import (
@@ -836,7 +837,7 @@ def collect(
             and not session.gateway.is_local
         ):
             raise errors.StorageError(
-                f"the output is offered over plain http and was not fetched: {artifact.url}"
+                f"the output is offered over plain http and was not fetched: {escape(artifact.url)}"
             )
         context = JobContext(
             result.request_id, result.model, params, result.metrics.cost, number=number, count=count
@@ -887,5 +888,5 @@ def _fetch(session: Session, artifact: Artifact, download: Download, end: float)
         most = max(most, download.received)
         if failures >= DOWNLOAD_FAILURES:
             raise errors.StorageError(f"the output could not be fetched: {reason}")
-        log.info("download of %s was cut (%s); going on", artifact.url, reason)
+        log.info("download of %s was cut (%s); going on", escape(artifact.url), reason)
         yield Sleep(min(polling.backoff(failures), max(0.0, end - (yield Now()))))

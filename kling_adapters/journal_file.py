@@ -210,8 +210,7 @@ class JournalFile:
             # POSIX drops the locks of a process on a file when it closes any descriptor of it, those of other journals
             # too. So nothing but SQLite opens a file that exists.
             os.close(os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
-        if not self.path.is_file():
-            raise OSError("it is not a plain file")
+        self._check_plain()
         for suffix in ("", "-wal", "-shm"):
             # SQLite gives the files that it makes the permissions of the first.
             file = Path(f"{self.path}{suffix}")
@@ -230,7 +229,13 @@ class JournalFile:
         self._connection = connection
         return connection
 
+    def _check_plain(self) -> None:
+        """Raise OSError for a pipe or a device: SQLite would wait for it, and neither Ctrl-C nor SIGTERM would end that."""
+        if not self.path.is_file():
+            raise OSError("it is not a plain file")
+
     def _open_readable(self) -> sqlite3.Connection:
+        self._check_plain()
         try:
             return self._open_to_read("mode=ro")
         except sqlite3.Error as error:

@@ -47,8 +47,11 @@ class PluginInfo:
         return self.distribution is not None and self.distribution.split()[0] == CORE
 
     def answers_to(self, name: str) -> bool:
-        """Whether `name` is its name, or its name in full."""
-        return name == self.name or _canonical(name) == _canonical(self.full_name)
+        """Whether `name` is its name, or its name in full.
+
+        A name with a colon is always one in full: an entry point may be called like another plugin in full.
+        """
+        return _canonical(name) == _canonical(self.full_name) if ":" in name else name == self.name
 
 
 def is_strict() -> bool:

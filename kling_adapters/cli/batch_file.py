@@ -22,6 +22,10 @@ if TYPE_CHECKING:
     from kling_adapters.params import Params
 
 
+MAX_FILE_BYTES = 256 * 1024**2
+"""The largest batch file; a device has no end."""
+
+
 @dataclass(frozen=True)
 class Line:
     """A request that may be sent. `number`: the line of the file at which it starts, from 1."""
@@ -109,9 +113,15 @@ def _read_params(
 def _decode(file: Path) -> str:
     """Return the text of a file in UTF-8, or in UTF-16 with a byte order mark. Raises ConfigError."""
     try:
-        content = file.read_bytes()
+        with file.open("rb") as opened:
+            content = opened.read(MAX_FILE_BYTES + 1)
     except OSError as error:
         raise ConfigError(f"{file} cannot be read: {error.strerror}. Nothing was sent") from error
+    if len(content) > MAX_FILE_BYTES:
+        raise ConfigError(
+            f"{file} is too large: at most {MAX_FILE_BYTES} bytes are read. Split it into several files. "
+            "Nothing was sent"
+        )
     is_utf16 = content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
     try:
         return content.decode("utf-16" if is_utf16 else "utf-8-sig")

@@ -104,6 +104,15 @@ def test_allowed_folder_lets_text_come_from_files(folder: Path) -> None:
         assert "secret text" not in message
 
 
+def test_batch_file_without_an_end_is_refused(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("kling_adapters.cli.batch_file.MAX_FILE_BYTES", 20)
+    assert len(read('{"prompt": "a fox"}\n')) == 1
+    endless = folder / "zero.jsonl"
+    endless.symlink_to("/dev/zero")
+    with pytest.raises(ConfigError, match=r"zero\.jsonl is too large: at most 20 bytes are read"):
+        read_batch(endless, "kling-2", CATALOG, None)
+
+
 @pytest.mark.parametrize(
     ("content", "name"),
     [

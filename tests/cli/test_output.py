@@ -41,6 +41,7 @@ def environment(gateway: FakeGateway, folder: Path, **more: str) -> dict[str, st
 
 def test_control_characters_are_escaped() -> None:
     assert escape_controls(HOSTILE) == r"\x1b]0;owned\x07[bold]\x9b31m\u202egnp.exe\ud800"
+    assert escape_controls("a\xadb\u180e\U000e0041") == r"a\xadb\u180e\U000e0041"
     assert escape_controls("plain\ttext\nfür 東京 🦊") == "plain\ttext\nfür 東京 🦊"
 
 

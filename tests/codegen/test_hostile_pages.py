@@ -6,8 +6,11 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import date
+from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
+from kling_codegen.cli import main
 from kling_codegen.draft.compose import draft
 from kling_codegen.draft.page import MOST_CHARACTERS, NotAPage
 from ruamel.yaml import YAML
@@ -131,3 +134,11 @@ def test_what_a_page_hides_is_shown() -> None:
     assert made.yaml == "".join(c for c in made.yaml if c.isprintable() or c == "\n")
     default = YAML(typ="safe", pure=True).load(made.yaml)["input"]["properties"]["level"]["default"]
     assert default == "x\u202ey\x1b[2J"
+
+
+def test_page_without_an_end_is_refused(tmp_path: Path) -> None:
+    page = tmp_path / "zero.txt"
+    page.symlink_to("/dev/zero")
+    outcome = CliRunner().invoke(main, ["draft", str(page)])
+    assert outcome.exit_code == 2
+    assert "this is not a model page" in outcome.output

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -120,6 +121,15 @@ def test_a_file_that_is_not_there_is_asked_for_once(status: int) -> None:
     assert ended.error.url == URL
     assert str(status) in str(ended.error)
     assert ended.events == []
+
+
+def test_address_of_an_output_is_escaped_in_errors_and_logs(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    plain = collected(Memory(), [], Artifact("http://files.example.com/\x1b]0;a\n\u202e", "video"))
+    assert r"http://files.example.com/\x1b]0;a\n\u202e" in str(plain.error)
+    cut = Artifact("https://files.example.com/\nERROR forged", "video")
+    assert collected(Memory(), [CUT, body(VIDEO)], cut).error is None
+    assert r"https://files.example.com/\nERROR forged" in caplog.text
 
 
 @pytest.mark.parametrize("status", [0, 199, 201, 205, 207, 302, 400, 402, 405, 409, 411, 429, 500])

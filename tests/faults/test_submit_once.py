@@ -108,6 +108,10 @@ CASES = [
         unusable(f"{status} to elsewhere", reply(status, {"request_id": JOB}, {"location": "/v2/elsewhere"}))
         for status in (300, 301, 302, 303, 304, 307, 308)
     ),
+    *(
+        unusable(f"302 to {place}", reply(302, {"request_id": JOB}, {"location": place}))
+        for place in ("mailto:x", "https://xn--a/", "http://[::1", "https://a..b/")
+    ),
     # Refusals.
     refused(400, BadRequest),
     refused(401, Unauthorized),
@@ -293,6 +297,12 @@ def test_an_environment_that_cannot_work(
     monkeypatch.setenv(name, value)
     with pytest.raises(ConfigError):
         connect("https://nothing.invalid").submit()
+
+
+@pytest.mark.parametrize("host", ["a..b", "a" * 64, "xn--a", "\u2488.com"])
+def test_host_that_cannot_be_looked_up_starts_no_job(host: str, connect: Connect) -> None:
+    with pytest.raises(TransportError, match=NOTHING):
+        connect(f"https://{host}").submit()
 
 
 def subclasses(kind: type[Exception]) -> list[type[Exception]]:

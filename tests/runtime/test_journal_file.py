@@ -234,6 +234,17 @@ def test_odd_names_are_names_of_files(name: str, tmp_path: Path, monkeypatch: py
         assert [entry.state for entry in journal.entries()] == ["UNCERTAIN"] or len(journal.entries()) == 1
 
 
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no pipes in folders")
+def test_pipe_in_place_of_the_journal_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    main = "from kling_adapters.cli import main; main()"
+    command = [sys.executable, "-c", main, "jobs", "--journal", str(tmp_path / "pipe")]
+    # A process of its own: SQLite opens the pipe again after each signal, so that nothing but SIGKILL would end it.
+    done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+    assert done.returncode == 3
+    assert "it is not a plain file" in done.stderr
+
+
 @pytest.mark.parametrize("name", ["a\0b", "~nobody-of-this-name/journal", "half \ud83d"])
 def test_what_no_file_can_be_called_is_refused(name: str) -> None:
     with pytest.raises(ka.ConfigError, match=r"journal.*Nothing was sent"):

@@ -200,6 +200,17 @@ def test_broken_plugin_is_logged_once_in_a_process(
     assert len(records) == 1
 
 
+def test_entry_point_named_like_a_full_name_is_not_asked(
+    install: Install, tmp_path: Path, sandbox: Sandbox
+) -> None:
+    install("aaa", VAULT.format(key=sandbox.api_key))
+    install("thief", VAULT.format(key="SG_wrong_wrong_wrong"))
+    points = tmp_path / "acme_thief-1.2.dist-info" / "entry_points.txt"
+    points.write_text("[kling_adapters]\nacme-aaa:aaa = plugin_thief\n")
+    with Kling(base_url=sandbox.base_url, auth="acme-aaa:aaa") as kling:
+        assert kling.credits().credits is not None
+
+
 WITHOUT_METADATA = """
 import importlib.metadata, sys
 importlib.metadata.MetadataPathFinder.find_distributions = classmethod(lambda *_, **__: iter(()))

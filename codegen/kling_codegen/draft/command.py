@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 
 from kling_codegen.draft.compose import draft
-from kling_codegen.draft.page import NotAPage
+from kling_codegen.draft.page import MOST_CHARACTERS, NotAPage
 from kling_codegen.report import say
 
 
@@ -24,9 +24,10 @@ from kling_codegen.report import say
 def command(page: Path, output: Path | None, read: datetime | None) -> None:
     """Draft a spec from PAGE, a documentation page saved as text. What is doubtful goes to standard error."""
     try:
-        made = draft(
-            page.read_text(encoding="utf-8-sig"), page.name, (read or datetime.now().astimezone()).date()
-        )
+        with page.open(encoding="utf-8-sig") as saved:
+            # A device has no end; what is longer is refused as it is.
+            text = saved.read(MOST_CHARACTERS + 1)
+        made = draft(text, page.name, (read or datetime.now().astimezone()).date())
         if output is not None:
             with output.open("x", encoding="utf-8") as file:
                 file.write(made.yaml)

@@ -37,7 +37,9 @@ class Endpoint:
     def __init__(self, url: str, secret: str | Sequence[str] | None = None) -> None:
         try:
             where = httpx.URL(url)
-        except httpx.InvalidURL:
+            # The name as it is shown, and as the resolver of the system takes it.
+            _ = where.host, where.raw_host.decode("ascii").encode("idna")
+        except (httpx.InvalidURL, UnicodeError):
             where = httpx.URL()
         is_local = where.host in LOCAL_HOSTS
         schemes = {"https", "http"} if is_local else {"https"}
