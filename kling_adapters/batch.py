@@ -162,6 +162,8 @@ class Batch:
         self.failure: Exception | None = None
         # One at a time: when the process dies, one submit at most has not been answered.
         self._submitting: Task | None = None
+        # The last whose flow failed.
+        self._failed: Task | None = None
         self.wake: Callable[[], None] = lambda: None
         self.running = 0
 
@@ -293,7 +295,7 @@ class Batch:
     @property
     def is_submitting(self) -> bool:
         """Whether a submit is under way. Can be asked from any thread."""
-        return self._submitting is not None
+        return self._submitting is not None and self._submitting is not self._failed
 
     def leave(self) -> None:
         """Let every job stop before it asks, sleeps or fetches again; a submit under way is answered first.
@@ -361,7 +363,8 @@ class Batch:
             if storage is not None:
                 files = yield from flows.collect(session, data, storage)
         except Exception as error:  # noqa: BLE001  a defect, of a plugin say, must not take the other jobs with it
-            self._let_submit(task)
+            # Not let go before `end` has seen why: a refused account must submit nothing more.
+            self._failed = task
             return Ended(task, request_id, data, files, error)
         return Ended(task, request_id, data, files, None)
 
