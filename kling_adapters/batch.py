@@ -155,13 +155,15 @@ class Batch:
         self._budget: _Budget | None = None
         self._lock: LockFile | None = None
         self._storages: dict[str, Storage] = {}
-        self._is_left = False
+        self.is_left = False
         self._is_stopped = False
         self._storage_failures = 0
         # What the iterator of requests raised.
         self.failure: Exception | None = None
         # One at a time: when the process dies, one submit at most has not been answered.
         self._submitting: Task | None = None
+        # The last whose flow failed.
+        self._failed: Task | None = None
         self.wake: Callable[[], None] = lambda: None
         self.running = 0
 
@@ -222,7 +224,7 @@ class Batch:
 
     def ready(self) -> Iterator[Task]:
         """Yield the jobs that may start now."""
-        while self.running < self._concurrency:
+        while self.running < self._concurrency and not self.is_left:
             if self._is_stopped and not self._paid:
                 return
             task = self._held or self._next_task()
@@ -290,9 +292,17 @@ class Batch:
         if self._submitting is task:
             self._submitting = None
 
+    @property
+    def is_submitting(self) -> bool:
+        """Whether a submit is under way. Can be asked from any thread."""
+        return self._submitting is not None and self._submitting is not self._failed
+
     def leave(self) -> None:
-        """Let every job stop before it asks, sleeps or fetches again; a submit under way is answered first."""
-        self._is_left = True
+        """Let every job stop before it asks, sleeps or fetches again; a submit under way is answered first.
+
+        Can be called from any thread.
+        """
+        self.is_left = True
 
     def close(self) -> None:
         """Let others run the batch."""
@@ -304,7 +314,7 @@ class Batch:
         steps = Steps(self._to_its_end(task))
         while not steps.done:
             effect = steps.effect
-            if self._is_left and isinstance(effect, Send | Sleep | Fetch):
+            if self.is_left and isinstance(effect, Send | Sleep | Fetch):
                 steps.fail(_Left("the batch was left"))
                 continue
             try:
@@ -321,7 +331,7 @@ class Batch:
 
     def _naps(self, seconds: float) -> Flow[None]:
         """Sleep in short pieces: a thread that sleeps cannot be woken."""
-        while seconds > 0 and not self._is_left:
+        while seconds > 0 and not self.is_left:
             yield Sleep(min(NAP, seconds))
             seconds -= NAP
 
@@ -353,6 +363,8 @@ class Batch:
             if storage is not None:
                 files = yield from flows.collect(session, data, storage)
         except Exception as error:  # noqa: BLE001  a defect, of a plugin say, must not take the other jobs with it
+            # Not let go before `end` has seen why: a refused account must submit nothing more.
+            self._failed = task
             return Ended(task, request_id, data, files, error)
         return Ended(task, request_id, data, files, None)
 

@@ -8,14 +8,14 @@ import math
 import os
 import sys
 import threading
+import time
 from collections.abc import AsyncGenerator, Callable, Generator, Iterable, Mapping
-from contextlib import suppress
 from contextvars import copy_context
 from functools import partial
 from os import PathLike
 from queue import SimpleQueue
 from typing import Any, Self, TypeAlias, TypeVar
-from weakref import WeakSet
+from weakref import WeakKeyDictionary
 
 import anyio
 
@@ -238,21 +238,26 @@ def _json_object(model: str, body: Mapping[str, Any]) -> Mapping[str, Any]:
     return body
 
 
-_OPEN_BATCHES: WeakSet[Generator[Any]] = WeakSet()
+_OPEN_BATCHES: WeakKeyDictionary[Generator[Any], Batch] = WeakKeyDictionary()
 
 
-def _close_at_exit(outcomes: Generator[T]) -> Generator[T]:
+def _close_at_exit(many: Batch, outcomes: Generator[T]) -> Generator[T]:
     """Return the outcomes of a batch, which is left at exit if the caller has not: its submits are still answered then."""
-    _OPEN_BATCHES.add(outcomes)
+    _OPEN_BATCHES[outcomes] = many
     return outcomes
 
 
 @atexit.register
 def _close_batches() -> None:
-    for outcomes in list(_OPEN_BATCHES):
-        # ValueError: another thread takes outcomes at this moment.
-        with suppress(ValueError):
+    for outcomes, many in list(_OPEN_BATCHES.items()):
+        many.leave()
+        try:
             outcomes.close()
+        except ValueError:
+            # Another thread, which ends with the process, takes outcomes at this moment.
+            end = time.monotonic() + flows.LONGEST_EXCHANGE
+            while many.is_submitting and time.monotonic() < end:
+                time.sleep(0.01)
 
 
 if hasattr(os, "register_at_fork"):
@@ -392,7 +397,8 @@ class Kling(SyncCalls, _Client):
         were submitted go on, and are found by `resume`, or by the same `name`.
         Raises ConfigError and StorageError before anything is sent. The error of one job is in its outcome.
         """
-        return _close_at_exit(self._each(*self._map(requests, concurrency, save_to, max_cost, name)))
+        many, opening = self._map(requests, concurrency, save_to, max_cost, name)
+        return _close_at_exit(many, self._each(many, opening))
 
     def resume(
         self, *, save_to: str | PathLike[str] | None = None, concurrency: int = 32
@@ -404,7 +410,8 @@ class Kling(SyncCalls, _Client):
         as SubmitUncertain with the number of their entry, and never submitted again. Leave it early as `map`.
         Raises ConfigError without a journal.
         """
-        return _close_at_exit(self._each(*self._resume(save_to, concurrency)))
+        many, opening = self._resume(save_to, concurrency)
+        return _close_at_exit(many, self._each(many, opening))
 
     def jobs(self) -> list[JournalEntry]:
         """Return every submit of the journal, the oldest first. Raises ConfigError if there is no journal."""
@@ -423,11 +430,18 @@ class Kling(SyncCalls, _Client):
             while True:
                 for task in many.ready():
                     # A daemon: a job that takes minutes must not keep the process from ending.
-                    threading.Thread(target=copy_context().run, args=(work, task), daemon=True).start()
+                    thread = threading.Thread(target=copy_context().run, args=(work, task), daemon=True)
+                    try:
+                        thread.start()
+                    except RuntimeError as error:
+                        # There are too many threads, or the interpreter ends: nobody would ever hand back the end.
+                        many.end(Ended(task, None, None, (), error))
+                        raise
                 if not many.running:
                     break
                 many.end(one := ended.get())
-                if one is not None:
+                # When the process ends, what was cut off is no outcome.
+                if one is not None and not many.is_left:
                     yield self._outcome(one)
             if many.failure is not None:
                 raise many.failure

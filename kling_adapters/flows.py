@@ -143,10 +143,18 @@ class Session:
     budgets: dict[str, polling.Budget] = field(default_factory=dict[str, polling.Budget], repr=False)
     uploads: inputs.Uploads = field(default_factory=inputs.Uploads)
 
-    def check_open(self) -> None:
-        """Raise ConfigError if the client is closed: nothing may be sent or written down any more."""
-        if self.closed.is_set():
-            raise errors.ConfigError("this client is closed; make a new one. Nothing was sent")
+    def check_open(self, request_id: str | None = None) -> None:
+        """Raise ConfigError if the client is closed: nothing may be sent or written down any more, for a job or at all."""
+        if not self.closed.is_set():
+            return
+        consequence = "Nothing was sent"
+        if request_id is not None:
+            # It may have been closed between the submit and the end of the job.
+            consequence = (
+                f"Job {request_id} is not affected and may be billed; within the hour, ask for it with "
+                f'kling.job("{request_id}")'
+            )
+        raise errors.ConfigError(f"this client is closed; make a new one. {consequence}")
 
     def find_key(self, request_id: str | None) -> wire.Key:
         """Return the key for a request that starts nothing; one about a job takes the key that submitted it."""
@@ -572,7 +580,7 @@ def _ask(
     end: float = float("inf"),
 ) -> Flow[T]:
     """Ask once, and again within `budget` seconds if that fails; nothing is asked or answered after the time `end`."""
-    session.check_open()
+    session.check_open(job.request_id if job else None)
     last_retry = min(end, (yield Now()) + budget)
     try:
         return (yield from _get(session, request, read, job, last_retry, polling.Pace(), end))
@@ -590,7 +598,7 @@ def wait(session: Session, job: JobRef, timeout: float | None) -> Flow[ResultDat
     def read_end(answer: wire.Answer) -> ResultData | JobStatus | None:
         return wire.read_end(job.request_id, job.model, job.returns, answer)
 
-    session.check_open()
+    session.check_open(job.request_id)
     pace = polling.Pace()
     start: float = yield Now()
     end = start + (polling.deadline(job.latency) if timeout is None else timeout)
@@ -680,7 +688,7 @@ def _get(
     refused: set[str] = set()
     while True:
         key: wire.Key = yield Call(partial(session.find_key, request_id))
-        budget = yield from _turn(session, key, end)
+        budget = yield from _turn(session, key, end, request_id)
         deadline = _deadline(request, cutoff - (yield Now()))
         outcome = yield from _send(replace(request, key=key, deadline=deadline), budget)
         pace.polls += 1
@@ -728,7 +736,7 @@ def _deadline(request: wire.Request, left: float) -> float | None:
     return min(request.timeout or LONGEST_EXCHANGE, max(SHORTEST_EXCHANGE, left))
 
 
-def _turn(session: Session, key: str, end: float) -> Flow[polling.Budget]:
+def _turn(session: Session, key: str, end: float, request_id: str | None) -> Flow[polling.Budget]:
     """Wait until it is the turn of a key, but not beyond the time `end`; return what its requests may ask for."""
     budget = session.budgets.setdefault(key, polling.Budget())
     now: float = yield Now()
@@ -737,7 +745,7 @@ def _turn(session: Session, key: str, end: float) -> Flow[polling.Budget]:
         now = yield Now()
         if not budget.is_limited(now):
             break
-    session.check_open()
+    session.check_open(request_id)
     return budget
 
 
@@ -868,7 +876,8 @@ def _fetch(session: Session, artifact: Artifact, download: Download, end: float)
     failures = most = 0
     reason = "the timeout was over before it began"
     while True:
-        session.check_open()
+        if session.closed.is_set():
+            raise errors.StorageError("this client was closed before the output was stored")
         left = end - (yield Now())
         if left <= 0:
             raise errors.StorageError(f"the output could not be fetched in time: {reason}")

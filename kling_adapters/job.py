@@ -68,9 +68,13 @@ def _keep_driver(result: ResultData, driver: _Driver | ProcessLocal[_Driver] | N
 def _driver_of(result: ResultData, kind: type[_Driver]) -> _Driver:
     driver = vars(result)["_driver"].value
     if not isinstance(driver, kind):
+        advice = f'Save it with kling.job("{result.request_id}").wait().save(...)'
+        if any(artifact.content is not None for artifact in result.artifacts):
+            # No gateway can be asked for it again.
+            advice = "Its files are in the result: write artifacts[0].content, which is bytes, to a file"
         raise ConfigError(
             f"the result of job {result.request_id} comes from another process and has no client to save it with. "
-            f'Save it with kling.job("{result.request_id}").wait().save(...); nothing was sent'
+            f"{advice}; nothing was sent"
         )
     return driver
 

@@ -21,6 +21,8 @@ from kling_adapters.media import EXTENSIONS
 if sys.platform != "win32":
     import fcntl
 
+ROOM = 64 * 1024
+"""Bytes that must fit into a folder: a disk with less is full. Few, so that no file that is paid for is turned away."""
 _FILE_SUFFIXES = {f".{extension}" for extension in EXTENSIONS.values()} | {".jpeg"}
 
 
@@ -94,15 +96,17 @@ class Folder:
         self._path = path
 
     def check(self) -> None:
-        """Raise StorageError if the folder cannot be made or written to, or if the path looks like a file's."""
+        """Raise StorageError if the folder cannot be made or written to, is full, or if the path looks like a file's."""
         with self._usable():
             if self._path.suffix.lower() in _FILE_SUFFIXES and not self._path.is_dir():
                 raise StorageError(
                     f"{self._path} names a file; give the folder, the file is named after its job"
                 )
             self._path.mkdir(parents=True, exist_ok=True)
-            with tempfile.TemporaryFile(dir=self._path):
-                pass
+            # Written, not asked for: quotas and limits count too, and some file systems do not know what is free.
+            with tempfile.TemporaryFile(dir=self._path) as file:
+                file.write(bytes(ROOM))
+                file.flush()
 
     def open(self, name: str, content_type: str) -> Writer:
         """Start a file in the folder; its name carries the type."""

@@ -89,12 +89,13 @@ def submit(
 @click.command()
 @click.argument("request_id")
 @base_url
+@journal
 @as_json
-def status(request_id: str, base_url: str | None, as_json: bool) -> None:
-    """Print the state of a job."""
+def status(request_id: str, base_url: str | None, journal: str | None, as_json: bool) -> None:
+    """Print the state of a job; after an hour, how it ended by the journal."""
     from kling_adapters.client import Kling
 
-    with Kling(base_url=gateway_url(base_url), journal=None) as kling:
+    with Kling(base_url=gateway_url(base_url), journal=journal_path(journal)) as kling:
         status = kling.job(request_id).status()
     if as_json:
         print_json(asdict(status), indent=None)

@@ -137,7 +137,11 @@ def _check_forgettable(numbers: Sequence[int], entries: Mapping[int, JournalEntr
 
 def _needs_user(entry: JournalEntry) -> bool:
     """Whether there is still something to collect or to look into."""
-    return entry.is_unfinished or entry.state == "UNCERTAIN"
+    from kling_adapters.recall import output_is_alive
+
+    # A file that the gateway no longer has can never be stored.
+    is_lost = entry.state == "COMPLETED" and not output_is_alive(entry, time.time())
+    return (entry.is_unfinished and not is_lost) or entry.state == "UNCERTAIN"
 
 
 @click.command()

@@ -522,3 +522,17 @@ def test_ended_jobs_are_forgotten_by_number_and_age(kling: Command, gateway: Gat
     done = kling("jobs", "forget", "2", "--journal", str(kling.journal))
     assert (done.returncode, done.stdout) == (0, "1 job removed from the journal\n")
     assert kling.states() == ["UNCERTAIN", "QUEUED"]
+
+
+def test_lost_output_can_be_forgotten(kling: Command, gateway: Gateway, tmp_path: Path) -> None:
+    with closing(Journal(kling.journal)) as journal:
+        for name in ("old", "new"):
+            number = journal.intend(
+                gateway.base_url, "kling-2", {"prompt": "x"}, gateway.api_key, str(tmp_path)
+            )
+            journal.accepted(number, name)
+            journal.saw(name, "COMPLETED")
+    with closing(sqlite3.connect(kling.journal)) as connection, connection:
+        connection.execute("UPDATE jobs SET created = created - 8 * 86400 WHERE request_id = 'old'")
+    assert kling("jobs", "forget", "2").returncode == 2
+    assert kling("jobs", "forget", "1").stdout == "1 job removed from the journal\n"

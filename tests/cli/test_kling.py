@@ -127,6 +127,16 @@ def test_submit_status_and_wait_are_run_in_three_steps(sandbox: Sandbox, tmp_pat
     assert [file.name for file in tmp_path.iterdir()] == [f"kling-2-{request_id}.mp4"]
 
 
+def test_status_is_found_after_the_gateways_hour(tmp_path: Path) -> None:
+    with Sandbox() as sandbox:
+        account = {"SEGMIND_API_KEY": sandbox.api_key, "KLING_JOURNAL": str(tmp_path / "journal")}
+        place = ("--base-url", sandbox.base_url)
+        request_id = kling("submit", "kling-2", "prompt=x", *place, **account).stdout.strip()
+        assert kling("wait", request_id, *place, **account).returncode == 0
+        sandbox.advance(3601)
+        assert kling("status", request_id, *place, **account).stdout == "COMPLETED\n"
+
+
 @pytest.mark.parametrize(
     ("words", "code", "message"),
     [

@@ -32,7 +32,7 @@ from kling_adapters import (
     flows,
     wire,
 )
-from kling_adapters.builtin.file_storage import FileWriter, Folder
+from kling_adapters.builtin.file_storage import ROOM, FileWriter, Folder
 from kling_adapters.hookspecs import Location, Storage, Writer, hookimpl
 from kling_adapters.testing import SimulatedClock
 
@@ -553,7 +553,16 @@ def disk_full_after(size: int) -> Iterator[None]:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
-@pytest.mark.parametrize("size", [0, 300, 4096])
+def test_full_disk_is_refused_before_a_submit(stub: Stub, connect: Connect, tmp_path: Path) -> None:
+    play(stub, [Reply(200, VIDEO)])
+    face = connect(stub.url)
+    with disk_full_after(ROOM - 1), pytest.raises(StorageError, match=r"File too large. Nothing was sent"):
+        face.do(face.kling.run, "kling-2", prompt="x", save_to=tmp_path)
+    assert stub.requests == []
+    assert files_in(tmp_path) == []
+
+
+@pytest.mark.parametrize("size", [0, ROOM, ROOM + 300, ROOM + 4096])
 @pytest.mark.parametrize("content", [VIDEO[:2000], VIDEO, VIDEO * 40], ids=["small", "middle", "large"])
 def test_a_full_disk(content: bytes, size: int, stub: Stub, connect: Connect, tmp_path: Path) -> None:
     """The bytes that did not fit are still in Python's buffer when the file is closed, and fail once more."""

@@ -6,6 +6,8 @@ import copy
 import dataclasses
 import multiprocessing
 import pickle
+import subprocess
+import sys
 import types
 import typing
 from collections.abc import Callable, Mapping
@@ -187,6 +189,23 @@ def test_a_result_saves_in_its_own_process_only(tmp_path: Path) -> None:
         assert foreign == result
         with pytest.raises(ka.ConfigError, match=r'kling\.job\("\S+"\)\.wait\(\)\.save\('):
             foreign.save(tmp_path)
+
+
+def test_content_of_a_direct_result_is_pointed_out(tmp_path: Path) -> None:
+    with (
+        Sandbox() as sandbox,
+        ka.Kling(base_url=sandbox.base_url, api_key=sandbox.api_key, journal=None) as kling,
+    ):
+        result = kling.run_sync("kling-2", prompt="x")
+    code = (
+        "import pickle, sys; result = pickle.load(sys.stdin.buffer)\n"
+        "try: result.save(sys.argv[1])\n"
+        "except Exception as error: print(len(result.artifacts[0].content), error)"
+    )
+    words = [sys.executable, "-c", code, str(tmp_path)]
+    done = subprocess.run(words, input=pickle.dumps(result), capture_output=True, timeout=60, check=True)
+    assert done.stdout.startswith(f"{result.artifacts[0].size} ".encode())
+    assert b"write artifacts[0].content" in done.stdout
 
 
 def test_a_wait_that_timed_out_keeps_its_job_in_its_own_process_only() -> None:

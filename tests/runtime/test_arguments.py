@@ -244,14 +244,15 @@ def test_closed_client_sends_and_writes_nothing(play: Play, tmp_path: Path) -> N
             kling.resume,
             kling.jobs,
             kling.credits,
-            job.status,
-            job.wait,
             lambda: result.save(tmp_path / "out"),
         ]
         for call in calls:
             with pytest.raises(
                 ka.ConfigError, match=r"this client is closed; make a new one. Nothing was sent"
             ):
+                await call()
+        for call in (job.status, job.wait):
+            with pytest.raises(ka.ConfigError, match=rf"is closed; make a new one. Job {job.request_id} is"):
                 await call()
         with pytest.raises(ka.ConfigError, match=r"this client is closed"):
             _ = [event async for event in job.events()]
