@@ -174,6 +174,11 @@ class JournalFile:
                 self._connection.close()
                 self._connection = None
 
+    def __del__(self) -> None:
+        # From Python 3.13 on, a connection that is not closed by name warns.
+        if self._connection is not None:
+            self._connection.close()
+
     def prepare_fork(self) -> None:
         """Wait for the transaction that is under way, and close the file."""
         self.lock.acquire()

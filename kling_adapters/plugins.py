@@ -44,6 +44,12 @@ class Plugins:
 
     def __init__(self, extra: Iterable[object] = (), *, strict: bool = False) -> None:
         self._extra = tuple(extra)
+        for plugin in self._extra:
+            if isinstance(plugin, str):
+                raise ConfigError(
+                    f"plugins has the text {plugin!r}; expected plugin objects, such as MyPlugin(). An installed plugin "
+                    "need not be given; auth=... chooses the one that the API key comes from. Nothing was sent"
+                )
         self._strict = strict or is_strict()
         self._lock = ForkSafeLock()
         self._discovery: Discovery | None = None

@@ -80,7 +80,10 @@ def _new_package(name: str, slug: str) -> None:
     }.items():
         _write(folder / path, f"new/{template}.jinja", name=name, module=module, slug=slug)
     say(f"wrote {folder}/. Next, in that folder:")
-    say("  1. `make setup` installs the package and its tools into .venv, unless an environment is active.")
+    say(
+        "  1. `make setup` installs the package and its tools into .venv; `pip install --editable . --group dev`"
+    )
+    say("     does it in an environment that is active.")
     say(f"  2. Fill in every TODO of specs/{slug}.yaml; `kling-codegen lint` says what is left to do.")
     say(f"  3. `make generate` writes {module}/models/, docs/models/ and the table in README.md.")
     say("  4. `make test` runs every example; `pip install .` makes the models appear in `kling models`.")

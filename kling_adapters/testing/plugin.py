@@ -52,7 +52,14 @@ class PluginConformance:
 
     def _options(self, gateway: FakeGateway, options: dict[str, Any]) -> dict[str, Any]:
         plugins = () if isinstance(self.plugin, str) else (self.plugin,)
-        return {"base_url": gateway.base_url, "plugins": plugins, "clock": SimulatedClock(), **options}
+        # No journal: that of whoever runs the tests is not theirs to write.
+        defaults = {
+            "base_url": gateway.base_url,
+            "plugins": plugins,
+            "clock": SimulatedClock(),
+            "journal": None,
+        }
+        return {**defaults, **options}
 
 
 def at_once(functions: list[Callable[[], T]]) -> list[T]:

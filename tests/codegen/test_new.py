@@ -128,6 +128,12 @@ class Environment:
         return [row["slug"] for row in json.loads(self.kling("models", "--json"))]
 
 
+def environment_of_a_user(folder: Path) -> dict[str, str]:
+    """Return variables with empty folders for the user, and without the journal that this test run has."""
+    variables = {name: value for name, value in os.environ.items() if name != "KLING_JOURNAL"}
+    return {**variables, "HOME": str(folder / "home"), "XDG_STATE_HOME": str(folder / "state")}
+
+
 def test_a_plugin_has_no_models(folder: Path) -> None:
     for words in (["--plugin", "acme", "acme-1"], ["--plugin", "acme", "--package", "acme"]):
         assert (
@@ -165,14 +171,13 @@ def test_a_plugin_is_installed_and_passes_its_tests_and_every_check(folder: Path
         done = subprocess.run(
             command,
             cwd=package,
-            env={**os.environ, "XDG_STATE_HOME": str(folder / "state")},
+            env=environment_of_a_user(folder),
             check=False,
             capture_output=True,
             text=True,
         )
         assert done.returncode == 0, done.stdout + done.stderr
-    written = [path.name for path in (folder / "state").rglob("*.sqlite*")]
-    assert written == []
+    assert not (folder / "state").exists()
     listed = json.loads(environment.kling("plugins", "--json"))
     [row] = [row for row in listed if row["name"] == "acme-store"]
     assert row["state"] == "loaded"
@@ -185,7 +190,8 @@ def test_a_plugin_is_installed_and_passes_its_tests_and_every_check(folder: Path
 def test_a_package_is_compiled_built_installed_run_and_uninstalled(folder: Path) -> None:
     assert new("--package", "acme-kling").splitlines() == [
         "wrote acme-kling/. Next, in that folder:",
-        "  1. `make setup` installs the package and its tools into .venv, unless an environment is active.",
+        "  1. `make setup` installs the package and its tools into .venv; `pip install --editable . --group dev`",
+        "     does it in an environment that is active.",
         "  2. Fill in every TODO of specs/acme-kling-1.yaml; `kling-codegen lint` says what is left to do.",
         "  3. `make generate` writes acme_kling/models/, docs/models/ and the table in README.md.",
         "  4. `make test` runs every example; `pip install .` makes the models appear in `kling models`.",
@@ -213,17 +219,16 @@ def test_a_package_is_compiled_built_installed_run_and_uninstalled(folder: Path)
     out = folder / "out"
     environment.kling("run", "--sandbox", "acme-kling-1", "prompt=hello", "--save-to", str(out))
     assert [file.suffix for file in out.iterdir()] == [".mp4"]
-    journal = folder / "state"
     done = subprocess.run(
         [str(environment.python), "-m", "pytest", "-q", "-p", "no:cacheprovider"],
         cwd=package,
-        env={**os.environ, "XDG_STATE_HOME": str(journal)},
+        env=environment_of_a_user(folder),
         check=False,
         capture_output=True,
         text=True,
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    assert not journal.exists()
+    assert not (folder / "state").exists()
     environment.pip("uninstall", "--yes", "acme-kling")
     assert environment.slugs() == before
 
@@ -236,9 +241,9 @@ def test_make_in_a_new_package_finds_its_tools_or_says_what_to_do(folder: Path) 
     for name in ("make", "sh"):
         (tools / name).symlink_to(str(shutil.which(name)))
 
-    def make(target: str) -> subprocess.CompletedProcess[str]:
+    def make(*words: str) -> subprocess.CompletedProcess[str]:
         environment = {**os.environ, "PATH": str(tools)}
-        command = [str(tools / "make"), target]
+        command = [str(tools / "make"), *words]
         return subprocess.run(
             command, cwd=package, env=environment, check=False, capture_output=True, text=True
         )
@@ -246,11 +251,24 @@ def test_make_in_a_new_package_finds_its_tools_or_says_what_to_do(folder: Path) 
     done = make("generate")
     assert done.returncode != 0
     assert "kling-codegen is not installed here. Run 'make setup'" in done.stdout
-    # As `make setup` leaves it, but for the download.
-    (package / ".venv" / "bin").mkdir(parents=True)
-    for name in ("kling-codegen", "pytest"):
-        (package / ".venv" / "bin" / name).symlink_to(Path(sys.executable).parent / name)
-    for target in ("generate", "check"):
-        done = make(target)
-        assert done.returncode == 0, done.stdout + done.stderr
+    # Makes the environment that `make setup` makes, but for the downloads and the package itself.
+    programs = Path(sys.executable).parent
+    stand_in = folder / "python3"
+    stand_in.write_text(
+        f"#!{sys.executable}\n"
+        "from pathlib import Path\n"
+        "folder = Path('.venv/bin')\n"
+        "folder.mkdir(parents=True)\n"
+        f"(folder / 'kling-codegen').symlink_to({str(programs / 'kling-codegen')!r})\n"
+        f"(folder / 'pytest').symlink_to({str(programs / 'pytest')!r})\n"
+        "(folder / 'python').symlink_to('/bin/true')\n"
+    )
+    stand_in.chmod(0o755)
+    done = make("setup", "generate", "check", f"PYTHON={stand_in}")
+    assert done.returncode == 0, done.stdout + done.stderr
     assert (package / "acme_kling" / "models" / "acme_kling_1.py").exists()
+    (package / ".venv" / "bin" / "python").unlink()
+    (package / ".venv" / "bin" / "python").symlink_to(sys.executable)
+    done = make("test")
+    assert done.returncode != 0
+    assert "acme-kling is not installed here. Run 'make setup', or 'pip install --editable .'" in done.stdout

@@ -155,6 +155,7 @@ def test_wait_events_and_save_check_their_arguments(play: Play, tmp_path: Path) 
         ({"base_url": ""}, "base_url must be"),
         ({"plugins": "keyring"}, "plugins is of type str; expected an iterable of plugin objects"),
         ({"plugins": 5}, "plugins is of type int"),
+        ({"plugins": ["keyring"]}, "plugins has the text 'keyring'; expected plugin objects"),
         ({"strict_plugins": "yes"}, "strict_plugins is 'yes'; expected True or False"),
         ({"journal": 5}, "journal is 5; expected a path"),
         ({"journal": False}, "journal is False; expected a path"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import signal
@@ -14,6 +15,7 @@ import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
+from functools import partial
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
@@ -374,6 +376,20 @@ def test_what_ended_long_ago_is_dropped(journal: Journal, monkeypatch: pytest.Mo
     monkeypatch.setenv("KLING_JOURNAL_DAYS", "soon")
     with pytest.raises(ka.ConfigError, match="'soon'; expected a number of days"):
         Journal(journal.path).entries()
+
+
+def test_forgotten_journal_closes_its_file(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    closed: list[sqlite3.Connection] = []
+
+    class Connection(sqlite3.Connection):
+        def close(self) -> None:
+            super().close()
+            closed.append(self)
+
+    monkeypatch.setattr(sqlite3, "connect", partial(sqlite3.connect, factory=Connection))
+    Journal(path).intend("https://gateway", "kling-2", {}, "SG_0123456789")
+    gc.collect()
+    assert len(closed) == 1
 
 
 FIRST_VERSION = """
