@@ -265,3 +265,25 @@ def test_a_user_without_home_is_told_what_to_set(state: str, monkeypatch: pytest
         monkeypatch.setenv("XDG_STATE_HOME", state)
     with pytest.raises(ka.ConfigError, match=r"HOME nor XDG_STATE_HOME.*KLING_JOURNAL.*Nothing was sent"):
         default_path()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="a file that is open cannot be removed there")
+@pytest.mark.parametrize("what", ["removed", "replaced"])
+def test_a_submit_is_found_after_its_journal_was_moved(what: str, tmp_path: Path) -> None:
+    folder, elsewhere = tmp_path / "state", tmp_path / "elsewhere"
+    path = folder / "journal"
+    with FakeGateway() as gateway:
+        options: dict[str, str] = {"base_url": gateway.base_url, "api_key": gateway.api_key}
+        with Kling(**options, journal=path) as kling:
+            first = kling.submit("kling-2", prompt="first").request_id
+            folder.rename(elsewhere)
+            if what == "replaced":
+                with Kling(**options, journal=path) as other:
+                    other.submit("kling-2", prompt="other")
+            second = kling.submit("kling-2", prompt="second").request_id
+            assert [entry.request_id for entry in kling.jobs()][-1] == second
+    with closing(Journal(path)) as journal:
+        entries = journal.entries()
+    assert [entry.params["prompt"] for entry in entries] == ["other"] * (what == "replaced") + ["second"]
+    with closing(Journal(elsewhere / "journal")) as journal:
+        assert [entry.request_id for entry in journal.entries()] == [first]
