@@ -287,3 +287,16 @@ def test_a_submit_is_found_after_its_journal_was_moved(what: str, tmp_path: Path
     assert [entry.params["prompt"] for entry in entries] == ["other"] * (what == "replaced") + ["second"]
     with closing(Journal(elsewhere / "journal")) as journal:
         assert [entry.request_id for entry in journal.entries()] == [first]
+
+
+def test_lock_files_of_a_journal_nearby_are_left_alone(tmp_path: Path) -> None:
+    nearby = tmp_path / "jobs-2026-0123.batch"
+    nearby.touch()
+    with closing(Journal(tmp_path / "jobs")) as journal:
+        intend(journal)
+        journal.entries()
+    assert nearby.exists()
+    with closing(Journal(tmp_path / "jobs-2026")) as journal:
+        intend(journal)
+        journal.entries()
+    assert not nearby.exists()
