@@ -11,6 +11,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -273,7 +274,7 @@ def test_a_submit_is_found_after_its_journal_was_moved(what: str, tmp_path: Path
     folder, elsewhere = tmp_path / "state", tmp_path / "elsewhere"
     path = folder / "journal"
     with FakeGateway() as gateway:
-        options: dict[str, str] = {"base_url": gateway.base_url, "api_key": gateway.api_key}
+        options: dict[str, Any] = {"base_url": gateway.base_url, "api_key": gateway.api_key}
         with Kling(**options, journal=path) as kling:
             first = kling.submit("kling-2", prompt="first").request_id
             folder.rename(elsewhere)
