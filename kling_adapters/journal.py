@@ -378,11 +378,13 @@ class Journal:
 
     def _remove_lock_files(self) -> None:
         """Remove the lock files, of processes and of batches, whose owner is gone."""
-        name = escape(self.path.name)
-        for pattern in (f"{name}-*.alive", f"{name}-*.batch"):
-            for path in self.path.parent.glob(pattern):
-                with suppress(OSError):
-                    remove_if_free(path)
+        prefix = f"{self.path.name}-"
+        for pattern in ("*.alive", "*.batch"):
+            for path in self.path.parent.glob(escape(prefix) + pattern):
+                # A second hyphen: of a journal beside this one, whose transactions do not keep its processes away here.
+                if "-" not in path.name.removeprefix(prefix):
+                    with suppress(OSError):
+                        remove_if_free(path)
 
     def _owner_path(self, owner: str) -> Path:
         return self.path.with_name(f"{self.path.name}-{owner}.alive")

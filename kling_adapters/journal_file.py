@@ -121,6 +121,7 @@ class JournalFile:
         self.path = path
         self.lock = threading.RLock()
         self._connection: sqlite3.Connection | None = None
+        self._opened: os.stat_result | None = None
         with _FORKS.gate:
             _FORKS.files.add(self)
 
@@ -145,7 +146,7 @@ class JournalFile:
 
         """
         with self._failing_clearly(consequence), self.lock:
-            connection = self._connection or self._open()
+            connection = self._current_connection()
             connection.execute("BEGIN IMMEDIATE")
             try:
                 yield connection
@@ -165,7 +166,7 @@ class JournalFile:
     def drop_traces(self) -> None:
         """Empty the write-ahead log, which holds what the file held before. Raises StorageError."""
         with self._failing_clearly(), self.lock:
-            (self._connection or self._open()).execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            self._current_connection().execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
     def close(self) -> None:
         """Close the file; the next transaction opens it again."""
@@ -209,6 +210,20 @@ class JournalFile:
                 f"Kling(journal=None) or {JOURNAL}=none goes without a journal"
             ) from error
 
+    def _current_connection(self) -> sqlite3.Connection:
+        """Return the connection, to a new file if that at the path was removed or replaced since it was opened."""
+        if self._connection is not None and not self._connection.in_transaction and not self._is_at_path():
+            # SQLite would go on writing to the old file, which nobody can open any more.
+            log.warning("the journal %s was removed or replaced; it is opened anew", self)
+            self.close()
+        return self._connection or self._open()
+
+    def _is_at_path(self) -> bool:
+        try:
+            return self._opened is not None and os.path.samestat(self.path.stat(), self._opened)
+        except FileNotFoundError:
+            return False
+
     def _open(self) -> sqlite3.Connection:
         _make_folders(self.path.parent)
         with suppress(FileExistsError):
@@ -222,6 +237,8 @@ class JournalFile:
             with suppress(OSError):
                 if stat.S_IMODE(file.stat().st_mode) & 0o077:
                     file.chmod(0o600)
+        # Before SQLite opens it: if it is replaced in between, it is opened once more, and not mistaken for the new one.
+        self._opened = self.path.stat()
         connection = _connect(str(self.path))
         try:
             connection.execute("PRAGMA journal_mode = WAL")

@@ -200,7 +200,12 @@ class _Handler(BaseHTTPRequestHandler):
         elif int(length) > _LARGEST_BODY:
             answer = Answer.of(413, {"error": f"The body is larger than {_LARGEST_BODY} bytes"})
         else:
-            answer = gateway.answer(self.command, self.path, headers, self.rfile.read(int(length)))
+            body = self.rfile.read(int(length))
+            if len(body) < int(length):
+                # The client died while it sent the body: servers do not act on half a request.
+                self.close_connection = True
+                return
+            answer = gateway.answer(self.command, self.path, headers, body)
         with suppress(ConnectionError):  # the client has gone, as clients do
             self.send_response(answer.status)
             for name, value in answer.headers.items():

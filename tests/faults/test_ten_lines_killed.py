@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 import os
+import shutil
+import signal
+import subprocess
+import sys
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -10,8 +15,9 @@ from typing import Any
 
 import pytest
 
+from kling_adapters import Kling, SubmitUncertain
 from kling_adapters.journal import Journal, JournalEntry
-from kling_adapters.testing import MP4, FakeGateway
+from kling_adapters.testing import MP4, FakeGateway, SimulatedClock
 
 from .mortal import Died, Nursery
 
@@ -75,3 +81,111 @@ def kill_and_resume(
 def entry_of(path: Path) -> JournalEntry | None:
     with closing(Journal(path)) as journal:
         return next(iter(journal.entries()), None)
+
+
+README = Path(__file__).parents[2] / "README.md"
+TEN_LINES = """
+import re, sys, time
+time.sleep = lambda seconds: None
+exec(re.search("```python\\n(.*?)```", open(sys.argv[1], encoding="utf-8").read(), re.DOTALL)[1])
+"""
+# The system calls whose effect outlasts the process: a kill before any other is a kill before the next of these.
+SYSTEM_CALLS = (
+    *(
+        "connect",
+        "sendto",
+        "sendmsg",
+        "recvfrom",
+        "write",
+        "writev",
+        "pwrite64",
+        "openat",
+        "mkdir",
+        "mkdirat",
+    ),
+    *("rename", "renameat", "renameat2", "unlink", "unlinkat", "link", "linkat", "ftruncate", "fallocate"),
+    *("fsync", "fdatasync", "flock", "chmod", "fchmod"),
+)
+
+
+def test_readme_lines_survive_a_kill_at_any_system_call(tmp_path: Path) -> None:
+    if not traces_processes():
+        pytest.skip("strace is not installed, or may not trace processes here")
+    ends: Counter[str] = Counter()
+    with FakeGateway() as gateway:
+        calls = list_system_calls(gateway, tmp_path / "traced")
+    # `make test` kills at some, `make crash` at each.
+    for number, (name, count) in enumerate(calls[:: 1 if STEP == 1 else len(calls) // 6]):
+        home = tmp_path / str(number)
+        with FakeGateway() as gateway:
+            run_ten_lines(gateway, home, f"inject={name}:signal=KILL:when={count}", "-e", f"trace={name}")
+            ends[resume_and_check(gateway, home)] += 1
+    sys.stdout.write(f"killed at {ends.total()} system calls: {dict(ends)}\n")
+    assert ends["stored"]
+
+
+def resume_and_check(gateway: FakeGateway, home: Path) -> str:
+    """Resume what a killed process left in `home`, check it, and return what became of the job."""
+    journal, folder = home / "journal", home / "renders"
+    options: Any = {"base_url": gateway.base_url, "api_key": gateway.api_key, "journal": journal}
+    with Kling(**options, clock=SimulatedClock()) as kling:
+        outcomes = list(kling.resume(save_to=folder))
+    entry = entry_of(journal)
+    posts = sum(request.method == "POST" for request in gateway.requests)
+    if entry is None:
+        assert posts == 0
+        return "nothing sent"
+    if entry.request_id is None:
+        assert posts <= 1
+        [outcome] = outcomes
+        assert isinstance(outcome.error, SubmitUncertain)
+        return "uncertain"
+    assert posts == 1
+    [path] = folder.iterdir()
+    assert path.read_bytes() == MP4
+    assert [file.path for file in entry.files] == [path]
+    return "stored"
+
+
+def list_system_calls(gateway: FakeGateway, home: Path) -> list[tuple[str, int]]:
+    """Return the system calls of the ten lines from the first that concerns the journal: name, and count of that name."""
+    trace = home.with_suffix(".strace")
+    run_ten_lines(gateway, home, f"trace={','.join(SYSTEM_CALLS)}", "-o", str(trace))
+    counts: Counter[str] = Counter()
+    calls: list[tuple[str, int]] = []
+    for line in trace.read_text(encoding="utf-8").splitlines():
+        name = line.partition("(")[0]
+        if name not in SYSTEM_CALLS:
+            continue  # a signal, or the end
+        counts[name] += 1
+        if (calls or str(home) in line) and (name != "openat" or "O_CREAT" in line):
+            calls.append((name, counts[name]))
+    assert len(calls) > 100
+    return calls
+
+
+def run_ten_lines(gateway: FakeGateway, home: Path, expression: str, *options: str) -> None:
+    """Run the ten lines of the README under strace, which kills them where the expression says."""
+    home.mkdir()
+    environment = {
+        **os.environ,
+        "SEGMIND_API_KEY": gateway.api_key,
+        "KLING_BASE_URL": gateway.base_url,
+        "KLING_JOURNAL": str(home / "journal"),
+        "KLING_PLUGINS": "models",
+        # So that each run makes the same system calls.
+        "PYTHONDONTWRITEBYTECODE": "1",
+        "PYTHONHASHSEED": "0",
+    }
+    command = ["strace", *options, "-e", expression, sys.executable, "-c", TEN_LINES, str(README)]
+    done = subprocess.run(
+        command, cwd=home, env=environment, capture_output=True, text=True, timeout=120, check=False
+    )
+    assert done.returncode in (0, -signal.SIGKILL), done.stderr
+
+
+def traces_processes() -> bool:
+    command = ["strace", "-e", "trace=none", sys.executable, "-c", ""]
+    if shutil.which("strace") is None:
+        return False
+    return subprocess.run(command, capture_output=True, check=False).returncode == 0

@@ -11,6 +11,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -276,3 +277,38 @@ def test_a_user_without_home_is_told_what_to_set(state: str, monkeypatch: pytest
         monkeypatch.setenv("XDG_STATE_HOME", state)
     with pytest.raises(ka.ConfigError, match=r"HOME nor XDG_STATE_HOME.*KLING_JOURNAL.*Nothing was sent"):
         default_path()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="a file that is open cannot be removed there")
+@pytest.mark.parametrize("what", ["removed", "replaced"])
+def test_a_submit_is_found_after_its_journal_was_moved(what: str, tmp_path: Path) -> None:
+    folder, elsewhere = tmp_path / "state", tmp_path / "elsewhere"
+    path = folder / "journal"
+    with FakeGateway() as gateway:
+        options: dict[str, Any] = {"base_url": gateway.base_url, "api_key": gateway.api_key}
+        with Kling(**options, journal=path) as kling:
+            first = kling.submit("kling-2", prompt="first").request_id
+            folder.rename(elsewhere)
+            if what == "replaced":
+                with Kling(**options, journal=path) as other:
+                    other.submit("kling-2", prompt="other")
+            second = kling.submit("kling-2", prompt="second").request_id
+            assert [entry.request_id for entry in kling.jobs()][-1] == second
+    with closing(Journal(path)) as journal:
+        entries = journal.entries()
+    assert [entry.params["prompt"] for entry in entries] == ["other"] * (what == "replaced") + ["second"]
+    with closing(Journal(elsewhere / "journal")) as journal:
+        assert [entry.request_id for entry in journal.entries()] == [first]
+
+
+def test_lock_files_of_a_journal_nearby_are_left_alone(tmp_path: Path) -> None:
+    nearby = tmp_path / "jobs-2026-0123.batch"
+    nearby.touch()
+    with closing(Journal(tmp_path / "jobs")) as journal:
+        intend(journal)
+        journal.entries()
+    assert nearby.exists()
+    with closing(Journal(tmp_path / "jobs-2026")) as journal:
+        intend(journal)
+        journal.entries()
+    assert not nearby.exists()

@@ -172,3 +172,14 @@ def test_many_jobs_at_once(gateway: FakeGateway) -> None:
 
     anyio.run(main)
     assert len(gateway.requests) == 40
+
+
+@pytest.mark.parametrize("sent", [b"", b'{"prompt": "a'])
+def test_a_cut_request_starts_nothing_and_is_not_listed(gateway: FakeGateway, sent: bytes) -> None:
+    head = f"POST /v2/kling-2 HTTP/1.1\r\nx-api-key: {gateway.api_key}\r\ncontent-length: 15\r\n\r\n"
+    address = "127.0.0.1", int(gateway.base_url.rpartition(":")[2])
+    with socket.create_connection(address, timeout=10) as connection:
+        connection.sendall(head.encode() + sent)
+        connection.shutdown(socket.SHUT_WR)
+        assert connection.recv(1) == b""
+    assert gateway.requests == []
