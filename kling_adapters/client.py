@@ -14,7 +14,7 @@ from contextvars import copy_context
 from functools import partial
 from os import PathLike
 from queue import SimpleQueue
-from typing import Any, Self, TypeAlias, TypeVar
+from typing import Any, NoReturn, Self, TypeAlias, TypeVar
 from weakref import WeakKeyDictionary
 
 import anyio
@@ -89,6 +89,12 @@ class _Client:
         session: Session | None = getattr(self, "_session", None)
         return (
             f"{type(self).__name__}(base_url={session.gateway.base_url!r})" if session else super().__repr__()
+        )
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError(
+            f"a {type(self).__name__} cannot be pickled: it holds connections and an API key. Make one in each process, "
+            "and pass request objects or request ids"
         )
 
     @property

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import InitVar, dataclass, field
 from os import PathLike
-from typing import TypeVar
+from typing import NoReturn, TypeVar
 
 from kling_adapters import arguments, flows
 from kling_adapters._local import ProcessLocal
@@ -84,6 +84,12 @@ class _Job:
 
     def __init__(self, ref: JobRef) -> None:
         self._ref = ref
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError(
+            f"a {type(self).__name__} cannot be pickled: it belongs to a client. Pass its request_id and model, and call "
+            "kling.job(request_id, model) in the other process"
+        )
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}(request_id={self.request_id!r}, model={self.model!r})"

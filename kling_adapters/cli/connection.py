@@ -5,21 +5,15 @@ from __future__ import annotations
 import math
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
 from kling_adapters.errors import ConfigError
 from kling_adapters.models._gateway import BASE_URL
 
-if TYPE_CHECKING:
-    _NumberType = click.ParamType[float]
-else:
-    # Generic from click 8.4 on; older releases are allowed, too.
-    _NumberType = click.ParamType
 
-
-class _Amount(_NumberType):
+class _Amount(click.ParamType[float]):
     """A number that is not negative; `inf` and `nan` are none."""
 
     name = "number"

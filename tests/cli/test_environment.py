@@ -100,10 +100,3 @@ def test_amount_that_is_no_number_is_refused(gateway: FakeGateway, tmp_path: Pat
     done = kling(gateway, tmp_path, "run", "kling-2", "prompt=x", "--timeout", value, KLING_JOURNAL="none")
     assert (done.returncode, "is not a number from 0" in done.stderr) == (2, True)
     assert not gateway.requests
-
-
-def test_command_line_starts_with_the_oldest_click(gateway: FakeGateway, tmp_path: Path) -> None:
-    # ParamType is generic from click 8.4 on only.
-    not_generic = "import click\nclick.ParamType.__class_getitem__ = None"
-    done = kling(gateway, tmp_path, "models", code=f"{not_generic}\n{COMMAND}", HOME=str(tmp_path))
-    assert done.returncode == 0, done.stderr

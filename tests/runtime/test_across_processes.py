@@ -226,3 +226,12 @@ def test_a_storage_error_keeps_its_result() -> None:
     error = ka.StorageError("the disk is full")
     error.result = make_data(ka.Result)
     assert pickle.loads(pickle.dumps(error)).result == error.result
+
+
+@pytest.mark.parametrize("client", [ka.Kling, ka.AsyncKling])
+def test_a_client_and_its_jobs_say_what_to_pass_instead(client: Any) -> None:
+    kling = client(api_key="SG_0123456789abcdef", journal=None)
+    with pytest.raises(TypeError, match="Make one in each process"):
+        pickle.dumps(kling)
+    with pytest.raises(TypeError, match="Pass its request_id"):
+        pickle.dumps(kling.job("r1"))
