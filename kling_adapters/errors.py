@@ -326,19 +326,20 @@ class WaitTimeout(KlingError):
 class StorageError(KlingError):
     """An output could not be fetched, did not pass the checks, or could not be stored.
 
-    Nothing is left under the target name. `url`, if known, is where the output can still be had. `result`, of
-    `run_sync`, holds it: it can be saved elsewhere, but not in another process.
+    Nothing is left under the target name. `url`, if known, is where the output can still be had, unless `is_gone`: then
+    that address answered that the output is not there, or refused it. `result`, of `run_sync`, holds the output: it can
+    be saved elsewhere, but not in another process.
     """
 
     result: Result | AsyncResult | None = None
 
-    def __init__(self, message: str, *, url: str | None = None) -> None:
+    def __init__(self, message: str, *, url: str | None = None, is_gone: bool = False) -> None:
         self.url = url
+        self.is_gone = is_gone
         super().__init__(f"{message}.")
 
     def __str__(self) -> str:
         # The url may be added later: a storage does not know where the output came from.
-        still = (
-            f" The output can still be fetched from {self.url} (files live seven days)." if self.url else ""
-        )
-        return f"{super().__str__()}{still}"
+        can_be_fetched = self.url and not self.is_gone
+        still = f" The output can still be fetched from {self.url} (files live seven days)."
+        return f"{super().__str__()}{still if can_be_fetched else ''}"

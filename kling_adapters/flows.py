@@ -426,7 +426,7 @@ def _accepted(
         started = yield from _sent(session, request, submit, read, end)
     except errors.SubmitUncertain as error:
         error.entry = entry or None
-        yield from _note(session, Journal.uncertain, entry, str(error))
+        yield from _note(session, Journal.uncertain, entry, error.reason)
         raise
     except errors.JobFailed as error:
         yield from _note(session, Journal.failed, entry, error.request_id, error.message)
@@ -891,7 +891,9 @@ def _fetch(session: Session, artifact: Artifact, download: Download, end: float)
             told = artifact.size if download.received == download.expected else download.expected
             reason = f"{download.received} of {told} bytes came"
         if isinstance(outcome, wire.Answer) and outcome.status in (401, 403, 404, 410):
-            raise errors.StorageError(f"the output cannot be fetched: {reason}")
+            raise errors.StorageError(
+                f"the output cannot be fetched from {escape(artifact.url)}: {reason}", is_gone=True
+            )
         # Only what has never come before is progress: a server that starts anew each time must not go on for ever.
         failures = 1 if download.received > most else failures + 1
         most = max(most, download.received)

@@ -101,7 +101,7 @@ def batch(
                 return Tally(0)
             earlier.check(entries, outcomes, file, is_resumed=resume)
             outcomes.check()
-            with Tally(len(lines)) as tally:
+            with Tally(len(lines), can_resume=options["journal"] is not None) as tally:
                 run = _Run(lines, tally, outcomes)
                 await run.run(
                     kling,
@@ -215,7 +215,7 @@ class _Run:
                     self._tally.say("finishing what is in flight; Ctrl-C once more stops at once")
                 # Whoever ends a process may send SIGTERM several times, and SIGKILL when the time is up.
                 elif number == signal.SIGINT:
-                    self._tally.say("stopped at once; --resume goes on")
+                    self._tally.say("stopped at once")
                     scope.cancel()
                     return
 

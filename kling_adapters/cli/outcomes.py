@@ -111,11 +111,12 @@ class OutcomesFile:
 class Tally:
     """Counts outcomes and shows them on standard error: a bar on a terminal, a line each elsewhere.
 
-    `total`: how many there are to be, None if nobody knows.
+    `total`: how many there are to be, None if it is not known. `can_resume`: the journal knows the batch.
     """
 
-    def __init__(self, total: int | None) -> None:
+    def __init__(self, total: int | None, *, can_resume: bool = True) -> None:
         self._total = total
+        self._can_resume = can_resume
         self._states: Counter[str] = Counter()
         self._cost = 0.0
         self._code = 0
@@ -181,9 +182,10 @@ class Tally:
             print_progress(f"{self._count()}: {self._summary()}")
         if left:
             have = "has" if left == 1 else "have"
+            advice = "--resume goes on" if self._can_resume else "without a journal, --resume cannot go on"
             print_message(
                 f"{count_noun(left, 'line')} {have} not ended or "
-                f"{'was' if left == 1 else 'were'} not submitted; --resume goes on"
+                f"{'was' if left == 1 else 'were'} not submitted; {advice}"
             )
             self._code = max(self._code, 4)
         if self._code:

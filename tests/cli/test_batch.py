@@ -169,6 +169,12 @@ def test_ctrl_c_once_finishes_what_is_in_flight(kling: Command, gateway: Gateway
     assert len(gateway.submits) == 3
 
 
+def test_batch_without_a_journal_promises_no_resume(kling: Command, tmp_path: Path) -> None:
+    file = write(tmp_path / "films.jsonl", 3)
+    done = kling("batch", str(file), "--journal", "none", "--max-cost", "0.5", "--concurrency", "1")
+    assert "without a journal, --resume cannot go on" in done.stderr
+
+
 def test_ctrl_c_twice_stops_at_once(kling: Command, gateway: Gateway, tmp_path: Path) -> None:
     gateway.hangs = True
     file = write(tmp_path / "films.jsonl", 12)

@@ -343,8 +343,9 @@ def test_compressed_against_our_will(output: str, stub: Stub, connect: Connect, 
 @pytest.mark.parametrize("status", [401, 403, 404, 410])
 def test_an_output_that_is_gone(status: int, stub: Stub, connect: Connect, tmp_path: Path) -> None:
     play(stub, [reply(status, {"error": "gone"})])
-    with pytest.raises(StorageError, match=str(status)):
+    with pytest.raises(StorageError, match=f"/files/x.mp4: status {status}") as caught:
         connect(stub.url).save(tmp_path)
+    assert "can still be fetched" not in str(caught.value)
     assert len([seen for seen in stub.gets if seen.path.startswith("/files/")]) == 1
     assert files_in(tmp_path) == []
 

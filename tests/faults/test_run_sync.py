@@ -128,6 +128,8 @@ def test_no_whole_answer_is_uncertain_and_never_repeated(
     assert len(stub.requests) == 1
     [entry] = Journal(tmp_path / "journal").entries()
     assert (entry.state, caught.value.entry) == ("UNCERTAIN", entry.id)
+    # The error is made of it again when the entry is reported.
+    assert entry.reason == caught.value.reason
 
 
 def test_a_time_out_is_uncertain(stub: Stub, connect: Connect) -> None:
