@@ -14,10 +14,13 @@ PIN := $(if $(CONSTRAINTS),--constraint $(CONSTRAINTS) --build-constraint $(CONS
 INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check $(PIN)
 UV = $(BIN)/python -m uv --quiet
 
-.PHONY: help setup demo generate golden check test coverage mutants fuzz bench crash storm types1000 lock newest lowest bare clean
+.PHONY: help setup demo generate check test coverage mutants fuzz bench crash storm types1000 newest lowest bare golden lock clean
 
+# `##@` starts a group of targets, `##` describes a target.
 help:  ## List the targets
-	@grep -hE '^[a-z0-9]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## */\t/' | expand -t 12
+	@awk -F ':[^#]*## ' '/^##@ / {printf "\n%s\n", substr($$0, 5)} /^[a-z0-9]+:.*## / {printf "  %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+##@ Everyday
 
 setup: $(READY)  ## Install the distributions and every tool into .venv
 
@@ -35,17 +38,13 @@ $(DEMO_READY): $(BIN)/python pyproject.toml plugins/sandbox/pyproject.toml $(CON
 	$(INSTALL) --editable . --editable plugins/sandbox
 	@touch $@
 
-demo: $(DEMO_READY)  ## Run every model against the local sandbox; files go to out/demo/
+demo: $(DEMO_READY)  ## Run every model against the local sandbox; the files go to out/demo/
 	$(BIN)/python -m kling_sandbox.demo out/demo
 
-generate: $(READY)  ## Compile specs/ into kling_adapters/models/, docs/models/ and the README's table
+generate: $(READY)  ## Compile specs/ into kling_adapters/models/, docs/models/ and the table of the README
 	$(BIN)/kling-codegen generate
 
-golden: $(READY)  ## Write the trees of tests/golden/ anew; review their diff
-	$(BIN)/kling-codegen generate --specs tests/golden/core/specs --out tests/golden/core/models
-	$(BIN)/kling-codegen generate --specs tests/golden/acme/specs --out tests/golden/acme/acme_kling/models
-
-check: $(READY)  ## Lint, types, layers, and whether the generated tree is what the specs say
+check: $(READY)  ## Check the generated tree, lint, format, types and layers
 	$(BIN)/kling-codegen lint
 	$(BIN)/kling-codegen check
 	$(BIN)/ruff check
@@ -54,10 +53,12 @@ check: $(READY)  ## Lint, types, layers, and whether the generated tree is what 
 	$(BIN)/pyright --pythonpath $(BIN)/python
 	$(BIN)/lint-imports
 
-test: $(READY)  ## Run the tests
+test: $(READY)  ## Run all tests, in five to ten minutes
 	$(BIN)/pytest -n $(JOBS)
 
-coverage: $(READY)  ## Run the tests and say which branches of our own code none of them takes, in a quarter of an hour
+##@ Long
+
+coverage: $(READY)  ## Run the tests and list branches without a test, in 15 minutes; fails below 95 %
 	rm -rf out/coverage
 	mkdir -p out/coverage
 	$(BIN)/coverage run -m pytest -n $(JOBS)
@@ -66,10 +67,10 @@ coverage: $(READY)  ## Run the tests and say which branches of our own code none
 	$(BIN)/coverage json --quiet -o out/coverage/report.json
 	$(BIN)/python -c 'import json, sys; share = json.load(open("out/coverage/report.json"))["totals"]["percent_branches_covered"]; sys.exit(f"{share:.1f} % of branches" if share < 95 else print(f"{share:.1f} % of branches"))'
 
-mutants: $(READY)  ## Break validators, flows, retries and rules in 1,600 small ways, and say which no test notices
+mutants: $(READY)  ## Make 1,600 small changes to the code that protects money; list those that no test detects
 	$(BIN)/python -m benchmarks.mutants
 
-fuzz: $(READY)  ## Judge 100,000 edited inputs of each model, random specs, any order of deeds and faults, requests drawn from OpenAPI, bytes for the readers of answers (Linux)
+fuzz: $(READY)  ## Search longer for inputs, specs and answers that break a rule, in half an hour or more (Linux)
 	$(BIN)/pytest -n $(JOBS) -rP --hypothesis-profile=fuzz tests/properties tests/faults/test_any_order.py tests/sandbox/test_sandbox_openapi.py
 	$(INSTALL) atheris
 	mkdir -p out/fuzz
@@ -79,30 +80,22 @@ fuzz: $(READY)  ## Judge 100,000 edited inputs of each model, random specs, any 
 bench: $(READY)  ## Measure the compiler and the import with 1,000 models, in a few minutes
 	$(BIN)/python -m benchmarks.speed
 
-crash: $(READY)  ## 500 jobs, and a client that is killed a hundred times, in a few minutes
+crash: $(READY)  ## Run 500 jobs with a client that is killed 100 times, in a few minutes
 	KLING_CRASH_JOBS=500 KLING_CRASH_KILLS=100 $(BIN)/pytest -s tests/faults/test_killed.py
 	KLING_CRASH_SWEEP=1 $(BIN)/pytest tests/faults/test_ten_lines_killed.py
 
-storm: $(READY)  ## 500 jobs on a bad day of the gateway, with the official client beside ours, in a few minutes
+storm: $(READY)  ## Run 500 jobs against a failing gateway, beside the official client, in a few minutes
 	KLING_STORM_JOBS=500 $(BIN)/pytest -s tests/faults/test_storm.py
 	$(BIN)/python -m benchmarks.storm
 
-types1000: $(READY)  ## Check the types of 1,000 varied adapters, in a few minutes
+types1000: $(READY)  ## Check the types of 1,000 generated adapters, in a few minutes
 	$(BIN)/python -m benchmarks.strict 1000
 
-lock: $(BIN)/python  ## Write constraints.txt anew: the newest allowed version of everything, for every Python
-	$(INSTALL) uv
-	mkdir -p out
-	printf '%s\n' '-e .' $(patsubst %,'-e ./%',$(PARTS)) atheris pip uv > out/requirements.in
-	$(UV) pip compile --universal --python-version 3.11 --upgrade --group dev --no-annotate --no-header \
-		--no-emit-index-url --no-emit-find-links --output-file out/requirements.txt out/requirements.in
-	grep == out/requirements.txt > constraints.txt
-
-newest:  ## Run the checks and tests with the newest versions of the day, in .venv-newest
+newest:  ## Run check and test with the newest versions of all dependencies, in .venv-newest
 	rm -rf .venv-newest
 	$(MAKE) VENV=.venv-newest CONSTRAINTS= check test
 
-lowest: $(BIN)/python  ## Run the tests with the lowest versions that the distributions allow, in .venv-lowest
+lowest: $(BIN)/python  ## Run the tests with the lowest allowed versions, in .venv-lowest
 	$(INSTALL) uv
 	mkdir -p out
 	printf '%s\n' '-e .' $(patsubst %,'-e ./%',$(PARTS)) > out/requirements.in
@@ -114,13 +107,27 @@ lowest: $(BIN)/python  ## Run the tests with the lowest versions that the distri
 	.venv-lowest/bin/python -m pip install --quiet --constraint out/lowest.txt --editable . $(addprefix --editable ,$(PARTS)) --group test
 	.venv-lowest/bin/pytest -n $(JOBS)
 
-bare:  ## Run the tests of the runtime without the packages that only the tests bring along, in .venv-bare
+bare:  ## Run the tests of the runtime with the core, the sandbox and a minimal set of test tools, in .venv-bare
 	rm -rf .venv-bare
 	$(MAKE) VENV=.venv-bare .venv-bare/demo-ready
 	.venv-bare/bin/python -m pip install --quiet $(PIN) pytest pytest-randomly pytest-xdist hypothesis trustme
 	! .venv-bare/bin/python -c 'import trio'
 	! .venv-bare/bin/python -c 'import sniffio'
 	.venv-bare/bin/pytest -n $(JOBS) -k 'not trio' tests/runtime
+
+##@ Maintenance
+
+golden: $(READY)  ## Write tests/golden/ again after a change to the compiler; review the diff
+	$(BIN)/kling-codegen generate --specs tests/golden/core/specs --out tests/golden/core/models
+	$(BIN)/kling-codegen generate --specs tests/golden/acme/specs --out tests/golden/acme/acme_kling/models
+
+lock: $(BIN)/python  ## Write constraints.txt again: the newest allowed version of everything, for every Python
+	$(INSTALL) uv
+	mkdir -p out
+	printf '%s\n' '-e .' $(patsubst %,'-e ./%',$(PARTS)) atheris pip uv > out/requirements.in
+	$(UV) pip compile --universal --python-version 3.11 --upgrade --group dev --no-annotate --no-header \
+		--no-emit-index-url --no-emit-find-links --output-file out/requirements.txt out/requirements.in
+	grep == out/requirements.txt > constraints.txt
 
 clean:  ## Remove .venv and everything else that was made here
 	rm -rf .venv .venv-newest .venv-lowest .venv-bare out build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .schemathesis .import_linter_cache
