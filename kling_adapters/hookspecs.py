@@ -1,12 +1,12 @@
-"""Every hook of kling-adapters. docs/plugins.md tells the same with examples, packaging and testing.
+"""Hook specifications of kling-adapters. docs/plugins.md adds examples, packaging and testing.
 
-A plugin is a module, an object or a class with functions marked `@hookimpl`. It is found through the entry-point
-group `kling_adapters` of an installed distribution, or given to a client as `Kling(plugins=[...])`; of a class, every
-client makes an instance of its own, without arguments, unless it is given one. A hook may take fewer arguments than
-are listed here.
+A plugin is a module, an object or a class with functions marked `@hookimpl`. It is discovered through the entry-point
+group `kling_adapters` of an installed distribution, or passed to a client as `Kling(plugins=[...])`. Every client
+instantiates a plugin class without arguments, unless it receives an instance. A hook may accept fewer arguments than
+listed here.
 
-Plugins are loaded when a client first needs one. Hooks, and what they return, are called from worker threads, several
-jobs at a time: plain blocking code is right everywhere, and what it shares between calls needs a lock.
+Plugins are loaded when a client first needs one. Worker threads call hooks and the objects that hooks return, for
+several jobs concurrently: blocking code is allowed everywhere, and shared state needs a lock.
 """
 
 from __future__ import annotations
@@ -30,28 +30,36 @@ hookimpl = pluggy.HookimplMarker(PROJECT)
 
 @runtime_checkable
 class Auth(Protocol):
-    """Gives the key that requests are sent with."""
+    """Source of the API key for requests."""
 
     def api_key(self) -> str:
-        """Return the key for the next request. Raises ConfigError, saying how to provide one, if there is none."""
+        """Return the key for the next request.
+
+        Returns:
+            The API key.
+
+        Raises:
+            ConfigError: There is no key. The message says how to provide one.
+
+        """
         ...
 
 
 @runtime_checkable
 class RenewableAuth(Auth, Protocol):
-    """An Auth that learns when its key is refused, so that it can fetch another: the key of a vault has changed, say."""
+    """An Auth that is notified of refused keys, so that it can fetch another key, such as a rotated key of a vault."""
 
     def refused(self, key: str, status: int, retry_after: float | None) -> bool:
-        """Learn that the gateway refused a request with this key; the request started nothing.
+        """Handle the refusal of a key. The refused request started no job.
 
         Args:
-            key: The key that was sent.
-            status: 401 for a key that is not valid; of submits also 403 for one without permission, 406 for an
-                account without credits, 429 for a rate limit.
-            retry_after: Seconds until the rate limit ends, if the gateway said so.
+            key: The refused key.
+            status: 401 for an invalid key; for submits also 403 for a missing permission, 406 for an account without
+                credits, 429 for a rate limit.
+            retry_after: Seconds until the rate limit ends; None if unknown.
 
         Returns:
-            Whether `api_key` has another key to try at once. Otherwise the answer of the gateway stands.
+            Whether `api_key` has another key for an immediate retry. If not, the refusal is raised.
 
         """
         ...
@@ -59,27 +67,47 @@ class RenewableAuth(Auth, Protocol):
 
 @runtime_checkable
 class KeyPool(RenewableAuth, Protocol):
-    """An Auth of several keys: `api_key` is asked for every submit, and a job is polled with the key that submitted it.
+    """An Auth with several keys. `api_key` is called for every submit; a job is polled with the key that submitted it.
 
-    `refused` is called for submits.
+    `refused` is called for submits only.
     """
 
     def keys(self) -> Iterable[str]:
-        """Return all keys: the one of a job that another process submitted is found among them by the journal."""
+        """Return all keys, among which the journal identifies the key of a job of another process."""
         ...
 
     def accepted(self, key: str, request_id: str) -> None:
-        """Learn that this key has started the job `request_id`, in this process or before; hooks tell when it ends."""
+        """Handle the start of a job with this key, in this process or an earlier one. `kling_event` reports its end.
+
+        Args:
+            key: The key that submitted the job.
+            request_id: The id of the job.
+
+        """
         ...
 
     def key_of(self, request_id: str) -> str | None:
-        """Return the key that submitted this job; None if that is not known, and then the journal and `api_key` are asked."""
+        """Return the key that submitted a job.
+
+        Args:
+            request_id: The id of the job.
+
+        Returns:
+            The key, or None if unknown. The client then uses the journal, and last `api_key`.
+
+        """
         ...
 
 
 @dataclass(frozen=True)
 class Location:
-    """Where a file is: its `url`, and if the storage can make one, a `link` that opens it without credentials for a while."""
+    """Location of a stored file.
+
+    Attributes:
+        url: The URL of the file.
+        link: A temporary URL that opens the file without credentials; None if the storage cannot create one.
+
+    """
 
     url: str
     link: str | None = None
@@ -87,14 +115,14 @@ class Location:
 
 @dataclass(frozen=True)
 class JobContext:
-    """The job that an output file belongs to.
+    """Job of an output file.
 
     Attributes:
         request_id: The id of the job.
-        model: The slug of its model; None for a job of which only the id is known.
-        params: The parameters as they were sent, the prompt among them; None if the journal does not know the job.
-        cost: The price of the job in credits; None if the gateway did not say.
-        number: The number of this file among the files of the job, from 1.
+        model: The slug of its model; None if only the id of the job is known.
+        params: The parameters as sent, including the prompt; None if the journal has no entry for the job.
+        cost: The price of the job in credits; None if unknown.
+        number: The position of this file among the files of the job, from 1.
         count: The number of files of the job.
 
     """
@@ -109,97 +137,167 @@ class JobContext:
 
 @runtime_checkable
 class Writer(Protocol):
-    """One file being written. Nothing is visible under its name before `commit`."""
+    """Writer of a file, which is not visible under its name before `commit`."""
 
     def write(self, chunk: bytes) -> None:
-        """Append a chunk."""
+        """Append a chunk.
+
+        Args:
+            chunk: The next bytes of the file.
+
+        """
         ...
 
     def commit(self, sha256: str) -> Location:
-        """Make the file appear, whole, and return where it is. `sha256`: the hex digest of all that was written."""
+        """Publish the complete file.
+
+        Args:
+            sha256: The hex digest of the content.
+
+        Returns:
+            The location of the file.
+
+        """
         ...
 
     def abort(self) -> None:
-        """Leave nothing behind. Called after any failure, and twice perhaps; must not raise.
+        """Discard the file. Called after any failure, possibly twice; must not raise.
 
-        When a task is cancelled it is called on the event loop, so it must not take long, and perhaps while `write` or
-        `commit` is at work in a thread, which should then give up; and is called again when it has failed.
+        The cancellation of a task calls it on the event loop, so it must return quickly. `write` or `commit` may then be
+        running in a thread and should stop; after their failure it is called again.
         """
         ...
 
 
 @runtime_checkable
 class Storage(Protocol):
-    """A place for finished files."""
+    """Storage for finished files."""
 
     def check(self) -> None:
-        """Raise StorageError if nothing can be stored here. Called before a job is submitted."""
+        """Check that files can be stored. Called before a job is submitted.
+
+        Raises:
+            StorageError: Files cannot be stored.
+
+        """
         ...
 
     def open(self, name: str, content_type: str) -> Writer:
-        """Start a file. `name` is safe: letters, digits, dots, hyphens, underscores. An existing one is replaced."""
+        """Start a file. `commit` replaces an existing file of this name.
+
+        Args:
+            name: The name of the file: letters, digits, dots, hyphens and underscores.
+            content_type: The media type of the file.
+
+        Returns:
+            The writer of the file.
+
+        """
         ...
 
 
 @runtime_checkable
 class JobStorage(Storage, Protocol):
-    """A Storage that wants to know whose file it stores, for a name of its own or a file of metadata."""
+    """A Storage that receives the job of a file, for its own file names or for metadata."""
 
     def open_for(self, job: JobContext, name: str, content_type: str) -> Writer:
-        """Start a file of a job. Called instead of `open`, also when a job is resumed by another process."""
+        """Start a file of a job. Called instead of `open`, also when another process resumes the job.
+
+        Args:
+            job: The job of the file.
+            name: The name of the file, as in `open`.
+            content_type: The media type of the file.
+
+        Returns:
+            The writer of the file.
+
+        """
         ...
 
 
 class HookSpecs:
-    """The hooks, in the order in which a client and its jobs meet them."""
+    """Hooks, in the order of their calls."""
 
     @hookspec
     def kling_register_adapters(self, register: Callable[[CatalogEntry], None]) -> None:
-        """Offer more models: call `register` for each. When plugins are loaded.
+        """Register models. Called when plugins are loaded.
 
-        A model whose slug is taken is left out, with the reason; the others stay. Any exception makes the plugin a
-        broken one: all of it is left out, with the reason.
+        A model whose slug is registered already is skipped, with the reason. Any exception disables the plugin, with the
+        reason.
+
+        Args:
+            register: Registers a model; call it once per model.
+
         """
 
     @hookspec
     def kling_cli(self, app: click.Group) -> None:
-        """Add commands to the `kling` command line. When it lists its commands, or is given one that is not its own.
+        """Add commands to the `kling` command line. Called when it lists commands or receives an unknown one.
 
-        Import what a command needs inside the command. An exception is logged, and the commands are missing.
+        Import the dependencies of a command inside the command. An exception is logged, and the commands are missing.
+
+        Args:
+            app: The command group of `kling`.
+
         """
 
     @hookspec(firstresult=True)
     def kling_storage(self, url: str) -> Storage | None:
-        """Return the place that `url` names, by its scheme, or None to leave it to others.
+        """Provide the storage of a URL. Called before the submit of a job with `save_to`, and when a result is saved.
 
-        Before a job is submitted that is to be saved, and when a result is saved. The first answer counts. A
-        StorageError or ConfigError stops the work; any other exception is logged, and the others are asked.
+        Plugins are called until one returns a storage. A StorageError or ConfigError is raised to the caller; any other
+        exception is logged, and the next plugin is called.
+
+        Args:
+            url: The URL or path to save to.
+
+        Returns:
+            The storage, or None for URLs of other plugins.
+
         """
 
     @hookspec(firstresult=True)
     def kling_auth(self, gateway: str, chosen: bool) -> Auth | None:
-        """Return where the key for the gateway (its base URL) comes from, or None to leave it to others.
+        """Provide the source of the API key. Called once per client before its first request, unless it has a key.
 
-        Once a client, when its first request is about to be sent, unless it was given a key. The first answer counts.
-        `chosen`: the plugin was named, as in Kling(auth="keyring") or KLING_AUTH, and no other is asked. A ConfigError
-        stops the work, nothing has been sent; any other exception is logged, and the others are asked.
+        Plugins are called until one returns an Auth. A ConfigError is raised to the caller before a request is sent; any
+        other exception is logged, and the next plugin is called.
+
+        Args:
+            gateway: The base URL of the gateway.
+            chosen: Whether Kling(auth="keyring") or KLING_AUTH selected the plugin; no other plugin is then called.
+
+        Returns:
+            The source of the key, or None if the plugin has no key.
+
         """
 
     @hookspec
     def kling_event(self, event: Event) -> Awaitable[None] | None:
-        """Be told what happened to a job; see `kling_adapters.events`. May be a coroutine function.
+        """Handle an event of a job; see `kling_adapters.events`. May be a coroutine function.
 
-        As it happens, in order for each job; every plugin is told. An exception is logged and never harms the job.
-        Plain functions run one at a time, in a thread of the plugin; coroutine functions run side by side in an asyncio
-        event loop of the plugin, which lives as long as the client, whichever client and event loop the job is in.
-        A coroutine is cancelled after ten seconds. A plain function that has not finished after ten seconds is left
-        behind, and the plugin gets no events until it has finished.
+        Every plugin is called immediately, in order for a job. An exception is logged and never affects the job.
+        Plain functions run one at a time in a thread of the plugin. Coroutine functions run concurrently in an asyncio
+        event loop of the plugin, which lives as long as the client and is independent of the event loop of the job.
+        A coroutine is cancelled after ten seconds. The client stops waiting for a plain function after ten seconds; the
+        plugin gets no events until the function has returned.
+
+        Args:
+            event: The event.
+
+        Returns:
+            None, or an awaitable.
+
         """
 
     @hookspec
     def kling_close(self) -> Awaitable[None] | None:
-        """Finish what is under way: the client is being closed. May be a coroutine function.
+        """Finish pending work, because the client is being closed. May be a coroutine function.
 
-        It runs where `kling_event` runs, so an asynchronous plugin can close its connections. An exception is logged;
-        after 30 seconds nobody waits.
+        It runs in the thread or event loop of `kling_event`, so an asynchronous plugin can close its connections. An
+        exception is logged. The client waits for 30 seconds at most.
+
+        Returns:
+            None, or an awaitable.
+
         """

@@ -1,4 +1,4 @@
-"""Notifications through Apprise, to a real mail server and a real HTTP server."""
+"""kling-apprise: notifications to a real mail server and a real HTTP server."""
 
 from __future__ import annotations
 
@@ -67,16 +67,16 @@ EVENTS: dict[str, Event] = {
 
 
 @pytest.fixture(autouse=True)
-def _nothing_in_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+def _clear_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in [name for name in os.environ if name.startswith(("KLING_APPRISE", "KLING_WEBHOOK"))]:
         monkeypatch.delenv(name)
 
 
 class Hook:
-    """An HTTP server that keeps what Apprise's json:// posts, and answers `status` once `go` is set."""
+    """State of an HTTP server that records json:// posts of Apprise and replies `status` once `go` is set."""
 
     def __init__(self) -> None:
-        self.got: list[dict[str, Any]] = []
+        self.notifications: list[dict[str, Any]] = []
         self.paths: list[str] = []
         self.status = 200
         self.go = threading.Event()
@@ -85,20 +85,20 @@ class Hook:
 
     @property
     def titles(self) -> list[str]:
-        return [each["title"] for each in self.got]
+        return [notification["title"] for notification in self.notifications]
 
 
 @pytest.fixture
 def hook() -> Iterator[Hook]:
-    made = Hook()
+    state = Hook()
 
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["content-length"]))
-            made.go.wait(30)
-            made.paths.append(self.path)
-            made.got.append(json.loads(body))
-            self.send_response(made.status)
+            state.go.wait(30)
+            state.paths.append(self.path)
+            state.notifications.append(json.loads(body))
+            self.send_response(state.status)
             self.send_header("content-length", "0")
             self.end_headers()
 
@@ -107,8 +107,8 @@ def hook() -> Iterator[Hook]:
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
         thread = threading.Thread(target=server.serve_forever, args=(0.01,))
         thread.start()
-        made.host = f"127.0.0.1:{server.server_port}"
-        yield made
+        state.host = f"127.0.0.1:{server.server_port}"
+        yield state
         server.shutdown()
         thread.join()
 
@@ -123,7 +123,7 @@ class Mailbox:
         return "250 OK"
 
 
-def test_a_job_is_told_by_mail(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_completed_job_sends_mail(monkeypatch: pytest.MonkeyPatch) -> None:
     mailbox = Mailbox()
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
@@ -136,7 +136,7 @@ def test_a_job_is_told_by_mail(monkeypatch: pytest.MonkeyPatch) -> None:
             Sandbox() as sandbox,
             Kling(base_url=sandbox.base_url, api_key=sandbox.api_key, clock=SimulatedClock()) as kling,
         ):
-            result = kling.run("kling-2", prompt="nobody is to read <b>this</b>")
+            result = kling.run("kling-2", prompt="a private <b>prompt</b>")
     finally:
         server.stop()
     [(to, content)] = mailbox.mails
@@ -145,20 +145,20 @@ def test_a_job_is_told_by_mail(monkeypatch: pytest.MonkeyPatch) -> None:
     assert mail["subject"] == "kling-2: completed"
     text = mail.get_body(("plain", "html"))
     assert text is not None
-    words = text.get_content()
-    assert result.request_id in words
-    assert f"Cost: {result.metrics.cost:g} credits" in words
-    assert str(result.output) in words
-    assert b"nobody is to read" not in content
+    content_text = text.get_content()
+    assert result.request_id in content_text
+    assert f"Cost: {result.metrics.cost:g} credits" in content_text
+    assert str(result.output) in content_text
+    assert b"a private" not in content
     assert sandbox.api_key.encode() not in content
 
 
 @pytest.mark.parametrize("kind", [Kling, AsyncKling])
-def test_a_job_that_fails_is_told(kind: type[Kling | AsyncKling], hook: Hook) -> None:
+def test_failed_job_sends_notification(kind: type[Kling | AsyncKling], hook: Hook) -> None:
     async def main(sandbox: Sandbox) -> None:
         plugin = Apprise([f"json://{hook.host}/hook"])
-        about: dict[str, Any] = {"base_url": sandbox.base_url, "api_key": sandbox.api_key}
-        client = kind(**about, clock=SimulatedClock(), plugins=[plugin])
+        options: dict[str, Any] = {"base_url": sandbox.base_url, "api_key": sandbox.api_key}
+        client = kind(**options, clock=SimulatedClock(), plugins=[plugin])
         if isinstance(client, Kling):
             with client:
                 client.run("kling-2", prompt=BLOCKED_TEXT)
@@ -168,30 +168,30 @@ def test_a_job_that_fails_is_told(kind: type[Kling | AsyncKling], hook: Hook) ->
 
     with Sandbox() as sandbox, pytest.raises(JobFailed) as caught:
         anyio.run(main, sandbox)
-    [told] = hook.got
-    assert (told["title"], told["type"]) == ("kling-2: failed", "failure")
-    assert caught.value.request_id in told["message"]
-    assert "A failed job is not billed" in told["message"]
+    [notification] = hook.notifications
+    assert (notification["title"], notification["type"]) == ("kling-2: failed", "failure")
+    assert caught.value.request_id in notification["message"]
+    assert "A failed job is not billed" in notification["message"]
 
 
-def tell(plugin: Apprise, *events: Event) -> None:
+def send(plugin: Apprise, *events: Event) -> None:
     for event in events:
         plugin.kling_event(event)
     plugin.kling_close()
 
 
-def test_what_is_told_unless_asked_otherwise(hook: Hook, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_default_and_selected_events_are_sent(hook: Hook, monkeypatch: pytest.MonkeyPatch) -> None:
     url = f"json://{hook.host}/"
     uncertain = SubmitFailed("kling-2", "no answer", uncertain=True)
-    tell(Apprise([url]), *EVENTS.values(), uncertain)
-    assert [(each["title"], each["type"]) for each in hook.got] == [
+    send(Apprise([url]), *EVENTS.values(), uncertain)
+    assert [(notification["title"], notification["type"]) for notification in hook.notifications] == [
         ("kling-2: the submit failed", "failure"),
         ("kling-2: completed", "success"),
         ("job: failed", "failure"),
         ("kling-2: expired", "warning"),
         ("kling-2: a job may be running", "warning"),
     ]
-    bodies = [each["message"] for each in hook.got]
+    bodies = [notification["message"] for notification in hook.notifications]
     assert bodies[0] == "No job was started.\nthe gateway answered 401"
     assert bodies[1] == "Request id: r1\nCost: 30 credits\nOutput, for seven days: https://e.com/1.mp4"
     assert bodies[2] == (
@@ -200,58 +200,58 @@ def test_what_is_told_unless_asked_otherwise(hook: Hook, monkeypatch: pytest.Mon
     assert "If it completed, it was billed" in bodies[3]
     assert bodies[4] == "It may be billed.\nno answer"
 
-    hook.got.clear()
+    hook.notifications.clear()
     monkeypatch.setenv("KLING_APPRISE_EVENTS", "stored, submitted state_changed")
-    tell(Apprise([url]), *EVENTS.values())
+    send(Apprise([url]), *EVENTS.values())
     assert hook.titles == ["kling-2: submitted", "kling-2: processing", "kling-2: stored"]
-    assert hook.got[2]["message"] == "Request id: r1\nFile: s3://b/1.mp4\nLink: https://l"
-    assert "secret prompt" not in str(hook.got)
+    assert hook.notifications[2]["message"] == "Request id: r1\nFile: s3://b/1.mp4\nLink: https://l"
+    assert "secret prompt" not in str(hook.notifications)
 
-    hook.got.clear()
-    tell(Apprise([url], events=["expired"]), *EVENTS.values())
+    hook.notifications.clear()
+    send(Apprise([url], events=["expired"]), *EVENTS.values())
     assert hook.titles == ["kling-2: expired"]
-    with pytest.raises(ConfigError, match=r"no event finished; there is: submit_failed, submitted"):
+    with pytest.raises(ConfigError, match=r"unknown event finished; expected: submit_failed, submitted"):
         Apprise([url], events=["finished"])
 
 
-def test_words_of_the_gateway_are_plain_text() -> None:
-    words = "@everyone <!channel> [win](https://evil.example) `x` *b*\nCost: 0\u202e credits\x1b[0m"
+def test_gateway_text_has_no_markup() -> None:
+    gateway_text = "@everyone <!channel> [win](https://evil.example) `x` *b*\nCost: 0\u202e credits\x1b[0m"
     for event in (
-        Failed("r\n<@U1>", "m@n", words, 3),
-        SubmitFailed("kling-2", words, uncertain=True),
-        SubmitFailed("kling-2", words, uncertain=False),
-        StateChanged("r1", "kling-2", words),
+        Failed("r\n<@U1>", "m@n", gateway_text, 3),
+        SubmitFailed("kling-2", gateway_text, uncertain=True),
+        SubmitFailed("kling-2", gateway_text, uncertain=False),
+        StateChanged("r1", "kling-2", gateway_text),
     ):
         text = as_text(event)
-        shown = text.title + "\n" + text.body
-        assert not set("<>[]`*\u202e\x1b") & set(shown)
-        assert "@everyone" not in shown.casefold()
-        assert "\nCost: 0" not in shown
+        output = text.title + "\n" + text.body
+        assert not set("<>[]`*\u202e\x1b") & set(output)
+        assert "@everyone" not in output.casefold()
+        assert "\nCost: 0" not in output
     assert len(as_text(Failed("r1", None, "x" * 5000, 3)).body) < 1200
 
 
-def test_url_of_the_gateway_carries_no_markup() -> None:
+def test_gateway_url_has_no_markup() -> None:
     artifact = Artifact("https://e.com/1.mp4?a=b&c=%20> <https://evil.example|x> @here", "video")
     data = ResultData("r1", "kling-2", None, (artifact,), Metrics(cost=3.0), {})
     body = as_text(Completed("r1", "kling-2", data, 3)).body
     assert "https://e.com/1.mp4?a=b&c=%20%3E%20%3Chttps://evil.example%7Cx%3E%20%40here" in body
 
 
-def test_the_events_of_the_readme_are_those_there_are() -> None:
+def test_readme_lists_all_events() -> None:
     [row] = re.findall(r"^\| `KLING_APPRISE_EVENTS`.*$", README, re.MULTILINE)
     assert re.findall(r"`(\w+)`", row)[2:] == list(EVENTS)
 
 
-def test_without_urls_nothing_happens_and_apprise_is_not_imported() -> None:
+def test_no_urls_imports_no_apprise() -> None:
     code = "import sys, kling_apprise; kling_apprise.Apprise(); sys.exit('apprise' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], timeout=60, check=False).returncode == 0
-    tell(Apprise([]), *EVENTS.values())
+    send(Apprise([]), *EVENTS.values())
 
 
 def test_urls_come_from_a_file(hook: Hook, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     tmp_path.joinpath("urls").write_text(f"json://{hook.host}/a\njson://{hook.host}/b\n")
     monkeypatch.setenv("KLING_APPRISE_URLS_FILE", str(tmp_path / "urls"))
-    tell(Apprise(), EVENTS["expired"])
+    send(Apprise(), EVENTS["expired"])
     assert hook.paths == ["/a", "/b"]
     monkeypatch.setenv("KLING_APPRISE_URLS_FILE", str(tmp_path / "tok3n"))
     with pytest.raises(ConfigError, match="URLS_FILE cannot be read: FileNotFoundError") as caught:
@@ -259,20 +259,20 @@ def test_urls_come_from_a_file(hook: Hook, tmp_path: Path, monkeypatch: pytest.M
     assert "tok3n" not in str(caught.value)
 
 
-def test_a_job_does_not_wait(hook: Hook) -> None:
+def test_job_does_not_wait_for_notifications(hook: Hook) -> None:
     hook.go.clear()
     plugin = Apprise([f"json://{hook.host}/"])
     start = time.monotonic()
     for _ in range(3):
         plugin.kling_event(EVENTS["expired"])
     assert time.monotonic() - start < 1
-    assert hook.got == []
+    assert hook.notifications == []
     hook.go.set()
     plugin.kling_close()
-    assert len(hook.got) == 3
+    assert len(hook.notifications) == 3
 
 
-def test_closing_does_not_wait_for_ever(
+def test_close_stops_waiting_at_deadline(
     hook: Hook, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr("kling_apprise.plugin.CLOSE_SECONDS", 0.1)
@@ -282,10 +282,10 @@ def test_closing_does_not_wait_for_ever(
         plugin.kling_event(EVENTS["expired"])
     plugin.kling_close()
     assert "3 notifications were not sent: the client was closed" in caplog.text
-    # What was under way may still arrive; nothing follows it.
+    # The pending request may still arrive, but no later one.
     hook.go.set()
     plugin.kling_close()
-    assert len(hook.got) <= 1
+    assert len(hook.notifications) <= 1
 
 
 UNCLOSED = """
@@ -297,7 +297,7 @@ Apprise([sys.argv[1]]).kling_event(Expired("r1", "kling-2", 1))
 """
 
 
-def test_a_process_that_never_closes_still_tells(hook: Hook) -> None:
+def test_unclosed_process_sends_at_exit(hook: Hook) -> None:
     url = f"json://{hook.host}/"
     done = subprocess.run([sys.executable, "-c", UNCLOSED, url], timeout=60, capture_output=True, check=False)
     assert (done.returncode, done.stderr) == (0, b"")
@@ -305,7 +305,7 @@ def test_a_process_that_never_closes_still_tells(hook: Hook) -> None:
 
 
 @pytest.mark.parametrize(
-    ("url", "named"),
+    ("url", "name"),
     [
         ("nosuch://tok3nuser:tok3npass@tok3nhost", "URL 2 (nosuch://…)"),
         ("slack://tok3n", "URL 2 (slack://…)"),
@@ -313,22 +313,22 @@ def test_a_process_that_never_closes_still_tells(hook: Hook) -> None:
         ("!tok3n://x", "URL 2 (without a scheme)"),
     ],
 )
-def test_a_url_that_apprise_does_not_understand(
-    url: str, named: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+def test_unsupported_url_is_config_error(
+    url: str, name: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(1)
-    with pytest.raises(ConfigError, match=re.escape(named)) as caught:
+    with pytest.raises(ConfigError, match=re.escape(name)) as caught:
         Apprise(["json://127.0.0.1/", url])
     assert "tok3n" not in str(caught.value) + caplog.text
     monkeypatch.setenv("KLING_APPRISE_URLS", f"json://127.0.0.1/ {url}")
     with Kling() as kling:
         [info] = [info for info in kling.plugins if info.name == "apprise"]
     assert info.state == "broken"
-    assert named in info.reason
+    assert name in info.reason
     assert "tok3n" not in info.reason + caplog.text
 
 
-def test_a_failure_is_logged_and_secrets_are_nowhere(hook: Hook, caplog: pytest.LogCaptureFixture) -> None:
+def test_failure_is_logged_without_secrets(hook: Hook, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(1)
     with socket.create_server(("127.0.0.1", 0)) as free:
         down = f"127.0.0.1:{free.getsockname()[1]}"
@@ -340,29 +340,29 @@ def test_a_failure_is_logged_and_secrets_are_nowhere(hook: Hook, caplog: pytest.
     ]
     hook.status = 500
     plugin = Apprise(urls)
-    tell(plugin, EVENTS["failed"])
+    send(plugin, EVENTS["failed"])
     hook.status = 200
-    tell(plugin, EVENTS["expired"])
+    send(plugin, EVENTS["expired"])
     assert hook.paths[0].startswith("/tok3n-path")
-    assert f"URL 1 (json://****@{hook.host}/…) could not be told 'job: failed'" in caplog.text
-    assert "error=500" in caplog.text  # Apprise's own reason, which has no secret
-    assert f"URL 1 (json://****@{hook.host}/…) was told: kling-2: expired" in caplog.text
+    assert f"could not send to URL 1 (json://****@{hook.host}/…): 'job: failed'" in caplog.text
+    assert "error=500" in caplog.text  # the reason from Apprise, which contains no secret
+    assert f"sent to URL 1 (json://****@{hook.host}/…): kling-2: expired" in caplog.text
     for number in (3, 4):
-        assert re.search(rf"WARNING .*URL {number} .* could not be told 'kling-2: expired'", caplog.text)
+        assert re.search(rf"WARNING .*could not send to URL {number} .*: 'kling-2: expired'", caplog.text)
     for secret in ("hunter2", "tok3n", "aHVudGVyMnBhc3M"):
         assert secret not in caplog.text + repr(plugin)
 
 
-def test_a_service_that_tells_its_url_is_not_repeated(caplog: pytest.LogCaptureFixture) -> None:
+def test_service_errors_that_contain_url_are_hidden(caplog: pytest.LogCaptureFixture) -> None:
     import apprise
 
-    Apprise(["json://127.0.0.1/"])  # has Apprise load its modules, one of which warns
+    Apprise(["json://127.0.0.1/"])  # loads the modules of Apprise, some of which warn
     caplog.set_level(1)
-    said: list[str] = []
+    titles: list[str] = []
 
     def leak(body: str, title: str, *_: Any, **__: Any) -> bool:
-        said.append(title)
-        for url in ("leaky://user:hunter2@host/", "Tok3n/x", "nothing of it"):
+        titles.append(title)
+        for url in ("leaky://user:hunter2@host/", "Tok3n/x", "no secret"):
             apprise.logger.warning("no way to %s", url)
         if "expired" in title:
             raise ValueError("leaky://user:hunter2@host/tok3n%2Fx")
@@ -371,30 +371,30 @@ def test_a_service_that_tells_its_url_is_not_repeated(caplog: pytest.LogCaptureF
     untyped: Any = apprise
     untyped.decorators.notify(on="leaky")(leak)
     try:
-        tell(Apprise(["leaky://user:hunter2@host/tok3n%2Fx"]), EVENTS["failed"], EVENTS["expired"])
+        send(Apprise(["leaky://user:hunter2@host/tok3n%2Fx"]), EVENTS["failed"], EVENTS["expired"])
     finally:
         untyped.manager_plugins.NotificationManager().remove("leaky")
-    assert said == ["job: failed", "kling-2: expired"]
-    assert caplog.text.count("could not be told") == 2
-    assert "no way to nothing of it" in caplog.text
+    assert titles == ["job: failed", "kling-2: expired"]
+    assert caplog.text.count("could not send to") == 2
+    assert "no way to no secret" in caplog.text
     assert "hunter2" not in caplog.text
     assert "tok3n" not in caplog.text.casefold()
 
 
-def test_what_others_have_apprise_log_is_left_alone(hook: Hook, caplog: pytest.LogCaptureFixture) -> None:
+def test_apprise_logs_of_other_callers_pass(hook: Hook, caplog: pytest.LogCaptureFixture) -> None:
     import apprise
 
-    tell(Apprise([f"json://{hook.host}/"]), EVENTS["expired"])
+    send(Apprise([f"json://{hook.host}/"]), EVENTS["expired"])
     with caplog.at_level(logging.WARNING, "apprise"):
         assert apprise.Apprise.instantiate("nosuch://host") is None
     assert [record.name for record in caplog.records if record.levelno >= logging.WARNING] == ["apprise"]
 
 
-def test_the_example_of_the_readme_runs(hook: Hook, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_readme_example_runs(hook: Hook, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     [code] = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
     monkeypatch.chdir(tmp_path)
     with Sandbox() as sandbox:
-        about = f"Kling(base_url={sandbox.base_url!r}, api_key={sandbox.api_key!r}, plugins"
-        exec(code.replace("Kling(plugins", about), {"url": f"json://{hook.host}/"})
+        client = f"Kling(base_url={sandbox.base_url!r}, api_key={sandbox.api_key!r}, plugins"
+        exec(code.replace("Kling(plugins", client), {"url": f"json://{hook.host}/"})
     assert hook.titles == ["kling-2: stored"]
-    assert "File: file://" in hook.got[0]["message"]
+    assert "File: file://" in hook.notifications[0]["message"]

@@ -1,4 +1,4 @@
-"""The first-party plugins are held to what every plugin of their kind must do."""
+"""Conformance suites of the first-party plugins."""
 
 from __future__ import annotations
 
@@ -44,13 +44,13 @@ class Keychain(KeyringBackend):
 
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
-        self.kept: dict[str, str] = {}
+        self.passwords: dict[str, str] = {}
 
     def get_password(self, service: str, username: str) -> str | None:
-        return self.kept.get(username)
+        return self.passwords.get(username)
 
     def set_password(self, service: str, username: str, password: str) -> None:
-        self.kept[username] = password
+        self.passwords[username] = password
 
 
 class TestKeyring(AuthConformance):
@@ -63,7 +63,7 @@ class TestKeyring(AuthConformance):
         monkeypatch.setattr(keyring.core, "_keyring_backend", self.backend)
 
     def configure(self, gateway: str, *keys: str) -> None:
-        self.backend.kept.clear()
+        self.backend.passwords.clear()
         for key in keys:
             self.backend.set_password("kling-adapters", gateway, key)
 
@@ -78,8 +78,8 @@ class TestObjectStoreInMemory(StorageConformance):
         self.plugin = self.memory
 
     def names(self) -> list[str]:
-        listed = [each for batch in self.memory._memory().list() for each in batch]
-        return [each["path"].removeprefix("renders/") for each in listed]
+        entries = [entry for batch in self.memory._memory().list() for entry in batch]
+        return [entry["path"].removeprefix("renders/") for entry in entries]
 
     def read(self, name: str) -> bytes:
         return self.memory.read(f"memory:renders/{name}")

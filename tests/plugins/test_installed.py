@@ -1,4 +1,4 @@
-"""A plugin as a stranger gets it: a wheel, in an environment that has nothing else."""
+"""A plugin installed from its wheel in an empty environment."""
 
 from __future__ import annotations
 
@@ -14,27 +14,26 @@ ROOT = Path(kling_adapters.__file__).parent.parent
 
 
 def run(*command: str | Path) -> str:
-    done = subprocess.run(command, check=True, capture_output=True, text=True)
-    return done.stdout
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout
 
 
-def test_a_plugin_is_there_while_it_is_installed(tmp_path: Path) -> None:
+def test_plugin_is_listed_while_installed(tmp_path: Path) -> None:
     wheels = tmp_path / "wheels"
     for project in (ROOT, ROOT / "plugins" / "keypool"):
         run(sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", wheels, project)
     run(sys.executable, "-m", "venv", tmp_path / "venv")
     python = tmp_path / "venv" / "bin" / "python"
 
-    def pip(*words: str | Path) -> None:
-        run(python, "-m", "pip", "--quiet", "--disable-pip-version-check", *words)
+    def pip(*arguments: str | Path) -> None:
+        run(python, "-m", "pip", "--quiet", "--disable-pip-version-check", *arguments)
 
     def plugins() -> dict[str, dict[str, Any]]:
-        found = json.loads(run(python.with_name("kling"), "plugins", "--json"))
-        return {each["name"]: each for each in found}
+        entries = json.loads(run(python.with_name("kling"), "plugins", "--json"))
+        return {entry["name"]: entry for entry in entries}
 
     pip("install", *wheels.glob("kling_adapters-*.whl"))
     before = plugins()
-    assert {each["distribution"] for each in before.values()} == {
+    assert {entry["distribution"] for entry in before.values()} == {
         f"kling-adapters {kling_adapters.__version__}"
     }
     pip("install", *wheels.glob("kling_keypool-*.whl"))

@@ -1,4 +1,4 @@
-"""kling-keypool: jobs are spread over keys, refused keys rest, and nothing is submitted twice for it."""
+"""kling-keypool: jobs are spread over keys, refused keys pause, and no job is submitted twice."""
 
 from __future__ import annotations
 
@@ -42,20 +42,20 @@ Run = Callable[..., Any]
 
 
 @pytest.fixture(autouse=True)
-def no_key_of_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+def hide_keys_of_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("SEGMIND_API_KEY", "SEGMIND_API_KEYS", "SEGMIND_API_KEYS_FILE", "KLING_AUTH"):
         monkeypatch.delenv(name, raising=False)
 
 
 class Client:
-    """One client, of either kind. `do` calls a method and waits for it; from several threads at once, if wanted."""
+    """A sync or async client. `do` calls a method and waits for its result; it is thread-safe."""
 
     def __init__(self, kling: Any, portal: Any) -> None:
         self.kling = kling
         self._portal = portal
 
-    def do(self, method: Callable[..., Any], *arguments: Any, **named: Any) -> Any:
-        call = partial(method, *arguments, **named)
+    def do(self, method: Callable[..., Any], *arguments: Any, **options: Any) -> Any:
+        call = partial(method, *arguments, **options)
         return self._portal.call(call) if self._portal else call()
 
     def submit(self, _: object = None) -> Any:
@@ -73,15 +73,15 @@ def connect(request: pytest.FixtureRequest) -> Iterator[Connect]:
         portal = stack.enter_context(start_blocking_portal()) if request.param == "async" else None
 
         def make(base_url: str, **options: Any) -> Client:
-            given = {"base_url": base_url, "clock": SimulatedClock(), **options}
-            client = Client(AsyncKling(**given) if portal else Kling(**given), portal)
+            settings = {"base_url": base_url, "clock": SimulatedClock(), **options}
+            client = Client(AsyncKling(**settings) if portal else Kling(**settings), portal)
             stack.callback(client.do, client.kling.close)
             return client
 
         yield make
 
 
-def at_once(function: Callable[[Any], T], items: Any, threads: int = 12) -> list[T]:
+def run_concurrently(function: Callable[[Any], T], items: Any, threads: int = 12) -> list[T]:
     with ThreadPoolExecutor(threads) as executor:
         return list(executor.map(function, items))
 
@@ -91,36 +91,36 @@ def posts(sandbox: Sandbox) -> list[Received]:
 
 
 def key_of(request: Received) -> str:
-    """Which of the keys here a request was sent with; the sandbox keeps only longer fingerprints."""
+    """Return the key that a request was sent with; the sandbox keeps only longer fingerprints."""
     keys = (A, B, C, REVOKED, KEY_FORBIDDEN, KEY_NO_CREDITS, KEY_RATE_LIMITED)
     digests = {"sha256:" + hashlib.sha256(key.encode()).hexdigest()[:16]: key for key in keys}
     return digests[request.headers["x-api-key"]]
 
 
-def test_a_hundred_jobs_are_spread_evenly_and_each_stays_with_its_key(connect: Connect) -> None:
+def test_jobs_spread_evenly_and_keep_their_key(connect: Connect) -> None:
     pool = Keypool([A, B, C])
     with Sandbox(timing="polls:2", api_keys=[A, B, C]) as sandbox:
         client = connect(sandbox.base_url, plugins=[pool])
-        jobs = at_once(client.submit, range(100))
-        results = at_once(lambda job: client.do(job.wait), jobs)
+        jobs = run_concurrently(client.submit, range(100))
+        results = run_concurrently(lambda job: client.do(job.wait), jobs)
         assert len({result.request_id for result in results}) == 100
         assert sorted(Counter(map(key_of, posts(sandbox))).values()) == [33, 33, 34]
         for job in jobs:
-            asked = [key_of(request) for request in sandbox.requests if job.request_id in request.path]
-            assert len(asked) == 4  # three polls, and the result
-            assert set(asked) == {pool.key_of(job.request_id)}
+            keys_used = [key_of(request) for request in sandbox.requests if job.request_id in request.path]
+            assert len(keys_used) == 4  # three polls, and the result
+            assert set(keys_used) == {pool.key_of(job.request_id)}
 
 
-def test_whole_runs_at_once_are_spread_too(connect: Connect) -> None:
+def test_concurrent_runs_spread_over_keys(connect: Connect) -> None:
     with Sandbox(timing="polls:1", api_keys=[A, B, C]) as sandbox:
         client = connect(sandbox.base_url, plugins=[Keypool([A, B, C])])
-        at_once(lambda _: client.do(client.submit().wait), range(60))
+        run_concurrently(lambda _: client.do(client.submit().wait), range(60))
         counts = Counter(map(key_of, posts(sandbox))).values()
     assert sum(counts) == 60
     assert min(counts) >= 16
 
 
-def test_a_refused_key_makes_the_submit_go_to_another_at_once_and_every_job_is_paid_once(
+def test_refused_submit_uses_another_key_and_is_paid_once(
     connect: Connect,
 ) -> None:
     clock = SimulatedClock()
@@ -140,7 +140,7 @@ def test_a_refused_key_makes_the_submit_go_to_another_at_once_and_every_job_is_p
                 assert owner.credits().credits == pytest.approx(1000 - 10 * 0.04)
 
 
-def test_a_key_without_credits_is_passed_over(connect: Connect) -> None:
+def test_key_without_credits_is_skipped(connect: Connect) -> None:
     with Sandbox(api_keys=[A]) as sandbox:
         client = connect(sandbox.base_url, plugins=[Keypool([KEY_NO_CREDITS, A])])
         for _ in range(3):
@@ -148,16 +148,16 @@ def test_a_key_without_credits_is_passed_over(connect: Connect) -> None:
         assert list(map(key_of, posts(sandbox))) == [KEY_NO_CREDITS, A, A, A]
 
 
-def test_keys_refused_while_many_submit_cost_one_accepted_post_a_job(connect: Connect) -> None:
+def test_concurrent_refusals_accept_one_post_per_job(connect: Connect) -> None:
     with Sandbox(api_keys=[A, B]) as sandbox:
         client = connect(sandbox.base_url, plugins=[Keypool([REVOKED, A, B])])
-        jobs = at_once(client.submit, range(40))
+        jobs = run_concurrently(client.submit, range(40))
         counts = Counter(map(key_of, posts(sandbox)))
     assert len({job.request_id for job in jobs}) == counts[A] + counts[B] == 40
-    assert counts[REVOKED] <= 12  # those that were under way before the first was refused
+    assert counts[REVOKED] <= 12  # concurrent submits before the first refusal
 
 
-def test_a_submit_that_breaks_after_the_body_is_not_tried_with_another_key(connect: Connect) -> None:
+def test_uncertain_submit_is_not_sent_with_another_key(connect: Connect) -> None:
     with Stub([Hangup(), accepted()]) as stub:
         client = connect(stub.url, plugins=[Keypool([A, B])])
         with pytest.raises(SubmitUncertain):
@@ -166,7 +166,7 @@ def test_a_submit_that_breaks_after_the_body_is_not_tried_with_another_key(conne
 
 
 @pytest.mark.parametrize("status", [400, 404, 500, 502, 504])
-def test_an_answer_that_says_nothing_of_the_key_takes_no_other_for_it(connect: Connect, status: int) -> None:
+def test_unrelated_error_does_not_change_key(connect: Connect, status: int) -> None:
     clock = SimulatedClock()
     pool = Keypool([A, B], clock=clock.now)
     with Stub([reply(status, {"error": "no"}), accepted()]) as stub:
@@ -181,8 +181,8 @@ def test_an_answer_that_says_nothing_of_the_key_takes_no_other_for_it(connect: C
     assert {pool.api_key(), pool.api_key()} == {A, B}
 
 
-class Both(SimulatedClock):
-    """The time of the client and of the sandbox."""
+class SharedClock(SimulatedClock):
+    """The clock of the client and of the sandbox."""
 
     sandbox: Sandbox
 
@@ -191,28 +191,28 @@ class Both(SimulatedClock):
         super().sleep(seconds)
 
 
-def test_when_all_keys_are_limited_submits_wait_and_do_not_storm(connect: Connect) -> None:
-    clock = Both()
+def test_submits_wait_if_all_keys_are_rate_limited(connect: Connect) -> None:
+    clock = SharedClock()
     with Sandbox(api_keys=[A, B], rate_limit=2) as clock.sandbox:
         client = connect(clock.sandbox.base_url, plugins=[Keypool([A, B], clock=clock.now)], clock=clock)
-        for _ in range(12):  # three minutes' worth
+        for _ in range(12):  # takes three minutes
             client.submit()
         assert len(posts(clock.sandbox)) == 12 + 2 * 2  # each key is refused once a minute
     assert len([seconds for seconds in clock.slept if seconds > 1]) == 2
     assert 110 < sum(clock.slept) < 130
 
 
-def test_many_at_once_on_limited_keys_do_not_storm_either(connect: Connect) -> None:
-    clock = Both()
+def test_concurrent_rate_limited_submits_send_few_posts(connect: Connect) -> None:
+    clock = SharedClock()
     with Sandbox(api_keys=[A, B], rate_limit=5) as clock.sandbox:
         client = connect(clock.sandbox.base_url, plugins=[Keypool([A, B], clock=clock.now)], clock=clock)
-        jobs = at_once(client.submit, range(20))
-        sent = len(posts(clock.sandbox))
+        jobs = run_concurrently(client.submit, range(20))
+        post_count = len(posts(clock.sandbox))
     assert len({job.request_id for job in jobs}) == 20
-    assert sent <= 60, "each may be refused by both keys, and once more"
+    assert post_count <= 60, "both keys may refuse a submit, and one of them once more"
 
 
-def test_when_the_last_key_is_refused_the_answer_is_the_error(connect: Connect) -> None:
+def test_refusal_of_last_key_is_raised(connect: Connect) -> None:
     with Sandbox(api_keys=[A]) as sandbox:
         client = connect(sandbox.base_url, plugins=[Keypool([REVOKED, KEY_FORBIDDEN])])
         with pytest.raises(Exception, match="403"):
@@ -226,29 +226,29 @@ def test_when_the_last_key_is_refused_the_answer_is_the_error(connect: Connect) 
     assert "Nothing was sent" in message
 
 
-def test_keys_appear_nowhere(connect: Connect, caplog: pytest.LogCaptureFixture) -> None:
+def test_reprs_logs_and_errors_hide_keys(connect: Connect, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG)
     pool = Keypool([REVOKED, KEY_RATE_LIMITED, A])
-    shown: list[Any] = [pool, vars(Keypool)]
+    outputs: list[Any] = [pool, vars(Keypool)]
     with Sandbox(api_keys=[A]) as sandbox:
         client = connect(sandbox.base_url, plugins=[pool])
         job = client.submit()
         client.do(job.wait)
-        shown += [client.kling, client.kling.plugins, job]
+        outputs += [client.kling, client.kling.plugins, job]
         for key, error in [(REVOKED, Unauthorized), (KEY_RATE_LIMITED, RateLimited)]:
-            alone = connect(sandbox.base_url, plugins=[Keypool([key])])
+            single_key_client = connect(sandbox.base_url, plugins=[Keypool([key])])
             for kind in (error, ConfigError if key == REVOKED else error):
                 with pytest.raises(kind) as caught:
-                    alone.submit()
-                shown += [caught.value, caught.getrepr(chain=True)]
-    text = f"{shown} {'; '.join(map(str, shown))} {caplog.text}"
+                    single_key_client.submit()
+                outputs += [caught.value, caught.getrepr(chain=True)]
+    text = f"{outputs} {'; '.join(map(str, outputs))} {caplog.text}"
     assert f"Keypool({fingerprint(REVOKED)}, " in text
     assert "submitted" in text
     for key in (REVOKED, KEY_RATE_LIMITED, A):
         assert key not in text
 
 
-# The pool by itself, with a clock that is set.
+# The pool without a client, on a clock that the test sets.
 
 
 class Time:
@@ -274,53 +274,53 @@ def start(pool: Keypool, request_id: str) -> str:
     return key
 
 
-def test_it_is_a_key_pool(time: Time) -> None:
+def test_keypool_implements_key_pool(time: Time) -> None:
     assert isinstance(Keypool([A], clock=time), KeyPool)
 
 
-def test_equal_keys_take_turns_even_before_a_submit_is_answered(time: Time) -> None:
+def test_pending_submits_take_turns(time: Time) -> None:
     assert take(Keypool([A, B, C], clock=time), 7) == [A, B, C, A, B, C, A]
 
 
-def test_jobs_that_run_one_after_the_other_take_turns_too(time: Time) -> None:
+def test_sequential_jobs_take_turns(time: Time) -> None:
     pool = Keypool([A, B, C], clock=time)
-    taken: list[str] = []
+    keys: list[str] = []
     for number in range(6):
-        taken.append(start(pool, f"job {number}"))
+        keys.append(start(pool, f"job {number}"))
         pool.kling_event(Failed(f"job {number}", None, "blocked", 1))
-    assert taken == [A, B, C, A, B, C]
+    assert keys == [A, B, C, A, B, C]
 
 
-def test_a_job_that_has_ended_counts_no_longer_and_is_still_known(time: Time) -> None:
+def test_finished_job_adds_no_load_and_keeps_its_key(time: Time) -> None:
     pool = Keypool([A, B], clock=time)
     first = [start(pool, f"job {number}") for number in range(4)]
     assert first == [A, B, A, B]
     pool.kling_event(Failed("job 1", None, "blocked", 3))
     pool.kling_event(Expired("job 3", "kling-2", 3))
-    pool.kling_event(Expired("of nobody", "kling-2", 3))
+    pool.kling_event(Expired("unknown job", "kling-2", 3))
     pool.kling_event(Failed("job 1", None, "blocked", 3))
     assert [start(pool, f"later {number}") for number in range(2)] == [B, B]
     assert pool.key_of("job 1") == B
-    assert pool.key_of("of nobody") is None
+    assert pool.key_of("unknown job") is None
 
 
-def test_a_job_counts_for_an_hour_and_a_submit_without_an_end_for_a_minute(time: Time) -> None:
+def test_job_load_expires_in_hour_and_submit_in_minute(time: Time) -> None:
     pool = Keypool([A, B], clock=time)
     assert start(pool, "job") == A
     assert take(pool, 1) == [B]
     time.now += 60
-    assert take(pool, 1) == [B]  # the one before has lapsed
+    assert take(pool, 1) == [B]  # the pending submit before it has timed out
     time.now += 3539
     assert take(pool, 1) == [B]
     time.now += 61
-    assert take(pool, 2) == [A, B]  # neither has anything: turns again
+    assert take(pool, 2) == [A, B]  # no load on either key: they take turns
     assert pool.key_of("job") == A
     time.now += 3600
     start(pool, "another")
     assert pool.key_of("job") is None
 
 
-def test_a_limited_key_rests_until_the_gateway_says(time: Time) -> None:
+def test_rate_limited_key_pauses_for_retry_after(time: Time) -> None:
     pool = Keypool([A, B], clock=time)
     key = pool.api_key()
     assert pool.refused(key, 429, 42.0)
@@ -331,25 +331,25 @@ def test_a_limited_key_rests_until_the_gateway_says(time: Time) -> None:
     assert pool.api_key() == A
 
 
-def rests(pool: Keypool, time: Time) -> float:
-    """Have A refused by a limit; return for how long it rests."""
+def measure_pause(pool: Keypool, time: Time) -> float:
+    """Refuse A with a 429; return the seconds that it pauses."""
     pool.refused(A, 429, None)
     begin = time.now
-    while pool.refused(B, 429, None):  # while A is ready
-        raise AssertionError("it does not rest")
+    while pool.refused(B, 429, None):  # as long as A is ready
+        raise AssertionError("A does not pause")
     while not pool.refused(B, 429, None):
         time.now += 0.5
     return time.now - begin
 
 
-def test_without_a_word_of_the_gateway_a_limited_key_rests_longer_each_time(time: Time) -> None:
+def test_pause_without_retry_after_doubles(time: Time) -> None:
     pool = Keypool([A, B], clock=time)
-    assert [rests(pool, time) for _ in range(8)] == [1, 2, 4, 8, 16, 32, 60, 60]
+    assert [measure_pause(pool, time) for _ in range(8)] == [1, 2, 4, 8, 16, 32, 60, 60]
     pool.accepted(A, "job")
-    assert rests(pool, time) == 1
+    assert measure_pause(pool, time) == 1
 
 
-def test_submits_refused_together_are_one_limit(time: Time) -> None:
+def test_concurrent_429_responses_count_once(time: Time) -> None:
     pool = Keypool([A, B], clock=time)
     for _ in range(10):
         pool.refused(A, 429, None)
@@ -357,7 +357,7 @@ def test_submits_refused_together_are_one_limit(time: Time) -> None:
     assert pool.refused(B, 401, None), "A is ready again"
 
 
-def test_a_limit_that_is_always_over_already_is_no_storm(time: Time) -> None:
+def test_elapsed_retry_after_still_pauses_key(time: Time) -> None:
     pool = Keypool([A], clock=time)
     assert not pool.refused(A, 429, 0.0)
     pool = Keypool([A, B], clock=time)
@@ -366,7 +366,7 @@ def test_a_limit_that_is_always_over_already_is_no_storm(time: Time) -> None:
 
 
 @pytest.mark.parametrize(("status", "seconds"), [(401, 3600), (403, 600), (406, 600)])
-def test_a_key_refused_for_another_reason_rests_long(time: Time, status: int, seconds: float) -> None:
+def test_key_pause_depends_on_refusal_status(time: Time, status: int, seconds: float) -> None:
     pool = Keypool([A, B], clock=time)
     assert pool.refused(A, status, None)
     time.now += seconds - 1
@@ -375,15 +375,15 @@ def test_a_key_refused_for_another_reason_rests_long(time: Time, status: int, se
     assert A in take(pool, 2)
 
 
-def test_a_late_429_does_not_shorten_the_rest_of_a_revoked_key(time: Time) -> None:
+def test_late_429_does_not_shorten_pause_of_revoked_key(time: Time) -> None:
     pool = Keypool([A], clock=time)
     pool.refused(A, 401, None)
     pool.refused(A, 429, None)
-    with pytest.raises(ConfigError, match=r"is not valid \(401\), tried again in 3600 s"):
+    with pytest.raises(ConfigError, match=r"is not valid \(401\), retried in 3600 s"):
         pool.api_key()
 
 
-def test_when_all_rest_the_limit_that_ends_first_is_waited_for(time: Time) -> None:
+def test_all_paused_pool_returns_earliest_rate_limit(time: Time) -> None:
     pool = Keypool([A, B, C], clock=time)
     assert pool.refused(A, 429, 30.0)
     assert pool.refused(B, 403, None)
@@ -391,7 +391,7 @@ def test_when_all_rest_the_limit_that_ends_first_is_waited_for(time: Time) -> No
     assert pool.api_key() == C
 
 
-def test_a_key_that_is_not_of_the_pool_changes_nothing(time: Time) -> None:
+def test_foreign_key_changes_nothing(time: Time) -> None:
     pool = Keypool([A], clock=time)
     assert pool.refused(B, 401, None)
     pool.accepted(B, "job")
@@ -399,7 +399,7 @@ def test_a_key_that_is_not_of_the_pool_changes_nothing(time: Time) -> None:
     assert pool.api_key() == A
 
 
-def test_threads_do_not_lose_a_job(time: Time) -> None:
+def test_concurrent_threads_lose_no_job(time: Time) -> None:
     pool = Keypool([A, B, C], clock=time)
     barrier = threading.Barrier(8)
 
@@ -408,23 +408,23 @@ def test_threads_do_not_lose_a_job(time: Time) -> None:
         for number in range(300):
             start(pool, f"{worker}-{number}")
 
-    at_once(work, range(8), threads=8)
+    run_concurrently(work, range(8), threads=8)
     ids = [f"{worker}-{number}" for worker in range(8) for number in range(300)]
     assert set(Counter(map(pool.key_of, ids)).values()) == {800}
 
 
-# Where the keys come from.
+# Sources of the keys.
 
 
 @pytest.mark.parametrize("keys", [f"{A},{B}", f" {A} , {B} ,", f"{A}\n{B}\n", f"{A} {A} {B}"])
-def test_keys_of_the_environment(monkeypatch: pytest.MonkeyPatch, keys: str) -> None:
+def test_keys_come_from_environment(monkeypatch: pytest.MonkeyPatch, keys: str) -> None:
     monkeypatch.setenv("SEGMIND_API_KEYS", keys)
     pool = Keypool()
     assert pool.kling_auth(chosen=False) is pool
     assert take(pool, 3) == [A, B, A]
 
 
-def test_keys_of_a_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_keys_come_from_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     path = tmp_path / "keys"
     path.write_text(f"# of the studio\n{A}\r\n\n  {B}  \n", "utf-8")
     monkeypatch.setenv("SEGMIND_API_KEYS_FILE", str(path))
@@ -437,11 +437,11 @@ def test_keys_of_a_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None
     ("content", "message"),
     [
         (None, "cannot be read: No such file"),
-        (b"# nothing\n\n", "there is no key in"),
-        (A.encode() + b"\xff", "is not a text file"),
+        (b"# nothing\n\n", "contains no key"),
+        (A.encode() + b"\xff", "is not a UTF-8 text file"),
     ],
 )
-def test_a_file_without_keys_stops_the_work(
+def test_unusable_key_file_is_config_error(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, content: bytes | None, message: str
 ) -> None:
     path = tmp_path / "keys"
@@ -453,7 +453,7 @@ def test_a_file_without_keys_stops_the_work(
     assert A not in f"{caught.value}{caught.getrepr(chain=True)}"
 
 
-def test_without_keys_it_leaves_the_question_to_others_unless_chosen(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_pool_without_keys_is_error_only_if_selected(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SEGMIND_API_KEYS", " , ")
     assert Keypool().kling_auth(chosen=False) is None
     with pytest.raises(ConfigError, match="set SEGMIND_API_KEYS"):
@@ -462,24 +462,22 @@ def test_without_keys_it_leaves_the_question_to_others_unless_chosen(monkeypatch
         Keypool(["", " "])
 
 
-def test_installed_and_configured_it_precedes_the_one_key(
-    connect: Connect, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_configured_pool_precedes_single_key(connect: Connect, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SEGMIND_API_KEY", C)
     with Sandbox(api_keys=[A, B, C]) as sandbox:
-        one = connect(sandbox.base_url)
-        one.submit()
+        single = connect(sandbox.base_url)
+        single.submit()
         monkeypatch.setenv("SEGMIND_API_KEYS", f"{A},{B}")
-        several = connect(sandbox.base_url)
+        pooled = connect(sandbox.base_url)
         for _ in range(4):
-            several.submit()
-        one.submit()
+            pooled.submit()
+        single.submit()
         chosen = connect(sandbox.base_url, auth="env_auth")
         chosen.submit()
         assert [key_of(post) for post in posts(sandbox)] == [C, A, B, A, B, C, C]
 
 
-def test_two_clients_have_pools_of_their_own_and_may_share_one(connect: Connect) -> None:
+def test_clients_share_a_pool_only_if_passed_one(connect: Connect) -> None:
     with Sandbox(api_keys=[A, B]) as sandbox:
         shared = Keypool([A, B])
         for _ in range(2):
@@ -489,7 +487,7 @@ def test_two_clients_have_pools_of_their_own_and_may_share_one(connect: Connect)
         assert [key_of(post) for post in posts(sandbox)] == [A, B, A, A]
 
 
-def test_the_example_of_the_readme_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_readme_example_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     [code] = re.findall(r"```python\n(.*?)```", README.read_text("utf-8"), re.DOTALL)
     monkeypatch.chdir(tmp_path)
     with Sandbox(api_keys=["SG_first...", "SG_second..."]) as sandbox:

@@ -1,4 +1,4 @@
-"""Results in an object store: a real S3 server, read back with a client that is not ours, and the memory of a client."""
+"""kling-objectstore: a real S3 server, read back with an independent client, and memory URLs."""
 
 from __future__ import annotations
 
@@ -54,13 +54,13 @@ PORTS = (
 
 
 class S3Server:
-    """SeaweedFS in a folder; `url` is its address, `client` boto3's."""
+    """A SeaweedFS process in a folder, and a boto3 client for it."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         with ExitStack() as stack:
             sockets = [stack.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in PORTS]
-            self._ports = dict(zip(PORTS, [each.getsockname()[1] for each in sockets], strict=True))
+            self._ports = dict(zip(PORTS, [listener.getsockname()[1] for listener in sockets], strict=True))
         self.port: int = self._ports["s3.port"]
         self.url = f"http://127.0.0.1:{self.port}"
         self.client: Any = boto3.client(
@@ -98,8 +98,8 @@ class S3Server:
         for _ in range(600):
             try:
                 self.client.list_buckets()
-            except Exception:  # noqa: BLE001  of any kind while it starts
-                time.sleep(0.05)  # a process of its own cannot be told to hurry
+            except Exception:  # noqa: BLE001  any error while the server starts
+                time.sleep(0.05)  # another process has no simulated clock
             else:
                 return self
         self.kill()
@@ -109,7 +109,7 @@ class S3Server:
         self.kill()
 
     def kill(self) -> None:
-        """End it as a crash would."""
+        """Kill the process, as in a crash."""
         self._process.kill()
         self._process.wait()
 
@@ -118,8 +118,8 @@ class S3Server:
         return name
 
     def names(self, bucket: str) -> list[str]:
-        found = self.client.list_objects_v2(Bucket=bucket).get("Contents", [])
-        return [each["Key"] for each in found]
+        objects = self.client.list_objects_v2(Bucket=bucket).get("Contents", [])
+        return [entry["Key"] for entry in objects]
 
     def uploads(self, bucket: str) -> list[Any]:
         return list(self.client.list_multipart_uploads(Bucket=bucket).get("Uploads", []))
@@ -133,13 +133,13 @@ def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
 
 @pytest.fixture
 def bucket(s3: S3Server, request: pytest.FixtureRequest) -> str:
-    """A new one for each test."""
+    """The name of a new bucket per test."""
     return s3.bucket(hashlib.sha256(request.node.nodeid.encode()).hexdigest()[:20])
 
 
 @pytest.fixture(autouse=True)
 def spool(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Where temporary files go."""
+    """The folder of temporary files."""
     folder = tmp_path / "spool"
     folder.mkdir()
     monkeypatch.setattr(tempfile, "tempdir", str(folder))
@@ -148,7 +148,7 @@ def spool(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture(autouse=True)
 def environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The credentials of the tests, and nothing of this machine."""
+    """Set the test credentials; hide those of this machine."""
     for name in list(os.environ):
         if name.startswith(("AWS_", "AZURE_", "GOOGLE_", "SEGMIND_")) or name.lower().endswith("_proxy"):
             monkeypatch.delenv(name)
@@ -172,7 +172,7 @@ Run = Callable[..., Any]
 
 @pytest.fixture(params=[Kling, AsyncKling], ids=["sync", "async"])
 def run(request: pytest.FixtureRequest) -> Run:
-    """Run a job on one of the clients and save it."""
+    """Return a function that runs a job on a client and saves its files."""
 
     def blocking(save_to: str, base_url: str, plugins: list[object]) -> Any:
         with Kling(
@@ -195,47 +195,47 @@ def run(request: pytest.FixtureRequest) -> Run:
 
 
 def fetch(link: str) -> tuple[bytes, Any]:
-    """What anyone gets who opens the link."""
+    """Fetch a link without credentials."""
     assert link.startswith("http://127.0.0.1:")
     with urllib.request.urlopen(link, timeout=10) as response:
         return response.read(), response.headers
 
 
-def place(url: str) -> Storage:
-    found = ObjectStore().kling_storage(url)
-    assert found is not None
-    return found
+def open_storage(url: str) -> Storage:
+    storage = ObjectStore().kling_storage(url)
+    assert storage is not None
+    return storage
 
 
 def store(url: str, name: str, content: bytes, content_type: str = "video/mp4") -> Any:
-    writer = place(url).open(name, content_type)
+    writer = open_storage(url).open(name, content_type)
     writer.write(content)
     return writer.commit(hashlib.sha256(content).hexdigest())
 
 
 def open_spools(folder: Path) -> list[str]:
-    """Temporary files of this process in a folder, those without a name too."""
+    """List the temporary files of this process in a folder, unnamed ones included."""
     links: list[str] = []
     for number in Path("/proc/self/fd").iterdir():
-        with suppress(OSError):  # closed meanwhile
+        with suppress(OSError):  # closed since the listing
             links.append(str(number.readlink()))
     return [*map(str, folder.iterdir()), *(link for link in links if link.startswith(str(folder)))]
 
 
-def until(what: Callable[[], bool]) -> None:
-    """Wait for a thread or a server; a test that passes waits no longer than they take."""
+def wait_until(condition: Callable[[], bool]) -> None:
+    """Wait for a thread or a server, ten seconds at most."""
     for _ in range(1000):
-        if what():
+        if condition():
             return
         time.sleep(0.01)
-    raise AssertionError("it did not happen within ten seconds")
+    raise AssertionError("the condition is still false after ten seconds")
 
 
-# A job from parameters to an object.
+# From a job to an object.
 
 
 @pytest.mark.usefixtures("use_s3")
-def test_a_result_is_an_object_that_other_clients_read(
+def test_saved_file_is_readable_by_other_clients(
     s3: S3Server, bucket: str, run: Run, sandbox: Sandbox, spool: Path
 ) -> None:
     result = run(f"s3://{bucket}/some/renders/", sandbox.base_url)
@@ -259,13 +259,13 @@ def test_a_result_is_an_object_that_other_clients_read(
 
 
 @pytest.mark.usefixtures("use_s3")
-def test_the_installed_plugin_is_the_one_that_is_asked() -> None:
+def test_installed_plugin_is_loaded() -> None:
     with Kling(api_key="SG_none") as kling:
         [info] = [info for info in kling.plugins if info.name == "objectstore"]
     assert (info.state, info.hooks) == ("loaded", ("kling_storage",))
 
 
-def test_nothing_of_a_cloud_is_imported_before_it_is_used() -> None:
+def test_cloud_library_import_is_lazy() -> None:
     code = (
         "import sys, kling_objectstore as o; assert o.ObjectStore().kling_storage('renders/') is None; "
         "assert 'obstore' not in sys.modules"
@@ -273,14 +273,14 @@ def test_nothing_of_a_cloud_is_imported_before_it_is_used() -> None:
     subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
 
 
-# The same content is not uploaded twice.
+# Identical content is uploaded once.
 
 
 @pytest.mark.usefixtures("use_s3")
-def test_the_same_content_is_uploaded_once(s3: S3Server, bucket: str) -> None:
+def test_identical_content_is_uploaded_once(s3: S3Server, bucket: str) -> None:
     first = store(f"s3://{bucket}/", "a.mp4", b"one")
     digest = hashlib.sha256(b"one").hexdigest()
-    # A mark that every upload would remove.
+    # Metadata that an upload would remove.
     marked = {"sha256": digest, "mark": "first"}
     s3.client.put_object(Bucket=bucket, Key="a.mp4", Body=b"one", Metadata=marked)
     again = store(f"s3://{bucket}/", "a.mp4", b"one")
@@ -295,22 +295,22 @@ def test_the_same_content_is_uploaded_once(s3: S3Server, bucket: str) -> None:
 @pytest.mark.parametrize(
     "metadata", [{}, {"sha256": "0" * 64}, {"sha256": hashlib.sha256(b"whole").hexdigest()}]
 )
-def test_an_object_of_other_content_is_replaced(s3: S3Server, bucket: str, metadata: dict[str, str]) -> None:
-    """One without a digest, of another digest, and one that is not as long as the digest it claims."""
+def test_object_with_other_content_is_replaced(s3: S3Server, bucket: str, metadata: dict[str, str]) -> None:
+    """Objects without a digest, with another digest, and with another size than their digest belongs to."""
     s3.client.put_object(Bucket=bucket, Key="a.mp4", Body=b"part", Metadata=metadata)
     store(f"s3://{bucket}/", "a.mp4", b"whole")
     assert s3.client.get_object(Bucket=bucket, Key="a.mp4")["Body"].read() == b"whole"
 
 
-# Whole, or not at all.
+# Complete, or not at all.
 
 
 class Gate:
-    """Passes bytes on to a server; after so many it holds everything back, sets `reached`, and waits for `go_on`."""
+    """A TCP relay that stops after `after` bytes, sets `reached`, and waits for `go_on`."""
 
     def __init__(self, port: int, after: int) -> None:
-        self._to = port
-        self._left = after
+        self._port = port
+        self._remaining = after
         self._lock = threading.Lock()
         self.reached = threading.Event()
         self.go_on = threading.Event()
@@ -331,7 +331,7 @@ class Gate:
             while True:
                 near, _ = self._listener.accept()
                 try:
-                    far = socket.create_connection(("127.0.0.1", self._to))
+                    far = socket.create_connection(("127.0.0.1", self._port))
                 except OSError:
                     near.close()
                     continue
@@ -345,8 +345,8 @@ class Gate:
             while chunk := source.recv(65536):
                 if counts:
                     with self._lock:
-                        self._left -= len(chunk)
-                    if self._left < 0:
+                        self._remaining -= len(chunk)
+                    if self._remaining < 0:
                         self.reached.set()
                         assert self.go_on.wait(30)
                 target.sendall(chunk)
@@ -355,7 +355,7 @@ class Gate:
 
 
 class BigGateway(http.server.BaseHTTPRequestHandler):
-    """Any job gives 64 MB."""
+    """A gateway whose jobs all return a file of 64 MB."""
 
     def do_POST(self) -> None:
         self._answer({"request_id": "big-1", "status": "QUEUED"})
@@ -391,7 +391,7 @@ def big_gateway() -> Iterator[str]:
         thread.join()
 
 
-async def cancelled_by_task(work: Callable[[], Any], reached: threading.Event) -> None:
+async def cancel_task(work: Callable[[], Any], reached: threading.Event) -> None:
     task = asyncio.ensure_future(work())
     await anyio.to_thread.run_sync(reached.wait, 30)
     task.cancel()
@@ -399,15 +399,15 @@ async def cancelled_by_task(work: Callable[[], Any], reached: threading.Event) -
         await task
 
 
-async def cancelled_by_scope(work: Callable[[], Any], reached: threading.Event) -> None:
+async def cancel_scope(work: Callable[[], Any], reached: threading.Event) -> None:
     async with anyio.create_task_group() as group:
         group.start_soon(work)
         await anyio.to_thread.run_sync(reached.wait, 30)
         group.cancel_scope.cancel()
 
 
-@pytest.mark.parametrize("cancel", [cancelled_by_task, cancelled_by_scope])
-def test_a_cancelled_upload_leaves_nothing(
+@pytest.mark.parametrize("cancel", [cancel_task, cancel_scope])
+def test_cancelled_upload_leaves_no_data(
     cancel: Any, s3: S3Server, bucket: str, big_gateway: str, monkeypatch: pytest.MonkeyPatch, spool: Path
 ) -> None:
     with Gate(s3.port, 20 * MB) as gate:
@@ -419,20 +419,20 @@ def test_a_cancelled_upload_leaves_nothing(
 
         async def main() -> None:
             await cancel(work, gate.reached)
-            # Nobody had to wait for the upload.
+            # The cancellation did not wait for the upload.
             assert len(s3.uploads(bucket)) == 1
             assert open_spools(spool)
             gate.go_on.set()
 
         anyio.run(main)
-        until(lambda: not open_spools(spool))
+        wait_until(lambda: not open_spools(spool))
     assert s3.uploads(bucket) == []
     assert s3.names(bucket) == []
 
 
 @pytest.mark.usefixtures("use_s3")
-def test_a_download_that_is_given_up_leaves_nothing(s3: S3Server, bucket: str, spool: Path) -> None:
-    writer = place(f"s3://{bucket}/").open("a.mp4", "video/mp4")
+def test_aborted_download_leaves_no_data(s3: S3Server, bucket: str, spool: Path) -> None:
+    writer = open_storage(f"s3://{bucket}/").open("a.mp4", "video/mp4")
     writer.write(b"half")
     assert open_spools(spool)
     writer.abort()
@@ -441,7 +441,7 @@ def test_a_download_that_is_given_up_leaves_nothing(s3: S3Server, bucket: str, s
     assert s3.names(bucket) == []
 
 
-def test_a_server_that_dies_in_the_middle(
+def test_server_crash_is_storage_error_with_url(
     run: Run, big_gateway: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, spool: Path
 ) -> None:
     server = S3Server(tmp_path)
@@ -456,18 +456,18 @@ def test_a_server_that_dies_in_the_middle(
 
         killer = threading.Thread(target=kill)
         killer.start()
-        with pytest.raises(StorageError) as failed:
+        with pytest.raises(StorageError) as caught:
             run("s3://films/", big_gateway)
         killer.join()
-        assert failed.value.url == f"{big_gateway}/files/big.mp4"
-        assert f"can still be fetched from {big_gateway}/files/big.mp4" in str(failed.value)
+        assert caught.value.url == f"{big_gateway}/files/big.mp4"
+        assert f"can still be fetched from {big_gateway}/files/big.mp4" in str(caught.value)
         assert open_spools(spool) == []
     with server:
         assert server.names("films") == []
 
 
 @pytest.mark.skipif(not hasattr(signal, "SIGINT") or os.name != "posix", reason="signals of POSIX")
-def test_an_interrupt_stops_an_upload(s3: S3Server, bucket: str) -> None:
+def test_interrupt_cancels_upload(s3: S3Server, bucket: str) -> None:
     code = f"""
 import hashlib
 from kling_objectstore import ObjectStore
@@ -494,12 +494,12 @@ except KeyboardInterrupt:
 
 
 @pytest.mark.usefixtures("use_s3")
-def test_memory_does_not_grow_with_the_file(s3: S3Server, bucket: str) -> None:
+def test_memory_use_is_independent_of_file_size(s3: S3Server, bucket: str) -> None:
     code = f"""
 import hashlib, os, re
 from pathlib import Path
 from kling_objectstore import ObjectStore
-def peak():  # in MiB; that of getrusage counts what pytest had when it started this process
+def peak():  # MiB; getrusage includes the memory of pytest at the fork
     return int(re.search("VmHWM:\\s+([0-9]+) kB", Path("/proc/self/status").read_text())[1]) // 1024
 def store(name, megabytes):
     chunk, digest = os.urandom(1024**2), hashlib.sha256()
@@ -520,12 +520,12 @@ print(peak() - before)
     assert int(done.stdout) < 64
 
 
-# Known before a job is paid for.
+# Errors before a job is submitted.
 
 
 @pytest.mark.usefixtures("use_s3")
-def test_the_check_leaves_nothing(s3: S3Server, bucket: str, spool: Path) -> None:
-    place(f"s3://{bucket}/renders/").check()
+def test_check_leaves_no_data(s3: S3Server, bucket: str, spool: Path) -> None:
+    open_storage(f"s3://{bucket}/renders/").check()
     assert s3.names(bucket) == []
     assert s3.uploads(bucket) == []
     assert open_spools(spool) == []
@@ -533,7 +533,7 @@ def test_the_check_leaves_nothing(s3: S3Server, bucket: str, spool: Path) -> Non
 
 @pytest.mark.usefixtures("use_s3")
 @pytest.mark.parametrize(
-    ("url", "environ", "says"),
+    ("url", "environ", "message"),
     [
         ("s3://no-such-bucket/", {}, "NoSuchBucket"),
         ("s3://{bucket}/", {"AWS_SECRET_ACCESS_KEY": "wr0ng-sEcReT"}, "SignatureDoesNotMatch"),
@@ -557,10 +557,10 @@ def test_the_check_leaves_nothing(s3: S3Server, bucket: str, spool: Path) -> Non
         ),
     ],
 )
-def test_what_cannot_be_written_to_is_known_before_a_job_is_submitted(
+def test_unwritable_storage_is_error_before_submit(
     url: str,
     environ: dict[str, str],
-    says: str,
+    message: str,
     bucket: str,
     sandbox: Sandbox,
     monkeypatch: pytest.MonkeyPatch,
@@ -571,30 +571,30 @@ def test_what_cannot_be_written_to_is_known_before_a_job_is_submitted(
     before = len(sandbox.requests)
     with (
         Kling(base_url=sandbox.base_url, api_key=sandbox.api_key) as kling,
-        pytest.raises(StorageError, match=says) as refused,
+        pytest.raises(StorageError, match=message) as caught,
     ):
         kling.run("kling-2", prompt="a lighthouse", save_to=url.format(bucket=bucket))
     assert len(sandbox.requests) == before
-    assert "Check the" in str(refused.value)
-    told = "".join(traceback.format_exception(refused.value)) + caplog.text + repr(refused.value)
-    cause = refused.value.__context__
-    assert "sEcReT" not in told + str(cause)
+    assert "Check the" in str(caught.value)
+    output = "".join(traceback.format_exception(caught.value)) + caplog.text + repr(caught.value)
+    cause = caught.value.__context__
+    assert "sEcReT" not in output + str(cause)
     assert cause is None
 
 
-def test_a_full_disk_is_said(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_spool_failure_names_tmpdir(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "missing"))
     with pytest.raises(StorageError, match="TMPDIR"):
-        place("memory:").check()
+        open_storage("memory:").check()
     with pytest.raises(StorageError, match="TMPDIR"):
-        place("memory:").open("a.mp4", "video/mp4")
+        open_storage("memory:").open("a.mp4", "video/mp4")
 
 
 @pytest.mark.parametrize(
     "url",
     [
         "s3:",
-        "s3:/bucket/renders",  # what a Path makes of it
+        "s3:/bucket/renders",  # str(Path(...)) of the URL
         "s3:///renders/",
         "gs://",
         "az://?x",
@@ -610,16 +610,16 @@ def test_a_full_disk_is_said(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) ->
         "memory:../x/",
     ],
 )
-def test_a_url_that_names_no_place_is_refused(url: str) -> None:
-    with pytest.raises(StorageError) as refused:
+def test_invalid_storage_url_is_rejected(url: str) -> None:
+    with pytest.raises(StorageError) as caught:
         ObjectStore().kling_storage(url)
-    assert "sEcReT" not in str(refused.value)
+    assert "sEcReT" not in str(caught.value)
 
 
 @pytest.mark.parametrize(
     "url", ["renders/", "C:/renders", "file:///renders/", "ftp://host/renders/", "s3", ""]
 )
-def test_other_places_are_left_to_others(url: str) -> None:
+def test_other_urls_are_not_handled(url: str) -> None:
     assert ObjectStore().kling_storage(url) is None
 
 
@@ -628,7 +628,7 @@ def test_other_places_are_left_to_others(url: str) -> None:
     ("path", "key"),
     [("", "a.mp4"), ("/", "a.mp4"), ("/v1.2", "v1.2/a.mp4"), ("/Grüße aus/x+y/", "Grüße aus/x+y/a.mp4")],
 )
-def test_names_of_objects(path: str, key: str, s3: S3Server, bucket: str) -> None:
+def test_prefix_starts_object_key(path: str, key: str, s3: S3Server, bucket: str) -> None:
     location = store(f"s3://{bucket}{path}", "a.mp4", b"content")
     assert s3.names(bucket) == [key]
     assert location.url == f"s3://{bucket}/{key}"
@@ -638,7 +638,7 @@ def test_names_of_objects(path: str, key: str, s3: S3Server, bucket: str) -> Non
 # In memory.
 
 
-def test_memory_needs_no_server_and_can_be_read(run: Run, sandbox: Sandbox) -> None:
+def test_memory_url_is_readable_by_its_instance(run: Run, sandbox: Sandbox) -> None:
     memory = ObjectStore()
     result = run("memory:renders/", sandbox.base_url, memory)
     [file] = result.saved
@@ -648,12 +648,12 @@ def test_memory_needs_no_server_and_can_be_read(run: Run, sandbox: Sandbox) -> N
         ObjectStore().read(file.url)
 
 
-def test_memory_holds_large_files_and_stops(spool: Path) -> None:
+def test_memory_url_stores_large_file(spool: Path) -> None:
     memory = ObjectStore()
-    found = memory.kling_storage("memory:")
-    assert found is not None
-    found.check()
-    writer = found.open("big.mp4", "video/mp4")
+    storage = memory.kling_storage("memory:")
+    assert storage is not None
+    storage.check()
+    writer = storage.open("big.mp4", "video/mp4")
     writer.write(BIG)
     assert writer.commit(hashlib.sha256(BIG).hexdigest()).url == "memory:big.mp4"
     assert memory.read("memory:big.mp4") == BIG
@@ -661,7 +661,7 @@ def test_memory_holds_large_files_and_stops(spool: Path) -> None:
 
 
 @pytest.mark.usefixtures("use_s3")
-def test_the_examples_of_the_readme_run(
+def test_readme_examples_run(
     s3: S3Server,
     bucket: str,
     sandbox: Sandbox,
@@ -682,7 +682,7 @@ def test_the_examples_of_the_readme_run(
     exec(to_memory, {})
 
 
-class TestWhatEveryStorageMustDo(StorageConformance):
+class TestS3Conformance(StorageConformance):
     plugin = "objectstore"
     secrets = (SECRET,)
 
@@ -696,6 +696,6 @@ class TestWhatEveryStorageMustDo(StorageConformance):
         return [key.removeprefix("renders/") for key in self.s3.names(self.bucket)]
 
     def read(self, name: str) -> bytes:
-        found = self.s3.client.get_object(Bucket=self.bucket, Key=f"renders/{name}")["Body"].read()
-        assert isinstance(found, bytes)
-        return found
+        content = self.s3.client.get_object(Bucket=self.bucket, Key=f"renders/{name}")["Body"].read()
+        assert isinstance(content, bytes)
+        return content

@@ -1,4 +1,4 @@
-"""Spans and metrics as the SDK of a host exports them: through both clients, from jobs of real servers."""
+"""kling-opentelemetry: exported spans and metrics of both clients, with real servers."""
 
 from __future__ import annotations
 
@@ -45,12 +45,12 @@ from tests.faults.stub import (
 )
 from tests.runtime.conftest import Play
 
-PROMPT = "a lighthouse nobody may hear of"
+PROMPT = "a private lighthouse"
 README = Path(__file__).parents[2] / "plugins/opentelemetry/README.md"
 
 
 class Host:
-    """What an application sets up: providers of its own, and a look at what they export."""
+    """The providers of an application, and their exports."""
 
     def __init__(self) -> None:
         self._spans = InMemorySpanExporter()
@@ -65,18 +65,18 @@ class Host:
 
     @property
     def spans(self) -> list[ReadableSpan]:
-        """In the order in which they ended."""
+        """The finished spans, ordered by their end."""
         return list(self._spans.get_finished_spans())
 
-    def named(self, name: str) -> list[ReadableSpan]:
+    def spans_named(self, name: str) -> list[ReadableSpan]:
         return [span for span in self.spans if span.name == name]
 
-    def one(self, name: str) -> ReadableSpan:
-        [span] = self.named(name)
+    def single_span(self, name: str) -> ReadableSpan:
+        [span] = self.spans_named(name)
         return span
 
     def totals(self) -> dict[str, dict[tuple[Any, ...], Any]]:
-        """By metric, what was counted by values of its attributes; of the histogram the number of jobs."""
+        """Return by metric name the value by attribute values; for the histogram, the number of jobs."""
         data = self._reader.get_metrics_data()
         return {
             metric.name: {
@@ -90,8 +90,8 @@ class Host:
             for metric in scope.metrics
         }
 
-    def everything(self) -> str:
-        """All that leaves the process."""
+    def exported_text(self) -> str:
+        """Return all exported spans and metrics as JSON."""
         data = self._reader.get_metrics_data()
         return "\n".join([*(span.to_json() for span in self.spans), data.to_json() if data else ""])
 
@@ -115,27 +115,25 @@ def play(request: pytest.FixtureRequest, sandbox: Sandbox) -> Play:
     return Play(request.param, sandbox)
 
 
-def facts(span: ReadableSpan) -> dict[str, Any]:
+def attributes(span: ReadableSpan) -> dict[str, Any]:
     return dict(span.attributes or {})
 
 
-def parent(span: ReadableSpan) -> int | None:
+def parent_id(span: ReadableSpan) -> int | None:
     return span.parent.span_id if span.parent else None
 
 
-def identity(span: ReadableSpan) -> int:
+def span_id(span: ReadableSpan) -> int:
     assert span.context
     return int(span.context.span_id)
 
 
-def length(span: ReadableSpan) -> float:
-    """In seconds."""
+def duration(span: ReadableSpan) -> float:
+    """Return the duration of a span in seconds."""
     return ((span.end_time or 0) - (span.start_time or 0)) / 1e9
 
 
-def test_a_job_is_a_span_within_the_current_one_and_its_steps_are_spans_within_it(
-    play: Play, host: Host, tmp_path: Path
-) -> None:
+def test_job_span_has_parent_and_step_children(play: Play, host: Host, tmp_path: Path) -> None:
     async def scenario(kling: Any) -> Any:
         with host.tracer.start_as_current_span("make a teaser"):
             return await kling.run("kling-2", prompt=PROMPT, save_to=tmp_path)
@@ -145,20 +143,20 @@ def test_a_job_is_a_span_within_the_current_one_and_its_steps_are_spans_within_i
     assert Counter(span.name for span in host.spans) == Counter(
         ["make a teaser", "kling.job", "kling.submit", "kling.poll", "kling.store"]
     )
-    outer, job = host.one("make a teaser"), host.one("kling.job")
-    steps = [host.one(name) for name in ("kling.submit", "kling.poll", "kling.store")]
-    assert parent(job) == identity(outer)
-    assert {parent(step) for step in steps} == {identity(job)}
+    outer, job = host.single_span("make a teaser"), host.single_span("kling.job")
+    steps = [host.single_span(name) for name in ("kling.submit", "kling.poll", "kling.store")]
+    assert parent_id(job) == span_id(outer)
+    assert {parent_id(step) for step in steps} == {span_id(job)}
     assert len({span.context.trace_id for span in host.spans if span.context}) == 1
 
     submit, poll, store = steps
-    about = {"gen_ai.request.model": "kling-2", "kling.request_id": result.request_id}
-    assert facts(job) == {**about, "kling.outcome": "completed", "kling.cost": 0.5}
-    assert facts(submit) == about
-    assert facts(poll) == {**about, "kling.polls": 4}
-    assert facts(store) == {**about, "kling.files": 1, "kling.bytes": result.saved[0].bytes}
+    common = {"gen_ai.request.model": "kling-2", "kling.request_id": result.request_id}
+    assert attributes(job) == {**common, "kling.outcome": "completed", "kling.cost": 0.5}
+    assert attributes(submit) == common
+    assert attributes(poll) == {**common, "kling.polls": 4}
+    assert attributes(store) == {**common, "kling.files": 1, "kling.bytes": result.saved[0].bytes}
     assert {span.status.status_code for span in host.spans} == {StatusCode.UNSET}
-    assert [facts_of.attributes for facts_of in job.events] == [
+    assert [event.attributes for event in job.events] == [
         {"kling.state": "QUEUED"},
         {"kling.state": "PROCESSING"},
     ]
@@ -179,7 +177,7 @@ def test_a_job_is_a_span_within_the_current_one_and_its_steps_are_spans_within_i
     assert (store.end_time or 0) > times[-1]
 
 
-def test_spans_and_the_histogram_last_as_long_as_what_they_tell_of(host: Host, tmp_path: Path) -> None:
+def test_spans_and_histogram_have_real_durations(host: Host, tmp_path: Path) -> None:
     clock = SimulatedClock()
     with (
         Stub() as stub,
@@ -193,39 +191,39 @@ def test_spans_and_the_histogram_last_as_long_as_what_they_tell_of(host: Host, t
             )
         )
         job = kling.submit("kling-2", prompt=PROMPT)
-        submitted = sum(clock.slept)
+        submit_seconds = sum(clock.slept)
         result = job.wait()
-        waited = sum(clock.slept)
+        wait_end = sum(clock.slept)
         result.save(tmp_path)
-    submit, store = host.one("kling.submit"), host.one("kling.store")
-    assert 0 < submitted == pytest.approx(length(submit))
-    assert 0 < sum(clock.slept) - waited == pytest.approx(length(store))
-    assert host.one("kling.job").start_time == submit.start_time
-    assert f'"sum": {length(host.one("kling.job"))}' in host.everything()
+    submit, store = host.single_span("kling.submit"), host.single_span("kling.store")
+    assert 0 < submit_seconds == pytest.approx(duration(submit))
+    assert 0 < sum(clock.slept) - wait_end == pytest.approx(duration(store))
+    assert host.single_span("kling.job").start_time == submit.start_time
+    assert f'"sum": {duration(host.single_span("kling.job"))}' in host.exported_text()
 
 
-def test_without_a_current_span_every_job_is_a_trace_of_its_own(play: Play, host: Host) -> None:
+def test_jobs_without_current_span_are_separate_traces(play: Play, host: Host) -> None:
     async def scenario(kling: Any) -> None:
         await kling.run("kling-2", prompt=PROMPT)
         await kling.run("kling-o1", prompt=PROMPT, image_urls=IMAGES)
 
     play(scenario, plugins=[host.plugin()])
-    jobs = host.named("kling.job")
-    assert [parent(job) for job in jobs] == [None, None]
+    jobs = host.spans_named("kling.job")
+    assert [parent_id(job) for job in jobs] == [None, None]
     assert len({span.context.trace_id for span in host.spans if span.context}) == 2
     assert host.totals()["kling.jobs"] == {("kling-2",): 1, ("kling-o1",): 1}
 
 
-def test_a_job_that_failed_is_an_error(play: Play, host: Host) -> None:
+def test_failed_job_is_error(play: Play, host: Host) -> None:
     async def scenario(kling: Any) -> None:
         await kling.run("kling-2", prompt=f"{PROMPT} {BLOCKED_TEXT}")
 
     with pytest.raises(ka.JobFailed):
         play(scenario, plugins=[host.plugin()])
-    job = host.one("kling.job")
-    assert (facts(job)["kling.outcome"], facts(job)["error.type"]) == ("failed", "failed")
+    job = host.single_span("kling.job")
+    assert (attributes(job)["kling.outcome"], attributes(job)["error.type"]) == ("failed", "failed")
     assert (job.status.status_code, job.status.description) == (StatusCode.ERROR, None)
-    assert facts(host.one("kling.poll"))["kling.polls"] == 3
+    assert attributes(host.single_span("kling.poll"))["kling.polls"] == 3
     assert host.totals() == {
         "kling.jobs": {("kling-2",): 1},
         "kling.failures": {("kling-2", "failed"): 1},
@@ -234,34 +232,34 @@ def test_a_job_that_failed_is_an_error(play: Play, host: Host) -> None:
     }
 
 
-def test_a_job_whose_record_has_expired_is_an_error(play: Play, host: Host) -> None:
+def test_expired_job_is_error(play: Play, host: Host) -> None:
     async def scenario(kling: Any) -> None:
         job = await kling.submit("kling-2", prompt=PROMPT)
         for _ in range(3):
-            await job.status()  # which ends it
+            await job.status()  # the last poll ends the job
         play.sandbox.advance(2 * 3600)
         await job.wait()
 
     with pytest.raises(ka.JobExpired):
         play(scenario, plugins=[host.plugin()])
-    job = host.one("kling.job")
-    assert (facts(job)["kling.outcome"], facts(job)["error.type"]) == ("expired", "expired")
+    job = host.single_span("kling.job")
+    assert (attributes(job)["kling.outcome"], attributes(job)["error.type"]) == ("expired", "expired")
     assert job.status.status_code is StatusCode.ERROR
     assert host.totals()["kling.failures"] == {("kling-2", "expired"): 1}
     assert "kling.job.duration" not in host.totals()
 
 
-def test_a_submit_that_failed_is_a_job_that_came_to_nothing(play: Play, host: Host) -> None:
+def test_failed_submit_is_job_with_error(play: Play, host: Host) -> None:
     async def scenario(kling: Any) -> None:
         with host.tracer.start_as_current_span("outer"):
             await kling.submit("kling-2", prompt=PROMPT)
 
     with pytest.raises(ka.InsufficientCredits):
         play(scenario, plugins=[host.plugin()], api_key=KEY_NO_CREDITS)
-    job, submit = host.one("kling.job"), host.one("kling.submit")
-    assert (parent(job), parent(submit)) == (identity(host.one("outer")), identity(job))
+    job, submit = host.single_span("kling.job"), host.single_span("kling.submit")
+    assert (parent_id(job), parent_id(submit)) == (span_id(host.single_span("outer")), span_id(job))
     for span in (job, submit):
-        assert facts(span) == {
+        assert attributes(span) == {
             "gen_ai.request.model": "kling-2",
             "kling.outcome": "submit_failed",
             "error.type": "submit_failed",
@@ -270,17 +268,17 @@ def test_a_submit_that_failed_is_a_job_that_came_to_nothing(play: Play, host: Ho
     assert host.totals() == {"kling.failures": {("kling-2", "submit_failed"): 1}}
 
 
-def test_a_submit_that_is_uncertain_says_so(play: Play, host: Host) -> None:
+def test_uncertain_submit_has_error_type(play: Play, host: Host) -> None:
     async def scenario(kling: Any) -> None:
         await kling.submit("kling-2", prompt=PROMPT)
 
     with Stub([Hangup()]) as stub, pytest.raises(ka.SubmitUncertain):
         play(scenario, plugins=[host.plugin()], base_url=stub.url, api_key=KEY)
-    assert facts(host.one("kling.job"))["error.type"] == "uncertain"
+    assert attributes(host.single_span("kling.job"))["error.type"] == "uncertain"
     assert host.totals() == {"kling.failures": {("kling-2", "uncertain"): 1}}
 
 
-def test_a_job_found_by_its_id_begins_with_the_first_that_is_heard_of_it(play: Play, host: Host) -> None:
+def test_job_opened_by_id_starts_at_first_event(play: Play, host: Host) -> None:
     async def submit(kling: Any) -> Any:
         return (await kling.submit("kling-2", prompt=PROMPT)).request_id
 
@@ -290,30 +288,34 @@ def test_a_job_found_by_its_id_begins_with_the_first_that_is_heard_of_it(play: P
 
     request_id = play(submit)
     play(wait, plugins=[host.plugin()])
-    job = host.one("kling.job")
-    assert parent(job) == identity(host.one("later"))
-    assert facts(job) == {"kling.request_id": request_id, "kling.outcome": "completed", "kling.cost": 0.5}
-    assert parent(host.one("kling.poll")) == identity(job)
-    assert not host.named("kling.submit")
-    # When it was submitted is not known, so neither is how long it took; and whoever did so has counted it.
+    job = host.single_span("kling.job")
+    assert parent_id(job) == span_id(host.single_span("later"))
+    assert attributes(job) == {
+        "kling.request_id": request_id,
+        "kling.outcome": "completed",
+        "kling.cost": 0.5,
+    }
+    assert parent_id(host.single_span("kling.poll")) == span_id(job)
+    assert not host.spans_named("kling.submit")
+    # The submit time is unknown, so there is no duration; the submitting client counts the job.
     assert host.totals() == {"kling.cost": {(): 0.5}, "kling.polls": {(): 4}}
 
 
-def test_a_job_that_is_waited_for_twice_is_counted_once(play: Play, host: Host) -> None:
+def test_second_wait_does_not_count_job_again(play: Play, host: Host) -> None:
     async def scenario(kling: Any) -> None:
         job = await kling.submit("kling-2", prompt=PROMPT)
         await job.wait()
         await kling.job(job.request_id).wait()
 
     play(scenario, plugins=[host.plugin()])
-    assert facts(host.one("kling.poll"))["kling.polls"] == 4
-    assert len(host.named("kling.job")) == 1
+    assert attributes(host.single_span("kling.poll"))["kling.polls"] == 4
+    assert len(host.spans_named("kling.job")) == 1
     totals = host.totals()
     assert (totals["kling.cost"], totals["kling.jobs"]) == ({("kling-2",): 0.5}, {("kling-2",): 1})
     assert totals["kling.polls"] == {("kling-2",): 4, (): 2}
 
 
-def test_storing_again_and_later_is_still_within_the_job(play: Play, host: Host, tmp_path: Path) -> None:
+def test_later_store_spans_are_children_of_job(play: Play, host: Host, tmp_path: Path) -> None:
     async def scenario(kling: Any) -> None:
         result = await kling.run("kling-2", prompt=PROMPT)
         with host.tracer.start_as_current_span("elsewhere"):
@@ -321,26 +323,26 @@ def test_storing_again_and_later_is_still_within_the_job(play: Play, host: Host,
                 await result.save(tmp_path / folder)
 
     play(scenario, plugins=[host.plugin()])
-    job = host.one("kling.job")
-    assert [parent(span) for span in host.named("kling.store")] == [identity(job)] * 2
+    job = host.single_span("kling.job")
+    assert [parent_id(span) for span in host.spans_named("kling.store")] == [span_id(job)] * 2
 
 
-def test_closing_the_client_ends_the_spans_of_jobs_nobody_waited_for(play: Play, host: Host) -> None:
+def test_close_ends_spans_of_unfinished_jobs(play: Play, host: Host) -> None:
     async def scenario(kling: Any) -> None:
         await kling.submit("kling-2", prompt=PROMPT)
-        assert not host.named("kling.job")
-        waited = await kling.submit("kling-2", prompt=PROMPT)
+        assert not host.spans_named("kling.job")
+        polled = await kling.submit("kling-2", prompt=PROMPT)
         with pytest.raises(ka.WaitTimeout):
-            await waited.wait(timeout=0)
+            await polled.wait(timeout=0)
 
     play(scenario, plugins=[host.plugin()])
-    jobs = host.named("kling.job")
-    assert [facts(job)["kling.outcome"] for job in jobs] == ["unknown", "unknown"]
+    jobs = host.spans_named("kling.job")
+    assert [attributes(job)["kling.outcome"] for job in jobs] == ["unknown", "unknown"]
     assert [len(job.events) for job in jobs] == [0, 1]
-    assert jobs[0].end_time == host.named("kling.submit")[0].end_time
+    assert jobs[0].end_time == host.spans_named("kling.submit")[0].end_time
 
 
-def test_a_job_is_forgotten_an_hour_after_it_was_last_heard_of(
+def test_job_is_dropped_an_hour_after_last_event(
     sandbox: Sandbox, host: Host, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     plugin, now, hour = host.plugin(), time.time_ns(), 3600 * 10**9
@@ -356,22 +358,24 @@ def test_a_job_is_forgotten_an_hour_after_it_was_last_heard_of(
         with pytest.raises(ka.WaitTimeout):
             polled.wait(timeout=0)
         kling.run("kling-2", prompt=PROMPT)
-        assert len(host.named("kling.job")) == 2
+        assert len(host.spans_named("kling.job")) == 2
         now += 1
         last = kling.submit("kling-2", prompt=PROMPT)
-        abandoned = host.named("kling.job")[2:]
-        assert [facts(job)["kling.outcome"] for job in abandoned] == ["unknown"] * 5
+        abandoned = host.spans_named("kling.job")[2:]
+        assert [attributes(job)["kling.outcome"] for job in abandoned] == ["unknown"] * 5
         assert {job.end_time for job in abandoned} == {now - hour - 1}
-        # What comes later than that still finds a place.
+        # Storing after the retention uses the current span as parent.
         with host.tracer.start_as_current_span("much later"):
             result.save(tmp_path)
-        assert parent(host.one("kling.store")) == identity(host.one("much later"))
+        assert parent_id(host.single_span("kling.store")) == span_id(host.single_span("much later"))
         last.wait()
         polled.wait()
-    assert [facts(job)["kling.outcome"] for job in host.named("kling.job")[7:]] == ["completed"] * 2
+    assert [attributes(job)["kling.outcome"] for job in host.spans_named("kling.job")[7:]] == [
+        "completed"
+    ] * 2
 
 
-def test_a_gateway_that_gives_an_id_twice_leaves_no_span_open(host: Host) -> None:
+def test_repeated_request_id_leaves_no_open_span(host: Host) -> None:
     with (
         Stub(gateway(status=[state("PROCESSING"), failed()])) as stub,
         Kling(base_url=stub.url, api_key=KEY, clock=SimulatedClock(), plugins=[host.plugin()]) as kling,
@@ -379,34 +383,40 @@ def test_a_gateway_that_gives_an_id_twice_leaves_no_span_open(host: Host) -> Non
         kling.submit("kling-2", prompt=PROMPT)
         with pytest.raises(ka.JobFailed):
             kling.run("kling-2", prompt=PROMPT)
-    assert [facts(job)["kling.outcome"] for job in host.named("kling.job")] == ["unknown", "failed"]
+    assert [attributes(job)["kling.outcome"] for job in host.spans_named("kling.job")] == [
+        "unknown",
+        "failed",
+    ]
 
 
-def test_two_clients_have_nothing_in_common_but_the_host(sandbox: Sandbox, host: Host) -> None:
+def test_clients_share_only_the_providers(sandbox: Sandbox, host: Host) -> None:
     options: dict[str, Any] = {"base_url": sandbox.base_url, "api_key": sandbox.api_key}
     with Kling(clock=SimulatedClock(), plugins=[host.plugin()], **options) as first:
         waiting = first.submit("kling-2", prompt=PROMPT)
         with Kling(clock=SimulatedClock(), plugins=[host.plugin()], **options) as second:
             second.submit("kling-2", prompt=PROMPT)
-        assert facts(host.one("kling.job"))["kling.outcome"] == "unknown"
+        assert attributes(host.single_span("kling.job"))["kling.outcome"] == "unknown"
         waiting.wait()
-    assert [facts(job)["kling.outcome"] for job in host.named("kling.job")] == ["unknown", "completed"]
+    assert [attributes(job)["kling.outcome"] for job in host.spans_named("kling.job")] == [
+        "unknown",
+        "completed",
+    ]
     assert host.totals()["kling.jobs"] == {("kling-2",): 2}
 
 
-def each_job_is_within_its_own_span(host: Host, expected: int) -> None:
-    outer = {identity(span): span for span in host.spans if span.name.startswith("outer ")}
-    jobs = {identity(span): span for span in host.named("kling.job")}
+def assert_jobs_have_own_parents(host: Host, expected: int) -> None:
+    outer = {span_id(span): span for span in host.spans if span.name.startswith("outer ")}
+    jobs = {span_id(span): span for span in host.spans_named("kling.job")}
     assert len(outer) == len(jobs) == expected
     for job in jobs.values():
-        around = outer.pop(parent(job) or 0)
-        assert facts(job)["kling.request_id"] == facts(around)["id"]
-        assert facts(job)["kling.params.prompt"] == around.name
+        outer_span = outer.pop(parent_id(job) or 0)
+        assert attributes(job)["kling.request_id"] == attributes(outer_span)["id"]
+        assert attributes(job)["kling.params.prompt"] == outer_span.name
     for name in ("kling.submit", "kling.poll", "kling.store"):
-        steps = {parent(span): span for span in host.named(name)}
+        steps = {parent_id(span): span for span in host.spans_named(name)}
         assert steps.keys() == jobs.keys()
-        for around_id, step in steps.items():
-            assert facts(step)["kling.request_id"] == facts(jobs[around_id or 0])["kling.request_id"]
+        for job_id, step in steps.items():
+            assert attributes(step)["kling.request_id"] == attributes(jobs[job_id or 0])["kling.request_id"]
     assert not outer
     assert host.totals()["kling.jobs"] == {("kling-o1",): expected}
     assert host.totals()["kling.job.duration"] == {("kling-o1", "completed"): expected}
@@ -415,10 +425,10 @@ def each_job_is_within_its_own_span(host: Host, expected: int) -> None:
 IMAGES = ["https://example.com/a.png"]
 
 
-def test_fifty_jobs_at_once_do_not_mix_in_threads(
+def test_concurrent_jobs_keep_parents_in_threads(
     sandbox: Sandbox, host: Host, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # Each submit reads all certificates of the world, which takes longer than the rest.
+    # Every submit loads the CA certificates, which takes most of the time of this test.
     certificates = ssl.create_default_context()
     monkeypatch.setattr(ssl, "create_default_context", lambda **_: certificates)
     with Kling(
@@ -428,18 +438,18 @@ def test_fifty_jobs_at_once_do_not_mix_in_threads(
         plugins=[host.plugin(params=True)],
     ) as kling:
 
-        def one(number: int) -> None:
+        def run_job(number: int) -> None:
             with host.tracer.start_as_current_span(f"outer {number}") as span:
                 result = kling.run("kling-o1", prompt=f"outer {number}", image_urls=IMAGES)
                 result.save(tmp_path)
                 span.set_attribute("id", result.request_id)
 
         with ThreadPoolExecutor(50) as threads:
-            list(threads.map(one, range(50)))
-    each_job_is_within_its_own_span(host, 50)
+            list(threads.map(run_job, range(50)))
+    assert_jobs_have_own_parents(host, 50)
 
 
-def test_fifty_jobs_at_once_do_not_mix_in_tasks(sandbox: Sandbox, host: Host, tmp_path: Path) -> None:
+def test_concurrent_jobs_keep_parents_in_tasks(sandbox: Sandbox, host: Host, tmp_path: Path) -> None:
     async def main() -> None:
         async with AsyncKling(
             base_url=sandbox.base_url,
@@ -448,7 +458,7 @@ def test_fifty_jobs_at_once_do_not_mix_in_tasks(sandbox: Sandbox, host: Host, tm
             plugins=[host.plugin(params=True)],
         ) as kling:
 
-            async def one(number: int) -> None:
+            async def run_job(number: int) -> None:
                 with host.tracer.start_as_current_span(f"outer {number}") as span:
                     result = await kling.run("kling-o1", prompt=f"outer {number}", image_urls=IMAGES)
                     await result.save(tmp_path)
@@ -456,14 +466,14 @@ def test_fifty_jobs_at_once_do_not_mix_in_tasks(sandbox: Sandbox, host: Host, tm
 
             async with anyio.create_task_group() as group:
                 for number in range(50):
-                    group.start_soon(one, number)
+                    group.start_soon(run_job, number)
 
     anyio.run(main)
-    each_job_is_within_its_own_span(host, 50)
+    assert_jobs_have_own_parents(host, 50)
 
 
-def indiscreet() -> Stub:
-    """A gateway whose reasons repeat the prompt."""
+def stub_that_quotes_prompts() -> Stub:
+    """Return a gateway whose failure reasons quote the prompt."""
     return Stub(
         gateway(
             submit=[
@@ -478,14 +488,14 @@ def indiscreet() -> Stub:
     )
 
 
-@pytest.mark.parametrize("asked", ["no", "in code", "by the environment"])
-def test_no_parameter_is_exported_unless_asked_and_the_key_never(
-    host: Host, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, asked: str
+@pytest.mark.parametrize("setting", ["off", "argument", "environment"])
+def test_params_are_exported_only_if_enabled(
+    host: Host, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, setting: str
 ) -> None:
-    monkeypatch.setenv("KLING_OPENTELEMETRY_PARAMS", "1" if asked == "by the environment" else "0")
-    plugin = host.plugin(params=True) if asked == "in code" else host.plugin()
+    monkeypatch.setenv("KLING_OPENTELEMETRY_PARAMS", "1" if setting == "environment" else "0")
+    plugin = host.plugin(params=True) if setting == "argument" else host.plugin()
     with (
-        indiscreet() as stub,
+        stub_that_quotes_prompts() as stub,
         Kling(base_url=stub.url, api_key=KEY, clock=SimulatedClock(), plugins=[plugin]) as kling,
     ):
         kling.submit_raw(
@@ -494,30 +504,30 @@ def test_no_parameter_is_exported_unless_asked_and_the_key_never(
         for error in (ka.JobFailed, ka.BadRequest, ka.SubmitUncertain):
             with pytest.raises(error):
                 kling.run("kling-2", prompt=PROMPT)
-    assert len(host.named("kling.job")) == 4
-    assert KEY not in host.everything()
-    assert "secret-address" not in host.everything()
-    if asked == "no":
-        assert PROMPT not in host.everything()
-        assert "b.png" not in host.everything()
+    assert len(host.spans_named("kling.job")) == 4
+    assert KEY not in host.exported_text()
+    assert "secret-address" not in host.exported_text()
+    if setting == "off":
+        assert PROMPT not in host.exported_text()
+        assert "b.png" not in host.exported_text()
         return
-    completed, job_failed, submit_failed, uncertain = host.named("kling.job")
+    completed, job_failed, submit_failed, uncertain = host.spans_named("kling.job")
     assert {
         "kling.params.prompt": PROMPT,
         "kling.params.n": 3,
         "kling.params.loud": True,
         "kling.params.image_urls": '["https://a/b.png"]',
-    }.items() <= facts(completed).items()
+    }.items() <= attributes(completed).items()
     assert job_failed.status.description == f"blocked: {PROMPT}"
     assert f"not a good prompt: {PROMPT}" in (submit_failed.status.description or "")
     assert "no usable answer" not in (uncertain.status.description or "no usable answer")
 
 
 def run(code: str, folder: Path, sandbox: Sandbox) -> str:
-    """Run a program of its own, in which every warning is an error, and return what it prints."""
+    """Run a program in a subprocess with warnings as errors; return its output."""
     code = code.replace("Kling(", f"Kling(base_url={sandbox.base_url!r}, ")
     environment = {**os.environ, "SEGMIND_API_KEY": sandbox.api_key}
-    done = subprocess.run(
+    process = subprocess.run(
         [sys.executable, "-W", "error", "-c", code],
         cwd=folder,
         env=environment,
@@ -526,12 +536,12 @@ def run(code: str, folder: Path, sandbox: Sandbox) -> str:
         timeout=120,
         check=False,
     )
-    assert done.returncode == 0, done.stderr
-    assert not done.stderr
-    return done.stdout
+    assert process.returncode == 0, process.stderr
+    assert not process.stderr
+    return process.stdout
 
 
-def test_the_examples_of_the_readme_run(tmp_path: Path) -> None:
+def test_readme_examples_run(tmp_path: Path) -> None:
     examples = re.findall(r"```python\n(.*?)```", README.read_text("utf-8"), re.DOTALL)
     assert len(examples) == 2
     with Sandbox() as sandbox:
@@ -543,13 +553,13 @@ def test_the_examples_of_the_readme_run(tmp_path: Path) -> None:
     assert not options
 
 
-def test_without_an_sdk_nothing_is_recorded_and_nothing_is_in_the_way(tmp_path: Path) -> None:
+def test_jobs_run_without_sdk(tmp_path: Path) -> None:
     code = """
 import sys
-sys.modules["opentelemetry.sdk"] = None  # as if it were not installed
+sys.modules["opentelemetry.sdk"] = None  # simulates a missing SDK
 from kling_adapters import Kling, SubmitUncertain
 with Kling(strict_plugins=True) as kling:
-    [plugin] = [each for each in kling.plugins if each.name == "opentelemetry"]
+    [plugin] = [info for info in kling.plugins if info.name == "opentelemetry"]
     kling.submit("kling-2", prompt="never waited for")
     result = kling.run("kling-2", prompt="x", save_to=".")
 print(plugin.state, plugin.hooks, len(result.saved))
@@ -558,14 +568,14 @@ print(plugin.state, plugin.hooks, len(result.saved))
         assert run(code, tmp_path, sandbox) == "loaded ('kling_close', 'kling_event') 1\n"
 
 
-def test_every_name_that_is_exported_is_in_the_readme(host: Host, sandbox: Sandbox, tmp_path: Path) -> None:
+def test_readme_lists_all_exported_names(host: Host, sandbox: Sandbox, tmp_path: Path) -> None:
     with Kling(
         base_url=sandbox.base_url, api_key=sandbox.api_key, clock=SimulatedClock(), plugins=[host.plugin()]
     ) as kling:
         kling.run("kling-2", prompt=PROMPT, save_to=tmp_path)
         with pytest.raises(ka.JobFailed):
             kling.run("kling-2", prompt=BLOCKED_TEXT)
-    names = {name for span in host.spans for name in (span.name, *facts(span))} | host.totals().keys()
+    names = {name for span in host.spans for name in (span.name, *attributes(span))} | host.totals().keys()
     readme = README.read_text("utf-8")
     assert len(names) == 15
     assert [name for name in sorted(names) if not re.search(rf"(`|── ){re.escape(name)}\b", readme)] == []

@@ -1,4 +1,4 @@
-"""Webhooks, received by a real server and judged by the official library."""
+"""kling-webhook: delivery to a real server, verified by the official library."""
 
 from __future__ import annotations
 
@@ -55,27 +55,27 @@ README = Path(kling_webhook.__file__).parents[1].joinpath("README.md").read_text
 
 
 class Receiver:
-    """A server of the user's: it keeps what it was sent, and answers with what `answer` says, 204 unless told."""
+    """State of a receiver: records requests, and responds with the status that `answer` returns."""
 
     def __init__(self) -> None:
-        self.got: list[tuple[dict[str, str], bytes]] = []
+        self.requests: list[tuple[dict[str, str], bytes]] = []
         self.paths: list[str] = []
         self.answer: Callable[[dict[str, Any]], int] = lambda _: 204
         self.url = ""
 
     @property
-    def told(self) -> list[tuple[str | None, str]]:
-        """The job and the event of each request, in order of arrival."""
-        found = [json.loads(body) for _, body in self.got]
-        return [(each["data"]["request_id"], each["type"].removeprefix("kling.job.")) for each in found]
+    def events(self) -> list[tuple[str | None, str]]:
+        """The job and event type of the requests, in order of arrival."""
+        payloads = [json.loads(body) for _, body in self.requests]
+        return [(p["data"]["request_id"], p["type"].removeprefix("kling.job.")) for p in payloads]
 
     @property
     def ids(self) -> list[str]:
-        return [headers["webhook-id"] for headers, _ in self.got]
+        return [headers["webhook-id"] for headers, _ in self.requests]
 
-    async def take(self, request: Request) -> Response:
+    async def handle(self, request: Request) -> Response:
         body = await request.body()
-        self.got.append((dict(request.headers), body))
+        self.requests.append((dict(request.headers), body))
         self.paths.append(request.url.path + (f"?{request.url.query}" if request.url.query else ""))
         status = await anyio.to_thread.run_sync(self.answer, json.loads(body))
         headers = {"location": "/elsewhere"} if 300 <= status < 400 else None
@@ -103,16 +103,16 @@ def serving(app: Any, port: int = 0) -> Iterator[str]:
 
 @pytest.fixture
 def receiver() -> Iterator[Receiver]:
-    made = Receiver()
-    app = Starlette(routes=[Route("/{path:path}", made.take, methods=["GET", "POST"])])
+    receiver = Receiver()
+    app = Starlette(routes=[Route("/{path:path}", receiver.handle, methods=["GET", "POST"])])
     with serving(app) as origin:
-        made.url = f"{origin}/hook"
-        yield made
+        receiver.url = f"{origin}/hook"
+        yield receiver
 
 
 @pytest.fixture
 def letters(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The dead-letter file; nothing else of the environment counts."""
+    """The path of the dead-letter file, in an environment without other webhook variables."""
     for name in [name for name in os.environ if name.startswith("KLING_WEBHOOK")]:
         monkeypatch.delenv(name)
     path = tmp_path / "state" / "letters.jsonl"
@@ -128,21 +128,25 @@ def read(path: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
 
 
-def nobody() -> str:
-    """The URL of a receiver that is down."""
+def unreachable_url() -> str:
+    """Return the URL of a receiver that is down."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         return f"http://127.0.0.1:{listener.getsockname()[1]}/hook"
 
 
-def result(**more: Any) -> ResultData:
+def result(**fields: Any) -> ResultData:
     artifact = Artifact("https://example.com/1.mp4", "video", "video/mp4", 9)
-    given: dict[str, Any] = {"output": artifact.url, "artifacts": (artifact,), "metrics": Metrics(cost=3.0)}
-    return ResultData("r1", "kling-2", **{**given, "body": {"prompt": "a secret prompt"}, **more})
+    defaults: dict[str, Any] = {
+        "output": artifact.url,
+        "artifacts": (artifact,),
+        "metrics": Metrics(cost=3.0),
+    }
+    return ResultData("r1", "kling-2", **{**defaults, "body": {"prompt": "a secret prompt"}, **fields})
 
 
 EVENTS: dict[str, Event] = {
     "submit_failed": SubmitFailed("kling-2", "it was refused", uncertain=False),
-    "submit_uncertain": SubmitFailed("kling-2", "nobody knows", uncertain=True),
+    "submit_uncertain": SubmitFailed("kling-2", "unknown outcome", uncertain=True),
     "submitted": Submitted("r1", "kling-2", {"prompt": "a secret prompt"}, 0.5),
     "state_changed": StateChanged("r1", "kling-2", "PROCESSING"),
     "completed": Completed("r1", "kling-2", result(), 3),
@@ -152,72 +156,72 @@ EVENTS: dict[str, Event] = {
 }
 
 
-def of(job: str, *kinds: str) -> list[Event]:
+def events_of(job: str, *kinds: str) -> list[Event]:
     return [replace(EVENTS[kind], request_id=job) for kind in kinds]  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("kind", [Kling, AsyncKling])
-def test_a_receiver_is_told_of_a_job_from_beginning_to_end(
+def test_receiver_gets_all_events_of_job(
     kind: type[Kling | AsyncKling], receiver: Receiver, letters: Path, tmp_path: Path
 ) -> None:
-    prompt = "nobody is to read this"
+    prompt = "a private prompt"
     plugin = Webhook(receiver.url, secret=[SECRET, OTHER])
 
     async def main(sandbox: Sandbox) -> str:
-        about: dict[str, Any] = {"base_url": sandbox.base_url, "api_key": sandbox.api_key}
-        client = kind(**about, clock=SimulatedClock(), plugins=[plugin])
-        given: dict[str, Any] = {"prompt": prompt, "save_to": tmp_path / "out"}
+        options: dict[str, Any] = {"base_url": sandbox.base_url, "api_key": sandbox.api_key}
+        client = kind(**options, clock=SimulatedClock(), plugins=[plugin])
+        arguments: dict[str, Any] = {"prompt": prompt, "save_to": tmp_path / "out"}
         if isinstance(client, Kling):
             with client:
-                return client.run("kling-2", **given).request_id
+                return client.run("kling-2", **arguments).request_id
         async with client:
-            return (await client.run("kling-2", **given)).request_id
+            return (await client.run("kling-2", **arguments)).request_id
 
     with Sandbox(timing="polls:2") as sandbox:
         request_id = anyio.run(main, sandbox)
-    kinds = [kind for _, kind in receiver.told]
+    kinds = [kind for _, kind in receiver.events]
     assert kinds[0] == "submitted"
     assert kinds[-2:] == ["completed", "stored"]
-    assert {job for job, _ in receiver.told} == {request_id}
-    for headers, body in receiver.got:
+    assert {job for job, _ in receiver.events} == {request_id}
+    for headers, body in receiver.requests:
         for secret in (SECRET, OTHER):
             payload = standardwebhooks.Webhook(secret).verify(body, headers)
             assert payload["data"]["model"] == "kling-2"
-        everything = body.decode() + str(headers)
-        assert not any(word in everything for word in (sandbox.api_key, prompt, SECRET, OTHER))
-    stored = json.loads(receiver.got[-1][1])["data"]["files"][0]
+        request_text = body.decode() + str(headers)
+        assert not any(word in request_text for word in (sandbox.api_key, prompt, SECRET, OTHER))
+    stored = json.loads(receiver.requests[-1][1])["data"]["files"][0]
     assert stored["url"].startswith("file:")
     assert stored["bytes"] > 0
     assert not letters.exists()
 
 
-def test_the_table_of_the_readme_is_what_is_sent(receiver: Receiver, letters: Path) -> None:
+def test_readme_table_matches_payloads(receiver: Receiver, letters: Path) -> None:
     plugin = webhook(receiver.url)
     for event in EVENTS.values():
         plugin.kling_event(event)
         plugin.kling_close()
     rows = re.findall(r"^\| `kling\.job\.(\w+)` \|[^|]*\| ?(.*)\|$", README, re.MULTILINE)
-    assert [kind for kind, _ in rows] == list(EVENTS) == [kind for _, kind in receiver.told]
-    for (kind, cell), (_, body) in zip(rows, receiver.got, strict=True):
+    assert [kind for kind, _ in rows] == list(EVENTS) == [kind for _, kind in receiver.events]
+    for (kind, cell), (_, body) in zip(rows, receiver.requests, strict=True):
         payload = json.loads(body)
         assert set(payload) == {"type", "timestamp", "data"}
         assert datetime.fromisoformat(payload["timestamp"]).tzinfo == UTC
         data = payload["data"]
-        named = re.findall(r"`(\w+)`", cell)
+        documented = re.findall(r"`(\w+)`", cell)
         inner = [name for file in data.get("files", ()) for name in file] + ["cost"] * (kind == "completed")
-        assert set(named) == {*data, *inner} - {"request_id", "model"}, kind
+        assert set(documented) == {*data, *inner} - {"request_id", "model"}, kind
         assert "secret prompt" not in body.decode()
 
 
-def test_an_output_that_nobody_looked_at_is_not_sent(receiver: Receiver, letters: Path) -> None:
+def test_only_text_output_is_sent(receiver: Receiver, letters: Path) -> None:
     plugin = webhook(receiver.url)
     for output in ("a text", {"prompt": "a secret prompt"}):
         plugin.kling_event(Completed("r1", "kling-2", result(output=output), 1))
     plugin.kling_close()
-    assert [json.loads(body)["data"]["output"] for _, body in receiver.got] == ["a text", None]
+    assert [json.loads(body)["data"]["output"] for _, body in receiver.requests] == ["a text", None]
 
 
-def test_without_a_url_nothing_happens(letters: Path) -> None:
+def test_plugin_without_url_does_nothing(letters: Path) -> None:
     before = threading.active_count()
     plugin = Webhook()
     plugin.kling_event(EVENTS["completed"])
@@ -226,20 +230,20 @@ def test_without_a_url_nothing_happens(letters: Path) -> None:
     assert not letters.parent.exists()
 
 
-def test_it_is_configured_by_the_environment(
+def test_environment_configures_plugin(
     receiver: Receiver, letters: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("KLING_WEBHOOK_URL", receiver.url)
     monkeypatch.setenv("KLING_WEBHOOK_SECRET", f"{OTHER} {SECRET}")
     with Sandbox() as sandbox, Kling(base_url=sandbox.base_url, api_key=sandbox.api_key) as kling:
         kling.submit("kling-2", prompt="x")
-    [(headers, body)] = receiver.got
+    [(headers, body)] = receiver.requests
     standardwebhooks.Webhook(SECRET).verify(body, headers)
     standardwebhooks.Webhook(OTHER).verify(body, headers)
 
 
 @pytest.mark.parametrize(
-    ("url", "secret", "says"),
+    ("url", "secret", "message"),
     [
         ("http://hooks.example.com/tok3n", SECRET, "must be https"),
         ("http://user:tok3n@10.0.0.1/", SECRET, "must be https"),
@@ -253,22 +257,20 @@ def test_it_is_configured_by_the_environment(
         ("https://h:tok3n/", SECRET, "must be https"),
         ("https://example.com/", "", "no secret to sign with"),
         ("https://example.com/", "tok3n", "secret 1 of the webhook"),
-        ("https://example.com/", [SECRET, "tok3n and some more that is no base64 at all"], "secret 2 of the"),
+        ("https://example.com/", [SECRET, "tok3n and other text that is not base64"], "secret 2 of the"),
         ("https://example.com/", "whsec_dG9rM24=", "secret 1 of the webhook"),
     ],
 )
-def test_what_cannot_be_used_is_said_without_secrets(
-    letters: Path, caplog: pytest.LogCaptureFixture, url: str, secret: Any, says: str
+def test_invalid_configuration_error_hides_secrets(
+    letters: Path, caplog: pytest.LogCaptureFixture, url: str, secret: Any, message: str
 ) -> None:
-    with pytest.raises(ConfigError, match=re.escape(says)) as caught:
+    with pytest.raises(ConfigError, match=re.escape(message)) as caught:
         Webhook(url, secret=secret)
     assert "tok3n" not in str(caught.value)
     assert caught.value.__suppress_context__ or caught.value.__context__ is None
 
 
-def test_a_bad_configuration_makes_the_plugin_a_broken_one(
-    letters: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_invalid_configuration_breaks_plugin(letters: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("KLING_WEBHOOK_URL", "http://hooks.example.com/tok3n")
     monkeypatch.setenv("KLING_WEBHOOK_SECRET", SECRET)
     with Kling() as kling:
@@ -279,94 +281,96 @@ def test_a_bad_configuration_makes_the_plugin_a_broken_one(
 
 
 @pytest.mark.parametrize("status", [408, 429, 500, 503])
-def test_what_may_pass_is_tried_again_with_growing_pauses(
-    receiver: Receiver, letters: Path, status: int
-) -> None:
+def test_temporary_failure_is_retried_with_backoff(receiver: Receiver, letters: Path, status: int) -> None:
     answers = iter([status] * 5)
     receiver.answer = lambda _: next(answers, 204)
     clock = SimulatedClock()
     plugin = webhook(receiver.url, clock=clock)
     plugin.kling_event(EVENTS["completed"])
     drain(plugin)
-    assert len(receiver.got) == 6
+    assert len(receiver.requests) == 6
     assert len(set(receiver.ids)) == 1
-    for slept, pause in zip(clock.slept, (1, 4, 16, 64, 256), strict=True):
-        assert pause / 2 <= slept <= pause
+    for slept, delay in zip(clock.slept, (1, 4, 16, 64, 256), strict=True):
+        assert delay / 2 <= slept <= delay
     assert not letters.exists()
 
 
 def drain(plugin: Webhook) -> None:
-    """Wait until nothing is queued; closing would not wait for what is due in minutes, even simulated ones."""
+    """Wait until the queue is empty; closing would not wait for retries that are due in (simulated) minutes."""
     with plugin._changed:
         assert plugin._changed.wait_for(lambda: not plugin._lanes, 30)
     plugin.kling_close()
 
 
 @pytest.mark.parametrize("status", [301, 307, 400, 401, 404, 410, 422])
-def test_what_will_not_pass_is_given_up_at_once(receiver: Receiver, letters: Path, status: int) -> None:
+def test_permanent_failure_is_not_retried(receiver: Receiver, letters: Path, status: int) -> None:
     receiver.answer = lambda _: status
     plugin = webhook(receiver.url)
     plugin.kling_event(EVENTS["completed"])
     drain(plugin)
     assert receiver.paths == ["/hook"]
     [letter] = read(letters)
-    assert f"it answered {status}" in letter["reason"]
+    assert f"the receiver returned status {status}" in letter["reason"]
 
 
-def test_a_job_keeps_its_order_while_the_receiver_fails(receiver: Receiver, letters: Path) -> None:
+def test_retries_keep_order_of_job(receiver: Receiver, letters: Path) -> None:
     fails = iter([503, 204, 500, 500, 204, 404, 204])
     receiver.answer = lambda _: next(fails)
     plugin = webhook(receiver.url)
-    for event in of("a", "submitted", "state_changed", "completed", "stored"):
+    for event in events_of("a", "submitted", "state_changed", "completed", "stored"):
         plugin.kling_event(event)
     drain(plugin)
-    kinds = [kind for _, kind in receiver.told]
+    kinds = [kind for _, kind in receiver.events]
     assert kinds == ["submitted"] * 2 + ["state_changed"] * 3 + ["completed", "stored"]
     assert [letter["payload"]["type"] for letter in read(letters)] == ["kling.job.completed"]
 
 
-class StandingClock(SimulatedClock):
-    """Time passes until a pause of more than `most` seconds; then it stands until `go`."""
+class StoppableClock(SimulatedClock):
+    """A clock that stops at a sleep of more than `longest` seconds, until `go` is set."""
 
-    def __init__(self, most: float = 0.0) -> None:
+    def __init__(self, longest: float = 0.0) -> None:
         super().__init__()
-        self._most = most
-        self.stands, self.go = threading.Event(), threading.Event()
+        self._longest = longest
+        self.stopped, self.go = threading.Event(), threading.Event()
 
     def sleep(self, seconds: float) -> None:
-        if seconds > self._most:
-            self.stands.set()
+        if seconds > self._longest:
+            self.stopped.set()
             self.go.wait(30)
         super().sleep(seconds)
 
 
-def test_a_job_that_fails_holds_up_no_other(receiver: Receiver, letters: Path) -> None:
+def test_failing_job_does_not_delay_others(receiver: Receiver, letters: Path) -> None:
     release = threading.Event()
-    tries = iter([503])
+    statuses = iter([503])
 
     def answer(payload: dict[str, Any]) -> int:
         match payload["data"]["request_id"]:
             case "fails":
-                return next(tries, 204)
+                return next(statuses, 204)
             case "hangs":
                 release.wait(30)
         return 204
 
     receiver.answer = answer
-    clock = StandingClock()
+    clock = StoppableClock()
     plugin = webhook(receiver.url, clock=clock)
-    plugin.kling_event(of("fails", "submitted")[0])
-    assert clock.stands.wait(30)
-    for event in of("fails", "completed") + of("hangs", "submitted", "completed") + of("fine", "completed"):
+    plugin.kling_event(events_of("fails", "submitted")[0])
+    assert clock.stopped.wait(30)
+    for event in (
+        events_of("fails", "completed")
+        + events_of("hangs", "submitted", "completed")
+        + events_of("fine", "completed")
+    ):
         plugin.kling_event(event)
-    wait_for(lambda: ("fine", "completed") in receiver.told)
-    assert ("fails", "completed") not in receiver.told
-    assert ("hangs", "completed") not in receiver.told
+    wait_for(lambda: ("fine", "completed") in receiver.events)
+    assert ("fails", "completed") not in receiver.events
+    assert ("hangs", "completed") not in receiver.events
     release.set()
     clock.go.set()
     drain(plugin)
     for job in ("fails", "hangs"):
-        kinds = [kind for each, kind in receiver.told if each == job]
+        kinds = [kind for request_id, kind in receiver.events if request_id == job]
         assert kinds in (["submitted", "submitted", "completed"], ["submitted", "completed"])
     assert not letters.exists()
 
@@ -376,29 +380,29 @@ def wait_for(condition: Callable[[], bool]) -> None:
         if condition():
             return
         threading.Event().wait(0.01)
-    raise AssertionError("it never came")
+    raise AssertionError("the condition is still false after 30 seconds")
 
 
-def test_closing_delivers_what_can_be_and_keeps_the_rest(receiver: Receiver, letters: Path) -> None:
+def test_close_delivers_or_stores_every_message(receiver: Receiver, letters: Path) -> None:
     receiver.answer = lambda payload: 503 if payload["data"]["request_id"] == "a" else 204
-    clock = StandingClock(most=30.0)
+    clock = StoppableClock(longest=30.0)
     plugin = webhook(receiver.url, clock=clock)
-    for event in of("a", "submitted", "completed") + of("b", "completed"):
+    for event in events_of("a", "submitted", "completed") + events_of("b", "completed"):
         plugin.kling_event(event)
-    assert clock.stands.wait(30)  # the next attempt is in a minute
+    assert clock.stopped.wait(30)  # the next attempt is due in a minute
     plugin.kling_close()
-    assert ("b", "completed") in receiver.told
+    assert ("b", "completed") in receiver.events
     assert [letter["payload"]["type"] for letter in read(letters)] == [
         "kling.job.submitted",
         "kling.job.completed",
     ]
     assert "closed" in read(letters)[0]["reason"]
     receiver.answer = lambda _: 204
-    before = len(receiver.got)
+    before = len(receiver.requests)
     clock.go.set()
-    plugin.kling_event(of("c", "completed")[0])  # a plugin that is shared with another client goes on
+    plugin.kling_event(events_of("c", "completed")[0])  # a plugin shared with another client continues
     drain(plugin)
-    assert receiver.told[before:] == [("c", "completed")]
+    assert receiver.events[before:] == [("c", "completed")]
     assert len(read(letters)) == 2
 
 
@@ -408,19 +412,19 @@ from kling_adapters import Submitted, Completed, ResultData, Metrics
 from kling_adapters.testing import SimulatedClock
 from kling_webhook import Webhook
 
-class Stops(SimulatedClock):
+class StoppingClock(SimulatedClock):
     def sleep(self, seconds):
         if seconds > 30:
-            stands.set()
+            stopped.set()
             threading.Event().wait()
         super().sleep(seconds)
 
-stands = threading.Event()
-plugin = Webhook(sys.argv[1], clock=Stops())
+stopped = threading.Event()
+plugin = Webhook(sys.argv[1], clock=StoppingClock())
 plugin.kling_event(Submitted("r1", "kling-2", {}, 1.0))
 plugin.kling_event(Completed("r1", "kling-2", ResultData("r1", "kling-2", None, (), Metrics(), {}), 1))
 if sys.argv[2:] == ["down"]:
-    stands.wait(30)
+    stopped.wait(30)
 """
 
 
@@ -429,12 +433,12 @@ def run(*command: str, **environment: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, env=env, capture_output=True, text=True, timeout=60, check=False)
 
 
-def test_a_process_that_never_closes_loses_nothing(receiver: Receiver, letters: Path) -> None:
+def test_unclosed_process_loses_no_message(receiver: Receiver, letters: Path) -> None:
     done = run(sys.executable, "-c", UNCLOSED, receiver.url)
     assert done.returncode == 0, done.stderr
-    assert receiver.told == [("r1", "submitted"), ("r1", "completed")]
+    assert receiver.events == [("r1", "submitted"), ("r1", "completed")]
     assert not letters.exists()
-    done = run(sys.executable, "-c", UNCLOSED, nobody(), "down")
+    done = run(sys.executable, "-c", UNCLOSED, unreachable_url(), "down")
     assert done.returncode == 0, done.stderr
     assert [letter["payload"]["type"] for letter in read(letters)] == [
         "kling.job.submitted",
@@ -442,35 +446,37 @@ def test_a_process_that_never_closes_loses_nothing(receiver: Receiver, letters: 
     ]
 
 
-def test_a_receiver_that_is_down_gets_it_later(receiver: Receiver, letters: Path) -> None:
-    plugin = webhook(nobody())
-    for event in of("a", "submitted", "completed") + of("b", "failed") + [EVENTS["submit_uncertain"]]:
+def test_redeliver_sends_dead_letters(receiver: Receiver, letters: Path) -> None:
+    plugin = webhook(unreachable_url())
+    for event in (
+        events_of("a", "submitted", "completed") + events_of("b", "failed") + [EVENTS["submit_uncertain"]]
+    ):
         plugin.kling_event(event)
     drain(plugin)
-    kept = read(letters)
-    assert {letter["reason"].split(":")[0] for letter in kept} == {"ConnectError"}
+    undelivered = read(letters)
+    assert {letter["reason"].split(":")[0] for letter in undelivered} == {"ConnectError"}
     assert letters.stat().st_mode & 0o777 == 0o600
     kling = str(Path(sys.executable).with_name("kling"))
 
-    still_down = run(kling, "webhooks", "redeliver", KLING_WEBHOOK_URL=nobody())
+    still_down = run(kling, "webhooks", "redeliver", KLING_WEBHOOK_URL=unreachable_url())
     assert still_down.returncode == 3
     assert "0 of 4 delivered" in still_down.stdout
-    assert read(letters) == kept
+    assert read(letters) == undelivered
 
     receiver.answer = lambda payload: 500 if payload["type"] == "kling.job.submitted" else 204
     partly = run(kling, "webhooks", "redeliver", KLING_WEBHOOK_URL=receiver.url)
     assert partly.returncode == 3
     assert "2 of 4 delivered" in partly.stdout
-    assert "one before it of the same job" in partly.stderr
-    of_a = [letter for letter in kept if letter["payload"]["data"]["request_id"] == "a"]
-    assert read(letters) == of_a  # the order of the job is kept
+    assert "an earlier webhook of the same job" in partly.stderr
+    letters_of_a = [letter for letter in undelivered if letter["payload"]["data"]["request_id"] == "a"]
+    assert read(letters) == letters_of_a  # the order of the job is unchanged
 
     receiver.answer = lambda _: 204
-    before = len(receiver.got)
+    before = len(receiver.requests)
     rest = run(kling, "webhooks", "redeliver", KLING_WEBHOOK_URL=receiver.url)
     assert (rest.returncode, rest.stderr) == (0, "")
-    assert receiver.ids[before:] == [letter["id"] for letter in of_a]
-    for headers, body in receiver.got[before:]:
+    assert receiver.ids[before:] == [letter["id"] for letter in letters_of_a]
+    for headers, body in receiver.requests[before:]:
         standardwebhooks.Webhook(SECRET).verify(body, headers)
     assert letters.read_text() == ""
     assert letters.stat().st_mode & 0o777 == 0o600
@@ -479,15 +485,15 @@ def test_a_receiver_that_is_down_gets_it_later(receiver: Receiver, letters: Path
     assert (unset.returncode, "set KLING_WEBHOOK_URL" in unset.stderr) == (2, True)
 
 
-def test_what_came_while_it_was_redelivered_stays(receiver: Receiver, letters: Path) -> None:
-    plugin = webhook(nobody())
-    plugin.kling_event(of("a", "completed")[0])
+def test_redeliver_keeps_new_dead_letters(receiver: Receiver, letters: Path) -> None:
+    plugin = webhook(unreachable_url())
+    plugin.kling_event(events_of("a", "completed")[0])
     drain(plugin)
 
     def answer(_: dict[str, Any]) -> int:
-        late = webhook(nobody())
-        late.kling_event(of("b", "completed")[0])
-        drain(late)
+        later = webhook(unreachable_url())
+        later.kling_event(events_of("b", "completed")[0])
+        drain(later)
         return 204
 
     receiver.answer = answer
@@ -496,17 +502,17 @@ def test_what_came_while_it_was_redelivered_stays(receiver: Receiver, letters: P
     assert [letter["payload"]["data"]["request_id"] for letter in read(letters)] == ["b"]
 
 
-def test_a_line_that_cannot_be_read_harms_no_other(receiver: Receiver, letters: Path) -> None:
+def test_unreadable_line_does_not_block_others(receiver: Receiver, letters: Path) -> None:
     letters.parent.mkdir()
-    letters.write_text('{"id": "msg_1", "reas')  # a process died while it wrote
-    plugin = webhook(nobody())
-    plugin.kling_event(of("a", "completed")[0])
+    letters.write_text('{"id": "msg_1", "reas')  # an interrupted write
+    plugin = webhook(unreachable_url())
+    plugin.kling_event(events_of("a", "completed")[0])
     drain(plugin)
     assert len(letters.read_text().splitlines()) == 2
     assert letters.stat().st_mode & 0o777 == 0o600
     kling = str(Path(sys.executable).with_name("kling"))
     done = run(kling, "webhooks", "redeliver", KLING_WEBHOOK_URL=receiver.url)
-    assert (done.returncode, len(receiver.got)) == (3, 1)
+    assert (done.returncode, len(receiver.requests)) == (3, 1)
     assert letters.read_text() == '{"id": "msg_1", "reas\n'
 
 
@@ -523,54 +529,60 @@ for n in range(150):
 """
 
 
-def test_two_processes_share_the_file(letters: Path) -> None:
+def test_processes_share_dead_letter_file(letters: Path) -> None:
     writers = [subprocess.Popen([sys.executable, "-c", APPEND, name]) for name in "ab"]
     assert [writer.wait(120) for writer in writers] == [0, 0]
     ids = [letter["id"] for letter in read(letters)]
     assert len(ids) == 2 * 147
     for name in "ab":
-        mine = [each for each in ids if each.startswith(name)]
-        assert mine == [f"{name}-{n}" for n in range(150) if n % 50 != 49]
+        own_ids = [letter_id for letter_id in ids if letter_id.startswith(name)]
+        assert own_ids == [f"{name}-{n}" for n in range(150) if n % 50 != 49]
 
 
-def test_a_file_that_cannot_be_written_is_said(
+def test_unwritable_dead_letter_file_is_logged(
     tmp_path: Path, letters: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     tmp_path.joinpath("file").touch()
-    plugin = webhook(nobody(), dead_letters=tmp_path / "file" / "letters")
+    plugin = webhook(unreachable_url(), dead_letters=tmp_path / "file" / "letters")
     plugin.kling_event(EVENTS["completed"])
     drain(plugin)
     assert "these webhooks are lost" in caplog.text
     assert "kling.job.completed r1" in caplog.text
 
 
-def test_secrets_are_nowhere(receiver: Receiver, letters: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_logs_reprs_and_files_hide_secrets(
+    receiver: Receiver, letters: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     caplog.set_level(logging.DEBUG)
     url = receiver.url.replace("//", "//user:hunter2pass@") + "/tok3n-path?key=tok3n-query"
     answers = iter([503, 301, 410, 204])
     receiver.answer = lambda _: next(answers)
     plugin = webhook(url)
-    for event in of("a", "submitted", "completed", "stored"):
+    for event in events_of("a", "submitted", "completed", "stored"):
         plugin.kling_event(event)
-    down = webhook(nobody() + "/tok3n-path")
+    down = webhook(unreachable_url() + "/tok3n-path")
     down.kling_event(EVENTS["completed"])
     drain(plugin)
     drain(down)
     assert receiver.paths == ["/hook/tok3n-path?key=tok3n-query"] * 4
-    assert receiver.got[0][0]["authorization"].startswith("Basic ")
-    # What the receiver itself logs is its own affair.
-    logged = [f"{each.getMessage()} {each.exc_text}" for each in caplog.records if "uvicorn" not in each.name]
-    text = "\n".join(logged) + letters.read_text() + repr(plugin) + repr(down)
+    assert receiver.requests[0][0]["authorization"].startswith("Basic ")
+    # The log of the receiver itself may contain its URL.
+    messages = [
+        f"{record.getMessage()} {record.exc_text}"
+        for record in caplog.records
+        if "uvicorn" not in record.name
+    ]
+    text = "\n".join(messages) + letters.read_text() + repr(plugin) + repr(down)
     assert "webhook msg_" in text
     for secret in (SECRET, SECRET[6:], "hunter2pass", "tok3n-path", "tok3n-query", "hunter-body"):
         assert secret not in text
 
 
-# The receiver's side
+# Receiving
 
 
-class Posted:
-    """A request as Starlette has it, of which only this much is needed."""
+class FakeRequest:
+    """A request with the attributes that `receive` uses."""
 
     def __init__(self, body: bytes, headers: dict[str, str]) -> None:
         self.headers = headers
@@ -583,87 +595,89 @@ class Posted:
 BODY = '{"type":"kling.job.expired","timestamp":"2026-11-21T12:00:00Z","data":{"request_id":"r1"}}'
 
 
-def signed(body: str = BODY, secret: str = SECRET, age: float = 0.0, **headers: str) -> Posted:
+def sign_request(body: str = BODY, secret: str = SECRET, age: float = 0.0, **headers: str) -> FakeRequest:
     now = datetime.now(UTC) - timedelta(seconds=age)
-    given = {
+    signed_headers = {
         "webhook-id": "msg_1",
         "webhook-timestamp": str(int(now.timestamp())),
         "webhook-signature": standardwebhooks.Webhook(secret).sign("msg_1", now, body),
     }
-    return Posted(body.encode(), given | {name.replace("_", "-"): value for name, value in headers.items()})
+    return FakeRequest(
+        body.encode(), signed_headers | {name.replace("_", "-"): value for name, value in headers.items()}
+    )
 
 
-def received(request: Posted, secret: Any = SECRET) -> WebhookEvent:
+def receive_now(request: FakeRequest, secret: Any = SECRET) -> WebhookEvent:
     return anyio.run(receive, request, secret)
 
 
-def test_a_genuine_webhook_is_taken(letters: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    event = received(signed())
+def test_valid_webhook_is_accepted(letters: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    event = receive_now(sign_request())
     assert (event.id, event.type, event.data) == ("msg_1", "kling.job.expired", {"request_id": "r1"})
     assert event.timestamp == datetime(2026, 11, 21, 12, tzinfo=UTC)
-    assert received(signed(secret=OTHER), [SECRET, OTHER]) == event
-    assert received(signed(age=240)) == event
+    assert receive_now(sign_request(secret=OTHER), [SECRET, OTHER]) == event
+    assert receive_now(sign_request(age=240)) == event
     monkeypatch.setenv("KLING_WEBHOOK_SECRET", f"{OTHER} {SECRET}")
-    assert anyio.run(receive, signed()) == event
+    assert anyio.run(receive, sign_request()) == event
     with pytest.raises(AttributeError):
         event.type = "another"  # type: ignore[misc]
 
 
-def tampered() -> Posted:
-    request = signed()
-    return Posted(BODY.replace("r1", "r2").encode(), request.headers)
+def tampered_request() -> FakeRequest:
+    request = sign_request()
+    return FakeRequest(BODY.replace("r1", "r2").encode(), request.headers)
 
 
 @pytest.mark.parametrize(
     ("status", "sign"),
     [
-        (401, tampered),
-        (401, lambda: signed(secret=OTHER)),
-        (401, lambda: signed(age=600)),
-        (401, lambda: signed(age=-600)),
-        (401, lambda: signed(webhook_id="msg_2")),
-        (401, lambda: signed(webhook_timestamp="soon")),
-        (401, lambda: signed(webhook_signature="v1")),
-        (401, lambda: signed(webhook_signature="v1,\u00e9")),
-        (401, lambda: signed(webhook_signature="v1,a,b v2,c")),
-        (401, lambda: Posted(b"\xff", signed().headers)),
-        (401, lambda: signed(webhook_signature="")),
-        (401, lambda: Posted(BODY.encode(), {})),
-        (400, lambda: signed("no json")),
-        (400, lambda: signed("[]")),
-        (400, lambda: signed(BODY.replace("2026-11-21T12:00:00Z", "noon"))),
-        (400, lambda: signed(BODY.replace('{"request_id":"r1"}', "1"))),
+        (401, tampered_request),
+        (401, lambda: sign_request(secret=OTHER)),
+        (401, lambda: sign_request(age=600)),
+        (401, lambda: sign_request(age=-600)),
+        (401, lambda: sign_request(webhook_id="msg_2")),
+        (401, lambda: sign_request(webhook_timestamp="soon")),
+        (401, lambda: sign_request(webhook_signature="v1")),
+        (401, lambda: sign_request(webhook_signature="v1,\u00e9")),
+        (401, lambda: sign_request(webhook_signature="v1,a,b v2,c")),
+        (401, lambda: FakeRequest(b"\xff", sign_request().headers)),
+        (401, lambda: sign_request(webhook_signature="")),
+        (401, lambda: FakeRequest(BODY.encode(), {})),
+        (400, lambda: sign_request("not json")),
+        (400, lambda: sign_request("[]")),
+        (400, lambda: sign_request(BODY.replace("2026-11-21T12:00:00Z", "noon"))),
+        (400, lambda: sign_request(BODY.replace('{"request_id":"r1"}', "1"))),
     ],
 )
-def test_what_is_not_genuine_is_refused(status: int, sign: Callable[[], Posted]) -> None:
-    # Signed here: a slow run collects its tests long before, and a signature ages.
+def test_invalid_webhook_is_refused(status: int, sign: Callable[[], FakeRequest]) -> None:
+    # Signed in the test, because a signature expires and collection may be long before.
     with pytest.raises(WebhookRefused) as caught:
-        received(sign())
+        receive_now(sign())
     assert caught.value.status == status
     assert SECRET not in str(caught.value)
 
 
-def test_a_secret_that_cannot_be_used_is_no_fault_of_the_sender(letters: Path) -> None:
+def test_invalid_receiver_secret_is_config_error(letters: Path) -> None:
     for secret in ("short", "", None):
         with pytest.raises(ConfigError):
-            received(signed(), secret)
+            receive_now(sign_request(), secret)
 
 
-def test_the_examples_of_the_readme_run(
+def test_readme_examples_run(
     letters: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sender, app = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
-    there: dict[str, Any] = {"secret": SECRET}
-    exec(app, there)
+    namespace: dict[str, Any] = {"secret": SECRET}
+    exec(app, namespace)
     monkeypatch.chdir(tmp_path)
-    with serving(there["app"]) as origin, Sandbox() as sandbox:
-        about = f"Kling(base_url={sandbox.base_url!r}, api_key={sandbox.api_key!r}, "
-        code = sender.replace("https://example.com", origin).replace("Kling(plugins", f"{about}plugins")
+    with serving(namespace["app"]) as origin, Sandbox() as sandbox:
+        client = f"Kling(base_url={sandbox.base_url!r}, api_key={sandbox.api_key!r}, "
+        code = sender.replace("https://example.com", origin).replace("Kling(plugins", f"{client}plugins")
         exec(code, {"secret": SECRET})
         lines = capsys.readouterr().out.splitlines()
         assert [line.split()[0] for line in lines][-2:] == ["kling.job.completed", "kling.job.stored"]
         assert httpx.post(f"{origin}/hooks/kling", content=b"{}").status_code == 401
-        forged = signed(secret=OTHER)
-        answer = httpx.post(f"{origin}/hooks/kling", content=BODY.encode(), headers=forged.headers)
-        assert answer.status_code == 401
+        forged = sign_request(secret=OTHER)
+        response = httpx.post(f"{origin}/hooks/kling", content=BODY.encode(), headers=forged.headers)
+        assert response.status_code == 401
     assert not letters.exists()

@@ -1,4 +1,4 @@
-"""Webhooks among proxies, hostile receivers and planted files: nothing leaks, hangs or grows."""
+"""kling-webhook with proxies, hostile receivers and planted files."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 
 @contextmanager
 def listening(answer: Callable[[socket.socket], None]) -> Iterator[int]:
-    """Answer every connection in a thread of its own."""
+    """Serve every connection in a separate thread."""
 
     def serve() -> None:
         while True:
@@ -36,9 +36,9 @@ def listening(answer: Callable[[socket.socket], None]) -> Iterator[int]:
                 connection, _ = listener.accept()
             except OSError:
                 return
-            threading.Thread(target=take, args=(connection,), daemon=True).start()
+            threading.Thread(target=handle, args=(connection,), daemon=True).start()
 
-    def take(connection: socket.socket) -> None:
+    def handle(connection: socket.socket) -> None:
         with connection:
             try:
                 answer(connection)
@@ -60,7 +60,7 @@ def message(number: int = 1) -> Message:
     return Message(f"msg_{number}", {"type": "t", "timestamp": "", "data": {"request_id": f"r{number}"}})
 
 
-def test_local_receiver_is_not_asked_through_a_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_local_receiver_bypasses_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
     through_proxy: list[bytes] = []
 
     def answer(connection: socket.socket) -> None:
@@ -82,7 +82,7 @@ def test_local_receiver_is_not_asked_through_a_proxy(monkeypatch: pytest.MonkeyP
     assert through_proxy == []
 
 
-def test_body_of_an_answer_is_not_read() -> None:
+def test_response_body_is_not_read() -> None:
     sent = threading.Event()
 
     def answer(connection: socket.socket) -> None:
@@ -97,8 +97,8 @@ def test_body_of_an_answer_is_not_read() -> None:
         sent.set()
 
 
-def test_answer_that_drips_ends_at_the_deadline(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(endpoint, "SECONDS", 0.3)
+def test_slow_response_fails_at_deadline(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(endpoint, "ATTEMPT_SECONDS", 0.3)
     over = threading.Event()
 
     def answer(connection: socket.socket) -> None:
@@ -110,24 +110,24 @@ def test_answer_that_drips_ends_at_the_deadline(monkeypatch: pytest.MonkeyPatch)
     with listening(answer) as port:
         failure = endpoint.Endpoint(f"http://127.0.0.1:{port}/", SECRET).post(message())
         over.set()
-    assert failure == ("no answer within 0.3 seconds", True)
+    assert failure == ("no response within 0.3 seconds", True)
 
 
-def test_many_jobs_share_a_few_threads(tmp_path: Path) -> None:
-    most = 0
+def test_jobs_share_four_threads(tmp_path: Path) -> None:
+    peak = 0
     open_now: set[int] = set()
     lock = threading.Lock()
-    enough = threading.Event()
+    all_busy = threading.Event()
 
     def answer(connection: socket.socket) -> None:
-        nonlocal most
+        nonlocal peak
         connection.recv(65536)
         with lock:
             open_now.add(connection.fileno())
-            most = max(most, len(open_now))
-            if most == 4:
-                enough.set()
-        enough.wait(30)
+            peak = max(peak, len(open_now))
+            if peak == 4:
+                all_busy.set()
+        all_busy.wait(30)
         with lock:
             open_now.discard(connection.fileno())
         connection.sendall(b"HTTP/1.1 204 No Content\r\n\r\n")
@@ -136,62 +136,60 @@ def test_many_jobs_share_a_few_threads(tmp_path: Path) -> None:
         plugin = Webhook(f"http://127.0.0.1:{port}/", secret=SECRET, dead_letters=tmp_path / "letters")
         for number in range(200):
             plugin.kling_event(Expired(f"r{number}", None, 1))
-        workers = [each for each in threading.enumerate() if each.name == "kling-webhook"]
+        workers = [thread for thread in threading.enumerate() if thread.name == "kling-webhook"]
         assert len(workers) == 4
         plugin.kling_close()
-    assert most == 4
+    assert peak == 4
     assert not (tmp_path / "letters").exists()
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="modes of POSIX")
-def test_dead_letters_are_private_from_the_start(
-    letters: DeadLetters, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.mark.skipif(sys.platform == "win32", reason="needs POSIX file modes")
+def test_dead_letter_file_is_created_private(letters: DeadLetters, monkeypatch: pytest.MonkeyPatch) -> None:
     modes: list[int] = []
-    real = os.open
+    real_open = os.open
 
-    def look(path: Any, flags: int, *mode: int, **more: Any) -> int:
-        descriptor = real(path, flags, *mode, **more)
+    def record_mode(path: Any, flags: int, *mode: int, **options: Any) -> int:
+        descriptor = real_open(path, flags, *mode, **options)
         if "letters.jsonl" in str(path) and not str(path).endswith(".lock"):
             modes.append(stat.S_IMODE(os.fstat(descriptor).st_mode))
         return descriptor
 
     before = os.umask(0)
     try:
-        monkeypatch.setattr(os, "open", look)
+        monkeypatch.setattr(os, "open", record_mode)
         letters.append([message(1), message(2)], "no")
         letters.remove([next(iter(letters.read()))])
     finally:
         os.umask(before)
     assert set(modes) == {0o600}
     assert stat.S_IMODE(letters.path.stat().st_mode) == 0o600
-    assert [each.id for each in letters.read().values() if each] == ["msg_2"]
+    assert [letter.id for letter in letters.read().values() if letter] == ["msg_2"]
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="links of POSIX")
-def test_link_in_place_of_the_dead_letters_is_refused(letters: DeadLetters, tmp_path: Path) -> None:
+@pytest.mark.skipif(sys.platform == "win32", reason="needs POSIX links")
+def test_link_as_dead_letter_file_is_rejected(letters: DeadLetters, tmp_path: Path) -> None:
     victim = tmp_path / "victim"
     victim.write_text("mine")
     victim.chmod(0o644)
     letters.path.symlink_to(victim)
-    with pytest.raises(OSError, match="it is a link, which is not followed"):
+    with pytest.raises(OSError, match="it is a link; expected a regular file"):
         letters.append([message()], "no")
     with pytest.raises(ConfigError, match="it is a link"):
         letters.read()
     assert (victim.read_text(), stat.S_IMODE(victim.stat().st_mode)) == ("mine", 0o644)
 
 
-@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no pipes in folders")
-def test_pipe_in_place_of_the_dead_letters_is_refused(letters: DeadLetters) -> None:
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
+def test_pipe_as_dead_letter_file_is_rejected(letters: DeadLetters) -> None:
     os.mkfifo(letters.path)
-    with pytest.raises(OSError, match=r"not a plain file|No such device"):
+    with pytest.raises(OSError, match=r"not a regular file|No such device"):
         letters.append([message()], "no")
-    with pytest.raises(ConfigError, match="it is not a plain file"):
+    with pytest.raises(ConfigError, match="it is not a regular file"):
         letters.read()
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="links of POSIX")
-def test_planted_link_does_not_take_the_rewritten_letters(letters: DeadLetters, tmp_path: Path) -> None:
+@pytest.mark.skipif(sys.platform == "win32", reason="needs POSIX links")
+def test_planted_link_gets_no_rewritten_letters(letters: DeadLetters, tmp_path: Path) -> None:
     victim = tmp_path / "victim"
     victim.write_text("mine")
     letters.path.with_name("letters.jsonl.new").symlink_to(victim)
@@ -202,7 +200,7 @@ def test_planted_link_does_not_take_the_rewritten_letters(letters: DeadLetters, 
 
 
 @pytest.mark.parametrize("body", ["[" * 100_000 + "]" * 100_000, '{"a":' * 100_000 + "1" + "}" * 100_000])
-def test_signed_body_nested_deeply_is_refused(body: str) -> None:
+def test_deeply_nested_signed_body_is_refused(body: str) -> None:
     now = datetime.now(UTC)
     headers = {
         "webhook-id": "msg_1",
@@ -210,7 +208,7 @@ def test_signed_body_nested_deeply_is_refused(body: str) -> None:
         "webhook-signature": standardwebhooks.Webhook(SECRET).sign("msg_1", now, body),
     }
 
-    class Posted:
+    class FakeRequest:
         def __init__(self) -> None:
             self.headers = headers
 
@@ -218,13 +216,13 @@ def test_signed_body_nested_deeply_is_refused(body: str) -> None:
             return body.encode()
 
     with pytest.raises(WebhookRefused) as caught:
-        anyio.run(receive, Posted(), SECRET)
+        anyio.run(receive, FakeRequest(), SECRET)
     assert caught.value.status == 400
 
 
-def test_dead_letter_nested_deeply_is_kept_as_unreadable(letters: DeadLetters) -> None:
+def test_deeply_nested_dead_letter_is_unreadable(letters: DeadLetters) -> None:
     letters.append([message()], "no")
     with letters.path.open("ab") as file:
         file.write(b"[" * 100_000 + b"\n")
-    assert [each and each.id for each in letters.read().values()] == ["msg_1", None]
+    assert [letter and letter.id for letter in letters.read().values()] == ["msg_1", None]
     assert json.loads(next(iter(letters.read())))["id"] == "msg_1"

@@ -1,4 +1,4 @@
-"""Notifications by Slack, Discord, mail and the rest of what Apprise knows."""
+"""Job notifications through Slack, Discord, mail and the other services of Apprise."""
 
 from kling_apprise.plugin import Apprise
 

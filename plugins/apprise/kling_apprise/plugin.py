@@ -1,4 +1,4 @@
-"""The plugin: which events to tell, to whom, and a thread that does it."""
+"""The plugin: event selection, the services, and a worker thread that sends notifications."""
 
 from __future__ import annotations
 
@@ -21,61 +21,71 @@ URLS = "KLING_APPRISE_URLS"
 EVENTS = "KLING_APPRISE_EVENTS"
 DEFAULT_EVENTS = ("submit_failed", "completed", "failed", "expired")
 CLOSE_SECONDS = 25.0
-"""How long closing waits at most: what calls it waits 30 seconds."""
+"""Maximum seconds to send queued notifications on close; the client waits 30 seconds."""
 EXIT_SECONDS = 5.0
-"""The same at the end of a process whose client was never closed."""
+"""Maximum seconds to send them at the exit of a process that did not close its client."""
 
 
 class Apprise:
-    """Tells people how jobs end, by every one of `urls`.
+    """Plugin that sends notifications about jobs to Apprise URLs.
 
-    `events`: names of those to tell, such as `completed`. What is not given is taken from the environment (see the
-    README); without a URL the plugin does nothing. Raises ConfigError for a URL that Apprise does not understand, by
-    its position and scheme, and for an event that there is not.
+    Args:
+        urls: The Apprise URLs. None reads KLING_APPRISE_URLS and KLING_APPRISE_URLS_FILE; without a URL the plugin does
+            nothing.
+        events: The names of the events to send, such as `completed`. None reads KLING_APPRISE_EVENTS; empty selects
+            `submit_failed`, `completed`, `failed` and `expired`.
+
+    Raises:
+        ConfigError: Apprise does not support a URL (the message gives its position and scheme), or an event name is
+            unknown.
+
     """
 
     def __init__(self, urls: Sequence[str] | None = None, *, events: Sequence[str] | None = None) -> None:
-        urls = _from_environment() if urls is None else urls
+        urls = _read_configured_urls() if urls is None else urls
         self._events = frozenset(
             os.environ.get(EVENTS, "").replace(",", " ").split() if events is None else events
         )
         self._events = self._events or frozenset(DEFAULT_EVENTS)
         if unknown := sorted(self._events - set(NAMES.values())):
-            raise ConfigError(
-                f"there is no event {', '.join(unknown)}; there is: {', '.join(NAMES.values())}"
-            )
+            raise ConfigError(f"unknown event {', '.join(unknown)}; expected: {', '.join(NAMES.values())}")
         self._services: list[Service] = []
         if urls:
-            from kling_apprise.service import Service  # Apprise takes a tenth of a second to import
+            from kling_apprise.service import Service  # imported late: Apprise takes a tenth of a second
 
             self._services = [Service(url, number) for number, url in enumerate(urls, 1)]
-        self._changed = threading.Condition()  # guards all that follows
+        self._changed = threading.Condition()  # guards the attributes below
         self._queue: deque[Text] = deque()
         self._is_working = False
 
     @hookimpl
     def kling_event(self, event: Event) -> None:
-        """Queue the event, if it is one to tell."""
+        """Queue a notification if the event is selected.
+
+        Args:
+            event: The event of a job.
+
+        """
         if not self._services or NAMES.get(type(event)) not in self._events:
             return
         with self._changed:
             self._queue.append(as_text(event))
             if not self._is_working:
                 self._is_working = True
-                atexit.unregister(self._finish_at_exit)
-                atexit.register(self._finish_at_exit)
+                atexit.unregister(self._drain_at_exit)
+                atexit.register(self._drain_at_exit)
                 threading.Thread(target=self._work, name="kling-apprise", daemon=True).start()
 
     @hookimpl
     def kling_close(self) -> None:
-        """Wait until everything queued was told, for 25 seconds at most."""
-        self._finish(CLOSE_SECONDS)
-        atexit.unregister(self._finish_at_exit)
+        """Wait until the queued notifications are sent, for 25 seconds at most."""
+        self._drain(CLOSE_SECONDS)
+        atexit.unregister(self._drain_at_exit)
 
-    def _finish_at_exit(self) -> None:
-        self._finish(EXIT_SECONDS)
+    def _drain_at_exit(self) -> None:
+        self._drain(EXIT_SECONDS)
 
-    def _finish(self, seconds: float) -> None:
+    def _drain(self, seconds: float) -> None:
         with self._changed:
             if not self._changed.wait_for(lambda: not self._is_working, seconds):
                 from kling_apprise.service import log
@@ -84,7 +94,7 @@ class Apprise:
                 self._queue.clear()
 
     def _work(self) -> None:
-        """Send what is queued, and end."""
+        """Send the queued notifications until the queue is empty."""
         while True:
             with self._changed:
                 if not self._queue:
@@ -96,7 +106,7 @@ class Apprise:
                 service.send(text)
 
 
-def _from_environment() -> list[str]:
+def _read_configured_urls() -> list[str]:
     urls = os.environ.get(URLS, "").split()
     file = os.environ.get(f"{URLS}_FILE", "").strip()
     if urls or not file:
@@ -104,4 +114,6 @@ def _from_environment() -> list[str]:
     try:
         return Path(file).read_text("utf-8").split()
     except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{URLS}_FILE cannot be read: {type(error).__name__}") from None
+        raise ConfigError(
+            f"{URLS}_FILE cannot be read: {type(error).__name__}. Set it to a readable text file"
+        ) from None

@@ -1,4 +1,4 @@
-"""One URL of Apprise. It is never shown, and what Apprise and what it uses would log of it is caught."""
+"""Delivery to an Apprise URL. The URL is secret; log records of Apprise and its HTTP library are captured."""
 
 from __future__ import annotations
 
@@ -17,81 +17,94 @@ from kling_apprise.text import Text
 
 log = logging.getLogger("kling_apprise")
 
-# What is logged on behalf of a service, if one is at work in this context. Apprise logs URLs, headers and bodies, and
-# the library below it the paths of requests, which are often secrets.
-_heard: ContextVar[list[str] | None] = ContextVar("kling_apprise_heard", default=None)
+# Log messages captured for a service that sends in this context. Apprise logs URLs, headers and bodies; its HTTP library
+# logs request paths. All of these may contain secrets.
+_captured: ContextVar[list[str] | None] = ContextVar("kling_apprise_captured", default=None)
 
 
-def _pass(record: logging.LogRecord) -> bool:
-    """Pass on what others have Apprise log; keep what is logged for us, if it is a warning."""
-    heard = _heard.get()
-    if heard is None:
+def _capture_record(record: logging.LogRecord) -> bool:
+    """Capture the warnings of our own calls and drop their other records; pass the records of other callers."""
+    messages = _captured.get()
+    if messages is None:
         return True
     if record.levelno >= logging.WARNING:
-        heard.append(record.getMessage())
+        messages.append(record.getMessage())
     return False
 
 
 @contextmanager
-def _listening() -> Generator[list[str]]:
+def _capture_logs() -> Generator[list[str]]:
     for name in ("apprise", "urllib3.connectionpool", "urllib3.connection", "urllib3.util.retry"):
-        logging.getLogger(name).addFilter(_pass)  # the same function is added once
-    heard: list[str] = []
-    token = _heard.set(heard)
+        logging.getLogger(name).addFilter(_capture_record)  # idempotent
+    messages: list[str] = []
+    token = _captured.set(messages)
     try:
-        yield heard
+        yield messages
     finally:
-        _heard.reset(token)
+        _captured.reset(token)
 
 
 class Service:
-    """A place to send messages to, `number` in the list of URLs.
+    """A notification service.
 
-    Raises ConfigError, without the URL, if Apprise does not understand it.
+    Args:
+        url: The Apprise URL, which is secret.
+        number: The position of the URL in the list, from 1; identifies it in messages.
+
+    Raises:
+        ConfigError: Apprise does not support the URL. The message does not contain it.
+
     """
 
     def __init__(self, url: str, number: int) -> None:
         scheme = re.match(r"[A-Za-z][\w+.-]{0,31}(?=://)", url)
         self._name = f"URL {number} ({scheme.group() + '://…' if scheme else 'without a scheme'})"
-        asset = apprise.AppriseAsset(async_mode=False, service_timeout=0)  # in this thread, even at exit
-        with _listening(), warnings.catch_warnings():
-            warnings.simplefilter("ignore", DeprecationWarning)  # of modules that Apprise loads
+        asset = apprise.AppriseAsset(async_mode=False, service_timeout=0)  # send in this thread, even at exit
+        with _capture_logs(), warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)  # raised by modules that Apprise loads
             service = apprise.Apprise.instantiate(url, asset=asset)
         if service is None:
-            raise ConfigError(f"{self._name} of the notifications is not one that Apprise understands")
-        # Of a path even the masked form may tell a secret, and it would not help to find the URL in a list.
+            raise ConfigError(
+                f"notification {self._name} is not supported by Apprise. Check its scheme and parts"
+            )
+        # Even a masked path may contain a secret, and it does not help to identify the URL.
         masked = str(service.url(privacy=True))  # type: ignore[no-untyped-call]
-        # The part before the host is often a token, and always of the account.
+        # The user part is often a token, and always account data.
         masked = re.sub(r"(?<=://)[^/?#]*@", "****@", masked)
         self._name = f"URL {number} ({re.sub(r'(?<![:/])[/?].*', '/…', masked)})"
-        # An Apprise of its own: it fits the text to what the service takes.
+        # A separate Apprise object adapts the text to the limits of the service.
         self._apprise = apprise.Apprise(asset=asset)
         self._apprise.add(service)
-        self._secrets = _words(url) - _words(self._name)
+        self._secrets = _split_url(url) - _split_url(self._name)
 
     def send(self, text: Text) -> None:
-        """Send a message. That it failed is logged; nothing is raised."""
-        with _listening() as heard:
+        """Send a message; log a failure and never raise.
+
+        Args:
+            text: The message.
+
+        """
+        with _capture_logs() as messages:
             try:
                 kind = apprise.NotifyType(text.kind)
                 is_sent = bool(
                     self._apprise.notify(text.body, text.title, kind, body_format=apprise.NotifyFormat.TEXT)
                 )
-            except Exception as error:  # noqa: BLE001  its message might have the URL
+            except Exception as error:  # noqa: BLE001  the message may contain the URL
                 is_sent = False
-                heard.append(type(error).__name__)
+                messages.append(type(error).__name__)
         if is_sent:
-            log.info("%s was told: %s", self._name, text.title)
+            log.info("sent to %s: %s", self._name, text.title)
             return
-        why = "; ".join(reason for reason in heard if not self._is_telling(reason))
-        log.warning("%s could not be told %r: %s", self._name, text.title, why or "no reason was given")
+        details = "; ".join(message for message in messages if not self._contains_secret(message))
+        log.warning("could not send to %s: %r: %s", self._name, text.title, details or "unknown reason")
 
-    def _is_telling(self, reason: str) -> bool:
-        """Whether a reason has a part of the URL that its masked form has not."""
-        return any(word in reason.casefold() for word in self._secrets)
+    def _contains_secret(self, message: str) -> bool:
+        """Return whether a message contains a part of the URL that its masked form hides."""
+        return any(word in message.casefold() for word in self._secrets)
 
 
-def _words(url: str) -> set[str]:
-    """The parts of a URL without the names in its query, as they stand and decoded; two letters are no secret."""
+def _split_url(url: str) -> set[str]:
+    """Return the parts of a URL of three characters or more, raw and decoded, without the names in its query."""
     words = re.split(r"[/:@?&=#,;()\s]+", re.sub(r"[?&;][^=&;]*=", "&", url.casefold()))
     return {form for word in words for form in (word, unquote(word)) if len(word) > 2}

@@ -1,4 +1,4 @@
-"""What people are told of an event: a title, and what it means for their money."""
+"""Text of notifications: a title, and the effect of the event on billing."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ NAMES: dict[type[Event], str] = {
     Expired: "expired",
     Stored: "stored",
 }
-"""The events by the names they are chosen with."""
+"""Event types and the names that select them."""
 
 
 Kind: TypeAlias = Literal["info", "success", "warning", "failure"]
@@ -39,7 +39,14 @@ Kind: TypeAlias = Literal["info", "success", "warning", "failure"]
 
 @dataclass(frozen=True)
 class Text:
-    """A message to people; `kind` gives it its colour or sign."""
+    """Text of a notification.
+
+    Attributes:
+        title: The model and the event.
+        body: Lines of plain text.
+        kind: The severity, which services show as a colour or a symbol.
+
+    """
 
     title: str
     body: str
@@ -47,17 +54,25 @@ class Text:
 
 
 def as_text(event: Event) -> Text:
-    """Say what happened, what it means, and what to do."""
-    what, lines, kind = _told(event)
+    """Return the text for an event: the event, its effect on billing, and advice.
+
+    Args:
+        event: The event of a job.
+
+    Returns:
+        The text of the notification.
+
+    """
+    headline, lines, kind = _describe_event(event)
     job = [] if event.request_id is None else [f"Request id: {_plain(event.request_id)}"]
-    return Text(f"{_plain(event.model or 'job')}: {what}", "\n".join([*job, *lines]), kind)
+    return Text(f"{_plain(event.model or 'job')}: {headline}", "\n".join([*job, *lines]), kind)
 
 
-MAX_WORDS = 1000
-"""How many characters of the gateway's words people are told."""
-# What chats take for mentions, links, quotes or emphasis, and what looks alike and means nothing. There is no escape
-# that all of them know, and some show a backslash.
-_LOOKS_ALIKE = str.maketrans(
+MAX_GATEWAY_CHARACTERS = 1000
+"""Maximum length of a quoted gateway text, in characters."""
+# Chat services read these characters as mentions, links, quotes or emphasis. No escape works in all services (some show
+# the backslash), so characters that look alike replace them.
+_LOOKALIKES = str.maketrans(
     {
         "<": "\N{SINGLE LEFT-POINTING ANGLE QUOTATION MARK}",
         ">": "\N{SINGLE RIGHT-POINTING ANGLE QUOTATION MARK}",
@@ -70,19 +85,21 @@ _LOOKS_ALIKE = str.maketrans(
 )
 
 
-def _plain(words: str) -> str:
-    """Return words of the gateway as one line that no chat takes for anything but text."""
-    visible = "".join(" " if unicodedata.category(each)[0] in "CZ" else each for each in words)
+def _plain(text: str) -> str:
+    """Return a gateway text as a single line without chat markup."""
+    visible = "".join(" " if unicodedata.category(char)[0] in "CZ" else char for char in text)
     line = re.sub(" +", " ", visible).strip()
-    return (line if len(line) <= MAX_WORDS else f"{line[:MAX_WORDS]}…").translate(_LOOKS_ALIKE)
+    return (line if len(line) <= MAX_GATEWAY_CHARACTERS else f"{line[:MAX_GATEWAY_CHARACTERS]}…").translate(
+        _LOOKALIKES
+    )
 
 
 def _plain_url(url: str) -> str:
-    """Return a URL of the gateway in characters that no chat takes for the end of it, or for markup."""
+    """Return a gateway URL, quoted so that no chat service reads a character as its end or as markup."""
     return quote(url, safe="/:?#&=%+,;~!$'-._", errors="replace")
 
 
-def _told(event: Event) -> tuple[str, list[str], Kind]:  # noqa: PLR0911  one for each event
+def _describe_event(event: Event) -> tuple[str, list[str], Kind]:  # noqa: PLR0911  a return per event
     match event:
         case SubmitFailed(uncertain=True):
             return "a job may be running", ["It may be billed.", _plain(event.reason)], "warning"
@@ -94,25 +111,29 @@ def _told(event: Event) -> tuple[str, list[str], Kind]:  # noqa: PLR0911  one fo
             return _plain(event.state.lower()), [], "info"
         case Completed():
             cost = event.result.metrics.cost
-            paid = "Cost: not told" if cost is None else f"Cost: {cost:g} credits"
-            return "completed", [paid, *_files("Output, for seven days", event.result.artifacts)], "success"
+            cost_line = "Cost: unknown" if cost is None else f"Cost: {cost:g} credits"
+            return (
+                "completed",
+                [cost_line, *_files("Output, for seven days", event.result.artifacts)],
+                "success",
+            )
         case Failed():
             advice = "A failed job is not billed. Change the input and submit again."
             return "failed", [f"Reason: {_plain(event.reason)}", advice], "failure"
         case Expired():
             return (
                 "expired",
-                ["If it completed, it was billed; its outcome can no longer be learnt."],
+                ["If it completed, it was billed; the result can no longer be retrieved."],
                 "warning",
             )
         case Stored():
             return "stored", _files("File", event.files), "success"
 
 
-def _files(what: str, files: Iterable[Artifact | StoredFile]) -> list[str]:
+def _files(label: str, files: Iterable[Artifact | StoredFile]) -> list[str]:
     lines: list[str] = []
     for file in files:
-        lines.append(f"{what}: {_plain_url(file.url) if isinstance(file, Artifact) else file.url}")
+        lines.append(f"{label}: {_plain_url(file.url) if isinstance(file, Artifact) else file.url}")
         if isinstance(file, StoredFile) and file.link:
             lines.append(f"Link: {file.link}")
     return lines

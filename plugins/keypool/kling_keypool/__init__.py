@@ -1,4 +1,4 @@
-"""Several API keys: each submit takes the one with the fewest jobs, and a key that is refused rests while others serve."""
+"""Pool of API keys: a submit uses the least busy key, and a refused key pauses while the others serve."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ from kling_adapters.hookspecs import Auth, hookimpl
 __all__ = ["KEYS", "KEYS_FILE", "Keypool", "fingerprint"]
 
 KEYS: Final = "SEGMIND_API_KEYS"
-"""Environment variable: keys, separated by commas or white space."""
+"""Environment variable: API keys, separated by commas or white space."""
 KEYS_FILE: Final = "SEGMIND_API_KEYS_FILE"
-"""Environment variable: the path of a file with one key a line; what begins with # is a comment."""
+"""Environment variable: path of a file with one key per line; lines that start with # are comments."""
 
-# In seconds.
 _HOUR: Final = 3600.0
-_SUBMIT: Final = 60.0
-"""For how long a key that was handed out counts as busy, unless the submit is known to have ended before."""
-_FIRST_LIMIT, _LONGEST_LIMIT = 1.0, 60.0
-"""How long a key rests after a 429 in any case; it doubles with each until a submit is accepted."""
-# By status, what it says of a key and how long that rests. A refused submit costs nothing, so the key is tried again
-# some day: an account can be topped up or permitted.
+"""Seconds."""
+_SUBMIT_TIMEOUT: Final = 60.0
+"""Seconds after which a submit without an outcome no longer counts as load of its key."""
+_INITIAL_PAUSE, _MAX_PAUSE = 1.0, 60.0
+"""Seconds that a key pauses after a 429 at least; doubled by each 429 until a submit is accepted."""
+# By status: the state of the key, and the seconds that it pauses. A refused submit costs nothing, so the key is retried
+# later: its account may have new credits or permissions.
 _REFUSALS: Final = {
     401: ("is not valid (401)", _HOUR),
     403: ("is not permitted to do this (403)", 600.0),
@@ -37,37 +37,41 @@ _REFUSALS: Final = {
 
 
 class _Key:
-    """One key and what is known of it; its repr does not show it."""
+    """A key with its load and refusals; the repr does not show the key."""
 
     def __init__(self, secret: str) -> None:
         self.secret = secret
-        self.turn = 0  # when it was last handed out, as a count
-        self.handed_out: deque[float] = deque()  # for submits whose end is not known yet
-        self.jobs: dict[str, float] = {}  # running ones, with the time of their submit, the oldest first
-        self.status = 0  # of the last refusal
-        self.limits = 0  # 429 since the last job that was accepted
-        self.rests_until = float("-inf")
+        self.turn = 0  # number of the last `api_key` call that returned this key
+        self.pending_submits: deque[float] = deque()  # start times of submits without an outcome
+        self.jobs: dict[str, float] = {}  # running jobs with the time of their submit, oldest first
+        self.refusal_status = 0
+        self.rate_limits = 0  # 429 responses since the last accepted job
+        self.paused_until = float("-inf")
 
     def load(self, now: float) -> int:
-        """How many jobs and submits are under way; the gateway keeps the record of a job for an hour."""
-        while self.handed_out and self.handed_out[0] <= now - _SUBMIT:
-            self.handed_out.popleft()
+        """Return the number of running jobs and pending submits; the gateway keeps the record of a job for an hour."""
+        while self.pending_submits and self.pending_submits[0] <= now - _SUBMIT_TIMEOUT:
+            self.pending_submits.popleft()
         while self.jobs and (oldest := next(iter(self.jobs.items())))[1] <= now - _HOUR:
             del self.jobs[oldest[0]]
-        return len(self.handed_out) + len(self.jobs)
+        return len(self.pending_submits) + len(self.jobs)
 
-    def returned(self) -> None:
-        """Note that a submit has ended."""
-        if self.handed_out:
-            self.handed_out.popleft()
+    def finish_submit(self) -> None:
+        """Remove the oldest pending submit."""
+        if self.pending_submits:
+            self.pending_submits.popleft()
 
 
 class Keypool:
-    """A KeyPool of the given `keys`, or, as an installed plugin, of those in SEGMIND_API_KEYS or SEGMIND_API_KEYS_FILE.
+    """A thread-safe pool of API keys that clients may share: `Kling(plugins=[Keypool(["SG_...", "SG_..."])])`.
 
-    Kling(plugins=[Keypool(["SG_...", "SG_..."])])
+    Args:
+        keys: The API keys. None reads SEGMIND_API_KEYS and SEGMIND_API_KEYS_FILE, as the installed plugin does.
+        clock: Returns the current time in seconds; for tests.
 
-    `clock`: the time in seconds, for tests. Clients may share a pool. Raises ConfigError if `keys` is empty.
+    Raises:
+        ConfigError: `keys` contains no key.
+
     """
 
     def __init__(
@@ -75,30 +79,41 @@ class Keypool:
     ) -> None:
         self._clock = clock
         self._lock = threading.Lock()
-        self._turns = 0
+        self._turn_count = 0
         self._keys: dict[str, _Key] = {}
-        # By request id, with the time of the submit, the oldest first.
+        # Key and time of the submit by request id, oldest first.
         self._submitted_by: dict[str, tuple[_Key, float]] = {}
         if keys is not None:
             self._fill(keys)
             if not self._keys:
-                raise ConfigError("Keypool was given no API key. Nothing was sent")
+                raise ConfigError("Keypool has no API key: pass at least one. Nothing was sent.")
 
     def __repr__(self) -> str:
         return f"Keypool({', '.join(map(fingerprint, self._keys))})"
 
     @hookimpl
     def kling_auth(self, chosen: bool) -> Auth | None:
-        """Answer for every gateway if there are keys. Raises ConfigError if it was chosen and there are none."""
+        """Provide this pool for every gateway, if it has keys.
+
+        Args:
+            chosen: Whether the plugin was selected by name.
+
+        Returns:
+            This pool, or None if it has no keys.
+
+        Raises:
+            ConfigError: The plugin was selected and has no keys, or the file of keys cannot be used.
+
+        """
         with self._lock:
             if not self._keys:
-                self._fill(_configured())
+                self._fill(_read_configured_keys())
         if self._keys:
             return self
         if chosen:
             raise ConfigError(
                 f"the plugin keypool has no API keys: set {KEYS} (separated by commas) or {KEYS_FILE} (a file with one "
-                "a line), or give Kling(plugins=[Keypool([...])]). Nothing was sent."
+                "key per line), or pass Kling(plugins=[Keypool([...])]). Nothing was sent."
             )
         return None
 
@@ -106,37 +121,48 @@ class Keypool:
         self._keys = {key: _Key(key) for key in map(str.strip, keys) if key}
 
     def api_key(self) -> str:
-        """Return the key with the fewest jobs under way, of equal ones the one whose turn it is.
+        """Select the key with the lowest load; among equal loads, the least recently used key.
 
-        If all rest, the one whose rate limit ends first. Raises ConfigError if the gateway has refused them all.
+        Returns:
+            The key. If all keys are paused, the key whose rate limit ends first.
+
+        Raises:
+            ConfigError: The gateway has refused all keys, for other reasons than a rate limit.
+
         """
         with self._lock:
             now = self._clock()
-            ready = [key for key in self._keys.values() if key.rests_until <= now]
+            ready = [key for key in self._keys.values() if key.paused_until <= now]
             if ready:
                 key = min(ready, key=lambda key: (key.load(now), key.turn))
-            elif limited := [key for key in self._keys.values() if key.status == 429]:
-                key = min(limited, key=lambda key: key.rests_until)
+            elif limited := [key for key in self._keys.values() if key.refusal_status == 429]:
+                key = min(limited, key=lambda key: key.paused_until)
             else:
-                raise self._all_refused(now)
-            self._turns += 1
-            key.turn = self._turns
-            key.handed_out.append(now)
+                raise self._make_refusal_error(now)
+            self._turn_count += 1
+            key.turn = self._turn_count
+            key.pending_submits.append(now)
             return key.secret
 
     def accepted(self, key: str, request_id: str) -> None:
-        """Count a job for its key."""
+        """Count a job as load of its key.
+
+        Args:
+            key: The key that submitted the job.
+            request_id: The id of the job.
+
+        """
         with self._lock:
             if member := self._keys.get(key):
                 now = self._clock()
-                member.returned()
-                member.limits = 0
+                member.finish_submit()
+                member.rate_limits = 0
                 member.jobs[request_id] = now
-                self._forget(now)
+                self._drop_old_jobs(now)
                 self._submitted_by[request_id] = (member, now)
 
-    def _forget(self, now: float) -> None:
-        """Forget jobs too old to be asked for: an hour to run in, and the hour for which their record is kept."""
+    def _drop_old_jobs(self, now: float) -> None:
+        """Drop jobs after two hours: an hour to run, and an hour for which the gateway keeps their record."""
         while self._submitted_by:
             request_id, (_, submitted) = next(iter(self._submitted_by.items()))
             if submitted > now - 2 * _HOUR:
@@ -144,67 +170,76 @@ class Keypool:
             del self._submitted_by[request_id]
 
     def refused(self, key: str, status: int, retry_after: float | None) -> bool:
-        """Let a key rest: until a limit ends, or for long. Return whether another one is ready."""
+        """Pause a refused key.
+
+        Args:
+            key: The refused key.
+            status: The HTTP status of the refusal.
+            retry_after: Seconds until the rate limit ends; None if unknown.
+
+        Returns:
+            Whether another key is ready.
+
+        """
         with self._lock:
             now = self._clock()
             if member := self._keys.get(key):
-                member.returned()
-                _rest(member, status, retry_after, now)
-            return any(other.rests_until <= now for other in self._keys.values() if other is not member)
+                member.finish_submit()
+                _pause(member, status, retry_after, now)
+            return any(other.paused_until <= now for other in self._keys.values() if other is not member)
 
     def keys(self) -> list[str]:
-        """Return every key."""
+        """Return all keys."""
         return list(self._keys)
 
     def key_of(self, request_id: str) -> str | None:
-        """Return the key that submitted the job, if this pool has seen that."""
+        """Return the key that submitted the job, or None if this pool has no entry for it."""
         with self._lock:
-            found = self._submitted_by.get(request_id)
-            return found[0].secret if found else None
+            entry = self._submitted_by.get(request_id)
+            return entry[0].secret if entry else None
 
     @hookimpl
     def kling_event(self, event: Event) -> None:
-        """Count a job no longer once it has ended."""
+        """Remove a finished job from the load of its key."""
         if isinstance(event, Completed | Failed | Expired):
             with self._lock:
-                if found := self._submitted_by.get(event.request_id):
-                    found[0].jobs.pop(event.request_id, None)
+                if entry := self._submitted_by.get(event.request_id):
+                    entry[0].jobs.pop(event.request_id, None)
 
-    def _all_refused(self, now: float) -> ConfigError:
+    def _make_refusal_error(self, now: float) -> ConfigError:
         lines = [
-            f"{fingerprint(key.secret)} {_REFUSALS[key.status][0]}, tried again in {key.rests_until - now:.0f} s"
+            f"{fingerprint(key.secret)} {_REFUSALS[key.refusal_status][0]}, retried in {key.paused_until - now:.0f} s"
             for key in self._keys.values()
         ]
         return ConfigError(
-            "the gateway has refused every API key of the pool. Nothing was sent. Keys by the first digits of their "
-            "SHA-256:\n  "
+            "the gateway has refused every API key of the pool. Nothing was sent. Keys by fingerprint (start of "
+            "their SHA-256):\n  "
             + "\n  ".join(lines)
-            + "\nReplace those that are not valid, buy credits for the others, "
-            "or ask for access, then start again."
+            + "\nReplace invalid keys, buy credits or request access for the others, then start again."
         )
 
 
 def fingerprint(key: str) -> str:
-    """Return a short digest of a key: enough to recognise it, not enough to use it."""
+    """Return a short non-reversible fingerprint of a key: 8 hex digits of its SHA-256."""
     return hashlib.sha256(key.encode("utf-8", "surrogateescape")).hexdigest()[:8]
 
 
-def _rest(key: _Key, status: int, retry_after: float | None, now: float) -> None:
-    """Note when a key that was refused may be tried again."""
+def _pause(key: _Key, status: int, retry_after: float | None, now: float) -> None:
+    """Set the time until which a refused key pauses, in seconds of the clock."""
     if status == 429:
-        # Submits that were under way together are refused together: that is one limit, not many.
-        if key.rests_until <= now:
-            key.limits += 1
-        patience = min(_LONGEST_LIMIT, _FIRST_LIMIT * 2.0 ** min(key.limits - 1, 10))
-        seconds = max(patience, retry_after or 0.0)
+        # Concurrent submits meet the same rate limit, so only the first refusal lengthens the pause.
+        if key.paused_until <= now:
+            key.rate_limits += 1
+        pause = min(_MAX_PAUSE, _INITIAL_PAUSE * 2.0 ** min(key.rate_limits - 1, 10))
+        seconds = max(pause, retry_after or 0.0)
     else:
         seconds = _REFUSALS[status][1]
-    if now + seconds >= key.rests_until:
-        key.status, key.rests_until = status, now + seconds
+    if now + seconds >= key.paused_until:
+        key.refusal_status, key.paused_until = status, now + seconds
 
 
-def _configured() -> list[str]:
-    """Return the keys in the environment. Raises ConfigError if they are said to be in a file and are not."""
+def _read_configured_keys() -> list[str]:
+    """Return the keys of the environment. Raises ConfigError if the file of keys is unreadable or empty."""
     keys = os.environ.get(KEYS, "").replace(",", " ").split()
     path = os.environ.get(KEYS_FILE, "")
     if path:
@@ -212,13 +247,13 @@ def _configured() -> list[str]:
             lines = Path(path).expanduser().read_text("utf-8").splitlines()
         except OSError as error:
             raise ConfigError(
-                f"{KEYS_FILE}: {path} cannot be read: {error.strerror}. Nothing was sent"
+                f"{KEYS_FILE}: {path} cannot be read: {error.strerror}. Nothing was sent."
             ) from error
         except UnicodeDecodeError:
-            # Its context would show what is in the file.
-            raise ConfigError(f"{KEYS_FILE}: {path} is not a text file. Nothing was sent") from None
-        in_file = [line.strip() for line in lines if line.strip() and not line.lstrip().startswith("#")]
-        if not in_file:
-            raise ConfigError(f"{KEYS_FILE}: there is no key in {path}. Nothing was sent")
-        keys += in_file
+            # The context of the exception would show the content of the file.
+            raise ConfigError(f"{KEYS_FILE}: {path} is not a UTF-8 text file. Nothing was sent.") from None
+        file_keys = [line.strip() for line in lines if line.strip() and not line.lstrip().startswith("#")]
+        if not file_keys:
+            raise ConfigError(f"{KEYS_FILE}: {path} contains no key; write one per line. Nothing was sent.")
+        keys += file_keys
     return keys

@@ -1,6 +1,6 @@
-"""The API key from the keychain of the operating system, when chosen: `Kling(auth="keyring")` or `KLING_AUTH=keyring`.
+"""API key from the keychain of the operating system, if selected: `Kling(auth="keyring")` or `KLING_AUTH=keyring`.
 
-`keyring` is imported when a key is needed: this module is loaded whenever plugins are looked for.
+Plugin discovery loads this module, so `keyring` is imported only when a key is needed.
 """
 
 from __future__ import annotations
@@ -17,7 +17,19 @@ __all__ = ["kling_auth", "kling_cli"]
 
 @hookimpl
 def kling_auth(gateway: str, chosen: bool) -> Auth | None:
-    """Answer when chosen, with the key stored for the gateway. Raises ConfigError if no keychain is fit to hold one."""
+    """Provide the key stored for the gateway, if this plugin was selected.
+
+    Args:
+        gateway: The base URL of the gateway.
+        chosen: Whether the plugin was selected by name.
+
+    Returns:
+        An Auth that reads the keychain, or None if the plugin was not selected.
+
+    Raises:
+        ConfigError: No secure keychain is available.
+
+    """
     if not chosen:
         return None
     from kling_keyring.keychain import Keychain, KeychainKey
@@ -27,7 +39,7 @@ def kling_auth(gateway: str, chosen: bool) -> Auth | None:
 
 @hookimpl
 def kling_cli(app: click.Group) -> None:
-    """Add `kling auth set`, `status` and `forget`."""
+    """Add the commands `kling auth set`, `status` and `forget`."""
     from kling_keyring.command import auth
 
     app.add_command(auth)

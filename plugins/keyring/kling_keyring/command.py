@@ -1,4 +1,7 @@
-"""`kling auth`: the key in the keychain. The key is never an argument, which the shell and the system would show."""
+"""`kling auth`: manage the key in the keychain.
+
+The key is never a command-line argument: shell history and process lists would show it.
+"""
 
 from __future__ import annotations
 
@@ -15,16 +18,16 @@ base_url = click.option(
 
 @click.group()
 def auth() -> None:
-    """Keep the API key in the keychain of the operating system.
+    """Manage the API key in the keychain of the operating system.
 
-    It is used where it is chosen: KLING_AUTH=keyring, or Kling(auth="keyring").
+    To use the key, set KLING_AUTH=keyring or pass Kling(auth="keyring").
     """
 
 
 @auth.command("set")
 @base_url
 def set_(base_url: str) -> None:
-    """Store a key: asked for without showing it, or read as one line from standard input."""
+    """Store a key, from a hidden prompt or from the first line of standard input."""
     from kling_keyring.keychain import Keychain, fingerprint
 
     keychain = Keychain.find()
@@ -34,7 +37,9 @@ def set_(base_url: str) -> None:
         key = sys.stdin.readline()
     key = key.strip()
     if not key:
-        raise ConfigError("no key was given; nothing was stored")
+        raise ConfigError(
+            "The API key is empty; nothing was stored. Enter a key, or pipe it as the first line"
+        )
     keychain.set(base_url, key)
     click.echo(f"stored a key for {base_url} in {keychain.name}, fingerprint {fingerprint(key)}")
     click.echo("To use it: export KLING_AUTH=keyring", err=True)
@@ -44,7 +49,7 @@ def set_(base_url: str) -> None:
 @base_url
 @click.pass_context
 def status(context: click.Context, base_url: str) -> None:
-    """Say whether a key is stored, and where; exit code 2 if none is."""
+    """Show whether a key is stored, and where. Exit code 2: no key is stored."""
     from kling_keyring.keychain import Keychain, fingerprint
 
     keychain = Keychain.find()
@@ -59,7 +64,7 @@ def status(context: click.Context, base_url: str) -> None:
 @auth.command()
 @base_url
 def forget(base_url: str) -> None:
-    """Delete the key."""
+    """Delete the key of the gateway."""
     from kling_keyring.keychain import Keychain
 
     keychain = Keychain.find()

@@ -1,4 +1,4 @@
-"""The keychain, as far as it is fit to hold a key."""
+"""Access to a keychain that is secure enough for API keys."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from keyring.backends import chainer, fail, null
 from kling_adapters import ConfigError
 
 SERVICE: Final = "kling-adapters"
-"""What keys are stored under; the user name is the base URL of the gateway."""
-INSTEAD: Final = (
+"""Service name of stored keys; the user name is the base URL of the gateway."""
+ADVICE: Final = (
     "Unlock or install a keychain of the operating system (on Linux a Secret Service such as GNOME Keyring or "
     "KWallet), or name another backend in PYTHON_KEYRING_BACKEND; or provide the key as SEGMIND_API_KEY."
 )
@@ -24,53 +24,70 @@ INSTEAD: Final = (
 
 @dataclass(frozen=True)
 class Keychain:
-    """A backend of `keyring` that can be trusted with keys. Every method raises ConfigError if the backend fails."""
+    """A secure backend of `keyring`. Every method raises ConfigError if the backend fails.
+
+    Attributes:
+        backend: The backend that stores the keys.
+
+    """
 
     backend: KeyringBackend
 
     @classmethod
     def find(cls) -> Self:
-        """Return the one that `keyring` uses on this machine, or of a chain the first that is fit.
+        """Select the backend that `keyring` uses on this machine; of a chain, its first secure backend.
 
-        Raises ConfigError, naming what was found, if that keeps nothing or keeps it in plain text.
+        Returns:
+            The keychain.
+
+        Raises:
+            ConfigError: No backend is secure. The message names each backend and the reason.
+
         """
-        with _explained("keyring"):
-            found = keyring.get_keyring()
-            candidates = found.backends if isinstance(found, chainer.ChainerBackend) else [found]
-            reasons = {_name(backend): _unfit(backend) for backend in candidates}
+        with _translate_errors("keyring"):
+            default = keyring.get_keyring()
+            candidates = default.backends if isinstance(default, chainer.ChainerBackend) else [default]
+            reasons = {_backend_name(backend): _insecurity_reason(backend) for backend in candidates}
         for backend in candidates:
-            if not reasons[_name(backend)]:
+            if not reasons[_backend_name(backend)]:
                 return cls(backend)
-        about = (
-            "; ".join(f"{name} {reason}" for name, reason in reasons.items()) or f"{_name(found)} is empty"
+        details = (
+            "; ".join(f"{name} {reason}" for name, reason in reasons.items())
+            or f"{_backend_name(default)} is empty"
         )
-        raise ConfigError(f"no keychain to keep an API key in: {about}. {INSTEAD}")
+        raise ConfigError(f"no secure keychain for an API key: {details}. {ADVICE}")
 
     @property
     def name(self) -> str:
         """The full name of the backend, as PYTHON_KEYRING_BACKEND takes it."""
-        return _name(self.backend)
+        return _backend_name(self.backend)
 
     def get(self, gateway: str) -> str | None:
-        """Return the key stored for the gateway (its base URL), if there is one."""
-        with _explained(self.name):
+        """Return the key stored for the gateway (a base URL), or None if no key is stored."""
+        with _translate_errors(self.name):
             return self.backend.get_password(SERVICE, _user(gateway)) or None
 
     def set(self, gateway: str, key: str) -> None:
-        """Store the key for the gateway, in place of any other."""
-        with _explained(self.name, secret=key):
+        """Store the key for the gateway, replacing a stored one."""
+        with _translate_errors(self.name, secret=key):
             self.backend.set_password(SERVICE, _user(gateway), key)
         if self.get(gateway) != key:
-            raise ConfigError(f"the keychain {self.name} did not keep the key. {INSTEAD}")
+            raise ConfigError(f"the keychain {self.name} did not keep the key. {ADVICE}")
 
     def delete(self, gateway: str) -> None:
         """Delete the key stored for the gateway."""
-        with _explained(self.name):
+        with _translate_errors(self.name):
             self.backend.delete_password(SERVICE, _user(gateway))
 
 
 class KeychainKey:
-    """Reads the key once: a keychain may ask its owner each time."""
+    """An Auth that reads the key once, because a keychain may prompt its owner on every read.
+
+    Args:
+        keychain: The keychain to read.
+        gateway: The base URL of the gateway.
+
+    """
 
     def __init__(self, keychain: Keychain, gateway: str) -> None:
         self._keychain = keychain
@@ -78,7 +95,12 @@ class KeychainKey:
         self._key: str | None = None
 
     def api_key(self) -> str:
-        """Return the key. Raises ConfigError if none is stored for the gateway, or the keychain cannot be read."""
+        """Return the key stored for the gateway.
+
+        Raises:
+            ConfigError: No key is stored for the gateway, or the keychain cannot be read.
+
+        """
         self._key = self._key or self._keychain.get(self._gateway)
         if self._key is None:
             raise ConfigError(
@@ -89,36 +111,36 @@ class KeychainKey:
 
 
 def fingerprint(key: str) -> str:
-    """Return a short digest of a key: enough to recognise it, not enough to use it."""
+    """Return a short non-reversible fingerprint of a key: 8 hex digits of its SHA-256."""
     return hashlib.sha256(key.encode("utf-8", "surrogateescape")).hexdigest()[:8]
 
 
 def _user(gateway: str) -> str:
-    """The name a gateway's key is stored under; its address may be written with a version, as the client takes it."""
+    """Return the user name of a gateway's key: its base URL without the API version that clients accept."""
     return gateway.rstrip("/").removesuffix("/v1").removesuffix("/v2")
 
 
-def _name(backend: KeyringBackend) -> str:
+def _backend_name(backend: KeyringBackend) -> str:
     return f"{type(backend).__module__}.{type(backend).__qualname__}"
 
 
-def _unfit(backend: KeyringBackend) -> str:
-    """Say why a backend cannot be trusted with a key; empty if it can."""
+def _insecurity_reason(backend: KeyringBackend) -> str:
+    """Return why a backend is not secure, as the end of a sentence; empty if it is secure."""
     if isinstance(backend, fail.Keyring | null.Keyring):
         return "keeps nothing"
     if any("plaintext" in base.__name__.lower() for base in type(backend).__mro__):
         return "keeps keys in plain text"
-    # Not every backend says what it does, but below 1 keyring itself recommends none.
-    return "" if backend.priority >= 1 else "is one that keyring does not recommend"
+    # Backends need not declare how they store keys; keyring itself recommends none with a priority below 1.
+    return "" if backend.priority >= 1 else "is a backend that keyring does not recommend"
 
 
 @contextmanager
-def _explained(name: str, secret: str | None = None) -> Generator[None]:
-    """Turn any failure of a backend into a ConfigError, in words without the secret."""
+def _translate_errors(name: str, secret: str | None = None) -> Generator[None]:
+    """Convert any failure of a backend to a ConfigError whose message does not contain the secret."""
     try:
         yield
-    except Exception as error:  # noqa: BLE001  a backend raises whatever its library does
-        said = f"{type(error).__name__}: {error}".strip(": .")
+    except Exception as error:  # noqa: BLE001  backends raise the exceptions of their libraries
+        detail = f"{type(error).__name__}: {error}".strip(": .")
         if secret is not None:
-            said = said.replace(secret, "[key]")
-        raise ConfigError(f"the keychain ({name}) cannot be used: {said}. {INSTEAD}") from None
+            detail = detail.replace(secret, "[key]")
+        raise ConfigError(f"the keychain ({name}) cannot be used: {detail}. {ADVICE}") from None

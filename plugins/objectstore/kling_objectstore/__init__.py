@@ -1,6 +1,6 @@
-"""Stores the files of kling-adapters where s3:, gs:, az: and memory: URLs say.
+"""Object storage for the files of kling-adapters: s3:, gs:, az: and memory: URLs.
 
-Nothing of a cloud is imported before such a URL is met.
+The cloud libraries are imported when such a URL is first used.
 """
 
 from __future__ import annotations
@@ -22,7 +22,10 @@ _FILE = re.compile(r"\.(mp4|webm|mov|png|jpe?g|webp|mp3|wav|bin)", re.IGNORECASE
 
 
 class ObjectStore:
-    """The plugin. Every client has one of its own; make one and give it as `Kling(plugins=[...])` to `read` memory: URLs."""
+    """Storage plugin. Every client creates its own instance.
+
+    To `read` memory: URLs, create an instance and pass it as `Kling(plugins=[...])`.
+    """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -30,27 +33,51 @@ class ObjectStore:
 
     @hookimpl
     def kling_storage(self, url: str) -> Storage | None:
-        """Answer for s3://bucket/prefix/, gs://bucket/prefix/, az://container/prefix/ and memory:prefix/."""
+        """Provide storage for s3://bucket/prefix/, gs://bucket/prefix/, az://container/prefix/ and memory:prefix/.
+
+        Args:
+            url: The URL or path to save to.
+
+        Returns:
+            The storage, or None for other URLs.
+
+        Raises:
+            StorageError: The URL has one of these schemes and is invalid.
+
+        """
         scheme, colon, rest = url.partition(":")
         scheme = scheme.lower()
         if not colon or scheme not in ("s3", "gs", "az", "memory"):
             return None
-        from kling_objectstore.place import Place, cloud
+        from kling_objectstore.place import Place, make_store
 
         if scheme == "memory":
             return Place(self._memory(), scheme, "memory:", _prefix(rest))
-        # What is refused is not repeated: it may hold a password or a signature.
-        found = _URL.fullmatch(rest)
-        if found is None:
+        # The error does not repeat the URL: it may contain a password or a signature.
+        match = _URL.fullmatch(rest)
+        if match is None:
             raise StorageError(
-                f"this {scheme}: URL names no place to store in: write {scheme}://BUCKET/PREFIX/, as text, not as a "
-                "Path, without user, password, port, query or fragment; credentials come from the environment"
+                f"invalid {scheme}: URL: expected {scheme}://BUCKET/PREFIX/ as a str (not a Path), without user, password, "
+                "port, query or fragment. Set credentials in the environment"
             )
-        bucket = found["bucket"]
-        return Place(cloud(scheme, bucket), scheme, f"{scheme}://{bucket}/", _prefix(found["prefix"] or ""))
+        bucket = match["bucket"]
+        return Place(
+            make_store(scheme, bucket), scheme, f"{scheme}://{bucket}/", _prefix(match["prefix"] or "")
+        )
 
     def read(self, url: str) -> bytes:
-        """Return a file that was stored in memory, by its memory: URL. Raises FileNotFoundError."""
+        """Read a file from the memory of this instance.
+
+        Args:
+            url: The memory: URL of the file.
+
+        Returns:
+            The content.
+
+        Raises:
+            FileNotFoundError: There is no such file.
+
+        """
         return bytes(self._memory().get(url.removeprefix("memory:")).bytes())
 
     def _memory(self) -> MemoryStore:
@@ -63,7 +90,7 @@ class ObjectStore:
 
 
 def _prefix(path: str) -> str:
-    """Return the path of a URL as the beginning of object names: empty, or ending in a slash. Raises StorageError."""
+    """Convert the path of a URL to a key prefix: empty, or with a slash at its end. Raises StorageError if invalid."""
     inner = path.strip("/")
     if not inner:
         return ""
@@ -72,6 +99,6 @@ def _prefix(path: str) -> str:
         raise StorageError("the path of a storage URL must not have '.', '..' or empty parts")
     if not path.endswith("/") and _FILE.search(parts[-1]):
         raise StorageError(
-            f"{parts[-1]!r} looks like a file: give the prefix, ending in '/'; the object is named after its job"
+            f"{parts[-1]!r} looks like a file: expected a prefix that ends in '/'. The object is named after its job"
         )
     return f"{inner}/"

@@ -1,4 +1,4 @@
-"""A place in an object store, and the upload of one file into it."""
+"""Bucket prefix as a storage, and the upload of a file to it."""
 
 from __future__ import annotations
 
@@ -23,111 +23,173 @@ if TYPE_CHECKING:
     from obstore.store import ClientConfig, RetryConfig
 
 T = TypeVar("T")
-Cloud: TypeAlias = S3Store | GCSStore | AzureStore
+CloudStore: TypeAlias = S3Store | GCSStore | AzureStore
 
 LINK_LIFETIME = timedelta(days=1)
 PART_BYTES = 5 * 1024**2
-"""The size of the parts of a large upload, and the most that is sent as one request: S3 takes no smaller parts."""
-PARTS_AT_ONCE = 3
+"""Part size of multipart uploads, and maximum size of a single-request upload; the minimum part size of S3."""
+MAX_CONCURRENT_PARTS = 3
 
-_STORES: dict[str, Callable[..., Cloud]] = {"s3": S3Store, "gs": GCSStore, "az": AzureStore}
-# Plain http is spoken only where the endpoint in the environment says so. A part may take two minutes on a slow line;
-# a server that refuses connections is given up after some seconds.
+_STORES: dict[str, Callable[..., CloudStore]] = {"s3": S3Store, "gs": GCSStore, "az": AzureStore}
+# `allow_http` has an effect only with an http endpoint in the environment. A part may take two minutes on a slow line;
+# a server that refuses connections fails after a few seconds.
 _CLIENT: ClientConfig = {"allow_http": True, "timeout": timedelta(minutes=2)}
 _RETRY: RetryConfig = {"max_retries": 6, "retry_timeout": timedelta(minutes=1)}
 
 _ADVICE = {
     "s3": "Check the bucket, AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY (or a role of this machine) and AWS_REGION; "
-    "AWS_ENDPOINT_URL for a store that is not Amazon's",
+    "AWS_ENDPOINT_URL for a store outside of AWS",
     "gs": "Check the bucket and GOOGLE_APPLICATION_CREDENTIALS, the path of a key file (or a role of this machine)",
     "az": "Check the container, AZURE_STORAGE_ACCOUNT_NAME, and AZURE_STORAGE_ACCOUNT_KEY or another credential",
-    "memory": "Nothing has to be configured for it",
+    "memory": "memory: needs no configuration",
 }
 
 
-def cloud(scheme: str, bucket: str) -> Cloud:
-    """Return the store of a bucket, with what the environment says of it. Raises StorageError."""
+def make_store(scheme: str, bucket: str) -> CloudStore:
+    """Create the store of a bucket, configured by the environment.
 
-    def make() -> Cloud:
+    Args:
+        scheme: `s3`, `gs` or `az`.
+        bucket: The name of the bucket or container.
+
+    Returns:
+        The store.
+
+    Raises:
+        StorageError: The configuration in the environment is invalid.
+
+    """
+
+    def make() -> CloudStore:
         return _STORES[scheme](bucket, client_options=_CLIENT, retry_config=_RETRY)
 
-    return _tried(make, f"{scheme}://{bucket}/", scheme)
+    return _translate_errors(make, f"{scheme}://{bucket}/", scheme)
 
 
 class Place:
-    """A bucket and a prefix: `root` is the URL of the bucket, `prefix` empty or ending in a slash."""
+    """A Storage in a bucket.
 
-    def __init__(self, store: Cloud | MemoryStore, scheme: str, root: str, prefix: str) -> None:
+    Args:
+        store: The store of the bucket.
+        scheme: The scheme of its URLs.
+        root: The URL of the bucket.
+        prefix: The start of all keys: empty, or with a slash at its end.
+
+    """
+
+    def __init__(self, store: CloudStore | MemoryStore, scheme: str, root: str, prefix: str) -> None:
         self._store = store
         self._scheme = scheme
         self._root = root
         self._prefix = prefix
 
     def check(self) -> None:
-        """Raise StorageError unless an object can be written here and files can be spooled; leaves nothing."""
+        """Check that objects can be written and files can be spooled; leave no objects behind.
+
+        Raises:
+            StorageError: A write failed.
+
+        """
         with _spooling():
             tempfile.TemporaryFile().close()
-        self._tried(self._probe)
+        self._translate_errors(self._probe)
 
     def _probe(self) -> None:
         key = f"{self._prefix}.kling-check-{secrets.token_hex(8)}"
         if self._scheme in ("s3", "gs"):
-            # A multipart upload that is begun and called off: no version, no event, no right to delete is needed.
+            # A cancelled multipart upload creates no version and no event, and needs no permission to delete.
             try:
-                self._store.put(key, _call_off())
-            except _CalledOff:
+                self._store.put(key, _cancel_upload())
+            except _UploadCancelled:
                 return
-        # On Azure nothing is sent for a multipart upload before its first part.
+        # Azure sends no request for a multipart upload before its first part.
         self._store.put(key, b"", use_multipart=False)
         self._store.delete(key)
 
     def open(self, name: str, content_type: str) -> Writer:
-        """Start a file, in a temporary file of this machine until it is whole."""
+        """Start a file, which is spooled to a local temporary file until it is complete.
+
+        Args:
+            name: The name of the file, appended to the prefix.
+            content_type: The media type of the file.
+
+        Returns:
+            The writer of the file.
+
+        Raises:
+            StorageError: The temporary file cannot be created.
+
+        """
         return _Upload(self, self._prefix + name, content_type)
 
-    def holds(self, key: str, size: int, sha256: str) -> bool:
-        """Whether the object is there already, with this content as far as is recorded and may be read."""
+    def has_object(self, key: str, size: int, sha256: str) -> bool:
+        """Check whether the object exists with this content.
+
+        Args:
+            key: The key of the object.
+            size: The expected size in bytes.
+            sha256: The expected hex digest, compared with the metadata of the object.
+
+        Returns:
+            Whether size and digest match; False if the object may not be read.
+
+        """
         try:
-            found = self._store.get(key, options={"head": True})
+            result = self._store.get(key, options={"head": True})
         except (FileNotFoundError, PermissionDeniedError):
             return False
-        return found.meta["size"] == size and found.attributes.get("sha256") == sha256
+        return result.meta["size"] == size and result.attributes.get("sha256") == sha256
 
     def upload(self, key: str, parts: Iterator[bytes], size: int, sha256: str, content_type: str) -> Location:
-        """Make the object appear, unless it is there already. Raises StorageError, and what `parts` raises."""
+        """Upload an object, unless it exists with the same content.
+
+        Args:
+            key: The key of the object.
+            parts: The content; an exception raised here cancels the upload and propagates.
+            size: The size of the content in bytes.
+            sha256: The hex digest of the content.
+            content_type: The media type of the content.
+
+        Returns:
+            The URL of the object, and a signed link if the store can sign.
+
+        Raises:
+            StorageError: The upload failed.
+
+        """
 
         def put() -> None:
-            if not self.holds(key, size, sha256):
+            if not self.has_object(key, size, sha256):
                 self._store.put(
                     key,
                     parts,
                     attributes={"Content-Type": content_type, "sha256": sha256},
                     use_multipart=size > PART_BYTES,
                     chunk_size=PART_BYTES,
-                    max_concurrency=PARTS_AT_ONCE,
+                    max_concurrency=MAX_CONCURRENT_PARTS,
                 )
 
-        self._tried(put)
+        self._translate_errors(put)
         return Location(self._root + key, self._link(key))
 
     def _link(self, key: str) -> str | None:
         if isinstance(self._store, MemoryStore):
             return None
         if self._scheme == "az" and quote(key) != key:
-            # obstore 0.12 signs such a name as it is written in a URL, and the link would be refused.
+            # obstore 0.12 signs the encoded form of such a key, so the store would reject the link.
             return None
         try:
             return obstore.sign(self._store, "GET", key, LINK_LIFETIME)
         except (BaseError, OSError, ValueError):
-            # Some credentials cannot sign. The file is where it should be all the same.
+            # Some credentials cannot sign. The file is stored nevertheless.
             return None
 
-    def _tried(self, action: Callable[[], T]) -> T:
-        return _tried(action, self._root + self._prefix, self._scheme)
+    def _translate_errors(self, action: Callable[[], T]) -> T:
+        return _translate_errors(action, self._root + self._prefix, self._scheme)
 
 
 class _Upload:
-    """The Writer: spools to a file without a name, since the digest is recorded with the object and known at its end."""
+    """Writer that spools to an unnamed file, because the metadata of the object needs the digest of the whole file."""
 
     def __init__(self, place: Place, key: str, content_type: str) -> None:
         self._place = place
@@ -140,18 +202,18 @@ class _Upload:
 
     def write(self, chunk: bytes) -> None:
         """Append a chunk."""
-        with self._busy(), _spooling():
+        with self._exclusive_access(), _spooling():
             self._file.write(chunk)
 
     def commit(self, sha256: str) -> Location:
-        """Upload the file and return where it is."""
-        with self._busy(), self._file:
+        """Upload the file and return its location."""
+        with self._exclusive_access(), self._file:
             size = self._file.tell()
             self._file.seek(0)
             return self._place.upload(self._key, self._parts(), size, sha256, self._content_type)
 
     def abort(self) -> None:
-        """Delete the spooled file; an upload in another thread stops before its next part, and deletes it then."""
+        """Delete the spooled file; an upload in another thread stops before its next part and deletes the file itself."""
         self._aborted = True
         if self._lock.acquire(blocking=False):
             try:
@@ -160,7 +222,7 @@ class _Upload:
                 self._lock.release()
 
     def _parts(self) -> Iterator[bytes]:
-        """Yield the file in parts. What is raised here makes obstore call off the upload."""
+        """Yield the file in parts. An exception raised here makes obstore cancel the upload."""
         while True:
             part = self._file.read(PART_BYTES)
             if self._aborted:
@@ -170,12 +232,12 @@ class _Upload:
             yield part
 
     @contextmanager
-    def _busy(self) -> Generator[None]:
+    def _exclusive_access(self) -> Generator[None]:
         try:
             with self._lock:
                 yield
         finally:
-            # An abort that found this thread at work has left the rest to it.
+            # An abort during this call could not close the file.
             if self._aborted:
                 self.abort()
 
@@ -186,31 +248,31 @@ def _spooling() -> Generator[None]:
         yield
     except OSError as error:
         raise StorageError(
-            f"the temporary file of an upload failed: {error}; set TMPDIR to a folder with room for the whole file"
+            f"cannot write the temporary file of an upload: {error}. Set TMPDIR to a folder with room for the whole file"
         ) from error
 
 
-class _CalledOff(Exception):
-    """Ends an upload before its first part."""
+class _UploadCancelled(Exception):
+    """Cancels an upload before its first part."""
 
 
-def _call_off() -> Iterator[bytes]:
-    raise _CalledOff
+def _cancel_upload() -> Iterator[bytes]:
+    raise _UploadCancelled
     yield b""
 
 
-def _tried(action: Callable[[], T], where: str, scheme: str) -> T:
-    """Return what `action` returns; whatever the store says against it becomes a StorageError."""
+def _translate_errors(action: Callable[[], T], url: str, scheme: str) -> T:
+    """Run `action` and return its result; convert an error of the store to a StorageError."""
     try:
         return action()
     except (BaseError, OSError, ValueError) as error:
-        reason = _reason(error)
-    # Not from within `except`: the error of the store holds addresses, which may be signed, and whole answers.
-    raise StorageError(f"{where} cannot be written to: {reason}. {_ADVICE[scheme]}")
+        reason = _summarize_error(error)
+    # Raised outside of `except`: the store's error may contain signed URLs and complete responses.
+    raise StorageError(f"{url} cannot be written to: {reason}. {_ADVICE[scheme]}")
 
 
-def _reason(error: Exception) -> str:
-    """Return what a store says, in short and without the queries of addresses or what an answer repeats of a request."""
+def _summarize_error(error: Exception) -> str:
+    """Return a short form of a store's error, without URL queries and without request data that a response repeats."""
     text = str(error).partition("\n\nDebug source")[0]
     code = re.search("<Code>(.*?)</Code>", text)
     message = re.search("<Message>(.*?)</Message>", text, re.DOTALL)

@@ -1,4 +1,4 @@
-"""A span for every job, and counters of jobs, failures, cost and polls."""
+"""OpenTelemetry spans and metrics of jobs."""
 
 from kling_opentelemetry.plugin import OpenTelemetry
 

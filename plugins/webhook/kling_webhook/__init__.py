@@ -1,4 +1,4 @@
-"""Signed webhooks for what happens to a job, and what a receiver of them needs."""
+"""Signed webhooks for job events, and verification for their receivers."""
 
 from kling_webhook.plugin import Webhook
 from kling_webhook.signing import WebhookEvent, WebhookRefused, receive

@@ -1,4 +1,4 @@
-"""`kling webhooks`: sending again what could not be delivered."""
+"""`kling webhooks`: resend undelivered webhooks."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from kling_adapters import ConfigError
 
 @click.group()
 def webhooks() -> None:
-    """Send again the webhooks that could not be delivered."""
+    """Manage undelivered webhooks."""
 
 
 @webhooks.command()
 def redeliver() -> None:
-    """Send what is in the dead-letter file to the receiver again, in order and under the same ids.
+    """Resend the webhooks of the dead-letter file, in order and with the same ids.
 
-    What fails stays, and so does what comes after it of the same job. Exit code 3 if anything stays.
+    A webhook that fails stays in the file, with the later ones of the same job. Exit code 3: webhooks remain.
     """
     from kling_webhook.deadletters import DeadLetters
     from kling_webhook.endpoint import Endpoint
@@ -26,19 +26,19 @@ def redeliver() -> None:
 
     url = os.environ.get(URL, "").strip()
     if not url:
-        raise ConfigError(f"there is no receiver to send to: set {URL}. Nothing was sent")
+        raise ConfigError(f"no webhook receiver is configured: set {URL}. Nothing was sent")
     endpoint, dead_letters = Endpoint(url), DeadLetters()
     letters = dead_letters.read()
     delivered: set[bytes] = set()
-    held: set[str] = set()
+    blocked_jobs: set[str] = set()
     try:
         for line, message in letters.items():
             if message is None:
-                click.echo("kept a line that cannot be read", err=True)
-            elif message.job in held:
-                click.echo(f"kept {message}: one before it of the same job was not delivered", err=True)
+                click.echo("kept an unreadable line", err=True)
+            elif message.job in blocked_jobs:
+                click.echo(f"kept {message}: an earlier webhook of the same job was not delivered", err=True)
             elif failure := endpoint.post(message):
-                held.add(message.job)
+                blocked_jobs.add(message.job)
                 click.echo(f"kept {message}: {failure.reason}", err=True)
             else:
                 delivered.add(line)

@@ -1,4 +1,4 @@
-"""The file of what could not be delivered: one JSON object a line, shared by several processes."""
+"""Dead-letter file of undelivered webhooks: one JSON object per line, shared by several processes."""
 
 from __future__ import annotations
 
@@ -17,51 +17,80 @@ from platformdirs import user_state_path
 from kling_adapters import ConfigError
 from kling_webhook.message import Message
 
-# No links, which could lead to the file of somebody else, and no waiting for the other end of a pipe; Windows has neither.
-_SAFELY = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+# Do not follow links, which could lead to another user's file; do not wait for the peer of a pipe. Windows has neither.
+_SAFE_FLAGS = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
 
 
 class DeadLetters:
-    """The file at `path`, else where KLING_WEBHOOK_DEAD_LETTERS says, else in the state folder of the platform."""
+    """A dead-letter file.
+
+    Args:
+        path: The path of the file. None reads KLING_WEBHOOK_DEAD_LETTERS; without it, the file is in the state folder of
+            the platform.
+
+    """
 
     def __init__(self, path: str | Path | None = None) -> None:
         default = user_state_path("kling-adapters", appauthor=False) / "webhook-dead-letters.jsonl"
         self.path = Path(path or os.environ.get("KLING_WEBHOOK_DEAD_LETTERS") or default).expanduser()
-        self._lock = FileLock(f"{self.path}.lock")  # not the file itself, since that is replaced
+        self._lock = FileLock(f"{self.path}.lock")  # a separate file, because the file itself is replaced
 
     def append(self, messages: Iterable[Message], reason: str) -> None:
-        """Add messages. Raises OSError if that is not possible."""
-        letters = [{"id": each.id, "reason": reason, "payload": each.payload} for each in messages]
+        """Append messages.
+
+        Args:
+            messages: The undelivered messages.
+            reason: The reason of the failure.
+
+        Raises:
+            OSError: The file cannot be written.
+
+        """
+        letters = [{"id": message.id, "reason": reason, "payload": message.payload} for message in messages]
         self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         with self._lock:
-            before = self._content()
-            torn = b"\n" if before and not before.endswith(b"\n") else b""  # a process died while it wrote
+            content = self._read_content()
+            # A process that died during a write leaves an incomplete line.
+            separator = b"\n" if content and not content.endswith(b"\n") else b""
             with _open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT) as file:
-                self.path.chmod(0o600)  # of a file that is older
-                file.write(torn + b"".join(json.dumps(letter).encode() + b"\n" for letter in letters))
+                self.path.chmod(0o600)  # corrects an existing file
+                file.write(separator + b"".join(json.dumps(letter).encode() + b"\n" for letter in letters))
 
     def read(self) -> dict[bytes, Message | None]:
-        """Return the lines of the file, in order, each with its message; None for one that cannot be read.
+        """Read the file.
 
-        Raises ConfigError if the file cannot be read.
+        Returns:
+            The lines in order, with their message; None for an unreadable line.
+
+        Raises:
+            ConfigError: The file cannot be read.
+
         """
         try:
-            return {line: _parse(line) for line in self._content().splitlines()}
+            return {line: _parse(line) for line in self._read_content().splitlines()}
         except OSError as error:
             raise ConfigError(
-                f"cannot read the dead-letter file {self.path}: {error}. Nothing was sent"
+                f"cannot read the dead-letter file {self.path}: {error}. Nothing was sent."
             ) from error
 
     def remove(self, lines: Container[bytes]) -> None:
-        """Take lines out; whatever else is in the file by now stays. Raises OSError if that is not possible."""
+        """Remove lines; keep all others, including lines added since `read`.
+
+        Args:
+            lines: The lines to remove.
+
+        Raises:
+            OSError: The file cannot be written.
+
+        """
         new = self.path.with_name(f"{self.path.name}.{secrets.token_hex(8)}.new")
         with self._lock:
-            kept = [line + b"\n" for line in self._content().splitlines() if line not in lines]
+            remaining = [line + b"\n" for line in self._read_content().splitlines() if line not in lines]
             with _open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL) as file:
-                file.write(b"".join(kept))
-            new.replace(self.path)  # nobody ever sees half of it
+                file.write(b"".join(remaining))
+            new.replace(self.path)  # atomic for readers
 
-    def _content(self) -> bytes:
+    def _read_content(self) -> bytes:
         try:
             with _open(self.path, os.O_RDONLY) as file:
                 return file.read()
@@ -70,24 +99,24 @@ class DeadLetters:
 
 
 def _open(path: Path, flags: int) -> BinaryIO:
-    """Open a plain file, readable by its owner alone from the moment it exists. Raises OSError for a link or a pipe."""
+    """Open a regular file, created with owner-only permissions. Raises OSError for a link or a pipe."""
     try:
-        descriptor = os.open(path, flags | _SAFELY, 0o600)
+        descriptor = os.open(path, flags | _SAFE_FLAGS, 0o600)
     except OSError as error:
         if error.errno == errno.ELOOP:
-            raise OSError(error.errno, "it is a link, which is not followed", str(path)) from None
+            raise OSError(error.errno, "it is a link; expected a regular file", str(path)) from None
         raise
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
         os.close(descriptor)
-        raise OSError(errno.EINVAL, "it is not a plain file", str(path))
+        raise OSError(errno.EINVAL, "it is not a regular file", str(path))
     return os.fdopen(descriptor, "rb" if flags == os.O_RDONLY else "wb")
 
 
 def _parse(line: bytes) -> Message | None:
     try:
-        found = json.loads(line)
-        message = Message(found["id"], found["payload"])
-        str(message)
+        letter = json.loads(line)
+        message = Message(letter["id"], letter["payload"])
+        str(message)  # raises if the payload is incomplete
     except (ValueError, LookupError, TypeError, RecursionError):
         return None
     return message

@@ -1,4 +1,4 @@
-"""The receiver: where it is, and what its answers mean."""
+"""Webhook receiver: its URL, one delivery attempt, and the meaning of the response."""
 
 from __future__ import annotations
 
@@ -16,51 +16,69 @@ from kling_adapters import ConfigError
 from kling_webhook.message import Message
 from kling_webhook.signing import read_secrets
 
-SECONDS = 10.0
-"""How long one attempt may take, from the connection to the status of the answer."""
+ATTEMPT_SECONDS = 10.0
+"""Maximum seconds of an attempt, from connecting to the status of the response."""
 LOCAL_HOSTS = frozenset({"localhost", "127.0.0.1", "::1"})
 
 
 class Failure(NamedTuple):
-    """Why a message was not delivered, and whether it may be at another time."""
+    """Failed delivery of a message.
+
+    Attributes:
+        reason: The reason, without secrets.
+        is_temporary: Whether a retry may succeed.
+
+    """
 
     reason: str
-    may_pass: bool
+    is_temporary: bool
 
 
 class Endpoint:
-    """One receiver. Raises ConfigError for a URL or a secret that cannot be used, and shows nothing of either.
+    """A webhook receiver.
 
-    `secret`: one or several, by default those of the environment.
+    Args:
+        url: The URL of the receiver: https, or http on this machine.
+        secret: The signing secrets. None reads KLING_WEBHOOK_SECRET.
+
+    Raises:
+        ConfigError: The URL or a secret is invalid. The message contains neither.
+
     """
 
     def __init__(self, url: str, secret: str | Sequence[str] | None = None) -> None:
         try:
-            where = httpx.URL(url)
-            # The name as it is shown, and as the resolver of the system takes it.
-            _ = where.host, where.raw_host.decode("ascii").encode("idna")
+            target = httpx.URL(url)
+            # Validate the displayed form of the host and the form that the system resolver receives.
+            _ = target.host, target.raw_host.decode("ascii").encode("idna")
         except (httpx.InvalidURL, UnicodeError):
-            where = httpx.URL()
-        is_local = where.host in LOCAL_HOSTS
+            target = httpx.URL()
+        is_local = target.host in LOCAL_HOSTS
         schemes = {"https", "http"} if is_local else {"https"}
-        if not where.host or where.scheme not in schemes:
-            raise ConfigError(
-                "the URL of the webhook must be https, or http on this machine. Nothing was sent"
-            )
+        if not target.host or target.scheme not in schemes:
+            raise ConfigError("the webhook URL must be https, or http on this machine. Nothing was sent.")
         self._signers = read_secrets(secret)
-        # httpx logs URLs, and the path of a webhook is often a secret: it goes the way that is not logged.
-        self._origin = where.copy_with(userinfo=b"", raw_path=b"/", fragment=None)
-        self._target = {"target": where.raw_path}
+        # httpx logs URLs, and the path of a webhook is often a secret, so the path is passed as an extension.
+        self._origin = target.copy_with(userinfo=b"", raw_path=b"/", fragment=None)
+        self._request_target = {"target": target.raw_path}
         self._client = httpx.Client(
-            auth=(where.username, where.password) if where.userinfo else None,
-            timeout=httpx.Timeout(SECONDS),
-            limits=httpx.Limits(max_keepalive_connections=0),  # nothing to close
-            # A proxy of the environment must not see what goes to this machine, signatures and passwords included.
+            auth=(target.username, target.password) if target.userinfo else None,
+            timeout=httpx.Timeout(ATTEMPT_SECONDS),
+            limits=httpx.Limits(max_keepalive_connections=0),  # no open connections to close
+            # A proxy must not receive local requests with their signatures and passwords.
             trust_env=not is_local,
         )
 
     def post(self, message: Message) -> Failure | None:
-        """Send a message once, and return None if it was delivered. Redirects are not followed."""
+        """Send a message once, without following redirects.
+
+        Args:
+            message: The message to send.
+
+        Returns:
+            The failure, or None if the message was delivered.
+
+        """
         body, now = json.dumps(message.payload), datetime.now(UTC)
         headers = {
             "content-type": "application/json",
@@ -70,42 +88,44 @@ class Endpoint:
         }
         try:
             with (
-                _deadline() as watch,
-                # The body of the answer is not read: it says nothing, and may be of any size.
+                _limit_attempt() as deadline,
+                # The response body has no meaning and may be of any size, so it is not read.
                 self._client.stream(
                     *("POST", self._origin),
                     content=body,
                     headers=headers,
-                    extensions={**self._target, "trace": watch.trace},
-                ) as answer,
+                    extensions={**self._request_target, "trace": deadline.trace},
+                ) as response,
             ):
-                status = answer.status_code
+                status = response.status_code
         except httpx.HTTPError as error:
-            if watch.is_over:
-                return Failure(f"no answer within {SECONDS:g} seconds", may_pass=True)
-            said = f": {error}" if isinstance(error, httpx.ConnectError) else ""
-            return Failure(f"{type(error).__name__}{said}", may_pass=True)
+            if deadline.is_over:
+                return Failure(f"no response within {ATTEMPT_SECONDS:g} seconds", is_temporary=True)
+            detail = f": {error}" if isinstance(error, httpx.ConnectError) else ""
+            return Failure(f"{type(error).__name__}{detail}", is_temporary=True)
         if 200 <= status < 300:
             return None
-        return Failure(f"it answered {status}", may_pass=status in {408, 429} or status >= 500)
+        return Failure(
+            f"the receiver returned status {status}", is_temporary=status in {408, 429} or status >= 500
+        )
 
 
-class _Watch:
-    """Breaks the connection of one attempt when its time is over: the timeouts of httpx are for each read."""
+class _AttemptDeadline:
+    """Closes the connection of an attempt at its deadline, because the timeouts of httpx apply per read."""
 
     def __init__(self) -> None:
         self.is_over = False
         self._socket: socket.socket | None = None
 
     def trace(self, _: str, info: dict[str, Any]) -> None:
-        """Learn the socket, from the events of the library below httpx."""
+        """Store the socket from the trace events of httpcore."""
         get_extra_info = getattr(info.get("return_value"), "get_extra_info", None)
         if get_extra_info is not None:
             self._socket = get_extra_info("socket")
             if self.is_over:
-                self.end()
+                self.expire()
 
-    def end(self) -> None:
+    def expire(self) -> None:
         self.is_over = True
         if self._socket is not None:
             with suppress(OSError):
@@ -113,12 +133,12 @@ class _Watch:
 
 
 @contextmanager
-def _deadline() -> Generator[_Watch]:
-    watch = _Watch()
-    timer = threading.Timer(SECONDS, watch.end)
+def _limit_attempt() -> Generator[_AttemptDeadline]:
+    deadline = _AttemptDeadline()
+    timer = threading.Timer(ATTEMPT_SECONDS, deadline.expire)
     timer.daemon = True
     timer.start()
     try:
-        yield watch
+        yield deadline
     finally:
         timer.cancel()

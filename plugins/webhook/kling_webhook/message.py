@@ -1,4 +1,4 @@
-"""What is sent: a message for each event. No parameters and no prompt; see the table in the README."""
+"""Webhook messages for job events, without parameters and prompts. The README lists their fields."""
 
 from __future__ import annotations
 
@@ -12,20 +12,26 @@ from uuid import uuid4
 
 from kling_adapters import Completed, Event, SubmitFailed
 
-TOLD = ("request_id", "model", "reason", "state", "files", "seconds")
-"""What is told of an event, if it has it."""
+FIELDS = ("request_id", "model", "reason", "state", "files", "seconds")
+"""Attributes of events that a message contains, if the event has them."""
 
 
 @dataclass(frozen=True)
 class Message:
-    """One webhook. `id` stays the same however often it is sent, so that a receiver can tell a repetition."""
+    """A webhook message.
+
+    Attributes:
+        id: The id, equal in all attempts, so that a receiver can detect duplicates.
+        payload: The body of the request.
+
+    """
 
     id: str
     payload: Mapping[str, Any] = field(repr=False)
 
     @property
     def job(self) -> str:
-        """What must arrive in order: the messages of a job. One that belongs to no job stands alone."""
+        """The job whose messages must arrive in order; the message id if it has no job."""
         return self.payload["data"]["request_id"] or self.id
 
     def __str__(self) -> str:
@@ -33,16 +39,24 @@ class Message:
 
 
 def as_message(event: Event) -> Message:
-    """Return the message for an event."""
+    """Create the message for an event.
+
+    Args:
+        event: The event of a job.
+
+    Returns:
+        The message, with a new id.
+
+    """
     kind = re.sub(r"\B(?=[A-Z])", "_", type(event).__name__).lower()
-    data = {name: getattr(event, name) for name in TOLD if hasattr(event, name)}
+    data = {name: getattr(event, name) for name in FIELDS if hasattr(event, name)}
     if isinstance(event, SubmitFailed) and event.uncertain:
         kind = "submit_uncertain"
     if isinstance(event, Completed):
         result = event.result
-        # A text is a result; other outputs repeat the files, and what else is in them nobody has looked at.
+        # Only text output is sent: other outputs repeat the files and may contain unknown data.
         output = result.output if isinstance(result.output, str) else None
-        # The content may be a whole video.
+        # The content may be a complete video.
         files = [
             {name: value for name, value in vars(artifact).items() if name != "content"}
             for artifact in result.artifacts

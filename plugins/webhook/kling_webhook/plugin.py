@@ -1,6 +1,6 @@
-"""The plugin: queues messages and delivers them in the background, in order for each job.
+"""The plugin: a queue of messages, delivered in the background and in order per job.
 
-Imported whenever plugins are looked for, so it imports what delivers only if there is a receiver.
+Plugin discovery imports this module, so the delivery modules are imported only if a receiver is configured.
 """
 
 from __future__ import annotations
@@ -27,19 +27,27 @@ if TYPE_CHECKING:
 log = logging.getLogger("kling_webhook")
 
 URL = "KLING_WEBHOOK_URL"
-PAUSES = (1.0, 4.0, 16.0, 64.0, 256.0)
-"""Seconds between the attempts for one message; each is shortened by up to half, so that senders do not march in step."""
-SECONDS = 25.0
-"""How long closing takes at most: what calls it waits 30 seconds."""
-
-
-WORKERS = 4
-"""How many messages are under way at once, each of another job."""
+RETRY_DELAYS = (1.0, 4.0, 16.0, 64.0, 256.0)
+"""Seconds between the attempts for a message; a random factor from 0.5 to 1 spreads the retries of senders."""
+CLOSE_SECONDS = 25.0
+"""Maximum seconds that closing takes; the client waits 30 seconds."""
+MAX_WORKERS = 4
+"""Maximum number of concurrent deliveries, of different jobs."""
 
 
 @dataclass(eq=False)
 class _Lane:
-    """The messages of one job that are not settled. The first is tried when it is `due`."""
+    """The queue of a job.
+
+    Attributes:
+        job: The job.
+        messages: The undelivered messages, oldest first.
+        due: The time of the next attempt, in seconds of the clock.
+        failures: The number of failed attempts of the first message.
+        is_busy: Whether a worker delivers the first message.
+        is_closed: Whether `kling_close` has taken the messages.
+
+    """
 
     job: str
     messages: deque[Message]
@@ -50,12 +58,20 @@ class _Lane:
 
 
 class Webhook:
-    """Posts every event of every job to one receiver, signed.
+    """Plugin that posts signed job events to a receiver.
 
-    `url`: https, or http on this machine. `secret`: as receivers are given it, `whsec_...`; several while one replaces
-    another, and each message is signed with all of them. `dead_letters`: the file for what could not be delivered.
-    What is not given is taken from the environment (see the README); without a URL the plugin does nothing.
-    `clock`: time, for tests. Raises ConfigError for a URL or a secret that cannot be used, and never shows it.
+    Args:
+        url: The URL of the receiver: https, or http on this machine. None reads KLING_WEBHOOK_URL; without a URL the
+            plugin does nothing.
+        secret: The signing secrets, `whsec_...`; every message is signed with all of them. None reads
+            KLING_WEBHOOK_SECRET.
+        dead_letters: The path of the dead-letter file. None reads KLING_WEBHOOK_DEAD_LETTERS; without it, the file is in
+            the state folder of the platform.
+        clock: The clock; for tests.
+
+    Raises:
+        ConfigError: The URL or a secret is invalid. The message contains neither.
+
     """
 
     def __init__(
@@ -67,7 +83,7 @@ class Webhook:
         clock: Clock | None = None,
     ) -> None:
         url = url or os.environ.get(URL, "").strip()
-        self._is_on = bool(url)
+        self._is_enabled = bool(url)
         if url:
             from kling_webhook.deadletters import DeadLetters
             from kling_webhook.endpoint import Endpoint
@@ -75,77 +91,84 @@ class Webhook:
             self._endpoint, self._dead_letters = Endpoint(url, secret), DeadLetters(dead_letters)
         self._clock = clock
         self._now = clock.now if clock else time.monotonic
-        self._start_empty()
+        self._reset_queue()
 
-    def _start_empty(self) -> None:
+    def _reset_queue(self) -> None:
         self._process = os.getpid()
-        self._changed = threading.Condition()  # guards all that follows
+        self._changed = threading.Condition()  # guards the attributes below
         self._lanes: dict[str, _Lane] = {}
         self._workers = 0
-        self._is_waiting = False  # one worker, for the lane that is due next
+        self._is_waiting = False  # one worker waits for the lane that is due next
 
-    def _leave_to_parent(self) -> None:
-        """After a fork, leave what is queued to the parent, whose threads are not here."""
+    def _reset_after_fork(self) -> None:
+        """Drop the queue after a fork: the parent process has the threads and delivers it."""
         if self._process != os.getpid():
-            self._start_empty()
+            self._reset_queue()
 
     @hookimpl
     def kling_event(self, event: Event) -> None:
-        """Queue the event."""
-        if not self._is_on:
+        """Queue the message for an event.
+
+        Args:
+            event: The event of a job.
+
+        """
+        if not self._is_enabled:
             return
-        self._leave_to_parent()
+        self._reset_after_fork()
         message = as_message(event)
         with self._changed:
             lane = self._lanes.setdefault(message.job, _Lane(message.job, deque()))
             lane.messages.append(message)
             atexit.unregister(self.kling_close)
             atexit.register(self.kling_close)
-            # A lane that has messages already has a worker, or waits until it is due.
-            if len(lane.messages) == 1 and self._workers < WORKERS:
+            # A lane with earlier messages has a worker or waits until it is due.
+            if len(lane.messages) == 1 and self._workers < MAX_WORKERS:
                 self._workers += 1
-                # A daemon: closing decides how long the end of the process waits.
+                # Daemon thread: `kling_close` limits how long the exit of the process waits.
                 threading.Thread(target=self._work, name="kling-webhook", daemon=True).start()
 
     @hookimpl
     def kling_close(self) -> None:
-        """Deliver what is queued; what cannot be delivered in time goes to the dead-letter file."""
+        """Deliver the queue, for 25 seconds at most; write the remaining messages to the dead-letter file."""
         atexit.unregister(self.kling_close)
-        self._leave_to_parent()
-        deadline = self._now() + SECONDS
+        self._reset_after_fork()
+        deadline = self._now() + CLOSE_SECONDS
         with self._changed:
-            # What is due later is not waited for.
-            self._changed.wait_for(lambda: all(each.due > deadline for each in self._lanes.values()), SECONDS)
-            rest = [message for lane in self._lanes.values() for message in lane.messages]
+            # Retries that are due after the deadline are not awaited.
+            self._changed.wait_for(
+                lambda: all(lane.due > deadline for lane in self._lanes.values()), CLOSE_SECONDS
+            )
+            undelivered = [message for lane in self._lanes.values() for message in lane.messages]
             for lane in self._lanes.values():
                 lane.is_closed = True
             self._lanes.clear()
             self._changed.notify_all()
-        if rest:
-            self._give_up(rest, "the client was closed before it could be delivered")
+        if undelivered:
+            self._write_dead_letters(undelivered, "the client was closed before the delivery")
 
     @hookimpl
     def kling_cli(self, app: click.Group) -> None:
-        """Add `kling webhooks`."""
+        """Add the command `kling webhooks`."""
         from kling_webhook.commands import webhooks
 
         app.add_command(webhooks)
 
     def _work(self) -> None:
-        """Deliver messages, one at a time, until none is left or another worker waits for those that are due later."""
+        """Deliver due messages, until none is due or another worker waits for the next."""
         while (lane := self._take_lane()) is not None:
             message = lane.messages[0]
             failure = self._endpoint.post(message)
-            pauses = PAUSES[lane.failures :] if failure and failure.may_pass else ()
-            if failure and pauses:
-                log.info("webhook %s: %s; it is tried again", message, failure.reason)
+            delays = RETRY_DELAYS[lane.failures :] if failure and failure.is_temporary else ()
+            if failure and delays:
+                log.info("webhook %s: %s; retrying", message, failure.reason)
             elif failure and not lane.is_closed:
-                self._give_up([message], failure.reason)
+                self._write_dead_letters([message], failure.reason)
             with self._changed:
                 lane.is_busy = False
-                if pauses:
+                if delays:
                     lane.failures += 1
-                    lane.due = self._now() + pauses[0] * random.uniform(0.5, 1.0)  # noqa: S311  no secret
+                    lane.due = self._now() + delays[0] * random.uniform(0.5, 1.0)  # noqa: S311  not a secret
                 elif not lane.is_closed:
                     lane.failures = 0
                     lane.messages.popleft()
@@ -154,7 +177,7 @@ class Webhook:
                 self._changed.notify_all()
 
     def _take_lane(self) -> _Lane | None:
-        """Return a lane that is due, after a wait if need be; None ends the worker."""
+        """Wait for a due lane and return it; None ends the worker."""
         with self._changed:
             while True:
                 idle = [lane for lane in self._lanes.values() if not lane.is_busy]
@@ -181,10 +204,10 @@ class Webhook:
         finally:
             self._is_waiting = False
 
-    def _give_up(self, messages: Sequence[Message], reason: str) -> None:
+    def _write_dead_letters(self, messages: Sequence[Message], reason: str) -> None:
         for message in messages:
             log.warning("webhook %s was not delivered: %s", message, reason)
         try:
             self._dead_letters.append(messages, reason)
         except OSError as error:
-            log.error("the dead-letter file cannot be written, these webhooks are lost: %s", error)  # noqa: TRY400
+            log.error("cannot write the dead-letter file; these webhooks are lost: %s", error)  # noqa: TRY400

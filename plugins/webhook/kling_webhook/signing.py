@@ -1,4 +1,4 @@
-"""The secrets, and for whoever receives webhooks, what checks that one is genuine."""
+"""Signing secrets, and verification of received webhooks."""
 
 from __future__ import annotations
 
@@ -15,52 +15,68 @@ import standardwebhooks
 
 from kling_adapters import ConfigError, KlingError
 
-SECRET = "KLING_WEBHOOK_SECRET"  # noqa: S105  the name of a variable
+SECRET = "KLING_WEBHOOK_SECRET"  # noqa: S105  name of a variable
 
 
-def read_secrets(given: str | Sequence[str] | None = None) -> tuple[standardwebhooks.Webhook, ...]:
-    """Return what signs and verifies with each secret: of those given, or of the environment.
+def read_secrets(configured: str | Sequence[str] | None = None) -> tuple[standardwebhooks.Webhook, ...]:
+    """Create a signer for each secret.
 
-    Raises ConfigError if there is none, or for one that is not 24 to 64 bytes in base64, with or without `whsec_`.
+    Args:
+        configured: The secrets: a list, or a text separated by spaces. Empty reads KLING_WEBHOOK_SECRET.
+
+    Returns:
+        The signers, which also verify.
+
+    Raises:
+        ConfigError: There is no secret, or a secret is not 24 to 64 bytes in base64 (`whsec_` is optional).
+
     """
-    given = given or os.environ.get(SECRET, "")
-    secrets = given.split() if isinstance(given, str) else given
+    configured = configured or os.environ.get(SECRET, "")
+    secrets = configured.split() if isinstance(configured, str) else configured
     if not secrets:
-        raise ConfigError(f"the webhook has no secret to sign with: set {SECRET}. Nothing was sent")
-    return tuple(standardwebhooks.Webhook(_key(secret, number)) for number, secret in enumerate(secrets, 1))
+        raise ConfigError(f"the webhook has no secret to sign with: set {SECRET}. Nothing was sent.")
+    return tuple(
+        standardwebhooks.Webhook(_decode_secret(secret, number)) for number, secret in enumerate(secrets, 1)
+    )
 
 
-def _key(secret: str, number: int) -> bytes:
-    # Not left to the library, which passes over what is no base64 and takes a key of one byte.
+def _decode_secret(secret: str, number: int) -> bytes:
+    # The library ignores invalid base64 and accepts a key of one byte.
     text = secret.removeprefix("whsec_")
     try:
         key = base64.b64decode(text + "=" * (-len(text) % 4), validate=True)
     except ValueError:
         key = b""
     if not 24 <= len(key) <= 64:
-        raise ConfigError(f"secret {number} of the webhook is not whsec_ and 24 to 64 bytes in base64")
+        raise ConfigError(
+            f"secret {number} of the webhook is invalid: expected whsec_ and 24 to 64 bytes in base64"
+        )
     return key
 
 
 class Request(Protocol):
-    """What `receive` needs of a request; those of FastAPI and Starlette have it."""
+    """The part of a request that `receive` uses; FastAPI and Starlette requests match it."""
 
     @property
     def headers(self) -> Mapping[str, str]:
-        """The headers, by names in lower case or in whatever case they are asked for."""
+        """The headers, by lower-case name or independent of case."""
         ...
 
     async def body(self) -> bytes:
-        """Return the body as it came."""
+        """Return the unmodified body."""
         ...
 
 
 @dataclass(frozen=True)
 class WebhookEvent:
-    """A webhook that is genuine.
+    """A verified webhook.
 
-    `id` is the same when it is sent again: remember it for a day, and ignore what you know. `type` is one of the
-    README's table, `timestamp` when it happened, `data` what the table says.
+    Attributes:
+        id: The id, equal in all deliveries of an event: store it for a day, and ignore duplicates.
+        type: The type of the event, from the table in the README.
+        timestamp: The time of the event.
+        data: The fields of the event, from the table in the README.
+
     """
 
     id: str
@@ -70,10 +86,12 @@ class WebhookEvent:
 
 
 class WebhookRefused(KlingError):
-    """The request is no genuine webhook; answer it with `status`.
+    """The request is not a valid webhook; respond with `status`.
 
-    401: it is not signed with the secret, was changed on its way, or is more than five minutes old or early.
-    400: it is signed, but has a body of another form.
+    Attributes:
+        status: 401 if the signature is invalid, or the timestamp differs by more than five minutes; 400 if the signature
+            is valid and the body is not.
+
     """
 
     def __init__(self, status: int, message: str) -> None:
@@ -82,10 +100,19 @@ class WebhookRefused(KlingError):
 
 
 async def receive(request: Request, secret: str | Sequence[str] | None = None) -> WebhookEvent:
-    """Check that a request is a genuine webhook, and return what it tells.
+    """Verify a request and parse its webhook.
 
-    `secret`: as for `Webhook`; of several, one must fit. By default that of the environment.
-    Raises WebhookRefused, with the status to answer, and ConfigError for a secret that cannot be used.
+    Args:
+        request: The request.
+        secret: The secrets, as for `Webhook`; one of them must match. None reads KLING_WEBHOOK_SECRET.
+
+    Returns:
+        The verified event.
+
+    Raises:
+        WebhookRefused: The request is not a valid webhook; it has the `status` for the response.
+        ConfigError: A secret is invalid.
+
     """
     verifiers = read_secrets(secret)
     names = ("webhook-id", "webhook-timestamp", "webhook-signature")
@@ -98,10 +125,12 @@ async def receive(request: Request, secret: str | Sequence[str] | None = None) -
             verifier.verify(body, headers, json_parse=False)
             break
     else:
-        raise WebhookRefused(401, "the signature does not fit, or the webhook is too old or from the future")
+        raise WebhookRefused(
+            401, "the signature does not match, or the timestamp differs by more than five minutes"
+        )
     try:
-        found = json.loads(body)
-        timestamp = datetime.fromisoformat(found["timestamp"])
-        return WebhookEvent(headers["webhook-id"], found["type"], timestamp, dict(found["data"]))
+        event = json.loads(body)
+        timestamp = datetime.fromisoformat(event["timestamp"])
+        return WebhookEvent(headers["webhook-id"], event["type"], timestamp, dict(event["data"]))
     except (ValueError, LookupError, TypeError, RecursionError):
         raise WebhookRefused(400, "the body is not an object with type, timestamp and data") from None
