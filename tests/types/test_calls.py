@@ -49,7 +49,7 @@ def test_mypy_flags_exactly_the_wrong_lines() -> None:
 
 
 def test_pyright_flags_exactly_the_wrong_lines() -> None:
-    output = run("pyright", "--outputjson")
+    output = run("pyright", "--pythonpath", sys.executable, "--outputjson")
     errors = [found for found in json.loads(output)["generalDiagnostics"] if found["severity"] == "error"]
     places = {(Path(found["file"]).name, found["range"]["start"]["line"] + 1) for found in errors}
     assert places == refused(), output
