@@ -135,7 +135,9 @@ class Plugins:
                 self._call(implementation, "closing", CLOSE_SECONDS)
         process = os.getpid()
         for key in [key for key in self._threads if key[0] == process]:
-            self._threads.pop(key).close()
+            # Another thread may be closing the client, too.
+            if (thread := self._threads.pop(key, None)) is not None:
+                thread.close()
 
     def _call(self, implementation: pluggy.HookImpl, what: str, seconds: float, **arguments: object) -> None:
         """Call a hook in the thread of its plugin."""

@@ -137,7 +137,9 @@ def _limit_attempt() -> Generator[_AttemptDeadline]:
     deadline = _AttemptDeadline()
     timer = threading.Timer(ATTEMPT_SECONDS, deadline.expire)
     timer.daemon = True
-    timer.start()
+    # Python 3.12 and later start no thread while the process exits: the limit of `kling_close` is the deadline then.
+    with suppress(RuntimeError):
+        timer.start()
     try:
         yield deadline
     finally:
