@@ -14,7 +14,7 @@ PIN := $(if $(CONSTRAINTS),--constraint $(CONSTRAINTS) --build-constraint $(CONS
 INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check $(PIN)
 UV = $(BIN)/python -m uv --quiet
 
-.PHONY: help setup demo generate check test coverage mutants fuzz bench crash storm types1000 newest lowest bare golden lock clean
+.PHONY: help setup demo generate check test measures coverage mutants fuzz bench crash storm types1000 newest lowest bare golden lock clean
 
 # `##@` starts a group of targets, `##` describes a target.
 help:  ## List the targets
@@ -55,6 +55,9 @@ check: $(READY)  ## Check the generated tree, lint, format, types and layers
 
 test: $(READY)  ## Run all tests, in five to ten minutes
 	$(BIN)/pytest -n $(JOBS)
+
+measures: $(READY)  ## Print import circles, layers, and large modules and functions
+	$(BIN)/python -m tests.repository.measures
 
 ##@ Long
 
