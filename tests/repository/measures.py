@@ -52,9 +52,9 @@ def function_sizes() -> list[Size]:
 
 
 def import_circles() -> list[list[str]]:
-    """Return the groups of modules that import each other, in whatever way.
+    """Return the groups of modules that import each other, directly or through others.
 
-    Imports under `TYPE_CHECKING` and inside functions count: both make a module impossible to understand alone.
+    Imports under `TYPE_CHECKING` and inside functions count: a reader has to follow them too.
     """
     graph = grimp.build_graph(*PACKAGES, exclude_type_checking_imports=False, cache_dir=None)
     upstream = {module: graph.find_upstream_modules(module) for module in graph.modules}
