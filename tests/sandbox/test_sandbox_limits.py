@@ -177,6 +177,16 @@ def test_rendered_files_are_dropped_and_rendered_again(
         assert len(sandbox.billed) == 2
 
 
+def test_renamed_part_file_fails_no_other_job(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    with Sandbox() as sandbox, httpx.Client(base_url=sandbox.base_url, timeout=60) as http:
+        http.headers["x-api-key"] = sandbox.api_key
+        (folder,) = tmp_path.iterdir()
+        # A link to nothing is listed and cannot be read, like a part that was renamed in between.
+        (folder / "part-of-another-job.mp4").symlink_to("absent")
+        assert result_of(http, prompt="one")["output"]
+
+
 def test_samples_have_a_largest_size(sandbox: Sandbox) -> None:
     for size, status in (("2048x16", 200), ("2049x16", 400), ("16x4096", 400)):
         assert httpx.get(f"{sandbox.base_url}/samples/a.png?size={size}").status_code == status

@@ -86,12 +86,17 @@ class Renderer:
     def _remove_oldest(self, newest: Path) -> None:
         """Remove the files that were not asked for the longest, until the rest is small enough."""
         with self._removing:
-            files = [(path, path.stat()) for path in self._folder.iterdir() if path.suffix in CONTENT_TYPES]
+            # A part belongs to another thread, which may rename it at any moment.
+            files = [
+                (path, path.stat())
+                for path in self._folder.iterdir()
+                if path.suffix in CONTENT_TYPES and not path.name.startswith("part-")
+            ]
             size = sum(status.st_size for _, status in files)
             for path, status in sorted(files, key=lambda file: file[1].st_atime_ns):
                 if size <= _CAPACITY:
                     break
-                if path != newest and not path.name.startswith("part-"):
+                if path != newest:
                     path.unlink(missing_ok=True)
                     size -= status.st_size
 
