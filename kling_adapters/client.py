@@ -10,10 +10,11 @@ import sys
 import threading
 import time
 from collections.abc import AsyncGenerator, Callable, Generator, Iterable, Mapping
+from contextlib import suppress
 from contextvars import copy_context
 from functools import partial
 from os import PathLike
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
 from typing import Any, NoReturn, Self, TypeAlias, TypeVar
 from weakref import WeakKeyDictionary
 
@@ -253,6 +254,13 @@ def _close_at_exit(many: Batch, outcomes: Generator[T]) -> Generator[T]:
     return outcomes
 
 
+def _wait_for(ends: SimpleQueue[T]) -> T:
+    """Return the next item. A signal that comes just before a wait without a limit is handled only after the wait."""
+    while True:
+        with suppress(Empty):
+            return ends.get(timeout=batch.NAP)
+
+
 @atexit.register
 def _close_batches() -> None:
     for outcomes, many in list(_OPEN_BATCHES.items()):
@@ -445,7 +453,7 @@ class Kling(SyncCalls, _Client):
                         raise
                 if not many.running:
                     break
-                many.end(one := ended.get())
+                many.end(one := _wait_for(ended))
                 # When the process ends, what was cut off is no outcome.
                 if one is not None and not many.is_left:
                     yield self._outcome(one)
@@ -455,7 +463,7 @@ class Kling(SyncCalls, _Client):
             many.leave()
             # The threads are gone in a forked child, and when the interpreter is being torn down.
             while many.running and os.getpid() == process and not sys.is_finalizing():
-                many.end(ended.get())
+                many.end(_wait_for(ended))
             many.close()
 
     def _outcome(self, ended: Ended) -> Outcome[Result]:
