@@ -27,6 +27,8 @@ JOURNAL: Final = "KLING_JOURNAL"
 DAYS: Final = "KLING_JOURNAL_DAYS"
 """Environment variable: how many days a job that has ended stays in the journal; by default 90."""
 
+_LOCK_SECONDS: Final = 30.0
+"""Seconds to wait for another process that holds a lock of SQLite on the file."""
 _MIGRATIONS = (
     """
     CREATE TABLE jobs (
@@ -241,7 +243,7 @@ class JournalFile:
         self._opened = self.path.stat()
         connection = _connect(str(self.path))
         try:
-            connection.execute("PRAGMA journal_mode = WAL")
+            _use_write_ahead_log(connection)
             connection.execute("PRAGMA synchronous = FULL")
             connection.execute("PRAGMA secure_delete = ON")
             self._migrate(connection)
@@ -322,8 +324,24 @@ def from_column(value: Any) -> Any:
     return value.decode("utf-8", "surrogatepass") if isinstance(value, bytes) else value
 
 
+def _use_write_ahead_log(connection: sqlite3.Connection) -> None:
+    """Switch the file to a write-ahead log. SQLite does not wait when two connections do so at the same moment."""
+    deadline = time.monotonic() + _LOCK_SECONDS
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
+                raise
+            time.sleep(0.01)
+        else:
+            return
+
+
 def _connect(database: str, *, uri: bool = False) -> sqlite3.Connection:
-    connection = sqlite3.connect(database, timeout=30, isolation_level=None, check_same_thread=False, uri=uri)
+    connection = sqlite3.connect(
+        database, timeout=_LOCK_SECONDS, isolation_level=None, check_same_thread=False, uri=uri
+    )
     # One damaged text must not keep the others from being read.
     connection.text_factory = _decode
     return connection

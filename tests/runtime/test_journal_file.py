@@ -9,8 +9,10 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
+from threading import Barrier
 from typing import Any
 
 import pytest
@@ -32,6 +34,21 @@ def journal(tmp_path: Path) -> Iterator[Journal]:
 
 def intend(journal: Journal, count: int = 1) -> list[int]:
     return [journal.intend(GATEWAY, "kling-2", {"prompt": "a secret film"}, KEY) for _ in range(count)]
+
+
+def test_new_journal_opens_in_eight_threads(tmp_path: Path) -> None:
+    workers = 8
+    barrier = Barrier(workers)
+
+    def open_new(path: Path) -> list[int]:
+        with closing(Journal(path)) as journal:
+            barrier.wait(30)
+            return intend(journal)
+
+    with ThreadPoolExecutor(workers) as threads:
+        for number in range(25):
+            entries = list(threads.map(open_new, [tmp_path / str(number) / "journal.sqlite3"] * workers))
+            assert sorted(entries) == [[entry] for entry in range(1, workers + 1)]
 
 
 def change(journal: Journal, statement: str, *values: object) -> None:
