@@ -9,10 +9,8 @@ with Kling() as kling:
 import logging as _logging
 
 from kling_adapters._version import __version__
-from kling_adapters.adapter import GatewayError
-from kling_adapters.batch import Outcome
-from kling_adapters.catalog import Catalog, CatalogEntry
-from kling_adapters.client import AsyncKling, Kling
+from kling_adapters.client.client import AsyncKling, Kling
+from kling_adapters.client.job import AsyncJob, AsyncResult, Job, Result
 from kling_adapters.driver import Clock
 from kling_adapters.errors import (
     ApiError,
@@ -51,13 +49,15 @@ from kling_adapters.events import (
     SubmitFailed,
     Submitted,
 )
-from kling_adapters.job import AsyncJob, AsyncResult, Job, Result
-from kling_adapters.journal import JournalEntry
+from kling_adapters.journal.journal import JournalEntry
 from kling_adapters.models._gateway import ERRORS as GATEWAY_ERRORS
-from kling_adapters.params import Params
-from kling_adapters.plugins import load_catalog
+from kling_adapters.plugins.manager import load_catalog
+from kling_adapters.plugins.selection import PluginInfo
+from kling_adapters.protocol.batch import Outcome
 from kling_adapters.result import Artifact, Credits, JobStatus, Metrics, ResultData, StoredFile
-from kling_adapters.selection import PluginInfo
+from kling_adapters.schema.adapter import GatewayError
+from kling_adapters.schema.catalog import Catalog, CatalogEntry
+from kling_adapters.schema.params import Params
 
 # An application that has not set up logging must not see on its standard error what it handles as an exception.
 _logging.getLogger("kling_adapters").addHandler(_logging.NullHandler())

@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
-from functools import partial
-from typing import Any, Generic, Protocol, TypeVar
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator
+from typing import Any, Protocol, TypeVar
 from weakref import WeakKeyDictionary
 
 import anyio
 import anyio.lowlevel
 import anyio.to_thread
 
-from kling_adapters._http import AsyncTransport, SyncTransport
+from kling_adapters._http.transport import AsyncTransport, SyncTransport
 from kling_adapters.events import Event
-from kling_adapters.flows import Call, Effect, Emit, Fetch, Flow, Now, Send, Session, Sleep
 from kling_adapters.forks import ForkSafeLock, reset_in_children
-from kling_adapters.plugins import Plugins
+from kling_adapters.plugins.manager import Plugins
+from kling_adapters.protocol.effects import Call, Effect, Emit, Fetch, Flow, Now, Send, Sleep, Steps
+from kling_adapters.protocol.flows import Session
 
 T = TypeVar("T")
 
@@ -51,32 +51,6 @@ class SystemClock:
     async def sleep_async(self, seconds: float) -> None:
         """See Clock."""
         await anyio.sleep(seconds)
-
-
-class Steps(Generic[T]):
-    """A flow, step by step: `effect` is what it wants next, until it is `done` and has its `value`."""
-
-    effect: Effect
-    value: T
-
-    def __init__(self, flow: Flow[T]) -> None:
-        self._flow = flow
-        self.done = False
-        self._take(partial(next, flow))
-
-    def answer(self, outcome: Any) -> None:
-        """Hand the flow what its effect came to."""
-        self._take(partial(self._flow.send, outcome))
-
-    def fail(self, error: BaseException) -> None:
-        """Raise inside the flow what its effect raised, so that it can clean up."""
-        self._take(partial(self._flow.throw, error))
-
-    def _take(self, step: Callable[[], Effect]) -> None:
-        try:
-            self.effect = step()
-        except StopIteration as end:
-            self.done, self.value = True, end.value
 
 
 class SyncDriver:

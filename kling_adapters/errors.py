@@ -37,7 +37,7 @@ from kling_adapters import _text
 from kling_adapters._local import ProcessLocal
 
 if TYPE_CHECKING:
-    from kling_adapters.job import AsyncJob, AsyncResult, Job, Result
+    from kling_adapters.client.job import AsyncJob, AsyncResult, Job, Result
     from kling_adapters.result import Metrics
 
 

@@ -20,8 +20,8 @@ import pluggy
 if TYPE_CHECKING:
     import click
 
-    from kling_adapters.catalog import CatalogEntry
     from kling_adapters.events import Event
+    from kling_adapters.schema.catalog import CatalogEntry
 
 PROJECT = "kling_adapters"
 hookspec = pluggy.HookspecMarker(PROJECT)

@@ -64,7 +64,7 @@ class Class:
 
 @dataclass(frozen=True)
 class Rule:
-    """A call of one of the rule classes of kling_adapters.adapter."""
+    """A call of one of the rule classes of kling_adapters.schema.adapter."""
 
     name: str
     fields: tuple[str, ...]

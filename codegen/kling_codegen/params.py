@@ -54,7 +54,7 @@ def classes(name: str, schema: Schema) -> list[RawClass]:
         target_python_version=PythonVersion.PY_311,
         target_pydantic_version=TargetPydanticVersion.V2_14,
         class_name=name,
-        base_class="kling_adapters.params.Part",
+        base_class="kling_adapters.schema.params.Part",
         use_annotated=True,
         field_constraints=True,
         enum_field_as_literal=LiteralType.All,
@@ -83,7 +83,7 @@ def _plain(schema: Schema) -> dict[str, Any]:
         plain["properties"] = {called[wire]: _plain(part) for wire, part in schema.properties.items()}
         plain["required"] = [called[wire] for wire in plain.get("required", [])]
     if plain.pop("format", None) == "uri":
-        plain["customTypePath"] = "kling_adapters.params.Media"
+        plain["customTypePath"] = "kling_adapters.schema.params.Media"
         if schema.nullable:
             # Beside a list of types it would drop the null.
             default: dict[str, Any] = {"default": plain.pop("default")} if "default" in plain else {}

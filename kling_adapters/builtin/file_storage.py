@@ -16,7 +16,7 @@ from urllib.parse import unquote_to_bytes, urlsplit
 
 from kling_adapters.errors import ConfigError, StorageError
 from kling_adapters.hookspecs import Location, Storage, Writer, hookimpl
-from kling_adapters.media import EXTENSIONS
+from kling_adapters.media.types import EXTENSIONS
 
 if sys.platform != "win32":
     import fcntl

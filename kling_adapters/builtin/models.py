@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from kling_adapters.catalog import CatalogEntry
 from kling_adapters.hookspecs import hookimpl
 from kling_adapters.models import CATALOG
+from kling_adapters.schema.catalog import CatalogEntry
 
 
 @hookimpl

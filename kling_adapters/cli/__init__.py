@@ -59,7 +59,7 @@ class _Commands(click.Group):
             raise RuntimeError(f"{type(error).__name__}: {error}") from error
 
     def _load(self) -> None:
-        from kling_adapters.plugins import Plugins
+        from kling_adapters.plugins.manager import Plugins
 
         if not self._has_all:
             self._has_all = True

@@ -18,8 +18,8 @@ from kling_adapters.cli.values import TextReader, build_params, read_cells, read
 from kling_adapters.errors import ConfigError, ParamsInvalid
 
 if TYPE_CHECKING:
-    from kling_adapters.catalog import Catalog
-    from kling_adapters.params import Params
+    from kling_adapters.schema.catalog import Catalog
+    from kling_adapters.schema.params import Params
 
 
 MAX_FILE_BYTES = 256 * 1024**2

@@ -56,14 +56,14 @@ sandbox = click.option(
 
 def gateway_url(base_url: str | None) -> str:
     """Return the address of the gateway to use, as the journal writes it. Raises ConfigError."""
-    from kling_adapters.arguments import resolve_gateway
+    from kling_adapters.client.arguments import resolve_gateway
 
     return resolve_gateway(base_url).base_url
 
 
 def journal_path(journal: str | None) -> Path | None:
     """Return the path that `--journal` or the environment names; None for no journal. Raises ConfigError."""
-    from kling_adapters.arguments import resolve_journal
+    from kling_adapters.client.arguments import resolve_journal
 
     return resolve_journal(journal)
 

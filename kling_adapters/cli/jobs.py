@@ -25,9 +25,9 @@ from kling_adapters.cli.output import print_json, print_line, print_table
 from kling_adapters.errors import ConfigError
 
 if TYPE_CHECKING:
-    from kling_adapters.client import Kling
-    from kling_adapters.job import Result
-    from kling_adapters.params import Params
+    from kling_adapters.client.client import Kling
+    from kling_adapters.client.job import Result
+    from kling_adapters.schema.params import Params
 
 
 values = click.argument("values", nargs=-1, metavar="[NAME=VALUE]...")
@@ -93,7 +93,7 @@ def submit(
 @as_json
 def status(request_id: str, base_url: str | None, journal: str | None, as_json: bool) -> None:
     """Print the state of a job; after an hour, how it ended by the journal."""
-    from kling_adapters.client import Kling
+    from kling_adapters.client.client import Kling
 
     with Kling(base_url=gateway_url(base_url), journal=journal_path(journal)) as kling:
         status = kling.job(request_id).status()
@@ -145,7 +145,7 @@ def connection(
 def _following(*, quiet: bool, **options: Any) -> Generator[Kling]:
     """A client whose job is shown on standard error while it runs."""
     from kling_adapters.cli.progress import Progress
-    from kling_adapters.client import Kling
+    from kling_adapters.client.client import Kling
 
     with (
         Progress(quiet=quiet) as progress,

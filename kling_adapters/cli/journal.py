@@ -24,7 +24,7 @@ from kling_adapters.cli.output import count_noun, print_json, print_line, print_
 from kling_adapters.errors import ConfigError
 
 if TYPE_CHECKING:
-    from kling_adapters.journal import Journal, JournalEntry
+    from kling_adapters.journal.journal import Journal, JournalEntry
 
 WHAT_TO_CHECK = """\
 Nobody knows whether these submits started a job: they went out, and no answer came back. They may be billed, so they
@@ -137,7 +137,7 @@ def _check_forgettable(numbers: Sequence[int], entries: Mapping[int, JournalEntr
 
 def _needs_user(entry: JournalEntry) -> bool:
     """Whether there is still something to collect or to look into."""
-    from kling_adapters.recall import output_is_alive
+    from kling_adapters.protocol.recall import output_is_alive
 
     # A file that the gateway no longer has can never be stored.
     is_lost = entry.state == "COMPLETED" and not output_is_alive(entry, time.time())
@@ -158,7 +158,7 @@ def resume(
     Those that were submitted without a place are stored with --save-to. Submits that are uncertain are reported.
     """
     from kling_adapters.cli.outcomes import Tally, outcome_row
-    from kling_adapters.client import Kling
+    from kling_adapters.client.client import Kling
 
     path = journal_path(journal)
     with (
@@ -174,7 +174,7 @@ def resume(
 
 
 def _open_journal(journal: str | None) -> Journal:
-    from kling_adapters.journal import Journal
+    from kling_adapters.journal.journal import Journal
 
     path = journal_path(journal)
     if path is None:

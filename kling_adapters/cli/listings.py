@@ -18,7 +18,7 @@ as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @as_json
 def models(as_json: bool) -> None:
     """List the models that can be run."""
-    from kling_adapters.plugins import load_catalog
+    from kling_adapters.plugins.manager import load_catalog
 
     entries = load_catalog().values()
     if as_json:
@@ -34,7 +34,7 @@ def models(as_json: bool) -> None:
 @as_json
 def show(slug: str, as_json: bool) -> None:
     """Show the parameters of a model, its rules, and where its documentation contradicts itself."""
-    from kling_adapters.plugins import load_catalog
+    from kling_adapters.plugins.manager import load_catalog
 
     entry = load_catalog().find(slug)
     schema = entry.json_schema()
@@ -74,7 +74,7 @@ def plugins(as_json: bool) -> None:
     """List the plugins that were found, and what became of them."""
     from dataclasses import asdict
 
-    from kling_adapters.plugins import Plugins
+    from kling_adapters.plugins.manager import Plugins
 
     found = Plugins().found
     if as_json:

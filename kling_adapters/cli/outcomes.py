@@ -25,8 +25,8 @@ from kling_adapters.errors import JobFailed, KlingError, StorageError
 if TYPE_CHECKING:
     from rich.progress import Progress
 
-    from kling_adapters.batch import Outcome
-    from kling_adapters.job import AsyncResult, Result
+    from kling_adapters.client.job import AsyncResult, Result
+    from kling_adapters.protocol.batch import Outcome
 
 
 def outcome_row(outcome: Outcome[Result] | Outcome[AsyncResult]) -> dict[str, Any]:

@@ -10,10 +10,10 @@ from rich import progress
 from rich.console import Console, RenderableType
 from rich.progress_bar import ProgressBar
 
-from kling_adapters.catalog import Catalog
 from kling_adapters.cli.output import escape_controls, print_message, print_progress
 from kling_adapters.events import Completed, Event, StateChanged, Stored, Submitted
 from kling_adapters.hookspecs import hookimpl
+from kling_adapters.schema.catalog import Catalog
 
 
 class _Expected(progress.ProgressColumn):

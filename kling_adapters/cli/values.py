@@ -19,8 +19,8 @@ from typing import TYPE_CHECKING, Any, TypeAlias, cast
 from kling_adapters.errors import ConfigError, ParamsInvalid, Problem
 
 if TYPE_CHECKING:
-    from kling_adapters.catalog import CatalogEntry
-    from kling_adapters.params import Params
+    from kling_adapters.schema.catalog import CatalogEntry
+    from kling_adapters.schema.params import Params
 
 MAX_TEXT_BYTES = 1024**2
 """The largest file that is read as text."""

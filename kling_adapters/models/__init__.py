@@ -3,7 +3,7 @@
 
 from typing import TYPE_CHECKING
 
-from kling_adapters.catalog import CatalogEntry, lazy_exports
+from kling_adapters.schema.catalog import CatalogEntry, lazy_exports
 
 if TYPE_CHECKING:
     from kling_adapters.models.kling_2 import Kling2 as Kling2

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 if TYPE_CHECKING:
     from os import PathLike
 
-    from kling_adapters.job import AsyncJob, AsyncResult, Job, Result
-    from kling_adapters.params import Params
+    from kling_adapters.client.job import AsyncJob, AsyncResult, Job, Result
+    from kling_adapters.schema.params import Params
 
 Extra: TypeAlias = Mapping[str, Any] | None
 """Parameters that a spec does not know yet; they are sent as they are."""

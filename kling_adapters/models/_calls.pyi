@@ -6,13 +6,13 @@ from collections.abc import Mapping
 from os import PathLike
 from typing import Any, Literal, TypeAlias, Unpack, overload
 
-from kling_adapters.job import AsyncJob, AsyncResult, Job, Result
+from kling_adapters.client.job import AsyncJob, AsyncResult, Job, Result
 from kling_adapters.models.kling_2 import Kling2Input
 from kling_adapters.models.kling_2_5_turbo import Kling25TurboInput
 from kling_adapters.models.kling_3_pro_image2video import Kling3ProImage2videoInput
 from kling_adapters.models.kling_bloombloom import KlingBloombloomInput
 from kling_adapters.models.kling_o1 import KlingO1Input
-from kling_adapters.params import Params
+from kling_adapters.schema.params import Params
 
 Extra: TypeAlias = Mapping[str, Any] | None
 

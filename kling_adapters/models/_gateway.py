@@ -4,7 +4,7 @@
 from collections.abc import Mapping
 from typing import Final
 
-from kling_adapters.adapter import GatewayError, GatewayState
+from kling_adapters.schema.adapter import GatewayError, GatewayState
 
 BASE_URL: Final = "https://api.segmind.com"
 UPLOAD_URL: Final = "https://workflows-api.segmind.com/upload-asset"

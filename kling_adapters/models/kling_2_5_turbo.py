@@ -8,8 +8,8 @@ from typing import Annotated, ClassVar, Literal, NotRequired, TypedDict
 
 from pydantic import Field
 
-from kling_adapters.adapter import Adapter, Requires
-from kling_adapters.params import Lenient, Media, Params
+from kling_adapters.schema.adapter import Adapter, Requires
+from kling_adapters.schema.params import Lenient, Media, Params
 
 
 class Kling25Turbo(Params):

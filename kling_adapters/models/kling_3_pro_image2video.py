@@ -9,8 +9,12 @@ from typing import Annotated, ClassVar, Literal, NotRequired, TypedDict
 
 from pydantic import MISSING, Field
 
-from kling_adapters.adapter import Adapter, MaxBytes, References
-from kling_adapters.params import Lenient, Media, Params, Part
+from kling_adapters.schema.adapter import (
+    Adapter,
+    MaxBytes,
+    References,
+)
+from kling_adapters.schema.params import Lenient, Media, Params, Part
 
 
 class Element(Part):

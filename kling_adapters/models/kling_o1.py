@@ -9,8 +9,11 @@ from typing import Annotated, ClassVar, Literal, NotRequired, TypedDict
 
 from pydantic import Field
 
-from kling_adapters.adapter import Adapter, References
-from kling_adapters.params import Media, Params
+from kling_adapters.schema.adapter import (
+    Adapter,
+    References,
+)
+from kling_adapters.schema.params import Media, Params
 
 
 class KlingO1(Params):

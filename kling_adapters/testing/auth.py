@@ -6,7 +6,7 @@ import re
 from contextlib import suppress
 from functools import partial
 
-from kling_adapters.client import Kling
+from kling_adapters.client.client import Kling
 from kling_adapters.errors import ApiError, ConfigError
 from kling_adapters.hookspecs import Auth, KeyPool, RenewableAuth
 from kling_adapters.testing.gateway import FakeGateway

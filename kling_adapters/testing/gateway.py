@@ -13,7 +13,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Self, cast
 from urllib.parse import urlsplit
 
-from kling_adapters.media import sniff
+from kling_adapters.media.types import sniff
 from kling_adapters.models._gateway import KEY_HEADER, UPLOAD_URL
 
 MP4 = b"\x00\x00\x00\x18ftypmp42" + bytes(range(256)) * 40

@@ -9,9 +9,9 @@ from typing import Any, TypeVar
 
 import pluggy
 
-from kling_adapters.client import AsyncKling, Kling
-from kling_adapters.discovery import Discovery
-from kling_adapters.guards import call_hook
+from kling_adapters.client.client import AsyncKling, Kling
+from kling_adapters.plugins.discovery import Discovery
+from kling_adapters.plugins.guards import call_hook
 from kling_adapters.testing.clock import SimulatedClock
 from kling_adapters.testing.gateway import FakeGateway
 

@@ -18,7 +18,7 @@ from typing import Any
 
 import pytest
 
-from kling_adapters.journal import Journal
+from kling_adapters.journal.journal import Journal
 from kling_adapters.testing import FakeGateway
 from kling_adapters.testing.gateway import Answer
 

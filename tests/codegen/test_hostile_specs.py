@@ -16,7 +16,7 @@ from kling_codegen.messages import number, printable
 from kling_codegen.names import field_names
 from markdown_it import MarkdownIt
 
-from kling_adapters.params import Params, Part
+from kling_adapters.schema.params import Params, Part
 
 if TYPE_CHECKING:
     from tests.codegen.conftest import Project

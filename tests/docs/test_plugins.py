@@ -16,7 +16,7 @@ import pytest
 
 from kling_adapters import Event, Kling, hookspecs, testing
 from kling_adapters.hookspecs import HookSpecs, Location, hookimpl
-from kling_adapters.selection import ALLOW, AUTH, DISABLE, STRICT
+from kling_adapters.plugins.selection import ALLOW, AUTH, DISABLE, STRICT
 from kling_adapters.testing import FakeGateway, SimulatedClock
 
 ROOT = Path(__file__).parents[2]

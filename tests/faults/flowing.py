@@ -6,7 +6,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from kling_adapters import events, flows, wire
+from kling_adapters import events
+from kling_adapters.protocol import effects, wire
 
 LIMIT = 10_000
 STARTED = 5_000.0
@@ -32,7 +33,7 @@ class Ended:
     requests: list[wire.Request] = field(default_factory=list[wire.Request])
 
 
-def run(flow: flows.Flow[Any], outcomes: Iterable[wire.Outcome | Any]) -> Ended:
+def run(flow: effects.Flow[Any], outcomes: Iterable[wire.Outcome | Any]) -> Ended:
     """Hand each Send and Fetch the next outcome, or what it says to it if it is a function; the flow must end before."""
     ended, scripted = Ended(), iter(outcomes)
     step, given = flow.send, None
@@ -52,20 +53,20 @@ def run(flow: flows.Flow[Any], outcomes: Iterable[wire.Outcome | Any]) -> Ended:
     raise AssertionError(f"the flow does not end: {ended}")
 
 
-def _perform(effect: flows.Effect, scripted: Iterator[Any], ended: Ended) -> Any:
+def _perform(effect: effects.Effect, scripted: Iterator[Any], ended: Ended) -> Any:
     match effect:
-        case flows.Send() | flows.Fetch():
+        case effects.Send() | effects.Fetch():
             ended.sent += 1
             ended.requests.append(effect.request)
             outcome = next(scripted, None)
             assert outcome is not None, "the script has ended, the flow has not"
             return outcome(effect) if callable(outcome) else outcome
-        case flows.Sleep():
+        case effects.Sleep():
             ended.seconds += effect.seconds
-        case flows.Now():
+        case effects.Now():
             return STARTED + ended.seconds
-        case flows.Call():
+        case effects.Call():
             return effect.function()
-        case flows.Emit():
+        case effects.Emit():
             ended.events.append(effect.event)
     return None

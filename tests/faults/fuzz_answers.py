@@ -9,8 +9,8 @@ import sys
 
 import atheris
 
-with atheris.instrument_imports(include=["kling_adapters.wire", "json"]):
-    from kling_adapters import wire
+with atheris.instrument_imports(include=["kling_adapters.protocol.wire", "json"]):
+    from kling_adapters.protocol import wire
 
 GATEWAY = wire.Gateway("https://gateway.example")
 

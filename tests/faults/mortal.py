@@ -27,7 +27,8 @@ from typing import Any, NoReturn, Self
 
 import anyio.lowlevel
 
-from kling_adapters import Kling, KlingError, Outcome, discovery
+from kling_adapters import Kling, KlingError, Outcome
+from kling_adapters.plugins import discovery
 
 # C functions as sys.setprofile names them. Between two of these it makes no difference to anyone when a process dies.
 EFFECTS = {

@@ -34,7 +34,7 @@ from hypothesis.stateful import (
 )
 from kling_sandbox import BLOCKED_TEXT, Fault, Faults, Received, Sandbox
 
-from kling_adapters.journal import Journal
+from kling_adapters.journal.journal import Journal
 
 from .mortal import Died, Life, Nursery, Raised
 

@@ -10,9 +10,10 @@ from typing import Any, Literal
 
 import pytest
 
-from kling_adapters import errors, events, flows, wire
+from kling_adapters import errors, events
 from kling_adapters.hookspecs import Location
-from kling_adapters.journal import Journal
+from kling_adapters.journal.journal import Journal
+from kling_adapters.protocol import effects, flows, wire
 from kling_adapters.result import Artifact, Metrics, ResultData
 
 from .flowing import Key, run
@@ -20,7 +21,7 @@ from .stub import VIDEO
 
 URL = "https://files.example.com/a.mp4"
 GATEWAY = wire.Gateway("https://api.example.com")
-Fetched = Callable[[flows.Fetch], wire.Outcome]
+Fetched = Callable[[effects.Fetch], wire.Outcome]
 
 
 @dataclass
@@ -59,7 +60,7 @@ class Writing:
 def body(content: bytes, start: int = 0, *, total: int | None = len(VIDEO)) -> Fetched:
     """An answer with a part of a file; without `total`, one that does not say how much there is."""
 
-    def fetched(effect: flows.Fetch) -> wire.Outcome:
+    def fetched(effect: effects.Fetch) -> wire.Outcome:
         headers = {} if total is None else {"content-length": str(total)}
         if start:
             headers = {"content-range": f"bytes {start}-{start + len(content) - 1}/{total}"}
@@ -144,7 +145,7 @@ def test_any_other_failure_is_tried_eight_times(status: int) -> None:
 
 @pytest.mark.parametrize("status", [201, 205, 207])
 def test_only_a_whole_file_or_a_part_of_one_counts(status: int) -> None:
-    def odd(effect: flows.Fetch) -> wire.Outcome:
+    def odd(effect: effects.Fetch) -> wire.Outcome:
         body(VIDEO)(effect)
         return wire.Answer(status, {}, b"")
 
@@ -219,7 +220,7 @@ def test_what_ends_a_flow_at_once_leaves_nothing_behind() -> None:
     storage = Memory()
     flow = flows.collect(flows.Session(GATEWAY, Key), result(video()), storage)
     given: Any = None
-    while not isinstance(effect := flow.send(given), flows.Fetch):
+    while not isinstance(effect := flow.send(given), effects.Fetch):
         given = 0.0
     body(VIDEO[:5000])(effect)
     flow.close()
@@ -229,19 +230,19 @@ def test_what_ends_a_flow_at_once_leaves_nothing_behind() -> None:
 
 def test_what_may_be_slow_is_not_waited_for_by_a_task_that_is_cancelled() -> None:
     flow = flows.collect(flows.Session(GATEWAY, Key), result(video(content=VIDEO), video()), Memory())
-    calls: list[flows.Call] = []
+    calls: list[effects.Call] = []
     given: Any = None
     while len(calls) < 3:
         effect = flow.send(given)
         match effect:
-            case flows.Call():
+            case effects.Call():
                 calls.append(effect)
                 given = effect.function()
-            case flows.Fetch():
+            case effects.Fetch():
                 given = body(VIDEO)(effect)
             case _:
                 given = 0.0
     # Taking a file that is there, and making each appear: `abort` stops them.
     assert [call.is_left for call in calls] == [True, True, True]
-    assert not flows.Call(lambda: None).is_left
+    assert not effects.Call(lambda: None).is_left
     flow.close()

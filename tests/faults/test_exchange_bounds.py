@@ -12,9 +12,11 @@ from typing import Any
 import anyio
 import pytest
 
-from kling_adapters import StorageError, download, flows, inputs, wire
-from kling_adapters._http import AsyncTransport, SyncTransport
+from kling_adapters import StorageError
+from kling_adapters._http.transport import AsyncTransport, SyncTransport
 from kling_adapters.builtin.file_storage import Folder
+from kling_adapters.media import inputs
+from kling_adapters.protocol import download, flows, wire
 from kling_adapters.result import Artifact, ResultData
 
 from .conftest import Connect
@@ -130,7 +132,7 @@ def test_time_of_a_file_is_bounded(
     connect: Connect, stub: Stub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(download, "MAX_SECONDS", 0.0)
-    monkeypatch.setattr("kling_adapters._http.MAX_SECONDS", 60.0)
+    monkeypatch.setattr("kling_adapters._http.transport.MAX_SECONDS", 60.0)
     play(stub, [Reply(200, VIDEO)])
     with pytest.raises(StorageError, match="took longer than"):
         connect(stub.url).save(tmp_path)

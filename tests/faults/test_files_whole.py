@@ -20,20 +20,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kling_adapters import (
-    AsyncKling,
-    ConfigError,
-    Kling,
-    KlingError,
-    ResultData,
-    StorageError,
-    StoredFile,
-    download,
-    flows,
-    wire,
-)
+from kling_adapters import AsyncKling, ConfigError, Kling, KlingError, ResultData, StorageError, StoredFile
 from kling_adapters.builtin.file_storage import ROOM, FileWriter, Folder
 from kling_adapters.hookspecs import Location, Storage, Writer, hookimpl
+from kling_adapters.protocol import download, effects, flows, wire
 from kling_adapters.testing import SimulatedClock
 
 from .conftest import Connect
@@ -799,18 +789,18 @@ def test_any_way_of_cutting(tmp_path_factory: pytest.TempPathFactory, data: st.D
             return
         step, given = flow.send, None
         try:
-            if isinstance(effect, flows.Fetch):
+            if isinstance(effect, effects.Fetch):
                 given = feed(effect, data)
-            elif isinstance(effect, flows.Now):
+            elif isinstance(effect, effects.Now):
                 given = 0.0
-            elif isinstance(effect, flows.Call):
+            elif isinstance(effect, effects.Call):
                 given = effect.function()
         except StorageError as error:
             step, given = flow.throw, error
     raise AssertionError("no end")
 
 
-def feed(effect: flows.Fetch, data: st.DataObject) -> wire.Outcome:
+def feed(effect: effects.Fetch, data: st.DataObject) -> wire.Outcome:
     """Answer a request for the file somehow: with ranges or not, from this version or that, cut or not."""
     start = int(effect.request.headers.get("range", "bytes=0-")[6:-1])
     version, etag = data.draw(st.sampled_from([(VIDEO, '"one"'), (OTHER, '"two"')]))

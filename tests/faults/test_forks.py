@@ -18,7 +18,7 @@ from typing import Any
 
 import pytest
 
-from kling_adapters.journal import Journal
+from kling_adapters.journal.journal import Journal
 from kling_adapters.testing import PNG, FakeGateway
 
 # What `make test` has time for; 2,000 is the whole.
@@ -277,7 +277,7 @@ def test_a_killed_child_is_uncertain_while_its_parent_lives(tmp_path: Path) -> N
 
 PARENT_CLOSES = """
 import os, sys
-from kling_adapters.journal import Journal
+from kling_adapters.journal.journal import Journal
 
 def write(who):
     for number in range(20):
@@ -311,7 +311,8 @@ def test_nothing_that_a_child_writes_down_is_lost(tmp_path: Path) -> None:
 HELD = """
 import os, signal, sys, threading, time
 from pathlib import Path
-from kling_adapters import Kling, inputs
+from kling_adapters import Kling
+from kling_adapters.media import inputs
 from kling_adapters.hookspecs import hookimpl
 
 url, journal, image, what = sys.argv[1:]
@@ -377,7 +378,7 @@ def test_what_a_thread_held_at_the_fork_is_free(what: str, tmp_path: Path) -> No
 
 TAKING_TURNS = """
 import os, sys
-from kling_adapters.journal import Journal
+from kling_adapters.journal.journal import Journal
 
 journal, owned = Journal(sys.argv[1]), sys.argv[1] + ".owned"
 count = 0

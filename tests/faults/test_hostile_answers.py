@@ -10,10 +10,11 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from kling_adapters import Artifact, Credits, JobStatus, KlingError, ResultData, flows, wire
+from kling_adapters import Artifact, Credits, JobStatus, KlingError, ResultData
 from kling_adapters.builtin import log_notifier
 from kling_adapters.builtin.file_storage import Folder
-from kling_adapters.download import Download, safe_stem
+from kling_adapters.protocol import flows, wire
+from kling_adapters.protocol.download import Download, safe_stem
 
 from .conftest import Connect
 from .flowing import Key, run

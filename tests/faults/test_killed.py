@@ -11,7 +11,7 @@ import time
 from collections import Counter
 from pathlib import Path
 
-from kling_adapters.journal import Journal
+from kling_adapters.journal.journal import Journal
 from kling_adapters.testing import MP4, FakeGateway
 
 # What `make test` has time for; `make crash` has 500 jobs, and kills a hundred times.

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from kling_adapters import JobStatus, ResultData, StorageError, SubmitUncertain, WaitTimeout, wire
+from kling_adapters import JobStatus, ResultData, StorageError, SubmitUncertain, WaitTimeout
+from kling_adapters.protocol import wire
 
 from .conftest import Connect
 from .stub import JOB, PNG, VIDEO, Reply, Stub, accepted, finished, gateway, reply, state

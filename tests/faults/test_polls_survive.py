@@ -22,9 +22,8 @@ from kling_adapters import (
     TransportError,
     Unauthorized,
     WaitTimeout,
-    flows,
-    wire,
 )
+from kling_adapters.protocol import flows, wire
 
 from .conftest import Connect
 from .flowing import Key, run

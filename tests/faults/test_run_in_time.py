@@ -9,10 +9,11 @@ from typing import Any
 
 import pytest
 
-from kling_adapters import errors, flows, polling, wire
-from kling_adapters.adapter import Adapter
-from kling_adapters.journal import Journal
+from kling_adapters import errors
+from kling_adapters.journal.journal import Journal
+from kling_adapters.protocol import effects, flows, polling, wire
 from kling_adapters.result import ResultData
+from kling_adapters.schema.adapter import Adapter
 
 from .conftest import Connect
 from .flowing import Ended, Key, run
@@ -144,7 +145,7 @@ def test_answer_about_another_job_is_not_taken(session: flows.Session) -> None:
 
 
 def test_client_closed_before_a_retry_is_refused_not_uncertain(session: flows.Session) -> None:
-    def close(_: flows.Effect) -> wire.Outcome:
+    def close(_: effects.Effect) -> wire.Outcome:
         session.closed.set()
         return answer(502)
 
@@ -155,7 +156,7 @@ def test_client_closed_before_a_retry_is_refused_not_uncertain(session: flows.Se
 
 
 def test_client_closed_during_a_wait_asks_no_more(session: flows.Session) -> None:
-    def close(_: flows.Effect) -> wire.Outcome:
+    def close(_: effects.Effect) -> wire.Outcome:
         session.closed.set()
         return QUEUED
 

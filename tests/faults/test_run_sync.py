@@ -20,7 +20,7 @@ from kling_adapters import (
     TransportError,
 )
 from kling_adapters.hookspecs import hookimpl
-from kling_adapters.journal import Journal
+from kling_adapters.journal.journal import Journal
 
 from .conftest import Connect, Face
 from .stub import JOB, KEY, PNG, VIDEO, Action, Hangup, Raw, Reply, Silence, Stub, reply

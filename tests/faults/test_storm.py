@@ -16,7 +16,7 @@ import pytest
 from kling_sandbox import Faults, Received, Sandbox
 
 from kling_adapters import AsyncKling, Kling, Outcome, SubmitUncertain
-from kling_adapters.journal import Journal
+from kling_adapters.journal.journal import Journal
 
 from . import storm
 

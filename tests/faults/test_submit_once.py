@@ -34,12 +34,11 @@ from kling_adapters import (
     TransportError,
     Unauthorized,
     Unprocessable,
-    _http,
-    flows,
-    wire,
 )
+from kling_adapters._http import transport as _http
 from kling_adapters.errors import ApiError
 from kling_adapters.models._gateway import ERRORS
+from kling_adapters.protocol import flows, wire
 
 from .conftest import Connect
 from .flowing import Key, run

@@ -10,7 +10,7 @@ import pytest
 
 from kling_adapters import ApiError, BadRequest, ServerError, TransportError
 from kling_adapters.hookspecs import hookimpl
-from kling_adapters.journal import Journal
+from kling_adapters.journal.journal import Journal
 from kling_adapters.models import _gateway
 
 from .conftest import Connect

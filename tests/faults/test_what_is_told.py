@@ -11,10 +11,9 @@ from typing import Any
 
 import pytest
 
-from kling_adapters import errors, events, flows, wire
-from kling_adapters.adapter import Adapter
-from kling_adapters.inputs import data_url, digest
-from kling_adapters.journal import Journal, fingerprint
+from kling_adapters import errors, events
+from kling_adapters.journal.journal import Journal, fingerprint
+from kling_adapters.media.inputs import data_url, digest
 from kling_adapters.models._gateway import (
     BASE_URL,
     KEY_ENVIRONMENT,
@@ -22,6 +21,8 @@ from kling_adapters.models._gateway import (
     OUTPUT_LIFETIME,
     RECORD_LIFETIME,
 )
+from kling_adapters.protocol import effects, flows, wire
+from kling_adapters.schema.adapter import Adapter
 
 from .flowing import STARTED, Key, run
 
@@ -456,7 +457,7 @@ def test_a_journal_that_breaks_loses_no_job_that_was_sent(session: flows.Session
 
 
 @pytest.mark.parametrize(
-    ("after", "state"), [(flows.Send, "UNCERTAIN"), (flows.Sleep, "REFUSED"), (None, "QUEUED")]
+    ("after", "state"), [(effects.Send, "UNCERTAIN"), (effects.Sleep, "REFUSED"), (None, "QUEUED")]
 )
 @pytest.mark.parametrize("how", [KeyboardInterrupt, GeneratorExit])
 def test_a_submit_that_is_interrupted(
@@ -467,13 +468,13 @@ def test_a_submit_that_is_interrupted(
     given: Any = None
     for _ in range(50):
         effect = flow.send(given)
-        is_last = isinstance(effect, flows.Call) and "accepted" in repr(effect.function)
+        is_last = isinstance(effect, effects.Call) and "accepted" in repr(effect.function)
         if is_last if after is None else isinstance(effect, after):
             break
         match effect:
-            case flows.Send():
-                given = answer(500) if after is flows.Sleep else ACCEPTED
-            case flows.Call():
+            case effects.Send():
+                given = answer(500) if after is effects.Sleep else ACCEPTED
+            case effects.Call():
                 given = effect.function()
             case _:
                 given = 0.0
@@ -489,8 +490,8 @@ def test_without_a_journal_nothing_names_an_entry() -> None:
     assert ended.error.entry is None
     flow = flows.submit(session, "kling-2", BODY)
     given: Any = None
-    while not isinstance(effect := flow.send(given), flows.Send):
-        given = effect.function() if isinstance(effect, flows.Call) else 1e9
+    while not isinstance(effect := flow.send(given), effects.Send):
+        given = effect.function() if isinstance(effect, effects.Call) else 1e9
     with pytest.raises(KeyboardInterrupt):
         flow.throw(KeyboardInterrupt())
 

@@ -12,7 +12,8 @@ import anyio
 import pytest
 from kling_sandbox import Sandbox
 
-from kling_adapters import AsyncKling, Kling, discovery
+from kling_adapters import AsyncKling, Kling
+from kling_adapters.plugins import discovery
 from kling_adapters.testing import SimulatedClock
 
 Install = Callable[..., None]
@@ -69,7 +70,7 @@ class _Awaitable:
 
         async def call(*args: Any, **kwargs: Any) -> Any:
             outcome = found(*args, **kwargs)
-            return _Awaitable(outcome) if type(outcome).__module__ == "kling_adapters.job" else outcome
+            return _Awaitable(outcome) if type(outcome).__module__ == "kling_adapters.client.job" else outcome
 
         return call
 

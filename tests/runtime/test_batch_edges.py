@@ -12,7 +12,7 @@ import pytest
 
 import kling_adapters as ka
 from kling_adapters.hookspecs import hookimpl
-from kling_adapters.journal import Journal
+from kling_adapters.journal.journal import Journal
 from kling_adapters.testing.gateway import Answer
 
 from .test_batch import Gateway, Runner, asked, gateway, path, run, states
@@ -222,7 +222,7 @@ def age(monkeypatch: pytest.MonkeyPatch, seconds: float) -> None:
     """Let the batch see the journal as it will be in so many seconds."""
     import time
 
-    from kling_adapters import batch
+    from kling_adapters.protocol import batch
 
     class Later:
         @staticmethod

@@ -11,9 +11,10 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 
-from kling_adapters import ConfigError, Kling, StorageError, wire
+from kling_adapters import ConfigError, Kling, StorageError
 from kling_adapters.builtin.env_auth import EnvironmentKey
 from kling_adapters.builtin.file_storage import FileWriter, Folder, kling_storage
+from kling_adapters.protocol import wire
 from kling_adapters.result import StoredFile
 
 PROXIES = ("http_proxy", "https_proxy", "all_proxy", "no_proxy")

@@ -28,7 +28,7 @@ from kling_sandbox import Fault, Faults, Sandbox
 import kling_adapters as ka
 from kling_adapters import AsyncKling, Kling
 from kling_adapters.hookspecs import hookimpl
-from kling_adapters.journal import Journal, default_path, fingerprint
+from kling_adapters.journal.journal import Journal, default_path, fingerprint
 from kling_adapters.testing import SimulatedClock
 
 from .conftest import Play
@@ -324,7 +324,7 @@ def test_a_completed_job_that_the_gateway_has_forgotten_is_stored_all_the_same(
 
 def test_several_processes_share_a_journal(path: Path) -> None:
     code = f"""
-from kling_adapters.journal import Journal
+from kling_adapters.journal.journal import Journal
 journal = Journal({str(path)!r})
 for number in range(50):
     entry = journal.intend("https://gateway", "kling-2", {{}}, "SG_0123456789")
@@ -340,7 +340,7 @@ journal.close()
 
 def test_journals_that_are_opened_and_closed_do_not_damage_one_that_is_in_use(path: Path) -> None:
     code = f"""
-from kling_adapters.journal import Journal
+from kling_adapters.journal.journal import Journal
 for number in range(150):
     journal = Journal({str(path)!r})
     for _ in range(3):

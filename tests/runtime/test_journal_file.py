@@ -19,7 +19,7 @@ import pytest
 
 import kling_adapters as ka
 from kling_adapters import Kling
-from kling_adapters.journal import Journal, default_path
+from kling_adapters.journal.journal import Journal, default_path
 from kling_adapters.testing import FakeGateway
 
 GATEWAY = "https://gateway.example"
@@ -61,7 +61,7 @@ READING = """
 import os, sys
 import kling_adapters.models
 from kling_adapters import StorageError
-from kling_adapters.journal import Journal
+from kling_adapters.journal.journal import Journal
 
 if os.geteuid() == 0:
     os.setegid(65534)

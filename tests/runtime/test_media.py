@@ -14,7 +14,9 @@ import pytest
 from kling_sandbox import Sandbox
 from starlette.datastructures import UploadFile
 
-from kling_adapters import Kling, inputs, media
+from kling_adapters import Kling
+from kling_adapters.media import inputs
+from kling_adapters.media import types as media
 
 PNG = b"\x89PNG\r\n\x1a\n" + bytes(range(256))
 

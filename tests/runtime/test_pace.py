@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 
-from kling_adapters import RateLimited, WaitTimeout, flows, polling, wire
+from kling_adapters import RateLimited, WaitTimeout
+from kling_adapters.protocol import effects, flows, polling, wire
 from kling_adapters.testing import SimulatedClock
 
 GATEWAY = wire.Gateway("https://api.example.com")
@@ -35,14 +36,14 @@ def drive(
     try:
         while True:
             match send(outcome):
-                case flows.Send(request):
+                case effects.Send(request):
                     outcome = reply(request, clock.now())
-                case flows.Sleep(seconds):
+                case effects.Sleep(seconds):
                     outcome = None
                     clock.sleep(seconds)
-                case flows.Now():
+                case effects.Now():
                     outcome = clock.now()
-                case flows.Call(function):
+                case effects.Call(function):
                     outcome = function()
                 case _:
                     outcome = None
@@ -169,13 +170,13 @@ def play_together(flows_of_jobs: list[Iterator[Any]], gateway: Limited) -> float
         try:
             while True:
                 match flow.send(outcome):  # type: ignore[attr-defined]
-                    case flows.Send(request):
+                    case effects.Send(request):
                         outcome = gateway(request, now)
-                    case flows.Now():
+                    case effects.Now():
                         outcome = now
-                    case flows.Call(function):
+                    case effects.Call(function):
                         outcome = function()
-                    case flows.Sleep(seconds):
+                    case effects.Sleep(seconds):
                         heapq.heappush(due, (now + seconds, number))
                         break
                     case _:

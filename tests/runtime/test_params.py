@@ -12,10 +12,10 @@ import pytest
 from pydantic import MISSING, Field, TypeAdapter, ValidationError
 
 from kling_adapters import Params, ParamsInvalid, load_catalog
-from kling_adapters.adapter import Adapter, AtLeastOneOf, MaxBytes, MutuallyExclusive, Requires
 from kling_adapters.models import Kling2, Kling3ProImage2video, Kling25Turbo, KlingBloombloom, KlingO1
 from kling_adapters.models.kling_3_pro_image2video import Element
-from kling_adapters.params import Exact, Lenient, Media, Part
+from kling_adapters.schema.adapter import Adapter, AtLeastOneOf, MaxBytes, MutuallyExclusive, Requires
+from kling_adapters.schema.params import Exact, Lenient, Media, Part
 
 CATALOG = load_catalog()
 URL = "https://example.com/a.png"

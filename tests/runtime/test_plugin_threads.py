@@ -16,9 +16,10 @@ import pytest
 from kling_sandbox import Sandbox
 
 import kling_adapters as ka
-from kling_adapters import AsyncKling, Kling, plugins
+from kling_adapters import AsyncKling, Kling
 from kling_adapters.hookspecs import hookimpl
-from kling_adapters.plugin_thread import PluginThread
+from kling_adapters.plugins import manager as plugins
+from kling_adapters.plugins.thread import PluginThread
 from kling_adapters.testing import FakeGateway, SimulatedClock
 
 from .conftest import Play
@@ -221,7 +222,7 @@ import os
 import sys
 from kling_adapters import Submitted
 from kling_adapters.hookspecs import hookimpl
-from kling_adapters.plugins import Plugins
+from kling_adapters.plugins.manager import Plugins
 
 class Notifier:
     @hookimpl

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from kling_adapters import polling
+from kling_adapters.protocol import polling
 
 DRAWS = 1000
 

@@ -18,8 +18,9 @@ import pytest
 from kling_sandbox import Sandbox
 
 import kling_adapters as ka
-from kling_adapters import AsyncKling, Kling, plugins
+from kling_adapters import AsyncKling, Kling
 from kling_adapters.hookspecs import HookSpecs, Location, hookimpl
+from kling_adapters.plugins import manager as plugins
 from kling_adapters.testing import MP4, FakeGateway, SimulatedClock
 
 from .conftest import Install, Play
@@ -495,7 +496,8 @@ def test_a_coroutine_that_hangs_is_ended(
 def test_a_process_ends_although_a_plugin_hangs(sandbox: Sandbox) -> None:
     code = f"""
 import threading
-from kling_adapters import Kling, plugins
+from kling_adapters import Kling
+from kling_adapters.plugins import manager as plugins
 from kling_adapters.hookspecs import hookimpl
 plugins.EVENT_SECONDS = plugins.CLOSE_SECONDS = 0.05
 

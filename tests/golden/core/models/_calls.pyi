@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from os import PathLike
 from typing import Any, Literal, TypeAlias, Unpack, overload
 
-from kling_adapters.job import AsyncJob, AsyncResult, Job, Result
+from kling_adapters.client.job import AsyncJob, AsyncResult, Job, Result
 from kling_adapters.models.corners import CornersInput
 from kling_adapters.models.full_1_5 import Full15Input
 from kling_adapters.models.plain import PlainInput
-from kling_adapters.params import Params
+from kling_adapters.schema.params import Params
 
 Extra: TypeAlias = Mapping[str, Any] | None
 

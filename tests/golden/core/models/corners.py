@@ -9,8 +9,13 @@ from typing import Annotated, ClassVar, Literal, NotRequired, TypedDict
 
 from pydantic import MISSING, Field
 
-from kling_adapters.adapter import Adapter, MutuallyExclusive, References, Requires
-from kling_adapters.params import Exact, Lenient, Media, Params, Part
+from kling_adapters.schema.adapter import (
+    Adapter,
+    MutuallyExclusive,
+    References,
+    Requires,
+)
+from kling_adapters.schema.params import Exact, Lenient, Media, Params, Part
 
 
 class Self(Part):

@@ -9,8 +9,15 @@ from typing import Annotated, ClassVar, Literal, NotRequired, TypedDict
 
 from pydantic import MISSING, Field
 
-from kling_adapters.adapter import Adapter, AtLeastOneOf, MaxBytes, MutuallyExclusive, References, Requires
-from kling_adapters.params import Exact, Lenient, Media, Params, Part
+from kling_adapters.schema.adapter import (
+    Adapter,
+    AtLeastOneOf,
+    MaxBytes,
+    MutuallyExclusive,
+    References,
+    Requires,
+)
+from kling_adapters.schema.params import Exact, Lenient, Media, Params, Part
 
 
 class PanelItem(Part):

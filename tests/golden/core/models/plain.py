@@ -8,8 +8,8 @@ from typing import ClassVar, NotRequired, TypedDict
 
 from pydantic import MISSING
 
-from kling_adapters.adapter import Adapter
-from kling_adapters.params import Params
+from kling_adapters.schema.adapter import Adapter
+from kling_adapters.schema.params import Params
 
 
 class Plain(Params):

@@ -3,7 +3,7 @@
 
 from typing import TYPE_CHECKING
 
-from kling_adapters.catalog import CatalogEntry, lazy_exports
+from kling_adapters.schema.catalog import CatalogEntry, lazy_exports
 
 if TYPE_CHECKING:
     from acme_kling.models.acme_1 import Acme1 as Acme1

@@ -7,8 +7,10 @@ https://example.com/models/acme-1, read 2026-01-31.
 from collections.abc import Sequence
 from typing import Annotated, ClassVar
 
-from kling_adapters.adapter import Adapter
-from kling_adapters.params import Media, Params, Part
+from kling_adapters.schema.adapter import (
+    Adapter,
+)
+from kling_adapters.schema.params import Media, Params, Part
 from pydantic import MISSING, Field
 
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 
-from kling_adapters import wire
-from kling_adapters.adapter import Returns
 from kling_adapters.errors import ConfigError
-from kling_adapters.journal import JournalEntry, fingerprint
+from kling_adapters.journal.journal import JournalEntry, fingerprint
 from kling_adapters.models._gateway import OUTPUT_LIFETIME
+from kling_adapters.protocol import wire
 from kling_adapters.result import JobStatus, ResultData
+from kling_adapters.schema.adapter import Returns
 
 
 def read_result(entry: JournalEntry, returns: Returns | None = None) -> ResultData | None:

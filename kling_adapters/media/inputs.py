@@ -21,7 +21,7 @@ from typing import IO, Any, TypeAlias, TypeGuard, cast
 from weakref import WeakKeyDictionary
 
 from kling_adapters.forks import ForkSafeLock, reset_in_children
-from kling_adapters.media import HEAD_BYTES, sniff
+from kling_adapters.media.types import HEAD_BYTES, sniff
 
 Local: TypeAlias = Path | bytes | bytearray | memoryview | IO[bytes]
 

@@ -20,23 +20,26 @@ from weakref import WeakKeyDictionary
 
 import anyio
 
-from kling_adapters import arguments, batch, flows, inputs
-from kling_adapters.adapter import Adapter
-from kling_adapters.batch import Batch, Ended, Outcome, Request, Task
-from kling_adapters.catalog import Catalog
+from kling_adapters.client import arguments
+from kling_adapters.client.job import AsyncJob, AsyncResult, Job, Result
 from kling_adapters.driver import AsyncDriver, Clock, SyncDriver, SystemClock
 from kling_adapters.errors import ConfigError, ParamsInvalid, Problem
-from kling_adapters.flows import Flow, JobRef, Session
 from kling_adapters.forks import ForkSafeLock
 from kling_adapters.hookspecs import Auth
-from kling_adapters.job import AsyncJob, AsyncResult, Job, Result
-from kling_adapters.journal import Journal, JournalEntry
+from kling_adapters.journal.journal import Journal, JournalEntry
+from kling_adapters.media import inputs
 from kling_adapters.models._calls import AsyncCalls, Extra, SyncCalls
-from kling_adapters.params import Params, given
-from kling_adapters.plugins import Plugins
+from kling_adapters.plugins.manager import Plugins
+from kling_adapters.plugins.selection import PluginInfo
+from kling_adapters.protocol import batch, flows
+from kling_adapters.protocol.batch import Batch, Ended, Outcome, Request, Task
+from kling_adapters.protocol.effects import Flow
+from kling_adapters.protocol.flows import JobRef, Session
+from kling_adapters.protocol.wire import Key
 from kling_adapters.result import Credits, ResultData, StoredFile
-from kling_adapters.selection import PluginInfo
-from kling_adapters.wire import Key
+from kling_adapters.schema.adapter import Adapter
+from kling_adapters.schema.catalog import Catalog
+from kling_adapters.schema.params import Params, given
 
 Place: TypeAlias = str | PathLike[str] | None
 T = TypeVar("T")

@@ -19,12 +19,12 @@ from pydantic import (
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, InitErrorDetails, core_schema
 
-from kling_adapters import inputs
-from kling_adapters._fields import coerce, iter_length_errors, iter_members
-from kling_adapters.adapter import Adapter
 from kling_adapters.errors import ConfigError, ParamsInvalid
-from kling_adapters.explain import explain, repeat_errors, rule_error
-from kling_adapters.param_types import HTTP_URL, Exact, Lenient, Media
+from kling_adapters.media import inputs
+from kling_adapters.schema.adapter import Adapter
+from kling_adapters.schema.explain import explain, repeat_errors, rule_error
+from kling_adapters.schema.fields import coerce, iter_length_errors, iter_members
+from kling_adapters.schema.param_types import HTTP_URL, Exact, Lenient, Media
 
 __all__ = ["HTTP_URL", "Exact", "Lenient", "Media", "Params", "Part", "given"]
 

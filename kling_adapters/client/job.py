@@ -7,12 +7,13 @@ from dataclasses import InitVar, dataclass, field
 from os import PathLike
 from typing import NoReturn, TypeVar
 
-from kling_adapters import arguments, flows
 from kling_adapters._local import ProcessLocal
+from kling_adapters.client import arguments
 from kling_adapters.driver import AsyncDriver, SyncDriver
 from kling_adapters.errors import ConfigError, JobExpired, JobFailed
 from kling_adapters.events import Completed, Event
-from kling_adapters.flows import JobRef
+from kling_adapters.protocol import flows
+from kling_adapters.protocol.flows import JobRef
 from kling_adapters.result import JobStatus, ResultData, StoredFile
 
 _Driver = TypeVar("_Driver", SyncDriver, AsyncDriver)

@@ -12,8 +12,8 @@ from typing import Any
 import anyio.to_thread
 import httpx
 
-from kling_adapters._masking import mask_keys
-from kling_adapters._network import (
+from kling_adapters._http.masking import mask_keys
+from kling_adapters._http.network import (
     AsyncBackend,
     Backend,
     CheckAddresses,
@@ -22,12 +22,12 @@ from kling_adapters._network import (
     OutOfTime,
     OutputNetworks,
 )
-from kling_adapters._proxies import ProxyRule, read_proxy_rules
+from kling_adapters._http.proxies import ProxyRule, read_proxy_rules
 from kling_adapters._version import __version__
-from kling_adapters.download import MAX_SECONDS, Download, TooSlow
 from kling_adapters.errors import ConfigError, StorageError
 from kling_adapters.models._gateway import KEY_HEADER
-from kling_adapters.wire import Answer, Fault, Gateway, Outcome, Request, UploadBody
+from kling_adapters.protocol.download import MAX_SECONDS, Download, TooSlow
+from kling_adapters.protocol.wire import Answer, Fault, Gateway, Outcome, Request, UploadBody
 
 MAX_ANSWER_BYTES = 16 * 1024**2
 # The timeouts below are for each read; this caps the whole body, and what comes before it.

@@ -14,15 +14,15 @@ from typing import TYPE_CHECKING, Any
 import anyio.to_thread
 import pluggy
 
-from kling_adapters.catalog import Catalog
-from kling_adapters.discovery import Discovery
 from kling_adapters.errors import ConfigError, KlingError
 from kling_adapters.events import Event
 from kling_adapters.forks import ForkSafeLock
-from kling_adapters.guards import call_hook, contain_exits, guard_auth, guard_storage
 from kling_adapters.hookspecs import Auth, Storage
-from kling_adapters.plugin_thread import PluginThread
-from kling_adapters.selection import AUTH, PluginInfo, is_strict, suggest
+from kling_adapters.plugins.discovery import Discovery
+from kling_adapters.plugins.guards import call_hook, contain_exits, guard_auth, guard_storage
+from kling_adapters.plugins.selection import AUTH, PluginInfo, is_strict, suggest
+from kling_adapters.plugins.thread import PluginThread
+from kling_adapters.schema.catalog import Catalog
 
 if TYPE_CHECKING:
     import click

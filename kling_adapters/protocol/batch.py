@@ -12,15 +12,17 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, Generic, TypeAlias, TypeVar, cast
 
-from kling_adapters import errors, flows, inputs, recall
-from kling_adapters.adapter import Adapter
-from kling_adapters.driver import Steps
-from kling_adapters.flows import Call, Fetch, Flow, JobRef, Send, Session, Sleep
+from kling_adapters import errors
 from kling_adapters.hookspecs import Storage
-from kling_adapters.journal import EXPIRED, REFUSED, SUBMITTING, UNCERTAIN, Journal, JournalEntry
-from kling_adapters.lockfile import LockFile
-from kling_adapters.params import Params, given
+from kling_adapters.journal.journal import EXPIRED, REFUSED, SUBMITTING, UNCERTAIN, Journal, JournalEntry
+from kling_adapters.journal.lockfile import LockFile
+from kling_adapters.media import inputs
+from kling_adapters.protocol import flows, recall
+from kling_adapters.protocol.effects import Call, Fetch, Flow, Send, Sleep, Steps
+from kling_adapters.protocol.flows import JobRef, Session
 from kling_adapters.result import Metrics, ResultData, StoredFile
+from kling_adapters.schema.adapter import Adapter
+from kling_adapters.schema.params import Params, given
 
 log = logging.getLogger("kling_adapters")
 

@@ -10,9 +10,11 @@ from typing import Any, get_args
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails, InitErrorDetails, PydanticCustomError, core_schema
 
-from kling_adapters import _fields, _text, inputs
+from kling_adapters import _text
 from kling_adapters.errors import MOST_SHOWN, Problem
-from kling_adapters.param_types import MEDIA
+from kling_adapters.media import inputs
+from kling_adapters.schema import fields as _fields
+from kling_adapters.schema.param_types import MEDIA
 
 _PYDANTIC_TYPES = frozenset(get_args(core_schema.ErrorType))
 _LONGEST_NAME = 100

@@ -12,11 +12,11 @@ from itertools import chain, count
 import pluggy
 
 from kling_adapters._version import __version__
-from kling_adapters.catalog import Catalog, CatalogEntry
 from kling_adapters.errors import ConfigError
-from kling_adapters.guards import call_hook, contain_exits, describe
 from kling_adapters.hookspecs import PROJECT, HookSpecs
-from kling_adapters.selection import CORE, PluginInfo, Selection
+from kling_adapters.plugins.guards import call_hook, contain_exits, describe
+from kling_adapters.plugins.selection import CORE, PluginInfo, Selection
+from kling_adapters.schema.catalog import Catalog, CatalogEntry
 
 log = logging.getLogger("kling_adapters")
 

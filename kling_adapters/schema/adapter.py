@@ -8,8 +8,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol, cast
 
-from kling_adapters import _text, inputs
+from kling_adapters import _text
 from kling_adapters.errors import Problem
+from kling_adapters.media import inputs
 
 Returns = Literal["video", "image", "audio", "text"]
 

@@ -23,7 +23,7 @@ from typing import Any, Final
 
 from kling_adapters.errors import ConfigError, StorageError
 from kling_adapters.forks import reset_in_children
-from kling_adapters.journal_file import (
+from kling_adapters.journal.database import (
     DAYS,
     JOURNAL,
     JournalFile,
@@ -32,7 +32,7 @@ from kling_adapters.journal_file import (
     from_column,
     to_column,
 )
-from kling_adapters.lockfile import LockFile, remove_if_free
+from kling_adapters.journal.lockfile import LockFile, remove_if_free
 from kling_adapters.result import ResultData, StoredFile
 
 __all__ = ["DAYS", "JOURNAL", "Journal", "JournalEntry", "default_path", "fingerprint"]

@@ -9,18 +9,15 @@ from __future__ import annotations
 import logging
 import re
 import threading
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, Concatenate, NoReturn, ParamSpec, TypeAlias, TypeVar
 
-from kling_adapters import errors, inputs, polling, recall, wire
+from kling_adapters import errors
 from kling_adapters._text import escape
-from kling_adapters.adapter import Adapter, Returns
-from kling_adapters.download import Download, safe_stem
 from kling_adapters.events import (
     Completed,
-    Event,
     Expired,
     Failed,
     StateChanged,
@@ -29,9 +26,14 @@ from kling_adapters.events import (
     Submitted,
 )
 from kling_adapters.hookspecs import Auth, JobContext, KeyPool, RenewableAuth, Storage
-from kling_adapters.journal import EXPIRED, Journal, fingerprint
+from kling_adapters.journal.journal import EXPIRED, Journal, fingerprint
+from kling_adapters.media import inputs
 from kling_adapters.models._gateway import ERRORS, OUTPUT_LIFETIME, STATES
+from kling_adapters.protocol import polling, recall, wire
+from kling_adapters.protocol.download import Download, safe_stem
+from kling_adapters.protocol.effects import Call, Emit, Fetch, Flow, Now, Send, Sleep
 from kling_adapters.result import Artifact, Credits, JobStatus, ResultData, StoredFile
+from kling_adapters.schema.adapter import Adapter, Returns
 
 log = logging.getLogger("kling_adapters")
 
@@ -52,51 +54,6 @@ LONGEST_TURN = 1800.0
 SHORTEST_EXCHANGE = 5.0
 LONGEST_EXCHANGE = 120.0
 """Seconds for one request and its answer, body included, when a timeout bounds them."""
-
-
-@dataclass(frozen=True)
-class Send:
-    """Send a request; the outcome is an Answer or a Fault."""
-
-    request: wire.Request
-
-
-@dataclass(frozen=True)
-class Fetch:
-    """Send a request and stream the body of its answer into `download`; the outcome is the Answer without body, or a Fault."""
-
-    request: wire.Request
-    download: Download
-
-
-@dataclass(frozen=True)
-class Sleep:
-    """Wait so many seconds."""
-
-    seconds: float
-
-
-@dataclass(frozen=True)
-class Now:
-    """The outcome is the time in seconds, from a clock that only goes forward."""
-
-
-@dataclass(frozen=True)
-class Call:
-    """Call a function that may block; the outcome is what it returns.
-
-    `is_left`: a cancelled task does not wait for it, because the flow has a way to stop it.
-    """
-
-    function: Callable[[], Any]
-    is_left: bool = False
-
-
-@dataclass(frozen=True)
-class Emit:
-    """Tell plugins, and whoever follows the job, what happened."""
-
-    event: Event
 
 
 def _usable_key(auth: Auth) -> wire.Key:
@@ -120,10 +77,8 @@ def _key(given: Any) -> wire.Key | None:
     return wire.Key(given) if isinstance(given, str) else None
 
 
-Effect: TypeAlias = Send | Fetch | Sleep | Now | Call | Emit
 FindStorage: TypeAlias = Callable[[str], Storage]
 T = TypeVar("T")
-Flow: TypeAlias = Generator[Effect, Any, T]
 
 
 @dataclass(frozen=True)

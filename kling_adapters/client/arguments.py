@@ -10,10 +10,10 @@ from typing import Any, Final, NoReturn, TypeGuard, cast
 from urllib.parse import urlsplit
 
 from kling_adapters.errors import ConfigError
-from kling_adapters.journal import default_path
+from kling_adapters.journal.journal import default_path
 from kling_adapters.models._gateway import BASE_URL
-from kling_adapters.params import Params
-from kling_adapters.wire import LONGEST_ID, Gateway, Key, is_slug
+from kling_adapters.protocol.wire import LONGEST_ID, Gateway, Key, is_slug
+from kling_adapters.schema.params import Params
 
 GATEWAY: Final = "KLING_BASE_URL"
 """Environment variable: the gateway of clients that are not given a `base_url`."""

@@ -11,7 +11,7 @@ from pydantic import MISSING, BaseModel
 from pydantic.fields import FieldInfo
 from pydantic_core import InitErrorDetails
 
-from kling_adapters.param_types import TextOrInteger, pair_forms
+from kling_adapters.schema.param_types import TextOrInteger, pair_forms
 
 Model: TypeAlias = type[BaseModel]
 Location: TypeAlias = tuple[str | int, ...]

@@ -17,11 +17,13 @@ from itertools import islice
 from typing import Any, TypeGuard, cast
 from urllib.parse import quote, urlsplit
 
-from kling_adapters import errors, inputs, local_hosts
-from kling_adapters.adapter import Returns
+from kling_adapters import errors
+from kling_adapters.media import inputs
 from kling_adapters.models import _gateway as gateway_table
-from kling_adapters.params import HTTP_URL
+from kling_adapters.protocol import local_hosts
 from kling_adapters.result import Artifact, Credits, JobStatus, Kind, Metrics, ResultData
+from kling_adapters.schema.adapter import Returns
+from kling_adapters.schema.params import HTTP_URL
 
 _UPLOAD_TIMEOUT = 600.0
 _SYNC_MAX_BYTES = 1024**3

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from importlib.resources import files
 from typing import Any
 
-from kling_adapters.adapter import Returns
 from kling_adapters.errors import ConfigError, UnknownModel
-from kling_adapters.params import Params
+from kling_adapters.schema.adapter import Returns
+from kling_adapters.schema.params import Params
 
 
 @dataclass(frozen=True)

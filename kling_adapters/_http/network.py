@@ -20,7 +20,7 @@ import anyio
 
 from kling_adapters._text import format_number
 from kling_adapters.errors import ConfigError, StorageError
-from kling_adapters.local_hosts import is_loopback
+from kling_adapters.protocol.local_hosts import is_loopback
 
 VARIABLE = "KLING_OUTPUT_NETWORKS"
 

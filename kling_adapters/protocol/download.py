@@ -12,7 +12,7 @@ from contextlib import contextmanager
 
 from kling_adapters.errors import StorageError
 from kling_adapters.hookspecs import JobContext, JobStorage, Storage, Writer
-from kling_adapters.media import EXTENSIONS, HEAD_BYTES, fits_kind, is_error_page, sniff
+from kling_adapters.media.types import EXTENSIONS, HEAD_BYTES, fits_kind, is_error_page, sniff
 from kling_adapters.result import Artifact, StoredFile
 
 log = logging.getLogger("kling_adapters")

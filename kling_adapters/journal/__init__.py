@@ -1,0 +1,1 @@
+"""The journal: what was submitted, and what came of it."""

@@ -1,0 +1,1 @@
+"""Discovery of plugins, and calls of their hooks."""

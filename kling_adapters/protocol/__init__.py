@@ -1,0 +1,1 @@
+"""The protocol of the gateway as generators of effects: no I/O, no clock, no async."""
