@@ -28,8 +28,7 @@ from kling_adapters import (
 )
 from kling_adapters._http.network import OutputNetworks
 from kling_adapters.testing import MP4, SimulatedClock
-
-from .stub import KEY
+from tests.support.stub import KEY
 
 Save = Callable[[str, Path], Any]
 
