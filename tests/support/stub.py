@@ -35,18 +35,12 @@ class Request:
     body: bytes
     connection: int
 
-    @property
-    def json(self) -> Any:
-        """The body, parsed."""
-        return json.loads(self.body)
-
 
 @dataclass(frozen=True)
 class Reply:
     """A response. After `sent` bytes of the body the connection ends: in order, or with `reset`.
 
     `announce`: another Content-Length than the true one; None omits it, and the connection ends the body.
-    `after`: the event to wait for before the response.
     """
 
     status: int = 200
@@ -56,7 +50,6 @@ class Reply:
     sent: int | None = None
     reset: bool = False
     chunked: bool = False
-    after: threading.Event | None = None
 
 
 @dataclass(frozen=True)
@@ -315,8 +308,6 @@ class Stub:
                 return self._reply(connection, action)
 
     def _reply(self, connection: socket.socket, action: Reply) -> bool:
-        if action.after:
-            action.after.wait(30)
         headers: dict[str, str | bytes] = dict(action.headers)
         if action.chunked:
             headers["transfer-encoding"] = "chunked"
