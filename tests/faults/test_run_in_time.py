@@ -14,7 +14,7 @@ from kling_adapters.journal.journal import Journal
 from kling_adapters.protocol import effects, flows, polling, wire
 from kling_adapters.result import ResultData
 from kling_adapters.schema.adapter import Adapter
-from kling_adapters.testing import MP4
+from kling_adapters.testing import MP4, PNG
 from tests.support.stub import Stub, gateway, reply
 
 from .conftest import Connect
@@ -87,7 +87,7 @@ def test_limit_without_end_is_not_waited_for(session: flows.Session) -> None:
 
 
 def test_upload_that_takes_all_the_time_starts_no_job(session: flows.Session) -> None:
-    picture = {"image": b"\x89PNG\r\n\x1a\n" + bytes(99)}
+    picture = {"image": PNG}
     ended = run(flows.submit(session, "kling-2", picture, timeout=4.0), [answer(500)] * 99)
     assert isinstance(ended.error, errors.ServerError | errors.TransportError)
     assert "o job was started" in str(ended.error)
