@@ -13,8 +13,7 @@ from anyio.from_thread import BlockingPortal, start_blocking_portal
 
 from kling_adapters import AsyncKling, Event, Kling
 from kling_adapters.testing import SimulatedClock
-
-from .stub import KEY, Stub
+from tests.support.stub import KEY, Stub
 
 T = TypeVar("T")
 Connect: TypeAlias = Callable[..., "Face"]

@@ -24,22 +24,10 @@ from kling_adapters import (
     WaitTimeout,
 )
 from kling_adapters.protocol import flows, wire
+from tests.support.stub import JOB, Action, Hangup, Raw, Reply, Stub, failed, finished, gateway, reply, state
 
 from .conftest import Connect
 from .flowing import Key, run
-from .stub import (
-    JOB,
-    Action,
-    Hangup,
-    Raw,
-    Reply,
-    Stub,
-    failed,
-    finished,
-    gateway,
-    reply,
-    state,
-)
 
 HTML = Reply(200, b"<html>down for maintenance</html>", {"content-type": "text/html"})
 MISSING = reply(404, {"error": "not found"})

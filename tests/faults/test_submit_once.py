@@ -39,10 +39,10 @@ from kling_adapters._http import transport as _http
 from kling_adapters.errors import ApiError
 from kling_adapters.models._gateway import ERRORS
 from kling_adapters.protocol import flows, wire
+from tests.support.stub import JOB, Action, Hangup, Raw, Reply, Silence, Stub, accepted, reply
 
 from .conftest import Connect
 from .flowing import Key, run
-from .stub import JOB, Action, Hangup, Raw, Reply, Silence, Stub, accepted, reply
 
 NOTHING = r"(?i)no job was started"
 PERHAPS = r"(?s)not known whether.*It may be billed.*not repeated"

@@ -23,6 +23,7 @@ from kling_adapters.models._gateway import (
 )
 from kling_adapters.protocol import effects, flows, wire
 from kling_adapters.schema.adapter import Adapter
+from kling_adapters.testing import MP4, PNG
 
 from .flowing import STARTED, Key, run
 
@@ -40,9 +41,7 @@ def answer(code: int, headers: dict[str, str] | None = None, **body: Any) -> wir
 
 ACCEPTED = answer(200, request_id="job", status="QUEUED")
 RESULT = answer(200, status="COMPLETED", request_id="job", output="https://e.com/a.mp4")
-FILE = wire.Answer(
-    200, {"content-type": "video/mp4", "x-request-id": "job"}, b"\0\0\0\x18ftypmp42" + bytes(99)
-)
+FILE = wire.Answer(200, {"content-type": "video/mp4", "x-request-id": "job"}, MP4)
 
 
 def about(seconds: float) -> Any:
@@ -141,8 +140,7 @@ def test_a_synchronous_call_may_have_run_before_it_failed(session: flows.Session
     assert ended.sent == 1
 
 
-PICTURE = b"\x89PNG\r\n\x1a\n" + bytes(20)
-WITH_FILE = {"prompt": "x", "image": PICTURE}
+WITH_FILE = {"prompt": "x", "image": PNG}
 UPLOADED = answer(200, file_urls=["https://e.com/new.png"])
 SIX_DAYS = 6 * 86400
 
@@ -150,7 +148,7 @@ SIX_DAYS = 6 * 86400
 @pytest.mark.parametrize(("age", "sent"), [(SIX_DAYS - 10, 1), (SIX_DAYS + 10, 2)])
 def test_a_file_is_uploaded_anew_a_day_before_it_is_gone(age: float, sent: int) -> None:
     session = flows.Session(GATEWAY, Key)
-    session.uploads.keep(hashlib.sha256(PICTURE).hexdigest(), "https://e.com/old.png", STARTED - age)
+    session.uploads.keep(hashlib.sha256(PNG).hexdigest(), "https://e.com/old.png", STARTED - age)
     ended = run(flows.submit(session, "kling-2", WITH_FILE), [UPLOADED, ACCEPTED][-sent:])
     assert ended.value.request_id == "job"
     assert ended.sent == sent
@@ -181,10 +179,7 @@ def test_where_everything_is_at_the_gateway() -> None:
     assert gateway.status("job").url == "https://api.segmind.com/v2/requests/job/status"
     assert gateway.result("job").url == "https://api.segmind.com/v2/requests/job"
     assert gateway.credits().url == "https://api.segmind.com/v1/get-user-credits"
-    assert (
-        gateway.upload(data_url(PICTURE, digest(PICTURE))).url
-        == "https://workflows-api.segmind.com/upload-asset"
-    )
+    assert gateway.upload(data_url(PNG, digest(PNG))).url == "https://workflows-api.segmind.com/upload-asset"
     assert (KEY_HEADER, KEY_ENVIRONMENT) == ("x-api-key", "SEGMIND_API_KEY")
     # An hour, and a week.
     assert (RECORD_LIFETIME, OUTPUT_LIFETIME) == (3600, 604800)

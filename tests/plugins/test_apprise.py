@@ -13,7 +13,6 @@ import threading
 import time
 from collections.abc import Iterator
 from email import message_from_bytes, policy
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +44,7 @@ from kling_adapters import (
     Submitted,
 )
 from kling_adapters.testing import SimulatedClock
+from tests.support.stub import Reply, Request, Stub
 
 README = Path(kling_apprise.__file__).parents[1].joinpath("README.md").read_text("utf-8")
 
@@ -92,25 +92,15 @@ class Hook:
 def hook() -> Iterator[Hook]:
     state = Hook()
 
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            body = self.rfile.read(int(self.headers["content-length"]))
-            state.go.wait(30)
-            state.paths.append(self.path)
-            state.notifications.append(json.loads(body))
-            self.send_response(state.status)
-            self.send_header("content-length", "0")
-            self.end_headers()
+    def record(request: Request) -> Reply:
+        state.go.wait(30)
+        state.paths.append(request.path)
+        state.notifications.append(json.loads(request.body))
+        return Reply(state.status)
 
-        def log_message(self, *_: Any) -> None: ...
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
-        thread.start()
-        state.host = f"127.0.0.1:{server.server_port}"
+    with Stub(record) as stub:
+        state.host = f"127.0.0.1:{stub.port}"
         yield state
-        server.shutdown()
-        thread.join()
 
 
 class Mailbox:

@@ -31,7 +31,7 @@ from kling_adapters import (
 )
 from kling_adapters.hookspecs import KeyPool
 from kling_adapters.testing import SimulatedClock
-from tests.faults.stub import Hangup, Stub, accepted, reply
+from tests.support.stub import Hangup, Stub, accepted, reply
 
 A, B, C = (f"SG_{letter * 16}" for letter in "abc")
 REVOKED = "SG_dddddddddddddddd"

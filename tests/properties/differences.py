@@ -18,6 +18,8 @@ from typing import Any
 
 from kling_codegen.names import field_names
 
+from tests.support.media import make_png
+
 from .inputs import kind_of
 
 Schema = Mapping[str, Any]
@@ -68,7 +70,7 @@ def _is_file(schema: Schema, value: Any) -> bool:
             value = base64.b64decode("".join(match[1].split()), validate=True)
         except ValueError:
             return False
-    return isinstance(value, bytes) and value.startswith(b"\x89PNG\r\n\x1a\n")
+    return isinstance(value, bytes) and value.startswith(make_png())
 
 
 def _is_number(schema: Schema, value: Any) -> bool:

@@ -15,6 +15,8 @@ from fractions import Fraction
 from pathlib import PurePosixPath
 from typing import Any, TypeAlias
 
+from tests.support.media import make_png
+
 from .inputs import URL, kind_of, least
 
 Schema = Mapping[str, Any]
@@ -93,7 +95,6 @@ STRANGERS: list[Any] = [
     *(None, True, False, *_NUMBERS, *_TEXTS, *_NO_JSON),
     *([], [None], [[]], [{}], {}, {"x": 1}, {"0": "x"}),
 ]
-_PNG = b"\x89PNG\r\n\x1a\n"
 _NEAR_URLS = [
     *(
         "https:",
@@ -126,7 +127,7 @@ _NEAR_URLS = [
         "DATA:image/png;base64,iVBORw0KGgo=",
     ),
     *("data:image/png;base64,iVBORw0KGgo", "data:image/png;base64,iVBO Rw0K Ggo=", f"data:text/html,{URL}"),
-    *(_PNG, b"", "\\\\host\\share", "https://e.com/" + "a" * 5000),
+    *(make_png(), b"", "\\\\host\\share", "https://e.com/" + "a" * 5000),
 ]
 _STRANGE_NAMES: list[Any] = [
     "zzz",

@@ -18,13 +18,11 @@ from kling_sandbox import Sandbox
 
 from kling_adapters import AsyncKling, ConfigError, Kling, ParamsInvalid
 from kling_adapters.models import Kling3ProImage2video, KlingBloombloom, KlingO1
-from kling_adapters.testing import SimulatedClock
+from kling_adapters.testing import MP4, PNG, SimulatedClock
+from tests.support.media import JPEG
 
 from .conftest import Play
 
-PNG = b"\x89PNG\r\n\x1a\n" + bytes(range(256))
-JPEG = b"\xff\xd8\xff\xe0" + bytes(range(256))
-MP4 = b"\x00\x00\x00\x18ftypmp42" + bytes(range(256))
 URL = "https://example.com/a.png"
 
 

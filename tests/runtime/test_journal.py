@@ -16,7 +16,6 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from functools import partial
-from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +29,7 @@ from kling_adapters import AsyncKling, Kling
 from kling_adapters.hookspecs import hookimpl
 from kling_adapters.journal.journal import Journal, default_path, fingerprint
 from kling_adapters.testing import SimulatedClock
+from tests.support.stub import KEY, Reply, Request, Stub, accepted
 
 from .conftest import Play
 
@@ -77,28 +77,18 @@ def test_a_job_is_written_down_from_the_intent_to_the_file(
 
 
 def test_the_intent_is_on_disk_before_the_request_is_sent(path: Path) -> None:
-    seen: list[str] = []
+    states: list[str] = []
 
-    class Gateway(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            connection = sqlite3.connect(path)
-            seen.extend(state for (state,) in connection.execute("SELECT state FROM jobs"))
-            connection.close()
-            self.send_response(200)
-            self.end_headers()
-            self.wfile.write(b'{"request_id": "abc"}')
+    def read_states(_: Request) -> Reply:
+        connection = sqlite3.connect(path)
+        states.extend(state for (state,) in connection.execute("SELECT state FROM jobs"))
+        connection.close()
+        return accepted("abc")
 
-        def log_message(self, *_: Any) -> None: ...
-
-    with HTTPServer(("127.0.0.1", 0), Gateway) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        with Kling(
-            base_url=f"http://127.0.0.1:{server.server_port}", api_key="SG_0123456789", journal=path
-        ) as kling:
-            assert kling.submit("kling-2", prompt="x").request_id == "abc"
-            [entry] = Journal(path).entries()
-        server.shutdown()
-    assert seen == ["SUBMITTING"]
+    with Stub(read_states) as stub, Kling(base_url=stub.url, api_key=KEY, journal=path) as kling:
+        assert kling.submit("kling-2", prompt="x").request_id == "abc"
+        [entry] = Journal(path).entries()
+    assert states == ["SUBMITTING"]
     assert (entry.state, entry.request_id) == ("QUEUED", "abc")
 
 

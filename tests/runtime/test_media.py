@@ -17,8 +17,7 @@ from starlette.datastructures import UploadFile
 from kling_adapters import Kling
 from kling_adapters.media import inputs
 from kling_adapters.media import types as media
-
-PNG = b"\x89PNG\r\n\x1a\n" + bytes(range(256))
+from kling_adapters.testing import PNG
 
 
 def ftyp(major: bytes, *compatible: bytes) -> bytes:

@@ -16,6 +16,7 @@ from kling_adapters.models import Kling2, Kling3ProImage2video, Kling25Turbo, Kl
 from kling_adapters.models.kling_3_pro_image2video import Element
 from kling_adapters.schema.adapter import Adapter, AtLeastOneOf, MaxBytes, MutuallyExclusive, Requires
 from kling_adapters.schema.params import Exact, Lenient, Media, Part
+from tests.support.media import make_png
 
 CATALOG = load_catalog()
 URL = "https://example.com/a.png"
@@ -305,9 +306,9 @@ def test_the_default_of_a_parameter_with_another_name_counts_in_a_rule() -> None
 
 
 def test_a_file_may_have_as_many_bytes_as_the_rule_says_and_no_more() -> None:
-    assert "picture" in Aliased(picture=b"\x89PNG\r\n\x1a\n12").model_fields_set
+    assert "picture" in Aliased(picture=make_png(b"12")).model_fields_set
     with pytest.raises(ParamsInvalid, match="11 bytes are too many"):
-        Aliased(picture=b"\x89PNG\r\n\x1a\n123")
+        Aliased(picture=make_png(b"123"))
 
 
 def test_a_parameter_that_is_said_to_be_missing_is_not_sent() -> None:
