@@ -50,20 +50,20 @@ from kling_adapters.events import (
     Submitted,
 )
 from kling_adapters.journal.journal import JournalEntry
-from kling_adapters.models._gateway import ERRORS as GATEWAY_ERRORS
+from kling_adapters.models._gateway import STATUSES as GATEWAY_STATUSES
 from kling_adapters.plugins.manager import load_catalog
 from kling_adapters.plugins.selection import PluginInfo
 from kling_adapters.protocol.batch import Outcome
 from kling_adapters.result import Artifact, Credits, JobStatus, Metrics, ResultData, StoredFile
-from kling_adapters.schema.adapter import GatewayError
 from kling_adapters.schema.catalog import Catalog, CatalogEntry
+from kling_adapters.schema.gateway import StatusCode
 from kling_adapters.schema.params import Params
 
 # An application that has not set up logging must not see on its standard error what it handles as an exception.
 _logging.getLogger("kling_adapters").addHandler(_logging.NullHandler())
 
 __all__ = [
-    "GATEWAY_ERRORS",
+    "GATEWAY_STATUSES",
     "ApiError",
     "Artifact",
     "AsyncJob",
@@ -81,7 +81,6 @@ __all__ = [
     "Expired",
     "Failed",
     "Forbidden",
-    "GatewayError",
     "GatewayTimeout",
     "InsufficientCredits",
     "Job",
@@ -106,6 +105,7 @@ __all__ = [
     "ResultData",
     "ServerError",
     "StateChanged",
+    "StatusCode",
     "StorageError",
     "Stored",
     "StoredFile",

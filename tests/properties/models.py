@@ -35,7 +35,9 @@ def loaded(sources: Mapping[str, str]) -> type[Params]:
 
     A module imports those before it in place of the modules of `kling_adapters` that are called so.
     """
-    called = {f"kling_adapters.{name}": f"loaded_{next(_loaded)}_{name}" for name in sources}
+    called = {
+        f"kling_adapters.{name}": f"loaded_{next(_loaded)}_{name.replace('.', '_')}" for name in sources
+    }
     for name, source in zip(called.values(), sources.values(), strict=True):
         module = ModuleType(name)
         # pydantic looks up the names of annotations in the module of their class.

@@ -84,11 +84,11 @@ def make_value(annotation: Any) -> Any:
 
 def make_data(kind: Any) -> Any:
     hints = typing.get_type_hints(kind)
-    if issubclass(kind, ka.GatewayError):
+    if issubclass(kind, ka.StatusCode):
         return (
-            ka.GATEWAY_ERRORS[0]
-            if isinstance(ka.GATEWAY_ERRORS, tuple)
-            else next(iter(ka.GATEWAY_ERRORS.values()))
+            ka.GATEWAY_STATUSES[0]
+            if isinstance(ka.GATEWAY_STATUSES, tuple)
+            else next(iter(ka.GATEWAY_STATUSES.values()))
         )
     return kind(
         **{field.name: make_value(hints[field.name]) for field in dataclasses.fields(kind) if field.init}
