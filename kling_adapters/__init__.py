@@ -8,6 +8,7 @@ with Kling() as kling:
 
 import logging as _logging
 
+from kling_adapters import events
 from kling_adapters._version import __version__
 from kling_adapters.client.client import AsyncKling, Kling
 from kling_adapters.client.job import AsyncJob, AsyncResult, Job, Result
@@ -39,16 +40,6 @@ from kling_adapters.errors import (
     Unprocessable,
     WaitTimeout,
 )
-from kling_adapters.events import (
-    Completed,
-    Event,
-    Expired,
-    Failed,
-    StateChanged,
-    Stored,
-    SubmitFailed,
-    Submitted,
-)
 from kling_adapters.journal.journal import JournalEntry
 from kling_adapters.models._gateway import STATUSES as GATEWAY_STATUSES
 from kling_adapters.plugins.manager import load_catalog
@@ -74,12 +65,8 @@ __all__ = [
     "Catalog",
     "CatalogEntry",
     "Clock",
-    "Completed",
     "ConfigError",
     "Credits",
-    "Event",
-    "Expired",
-    "Failed",
     "Forbidden",
     "GatewayTimeout",
     "InsufficientCredits",
@@ -104,19 +91,16 @@ __all__ = [
     "Result",
     "ResultData",
     "ServerError",
-    "StateChanged",
     "StatusCode",
     "StorageError",
-    "Stored",
     "StoredFile",
-    "SubmitFailed",
     "SubmitUncertain",
-    "Submitted",
     "TransportError",
     "Unauthorized",
     "UnknownModel",
     "Unprocessable",
     "WaitTimeout",
     "__version__",
+    "events",
     "load_catalog",
 ]

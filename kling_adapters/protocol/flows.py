@@ -809,7 +809,7 @@ def collect(
         context = JobContext(
             result.request_id, result.model, params, result.metrics.cost, number=number, count=count
         )
-        left = MAX_TOTAL_BYTES - sum(file.bytes for file in files)
+        left = MAX_TOTAL_BYTES - sum(file.size for file in files)
         download = Download(artifact, stem, storage, context, left)
         try:
             if artifact.content is None:

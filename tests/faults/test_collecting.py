@@ -186,7 +186,7 @@ def test_only_a_gateway_on_this_machine_offers_files_in_the_clear(base_url: str,
     assert isinstance(ended.error, type(None) if is_fetched else errors.StorageError)
     # What is there already is not fetched.
     here = video("", content=VIDEO)
-    assert run(flows.collect(session, result(here), Memory()), []).value[0].bytes == len(VIDEO)
+    assert run(flows.collect(session, result(here), Memory()), []).value[0].size == len(VIDEO)
 
 
 def test_a_result_without_a_file_cannot_be_stored() -> None:

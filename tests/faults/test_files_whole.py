@@ -67,7 +67,7 @@ def check(saved: tuple[StoredFile, ...], folder: Path, content: bytes = VIDEO) -
     for file in saved:
         data = file.path.read_bytes()
         assert data == content
-        assert (file.bytes, file.sha256) == (len(data), hashlib.sha256(data).hexdigest())
+        assert (file.size, file.sha256) == (len(data), hashlib.sha256(data).hexdigest())
 
 
 def asked(seen: Seen) -> int:
