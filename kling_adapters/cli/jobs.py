@@ -186,7 +186,7 @@ def _print_result(result: Result, *, as_json: bool) -> None:
         ("output", str(result.output)),
         ("seconds", _known(metrics.total_time if metrics.total_time is not None else metrics.inference_time)),
         ("cost in credits", _known(metrics.cost)),
-        *(("stored as", f"{file.url}  ({file.bytes} bytes, {file.content_type})") for file in result.saved),
+        *(("stored as", f"{file.url}  ({file.size} bytes, {file.content_type})") for file in result.saved),
     ]
     print_table(("job", result.model or ""), rows)
 

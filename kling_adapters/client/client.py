@@ -27,7 +27,8 @@ from kling_adapters.errors import ConfigError, ParamsInvalid, Problem
 from kling_adapters.forks import ForkSafeLock
 from kling_adapters.hookspecs import Auth
 from kling_adapters.journal.journal import Journal, JournalEntry
-from kling_adapters.media import inputs
+from kling_adapters.media.inputs import check_media, iter_media, replace_media
+from kling_adapters.media.reader import MediaError
 from kling_adapters.models._calls import AsyncCalls, Extra, SyncCalls
 from kling_adapters.plugins.manager import Plugins
 from kling_adapters.plugins.selection import PluginInfo
@@ -39,7 +40,7 @@ from kling_adapters.protocol.wire import Key
 from kling_adapters.result import Credits, ResultData, StoredFile
 from kling_adapters.schema.adapter import Adapter
 from kling_adapters.schema.catalog import Catalog
-from kling_adapters.schema.params import Params, given
+from kling_adapters.schema.params import Params, dump_set_fields
 
 Place: TypeAlias = str | PathLike[str] | None
 T = TypeVar("T")
@@ -134,7 +135,7 @@ class _Client:
             valid = self.catalog.find(model).load().model_validate(params)
         else:
             # Once more: model_copy() and changed lists are not validated when they are made.
-            valid = type(model).model_validate(given(model))
+            valid = type(model).model_validate(dump_set_fields(model))
         slug = valid.adapter.slug
         known = {field.alias or name for name, field in type(valid).model_fields.items()}
         problems = [
@@ -145,7 +146,7 @@ class _Client:
         if problems:
             raise ParamsInvalid(slug, problems)
         # Local media stays in the body until the flow uploads it.
-        return valid.adapter, {**_json_object(slug, extra or {}), **given(valid)}
+        return valid.adapter, {**_json_object(slug, extra or {}), **dump_set_fields(valid)}
 
     def _prepare_raw(self, slug: str, params: Mapping[str, Any]) -> Mapping[str, Any]:
         arguments.check_slug("slug", slug)
@@ -236,10 +237,10 @@ def _json_object(model: str, body: Mapping[str, Any]) -> Mapping[str, Any]:
     problems: list[Problem] = []
     for name, value in body.items():
         try:
-            for media in inputs.found(value):
-                inputs.check(media)
-            json.dumps(inputs.replaced(value, lambda _: ""), allow_nan=False)
-        except inputs.Unusable as error:
+            for media in iter_media(value):
+                check_media(media)
+            json.dumps(replace_media(value, lambda _: ""), allow_nan=False)
+        except MediaError as error:
             problems.append(Problem(str(name), str(error), value))
         except (TypeError, ValueError, RecursionError) as error:
             problems.append(Problem(str(name), f"cannot be written as JSON: {error}", value))

@@ -16,13 +16,13 @@ from kling_adapters import errors
 from kling_adapters.hookspecs import Storage
 from kling_adapters.journal.journal import EXPIRED, REFUSED, SUBMITTING, UNCERTAIN, Journal, JournalEntry
 from kling_adapters.journal.lockfile import LockFile
-from kling_adapters.media import inputs
+from kling_adapters.media.inputs import digest_media
 from kling_adapters.protocol import flows, recall
 from kling_adapters.protocol.effects import Call, Fetch, Flow, Send, Sleep, Steps
 from kling_adapters.protocol.flows import JobRef, Session
 from kling_adapters.result import Metrics, ResultData, StoredFile
 from kling_adapters.schema.adapter import Adapter
-from kling_adapters.schema.params import Params, given
+from kling_adapters.schema.params import Params, dump_set_fields
 
 log = logging.getLogger("kling_adapters")
 
@@ -485,7 +485,7 @@ def request_tags(name: str, requests: Iterable[Params]) -> Iterator[str]:
     """Yield the tags by which the journal knows the requests of a named batch."""
     seen: Counter[str] = Counter()
     for params in requests:
-        yield _tag(name, _digest([params.adapter.slug, given(params)]), seen)
+        yield _tag(name, _digest([params.adapter.slug, dump_set_fields(params)]), seen)
 
 
 def _tag(name: str | None, digest: str, seen: Counter[str]) -> str:
@@ -499,5 +499,5 @@ def _batch_of(entry: JournalEntry) -> str | None:
 
 
 def _digest(value: Any) -> str:
-    text = json.dumps(value, sort_keys=True, default=inputs.digest)
+    text = json.dumps(value, sort_keys=True, default=digest_media)
     return hashlib.sha256(text.encode()).hexdigest()[:16]

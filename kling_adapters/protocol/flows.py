@@ -27,8 +27,12 @@ from kling_adapters.events import (
 )
 from kling_adapters.hookspecs import Auth, JobContext, KeyPool, RenewableAuth, Storage
 from kling_adapters.journal.journal import EXPIRED, Journal, fingerprint
-from kling_adapters.media import inputs
-from kling_adapters.models._gateway import ERRORS, OUTPUT_LIFETIME, STATES
+from kling_adapters.media import urls
+from kling_adapters.media.inputs import describe_media, digest_media, iter_media, replace_media
+from kling_adapters.media.reader import LocalMedia, MediaError
+from kling_adapters.media.uploads import Uploads
+from kling_adapters.media.urls import DataUrl
+from kling_adapters.models._gateway import OUTPUT_LIFETIME, STATES, STATUSES
 from kling_adapters.protocol import polling, recall, wire
 from kling_adapters.protocol.download import Download, safe_stem
 from kling_adapters.protocol.effects import Call, Emit, Fetch, Flow, Now, Send, Sleep
@@ -96,7 +100,7 @@ class Session:
     make_result: Callable[[ResultData], Any] = lambda data: data
     closed: threading.Event = field(default_factory=threading.Event, repr=False)
     budgets: dict[str, polling.Budget] = field(default_factory=dict[str, polling.Budget], repr=False)
-    uploads: inputs.Uploads = field(default_factory=inputs.Uploads)
+    uploads: Uploads = field(default_factory=Uploads)
 
     def check_open(self, request_id: str | None = None) -> None:
         """Raise ConfigError if the client is closed: nothing may be sent or written down any more, for a job or at all."""
@@ -303,28 +307,28 @@ def run_sync(
 def _uploaded(session: Session, body: Mapping[str, Any], end: float) -> Flow[Mapping[str, Any]]:
     """Upload the local media in a body and return it with URLs instead. Raises ConfigError, ApiError or TransportError."""
     urls: list[str] = []
-    for media in inputs.found(body):
+    for media in iter_media(body):
         try:
             urls.append((yield from _upload(session, media, end)))
-        except inputs.Unusable as error:
+        except MediaError as error:
             raise errors.ConfigError(
-                f"{inputs.named(media)} cannot be uploaded: it is {error}. No job was started"
+                f"{describe_media(media)} cannot be uploaded: it is {error}. No job was started"
             ) from error
         except errors.TransportError as error:
             raise errors.TransportError(
-                f"{inputs.named(media)} could not be uploaded, so no job was started: {error}"
+                f"{describe_media(media)} could not be uploaded, so no job was started: {error}"
             ) from error
     if urls and (yield Now()) >= end:
         raise errors.TransportError("the timeout was spent on uploads. No job was started")
     found = iter(urls)
-    replaced: Mapping[str, Any] = inputs.replaced(body, lambda _: next(found))
+    replaced: Mapping[str, Any] = replace_media(body, lambda _: next(found))
     return replaced
 
 
-def _upload(session: Session, media: inputs.Local, end: float) -> Flow[str]:
+def _upload(session: Session, media: LocalMedia, end: float) -> Flow[str]:
     """Return the URL of a file, which is uploaded unless the same content has been."""
     gateway, uploads = session.gateway, session.uploads
-    sha256: str = yield Call(partial(inputs.digest, media))
+    sha256: str = yield Call(partial(digest_media, media))
     now: float = yield Now()
     while not uploads.begin(sha256):
         yield Sleep(0.1)
@@ -333,8 +337,8 @@ def _upload(session: Session, media: inputs.Local, end: float) -> Flow[str]:
             return known
         url = yield from _note(session, Journal.upload_url, gateway.base_url, sha256, UPLOAD_LIFETIME)
         if url is None:
-            log.info("uploading %s", inputs.named(media))
-            data_url: inputs.DataUrl = yield Call(partial(inputs.data_url, media, sha256))
+            log.info("uploading %s", describe_media(media))
+            data_url: DataUrl = yield Call(partial(urls.make_data_url, media, sha256))
             request = gateway.upload(data_url)
             url = yield from _ask(session, request, wire.read_upload, None, UPLOAD_BUDGET, end)
             yield from _note(session, Journal.uploaded, gateway.base_url, sha256, url)
@@ -485,7 +489,7 @@ def _refusal(submit: _Submit, outcome: wire.Outcome) -> tuple[errors.KlingError,
             f"the gateway could not be reached: {outcome.reason}. Nothing was sent, no job was started. "
             "Check the network and base_url, then submit again."
         ), True
-    row = ERRORS.get(outcome.status)
+    row = STATUSES.get(outcome.status)
     verdict = row.submit if row else ("never" if 400 <= outcome.status < 500 else "uncertain")
     # The table tells of submits. A call that runs the job itself may have run it before it failed.
     if verdict == "uncertain" or (submit.is_sync and outcome.status >= 500):
@@ -712,7 +716,7 @@ def _submit_turn(session: Session, key: str, end: float) -> Flow[polling.Budget]
     while delay := budget.turn(now):
         if now + delay > end:
             message = f"the limit of this key lasts for {delay:.0f} s, longer than this submit may wait"
-            raise errors.RateLimited(429, message, meaning=ERRORS[429].meaning)
+            raise errors.RateLimited(429, message, meaning=STATUSES[429].meaning)
         yield Sleep(delay)
         now = yield Now()
         if not budget.is_limited(now):
@@ -805,7 +809,7 @@ def collect(
         context = JobContext(
             result.request_id, result.model, params, result.metrics.cost, number=number, count=count
         )
-        left = MAX_TOTAL_BYTES - sum(file.bytes for file in files)
+        left = MAX_TOTAL_BYTES - sum(file.size for file in files)
         download = Download(artifact, stem, storage, context, left)
         try:
             if artifact.content is None:

@@ -147,7 +147,7 @@ def test_status_is_found_after_the_gateways_hour(tmp_path: Path) -> None:
         (["kling-2", "prompt"], 2, "'prompt' is not name=value"),
         (["kling-2", "prompt=x", "prompt=y"], 2, "prompt is given twice"),
         (["kling-2", "prompt=@nowhere.txt"], 2, "nowhere.txt cannot be read"),
-        (["kling-bloombloom", "image=@nowhere.png"], 2, "image: nowhere.png is not there"),
+        (["kling-bloombloom", "image=@nowhere.png"], 2, "image: nowhere.png is missing"),
         (["kling-2", "prompt=x", "duration=five"], 2, "'five' is not allowed; allowed: 5, 10"),
         (["kling-2", "prompt=x", "cfg_scale=hot"], 2, "cfg_scale: 'hot' is not a finite number"),
         (["kling-2", "prompt=x", "--save-to", "a.mp4"], 3, "names a file"),

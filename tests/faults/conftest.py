@@ -11,7 +11,8 @@ from typing import Any, TypeAlias, TypeVar
 import pytest
 from anyio.from_thread import BlockingPortal, start_blocking_portal
 
-from kling_adapters import AsyncKling, Event, Kling
+from kling_adapters import AsyncKling, Kling
+from kling_adapters.events import Event
 from kling_adapters.testing import SimulatedClock
 from tests.support.stub import KEY, Stub
 

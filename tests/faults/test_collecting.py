@@ -184,7 +184,7 @@ def test_only_a_gateway_on_this_machine_offers_files_in_the_clear(base_url: str,
     assert isinstance(ended.error, type(None) if is_fetched else errors.StorageError)
     # What is there already is not fetched.
     here = video("", content=MP4)
-    assert run(flows.collect(session, result(here), Memory()), []).value[0].bytes == len(MP4)
+    assert run(flows.collect(session, result(here), Memory()), []).value[0].size == len(MP4)
 
 
 def test_a_result_without_a_file_cannot_be_stored() -> None:

@@ -15,7 +15,9 @@ import pytest
 from kling_adapters import StorageError
 from kling_adapters._http.transport import AsyncTransport, SyncTransport
 from kling_adapters.builtin.file_storage import Folder
-from kling_adapters.media import inputs
+from kling_adapters.media.inputs import digest_media
+from kling_adapters.media.reader import MediaError
+from kling_adapters.media.urls import make_data_url
 from kling_adapters.protocol import download, flows, wire
 from kling_adapters.result import Artifact, ResultData
 from kling_adapters.testing import MP4, PNG
@@ -160,26 +162,26 @@ def test_a_reset_is_never_far_away(headers: dict[str, str]) -> None:
 def test_a_file_swapped_after_its_check_is_not_sent(tmp_path: Path) -> None:
     path = tmp_path / "a.png"
     path.write_bytes(PNG)
-    data_url = inputs.data_url(path, inputs.digest(path))
+    data_url = make_data_url(path, digest_media(path))
     path.write_bytes(PNG[:-1] + b"!")
-    with pytest.raises(inputs.Unusable, match="being changed"):
+    with pytest.raises(MediaError, match="being changed"):
         next(iter(data_url))
     (tmp_path / "notes").write_text("not a picture")
     path.unlink()
     path.symlink_to("notes")
-    with pytest.raises(inputs.Unusable, match="no image"):
-        inputs.digest(path)
+    with pytest.raises(MediaError, match="not an image"):
+        digest_media(path)
 
 
 def test_a_file_changed_while_it_is_sent_stays_incomplete(tmp_path: Path) -> None:
     path = tmp_path / "a.png"
     path.write_bytes(PNG + bytes(3_000_000))
-    pieces = iter(wire.UploadBody(inputs.data_url(path, inputs.digest(path))))
+    pieces = iter(wire.UploadBody(make_data_url(path, digest_media(path))))
     sent = [next(pieces) for _ in range(3)]
     with path.open("r+b") as file:
         file.seek(2_000_000)
         file.write(b"x")
-    with pytest.raises(inputs.Unusable, match="being changed"):
+    with pytest.raises(MediaError, match="being changed"):
         sent.extend(pieces)
     assert not sent[-1].endswith(b'"]}')
 

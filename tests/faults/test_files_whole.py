@@ -65,7 +65,7 @@ def check(saved: tuple[StoredFile, ...], folder: Path, content: bytes = MP4) -> 
     for file in saved:
         data = file.path.read_bytes()
         assert data == content
-        assert (file.bytes, file.sha256) == (len(data), hashlib.sha256(data).hexdigest())
+        assert (file.size, file.sha256) == (len(data), hashlib.sha256(data).hexdigest())
 
 
 def asked(seen: Request) -> int:

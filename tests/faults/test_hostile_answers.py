@@ -211,7 +211,7 @@ def test_download_takes_anything(
                     download.write(chunk)
             if download.is_whole():
                 stored = download.commit()
-                assert stored.bytes == len(stored.path.read_bytes()) == download.received
+                assert stored.size == len(stored.path.read_bytes()) == download.received
                 return
     except KlingError:
         pass

@@ -14,7 +14,6 @@ from kling_adapters import (
     AsyncKling,
     BadRequest,
     ConfigError,
-    Event,
     JobFailed,
     Kling,
     KlingError,
@@ -23,6 +22,7 @@ from kling_adapters import (
     TransportError,
     Unauthorized,
     WaitTimeout,
+    events,
 )
 from kling_adapters.hookspecs import hookimpl
 from kling_adapters.testing import MP4
@@ -165,10 +165,10 @@ class Ears:
     """A plugin that hears every event."""
 
     def __init__(self) -> None:
-        self.heard: list[Event] = []
+        self.heard: list[events.Event] = []
 
     @hookimpl
-    def kling_event(self, event: Event) -> None:
+    def kling_event(self, event: events.Event) -> None:
         self.heard.append(event)
 
 

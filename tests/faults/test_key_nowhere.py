@@ -33,7 +33,7 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
-from kling_adapters import Event, Kling, KlingError
+from kling_adapters import Kling, KlingError, events
 from kling_adapters.hookspecs import hookimpl
 from kling_adapters.testing import MP4, PNG, SimulatedClock
 from tests.support.stub import (
@@ -149,7 +149,7 @@ class Host:
     """A client and everything that can be plugged into it: a pool of keys, webhooks, traces and metrics."""
 
     def __init__(self, connect: Connect, url: str, receiver: Stub, folder: Path) -> None:
-        self.events: list[Event] = []
+        self.events: list[events.Event] = []
         self._spans, self._metrics = InMemorySpanExporter(), InMemoryMetricReader()
         traces = TracerProvider()
         traces.add_span_processor(SimpleSpanProcessor(self._spans))
@@ -165,7 +165,7 @@ class Host:
         self.face = connect(url, api_key=None, plugins=self.plugins, journal=journal)
 
     @hookimpl
-    def kling_event(self, event: Event) -> None:
+    def kling_event(self, event: events.Event) -> None:
         self.events.append(event)
 
     def show(self, evidence: Evidence) -> None:

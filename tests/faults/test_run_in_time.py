@@ -128,7 +128,7 @@ def test_download_that_is_late_is_not_lost(session: flows.Session) -> None:
 def test_download_in_time_is_stored(session: flows.Session) -> None:
     ended = run_for(session, 10.0, ACCEPTED, QUEUED, COMPLETED, RESULT, CUT, body(MP4))
     data, files = ended.value
-    assert (data.output, files[0].bytes) == (URL, len(MP4))
+    assert (data.output, files[0].size) == (URL, len(MP4))
 
 
 def test_synchronous_call_keeps_its_time_for_the_answer(session: flows.Session) -> None:

@@ -63,7 +63,7 @@ def test_the_answer_is_a_result_with_metrics_and_its_file_is_stored_whole(
     [saved] = face.do(result.save, tmp_path)
     assert saved.path.read_bytes() == MP4
     assert saved.path.name == f"kling-2-{JOB}.mp4"
-    assert (saved.sha256, saved.bytes) == (hashlib.sha256(MP4).hexdigest(), len(MP4))
+    assert (saved.sha256, saved.size) == (hashlib.sha256(MP4).hexdigest(), len(MP4))
     assert len(stub.requests) == 1
 
 
@@ -237,4 +237,4 @@ def test_an_answer_may_be_larger_than_any_other(stub: Stub, connect: Connect, tm
     video = MP4 + bytes(20 * 1024**2)
     stub.play([Reply(200, video, HEADERS)])
     [saved] = run(connect(stub.url, journal=None), save_to=tmp_path).saved
-    assert saved.bytes == len(video)
+    assert saved.size == len(video)

@@ -13,7 +13,8 @@ import pytest
 
 from kling_adapters import errors, events
 from kling_adapters.journal.journal import Journal, fingerprint
-from kling_adapters.media.inputs import data_url, digest
+from kling_adapters.media.inputs import digest_media
+from kling_adapters.media.urls import make_data_url
 from kling_adapters.models._gateway import (
     BASE_URL,
     KEY_ENVIRONMENT,
@@ -179,7 +180,10 @@ def test_where_everything_is_at_the_gateway() -> None:
     assert gateway.status("job").url == "https://api.segmind.com/v2/requests/job/status"
     assert gateway.result("job").url == "https://api.segmind.com/v2/requests/job"
     assert gateway.credits().url == "https://api.segmind.com/v1/get-user-credits"
-    assert gateway.upload(data_url(PNG, digest(PNG))).url == "https://workflows-api.segmind.com/upload-asset"
+    assert (
+        gateway.upload(make_data_url(PNG, digest_media(PNG))).url
+        == "https://workflows-api.segmind.com/upload-asset"
+    )
     assert (KEY_HEADER, KEY_ENVIRONMENT) == ("x-api-key", "SEGMIND_API_KEY")
     # An hour, and a week.
     assert (RECORD_LIFETIME, OUTPUT_LIFETIME) == (3600, 604800)

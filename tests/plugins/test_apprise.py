@@ -28,18 +28,20 @@ from kling_sandbox import BLOCKED_TEXT, Sandbox
 from kling_adapters import (
     Artifact,
     AsyncKling,
-    Completed,
     ConfigError,
-    Event,
-    Expired,
-    Failed,
     JobFailed,
     Kling,
     Metrics,
     ResultData,
+    StoredFile,
+)
+from kling_adapters.events import (
+    Completed,
+    Event,
+    Expired,
+    Failed,
     StateChanged,
     Stored,
-    StoredFile,
     SubmitFailed,
     Submitted,
 )
@@ -280,7 +282,7 @@ def test_close_stops_waiting_at_deadline(
 
 UNCLOSED = """
 import sys
-from kling_adapters import Expired
+from kling_adapters.events import Expired
 from kling_apprise import Apprise
 from kling_apprise.text import as_text
 Apprise([sys.argv[1]]).kling_event(Expired("r1", "kling-2", 1))

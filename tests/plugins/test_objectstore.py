@@ -244,7 +244,7 @@ def test_saved_file_is_readable_by_other_clients(
     assert s3.names(bucket) == [key]
     read = s3.client.get_object(Bucket=bucket, Key=key)
     body = read["Body"].read()
-    assert (len(body), hashlib.sha256(body).hexdigest()) == (file.bytes, file.sha256)
+    assert (len(body), hashlib.sha256(body).hexdigest()) == (file.size, file.sha256)
     assert (read["ContentType"], read["Metadata"]) == ("video/mp4", {"sha256": file.sha256})
 
     linked, headers = fetch(file.link)

@@ -153,7 +153,7 @@ def test_job_span_has_parent_and_step_children(play: Play, host: Host, tmp_path:
     assert attributes(job) == {**common, "kling.outcome": "completed", "kling.cost": 0.5}
     assert attributes(submit) == common
     assert attributes(poll) == {**common, "kling.polls": 4}
-    assert attributes(store) == {**common, "kling.files": 1, "kling.bytes": result.saved[0].bytes}
+    assert attributes(store) == {**common, "kling.files": 1, "kling.bytes": result.saved[0].size}
     assert {span.status.status_code for span in host.spans} == {StatusCode.UNSET}
     assert [event.attributes for event in job.events] == [
         {"kling.state": "QUEUED"},

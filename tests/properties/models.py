@@ -35,7 +35,9 @@ def load_model(sources: Mapping[str, str]) -> type[Params]:
 
     Each imports the earlier ones instead of the modules of `kling_adapters` with these names.
     """
-    called = {f"kling_adapters.{name}": f"loaded_{next(_loaded)}_{name.replace('.', '_')}" for name in sources}
+    called = {
+        f"kling_adapters.{name}": f"loaded_{next(_loaded)}_{name.replace('.', '_')}" for name in sources
+    }
     for name, source in zip(called.values(), sources.values(), strict=True):
         module = ModuleType(name)
         # pydantic looks up the names of annotations in the module of their class.

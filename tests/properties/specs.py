@@ -23,7 +23,7 @@ Spec: TypeAlias = dict[str, Any]
 ODD_NAMES = re.findall(
     r"\S+",
     "class None True self cls json copy schema wire adapter dict model_config model_fields model_x validate construct "
-    "Literal Any Field MISSING Media Part Params Sequence TypedDict Annotated Lenient Exact str int float bool list type "
+    "Literal Any Field MISSING Media Part Params Sequence TypedDict Annotated IntOrStr BoolOnly str int float bool list type "
     "timeout extra save_to model params slug __init__ __class__ __private _private _ __ "
     '1k 2nd a-b a.b a_b a_b_ a-b_ größe 日本 ﬁt µ it\'s "q" back\\slash {n} {{z}} {%z%} {#z} # @z <b> %s $HOME `c` | '
     "on no null ~ 1.5 0x1 16:9 prompt Prompt PROMPT promptInput camelCase CamelCase snake_case Item items properties "

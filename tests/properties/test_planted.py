@@ -18,7 +18,7 @@ RUNTIME = Path(kling_adapters.__file__).parent
 GOLDEN = golden()
 FULL, CORNERS = "full-1.5", "corners"
 # In the order of their imports.
-SCHEMA_MODULES = ("schema.adapter", "schema.param_types", "schema.fields", "schema.params")
+MODULES = ("media.urls", "schema.rules", "schema.param_types", "schema.fields", "schema.params")
 # Name, golden model, module ("" for the generated one), text, faulty text, expected message.
 FAULTS = [
     ("bound widened", FULL, "", "ge=0, le=1,", "ge=0, le=1.5,", "accepts what breaks ['strength']"),
@@ -30,20 +30,20 @@ FAULTS = [
     ("default sent", FULL, "schema.params", "if name in value.model_fields_set and", "if", "it sends"),
     ("alias lost", FULL, "", 'alias="class", ', "", "refuses a valid input: ['class: unknown"),
     ("nested model open", FULL, "", "class Camera(Part)", 'class Camera(Part, extra="ignore")', "accepts what breaks ['shots[0].camera."),
-    ("references off by one", FULL, "schema.adapter", "int(number) > count", "int(number) > count + 1", "accepts what breaks ['prompt']"),
+    ("references off by one", FULL, "schema.rules", "int(number) > count", "int(number) > count + 1", "accepts what breaks ['prompt']"),
     ("bound excluded", FULL, "", "ge=0, le=1,", "ge=0, lt=1,", "refuses a valid input"),
     ("items off by one", FULL, "", "max_length=3, ", "max_length=4, ", "accepts what breaks ['shots']"),
     ("no longer required", FULL, "", "Field(max_length=4, min_length=1,", "Field(default=(), max_length=4, min_length=1,", "names"),
-    ("alternate form refused", FULL, "", 'Lenient[Literal["1", "2"]]', 'Literal["1", "2"]', "refuses a valid input"),
+    ("alternate form refused", FULL, "", 'IntOrStr[Literal["1", "2"]]', 'Literal["1", "2"]', "refuses a valid input"),
     ("alternate form sent", FULL, "schema.param_types", "return declared_forms.get(value, value)", "return value", "refuses a valid input"),
-    ("zero for false", FULL, "", "Exact[Literal[False]]", "Literal[False]", "accepts what breaks ['silent']"),
+    ("zero for false", FULL, "", "BoolOnly[Literal[False]]", "Literal[False]", "accepts what breaks ['silent']"),
     ("wrong value required", FULL, "", 'equals={"duration": 5}', 'equals={"duration": 10}', "refuses a valid input: ['mask_url"),
-    ("null counts as set", FULL, "schema.adapter", "if all(given.get(name) is None", "if all(name not in given", "broken are"),
-    ("default counts as set", FULL, "schema.adapter", "if all(given.get(name)", "if all(values.get(name)", "broken are ['images', 'note', 'prompt']"),
-    ("default not compared", CORNERS, "schema.params", "given(field.default)", "None", "accepts what breaks ['text']"),
+    ("null counts as set", FULL, "schema.rules", "if all(given.get(name) is None", "if all(name not in given", "broken are"),
+    ("default counts as set", FULL, "schema.rules", "if all(given.get(name)", "if all(values.get(name)", "broken are ['images', 'note', 'prompt']"),
+    ("default not compared", CORNERS, "schema.params", "dump_set_fields(field.default)", "None", "accepts what breaks ['text']"),
     ("infinity", CORNERS, "schema.params", "allow_inf_nan=False", "allow_inf_nan=True", "accepts what breaks ['ratio']"),
     ("lone surrogates", CORNERS, "schema.params", "str_max_length=sys.maxsize,", "", "accepts what breaks ['text']"),
-    ("space in a URL", CORNERS, "schema.param_types", r"/?#][^\s", "/?#][^", "accepts what breaks ['picture']"),
+    ("space in a URL", CORNERS, "media.urls", r"/?#][^\s", "/?#][^", "accepts what breaks ['picture']"),
     ("true for 1", CORNERS, "schema.param_types", "if isinstance(value, bool) or not", "if not", "accepts what breaks ['level']"),
 ]  # fmt: skip
 
@@ -53,7 +53,7 @@ def planted(
 ) -> tuple[dict[str, Any], type[kling_adapters.Params]]:
     """Return the packaged schema of a golden model, and the model with a text in one of its modules replaced."""
     schema, module = GOLDEN[slug]
-    runtime = {name: RUNTIME / f"{name.replace('.', '/')}.py" for name in SCHEMA_MODULES}
+    runtime = {name: RUNTIME / f"{name.replace('.', '/')}.py" for name in MODULES}
     sources = {name: path.read_text("utf-8") for name, path in {**runtime, module.stem: module}.items()}
     sound = sources[place or module.stem]
     assert text in sound

@@ -158,7 +158,7 @@ def test_every_request_ends_once_and_is_stored_and_no_more_run_than_may(
         assert outcome.result.request_id == outcome.request_id
         [file] = outcome.result.saved
         assert file.path.parent == tmp_path / "out"
-        assert file.path.stat().st_size == file.bytes
+        assert file.path.stat().st_size == file.size
 
 
 def test_requests_are_taken_when_there_is_room_and_a_caller_may_leave(

@@ -72,7 +72,7 @@ def test_a_job_is_written_down_from_the_intent_to_the_file(
     assert entry.result["status"] == "COMPLETED"
     assert entry.cost is not None
     [file] = entry.files
-    assert file.path.stat().st_size == file.bytes
+    assert file.path.stat().st_size == file.size
     assert not entry.is_unfinished
 
 

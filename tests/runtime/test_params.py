@@ -14,8 +14,10 @@ from pydantic import MISSING, Field, TypeAdapter, ValidationError
 from kling_adapters import Params, ParamsInvalid, load_catalog
 from kling_adapters.models import Kling2, Kling3ProImage2video, Kling25Turbo, KlingBloombloom, KlingO1
 from kling_adapters.models.kling_3_pro_image2video import Element
-from kling_adapters.schema.adapter import Adapter, AtLeastOneOf, MaxBytes, MutuallyExclusive, Requires
-from kling_adapters.schema.params import Exact, Lenient, Media, Part
+from kling_adapters.schema.adapter import Adapter
+from kling_adapters.schema.param_types import BoolOnly, IntOrStr, Media
+from kling_adapters.schema.params import Part
+from kling_adapters.schema.rules import AtLeastOneOf, MaxBytes, MutuallyExclusive, Requires
 from tests.support.media import make_png
 
 CATALOG = load_catalog()
@@ -279,8 +281,8 @@ def test_a_list_that_is_only_too_short() -> None:
 
 
 def test_only_a_literal_can_be_lenient() -> None:
-    with pytest.raises(TypeError, match="Lenient takes a Literal"):
-        TypeAdapter(Lenient[int])
+    with pytest.raises(TypeError, match="IntOrStr takes a Literal"):
+        TypeAdapter(IntOrStr[int])
 
 
 class Aliased(Params):
@@ -333,8 +335,8 @@ class Nested(Params):
     )
 
     name: Annotated[str | MISSING, Field()] = MISSING
-    level: Annotated[Lenient[Literal[1, 2]] | MISSING, Field()] = 1
-    text: Annotated[Lenient[Literal["1", "2"]], Field()] = "1"
+    level: Annotated[IntOrStr[Literal[1, 2]] | MISSING, Field()] = 1
+    text: Annotated[IntOrStr[Literal["1", "2"]], Field()] = "1"
     class_: Annotated[str, Field(alias="class")] = "a"
     rows: Annotated[
         Sequence[Annotated[Sequence[str], Field(min_length=1, max_length=2)]] | MISSING, Field(max_length=2)
@@ -403,7 +405,7 @@ class Chosen(Params):
         rules=(AtLeastOneOf("one", "other"), MutuallyExclusive("one", "other")),
     )
 
-    one: Annotated[Exact[Literal[True]] | MISSING, Field()] = MISSING
+    one: Annotated[BoolOnly[Literal[True]] | MISSING, Field()] = MISSING
     other: Annotated[float | MISSING, Field()] = MISSING
 
 

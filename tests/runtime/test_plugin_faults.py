@@ -124,7 +124,7 @@ def test_exit_in_a_coroutine_harms_no_job(play: Play, caplog: pytest.LogCaptureF
             self.events: list[str] = []
 
         @hookimpl
-        async def kling_event(self, event: ka.Event) -> None:
+        async def kling_event(self, event: ka.events.Event) -> None:
             self.events.append(type(event).__name__)
             sys.exit(1)
 

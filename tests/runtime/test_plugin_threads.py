@@ -40,7 +40,7 @@ class OfOneLoop:
         assert self.loops[0] is self.loops[-1], "another event loop"
 
     @hookimpl
-    async def kling_event(self, event: ka.Event) -> None:
+    async def kling_event(self, event: ka.events.Event) -> None:
         await asyncio.sleep(0)
         self.use()
         self.events.append(type(event).__name__)
@@ -69,7 +69,7 @@ def test_async_client_in_several_loops_loses_no_event(backend: str) -> None:
     notifier = OfOneLoop()
     shared = plugins.Plugins([notifier])
     for number in range(3):
-        anyio.run(shared.notify_async, ka.Submitted(str(number), "kling-2", {}, 0.1), backend=backend)
+        anyio.run(shared.notify_async, ka.events.Submitted(str(number), "kling-2", {}, 0.1), backend=backend)
     shared.close()
     assert notifier.events == ["Submitted"] * 3
     assert notifier.is_closed
@@ -94,7 +94,7 @@ def test_coroutines_run_side_by_side() -> None:
             self.three = asyncio.Event()
 
         @hookimpl
-        async def kling_event(self, event: ka.Event) -> None:
+        async def kling_event(self, event: ka.events.Event) -> None:
             self.count += 1
             if self.count == 3:
                 self.three.set()
@@ -158,7 +158,7 @@ def test_plugin_may_use_the_client_in_its_own_hook(sandbox: Sandbox) -> None:
             self.events: list[str] = []
 
         @hookimpl
-        def kling_event(self, event: ka.Event) -> None:
+        def kling_event(self, event: ka.events.Event) -> None:
             self.events.append(type(event).__name__)
             if len(self.events) == 1:
                 kling.submit("kling-2", prompt="again")
@@ -220,7 +220,7 @@ def test_notifier_runs_in_a_forked_process(sandbox: Sandbox) -> None:
     code = """
 import os
 import sys
-from kling_adapters import Submitted
+from kling_adapters.events import Submitted
 from kling_adapters.hookspecs import hookimpl
 from kling_adapters.plugins.manager import Plugins
 

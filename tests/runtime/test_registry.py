@@ -254,7 +254,7 @@ class Nosy:
         return self
 
     @hookimpl
-    def kling_event(self, event: ka.Event) -> None:
+    def kling_event(self, event: ka.events.Event) -> None:
         self.asked.append(f"kling_event {type(event).__name__}")
 
     @hookimpl
@@ -319,11 +319,11 @@ def test_the_whole_order_in_which_a_job_meets_the_hooks(play: Play) -> None:
 
 
 def test_a_notifier_is_told_of_a_submit_that_came_to_nothing(play: Play) -> None:
-    told: list[ka.Event] = []
+    told: list[ka.events.Event] = []
 
     class Recorder:
         @hookimpl
-        def kling_event(self, event: ka.Event) -> None:
+        def kling_event(self, event: ka.events.Event) -> None:
             told.append(event)
 
     async def scenario(kling: Any) -> None:
@@ -332,7 +332,7 @@ def test_a_notifier_is_told_of_a_submit_that_came_to_nothing(play: Play) -> None
 
     play(scenario, plugins=[Recorder()], api_key="SG_wrong_wrong_wrong")
     [event] = told
-    assert isinstance(event, ka.SubmitFailed)
+    assert isinstance(event, ka.events.SubmitFailed)
     assert (event.model, event.uncertain, event.request_id) == ("kling-2", False, None)
     assert "401" in event.reason
 
@@ -342,7 +342,7 @@ def test_events_say_how_long_and_how_often(play: Play, tmp_path: Path) -> None:
 
     class Recorder:
         @hookimpl
-        def kling_event(self, event: ka.Event) -> None:
+        def kling_event(self, event: ka.events.Event) -> None:
             told[type(event).__name__] = event
 
     async def scenario(kling: Any) -> None:
@@ -417,7 +417,7 @@ def test_a_hundred_jobs_end_well_among_plugins_that_do_not(
 
     class Good:
         @hookimpl
-        def kling_event(self, event: ka.Event) -> None:
+        def kling_event(self, event: ka.events.Event) -> None:
             stored[type(event).__name__] += 1
 
     async def main(gateway: FakeGateway) -> list[Any]:
@@ -475,7 +475,7 @@ def test_a_coroutine_that_hangs_is_ended(
 
     class Hanging:
         @hookimpl
-        async def kling_event(self, event: ka.Event) -> None:
+        async def kling_event(self, event: ka.events.Event) -> None:
             try:
                 await anyio.sleep_forever()
             finally:
