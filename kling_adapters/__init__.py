@@ -49,7 +49,7 @@ from kling_adapters.events import (
     SubmitFailed,
     Submitted,
 )
-from kling_adapters.journal.journal import JournalEntry
+from kling_adapters.journal.entries import JournalEntry
 from kling_adapters.models._gateway import ERRORS as GATEWAY_ERRORS
 from kling_adapters.plugins.manager import load_catalog
 from kling_adapters.plugins.selection import PluginInfo

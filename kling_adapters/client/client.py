@@ -26,7 +26,9 @@ from kling_adapters.driver import AsyncDriver, Clock, SyncDriver, SystemClock
 from kling_adapters.errors import ConfigError, ParamsInvalid, Problem
 from kling_adapters.forks import ForkSafeLock
 from kling_adapters.hookspecs import Auth
-from kling_adapters.journal.journal import Journal, JournalEntry
+from kling_adapters.journal.entries import JournalEntry
+from kling_adapters.journal.journal import Journal
+from kling_adapters.journal.null import NullJournal
 from kling_adapters.media import inputs
 from kling_adapters.models._calls import AsyncCalls, Extra, SyncCalls
 from kling_adapters.plugins.manager import Plugins
@@ -79,7 +81,7 @@ class _Client:
         self._session = Session(
             gateway,
             self._find_auth,
-            None if path is None else Journal(path),
+            NullJournal() if path is None else Journal(path),
             self._handle,
             make_result=self._make_result,
         )

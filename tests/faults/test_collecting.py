@@ -91,9 +91,8 @@ CUT = wire.Fault("cut", sent=True)
 def test_a_file_is_stored_and_told_of(tmp_path: Path) -> None:
     storage = Memory()
     session = flows.Session(GATEWAY, Key, Journal(tmp_path / "journal"))
-    assert session.journal is not None
     entry = session.journal.intend(GATEWAY.base_url, "kling-2", {}, "SG_x", "memory:")
-    session.journal.accepted(entry, "job")
+    session.journal.update(entry, request_id="job", state="QUEUED")
     flow = flows.save(session, result(video()), lambda _: storage, "memory:")
     ended = run(flow, [CUT, body(VIDEO[:500]), body(VIDEO[500:], 500)])
     assert [request.method for request in ended.requests] == ["GET"] * 3
