@@ -235,7 +235,8 @@ def test_what_may_be_slow_is_not_waited_for_by_a_task_that_is_cancelled() -> Non
         effect = flow.send(given)
         match effect:
             case effects.Call():
-                calls.append(effect)
+                if "Download" in repr(effect.function):
+                    calls.append(effect)
                 given = effect.function()
             case effects.Fetch():
                 given = body(VIDEO)(effect)

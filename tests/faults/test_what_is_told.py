@@ -469,7 +469,7 @@ def test_a_submit_that_is_interrupted(
     given: Any = None
     for _ in range(50):
         effect = flow.send(given)
-        is_last = isinstance(effect, effects.Call) and "accepted" in repr(effect.function)
+        is_last = isinstance(effect, effects.Call) and "QUEUED" in repr(effect.function)
         if is_last if after is None else isinstance(effect, after):
             break
         match effect:
