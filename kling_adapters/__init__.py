@@ -40,7 +40,7 @@ from kling_adapters.errors import (
     Unprocessable,
     WaitTimeout,
 )
-from kling_adapters.journal.journal import JournalEntry
+from kling_adapters.journal.entries import JournalEntry
 from kling_adapters.models._gateway import STATUSES as GATEWAY_STATUSES
 from kling_adapters.plugins.manager import load_catalog
 from kling_adapters.plugins.selection import PluginInfo

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
     from kling_adapters.client.client import AsyncKling
     from kling_adapters.client.job import AsyncResult
-    from kling_adapters.journal.journal import JournalEntry
+    from kling_adapters.journal.entries import JournalEntry
     from kling_adapters.protocol.batch import Outcome
     from kling_adapters.schema.params import Params
 
@@ -250,7 +250,7 @@ def _batch_name(entry: JournalEntry) -> str:
 
 def _lines_due(lines: Sequence[Line], entries: Sequence[JournalEntry], earlier: _Earlier) -> list[Line]:
     """Return the lines that --resume would submit."""
-    from kling_adapters.journal.journal import REFUSED
+    from kling_adapters.journal.entries import REFUSED
     from kling_adapters.protocol.batch import request_tags
 
     states = {entry.tag: entry.state for entry in earlier.entries_here(entries)}

@@ -26,7 +26,9 @@ from kling_adapters.driver import AsyncDriver, Clock, SyncDriver, SystemClock
 from kling_adapters.errors import ConfigError, ParamsInvalid, Problem
 from kling_adapters.forks import ForkSafeLock
 from kling_adapters.hookspecs import Auth
-from kling_adapters.journal.journal import Journal, JournalEntry
+from kling_adapters.journal.entries import JournalEntry
+from kling_adapters.journal.journal import Journal
+from kling_adapters.journal.null import NullJournal
 from kling_adapters.media.inputs import check_media, iter_media, replace_media
 from kling_adapters.media.reader import MediaError
 from kling_adapters.models._calls import AsyncCalls, Extra, SyncCalls
@@ -80,7 +82,7 @@ class _Client:
         self._session = Session(
             gateway,
             self._find_auth,
-            None if path is None else Journal(path),
+            NullJournal() if path is None else Journal(path),
             self._handle,
             make_result=self._make_result,
         )

@@ -14,7 +14,8 @@ from typing import Any, Generic, TypeAlias, TypeVar, cast
 
 from kling_adapters import errors
 from kling_adapters.hookspecs import Storage
-from kling_adapters.journal.journal import EXPIRED, REFUSED, SUBMITTING, UNCERTAIN, Journal, JournalEntry
+from kling_adapters.journal.base import BaseJournal
+from kling_adapters.journal.entries import EXPIRED, REFUSED, SUBMITTING, UNCERTAIN, JournalEntry
 from kling_adapters.journal.lockfile import LockFile
 from kling_adapters.media.inputs import digest_media
 from kling_adapters.protocol import flows, recall
@@ -179,14 +180,16 @@ class Batch:
     ) -> Flow[None]:
         """Make ready what `requests` ask for. What would stop each of them stops here, before anything is sent."""
         self._session.check_open()
-        journal = self._session.journal if name is None else known_journal(self._session)
+        journal = self._session.journal
+        if name is not None:
+            journal.check_available()
         # Not only where it comes from: without a key, each request would fail by itself.
         yield Call(self._session.check_key)
         if save_to is not None:
             self._storages[save_to] = yield from flows.open_first(self._find_storage, save_to)
         known: dict[str, JournalEntry] = {}
         entries: list[JournalEntry] = []
-        if journal is not None and (name is not None or max_cost is not None):
+        if name is not None or max_cost is not None:
             if name is not None:
                 yield Call(partial(self._own, journal, name))
             entries = [entry for entry in (yield Call(journal.entries)) if self._is_here(entry)]
@@ -202,7 +205,8 @@ class Batch:
     def open_journal(self, find_adapter: Callable[[str], Adapter | None], save_to: str | None) -> Flow[None]:
         """Make ready what the journal knows to be unfinished, and report what is uncertain."""
         self._session.check_open()
-        entries = yield Call(known_journal(self._session).entries)
+        self._session.journal.check_available()
+        entries = yield Call(self._session.journal.entries)
         now: float = yield Call(time.time)
         self._tasks = (
             Task(
@@ -358,8 +362,9 @@ class Batch:
                 data = recall.read_result(task.entry, job.returns)
                 place, files = yield from _to_be_stored(task, task.entry)
                 storage = None if place is None else (yield from self._storage(place))
-                if place is not None and place != task.entry.save_to and session.journal is not None:
-                    yield Call(partial(session.journal.record_destination, job.request_id, place))
+                if place is not None and place != task.entry.save_to:
+                    gateway = session.gateway.base_url
+                    yield Call(partial(session.journal.record_destination, gateway, job.request_id, place))
             if data is None:
                 data = yield from flows.wait(session, job, None)
             if storage is not None:
@@ -378,7 +383,7 @@ class Batch:
     def _is_here(self, entry: JournalEntry) -> bool:
         return entry.gateway == self._session.gateway.base_url
 
-    def _own(self, journal: Journal, name: str) -> None:
+    def _own(self, journal: BaseJournal, name: str) -> None:
         """Keep other processes from running the same batch: both would submit what neither has begun."""
         lock = journal.lock_batch(_digest(name))
         if lock is None:
@@ -386,17 +391,11 @@ class Batch:
         self._lock = lock
 
 
-def known_journal(session: Session) -> Journal:
-    """Return the journal of a client. Raises ConfigError if it keeps none."""
-    if session.journal is None:
-        raise errors.ConfigError("this client keeps no journal, so nothing is known of earlier jobs")
-    return session.journal
-
-
 def jobs(session: Session) -> Flow[list[JournalEntry]]:
     """Return every submit of the journal, the oldest first."""
     session.check_open()
-    entries: list[JournalEntry] = yield Call(known_journal(session).entries)
+    session.journal.check_available()
+    entries: list[JournalEntry] = yield Call(session.journal.entries)
     return entries
 
 

@@ -12,7 +12,7 @@ import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Any, Concatenate, NoReturn, ParamSpec, TypeAlias, TypeVar
+from typing import Any, NoReturn, ParamSpec, TypeAlias, TypeVar
 
 from kling_adapters import errors
 from kling_adapters._text import escape
@@ -26,7 +26,9 @@ from kling_adapters.events import (
     Submitted,
 )
 from kling_adapters.hookspecs import Auth, JobContext, KeyPool, RenewableAuth, Storage
-from kling_adapters.journal.journal import EXPIRED, Journal, fingerprint
+from kling_adapters.journal.base import BaseJournal
+from kling_adapters.journal.entries import EXPIRED, REFUSED, UNCERTAIN, fingerprint
+from kling_adapters.journal.null import NullJournal
 from kling_adapters.media import urls
 from kling_adapters.media.inputs import describe_media, digest_media, iter_media, replace_media
 from kling_adapters.media.reader import LocalMedia, MediaError
@@ -95,7 +97,7 @@ class Session:
 
     gateway: wire.Gateway
     find_auth: Callable[[], Auth]
-    journal: Journal | None = None
+    journal: BaseJournal = field(default_factory=NullJournal)
     handle: Callable[[JobRef], Any] = lambda job: job
     make_result: Callable[[ResultData], Any] = lambda data: data
     closed: threading.Event = field(default_factory=threading.Event, repr=False)
@@ -137,17 +139,16 @@ class Session:
 
     def _known_key(self, auth: KeyPool, request_id: str) -> str | None:
         known = auth.key_of(request_id)
-        if known is None and self.journal is not None and (told := self.journal.key_of(request_id)):
+        if known is None and (entry := self.journal.find(self.gateway.base_url, request_id)) is not None:
             pool = auth.keys()
-            known = next((key for key in pool if fingerprint(key) == told), None)
+            known = next((key for key in pool if fingerprint(key) == entry.key), None)
             if known is not None:
                 _tell(auth.accepted, known, request_id)
         return known
 
     def close(self) -> None:
         """Close the journal."""
-        if self.journal is not None:
-            self.journal.close()
+        self.journal.close()
 
 
 @dataclass(frozen=True)
@@ -335,13 +336,13 @@ def _upload(session: Session, media: LocalMedia, end: float) -> Flow[str]:
     try:
         if (known := uploads.find(sha256, now - UPLOAD_LIFETIME)) is not None:
             return known
-        url = yield from _note(session, Journal.upload_url, gateway.base_url, sha256, UPLOAD_LIFETIME)
+        url = yield from _note(session.journal.find_upload, gateway.base_url, sha256, UPLOAD_LIFETIME)
         if url is None:
             log.info("uploading %s", describe_media(media))
             data_url: DataUrl = yield Call(partial(urls.make_data_url, media, sha256))
             request = gateway.upload(data_url)
             url = yield from _ask(session, request, wire.read_upload, None, UPLOAD_BUDGET, end)
-            yield from _note(session, Journal.uploaded, gateway.base_url, sha256, url)
+            yield from _note(session.journal.record_upload, gateway.base_url, sha256, url)
         uploads.keep(sha256, url, now)
         return url
     finally:
@@ -375,36 +376,43 @@ def _accepted(
     """Write down the intent, send the submit until the gateway has accepted it, and return what `read` makes of that."""
     auth: Auth = yield Call(session.find_auth)
     submit = _Submit(model, is_sync, auth, (yield Call(partial(_usable_key, auth))))
-    if session.journal is not None:
-        base_url = session.gateway.base_url
-        submit.entry = yield Call(
-            partial(session.journal.intend, base_url, model, body, submit.key, save_to, tag)
-        )
+    journal, base_url = session.journal, session.gateway.base_url
+    submit.entry = yield Call(partial(journal.intend, base_url, model, body, submit.key, save_to, tag))
     entry = submit.entry
     try:
         started = yield from _sent(session, request, submit, read, end)
     except errors.SubmitUncertain as error:
         error.entry = entry or None
-        yield from _note(session, Journal.uncertain, entry, error.reason)
+        yield from _note(journal.update, entry, state=UNCERTAIN, reason=error.reason)
         raise
     except errors.JobFailed as error:
-        yield from _note(session, Journal.failed, entry, error.request_id, error.message)
+        request_id, reason = error.request_id, error.message
+        yield from _note(journal.update, entry, request_id=request_id, state="FAILED", reason=reason)
         raise
     except errors.KlingError as error:
-        yield from _note(session, Journal.refused, entry, str(error))
+        yield from _note(journal.update, entry, state=REFUSED, reason=str(error))
         raise
     except BaseException as error:
         # A cancelled task, or Ctrl-C: nothing can be waited for any more.
-        if session.journal is not None:
-            note = session.journal.uncertain if submit.may_have_started else session.journal.refused
-            _tell(note, entry, f"the submit was interrupted by {type(error).__name__}")
+        state = UNCERTAIN if submit.may_have_started else REFUSED
+        reason = f"the submit was interrupted by {type(error).__name__}"
+        _tell(journal.update, entry, state=state, reason=reason)
         raise
+    request_id = started.request_id
     if isinstance(started, ResultData):
-        yield from _note(session, Journal.answered, entry, started)
+        # At once: there must be no moment in which it looks like a job that can be polled.
+        yield from _note(
+            journal.update,
+            entry,
+            request_id=request_id,
+            state="COMPLETED",
+            result=started.body,
+            cost=started.metrics.cost,
+        )
     else:
-        yield from _note(session, Journal.accepted, entry, started.request_id)
+        yield from _note(journal.update, entry, request_id=request_id, state="QUEUED")
     if isinstance(auth, KeyPool):
-        yield Call(partial(_tell, partial(auth.accepted, submit.key, started.request_id)))
+        yield Call(partial(_tell, partial(auth.accepted, submit.key, request_id)))
     return started
 
 
@@ -449,19 +457,15 @@ def _sent(
             yield Sleep(delay)
         # The same, unless a pool has another.
         submit.key = yield Call(partial(_usable_key, auth))
-        yield from _note(session, Journal.sent_with, submit.entry, submit.key)
+        yield from _note(session.journal.update, submit.entry, key=fingerprint(submit.key))
 
 
 P = ParamSpec("P")
 
 
-def _note(
-    session: Session, what: Callable[Concatenate[Journal, P], T], *args: P.args, **kwargs: P.kwargs
-) -> Flow[T | None]:
-    """Write into the journal, if there is one, what became of a job."""
-    if session.journal is None:
-        return None
-    note = partial(_tell, what, session.journal, *args, **kwargs)
+def _note(what: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> Flow[T | None]:
+    """Call a method of the journal; a failure does not stop the job."""
+    note = partial(_tell, what, *args, **kwargs)
     try:
         told: T | None = yield Call(note)
     except BaseException:
@@ -577,7 +581,10 @@ def wait(session: Session, job: JobRef, timeout: float | None) -> Flow[ResultDat
         raise errors.WaitTimeout(job.request_id, seconds, session.handle(job), seen) from last.error
     if isinstance(ended, JobStatus):
         return (yield from _failed(session, job, ended, pace))
-    yield from _note(session, Journal.completed, ended)
+    base_url, body, cost = session.gateway.base_url, ended.body, ended.metrics.cost
+    yield from _note(
+        session.journal.update_job, base_url, job.request_id, state="COMPLETED", result=body, cost=cost
+    )
     yield Emit(Completed(job.request_id, job.model, ended, pace.polls))
     return ended
 
@@ -599,7 +606,8 @@ def _until_completed(
                 log.warning(
                     "job %s is %r, a state that is not documented; waiting on", job.request_id, found.state
                 )
-            yield from _note(session, Journal.saw, job.request_id, found.state)
+            base_url = session.gateway.base_url
+            yield from _note(session.journal.update_job, base_url, job.request_id, state=found.state)
             yield Emit(StateChanged(job.request_id, job.model, found.state))
             last = found.state
         now: float = yield Now()
@@ -612,18 +620,19 @@ def _until_completed(
 def _recalled(session: Session, job: JobRef, pace: polling.Pace) -> Flow[ResultData | JobStatus]:
     """Return how the journal says that a job ended which the gateway does not know. Raises ConfigError or JobExpired."""
     base_url = session.gateway.base_url
-    entry = yield from _note(session, Journal.find, base_url, job.request_id)
+    entry = yield from _note(session.journal.find, base_url, job.request_id)
     if entry is not None:
         if (ended := recall.read_end(entry, job.returns)) is not None:
             return ended
         recall.check_key(entry, (yield Call(partial(session.find_key, job.request_id))))
-    yield from _note(session, Journal.saw, job.request_id, EXPIRED)
+    yield from _note(session.journal.update_job, base_url, job.request_id, state=EXPIRED)
     yield Emit(Expired(job.request_id, job.model, pace.polls))
     raise errors.JobExpired(job.request_id)
 
 
 def _failed(session: Session, job: JobRef, found: JobStatus, pace: polling.Pace) -> Flow[NoReturn]:
-    yield from _note(session, Journal.saw, job.request_id, "FAILED", found.error)
+    base_url = session.gateway.base_url
+    yield from _note(session.journal.update_job, base_url, job.request_id, state="FAILED", reason=found.error)
     yield Emit(Failed(job.request_id, job.model, found.error or "", pace.polls))
     raise errors.JobFailed(job.request_id, found.error or "", found.metrics)
 
@@ -779,7 +788,8 @@ def save(
     session.check_open()
     storage = yield from open_storage(find_storage, to)
     if all(artifact.content is None for artifact in result.artifacts):
-        yield from _note(session, Journal.record_destination, result.request_id, to)
+        base_url = session.gateway.base_url
+        yield from _note(session.journal.record_destination, base_url, result.request_id, to)
     return (yield from collect(session, result, storage))
 
 
@@ -792,7 +802,9 @@ def collect(
             f"job {result.request_id} has no file to store; its output is {result.output!r}"
         )
     start: float = yield Now()
-    params = yield from _note(session, Journal.params_of, result.request_id)
+    base_url = session.gateway.base_url
+    entry = yield from _note(session.journal.find, base_url, result.request_id)
+    params = entry.params if entry else None
     count = len(result.artifacts)
     files: list[StoredFile] = []
     for number, artifact in enumerate(result.artifacts, start=1):
@@ -825,7 +837,7 @@ def collect(
             # For what ends a flow at once, a cancelled task say; when there is nothing to do it does nothing.
             download.abort()
     stored = tuple(files)
-    yield from _note(session, Journal.stored, result.request_id, stored)
+    yield from _note(session.journal.update_job, base_url, result.request_id, files=stored)
     yield Emit(Stored(result.request_id, result.model, stored, (yield Now()) - start))
     return stored
 

@@ -91,9 +91,8 @@ CUT = wire.Fault("cut", sent=True)
 def test_a_file_is_stored_and_told_of(tmp_path: Path) -> None:
     storage = Memory()
     session = flows.Session(GATEWAY, Key, Journal(tmp_path / "journal"))
-    assert session.journal is not None
     entry = session.journal.intend(GATEWAY.base_url, "kling-2", {}, "SG_x", "memory:")
-    session.journal.accepted(entry, "job")
+    session.journal.update(entry, request_id="job", state="QUEUED")
     flow = flows.save(session, result(video()), lambda _: storage, "memory:")
     ended = run(flow, [CUT, body(MP4[:500]), body(MP4[500:], 500)])
     assert [request.method for request in ended.requests] == ["GET"] * 3
@@ -234,7 +233,8 @@ def test_what_may_be_slow_is_not_waited_for_by_a_task_that_is_cancelled() -> Non
         effect = flow.send(given)
         match effect:
             case effects.Call():
-                calls.append(effect)
+                if "Download" in repr(effect.function):
+                    calls.append(effect)
                 given = effect.function()
             case effects.Fetch():
                 given = body(MP4)(effect)

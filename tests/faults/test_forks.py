@@ -246,7 +246,7 @@ from kling_adapters.journal.journal import Journal
 
 def write(who):
     for number in range(20):
-        journal.accepted(journal.intend("https://gateway", "kling-2", {}, "SG_1"), f"{who}-{number}")
+        journal.update(journal.intend("https://gateway", "kling-2", {}, "SG_1"), request_id=f"{who}-{number}", state="QUEUED")
 
 journal = Journal(sys.argv[1])
 write("before")
