@@ -76,7 +76,7 @@ def plugins(as_json: bool) -> None:
 
     from kling_adapters.plugins.manager import Plugins
 
-    found = Plugins().found
+    found = Plugins().infos
     if as_json:
         print_json([asdict(info) for info in found])
         return

@@ -112,7 +112,7 @@ class _Client:
     @property
     def plugins(self) -> tuple[PluginInfo, ...]:
         """Every plugin that was found, broken and disabled ones too."""
-        return self._plugins.found
+        return self._plugins.infos
 
     def _handle(self, ref: JobRef) -> Job | AsyncJob:
         raise NotImplementedError

@@ -19,7 +19,7 @@ import kling_adapters as ka
 from kling_adapters import AsyncKling, Kling
 from kling_adapters.hookspecs import hookimpl
 from kling_adapters.plugins import manager as plugins
-from kling_adapters.plugins.thread import PluginThread
+from kling_adapters.plugins.worker import PluginWorker
 from kling_adapters.testing import FakeGateway, SimulatedClock
 
 from .conftest import Play
@@ -136,7 +136,7 @@ def wait_until(condition: Any) -> None:
 
 
 def test_forgotten_client_ends_its_threads() -> None:
-    thread = PluginThread("forgotten")
+    thread = PluginWorker("forgotten")
     ended: list[str] = []
 
     async def note() -> None:
@@ -171,7 +171,7 @@ def test_plugin_may_use_the_client_in_its_own_hook(sandbox: Sandbox) -> None:
 
 
 def test_events_wait_for_their_turn_and_are_not_lost(monkeypatch: pytest.MonkeyPatch) -> None:
-    thread = PluginThread("busy")
+    thread = PluginWorker("busy")
     first, release = threading.Event(), threading.Event()
     outcomes: list[str] = []
 
@@ -196,7 +196,7 @@ def test_events_wait_for_their_turn_and_are_not_lost(monkeypatch: pytest.MonkeyP
 
 
 def test_events_behind_one_that_hangs_are_skipped() -> None:
-    thread = PluginThread("hanging")
+    thread = PluginWorker("hanging")
     first, release = threading.Event(), threading.Event()
 
     def hang() -> None:
