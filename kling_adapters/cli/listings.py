@@ -9,9 +9,8 @@ from typing import Any
 import click
 
 from kling_adapters._text import format_number
+from kling_adapters.cli.options import as_json
 from kling_adapters.cli.output import print_json, print_line, print_table
-
-as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 
 @click.command()
