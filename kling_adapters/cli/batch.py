@@ -31,10 +31,10 @@ from kling_adapters.errors import ConfigError, KlingError, StorageError
 if TYPE_CHECKING:
     import anyio
 
-    from kling_adapters.client.client import AsyncKling
+    from kling_adapters.client.async_client import AsyncKling
     from kling_adapters.client.job import AsyncResult
     from kling_adapters.journal.journal import JournalEntry
-    from kling_adapters.protocol.batch import Outcome
+    from kling_adapters.protocol.tasks import Outcome
     from kling_adapters.schema.params import Params
 
 
@@ -85,7 +85,7 @@ def batch(
     """
     import anyio
 
-    from kling_adapters.client.client import AsyncKling
+    from kling_adapters.client.async_client import AsyncKling
     from kling_adapters.plugins.manager import load_catalog
 
     read_text = text_files_below(allow_files) if allow_files else None
@@ -251,7 +251,7 @@ def _batch_name(entry: JournalEntry) -> str:
 def _lines_due(lines: Sequence[Line], entries: Sequence[JournalEntry], earlier: _Earlier) -> list[Line]:
     """Return the lines that --resume would submit."""
     from kling_adapters.journal.journal import REFUSED
-    from kling_adapters.protocol.batch import request_tags
+    from kling_adapters.protocol.tasks import request_tags
 
     states = {entry.tag: entry.state for entry in earlier.entries_here(entries)}
     tags = request_tags(earlier.name, (line.params for line in lines))

@@ -18,7 +18,7 @@ import pytest
 
 import kling_adapters as ka
 from kling_adapters import AsyncKling, Kling, Outcome
-from kling_adapters.driver import SystemClock
+from kling_adapters.driver.clock import SystemClock
 from kling_adapters.journal.journal import Journal
 from kling_adapters.models import Kling2
 from kling_adapters.testing import FakeGateway, SimulatedClock
