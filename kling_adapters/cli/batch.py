@@ -94,7 +94,7 @@ def batch(
 
     async def main() -> Tally:
         async with AsyncKling(**options) as kling:
-            entries = [] if options["journal"] is None else await kling.jobs()
+            entries = [] if options["journal"] is None else await kling.entries()
             if dry_run:
                 due = _lines_due(lines, entries, earlier) if resume else lines
                 _estimate(due, [entry for entry in entries if entry.gateway == options["base_url"]])
