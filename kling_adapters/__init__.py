@@ -10,9 +10,10 @@ import logging as _logging
 
 from kling_adapters import events
 from kling_adapters._version import __version__
-from kling_adapters.client.client import AsyncKling, Kling
+from kling_adapters.client.async_client import AsyncKling
+from kling_adapters.client.client import Kling
 from kling_adapters.client.job import AsyncJob, AsyncResult, Job, Result
-from kling_adapters.driver import Clock
+from kling_adapters.driver.clock import Clock
 from kling_adapters.errors import (
     ApiError,
     BadGateway,
@@ -44,7 +45,7 @@ from kling_adapters.journal.entries import JournalEntry
 from kling_adapters.models._gateway import STATUSES as GATEWAY_STATUSES
 from kling_adapters.plugins.manager import load_catalog
 from kling_adapters.plugins.selection import PluginInfo
-from kling_adapters.protocol.batch import Outcome
+from kling_adapters.protocol.tasks import Outcome
 from kling_adapters.result import Artifact, Credits, JobStatus, Metrics, ResultData, StoredFile
 from kling_adapters.schema.catalog import Catalog, CatalogEntry
 from kling_adapters.schema.gateway import StatusCode

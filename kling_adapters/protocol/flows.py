@@ -214,12 +214,13 @@ def submit_to(
     timeout: float | None,
     find_storage: FindStorage,
     save_to: str | None,
+    tag: str | None = None,
 ) -> Flow[JobRef]:
     """Submit a job whose output belongs in `save_to`; a place that cannot be used is refused before anything is sent."""
     session.check_open()
     if save_to is not None:
         yield from open_first(find_storage, save_to)
-    return (yield from submit(session, model, body, adapter, save_to, timeout=timeout))
+    return (yield from submit(session, model, body, adapter, save_to, tag, timeout))
 
 
 def run(
@@ -229,6 +230,7 @@ def run(
     timeout: float | None,
     find_storage: FindStorage,
     save_to: str | None,
+    tag: str | None = None,
 ) -> Flow[tuple[ResultData, tuple[StoredFile, ...]]]:
     """Submit, wait and collect, within `timeout` seconds in all. A place that cannot be used is refused before.
 
@@ -237,7 +239,7 @@ def run(
     session.check_open()
     end = _end((yield Now()), timeout)
     storage = None if save_to is None else (yield from open_first(find_storage, save_to))
-    job = yield from submit(session, adapter.slug, body, adapter, save_to, timeout=timeout)
+    job = yield from submit(session, adapter.slug, body, adapter, save_to, tag, timeout)
     left = None if timeout is None else max(0.0, end - (yield Now()))
     result = yield from wait(session, job, left)
     return result, (yield from _collect_paid(session, result, storage, end))
@@ -250,11 +252,12 @@ def run_sync_to(
     timeout: float | None,
     find_storage: FindStorage,
     save_to: str | None,
+    tag: str | None = None,
 ) -> Flow[tuple[ResultData, tuple[StoredFile, ...]]]:
     """Do as run_sync, then collect. A place that cannot be used is refused before anything is sent."""
     session.check_open()
     storage = None if save_to is None else (yield from open_first(find_storage, save_to))
-    result = yield from run_sync(session, adapter, body, timeout)
+    result = yield from run_sync(session, adapter, body, timeout, tag)
     return result, (yield from _collect_paid(session, result, storage))
 
 
@@ -276,7 +279,11 @@ def _end(start: float, timeout: float | None) -> float:
 
 
 def run_sync(
-    session: Session, adapter: Adapter, body: Mapping[str, Any], timeout: float | None
+    session: Session,
+    adapter: Adapter,
+    body: Mapping[str, Any],
+    timeout: float | None,
+    tag: str | None = None,
 ) -> Flow[ResultData]:
     """Run one job in a call that is answered at its end, within `timeout` seconds; None for what its latency suggests.
 
@@ -293,7 +300,7 @@ def run_sync(
     try:
         body = yield from _uploaded(session, body, end)
         request = replace(session.gateway.run_sync(model, body, patience), deadline=patience)
-        result = yield from _accepted(session, request, model, body, None, None, read, end, is_sync=True)
+        result = yield from _accepted(session, request, model, body, None, tag, read, end, is_sync=True)
     except (errors.SubmitUncertain, errors.ApiError, errors.TransportError) as error:
         yield Emit(SubmitFailed(model, str(error), isinstance(error, errors.SubmitUncertain)))
         raise

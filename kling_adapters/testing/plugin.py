@@ -9,7 +9,8 @@ from typing import Any, TypeVar
 
 import pluggy
 
-from kling_adapters.client.client import AsyncKling, Kling
+from kling_adapters.client.async_client import AsyncKling
+from kling_adapters.client.client import Kling
 from kling_adapters.plugins.calls import call_hook
 from kling_adapters.plugins.discovery import Discovery
 from kling_adapters.testing.clock import SimulatedClock

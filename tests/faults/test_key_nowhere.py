@@ -197,7 +197,7 @@ def everything(face: Face, folder: Path, evidence: Evidence) -> None:
     requests = [{"model": "kling-2", "prompt": "a lighthouse"}, {"model": "kling-2", "duration": 7}]
     keep(lambda: face.all(kling.map(requests, name="films", save_to=films)))
     keep(lambda: face.all(kling.resume(save_to=films)))
-    keep(lambda: do(kling.jobs))
+    keep(lambda: do(kling.entries))
     keep(lambda: do(kling.job(JOB).status))
     keep(lambda: do(kling.submit, "kling-2", prompt=7))
     keep(lambda: do(kling.submit, "kling-0", prompt="a lighthouse"))

@@ -18,7 +18,7 @@ import pytest
 
 import kling_adapters as ka
 from kling_adapters import AsyncKling, Kling, Outcome
-from kling_adapters.driver import SystemClock
+from kling_adapters.driver.clock import SystemClock
 from kling_adapters.journal.journal import Journal
 from kling_adapters.models import Kling2
 from kling_adapters.testing import FakeGateway, SimulatedClock
@@ -428,15 +428,15 @@ def test_without_a_journal_there_is_nothing_to_resume(run: Runner) -> None:
 def test_jobs_lists_the_journal(gateway: Gateway, path: Path) -> None:
     with Kling(base_url=gateway.base_url, api_key=gateway.api_key, journal=path) as kling:
         job = kling.submit("kling-2", prompt="one")
-        assert [entry.request_id for entry in kling.jobs()] == [job.request_id]
+        assert [entry.request_id for entry in kling.entries()] == [job.request_id]
 
     async def main() -> list[ka.JournalEntry]:
         async with AsyncKling(base_url=gateway.base_url, journal=path) as kling:
-            return await kling.jobs()
+            return await kling.entries()
 
     assert [entry.request_id for entry in anyio.run(main)] == [job.request_id]
     with Kling(journal=None) as kling, pytest.raises(ka.ConfigError, match="has no journal"):
-        kling.jobs()
+        kling.entries()
 
 
 def test_leaving_waits_for_the_answer_of_a_submit(run: Runner, gateway: Gateway, path: Path) -> None:

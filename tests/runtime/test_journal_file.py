@@ -126,7 +126,7 @@ with Kling(base_url=url, api_key=key, journal=journal) as kling:
     except StorageError as error:
         print(error)
 with Kling(base_url=url, api_key=key, journal=journal) as kling:
-    print(len(kling.jobs()))
+    print(len(kling.entries()))
 """
 
 
@@ -311,7 +311,7 @@ def test_a_submit_is_found_after_its_journal_was_moved(what: str, tmp_path: Path
                 with Kling(**options, journal=path) as other:
                     other.submit("kling-2", prompt="other")
             second = kling.submit("kling-2", prompt="second").request_id
-            assert [entry.request_id for entry in kling.jobs()][-1] == second
+            assert [entry.request_id for entry in kling.entries()][-1] == second
     with closing(Journal(path)) as journal:
         entries = journal.entries()
     assert [entry.params["prompt"] for entry in entries] == ["other"] * (what == "replaced") + ["second"]

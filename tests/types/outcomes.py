@@ -108,7 +108,7 @@ def jobs(kling: Kling, job: Job) -> None:
     job.wait("900")  # refused
     job.events(timeout="900")  # refused
     print(left.credits + 1)  # refused
-    for entry in kling.jobs():
+    for entry in kling.entries():
         assert_type(entry.state, str)
         assert_type(entry.is_unfinished, bool)
         if entry.request_id is not None:
