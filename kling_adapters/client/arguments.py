@@ -12,7 +12,9 @@ from urllib.parse import urlsplit
 from kling_adapters.errors import ConfigError
 from kling_adapters.journal.journal import default_path
 from kling_adapters.models._gateway import BASE_URL
-from kling_adapters.protocol.wire import LONGEST_ID, Gateway, Key, is_slug
+from kling_adapters.protocol.fields import LONGEST_ID
+from kling_adapters.protocol.gateway import Gateway, is_slug
+from kling_adapters.protocol.messages import Key
 from kling_adapters.schema.params import Params
 
 GATEWAY: Final = "KLING_BASE_URL"

@@ -31,11 +31,14 @@ from kling_adapters.media import inputs
 from kling_adapters.models._calls import AsyncCalls, Extra, SyncCalls
 from kling_adapters.plugins.manager import Plugins
 from kling_adapters.plugins.selection import PluginInfo
-from kling_adapters.protocol import batch, flows
+from kling_adapters.protocol import batch
 from kling_adapters.protocol.batch import Batch, Ended, Outcome, Request, Task
 from kling_adapters.protocol.effects import Flow
-from kling_adapters.protocol.flows import JobRef, Session
-from kling_adapters.protocol.wire import Key
+from kling_adapters.protocol.exchange import LONGEST_EXCHANGE
+from kling_adapters.protocol.messages import Key
+from kling_adapters.protocol.run import run_and_collect, run_sync_and_collect, submit_for_destination
+from kling_adapters.protocol.session import JobRef, Session
+from kling_adapters.protocol.wait import query_credits
 from kling_adapters.result import Credits, ResultData, StoredFile
 from kling_adapters.schema.adapter import Adapter
 from kling_adapters.schema.catalog import Catalog
@@ -162,7 +165,9 @@ class _Client:
     ) -> Flow[JobRef]:
         arguments.check_seconds("timeout", timeout)
         place = arguments.resolve_place("save_to", save_to)
-        return flows.submit_to(self._session, slug, body, adapter, timeout, self._plugins.storage, place)
+        return submit_for_destination(
+            self._session, slug, body, adapter, timeout, self._plugins.storage, place
+        )
 
     def _run_flow(
         self,
@@ -272,7 +277,7 @@ def _close_batches() -> None:
             outcomes.close()
         except ValueError:
             # Another thread, which ends with the process, takes outcomes at this moment.
-            end = time.monotonic() + flows.LONGEST_EXCHANGE
+            end = time.monotonic() + LONGEST_EXCHANGE
             while many.is_submitting and time.monotonic() < end:
                 time.sleep(0.01)
 
@@ -349,7 +354,7 @@ class Kling(SyncCalls, _Client):
         save_to: Place,
         timeout: float | None,
     ) -> Result:
-        flow = self._run_flow(flows.run, model, params, extra, save_to, timeout)
+        flow = self._run_flow(run_and_collect, model, params, extra, save_to, timeout)
         return self._make_result(*(self._driver.run(flow)))
 
     def _run_sync(
@@ -360,7 +365,7 @@ class Kling(SyncCalls, _Client):
         save_to: Place,
         timeout: float | None,
     ) -> Result:
-        flow = self._run_flow(flows.run_sync_to, model, params, extra, save_to, timeout)
+        flow = self._run_flow(run_sync_and_collect, model, params, extra, save_to, timeout)
         return self._make_result(*(self._driver.run(flow)))
 
     def submit_raw(
@@ -476,7 +481,7 @@ class Kling(SyncCalls, _Client):
 
     def credits(self) -> Credits:
         """Ask what is left on the account; costs nothing. Raises ApiError or TransportError."""
-        return self._driver.run(flows.remaining_credits(self._session))
+        return self._driver.run(query_credits(self._session))
 
 
 class AsyncKling(AsyncCalls, _Client):
@@ -537,7 +542,7 @@ class AsyncKling(AsyncCalls, _Client):
         save_to: Place,
         timeout: float | None,
     ) -> AsyncResult:
-        flow = self._run_flow(flows.run, model, params, extra, save_to, timeout)
+        flow = self._run_flow(run_and_collect, model, params, extra, save_to, timeout)
         return self._make_result(*(await self._driver.run(flow)))
 
     async def _run_sync(
@@ -548,7 +553,7 @@ class AsyncKling(AsyncCalls, _Client):
         save_to: Place,
         timeout: float | None,
     ) -> AsyncResult:
-        flow = self._run_flow(flows.run_sync_to, model, params, extra, save_to, timeout)
+        flow = self._run_flow(run_sync_and_collect, model, params, extra, save_to, timeout)
         return self._make_result(*(await self._driver.run(flow)))
 
     async def submit_raw(
@@ -631,4 +636,4 @@ class AsyncKling(AsyncCalls, _Client):
 
     async def credits(self) -> Credits:
         """See Kling.credits."""
-        return await self._driver.run(flows.remaining_credits(self._session))
+        return await self._driver.run(query_credits(self._session))

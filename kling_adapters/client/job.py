@@ -12,8 +12,9 @@ from kling_adapters.client import arguments
 from kling_adapters.driver import AsyncDriver, SyncDriver
 from kling_adapters.errors import ConfigError, JobExpired, JobFailed
 from kling_adapters.events import Completed, Event
-from kling_adapters.protocol import flows
-from kling_adapters.protocol.flows import JobRef
+from kling_adapters.protocol.collect import save
+from kling_adapters.protocol.session import JobRef
+from kling_adapters.protocol.wait import query_status, wait
 from kling_adapters.result import JobStatus, ResultData, StoredFile
 
 _Driver = TypeVar("_Driver", SyncDriver, AsyncDriver)
@@ -41,7 +42,7 @@ class Result(ResultData):
         Raises StorageError, or ConfigError if no plugin knows the place, or if the result comes from another process.
         """
         driver, place = _driver_of(self, SyncDriver), arguments.resolve_destination("to", to)
-        return driver.run(flows.save(driver.session, self, driver.plugins.storage, place))
+        return driver.run(save(driver.session, self, driver.plugins.storage, place))
 
 
 @dataclass(frozen=True)
@@ -57,7 +58,7 @@ class AsyncResult(ResultData):
     async def save(self, to: str | PathLike[str]) -> tuple[StoredFile, ...]:
         """See Result.save."""
         driver, place = _driver_of(self, AsyncDriver), arguments.resolve_destination("to", to)
-        return await driver.run(flows.save(driver.session, self, driver.plugins.storage, place))
+        return await driver.run(save(driver.session, self, driver.plugins.storage, place))
 
 
 def _keep_driver(result: ResultData, driver: _Driver | ProcessLocal[_Driver] | None) -> None:
@@ -116,7 +117,7 @@ class Job(_Job):
 
     def status(self) -> JobStatus:
         """Ask for the state of the job. Raises JobExpired, ApiError or TransportError."""
-        return self._driver.run(flows.status(self._driver.session, self._ref))
+        return self._driver.run(query_status(self._driver.session, self._ref))
 
     def wait(self, timeout: float | None = None) -> Result:
         """Poll until the job has ended and return its result; it is not stored: see `Result.save`.
@@ -129,7 +130,7 @@ class Job(_Job):
         """
         arguments.check_seconds("timeout", timeout, may_be_zero=True)
         if self._result is None:
-            self._keep(self._driver.run(flows.wait(self._driver.session, self._ref, timeout)))
+            self._keep(self._driver.run(wait(self._driver.session, self._ref, timeout)))
         assert self._result is not None
         return self._result
 
@@ -140,7 +141,7 @@ class Job(_Job):
         """
         arguments.check_seconds("timeout", timeout, may_be_zero=True)
         try:
-            for event in self._driver.follow(flows.wait(self._driver.session, self._ref, timeout)):
+            for event in self._driver.follow(wait(self._driver.session, self._ref, timeout)):
                 if isinstance(event, Completed):
                     self._keep(event.result)
                 yield event
@@ -161,13 +162,13 @@ class AsyncJob(_Job):
 
     async def status(self) -> JobStatus:
         """See Job.status."""
-        return await self._driver.run(flows.status(self._driver.session, self._ref))
+        return await self._driver.run(query_status(self._driver.session, self._ref))
 
     async def wait(self, timeout: float | None = None) -> AsyncResult:
         """See Job.wait."""
         arguments.check_seconds("timeout", timeout, may_be_zero=True)
         if self._result is None:
-            self._keep(await self._driver.run(flows.wait(self._driver.session, self._ref, timeout)))
+            self._keep(await self._driver.run(wait(self._driver.session, self._ref, timeout)))
         assert self._result is not None
         return self._result
 
@@ -175,7 +176,7 @@ class AsyncJob(_Job):
         """See Job.events."""
         arguments.check_seconds("timeout", timeout, may_be_zero=True)
         try:
-            async for event in self._driver.follow(flows.wait(self._driver.session, self._ref, timeout)):
+            async for event in self._driver.follow(wait(self._driver.session, self._ref, timeout)):
                 if isinstance(event, Completed):
                     self._keep(event.result)
                 yield event

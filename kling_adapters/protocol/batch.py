@@ -17,9 +17,14 @@ from kling_adapters.hookspecs import Storage
 from kling_adapters.journal.journal import EXPIRED, REFUSED, SUBMITTING, UNCERTAIN, Journal, JournalEntry
 from kling_adapters.journal.lockfile import LockFile
 from kling_adapters.media import inputs
-from kling_adapters.protocol import flows, recall
+from kling_adapters.protocol import recall
+from kling_adapters.protocol.collect import Destination, collect, open_before_submit, open_destination
 from kling_adapters.protocol.effects import Call, Fetch, Flow, Send, Sleep, Steps
-from kling_adapters.protocol.flows import JobRef, Session
+from kling_adapters.protocol.file_names import check_unique_per_job
+from kling_adapters.protocol.keys import check_key
+from kling_adapters.protocol.session import JobRef, Session
+from kling_adapters.protocol.submit import submit
+from kling_adapters.protocol.wait import wait
 from kling_adapters.result import Metrics, ResultData, StoredFile
 from kling_adapters.schema.adapter import Adapter
 from kling_adapters.schema.params import Params, given
@@ -156,7 +161,7 @@ class Batch:
         self._paid: set[str] = set()
         self._budget: _Budget | None = None
         self._lock: LockFile | None = None
-        self._storages: dict[str, Storage] = {}
+        self._storages: dict[str, Destination] = {}
         self.is_left = False
         self._is_stopped = False
         self._storage_failures = 0
@@ -181,9 +186,10 @@ class Batch:
         self._session.check_open()
         journal = self._session.journal if name is None else known_journal(self._session)
         # Not only where it comes from: without a key, each request would fail by itself.
-        yield Call(self._session.check_key)
+        yield Call(partial(check_key, self._session))
         if save_to is not None:
-            self._storages[save_to] = yield from flows.open_first(self._find_storage, save_to)
+            yield Call(partial(check_unique_per_job, save_to))
+            self._storages[save_to] = yield from open_before_submit(self._find_storage, save_to)
         known: dict[str, JournalEntry] = {}
         entries: list[JournalEntry] = []
         if journal is not None and (name is not None or max_cost is not None):
@@ -202,6 +208,8 @@ class Batch:
     def open_journal(self, find_adapter: Callable[[str], Adapter | None], save_to: str | None) -> Flow[None]:
         """Make ready what the journal knows to be unfinished, and report what is uncertain."""
         self._session.check_open()
+        if save_to is not None:
+            yield Call(partial(check_unique_per_job, save_to))
         entries = yield Call(known_journal(self._session).entries)
         now: float = yield Call(time.time)
         self._tasks = (
@@ -347,9 +355,9 @@ class Batch:
             session, place = self._session, task.save_to
             if task.is_new or task.entry is None:
                 storage = None if place is None else (yield from self._storage(place))
-                job: JobRef = yield from flows.submit(
-                    session, task.model, task.body, task.adapter, place, task.tag
-                )
+                if storage is not None and storage.name is not None and task.adapter is not None:
+                    storage.name.check_kind(task.adapter.returns)
+                job: JobRef = yield from submit(session, task.model, task.body, task.adapter, place, task.tag)
                 request_id = job.request_id
                 self._let_submit(task)
                 self.wake()
@@ -361,18 +369,18 @@ class Batch:
                 if place is not None and place != task.entry.save_to and session.journal is not None:
                     yield Call(partial(session.journal.record_destination, job.request_id, place))
             if data is None:
-                data = yield from flows.wait(session, job, None)
+                data = yield from wait(session, job, None)
             if storage is not None:
-                files = yield from flows.collect(session, data, storage)
+                files = yield from collect(session, data, storage)
         except Exception as error:  # noqa: BLE001  a defect, of a plugin say, must not take the other jobs with it
             # Not let go before `end` has seen why: a refused account must submit nothing more.
             self._failed = task
             return Ended(task, request_id, data, files, error)
         return Ended(task, request_id, data, files, None)
 
-    def _storage(self, save_to: str) -> Flow[Storage]:
+    def _storage(self, save_to: str) -> Flow[Destination]:
         if save_to not in self._storages:
-            self._storages[save_to] = yield from flows.open_storage(self._find_storage, save_to)
+            self._storages[save_to] = yield from open_destination(self._find_storage, save_to)
         return self._storages[save_to]
 
     def _is_here(self, entry: JournalEntry) -> bool:

@@ -12,12 +12,11 @@ from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, PydanticCustomError, PydanticKnownError, core_schema
 
 from kling_adapters.media import inputs
+from kling_adapters.media.urls import HTTP_URL
 
 T = TypeVar("T")
 
-# As in the packaged schemas, but for half characters, which are no text that could be sent.
-HTTP_URL = r"https?://[^\s\x00-\x1f\x85\ufeff\ud800-\udfff/?#][^\s\x00-\x1f\x85\ufeff\ud800-\udfff]*"
-# JSON has no half characters.
+# JSON has no lone surrogates.
 _URL_IN_JSON = f"^{HTTP_URL}$".replace(r"\ud800-\udfff", "")
 
 MEDIA = "a URL such as https://example.com/cat.png, a Path, bytes, or a file opened in mode 'rb'"

@@ -24,9 +24,9 @@ from kling_adapters.media import inputs
 from kling_adapters.schema.adapter import Adapter
 from kling_adapters.schema.explain import explain, repeat_errors, rule_error
 from kling_adapters.schema.fields import coerce, iter_length_errors, iter_members
-from kling_adapters.schema.param_types import HTTP_URL, Exact, Lenient, Media
+from kling_adapters.schema.param_types import Exact, Lenient, Media
 
-__all__ = ["HTTP_URL", "Exact", "Lenient", "Media", "Params", "Part", "given"]
+__all__ = ["Exact", "Lenient", "Media", "Params", "Part", "given"]
 
 
 class Part(BaseModel):
