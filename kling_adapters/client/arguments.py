@@ -114,7 +114,12 @@ def resolve_destination(name: str, value: str | PathLike[str]) -> str:
         is_path = len(urlsplit(place).scheme) <= 1
     except ValueError:
         return place
-    return str(_absolute(name, place)) if is_path else place
+    if not is_path:
+        return place
+    path = _absolute(name, place)
+    # The slash at the end makes it a folder, even if its name looks like the name of a file.
+    is_ambiguous = "." in path.name or "{" in path.name
+    return f"{path}/" if place.endswith("/") and is_ambiguous else str(path)
 
 
 def resolve_journal(value: str | PathLike[str] | None) -> Path | None:
