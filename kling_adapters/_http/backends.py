@@ -1,7 +1,7 @@
 """Network backends of httpcore, which opens, reads and writes the connections of httpx.
 
-They observe the deadline of an exchange, and check the address of a connection. The address is checked when the
-connection is made, because a name may have another address a moment later.
+They observe the deadline of an exchange, and check the address of a connection. The address is checked when
+the connection is made, because a name may have another address a moment later.
 """
 
 from __future__ import annotations

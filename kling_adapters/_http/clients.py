@@ -18,8 +18,8 @@ from kling_adapters.protocol.wire import Gateway
 
 C = TypeVar("C", httpx.Client, httpx.AsyncClient)
 
-# The gateway may close an idle connection just as a submit is written to it, and then it is uncertain whether the submit
-# was received. So each submit opens a connection. A pool larger than 32 makes httpx slower.
+# The gateway may close an idle connection just as a submit is written to it, and then it is uncertain whether
+# the submit was received. So each submit opens a connection. A pool larger than 32 makes httpx slower.
 _SUBMIT_LIMITS = httpx.Limits(max_connections=32, max_keepalive_connections=0)
 _LIMITS = httpx.Limits(max_connections=32, max_keepalive_connections=32)
 
@@ -98,7 +98,7 @@ class ClientFactory:
             yield options | {"follow_redirects": True, "event_hooks": hooks}
 
     def _check_file_request(self, request: httpx.Request) -> None:
-        """Raise StorageError for plain http, or for an address of a private network; names are checked on connection."""
+        """Raise StorageError for plain http or an address of a private network. Backends check names."""
         if request.url.scheme != "https":
             raise StorageError("the output was redirected from https to plain http, and was not fetched")
         if self._networks is not None:

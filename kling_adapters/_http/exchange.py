@@ -21,12 +21,13 @@ MAX_ANSWER_BYTES = 16 * 1024**2
 # The timeouts below are per read; this caps the whole body, and the time before it.
 MAX_ANSWER_SECONDS = 120.0
 
-# A submit has more time, because a timeout leaves it uncertain whether a job was started. Waiting for a connection of the
-# pool has no timeout: nothing has been sent yet.
+# A submit has more time, because a timeout leaves it uncertain whether a job was started. Waiting for a
+# connection of the pool has no timeout: nothing has been sent yet.
 _SUBMIT_TIMEOUT = httpx.Timeout(120.0, connect=10.0, pool=None)
 _TIMEOUT = httpx.Timeout(30.0, connect=10.0, pool=None)
 
-# Raised before a byte of the request is sent. httpx.InvalidURL is not one: the Location of an answer raises it, too.
+# Raised before a byte of the request is sent. httpx.InvalidURL is not one: the Location of an answer raises
+# it, too.
 _NOT_SENT = (
     httpx.ConnectError,
     httpx.ConnectTimeout,
@@ -104,7 +105,7 @@ class Exchange:
         return replace(self.read_head(response), body=body)
 
     def _decompress(self, body: bytes) -> bytes:
-        """Decompress one layer of gzip up to the size limit. httpx would decompress all layers without a limit."""
+        """Decompress one layer of gzip up to the size limit; httpx would decompress all, to any size."""
         try:
             content = zlib.decompressobj(zlib.MAX_WBITS | 16).decompress(body, self._max_bytes + 1)
         except zlib.error as error:

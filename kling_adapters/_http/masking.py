@@ -1,4 +1,4 @@
-"""Replacement of API keys in answers and in the log records of httpx: a gateway may repeat a key that it refuses."""
+"""Replacement of API keys in answers and in log records of httpx: a gateway may repeat a key."""
 
 from __future__ import annotations
 

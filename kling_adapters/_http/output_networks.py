@@ -1,4 +1,4 @@
-"""Networks that outputs may be fetched from: an answer may contain any URL, and so point to a private service."""
+"""Networks that outputs may be fetched from. An answer may contain any URL, also of a private service."""
 
 from __future__ import annotations
 
@@ -20,7 +20,10 @@ _Address: TypeAlias = IPv4Address | IPv6Address
 
 
 class OutputNetworks:
-    """Public addresses, and the networks of KLING_OUTPUT_NETWORKS. Raises ConfigError if the variable is invalid."""
+    """Public addresses, and the networks of KLING_OUTPUT_NETWORKS.
+
+    Raises ConfigError if the variable is invalid.
+    """
 
     def __init__(self) -> None:
         names = [name.strip() for name in os.environ.get(VARIABLE, "").split(",")]
@@ -28,8 +31,8 @@ class OutputNetworks:
             self._networks = [ip_network(name, strict=False) for name in names if name]
         except ValueError as error:
             raise ConfigError(
-                f"{VARIABLE} must be networks with commas between them, such as 198.18.0.0/15,10.0.0.0/8: {error}. "
-                "Nothing was sent"
+                f"{VARIABLE} must be networks with commas between them, such as 198.18.0.0/15,10.0.0.0/8: "
+                f"{error}. Nothing was sent"
             ) from error
 
     def check(self, host: str, addresses: Iterable[str]) -> list[str]:
@@ -38,8 +41,8 @@ class OutputNetworks:
         allowed = [address for address in unique if self._allows(address)]
         if not allowed:
             raise StorageError(
-                f"the output is at {host}, which has no public address here ({', '.join(unique[:4])}), and was not "
-                f"fetched. If this network is correct, name it in {VARIABLE}, such as "
+                f"the output is at {host}, which has no public address here ({', '.join(unique[:4])}), and "
+                f"was not fetched. If this network is correct, name it in {VARIABLE}, such as "
                 f"{VARIABLE}={_suggest_network(unique)}, and save again"
             )
         return allowed

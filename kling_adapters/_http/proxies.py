@@ -83,12 +83,13 @@ def _check_rule(rule: ProxyRule) -> None:
         return
     if rule.proxy is None:
         raise ConfigError(
-            f"{rule.source} contains {rule.entry!r}, which cannot be used. Set it to host names and addresses with commas "
-            "between them; write IPv6 addresses without brackets, and leave networks of IPv6 out. Nothing was sent"
+            f"{rule.source} contains {rule.entry!r}, which cannot be used. Set it to host names and "
+            "addresses with commas between them; write IPv6 addresses without brackets, and leave out "
+            "networks of IPv6. Nothing was sent"
         ) from None
     raise ConfigError(
-        f"{rule.source} is not the address of a proxy. Set it to a URL such as http://proxy.example:3128, with "
-        "percent-escapes for special characters in a user name or password. Nothing was sent"
+        f"{rule.source} is not the address of a proxy. Set it to a URL such as http://proxy.example:3128, "
+        "with percent-escapes for special characters in a user name or password. Nothing was sent"
     ) from None
 
 
