@@ -199,25 +199,25 @@ class SaysNothingOfRenewal(Vault):
 
 
 MUTANTS: list[tuple[type[Vault], str]] = [
-    (SaysItRenews, "test_a_refused_key_is_not_given_as_another"),
-    (SaysNothingOfRenewal, "test_a_refused_key_is_not_given_as_another"),
-    (LeavesItWhenChosen, "test_gives_the_key_when_it_is_chosen"),
-    (NoAuth, "test_gives_the_key_when_it_is_chosen"),
-    (NewLine, "test_gives_the_key_when_it_is_chosen"),
-    (Bytes, "test_gives_the_key_when_it_is_chosen"),
-    (AnotherKey, "test_gives_the_key_when_it_is_chosen"),
-    (NoAuth, "test_gives_the_key_or_leaves_it_to_others_when_it_is_not_chosen"),
-    (AnotherWhenNotChosen, "test_gives_the_key_or_leaves_it_to_others_when_it_is_not_chosen"),
-    (RaisesWhenNotChosen, "test_leaves_it_to_others_without_a_key"),
-    (InTheWay, "test_leaves_it_to_others_without_a_key"),
-    (NoneWhenChosen, "test_says_how_to_provide_a_key_when_it_is_chosen_without_one"),
-    (EmptyWhenChosen, "test_says_how_to_provide_a_key_when_it_is_chosen_without_one"),
-    (NoHint, "test_says_how_to_provide_a_key_when_it_is_chosen_without_one"),
-    (ErrorOfItsOwn, "test_says_how_to_provide_a_key_when_it_is_chosen_without_one"),
-    (ShowsItself, "test_no_key_is_shown"),
-    (ShownByThePlugin, "test_no_key_is_shown"),
-    (OneAtATime, "test_may_be_asked_from_several_threads"),
-    (SegmindAlone, "test_a_client_uses_it"),
+    (SaysItRenews, "test_refused_key_is_not_returned_again"),
+    (SaysNothingOfRenewal, "test_refused_key_is_not_returned_again"),
+    (LeavesItWhenChosen, "test_selected_plugin_returns_the_key"),
+    (NoAuth, "test_selected_plugin_returns_the_key"),
+    (NewLine, "test_selected_plugin_returns_the_key"),
+    (Bytes, "test_selected_plugin_returns_the_key"),
+    (AnotherKey, "test_selected_plugin_returns_the_key"),
+    (NoAuth, "test_unselected_plugin_returns_the_key_or_none"),
+    (AnotherWhenNotChosen, "test_unselected_plugin_returns_the_key_or_none"),
+    (RaisesWhenNotChosen, "test_unconfigured_plugin_returns_none"),
+    (InTheWay, "test_unconfigured_plugin_returns_none"),
+    (NoneWhenChosen, "test_selected_plugin_without_key_names_the_hint"),
+    (EmptyWhenChosen, "test_selected_plugin_without_key_names_the_hint"),
+    (NoHint, "test_selected_plugin_without_key_names_the_hint"),
+    (ErrorOfItsOwn, "test_selected_plugin_without_key_names_the_hint"),
+    (ShowsItself, "test_no_repr_contains_the_key"),
+    (ShownByThePlugin, "test_no_repr_contains_the_key"),
+    (OneAtATime, "test_threads_get_the_key"),
+    (SegmindAlone, "test_client_sends_the_key"),
 ]
 
 
@@ -355,16 +355,16 @@ class AsksWithAnyKey(Pool):
 
 
 POOL_MUTANTS: list[tuple[type[Pool], str]] = [
-    (NoPool, "test_is_a_pool"),
-    (ForgetsWhose, "test_a_job_keeps_its_key"),
-    (KnowsEveryJob, "test_a_job_keeps_its_key"),
-    (ListsOneKey, "test_lists_its_keys"),
-    (OffersWhatIsNotValid, "test_a_refused_key_rests_while_others_are_ready"),
-    (OffersAtOnceWithoutReset, "test_a_refused_key_rests_while_others_are_ready"),
-    (NeverHasAnother, "test_a_refused_key_rests_while_others_are_ready"),
-    (AlwaysHasAnother, "test_the_last_key_has_no_other_beside_it"),
+    (NoPool, "test_auth_is_a_key_pool"),
+    (ForgetsWhose, "test_job_keeps_its_key"),
+    (KnowsEveryJob, "test_job_keeps_its_key"),
+    (ListsOneKey, "test_keys_lists_all_keys"),
+    (OffersWhatIsNotValid, "test_refused_key_pauses"),
+    (OffersAtOnceWithoutReset, "test_refused_key_pauses"),
+    (NeverHasAnother, "test_refused_key_pauses"),
+    (AlwaysHasAnother, "test_last_refusal_reports_no_other_key"),
     (OneJobAtATime, "test_threads_share_the_pool"),
-    (AsksWithAnyKey, "test_a_client_goes_on_with_another_key"),
+    (AsksWithAnyKey, "test_client_continues_with_another_key"),
 ]
 
 SUITES: list[tuple[type[Any], type[Vault]]] = [

@@ -83,11 +83,11 @@ class ClosesSlowly(EventRecorder):
 
 
 MUTANTS: list[tuple[type[Any], str]] = [
-    (NeedsAModel, "test_takes_every_event_quickly"),
-    (Slow, "test_takes_every_event_quickly"),
-    (BlocksTheLoop, "test_takes_every_event_quickly"),
-    (OncePerJob, "test_is_told_by_the_blocking_client"),
-    (OncePerJob, "test_is_told_by_the_asynchronous_client"),
+    (NeedsAModel, "test_handles_every_event_in_time"),
+    (Slow, "test_handles_every_event_in_time"),
+    (BlocksTheLoop, "test_handles_every_event_in_time"),
+    (OncePerJob, "test_handles_jobs_of_the_blocking_client"),
+    (OncePerJob, "test_handles_jobs_of_the_async_client"),
     (NeedsAnEventToClose, "test_closes_without_an_event"),
     (ClosesSlowly, "test_closes_without_an_event"),
 ]
@@ -97,7 +97,7 @@ MUTANTS: list[tuple[type[Any], str]] = [
 def test_each_check_catches_its_defect(
     monkeypatch: pytest.MonkeyPatch, mutant: type[Any], check: str
 ) -> None:
-    monkeypatch.setattr(notifier, "QUICK", 0.15)
+    monkeypatch.setattr(notifier, "MAX_SECONDS", 0.15)
 
     class Suite(NotifierConformance):
         plugin = mutant
@@ -127,7 +127,7 @@ def test_a_plugin_that_cannot_be_asked_is_said(given: object, says: str) -> None
         plugin = given
 
     with pytest.raises(AssertionError, match=says):
-        Suite().test_takes_every_event_quickly()
+        Suite().test_handles_every_event_in_time()
 
 
 def test_every_check_has_a_mutant() -> None:
@@ -137,7 +137,7 @@ def test_every_check_has_a_mutant() -> None:
 
 
 def test_the_suite_tells_an_event_of_every_kind() -> None:
-    told = notifier.one_of_each()
+    told = notifier.make_events()
     assert {type(event) for event in told} == set(get_args(Event))
     assert {event.uncertain for event in told if hasattr(event, "uncertain")} == {True, False}
 
