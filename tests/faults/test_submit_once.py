@@ -35,7 +35,7 @@ from kling_adapters import (
     Unauthorized,
     Unprocessable,
 )
-from kling_adapters._http import transport as _http
+from kling_adapters._http import exchange as _http
 from kling_adapters.errors import ApiError
 from kling_adapters.models._gateway import STATUSES
 from kling_adapters.protocol.gateway import Gateway
@@ -322,7 +322,7 @@ def test_only_what_comes_before_the_request_counts_as_not_sent(kind: type[httpx.
         httpx.UnsupportedProtocol,
         httpx.ProxyError,
     }
-    assert _http._fault(kind("whatever"), set()).sent is (kind not in before)
+    assert _http.make_fault(kind("whatever"), set()).sent is (kind not in before)
 
 
 SAFE = [
