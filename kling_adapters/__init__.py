@@ -10,53 +10,62 @@ import logging as _logging
 
 from kling_adapters import events
 from kling_adapters._version import __version__
-from kling_adapters.client.client import AsyncKling, Kling
-from kling_adapters.client.job import AsyncJob, AsyncResult, Job, Result
-from kling_adapters.driver import Clock
-from kling_adapters.errors import (
+from kling_adapters.api_errors import (
     ApiError,
     BadGateway,
     BadRequest,
-    ConfigError,
     Forbidden,
     GatewayTimeout,
     InsufficientCredits,
-    JobExpired,
-    JobFailed,
-    KlingError,
     MethodNotAllowed,
     ModelRetired,
     NotAcceptable,
     NotFound,
-    ParamsInvalid,
-    Problem,
     RateLimited,
     ServerError,
+    Unauthorized,
+    Unprocessable,
+)
+from kling_adapters.client.client import AsyncKling, Kling
+from kling_adapters.client.job import AsyncJob, AsyncResult, Job, Result
+from kling_adapters.driver import Clock
+from kling_adapters.errors import (
+    ConfigError,
+    JobExpired,
+    JobFailed,
+    KlingError,
+    ParamsInvalid,
     StorageError,
     SubmitUncertain,
     TransportError,
-    Unauthorized,
     UnknownModel,
-    Unprocessable,
     WaitTimeout,
 )
+from kling_adapters.handles import JobHandle, ResultHandle
 from kling_adapters.journal.journal import JournalEntry
+from kling_adapters.models._calls import Extra
 from kling_adapters.models._gateway import STATUSES as GATEWAY_STATUSES
 from kling_adapters.plugins.manager import load_catalog
 from kling_adapters.plugins.selection import PluginInfo
-from kling_adapters.protocol.batch import Outcome
-from kling_adapters.result import Artifact, Credits, JobStatus, Metrics, ResultData, StoredFile
+from kling_adapters.problems import Problem
+from kling_adapters.protocol.batch import Outcome, Request
+from kling_adapters.result import Artifact, ArtifactKind, Credits, JobStatus, Metrics, ResultData, StoredFile
+from kling_adapters.schema.adapter import Adapter, OutputKind
 from kling_adapters.schema.catalog import Catalog, CatalogEntry
 from kling_adapters.schema.gateway import StatusCode
+from kling_adapters.schema.param_types import Media
 from kling_adapters.schema.params import Params
+from kling_adapters.schema.rules import Rule
 
-# An application that has not set up logging must not see on its standard error what it handles as an exception.
+# Without it, Python prints warnings of a library to standard error while no logging is configured.
 _logging.getLogger("kling_adapters").addHandler(_logging.NullHandler())
 
 __all__ = [
     "GATEWAY_STATUSES",
+    "Adapter",
     "ApiError",
     "Artifact",
+    "ArtifactKind",
     "AsyncJob",
     "AsyncKling",
     "AsyncResult",
@@ -67,29 +76,36 @@ __all__ = [
     "Clock",
     "ConfigError",
     "Credits",
+    "Extra",
     "Forbidden",
     "GatewayTimeout",
     "InsufficientCredits",
     "Job",
     "JobExpired",
     "JobFailed",
+    "JobHandle",
     "JobStatus",
     "JournalEntry",
     "Kling",
     "KlingError",
+    "Media",
     "MethodNotAllowed",
     "Metrics",
     "ModelRetired",
     "NotAcceptable",
     "NotFound",
     "Outcome",
+    "OutputKind",
     "Params",
     "ParamsInvalid",
     "PluginInfo",
     "Problem",
     "RateLimited",
+    "Request",
     "Result",
     "ResultData",
+    "ResultHandle",
+    "Rule",
     "ServerError",
     "StatusCode",
     "StorageError",
@@ -104,3 +120,7 @@ __all__ = [
     "events",
     "load_catalog",
 ]
+
+
+def __dir__() -> list[str]:
+    return __all__

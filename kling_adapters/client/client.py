@@ -23,7 +23,7 @@ import anyio
 from kling_adapters.client import arguments
 from kling_adapters.client.job import AsyncJob, AsyncResult, Job, Result
 from kling_adapters.driver import AsyncDriver, Clock, SyncDriver, SystemClock
-from kling_adapters.errors import ConfigError, ParamsInvalid, Problem
+from kling_adapters.errors import ConfigError, ParamsInvalid
 from kling_adapters.forks import ForkSafeLock
 from kling_adapters.hookspecs import Auth
 from kling_adapters.journal.journal import Journal, JournalEntry
@@ -32,6 +32,7 @@ from kling_adapters.media.reader import MediaError
 from kling_adapters.models._calls import AsyncCalls, Extra, SyncCalls
 from kling_adapters.plugins.manager import Plugins
 from kling_adapters.plugins.selection import PluginInfo
+from kling_adapters.problems import Problem
 from kling_adapters.protocol import batch, flows
 from kling_adapters.protocol.batch import Batch, Ended, Outcome, Request, Task
 from kling_adapters.protocol.effects import Flow

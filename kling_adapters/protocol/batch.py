@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, Generic, TypeAlias, TypeVar, cast
 
-from kling_adapters import errors
+from kling_adapters import api_errors, errors
 from kling_adapters.hookspecs import Storage
 from kling_adapters.journal.journal import EXPIRED, REFUSED, SUBMITTING, UNCERTAIN, Journal, JournalEntry
 from kling_adapters.journal.lockfile import LockFile
@@ -275,7 +275,7 @@ class Batch:
         self.running -= 1
         if self._budget is not None:
             self._budget.end(ended)
-        if isinstance(ended.error, errors.Unauthorized | errors.InsufficientCredits):
+        if isinstance(ended.error, api_errors.Unauthorized | api_errors.InsufficientCredits):
             self._stop(f"the gateway refused the account ({ended.error.status})")
         if ended.task.is_new:
             self._count_storage(ended)

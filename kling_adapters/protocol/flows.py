@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, Concatenate, NoReturn, ParamSpec, TypeAlias, TypeVar
 
-from kling_adapters import errors
+from kling_adapters import api_errors, errors
 from kling_adapters._text import escape
 from kling_adapters.events import (
     Completed,
@@ -37,7 +37,7 @@ from kling_adapters.protocol import polling, recall, wire
 from kling_adapters.protocol.download import Download, safe_stem
 from kling_adapters.protocol.effects import Call, Emit, Fetch, Flow, Now, Send, Sleep
 from kling_adapters.result import Artifact, Credits, JobStatus, ResultData, StoredFile
-from kling_adapters.schema.adapter import Adapter, Returns
+from kling_adapters.schema.adapter import Adapter, OutputKind
 
 log = logging.getLogger("kling_adapters")
 
@@ -157,7 +157,7 @@ class JobRef:
     request_id: str
     model: str | None = None
     latency: float | None = None
-    returns: Returns | None = None
+    returns: OutputKind | None = None
 
     @classmethod
     def of(cls, request_id: str, model: str, adapter: Adapter | None) -> JobRef:
@@ -198,7 +198,7 @@ def submit(
         body = yield from _uploaded(session, body, end)
         request = session.gateway.submit(model, body)
         job = yield from _accepted(session, request, model, body, save_to, tag, read, end)
-    except (errors.SubmitUncertain, errors.ApiError, errors.TransportError) as error:
+    except (errors.SubmitUncertain, api_errors.ApiError, errors.TransportError) as error:
         yield Emit(SubmitFailed(model, str(error), isinstance(error, errors.SubmitUncertain)))
         raise
     yield Emit(Submitted(job.request_id, model, body, (yield Now()) - start))
@@ -293,7 +293,7 @@ def run_sync(
         body = yield from _uploaded(session, body, end)
         request = replace(session.gateway.run_sync(model, body, patience), deadline=patience)
         result = yield from _accepted(session, request, model, body, None, None, read, end, is_sync=True)
-    except (errors.SubmitUncertain, errors.ApiError, errors.TransportError) as error:
+    except (errors.SubmitUncertain, api_errors.ApiError, errors.TransportError) as error:
         yield Emit(SubmitFailed(model, str(error), isinstance(error, errors.SubmitUncertain)))
         raise
     except errors.JobFailed as error:
@@ -441,7 +441,7 @@ def _sent(
         elif not may_be_repeated:
             raise error
         else:
-            limited = isinstance(error, errors.RateLimited)
+            limited = isinstance(error, api_errors.RateLimited)
             delay = retries.after_rate_limit(reset) if limited else retries.after_failure()
             if delay is None or (yield Now()) + delay > end:
                 raise error
@@ -501,7 +501,12 @@ def _refusal(submit: _Submit, outcome: wire.Outcome) -> tuple[errors.KlingError,
 
 
 # Another key may do better.
-_REFUSALS_OF_A_KEY = (errors.Unauthorized, errors.Forbidden, errors.InsufficientCredits, errors.RateLimited)
+_REFUSALS_OF_A_KEY = (
+    api_errors.Unauthorized,
+    api_errors.Forbidden,
+    api_errors.InsufficientCredits,
+    api_errors.RateLimited,
+)
 
 
 class _Missing(Exception):
@@ -716,7 +721,7 @@ def _submit_turn(session: Session, key: str, end: float) -> Flow[polling.Budget]
     while delay := budget.turn(now):
         if now + delay > end:
             message = f"the limit of this key lasts for {delay:.0f} s, longer than this submit may wait"
-            raise errors.RateLimited(429, message, meaning=STATUSES[429].meaning)
+            raise api_errors.RateLimited(429, message, meaning=STATUSES[429].meaning)
         yield Sleep(delay)
         now = yield Now()
         if not budget.is_limited(now):

@@ -9,10 +9,10 @@ from kling_adapters.journal.journal import JournalEntry, fingerprint
 from kling_adapters.models._gateway import OUTPUT_LIFETIME
 from kling_adapters.protocol import wire
 from kling_adapters.result import JobStatus, ResultData
-from kling_adapters.schema.adapter import Returns
+from kling_adapters.schema.adapter import OutputKind
 
 
-def read_result(entry: JournalEntry, returns: Returns | None = None) -> ResultData | None:
+def read_result(entry: JournalEntry, returns: OutputKind | None = None) -> ResultData | None:
     """Return the result that the journal holds of a COMPLETED job."""
     if entry.state != "COMPLETED" or entry.result is None or entry.request_id is None:
         return None
@@ -21,7 +21,7 @@ def read_result(entry: JournalEntry, returns: Returns | None = None) -> ResultDa
     return result if isinstance(result, ResultData) else None
 
 
-def read_end(entry: JournalEntry, returns: Returns | None = None) -> ResultData | JobStatus | None:
+def read_end(entry: JournalEntry, returns: OutputKind | None = None) -> ResultData | JobStatus | None:
     """Return how a job ended as the journal has it: its result, or that it FAILED; None if the journal has neither."""
     if entry.state == "FAILED":
         return JobStatus("FAILED", error=entry.reason)

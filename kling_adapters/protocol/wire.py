@@ -17,12 +17,12 @@ from itertools import islice
 from typing import Any, TypeGuard, cast
 from urllib.parse import quote, urlsplit
 
-from kling_adapters import errors
+from kling_adapters import api_errors, errors
 from kling_adapters.media.urls import DataUrl, is_http_url
 from kling_adapters.models import _gateway as gateway_table
 from kling_adapters.protocol import local_hosts
-from kling_adapters.result import Artifact, Credits, JobStatus, Kind, Metrics, ResultData
-from kling_adapters.schema.adapter import Returns
+from kling_adapters.result import Artifact, ArtifactKind, Credits, JobStatus, Metrics, ResultData
+from kling_adapters.schema.adapter import OutputKind
 
 _UPLOAD_TIMEOUT = 600.0
 _SYNC_MAX_BYTES = 1024**3
@@ -235,7 +235,7 @@ def _state(text: str) -> str:
 
 
 def read_end(
-    request_id: str, model: str | None, returns: Returns | None, answer: Answer
+    request_id: str, model: str | None, returns: OutputKind | None, answer: Answer
 ) -> ResultData | JobStatus | None:
     """The result of a COMPLETED job, or the status of a FAILED one, in the answer to `Gateway.result`; else None."""
     found, body = read_status(answer, request_id), answer.json()
@@ -246,7 +246,7 @@ def read_end(
     return ResultData(request_id, model, body.get("output"), _artifacts(body, returns), found.metrics, body)
 
 
-def read_sync(model: str, returns: Returns, answer: Answer) -> ResultData | None:
+def read_sync(model: str, returns: OutputKind, answer: Answer) -> ResultData | None:
     """The result in the answer to a synchronous call: the file itself, and what it cost in the headers; else None.
 
     Raises JobFailed if the answer tells that the job ran and FAILED.
@@ -278,13 +278,13 @@ def read_credits(answer: Answer) -> Credits | None:
     return Credits(_number(body.get("credits")), _number(body.get("free-credits")))
 
 
-def api_error(answer: Answer, request_id: str | None = None) -> errors.ApiError:
+def api_error(answer: Answer, request_id: str | None = None) -> api_errors.ApiError:
     """The error class for the status of an answer, with the gateway's own words."""
     row = gateway_table.STATUSES.get(answer.status)
     message = read_message(answer)
-    kind = _ERRORS.get(answer.status, errors.ApiError)
-    if kind is errors.NotAcceptable and any(word in message.lower() for word in ("credit", "balance")):
-        kind = errors.InsufficientCredits
+    kind = _ERRORS.get(answer.status, api_errors.ApiError)
+    if kind is api_errors.NotAcceptable and any(word in message.lower() for word in ("credit", "balance")):
+        kind = api_errors.InsufficientCredits
     return kind(answer.status, message, meaning=row.meaning if row else "", request_id=request_id)
 
 
@@ -305,18 +305,18 @@ def seconds_until_reset(answer: Answer) -> float | None:
 
 
 _ERRORS = {
-    400: errors.BadRequest,
-    401: errors.Unauthorized,
-    403: errors.Forbidden,
-    404: errors.NotFound,
-    405: errors.MethodNotAllowed,
-    406: errors.NotAcceptable,
-    410: errors.ModelRetired,
-    422: errors.Unprocessable,
-    429: errors.RateLimited,
-    500: errors.ServerError,
-    502: errors.BadGateway,
-    504: errors.GatewayTimeout,
+    400: api_errors.BadRequest,
+    401: api_errors.Unauthorized,
+    403: api_errors.Forbidden,
+    404: api_errors.NotFound,
+    405: api_errors.MethodNotAllowed,
+    406: api_errors.NotAcceptable,
+    410: api_errors.ModelRetired,
+    422: api_errors.Unprocessable,
+    429: api_errors.RateLimited,
+    500: api_errors.ServerError,
+    502: api_errors.BadGateway,
+    504: api_errors.GatewayTimeout,
 }
 
 
@@ -371,7 +371,7 @@ def _metrics(body: Mapping[str, Any]) -> Metrics:
     )
 
 
-def _artifacts(body: Mapping[str, Any], returns: Returns | None) -> tuple[Artifact, ...]:
+def _artifacts(body: Mapping[str, Any], returns: OutputKind | None) -> tuple[Artifact, ...]:
     """The files of a result, described by `video`, `images` or `audio`, else the URLs of `output`."""
     found = [_artifact(body.get("video"), "video"), _artifact(body.get("audio"), "audio")]
     found += [_artifact(image, "image") for image in _list(body.get("images"))[:MAX_FILES]]
@@ -384,7 +384,9 @@ def _artifacts(body: Mapping[str, Any], returns: Returns | None) -> tuple[Artifa
     )
 
 
-def _output_urls(value: Any, kind: Kind | None, depth: int = 3) -> Iterator[tuple[str, Kind | None]]:
+def _output_urls(
+    value: Any, kind: ArtifactKind | None, depth: int = 3
+) -> Iterator[tuple[str, ArtifactKind | None]]:
     """Yield the URLs of an output with the kind that their place in it shows: `url`, `[{url}]`, `{video: url}` ..."""
     if _is_url(value):
         yield value, kind
@@ -396,7 +398,7 @@ def _output_urls(value: Any, kind: Kind | None, depth: int = 3) -> Iterator[tupl
                 yield from _output_urls(member, _OUTPUT_NAMES.get(name) or kind, depth - 1)
 
 
-def _artifact(value: Any, kind: Kind) -> Artifact | None:
+def _artifact(value: Any, kind: ArtifactKind) -> Artifact | None:
     given = _object(value) or {"url": value}
     url, content_type, size = given.get("url"), given.get("content_type"), given.get("file_size")
     if not _is_url(url):
@@ -409,7 +411,7 @@ def _artifact(value: Any, kind: Kind) -> Artifact | None:
     )
 
 
-_OUTPUT_NAMES: dict[str, Kind] = {
+_OUTPUT_NAMES: dict[str, ArtifactKind] = {
     "video": "video",
     "videos": "video",
     "image": "image",
@@ -431,9 +433,9 @@ def _is_url(value: Any) -> TypeGuard[str]:
     return isinstance(value, str) and value.startswith(("http://", "https://"))
 
 
-def _kind(url: str) -> Kind:
+def _kind(url: str) -> ArtifactKind:
     suffix = re.split("[?#]", url)[0].lower().rpartition(".")[2]
-    kinds: dict[str, Kind] = {
+    kinds: dict[str, ArtifactKind] = {
         "mp4": "video",
         "webm": "video",
         "mov": "video",

@@ -8,7 +8,7 @@ from typing import Literal
 
 from kling_adapters.schema.rules import Rule
 
-Returns = Literal["video", "image", "audio", "text"]
+OutputKind = Literal["video", "image", "audio", "text"]
 
 
 @dataclass(frozen=True)
@@ -17,6 +17,6 @@ class Adapter:
 
     slug: str
     title: str
-    returns: Returns
+    returns: OutputKind
     latency: float | None = None
     rules: Sequence[Rule] = ()

@@ -11,7 +11,7 @@ from importlib.resources import files
 from typing import Any
 
 from kling_adapters.errors import ConfigError, UnknownModel
-from kling_adapters.schema.adapter import Returns
+from kling_adapters.schema.adapter import OutputKind
 from kling_adapters.schema.params import Params
 
 
@@ -24,7 +24,7 @@ class CatalogEntry:
 
     slug: str
     title: str
-    returns: Returns
+    returns: OutputKind
     latency: float | None
     module: str
     name: str
@@ -66,6 +66,9 @@ class Catalog(Mapping[str, CatalogEntry]):
 
     def __len__(self) -> int:
         return len(self._entries)
+
+    def __repr__(self) -> str:
+        return f"<Catalog of {len(self)} models>"
 
     def find(self, slug: str) -> CatalogEntry:
         """Return the entry of `slug`. Raises UnknownModel with the closest slug that is known."""

@@ -11,9 +11,10 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails, InitErrorDetails, PydanticCustomError, core_schema
 
 from kling_adapters import _text
-from kling_adapters.errors import MOST_SHOWN, Problem
+from kling_adapters.errors import MAX_SHOWN_PROBLEMS
 from kling_adapters.media.inputs import describe_media
 from kling_adapters.media.reader import is_local
+from kling_adapters.problems import Problem
 from kling_adapters.schema import fields as _fields
 from kling_adapters.schema.param_types import MEDIA
 
@@ -48,7 +49,7 @@ _WRONG_TYPES = {
 def explain(model: _fields.Model, error: ValidationError) -> list[Problem]:
     """Return every problem that pydantic has found with the parameters of a model."""
     return [
-        _explain(model, details, is_shown=number < MOST_SHOWN)
+        _explain(model, details, is_shown=number < MAX_SHOWN_PROBLEMS)
         for number, details in enumerate(error.errors(include_url=False))
     ]
 

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from typing import Any, Protocol, cast
 
 from kling_adapters import _text
-from kling_adapters.errors import Problem
 from kling_adapters.media.inputs import measure_media
+from kling_adapters.problems import Problem
 
 
 class Rule(Protocol):

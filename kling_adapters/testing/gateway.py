@@ -90,7 +90,7 @@ class FakeGateway:
         self._server.server_close()
         self._thread.join()
 
-    def answer(self, method: str, path: str, headers: Mapping[str, str], body: bytes) -> Answer:
+    def answer(self, method: str, path: str, headers: Mapping[str, str], body: bytes) -> GatewayAnswer:
         """Return what is answered to a request; for the server alone."""
         given = headers.get(KEY_HEADER, "")
         key = self._keys.index(given) if given in self._keys else None
@@ -100,43 +100,43 @@ class FakeGateway:
             if method == "GET" and path.startswith("/files/"):
                 return self._file(headers.get("range", ""))
             if key is None:
-                return Answer.of(401, {"error": "invalid API key"})
+                return GatewayAnswer.of(401, {"error": "invalid API key"})
             if method == "POST" and path == urlsplit(UPLOAD_URL).path:
-                return Answer.of(200, {"file_urls": [f"{self.base_url}/files/{uuid.uuid4()}"]})
+                return GatewayAnswer.of(200, {"file_urls": [f"{self.base_url}/files/{uuid.uuid4()}"]})
             if method == "POST" and (found := re.fullmatch("/v2/([^/]+)", path)):
                 return self._submit(key, found[1], params)
             if method == "GET" and path == "/v1/get-user-credits":
-                return Answer.of(200, {"credits": 100.0, "free-credits": 0.0})
+                return GatewayAnswer.of(200, {"credits": 100.0, "free-credits": 0.0})
             return self._asked(key, path if method == "GET" else "")
 
-    def _submit(self, key: int, model: str, params: Any) -> Answer:
+    def _submit(self, key: int, model: str, params: Any) -> GatewayAnswer:
         if not isinstance(params, dict):
-            return Answer.of(400, {"error": "the body is no JSON object"})
+            return GatewayAnswer.of(400, {"error": "the body is no JSON object"})
         request_id = str(uuid.uuid4())
         self._jobs[request_id] = _Job(key, model)
-        return Answer.of(200, {"status": "QUEUED", **self._names(request_id)})
+        return GatewayAnswer.of(200, {"status": "QUEUED", **self._names(request_id)})
 
-    def _asked(self, key: int, path: str) -> Answer:
+    def _asked(self, key: int, path: str) -> GatewayAnswer:
         found = re.fullmatch("/v2/requests/([^/]+)(/status)?", path)
         job = self._jobs.get(found[1]) if found else None
         if found is None or job is None or job.key != key:
-            return Answer.of(404, {"error": "there is nothing of that name"})
+            return GatewayAnswer.of(404, {"error": "there is nothing of that name"})
         return self._about(found[1], job, result=found[2] is None)
 
     def _names(self, request_id: str) -> dict[str, str]:
         url = f"{self.base_url}/v2/requests/{request_id}"
         return {"request_id": request_id, "status_url": f"{url}/status", "response_url": url}
 
-    def _about(self, request_id: str, job: _Job, *, result: bool) -> Answer:
+    def _about(self, request_id: str, job: _Job, *, result: bool) -> GatewayAnswer:
         job.polls += not result
         if job.polls < 3:
             state = "PROCESSING" if job.polls == 2 else "QUEUED"
-            return Answer.of(200, {"status": state, **self._names(request_id), "metrics": {}})
+            return GatewayAnswer.of(200, {"status": state, **self._names(request_id), "metrics": {}})
         metrics = {"inference_time": 1.0}
         if self._fails is not None:
-            return Answer.of(422, {"status": "FAILED", "error": self._fails, "metrics": metrics})
+            return GatewayAnswer.of(422, {"status": "FAILED", "error": self._fails, "metrics": metrics})
         ended = {"status": "COMPLETED", "request_id": request_id, "metrics": {**metrics, "cost": 1.0}}
-        return Answer.of(200, ended | self._described(request_id) if result else ended)
+        return GatewayAnswer.of(200, ended | self._described(request_id) if result else ended)
 
     def _described(self, request_id: str) -> dict[str, Any]:
         content_type = sniff(self._output)
@@ -149,7 +149,7 @@ class FakeGateway:
         )
         return {"output": url, **described}
 
-    def _file(self, wanted: str) -> Answer:
+    def _file(self, wanted: str) -> GatewayAnswer:
         size = len(self._output)
         headers = {
             "content-type": sniff(self._output) or "application/octet-stream",
@@ -157,16 +157,16 @@ class FakeGateway:
         }
         found = re.fullmatch("bytes=([0-9]{1,15})-([0-9]{0,15})", wanted)
         if found is None:
-            return Answer(200, headers, self._output)
+            return GatewayAnswer(200, headers, self._output)
         first, last = int(found[1]), min(int(found[2] or size), size - 1)
         if first > last:
-            return Answer(416, {"content-range": f"bytes */{size}"})
+            return GatewayAnswer(416, {"content-range": f"bytes */{size}"})
         headers["content-range"] = f"bytes {first}-{last}/{size}"
-        return Answer(206, headers, self._output[first : last + 1])
+        return GatewayAnswer(206, headers, self._output[first : last + 1])
 
 
 @dataclass(frozen=True)
-class Answer:
+class GatewayAnswer:
     """What goes back."""
 
     status: int
@@ -196,9 +196,9 @@ class _Handler(BaseHTTPRequestHandler):
         headers = {name.lower(): value for name, value in self.headers.items()}
         gateway = cast("_Server", self.server).gateway
         if not re.fullmatch("[0-9]{1,12}", length, re.ASCII):
-            answer = Answer.of(400, {"error": "Content-Length is not a number of bytes"})
+            answer = GatewayAnswer.of(400, {"error": "Content-Length is not a number of bytes"})
         elif int(length) > _LARGEST_BODY:
-            answer = Answer.of(413, {"error": f"The body is larger than {_LARGEST_BODY} bytes"})
+            answer = GatewayAnswer.of(413, {"error": f"The body is larger than {_LARGEST_BODY} bytes"})
         else:
             body = self.rfile.read(int(length))
             if len(body) < int(length):

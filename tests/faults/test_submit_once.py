@@ -36,7 +36,7 @@ from kling_adapters import (
     Unprocessable,
 )
 from kling_adapters._http import transport as _http
-from kling_adapters.errors import ApiError
+from kling_adapters.api_errors import ApiError
 from kling_adapters.models._gateway import STATUSES
 from kling_adapters.protocol import flows, wire
 
@@ -45,7 +45,7 @@ from .flowing import Key, run
 from .stub import JOB, Action, Hangup, Raw, Reply, Silence, Stub, accepted, reply
 
 NOTHING = r"(?i)no job was started"
-PERHAPS = r"(?s)not known whether.*It may be billed.*not repeated"
+PERHAPS = r"(?s)may have started a .* job that will be billed.*not repeated"
 HTML = Reply(200, b"<html><body>Welcome</body></html>", {"content-type": "text/html"})
 
 
