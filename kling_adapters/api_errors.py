@@ -31,7 +31,7 @@ class ApiError(KlingError):
         text = f"the gateway answered {status}" + (f" ({meaning})" if meaning else "")
         text += f": {message.rstrip('. ')}" if message else ""
         if request_id is None:
-            text += ". This request started no job, and nothing is billed."
+            text += ". No job was started and nothing is billed."
         else:
             text += f". Job {request_id} is not affected; ask for it again within the hour."
         super().__init__(f"{text} {self.advice}".rstrip())

@@ -488,7 +488,7 @@ def test_sigterm_of_a_run_says_how_to_go_on(kling: Command, gateway: Gateway) ->
     until(lambda: kling.states() == ["QUEUED"])
     process.send_signal(signal.SIGTERM)
     done = kling.end(process)
-    assert (done.returncode, "continues and will be billed" in done.stderr) == (4, True), done.stderr
+    assert (done.returncode, "goes on and will be billed" in done.stderr) == (4, True), done.stderr
     assert kling.states() == ["QUEUED"]
 
 
