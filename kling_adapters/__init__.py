@@ -43,6 +43,7 @@ from kling_adapters.errors import (
 )
 from kling_adapters.handles import JobHandle, ResultHandle
 from kling_adapters.journal.journal import JournalEntry
+from kling_adapters.media.types import is_file_name
 from kling_adapters.models._calls import Extra
 from kling_adapters.models._gateway import STATUSES as GATEWAY_STATUSES
 from kling_adapters.plugins.manager import load_catalog
@@ -118,6 +119,7 @@ __all__ = [
     "WaitTimeout",
     "__version__",
     "events",
+    "is_file_name",
     "load_catalog",
 ]
 

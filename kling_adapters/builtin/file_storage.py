@@ -16,14 +16,13 @@ from urllib.parse import unquote_to_bytes, urlsplit
 
 from kling_adapters.errors import ConfigError, StorageError
 from kling_adapters.hookspecs import Location, Storage, Writer, hookimpl
-from kling_adapters.media.types import EXTENSIONS
+from kling_adapters.media.types import is_file_name
 
 if sys.platform != "win32":
     import fcntl
 
 ROOM = 64 * 1024
 """Bytes that must fit into a folder: a disk with less is full. Few, so that no file that is paid for is turned away."""
-_FILE_SUFFIXES = {f".{extension}" for extension in EXTENSIONS.values()} | {".jpeg"}
 
 
 class FileWriter:
@@ -98,7 +97,7 @@ class Folder:
     def check(self) -> None:
         """Raise StorageError if the folder cannot be made or written to, is full, or if the path looks like a file's."""
         with self._usable():
-            if self._path.suffix.lower() in _FILE_SUFFIXES and not self._path.is_dir():
+            if is_file_name(self._path.name) and not self._path.is_dir():
                 raise StorageError(
                     f"{self._path} names a file; give the folder, the file is named after its job"
                 )

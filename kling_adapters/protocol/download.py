@@ -12,7 +12,7 @@ from contextlib import contextmanager
 
 from kling_adapters.errors import StorageError
 from kling_adapters.hookspecs import JobContext, JobStorage, Storage, Writer
-from kling_adapters.media.types import EXTENSIONS, HEAD_BYTES, fits_kind, is_error_page, sniff
+from kling_adapters.media.types import HEAD_BYTES, find_extension, fits_kind, is_error_page, sniff
 from kling_adapters.result import Artifact, StoredFile
 
 log = logging.getLogger("kling_adapters")
@@ -28,7 +28,6 @@ SLOW_START = 60.0
 
 # Without a coding, whatever the word: what object stores keep of the upload that made the file.
 _NO_CODING = {"", "identity", "none", "aws-chunked", "utf-8", "binary"}
-_KIND_EXTENSIONS = {"video": "mp4", "image": "png", "audio": "mp3", "text": "txt"}
 
 
 class TooSlow(Exception):
@@ -217,7 +216,7 @@ class Download:
         if found:
             if not is_open and not fits_kind(found, kind):
                 raise self._another_kind(found)
-            return found, EXTENSIONS[found]
+            return found, find_extension(found, kind)
         if is_open:
             return "application/octet-stream", "bin"
         if is_error_page(self._head, announced):
@@ -228,8 +227,7 @@ class Download:
             kind,
             self._head[:12],
         )
-        extension = EXTENSIONS.get(content_type) or _KIND_EXTENSIONS.get(kind, "bin")
-        return content_type or "application/octet-stream", extension
+        return content_type or "application/octet-stream", find_extension(content_type, kind)
 
     def _another_kind(self, what: str) -> StorageError:
         return StorageError(

@@ -18,6 +18,7 @@ from typing import Any, TypeGuard, cast
 from urllib.parse import quote, urlsplit
 
 from kling_adapters import api_errors, errors
+from kling_adapters.media.types import guess_kind
 from kling_adapters.media.urls import DataUrl, is_http_url
 from kling_adapters.models import _gateway as gateway_table
 from kling_adapters.protocol import local_hosts
@@ -379,7 +380,7 @@ def _artifacts(body: Mapping[str, Any], returns: OutputKind | None) -> tuple[Art
     if described:
         return described
     return tuple(
-        Artifact(url, kind or returns or _kind(url))
+        Artifact(url, kind or returns or guess_kind(url))
         for url, kind in islice(_output_urls(body.get("output"), None), MAX_FILES)
     )
 
@@ -431,17 +432,3 @@ def _list(value: Any) -> Sequence[Any]:
 
 def _is_url(value: Any) -> TypeGuard[str]:
     return isinstance(value, str) and value.startswith(("http://", "https://"))
-
-
-def _kind(url: str) -> ArtifactKind:
-    suffix = re.split("[?#]", url)[0].lower().rpartition(".")[2]
-    kinds: dict[str, ArtifactKind] = {
-        "mp4": "video",
-        "webm": "video",
-        "mov": "video",
-        "png": "image",
-        "jpg": "image",
-        "jpeg": "image",
-    }
-    kinds |= {"webp": "image", "mp3": "audio", "wav": "audio", "txt": "text", "json": "text"}
-    return kinds.get(suffix, "file")
