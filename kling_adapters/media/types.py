@@ -65,7 +65,7 @@ TYPES = (
 )
 
 _EXTENSIONS = {row.name: row.extensions[0] for row in TYPES}
-_KINDS = {extension: row.kind for row in TYPES for extension in row.extensions}
+_KINDS: dict[str, ArtifactKind] = {extension: row.kind for row in TYPES for extension in row.extensions}
 _KIND_EXTENSIONS = {row.kind: row.extensions[0] for row in reversed(TYPES)}
 _MAGIC = {start: row.name for row in TYPES for start in row.magic}
 _RIFF = {form: row.name for row in TYPES for form in row.riff}
