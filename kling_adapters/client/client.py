@@ -41,7 +41,8 @@ from kling_adapters.protocol.wire import Key
 from kling_adapters.result import Credits, ResultData, StoredFile
 from kling_adapters.schema.adapter import Adapter
 from kling_adapters.schema.catalog import Catalog
-from kling_adapters.schema.params import Params, dump_set_fields
+from kling_adapters.schema.fields import dump_set_fields
+from kling_adapters.schema.params import Params
 
 Place: TypeAlias = str | PathLike[str] | None
 T = TypeVar("T")

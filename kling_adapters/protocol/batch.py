@@ -22,7 +22,8 @@ from kling_adapters.protocol.effects import Call, Fetch, Flow, Send, Sleep, Step
 from kling_adapters.protocol.flows import JobRef, Session
 from kling_adapters.result import Metrics, ResultData, StoredFile
 from kling_adapters.schema.adapter import Adapter
-from kling_adapters.schema.params import Params, dump_set_fields
+from kling_adapters.schema.fields import dump_set_fields
+from kling_adapters.schema.params import Params
 
 log = logging.getLogger("kling_adapters")
 

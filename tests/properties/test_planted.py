@@ -15,7 +15,14 @@ from .models import golden, loaded
 from .searching import every_edit
 
 RUNTIME = Path(kling_adapters.__file__).parent
-MODULES = ("media.urls", "schema.rules", "schema.param_types", "schema.fields", "schema.params")
+MODULES = (
+    "media.urls",
+    "schema.rules",
+    "schema.param_types",
+    "schema.fields",
+    "schema.checks",
+    "schema.params",
+)
 GOLDEN = golden()
 FULL, CORNERS = "full-1.5", "corners"
 # What; with which golden model it shows, and in the text of which module it is; instead of what; what is said of it.
@@ -26,7 +33,7 @@ FAULTS = [
     ("rule removed", FULL, "", 'MutuallyExclusive("mask_url", "grid", "steps"),', "", "takes what breaks ['grid']"),
     ("max length off by one", FULL, "", "max_length=512", "max_length=513", "takes what breaks ['prompt']"),
     ("nullable added", FULL, "", "seed: Annotated[int |", "seed: Annotated[int | None |", "takes what breaks ['seed']"),
-    ("default sent", FULL, "schema.params", "if name in value.model_fields_set and", "if", "it sends"),
+    ("default sent", FULL, "schema.fields", "if name in value.model_fields_set and", "if", "it sends"),
     ("alias lost", FULL, "", 'alias="class", ', "", "refuses what is right: ['class: unknown"),
     ("nested model open", FULL, "", "class Camera(Part)", 'class Camera(Part, extra="ignore")', "takes what breaks ['shots[0].camera."),
     ("references off by one", FULL, "schema.rules", "int(number) > count", "int(number) > count + 1", "takes what breaks ['prompt']"),
@@ -38,9 +45,9 @@ FAULTS = [
     ("twin sent as it is", FULL, "schema.param_types", "return declared_forms.get(value, value)", "return value", "refuses what is right"),
     ("zero for false", FULL, "", "BoolOnly[Literal[False]]", "Literal[False]", "takes what breaks ['silent']"),
     ("other value needed", FULL, "", 'equals={"duration": 5}', 'equals={"duration": 10}', "refuses what is right: ['mask_url"),
-    ("null given", FULL, "schema.rules", "if all(given.get(name) is None", "if all(name not in given", "broken are"),
-    ("default given", FULL, "schema.rules", "if all(given.get(name)", "if all(values.get(name)", "broken are ['images', 'note', 'prompt']"),
-    ("default not counted", CORNERS, "schema.params", "dump_set_fields(field.default)", "None", "takes what breaks ['text']"),
+    ("null given", FULL, "schema.rules", "if all(set_values.get(name) is None", "if all(name not in set_values", "broken are"),
+    ("default given", FULL, "schema.rules", "if all(set_values.get(name)", "if all(values.get(name)", "broken are ['images', 'note', 'prompt']"),
+    ("default not counted", CORNERS, "schema.checks", "dump_set_fields(field.default)", "None", "takes what breaks ['text']"),
     ("infinity", CORNERS, "schema.params", "allow_inf_nan=False", "allow_inf_nan=True", "takes what breaks ['ratio']"),
     ("half characters", CORNERS, "schema.params", "str_max_length=sys.maxsize,", "", "takes what breaks ['text']"),
     ("space in a URL", CORNERS, "media.urls", r"/?#][^\s", "/?#][^", "takes what breaks ['picture']"),
