@@ -17,7 +17,7 @@ from urllib.parse import unquote_to_bytes, urlsplit
 
 from kling_adapters.errors import ConfigError, StorageError
 from kling_adapters.hookspecs import Location, Storage, Writer, hookimpl
-from kling_adapters.media.types import EXTENSIONS
+from kling_adapters.media.types import is_file_name
 
 if sys.platform != "win32":
     import fcntl
@@ -26,7 +26,6 @@ PROBE_BYTES = 64 * 1024
 """Size of the file that `check` writes."""
 MIN_FREE_BYTES = 8 * 1024**2
 """Free space that `check` requires. It is smaller than most videos, so that few paid outputs are refused."""
-_FILE_SUFFIXES = {f".{extension}" for extension in EXTENSIONS.values()} | {".jpeg"}
 
 
 class Folder:
@@ -43,7 +42,7 @@ class Folder:
 
         """
         with self._convert_errors():
-            if self._path.suffix.lower() in _FILE_SUFFIXES and not self._path.is_dir():
+            if is_file_name(self._path.name) and not self._path.is_dir():
                 raise StorageError(
                     f"{self._path} names a file; expected a folder. The file in it is named after its job"
                 )

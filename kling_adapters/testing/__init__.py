@@ -8,7 +8,7 @@ larger gateway: it validates parameters, charges credits and renders real media.
 
 from kling_adapters.testing.auth import AuthConformance, KeyPoolConformance
 from kling_adapters.testing.clock import SimulatedClock
-from kling_adapters.testing.gateway import MP4, PNG, FakeGateway, GatewayRequest
+from kling_adapters.testing.gateway import MP4, PNG, FakeGateway, GatewayAnswer, GatewayRequest
 from kling_adapters.testing.notifier import EventRecorder, NotifierConformance
 from kling_adapters.testing.storage import StorageConformance
 
@@ -18,6 +18,7 @@ __all__ = [
     "AuthConformance",
     "EventRecorder",
     "FakeGateway",
+    "GatewayAnswer",
     "GatewayRequest",
     "KeyPoolConformance",
     "NotifierConformance",

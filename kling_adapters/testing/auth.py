@@ -6,8 +6,9 @@ import re
 from contextlib import suppress
 from functools import partial
 
+from kling_adapters.api_errors import ApiError
 from kling_adapters.client.client import Kling
-from kling_adapters.errors import ApiError, ConfigError
+from kling_adapters.errors import ConfigError
 from kling_adapters.hookspecs import Auth, KeyPool, RenewableAuth
 from kling_adapters.testing.gateway import FakeGateway
 from kling_adapters.testing.plugin import PluginConformance, run_concurrently

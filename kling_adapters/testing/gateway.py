@@ -104,7 +104,7 @@ class FakeGateway:
         self._server.server_close()
         self._thread.join()
 
-    def answer(self, method: str, path: str, headers: Mapping[str, str], body: bytes) -> Answer:
+    def answer(self, method: str, path: str, headers: Mapping[str, str], body: bytes) -> GatewayAnswer:
         """Return the answer to a request. The server calls it; a subclass may replace some answers."""
         secret = headers.get(KEY_HEADER, "")
         key = self._keys.index(secret) if secret in self._keys else None
@@ -114,43 +114,45 @@ class FakeGateway:
             if method == "GET" and path.startswith("/files/"):
                 return self._answer_file(headers.get("range", ""))
             if key is None:
-                return Answer.of(401, {"error": "invalid API key"})
+                return GatewayAnswer.of(401, {"error": "invalid API key"})
             if method == "POST" and path == urlsplit(UPLOAD_URL).path:
-                return Answer.of(200, {"file_urls": [f"{self.base_url}/files/{uuid.uuid4()}"]})
+                return GatewayAnswer.of(200, {"file_urls": [f"{self.base_url}/files/{uuid.uuid4()}"]})
             if method == "POST" and (match := re.fullmatch("/v2/([^/]+)", path)):
                 return self._answer_submit(key, match[1], params)
             if method == "GET" and path == "/v1/get-user-credits":
-                return Answer.of(200, {"credits": 100.0, "free-credits": 0.0})
+                return GatewayAnswer.of(200, {"credits": 100.0, "free-credits": 0.0})
             return self._answer_query(key, path if method == "GET" else "")
 
-    def _answer_submit(self, key: int, model: str, params: Any) -> Answer:
+    def _answer_submit(self, key: int, model: str, params: Any) -> GatewayAnswer:
         if not isinstance(params, dict):
-            return Answer.of(400, {"error": "the body is not a JSON object"})
+            return GatewayAnswer.of(400, {"error": "the body is not a JSON object"})
         request_id = str(uuid.uuid4())
         self._jobs[request_id] = _Job(key, model)
-        return Answer.of(200, {"status": "QUEUED", **self._job_urls(request_id)})
+        return GatewayAnswer.of(200, {"status": "QUEUED", **self._job_urls(request_id)})
 
-    def _answer_query(self, key: int, path: str) -> Answer:
+    def _answer_query(self, key: int, path: str) -> GatewayAnswer:
         match = re.fullmatch("/v2/requests/([^/]+)(/status)?", path)
         job = self._jobs.get(match[1]) if match else None
         if match is None or job is None or job.key != key:
-            return Answer.of(404, {"error": "not found"})
+            return GatewayAnswer.of(404, {"error": "not found"})
         return self._answer_job(match[1], job, is_result=match[2] is None)
 
     def _job_urls(self, request_id: str) -> dict[str, str]:
         url = f"{self.base_url}/v2/requests/{request_id}"
         return {"request_id": request_id, "status_url": f"{url}/status", "response_url": url}
 
-    def _answer_job(self, request_id: str, job: _Job, *, is_result: bool) -> Answer:
+    def _answer_job(self, request_id: str, job: _Job, *, is_result: bool) -> GatewayAnswer:
         job.polls += not is_result
         if job.polls < 3:
             state = "PROCESSING" if job.polls == 2 else "QUEUED"
-            return Answer.of(200, {"status": state, **self._job_urls(request_id), "metrics": {}})
+            return GatewayAnswer.of(200, {"status": state, **self._job_urls(request_id), "metrics": {}})
         metrics = {"inference_time": 1.0}
         if self._fails is not None:
-            return Answer.of(422, {"status": "FAILED", "error": self._fails, "metrics": metrics})
+            return GatewayAnswer.of(422, {"status": "FAILED", "error": self._fails, "metrics": metrics})
         completed = {"status": "COMPLETED", "request_id": request_id, "metrics": {**metrics, "cost": 1.0}}
-        return Answer.of(200, completed | self._describe_output(request_id) if is_result else completed)
+        return GatewayAnswer.of(
+            200, completed | self._describe_output(request_id) if is_result else completed
+        )
 
     def _describe_output(self, request_id: str) -> dict[str, Any]:
         content_type = sniff(self._output)
@@ -165,7 +167,7 @@ class FakeGateway:
         }
         return {"output": url, **by_kind.get(kind, {})}
 
-    def _answer_file(self, requested_range: str) -> Answer:
+    def _answer_file(self, requested_range: str) -> GatewayAnswer:
         size = len(self._output)
         headers = {
             "content-type": sniff(self._output) or "application/octet-stream",
@@ -173,16 +175,16 @@ class FakeGateway:
         }
         match = re.fullmatch("bytes=([0-9]{1,15})-([0-9]{0,15})", requested_range)
         if match is None:
-            return Answer(200, headers, self._output)
+            return GatewayAnswer(200, headers, self._output)
         first, last = int(match[1]), min(int(match[2] or size), size - 1)
         if first > last:
-            return Answer(416, {"content-range": f"bytes */{size}"})
+            return GatewayAnswer(416, {"content-range": f"bytes */{size}"})
         headers["content-range"] = f"bytes {first}-{last}/{size}"
-        return Answer(206, headers, self._output[first : last + 1])
+        return GatewayAnswer(206, headers, self._output[first : last + 1])
 
 
 @dataclass(frozen=True)
-class Answer:
+class GatewayAnswer:
     """An HTTP response."""
 
     status: int
@@ -212,9 +214,9 @@ class _Handler(BaseHTTPRequestHandler):
         headers = {name.lower(): value for name, value in self.headers.items()}
         gateway = cast("_Server", self.server).gateway
         if not re.fullmatch("[0-9]{1,12}", length, re.ASCII):
-            answer = Answer.of(400, {"error": "Content-Length is not a number of bytes"})
+            answer = GatewayAnswer.of(400, {"error": "Content-Length is not a number of bytes"})
         elif int(length) > _MAX_BODY_BYTES:
-            answer = Answer.of(413, {"error": f"The body is larger than {_MAX_BODY_BYTES} bytes"})
+            answer = GatewayAnswer.of(413, {"error": f"The body is larger than {_MAX_BODY_BYTES} bytes"})
         else:
             body = self.rfile.read(int(length))
             if len(body) < int(length):

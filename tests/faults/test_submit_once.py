@@ -36,7 +36,7 @@ from kling_adapters import (
     Unprocessable,
 )
 from kling_adapters._http import exchange as _http
-from kling_adapters.errors import ApiError
+from kling_adapters.api_errors import ApiError
 from kling_adapters.models._gateway import STATUSES
 from kling_adapters.protocol.gateway import Gateway
 from kling_adapters.protocol.messages import Answer, Fault, Outcome
@@ -48,7 +48,7 @@ from .conftest import Connect
 from .flowing import Key, run
 
 NOTHING = r"(?i)no job was started"
-PERHAPS = r"(?s)not known whether.*It may be billed.*not repeated"
+PERHAPS = r"(?s)may have started a .* job that will be billed.*not repeated"
 HTML = Reply(200, b"<html><body>Welcome</body></html>", {"content-type": "text/html"})
 
 

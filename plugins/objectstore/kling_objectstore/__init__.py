@@ -9,7 +9,7 @@ import re
 import threading
 from typing import TYPE_CHECKING
 
-from kling_adapters import StorageError
+from kling_adapters import StorageError, is_file_name
 from kling_adapters.hookspecs import Storage, hookimpl
 
 if TYPE_CHECKING:
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 __all__ = ["ObjectStore"]
 
 _URL = re.compile(r"//(?P<bucket>[A-Za-z0-9][A-Za-z0-9._-]*)(?:/(?P<prefix>[^?#]*))?")
-_FILE = re.compile(r"\.(mp4|webm|mov|png|jpe?g|webp|mp3|wav|bin)", re.IGNORECASE)
 
 
 class ObjectStore:
@@ -96,7 +95,7 @@ def _parse_prefix(path: str) -> str:
     parts = inner.split("/")
     if {"", ".", ".."}.intersection(parts):
         raise StorageError("the path of a storage URL must not have '.', '..' or empty parts")
-    if not path.endswith("/") and _FILE.search(parts[-1]):
+    if not path.endswith("/") and is_file_name(parts[-1]):
         raise StorageError(
             f"{parts[-1]!r} looks like a file; expected a prefix that ends in '/'. The object is named after "
             "its job"
