@@ -348,7 +348,7 @@ if what == "an upload":
     inputs.data_url = lambda *arguments: hold() or data_url(*arguments)
 elif what == "a transaction":
     def transaction():
-        with kling._session.journal._file.writing():
+        with kling._session.journal._database.write():
             held.set()
             time.sleep(0.5)
 
