@@ -313,7 +313,7 @@ if what == "an upload":
     uploads.make_data_url = lambda *arguments: hold() or make_data_url(*arguments)
 elif what == "a transaction":
     def transaction():
-        with kling._session.journal._file.writing():
+        with kling._session.journal._database.write():
             held.set()
             time.sleep(0.5)
 
