@@ -9,11 +9,7 @@ from typing import Annotated, ClassVar, Literal, NotRequired, TypedDict
 
 from pydantic import MISSING, Field
 
-from kling_adapters.schema.adapter import (
-    Adapter,
-    MaxBytes,
-    References,
-)
+from kling_adapters.schema.adapter import Adapter, MaxBytes, References
 from kling_adapters.schema.params import Lenient, Media, Params, Part
 
 

@@ -9,10 +9,7 @@ from typing import Annotated, ClassVar, Literal, NotRequired, TypedDict
 
 from pydantic import Field
 
-from kling_adapters.schema.adapter import (
-    Adapter,
-    References,
-)
+from kling_adapters.schema.adapter import Adapter, References
 from kling_adapters.schema.params import Media, Params
 
 
