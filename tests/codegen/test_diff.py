@@ -14,14 +14,17 @@ import pytest
 from click.testing import CliRunner, Result
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from kling_codegen import build, ir
+from kling_codegen import ir
+from kling_codegen.build import build_package
 from kling_codegen.cache import Cache
 from kling_codegen.cli import main
-from kling_codegen.diff import BOUNDS, compare
+from kling_codegen.diff.models import compare_specs
+from kling_codegen.diff.parameters import BOUNDS
 from kling_codegen.language import Gateway, Spec
-from kling_codegen.load import Specs, load
-from kling_codegen.rules import Rule
-from kling_codegen.schema import KEYWORDS_OF, RANGES, Schema
+from kling_codegen.load.folder import Specs, load_specs
+from kling_codegen.rules.rule import Rule
+from kling_codegen.keywords import KEYWORDS_OF, RANGES
+from kling_codegen.schema import Schema
 
 import kling_adapters
 
@@ -200,7 +203,7 @@ def run(*arguments: object) -> Result:
 
 
 def changes(old: Path, new: Path) -> list[str]:
-    return [str(change) for change in compare(load(old), load(new))]
+    return [str(change) for change in compare_specs(load_specs(old), load_specs(new))]
 
 
 @pytest.fixture(scope="module")
@@ -216,7 +219,7 @@ def edits(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_edits(edits: Path) -> None:
-    found = compare(load(edits / "old"), load(edits / "new"))
+    found = compare_specs(load_specs(edits / "old"), load_specs(edits / "new"))
     assert {change.model for change in found} <= {f"demo-{index}" for index in range(len(EDITS))}
     lines = [
         [str(change).replace(change.model, "demo") for change in found if change.model == f"demo-{index}"]
@@ -228,7 +231,7 @@ def test_edits(edits: Path) -> None:
 def api(folder: Path, side: str) -> griffe.Object | griffe.Alias:
     """Return what griffe sees in the package that is generated from a folder of specs."""
     package = folder / "api" / side / "models"
-    for name, text in build.package(folder / side, ir.CORE, Cache(None)).files.items():
+    for name, text in build_package(folder / side, ir.CORE, Cache(None)).files.items():
         (package / name).parent.mkdir(parents=True, exist_ok=True)
         (package / name).write_text(text, encoding="utf-8")
     return griffe.load("models", search_paths=[package.parent], allow_inspection=False)
@@ -454,7 +457,7 @@ def test_revisions(repository: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert run("v0.1.0", "specs").stdout.splitlines() == [DROPPED, VERSION]
 
 
-def test_specs_that_do_not_load(repository: Path) -> None:
+def test_specs_that_do_not_load_specs(repository: Path) -> None:
     broken = specs(repository / "broken", BASE.replace("[5, 10]", "[7]"))
     result = run("HEAD", broken, "--specs", "catalogue/specs")
     assert (result.exit_code, result.stdout) == (2, "")
@@ -595,7 +598,7 @@ def test_json_schema_agrees(pair: tuple[dict[str, Any], dict[str, Any]]) -> None
     sides = [Specs(gateway(), (spec,)) for fields in pair if (spec := model(fields)) is not None]
     if len(sides) < 2:
         return
-    levels = {change.level for change in compare(*sides)}
+    levels = {change.level for change in compare_specs(*sides)}
     old, new = (jsonschema_rs.validator_for({"type": "object", **closed(fields)}) for fields in pair)
     inputs: list[dict[str, Any]] = [
         {},
@@ -611,4 +614,4 @@ def test_json_schema_agrees(pair: tuple[dict[str, Any], dict[str, Any]]) -> None
 
 @cache
 def gateway() -> Gateway | None:
-    return load(Path(kling_adapters.__file__).parents[1] / "specs").gateway
+    return load_specs(Path(kling_adapters.__file__).parents[1] / "specs").gateway

@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING
 import pytest
 from click.testing import CliRunner
 from kling_codegen.cli import main
-from kling_codegen.draft.compose import draft
+from kling_codegen.draft.compose import draft_spec
 from kling_codegen.draft.notes import Note
 from kling_codegen.draft.page import NotAPage
-from kling_codegen.load import load
+from kling_codegen.load.folder import load_specs
 from ruamel.yaml import YAML
 
 from tests.codegen.conftest import GATEWAY
@@ -103,8 +103,8 @@ def test_a_page_becomes_this_draft_with_these_doubts(name: str, tmp_path: Path) 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_no_sentence_of_the_page_enters_the_draft(name: str) -> None:
-    made = draft((PAGES / f"{name}.txt").read_text(encoding="utf-8"), f"{name}.txt", DAY)
-    words = [note.what for note in made.notes if note.sort == "words"]
+    made = draft_spec((PAGES / f"{name}.txt").read_text(encoding="utf-8"), f"{name}.txt", DAY)
+    words = [note.text for note in made.notes if note.sort == "words"]
     assert words
     assert not [text for text in words if text in made.yaml]
 
@@ -161,7 +161,7 @@ def test_no_sentence_of_the_page_enters_the_draft(name: str) -> None:
 def test_a_parameter_of_the_condensed_layout(
     type_: str, sent: str, text: str, values: str, expected: dict[str, object], doubt: str
 ) -> None:
-    made = draft(CONDENSED.format(type=type_, sent=sent, text=text, values=values), "PAGE.txt", DAY)
+    made = draft_spec(CONDENSED.format(type=type_, sent=sent, text=text, values=values), "PAGE.txt", DAY)
     drafted = YAML(typ="safe", pure=True).load(made.yaml)["input"]["properties"]["level"]
     del drafted["description"]
     plain = {
@@ -170,7 +170,7 @@ def test_a_parameter_of_the_condensed_layout(
         if key in expected or key not in ("type", "items", "format")
     }
     assert plain == expected
-    doubts = [note.what for note in made.notes if note.sort == "doubt"]
+    doubts = [note.text for note in made.notes if note.sort == "doubt"]
     assert any(doubt in what for what in doubts) if doubt else not doubts
 
 
@@ -194,11 +194,11 @@ def test_a_parameter_of_the_condensed_layout(
 def test_a_parameter_of_the_spaced_layout(
     type_: str, values: str, expected: dict[str, object], doubt: str
 ) -> None:
-    made = draft(SPACED.format(type=type_, sent="10", text="", values=values), "PAGE.txt", DAY)
+    made = draft_spec(SPACED.format(type=type_, sent="10", text="", values=values), "PAGE.txt", DAY)
     drafted = YAML(typ="safe", pure=True).load(made.yaml)["input"]["properties"]["level"]
     assert {key: drafted.get(key) for key in expected} == expected
     assert drafted.keys() <= expected.keys() | {"type", "description"}
-    assert not doubt or any(doubt in note.what for note in made.notes)
+    assert not doubt or any(doubt in note.text for note in made.notes)
 
 
 BASIN = """\
@@ -257,10 +257,10 @@ INLETS = ["inlet_url", "inlet_urls"]
 
 
 def rules_of(text: str, sent: str = '"inlet_url": "",') -> tuple[list[dict[str, object]], list[Note]]:
-    made = draft(BASIN.format(text=text, sent=sent), "PAGE.txt", DAY)
+    made = draft_spec(BASIN.format(text=text, sent=sent), "PAGE.txt", DAY)
     spec = YAML(typ="safe", pure=True).load(made.yaml)
-    assert not [note for note in made.notes if "does not load" in note.what]
-    notes = [note for note in made.notes if note.what.startswith(("taken to", "a condition", "a limit"))]
+    assert not [note for note in made.notes if "does not load" in note.text]
+    notes = [note for note in made.notes if note.text.startswith(("taken to", "a condition", "a limit"))]
     assert {(note.line, note.about) for note in notes} <= {(21, "inlet_url")}
     return spec.get("rules", []), notes
 
@@ -291,7 +291,7 @@ def test_a_sentence_about_several_parameters_becomes_a_rule(
     assert rules == expected
     taken = {AT_LEAST: "taken to need at least one of", AT_MOST: "taken to allow at most one of"}
     told = {f"{taken[key]} {', '.join(names)}" for rule in expected for key, names in rule.items()}
-    assert {note.what for note in notes} == told
+    assert {note.text for note in notes} == told
 
 
 @pytest.mark.parametrize(
@@ -318,7 +318,7 @@ def test_a_sentence_about_several_parameters_becomes_a_rule(
 def test_an_unclear_sentence_about_several_parameters_is_a_doubt(text: str) -> None:
     rules, notes = rules_of(text)
     assert not rules
-    assert any(note.what.startswith("a condition that is not in the draft: ") for note in notes)
+    assert any(note.text.startswith("a condition that is not in the draft: ") for note in notes)
 
 
 @pytest.mark.parametrize(
@@ -335,28 +335,28 @@ def test_an_unclear_sentence_about_several_parameters_is_a_doubt(text: str) -> N
 def test_a_rule_that_the_rest_of_the_page_speaks_against_is_a_doubt(text: str, sent: str, why: str) -> None:
     rules, notes = rules_of(text, sent)
     assert not rules
-    assert [note.what for note in notes] == [f"a condition that is not in the draft, as {why}: {text}"]
+    assert [note.text for note in notes] == [f"a condition that is not in the draft, as {why}: {text}"]
 
 
 def test_two_descriptions_that_say_the_same_give_one_rule() -> None:
     text = BASIN.format(text="Not with outlet_url.", sent="").replace(
         "Where it goes.", "Where it goes. Not with inlet_url."
     )
-    made = draft(text, "PAGE.txt", DAY)
+    made = draft_spec(text, "PAGE.txt", DAY)
     rules = YAML(typ="safe", pure=True).load(made.yaml)["rules"]
     assert rules == [{AT_MOST: ["inlet_url", "outlet_url"]}]
     lines = [
-        note.line for note in made.notes if note.what == "taken to allow at most one of inlet_url, outlet_url"
+        note.line for note in made.notes if note.text == "taken to allow at most one of inlet_url, outlet_url"
     ]
     assert lines == [21, 40]
 
 
 def test_an_example_that_breaks_a_drafted_rule_is_left_out() -> None:
-    made = draft(BASIN.format(text="Requires outlet_url.", sent='"inlet_url": "a"'), "PAGE.txt", DAY)
+    made = draft_spec(BASIN.format(text="Requires outlet_url.", sent='"inlet_url": "a"'), "PAGE.txt", DAY)
     spec = YAML(typ="safe", pure=True).load(made.yaml)
     assert spec["rules"] == [{"requires": {"field": "inlet_url", "present": ["outlet_url"]}}]
     assert "examples" not in spec
-    assert [note.line for note in made.notes if note.what.startswith("left out: ")] == [4]
+    assert [note.line for note in made.notes if note.text.startswith("left out: ")] == [4]
 
 
 def test_parameters_in_no_order_are_drafted_side_by_side() -> None:
@@ -364,8 +364,8 @@ def test_parameters_in_no_order_are_drafted_side_by_side() -> None:
         "Response Type",
         "zoneoptionalstringOne.\nareaoptionalstringTwo.\nzoneoptionalstringThree.\nResponse Type",
     )
-    made = draft(text, "PAGE.txt", DAY)
-    doubts = [(note.about, note.what) for note in made.notes if note.sort == "doubt"]
+    made = draft_spec(text, "PAGE.txt", DAY)
+    doubts = [(note.about, note.text) for note in made.notes if note.sort == "doubt"]
     assert ("zone", "it is there twice; the second is left out") in doubts
     assert any(
         about == "input" and what.startswith("no order from A to Z tells which parameters belong to a list")
@@ -375,13 +375,13 @@ def test_parameters_in_no_order_are_drafted_side_by_side() -> None:
 
 def test_a_page_without_its_head_has_a_title_made_from_the_slug() -> None:
     text = CONDENSED.format(type="integer", sent="5", text="Height.", values="5").partition("\n")[2]
-    made = draft(
+    made = draft_spec(
         text.replace("https://api.segmind.com/v1/brook", "https://api.segmind.com/v1/brook /v1/pond"),
         "PAGE.txt",
         DAY,
     )
     assert YAML(typ="safe", pure=True).load(made.yaml)["title"] == "Brook"
-    doubts = {(note.line, note.about, note.what) for note in made.notes if note.sort == "doubt"}
+    doubts = {(note.line, note.about, note.text) for note in made.notes if note.sort == "doubt"}
     assert (1, "title", "no title was found; Brook is made from the slug") in doubts
     assert (6, "slug", "this address says pond, others say brook") in doubts
 
@@ -391,7 +391,7 @@ def test_the_example_can_be_a_call_that_runs_the_model() -> None:
     called = text.replace("1payload = {", '1result = segmind.run(\n "brook",').replace(
         '"level": 5,', "level=7,"
     )
-    made = draft(called.replace("3}", "3)"), "PAGE.txt", DAY)
+    made = draft_spec(called.replace("3}", "3)"), "PAGE.txt", DAY)
     spec = YAML(typ="safe", pure=True).load(made.yaml)
     assert spec["examples"] == [{"name": "as on the page", "input": {"level": 7}}]
     assert not [note for note in made.notes if note.sort == "doubt"]
@@ -399,30 +399,30 @@ def test_the_example_can_be_a_call_that_runs_the_model() -> None:
 
 def test_a_text_of_our_own_is_as_long_as_the_page_allows() -> None:
     text = CONDENSED.format(type="string", sent='"three words here"', text="Max 9 characters.", values="")
-    made = draft(text.replace("leveloptional", "levelrequired"), "PAGE.txt", DAY)
+    made = draft_spec(text.replace("leveloptional", "levelrequired"), "PAGE.txt", DAY)
     [example] = YAML(typ="safe", pure=True).load(made.yaml)["examples"]
     assert example["input"] == {"level": "A paper b"}
 
 
 def test_a_name_may_end_like_a_heading_of_a_parameter() -> None:
     text = CONDENSED.format(type="integer", sent="5", text="Height.", values="5")
-    made = draft(text.replace("leveloptional", "is_requiredoptional"), "PAGE.txt", DAY)
+    made = draft_spec(text.replace("leveloptional", "is_requiredoptional"), "PAGE.txt", DAY)
     assert list(YAML(typ="safe", pure=True).load(made.yaml)["input"]["properties"]) == ["is_required"]
 
 
 @pytest.mark.parametrize("default", ['""', "null", '"deep"'])
 def test_a_required_parameter_has_no_default_and_an_empty_one_is_not_worth_a_word(default: str) -> None:
     text = SPACED.format(type="string", sent='"a"', text="Kind.", values=f"Default: {default}")
-    made = draft(text.replace("leveloptional", "levelrequired"), "PAGE.txt", DAY)
+    made = draft_spec(text.replace("leveloptional", "levelrequired"), "PAGE.txt", DAY)
     assert "default" not in YAML(typ="safe", pure=True).load(made.yaml)["input"]["properties"]["level"]
-    told = [note.what for note in made.notes if note.about == "level" and "required" in note.what]
+    told = [note.text for note in made.notes if note.about == "level" and "required" in note.text]
     value = "it is required, yet a value stands as its default; drafted: required, without a default"
     assert told == ([value] if default == '"deep"' else [])
 
 
 def test_a_text_of_our_own_is_as_long_as_the_page_asks() -> None:
     text = SPACED.format(type="string", sent='"a few words"', text="At least 100 characters.", values="")
-    spec = YAML(typ="safe", pure=True).load(draft(text, "PAGE.txt", DAY).yaml)
+    spec = YAML(typ="safe", pure=True).load(draft_spec(text, "PAGE.txt", DAY).yaml)
     assert spec["input"]["properties"]["level"]["minLength"] == 100
     [example] = spec["examples"]
     assert len(example["input"]["level"]) == 100
@@ -431,7 +431,7 @@ def test_a_text_of_our_own_is_as_long_as_the_page_asks() -> None:
 @pytest.mark.parametrize("written", ["wild", "Wild"])
 def test_a_value_that_a_condition_writes_otherwise_is_a_discrepancy(written: str) -> None:
     text = BASIN.format(text=f"Needs {written} mood.", sent="")
-    made = draft(text, "PAGE.txt", DAY)
+    made = draft_spec(text, "PAGE.txt", DAY)
     spec = YAML(typ="safe", pure=True).load(made.yaml)
     assert spec["rules"] == [{"requires": {"field": "inlet_url", "equals": {"mood": "wild"}}}]
     pages = [each["page"] for each in spec.get("discrepancies", []) if each["about"] == "mood"]
@@ -449,8 +449,8 @@ def test_a_value_that_a_condition_writes_otherwise_is_a_discrepancy(written: str
 )
 def test_a_part_of_the_page_that_is_missing_is_a_doubt(gone: str, line: int, what: str) -> None:
     text = CONDENSED.format(type="integer", sent="5", text="Height.", values="5\n")
-    made = draft(text.replace(gone, "\n" if gone.endswith("\n") else ""), "PAGE.txt", DAY)
-    assert (line, what) in {(note.line, note.what) for note in made.notes}
+    made = draft_spec(text.replace(gone, "\n" if gone.endswith("\n") else ""), "PAGE.txt", DAY)
+    assert (line, what) in {(note.line, note.text) for note in made.notes}
 
 
 def test_what_does_not_load_is_said(tmp_path: Path) -> None:
@@ -491,9 +491,9 @@ def test_the_day_is_today_and_a_spec_is_never_replaced(tmp_path: Path) -> None:
 )
 def test_a_price_line(line: str, low: float | None, high: float | None, doubt: str) -> None:
     text = CONDENSED.format(type="integer", sent="5", text="Height.", values="5")
-    made = draft(text.replace("POST", f"{line}\nPOST", 1), "PAGE.txt", DAY)
+    made = draft_spec(text.replace("POST", f"{line}\nPOST", 1), "PAGE.txt", DAY)
     spec = YAML(typ="safe", pure=True).load(made.yaml)
-    doubts = [note.what for note in made.notes if note.about == "pricing"]
+    doubts = [note.text for note in made.notes if note.about == "pricing"]
     assert doubts == ([doubt] if doubt else [])
     assert ("pricing" in spec) == (low is not None)
     if low is not None:
@@ -544,10 +544,10 @@ def test_a_damaged_page_gives_a_draft_or_a_reason(name: str, damage: str, tmp_pa
             pages = [text[:start] + text[start + 23 :] for start in range(0, len(text), 89)]
     for index, page in enumerate(pages):
         try:
-            made = draft(page, "PAGE.txt", DAY)
+            made = draft_spec(page, "PAGE.txt", DAY)
         except NotAPage:
             continue
         if index % 7 == 0:
-            assert made == draft(page, "PAGE.txt", DAY)
-            if not any("does not load" in note.what for note in made.notes):
+            assert made == draft_spec(page, "PAGE.txt", DAY)
+            if not any("does not load" in note.text for note in made.notes):
                 loads(made.yaml, tmp_path / "specs")

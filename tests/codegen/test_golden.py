@@ -11,7 +11,7 @@ import pytest
 from click.testing import CliRunner
 from kling_codegen.cli import main
 from kling_codegen.closed import Closed
-from kling_codegen.schema import KINDS
+from kling_codegen.keywords import KINDS
 from pydantic import BaseModel
 from ruamel.yaml import YAML
 

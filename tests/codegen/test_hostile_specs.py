@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from kling_codegen import docs, ir, render
 from kling_codegen.language import Spec
-from kling_codegen.load import Document
-from kling_codegen.messages import number, printable
+from kling_codegen.load.document import Document
+from kling_codegen.messages import escape_unprintable, format_number
 from kling_codegen.names import field_names
 from markdown_it import MarkdownIt
 
@@ -110,11 +110,11 @@ def files() -> dict[str, dict[str, str]]:
     for index, text in enumerate(["harmless", *HOSTILE]):
         if "\ud800" in text:
             continue
-        module = ir.build(spec(text))
-        named = {**render.model(module), **render.document(module)}
+        module = ir.build_module(spec(text))
+        named = {**render.render_model(module), **render.render_document(module)}
         made[text] = {path: f"n{index}{path.removeprefix('schemas/')}" for path in named}
         texts |= {made[text][path]: content for path, content in named.items()}
-    formatted = render.formatted(texts, "kling_adapters")
+    formatted = render.format_files(texts, "kling_adapters")
     return {text: {path: formatted[name] for path, name in names.items()} for text, names in made.items()}
 
 

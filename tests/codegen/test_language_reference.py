@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from kling_codegen import language, rules, schema
 from kling_codegen.closed import Closed
-from kling_codegen.lint import LEVELS
+from kling_codegen.lint.command import LEVELS
 from pydantic import TypeAdapter
 from ruamel.yaml import YAML
 

@@ -10,7 +10,7 @@ import pytest
 from click.testing import CliRunner
 from kling_codegen.cli import main
 from kling_codegen.language import LintRule
-from kling_codegen.lint import LEVELS
+from kling_codegen.lint.command import LEVELS
 
 import kling_adapters
 
@@ -247,10 +247,10 @@ def test_the_spec_as_a_whole(project: Project) -> None:
             "1:1: warning: there is no example [no-example]",
             "6:16: error: example.com is the page of no model, at source.page [no-source]",
             '6:52: error: "unknown" is no stored copy of a page, at source.document [no-source]',
-            "13:36: note: p is required, so it is always given, at rules[0].requires.present[0] [odd-form]",
-            "14:5: note: this rule is there twice, at rules[1] [odd-form]",
-            "14:36: note: p is required, so it is always given, at rules[1].requires.present[0] [odd-form]",
-            "16:13: warning: r is no parameter of this model, at discrepancies[0].about [unknown-about]",
+            "13:36: note: p is required, so it is always set, at rules[0].requires.present[0] [odd-form]",
+            "14:5: note: this rule is listed twice, at rules[1] [odd-form]",
+            "14:36: note: p is required, so it is always set, at rules[1].requires.present[0] [odd-form]",
+            "16:13: warning: r is not a parameter of this model, at discrepancies[0].about [unknown-about]",
             "16:48: note: the decision is what the page says, at discrepancies[0].decision [odd-form]",
             "17:11: note: an empty list says nothing, at examples [odd-form]",
         ]

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 from kling_codegen.cli import main
-from kling_codegen.load import load
+from kling_codegen.load.folder import load_specs
 
 SITE = next(path for path in sys.path if path.endswith("site-packages"))
 

@@ -14,8 +14,8 @@ import kling_codegen
 import pytest
 from datamodel_code_generator import generate as real
 from kling_codegen.language import Spec
-from kling_codegen.load import load
-from kling_codegen.rules import Rule
+from kling_codegen.load.folder import load_specs
+from kling_codegen.rules.rule import Rule
 from kling_codegen.schema import Schema
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ def compiled(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         names.append(options["class_name"])
         return real(*arguments, **options)
 
-    monkeypatch.setattr("kling_codegen.params.generate", generate)
+    monkeypatch.setattr("kling_codegen.field_types.generate", generate)
     return names
 
 

@@ -7,7 +7,7 @@ from datetime import date
 from typing import Any
 
 from hypothesis import HealthCheck, assume, given, settings
-from kling_codegen.draft.compose import draft
+from kling_codegen.draft.compose import draft_spec
 from kling_codegen.draft.page import NotAPage
 from ruamel.yaml import YAML
 
@@ -21,8 +21,8 @@ DAY = date(2026, 1, 31)
 
 def drafted(text: str) -> Any:
     """Return the spec that is drafted of a page."""
-    made = draft(text, "page.txt", DAY)
-    assert not [note for note in made.notes if "does not load" in note.what]
+    made = draft_spec(text, "page.txt", DAY)
+    assert not [note for note in made.notes if "does not load" in note.text]
     return YAML(typ="safe", pure=True).load(made.yaml)
 
 
@@ -46,7 +46,7 @@ def test_a_page_becomes_a_draft_that_says_the_same(spec: Spec) -> None:
 def test_numbers_that_run_together_are_read_or_doubted(spec: Spec) -> None:
     said = sayable(spec)
     assume(said["input"]["properties"])
-    made = draft(page(said, run_together=True), "page.txt", DAY)
+    made = draft_spec(page(said, run_together=True), "page.txt", DAY)
     doubted = {note.about for note in made.notes if note.sort == "doubt"}
     once = YAML(typ="safe", pure=True).load(made.yaml)
     for difference in differences(facts(once), facts(said)):

@@ -22,8 +22,8 @@ from click.testing import CliRunner
 from hypothesis import HealthCheck, Phase, example, given, settings
 from hypothesis import strategies as st
 from kling_codegen.cli import main
-from kling_codegen.diff import compare
-from kling_codegen.load import load
+from kling_codegen.diff.models import compare_specs
+from kling_codegen.load.folder import load_specs
 from kling_codegen.names import field_names
 
 from benchmarks import strict
@@ -244,11 +244,11 @@ def test_only_what_a_spec_says_decides_about_the_output(specs: list[Spec], quote
 def test_a_change_means_what_it_means_and_no_change_nothing(found: list[Change]) -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        old = load(write([found[0].old], folder / "old"))
-        assert compare(old, load(write([found[0].old], folder / "again", "|", flow=True))) == []
+        old = load_specs(write([found[0].old], folder / "old"))
+        assert compare_specs(old, load_specs(write([found[0].old], folder / "again", "|", flow=True))) == []
         for number, change in enumerate(found):
-            new = load(write([change.new], folder / str(number)))
-            assert [(each.level, each.path, each.what) for each in compare(old, new)] == [change.said]
+            new = load_specs(write([change.new], folder / str(number)))
+            assert [(each.level, each.path, each.what) for each in compare_specs(old, new)] == [change.said]
 
 
 @MORE
