@@ -79,14 +79,14 @@ def write(folder: Path, text: str) -> Path:
     return page
 
 
-def loads(text: str, folder: Path) -> None:
+def load_draft(text: str, folder: Path) -> None:
     """Read a draft as `generate` would."""
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir()
     shutil.copy(GATEWAY, folder / "gateway.yaml")
     slug = YAML(typ="safe", pure=True).load(text)["slug"]
     (folder / f"{slug}.yaml").write_text(text, encoding="utf-8")
-    load(folder)
+    load_specs(folder)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -98,7 +98,7 @@ def test_a_page_becomes_this_draft_with_these_doubts(name: str, tmp_path: Path) 
         if "UPDATE_DRAFTS" in os.environ:
             expected.write_text(text, encoding="utf-8")
         assert text == expected.read_text(encoding="utf-8")
-    loads(result.stdout, tmp_path / "specs")
+    load_draft(result.stdout, tmp_path / "specs")
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -122,7 +122,7 @@ def test_no_sentence_of_the_page_enters_the_draft(name: str) -> None:
         ("integer", "15", "Height.", "551015Range: 5 - 15", {"enum": [5, 10, 15], "default": 5}, "'551015' is read as default 5, allowed 5, 10, 15"),
         ("integer", "-10", "Height.", "-10-10010", {"enum": [-10, 0, 10], "default": -10}, "'-10-10010' is read as default -10, allowed -10, 0, 10"),
         ("integer", '"5"', "Height.", '"5""5""10"', {"enum": [5, 10], "default": 5}, 'the type is integer, the value is "5"; drafted as 5'),
-        ("number", "1", "Height.", "0.50.51.0", {}, "'0.50.51.0' could not be taken apart into values; left out"),
+        ("number", "1", "Height.", "0.50.51.0", {}, "'0.50.51.0' could not be split into values; left out"),
         ("number", "0.5", "Height.", "-1.5", {"default": -1.5}, ""),
         ("number", "5", "5 or 10.", "10510", {"default": 10}, "allowed values 5, 10: the language has none for type number; left out"),
         ("integer", "5", "Height.", "null00", {"default": None, "type": ["integer", "null"]}, "'null00' is not decided; it could be nothing that fits the rest of the page; left out"),
@@ -134,9 +134,9 @@ def test_no_sentence_of_the_page_enters_the_draft(name: str) -> None:
         ("string", '"a"', "Kind.", '"std"Standard"std"Polished"pro"', {"enum": ["std", "pro"], "default": "std"}, 'the example sends "a", which the table does not allow; drafted: as in the table'),
         ("string", '"on"', "Kind.", '"on""on""off"', {"enum": ["on", "off"], "default": "on"}, ""),
         ("string", '"a"', "Kind.", '"odd"', {"default": "odd"}, 'one value "odd" is shown, without a list of allowed values; drafted: it is the default; any text is allowed'),
-        ("string", '"3"', "Kind.", '"3""2""4""3"+3 more', {"default": "3"}, "3 allowed values are shown, then +3 more; the rest cannot be told; drafted: any value; the list is left out"),
+        ("string", '"3"', "Kind.", '"3""2""4""3"+3 more', {"default": "3"}, "3 allowed values are shown, then +3 more; the remaining ones are unknown; drafted: any value; the list is left out"),
         ("boolean", "True", "Whether.", "falsetruefalse", {"default": False}, ""),
-        ("boolean", "True", "Whether.", "null", {"type": ["boolean", "null"], "default": None}, "the type is boolean, the default is null; drafted: null is accepted and counts as not given"),
+        ("boolean", "True", "Whether.", "null", {"type": ["boolean", "null"], "default": None}, "the type is boolean, the default is null; drafted: null is accepted and counts as not set"),
         ("string[]", "[]", "Marks. Max 3.", "[]", {"default": [], "maxItems": 3}, ""),
         ("string", '"5"', "Kind.", "0.5", {"default": "0.5"}, 'the type is string, the value is 0.5; drafted as "0.5"'),
         ("string", '"a"', "Kind.", '"\\d""\\d""a"', {"enum": ["\\d", "a"], "default": "\\d"}, ""),
@@ -147,14 +147,14 @@ def test_no_sentence_of_the_page_enters_the_draft(name: str) -> None:
         ("string[]", "[]", "URLs of marks.", "", {"items": {"type": "string", "format": "uri"}}, "the table says string[], the description says URL; drafted: each item is a URL"),
         ("string[]", "[]", "URLs or base64 texts.", "", {"items": {"type": "string"}}, ""),
         ("array", "[]", "Marks.", "", {"items": {"type": "string"}}, "the type of its items is not shown; drafted as string"),
-        ("hue", "1", "Colour.", "", {"type": "string"}, "the type hue is not known; drafted as string"),
+        ("hue", "1", "Colour.", "", {"type": "string"}, "the type hue is unknown; drafted as string"),
         ("string (uri)", '"a"', "Picture.", '"https://files.example.org/a.png"', {"format": "uri"}, "a sample URL stands as the default of an optional parameter; drafted: optional, without a default"),
         ("string (uri)", '"a"', "Picture.", '"a""a""b"', {"format": "uri"}, "allowed values beside type string (uri); left out"),
         # What is told in prose.
         ("string", '"a"', "Name. Between 2 and 9 letters.", "", {"type": "string"}, "a limit that is not in the draft: Between 2 and 9 letters."),
         ("string", '"abcd"', "Name. At least 3 characters, up to 40 characters.", "", {"minLength": 3, "maxLength": 40}, ""),
         ("string (uri)", '"a"', "Sound. Max 30 seconds.", "", {"format": "uri"}, "a limit that is not in the draft: Max 30 seconds."),
-        ("string", '"a"', "Use @Reed1 here.", "", {"type": "string"}, "@Reed1 names something, but not clearly an item of one list in one text; no rule is drafted"),
+        ("string", '"a"', "Use @Reed1 here.", "", {"type": "string"}, "@Reed1 does not clearly name an item of one list in one text; no rule is drafted"),
         ("string", '"a"', "Ignored unless a dam is there.", "", {"type": "string"}, "a condition that is not in the draft: Ignored unless a dam is there."),
     ],
 )  # fmt: skip
@@ -325,8 +325,8 @@ def test_an_unclear_sentence_about_several_parameters_is_a_doubt(text: str) -> N
     ("text", "sent", "why"),
     [
         ("Provide either level or inlet_url.", "", "level is required"),
-        ("Incompatible with quiet.", "", "quiet can be given as false"),
-        ("Incompatible with mood.", "", "mood has a value when it is not given"),
+        ("Incompatible with quiet.", "", "quiet can be set to false"),
+        ("Incompatible with mood.", "", "mood has a value when it is not set"),
         ("Not with outlet_url.", '"inlet_url": "a", "outlet_url": "b"', "the example sends inlet_url and outlet_url"),
         ("Provide either inlet_url or inlet_urls.", "", "the example sends none of them"),
         ("Exactly one of inlet_url, inlet_urls.", '"inlet_url": "a", "inlet_urls": ["b"]', "the example sends inlet_url and inlet_urls"),
@@ -366,9 +366,9 @@ def test_parameters_in_no_order_are_drafted_side_by_side() -> None:
     )
     made = draft_spec(text, "PAGE.txt", DAY)
     doubts = [(note.about, note.text) for note in made.notes if note.sort == "doubt"]
-    assert ("zone", "it is there twice; the second is left out") in doubts
+    assert ("zone", "it is listed twice; the second is left out") in doubts
     assert any(
-        about == "input" and what.startswith("no order from A to Z tells which parameters belong to a list")
+        about == "input" and what.startswith("the order from A to Z does not show which parameters belong to a list")
         for about, what in doubts
     )
 
@@ -383,7 +383,7 @@ def test_a_page_without_its_head_has_a_title_made_from_the_slug() -> None:
     assert YAML(typ="safe", pure=True).load(made.yaml)["title"] == "Brook"
     doubts = {(note.line, note.about, note.text) for note in made.notes if note.sort == "doubt"}
     assert (1, "title", "no title was found; Brook is made from the slug") in doubts
-    assert (6, "slug", "this address says pond, others say brook") in doubts
+    assert (6, "slug", "this address says pond, most addresses say brook") in doubts
 
 
 def test_the_example_can_be_a_call_that_runs_the_model() -> None:
@@ -471,7 +471,7 @@ def test_the_day_is_today_and_a_spec_is_never_replaced(tmp_path: Path) -> None:
     assert abs((date.today() - read).days) <= 1  # noqa: DTZ011  midnight may have passed
     again = run(page, "-o", "brook.yaml")
     assert again.exit_code == 2
-    assert again.stderr == "brook.yaml is there already; a draft does not replace it\n"
+    assert again.stderr == "brook.yaml already exists; a draft does not replace a file\n"
     assert (tmp_path / "brook.yaml").read_text(encoding="utf-8") == written
 
 
@@ -486,7 +486,7 @@ def test_the_day_is_today_and_a_spec_is_never_replaced(tmp_path: Path) -> None:
             0.967,
             "the page asks ~$0.967 without saying for what; drafted as for a generation",
         ),
-        ("$2 or so", None, None, "the page asks $2 or so; the draft does not say so"),
+        ("$2 or so", None, None, "the page asks $2 or so; left out of the draft"),
     ],
 )
 def test_a_price_line(line: str, low: float | None, high: float | None, doubt: str) -> None:
@@ -550,4 +550,4 @@ def test_a_damaged_page_gives_a_draft_or_a_reason(name: str, damage: str, tmp_pa
         if index % 7 == 0:
             assert made == draft_spec(page, "PAGE.txt", DAY)
             if not any("does not load" in note.text for note in made.notes):
-                loads(made.yaml, tmp_path / "specs")
+                load_draft(made.yaml, tmp_path / "specs")
