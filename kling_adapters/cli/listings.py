@@ -54,7 +54,7 @@ def show(slug: str, as_json: bool) -> None:
     if about["rules"]:
         print_line("\nRules:")
         for rule in about["rules"]:
-            print_line(f"  {_rule(rule)}")
+            print_line(f"  {rule.get('text') or json.dumps(rule)}")
     if about["discrepancies"]:
         print_line("\nWhere the documentation contradicts itself:")
         print_table(
@@ -142,29 +142,6 @@ def _default(given: Mapping[str, Any], *, required: bool) -> str:
     if required:
         return "required"
     return json.dumps(given["default"], ensure_ascii=False) if "default" in given else ""
-
-
-def _rule(rule: Mapping[str, Any]) -> str:
-    [(kind, given)] = rule.items()
-    match kind:
-        case "requires":
-            needs = [
-                *given.get("present", ()),
-                *(f"{name}={_text(value)}" for name, value in given.get("equals", {}).items()),
-            ]
-            return f"{given['field']} needs {' and '.join(needs)}"
-        case "references":
-            return f"{given['token'].replace('{n}', 'N')} in {given['field']} names item N of {given['list']}"
-        case "at_least_one_of":
-            return f"at least one of {', '.join(given)} is needed"
-        case "mutually_exclusive":
-            return f"only one of {', '.join(given)} can be given"
-        case "max_bytes":
-            size = given["bytes"]
-            shown = f"{size >> 20} MiB" if size % (1 << 20) == 0 else f"{size} bytes"
-            return f"{given['field']}: at most {shown}"
-        case _:
-            return json.dumps(rule)
 
 
 def _word(name: str, value: Any) -> str:

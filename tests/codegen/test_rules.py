@@ -77,8 +77,8 @@ def test_show_and_the_module_have_the_rules(grouped: Project) -> None:
         sys.argv = ["kling", "show", "grouped"]
         main()
     """)
-    assert "  at least one of image, video, words is needed\n" in shown
-    assert "  only one of image, video, mode can be given" in shown
+    assert "  At least one of image, video, words must be set.\n" in shown
+    assert "  At most one of image, video, mode can be set." in shown
 
 
 def test_a_default_is_not_given_for_requires_either(project: Project) -> None:
