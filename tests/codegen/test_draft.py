@@ -368,7 +368,8 @@ def test_parameters_in_no_order_are_drafted_side_by_side() -> None:
     doubts = [(note.about, note.text) for note in made.notes if note.sort == "doubt"]
     assert ("zone", "it is listed twice; the second is left out") in doubts
     assert any(
-        about == "input" and what.startswith("the order from A to Z does not show which parameters belong to a list")
+        about == "input"
+        and what.startswith("the order from A to Z does not show which parameters belong to a list")
         for about, what in doubts
     )
 

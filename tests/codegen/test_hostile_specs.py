@@ -267,5 +267,7 @@ def test_bounds_and_prices_are_written_with_every_digit(project: Project) -> Non
 
 def test_printable_keeps_what_people_read() -> None:
     assert escape_unprintable("größe 名前 👍\t'\"\\") == "größe 名前 👍\t'\"\\"
-    assert escape_unprintable("\x1b\x9b\u202e\ud800\U000e0041\r") == r"\u001b\u009b\u202e\ud800\U000e0041\u000d"
+    assert (
+        escape_unprintable("\x1b\x9b\u202e\ud800\U000e0041\r") == r"\u001b\u009b\u202e\ud800\U000e0041\u000d"
+    )
     assert Document('a: "\\e"').value == {"a": "\x1b"}

@@ -16,6 +16,7 @@ from pathlib import PurePosixPath
 from typing import Any, TypeAlias
 
 from .inputs import URL, kind_of, least
+from .prose_rules import split_rule
 
 Schema = Mapping[str, Any]
 Place: TypeAlias = tuple[Any, ...]
@@ -147,7 +148,7 @@ def edits(schema: Schema, body: Mapping[str, Any]) -> Iterator[Edit]:
     """Yield every single edit of an input that the packaged schema of a model allows."""
     yield from _edits(schema, dict(body), ())
     for rule in schema.get("x-kling", {}).get("rules", ()):
-        [(kind, says)] = rule.items()
+        kind, says = split_rule(rule)
         if kind == "references":
             yield from _mentions(says, schema, body)
         else:

@@ -34,6 +34,7 @@ from .damage import damaged
 from .generated import differences, said_by, said_by_spec
 from .inputs import least
 from .judging import disagreements
+from .prose_rules import split_rule
 from .specs import Spec, catalogs, documents, to_yaml
 
 if TYPE_CHECKING:
@@ -182,8 +183,8 @@ def says_the_same(spec: Spec, model: type[Params], schema: dict[str, Any]) -> No
     known = schema["x-kling"]
     for key in ("slug", "returns", "latency_seconds"):
         assert known[key] == spec[key]
-    for key in ("rules", "discrepancies"):
-        assert known[key] == spec.get(key, [])
+    assert [without_text(rule) for rule in known["rules"]] == spec.get("rules", [])
+    assert known["discrepancies"] == spec.get("discrepancies", [])
     assert known.get("pricing") == spec.get("pricing")
     assert known["source"] == {**spec["source"], "read": str(spec["source"]["read"])}
 
@@ -192,6 +193,12 @@ def rule_of(rule: Any) -> tuple[str, dict[str, Any]]:
     return type(rule).__name__, {
         key: list(value) if isinstance(value, tuple) else value for key, value in asdict(rule).items()
     }
+
+
+def without_text(rule: dict[str, Any]) -> dict[str, Any]:
+    """Return a packaged rule as the spec has it."""
+    assert rule["text"].endswith(".")
+    return dict([split_rule(rule)])
 
 
 def plain_rule(rule: dict[str, Any]) -> tuple[str, dict[str, Any]]:
@@ -248,7 +255,7 @@ def test_a_change_means_what_it_means_and_no_change_nothing(found: list[Change])
         assert compare_specs(old, load_specs(write([found[0].old], folder / "again", "|", flow=True))) == []
         for number, change in enumerate(found):
             new = load_specs(write([change.new], folder / str(number)))
-            assert [(each.level, each.path, each.what) for each in compare_specs(old, new)] == [change.said]
+            assert [(each.level, each.path, each.aspect) for each in compare_specs(old, new)] == [change.said]
 
 
 @MORE
@@ -285,7 +292,7 @@ def located(result: Result, path: Path) -> list[dict[str, Any]]:
     problems: list[dict[str, Any]] = json.loads(result.stdout)["problems"]
     rows = path.read_text("utf-8").split("\n")
     for problem in problems:
-        assert (problem["file"], bool(problem["what"])) == (str(path), True)
+        assert (problem["file"], bool(problem["text"])) == (str(path), True)
         assert 1 <= problem["line"] <= len(rows) + 1
         row = rows[problem["line"] - 1] if problem["line"] <= len(rows) else ""
         assert 1 <= problem["column"] <= len(row) + 1

@@ -39,6 +39,7 @@ from pydantic.fields import FieldInfo
 
 import kling_adapters
 from kling_adapters import CatalogEntry, Params
+from tests.properties.prose_rules import split_rule
 
 ROOT = Path(__file__).parents[2]
 RUNTIME = Path(kling_adapters.__file__).parent
@@ -298,7 +299,8 @@ def test_the_rules_of_the_adapter(model: Model) -> None:
         found: dict[str, Any] = json.loads(json.dumps({name: given.get("names", given)}))
         return found
 
-    assert [known(rule) for rule in model.model.adapter.rules] == model.schema["x-kling"]["rules"]
+    rules = [dict([split_rule(rule)]) for rule in model.schema["x-kling"]["rules"]]
+    assert [known(rule) for rule in model.model.adapter.rules] == rules
 
 
 # The overloads
@@ -493,7 +495,7 @@ def price(about: Mapping[str, Any]) -> str:
 
 def told_of_rule(rule: Mapping[str, Any]) -> Iterator[str]:
     """What has to be in the words of a rule."""
-    [(kind, given)] = rule.items()
+    kind, given = split_rule(rule)
     if isinstance(given, list):
         yield from given
         return
@@ -508,11 +510,10 @@ def told_of_rule(rule: Mapping[str, Any]) -> Iterator[str]:
 
 
 def has_rules(lines: Sequence[str], model: Model) -> bool:
-    """Whether there is a line for each rule, with everything that it is about."""
+    """Whether there is a line for each rule: its text, which names everything that it is about."""
     rules = model.schema["x-kling"]["rules"]
-    return len(lines) == len(rules) and all(
-        word in line for line, rule in zip(lines, rules, strict=True) for word in told_of_rule(rule)
-    )
+    assert all(word in rule["text"] for rule in rules for word in told_of_rule(rule))
+    return lines == [rule["text"] for rule in rules]
 
 
 def discrepancies(model: Model) -> list[list[str]]:
@@ -535,7 +536,8 @@ def test_the_page(model: Model) -> None:
         f"Slug `{model.slug}`; returns {about['returns']}; usual time {usual(about['latency_seconds'])}{price(about)}."
     )
     rules = re.search(r"^## Rules\n\n(.*?)\n\n", page, re.DOTALL | re.MULTILINE)
-    assert has_rules(rules[1].splitlines() if rules else [], model)
+    lines = [unescaped(line).removeprefix("- ") for line in rules[1].splitlines()] if rules else []
+    assert has_rules(lines, model)
     rows = markdown_table(page, "Where the source contradicts itself")
     assert [[squeezed(unescaped(cell)) for cell in row] for row in rows] == discrepancies(model)
     assert f"<{about['source']['page']}>, read {about['source']['read']}." in page
@@ -554,7 +556,7 @@ def test_kling_show(model: Model, golden_runtime: Path) -> None:
         f"; from {about['source']['page']}"
     )
     rules = re.search(r"^Rules:\n(.*?)(?=^\S|\Z)", text, re.DOTALL | re.MULTILINE)
-    assert has_rules(rules[1].strip().splitlines() if rules else [], model)
+    assert has_rules([line.strip() for line in rules[1].strip().splitlines()] if rules else [], model)
     assert f"\n  kling run --sandbox {model.slug} " in text or not model.schema["examples"]
     rows = shown_table(text, "about") if about["discrepancies"] else ()
     assert [list(map(squeezed, row)) for row in rows] == discrepancies(model)
