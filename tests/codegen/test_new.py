@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 from kling_codegen.cli import main
+from kling_codegen.load.folder import load_specs
 
 SITE = next(path for path in sys.path if path.endswith("site-packages"))
 
@@ -43,7 +44,7 @@ def test_a_new_spec_loads_and_says_what_to_do_next(folder: Path) -> None:
         "  3. `kling-codegen generate` writes the adapter, its schema and its documentation.",
         "  4. `kling run --sandbox kling-9 prompt=hello` tries it without an account.",
     ]
-    [spec] = load(folder / "specs").models
+    [spec] = load_specs(folder / "specs").models
     assert spec.slug == "kling-9"
     lint = CliRunner().invoke(main, ["lint"])
     assert lint.exit_code == 1

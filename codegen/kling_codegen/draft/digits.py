@@ -66,10 +66,7 @@ def choose_reading(subject: Subject, readings: list[Reading], default: Any) -> R
     rising = [(first, values) for first, values in readings if values == sorted(values)]
     if any(values for _, values in rising):
         readings = rising
-    witnesses = {as_integer(subject.sent)}
-    witnesses |= {int(number) for number in re.findall(r"(?<![\w.])\d{1,15}+(?![\w.]*\w)", block.text)}
-    if block.marked:
-        witnesses.add(as_integer(block.default))
+    witnesses = _find_witnesses(subject)
 
     def support(reading: Reading) -> int:
         return len({*reading[1], reading[0]} & witnesses)
@@ -88,6 +85,16 @@ def choose_reading(subject: Subject, readings: list[Reading], default: Any) -> R
     suffix = f"; it could be {alternatives}" if alternatives else ""
     subject.doubt(f"{block.values!r} is read as {_describe(best)}{suffix}")
     return best
+
+
+def _find_witnesses(subject: Subject) -> set[Any]:
+    """Return the numbers that the example, the description and a marked default mention."""
+    block = subject.block
+    witnesses = {as_integer(subject.sent)}
+    witnesses |= {int(number) for number in re.findall(r"(?<![\w.])\d{1,15}+(?![\w.]*\w)", block.text)}
+    if block.marked:
+        witnesses.add(as_integer(block.default))
+    return witnesses
 
 
 def _describe(reading: Reading) -> str:
