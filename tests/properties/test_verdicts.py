@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from kling_sandbox.validation import Refused, Validator
+from kling_sandbox.validation import InvalidParams, Validator
 
 from .differences import DIFFERENCES, TWINS, Difference
 from .edits import edits
@@ -78,7 +78,7 @@ def over_http(body: Any) -> Any:
 def allowed(sandbox: Validator, body: dict[str, Any]) -> bool:
     try:
         sandbox.check(body)
-    except Refused:
+    except InvalidParams:
         return False
     return True
 
