@@ -26,7 +26,6 @@ from kling_sandbox import (
     files,
     uploads,
 )
-from kling_sandbox.control import Control
 from kling_sandbox.openapi.document import make_document
 from kling_sandbox.rendering import renderer, video
 from kling_sandbox.rendering.plan import Plan
@@ -113,7 +112,7 @@ def test_every_address_is_described(sandbox: Sandbox) -> None:
     }
     found = {
         (route.path, method)
-        for route in (*sandbox._gateway.app().routes, *Control(sandbox).app().routes)
+        for route in (*sandbox._gateway.app().routes, *control.Control(sandbox).app().routes)
         if isinstance(route, Route) and route.methods
         for method in route.methods - {"HEAD"}
     }
@@ -182,7 +181,7 @@ def ways(path: str, status: int) -> Iterator[tuple[str, dict[str, Any]]]:
 def test_every_answer_of_the_document_can_be_had_and_looks_as_it_says(
     sandbox: Sandbox, http: httpx.Client, path: str, method: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for module, name in ((bodies, "LARGEST_PARAMS"), (uploads, "LARGEST_BODY"), (control, "LARGEST_BODY")):
+    for module, name in ((bodies, "MAX_PARAMS"), (uploads, "MAX_BODY"), (control, "MAX_BODY")):
         monkeypatch.setattr(module, name, 2000)
     operation = schemathesis.openapi.from_dict(DOCUMENT)[path][method]
     for status in map(int, DOCUMENT["paths"][path][method]["responses"]):
