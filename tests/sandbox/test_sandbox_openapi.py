@@ -23,6 +23,7 @@ from kling_sandbox import (
     Faults,
     Sandbox,
     bodies,
+    control,
     files,
     uploads,
 )
