@@ -10,9 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from kling_sandbox import Sandbox
-from kling_sandbox.accounts import KEY_NO_CREDITS
-from kling_sandbox.gateway import BLOCKED_TEXT
+from kling_sandbox import BLOCKED_TEXT, KEY_NO_CREDITS, Sandbox
 
 from tests.support.media import make_png
 

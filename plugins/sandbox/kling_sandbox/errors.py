@@ -1,4 +1,4 @@
-"""Answers other than success, in the forms that the gateway gives them."""
+"""Error responses, in the forms of the gateway."""
 
 from typing import Any
 
@@ -8,24 +8,23 @@ from starlette.responses import HTMLResponse, JSONResponse, Response
 
 
 class GatewayError(Exception):
-    """An answer other than success, with the gateway's body for errors."""
+    """An error response with the JSON body of the gateway; `more` are members beside the message."""
 
     def __init__(self, status: int, message: str, headers: dict[str, str] | None = None, **more: Any) -> None:
-        """`more` goes into the body beside the message."""
         super().__init__(message)
         self.status = status
         self.body = {"error": message, **more}
         self.headers = headers
 
 
-async def answer_gateway_error(_: Request, error: Exception) -> Response:
-    """Answer what a handler refused."""
+async def respond_to_gateway_error(_: Request, error: Exception) -> Response:
+    """Return the response of an error that a handler raised."""
     assert isinstance(error, GatewayError)
     return JSONResponse(error.body, error.status, headers=error.headers)
 
 
-async def answer_http_error(_: Request, error: Exception) -> Response:
-    """Answer what the router refused: with a page if the verb is wrong."""
+async def respond_to_http_error(_: Request, error: Exception) -> Response:
+    """Return the response of an error that the router raised: an HTML page for a wrong method."""
     assert isinstance(error, HTTPException)
     if error.status_code == 405:
         page = "<!doctype html>\n<title>405 Method Not Allowed</title>\n<h1>Method Not Allowed</h1>\n"
@@ -33,6 +32,6 @@ async def answer_http_error(_: Request, error: Exception) -> Response:
     return JSONResponse({"error": error.detail}, error.status_code, headers=error.headers)
 
 
-async def answer_get_only(_: Request) -> Response:
-    """Refuse a verb at an address that only GET is for."""
+async def refuse_method(_: Request) -> Response:
+    """Refuse any method but GET."""
     raise HTTPException(405, headers={"Allow": "GET, HEAD"})

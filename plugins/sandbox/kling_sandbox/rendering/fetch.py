@@ -1,4 +1,4 @@
-"""Pictures from this machine; no other host is ever contacted, not even to resolve its name."""
+"""Pictures from servers on this machine; no other host is contacted, not even for its address."""
 
 import http.client
 import socket
@@ -10,14 +10,14 @@ from urllib.parse import urlsplit
 
 from kling_sandbox.access import is_loopback
 
-_LARGEST: Final = 50 * 1024 * 1024
+_MAX_BYTES: Final = 50 * 1024 * 1024
 _SECONDS: Final = 5.0
 
 
 def fetch(url: str) -> bytes | None:
-    """Return the body behind an http URL on loopback; None for any other URL, and if anything goes wrong.
+    """Return the body at an http URL on loopback; None for any other URL, and after any failure.
 
-    At most 50 MB within 5 s. Redirects are not followed and proxies not used: both would lead elsewhere.
+    The limits are 50 MB and 5 seconds. Redirects and proxies are not used, because they reach other hosts.
     """
     try:
         address = urlsplit(url)
@@ -35,7 +35,7 @@ def fetch(url: str) -> bytes | None:
 
 
 def _get(connection: http.client.HTTPConnection, target: str) -> bytes | None:
-    # A timeout of the socket is one of each read; a server that sends a byte at a time would meet it for hours.
+    # The timeout of a socket applies to each read; a server that sends single bytes never exceeds it.
     deadline = time.monotonic() + _SECONDS
     timer = threading.Timer(_SECONDS, _shut_down, [connection.sock])
     timer.daemon = True
@@ -43,12 +43,12 @@ def _get(connection: http.client.HTTPConnection, target: str) -> bytes | None:
     try:
         connection.request("GET", target, headers={"User-Agent": "kling-sandbox-renderer"})
         response = connection.getresponse()
-        body = response.read(_LARGEST + 1)
+        body = response.read(_MAX_BYTES + 1)
     finally:
         timer.cancel()
-    # A body that was cut off there may look whole.
-    is_whole = time.monotonic() < deadline and not response.length and len(body) <= _LARGEST
-    return body if response.status == 200 and is_whole else None
+    # A body that ended at the deadline may look complete.
+    is_complete = time.monotonic() < deadline and not response.length and len(body) <= _MAX_BYTES
+    return body if response.status == 200 and is_complete else None
 
 
 def _shut_down(connection: socket.socket) -> None:

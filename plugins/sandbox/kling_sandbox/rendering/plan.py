@@ -1,4 +1,4 @@
-"""What to render for a job, told from its schema and parameters alone: no model is known by name."""
+"""Plans of outputs, from the schema and parameters of a job alone: no model is recognised by its name."""
 
 import math
 import re
@@ -6,7 +6,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from kling_sandbox.accounts import IMAGE_PRICE, VIDEO_SECOND_PRICE
+VIDEO_SECOND_PRICE: Final = 0.1
+IMAGE_PRICE: Final = 0.04
+"""Fictional credits."""
 
 _DEFAULT_SECONDS: Final = 5.0
 _END_WORDS: Final = frozenset({"end", "tail", "last", "final"})
@@ -14,58 +16,58 @@ _END_WORDS: Final = frozenset({"end", "tail", "last", "final"})
 
 @dataclass(frozen=True)
 class Plan:
-    """One output: what kind, of which shape, from which pictures."""
+    """An output: its kind, shape and pictures."""
 
     returns: str
     prompt: str
     seconds: float
     aspect: tuple[int, int] | None
-    """Width and height as asked for; None when the first picture decides."""
+    """Width and height; None if the first picture decides."""
     audio: bool
     suffix: str
     pictures: tuple[str, ...]
-    """URLs: the first frame of a video, or the references of an image."""
+    """URLs of the first frame of a video, or of the references of an image."""
 
     @property
     def price(self) -> float:
-        """The cost of the job, in made-up credits."""
+        """The price of the job, in fictional credits."""
         return IMAGE_PRICE if self.returns == "image" else round(self.seconds * VIDEO_SECOND_PRICE, 6)
 
 
-def plan(schema: Mapping[str, Any], params: Mapping[str, Any]) -> Plan:
-    """Return the plan for valid `params` in which the documented defaults are filled in."""
+def make_plan(schema: Mapping[str, Any], params: Mapping[str, Any]) -> Plan:
+    """Return the plan for valid parameters that include the documented defaults."""
     returns = schema["x-kling"]["returns"]
-    urls = list(_urls(schema, params))
+    urls = list(_iter_urls(schema, params))
     if returns == "video":
-        # The first picture parameter is the first frame, unless its name says that it comes last.
+        # The first picture parameter is the first frame, unless its name means the last frame.
         urls = [
             (name, url) for name, url in urls if _END_WORDS.isdisjoint(re.split("[^a-z]+", name.lower()))
         ][:1]
     return Plan(
         returns=returns,
         prompt=str(params.get("prompt") or schema["title"]),
-        seconds=_seconds(params.get("duration")),
-        aspect=_aspect(params.get("aspect_ratio")),
+        seconds=_read_seconds(params.get("duration")),
+        aspect=_read_aspect(params.get("aspect_ratio")),
         audio=params.get("generate_audio") is True,
         suffix=".mp4" if returns == "video" else _image_suffix(params.get("output_format")),
         pictures=tuple(url for _, url in urls),
     )
 
 
-def _urls(schema: Mapping[str, Any], value: Any, name: str = "") -> Iterator[tuple[str, str]]:
-    """Yield every URL in `value` with the name of its parameter, in the order of the schema."""
+def _iter_urls(schema: Mapping[str, Any], value: Any, name: str = "") -> Iterator[tuple[str, str]]:
+    """Yield the URLs in `value` with the names of their parameters, in the order of the schema."""
     if value is None:
         return
     if schema.get("format") == "uri":
         yield name, value
     for key, part in schema.get("properties", {}).items():
-        yield from _urls(part, value.get(key), key)
+        yield from _iter_urls(part, value.get(key), key)
     if "items" in schema:
         for item in value:
-            yield from _urls(schema["items"], item, name)
+            yield from _iter_urls(schema["items"], item, name)
 
 
-def _seconds(duration: Any) -> float:
+def _read_seconds(duration: Any) -> float:
     try:
         seconds = float(duration)
     except (TypeError, ValueError):
@@ -73,7 +75,7 @@ def _seconds(duration: Any) -> float:
     return seconds if 0 < seconds <= 60 else _DEFAULT_SECONDS
 
 
-def _aspect(text: Any) -> tuple[int, int] | None:
+def _read_aspect(text: Any) -> tuple[int, int] | None:
     match = re.fullmatch("([0-9]{1,3}):([0-9]{1,3})", text) if isinstance(text, str) else None
     width, height = (int(match[1]), int(match[2])) if match else (0, 0)
     if not width or not height or not 1 / 4 <= width / height <= 4:
