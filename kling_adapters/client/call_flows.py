@@ -1,4 +1,4 @@
-"""The calls of both clients as flows: checks the arguments of a call, and builds the flow that a driver runs."""
+"""The calls of both clients as flows: checks the arguments of a call and builds the flow for a driver."""
 
 from __future__ import annotations
 

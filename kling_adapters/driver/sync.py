@@ -33,7 +33,7 @@ class SyncDriver:
         reset_in_children(self)
 
     def reset_after_fork(self) -> None:
-        """Drop the connections of the parent: a child that read from one would take answers meant for others."""
+        """Drop the connections of the parent: a child would read answers that are meant for the parent."""
         self._transport = None
 
     def run(self, flow: Flow[T], interrupt: threading.Event | None = None) -> T:

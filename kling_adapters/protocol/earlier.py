@@ -22,7 +22,8 @@ def require_journal(session: Session) -> Journal:
     """Return the journal of a client. Raises ConfigError if it has none."""
     if session.journal is None:
         raise errors.ConfigError(
-            "this client has no journal; earlier jobs are unknown. Make it without journal=None. Nothing was sent"
+            "this client has no journal; earlier jobs are unknown. Make it without journal=None. "
+            "Nothing was sent"
         )
     return session.journal
 
@@ -55,7 +56,8 @@ def read_job(task: Task, entry: JournalEntry) -> JobRef:
 
 
 def find_destination(task: Task, entry: JournalEntry) -> Flow[tuple[str | None, tuple[StoredFile, ...]]]:
-    """Return where the output of an earlier job has to be stored, None for nowhere, and the files that it has already.
+    """Return where the output of an earlier job has to be stored, None for nowhere, and the files that it has
+    already.
 
     A file that is gone, or that was stored elsewhere, is stored again while the gateway keeps the output.
     """

@@ -113,7 +113,7 @@ def test_refused_account_stops_the_batch(
     assert indexes(outcomes, failed=False) == [0]
     assert [type(outcome.error) for outcome in outcomes if outcome.error] == [kind]
     assert len(gateway.submits) == 2
-    [record] = [record for record in caplog.records if "submits nothing more" in record.getMessage()]
+    [record] = [record for record in caplog.records if "the batch is stopping" in record.getMessage()]
     assert "refused the account" in record.getMessage()
 
 
@@ -222,14 +222,15 @@ def age(monkeypatch: pytest.MonkeyPatch, seconds: float) -> None:
     """Let the batch see the journal as it will be in so many seconds."""
     import time
 
-    from kling_adapters.protocol import batch
+    from kling_adapters.protocol import earlier, plan
 
     class Later:
         @staticmethod
         def time() -> float:
             return time.time() + seconds
 
-    monkeypatch.setattr(batch, "time", Later)
+    for module in (earlier, plan):
+        monkeypatch.setattr(module, "time", Later)
 
 
 def test_file_that_is_gone_for_good_is_a_storage_error(

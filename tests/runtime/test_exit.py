@@ -38,7 +38,12 @@ def test_process_ends_with_outcomes_left(end: str, tmp_path: Path) -> None:
         done = subprocess.run(words, capture_output=True, text=True, timeout=60, check=False)
         assert (done.stdout, done.stderr, done.returncode) == ("None\n", "", 0)
         with Kling(base_url=sandbox.base_url, api_key=sandbox.api_key, journal=journal) as kling:
-            assert {entry.state for entry in kling.entries()} <= {"QUEUED", "PROCESSING", "COMPLETED", "REFUSED"}
+            assert {entry.state for entry in kling.entries()} <= {
+                "QUEUED",
+                "PROCESSING",
+                "COMPLETED",
+                "REFUSED",
+            }
 
 
 THREAD = """
