@@ -201,7 +201,7 @@ class SyncTransport:
             ):
                 body = bytearray()
                 deadline.cut(_body_seconds(request))
-                for chunk in response.iter_raw():
+                for chunk in _raw_chunks(response):
                     body += chunk
                     _check_size(request, body)
                 return _answer(response, _unpacked(request, response, bytes(body)), self._keys)
@@ -271,7 +271,7 @@ class AsyncTransport:
                 ) as response:
                     body = bytearray()
                     deadline.cut(_body_seconds(request))
-                    async for chunk in response.aiter_raw():
+                    async for chunk in _raw_chunks_async(response):
                         body += chunk
                         _check_size(request, body)
                     return _answer(response, _unpacked(request, response, bytes(body)), self._keys)
@@ -300,6 +300,19 @@ class AsyncTransport:
         """Close every connection."""
         for client in (self._submits, self._others, self._files):
             await client.aclose()
+
+
+def _raw_chunks(response: httpx.Response) -> Iterator[bytes]:
+    # The transport of a caller, such as httpx.MockTransport, may return an answer that has been read.
+    return iter((response.content,)) if response.is_stream_consumed else response.iter_raw()
+
+
+async def _raw_chunks_async(response: httpx.Response) -> AsyncIterator[bytes]:
+    if response.is_stream_consumed:
+        yield response.content
+        return
+    async for chunk in response.aiter_raw():
+        yield chunk
 
 
 async def _read_in_threads(body: UploadBody) -> AsyncIterator[bytes]:
