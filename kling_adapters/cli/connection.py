@@ -1,87 +1,90 @@
-"""The options that say where a command sends, keeps and stores, and their checks before anything is sent."""
+"""The gateway and journal of a command, checked before anything is sent."""
 
 from __future__ import annotations
 
-import math
 import os
+from collections.abc import Generator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any
-
-import click
+from typing import NotRequired, TypedDict
 
 from kling_adapters.errors import ConfigError
-from kling_adapters.models._gateway import BASE_URL
 
 
-class _Amount(click.ParamType[float]):
-    """A number that is not negative; `inf` and `nan` are none."""
+class ClientOptions(TypedDict):
+    """Arguments of `Kling` and `AsyncKling`."""
 
-    name = "number"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        try:
-            number = float(value)
-        except ValueError:
-            number = math.nan
-        if not 0 <= number < math.inf:
-            self.fail(f"{value!r} is not a number from 0", param, ctx)
-        return number
+    base_url: str
+    journal: Path | None
+    api_key: NotRequired[str]
 
 
-def _journal_path(context: click.Context, option: click.Parameter, path: str | None) -> str | None:
-    """Return what `Kling(journal=...)` takes."""
-    return None if path == "none" else path or ""
+def connect(
+    stack: ExitStack,
+    base_url: str | None,
+    journal: str | None,
+    *,
+    sandbox: bool = False,
+    submits: bool = False,
+) -> ClientOptions:
+    """Return the arguments of a client.
+
+    Args:
+        stack: Ends the sandbox, if one is started.
+        base_url: The gateway of the command line; None for that of the environment.
+        journal: The value of `--journal`.
+        sandbox: Start a sandbox, and use it without a journal.
+        submits: Check that the journal can be written.
+
+    Raises:
+        ConfigError: An address or the journal cannot be used, or the sandbox is not installed.
+
+    """
+    from kling_adapters.client.arguments import resolve_gateway, resolve_journal
+
+    if sandbox:
+        address, key = stack.enter_context(_run_sandbox())
+        # Its jobs end with it: nothing of them is worth finding again.
+        return {"base_url": address, "api_key": key, "journal": None}
+    path = resolve_journal(journal)
+    options: ClientOptions = {"base_url": resolve_gateway(base_url).base_url, "journal": path}
+    if submits and path is not None:
+        _check_writable(path)
+    return options
 
 
-AMOUNT = _Amount()
-base_url = click.option(
-    "--base-url", metavar="URL", help=f"The gateway to use; by default KLING_BASE_URL, or {BASE_URL}."
-)
-save_to = click.option(
-    "--save-to", metavar="DIR", help="Store the output in this folder, or at a URL a storage plugin takes."
-)
-timeout = click.option(
-    "--timeout", type=AMOUNT, metavar="SECONDS", help="How long to wait; by default by the usual time."
-)
-journal = click.option(
-    "--journal",
-    metavar="PATH|none",
-    callback=_journal_path,
-    help="The journal to use; by default KLING_JOURNAL, or a file in your state folder.",
-)
-sandbox = click.option(
-    "--sandbox", is_flag=True, help="Use a local sandbox, started for this command; no account is needed."
-)
+@contextmanager
+def _run_sandbox() -> Generator[tuple[str, str]]:
+    """Start a sandbox and yield its address and key."""
+    try:
+        from kling_sandbox import Sandbox
+    except ImportError:
+        raise ConfigError("the sandbox is not installed: pip install 'kling-adapters[sandbox]'") from None
+    with Sandbox(timing="latency:0.01") as sandbox:
+        yield sandbox.base_url, sandbox.api_key
 
 
-def gateway_url(base_url: str | None) -> str:
-    """Return the address of the gateway to use, as the journal writes it. Raises ConfigError."""
-    from kling_adapters.client.arguments import resolve_gateway
-
-    return resolve_gateway(base_url).base_url
+def is_writable(journal: Path) -> bool:
+    """Return whether this user can write the journal, or create it."""
+    return _writable_place(journal)[0]
 
 
-def journal_path(journal: str | None) -> Path | None:
-    """Return the path that `--journal` or the environment names; None for no journal. Raises ConfigError."""
-    from kling_adapters.client.arguments import resolve_journal
-
-    return resolve_journal(journal)
-
-
-def check_journal(path: Path | None) -> None:
-    """Raise ConfigError if submits could not be written to the journal, before anything is sent."""
-    if path is None:
-        return
-    if path.exists():
-        place, kind = path, "a file"
-        is_usable = path.is_file() and os.access(path, os.W_OK) and os.access(path.parent, os.W_OK | os.X_OK)
-    else:
-        # What does not exist is made, in the nearest folder that does.
-        place, kind = next(folder for folder in path.absolute().parents if folder.exists()), "a folder"
-        is_usable = place.is_dir() and os.access(place, os.W_OK | os.X_OK)
+def _check_writable(journal: Path) -> None:
+    """Raise ConfigError if submits could not be written to the journal."""
+    is_usable, place, kind = _writable_place(journal)
     if not is_usable:
         raise ConfigError(
-            f"the journal {path} cannot be written: {place} is not {kind} that this user can write to. Set "
+            f"the journal {journal} cannot be written: {place} is not {kind} that this user can write to. Set "
             "KLING_JOURNAL or --journal to a file in a folder that can be written to, or to none to go without a "
             "journal. Nothing was sent"
         )
+
+
+def _writable_place(journal: Path) -> tuple[bool, Path, str]:
+    """Return whether the journal can be written, and the file or folder that decides it."""
+    if journal.exists():
+        can_write = os.access(journal, os.W_OK) and os.access(journal.parent, os.W_OK | os.X_OK)
+        return journal.is_file() and can_write, journal, "a file"
+    # The missing folders are made in the nearest one that exists.
+    folder = next(folder for folder in journal.absolute().parents if folder.exists())
+    return folder.is_dir() and os.access(folder, os.W_OK | os.X_OK), folder, "a folder"

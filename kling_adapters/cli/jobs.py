@@ -10,19 +10,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from kling_adapters._text import format_number
-from kling_adapters.cli.connection import (
-    base_url,
-    check_journal,
-    gateway_url,
-    journal,
-    journal_path,
-    sandbox,
-    save_to,
-    timeout,
-)
-from kling_adapters.cli.listings import as_json
+from kling_adapters.cli.connection import connect
+from kling_adapters.cli.options import as_json, base_url, journal, sandbox, save_to, timeout
 from kling_adapters.cli.output import print_json, print_line, print_table
-from kling_adapters.errors import ConfigError
 
 if TYPE_CHECKING:
     from kling_adapters.client.client import Kling
@@ -58,8 +48,7 @@ def run(
     is JSON, or NAME=ITEM repeated.
     """
     with ExitStack() as stack:
-        options = connection(stack, base_url, journal, sandbox=sandbox)
-        check_journal(options["journal"])
+        options = connect(stack, base_url, journal, sandbox=sandbox, submits=True)
         kling = stack.enter_context(_following(quiet=as_json, **options))
         result = kling.run(_parameters(kling, slug, values), save_to=save_to, timeout=timeout)
     _print_result(result, as_json=as_json)
@@ -76,8 +65,7 @@ def submit(
 ) -> None:
     """Submit a job and print its request id; `kling wait` collects it within the hour."""
     with ExitStack() as stack:
-        options = connection(stack, base_url, journal)
-        check_journal(options["journal"])
+        options = connect(stack, base_url, journal, submits=True)
         kling = stack.enter_context(_following(quiet=True, **options))
         job = kling.submit(_parameters(kling, slug, values))
     if as_json:
@@ -95,7 +83,8 @@ def status(request_id: str, base_url: str | None, journal: str | None, as_json: 
     """Print the state of a job; after an hour, how it ended by the journal."""
     from kling_adapters.client.client import Kling
 
-    with Kling(base_url=gateway_url(base_url), journal=journal_path(journal)) as kling:
+    with ExitStack() as stack:
+        kling = stack.enter_context(Kling(**connect(stack, base_url, journal)))
         status = kling.job(request_id).status()
     if as_json:
         print_json(asdict(status), indent=None)
@@ -122,23 +111,12 @@ def wait(
 ) -> None:
     """Wait for a job submitted earlier, and store its output with --save-to."""
     with ExitStack() as stack:
-        options = connection(stack, base_url, journal)
+        options = connect(stack, base_url, journal)
         kling = stack.enter_context(_following(quiet=as_json, **options))
         result = kling.job(request_id, model).wait(timeout)
         if save_to is not None:
             result = replace(result, saved=result.save(save_to))
     _print_result(result, as_json=as_json)
-
-
-def connection(
-    stack: ExitStack, base_url: str | None, journal: str | None, *, sandbox: bool = False
-) -> dict[str, Any]:
-    """Return the arguments of a client: of the gateway that is named, or of a sandbox that `stack` ends."""
-    if not sandbox:
-        return {"base_url": gateway_url(base_url), "journal": journal_path(journal)}
-    address, key = stack.enter_context(_sandbox())
-    # Its jobs end with it: nothing of them is worth finding again.
-    return {"base_url": address, "api_key": key, "journal": None}
 
 
 @contextmanager
@@ -153,17 +131,6 @@ def _following(*, quiet: bool, **options: Any) -> Generator[Kling]:
     ):
         progress.catalog = kling.catalog
         yield kling
-
-
-@contextmanager
-def _sandbox() -> Generator[tuple[str, str]]:
-    """Start a sandbox and yield its address and key."""
-    try:
-        from kling_sandbox import Sandbox
-    except ImportError:
-        raise ConfigError("the sandbox is not installed: pip install 'kling-adapters[sandbox]'") from None
-    with Sandbox(timing="latency:0.01") as sandbox:
-        yield sandbox.base_url, sandbox.api_key
 
 
 def _parameters(kling: Kling, slug: str, words: tuple[str, ...]) -> Params:
@@ -186,7 +153,7 @@ def _print_result(result: Result, *, as_json: bool) -> None:
         ("output", str(result.output)),
         ("seconds", _known(metrics.total_time if metrics.total_time is not None else metrics.inference_time)),
         ("cost in credits", _known(metrics.cost)),
-        *(("stored as", f"{file.url}  ({file.bytes} bytes, {file.content_type})") for file in result.saved),
+        *(("stored as", f"{file.url}  ({file.size} bytes, {file.content_type})") for file in result.saved),
     ]
     print_table(("job", result.model or ""), rows)
 

@@ -11,20 +11,13 @@ from typing import TYPE_CHECKING
 import click
 
 from kling_adapters._text import format_number
-from kling_adapters.cli.connection import (
-    AMOUNT,
-    base_url,
-    gateway_url,
-    journal,
-    journal_path,
-    save_to,
-)
-from kling_adapters.cli.listings import as_json
+from kling_adapters.cli.options import AMOUNT, as_json, base_url, journal, save_to
 from kling_adapters.cli.output import count_noun, print_json, print_line, print_table
 from kling_adapters.errors import ConfigError
 
 if TYPE_CHECKING:
-    from kling_adapters.journal.journal import Journal, JournalEntry
+    from kling_adapters.journal.entries import JournalEntry
+    from kling_adapters.journal.journal import Journal
 
 WHAT_TO_CHECK = """\
 Nobody knows whether these submits started a job: they went out, and no answer came back. They may be billed, so they
@@ -157,12 +150,14 @@ def resume(
 
     Those that were submitted without a place are stored with --save-to. Submits that are uncertain are reported.
     """
-    from kling_adapters.cli.outcomes import Tally, outcome_row
+    from kling_adapters.cli.outcomes import outcome_row
+    from kling_adapters.cli.tally import Tally
+    from kling_adapters.client.arguments import resolve_gateway, resolve_journal
     from kling_adapters.client.client import Kling
 
-    path = journal_path(journal)
+    path = resolve_journal(journal)
     with (
-        Kling(base_url=gateway_url(base_url), journal=path) as kling,
+        Kling(base_url=resolve_gateway(base_url).base_url, journal=path) as kling,
         Tally(None) as tally,
         closing(kling.resume(save_to=save_to, concurrency=concurrency)) as outcomes,
     ):
@@ -174,9 +169,10 @@ def resume(
 
 
 def _open_journal(journal: str | None) -> Journal:
+    from kling_adapters.client.arguments import resolve_journal
     from kling_adapters.journal.journal import Journal
 
-    path = journal_path(journal)
+    path = resolve_journal(journal)
     if path is None:
         raise ConfigError("there is no journal to read: KLING_JOURNAL or --journal turns it off")
     return Journal(path)

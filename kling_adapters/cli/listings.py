@@ -9,9 +9,8 @@ from typing import Any
 import click
 
 from kling_adapters._text import format_number
+from kling_adapters.cli.options import as_json
 from kling_adapters.cli.output import print_json, print_line, print_table
-
-as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 
 @click.command()
@@ -76,7 +75,7 @@ def plugins(as_json: bool) -> None:
 
     from kling_adapters.plugins.manager import Plugins
 
-    found = Plugins().found
+    found = Plugins().infos
     if as_json:
         print_json([asdict(info) for info in found])
         return

@@ -10,7 +10,7 @@ from typing import Any, Final, NoReturn, TypeGuard, cast
 from urllib.parse import urlsplit
 
 from kling_adapters.errors import ConfigError
-from kling_adapters.journal.journal import default_path
+from kling_adapters.journal.location import default_path
 from kling_adapters.models._gateway import BASE_URL
 from kling_adapters.protocol.wire import LONGEST_ID, Gateway, Key, is_slug
 from kling_adapters.schema.params import Params

@@ -13,6 +13,7 @@ from kling_adapters.errors import ConfigError
 from kling_adapters.forks import ForkSafeLock
 from kling_adapters.hookspecs import Auth
 from kling_adapters.journal.journal import Journal
+from kling_adapters.journal.null import NullJournal
 from kling_adapters.plugins.manager import Plugins
 from kling_adapters.plugins.selection import PluginInfo
 from kling_adapters.protocol.flows import JobRef, Session
@@ -80,7 +81,7 @@ class BaseClient(ABC, Generic[Driver, JobHandle, JobResult, Transport]):
         self._session = Session(
             gateway,
             self._find_auth,
-            None if path is None else Journal(path),
+            NullJournal() if path is None else Journal(path),
             self._make_job,
             make_result=self._make_result,
         )
@@ -112,7 +113,7 @@ class BaseClient(ABC, Generic[Driver, JobHandle, JobResult, Transport]):
     @property
     def plugins(self) -> tuple[PluginInfo, ...]:
         """Every plugin that was found, broken and disabled ones too."""
-        return self._plugins.found
+        return self._plugins.infos
 
     @abstractmethod
     def _make_driver(self, clock: Clock, proxy: str | None, transport: Transport | None) -> Driver: ...

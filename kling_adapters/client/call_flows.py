@@ -11,7 +11,7 @@ from kling_adapters.client import arguments, requests
 from kling_adapters.client.base import BaseClient, Driver, JobHandle, JobResult, Transport
 from kling_adapters.client.requests import Extra
 from kling_adapters.errors import ConfigError
-from kling_adapters.journal.journal import JournalEntry
+from kling_adapters.journal.entries import JournalEntry
 from kling_adapters.protocol import flows
 from kling_adapters.protocol.batch import Batch
 from kling_adapters.protocol.earlier import list_entries

@@ -8,11 +8,12 @@ from typing import Any, TypeAlias
 
 from kling_adapters.client import arguments
 from kling_adapters.errors import ConfigError, ParamsInvalid, Problem
-from kling_adapters.media import inputs
+from kling_adapters.media.inputs import check_media, iter_media, replace_media
+from kling_adapters.media.reader import MediaError
 from kling_adapters.protocol.tasks import Request
 from kling_adapters.schema.adapter import Adapter
 from kling_adapters.schema.catalog import Catalog
-from kling_adapters.schema.params import Params, given
+from kling_adapters.schema.params import Params, dump_set_fields
 
 Extra: TypeAlias = Mapping[str, Any] | None
 """Parameters that the spec of a model does not have yet. They are sent unchanged."""
@@ -30,7 +31,7 @@ def prepare(
         valid = catalog.find(model).load().model_validate(params)
     else:
         # Once more: model_copy() and changed lists are not validated when they are made.
-        valid = type(model).model_validate(given(model))
+        valid = type(model).model_validate(dump_set_fields(model))
     slug = valid.adapter.slug
     spec_names = {field.alias or name for name, field in type(valid).model_fields.items()}
     problems = [
@@ -40,7 +41,7 @@ def prepare(
     ]
     if problems:
         raise ParamsInvalid(slug, problems)
-    return valid.adapter, {**_check_json(slug, extra or {}), **given(valid)}
+    return valid.adapter, {**_check_json(slug, extra or {}), **dump_set_fields(valid)}
 
 
 def prepare_raw(slug: str, params: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -75,10 +76,10 @@ def _check_json(model: str, body: Mapping[str, Any]) -> Mapping[str, Any]:
     problems: list[Problem] = []
     for name, value in body.items():
         try:
-            for media in inputs.found(value):
-                inputs.check(media)
-            json.dumps(inputs.replaced(value, lambda _: ""), allow_nan=False)
-        except inputs.Unusable as error:
+            for media in iter_media(value):
+                check_media(media)
+            json.dumps(replace_media(value, lambda _: ""), allow_nan=False)
+        except MediaError as error:
             problems.append(Problem(str(name), str(error), value))
         except (TypeError, ValueError, RecursionError) as error:
             problems.append(Problem(str(name), f"cannot be written as JSON: {error}", value))

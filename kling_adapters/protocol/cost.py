@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from kling_adapters import errors
-from kling_adapters.journal.journal import REFUSED, JournalEntry
+from kling_adapters.journal.entries import REFUSED, JournalEntry
 
 
 class CostCap:

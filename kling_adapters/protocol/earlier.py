@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from functools import partial
 
 from kling_adapters import errors
-from kling_adapters.journal.journal import EXPIRED, SUBMITTING, UNCERTAIN, Journal, JournalEntry
+from kling_adapters.journal.entries import EXPIRED, SUBMITTING, UNCERTAIN, JournalEntry
 from kling_adapters.protocol import recall
 from kling_adapters.protocol.effects import Call, Flow
 from kling_adapters.protocol.flows import JobRef, Session
@@ -18,20 +18,11 @@ from kling_adapters.result import Metrics, StoredFile
 log = logging.getLogger("kling_adapters")
 
 
-def require_journal(session: Session) -> Journal:
-    """Return the journal of a client. Raises ConfigError if it has none."""
-    if session.journal is None:
-        raise errors.ConfigError(
-            "this client has no journal; earlier jobs are unknown. Make it without journal=None. "
-            "Nothing was sent"
-        )
-    return session.journal
-
-
 def list_entries(session: Session) -> Flow[list[JournalEntry]]:
     """Return every submit of the journal, the oldest first."""
     session.check_open()
-    entries: list[JournalEntry] = yield Call(require_journal(session).entries)
+    session.journal.check_available()
+    entries: list[JournalEntry] = yield Call(session.journal.entries)
     return entries
 
 

@@ -8,10 +8,11 @@ from dataclasses import dataclass, field
 from functools import partial
 
 from kling_adapters import errors
-from kling_adapters.journal.journal import REFUSED, Journal, JournalEntry
+from kling_adapters.journal.base import BaseJournal
+from kling_adapters.journal.entries import REFUSED, JournalEntry
 from kling_adapters.journal.lockfile import LockFile
 from kling_adapters.protocol.cost import CostCap
-from kling_adapters.protocol.earlier import is_resumable, require_journal
+from kling_adapters.protocol.earlier import is_resumable
 from kling_adapters.protocol.effects import Call, Flow
 from kling_adapters.protocol.flows import Session
 from kling_adapters.protocol.task_flow import Storages
@@ -54,15 +55,16 @@ def plan_requests(
 ) -> Flow[None]:
     """Plan one job for each request. Raises the errors that would stop each of them; nothing was sent."""
     session.check_open()
-    journal = session.journal if name is None else require_journal(session)
+    if name is not None:
+        session.journal.check_available()
     # Not only where it comes from: without a key, each request would fail by itself.
     yield Call(session.check_key)
     yield from storages.open_first(save_to)
-    if name is not None and journal is not None:
-        plan.lock = yield Call(partial(_acquire_lock, journal, name))
+    if name is not None:
+        plan.lock = yield Call(partial(_acquire_lock, session.journal, name))
     entries: list[JournalEntry] = []
-    if journal is not None and (name is not None or max_cost is not None):
-        entries = _at_gateway(session, (yield Call(journal.entries)))
+    if name is not None or max_cost is not None:
+        entries = _at_gateway(session, (yield Call(session.journal.entries)))
     if max_cost is not None:
         plan.cost_cap = CostCap(max_cost, entries)
     if name is None:
@@ -83,7 +85,8 @@ def plan_resume(
 ) -> Flow[None]:
     """Plan every job of the journal that is unfinished, or uncertain; `on_start` gets their entries."""
     session.check_open()
-    entries = _at_gateway(session, (yield Call(require_journal(session).entries)))
+    session.journal.check_available()
+    entries = _at_gateway(session, (yield Call(session.journal.entries)))
     now: float = yield Call(time.time)
     resumable = tuple(entry for entry in entries if is_resumable(entry, save_to, now))
     if on_start is not None:
@@ -108,7 +111,7 @@ def _at_gateway(session: Session, entries: Iterable[JournalEntry]) -> list[Journ
     return [entry for entry in entries if entry.gateway == session.gateway.base_url]
 
 
-def _acquire_lock(journal: Journal, name: str) -> LockFile:
+def _acquire_lock(journal: BaseJournal, name: str) -> LockFile:
     """Keep other processes from running the same batch: both would submit what neither has begun."""
     lock = journal.lock_batch(digest(name))
     if lock is None:

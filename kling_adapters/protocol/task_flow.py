@@ -10,9 +10,9 @@ from typing import TypeVar
 
 from kling_adapters import errors
 from kling_adapters.hookspecs import Storage
-from kling_adapters.journal.journal import JournalEntry
+from kling_adapters.journal.entries import JournalEntry
 from kling_adapters.protocol import flows, recall
-from kling_adapters.protocol.earlier import find_destination, read_job, require_journal
+from kling_adapters.protocol.earlier import find_destination, read_job
 from kling_adapters.protocol.effects import Call, Fetch, Flow, Send, Sleep, Steps
 from kling_adapters.protocol.flows import Session
 from kling_adapters.protocol.tasks import Task
@@ -122,7 +122,8 @@ def _run_earlier(
     save_to, progress.files = yield from find_destination(task, entry)
     storage = yield from storages.open(save_to)
     if save_to is not None and save_to != entry.save_to:
-        yield Call(partial(require_journal(session).record_destination, job.request_id, save_to))
+        gateway = session.gateway.base_url
+        yield Call(partial(session.journal.record_destination, gateway, job.request_id, save_to))
     if progress.data is None:
         progress.data = yield from flows.wait(session, job, None)
     if storage is not None:

@@ -10,11 +10,11 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Generic, TypeAlias, TypeVar, cast
 
-from kling_adapters.journal.journal import REFUSED, JournalEntry
-from kling_adapters.media import inputs
+from kling_adapters.journal.entries import REFUSED, JournalEntry
+from kling_adapters.media.inputs import digest_media
 from kling_adapters.result import ResultData
 from kling_adapters.schema.adapter import Adapter
-from kling_adapters.schema.params import Params, given
+from kling_adapters.schema.params import Params, dump_set_fields
 
 R_co = TypeVar("R_co", bound=ResultData, covariant=True)
 
@@ -106,7 +106,7 @@ def request_tags(name: str, requests: Iterable[Params]) -> Iterator[str]:
     """Yield the tags by which the journal finds the requests of a named batch."""
     counts: Counter[str] = Counter()
     for params in requests:
-        yield _next_tag(name, params.adapter.slug, given(params), counts)
+        yield _next_tag(name, params.adapter.slug, dump_set_fields(params), counts)
 
 
 def batch_name(entry: JournalEntry) -> str | None:
@@ -117,7 +117,7 @@ def batch_name(entry: JournalEntry) -> str | None:
 
 def digest(value: Any) -> str:
     """Return 16 hexadecimal digits that identify a JSON value, in which local media counts by its content."""
-    text = json.dumps(value, sort_keys=True, default=inputs.digest)
+    text = json.dumps(value, sort_keys=True, default=digest_media)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 

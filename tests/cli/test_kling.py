@@ -14,6 +14,8 @@ from kling_sandbox import Sandbox
 from kling_sandbox.accounts import KEY_NO_CREDITS
 from kling_sandbox.gateway import BLOCKED_TEXT
 
+from tests.support.media import make_png
+
 from .conftest import Acme
 
 
@@ -145,7 +147,7 @@ def test_status_is_found_after_the_gateways_hour(tmp_path: Path) -> None:
         (["kling-2", "prompt"], 2, "'prompt' is not name=value"),
         (["kling-2", "prompt=x", "prompt=y"], 2, "prompt is given twice"),
         (["kling-2", "prompt=@nowhere.txt"], 2, "nowhere.txt cannot be read"),
-        (["kling-bloombloom", "image=@nowhere.png"], 2, "image: nowhere.png is not there"),
+        (["kling-bloombloom", "image=@nowhere.png"], 2, "image: nowhere.png is missing"),
         (["kling-2", "prompt=x", "duration=five"], 2, "'five' is not allowed; allowed: 5, 10"),
         (["kling-2", "prompt=x", "cfg_scale=hot"], 2, "cfg_scale: 'hot' is not a finite number"),
         (["kling-2", "prompt=x", "--save-to", "a.mp4"], 3, "names a file"),
@@ -202,7 +204,7 @@ def test_no_key_and_no_credits_have_their_own_words(sandbox: Sandbox) -> None:
 
 def test_a_file_of_media_is_uploaded_and_a_file_of_text_is_read(sandbox: Sandbox, tmp_path: Path) -> None:
     for name in "ab":
-        (tmp_path / name).write_bytes(b"\x89PNG\r\n\x1a\n" + name.encode())
+        (tmp_path / name).write_bytes(make_png(name.encode()))
     (tmp_path / "prompt.txt").write_text("@Image1 and @Image2")
     before = sandbox.uploads
     done = kling(

@@ -158,7 +158,7 @@ def test_every_request_ends_once_and_is_stored_and_no_more_run_than_may(
         assert outcome.result.request_id == outcome.request_id
         [file] = outcome.result.saved
         assert file.path.parent == tmp_path / "out"
-        assert file.path.stat().st_size == file.bytes
+        assert file.path.stat().st_size == file.size
 
 
 def test_requests_are_taken_when_there_is_room_and_a_caller_may_leave(
@@ -262,8 +262,8 @@ def test_a_batch_of_a_name_submits_nothing_twice(
                     "UPDATE jobs SET state = ?, reason = 'because' WHERE id = ?", (state, entries[prompt].id)
                 )
             connection.commit()
-        journal.uncertain(entries["uncertain"].id, "cut")
-        journal.refused(entries["refused"].id, "no")
+        journal.update(entries["uncertain"].id, state="UNCERTAIN", reason="cut")
+        journal.update(entries["refused"].id, state="REFUSED", reason="no")
     before = len(gateway.requests)
     outcomes = {
         outcome.index: outcome for outcome in run("map", requests, name="films", save_to=tmp_path / "out")
@@ -393,11 +393,19 @@ def test_resume_ends_what_is_unfinished_and_reports_what_is_uncertain(
     with Kling(base_url=gateway.base_url, api_key=gateway.api_key, journal=path) as kling:
         one, two = kling.submit("kling-2", prompt="one"), kling.submit("kling-2", prompt="two")
     with closing(Journal(path)) as journal:
-        journal.record_destination(two.request_id, str(tmp_path / "own"))
-        journal.uncertain(journal.intend(gateway.base_url, "kling-2", {"prompt": "lost"}, "SG_1"), "cut")
-        journal.accepted(journal.intend("https://elsewhere", "kling-2", {"prompt": "other"}, "SG_1"), "abc")
+        journal.record_destination(gateway.base_url, two.request_id, str(tmp_path / "own"))
+        journal.update(
+            journal.intend(gateway.base_url, "kling-2", {"prompt": "lost"}, "SG_1"),
+            state="UNCERTAIN",
+            reason="cut",
+        )
+        journal.update(
+            journal.intend("https://elsewhere", "kling-2", {"prompt": "other"}, "SG_1"),
+            request_id="abc",
+            state="QUEUED",
+        )
         intent = journal.intend(gateway.base_url, "kling-9", {"prompt": "gone"}, gateway.api_key)
-        journal.accepted(intent, "def")
+        journal.update(intent, request_id="def", state="QUEUED")
     outcomes = {outcome.index: outcome for outcome in run("resume", save_to=tmp_path / "given")}
     assert sorted(outcomes) == [1, 2, 3, 5]
     assert {file.name for file in (tmp_path / "given").iterdir()} == {f"kling-2-{one.request_id}.mp4"}

@@ -39,7 +39,7 @@ def test_result_is_found_after_the_gateways_hour(play: Play, tmp_path: Path) -> 
         )
         [file] = await result.save(tmp_path / "out")
         assert file.path.exists()
-        assert [type(event) async for event in kling.job(job.request_id).events()] == [ka.Completed]
+        assert [type(event) async for event in kling.job(job.request_id).events()] == [ka.events.Completed]
         [entry] = await kling.entries()
         assert (entry.state, len(entry.files), entry.save_to) == ("COMPLETED", 1, str(tmp_path / "out"))
 

@@ -1,0 +1,126 @@
+"""The `kling` command: its subcommands, its errors and its exit code."""
+
+from __future__ import annotations
+
+import logging
+import signal
+import sys
+import traceback
+from typing import Any
+
+import click
+
+from kling_adapters._version import __version__
+from kling_adapters.cli import batch, jobs, journal, listings
+from kling_adapters.cli.exit_codes import ExitCode, exit_code
+from kling_adapters.cli.output import LogHandler, Streams, print_message, print_progress
+from kling_adapters.cli.wording import describe_error
+from kling_adapters.errors import KlingError
+
+
+class _Commands(click.Group):
+    """The built-in commands, and those of plugins, which are loaded when they are needed."""
+
+    _are_plugins_loaded = False
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in self.commands:
+            self._load_plugins()
+        return super().get_command(ctx, cmd_name)
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        self._load_plugins()
+        return super().list_commands(ctx)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            super().invoke(ctx)
+        except OSError as error:
+            # click would end the command with the exit code of a failed job.
+            raise RuntimeError(f"{type(error).__name__}: {error}") from error
+
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Exit codes"):
+            formatter.write_dl([(str(int(code)), code.meaning) for code in ExitCode])
+
+    def _load_plugins(self) -> None:
+        from kling_adapters.plugins.manager import Plugins
+
+        if not self._are_plugins_loaded:
+            self._are_plugins_loaded = True
+            Plugins().add_commands(self)
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="kling-adapters")
+@click.option("-v", "--verbose", is_flag=True, help="Log to standard error.")
+def app(verbose: bool) -> None:
+    """Run the Kling models of the Segmind serverless API."""
+    _configure_logging(logging.INFO if verbose else logging.WARNING)
+
+
+for command in (
+    listings.models,
+    listings.show,
+    listings.plugins,
+    jobs.run,
+    jobs.submit,
+    jobs.status,
+    jobs.wait,
+    journal.jobs,
+    journal.resume,
+    batch.batch,
+):
+    app.add_command(command)
+
+
+def main() -> None:
+    """Run the command line; an error ends it with a message and an exit code."""
+    streams = Streams()
+    # Plugins are loaded, and may be broken, before the options are read.
+    _configure_logging(logging.WARNING)
+    # What a shell in the background and nohup ignore stays ignored.
+    for name in ("SIGTERM", "SIGHUP"):
+        number = getattr(signal, name, None)
+        if number is not None and signal.getsignal(number) is signal.SIG_DFL:
+            signal.signal(number, signal.default_int_handler)
+    code = _run()
+    if (error := streams.close()) is not None:
+        print_message(
+            f"standard output cannot be written: {error.strerror}. The printed text is lost; `kling jobs` lists the "
+            "jobs of the journal and where they are stored."
+        )
+        code = code or ExitCode.STORAGE
+    sys.exit(int(code))
+
+
+def _run() -> int:
+    """Run the command and return its exit code."""
+    try:
+        returned = app.main(prog_name="kling", standalone_mode=False)
+    except KlingError as error:
+        print_message(describe_error(error))
+        return exit_code(error)
+    except click.ClickException as error:
+        error.show()
+        return ExitCode.BAD_INPUT
+    except (click.Abort, KeyboardInterrupt):
+        print_message("interrupted")
+        return ExitCode.INTERRUPTED
+    except SystemExit as end:
+        return end.code if isinstance(end.code, int) else int(end.code is not None)
+    except Exception as error:  # noqa: BLE001  exit code 1 means a failed job
+        print_progress(traceback.format_exc())
+        print_message(
+            f"internal error: {type(error).__name__}: {error}. This is a defect of kling-adapters: please report it "
+            "with the lines above. A submitted job goes on; `kling jobs` lists it."
+        )
+        return ExitCode.INTERNAL_ERROR
+    return returned if isinstance(returned, int) else ExitCode.DONE
+
+
+def _configure_logging(level: int) -> None:
+    """Print log records to standard error, unless the program that calls `main` has handlers of its own."""
+    logging.basicConfig(handlers=[LogHandler()])
+    logging.getLogger().setLevel(level)
+    logging.getLogger("httpx").setLevel(logging.WARNING)

@@ -1,0 +1,121 @@
+"""The jobs of a batch that the journal has from earlier runs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from kling_adapters.cli.output import count_noun
+from kling_adapters.errors import ConfigError
+
+if TYPE_CHECKING:
+    from kling_adapters.cli.batch_file import Line
+    from kling_adapters.cli.connection import ClientOptions
+    from kling_adapters.cli.outcomes import OutcomesFile
+    from kling_adapters.client.job import AsyncResult
+    from kling_adapters.journal.entries import JournalEntry
+    from kling_adapters.protocol.tasks import Outcome
+
+
+class BatchHistory:
+    """The journal entries of a batch at one gateway, and their lines."""
+
+    def __init__(self, name: str, client: ClientOptions, lines: Sequence[Line]) -> None:
+        self.name = name
+        self._gateway = client["base_url"]
+        self._journal = client["journal"]
+        self._lines = lines
+        self._entries = _read_entries(client)
+
+    def check(self, outcomes: OutcomesFile, file: Path, *, is_resumed: bool) -> None:
+        """Raise ConfigError if lines that were paid for would be submitted again."""
+        if not is_resumed:
+            # Of any gateway: a warning too many costs nothing.
+            if any(_batch_name(entry) == self.name for entry in self._entries):
+                raise ConfigError(
+                    f"{file} was run before: --resume goes on, and submits only lines that were not. To pay for all "
+                    "of it once more, run a copy of the file, or pass another --name. Nothing was sent"
+                )
+            return
+        if not self._own_entries():
+            raise ConfigError(
+                f"the journal {self._journal} has no job of the batch {self.name} at {self._gateway}, so --resume "
+                f"would submit and pay for every line. {self._advise(file)} To run it for the first time, "
+                "leave out --resume. Nothing was sent"
+            )
+        unknown = outcomes.read_request_ids() - {entry.request_id or "" for entry in self._entries}
+        if unknown:
+            raise ConfigError(
+                f"{outcomes.path} reports {count_noun(len(unknown), 'job')} that the journal {self._journal} does not "
+                "have, so --resume would submit and pay for their lines again. Pass the journal of that run with "
+                "--journal or KLING_JOURNAL; if the file is of another run, remove it. Nothing was sent"
+            )
+
+    def find_due_lines(self) -> list[Line]:
+        """Return the lines that --resume would submit."""
+        from kling_adapters.journal.entries import REFUSED
+
+        entries = self._entries_of_lines()
+        return [
+            line
+            for line, entry in zip(self._lines, entries, strict=True)
+            if entry is None or entry.state == REFUSED
+        ]
+
+    def find_finished(self) -> dict[int, JournalEntry]:
+        """Return the entries of lines that have come to their end, by the index of the line."""
+        return {
+            index: entry
+            for index, entry in enumerate(self._entries_of_lines())
+            if entry is not None
+            and entry.state in ("COMPLETED", "FAILED", "EXPIRED")
+            and not entry.is_unfinished
+        }
+
+    def read_costs(self, model: str) -> list[float]:
+        """Return the costs of all jobs of a model at this gateway, in credits."""
+        return [
+            entry.cost
+            for entry in self._entries
+            if entry.gateway == self._gateway and entry.model == model and entry.cost is not None
+        ]
+
+    def _own_entries(self) -> list[JournalEntry]:
+        return [
+            entry
+            for entry in self._entries
+            if entry.gateway == self._gateway and _batch_name(entry) == self.name
+        ]
+
+    def _entries_of_lines(self) -> list[JournalEntry | None]:
+        """Return the last entry of each line."""
+        from kling_adapters.protocol.tasks import request_tags
+
+        entries = {entry.tag: entry for entry in self._own_entries()}
+        return [entries.get(tag) for tag in request_tags(self.name, (line.params for line in self._lines))]
+
+    def _advise(self, file: Path) -> str:
+        names = {_batch_name(entry) for entry in self._entries if entry.gateway == self._gateway}
+        moved = sorted(name for name in names if name and Path(name).name == file.name)
+        if moved:
+            return f"If the file was moved, pass its old name: {' or '.join(f'--name {name}' for name in moved)}."
+        return "Pass the journal of the earlier run with --journal or KLING_JOURNAL, and its --name if it had one."
+
+
+def is_unchanged(outcome: Outcome[AsyncResult], entry: JournalEntry | None) -> bool:
+    """Return whether an outcome repeats an entry that had come to its end: nothing was stored again."""
+    return entry is not None and (outcome.result is None or outcome.result.saved == entry.files)
+
+
+def _read_entries(client: ClientOptions) -> list[JournalEntry]:
+    from kling_adapters.client.client import Kling
+
+    if client["journal"] is None:
+        return []
+    with Kling(**client) as kling:
+        return kling.entries()
+
+
+def _batch_name(entry: JournalEntry) -> str:
+    return (entry.tag or "").rpartition("#")[0]

@@ -1,0 +1,54 @@
+"""Options that several commands share."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import click
+
+from kling_adapters.models._gateway import BASE_URL
+
+
+class _Amount(click.ParamType[float]):
+    """A number from 0; `inf` and `nan` are refused."""
+
+    name = "number"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        try:
+            number = float(value)
+        except ValueError:
+            number = math.nan
+        if not 0 <= number < math.inf:
+            self.fail(f"{value!r} is not a number from 0", param, ctx)
+        return number
+
+
+def _read_journal(context: click.Context, option: click.Parameter, path: str | None) -> str | None:
+    """Return the value for `Kling(journal=...)`."""
+    return None if path == "none" else path or ""
+
+
+AMOUNT = _Amount()
+as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+base_url = click.option(
+    "--base-url", metavar="URL", help=f"The gateway; by default KLING_BASE_URL, or {BASE_URL}."
+)
+save_to = click.option(
+    "--save-to",
+    metavar="PLACE",
+    help="Store the output here: a folder, or a URL of a storage plugin.",
+)
+timeout = click.option(
+    "--timeout", type=AMOUNT, metavar="SECONDS", help="Wait no longer; by default four times the usual time."
+)
+journal = click.option(
+    "--journal",
+    metavar="PATH|none",
+    callback=_read_journal,
+    help="The journal; by default KLING_JOURNAL, or a file in your state folder.",
+)
+sandbox = click.option(
+    "--sandbox", is_flag=True, help="Start a local sandbox for this command; no account is needed."
+)

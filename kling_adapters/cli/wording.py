@@ -1,0 +1,30 @@
+"""Errors and warnings of the library in the words of the command line."""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+_REPLACEMENTS: Final = tuple(
+    (re.compile(pattern), replacement)
+    for pattern, replacement in (
+        (r'error\.job\.wait\(\),? or kling\.job\("([^"]+)"\)\.wait\(\)', r"`kling wait \1`"),
+        (r"(, or (give|pass)|,? or the) (Kling\(api_key=\.\.\.\)|api_key argument)", ""),
+        (r"(give|pass) Kling\(api_key=\.\.\.\), or ", ""),
+        (r"Kling\(journal=None\)", "--journal none"),
+        (r" A model without a spec takes submit_raw\(\)\.?", ""),
+    )
+)
+_PARAMETER = re.compile(r"""(?<![\w./"'=-])(save_to|max_cost|base_url)(?![\w./"'=-])""")
+
+
+def describe_error(error: Exception) -> str:
+    """Return the message of an error for a reader who cannot write Python here."""
+    return use_option_names(str(error))
+
+
+def use_option_names(text: str) -> str:
+    """Return a message with `--save-to` for `save_to`, and likewise for other parameters and calls."""
+    for pattern, replacement in _REPLACEMENTS:
+        text = pattern.sub(replacement, text)
+    return _PARAMETER.sub(lambda match: f"--{match[1].replace('_', '-')}", text)
