@@ -13,6 +13,7 @@ from kling_adapters._version import __version__
 from kling_adapters.client.async_client import AsyncKling
 from kling_adapters.client.client import Kling
 from kling_adapters.client.job import AsyncJob, AsyncResult, Job, Result
+from kling_adapters.client.requests import Extra
 from kling_adapters.driver.clock import Clock
 from kling_adapters.errors import (
     ApiError,
@@ -45,10 +46,11 @@ from kling_adapters.journal.entries import JournalEntry
 from kling_adapters.models._gateway import STATUSES as GATEWAY_STATUSES
 from kling_adapters.plugins.manager import load_catalog
 from kling_adapters.plugins.selection import PluginInfo
-from kling_adapters.protocol.tasks import Outcome
+from kling_adapters.protocol.tasks import Outcome, Request
 from kling_adapters.result import Artifact, Credits, JobStatus, Metrics, ResultData, StoredFile
 from kling_adapters.schema.catalog import Catalog, CatalogEntry
 from kling_adapters.schema.gateway import StatusCode
+from kling_adapters.schema.param_types import Media
 from kling_adapters.schema.params import Params
 
 # An application that has not set up logging must not see on its standard error what it handles as an exception.
@@ -68,6 +70,7 @@ __all__ = [
     "Clock",
     "ConfigError",
     "Credits",
+    "Extra",
     "Forbidden",
     "GatewayTimeout",
     "InsufficientCredits",
@@ -78,6 +81,7 @@ __all__ = [
     "JournalEntry",
     "Kling",
     "KlingError",
+    "Media",
     "MethodNotAllowed",
     "Metrics",
     "ModelRetired",
@@ -89,6 +93,7 @@ __all__ = [
     "PluginInfo",
     "Problem",
     "RateLimited",
+    "Request",
     "Result",
     "ResultData",
     "ServerError",
