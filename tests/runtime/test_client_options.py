@@ -53,11 +53,11 @@ def test_transport_sends_gateway_requests_but_no_downloads(play: Play, tmp_path:
 
     before = len(play.sandbox.requests)
     play(scenario, transport=transport)
-    seen = play.sandbox.requests[before:]
+    received = play.sandbox.requests[before:]
     assert [request.url.path for request in transport.requests] == [
-        request.path for request in seen if not request.path.startswith("/media/")
+        request.path for request in received if not request.path.startswith("/media/")
     ]
-    assert len(transport.requests) < len(seen)
+    assert len(transport.requests) < len(received)
     assert all(request.headers["x-api-key"] == play.sandbox.api_key for request in transport.requests)
 
 
@@ -130,14 +130,14 @@ def test_proxy_replaces_those_of_the_environment(play: Play, monkeypatch: pytest
         with pytest.raises(ka.TransportError):
             await kling.credits()
 
-    with Stub() as proxy, Stub() as other:
-        monkeypatch.setenv("HTTPS_PROXY", other.url)
+    with Stub() as proxy, Stub() as environment_proxy:
+        monkeypatch.setenv("HTTPS_PROXY", environment_proxy.url)
         monkeypatch.setenv("NO_PROXY", "gateway.example")
         proxy.play([reply(407)] * 20)
         play(scenario, proxy=proxy.url, base_url="https://gateway.example", journal=None)
         assert {request.method for request in proxy.requests} == {"CONNECT"}
         assert not any(play.sandbox.api_key in str(request) for request in proxy.requests)
-        assert other.requests == []
+        assert environment_proxy.requests == []
 
 
 def test_timeout_of_the_client_is_the_default(play: Play) -> None:
@@ -191,7 +191,7 @@ def test_wrong_tag_is_refused(play: Play, call: str) -> None:
 def test_tag_of_a_batch_is_kept_with_each_entry(run: Runner, gateway: Gateway) -> None:
     requests = [{"model": "kling-2", "prompt": "a"}, {"model": "kling-2", "prompt": "b"}]
     for _ in range(2):
-        # A tag is no name: everything is submitted again, and costs again.
+        # Unlike a name, a tag does not keep requests from being submitted again.
         assert len(run("map", requests, tag="order 7", max_cost=2)) == 2
     assert sorted(gateway.submits) == ["a", "a", "b", "b"]
     with pytest.raises(ka.ConfigError, match="Pass either name or tag, not both"):
@@ -234,19 +234,19 @@ def test_resume_reports_the_entries_that_it_found(run: Runner, gateway: Gateway,
     run("map", requests[:1])
     with Kling(base_url=gateway.base_url, api_key=gateway.api_key, journal=run.journal) as kling:
         jobs = [kling.submit(Kling2(prompt=request["prompt"])) for request in requests[1:]]
-    found: list[tuple[ka.JournalEntry, ...]] = []
+    calls: list[tuple[ka.JournalEntry, ...]] = []
     before = len(gateway.requests)
 
     def on_start(entries: tuple[ka.JournalEntry, ...]) -> None:
         assert len(gateway.requests) == before
-        found.append(entries)
+        calls.append(entries)
 
     outcomes = run("resume", on_start=on_start)
-    [entries] = found
+    [entries] = calls
     assert [entry.request_id for entry in entries] == [job.request_id for job in jobs]
     assert {outcome.index for outcome in outcomes} == {entry.id for entry in entries}
-    run("resume", save_to=tmp_path / "out", on_start=found.append)
-    assert len(found[-1]) == 3
+    run("resume", save_to=tmp_path / "out", on_start=calls.append)
+    assert len(calls[-1]) == 3
     with pytest.raises(ka.ConfigError, match="on_start is 5; expected a function"):
         run("resume", on_start=5)
 
