@@ -150,7 +150,7 @@ def test_status_is_found_after_the_gateways_hour(tmp_path: Path) -> None:
         (["kling-bloombloom", "image=@nowhere.png"], 2, "image: nowhere.png is missing"),
         (["kling-2", "prompt=x", "duration=five"], 2, "'five' is not allowed; allowed: 5, 10"),
         (["kling-2", "prompt=x", "cfg_scale=hot"], 2, "cfg_scale: 'hot' is not a finite number"),
-        (["kling-2", "prompt=x", "--save-to", "a.mp4"], 3, "names a file"),
+        (["kling-2", "prompt=x", "--save-to", "a.png"], 2, "does not fit the output"),
         (["kling-2", "prompt=x", "--save-to", "ftp://host/"], 2, "no plugin can store"),
         (["kling-2", f"prompt={BLOCKED_TEXT}"], 1, "not billed"),
     ],

@@ -227,8 +227,8 @@ def test_unusable_destination_is_refused_before_the_submit(play: Play, tmp_path:
             await kling.run("kling-2", prompt="x", save_to="ftp://host/")
         with pytest.raises(ka.StorageError, match="cannot write to the folder"):
             await kling.run("kling-2", prompt="x", save_to=tmp_path / "file" / "folder")
-        with pytest.raises(ka.StorageError, match="names a file"):
-            await kling.run("kling-2", prompt="x", save_to=tmp_path / "panda.mp4")
+        with pytest.raises(ka.ConfigError, match="does not fit the output of the model"):
+            await kling.run("kling-2", prompt="x", save_to=tmp_path / "panda.png")
 
     before = play.sandbox.requests
     play(scenario)
