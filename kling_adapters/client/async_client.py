@@ -15,6 +15,7 @@ from kling_adapters.driver.async_ import AsyncDriver
 from kling_adapters.driver.clock import Clock
 from kling_adapters.driver.tasks import run_in_tasks
 from kling_adapters.journal.entries import JournalEntry
+from kling_adapters.protocol.run import run_and_collect
 from kling_adapters.protocol.session import JobRef
 from kling_adapters.protocol.tasks import Outcome, Request
 from kling_adapters.result import Credits, ResultData, StoredFile
@@ -60,7 +61,9 @@ class AsyncKling(AsyncCalls):
         extra: Extra = None,
     ) -> AsyncResult:
         """Do as `run`, for a slug that is known at run time only. See `Kling.run_model`."""
-        return await self._driver.run(self._run_flow(model, params, extra, save_to, timeout, tag))
+        return await self._driver.run(
+            self._run_flow(run_and_collect, model, params, extra, save_to, timeout, tag)
+        )
 
     async def submit_raw(
         self,

@@ -15,6 +15,7 @@ from kling_adapters.driver.clock import Clock
 from kling_adapters.driver.sync import SyncDriver
 from kling_adapters.driver.threads import run_in_threads
 from kling_adapters.journal.entries import JournalEntry
+from kling_adapters.protocol.run import run_and_collect
 from kling_adapters.protocol.session import JobRef
 from kling_adapters.protocol.tasks import Outcome, Request
 from kling_adapters.result import Credits, ResultData, StoredFile
@@ -94,7 +95,7 @@ class Kling(SyncCalls):
             KlingError: Every error of `run`.
 
         """
-        return self._driver.run(self._run_flow(model, params, extra, save_to, timeout, tag))
+        return self._driver.run(self._run_flow(run_and_collect, model, params, extra, save_to, timeout, tag))
 
     def submit_raw(
         self,
@@ -163,7 +164,7 @@ class Kling(SyncCalls):
                 taken when there is room for it. While the caller does not take outcomes, running jobs are
                 still finished and stored, but nothing more is submitted.
             concurrency: Jobs at a time.
-            save_to: Folder or storage URL of the outputs.
+            save_to: As for `run`; a file name needs the field request_id, so that no two jobs share it.
             max_cost: Credits. Nothing is submitted that could exceed them, by the highest cost known of its
                 model; while none is known, one job of the model is submitted at a time. The iteration then
                 ends early. Jobs of earlier runs of the same name count.

@@ -48,7 +48,8 @@ class Result(ResultData):
         `resume` stores the output there.
 
         Args:
-            to: A folder, or a URL that a storage plugin takes, such as s3://bucket/prefix/.
+            to: A folder, file name or template as for `Kling.run`, or a URL that a storage plugin takes, such
+                as s3://bucket/prefix/.
 
         Returns:
             The stored files.
