@@ -43,24 +43,26 @@ def project(folder: Path) -> None:
     """Put the runtime of this repository beside the specs of a project."""
     shutil.copy(ROOT / "specs" / "gateway.yaml", folder / "specs")
     shutil.copy(ROOT / "pyproject.toml", folder)
-    (folder / "kling_adapters").mkdir()
-    for path in (ROOT / "kling_adapters").iterdir():
-        if path.name not in {"models", "__pycache__"}:
-            (folder / "kling_adapters" / path.name).symlink_to(path)
+    (folder / "kling_adapters" / "client").mkdir(parents=True)
+    runtime = ROOT / "kling_adapters"
+    # The compiler writes the models and the stub of the client.
+    for path in (*runtime.iterdir(), *(runtime / "client").iterdir()):
+        if path.name not in {"models", "client", "_calls.pyi", "__pycache__"}:
+            (folder / path.relative_to(ROOT)).symlink_to(path)
 
 
 def judged(folder: Path) -> bool:
     """Generate the adapters of a project, and run the judges, two at a time; print and return what they say."""
     subprocess.run([*CODEGEN, "generate"], cwd=folder, check=True, stdout=subprocess.DEVNULL)
     strict = {"typeCheckingMode": "strict", "enableExperimentalFeatures": True}
-    include = {"include": ["kling_adapters/models"]}
+    models, stub = "kling_adapters/models", "kling_adapters/client/_calls.pyi"
+    include = {"include": [models, stub]}
     (folder / "pyrightconfig.json").write_text(json.dumps(strict | include), encoding="utf-8")
-    models = "kling_adapters/models"
     commands = {
-        "mypy": ["mypy", "--config-file=", "--strict", "--follow-imports=silent", "--cache-dir=.mypy", models],
+        "mypy": ["mypy", "--config-file=", "--strict", "--follow-imports=silent", "--cache-dir=.mypy", models, stub],
         "pyright": ["pyright", "--pythonpath", sys.executable],
-        "ruff check": ["ruff", "check", "--no-cache", models],
-        "ruff format": ["ruff", "format", "--check", "--no-cache", models],
+        "ruff check": ["ruff", "check", "--no-cache", models, stub],
+        "ruff format": ["ruff", "format", "--check", "--no-cache", models, stub],
     }  # fmt: skip
     python = [sys.executable, "-W", "error"]
     runs = {"examples": [*python, "-c", USE]} | {

@@ -1,7 +1,7 @@
 """The typed calls of both clients. Their overloads, one for each model, are in the stub beside this file.
 
-Only type checkers and editors read the stub, so start-up does not grow with the number of models. Overloads are lost
-when a subclass overrides a method; so the calls are in base classes of the clients.
+Only type checkers and editors read the stub, so start-up does not grow with the number of models. Overloads
+are lost when a subclass overrides a method; so the calls are in base classes of the clients.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from kling_adapters.client.job import AsyncJob, AsyncResult, Job, Result
 from kling_adapters.client.requests import Extra
 from kling_adapters.driver.async_ import AsyncDriver
 from kling_adapters.driver.sync import SyncDriver
+from kling_adapters.protocol.run import run_and_collect, run_sync_and_collect
 from kling_adapters.schema.params import Params
 
 
@@ -35,13 +36,15 @@ class SyncCalls(CallFlows[SyncDriver, Job, Result, GatewayTransport]):
         """Validate the parameters, submit the job, and return it when the gateway has given its id.
 
         Args:
-            model: Slug of the model, or an object with all parameters, such as Kling2(...). For a slug that is known at
-                run time only, see `submit_model`.
-            save_to: Folder or storage URL of the output. It is checked, and kept in the journal: if this process dies
-                before `Result.save`, `resume` stores the output there.
-            timeout: Seconds for uploads, retries and waits for a rate limit, together; by default that of the client.
-                Without either, a submit that started nothing is tried four times, and waits up to five minutes for a
-                rate limit. A request that was sent is answered first, for up to two minutes, so that its job is known.
+            model: Slug of the model, or an object with all parameters, such as Kling2(...). For a slug that
+                is known at run time only, see `submit_model`.
+            save_to: Folder, file name, template or storage URL of the output; see `run`. It is checked, and
+                kept in the journal: if this process dies before `Result.save`, `resume` stores the output
+                there.
+            timeout: Seconds for uploads, retries and waits for a rate limit, together; by default that of the
+                client. Without either, a submit that started nothing is tried four times, and waits up to
+                five minutes for a rate limit. A request that was sent is answered first, for up to two
+                minutes, so that its job is known.
             tag: A text of your own that the journal keeps with the job, as `JournalEntry.tag`.
             extra: Parameters that the spec does not have yet. They are sent unchanged.
             **params: Parameters of the model, by name.
@@ -75,11 +78,13 @@ class SyncCalls(CallFlows[SyncDriver, Job, Result, GatewayTransport]):
 
         Args:
             model: As for `submit`. For a slug that is known at run time only, see `run_model`.
-            save_to: Folder or storage URL of the output.
-            timeout: Seconds for the submit, the wait and the download together; by default that of the client. Without
-                either, the wait is four times the usual latency of the model, and at least 15 minutes. Nothing that is
-                paid for is cut off: a submit that was sent is answered first, for up to two minutes, and a result that
-                is ready is asked for up to 30 seconds longer.
+            save_to: Folder, storage URL, file name such as "renders/film.mp4", or template such as
+                "renders/{model}-{request_id}{ext}" with the fields model, request_id, index, date, tag and
+                ext.
+            timeout: Seconds for the submit, the wait and the download together; by default that of the
+                client. Without either, the wait is four times the usual latency of the model, and at least 15
+                minutes. Nothing that is paid for is cut off: a submit that was sent is answered first, for up
+                to two minutes, and a result that is ready is asked for up to 30 seconds longer.
             tag: A text of your own that the journal keeps with the job, as `JournalEntry.tag`.
             extra: Parameters that the spec does not have yet. They are sent unchanged.
             **params: Parameters of the model, by name.
@@ -91,12 +96,12 @@ class SyncCalls(CallFlows[SyncDriver, Job, Result, GatewayTransport]):
             JobFailed: The job failed. It is not billed.
             JobExpired: The gateway no longer knows the job.
             WaitTimeout: The job goes on, and may be billed; the error carries it.
-            StorageError: The job completed, and its output could not be stored. The error carries the result, and
-                `resume` stores it.
+            StorageError: The job completed, and its output could not be stored. The error carries the result,
+                and `resume` stores it.
             KlingError: Every error of `submit`.
 
         """
-        return self._driver.run(self._run_flow(model, params, extra, save_to, timeout, tag))
+        return self._driver.run(self._run_flow(run_and_collect, model, params, extra, save_to, timeout, tag))
 
     def run_direct(
         self,
@@ -111,14 +116,15 @@ class SyncCalls(CallFlows[SyncDriver, Job, Result, GatewayTransport]):
     ) -> Result:
         """Run the job in one request, which is answered when the job has ended. `run` is the safer choice.
 
-        There is no request id before the answer: if the connection breaks, a job that was paid for is lost. The result
-        holds its file in memory. `run_sync` is another name of this call.
+        There is no request id before the answer: if the connection breaks, a job that was paid for is lost.
+        The result holds its file in memory. `run_sync` is another name of this call.
 
         Args:
             model: As for `submit`.
-            save_to: Folder or storage URL of the output.
-            timeout: Seconds to wait for the answer; by default that of the client, or four times the usual latency of
-                the model, and at least 15 minutes. Uploads and retries before may take as long once more.
+            save_to: As for `run`.
+            timeout: Seconds to wait for the answer; by default that of the client, or four times the usual
+                latency of the model, and at least 15 minutes. Uploads and retries before may take as long
+                once more.
             tag: A text of your own that the journal keeps with the job, as `JournalEntry.tag`.
             extra: Parameters that the spec does not have yet. They are sent unchanged.
             **params: Parameters of the model, by name.
@@ -133,7 +139,9 @@ class SyncCalls(CallFlows[SyncDriver, Job, Result, GatewayTransport]):
             KlingError: Every error of `submit`.
 
         """
-        return self._driver.run(self._run_direct_flow(model, params, extra, save_to, timeout, tag))
+        return self._driver.run(
+            self._run_flow(run_sync_and_collect, model, params, extra, save_to, timeout, tag)
+        )
 
     run_sync = run_direct
 
@@ -167,7 +175,9 @@ class AsyncCalls(CallFlows[AsyncDriver, AsyncJob, AsyncResult, AsyncGatewayTrans
         **params: Any,
     ) -> AsyncResult:
         """Submit a job, wait for its end and, with `save_to`, store its output. See `Kling.run`."""
-        return await self._driver.run(self._run_flow(model, params, extra, save_to, timeout, tag))
+        return await self._driver.run(
+            self._run_flow(run_and_collect, model, params, extra, save_to, timeout, tag)
+        )
 
     async def run_direct(
         self,
@@ -181,6 +191,8 @@ class AsyncCalls(CallFlows[AsyncDriver, AsyncJob, AsyncResult, AsyncGatewayTrans
         **params: Any,
     ) -> AsyncResult:
         """Run a job in one request, which is answered when the job has ended. See `Kling.run_direct`."""
-        return await self._driver.run(self._run_direct_flow(model, params, extra, save_to, timeout, tag))
+        return await self._driver.run(
+            self._run_flow(run_sync_and_collect, model, params, extra, save_to, timeout, tag)
+        )
 
     run_sync = run_direct

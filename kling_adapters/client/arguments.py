@@ -25,7 +25,7 @@ _LARGEST_NUMBER = 10**15
 
 
 def check_seconds(name: str, value: object, *, may_be_zero: bool = False) -> None:
-    """Refuse what is not a length of time in seconds; None is one. A `timeout` of 0 can make sense for a poll."""
+    """Refuse a value that is not a number of seconds; None is accepted. A poll may have a `timeout` of 0."""
     if value is None:
         return
     expected = f"a number of seconds {'from' if may_be_zero else 'greater than'} 0, such as 60 or 2.5"
@@ -36,19 +36,19 @@ def check_seconds(name: str, value: object, *, may_be_zero: bool = False) -> Non
 
 
 def check_concurrency(value: object) -> None:
-    """Refuse what is not a number of jobs."""
+    """Refuse a value that is not a number of jobs."""
     if isinstance(value, bool) or not isinstance(value, int) or value < 1:
         _refuse("concurrency", value, "a whole number of jobs, 1 or more")
 
 
 def check_max_cost(value: object) -> None:
-    """Refuse what is not an amount of credits; None is one."""
+    """Refuse a value that is not a number of credits; None is accepted."""
     if value is not None and not (_is_number(value) and 0 <= value < math.inf):
         _refuse("max_cost", value, "a number of credits, 0 or more")
 
 
 def check_name(name: str, value: object) -> None:
-    """Refuse what is not a text that the journal can keep; None is one."""
+    """Refuse a value that is not a text for the journal; None is accepted."""
     if value is None:
         return
     if not isinstance(value, str) or not value.strip():
@@ -58,32 +58,32 @@ def check_name(name: str, value: object) -> None:
 
 
 def check_request_id(value: object) -> None:
-    """Refuse what is not the id of a job."""
+    """Refuse a value that is not the id of a job."""
     if not isinstance(value, str) or not value.strip() or not value.isprintable() or len(value) > LONGEST_ID:
         _refuse("request_id", value, "the id that the gateway gave to a job, a str")
 
 
 def check_slug(name: str, value: object) -> None:
-    """Refuse what is not the slug of a model."""
+    """Refuse a value that is not the slug of a model."""
     if not isinstance(value, str) or not is_slug(value):
         _refuse(name, value, 'the slug of a model, such as "kling-2"')
 
 
 def check_model(model: object, params: Mapping[str, Any]) -> None:
-    """Refuse what is neither a slug nor a set of parameters, and parameters that are passed beside such a set."""
+    """Refuse a model that is neither a slug nor a parameter object, and parameters beside such an object."""
     if not isinstance(model, str | Params):
         _refuse(
             "model", model, 'the slug of a model, such as "kling-2", or its parameters, such as Kling2(...)'
         )
     if isinstance(model, Params) and params:
         raise ConfigError(
-            f"{', '.join(params)}: pass every parameter in the {type(model).__name__} object, or a slug and every "
-            "parameter by name. Nothing was sent"
+            f"{', '.join(params)}: pass every parameter in the {type(model).__name__} object, or a slug and "
+            "every parameter by name. Nothing was sent"
         )
 
 
 def check_mapping(name: str, value: object) -> None:
-    """Refuse what is not a mapping from names to values."""
+    """Refuse a value that is not a mapping from names to values."""
     if not isinstance(value, Mapping):
         _refuse(name, value, "a mapping from parameter names to values")
     for key in cast("Mapping[object, object]", value):
@@ -92,7 +92,7 @@ def check_mapping(name: str, value: object) -> None:
 
 
 def check_requests(requests: object) -> None:
-    """Refuse what is not a series of requests, such as one request alone."""
+    """Refuse a value that is not a series of requests, such as one request alone."""
     if not _is_series(requests):
         _refuse(
             "requests",
@@ -107,7 +107,7 @@ def resolve_save_to(value: str | PathLike[str] | None) -> str | None:
 
 
 def resolve_destination(name: str, value: str | PathLike[str]) -> str:
-    """Return a destination that means the same in any working folder: other processes read it from the journal."""
+    """Return a destination that means the same in any folder: other processes read it in the journal."""
     destination = _path_text(name, value, "a folder or a storage URL, as a str or a path")
     try:
         # As the storage of the core reads it: a scheme of one letter is a drive of Windows.
@@ -133,7 +133,7 @@ def resolve_journal(value: str | PathLike[str] | None) -> Path | None:
 
 
 def resolve_gateway(base_url: str | None) -> Gateway:
-    """Return the gateway at `base_url`, else the one that the environment variable names, else the real one."""
+    """Return the gateway at `base_url`; by default that of the environment, or the gateway of Segmind."""
     if base_url is not None:
         if not isinstance(base_url, str):  # pyright: ignore[reportUnnecessaryIsInstance]
             # It may hold a password.
@@ -153,25 +153,26 @@ def wrap_key(value: str | None) -> Key | None:
         _refuse("api_key", type(value), "a str")
     if not value.strip():
         raise ConfigError(
-            "api_key is empty; expected a key. Leave it out to use SEGMIND_API_KEY or a plugin. Nothing was sent"
+            "api_key is empty; expected a key. Leave it out to use SEGMIND_API_KEY or a plugin. "
+            "Nothing was sent"
         )
     return Key(value)
 
 
 def check_plugins(plugins: object) -> None:
-    """Refuse what is not a series of plugin objects."""
+    """Refuse a value that is not a series of plugin objects."""
     if not _is_series(plugins):
         _refuse("plugins", type(plugins), "an iterable of plugin objects, such as [MyPlugin()]")
 
 
 def check_flag(name: str, value: object) -> None:
-    """Refuse what is not True or False."""
+    """Refuse a value that is not True or False."""
     if not isinstance(value, bool):
         _refuse(name, value, "True or False")
 
 
 def check_proxy(value: object) -> None:
-    """Refuse a proxy that is not a str; None is accepted. Its text is not repeated: it may hold a password."""
+    """Refuse a proxy that is not a str; None is accepted. It is not repeated: it may hold a password."""
     if value is not None and not isinstance(value, str):
         _refuse("proxy", type(value), "the URL of a proxy, as a str")
 
@@ -183,7 +184,7 @@ def check_callback(name: str, value: object) -> None:
 
 
 def check_clock(clock: object) -> None:
-    """Refuse what is not a Clock; None is one."""
+    """Refuse a value that is not a Clock; None is accepted."""
     if clock is not None and not all(
         callable(getattr(clock, method, None)) for method in ("now", "sleep", "sleep_async")
     ):
@@ -206,7 +207,8 @@ def _absolute(name: str, path: str | Path) -> Path:
     except (OSError, RuntimeError) as error:
         # There is no home folder, or the working folder is gone.
         raise ConfigError(
-            f"{name} is {str(path)!r}, which cannot be made absolute: {error}. Pass an absolute path. Nothing was sent"
+            f"{name} is {str(path)!r}, which cannot be made absolute: {error}. Pass an absolute path. "
+            "Nothing was sent"
         ) from error
 
 

@@ -15,16 +15,14 @@ from kling_adapters.driver.async_ import AsyncDriver
 from kling_adapters.driver.clock import Clock
 from kling_adapters.driver.tasks import run_in_tasks
 from kling_adapters.journal.entries import JournalEntry
+from kling_adapters.protocol.run import run_and_collect
 from kling_adapters.protocol.session import JobRef
 from kling_adapters.protocol.tasks import Outcome, Request
 from kling_adapters.result import Credits, ResultData, StoredFile
 
 
 class AsyncKling(AsyncCalls):
-    """Kling, with `async with` and `await`. For asyncio, and trio through anyio.
-
-    The arguments are those of Kling, but `transport` is an `httpx.AsyncBaseTransport`.
-    """
+    """A client with `async with` and `await`, for asyncio, and for trio through anyio; otherwise as Kling."""
 
     async def __aenter__(self) -> Self:
         self._session.check_open()
@@ -63,7 +61,9 @@ class AsyncKling(AsyncCalls):
         extra: Extra = None,
     ) -> AsyncResult:
         """Do as `run`, for a slug that is known at run time only. See `Kling.run_model`."""
-        return await self._driver.run(self._run_flow(model, params, extra, save_to, timeout, tag))
+        return await self._driver.run(
+            self._run_flow(run_and_collect, model, params, extra, save_to, timeout, tag)
+        )
 
     async def submit_raw(
         self,
@@ -93,9 +93,9 @@ class AsyncKling(AsyncCalls):
     ) -> AsyncGenerator[Outcome[AsyncResult]]:
         """Run all requests; yield each outcome as it completes. See `Kling.map`.
 
-        Iterate it in one task. To leave early, use `contextlib.aclosing`: after a mere `break` the jobs run on until the
-        generator is collected. A time limit goes round the whole loop. Cancellation stops at once: a submit that was
-        not answered yet is uncertain then, the other jobs can be resumed.
+        Iterate it in one task. To leave early, use `contextlib.aclosing`: after a mere `break` the jobs run
+        on until the generator is collected. A time limit goes round the whole loop. Cancellation stops at
+        once: a submit that was not answered yet is uncertain then, the other jobs can be resumed.
         """
         batch = self._map_batch(requests, concurrency, save_to, max_cost, name, tag)
         return run_in_tasks(self._driver, batch)
@@ -107,7 +107,7 @@ class AsyncKling(AsyncCalls):
         concurrency: int = 32,
         on_start: Callable[[tuple[JournalEntry, ...]], object] | None = None,
     ) -> AsyncGenerator[Outcome[AsyncResult]]:
-        """Bring every unfinished job of the journal to its end. See `Kling.resume`, and `map` for the iteration."""
+        """Bring every unfinished job of the journal to its end. See `Kling.resume` and `map`."""
         return run_in_tasks(self._driver, self._resume_batch(concurrency, save_to, on_start))
 
     async def entries(self) -> list[JournalEntry]:

@@ -44,18 +44,38 @@ class BaseClient(ABC, Generic[Driver, JobHandle, JobResult, Transport]):
         transport: Transport | None = None,
         clock: Clock | None = None,
     ) -> None:
+        """Make a client. Nothing is sent, and plugins are loaded when they are first needed.
+
+        Args:
+            api_key: The API key, which is sent to the gateway and nowhere else. By default the key of an
+                authentication plugin; the last of them reads the environment variable SEGMIND_API_KEY.
+            auth: Name of the authentication plugin to ask, such as "keyring"; by default that of KLING_AUTH,
+                or the first that has a key.
+            base_url: Another gateway, such as a sandbox; https, or http on this machine. By default that of
+                KLING_BASE_URL, or the gateway of Segmind.
+            plugins: Plugin objects besides the installed plugins.
+            strict_plugins: Raise ConfigError for a broken plugin, instead of going on without it.
+            journal: The file to which every submit is written before it is sent, so that `resume` finds the
+                unfinished jobs of a process that died. None for no journal; by default KLING_JOURNAL, or a
+                file in the state folder of the user.
+            timeout: Seconds; the default of `timeout` in every call but `map` and `resume`.
+            proxy: URL of the proxy for every request, such as "http://proxy.example:3128"; it replaces the
+                proxies of the environment.
+            transport: An `httpx.BaseTransport`, of AsyncKling an `httpx.AsyncBaseTransport`, that sends the
+                requests to the gateway. It receives the API key with each. Outputs are still downloaded by
+                the client's own transport, which checks their addresses. It must raise `httpx.ConnectError`
+                or `httpx.ConnectTimeout` only if nothing was sent: the submit is then repeated.
+            clock: The time, for tests.
+
+        Raises:
+            ConfigError: An argument or a variable of the environment cannot be used. Nothing was sent.
+
+        """
         # At once: a traceback with local variables would show the text.
         api_key = key = arguments.wrap_key(api_key)
-        arguments.check_name("auth", auth)
-        arguments.check_plugins(plugins)
-        arguments.check_flag("strict_plugins", strict_plugins)
-        arguments.check_seconds("timeout", timeout)
-        arguments.check_proxy(proxy)
-        arguments.check_clock(clock)
-        if key is not None and auth is not None:
-            raise ConfigError(f"Pass either api_key or auth={auth!r}, not both. Nothing was sent")
-        if proxy is not None and transport is not None:
-            raise ConfigError("Pass either proxy or transport, not both. Nothing was sent")
+        _check_settings(auth, plugins, strict_plugins, timeout, proxy, clock)
+        _check_exclusive(api_key=key, auth=auth)
+        _check_exclusive(proxy=proxy, transport=transport)
         gateway = arguments.resolve_gateway(base_url)
         path = arguments.resolve_journal(journal)
         self._session = Session(
@@ -81,8 +101,8 @@ class BaseClient(ABC, Generic[Driver, JobHandle, JobResult, Transport]):
 
     def __reduce__(self) -> NoReturn:
         raise TypeError(
-            f"a {type(self).__name__} cannot be pickled: it holds connections and an API key. Make one in each process, "
-            "and pass request objects or request ids"
+            f"a {type(self).__name__} cannot be pickled: it holds connections and an API key. Make one in "
+            "each process, and pass request objects or request ids"
         )
 
     @property
@@ -109,6 +129,27 @@ class BaseClient(ABC, Generic[Driver, JobHandle, JobResult, Transport]):
             if self._auth is None:
                 self._auth = self._plugins.auth(self._session.gateway.base_url, self._auth_name)
             return self._auth
+
+
+def _check_settings(
+    auth: str | None,
+    plugins: Iterable[object],
+    strict_plugins: bool,
+    timeout: float | None,
+    proxy: str | None,
+    clock: Clock | None,
+) -> None:
+    arguments.check_name("auth", auth)
+    arguments.check_plugins(plugins)
+    arguments.check_flag("strict_plugins", strict_plugins)
+    arguments.check_seconds("timeout", timeout)
+    arguments.check_proxy(proxy)
+    arguments.check_clock(clock)
+
+
+def _check_exclusive(**values: object) -> None:
+    if all(value is not None for value in values.values()):
+        raise ConfigError(f"Pass either {' or '.join(values)}, not both. Nothing was sent")
 
 
 class _FixedKey:

@@ -1,4 +1,4 @@
-"""The calls of both clients as flows: checks the arguments of a call, and builds the flow that a driver runs."""
+"""The calls of both clients as flows: checks the arguments of a call and builds the flow for a driver."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from kling_adapters.protocol.batch import Batch
 from kling_adapters.protocol.earlier import list_entries
 from kling_adapters.protocol.effects import Flow
 from kling_adapters.protocol.plan import Plan, plan_requests, plan_resume
-from kling_adapters.protocol.run import run_and_collect, run_sync_and_collect, submit_for_destination
+from kling_adapters.protocol.run import Run, submit_for_destination
 from kling_adapters.protocol.session import JobRef
 from kling_adapters.protocol.task_flow import Storages
 from kling_adapters.protocol.tasks import Request
 from kling_adapters.protocol.wait import query_credits
-from kling_adapters.result import Credits, ResultData, StoredFile
+from kling_adapters.result import Credits
 from kling_adapters.schema.adapter import Adapter
 from kling_adapters.schema.params import Params
 
@@ -76,6 +76,7 @@ class CallFlows(BaseClient[Driver, JobHandle, JobResult, Transport]):
 
     def _run_flow(
         self,
+        make_flow: Callable[..., Run],
         model: str | Params,
         params: Mapping[str, Any],
         extra: Extra,
@@ -84,29 +85,6 @@ class CallFlows(BaseClient[Driver, JobHandle, JobResult, Transport]):
         tag: str | None,
     ) -> Flow[JobResult]:
         adapter, body = requests.prepare(self.catalog, model, params, extra)
-        return self._result_flow(run_and_collect, adapter, body, save_to, timeout, tag)
-
-    def _run_direct_flow(
-        self,
-        model: str | Params,
-        params: Mapping[str, Any],
-        extra: Extra,
-        save_to: Destination,
-        timeout: float | None,
-        tag: str | None,
-    ) -> Flow[JobResult]:
-        adapter, body = requests.prepare(self.catalog, model, params, extra)
-        return self._result_flow(run_sync_and_collect, adapter, body, save_to, timeout, tag)
-
-    def _result_flow(
-        self,
-        make_flow: Callable[..., Flow[tuple[ResultData, tuple[StoredFile, ...]]]],
-        adapter: Adapter,
-        body: Mapping[str, Any],
-        save_to: Destination,
-        timeout: float | None,
-        tag: str | None,
-    ) -> Flow[JobResult]:
         seconds, destination = self._resolve_timeout(timeout), arguments.resolve_save_to(save_to)
         arguments.check_name("tag", tag)
         flow = make_flow(self._session, adapter, body, seconds, self._plugins.storage, destination, tag)

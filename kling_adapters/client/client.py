@@ -15,38 +15,14 @@ from kling_adapters.driver.clock import Clock
 from kling_adapters.driver.sync import SyncDriver
 from kling_adapters.driver.threads import run_in_threads
 from kling_adapters.journal.entries import JournalEntry
+from kling_adapters.protocol.run import run_and_collect
 from kling_adapters.protocol.session import JobRef
 from kling_adapters.protocol.tasks import Outcome, Request
 from kling_adapters.result import Credits, ResultData, StoredFile
 
 
 class Kling(SyncCalls):
-    """A client for the Kling models on the Segmind serverless API; use it in a `with` block, from any thread.
-
-    Args:
-        api_key: The API key, which is sent to the gateway and nowhere else. By default the key of an authentication
-            plugin; the last of them reads the environment variable SEGMIND_API_KEY.
-        auth: Name of the authentication plugin to ask, such as "keyring"; by default that of KLING_AUTH, or the first
-            that has a key.
-        base_url: Another gateway, such as a sandbox; https, or http on this machine. By default that of KLING_BASE_URL,
-            or the gateway of Segmind.
-        plugins: Plugin objects besides the installed plugins.
-        strict_plugins: Raise ConfigError for a broken plugin, instead of going on without it.
-        journal: The file to which every submit is written before it is sent, so that `resume` finds the unfinished jobs
-            of a process that died. None for no journal; by default KLING_JOURNAL, or a file in the state folder of the
-            user.
-        timeout: Seconds; the default of `timeout` in every call but `map` and `resume`.
-        proxy: URL of the proxy for every request, such as "http://proxy.example:3128"; it replaces the proxies of the
-            environment.
-        transport: An `httpx.BaseTransport` that sends the requests to the gateway. It receives the API key with each.
-            Outputs are still downloaded by the client's own transport, which checks their addresses. It must raise
-            `httpx.ConnectError` or `httpx.ConnectTimeout` only if nothing was sent: the submit is then repeated.
-        clock: The time, for tests.
-
-    Raises:
-        ConfigError: An argument or a variable of the environment cannot be used. Nothing was sent.
-
-    """
+    """A client for the Kling models on the Segmind API; use it in a `with` block, from any thread."""
 
     def __enter__(self) -> Self:
         self._session.check_open()
@@ -75,7 +51,8 @@ class Kling(SyncCalls):
 
         Args:
             model: Slug of a model of the catalogue.
-            params: Its parameters by name. They are validated as those of `submit`, but type checkers cannot see them.
+            params: Its parameters by name. They are validated as those of `submit`, but type checkers cannot
+                see them.
             save_to: As for `submit`.
             timeout: As for `submit`.
             tag: As for `submit`.
@@ -104,7 +81,8 @@ class Kling(SyncCalls):
 
         Args:
             model: Slug of a model of the catalogue.
-            params: Its parameters by name. They are validated as those of `run`, but type checkers cannot see them.
+            params: Its parameters by name. They are validated as those of `run`, but type checkers cannot see
+                them.
             save_to: As for `run`.
             timeout: As for `run`.
             tag: As for `run`.
@@ -117,7 +95,7 @@ class Kling(SyncCalls):
             KlingError: Every error of `run`.
 
         """
-        return self._driver.run(self._run_flow(model, params, extra, save_to, timeout, tag))
+        return self._driver.run(self._run_flow(run_and_collect, model, params, extra, save_to, timeout, tag))
 
     def submit_raw(
         self,
@@ -128,7 +106,8 @@ class Kling(SyncCalls):
         timeout: float | None = None,
         tag: str | None = None,
     ) -> Job:
-        """Submit to a model without a spec. The parameters are not validated; local media in them is uploaded.
+        """Submit to a model without a spec. The parameters are not validated; local media in them is
+        uploaded.
 
         Args:
             slug: Slug of the model, as the gateway knows it.
@@ -150,8 +129,8 @@ class Kling(SyncCalls):
         """Return the handle of a job that was submitted earlier; nothing is sent.
 
         Args:
-            request_id: The gateway's id of the job. The gateway knows a job for an hour; later, `wait` returns the
-                result that the journal holds, if it holds one.
+            request_id: The gateway's id of the job. The gateway knows a job for an hour; later, `wait`
+                returns the result that the journal holds, if it holds one.
             model: Slug of its model, which helps to pace the polls.
 
         Raises:
@@ -172,27 +151,28 @@ class Kling(SyncCalls):
     ) -> Generator[Outcome[Result]]:
         """Run all requests; yield each outcome as it completes.
 
-        A request that cannot be sent is an outcome with its error, and the others go on. If `requests` itself raises,
-        the submitted jobs are brought to their end before the error is raised here. Nothing more is submitted once the
-        gateway refuses the key, the account has no credits, or three jobs in a row could not be stored: a warning in
-        the log says so, and the iteration ends when the running jobs have ended.
+        A request that cannot be sent is an outcome with its error, and the others go on. If `requests` itself
+        raises, the submitted jobs are brought to their end before the error is raised here. Nothing more is
+        submitted once the gateway refuses the key, the account has no credits, or three jobs in a row could
+        not be stored: a warning in the log says so, and the iteration ends when the running jobs have ended.
 
-        To leave early, use `contextlib.closing`: requests under way are answered first. Jobs that were submitted go on,
-        and are found by `resume`, or by the same `name`.
+        To leave early, use `contextlib.closing`: requests under way are answered first. Jobs that were
+        submitted go on, and are found by `resume`, or by the same `name`.
 
         Args:
-            requests: Objects such as Kling2(...), or mappings {"model": "kling-2", "prompt": ...}. Each is taken when
-                there is room for it. While the caller does not take outcomes, running jobs are still finished and
-                stored, but nothing more is submitted.
+            requests: Objects such as Kling2(...), or mappings {"model": "kling-2", "prompt": ...}. Each is
+                taken when there is room for it. While the caller does not take outcomes, running jobs are
+                still finished and stored, but nothing more is submitted.
             concurrency: Jobs at a time.
-            save_to: Folder or storage URL of the outputs.
-            max_cost: Credits. Nothing is submitted that could exceed them, by the highest cost known of its model;
-                while none is known, one job of the model is submitted at a time. The iteration then ends early. Jobs of
-                earlier runs of the same name count.
-            name: Name of the batch in the journal. A request that was submitted under it before, with the same model
-                and parameters as often as they occur, is not submitted again: its job is waited for, stored, or
-                reported. Only a submit that was refused is repeated. An output whose file is gone, or is elsewhere than
-                in `save_to`, is stored again while the gateway keeps it, for seven days.
+            save_to: As for `run`; a file name needs the field request_id, so that no two jobs share it.
+            max_cost: Credits. Nothing is submitted that could exceed them, by the highest cost known of its
+                model; while none is known, one job of the model is submitted at a time. The iteration then
+                ends early. Jobs of earlier runs of the same name count.
+            name: Name of the batch in the journal. A request that was submitted under it before, with the
+                same model and parameters as often as they occur, is not submitted again: its job is waited
+                for, stored, or reported. Only a submit that was refused is repeated. An output whose file is
+                gone, or is elsewhere than in `save_to`, is stored again while the gateway keeps it, for seven
+                days.
             tag: A text of your own that the journal keeps with each job; not together with `name`.
 
         Yields:
@@ -213,16 +193,18 @@ class Kling(SyncCalls):
         concurrency: int = 32,
         on_start: Callable[[tuple[JournalEntry, ...]], object] | None = None,
     ) -> Generator[Outcome[Result]]:
-        """Bring every unfinished job of the journal, at this gateway, to its end; yield each outcome as it completes.
+        """Bring every unfinished job of the journal, at this gateway, to its end; yield each outcome as it
+        completes.
 
-        Uncertain submits are reported as SubmitUncertain, with the number of their entry, and never submitted again.
-        Leave early as with `map`.
+        Uncertain submits are reported as SubmitUncertain, with the number of their entry, and never submitted
+        again. Leave early as with `map`.
 
         Args:
-            save_to: Folder or storage URL for jobs that were submitted without one; with it, jobs that completed within
-                seven days and were never stored are stored, too.
+            save_to: Folder or storage URL for jobs that were submitted without one; with it, jobs that
+                completed within seven days and were never stored are stored, too.
             concurrency: Jobs at a time.
-            on_start: Called once, before the first job, with the entries of all jobs that will have an outcome.
+            on_start: Called once, before the first job, with the entries of all jobs that will have an
+                outcome.
 
         Yields:
             One outcome for each job; its `index` is the number of the entry.

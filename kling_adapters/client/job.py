@@ -26,7 +26,8 @@ _Driver = TypeVar("_Driver", SyncDriver, AsyncDriver)
 class Result(ResultData):
     """A COMPLETED job whose files can be saved.
 
-    It can be copied and pickled. In another process it has no client: everything can be read, but `save` raises.
+    It can be copied and pickled. In another process it has no client: everything can be read, but `save`
+    raises.
 
     Attributes:
         saved: The files that `run(save_to=...)` has stored.
@@ -43,11 +44,12 @@ class Result(ResultData):
     def save(self, to: str | PathLike[str]) -> tuple[StoredFile, ...]:
         """Store every file. A file is named after its model and request id; it appears whole, or not at all.
 
-        The destination is written to the journal before the first byte is fetched: if the process dies, `resume` stores
-        the output there.
+        The destination is written to the journal before the first byte is fetched: if the process dies,
+        `resume` stores the output there.
 
         Args:
-            to: A folder, or a URL that a storage plugin takes, such as s3://bucket/prefix/.
+            to: A folder, file name or template as for `Kling.run`, or a URL that a storage plugin takes, such
+                as s3://bucket/prefix/.
 
         Returns:
             The stored files.
@@ -91,8 +93,8 @@ def _get_driver(result: ResultData, kind: type[_Driver]) -> _Driver:
             # No gateway can be asked for it again.
             advice = "Its files are in the result: write artifacts[0].content, which is bytes, to a file"
         raise ConfigError(
-            f"the result of job {result.request_id} comes from another process and has no client to save it with. "
-            f"{advice}; nothing was sent"
+            f"the result of job {result.request_id} comes from another process and has no client to save it "
+            f"with. {advice}. Nothing was sent"
         )
     return driver
 
@@ -106,8 +108,8 @@ class _Job:
 
     def __reduce__(self) -> NoReturn:
         raise TypeError(
-            f"a {type(self).__name__} cannot be pickled: it belongs to a client. Pass its request_id and model, and call "
-            "kling.job(request_id, model) in the other process"
+            f"a {type(self).__name__} cannot be pickled: it belongs to a client. Pass its request_id and "
+            "model, and call kling.job(request_id, model) in the other process"
         )
 
     def __repr__(self) -> str:
@@ -150,12 +152,13 @@ class Job(_Job):
     def wait(self, timeout: float | None = None) -> Result:
         """Poll until the job has ended and return its result; it is not stored, see `Result.save`.
 
-        Failing polls are repeated until the time is over. When the gateway no longer knows the job, the result is read
-        from the journal, if it has one.
+        Failing polls are repeated until the time is over. When the gateway no longer knows the job, the
+        result is read from the journal, if it has one.
 
         Args:
-            timeout: Seconds, 0 to ask once; by default that of the client, or four times the usual latency of the model,
-                and at least 15 minutes. A result that is ready is asked for up to 30 seconds longer.
+            timeout: Seconds, 0 to ask once; by default that of the client, or four times the usual latency of
+                the model, and at least 15 minutes. A result that is ready is asked for up to 30 seconds
+                longer.
 
         Returns:
             The result.

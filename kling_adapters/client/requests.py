@@ -1,4 +1,4 @@
-"""From the parameters of a call to a body that may be sent. Local media stays in the body until a flow uploads it."""
+"""Parameters of a call become a body that may be sent; local media stays in it until a flow uploads it."""
 
 from __future__ import annotations
 
@@ -59,21 +59,22 @@ def prepare_request(catalog: Catalog, request: Request) -> tuple[Adapter, Mappin
         return prepare(catalog, request, {}, None)
     if not isinstance(request, Mapping):  # pyright: ignore[reportUnnecessaryIsInstance]
         raise ConfigError(
-            f"a request of type {type(request).__name__} cannot be sent; expected an object such as Kling2(...) or "
-            'a mapping {"model": "kling-2", "prompt": ...}. Nothing was sent for it'
+            f"a request of type {type(request).__name__} cannot be sent; expected an object such as "
+            'Kling2(...) or a mapping {"model": "kling-2", "prompt": ...}. Nothing was sent for it'
         )
     arguments.check_mapping("a request", request)
     params = dict(request)
     model = params.pop("model", None)
     if not isinstance(model, str):
         raise ConfigError(
-            f'the model of a request is {model!r}; expected a slug, such as "kling-2". Nothing was sent for it'
+            f'the model of a request is {model!r}; expected a slug, such as "kling-2". '
+            "Nothing was sent for it"
         )
     return prepare(catalog, model, params, None)
 
 
 def _check_json(model: str, body: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Return `body` if it is JSON once its local media is uploaded. Raises ParamsInvalid with all that is not."""
+    """Return `body` if it is JSON once its local media is uploaded. Raises ParamsInvalid."""
     problems: list[Problem] = []
     for name, value in body.items():
         try:

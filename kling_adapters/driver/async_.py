@@ -1,4 +1,7 @@
-"""The driver of the awaitable client: performs the effects of a flow in the calling task, and what may block in threads."""
+"""The driver of the awaitable client: performs the effects of a flow in the calling task.
+
+Calls that may block run in worker threads.
+"""
 
 from __future__ import annotations
 
@@ -72,7 +75,10 @@ class AsyncDriver:
                 await self._perform(steps, None)
 
     async def close(self) -> None:
-        """Close the connections of the running event loop, and let plugins finish; other loops close theirs at their end."""
+        """Close the connections of the running event loop, and let plugins finish.
+
+        Other loops close their connections at their end.
+        """
         await self._transports.close()
         await anyio.to_thread.run_sync(self.plugins.close)
 

@@ -1,4 +1,4 @@
-"""The connections of the awaitable client: one transport for each event loop, because no other loop can use them."""
+"""The connections of the awaitable client: one transport for each event loop, which no other loop can use."""
 
 from __future__ import annotations
 
@@ -17,7 +17,8 @@ class LoopTransports:
     def __init__(self, connect: Callable[[], AsyncTransport]) -> None:
         self._connect = connect
         self._lock = ForkSafeLock()
-        # Made here, so that an environment that cannot be used is an error now; the first event loop takes it.
+        # Made here, so that an environment that cannot be used is an error now; the first event loop takes
+        # it.
         self._unused: AsyncTransport | None = connect()
         self._by_loop: WeakKeyDictionary[object, _LoopConnections] = WeakKeyDictionary()
         # Connections of the parent of this process. To drop them would be to act on its event loop.
@@ -51,7 +52,7 @@ class LoopTransports:
 
 
 class _LoopConnections:
-    """Connections that an event loop closes at its end, as it does with every async generator that is not finished."""
+    """Connections that an event loop closes at its end, as it closes every unfinished async generator."""
 
     def __init__(self, transport: AsyncTransport) -> None:
         self.transport = transport

@@ -33,7 +33,7 @@ class SyncDriver:
         reset_in_children(self)
 
     def reset_after_fork(self) -> None:
-        """Drop the connections of the parent: a child that read from one would take answers meant for others."""
+        """Drop the connections of the parent: a child would read answers that are meant for the parent."""
         self._transport = None
 
     def run(self, flow: Flow[T], interrupt: threading.Event | None = None) -> T:
@@ -87,7 +87,7 @@ class SyncDriver:
 
     def _sleep(self, seconds: float, interrupt: threading.Event | None) -> None:
         # On the clock of a test, sleeping takes no time.
-        if interrupt is not None and isinstance(self._clock, SystemClock):
+        if interrupt is not None and type(self._clock) is SystemClock:
             interrupt.wait(seconds)
         else:
             self._clock.sleep(seconds)

@@ -20,7 +20,7 @@ _Finished: TypeAlias = tuple[Task, Outcome[R]] | None
 
 
 async def run_in_tasks(driver: AsyncDriver, batch: Batch[R]) -> AsyncGenerator[Outcome[R]]:
-    """Run a batch; yield each outcome as its job ends. The batch is cancelled when the generator is closed."""
+    """Run a batch; yield each outcome as its job ends. Closing the generator cancels the batch."""
     send, finished = anyio.create_memory_object_stream[_Finished[R]](math.inf)
     batch.wake = partial(send.send_nowait, None)
     interrupt = Interrupt()

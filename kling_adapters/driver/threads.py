@@ -32,7 +32,7 @@ _OPEN_BATCHES: WeakKeyDictionary[Generator[Any], Batch[Any]] = WeakKeyDictionary
 
 
 def run_in_threads(driver: SyncDriver, batch: Batch[R]) -> Generator[Outcome[R]]:
-    """Run a batch; yield each outcome as its job ends. The batch is cancelled when the generator is closed, or at exit."""
+    """Run a batch; yield each outcome as its job ends. Closing the generator, or exit, cancels the batch."""
     outcomes = _run(driver, batch)
     _OPEN_BATCHES[outcomes] = batch
     return outcomes

@@ -21,7 +21,7 @@ log = logging.getLogger("kling_adapters")
 R = TypeVar("R", bound=ResultData)
 
 STORAGE_FAILURES = 3
-"""New jobs in a row that may fail to be stored before no more are submitted: a full disk must not go on paying."""
+"""New jobs in a row that may fail to be stored before submits stop: a full disk must not go on paying."""
 
 
 class _Admission(Enum):
@@ -34,9 +34,11 @@ class _Admission(Enum):
 
 
 class Batch(Generic[R]):
-    """The jobs of one batch. A driver runs `open`, then `flow` for each task of `start_ready`, and `close` at the end.
+    """The jobs of one batch. A driver runs `open`, then `flow` for each task of `start_ready`, and `close` at
+    the end.
 
-    All but `flow` and `cancel` is called from one thread or task alone. `wake` is called when another job may start.
+    All but `flow` and `cancel` is called from one thread or task alone. `wake` is called when another job may
+    start.
     """
 
     def __init__(
@@ -137,7 +139,7 @@ class Batch(Generic[R]):
         return None
 
     def _is_exhausted(self) -> bool:
-        """Return whether no task can start any more; then no further request is taken from an endless iterator."""
+        """Return whether no task can start any more; then no request is taken from an endless iterator."""
         return self._is_stopped and not self._plan.submitted
 
     def _draw(self) -> Task | None:

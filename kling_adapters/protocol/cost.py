@@ -1,4 +1,4 @@
-"""The cap on what a batch may cost. No price is known before a job has ended, so the cap goes by earlier jobs."""
+"""The cap on the cost of a batch. No price is known before a job has ended, so it goes by earlier jobs."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from kling_adapters.journal.entries import REFUSED, JournalEntry
 class CostCap:
     """Credits that a batch may spend.
 
-    For each job that may still be billed it sets aside the highest cost known of its model. A job is identified by the
-    id of its task.
+    For each job that may still be billed it sets aside the highest cost known of its model. A job is
+    identified by the id of its task.
     """
 
     def __init__(self, limit: float, entries: Iterable[JournalEntry]) -> None:
@@ -25,7 +25,7 @@ class CostCap:
                 self._learn(entry.model, entry.cost)
 
     def admits(self, model: str) -> bool:
-        """Return whether one more job is within the cap. Of a model whose cost is unknown, one runs at a time."""
+        """Return whether one more job is within the cap. While a cost is unknown, one job runs at a time."""
         open_models = self._model_of_open.values()
         if any(open_model not in self._highest for open_model in open_models):
             return False

@@ -47,7 +47,8 @@ def read_job(task: Task, entry: JournalEntry) -> JobRef:
 
 
 def find_destination(task: Task, entry: JournalEntry) -> Flow[tuple[str | None, tuple[StoredFile, ...]]]:
-    """Return where the output of an earlier job has to be stored, None for nowhere, and the files that it has already.
+    """Return where the output of an earlier job has to be stored, None for nowhere, and the files that it has
+    already.
 
     A file that is gone, or that was stored elsewhere, is stored again while the gateway keeps the output.
     """

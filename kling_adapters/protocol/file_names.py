@@ -128,7 +128,7 @@ def check_unique_per_job(save_to: str) -> None:
 
 def _split_last(save_to: str) -> tuple[str, str]:
     """Return the folder and the last part of a destination; no last part if it is certainly a folder."""
-    if len(urlsplit(save_to).scheme) > 1:
+    if _is_url(save_to):
         scheme, _, rest = save_to.partition("://")
         head, slash, last = rest.rpartition("/")
         return (f"{scheme}://{head}{slash}", last) if slash else (save_to, "")
@@ -136,8 +136,16 @@ def _split_last(save_to: str) -> tuple[str, str]:
     return save_to[: cut + 1] or ".", save_to[cut + 1 :]
 
 
+def _is_url(save_to: str) -> bool:
+    # A scheme of one letter is a drive of Windows. A URL that cannot be parsed is left to the storage plugins.
+    try:
+        return len(urlsplit(save_to).scheme) > 1
+    except ValueError:
+        return True
+
+
 def _is_folder(save_to: str) -> bool:
-    return len(urlsplit(save_to).scheme) <= 1 and Path(save_to).expanduser().is_dir()
+    return not _is_url(save_to) and Path(save_to).expanduser().is_dir()
 
 
 def _parse_template(template: str) -> FileName:

@@ -1,4 +1,4 @@
-"""The plan of a batch: its tasks, what they may cost, and the lock on its name. It is made before anything is sent."""
+"""The plan of a batch: its tasks, its cap on the cost, and the lock on its name; made before any submit."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def plan_requests(
     name: str | None,
     tag: str | None,
 ) -> Flow[None]:
-    """Plan one job for each request. An error that would stop each of them is raised here, before anything is sent."""
+    """Plan one job for each request. Raises the errors that would stop each of them; nothing was sent."""
     session.check_open()
     if name is not None:
         session.journal.check_available()
@@ -117,7 +117,8 @@ def _acquire_lock(journal: BaseJournal, name: str) -> LockFile:
     lock = journal.lock_batch(digest(name))
     if lock is None:
         raise errors.ConfigError(
-            f"the batch {name} is already being run. Wait until it has ended, or use another name. Nothing was sent"
+            f"the batch {name} is already being run. Wait until it has ended, or use another name. "
+            "Nothing was sent"
         )
     return lock
 

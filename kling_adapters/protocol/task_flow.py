@@ -71,7 +71,8 @@ def run_task(
 ) -> Flow[Progress]:
     """Bring a job to its end: submit it, or take it up where the journal left it.
 
-    `on_submit_ended` is called once the submit was answered, or has failed, with whether the gateway accepted it.
+    `on_submit_ended` is called once the submit was answered, or has failed, with whether the gateway accepted
+    it.
     """
     progress = Progress(error=task.error)
     if task.error is not None:
@@ -81,13 +82,13 @@ def run_task(
             yield from _run_new(session, task, storages, on_submit_ended, progress)
         else:
             yield from _run_earlier(session, task, task.entry, storages, progress)
-    except Exception as error:  # noqa: BLE001  a defect, of a plugin say, must not take the other jobs with it
+    except Exception as error:  # noqa: BLE001  a defect, of a plugin say, must not stop the others
         progress.error = error
     return progress
 
 
 def run_cancellable(flow: Flow[T], cancelled: threading.Event) -> Flow[T]:
-    """Run a flow until it would send, sleep or fetch after `cancelled` is set; then raise Cancelled inside it."""
+    """Run a flow until it would send, sleep or fetch after `cancelled` is set; then raise Cancelled in it."""
     steps = Steps(flow)
     while not steps.done:
         if cancelled.is_set() and isinstance(steps.effect, Send | Sleep | Fetch):

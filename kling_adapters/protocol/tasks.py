@@ -36,7 +36,8 @@ class Outcome(Generic[R_co]):
         model: Slug of the model.
         request_id: The gateway's id of the job; None if it gave none.
         result: The result of a job that completed.
-        error: The reason why the job did not complete, or why its output could not be stored; then `result` is set, too.
+        error: The reason why the job did not complete, or why its output could not be stored; then `result`
+            is set, too.
 
     """
 

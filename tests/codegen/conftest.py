@@ -38,12 +38,15 @@ class Project:
         self.folder = folder
         self.specs = folder / "specs"
         self.models = folder / "kling_adapters" / "models"
+        self.stub = folder / "kling_adapters" / "client" / "_calls.pyi"
         self.specs.mkdir()
         self.models.parent.mkdir()
         self.write("gateway.yaml", GATEWAY.read_text(encoding="utf-8"))
-        for path in RUNTIME.iterdir():
-            if path.name not in {"models", "__pycache__"}:
-                (self.models.parent / path.name).symlink_to(path)
+        # The compiler writes into these two.
+        (self.models.parent / "client").mkdir()
+        for path in (*RUNTIME.iterdir(), *(RUNTIME / "client").iterdir()):
+            if path.name not in {"models", "client", "_calls.pyi", "__pycache__"}:
+                (self.models.parent / path.relative_to(RUNTIME)).symlink_to(path)
 
     def write(self, name: str, text: str) -> Path:
         path = self.specs / name

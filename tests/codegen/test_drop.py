@@ -80,8 +80,8 @@ def test_a_dropped_spec_is_all_that_a_model_needs(tmp_path: Path, capsys: pytest
     assert [line.split("|")[0].strip() for line in stat.splitlines()[:-1]] == [
         "README.md",
         "docs/models/dropped-1.5.md",
+        "kling_adapters/client/_calls.pyi",
         "kling_adapters/models/__init__.py",
-        "kling_adapters/models/_calls.pyi",
         "kling_adapters/models/dropped_1_5.py",
         "kling_adapters/models/schemas/dropped-1.5.json",
         "specs/dropped-1.5.yaml",

@@ -299,7 +299,7 @@ def test_index_imports_a_model_only_when_it_is_used(project: Project) -> None:
     printed = project.use("""
         import sys
         from kling_adapters import models
-        import kling_adapters.models._calls, kling_adapters.models._gateway
+        import kling_adapters.client._calls, kling_adapters.models._gateway
         print([entry.slug for entry in models.CATALOG], sorted(models.__all__))
         loaded = lambda: [name for name in ("kling_2", "kling_10", "other") if "kling_adapters.models." + name in sys.modules]
         print(loaded(), models.Kling10.__name__, loaded())
@@ -325,17 +325,17 @@ def test_gateway_becomes_constants(project: Project) -> None:
 def test_generate_says_what_changed_and_removes_what_no_spec_asks_for(project: Project) -> None:
     project.spec("kling-2", "prompt: {type: string}")
     old = project.spec("old-1", "prompt: {type: string}")
-    assert project.generate().splitlines()[-1] == "wrote 12, removed 0, unchanged 0"
+    assert project.generate().splitlines()[-1] == "wrote 11, removed 0, unchanged 0"
     old.unlink()
     assert project.generate().splitlines() == [
         "wrote models/__init__.py",
-        "wrote models/_calls.pyi",
+        "wrote kling_adapters/client/_calls.pyi",
         "removed docs/models/old-1.md",
         "removed models/old_1.py",
         "removed models/schemas/old-1.json",
-        "wrote 2, removed 3, unchanged 7",
+        "wrote 2, removed 3, unchanged 6",
     ]
-    assert project.generate() == "wrote 0, removed 0, unchanged 9\n"
+    assert project.generate() == "wrote 0, removed 0, unchanged 8\n"
 
 
 def test_generate_does_not_touch_a_folder_of_somebody_else(project: Project) -> None:
@@ -349,8 +349,8 @@ def test_generate_does_not_touch_a_folder_of_somebody_else(project: Project) -> 
 
 
 CALLS = """
+from kling_adapters.client._calls import AsyncCalls, SyncCalls
 from kling_adapters.models import Odd1
-from kling_adapters.models._calls import AsyncCalls, SyncCalls
 from kling_adapters.models.plain import PartModel
 
 async def calls(kling: SyncCalls, later: AsyncCalls) -> None:

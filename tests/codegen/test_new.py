@@ -207,7 +207,7 @@ def test_a_package_is_compiled_built_installed_run_and_uninstalled(folder: Path)
             command, cwd=package, env={**os.environ, "PATH": path}, check=True, capture_output=True
         )
     assert not list(package.rglob("_gateway.py"))
-    assert not list(package.rglob("_calls.py"))
+    assert not list(package.rglob("_calls.pyi"))
     assert "[`acme-kling-1`](docs/models/acme-kling-1.md)" in (package / "README.md").read_text("utf-8")
 
     environment = Environment(folder / "venv")

@@ -91,18 +91,19 @@ def test_parameters_called_class_and_self_work(project: Project) -> None:
     )
     project.generate()
     printed = project.use("""
+        import json
+        import httpx
+        from kling_adapters import Kling
         from kling_adapters.models import Odd
-        from kling_adapters.models._calls import SyncCalls
 
-        class Calls(SyncCalls):
-            def _submit(self, model, params, *arguments):
-                return Odd.model_validate(params).wire()
-            def _run(self, *arguments):
-                raise NotImplementedError
-            _run_sync = _run
+        def answer(request):
+            return httpx.Response(200, json={"request_id": "id", "sent": bodies.append(json.loads(request.content))})
 
-        given = {"self": "a", "class": "b", "cls": "c", "model": "d", "part": {"self": "e"}}
-        print(Calls().submit("odd", **given) == Odd(**given).wire() == given)
+        bodies = []
+        params = {"self": "a", "class": "b", "cls": "c", "model": "d", "part": {"self": "e"}}
+        with Kling(api_key="SG_1", journal=None, transport=httpx.MockTransport(answer)) as kling:
+            kling.submit("odd", **params)
+        print(bodies == [Odd(**params).wire()] == [params])
         print(Odd(self_="a", class_="b").wire())
     """)
     assert printed.splitlines() == ["True", "{'class': 'b', 'self': 'a'}"]

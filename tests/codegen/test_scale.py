@@ -252,12 +252,15 @@ def test_all_problems_of_many_specs_at_once(project: Project) -> None:
         assert broken == {f"specs/{path.name}" for path in paths[::3]}
 
 
-def test_importing_the_clients_executes_nothing_for_each_model(three: Project) -> None:
+def test_new_model_changes_only_the_index_and_the_stub(three: Project) -> None:
     three.generate()
-    before = three.tree()["_calls.py"]
+    before, stub = three.tree(), three.stub.read_text("utf-8")
     three.spec("four", "prompt: {type: string}")
     three.generate()
-    assert three.tree()["_calls.py"] == before
+    after = three.tree()
+    changed = {path for path in after if after[path] != before.get(path)}
+    assert changed == {"__init__.py", "four.py", "schemas/four.json"}
+    assert three.stub.read_text("utf-8") != stub
 
 
 def test_synthetic_specs_use_the_whole_language(project: Project) -> None:

@@ -1,4 +1,4 @@
-"""A wrong argument of any call is a ConfigError that says what was expected, before anything is sent."""
+"""A wrong argument of any call is a ConfigError before anything is sent."""
 
 from __future__ import annotations
 
@@ -27,24 +27,27 @@ NOT_SECONDS = (
     -1,
     10**400,
 )
-NOT_PLACES = (5, b"out", "", " ", ["out"], True)
+NOT_DESTINATIONS = (5, b"out", "", " ", ["out"], True)
 NOT_IDS = (5, None, "", " ", "a\nb", "\ud800", "x" * 3000, b"id")
 PROMPT = {"prompt": "x"}
-ONE = [{"model": "kling-2", "prompt": "x"}]
+REQUESTS = [{"model": "kling-2", "prompt": "x"}]
 
 # Each call, an argument of it, and values that it refuses.
 REFUSED: list[tuple[str, tuple[Any, ...], str, tuple[Any, ...]]] = [
-    *((call, ("kling-2",), "timeout", (*NOT_SECONDS, 0)) for call in ("submit", "run", "run_sync")),
+    *((call, ("kling-2",), "timeout", (*NOT_SECONDS, 0)) for call in ("submit", "run", "run_direct")),
     ("submit_raw", ("kling-9", PROMPT), "timeout", (*NOT_SECONDS, 0)),
-    *((call, ("kling-2",), "save_to", NOT_PLACES) for call in ("submit", "run", "run_sync")),
-    ("submit_raw", ("kling-9", PROMPT), "save_to", NOT_PLACES),
-    *((call, ("kling-2",), "extra", (5, "a", [("a", 1)], {1: 2})) for call in ("submit", "run", "run_sync")),
-    ("map", (ONE,), "concurrency", (0, -1, "4", 2.0, True, None)),
-    ("map", (ONE,), "max_cost", (-1, "5", Decimal(5), True, float("nan"), float("inf"))),
-    ("map", (ONE,), "name", (5, "", " ", "\ud800", b"films")),
-    ("map", (ONE,), "save_to", NOT_PLACES),
+    *((call, ("kling-2",), "save_to", NOT_DESTINATIONS) for call in ("submit", "run", "run_direct")),
+    ("submit_raw", ("kling-9", PROMPT), "save_to", NOT_DESTINATIONS),
+    *(
+        (call, ("kling-2",), "extra", (5, "a", [("a", 1)], {1: 2}))
+        for call in ("submit", "run", "run_direct")
+    ),
+    ("map", (REQUESTS,), "concurrency", (0, -1, "4", 2.0, True, None)),
+    ("map", (REQUESTS,), "max_cost", (-1, "5", Decimal(5), True, float("nan"), float("inf"))),
+    ("map", (REQUESTS,), "name", (5, "", " ", "\ud800", b"films")),
+    ("map", (REQUESTS,), "save_to", NOT_DESTINATIONS),
     ("resume", (), "concurrency", (0, "4", None)),
-    ("resume", (), "save_to", NOT_PLACES),
+    ("resume", (), "save_to", NOT_DESTINATIONS),
 ]
 
 
@@ -53,10 +56,10 @@ def test_wrong_argument_is_refused_before_anything_is_sent(
     play: Play, tmp_path: Path, call: str, arguments: tuple[Any, ...], name: str, values: tuple[Any, ...]
 ) -> None:
     async def scenario(kling: Any) -> None:
-        named = {} if call in ("map", "resume", "submit_raw") else PROMPT
+        params = {} if call in ("map", "resume", "submit_raw") else PROMPT
         for value in values:
             with pytest.raises(ka.ConfigError, match=rf"(?s)^.*{name}.*; expected .*Nothing was sent$"):
-                await getattr(kling, call)(*arguments, **named, **{name: value})
+                await getattr(kling, call)(*arguments, **params, **{name: value})
         entries = await kling.entries()
         assert entries == []
 
@@ -68,7 +71,7 @@ def test_wrong_argument_is_refused_before_anything_is_sent(
 @pytest.mark.parametrize("model", [5, None, b"kling-2", Kling2, ["kling-2"]])
 def test_model_of_another_type_is_refused(play: Play, model: Any) -> None:
     async def scenario(kling: Any) -> None:
-        for call in (kling.submit, kling.run, kling.run_sync):
+        for call in (kling.submit, kling.run, kling.run_direct):
             with pytest.raises(ka.ConfigError, match=r"^model is .*; expected the slug"):
                 await call(model, prompt="x")
         with pytest.raises(ka.ConfigError, match=r"^slug is .*; expected the slug"):
@@ -100,7 +103,7 @@ def test_raw_parameters_are_a_mapping_of_names(play: Play, params: Any) -> None:
     assert play.sandbox.requests == before
 
 
-@pytest.mark.parametrize("requests", [None, 5, "kling-2", ONE[0], Kling2(prompt="x")])
+@pytest.mark.parametrize("requests", [None, 5, "kling-2", REQUESTS[0], Kling2(prompt="x")])
 def test_map_takes_a_series_of_requests(play: Play, requests: Any) -> None:
     async def scenario(kling: Any) -> None:
         with pytest.raises(ka.ConfigError, match=r"^requests is .*; expected an iterable of requests"):
@@ -133,9 +136,9 @@ def test_wait_events_and_save_check_their_arguments(play: Play, tmp_path: Path) 
                 _ = [event async for event in job.events(value)]
         assert len(play.sandbox.requests) == before
         result = await job.wait()
-        for place in (None, *NOT_PLACES):
+        for destination in (None, *NOT_DESTINATIONS):
             with pytest.raises(ka.ConfigError, match=r"^to is .*; expected a folder or a storage URL"):
-                await result.save(place)
+                await result.save(destination)
         [file] = await result.save(tmp_path)
         assert file.path.exists()
 
@@ -155,7 +158,7 @@ def test_wait_events_and_save_check_their_arguments(play: Play, tmp_path: Path) 
         ({"base_url": ""}, "base_url must be"),
         ({"plugins": "keyring"}, "plugins is of type str; expected an iterable of plugin objects"),
         ({"plugins": 5}, "plugins is of type int"),
-        ({"plugins": ["keyring"]}, "plugins has the text 'keyring'; expected plugin objects"),
+        ({"plugins": ["keyring"]}, "plugins contains the str 'keyring'; expected plugin objects"),
         ({"strict_plugins": "yes"}, "strict_plugins is 'yes'; expected True or False"),
         ({"journal": 5}, "journal is 5; expected a path"),
         ({"journal": False}, "journal is False; expected a path"),
@@ -220,10 +223,10 @@ def test_relative_paths_are_resolved_once(
 def test_working_folder_that_is_gone_is_a_config_error(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    gone = tmp_path / "gone"
-    gone.mkdir()
-    monkeypatch.chdir(gone)
-    gone.rmdir()
+    folder = tmp_path / "gone"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    folder.rmdir()
     with pytest.raises(ka.ConfigError, match=r"journal is 'j', which cannot be made absolute.*absolute path"):
         Kling(journal="j")
 
@@ -232,7 +235,7 @@ def test_closed_client_sends_and_writes_nothing(play: Play, tmp_path: Path) -> N
     async def scenario(kling: Any) -> None:
         result = await kling.run("kling-2", prompt="x")
         job = await kling.submit("kling-2", prompt="y")
-        known = await kling.entries()
+        before_closing = await kling.entries()
         await kling.close()
         before = len(play.sandbox.requests)
         calls: list[Any] = [
@@ -240,8 +243,8 @@ def test_closed_client_sends_and_writes_nothing(play: Play, tmp_path: Path) -> N
             lambda: kling.submit("kling-2", prompt="x", save_to=tmp_path / "out"),
             lambda: kling.submit_raw("kling-9", PROMPT),
             lambda: kling.run("kling-2", prompt="x", save_to=tmp_path / "out"),
-            lambda: kling.run_sync("kling-2", prompt="x", save_to=tmp_path / "out"),
-            lambda: kling.map(ONE),
+            lambda: kling.run_direct("kling-2", prompt="x", save_to=tmp_path / "out"),
+            lambda: kling.map(REQUESTS),
             kling.resume,
             kling.entries,
             kling.credits,
@@ -260,8 +263,8 @@ def test_closed_client_sends_and_writes_nothing(play: Play, tmp_path: Path) -> N
         await kling.close()
         assert len(play.sandbox.requests) == before
         assert not (tmp_path / "out").exists()
-        with Kling(journal=tmp_path / "journal", base_url=play.sandbox.base_url) as other:
-            assert other.entries() == known
+        with Kling(journal=tmp_path / "journal", base_url=play.sandbox.base_url) as second:
+            assert second.entries() == before_closing
 
     play(scenario, journal=tmp_path / "journal")
 

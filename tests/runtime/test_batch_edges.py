@@ -1,4 +1,4 @@
-"""What ends a batch early, and what does not: bad requests, accounts that cannot pay, disks that are full, files that are gone."""
+"""Batches with bad requests, refused accounts, full disks and missing files."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from kling_adapters.hookspecs import hookimpl
 from kling_adapters.journal.journal import Journal
 from kling_adapters.testing.gateway import GatewayAnswer
 
-from .test_batch import Gateway, Runner, asked, gateway, path, run, states
+from .test_batch import Gateway, Runner, gateway, make_requests, path, run, states
 
 __all__ = ["gateway", "path", "run"]
 
@@ -28,7 +28,7 @@ def indexes(outcomes: list[ka.Outcome[Any]], *, failed: bool) -> list[int]:
 
 @pytest.mark.parametrize("bad", [None, "a prompt", 5, b"x", {5: "x"}, {}, ["model"]])
 def test_bad_request_is_one_outcome(run: Runner, gateway: Gateway, bad: Any) -> None:
-    requests: list[Any] = asked("a", "b")
+    requests: list[Any] = make_requests("a", "b")
     outcomes = run("map", [requests[0], bad, requests[1]])
     assert (indexes(outcomes, failed=True), indexes(outcomes, failed=False)) == ([1], [0, 2])
     [error] = [outcome.error for outcome in outcomes if outcome.error]
@@ -54,7 +54,7 @@ class Hostile(Mapping[str, Any]):
 
 
 def test_request_that_raises_is_one_outcome(run: Runner, gateway: Gateway) -> None:
-    outcomes = run("map", [Hostile(), *asked("a")], name="films")
+    outcomes = run("map", [Hostile(), *make_requests("a")], name="films")
     assert [type(outcome.error) for outcome in sorted(outcomes, key=lambda outcome: outcome.index)] == [
         ZeroDivisionError,
         type(None),
@@ -64,20 +64,20 @@ def test_request_that_raises_is_one_outcome(run: Runner, gateway: Gateway) -> No
 
 def test_media_that_vanishes_is_one_outcome(run: Runner, tmp_path: Path) -> None:
     picture = tmp_path / "cat.png"
-    requests = [{"model": "kling-bloombloom", "image": picture}, *asked("a")]
+    requests = [{"model": "kling-bloombloom", "image": picture}, *make_requests("a")]
     outcomes = run("map", requests, name="films")
     assert (indexes(outcomes, failed=True), indexes(outcomes, failed=False)) == ([0], [1])
 
 
 def test_failing_iterator_ends_submitted_jobs_first(run: Runner, gateway: Gateway, tmp_path: Path) -> None:
     def requests() -> Iterator[Any]:
-        yield from asked("a", "b")
+        yield from make_requests("a", "b")
         raise OSError("the file of requests cannot be read")
 
-    seen: list[ka.Outcome[Any]] = []
+    outcomes: list[ka.Outcome[Any]] = []
     with pytest.raises(OSError, match="the file of requests"):
-        run("map", requests(), seen=seen.append, save_to=tmp_path / "out")
-    assert indexes(seen, failed=False) == [0, 1]
+        run("map", requests(), on_outcome=outcomes.append, save_to=tmp_path / "out")
+    assert indexes(outcomes, failed=False) == [0, 1]
     assert len(list((tmp_path / "out").iterdir())) == 2
     assert sorted(gateway.submits) == ["a", "b"]
 
@@ -109,18 +109,18 @@ def test_refused_account_stops_the_batch(
     with Refusing() as gateway:
         gateway.status = status
         run = Runner(kind_of_client, gateway, tmp_path / "journal")
-        outcomes = run("map", asked(*range(9)), concurrency=4, save_to=tmp_path / "out")
+        outcomes = run("map", make_requests(*range(9)), concurrency=4, save_to=tmp_path / "out")
     assert indexes(outcomes, failed=False) == [0]
     assert [type(outcome.error) for outcome in outcomes if outcome.error] == [kind]
     assert len(gateway.submits) == 2
-    [record] = [record for record in caplog.records if "submits nothing more" in record.getMessage()]
+    [record] = [record for record in caplog.records if "the batch is stopping" in record.getMessage()]
     assert "refused the account" in record.getMessage()
 
 
 def test_refused_model_does_not_stop_the_batch(tmp_path: Path) -> None:
     with Refusing() as gateway:
         gateway.status, gateway.message = 403, "not permitted"
-        outcomes = Runner("sync", gateway, None)("map", asked(*range(4)))
+        outcomes = Runner("sync", gateway, None)("map", make_requests(*range(4)))
     assert len(outcomes) == 4
 
 
@@ -130,7 +130,7 @@ def test_batch_without_a_key_sends_nothing(
     monkeypatch.delenv("SEGMIND_API_KEY", raising=False)
     with ka.Kling(base_url=gateway.base_url, journal=path) as kling:
         with pytest.raises(ka.ConfigError, match="no API key"):
-            list(kling.map(asked("a", "b")))
+            list(kling.map(make_requests("a", "b")))
         assert kling.entries() == []
     assert gateway.requests == []
 
@@ -156,7 +156,7 @@ def test_full_disk_stops_the_batch(
     with ka.Kling(
         base_url=gateway.base_url, api_key=gateway.api_key, journal=path, plugins=[FullDisk()]
     ) as kling:
-        outcomes = list(kling.map(asked(*range(20)), concurrency=concurrency, save_to="full:"))
+        outcomes = list(kling.map(make_requests(*range(20)), concurrency=concurrency, save_to="full:"))
     assert 3 <= len(gateway.submits) <= 3 + concurrency
     assert len(outcomes) == len(gateway.submits)
     assert all(isinstance(outcome.error, ka.StorageError) and outcome.result for outcome in outcomes)
@@ -177,7 +177,7 @@ def test_single_storage_errors_do_not_stop_the_batch(run: Runner, gateway: Gatew
             folder.rmdir()
             folder.touch()
 
-    outcomes = run("map", asked(*range(9)), concurrency=1, save_to=folder, seen=damage)
+    outcomes = run("map", make_requests(*range(9)), concurrency=1, save_to=folder, on_outcome=damage)
     assert len(outcomes) == len(gateway.submits) == 9
     assert any(outcome.error for outcome in outcomes)
 
@@ -185,16 +185,16 @@ def test_single_storage_errors_do_not_stop_the_batch(run: Runner, gateway: Gatew
 @pytest.fixture
 def films(run: Runner, tmp_path: Path) -> Path:
     """A named batch that was run, and its folder."""
-    run("map", asked("a", "b"), name="films", save_to=tmp_path / "out")
+    run("map", make_requests("a", "b"), name="films", save_to=tmp_path / "out")
     return tmp_path / "out"
 
 
-def test_file_that_is_gone_is_stored_again(
+def test_missing_file_is_stored_again(
     run: Runner, gateway: Gateway, films: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     lost = next(films.iterdir())
     lost.unlink()
-    outcomes = run("map", asked("a", "b"), name="films", save_to=films)
+    outcomes = run("map", make_requests("a", "b"), name="films", save_to=films)
     assert indexes(outcomes, failed=False) == [0, 1]
     assert lost.exists()
     assert len(gateway.submits) == 2
@@ -203,10 +203,10 @@ def test_file_that_is_gone_is_stored_again(
     assert record.levelno == logging.WARNING
 
 
-def test_batch_with_another_place_is_stored_there(
+def test_named_batch_is_stored_in_its_new_destination(
     run: Runner, gateway: Gateway, path: Path, films: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    outcomes = run("map", asked("a", "b"), name="films", save_to=tmp_path / "new")
+    outcomes = run("map", make_requests("a", "b"), name="films", save_to=tmp_path / "new")
     assert {file.path.parent for outcome in outcomes for file in outcome.result.saved} == {tmp_path / "new"}  # type: ignore[union-attr]
     assert {file.name for file in films.iterdir()} == {file.name for file in (tmp_path / "new").iterdir()}
     assert len(gateway.submits) == 2
@@ -214,7 +214,7 @@ def test_batch_with_another_place_is_stored_there(
     with closing(Journal(path)) as journal:
         assert {entry.save_to for entry in journal.entries()} == {str(tmp_path / "new")}
     caplog.clear()
-    run("map", asked("a", "b"), name="films", save_to=tmp_path / "new")
+    run("map", make_requests("a", "b"), name="films", save_to=tmp_path / "new")
     assert "stored again" not in caplog.text
 
 
@@ -222,22 +222,23 @@ def age(monkeypatch: pytest.MonkeyPatch, seconds: float) -> None:
     """Let the batch see the journal as it will be in so many seconds."""
     import time
 
-    from kling_adapters.protocol import batch
+    from kling_adapters.protocol import earlier, plan
 
     class Later:
         @staticmethod
         def time() -> float:
             return time.time() + seconds
 
-    monkeypatch.setattr(batch, "time", Later)
+    for module in (earlier, plan):
+        monkeypatch.setattr(module, "time", Later)
 
 
-def test_file_that_is_gone_for_good_is_a_storage_error(
+def test_missing_file_of_expired_output_is_a_storage_error(
     run: Runner, gateway: Gateway, films: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     next(films.iterdir()).unlink()
     age(monkeypatch, DAYS_8)
-    outcomes = run("map", asked("a", "b"), name="films", save_to=films)
+    outcomes = run("map", make_requests("a", "b"), name="films", save_to=films)
     [error] = [outcome.error for outcome in outcomes if outcome.error]
     assert isinstance(error, ka.StorageError)
     assert "is gone, and the gateway keeps outputs for seven days only" in str(error)
@@ -253,7 +254,7 @@ def test_old_files_stay_in_their_place(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     age(monkeypatch, DAYS_8)
-    outcomes = run("map", asked("a", "b"), name="films", save_to=tmp_path / "new")
+    outcomes = run("map", make_requests("a", "b"), name="films", save_to=tmp_path / "new")
     assert indexes(outcomes, failed=False) == [0, 1]
     assert {file.path.parent for outcome in outcomes for file in outcome.result.saved} == {films}  # type: ignore[union-attr]
     assert "stays in" in caplog.text
@@ -262,20 +263,20 @@ def test_old_files_stay_in_their_place(
 def test_resume_stores_completed_jobs_that_have_no_file(
     run: Runner, gateway: Gateway, path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    run("map", asked("a", "b"))
+    run("map", make_requests("a", "b"))
     assert run("resume") == []
     [first, second] = run("resume", save_to=tmp_path / "out", concurrency=1)
     assert (first.error, second.error) == (None, None)
     assert len(list((tmp_path / "out").iterdir())) == 2
     assert run("resume", save_to=tmp_path / "out") == []
-    run("map", asked("c"))
+    run("map", make_requests("c"))
     age(monkeypatch, DAYS_8)
     assert run("resume", save_to=tmp_path / "out") == []
     assert set(states(path).values()) == {"COMPLETED"}
 
 
 class HalfSurrogate(Gateway):
-    """Puts half a character into every word of a result."""
+    """Puts a lone surrogate into every text of a result."""
 
     def answer(self, method: str, path: str, headers: Mapping[str, str], body: bytes) -> GatewayAnswer:
         answer = super().answer(method, path, headers, body)
@@ -290,7 +291,7 @@ def test_lone_surrogate_in_a_result_is_harmless(kind: str, path: Path, tmp_path:
     with HalfSurrogate() as gateway:
         run = Runner(kind, gateway, path)
         for place in ("out", "new"):
-            outcomes = run("map", asked("a", "b"), name="films", save_to=tmp_path / place)
+            outcomes = run("map", make_requests("a", "b"), name="films", save_to=tmp_path / place)
             assert indexes(outcomes, failed=False) == [0, 1]
             assert all("\ud83d" in outcome.result.output for outcome in outcomes if outcome.result)
         assert len(gateway.submits) == 2

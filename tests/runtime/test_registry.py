@@ -1,4 +1,4 @@
-"""Which plugins are loaded, when, and who answers; what one that fails or hangs costs the others."""
+"""Loading and choice of plugins, and jobs beside plugins that fail or hang."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class Vault:
 
 @pytest.fixture
 def loaded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[], list[str]]:
-    """Which of the plugins made of LOADED have been imported."""
+    """Return the plugins made of LOADED that have been imported."""
     path = tmp_path / "loaded"
     path.touch()
     monkeypatch.setenv("LOADED", str(path))
@@ -74,7 +74,7 @@ def test_strict_mode_loads_at_once(install: Install) -> None:
         Kling(strict_plugins=True)
 
 
-def test_the_environment_says_which_plugins_are_loaded(
+def test_environment_selects_the_plugins(
     install: Install, loaded: Callable[[], list[str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in ("one", "two", "three"):
@@ -82,15 +82,15 @@ def test_the_environment_says_which_plugins_are_loaded(
     monkeypatch.setenv("KLING_PLUGINS", "two, three")
     monkeypatch.setenv("KLING_DISABLE_PLUGINS", "three")
     with Kling() as kling:
-        found = states(kling)
+        plugin_states = states(kling)
         assert len(kling.catalog) == 5  # the core is not in the list, and there all the same
     assert loaded() == ["two"]
-    assert found["one"] == ("disabled", "not named in KLING_PLUGINS")
-    assert found["two"] == ("loaded", "")
-    assert found["three"] == ("disabled", "named in KLING_DISABLE_PLUGINS")
+    assert plugin_states["one"] == ("disabled", "not named in KLING_PLUGINS")
+    assert plugin_states["two"] == ("loaded", "")
+    assert plugin_states["three"] == ("disabled", "named in KLING_DISABLE_PLUGINS")
 
 
-def test_plugins_are_found_in_the_order_of_their_names_after_those_of_the_core(install: Install) -> None:
+def test_plugins_are_sorted_by_name_after_those_of_the_core(install: Install) -> None:
     for name in ("zeta", "alpha", "mid"):
         install(name, "")
     with Kling() as kling:
@@ -100,7 +100,7 @@ def test_plugins_are_found_in_the_order_of_their_names_after_those_of_the_core(i
     assert {"alpha", "mid", "zeta"} < set(names)
 
 
-def test_a_class_gives_every_client_an_instance_of_its_own(install: Install) -> None:
+def test_plugin_class_has_one_instance_per_client(install: Install) -> None:
     install(
         "counted",
         """
@@ -119,28 +119,27 @@ class Counted:
     assert len(sys.modules["plugin_counted"].made) == 2
 
 
-def test_a_plugin_given_in_code_takes_the_place_of_the_installed_one(install: Install) -> None:
+def test_plugin_object_replaces_the_installed_plugin(install: Install) -> None:
     install("vault", VAULT.format(key="SG_installed", always=True), "plugin_vault:Vault")
     from plugin_vault import Vault  # type: ignore[import-not-found]
 
-    given = Vault()
-    with Kling(plugins=[given, Vault()]) as kling:
-        found = {info.name: info.distribution for info in kling.plugins}
-    assert found["vault"] == "acme-vault 1.2"
-    assert found["Vault"] is None
-    assert "Vault-2" not in found
+    with Kling(plugins=[Vault(), Vault()]) as kling:
+        distributions = {info.name: info.distribution for info in kling.plugins}
+    assert distributions["vault"] == "acme-vault 1.2"
+    assert distributions["Vault"] is None
+    assert "Vault-2" not in distributions
 
 
-def test_a_module_that_is_installed_cannot_be_given_again(install: Install) -> None:
+def test_installed_module_passed_again_is_broken(install: Install) -> None:
     install("here", "")
     import plugin_here  # type: ignore[import-not-found]
 
     with Kling(plugins=[plugin_here]) as kling:
-        [twin] = [info for info in kling.plugins if info.name == "plugin_here"]
-    assert (twin.state, twin.reason) == ("broken", "ConfigError: it is already registered, as here")
+        [duplicate] = [info for info in kling.plugins if info.name == "plugin_here"]
+    assert (duplicate.state, duplicate.reason) == ("broken", "ConfigError: it is already registered, as here")
 
 
-def test_several_plugins_of_one_class_can_be_given_in_code() -> None:
+def test_several_plugin_objects_of_one_class_are_used() -> None:
     class Mine:
         @hookimpl
         def kling_event(self) -> None: ...
@@ -155,15 +154,13 @@ def test_several_plugins_of_one_class_can_be_given_in_code() -> None:
 
 @pytest.fixture
 def vaults(install: Install, sandbox: Sandbox) -> None:
-    """Two plugins that give keys: one that answers, with a bad one, and one that wants to be chosen."""
+    """Install two auth plugins: one has a bad key, and one answers only when it is chosen."""
     install("eager", VAULT.format(key="SG_wrong_wrong_wrong", always=True), "plugin_eager:Vault")
     install("shy", VAULT.format(key=sandbox.api_key, always=False), "plugin_shy:Vault")
 
 
 @pytest.mark.usefixtures("vaults")
-def test_the_key_comes_from_the_plugin_that_is_named(
-    sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_key_comes_from_the_chosen_plugin(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
     with Kling(base_url=sandbox.base_url) as kling, pytest.raises(ka.Unauthorized):
         kling.credits()
     with Kling(base_url=sandbox.base_url, auth="shy") as kling:
@@ -177,10 +174,10 @@ def test_the_key_comes_from_the_plugin_that_is_named(
 
 
 @pytest.mark.usefixtures("vaults")
-def test_a_name_that_gives_no_key_is_said_before_anything_is_sent(
+def test_unknown_auth_name_is_refused_before_anything_is_sent(
     install: Install, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("KLING_PLUGINS", "eager, shy, broken")  # and not what else is installed here
+    monkeypatch.setenv("KLING_PLUGINS", "eager, shy, broken")  # but no other plugin of this environment
     install("broken", "1 / 0")
     with Kling(auth="kering") as kling, pytest.raises(ka.ConfigError) as caught:
         kling.credits()
@@ -194,10 +191,10 @@ def test_a_name_that_gives_no_key_is_said_before_anything_is_sent(
         Kling(api_key=KEY, auth="shy")
 
 
-def test_without_a_plugin_that_gives_a_key_it_is_said_how_to_give_one(
+def test_missing_key_error_says_how_to_pass_one(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setenv("KLING_PLUGINS", "env_auth")  # and not what else is installed here
+    monkeypatch.setenv("KLING_PLUGINS", "env_auth")  # but no other plugin of this environment
     monkeypatch.setenv("KLING_DISABLE_PLUGINS", "env_auth")
     with Kling() as kling, pytest.raises(ka.ConfigError) as caught:
         kling.credits()
@@ -207,7 +204,7 @@ def test_without_a_plugin_that_gives_a_key_it_is_said_how_to_give_one(
     )
 
 
-def test_a_key_can_be_in_a_file(sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_key_is_read_from_a_file(sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("SEGMIND_API_KEY", raising=False)
     path = tmp_path / "key"
     monkeypatch.setenv("SEGMIND_API_KEY_FILE", str(path))
@@ -229,64 +226,64 @@ def test_a_key_can_be_in_a_file(sandbox: Sandbox, tmp_path: Path, monkeypatch: p
 
 
 class Nosy:
-    """Writes down every hook it is asked, in order."""
+    """Records every call of it, in order."""
 
     def __init__(self, key: str) -> None:
-        self.asked: list[str] = []
+        self.calls: list[str] = []
         self.key = key
         self.content = b""
 
     @hookimpl
     def kling_register_adapters(self, register: Any) -> None:
-        self.asked.append("kling_register_adapters")
+        self.calls.append("kling_register_adapters")
 
     @hookimpl
     def kling_cli(self, app: Any) -> None:
-        self.asked.append("kling_cli")
+        self.calls.append("kling_cli")
 
     @hookimpl
     def kling_storage(self, url: str) -> Any:
-        self.asked.append("kling_storage")
+        self.calls.append("kling_storage")
         return self
 
     @hookimpl
     def kling_auth(self) -> Any:
-        self.asked.append("kling_auth")
+        self.calls.append("kling_auth")
         return self
 
     @hookimpl
     def kling_event(self, event: ka.events.Event) -> None:
-        self.asked.append(f"kling_event {type(event).__name__}")
+        self.calls.append(f"kling_event {type(event).__name__}")
 
     @hookimpl
     def kling_close(self) -> None:
-        self.asked.append("kling_close")
+        self.calls.append("kling_close")
 
     def api_key(self) -> str:
-        self.asked.append("api_key")
+        self.calls.append("api_key")
         return self.key
 
     def check(self) -> None:
-        self.asked.append("check")
+        self.calls.append("check")
 
     def open(self, name: str, content_type: str) -> Any:
-        self.asked.append(f"open {name.rpartition('.')[2]} {content_type}")
+        self.calls.append(f"open {name.rpartition('.')[2]} {content_type}")
         return self
 
     def write(self, chunk: bytes) -> None:
         if not self.content:
-            self.asked.append("write")
+            self.calls.append("write")
         self.content += chunk
 
     def commit(self, sha256: str) -> Location:
-        self.asked.append("commit")
+        self.calls.append("commit")
         return Location("nosy:1", "https://links.example/1")
 
     def abort(self) -> None:
-        self.asked.append("abort")
+        self.calls.append("abort")
 
 
-def test_the_whole_order_in_which_a_job_meets_the_hooks(play: Play) -> None:
+def test_hooks_are_called_in_the_order_of_a_job(play: Play) -> None:
     nosy = Nosy(play.sandbox.api_key)
 
     async def scenario(kling: Any) -> None:
@@ -295,7 +292,7 @@ def test_the_whole_order_in_which_a_job_meets_the_hooks(play: Play) -> None:
 
     play(scenario, plugins=[nosy], api_key=None)
     polls = ["api_key"] * 3
-    assert nosy.asked == [
+    assert nosy.calls == [
         "kling_register_adapters",
         "kling_storage",
         "check",
@@ -315,45 +312,45 @@ def test_the_whole_order_in_which_a_job_meets_the_hooks(play: Play) -> None:
         "kling_event Stored",
         "kling_close",
     ]
-    hooks = {line.split()[0] for line in nosy.asked if line.startswith("kling_")}
+    hooks = {line.split()[0] for line in nosy.calls if line.startswith("kling_")}
     assert hooks == {name for name in vars(HookSpecs) if name.startswith("kling_")} - {"kling_cli"}
 
 
-def test_a_notifier_is_told_of_a_submit_that_came_to_nothing(play: Play) -> None:
-    told: list[ka.events.Event] = []
+def test_refused_submit_is_an_event(play: Play) -> None:
+    received: list[ka.events.Event] = []
 
     class Recorder:
         @hookimpl
         def kling_event(self, event: ka.events.Event) -> None:
-            told.append(event)
+            received.append(event)
 
     async def scenario(kling: Any) -> None:
         with pytest.raises(ka.Unauthorized):
             await kling.submit("kling-2", prompt="x")
 
     play(scenario, plugins=[Recorder()], api_key="SG_wrong_wrong_wrong")
-    [event] = told
+    [event] = received
     assert isinstance(event, ka.events.SubmitFailed)
     assert (event.model, event.uncertain, event.request_id) == ("kling-2", False, None)
     assert "401" in event.reason
 
 
-def test_events_say_how_long_and_how_often(play: Play, tmp_path: Path) -> None:
-    told: dict[str, Any] = {}
+def test_events_have_seconds_and_polls(play: Play, tmp_path: Path) -> None:
+    received: dict[str, Any] = {}
 
     class Recorder:
         @hookimpl
         def kling_event(self, event: ka.events.Event) -> None:
-            told[type(event).__name__] = event
+            received[type(event).__name__] = event
 
     async def scenario(kling: Any) -> None:
         await kling.run("kling-2", prompt="a secret plan", save_to=tmp_path)
 
     play(scenario, plugins=[Recorder()])
-    assert told["Submitted"].params == {"prompt": "a secret plan"}
-    assert "secret" not in repr(told["Submitted"])
-    assert told["Submitted"].seconds == 0 == told["Stored"].seconds  # on a simulated clock
-    assert told["Completed"].polls == 4  # three states and the result
+    assert received["Submitted"].params == {"prompt": "a secret plan"}
+    assert "secret" not in repr(received["Submitted"])
+    assert received["Submitted"].seconds == 0 == received["Stored"].seconds  # on a simulated clock
+    assert received["Completed"].polls == 4  # three states and the result
 
 
 class Raising:
@@ -381,7 +378,7 @@ class Raising:
 
 
 class Hanging:
-    """Does not come back from its first event before the test is over."""
+    """Does not return from its first event before the test is over."""
 
     def __init__(self) -> None:
         self.over = threading.Event()
@@ -404,14 +401,14 @@ def hanging(monkeypatch: pytest.MonkeyPatch) -> Iterator[Hanging]:
     plugin.over.set()
 
 
-def test_a_hundred_jobs_end_well_among_plugins_that_do_not(
+def test_hundred_jobs_complete_beside_failing_plugins(
     install: Install,
     hanging: Hanging,
     tmp_path: Path,
     caplog: pytest.LogCaptureFixture,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    # So long that only one that really hangs takes longer, on a busy machine too.
+    # On a busy machine, only a plugin that really hangs takes longer.
     monkeypatch.setattr(plugins, "EVENT_SECONDS", 1.0)
     install("unimportable", "import nothing_of_that_name")
     stored: Counter[str] = Counter()
@@ -423,11 +420,11 @@ def test_a_hundred_jobs_end_well_among_plugins_that_do_not(
 
     async def main(gateway: FakeGateway) -> list[Any]:
         results: list[Any] = []
-        # In the order in which they are asked: the last comes first.
+        # pluggy calls the last one first.
         troubled = [Good(), hanging, Raising()]
         async with AsyncKling(base_url=gateway.base_url, clock=SimulatedClock(), plugins=troubled) as kling:
 
-            async def one(number: int) -> None:
+            async def run_one(number: int) -> None:
                 results.append(
                     # Each sleep of one job moves the time of all.
                     await kling.run("kling-2", prompt=str(number), save_to=tmp_path, timeout=1e6)
@@ -435,7 +432,7 @@ def test_a_hundred_jobs_end_well_among_plugins_that_do_not(
 
             async with anyio.create_task_group() as group:
                 for number in range(100):
-                    group.start_soon(one, number)
+                    group.start_soon(run_one, number)
         return results
 
     with FakeGateway() as gateway:
@@ -445,17 +442,17 @@ def test_a_hundred_jobs_end_well_among_plugins_that_do_not(
     assert len(set(files)) == 100
     assert all(path.read_bytes() == MP4 for path in files)
     assert stored == {"Submitted": 100, "StateChanged": 200, "Completed": 100, "Stored": 100}
-    said = Counter(record.getMessage().split(" of ")[0] for record in caplog.records)
-    assert said["plugin Raising failed on Submitted"] == 100
-    assert said["plugin Raising failed on closing"] == 1
-    assert said["plugin Raising is skipped"] == 101  # for each storage, and once for the key
-    assert sum(count for text, count in said.items() if text.startswith("plugin Hanging hangs")) == 501
+    messages = Counter(record.getMessage().split(" of ")[0] for record in caplog.records)
+    assert messages["plugin Raising failed on Submitted"] == 100
+    assert messages["plugin Raising failed on closing"] == 1
+    assert messages["plugin Raising is skipped"] == 101  # for each storage, and once for the key
+    assert sum(count for text, count in messages.items() if text.startswith("plugin Hanging hangs")) == 501
     assert any(
-        "plugin unimportable cannot be used and is left out: ModuleNotFoundError" in text for text in said
+        "plugin unimportable cannot be used and is left out: ModuleNotFoundError" in text for text in messages
     )
 
 
-def test_a_blocking_job_ends_well_beside_a_plugin_that_hangs(
+def test_blocking_job_completes_beside_a_hanging_plugin(
     sandbox: Sandbox, hanging: Hanging, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     with Kling(
@@ -468,7 +465,7 @@ def test_a_blocking_job_ends_well_beside_a_plugin_that_hangs(
     assert len(messages) == 6
 
 
-def test_a_coroutine_that_hangs_is_ended(
+def test_hanging_coroutine_is_cancelled(
     sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(plugins, "EVENT_SECONDS", 0.05)
@@ -494,7 +491,7 @@ def test_a_coroutine_that_hangs_is_ended(
     assert "TimeoutError" in caplog.text
 
 
-def test_a_process_ends_although_a_plugin_hangs(sandbox: Sandbox) -> None:
+def test_process_ends_beside_a_hanging_plugin(sandbox: Sandbox) -> None:
     code = f"""
 import threading
 from kling_adapters import Kling
@@ -516,7 +513,7 @@ with Kling(base_url="{sandbox.base_url}", api_key="{sandbox.api_key}", plugins=[
     assert done.stdout == "kling-2\n"
 
 
-def test_what_is_no_answer_is_passed_over(
+def test_plugin_with_a_wrong_return_type_is_skipped(
     sandbox: Sandbox, tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     class Confused:
@@ -536,7 +533,7 @@ def test_what_is_no_answer_is_passed_over(
     assert "SG_this" not in caplog.text
 
 
-def test_what_a_plugin_raises_on_purpose_stops_the_work(play: Play) -> None:
+def test_storage_error_of_a_plugin_stops_the_submit(play: Play) -> None:
     class Closed:
         @hookimpl
         def kling_storage(self, url: str) -> Any:
@@ -557,7 +554,7 @@ class Pool:
     def __init__(self, keys: list[str], *, has_another: bool = True) -> None:
         self.ring = keys
         self.has_another = has_another
-        self.told: list[tuple[Any, ...]] = []
+        self.reports: list[tuple[Any, ...]] = []
         self.jobs: dict[str, str] = {}
 
     @hookimpl
@@ -568,12 +565,12 @@ class Pool:
         return self.ring[0]
 
     def accepted(self, key: str, request_id: str) -> None:
-        self.told.append(("accepted", key))
+        self.reports.append(("accepted", key))
         self.jobs[request_id] = key
         self.ring.append(self.ring.pop(0))
 
     def refused(self, key: str, status: int, retry_after: float | None) -> bool:
-        self.told.append(("refused", key, status))
+        self.reports.append(("refused", key, status))
         self.ring.append(self.ring.pop(0))
         return self.has_another
 
@@ -584,21 +581,21 @@ class Pool:
         return self.jobs.get(request_id)
 
 
-def test_a_pool_has_another_key_and_the_job_keeps_it(play: Play) -> None:
+def test_pool_retries_with_another_key_that_the_job_keeps(play: Play) -> None:
     good, bad = play.sandbox.api_key, "SG_wrong_wrong_wrong"
     pool = Pool([bad, good])
 
     async def scenario(kling: Any) -> None:
         job = await kling.submit("kling-2", prompt="x")
-        assert pool.ring[0] == bad  # what another submit would be sent with
+        assert pool.ring[0] == bad  # another submit would be sent with it
         assert (await job.wait()).output
         assert (await kling.job(job.request_id).status()).state == "COMPLETED"
 
     play(scenario, plugins=[pool], api_key=None)
-    assert pool.told == [("refused", bad, 401), ("accepted", good)]
+    assert pool.reports == [("refused", bad, 401), ("accepted", good)]
 
 
-def test_a_pool_that_is_new_finds_the_key_of_a_job_by_the_journal(play: Play, tmp_path: Path) -> None:
+def test_new_pool_finds_the_key_of_a_job_in_the_journal(play: Play, tmp_path: Path) -> None:
     good, bad = play.sandbox.api_key, "SG_wrong_wrong_wrong"
     ids: list[str] = []
 
@@ -611,12 +608,12 @@ def test_a_pool_that_is_new_finds_the_key_of_a_job_by_the_journal(play: Play, tm
     play(submitting, plugins=[Pool([good])], api_key=None, journal=tmp_path / "journal")
     after = Pool([bad, good])
     play(waiting, plugins=[after], api_key=None, journal=tmp_path / "journal")
-    assert after.told == [("accepted", good)]
+    assert after.reports == [("accepted", good)]
     with pytest.raises(ka.Unauthorized):
         play(waiting, plugins=[Pool([bad, good])], api_key=None, journal=None)
 
 
-def test_a_pool_without_the_key_of_a_job_asks_with_another(play: Play, tmp_path: Path) -> None:
+def test_pool_without_the_key_of_a_job_uses_another(play: Play, tmp_path: Path) -> None:
     ids: list[str] = []
 
     async def submitting(kling: Any) -> None:
@@ -630,11 +627,11 @@ def test_a_pool_without_the_key_of_a_job_asks_with_another(play: Play, tmp_path:
     for journal in ("journal", "none here"):
         pool = Pool(["SG_wrong_wrong_wrong"])
         play(asking, plugins=[pool], api_key=None, journal=tmp_path / journal)
-        assert pool.told == []
+        assert pool.reports == []
     assert not (tmp_path / "none here").exists()
 
 
-def test_what_a_plugin_of_keys_raises_is_not_repeated(play: Play) -> None:
+def test_error_of_an_auth_plugin_is_not_repeated(play: Play) -> None:
     class Leaky:
         @hookimpl
         def kling_auth(self) -> Any:
@@ -652,7 +649,7 @@ def test_what_a_plugin_of_keys_raises_is_not_repeated(play: Play) -> None:
     play(scenario, plugins=[Leaky()], api_key=None)
 
 
-def test_a_storage_that_fails_to_check_stops_the_work(play: Play) -> None:
+def test_failing_storage_check_stops_the_submit(play: Play) -> None:
     class Odd:
         @hookimpl
         def kling_storage(self) -> Any:
@@ -672,7 +669,7 @@ def test_a_storage_that_fails_to_check_stops_the_work(play: Play) -> None:
     play(scenario, plugins=[Odd()])
 
 
-def test_a_pool_that_fails_loses_no_job(play: Play, caplog: pytest.LogCaptureFixture) -> None:
+def test_failing_pool_loses_no_job(play: Play, caplog: pytest.LogCaptureFixture) -> None:
     class Failing(Pool):
         def accepted(self, key: str, request_id: str) -> None:
             raise RuntimeError("the ledger is full")
@@ -691,7 +688,7 @@ def test_a_pool_that_fails_loses_no_job(play: Play, caplog: pytest.LogCaptureFix
     assert caplog.text.count("plugin Failing failed in refused() with RuntimeError") == 1
 
 
-def test_a_pool_that_is_wrong_about_its_keys_makes_no_storm(play: Play) -> None:
+def test_pool_with_invalid_keys_tries_each_once(play: Play) -> None:
     pool = Pool(["SG_wrong_wrong_wrong", "SG_false_false_false"])
 
     async def scenario(kling: Any) -> None:
@@ -699,10 +696,10 @@ def test_a_pool_that_is_wrong_about_its_keys_makes_no_storm(play: Play) -> None:
             await kling.submit("kling-2", prompt="x")
 
     play(scenario, plugins=[pool], api_key=None)
-    assert len(pool.told) == 3
+    assert len(pool.reports) == 3
 
 
-def test_commands_of_plugins_are_loaded_when_they_are_asked_for(
+def test_plugin_commands_are_loaded_on_demand(
     install: Install, loaded: Callable[[], list[str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     install(
@@ -736,7 +733,7 @@ def kling_cli(app):
     assert kling("helo").returncode == 2
 
 
-def test_loggers_of_others_are_left_alone(install: Install, caplog: pytest.LogCaptureFixture) -> None:
+def test_only_our_logger_is_used(install: Install, caplog: pytest.LogCaptureFixture) -> None:
     install("broken", "1 / 0")
     caplog.set_level(logging.DEBUG)
     with Kling() as kling, suppress(ka.KlingError):

@@ -1,4 +1,4 @@
-"""What a user does, told once and played on both clients against a real local gateway."""
+"""The calls of a user, on both clients against the sandbox."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ SLUGS = sorted(ka.load_catalog())
 
 
 @pytest.mark.parametrize("slug", SLUGS)
-def test_every_model_runs_from_its_first_example_to_a_file(play: Play, slug: str, tmp_path: Path) -> None:
+def test_every_model_turns_its_first_example_into_a_file(play: Play, slug: str, tmp_path: Path) -> None:
     entry = ka.load_catalog()[slug]
     params = entry.load().model_validate(entry.json_schema()["examples"][0])
 
@@ -46,7 +46,7 @@ def test_every_model_runs_from_its_first_example_to_a_file(play: Play, slug: str
     play(scenario)
 
 
-def test_what_was_not_set_is_not_sent_and_what_was_is_sent_in_the_declared_type(play: Play) -> None:
+def test_only_set_parameters_are_sent_in_their_declared_type(play: Play) -> None:
     async def scenario(kling: Any) -> str:
         job = await kling.submit("kling-2", prompt="a rook", duration="10", cfg_scale=1)
         return str(job.request_id)
@@ -77,22 +77,22 @@ def test_bad_parameters_are_refused_before_anything_is_sent(play: Play) -> None:
     )
 
 
-def test_an_object_is_submitted_like_its_parameters_and_checked_again(play: Play) -> None:
+def test_parameter_object_is_validated_again_at_submit(play: Play) -> None:
     async def scenario(kling: Any) -> None:
         job = await kling.submit(Kling2(prompt="a wren", duration=10), extra={"seed": 3})
         assert job.model == "kling-2"
         with pytest.raises(ka.ParamsInvalid, match="duration: 99 is not allowed"):
             await kling.submit(Kling2(prompt="a wren").model_copy(update={"duration": 99}))
 
-    # The sandbox knows no seed either, and refuses it: what `extra` promises is that it is sent.
+    # The sandbox refuses a seed: `extra` only promises that it is sent.
     with pytest.raises(ka.BadRequest, match="seed"):
         play(scenario)
     assert play.sandbox.requests[-1].json == {"seed": 3, "prompt": "a wren", "duration": 10}
 
 
-def test_extra_takes_neither_known_parameters_nor_what_is_not_json(play: Play) -> None:
+def test_extra_refuses_known_parameters_and_values_beyond_json(play: Play) -> None:
     async def scenario(kling: Any) -> None:
-        with pytest.raises(ka.ParamsInvalid, match="duration: the spec knows it"):
+        with pytest.raises(ka.ParamsInvalid, match="duration: is a known parameter; pass it directly"):
             await kling.submit("kling-2", prompt="x", extra={"duration": 7})
         with pytest.raises(ka.ParamsInvalid, match="noise: cannot be written as JSON"):
             await kling.submit("kling-2", prompt="x", extra={"noise": float("nan")})
@@ -102,7 +102,7 @@ def test_extra_takes_neither_known_parameters_nor_what_is_not_json(play: Play) -
     assert play.sandbox.requests == before
 
 
-def test_events_tell_the_states_and_end_with_the_result(play: Play) -> None:
+def test_events_report_the_states_and_end_with_the_result(play: Play) -> None:
     async def scenario(kling: Any) -> None:
         job = await kling.submit("kling-2", prompt="a heron")
         events = [event async for event in job.events()]
@@ -112,15 +112,15 @@ def test_events_tell_the_states_and_end_with_the_result(play: Play) -> None:
             ka.events.Completed,
         ]
         assert [event.state for event in events[:2]] == ["QUEUED", "PROCESSING"]
-        asked = len(play.sandbox.requests)
+        request_count = len(play.sandbox.requests)
         result = await job.wait()
         assert result.output == events[-1].result.output
-        assert len(play.sandbox.requests) == asked
+        assert len(play.sandbox.requests) == request_count
 
     play(scenario)
 
 
-def test_a_failed_job_says_why_and_that_it_is_not_billed(play: Play) -> None:
+def test_failed_job_has_its_reason_and_is_not_billed(play: Play) -> None:
     async def scenario(kling: Any) -> None:
         job = await kling.submit("kling-2", prompt=f"a {BLOCKED_TEXT} heron")
         assert (await job.status()).state in {"QUEUED", "PROCESSING"}
@@ -133,7 +133,7 @@ def test_a_failed_job_says_why_and_that_it_is_not_billed(play: Play) -> None:
     play(scenario)
 
 
-def test_a_job_is_found_again_by_its_id(play: Play, tmp_path: Path) -> None:
+def test_job_is_found_again_by_its_request_id(play: Play, tmp_path: Path) -> None:
     async def scenario(kling: Any) -> None:
         first = await kling.submit("kling-o1", prompt="a @Image1", image_urls=["https://example.com/a.png"])
         for again in (kling.job(first.request_id), kling.job(first.request_id, "kling-o1")):
@@ -144,20 +144,20 @@ def test_a_job_is_found_again_by_its_id(play: Play, tmp_path: Path) -> None:
     play(scenario)
 
 
-def test_events_run_out_as_waiting_does(play: Play) -> None:
+def test_events_raise_wait_timeout(play: Play) -> None:
     async def scenario(kling: Any) -> None:
         job = await kling.submit("kling-2", prompt="a crane")
-        seen: list[Any] = []
+        received: list[Any] = []
         with pytest.raises(ka.WaitTimeout) as caught:
-            seen.extend([event async for event in job.events(timeout=0)])
+            received.extend([event async for event in job.events(timeout=0)])
         assert caught.value.job.request_id == job.request_id  # type: ignore[union-attr]
-        assert not any(isinstance(event, ka.events.Completed) for event in seen)
+        assert not any(isinstance(event, ka.events.Completed) for event in received)
         assert [type(event) async for event in job.events()][-1] is ka.events.Completed
 
     play(scenario)
 
 
-def test_waiting_runs_out_without_losing_the_job(play: Play) -> None:
+def test_wait_timeout_carries_the_job(play: Play) -> None:
     async def scenario(kling: Any) -> None:
         job = await kling.submit("kling-2", prompt="a crane")
         with pytest.raises(ka.WaitTimeout, match=r"kling\.job\(") as caught:
@@ -178,7 +178,7 @@ def test_waiting_runs_out_without_losing_the_job(play: Play) -> None:
         (KEY_NO_CREDITS, ka.InsufficientCredits, "Buy credits"),
     ],
 )
-def test_a_refused_submit_says_that_nothing_was_started(
+def test_refused_submit_says_that_nothing_is_billed(
     play: Play, key: str, error: type[ka.ApiError], words: str
 ) -> None:
     async def scenario(kling: Any) -> None:
@@ -190,7 +190,7 @@ def test_a_refused_submit_says_that_nothing_was_started(
     play(scenario, api_key=key)
 
 
-def test_an_unknown_slug_is_refused_here_and_reachable_raw(play: Play) -> None:
+def test_unknown_slug_is_refused_but_can_be_submitted_raw(play: Play) -> None:
     async def scenario(kling: Any) -> None:
         with pytest.raises(ka.UnknownModel, match="did you mean kling-2"):
             await kling.submit("kling-22", prompt="x")
@@ -202,7 +202,7 @@ def test_an_unknown_slug_is_refused_here_and_reachable_raw(play: Play) -> None:
     play(scenario)
 
 
-def test_an_expired_job_is_said_to_be_so(play: Play) -> None:
+def test_unknown_job_has_expired(play: Play) -> None:
     async def scenario(kling: Any) -> None:
         with pytest.raises(ka.JobExpired, match="one hour"):
             await kling.job("no-such-id").wait()
@@ -211,14 +211,14 @@ def test_an_expired_job_is_said_to_be_so(play: Play) -> None:
     play(scenario)
 
 
-def test_credits_are_what_the_account_has(play: Play) -> None:
+def test_credits_are_those_of_the_account(play: Play) -> None:
     async def scenario(kling: Any) -> Any:
         return await kling.credits()
 
     assert play(scenario).credits == play.sandbox.credits
 
 
-def test_a_place_that_cannot_be_used_is_known_before_anything_is_paid(play: Play, tmp_path: Path) -> None:
+def test_unusable_destination_is_refused_before_the_submit(play: Play, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
 
     async def scenario(kling: Any) -> None:
@@ -235,7 +235,7 @@ def test_a_place_that_cannot_be_used_is_known_before_anything_is_paid(play: Play
 
 
 @pytest.mark.parametrize("place", ["http://[half", "ftp://host/"])
-def test_a_place_that_nobody_knows_is_a_config_error(play: Play, place: str) -> None:
+def test_unknown_destination_is_a_config_error(play: Play, place: str) -> None:
     async def scenario(kling: Any) -> None:
         before = len(play.sandbox.requests)
         with pytest.raises(ka.ConfigError, match="no plugin can store to"):
@@ -245,7 +245,7 @@ def test_a_place_that_nobody_knows_is_a_config_error(play: Play, place: str) -> 
     play(scenario)
 
 
-def test_without_a_key_nothing_is_sent(play: Play, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_call_without_a_key_sends_nothing(play: Play, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("SEGMIND_API_KEY", raising=False)
 
     async def scenario(kling: Any) -> None:
@@ -257,7 +257,7 @@ def test_without_a_key_nothing_is_sent(play: Play, monkeypatch: pytest.MonkeyPat
     assert play.sandbox.requests == before
 
 
-def test_the_key_comes_from_the_environment(play: Play, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_key_comes_from_the_environment(play: Play, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SEGMIND_API_KEY", play.sandbox.api_key)
 
     async def scenario(kling: Any) -> None:
@@ -266,7 +266,7 @@ def test_the_key_comes_from_the_environment(play: Play, monkeypatch: pytest.Monk
     play(scenario, api_key=None)
 
 
-def test_both_clients_offer_the_same_calls_with_the_same_arguments() -> None:
+def test_both_clients_have_the_same_calls_and_arguments() -> None:
     pairs = [(Kling, AsyncKling), (ka.Job, ka.AsyncJob), (ka.Result, ka.AsyncResult)]
     for blocking, awaitable in pairs:
         names = {name for name in dir(blocking) if not name.startswith("_")}

@@ -5,6 +5,8 @@ from io import BytesIO
 from pathlib import Path, PurePath
 from typing import Literal, assert_type
 
+import httpx
+
 from kling_adapters import (
     AsyncJob,
     AsyncKling,
@@ -17,6 +19,7 @@ from kling_adapters import (
     Outcome,
     Params,
     PluginInfo,
+    Request,
     Result,
 )
 from kling_adapters.models import (
@@ -46,7 +49,14 @@ def clients(slug: str) -> None:
     Kling(journal=3)  # refused
     Kling(plugins=object())  # refused
     Kling(clock=object())  # refused
-    Kling(timeout=900)  # refused
+    Kling(timeout=900, proxy="http://proxy.example:3128")
+    Kling(transport=httpx.HTTPTransport())
+    AsyncKling(timeout=0.5, transport=httpx.AsyncHTTPTransport())
+    Kling(timeout="900")  # refused
+    Kling(proxy=3128)  # refused
+    Kling(transport=object())  # refused
+    Kling(transport=httpx.AsyncHTTPTransport())  # refused
+    AsyncKling(transport=httpx.HTTPTransport())  # refused
     AsyncKling("SG_1")  # refused
     with AsyncKling() as _:  # refused
         pass
@@ -58,8 +68,8 @@ def submit(kling: Kling, slug: str) -> None:
     assert_type(kling.submit("kling-bloombloom", image=URL, mode="pro"), Job)
     assert_type(kling.submit(Kling2(prompt="x")), Job)
     assert_type(kling.submit(Kling2(prompt="x"), extra={"seed": 1}), Job)
-    known: Kling2Input = {"prompt": "x", "duration": 5}
-    kling.submit("kling-2", **known)
+    params: Kling2Input = {"prompt": "x", "duration": 5}
+    kling.submit("kling-2", **params)
     kling.submit("kling-2", prompt="x", duration=7)  # refused
     kling.submit("kling-2", prompt="x", duration="10")  # refused
     kling.submit("kling-2", prompt="x", aspect_ratio="4:3")  # refused
@@ -79,7 +89,8 @@ def submit(kling: Kling, slug: str) -> None:
     kling.submit(Kling2(prompt="x"), duration=10)  # refused
     kling.submit({"model": "kling-2", "prompt": "x"})  # refused
     kling.submit("kling-2", prompt="x", extra=["seed"])  # refused
-    assert_type(kling.submit("kling-2", prompt="x", save_to="renders/", timeout=900), Job)
+    assert_type(kling.submit("kling-2", prompt="x", save_to="renders/", timeout=900, tag="order 7"), Job)
+    kling.submit("kling-2", prompt="x", tag=7)  # refused
     kling.submit("kling-2", prompt="x", save_to=5)  # refused
     kling.submit("kling-2", prompt="x", timeout="900")  # refused
     kling.submit("kling-o1", prompt="x")  # refused
@@ -103,14 +114,33 @@ def run(kling: Kling, urls: list[str]) -> None:
     kling.run("kling-o1", prompt="x", image_urls=urls, output_format="gif")  # refused
 
 
-def run_sync(kling: Kling) -> None:
-    assert_type(kling.run_sync("kling-2", prompt="x", save_to=Path("renders"), timeout=900), Result)
-    assert_type(kling.run_sync(Kling2(prompt="x", start_image=b"")), Result)
+def run_direct(kling: Kling) -> None:
+    assert_type(kling.run_direct("kling-2", prompt="x", save_to=Path("renders"), timeout=900), Result)
+    assert_type(kling.run_direct(Kling2(prompt="x", start_image=b""), tag="order 7"), Result)
+    kling.run_direct("kling-2", prompt="x", duration=7)  # refused
+    kling.run_direct("kling-2", prompt="x", image=URL)  # refused
+    kling.run_direct("kling-2", save_to="renders/")  # refused
+    kling.run_direct("kling-2", prompt="x", save_to=3)  # refused
+    kling.run_direct("kling-22", prompt="x")  # refused
+    assert_type(kling.run_sync("kling-2", prompt="x", tag="order 7"), Result)
+    assert_type(kling.run_sync(Kling2(prompt="x")), Result)
     kling.run_sync("kling-2", prompt="x", duration=7)  # refused
-    kling.run_sync("kling-2", prompt="x", image=URL)  # refused
-    kling.run_sync("kling-2", save_to="renders/")  # refused
-    kling.run_sync("kling-2", prompt="x", save_to=3)  # refused
     kling.run_sync("kling-22", prompt="x")  # refused
+
+
+def slugs_of_run_time(kling: Kling, slug: str, params: dict[str, object]) -> None:
+    """A slug that is a `str` has calls of its own, so that those by literal slug stay strict."""
+    assert_type(kling.submit_model(slug, params), Job)
+    assert_type(kling.run_model(slug, {"prompt": "x"}, save_to="renders/", timeout=900, tag="a"), Result)
+    assert_type(kling.run_model("acme-1", {"prompt": "x"}, extra={"seed": 1}), Result)
+    kling.submit(kling.catalog[slug].load().model_validate(params))
+    kling.submit(slug, **params)  # refused
+    kling.run(slug, prompt="x")  # refused
+    kling.run_direct(slug, prompt="x")  # refused
+    kling.submit_model(slug)  # refused
+    kling.submit_model(slug, prompt="x")  # refused
+    kling.run_model(slug, ["x"])  # refused
+    kling.run_model(Kling2(prompt="x"), {})  # refused
 
 
 def media(kling: Kling, files: list[Path], mixed: list[str | Path]) -> None:
@@ -185,8 +215,8 @@ def objects(urls: Sequence[str], files: list[Path]) -> None:
     MultiPromptItem(duration="5")  # refused
 
 
-def others(kling: Kling, names: list[str]) -> None:
-    assert_type(kling.submit_raw("kling-9", {"prompt": "x"}), Job)
+def handles(kling: Kling, names: list[str]) -> None:
+    assert_type(kling.submit_raw("kling-9", {"prompt": "x"}, tag="order 7"), Job)
     assert_type(kling.job("5f0c3c4e"), Job)
     assert_type(kling.job("5f0c3c4e", "kling-9"), Job)
     assert_type(kling.job("5f0c3c4e", model="kling-2"), Job)
@@ -206,6 +236,10 @@ def others(kling: Kling, names: list[str]) -> None:
 def batches(kling: Kling, films: list[Kling2]) -> None:
     assert_type(kling.map(films), Generator[Outcome[Result]])
     assert_type(kling.resume(save_to="renders/", concurrency=4), Generator[Outcome[Result]])
+    kling.resume(on_start=lambda entries: print(len(entries), entries[0].state))
+    kling.map(films, tag="order 7")
+    requests: list[Request] = [Kling2(prompt="x"), {"model": "kling-2", "prompt": "x"}]
+    kling.map(requests)
     kling.map(
         [Kling2(prompt="x"), KlingO1(prompt="x", image_urls=[URL]), {"model": "kling-2", "prompt": "x"}]
     )
@@ -221,6 +255,8 @@ def batches(kling: Kling, films: list[Kling2]) -> None:
     kling.map(films, name=3)  # refused
     kling.map(films, timeout=900)  # refused
     kling.resume("renders/")  # refused
+    kling.resume(on_start=3)  # refused
+    kling.resume(on_start=lambda: None)  # refused
     kling.resume(save_to=3)  # refused
     kling.map(films)[0]  # refused
 
@@ -232,7 +268,10 @@ async def awaitable(kling: AsyncKling, films: list[Kling2]) -> None:
     assert_type(await kling.submit(Kling2(prompt="x")), AsyncJob)
     assert_type(await kling.run(Kling2(prompt="x"), save_to="renders/"), AsyncResult)
     assert_type(await kling.run("kling-o1", prompt="x", image_urls=[Path("a.png"), URL]), AsyncResult)
+    assert_type(await kling.run_direct("kling-2", prompt="x", start_image=b""), AsyncResult)
     assert_type(await kling.run_sync("kling-2", prompt="x", start_image=b""), AsyncResult)
+    assert_type(await kling.submit_model("acme-1", {"prompt": "x"}), AsyncJob)
+    assert_type(await kling.run_model("acme-1", {"prompt": "x"}, tag="order 7"), AsyncResult)
     assert_type(await kling.submit_raw("kling-9", {"prompt": "x"}), AsyncJob)
     assert_type(kling.job("5f0c3c4e"), AsyncJob)
     assert_type(await kling.entries(), list[JournalEntry])
@@ -261,6 +300,7 @@ async def forgotten(kling: AsyncKling) -> None:
     kling.submit("kling-2", prompt="x")  # refused
     kling.submit(Kling2(prompt="x"))  # refused
     kling.run("kling-2", prompt="x")  # refused
+    kling.run_direct("kling-2", prompt="x")  # refused
     kling.run_sync("kling-2", prompt="x")  # refused
     kling.submit_raw("kling-9", {"prompt": "x"})  # refused
     kling.entries()  # refused
@@ -270,8 +310,8 @@ async def forgotten(kling: AsyncKling) -> None:
     print(job.request_id)  # refused
     result = kling.run("kling-2", prompt="x")
     print(result.output)  # refused
-    left = kling.credits()
-    print(left.credits)  # refused
+    balance = kling.credits()
+    print(balance.credits)  # refused
     for _ in kling.entries():  # refused
         pass
 

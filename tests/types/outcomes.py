@@ -99,8 +99,8 @@ def jobs(kling: Kling, job: Job) -> None:
     assert_type(job.wait(), Result)
     assert_type(job.wait(timeout=900), Result)
     assert_type(job.events(), Iterator[Event])
-    left = kling.credits()
-    assert_type(left.free, float | None)
+    balance = kling.credits()
+    assert_type(balance.free, float | None)
     print(job.model.upper())  # refused
     print(job.status.state)  # refused
     print(job.status().error.upper())  # refused
@@ -109,7 +109,7 @@ def jobs(kling: Kling, job: Job) -> None:
     job.request_id = "x"  # refused
     job.wait("900")  # refused
     job.events(timeout="900")  # refused
-    print(left.credits + 1)  # refused
+    print(balance.credits + 1)  # refused
     for entry in kling.entries():
         assert_type(entry.state, str)
         assert_type(entry.is_unfinished, bool)
@@ -136,7 +136,7 @@ def outcomes(kling: Kling) -> None:
         raise outcome.error  # refused
 
 
-def told(event: Event) -> str:
+def describe(event: Event) -> str:
     match event:
         case SubmitFailed():
             assert_type(event.request_id, None)
@@ -157,7 +157,7 @@ def told(event: Event) -> str:
     assert_never(event)
 
 
-def half_told(event: Event) -> str:
+def describe_incompletely(event: Event) -> str:
     match event:
         case Completed():
             return event.result.request_id

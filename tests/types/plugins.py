@@ -142,14 +142,14 @@ class UncheckedFolder:
         return File()
 
 
-class Nap:
+class SyncClock:
     def now(self) -> float:
         return 0.0
 
     def sleep(self, seconds: float) -> None: ...
 
 
-def protocols(found: object) -> None:
+def protocols(plugin: object) -> None:
     auth: Auth = Key()
     auth = Pool()
     auth = Keyless()  # refused
@@ -177,7 +177,7 @@ def protocols(found: object) -> None:
     writer = UrlFile()  # refused
     writer = BytesIO()  # refused
     clock: Clock = SimulatedClock()
-    clock = Nap()  # refused
+    clock = SyncClock()  # refused
     Location(Path("a.mp4"))  # refused
     Location()  # refused
     assert_type(storage.open("a.mp4", "video/mp4"), Writer)
@@ -185,8 +185,8 @@ def protocols(found: object) -> None:
     assert_type(pool.refused("SG_1", 429, None), bool)
     print(auth.api_key().upper(), clock.now() + 1)
     print(pool.key_of("5f0c3c4e").upper())  # refused
-    if isinstance(found, KeyPool):
-        assert_type(found.key_of("5f0c3c4e"), str | None)
+    if isinstance(plugin, KeyPool):
+        assert_type(plugin.key_of("5f0c3c4e"), str | None)
 
 
 class Plugin:

@@ -50,8 +50,8 @@ def test_mypy_flags_exactly_the_wrong_lines() -> None:
 
 def test_pyright_flags_exactly_the_wrong_lines() -> None:
     output = run("pyright", "--pythonpath", sys.executable, "--outputjson")
-    errors = [found for found in json.loads(output)["generalDiagnostics"] if found["severity"] == "error"]
-    places = {(Path(found["file"]).name, found["range"]["start"]["line"] + 1) for found in errors}
+    reports = [entry for entry in json.loads(output)["generalDiagnostics"] if entry["severity"] == "error"]
+    places = {(Path(report["file"]).name, report["range"]["start"]["line"] + 1) for report in reports}
     assert places == refused(), output
     assert "reportUndefinedVariable" not in output
 

@@ -1,0 +1,37 @@
+"""Every example of docs/client.md runs, and every call of the client is on the page."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+from kling_sandbox import Sandbox
+
+from kling_adapters import Kling
+
+PAGE = (Path(__file__).parents[2] / "docs" / "client.md").read_text("utf-8")
+
+
+def test_examples_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("KLING_JOURNAL", str(tmp_path / "journal"))
+    with Sandbox() as sandbox:
+        monkeypatch.setenv("SEGMIND_API_KEY", sandbox.api_key)
+        monkeypatch.setenv("KLING_BASE_URL", sandbox.base_url)
+        for code in re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL):
+            exec(code, {})
+    output, states, count, outcome, credit = capsys.readouterr().out.splitlines()
+    assert output.endswith(".mp4")
+    assert (states, count, outcome, credit) == ("['COMPLETED']", "1 to finish", "3 completed", "42.0")
+
+
+def test_every_call_is_on_the_page() -> None:
+    calls = {name for name in vars(Kling) if not name.startswith("_")} | {
+        "submit",
+        "run",
+        "run_direct",
+        "run_sync",
+    }
+    assert calls - {"close", "job", "credits"} <= set(re.findall(r"\b\w+\b", PAGE))
