@@ -66,9 +66,9 @@ class _Options:
 @sandbox
 @as_json
 def batch(**options: Any) -> None:
-    """Run every line of FILE and write their outcomes to FILE.outcomes.jsonl.
+    """Run every line of a file.
 
-    A line of a .jsonl file is {"model": "kling-2", "prompt": "..."}; a .json file may be a list of such objects. The
+    Outcomes are written to FILE.outcomes.jsonl. A line of a .jsonl file is {"model": "kling-2", "prompt": "..."}; a .json file may be a list of such objects. The
     columns of a .csv file are parameters; an empty cell is not sent, and a list is JSON. Columns and keys that start
     with #, such as #customer, are only copied to the outcomes. Every line is checked before the first is sent.
 

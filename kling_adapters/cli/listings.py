@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from kling_adapters._text import format_number
 from kling_adapters.cli.options import as_json
 from kling_adapters.cli.output import print_json, print_line, print_table
+
+if TYPE_CHECKING:
+    from kling_adapters.plugins.selection import PluginInfo
 
 
 @click.command()
@@ -32,7 +35,7 @@ def models(as_json: bool) -> None:
 @click.argument("slug")
 @as_json
 def show(slug: str, as_json: bool) -> None:
-    """Show the parameters of a model, its rules, and where its documentation contradicts itself."""
+    """Show the parameters and rules of a model."""
     from kling_adapters.plugins.manager import load_catalog
 
     entry = load_catalog().find(slug)
@@ -70,15 +73,20 @@ def show(slug: str, as_json: bool) -> None:
 @click.command()
 @as_json
 def plugins(as_json: bool) -> None:
-    """List the plugins that were found, and what became of them."""
+    """List the installed plugins."""
     from dataclasses import asdict
 
     from kling_adapters.plugins.manager import Plugins
 
-    found = Plugins().found
+    infos = Plugins().found
     if as_json:
-        print_json([asdict(info) for info in found])
-        return
+        print_json([asdict(info) for info in infos])
+    else:
+        print_plugins(infos)
+
+
+def print_plugins(infos: Sequence[PluginInfo]) -> None:
+    """Print a table of plugins."""
     rows = [
         (
             info.name,
@@ -86,9 +94,9 @@ def plugins(as_json: bool) -> None:
             info.state,
             info.reason or ", ".join(hook.removeprefix("kling_") for hook in info.hooks),
         )
-        for info in found
+        for info in infos
     ]
-    print_table(("plugin", "from", "state", "hooks, or what is wrong"), rows)
+    print_table(("plugin", "from", "state", "hooks, or why it is not used"), rows)
 
 
 def _seconds(latency: float | None) -> str:

@@ -86,7 +86,7 @@ def guard_storage(plugin: str, storage: Storage) -> Storage:
 
 class _GuardedAuth:
     def __init__(self, plugin: str, auth: Auth) -> None:
-        self._plugin = plugin
+        self.plugin = plugin
         self._auth = auth
 
     def api_key(self) -> str:
@@ -98,11 +98,11 @@ class _GuardedAuth:
         except Exception as error:  # noqa: BLE001  its text is not repeated: it may hold the key
             kind = type(error.__cause__ if isinstance(error, PluginExit) else error).__name__
             raise ConfigError(
-                f"the plugin {self._plugin} that gives the API key failed with {kind}; nothing was sent"
+                f"the plugin {self.plugin} that gives the API key failed with {kind}; nothing was sent"
             ) from None
         if not _is_text(key):
             raise ConfigError(
-                f"the plugin {self._plugin} gave a {type(key).__name__} as the API key; expected a str. "
+                f"the plugin {self.plugin} gave a {type(key).__name__} as the API key; expected a str. "
                 "Nothing was sent"
             )
         return key
@@ -124,7 +124,7 @@ class _GuardedRenewable(_GuardedAuth):
         except Exception as error:  # noqa: BLE001  without its text and traceback: they may hold a key
             log.error(  # noqa: TRY400
                 "plugin %s failed in %s() with %s; the job goes on",
-                *(self._plugin, method, type(error).__name__),
+                *(self.plugin, method, type(error).__name__),
             )
             return None
 
