@@ -74,7 +74,7 @@ def batch(**options: Any) -> None:
 
     Where a model takes media, @FILE is a file of this machine. In other parameters @ is text, but see --allow-files.
 
-    --json prints each outcome as a JSON object. Ctrl-C, or SIGTERM, finishes what is in flight and submits nothing
+    --json prints each outcome as a JSON object. Ctrl-C, or SIGTERM, finishes jobs in flight and submits nothing
     more; Ctrl-C after that stops at once. --resume goes on afterwards, with the same journal and the same path or
     --name.
     """

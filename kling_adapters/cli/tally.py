@@ -57,7 +57,7 @@ class Tally:
         if self._bar is not None:
             self._bar.stop()
         if isinstance(error, KeyboardInterrupt):
-            self.say("submitted jobs go on; run this again within the hour")
+            self.show_message("submitted jobs go on; run this again within the hour")
             sys.exit(ExitCode.UNCERTAIN)
 
     def add(self, outcome: Outcome[Result] | Outcome[AsyncResult], place: str) -> None:
@@ -82,15 +82,15 @@ class Tally:
         """Show an error, and let it count for the exit code."""
         self._codes.add(exit_code(error))
         if isinstance(error, KlingError):
-            self.say(f"{place}{describe_error(error)}")
+            self.show_message(f"{place}{describe_error(error)}")
         else:
-            self.say(f"{place}internal error: {type(error).__name__}: {error}")
+            self.show_message(f"{place}internal error: {type(error).__name__}: {error}")
 
     def report_code(self, code: ExitCode) -> None:
         """Let a code count for the exit code."""
         self._codes.add(code)
 
-    def say(self, text: str) -> None:
+    def show_message(self, text: str) -> None:
         """Show a message while jobs run."""
         if self._bar is not None:
             self._bar.console.print(escape_controls(text), markup=False, highlight=False, emoji=False)

@@ -26,7 +26,7 @@ MAX_TEXT_BYTES = 1024**2
 """The largest file that is read as text."""
 
 TextReader: TypeAlias = Callable[[str, str], str] | None
-"""Returns the text of a file, given the name of the parameter and the path; None if `@` in text is only text."""
+"""Takes the name of a parameter and a path and returns the text of the file; None: `@` in text is only text."""
 
 _SECOND_URL = re.compile(r"[\s,;]https?://")
 
