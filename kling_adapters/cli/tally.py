@@ -107,11 +107,7 @@ class Tally:
         if missing:
             self._codes.add(ExitCode.INCOMPLETE)
             advice = "--resume goes on" if self._can_resume else "without a journal, --resume cannot go on"
-            is_one = missing == 1
-            print_message(
-                f"{count_noun(missing, 'line')} {'has' if is_one else 'have'} not ended or "
-                f"{'was' if is_one else 'were'} not submitted; {advice}"
-            )
+            print_message(f"{count_noun(missing, 'line')} not submitted or not ended; {advice}")
         if code := most_severe(self._codes):
             sys.exit(code)
 
