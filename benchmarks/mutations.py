@@ -305,7 +305,7 @@ def _of_annotation(node: ast.expr) -> Iterator[tuple[_Code, ast.AST]]:  # noqa: 
             for changed in (*_without_each(values), [*values, more]):
                 yield node, _with(node, slice=ast.Tuple(changed or [more], ast.Load()))
             return
-        case ast.Subscript(value=ast.Name(id="Lenient" | "Exact")):
+        case ast.Subscript(value=ast.Name(id="IntOrStr" | "BoolOnly")):
             yield node, node.slice
         case ast.BinOp():
             yield from ((node, node.left), (node, node.right))

@@ -18,7 +18,7 @@ from typing import NamedTuple
 
 from benchmarks.strict import CODEGEN, project, synthetic
 
-MANY, SOME, FEW = 1000, 100, 5
+LARGE, MEDIUM, SMALL = 1000, 100, 5
 
 
 class Cost(NamedTuple):
@@ -33,7 +33,7 @@ def main() -> None:
     print(f"{os.cpu_count()} processors, load {os.getloadavg()[0]:.1f}\n")
     with tempfile.TemporaryDirectory() as name:
         os.environ["XDG_CACHE_HOME"] = name
-        folders = {count: Path(name) / str(count) for count in (MANY, SOME, FEW)}
+        folders = {count: Path(name) / str(count) for count in (LARGE, MEDIUM, SMALL)}
         for count, folder in folders.items():
             folder.mkdir()
             synthetic(folder, count)
@@ -45,53 +45,55 @@ def main() -> None:
 
 def compiling(folders: dict[int, Path]) -> None:
     """Time generate with and without the cache, and check, which reads none."""
-    many, some = folders[MANY], folders[SOME]
-    codegen(folders[FEW], "generate")
-    cold_some = codegen(some, "generate")
-    cold = codegen(many, "generate")
-    show(f"generate, {MANY} specs, nothing cached", cold, "under 15 s")
-    ratio(f"CPU a spec, {MANY} specs against {SOME}", cold.cpu / MANY, cold_some.cpu / SOME, 1)
+    large, medium = folders[LARGE], folders[MEDIUM]
+    codegen(folders[SMALL], "generate")
+    cold_medium = codegen(medium, "generate")
+    cold = codegen(large, "generate")
+    show(f"generate, {LARGE} specs, nothing cached", cold, "under 15 s")
+    ratio(f"CPU a spec, {LARGE} specs against {MEDIUM}", cold.cpu / LARGE, cold_medium.cpu / MEDIUM, 1)
 
-    warm = codegen(many, "generate")
-    show(f"generate, {MANY} specs, nothing changed", warm, "under 2 s")
-    ratio("generate, cached against check", warm.cpu, codegen(many, "check").cpu, 0.1)
-    spec = next((many / "specs").glob("s*.yaml"))
+    warm = codegen(large, "generate")
+    show(f"generate, {LARGE} specs, nothing changed", warm, "under 2 s")
+    ratio("generate, cached against check", warm.cpu, codegen(large, "check").cpu, 0.1)
+    spec = next((large / "specs").glob("s*.yaml"))
     spec.write_text(spec.read_text(encoding="utf-8") + "# changed\n", encoding="utf-8")
-    show(f"generate, {MANY} specs, one changed", codegen(many, "generate"), "")
+    show(f"generate, {LARGE} specs, one changed", codegen(large, "generate"), "")
 
-    sample = sorted((some / "kling_adapters" / "models" / "schemas").iterdir())[:10]
+    sample = sorted((medium / "kling_adapters" / "models" / "schemas").iterdir())[:10]
     peer = [
         *(sys.executable, "-W", "ignore", "-m", "datamodel_code_generator", "--input-file-type=jsonschema"),
         *("--output-model-type=pydantic_v2.BaseModel", "--formatters=builtin"),
     ]
-    costs = [timed([*peer, f"--input={path}", f"--output={some / 'peer.py'}"], some) for path in sample]
+    costs = [timed([*peer, f"--input={path}", f"--output={medium / 'peer.py'}"], medium) for path in sample]
     theirs = sum(cost.cpu for cost in costs) / len(costs)
-    ratio("CPU a spec, against datamodel-codegen a file", cold.cpu / MANY, theirs, 0.2)
+    ratio("CPU a spec, against datamodel-codegen a file", cold.cpu / LARGE, theirs, 0.2)
 
 
 def importing(folders: dict[int, Path]) -> None:
-    """Compare the import of the runtime and one adapter, best of many.
+    """Compare the import of the runtime and one adapter, best of 30.
 
     All but the models package is the same in both, and would hide in its noise what 1,000 models cost.
     """
-    module = next(path.stem for path in (folders[FEW] / "kling_adapters" / "models").glob("s*_*.py"))
-    rest, models = float("inf"), {FEW: float("inf"), MANY: float("inf")}
+    module = next(path.stem for path in (folders[SMALL] / "kling_adapters" / "models").glob("s*_*.py"))
+    remainder, models = float("inf"), {SMALL: float("inf"), LARGE: float("inf")}
     for turn in range(31):
         for count, best in list(models.items()):
             spent = imported(folders[count], f"kling_adapters.models.{module}")
-            own = sum(time for name, time in spent.items() if name.startswith("kling_adapters.models"))
+            models_time = sum(
+                time for name, time in spent.items() if name.startswith("kling_adapters.models")
+            )
             # The first turn writes the bytecode.
             if turn:
-                models[count] = min(best, own)
-                rest = min(rest, sum(spent.values()) - own)
-    what = f"import of one adapter, {MANY} models against {FEW}"
-    ratio(what, rest + models[MANY], rest + models[FEW], 1.05)
+                models[count] = min(best, models_time)
+                remainder = min(remainder, sum(spent.values()) - models_time)
+    label = f"import of one adapter, {LARGE} models against {SMALL}"
+    ratio(label, remainder + models[LARGE], remainder + models[SMALL], 1.05)
 
 
 def starting(folder: Path) -> None:
     """Compare what 1,000 installed plugins add to the start of a client with what reading their metadata takes."""
     folder.mkdir()
-    for number in range(MANY):
+    for number in range(LARGE):
         (folder / f"dummy_{number}.py").touch()
         metadata = folder / f"dummy_{number}-1.0.dist-info"
         metadata.mkdir()
@@ -101,8 +103,8 @@ def starting(folder: Path) -> None:
     reading = "from pydantic import TypeAdapter; TypeAdapter(int)"
     start = "from kling_adapters import Kling; Kling(api_key='SG_0')"
     added = {code: _added(folder, code) for code in (reading, start, f"{start}.catalog")}
-    ratio(f"start with {MANY} plugins, against their metadata", added[start], added[reading], 1.1)
-    show(f"first use with {MANY} plugins, which imports them", Cost(added[f"{start}.catalog"], 0), "")
+    ratio(f"start with {LARGE} plugins, against their metadata", added[start], added[reading], 1.1)
+    show(f"first use with {LARGE} plugins, which imports them", Cost(added[f"{start}.catalog"], 0), "")
 
 
 def _added(folder: Path, code: str) -> float:
@@ -123,8 +125,8 @@ def imported(folder: Path, module: str) -> dict[str, float]:
     done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=True)
     lines = (line.removeprefix("import time:").split("|") for line in done.stderr.splitlines()[1:])
     spent = Counter[str]()
-    for own, _, name in lines:
-        spent[name.strip()] += int(own)
+    for duration, _, name in lines:
+        spent[name.strip()] += int(duration)
     return {name: microseconds / 1e6 for name, microseconds in spent.items()}
 
 
@@ -141,16 +143,16 @@ def timed(command: list[str], folder: Path, environment: dict[str, str] | None =
     return Cost(end - start, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
 
 
-def show(what: str, cost: Cost, budget: str) -> None:
+def show(label: str, cost: Cost, budget: str) -> None:
     """Print a time."""
-    print(f"{what:48} {cost.clock:8.2f} s   {cost.cpu:8.2f} s CPU   {budget}", flush=True)
+    print(f"{label:48} {cost.clock:8.2f} s   {cost.cpu:8.2f} s CPU   {budget}", flush=True)
 
 
-def ratio(what: str, one: float, other: float, limit: float) -> None:
+def ratio(label: str, measured: float, reference: float, limit: float) -> None:
     """Print a ratio, the two times in milliseconds, and whether it is within its limit."""
-    judged = "" if one <= limit * other else "  OVER"
-    figures = f"{one * 1000:8.1f} ms to {other * 1000:8.1f} ms"
-    print(f"{what:48} {one / other:8.3f}     {figures}   at most {limit}{judged}", flush=True)
+    warning = "" if measured <= limit * reference else "  OVER"
+    figures = f"{measured * 1000:8.1f} ms to {reference * 1000:8.1f} ms"
+    print(f"{label:48} {measured / reference:8.3f}     {figures}   at most {limit}{warning}", flush=True)
 
 
 if __name__ == "__main__":

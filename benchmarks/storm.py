@@ -2,8 +2,8 @@
 
     python -m benchmarks.storm [--jobs 500]
 
-Writes benchmarks/STORM.md. What a client says is not believed: the sandbox knows which jobs it started and billed, and
-every file is compared with the one that it serves.
+Writes benchmarks/STORM.md. The figures come from the sandbox, which records the jobs that it started
+and billed, and from the files, each compared with the one that the sandbox serves.
 """
 
 from __future__ import annotations
@@ -94,8 +94,8 @@ def _again(step: Callable[..., T], *arguments: Any) -> T:
     return step(*arguments)
 
 
-def official(one: Callable[[SegmindClient, str, dict[str, Any], Path], None]) -> Run:
-    """Return what runs all jobs with the official client: in threads, each job by a call of `one`."""
+def official(process: Callable[[SegmindClient, str, dict[str, Any], Path], None]) -> Run:
+    """Return a function that runs all jobs with the official client: in threads, each job by a call of `process`."""
 
     def run(sandbox: Sandbox, count: int, folder: Path) -> Ends:
         client = SegmindClient(api_key=sandbox.api_key, base_url=f"{sandbox.base_url}/v1")
@@ -104,8 +104,8 @@ def official(one: Callable[[SegmindClient, str, dict[str, Any], Path], None]) ->
         def end(number: int, params: dict[str, Any]) -> Path | Exception:
             path = folder / f"{number}.mp4"
             try:
-                one(client, params.pop("model"), params, path)
-            except Exception as error:  # noqa: BLE001  whatever its caller would get
+                process(client, params.pop("model"), params, path)
+            except Exception as error:  # noqa: BLE001  what its caller would get
                 return error
             return path
 
@@ -125,7 +125,7 @@ RUNS: dict[str, Run] = {
 
 @dataclass(frozen=True)
 class Tally:
-    """What came of the jobs of one run."""
+    """The outcomes of the jobs of one run."""
 
     stored: int
     uncertain: int
@@ -133,8 +133,8 @@ class Tally:
     """By type, those that are not uncertain."""
     lost: int
     """Jobs that were billed and have no file."""
-    untold: int
-    """Those of them whose caller was not told that they may be billed."""
+    unreported: int
+    """Those of them whose caller got no warning that they may be billed."""
     twice: int
     broken: int
     """Files that are not what the gateway serves."""
@@ -145,7 +145,7 @@ class Tally:
 
 
 def tally(sandbox: Sandbox, ends: Ends, folder: Path) -> Tally:
-    """Count, by the record of the gateway and the files that are there."""
+    """Count outcomes by the record of the gateway and the files in `folder`."""
     sandbox.faults = Faults()
     paths = Counter(entry.path.split("/")[1] for entry in sandbox.requests if entry.method == "GET")
     started: dict[int, list[str]] = defaultdict(list)
@@ -171,7 +171,7 @@ def tally(sandbox: Sandbox, ends: Ends, folder: Path) -> Tally:
             if isinstance(end, Exception) and number not in uncertain
         ),
         lost=len(lost),
-        untold=len(lost - uncertain),
+        unreported=len(lost - uncertain),
         twice=sum(len(jobs) > 1 for jobs in started.values()),
         broken=len(list(folder.iterdir())) - len(stored),
         credits=sum(sandbox.billed.values()),
@@ -184,26 +184,26 @@ def tally(sandbox: Sandbox, ends: Ends, folder: Path) -> Tally:
 def report(tallies: dict[str, Tally], count: int) -> str:
     """Return the report."""
     rows: dict[str, Callable[[Tally], object]] = {
-        "completed, file stored whole": lambda found: found.stored,
-        "reported as uncertain": lambda found: found.uncertain,
-        "ended in another error": lambda found: found.errors.total(),
-        "billed, and no file": lambda found: found.lost,
-        "... without being told that it may be billed": lambda found: found.untold,
-        "billed more than once": lambda found: found.twice,
-        "files that are not whole": lambda found: found.broken,
-        "credits spent": lambda found: f"{found.credits:.1f}",
-        "credits spent for no file": lambda found: f"{found.credits - 0.5 * found.stored:.1f}",
-        "submits, polls, downloads": lambda found: f"{found.submits}, {found.polls}, {found.downloads}",
+        "completed, file stored whole": lambda counts: counts.stored,
+        "reported as uncertain": lambda counts: counts.uncertain,
+        "ended in another error": lambda counts: counts.errors.total(),
+        "billed, and no file": lambda counts: counts.lost,
+        "... without a warning that it may be billed": lambda counts: counts.unreported,
+        "billed more than once": lambda counts: counts.twice,
+        "files that are not whole": lambda counts: counts.broken,
+        "credits spent": lambda counts: f"{counts.credits:.1f}",
+        "credits spent for no file": lambda counts: f"{counts.credits - 0.5 * counts.stored:.1f}",
+        "submits, polls, downloads": lambda counts: f"{counts.submits}, {counts.polls}, {counts.downloads}",
     }
     table = [f"| of {count} jobs | {' | '.join(tallies)} |", "|---" + "|---:" * len(tallies) + "|"]
     table += [
-        f"| {what} | {' | '.join(str(value(found)) for found in tallies.values())} |"
-        for what, value in rows.items()
+        f"| {label} | {' | '.join(str(value(counts)) for counts in tallies.values())} |"
+        for label, value in rows.items()
     ]
     errors = [
-        f"- {name}: {', '.join(f'{kind} {number}' for kind, number in found.errors.most_common())}"
-        for name, found in tallies.items()
-        if found.errors
+        f"- {name}: {', '.join(f'{kind} {number}' for kind, number in counts.errors.most_common())}"
+        for name, counts in tallies.items()
+        if counts.errors
     ]
     weather = [
         f"- `{method} {path}`: "
@@ -242,13 +242,13 @@ The errors that are not uncertain, by type:
 
 ## What it says and what not
 
-- A submit whose connection breaks, or that is answered 504, may have started a job, and nobody can learn that from the
-  gateway. `Kling.map` reports those, with the entry of its journal, and sends nothing again. The official client raises
-  what it raises for a poll that fails: to tell the two apart is left to its caller.
+- A submit whose connection breaks, or that is answered 504, may have started a job, and the gateway
+  has no way to ask. `Kling.map` reports those, with the entry of its journal, and sends nothing again. The official client raises
+  what it raises for a poll that fails: its caller has to tell the two apart.
 - "Step again" stores the most files because it also submits again where a job may have been started. For that it paid
   twice, as often as the table says.
 - "Billed, and no file" is so much with `segmind` and "job again" because they drop the job when a poll or the download
-  fails; "step again" tries five times. With `Kling.map` it is cut submits alone.
+  fails; "step again" tries five times. With `Kling.map` only cut submits are among them.
 - A job ends at the fourth poll that the gateway hears. The official client polls every second, a job of five minutes
   300 times, and the first poll that fails ends its wait.
 - Speed is not compared: time is {speed} times as fast as it should be, and the two wait differently.
@@ -259,8 +259,8 @@ Seed {seed}. What each kind does is in the README of the sandbox.
 
 {weather}
 
-For one seed the nth request of a line has the same fate in each run. `Kling.map` submits one job at a time, so its first
-four figures are the same in each run; of threads nobody knows which makes the nth request, and those figures vary a bit.
+For one seed the nth request of a line meets the same fault in each run. `Kling.map` submits one job at a time, so its first
+four figures are the same in each run; which of several threads makes the nth request is random, and those figures vary a bit.
 
 ## How the official client was called
 

@@ -61,7 +61,7 @@ URLS = [
     "http://cdn.example.org:8080/x?y=1&z=%20#top",
     "https://例え.jp/画像.mp4",
 ]
-# Without quotes they are no text, at least to some readers.
+# Some YAML readers do not read them as text unless they are quoted.
 AMBIGUOUS = {"null", "true", "false", "yes", "no", "on", "off"}
 KINDS = ["string", "integer", "number", "boolean", "uri", "array", "object"]
 WEIGHTS = [30, 18, 10, 10, 12, 12, 5]
@@ -80,7 +80,7 @@ class Writer:
         slug = rng.choice(["syn-{}", "syn-{}.5-turbo", "s{}", "syn-v2-{}.image2video", "syn{}-pro"])
         properties = self.properties(rng.randint(2, 12), depth=0)
         rules = self.rules(properties)
-        # What is required is always given, so such rules say nothing of it.
+        # A required parameter is always present, so no rule about presence names it.
         groups = [rule.get("at_least_one_of", rule.get("mutually_exclusive", [])) for rule in rules]
         free = sorted(properties.keys() - {name for group in groups for name in group})
         required = [name for name in free if "default" not in properties[name] and rng.random() < 0.3]
@@ -113,8 +113,8 @@ class Writer:
             ]
         if rng.random() < 0.3:
             about = rng.choice(list(properties))
-            found = {"about": about, "page": self.text(200), "decision": self.text(100)}
-            spec["discrepancies"] = [found] * rng.randint(1, 2)
+            discrepancy = {"about": about, "page": self.text(200), "decision": self.text(100)}
+            spec["discrepancies"] = [discrepancy] * rng.randint(1, 2)
         if rng.random() < 0.8:
             spec["examples"] = [
                 {"name": f"example {number}", "input": self.example(spec["input"], rules)}
@@ -174,11 +174,11 @@ class Writer:
                     schema["required"] = rng.sample(required, rng.randint(1, len(required)))
                 return schema
 
-    def span(self, what: str, low: int, high: int) -> Schema:
+    def span(self, suffix: str, low: int, high: int) -> Schema:
         """Return limits of a length."""
         first, last = sorted((self.rng.randint(low, 3), self.rng.randint(3, high)))
         return self.rng.choice(
-            [{f"min{what}": first}, {f"max{what}": last}, {f"min{what}": first, f"max{what}": last}]
+            [{f"min{suffix}": first}, {f"max{suffix}": last}, {f"min{suffix}": first, f"max{suffix}": last}]
         )
 
     def bounds(self, low: float, high: float) -> Schema:
@@ -259,7 +259,7 @@ class Writer:
                 needs["present"] = [take(free)]
             name = take(free)
             if rng.random() < 0.7 or "present" not in needs:
-                needs["equals"] = {name: self.given(properties[name])}
+                needs["equals"] = {name: self.non_null_value(properties[name])}
             rules.append({"requires": needs})
         if len(free) > 3 and rng.random() < 0.3:
             rules.append({"at_least_one_of": [take(free), take(free)]})
@@ -267,7 +267,7 @@ class Writer:
             rules.append({"mutually_exclusive": [take(free) for _ in range(rng.randint(2, 3))]})
         return rules
 
-    def given(self, schema: Schema) -> Any:
+    def non_null_value(self, schema: Schema) -> Any:
         """Return a value that fits and is not null."""
         value = None
         while value is None:
@@ -281,11 +281,11 @@ class Writer:
         for rule in rules:
             needs = rule.get("requires")
             if needs and chosen.get(needs["field"]) is not None:
-                chosen |= {name: self.given(properties[name]) for name in needs.get("present", [])}
+                chosen |= {name: self.non_null_value(properties[name]) for name in needs.get("present", [])}
                 chosen |= needs.get("equals", {})
             group = rule.get("at_least_one_of", [])
             if group and all(chosen.get(name) is None for name in group):
-                chosen[group[0]] = self.given(properties[group[0]])
+                chosen[group[0]] = self.non_null_value(properties[group[0]])
             for name in rule.get("mutually_exclusive", [])[1:]:
                 chosen.pop(name, None)
             refers = rule.get("references")
@@ -299,24 +299,24 @@ class Writer:
 
     def sentence(self, length: int) -> str:
         """Return words with a full stop."""
-        return f"{self.words(length)[: length - 1].rstrip()}."
+        return f"{self.random_words(length)[: length - 1].rstrip()}."
 
     def text(self, length: int) -> str:
         """Return a text of about that length: words, sometimes with what is awkward in YAML or Python."""
         rng = self.rng
-        text = self.words(length)
+        text = self.random_words(length)
         if rng.random() < 0.15:
             text = rng.choice(["{0} {1}", "{1} {0}"]).format(text, rng.choice(AWKWARD))
         if rng.random() < 0.05:
             text = text.replace(" ", rng.choice(["\n", "\t", "  ", "\n\n"]), 1)
         return f"{text}." if rng.random() < 0.7 else text
 
-    def words(self, length: int) -> str:
+    def random_words(self, length: int) -> str:
         """Return at least half so many characters."""
-        found = ""
-        while len(found) < self.rng.randint(length // 2, length):
-            found += f" {self.rng.choice(WORDS)}"
-        return f"Takes{found}"
+        text = ""
+        while len(text) < self.rng.randint(length // 2, length):
+            text += f" {self.rng.choice(WORDS)}"
+        return f"Takes{text}"
 
 
 def block(value: Any, indent: str = "") -> Iterator[str]:
@@ -378,5 +378,5 @@ if __name__ == "__main__":
     parser.add_argument("count", type=int)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--seed", type=int, default=7)
-    given = parser.parse_args()
-    write(given.count, given.folder, given.seed)
+    arguments = parser.parse_args()
+    write(arguments.count, arguments.folder, arguments.seed)

@@ -8,10 +8,12 @@ with Kling() as kling:
 
 import logging as _logging
 
+from kling_adapters import events
 from kling_adapters._version import __version__
-from kling_adapters.client.client import AsyncKling, Kling
+from kling_adapters.client.async_client import AsyncKling
+from kling_adapters.client.client import Kling
 from kling_adapters.client.job import AsyncJob, AsyncResult, Job, Result
-from kling_adapters.driver import Clock
+from kling_adapters.driver.clock import Clock
 from kling_adapters.errors import (
     ApiError,
     BadGateway,
@@ -39,31 +41,21 @@ from kling_adapters.errors import (
     Unprocessable,
     WaitTimeout,
 )
-from kling_adapters.events import (
-    Completed,
-    Event,
-    Expired,
-    Failed,
-    StateChanged,
-    Stored,
-    SubmitFailed,
-    Submitted,
-)
-from kling_adapters.journal.journal import JournalEntry
-from kling_adapters.models._gateway import ERRORS as GATEWAY_ERRORS
+from kling_adapters.journal.entries import JournalEntry
+from kling_adapters.models._gateway import STATUSES as GATEWAY_STATUSES
 from kling_adapters.plugins.manager import load_catalog
 from kling_adapters.plugins.selection import PluginInfo
-from kling_adapters.protocol.batch import Outcome
+from kling_adapters.protocol.tasks import Outcome
 from kling_adapters.result import Artifact, Credits, JobStatus, Metrics, ResultData, StoredFile
-from kling_adapters.schema.adapter import GatewayError
 from kling_adapters.schema.catalog import Catalog, CatalogEntry
+from kling_adapters.schema.gateway import StatusCode
 from kling_adapters.schema.params import Params
 
 # An application that has not set up logging must not see on its standard error what it handles as an exception.
 _logging.getLogger("kling_adapters").addHandler(_logging.NullHandler())
 
 __all__ = [
-    "GATEWAY_ERRORS",
+    "GATEWAY_STATUSES",
     "ApiError",
     "Artifact",
     "AsyncJob",
@@ -74,14 +66,9 @@ __all__ = [
     "Catalog",
     "CatalogEntry",
     "Clock",
-    "Completed",
     "ConfigError",
     "Credits",
-    "Event",
-    "Expired",
-    "Failed",
     "Forbidden",
-    "GatewayError",
     "GatewayTimeout",
     "InsufficientCredits",
     "Job",
@@ -105,18 +92,16 @@ __all__ = [
     "Result",
     "ResultData",
     "ServerError",
-    "StateChanged",
+    "StatusCode",
     "StorageError",
-    "Stored",
     "StoredFile",
-    "SubmitFailed",
     "SubmitUncertain",
-    "Submitted",
     "TransportError",
     "Unauthorized",
     "UnknownModel",
     "Unprocessable",
     "WaitTimeout",
     "__version__",
+    "events",
     "load_catalog",
 ]

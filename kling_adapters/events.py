@@ -1,4 +1,10 @@
-"""What happens to a job, as plugins and `job.events()` are told it."""
+"""Events of jobs: `events.Submitted`, `events.Completed` and so on, for `job.events()` and the hook `kling_event`.
+
+from kling_adapters import events
+
+if isinstance(event, events.Completed):
+    print(event.result.output)
+"""
 
 from __future__ import annotations
 
@@ -8,10 +14,29 @@ from typing import Any, TypeAlias
 
 from kling_adapters.result import ResultData, StoredFile
 
+__all__ = [
+    "Completed",
+    "Event",
+    "Expired",
+    "Failed",
+    "StateChanged",
+    "Stored",
+    "SubmitFailed",
+    "Submitted",
+]
+
 
 @dataclass(frozen=True)
 class SubmitFailed:
-    """A submit came to nothing, for a `reason`; `uncertain` if a job may be running, and billed, all the same."""
+    """A submit failed.
+
+    Attributes:
+        model: The slug of the model.
+        reason: The message of the error.
+        uncertain: Whether a job may be running nevertheless, and be billed.
+        request_id: None; there is no id.
+
+    """
 
     model: str
     reason: str
@@ -21,9 +46,14 @@ class SubmitFailed:
 
 @dataclass(frozen=True)
 class Submitted:
-    """The gateway has accepted the job and given its id; from here on it can be billed.
+    """The gateway accepted the job, which can be billed from now on.
 
-    `params`: what was sent. `seconds`: how long it took, with every repetition of what had started nothing.
+    Attributes:
+        request_id: The id of the job.
+        model: The slug of its model.
+        params: The parameters as sent.
+        seconds: Duration of the submit with all retries.
+
     """
 
     request_id: str
@@ -34,7 +64,14 @@ class Submitted:
 
 @dataclass(frozen=True)
 class StateChanged:
-    """The job is in another state than when last asked: QUEUED, PROCESSING, or one added since."""
+    """The state of the job differs from the state at the previous poll.
+
+    Attributes:
+        request_id: The id of the job.
+        model: The slug of its model; None if only the id of the job is known.
+        state: QUEUED, PROCESSING, or a state that the gateway has introduced since.
+
+    """
 
     request_id: str
     model: str | None
@@ -43,7 +80,15 @@ class StateChanged:
 
 @dataclass(frozen=True)
 class Completed:
-    """The job has COMPLETED; `result` is what it gave. `polls`: how often this wait has asked."""
+    """The job COMPLETED.
+
+    Attributes:
+        request_id: The id of the job.
+        model: The slug of its model; None if only the id of the job is known.
+        result: The result of the job.
+        polls: Number of polls of this wait.
+
+    """
 
     request_id: str
     model: str | None
@@ -53,7 +98,15 @@ class Completed:
 
 @dataclass(frozen=True)
 class Failed:
-    """The job has FAILED, for the gateway's `reason`; it is not billed. `polls`: how often this wait has asked."""
+    """The job FAILED; it is not billed.
+
+    Attributes:
+        request_id: The id of the job.
+        model: The slug of its model; None if only the id of the job is known.
+        reason: The gateway's message.
+        polls: Number of polls of this wait.
+
+    """
 
     request_id: str
     model: str | None
@@ -63,7 +116,14 @@ class Failed:
 
 @dataclass(frozen=True)
 class Expired:
-    """The gateway no longer knows the job. `polls`: how often this wait has asked."""
+    """The gateway no longer has the job.
+
+    Attributes:
+        request_id: The id of the job.
+        model: The slug of its model; None if only the id of the job is known.
+        polls: Number of polls of this wait.
+
+    """
 
     request_id: str
     model: str | None
@@ -72,7 +132,15 @@ class Expired:
 
 @dataclass(frozen=True)
 class Stored:
-    """The outputs of the job are where they were asked to be; fetching and storing took so many `seconds`."""
+    """The output files of the job are stored.
+
+    Attributes:
+        request_id: The id of the job.
+        model: The slug of its model; None if only the id of the job is known.
+        files: The stored files.
+        seconds: Duration of downloading and storing.
+
+    """
 
     request_id: str
     model: str | None

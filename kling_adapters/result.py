@@ -41,13 +41,13 @@ class Artifact:
 
 @dataclass(frozen=True)
 class StoredFile:
-    """One output where it was stored: `url`, size in `bytes`, hex `sha256`, and the `content_type` of what is in it.
+    """One output where it was stored: `url`, `size` in bytes, hex `sha256`, and the `content_type` of what is in it.
 
     `link` opens it for a while without credentials, if the storage can make such links.
     """
 
     url: str
-    bytes: int
+    size: int
     sha256: str
     content_type: str
     link: str | None = field(default=None, repr=False)  # whoever sees it can open the file

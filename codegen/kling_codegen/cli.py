@@ -25,7 +25,7 @@ OUT = click.option(
     type=click.Path(path_type=Path, file_okay=False),
     default=Path("kling_adapters/models"),
     show_default=True,
-    help="The package to write; it holds nothing else.",
+    help="The package to write; it holds nothing else. The stub of the client is written into client/ beside it.",
 )
 
 
@@ -92,7 +92,10 @@ def _tree(specs: Path, out: Path, form: Format, cache: Cache) -> render.Tree:
     except load.SpecsInvalid as error:
         tell(error.problems, form)
         sys.exit(2)
-    files = {out / path: text for path, text in package.files.items()}
+    files = {
+        (out.parent / "client" if path == render.STUB else out) / path: text
+        for path, text in package.files.items()
+    }
     files |= {_documents(specs) / path: text for path, text in package.documents.items()}
     for schema, text in editor_schemas().items():
         if name == ir.CORE or schema != "gateway.schema.json":

@@ -282,7 +282,7 @@ def _python(old: Spec, new: Spec) -> Iterator[Change]:
             at, other = f"{path}.{field.wire}".lstrip("."), fields.get(field.wire, field)
             if field.name != other.name:
                 yield Change("breaking", at, "attribute", field.name, other.name, "code that reads it fails")
-            if "Lenient[" in field.type and "Lenient[" not in other.type:
+            if "IntOrStr[" in field.type and "IntOrStr[" not in other.type:
                 concerned = 'stand-ins such as "5" for 5'
                 yield _step(at, "other form", "taken", "refused", concerned, narrower=True)
 

@@ -64,7 +64,7 @@ class Class:
 
 @dataclass(frozen=True)
 class Rule:
-    """A call of one of the rule classes of kling_adapters.schema.adapter."""
+    """A call of one of the rule classes of kling_adapters.schema.rules."""
 
     name: str
     fields: tuple[str, ...]
@@ -240,7 +240,7 @@ def _bound(raw: ast.expr) -> str:
 class _ModelType(ast.NodeTransformer):
     """The annotation in the class: final names, and what a Literal needs beside it.
 
-    Lenient where a page may send "5" for 5 or 5 for "5"; Exact where 1 would pass for True.
+    IntOrStr where a page may send "5" for 5 or 5 for "5"; BoolOnly where 1 would pass for True.
     """
 
     def __init__(self, final: Mapping[str, str]) -> None:
@@ -264,8 +264,8 @@ class _ModelType(ast.NodeTransformer):
             return self.generic_visit(node)
         values = [ast.literal_eval(value) for value in _parts(node.slice)]
         if all(isinstance(value, bool) for value in values):
-            return ast.Subscript(ast.Name("Exact"), node)
-        return ast.Subscript(ast.Name("Lenient"), node) if _is_numeric(values) else node
+            return ast.Subscript(ast.Name("BoolOnly"), node)
+        return ast.Subscript(ast.Name("IntOrStr"), node) if _is_numeric(values) else node
 
 
 class _InputType(_ModelType):

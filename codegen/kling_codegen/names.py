@@ -12,7 +12,7 @@ from collections.abc import Iterable
 TAKEN = frozenset(
     re.findall(
         r"\w+",
-        "Adapter Annotated Any AtLeastOneOf CATALOG CatalogEntry ClassVar Exact Field Lenient Literal MISSING "
+        "Adapter Annotated Any AtLeastOneOf CATALOG CatalogEntry ClassVar BoolOnly Field IntOrStr Literal MISSING "
         "Mapping MaxBytes Media MutuallyExclusive NotRequired Params Part References Requires Sequence TypedDict schemas "
         "bool bytes dict float int list object set str tuple type",
     )

@@ -83,7 +83,7 @@ def _plain(schema: Schema) -> dict[str, Any]:
         plain["properties"] = {called[wire]: _plain(part) for wire, part in schema.properties.items()}
         plain["required"] = [called[wire] for wire in plain.get("required", [])]
     if plain.pop("format", None) == "uri":
-        plain["customTypePath"] = "kling_adapters.schema.params.Media"
+        plain["customTypePath"] = "kling_adapters.schema.param_types.Media"
         if schema.nullable:
             # Beside a list of types it would drop the null.
             default: dict[str, Any] = {"default": plain.pop("default")} if "default" in plain else {}

@@ -7,7 +7,7 @@ import zlib
 from collections.abc import AsyncIterator, Generator, Iterator
 from contextlib import contextmanager
 from http.cookiejar import CookieJar, DefaultCookiePolicy
-from typing import Any
+from typing import Any, TypeAlias
 
 import anyio.to_thread
 import httpx
@@ -28,6 +28,9 @@ from kling_adapters.errors import ConfigError, StorageError
 from kling_adapters.models._gateway import KEY_HEADER
 from kling_adapters.protocol.download import MAX_SECONDS, Download, TooSlow
 from kling_adapters.protocol.wire import Answer, Fault, Gateway, Outcome, Request, UploadBody
+
+GatewayTransport: TypeAlias = httpx.BaseTransport
+AsyncGatewayTransport: TypeAlias = httpx.AsyncBaseTransport
 
 MAX_ANSWER_BYTES = 16 * 1024**2
 # The timeouts below are for each read; this caps the whole body, and what comes before it.
@@ -87,16 +90,31 @@ def _headers(gateway: Gateway, request: Request, keys: set[str]) -> dict[str, st
 class _Settings:
     """What the clients of one transport share: certificates, proxies, and the networks that outputs may come from."""
 
-    def __init__(self, gateway: Gateway) -> None:
-        # A gateway on this machine may speak plain http because nobody is on the way; a proxy would be.
-        self.rules = [] if gateway.is_local else _usable_proxy_rules()
+    def __init__(self, gateway: Gateway, proxy: str | None) -> None:
+        if proxy is not None:
+            self.rules = [_check_proxy(gateway, proxy)]
+        else:
+            # A gateway on this machine may speak plain http because nobody is on the way; a proxy would be.
+            self.rules = [] if gateway.is_local else _usable_proxy_rules()
         self.networks = OutputNetworks()
         # Reading the certificates is what takes time, so it is done once.
         with _usable_certificates():
             self.verify = httpx.create_ssl_context()
 
-    def client(self, *, limits: httpx.Limits, check: bool = False, **options: Any) -> httpx.Client:
-        """Make a client that blocks; with `check`, what it connects to without a proxy is checked."""
+    def client(
+        self,
+        custom: GatewayTransport | None = None,
+        *,
+        limits: httpx.Limits,
+        check: bool = False,
+        **options: Any,
+    ) -> httpx.Client:
+        """Make a client that blocks, over the caller's `custom` transport if there is one.
+
+        With `check`, what it connects to without a proxy is checked.
+        """
+        if custom is not None:
+            return httpx.Client(transport=custom, **self._options(), **options)
 
         def transport(proxy: str | None) -> httpx.HTTPTransport:
             made = httpx.HTTPTransport(verify=self.verify, limits=limits, proxy=proxy)
@@ -108,8 +126,17 @@ class _Settings:
         mounts = {rule.pattern: None if rule.proxy is None else transport(rule.proxy) for rule in self.rules}
         return httpx.Client(transport=transport(None), mounts=mounts, **self._options(), **options)
 
-    def async_client(self, *, limits: httpx.Limits, check: bool = False, **options: Any) -> httpx.AsyncClient:
+    def async_client(
+        self,
+        custom: AsyncGatewayTransport | None = None,
+        *,
+        limits: httpx.Limits,
+        check: bool = False,
+        **options: Any,
+    ) -> httpx.AsyncClient:
         """Make a client that is awaited."""
+        if custom is not None:
+            return httpx.AsyncClient(transport=custom, **self._options(), **options)
 
         def transport(proxy: str | None) -> httpx.AsyncHTTPTransport:
             made = httpx.AsyncHTTPTransport(verify=self.verify, limits=limits, proxy=proxy)
@@ -137,13 +164,23 @@ def _wrap_backend(
 class SyncTransport:
     """Sends requests and blocks until they are answered."""
 
-    def __init__(self, gateway: Gateway, keys: set[str]) -> None:
+    def __init__(
+        self,
+        gateway: Gateway,
+        keys: set[str],
+        proxy: str | None = None,
+        custom: GatewayTransport | None = None,
+    ) -> None:
+        if custom is not None and not isinstance(custom, GatewayTransport):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise ConfigError(
+                f"transport is of type {type(custom).__name__}; expected an httpx.BaseTransport. Nothing was sent"
+            )
         self._gateway = gateway
         # Every key that was sent, also by other transports of the client: answers must not repeat one.
         self._keys = keys
-        settings, check = _Settings(gateway), not gateway.is_local
-        self._submits = settings.client(limits=_SUBMIT_LIMITS)
-        self._others = settings.client(limits=_LIMITS)
+        settings, check = _Settings(gateway, proxy), not gateway.is_local
+        self._submits = settings.client(custom, limits=_SUBMIT_LIMITS)
+        self._others = settings.client(custom, limits=_LIMITS)
         self._files = settings.client(limits=_LIMITS, check=check, follow_redirects=True)
         if check:
             # Of each redirect, too.
@@ -200,13 +237,23 @@ class SyncTransport:
 class AsyncTransport:
     """The same for asyncio (or trio, through anyio)."""
 
-    def __init__(self, gateway: Gateway, keys: set[str]) -> None:
+    def __init__(
+        self,
+        gateway: Gateway,
+        keys: set[str],
+        proxy: str | None = None,
+        custom: AsyncGatewayTransport | None = None,
+    ) -> None:
+        if custom is not None and not isinstance(custom, AsyncGatewayTransport):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise ConfigError(
+                f"transport is of type {type(custom).__name__}; expected an httpx.AsyncBaseTransport. Nothing was sent"
+            )
         self._gateway = gateway
         # Every key that was sent, also by other transports of the client: answers must not repeat one.
         self._keys = keys
-        settings, check = _Settings(gateway), not gateway.is_local
-        self._submits = settings.async_client(limits=_SUBMIT_LIMITS)
-        self._others = settings.async_client(limits=_LIMITS)
+        settings, check = _Settings(gateway, proxy), not gateway.is_local
+        self._submits = settings.async_client(custom, limits=_SUBMIT_LIMITS)
+        self._others = settings.async_client(custom, limits=_LIMITS)
         self._files = settings.async_client(limits=_LIMITS, check=check, follow_redirects=True)
         if check:
             self._files.event_hooks = {"request": [_refuse_private_async]}
@@ -346,7 +393,10 @@ def _usable_proxy_rules() -> list[ProxyRule]:
 
     The value of a proxy is not repeated: it may hold a password.
     """
-    rules = read_proxy_rules()
+    return _usable_rules(read_proxy_rules())
+
+
+def _usable_rules(rules: list[ProxyRule]) -> list[ProxyRule]:
     for rule in rules:
         try:
             is_usable = _is_usable(rule)
@@ -360,6 +410,16 @@ def _usable_proxy_rules() -> list[ProxyRule]:
         if not is_usable:
             raise ConfigError(_unusable_rule(rule))
     return rules
+
+
+def _check_proxy(gateway: Gateway, proxy: str) -> ProxyRule:
+    """Return the rule of a proxy that the caller named. Raises ConfigError."""
+    if gateway.base_url.startswith("http://"):
+        raise ConfigError(
+            f"proxy cannot be used with {gateway.base_url}: the proxy would see the API key. Use a gateway with https, "
+            "or leave out proxy. Nothing was sent"
+        )
+    return _usable_rules([ProxyRule("all://", proxy, "proxy")])[0]
 
 
 def _is_usable(rule: ProxyRule) -> bool:

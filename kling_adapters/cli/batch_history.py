@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from kling_adapters.cli.connection import ClientOptions
     from kling_adapters.cli.outcomes import OutcomesFile
     from kling_adapters.client.job import AsyncResult
-    from kling_adapters.journal.journal import JournalEntry
-    from kling_adapters.protocol.batch import Outcome
+    from kling_adapters.journal.entries import JournalEntry
+    from kling_adapters.protocol.tasks import Outcome
 
 
 class BatchHistory:
@@ -54,7 +54,7 @@ class BatchHistory:
 
     def find_due_lines(self) -> list[Line]:
         """Return the lines that --resume would submit."""
-        from kling_adapters.journal.journal import REFUSED
+        from kling_adapters.journal.entries import REFUSED
 
         entries = self._entries_of_lines()
         return [
@@ -90,7 +90,7 @@ class BatchHistory:
 
     def _entries_of_lines(self) -> list[JournalEntry | None]:
         """Return the last entry of each line."""
-        from kling_adapters.protocol.batch import request_tags
+        from kling_adapters.protocol.tasks import request_tags
 
         entries = {entry.tag: entry for entry in self._own_entries()}
         return [entries.get(tag) for tag in request_tags(self.name, (line.params for line in self._lines))]
@@ -114,7 +114,7 @@ def _read_entries(client: ClientOptions) -> list[JournalEntry]:
     if client["journal"] is None:
         return []
     with Kling(**client) as kling:
-        return kling.jobs()
+        return kling.entries()
 
 
 def _batch_name(entry: JournalEntry) -> str:

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from kling_adapters.cli.batch_file import InvalidLine, Line
     from kling_adapters.cli.connection import ClientOptions
     from kling_adapters.client.job import AsyncResult
-    from kling_adapters.journal.journal import JournalEntry
-    from kling_adapters.protocol.batch import Outcome
+    from kling_adapters.journal.entries import JournalEntry
+    from kling_adapters.protocol.tasks import Outcome
     from kling_adapters.schema.params import Params
 
 
@@ -68,7 +68,7 @@ class BatchRun:
         """
         import anyio
 
-        from kling_adapters.client.client import AsyncKling
+        from kling_adapters.client.async_client import AsyncKling
 
         failure: KlingError | None = None
         async with AsyncKling(**client) as kling, anyio.create_task_group() as group:

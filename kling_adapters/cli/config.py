@@ -78,7 +78,7 @@ def _read_key(gateway: str) -> _Setting:
     plugin = ""
     try:
         auth = Plugins().auth(gateway)
-        plugin = str(getattr(auth, "plugin", ""))
+        plugin = auth.plugin
         auth.api_key()
     except KlingError as error:
         return _Setting("API key", "", plugin, describe_error(error))

@@ -166,7 +166,7 @@ def _print_result(result: Result, *, as_json: bool) -> None:
             _format_number(metrics.total_time if metrics.total_time is not None else metrics.inference_time),
         ),
         ("cost in credits", _format_number(metrics.cost)),
-        *(("stored as", f"{file.url}  ({file.bytes} bytes, {file.content_type})") for file in result.saved),
+        *(("stored as", f"{file.url}  ({file.size} bytes, {file.content_type})") for file in result.saved),
     ]
     print_table(("job", result.model or ""), rows)
 

@@ -16,7 +16,8 @@ from kling_adapters.cli.output import count_noun, print_json, print_line, print_
 from kling_adapters.errors import ConfigError
 
 if TYPE_CHECKING:
-    from kling_adapters.journal.journal import Journal, JournalEntry
+    from kling_adapters.journal.entries import JournalEntry
+    from kling_adapters.journal.journal import Journal
 
 WHAT_TO_CHECK = """\
 Nobody knows whether these submits started a job: they went out, and no answer came back. They may be billed, so they

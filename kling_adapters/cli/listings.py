@@ -84,7 +84,7 @@ def plugins(as_json: bool) -> None:
 
     from kling_adapters.plugins.manager import Plugins
 
-    infos = Plugins().found
+    infos = Plugins().infos
     if as_json:
         print_json([asdict(info) for info in infos])
     else:

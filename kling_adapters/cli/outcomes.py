@@ -16,7 +16,7 @@ from kling_adapters.errors import JobFailed, StorageError
 
 if TYPE_CHECKING:
     from kling_adapters.client.job import AsyncResult, Result
-    from kling_adapters.protocol.batch import Outcome
+    from kling_adapters.protocol.tasks import Outcome
 
 
 def outcome_state(outcome: Outcome[Result] | Outcome[AsyncResult]) -> str:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from rich.progress import Progress
 
     from kling_adapters.client.job import AsyncResult, Result
-    from kling_adapters.protocol.batch import Outcome
+    from kling_adapters.protocol.tasks import Outcome
 
 
 class Tally:

@@ -10,7 +10,7 @@ from typing import Any, Final, NoReturn, TypeGuard, cast
 from urllib.parse import urlsplit
 
 from kling_adapters.errors import ConfigError
-from kling_adapters.journal.journal import default_path
+from kling_adapters.journal.location import default_path
 from kling_adapters.models._gateway import BASE_URL
 from kling_adapters.protocol.wire import LONGEST_ID, Gateway, Key, is_slug
 from kling_adapters.schema.params import Params
@@ -99,20 +99,20 @@ def check_requests(requests: object) -> None:
         )
 
 
-def resolve_place(name: str, value: str | PathLike[str] | None) -> str | None:
-    """Return where to store, as resolve_destination does; None for nowhere."""
-    return None if value is None else resolve_destination(name, value)
+def resolve_save_to(value: str | PathLike[str] | None) -> str | None:
+    """Return the destination of `save_to` as resolve_destination does; None for None."""
+    return None if value is None else resolve_destination("save_to", value)
 
 
 def resolve_destination(name: str, value: str | PathLike[str]) -> str:
-    """Return where to store, as it is understood from any folder: the journal is read by other processes."""
-    place = _path_text(name, value, "a folder or a storage URL, as a str or a path")
+    """Return a destination that means the same in any working folder: other processes read it from the journal."""
+    destination = _path_text(name, value, "a folder or a storage URL, as a str or a path")
     try:
         # As the storage of the core reads it: a scheme of one letter is a drive of Windows.
-        is_path = len(urlsplit(place).scheme) <= 1
+        is_path = len(urlsplit(destination).scheme) <= 1
     except ValueError:
-        return place
-    return str(_absolute(name, place)) if is_path else place
+        return destination
+    return str(_absolute(name, destination)) if is_path else destination
 
 
 def resolve_journal(value: str | PathLike[str] | None) -> Path | None:
@@ -161,6 +161,18 @@ def check_flag(name: str, value: object) -> None:
     """Refuse what is not True or False."""
     if not isinstance(value, bool):
         _refuse(name, value, "True or False")
+
+
+def check_proxy(value: object) -> None:
+    """Refuse a proxy that is not a str; None is accepted. Its text is not repeated: it may hold a password."""
+    if value is not None and not isinstance(value, str):
+        _refuse("proxy", type(value), "the URL of a proxy, as a str")
+
+
+def check_callback(name: str, value: object) -> None:
+    """Refuse a callback that cannot be called; None is accepted."""
+    if value is not None and not callable(value):
+        _refuse(name, value, "a function")
 
 
 def check_clock(clock: object) -> None:

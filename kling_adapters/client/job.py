@@ -9,10 +9,12 @@ from typing import NoReturn, TypeVar
 
 from kling_adapters._local import ProcessLocal
 from kling_adapters.client import arguments
-from kling_adapters.driver import AsyncDriver, SyncDriver
+from kling_adapters.driver.async_ import AsyncDriver
+from kling_adapters.driver.sync import SyncDriver
 from kling_adapters.errors import ConfigError, JobExpired, JobFailed
 from kling_adapters.events import Completed, Event
 from kling_adapters.protocol import flows
+from kling_adapters.protocol.effects import Flow
 from kling_adapters.protocol.flows import JobRef
 from kling_adapters.result import JobStatus, ResultData, StoredFile
 
@@ -21,27 +23,41 @@ _Driver = TypeVar("_Driver", SyncDriver, AsyncDriver)
 
 @dataclass(frozen=True)
 class Result(ResultData):
-    """A COMPLETED job whose files can be saved; `saved` are those that `run(save_to=...)` has stored.
+    """A COMPLETED job whose files can be saved.
 
     It can be copied and pickled. In another process it has no client: everything can be read, but `save` raises.
+
+    Attributes:
+        saved: The files that `run(save_to=...)` has stored.
+
     """
 
     saved: tuple[StoredFile, ...] = ()
-    # Not a field: a driver has locks and sockets, which are no data that asdict() could return.
+    # Not a field: a driver has locks and sockets, and is not data that asdict() could return.
     _driver: InitVar[SyncDriver | ProcessLocal[SyncDriver] | None] = field(default=None, kw_only=True)
 
     def __post_init__(self, _driver: SyncDriver | ProcessLocal[SyncDriver] | None) -> None:
-        _keep_driver(self, _driver)
+        _set_driver(self, _driver)
 
     def save(self, to: str | PathLike[str]) -> tuple[StoredFile, ...]:
-        """Store every file in a folder, or where a storage plugin takes URLs such as s3://bucket/prefix/.
+        """Store every file. A file is named after its model and request id; it appears whole, or not at all.
 
-        A file is named after its model and request id. It appears whole, or not at all. The journal has the place before
-        the first byte is fetched: if the process dies, `resume` stores the output there.
-        Raises StorageError, or ConfigError if no plugin knows the place, or if the result comes from another process.
+        The destination is written to the journal before the first byte is fetched: if the process dies, `resume` stores
+        the output there.
+
+        Args:
+            to: A folder, or a URL that a storage plugin takes, such as s3://bucket/prefix/.
+
+        Returns:
+            The stored files.
+
+        Raises:
+            ConfigError: No plugin can store to this URL, or the result comes from another process.
+            StorageError: The output could not be fetched or stored.
+
         """
-        driver, place = _driver_of(self, SyncDriver), arguments.resolve_destination("to", to)
-        return driver.run(flows.save(driver.session, self, driver.plugins.storage, place))
+        driver, destination = _get_driver(self, SyncDriver), arguments.resolve_destination("to", to)
+        return driver.run(flows.save(driver.session, self, driver.plugins.storage, destination))
 
 
 @dataclass(frozen=True)
@@ -52,21 +68,21 @@ class AsyncResult(ResultData):
     _driver: InitVar[AsyncDriver | ProcessLocal[AsyncDriver] | None] = field(default=None, kw_only=True)
 
     def __post_init__(self, _driver: AsyncDriver | ProcessLocal[AsyncDriver] | None) -> None:
-        _keep_driver(self, _driver)
+        _set_driver(self, _driver)
 
     async def save(self, to: str | PathLike[str]) -> tuple[StoredFile, ...]:
-        """See Result.save."""
-        driver, place = _driver_of(self, AsyncDriver), arguments.resolve_destination("to", to)
-        return await driver.run(flows.save(driver.session, self, driver.plugins.storage, place))
+        """Store every file. See `Result.save`."""
+        driver, destination = _get_driver(self, AsyncDriver), arguments.resolve_destination("to", to)
+        return await driver.run(flows.save(driver.session, self, driver.plugins.storage, destination))
 
 
-def _keep_driver(result: ResultData, driver: _Driver | ProcessLocal[_Driver] | None) -> None:
-    kept: ProcessLocal[_Driver] = driver if isinstance(driver, ProcessLocal) else ProcessLocal(driver)
+def _set_driver(result: ResultData, driver: _Driver | ProcessLocal[_Driver] | None) -> None:
+    reference: ProcessLocal[_Driver] = driver if isinstance(driver, ProcessLocal) else ProcessLocal(driver)
     # The name of the argument, so that dataclasses.replace() and vars() pass it on.
-    object.__setattr__(result, "_driver", kept)
+    object.__setattr__(result, "_driver", reference)
 
 
-def _driver_of(result: ResultData, kind: type[_Driver]) -> _Driver:
+def _get_driver(result: ResultData, kind: type[_Driver]) -> _Driver:
     driver = vars(result)["_driver"].value
     if not isinstance(driver, kind):
         advice = f'Save it with kling.job("{result.request_id}").wait().save(...)'
@@ -81,10 +97,11 @@ def _driver_of(result: ResultData, kind: type[_Driver]) -> _Driver:
 
 
 class _Job:
-    """What both forms of a job know without asking."""
+    """The part of a job that sends nothing; it also builds the flow that waits."""
 
-    def __init__(self, ref: JobRef) -> None:
+    def __init__(self, ref: JobRef, timeout: float | None) -> None:
         self._ref = ref
+        self._timeout = timeout
 
     def __reduce__(self) -> NoReturn:
         raise TypeError(
@@ -105,82 +122,112 @@ class _Job:
         """The slug of the model; None if the job was made from a bare request id."""
         return self._ref.model
 
+    def _wait_flow(self, session: flows.Session, timeout: float | None) -> Flow[ResultData]:
+        arguments.check_seconds("timeout", timeout, may_be_zero=True)
+        return flows.wait(session, self._ref, self._timeout if timeout is None else timeout)
+
 
 class Job(_Job):
-    """A job the gateway has accepted. Its `request_id` is all that is needed to find it again, for one hour."""
+    """A job that the gateway has accepted. Its `request_id` is enough to find it again, for one hour."""
 
-    def __init__(self, driver: SyncDriver, ref: JobRef) -> None:
-        super().__init__(ref)
+    def __init__(self, driver: SyncDriver, ref: JobRef, timeout: float | None = None) -> None:
+        super().__init__(ref, timeout)
         self._driver = driver
         self._result: Result | None = None
 
     def status(self) -> JobStatus:
-        """Ask for the state of the job. Raises JobExpired, ApiError or TransportError."""
+        """Return the state of the job.
+
+        Raises:
+            JobExpired: The gateway no longer knows the job.
+            ApiError: The gateway refused to answer.
+            TransportError: There was no answer.
+
+        """
         return self._driver.run(flows.status(self._driver.session, self._ref))
 
     def wait(self, timeout: float | None = None) -> Result:
-        """Poll until the job has ended and return its result; it is not stored: see `Result.save`.
+        """Poll until the job has ended and return its result; it is not stored, see `Result.save`.
 
-        `timeout`: seconds, 0 to ask once; by default four times the usual latency of the model and never under 15
-        minutes. A result that is ready is asked for up to 30 seconds longer. Failing polls are survived until then.
-        When the gateway no longer knows the job, the result that the journal holds is returned, if it holds one; and
-        ConfigError says so if the job was submitted with another API key. Raises JobFailed, JobExpired, ApiError when the gateway refuses to
-        answer, or WaitTimeout, which carries this job: the job itself goes on.
+        Failing polls are repeated until the time is over. When the gateway no longer knows the job, the result is read
+        from the journal, if it has one.
+
+        Args:
+            timeout: Seconds, 0 to ask once; by default that of the client, or four times the usual latency of the model,
+                and at least 15 minutes. A result that is ready is asked for up to 30 seconds longer.
+
+        Returns:
+            The result.
+
+        Raises:
+            JobFailed: The job failed. It is not billed.
+            JobExpired: Neither the gateway nor the journal has the job any more.
+            WaitTimeout: The job goes on, and may be billed; the error carries it.
+            ApiError: The gateway refused to answer.
+            ConfigError: The job was submitted with another API key.
+
         """
-        arguments.check_seconds("timeout", timeout, may_be_zero=True)
+        flow = self._wait_flow(self._driver.session, timeout)
         if self._result is None:
-            self._keep(self._driver.run(flows.wait(self._driver.session, self._ref, timeout)))
-        assert self._result is not None
+            self._result = self._make_result(self._driver.run(flow))
         return self._result
 
     def events(self, timeout: float | None = None) -> Iterator[Event]:
-        """Poll as `wait` does and yield what happens, ending with Completed, Failed or Expired.
+        """Poll as `wait` does and yield each event, the last of which is Completed, Failed or Expired.
 
-        After Completed, `wait()` returns the result without asking again. Raises WaitTimeout and ApiError as it does.
+        After Completed, `wait()` returns the result without asking again.
+
+        Args:
+            timeout: As for `wait`.
+
+        Yields:
+            The events of the job.
+
+        Raises:
+            WaitTimeout: The job goes on, and may be billed; the error carries it.
+            ApiError: The gateway refused to answer.
+
         """
-        arguments.check_seconds("timeout", timeout, may_be_zero=True)
         try:
-            for event in self._driver.follow(flows.wait(self._driver.session, self._ref, timeout)):
+            for event in self._driver.follow(self._wait_flow(self._driver.session, timeout)):
                 if isinstance(event, Completed):
-                    self._keep(event.result)
+                    self._result = self._make_result(event.result)
                 yield event
         except (JobFailed, JobExpired):
             return
 
-    def _keep(self, data: ResultData) -> None:
-        self._result = Result(**vars(data), _driver=self._driver)
+    def _make_result(self, data: ResultData) -> Result:
+        return Result(**vars(data), _driver=self._driver)
 
 
 class AsyncJob(_Job):
     """Job, with `await` and `async for`."""
 
-    def __init__(self, driver: AsyncDriver, ref: JobRef) -> None:
-        super().__init__(ref)
+    def __init__(self, driver: AsyncDriver, ref: JobRef, timeout: float | None = None) -> None:
+        super().__init__(ref, timeout)
         self._driver = driver
         self._result: AsyncResult | None = None
 
     async def status(self) -> JobStatus:
-        """See Job.status."""
+        """Return the state of the job. See `Job.status`."""
         return await self._driver.run(flows.status(self._driver.session, self._ref))
 
     async def wait(self, timeout: float | None = None) -> AsyncResult:
-        """See Job.wait."""
-        arguments.check_seconds("timeout", timeout, may_be_zero=True)
+        """Poll until the job has ended and return its result. See `Job.wait`."""
+        flow = self._wait_flow(self._driver.session, timeout)
         if self._result is None:
-            self._keep(await self._driver.run(flows.wait(self._driver.session, self._ref, timeout)))
-        assert self._result is not None
+            self._result = self._make_result(await self._driver.run(flow))
         return self._result
 
     async def events(self, timeout: float | None = None) -> AsyncIterator[Event]:
-        """See Job.events."""
-        arguments.check_seconds("timeout", timeout, may_be_zero=True)
+        """Poll as `wait` does and yield each event. See `Job.events`."""
         try:
-            async for event in self._driver.follow(flows.wait(self._driver.session, self._ref, timeout)):
+            async for event in self._driver.follow(self._wait_flow(self._driver.session, timeout)):
                 if isinstance(event, Completed):
-                    self._keep(event.result)
+                    self._result = self._make_result(event.result)
                 yield event
         except (JobFailed, JobExpired):
             return
 
-    def _keep(self, data: ResultData) -> None:
-        self._result = AsyncResult(**vars(data), _driver=self._driver)
+    def _make_result(self, data: ResultData) -> AsyncResult:
+        return AsyncResult(**vars(data), _driver=self._driver)

@@ -16,14 +16,11 @@ from typing import Any, Final
 from urllib.parse import quote
 from weakref import WeakSet
 
-from platformdirs import user_state_path
-
 from kling_adapters.errors import ConfigError, StorageError
+from kling_adapters.journal.location import JOURNAL
 
 log = logging.getLogger("kling_adapters")
 
-JOURNAL: Final = "KLING_JOURNAL"
-"""Environment variable: the path of the journal, or "none" to do without; by default in the state folder of the user."""
 DAYS: Final = "KLING_JOURNAL_DAYS"
 """Environment variable: how many days a job that has ended stays in the journal; by default 90."""
 
@@ -66,49 +63,6 @@ _MIGRATIONS = (
 _NOT_WRITABLE = {sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_FULL}
 # The states of jobs that may be dropped after KLING_JOURNAL_DAYS. An uncertain submit stays until the user resolves it.
 _DROPPED = ("REFUSED", "EXPIRED", "COMPLETED", "FAILED")
-
-
-def default_path() -> Path | None:
-    """Return where the environment says that the journal is; None for no journal.
-
-    Raises:
-        ConfigError: The user has no home folder, and the environment names no other place.
-
-    """
-    path = os.environ.get(JOURNAL, "").strip()
-    if path.lower() == "none":
-        return None
-    if path:
-        return absolute_path(path)
-    state: Path | None = None
-    with suppress(RuntimeError):
-        state = user_state_path("kling-adapters", appauthor=False)
-    if state is None or not state.is_absolute():
-        raise ConfigError(
-            "There is no folder for the journal: the user has no home folder, and neither HOME nor XDG_STATE_HOME "
-            f"names one. Set {JOURNAL} to the path of a file, or to none to work without a journal. Nothing was sent"
-        )
-    return state / "journal.sqlite3"
-
-
-def absolute_path(path: str | os.PathLike[str]) -> Path:
-    """Return the path of a journal such that it stays the same when the process changes its folder.
-
-    Raises:
-        ConfigError: The path holds a NUL character, names an unknown user, or the current folder is gone.
-
-    """
-    try:
-        place = Path(path).expanduser().absolute()
-        # A name for which there is no file is not an error, but one that no file can have.
-        with suppress(OSError):
-            place.stat()
-    except (ValueError, RuntimeError, OSError) as error:
-        raise ConfigError(
-            f"{os.fspath(path)!r} cannot be the path of the journal: {error}. "
-            f"Set {JOURNAL}, or journal=..., to the path of a file. Nothing was sent"
-        ) from error
-    return place
 
 
 class JournalFile:

@@ -6,7 +6,6 @@ a key only a fingerprint. Files of it are readable by their owner alone.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import logging
 import sqlite3
@@ -14,41 +13,29 @@ import time
 import uuid
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from glob import escape
 from os import PathLike
 from pathlib import Path
 from types import NoneType
-from typing import Any, Final
+from typing import Any, Final, Unpack
 
 from kling_adapters.errors import ConfigError, StorageError
 from kling_adapters.forks import reset_in_children
-from kling_adapters.journal.database import (
-    DAYS,
-    JOURNAL,
-    JournalFile,
-    absolute_path,
-    default_path,
-    from_column,
-    to_column,
+from kling_adapters.journal.database import JournalFile, from_column, to_column
+from kling_adapters.journal.entries import (
+    REFUSED,
+    SUBMITTING,
+    UNCERTAIN,
+    Columns,
+    JournalEntry,
+    fingerprint,
 )
+from kling_adapters.journal.location import absolute_path
 from kling_adapters.journal.lockfile import LockFile, remove_if_free
-from kling_adapters.result import ResultData, StoredFile
-
-__all__ = ["DAYS", "JOURNAL", "Journal", "JournalEntry", "default_path", "fingerprint"]
+from kling_adapters.result import StoredFile
 
 log = logging.getLogger("kling_adapters")
-
-SUBMITTING: Final = "SUBMITTING"
-"""The intent is on disk; the gateway has not answered yet."""
-REFUSED: Final = "REFUSED"
-"""The submit started nothing."""
-UNCERTAIN: Final = "UNCERTAIN"
-"""A job may be running, and billed, whose request id is not known."""
-EXPIRED: Final = "EXPIRED"
-"""The gateway no longer knows the job."""
-ENDED: Final = (REFUSED, UNCERTAIN, EXPIRED, "COMPLETED", "FAILED")
-"""The states in which the gateway has nothing more to tell."""
 
 # Every column of an entry, and what it may hold.
 _COLUMNS: Final[Mapping[str, tuple[type, ...]]] = {
@@ -72,44 +59,6 @@ _NOTHING_SENT = "Nothing was sent."
 _DIED = "the process ended before the gateway had answered"
 
 
-@dataclass(frozen=True)
-class JournalEntry:
-    """A submit, and what became of it.
-
-    `state` is that of the job, as the gateway calls it, or SUBMITTING, REFUSED, UNCERTAIN or EXPIRED; `reason` says why it
-    failed. `key`: a fingerprint. `tag`: what the caller knows it by. `result`: the gateway's answer. `cost` in credits. `created` and `updated`: seconds
-    since 1970.
-    """
-
-    id: int
-    gateway: str
-    model: str
-    params: Mapping[str, Any]
-    key: str
-    save_to: str | None
-    tag: str | None
-    request_id: str | None
-    state: str
-    reason: str | None
-    result: Mapping[str, Any] | None
-    cost: float | None
-    files: tuple[StoredFile, ...]
-    created: float
-    updated: float
-
-    @property
-    def is_unfinished(self) -> bool:
-        """Whether there is still something to ask for, or to store."""
-        return self.state not in ENDED or (
-            self.state == "COMPLETED" and self.save_to is not None and not self.files
-        )
-
-
-def fingerprint(key: str) -> str:
-    """Return what a key can be recognised by, and not be found out from."""
-    return hashlib.sha256(key.encode("utf-8", "replace")).hexdigest()[:12]
-
-
 class Journal:
     """The journal in the file `path`, which is made when something is first written. Can be used from any thread.
 
@@ -131,6 +80,9 @@ class Journal:
     def reset_after_fork(self) -> None:
         """See forks.Forkable."""
         self._start_owner()
+
+    def check_available(self) -> None:
+        """Do nothing: this journal records every job."""
 
     def intend(
         self,
@@ -165,72 +117,31 @@ class Journal:
         with self._file.writing(_NOTHING_SENT):
             return lock if lock.acquire() else None
 
-    def sent_with(self, entry: int, key: str) -> None:
-        """Write down that the submit is sent once more, with this key."""
-        self._set(entry, key=fingerprint(key))
+    def update(self, entry: int, **columns: Unpack[Columns]) -> None:
+        """Change columns of the entry with this number."""
+        self._update(columns, "id = ?", entry)
 
-    def accepted(self, entry: int, request_id: str) -> None:
-        """Write down the id that the gateway gave."""
-        self._set(entry, request_id=request_id, state="QUEUED")
+    def update_job(self, gateway: str, request_id: str, /, **columns: Unpack[Columns]) -> None:
+        """Change columns of every entry of a job, but replace neither COMPLETED nor FAILED, except by COMPLETED.
 
-    def answered(self, entry: int, result: ResultData) -> None:
-        """Write down what a synchronous call gave."""
-        # At once: there must be no moment in which it looks like a job that can be asked for.
-        body, cost = json.dumps(result.body), result.metrics.cost
-        self._set(entry, request_id=result.request_id, state="COMPLETED", result=body, cost=cost)
-
-    def failed(self, entry: int, request_id: str, reason: str) -> None:
-        """Write down that the job of a synchronous call FAILED."""
-        self._set(entry, request_id=request_id, state="FAILED", reason=reason)
-
-    def refused(self, entry: int, reason: str) -> None:
-        """Write down that the submit started nothing."""
-        self._set(entry, state=REFUSED, reason=reason)
-
-    def uncertain(self, entry: int, reason: str) -> None:
-        """Write down that nobody knows what became of the submit."""
-        self._set(entry, state=UNCERTAIN, reason=reason)
-
-    def saw(self, request_id: str, state: str, reason: str | None = None) -> None:
-        """Write down the state of a job; one that is not in the journal stays out of it, one that has ended as it is.
-
-        An hour later the gateway does not know it any more, but its files can still be fetched.
+        The gateway forgets a job after an hour, but its files can be fetched for days: EXPIRED must not hide them.
         """
-        with self._file.writing() as connection:
-            connection.execute(
-                "UPDATE jobs SET state = ?, reason = ?, updated = ? WHERE request_id = ?"
-                " AND state NOT IN ('COMPLETED', 'FAILED')",
-                (state, to_column(reason), time.time(), to_column(request_id)),
-            )
+        condition = "gateway = ? AND request_id = ?"
+        if columns.get("state", "COMPLETED") != "COMPLETED":
+            condition += " AND state NOT IN ('COMPLETED', 'FAILED')"
+        self._update(columns, condition, gateway, to_column(request_id))
 
-    def completed(self, result: ResultData) -> None:
-        """Write down what a job gave."""
-        with self._file.writing() as connection:
-            connection.execute(
-                "UPDATE jobs SET state = 'COMPLETED', result = ?, cost = ?, updated = ? WHERE request_id = ?",
-                (json.dumps(result.body), result.metrics.cost, time.time(), to_column(result.request_id)),
-            )
-
-    def stored(self, request_id: str, files: Iterable[StoredFile]) -> None:
-        """Write down where the files of a job are; not their links, which open them to anybody and do not last."""
-        told = [{**asdict(file), "link": None} for file in files]
-        with self._file.writing() as connection:
-            connection.execute(
-                "UPDATE jobs SET files = ?, updated = ? WHERE request_id = ?",
-                (json.dumps(told), time.time(), to_column(request_id)),
-            )
-
-    def record_destination(self, request_id: str, save_to: str) -> None:
-        """Write down where the files of a job are about to be stored; files elsewhere no longer count."""
+    def record_destination(self, gateway: str, request_id: str, save_to: str) -> None:
+        """Record where the files of a job are about to be stored; files elsewhere no longer count."""
         place = to_column(save_to)
         with self._file.writing() as connection:
             connection.execute(
                 "UPDATE jobs SET files = CASE WHEN save_to = ? THEN files END, save_to = ?, updated = ?"
-                " WHERE request_id = ?",
-                (place, place, time.time(), to_column(request_id)),
+                " WHERE gateway = ? AND request_id = ?",
+                (place, place, time.time(), gateway, to_column(request_id)),
             )
 
-    def upload_url(self, gateway: str, sha256: str, lifetime: float) -> str | None:
+    def find_upload(self, gateway: str, sha256: str, lifetime: float) -> str | None:
         """Return where a file is that was uploaded in the last `lifetime` seconds."""
         if not self._file.exists():
             return None
@@ -241,7 +152,7 @@ class Journal:
             ).fetchone()
         return from_column(row[0]) if row else None
 
-    def uploaded(self, gateway: str, sha256: str, url: str) -> None:
+    def record_upload(self, gateway: str, sha256: str, url: str) -> None:
         """Write down where an uploaded file is."""
         with self._file.writing() as connection:
             connection.execute(
@@ -328,25 +239,6 @@ class Journal:
             rows = _select(connection, "gateway = ? AND request_id = ?", gateway, to_column(request_id))
         return self._read_entry(rows[-1]) if rows else None
 
-    def key_of(self, request_id: str) -> str | None:
-        """Return the fingerprint of the key that a job was submitted with, if the journal knows the job."""
-        if not self._file.exists():
-            return None
-        with self._file.reading() as connection:
-            row = connection.execute(
-                "SELECT key FROM jobs WHERE request_id = ?", (to_column(request_id),)
-            ).fetchone()
-        return None if row is None else str(row[0])
-
-    def params_of(self, request_id: str) -> Mapping[str, Any] | None:
-        """Return the parameters that a job was submitted with, if the journal knows the job."""
-        if not self._file.exists():
-            return None
-        with self._file.reading() as connection:
-            rows = _select(connection, "request_id = ?", to_column(request_id))
-        entry = self._read_entry(rows[-1]) if rows else None
-        return entry.params if entry else None
-
     def close(self) -> None:
         """Close the file, and remove the lock file of this process."""
         with self._file.lock:
@@ -355,12 +247,13 @@ class Journal:
                 self._alive.release()
                 self._alive = None
 
-    def _set(self, entry: int, **values: str | float | None) -> None:
-        columns = ", ".join(f"{name} = ?" for name in values)
+    def _update(self, columns: Columns, condition: str, *values: object) -> None:
+        encoded = encode_columns(columns)
+        names = ", ".join(f"{name} = ?" for name in encoded)
         with self._file.writing() as connection:
             connection.execute(
-                f"UPDATE jobs SET {columns}, updated = ? WHERE id = ?",  # noqa: S608  names of our own
-                (*map(to_column, values.values()), time.time(), entry),
+                f"UPDATE jobs SET {names}, updated = ? WHERE {condition}",  # noqa: S608  names of our own
+                (*encoded.values(), time.time(), *values),
             )
 
     def _mark_dead(self, connection: sqlite3.Connection) -> None:
@@ -404,6 +297,16 @@ def _select(connection: sqlite3.Connection, condition: str = "1", *values: Any) 
     names = (*_COLUMNS, "owner")
     query = f"SELECT {', '.join(names)} FROM jobs WHERE {condition} ORDER BY id"  # noqa: S608  names of our own
     return [dict(zip(names, row, strict=True)) for row in connection.execute(query, values)]
+
+
+def encode_columns(columns: Columns) -> dict[str, str | float | bytes | None]:
+    """Return columns as the file holds them; without links to files, which open them to anybody and do not last."""
+    encoded: dict[str, Any] = dict(columns)
+    if "result" in columns:
+        encoded["result"] = json.dumps(columns["result"])
+    if "files" in columns:
+        encoded["files"] = json.dumps([{**asdict(file), "link": None} for file in columns["files"]])
+    return {name: to_column(value) for name, value in encoded.items()}
 
 
 def _as_uncertain(row: dict[str, Any]) -> dict[str, Any]:

@@ -4,7 +4,7 @@
 from collections.abc import Mapping
 from typing import Final
 
-from kling_adapters.schema.adapter import GatewayError, GatewayState
+from kling_adapters.schema.gateway import GatewayState, StatusCode
 
 BASE_URL: Final = "https://api.segmind.com"
 UPLOAD_URL: Final = "https://workflows-api.segmind.com/upload-asset"
@@ -31,73 +31,73 @@ STATES: Final[Mapping[str, GatewayState]] = {
     ),
 }
 
-ERRORS: Final[Mapping[int, GatewayError]] = {
-    400: GatewayError(
+STATUSES: Final[Mapping[int, StatusCode]] = {
+    400: StatusCode(
         status=400,
         name="BadRequest",
         meaning="the parameters or their format are invalid",
         submit="never",
         source="seed",
     ),
-    401: GatewayError(
+    401: StatusCode(
         status=401,
         name="Unauthorized",
         meaning="the key is missing or invalid",
         submit="never",
         source="seed",
     ),
-    403: GatewayError(
+    403: StatusCode(
         status=403,
         name="Forbidden",
         meaning="this account is not permitted to do that",
         submit="never",
         source="seed",
     ),
-    404: GatewayError(
+    404: StatusCode(
         status=404,
         name="NotFound",
         meaning="no such model, or a request that is unknown or has expired",
         submit="never",
         source="seed",
     ),
-    405: GatewayError(
+    405: StatusCode(
         status=405,
         name="MethodNotAllowed",
         meaning="the address does not take this verb",
         submit="never",
         source="digest",
     ),
-    406: GatewayError(
+    406: StatusCode(
         status=406,
         name="NotAcceptable",
         meaning="not enough credits, or a request refused up front",
         submit="never",
         source="seed",
     ),
-    410: GatewayError(
+    410: StatusCode(
         status=410,
         name="ModelRetired",
         meaning="the model is no longer offered",
         submit="never",
         source="digest",
     ),
-    422: GatewayError(
+    422: StatusCode(
         status=422, name="Unprocessable", meaning="a job that ran and FAILED", submit="never", source="seed"
     ),
-    429: GatewayError(
+    429: StatusCode(
         status=429, name="RateLimited", meaning="too many requests", submit="safe", source="seed"
     ),
-    500: GatewayError(
+    500: StatusCode(
         status=500, name="ServerError", meaning="an error inside the gateway", submit="safe", source="seed"
     ),
-    502: GatewayError(
+    502: StatusCode(
         status=502,
         name="BadGateway",
         meaning="the gateway could not reach the service",
         submit="safe",
         source="seed",
     ),
-    504: GatewayError(
+    504: StatusCode(
         status=504,
         name="GatewayTimeout",
         meaning="the gateway gave up waiting",

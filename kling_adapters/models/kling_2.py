@@ -9,7 +9,8 @@ from typing import Annotated, ClassVar, Literal, NotRequired, TypedDict
 from pydantic import MISSING, Field
 
 from kling_adapters.schema.adapter import Adapter
-from kling_adapters.schema.params import Lenient, Media, Params
+from kling_adapters.schema.param_types import IntOrStr, Media
+from kling_adapters.schema.params import Params
 
 
 class Kling2(Params):
@@ -35,7 +36,7 @@ class Kling2(Params):
             description="How closely the video keeps to the prompt; a higher value leaves less freedom.",
         ),
     ] = 0.5
-    duration: Annotated[Lenient[Literal[5, 10]], Field(description="Length of the video in seconds.")] = 5
+    duration: Annotated[IntOrStr[Literal[5, 10]], Field(description="Length of the video in seconds.")] = 5
     negative_prompt: Annotated[str, Field(description="What the video should not show.")] = ""
     start_image: Annotated[
         Media | MISSING,

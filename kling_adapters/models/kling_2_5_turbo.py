@@ -8,8 +8,10 @@ from typing import Annotated, ClassVar, Literal, NotRequired, TypedDict
 
 from pydantic import Field
 
-from kling_adapters.schema.adapter import Adapter, Requires
-from kling_adapters.schema.params import Lenient, Media, Params
+from kling_adapters.schema.adapter import Adapter
+from kling_adapters.schema.param_types import IntOrStr, Media
+from kling_adapters.schema.params import Params
+from kling_adapters.schema.rules import Requires
 
 
 class Kling25Turbo(Params):
@@ -32,7 +34,7 @@ class Kling25Turbo(Params):
         float,
         Field(ge=0, le=1, description="How closely the video keeps to the prompt; 0.8 gives it more weight."),
     ] = 0.7
-    duration: Annotated[Lenient[Literal[5, 10]], Field(description="Length of the video in seconds.")] = 10
+    duration: Annotated[IntOrStr[Literal[5, 10]], Field(description="Length of the video in seconds.")] = 10
     image_url: Annotated[Media | None, Field(description="URL of the first frame.")] = None
     mode: Annotated[Literal["pro"], Field(description="Quality tier the video is generated with.")] = "pro"
     negative_prompt: Annotated[

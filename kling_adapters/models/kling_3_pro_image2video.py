@@ -9,12 +9,10 @@ from typing import Annotated, ClassVar, Literal, NotRequired, TypedDict
 
 from pydantic import MISSING, Field
 
-from kling_adapters.schema.adapter import (
-    Adapter,
-    MaxBytes,
-    References,
-)
-from kling_adapters.schema.params import Lenient, Media, Params, Part
+from kling_adapters.schema.adapter import Adapter
+from kling_adapters.schema.param_types import IntOrStr, Media
+from kling_adapters.schema.params import Params, Part
+from kling_adapters.schema.rules import MaxBytes, References
 
 
 class Element(Part):
@@ -85,7 +83,7 @@ class Kling3ProImage2video(Params):
         Field(ge=0, le=1, description="How closely the video keeps to the prompt."),
     ] = 0.5
     duration: Annotated[
-        Lenient[Literal["3", "4", "5", "6", "7", "8", "9", "10", "11", "12", "13", "14", "15"]],
+        IntOrStr[Literal["3", "4", "5", "6", "7", "8", "9", "10", "11", "12", "13", "14", "15"]],
         Field(description="Length of the video in seconds."),
     ] = "5"
     elements: Annotated[

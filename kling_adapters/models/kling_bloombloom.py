@@ -9,7 +9,8 @@ from typing import Annotated, ClassVar, Literal, NotRequired, TypedDict
 from pydantic import Field
 
 from kling_adapters.schema.adapter import Adapter
-from kling_adapters.schema.params import Lenient, Media, Params
+from kling_adapters.schema.param_types import IntOrStr, Media
+from kling_adapters.schema.params import Params
 
 
 class KlingBloombloom(Params):
@@ -23,7 +24,7 @@ class KlingBloombloom(Params):
     )
 
     image: Annotated[Media, Field(description="URL of the image to animate.")]
-    duration: Annotated[Lenient[Literal[5]], Field(description="Length of the animation in seconds.")] = 5
+    duration: Annotated[IntOrStr[Literal[5]], Field(description="Length of the animation in seconds.")] = 5
     mode: Annotated[Literal["pro"], Field(description="Quality tier the video is generated with.")] = "pro"
 
 

@@ -9,11 +9,10 @@ from typing import Annotated, ClassVar, Literal, NotRequired, TypedDict
 
 from pydantic import Field
 
-from kling_adapters.schema.adapter import (
-    Adapter,
-    References,
-)
-from kling_adapters.schema.params import Media, Params
+from kling_adapters.schema.adapter import Adapter
+from kling_adapters.schema.param_types import Media
+from kling_adapters.schema.params import Params
+from kling_adapters.schema.rules import References
 
 
 class KlingO1(Params):

@@ -1,4 +1,4 @@
-"""Finds plugins, and keeps a broken one from harming the rest. One manager a client."""
+"""Discovery and loading of plugins. A plugin that cannot be loaded is listed as broken and affects no other plugin."""
 
 from __future__ import annotations
 
@@ -14,125 +14,136 @@ import pluggy
 from kling_adapters._version import __version__
 from kling_adapters.errors import ConfigError
 from kling_adapters.hookspecs import PROJECT, HookSpecs
-from kling_adapters.plugins.guards import call_hook, contain_exits, describe
+from kling_adapters.plugins.calls import call_hook, contain_exits, describe_error
 from kling_adapters.plugins.selection import CORE, PluginInfo, Selection
 from kling_adapters.schema.catalog import Catalog, CatalogEntry
 
 log = logging.getLogger("kling_adapters")
 
-# In code, not in the metadata of the distribution, which frozen applications and zip files do not have.
+# In code, because frozen applications and zip files do not contain the metadata of the distribution.
 BUILT_IN = tuple(
     EntryPoint(name, f"kling_adapters.builtin.{name}", PROJECT)
     for name in ("env_auth", "file_storage", "log_notifier", "models")
 )
 
-# Every client looks for plugins, but the user reads each of these warnings once in a process.
+# Every client discovers plugins, but a process logs each warning once.
 _warnings_logged: set[str] = set()
 
 
 class Discovery:
-    """Every plugin there is, loaded: the installed ones and `extra`. One of a class that is installed takes its place.
+    """All plugins, loaded: the built-in ones, the installed ones, and those passed in code.
 
-    `strict`: raise ConfigError for a broken plugin instead of listing it with a warning. `found` lists every plugin,
-    `catalog` the models of all that work. Raises ConfigError if the environment names a plugin that is not installed.
+    A plugin passed in code replaces the installed plugin of its class.
+
+    Args:
+        extra: Plugins passed in code.
+        strict: Whether a broken plugin raises ConfigError instead of being listed with a warning.
+
+    Attributes:
+        infos: All plugins with their state.
+        catalog: The models of all loaded plugins.
+
+    Raises:
+        ConfigError: The environment names a plugin that is not installed.
+
     """
 
     def __init__(self, extra: Iterable[object], *, strict: bool) -> None:
         self._strict = strict
-        self._given = list(extra)
+        self._extra = list(extra)
         self._manager = pluggy.PluginManager(PROJECT)
         self._manager.add_hookspecs(HookSpecs)
         self._registered: dict[str, PluginInfo] = {}
-        self.found: list[PluginInfo] = []
+        self.infos: list[PluginInfo] = []
         self.catalog = Catalog()
-        installed = _installed()
+        installed = _find_installed()
         selection = Selection([info for info, _ in installed])
         for info, load in installed:
             if reason := selection.explain_disabled(info):
-                self.found.append(replace(info, state="disabled", reason=reason))
+                self.infos.append(replace(info, state="disabled", reason=reason))
             elif reason := selection.explain_conflict(info):
                 if strict:
                     raise ConfigError(f"plugin {info.full_name} cannot be used: {reason}")
                 self._warn(f"plugin {info.full_name} is not used: {reason}")
-                self.found.append(replace(info, state="disabled", reason=reason))
+                self.infos.append(replace(info, state="disabled", reason=reason))
             else:
                 self._add(info, load)
-        for plugin in self._given:
-            self._add(PluginInfo(self._free_name(plugin), None, "loaded"), partial(_given, plugin))
+        for plugin in self._extra:
+            self._add(PluginInfo(self._free_name(plugin), None, "loaded"), partial(_return_plugin, plugin))
 
     def implementations(self, hook: str) -> Iterator[pluggy.HookImpl]:
-        """The implementations of a hook, in the order in which they are asked."""
+        """Return the implementations of a hook in the order of their calls."""
         caller: pluggy.HookCaller = getattr(self._manager.hook, hook)
         return reversed(caller.get_hookimpls())
 
     def info_of(self, implementation: pluggy.HookImpl) -> PluginInfo:
-        """Return the plugin that an implementation belongs to."""
+        """Return the plugin of an implementation."""
         return self._registered[implementation.plugin_name]
 
     def _free_name(self, plugin: object) -> str:
-        """What a plugin given in code is called: as its class or module, with a number if there are several."""
-        name = str(getattr(plugin, "__name__", type(plugin).__name__))
-        names = chain([name], (f"{name}-{number}" for number in count(2)))
-        return next(each for each in names if not self._manager.has_plugin(each))
+        """Return the name of a plugin passed in code: its class or module, with a number if the name is used."""
+        base = str(getattr(plugin, "__name__", type(plugin).__name__))
+        names = chain([base], (f"{base}-{number}" for number in count(2)))
+        return next(name for name in names if not self._manager.has_plugin(name))
 
     def _add(self, info: PluginInfo, load: Callable[[], object]) -> None:
-        """Load, register and ask one plugin for its models; whatever fails makes it broken and leaves nothing of it."""
+        """Load a plugin, register it and collect its models; after any failure it is broken and not registered."""
         name = info.full_name if self._manager.has_plugin(info.name) else info.name
         plugin: object | None = None
         try:
             with contain_exits():
                 plugin = load()
                 if isinstance(plugin, type):
-                    plugin = self._take_given(plugin) or plugin()
-            self._refuse_twin(plugin)
+                    plugin = self._pop_replacement(plugin) or plugin()
+            self._refuse_registered(plugin)
             self._manager.register(plugin, name=name)
             self._manager.check_pending()
-            models = self._offered_models(plugin)
+            models = self._collect_models(plugin)
         except Exception as error:
             if self._strict:
-                raise ConfigError(f"plugin {info.name} cannot be used: {describe(error)}") from error
+                raise ConfigError(f"plugin {info.name} cannot be used: {describe_error(error)}") from error
             if plugin is not None and self._manager.get_plugin(name) is plugin:
                 self._manager.unregister(plugin)
-            self.found.append(replace(info, state="broken", reason=describe(error)))
-            self._warn(f"plugin {info.name} cannot be used and is left out: {describe(error)}")
+            self.infos.append(replace(info, state="broken", reason=describe_error(error)))
+            self._warn(f"plugin {info.name} cannot be used and is left out: {describe_error(error)}")
         else:
             callers = self._manager.get_hookcallers(plugin) or []
             hooks = tuple(sorted(caller.name for caller in callers))
             self._registered[name] = replace(info, hooks=hooks, reason=self._register_models(info, models))
-            self.found.append(self._registered[name])
+            self.infos.append(self._registered[name])
 
-    def _refuse_twin(self, plugin: object) -> None:
+    def _refuse_registered(self, plugin: object) -> None:
         if self._manager.is_registered(plugin):
-            raise ConfigError(f"it is there already, as {self._manager.get_name(plugin)}")
+            raise ConfigError(f"it is already registered, as {self._manager.get_name(plugin)}")
 
-    def _take_given(self, installed: type) -> object | None:
-        """Return the plugin given in code that takes the place of the installed one of its class."""
-        found = next((each for each in self._given if isinstance(each, installed)), None)
-        self._given = [each for each in self._given if each is not found]
-        return found
+    def _pop_replacement(self, installed: type) -> object | None:
+        """Remove and return the plugin passed in code that replaces an installed plugin of its class."""
+        replacement = next((plugin for plugin in self._extra if isinstance(plugin, installed)), None)
+        self._extra = [plugin for plugin in self._extra if plugin is not replacement]
+        return replacement
 
-    def _offered_models(self, plugin: object) -> list[CatalogEntry]:
-        offered: list[CatalogEntry] = []
+    def _collect_models(self, plugin: object) -> list[CatalogEntry]:
+        entries: list[CatalogEntry] = []
         for implementation in self.implementations("kling_register_adapters"):
             if implementation.plugin is plugin:
-                call_hook(implementation, register=offered.append)
-        for entry in offered:
-            if not isinstance(entry, CatalogEntry):  # pyright: ignore[reportUnnecessaryIsInstance]  not ours
+                call_hook(implementation, register=entries.append)
+        for entry in entries:
+            if not isinstance(entry, CatalogEntry):  # pyright: ignore[reportUnnecessaryIsInstance]  by the plugin
                 raise ConfigError(f"register() expects a CatalogEntry and got a {type(entry).__name__}")
-        return offered
+        return entries
 
     def _register_models(self, info: PluginInfo, models: Iterable[CatalogEntry]) -> str:
-        """Register models, and return which are left out because their slug is taken."""
-        left_out: list[str] = []
+        """Register models, and return which are left out because their slug is registered already."""
+        reasons: list[str] = []
         for entry in models:
             try:
                 self.catalog.register(entry)
             except ConfigError as error:
                 if self._strict:
                     raise ConfigError(f"plugin {info.name} cannot be used: {error}") from error
-                left_out.append(str(error))
+                reasons.append(str(error))
                 self._warn(f"a model of plugin {info.name} is left out: {error}")
-        return "; ".join(f"left out: {reason}" for reason in left_out)
+        return "; ".join(f"left out: {reason}" for reason in reasons)
 
     def _warn(self, message: str) -> None:
         if message not in _warnings_logged:
@@ -140,16 +151,16 @@ class Discovery:
             log.warning("%s", message)
 
 
-def _installed() -> list[tuple[PluginInfo, Callable[[], object]]]:
-    """Return the built-in plugins, so that no other can take their models; then the others, by name everywhere."""
+def _find_installed() -> list[tuple[PluginInfo, Callable[[], object]]]:
+    """Return the built-in plugins, so that no other plugin can replace their models; then the installed ones by name."""
     core = [(PluginInfo(point.name, f"{CORE} {__version__}", "loaded"), point.load) for point in BUILT_IN]
-    others = sorted(entry_points(group=PROJECT), key=lambda point: (point.name, point.value))
+    installed = sorted(entry_points(group=PROJECT), key=lambda point: (point.name, point.value))
     return [
         *core,
         *(
             (PluginInfo(point.name, _distribution(point), "loaded"), point.load)
-            for point in others
-            # Older releases of the core announce their plugins like any other.
+            for point in installed
+            # Older releases of the core have entry points for the built-in plugins.
             if point.dist is None or point.dist.name != CORE
         ),
     ]
@@ -159,6 +170,5 @@ def _distribution(point: EntryPoint) -> str | None:
     return f"{point.dist.name} {point.dist.version}" if point.dist else None
 
 
-def _given(plugin: object) -> object:
-    """Load a plugin that needs no loading."""
+def _return_plugin(plugin: object) -> object:
     return plugin

@@ -12,7 +12,7 @@ import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Any, Concatenate, NoReturn, ParamSpec, TypeAlias, TypeVar
+from typing import Any, NoReturn, ParamSpec, TypeAlias, TypeVar
 
 from kling_adapters import errors
 from kling_adapters._text import escape
@@ -26,9 +26,15 @@ from kling_adapters.events import (
     Submitted,
 )
 from kling_adapters.hookspecs import Auth, JobContext, KeyPool, RenewableAuth, Storage
-from kling_adapters.journal.journal import EXPIRED, Journal, fingerprint
-from kling_adapters.media import inputs
-from kling_adapters.models._gateway import ERRORS, OUTPUT_LIFETIME, STATES
+from kling_adapters.journal.base import BaseJournal
+from kling_adapters.journal.entries import EXPIRED, REFUSED, UNCERTAIN, fingerprint
+from kling_adapters.journal.null import NullJournal
+from kling_adapters.media import urls
+from kling_adapters.media.inputs import describe_media, digest_media, iter_media, replace_media
+from kling_adapters.media.reader import LocalMedia, MediaError
+from kling_adapters.media.uploads import Uploads
+from kling_adapters.media.urls import DataUrl
+from kling_adapters.models._gateway import OUTPUT_LIFETIME, STATES, STATUSES
 from kling_adapters.protocol import polling, recall, wire
 from kling_adapters.protocol.download import Download, safe_stem
 from kling_adapters.protocol.effects import Call, Emit, Fetch, Flow, Now, Send, Sleep
@@ -91,12 +97,12 @@ class Session:
 
     gateway: wire.Gateway
     find_auth: Callable[[], Auth]
-    journal: Journal | None = None
+    journal: BaseJournal = field(default_factory=NullJournal)
     handle: Callable[[JobRef], Any] = lambda job: job
     make_result: Callable[[ResultData], Any] = lambda data: data
     closed: threading.Event = field(default_factory=threading.Event, repr=False)
     budgets: dict[str, polling.Budget] = field(default_factory=dict[str, polling.Budget], repr=False)
-    uploads: inputs.Uploads = field(default_factory=inputs.Uploads)
+    uploads: Uploads = field(default_factory=Uploads)
 
     def check_open(self, request_id: str | None = None) -> None:
         """Raise ConfigError if the client is closed: nothing may be sent or written down any more, for a job or at all."""
@@ -133,17 +139,16 @@ class Session:
 
     def _known_key(self, auth: KeyPool, request_id: str) -> str | None:
         known = auth.key_of(request_id)
-        if known is None and self.journal is not None and (told := self.journal.key_of(request_id)):
+        if known is None and (entry := self.journal.find(self.gateway.base_url, request_id)) is not None:
             pool = auth.keys()
-            known = next((key for key in pool if fingerprint(key) == told), None)
+            known = next((key for key in pool if fingerprint(key) == entry.key), None)
             if known is not None:
                 _tell(auth.accepted, known, request_id)
         return known
 
     def close(self) -> None:
         """Close the journal."""
-        if self.journal is not None:
-            self.journal.close()
+        self.journal.close()
 
 
 @dataclass(frozen=True)
@@ -209,12 +214,13 @@ def submit_to(
     timeout: float | None,
     find_storage: FindStorage,
     save_to: str | None,
+    tag: str | None = None,
 ) -> Flow[JobRef]:
     """Submit a job whose output belongs in `save_to`; a place that cannot be used is refused before anything is sent."""
     session.check_open()
     if save_to is not None:
         yield from open_first(find_storage, save_to)
-    return (yield from submit(session, model, body, adapter, save_to, timeout=timeout))
+    return (yield from submit(session, model, body, adapter, save_to, tag, timeout))
 
 
 def run(
@@ -224,6 +230,7 @@ def run(
     timeout: float | None,
     find_storage: FindStorage,
     save_to: str | None,
+    tag: str | None = None,
 ) -> Flow[tuple[ResultData, tuple[StoredFile, ...]]]:
     """Submit, wait and collect, within `timeout` seconds in all. A place that cannot be used is refused before.
 
@@ -232,7 +239,7 @@ def run(
     session.check_open()
     end = _end((yield Now()), timeout)
     storage = None if save_to is None else (yield from open_first(find_storage, save_to))
-    job = yield from submit(session, adapter.slug, body, adapter, save_to, timeout=timeout)
+    job = yield from submit(session, adapter.slug, body, adapter, save_to, tag, timeout)
     left = None if timeout is None else max(0.0, end - (yield Now()))
     result = yield from wait(session, job, left)
     return result, (yield from _collect_paid(session, result, storage, end))
@@ -245,11 +252,12 @@ def run_sync_to(
     timeout: float | None,
     find_storage: FindStorage,
     save_to: str | None,
+    tag: str | None = None,
 ) -> Flow[tuple[ResultData, tuple[StoredFile, ...]]]:
     """Do as run_sync, then collect. A place that cannot be used is refused before anything is sent."""
     session.check_open()
     storage = None if save_to is None else (yield from open_first(find_storage, save_to))
-    result = yield from run_sync(session, adapter, body, timeout)
+    result = yield from run_sync(session, adapter, body, timeout, tag)
     return result, (yield from _collect_paid(session, result, storage))
 
 
@@ -271,7 +279,11 @@ def _end(start: float, timeout: float | None) -> float:
 
 
 def run_sync(
-    session: Session, adapter: Adapter, body: Mapping[str, Any], timeout: float | None
+    session: Session,
+    adapter: Adapter,
+    body: Mapping[str, Any],
+    timeout: float | None,
+    tag: str | None = None,
 ) -> Flow[ResultData]:
     """Run one job in a call that is answered at its end, within `timeout` seconds; None for what its latency suggests.
 
@@ -288,7 +300,7 @@ def run_sync(
     try:
         body = yield from _uploaded(session, body, end)
         request = replace(session.gateway.run_sync(model, body, patience), deadline=patience)
-        result = yield from _accepted(session, request, model, body, None, None, read, end, is_sync=True)
+        result = yield from _accepted(session, request, model, body, None, tag, read, end, is_sync=True)
     except (errors.SubmitUncertain, errors.ApiError, errors.TransportError) as error:
         yield Emit(SubmitFailed(model, str(error), isinstance(error, errors.SubmitUncertain)))
         raise
@@ -303,41 +315,41 @@ def run_sync(
 def _uploaded(session: Session, body: Mapping[str, Any], end: float) -> Flow[Mapping[str, Any]]:
     """Upload the local media in a body and return it with URLs instead. Raises ConfigError, ApiError or TransportError."""
     urls: list[str] = []
-    for media in inputs.found(body):
+    for media in iter_media(body):
         try:
             urls.append((yield from _upload(session, media, end)))
-        except inputs.Unusable as error:
+        except MediaError as error:
             raise errors.ConfigError(
-                f"{inputs.named(media)} cannot be uploaded: it is {error}. No job was started"
+                f"{describe_media(media)} cannot be uploaded: it is {error}. No job was started"
             ) from error
         except errors.TransportError as error:
             raise errors.TransportError(
-                f"{inputs.named(media)} could not be uploaded, so no job was started: {error}"
+                f"{describe_media(media)} could not be uploaded, so no job was started: {error}"
             ) from error
     if urls and (yield Now()) >= end:
         raise errors.TransportError("the timeout was spent on uploads. No job was started")
     found = iter(urls)
-    replaced: Mapping[str, Any] = inputs.replaced(body, lambda _: next(found))
+    replaced: Mapping[str, Any] = replace_media(body, lambda _: next(found))
     return replaced
 
 
-def _upload(session: Session, media: inputs.Local, end: float) -> Flow[str]:
+def _upload(session: Session, media: LocalMedia, end: float) -> Flow[str]:
     """Return the URL of a file, which is uploaded unless the same content has been."""
     gateway, uploads = session.gateway, session.uploads
-    sha256: str = yield Call(partial(inputs.digest, media))
+    sha256: str = yield Call(partial(digest_media, media))
     now: float = yield Now()
     while not uploads.begin(sha256):
         yield Sleep(0.1)
     try:
         if (known := uploads.find(sha256, now - UPLOAD_LIFETIME)) is not None:
             return known
-        url = yield from _note(session, Journal.upload_url, gateway.base_url, sha256, UPLOAD_LIFETIME)
+        url = yield from _note(session.journal.find_upload, gateway.base_url, sha256, UPLOAD_LIFETIME)
         if url is None:
-            log.info("uploading %s", inputs.named(media))
-            data_url: inputs.DataUrl = yield Call(partial(inputs.data_url, media, sha256))
+            log.info("uploading %s", describe_media(media))
+            data_url: DataUrl = yield Call(partial(urls.make_data_url, media, sha256))
             request = gateway.upload(data_url)
             url = yield from _ask(session, request, wire.read_upload, None, UPLOAD_BUDGET, end)
-            yield from _note(session, Journal.uploaded, gateway.base_url, sha256, url)
+            yield from _note(session.journal.record_upload, gateway.base_url, sha256, url)
         uploads.keep(sha256, url, now)
         return url
     finally:
@@ -371,36 +383,43 @@ def _accepted(
     """Write down the intent, send the submit until the gateway has accepted it, and return what `read` makes of that."""
     auth: Auth = yield Call(session.find_auth)
     submit = _Submit(model, is_sync, auth, (yield Call(partial(_usable_key, auth))))
-    if session.journal is not None:
-        base_url = session.gateway.base_url
-        submit.entry = yield Call(
-            partial(session.journal.intend, base_url, model, body, submit.key, save_to, tag)
-        )
+    journal, base_url = session.journal, session.gateway.base_url
+    submit.entry = yield Call(partial(journal.intend, base_url, model, body, submit.key, save_to, tag))
     entry = submit.entry
     try:
         started = yield from _sent(session, request, submit, read, end)
     except errors.SubmitUncertain as error:
         error.entry = entry or None
-        yield from _note(session, Journal.uncertain, entry, error.reason)
+        yield from _note(journal.update, entry, state=UNCERTAIN, reason=error.reason)
         raise
     except errors.JobFailed as error:
-        yield from _note(session, Journal.failed, entry, error.request_id, error.message)
+        request_id, reason = error.request_id, error.message
+        yield from _note(journal.update, entry, request_id=request_id, state="FAILED", reason=reason)
         raise
     except errors.KlingError as error:
-        yield from _note(session, Journal.refused, entry, str(error))
+        yield from _note(journal.update, entry, state=REFUSED, reason=str(error))
         raise
     except BaseException as error:
         # A cancelled task, or Ctrl-C: nothing can be waited for any more.
-        if session.journal is not None:
-            note = session.journal.uncertain if submit.may_have_started else session.journal.refused
-            _tell(note, entry, f"the submit was interrupted by {type(error).__name__}")
+        state = UNCERTAIN if submit.may_have_started else REFUSED
+        reason = f"the submit was interrupted by {type(error).__name__}"
+        _tell(journal.update, entry, state=state, reason=reason)
         raise
+    request_id = started.request_id
     if isinstance(started, ResultData):
-        yield from _note(session, Journal.answered, entry, started)
+        # At once: there must be no moment in which it looks like a job that can be polled.
+        yield from _note(
+            journal.update,
+            entry,
+            request_id=request_id,
+            state="COMPLETED",
+            result=started.body,
+            cost=started.metrics.cost,
+        )
     else:
-        yield from _note(session, Journal.accepted, entry, started.request_id)
+        yield from _note(journal.update, entry, request_id=request_id, state="QUEUED")
     if isinstance(auth, KeyPool):
-        yield Call(partial(_tell, partial(auth.accepted, submit.key, started.request_id)))
+        yield Call(partial(_tell, partial(auth.accepted, submit.key, request_id)))
     return started
 
 
@@ -445,19 +464,15 @@ def _sent(
             yield Sleep(delay)
         # The same, unless a pool has another.
         submit.key = yield Call(partial(_usable_key, auth))
-        yield from _note(session, Journal.sent_with, submit.entry, submit.key)
+        yield from _note(session.journal.update, submit.entry, key=fingerprint(submit.key))
 
 
 P = ParamSpec("P")
 
 
-def _note(
-    session: Session, what: Callable[Concatenate[Journal, P], T], *args: P.args, **kwargs: P.kwargs
-) -> Flow[T | None]:
-    """Write into the journal, if there is one, what became of a job."""
-    if session.journal is None:
-        return None
-    note = partial(_tell, what, session.journal, *args, **kwargs)
+def _note(what: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> Flow[T | None]:
+    """Call a method of the journal; a failure does not stop the job."""
+    note = partial(_tell, what, *args, **kwargs)
     try:
         told: T | None = yield Call(note)
     except BaseException:
@@ -485,7 +500,7 @@ def _refusal(submit: _Submit, outcome: wire.Outcome) -> tuple[errors.KlingError,
             f"the gateway could not be reached: {outcome.reason}. Nothing was sent, no job was started. "
             "Check the network and base_url, then submit again."
         ), True
-    row = ERRORS.get(outcome.status)
+    row = STATUSES.get(outcome.status)
     verdict = row.submit if row else ("never" if 400 <= outcome.status < 500 else "uncertain")
     # The table tells of submits. A call that runs the job itself may have run it before it failed.
     if verdict == "uncertain" or (submit.is_sync and outcome.status >= 500):
@@ -573,7 +588,10 @@ def wait(session: Session, job: JobRef, timeout: float | None) -> Flow[ResultDat
         raise errors.WaitTimeout(job.request_id, seconds, session.handle(job), seen) from last.error
     if isinstance(ended, JobStatus):
         return (yield from _failed(session, job, ended, pace))
-    yield from _note(session, Journal.completed, ended)
+    base_url, body, cost = session.gateway.base_url, ended.body, ended.metrics.cost
+    yield from _note(
+        session.journal.update_job, base_url, job.request_id, state="COMPLETED", result=body, cost=cost
+    )
     yield Emit(Completed(job.request_id, job.model, ended, pace.polls))
     return ended
 
@@ -595,7 +613,8 @@ def _until_completed(
                 log.warning(
                     "job %s is %r, a state that is not documented; waiting on", job.request_id, found.state
                 )
-            yield from _note(session, Journal.saw, job.request_id, found.state)
+            base_url = session.gateway.base_url
+            yield from _note(session.journal.update_job, base_url, job.request_id, state=found.state)
             yield Emit(StateChanged(job.request_id, job.model, found.state))
             last = found.state
         now: float = yield Now()
@@ -608,18 +627,19 @@ def _until_completed(
 def _recalled(session: Session, job: JobRef, pace: polling.Pace) -> Flow[ResultData | JobStatus]:
     """Return how the journal says that a job ended which the gateway does not know. Raises ConfigError or JobExpired."""
     base_url = session.gateway.base_url
-    entry = yield from _note(session, Journal.find, base_url, job.request_id)
+    entry = yield from _note(session.journal.find, base_url, job.request_id)
     if entry is not None:
         if (ended := recall.read_end(entry, job.returns)) is not None:
             return ended
         recall.check_key(entry, (yield Call(partial(session.find_key, job.request_id))))
-    yield from _note(session, Journal.saw, job.request_id, EXPIRED)
+    yield from _note(session.journal.update_job, base_url, job.request_id, state=EXPIRED)
     yield Emit(Expired(job.request_id, job.model, pace.polls))
     raise errors.JobExpired(job.request_id)
 
 
 def _failed(session: Session, job: JobRef, found: JobStatus, pace: polling.Pace) -> Flow[NoReturn]:
-    yield from _note(session, Journal.saw, job.request_id, "FAILED", found.error)
+    base_url = session.gateway.base_url
+    yield from _note(session.journal.update_job, base_url, job.request_id, state="FAILED", reason=found.error)
     yield Emit(Failed(job.request_id, job.model, found.error or "", pace.polls))
     raise errors.JobFailed(job.request_id, found.error or "", found.metrics)
 
@@ -712,7 +732,7 @@ def _submit_turn(session: Session, key: str, end: float) -> Flow[polling.Budget]
     while delay := budget.turn(now):
         if now + delay > end:
             message = f"the limit of this key lasts for {delay:.0f} s, longer than this submit may wait"
-            raise errors.RateLimited(429, message, meaning=ERRORS[429].meaning)
+            raise errors.RateLimited(429, message, meaning=STATUSES[429].meaning)
         yield Sleep(delay)
         now = yield Now()
         if not budget.is_limited(now):
@@ -775,7 +795,8 @@ def save(
     session.check_open()
     storage = yield from open_storage(find_storage, to)
     if all(artifact.content is None for artifact in result.artifacts):
-        yield from _note(session, Journal.record_destination, result.request_id, to)
+        base_url = session.gateway.base_url
+        yield from _note(session.journal.record_destination, base_url, result.request_id, to)
     return (yield from collect(session, result, storage))
 
 
@@ -788,7 +809,9 @@ def collect(
             f"job {result.request_id} has no file to store; its output is {result.output!r}"
         )
     start: float = yield Now()
-    params = yield from _note(session, Journal.params_of, result.request_id)
+    base_url = session.gateway.base_url
+    entry = yield from _note(session.journal.find, base_url, result.request_id)
+    params = entry.params if entry else None
     count = len(result.artifacts)
     files: list[StoredFile] = []
     for number, artifact in enumerate(result.artifacts, start=1):
@@ -805,7 +828,7 @@ def collect(
         context = JobContext(
             result.request_id, result.model, params, result.metrics.cost, number=number, count=count
         )
-        left = MAX_TOTAL_BYTES - sum(file.bytes for file in files)
+        left = MAX_TOTAL_BYTES - sum(file.size for file in files)
         download = Download(artifact, stem, storage, context, left)
         try:
             if artifact.content is None:
@@ -821,7 +844,7 @@ def collect(
             # For what ends a flow at once, a cancelled task say; when there is nothing to do it does nothing.
             download.abort()
     stored = tuple(files)
-    yield from _note(session, Journal.stored, result.request_id, stored)
+    yield from _note(session.journal.update_job, base_url, result.request_id, files=stored)
     yield Emit(Stored(result.request_id, result.model, stored, (yield Now()) - start))
     return stored
 

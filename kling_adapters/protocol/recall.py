@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 from kling_adapters.errors import ConfigError
-from kling_adapters.journal.journal import JournalEntry, fingerprint
+from kling_adapters.journal.entries import JournalEntry, fingerprint
 from kling_adapters.models._gateway import OUTPUT_LIFETIME
 from kling_adapters.protocol import wire
 from kling_adapters.result import JobStatus, ResultData

@@ -18,12 +18,11 @@ from typing import Any, TypeGuard, cast
 from urllib.parse import quote, urlsplit
 
 from kling_adapters import errors
-from kling_adapters.media import inputs
+from kling_adapters.media.urls import DataUrl, is_http_url
 from kling_adapters.models import _gateway as gateway_table
 from kling_adapters.protocol import local_hosts
 from kling_adapters.result import Artifact, Credits, JobStatus, Kind, Metrics, ResultData
 from kling_adapters.schema.adapter import Returns
-from kling_adapters.schema.params import HTTP_URL
 
 _UPLOAD_TIMEOUT = 600.0
 _SYNC_MAX_BYTES = 1024**3
@@ -45,9 +44,9 @@ class Key(str):
 
 @dataclass(frozen=True)
 class UploadBody:
-    """The JSON body of an upload, made piece by piece while it is sent. Iterating may raise inputs.Unusable."""
+    """The JSON body of an upload, made piece by piece while it is sent. Iterating may raise MediaError."""
 
-    data_url: inputs.DataUrl
+    data_url: DataUrl
 
     def __len__(self) -> int:
         return self.data_url.size + len(_UPLOAD_HEAD) + len(_UPLOAD_TAIL)
@@ -154,7 +153,7 @@ class Gateway:
             raise errors.ConfigError(f"{slug[:50]!r} is not the slug of a model; nothing was sent")
         return _post(self.base_url + path.format(slug=slug), body)
 
-    def upload(self, data_url: inputs.DataUrl) -> Request:
+    def upload(self, data_url: DataUrl) -> Request:
         """The request that makes a file fetchable by URL; it costs nothing."""
         body = UploadBody(data_url)
         headers = {**_JSON, "content-length": str(len(body))}
@@ -192,7 +191,7 @@ def read_upload(answer: Answer) -> str | None:
     body = answer.json() or {}
     urls = _list(body.get("file_urls")) or _list(body.get("urls"))
     url = urls[0] if urls and answer.status < 300 else None
-    return url if isinstance(url, str) and re.fullmatch(HTTP_URL, url) else None
+    return url if is_http_url(url) else None
 
 
 def read_request_id(answer: Answer) -> str | None:
@@ -281,7 +280,7 @@ def read_credits(answer: Answer) -> Credits | None:
 
 def api_error(answer: Answer, request_id: str | None = None) -> errors.ApiError:
     """The error class for the status of an answer, with the gateway's own words."""
-    row = gateway_table.ERRORS.get(answer.status)
+    row = gateway_table.STATUSES.get(answer.status)
     message = read_message(answer)
     kind = _ERRORS.get(answer.status, errors.ApiError)
     if kind is errors.NotAcceptable and any(word in message.lower() for word in ("credit", "balance")):

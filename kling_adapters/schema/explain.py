@@ -12,7 +12,8 @@ from pydantic_core import ErrorDetails, InitErrorDetails, PydanticCustomError, c
 
 from kling_adapters import _text
 from kling_adapters.errors import MOST_SHOWN, Problem
-from kling_adapters.media import inputs
+from kling_adapters.media.inputs import describe_media
+from kling_adapters.media.reader import is_local
 from kling_adapters.schema import fields as _fields
 from kling_adapters.schema.param_types import MEDIA
 
@@ -133,7 +134,7 @@ def _path(location: Iterable[str | int]) -> str:
 
 
 def _show(value: Any) -> str:
-    return _text.shorten(inputs.named(value), 200) if inputs.is_local(value) else _text.show(value)
+    return _text.shorten(describe_media(value), 200) if is_local(value) else _text.show(value)
 
 
 def _closest(word: Any, known: Iterable[str]) -> str | None:

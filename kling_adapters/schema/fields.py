@@ -32,7 +32,7 @@ def iter_members(model: Model, data: Mapping[str, Any]) -> Iterator[tuple[str, A
 
 
 def coerce(field: FieldInfo, value: Any) -> Any:
-    """Return a value of a Lenient field in the declared form, and any other as it is."""
+    """Return a value of a IntOrStr field in the declared form, and any other as it is."""
     parts = (*field.metadata, *_iter_parts(field.annotation))
     if type(value) in (str, int) and any(isinstance(part, TextOrInteger) for part in parts):
         return pair_forms(_literals(field.annotation)).get(value, value)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 from pathlib import Path
 from typing import IO, Annotated, Any, TypeAlias, TypeVar
@@ -11,13 +10,13 @@ from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, PydanticCustomError, PydanticKnownError, core_schema
 
-from kling_adapters.media import inputs
+from kling_adapters.media.inputs import check_media
+from kling_adapters.media.reader import MediaError
+from kling_adapters.media.urls import HTTP_URL, decode_data_url, is_http_url
 
 T = TypeVar("T")
 
-# As in the packaged schemas, but for half characters, which are no text that could be sent.
-HTTP_URL = r"https?://[^\s\x00-\x1f\x85\ufeff\ud800-\udfff/?#][^\s\x00-\x1f\x85\ufeff\ud800-\udfff]*"
-# JSON has no half characters.
+# Patterns of JSON Schema cannot contain lone surrogates.
 _URL_IN_JSON = f"^{HTTP_URL}$".replace(r"\ud800-\udfff", "")
 
 MEDIA = "a URL such as https://example.com/cat.png, a Path, bytes, or a file opened in mode 'rb'"
@@ -36,13 +35,13 @@ class _Media:
 
 
 def _media(value: Any) -> Any:
-    if isinstance(value, str) and re.fullmatch(HTTP_URL, value):
+    if is_http_url(value):
         return value
     try:
         if isinstance(value, str) and value.startswith("data:"):
-            value = inputs.from_data_url(value)
-        inputs.check(value)
-    except inputs.Unusable as error:
+            value = decode_data_url(value)
+        check_media(value)
+    except MediaError as error:
         raise PydanticCustomError(
             "media", "Input is {problem}; expected {expected}", {"problem": str(error), "expected": MEDIA}
         ) from None
@@ -58,12 +57,12 @@ parsed and printed URL can lose its signature.
 
 
 class TextOrInteger:
-    """Lets an integer of a Literal come as its text and the other way round; see Lenient."""
+    """Lets an integer of a Literal come as its text and the other way round; see IntOrStr."""
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
         schema = handler(source)
         if schema["type"] != "literal":
-            raise TypeError(f"Lenient takes a Literal, not {source!r}")
+            raise TypeError(f"IntOrStr takes a Literal, not {source!r}")
         choices = schema["expected"]
         declared_forms = pair_forms(choices)
         expected = " or ".join(map(repr, choices))
@@ -82,14 +81,14 @@ def pair_forms(choices: Iterable[Any]) -> dict[Any, Any]:
     return {str(choice) if isinstance(choice, int) else int(choice): choice for choice in choices}
 
 
-Lenient: TypeAlias = Annotated[T, TextOrInteger()]
-"""`Lenient[Literal[5, 10]]` also takes "10", and `Lenient[Literal["3"]]` also 3, as the pages' own examples send them.
+IntOrStr: TypeAlias = Annotated[T, TextOrInteger()]
+"""`IntOrStr[Literal[5, 10]]` also takes "10", and `IntOrStr[Literal["3"]]` also 3, as the pages' own examples send them.
 
 What is sent is the declared type. Nothing else is accepted: not " 5", "05", 5.0 or True."""
 
 
 class _BooleanFirst:
-    """Refuses what only equals one of the booleans of a Literal; see Exact."""
+    """Refuses what only equals one of the booleans of a Literal; see BoolOnly."""
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
         return core_schema.chain_schema([core_schema.bool_schema(strict=True), handler(source)])
@@ -100,5 +99,5 @@ class _BooleanFirst:
         return handler(schema["steps"][-1])
 
 
-Exact: TypeAlias = Annotated[T, _BooleanFirst()]
-"""`Exact[Literal[True]]` takes True alone; a Literal without it would take 1 as well, which equals it."""
+BoolOnly: TypeAlias = Annotated[T, _BooleanFirst()]
+"""`BoolOnly[Literal[True]]` takes True alone; a Literal without it would take 1 as well, which equals it."""

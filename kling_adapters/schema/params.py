@@ -20,13 +20,11 @@ from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, InitErrorDetails, core_schema
 
 from kling_adapters.errors import ConfigError, ParamsInvalid
-from kling_adapters.media import inputs
+from kling_adapters.media.inputs import describe_media, replace_media
+from kling_adapters.media.reader import LocalMedia
 from kling_adapters.schema.adapter import Adapter
 from kling_adapters.schema.explain import explain, repeat_errors, rule_error
 from kling_adapters.schema.fields import coerce, iter_length_errors, iter_members
-from kling_adapters.schema.param_types import HTTP_URL, Exact, Lenient, Media
-
-__all__ = ["HTTP_URL", "Exact", "Lenient", "Media", "Params", "Part", "given"]
 
 
 class Part(BaseModel):
@@ -96,7 +94,10 @@ class _Checks:
         for details in iter_length_errors(self._model, (), data):
             if (details["type"], details.get("loc")) not in reported:
                 yield details
-        values = {wire: coerce(field, given(value)) for wire, value, field in iter_members(self._model, data)}
+        values = {
+            wire: coerce(field, dump_set_fields(value))
+            for wire, value, field in iter_members(self._model, data)
+        }
         yield from self._iter_broken_rules(values)
 
     def _iter_broken_rules(self, values: Mapping[str, Any]) -> Iterator[InitErrorDetails]:
@@ -107,7 +108,7 @@ class _Checks:
     def _dump_set(self, values: Mapping[str, Any], names: set[str]) -> dict[str, Any]:
         fields = self._model.model_fields
         return {
-            fields[name].alias or name: given(values[name])
+            fields[name].alias or name: dump_set_fields(values[name])
             for name in fields
             if name in names and values[name] is not MISSING
         }
@@ -115,7 +116,7 @@ class _Checks:
     @functools.cached_property
     def _defaults(self) -> dict[str, Any]:
         return {
-            field.alias or name: given(field.default)
+            field.alias or name: dump_set_fields(field.default)
             for name, field in self._model.model_fields.items()
             if not field.is_required() and field.default is not MISSING
         }
@@ -136,7 +137,7 @@ class Params(Part):
 
         Raises ConfigError while there is local media in it: only a client can upload it.
         """
-        body: dict[str, Any] = inputs.replaced(given(self), _not_uploaded)
+        body: dict[str, Any] = replace_media(dump_set_fields(self), _not_uploaded)
         return body
 
     def __init__(self, /, **data: Any) -> None:
@@ -191,19 +192,19 @@ class Params(Part):
         return schema
 
 
-def given(value: Any) -> Any:
+def dump_set_fields(value: Any) -> Any:
     """Return what was set, under the gateway's names; model_dump() would take a file for a list of lines."""
     if isinstance(value, Part):
         aliases = {name: field.alias or name for name, field in type(value).model_fields.items()}
         return {
-            aliases.get(name, name): given(member)
+            aliases.get(name, name): dump_set_fields(member)
             for name, member in vars(value).items()
             if name in value.model_fields_set and member is not MISSING
         }
     if isinstance(value, list | tuple):
-        return [given(item) for item in cast("Sequence[Any]", value)]
+        return [dump_set_fields(item) for item in cast("Sequence[Any]", value)]
     return value
 
 
-def _not_uploaded(media: inputs.Local) -> NoReturn:
-    raise ConfigError(f"{inputs.named(media)} has not been uploaded: submit() and run() do that")
+def _not_uploaded(media: LocalMedia) -> NoReturn:
+    raise ConfigError(f"{describe_media(media)} has not been uploaded: submit() and run() do that")

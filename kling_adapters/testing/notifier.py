@@ -22,7 +22,7 @@ from kling_adapters.events import (
     Submitted,
 )
 from kling_adapters.hookspecs import hookimpl
-from kling_adapters.plugins.guards import call_hook
+from kling_adapters.plugins.calls import call_hook
 from kling_adapters.result import Artifact, Metrics, ResultData, StoredFile
 from kling_adapters.testing.gateway import FakeGateway
 from kling_adapters.testing.plugin import PluginConformance

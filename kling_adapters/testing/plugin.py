@@ -9,9 +9,10 @@ from typing import Any, TypeVar
 
 import pluggy
 
-from kling_adapters.client.client import AsyncKling, Kling
+from kling_adapters.client.async_client import AsyncKling
+from kling_adapters.client.client import Kling
+from kling_adapters.plugins.calls import call_hook
 from kling_adapters.plugins.discovery import Discovery
-from kling_adapters.plugins.guards import call_hook
 from kling_adapters.testing.clock import SimulatedClock
 from kling_adapters.testing.gateway import FakeGateway
 
@@ -28,7 +29,7 @@ class PluginConformance:
         extra = () if isinstance(self.plugin, str) else (self.plugin,)
         discovery = Discovery(extra, strict=False)
         own = [each for each in discovery.implementations(hook) if self._is_own(each)]
-        idle = "; ".join(f"{i.name} is {i.state}: {i.reason}" for i in discovery.found if i.state != "loaded")
+        idle = "; ".join(f"{i.name} is {i.state}: {i.reason}" for i in discovery.infos if i.state != "loaded")
         name = self.plugin if isinstance(self.plugin, str) else type(self.plugin).__name__
         assert own, f"no plugin {name} with a hook {hook} is loaded ({idle or 'none is broken or disabled'})"
         return own[0]

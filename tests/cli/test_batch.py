@@ -223,7 +223,7 @@ def test_jobs_are_listed_and_uncertain_ones_resolved(
     with closing(Journal(kling.journal)) as journal:
         for number in (2, 3):
             journal.intend(gateway.base_url, "kling-o1", {"prompt": "lost"}, gateway.api_key)
-            journal.uncertain(number, "cut in the middle")
+            journal.update(number, state="UNCERTAIN", reason="cut in the middle")
     shown = kling("jobs").stdout
     for text in (request_id, "QUEUED", "kling-o1", "cut in the middle"):
         assert text in shown
@@ -424,9 +424,9 @@ def test_ended_jobs_are_forgotten_by_number_and_age(kling: Command, gateway: Gat
     with closing(Journal(kling.journal)) as journal:
         for number in range(1, 5):
             journal.intend(gateway.base_url, "kling-2", {"prompt": "secret"}, gateway.api_key)
-            journal.refused(number, "refused")
-        journal.uncertain(3, "cut")
-        journal.accepted(4, "an-id")
+            journal.update(number, state="REFUSED", reason="refused")
+        journal.update(3, state="UNCERTAIN", reason="cut")
+        journal.update(4, request_id="an-id", state="QUEUED")
     with closing(sqlite3.connect(kling.journal)) as connection, connection:
         connection.execute("UPDATE jobs SET updated = updated - 10 * 86400 WHERE id != 2")
     for numbers in (["3"], ["1", "4"], ["77"], []):
@@ -446,8 +446,8 @@ def test_lost_output_can_be_forgotten(kling: Command, gateway: Gateway, tmp_path
             number = journal.intend(
                 gateway.base_url, "kling-2", {"prompt": "x"}, gateway.api_key, str(tmp_path)
             )
-            journal.accepted(number, name)
-            journal.saw(name, "COMPLETED")
+            journal.update(number, request_id=name, state="QUEUED")
+            journal.update_job(gateway.base_url, name, state="COMPLETED")
     with closing(sqlite3.connect(kling.journal)) as connection, connection:
         connection.execute("UPDATE jobs SET created = created - 8 * 86400 WHERE request_id = 'old'")
     assert kling("jobs", "forget", "2").returncode == 2

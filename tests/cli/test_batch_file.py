@@ -12,9 +12,10 @@ import pytest
 from kling_adapters import ConfigError, load_catalog
 from kling_adapters.cli.batch_file import read_batch
 from kling_adapters.cli.values import MAX_TEXT_BYTES, text_files_below
+from tests.support.media import make_png
 
 CATALOG = load_catalog()
-PNG = b"\x89PNG\r\n\x1a\n fox"
+PNG = make_png(b"fox")
 
 
 @pytest.fixture(autouse=True)

@@ -14,6 +14,8 @@ from kling_sandbox import Sandbox
 from kling_sandbox.accounts import KEY_NO_CREDITS
 from kling_sandbox.gateway import BLOCKED_TEXT
 
+from tests.support.media import make_png
+
 from .conftest import Acme
 
 
@@ -145,7 +147,7 @@ def test_status_comes_from_the_journal_after_an_hour(tmp_path: Path) -> None:
         (["kling-2", "prompt"], 2, "'prompt' is not NAME=VALUE"),
         (["kling-2", "prompt=x", "prompt=y"], 2, "prompt is there twice"),
         (["kling-2", "prompt=@nowhere.txt"], 2, "nowhere.txt cannot be read"),
-        (["kling-bloombloom", "image=@nowhere.png"], 2, "image: nowhere.png is not there"),
+        (["kling-bloombloom", "image=@nowhere.png"], 2, "image: nowhere.png is missing"),
         (["kling-2", "prompt=x", "duration=five"], 2, "'five' is not allowed; allowed: 5, 10"),
         (["kling-2", "prompt=x", "cfg_scale=hot"], 2, "cfg_scale: 'hot' is not a finite number"),
         (["kling-2", "prompt=x", "--save-to", "a.mp4"], 5, "names a file"),
@@ -202,7 +204,7 @@ def test_missing_key_and_credits_have_messages_of_their_own(sandbox: Sandbox) ->
 
 def test_media_file_is_uploaded_and_text_file_is_read(sandbox: Sandbox, tmp_path: Path) -> None:
     for name in "ab":
-        (tmp_path / name).write_bytes(b"\x89PNG\r\n\x1a\n" + name.encode())
+        (tmp_path / name).write_bytes(make_png(name.encode()))
     (tmp_path / "prompt.txt").write_text("@Image1 and @Image2")
     before = sandbox.uploads
     done = kling(

@@ -8,6 +8,7 @@ import pytest
 
 from kling_adapters import ConfigError, ParamsInvalid, load_catalog
 from kling_adapters.cli.values import build_params, read_arguments
+from tests.support.media import make_png
 
 CATALOG = load_catalog()
 
@@ -15,7 +16,7 @@ CATALOG = load_catalog()
 @pytest.fixture(autouse=True)
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "fox.png").write_bytes(b"\x89PNG\r\n\x1a\n fox")
+    (tmp_path / "fox.png").write_bytes(make_png(b"fox"))
     return tmp_path
 
 

@@ -44,8 +44,8 @@ def test_hand_edit(clean: Project) -> None:
     path.write_text(path.read_text(encoding="utf-8").replace("[5, 10]", "[5, 10, 15]", 1), encoding="utf-8")
     assert findings(clean) == [changed("models/kling_2.py")]
     output = clean.run("check").output
-    assert "    -    duration: Lenient[Literal[5, 10, 15]] | MISSING = MISSING" in output
-    assert "    +    duration: Lenient[Literal[5, 10]] | MISSING = MISSING" in output
+    assert "    -    duration: IntOrStr[Literal[5, 10, 15]] | MISSING = MISSING" in output
+    assert "    +    duration: IntOrStr[Literal[5, 10]] | MISSING = MISSING" in output
 
 
 def test_trailing_space_counts(clean: Project) -> None:

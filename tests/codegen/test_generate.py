@@ -191,11 +191,11 @@ def test_generated_code_passes_ruff_and_has_no_long_line(odd: Project) -> None:
 
 def test_lenient_is_only_around_integers_and_digit_strings(odd: Project) -> None:
     text = module(odd)
-    assert text.count("Lenient[") == 4
-    assert "five: Lenient[Literal[5, 10]] = 5" in text
-    assert 'digits: Lenient[Literal["3", "15"]] | MISSING = MISSING' in text
-    assert "maybe: Lenient[Literal[5, 10]] | None = None" in text
-    assert "several: Sequence[Lenient[Literal[1, 2]]] | MISSING = MISSING" in text
+    assert text.count("IntOrStr[") == 4
+    assert "five: IntOrStr[Literal[5, 10]] = 5" in text
+    assert 'digits: IntOrStr[Literal["3", "15"]] | MISSING = MISSING' in text
+    assert "maybe: IntOrStr[Literal[5, 10]] | None = None" in text
+    assert "several: Sequence[IntOrStr[Literal[1, 2]]] | MISSING = MISSING" in text
 
 
 def test_same_bytes_whatever_surrounds_the_run(odd: Project, tmp_path: Path) -> None:
@@ -310,7 +310,7 @@ def test_gateway_becomes_constants(project: Project) -> None:
     project.generate()
     printed = project.use("""
         from kling_adapters.models import _gateway as g
-        print(g.BASE_URL, g.SUBMIT_PATH, g.RECORD_LIFETIME, sorted(g.STATES), g.ERRORS[504].submit)
+        print(g.BASE_URL, g.SUBMIT_PATH, g.RECORD_LIFETIME, sorted(g.STATES), g.STATUSES[504].submit)
     """)
     assert printed == (
         "https://api.segmind.com /v2/{slug} 3600 ['COMPLETED', 'FAILED', 'PROCESSING', 'QUEUED'] uncertain"

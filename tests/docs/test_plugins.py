@@ -14,7 +14,7 @@ from typing import Any, get_args
 
 import pytest
 
-from kling_adapters import Event, Kling, hookspecs, testing
+from kling_adapters import Kling, events, hookspecs, testing
 from kling_adapters.hookspecs import HookSpecs, Location, hookimpl
 from kling_adapters.plugins.selection import ALLOW, AUTH, DISABLE, STRICT
 from kling_adapters.testing import FakeGateway, SimulatedClock
@@ -71,7 +71,7 @@ def test_every_field_of_the_job_context_is_described() -> None:
         assert f"`{field.name}`" in section("kling_storage(url)")
 
 
-@pytest.mark.parametrize("kind", get_args(Event))
+@pytest.mark.parametrize("kind", get_args(events.Event))
 def test_every_event_has_a_row_with_each_field(kind: type[Any]) -> None:
     [row] = re.findall(rf"^\| `{kind.__name__}` \|(.*)\|$", section("kling_event(event)"), re.MULTILINE)
     fields = re.findall(r"`(\w+)`", row.split("|")[-1])
@@ -150,7 +150,7 @@ class Spy:
         return self
 
     @hookimpl
-    def kling_event(self, event: Event) -> None:
+    def kling_event(self, event: events.Event) -> None:
         self.note(f"kling_event {type(event).__name__}")
 
     @hookimpl

@@ -11,10 +11,10 @@ from typing import Any, TypeAlias, TypeVar
 import pytest
 from anyio.from_thread import BlockingPortal, start_blocking_portal
 
-from kling_adapters import AsyncKling, Event, Kling
+from kling_adapters import AsyncKling, Kling
+from kling_adapters.events import Event
 from kling_adapters.testing import SimulatedClock
-
-from .stub import KEY, Stub
+from tests.support.stub import KEY, Stub
 
 T = TypeVar("T")
 Connect: TypeAlias = Callable[..., "Face"]

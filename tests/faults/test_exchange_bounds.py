@@ -15,12 +15,15 @@ import pytest
 from kling_adapters import StorageError
 from kling_adapters._http.transport import AsyncTransport, SyncTransport
 from kling_adapters.builtin.file_storage import Folder
-from kling_adapters.media import inputs
+from kling_adapters.media.inputs import digest_media
+from kling_adapters.media.reader import MediaError
+from kling_adapters.media.urls import make_data_url
 from kling_adapters.protocol import download, flows, wire
 from kling_adapters.result import Artifact, ResultData
+from kling_adapters.testing import MP4, PNG
+from tests.support.stub import KEY, Drip, Raw, Reply, Stub, finished, gateway, reply
 
 from .conftest import Connect
-from .stub import KEY, PNG, VIDEO, Action, Raw, Reply, Stub, finished, gateway, reply
 
 Exchange = Callable[..., wire.Outcome]
 
@@ -46,21 +49,6 @@ def exchange(request: pytest.FixtureRequest) -> Exchange:
     return blocking if request.param == "sync" else lambda *arguments: anyio.run(awaiting, *arguments)
 
 
-class Dripping(Stub):
-    """Sends `before` at once, then one piece after the other, each in time for the timeout of a read."""
-
-    def __init__(self, before: bytes, piece: bytes) -> None:
-        self._before, self._piece = before, piece
-        super().__init__(lambda _: Raw(b""))
-
-    def _act(self, connection: Any, action: Action) -> bool:
-        connection.sendall(self._before)
-        for _ in range(250):
-            connection.sendall(self._piece)
-            time.sleep(0.02)
-        return False
-
-
 HEAD = b"HTTP/1.1 200 OK\r\ncontent-length: 100000\r\n\r\n"
 DRIPS = {
     "head": (b"HTTP/1.1 200 OK\r\n", b"x: y\r\n"),
@@ -72,16 +60,16 @@ DRIPS = {
 @pytest.mark.parametrize("drip", DRIPS.values(), ids=DRIPS)
 @pytest.mark.parametrize("method", ["GET", "POST"])
 def test_deadline_ends_a_dripping_answer(exchange: Exchange, drip: tuple[bytes, bytes], method: str) -> None:
-    with Dripping(*drip) as stub:
+    with Stub(lambda _: Drip(*drip)) as stub:
         began = time.monotonic()
         outcome = exchange(stub.url, wire.Request(method, stub.url + "/v2/x", deadline=0.4))
         assert time.monotonic() - began < 3
     assert outcome == wire.Fault("OutOfTime: the answer took longer than 0.4 s", sent=True)
 
 
-@pytest.mark.parametrize("drip", [DRIPS["head"], (HEAD, VIDEO[:1])], ids=["head", "body"])
+@pytest.mark.parametrize("drip", [DRIPS["head"], (HEAD, MP4[:1])], ids=["head", "body"])
 def test_deadline_ends_a_dripping_file(exchange: Exchange, drip: tuple[bytes, bytes], tmp_path: Path) -> None:
-    with Dripping(*drip) as stub:
+    with Stub(lambda _: Drip(*drip)) as stub:
         target = download.Download(Artifact(stub.url + "/x", "video"), "x", Folder(tmp_path))
         began = time.monotonic()
         outcome = exchange(stub.url, wire.Request("GET", stub.url + "/x", deadline=0.4), target)
@@ -106,7 +94,7 @@ def test_drips_of_a_file_are_given_up(
 ) -> None:
     monkeypatch.setattr(download, "SLOW_START", 0.1)
     monkeypatch.setattr(download, "MIN_RATE", 10_000)
-    with Dripping(HEAD, VIDEO[:1]) as dripping:
+    with Stub(lambda _: Drip(HEAD, MP4[:1])) as dripping:
         stub.play(gateway(result=[finished(dripping.url + "/files/x.mp4")]))
         with pytest.raises(StorageError, match=r"TooSlow: \d+ bytes came in"):
             connect(stub.url).save(tmp_path)
@@ -120,8 +108,8 @@ def test_pieces_of_a_file_are_counted(
 
     def act(seen: Any) -> Reply:
         start = int(seen.headers.get("range", "bytes=0-")[6:-1])
-        headers = {"content-range": f"bytes {start}-{len(VIDEO) - 1}/{len(VIDEO)}"}
-        return Reply(206 if start else 200, VIDEO[start:], headers, announce=len(VIDEO) - start, sent=700)
+        headers = {"content-range": f"bytes {start}-{len(MP4) - 1}/{len(MP4)}"}
+        return Reply(206 if start else 200, MP4[start:], headers, announce=len(MP4) - start, sent=700)
 
     play(stub, act)
     with pytest.raises(StorageError, match="more than 5 pieces"):
@@ -133,7 +121,7 @@ def test_time_of_a_file_is_bounded(
 ) -> None:
     monkeypatch.setattr(download, "MAX_SECONDS", 0.0)
     monkeypatch.setattr("kling_adapters._http.transport.MAX_SECONDS", 60.0)
-    play(stub, [Reply(200, VIDEO)])
+    play(stub, [Reply(200, MP4)])
     with pytest.raises(StorageError, match="took longer than"):
         connect(stub.url).save(tmp_path)
 
@@ -174,26 +162,26 @@ def test_a_reset_is_never_far_away(headers: dict[str, str]) -> None:
 def test_a_file_swapped_after_its_check_is_not_sent(tmp_path: Path) -> None:
     path = tmp_path / "a.png"
     path.write_bytes(PNG)
-    data_url = inputs.data_url(path, inputs.digest(path))
+    data_url = make_data_url(path, digest_media(path))
     path.write_bytes(PNG[:-1] + b"!")
-    with pytest.raises(inputs.Unusable, match="being changed"):
+    with pytest.raises(MediaError, match="being changed"):
         next(iter(data_url))
     (tmp_path / "notes").write_text("not a picture")
     path.unlink()
     path.symlink_to("notes")
-    with pytest.raises(inputs.Unusable, match="no image"):
-        inputs.digest(path)
+    with pytest.raises(MediaError, match="not an image"):
+        digest_media(path)
 
 
 def test_a_file_changed_while_it_is_sent_stays_incomplete(tmp_path: Path) -> None:
     path = tmp_path / "a.png"
     path.write_bytes(PNG + bytes(3_000_000))
-    pieces = iter(wire.UploadBody(inputs.data_url(path, inputs.digest(path))))
+    pieces = iter(wire.UploadBody(make_data_url(path, digest_media(path))))
     sent = [next(pieces) for _ in range(3)]
     with path.open("r+b") as file:
         file.seek(2_000_000)
         file.write(b"x")
-    with pytest.raises(inputs.Unusable, match="being changed"):
+    with pytest.raises(MediaError, match="being changed"):
         sent.extend(pieces)
     assert not sent[-1].endswith(b'"]}')
 
@@ -201,7 +189,7 @@ def test_a_file_changed_while_it_is_sent_stays_incomplete(tmp_path: Path) -> Non
 UPLOAD = """
 import resource, sys
 from pathlib import Path
-from tests.faults.stub import *
+from tests.support.stub import *
 from kling_adapters import Kling
 
 class Counting(Stub):

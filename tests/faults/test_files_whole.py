@@ -24,21 +24,16 @@ from kling_adapters import AsyncKling, ConfigError, Kling, KlingError, ResultDat
 from kling_adapters.builtin.file_storage import ROOM, FileWriter, Folder
 from kling_adapters.hookspecs import Location, Storage, Writer, hookimpl
 from kling_adapters.protocol import download, effects, flows, wire
-from kling_adapters.testing import SimulatedClock
-
-from .conftest import Connect
-from .flowing import Key, run
-from .stub import (
+from kling_adapters.testing import MP4, PNG, SimulatedClock
+from tests.support.stub import (
     JOB,
     KEY,
-    PNG,
-    VIDEO,
     Action,
     Endless,
     Hangup,
     Raw,
     Reply,
-    Seen,
+    Request,
     Stub,
     accepted,
     finished,
@@ -46,8 +41,11 @@ from .stub import (
     reply,
 )
 
+from .conftest import Connect
+from .flowing import Key, run
+
 HTML = b"<!doctype html><html><body>" + b"Sign in to go on. " * 100 + b"</body></html>"
-OTHER = VIDEO[:12] + bytes(reversed(VIDEO[12:]))
+OTHER = MP4[:12] + bytes(reversed(MP4[12:]))
 Fetched = Callable[..., list[StoredFile]]
 
 
@@ -61,23 +59,23 @@ def files_in(folder: Path) -> list[Path]:
     return sorted(path for path in folder.rglob("*") if path.is_file())
 
 
-def check(saved: tuple[StoredFile, ...], folder: Path, content: bytes = VIDEO) -> None:
+def check(saved: tuple[StoredFile, ...], folder: Path, content: bytes = MP4) -> None:
     """Exactly the files that were reported are there, and they are what was reported."""
     assert [file.path for file in saved] == files_in(folder)
     for file in saved:
         data = file.path.read_bytes()
         assert data == content
-        assert (file.bytes, file.sha256) == (len(data), hashlib.sha256(data).hexdigest())
+        assert (file.size, file.sha256) == (len(data), hashlib.sha256(data).hexdigest())
 
 
-def asked(seen: Seen) -> int:
+def asked(seen: Request) -> int:
     """Where the range of a request starts."""
     found = re.fullmatch(r"bytes=(\d+)-", seen.headers.get("range", "bytes=0-"))
     assert found
     return int(found[1])
 
 
-def part(start: int, sent: int | None, content: bytes = VIDEO, etag: str = '"one"', says: str = "") -> Reply:
+def part(start: int, sent: int | None, content: bytes = MP4, etag: str = '"one"', says: str = "") -> Reply:
     """The file from `start` on, cut after `sent` bytes."""
     rest = content[start:]
     headers = {"content-range": says or f"bytes {start}-{len(content) - 1}/{len(content)}"} if start else {}
@@ -89,7 +87,7 @@ def part(start: int, sent: int | None, content: bytes = VIDEO, etag: str = '"one
     )
 
 
-@pytest.mark.parametrize("cut", [0, 1, 11, 511, 512, 513, 5000, len(VIDEO) - 1])
+@pytest.mark.parametrize("cut", [0, 1, 11, 511, 512, 513, 5000, len(MP4) - 1])
 def test_cut_once(cut: int, stub: Stub, connect: Connect, tmp_path: Path) -> None:
     play(stub, [part(0, cut), part(cut, None)])
     check(connect(stub.url).save(tmp_path), tmp_path)
@@ -100,26 +98,26 @@ def test_cut_again_and_again_with_ranges(etag: str, stub: Stub, connect: Connect
     play(stub, lambda seen: part(asked(seen), 700, etag=etag))
     check(connect(stub.url).save(tmp_path), tmp_path)
     fetched = [seen for seen in stub.gets if seen.path.startswith("/files/")]
-    assert [asked(seen) for seen in fetched] == list(range(0, len(VIDEO), 700))
+    assert [asked(seen) for seen in fetched] == list(range(0, len(MP4), 700))
     assert {seen.headers["accept-encoding"] for seen in fetched} == {"identity"}
 
 
 def test_ranges_in_pieces(stub: Stub, connect: Connect, tmp_path: Path) -> None:
     """A server may answer with less than was asked for; each piece says what it is and is whole."""
 
-    def act(seen: Seen) -> Action:
+    def act(seen: Request) -> Action:
         start = asked(seen)
-        end = min(start + 3000, len(VIDEO))
-        says = {"content-range": f"bytes {start}-{end - 1}/{len(VIDEO)}", "etag": '"one"'}
-        return Reply(206, VIDEO[start:end], says) if start else part(0, 700)
+        end = min(start + 3000, len(MP4))
+        says = {"content-range": f"bytes {start}-{end - 1}/{len(MP4)}", "etag": '"one"'}
+        return Reply(206, MP4[start:end], says) if start else part(0, 700)
 
     play(stub, act)
     check(connect(stub.url).save(tmp_path), tmp_path)
 
 
 def test_cut_by_resets(stub: Stub, connect: Connect, tmp_path: Path) -> None:
-    cut = Reply(200, VIDEO, announce=len(VIDEO), sent=6000, reset=True)
-    play(stub, [cut, Hangup(), Hangup(reset=True), Reply(200, VIDEO)])
+    cut = Reply(200, MP4, announce=len(MP4), sent=6000, reset=True)
+    play(stub, [cut, Hangup(), Hangup(reset=True), Reply(200, MP4)])
     check(connect(stub.url).save(tmp_path), tmp_path)
 
 
@@ -179,9 +177,9 @@ def test_changed_on_the_way_and_if_range_ignored(
 ) -> None:
     """Two versions must not become one file."""
 
-    def act(seen: Seen) -> Action:
+    def act(seen: Request) -> Action:
         first = len([get for get in stub.gets if get.path == seen.path]) == 1
-        return part(0, 5000, VIDEO, etags[0]) if first else part(asked(seen), None, OTHER, etags[1])
+        return part(0, 5000, MP4, etags[0]) if first else part(asked(seen), None, OTHER, etags[1])
 
     play(stub, act)
     whole_or_absent(stub, connect, tmp_path, OTHER)
@@ -189,7 +187,7 @@ def test_changed_on_the_way_and_if_range_ignored(
 
 def test_another_length_on_the_way(stub: Stub, connect: Connect, tmp_path: Path) -> None:
     longer = OTHER + b"more"
-    first = iter([part(0, 5000, VIDEO, "")])
+    first = iter([part(0, 5000, MP4, "")])
     play(stub, lambda seen: next(first, None) or part(asked(seen), None, longer, ""))
     whole_or_absent(stub, connect, tmp_path, longer)
 
@@ -226,31 +224,31 @@ WRONG_RANGES = [
 @pytest.mark.parametrize("says", WRONG_RANGES, ids=lambda text: text[:30])
 def test_a_wrong_content_range(says: str, known: bool, stub: Stub, connect: Connect, tmp_path: Path) -> None:
     """What was cut stays cut, however the rest of it is called."""
-    assert len(VIDEO) == 10252
+    assert len(MP4) == 10252
     says = says.replace("10256", "10252").replace("10255", "10251")
-    cut = Reply(200, VIDEO, sent=5000, announce=len(VIDEO), chunked=not known)
+    cut = Reply(200, MP4, sent=5000, announce=len(MP4), chunked=not known)
     play(
         stub,
-        lambda seen: Reply(206, VIDEO[5000:], {"content-range": says}) if "range" in seen.headers else cut,
+        lambda seen: Reply(206, MP4[5000:], {"content-range": says}) if "range" in seen.headers else cut,
     )
-    whole_or_absent(stub, connect, tmp_path, VIDEO)
+    whole_or_absent(stub, connect, tmp_path, MP4)
 
 
 def test_announced_too_short_once(stub: Stub, connect: Connect, tmp_path: Path) -> None:
     """The result tells the size, so a second fetch is worth while."""
-    play(stub, [Reply(200, VIDEO, announce=5000), Reply(416), Reply(200, VIDEO)], file_size=len(VIDEO))
+    play(stub, [Reply(200, MP4, announce=5000), Reply(416), Reply(200, MP4)], file_size=len(MP4))
     check(connect(stub.url).save(tmp_path), tmp_path)
 
 
 def test_only_the_end_of_the_chunks_is_missing(stub: Stub, connect: Connect, tmp_path: Path) -> None:
     """All bytes have come, but nothing said so; the server, asked for more, rightly answers 416."""
-    cut = Reply(200, VIDEO, sent=len(VIDEO), chunked=True)
+    cut = Reply(200, MP4, sent=len(MP4), chunked=True)
     first = iter([cut])
 
-    def act(seen: Seen) -> Action:
+    def act(seen: Request) -> Action:
         if "range" in seen.headers:
-            return Reply(416, b"", {"content-range": f"bytes */{len(VIDEO)}"})
-        return next(first, None) or Reply(200, VIDEO)
+            return Reply(416, b"", {"content-range": f"bytes */{len(MP4)}"})
+        return next(first, None) or Reply(200, MP4)
 
     play(stub, act)
     check(connect(stub.url).save(tmp_path), tmp_path)
@@ -259,13 +257,13 @@ def test_only_the_end_of_the_chunks_is_missing(stub: Stub, connect: Connect, tmp
 @pytest.mark.parametrize(
     "answer",
     [
-        Reply(200, VIDEO[:5000], announce=len(VIDEO)),
-        Reply(200, VIDEO, chunked=True, sent=5000),
-        Reply(206, VIDEO, {"content-range": "bytes 0-99/100"}),
-        Reply(206, VIDEO[:5000], {"content-range": "bytes 0-4999/5001"}),
-        Reply(206, VIDEO),
-        Reply(201, VIDEO),
-        Reply(203, VIDEO),
+        Reply(200, MP4[:5000], announce=len(MP4)),
+        Reply(200, MP4, chunked=True, sent=5000),
+        Reply(206, MP4, {"content-range": "bytes 0-99/100"}),
+        Reply(206, MP4[:5000], {"content-range": "bytes 0-4999/5001"}),
+        Reply(206, MP4),
+        Reply(201, MP4),
+        Reply(203, MP4),
     ],
     ids=[
         "too short",
@@ -284,17 +282,17 @@ def test_not_as_announced(answer: Action, stub: Stub, connect: Connect, tmp_path
     assert files_in(tmp_path) == []
 
 
-@pytest.mark.parametrize("size", [1, len(VIDEO) - 1, len(VIDEO) + 1, 10**30])
+@pytest.mark.parametrize("size", [1, len(MP4) - 1, len(MP4) + 1, 10**30])
 def test_another_size_than_the_result_told(size: int, stub: Stub, connect: Connect, tmp_path: Path) -> None:
-    play(stub, [Reply(200, VIDEO)], file_size=size)
+    play(stub, [Reply(200, MP4)], file_size=size)
     with pytest.raises(StorageError):
         connect(stub.url).save(tmp_path)
     assert files_in(tmp_path) == []
 
 
-@pytest.mark.parametrize("size", [len(VIDEO), None, 0, -3, "many", True, 1.5, [], float(len(VIDEO))])
+@pytest.mark.parametrize("size", [len(MP4), None, 0, -3, "many", True, 1.5, [], float(len(MP4))])
 def test_a_size_that_fits_or_says_nothing(size: Any, stub: Stub, connect: Connect, tmp_path: Path) -> None:
-    play(stub, [Reply(200, VIDEO)], file_size=size)
+    play(stub, [Reply(200, MP4)], file_size=size)
     check(connect(stub.url).save(tmp_path), tmp_path)
 
 
@@ -320,7 +318,7 @@ def test_a_video_where_an_image_should_be(stub: Stub, connect: Connect, tmp_path
 @pytest.mark.parametrize("output", ["/files/x.mp4", "/files/x.txt", "/files/x"])
 def test_compressed_against_our_will(output: str, stub: Stub, connect: Connect, tmp_path: Path) -> None:
     """The lengths of what is compressed say nothing, so it is refused, or decoded; never stored as it is."""
-    body = gzip.compress(VIDEO)
+    body = gzip.compress(MP4)
     files = [Reply(200, body, {"content-encoding": "gzip"})]
     stub.play(gateway(result=[finished(stub.url + output)], files=files))
     face = connect(stub.url)
@@ -352,7 +350,7 @@ def test_a_body_without_end(
     told: int | None, stub: Stub, connect: Connect, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(download, "MAX_BYTES", 3_000_000)
-    play(stub, [Endless(VIDEO * 8)], file_size=told)
+    play(stub, [Endless(MP4 * 8)], file_size=told)
     with pytest.raises(StorageError):
         connect(stub.url).save(tmp_path)
     assert files_in(tmp_path) == []
@@ -527,7 +525,7 @@ def test_a_folder_that_cannot_be_is_known_before_anything_is_paid_for(
 
 
 def test_a_target_that_is_a_folder(stub: Stub, connect: Connect, tmp_path: Path) -> None:
-    play(stub, [Reply(200, VIDEO)])
+    play(stub, [Reply(200, MP4)])
     (tmp_path / f"kling-2-{JOB}.mp4").mkdir()
     with pytest.raises(StorageError):
         connect(stub.url).save(tmp_path)
@@ -545,7 +543,7 @@ def disk_full_after(size: int) -> Iterator[None]:
 
 
 def test_full_disk_is_refused_before_a_submit(stub: Stub, connect: Connect, tmp_path: Path) -> None:
-    play(stub, [Reply(200, VIDEO)])
+    play(stub, [Reply(200, MP4)])
     face = connect(stub.url)
     with disk_full_after(ROOM - 1), pytest.raises(StorageError, match=r"File too large. Nothing was sent"):
         face.do(face.kling.run, "kling-2", prompt="x", save_to=tmp_path)
@@ -554,7 +552,7 @@ def test_full_disk_is_refused_before_a_submit(stub: Stub, connect: Connect, tmp_
 
 
 @pytest.mark.parametrize("size", [0, ROOM, ROOM + 300, ROOM + 4096])
-@pytest.mark.parametrize("content", [VIDEO[:2000], VIDEO, VIDEO * 40], ids=["small", "middle", "large"])
+@pytest.mark.parametrize("content", [MP4[:2000], MP4, MP4 * 40], ids=["small", "middle", "large"])
 def test_a_full_disk(content: bytes, size: int, stub: Stub, connect: Connect, tmp_path: Path) -> None:
     """The bytes that did not fit are still in Python's buffer when the file is closed, and fail once more."""
     if size > len(content):
@@ -625,7 +623,7 @@ def raising(error: BaseException) -> Callable[[], None]:
 def test_a_storage_that_fails(
     at: str, error: Exception, stub: Stub, connect: Connect, tmp_path: Path
 ) -> None:
-    play(stub, [Reply(200, VIDEO)])
+    play(stub, [Reply(200, MP4)])
     trouble = Trouble(tmp_path, at, raising(error))
     with pytest.raises(StorageError):
         connect(stub.url, plugins=[trouble]).save("trouble:")
@@ -635,7 +633,7 @@ def test_a_storage_that_fails(
 @pytest.mark.parametrize("at", ["check", "open", "write", "commit"])
 def test_interrupted(at: str, stub: Stub, tmp_path: Path) -> None:
     """Of the client that blocks; an interrupt of an event loop cancels its tasks, which has tests of its own."""
-    play(stub, [Reply(200, VIDEO)])
+    play(stub, [Reply(200, MP4)])
     trouble = Trouble(tmp_path, at, raising(KeyboardInterrupt()))
     client = Kling(api_key=KEY, base_url=stub.url, clock=SimulatedClock(), plugins=[trouble])
     with client as kling, pytest.raises(KeyboardInterrupt):
@@ -689,7 +687,7 @@ async def cancelled_by_scope(work: Callable[[], Any], reached: anyio.Event) -> N
 @pytest.mark.parametrize("cancel", [cancelled_by_task, cancelled_by_scope])
 def test_cancelled_while_a_thread_stores(at: str, cancel: Any, stub: Stub, tmp_path: Path) -> None:
     """The thread goes on after the task has been cancelled; what it does then must be undone too."""
-    play(stub, [Reply(200, VIDEO)])
+    play(stub, [Reply(200, MP4)])
 
     async def main() -> None:
         reached, go_on = anyio.Event(), threading.Event()
@@ -717,7 +715,7 @@ def test_cancelled_while_a_thread_stores(at: str, cancel: Any, stub: Stub, tmp_p
     anyio.run(main)
     threads_end()
     # Whole is right too, when the file was being put in its place at that very moment.
-    assert [path.read_bytes() for path in files_in(tmp_path)] in ([], [VIDEO])
+    assert [path.read_bytes() for path in files_in(tmp_path)] in ([], [MP4])
     assert not [path for path in files_in(tmp_path) if path.suffix == ".part"]
 
 
@@ -732,7 +730,7 @@ def test_cancelled_while_bytes_come(cancel: Any, stub: Stub, tmp_path: Path) -> 
                 if at == "write" and next(count) == 3:
                     anyio.from_thread.run_sync(reached.set)
 
-        play(stub, [Endless(VIDEO * 50)])
+        play(stub, [Endless(MP4 * 50)])
 
         async def work() -> None:
             plugins = [Watch(tmp_path, "", lambda: None)]
@@ -782,7 +780,7 @@ def test_any_way_of_cutting(tmp_path_factory: pytest.TempPathFactory, data: st.D
             effect = step(given)
         except StopIteration as stop:
             check(stop.value, folder, files_in(folder)[0].read_bytes())
-            assert files_in(folder)[0].read_bytes() in (VIDEO, OTHER)
+            assert files_in(folder)[0].read_bytes() in (MP4, OTHER)
             return
         except StorageError:
             assert files_in(folder) == []
@@ -803,7 +801,7 @@ def test_any_way_of_cutting(tmp_path_factory: pytest.TempPathFactory, data: st.D
 def feed(effect: effects.Fetch, data: st.DataObject) -> wire.Outcome:
     """Answer a request for the file somehow: with ranges or not, from this version or that, cut or not."""
     start = int(effect.request.headers.get("range", "bytes=0-")[6:-1])
-    version, etag = data.draw(st.sampled_from([(VIDEO, '"one"'), (OTHER, '"two"')]))
+    version, etag = data.draw(st.sampled_from([(MP4, '"one"'), (OTHER, '"two"')]))
     ranges = data.draw(st.booleans()) and start
     if ranges and effect.request.headers.get("if-range", etag) != etag:
         ranges = 0
@@ -833,16 +831,16 @@ def test_writer_leaves_nothing_when_it_is_aborted_twice(tmp_path: Path) -> None:
 def test_what_dead_processes_left_of_a_file_is_removed_and_what_is_being_written_is_not(
     tmp_path: Path,
 ) -> None:
-    (tmp_path / ".x.mp4.0123456789abcdef.part").write_bytes(VIDEO[:700])
+    (tmp_path / ".x.mp4.0123456789abcdef.part").write_bytes(MP4[:700])
     another = tmp_path / ".y.mp4.0123456789abcdef.part"
-    another.write_bytes(VIDEO[:700])
+    another.write_bytes(MP4[:700])
     first, second = FileWriter(tmp_path / "x.mp4"), FileWriter(tmp_path / "x.mp4")
     assert len(files_in(tmp_path)) == 3
     for writer in (first, second):
-        writer.write(VIDEO)
+        writer.write(MP4)
     for writer in (first, second):
         writer.commit("")
-        assert (tmp_path / "x.mp4").read_bytes() == VIDEO
+        assert (tmp_path / "x.mp4").read_bytes() == MP4
     assert files_in(tmp_path) == [another, tmp_path / "x.mp4"]
 
 
@@ -852,10 +850,10 @@ def test_writers_of_one_file_at_once(tmp_path: Path) -> None:
     def write() -> None:
         for _ in range(50):
             writer = FileWriter(tmp_path / "x.mp4")
-            writer.write(VIDEO)
+            writer.write(MP4)
             writer.commit("")
 
     with ThreadPoolExecutor(4) as pool:
         for writing in [pool.submit(write) for _ in range(4)]:
             writing.result()
-    assert [path.read_bytes() for path in files_in(tmp_path)] == [VIDEO]
+    assert [path.read_bytes() for path in files_in(tmp_path)] == [MP4]

@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from kling_adapters.journal.journal import Journal
 from kling_adapters.testing import PNG, FakeGateway
+from tests.support.stub import Action, Reply, Request, Silence, Stub, accepted, reply
 
 # What `make test` has time for; 2,000 is the whole.
 WAITS = int(os.environ.get("KLING_FORK_WAITS", "160"))
@@ -37,23 +34,11 @@ def run(code: str, *arguments: object) -> str:
     return done.stdout
 
 
-class Completed(BaseHTTPRequestHandler):
-    """Answers of each job that it has completed; its output names it."""
-
-    protocol_version = "HTTP/1.1"
-    addresses: set[Any]
-
-    def do_GET(self) -> None:
-        self.addresses.add(self.client_address)
-        request_id = self.path.split("/")[3]
-        output = f"https://files.example/{request_id}.mp4"
-        body = json.dumps({"status": "COMPLETED", "request_id": request_id, "output": output}).encode()
-        self.send_response(200)
-        self.send_header("content-length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, *_: Any) -> None: ...
+def complete_job(request: Request) -> Reply:
+    """Return the result of the job in the path; its output contains the request id."""
+    request_id = request.path.split("/")[3]
+    output = f"https://files.example/{request_id}.mp4"
+    return reply(200, {"status": "COMPLETED", "request_id": request_id, "output": output})
 
 
 WAITING = """
@@ -89,19 +74,13 @@ kling.close() if kind == "Kling" else asyncio.run(kling.close())
 
 @pytest.mark.parametrize("kind", ["Kling", "AsyncKling"])
 def test_forked_children_get_their_own_results(kind: str, tmp_path: Path) -> None:
-    addresses: set[Any] = set()
-    handler = type("Handler", (Completed,), {"addresses": addresses})
-    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        server.daemon_threads = True
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        url = f"http://127.0.0.1:{server.server_port}"
-        lines = run(WAITING, kind, url, tmp_path / "journal", CHILDREN, WAITS).splitlines()
-        server.shutdown()
+    with Stub(complete_job) as stub:
+        lines = run(WAITING, kind, stub.url, tmp_path / "journal", CHILDREN, WAITS).splitlines()
     counts = [tuple(map(int, line.split())) for line in lines]
     sys.stdout.write(f"{kind}: {sum(count for count, _ in counts)} waits\n")
     assert [foreign for _, foreign in counts] == [0] * CHILDREN
     assert sum(count for count, _ in counts) == WAITS // CHILDREN * CHILDREN
-    assert len(addresses) > CHILDREN
+    assert stub.connections > CHILDREN
 
 
 LOOPS = """
@@ -153,29 +132,15 @@ def test_one_async_client_works_in_ten_event_loops(backend: str, tmp_path: Path)
 def gateway_that_accepts(count: int) -> Iterator[tuple[str, threading.Semaphore]]:
     """A gateway that answers `count` submits and no other; the semaphore counts those that wait."""
     arrived = threading.Semaphore(0)
-    connections: list[socket.socket] = []
-    with socket.create_server(("127.0.0.1", 0)) as server:
 
-        def serve() -> None:
-            with suppress(OSError):
-                while True:
-                    connection, _ = server.accept()
-                    connections.append(connection)
-                    connection.recv(65536)
-                    if len(connections) <= count:
-                        body = json.dumps({"request_id": f"job-{len(connections)}"}).encode()
-                        head = f"HTTP/1.1 200 OK\r\ncontent-length: {len(body)}\r\n\r\n".encode()
-                        connection.sendall(head + body)
-                    else:
-                        arrived.release()
+    def accept(request: Request) -> Action:
+        if request.connection <= count:
+            return accepted(f"job-{request.connection}")
+        arrived.release()
+        return Silence()
 
-        thread = threading.Thread(target=serve, daemon=True)
-        thread.start()
-        yield f"http://127.0.0.1:{server.getsockname()[1]}", arrived
-        server.shutdown(socket.SHUT_RDWR)
-        thread.join()
-        for connection in connections:
-            connection.close()
+    with Stub(accept) as stub:
+        yield stub.url, arrived
 
 
 CARRIED = """
@@ -281,7 +246,7 @@ from kling_adapters.journal.journal import Journal
 
 def write(who):
     for number in range(20):
-        journal.accepted(journal.intend("https://gateway", "kling-2", {}, "SG_1"), f"{who}-{number}")
+        journal.update(journal.intend("https://gateway", "kling-2", {}, "SG_1"), request_id=f"{who}-{number}", state="QUEUED")
 
 journal = Journal(sys.argv[1])
 write("before")
@@ -312,7 +277,7 @@ HELD = """
 import os, signal, sys, threading, time
 from pathlib import Path
 from kling_adapters import Kling
-from kling_adapters.media import inputs
+from kling_adapters.media import urls
 from kling_adapters.hookspecs import hookimpl
 
 url, journal, image, what = sys.argv[1:]
@@ -344,8 +309,8 @@ class Clock:
 
 kling = Kling(base_url=url, journal=journal, plugins=[Plugin()], clock=Clock())
 if what == "an upload":
-    data_url = inputs.data_url
-    inputs.data_url = lambda *arguments: hold() or data_url(*arguments)
+    make_data_url = urls.make_data_url
+    urls.make_data_url = lambda *arguments: hold() or make_data_url(*arguments)
 elif what == "a transaction":
     def transaction():
         with kling._session.journal._file.writing():

@@ -15,10 +15,10 @@ from kling_adapters.builtin import log_notifier
 from kling_adapters.builtin.file_storage import Folder
 from kling_adapters.protocol import flows, wire
 from kling_adapters.protocol.download import Download, safe_stem
+from tests.support.stub import JOB, Action, Hangup, Raw, Reply, Stub, gateway
 
 from .conftest import Connect
 from .flowing import Key, run
-from .stub import JOB, Action, Hangup, Raw, Reply, Stub, gateway
 
 GATEWAY = wire.Gateway("https://gateway.example")
 KINDS = ["video", "image", "audio", "text", None]
@@ -211,7 +211,7 @@ def test_download_takes_anything(
                     download.write(chunk)
             if download.is_whole():
                 stored = download.commit()
-                assert stored.bytes == len(stored.path.read_bytes()) == download.received
+                assert stored.size == len(stored.path.read_bytes()) == download.received
                 return
     except KlingError:
         pass

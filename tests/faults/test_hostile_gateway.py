@@ -20,13 +20,12 @@ import pytest
 
 from kling_adapters import KlingError, SubmitUncertain, WaitTimeout
 from kling_adapters._http import transport as _http
-
-from .conftest import Connect, Face
-from .stub import (
+from kling_adapters.testing import MP4
+from tests.support.stub import (
     JOB,
     KEY,
-    VIDEO,
     Action,
+    Drip,
     Endless,
     Raw,
     Reply,
@@ -36,6 +35,8 @@ from .stub import (
     gateway,
     reply,
 )
+
+from .conftest import Connect, Face
 
 SECRET = KEY.encode()
 SPACES = gzip.compress(b" " * 4_000_000, 9)
@@ -194,14 +195,14 @@ def test_everything_at_once(
             files=lambda _: Reply(302, b"", {"location": f"{other.url}/files/%2e%2e/x?key=1", **evil}),
         )
     )  # fmt: skip
-    other.play(lambda _: Reply(200, VIDEO, evil))
+    other.play(lambda _: Reply(200, MP4, evil))
     target = tmp_path / "a" / "target"
     face = connect(stub.url)
     with caplog.at_level(logging.DEBUG, "kling_adapters"):
         [saved] = face.save(target)
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == [saved.path]
     assert saved.path.parent == target
-    assert saved.path.read_bytes() == VIDEO
+    assert saved.path.read_bytes() == MP4
     assert len(other.requests) == 1
     assert not any(KEY in repr(seen) for seen in other.requests)
     assert KEY not in caplog.text
@@ -215,7 +216,7 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("impatient")
 def test_an_answer_in_drops_is_given_up(connect: Connect) -> None:
     """Each drop comes in time, and so no timeout of a read ever ends it."""
-    with Dripping() as stub:
+    with Stub(lambda _: Drip(b"HTTP/1.1 200 OK\r\ncontent-length: 1000\r\n\r\n", b" ")) as stub:
         face = connect(stub.url)
         began = time.monotonic()
         with pytest.raises(SubmitUncertain, match="took longer"):
@@ -225,24 +226,10 @@ def test_an_answer_in_drops_is_given_up(connect: Connect) -> None:
         assert time.monotonic() - began < 20
 
 
-class Dripping(Stub):
-    """Answers with spaces, one after the other."""
-
-    def __init__(self) -> None:
-        super().__init__(lambda _: Raw(b""))
-
-    def _act(self, connection: Any, action: Action) -> bool:
-        connection.sendall(b"HTTP/1.1 200 OK\r\ncontent-length: 1000\r\n\r\n")
-        for _ in range(1000):
-            connection.sendall(b" ")
-            time.sleep(0.02)
-        return False
-
-
 BOMB = """
 import gzip, resource, sys
 from itertools import repeat
-from tests.faults.stub import *
+from tests.support.stub import *
 from kling_adapters import Kling, KlingError
 from kling_adapters.testing import SimulatedClock
 

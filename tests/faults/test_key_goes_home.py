@@ -14,7 +14,6 @@ from kling_adapters import (
     AsyncKling,
     BadRequest,
     ConfigError,
-    Event,
     JobFailed,
     Kling,
     KlingError,
@@ -23,18 +22,17 @@ from kling_adapters import (
     TransportError,
     Unauthorized,
     WaitTimeout,
+    events,
 )
 from kling_adapters.hookspecs import hookimpl
-
-from .conftest import Connect, Face
-from .stub import (
+from kling_adapters.testing import MP4
+from tests.support.stub import (
     JOB,
     KEY,
-    VIDEO,
     Action,
     Hangup,
     Reply,
-    Seen,
+    Request,
     Stub,
     accepted,
     failed,
@@ -44,8 +42,10 @@ from .stub import (
     state,
 )
 
+from .conftest import Connect, Face
 
-def holds_key(seen: Seen) -> bool:
+
+def holds_key(seen: Request) -> bool:
     return any(
         KEY in part
         for part in (seen.path, *seen.headers, *seen.headers.values(), seen.body.decode("latin-1"))
@@ -132,7 +132,7 @@ def test_cookies_of_the_gateway_do_not_travel(
             result=[finished(other.url + "/x.mp4")],
         )
     )
-    other.play(lambda _: Reply(200, VIDEO))
+    other.play(lambda _: Reply(200, MP4))
     connect(stub.url).save(tmp_path)
     assert "secret" not in other.requests[0].headers.get("cookie", "")
 
@@ -165,10 +165,10 @@ class Ears:
     """A plugin that hears every event."""
 
     def __init__(self) -> None:
-        self.heard: list[Event] = []
+        self.heard: list[events.Event] = []
 
     @hookimpl
-    def kling_event(self, event: Event) -> None:
+    def kling_event(self, event: events.Event) -> None:
         self.heard.append(event)
 
 

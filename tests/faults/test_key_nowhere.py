@@ -33,20 +33,16 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
-from kling_adapters import Event, Kling, KlingError
+from kling_adapters import Kling, KlingError, events
 from kling_adapters.hookspecs import hookimpl
-from kling_adapters.testing import SimulatedClock
-
-from .conftest import Connect, Face
-from .stub import (
+from kling_adapters.testing import MP4, PNG, SimulatedClock
+from tests.support.stub import (
     JOB,
-    PNG,
-    VIDEO,
     Action,
     Hangup,
     Raw,
     Reply,
-    Seen,
+    Request,
     Silence,
     Stub,
     accepted,
@@ -56,6 +52,8 @@ from .stub import (
     reply,
     state,
 )
+
+from .conftest import Connect, Face
 
 # Not all letters, so that its spellings differ.
 KEY = "SG_7d1f/5be2+90aa&c43%8e6b=f0"
@@ -151,7 +149,7 @@ class Host:
     """A client and everything that can be plugged into it: a pool of keys, webhooks, traces and metrics."""
 
     def __init__(self, connect: Connect, url: str, receiver: Stub, folder: Path) -> None:
-        self.events: list[Event] = []
+        self.events: list[events.Event] = []
         self._spans, self._metrics = InMemorySpanExporter(), InMemoryMetricReader()
         traces = TracerProvider()
         traces.add_span_processor(SimpleSpanProcessor(self._spans))
@@ -167,7 +165,7 @@ class Host:
         self.face = connect(url, api_key=None, plugins=self.plugins, journal=journal)
 
     @hookimpl
-    def kling_event(self, event: Event) -> None:
+    def kling_event(self, event: events.Event) -> None:
         self.events.append(event)
 
     def show(self, evidence: Evidence) -> None:
@@ -199,7 +197,7 @@ def everything(face: Face, folder: Path, evidence: Evidence) -> None:
     requests = [{"model": "kling-2", "prompt": "a lighthouse"}, {"model": "kling-2", "duration": 7}]
     keep(lambda: face.all(kling.map(requests, name="films", save_to=films)))
     keep(lambda: face.all(kling.resume(save_to=films)))
-    keep(lambda: do(kling.jobs))
+    keep(lambda: do(kling.entries))
     keep(lambda: do(kling.job(JOB).status))
     keep(lambda: do(kling.submit, "kling-2", prompt=7))
     keep(lambda: do(kling.submit, "kling-0", prompt="a lighthouse"))
@@ -217,7 +215,7 @@ def environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def went_home_only(stub: Stub, *others: Stub) -> None:
-    def told(seen: Seen) -> str:
+    def told(seen: Request) -> str:
         return f"{seen.path} { {**seen.headers, 'x-api-key': ''} } {seen.body.decode('latin-1')}"
 
     assert {seen.headers.get("x-api-key") for seen in stub.requests} <= {KEY, None}
@@ -241,7 +239,7 @@ LIVES: dict[str, Script] = {
     "lost": {"status": [Hangup(reset=True)] * LONG + [DONE]},
     "no file": {"files": [reply(404)]},
     "no video": {"files": [Reply(200, b"<html>" * 200)]},
-    "half a video": {"files": [Reply(200, VIDEO, announce=len(VIDEO) + 1)]},
+    "half a video": {"files": [Reply(200, MP4, announce=len(MP4) + 1)]},
 }  # fmt: skip
 ECHOES: dict[str, Script] = {
     **{f"{code} with it": {"submit": [reply(code, {"error": ECHO})]} for code in (400, 403, 406, 500, 504)},
@@ -266,7 +264,7 @@ HEADS: dict[str, Script] = {
     "no status": {"status": [Raw(b"HTTP/1.1 " + KEY.encode() + b"\r\n\r\n")] * LONG + [DONE]},
     "a file that is none": {"files": [Raw(b"HTTP/1.1 200 OK\r\n" + KEY.encode() + b"\r\n\r\n")]},
     "a file elsewhere": {"files": [Reply(302, b"", {"location": f"http://127.0.0.1:1/{KEY}"})]},
-    "a strange file": {"files": [Reply(206, VIDEO, {"content-range": KEY, "content-type": KEY})]},
+    "a strange file": {"files": [Reply(206, MP4, {"content-range": KEY, "content-type": KEY})]},
     "a cookie": {"status": [reply(200, {"status": "COMPLETED"}, {"set-cookie": f"session={KEY}"})]},
 }
 
@@ -281,15 +279,13 @@ def play(stub: Stub, script: Script) -> None:
     }
     answer = gateway(**described)
 
-    def act(seen: Seen) -> Action:
+    def act(seen: Request) -> Action:
         if seen.path == "/upload-asset" and "submit" not in script:
             return reply(200, {"file_urls": [f"{stub.url}/assets/x.png"]})
         if seen.path == "/v1/get-user-credits" and "status" not in script:
             return reply(200, {"credits": 7})
         if seen.path == "/v1/kling-2" and "submit" not in script:
-            return Reply(
-                200, VIDEO, {"content-type": "video/mp4", "x-request-id": "job-sync", "x-cost": "0.5"}
-            )
+            return Reply(200, MP4, {"content-type": "video/mp4", "x-request-id": "job-sync", "x-cost": "0.5"})
         return answer(seen)
 
     stub.play(act)

@@ -10,9 +10,10 @@ import pytest
 
 from kling_adapters import JobStatus, ResultData, StorageError, SubmitUncertain, WaitTimeout
 from kling_adapters.protocol import wire
+from kling_adapters.testing import MP4, PNG
+from tests.support.stub import JOB, Reply, Stub, accepted, finished, gateway, reply, state
 
 from .conftest import Connect
-from .stub import JOB, PNG, VIDEO, Reply, Stub, accepted, finished, gateway, reply, state
 
 URL = "https://images.example.com/a.mp4"
 
@@ -81,7 +82,7 @@ def test_an_answer_about_another_job_is_not_taken(kind: str, stub: Stub, connect
     ("named", "taken"), [("abc-1", True), ("x" * 3000, False), ("a\x9bb", False), (" ", False)]
 )
 def test_the_id_of_a_direct_run_is_checked(named: str, taken: bool) -> None:
-    result = wire.read_sync("kling-2", "video", wire.Answer(200, {"x-request-id": named}, VIDEO))
+    result = wire.read_sync("kling-2", "video", wire.Answer(200, {"x-request-id": named}, MP4))
     assert result is not None
     assert (result.request_id == named) is taken
     assert taken or result.request_id.startswith("sync-")
@@ -98,9 +99,9 @@ def play(stub: Stub, body: bytes, headers: dict[str, str], **files: Any) -> None
 def test_plain_bytes_are_stored_whatever_their_coding(
     coding: str, stub: Stub, connect: Connect, tmp_path: Path
 ) -> None:
-    play(stub, VIDEO, {"content-encoding": coding})
+    play(stub, MP4, {"content-encoding": coding})
     [file] = connect(stub.url).save(tmp_path)
-    assert file.path.read_bytes() == VIDEO
+    assert file.path.read_bytes() == MP4
 
 
 @pytest.mark.parametrize("coding", ["br", "zstd", "x-own"])
@@ -148,5 +149,5 @@ def test_an_image_is_not_a_video(stub: Stub, connect: Connect, tmp_path: Path) -
 
 
 def test_sound_in_a_general_container_is_audio(stub: Stub, connect: Connect, tmp_path: Path) -> None:
-    play(stub, VIDEO, {}, audio={"url": stub.url + "/files/x"})
+    play(stub, MP4, {}, audio={"url": stub.url + "/files/x"})
     assert connect(stub.url).save(tmp_path)[0].content_type == "video/mp4"

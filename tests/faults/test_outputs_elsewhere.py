@@ -8,7 +8,6 @@ import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -28,8 +27,7 @@ from kling_adapters import (
 )
 from kling_adapters._http.network import OutputNetworks
 from kling_adapters.testing import MP4, SimulatedClock
-
-from .stub import KEY
+from tests.support.stub import KEY, Reply, Stub
 
 Save = Callable[[str, Path], Any]
 
@@ -55,38 +53,18 @@ def save(request: pytest.FixtureRequest) -> Save:
     return blocking if request.param == "sync" else lambda *given: anyio.run(awaiting, *given)
 
 
-class Server:
-    """Answers as told, over TLS for the name files.example, and counts the connections."""
+class Server(Stub):
+    """Serves a response over TLS at every address of this machine, under the names of ADDRESSES."""
 
     def __init__(self, authority: trustme.CA) -> None:
-        self.connections = 0
-        self.reached: list[str] = []
-        self.headers: dict[str, str] = {}
         self.status, self.answer, self.body = 200, {"content-type": "video/mp4"}, MP4
-        server = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_GET(self) -> None:
-                server.headers = dict(self.headers)
-                self.send_response(server.status)
-                for name, value in {**server.answer, "content-length": str(len(server.body))}.items():
-                    self.send_header(name, value)
-                self.end_headers()
-                self.wfile.write(server.body)
-
-            def log_message(self, *_: Any) -> None: ...
-
-        class Counting(ThreadingHTTPServer):
-            def get_request(self) -> Any:
-                server.connections += 1
-                connection, address = super().get_request()
-                server.reached.append(connection.getsockname()[0])
-                return context.wrap_socket(connection, server_side=True), address
-
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         authority.issue_cert(*ADDRESSES).configure_cert(context)
-        self.http = Counting(("0.0.0.0", 0), Handler)
-        self.port = self.http.server_port
+        super().__init__(
+            lambda _: Reply(self.status, self.body, self.answer),
+            host="0.0.0.0",
+            tls=context,
+        )
 
 
 ADDRESSES = {
@@ -122,19 +100,14 @@ def server(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Server]:
         return [found for address in addresses for found in real(address, port, *rest, **more)]
 
     monkeypatch.setattr(socket, "getaddrinfo", look_up)
-    server = Server(authority)
-    thread = threading.Thread(target=server.http.serve_forever, args=(0.02,))
-    thread.start()
-    yield server
-    server.http.shutdown()
-    server.http.server_close()
-    thread.join()
+    with Server(authority) as server:
+        yield server
 
 
 def test_a_public_output_is_stored(save: Save, server: Server, tmp_path: Path) -> None:
     [file] = save(f"https://files.example:{server.port}/a.mp4", tmp_path / "out")
     assert file.path.read_bytes() == MP4
-    assert KEY not in str(server.headers)
+    assert KEY not in str(server.requests)
 
 
 @pytest.mark.parametrize("name", ["mixed.example", "rebind.example"])
@@ -143,7 +116,7 @@ def test_only_a_checked_address_is_connected_to(
 ) -> None:
     [file] = save(f"https://{name}:{server.port}/a.mp4", tmp_path / "out")
     assert file.path.read_bytes() == MP4
-    assert server.reached == ["127.0.0.7"]
+    assert server.addresses == ["127.0.0.7"]
 
 
 def test_a_name_without_an_address_is_not_connected_to(save: Save, server: Server, tmp_path: Path) -> None:

@@ -10,36 +10,21 @@ from hypothesis import strategies as st
 
 from kling_adapters import (
     ApiError,
-    Completed,
-    Expired,
-    Failed,
     Forbidden,
     JobExpired,
     JobFailed,
     ModelRetired,
     RateLimited,
-    StateChanged,
     TransportError,
     Unauthorized,
     WaitTimeout,
+    events,
 )
 from kling_adapters.protocol import flows, wire
+from tests.support.stub import JOB, Action, Hangup, Raw, Reply, Stub, failed, finished, gateway, reply, state
 
 from .conftest import Connect
 from .flowing import Key, run
-from .stub import (
-    JOB,
-    Action,
-    Hangup,
-    Raw,
-    Reply,
-    Stub,
-    failed,
-    finished,
-    gateway,
-    reply,
-    state,
-)
 
 HTML = Reply(200, b"<html>down for maintenance</html>", {"content-type": "text/html"})
 MISSING = reply(404, {"error": "not found"})
@@ -258,11 +243,11 @@ def test_a_refusal_ends_the_wait_at_once(
 @pytest.mark.parametrize(
     ("script", "last"),
     [
-        ({}, Completed),
-        ({"status": [state("QUEUED"), failed()]}, Failed),
-        ({"result": [failed()]}, Failed),
-        ({"status": [state("QUEUED"), MISSING]}, Expired),
-        ({"result": [MISSING]}, Expired),
+        ({}, events.Completed),
+        ({"status": [state("QUEUED"), failed()]}, events.Failed),
+        ({"result": [failed()]}, events.Failed),
+        ({"status": [state("QUEUED"), MISSING]}, events.Expired),
+        ({"result": [MISSING]}, events.Expired),
     ],
 )
 def test_events_end_with_how_the_job_ended(
@@ -277,7 +262,11 @@ def test_events_tell_each_state_once(stub: Stub, connect: Connect) -> None:
     stub.play(gateway(status=[*map(state, ["QUEUED", "QUEUED", "?", "?", "PROCESSING", "COMPLETED"])]))
     face = connect(stub.url)
     told = face.events(face.submit())
-    assert [event.state for event in told if isinstance(event, StateChanged)] == ["QUEUED", "?", "PROCESSING"]
+    assert [event.state for event in told if isinstance(event, events.StateChanged)] == [
+        "QUEUED",
+        "?",
+        "PROCESSING",
+    ]
 
 
 def test_a_notifier_that_fails_harms_no_job(stub: Stub, connect: Connect) -> None:

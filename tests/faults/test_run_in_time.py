@@ -14,10 +14,11 @@ from kling_adapters.journal.journal import Journal
 from kling_adapters.protocol import effects, flows, polling, wire
 from kling_adapters.result import ResultData
 from kling_adapters.schema.adapter import Adapter
+from kling_adapters.testing import MP4, PNG
+from tests.support.stub import Stub, gateway, reply
 
 from .conftest import Connect
 from .flowing import Ended, Key, run
-from .stub import VIDEO, Stub, gateway, reply
 from .test_collecting import Memory, body
 
 GATEWAY = wire.Gateway("https://api.example.com")
@@ -86,7 +87,7 @@ def test_limit_without_end_is_not_waited_for(session: flows.Session) -> None:
 
 
 def test_upload_that_takes_all_the_time_starts_no_job(session: flows.Session) -> None:
-    picture = {"image": b"\x89PNG\r\n\x1a\n" + bytes(99)}
+    picture = {"image": PNG}
     ended = run(flows.submit(session, "kling-2", picture, timeout=4.0), [answer(500)] * 99)
     assert isinstance(ended.error, errors.ServerError | errors.TransportError)
     assert "o job was started" in str(ended.error)
@@ -119,15 +120,14 @@ def test_download_that_is_late_is_not_lost(session: flows.Session) -> None:
     fetches: list[Any] = [request.deadline for request in ended.requests if request.url == URL]
     assert fetches[0] == pytest.approx(10.0)
     assert fetches == sorted(fetches, reverse=True)
-    assert session.journal is not None
     [entry] = session.journal.entries()
     assert (entry.state, entry.save_to, entry.is_unfinished) == ("COMPLETED", "memory:", True)
 
 
 def test_download_in_time_is_stored(session: flows.Session) -> None:
-    ended = run_for(session, 10.0, ACCEPTED, QUEUED, COMPLETED, RESULT, CUT, body(VIDEO))
+    ended = run_for(session, 10.0, ACCEPTED, QUEUED, COMPLETED, RESULT, CUT, body(MP4))
     data, files = ended.value
-    assert (data.output, files[0].bytes) == (URL, len(VIDEO))
+    assert (data.output, files[0].size) == (URL, len(MP4))
 
 
 def test_synchronous_call_keeps_its_time_for_the_answer(session: flows.Session) -> None:
@@ -151,7 +151,6 @@ def test_client_closed_before_a_retry_is_refused_not_uncertain(session: flows.Se
 
     ended = run(flows.submit(session, "kling-2", BODY), [close])
     assert isinstance(ended.error, errors.ConfigError)
-    assert session.journal is not None
     assert [entry.state for entry in session.journal.entries()] == ["REFUSED"]
 
 

@@ -21,9 +21,10 @@ from kling_adapters import (
 )
 from kling_adapters.hookspecs import hookimpl
 from kling_adapters.journal.journal import Journal
+from kling_adapters.testing import MP4, PNG
+from tests.support.stub import JOB, KEY, Action, Hangup, Raw, Reply, Silence, Stub, reply
 
 from .conftest import Connect, Face
-from .stub import JOB, KEY, PNG, VIDEO, Action, Hangup, Raw, Reply, Silence, Stub, reply
 
 HEADERS = {
     "content-type": "video/mp4",
@@ -33,7 +34,7 @@ HEADERS = {
     "x-generation-time": "41.2",
     "x-seed-value": "7",
 }
-DONE = Reply(200, VIDEO, HEADERS)
+DONE = Reply(200, MP4, HEADERS)
 
 
 def run(face: Face, **options: Any) -> Any:
@@ -57,17 +58,17 @@ def test_the_answer_is_a_result_with_metrics_and_its_file_is_stored_whole(
     metrics = result.metrics
     assert (metrics.cost, metrics.remaining_credits, metrics.inference_time) == (0.35, 12.5, 41.2)
     assert result.body["x-seed-value"] == "7"
-    assert result.video.content == VIDEO
+    assert result.video.content == MP4
     assert "ftyp" not in repr(result)
     [saved] = face.do(result.save, tmp_path)
-    assert saved.path.read_bytes() == VIDEO
+    assert saved.path.read_bytes() == MP4
     assert saved.path.name == f"kling-2-{JOB}.mp4"
-    assert (saved.sha256, saved.bytes) == (hashlib.sha256(VIDEO).hexdigest(), len(VIDEO))
+    assert (saved.sha256, saved.size) == (hashlib.sha256(MP4).hexdigest(), len(MP4))
     assert len(stub.requests) == 1
 
 
 def test_what_the_headers_do_not_tell_is_none(stub: Stub, connect: Connect, tmp_path: Path) -> None:
-    stub.play([Reply(200, VIDEO), Reply(200, VIDEO, {"x-cost": "free", "x-generation-time": "1e999"})])
+    stub.play([Reply(200, MP4), Reply(200, MP4, {"x-cost": "free", "x-generation-time": "1e999"})])
     face = connect(stub.url, journal=tmp_path / "journal")
     results = [run(face, save_to=tmp_path / "out") for _ in range(2)]
     assert all(value is None for result in results for value in vars(result.metrics).values())
@@ -108,9 +109,9 @@ def test_save_to_stores_and_everything_is_told_and_written_down(
     [
         Hangup(),
         Hangup(reset=True),
-        Reply(200, VIDEO, HEADERS, sent=len(VIDEO) - 1),
-        Reply(200, VIDEO, HEADERS, sent=100, reset=True),
-        Reply(200, VIDEO, HEADERS, chunked=True, sent=100),
+        Reply(200, MP4, HEADERS, sent=len(MP4) - 1),
+        Reply(200, MP4, HEADERS, sent=100, reset=True),
+        Reply(200, MP4, HEADERS, chunked=True, sent=100),
         Reply(200, b"", HEADERS),
         reply(504),
         reply(302, headers={"location": "/elsewhere"}),
@@ -218,7 +219,7 @@ def test_what_is_no_video_is_not_stored_and_what_cannot_be_stored_is_not_lost(
         run(face, save_to="full://x/")
     assert caught.value.result is not None
     [saved] = face.do(caught.value.result.save, tmp_path / "elsewhere")
-    assert saved.path.read_bytes() == VIDEO
+    assert saved.path.read_bytes() == MP4
 
 
 def test_files_are_uploaded_first(stub: Stub, connect: Connect) -> None:
@@ -233,7 +234,7 @@ def test_files_are_uploaded_first(stub: Stub, connect: Connect) -> None:
 
 
 def test_an_answer_may_be_larger_than_any_other(stub: Stub, connect: Connect, tmp_path: Path) -> None:
-    video = VIDEO + bytes(20 * 1024**2)
+    video = MP4 + bytes(20 * 1024**2)
     stub.play([Reply(200, video, HEADERS)])
     [saved] = run(connect(stub.url, journal=None), save_to=tmp_path).saved
-    assert saved.bytes == len(video)
+    assert saved.size == len(video)

@@ -37,12 +37,12 @@ from kling_adapters import (
 )
 from kling_adapters._http import transport as _http
 from kling_adapters.errors import ApiError
-from kling_adapters.models._gateway import ERRORS
+from kling_adapters.models._gateway import STATUSES
 from kling_adapters.protocol import flows, wire
+from tests.support.stub import JOB, Action, Hangup, Raw, Reply, Silence, Stub, accepted, reply
 
 from .conftest import Connect
 from .flowing import Key, run
-from .stub import JOB, Action, Hangup, Raw, Reply, Silence, Stub, accepted, reply
 
 NOTHING = r"(?i)no job was started"
 PERHAPS = r"(?s)not known whether.*It may be billed.*not repeated"
@@ -177,7 +177,7 @@ def test_how_often_a_submit_is_sent(case: Case, stub: Stub, connect: Connect) ->
 
 def test_every_row_of_the_table_has_a_case() -> None:
     tried = {action.status for case in CASES for action in case.script if isinstance(action, Reply)}
-    assert set(ERRORS) <= tried
+    assert set(STATUSES) <= tried
 
 
 def test_connection_refused_is_tried_again_and_said_to_have_sent_nothing(connect: Connect) -> None:

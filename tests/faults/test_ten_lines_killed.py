@@ -16,7 +16,8 @@ from typing import Any
 import pytest
 
 from kling_adapters import Kling, SubmitUncertain
-from kling_adapters.journal.journal import Journal, JournalEntry
+from kling_adapters.journal.entries import JournalEntry
+from kling_adapters.journal.journal import Journal
 from kling_adapters.testing import MP4, FakeGateway, SimulatedClock
 
 from .mortal import Died, Nursery

@@ -12,9 +12,10 @@ from kling_adapters import ApiError, BadRequest, ServerError, TransportError
 from kling_adapters.hookspecs import hookimpl
 from kling_adapters.journal.journal import Journal
 from kling_adapters.models import _gateway
+from kling_adapters.testing import PNG
+from tests.support.stub import KEY, Action, Hangup, Raw, Request, Stub, accepted, last_for_ever, reply
 
 from .conftest import Connect
-from .stub import KEY, PNG, Action, Hangup, Raw, Seen, Stub, accepted, last_for_ever, reply
 
 FILE = "https://images.example.com/assets/a.png"
 UPLOADED = reply(200, {"file_urls": [FILE], "message": "done"})
@@ -35,7 +36,7 @@ def test_the_upload_comes_before_the_submit_and_before_the_intent(
     journal = Journal(tmp_path / "journal")
     entries: list[int] = []
 
-    def act(seen: Seen) -> Action:
+    def act(seen: Request) -> Action:
         entries.append(len(journal.entries()))
         return UPLOADED if seen.path == "/upload-asset" else accepted()
 
@@ -139,7 +140,7 @@ def test_the_key_goes_to_the_gateways_own_address_for_uploads_and_nowhere_else(
 def test_no_other_path_of_the_host_of_uploads_gets_the_key(
     stub: Stub, other: Stub, connect: Connect, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    from .stub import Reply, finished, gateway
+    from tests.support.stub import Reply, finished, gateway
 
     monkeypatch.setattr(_gateway, "BASE_URL", stub.url)
     monkeypatch.setattr(_gateway, "UPLOAD_URL", f"{other.url}/upload-asset")

@@ -12,8 +12,10 @@ from typing import Any
 import pytest
 
 from kling_adapters import errors, events
-from kling_adapters.journal.journal import Journal, fingerprint
-from kling_adapters.media.inputs import data_url, digest
+from kling_adapters.journal.entries import fingerprint
+from kling_adapters.journal.journal import Journal
+from kling_adapters.media.inputs import digest_media
+from kling_adapters.media.urls import make_data_url
 from kling_adapters.models._gateway import (
     BASE_URL,
     KEY_ENVIRONMENT,
@@ -23,6 +25,7 @@ from kling_adapters.models._gateway import (
 )
 from kling_adapters.protocol import effects, flows, wire
 from kling_adapters.schema.adapter import Adapter
+from kling_adapters.testing import MP4, PNG
 
 from .flowing import STARTED, Key, run
 
@@ -40,9 +43,7 @@ def answer(code: int, headers: dict[str, str] | None = None, **body: Any) -> wir
 
 ACCEPTED = answer(200, request_id="job", status="QUEUED")
 RESULT = answer(200, status="COMPLETED", request_id="job", output="https://e.com/a.mp4")
-FILE = wire.Answer(
-    200, {"content-type": "video/mp4", "x-request-id": "job"}, b"\0\0\0\x18ftypmp42" + bytes(99)
-)
+FILE = wire.Answer(200, {"content-type": "video/mp4", "x-request-id": "job"}, MP4)
 
 
 def about(seconds: float) -> Any:
@@ -59,7 +60,7 @@ def session(tmp_path: Path) -> Iterator[flows.Session]:
 
 def noted(session: flows.Session) -> tuple[str, str | None, str]:
     """The state, the id and the key of the one entry in the journal."""
-    assert session.journal is not None
+    assert isinstance(session.journal, Journal)
     [entry] = session.journal.entries()
     return entry.state, entry.request_id, entry.key
 
@@ -75,7 +76,7 @@ def test_a_submit_that_is_accepted(session: flows.Session, status: int) -> None:
     assert ended.seconds > 2.5
     assert ended.events == [events.Submitted("job", "kling-2", BODY, about(ended.seconds))]
     assert noted(session) == ("QUEUED", "job", fingerprint(KEY))
-    assert session.journal is not None
+    assert isinstance(session.journal, Journal)
     [entry] = session.journal.entries()
     assert (entry.save_to, entry.tag, entry.params) == ("out", "tag", BODY)
 
@@ -141,8 +142,7 @@ def test_a_synchronous_call_may_have_run_before_it_failed(session: flows.Session
     assert ended.sent == 1
 
 
-PICTURE = b"\x89PNG\r\n\x1a\n" + bytes(20)
-WITH_FILE = {"prompt": "x", "image": PICTURE}
+WITH_FILE = {"prompt": "x", "image": PNG}
 UPLOADED = answer(200, file_urls=["https://e.com/new.png"])
 SIX_DAYS = 6 * 86400
 
@@ -150,7 +150,7 @@ SIX_DAYS = 6 * 86400
 @pytest.mark.parametrize(("age", "sent"), [(SIX_DAYS - 10, 1), (SIX_DAYS + 10, 2)])
 def test_a_file_is_uploaded_anew_a_day_before_it_is_gone(age: float, sent: int) -> None:
     session = flows.Session(GATEWAY, Key)
-    session.uploads.keep(hashlib.sha256(PICTURE).hexdigest(), "https://e.com/old.png", STARTED - age)
+    session.uploads.keep(hashlib.sha256(PNG).hexdigest(), "https://e.com/old.png", STARTED - age)
     ended = run(flows.submit(session, "kling-2", WITH_FILE), [UPLOADED, ACCEPTED][-sent:])
     assert ended.value.request_id == "job"
     assert ended.sent == sent
@@ -182,7 +182,7 @@ def test_where_everything_is_at_the_gateway() -> None:
     assert gateway.result("job").url == "https://api.segmind.com/v2/requests/job"
     assert gateway.credits().url == "https://api.segmind.com/v1/get-user-credits"
     assert (
-        gateway.upload(data_url(PICTURE, digest(PICTURE))).url
+        gateway.upload(make_data_url(PNG, digest_media(PNG))).url
         == "https://workflows-api.segmind.com/upload-asset"
     )
     assert (KEY_HEADER, KEY_ENVIRONMENT) == ("x-api-key", "SEGMIND_API_KEY")
@@ -264,7 +264,7 @@ def test_a_job_that_failed(session: flows.Session, before: list[wire.Outcome]) -
     assert isinstance(ended.error, errors.JobFailed)
     assert (ended.error.message, ended.error.metrics.cost) == ("blocked", 0.5)
     assert ended.events == [events.Failed("job", "kling-2", "blocked", polls=len(before) + 1)]
-    assert session.journal is not None
+    assert isinstance(session.journal, Journal)
     assert (session.journal.entries()[0].state, session.journal.entries()[0].reason) == ("FAILED", "blocked")
 
 
@@ -447,7 +447,7 @@ def test_a_key_that_cannot_be_used_is_not_sent_and_not_repeated(key: Any) -> Non
 
 def test_a_journal_that_breaks_loses_no_job_that_was_sent(session: flows.Session) -> None:
     def outcomes() -> Iterator[wire.Outcome]:
-        assert session.journal is not None
+        assert isinstance(session.journal, Journal)
         with sqlite3.connect(session.journal.path) as connection:
             connection.execute("DROP TABLE jobs")
         connection.close()
@@ -468,7 +468,7 @@ def test_a_submit_that_is_interrupted(
     given: Any = None
     for _ in range(50):
         effect = flow.send(given)
-        is_last = isinstance(effect, effects.Call) and "accepted" in repr(effect.function)
+        is_last = isinstance(effect, effects.Call) and "QUEUED" in repr(effect.function)
         if is_last if after is None else isinstance(effect, after):
             break
         match effect:
@@ -497,7 +497,7 @@ def test_without_a_journal_nothing_names_an_entry() -> None:
 
 
 def test_a_session_that_is_closed_lets_go_of_its_journal(session: flows.Session) -> None:
-    assert session.journal is not None
+    assert isinstance(session.journal, Journal)
     session.journal.intend(GATEWAY.base_url, "kling-2", BODY, KEY)
     other = Journal(session.journal.path)
     assert [entry.state for entry in other.entries()] == ["SUBMITTING"]

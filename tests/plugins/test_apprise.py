@@ -13,7 +13,6 @@ import threading
 import time
 from collections.abc import Iterator
 from email import message_from_bytes, policy
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -29,22 +28,25 @@ from kling_sandbox import BLOCKED_TEXT, Sandbox
 from kling_adapters import (
     Artifact,
     AsyncKling,
-    Completed,
     ConfigError,
-    Event,
-    Expired,
-    Failed,
     JobFailed,
     Kling,
     Metrics,
     ResultData,
+    StoredFile,
+)
+from kling_adapters.events import (
+    Completed,
+    Event,
+    Expired,
+    Failed,
     StateChanged,
     Stored,
-    StoredFile,
     SubmitFailed,
     Submitted,
 )
 from kling_adapters.testing import SimulatedClock
+from tests.support.stub import Reply, Request, Stub
 
 README = Path(kling_apprise.__file__).parents[1].joinpath("README.md").read_text("utf-8")
 
@@ -92,25 +94,15 @@ class Hook:
 def hook() -> Iterator[Hook]:
     state = Hook()
 
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            body = self.rfile.read(int(self.headers["content-length"]))
-            state.go.wait(30)
-            state.paths.append(self.path)
-            state.notifications.append(json.loads(body))
-            self.send_response(state.status)
-            self.send_header("content-length", "0")
-            self.end_headers()
+    def record(request: Request) -> Reply:
+        state.go.wait(30)
+        state.paths.append(request.path)
+        state.notifications.append(json.loads(request.body))
+        return Reply(state.status)
 
-        def log_message(self, *_: Any) -> None: ...
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
-        thread.start()
-        state.host = f"127.0.0.1:{server.server_port}"
+    with Stub(record) as stub:
+        state.host = f"127.0.0.1:{stub.port}"
         yield state
-        server.shutdown()
-        thread.join()
 
 
 class Mailbox:
@@ -290,7 +282,7 @@ def test_close_stops_waiting_at_deadline(
 
 UNCLOSED = """
 import sys
-from kling_adapters import Expired
+from kling_adapters.events import Expired
 from kling_apprise import Apprise
 from kling_apprise.text import as_text
 Apprise([sys.argv[1]]).kling_event(Expired("r1", "kling-2", 1))

@@ -19,19 +19,10 @@ from anyio.from_thread import start_blocking_portal
 from kling_keypool import Keypool, fingerprint
 from kling_sandbox import KEY_FORBIDDEN, KEY_NO_CREDITS, KEY_RATE_LIMITED, Received, Sandbox
 
-from kling_adapters import (
-    AsyncKling,
-    ConfigError,
-    Expired,
-    Failed,
-    Kling,
-    RateLimited,
-    SubmitUncertain,
-    Unauthorized,
-)
+from kling_adapters import AsyncKling, ConfigError, Kling, RateLimited, SubmitUncertain, Unauthorized, events
 from kling_adapters.hookspecs import KeyPool
 from kling_adapters.testing import SimulatedClock
-from tests.faults.stub import Hangup, Stub, accepted, reply
+from tests.support.stub import Hangup, Stub, accepted, reply
 
 A, B, C = (f"SG_{letter * 16}" for letter in "abc")
 REVOKED = "SG_dddddddddddddddd"
@@ -287,7 +278,7 @@ def test_sequential_jobs_take_turns(time: Time) -> None:
     keys: list[str] = []
     for number in range(6):
         keys.append(start(pool, f"job {number}"))
-        pool.kling_event(Failed(f"job {number}", None, "blocked", 1))
+        pool.kling_event(events.Failed(f"job {number}", None, "blocked", 1))
     assert keys == [A, B, C, A, B, C]
 
 
@@ -295,10 +286,10 @@ def test_finished_job_adds_no_load_and_keeps_its_key(time: Time) -> None:
     pool = Keypool([A, B], clock=time)
     first = [start(pool, f"job {number}") for number in range(4)]
     assert first == [A, B, A, B]
-    pool.kling_event(Failed("job 1", None, "blocked", 3))
-    pool.kling_event(Expired("job 3", "kling-2", 3))
-    pool.kling_event(Expired("unknown job", "kling-2", 3))
-    pool.kling_event(Failed("job 1", None, "blocked", 3))
+    pool.kling_event(events.Failed("job 1", None, "blocked", 3))
+    pool.kling_event(events.Expired("job 3", "kling-2", 3))
+    pool.kling_event(events.Expired("unknown job", "kling-2", 3))
+    pool.kling_event(events.Failed("job 1", None, "blocked", 3))
     assert [start(pool, f"later {number}") for number in range(2)] == [B, B]
     assert pool.key_of("job 1") == B
     assert pool.key_of("unknown job") is None

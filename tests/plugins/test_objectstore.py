@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import http.server
-import json
 import os
 import re
 import signal
@@ -32,13 +30,14 @@ from kling_sandbox import Sandbox
 
 from kling_adapters import AsyncKling, Kling, StorageError
 from kling_adapters.hookspecs import Storage
-from kling_adapters.testing import SimulatedClock, StorageConformance
+from kling_adapters.testing import MP4, SimulatedClock, StorageConformance
+from tests.support.stub import Reply, Stub, finished, gateway
 
 ROOT = Path(__file__).parents[2]
 WEED = Path(sys.executable).with_name("weed")
 KEY_ID, SECRET = "AKIDOFTHETESTS", "sEcReT/0123456789abcdefghijklmnop"
 MB = 1024**2
-BIG = b"\x00\x00\x00\x18ftypmp42" + os.urandom(MB) * 64
+BIG = MP4 + os.urandom(MB) * 64
 PORTS = (
     "master.port",
     "master.port.grpc",
@@ -245,7 +244,7 @@ def test_saved_file_is_readable_by_other_clients(
     assert s3.names(bucket) == [key]
     read = s3.client.get_object(Bucket=bucket, Key=key)
     body = read["Body"].read()
-    assert (len(body), hashlib.sha256(body).hexdigest()) == (file.bytes, file.sha256)
+    assert (len(body), hashlib.sha256(body).hexdigest()) == (file.size, file.sha256)
     assert (read["ContentType"], read["Metadata"]) == ("video/mp4", {"sha256": file.sha256})
 
     linked, headers = fetch(file.link)
@@ -354,41 +353,12 @@ class Gate:
                 target.shutdown(socket.SHUT_RDWR)
 
 
-class BigGateway(http.server.BaseHTTPRequestHandler):
-    """A gateway whose jobs all return a file of 64 MB."""
-
-    def do_POST(self) -> None:
-        self._answer({"request_id": "big-1", "status": "QUEUED"})
-
-    def do_GET(self) -> None:
-        if self.path == "/files/big.mp4":
-            self.send_response(200)
-            self.send_header("content-length", str(len(BIG)))
-            self.end_headers()
-            self.wfile.write(BIG)
-            return
-        output = f"http://{self.headers['host']}/files/big.mp4"
-        self._answer({"request_id": "big-1", "status": "COMPLETED", "output": output, "metrics": {}})
-
-    def _answer(self, value: Any) -> None:
-        body = json.dumps(value).encode()
-        self.send_response(200)
-        self.send_header("content-length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002  the name of the base class
-        pass
-
-
-@pytest.fixture(scope="module")
+@pytest.fixture
 def big_gateway() -> Iterator[str]:
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), BigGateway) as server:
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-        thread.start()
-        yield f"http://127.0.0.1:{server.server_port}"
-        server.shutdown()
-        thread.join()
+    """A gateway whose jobs all return a file of 64 MB."""
+    with Stub() as stub:
+        stub.play(gateway(result=[finished(f"{stub.url}/files/big.mp4")], files=[Reply(200, BIG)]))
+        yield stub.url
 
 
 async def cancel_task(work: Callable[[], Any], reached: threading.Event) -> None:

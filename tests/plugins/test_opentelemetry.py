@@ -28,11 +28,11 @@ from opentelemetry.trace import StatusCode
 
 import kling_adapters as ka
 from kling_adapters import AsyncKling, Kling
-from kling_adapters.testing import SimulatedClock
-from tests.faults.stub import (
+from kling_adapters.testing import MP4, SimulatedClock
+from tests.runtime.conftest import Play
+from tests.support.stub import (
     JOB,
     KEY,
-    VIDEO,
     Hangup,
     Reply,
     Stub,
@@ -43,7 +43,6 @@ from tests.faults.stub import (
     reply,
     state,
 )
-from tests.runtime.conftest import Play
 
 PROMPT = "a private lighthouse"
 README = Path(__file__).parents[2] / "plugins/opentelemetry/README.md"
@@ -154,7 +153,7 @@ def test_job_span_has_parent_and_step_children(play: Play, host: Host, tmp_path:
     assert attributes(job) == {**common, "kling.outcome": "completed", "kling.cost": 0.5}
     assert attributes(submit) == common
     assert attributes(poll) == {**common, "kling.polls": 4}
-    assert attributes(store) == {**common, "kling.files": 1, "kling.bytes": result.saved[0].bytes}
+    assert attributes(store) == {**common, "kling.files": 1, "kling.bytes": result.saved[0].size}
     assert {span.status.status_code for span in host.spans} == {StatusCode.UNSET}
     assert [event.attributes for event in job.events] == [
         {"kling.state": "QUEUED"},
@@ -187,7 +186,7 @@ def test_spans_and_histogram_have_real_durations(host: Host, tmp_path: Path) -> 
             gateway(
                 submit=[reply(429), accepted()],
                 result=[finished(f"{stub.url}/files/a.mp4")],
-                files=[Hangup(), Reply(200, VIDEO)],
+                files=[Hangup(), Reply(200, MP4)],
             )
         )
         job = kling.submit("kling-2", prompt=PROMPT)

@@ -30,20 +30,14 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from kling_adapters import (
-    Artifact,
-    AsyncKling,
+from kling_adapters import Artifact, AsyncKling, ConfigError, Kling, Metrics, ResultData, StoredFile
+from kling_adapters.events import (
     Completed,
-    ConfigError,
     Event,
     Expired,
     Failed,
-    Kling,
-    Metrics,
-    ResultData,
     StateChanged,
     Stored,
-    StoredFile,
     SubmitFailed,
     Submitted,
 )
@@ -408,7 +402,8 @@ def test_close_delivers_or_stores_every_message(receiver: Receiver, letters: Pat
 
 UNCLOSED = """
 import sys, threading
-from kling_adapters import Submitted, Completed, ResultData, Metrics
+from kling_adapters import Metrics, ResultData
+from kling_adapters.events import Completed, Submitted
 from kling_adapters.testing import SimulatedClock
 from kling_webhook import Webhook
 

@@ -21,7 +21,7 @@ from kling_webhook import Webhook, WebhookRefused, endpoint, receive
 from kling_webhook.deadletters import DeadLetters
 from kling_webhook.message import Message
 
-from kling_adapters import ConfigError, Expired
+from kling_adapters import ConfigError, events
 
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 
@@ -135,7 +135,7 @@ def test_jobs_share_four_threads(tmp_path: Path) -> None:
     with listening(answer) as port:
         plugin = Webhook(f"http://127.0.0.1:{port}/", secret=SECRET, dead_letters=tmp_path / "letters")
         for number in range(200):
-            plugin.kling_event(Expired(f"r{number}", None, 1))
+            plugin.kling_event(events.Expired(f"r{number}", None, 1))
         workers = [thread for thread in threading.enumerate() if thread.name == "kling-webhook"]
         assert len(workers) == 4
         plugin.kling_close()

@@ -1,4 +1,4 @@
-"""Changes of random specs, each with what `kling-codegen diff` must say of it."""
+"""Changes of random specs, each with the expected report of `kling-codegen diff`."""
 
 from __future__ import annotations
 
@@ -16,34 +16,34 @@ from .specs import Schema, Spec, documents
 
 @dataclass(frozen=True)
 class Change:
-    """Two specs that differ in one thing, and what `diff` says of that: level, path and what it is called."""
+    """Two specs with one difference, and the report of `diff`: level, path and kind."""
 
     old: Spec
     new: Spec
-    said: tuple[str, str, str]
+    report: tuple[str, str, str]
 
 
 @st.composite
 def changes(draw: DrawFn) -> list[Change]:
     """Draw a spec and one change of each kind that it can have, at the top and further down."""
-    # Examples and rules would have to keep up with what is changed.
+    # Examples and rules would have to follow the change.
     spec = {key: value for key, value in draw(documents()).items() if key not in ("examples", "rules")}
     kinds: dict[tuple[str, str, bool], list[tuple[str, str, str]]] = {}
-    for level, path, what in _possible(spec):
-        kinds.setdefault((level, what, "." in path), []).append((level, path, what))
-    found: list[Change] = []
+    for level, path, kind_name in _possible_changes(spec):
+        kinds.setdefault((level, kind_name, "." in path), []).append((level, path, kind_name))
+    drawn: list[Change] = []
     for kind in sorted(kinds):
-        said, new = draw(st.sampled_from(kinds[kind])), copy.deepcopy(spec)
-        _possible(new)[said]()
-        found.append(Change(spec, new, said))
-    return found
+        report, new = draw(st.sampled_from(kinds[kind])), copy.deepcopy(spec)
+        _possible_changes(new)[report]()
+        drawn.append(Change(spec, new, report))
+    return drawn
 
 
-def _possible(spec: Spec) -> dict[tuple[str, str, str], Callable[[], Any]]:
-    """Return what can be changed, by what is said of it."""
-    places = [_Place(*each) for each in _places(spec["input"], "")]
+def _possible_changes(spec: Spec) -> dict[tuple[str, str, str], Callable[[], Any]]:
+    """Return the possible changes by their reports."""
+    places = [_Place(*place_fields) for place_fields in _places(spec["input"], "")]
     return {
-        **{said: edit for place in places for said, edit in _edits(place)},
+        **{report: edit for place in places for report, edit in _edits(place)},
         ("documentation", "", "summary"): lambda: spec.update(summary="Another one."),
         ("documentation", "", "latency_seconds"): lambda: spec.update(latency_seconds=77),
         ("breaking", "", "returns"): lambda: spec.update(
@@ -54,7 +54,7 @@ def _possible(spec: Spec) -> dict[tuple[str, str, str], Callable[[], Any]]:
 
 @dataclass(frozen=True)
 class _Place:
-    """A parameter at any depth; `holder` is the object it belongs to."""
+    """A parameter at any depth; `holder` is its object."""
 
     path: str
     name: str
@@ -75,7 +75,7 @@ def _places(holder: Schema, path: str) -> Iterator[tuple[str, str, Schema, Schem
 
 
 def _edits(place: _Place) -> Iterator[tuple[tuple[str, str, str], Callable[[], Any]]]:  # noqa: C901, PLR0912  a list
-    """Yield what can be changed about a parameter, with what is said of it."""
+    """Yield the possible changes of a parameter, with their reports."""
     schema, holder, path = place.schema, place.holder, place.path
     choices = [value for value in schema.get("enum", ()) if value is not None]
     if place.name:

@@ -78,8 +78,8 @@ def _damage(draw: DrawFn, holder: Any, key: Any) -> None:
         case "wrap":
             holder[key] = draw(st.sampled_from([[value], {"properties": value}, {"a": value}]))
         case "copy":
-            other, there = draw(st.sampled_from(list(_members(holder))))
-            holder[key] = copy.deepcopy(other[there])
+            source, there = draw(st.sampled_from(list(_members(holder))))
+            holder[key] = copy.deepcopy(source[there])
         case "add" if isinstance(value, dict):
             value[draw(st.sampled_from(KEYS))] = stranger
         case _:

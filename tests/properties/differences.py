@@ -1,6 +1,6 @@
-"""Where a model judges otherwise than its packaged schema, on purpose: the whole list.
+"""The complete list of intended differences between a model and its packaged schema.
 
-docs/validation.md tells it to users, and a test compares the two.
+docs/validation.md documents it, and a test compares the two.
 """
 
 from __future__ import annotations
@@ -17,6 +17,8 @@ from functools import cache
 from typing import Any
 
 from kling_codegen.names import field_names
+
+from tests.support.media import make_png
 
 from .inputs import kind_of
 
@@ -63,12 +65,12 @@ def _is_integer_of_text(schema: Schema, value: Any) -> bool:
 def _is_file(schema: Schema, value: Any) -> bool:
     if "pattern" not in schema:
         return False
-    if isinstance(value, str) and (found := re.fullmatch(r"data:[^,]*;base64,(.*)", value, re.DOTALL)):
+    if isinstance(value, str) and (match := re.fullmatch(r"data:[^,]*;base64,(.*)", value, re.DOTALL)):
         try:
-            value = base64.b64decode("".join(found[1].split()), validate=True)
+            value = base64.b64decode("".join(match[1].split()), validate=True)
         except ValueError:
             return False
-    return isinstance(value, bytes) and value.startswith(b"\x89PNG\r\n\x1a\n")
+    return isinstance(value, bytes) and value.startswith(make_png())
 
 
 def _is_number(schema: Schema, value: Any) -> bool:
@@ -88,7 +90,7 @@ def _is_whole_float(schema: Schema, value: Any) -> bool:
 
 
 def by_wire_name(schema: Schema, value: Mapping[Any, Any]) -> dict[Any, Any]:
-    """Return an object with the names of its members in JSON; what is there by both names keeps the other one."""
+    """Return an object with the JSON names of its members; a member present under both names keeps the Python one."""
     wire = _wire_names(tuple(schema.get("properties", ())))
     return {name if wire.get(name, name) in value else wire[name]: member for name, member in value.items()}
 
@@ -98,7 +100,7 @@ def _wire_names(properties: tuple[str, ...]) -> dict[str, str]:
     return {name: wire for wire, name in field_names(properties).items()}
 
 
-TWINS = (
+ALTERNATE_FORMS = (
     Difference(
         "the text of an integer",
         'examples of the documentation send `"5"` where its table says integer; the integer is sent',
@@ -115,7 +117,7 @@ TWINS = (
     ),
 )
 DIFFERENCES = (
-    *TWINS,
+    *ALTERNATE_FORMS,
     Difference(
         "the name of a parameter in Python",
         "a name that Python or the adapter needs has an underscore there; its own name is sent",
@@ -160,7 +162,7 @@ DIFFERENCES = (
 
 
 def is_json(value: Any) -> bool:
-    """Whether a text in JSON could say it, leaving aside what it is made of. A model refuses everything else."""
+    """Return whether JSON can hold the value itself, its members aside. A model refuses everything else."""
     if isinstance(value, str):
         return re.search("[\ud800-\udfff]", value) is None
     if isinstance(value, float):

@@ -1,6 +1,6 @@
-"""Enumerates every single edit of an input: another type, a twin, just outside a bound, a key or an item more or less.
+"""Enumerate every single edit of an input: another type, a near value, a value outside a bound, a key or item more or less.
 
-An edit is a place and what stands there instead, so that several can be made at once.
+An edit is a place and its new value, so that several can be combined.
 """
 
 from __future__ import annotations
@@ -15,6 +15,8 @@ from fractions import Fraction
 from pathlib import PurePosixPath
 from typing import Any, TypeAlias
 
+from tests.support.media import make_png
+
 from .inputs import URL, kind_of, least
 
 Schema = Mapping[str, Any]
@@ -22,29 +24,29 @@ Place: TypeAlias = tuple[Any, ...]
 """Names and positions that lead to a part of an input."""
 
 
-class Gone(enum.Enum):
-    """What stands in the place of a name that is dropped."""
+class Removed(enum.Enum):
+    """The value of a removed name."""
 
-    GONE = enum.auto()
+    REMOVED = enum.auto()
 
 
-GONE = Gone.GONE
+REMOVED = Removed.REMOVED
 
 
 @dataclass(frozen=True)
 class Edit:
-    """Put `value` into a place of an input; GONE drops the name that is there."""
+    """Put `value` into a place of an input; REMOVED drops the name."""
 
     place: Place
     value: Any
 
-    def apart(self, other: Edit) -> bool:
-        """Whether neither edit is within what the other puts there."""
-        common = min(len(self.place), len(other.place))
-        return self.place[:common] != other.place[:common]
+    def apart(self, replacement: Edit) -> bool:
+        """Return whether neither edit lies within the other."""
+        common = min(len(self.place), len(replacement.place))
+        return self.place[:common] != replacement.place[:common]
 
     def of(self, body: Any) -> Any:
-        """Return an input with this edit made; the input itself is left as it is."""
+        """Return a copy of the input with this edit."""
         return _put(body, self.place, self.value)
 
 
@@ -56,7 +58,7 @@ def _put(body: Any, place: Place, value: Any) -> Any:
         copy = list(body)
         copy[step] = _put(body[step], tuple(rest), value)
         return copy
-    if not rest and value is GONE:
+    if not rest and value is REMOVED:
         return {name: member for name, member in body.items() if name != step}
     return {**body, step: _put(body.get(step), tuple(rest), value)}
 
@@ -88,13 +90,12 @@ _NO_JSON: list[Any] = [
     PurePosixPath("x"),
     object(),
 ]
-# What may stand nowhere, or only where it fits.
+# Values that are invalid in most places.
 STRANGERS: list[Any] = [
     *(None, True, False, *_NUMBERS, *_TEXTS, *_NO_JSON),
     *([], [None], [[]], [{}], {}, {"x": 1}, {"0": "x"}),
 ]
-_PNG = b"\x89PNG\r\n\x1a\n"
-_URL_TWINS = [
+_NEAR_URLS = [
     *(
         "https:",
         "https:/",
@@ -113,7 +114,7 @@ _URL_TWINS = [
         "httpss://e.com",
     ),
     *(f" {URL}", f"{URL} ", f"{URL}\n", f"\n{URL}", f"{URL}\n{URL}", f"x{URL}", "http://e", "https://\ud800"),
-    # Each counts as a space for one reader or another.
+    # Each is a space to some reader.
     *(
         f"https://e{blank}f/a"
         for blank in "\t\x0b\x0c\r\x1c\x1f\x85\xa0\u1680\u180e\u2003\u200b\u2028\u202f\u3000\ufeff\0"
@@ -126,7 +127,7 @@ _URL_TWINS = [
         "DATA:image/png;base64,iVBORw0KGgo=",
     ),
     *("data:image/png;base64,iVBORw0KGgo", "data:image/png;base64,iVBO Rw0K Ggo=", f"data:text/html,{URL}"),
-    *(_PNG, b"", "\\\\host\\share", "https://e.com/" + "a" * 5000),
+    *(make_png(), b"", "\\\\host\\share", "https://e.com/" + "a" * 5000),
 ]
 _STRANGE_NAMES: list[Any] = [
     "zzz",
@@ -147,19 +148,19 @@ def edits(schema: Schema, body: Mapping[str, Any]) -> Iterator[Edit]:
     """Yield every single edit of an input that the packaged schema of a model allows."""
     yield from _edits(schema, dict(body), ())
     for rule in schema.get("x-kling", {}).get("rules", ()):
-        [(kind, says)] = rule.items()
+        [(kind, content)] = rule.items()
         if kind == "references":
-            yield from _mentions(says, schema, body)
+            yield from _mentions(content, schema, body)
         else:
             yield from (
-                Edit((), situation) for situation in _situations(kind, says, schema["properties"], body)
+                Edit((), situation) for situation in _situations(kind, content, schema["properties"], body)
             )
 
 
 def _edits(schema: Schema, value: Any, place: Place) -> Iterator[Edit]:
-    """Yield the edits of a part; one that is not there has None for its value."""
-    for other in (*STRANGERS, *_twins(schema, value)):
-        yield Edit(place, other)
+    """Yield the edits of a part; the value of a missing one is None."""
+    for replacement in (*STRANGERS, *_near_values(schema, value)):
+        yield Edit(place, replacement)
     if isinstance(value, list):
         for index, item in enumerate(value):
             yield Edit(place, [*value[:index], *value[index + 1 :]])
@@ -173,24 +174,24 @@ def _members(schema: Schema, value: dict[str, Any], place: Place) -> Iterator[Ed
         yield Edit((*place, name), 1)
     for name, part in schema["properties"].items():
         if name in value:
-            yield Edit((*place, name), GONE)
+            yield Edit((*place, name), REMOVED)
         else:
             yield Edit((*place, name), least(part))
         yield from _edits(part, value.get(name), (*place, name))
         for twin in {f"{name}_", f"{name} ", name.upper(), name.capitalize(), f"_{name}"} - {name}:
-            # Beside the name, and in its stead.
+            # Beside the name, and instead of it.
             yield Edit((*place, twin), least(part))
             if name in value:
                 yield Edit(place, {(twin if key == name else key): member for key, member in value.items()})
 
 
-def _twins(schema: Schema, value: Any) -> Iterator[Any]:
-    """Yield what is nearly allowed."""
+def _near_values(schema: Schema, value: Any) -> Iterator[Any]:
+    """Yield values that are nearly allowed."""
     for choice in schema.get("enum", ()):
-        yield from _twins_of_choice(choice)
+        yield from _near_choices(choice)
     match kind_of(schema):
         case "string" if "pattern" in schema:
-            yield from _URL_TWINS
+            yield from _NEAR_URLS
         case "string":
             yield from _texts(schema, value)
         case "integer" | "number":
@@ -203,7 +204,7 @@ def _twins(schema: Schema, value: Any) -> Iterator[Any]:
             pass
 
 
-def _twins_of_choice(choice: Any) -> Iterator[Any]:
+def _near_choices(choice: Any) -> Iterator[Any]:
     yield from (choice, [choice], {str(choice): choice}, str(choice), repr(choice))
     if isinstance(choice, bool):
         yield from (int(choice), float(choice), str(choice).lower(), not choice)
@@ -257,7 +258,7 @@ def _lists(schema: Schema, value: Any) -> Iterator[Any]:
 
 
 def _mentions(rule: Mapping[str, str], schema: Schema, body: Mapping[str, Any]) -> Iterator[Edit]:
-    """Yield texts that name the last item of a list, the one after it, and what is nearly a number."""
+    """Yield texts that name the last item of a list, the item after it, and near numbers."""
     items = body.get(rule["list"], schema["properties"][rule["list"]].get("default")) or []
     before, after = rule["token"].split("{n}")
     for number in (
@@ -279,24 +280,28 @@ def _mentions(rule: Mapping[str, str], schema: Schema, body: Mapping[str, Any]) 
     yield Edit((rule["field"],), f"{before}{len(items) + 1}")
 
 
-def _situations(kind: str, says: Any, parts: Mapping[str, Schema], body: Mapping[str, Any]) -> Iterator[Any]:
-    """Yield inputs in which a rule is nearly kept and nearly broken."""
+def _situations(
+    kind: str, content: Any, parts: Mapping[str, Schema], body: Mapping[str, Any]
+) -> Iterator[Any]:
+    """Yield inputs in which a rule is barely satisfied or barely broken."""
     if kind == "requires":
-        present, equals = says.get("present", ()), says.get("equals", {})
+        present, equals = content.get("present", ()), content.get("equals", {})
         needed = {name: least(parts[name]) for name in present} | dict(equals)
-        kept = {**body, **needed, says["field"]: least(parts[says["field"]])}
-        yield kept
+        satisfied = {**body, **needed, content["field"]: least(parts[content["field"]])}
+        yield satisfied
         for name in needed:
-            yield _put(kept, (name,), GONE)
-            yield {**kept, name: None}
-            yield from ({**kept, name: choice} for choice in parts[name].get("enum", [least(parts[name])]))
-            yield {**_put(kept, (name,), GONE), says["field"]: None}
+            yield _put(satisfied, (name,), REMOVED)
+            yield {**satisfied, name: None}
+            yield from (
+                {**satisfied, name: choice} for choice in parts[name].get("enum", [least(parts[name])])
+            )
+            yield {**_put(satisfied, (name,), REMOVED), content["field"]: None}
     elif kind in ("at_least_one_of", "mutually_exclusive"):
-        without = {name: value for name, value in body.items() if name not in says}
+        without = {name: value for name, value in body.items() if name not in content}
         yield without
-        yield {**without, **dict.fromkeys(says)}
-        for first in says:
+        yield {**without, **dict.fromkeys(content)}
+        for first in content:
             yield {**without, first: least(parts[first])}
-            for second in says:
+            for second in content:
                 yield {**without, first: least(parts[first]), second: least(parts[second])}
                 yield {**without, first: least(parts[first]), second: None}

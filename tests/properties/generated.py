@@ -1,4 +1,4 @@
-"""What a generated class says of its parameters, read from its annotations and written as a spec would say it."""
+"""The parameters of a generated class, read from its annotations and written in the form of a spec."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ BOUNDS = {Ge: ("minimum", "ge"), Le: ("maximum", "le")}
 LENGTHS = {MinLen: ("min", "min_length"), MaxLen: ("max", "max_length")}
 
 
-def said_by(model: type[BaseModel]) -> Schema:
+def properties_of_model(model: type[BaseModel]) -> Schema:
     """Return the parameters of a generated class as the properties of a spec."""
     properties: Schema = {}
     required: list[str] = []
@@ -34,8 +34,8 @@ def said_by(model: type[BaseModel]) -> Schema:
     return {"required": sorted(required), "properties": properties}
 
 
-def said_by_spec(schema: Schema) -> Schema:
-    """Return the same of a spec, without what no annotation holds: what is said of the items of a list in words."""
+def properties_of_spec(schema: Schema) -> Schema:
+    """Return the same of a spec, without descriptions and defaults of list items, which no annotation holds."""
     properties = {name: _plain(part) for name, part in schema["properties"].items()}
     return {"required": sorted(schema.get("required", ())), "properties": properties}
 
@@ -47,11 +47,11 @@ def _plain(schema: Schema, *, item: bool = False) -> Schema:
         plain = {key: value for key, value in plain.items() if key not in ("description", "default")}
     if "enum" in plain:
         plain["enum"] = sorted(repr(value) for value in plain["enum"] if value is not None)
-        plain["lenient"] = _has_twins([value for value in schema["enum"] if value is not None])
+        plain["lenient"] = _has_alternate_forms([value for value in schema["enum"] if value is not None])
     if "items" in plain:
         plain["items"] = _plain(plain["items"], item=True)
     if "properties" in plain:
-        plain |= said_by_spec(plain)
+        plain |= properties_of_spec(plain)
     # A bound of a number is one that a float can hold, that of an integer an integer.
     for key, whole in (("minimum", math.ceil), ("maximum", math.floor)):
         if key in plain:
@@ -59,8 +59,8 @@ def _plain(schema: Schema, *, item: bool = False) -> Schema:
     return plain
 
 
-def _has_twins(values: Sequence[Any]) -> bool:
-    """Whether "5" may come for 5 or 5 for "5"."""
+def _has_alternate_forms(values: Sequence[Any]) -> bool:
+    """Return whether "5" is accepted for 5, or 5 for "5"."""
     return all(type(value) is int for value in values) or all(
         isinstance(value, str) and value.isascii() and value.isdigit() and str(int(value)) == value
         for value in values
@@ -77,7 +77,9 @@ def _schema(annotation: Any, metadata: Iterable[Any]) -> Schema:
             annotation, *inner = get_args(annotation)
             # A Field holds several.
             marks += [
-                each for mark in inner for each in (mark.metadata if hasattr(mark, "metadata") else [mark])
+                constraint
+                for mark in inner
+                for constraint in (mark.metadata if hasattr(mark, "metadata") else [mark])
             ]
         else:
             schema |= {"nullable": True} if types.NoneType in get_args(annotation) else {}
@@ -100,7 +102,7 @@ def _schema(annotation: Any, metadata: Iterable[Any]) -> Schema:
         schema["type"] = TYPES[annotation]
     else:
         assert issubclass(annotation, BaseModel)
-        schema |= {"type": "object", **said_by(annotation)}
+        schema |= {"type": "object", **properties_of_model(annotation)}
     for mark in marks:
         if type(mark) in BOUNDS:
             key, name = BOUNDS[type(mark)]
@@ -115,17 +117,17 @@ def _has(marks: Iterable[Any], name: str) -> bool:
     return any(type(mark).__name__ == name for mark in marks)
 
 
-def differences(one: Any, other: Any, at: str = "") -> list[str]:
+def differences(first: Any, second: Any, at: str = "") -> list[str]:
     """Return where two plain values differ."""
-    if isinstance(one, dict) and isinstance(other, dict):
-        keys = {**one, **other}
+    if isinstance(first, dict) and isinstance(second, dict):
+        keys = {**first, **second}
         return [
-            each
+            constraint
             for key in keys
-            for each in differences(one.get(key, MISSING), other.get(key, MISSING), f"{at}.{key}")
+            for constraint in differences(first.get(key, MISSING), second.get(key, MISSING), f"{at}.{key}")
         ]
     return (
         []
-        if one == other and isinstance(one, bool) == isinstance(other, bool)
-        else [f"{at}: {one!r} is not {other!r}"]
+        if first == second and isinstance(first, bool) == isinstance(second, bool)
+        else [f"{at}: {first!r} is not {second!r}"]
     )

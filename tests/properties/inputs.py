@@ -1,4 +1,4 @@
-"""Draws inputs that the packaged schema of a model allows, and that keep its rules where that is easily done.
+"""Random inputs that the packaged schema of a model allows and that mostly satisfy its rules.
 
 hypothesis-jsonschema would draw them from any schema, but its last release breaks on hypothesis 6.170.10 and later, and
 knows no draft after 7. Ours is a closed subset, which takes these few lines.
@@ -25,14 +25,14 @@ _LONGEST = 40  # of what has no bound
 
 
 def inputs(schema: Schema) -> SearchStrategy[dict[str, Any]]:
-    """Draw bodies that the schema allows. Nearly all keep the rules, too: what breaks one is mended."""
+    """Draw bodies that the schema allows. Nearly all satisfy the rules, because broken ones are repaired."""
     tokens = [
         rule["references"]["token"].replace("{n}", str(number))
         for rule in schema.get("x-kling", {}).get("rules", ())
         if "references" in rule
         for number in (1, 2)
     ]
-    return _allowed(schema, " ".join(tokens)).map(lambda body: _mended(schema, body))
+    return _allowed(schema, " ".join(tokens)).map(lambda body: _repaired(schema, body))
 
 
 def least(schema: Schema) -> Any:
@@ -61,8 +61,8 @@ def kind_of(schema: Schema) -> str:
 def _allowed(schema: Schema, tokens: str) -> SearchStrategy[Any]:
     if "enum" in schema:
         return st.sampled_from(schema["enum"])
-    found = _of_kind(schema, tokens)
-    return found if isinstance(schema["type"], str) else st.none() | found
+    strategy = _of_kind(schema, tokens)
+    return strategy if isinstance(schema["type"], str) else st.none() | strategy
 
 
 def _of_kind(schema: Schema, tokens: str) -> SearchStrategy[Any]:
@@ -81,9 +81,9 @@ def _of_kind(schema: Schema, tokens: str) -> SearchStrategy[Any]:
         case "boolean":
             return st.booleans()
         case "array":
-            fewest = schema.get("minItems", 0)
-            most = min(schema.get("maxItems", fewest + 3), fewest + 3)
-            return st.lists(_allowed(schema["items"], tokens), min_size=fewest, max_size=most)
+            smallest = schema.get("minItems", 0)
+            largest = min(schema.get("maxItems", smallest + 3), smallest + 3)
+            return st.lists(_allowed(schema["items"], tokens), min_size=smallest, max_size=largest)
         case _:
             parts = {name: _allowed(part, tokens) for name, part in schema["properties"].items()}
             required = {name: parts.pop(name) for name in schema.get("required", ())}
@@ -93,17 +93,17 @@ def _of_kind(schema: Schema, tokens: str) -> SearchStrategy[Any]:
 def _text(schema: Schema, tokens: str) -> SearchStrategy[str]:
     if "pattern" in schema:
         return _URLS | st.builds("https://{}/{}".format, _PRINTED, _PRINTED)
-    fewest = schema.get("minLength", 0)
-    most = schema.get("maxLength", fewest + _LONGEST)
-    found = st.text(min_size=fewest, max_size=min(most, fewest + _LONGEST))
-    return found | st.just(tokens[:most].ljust(fewest)) if tokens else found
+    smallest = schema.get("minLength", 0)
+    largest = schema.get("maxLength", smallest + _LONGEST)
+    strategy = st.text(min_size=smallest, max_size=min(largest, smallest + _LONGEST))
+    return strategy | st.just(tokens[:largest].ljust(smallest)) if tokens else strategy
 
 
-def _mended(schema: Schema, body: dict[str, Any]) -> dict[str, Any]:
+def _repaired(schema: Schema, body: dict[str, Any]) -> dict[str, Any]:
     for _ in schema["properties"]:
         for name in sorted(broken_rules(schema, body)):
             if body.get(name) is not None and name not in schema.get("required", ()):
-                body = {kept: value for kept, value in body.items() if kept != name}
+                body = {key: value for key, value in body.items() if key != name}
             else:
                 body = {**body, name: least(schema["properties"][name])}
     return body

@@ -1,7 +1,7 @@
-"""Sets a generated model against its packaged schema: what is taken, what is sent, and what is said of the rest.
+"""Compare a generated model with its packaged schema: accepted inputs, sent bodies and reported problems.
 
-The judge is jsonschema-rs, and for the rules the evaluator beside this module; neither knows the models. What the two
-sides may differ in is in `differences.py` alone.
+The oracles are jsonschema-rs and, for the rules, `prose_rules.py`; neither uses the models. `differences.py` lists
+every intended difference.
 """
 
 from __future__ import annotations
@@ -26,18 +26,18 @@ _KINDS: Mapping[type[Any], str] = {list: "array", dict: "object"}
 
 @dataclass(frozen=True)
 class Disagreement:
-    """An input, and what the model makes of it that it should not."""
+    """An input, and the wrong reaction of the model to it."""
 
     body: Any
-    what: str
+    message: str
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """What a body should be sent as, and the paths at which it breaks the schema or a rule.
+    """The body that should be sent, and the paths at which the input breaks the schema or a rule.
 
-    `unread` are objects with a name that has half a character: pydantic does not look into them, so what else is wrong
-    there may be said or not.
+    `unread` are objects with a lone surrogate in a name: pydantic does not look into them, so other problems in them
+    may be reported or not.
     """
 
     plain: Any
@@ -46,31 +46,31 @@ class Verdict:
 
 
 class Judge:
-    """Judges the inputs of one model. `judged` counts them, `taken` those that the model takes."""
+    """A judge of the inputs of a model. `judged` counts them, `accepted` those that the model accepts."""
 
     def __init__(self, schema: Schema, model: type[Params]) -> None:
-        self.judged = self.taken = 0
+        self.judged = self.accepted = 0
         self._schema = schema
         self._model = model
         self._validator = jsonschema_rs.Draft202012Validator(dict(schema))
 
     def disagreement(self, body: Any) -> Disagreement | None:
-        """Return what is wrong with the model's verdict on a body, if anything is."""
+        """Return the error in the model's verdict on a body, or None."""
         self.judged += 1
         verdict = self.verdict(body)
         try:
             params = self._model.model_validate(body)
         except ParamsInvalid as error:
             return _differs(body, verdict, error)
-        self.taken += 1
+        self.accepted += 1
         if verdict.broken:
-            return Disagreement(body, f"it takes what breaks {sorted(verdict.broken)}")
+            return Disagreement(body, f"it accepts what breaks {sorted(verdict.broken)}")
         wrong = self._wrong_to_send(params, verdict.plain)
         return Disagreement(body, wrong) if wrong else None
 
-    def verdict(self, body: Any, known: Sequence[Difference] = DIFFERENCES) -> Verdict:
-        """Judge a body; `known` is where the model, or whoever else is judged, differs."""
-        reading = _Reading(known)
+    def verdict(self, body: Any, differences: Sequence[Difference] = DIFFERENCES) -> Verdict:
+        """Judge a body for a validator with these differences from the schema."""
+        reading = _Reading(differences)
         plain = reading.read(self._schema, body)
         for error in self._validator.iter_errors(reading.as_json(self._schema, plain, ())):
             reading.broken.update(_paths(error))
@@ -106,34 +106,36 @@ def disagreements(schema: Schema, model: type[Params], body: Mapping[str, Any]) 
     """
     judge = Judge(schema, model)
     for edited in (dict(body), *(edit.of(body) for edit in edits(schema, body))):
-        if found := judge.disagreement(edited):
-            yield found
+        if disagreement := judge.disagreement(edited):
+            yield disagreement
 
 
 def combined(chosen: Sequence[Edit], body: Mapping[str, Any]) -> Any:
     """Return a body with several edits made, leaving out those that touch an earlier one."""
-    made: list[Edit] = []
+    applied: list[Edit] = []
     result: Any = dict(body)
     for edit in chosen:
-        if all(edit.apart(other) for other in made):
-            made.append(edit)
+        if all(edit.apart(earlier) for earlier in applied):
+            applied.append(edit)
             result = edit.of(result)
     return result
 
 
 def _differs(body: Any, verdict: Verdict, error: ParamsInvalid) -> Disagreement | None:
-    said = [str(problem) for problem in error.problems]
-    named = {
+    messages = [str(problem) for problem in error.problems]
+    paths = {
         problem.path
         for problem in error.problems
         if problem.path in verdict.broken or not any(_within(problem.path, place) for place in verdict.unread)
     }
     if not verdict.broken:
-        return Disagreement(body, f"it refuses what is right: {said}")
-    if named != verdict.broken:
-        return Disagreement(body, f"it names {sorted(named)}, broken are {sorted(verdict.broken)}: {said}")
-    if len(set(said)) < len(said):
-        return Disagreement(body, f"it says the same twice: {said}")
+        return Disagreement(body, f"it refuses a valid input: {messages}")
+    if paths != verdict.broken:
+        return Disagreement(
+            body, f"it names {sorted(paths)}, broken are {sorted(verdict.broken)}: {messages}"
+        )
+    if len(set(messages)) < len(messages):
+        return Disagreement(body, f"it says the same twice: {messages}")
     return None
 
 
@@ -143,18 +145,18 @@ def _within(path: str, place: str) -> bool:
 
 @dataclass
 class _Reading:
-    """How values are read by a model that differs from its schema in `known`, and what is noticed on the way.
+    """A reading of values by a model that differs from its schema in `differences`.
 
-    `broken` has the names that are no text, which the judge of schemas cannot take; `unread` is that of Verdict.
+    `broken` has the names that are not text, which jsonschema-rs cannot take; `unread` is that of Verdict.
     """
 
-    known: Sequence[Difference]
+    differences: Sequence[Difference]
     broken: set[str] = field(default_factory=set)
     unread: set[str] = field(default_factory=set)
 
     def read(self, schema: Schema, value: Any) -> Any:
-        """Return what the model should take a value for."""
-        for difference in self.known:
+        """Return the value as the model should read it."""
+        for difference in self.differences:
             if difference.read and difference.here(schema, value):
                 value = difference.read(schema, value)
         if isinstance(value, list) and "items" in schema:
@@ -168,12 +170,12 @@ class _Reading:
         return value
 
     def as_json(self, schema: Schema, value: Any, place: Place) -> Any:
-        """Return a value as the judge of schemas can take it, with what it must refuse for what the model must refuse."""
+        """Return the value in JSON for jsonschema-rs, with an invalid value in place of one that the model must refuse."""
         fits = is_json(value) and kind_of(schema) == _KINDS.get(type(value), kind_of(schema))
         if isinstance(value, dict) and not all(is_json(name) for name in value if isinstance(name, str)):
             self.unread.add(_path(place))
             fits = False
-        if not fits or any(not other.read and other.here(schema, value) for other in self.known):
+        if not fits or any(not earlier.read and earlier.here(schema, value) for earlier in self.differences):
             return [] if kind_of(schema) == "object" else {}
         if isinstance(value, list):
             return [self.as_json(schema["items"], item, (*place, index)) for index, item in enumerate(value)]
@@ -189,7 +191,7 @@ class _Reading:
 
 
 def _paths(error: jsonschema_rs.ValidationError) -> Iterator[str]:
-    """Where a problem is said to be: a name that is missing or unknown is a place of its own."""
+    """Yield the paths of a problem; a missing or unknown name is a path of its own."""
     match error.kind:
         case jsonschema_rs.ValidationErrorKind.Required(property=name):
             yield _path((*error.instance_path, name))
@@ -206,11 +208,11 @@ def _path(place: Sequence[Any]) -> str:
     return text.removeprefix(".") or "parameters"
 
 
-def _same(sent: Any, wanted: Any) -> bool:
-    """Whether two values are the same JSON: true is not 1, and 1.0 is."""
-    if isinstance(sent, dict) and isinstance(wanted, dict):
-        return sent.keys() == wanted.keys() and all(_same(sent[name], wanted[name]) for name in sent)
-    if isinstance(sent, list) and isinstance(wanted, list):
-        return len(sent) == len(wanted) and all(map(_same, sent, wanted))
-    numbers = {type(sent), type(wanted)} <= {int, float}
-    return bool(sent == wanted) and (numbers or type(sent) is type(wanted))
+def _same(sent: Any, expected: Any) -> bool:
+    """Return whether two values are the same JSON: true is not 1, and 1.0 is."""
+    if isinstance(sent, dict) and isinstance(expected, dict):
+        return sent.keys() == expected.keys() and all(_same(sent[name], expected[name]) for name in sent)
+    if isinstance(sent, list) and isinstance(expected, list):
+        return len(sent) == len(expected) and all(map(_same, sent, expected))
+    numbers = {type(sent), type(expected)} <= {int, float}
+    return bool(sent == expected) and (numbers or type(sent) is type(expected))

@@ -1,4 +1,4 @@
-"""Every model to be judged: those of the catalogue, and those of tests/golden, whose specs use every keyword."""
+"""The models to judge: those of the catalogue, and those of tests/golden, whose specs use every keyword."""
 
 from __future__ import annotations
 
@@ -30,12 +30,14 @@ def golden() -> dict[str, tuple[dict[str, Any], Path]]:
     }
 
 
-def loaded(sources: Mapping[str, str]) -> type[Params]:
-    """Return the adapter class of the last of some modules, given the texts of them by their names.
+def load_model(sources: Mapping[str, str]) -> type[Params]:
+    """Execute sources of modules, by name, and return the adapter class of the last.
 
-    A module imports those before it in place of the modules of `kling_adapters` that are called so.
+    Each imports the earlier ones instead of the modules of `kling_adapters` with these names.
     """
-    called = {f"kling_adapters.{name}": f"loaded_{next(_loaded)}_{name}" for name in sources}
+    called = {
+        f"kling_adapters.{name}": f"loaded_{next(_loaded)}_{name.replace('.', '_')}" for name in sources
+    }
     for name, source in zip(called.values(), sources.values(), strict=True):
         module = ModuleType(name)
         # pydantic looks up the names of annotations in the module of their class.
@@ -45,17 +47,17 @@ def loaded(sources: Mapping[str, str]) -> type[Params]:
             module.__dict__,
         )
     [model] = [
-        found
-        for found in vars(module).values()
-        if isinstance(found, type) and found.__module__ == name and "adapter" in vars(found)
+        member
+        for member in vars(module).values()
+        if isinstance(member, type) and member.__module__ == name and "adapter" in vars(member)
     ]
     return model
 
 
 def models() -> dict[str, tuple[dict[str, Any], type[Params]]]:
     """Return the packaged schema and the model of every spec, by slug."""
-    found = {slug: (entry.json_schema(), entry.load()) for slug, entry in load_catalog().items()}
-    return found | {
-        slug: (schema, loaded({path.stem: path.read_text("utf-8")}))
+    models = {slug: (entry.json_schema(), entry.load()) for slug, entry in load_catalog().items()}
+    return models | {
+        slug: (schema, load_model({path.stem: path.read_text("utf-8")}))
         for slug, (schema, path) in golden().items()
     }

@@ -1,7 +1,7 @@
 """A documentation page for a spec, in the shape of the gateway's own; and what such a page can say.
 
-`sayable` takes away from a spec what no page says, each thing with the reason. What is left is on the page that
-`page` writes, in table rows or in sentences like those of real pages, and nowhere else.
+`reduce_to_page` removes from a spec everything that no page states, with the reasons. `page` writes the remainder in
+table rows or in sentences like those of real pages.
 """
 
 from __future__ import annotations
@@ -31,30 +31,34 @@ SIZES = {
 UNITS = {1024**3: "GB", 1024**2: "MB", 1024: "KB"}
 
 
-def sayable(spec: Spec) -> Spec:
-    """Return what a page can say of a spec. It has no parameters if a page can say none of them."""
-    said: Spec = {key: copy.deepcopy(spec[key]) for key in ("slug", "returns", "latency_seconds", "input")}
+def reduce_to_page(spec: Spec) -> Spec:
+    """Return the part of a spec that a page can state; it may have no parameters."""
+    content: Spec = {key: copy.deepcopy(spec[key]) for key in ("slug", "returns", "latency_seconds", "input")}
     # The first line, which must not look like another part of the head.
-    said["title"] = spec["title"] if re.fullmatch(r"[A-Z]\w+( \w+)*", spec["title"], re.ASCII) else "Random 7"
+    content["title"] = (
+        spec["title"] if re.fullmatch(r"[A-Z]\w+( \w+)*", spec["title"], re.ASCII) else "Random 7"
+    )
     # Other sections of a spec are ours: summary, source, discrepancies, silences, names of examples.
     if not _is_plain(spec["latency_seconds"]):
-        said["latency_seconds"] = None
+        content["latency_seconds"] = None
     price = spec.get("pricing")
     # Prices are in dollars.
     if price and price["currency"] == "USD" and _is_plain(price["from"]) and _is_plain(price["to"]):
-        said["pricing"] = price
-    _reduce(said["input"])
-    known = said["input"]["properties"]
-    given: Schema = next((example["input"] for example in spec.get("examples", ())), {})
-    said["sent"] = _neutral({"properties": known}, given)
-    rules = {_subject(rule): rule for each in reversed(spec.get("rules", [])) for rule in _rule(each, said)}
+        content["pricing"] = price
+    _reduce(content["input"])
+    properties = content["input"]["properties"]
+    example: Schema = next((example["input"] for example in spec.get("examples", ())), {})
+    content["sent"] = _neutral({"properties": properties}, example)
+    rules = {
+        _subject(rule): rule for item in reversed(spec.get("rules", [])) for rule in _rule(item, content)
+    }
     # It would not be clear which of several lists a token means, and one size is all that is said of a file.
-    said["rules"] = list(rules.values())
-    return said
+    content["rules"] = list(rules.values())
+    return content
 
 
 def _reduce(holder: Schema, *, inside: bool = False) -> None:
-    """Take away what a table does not say of the properties of an object."""
+    """Remove from the properties of an object everything that a table does not state."""
     for name, schema in list(holder["properties"].items()):
         # Where objects in objects end is not marked in any way; the language has lists of lists, a page two levels.
         if not NAME.fullmatch(name) or not _is_flat(schema, inside=inside):
@@ -84,45 +88,45 @@ def _shown(name: str, schema: Schema, *, is_required: bool) -> Schema:
     """Return what a table shows of one parameter; the order of keywords is that of no file."""
     inner, levels = _inner(schema)
     kind = inner["type"] if isinstance(inner["type"], str) else inner["type"][0]
-    said: Schema = {"type": kind}
+    content: Schema = {"type": kind}
     if kind == "object":
-        said |= {
+        content |= {
             "properties": copy.deepcopy(inner["properties"]),
             "required": list(inner.get("required", ())),
         }
-        _reduce(said, inside=True)
+        _reduce(content, inside=True)
     # Of a text, the name tells that it is a URL; a page that says only string contradicts itself.
     if "format" in inner or (kind == "string" and URL.search(name)):
-        said["format"] = "uri"
+        content["format"] = "uri"
     for _ in range(levels):
         # Limits and choices of what is in a list are said nowhere.
-        said = {"type": "array", "items": said}
-    size = ("minLength", "maxLength") if "format" not in said and "enum" not in schema else ()
-    said |= {key: schema[key] for key in (*size, "minItems", "maxItems") if key in schema}
+        content = {"type": "array", "items": content}
+    size = ("minLength", "maxLength") if "format" not in content and "enum" not in schema else ()
+    content |= {key: schema[key] for key in (*size, "minItems", "maxItems") if key in schema}
     low, high = schema.get("minimum"), schema.get("maximum")
     # A range has two ends.
     if _is_plain(low) and _is_plain(high):
-        said |= {"minimum": low, "maximum": high}
+        content |= {"minimum": low, "maximum": high}
     choices = [value for value in schema.get("enum", ()) if value is not None]
     # Both of two are what any boolean is.
     if (
         choices
-        and "format" not in said
+        and "format" not in content
         and (kind != "boolean" or len(choices) == 1)
         and all(map(_is_plain_or_text, choices))
     ):
-        said["enum"] = choices
+        content["enum"] = choices
     default = schema.get("default", ...)
     if default is None and not is_required:
         # Null is shown as a default and nowhere else.
-        said |= {"type": [said["type"], "null"], "default": None}
-        if "enum" in said:
-            said["enum"] = [*choices, None]
+        content |= {"type": [content["type"], "null"], "default": None}
+        if "enum" in content:
+            content["enum"] = [*choices, None]
     # A prompt or a URL that stands as a default is a sample.
     is_sample = (SAMPLES.search(name) and "negative" not in name) or URL.search(name) or "format" in inner
     if default not in (..., None) and not is_sample and kind != "object" and _is_plain_or_text(default):
-        said["default"] = default
-    return said
+        content["default"] = default
+    return content
 
 
 def _is_plain(value: Any) -> bool:
@@ -132,12 +136,12 @@ def _is_plain(value: Any) -> bool:
 def _is_plain_or_text(value: Any) -> bool:
     if isinstance(value, list):
         return all(map(_is_plain_or_text, value))
-    # A browser puts no-break spaces where a page has none, so nobody can tell.
+    # A browser puts no-break spaces where a page has none, so the two are indistinguishable.
     return "\u00a0" not in value if isinstance(value, str) else isinstance(value, bool) or _is_plain(value)
 
 
 def _neutral(schema: Schema, value: Any) -> Any:
-    """Return an example without texts of its own: in sentences, a page could name things that are no rules."""
+    """Return an example without texts of its own: in sentences, a page could seem to state rules."""
     if isinstance(value, dict):
         return {
             name: _neutral(schema["properties"][name], part)
@@ -151,46 +155,52 @@ def _neutral(schema: Schema, value: Any) -> Any:
     return value
 
 
-def _rule(rule: Schema, said: Spec) -> Iterator[Schema]:
-    """Yield as much of a rule as sentences say in a way that can be read only as this."""
-    properties = said["input"]["properties"]
-    [(kind, says)] = rule.items()
-    told = says if isinstance(says, list) else [says["field"]]
-    if any("properties" in _inner(properties.get(name, {}))[0] for name in told):
-        return  # what the description of objects names is taken for a part of them
+def _rule(rule: Schema, content: Spec) -> Iterator[Schema]:
+    """Yield the part of a rule that sentences can state unambiguously."""
+    properties = content["input"]["properties"]
+    [(kind, rule_content)] = rule.items()
+    fields = rule_content if isinstance(rule_content, list) else [rule_content["field"]]
+    if any("properties" in _inner(properties.get(name, {}))[0] for name in fields):
+        return  # a name in the description of objects is read as a part of them
     if kind in ("at_least_one_of", "mutually_exclusive"):
-        # A group of what has a value anyway means something else than it says.
+        # A group with a parameter that always has a value would mean something else.
         plain = all(
             name in properties and properties[name]["type"] not in ("boolean", ["boolean", "null"])
-            and properties[name].get("default") in (None, "", []) for name in says
+            and properties[name].get("default") in (None, "", []) for name in rule_content
         )  # fmt: skip
-        sent = [name for name in says if said["sent"].get(name) not in (None, "", [])]
+        sent = [name for name in rule_content if content["sent"].get(name) not in (None, "", [])]
         if plain and (sent or kind == "mutually_exclusive") and (len(sent) < 2 or kind == "at_least_one_of"):
-            yield {kind: list(says)}
-    elif kind == "requires" and says["field"] in properties:
-        present = sorted({*says.get("present", ())} & properties.keys() - {says["field"]})
+            yield {kind: list(rule_content)}
+    elif kind == "requires" and rule_content["field"] in properties:
+        present = sorted({*rule_content.get("present", ())} & properties.keys() - {rule_content["field"]})
         equals = {
-            name: value for name, value in says.get("equals", {}).items() if _is_word(name, value, properties)
+            name: value
+            for name, value in rule_content.get("equals", {}).items()
+            if _is_word(name, value, properties)
         }
-        equals.pop(says["field"], None)
+        equals.pop(rule_content["field"], None)
         present = [name for name in present if name not in equals]
         if present or equals:
             filled = {"present": present} if present else {}
-            yield {kind: {"field": says["field"], **filled, **({"equals": equals} if equals else {})}}
+            yield {kind: {"field": rule_content["field"], **filled, **({"equals": equals} if equals else {})}}
     elif kind == "references":
-        # Only these forms are told from other text, and what they name must be a text and a list.
-        kinds = [properties.get(says[key], {}).get("type") for key in ("field", "list")]
-        if re.fullmatch(r"@[A-Za-z_]+\{n\}|<<<[A-Za-z]+_\{n\}>>>", says["token"]) and kinds == [
+        # Only these forms are recognised in other text, and they must name a text and a list.
+        kinds = [properties.get(rule_content[key], {}).get("type") for key in ("field", "list")]
+        if re.fullmatch(r"@[A-Za-z_]+\{n\}|<<<[A-Za-z]+_\{n\}>>>", rule_content["token"]) and kinds == [
             "string",
             "array",
         ]:
             yield rule
-    elif kind == "max_bytes" and "format" in properties.get(says["field"], {}) and says["bytes"] % 1024 == 0:
+    elif (
+        kind == "max_bytes"
+        and "format" in properties.get(rule_content["field"], {})
+        and rule_content["bytes"] % 1024 == 0
+    ):
         yield rule
 
 
 def _is_word(name: str, value: Any, properties: Mapping[str, Schema]) -> bool:
-    """Whether a sentence can ask for a value of a parameter: it is one of few, and a word unlike the others."""
+    """Return whether a sentence can require this value: it is a single word among few choices."""
     choices = [
         str(choice).casefold() for choice in properties.get(name, {}).get("enum", ()) if choice is not None
     ]
@@ -202,28 +212,31 @@ def _is_word(name: str, value: Any, properties: Mapping[str, Schema]) -> bool:
 
 
 def _subject(rule: Schema) -> str:
-    [(kind, says)] = rule.items()
+    [(kind, rule_content)] = rule.items()
     return (
-        says["token"]
+        rule_content["token"]
         if kind == "references"
-        else f"{kind} {says['field'] if isinstance(says, dict) else says}"
+        else f"{kind} {rule_content['field'] if isinstance(rule_content, dict) else rule_content}"
     )
 
 
 def facts(spec: Spec) -> dict[str, Any]:
-    """Return what is compared: all but words, in an order of its own."""
-    found: dict[str, Any] = {
+    """Return the facts to compare: everything but prose, in a fixed order."""
+    facts_of_rules: dict[str, Any] = {
         key: spec.get(key) for key in ("slug", "title", "returns", "latency_seconds", "pricing")
     }
-    found |= {f"input.{path}": schema for path, schema in _facts(spec["input"], "")}
+    facts_of_rules |= {f"input.{path}": schema for path, schema in _facts(spec["input"], "")}
     for rule in spec.get("rules", ()):
-        [(kind, says)] = rule.items()
-        if isinstance(says, dict):
-            says = {key: sorted(value) if isinstance(value, list) else value for key, value in says.items()}
-        found[
-            f"rule {kind} {json.dumps(sorted(says) if isinstance(says, list) else says, sort_keys=True)}"
+        [(kind, rule_content)] = rule.items()
+        if isinstance(rule_content, dict):
+            rule_content = {
+                key: sorted(value) if isinstance(value, list) else value
+                for key, value in rule_content.items()
+            }
+        facts_of_rules[
+            f"rule {kind} {json.dumps(sorted(rule_content) if isinstance(rule_content, list) else rule_content, sort_keys=True)}"
         ] = True
-    return found
+    return facts_of_rules
 
 
 def _facts(holder: Schema, path: str) -> Iterator[tuple[str, Schema]]:
@@ -232,17 +245,17 @@ def _facts(holder: Schema, path: str) -> Iterator[tuple[str, Schema]]:
         inner = schema
         while "items" in inner:
             inner, levels = inner["items"], levels + 1
-        own = {
+        own_keys = {
             key: value
             for key, value in schema.items()
             if key not in ("items", "properties", "required", "description")
         }
-        if "enum" in own:
-            own["enum"] = sorted(map(repr, own["enum"]))
+        if "enum" in own_keys:
+            own_keys["enum"] = sorted(map(repr, own_keys["enum"]))
         yield (
             at,
             {
-                **own,
+                **own_keys,
                 "is_required": name in holder.get("required", ()),
                 "levels": levels,
                 "of": inner["type"],
@@ -253,41 +266,41 @@ def _facts(holder: Schema, path: str) -> Iterator[tuple[str, Schema]]:
             yield from _facts(inner, f"{at}.")
 
 
-def page(said: Spec, *, run_together: bool = False) -> str:
-    """Return the page of what is sayable, in the layout with a line for each thing.
+def page(content: Spec, *, run_together: bool = False) -> str:
+    """Return the page of a reduced spec, in the layout with one fact a line.
 
     `run_together`: allowed numbers stand without a space between them, as on most real pages.
     """
-    slug, price = said["slug"], said.get("pricing")
-    head = [f"{said['title']} Serverless API", "", "It draws what you like.", ""]
-    if said["latency_seconds"] is not None:
-        head.append(f"~{said['latency_seconds']}s")
+    slug, price = content["slug"], content.get("pricing")
+    head = [f"{content['title']} Serverless API", "", "It draws what you like.", ""]
+    if content["latency_seconds"] is not None:
+        head.append(f"~{content['latency_seconds']}s")
     if price:
         ends = [f"${price[end]}" for end in ("from", "to")]
         head.append(f"{' - '.join(ends if price['from'] != price['to'] else ends[:1])} per {price['unit']}")
     head.append(f"POST /v2/{slug} · submit + poll")
     code = ["from segmind import SegmindClient", "", "client = SegmindClient()", "payload = {"]
-    code += [f"    {name!r}: {value!r}," for name, value in said["sent"].items()]
+    code += [f"    {name!r}: {value!r}," for name, value in content["sent"].items()]
     code += ["}", f'job = client.submit_async("{slug}", **payload)']
-    rows = [line for row in _rows(said["input"], said, run_together=run_together) for line in row]
+    rows = [line for row in _rows(content["input"], content, run_together=run_together) for line in row]
     return "\n".join([
         *head, *(f"{number:2}{line}" for number, line in enumerate(code, 1)), "",
         "API Endpoint", "", f"POSThttps://api.segmind.com/v1/{slug}", "", "Parameters", "", *rows,
-        "", "Response Type", "", f"Returns: {said['returns'].capitalize()}", "", "Asynchronous requests (v2)", "",
+        "", "Response Type", "", f"Returns: {content['returns'].capitalize()}", "", "Asynchronous requests (v2)", "",
         "Status states", "", "FAILED", "It went wrong", "", "Common Error Codes", "", "404", "",
     ])  # fmt: skip
 
 
-def _rows(holder: Schema, said: Spec, *, run_together: bool, top: bool = True) -> Iterator[list[str]]:
+def _rows(holder: Schema, content: Spec, *, run_together: bool, top: bool = True) -> Iterator[list[str]]:
     """Yield the rows of parameters in the order of a page: the required first, each part from A to Z."""
     required = holder.get("required", ())
     for name, schema in sorted(
-        holder["properties"].items(), key=lambda each: (each[0] not in required, each[0])
+        holder["properties"].items(), key=lambda item: (item[0] not in required, item[0])
     ):
         inner, levels = _inner(schema)
         kind = inner["type"] if isinstance(inner["type"], str) else inner["type"][0]
         shown = kind + "[]" * levels + (" (uri)" if "format" in inner and not levels else "")
-        text = " ".join(_sentences(name, schema, inner, said if top else {}))
+        text = " ".join(_sentences(name, schema, inner, content if top else {}))
         lines = [f"{name}{'required' if name in required else 'optional'}", shown, "", text, ""]
         if "default" in schema:
             lines.append(f"Default: {json.dumps(schema['default'], ensure_ascii=False)}")
@@ -304,11 +317,11 @@ def _rows(holder: Schema, said: Spec, *, run_together: bool, top: bool = True) -
         yield lines
         if "properties" in inner:
             yield ["Array items:"]
-            yield from _rows(inner, said, run_together=run_together, top=False)
+            yield from _rows(inner, content, run_together=run_together, top=False)
 
 
-def _sentences(name: str, schema: Schema, inner: Schema, said: Spec) -> Iterator[str]:
-    """Yield what is said of a parameter in prose."""
+def _sentences(name: str, schema: Schema, inner: Schema, content: Spec) -> Iterator[str]:
+    """Yield the sentences about a parameter."""
     if "properties" in inner:
         yield f"Each has {', '.join(inner['properties'])}."
     elif "format" in inner and "items" in schema:
@@ -316,23 +329,24 @@ def _sentences(name: str, schema: Schema, inner: Schema, said: Spec) -> Iterator
     else:
         yield "What it shows."
     yield from (words.format(schema[key]) for key, words in SIZES.items() if key in schema)
-    for rule in said.get("rules", ()):
-        [(kind, says)] = rule.items()
+    for rule in content.get("rules", ()):
+        [(kind, rule_content)] = rule.items()
         match kind:
-            case "at_least_one_of" if says[0] == name:
-                yield f"At least one of {', '.join(says[:-1])} and {says[-1]} is required."
-            case "mutually_exclusive" if says[0] == name:
-                yield f"{', '.join(says[:-1])} and {says[-1]} are mutually exclusive."
-            case "references" if name in (says["field"], says["list"]):
-                yield f"Call them {says['token'].replace('{n}', '1')}."
-            case "max_bytes" if says["field"] == name:
-                unit = next(unit for unit in UNITS if says["bytes"] % unit == 0)
-                yield f"Max {says['bytes'] // unit}{UNITS[unit]}."
-            case "requires" if says["field"] == name:
-                if "present" in says:
-                    yield f"Requires {' and '.join(says['present'])}."
+            case "at_least_one_of" if rule_content[0] == name:
+                yield f"At least one of {', '.join(rule_content[:-1])} and {rule_content[-1]} is required."
+            case "mutually_exclusive" if rule_content[0] == name:
+                yield f"{', '.join(rule_content[:-1])} and {rule_content[-1]} are mutually exclusive."
+            case "references" if name in (rule_content["field"], rule_content["list"]):
+                yield f"Call them {rule_content['token'].replace('{n}', '1')}."
+            case "max_bytes" if rule_content["field"] == name:
+                unit = next(unit for unit in UNITS if rule_content["bytes"] % unit == 0)
+                yield f"Max {rule_content['bytes'] // unit}{UNITS[unit]}."
+            case "requires" if rule_content["field"] == name:
+                if "present" in rule_content:
+                    yield f"Requires {' and '.join(rule_content['present'])}."
                 yield from (
-                    f"Requires {other} to be {value}." for other, value in says.get("equals", {}).items()
+                    f"Requires {name_needed} to be {value}."
+                    for name_needed, value in rule_content.get("equals", {}).items()
                 )
             case _:
                 pass

@@ -1,4 +1,4 @@
-"""Specs drawn at random: whatever specs/README.md allows, at its odd corners.
+"""Random specs: everything that specs/README.md allows, corner cases included.
 
 A spec is plain data, as a YAML reader gives it. Nothing here asks the compiler what is allowed.
 """
@@ -18,12 +18,12 @@ from .prose_rules import broken_rules
 Schema: TypeAlias = dict[str, Any]
 Spec: TypeAlias = dict[str, Any]
 
-# What Python, pydantic, a generated module or a call of a client means by a name; then what no name in Python can be,
-# what becomes the same as another, and what YAML could take for something else.
+# Names with a meaning in Python, pydantic, a generated module or a call of a client; names that Python cannot have; names that
+# become equal in Python; names that YAML could read as another type.
 ODD_NAMES = re.findall(
     r"\S+",
     "class None True self cls json copy schema wire adapter dict model_config model_fields model_x validate construct "
-    "Literal Any Field MISSING Media Part Params Sequence TypedDict Annotated Lenient Exact str int float bool list type "
+    "Literal Any Field MISSING Media Part Params Sequence TypedDict Annotated IntOrStr BoolOnly str int float bool list type "
     "timeout extra save_to model params slug __init__ __class__ __private _private _ __ "
     '1k 2nd a-b a.b a_b a_b_ a-b_ größe 日本 ﬁt µ it\'s "q" back\\slash {n} {{z}} {%z%} {#z} # @z <b> %s $HOME `c` | '
     "on no null ~ 1.5 0x1 16:9 prompt Prompt PROMPT promptInput camelCase CamelCase snake_case Item items properties "
@@ -34,7 +34,7 @@ PLAIN_NAMES = re.findall(
     r"\w+",
     "duration seed mode image_url video_url shots cfg_scale negative_prompt text voice_ids camera steps strength",
 )
-# Rich in what is markup, quoting or a limit to some reader on the way: YAML, Python, Jinja, Markdown, the shell.
+# Markup, quotes and limits of the readers on the way: YAML, Python, Jinja, Markdown, the shell.
 AWKWARD = [
     '"', '"""', "'''", "'", "\\", "\\n", "a\\", '\\"', "{", "}", "{n}", "{{ x }}", "{% x %}", "{# x #}", "#", "# x", "%s", "%(x)s",
     "`", "``", "|", "a|b", "<b>", "<!--", "-->", "&amp;", "$(x)", "*", "**", "_x_", "~", "[x](y)", "@Image1", "@x", ":", ": ", "- ",
@@ -70,21 +70,21 @@ URLS = [
 KINDS = ["string", "uri", "integer", "number", "boolean", "array", "object"]
 NO_VALUE: Any = object()
 # The largest number of characters or items that is worth writing into a spec.
-MOST = 60
+LONGEST = 60
 
 
-def texts(most: int = 80) -> SearchStrategy[str]:
+def texts(longest: int = 80) -> SearchStrategy[str]:
     """Draw a text that is not blank."""
     pieces = st.lists(
         st.sampled_from(AWKWARD) | st.text(st.characters(codec="utf-8"), max_size=6), min_size=1, max_size=4
     )
-    made = st.sampled_from(["Says what it does.", "Length in seconds."]) | pieces.map("".join)
-    return made.map(lambda text: text[:most]).filter(lambda text: text.strip())
+    drawn = st.sampled_from(["Says what it does.", "Length in seconds."]) | pieces.map("".join)
+    return drawn.map(lambda text: text[:longest]).filter(lambda text: text.strip())
 
 
-def lines(most: int) -> SearchStrategy[str]:
+def lines(longest: int) -> SearchStrategy[str]:
     """Draw a text on one line that neither starts nor ends with a space."""
-    return texts(most).map(lambda text: " ".join(text.split())).filter(bool)
+    return texts(longest).map(lambda text: " ".join(text.split())).filter(bool)
 
 
 def names() -> SearchStrategy[str]:
@@ -92,9 +92,9 @@ def names() -> SearchStrategy[str]:
     anything = st.text(
         st.characters(codec="utf-8", exclude_categories=["C", "Zl", "Zp"]), min_size=1, max_size=5
     )
-    # jsonschema-rs, which judges the models, tells a name of digits and an index alike.
-    made = anything.filter(lambda name: name.strip() and not name.isdecimal())
-    return st.sampled_from(PLAIN_NAMES) | st.sampled_from([*ODD_NAMES, *SPACED_NAMES]) | made
+    # jsonschema-rs, which judges the models, does not distinguish a name of digits from an index.
+    drawn = anything.filter(lambda name: name.strip() and not name.isdecimal())
+    return st.sampled_from(PLAIN_NAMES) | st.sampled_from([*ODD_NAMES, *SPACED_NAMES]) | drawn
 
 
 def numbers(kind: str) -> SearchStrategy[Any]:
@@ -130,8 +130,8 @@ def schemas(draw: DrawFn, depth: int = 0) -> Schema:  # noqa: C901, PLR0912  one
             else:
                 ends = st.lists(numbers(kind), min_size=2, max_size=2).map(sorted)
                 low, high = draw(ends)
-                both = {"minimum": low, "maximum": high}
-                schema |= {key: both[key] for key in draw(st.sets(st.sampled_from(list(both))))}
+                bounds = {"minimum": low, "maximum": high}
+                schema |= {key: bounds[key] for key in draw(st.sets(st.sampled_from(list(bounds))))}
         case "boolean":
             schema |= draw(
                 st.sampled_from([{}, {}, {"enum": [True]}, {"enum": [False]}, {"enum": [False, True]}])
@@ -158,13 +158,13 @@ def schemas(draw: DrawFn, depth: int = 0) -> Schema:  # noqa: C901, PLR0912  one
     return {key: schema[key] for key in keys}
 
 
-def sizes(what: str, limits: list[int]) -> SearchStrategy[Schema]:
+def sizes(suffix: str, limits: list[int]) -> SearchStrategy[Schema]:
     """Draw limits of a length: none, one or both."""
     ends = st.tuples(st.sampled_from(limits), st.sampled_from(limits)).map(sorted)
-    both = ends.map(lambda pair: {f"min{what}": pair[0], f"max{what}": pair[1]})
+    bounds = ends.map(lambda pair: {f"min{suffix}": pair[0], f"max{suffix}": pair[1]})
     return st.builds(
-        lambda whole, kept: {k: whole[k] for k in whole if k[:3] in kept},
-        both,
+        lambda whole, chosen: {k: whole[k] for k in whole if k[:3] in chosen},
+        bounds,
         st.sets(st.sampled_from(["min", "max"])),
     )
 
@@ -177,8 +177,8 @@ def objects(draw: DrawFn, depth: int) -> Schema:
     )
     free = [name for name, part in properties.items() if "default" not in part]
     required: list[str] = draw(st.lists(st.sampled_from(free), unique=True, max_size=3)) if free else []
-    says = bool(required) or draw(st.booleans())
-    return {"properties": properties, **({"required": required} if says else {})}
+    has_required = bool(required) or draw(st.booleans())
+    return {"properties": properties, **({"required": required} if has_required else {})}
 
 
 @st.composite
@@ -195,8 +195,12 @@ def values(draw: DrawFn, schema: Schema) -> Any:  # noqa: C901, PLR0911, PLR0912
         case "string":
             if "format" in schema:
                 return draw(st.sampled_from(URLS))
-            least, most = schema.get("minLength", 0), min(schema.get("maxLength", MOST), MOST)
-            return NO_VALUE if least > most else draw(texts(most) | st.just(""))[:most].ljust(least, "é")
+            least, longest = schema.get("minLength", 0), min(schema.get("maxLength", LONGEST), LONGEST)
+            return (
+                NO_VALUE
+                if least > longest
+                else draw(texts(longest) | st.just(""))[:longest].ljust(least, "é")
+            )
         case "integer" | "number":
             low, high = schema.get("minimum"), schema.get("maximum")
             inside = numbers(kind).filter(lambda n: (low is None or n >= low) and (high is None or n <= high))
@@ -206,14 +210,14 @@ def values(draw: DrawFn, schema: Schema) -> Any:  # noqa: C901, PLR0911, PLR0912
             return draw(st.booleans())
         case "array":
             least = schema.get("minItems", 0)
-            if least > MOST:
+            if least > LONGEST:
                 return NO_VALUE
-            most = min(schema.get("maxItems", least + 2), least + 2)
-            items = draw(st.lists(values(schema["items"]), min_size=min(least, 3), max_size=min(most, 3)))
+            longest = min(schema.get("maxItems", least + 2), least + 2)
+            items = draw(st.lists(values(schema["items"]), min_size=min(least, 3), max_size=min(longest, 3)))
             items += items[:1] * (least - len(items))
             return NO_VALUE if any(item is NO_VALUE for item in items) else items
         case _:
-            made: Schema = {}
+            drawn: Schema = {}
             for name, part in schema["properties"].items():
                 value = (
                     draw(values(part)) if name in schema.get("required", ()) or draw(st.booleans()) else None
@@ -221,33 +225,35 @@ def values(draw: DrawFn, schema: Schema) -> Any:  # noqa: C901, PLR0911, PLR0912
                 if value is NO_VALUE and name in schema.get("required", ()):
                     return NO_VALUE
                 if value is not NO_VALUE and (value is not None or "null" in part["type"]):
-                    made[name] = value
-            return made
+                    drawn[name] = value
+            return drawn
 
 
 @st.composite
-def rules(draw: DrawFn, given: Schema) -> list[Schema]:
+def rules(draw: DrawFn, schema_input: Schema) -> list[Schema]:
     """Draw rules of each kind whose parameters suit them."""
-    properties = given["properties"]
-    known = list(properties)
+    properties = schema_input["properties"]
+    parameter_names = list(properties)
     bare = {
         name: part["type"] if isinstance(part["type"], str) else part["type"][0]
         for name, part in properties.items()
     }
-    strings, arrays = ([name for name in known if bare[name] == kind] for kind in ("string", "array"))
+    strings, arrays = (
+        [name for name in parameter_names if bare[name] == kind] for kind in ("string", "array")
+    )
     links = [name for name in strings if "format" in properties[name]]
-    free = [name for name in known if name not in given.get("required", ())]
+    free = [name for name in parameter_names if name not in schema_input.get("required", ())]
     tokens = st.sampled_from(
         ["@Image{n}", "<<<v_{n}>>>", "{n}.", "({n})", "'{n}\\", '"{n}"', "{{n}}", "[{n}]", "日{n}"]
     )
     kinds: list[SearchStrategy[Schema]] = []
-    if known:
-        kinds.append(requirements(properties, known))
+    if parameter_names:
+        kinds.append(requirements(properties, parameter_names))
     if strings and arrays:
-        named = st.fixed_dictionaries(
+        reference = st.fixed_dictionaries(
             {"field": st.sampled_from(strings), "token": tokens, "list": st.sampled_from(arrays)}
         )
-        kinds.append(named.map(lambda rule: {"references": rule}))
+        kinds.append(reference.map(lambda rule: {"references": rule}))
     if links:
         limits = st.fixed_dictionaries(
             {"field": st.sampled_from(links), "bytes": st.sampled_from([100, 52428800, 2**64])}
@@ -259,33 +265,33 @@ def rules(draw: DrawFn, given: Schema) -> list[Schema]:
             groups.map(lambda names: {"at_least_one_of": names}),
             groups.map(lambda names: {"mutually_exclusive": names}),
         ]
-    # Two of the same say the same twice.
+    # Two rules about the same parameters would repeat each other.
     return draw(st.lists(st.one_of(kinds), max_size=3, unique_by=_subject)) if kinds else []
 
 
 def _subject(rule: Schema) -> str:
-    [(kind, says)] = rule.items()
-    return f"{kind} {says['field'] if kind == 'requires' else sorted(map(str, says.values() if isinstance(says, dict) else says))}"
+    [(kind, has_required)] = rule.items()
+    return f"{kind} {has_required['field'] if kind == 'requires' else sorted(map(str, has_required.values() if isinstance(has_required, dict) else has_required))}"
 
 
 @st.composite
-def requirements(draw: DrawFn, properties: Schema, known: list[str]) -> Schema:
+def requirements(draw: DrawFn, properties: Schema, parameter_names: list[str]) -> Schema:
     """Draw a rule `requires`."""
-    present = draw(st.lists(st.sampled_from(known), max_size=2, unique=True))
+    present = draw(st.lists(st.sampled_from(parameter_names), max_size=2, unique=True))
     # A file is never equal to anything.
-    comparable = [name for name in known if "format" not in str(properties[name])]
-    asked = draw(st.lists(st.sampled_from(comparable), max_size=2, unique=True)) if comparable else []
-    drawn = {name: draw(values(properties[name])) for name in asked}
+    comparable = [name for name in parameter_names if "format" not in str(properties[name])]
+    compared = draw(st.lists(st.sampled_from(comparable), max_size=2, unique=True)) if comparable else []
+    drawn = {name: draw(values(properties[name])) for name in compared}
     equals = {name: value for name, value in drawn.items() if value is not NO_VALUE}
-    rule: Schema = {"field": draw(st.sampled_from(known))}
+    rule: Schema = {"field": draw(st.sampled_from(parameter_names))}
     if present or not equals:
-        rule["present"] = present or [known[0]]
+        rule["present"] = present or [parameter_names[0]]
     if equals:
         rule["equals"] = equals
     return {"requires": rule}
 
 
-WORDS = [
+SLUG_PARTS = [
     "kling",
     "a",
     "x1",
@@ -305,16 +311,16 @@ WORDS = [
 
 
 def slugs() -> SearchStrategy[str]:
-    """Draw a slug. What it is called in Python is no word of Python's or of the generated code's."""
-    first, words = (
+    """Draw a slug. Its name in Python is not a keyword or a name of the generated code."""
+    first, parts = (
         st.sampled_from(["kling", "k", "int", "x9", "zz"]),
-        st.lists(st.sampled_from(WORDS), min_size=1, max_size=3),
+        st.lists(st.sampled_from(SLUG_PARTS), min_size=1, max_size=3),
     )
     joins = st.lists(st.sampled_from("-."), min_size=3, max_size=3)
     return st.builds(
         lambda head, tail, marks: head + "".join(map("".join, zip(marks, tail, strict=False))),
         first,
-        words,
+        parts,
         joins,
     )
 
@@ -322,7 +328,7 @@ def slugs() -> SearchStrategy[str]:
 @st.composite
 def documents(draw: DrawFn) -> Spec:
     """Draw a whole spec that the language allows."""
-    given = draw(objects(0))
+    schema_input = draw(objects(0))
     prices = st.sampled_from([0, 0.05, 1, 0.504, 1e6, 1e-7])
     units = st.sampled_from(["generation", "second", "minute", "image", "megapixel"])
     spec: Spec = {
@@ -336,8 +342,8 @@ def documents(draw: DrawFn) -> Spec:
             "document": draw(texts(30)),
             "read": draw(st.dates(date(1970, 1, 1)) | st.dates(date(1970, 1, 1)).map(date.isoformat)),
         },
-        "input": given,
-        "rules": draw(rules(given)),
+        "input": schema_input,
+        "rules": draw(rules(schema_input)),
     }
     if draw(st.booleans()):
         low, high = sorted([draw(prices), draw(prices)])
@@ -349,16 +355,16 @@ def documents(draw: DrawFn) -> Spec:
         }
     examples = [
         value
-        for value in draw(st.lists(values({"type": "object", **given}), max_size=2))
+        for value in draw(st.lists(values({"type": "object", **schema_input}), max_size=2))
         if value is not NO_VALUE
     ]
-    judge = {"properties": given["properties"], "x-kling": {"rules": spec["rules"]}}
+    judge = {"properties": schema_input["properties"], "x-kling": {"rules": spec["rules"]}}
     spec["examples"] = [
         {"name": draw(texts(40)), "input": value} for value in examples if not broken_rules(judge, value)
     ]
-    abouts = st.sampled_from(["title", "tagline", *given["properties"]])
-    found = st.fixed_dictionaries({"about": abouts, "page": texts(), "decision": texts()})
-    spec["discrepancies"] = draw(st.lists(found, max_size=2))
+    abouts = st.sampled_from(["title", "tagline", *schema_input["properties"]])
+    entry = st.fixed_dictionaries({"about": abouts, "page": texts(), "decision": texts()})
+    spec["discrepancies"] = draw(st.lists(entry, max_size=2))
     silence = st.fixed_dictionaries(
         {"silence": st.sampled_from(["no-example", "no-description", "placeholder"]), "reason": texts()},
         optional={"about": abouts},
@@ -370,15 +376,15 @@ def documents(draw: DrawFn) -> Spec:
     return spec
 
 
-def catalogs(most: int = 3) -> SearchStrategy[list[Spec]]:
+def catalogs(longest: int = 3) -> SearchStrategy[list[Spec]]:
     """Draw specs that can stand beside each other."""
     return st.lists(
-        documents(), min_size=1, max_size=most, unique_by=lambda spec: re.sub("[.-]", "", spec["slug"])
+        documents(), min_size=1, max_size=longest, unique_by=lambda spec: re.sub("[.-]", "", spec["slug"])
     )
 
 
 class _Dumper(yaml.SafeDumper):
-    """PyYAML's, which writes YAML 1.1; so every text is in quotes, or a block."""
+    """A dumper that quotes every text or writes a block, because PyYAML writes YAML 1.1."""
 
     quotes = '"'
 

@@ -1,4 +1,4 @@
-"""The search of `test_verdicts.py` catches faults: each is planted in the text of a module, where it would live."""
+"""The search of `test_verdicts.py` catches faults that are planted in the source of a module."""
 
 from __future__ import annotations
 
@@ -11,39 +11,40 @@ import pytest
 import kling_adapters
 
 from .judging import disagreements
-from .models import golden, loaded
+from .models import golden, load_model
 from .searching import every_edit
 
 RUNTIME = Path(kling_adapters.__file__).parent
 GOLDEN = golden()
 FULL, CORNERS = "full-1.5", "corners"
-# What; with which golden model it shows, and in the text of which module it is; instead of what; what is said of it.
+# In the order of their imports.
+MODULES = ("media.urls", "schema.rules", "schema.param_types", "schema.fields", "schema.params")
+# Name, golden model, module ("" for the generated one), text, faulty text, expected message.
 FAULTS = [
-    ("bound widened", FULL, "", "ge=0, le=1,", "ge=0, le=1.5,", "takes what breaks ['strength']"),
-    ("enum value dropped", FULL, "", '    ratio: Annotated[Literal["16:9", "9:16"]', '    ratio: Annotated[Literal["16:9"]', 'refuses what is right: ["ratio'),
-    ("strict removed", FULL, "params", "strict=True,\n", "strict=False,\n", "takes what breaks ['prompt']"),
-    ("rule removed", FULL, "", 'MutuallyExclusive("mask_url", "grid", "steps"),', "", "takes what breaks ['grid']"),
-    ("max length off by one", FULL, "", "max_length=512", "max_length=513", "takes what breaks ['prompt']"),
-    ("nullable added", FULL, "", "seed: Annotated[int |", "seed: Annotated[int | None |", "takes what breaks ['seed']"),
-    ("default sent", FULL, "params", "if name in value.model_fields_set and", "if", "it sends"),
-    ("alias lost", FULL, "", 'alias="class", ', "", "refuses what is right: ['class: unknown"),
-    ("nested model open", FULL, "", "class Camera(Part)", 'class Camera(Part, extra="ignore")', "takes what breaks ['shots[0].camera."),
-    ("references off by one", FULL, "adapter", "int(number) > count", "int(number) > count + 1", "takes what breaks ['prompt']"),
-    # And some more.
-    ("bound excluded", FULL, "", "ge=0, le=1,", "ge=0, lt=1,", "refuses what is right"),
-    ("items off by one", FULL, "", "max_length=3, ", "max_length=4, ", "takes what breaks ['shots']"),
+    ("bound widened", FULL, "", "ge=0, le=1,", "ge=0, le=1.5,", "accepts what breaks ['strength']"),
+    ("enum value dropped", FULL, "", '    ratio: Annotated[Literal["16:9", "9:16"]', '    ratio: Annotated[Literal["16:9"]', 'refuses a valid input: ["ratio'),
+    ("strict removed", FULL, "schema.params", "strict=True,\n", "strict=False,\n", "accepts what breaks ['prompt']"),
+    ("rule removed", FULL, "", 'MutuallyExclusive("mask_url", "grid", "steps"),', "", "accepts what breaks ['grid']"),
+    ("max length off by one", FULL, "", "max_length=512", "max_length=513", "accepts what breaks ['prompt']"),
+    ("nullable added", FULL, "", "seed: Annotated[int |", "seed: Annotated[int | None |", "accepts what breaks ['seed']"),
+    ("default sent", FULL, "schema.params", "if name in value.model_fields_set and", "if", "it sends"),
+    ("alias lost", FULL, "", 'alias="class", ', "", "refuses a valid input: ['class: unknown"),
+    ("nested model open", FULL, "", "class Camera(Part)", 'class Camera(Part, extra="ignore")', "accepts what breaks ['shots[0].camera."),
+    ("references off by one", FULL, "schema.rules", "int(number) > count", "int(number) > count + 1", "accepts what breaks ['prompt']"),
+    ("bound excluded", FULL, "", "ge=0, le=1,", "ge=0, lt=1,", "refuses a valid input"),
+    ("items off by one", FULL, "", "max_length=3, ", "max_length=4, ", "accepts what breaks ['shots']"),
     ("no longer required", FULL, "", "Field(max_length=4, min_length=1,", "Field(default=(), max_length=4, min_length=1,", "names"),
-    ("no twin", FULL, "", 'Lenient[Literal["1", "2"]]', 'Literal["1", "2"]', "refuses what is right"),
-    ("twin sent as it is", FULL, "param_types", "return declared_forms.get(value, value)", "return value", "refuses what is right"),
-    ("zero for false", FULL, "", "Exact[Literal[False]]", "Literal[False]", "takes what breaks ['silent']"),
-    ("other value needed", FULL, "", 'equals={"duration": 5}', 'equals={"duration": 10}', "refuses what is right: ['mask_url"),
-    ("null given", FULL, "adapter", "if all(given.get(name) is None", "if all(name not in given", "broken are"),
-    ("default given", FULL, "adapter", "if all(given.get(name)", "if all(values.get(name)", "broken are ['images', 'note', 'prompt']"),
-    ("default not counted", CORNERS, "params", "given(field.default)", "None", "takes what breaks ['text']"),
-    ("infinity", CORNERS, "params", "allow_inf_nan=False", "allow_inf_nan=True", "takes what breaks ['ratio']"),
-    ("half characters", CORNERS, "params", "str_max_length=sys.maxsize,", "", "takes what breaks ['text']"),
-    ("space in a URL", CORNERS, "param_types", r"/?#][^\s", "/?#][^", "takes what breaks ['picture']"),
-    ("true for 1", CORNERS, "param_types", "if isinstance(value, bool) or not", "if not", "takes what breaks ['level']"),
+    ("alternate form refused", FULL, "", 'IntOrStr[Literal["1", "2"]]', 'Literal["1", "2"]', "refuses a valid input"),
+    ("alternate form sent", FULL, "schema.param_types", "return declared_forms.get(value, value)", "return value", "refuses a valid input"),
+    ("zero for false", FULL, "", "BoolOnly[Literal[False]]", "Literal[False]", "accepts what breaks ['silent']"),
+    ("wrong value required", FULL, "", 'equals={"duration": 5}', 'equals={"duration": 10}', "refuses a valid input: ['mask_url"),
+    ("null counts as set", FULL, "schema.rules", "if all(given.get(name) is None", "if all(name not in given", "broken are"),
+    ("default counts as set", FULL, "schema.rules", "if all(given.get(name)", "if all(values.get(name)", "broken are ['images', 'note', 'prompt']"),
+    ("default not compared", CORNERS, "schema.params", "dump_set_fields(field.default)", "None", "accepts what breaks ['text']"),
+    ("infinity", CORNERS, "schema.params", "allow_inf_nan=False", "allow_inf_nan=True", "accepts what breaks ['ratio']"),
+    ("lone surrogates", CORNERS, "schema.params", "str_max_length=sys.maxsize,", "", "accepts what breaks ['text']"),
+    ("space in a URL", CORNERS, "media.urls", r"/?#][^\s", "/?#][^", "accepts what breaks ['picture']"),
+    ("true for 1", CORNERS, "schema.param_types", "if isinstance(value, bool) or not", "if not", "accepts what breaks ['level']"),
 ]  # fmt: skip
 
 
@@ -52,24 +53,24 @@ def planted(
 ) -> tuple[dict[str, Any], type[kling_adapters.Params]]:
     """Return the packaged schema of a golden model, and the model with a text in one of its modules replaced."""
     schema, module = GOLDEN[slug]
-    runtime = [RUNTIME / f"{name}.py" for name in ("adapter", "param_types", "_fields", "params")]
-    sources = {path.stem: path.read_text("utf-8") for path in (*runtime, module)}
+    runtime = {name: RUNTIME / f"{name.replace('.', '/')}.py" for name in MODULES}
+    sources = {name: path.read_text("utf-8") for name, path in {**runtime, module.stem: module}.items()}
     sound = sources[place or module.stem]
     assert text in sound
     sources[place or module.stem] = sound.replace(text, fault, 1)
-    return schema, loaded(sources)
+    return schema, load_model(sources)
 
 
-def test_without_a_fault_nothing_is_found() -> None:
+def test_search_passes_without_fault() -> None:
     schema, model = planted(FULL)
     for body in schema["examples"]:
         assert not list(disagreements(schema, model, body))
 
 
 @pytest.mark.parametrize(
-    ("slug", "place", "text", "fault", "said"), [row[1:] for row in FAULTS], ids=[row[0] for row in FAULTS]
+    ("slug", "place", "text", "fault", "message"), [row[1:] for row in FAULTS], ids=[row[0] for row in FAULTS]
 )
-def test_a_fault_is_found(slug: str, place: str, text: str, fault: str, said: str) -> None:
+def test_search_catches_planted_fault(slug: str, place: str, text: str, fault: str, message: str) -> None:
     faulty = planted(slug, place, text, fault)
-    with pytest.raises(AssertionError, match=re.escape(said)):
+    with pytest.raises(AssertionError, match=re.escape(message)):
         every_edit(*faulty)

@@ -1,4 +1,4 @@
-"""A page that says what a spec says becomes a draft that says it, too."""
+"""A page written from a spec becomes a draft with the same facts."""
 
 from __future__ import annotations
 
@@ -12,52 +12,59 @@ from kling_codegen.draft.page import NotAPage
 from ruamel.yaml import YAML
 
 from .generated import differences
-from .pages import facts, page, sayable
+from .pages import facts, page, reduce_to_page
 from .specs import Spec, documents, texts
 
-MANY = settings(max_examples=max(1, settings().max_examples // 6), suppress_health_check=list(HealthCheck))
+SOME_PAGES = settings(
+    max_examples=max(1, settings().max_examples // 6), suppress_health_check=list(HealthCheck)
+)
 DAY = date(2026, 1, 31)
 
 
-def drafted(text: str) -> Any:
-    """Return the spec that is drafted of a page."""
-    made = draft(text, "page.txt", DAY)
-    assert not [note for note in made.notes if "does not load" in note.what]
-    return YAML(typ="safe", pure=True).load(made.yaml)
+def read_draft(text: str) -> Any:
+    """Return the spec that is drafted from a page."""
+    drafted_spec = draft(text, "page.txt", DAY)
+    assert not [note for note in drafted_spec.notes if "does not load" in note.what]
+    return YAML(typ="safe", pure=True).load(drafted_spec.yaml)
 
 
-def told(spec: Any) -> Any:
-    """Return a draft without what it says of its page: another one may contradict itself less."""
+def without_discrepancies(spec: Any) -> Any:
+    """Return a draft without discrepancies, which depend on its page."""
     return {key: value for key, value in spec.items() if key != "discrepancies"}
 
 
-@MANY
+@SOME_PAGES
 @given(documents())
-def test_a_page_becomes_a_draft_that_says_the_same(spec: Spec) -> None:
-    said = sayable(spec)
-    assume(said["input"]["properties"])
-    once = drafted(page(said))
-    assert differences(facts(once), facts(said)) == []
-    assert differences(told(drafted(page(sayable(once)))), told(once)) == []
+def test_draft_has_facts_of_page(spec: Spec) -> None:
+    content = reduce_to_page(spec)
+    assume(content["input"]["properties"])
+    once = read_draft(page(content))
+    assert differences(facts(once), facts(content)) == []
+    assert (
+        differences(
+            without_discrepancies(read_draft(page(reduce_to_page(once)))), without_discrepancies(once)
+        )
+        == []
+    )
 
 
-@MANY
+@SOME_PAGES
 @given(documents())
-def test_numbers_that_run_together_are_read_or_doubted(spec: Spec) -> None:
-    said = sayable(spec)
-    assume(said["input"]["properties"])
-    made = draft(page(said, run_together=True), "page.txt", DAY)
-    doubted = {note.about for note in made.notes if note.sort == "doubt"}
-    once = YAML(typ="safe", pure=True).load(made.yaml)
-    for difference in differences(facts(once), facts(said)):
+def test_joined_numbers_are_read_or_doubted(spec: Spec) -> None:
+    content = reduce_to_page(spec)
+    assume(content["input"]["properties"])
+    drafted_spec = draft(page(content, run_together=True), "page.txt", DAY)
+    doubted = {note.about for note in drafted_spec.notes if note.sort == "doubt"}
+    once = YAML(typ="safe", pure=True).load(drafted_spec.yaml)
+    for difference in differences(facts(once), facts(content)):
         path, _, key = difference.partition(": ")[0].removeprefix(".input.").rpartition(".")
         assert (key in ("enum", "default"), path in doubted) == (True, True), difference
 
 
-@MANY
+@SOME_PAGES
 @given(documents(), texts())
-def test_a_page_in_any_words_gives_a_draft_or_a_reason(spec: Spec, words: str) -> None:
-    said = sayable(spec)
-    assume(said["input"]["properties"])
+def test_any_page_gives_draft_or_reason(spec: Spec, words: str) -> None:
+    content = reduce_to_page(spec)
+    assume(content["input"]["properties"])
     with suppress(NotAPage):
-        drafted(page(said).replace("What it shows.", words))
+        read_draft(page(content).replace("What it shows.", words))

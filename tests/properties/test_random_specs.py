@@ -31,7 +31,7 @@ from kling_adapters import Params
 
 from .changes import Change, changes
 from .damage import damaged
-from .generated import differences, said_by, said_by_spec
+from .generated import differences, properties_of_model, properties_of_spec
 from .inputs import least
 from .judging import disagreements
 from .specs import Spec, catalogs, documents, to_yaml
@@ -91,8 +91,8 @@ def imported(out: Path) -> Iterator[dict[str, type[Params]]]:
             del sys.modules[name]
 
 
-# What was wrong once: signs that no docstring can hold, a name that Python writes otherwise, a default of items.
-FOUND: Spec = {
+# A spec that failed once: characters that no docstring can hold, a name that Python normalises, a default of items.
+REGRESSION: Spec = {
     "slug": "found-1",
     "title": "Found \0 1",
     "summary": "\u202e.",
@@ -119,9 +119,9 @@ FOUND: Spec = {
 
 
 @FEW
-@example(specs=[FOUND], is_core=True)
+@example(specs=[REGRESSION], is_core=True)
 @given(specs=catalogs(), is_core=st.booleans())
-def test_a_spec_becomes_an_adapter_that_says_and_takes_the_same(specs: list[Spec], *, is_core: bool) -> None:
+def test_adapter_agrees_with_spec(specs: list[Spec], *, is_core: bool) -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         out = folder / f"random_models_{next(NUMBERS)}"
@@ -146,12 +146,12 @@ def test_a_spec_becomes_an_adapter_that_says_and_takes_the_same(specs: list[Spec
             for spec in specs:
                 model = models[spec["slug"]]
                 schema = json.loads((out / "schemas" / f"{spec['slug']}.json").read_text("utf-8"))
-                says_the_same(spec, model, schema)
+                assert_agreement(spec, model, schema)
                 if is_core:
-                    typed_dicts_are_whole(spec["input"], model, vars(sys.modules[model.__module__]))
+                    assert_typed_dict_complete(spec["input"], model, vars(sys.modules[model.__module__]))
                 for body in [least({"type": "object", **schema}), *schema["examples"]]:
-                    found = list(disagreements(schema, model, body))
-                    assert not [each for each in found if not is_named_otherwise(schema, each.body)]
+                    drawn = list(disagreements(schema, model, body))
+                    assert not [item for item in drawn if not is_named_otherwise(schema, item.body)]
 
 
 def is_named_otherwise(schema: Any, body: Any) -> bool:
@@ -168,24 +168,24 @@ def is_named_otherwise(schema: Any, body: Any) -> bool:
     )
 
 
-def says_the_same(spec: Spec, model: type[Params], schema: dict[str, Any]) -> None:
-    """Compare a spec with the class, its adapter and the packaged schema that were made of it."""
+def assert_agreement(spec: Spec, model: type[Params], schema: dict[str, Any]) -> None:
+    """Compare a spec with its generated class, adapter and packaged schema."""
     adapter = model.adapter
-    told = (adapter.slug, adapter.title, adapter.returns, adapter.latency)
-    assert told == (spec["slug"], spec["title"], spec["returns"], spec["latency_seconds"])
+    described = (adapter.slug, adapter.title, adapter.returns, adapter.latency)
+    assert described == (spec["slug"], spec["title"], spec["returns"], spec["latency_seconds"])
     assert list(map(rule_of, adapter.rules)) == [plain_rule(rule) for rule in spec.get("rules", [])]
-    assert differences(said_by(model), said_by_spec(spec["input"])) == []
+    assert differences(properties_of_model(model), properties_of_spec(spec["input"])) == []
     assert plain(schema["properties"]) == spec["input"]["properties"]
     assert schema["required"] == spec["input"].get("required", [])
-    assert schema["examples"] == [each["input"] for each in spec.get("examples", [])]
-    assert [model.model_validate(each).wire() for each in schema["examples"]] == schema["examples"]
-    known = schema["x-kling"]
+    assert schema["examples"] == [item["input"] for item in spec.get("examples", [])]
+    assert [model.model_validate(item).wire() for item in schema["examples"]] == schema["examples"]
+    extension = schema["x-kling"]
     for key in ("slug", "returns", "latency_seconds"):
-        assert known[key] == spec[key]
+        assert extension[key] == spec[key]
     for key in ("rules", "discrepancies"):
-        assert known[key] == spec.get(key, [])
-    assert known.get("pricing") == spec.get("pricing")
-    assert known["source"] == {**spec["source"], "read": str(spec["source"]["read"])}
+        assert extension[key] == spec.get(key, [])
+    assert extension.get("pricing") == spec.get("pricing")
+    assert extension["source"] == {**spec["source"], "read": str(spec["source"]["read"])}
 
 
 def rule_of(rule: Any) -> tuple[str, dict[str, Any]]:
@@ -196,16 +196,16 @@ def rule_of(rule: Any) -> tuple[str, dict[str, Any]]:
 
 def plain_rule(rule: dict[str, Any]) -> tuple[str, dict[str, Any]]:
     """Return a rule of a spec in the form of `rule_of`."""
-    [(kind, says)] = rule.items()
-    if isinstance(says, list):
-        says = {"names": says}
+    [(kind, content)] = rule.items()
+    if isinstance(content, list):
+        content = {"names": content}
     if kind == "requires":
-        says = {"present": [], "equals": {}, **says}
-    return "".join(word.capitalize() for word in kind.split("_")), says
+        content = {"present": [], "equals": {}, **content}
+    return "".join(word.capitalize() for word in kind.split("_")), content
 
 
 def plain(value: Any) -> Any:
-    """Return a packaged schema as the spec has it: without what the language implies."""
+    """Return a packaged schema in the form of a spec, without implied keywords."""
     if isinstance(value, list):
         return list(map(plain, value))
     if not isinstance(value, dict):
@@ -220,7 +220,7 @@ def plain(value: Any) -> Any:
     return {key: plain(part) for key, part in value.items() if key not in implied}
 
 
-def typed_dicts_are_whole(schema: dict[str, Any], model: type[Params], module: dict[str, Any]) -> None:
+def assert_typed_dict_complete(schema: dict[str, Any], model: type[Params], module: dict[str, Any]) -> None:
     """Compare the TypedDict of a model's call with the spec; those of its parts are type-checked elsewhere."""
     keys = schema["properties"].keys() - ARGUMENTS
     required = keys & {*schema.get("required", ())}
@@ -230,40 +230,40 @@ def typed_dicts_are_whole(schema: dict[str, Any], model: type[Params], module: d
 
 @FEW
 @given(catalogs(), st.sampled_from("'|>"), st.booleans())
-def test_only_what_a_spec_says_decides_about_the_output(specs: list[Spec], quotes: str, flow: bool) -> None:
-    made: list[dict[str, bytes]] = []
+def test_output_depends_only_on_spec_content(specs: list[Spec], quotes: str, flow: bool) -> None:
+    outputs: list[dict[str, bytes]] = []
     for order, style in ((specs, '"'), (specs[::-1], quotes)):
         with tempfile.TemporaryDirectory() as name:
             written = write(order, Path(name) / "specs", style, flow=flow)
-            made.append(generate(written, Path(name) / "random_models"))
-    assert made[0] == made[1]
+            outputs.append(generate(written, Path(name) / "random_models"))
+    assert outputs[0] == outputs[1]
 
 
 @FEW
 @given(changes())
-def test_a_change_means_what_it_means_and_no_change_nothing(found: list[Change]) -> None:
+def test_diff_reports_exactly_the_change(drawn: list[Change]) -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        old = load(write([found[0].old], folder / "old"))
-        assert compare(old, load(write([found[0].old], folder / "again", "|", flow=True))) == []
-        for number, change in enumerate(found):
+        old = load(write([drawn[0].old], folder / "old"))
+        assert compare(old, load(write([drawn[0].old], folder / "again", "|", flow=True))) == []
+        for number, change in enumerate(drawn):
             new = load(write([change.new], folder / str(number)))
-            assert [(each.level, each.path, each.what) for each in compare(old, new)] == [change.said]
+            assert [(item.level, item.path, item.what) for item in compare(old, new)] == [change.report]
 
 
 @MORE
 @given(documents())
-def test_lint_has_findings_with_places(spec: Spec) -> None:
+def test_lint_findings_have_places(spec: Spec) -> None:
     with tempfile.TemporaryDirectory() as name:
         specs = write([spec], Path(name) / "specs")
         result = run("lint", "--specs", specs, "--format", "json")
-        found = located(result, specs / f"{spec['slug']}.yaml")
-        assert result.exit_code == any(each["level"] != "note" for each in found)
+        drawn = located(result, specs / f"{spec['slug']}.yaml")
+        assert result.exit_code == any(item["level"] != "note" for item in drawn)
 
 
 @FEW
 @given(damaged())
-def test_what_the_language_refuses_it_refuses_with_a_place(damage: tuple[str, list[str]]) -> None:
+def test_refused_spec_has_places(damage: tuple[str, list[str]]) -> None:
     slug, texts = damage
     for text in texts:
         with tempfile.TemporaryDirectory() as name:
@@ -281,7 +281,7 @@ def test_what_the_language_refuses_it_refuses_with_a_place(damage: tuple[str, li
 
 
 def located(result: Result, path: Path) -> list[dict[str, Any]]:
-    """Return the problems that a command tells; each has a place that is in the file."""
+    """Return the problems in the output of a command; each has a place in the file."""
     problems: list[dict[str, Any]] = json.loads(result.stdout)["problems"]
     rows = path.read_text("utf-8").split("\n")
     for problem in problems:
@@ -293,7 +293,7 @@ def located(result: Result, path: Path) -> list[dict[str, Any]]:
 
 
 @pytest.mark.skipif(settings.get_current_profile_name() != "fuzz", reason="`make fuzz` has the time")
-def test_type_checkers_and_linters_find_nothing_in_what_is_generated(tmp_path: Path) -> None:
+def test_generated_code_passes_type_checkers(tmp_path: Path) -> None:
     drawn: dict[str, Spec] = {}
 
     @settings(

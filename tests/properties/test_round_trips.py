@@ -1,4 +1,4 @@
-"""What a model sends is what it reads, and its packaged schema is its spec."""
+"""A model sends what it reads, and its packaged schema equals its spec."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ MODELS = models()
 
 
 @pytest.mark.parametrize("slug", sorted(MODELS))
-def test_what_is_given_is_what_is_sent(slug: str) -> None:
+def test_input_is_sent_unchanged(slug: str) -> None:
     schema, model = MODELS[slug]
 
     @settings(max_examples=settings().max_examples // 4, suppress_health_check=list(HealthCheck))
@@ -41,7 +41,7 @@ def test_what_is_given_is_what_is_sent(slug: str) -> None:
 
 
 @pytest.mark.parametrize("slug", sorted(SPECS))
-def test_the_packaged_schema_is_the_spec(slug: str) -> None:
+def test_packaged_schema_equals_spec(slug: str) -> None:
     spec = YAML(typ="safe", pure=True).load(SPECS[slug].read_text("utf-8"))
     schema, _ = MODELS[slug]
     beyond = {key: spec[key] for key in ("slug", "returns", "latency_seconds", "pricing") if key in spec}
@@ -50,7 +50,7 @@ def test_the_packaged_schema_is_the_spec(slug: str) -> None:
         "title": spec["title"],
         "description": spec["summary"],
         **_closed({"type": "object", "required": [], **spec["input"]}),
-        "examples": [made["input"] for made in spec.get("examples", ())],
+        "examples": [item["input"] for item in spec.get("examples", ())],
         "x-kling": {
             **beyond,
             "rules": spec.get("rules", []),
@@ -61,7 +61,7 @@ def test_the_packaged_schema_is_the_spec(slug: str) -> None:
 
 
 def _closed(part: dict[str, Any]) -> dict[str, Any]:
-    """An object of a spec takes no properties but its own, and a URL is one of http or https: a schema has to say so."""
+    """Add what specs imply and a schema must state: no additional properties, and http or https URLs."""
     if "properties" in part:
         properties = {name: _closed(member) for name, member in part["properties"].items()}
         return {**part, "properties": properties, "additionalProperties": False}

@@ -1,7 +1,7 @@
-"""A generated model takes, sends and says of the rest what its packaged schema and the rules ask for.
+"""A generated model accepts, sends and reports what its packaged schema and the rules require.
 
 `make test` judges every single edit of a few inputs of each model, a dropped spec's included, and some inputs with
-several edits; `make fuzz` judges 100,000 of both, prints how many, and keeps what it finds.
+several edits; `make fuzz` judges 100,000 of both, prints the number, and stores failing inputs.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from kling_sandbox.validation import Refused, Validator
 
-from .differences import DIFFERENCES, TWINS, Difference
+from .differences import ALTERNATE_FORMS, DIFFERENCES, Difference
 from .edits import edits
 from .judging import Judge
 from .models import models
@@ -23,8 +23,8 @@ from .searching import every_edit, several_edits
 MODELS = models()
 PAGE = Path(__file__).parents[2] / "docs" / "validation.md"
 
-# What was found once, and was wrong.
-FOUND: list[tuple[str, Any]] = [
+# Inputs that were judged wrongly once.
+REGRESSIONS: list[tuple[str, Any]] = [
     ("kling-2", {"prompt": "\ud800"}),
     ("kling-2", {"prompt": "x", "duration": 5.0}),
     ("kling-2", {"prompt": "x", "start_image": "https://e\ufefff/a"}),
@@ -42,32 +42,32 @@ FOUND: list[tuple[str, Any]] = [
 
 
 @pytest.mark.parametrize("slug", sorted(MODELS))
-def test_no_single_edit_is_judged_otherwise(slug: str) -> None:
+def test_single_edits_are_judged_correctly(slug: str) -> None:
     judge = every_edit(*MODELS[slug])
-    print(f"{slug}: {judge.judged} edited inputs, of which {judge.taken} are taken")  # noqa: T201  `make fuzz` shows it
-    assert 0 < judge.taken < judge.judged
+    print(f"{slug}: {judge.judged} edited inputs, of which {judge.accepted} are accepted")  # noqa: T201  `make fuzz` shows it
+    assert 0 < judge.accepted < judge.judged
 
 
 @pytest.mark.parametrize("slug", sorted(MODELS))
-def test_every_one_of_several_edits_is_reported_and_nothing_else(slug: str) -> None:
+def test_combined_edits_are_reported_exactly(slug: str) -> None:
     judge = several_edits(*MODELS[slug])
-    print(f"{slug}: {judge.judged} inputs with several edits, of which {judge.taken} are taken")  # noqa: T201  `make fuzz` shows it
-    assert judge.taken < judge.judged
+    print(f"{slug}: {judge.judged} inputs with several edits, of which {judge.accepted} are accepted")  # noqa: T201  `make fuzz` shows it
+    assert judge.accepted < judge.judged
 
 
 @pytest.mark.parametrize("slug", sorted(MODELS))
-def test_the_sandbox_takes_what_schema_and_rules_allow(slug: str) -> None:
-    """It reads twins as the gateway does; in all else it is the schema."""
+def test_sandbox_accepts_valid_bodies_only(slug: str) -> None:
+    """It reads alternate forms as the gateway does; otherwise it follows the schema."""
     schema, model = MODELS[slug]
     judge, sandbox = Judge(schema, model), Validator(schema)
-    for given in schema["examples"]:
-        for edit in edits(schema, given):
-            if (body := over_http(edit.of(given))) is not None:
-                assert allowed(sandbox, body) == (not judge.verdict(body, TWINS).broken), body
+    for example in schema["examples"]:
+        for edit in edits(schema, example):
+            if (body := send_as_json(edit.of(example))) is not None:
+                assert allowed(sandbox, body) == (not judge.verdict(body, ALTERNATE_FORMS).broken), body
 
 
-def over_http(body: Any) -> Any:
-    """Return a body as it arrives, or None for one that no request can have."""
+def send_as_json(body: Any) -> Any:
+    """Return the body as the gateway receives it, or None if no request can hold it."""
     try:
         text = json.dumps(body, ensure_ascii=False, allow_nan=False).encode()
     except (TypeError, ValueError):
@@ -83,25 +83,28 @@ def allowed(sandbox: Validator, body: dict[str, Any]) -> bool:
     return True
 
 
-@pytest.mark.parametrize(("slug", "body"), FOUND)
-def test_what_was_found_is_still_right(slug: str, body: Any) -> None:
+@pytest.mark.parametrize(("slug", "body"), REGRESSIONS)
+def test_regressions_are_judged_correctly(slug: str, body: Any) -> None:
     assert Judge(*MODELS[slug]).disagreement(body) is None
 
 
 @pytest.mark.parametrize("difference", DIFFERENCES, ids=lambda difference: difference.name)
-def test_each_difference_is_there(difference: Difference) -> None:
+def test_listed_difference_exists(difference: Difference) -> None:
     schema, model = MODELS["corners"]
     body = {"self": {"json": [1]}, **difference.example}
     judge = Judge(schema, model)
     assert judge.disagreement(body) is None
     if difference.read:
-        assert judge.taken
+        assert judge.accepted
         assert repr(judge.verdict(body).plain) != repr(body)
     else:
-        assert not judge.taken
+        assert not judge.accepted
         assert judge.allows(body)
 
 
-def test_the_page_lists_every_difference() -> None:
+def test_page_lists_every_difference() -> None:
     rows = re.findall(r"^\| (.+?) \| (takes|refuses) \| (.+?) \|$", PAGE.read_text("utf-8"), re.MULTILINE)
-    assert rows == [(known.name, "takes" if known.read else "refuses", known.reason) for known in DIFFERENCES]
+    assert rows == [
+        (difference.name, "takes" if difference.read else "refuses", difference.reason)
+        for difference in DIFFERENCES
+    ]

@@ -23,7 +23,7 @@ from kling_sandbox import Sandbox
 
 import kling_adapters as ka
 
-PUBLIC = [getattr(ka, name) for name in ka.__all__]
+PUBLIC = [getattr(module, name) for module in (ka, ka.events) for name in module.__all__]
 CLASSES = [kind for kind in PUBLIC if isinstance(kind, type)]
 ERRORS = [kind for kind in CLASSES if issubclass(kind, ka.KlingError)]
 # A class of data is public, or is what a public one holds.
@@ -84,12 +84,8 @@ def make_value(annotation: Any) -> Any:
 
 def make_data(kind: Any) -> Any:
     hints = typing.get_type_hints(kind)
-    if issubclass(kind, ka.GatewayError):
-        return (
-            ka.GATEWAY_ERRORS[0]
-            if isinstance(ka.GATEWAY_ERRORS, tuple)
-            else next(iter(ka.GATEWAY_ERRORS.values()))
-        )
+    if issubclass(kind, ka.StatusCode):
+        return ka.GATEWAY_STATUSES[400]
     return kind(
         **{field.name: make_value(hints[field.name]) for field in dataclasses.fields(kind) if field.init}
     )
@@ -115,7 +111,7 @@ every_copy = pytest.mark.parametrize("make_copy", COPIES.values(), ids=COPIES)
 
 def test_the_classes_are_found() -> None:
     assert len(ERRORS) >= 20
-    assert {ka.Problem, ka.Result, ka.Stored, ka.JournalEntry, ka.Credits, ka.Outcome} <= set(DATA)
+    assert {ka.Problem, ka.Result, ka.events.Stored, ka.JournalEntry, ka.Credits, ka.Outcome} <= set(DATA)
     assert all(kind in ERRORS or not issubclass(kind, BaseException) for kind in CLASSES)
 
 

@@ -57,7 +57,7 @@ def test_wrong_argument_is_refused_before_anything_is_sent(
         for value in values:
             with pytest.raises(ka.ConfigError, match=rf"(?s)^.*{name}.*; expected .*Nothing was sent$"):
                 await getattr(kling, call)(*arguments, **named, **{name: value})
-        entries = await kling.jobs()
+        entries = await kling.entries()
         assert entries == []
 
     before = play.sandbox.requests
@@ -209,7 +209,7 @@ def test_relative_paths_are_resolved_once(
     async def scenario(kling: Any) -> None:
         job = await kling.submit("kling-2", prompt="x", save_to="out")
         monkeypatch.chdir(tmp_path / "elsewhere")
-        [entry] = await kling.jobs()
+        [entry] = await kling.entries()
         assert (entry.request_id, entry.save_to) == (job.request_id, str(tmp_path / "out"))
 
     play(scenario, journal="jobs.sqlite3")
@@ -232,7 +232,7 @@ def test_closed_client_sends_and_writes_nothing(play: Play, tmp_path: Path) -> N
     async def scenario(kling: Any) -> None:
         result = await kling.run("kling-2", prompt="x")
         job = await kling.submit("kling-2", prompt="y")
-        known = await kling.jobs()
+        known = await kling.entries()
         await kling.close()
         before = len(play.sandbox.requests)
         calls: list[Any] = [
@@ -243,7 +243,7 @@ def test_closed_client_sends_and_writes_nothing(play: Play, tmp_path: Path) -> N
             lambda: kling.run_sync("kling-2", prompt="x", save_to=tmp_path / "out"),
             lambda: kling.map(ONE),
             kling.resume,
-            kling.jobs,
+            kling.entries,
             kling.credits,
             lambda: result.save(tmp_path / "out"),
         ]
@@ -261,7 +261,7 @@ def test_closed_client_sends_and_writes_nothing(play: Play, tmp_path: Path) -> N
         assert len(play.sandbox.requests) == before
         assert not (tmp_path / "out").exists()
         with Kling(journal=tmp_path / "journal", base_url=play.sandbox.base_url) as other:
-            assert other.jobs() == known
+            assert other.entries() == known
 
     play(scenario, journal=tmp_path / "journal")
 

@@ -18,7 +18,7 @@ import pytest
 
 import kling_adapters as ka
 from kling_adapters import AsyncKling, Kling, Outcome
-from kling_adapters.driver import SystemClock
+from kling_adapters.driver.clock import SystemClock
 from kling_adapters.journal.journal import Journal
 from kling_adapters.models import Kling2
 from kling_adapters.testing import FakeGateway, SimulatedClock
@@ -158,7 +158,7 @@ def test_every_request_ends_once_and_is_stored_and_no_more_run_than_may(
         assert outcome.result.request_id == outcome.request_id
         [file] = outcome.result.saved
         assert file.path.parent == tmp_path / "out"
-        assert file.path.stat().st_size == file.bytes
+        assert file.path.stat().st_size == file.size
 
 
 def test_requests_are_taken_when_there_is_room_and_a_caller_may_leave(
@@ -262,8 +262,8 @@ def test_a_batch_of_a_name_submits_nothing_twice(
                     "UPDATE jobs SET state = ?, reason = 'because' WHERE id = ?", (state, entries[prompt].id)
                 )
             connection.commit()
-        journal.uncertain(entries["uncertain"].id, "cut")
-        journal.refused(entries["refused"].id, "no")
+        journal.update(entries["uncertain"].id, state="UNCERTAIN", reason="cut")
+        journal.update(entries["refused"].id, state="REFUSED", reason="no")
     before = len(gateway.requests)
     outcomes = {
         outcome.index: outcome for outcome in run("map", requests, name="films", save_to=tmp_path / "out")
@@ -393,11 +393,19 @@ def test_resume_ends_what_is_unfinished_and_reports_what_is_uncertain(
     with Kling(base_url=gateway.base_url, api_key=gateway.api_key, journal=path) as kling:
         one, two = kling.submit("kling-2", prompt="one"), kling.submit("kling-2", prompt="two")
     with closing(Journal(path)) as journal:
-        journal.record_destination(two.request_id, str(tmp_path / "own"))
-        journal.uncertain(journal.intend(gateway.base_url, "kling-2", {"prompt": "lost"}, "SG_1"), "cut")
-        journal.accepted(journal.intend("https://elsewhere", "kling-2", {"prompt": "other"}, "SG_1"), "abc")
+        journal.record_destination(gateway.base_url, two.request_id, str(tmp_path / "own"))
+        journal.update(
+            journal.intend(gateway.base_url, "kling-2", {"prompt": "lost"}, "SG_1"),
+            state="UNCERTAIN",
+            reason="cut",
+        )
+        journal.update(
+            journal.intend("https://elsewhere", "kling-2", {"prompt": "other"}, "SG_1"),
+            request_id="abc",
+            state="QUEUED",
+        )
         intent = journal.intend(gateway.base_url, "kling-9", {"prompt": "gone"}, gateway.api_key)
-        journal.accepted(intent, "def")
+        journal.update(intent, request_id="def", state="QUEUED")
     outcomes = {outcome.index: outcome for outcome in run("resume", save_to=tmp_path / "given")}
     assert sorted(outcomes) == [1, 2, 3, 5]
     assert {file.name for file in (tmp_path / "given").iterdir()} == {f"kling-2-{one.request_id}.mp4"}
@@ -410,9 +418,9 @@ def test_resume_ends_what_is_unfinished_and_reports_what_is_uncertain(
 
 def test_without_a_journal_there_is_nothing_to_resume(run: Runner) -> None:
     run.journal = None
-    with pytest.raises(ka.ConfigError, match="keeps no journal"):
+    with pytest.raises(ka.ConfigError, match="has no journal"):
         run("resume")
-    with pytest.raises(ka.ConfigError, match="keeps no journal"):
+    with pytest.raises(ka.ConfigError, match="has no journal"):
         run("map", asked("a"), name="films")
     assert len(run("map", asked("a"))) == 1
 
@@ -420,15 +428,15 @@ def test_without_a_journal_there_is_nothing_to_resume(run: Runner) -> None:
 def test_jobs_lists_the_journal(gateway: Gateway, path: Path) -> None:
     with Kling(base_url=gateway.base_url, api_key=gateway.api_key, journal=path) as kling:
         job = kling.submit("kling-2", prompt="one")
-        assert [entry.request_id for entry in kling.jobs()] == [job.request_id]
+        assert [entry.request_id for entry in kling.entries()] == [job.request_id]
 
     async def main() -> list[ka.JournalEntry]:
         async with AsyncKling(base_url=gateway.base_url, journal=path) as kling:
-            return await kling.jobs()
+            return await kling.entries()
 
     assert [entry.request_id for entry in anyio.run(main)] == [job.request_id]
-    with Kling(journal=None) as kling, pytest.raises(ka.ConfigError, match="keeps no journal"):
-        kling.jobs()
+    with Kling(journal=None) as kling, pytest.raises(ka.ConfigError, match="has no journal"):
+        kling.entries()
 
 
 def test_leaving_waits_for_the_answer_of_a_submit(run: Runner, gateway: Gateway, path: Path) -> None:

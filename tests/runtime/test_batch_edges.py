@@ -131,7 +131,7 @@ def test_batch_without_a_key_sends_nothing(
     with ka.Kling(base_url=gateway.base_url, journal=path) as kling:
         with pytest.raises(ka.ConfigError, match="no API key"):
             list(kling.map(asked("a", "b")))
-        assert kling.jobs() == []
+        assert kling.entries() == []
     assert gateway.requests == []
 
 

@@ -38,7 +38,12 @@ def test_process_ends_with_outcomes_left(end: str, tmp_path: Path) -> None:
         done = subprocess.run(words, capture_output=True, text=True, timeout=60, check=False)
         assert (done.stdout, done.stderr, done.returncode) == ("None\n", "", 0)
         with Kling(base_url=sandbox.base_url, api_key=sandbox.api_key, journal=journal) as kling:
-            assert {entry.state for entry in kling.jobs()} <= {"QUEUED", "PROCESSING", "COMPLETED", "REFUSED"}
+            assert {entry.state for entry in kling.entries()} <= {
+                "QUEUED",
+                "PROCESSING",
+                "COMPLETED",
+                "REFUSED",
+            }
 
 
 THREAD = """
@@ -67,8 +72,8 @@ def test_submit_of_a_thread_is_answered_at_exit(tmp_path: Path) -> None:
         assert process.communicate("\n", timeout=60) == ("", "")
         assert process.returncode == 0
         with Kling(base_url=sandbox.base_url, api_key=sandbox.api_key, journal=journal) as kling:
-            assert {entry.state for entry in kling.jobs()} <= {"QUEUED", "PROCESSING", "REFUSED"}
-            assert len(kling.jobs()) < 9
+            assert {entry.state for entry in kling.entries()} <= {"QUEUED", "PROCESSING", "REFUSED"}
+            assert len(kling.entries()) < 9
 
 
 def test_batch_ends_when_no_thread_can_be_started(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

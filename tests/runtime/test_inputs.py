@@ -18,13 +18,11 @@ from kling_sandbox import Sandbox
 
 from kling_adapters import AsyncKling, ConfigError, Kling, ParamsInvalid
 from kling_adapters.models import Kling3ProImage2video, KlingBloombloom, KlingO1
-from kling_adapters.testing import SimulatedClock
+from kling_adapters.testing import MP4, PNG, SimulatedClock
+from tests.support.media import JPEG
 
 from .conftest import Play
 
-PNG = b"\x89PNG\r\n\x1a\n" + bytes(range(256))
-JPEG = b"\xff\xd8\xff\xe0" + bytes(range(256))
-MP4 = b"\x00\x00\x00\x18ftypmp42" + bytes(range(256))
 URL = "https://example.com/a.png"
 
 
@@ -115,7 +113,7 @@ def test_media_is_uploaded_where_no_spec_tells_that_it_is_media(
 
     async def scenario(kling: Any) -> None:
         await kling.submit_raw("kling-bloombloom", {"image": path})
-        with pytest.raises(ParamsInvalid, match=r"masks: no image, video or audio"):
+        with pytest.raises(ParamsInvalid, match=r"masks: not an image, video or audio file"):
             await kling.submit("kling-2", prompt="x", extra={"masks": [b"text"]})
 
     play(scenario, journal=None)
@@ -169,14 +167,14 @@ def test_every_problem_of_every_file_is_told_at_once_and_nothing_is_sent(
     assert "not allowed" in said.pop("duration")
     assert said == {
         "start_image_url": "52428801 bytes are too many",
-        "end_image_url": f"{tmp_path}/nowhere.png is not there",
+        "end_image_url": f"{tmp_path}/nowhere.png is missing",
         "elements[0].frontal_image_url": f"{tmp_path} is a folder",
         "elements[0].reference_image_urls[0]": f"{tmp_path}/empty.png is empty",
         "elements[0].reference_image_urls[1]": "0 bytes is empty",
         "elements[0].reference_image_urls[2]": f"the file '{tmp_path}/notes.txt' is a file opened as text: open it in mode 'rb'",
-        "elements[1].frontal_image_url": f"{tmp_path}/notes.txt is no image, video or audio of a known type",
+        "elements[1].frontal_image_url": f"{tmp_path}/notes.txt is not an image, video or audio file of a known type",
         "elements[1].reference_image_urls[0]": said["elements[1].reference_image_urls[0]"],
-        "elements[2].frontal_image_url": "'data:image/png,AA' is a data: URL must go on with a type, ;base64 and a comma",
+        "elements[2].frontal_image_url": "'data:image/png,AA' is not a complete data: URL: expected data:TYPE;base64,CONTENT",
         "elements[2].reference_image_urls[0]": "'data:;base64,A' is a data: URL whose base64 is damaged",
         "elements[2].reference_image_urls[1]": "'a.png' is not an http or https URL",
     }
@@ -272,7 +270,7 @@ def test_a_file_that_is_gone_when_it_is_needed_starts_no_job(
         await kling.submit(params)
 
     before = len(sandbox.requests)
-    with pytest.raises(ParamsInvalid, match="is not there"):
+    with pytest.raises(ParamsInvalid, match="is missing"):
         play(scenario, journal=None)
     assert len(sandbox.requests) == before
 

@@ -16,7 +16,6 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from functools import partial
-from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -28,8 +27,11 @@ from kling_sandbox import Fault, Faults, Sandbox
 import kling_adapters as ka
 from kling_adapters import AsyncKling, Kling
 from kling_adapters.hookspecs import hookimpl
-from kling_adapters.journal.journal import Journal, default_path, fingerprint
+from kling_adapters.journal.entries import fingerprint
+from kling_adapters.journal.journal import Journal
+from kling_adapters.journal.location import default_path
 from kling_adapters.testing import SimulatedClock
+from tests.support.stub import KEY, Reply, Request, Stub, accepted
 
 from .conftest import Play
 
@@ -72,33 +74,23 @@ def test_a_job_is_written_down_from_the_intent_to_the_file(
     assert entry.result["status"] == "COMPLETED"
     assert entry.cost is not None
     [file] = entry.files
-    assert file.path.stat().st_size == file.bytes
+    assert file.path.stat().st_size == file.size
     assert not entry.is_unfinished
 
 
 def test_the_intent_is_on_disk_before_the_request_is_sent(path: Path) -> None:
-    seen: list[str] = []
+    states: list[str] = []
 
-    class Gateway(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            connection = sqlite3.connect(path)
-            seen.extend(state for (state,) in connection.execute("SELECT state FROM jobs"))
-            connection.close()
-            self.send_response(200)
-            self.end_headers()
-            self.wfile.write(b'{"request_id": "abc"}')
+    def read_states(_: Request) -> Reply:
+        connection = sqlite3.connect(path)
+        states.extend(state for (state,) in connection.execute("SELECT state FROM jobs"))
+        connection.close()
+        return accepted("abc")
 
-        def log_message(self, *_: Any) -> None: ...
-
-    with HTTPServer(("127.0.0.1", 0), Gateway) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        with Kling(
-            base_url=f"http://127.0.0.1:{server.server_port}", api_key="SG_0123456789", journal=path
-        ) as kling:
-            assert kling.submit("kling-2", prompt="x").request_id == "abc"
-            [entry] = Journal(path).entries()
-        server.shutdown()
-    assert seen == ["SUBMITTING"]
+    with Stub(read_states) as stub, Kling(base_url=stub.url, api_key=KEY, journal=path) as kling:
+        assert kling.submit("kling-2", prompt="x").request_id == "abc"
+        [entry] = Journal(path).entries()
+    assert states == ["SUBMITTING"]
     assert (entry.state, entry.request_id) == ("QUEUED", "abc")
 
 
@@ -245,9 +237,9 @@ def test_a_submit_that_is_interrupted_between_two_tries_is_not_uncertain(
 
 def test_an_id_that_is_given_twice_is_that_of_both(journal: Journal) -> None:
     first, second = (journal.intend("https://gateway", "kling-2", {}, "SG_0123456789") for _ in range(2))
-    journal.accepted(first, "the-same")
-    journal.accepted(second, "the-same")
-    journal.saw("the-same", "FAILED", "blocked")
+    journal.update(first, request_id="the-same", state="QUEUED")
+    journal.update(second, request_id="the-same", state="QUEUED")
+    journal.update_job("https://gateway", "the-same", state="FAILED", reason="blocked")
     assert [(entry.request_id, entry.state) for entry in journal.entries()] == [("the-same", "FAILED")] * 2
 
 
@@ -295,8 +287,8 @@ def test_an_intent_whose_process_left_nothing_behind_is_uncertain(journal: Journ
 
 def test_what_a_user_found_out_is_written_down_once(journal: Journal) -> None:
     one, two = (journal.intend("https://gateway", "kling-2", {}, "SG_0123456789") for _ in range(2))
-    journal.uncertain(one, "cut")
-    journal.uncertain(two, "cut")
+    journal.update(one, state="UNCERTAIN", reason="cut")
+    journal.update(two, state="UNCERTAIN", reason="cut")
     journal.resolve(one, "abc")
     with pytest.raises(ka.ConfigError, match="abc is in the journal already"):
         journal.resolve(two, "abc")
@@ -309,7 +301,7 @@ def test_a_completed_job_that_the_gateway_has_forgotten_is_stored_all_the_same(
 ) -> None:
     async def scenario(kling: Any) -> list[ka.Outcome[Any]]:
         job = await kling.submit("kling-2", prompt="a lighthouse")
-        journal.record_destination(job.request_id, str(tmp_path / "out"))
+        journal.record_destination(play.sandbox.base_url, job.request_id, str(tmp_path / "out"))
         await job.wait()
         play.sandbox.advance(3601)
         found = kling.resume()
@@ -328,7 +320,7 @@ from kling_adapters.journal.journal import Journal
 journal = Journal({str(path)!r})
 for number in range(50):
     entry = journal.intend("https://gateway", "kling-2", {{}}, "SG_0123456789")
-    journal.accepted(entry, f"{{entry}}")
+    journal.update(entry, request_id=f"{{entry}}", state="QUEUED")
 journal.close()
 """
     processes = [subprocess.Popen([sys.executable, "-c", code]) for _ in range(4)]
@@ -367,9 +359,9 @@ for number in range(150):
 
 def test_what_ended_long_ago_is_dropped(journal: Journal, monkeypatch: pytest.MonkeyPatch) -> None:
     numbers = [journal.intend("https://gateway", "kling-2", {}, "SG_0123456789") for _ in range(3)]
-    journal.refused(numbers[0], "no")
-    journal.uncertain(numbers[1], "who knows")
-    journal.accepted(numbers[2], "abc")
+    journal.update(numbers[0], state="REFUSED", reason="no")
+    journal.update(numbers[1], state="UNCERTAIN", reason="who knows")
+    journal.update(numbers[2], request_id="abc", state="QUEUED")
     journal.close()
     monkeypatch.setenv("KLING_JOURNAL_DAYS", "0")
     assert [entry.state for entry in Journal(journal.path).entries()] == ["UNCERTAIN", "QUEUED"]
@@ -410,9 +402,9 @@ def test_a_journal_of_an_older_version_goes_on(journal: Journal) -> None:
         connection.executescript(FIRST_VERSION)
     [entry] = journal.entries()
     assert (entry.request_id, entry.state, entry.params) == ("job-1", "QUEUED", {"prompt": "x"})
-    journal.uploaded("https://gateway", "digest", "https://files/1")
-    assert journal.upload_url("https://gateway", "digest", 60) == "https://files/1"
-    journal.saw("job-1", "COMPLETED")
+    journal.record_upload("https://gateway", "digest", "https://files/1")
+    assert journal.find_upload("https://gateway", "digest", 60) == "https://files/1"
+    journal.update_job("https://gateway", "job-1", state="COMPLETED")
     assert Journal(journal.path).entries()[0].state == "COMPLETED"
 
 
@@ -428,10 +420,10 @@ def test_a_journal_of_a_newer_version_is_left_alone(journal: Journal) -> None:
 
 def test_a_link_that_opens_a_file_to_anybody_is_not_kept(journal: Journal) -> None:
     entry = journal.intend("https://gateway", "kling-2", {}, "SG_0123456789")
-    journal.accepted(entry, "abc")
+    journal.update(entry, request_id="abc", state="QUEUED")
     file = ka.StoredFile(
         "s3://bucket/a.mp4", 7, "0" * 64, "video/mp4", "https://bucket/a.mp4?signature=5ecret"
     )
-    journal.stored("abc", [file])
+    journal.update_job("https://gateway", "abc", files=[file])
     assert journal.entries()[0].files == (ka.StoredFile("s3://bucket/a.mp4", 7, "0" * 64, "video/mp4"),)
     assert json.dumps([vars(each) for each in journal.entries()[0].files]).count("5ecret") == 0

@@ -19,7 +19,8 @@ import pytest
 
 import kling_adapters as ka
 from kling_adapters import Kling
-from kling_adapters.journal.journal import Journal, default_path
+from kling_adapters.journal.journal import Journal
+from kling_adapters.journal.location import default_path
 from kling_adapters.testing import FakeGateway
 
 GATEWAY = "https://gateway.example"
@@ -82,7 +83,7 @@ def test_a_journal_that_cannot_be_written_is_read(what: str) -> None:
         folder = Path(name)
         journal = Journal(folder / "state" / "a %41?b#c")
         numbers = intend(journal, 2)
-        journal.accepted(numbers[0], "job-1")
+        journal.update(numbers[0], request_id="job-1", state="QUEUED")
         if what != "open elsewhere":
             journal.close()
         for path in (folder, folder / "state"):
@@ -125,7 +126,7 @@ with Kling(base_url=url, api_key=key, journal=journal) as kling:
     except StorageError as error:
         print(error)
 with Kling(base_url=url, api_key=key, journal=journal) as kling:
-    print(len(kling.jobs()))
+    print(len(kling.entries()))
 """
 
 
@@ -188,22 +189,22 @@ def test_a_damaged_entry_does_not_hide_the_others(
 def test_text_that_is_not_unicode_comes_back_as_it_was(journal: Journal) -> None:
     folder = os.fsdecode(b"/films/\xff")
     entry = journal.intend(GATEWAY, "kling-2", {"prompt": "half \ud83d"}, KEY, folder, "tag \udcfe")
-    journal.accepted(entry, "job \ud83d")
-    journal.saw("job \ud83d", "PROCESSING", "reason \ud83d")
+    journal.update(entry, request_id="job \ud83d", state="QUEUED")
+    journal.update_job(GATEWAY, "job \ud83d", state="PROCESSING", reason="reason \ud83d")
     [found] = journal.entries()
     assert (found.params, found.save_to, found.tag) == ({"prompt": "half \ud83d"}, folder, "tag \udcfe")
     assert (found.request_id, found.state, found.reason) == ("job \ud83d", "PROCESSING", "reason \ud83d")
-    assert journal.key_of("job \ud83d") == found.key
+    assert journal.find(GATEWAY, "job \ud83d") == found
 
 
 def test_what_is_forgotten_is_overwritten(journal: Journal) -> None:
     first, second, third = intend(journal, 3)
-    journal.refused(first, "no")
-    journal.refused(second, "no")
+    journal.update(first, state="REFUSED", reason="no")
+    journal.update(second, state="REFUSED", reason="no")
     # A submit that somebody waits for stays: its answer must find it.
     assert journal.forget([first, first, second, third, 99]) == 2
     assert [entry.id for entry in journal.entries()] == [third]
-    journal.refused(third, "no")
+    journal.update(third, state="REFUSED", reason="no")
     assert journal.forget([third]) == 1
     files = [path for path in journal.path.parent.iterdir() if path.suffix != ".alive"]
     assert not any(b"a secret film" in path.read_bytes() for path in files)
@@ -233,7 +234,7 @@ def test_days_can_be_as_many_as_one_likes(
     days: str, journal: Journal, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     [entry] = intend(journal)
-    journal.refused(entry, "no")
+    journal.update(entry, state="REFUSED", reason="no")
     journal.close()
     monkeypatch.setenv("KLING_JOURNAL_DAYS", days)
     assert len(journal.entries()) == 1
@@ -310,7 +311,7 @@ def test_a_submit_is_found_after_its_journal_was_moved(what: str, tmp_path: Path
                 with Kling(**options, journal=path) as other:
                     other.submit("kling-2", prompt="other")
             second = kling.submit("kling-2", prompt="second").request_id
-            assert [entry.request_id for entry in kling.jobs()][-1] == second
+            assert [entry.request_id for entry in kling.entries()][-1] == second
     with closing(Journal(path)) as journal:
         entries = journal.entries()
     assert [entry.params["prompt"] for entry in entries] == ["other"] * (what == "replaced") + ["second"]

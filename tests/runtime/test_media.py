@@ -15,10 +15,10 @@ from kling_sandbox import Sandbox
 from starlette.datastructures import UploadFile
 
 from kling_adapters import Kling
-from kling_adapters.media import inputs
 from kling_adapters.media import types as media
-
-PNG = b"\x89PNG\r\n\x1a\n" + bytes(range(256))
+from kling_adapters.media.inputs import check_media, digest_media, measure_media
+from kling_adapters.media.reader import MediaError
+from kling_adapters.testing import PNG
 
 
 def ftyp(major: bytes, *compatible: bytes) -> bytes:
@@ -77,24 +77,24 @@ def spooled() -> Any:
 )
 def test_media_is_taken_in_every_form(make: Callable[[], Any]) -> None:
     value = make()
-    inputs.check(value)
-    assert inputs.size(value) == len(PNG)
-    assert inputs.digest(value) == inputs.digest(PNG)
+    check_media(value)
+    assert measure_media(value) == len(PNG)
+    assert digest_media(value) == digest_media(PNG)
     if hasattr(value, "close"):
         value.close()
 
 
 def test_an_upload_that_is_awaited_is_refused_in_words() -> None:
-    with pytest.raises(inputs.Unusable, match=r"read it first: await file\.read\(\)"):
-        inputs.check(UploadFile(io.BytesIO(PNG)))
+    with pytest.raises(MediaError, match=r"read it first, with `await file\.read\(\)`"):
+        check_media(UploadFile(io.BytesIO(PNG)))
 
 
 def test_a_pipe_and_a_folder_are_not_waited_for(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe.png")
-    with pytest.raises(inputs.Unusable, match="no plain file"):
-        inputs.check(tmp_path / "pipe.png")
-    with pytest.raises(inputs.Unusable, match="a folder"):
-        inputs.check(tmp_path)
+    with pytest.raises(MediaError, match="not a plain file"):
+        check_media(tmp_path / "pipe.png")
+    with pytest.raises(MediaError, match="a folder"):
+        check_media(tmp_path)
 
 
 class Slow(io.BytesIO):
@@ -108,12 +108,12 @@ class Slow(io.BytesIO):
 def test_one_file_is_read_by_several_threads() -> None:
     file, content = Slow(b"skipped" + PNG), set[str]()
     file.seek(7)
-    threads = [threading.Thread(target=lambda: content.add(inputs.digest(file))) for _ in range(12)]
+    threads = [threading.Thread(target=lambda: content.add(digest_media(file))) for _ in range(12)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert content == {inputs.digest(PNG)}
+    assert content == {digest_media(PNG)}
     assert file.tell() == 7
 
 

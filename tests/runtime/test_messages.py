@@ -12,7 +12,8 @@ from pydantic import Field
 from kling_adapters import Params, ParamsInvalid, Problem, WaitTimeout
 from kling_adapters._text import escape, format_number, format_sum
 from kling_adapters.models import Kling2, Kling3ProImage2video, Kling25Turbo, KlingO1
-from kling_adapters.schema.adapter import Adapter, MaxBytes, References, Requires
+from kling_adapters.schema.adapter import Adapter
+from kling_adapters.schema.rules import MaxBytes, References, Requires
 
 URL = "https://example.com/a.png"
 

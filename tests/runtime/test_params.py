@@ -14,8 +14,11 @@ from pydantic import MISSING, Field, TypeAdapter, ValidationError
 from kling_adapters import Params, ParamsInvalid, load_catalog
 from kling_adapters.models import Kling2, Kling3ProImage2video, Kling25Turbo, KlingBloombloom, KlingO1
 from kling_adapters.models.kling_3_pro_image2video import Element
-from kling_adapters.schema.adapter import Adapter, AtLeastOneOf, MaxBytes, MutuallyExclusive, Requires
-from kling_adapters.schema.params import Exact, Lenient, Media, Part
+from kling_adapters.schema.adapter import Adapter
+from kling_adapters.schema.param_types import BoolOnly, IntOrStr, Media
+from kling_adapters.schema.params import Part
+from kling_adapters.schema.rules import AtLeastOneOf, MaxBytes, MutuallyExclusive, Requires
+from tests.support.media import make_png
 
 CATALOG = load_catalog()
 URL = "https://example.com/a.png"
@@ -278,8 +281,8 @@ def test_a_list_that_is_only_too_short() -> None:
 
 
 def test_only_a_literal_can_be_lenient() -> None:
-    with pytest.raises(TypeError, match="Lenient takes a Literal"):
-        TypeAdapter(Lenient[int])
+    with pytest.raises(TypeError, match="IntOrStr takes a Literal"):
+        TypeAdapter(IntOrStr[int])
 
 
 class Aliased(Params):
@@ -305,9 +308,9 @@ def test_the_default_of_a_parameter_with_another_name_counts_in_a_rule() -> None
 
 
 def test_a_file_may_have_as_many_bytes_as_the_rule_says_and_no_more() -> None:
-    assert "picture" in Aliased(picture=b"\x89PNG\r\n\x1a\n12").model_fields_set
+    assert "picture" in Aliased(picture=make_png(b"12")).model_fields_set
     with pytest.raises(ParamsInvalid, match="11 bytes are too many"):
-        Aliased(picture=b"\x89PNG\r\n\x1a\n123")
+        Aliased(picture=make_png(b"123"))
 
 
 def test_a_parameter_that_is_said_to_be_missing_is_not_sent() -> None:
@@ -332,8 +335,8 @@ class Nested(Params):
     )
 
     name: Annotated[str | MISSING, Field()] = MISSING
-    level: Annotated[Lenient[Literal[1, 2]] | MISSING, Field()] = 1
-    text: Annotated[Lenient[Literal["1", "2"]], Field()] = "1"
+    level: Annotated[IntOrStr[Literal[1, 2]] | MISSING, Field()] = 1
+    text: Annotated[IntOrStr[Literal["1", "2"]], Field()] = "1"
     class_: Annotated[str, Field(alias="class")] = "a"
     rows: Annotated[
         Sequence[Annotated[Sequence[str], Field(min_length=1, max_length=2)]] | MISSING, Field(max_length=2)
@@ -402,7 +405,7 @@ class Chosen(Params):
         rules=(AtLeastOneOf("one", "other"), MutuallyExclusive("one", "other")),
     )
 
-    one: Annotated[Exact[Literal[True]] | MISSING, Field()] = MISSING
+    one: Annotated[BoolOnly[Literal[True]] | MISSING, Field()] = MISSING
     other: Annotated[float | MISSING, Field()] = MISSING
 
 

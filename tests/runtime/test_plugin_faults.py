@@ -124,7 +124,7 @@ def test_exit_in_a_coroutine_harms_no_job(play: Play, caplog: pytest.LogCaptureF
             self.events: list[str] = []
 
         @hookimpl
-        async def kling_event(self, event: ka.Event) -> None:
+        async def kling_event(self, event: ka.events.Event) -> None:
             self.events.append(type(event).__name__)
             sys.exit(1)
 
@@ -223,7 +223,7 @@ def test_key_that_is_not_text_is_config_error(play: Play, key: Any) -> None:
     async def scenario(kling: Any) -> None:
         with pytest.raises(ka.ConfigError) as caught:
             await kling.submit("kling-2", prompt="x")
-        assert f"the plugin Keys gave a {type(key).__name__} as the API key; expected a str" in str(
+        assert f"the auth plugin Keys returned a {type(key).__name__} as the API key; expected a str" in str(
             caught.value
         )
         assert "SG_" not in str(caught.value)

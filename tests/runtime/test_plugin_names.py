@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 import subprocess
 import sys
 from importlib.util import find_spec
@@ -13,6 +14,7 @@ from kling_sandbox import Sandbox
 
 import kling_adapters as ka
 from kling_adapters import Kling
+from kling_adapters.plugins.manager import Plugins
 
 from .conftest import Install
 
@@ -90,7 +92,7 @@ def test_misspelt_auth_plugin_is_config_error(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setenv("KLING_AUTH", "Env_Auth")
     with Kling() as kling, pytest.raises(ka.ConfigError) as caught:
         kling.credits()
-    assert "no plugin Env_Auth to take the API key from. Did you mean env_auth?" in str(caught.value)
+    assert "no auth plugin 'Env_Auth'. Did you mean env_auth?" in str(caught.value)
     assert "Available: " in str(caught.value)
 
 
@@ -112,8 +114,8 @@ def test_plugins_of_one_name_are_both_disabled(sandbox: Sandbox, caplog: pytest.
             plugin = info(kling, f"{mine}:vault")
             assert plugin.state == "disabled"
             assert plugin.reason == (
-                f"{mine}:vault and {other}:vault have the same name; leave one out, "
-                f"as in KLING_DISABLE_PLUGINS={other}:vault"
+                f"{mine}:vault and {other}:vault have the same name; disable one, "
+                f"for example with KLING_DISABLE_PLUGINS={other}:vault"
             )
     assert "plugin acme-aaa:vault is not used" in caplog.text
     with pytest.raises(ka.ConfigError, match="have the same name"):
@@ -150,11 +152,42 @@ def test_plugins_of_one_name_load_when_both_are_in_full(
         kling.credits()
 
 
-@needs_plugins
-def test_storage_that_is_disabled_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("KLING_DISABLE_PLUGINS", "objectstore")
-    with Kling() as kling, pytest.raises(ka.ConfigError, match=r"objectstore \(disabled\)"):
-        kling.run("kling-2", prompt="x", save_to="s3://bucket/")
+STORAGE = """
+from kling_adapters.hookspecs import hookimpl
+
+@hookimpl
+def kling_storage(url):
+    return None
+"""
+
+
+def test_storage_error_names_the_disabled_plugin(install: Install, monkeypatch: pytest.MonkeyPatch) -> None:
+    install("filing", STORAGE)
+    install("unrelated", "1 / 0")
+    monkeypatch.setenv("KLING_DISABLE_PLUGINS", "filing")
+    message = "plugin 'filing' is installed but not enabled (named in KLING_DISABLE_PLUGINS)"
+    with Kling() as kling:
+        with pytest.raises(ka.ConfigError, match=re.escape(message)) as caught:
+            kling.run("kling-2", prompt="x", save_to="filing:")
+        assert "unrelated" not in str(caught.value)
+        with pytest.raises(ka.ConfigError, match=re.escape(message)) as caught:
+            kling.run("kling-2", prompt="x", save_to="sftp://bucket/")
+        assert "plugin 'unrelated' is installed but broken (ZeroDivisionError" in str(caught.value)
+
+
+def test_plugins_are_listed_by_hook_in_call_order(install: Install, sandbox: Sandbox) -> None:
+    install("filing", STORAGE)
+    install("vault", VAULT.format(key=sandbox.api_key))
+    plugins = Plugins()
+    by_hook = {hook: [info.name for info in infos] for hook, infos in plugins.list_by_hook().items()}
+    storages, sources = by_hook["kling_storage"], by_hook["kling_auth"]
+    assert storages[-1] == "file_storage"
+    assert "filing" in storages
+    assert sources.index("vault") < sources.index("env_auth")
+    assert by_hook["kling_register_adapters"][-1] == "models"
+    assert "kling_close" in by_hook
+    assert plugins.auth(sandbox.base_url, "vault").plugin == "vault"
+    assert plugins.auth(sandbox.base_url, "env_auth").plugin == "env_auth"
 
 
 def test_name_of_built_in_plugin_is_not_taken(

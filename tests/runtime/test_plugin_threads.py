@@ -19,7 +19,7 @@ import kling_adapters as ka
 from kling_adapters import AsyncKling, Kling
 from kling_adapters.hookspecs import hookimpl
 from kling_adapters.plugins import manager as plugins
-from kling_adapters.plugins.thread import PluginThread
+from kling_adapters.plugins.worker import PluginWorker
 from kling_adapters.testing import FakeGateway, SimulatedClock
 
 from .conftest import Play
@@ -40,7 +40,7 @@ class OfOneLoop:
         assert self.loops[0] is self.loops[-1], "another event loop"
 
     @hookimpl
-    async def kling_event(self, event: ka.Event) -> None:
+    async def kling_event(self, event: ka.events.Event) -> None:
         await asyncio.sleep(0)
         self.use()
         self.events.append(type(event).__name__)
@@ -69,7 +69,7 @@ def test_async_client_in_several_loops_loses_no_event(backend: str) -> None:
     notifier = OfOneLoop()
     shared = plugins.Plugins([notifier])
     for number in range(3):
-        anyio.run(shared.notify_async, ka.Submitted(str(number), "kling-2", {}, 0.1), backend=backend)
+        anyio.run(shared.notify_async, ka.events.Submitted(str(number), "kling-2", {}, 0.1), backend=backend)
     shared.close()
     assert notifier.events == ["Submitted"] * 3
     assert notifier.is_closed
@@ -94,7 +94,7 @@ def test_coroutines_run_side_by_side() -> None:
             self.three = asyncio.Event()
 
         @hookimpl
-        async def kling_event(self, event: ka.Event) -> None:
+        async def kling_event(self, event: ka.events.Event) -> None:
             self.count += 1
             if self.count == 3:
                 self.three.set()
@@ -136,7 +136,7 @@ def wait_until(condition: Any) -> None:
 
 
 def test_forgotten_client_ends_its_threads() -> None:
-    thread = PluginThread("forgotten")
+    thread = PluginWorker("forgotten")
     ended: list[str] = []
 
     async def note() -> None:
@@ -158,7 +158,7 @@ def test_plugin_may_use_the_client_in_its_own_hook(sandbox: Sandbox) -> None:
             self.events: list[str] = []
 
         @hookimpl
-        def kling_event(self, event: ka.Event) -> None:
+        def kling_event(self, event: ka.events.Event) -> None:
             self.events.append(type(event).__name__)
             if len(self.events) == 1:
                 kling.submit("kling-2", prompt="again")
@@ -171,7 +171,7 @@ def test_plugin_may_use_the_client_in_its_own_hook(sandbox: Sandbox) -> None:
 
 
 def test_events_wait_for_their_turn_and_are_not_lost(monkeypatch: pytest.MonkeyPatch) -> None:
-    thread = PluginThread("busy")
+    thread = PluginWorker("busy")
     first, release = threading.Event(), threading.Event()
     outcomes: list[str] = []
 
@@ -196,7 +196,7 @@ def test_events_wait_for_their_turn_and_are_not_lost(monkeypatch: pytest.MonkeyP
 
 
 def test_events_behind_one_that_hangs_are_skipped() -> None:
-    thread = PluginThread("hanging")
+    thread = PluginWorker("hanging")
     first, release = threading.Event(), threading.Event()
 
     def hang() -> None:
@@ -220,7 +220,7 @@ def test_notifier_runs_in_a_forked_process(sandbox: Sandbox) -> None:
     code = """
 import os
 import sys
-from kling_adapters import Submitted
+from kling_adapters.events import Submitted
 from kling_adapters.hookspecs import hookimpl
 from kling_adapters.plugins.manager import Plugins
 

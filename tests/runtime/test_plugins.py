@@ -131,13 +131,13 @@ class Recorder:
         self.seen: list[str] = []
 
     @hookimpl
-    def kling_event(self, event: ka.Event) -> None:
+    def kling_event(self, event: ka.events.Event) -> None:
         self.seen.append(type(event).__name__)
 
 
 class AsyncRecorder(Recorder):
     @hookimpl
-    async def kling_event(self, event: ka.Event) -> None:  # type: ignore[override]
+    async def kling_event(self, event: ka.events.Event) -> None:  # type: ignore[override]
         self.seen.append(type(event).__name__)
 
 
@@ -214,7 +214,7 @@ def test_a_storage_plugin_gets_every_byte_and_its_failures_are_storage_errors(pl
     async def scenario(kling: Any) -> None:
         result = await kling.run("kling-2", prompt="x", save_to="mem:")
         [file] = result.saved
-        assert len(memory.files[file.url.removeprefix("mem:")]) == file.bytes
+        assert len(memory.files[file.url.removeprefix("mem:")]) == file.size
         with pytest.raises(ValueError, match="is not a file on this machine"):
             _ = file.path
         memory.fails = True

@@ -29,12 +29,12 @@ def test_every_error_is_public_and_in_the_tree_at_the_top_of_its_module() -> Non
         assert any(kind.__name__ in line.split() for line in tree), kind.__name__
 
 
-@pytest.mark.parametrize("status", sorted(_gateway.ERRORS))
+@pytest.mark.parametrize("status", sorted(_gateway.STATUSES))
 def test_every_status_of_the_gateways_table_has_the_error_class_it_names(status: int) -> None:
     error = api_error(Answer(status, {}, b'{"error": "no"}'))
-    assert type(error).__name__ == _gateway.ERRORS[status].name
+    assert type(error).__name__ == _gateway.STATUSES[status].name
     assert isinstance(error, ApiError)
-    assert _gateway.ERRORS[status].meaning in str(error)
+    assert _gateway.STATUSES[status].meaning in str(error)
 
 
 def test_importing_the_package_imports_no_model_and_one_model_no_other() -> None:

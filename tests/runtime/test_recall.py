@@ -39,8 +39,8 @@ def test_result_is_found_after_the_gateways_hour(play: Play, tmp_path: Path) -> 
         )
         [file] = await result.save(tmp_path / "out")
         assert file.path.exists()
-        assert [type(event) async for event in kling.job(job.request_id).events()] == [ka.Completed]
-        [entry] = await kling.jobs()
+        assert [type(event) async for event in kling.job(job.request_id).events()] == [ka.events.Completed]
+        [entry] = await kling.entries()
         assert (entry.state, len(entry.files), entry.save_to) == ("COMPLETED", 1, str(tmp_path / "out"))
 
     play(scenario, journal=tmp_path / "journal")
@@ -66,7 +66,7 @@ def test_job_without_a_result_expires(play: Play, tmp_path: Path) -> None:
         play.sandbox.advance(HOUR)
         with pytest.raises(ka.JobExpired):
             await job.wait()
-        [entry] = await kling.jobs()
+        [entry] = await kling.entries()
         assert entry.state == "EXPIRED"
 
     play(scenario, journal=tmp_path / "journal")
@@ -92,7 +92,7 @@ def test_submit_refuses_a_place_that_cannot_be_used(play: Play, tmp_path: Path) 
         for call in (kling.submit, kling.run, kling.run_sync):
             with pytest.raises(ka.StorageError, match=r"Nothing was sent\.$"):
                 await call("kling-2", prompt="x", save_to=tmp_path / "file" / "out")
-        assert await kling.jobs() == []
+        assert await kling.entries() == []
 
     before = play.sandbox.requests
     play(scenario, journal=tmp_path / "journal")
@@ -108,7 +108,7 @@ def test_save_that_failed_is_finished_by_resume(play: Play, tmp_path: Path) -> N
         with pytest.raises(ka.StorageError):
             await result.save(folder)
         play.sandbox.faults = Faults()
-        [entry] = await kling.jobs()
+        [entry] = await kling.entries()
         assert (entry.save_to, entry.files) == (str(folder), ())
         [outcome] = await outcomes_of(kling)
         assert outcome.error is None
@@ -126,7 +126,7 @@ def test_another_key_changes_nothing(tmp_path: Path) -> None:
 
         with client(KEY_A) as kling:
             job = kling.submit("kling-2", prompt="x")
-            before = kling.jobs()
+            before = kling.entries()
         with client(KEY_B) as kling:
             [outcome] = kling.resume()
             asks: list[Any] = [kling.job(job.request_id).wait, kling.job(job.request_id).status]
@@ -140,7 +140,7 @@ def test_another_key_changes_nothing(tmp_path: Path) -> None:
                 assert f"Entry {before[0].id} of the journal was submitted with another key" in message
                 assert before[0].key in message
                 assert "The journal was not changed" in message
-            assert kling.jobs() == before
+            assert kling.entries() == before
         with client(KEY_A) as kling:
             [outcome] = kling.resume()
             assert outcome.error is None

@@ -34,7 +34,7 @@ def test_every_model_runs_from_its_first_example_to_a_file(play: Play, slug: str
         content = file.path.read_bytes()
         assert file.path.parent == tmp_path / "new" / "folder"
         assert file.path.name.startswith(f"{slug}-{result.request_id}.")
-        assert (len(content), hashlib.sha256(content).hexdigest()) == (file.bytes, file.sha256)
+        assert (len(content), hashlib.sha256(content).hexdigest()) == (file.size, file.sha256)
         assert [path.name for path in file.path.parent.iterdir()] == [file.path.name]
         if entry.returns == "video":
             assert result.video.url == result.output
@@ -107,7 +107,11 @@ def test_events_tell_the_states_and_end_with_the_result(play: Play) -> None:
     async def scenario(kling: Any) -> None:
         job = await kling.submit("kling-2", prompt="a heron")
         events = [event async for event in job.events()]
-        assert [type(event) for event in events] == [ka.StateChanged, ka.StateChanged, ka.Completed]
+        assert [type(event) for event in events] == [
+            ka.events.StateChanged,
+            ka.events.StateChanged,
+            ka.events.Completed,
+        ]
         assert [event.state for event in events[:2]] == ["QUEUED", "PROCESSING"]
         asked = len(play.sandbox.requests)
         result = await job.wait()
@@ -125,7 +129,7 @@ def test_a_failed_job_says_why_and_that_it_is_not_billed(play: Play) -> None:
             await job.wait()
         assert caught.value.metrics.cost is None
         assert (await job.status()).state == "FAILED"
-        assert [type(event) async for event in job.events()] == [ka.Failed]
+        assert [type(event) async for event in job.events()] == [ka.events.Failed]
 
     play(scenario)
 
@@ -148,8 +152,8 @@ def test_events_run_out_as_waiting_does(play: Play) -> None:
         with pytest.raises(ka.WaitTimeout) as caught:
             seen.extend([event async for event in job.events(timeout=0)])
         assert caught.value.job.request_id == job.request_id  # type: ignore[union-attr]
-        assert not any(isinstance(event, ka.Completed) for event in seen)
-        assert [type(event) async for event in job.events()][-1] is ka.Completed
+        assert not any(isinstance(event, ka.events.Completed) for event in seen)
+        assert [type(event) async for event in job.events()][-1] is ka.events.Completed
 
     play(scenario)
 
@@ -203,7 +207,7 @@ def test_an_expired_job_is_said_to_be_so(play: Play) -> None:
     async def scenario(kling: Any) -> None:
         with pytest.raises(ka.JobExpired, match="one hour"):
             await kling.job("no-such-id").wait()
-        assert [type(event) async for event in kling.job("no-such-id").events()] == [ka.Expired]
+        assert [type(event) async for event in kling.job("no-such-id").events()] == [ka.events.Expired]
 
     play(scenario)
 

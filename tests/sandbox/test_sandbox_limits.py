@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import base64
 import time
-from collections.abc import Callable, Iterator
-from contextlib import suppress
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from collections.abc import Iterator
 from io import BytesIO
 from pathlib import Path
-from threading import Thread
 from typing import Any
 
 import av
@@ -19,7 +16,8 @@ from kling_sandbox import KEY_FORBIDDEN, Sandbox, bodies, control, fetch, gatewa
 from kling_sandbox.bounded import BoundedStore
 from PIL import Image, ImageStat
 
-Start = Callable[[type[BaseHTTPRequestHandler]], str]
+from tests.support.stub import Drip, Reply, Stub
+
 LARGE = {"prompt": "x" * 3000}
 
 
@@ -36,36 +34,10 @@ def small_limits(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def start() -> Iterator[Start]:
-    """Start a server on this machine and return its URL."""
-    servers: list[ThreadingHTTPServer] = []
-
-    def call(handler: type[BaseHTTPRequestHandler]) -> str:
-        server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
-        server.daemon_threads = True
-        servers.append(server)
-        Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
-        return f"http://127.0.0.1:{server.server_port}"
-
-    yield call
-    for server in servers:
-        server.shutdown()
-        server.server_close()
-
-
-def serve_file(content: bytes, paths: list[str] | None = None) -> type[BaseHTTPRequestHandler]:
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            if paths is not None:
-                paths.append(self.path)
-            self.send_response(200)
-            self.end_headers()
-            self.wfile.write(content)
-
-        def log_message(self, format: str, *args: Any) -> None:  # noqa: A002  its name in the base class
-            """Say nothing."""
-
-    return Handler
+def stub() -> Iterator[Stub]:
+    """A server of pictures on this machine."""
+    with Stub() as server:
+        yield server
 
 
 def upload(http: httpx.Client, content: bytes) -> httpx.Response:
@@ -192,62 +164,50 @@ def test_samples_have_a_largest_size(sandbox: Sandbox) -> None:
         assert httpx.get(f"{sandbox.base_url}/samples/a.png?size={size}").status_code == status
 
 
-def test_a_picture_of_too_many_pixels_is_not_decoded(http: httpx.Client, start: Start) -> None:
-    bomb, white = BytesIO(), BytesIO()
-    Image.new("1", (8_000, 8_000), 1).save(bomb, "PNG")
-    Image.new("1", (64, 64), 1).save(white, "PNG")
-    assert len(bomb.getvalue()) < 50_000
-    assert min(mean_colour(http, start_image=f"{start(serve_file(white.getvalue()))}/a.png")) > 240
-    assert min(mean_colour(http, start_image=f"{start(serve_file(bomb.getvalue()))}/a.png")) < 240
+def test_a_picture_of_too_many_pixels_is_not_decoded(http: httpx.Client, stub: Stub) -> None:
+    for side, is_shown in ((64, True), (8_000, False)):
+        file = BytesIO()
+        Image.new("1", (side, side), 1).save(file, "PNG")
+        assert len(file.getvalue()) < 50_000
+        stub.play([Reply(200, file.getvalue())])
+        assert (min(mean_colour(http, start_image=f"{stub.url}/{side}.png")) > 240) == is_shown
 
 
 def test_no_program_is_started_for_a_picture(
-    http: httpx.Client, start: Start, monkeypatch: pytest.MonkeyPatch
+    http: httpx.Client, stub: Stub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     started: list[Any] = []
     monkeypatch.setattr("subprocess.check_call", lambda *args, **_: started.append(args))
     monkeypatch.setattr("PIL.EpsImagePlugin.gs_binary", "gs")
     picture = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 64 64\n%%EndComments\nshowpage\n"
-    assert result_of(http, start_image=f"{start(serve_file(picture))}/a.eps")["output"]
+    stub.play([Reply(200, picture)])
+    assert result_of(http, start_image=f"{stub.url}/a.eps")["output"]
+    assert stub.requests
     assert not started
 
 
-def test_a_client_elsewhere_cannot_have_local_servers_asked(http: httpx.Client, start: Start) -> None:
-    paths: list[str] = []
-    url = start(serve_file(b"", paths))
+def test_a_client_elsewhere_cannot_have_local_servers_asked(http: httpx.Client, stub: Stub) -> None:
     # What a proxy on this machine says of its client.
     http.headers["x-forwarded-for"] = "192.0.2.7"
-    result_of(http, start_image=f"{url}/elsewhere.png")
+    result_of(http, start_image=f"{stub.url}/elsewhere.png")
     del http.headers["x-forwarded-for"]
-    result_of(http, start_image=f"{url}/here.png")
-    assert paths == ["/here.png"]
+    result_of(http, start_image=f"{stub.url}/here.png")
+    assert [request.path for request in stub.requests] == ["/here.png"]
 
 
-def test_a_picture_that_comes_byte_by_byte_is_given_up(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
-    class Drip(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            with suppress(OSError):
-                self.wfile.write(b"HTTP/1.0 200 OK\r\nx: ")
-                # Longer than any test may take, if nobody hangs up.
-                for _ in range(3000):
-                    self.wfile.write(b"x")
-                    time.sleep(0.02)
-
-        def log_message(self, format: str, *args: Any) -> None:  # noqa: A002  its name in the base class
-            """Say nothing."""
-
+def test_a_picture_that_comes_byte_by_byte_is_given_up(stub: Stub, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Longer than a test may take, if the connection stays open.
+    stub.play([Drip(b"HTTP/1.0 200 OK\r\nx: ", b"x", 3000)])
     monkeypatch.setattr(fetch, "_SECONDS", 0.2)
-    url = start(Drip)
     began = time.monotonic()
-    assert fetch.fetch(f"{url}/a.png") is None
+    assert fetch.fetch(f"{stub.url}/a.png") is None
     assert time.monotonic() - began < 30
 
 
 @pytest.mark.parametrize("scheme", ["http", "file"])
-def test_a_schema_cannot_refer_to_other_documents(start: Start, tmp_path: Path, scheme: str) -> None:
-    paths: list[str] = []
+def test_a_schema_cannot_refer_to_other_documents(stub: Stub, tmp_path: Path, scheme: str) -> None:
     (tmp_path / "a.json").write_text("{}")
-    address = start(serve_file(b"{}", paths)) if scheme == "http" else tmp_path.as_uri()
+    address = stub.url if scheme == "http" else tmp_path.as_uri()
     schema: dict[str, Any] = {
         "title": "Hostile",
         "type": "object",
@@ -256,7 +216,7 @@ def test_a_schema_cannot_refer_to_other_documents(start: Start, tmp_path: Path, 
     }
     with pytest.raises(ValueError, match="another document"), Sandbox(schemas={"hostile": schema}):
         pass
-    assert not paths
+    assert not stub.connections
 
 
 def test_bounded_store_drops_the_oldest() -> None:

@@ -1,12 +1,8 @@
 """The files are what was asked for, told by a decoder."""
 
 import socket
-import threading
 from collections.abc import Callable, Iterator
-from contextlib import suppress
-from http.server import BaseHTTPRequestHandler
 from io import BytesIO
-from socketserver import ThreadingTCPServer
 from typing import Any
 
 import av
@@ -16,6 +12,8 @@ from kling_sandbox import Sandbox
 from PIL import Image, ImageStat
 
 from kling_adapters import load_catalog
+from tests.support.media import make_png
+from tests.support.stub import Reply, Request, Stub
 
 Call = Callable[..., dict[str, Any]]
 RED, BLUE = (200, 30, 40), (20, 60, 200)
@@ -71,45 +69,26 @@ def draw(http: httpx.Client, run: Call) -> Callable[..., Image.Image]:
     return lambda slug, **params: Image.open(BytesIO(http.get(run(slug, **params)["output"]).content))
 
 
-class Pictures(BaseHTTPRequestHandler):
-    """One colour each; and pictures that are none."""
-
-    def do_GET(self) -> None:
-        """Answer by the name asked for."""
-        name = self.path.rpartition("/")[2]
-        if name == "moved.png":
-            self.send_response(302)
-            self.send_header("Location", "http://192.0.2.1/secret.png")
-            self.end_headers()
-            return
-        self.send_response(200)
-        self.end_headers()
-        if name == "broken.png":
-            self.wfile.write(b"\x89PNG\r\n\x1a\n and no more")
-            return
-        size = (360, 640) if "tall" in name else (500, 500) if "square" in name else (640, 360)
-        picture = BytesIO()
-        Image.new("RGB", size, BLUE if "blue" in name else RED).save(picture, "PNG")
-        self.wfile.write(picture.getvalue())
-        if name == "huge.png":
-            # What follows a picture does not keep it from being shown.
-            with suppress(ConnectionError):
-                for _ in range(51):
-                    self.wfile.write(bytes(1 << 20))
-
-    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002  its name in the base class
-        """Say nothing."""
+def draw_picture(request: Request) -> Reply:
+    """Return a picture in the colour and shape of its name, or a response that is not a picture."""
+    name = request.path.rpartition("/")[2]
+    if name == "moved.png":
+        return Reply(302, headers={"location": "http://192.0.2.1/secret.png"})
+    if name == "broken.png":
+        return Reply(200, make_png(b" and no more"))
+    size = (360, 640) if "tall" in name else (500, 500) if "square" in name else (640, 360)
+    picture = BytesIO()
+    Image.new("RGB", size, BLUE if "blue" in name else RED).save(picture, "PNG")
+    # Bytes after a picture do not prevent its display, so only the limit of 50 MB can.
+    more = bytes(51 << 20) if name == "huge.png" else b""
+    return Reply(200, picture.getvalue() + more, announce=None)
 
 
 @pytest.fixture(scope="module")
 def pictures() -> Iterator[str]:
     """The address of a server of pictures on this machine."""
-    with ThreadingTCPServer(("127.0.0.1", 0), Pictures) as server:
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-        thread.start()
-        yield f"http://127.0.0.1:{server.server_address[1]}"
-        server.shutdown()
-        thread.join()
+    with Stub(draw_picture) as stub:
+        yield stub.url
 
 
 def near(colour: tuple[float, ...], wanted: tuple[int, int, int]) -> bool:

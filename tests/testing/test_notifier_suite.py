@@ -8,7 +8,7 @@ from typing import Any, cast, get_args
 
 import pytest
 
-from kling_adapters import Completed, Event, Failed, Submitted
+from kling_adapters.events import Completed, Event, Failed, Submitted
 from kling_adapters.hookspecs import hookimpl
 from kling_adapters.testing import EventRecorder, NotifierConformance, notifier
 

@@ -190,7 +190,7 @@ def others(kling: Kling, names: list[str]) -> None:
     assert_type(kling.job("5f0c3c4e"), Job)
     assert_type(kling.job("5f0c3c4e", "kling-9"), Job)
     assert_type(kling.job("5f0c3c4e", model="kling-2"), Job)
-    assert_type(kling.jobs(), list[JournalEntry])
+    assert_type(kling.entries(), list[JournalEntry])
     assert_type(kling.credits(), Credits)
     kling.submit_raw("kling-9", prompt="x")  # refused
     kling.submit_raw("kling-9", ["x"])  # refused
@@ -199,7 +199,7 @@ def others(kling: Kling, names: list[str]) -> None:
     kling.submit_raw("kling-9", {1: "x"})  # refused
     kling.job(3)  # refused
     kling.job(Kling2)  # refused
-    kling.jobs(names)  # refused
+    kling.entries(names)  # refused
     kling.credits("SG_1")  # refused
 
 
@@ -235,7 +235,7 @@ async def awaitable(kling: AsyncKling, films: list[Kling2]) -> None:
     assert_type(await kling.run_sync("kling-2", prompt="x", start_image=b""), AsyncResult)
     assert_type(await kling.submit_raw("kling-9", {"prompt": "x"}), AsyncJob)
     assert_type(kling.job("5f0c3c4e"), AsyncJob)
-    assert_type(await kling.jobs(), list[JournalEntry])
+    assert_type(await kling.entries(), list[JournalEntry])
     assert_type(await kling.credits(), Credits)
     assert_type(kling.map(films), AsyncGenerator[Outcome[AsyncResult]])
     assert_type(kling.resume(), AsyncGenerator[Outcome[AsyncResult]])
@@ -263,7 +263,7 @@ async def forgotten(kling: AsyncKling) -> None:
     kling.run("kling-2", prompt="x")  # refused
     kling.run_sync("kling-2", prompt="x")  # refused
     kling.submit_raw("kling-9", {"prompt": "x"})  # refused
-    kling.jobs()  # refused
+    kling.entries()  # refused
     kling.credits()  # refused
     kling.close()  # refused
     job = kling.submit("kling-2", prompt="x")
@@ -272,7 +272,7 @@ async def forgotten(kling: AsyncKling) -> None:
     print(result.output)  # refused
     left = kling.credits()
     print(left.credits)  # refused
-    for _ in kling.jobs():  # refused
+    for _ in kling.entries():  # refused
         pass
 
 

@@ -10,10 +10,6 @@ from kling_adapters import (
     AsyncJob,
     AsyncKling,
     AsyncResult,
-    Completed,
-    Event,
-    Expired,
-    Failed,
     InsufficientCredits,
     Job,
     JobExpired,
@@ -26,16 +22,22 @@ from kling_adapters import (
     Problem,
     Result,
     ResultData,
-    StateChanged,
     StorageError,
-    Stored,
     StoredFile,
-    SubmitFailed,
-    Submitted,
     SubmitUncertain,
     TransportError,
     UnknownModel,
     WaitTimeout,
+)
+from kling_adapters.events import (
+    Completed,
+    Event,
+    Expired,
+    Failed,
+    StateChanged,
+    Stored,
+    SubmitFailed,
+    Submitted,
 )
 
 
@@ -79,12 +81,12 @@ def results(result: Result) -> None:
 def files(file: StoredFile) -> None:
     assert_type(file.url, str)
     assert_type(file.path, Path)
-    assert_type(file.bytes, int)
+    assert_type(file.size, int)
     assert_type(file.sha256, str)
     assert_type(file.link, str | None)
     print(file.link.upper())  # refused
     print(file.size)  # refused
-    file.bytes = 3  # refused
+    file.size = 3  # refused
 
 
 def jobs(kling: Kling, job: Job) -> None:
@@ -106,7 +108,7 @@ def jobs(kling: Kling, job: Job) -> None:
     job.wait("900")  # refused
     job.events(timeout="900")  # refused
     print(left.credits + 1)  # refused
-    for entry in kling.jobs():
+    for entry in kling.entries():
         assert_type(entry.state, str)
         assert_type(entry.is_unfinished, bool)
         if entry.request_id is not None:

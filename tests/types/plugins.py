@@ -7,7 +7,7 @@ from typing import assert_type
 
 import click
 
-from kling_adapters import CatalogEntry, Clock, Completed, ConfigError, Event, Kling, Stored, StoredFile
+from kling_adapters import CatalogEntry, Clock, ConfigError, Kling, StoredFile, events
 from kling_adapters.hookspecs import (
     Auth,
     JobContext,
@@ -219,12 +219,12 @@ class Plugin:
         return Folder()
 
     @hookimpl(tryfirst=True)
-    def kling_event(self, event: Event) -> None:
+    def kling_event(self, event: events.Event) -> None:
         match event:
-            case Completed(result=result):
+            case events.Completed(result=result):
                 print(result.metrics.cost)
                 print(result.metrics.cost * 2)  # refused
-            case Stored(files=files):
+            case events.Stored(files=files):
                 assert_type(files, tuple[StoredFile, ...])
             case _:
                 pass
@@ -235,12 +235,12 @@ class Plugin:
 
 class Notifier:
     @hookimpl
-    async def kling_event(self, event: Event) -> None: ...
+    async def kling_event(self, event: events.Event) -> None: ...
 
 
 class Deferred:
     @hookimpl
-    def kling_event(self, event: Event) -> Awaitable[None] | None:
+    def kling_event(self, event: events.Event) -> Awaitable[None] | None:
         return None
 
 
@@ -269,7 +269,7 @@ def tests(recorder: EventRecorder) -> None:
     with FakeGateway(fails="blocked") as gateway:
         kling = Kling(base_url=gateway.base_url, api_key=gateway.api_key, plugins=[recorder, Plugin()])
     assert_type(gateway.requests, list[GatewayRequest])
-    assert_type(recorder.events, list[Event])
+    assert_type(recorder.events, list[events.Event])
     print(kling.plugins[0].state == "loadd")  # refused
     print(kling.plugins[0].distribution.upper())  # refused
     print(recorder.events[0].result)  # refused

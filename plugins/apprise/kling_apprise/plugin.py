@@ -10,7 +10,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from kling_adapters import ConfigError, Event
+from kling_adapters import ConfigError
+from kling_adapters.events import Event
 from kling_adapters.hookspecs import hookimpl
 from kling_apprise.text import NAMES, Text, as_text
 

@@ -9,27 +9,16 @@ from dataclasses import dataclass
 from typing import Literal, TypeAlias
 from urllib.parse import quote
 
-from kling_adapters import (
-    Artifact,
-    Completed,
-    Event,
-    Expired,
-    Failed,
-    StateChanged,
-    Stored,
-    StoredFile,
-    SubmitFailed,
-    Submitted,
-)
+from kling_adapters import Artifact, StoredFile, events
 
-NAMES: dict[type[Event], str] = {
-    SubmitFailed: "submit_failed",
-    Submitted: "submitted",
-    StateChanged: "state_changed",
-    Completed: "completed",
-    Failed: "failed",
-    Expired: "expired",
-    Stored: "stored",
+NAMES: dict[type[events.Event], str] = {
+    events.SubmitFailed: "submit_failed",
+    events.Submitted: "submitted",
+    events.StateChanged: "state_changed",
+    events.Completed: "completed",
+    events.Failed: "failed",
+    events.Expired: "expired",
+    events.Stored: "stored",
 }
 """Event types and the names that select them."""
 
@@ -53,7 +42,7 @@ class Text:
     kind: Kind
 
 
-def as_text(event: Event) -> Text:
+def as_text(event: events.Event) -> Text:
     """Return the text for an event: the event, its effect on billing, and advice.
 
     Args:
@@ -99,17 +88,17 @@ def _plain_url(url: str) -> str:
     return quote(url, safe="/:?#&=%+,;~!$'-._", errors="replace")
 
 
-def _describe_event(event: Event) -> tuple[str, list[str], Kind]:  # noqa: PLR0911  a return per event
+def _describe_event(event: events.Event) -> tuple[str, list[str], Kind]:  # noqa: PLR0911  a return per event
     match event:
-        case SubmitFailed(uncertain=True):
+        case events.SubmitFailed(uncertain=True):
             return "a job may be running", ["It may be billed.", _plain(event.reason)], "warning"
-        case SubmitFailed():
+        case events.SubmitFailed():
             return "the submit failed", ["No job was started.", _plain(event.reason)], "failure"
-        case Submitted():
+        case events.Submitted():
             return "submitted", ["It is billed when it completes."], "info"
-        case StateChanged():
+        case events.StateChanged():
             return _plain(event.state.lower()), [], "info"
-        case Completed():
+        case events.Completed():
             cost = event.result.metrics.cost
             cost_line = "Cost: unknown" if cost is None else f"Cost: {cost:g} credits"
             return (
@@ -117,16 +106,16 @@ def _describe_event(event: Event) -> tuple[str, list[str], Kind]:  # noqa: PLR09
                 [cost_line, *_files("Output, for seven days", event.result.artifacts)],
                 "success",
             )
-        case Failed():
+        case events.Failed():
             advice = "A failed job is not billed. Change the input and submit again."
             return "failed", [f"Reason: {_plain(event.reason)}", advice], "failure"
-        case Expired():
+        case events.Expired():
             return (
                 "expired",
                 ["If it completed, it was billed; the result can no longer be retrieved."],
                 "warning",
             )
-        case Stored():
+        case events.Stored():
             return "stored", _files("File", event.files), "success"
 
 

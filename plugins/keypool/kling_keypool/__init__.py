@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Final
 
-from kling_adapters import Completed, ConfigError, Event, Expired, Failed
+from kling_adapters import ConfigError, events
 from kling_adapters.hookspecs import Auth, hookimpl
 
 __all__ = ["KEYS", "KEYS_FILE", "Keypool", "fingerprint"]
@@ -199,9 +199,9 @@ class Keypool:
             return entry[0].secret if entry else None
 
     @hookimpl
-    def kling_event(self, event: Event) -> None:
+    def kling_event(self, event: events.Event) -> None:
         """Remove a finished job from the load of its key."""
-        if isinstance(event, Completed | Failed | Expired):
+        if isinstance(event, events.Completed | events.Failed | events.Expired):
             with self._lock:
                 if entry := self._submitted_by.get(event.request_id):
                     entry[0].jobs.pop(event.request_id, None)

@@ -18,16 +18,7 @@ from opentelemetry.metrics import MeterProvider
 from opentelemetry.trace import NonRecordingSpan, Span, SpanKind, StatusCode, TracerProvider
 from opentelemetry.util.types import AttributeValue
 
-from kling_adapters import (
-    Completed,
-    Event,
-    Expired,
-    Failed,
-    StateChanged,
-    Stored,
-    SubmitFailed,
-    Submitted,
-)
+from kling_adapters import events
 from kling_adapters.hookspecs import hookimpl
 
 PARAMS = "KLING_OPENTELEMETRY_PARAMS"
@@ -98,7 +89,7 @@ class OpenTelemetry:
         self._jobs: dict[str, _Job] = {}
 
     @hookimpl
-    def kling_event(self, event: Event) -> None:
+    def kling_event(self, event: events.Event) -> None:
         """Record an event of a job.
 
         Args:
@@ -108,16 +99,16 @@ class OpenTelemetry:
         now = time.time_ns()
         self._expire_jobs(now - RETENTION_SECONDS * 10**9)
         match event:
-            case SubmitFailed():
+            case events.SubmitFailed():
                 self._record_failed_submit(event, now)
-            case Submitted():
+            case events.Submitted():
                 self._record_submit(event, now)
-            case StateChanged():
+            case events.StateChanged():
                 state = {"kling.state": event.state}
                 self._touch_job(event, now).span.add_event("kling.state", state, now)
-            case Completed() | Failed() | Expired():
+            case events.Completed() | events.Failed() | events.Expired():
                 self._record_end(event, now)
-            case Stored():
+            case events.Stored():
                 self._record_storing(event, now)
 
     @hookimpl
@@ -125,7 +116,7 @@ class OpenTelemetry:
         """End the spans of jobs whose end was not observed."""
         self._expire_jobs(math.inf)
 
-    def _record_failed_submit(self, event: SubmitFailed, now: int) -> None:
+    def _record_failed_submit(self, event: events.SubmitFailed, now: int) -> None:
         outcome = "uncertain" if event.uncertain else "submit_failed"
         span = self._start_job_span(event, now)
         for failed_span in (self._start_child(span, "kling.submit", event, now), span):
@@ -133,7 +124,7 @@ class OpenTelemetry:
             failed_span.end(now)
         self._failure_counter.add(1, {**_model_attributes(event), "error.type": outcome})
 
-    def _record_submit(self, event: Submitted, now: int) -> None:
+    def _record_submit(self, event: events.Submitted, now: int) -> None:
         start = now - round(event.seconds * 1e9)
         span = self._start_job_span(event, start)
         if self._records_params:
@@ -146,7 +137,7 @@ class OpenTelemetry:
             self._abandon(previous)
         self._submit_counter.add(1, _model_attributes(event))
 
-    def _record_end(self, event: Completed | Failed | Expired, now: int) -> None:
+    def _record_end(self, event: events.Completed | events.Failed | events.Expired, now: int) -> None:
         job = self._touch_job(event, now)
         self._poll_counter.add(event.polls, _model_attributes(event))
         span = self._claim_span(job)
@@ -155,39 +146,39 @@ class OpenTelemetry:
         polls = self._start_child(span, "kling.poll", event, job.poll_start)
         polls.set_attribute("kling.polls", event.polls)
         polls.end(now)
-        if isinstance(event, Completed):
+        if isinstance(event, events.Completed):
             outcome = "completed"
             span.set_attribute("kling.outcome", outcome)
             if (cost := event.result.metrics.cost) is not None:
                 span.set_attribute("kling.cost", cost)
                 self._cost_counter.add(cost, _model_attributes(event))
         else:
-            outcome = "failed" if isinstance(event, Failed) else "expired"
-            self._mark_failed(span, outcome, event.reason if isinstance(event, Failed) else None)
+            outcome = "failed" if isinstance(event, events.Failed) else "expired"
+            self._mark_failed(span, outcome, event.reason if isinstance(event, events.Failed) else None)
             self._failure_counter.add(1, {**_model_attributes(event), "error.type": outcome})
         span.end(now)
         if job.submit_start is not None and outcome != "expired":  # the end of an expired job is unknown
             seconds = max(0, now - job.submit_start) / 1e9
             self._duration_histogram.record(seconds, {**_model_attributes(event), "kling.outcome": outcome})
 
-    def _record_storing(self, event: Stored, now: int) -> None:
+    def _record_storing(self, event: events.Stored, now: int) -> None:
         with self._lock:
             job = self._jobs.get(event.request_id)
         # For a job that is no longer kept, the current span is the best parent.
         parent = job.span if job else trace.get_current_span()
         span = self._start_child(parent, "kling.store", event, now - round(event.seconds * 1e9))
         span.set_attributes(
-            {"kling.files": len(event.files), "kling.bytes": sum(file.bytes for file in event.files)}
+            {"kling.files": len(event.files), "kling.bytes": sum(file.size for file in event.files)}
         )
         span.end(now)
 
-    def _start_job_span(self, event: Event, start: int) -> Span:
+    def _start_job_span(self, event: events.Event, start: int) -> Span:
         """Start the span of a job as a child of the current span."""
         return self._tracer.start_span(
             "kling.job", kind=SpanKind.CLIENT, attributes=_job_attributes(event), start_time=start
         )
 
-    def _start_child(self, parent: Span, name: str, event: Event, start: int) -> Span:
+    def _start_child(self, parent: Span, name: str, event: events.Event, start: int) -> Span:
         context = trace.set_span_in_context(parent)
         return self._tracer.start_span(name, context, attributes=_job_attributes(event), start_time=start)
 
@@ -196,7 +187,9 @@ class OpenTelemetry:
         span.set_attributes({"kling.outcome": outcome, "error.type": outcome})
         span.set_status(StatusCode.ERROR, reason if self._records_params else None)
 
-    def _touch_job(self, event: StateChanged | Completed | Failed | Expired, now: int) -> _Job:
+    def _touch_job(
+        self, event: events.StateChanged | events.Completed | events.Failed | events.Expired, now: int
+    ) -> _Job:
         """Return the job of an event and update its time; a job submitted elsewhere starts with its first event."""
         with self._lock:
             job = self._jobs.pop(event.request_id, None) or _Job(
@@ -232,11 +225,11 @@ class OpenTelemetry:
             span.end(job.last_event)
 
 
-def _model_attributes(event: Event) -> dict[str, AttributeValue]:
+def _model_attributes(event: events.Event) -> dict[str, AttributeValue]:
     return {} if event.model is None else {"gen_ai.request.model": event.model}
 
 
-def _job_attributes(event: Event) -> dict[str, AttributeValue]:
+def _job_attributes(event: events.Event) -> dict[str, AttributeValue]:
     return _model_attributes(event) | (
         {} if event.request_id is None else {"kling.request_id": event.request_id}
     )

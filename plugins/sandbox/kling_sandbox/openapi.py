@@ -4,7 +4,7 @@ from collections.abc import Collection, Mapping
 from importlib.metadata import version
 from typing import Any, Final
 
-from kling_adapters import GATEWAY_ERRORS
+from kling_adapters import GATEWAY_STATUSES
 from kling_sandbox.faults import KINDS
 from kling_sandbox.jobs import LONGEST_LEAP
 from kling_sandbox.media import CONTENT_TYPES
@@ -44,7 +44,7 @@ def document(schemas: Mapping[str, Schema], base_url: str) -> dict[str, Any]:
         "components": {
             "securitySchemes": {"key": {"type": "apiKey", "in": "header", "name": "x-api-key"}},
             "schemas": {slug: dict(schema) for slug, schema in schemas.items()} | _SCHEMAS,
-            "responses": {str(status): _error(status) for status in GATEWAY_ERRORS},
+            "responses": {str(status): _error(status) for status in GATEWAY_STATUSES},
         },
     }
 
@@ -76,7 +76,7 @@ def _run(slug: str, schema: Schema) -> dict[str, Any]:
 
 def _error(status: int) -> dict[str, Any]:
     """Describe what any call is answered with this status."""
-    answer = _json(GATEWAY_ERRORS[status].meaning, "Failed" if status == 422 else "Error")
+    answer = _json(GATEWAY_STATUSES[status].meaning, "Failed" if status == 422 else "Error")
     if status == 405:
         answer["content"] = {"text/html": {}}
     if status == 502:
@@ -91,7 +91,7 @@ def _keyed(
     name: str, summary: str, answer: Mapping[str, Any], own: Collection[int] = (), **more: Any
 ) -> dict[str, Any]:
     """Describe a call with a key. `own`: the rows of the table that not every such call can be answered with."""
-    rows = [status for status in GATEWAY_ERRORS if status in own or status not in _SUBMIT | _JOB]
+    rows = [status for status in GATEWAY_STATUSES if status in own or status not in _SUBMIT | _JOB]
     errors = {str(status): {"$ref": f"#/components/responses/{status}"} for status in rows}
     return _open(name, summary, {"200": answer, **errors}, security=[{"key": []}], **more)
 

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import uuid4
 
-from kling_adapters import Completed, Event, SubmitFailed
+from kling_adapters import events
 
 FIELDS = ("request_id", "model", "reason", "state", "files", "seconds")
 """Attributes of events that a message contains, if the event has them."""
@@ -38,7 +38,7 @@ class Message:
         return f"{self.id} {self.payload['type']} {self.payload['data']['request_id']}"
 
 
-def as_message(event: Event) -> Message:
+def as_message(event: events.Event) -> Message:
     """Create the message for an event.
 
     Args:
@@ -50,9 +50,9 @@ def as_message(event: Event) -> Message:
     """
     kind = re.sub(r"\B(?=[A-Z])", "_", type(event).__name__).lower()
     data = {name: getattr(event, name) for name in FIELDS if hasattr(event, name)}
-    if isinstance(event, SubmitFailed) and event.uncertain:
+    if isinstance(event, events.SubmitFailed) and event.uncertain:
         kind = "submit_uncertain"
-    if isinstance(event, Completed):
+    if isinstance(event, events.Completed):
         result = event.result
         # Only text output is sent: other outputs repeat the files and may contain unknown data.
         output = result.output if isinstance(result.output, str) else None

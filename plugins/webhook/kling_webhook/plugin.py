@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from kling_adapters import Clock, Event
+from kling_adapters import Clock, events
 from kling_adapters.hookspecs import hookimpl
 from kling_webhook.message import Message, as_message
 
@@ -106,7 +106,7 @@ class Webhook:
             self._reset_queue()
 
     @hookimpl
-    def kling_event(self, event: Event) -> None:
+    def kling_event(self, event: events.Event) -> None:
         """Queue the message for an event.
 
         Args:

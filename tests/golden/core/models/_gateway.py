@@ -4,7 +4,7 @@
 from collections.abc import Mapping
 from typing import Final
 
-from kling_adapters.schema.adapter import GatewayError, GatewayState
+from kling_adapters.schema.gateway import GatewayState, StatusCode
 
 BASE_URL: Final = "https://gateway.example"
 UPLOAD_URL: Final = "https://files.gateway.example/upload"
@@ -27,11 +27,11 @@ STATES: Final[Mapping[str, GatewayState]] = {
     "COMPLETED": GatewayState(name="COMPLETED", meaning="There is an output.", terminal=True),
 }
 
-ERRORS: Final[Mapping[int, GatewayError]] = {
-    400: GatewayError(
+STATUSES: Final[Mapping[int, StatusCode]] = {
+    400: StatusCode(
         status=400, name="Bad Request", meaning="A parameter is wrong.", submit="never", source="docs"
     ),
-    429: GatewayError(
+    429: StatusCode(
         status=429, name="Too Many Requests", meaning="Ask again later.", submit="safe", source="client"
     ),
 }

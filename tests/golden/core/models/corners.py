@@ -9,13 +9,10 @@ from typing import Annotated, ClassVar, Literal, NotRequired, TypedDict
 
 from pydantic import MISSING, Field
 
-from kling_adapters.schema.adapter import (
-    Adapter,
-    MutuallyExclusive,
-    References,
-    Requires,
-)
-from kling_adapters.schema.params import Exact, Lenient, Media, Params, Part
+from kling_adapters.schema.adapter import Adapter
+from kling_adapters.schema.param_types import BoolOnly, IntOrStr, Media
+from kling_adapters.schema.params import Params, Part
+from kling_adapters.schema.rules import MutuallyExclusive, References, Requires
 
 
 class Self(Part):
@@ -48,7 +45,7 @@ class BoardItemItem(Part):
         Sequence[Annotated[str, Field(max_length=2)]] | MISSING | None,
         Field(max_length=2, min_length=1),
     ] = MISSING
-    level: Lenient[Literal[0, 1]] | MISSING = MISSING
+    level: IntOrStr[Literal[0, 1]] | MISSING = MISSING
 
 
 class BoardItemItemInput(TypedDict):
@@ -84,11 +81,11 @@ class Corners(Params):
     ] = MISSING
     text: str = "@View2"
     views: Sequence[Annotated[str, Field(min_length=1)]] = ("front", "side")
-    level: Lenient[Literal[1, 0]] = 1
-    sign: Lenient[Literal[-1, 1]] | MISSING | None = MISSING
+    level: IntOrStr[Literal[1, 0]] = 1
+    sign: IntOrStr[Literal[-1, 1]] | MISSING | None = MISSING
     code: Literal["05", "10"] | MISSING = MISSING
-    size: Lenient[Literal["1", "2"]] | None = "1"
-    flag: Exact[Literal[True]] | MISSING = MISSING
+    size: IntOrStr[Literal["1", "2"]] | None = "1"
+    flag: BoolOnly[Literal[True]] | MISSING = MISSING
     ratio: float | MISSING = MISSING
     weight: Annotated[float | None, Field(ge=-0.5)] = None
     picture: Media | MISSING | None = MISSING

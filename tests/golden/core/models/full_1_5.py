@@ -9,15 +9,10 @@ from typing import Annotated, ClassVar, Literal, NotRequired, TypedDict
 
 from pydantic import MISSING, Field
 
-from kling_adapters.schema.adapter import (
-    Adapter,
-    AtLeastOneOf,
-    MaxBytes,
-    MutuallyExclusive,
-    References,
-    Requires,
-)
-from kling_adapters.schema.params import Exact, Lenient, Media, Params, Part
+from kling_adapters.schema.adapter import Adapter
+from kling_adapters.schema.param_types import BoolOnly, IntOrStr, Media
+from kling_adapters.schema.params import Params, Part
+from kling_adapters.schema.rules import AtLeastOneOf, MaxBytes, MutuallyExclusive, References, Requires
 
 
 class PanelItem(Part):
@@ -86,14 +81,14 @@ class Full15(Params):
         Sequence[Media],
         Field(max_length=4, min_length=1, description="URLs of the references."),
     ]
-    duration: Annotated[Lenient[Literal[5, 10]], Field(description="Length in seconds.")] = 5
+    duration: Annotated[IntOrStr[Literal[5, 10]], Field(description="Length in seconds.")] = 5
     ratio: Annotated[Literal["16:9", "9:16"] | None, Field(description="Width to height.")] = None
-    takes: Annotated[Lenient[Literal["1", "2"]] | MISSING, Field(description="How many to make.")] = MISSING
+    takes: Annotated[IntOrStr[Literal["1", "2"]] | MISSING, Field(description="How many to make.")] = MISSING
     strength: Annotated[float, Field(ge=0, le=1, description="Weight of | the prompt.")] = 0.5
     seed: Annotated[int | MISSING, Field(ge=0)] = MISSING
     steps: Annotated[int | None, Field(le=50)] = None
     sound: Annotated[bool, Field(description="Whether to add sound.")] = True
-    silent: Exact[Literal[False]] | MISSING = MISSING
+    silent: BoolOnly[Literal[False]] | MISSING = MISSING
     mask_url: Annotated[Media | MISSING | None, Field(description="URL of a mask.")] = MISSING
     note: Annotated[str, Field(description="Kept with the job.")] = ""
     class_: Annotated[

@@ -7,10 +7,9 @@ https://example.com/models/acme-1, read 2026-01-31.
 from collections.abc import Sequence
 from typing import Annotated, ClassVar
 
-from kling_adapters.schema.adapter import (
-    Adapter,
-)
-from kling_adapters.schema.params import Media, Params, Part
+from kling_adapters.schema.adapter import Adapter
+from kling_adapters.schema.param_types import Media
+from kling_adapters.schema.params import Params, Part
 from pydantic import MISSING, Field
 
 

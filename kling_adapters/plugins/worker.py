@@ -1,4 +1,4 @@
-"""Runs the events of one plugin: plain functions in a thread of its own, coroutines in an event loop of its own."""
+"""The worker of a plugin: one thread for its plain functions, and one event loop for its coroutines."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from queue import SimpleQueue
 from typing import Any, Literal, TypeAlias
 
 GRACE_SECONDS = 1.0
-"""How long a coroutine may take to end once it is cancelled."""
+"""The time that a coroutine has to end after its cancellation, in seconds."""
 
 Function: TypeAlias = Callable[[], "Coroutine[Any, Any, None] | None"]
 
 
 class _Call:
-    """One call, for the thread that makes it and for the thread that waits for it."""
+    """A call, shared by the thread that requests it and the thread that runs it."""
 
     def __init__(self, function: Function) -> None:
         self.function = function
@@ -31,8 +31,8 @@ class _Call:
 _Queue: TypeAlias = "SimpleQueue[_Call | None]"
 
 
-class PluginThread:
-    """Calls one plugin, in order, in a daemon thread that lives until `close` or until the client is forgotten."""
+class PluginWorker:
+    """Calls one plugin, in order, in a daemon thread that lives until `close` or until the client is collected."""
 
     def __init__(self, name: str) -> None:
         self._name = name
@@ -48,16 +48,16 @@ class PluginThread:
 
         Args:
             function: Must not raise, nor may its coroutine, which must end by itself after `seconds`.
-            seconds: Seconds to wait, from the start of the call. A plain function that takes longer is left behind, and
-                until it has ended every other call is skipped.
+            seconds: The longest time to wait, from the start of the call, in seconds.
 
         Returns:
-            "ended", or "hangs" if this call takes longer, or "skipped" because another one does.
+            "ended"; "hangs" if the call takes longer, after which all calls are skipped until it has ended; or
+            "skipped" because an earlier call hangs.
 
         """
         call = _Call(function)
         if threading.current_thread() is self._thread:
-            # The plugin uses the client inside its own hook.
+            # The plugin uses the client inside its hook.
             _perform(call, self._loop)
         elif not self._enqueue(call):
             return "skipped"
@@ -70,11 +70,11 @@ class PluginThread:
             return "skipped"
         if call.ended.wait(seconds) or call.ended.wait(call.grace):
             return "ended"
-        self._leave_behind(call)
+        self._skip_waiting(call)
         return "hangs"
 
     def close(self) -> None:
-        """End the thread and the event loop; what hangs in them is left behind."""
+        """End the thread and the event loop without waiting for a call that hangs."""
         with self._lock:
             queue, self._queue = self._queue, None
         if queue is not None:
@@ -95,33 +95,33 @@ class PluginThread:
 
     def _start(self) -> _Queue | None:
         queue: _Queue = SimpleQueue()
-        # A daemon: one that hangs must not keep the process from ending.
+        # A daemon, because a plugin that hangs must not prevent the end of the process.
         thread = threading.Thread(
             target=_work, args=(queue, self._loop), name=f"kling-{self._name}", daemon=True
         )
         try:
             thread.start()
         except RuntimeError:
-            # The interpreter is ending, and starts no thread any more.
+            # The interpreter is ending and starts no more threads.
             return None
-        # A client that is never closed ends its threads when it is forgotten; the thread has no reference to it.
+        # Ends the thread of a client that is never closed; the thread has no reference to the worker.
         weakref.finalize(self, queue.put, None).atexit = False
         self._queue, self._thread = queue, thread
         return queue
 
-    def _leave_behind(self, call: _Call) -> None:
+    def _skip_waiting(self, hanging: _Call) -> None:
         with self._lock:
-            self._hanging = call
-            for waiting in self._waiting:
-                waiting.is_dropped = True
-                waiting.started.set()
+            self._hanging = hanging
+            for call in self._waiting:
+                call.is_dropped = True
+                call.started.set()
 
 
 def _work(queue: _Queue, loop: _LoopThread) -> None:
     for call in iter(queue.get, None):
         if not call.is_dropped:
             _perform(call, loop)
-        # While the thread waits it must hold nothing of the last call.
+        # A waiting thread must not keep the objects of the last call alive.
         del call
 
 
@@ -136,7 +136,7 @@ def _perform(call: _Call, loop: _LoopThread) -> None:
 
 
 class _LoopThread:
-    """An event loop in a daemon thread, made when the first coroutine is to run."""
+    """An event loop in a daemon thread, started for the first coroutine."""
 
     def __init__(self, name: str) -> None:
         self._name = name
@@ -144,7 +144,7 @@ class _LoopThread:
         self._thread: threading.Thread | None = None
 
     def run(self, coroutine: Coroutine[Any, Any, None], end: Callable[[], None]) -> None:
-        """Run a coroutine beside those that run already, and call `end` afterwards."""
+        """Run a coroutine concurrently with the others, and call `end` afterwards."""
         if self._loop is None:
             self._loop = asyncio.new_event_loop()
             name = f"kling-{self._name}-loop"
@@ -154,7 +154,7 @@ class _LoopThread:
         asyncio.run_coroutine_threadsafe(coroutine, self._loop).add_done_callback(lambda _: end())
 
     def close(self) -> None:
-        """End what still runs, and the loop."""
+        """Stop the loop and its coroutines."""
         loop, self._loop = self._loop, None
         if loop is not None and self._thread is not None:
             _stop(loop)

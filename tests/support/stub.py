@@ -1,6 +1,6 @@
-"""A scripted TCP server: each request takes the next item of a script, down to how its connection dies.
+"""A scripted server: each request takes the next action of a script, down to how its connection ends.
 
-Plain sockets, because what is tested is what happens when HTTP is not spoken well. Nothing here sleeps.
+It uses plain sockets, because tests need responses that no HTTP library sends.
 """
 
 from __future__ import annotations
@@ -8,8 +8,10 @@ from __future__ import annotations
 import json
 import re
 import socket
+import ssl
 import struct
 import threading
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -17,16 +19,15 @@ from itertools import chain, repeat
 from typing import Any, Self, TypeAlias
 from urllib.parse import unquote
 
-VIDEO = b"\x00\x00\x00\x18ftypmp42" + bytes(range(256)) * 40
-"""Begins as an mp4 does; no two of its prefixes are equal, so a byte out of place changes the digest."""
-PNG = b"\x89PNG\r\n\x1a\n" + bytes(range(256)) * 8
+from kling_adapters.testing import MP4
+
 KEY = "SG_0123456789abcdef"
 JOB = "5f0c3c4e-8c1a-4a53-9f3b-3f1f6a6f2f11"
 
 
 @dataclass(frozen=True)
-class Seen:
-    """One request as it came; header names in small letters. `connection` counts connections from 1."""
+class Request:
+    """A received request; header names are in lower case. `connection` counts connections from 1."""
 
     method: str
     path: str
@@ -37,9 +38,9 @@ class Seen:
 
 @dataclass(frozen=True)
 class Reply:
-    """An answer. Only `sent` bytes of the body are sent, then the connection ends: in order, or with `reset`.
+    """A response. After `sent` bytes of the body the connection ends: in order, or with `reset`.
 
-    `announce`: Content-Length instead of the true one; None leaves it out, and the body ends with the connection.
+    `announce`: another Content-Length than the true one; None omits it, and the connection ends the body.
     """
 
     status: int = 200
@@ -59,8 +60,17 @@ class Raw:
 
 
 @dataclass(frozen=True)
+class Drip:
+    """`start` at once, then `piece` every 20 ms: each arrives within the read timeout of a client."""
+
+    start: bytes
+    piece: bytes
+    count: int = 1000
+
+
+@dataclass(frozen=True)
 class Hangup:
-    """No answer. `read`: whether the request is read first; `reset`: with a RST instead of a FIN."""
+    """No response. `read`: the request is read first; `reset`: with a RST instead of a FIN."""
 
     read: bool = True
     reset: bool = False
@@ -73,45 +83,45 @@ class Silence:
 
 @dataclass(frozen=True)
 class Endless:
-    """A body that seems to have no end: `block` 400 times, lest a client that takes it all fill the disk."""
+    """A body without a visible end: `block` 400 times, so that a client that reads all of it cannot fill the disk."""
 
     block: bytes
     headers: Mapping[str, str] = field(default_factory=dict[str, str])
 
 
-Action: TypeAlias = Reply | Raw | Hangup | Silence | Endless
-Script: TypeAlias = Iterable[Action] | Callable[[Seen], Action]
+Action: TypeAlias = Reply | Raw | Drip | Hangup | Silence | Endless
+Script: TypeAlias = Iterable[Action] | Callable[[Request], Action]
 
 
 def reply(status: int = 200, value: Any = None, headers: Mapping[str, str | bytes] | None = None) -> Reply:
-    """A JSON answer."""
+    """Return a JSON response."""
     return Reply(status, json.dumps(value).encode(), {"content-type": "application/json", **(headers or {})})
 
 
 def accepted(request_id: Any = JOB) -> Reply:
-    """The answer to a submit that was accepted."""
+    """Return the response to an accepted submit."""
     return reply(200, {"request_id": request_id, "status": "QUEUED"})
 
 
 def state(name: Any) -> Reply:
-    """The answer to a status request."""
+    """Return the response to a status request."""
     return reply(200, {"status": name, "request_id": JOB, "metrics": {}})
 
 
 def finished(output: Any = None, **more: Any) -> Reply:
-    """The answer to a result request."""
+    """Return the response to a result request."""
     return reply(200, {"status": "COMPLETED", "request_id": JOB, "output": output, "metrics": {}, **more})
 
 
 def failed(reason: str = "blocked") -> Reply:
-    """How both GETs tell of a job that FAILED."""
+    """Return the response to both GET requests about a job that FAILED."""
     return reply(422, {"status": "FAILED", "error": reason, "metrics": {}})
 
 
 def last_for_ever(script: Iterable[Action]) -> Iterator[Action]:
-    """The items of a script, the last of them for ever."""
-    items = list(script)
-    return chain(items, repeat(items[-1]))
+    """Return the actions of a script, and repeat the last one for ever."""
+    actions = list(script)
+    return chain(actions, repeat(actions[-1]))
 
 
 def gateway(
@@ -119,66 +129,92 @@ def gateway(
     submit: Iterable[Action] = (accepted(),),
     status: Iterable[Action] = (state("COMPLETED"),),
     result: Iterable[Action] = (finished(),),
-    files: Iterable[Action] | Callable[[Seen], Action] = (Reply(200, VIDEO),),
-) -> Callable[[Seen], Action]:
-    """A script by kind of request; the last item of each kind is repeated. Files are whatever is under /files/."""
+    files: Iterable[Action] | Callable[[Request], Action] = (Reply(200, MP4),),
+) -> Callable[[Request], Action]:
+    """Return a script by kind of request, each with its last action repeated. Files have paths below /files/."""
     posts, states, results = last_for_ever(submit), last_for_ever(status), last_for_ever(result)
-    kept = files if callable(files) else last_for_ever(files)
+    file_script = files if callable(files) else last_for_ever(files)
 
-    def act(seen: Seen) -> Action:
-        if seen.method == "POST":
+    def act(request: Request) -> Action:
+        if request.method == "POST":
             return next(posts)
-        if seen.path.startswith("/files/"):
-            return kept(seen) if callable(kept) else next(kept)
-        return _about(seen, next(states if seen.path.endswith("/status") else results))
+        if request.path.startswith("/files/"):
+            return file_script(request) if callable(file_script) else next(file_script)
+        return _set_request_id(request, next(states if request.path.endswith("/status") else results))
 
     return act
 
 
-def _about(seen: Seen, action: Action) -> Action:
-    """An answer about JOB becomes one about the job that was asked about."""
-    asked = re.match("/v2/requests/(?!status$)([^/?]+)", seen.path)
+def _set_request_id(request: Request, action: Action) -> Action:
+    """Replace JOB in a response by the job of the request."""
+    match = re.match("/v2/requests/(?!status$)([^/?]+)", request.path)
     if not isinstance(action, Reply) or action.announce != -1 or action.sent is not None:
         return action
     if "content-encoding" in action.headers:
         return action
-    # An id of dots is lost on the way.
-    name = json.dumps(unquote(asked[1]) if asked else None).encode()
-    return replace(action, body=action.body.replace(json.dumps(JOB).encode(), name))
+    # httpx removes an id of dots from the path.
+    request_id = json.dumps(unquote(match[1]) if match else None).encode()
+    return replace(action, body=action.body.replace(json.dumps(JOB).encode(), request_id))
 
 
 class Stub:
-    """The server; use it in a `with` block. `requests` are those that were read, `url` is its address."""
+    """The server, for a `with` block.
 
-    def __init__(self, script: Script = (), port: int = 0) -> None:
-        self.requests: list[Seen] = []
+    Args:
+        script: The actions in order, or a function that returns the action for a request.
+        port: The port; 0 for a free one.
+        host: The address to listen at.
+        tls: The TLS context; None for http.
+
+    Attributes:
+        requests: The requests that were read.
+        connections: The number of connections.
+        addresses: The address of this machine that each connection was made to.
+        url: The base URL.
+
+    """
+
+    def __init__(
+        self,
+        script: Script = (),
+        port: int = 0,
+        *,
+        host: str = "127.0.0.1",
+        tls: ssl.SSLContext | None = None,
+    ) -> None:
+        self.requests: list[Request] = []
         self.connections = 0
+        self.addresses: list[str] = []
         self.play(script)
+        self._tls = tls
         self._lock = threading.Lock()
         self._open: set[socket.socket] = set()
         self._threads: list[threading.Thread] = []
-        self._listener = socket.create_server(("127.0.0.1", port), backlog=64)
-        self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
+        self._listener = socket.create_server((host, port), backlog=64)
+        self.port: int = self._listener.getsockname()[1]
+        self.url = f"{'https' if tls else 'http'}://127.0.0.1:{self.port}"
 
     def play(self, script: Script) -> None:
-        """Replace the script. When it is at its end, requests are read and hung up on."""
+        """Replace the script. After its end, requests are read and the connection is closed."""
         if callable(script):
-            self._next: Callable[[Seen | None], Action] = lambda seen: script(seen) if seen else Hangup()
+            self._next: Callable[[Request | None], Action] = lambda request: (
+                script(request) if request else Hangup()
+            )
             self._ordered = False
         else:
-            items = iter(script)
-            self._next = lambda _: next(items, Hangup())
+            actions = iter(script)
+            self._next = lambda _: next(actions, Hangup())
             self._ordered = True
 
     @property
-    def posts(self) -> list[Seen]:
+    def posts(self) -> list[Request]:
         """The submits."""
-        return [seen for seen in self.requests if seen.method == "POST"]
+        return [request for request in self.requests if request.method == "POST"]
 
     @property
-    def gets(self) -> list[Seen]:
-        """Everything else."""
-        return [seen for seen in self.requests if seen.method != "POST"]
+    def gets(self) -> list[Request]:
+        """All other requests."""
+        return [request for request in self.requests if request.method != "POST"]
 
     def __enter__(self) -> Self:
         self._start(self._accept)
@@ -205,25 +241,30 @@ class Stub:
             except OSError:
                 return
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            if self._tls:
+                connection = self._tls.wrap_socket(
+                    connection, server_side=True, do_handshake_on_connect=False
+                )
             with self._lock:
                 self._open.add(connection)
                 self.connections += 1
+                self.addresses.append(connection.getsockname()[0])
             self._start(self._serve, connection, self.connections)
 
     def _serve(self, connection: socket.socket, number: int) -> None:
         try:
-            while self._one(connection, number):
+            while self._serve_request(connection, number):
                 pass
         except OSError:
-            pass  # the client has gone, as clients do
+            pass  # the client has closed the connection
         finally:
             with self._lock:
                 self._open.discard(connection)
             connection.close()
 
-    def _one(self, connection: socket.socket, number: int) -> bool:
-        """Serve one request; whether the connection can take another."""
-        if not connection.recv(1, socket.MSG_PEEK):
+    def _serve_request(self, connection: socket.socket, number: int) -> bool:
+        """Serve a request; return False if the connection cannot take another."""
+        if not self._tls and not connection.recv(1, socket.MSG_PEEK):
             return False
         action: Action | None = None
         if self._ordered:
@@ -231,12 +272,12 @@ class Stub:
                 action = self._next(None)
             if isinstance(action, Hangup) and not action.read:
                 return self._act(connection, action)
-        seen = _read(connection, number)
-        if seen is None:
+        request = _read(connection, number)
+        if request is None:
             return False
         with self._lock:
-            self.requests.append(seen)
-            action = action or self._next(seen)
+            self.requests.append(request)
+            action = action or self._next(request)
         return self._act(connection, action)
 
     def _act(self, connection: socket.socket, action: Action) -> bool:
@@ -250,6 +291,12 @@ class Stub:
                 return False
             case Raw():
                 connection.sendall(action.data)
+                return False
+            case Drip():
+                connection.sendall(action.start)
+                for _ in range(action.count):
+                    connection.sendall(action.piece)
+                    time.sleep(0.02)
                 return False
             case Endless():
                 connection.sendall(_head(200, {**action.headers, "transfer-encoding": "chunked"}))
@@ -284,7 +331,7 @@ def _head(status: int, headers: Mapping[str, str | bytes]) -> bytes:
     return b"\r\n".join([*lines, b"", b""])
 
 
-def _read(connection: socket.socket, number: int) -> Seen | None:
+def _read(connection: socket.socket, number: int) -> Request | None:
     data = b""
     while b"\r\n\r\n" not in data:
         more = connection.recv(65536)
@@ -300,7 +347,7 @@ def _read(connection: socket.socket, number: int) -> Seen | None:
             return None
         body += more
     method, path, _ = first.split(" ")
-    return Seen(method, path, headers, body, number)
+    return Request(method, path, headers, body, number)
 
 
 def _reset(connection: socket.socket) -> None:

@@ -1,8 +1,7 @@
-"""Every place that tells what a model takes tells the same.
+"""All descriptions of the parameters of a model agree with its packaged JSON Schema.
 
-Each is read in a way of its own, by nothing that wrote it: overloads by their syntax, TypedDicts and models as Python
-holds them, pages and the tables of `kling show` as text. What they are compared with is the packaged JSON Schema. The
-golden tree goes the same way, because its specs use every keyword there is.
+Each is read independently of the code that wrote it: overloads by their syntax, TypedDicts and models through Python's
+typing, pages and the tables of `kling show` as text. The golden tree is tested too, because its specs use every keyword.
 """
 
 from __future__ import annotations
@@ -43,7 +42,7 @@ from kling_adapters import CatalogEntry, Params
 ROOT = Path(__file__).parents[2]
 RUNTIME = Path(kling_adapters.__file__).parent
 GOLDEN = ROOT / "tests" / "golden" / "core"
-# Of `submit` and `run` themselves: a parameter that is called so can only be given in an object.
+# Arguments of `submit` and `run`: a parameter with such a name can only be passed in an object.
 OPTIONS = {"extra", "save_to", "timeout"}
 BOUNDS = {
     "": ("minimum", "maximum"),
@@ -54,8 +53,8 @@ LIMIT = re.compile(r"(each )?(at least \S+|at most \S+|\S+ to \S+)( items| chara
 
 
 @dataclass(frozen=True)
-class Told:
-    """One parameter; `choices` and `default` as the text of a command or as JSON, `about` without its spaces."""
+class Parameter:
+    """A parameter; `choices` and `default` as the text of a command or as JSON, `about` without its spaces."""
 
     kind: str
     required: bool
@@ -67,7 +66,7 @@ class Told:
 
 @dataclass(frozen=True)
 class Model:
-    """One model of a tree: this repository, or the golden one."""
+    """A model of this repository or of the golden tree."""
 
     slug: str
     name: str
@@ -80,13 +79,14 @@ class Model:
 
     @cached_property
     def model(self) -> type[Params]:
-        found: type[Params] = getattr(self.module, self.name)
-        return found
+        model: type[Params] = getattr(self.module, self.name)
+        return model
 
     @cached_property
     def schema(self) -> dict[str, Any]:
-        found: dict[str, Any] = json.loads((self.models / "schemas" / f"{self.slug}.json").read_text("utf-8"))
-        return found
+        path = self.models / "schemas" / f"{self.slug}.json"
+        schema: dict[str, Any] = json.loads(path.read_text("utf-8"))
+        return schema
 
     @property
     def page(self) -> str:
@@ -94,7 +94,7 @@ class Model:
 
 
 def load(path: Path) -> types.ModuleType:
-    """Import a file; one of this repository is imported as what it is."""
+    """Import a file; a module of this repository is imported by its own name."""
     if path.is_relative_to(RUNTIME):
         return importlib.import_module(f"kling_adapters.models.{path.stem}")
     spec = importlib.util.spec_from_file_location(f"golden_{path.stem}", path)
@@ -110,8 +110,8 @@ TREES = {"here": (RUNTIME / "models", ROOT), "golden": (GOLDEN / "models", GOLDE
 
 
 def index(tree: str) -> tuple[CatalogEntry, ...]:
-    found: tuple[CatalogEntry, ...] = load(TREES[tree][0] / "__init__.py").CATALOG
-    return found
+    catalog: tuple[CatalogEntry, ...] = load(TREES[tree][0] / "__init__.py").CATALOG
+    return catalog
 
 
 MODELS = [Model(entry.slug, entry.name, *TREES[tree]) for tree in TREES for entry in index(tree)]
@@ -122,27 +122,27 @@ each_tree = pytest.mark.parametrize("tree", TREES)
 # The JSON Schema
 
 
-def of_schema(schema: Mapping[str, Any], prefix: str = "") -> dict[str, Told]:
-    told: dict[str, Told] = {}
+def parameters_of_schema(schema: Mapping[str, Any], prefix: str = "") -> dict[str, Parameter]:
+    parameters: dict[str, Parameter] = {}
     for name, part in schema["properties"].items():
-        inner, path, each, limits = part, prefix + name, "", set[str]()
+        inner, path, quantifier, limits = part, prefix + name, "", set[str]()
         while True:
             bounds = ((unit, inner.get(low), inner.get(high)) for unit, (low, high) in BOUNDS.items())
-            limits |= {words(each, unit, low, high) for unit, low, high in bounds} - {""}
+            limits |= {limit_text(quantifier, unit, low, high) for unit, low, high in bounds} - {""}
             if "items" not in inner:
                 break
-            inner, path, each = inner["items"], f"{path}[]", "each "
-        told[prefix + name] = Told(
+            inner, path, quantifier = inner["items"], f"{path}[]", "each "
+        parameters[prefix + name] = Parameter(
             kind_of_schema(part),
             required=name in schema.get("required", ()),
             choices=choices(inner.get("enum", ())),
             limits=frozenset(limits),
             default=plain(part["default"]) if "default" in part else "",
-            about=squeezed(part.get("description", "")),
+            about=remove_spaces(part.get("description", "")),
         )
         if "properties" in inner:
-            told |= of_schema(inner, f"{path}.")
-    return told
+            parameters |= parameters_of_schema(inner, f"{path}.")
+    return parameters
 
 
 def kind_of_schema(part: Mapping[str, Any]) -> str:
@@ -153,30 +153,30 @@ def kind_of_schema(part: Mapping[str, Any]) -> str:
     return f"{kind} or null" if "null" in kinds else kind
 
 
-def words(each: str, unit: str, low: Any, high: Any) -> str:
+def limit_text(quantifier: str, unit: str, low: Any, high: Any) -> str:
     match low, high:
         case None, None:
             return ""
         case _, None:
-            return f"{each}at least {plain(low)}{unit}"
+            return f"{quantifier}at least {plain(low)}{unit}"
         case None, _:
-            return f"{each}at most {plain(high)}{unit}"
+            return f"{quantifier}at most {plain(high)}{unit}"
         case _:
-            return f"{each}{plain(low)} to {plain(high)}{unit}"
+            return f"{quantifier}{plain(low)} to {plain(high)}{unit}"
 
 
 def plain(value: Any) -> str:
-    """The JSON of a value; 1.0 is 1, whoever writes it."""
+    """Return the JSON of a value, with 1.0 as 1."""
     whole = isinstance(value, float) and value.is_integer()
     return json.dumps(int(value) if whole else value, ensure_ascii=False)
 
 
 def choices(values: Iterable[Any]) -> tuple[str, ...]:
-    """The text of allowed values; null is part of the kind."""
+    """Return the text of allowed values without null, which is part of the kind."""
     return tuple(value if isinstance(value, str) else plain(value) for value in values if value is not None)
 
 
-def squeezed(text: str) -> str:
+def remove_spaces(text: str) -> str:
     return "".join(text.split())
 
 
@@ -185,12 +185,12 @@ def squeezed(text: str) -> str:
 
 @dataclass(frozen=True)
 class Shape:
-    """What an annotation tells, and the class of the object in it, at whatever depth."""
+    """The content of an annotation; `model` is the class of the object in it, below `depth` lists."""
 
     kind: str
     choices: tuple[str, ...] = ()
     limits: frozenset[str] = frozenset()
-    holds: Any = None
+    model: Any = None
     depth: int = 0
 
 
@@ -198,20 +198,20 @@ def shape(annotation: Any, metadata: Sequence[Any] = ()) -> Shape:
     while get_origin(annotation) in (Annotated, NotRequired):
         annotation, *more = get_args(annotation)
         metadata = [*more, *metadata]
-    found = bare_shape(annotation, metadata)
-    known = {
+    bare = bare_shape(annotation, metadata)
+    bounds = {
         kind: getattr(limit, name)
         for item in metadata
         for limit in (item.metadata if isinstance(item, FieldInfo) else [item])
         for kind, name in ((Ge, "ge"), (Le, "le"), (MinLen, "min_length"), (MaxLen, "max_length"))
         if isinstance(limit, kind)
     }
-    unit = " items" if found.kind.startswith("list") else " characters"
+    unit = " items" if bare.kind.startswith("list") else " characters"
     limits = {
-        words("", "", known.get(Ge), known.get(Le)),
-        words("", unit, known.get(MinLen), known.get(MaxLen)),
+        limit_text("", "", bounds.get(Ge), bounds.get(Le)),
+        limit_text("", unit, bounds.get(MinLen), bounds.get(MaxLen)),
     }
-    return replace(found, limits=found.limits | limits - {""})
+    return replace(bare, limits=bare.limits | limits - {""})
 
 
 def bare_shape(annotation: Any, metadata: Sequence[Any]) -> Shape:
@@ -219,16 +219,16 @@ def bare_shape(annotation: Any, metadata: Sequence[Any]) -> Shape:
     if get_origin(annotation) in (Union, types.UnionType):
         members = [member for member in arguments if member not in (types.NoneType, MISSING)]
         if set(members) == {str, Path, bytes, bytearray, memoryview, IO[bytes]}:
-            found = Shape("URL or file")
+            result = Shape("URL or file")
         elif len(members) == 2:
             model, typed = members
             assert f"{model.__name__}Input" == typed.__name__
-            found = Shape("object", holds=typed)
+            result = Shape("object", model=typed)
         else:
             [member] = members
-            found = shape(member, metadata)
+            result = shape(member, metadata)
         nullable = types.NoneType in arguments
-        return replace(found, kind=f"{found.kind} or null") if nullable else found
+        return replace(result, kind=f"{result.kind} or null") if nullable else result
     if get_origin(annotation) is Literal:
         return replace(bare_shape(type(arguments[0]), ()), choices=choices(arguments))
     if get_origin(annotation) is Sequence:
@@ -236,69 +236,73 @@ def bare_shape(annotation: Any, metadata: Sequence[Any]) -> Shape:
         limits = frozenset(f"each {limit.removeprefix('each ')}" for limit in item.limits)
         return replace(item, kind=f"list of {item.kind}", limits=limits, depth=item.depth + 1)
     if is_typeddict(annotation) or issubclass(annotation, BaseModel):
-        return Shape("object", holds=annotation)
+        return Shape("object", model=annotation)
     return Shape({str: "string", int: "integer", float: "number", bool: "boolean"}[annotation])
 
 
-def of_typed_dict(typed: Any, prefix: str = "") -> dict[str, Told]:
-    told: dict[str, Told] = {}
+def parameters_of_typed_dict(typed: Any, prefix: str = "") -> dict[str, Parameter]:
+    parameters: dict[str, Parameter] = {}
     for name, hint in get_type_hints(typed, include_extras=True).items():
-        found = shape(hint)
-        told[prefix + name] = Told(found.kind, name in typed.__required_keys__, found.choices)
-        if found.holds is not None:
-            told |= of_typed_dict(found.holds, f"{prefix}{name}{'[]' * found.depth}.")
-    return told
+        hinted = shape(hint)
+        parameters[prefix + name] = Parameter(hinted.kind, name in typed.__required_keys__, hinted.choices)
+        if hinted.model is not None:
+            parameters |= parameters_of_typed_dict(hinted.model, f"{prefix}{name}{'[]' * hinted.depth}.")
+    return parameters
 
 
-def of_model(model: type[BaseModel], prefix: str = "") -> dict[str, Told]:
-    told: dict[str, Told] = {}
+def parameters_of_model(model: type[BaseModel], prefix: str = "") -> dict[str, Parameter]:
+    parameters: dict[str, Parameter] = {}
     for name, field in model.model_fields.items():
-        found, wire = shape(field.annotation, field.metadata), field.alias or name
-        unsaid = field.is_required() or field.default is MISSING
-        told[prefix + wire] = Told(
-            found.kind,
+        annotated, wire = shape(field.annotation, field.metadata), field.alias or name
+        no_default = field.is_required() or field.default is MISSING
+        parameters[prefix + wire] = Parameter(
+            annotated.kind,
             field.is_required(),
-            found.choices,
-            found.limits,
-            "" if unsaid else plain(field.default),
-            squeezed(field.description or ""),
+            annotated.choices,
+            annotated.limits,
+            "" if no_default else plain(field.default),
+            remove_spaces(field.description or ""),
         )
-        if found.holds is not None:
-            told |= of_model(found.holds, f"{prefix}{wire}{'[]' * found.depth}.")
-    return told
+        if annotated.model is not None:
+            parameters |= parameters_of_model(annotated.model, f"{prefix}{wire}{'[]' * annotated.depth}.")
+    return parameters
 
 
-def unordered(told: Mapping[str, Told]) -> dict[str, Told]:
-    """The same in which allowed values have no order: to Python, a Literal is that of any other order."""
-    return {name: replace(each, choices=tuple(sorted(each.choices))) for name, each in told.items()}
+def sort_choices(parameters: Mapping[str, Parameter]) -> dict[str, Parameter]:
+    """Return the parameters with sorted choices: Python caches a Literal under any order of its values."""
+    return {
+        name: replace(parameter, choices=tuple(sorted(parameter.choices)))
+        for name, parameter in parameters.items()
+    }
 
 
 @each_model
-def test_the_typed_dict(model: Model) -> None:
+def test_typed_dict_agrees(model: Model) -> None:
     expected = {
-        name: Told(told.kind, told.required, told.choices)
-        for name, told in unordered(of_schema(model.schema)).items()
+        name: Parameter(parameter.kind, parameter.required, parameter.choices)
+        for name, parameter in sort_choices(parameters_of_schema(model.schema)).items()
         if name not in OPTIONS
     }
-    assert unordered(of_typed_dict(getattr(model.module, f"{model.name}Input"))) == expected
+    assert sort_choices(parameters_of_typed_dict(getattr(model.module, f"{model.name}Input"))) == expected
 
 
 @each_model
-def test_the_fields_of_the_model(model: Model) -> None:
-    expected, found = unordered(of_schema(model.schema)), unordered(of_model(model.model))
-    assert found == expected
-    assert list(found) == list(expected)
+def test_model_fields_agree(model: Model) -> None:
+    expected = sort_choices(parameters_of_schema(model.schema))
+    parameters = sort_choices(parameters_of_model(model.model))
+    assert parameters == expected
+    assert list(parameters) == list(expected)
 
 
 @each_model
-def test_the_rules_of_the_adapter(model: Model) -> None:
-    def known(rule: Any) -> dict[str, Any]:
+def test_adapter_rules_agree(model: Model) -> None:
+    def rule_data(rule: Any) -> dict[str, Any]:
         name = re.sub("(?<!^)([A-Z])", r"_\1", type(rule).__name__).lower()
-        given = {key: value for key, value in vars(rule).items() if value}
-        found: dict[str, Any] = json.loads(json.dumps({name: given.get("names", given)}))
-        return found
+        content = {key: value for key, value in vars(rule).items() if value}
+        data: dict[str, Any] = json.loads(json.dumps({name: content.get("names", content)}))
+        return data
 
-    assert [known(rule) for rule in model.model.adapter.rules] == model.schema["x-kling"]["rules"]
+    assert [rule_data(rule) for rule in model.model.adapter.rules] == model.schema["x-kling"]["rules"]
 
 
 # The overloads
@@ -306,7 +310,7 @@ def test_the_rules_of_the_adapter(model: Model) -> None:
 
 @dataclass(frozen=True)
 class Overload:
-    """One overload of a call: of which model, with which TypedDict and options, and what it returns."""
+    """An overload of a call."""
 
     model: str
     typed: str
@@ -316,15 +320,15 @@ class Overload:
 
 
 def overloads(stub: ast.Module) -> dict[tuple[str, str], list[Overload]]:
-    """Every call of the clients, by class and method, as the stub has them."""
-    found: dict[tuple[str, str], list[Overload]] = {}
+    """Return the overloads in a stub by class and method."""
+    calls: dict[tuple[str, str], list[Overload]] = {}
     for client in stub.body:
         for method in client.body if isinstance(client, ast.ClassDef) else ():
             assert isinstance(method, ast.FunctionDef | ast.AsyncFunctionDef)
             if [ast.unparse(mark) for mark in method.decorator_list] == ["overload"]:
                 assert isinstance(client, ast.ClassDef)
-                found.setdefault((client.name, method.name), []).append(overload(method))
-    return found
+                calls.setdefault((client.name, method.name), []).append(overload(method))
+    return calls
 
 
 def overload(method: ast.FunctionDef | ast.AsyncFunctionDef) -> Overload:
@@ -348,7 +352,7 @@ def overload(method: ast.FunctionDef | ast.AsyncFunctionDef) -> Overload:
 
 
 @each_tree
-def test_the_overloads(tree: str) -> None:
+def test_overloads_agree(tree: str) -> None:
     models, _ = TREES[tree]
     stub = ast.parse((models / "_calls.pyi").read_text("utf-8"))
     imported = {
@@ -358,44 +362,44 @@ def test_the_overloads(tree: str) -> None:
         for name in line.names
     }
     typed = [(entry.slug, f"{entry.module}.{entry.name}Input") for entry in index(tree)]
-    calls, found = load(models / "_calls.py"), overloads(stub)
+    calls, stubbed = load(models / "_calls.py"), overloads(stub)
     methods = {
         (client, name): method
         for client in ("SyncCalls", "AsyncCalls")
         for name, method in vars(getattr(calls, client)).items()
         if inspect.isfunction(method) and not name.startswith("_")
     }
-    assert found.keys() == methods.keys()
+    assert stubbed.keys() == methods.keys()
     for call, method in methods.items():
-        *by_slug, by_object = found[call]
-        assert [(each.model, imported[each.typed]) for each in by_slug] == typed
+        *by_slug, by_object = stubbed[call]
+        assert [(item.model, imported[item.typed]) for item in by_slug] == typed
         assert (by_object.model, by_object.typed) == ("Params", "")
         options = {
             option.name: (option.annotation, repr(option.default))
             for option in inspect.signature(method).parameters.values()
             if option.kind is option.KEYWORD_ONLY
         }
-        for each in found[call]:
-            assert each.options == options
-            assert each.returns == inspect.signature(method).return_annotation
-            assert each.is_async == inspect.iscoroutinefunction(method)
+        for item in stubbed[call]:
+            assert item.options == options
+            assert item.returns == inspect.signature(method).return_annotation
+            assert item.is_async == inspect.iscoroutinefunction(method)
 
 
 # Text
 
 
-def of_page(text: str) -> dict[str, Told]:
-    told: dict[str, Told] = {}
+def parameters_of_page(text: str) -> dict[str, Parameter]:
+    parameters: dict[str, Parameter] = {}
     for name, kind, allowed, default, about in markdown_table(text, "Parameters"):
         required = default == "required"
-        told[name.strip("`")] = Told(
+        parameters[name.strip("`")] = Parameter(
             kind,
             required,
             **allowed_in(allowed, re.compile("`([^`]*)`").findall),
             default="" if required or not default else json_of(default.strip("`"), kind),
-            about=squeezed(unescaped(about)),
+            about=remove_spaces(unescape(about)),
         )
-    return told
+    return parameters
 
 
 def markdown_table(text: str, title: str) -> Iterator[list[str]]:
@@ -405,34 +409,34 @@ def markdown_table(text: str, title: str) -> Iterator[list[str]]:
         yield [cell.strip() for cell in re.split(r"(?<!\\)\|", row)[1:-1]]
 
 
-def unescaped(markdown: str) -> str:
+def unescape(markdown: str) -> str:
     return re.sub(r"\\(\W)", r"\1", markdown)
 
 
 def allowed_in(cell: str, choices_in: Callable[[str], list[str]]) -> dict[str, Any]:
     phrases = [re.sub(r"\.0\b", "", phrase) for phrase in cell.split("; ") if phrase]
     limits = {phrase for phrase in phrases if LIMIT.fullmatch(phrase)}
-    given = [phrase.removeprefix("each ") for phrase in phrases if phrase not in limits]
+    values = [phrase.removeprefix("each ") for phrase in phrases if phrase not in limits]
     return {
         "limits": frozenset(limits),
-        "choices": tuple(value for value in choices_in("".join(given)) if value not in ("null", "")),
+        "choices": tuple(value for value in choices_in("".join(values)) if value not in ("null", "")),
     }
 
 
 def json_of(text: str, kind: str) -> str:
-    """A default of a page is JSON, or bare text where that can be told apart."""
+    """Return the JSON of a default on a page, which is JSON or, where that is unambiguous, bare text."""
     bare = kind.startswith(("string", "URL")) and not text.startswith('"') and text != "null"
     return plain(text if bare else json.loads(text))
 
 
-def of_show(text: str) -> dict[str, Told]:
+def parameters_of_show(text: str) -> dict[str, Parameter]:
     return {
-        name: Told(
+        name: Parameter(
             kind,
             required=default == "required",
             **allowed_in(allowed, lambda text: text.split(", ")),
             default="" if default in ("required", "") else plain(json.loads(default)),
-            about=squeezed(about),
+            about=remove_spaces(about),
         )
         for name, kind, allowed, default, about in shown_table(text, "parameter")
     }
@@ -440,11 +444,11 @@ def of_show(text: str) -> dict[str, Told]:
 
 def shown_table(text: str, first: str) -> Iterator[list[str]]:
     """Read a table by the columns of its head; a row goes on until an empty line, cells are cut between words."""
-    found = re.search(rf"^ ({first} [^\n]*)\n ─+ *\n(.*?)(?=^\S|\Z)", text, re.DOTALL | re.MULTILINE)
-    assert found is not None, text
-    starts = [head.start(1) for head in re.finditer(r"(?:^|\s{2,})(?=(\S))", found[1])]
+    table = re.search(rf"^ ({first} [^\n]*)\n ─+ *\n(.*?)(?=^\S|\Z)", text, re.DOTALL | re.MULTILINE)
+    assert table is not None, text
+    starts = [head.start(1) for head in re.finditer(r"(?:^|\s{2,})(?=(\S))", table[1])]
     ends = [*starts[1:], None]
-    for row in re.split(r"\n\s*\n", found[2]):
+    for row in re.split(r"\n\s*\n", table[2]):
         lines = [line[1:] for line in row.splitlines() if line.strip()]
         cells = [
             " ".join(filter(None, (line[start:end].strip() for line in lines)))
@@ -486,67 +490,71 @@ def usual(latency: float | None) -> str:
 def price(about: Mapping[str, Any]) -> str:
     if "pricing" not in about:
         return ""
-    given = about["pricing"]
-    figures = dict.fromkeys(plain(given[end]) for end in ("from", "to"))
-    return f"; price {' to '.join(figures)} {given['currency']} per {given['unit']}"
+    pricing = about["pricing"]
+    figures = dict.fromkeys(plain(pricing[end]) for end in ("from", "to"))
+    return f"; price {' to '.join(figures)} {pricing['currency']} per {pricing['unit']}"
 
 
-def told_of_rule(rule: Mapping[str, Any]) -> Iterator[str]:
-    """What has to be in the words of a rule."""
-    [(kind, given)] = rule.items()
-    if isinstance(given, list):
-        yield from given
+def expected_words(rule: Mapping[str, Any]) -> Iterator[str]:
+    """Yield each word that the wording of a rule must contain."""
+    [(kind, content)] = rule.items()
+    if isinstance(content, list):
+        yield from content
         return
-    yield given["field"]
-    yield from given.get("present", ())
-    for name, value in given.get("equals", {}).items():
+    yield content["field"]
+    yield from content.get("present", ())
+    for name, value in content.get("equals", {}).items():
         yield from (name, value if isinstance(value, str) else plain(value))
     if kind == "references":
-        yield from (given["token"].partition("{n}")[0], given["list"])
+        yield from (content["token"].partition("{n}")[0], content["list"])
     if kind == "max_bytes":
-        yield f"{given['bytes'] >> 20} MiB"
+        yield f"{content['bytes'] >> 20} MiB"
 
 
 def has_rules(lines: Sequence[str], model: Model) -> bool:
-    """Whether there is a line for each rule, with everything that it is about."""
+    """Return whether there is a line for each rule that names every parameter and value of it."""
     rules = model.schema["x-kling"]["rules"]
     return len(lines) == len(rules) and all(
-        word in line for line, rule in zip(lines, rules, strict=True) for word in told_of_rule(rule)
+        word in line for line, rule in zip(lines, rules, strict=True) for word in expected_words(rule)
     )
 
 
 def discrepancies(model: Model) -> list[list[str]]:
     return [
-        [squeezed(row[key]) for key in ("about", "page", "decision")]
+        [remove_spaces(row[key]) for key in ("about", "page", "decision")]
         for row in model.schema["x-kling"]["discrepancies"]
     ]
 
 
 @each_model
-def test_the_page(model: Model) -> None:
-    expected, page, about = of_schema(model.schema), model.page, model.schema["x-kling"]
-    found = of_page(page)
-    assert found == expected
-    assert list(found) == list(expected)
+def test_documentation_page_agrees(model: Model) -> None:
+    expected, page, about = parameters_of_schema(model.schema), model.page, model.schema["x-kling"]
+    parameters = parameters_of_page(page)
+    assert parameters == expected
+    assert list(parameters) == list(expected)
     title, summary, line = re.findall("^[^<#\n].*|^# .*", page, re.MULTILINE)[:3]
-    assert unescaped(title) == f"# {model.schema['title']}"
-    assert unescaped(summary) == model.schema["description"]
+    assert unescape(title) == f"# {model.schema['title']}"
+    assert unescape(summary) == model.schema["description"]
     assert line == (
         f"Slug `{model.slug}`; returns {about['returns']}; usual time {usual(about['latency_seconds'])}{price(about)}."
     )
     rules = re.search(r"^## Rules\n\n(.*?)\n\n", page, re.DOTALL | re.MULTILINE)
     assert has_rules(rules[1].splitlines() if rules else [], model)
     rows = markdown_table(page, "Where the source contradicts itself")
-    assert [[squeezed(unescaped(cell)) for cell in row] for row in rows] == discrepancies(model)
+    assert [[remove_spaces(unescape(cell)) for cell in row] for row in rows] == discrepancies(model)
     assert f"<{about['source']['page']}>, read {about['source']['read']}." in page
 
 
 @each_model
-def test_kling_show(model: Model, golden_runtime: Path) -> None:
-    expected, text, about = of_schema(model.schema), show(model, golden_runtime), model.schema["x-kling"]
-    found = of_show(text)
-    assert found == expected
-    assert list(found) == list(expected)
+def test_kling_show_agrees(model: Model, golden_runtime: Path) -> None:
+    expected, text, about = (
+        parameters_of_schema(model.schema),
+        show(model, golden_runtime),
+        model.schema["x-kling"],
+    )
+    parameters = parameters_of_show(text)
+    assert parameters == expected
+    assert list(parameters) == list(expected)
     first, second = text.splitlines()[:2]
     assert first == f"{model.slug} — {model.schema['description']}"
     assert second == (
@@ -557,24 +565,24 @@ def test_kling_show(model: Model, golden_runtime: Path) -> None:
     assert has_rules(rules[1].strip().splitlines() if rules else [], model)
     assert f"\n  kling run --sandbox {model.slug} " in text or not model.schema["examples"]
     rows = shown_table(text, "about") if about["discrepancies"] else ()
-    assert [list(map(squeezed, row)) for row in rows] == discrepancies(model)
+    assert [list(map(remove_spaces, row)) for row in rows] == discrepancies(model)
 
 
 @each_model
-def test_kling_show_json(model: Model, golden_runtime: Path) -> None:
+def test_kling_show_json_is_schema(model: Model, golden_runtime: Path) -> None:
     assert json.loads(show(model, golden_runtime, "--json")) == model.schema
 
 
 @each_tree
-def test_the_index(tree: str) -> None:
+def test_catalog_and_readme_agree(tree: str) -> None:
     _, root = TREES[tree]
     readme = (root / "README.md").read_text("utf-8")
     models = [model for model in MODELS if model.root == root]
     for entry, model in zip(index(tree), models, strict=True):
         schema, about, adapter = model.schema, model.schema["x-kling"], model.model.adapter
-        told = (about["slug"], schema["title"], about["returns"], about["latency_seconds"])
-        assert (entry.slug, entry.title, entry.returns, entry.latency) == told
-        assert (adapter.slug, adapter.title, adapter.returns, adapter.latency) == told
+        expected = (about["slug"], schema["title"], about["returns"], about["latency_seconds"])
+        assert (entry.slug, entry.title, entry.returns, entry.latency) == expected
+        assert (adapter.slug, adapter.title, adapter.returns, adapter.latency) == expected
         needs = ", ".join(f"`{name}`" for name in schema["required"])
         row = (
             f"{usual(about['latency_seconds'])} | {needs} | [{schema['title']}]({about['source']['page']}) |"

@@ -1,0 +1,186 @@
+"""The typed calls of both clients. Their overloads, one for each model, are in the stub beside this file.
+
+Only type checkers and editors read the stub, so start-up does not grow with the number of models. Overloads are lost
+when a subclass overrides a method; so the calls are in base classes of the clients.
+"""
+
+from __future__ import annotations
+
+from os import PathLike
+from typing import Any
+
+from kling_adapters._http.transport import AsyncGatewayTransport, GatewayTransport
+from kling_adapters.client.call_flows import CallFlows
+from kling_adapters.client.job import AsyncJob, AsyncResult, Job, Result
+from kling_adapters.client.requests import Extra
+from kling_adapters.driver.async_ import AsyncDriver
+from kling_adapters.driver.sync import SyncDriver
+from kling_adapters.schema.params import Params
+
+
+class SyncCalls(CallFlows[SyncDriver, Job, Result, GatewayTransport]):
+    """The typed calls of Kling."""
+
+    def submit(
+        self,
+        model: str | Params,
+        /,
+        *,
+        save_to: str | PathLike[str] | None = None,
+        timeout: float | None = None,
+        tag: str | None = None,
+        extra: Extra = None,
+        **params: Any,
+    ) -> Job:
+        """Validate the parameters, submit the job, and return it when the gateway has given its id.
+
+        Args:
+            model: Slug of the model, or an object with all parameters, such as Kling2(...). For a slug that is known at
+                run time only, see `submit_model`.
+            save_to: Folder or storage URL of the output. It is checked, and kept in the journal: if this process dies
+                before `Result.save`, `resume` stores the output there.
+            timeout: Seconds for uploads, retries and waits for a rate limit, together; by default that of the client.
+                Without either, a submit that started nothing is tried four times, and waits up to five minutes for a
+                rate limit. A request that was sent is answered first, for up to two minutes, so that its job is known.
+            tag: A text of your own that the journal keeps with the job, as `JournalEntry.tag`.
+            extra: Parameters that the spec does not have yet. They are sent unchanged.
+            **params: Parameters of the model, by name.
+
+        Returns:
+            The job. It can be billed from now on.
+
+        Raises:
+            ParamsInvalid: The parameters break the spec. Nothing was sent.
+            ConfigError: There is no key, no such model, or an argument is wrong. Nothing was sent.
+            StorageError: `save_to` or the journal cannot be written. Nothing was sent.
+            ApiError: The gateway refused the job. Nothing was started.
+            TransportError: There was no connection. Nothing was started.
+            SubmitUncertain: The submit may have started a job that will be billed.
+
+        """
+        return self._driver.run(self._submit_flow(model, params, extra, save_to, timeout, tag))
+
+    def run(
+        self,
+        model: str | Params,
+        /,
+        *,
+        save_to: str | PathLike[str] | None = None,
+        timeout: float | None = None,
+        tag: str | None = None,
+        extra: Extra = None,
+        **params: Any,
+    ) -> Result:
+        """Submit the job, wait for its end and, with `save_to`, store its output.
+
+        Args:
+            model: As for `submit`. For a slug that is known at run time only, see `run_model`.
+            save_to: Folder or storage URL of the output.
+            timeout: Seconds for the submit, the wait and the download together; by default that of the client. Without
+                either, the wait is four times the usual latency of the model, and at least 15 minutes. Nothing that is
+                paid for is cut off: a submit that was sent is answered first, for up to two minutes, and a result that
+                is ready is asked for up to 30 seconds longer.
+            tag: A text of your own that the journal keeps with the job, as `JournalEntry.tag`.
+            extra: Parameters that the spec does not have yet. They are sent unchanged.
+            **params: Parameters of the model, by name.
+
+        Returns:
+            The result; with `save_to`, the stored files are its `saved`.
+
+        Raises:
+            JobFailed: The job failed. It is not billed.
+            JobExpired: The gateway no longer knows the job.
+            WaitTimeout: The job goes on, and may be billed; the error carries it.
+            StorageError: The job completed, and its output could not be stored. The error carries the result, and
+                `resume` stores it.
+            KlingError: Every error of `submit`.
+
+        """
+        return self._driver.run(self._run_flow(model, params, extra, save_to, timeout, tag))
+
+    def run_direct(
+        self,
+        model: str | Params,
+        /,
+        *,
+        save_to: str | PathLike[str] | None = None,
+        timeout: float | None = None,
+        tag: str | None = None,
+        extra: Extra = None,
+        **params: Any,
+    ) -> Result:
+        """Run the job in one request, which is answered when the job has ended. `run` is the safer choice.
+
+        There is no request id before the answer: if the connection breaks, a job that was paid for is lost. The result
+        holds its file in memory. `run_sync` is another name of this call.
+
+        Args:
+            model: As for `submit`.
+            save_to: Folder or storage URL of the output.
+            timeout: Seconds to wait for the answer; by default that of the client, or four times the usual latency of
+                the model, and at least 15 minutes. Uploads and retries before may take as long once more.
+            tag: A text of your own that the journal keeps with the job, as `JournalEntry.tag`.
+            extra: Parameters that the spec does not have yet. They are sent unchanged.
+            **params: Parameters of the model, by name.
+
+        Returns:
+            The result; with `save_to`, the stored files are its `saved`.
+
+        Raises:
+            JobFailed: The job failed. It is not billed.
+            SubmitUncertain: There was no answer. A job may have run, and may be billed.
+            StorageError: The output could not be stored. The error carries the result.
+            KlingError: Every error of `submit`.
+
+        """
+        return self._driver.run(self._run_direct_flow(model, params, extra, save_to, timeout, tag))
+
+    run_sync = run_direct
+
+
+class AsyncCalls(CallFlows[AsyncDriver, AsyncJob, AsyncResult, AsyncGatewayTransport]):
+    """The typed calls of AsyncKling."""
+
+    async def submit(
+        self,
+        model: str | Params,
+        /,
+        *,
+        save_to: str | PathLike[str] | None = None,
+        timeout: float | None = None,
+        tag: str | None = None,
+        extra: Extra = None,
+        **params: Any,
+    ) -> AsyncJob:
+        """Submit a job and return it when the gateway has given its id. See `Kling.submit`."""
+        return await self._driver.run(self._submit_flow(model, params, extra, save_to, timeout, tag))
+
+    async def run(
+        self,
+        model: str | Params,
+        /,
+        *,
+        save_to: str | PathLike[str] | None = None,
+        timeout: float | None = None,
+        tag: str | None = None,
+        extra: Extra = None,
+        **params: Any,
+    ) -> AsyncResult:
+        """Submit a job, wait for its end and, with `save_to`, store its output. See `Kling.run`."""
+        return await self._driver.run(self._run_flow(model, params, extra, save_to, timeout, tag))
+
+    async def run_direct(
+        self,
+        model: str | Params,
+        /,
+        *,
+        save_to: str | PathLike[str] | None = None,
+        timeout: float | None = None,
+        tag: str | None = None,
+        extra: Extra = None,
+        **params: Any,
+    ) -> AsyncResult:
+        """Run a job in one request, which is answered when the job has ended. See `Kling.run_direct`."""
+        return await self._driver.run(self._run_direct_flow(model, params, extra, save_to, timeout, tag))
+
+    run_sync = run_direct

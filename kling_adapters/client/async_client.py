@@ -1,0 +1,131 @@
+"""AsyncKling, the awaitable client."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
+from functools import partial
+from os import PathLike
+from typing import Any, Self
+
+from kling_adapters._http.transport import AsyncGatewayTransport, AsyncTransport
+from kling_adapters.client._calls import AsyncCalls
+from kling_adapters.client.job import AsyncJob, AsyncResult
+from kling_adapters.client.requests import Extra
+from kling_adapters.driver.async_ import AsyncDriver
+from kling_adapters.driver.clock import Clock
+from kling_adapters.driver.tasks import run_in_tasks
+from kling_adapters.journal.entries import JournalEntry
+from kling_adapters.protocol.flows import JobRef
+from kling_adapters.protocol.tasks import Outcome, Request
+from kling_adapters.result import Credits, ResultData, StoredFile
+
+
+class AsyncKling(AsyncCalls):
+    """Kling, with `async with` and `await`. For asyncio, and trio through anyio.
+
+    The arguments are those of Kling, but `transport` is an `httpx.AsyncBaseTransport`.
+    """
+
+    async def __aenter__(self) -> Self:
+        self._session.check_open()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Close every connection and the journal, and let plugins finish. Later calls raise ConfigError."""
+        self._session.closed.set()
+        await self._driver.close()
+        self._session.close()
+
+    async def submit_model(
+        self,
+        model: str,
+        params: Mapping[str, Any],
+        *,
+        save_to: str | PathLike[str] | None = None,
+        timeout: float | None = None,
+        tag: str | None = None,
+        extra: Extra = None,
+    ) -> AsyncJob:
+        """Do as `submit`, for a slug that is known at run time only. See `Kling.submit_model`."""
+        return await self._driver.run(self._submit_flow(model, params, extra, save_to, timeout, tag))
+
+    async def run_model(
+        self,
+        model: str,
+        params: Mapping[str, Any],
+        *,
+        save_to: str | PathLike[str] | None = None,
+        timeout: float | None = None,
+        tag: str | None = None,
+        extra: Extra = None,
+    ) -> AsyncResult:
+        """Do as `run`, for a slug that is known at run time only. See `Kling.run_model`."""
+        return await self._driver.run(self._run_flow(model, params, extra, save_to, timeout, tag))
+
+    async def submit_raw(
+        self,
+        slug: str,
+        params: Mapping[str, Any],
+        *,
+        save_to: str | PathLike[str] | None = None,
+        timeout: float | None = None,
+        tag: str | None = None,
+    ) -> AsyncJob:
+        """Submit to a model without a spec. See `Kling.submit_raw`."""
+        return await self._driver.run(self._submit_raw_flow(slug, params, save_to, timeout, tag))
+
+    def job(self, request_id: str, model: str | None = None) -> AsyncJob:
+        """Return the handle of a job that was submitted earlier; nothing is sent. See `Kling.job`."""
+        return self._find_job(request_id, model)
+
+    def map(
+        self,
+        requests: Iterable[Request],
+        *,
+        concurrency: int = 16,
+        save_to: str | PathLike[str] | None = None,
+        max_cost: float | None = None,
+        name: str | None = None,
+        tag: str | None = None,
+    ) -> AsyncGenerator[Outcome[AsyncResult]]:
+        """Run all requests; yield each outcome as it completes. See `Kling.map`.
+
+        Iterate it in one task. To leave early, use `contextlib.aclosing`: after a mere `break` the jobs run on until the
+        generator is collected. A time limit goes round the whole loop. Cancellation stops at once: a submit that was
+        not answered yet is uncertain then, the other jobs can be resumed.
+        """
+        batch = self._map_batch(requests, concurrency, save_to, max_cost, name, tag)
+        return run_in_tasks(self._driver, batch)
+
+    def resume(
+        self,
+        *,
+        save_to: str | PathLike[str] | None = None,
+        concurrency: int = 32,
+        on_start: Callable[[tuple[JournalEntry, ...]], object] | None = None,
+    ) -> AsyncGenerator[Outcome[AsyncResult]]:
+        """Bring every unfinished job of the journal to its end. See `Kling.resume`, and `map` for the iteration."""
+        return run_in_tasks(self._driver, self._resume_batch(concurrency, save_to, on_start))
+
+    async def entries(self) -> list[JournalEntry]:
+        """Return every submit of the journal, the oldest first. See `Kling.entries`."""
+        return await self._driver.run(self._entries_flow())
+
+    async def credits(self) -> Credits:
+        """Return the credits that are left on the account; costs nothing. See `Kling.credits`."""
+        return await self._driver.run(self._credits_flow())
+
+    def _make_driver(
+        self, clock: Clock, proxy: str | None, transport: AsyncGatewayTransport | None
+    ) -> AsyncDriver:
+        connect = partial(AsyncTransport, self._session.gateway, set(), proxy, transport)
+        return AsyncDriver(self._session, self._plugins, clock, connect)
+
+    def _make_job(self, ref: JobRef) -> AsyncJob:
+        return AsyncJob(self._driver, ref, self._timeout)
+
+    def _make_result(self, data: ResultData, files: tuple[StoredFile, ...] = ()) -> AsyncResult:
+        return AsyncResult(**vars(data), saved=files, _driver=self._driver)

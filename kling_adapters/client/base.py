@@ -1,0 +1,121 @@
+"""The parts of a client, and the checks of its arguments."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable
+from os import PathLike
+from typing import Generic, NoReturn, TypeVar
+
+from kling_adapters.client import arguments
+from kling_adapters.driver.clock import Clock, SystemClock
+from kling_adapters.errors import ConfigError
+from kling_adapters.forks import ForkSafeLock
+from kling_adapters.hookspecs import Auth
+from kling_adapters.journal.journal import Journal
+from kling_adapters.journal.null import NullJournal
+from kling_adapters.plugins.manager import Plugins
+from kling_adapters.plugins.selection import PluginInfo
+from kling_adapters.protocol.flows import JobRef, Session
+from kling_adapters.protocol.wire import Key
+from kling_adapters.result import ResultData, StoredFile
+from kling_adapters.schema.catalog import Catalog
+
+Driver = TypeVar("Driver")
+JobHandle = TypeVar("JobHandle")
+JobResult = TypeVar("JobResult", bound=ResultData)
+Transport = TypeVar("Transport")
+
+
+class BaseClient(ABC, Generic[Driver, JobHandle, JobResult, Transport]):
+    """A client without a way to run flows; see Kling for its arguments."""
+
+    def __init__(
+        self,
+        *,
+        api_key: str | None = None,
+        auth: str | None = None,
+        base_url: str | None = None,
+        plugins: Iterable[object] = (),
+        strict_plugins: bool = False,
+        journal: str | PathLike[str] | None = "",
+        timeout: float | None = None,
+        proxy: str | None = None,
+        transport: Transport | None = None,
+        clock: Clock | None = None,
+    ) -> None:
+        # At once: a traceback with local variables would show the text.
+        api_key = key = arguments.wrap_key(api_key)
+        arguments.check_name("auth", auth)
+        arguments.check_plugins(plugins)
+        arguments.check_flag("strict_plugins", strict_plugins)
+        arguments.check_seconds("timeout", timeout)
+        arguments.check_proxy(proxy)
+        arguments.check_clock(clock)
+        if key is not None and auth is not None:
+            raise ConfigError(f"Pass either api_key or auth={auth!r}, not both. Nothing was sent")
+        if proxy is not None and transport is not None:
+            raise ConfigError("Pass either proxy or transport, not both. Nothing was sent")
+        gateway = arguments.resolve_gateway(base_url)
+        path = arguments.resolve_journal(journal)
+        self._session = Session(
+            gateway,
+            self._find_auth,
+            NullJournal() if path is None else Journal(path),
+            self._make_job,
+            make_result=self._make_result,
+        )
+        self._plugins = Plugins(plugins, strict=strict_plugins)
+        self._auth_name = auth
+        self._auth: Auth | None = None if key is None else _FixedKey(key)
+        self._timeout = timeout
+        self._lock = ForkSafeLock()
+        self._driver = self._make_driver(clock or SystemClock(), proxy, transport)
+
+    def __repr__(self) -> str:
+        # A traceback with local variables shows a client that could not be made, too.
+        session: Session | None = getattr(self, "_session", None)
+        return (
+            f"{type(self).__name__}(base_url={session.gateway.base_url!r})" if session else super().__repr__()
+        )
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError(
+            f"a {type(self).__name__} cannot be pickled: it holds connections and an API key. Make one in each process, "
+            "and pass request objects or request ids"
+        )
+
+    @property
+    def catalog(self) -> Catalog:
+        """Every model that can be submitted, by slug."""
+        return self._plugins.catalog
+
+    @property
+    def plugins(self) -> tuple[PluginInfo, ...]:
+        """Every plugin that was found, broken and disabled ones too."""
+        return self._plugins.infos
+
+    @abstractmethod
+    def _make_driver(self, clock: Clock, proxy: str | None, transport: Transport | None) -> Driver: ...
+
+    @abstractmethod
+    def _make_job(self, ref: JobRef) -> JobHandle: ...
+
+    @abstractmethod
+    def _make_result(self, data: ResultData, files: tuple[StoredFile, ...] = ()) -> JobResult: ...
+
+    def _find_auth(self) -> Auth:
+        with self._lock:
+            if self._auth is None:
+                self._auth = self._plugins.auth(self._session.gateway.base_url, self._auth_name)
+            return self._auth
+
+
+class _FixedKey:
+    """The key of `Kling(api_key=...)`."""
+
+    def __init__(self, key: Key) -> None:
+        self._key = key
+
+    def api_key(self) -> Key:
+        return self._key

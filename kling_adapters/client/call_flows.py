@@ -1,0 +1,189 @@
+"""The calls of both clients as flows: checks the arguments of a call, and builds the flow that a driver runs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
+from os import PathLike
+from typing import Any, TypeAlias, TypeVar
+
+from kling_adapters.client import arguments, requests
+from kling_adapters.client.base import BaseClient, Driver, JobHandle, JobResult, Transport
+from kling_adapters.client.requests import Extra
+from kling_adapters.errors import ConfigError
+from kling_adapters.journal.entries import JournalEntry
+from kling_adapters.protocol import flows
+from kling_adapters.protocol.batch import Batch
+from kling_adapters.protocol.earlier import list_entries
+from kling_adapters.protocol.effects import Flow
+from kling_adapters.protocol.flows import JobRef
+from kling_adapters.protocol.plan import Plan, plan_requests, plan_resume
+from kling_adapters.protocol.task_flow import Storages
+from kling_adapters.protocol.tasks import Request
+from kling_adapters.result import Credits, ResultData, StoredFile
+from kling_adapters.schema.adapter import Adapter
+from kling_adapters.schema.params import Params
+
+Destination: TypeAlias = str | PathLike[str] | None
+OnStart: TypeAlias = Callable[[tuple[JournalEntry, ...]], object] | None
+
+T = TypeVar("T")
+U = TypeVar("U")
+
+
+class CallFlows(BaseClient[Driver, JobHandle, JobResult, Transport]):
+    """A client without a way to run flows."""
+
+    def _submit_flow(
+        self,
+        model: str | Params,
+        params: Mapping[str, Any],
+        extra: Extra,
+        save_to: Destination,
+        timeout: float | None,
+        tag: str | None,
+    ) -> Flow[JobHandle]:
+        adapter, body = requests.prepare(self.catalog, model, params, extra)
+        return self._job_flow(adapter.slug, body, adapter, save_to, timeout, tag)
+
+    def _submit_raw_flow(
+        self,
+        slug: str,
+        params: Mapping[str, Any],
+        save_to: Destination,
+        timeout: float | None,
+        tag: str | None,
+    ) -> Flow[JobHandle]:
+        body = requests.prepare_raw(slug, params)
+        return self._job_flow(slug, body, None, save_to, timeout, tag)
+
+    def _job_flow(
+        self,
+        slug: str,
+        body: Mapping[str, Any],
+        adapter: Adapter | None,
+        save_to: Destination,
+        timeout: float | None,
+        tag: str | None,
+    ) -> Flow[JobHandle]:
+        seconds, destination = self._resolve_timeout(timeout), arguments.resolve_save_to(save_to)
+        arguments.check_name("tag", tag)
+        flow = flows.submit_to(
+            self._session, slug, body, adapter, seconds, self._plugins.storage, destination, tag
+        )
+        return _transform(flow, self._make_job)
+
+    def _run_flow(
+        self,
+        model: str | Params,
+        params: Mapping[str, Any],
+        extra: Extra,
+        save_to: Destination,
+        timeout: float | None,
+        tag: str | None,
+    ) -> Flow[JobResult]:
+        adapter, body = requests.prepare(self.catalog, model, params, extra)
+        return self._result_flow(flows.run, adapter, body, save_to, timeout, tag)
+
+    def _run_direct_flow(
+        self,
+        model: str | Params,
+        params: Mapping[str, Any],
+        extra: Extra,
+        save_to: Destination,
+        timeout: float | None,
+        tag: str | None,
+    ) -> Flow[JobResult]:
+        adapter, body = requests.prepare(self.catalog, model, params, extra)
+        return self._result_flow(flows.run_sync_to, adapter, body, save_to, timeout, tag)
+
+    def _result_flow(
+        self,
+        make_flow: Callable[..., Flow[tuple[ResultData, tuple[StoredFile, ...]]]],
+        adapter: Adapter,
+        body: Mapping[str, Any],
+        save_to: Destination,
+        timeout: float | None,
+        tag: str | None,
+    ) -> Flow[JobResult]:
+        seconds, destination = self._resolve_timeout(timeout), arguments.resolve_save_to(save_to)
+        arguments.check_name("tag", tag)
+        flow = make_flow(self._session, adapter, body, seconds, self._plugins.storage, destination, tag)
+        return _transform(flow, lambda stored: self._make_result(*stored))
+
+    def _find_job(self, request_id: str, model: str | None) -> JobHandle:
+        arguments.check_request_id(request_id)
+        if model is not None:
+            arguments.check_slug("model", model)
+        entry = None if model is None else self.catalog.find(model)
+        ref = JobRef(request_id, model, entry.latency, entry.returns) if entry else JobRef(request_id)
+        return self._make_job(ref)
+
+    def _map_batch(
+        self,
+        jobs: Iterable[Request],
+        concurrency: int,
+        save_to: Destination,
+        max_cost: float | None,
+        name: str | None,
+        tag: str | None,
+    ) -> Batch[JobResult]:
+        arguments.check_requests(jobs)
+        arguments.check_max_cost(max_cost)
+        arguments.check_name("name", name)
+        arguments.check_name("tag", tag)
+        if name is not None and tag is not None:
+            raise ConfigError(
+                "Pass either name or tag, not both: a named batch tags its jobs. Nothing was sent"
+            )
+        destination = arguments.resolve_save_to(save_to)
+        storages = Storages(self._plugins.storage)
+        plan = partial(
+            plan_requests,
+            session=self._session,
+            requests=jobs,
+            prepare=partial(requests.prepare_request, self.catalog),
+            storages=storages,
+            save_to=destination,
+            max_cost=max_cost,
+            name=name,
+            tag=tag,
+        )
+        return self._make_batch(plan, concurrency, storages)
+
+    def _resume_batch(self, concurrency: int, save_to: Destination, on_start: OnStart) -> Batch[JobResult]:
+        destination = arguments.resolve_save_to(save_to)
+        arguments.check_callback("on_start", on_start)
+        plan = partial(
+            plan_resume,
+            session=self._session,
+            find_adapter=self._find_adapter,
+            save_to=destination,
+            on_start=on_start,
+        )
+        return self._make_batch(plan, concurrency, Storages(self._plugins.storage))
+
+    def _make_batch(
+        self, make_plan: Callable[[Plan], Flow[None]], concurrency: int, storages: Storages
+    ) -> Batch[JobResult]:
+        self._session.check_open()
+        arguments.check_concurrency(concurrency)
+        return Batch(self._session, make_plan, concurrency, storages, self._make_result)
+
+    def _find_adapter(self, model: str) -> Adapter | None:
+        entry = self.catalog.get(model)
+        return entry.load().adapter if entry else None
+
+    def _entries_flow(self) -> Flow[list[JournalEntry]]:
+        return list_entries(self._session)
+
+    def _credits_flow(self) -> Flow[Credits]:
+        return flows.remaining_credits(self._session)
+
+    def _resolve_timeout(self, timeout: float | None) -> float | None:
+        arguments.check_seconds("timeout", timeout)
+        return self._timeout if timeout is None else timeout
+
+
+def _transform(flow: Flow[T], make: Callable[[T], U]) -> Flow[U]:
+    return make((yield from flow))

@@ -1,0 +1,87 @@
+"""From the parameters of a call to a body that may be sent. Local media stays in the body until a flow uploads it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any, TypeAlias
+
+from kling_adapters.client import arguments
+from kling_adapters.errors import ConfigError, ParamsInvalid, Problem
+from kling_adapters.media.inputs import check_media, iter_media, replace_media
+from kling_adapters.media.reader import MediaError
+from kling_adapters.protocol.tasks import Request
+from kling_adapters.schema.adapter import Adapter
+from kling_adapters.schema.catalog import Catalog
+from kling_adapters.schema.params import Params, dump_set_fields
+
+Extra: TypeAlias = Mapping[str, Any] | None
+"""Parameters that the spec of a model does not have yet. They are sent unchanged."""
+
+
+def prepare(
+    catalog: Catalog, model: str | Params, params: Mapping[str, Any], extra: Extra
+) -> tuple[Adapter, Mapping[str, Any]]:
+    """Return the adapter and the body. Raises ConfigError, UnknownModel or ParamsInvalid."""
+    arguments.check_model(model, params)
+    arguments.check_mapping("params", params)
+    if extra is not None:
+        arguments.check_mapping("extra", extra)
+    if isinstance(model, str):
+        valid = catalog.find(model).load().model_validate(params)
+    else:
+        # Once more: model_copy() and changed lists are not validated when they are made.
+        valid = type(model).model_validate(dump_set_fields(model))
+    slug = valid.adapter.slug
+    spec_names = {field.alias or name for name, field in type(valid).model_fields.items()}
+    problems = [
+        Problem(name, "is a known parameter; pass it directly, not in extra")
+        for name in extra or ()
+        if name in spec_names
+    ]
+    if problems:
+        raise ParamsInvalid(slug, problems)
+    return valid.adapter, {**_check_json(slug, extra or {}), **dump_set_fields(valid)}
+
+
+def prepare_raw(slug: str, params: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the body for a model without a spec. Raises ConfigError or ParamsInvalid."""
+    arguments.check_slug("slug", slug)
+    arguments.check_mapping("params", params)
+    return _check_json(slug, params)
+
+
+def prepare_request(catalog: Catalog, request: Request) -> tuple[Adapter, Mapping[str, Any]]:
+    """Return the adapter and the body of a request of a batch. Raises as `prepare` does."""
+    if isinstance(request, Params):
+        return prepare(catalog, request, {}, None)
+    if not isinstance(request, Mapping):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise ConfigError(
+            f"a request of type {type(request).__name__} cannot be sent; expected an object such as Kling2(...) or "
+            'a mapping {"model": "kling-2", "prompt": ...}. Nothing was sent for it'
+        )
+    arguments.check_mapping("a request", request)
+    params = dict(request)
+    model = params.pop("model", None)
+    if not isinstance(model, str):
+        raise ConfigError(
+            f'the model of a request is {model!r}; expected a slug, such as "kling-2". Nothing was sent for it'
+        )
+    return prepare(catalog, model, params, None)
+
+
+def _check_json(model: str, body: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return `body` if it is JSON once its local media is uploaded. Raises ParamsInvalid with all that is not."""
+    problems: list[Problem] = []
+    for name, value in body.items():
+        try:
+            for media in iter_media(value):
+                check_media(media)
+            json.dumps(replace_media(value, lambda _: ""), allow_nan=False)
+        except MediaError as error:
+            problems.append(Problem(str(name), str(error), value))
+        except (TypeError, ValueError, RecursionError) as error:
+            problems.append(Problem(str(name), f"cannot be written as JSON: {error}", value))
+    if problems:
+        raise ParamsInvalid(model, problems)
+    return body

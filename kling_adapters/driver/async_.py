@@ -1,0 +1,106 @@
+"""The driver of the awaitable client: performs the effects of a flow in the calling task, and what may block in threads."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from typing import Any, TypeVar
+
+import anyio
+import anyio.to_thread
+
+from kling_adapters._http.transport import AsyncTransport
+from kling_adapters.driver.clock import Clock
+from kling_adapters.driver.loops import LoopTransports
+from kling_adapters.events import Event
+from kling_adapters.plugins.manager import Plugins
+from kling_adapters.protocol.effects import Call, Effect, Emit, Fetch, Flow, Now, Send, Sleep, Steps
+from kling_adapters.protocol.flows import Session
+
+T = TypeVar("T")
+
+
+class Interrupt:
+    """Ends the sleeps of several flows early; all of them run in one event loop."""
+
+    def __init__(self) -> None:
+        self._sleeps: set[anyio.CancelScope] = set()
+
+    async def sleep(self, clock: Clock, seconds: float) -> None:
+        """Sleep until the time is over, or until `set`."""
+        with anyio.CancelScope() as scope:
+            self._sleeps.add(scope)
+            try:
+                await clock.sleep_async(seconds)
+            finally:
+                self._sleeps.discard(scope)
+
+    def set(self) -> None:
+        """End every sleep that is under way."""
+        for scope in tuple(self._sleeps):
+            scope.cancel()
+
+
+class AsyncDriver:
+    """Runs flows, in any task of asyncio or trio."""
+
+    def __init__(
+        self, session: Session, plugins: Plugins, clock: Clock, connect: Callable[[], AsyncTransport]
+    ) -> None:
+        self.session = session
+        self.plugins = plugins
+        self._clock = clock
+        self._transports = LoopTransports(connect)
+
+    async def run(self, flow: Flow[T], interrupt: Interrupt | None = None) -> T:
+        """Run a flow and return its result; `interrupt` ends its sleeps early."""
+        steps = Steps(flow)
+        while not steps.done:
+            await self._perform(steps, interrupt)
+        return steps.value
+
+    async def follow(self, flow: Flow[Any]) -> AsyncIterator[Event]:
+        """Run a flow and yield the events it emits, as they happen."""
+        steps = Steps(flow)
+        while not steps.done:
+            if isinstance(steps.effect, Emit):
+                event = steps.effect.event
+                await self.plugins.notify_async(event)
+                # Before the flow goes on: the next thing it does may be to raise.
+                yield event
+                steps.answer(None)
+            else:
+                await self._perform(steps, None)
+
+    async def close(self) -> None:
+        """Close the connections of the running event loop, and let plugins finish; other loops close theirs at their end."""
+        await self._transports.close()
+        await anyio.to_thread.run_sync(self.plugins.close)
+
+    async def _perform(self, steps: Steps[Any], interrupt: Interrupt | None) -> None:
+        try:
+            outcome = await self._do(steps.effect, interrupt)
+        except BaseException as error:  # noqa: BLE001  the flow raises it again
+            steps.fail(error)
+        else:
+            steps.answer(outcome)
+
+    async def _do(self, effect: Effect, interrupt: Interrupt | None) -> Any:
+        match effect:
+            case Send():
+                return await (await self._transports.get()).send(effect.request)
+            case Fetch():
+                return await (await self._transports.get()).fetch(effect.request, effect.download)
+            case Sleep():
+                return await self._sleep(effect.seconds, interrupt)
+            case Now():
+                return self._clock.now()
+            case Call():
+                return await anyio.to_thread.run_sync(effect.function, abandon_on_cancel=effect.is_left)
+            case Emit():
+                return await self.plugins.notify_async(effect.event)
+
+    async def _sleep(self, seconds: float, interrupt: Interrupt | None) -> None:
+        if interrupt is not None:
+            await interrupt.sleep(self._clock, seconds)
+        else:
+            await self._clock.sleep_async(seconds)

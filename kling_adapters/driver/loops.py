@@ -1,0 +1,76 @@
+"""The connections of the awaitable client: one transport for each event loop, because no other loop can use them."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Callable
+from weakref import WeakKeyDictionary
+
+import anyio.lowlevel
+
+from kling_adapters._http.transport import AsyncTransport
+from kling_adapters.forks import ForkSafeLock, reset_in_children
+
+
+class LoopTransports:
+    """The transports of one client, by event loop; a loop closes its own at its end."""
+
+    def __init__(self, connect: Callable[[], AsyncTransport]) -> None:
+        self._connect = connect
+        self._lock = ForkSafeLock()
+        # Made here, so that an environment that cannot be used is an error now; the first event loop takes it.
+        self._unused: AsyncTransport | None = connect()
+        self._by_loop: WeakKeyDictionary[object, _LoopConnections] = WeakKeyDictionary()
+        # Connections of the parent of this process. To drop them would be to act on its event loop.
+        self._inherited: list[object] = []
+        reset_in_children(self)
+
+    def reset_after_fork(self) -> None:
+        """Set the connections of the parent aside."""
+        self._inherited += [self._unused, list(self._by_loop.values())]
+        self._unused, self._by_loop = None, WeakKeyDictionary()
+
+    async def get(self) -> AsyncTransport:
+        """Return the transport of the running event loop."""
+        return (await self._open()).transport
+
+    async def close(self) -> None:
+        """Close the transport of the running event loop."""
+        if self._unused is not None or _running_loop() in self._by_loop:
+            await (await self._open()).close()
+
+    async def _open(self) -> _LoopConnections:
+        loop = _running_loop()
+        if (connections := self._by_loop.get(loop)) is None:
+            with self._lock:
+                transport, self._unused = self._unused, None
+            if transport is None:
+                transport = self._connect()
+            connections = self._by_loop[loop] = _LoopConnections(transport)
+            await connections.open()
+        return connections
+
+
+class _LoopConnections:
+    """Connections that an event loop closes at its end, as it does with every async generator that is not finished."""
+
+    def __init__(self, transport: AsyncTransport) -> None:
+        self.transport = transport
+        self._lifetime = self._stay_open()
+
+    async def open(self) -> None:
+        await anext(self._lifetime)
+
+    async def close(self) -> None:
+        await self._lifetime.aclose()
+
+    async def _stay_open(self) -> AsyncGenerator[None]:
+        try:
+            yield
+        finally:
+            await self.transport.close()
+
+
+def _running_loop() -> object:
+    token = anyio.lowlevel.current_token()
+    # anyio 4.11 and later wraps it, anew each time.
+    return getattr(token, "native_token", token)

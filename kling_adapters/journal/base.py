@@ -1,0 +1,65 @@
+"""The operations that flows ask of a journal."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Protocol, Unpack
+
+from kling_adapters.journal.entries import Columns, JournalEntry
+from kling_adapters.journal.lockfile import LockFile
+
+
+class BaseJournal(Protocol):
+    """A record of every submit; kept in a file by `Journal`, not kept at all by `NullJournal`."""
+
+    def check_available(self) -> None:
+        """Raise ConfigError if there is no record of earlier jobs."""
+        ...
+
+    def intend(
+        self,
+        gateway: str,
+        model: str,
+        params: Mapping[str, Any],
+        key: str,
+        save_to: str | None = None,
+        tag: str | None = None,
+    ) -> int:
+        """Record that a submit is about to be sent. Return the number of the entry, 0 without a journal."""
+        ...
+
+    def update(self, entry: int, **columns: Unpack[Columns]) -> None:
+        """Change columns of the entry with this number."""
+        ...
+
+    def update_job(self, gateway: str, request_id: str, /, **columns: Unpack[Columns]) -> None:
+        """Change columns of every entry of a job, but replace neither COMPLETED nor FAILED, except by COMPLETED."""
+        ...
+
+    def record_destination(self, gateway: str, request_id: str, save_to: str) -> None:
+        """Record where the files of a job are about to be stored; files elsewhere no longer count."""
+        ...
+
+    def find(self, gateway: str, request_id: str) -> JournalEntry | None:
+        """Return the last entry of a job; None if there is none."""
+        ...
+
+    def find_upload(self, gateway: str, sha256: str, lifetime: float) -> str | None:
+        """Return the URL of a file that was uploaded in the last `lifetime` seconds; None if there is none."""
+        ...
+
+    def record_upload(self, gateway: str, sha256: str, url: str) -> None:
+        """Record the URL of an uploaded file."""
+        ...
+
+    def lock_batch(self, digest: str) -> LockFile | None:
+        """Return the lock of the batch whose name has this digest; None while another client holds it."""
+        ...
+
+    def entries(self) -> list[JournalEntry]:
+        """Return every entry, the oldest first."""
+        ...
+
+    def close(self) -> None:
+        """Close the journal."""
+        ...

@@ -1,0 +1,85 @@
+"""An entry of the journal: the states of a submit, and what is recorded of it."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final, TypedDict
+
+from kling_adapters.result import StoredFile
+
+SUBMITTING: Final = "SUBMITTING"
+"""The intent is on disk; the gateway has not answered yet."""
+REFUSED: Final = "REFUSED"
+"""The submit started nothing."""
+UNCERTAIN: Final = "UNCERTAIN"
+"""The submit may have started a job, and be billed; its request id is unknown."""
+EXPIRED: Final = "EXPIRED"
+"""The gateway no longer knows the job."""
+ENDED: Final = (REFUSED, UNCERTAIN, EXPIRED, "COMPLETED", "FAILED")
+"""The states in which the gateway has nothing more to report."""
+
+
+@dataclass(frozen=True)
+class JournalEntry:
+    """A submit and its outcome, as the journal has them.
+
+    Attributes:
+        id: Number of the entry.
+        gateway: Base URL of the gateway.
+        model: Slug of the model.
+        params: Parameters that were sent.
+        key: Fingerprint of the API key, see `fingerprint`.
+        save_to: Folder or URL where the output is to be stored; None for nowhere.
+        tag: Name that the caller chose for the job, or that a named batch made for it.
+        request_id: Request id of the job; None if the gateway gave none.
+        state: State of the job in the words of the gateway, or SUBMITTING, REFUSED, UNCERTAIN or EXPIRED.
+        reason: Why the job or its submit failed.
+        result: Answer of the gateway to a COMPLETED job.
+        cost: Cost in credits; None if it is unknown.
+        files: Where the output is stored.
+        created: Time of the submit, in seconds since 1970.
+        updated: Time of the last change, in seconds since 1970.
+
+    """
+
+    id: int
+    gateway: str
+    model: str
+    params: Mapping[str, Any]
+    key: str
+    save_to: str | None
+    tag: str | None
+    request_id: str | None
+    state: str
+    reason: str | None
+    result: Mapping[str, Any] | None
+    cost: float | None
+    files: tuple[StoredFile, ...]
+    created: float
+    updated: float
+
+    @property
+    def is_unfinished(self) -> bool:
+        """Whether the job has not ended, or its output is still to be stored."""
+        return self.state not in ENDED or (
+            self.state == "COMPLETED" and self.save_to is not None and not self.files
+        )
+
+
+class Columns(TypedDict, total=False):
+    """The columns of an entry that an update may set; see `JournalEntry`."""
+
+    key: str
+    request_id: str
+    state: str
+    reason: str | None
+    result: Mapping[str, Any]
+    cost: float | None
+    files: Iterable[StoredFile]
+
+
+def fingerprint(key: str) -> str:
+    """Return a non-reversible fingerprint of an API key."""
+    return hashlib.sha256(key.encode("utf-8", "replace")).hexdigest()[:12]

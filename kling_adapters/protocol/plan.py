@@ -1,0 +1,129 @@
+"""The plan of a batch: its tasks, what they may cost, and the lock on its name. It is made before anything is sent."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from functools import partial
+
+from kling_adapters import errors
+from kling_adapters.journal.base import BaseJournal
+from kling_adapters.journal.entries import REFUSED, JournalEntry
+from kling_adapters.journal.lockfile import LockFile
+from kling_adapters.protocol.cost import CostCap
+from kling_adapters.protocol.earlier import is_resumable
+from kling_adapters.protocol.effects import Call, Flow
+from kling_adapters.protocol.flows import Session
+from kling_adapters.protocol.task_flow import Storages
+from kling_adapters.protocol.tasks import (
+    PrepareRequest,
+    Request,
+    Task,
+    batch_name,
+    digest,
+    make_named_tasks,
+    make_tasks,
+)
+from kling_adapters.schema.adapter import Adapter
+
+
+@dataclass
+class Plan:
+    """The tasks of a batch; empty until it is made.
+
+    `submitted` are the ids of the tasks that were submitted in an earlier run.
+    """
+
+    tasks: Iterator[Task] = field(default_factory=lambda: iter(()))
+    submitted: set[str] = field(default_factory=set[str])
+    cost_cap: CostCap | None = None
+    lock: LockFile | None = None
+
+
+def plan_requests(
+    plan: Plan,
+    session: Session,
+    requests: Iterable[Request],
+    prepare: PrepareRequest,
+    storages: Storages,
+    *,
+    save_to: str | None,
+    max_cost: float | None,
+    name: str | None,
+    tag: str | None,
+) -> Flow[None]:
+    """Plan one job for each request. An error that would stop each of them is raised here, before anything is sent."""
+    session.check_open()
+    if name is not None:
+        session.journal.check_available()
+    # Not only where it comes from: without a key, each request would fail by itself.
+    yield Call(session.check_key)
+    yield from storages.open_first(save_to)
+    if name is not None:
+        plan.lock = yield Call(partial(_acquire_lock, session.journal, name))
+    entries: list[JournalEntry] = []
+    if name is not None or max_cost is not None:
+        entries = _at_gateway(session, (yield Call(session.journal.entries)))
+    if max_cost is not None:
+        plan.cost_cap = CostCap(max_cost, entries)
+    if name is None:
+        plan.tasks = make_tasks(requests, prepare, save_to, tag)
+    else:
+        # A submit that was refused may have been repeated: the last entry of a tag counts.
+        earlier = {entry.tag: entry for entry in entries if entry.tag and batch_name(entry) == name}
+        _add_earlier(plan, earlier)
+        plan.tasks = make_named_tasks(requests, prepare, save_to, name, earlier)
+
+
+def plan_resume(
+    plan: Plan,
+    session: Session,
+    find_adapter: Callable[[str], Adapter | None],
+    save_to: str | None,
+    on_start: Callable[[tuple[JournalEntry, ...]], object] | None,
+) -> Flow[None]:
+    """Plan every job of the journal that is unfinished, or uncertain; `on_start` gets their entries."""
+    session.check_open()
+    session.journal.check_available()
+    entries = _at_gateway(session, (yield Call(session.journal.entries)))
+    now: float = yield Call(time.time)
+    resumable = tuple(entry for entry in entries if is_resumable(entry, save_to, now))
+    if on_start is not None:
+        on_start(resumable)
+    plan.tasks = (_resume_task(entry, find_adapter(entry.model), save_to) for entry in resumable)
+
+
+def _resume_task(entry: JournalEntry, adapter: Adapter | None, save_to: str | None) -> Task:
+    return Task(
+        str(entry.id),
+        entry.id,
+        entry.model,
+        entry.params,
+        adapter,
+        entry.save_to or save_to,
+        entry.tag,
+        entry,
+    )
+
+
+def _at_gateway(session: Session, entries: Iterable[JournalEntry]) -> list[JournalEntry]:
+    return [entry for entry in entries if entry.gateway == session.gateway.base_url]
+
+
+def _acquire_lock(journal: BaseJournal, name: str) -> LockFile:
+    """Keep other processes from running the same batch: both would submit what neither has begun."""
+    lock = journal.lock_batch(digest(name))
+    if lock is None:
+        raise errors.ConfigError(
+            f"the batch {name} is already being run. Wait until it has ended, or use another name. Nothing was sent"
+        )
+    return lock
+
+
+def _add_earlier(plan: Plan, entries: dict[str, JournalEntry]) -> None:
+    for tag, entry in entries.items():
+        if entry.state != REFUSED:
+            plan.submitted.add(tag)
+        if plan.cost_cap is not None:
+            plan.cost_cap.add_earlier(tag, entry)

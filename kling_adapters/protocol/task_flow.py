@@ -1,0 +1,129 @@
+"""The way of one job of a batch to its end, as a flow."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import TypeVar
+
+from kling_adapters import errors
+from kling_adapters.hookspecs import Storage
+from kling_adapters.journal.entries import JournalEntry
+from kling_adapters.protocol import flows, recall
+from kling_adapters.protocol.earlier import find_destination, read_job
+from kling_adapters.protocol.effects import Call, Fetch, Flow, Send, Sleep, Steps
+from kling_adapters.protocol.flows import Session
+from kling_adapters.protocol.tasks import Task
+from kling_adapters.result import ResultData, StoredFile
+
+T = TypeVar("T")
+
+
+class Storages:
+    """The storages of a batch, by URL; each is opened and checked once."""
+
+    def __init__(self, find: Callable[[str], Storage]) -> None:
+        self._find = find
+        self._storages: dict[str, Storage] = {}
+
+    def open_first(self, save_to: str | None) -> Flow[None]:
+        """Open a storage before anything is sent; the error says so."""
+        if save_to is not None:
+            self._storages[save_to] = yield from flows.open_first(self._find, save_to)
+
+    def open(self, save_to: str | None) -> Flow[Storage | None]:
+        """Return the storage at a URL; None for None."""
+        if save_to is None:
+            return None
+        if save_to not in self._storages:
+            self._storages[save_to] = yield from flows.open_storage(self._find, save_to)
+        return self._storages[save_to]
+
+
+@dataclass
+class Progress:
+    """The data that a job has given so far; it is kept when the next step fails."""
+
+    request_id: str | None = None
+    data: ResultData | None = None
+    files: tuple[StoredFile, ...] = ()
+    error: Exception | None = None
+
+
+class Cancelled(errors.KlingError):
+    """The batch was cancelled. The journal has what is needed to go on."""
+
+
+def run_task(
+    session: Session, task: Task, storages: Storages, on_submit_ended: Callable[[bool], None]
+) -> Flow[Progress]:
+    """Bring a job to its end: submit it, or take it up where the journal left it.
+
+    `on_submit_ended` is called once the submit was answered, or has failed, with whether the gateway accepted it.
+    """
+    progress = Progress(error=task.error)
+    if task.error is not None:
+        return progress
+    try:
+        if task.entry is None or task.is_new:
+            yield from _run_new(session, task, storages, on_submit_ended, progress)
+        else:
+            yield from _run_earlier(session, task, task.entry, storages, progress)
+    except Exception as error:  # noqa: BLE001  a defect, of a plugin say, must not take the other jobs with it
+        progress.error = error
+    return progress
+
+
+def run_cancellable(flow: Flow[T], cancelled: threading.Event) -> Flow[T]:
+    """Run a flow until it would send, sleep or fetch after `cancelled` is set; then raise Cancelled inside it."""
+    steps = Steps(flow)
+    while not steps.done:
+        if cancelled.is_set() and isinstance(steps.effect, Send | Sleep | Fetch):
+            steps.fail(Cancelled("the batch was cancelled"))
+            continue
+        try:
+            outcome = yield steps.effect
+        except BaseException as error:  # noqa: BLE001  the flow raises it again
+            steps.fail(error)
+        else:
+            steps.answer(outcome)
+    return steps.value
+
+
+def _run_new(
+    session: Session,
+    task: Task,
+    storages: Storages,
+    on_submit_ended: Callable[[bool], None],
+    progress: Progress,
+) -> Flow[None]:
+    try:
+        storage = yield from storages.open(task.save_to)
+        job = yield from flows.submit(session, task.model, task.body, task.adapter, task.save_to, task.tag)
+    except BaseException:
+        on_submit_ended(False)  # noqa: FBT003
+        raise
+    progress.request_id = job.request_id
+    on_submit_ended(True)  # noqa: FBT003
+    progress.data = yield from flows.wait(session, job, None)
+    if storage is not None:
+        progress.files = yield from flows.collect(session, progress.data, storage)
+
+
+def _run_earlier(
+    session: Session, task: Task, entry: JournalEntry, storages: Storages, progress: Progress
+) -> Flow[None]:
+    progress.request_id = entry.request_id
+    job = read_job(task, entry)
+    progress.data = recall.read_result(entry, job.returns)
+    save_to, progress.files = yield from find_destination(task, entry)
+    storage = yield from storages.open(save_to)
+    if save_to is not None and save_to != entry.save_to:
+        gateway = session.gateway.base_url
+        yield Call(partial(session.journal.record_destination, gateway, job.request_id, save_to))
+    if progress.data is None:
+        progress.data = yield from flows.wait(session, job, None)
+    if storage is not None:
+        progress.files = yield from flows.collect(session, progress.data, storage)
