@@ -11,7 +11,7 @@ import click
 
 from kling_adapters._text import format_number
 from kling_adapters.cli.connection import ClientOptions, connect
-from kling_adapters.cli.options import as_json, base_url, journal, sandbox, save_to, timeout
+from kling_adapters.cli.options import as_json, base_url, journal, sandbox, save_to, tag, timeout
 from kling_adapters.cli.output import print_json, print_line, print_table
 
 if TYPE_CHECKING:
@@ -28,6 +28,7 @@ parameters = click.argument("arguments", nargs=-1, metavar="[NAME=VALUE]...")
 @parameters
 @save_to
 @timeout
+@tag
 @base_url
 @journal
 @sandbox
@@ -38,6 +39,7 @@ def run(
     arguments: tuple[str, ...],
     save_to: str | None,
     timeout: float | None,
+    tag: str | None,
     base_url: str | None,
     journal: str | None,
     sandbox: bool,
@@ -54,7 +56,7 @@ def run(
     with ExitStack() as stack:
         client = connect(stack, base_url, journal, sandbox=sandbox, submits=True)
         kling = stack.enter_context(_open_client(client, quiet=as_json or raw))
-        result = kling.run(_read_params(kling, slug, arguments), save_to=save_to, timeout=timeout)
+        result = kling.run(_read_params(kling, slug, arguments), save_to=save_to, timeout=timeout, tag=tag)
     if raw:
         print_json(result.body)
     else:
@@ -64,20 +66,28 @@ def run(
 @click.command()
 @click.argument("slug")
 @parameters
+@save_to
+@tag
 @base_url
 @journal
 @as_json
 def submit(
-    slug: str, arguments: tuple[str, ...], base_url: str | None, journal: str | None, as_json: bool
+    slug: str,
+    arguments: tuple[str, ...],
+    save_to: str | None,
+    tag: str | None,
+    base_url: str | None,
+    journal: str | None,
+    as_json: bool,
 ) -> None:
     """Submit a job and print its request id.
 
-    `kling wait` collects its output within the hour.
+    Within the hour, `kling wait` collects its output, and `kling resume` stores it as --save-to says.
     """
     with ExitStack() as stack:
         client = connect(stack, base_url, journal, submits=True)
         kling = stack.enter_context(_open_client(client, quiet=True))
-        job = kling.submit(_read_params(kling, slug, arguments))
+        job = kling.submit(_read_params(kling, slug, arguments), save_to=save_to, tag=tag)
     if as_json:
         print_json({"request_id": job.request_id, "model": slug}, indent=None)
     else:

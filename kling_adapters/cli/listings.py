@@ -49,6 +49,22 @@ def show(slug: str, as_json: bool) -> None:
     facts += [_format_price(about["pricing"])] if "pricing" in about else []
     facts += [f"from {about['source']['page']}"]
     print_line("; ".join(facts) + "\n")
+    _print_parameters(schema)
+    if about["rules"]:
+        print_line("\nRules:")
+        for rule in about["rules"]:
+            print_line(f"  {_format_rule(rule)}")
+    if about["discrepancies"]:
+        print_line("\nContradictions of the documentation:")
+        rows = [tuple(map(str, row.values())) for row in about["discrepancies"]]
+        print_table(("about", "the page", "decision"), rows, divided=True)
+    if schema.get("examples"):
+        values = schema["examples"][0].items()
+        arguments = " ".join(_format_argument(name, value) for name, value in values)
+        print_line(f"\nTry it without an account:\n  kling run --sandbox {slug} {arguments}")
+
+
+def _print_parameters(schema: Mapping[str, Any]) -> None:
     rows = [
         (
             name,
@@ -60,20 +76,6 @@ def show(slug: str, as_json: bool) -> None:
         for name, declared, required in _iter_parameters(schema, "")
     ]
     print_table(("parameter", "type", "allowed", "default", "description"), rows, divided=True)
-    if about["rules"]:
-        print_line("\nRules:")
-        for rule in about["rules"]:
-            print_line(f"  {_format_rule(rule)}")
-    if about["discrepancies"]:
-        print_line("\nWhere the documentation contradicts itself:")
-        print_table(
-            ("about", "the page", "decision"),
-            [tuple(map(str, row.values())) for row in about["discrepancies"]],
-            divided=True,
-        )
-    if schema.get("examples"):
-        arguments = " ".join(_format_argument(name, value) for name, value in schema["examples"][0].items())
-        print_line(f"\nTry it without an account:\n  kling run --sandbox {slug} {arguments}")
 
 
 @click.command()
