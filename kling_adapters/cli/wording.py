@@ -15,7 +15,8 @@ _REPLACEMENTS: Final = tuple(
         (r" A model without a spec takes submit_raw\(\)\.?", ""),
     )
 )
-_PARAMETER = re.compile(r"""(?<![\w./"'=-])(save_to|max_cost|base_url)(?![\w./"'=-])""")
+# Not in a path, a file name or a quoted text.
+_PARAMETER = re.compile(r"""(?<![\w./"'-])(save_to|max_cost|base_url)(?![\w/"'-]|\.\w)""")
 
 
 def describe_error(error: Exception) -> str:

@@ -52,6 +52,19 @@ def acme(tmp_path: Path) -> Acme:
     return install
 
 
+def run_kling(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run `kling` with environment variables; without a key unless one of them sets it."""
+    clean = {name: value for name, value in os.environ.items() if name != "SEGMIND_API_KEY"}
+    return subprocess.run(
+        [sys.executable, "-c", "from kling_adapters.cli import main; main()", *arguments],
+        env={**clean, "PYTHONWARNINGS": "error", **environment},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
 class Gateway(FakeGateway):
     """A gateway; while it `hangs`, no job ends."""
 

@@ -17,24 +17,13 @@ from kling_sandbox.gateway import BLOCKED_TEXT
 from tests.support.media import make_png
 
 from .conftest import Acme
+from .conftest import run_kling as kling
 
 
 @pytest.fixture(scope="module")
 def sandbox() -> Iterator[Sandbox]:
     with Sandbox(timing="at-once") as running:
         yield running
-
-
-def kling(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    clean = {name: value for name, value in os.environ.items() if name != "SEGMIND_API_KEY"}
-    return subprocess.run(
-        [sys.executable, "-c", "from kling_adapters.cli import main; main()", *arguments],
-        env={**clean, "PYTHONWARNINGS": "error", **environment},
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
 
 
 def test_help_lists_every_command_and_the_exit_codes() -> None:
