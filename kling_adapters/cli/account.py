@@ -10,7 +10,7 @@ import click
 from kling_adapters._text import format_number
 from kling_adapters.cli.connection import connect
 from kling_adapters.cli.options import as_json, base_url
-from kling_adapters.cli.output import print_json, print_table
+from kling_adapters.cli.output import print_fields, print_json
 
 
 @click.command("credits")
@@ -26,8 +26,8 @@ def show_credits(base_url: str | None, as_json: bool) -> None:
     if as_json:
         print_json(amounts, indent=None)
         return
-    rows = [
+    fields = [
         (title, "unknown" if amounts[name] is None else format_number(amounts[name]))
         for name, title in (("credits", "credits"), ("free", "free credits"))
     ]
-    print_table(("account", client["base_url"]), rows)
+    print_fields([("gateway", client["base_url"]), *fields])

@@ -12,7 +12,7 @@ import click
 from kling_adapters._text import format_number
 from kling_adapters.cli.connection import ClientOptions, connect
 from kling_adapters.cli.options import as_json, base_url, journal, sandbox, save_to, tag, timeout
-from kling_adapters.cli.output import print_json, print_line, print_table
+from kling_adapters.cli.output import print_fields, print_json, print_line
 
 if TYPE_CHECKING:
     from kling_adapters.client.client import Kling
@@ -168,7 +168,8 @@ def _print_result(result: Result, *, as_json: bool) -> None:
         print_json({**about, "metrics": asdict(result.metrics), "saved": files})
         return
     metrics = result.metrics
-    rows = [
+    fields = [
+        ("model", result.model or "unknown"),
         ("request id", result.request_id),
         ("output", str(result.output)),
         (
@@ -176,9 +177,9 @@ def _print_result(result: Result, *, as_json: bool) -> None:
             _format_number(metrics.total_time if metrics.total_time is not None else metrics.inference_time),
         ),
         ("cost in credits", _format_number(metrics.cost)),
-        *(("stored as", f"{file.url}  ({file.size} bytes, {file.content_type})") for file in result.saved),
+        *(("stored as", f"{file.url} ({file.size} bytes, {file.content_type})") for file in result.saved),
     ]
-    print_table(("job", result.model or ""), rows)
+    print_fields(fields)
 
 
 def _format_number(number: float | None) -> str:

@@ -104,7 +104,7 @@ def print_plugins(infos: Sequence[PluginInfo]) -> None:
         )
         for info in infos
     ]
-    print_table(("plugin", "from", "state", "hooks, or why it is not used"), rows)
+    print_table(("plugin", "from", "state", "hooks or problem"), rows)
 
 
 def _format_latency(latency: float | None) -> str:

@@ -75,6 +75,13 @@ def print_table(head: tuple[str, ...], rows: Sequence[tuple[str, ...]], *, divid
     Console(width=None if sys.stdout.isatty() else 160).print(table)
 
 
+def print_fields(fields: Sequence[tuple[str, str]]) -> None:
+    """Print names and values, one a line; a value is not folded, so that a long URL can be copied."""
+    width = max(len(name) for name, _ in fields)
+    for name, value in fields:
+        print_line(f"{name:<{width}}  {value}")
+
+
 def count_noun(count: int, noun: str) -> str:
     """Return a count with its noun, such as "1 line" or "2 lines"."""
     return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
