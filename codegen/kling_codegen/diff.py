@@ -322,6 +322,8 @@ def _gateway_verdict(at: tuple[str, ...], before: Any, after: Any) -> tuple[Leve
             return ("additive", "it is gone later") if after > before else ("breaking", "it is gone sooner")
         case ("errors", _, "submit") if after == "safe":
             return "warning", "submits that are answered so are repeated"
+        case ("statuses", *_):
+            return "warning", "failures are treated as it says"
         case ("key", "header") | ("paths", _):
             return "warning", "requests look different, calls stay the same"
         case ("base_url",) | ("upload_url",):

@@ -208,6 +208,34 @@ class Error(Closed):
     ]
 
 
+Status: TypeAlias = Annotated[int, Field(ge=400, le=599)]
+Statuses: TypeAlias = Annotated[list[Status], Field(min_length=1)]
+
+
+class NoCredits(Closed):
+    """A refusal because the account lacks credits."""
+
+    status: Annotated[Status, Field(description="The HTTP status.")]
+    words: Annotated[
+        list[Text], Field(min_length=1, description="Lower-case words, one of which is in the message.")
+    ]
+
+
+class StatusGroups(Closed):
+    """Statuses by what they mean for the client."""
+
+    failed_job: Annotated[Status, Field(description="A job that was asked about has FAILED.")]
+    query_retry: Annotated[
+        Statuses,
+        Field(description="A request that starts nothing may succeed later; any other 4xx is final."),
+    ]
+    key_refusal: Annotated[Statuses, Field(description="Another key may succeed.")]
+    output_gone: Annotated[
+        Statuses, Field(description="The address of an output does not offer it any more.")
+    ]
+    no_credits: Annotated[NoCredits, Field(description="The account lacks credits.")]
+
+
 class Gateway(Closed):
     """gateway.yaml: what all models share."""
 
@@ -226,6 +254,7 @@ class Gateway(Closed):
     output_lifetime_seconds: Annotated[int, Field(gt=0, description="How long an output can be fetched.")]
     states: Annotated[list[State], Field(min_length=1, description="The states of a job.")]
     errors: Annotated[list[Error], Field(min_length=1, description="What each status code means.")]
+    statuses: Annotated[StatusGroups, Field(description="Groups of statuses that the client treats alike.")]
 
     def problems(self) -> Iterator[Problem]:
         """See Closed."""

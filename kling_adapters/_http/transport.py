@@ -27,7 +27,8 @@ from kling_adapters._version import __version__
 from kling_adapters.errors import ConfigError, StorageError
 from kling_adapters.models._gateway import KEY_HEADER
 from kling_adapters.protocol.download import MAX_SECONDS, Download, TooSlow
-from kling_adapters.protocol.wire import Answer, Fault, Gateway, Outcome, Request, UploadBody
+from kling_adapters.protocol.gateway import Gateway
+from kling_adapters.protocol.messages import Answer, Fault, Outcome, Request, UploadBody
 
 GatewayTransport: TypeAlias = httpx.BaseTransport
 AsyncGatewayTransport: TypeAlias = httpx.AsyncBaseTransport

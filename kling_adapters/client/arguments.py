@@ -12,7 +12,9 @@ from urllib.parse import urlsplit
 from kling_adapters.errors import ConfigError
 from kling_adapters.journal.location import default_path
 from kling_adapters.models._gateway import BASE_URL
-from kling_adapters.protocol.wire import LONGEST_ID, Gateway, Key, is_slug
+from kling_adapters.protocol.fields import LONGEST_ID
+from kling_adapters.protocol.gateway import Gateway, is_slug
+from kling_adapters.protocol.messages import Key
 from kling_adapters.schema.params import Params
 
 GATEWAY: Final = "KLING_BASE_URL"
@@ -112,7 +114,12 @@ def resolve_destination(name: str, value: str | PathLike[str]) -> str:
         is_path = len(urlsplit(destination).scheme) <= 1
     except ValueError:
         return destination
-    return str(_absolute(name, destination)) if is_path else destination
+    if not is_path:
+        return destination
+    path = _absolute(name, destination)
+    # The slash at the end makes it a folder, even if its name looks like the name of a file.
+    is_ambiguous = "." in path.name or "{" in path.name
+    return f"{path}/" if destination.endswith("/") and is_ambiguous else str(path)
 
 
 def resolve_journal(value: str | PathLike[str] | None) -> Path | None:

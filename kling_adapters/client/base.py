@@ -16,8 +16,8 @@ from kling_adapters.journal.journal import Journal
 from kling_adapters.journal.null import NullJournal
 from kling_adapters.plugins.manager import Plugins
 from kling_adapters.plugins.selection import PluginInfo
-from kling_adapters.protocol.flows import JobRef, Session
-from kling_adapters.protocol.wire import Key
+from kling_adapters.protocol.messages import Key
+from kling_adapters.protocol.session import JobRef, Session
 from kling_adapters.result import ResultData, StoredFile
 from kling_adapters.schema.catalog import Catalog
 

@@ -12,14 +12,15 @@ from kling_adapters.client.base import BaseClient, Driver, JobHandle, JobResult,
 from kling_adapters.client.requests import Extra
 from kling_adapters.errors import ConfigError
 from kling_adapters.journal.entries import JournalEntry
-from kling_adapters.protocol import flows
 from kling_adapters.protocol.batch import Batch
 from kling_adapters.protocol.earlier import list_entries
 from kling_adapters.protocol.effects import Flow
-from kling_adapters.protocol.flows import JobRef
 from kling_adapters.protocol.plan import Plan, plan_requests, plan_resume
+from kling_adapters.protocol.run import run_and_collect, run_sync_and_collect, submit_for_destination
+from kling_adapters.protocol.session import JobRef
 from kling_adapters.protocol.task_flow import Storages
 from kling_adapters.protocol.tasks import Request
+from kling_adapters.protocol.wait import query_credits
 from kling_adapters.result import Credits, ResultData, StoredFile
 from kling_adapters.schema.adapter import Adapter
 from kling_adapters.schema.params import Params
@@ -68,7 +69,7 @@ class CallFlows(BaseClient[Driver, JobHandle, JobResult, Transport]):
     ) -> Flow[JobHandle]:
         seconds, destination = self._resolve_timeout(timeout), arguments.resolve_save_to(save_to)
         arguments.check_name("tag", tag)
-        flow = flows.submit_to(
+        flow = submit_for_destination(
             self._session, slug, body, adapter, seconds, self._plugins.storage, destination, tag
         )
         return _transform(flow, self._make_job)
@@ -83,7 +84,7 @@ class CallFlows(BaseClient[Driver, JobHandle, JobResult, Transport]):
         tag: str | None,
     ) -> Flow[JobResult]:
         adapter, body = requests.prepare(self.catalog, model, params, extra)
-        return self._result_flow(flows.run, adapter, body, save_to, timeout, tag)
+        return self._result_flow(run_and_collect, adapter, body, save_to, timeout, tag)
 
     def _run_direct_flow(
         self,
@@ -95,7 +96,7 @@ class CallFlows(BaseClient[Driver, JobHandle, JobResult, Transport]):
         tag: str | None,
     ) -> Flow[JobResult]:
         adapter, body = requests.prepare(self.catalog, model, params, extra)
-        return self._result_flow(flows.run_sync_to, adapter, body, save_to, timeout, tag)
+        return self._result_flow(run_sync_and_collect, adapter, body, save_to, timeout, tag)
 
     def _result_flow(
         self,
@@ -178,7 +179,7 @@ class CallFlows(BaseClient[Driver, JobHandle, JobResult, Transport]):
         return list_entries(self._session)
 
     def _credits_flow(self) -> Flow[Credits]:
-        return flows.remaining_credits(self._session)
+        return query_credits(self._session)
 
     def _resolve_timeout(self, timeout: float | None) -> float | None:
         arguments.check_seconds("timeout", timeout)

@@ -15,7 +15,7 @@ from kling_adapters.driver.clock import Clock
 from kling_adapters.driver.sync import SyncDriver
 from kling_adapters.driver.threads import run_in_threads
 from kling_adapters.journal.entries import JournalEntry
-from kling_adapters.protocol.flows import JobRef
+from kling_adapters.protocol.session import JobRef
 from kling_adapters.protocol.tasks import Outcome, Request
 from kling_adapters.result import Credits, ResultData, StoredFile
 

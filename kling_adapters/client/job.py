@@ -13,9 +13,10 @@ from kling_adapters.driver.async_ import AsyncDriver
 from kling_adapters.driver.sync import SyncDriver
 from kling_adapters.errors import ConfigError, JobExpired, JobFailed
 from kling_adapters.events import Completed, Event
-from kling_adapters.protocol import flows
+from kling_adapters.protocol.collect import save
 from kling_adapters.protocol.effects import Flow
-from kling_adapters.protocol.flows import JobRef
+from kling_adapters.protocol.session import JobRef, Session
+from kling_adapters.protocol.wait import query_status, wait
 from kling_adapters.result import JobStatus, ResultData, StoredFile
 
 _Driver = TypeVar("_Driver", SyncDriver, AsyncDriver)
@@ -57,7 +58,7 @@ class Result(ResultData):
 
         """
         driver, destination = _get_driver(self, SyncDriver), arguments.resolve_destination("to", to)
-        return driver.run(flows.save(driver.session, self, driver.plugins.storage, destination))
+        return driver.run(save(driver.session, self, driver.plugins.storage, destination))
 
 
 @dataclass(frozen=True)
@@ -73,7 +74,7 @@ class AsyncResult(ResultData):
     async def save(self, to: str | PathLike[str]) -> tuple[StoredFile, ...]:
         """Store every file. See `Result.save`."""
         driver, destination = _get_driver(self, AsyncDriver), arguments.resolve_destination("to", to)
-        return await driver.run(flows.save(driver.session, self, driver.plugins.storage, destination))
+        return await driver.run(save(driver.session, self, driver.plugins.storage, destination))
 
 
 def _set_driver(result: ResultData, driver: _Driver | ProcessLocal[_Driver] | None) -> None:
@@ -122,9 +123,9 @@ class _Job:
         """The slug of the model; None if the job was made from a bare request id."""
         return self._ref.model
 
-    def _wait_flow(self, session: flows.Session, timeout: float | None) -> Flow[ResultData]:
+    def _wait_flow(self, session: Session, timeout: float | None) -> Flow[ResultData]:
         arguments.check_seconds("timeout", timeout, may_be_zero=True)
-        return flows.wait(session, self._ref, self._timeout if timeout is None else timeout)
+        return wait(session, self._ref, self._timeout if timeout is None else timeout)
 
 
 class Job(_Job):
@@ -144,7 +145,7 @@ class Job(_Job):
             TransportError: There was no answer.
 
         """
-        return self._driver.run(flows.status(self._driver.session, self._ref))
+        return self._driver.run(query_status(self._driver.session, self._ref))
 
     def wait(self, timeout: float | None = None) -> Result:
         """Poll until the job has ended and return its result; it is not stored, see `Result.save`.
@@ -210,7 +211,7 @@ class AsyncJob(_Job):
 
     async def status(self) -> JobStatus:
         """Return the state of the job. See `Job.status`."""
-        return await self._driver.run(flows.status(self._driver.session, self._ref))
+        return await self._driver.run(query_status(self._driver.session, self._ref))
 
     async def wait(self, timeout: float | None = None) -> AsyncResult:
         """Poll until the job has ended and return its result. See `Job.wait`."""

@@ -14,7 +14,7 @@ from kling_adapters.driver.loops import LoopTransports
 from kling_adapters.events import Event
 from kling_adapters.plugins.manager import Plugins
 from kling_adapters.protocol.effects import Call, Effect, Emit, Fetch, Flow, Now, Send, Sleep, Steps
-from kling_adapters.protocol.flows import Session
+from kling_adapters.protocol.session import Session
 
 T = TypeVar("T")
 
@@ -95,7 +95,9 @@ class AsyncDriver:
             case Now():
                 return self._clock.now()
             case Call():
-                return await anyio.to_thread.run_sync(effect.function, abandon_on_cancel=effect.is_left)
+                return await anyio.to_thread.run_sync(
+                    effect.function, abandon_on_cancel=effect.abandon_on_cancel
+                )
             case Emit():
                 return await self.plugins.notify_async(effect.event)
 

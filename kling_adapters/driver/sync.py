@@ -12,7 +12,7 @@ from kling_adapters.events import Event
 from kling_adapters.forks import ForkSafeLock, reset_in_children
 from kling_adapters.plugins.manager import Plugins
 from kling_adapters.protocol.effects import Call, Effect, Emit, Fetch, Flow, Now, Send, Sleep, Steps
-from kling_adapters.protocol.flows import Session
+from kling_adapters.protocol.session import Session
 
 T = TypeVar("T")
 

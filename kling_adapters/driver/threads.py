@@ -17,7 +17,7 @@ from weakref import WeakKeyDictionary
 
 from kling_adapters.driver.sync import SyncDriver
 from kling_adapters.protocol.batch import Batch
-from kling_adapters.protocol.flows import LONGEST_EXCHANGE
+from kling_adapters.protocol.exchange import LONGEST_EXCHANGE
 from kling_adapters.protocol.tasks import Outcome, Task
 from kling_adapters.result import ResultData
 

@@ -105,3 +105,13 @@ STATUSES: Final[Mapping[int, StatusCode]] = {
         source="seed",
     ),
 }
+
+FAILED_JOB_STATUS: Final = 422
+QUERY_RETRY_STATUSES: Final = frozenset({408, 422, 425, 429})
+KEY_REFUSAL_STATUSES: Final = frozenset({401, 403, 429})
+OUTPUT_GONE_STATUSES: Final = frozenset({401, 403, 404, 410})
+NO_CREDITS_STATUS: Final = 406
+NO_CREDITS_WORDS: Final = (
+    "credit",
+    "balance",
+)

@@ -10,8 +10,8 @@ from typing import Generic, TypeVar
 
 from kling_adapters import errors
 from kling_adapters.protocol.effects import Call, Flow
-from kling_adapters.protocol.flows import Session
 from kling_adapters.protocol.plan import Plan
+from kling_adapters.protocol.session import Session
 from kling_adapters.protocol.task_flow import Storages, run_cancellable, run_task
 from kling_adapters.protocol.tasks import Outcome, Task
 from kling_adapters.result import ResultData, StoredFile

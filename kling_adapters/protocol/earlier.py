@@ -11,7 +11,7 @@ from kling_adapters import errors
 from kling_adapters.journal.entries import EXPIRED, SUBMITTING, UNCERTAIN, JournalEntry
 from kling_adapters.protocol import recall
 from kling_adapters.protocol.effects import Call, Flow
-from kling_adapters.protocol.flows import JobRef, Session
+from kling_adapters.protocol.session import JobRef, Session
 from kling_adapters.protocol.tasks import Task
 from kling_adapters.result import Metrics, StoredFile
 

@@ -1,4 +1,9 @@
-"""What a flow can ask of its driver, and the flow itself as a generator of such effects."""
+"""Effects, which a flow asks its driver to perform, and the flow itself as a generator of effects.
+
+A flow does no I/O and reads no clock: it yields an effect and receives the outcome. A driver performs the effect,
+blocking or not, and raises failures inside the flow. So both clients run the same flows, and tests run them on scripted
+outcomes.
+"""
 
 from __future__ import annotations
 
@@ -8,8 +13,8 @@ from functools import partial
 from typing import Any, Generic, TypeAlias, TypeVar
 
 from kling_adapters.events import Event
-from kling_adapters.protocol import wire
 from kling_adapters.protocol.download import Download
+from kling_adapters.protocol.messages import Request
 
 T = TypeVar("T")
 
@@ -18,43 +23,46 @@ T = TypeVar("T")
 class Send:
     """Send a request; the outcome is an Answer or a Fault."""
 
-    request: wire.Request
+    request: Request
 
 
 @dataclass(frozen=True)
 class Fetch:
-    """Send a request and stream the body of its answer into `download`; the outcome is the Answer without body, or a Fault."""
+    """Send a request and stream its response into `download`; the outcome is an Answer without a body, or a Fault."""
 
-    request: wire.Request
+    request: Request
     download: Download
 
 
 @dataclass(frozen=True)
 class Sleep:
-    """Wait so many seconds."""
+    """Wait for `seconds`."""
 
     seconds: float
 
 
 @dataclass(frozen=True)
 class Now:
-    """The outcome is the time in seconds, from a clock that only goes forward."""
+    """Read a clock; the outcome is the time in seconds, which never goes back."""
 
 
 @dataclass(frozen=True)
 class Call:
-    """Call a function that may block; the outcome is what it returns.
+    """Call a function that may block; the outcome is its value.
 
-    `is_left`: a cancelled task does not wait for it, because the flow has a way to stop it.
+    Attributes:
+        function: The function.
+        abandon_on_cancel: Whether a cancelled task does not wait for the function, because the flow can abort it.
+
     """
 
     function: Callable[[], Any]
-    is_left: bool = False
+    abandon_on_cancel: bool = False
 
 
 @dataclass(frozen=True)
 class Emit:
-    """Tell plugins, and whoever follows the job, what happened."""
+    """Report an event to plugins and to the iterator of `job.events()`."""
 
     event: Event
 
@@ -64,7 +72,14 @@ Flow: TypeAlias = Generator[Effect, Any, T]
 
 
 class Steps(Generic[T]):
-    """A flow, step by step: `effect` is what it wants next, until it is `done` and has its `value`."""
+    """A flow, step by step.
+
+    Attributes:
+        effect: The effect to perform next, unless `done`.
+        done: Whether the flow has returned.
+        value: The value that the flow returned.
+
+    """
 
     effect: Effect
     value: T
@@ -72,17 +87,17 @@ class Steps(Generic[T]):
     def __init__(self, flow: Flow[T]) -> None:
         self._flow = flow
         self.done = False
-        self._take(partial(next, flow))
+        self._advance(partial(next, flow))
 
     def answer(self, outcome: Any) -> None:
-        """Hand the flow what its effect came to."""
-        self._take(partial(self._flow.send, outcome))
+        """Continue with the outcome of the effect."""
+        self._advance(partial(self._flow.send, outcome))
 
     def fail(self, error: BaseException) -> None:
-        """Raise inside the flow what its effect raised, so that it can clean up."""
-        self._take(partial(self._flow.throw, error))
+        """Raise the failure of the effect inside the flow, so that it can clean up."""
+        self._advance(partial(self._flow.throw, error))
 
-    def _take(self, step: Callable[[], Effect]) -> None:
+    def _advance(self, step: Callable[[], Effect]) -> None:
         try:
             self.effect = step()
         except StopIteration as end:

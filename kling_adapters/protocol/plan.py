@@ -14,7 +14,8 @@ from kling_adapters.journal.lockfile import LockFile
 from kling_adapters.protocol.cost import CostCap
 from kling_adapters.protocol.earlier import is_resumable
 from kling_adapters.protocol.effects import Call, Flow
-from kling_adapters.protocol.flows import Session
+from kling_adapters.protocol.keys import check_key
+from kling_adapters.protocol.session import Session
 from kling_adapters.protocol.task_flow import Storages
 from kling_adapters.protocol.tasks import (
     PrepareRequest,
@@ -58,7 +59,7 @@ def plan_requests(
     if name is not None:
         session.journal.check_available()
     # Not only where it comes from: without a key, each request would fail by itself.
-    yield Call(session.check_key)
+    yield Call(partial(check_key, session))
     yield from storages.open_first(save_to)
     if name is not None:
         plan.lock = yield Call(partial(_acquire_lock, session.journal, name))

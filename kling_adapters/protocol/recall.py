@@ -1,4 +1,4 @@
-"""What the journal knows of a job, for when the gateway no longer does: its records live one hour, its files seven days."""
+"""Jobs as the journal recorded them, for when the gateway no longer has their records."""
 
 from __future__ import annotations
 
@@ -6,23 +6,24 @@ import json
 
 from kling_adapters.errors import ConfigError
 from kling_adapters.journal.entries import JournalEntry, fingerprint
-from kling_adapters.models._gateway import OUTPUT_LIFETIME
-from kling_adapters.protocol import wire
+from kling_adapters.models._gateway import OUTPUT_LIFETIME, RECORD_LIFETIME
+from kling_adapters.protocol.messages import Answer
+from kling_adapters.protocol.responses import read_ended_job
 from kling_adapters.result import JobStatus, ResultData
 from kling_adapters.schema.adapter import Returns
 
 
 def read_result(entry: JournalEntry, returns: Returns | None = None) -> ResultData | None:
-    """Return the result that the journal holds of a COMPLETED job."""
+    """Return the recorded result of a COMPLETED job; None for any other entry."""
     if entry.state != "COMPLETED" or entry.result is None or entry.request_id is None:
         return None
-    answer = wire.Answer(200, {}, json.dumps(entry.result).encode())
-    result = wire.read_end(entry.request_id, entry.model, returns, answer)
+    answer = Answer(200, {}, json.dumps(entry.result).encode())
+    result = read_ended_job(entry.request_id, entry.model, returns, answer)
     return result if isinstance(result, ResultData) else None
 
 
 def read_end(entry: JournalEntry, returns: Returns | None = None) -> ResultData | JobStatus | None:
-    """Return how a job ended as the journal has it: its result, or that it FAILED; None if the journal has neither."""
+    """Return the recorded result of a job, or its status if it FAILED; None if neither is recorded."""
     if entry.state == "FAILED":
         return JobStatus("FAILED", error=entry.reason)
     return read_result(entry, returns)
@@ -34,11 +35,12 @@ def output_is_alive(entry: JournalEntry, now: float) -> bool:
 
 
 def check_key(entry: JournalEntry, key: str) -> None:
-    """Raise ConfigError if a job was submitted with another key than the one that asks for it."""
+    """Raise ConfigError if a job was submitted with another key than `key`."""
     current = fingerprint(key)
     if current != entry.key:
         raise ConfigError(
             f"the gateway does not know job {entry.request_id} under the API key of this client. Entry {entry.id} of the "
             f"journal was submitted with another key (fingerprint {entry.key}; the current one has {current}). "
-            "Use the key of that account within the hour. The journal was not changed"
+            f"Use the key of that account within {RECORD_LIFETIME // 60} minutes of its submit. "
+            "The journal was not changed"
         )

@@ -9,13 +9,22 @@ from functools import partial
 from typing import TypeVar
 
 from kling_adapters import errors
-from kling_adapters.hookspecs import Storage
 from kling_adapters.journal.entries import JournalEntry
-from kling_adapters.protocol import flows, recall
+from kling_adapters.protocol import recall
+from kling_adapters.protocol.collect import (
+    Destination,
+    FindStorage,
+    collect,
+    open_before_submit,
+    open_destination,
+)
 from kling_adapters.protocol.earlier import find_destination, read_job
 from kling_adapters.protocol.effects import Call, Fetch, Flow, Send, Sleep, Steps
-from kling_adapters.protocol.flows import Session
+from kling_adapters.protocol.file_names import check_unique_per_job
+from kling_adapters.protocol.session import Session
+from kling_adapters.protocol.submit import submit
 from kling_adapters.protocol.tasks import Task
+from kling_adapters.protocol.wait import wait
 from kling_adapters.result import ResultData, StoredFile
 
 T = TypeVar("T")
@@ -24,21 +33,22 @@ T = TypeVar("T")
 class Storages:
     """The storages of a batch, by URL; each is opened and checked once."""
 
-    def __init__(self, find: Callable[[str], Storage]) -> None:
+    def __init__(self, find: FindStorage) -> None:
         self._find = find
-        self._storages: dict[str, Storage] = {}
+        self._storages: dict[str, Destination] = {}
 
     def open_first(self, save_to: str | None) -> Flow[None]:
         """Open a storage before anything is sent; the error says so."""
         if save_to is not None:
-            self._storages[save_to] = yield from flows.open_first(self._find, save_to)
+            yield Call(partial(check_unique_per_job, save_to))
+            self._storages[save_to] = yield from open_before_submit(self._find, save_to)
 
-    def open(self, save_to: str | None) -> Flow[Storage | None]:
+    def open(self, save_to: str | None) -> Flow[Destination | None]:
         """Return the storage at a URL; None for None."""
         if save_to is None:
             return None
         if save_to not in self._storages:
-            self._storages[save_to] = yield from flows.open_storage(self._find, save_to)
+            self._storages[save_to] = yield from open_destination(self._find, save_to)
         return self._storages[save_to]
 
 
@@ -101,15 +111,17 @@ def _run_new(
 ) -> Flow[None]:
     try:
         storage = yield from storages.open(task.save_to)
-        job = yield from flows.submit(session, task.model, task.body, task.adapter, task.save_to, task.tag)
+        if storage is not None and storage.name is not None and task.adapter is not None:
+            storage.name.check_kind(task.adapter.returns)
+        job = yield from submit(session, task.model, task.body, task.adapter, task.save_to, task.tag)
     except BaseException:
         on_submit_ended(False)  # noqa: FBT003
         raise
     progress.request_id = job.request_id
     on_submit_ended(True)  # noqa: FBT003
-    progress.data = yield from flows.wait(session, job, None)
+    progress.data = yield from wait(session, job, None)
     if storage is not None:
-        progress.files = yield from flows.collect(session, progress.data, storage)
+        progress.files = yield from collect(session, progress.data, storage)
 
 
 def _run_earlier(
@@ -124,6 +136,6 @@ def _run_earlier(
         gateway = session.gateway.base_url
         yield Call(partial(session.journal.record_destination, gateway, job.request_id, save_to))
     if progress.data is None:
-        progress.data = yield from flows.wait(session, job, None)
+        progress.data = yield from wait(session, job, None)
     if storage is not None:
-        progress.files = yield from flows.collect(session, progress.data, storage)
+        progress.files = yield from collect(session, progress.data, storage)

@@ -139,7 +139,7 @@ def test_status_comes_from_the_journal_after_an_hour(tmp_path: Path) -> None:
         (["kling-bloombloom", "image=@nowhere.png"], 2, "image: nowhere.png is missing"),
         (["kling-2", "prompt=x", "duration=five"], 2, "'five' is not allowed; allowed: 5, 10"),
         (["kling-2", "prompt=x", "cfg_scale=hot"], 2, "cfg_scale: 'hot' is not a finite number"),
-        (["kling-2", "prompt=x", "--save-to", "a.mp4"], 5, "names a file"),
+        (["kling-2", "prompt=x", "--save-to", "a.png"], 2, "does not fit the output"),
         (["kling-2", "prompt=x", "--save-to", "ftp://host/"], 2, "no plugin can store"),
         (["kling-2", f"prompt={BLOCKED_TEXT}"], 1, "not billed"),
     ],
@@ -150,6 +150,18 @@ def test_exit_codes_and_messages(sandbox: Sandbox, arguments: list[str], code: i
     assert message in done.stderr
     assert "Traceback" not in done.stderr
     assert sandbox.api_key not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("place", "name"),
+    [("out/film.mp4", "film.mp4"), ("out/{model}-x{ext}", "kling-2-x.mp4"), ("out/", "kling-2-")],
+)
+def test_output_is_stored_under_the_name_of_save_to(tmp_path: Path, place: str, name: str) -> None:
+    done = kling("run", "--sandbox", "kling-2", "prompt=x", "--save-to", f"{tmp_path}/{place}")
+    assert done.returncode == 0, done.stderr
+    [file] = (tmp_path / "out").iterdir()
+    assert file.name.startswith(name)
+    assert f"stored as        {file.as_uri()} ({file.stat().st_size} bytes, video/mp4)" in done.stdout
 
 
 def test_verbose_logs_what_happens(sandbox: Sandbox) -> None:

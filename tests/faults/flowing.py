@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from kling_adapters import events
-from kling_adapters.protocol import effects, wire
+from kling_adapters.protocol import effects
+from kling_adapters.protocol.messages import Outcome, Request
 
 LIMIT = 10_000
 STARTED = 5_000.0
@@ -30,10 +31,10 @@ class Ended:
     sent: int = 0
     seconds: float = 0.0
     events: list[events.Event] = field(default_factory=list[events.Event])
-    requests: list[wire.Request] = field(default_factory=list[wire.Request])
+    requests: list[Request] = field(default_factory=list[Request])
 
 
-def run(flow: effects.Flow[Any], outcomes: Iterable[wire.Outcome | Any]) -> Ended:
+def run(flow: effects.Flow[Any], outcomes: Iterable[Outcome | Any]) -> Ended:
     """Hand each Send and Fetch the next outcome, or what it says to it if it is a function; the flow must end before."""
     ended, scripted = Ended(), iter(outcomes)
     step, given = flow.send, None

@@ -1,6 +1,6 @@
 """`make fuzz`: answers found by coverage, for the readers that test_hostile_answers.py tries by structure.
 
-Whatever escapes a reader ends the run and leaves the bytes in crash-*; without that it runs until it is told to stop.
+An exception of a reader ends the run and leaves the bytes in crash-*; otherwise it runs until it is stopped.
 """
 
 from __future__ import annotations
@@ -9,24 +9,27 @@ import sys
 
 import atheris
 
-with atheris.instrument_imports(include=["kling_adapters.protocol.wire", "json"]):
-    from kling_adapters.protocol import wire
+with atheris.instrument_imports(include=["kling_adapters.protocol", "json"]):
+    from kling_adapters.protocol.failures import api_error, seconds_until_reset
+    from kling_adapters.protocol.gateway import Gateway
+    from kling_adapters.protocol.messages import Answer
+    from kling_adapters.protocol.responses import read_credits, read_ended_job, read_request_id, read_status
 
-GATEWAY = wire.Gateway("https://gateway.example")
+GATEWAY = Gateway("https://gateway.example")
 
 
 def read(data: bytes) -> None:
-    """Everything that is read from an answer."""
-    given = atheris.FuzzedDataProvider(data)
-    status = given.PickValueInList([200, 201, 302, 400, 404, 406, 422, 429, 500])
+    """Read everything from an answer."""
+    provider = atheris.FuzzedDataProvider(data)
+    status = provider.PickValueInList([200, 201, 302, 400, 404, 406, 422, 429, 500])
     names = ("retry-after", "x-rate-limit-reset-at-utc", "date")
-    headers = {name: given.ConsumeUnicodeNoSurrogates(given.ConsumeIntInRange(0, 40)) for name in names}
-    answer = wire.Answer(status, headers, given.ConsumeBytes(given.remaining_bytes()))
-    request_id = wire.read_request_id(answer)
+    headers = {name: provider.ConsumeUnicodeNoSurrogates(provider.ConsumeIntInRange(0, 40)) for name in names}
+    answer = Answer(status, headers, provider.ConsumeBytes(provider.remaining_bytes()))
+    request_id = read_request_id(answer)
     GATEWAY.status(request_id or "x")
-    repr((wire.read_status(answer), wire.read_credits(answer), wire.seconds_until_reset(answer)))
-    repr([wire.read_end("x", None, kind, answer) for kind in ("video", "image", None)])
-    assert str(wire.api_error(answer, request_id)).isprintable()
+    repr((read_status(answer), read_credits(answer), seconds_until_reset(answer)))
+    repr([read_ended_job("x", None, kind, answer) for kind in ("video", "image", None)])
+    assert str(api_error(answer, request_id)).isprintable()
 
 
 atheris.Setup(sys.argv, read)

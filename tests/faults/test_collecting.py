@@ -13,15 +13,19 @@ import pytest
 from kling_adapters import errors, events
 from kling_adapters.hookspecs import Location
 from kling_adapters.journal.journal import Journal
-from kling_adapters.protocol import effects, flows, wire
+from kling_adapters.protocol import effects
+from kling_adapters.protocol.collect import Destination, collect, open_destination, save
+from kling_adapters.protocol.gateway import Gateway
+from kling_adapters.protocol.messages import Answer, Fault, Outcome
+from kling_adapters.protocol.session import Session
 from kling_adapters.result import Artifact, Metrics, ResultData
 from kling_adapters.testing import MP4
 
 from .flowing import Key, run
 
 URL = "https://files.example.com/a.mp4"
-GATEWAY = wire.Gateway("https://api.example.com")
-Fetched = Callable[[effects.Fetch], wire.Outcome]
+GATEWAY = Gateway("https://api.example.com")
+Fetched = Callable[[effects.Fetch], Outcome]
 
 
 @dataclass
@@ -60,14 +64,14 @@ class Writing:
 def body(content: bytes, start: int = 0, *, total: int | None = len(MP4)) -> Fetched:
     """An answer with a part of a file; without `total`, one that does not say how much there is."""
 
-    def fetched(effect: effects.Fetch) -> wire.Outcome:
+    def fetched(effect: effects.Fetch) -> Outcome:
         headers = {} if total is None else {"content-length": str(total)}
         if start:
             headers = {"content-range": f"bytes {start}-{start + len(content) - 1}/{total}"}
         status = 206 if start else 200
         if effect.download.begin(status, headers):
             effect.download.write(content)
-        return wire.Answer(status, headers, b"")
+        return Answer(status, headers, b"")
 
     return fetched
 
@@ -81,19 +85,19 @@ def video(url: str = URL, size: int | None = None, content: bytes | None = None)
 
 
 def collected(storage: Memory, outcomes: list[Any], *artifacts: Artifact) -> Any:
-    session = flows.Session(GATEWAY, Key)
-    return run(flows.collect(session, result(*(artifacts or [video()])), storage), outcomes)
+    session = Session(GATEWAY, Key)
+    return run(collect(session, result(*(artifacts or [video()])), Destination(storage)), outcomes)
 
 
-CUT = wire.Fault("cut", sent=True)
+CUT = Fault("cut", sent=True)
 
 
 def test_a_file_is_stored_and_told_of(tmp_path: Path) -> None:
     storage = Memory()
-    session = flows.Session(GATEWAY, Key, Journal(tmp_path / "journal"))
+    session = Session(GATEWAY, Key, Journal(tmp_path / "journal"))
     entry = session.journal.intend(GATEWAY.base_url, "kling-2", {}, "SG_x", "memory:")
     session.journal.update(entry, request_id="job", state="QUEUED")
-    flow = flows.save(session, result(video()), lambda _: storage, "memory:")
+    flow = save(session, result(video()), lambda _: storage, "memory:")
     ended = run(flow, [CUT, body(MP4[:500]), body(MP4[500:], 500)])
     assert [request.method for request in ended.requests] == ["GET"] * 3
     assert ended.requests[2].headers["range"] == "bytes=500-"
@@ -116,7 +120,7 @@ def test_several_files_are_numbered(count: int) -> None:
 
 @pytest.mark.parametrize("status", [401, 403, 404, 410])
 def test_a_file_that_is_not_there_is_asked_for_once(status: int) -> None:
-    ended = collected(Memory(), [wire.Answer(status, {}, b"")])
+    ended = collected(Memory(), [Answer(status, {}, b"")])
     assert isinstance(ended.error, errors.StorageError)
     assert ended.error.url == URL
     assert str(status) in str(ended.error)
@@ -134,7 +138,7 @@ def test_address_of_an_output_is_escaped_in_errors_and_logs(caplog: pytest.LogCa
 
 @pytest.mark.parametrize("status", [0, 199, 201, 205, 207, 302, 400, 402, 405, 409, 411, 429, 500])
 def test_any_other_failure_is_tried_eight_times(status: int) -> None:
-    ended = collected(Memory(), [wire.Answer(status, {}, b"") if status else CUT] * 9)
+    ended = collected(Memory(), [Answer(status, {}, b"") if status else CUT] * 9)
     assert isinstance(ended.error, errors.StorageError)
     assert (ended.sent, ended.error.url) == (8, URL)
     assert (str(status) if status else "cut") in str(ended.error)
@@ -144,9 +148,9 @@ def test_any_other_failure_is_tried_eight_times(status: int) -> None:
 
 @pytest.mark.parametrize("status", [201, 205, 207])
 def test_only_a_whole_file_or_a_part_of_one_counts(status: int) -> None:
-    def odd(effect: effects.Fetch) -> wire.Outcome:
+    def odd(effect: effects.Fetch) -> Outcome:
         body(MP4)(effect)
-        return wire.Answer(status, {}, b"")
+        return Answer(status, {}, b"")
 
     assert collected(Memory(), [odd, body(MP4)]).sent == 2
 
@@ -163,31 +167,31 @@ def test_a_server_that_starts_anew_each_time_is_given_up() -> None:
     ended = collected(Memory(), [body(MP4[: 500 - number]) for number in range(20)])
     assert isinstance(ended.error, errors.StorageError)
     assert ended.sent == 8
-    assert f"493 of {len(MP4)} bytes came" in str(ended.error)
+    assert f"493 of {len(MP4)} bytes" in str(ended.error)
 
 
 def test_a_file_of_another_size_than_the_gateway_says_is_not_whole() -> None:
     ended = collected(Memory(), [body(MP4)] * 9, video(size=len(MP4) + 1))
     assert isinstance(ended.error, errors.StorageError)
-    assert f"{len(MP4)} of {len(MP4) + 1} bytes came" in str(ended.error)
+    assert f"{len(MP4)} of {len(MP4) + 1} bytes" in str(ended.error)
 
 
 @pytest.mark.parametrize(
     ("base_url", "is_fetched"), [("https://api.example.com", False), ("http://127.0.0.1:9", True)]
 )
 def test_only_a_gateway_on_this_machine_offers_files_in_the_clear(base_url: str, is_fetched: bool) -> None:
-    session = flows.Session(wire.Gateway(base_url), Key)
+    session = Session(Gateway(base_url), Key)
     plain = video("http://files.example.com/a.mp4")
-    ended = run(flows.collect(session, result(plain), Memory()), [body(MP4)])
+    ended = run(collect(session, result(plain), Destination(Memory())), [body(MP4)])
     assert ended.sent == is_fetched
     assert isinstance(ended.error, type(None) if is_fetched else errors.StorageError)
     # What is there already is not fetched.
     here = video("", content=MP4)
-    assert run(flows.collect(session, result(here), Memory()), []).value[0].size == len(MP4)
+    assert run(collect(session, result(here), Destination(Memory())), []).value[0].size == len(MP4)
 
 
 def test_a_result_without_a_file_cannot_be_stored() -> None:
-    ended = run(flows.collect(flows.Session(GATEWAY, Key), result(), Memory()), [])
+    ended = run(collect(Session(GATEWAY, Key), result(), Destination(Memory())), [])
     assert isinstance(ended.error, errors.StorageError)
 
 
@@ -197,12 +201,12 @@ def test_a_storage_that_fails(when: Literal["check", "commit"], told: str) -> No
     broken = errors.StorageError("full", url=told)
     storage = Memory(broken=broken)
     if when == "check":
-        flow: Any = flows.open_storage(lambda _: storage, "memory:")
+        flow: Any = open_destination(lambda _: storage, "memory:")
         assert run(flow, []).error is broken
         storage.broken = None
-        assert run(flows.open_storage(lambda _: storage, "memory:"), []).value is storage
+        assert run(open_destination(lambda _: storage, "memory:"), []).value.storage is storage
         storage.broken = OSError("gone")
-        ended = run(flows.open_storage(lambda _: storage, "memory:"), [])
+        ended = run(open_destination(lambda _: storage, "memory:"), [])
         assert isinstance(ended.error, errors.StorageError)
         assert ended.error.__cause__ is storage.broken
     else:
@@ -215,7 +219,7 @@ def test_a_storage_that_fails(when: Literal["check", "commit"], told: str) -> No
 
 def test_what_ends_a_flow_at_once_leaves_nothing_behind() -> None:
     storage = Memory()
-    flow = flows.collect(flows.Session(GATEWAY, Key), result(video()), storage)
+    flow = collect(Session(GATEWAY, Key), result(video()), Destination(storage))
     given: Any = None
     while not isinstance(effect := flow.send(given), effects.Fetch):
         given = 0.0
@@ -226,7 +230,7 @@ def test_what_ends_a_flow_at_once_leaves_nothing_behind() -> None:
 
 
 def test_what_may_be_slow_is_not_waited_for_by_a_task_that_is_cancelled() -> None:
-    flow = flows.collect(flows.Session(GATEWAY, Key), result(video(content=MP4), video()), Memory())
+    flow = collect(Session(GATEWAY, Key), result(video(content=MP4), video()), Destination(Memory()))
     calls: list[effects.Call] = []
     given: Any = None
     while len(calls) < 3:
@@ -241,6 +245,6 @@ def test_what_may_be_slow_is_not_waited_for_by_a_task_that_is_cancelled() -> Non
             case _:
                 given = 0.0
     # Taking a file that is there, and making each appear: `abort` stops them.
-    assert [call.is_left for call in calls] == [True, True, True]
-    assert not effects.Call(lambda: None).is_left
+    assert [call.abandon_on_cancel for call in calls] == [True, True, True]
+    assert not effects.Call(lambda: None).abandon_on_cancel
     flow.close()

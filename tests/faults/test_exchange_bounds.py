@@ -18,29 +18,34 @@ from kling_adapters.builtin.file_storage import Folder
 from kling_adapters.media.inputs import digest_media
 from kling_adapters.media.reader import MediaError
 from kling_adapters.media.urls import make_data_url
-from kling_adapters.protocol import download, flows, wire
+from kling_adapters.protocol import collect, download
+from kling_adapters.protocol.failures import seconds_until_reset
+from kling_adapters.protocol.gateway import Gateway
+from kling_adapters.protocol.messages import Answer, Fault, Key, Outcome, Request, UploadBody
+from kling_adapters.protocol.outputs import MAX_FILES
+from kling_adapters.protocol.responses import read_ended_job
 from kling_adapters.result import Artifact, ResultData
 from kling_adapters.testing import MP4, PNG
 from tests.support.stub import KEY, Drip, Raw, Reply, Stub, finished, gateway, reply
 
 from .conftest import Connect
 
-Exchange = Callable[..., wire.Outcome]
+Exchange = Callable[..., Outcome]
 
 
 @pytest.fixture(params=["sync", "async"])
 def exchange(request: pytest.FixtureRequest) -> Exchange:
     """Sends a request, or fetches it with a download, over the transport of either client."""
 
-    def blocking(url: str, *arguments: Any) -> wire.Outcome:
-        transport = SyncTransport(wire.Gateway(url), set())
+    def blocking(url: str, *arguments: Any) -> Outcome:
+        transport = SyncTransport(Gateway(url), set())
         try:
             return transport.send(*arguments) if len(arguments) == 1 else transport.fetch(*arguments)
         finally:
             transport.close()
 
-    async def awaiting(url: str, *arguments: Any) -> wire.Outcome:
-        transport = AsyncTransport(wire.Gateway(url), set())
+    async def awaiting(url: str, *arguments: Any) -> Outcome:
+        transport = AsyncTransport(Gateway(url), set())
         try:
             return await (transport.send(*arguments) if len(arguments) == 1 else transport.fetch(*arguments))
         finally:
@@ -62,25 +67,25 @@ DRIPS = {
 def test_deadline_ends_a_dripping_answer(exchange: Exchange, drip: tuple[bytes, bytes], method: str) -> None:
     with Stub(lambda _: Drip(*drip)) as stub:
         began = time.monotonic()
-        outcome = exchange(stub.url, wire.Request(method, stub.url + "/v2/x", deadline=0.4))
+        outcome = exchange(stub.url, Request(method, stub.url + "/v2/x", deadline=0.4))
         assert time.monotonic() - began < 3
-    assert outcome == wire.Fault("OutOfTime: the answer took longer than 0.4 s", sent=True)
+    assert outcome == Fault("OutOfTime: the answer took longer than 0.4 s", sent=True)
 
 
 @pytest.mark.parametrize("drip", [DRIPS["head"], (HEAD, MP4[:1])], ids=["head", "body"])
 def test_deadline_ends_a_dripping_file(exchange: Exchange, drip: tuple[bytes, bytes], tmp_path: Path) -> None:
     with Stub(lambda _: Drip(*drip)) as stub:
-        target = download.Download(Artifact(stub.url + "/x", "video"), "x", Folder(tmp_path))
+        target = download.Download(Artifact(stub.url + "/x", "video"), "x.{}".format, Folder(tmp_path))
         began = time.monotonic()
-        outcome = exchange(stub.url, wire.Request("GET", stub.url + "/x", deadline=0.4), target)
+        outcome = exchange(stub.url, Request("GET", stub.url + "/x", deadline=0.4), target)
         assert time.monotonic() - began < 3
         target.abort()
-    assert outcome == wire.Fault("OutOfTime: the answer took longer than 0.4 s", sent=True)
+    assert outcome == Fault("OutOfTime: the answer took longer than 0.4 s", sent=True)
 
 
 def test_deadline_before_a_connection_sends_nothing(exchange: Exchange, stub: Stub) -> None:
-    outcome = exchange(stub.url, wire.Request("POST", stub.url + "/v2/x", b"{}", deadline=0.0))
-    assert isinstance(outcome, wire.Fault)
+    outcome = exchange(stub.url, Request("POST", stub.url + "/v2/x", b"{}", deadline=0.0))
+    assert isinstance(outcome, Fault)
     assert not outcome.sent
     assert stub.requests == []
 
@@ -129,7 +134,7 @@ def test_time_of_a_file_is_bounded(
 def test_files_of_one_result_are_bounded_together(
     connect: Connect, stub: Stub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(flows, "MAX_TOTAL_BYTES", len(PNG) + 10)
+    monkeypatch.setattr(collect, "MAX_TOTAL_BYTES", len(PNG) + 10)
     images = [{"url": f"{stub.url}/files/{number}"} for number in range(2)]
     stub.play(gateway(result=[finished(images=images)], files=[Reply(200, PNG)]))
     with pytest.raises(StorageError, match="larger than 10 bytes"):
@@ -139,10 +144,10 @@ def test_files_of_one_result_are_bounded_together(
 @pytest.mark.parametrize("place", ["output", "images"])
 def test_files_of_one_answer_are_counted(place: str) -> None:
     urls = [f"https://images.example.com/{number}.png" for number in range(100_000)]
-    answer = wire.Answer(200, {}, reply(200, {"status": "COMPLETED", place: urls}).body)
-    result = wire.read_end("id", None, None, answer)
+    answer = Answer(200, {}, reply(200, {"status": "COMPLETED", place: urls}).body)
+    result = read_ended_job("id", None, None, answer)
     assert isinstance(result, ResultData)
-    assert len(result.artifacts) == wire.MAX_FILES
+    assert len(result.artifacts) == MAX_FILES
 
 
 @pytest.mark.parametrize(
@@ -156,7 +161,7 @@ def test_files_of_one_answer_are_counted(place: str) -> None:
     ],
 )
 def test_a_reset_is_never_far_away(headers: dict[str, str]) -> None:
-    assert wire.seconds_until_reset(wire.Answer(429, headers, b"")) in (None, 600.0)
+    assert seconds_until_reset(Answer(429, headers, b"")) in (None, 600.0)
 
 
 def test_a_file_swapped_after_its_check_is_not_sent(tmp_path: Path) -> None:
@@ -176,7 +181,7 @@ def test_a_file_swapped_after_its_check_is_not_sent(tmp_path: Path) -> None:
 def test_a_file_changed_while_it_is_sent_stays_incomplete(tmp_path: Path) -> None:
     path = tmp_path / "a.png"
     path.write_bytes(PNG + bytes(3_000_000))
-    pieces = iter(wire.UploadBody(make_data_url(path, digest_media(path))))
+    pieces = iter(UploadBody(make_data_url(path, digest_media(path))))
     sent = [next(pieces) for _ in range(3)]
     with path.open("r+b") as file:
         file.seek(2_000_000)
@@ -230,5 +235,5 @@ def test_an_upload_takes_little_memory(tmp_path: Path) -> None:
 
 def test_the_key_is_not_in_a_fault(exchange: Exchange) -> None:
     with Stub(lambda _: Raw(b"HTTP/1.1 200 OK\r\nx-echo " + KEY.encode() + b"\r\n\r\n")) as stub:
-        request = wire.Request("GET", stub.url + "/v2/x", key=wire.Key(KEY))
+        request = Request("GET", stub.url + "/v2/x", key=Key(KEY))
         assert KEY not in str(exchange(stub.url, request))

@@ -23,7 +23,13 @@ from hypothesis import strategies as st
 from kling_adapters import AsyncKling, ConfigError, Kling, KlingError, ResultData, StorageError, StoredFile
 from kling_adapters.builtin.file_storage import ROOM, FileWriter, Folder
 from kling_adapters.hookspecs import Location, Storage, Writer, hookimpl
-from kling_adapters.protocol import download, effects, flows, wire
+from kling_adapters.protocol import download, effects
+from kling_adapters.protocol.collect import Destination, collect
+from kling_adapters.protocol.file_names import safe_stem
+from kling_adapters.protocol.gateway import Gateway
+from kling_adapters.protocol.messages import Answer, Fault, Outcome
+from kling_adapters.protocol.responses import read_ended_job
+from kling_adapters.protocol.session import Session
 from kling_adapters.testing import MP4, PNG, SimulatedClock
 from tests.support.stub import (
     JOB,
@@ -433,11 +439,11 @@ def test_ids_that_cannot_be_written_are_none(request_id: str, stub: Stub, connec
 
 @given(st.lists(st.text(max_size=400), max_size=3))
 def test_a_stem_is_a_name(parts: list[str]) -> None:
-    assert re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,180}", download.safe_stem(*parts))
+    assert re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,180}", safe_stem(*parts))
 
 
 def test_long_ids_are_told_apart() -> None:
-    assert download.safe_stem("kling-2", "x" * 300 + "1") != download.safe_stem("kling-2", "x" * 300 + "2")
+    assert safe_stem("kling-2", "x" * 300 + "1") != safe_stem("kling-2", "x" * 300 + "2")
 
 
 URLS = [
@@ -473,10 +479,10 @@ def test_hostile_addresses(url: str, described: bool, stub: Stub, connect: Conne
 
 
 def test_plain_http_from_a_gateway_elsewhere(tmp_path: Path) -> None:
-    data = wire.read_end(JOB, None, None, wire.Answer(200, {}, finished("http://images.example/x.mp4").body))
+    data = read_ended_job(JOB, None, None, Answer(200, {}, finished("http://images.example/x.mp4").body))
     assert isinstance(data, ResultData)
     ended = run(
-        flows.collect(flows.Session(wire.Gateway("https://gateway.example"), Key), data, Folder(tmp_path)), []
+        collect(Session(Gateway("https://gateway.example"), Key), data, Destination(Folder(tmp_path))), []
     )
     assert isinstance(ended.error, StorageError)
     assert ended.sent == 0
@@ -492,16 +498,18 @@ def test_nothing_to_save(output: Any, stub: Stub, connect: Connect, tmp_path: Pa
 def test_an_output_nested_deeply_is_nothing_to_save() -> None:
     """Whatever depth JSON could be read at, it can be talked about."""
     for depth in range(300, 1000, 10):
-        data = wire.read_end(
+        data = read_ended_job(
             JOB,
             None,
             None,
-            wire.Answer(200, {}, finished("X").body.replace(b'"X"', b"[" * depth + b"]" * depth)),
+            Answer(200, {}, finished("X").body.replace(b'"X"', b"[" * depth + b"]" * depth)),
         )
         if isinstance(data, ResultData):
             ended = run(
-                flows.collect(
-                    flows.Session(wire.Gateway("https://gateway.example"), Key), data, Folder(Path("unused"))
+                collect(
+                    Session(Gateway("https://gateway.example"), Key),
+                    data,
+                    Destination(Folder(Path("unused"))),
                 ),
                 [],
             )
@@ -768,11 +776,9 @@ def test_async_storage_is_called_in_worker_threads_only(stub: Stub, tmp_path: Pa
 @given(st.data())
 def test_any_way_of_cutting(tmp_path_factory: pytest.TempPathFactory, data: st.DataObject) -> None:
     folder = tmp_path_factory.mktemp("cut")
-    result = wire.read_end(
-        JOB, None, None, wire.Answer(200, {}, finished("https://files.example/x.mp4").body)
-    )
+    result = read_ended_job(JOB, None, None, Answer(200, {}, finished("https://files.example/x.mp4").body))
     assert isinstance(result, ResultData)
-    flow = flows.collect(flows.Session(wire.Gateway("https://gateway.example"), Key), result, Folder(folder))
+    flow = collect(Session(Gateway("https://gateway.example"), Key), result, Destination(Folder(folder)))
     given: Any = None
     step = flow.send
     for _ in range(400):
@@ -798,7 +804,7 @@ def test_any_way_of_cutting(tmp_path_factory: pytest.TempPathFactory, data: st.D
     raise AssertionError("no end")
 
 
-def feed(effect: effects.Fetch, data: st.DataObject) -> wire.Outcome:
+def feed(effect: effects.Fetch, data: st.DataObject) -> Outcome:
     """Answer a request for the file somehow: with ranges or not, from this version or that, cut or not."""
     start = int(effect.request.headers.get("range", "bytes=0-")[6:-1])
     version, etag = data.draw(st.sampled_from([(MP4, '"one"'), (OTHER, '"two"')]))
@@ -816,8 +822,8 @@ def feed(effect: effects.Fetch, data: st.DataObject) -> wire.Outcome:
         for at in range(0, len(body[:cut]), 3000):
             effect.download.write(body[:cut][at : at + 3000])
         if cut is not None:
-            return wire.Fault("cut", sent=True)
-    return wire.Answer(status, headers, b"")
+            return Fault("cut", sent=True)
+    return Answer(status, headers, b"")
 
 
 def test_writer_leaves_nothing_when_it_is_aborted_twice(tmp_path: Path) -> None:

@@ -13,14 +13,21 @@ from hypothesis import strategies as st
 from kling_adapters import Artifact, Credits, JobStatus, KlingError, ResultData
 from kling_adapters.builtin import log_notifier
 from kling_adapters.builtin.file_storage import Folder
-from kling_adapters.protocol import flows, wire
-from kling_adapters.protocol.download import Download, safe_stem
+from kling_adapters.protocol.collect import Destination, collect
+from kling_adapters.protocol.download import Download
+from kling_adapters.protocol.failures import api_error, seconds_until_reset
+from kling_adapters.protocol.gateway import Gateway
+from kling_adapters.protocol.messages import Answer, Fault, Outcome
+from kling_adapters.protocol.responses import read_credits, read_ended_job, read_request_id, read_status
+from kling_adapters.protocol.session import JobRef, Session
+from kling_adapters.protocol.submit import submit
+from kling_adapters.protocol.wait import query_credits, query_status, wait
 from tests.support.stub import JOB, Action, Hangup, Raw, Reply, Stub, gateway
 
 from .conftest import Connect
 from .flowing import Key, run
 
-GATEWAY = wire.Gateway("https://gateway.example")
+GATEWAY = Gateway("https://gateway.example")
 KINDS = ["video", "image", "audio", "text", None]
 
 texts = st.text(max_size=20) | st.text(st.characters(), max_size=20)
@@ -100,13 +107,11 @@ headers = st.fixed_dictionaries(
         "content-type": st.text(max_size=10),
     },
 )
-answers = st.builds(wire.Answer, statuses, headers, bodies)
-outcomes = answers | answers | st.builds(wire.Fault, st.text(max_size=10), st.booleans())
+answers = st.builds(Answer, statuses, headers, bodies)
+outcomes = answers | answers | st.builds(Fault, st.text(max_size=10), st.booleans())
 many = st.lists(outcomes, max_size=8)
 # The answers that end a call, when no other has.
-END = [
-    wire.Answer(200, {}, json.dumps({"status": "COMPLETED", "request_id": JOB, "credits": 1}).encode())
-] * 40
+END = [Answer(200, {}, json.dumps({"status": "COMPLETED", "request_id": JOB, "credits": 1}).encode())] * 40
 
 quick = settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
@@ -117,49 +122,47 @@ def check_text(thing: object) -> None:
     assert repr(thing)
 
 
-def completed(**body: Any) -> wire.Answer:
-    return wire.Answer(200, {}, json.dumps({"status": "COMPLETED", **body}).encode())
+def completed(**body: Any) -> Answer:
+    return Answer(200, {}, json.dumps({"status": "COMPLETED", **body}).encode())
 
 
 @quick
 @given(answers, st.sampled_from(KINDS))
-@example(wire.Answer(429, {"retry-after": "\u00b2"}, b""), None)
+@example(Answer(429, {"retry-after": "\u00b2"}, b""), None)
 @example(completed(output="https://["), None)
 @example(completed(output="https://a\u2100b/"), None)
 @example(completed(metrics={"cost": 10**400}, credits=10**400), None)
 @example(completed(request_id="\ud800"), None)
-@example(wire.Answer(200, {}, b"[" * 200_000), None)
-def test_readers_take_anything(answer: wire.Answer, kind: Any) -> None:
-    request_id = wire.read_request_id(answer)
+@example(Answer(200, {}, b"[" * 200_000), None)
+def test_readers_take_anything(answer: Answer, kind: Any) -> None:
+    request_id = read_request_id(answer)
     assert request_id is None or (request_id.isprintable() and request_id.strip())
     assert GATEWAY.status(request_id or "x").url.startswith("https://gateway.example/v2/requests/")
-    status, ended = wire.read_status(answer), wire.read_end(JOB, None, kind, answer)
+    status, ended = read_status(answer), read_ended_job(JOB, None, kind, answer)
     assert status is None or isinstance(status.state, str)
     assert ended is None or isinstance(ended, ResultData | JobStatus)
     if isinstance(ended, ResultData):
         assert all(file.url.startswith(("https://", "http://")) for file in ended.artifacts)
         assert ended.images is not None
         check_text(ended.metrics)
-    assert isinstance(wire.read_credits(answer), Credits | None)
-    seconds = wire.seconds_until_reset(answer)
+    assert isinstance(read_credits(answer), Credits | None)
+    seconds = seconds_until_reset(answer)
     assert seconds is None or 0 <= seconds < float("inf")
-    check_text(wire.api_error(answer, request_id))
-    assert len(str(wire.api_error(answer, JOB))) < 1500
+    check_text(api_error(answer, request_id))
+    assert len(str(api_error(answer, JOB))) < 1500
 
 
 @quick
 @given(many)
-def test_submit_ends(script: list[wire.Outcome]) -> None:
-    ended = run(flows.submit(flows.Session(GATEWAY, Key), "kling-2", {}), [*script, *END])
-    assert isinstance(ended.error, KlingError) or isinstance(ended.value, flows.JobRef)
+def test_submit_ends(script: list[Outcome]) -> None:
+    ended = run(submit(Session(GATEWAY, Key), "kling-2", {}), [*script, *END])
+    assert isinstance(ended.error, KlingError) or isinstance(ended.value, JobRef)
 
 
 @quick
 @given(many, st.sampled_from([0.0, 60.0, None]), st.sampled_from(KINDS))
-def test_wait_ends(script: list[wire.Outcome], timeout: float | None, kind: Any) -> None:
-    ended = run(
-        flows.wait(flows.Session(GATEWAY, Key), flows.JobRef(JOB, None, None, kind), timeout), [*script, *END]
-    )
+def test_wait_ends(script: list[Outcome], timeout: float | None, kind: Any) -> None:
+    ended = run(wait(Session(GATEWAY, Key), JobRef(JOB, None, None, kind), timeout), [*script, *END])
     assert isinstance(ended.error, KlingError) or isinstance(ended.value, ResultData)
     for event in ended.events:
         log_notifier.kling_event(event)
@@ -167,10 +170,10 @@ def test_wait_ends(script: list[wire.Outcome], timeout: float | None, kind: Any)
 
 @quick
 @given(many)
-def test_questions_end(script: list[wire.Outcome]) -> None:
+def test_questions_end(script: list[Outcome]) -> None:
     for flow in (
-        flows.remaining_credits(flows.Session(GATEWAY, Key)),
-        flows.status(flows.Session(GATEWAY, Key), flows.JobRef(JOB)),
+        query_credits(Session(GATEWAY, Key)),
+        query_status(Session(GATEWAY, Key), JobRef(JOB)),
     ):
         ended = run(flow, [*script, *END])
         assert isinstance(ended.error, KlingError) or isinstance(ended.value, Credits | JobStatus)
@@ -179,13 +182,13 @@ def test_questions_end(script: list[wire.Outcome]) -> None:
 @quick
 @given(answers, st.sampled_from(KINDS), many)
 def test_collect_ends(
-    tmp_path_factory: pytest.TempPathFactory, answer: wire.Answer, kind: Any, script: list[wire.Outcome]
+    tmp_path_factory: pytest.TempPathFactory, answer: Answer, kind: Any, script: list[Outcome]
 ) -> None:
-    result = wire.read_end(JOB, None, kind, wire.Answer(200, {}, answer.body))
+    result = read_ended_job(JOB, None, kind, Answer(200, {}, answer.body))
     if not isinstance(result, ResultData):
         return
     ended = run(
-        flows.collect(flows.Session(GATEWAY, Key), result, Folder(tmp_path_factory.getbasetemp())),
+        collect(Session(GATEWAY, Key), result, Destination(Folder(tmp_path_factory.getbasetemp()))),
         [*script, *END * 3],
     )
     assert isinstance(ended.error, KlingError)
@@ -203,7 +206,7 @@ def test_download_takes_anything(
 ) -> None:
     folder = tmp_path_factory.mktemp("any")
     artifact = Artifact("https://files.example/x", "file", None, size)
-    download = Download(artifact, safe_stem("x"), Folder(folder))
+    download = Download(artifact, "x.{}".format, Folder(folder))
     try:
         for status, told, chunks in answered:
             if download.begin(status, told):

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from kling_adapters import JobStatus, ResultData, StorageError, SubmitUncertain, WaitTimeout
-from kling_adapters.protocol import wire
+from kling_adapters.protocol.messages import Answer
+from kling_adapters.protocol.responses import read_direct_result, read_ended_job, read_status
 from kling_adapters.testing import MP4, PNG
 from tests.support.stub import JOB, Reply, Stub, accepted, finished, gateway, reply, state
 
@@ -30,22 +31,22 @@ URL = "https://images.example.com/a.mp4"
     ],
 )
 def test_urls_of_an_output_are_found(output: Any) -> None:
-    answer = wire.Answer(200, {}, finished(output).body)
-    result = wire.read_end(JOB, None, "video", answer)
+    answer = Answer(200, {}, finished(output).body)
+    result = read_ended_job(JOB, None, "video", answer)
     assert isinstance(result, ResultData)
     assert [(file.url, file.kind) for file in result.artifacts] == [(URL, "video")]
 
 
 @pytest.mark.parametrize("output", [{"thumbnail": URL}, [[[[URL]]]], {"url": 7}, "data:,", None])
 def test_other_outputs_have_no_files(output: Any) -> None:
-    result = wire.read_end(JOB, None, "video", wire.Answer(200, {}, finished(output).body))
+    result = read_ended_job(JOB, None, "video", Answer(200, {}, finished(output).body))
     assert isinstance(result, ResultData)
     assert result.artifacts == ()
 
 
 @pytest.mark.parametrize("name", ["completed", "Completed", " COMPLETED "])
 def test_states_are_understood_in_any_case(name: str) -> None:
-    assert wire.read_status(wire.Answer(200, {}, state(name).body)) == JobStatus("COMPLETED")
+    assert read_status(Answer(200, {}, state(name).body)) == JobStatus("COMPLETED")
 
 
 def test_an_unknown_state_is_kept_and_told(stub: Stub, connect: Connect) -> None:
@@ -82,7 +83,7 @@ def test_an_answer_about_another_job_is_not_taken(kind: str, stub: Stub, connect
     ("named", "taken"), [("abc-1", True), ("x" * 3000, False), ("a\x9bb", False), (" ", False)]
 )
 def test_the_id_of_a_direct_run_is_checked(named: str, taken: bool) -> None:
-    result = wire.read_sync("kling-2", "video", wire.Answer(200, {"x-request-id": named}, MP4))
+    result = read_direct_result("kling-2", "video", Answer(200, {"x-request-id": named}, MP4))
     assert result is not None
     assert (result.request_id == named) is taken
     assert taken or result.request_id.startswith("sync-")

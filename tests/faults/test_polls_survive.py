@@ -20,7 +20,10 @@ from kling_adapters import (
     WaitTimeout,
     events,
 )
-from kling_adapters.protocol import flows, wire
+from kling_adapters.protocol.gateway import Gateway
+from kling_adapters.protocol.messages import Answer, Fault, Outcome
+from kling_adapters.protocol.session import JobRef, Session
+from kling_adapters.protocol.wait import wait
 from tests.support.stub import JOB, Action, Hangup, Raw, Reply, Stub, failed, finished, gateway, reply, state
 
 from .conftest import Connect
@@ -88,15 +91,15 @@ def test_a_result_that_says_processing_again(stub: Stub, connect: Connect) -> No
     assert connect(stub.url).wait().output == "a text"
 
 
-def answer(action: Action) -> wire.Outcome:
+def answer(action: Action) -> Outcome:
     if isinstance(action, Reply) and action.announce == -1:
         headers = {k: v if isinstance(v, str) else v.decode("latin-1") for k, v in action.headers.items()}
-        return wire.Answer(action.status, headers, action.body)
-    return wire.Fault("cut", sent=True)
+        return Answer(action.status, headers, action.body)
+    return Fault("cut", sent=True)
 
 
-GATEWAY = wire.Gateway("https://gateway.example")
-REF = flows.JobRef(JOB, "kling-2", 300.0, "video")
+GATEWAY = Gateway("https://gateway.example")
+REF = JobRef(JOB, "kling-2", 300.0, "video")
 SURVIVED = [answer(FAULTS[name]) for name in FAULTS if name not in ("404", "broken compression")]
 
 
@@ -106,13 +109,11 @@ SURVIVED = [answer(FAULTS[name]) for name in FAULTS if name not in ("404", "brok
     st.integers(0, 2),
     st.randoms(use_true_random=False),
 )
-def test_any_mix_of_faults(
-    asking: list[wire.Outcome], fetching: list[wire.Outcome], missing: int, random: Any
-) -> None:
+def test_any_mix_of_faults(asking: list[Outcome], fetching: list[Outcome], missing: int, random: Any) -> None:
     asking = [*asking, *[answer(MISSING)] * missing]
     random.shuffle(asking)
     script = [*asking, answer(state("COMPLETED")), *fetching, answer(finished("a text"))]
-    ended = run(flows.wait(flows.Session(GATEWAY, Key), REF, 1e6), script)
+    ended = run(wait(Session(GATEWAY, Key), REF, 1e6), script)
     assert ended.error is None
     assert ended.value.output == "a text"
     assert ended.sent == len(script)
@@ -122,11 +123,9 @@ def test_any_mix_of_faults(
     st.lists(st.sampled_from([answer(state("QUEUED")), *SURVIVED]), min_size=1, max_size=5),
     st.floats(0, 4000),
 )
-def test_until_the_deadline_and_not_longer(again: list[wire.Outcome], timeout: float) -> None:
+def test_until_the_deadline_and_not_longer(again: list[Outcome], timeout: float) -> None:
     """The pace is bounded on both sides: every 35 s at least, and a second apart on the average."""
-    ended = run(
-        flows.wait(flows.Session(GATEWAY, Key), REF, timeout), (again[i % len(again)] for i in range(5000))
-    )
+    ended = run(wait(Session(GATEWAY, Key), REF, timeout), (again[i % len(again)] for i in range(5000)))
     assert isinstance(ended.error, WaitTimeout)
     assert timeout - 0.001 <= ended.seconds <= timeout + 0.001
     assert ended.error.seconds == pytest.approx(ended.seconds)
@@ -135,24 +134,26 @@ def test_until_the_deadline_and_not_longer(again: list[wire.Outcome], timeout: f
 
 @pytest.mark.parametrize("headers", [{"retry-after": "0"}, {"x-rate-limit-reset-at-utc": "1"}])
 def test_a_rate_limit_that_has_always_just_ended_is_no_reason_to_hurry(headers: dict[str, str]) -> None:
-    limited = wire.Answer(429, headers, b"")
-    ended = run(flows.wait(flows.Session(GATEWAY, Key), REF, 900), (limited for _ in range(5000)))
+    limited = Answer(429, headers, b"")
+    ended = run(wait(Session(GATEWAY, Key), REF, 900), (limited for _ in range(5000)))
     assert isinstance(ended.error, WaitTimeout)
     assert ended.sent < 300
 
 
-def test_a_rate_limit_is_respected_and_remembered() -> None:
-    queued, limited = answer(state("QUEUED")), wire.Answer(429, {"retry-after": "50"}, b"")
+def test_polls_respect_and_remember_rate_limits() -> None:
+    queued, limited = answer(state("QUEUED")), Answer(429, {"retry-after": "50"}, b"")
     waited = run(
-        flows.wait(flows.Session(GATEWAY, Key), REF, 900),
+        wait(Session(GATEWAY, Key), REF, 900),
         [queued] * 3 + [limited] + [answer(state("COMPLETED")), answer(finished())],
     )
     assert waited.seconds > 50
-    calm = run(flows.wait(flows.Session(GATEWAY, Key), REF, 500), [queued] * 5000).sent
-    assert (
-        run(flows.wait(flows.Session(GATEWAY, Key), REF, 500), [limited, limited] + [queued] * 5000).sent
-        < calm / 2
-    )
+
+    def count_polls_of_another_job(limits: int) -> int:
+        session = Session(GATEWAY, Key)
+        run(wait(session, REF, 900), [limited] * limits + [answer(failed())])
+        return run(wait(session, REF, 60), [queued] * 5000).sent
+
+    assert count_polls_of_another_job(6) < count_polls_of_another_job(0) / 2
 
 
 @pytest.mark.parametrize("status", [state("QUEUED"), state("?"), MISSING, reply(500), Hangup(), HTML])

@@ -11,7 +11,13 @@ import pytest
 
 from kling_adapters import errors
 from kling_adapters.journal.journal import Journal
-from kling_adapters.protocol import effects, flows, polling, wire
+from kling_adapters.protocol import effects
+from kling_adapters.protocol.gateway import Gateway
+from kling_adapters.protocol.messages import Answer, Fault, Outcome
+from kling_adapters.protocol.run import run_and_collect
+from kling_adapters.protocol.session import JobRef, Session
+from kling_adapters.protocol.submit import run_sync, submit
+from kling_adapters.protocol.wait import query_status, wait
 from kling_adapters.result import ResultData
 from kling_adapters.schema.adapter import Adapter
 from kling_adapters.testing import MP4, PNG
@@ -21,34 +27,34 @@ from .conftest import Connect
 from .flowing import Ended, Key, run
 from .test_collecting import Memory, body
 
-GATEWAY = wire.Gateway("https://api.example.com")
+GATEWAY = Gateway("https://api.example.com")
 ADAPTER = Adapter(slug="kling-2", title="Kling 2", returns="video", latency=300.0)
 BODY = {"prompt": "a lighthouse"}
 URL = "https://files.example.com/a.mp4"
 
 
-def answer(code: int, **content: Any) -> wire.Answer:
-    return wire.Answer(code, {}, json.dumps(content).encode())
+def answer(code: int, **content: Any) -> Answer:
+    return Answer(code, {}, json.dumps(content).encode())
 
 
 ACCEPTED = answer(200, request_id="job", status="QUEUED")
 QUEUED = answer(200, request_id="job", status="QUEUED")
 COMPLETED = answer(200, request_id="job", status="COMPLETED")
 RESULT = answer(200, request_id="job", status="COMPLETED", output=URL)
-CUT = wire.Fault("cut", sent=True)
+CUT = Fault("cut", sent=True)
 
 
 @pytest.fixture
-def session(tmp_path: Path) -> Iterator[flows.Session]:
+def session(tmp_path: Path) -> Iterator[Session]:
     """A session with a journal."""
-    session = flows.Session(GATEWAY, Key, Journal(tmp_path / "journal"))
+    session = Session(GATEWAY, Key, Journal(tmp_path / "journal"))
     yield session
     session.close()
 
 
-def run_for(session: flows.Session, timeout: float, *outcomes: Any) -> Ended:
+def run_for(session: Session, timeout: float, *outcomes: Any) -> Ended:
     storage = Memory()
-    return run(flows.run(session, ADAPTER, BODY, timeout, lambda _: storage, "memory:"), outcomes)
+    return run(run_and_collect(session, ADAPTER, BODY, timeout, lambda _: storage, "memory:"), outcomes)
 
 
 @pytest.mark.parametrize("call", ["submit", "run", "submit_raw", "run_sync"])
@@ -62,33 +68,31 @@ def test_rate_limited_submit_ends_in_time(stub: Stub, connect: Connect, call: st
     assert len(stub.posts) >= 2
 
 
-def test_failing_submit_ends_in_time(session: flows.Session) -> None:
-    ended = run(flows.submit(session, "kling-2", BODY, timeout=2.0), [answer(502)] * 9)
+def test_failing_submit_ends_in_time(session: Session) -> None:
+    ended = run(submit(session, "kling-2", BODY, timeout=2.0), [answer(502)] * 9)
     assert isinstance(ended.error, errors.BadGateway)
     assert (ended.sent, ended.seconds <= 2) == (2, True)
 
 
-def test_limit_that_outlasts_the_timeout_is_not_waited_for(session: flows.Session) -> None:
-    limited = wire.Answer(429, {"retry-after": "600"}, b"{}")
-    assert isinstance(
-        run(flows.submit(session, "kling-2", BODY, timeout=1.0), [limited]).error, errors.RateLimited
-    )
-    ended = run(flows.submit(session, "kling-2", BODY, timeout=5.0), [])
+def test_limit_that_outlasts_the_timeout_is_not_waited_for(session: Session) -> None:
+    limited = Answer(429, {"retry-after": "600"}, b"{}")
+    assert isinstance(run(submit(session, "kling-2", BODY, timeout=1.0), [limited]).error, errors.RateLimited)
+    ended = run(submit(session, "kling-2", BODY, timeout=5.0), [])
     assert isinstance(ended.error, errors.RateLimited)
     assert "600 s, longer than this submit may wait" in str(ended.error)
     assert (ended.sent, ended.seconds) == (0, 0.0)
 
 
-def test_limit_without_end_is_not_waited_for(session: flows.Session) -> None:
-    session.budgets.setdefault(Key().api_key(), polling.Budget()).limited(0.0, 0.0, 1e7)
-    ended = run(flows.submit(session, "kling-2", BODY), [])
+def test_limit_without_end_is_not_waited_for(session: Session) -> None:
+    session.limiter(Key().api_key()).record_limit(0.0, 0.0, 1e7)
+    ended = run(submit(session, "kling-2", BODY), [])
     assert isinstance(ended.error, errors.RateLimited)
     assert ended.sent == 0
 
 
-def test_upload_that_takes_all_the_time_starts_no_job(session: flows.Session) -> None:
+def test_upload_that_takes_all_the_time_starts_no_job(session: Session) -> None:
     picture = {"image": PNG}
-    ended = run(flows.submit(session, "kling-2", picture, timeout=4.0), [answer(500)] * 99)
+    ended = run(submit(session, "kling-2", picture, timeout=4.0), [answer(500)] * 99)
     assert isinstance(ended.error, errors.ServerError | errors.TransportError)
     assert "o job was started" in str(ended.error)
     assert ended.seconds == pytest.approx(4.0)
@@ -96,13 +100,13 @@ def test_upload_that_takes_all_the_time_starts_no_job(session: flows.Session) ->
     assert all(request.deadline and request.deadline <= 5.0 for request in ended.requests)
 
 
-def test_whole_run_is_bounded(session: flows.Session) -> None:
+def test_whole_run_is_bounded(session: Session) -> None:
     ended = run_for(session, 10.0, answer(502), ACCEPTED, *[QUEUED] * 99)
     assert isinstance(ended.error, errors.WaitTimeout)
     assert ended.seconds == pytest.approx(10.0)
 
 
-def test_polls_are_cut_off_by_the_timeout(session: flows.Session) -> None:
+def test_polls_are_cut_off_by_the_timeout(session: Session) -> None:
     ended = run_for(session, 60.0, ACCEPTED, *[QUEUED] * 99)
     polls = [request.deadline for request in ended.requests if request.method == "GET"]
     assert all(deadline is not None and 5.0 <= deadline <= 60.0 for deadline in polls)
@@ -111,7 +115,7 @@ def test_polls_are_cut_off_by_the_timeout(session: flows.Session) -> None:
     assert ended.requests[0].deadline is None
 
 
-def test_download_that_is_late_is_not_lost(session: flows.Session) -> None:
+def test_download_that_is_late_is_not_lost(session: Session) -> None:
     ended = run_for(session, 10.0, ACCEPTED, COMPLETED, RESULT, *[CUT] * 7)
     assert isinstance(ended.error, errors.StorageError)
     assert ended.error.url == URL
@@ -124,41 +128,41 @@ def test_download_that_is_late_is_not_lost(session: flows.Session) -> None:
     assert (entry.state, entry.save_to, entry.is_unfinished) == ("COMPLETED", "memory:", True)
 
 
-def test_download_in_time_is_stored(session: flows.Session) -> None:
+def test_download_in_time_is_stored(session: Session) -> None:
     ended = run_for(session, 10.0, ACCEPTED, QUEUED, COMPLETED, RESULT, CUT, body(MP4))
     data, files = ended.value
     assert (data.output, files[0].size) == (URL, len(MP4))
 
 
-def test_synchronous_call_keeps_its_time_for_the_answer(session: flows.Session) -> None:
-    ended = run(flows.run_sync(session, ADAPTER, BODY, 7.0), [answer(429), CUT])
+def test_synchronous_call_keeps_its_time_for_the_answer(session: Session) -> None:
+    ended = run(run_sync(session, ADAPTER, BODY, 7.0), [answer(429), CUT])
     assert isinstance(ended.error, errors.SubmitUncertain)
     assert [request.deadline for request in ended.requests] == [7.0, 7.0]
 
 
-def test_answer_about_another_job_is_not_taken(session: flows.Session) -> None:
+def test_answer_about_another_job_is_not_taken(session: Session) -> None:
     foreign = answer(200, request_id="other", status="COMPLETED", output="https://files.example.com/b.mp4")
-    job = flows.JobRef("job", "kling-2")
-    ended = run(flows.wait(session, job, 600.0), [foreign, COMPLETED, foreign, RESULT])
+    job = JobRef("job", "kling-2")
+    ended = run(wait(session, job, 600.0), [foreign, COMPLETED, foreign, RESULT])
     assert ended.value.output == URL
-    assert run(flows.status(session, job), [foreign, COMPLETED]).value.state == "COMPLETED"
+    assert run(query_status(session, job), [foreign, COMPLETED]).value.state == "COMPLETED"
 
 
-def test_client_closed_before_a_retry_is_refused_not_uncertain(session: flows.Session) -> None:
-    def close(_: effects.Effect) -> wire.Outcome:
+def test_client_closed_before_a_retry_is_refused_not_uncertain(session: Session) -> None:
+    def close(_: effects.Effect) -> Outcome:
         session.closed.set()
         return answer(502)
 
-    ended = run(flows.submit(session, "kling-2", BODY), [close])
+    ended = run(submit(session, "kling-2", BODY), [close])
     assert isinstance(ended.error, errors.ConfigError)
     assert [entry.state for entry in session.journal.entries()] == ["REFUSED"]
 
 
-def test_client_closed_during_a_wait_asks_no_more(session: flows.Session) -> None:
-    def close(_: effects.Effect) -> wire.Outcome:
+def test_client_closed_during_a_wait_asks_no_more(session: Session) -> None:
+    def close(_: effects.Effect) -> Outcome:
         session.closed.set()
         return QUEUED
 
-    ended = run(flows.wait(session, flows.JobRef("job"), 60.0), [close])
+    ended = run(wait(session, JobRef("job"), 60.0), [close])
     assert isinstance(ended.error, errors.ConfigError)
     assert ended.sent == 1

@@ -38,7 +38,10 @@ from kling_adapters import (
 from kling_adapters._http import transport as _http
 from kling_adapters.errors import ApiError
 from kling_adapters.models._gateway import STATUSES
-from kling_adapters.protocol import flows, wire
+from kling_adapters.protocol.gateway import Gateway
+from kling_adapters.protocol.messages import Answer, Fault, Outcome
+from kling_adapters.protocol.session import Session
+from kling_adapters.protocol.submit import submit
 from tests.support.stub import JOB, Action, Hangup, Raw, Reply, Silence, Stub, accepted, reply
 
 from .conftest import Connect
@@ -323,33 +326,33 @@ def test_only_what_comes_before_the_request_counts_as_not_sent(kind: type[httpx.
 
 
 SAFE = [
-    wire.Fault("refused", sent=False),
-    *(wire.Answer(status, {}, b"") for status in (429, 500, 502)),
-    wire.Answer(429, {"retry-after": "1"}, b""),
+    Fault("refused", sent=False),
+    *(Answer(status, {}, b"") for status in (429, 500, 502)),
+    Answer(429, {"retry-after": "1"}, b""),
 ]
 UNSAFE = [
-    wire.Fault("cut", sent=True),
-    *(wire.Answer(status, {}, b"{}") for status in (200, 202, 301, 400, 401, 404, 406, 422, 503, 504, 599)),
-    wire.Answer(200, {}, b'{"request_id": "x"}'),
+    Fault("cut", sent=True),
+    *(Answer(status, {}, b"{}") for status in (200, 202, 301, 400, 401, 404, 406, 422, 503, 504, 599)),
+    Answer(200, {}, b'{"request_id": "x"}'),
 ]
-GATEWAY = wire.Gateway("https://gateway.example")
+GATEWAY = Gateway("https://gateway.example")
 
 
 @given(st.lists(st.sampled_from(SAFE), max_size=6), st.sampled_from(UNSAFE))
 def test_nothing_follows_an_outcome_that_may_have_started_a_job(
-    before: list[wire.Outcome], after: wire.Outcome
+    before: list[Outcome], after: Outcome
 ) -> None:
     ended = run(
-        flows.submit(flows.Session(GATEWAY, Key), "kling-2", {}),
-        [*before, after, wire.Answer(200, {}, b'{"request_id": "second"}')],
+        submit(Session(GATEWAY, Key), "kling-2", {}),
+        [*before, after, Answer(200, {}, b'{"request_id": "second"}')],
     )
     assert ended.sent <= len(before) + 1
     assert getattr(ended.value, "request_id", None) != "second"
 
 
 @given(st.lists(st.sampled_from(SAFE), min_size=80, max_size=80))
-def test_a_submit_is_given_up(before: list[wire.Outcome]) -> None:
-    ended = run(flows.submit(flows.Session(GATEWAY, Key), "kling-2", {}), before)
+def test_a_submit_is_given_up(before: list[Outcome]) -> None:
+    ended = run(submit(Session(GATEWAY, Key), "kling-2", {}), before)
     assert isinstance(ended.error, KlingError)
     assert not isinstance(ended.error, SubmitUncertain)
     assert ended.seconds <= 300 + 4 * 33

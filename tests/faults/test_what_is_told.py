@@ -23,27 +23,32 @@ from kling_adapters.models._gateway import (
     OUTPUT_LIFETIME,
     RECORD_LIFETIME,
 )
-from kling_adapters.protocol import effects, flows, wire
+from kling_adapters.protocol import effects
+from kling_adapters.protocol.gateway import Gateway
+from kling_adapters.protocol.messages import Answer, Fault, Outcome
+from kling_adapters.protocol.session import JobRef, Session
+from kling_adapters.protocol.submit import run_sync, submit
+from kling_adapters.protocol.wait import query_credits, query_status, wait
 from kling_adapters.schema.adapter import Adapter
 from kling_adapters.testing import MP4, PNG
 
 from .flowing import STARTED, Key, run
 
-GATEWAY = wire.Gateway("https://api.example.com")
+GATEWAY = Gateway("https://api.example.com")
 ADAPTER = Adapter(slug="kling-2", title="Kling 2", returns="video", latency=300.0)
 BODY = {"prompt": "a lighthouse"}
 KEY = Key().api_key()
-LOST = wire.Fault("cut", sent=True)
-UNREACHED = wire.Fault("refused", sent=False)
+LOST = Fault("cut", sent=True)
+UNREACHED = Fault("refused", sent=False)
 
 
-def answer(code: int, headers: dict[str, str] | None = None, **body: Any) -> wire.Answer:
-    return wire.Answer(code, headers or {}, json.dumps(body).encode())
+def answer(code: int, headers: dict[str, str] | None = None, **body: Any) -> Answer:
+    return Answer(code, headers or {}, json.dumps(body).encode())
 
 
 ACCEPTED = answer(200, request_id="job", status="QUEUED")
 RESULT = answer(200, status="COMPLETED", request_id="job", output="https://e.com/a.mp4")
-FILE = wire.Answer(200, {"content-type": "video/mp4", "x-request-id": "job"}, MP4)
+FILE = Answer(200, {"content-type": "video/mp4", "x-request-id": "job"}, MP4)
 
 
 def about(seconds: float) -> Any:
@@ -51,28 +56,28 @@ def about(seconds: float) -> Any:
 
 
 @pytest.fixture
-def session(tmp_path: Path) -> Iterator[flows.Session]:
+def session(tmp_path: Path) -> Iterator[Session]:
     """A session with a journal."""
-    session = flows.Session(GATEWAY, Key, Journal(tmp_path / "journal"))
+    session = Session(GATEWAY, Key, Journal(tmp_path / "journal"))
     yield session
     session.close()
 
 
-def noted(session: flows.Session) -> tuple[str, str | None, str]:
+def noted(session: Session) -> tuple[str, str | None, str]:
     """The state, the id and the key of the one entry in the journal."""
     assert isinstance(session.journal, Journal)
     [entry] = session.journal.entries()
     return entry.state, entry.request_id, entry.key
 
 
-def submitted(session: flows.Session, *outcomes: wire.Outcome) -> Any:
-    return run(flows.submit(session, "kling-2", BODY, ADAPTER, "out", "tag"), outcomes)
+def submitted(session: Session, *outcomes: Outcome) -> Any:
+    return run(submit(session, "kling-2", BODY, ADAPTER, "out", "tag"), outcomes)
 
 
 @pytest.mark.parametrize("status", [200, 201, 299])
-def test_a_submit_that_is_accepted(session: flows.Session, status: int) -> None:
+def test_a_submit_that_is_accepted(session: Session, status: int) -> None:
     ended = submitted(session, UNREACHED, answer(500), answer(status, request_id="job"))
-    assert ended.value == flows.JobRef("job", "kling-2", 300.0, "video")
+    assert ended.value == JobRef("job", "kling-2", 300.0, "video")
     assert ended.seconds > 2.5
     assert ended.events == [events.Submitted("job", "kling-2", BODY, about(ended.seconds))]
     assert noted(session) == ("QUEUED", "job", fingerprint(KEY))
@@ -81,9 +86,9 @@ def test_a_submit_that_is_accepted(session: flows.Session, status: int) -> None:
     assert (entry.save_to, entry.tag, entry.params) == ("out", "tag", BODY)
 
 
-def test_of_a_model_without_adapter_nothing_else_is_known(session: flows.Session) -> None:
-    ended = run(flows.submit(session, "kling-9", BODY), [ACCEPTED])
-    assert ended.value == flows.JobRef("job", "kling-9", None, None)
+def test_of_a_model_without_adapter_nothing_else_is_known(session: Session) -> None:
+    ended = run(submit(session, "kling-9", BODY), [ACCEPTED])
+    assert ended.value == JobRef("job", "kling-9", None, None)
 
 
 @pytest.mark.parametrize(
@@ -102,10 +107,10 @@ def test_of_a_model_without_adapter_nothing_else_is_known(session: flows.Session
 )
 @pytest.mark.parametrize("is_sync", [False, True])
 def test_a_submit_that_is_not(
-    session: flows.Session, last: wire.Outcome, error: type[Exception], state: str, is_sync: bool
+    session: Session, last: Outcome, error: type[Exception], state: str, is_sync: bool
 ) -> None:
     if is_sync:
-        ended = run(flows.run_sync(session, ADAPTER, BODY, 60.0), [UNREACHED, last])
+        ended = run(run_sync(session, ADAPTER, BODY, 60.0), [UNREACHED, last])
     else:
         ended = submitted(session, UNREACHED, last)
     assert isinstance(ended.error, error)
@@ -116,28 +121,28 @@ def test_a_submit_that_is_not(
 
 
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 405, 406, 410, 422, 418])
-def test_what_the_gateway_refuses_is_not_sent_again(session: flows.Session, status: int) -> None:
+def test_what_the_gateway_refuses_is_not_sent_again(session: Session, status: int) -> None:
     ended = submitted(session, answer(status), ACCEPTED)
     assert isinstance(ended.error, errors.ApiError)
     assert ended.sent == 1
 
 
 @pytest.mark.parametrize("status", [429, 500, 502])
-def test_what_started_nothing_is_sent_again(session: flows.Session, status: int) -> None:
+def test_what_started_nothing_is_sent_again(session: Session, status: int) -> None:
     ended = submitted(session, answer(status), ACCEPTED)
     assert ended.value.request_id == "job"
 
 
 @pytest.mark.parametrize("status", [501, 503, 504, 505])
-def test_of_what_may_have_started_a_job_nothing_follows(session: flows.Session, status: int) -> None:
+def test_of_what_may_have_started_a_job_nothing_follows(session: Session, status: int) -> None:
     ended = submitted(session, answer(status), ACCEPTED)
     assert isinstance(ended.error, errors.SubmitUncertain)
     assert ended.sent == 1
 
 
 @pytest.mark.parametrize("status", [500, 502])
-def test_a_synchronous_call_may_have_run_before_it_failed(session: flows.Session, status: int) -> None:
-    ended = run(flows.run_sync(session, ADAPTER, BODY, None), [answer(status), FILE])
+def test_a_synchronous_call_may_have_run_before_it_failed(session: Session, status: int) -> None:
+    ended = run(run_sync(session, ADAPTER, BODY, None), [answer(status), FILE])
     assert isinstance(ended.error, errors.SubmitUncertain)
     assert ended.sent == 1
 
@@ -149,9 +154,9 @@ SIX_DAYS = 6 * 86400
 
 @pytest.mark.parametrize(("age", "sent"), [(SIX_DAYS - 10, 1), (SIX_DAYS + 10, 2)])
 def test_a_file_is_uploaded_anew_a_day_before_it_is_gone(age: float, sent: int) -> None:
-    session = flows.Session(GATEWAY, Key)
+    session = Session(GATEWAY, Key)
     session.uploads.keep(hashlib.sha256(PNG).hexdigest(), "https://e.com/old.png", STARTED - age)
-    ended = run(flows.submit(session, "kling-2", WITH_FILE), [UPLOADED, ACCEPTED][-sent:])
+    ended = run(submit(session, "kling-2", WITH_FILE), [UPLOADED, ACCEPTED][-sent:])
     assert ended.value.request_id == "job"
     assert ended.sent == sent
     url = "old" if sent == 1 else "new"
@@ -161,21 +166,21 @@ def test_a_file_is_uploaded_anew_a_day_before_it_is_gone(age: float, sent: int) 
 
 
 def test_an_upload_is_tried_for_five_minutes_and_then_no_job_is_started() -> None:
-    ended = run(flows.submit(flows.Session(GATEWAY, Key), "kling-2", WITH_FILE), [answer(500)] * 99)
+    ended = run(submit(Session(GATEWAY, Key), "kling-2", WITH_FILE), [answer(500)] * 99)
     assert isinstance(ended.error, errors.KlingError)
     assert not isinstance(ended.error, errors.SubmitUncertain)
     assert ended.seconds == pytest.approx(300.0)
 
 
 def test_a_session_does_not_show_its_keys() -> None:
-    session = flows.Session(GATEWAY, Key)
-    run(flows.submit(session, "kling-2", BODY), [ACCEPTED])
-    assert KEY in session.budgets
+    session = Session(GATEWAY, Key)
+    run(submit(session, "kling-2", BODY), [ACCEPTED])
+    assert KEY in session.limiters
     assert KEY not in repr(session)
 
 
 def test_where_everything_is_at_the_gateway() -> None:
-    gateway = wire.Gateway(BASE_URL)
+    gateway = Gateway(BASE_URL)
     assert gateway.submit("kling-2", {}).url == "https://api.segmind.com/v2/kling-2"
     assert gateway.run_sync("kling-2", {}, 1.0).url == "https://api.segmind.com/v1/kling-2"
     assert gateway.status("job").url == "https://api.segmind.com/v2/requests/job/status"
@@ -191,10 +196,8 @@ def test_where_everything_is_at_the_gateway() -> None:
 
 
 @pytest.mark.parametrize("is_sync", [False, True])
-def test_a_gateway_that_is_never_reached(session: flows.Session, is_sync: bool) -> None:
-    start = (
-        flows.run_sync(session, ADAPTER, BODY, None) if is_sync else flows.submit(session, "kling-2", BODY)
-    )
+def test_a_gateway_that_is_never_reached(session: Session, is_sync: bool) -> None:
+    start = run_sync(session, ADAPTER, BODY, None) if is_sync else submit(session, "kling-2", BODY)
     ended = run(start, [UNREACHED] * 9)
     assert isinstance(ended.error, errors.TransportError)
     assert ended.sent == 4
@@ -203,8 +206,8 @@ def test_a_gateway_that_is_never_reached(session: flows.Session, is_sync: bool) 
 
 
 @pytest.mark.parametrize(("timeout", "asked"), [(None, 1200.0), (7.0, 7.0)])
-def test_a_synchronous_call(session: flows.Session, timeout: float | None, asked: float) -> None:
-    ended = run(flows.run_sync(session, ADAPTER, BODY, timeout), [UNREACHED, FILE])
+def test_a_synchronous_call(session: Session, timeout: float | None, asked: float) -> None:
+    ended = run(run_sync(session, ADAPTER, BODY, timeout), [UNREACHED, FILE])
     assert ended.value.artifacts[0].content == FILE.body
     assert ended.requests[-1].timeout == asked
     assert ended.seconds > 0.8
@@ -216,9 +219,9 @@ def test_a_synchronous_call(session: flows.Session, timeout: float | None, asked
     assert noted(session) == ("COMPLETED", job, fingerprint(KEY))
 
 
-def test_a_synchronous_call_whose_job_failed(session: flows.Session) -> None:
+def test_a_synchronous_call_whose_job_failed(session: Session) -> None:
     ended = run(
-        flows.run_sync(session, ADAPTER, BODY, None),
+        run_sync(session, ADAPTER, BODY, None),
         [answer(422, status="FAILED", error="blocked", request_id="job")],
     )
     assert isinstance(ended.error, errors.JobFailed)
@@ -226,19 +229,19 @@ def test_a_synchronous_call_whose_job_failed(session: flows.Session) -> None:
     assert noted(session) == ("FAILED", ended.error.request_id, fingerprint(KEY))
 
 
-def waited(session: flows.Session, *outcomes: wire.Outcome, timeout: float | None = None) -> Any:
+def waited(session: Session, *outcomes: Outcome, timeout: float | None = None) -> Any:
     job = submitted(session, ACCEPTED).value
-    return run(flows.wait(session, job, timeout), outcomes)
+    return run(wait(session, job, timeout), outcomes)
 
 
-def state(name: str) -> wire.Answer:
+def state(name: str) -> Answer:
     return answer(200, status=name, request_id="job")
 
 
 MISSING = answer(404)
 
 
-def test_a_job_that_is_completed(session: flows.Session) -> None:
+def test_a_job_that_is_completed(session: Session) -> None:
     ended = waited(session, *map(state, ("QUEUED", "QUEUED", "WARMING", "QUEUED", "COMPLETED")), LOST, RESULT)
     assert ended.events == [
         *(events.StateChanged("job", "kling-2", name) for name in ("QUEUED", "WARMING", "QUEUED")),
@@ -247,11 +250,11 @@ def test_a_job_that_is_completed(session: flows.Session) -> None:
     assert noted(session)[0] == "COMPLETED"
 
 
-def test_each_state_is_in_the_journal_while_it_lasts(session: flows.Session) -> None:
+def test_each_state_is_in_the_journal_while_it_lasts(session: Session) -> None:
     ended = waited(session, state("PROCESSING"), timeout=0)
     assert isinstance(ended.error, errors.WaitTimeout)
     job: Any = ended.error.job
-    assert job == flows.JobRef("job", "kling-2", 300.0, "video")
+    assert job == JobRef("job", "kling-2", 300.0, "video")
     assert noted(session)[0] == "PROCESSING"
 
 
@@ -259,7 +262,7 @@ FAILED = answer(422, status="FAILED", error="blocked", metrics={"cost": 0.5})
 
 
 @pytest.mark.parametrize("before", [[], [state("COMPLETED")]])
-def test_a_job_that_failed(session: flows.Session, before: list[wire.Outcome]) -> None:
+def test_a_job_that_failed(session: Session, before: list[Outcome]) -> None:
     ended = waited(session, *before, FAILED)
     assert isinstance(ended.error, errors.JobFailed)
     assert (ended.error.message, ended.error.metrics.cost) == ("blocked", 0.5)
@@ -268,21 +271,21 @@ def test_a_job_that_failed(session: flows.Session, before: list[wire.Outcome]) -
     assert (session.journal.entries()[0].state, session.journal.entries()[0].reason) == ("FAILED", "blocked")
 
 
-def test_a_job_that_failed_for_no_reason_that_is_told(session: flows.Session) -> None:
+def test_a_job_that_failed_for_no_reason_that_is_told(session: Session) -> None:
     ended = waited(session, state("FAILED"))
     assert isinstance(ended.error, errors.JobFailed)
     assert ended.error.message == ""
     assert ended.events == [events.Failed("job", "kling-2", "", polls=1)]
 
 
-def test_a_job_is_asked_for_about_every_second_at_first(session: flows.Session) -> None:
+def test_a_job_is_asked_for_about_every_second_at_first(session: Session) -> None:
     ended = waited(session, *[state("QUEUED")] * 99, timeout=10.0)
     assert isinstance(ended.error, errors.WaitTimeout)
     assert ended.error.seconds == pytest.approx(10.0)
     assert 10 <= ended.sent <= 13
 
 
-def test_a_result_that_is_ready_has_half_a_minute_more(session: flows.Session) -> None:
+def test_a_result_that_is_ready_has_half_a_minute_more(session: Session) -> None:
     ended = waited(session, state("COMPLETED"), *[answer(500)] * 99, timeout=0.0)
     assert isinstance(ended.error, errors.WaitTimeout)
     assert ended.error.seconds == pytest.approx(30.0)
@@ -291,7 +294,7 @@ def test_a_result_that_is_ready_has_half_a_minute_more(session: flows.Session) -
 
 
 @pytest.mark.parametrize("before", [[], [state("COMPLETED")]])
-def test_a_job_that_is_no_longer_known(session: flows.Session, before: list[wire.Outcome]) -> None:
+def test_a_job_that_is_no_longer_known(session: Session, before: list[Outcome]) -> None:
     ended = waited(session, *before, MISSING, LOST, MISSING, answer(500), MISSING)
     assert isinstance(ended.error, errors.JobExpired)
     assert ended.events == [events.Expired("job", "kling-2", polls=len(before) + 5)]
@@ -299,9 +302,9 @@ def test_a_job_that_is_no_longer_known(session: flows.Session, before: list[wire
 
 
 @pytest.mark.parametrize("status", [400, 401, 405, 407, 409, 421, 423, 424, 426, 428, 430, 451, 499])
-def test_a_refusal_is_raised_at_once(session: flows.Session, status: int) -> None:
-    job = flows.JobRef("job")
-    for ask in (flows.wait(session, job, 60.0), flows.status(session, job), flows.remaining_credits(session)):
+def test_a_refusal_is_raised_at_once(session: Session, status: int) -> None:
+    job = JobRef("job")
+    for ask in (wait(session, job, 60.0), query_status(session, job), query_credits(session)):
         ended = run(ask, [answer(status)])
         assert isinstance(ended.error, errors.ApiError)
         assert ended.error.status == status
@@ -309,29 +312,32 @@ def test_a_refusal_is_raised_at_once(session: flows.Session, status: int) -> Non
 
 @pytest.mark.parametrize("status", [200, 302, 399, 408, 422, 425, 429, 500, 503])
 def test_anything_else_is_asked_again_for_half_a_minute(status: int) -> None:
-    asks = (lambda session: flows.status(session, flows.JobRef("job")), flows.remaining_credits)
+    asks = (lambda session: query_status(session, JobRef("job")), query_credits)
     for ask in asks:
-        ended = run(ask(flows.Session(GATEWAY, Key)), [wire.Answer(status, {}, b"?")] * 99)
+        ended = run(ask(Session(GATEWAY, Key)), [Answer(status, {}, b"?")] * 99)
         assert isinstance(ended.error, errors.ApiError if status >= 400 else errors.TransportError)
         assert ended.seconds == pytest.approx(30.0)
         # After 1, 3, 7, 15 and 30 seconds, each spread by a tenth; a limit is given longer.
         assert ended.sent in ((5, 6) if status == 429 else (6, 7))
 
 
-@pytest.mark.parametrize(("status", "least", "most"), [(429, 8, 12), (500, 17, 23)])
-def test_only_a_limit_slows_polling_down(session: flows.Session, status: int, least: int, most: int) -> None:
-    ended = waited(session, answer(status), *[state("QUEUED")] * 99, timeout=20.0)
+@pytest.mark.parametrize(("status", "least", "most"), [(429, 16, 19), (500, 28, 32)])
+def test_rate_limits_space_later_polls(session: Session, status: int, least: int, most: int) -> None:
+    """Six limits bring the polls of a key eight seconds apart; other failures do not."""
+    failures = [answer(status, {"retry-after": "0"}), state("QUEUED")] * 6
+    ended = waited(session, *failures, *[state("QUEUED")] * 99, timeout=60.0)
     assert isinstance(ended.error, errors.WaitTimeout)
     assert least <= ended.sent <= most
 
 
-def test_answers_let_a_limit_be_forgotten(session: flows.Session) -> None:
+def test_answers_let_a_limit_be_forgotten(session: Session) -> None:
     waited(session, answer(429), *[state("QUEUED")] * 999, timeout=5000.0)
-    assert session.budgets[KEY].turn(1e9) == session.budgets[KEY].turn(1e9) == 0.0
+    limiter = session.limiters[KEY]
+    assert limiter.reserve_slot(1e9) == limiter.reserve_slot(1e9) == 0.0
 
 
-def test_credits_have_no_job_that_could_be_missing(session: flows.Session) -> None:
-    assert isinstance(run(flows.remaining_credits(session), [MISSING]).error, errors.NotFound)
+def test_credits_have_no_job_that_could_be_missing(session: Session) -> None:
+    assert isinstance(run(query_credits(session), [MISSING]).error, errors.NotFound)
 
 
 class Pool:
@@ -365,9 +371,9 @@ class Pool:
 @pytest.mark.parametrize("status", [401, 403, 406, 429])
 def test_a_pool_is_asked_for_another_key_and_each_is_tried_once(tmp_path: Path, status: int) -> None:
     pool = Pool("SG_a", "SG_b", "SG_c")
-    session = flows.Session(GATEWAY, lambda: pool, Journal(tmp_path / "journal"))
+    session = Session(GATEWAY, lambda: pool, Journal(tmp_path / "journal"))
     refusal = answer(status, {"retry-after": "7"}, error="Insufficient credits")
-    ended = run(flows.submit(session, "kling-2", BODY), [refusal, refusal, ACCEPTED])
+    ended = run(submit(session, "kling-2", BODY), [refusal, refusal, ACCEPTED])
     assert [request.key for request in ended.requests] == ["SG_a", "SG_b", "SG_c"]
     assert ended.seconds == 0
     assert pool.told == [
@@ -381,38 +387,36 @@ def test_a_pool_is_asked_for_another_key_and_each_is_tried_once(tmp_path: Path, 
 @pytest.mark.parametrize(("has_another", "sent"), [(True, 3), (False, 1)])
 def test_a_pool_of_which_every_key_is_refused(has_another: bool, sent: int) -> None:
     pool = Pool("SG_a", "SG_b", has_another=has_another)
-    ended = run(flows.submit(flows.Session(GATEWAY, lambda: pool), "kling-2", BODY), [answer(401)] * 9)
+    ended = run(submit(Session(GATEWAY, lambda: pool), "kling-2", BODY), [answer(401)] * 9)
     assert isinstance(ended.error, errors.Unauthorized)
     assert (ended.sent, ended.seconds) == (sent, 0)
 
 
 def test_a_refusal_that_is_of_no_key_is_not_told_to_a_pool() -> None:
     pool = Pool("SG_a", "SG_b")
-    ended = run(
-        flows.submit(flows.Session(GATEWAY, lambda: pool), "kling-2", BODY), [answer(500), answer(400)]
-    )
+    ended = run(submit(Session(GATEWAY, lambda: pool), "kling-2", BODY), [answer(500), answer(400)])
     assert isinstance(ended.error, errors.BadRequest)
     assert pool.told == []
 
 
 def test_what_is_asked_about_a_job_has_the_key_that_submitted_it(tmp_path: Path) -> None:
     pool = Pool("SG_a", "SG_b")
-    session = flows.Session(GATEWAY, lambda: pool, Journal(tmp_path / "journal"))
-    run(flows.submit(session, "kling-2", BODY), [answer(401), ACCEPTED])
+    session = Session(GATEWAY, lambda: pool, Journal(tmp_path / "journal"))
+    run(submit(session, "kling-2", BODY), [answer(401), ACCEPTED])
     pool.ring = ["SG_a", "SG_b"]
     pool.told.clear()
 
-    def asked(session: flows.Session, request_id: str | None) -> str | None:
+    def asked(session: Session, request_id: str | None) -> str | None:
         if request_id is None:
-            return run(flows.remaining_credits(session), [answer(200, credits=1)] * 9).requests[0].key
-        return run(flows.status(session, flows.JobRef(request_id)), [state("QUEUED")]).requests[0].key
+            return run(query_credits(session), [answer(200, credits=1)] * 9).requests[0].key
+        return run(query_status(session, JobRef(request_id)), [state("QUEUED")]).requests[0].key
 
     # By the journal, and then the pool is told.
     assert asked(session, "job") == "SG_b"
     assert pool.told == [("accepted", "SG_b", "job")]
     # Of another job, or of none, nothing is known.
     assert asked(session, "other") == asked(session, None) == "SG_a"
-    assert asked(flows.Session(GATEWAY, lambda: pool), "job") == "SG_a"
+    assert asked(Session(GATEWAY, lambda: pool), "job") == "SG_a"
     # The key is no longer there.
     pool.ring = ["SG_a", "SG_c"]
     assert asked(session, "job") == "SG_a"
@@ -436,24 +440,24 @@ class Unusable:
 
 @pytest.mark.parametrize("key", ["", "SG a", "SG_ä", "SG_\n", None, 7, RuntimeError("SG_secret")])
 def test_a_key_that_cannot_be_used_is_not_sent_and_not_repeated(key: Any) -> None:
-    ended = run(flows.submit(flows.Session(GATEWAY, lambda: Unusable(key)), "kling-2", BODY), [])
+    ended = run(submit(Session(GATEWAY, lambda: Unusable(key)), "kling-2", BODY), [])
     assert isinstance(ended.error, errors.ConfigError)
-    assert "nothing was sent" in str(ended.error)
+    assert "Nothing was sent" in str(ended.error)
     assert "secret" not in str(ended.error)
     told = errors.Unauthorized(401, "what a plugin says on purpose")
-    ended = run(flows.submit(flows.Session(GATEWAY, lambda: Unusable(told)), "kling-2", BODY), [])
+    ended = run(submit(Session(GATEWAY, lambda: Unusable(told)), "kling-2", BODY), [])
     assert ended.error is told
 
 
-def test_a_journal_that_breaks_loses_no_job_that_was_sent(session: flows.Session) -> None:
-    def outcomes() -> Iterator[wire.Outcome]:
+def test_a_journal_that_breaks_loses_no_job_that_was_sent(session: Session) -> None:
+    def outcomes() -> Iterator[Outcome]:
         assert isinstance(session.journal, Journal)
         with sqlite3.connect(session.journal.path) as connection:
             connection.execute("DROP TABLE jobs")
         connection.close()
         yield ACCEPTED
 
-    assert run(flows.submit(session, "kling-2", BODY), outcomes()).value.request_id == "job"
+    assert run(submit(session, "kling-2", BODY), outcomes()).value.request_id == "job"
 
 
 @pytest.mark.parametrize(
@@ -461,10 +465,10 @@ def test_a_journal_that_breaks_loses_no_job_that_was_sent(session: flows.Session
 )
 @pytest.mark.parametrize("how", [KeyboardInterrupt, GeneratorExit])
 def test_a_submit_that_is_interrupted(
-    session: flows.Session, after: type | None, state: str, how: type[BaseException]
+    session: Session, after: type | None, state: str, how: type[BaseException]
 ) -> None:
     """While a request is under way, while it only waits to be repeated, and while its id is written down."""
-    flow = flows.submit(session, "kling-2", BODY)
+    flow = submit(session, "kling-2", BODY)
     given: Any = None
     for _ in range(50):
         effect = flow.send(given)
@@ -484,11 +488,11 @@ def test_a_submit_that_is_interrupted(
 
 
 def test_without_a_journal_nothing_names_an_entry() -> None:
-    session = flows.Session(GATEWAY, Key)
-    ended = run(flows.submit(session, "kling-2", BODY), [LOST])
+    session = Session(GATEWAY, Key)
+    ended = run(submit(session, "kling-2", BODY), [LOST])
     assert isinstance(ended.error, errors.SubmitUncertain)
     assert ended.error.entry is None
-    flow = flows.submit(session, "kling-2", BODY)
+    flow = submit(session, "kling-2", BODY)
     given: Any = None
     while not isinstance(effect := flow.send(given), effects.Send):
         given = effect.function() if isinstance(effect, effects.Call) else 1e9
@@ -496,7 +500,7 @@ def test_without_a_journal_nothing_names_an_entry() -> None:
         flow.throw(KeyboardInterrupt())
 
 
-def test_a_session_that_is_closed_lets_go_of_its_journal(session: flows.Session) -> None:
+def test_a_session_that_is_closed_lets_go_of_its_journal(session: Session) -> None:
     assert isinstance(session.journal, Journal)
     session.journal.intend(GATEWAY.base_url, "kling-2", BODY, KEY)
     other = Journal(session.journal.path)
@@ -505,4 +509,4 @@ def test_a_session_that_is_closed_lets_go_of_its_journal(session: flows.Session)
     # Whoever was to go on with it is gone.
     assert [entry.state for entry in other.entries()] == ["UNCERTAIN"]
     other.close()
-    flows.Session(GATEWAY, Key).close()
+    Session(GATEWAY, Key).close()

@@ -63,7 +63,7 @@ class _Awaitable:
         found = getattr(self._inner, name)
         if not inspect.ismethod(found):
             return found
-        if name == "events":
+        if name in ("events", "map", "resume"):
             return lambda *args, **kwargs: _each(found(*args, **kwargs))
         if name == "job":
             return lambda *args, **kwargs: _Awaitable(found(*args, **kwargs))

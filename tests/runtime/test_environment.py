@@ -14,7 +14,7 @@ import pytest
 from kling_adapters import ConfigError, Kling, StorageError
 from kling_adapters.builtin.env_auth import EnvironmentKey
 from kling_adapters.builtin.file_storage import FileWriter, Folder, kling_storage
-from kling_adapters.protocol import wire
+from kling_adapters.protocol.gateway import Gateway
 from kling_adapters.result import StoredFile
 
 PROXIES = ("http_proxy", "https_proxy", "all_proxy", "no_proxy")
@@ -61,7 +61,7 @@ LOOPBACK = [
 
 @pytest.mark.parametrize("host", LOOPBACK)
 def test_loopback_is_local_in_every_form(host: str) -> None:
-    assert wire.Gateway(f"http://{host}:8123/v1").is_local
+    assert Gateway(f"http://{host}:8123/v1").is_local
 
 
 @pytest.mark.parametrize(
@@ -69,23 +69,23 @@ def test_loopback_is_local_in_every_form(host: str) -> None:
 )
 def test_another_host_is_local_only_by_name(host: str, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(ConfigError, match="KLING_LOCAL_HOSTS"):
-        wire.Gateway(f"http://{host}:8123")
-    assert not wire.Gateway(f"https://{host}").is_local
+        Gateway(f"http://{host}:8123")
+    assert not Gateway(f"https://{host}").is_local
     monkeypatch.setenv("KLING_LOCAL_HOSTS", f"other, {host.strip('[]').upper()}.")
-    assert wire.Gateway(f"http://{host}:8123").is_local
+    assert Gateway(f"http://{host}:8123").is_local
 
 
 @pytest.mark.parametrize("text", ["http://sandbox", "sandbox:8123", "*", "a b"])
 def test_local_hosts_are_names(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("KLING_LOCAL_HOSTS", text)
     with pytest.raises(ConfigError, match="is not a host name"):
-        wire.Gateway("http://sandbox:8123")
+        Gateway("http://sandbox:8123")
 
 
 @pytest.mark.parametrize("url", ["http://0.0.0.0:8123", "https://0.0.0.0", "http://[::]:8123"])
 def test_an_address_to_listen_on_is_refused(url: str) -> None:
     with pytest.raises(ConfigError, match=r"use 127\.0\.0\.1"):
-        wire.Gateway(url)
+        Gateway(url)
 
 
 def test_base_urls_mean_the_same_to_the_client() -> None:
@@ -99,7 +99,7 @@ def test_base_urls_mean_the_same_to_the_client() -> None:
             draw.choices(pieces, k=draw.randint(1, 5))
         )
         try:
-            url = wire.Gateway(base).status("x").url
+            url = Gateway(base).status("x").url
             client = httpx.URL(url)
         except (ConfigError, httpx.InvalidURL, ValueError):
             continue

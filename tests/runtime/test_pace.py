@@ -12,10 +12,16 @@ from typing import Any
 import pytest
 
 from kling_adapters import RateLimited, WaitTimeout
-from kling_adapters.protocol import effects, flows, polling, wire
+from kling_adapters.protocol import effects
+from kling_adapters.protocol.failures import seconds_until_reset
+from kling_adapters.protocol.gateway import Gateway
+from kling_adapters.protocol.messages import Answer, Outcome, Request
+from kling_adapters.protocol.session import JobRef, Session
+from kling_adapters.protocol.submit import submit
+from kling_adapters.protocol.wait import wait
 from kling_adapters.testing import SimulatedClock
 
-GATEWAY = wire.Gateway("https://api.example.com")
+GATEWAY = Gateway("https://api.example.com")
 
 
 class Key:
@@ -23,13 +29,11 @@ class Key:
         return "SG_scripted"
 
 
-def answer(code: int, headers: dict[str, str] | None = None, **body: Any) -> wire.Answer:
-    return wire.Answer(code, headers or {}, json.dumps(body).encode())
+def answer(code: int, headers: dict[str, str] | None = None, **body: Any) -> Answer:
+    return Answer(code, headers or {}, json.dumps(body).encode())
 
 
-def drive(
-    flow: Iterator[Any], reply: Callable[[wire.Request, float], wire.Outcome], clock: SimulatedClock
-) -> Any:
+def drive(flow: Iterator[Any], reply: Callable[[Request, float], Outcome], clock: SimulatedClock) -> Any:
     """Drive a flow with a gateway that is a function of the request and the time."""
     outcome: Any = None
     send = flow.send  # type: ignore[attr-defined]
@@ -51,8 +55,8 @@ def drive(
         return end.value
 
 
-def finishing_after(seconds: float) -> Callable[[wire.Request, float], wire.Outcome]:
-    def reply(request: wire.Request, now: float) -> wire.Outcome:
+def finishing_after(seconds: float) -> Callable[[Request, float], Outcome]:
+    def reply(request: Request, now: float) -> Outcome:
         return answer(
             200, status="COMPLETED" if now >= seconds else "PROCESSING", output="https://e.com/a.mp4"
         )
@@ -63,7 +67,7 @@ def finishing_after(seconds: float) -> Callable[[wire.Request, float], wire.Outc
 @pytest.mark.parametrize(("seconds", "most_polls"), [(0, 1), (3, 5), (60, 35), (300, 60), (780, 110)])
 def test_the_end_of_a_job_is_found_soon_and_with_few_polls(seconds: float, most_polls: int) -> None:
     clock = SimulatedClock()
-    drive(flows.wait(flows.Session(GATEWAY, Key), flows.JobRef("id"), None), finishing_after(seconds), clock)
+    drive(wait(Session(GATEWAY, Key), JobRef("id"), None), finishing_after(seconds), clock)
     assert seconds <= clock.now() <= seconds + max(1.2, min(11.0, 0.12 * seconds))
     assert len(clock.slept) <= most_polls
 
@@ -73,7 +77,7 @@ def test_the_deadline_follows_the_latency_of_the_model(latency: float | None, de
     clock = SimulatedClock()
     with pytest.raises(WaitTimeout) as caught:
         drive(
-            flows.wait(flows.Session(GATEWAY, Key), flows.JobRef("id", latency=latency), None),
+            wait(Session(GATEWAY, Key), JobRef("id", latency=latency), None),
             finishing_after(1e9),
             clock,
         )
@@ -85,28 +89,26 @@ def test_the_deadline_follows_the_latency_of_the_model(latency: float | None, de
 def test_a_given_timeout_is_kept_to_the_moment(timeout: float) -> None:
     clock = SimulatedClock()
     with pytest.raises(WaitTimeout):
-        drive(
-            flows.wait(flows.Session(GATEWAY, Key), flows.JobRef("id"), timeout), finishing_after(1e9), clock
-        )
+        drive(wait(Session(GATEWAY, Key), JobRef("id"), timeout), finishing_after(1e9), clock)
     assert clock.now() == pytest.approx(timeout)
 
 
-def test_a_rate_limit_slows_polling_down_for_good() -> None:
+def test_rate_limits_space_the_polls_of_a_job() -> None:
     clock = SimulatedClock()
     limited_until = 20.0
     asked: list[float] = []
 
-    def reply(request: wire.Request, now: float) -> wire.Outcome:
+    def reply(request: Request, now: float) -> Outcome:
         asked.append(now)
         if now < limited_until:
             return answer(429, {"retry-after": "5"})
         return finishing_after(200)(request, now)
 
-    drive(flows.wait(flows.Session(GATEWAY, Key), flows.JobRef("id"), None), reply, clock)
+    drive(wait(Session(GATEWAY, Key), JobRef("id"), None), reply, clock)
     during = [time for time in asked if time < limited_until]
     assert all(later - sooner >= 5 for sooner, later in pairwise(during))
     after = [later - sooner for sooner, later in pairwise(asked) if sooner > limited_until]
-    assert min(after[:-2]) > 1.8 * polling.FIRST_INTERVAL
+    assert min(after[:-2]) > 1.8
 
 
 @pytest.mark.parametrize(
@@ -127,13 +129,13 @@ def test_a_rate_limit_slows_polling_down_for_good() -> None:
 def test_the_end_of_a_rate_limit_is_read_in_every_form(
     headers: dict[str, str], seconds: float | None
 ) -> None:
-    assert wire.seconds_until_reset(answer(429, headers)) == seconds
+    assert seconds_until_reset(answer(429, headers)) == seconds
 
 
 def test_a_submit_waits_for_a_rate_limit_within_its_budget_and_then_says_so() -> None:
     clock = SimulatedClock()
     with pytest.raises(RateLimited, match="nothing is billed"):
-        drive(flows.submit(flows.Session(GATEWAY, Key), "kling-2", {}), lambda *_: answer(429), clock)
+        drive(submit(Session(GATEWAY, Key), "kling-2", {}), lambda *_: answer(429), clock)
     assert 100 < clock.now() <= 300
 
 
@@ -146,7 +148,7 @@ class Limited:
         self.window = self.count = 0
         self.refused = self.served = 0
 
-    def __call__(self, request: wire.Request, now: float) -> wire.Answer:
+    def __call__(self, request: Request, now: float) -> Answer:
         window = int(now // 60)
         self.count = self.count + 1 if window == self.window else 1
         self.window = window
@@ -186,36 +188,21 @@ def play_together(flows_of_jobs: list[Iterator[Any]], gateway: Limited) -> float
     return last
 
 
-def submit_and_wait(session: flows.Session, ended: list[str]) -> Iterator[Any]:
+def submit_and_wait(session: Session, ended: list[str]) -> Iterator[Any]:
     with suppress(RateLimited):
-        job = yield from flows.submit(session, "kling-2", {})
-        yield from flows.wait(session, job, 1e6)
+        job = yield from submit(session, "kling-2", {})
+        yield from wait(session, job, 1e6)
         ended.append(job.request_id)
 
 
 @pytest.mark.parametrize("tells", [True, False])
 def test_the_jobs_of_a_key_keep_its_limit_together(tells: bool) -> None:
     gateway = Limited(60, tells=tells)
-    session = flows.Session(GATEWAY, Key)
+    session = Session(GATEWAY, Key)
     ended: list[str] = []
     play_together([submit_and_wait(session, ended) for _ in range(100)], gateway)
     assert len(ended) == 100
     assert gateway.refused < 0.15 * gateway.served
     alone = Limited(60, tells=tells)
-    play_together([submit_and_wait(flows.Session(GATEWAY, Key), []) for _ in range(100)], alone)
+    play_together([submit_and_wait(Session(GATEWAY, Key), []) for _ in range(100)], alone)
     assert gateway.refused < alone.refused / 3
-
-
-def test_nobody_waits_for_a_turn_while_there_is_no_limit() -> None:
-    budget = polling.Budget()
-    assert [budget.turn(5.0) for _ in range(1000)] == [0.0] * 1000
-
-
-def test_a_limit_is_forgotten_when_it_is_kept() -> None:
-    budget = polling.Budget()
-    budget.limited(sent=0.0, now=1.0, reset=10.0)
-    budget.limited(sent=0.5, now=1.1, reset=None)  # was under way with the first
-    assert [round(budget.turn(1.0), 2) for _ in range(3)] == [10.0, 10.25, 10.5]
-    for _ in range(200):
-        budget.answered()
-    assert budget.turn(100.0) == budget.turn(100.0) == 0.0

@@ -10,7 +10,8 @@ import pytest
 import kling_adapters
 from kling_adapters import ApiError, errors
 from kling_adapters.models import CATALOG, _gateway
-from kling_adapters.protocol.wire import Answer, api_error
+from kling_adapters.protocol.failures import api_error
+from kling_adapters.protocol.messages import Answer
 
 
 def test_every_public_name_is_there() -> None:  # their order is ruff's affair

@@ -227,8 +227,8 @@ def test_a_place_that_cannot_be_used_is_known_before_anything_is_paid(play: Play
             await kling.run("kling-2", prompt="x", save_to="ftp://host/")
         with pytest.raises(ka.StorageError, match="cannot write to the folder"):
             await kling.run("kling-2", prompt="x", save_to=tmp_path / "file" / "folder")
-        with pytest.raises(ka.StorageError, match="names a file"):
-            await kling.run("kling-2", prompt="x", save_to=tmp_path / "panda.mp4")
+        with pytest.raises(ka.ConfigError, match="does not fit the output of the model"):
+            await kling.run("kling-2", prompt="x", save_to=tmp_path / "panda.png")
 
     before = play.sandbox.requests
     play(scenario)

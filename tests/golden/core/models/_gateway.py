@@ -35,3 +35,10 @@ STATUSES: Final[Mapping[int, StatusCode]] = {
         status=429, name="Too Many Requests", meaning="Ask again later.", submit="safe", source="client"
     ),
 }
+
+FAILED_JOB_STATUS: Final = 422
+QUERY_RETRY_STATUSES: Final = frozenset({429})
+KEY_REFUSAL_STATUSES: Final = frozenset({401})
+OUTPUT_GONE_STATUSES: Final = frozenset({404})
+NO_CREDITS_STATUS: Final = 402
+NO_CREDITS_WORDS: Final = ("quota",)

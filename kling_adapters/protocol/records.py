@@ -1,0 +1,40 @@
+"""Writes to the journal, and calls of plugins, that must not lose a paid job when they fail."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from functools import partial
+from typing import ParamSpec, TypeVar
+
+from kling_adapters.protocol.effects import Call, Flow
+
+log = logging.getLogger("kling_adapters")
+T = TypeVar("T")
+P = ParamSpec("P")
+
+
+def record(write: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> Flow[T | None]:
+    """Call a method of the journal. A failure is logged.
+
+    Returns:
+        The value of the method; None if it failed.
+
+    """
+    call = partial(call_quietly, write, *args, **kwargs)
+    try:
+        value: T | None = yield Call(call)
+    except BaseException:
+        # Ctrl-C during the write: the record is worth the time, and a repetition does no harm.
+        call()
+        raise
+    return value
+
+
+def call_quietly(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T | None:
+    """Call a function of the journal or of a plugin. A failure is logged and does not affect the job."""
+    try:
+        return function(*args, **kwargs)
+    except Exception:
+        log.exception("could not update the journal or a plugin; the job continues")
+        return None

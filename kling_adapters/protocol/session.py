@@ -1,0 +1,89 @@
+"""State that the flows of a client share, and the data that identifies a job."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from kling_adapters.errors import ConfigError
+from kling_adapters.hookspecs import Auth
+from kling_adapters.journal.base import BaseJournal
+from kling_adapters.journal.null import NullJournal
+from kling_adapters.media.uploads import Uploads
+from kling_adapters.models._gateway import RECORD_LIFETIME
+from kling_adapters.protocol.gateway import Gateway
+from kling_adapters.protocol.rate_limit import RateLimiter
+from kling_adapters.result import ResultData
+from kling_adapters.schema.adapter import Adapter, Returns
+
+
+@dataclass(frozen=True)
+class JobRef:
+    """Data of a job that needs no request.
+
+    Attributes:
+        request_id: The id that the gateway gave.
+        model: The slug of the model; None if unknown.
+        latency: The usual duration of a job of the model in seconds; None if unknown.
+        returns: The kind of output of the model; None if unknown.
+
+    """
+
+    request_id: str
+    model: str | None = None
+    latency: float | None = None
+    returns: Returns | None = None
+
+    @classmethod
+    def of(cls, request_id: str, model: str, adapter: Adapter | None) -> JobRef:
+        """Return the data of a job of a model, which `adapter` describes if there is one."""
+        return cls(request_id, model, adapter.latency, adapter.returns) if adapter else cls(request_id, model)
+
+
+@dataclass(frozen=True)
+class Session:
+    """State of a client.
+
+    Attributes:
+        gateway: The gateway of the client.
+        find_auth: Returns the source of the API key.
+        journal: The journal.
+        make_job: Makes the handle that a WaitTimeout carries.
+        make_result: Makes the result that a StorageError carries.
+        closed: Set when the client is closed.
+        limiters: The rate limiter of each key.
+        uploads: The URLs of files that were uploaded.
+
+    """
+
+    gateway: Gateway
+    find_auth: Callable[[], Auth]
+    journal: BaseJournal = field(default_factory=NullJournal)
+    make_job: Callable[[JobRef], Any] = lambda job: job
+    make_result: Callable[[ResultData], Any] = lambda data: data
+    closed: threading.Event = field(default_factory=threading.Event, repr=False)
+    limiters: dict[str, RateLimiter] = field(default_factory=dict[str, RateLimiter], repr=False)
+    uploads: Uploads = field(default_factory=Uploads)
+
+    def check_open(self, request_id: str | None = None) -> None:
+        """Raise ConfigError if the client is closed, so that nothing more is sent or recorded."""
+        if not self.closed.is_set():
+            return
+        consequence = "Nothing was sent"
+        if request_id is not None:
+            # The client may have been closed between the submit and the end of the job.
+            consequence = (
+                f"Job {request_id} is not affected and may be billed; query it within {RECORD_LIFETIME // 60} minutes "
+                f'with kling.job("{request_id}")'
+            )
+        raise ConfigError(f"this client is closed; make a new one. {consequence}")
+
+    def limiter(self, key: str) -> RateLimiter:
+        """Return the rate limiter of a key."""
+        return self.limiters.setdefault(key, RateLimiter())
+
+    def close(self) -> None:
+        """Close the journal."""
+        self.journal.close()

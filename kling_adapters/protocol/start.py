@@ -1,0 +1,180 @@
+"""Start of a job, for a submit and for a direct run: record the intent, send with retries, record the answer."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import Any, Generic, TypeVar
+
+from kling_adapters import errors
+from kling_adapters.events import SubmitFailed, Submitted
+from kling_adapters.hookspecs import Auth, KeyPool, RenewableAuth
+from kling_adapters.journal.base import BaseJournal
+from kling_adapters.journal.entries import REFUSED, UNCERTAIN, Columns, fingerprint
+from kling_adapters.protocol.effects import Call, Emit, Flow, Now, Sleep
+from kling_adapters.protocol.failures import seconds_until_reset
+from kling_adapters.protocol.keys import read_key
+from kling_adapters.protocol.messages import Answer, Fault, Key, Outcome, Request
+from kling_adapters.protocol.records import call_quietly, record
+from kling_adapters.protocol.retry import SubmitFailure, SubmitRetries, classify_submit_failure
+from kling_adapters.protocol.sending import send, take_submit_slot
+from kling_adapters.protocol.session import JobRef, Session
+from kling_adapters.protocol.uploads import upload_media
+from kling_adapters.result import ResultData
+
+log = logging.getLogger("kling_adapters")
+Started = TypeVar("Started", JobRef, ResultData)
+
+
+@dataclass(frozen=True)
+class Start(Generic[Started]):
+    """A job to start.
+
+    Attributes:
+        model: The slug of the model.
+        build: Builds the request for a body whose media is uploaded.
+        read: Reads the answer; returns None if it is not usable.
+        end: The time after which nothing is sent again.
+        is_direct: Whether the call runs the job itself and is answered with its output.
+        save_to: The destination of the output, for the journal.
+        tag: The tag of the job, for the journal.
+
+    """
+
+    model: str
+    build: Callable[[Mapping[str, Any]], Request]
+    read: Callable[[Answer], Started | None]
+    end: float
+    is_direct: bool = False
+    save_to: str | None = None
+    tag: str | None = None
+
+
+@dataclass
+class _Attempt:
+    """State of the submit: its key, its entry in the journal (0 without one), and the keys that were refused."""
+
+    auth: Auth
+    key: Key
+    entry: int = 0
+    may_have_started: bool = False
+    retries: SubmitRetries = field(default_factory=SubmitRetries)
+    refused_keys: set[str] = field(default_factory=set[str])
+
+
+def start_job(session: Session, start: Start[Started], body: Mapping[str, Any]) -> Flow[Started]:
+    """Upload the media of a body, submit it, and report the start or its failure as an event."""
+    session.check_open()
+    begin: float = yield Now()
+    try:
+        body = yield from upload_media(session, body, start.end)
+        started = yield from _submit_and_record(session, start, body)
+    except (errors.SubmitUncertain, errors.ApiError, errors.TransportError) as error:
+        yield Emit(SubmitFailed(start.model, str(error), isinstance(error, errors.SubmitUncertain)))
+        raise
+    yield Emit(Submitted(started.request_id, start.model, body, (yield Now()) - begin))
+    return started
+
+
+def _submit_and_record(session: Session, start: Start[Started], body: Mapping[str, Any]) -> Flow[Started]:
+    """Record the intent, send the submit until the gateway accepts it, and record its answer or failure."""
+    request = start.build(body)
+    auth: Auth = yield Call(session.find_auth)
+    attempt = _Attempt(auth, (yield Call(partial(read_key, auth))))
+    journal = session.journal
+    intend = partial(journal.intend, session.gateway.base_url, start.model, body, attempt.key)
+    attempt.entry = yield Call(partial(intend, start.save_to, start.tag))
+    try:
+        started = yield from _send_with_retries(session, start, request, attempt)
+    except errors.KlingError as error:
+        yield from _record_failure(journal, attempt.entry, error)
+        raise
+    except BaseException as error:
+        # A cancelled task, or Ctrl-C: the flow cannot wait any more.
+        state = UNCERTAIN if attempt.may_have_started else REFUSED
+        reason = f"the submit was interrupted by {type(error).__name__}"
+        call_quietly(journal.update, attempt.entry, state=state, reason=reason)
+        raise
+    yield from _record_start(journal, attempt.entry, started)
+    if isinstance(auth, KeyPool):
+        yield Call(partial(call_quietly, auth.accepted, attempt.key, started.request_id))
+    return started
+
+
+def _record_start(journal: BaseJournal, entry: int, started: JobRef | ResultData) -> Flow[None]:
+    """Record the accepted job. A result is recorded at once, so that it never looks like a job that can be polled."""
+    request_id = started.request_id
+    if isinstance(started, ResultData):
+        result, cost = started.body, started.metrics.cost
+        columns: Columns = {"request_id": request_id, "state": "COMPLETED", "result": result, "cost": cost}
+    else:
+        columns = {"request_id": request_id, "state": "QUEUED"}
+    yield from record(journal.update, entry, **columns)
+
+
+def _record_failure(journal: BaseJournal, entry: int, error: errors.KlingError) -> Flow[None]:
+    if isinstance(error, errors.SubmitUncertain):
+        error.entry = entry or None
+        yield from record(journal.update, entry, state=UNCERTAIN, reason=error.reason)
+    elif isinstance(error, errors.JobFailed):
+        request_id, reason = error.request_id, error.message
+        yield from record(journal.update, entry, request_id=request_id, state="FAILED", reason=reason)
+    else:
+        yield from record(journal.update, entry, state=REFUSED, reason=str(error))
+
+
+def _send_with_retries(
+    session: Session, start: Start[Started], request: Request, attempt: _Attempt
+) -> Flow[Started]:
+    """Send a submit until the gateway accepts it, and return the value that `read` returns for the answer.
+
+    It is repeated only after a failure that started no job, and not after the time `end`.
+    """
+    while True:
+        limiter = yield from take_submit_slot(session, attempt.key, start.end)
+        attempt.may_have_started = True
+        outcome, limit = yield from send(replace(request, key=attempt.key), limiter)
+        if isinstance(outcome, Answer) and (started := start.read(outcome)) is not None:
+            return started
+        failure = classify_submit_failure(start.model, outcome, is_direct=start.is_direct)
+        if isinstance(failure.error, errors.SubmitUncertain):
+            raise failure.error
+        attempt.may_have_started = False
+        if not (yield from _has_another_key(attempt, outcome, failure)):
+            yield from _wait_for_retry(start, attempt.retries, failure, limit)
+        # The same key, unless the plugin has another.
+        attempt.key = yield Call(partial(read_key, attempt.auth))
+        yield from record(session.journal.update, attempt.entry, key=fingerprint(attempt.key))
+
+
+def _has_another_key(attempt: _Attempt, outcome: Outcome, failure: SubmitFailure) -> Flow[bool]:
+    """Report a refused key to its plugin and return whether the submit may be repeated with another key at once."""
+    if (
+        not failure.is_key_refusal
+        or not isinstance(attempt.auth, RenewableAuth)
+        or isinstance(outcome, Fault)
+    ):
+        return False
+    report = partial(attempt.auth.refused, attempt.key, outcome.status, seconds_until_reset(outcome))
+    has_another = yield Call(partial(call_quietly, report))
+    # Each key once: a pool that is wrong about its keys must not cause a storm of requests.
+    is_first = attempt.key not in attempt.refused_keys
+    if has_another and is_first:
+        attempt.refused_keys.add(attempt.key)
+    return bool(has_another and is_first)
+
+
+def _wait_for_retry(
+    start: Start[Any], retries: SubmitRetries, failure: SubmitFailure, limit: float
+) -> Flow[None]:
+    """Wait before a retry; after a 429, the rate limiter delays the next slot. Raises the error if there is none."""
+    if not failure.is_safe:
+        raise failure.error
+    delay = retries.next_limit_delay(limit) if limit else retries.next_delay()
+    if delay is None or (yield Now()) + delay > start.end:
+        raise failure.error
+    log.info("submit of %s was rejected (%s); retrying in %.1f s", start.model, failure.error, delay)
+    if not limit:
+        yield Sleep(delay)

@@ -1,0 +1,112 @@
+"""The two ways to start a job: a submit, which is answered with an id, and a direct run, answered with the output."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import partial
+from typing import Any
+
+from kling_adapters.errors import JobFailed
+from kling_adapters.events import Completed, Failed
+from kling_adapters.protocol.effects import Emit, Flow, Now
+from kling_adapters.protocol.messages import Answer, Request
+from kling_adapters.protocol.polling import default_timeout
+from kling_adapters.protocol.responses import read_direct_result, read_request_id
+from kling_adapters.protocol.session import JobRef, Session
+from kling_adapters.protocol.start import Start, start_job
+from kling_adapters.result import ResultData
+from kling_adapters.schema.adapter import Adapter
+
+
+def submit(
+    session: Session,
+    model: str,
+    body: Mapping[str, Any],
+    adapter: Adapter | None = None,
+    save_to: str | None = None,
+    tag: str | None = None,
+    timeout: float | None = None,
+) -> Flow[JobRef]:
+    """Submit one job. Local media in the body is uploaded first.
+
+    The submit is repeated only if no job can have been started: no connection was made, the table of the gateway calls
+    the answer safe, or the plugin of the key has another key than the refused one.
+
+    Args:
+        session: The state of the client.
+        model: The slug of the model.
+        body: The parameters.
+        adapter: Describes the model, if a spec does.
+        save_to: The destination of the output, for the journal.
+        tag: The tag of the job, for the journal.
+        timeout: Seconds for uploads, retries and waits together. It does not cut off a request that was sent, because a
+            job might have been started.
+
+    Returns:
+        The job.
+
+    Raises:
+        SubmitUncertain: A job may have been started.
+        ApiError: The gateway refused the submit. No job was started.
+        TransportError: The gateway could not be reached. No job was started.
+        StorageError: The intent cannot be written to the journal. Nothing was sent.
+
+    """
+
+    def read(answer: Answer) -> JobRef | None:
+        request_id = read_request_id(answer) if answer.is_success else None
+        return None if request_id is None else JobRef.of(request_id, model, adapter)
+
+    end = end_of((yield Now()), timeout)
+    start = Start(model, partial(session.gateway.submit, model), read, end, save_to=save_to, tag=tag)
+    return (yield from start_job(session, start, body))
+
+
+def run_sync(
+    session: Session,
+    adapter: Adapter,
+    body: Mapping[str, Any],
+    timeout: float | None,
+    tag: str | None = None,
+) -> Flow[ResultData]:
+    """Run one job in a call that is answered with its output.
+
+    The call is recorded and refused like a submit, and repeated if the job cannot have run.
+
+    Args:
+        session: The state of the client.
+        adapter: Describes the model.
+        body: The parameters.
+        timeout: Seconds for the answer; None for the default of the latency. Uploads, retries and waits before the call
+            may take as long again: an answer that is cut off may have been paid for.
+        tag: The tag of the job, for the journal.
+
+    Returns:
+        The result.
+
+    Raises:
+        JobFailed: The job ran and FAILED.
+        SubmitUncertain: There was no answer, or one with 5xx. The job may have run.
+        ApiError, TransportError, StorageError: As for `submit`.
+
+    """
+    model = adapter.slug
+    patience = default_timeout(adapter.latency) if timeout is None else timeout
+
+    def build(uploaded: Mapping[str, Any]) -> Request:
+        return session.gateway.run_sync(model, uploaded, patience)
+
+    end = end_of((yield Now()), timeout)
+    read = partial(read_direct_result, model, adapter.returns)
+    try:
+        result = yield from start_job(session, Start(model, build, read, end, is_direct=True, tag=tag), body)
+    except JobFailed as error:
+        yield Emit(Failed(error.request_id, model, error.message, polls=0))
+        raise
+    yield Emit(Completed(result.request_id, model, result, polls=0))
+    return result
+
+
+def end_of(start: float, timeout: float | None) -> float:
+    """Return the time at which a timeout ends."""
+    return float("inf") if timeout is None else start + timeout

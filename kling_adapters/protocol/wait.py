@@ -1,0 +1,158 @@
+"""Follow a job until it ends: poll its state, fetch its result, or recall it from the journal."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass, field
+from functools import partial
+
+from kling_adapters import errors
+from kling_adapters.events import Completed, Expired, Failed, StateChanged
+from kling_adapters.journal.entries import EXPIRED
+from kling_adapters.models._gateway import STATES
+from kling_adapters.protocol import recall
+from kling_adapters.protocol.effects import Call, Emit, Flow, Now, Sleep
+from kling_adapters.protocol.exchange import QUERY_BUDGET, JobMissing, OutOfTime, Query, query_once, run_query
+from kling_adapters.protocol.keys import find_key
+from kling_adapters.protocol.messages import Answer
+from kling_adapters.protocol.polling import PollCounter, default_timeout, poll_interval
+from kling_adapters.protocol.records import record
+from kling_adapters.protocol.responses import read_credits, read_ended_job, read_status
+from kling_adapters.protocol.session import JobRef, Session
+from kling_adapters.result import Credits, JobStatus, ResultData
+
+log = logging.getLogger("kling_adapters")
+
+
+@dataclass
+class _Wait:
+    """A job that is waited for: between the times `start` and `end`, with the number of requests so far."""
+
+    job: JobRef
+    start: float
+    end: float
+    counter: PollCounter = field(default_factory=PollCounter)
+
+
+def wait(session: Session, job: JobRef, timeout: float | None) -> Flow[ResultData]:
+    """Poll a job until it ends, and fetch its result. Failed polls are repeated.
+
+    Args:
+        session: The state of the client.
+        job: The job.
+        timeout: Seconds; None for the default of its latency.
+
+    Returns:
+        The result.
+
+    Raises:
+        JobFailed: The job FAILED.
+        JobExpired: Neither the gateway nor the journal knows the job.
+        WaitTimeout: The job has not ended in time.
+        ApiError: The gateway refuses to answer, because of an invalid key for example.
+
+    """
+    session.check_open(job.request_id)
+    start: float = yield Now()
+    wait_state = _Wait(job, start, start + (default_timeout(job.latency) if timeout is None else timeout))
+    try:
+        ended = yield from _poll_until_ended(session, wait_state)
+    except JobMissing:
+        ended = yield from _recall(session, job, wait_state.counter)
+    except OutOfTime as last:
+        seconds = (yield Now()) - start
+        last_failure = f"the last failure: {last.error}"
+        raise errors.WaitTimeout(job.request_id, seconds, session.make_job(job), last_failure) from last.error
+    if isinstance(ended, JobStatus):
+        raise (yield from _record_failed(session, job, ended, wait_state.counter))
+    yield from _record_completed(session, ended)
+    yield Emit(Completed(job.request_id, job.model, ended, wait_state.counter.polls))
+    return ended
+
+
+def _poll_until_ended(session: Session, wait_state: _Wait) -> Flow[ResultData | JobStatus]:
+    """Return the result of the job once it has COMPLETED, or its status once it has FAILED."""
+    job, counter = wait_state.job, wait_state.counter
+    last_state: str | None = None
+    read = partial(read_status, request_id=job.request_id)
+    while True:
+        end = wait_state.end
+        query = Query(session.gateway.status(job.request_id), job.request_id, end, end, counter)
+        status = yield from run_query(session, query, read)
+        if status.state == "FAILED":
+            return status
+        if status.state == "COMPLETED":
+            return (yield from _fetch_result(session, wait_state))
+        if status.state != last_state:
+            yield from _record_state(session, job, status.state)
+            last_state = status.state
+        now: float = yield Now()
+        if now >= end:
+            detail = f"its last state is {status.state}" + (f": {status.error}" if status.error else "")
+            raise errors.WaitTimeout(job.request_id, now - wait_state.start, session.make_job(job), detail)
+        yield Sleep(min(poll_interval(now - wait_state.start), end - now))
+
+
+def _record_state(session: Session, job: JobRef, state: str) -> Flow[None]:
+    if state not in STATES:
+        log.warning("job %s has the undocumented state %r; continuing to wait", job.request_id, state)
+    yield from record(session.journal.update_job, session.gateway.base_url, job.request_id, state=state)
+    yield Emit(StateChanged(job.request_id, job.model, state))
+
+
+def _record_completed(session: Session, result: ResultData) -> Flow[None]:
+    base_url, update, cost = session.gateway.base_url, session.journal.update_job, result.metrics.cost
+    yield from record(update, base_url, result.request_id, state="COMPLETED", result=result.body, cost=cost)
+
+
+def _fetch_result(session: Session, wait_state: _Wait) -> Flow[ResultData | JobStatus]:
+    """Fetch the result of a COMPLETED job, for half a minute more if the time is up."""
+    job = wait_state.job
+
+    def read(answer: Answer) -> ResultData | JobStatus | None:
+        return read_ended_job(job.request_id, job.model, job.returns, answer)
+
+    end = max(wait_state.end, (yield Now()) + QUERY_BUDGET)
+    request = session.gateway.result(job.request_id)
+    query = Query(request, job.request_id, end, end, wait_state.counter)
+    fetching: Flow[ResultData | JobStatus] = run_query(session, query, read)
+    return (yield from fetching)
+
+
+def _recall(session: Session, job: JobRef, counter: PollCounter) -> Flow[ResultData | JobStatus]:
+    """Return the recorded end of a job that the gateway does not know. Raises ConfigError or JobExpired."""
+    entry = yield from record(session.journal.find, session.gateway.base_url, job.request_id)
+    if entry is not None:
+        if (ended := recall.read_end(entry, job.returns)) is not None:
+            return ended
+        recall.check_key(entry, (yield Call(partial(find_key, session, job.request_id))))
+    yield from record(session.journal.update_job, session.gateway.base_url, job.request_id, state=EXPIRED)
+    yield Emit(Expired(job.request_id, job.model, counter.polls))
+    raise errors.JobExpired(job.request_id)
+
+
+def _record_failed(
+    session: Session, job: JobRef, status: JobStatus, counter: PollCounter
+) -> Flow[errors.JobFailed]:
+    """Record and report a FAILED job, and return its error."""
+    reason = status.error or ""
+    base_url, update = session.gateway.base_url, session.journal.update_job
+    yield from record(update, base_url, job.request_id, state="FAILED", reason=status.error)
+    yield Emit(Failed(job.request_id, job.model, reason, counter.polls))
+    return errors.JobFailed(job.request_id, reason, status.metrics)
+
+
+def query_status(session: Session, job: JobRef) -> Flow[JobStatus]:
+    """Return the state of a job. Raises JobExpired, ApiError or TransportError."""
+    read = partial(read_status, request_id=job.request_id)
+    request = session.gateway.status(job.request_id)
+    try:
+        return (yield from query_once(session, request, read, job.request_id))
+    except JobMissing:
+        ended = yield from _recall(session, job, PollCounter())
+    return ended if isinstance(ended, JobStatus) else JobStatus("COMPLETED", ended.metrics)
+
+
+def query_credits(session: Session) -> Flow[Credits]:
+    """Return the credits of the account. Raises ApiError or TransportError."""
+    return (yield from query_once(session, session.gateway.credits(), read_credits, None))
