@@ -94,13 +94,14 @@ def _run_batch(options: _Options) -> None:
         if options.resume and client["journal"] is None:
             raise ConfigError("--resume needs the journal. Nothing was sent")
         history = BatchHistory(options.name or _batch_name(options.file), client, requests.lines)
+        outcomes = OutcomesFile(options.file.with_name(f"{options.file.name}.outcomes.jsonl"))
+        if options.resume or not options.dry_run:
+            history.check(outcomes, options.file, is_resumed=options.resume)
         if options.dry_run:
             due = history.find_due_lines() if options.resume else requests.lines
             models = [line.params.adapter.slug for line in due]
             print_estimate(models, history.read_costs, as_json=options.as_json)
             return
-        outcomes = OutcomesFile(options.file.with_name(f"{options.file.name}.outcomes.jsonl"))
-        history.check(outcomes, options.file, is_resumed=options.resume)
         outcomes.check()
         tally = _submit_lines(options, client, requests, history, outcomes)
     tally.finish()

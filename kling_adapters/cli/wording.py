@@ -12,6 +12,7 @@ _REPLACEMENTS: Final = tuple(
         (r"(, or (give|pass)|,? or the) (Kling\(api_key=\.\.\.\)|api_key argument)", ""),
         (r"(give|pass) Kling\(api_key=\.\.\.\), or ", ""),
         (r"Kling\(journal=None\)", "--journal none"),
+        (r"^(name|tag|timeout) is ", r"--\1 is "),
         (r" A model without a spec takes submit_raw\(\)\.?", ""),
     )
 )

@@ -108,9 +108,7 @@ def test_ctrl_c_twice_stops_at_once(kling: Command, gateway: Gateway, tmp_path: 
     assert len(list((tmp_path / "out").iterdir())) == len(gateway.submits) == 3
 
 
-def test_every_problem_of_a_file_is_reported_and_nothing_is_sent(
-    kling: Command, gateway: Gateway, tmp_path: Path
-) -> None:
+def test_all_problems_of_a_file_are_reported(kling: Command, gateway: Gateway, tmp_path: Path) -> None:
     (tmp_path / "a.jsonl").write_text(
         '{"model": "kling-2", "promt": "x", "duration": 7}\n{"model": "kling-2", "prompt": "x"}\n{oops\n[1]\n'
         '{"prompt": "x"}\n{"model": "kling-22", "prompt": "x"}\n'
