@@ -1,4 +1,4 @@
-"""What a spec and gateway.yaml may say; schema.py and rules.py say it of the parameters."""
+"""The spec language: the keys of a spec and of gateway.yaml. Those of a parameter are in schema.py and rules/."""
 
 from __future__ import annotations
 
@@ -8,10 +8,11 @@ from typing import Annotated, Any, Literal, TypeAlias
 
 from pydantic import MISSING, BeforeValidator, Field, WithJsonSchema
 
-from kling_codegen.closed import NOT_EMPTY, Closed, Refused, Text, repeated
-from kling_codegen.messages import Message, Problem, dotted, number, shown
-from kling_codegen.rules import Rule, broken
-from kling_codegen.schema import HTTP_URL, Input, violations
+from kling_codegen.closed import NOT_EMPTY, Closed, Text, ValueRefused, iter_repeated
+from kling_codegen.keywords import HTTP_URL
+from kling_codegen.messages import LocatedMessage, Message, format_location, format_number, format_value
+from kling_codegen.rules.rule import Rule, rule_violations
+from kling_codegen.schema import Input, violations
 
 LintRule: TypeAlias = Literal[
     "no-description",
@@ -28,14 +29,14 @@ LintRule: TypeAlias = Literal[
 ]
 
 
-def _day(value: Any) -> Any:
+def _parse_day(value: Any) -> Any:
     if isinstance(value, date):
         return value
     try:
         # fromisoformat takes 20261121, too.
         return date.fromisoformat(value if len(value) == len("2026-11-21") else "")
     except (TypeError, ValueError):
-        raise Refused(Message(f"{shown(value)} is no day", "such as 2026-11-21")) from None
+        raise ValueRefused(Message(f"{format_value(value)} is not a day", "such as 2026-11-21")) from None
 
 
 SLUG = r"^[a-z][a-z0-9]*([.-][a-z0-9]+)*$"
@@ -56,11 +57,11 @@ PATTERNS = {
     _ADDRESS: "an https URL with a path",
     _CURRENCY: "three capital letters, such as USD",
 }
-"""What each pattern of the language asks for, in words."""
+"""Each pattern of the language, in words."""
 
 Price: TypeAlias = Annotated[float, Field(ge=0)]
 Day: TypeAlias = Annotated[
-    date, BeforeValidator(_day), WithJsonSchema({"type": "string", "pattern": r"^\d{4}-\d\d-\d\d$"})
+    date, BeforeValidator(_parse_day), WithJsonSchema({"type": "string", "pattern": r"^\d{4}-\d\d-\d\d$"})
 ]
 # These become the first line of a docstring.
 Line: TypeAlias = Annotated[str, Field(pattern=_LINE, max_length=100)]
@@ -88,10 +89,10 @@ class Pricing(Closed):
         Field(description="What the price is for."),
     ]
 
-    def problems(self) -> Iterator[Problem]:
-        """See Closed."""
+    def problems(self) -> Iterator[LocatedMessage]:
+        """Yield a range of prices that is upside down."""
         if self.low > self.high:
-            yield ("to",), Message(f"to {number(self.high)} is below from {number(self.low)}")
+            yield ("to",), Message(f"to {format_number(self.high)} is below from {format_number(self.low)}")
 
 
 class Discrepancy(Closed):
@@ -149,21 +150,22 @@ class Spec(Closed):
     examples: Annotated[list[Example], Field(description="Inputs that the model takes.")] = []
     lint: Annotated[list[Silence], Field(description="Findings of lint that are right as they are.")] = []
 
-    def problems(self) -> Iterator[Problem]:
-        """See Closed."""
-        known = self.input.properties
-        misfits = [
-            (("rules", index, *at), what)
+    def problems(self) -> Iterator[LocatedMessage]:
+        """Yield rules about unknown parameters, and examples that break the schema or a rule."""
+        properties, required = self.input.properties, self.input.required
+        reference_errors = [
+            (("rules", index, *at), message)
             for index, rule in enumerate(self.rules)
-            for at, what in rule.misfits(known, self.input.required)
+            for at, message in rule.reference_errors(properties, required)
         ]
-        yield from misfits
+        yield from reference_errors
         for index, example in enumerate(self.examples):
-            found = list(violations(self.input.as_schema(), example.input))
-            if not found and not misfits:
-                found = [((), what) for what in broken(self.rules, example.input, known)]
-            for at, what in found:
-                yield ("examples", index, "input", *at), what.of(f"the example: {dotted(at)}".rstrip())
+            errors = list(violations(self.input.as_schema(), example.input))
+            if not errors and not reference_errors:
+                errors = [((), message) for message in rule_violations(self.rules, example.input, properties)]
+            for at, message in errors:
+                subject = f"the example: {format_location(at)}".rstrip()
+                yield ("examples", index, "input", *at), message.with_subject(subject)
 
 
 class Key(Closed):
@@ -256,9 +258,9 @@ class Gateway(Closed):
     errors: Annotated[list[Error], Field(min_length=1, description="What each status code means.")]
     statuses: Annotated[StatusGroups, Field(description="Groups of statuses that the client treats alike.")]
 
-    def problems(self) -> Iterator[Problem]:
-        """See Closed."""
-        for index, name in repeated(state.name for state in self.states):
-            yield ("states", index, "name"), Message(f"the state {name} is there twice")
-        for index, status in repeated(error.status for error in self.errors):
-            yield ("errors", index, "status"), Message(f"the status {status} is there twice")
+    def problems(self) -> Iterator[LocatedMessage]:
+        """Yield states and status codes that are listed twice."""
+        for index, name in iter_repeated(state.name for state in self.states):
+            yield ("states", index, "name"), Message(f"the state {name} is listed twice")
+        for index, status in iter_repeated(error.status for error in self.errors):
+            yield ("errors", index, "status"), Message(f"the status {status} is listed twice")

@@ -53,7 +53,7 @@ def show(slug: str, as_json: bool) -> None:
     if about["rules"]:
         print_line("\nRules:")
         for rule in about["rules"]:
-            print_line(f"  {_format_rule(rule)}")
+            print_line(f"  {rule.get('text') or json.dumps(rule)}")
     if about["discrepancies"]:
         print_line("\nContradictions of the documentation:")
         rows = [tuple(map(str, row.values())) for row in about["discrepancies"]]
@@ -158,29 +158,6 @@ def _format_default(declared: Mapping[str, Any], *, required: bool) -> str:
     if required:
         return "required"
     return json.dumps(declared["default"], ensure_ascii=False) if "default" in declared else ""
-
-
-def _format_rule(rule: Mapping[str, Any]) -> str:
-    [(kind, details)] = rule.items()
-    match kind:
-        case "requires":
-            needs = [
-                *details.get("present", ()),
-                *(f"{name}={_format_value(value)}" for name, value in details.get("equals", {}).items()),
-            ]
-            return f"{details['field']} needs {' and '.join(needs)}"
-        case "references":
-            return f"{details['token'].replace('{n}', 'N')} in {details['field']} names item N of {details['list']}"
-        case "at_least_one_of":
-            return f"at least one of {', '.join(details)} is needed"
-        case "mutually_exclusive":
-            return f"only one of {', '.join(details)} can be set"
-        case "max_bytes":
-            size = details["bytes"]
-            shown = f"{size >> 20} MiB" if size % (1 << 20) == 0 else f"{size} bytes"
-            return f"{details['field']}: at most {shown}"
-        case _:
-            return json.dumps(rule)
 
 
 def _format_argument(name: str, value: Any) -> str:

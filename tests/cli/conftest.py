@@ -17,7 +17,7 @@ import pytest
 
 from kling_adapters.journal.journal import Journal
 from kling_adapters.testing import FakeGateway
-from kling_adapters.testing.gateway import Answer
+from kling_adapters.testing.gateway import GatewayAnswer
 
 ACME = Path(__file__).parents[1] / "golden" / "acme" / "acme_kling"
 PLUGIN = """\
@@ -74,9 +74,9 @@ class Gateway(FakeGateway):
     def submits(self) -> list[Any]:
         return [request.params["prompt"] for request in self.requests if request.method == "POST"]
 
-    def answer(self, method: str, path: str, headers: Mapping[str, str], body: bytes) -> Answer:
+    def answer(self, method: str, path: str, headers: Mapping[str, str], body: bytes) -> GatewayAnswer:
         if self.hangs and path.endswith("/status"):
-            return Answer.of(200, {"status": "QUEUED"})
+            return GatewayAnswer.of(200, {"status": "QUEUED"})
         return super().answer(method, path, headers, body)
 
 

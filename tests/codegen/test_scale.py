@@ -14,8 +14,8 @@ import kling_codegen
 import pytest
 from datamodel_code_generator import generate as real
 from kling_codegen.language import Spec
-from kling_codegen.load import load
-from kling_codegen.rules import Rule
+from kling_codegen.load.folder import load_specs
+from kling_codegen.rules.rule import Rule
 from kling_codegen.schema import Schema
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ def compiled(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         names.append(options["class_name"])
         return real(*arguments, **options)
 
-    monkeypatch.setattr("kling_codegen.params.generate", generate)
+    monkeypatch.setattr("kling_codegen.field_types.generate", generate)
     return names
 
 
@@ -263,13 +263,13 @@ def test_importing_the_clients_executes_nothing_for_each_model(three: Project) -
 
 def test_synthetic_specs_use_the_whole_language(project: Project) -> None:
     synthetic(project, 150)
-    specs = load(project.specs).models
+    specs = load_specs(project.specs).models
     schemas: list[Schema] = [spec.input.as_schema() for spec in specs]
     for schema in schemas:
-        given = schema.given()
+        keywords = schema.keywords()
         schemas += [*given.get("properties", {}).values(), *([given["items"]] if "items" in given else [])]
     assert set().union(*(spec.model_fields_set for spec in specs)) == Spec.model_fields.keys()
-    assert set().union(*(schema.given() for schema in schemas)) == Schema.model_fields.keys()
+    assert set().union(*(schema.keywords() for schema in schemas)) == Schema.model_fields.keys()
     assert {name for spec in specs for rule in spec.rules for name in rule.model_fields_set} == (
         Rule.model_fields.keys()
     )

@@ -22,8 +22,8 @@ from click.testing import CliRunner
 from hypothesis import HealthCheck, Phase, example, given, settings
 from hypothesis import strategies as st
 from kling_codegen.cli import main
-from kling_codegen.diff import compare
-from kling_codegen.load import load
+from kling_codegen.diff.models import compare_specs
+from kling_codegen.load.folder import load_specs
 from kling_codegen.names import field_names
 
 from benchmarks import strict
@@ -244,11 +244,11 @@ def test_output_depends_only_on_spec_content(specs: list[Spec], quotes: str, flo
 def test_diff_reports_exactly_the_change(drawn: list[Change]) -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        old = load(write([drawn[0].old], folder / "old"))
-        assert compare(old, load(write([drawn[0].old], folder / "again", "|", flow=True))) == []
+        old = load_specs(write([drawn[0].old], folder / "old"))
+        assert compare_specs(old, load_specs(write([drawn[0].old], folder / "again", "|", flow=True))) == []
         for number, change in enumerate(drawn):
-            new = load(write([change.new], folder / str(number)))
-            assert [(item.level, item.path, item.what) for item in compare(old, new)] == [change.report]
+            new = load_specs(write([change.new], folder / str(number)))
+            assert [(item.level, item.path, item.aspect) for item in compare_specs(old, new)] == [change.report]
 
 
 @MORE
