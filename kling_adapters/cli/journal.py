@@ -197,7 +197,7 @@ def _show_outcome(tally: Tally, outcome: Outcome[Result]) -> None:
     """Show where a job is stored; the tally shows its error."""
     if outcome.result is not None and outcome.error is None:
         places = " ".join(file.url for file in outcome.result.saved) or "not stored: pass --save-to"
-        tally.say(f"{outcome.model} {outcome.request_id}: {places}")
+        tally.show_message(f"{outcome.model} {outcome.request_id}: {places}")
 
 
 def _open_journal(journal: str | None) -> Journal:
