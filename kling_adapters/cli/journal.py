@@ -180,24 +180,35 @@ def resume(
 
     gateway = gateway_url(base_url)
     with Kling(base_url=gateway, journal=journal_path(journal)) as kling:
-        _show_count(kling.jobs(), gateway)
+        _show_count([entry for entry in kling.jobs() if entry.gateway == gateway], save_to)
         with (
             Tally(None) as tally,
             closing(kling.resume(save_to=save_to, concurrency=concurrency)) as outcomes,
         ):
             for outcome in outcomes:
-                tally.add(outcome, f"#{outcome.index}")
                 if as_json:
                     print_json({"number": outcome.index, **outcome_row(outcome)}, indent=None)
                 else:
                     _show_outcome(tally, outcome)
+                tally.add(outcome, f"#{outcome.index}")
     tally.finish()
 
 
-def _show_count(entries: Sequence[JournalEntry], gateway: str) -> None:
-    here = [entry for entry in entries if entry.gateway == gateway]
-    count = sum(entry.is_unfinished and entry.state != "SUBMITTING" for entry in here)
-    uncertain = sum(entry.state == "UNCERTAIN" for entry in here)
+def _show_count(entries: Sequence[JournalEntry], save_to: str | None) -> None:
+    from kling_adapters.protocol.recall import output_is_alive
+
+    now = time.time()
+    count = sum(
+        (entry.is_unfinished and entry.state != "SUBMITTING")
+        or (
+            save_to is not None
+            and entry.state == "COMPLETED"
+            and not entry.files
+            and output_is_alive(entry, now)
+        )
+        for entry in entries
+    )
+    uncertain = sum(entry.state == "UNCERTAIN" for entry in entries)
     print_progress(
         f"{count_noun(count, 'job')} to finish" + (f", {uncertain} uncertain" if uncertain else "")
     )
