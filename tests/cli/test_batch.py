@@ -307,9 +307,7 @@ def test_a_failed_line_is_exit_code_1(tmp_path: Path) -> None:
         assert (done.returncode, "needs the journal" in done.stderr) == (2, True)
 
 
-def test_jobs_are_listed_and_what_a_user_found_out_is_written_down(
-    kling: Command, gateway: Gateway, tmp_path: Path
-) -> None:
+def test_uncertain_jobs_are_listed_and_resolved(kling: Command, gateway: Gateway, tmp_path: Path) -> None:
     request_id = kling("submit", "kling-2", "prompt=x").stdout.strip()
     with closing(Journal(kling.journal)) as journal:
         for number in (2, 3):
@@ -324,25 +322,26 @@ def test_jobs_are_listed_and_what_a_user_found_out_is_written_down(
     assert kling("jobs", "resolve", "2").returncode == 2
     assert kling("jobs", "resolve", "1", "--no-job").returncode == 2
     assert kling("jobs", "resolve", "2", "--no-job").returncode == 0
-    # Uncertain submits are reported, and are no end.
+    # An uncertain submit is reported, and stays uncertain.
     done = kling("resume")
     assert (done.returncode, "not known whether a kling-o1 job was started" in done.stderr) == (4, True)
     assert "1 job to finish, 1 uncertain" in done.stderr
     assert f"kling-2 {request_id}: not stored: pass --save-to" in done.stderr
-    other = Command(tmp_path / "other", gateway)
-    other.folder.mkdir()
-    found = other(
+    elsewhere = Command(tmp_path / "other", gateway)
+    elsewhere.folder.mkdir()
+    started = elsewhere(
         "submit", "kling-o1", "prompt=@@Image1", "image_urls=https://example.com/a.png"
     ).stdout.strip()
     assert (
-        kling("jobs", "resolve", "3", "--request-id", found, "--journal", str(kling.journal)).returncode == 0
+        kling("jobs", "resolve", "3", "--request-id", started, "--journal", str(kling.journal)).returncode
+        == 0
     )
     assert kling("resume").returncode == 0
     assert kling.states() == ["COMPLETED", "REFUSED", "COMPLETED"]
     assert kling("jobs", "--journal", "none").returncode == 2
 
 
-def test_the_age_of_a_job_is_told_in_the_largest_unit(kling: Command, gateway: Gateway) -> None:
+def test_age_of_a_job_has_its_largest_unit(kling: Command, gateway: Gateway) -> None:
     ages = {"40 s": 40, "6 min": 360, "3 h": 3 * 3600, "2 d": 2 * 86400}
     with closing(Journal(kling.journal)) as journal:
         for model in ages:
@@ -351,10 +350,10 @@ def test_the_age_of_a_job_is_told_in_the_largest_unit(kling: Command, gateway: G
         for model, seconds in ages.items():
             connection.execute("UPDATE jobs SET created = created - ? WHERE model = ?", (seconds, model))
     shown = [re.split(r"\s{2,}", line.strip()) for line in kling("jobs").stdout.splitlines()]
-    told = {cells[4]: cells[2] for cells in shown if len(cells) > 4 and cells[4] in ages}
-    assert told.keys() == ages.keys()
-    assert all(age == model for model, age in told.items() if model != "40 s")
-    assert re.fullmatch("[4-9][0-9] s", told["40 s"])
+    shown_ages = {cells[4]: cells[2] for cells in shown if len(cells) > 4 and cells[4] in ages}
+    assert shown_ages.keys() == ages.keys()
+    assert all(age == model for model, age in shown_ages.items() if model != "40 s")
+    assert re.fullmatch("[4-9][0-9] s", shown_ages["40 s"])
 
 
 def numbers(done: subprocess.CompletedProcess[str]) -> list[int]:
