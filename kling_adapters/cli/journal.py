@@ -179,11 +179,11 @@ def resume(
         closing(kling.resume(save_to=save_to, concurrency=concurrency, on_start=_show_count)) as outcomes,
     ):
         for outcome in outcomes:
-            tally.add(outcome, f"#{outcome.index}")
             if as_json:
                 print_json({"number": outcome.index, **outcome_row(outcome)}, indent=None)
             else:
                 _show_outcome(tally, outcome)
+            tally.add(outcome, f"#{outcome.index}")
     tally.finish()
 
 

@@ -9,7 +9,7 @@ import os
 import re
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
 import click
@@ -59,8 +59,14 @@ def print_json(value: Any, *, indent: int | None = 2) -> None:
     click.echo(json.dumps(value, indent=indent))
 
 
-def print_table(head: tuple[str, ...], rows: Sequence[tuple[str, ...]], *, divided: bool = False) -> None:
-    """Print a table to standard output."""
+def print_table(
+    head: tuple[str, ...],
+    rows: Sequence[tuple[str, ...]],
+    *,
+    divided: bool = False,
+    unfolded: Collection[str] = (),
+) -> None:
+    """Print a table to standard output; the first column and those titled in `unfolded` are not folded."""
     from rich import box  # a third of the start-up time
     from rich.console import Console
     from rich.table import Table
@@ -68,7 +74,9 @@ def print_table(head: tuple[str, ...], rows: Sequence[tuple[str, ...]], *, divid
 
     table = Table(box=box.SIMPLE_HEAD, show_lines=divided, pad_edge=False)
     for number, title in enumerate(head):
-        table.add_column(Text(escape_controls(title)), no_wrap=number == 0, overflow="fold")
+        table.add_column(
+            Text(escape_controls(title)), no_wrap=number == 0 or title in unfolded, overflow="fold"
+        )
     for row in rows:
         table.add_row(*(Text(escape_controls(cell)) for cell in row))
     # A pipe has no width; in a wide table no text is folded that grep might look for.
