@@ -20,8 +20,9 @@ from kling_codegen.cache import Cache
 from kling_codegen.cli import main
 from kling_codegen.diff.models import compare_specs
 from kling_codegen.diff.parameters import BOUNDS
+from kling_codegen.gateway import Gateway
 from kling_codegen.keywords import KEYWORDS_OF, RANGES
-from kling_codegen.language import Gateway, Spec
+from kling_codegen.language import Spec
 from kling_codegen.load.folder import Specs, load_specs
 from kling_codegen.schema import Schema
 
