@@ -125,19 +125,6 @@ class AsyncTransport:
             await client.aclose()
 
 
-def _raw_chunks(response: httpx.Response) -> Iterator[bytes]:
-    # The transport of a caller, such as httpx.MockTransport, may return an answer that has been read.
-    return iter((response.content,)) if response.is_stream_consumed else response.iter_raw()
-
-
-async def _raw_chunks_async(response: httpx.Response) -> AsyncIterator[bytes]:
-    if response.is_stream_consumed:
-        yield response.content
-        return
-    async for chunk in response.aiter_raw():
-        yield chunk
-
-
 def _iter_raw_chunks(response: httpx.Response) -> Iterator[bytes]:
     # The transport of a caller, such as httpx.MockTransport, may return an answer that has been read.
     return iter((response.content,)) if response.is_stream_consumed else response.iter_raw()
