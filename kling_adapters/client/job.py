@@ -15,9 +15,10 @@ from kling_adapters.errors import ConfigError, JobExpired, JobFailed
 from kling_adapters.events import Completed, Event
 from kling_adapters.protocol.collect import save
 from kling_adapters.protocol.effects import Flow
+from kling_adapters.protocol.read import MAX_READ_BYTES, read, select_artifact
 from kling_adapters.protocol.session import JobRef, Session
 from kling_adapters.protocol.wait import query_status, wait
-from kling_adapters.result import JobStatus, ResultData, StoredFile
+from kling_adapters.result import Artifact, JobStatus, ResultData, StoredFile
 
 _Driver = TypeVar("_Driver", SyncDriver, AsyncDriver)
 
@@ -62,6 +63,27 @@ class Result(ResultData):
         driver, destination = _get_driver(self, SyncDriver), arguments.resolve_destination("to", to)
         return driver.run(save(driver.session, self, driver.plugins.storage, destination))
 
+    def read(self, index: int = 0, *, max_bytes: int = MAX_READ_BYTES) -> bytes:
+        """Read an output file into memory; use `save` for large ones. The file is checked as `save` does.
+
+        Args:
+            index: The position of the file in `artifacts`.
+            max_bytes: The largest accepted size in bytes.
+
+        Returns:
+            The content of the file.
+
+        Raises:
+            ConfigError: There is no file at this index, or the result comes from another process.
+            StorageError: The file is larger than `max_bytes`, or could not be fetched.
+
+        """
+        artifact = _select_artifact(self, index, max_bytes)
+        if artifact.content is not None:
+            return artifact.content
+        driver = _get_driver(self, SyncDriver)
+        return driver.run(read(driver.session, artifact, max_bytes))
+
 
 @dataclass(frozen=True)
 class AsyncResult(ResultData):
@@ -77,6 +99,20 @@ class AsyncResult(ResultData):
         """Store every file. See `Result.save`."""
         driver, destination = _get_driver(self, AsyncDriver), arguments.resolve_destination("to", to)
         return await driver.run(save(driver.session, self, driver.plugins.storage, destination))
+
+    async def read(self, index: int = 0, *, max_bytes: int = MAX_READ_BYTES) -> bytes:
+        """Read an output file into memory. See `Result.read`."""
+        artifact = _select_artifact(self, index, max_bytes)
+        if artifact.content is not None:
+            return artifact.content
+        driver = _get_driver(self, AsyncDriver)
+        return await driver.run(read(driver.session, artifact, max_bytes))
+
+
+def _select_artifact(result: ResultData, index: int, max_bytes: int) -> Artifact:
+    arguments.check_index(index)
+    arguments.check_max_bytes(max_bytes)
+    return select_artifact(result, index)
 
 
 def _set_driver(result: ResultData, driver: _Driver | ProcessLocal[_Driver] | None) -> None:
