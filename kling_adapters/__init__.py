@@ -28,8 +28,9 @@ from kling_adapters.api_errors import (
 )
 from kling_adapters.client.async_client import AsyncKling
 from kling_adapters.client.client import Kling
-from kling_adapters.client.job import AsyncJob, AsyncResult, Job, Result
+from kling_adapters.client.job import AsyncJob, Job
 from kling_adapters.client.requests import Extra
+from kling_adapters.client.result import AsyncResult, Result
 from kling_adapters.driver.clock import Clock
 from kling_adapters.errors import (
     ConfigError,

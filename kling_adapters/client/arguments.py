@@ -35,18 +35,6 @@ def check_seconds(name: str, value: object, *, may_be_zero: bool = False) -> Non
         _refuse(name, value, f"{expected}, and at most {_LONGEST_SECONDS:.0f}")
 
 
-def check_max_bytes(value: object) -> None:
-    """Refuse a value that is not a positive number of bytes."""
-    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        _refuse("max_bytes", value, "a whole number of bytes, 1 or more")
-
-
-def check_index(value: object) -> None:
-    """Refuse a value that is not an index."""
-    if isinstance(value, bool) or not isinstance(value, int):
-        _refuse("index", value, "a whole number, 0 or more")
-
-
 def check_concurrency(value: object) -> None:
     """Refuse a value that is not a number of jobs."""
     if isinstance(value, bool) or not isinstance(value, int) or value < 1:

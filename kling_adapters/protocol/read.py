@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from kling_adapters._text import show
 from kling_adapters.errors import ConfigError
 from kling_adapters.hookspecs import Location
 from kling_adapters.protocol.collect import store
@@ -38,16 +39,16 @@ class _Memory:
         pass
 
 
-def select_artifact(result: ResultData, index: int) -> Artifact:
-    """Return the output file at an index. Raises ConfigError if there is none."""
+def select_artifact(result: ResultData, index: int, max_bytes: int) -> Artifact:
+    """Return the output file to read. Raises ConfigError for an unusable index or limit."""
     count = len(result.artifacts)
     if not count:
         raise ConfigError(f"job {result.request_id} has no file to read; its output is {result.output!r}")
-    if index not in range(count):
-        raise ConfigError(
-            f"index is {index}; job {result.request_id} has {count} output file{'' if count == 1 else 's'}, "
-            "counted from 0"
-        )
+    if type(index) is not int or index not in range(count):
+        files = f"{count} output file{'' if count == 1 else 's'}"
+        raise ConfigError(f"index is {show(index)}; job {result.request_id} has {files}, counted from 0")
+    if type(max_bytes) is not int or max_bytes < 1:
+        raise ConfigError(f"max_bytes is {show(max_bytes)}; expected a whole number of bytes, 1 or more")
     return result.artifacts[index]
 
 
