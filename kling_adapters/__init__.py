@@ -9,6 +9,7 @@ with Kling() as kling:
 import logging as _logging
 
 from kling_adapters import events
+from kling_adapters._text import fingerprint_key
 from kling_adapters._version import __version__
 from kling_adapters.api_errors import (
     ApiError,
@@ -121,6 +122,7 @@ __all__ = [
     "WaitTimeout",
     "__version__",
     "events",
+    "fingerprint_key",
     "is_file_name",
     "load_catalog",
 ]
