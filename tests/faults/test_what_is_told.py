@@ -11,8 +11,7 @@ from typing import Any
 
 import pytest
 
-from kling_adapters import api_errors, errors, events
-from kling_adapters.journal.entries import fingerprint
+from kling_adapters import api_errors, errors, events, fingerprint_key
 from kling_adapters.journal.journal import Journal
 from kling_adapters.media.inputs import digest_media
 from kling_adapters.media.urls import make_data_url
@@ -80,7 +79,7 @@ def test_a_submit_that_is_accepted(session: Session, status: int) -> None:
     assert ended.value == JobRef("job", "kling-2", 300.0, "video")
     assert ended.seconds > 2.5
     assert ended.events == [events.Submitted("job", "kling-2", BODY, about(ended.seconds))]
-    assert noted(session) == ("QUEUED", "job", fingerprint(KEY))
+    assert noted(session) == ("QUEUED", "job", fingerprint_key(KEY))
     assert isinstance(session.journal, Journal)
     [entry] = session.journal.entries()
     assert (entry.save_to, entry.tag, entry.params) == ("out", "tag", BODY)
@@ -116,7 +115,7 @@ def test_a_submit_that_is_not(
     assert isinstance(ended.error, error)
     assert ended.sent == 2
     assert ended.events == [events.SubmitFailed("kling-2", str(ended.error), state == "UNCERTAIN")]
-    assert noted(session) == (state, None, fingerprint(KEY))
+    assert noted(session) == (state, None, fingerprint_key(KEY))
     assert getattr(ended.error, "entry", 1) == 1
 
 
@@ -216,7 +215,7 @@ def test_a_synchronous_call(session: Session, timeout: float | None, asked: floa
         events.Submitted(job, "kling-2", BODY, about(ended.seconds)),
         events.Completed(job, "kling-2", ended.value, polls=0),
     ]
-    assert noted(session) == ("COMPLETED", job, fingerprint(KEY))
+    assert noted(session) == ("COMPLETED", job, fingerprint_key(KEY))
 
 
 def test_a_synchronous_call_whose_job_failed(session: Session) -> None:
@@ -226,7 +225,7 @@ def test_a_synchronous_call_whose_job_failed(session: Session) -> None:
     )
     assert isinstance(ended.error, errors.JobFailed)
     assert ended.events == [events.Failed(ended.error.request_id, "kling-2", "blocked", polls=0)]
-    assert noted(session) == ("FAILED", ended.error.request_id, fingerprint(KEY))
+    assert noted(session) == ("FAILED", ended.error.request_id, fingerprint_key(KEY))
 
 
 def waited(session: Session, *outcomes: Outcome, timeout: float | None = None) -> Any:
@@ -380,7 +379,7 @@ def test_a_pool_is_asked_for_another_key_and_each_is_tried_once(tmp_path: Path, 
         *(("refused", key, status, 7.0) for key in ("SG_a", "SG_b")),
         ("accepted", "SG_c", "job"),
     ]
-    assert noted(session) == ("QUEUED", "job", fingerprint("SG_c"))
+    assert noted(session) == ("QUEUED", "job", fingerprint_key("SG_c"))
     session.close()
 
 
