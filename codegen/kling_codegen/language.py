@@ -52,7 +52,7 @@ Seconds: TypeAlias = Annotated[float, Field(gt=0)]
 
 
 class Source(Closed):
-    """Where the facts of a spec come from."""
+    """The source of the facts of a spec."""
 
     page: Annotated[Url, Field(description="The documentation page.")]
     document: Annotated[Text, Field(description="The stored copy of the page.")]
@@ -60,14 +60,14 @@ class Source(Closed):
 
 
 class Pricing(Closed):
-    """What one unit costs, as the page states it: from the cheapest to the dearest."""
+    """The price of one unit, as the page states it, from the lowest to the highest."""
 
     currency: Annotated[str, Field(pattern=CURRENCY, description="Such as USD.")]
     low: Annotated[Price, Field(alias="from", description="The lowest price of a unit.")]
     high: Annotated[Price, Field(alias="to", description="The highest; the same where there is one price.")]
     unit: Annotated[
         Literal["generation", "second", "minute", "image", "megapixel"],
-        Field(description="What the price is for."),
+        Field(description="The unit of the price."),
     ]
 
     def problems(self) -> Iterator[LocatedMessage]:
@@ -77,7 +77,7 @@ class Pricing(Closed):
 
 
 class Discrepancy(Closed):
-    """Where a page contradicts itself, and what was decided."""
+    """A contradiction of the page, and the decision about it."""
 
     about: Annotated[
         Text,
@@ -85,27 +85,27 @@ class Discrepancy(Closed):
             description="The parameters, as in shots.prompt, with commas between them; or the title, tagline."
         ),
     ]
-    page: Annotated[Text, Field(description="What the page says.")]
-    decision: Annotated[Text, Field(description="What this spec takes it for, and why.")]
+    page: Annotated[Text, Field(description="The contradiction on the page.")]
+    decision: Annotated[Text, Field(description="The decision of this spec, and its reason.")]
 
 
 class Silence(Closed):
-    """A finding of `kling-codegen lint` that is known and right as it is."""
+    """A finding of `kling-codegen lint` that is accepted."""
 
     silence: Annotated[LintRule, Field(description="The rule, as in the brackets of the finding.")]
     about: Annotated[
         Text | MISSING,
         Field(description="The parameter, as in shots.prompt; without it, the spec as a whole."),
     ] = MISSING
-    reason: Annotated[Text, Field(description="Why it is right as it is.")]
+    reason: Annotated[Text, Field(description="The reason why the finding is accepted.")]
 
 
 class Example(Closed):
-    """An input that the model takes."""
+    """An input that the model accepts."""
 
     essential = frozenset({"input"})
 
-    name: Annotated[Text, Field(description="What it shows.")]
+    name: Annotated[Text, Field(description="The subject of the example.")]
     input: Annotated[dict[str, Any], Field(description="The parameters.")]
 
 
@@ -117,19 +117,19 @@ class Spec(Closed):
     slug: Annotated[str, Field(pattern=SLUG, description="The name in the API's URL.")]
     title: Annotated[Line, Field(description="The name for people.")]
     summary: Annotated[Sentence, Field(description="One sentence of our own.")]
-    returns: Annotated[Literal["video", "image", "audio", "text"], Field(description="What the model makes.")]
+    returns: Annotated[Literal["video", "image", "audio", "text"], Field(description="The kind of result.")]
     latency_seconds: Annotated[
-        Seconds | None, Field(description="The page's average; null where it gives none.")
+        Seconds | None, Field(description="The average on the page, in seconds; null where it has none.")
     ]
     pricing: Annotated[Pricing | MISSING, Field(description="The page's price line as figures.")] = MISSING
-    source: Annotated[Source, Field(description="Where the facts come from.")]
+    source: Annotated[Source, Field(description="The source of the facts.")]
     input: Annotated[Input, Field(description="The parameters.")]
     rules: Annotated[list[Rule], Field(description="Conditions between parameters.")] = []
     discrepancies: Annotated[
-        list[Discrepancy], Field(description="Where the page contradicts itself, and what was decided.")
+        list[Discrepancy], Field(description="Contradictions of the page, and the decisions about them.")
     ] = []
-    examples: Annotated[list[Example], Field(description="Inputs that the model takes.")] = []
-    lint: Annotated[list[Silence], Field(description="Findings of lint that are right as they are.")] = []
+    examples: Annotated[list[Example], Field(description="Inputs that the model accepts.")] = []
+    lint: Annotated[list[Silence], Field(description="Findings of lint that are accepted.")] = []
 
     def problems(self) -> Iterator[LocatedMessage]:
         """Yield rules about unknown parameters, and examples that break the schema or a rule."""
