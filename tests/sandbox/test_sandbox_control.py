@@ -33,8 +33,8 @@ def test_the_examples_run(block: str, tmp_path: Path, monkeypatch: pytest.Monkey
 
 def test_shell_example_works(sandbox: Sandbox, http: httpx.Client) -> None:
     [script] = blocks("sh")
-    # As far as the state, so that the faults are still there.
-    before, _, after = script.partition("# no more faults\n")
+    # The first part ends before the faults are removed.
+    before, _, after = script.partition("# remove all faults\n")
 
     def shell(text: str) -> str:
         environment = {**os.environ, "SANDBOX": sandbox.base_url, "no_proxy": "*"}
