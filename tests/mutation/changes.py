@@ -124,6 +124,8 @@ def _children(node: ast.AST) -> Iterator[ast.AST]:
             yield from [node.value] if node.value and "TypeAlias" not in ast.unparse(node.annotation) else []
         case ast.keyword(arg=str() as name) if name in _WORDING:
             pass
+        case ast.Call(func=ast.Name(id="cast" | "TypeVar" | "ParamSpec")):
+            yield from node.args[1:]
         case ast.Call() if _makes_error(node):
             yield from (part for part in (*node.args, *node.keywords) if not _is_text(part))
         case _:
