@@ -307,7 +307,10 @@ def test_refused_upload_raises(sandbox: Sandbox, connect: Connect, picture: Path
     before = sandbox.uploads
     (tmp_path / "empty.png").touch()
     error = refused(connect(sandbox).files.upload, [picture, tmp_path / "empty.png"])
-    assert (error.status, error.detail) == (400, "a file of 0 bytes is not taken")
+    assert (error.status, error.detail) == (
+        400,
+        "A file of 0 bytes is not accepted: expected 1 to 104857600 bytes",
+    )
     assert refused(connect(sandbox).files.upload, []).status == 400
     assert refused(connect(sandbox, STRANGER).files.upload, picture).status == 401
     assert refused(connect(sandbox, KEY_FORBIDDEN).files.upload, picture).status == 403
