@@ -10,56 +10,64 @@ import logging as _logging
 
 from kling_adapters import events
 from kling_adapters._version import __version__
+from kling_adapters.api_errors import (
+    ApiError,
+    BadGateway,
+    BadRequest,
+    Forbidden,
+    GatewayTimeout,
+    InsufficientCredits,
+    MethodNotAllowed,
+    ModelRetired,
+    NotAcceptable,
+    NotFound,
+    RateLimited,
+    ServerError,
+    Unauthorized,
+    Unprocessable,
+)
 from kling_adapters.client.async_client import AsyncKling
 from kling_adapters.client.client import Kling
 from kling_adapters.client.job import AsyncJob, AsyncResult, Job, Result
 from kling_adapters.client.requests import Extra
 from kling_adapters.driver.clock import Clock
 from kling_adapters.errors import (
-    ApiError,
-    BadGateway,
-    BadRequest,
     ConfigError,
-    Forbidden,
-    GatewayTimeout,
-    InsufficientCredits,
     JobExpired,
     JobFailed,
     KlingError,
-    MethodNotAllowed,
-    ModelRetired,
-    NotAcceptable,
-    NotFound,
     ParamsInvalid,
-    Problem,
-    RateLimited,
-    ServerError,
     StorageError,
     SubmitUncertain,
     TransportError,
-    Unauthorized,
     UnknownModel,
-    Unprocessable,
     WaitTimeout,
 )
+from kling_adapters.handles import JobHandle, ResultHandle
 from kling_adapters.journal.entries import JournalEntry
+from kling_adapters.media.types import is_file_name
 from kling_adapters.models._gateway import STATUSES as GATEWAY_STATUSES
 from kling_adapters.plugins.manager import load_catalog
 from kling_adapters.plugins.selection import PluginInfo
+from kling_adapters.problems import Problem
 from kling_adapters.protocol.tasks import Outcome, Request
-from kling_adapters.result import Artifact, Credits, JobStatus, Metrics, ResultData, StoredFile
+from kling_adapters.result import Artifact, ArtifactKind, Credits, JobStatus, Metrics, ResultData, StoredFile
+from kling_adapters.schema.adapter import Adapter, OutputKind
 from kling_adapters.schema.catalog import Catalog, CatalogEntry
 from kling_adapters.schema.gateway import StatusCode
 from kling_adapters.schema.param_types import Media
 from kling_adapters.schema.params import Params
+from kling_adapters.schema.rules import Rule
 
-# An application that has not set up logging must not see on its standard error what it handles as an exception.
+# Without it, Python prints warnings of a library to standard error while no logging is configured.
 _logging.getLogger("kling_adapters").addHandler(_logging.NullHandler())
 
 __all__ = [
     "GATEWAY_STATUSES",
+    "Adapter",
     "ApiError",
     "Artifact",
+    "ArtifactKind",
     "AsyncJob",
     "AsyncKling",
     "AsyncResult",
@@ -77,6 +85,7 @@ __all__ = [
     "Job",
     "JobExpired",
     "JobFailed",
+    "JobHandle",
     "JobStatus",
     "JournalEntry",
     "Kling",
@@ -88,6 +97,7 @@ __all__ = [
     "NotAcceptable",
     "NotFound",
     "Outcome",
+    "OutputKind",
     "Params",
     "ParamsInvalid",
     "PluginInfo",
@@ -96,6 +106,8 @@ __all__ = [
     "Request",
     "Result",
     "ResultData",
+    "ResultHandle",
+    "Rule",
     "ServerError",
     "StatusCode",
     "StorageError",
@@ -108,5 +120,10 @@ __all__ = [
     "WaitTimeout",
     "__version__",
     "events",
+    "is_file_name",
     "load_catalog",
 ]
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -1,10 +1,10 @@
-"""Every error of the package, as one tree.
+"""All errors of the package, as one tree.
 
 KlingError
-├── ConfigError             no key, a plugin or an address that cannot be used; nothing was sent
+├── ConfigError             no key, or an unusable argument, plugin or address; nothing was sent
 │   └── UnknownModel        no adapter has this slug
-├── ParamsInvalid           the parameters break the spec; every problem at once; nothing was sent
-├── ApiError                the gateway answered with an error status
+├── ParamsInvalid           the parameters violate the spec: every problem at once; nothing was sent
+├── ApiError                the gateway answered with an error status; in api_errors.py
 │   ├── BadRequest          400
 │   ├── Unauthorized        401
 │   ├── Forbidden           403
@@ -18,246 +18,100 @@ KlingError
 │   ├── ServerError         500
 │   ├── BadGateway          502
 │   └── GatewayTimeout      504
-├── TransportError          no answer, or one that cannot be read; nothing was started by it
-├── SubmitUncertain         a job may have been started and billed: never repeat it blindly
-├── JobFailed               the job ran and FAILED
-├── JobExpired              the gateway no longer knows the job
-├── WaitTimeout             the job has not ended yet; carries the job
-└── StorageError            a finished output could not be fetched or stored
+├── TransportError          no answer, or an unreadable one; this request started no job
+├── SubmitUncertain         the submit may have started a job that will be billed; do not repeat it blindly
+├── JobFailed               the job FAILED; it is not billed
+├── JobExpired              the gateway no longer has the job
+├── WaitTimeout             the job has not ended yet; carries the job. Also a TimeoutError
+└── StorageError            an output could not be downloaded or stored
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from pathlib import PurePath
-from typing import TYPE_CHECKING, Any, ClassVar, cast
+from collections.abc import Iterable
+from typing import Any, cast
 
 from kling_adapters import _text
 from kling_adapters._local import ProcessLocal
+from kling_adapters.handles import JobHandle, ResultHandle
+from kling_adapters.problems import Problem
+from kling_adapters.result import Metrics
 
-if TYPE_CHECKING:
-    from kling_adapters.client.job import AsyncJob, AsyncResult, Job, Result
-    from kling_adapters.result import Metrics
+MAX_SHOWN_PROBLEMS = 50
+"""Problems in the message of a ParamsInvalid."""
 
 
 class KlingError(Exception):
-    """The base of every error this package raises on purpose.
+    """Base class of all errors of this package.
 
-    Every error can be copied and pickled, also a subclass with an `__init__` of its own: message and attributes stay.
+    Errors can be copied and pickled, and so can subclasses with an `__init__` of their own: the message and the
+    attributes are preserved.
     """
 
     def __reduce__(self) -> tuple[Any, ...]:
-        # Python would call __init__ with the message, which the signature of no subclass fits.
+        # By default Python would call __init__ with the message, which fits the signature of no subclass.
         return _restore_error, (type(self), self.args), dict(vars(self))
 
 
 def _restore_error(kind: type[KlingError], args: tuple[Any, ...]) -> KlingError:
-    return kind.__new__(kind, *args)
+    error = kind.__new__(kind, *args)
+    # OSError.__new__, of WaitTimeout, discards them.
+    error.args = args
+    return error
 
 
 class ConfigError(KlingError):
-    """Something is missing or wrong on this side: a key, an address, a plugin. Nothing was sent."""
+    """A key, argument, address or plugin is missing or unusable. Nothing was sent."""
 
 
 class UnknownModel(ConfigError):
-    """No adapter, built in or from a plugin, has this slug. Nothing was sent."""
-
-
-@dataclass(frozen=True)
-class Problem:
-    """One broken constraint.
-
-    `path` names the parameter, such as `elements[0].frontal_image_url`; `value` is what was given, or a description of
-    it where it is not plain data (an open file, an object of a class); `allowed` says what may stand there;
-    `suggestion` is the name or value that was probably meant. Its text has no control characters and is bounded.
-    """
-
-    path: str
-    message: str
-    value: Any = None
-    allowed: str | None = None
-    suggestion: str | None = None
-
-    def __post_init__(self) -> None:
-        for name in ("path", "message"):
-            _expect_text(name, getattr(self, name))
-        for name in ("allowed", "suggestion"):
-            if getattr(self, name) is not None:
-                _expect_text(name, getattr(self, name))
-        if not _is_plain(self.value):
-            # An open file can be neither copied nor pickled, and would be kept alive by the error.
-            object.__setattr__(self, "value", _text.show(self.value))
-
-    def __str__(self) -> str:
-        text = f"{_text.shorten(self.path, 200)}: {_text.shorten(self.message)}"
-        if self.allowed:
-            text += f"; allowed: {_text.shorten(self.allowed)}"
-        if self.suggestion:
-            text += f"; did you mean {_text.shorten(self.suggestion, 200)}?"
-        return _text.escape(text)
-
-
-def _expect_text(name: str, value: object) -> None:
-    if not isinstance(value, str):
-        raise TypeError(f"{name} of a Problem must be text, not {type(value).__name__}")
-
-
-_SCALARS = (type(None), bool, int, float, str, bytes)
-_DEEPEST = 20
-
-
-def _is_plain(value: Any, depth: int = 0) -> bool:
-    """Whether a value is data that can be copied and pickled, whatever it holds."""
-    if type(value) in _SCALARS or isinstance(value, PurePath):
-        return True
-    if depth == _DEEPEST:
-        return False
-    if type(value) is dict:
-        pairs = cast("Mapping[Any, Any]", value).items()
-        return all(_is_plain(name, depth + 1) and _is_plain(member, depth + 1) for name, member in pairs)
-    if type(value) in (list, tuple):
-        return all(_is_plain(item, depth + 1) for item in cast("Iterable[Any]", value))
-    return False
-
-
-MOST_SHOWN = 50
-"""Problems that the message of a ParamsInvalid shows."""
+    """No adapter, built in or of a plugin, has this slug. Nothing was sent."""
 
 
 class ParamsInvalid(KlingError):
-    """The parameters do not satisfy the spec of the model. Nothing was sent and nothing is billed.
+    """The parameters violate the spec of the model. Nothing was sent.
 
-    `problems` holds every broken constraint, not just the first. The message shows the first 50.
+    The message shows the first 50 problems.
+
+    Attributes:
+        model: The slug of the model.
+        problems: Every broken constraint.
+
     """
 
     def __init__(self, model: str, problems: Iterable[Problem]) -> None:
         self.model = model
         self.problems = tuple(problems)
         if not isinstance(cast("object", model), str):
-            raise TypeError(f"model must be text, not {type(model).__name__}")
+            raise TypeError(f"model is of type {type(model).__name__}; expected a str")
         for problem in self.problems:
             if not isinstance(cast("object", problem), Problem):
-                raise TypeError(f"problems must be Problems, not {type(problem).__name__}")
+                raise TypeError(f"problems contains a {type(problem).__name__}; expected Problem objects")
         count = len(self.problems)
         name = _text.escape(_text.shorten(model, 200))
         lines = [
             f"{count} problem{'' if count == 1 else 's'} with the parameters of {name}; nothing was sent:",
-            *map(str, self.problems[:MOST_SHOWN]),
+            *map(str, self.problems[:MAX_SHOWN_PROBLEMS]),
         ]
-        if count > MOST_SHOWN:
-            lines.append(f"and {count - MOST_SHOWN} more")
+        if count > MAX_SHOWN_PROBLEMS:
+            lines.append(f"and {count - MAX_SHOWN_PROBLEMS} more")
         super().__init__("\n  ".join(lines))
 
 
-class ApiError(KlingError):
-    """The gateway answered with an error.
-
-    `status` is the HTTP status code, `message` the gateway's own words, `request_id` the job that was
-    asked about (None for a submit), `meaning` what the gateway's table says of the code.
-    """
-
-    advice: ClassVar[str] = ""
-
-    def __init__(
-        self, status: int, message: str, *, meaning: str = "", request_id: str | None = None
-    ) -> None:
-        self.status = status
-        self.message = message
-        self.meaning = meaning
-        self.request_id = request_id
-        text = f"the gateway answered {status}" + (f" ({meaning})" if meaning else "")
-        text += f": {message.rstrip('. ')}" if message else ""
-        if request_id is None:
-            text += ". No job was started and nothing is billed by this request."
-        else:
-            text += f". Job {request_id} is not affected; ask for it again within the hour."
-        super().__init__(f"{text} {self.advice}".rstrip())
-
-
-class BadRequest(ApiError):
-    """400: the gateway refused the parameters."""
-
-    advice = "Compare the parameters with `kling show`; if the spec is wrong, please report it."
-
-
-class Unauthorized(ApiError):
-    """401: the key is missing or invalid."""
-
-    advice = "Check the API key (SEGMIND_API_KEY, or the api_key argument)."
-
-
-class Forbidden(ApiError):
-    """403: this account is not permitted to do that."""
-
-    advice = "Ask for access to this model, or use the key of an account that has it."
-
-
-class NotFound(ApiError):
-    """404: no such model, or the account has no credit record."""
-
-    advice = "Check the slug with `kling models`."
-
-
-class MethodNotAllowed(ApiError):
-    """405: the address does not take this verb; usually a wrong base_url."""
-
-    advice = "Check base_url."
-
-
-class NotAcceptable(ApiError):
-    """406: the request was refused up front. InsufficientCredits when the message speaks of credits."""
-
-
-class InsufficientCredits(NotAcceptable):
-    """406 with a message about credits: the account cannot pay for the job."""
-
-    advice = "Buy credits, or lower what the job asks for."
-
-
-class ModelRetired(ApiError):
-    """410: the model is no longer offered."""
-
-    advice = "Choose another model: `kling models`."
-
-
-class Unprocessable(ApiError):
-    """422 where no job was asked about. A job that FAILED raises JobFailed instead."""
-
-
-class RateLimited(ApiError):
-    """429, and the budget for waiting has been spent."""
-
-    advice = "Send fewer requests at once, or wait a minute."
-
-
-class ServerError(ApiError):
-    """500: an error inside the gateway; often a value it did not check."""
-
-    advice = "Try again later; if it goes on, check the values."
-
-
-class BadGateway(ApiError):
-    """502: the service behind the gateway could not be reached."""
-
-    advice = "Try again later."
-
-
-class GatewayTimeout(ApiError):
-    """504 on a request that starts nothing. On a submit it is SubmitUncertain."""
-
-    advice = "Try again later."
-
-
 class TransportError(KlingError):
-    """The gateway could not be reached or its answer could not be read. Nothing was started by this request."""
+    """The gateway could not be reached, or its answer could not be read. This request started no job."""
 
 
 class SubmitUncertain(KlingError):
-    """The submit went out, but no usable answer came back: a job may be running and may be billed.
+    """The submit was sent and no usable answer came back. A job may be running and may be billed.
 
-    The gateway has no way to ask; it is never repeated automatically. `model` is the slug, `reason` what happened,
-    `entry` its number in the journal, if there is one: `kling jobs --uncertain` shows it.
+    It is never repeated automatically, because the gateway cannot be asked whether there is a job.
+
+    Attributes:
+        model: The slug of the model.
+        reason: The cause.
+        entry: The number of the submit in the journal; None without one. See `kling jobs --uncertain`.
+
     """
 
     entry: int | None = None
@@ -266,16 +120,20 @@ class SubmitUncertain(KlingError):
         self.model = model
         self.reason = reason
         super().__init__(
-            f"it is not known whether a {model} job was started: {reason}. It may be billed. "
-            "It was not repeated, because a second submit could be billed twice. "
-            "Look at the requests and the credits of your account before you submit again."
+            f"The submit may have started a {model} job that will be billed: {reason}. It was not repeated, "
+            "because a second job would be billed, too. Look at the requests and the credits of your account "
+            "before you submit again."
         )
 
 
 class JobFailed(KlingError):
-    """The job ran and ended FAILED; content blocks are among the causes. A failed job is not billed.
+    """The job FAILED; a blocked prompt or image is one of the causes. It is not billed.
 
-    `message` is the gateway's reason, `metrics` its account of the job.
+    Attributes:
+        request_id: The id of the job.
+        message: The gateway's message.
+        metrics: Times and cost of the job.
+
     """
 
     def __init__(self, request_id: str, message: str, metrics: Metrics) -> None:
@@ -283,55 +141,65 @@ class JobFailed(KlingError):
         self.message = message
         self.metrics = metrics
         super().__init__(
-            f"job {request_id} failed: {message.rstrip('. ') or 'no reason was given'}. A failed job is not billed; "
-            "change the input and submit a new one."
+            f"job {request_id} failed: {message.rstrip('. ') or 'the gateway gave no reason'}. "
+            "A failed job is not billed. Change the input and submit a new one."
         )
 
 
 class JobExpired(KlingError):
-    """The gateway no longer knows the job: records live one hour. Its outcome cannot be learnt any more."""
+    """The gateway no longer has the job: it keeps the record of a job for one hour.
+
+    Attributes:
+        request_id: The id of the job.
+
+    """
 
     def __init__(self, request_id: str) -> None:
         self.request_id = request_id
         super().__init__(
-            f"the gateway does not know job {request_id}: the id is wrong, or its record has expired (they live "
-            "one hour). If it completed it was billed; an output whose URL you kept can be had for seven days."
+            f"the gateway does not have job {request_id}: the id is wrong, or the record has expired after one "
+            "hour. If the job completed, it was billed, and the URL of its output works for seven days."
         )
 
 
-class WaitTimeout(KlingError):
-    """The job had not ended when the time was up. It goes on; `job.wait()` takes up where this stopped.
+class WaitTimeout(KlingError, TimeoutError):
+    """The job had not ended within the timeout. It continues, and `job.wait()` waits for it again.
 
-    `request_id` is its id, `seconds` the time waited, `seen` what the gateway last said, or "", `job` the handle; where
-    the error was pickled, `job` is None.
+    Attributes:
+        request_id: The id of the job.
+        seconds: The time waited.
+        state: The last known state of the job, or "".
+
     """
 
-    def __init__(self, request_id: str, seconds: float, job: Job | AsyncJob | None, seen: str = "") -> None:
+    def __init__(self, request_id: str, seconds: float, job: JobHandle | None, state: str = "") -> None:
         self.request_id = request_id
         self.seconds = seconds
-        self.seen = seen
-        self._job: ProcessLocal[Job | AsyncJob] = ProcessLocal(job)
+        self.state = state
+        self._job: ProcessLocal[JobHandle] = ProcessLocal(job)
         super().__init__(
             f"job {request_id} has not ended after {_text.format_number(round(seconds, 1))} s"
-            f"{f' ({seen})' if seen else ''}; it goes on and will be billed when it completes. "
+            f"{f' ({state})' if state else ''}. It continues and will be billed when it completes. "
             f'Wait again with error.job.wait(), or kling.job("{request_id}").wait() within the hour.'
         )
 
     @property
-    def job(self) -> Job | AsyncJob | None:
-        """The job, to wait for it again; None in an error that comes from another process."""
+    def job(self) -> JobHandle | None:
+        """The job, to wait for it again; None in an error that was pickled."""
         return self._job.value
 
 
 class StorageError(KlingError):
-    """An output could not be fetched, did not pass the checks, or could not be stored.
+    """An output could not be downloaded, failed a check, or could not be stored. No partial file remains.
 
-    Nothing is left under the target name. `url`, if known, is where the output can still be had, unless `is_gone`: then
-    that address answered that the output is not there, or refused it. `result`, of `run_sync`, holds the output: it can
-    be saved elsewhere, but not in another process.
+    Attributes:
+        url: The URL of the output, if known.
+        is_gone: Whether that URL answered that it has no such file, or refused access.
+        result: After `run_sync`, the result with the content of the output, to save elsewhere; else None.
+
     """
 
-    result: Result | AsyncResult | None = None
+    result: ResultHandle | None = None
 
     def __init__(self, message: str, *, url: str | None = None, is_gone: bool = False) -> None:
         self.url = url
@@ -339,7 +207,8 @@ class StorageError(KlingError):
         super().__init__(f"{message}.")
 
     def __str__(self) -> str:
-        # The url may be added later: a storage does not know where the output came from.
-        can_be_fetched = self.url and not self.is_gone
-        still = f" The output can still be fetched from {self.url} (files live seven days)."
-        return f"{super().__str__()}{still if can_be_fetched else ''}"
+        # The URL may be set later: a storage does not know the source of the output.
+        text = super().__str__()
+        if self.url and not self.is_gone:
+            text += f" The output can still be fetched from {self.url} (URLs of outputs work for seven days)."
+        return text

@@ -1,12 +1,12 @@
 """Hook specifications of kling-adapters. docs/plugins.md adds examples, packaging and testing.
 
-A plugin is a module, an object or a class with functions marked `@hookimpl`. It is discovered through the entry-point
-group `kling_adapters` of an installed distribution, or passed to a client as `Kling(plugins=[...])`. Every client
-instantiates a plugin class without arguments, unless it receives an instance. A hook may accept fewer arguments than
-listed here.
+A plugin is a module, an object or a class with functions marked `@hookimpl`. It is discovered through the
+entry-point group `kling_adapters` of an installed distribution, or passed to a client as
+`Kling(plugins=[...])`. Every client instantiates a plugin class without arguments, unless it receives an
+instance. A hook may accept fewer arguments than listed here.
 
-Plugins are loaded when a client first needs one. Worker threads call hooks and the objects that hooks return, for
-several jobs concurrently: blocking code is allowed everywhere, and shared state needs a lock.
+Plugins are loaded when a client first needs one. Worker threads call hooks and the objects that hooks return,
+for several jobs concurrently: blocking code is allowed everywhere, and shared state needs a lock.
 """
 
 from __future__ import annotations
@@ -35,9 +35,6 @@ class Auth(Protocol):
     def api_key(self) -> str:
         """Return the key for the next request.
 
-        Returns:
-            The API key.
-
         Raises:
             ConfigError: There is no key. The message says how to provide one.
 
@@ -47,15 +44,15 @@ class Auth(Protocol):
 
 @runtime_checkable
 class RenewableAuth(Auth, Protocol):
-    """An Auth that is notified of refused keys, so that it can fetch another key, such as a rotated key of a vault."""
+    """An Auth that is notified of refused keys, so that it can fetch another key, such as a rotated one."""
 
     def refused(self, key: str, status: int, retry_after: float | None) -> bool:
         """Handle the refusal of a key. The refused request started no job.
 
         Args:
             key: The refused key.
-            status: 401 for an invalid key; for submits also 403 for a missing permission, 406 for an account without
-                credits, 429 for a rate limit.
+            status: 401 for an invalid key; for submits also 403 for a missing permission, 406 for an account
+                without credits, 429 for a rate limit.
             retry_after: Seconds until the rate limit ends; None if unknown.
 
         Returns:
@@ -67,9 +64,10 @@ class RenewableAuth(Auth, Protocol):
 
 @runtime_checkable
 class KeyPool(RenewableAuth, Protocol):
-    """An Auth with several keys. `api_key` is called for every submit; a job is polled with the key that submitted it.
+    """An Auth with several keys.
 
-    `refused` is called for submits only.
+    `api_key` is called for every submit, and `refused` for submits only. A job is polled with the key that
+    submitted it.
     """
 
     def keys(self) -> Iterable[str]:
@@ -77,25 +75,11 @@ class KeyPool(RenewableAuth, Protocol):
         ...
 
     def accepted(self, key: str, request_id: str) -> None:
-        """Handle the start of a job with this key, in this process or an earlier one. `kling_event` reports its end.
-
-        Args:
-            key: The key that submitted the job.
-            request_id: The id of the job.
-
-        """
+        """Handle the start of a job, in this or an earlier process. `kling_event` reports its end."""
         ...
 
     def key_of(self, request_id: str) -> str | None:
-        """Return the key that submitted a job.
-
-        Args:
-            request_id: The id of the job.
-
-        Returns:
-            The key, or None if unknown. The client then uses the journal, and last `api_key`.
-
-        """
+        """Return the key that submitted a job, or None: then the journal is used, and last `api_key`."""
         ...
 
 
@@ -140,31 +124,18 @@ class Writer(Protocol):
     """Writer of a file, which is not visible under its name before `commit`."""
 
     def write(self, chunk: bytes) -> None:
-        """Append a chunk.
-
-        Args:
-            chunk: The next bytes of the file.
-
-        """
+        """Append the next bytes of the file."""
         ...
 
     def commit(self, sha256: str) -> Location:
-        """Publish the complete file.
-
-        Args:
-            sha256: The hex digest of the content.
-
-        Returns:
-            The location of the file.
-
-        """
+        """Publish the complete file, whose content has this hex digest, and return its location."""
         ...
 
     def abort(self) -> None:
         """Discard the file. Called after any failure, possibly twice; must not raise.
 
-        The cancellation of a task calls it on the event loop, so it must return quickly. `write` or `commit` may then be
-        running in a thread and should stop; after their failure it is called again.
+        The cancellation of a task calls it on the event loop, so it must return quickly. `write` or `commit`
+        may then be running in a thread and should stop; after their failure it is called again.
         """
         ...
 
@@ -187,10 +158,7 @@ class Storage(Protocol):
 
         Args:
             name: The name of the file: letters, digits, dots, hyphens and underscores.
-            content_type: The media type of the file.
-
-        Returns:
-            The writer of the file.
+            content_type: The media type of the file, such as `video/mp4`.
 
         """
         ...
@@ -201,17 +169,7 @@ class JobStorage(Storage, Protocol):
     """A Storage that receives the job of a file, for its own file names or for metadata."""
 
     def open_for(self, job: JobContext, name: str, content_type: str) -> Writer:
-        """Start a file of a job. Called instead of `open`, also when another process resumes the job.
-
-        Args:
-            job: The job of the file.
-            name: The name of the file, as in `open`.
-            content_type: The media type of the file.
-
-        Returns:
-            The writer of the file.
-
-        """
+        """Start a file of a job. Called instead of `open`, also when another process resumes the job."""
         ...
 
 
@@ -220,55 +178,46 @@ class HookSpecs:
 
     @hookspec
     def kling_register_adapters(self, register: Callable[[CatalogEntry], None]) -> None:
-        """Register models. Called when plugins are loaded.
+        """Register models, with one call of `register` per model. Called when plugins are loaded.
 
-        A model whose slug is registered already is skipped, with the reason. Any exception disables the plugin, with the
-        reason.
-
-        Args:
-            register: Registers a model; call it once per model.
-
+        A model whose slug is registered already is skipped; any exception disables the plugin. `kling
+        plugins` reports the reason.
         """
 
     @hookspec
     def kling_cli(self, app: click.Group) -> None:
         """Add commands to the `kling` command line. Called when it lists commands or receives an unknown one.
 
-        Import the dependencies of a command inside the command. An exception is logged, and the commands are missing.
-
-        Args:
-            app: The command group of `kling`.
-
+        Import the dependencies of a command inside the command. An exception is logged, and the commands are
+        missing.
         """
 
     @hookspec(firstresult=True)
     def kling_storage(self, url: str) -> Storage | None:
-        """Provide the storage of a URL. Called before the submit of a job with `save_to`, and when a result is saved.
+        """Provide the storage of a URL. Called before the submit of a job with `save_to`, and by `save`.
 
-        Plugins are called until one returns a storage. A StorageError or ConfigError is raised to the caller; any other
-        exception is logged, and the next plugin is called.
+        Plugins are called until one returns a storage. A StorageError or ConfigError is raised to the caller;
+        any other exception is logged, and the next plugin is called.
 
         Args:
-            url: The URL or path to save to.
-
-        Returns:
-            The storage, or None for URLs of other plugins.
+            url: The URL or path to save to. Return None for URLs of other plugins.
 
         """
 
     @hookspec(firstresult=True)
     def kling_auth(self, gateway: str, chosen: bool) -> Auth | None:
-        """Provide the source of the API key. Called once per client before its first request, unless it has a key.
+        """Provide the source of the API key. Called once per client without a key, before its first request.
 
-        Plugins are called until one returns an Auth. A ConfigError is raised to the caller before a request is sent; any
-        other exception is logged, and the next plugin is called.
+        Plugins are called until one returns an Auth. A ConfigError is raised to the caller before a request
+        is sent; any other exception is logged, and the next plugin is called.
 
         Args:
             gateway: The base URL of the gateway.
-            chosen: Whether Kling(auth="keyring") or KLING_AUTH selected the plugin; no other plugin is then called.
+            chosen: Whether Kling(auth="keyring") or KLING_AUTH selected the plugin; no other plugin is then
+                called.
 
         Returns:
-            The source of the key, or None if the plugin has no key.
+            The source of the key, or None to let the next plugin provide it.
 
         """
 
@@ -276,28 +225,17 @@ class HookSpecs:
     def kling_event(self, event: Event) -> Awaitable[None] | None:
         """Handle an event of a job; see `kling_adapters.events`. May be a coroutine function.
 
-        Every plugin is called immediately, in order for a job. An exception is logged and never affects the job.
-        Plain functions run one at a time in a thread of the plugin. Coroutine functions run concurrently in an asyncio
-        event loop of the plugin, which lives as long as the client and is independent of the event loop of the job.
-        A coroutine is cancelled after ten seconds. The client stops waiting for a plain function after ten seconds; the
-        plugin gets no events until the function has returned.
-
-        Args:
-            event: The event.
-
-        Returns:
-            None, or an awaitable.
-
+        Every plugin is called immediately, in order for a job. An exception is logged and never affects the
+        job. Plain functions run one at a time in a thread of the plugin. Coroutine functions run concurrently
+        in an asyncio event loop of the plugin, which lives as long as the client and is independent of the
+        event loop of the job. A coroutine is cancelled after ten seconds. The client stops waiting for a
+        plain function after ten seconds; the plugin gets no events until the function has returned.
         """
 
     @hookspec
     def kling_close(self) -> Awaitable[None] | None:
         """Finish pending work, because the client is being closed. May be a coroutine function.
 
-        It runs in the thread or event loop of `kling_event`, so an asynchronous plugin can close its connections. An
-        exception is logged. The client waits for 30 seconds at most.
-
-        Returns:
-            None, or an awaitable.
-
+        It runs in the thread or event loop of `kling_event`, so an asynchronous plugin can close its
+        connections. An exception is logged. The client waits for 30 seconds at most.
         """

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import unquote_to_bytes, urlsplit
 
-Kind = Literal["video", "image", "audio", "text", "file"]
+ArtifactKind = Literal["video", "image", "audio", "text", "file"]
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class Artifact:
     """
 
     url: str
-    kind: Kind
+    kind: ArtifactKind
     content_type: str | None = None
     size: int | None = None
     content: bytes | None = field(default=None, repr=False)

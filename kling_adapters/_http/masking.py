@@ -1,27 +1,62 @@
-"""Replaces keys in what comes from the gateway."""
+"""Replacement of API keys in answers and in log records of httpx: a gateway may repeat a key."""
 
 from __future__ import annotations
 
+import logging
 import re
+from collections.abc import Collection, Generator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from functools import lru_cache
 
+# httpcore logs the headers of a response, and httpx its reason phrase.
+_LOGGERS = (
+    "httpcore.connection",
+    "httpcore.http11",
+    "httpcore.http2",
+    "httpcore.proxy",
+    "httpcore.socks",
+    "httpx",
+)
+# Shorter keys, such as those of a sandbox, could be parts of words.
+_MIN_KEY_LENGTH = 12
+# A longer text is not JSON.
 _MAX_JSON = 16 * 1024**2
 
+_logged_keys: ContextVar[Collection[str]] = ContextVar("logged_keys", default=())
 
-def mask_keys(keys: set[str], text: str) -> str:
-    """Return a text with `[key]` for every key in it."""
+
+def mask_keys(keys: Collection[str], text: str) -> str:
+    """Return a text with `[key]` in place of every key, also of one with escaped characters."""
     for key in tuple(keys):
-        # No key is so short, but a word of the answer may be.
-        if len(key) >= 12:
+        if len(key) >= _MIN_KEY_LENGTH:
             text = text.replace(key, "[key]")
-            # What is longer is not JSON.
             if "\\" in text and len(text) <= _MAX_JSON:
-                text = _in_json(key).sub("[key]", text)
+                text = _escaped_key(key).sub("[key]", text)
     return text
 
 
 @lru_cache
-def _in_json(key: str) -> re.Pattern[str]:
-    """Find the key as JSON may spell it: each of its letters can be escaped."""
-    spelt = (rf"(?:\\?{re.escape(each)}|\\u00(?i:{ord(each):02x}))" for each in key)
-    return re.compile("".join(spelt))
+def _escaped_key(key: str) -> re.Pattern[str]:
+    """Return a pattern of a key in JSON or in a Python literal, where any character may be escaped."""
+    return re.compile("".join(rf"(?:\\?{re.escape(char)}|\\u00(?i:{ord(char):02x}))" for char in key))
+
+
+@contextmanager
+def mask_logs(keys: Collection[str]) -> Generator[None]:
+    """Mask keys in the log records of httpx in this thread or task."""
+    token = _logged_keys.set(keys)
+    try:
+        yield
+    finally:
+        _logged_keys.reset(token)
+
+
+def _mask_record(record: logging.LogRecord) -> bool:
+    if keys := _logged_keys.get():
+        record.msg, record.args = mask_keys(keys, record.getMessage()), None
+    return True
+
+
+for _name in _LOGGERS:
+    logging.getLogger(_name).addFilter(_mask_record)

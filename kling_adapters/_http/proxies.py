@@ -1,4 +1,4 @@
-"""Proxies of the environment, as patterns of URLs; each with the name of the variable that it comes from."""
+"""Proxies of the environment."""
 
 from __future__ import annotations
 
@@ -7,12 +7,21 @@ import os
 from dataclasses import dataclass
 from urllib.request import getproxies
 
+import httpx
+
+from kling_adapters.errors import ConfigError
+
 
 @dataclass(frozen=True)
 class ProxyRule:
-    """The proxy for the URLs that match a pattern of httpx, None for none; `source` names its variable.
+    """The proxy for the URLs that match a pattern of httpx.
 
-    `entry` is what NO_PROXY says, as it is written there.
+    Attributes:
+        pattern: The pattern, such as `https://` or `all://*.example`.
+        proxy: The URL of the proxy, which may contain a password; None for a direct connection.
+        source: The name of the environment variable, or the settings of the system.
+        entry: The entry of NO_PROXY; empty for a proxy.
+
     """
 
     pattern: str
@@ -22,17 +31,30 @@ class ProxyRule:
 
 
 def read_proxy_rules() -> list[ProxyRule]:
-    """Return the rules of HTTP_PROXY, HTTPS_PROXY, ALL_PROXY and NO_PROXY, or of the system's settings."""
+    """Return the rules of HTTP_PROXY, HTTPS_PROXY, ALL_PROXY and NO_PROXY, or of the settings of the system.
+
+    Raises ConfigError for a rule that httpx cannot use.
+    """
     proxies = getproxies()
-    names = [name.strip() for name in proxies.get("no", "").split(",")]
-    if "*" in names:
+    exceptions = [name.strip() for name in proxies.get("no", "").split(",")]
+    if "*" in exceptions:
         return []
     rules = [
         ProxyRule(f"{scheme}://", proxy if "://" in proxy else f"http://{proxy}", _source(scheme))
         for scheme in ("http", "https", "all")
         if (proxy := proxies.get(scheme))
     ]
-    return rules + [ProxyRule(_pattern(name), None, _source("no"), name) for name in names if name]
+    rules += [ProxyRule(_pattern(name), None, _source("no"), name) for name in exceptions if name]
+    for rule in rules:
+        _check_rule(rule)
+    return rules
+
+
+def make_proxy_rule(proxy: str) -> ProxyRule:
+    """Return the rule of a proxy for every URL. Raises ConfigError if httpx cannot use it."""
+    rule = ProxyRule("all://", proxy, "proxy")
+    _check_rule(rule)
+    return rule
 
 
 def _source(scheme: str) -> str:
@@ -51,3 +73,38 @@ def _pattern(name: str) -> str:
     except ValueError:
         return f"all://{name}" if name.lower() == "localhost" else f"all://*{name}"
     return f"all://[{name}]" if address.version == 6 else f"all://{name}"
+
+
+def _check_rule(rule: ProxyRule) -> None:
+    """Raise ConfigError for a rule that httpx cannot use. The message does not contain the proxy."""
+    try:
+        is_usable = _is_usable(rule)
+    except ImportError:
+        raise ConfigError(
+            f"{rule.source} names a SOCKS proxy, for which a package is missing: pip install 'httpx[socks]'. "
+            "Nothing was sent"
+        ) from None
+    except (ValueError, httpx.InvalidURL):
+        is_usable = False
+    if is_usable:
+        return
+    if rule.proxy is None:
+        raise ConfigError(
+            f"{rule.source} contains {rule.entry!r}, which cannot be used. Set it to host names and "
+            "addresses with commas between them; write IPv6 addresses without brackets, and leave out "
+            "networks of IPv6. Nothing was sent"
+        ) from None
+    raise ConfigError(
+        f"{rule.source} is not the address of a proxy. Set it to a URL such as http://proxy.example:3128, "
+        "with percent-escapes for special characters in a user name or password. Nothing was sent"
+    ) from None
+
+
+def _is_usable(rule: ProxyRule) -> bool:
+    pattern = httpx.URL(rule.pattern)
+    if rule.proxy is None:
+        return bool(pattern.host)
+    httpx.HTTPTransport(proxy=rule.proxy, verify=False).close()
+    proxy = httpx.URL(rule.proxy)
+    # A password with a slash or # ends the host before the @.
+    return bool(proxy.host) and "@" not in proxy.raw_path.decode() + proxy.fragment

@@ -1,1 +1,1 @@
-"""The plugins of the core, found through the same entry points as any other."""
+"""Built-in plugins; `plugins.discovery` lists them."""

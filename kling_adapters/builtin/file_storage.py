@@ -1,9 +1,10 @@
-"""Folders of this machine: `renders/` or `file:///srv/renders/`."""
+"""Storage in folders of this machine: `renders/` or `file:///srv/renders/`."""
 
 from __future__ import annotations
 
 import os
 import secrets
+import shutil
 import stat
 import sys
 import tempfile
@@ -16,25 +17,73 @@ from urllib.parse import unquote_to_bytes, urlsplit
 
 from kling_adapters.errors import ConfigError, StorageError
 from kling_adapters.hookspecs import Location, Storage, Writer, hookimpl
-from kling_adapters.media.types import EXTENSIONS
+from kling_adapters.media.types import is_file_name
 
 if sys.platform != "win32":
     import fcntl
 
-ROOM = 64 * 1024
-"""Bytes that must fit into a folder: a disk with less is full. Few, so that no file that is paid for is turned away."""
-_FILE_SUFFIXES = {f".{extension}" for extension in EXTENSIONS.values()} | {".jpeg"}
+PROBE_BYTES = 64 * 1024
+"""Size of the file that `check` writes."""
+MIN_FREE_BYTES = 8 * 1024**2
+"""Free space that `check` requires. It is smaller than most videos, so that few paid outputs are refused."""
+
+
+class Folder:
+    """A Storage in a folder, which is created if it does not exist."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def check(self) -> None:
+        """Check that files can be written.
+
+        Raises:
+            StorageError: The path names a file, the folder cannot be written to, or the disk is full.
+
+        """
+        with self._convert_errors():
+            if is_file_name(self._path.name) and not self._path.is_dir():
+                raise StorageError(
+                    f"{self._path} names a file; expected a folder. The file in it is named after its job"
+                )
+            self._path.mkdir(parents=True, exist_ok=True)
+            # A write also meets quotas and limits, which the free space does not show.
+            with tempfile.TemporaryFile(dir=self._path) as file:
+                file.write(bytes(PROBE_BYTES))
+                file.flush()
+            # Some file systems report 0 because they do not know it.
+            if 0 < (free := shutil.disk_usage(self._path).free) < MIN_FREE_BYTES:
+                raise StorageError(
+                    f"the disk of {str(self._path)!r} is full: {free >> 20} MiB are free; "
+                    f"expected {MIN_FREE_BYTES >> 20} MiB. Free some space, or choose another folder"
+                )
+
+    def open(self, name: str, content_type: str) -> Writer:
+        """Start a file in the folder. The extension of its name shows the media type."""
+        with self._convert_errors():
+            self._path.mkdir(parents=True, exist_ok=True)
+            return FileWriter(self._path / name)
+
+    @contextmanager
+    def _convert_errors(self) -> Generator[None]:
+        try:
+            yield
+        except (OSError, ValueError) as error:
+            raise StorageError(
+                f"cannot write to the folder {str(self._path)!r}: "
+                f"{str(error).encode(errors='replace').decode()}"
+            ) from error
 
 
 class FileWriter:
-    """Writes beside the target under another name, and renames when the file is whole and on disk.
+    """Writer of a part file beside the target, which replaces the target when it is complete and on disk.
 
-    What a process that died has left of the same file is removed: the part of one that lives is locked.
+    It removes part files that dead processes have left; those of running processes are locked.
     """
 
     def __init__(self, target: Path) -> None:
         self._target = target
-        # Before the file is paid for in time and traffic: a path that has no URL is refused now.
+        # Raises for a path without a URL before the output is fetched.
         self._uri = target.absolute().as_uri()
         for part in target.parent.glob(f".{escape(target.name)}.*.part"):
             with suppress(OSError), open(part, "rb", opener=_open_plain) as file:
@@ -43,7 +92,7 @@ class FileWriter:
         while True:
             self._part = target.with_name(f".{target.name}.{secrets.token_hex(8)}.part")
             self._file = self._part.open("xb")
-            # Whoever found it before it was locked removes it now, and is waited for.
+            # Another process that saw the part before it was locked is removing it now; wait for that.
             with suppress(OSError):
                 _lock(self._file, wait=True)
             if self._part.exists():
@@ -55,10 +104,10 @@ class FileWriter:
         self._file.write(chunk)
 
     def commit(self, sha256: str) -> Location:
-        """Rename to the target."""
+        """Rename the part file to the target."""
         self._file.flush()
         os.fsync(self._file.fileno())
-        # Windows renames nothing that is open; elsewhere the lock lasts as long as the part.
+        # Windows cannot rename an open file; elsewhere the lock lasts until the rename.
         if sys.platform == "win32":
             self._file.close()
         self._part.replace(self._target)
@@ -66,15 +115,15 @@ class FileWriter:
         return Location(self._uri)
 
     def abort(self) -> None:
-        """Remove what was written."""
-        # On a full disk, what is still buffered fails once more.
+        """Remove the part file."""
+        # On a full disk, closing fails because of the buffered bytes.
         with suppress(OSError):
             self._file.close()
         self._part.unlink(missing_ok=True)
 
 
 def _open_plain(path: str, flags: int) -> int:
-    """Open a file of ours. A pipe or a link under its name is neither waited for nor followed."""
+    """Open a plain file, without waiting for a pipe or following a link of that name."""
     descriptor = os.open(path, flags | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOFOLLOW", 0))
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
         os.close(descriptor)
@@ -83,57 +132,38 @@ def _open_plain(path: str, flags: int) -> int:
 
 
 def _lock(file: IO[bytes], *, wait: bool = False) -> None:
-    """Lock a file until it is closed. Raises OSError if it cannot be, or is and is not to be waited for."""
+    """Lock a file until it is closed. Raises OSError if it is locked already and `wait` is False."""
     if sys.platform == "win32":
-        raise OSError("a file that is open cannot be removed there, so none is locked, and none removed")
+        raise OSError("Windows cannot remove open files, so part files are neither locked nor removed")
     fcntl.flock(file, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
-class Folder:
-    """A folder, made when it is not there."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-
-    def check(self) -> None:
-        """Raise StorageError if the folder cannot be made or written to, is full, or if the path looks like a file's."""
-        with self._usable():
-            if self._path.suffix.lower() in _FILE_SUFFIXES and not self._path.is_dir():
-                raise StorageError(
-                    f"{self._path} names a file; give the folder, the file is named after its job"
-                )
-            self._path.mkdir(parents=True, exist_ok=True)
-            # Written, not asked for: quotas and limits count too, and some file systems do not know what is free.
-            with tempfile.TemporaryFile(dir=self._path) as file:
-                file.write(bytes(ROOM))
-                file.flush()
-
-    def open(self, name: str, content_type: str) -> Writer:
-        """Start a file in the folder; its name carries the type."""
-        with self._usable():
-            self._path.mkdir(parents=True, exist_ok=True)
-            return FileWriter(self._path / name)
-
-    @contextmanager
-    def _usable(self) -> Generator[None]:
+@hookimpl(trylast=True)
+def kling_storage(url: str) -> Storage | None:
+    """Provide storage for paths and file: URLs."""
+    scheme = urlsplit(url).scheme
+    if scheme == "file":
+        return Folder(_parse_file_url(url))
+    # A scheme of one letter is a Windows drive. Other URLs must not become folders by mistake.
+    if len(scheme) <= 1:
         try:
-            yield
-        except (OSError, ValueError) as error:
-            raise StorageError(
-                f"cannot write to the folder {str(self._path)!r}: {str(error).encode(errors='replace').decode()}"
-            ) from error
+            return Folder(Path(url).expanduser())
+        except RuntimeError as error:
+            raise ConfigError(f"{url!r} is not a folder: {error}") from error
+    return None
 
 
-def _read_file_url(url: str) -> Path:
-    """Return the path of a file: URL. Raises ConfigError for one that names no folder of this machine."""
+def _parse_file_url(url: str) -> Path:
+    """Return the path of a file: URL. Raises ConfigError if it does not name a folder of this machine."""
     text = url.partition(":")[2]
-    # A # or a ? can stand in a path, and is no part of a URL of a file.
-    host, slash, rest = text[2:].partition("/") if text.startswith("//") else ("", "", text)
-    path = slash + rest
+    # Not urlsplit: # and ? are ordinary characters of a path.
+    host, slash, tail = text[2:].partition("/") if text.startswith("//") else ("", "", text)
+    path = slash + tail
     if host.lower() not in ("", "localhost"):
         raise ConfigError(
-            f"{url!r} names the machine {host!r}, which files cannot be stored on; for a folder of this machine write "
-            f"{f'file:///{host}{path}'!r}, or {f'{host}{path}'!r} for one below this folder. Nothing was sent"
+            f"{url!r} names the machine {host!r}; expected a folder of this machine. To store in it, write "
+            f"{f'file:///{host}{path}'!r}, or {f'{host}{path}'!r} for one in the current folder. "
+            "Nothing was sent"
         )
     if not path:
         raise ConfigError(f"{url!r} does not name a folder; write 'file:///srv/renders/'. Nothing was sent")
@@ -142,18 +172,3 @@ def _read_file_url(url: str) -> Path:
 
         return Path(url2pathname(path))
     return Path(os.fsdecode(unquote_to_bytes(path)))
-
-
-@hookimpl(trylast=True)
-def kling_storage(url: str) -> Storage | None:
-    """Answer for paths and file: URLs."""
-    parts = urlsplit(url)
-    if parts.scheme == "file":
-        return Folder(_read_file_url(url))
-    # A one-letter scheme is a Windows drive. Anything else is no folder: what was paid for is not to be searched for.
-    if len(parts.scheme) <= 1:
-        try:
-            return Folder(Path(url).expanduser())
-        except RuntimeError as error:
-            raise ConfigError(f"{url!r} is no folder: {error}") from error
-    return None

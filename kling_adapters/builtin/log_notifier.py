@@ -1,4 +1,4 @@
-"""Every event, as one line of the log `kling_adapters`."""
+"""Log records of job events, by the logger `kling_adapters`."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ log = logging.getLogger("kling_adapters")
 
 @hookimpl
 def kling_event(event: Event) -> None:
-    """Log what happened; failures as warnings, the rest as information."""
+    """Log an event: failures as warnings, all else as information."""
     job = f"{event.model or 'job'} {event.request_id}"
     match event:
         case SubmitFailed():
@@ -36,11 +36,11 @@ def kling_event(event: Event) -> None:
             log.info(
                 "%s completed; %s",
                 job,
-                "cost not known" if cost is None else f"{format_number(cost)} credits",
+                "cost unknown" if cost is None else f"{format_number(cost)} credits",
             )
         case Failed():
             log.warning("%s failed: %s", job, event.reason)
         case Expired():
-            log.warning("%s is not known to the gateway (any more)", job)
+            log.warning("%s has expired: the gateway no longer has it", job)
         case Stored():
             log.info("%s stored as %s", job, ", ".join(file.url for file in event.files))

@@ -1,4 +1,4 @@
-"""The models of the built-in catalogue."""
+"""Models of the built-in catalogue."""
 
 from __future__ import annotations
 
@@ -11,6 +11,6 @@ from kling_adapters.schema.catalog import CatalogEntry
 
 @hookimpl
 def kling_register_adapters(register: Callable[[CatalogEntry], None]) -> None:
-    """Register every generated adapter."""
+    """Register all generated models."""
     for entry in CATALOG:
         register(entry)

@@ -35,6 +35,9 @@ class _Commands(click.Group):
     def invoke(self, ctx: click.Context) -> Any:
         try:
             super().invoke(ctx)
+        except KlingError:
+            # A WaitTimeout is an OSError, too.
+            raise
         except OSError as error:
             # click would end the command with the exit code of a failed job.
             raise RuntimeError(f"{type(error).__name__}: {error}") from error

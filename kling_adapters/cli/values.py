@@ -16,7 +16,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
-from kling_adapters.errors import ConfigError, ParamsInvalid, Problem
+from kling_adapters.errors import ConfigError, ParamsInvalid
+from kling_adapters.problems import Problem
 
 if TYPE_CHECKING:
     from kling_adapters.schema.catalog import CatalogEntry

@@ -7,13 +7,15 @@ from collections.abc import Mapping
 from typing import Any, TypeAlias
 
 from kling_adapters.client import arguments
-from kling_adapters.errors import ConfigError, ParamsInvalid, Problem
+from kling_adapters.errors import ConfigError, ParamsInvalid
 from kling_adapters.media.inputs import check_media, iter_media, replace_media
 from kling_adapters.media.reader import MediaError
+from kling_adapters.problems import Problem
 from kling_adapters.protocol.tasks import Request
 from kling_adapters.schema.adapter import Adapter
 from kling_adapters.schema.catalog import Catalog
-from kling_adapters.schema.params import Params, dump_set_fields
+from kling_adapters.schema.fields import dump_set_fields
+from kling_adapters.schema.params import Params
 
 Extra: TypeAlias = Mapping[str, Any] | None
 """Parameters that the spec of a model does not have yet. They are sent unchanged."""

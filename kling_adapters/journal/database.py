@@ -1,72 +1,31 @@
-"""The SQLite file of the journal: its place, schema and permissions, transactions, and what a fork means to it."""
+"""The connection to the SQLite file of the journal: transactions, threads, forks, and a file that was replaced."""
 
 from __future__ import annotations
 
 import logging
-import math
 import os
 import sqlite3
-import stat
 import threading
-import time
-from collections.abc import Generator, Sequence
+from collections.abc import Generator
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
-from typing import Any, Final
-from urllib.parse import quote
 from weakref import WeakSet
 
-from kling_adapters.errors import ConfigError, StorageError
+from kling_adapters.errors import StorageError
 from kling_adapters.journal.location import JOURNAL
+from kling_adapters.journal.opening import (
+    LOCK_TIMEOUT,
+    create_file,
+    open_to_read,
+    open_to_write,
+    set_lock_timeout,
+)
 
 log = logging.getLogger("kling_adapters")
 
-DAYS: Final = "KLING_JOURNAL_DAYS"
-"""Environment variable: how many days a job that has ended stays in the journal; by default 90."""
 
-_LOCK_SECONDS: Final = 30.0
-"""Seconds to wait for another process that holds a lock of SQLite on the file."""
-_MIGRATIONS = (
-    """
-    CREATE TABLE jobs (
-        id INTEGER PRIMARY KEY,
-        gateway TEXT NOT NULL,
-        model TEXT NOT NULL,
-        params TEXT NOT NULL,
-        key TEXT NOT NULL,
-        save_to TEXT,
-        tag TEXT,
-        owner TEXT NOT NULL,
-        request_id TEXT,
-        state TEXT NOT NULL,
-        reason TEXT,
-        result TEXT,
-        cost REAL,
-        files TEXT,
-        created REAL NOT NULL,
-        updated REAL NOT NULL
-    );
-    CREATE INDEX jobs_state ON jobs (state);
-    CREATE INDEX jobs_tag ON jobs (tag);
-    CREATE INDEX jobs_request_id ON jobs (request_id);
-    """,
-    """
-    CREATE TABLE uploads (
-        gateway TEXT NOT NULL,
-        sha256 TEXT NOT NULL,
-        url TEXT NOT NULL,
-        created REAL NOT NULL,
-        PRIMARY KEY (gateway, sha256)
-    )
-    """,
-)
-_NOT_WRITABLE = {sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_FULL}
-# The states of jobs that may be dropped after KLING_JOURNAL_DAYS. An uncertain submit stays until the user resolves it.
-_DROPPED = ("REFUSED", "EXPIRED", "COMPLETED", "FAILED")
-
-
-class JournalFile:
-    """A connection to the SQLite file `path`, which is made at the first transaction that writes. For any thread.
+class Database:
+    """The SQLite file at `path`, which is opened by the first transaction that writes. Any thread can use it.
 
     A fork waits until no transaction is under way and closes the connection; parent and child open it anew. SQLite
     believes that a child still has the locks of its parent, so that a child which opens a file that was open at the fork
@@ -79,11 +38,11 @@ class JournalFile:
         self._connection: sqlite3.Connection | None = None
         self._opened: os.stat_result | None = None
         with _FORKS.gate:
-            _FORKS.files.add(self)
+            _FORKS.databases.add(self)
 
     def exists(self) -> bool:
-        """Return whether the file is there. Raises StorageError when it cannot be told."""
-        with self._failing_clearly():
+        """Return whether the file exists. Raises StorageError if its folder cannot be read."""
+        with self._report_failures():
             try:
                 self.path.stat()
             except FileNotFoundError:
@@ -91,18 +50,20 @@ class JournalFile:
             return True
 
     @contextmanager
-    def writing(self, consequence: str = "") -> Generator[sqlite3.Connection]:
+    def write(self, consequence: str = "", timeout: float = LOCK_TIMEOUT) -> Generator[sqlite3.Connection]:
         """Open a transaction; when the block ends its changes are on disk.
 
         Args:
-            consequence: What a failure means for the user, a sentence for the message.
+            consequence: Sentence for the message of a failure: what it means for the user.
+            timeout: Seconds to wait for another process that holds a lock on the file.
 
         Raises:
             StorageError: The file cannot be read or written.
 
         """
-        with self._failing_clearly(consequence), self.lock:
-            connection = self._current_connection()
+        with self._report_failures(consequence), self.lock:
+            connection = self._connect(timeout)
+            set_lock_timeout(connection, timeout)
             connection.execute("BEGIN IMMEDIATE")
             try:
                 yield connection
@@ -112,17 +73,15 @@ class JournalFile:
             connection.execute("COMMIT")
 
     @contextmanager
-    def reading(self) -> Generator[sqlite3.Connection]:
-        """Open the file for reading only, whether or not it can be written to. Raises StorageError."""
-        with self._failing_clearly(), self.lock:
-            connection = self._open_readable()
-            with closing(connection):
-                yield connection
+    def read(self) -> Generator[sqlite3.Connection]:
+        """Open the file for reading only, whether or not it can be written. Raises StorageError."""
+        with self._report_failures(), self.lock, closing(open_to_read(self.path)) as connection:
+            yield connection
 
-    def drop_traces(self) -> None:
+    def truncate_log(self) -> None:
         """Empty the write-ahead log, which holds what the file held before. Raises StorageError."""
-        with self._failing_clearly(), self.lock:
-            self._current_connection().execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        with self._report_failures(), self.lock:
+            self._connect(LOCK_TIMEOUT).execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
     def close(self) -> None:
         """Close the file; the next transaction opens it again."""
@@ -156,7 +115,7 @@ class JournalFile:
         return str(self.path).encode("utf-8", "replace").decode()
 
     @contextmanager
-    def _failing_clearly(self, consequence: str = "") -> Generator[None]:
+    def _report_failures(self, consequence: str = "") -> Generator[None]:
         try:
             yield
         except (sqlite3.Error, OSError) as error:
@@ -166,13 +125,18 @@ class JournalFile:
                 f"Kling(journal=None) or {JOURNAL}=none goes without a journal"
             ) from error
 
-    def _current_connection(self) -> sqlite3.Connection:
+    def _connect(self, timeout: float) -> sqlite3.Connection:
         """Return the connection, to a new file if that at the path was removed or replaced since it was opened."""
         if self._connection is not None and not self._connection.in_transaction and not self._is_at_path():
-            # SQLite would go on writing to the old file, which nobody can open any more.
-            log.warning("the journal %s was removed or replaced; it is opened anew", self)
+            # SQLite would go on writing to the old file, which nothing can open any more.
+            log.warning("the journal %s was removed or replaced; opening it again", self)
             self.close()
-        return self._connection or self._open()
+        if self._connection is None:
+            create_file(self.path)
+            # Before SQLite opens it: a file that is replaced in between is opened once more, not mistaken for the new one.
+            self._opened = self.path.stat()
+            self._connection = open_to_write(self.path, timeout)
+        return self._connection
 
     def _is_at_path(self) -> bool:
         try:
@@ -180,175 +144,33 @@ class JournalFile:
         except FileNotFoundError:
             return False
 
-    def _open(self) -> sqlite3.Connection:
-        _make_folders(self.path.parent)
-        with suppress(FileExistsError):
-            # POSIX drops the locks of a process on a file when it closes any descriptor of it, those of other journals
-            # too. So nothing but SQLite opens a file that exists.
-            os.close(os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
-        self._check_plain()
-        for suffix in ("", "-wal", "-shm"):
-            # SQLite gives the files that it makes the permissions of the first.
-            file = Path(f"{self.path}{suffix}")
-            with suppress(OSError):
-                if stat.S_IMODE(file.stat().st_mode) & 0o077:
-                    file.chmod(0o600)
-        # Before SQLite opens it: if it is replaced in between, it is opened once more, and not mistaken for the new one.
-        self._opened = self.path.stat()
-        connection = _connect(str(self.path))
-        try:
-            _use_write_ahead_log(connection)
-            connection.execute("PRAGMA synchronous = FULL")
-            connection.execute("PRAGMA secure_delete = ON")
-            self._migrate(connection)
-        except BaseException:
-            connection.close()
-            raise
-        self._connection = connection
-        return connection
-
-    def _check_plain(self) -> None:
-        """Raise OSError for a pipe or a device: SQLite would wait for it, and neither Ctrl-C nor SIGTERM would end that."""
-        if not self.path.is_file():
-            raise OSError("it is not a plain file")
-
-    def _open_readable(self) -> sqlite3.Connection:
-        self._check_plain()
-        try:
-            return self._open_to_read("mode=ro")
-        except sqlite3.Error as error:
-            if error.sqlite_errorcode & 0xFF not in _NOT_WRITABLE:
-                raise
-        # The file that SQLite shares with writers can neither be opened nor made, so there are no writers.
-        with suppress(sqlite3.Error):
-            return self._open_to_read("mode=rw", locking="EXCLUSIVE")
-        if Path(f"{self.path}-wal").exists():
-            log.warning("the newest entries of the journal %s cannot be read", self)
-        return self._open_to_read("mode=ro&immutable=1")
-
-    def _open_to_read(self, options: str, locking: str = "NORMAL") -> sqlite3.Connection:
-        connection = _connect(f"file:{quote(os.fsencode(self.path))}?{options}", uri=True)
-        try:
-            # In memory of its own, without the file that is shared.
-            connection.execute(f"PRAGMA locking_mode = {locking}")
-            self._check_version(connection)
-        except BaseException:
-            connection.close()
-            raise
-        return connection
-
-    def _check_version(self, connection: sqlite3.Connection) -> int:
-        version: int = connection.execute("PRAGMA user_version").fetchone()[0]
-        if version > len(_MIGRATIONS):
-            raise StorageError(f"the journal {self} was written by a newer version of kling-adapters")
-        return version
-
-    def _migrate(self, connection: sqlite3.Connection) -> None:
-        connection.execute("BEGIN IMMEDIATE")
-        version = self._check_version(connection)
-        for script in _MIGRATIONS[version:]:
-            for statement in script.split(";"):
-                connection.execute(statement)
-        connection.execute(f"PRAGMA user_version = {len(_MIGRATIONS)}")
-        oldest = time.time() - _days() * 86400
-        connection.execute(
-            f"DELETE FROM jobs WHERE state IN ({placeholders(_DROPPED)}) AND updated < ?",  # noqa: S608  only question marks
-            (*_DROPPED, oldest),
-        )
-        connection.execute("COMMIT")
-
-
-def placeholders(values: Sequence[object]) -> str:
-    """Return a question mark for each value, for a list in SQL."""
-    return ", ".join("?" * len(values))
-
-
-def to_column(value: str | float | None) -> str | float | bytes | None:
-    """Return a value as the file can hold it: text that is not Unicode, such as odd file names, as bytes."""
-    if isinstance(value, str):
-        try:
-            value.encode()
-        except UnicodeEncodeError:
-            return value.encode("utf-8", "surrogatepass")
-    return value
-
-
-def from_column(value: Any) -> Any:
-    """Return a value as `to_column` was given it."""
-    return value.decode("utf-8", "surrogatepass") if isinstance(value, bytes) else value
-
-
-def _use_write_ahead_log(connection: sqlite3.Connection) -> None:
-    """Switch the file to a write-ahead log. SQLite does not wait when two connections do so at the same moment."""
-    deadline = time.monotonic() + _LOCK_SECONDS
-    while True:
-        try:
-            connection.execute("PRAGMA journal_mode = WAL")
-        except sqlite3.OperationalError as error:
-            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
-                raise
-            time.sleep(0.01)
-        else:
-            return
-
-
-def _connect(database: str, *, uri: bool = False) -> sqlite3.Connection:
-    connection = sqlite3.connect(
-        database, timeout=_LOCK_SECONDS, isolation_level=None, check_same_thread=False, uri=uri
-    )
-    # One damaged text must not keep the others from being read.
-    connection.text_factory = _decode
-    return connection
-
-
-def _decode(raw: bytes) -> str:
-    return raw.decode("utf-8", "replace")
-
-
-def _make_folders(folder: Path) -> None:
-    """Make a folder and those above it, for their owner alone whatever the umask."""
-    if not folder.is_dir():
-        _make_folders(folder.parent)
-        folder.mkdir(mode=0o700, exist_ok=True)
-
-
-def _days() -> float:
-    text = os.environ.get(DAYS, "90")
-    try:
-        days = float(text)
-    except ValueError:
-        days = math.nan
-    if not days >= 0:
-        raise ConfigError(f"{DAYS} is {text!r}; expected a number of days, 0 or more. Nothing was sent")
-    return days
-
 
 class _Forks:
     """Holds every journal file of the process still while it forks."""
 
     def __init__(self) -> None:
         self.gate = threading.RLock()
-        self.files: WeakSet[JournalFile] = WeakSet()
+        self.databases: WeakSet[Database] = WeakSet()
         self.leaked: list[sqlite3.Connection] = []
-        self._held: list[JournalFile] = []
+        self._locked: list[Database] = []
 
     def prepare(self) -> None:
         self.gate.acquire()
-        self._held = list(self.files)
-        for file in self._held:
-            file.prepare_fork()
+        self._locked = list(self.databases)
+        for database in self._locked:
+            database.prepare_fork()
 
     def resume_parent(self) -> None:
-        for file in self._held:
-            file.lock.release()
-        self._held = []
+        for database in self._locked:
+            database.lock.release()
+        self._locked = []
         self.gate.release()
 
     def reset_child(self) -> None:
         self.gate = threading.RLock()
-        self._held = []
-        for file in list(self.files):
-            file.reset_after_fork()
+        self._locked = []
+        for database in list(self.databases):
+            database.reset_after_fork()
 
 
 _FORKS = _Forks()

@@ -1,75 +1,84 @@
-"""Media types: what the first bytes of a file show, and the extension that belongs to it. The one table of both."""
+"""The table of media types, and the functions that read it."""
 
 from __future__ import annotations
 
 import re
+from typing import NamedTuple
+
+from kling_adapters.result import ArtifactKind
 
 HEAD_BYTES = 512
+"""Bytes of a file that are enough to recognize its type."""
 
-EXTENSIONS = {
-    "video/mp4": "mp4",
-    "video/webm": "webm",
-    "video/quicktime": "mov",
-    "video/x-matroska": "mkv",
-    "video/x-msvideo": "avi",
-    "video/3gpp": "3gp",
-    "video/3gpp2": "3g2",
-    "image/png": "png",
-    "image/jpeg": "jpg",
-    "image/webp": "webp",
-    "image/gif": "gif",
-    "image/avif": "avif",
-    "image/heic": "heic",
-    "image/heif": "heif",
-    "audio/mpeg": "mp3",
-    "audio/wav": "wav",
-    "audio/mp4": "m4a",
-    "audio/flac": "flac",
-    "audio/ogg": "ogg",
-}
 
-_MAGIC = (
-    ("image/png", b"\x89PNG\r\n\x1a\n"),
-    ("image/jpeg", b"\xff\xd8\xff"),
-    ("image/gif", b"GIF8"),
-    ("audio/flac", b"fLaC"),
-    ("audio/ogg", b"OggS"),
-    ("audio/mpeg", b"ID3"),
-    ("audio/mpeg", b"\xff\xfb"),
-    ("audio/mpeg", b"\xff\xfa"),
-    ("audio/mpeg", b"\xff\xf3"),
-    ("audio/mpeg", b"\xff\xf2"),
+class MediaType(NamedTuple):
+    """A row of the table.
+
+    Attributes:
+        name: The content type.
+        extensions: The extensions of file names; the first one is given to new files.
+        kind: The kind of artifact.
+        magic: Starts of such files.
+        riff: Form types of RIFF files, at offset 8.
+        brands: Major brands of ISO base media files, at offset 8.
+
+    """
+
+    name: str
+    extensions: tuple[str, ...]
+    kind: ArtifactKind
+    magic: tuple[bytes, ...] = ()
+    riff: tuple[bytes, ...] = ()
+    brands: tuple[bytes, ...] = ()
+
+
+# The first row of a kind has the extension of files whose type is unknown.
+TYPES = (
+    MediaType("video/mp4", ("mp4",), "video"),
+    MediaType("video/webm", ("webm",), "video"),
+    MediaType("video/quicktime", ("mov",), "video", brands=(b"qt  ",)),
+    MediaType("video/x-matroska", ("mkv",), "video"),
+    MediaType("video/x-msvideo", ("avi",), "video", riff=(b"AVI ",)),
+    MediaType("video/3gpp", ("3gp",), "video"),
+    MediaType("video/3gpp2", ("3g2",), "video"),
+    MediaType("image/png", ("png",), "image", magic=(b"\x89PNG\r\n\x1a\n",)),
+    MediaType("image/jpeg", ("jpg", "jpeg"), "image", magic=(b"\xff\xd8\xff",)),
+    MediaType("image/webp", ("webp",), "image", riff=(b"WEBP",)),
+    MediaType("image/gif", ("gif",), "image", magic=(b"GIF8",)),
+    MediaType("image/avif", ("avif",), "image", brands=(b"avif", b"avis")),
+    MediaType(
+        "image/heic", ("heic",), "image", brands=(b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx")
+    ),
+    MediaType("image/heif", ("heif",), "image", brands=(b"mif1", b"mif2", b"msf1", b"miaf")),
+    MediaType(
+        "audio/mpeg",
+        ("mp3",),
+        "audio",
+        magic=(b"ID3", b"\xff\xfb", b"\xff\xfa", b"\xff\xf3", b"\xff\xf2"),
+    ),
+    MediaType("audio/wav", ("wav",), "audio", riff=(b"WAVE",)),
+    MediaType("audio/mp4", ("m4a",), "audio", brands=(b"M4A ", b"M4B ", b"M4P ", b"F4A ")),
+    MediaType("audio/flac", ("flac",), "audio", magic=(b"fLaC",)),
+    MediaType("audio/ogg", ("ogg",), "audio", magic=(b"OggS",)),
+    MediaType("text/plain", ("txt",), "text"),
+    MediaType("application/json", ("json",), "text"),
 )
-_RIFF = {b"WEBP": "image/webp", b"WAVE": "audio/wav", b"AVI ": "video/x-msvideo"}
-# The major brand of an ISO base media file; a brand that is not listed is some kind of MP4.
-_BRANDS = {
-    b"avif": "image/avif",
-    b"avis": "image/avif",
-    b"heic": "image/heic",
-    b"heix": "image/heic",
-    b"heim": "image/heic",
-    b"heis": "image/heic",
-    b"hevc": "image/heic",
-    b"hevx": "image/heic",
-    b"mif1": "image/heif",
-    b"mif2": "image/heif",
-    b"msf1": "image/heif",
-    b"miaf": "image/heif",
-    b"qt  ": "video/quicktime",
-    b"M4A ": "audio/mp4",
-    b"M4B ": "audio/mp4",
-    b"M4P ": "audio/mp4",
-    b"F4A ": "audio/mp4",
-    b"crx ": "",  # a raw photograph of a camera
-}
-# QuickTime is older than the brand: such a file starts with one of its atoms.
+
+_EXTENSIONS = {row.name: row.extensions[0] for row in TYPES}
+_KINDS: dict[str, ArtifactKind] = {extension: row.kind for row in TYPES for extension in row.extensions}
+_KIND_EXTENSIONS = {row.kind: row.extensions[0] for row in reversed(TYPES)}
+_MAGIC = {start: row.name for row in TYPES for start in row.magic}
+_RIFF = {form: row.name for row in TYPES for form in row.riff}
+# A raw photo of a camera; any other unlisted brand is a kind of MP4.
+_BRANDS = {b"crx ": ""} | {brand: row.name for row in TYPES for brand in row.brands}
+# QuickTime is older than brands: such a file starts with one of these atoms.
 _QUICKTIME_ATOMS = (b"moov", b"mdat", b"wide", b"pnot", b"free", b"skip")
-# Containers that may hold sound or moving pictures whatever their type is called.
+# Containers that may hold sound or moving images, whatever their type is called.
 _MOVING_IMAGES = ("image/gif", "image/webp", "image/avif")
 
 
 def sniff(head: bytes) -> str:
-    """Return the content type that the first bytes of a file show, or "" if it is not a known type of media."""
+    """Return the content type that the first bytes of a file show, or "" if they show no known type of media."""
     if head[4:8] == b"ftyp":
         return _read_brands(head)
     if head[4:8] in _QUICKTIME_ATOMS and not re.fullmatch(rb"[ -~]{4}", head[:4]):
@@ -78,7 +87,7 @@ def sniff(head: bytes) -> str:
         return _RIFF.get(head[8:12], "")
     if head.startswith(b"\x1aE\xdf\xa3"):
         return "video/x-matroska" if b"matroska" in head[:64] else "video/webm"
-    return next((content_type for content_type, magic in _MAGIC if head.startswith(magic)), "")
+    return next((content_type for start, content_type in _MAGIC.items() if head.startswith(start)), "")
 
 
 def _read_brands(head: bytes) -> str:
@@ -95,14 +104,14 @@ def _read_brands(head: bytes) -> str:
 
 
 def fits_kind(content_type: str, kind: str) -> bool:
-    """Return whether media of a known type can be an output of a kind: a video may be a container of sound or a GIF."""
+    """Return whether a content type fits a kind of output: the container of a video may be one of sound, or a GIF."""
     if kind in ("video", "audio"):
         return content_type.startswith(("video/", "audio/")) or content_type in _MOVING_IMAGES
     return kind != "image" or content_type.startswith("image/")
 
 
 def is_error_page(head: bytes, announced: str) -> bool:
-    """Return whether bytes that are not media are positively a page of text, such as HTML, XML or JSON.
+    """Return whether bytes that are not media are certainly a page of text, such as HTML, XML or JSON.
 
     Args:
         head: The first bytes of the file.
@@ -113,3 +122,27 @@ def is_error_page(head: bytes, announced: str) -> bool:
     if re.match(rb'<(!|\?xml|[a-zA-Z])|[\[{]\s*("|[\[{\]}]|$)', text):
         return True
     return announced.startswith("text/") and re.search(rb"[\0-\x08\x0e-\x1f]", head) is None
+
+
+def find_extension(content_type: str, kind: ArtifactKind) -> str:
+    """Return the extension of a new file: that of its content type, else the usual one of its kind, else "bin"."""
+    return _EXTENSIONS.get(content_type) or _KIND_EXTENSIONS.get(kind, "bin")
+
+
+def guess_kind(url: str) -> ArtifactKind:
+    """Return the kind of artifact that the extension in a URL stands for, or "file"."""
+    path = re.split("[?#]", url)[0]
+    return _KINDS.get(path.rpartition(".")[2].lower(), "file")
+
+
+def is_file_name(name: str) -> bool:
+    """Return whether a name ends in the extension of an output file, such as `film.mp4`.
+
+    Storages use it to distinguish the name of a file from that of a folder.
+
+    Args:
+        name: The last part of a path or URL, without a query.
+
+    """
+    _, dot, extension = name.rpartition(".")
+    return bool(dot) and extension.lower() in (*_KINDS, "bin")

@@ -1,4 +1,4 @@
-"""Calls into plugins: `sys.exit()` in a plugin is an exception like any other and never ends the application."""
+"""Calls into plugins. `sys.exit()` in a plugin is an exception like any other."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def call_hook(implementation: pluggy.HookImpl, **arguments: Any) -> Any:
 
 @contextmanager
 def contain_exits() -> Generator[None]:
-    """Convert exceptions that would end the process to PluginExit, except those of Ctrl-C and signal handlers."""
+    """Convert exceptions that would end the process to PluginExit, except those of the user."""
     try:
         yield
     except Exception:

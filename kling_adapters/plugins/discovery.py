@@ -1,4 +1,4 @@
-"""Discovery and loading of plugins. A plugin that cannot be loaded is listed as broken and affects no other plugin."""
+"""Discovery and loading of plugins. One that cannot be loaded is broken and affects no other."""
 
 from __future__ import annotations
 
@@ -81,13 +81,13 @@ class Discovery:
         return self._registered[implementation.plugin_name]
 
     def _free_name(self, plugin: object) -> str:
-        """Return the name of a plugin passed in code: its class or module, with a number if the name is used."""
+        """Return the name of a plugin passed in code: its class or module, with a number if needed."""
         base = str(getattr(plugin, "__name__", type(plugin).__name__))
         names = chain([base], (f"{base}-{number}" for number in count(2)))
         return next(name for name in names if not self._manager.has_plugin(name))
 
     def _add(self, info: PluginInfo, load: Callable[[], object]) -> None:
-        """Load a plugin, register it and collect its models; after any failure it is broken and not registered."""
+        """Load and register a plugin and its models; after any failure it is broken and not registered."""
         name = info.full_name if self._manager.has_plugin(info.name) else info.name
         plugin: object | None = None
         try:
@@ -128,7 +128,7 @@ class Discovery:
             if implementation.plugin is plugin:
                 call_hook(implementation, register=entries.append)
         for entry in entries:
-            if not isinstance(entry, CatalogEntry):  # pyright: ignore[reportUnnecessaryIsInstance]  by the plugin
+            if not isinstance(entry, CatalogEntry):  # pyright: ignore[reportUnnecessaryIsInstance]
                 raise ConfigError(f"register() expects a CatalogEntry and got a {type(entry).__name__}")
         return entries
 
@@ -152,7 +152,8 @@ class Discovery:
 
 
 def _find_installed() -> list[tuple[PluginInfo, Callable[[], object]]]:
-    """Return the built-in plugins, so that no other plugin can replace their models; then the installed ones by name."""
+    """Return the built-in plugins, then the installed ones by name."""
+    # In this order, because the first model of a slug counts.
     core = [(PluginInfo(point.name, f"{CORE} {__version__}", "loaded"), point.load) for point in BUILT_IN]
     installed = sorted(entry_points(group=PROJECT), key=lambda point: (point.name, point.value))
     return [

@@ -1,4 +1,4 @@
-"""Wrappers of the objects that hooks return: their methods return the documented types, or raise errors of ours."""
+"""Wrappers of the objects that hooks return, whose methods return the documented types only."""
 
 from __future__ import annotations
 
@@ -43,8 +43,8 @@ class GuardedAuth:
             raise ConfigError(f"the auth plugin {self.plugin} failed with {kind}. Nothing was sent") from None
         if not _is_text(key):
             raise ConfigError(
-                f"the auth plugin {self.plugin} returned a {type(key).__name__} as the API key; expected a str. "
-                "Nothing was sent"
+                f"the auth plugin {self.plugin} returned a {type(key).__name__} as the API key; expected a "
+                "str. Nothing was sent"
             )
         return key
 
@@ -131,8 +131,8 @@ class _GuardedWriter:
             location: object = self._writer.commit(sha256)
         if not _is_location(location):
             raise StorageError(
-                f"the storage plugin {self._plugin} did not return the location of the file: commit() returned "
-                f"{_describe_type(location)}; expected a Location with a URL. The file may be stored"
+                f"the storage plugin {self._plugin} did not return the location of the file: commit() "
+                f"returned {_describe_type(location)}; expected a Location with a URL. The file may be stored"
             )
         return location
 

@@ -1,4 +1,4 @@
-"""The plugins of a client: key, storage, commands and events come from here. Plugins are loaded when first needed."""
+"""The plugins of a client, which are loaded when first needed."""
 
 from __future__ import annotations
 
@@ -39,8 +39,8 @@ class Plugins:
 
     Args:
         extra: Plugins passed in code, beside the built-in and installed ones.
-        strict: Whether a broken plugin raises ConfigError instead of being listed with a warning; then all are loaded at
-            once.
+        strict: Whether a broken plugin raises ConfigError instead of being listed with a warning; then all
+            are loaded at once.
 
     """
 
@@ -49,8 +49,9 @@ class Plugins:
         for plugin in self._extra:
             if isinstance(plugin, str):
                 raise ConfigError(
-                    f"plugins contains the str {plugin!r}; expected plugin objects, such as MyPlugin(). Installed plugins "
-                    "are used without it; to select the source of the API key, pass auth=... Nothing was sent"
+                    f"plugins contains the str {plugin!r}; expected plugin objects, such as MyPlugin(). "
+                    "Installed plugins are used without it; to select the source of the API key, pass "
+                    "auth=... Nothing was sent"
                 )
         self._strict = strict or is_strict()
         self._lock = ForkSafeLock()
@@ -108,8 +109,8 @@ class Plugins:
                 return guard_auth(plugin, answer)
             _log_wrong_type(plugin, answer, "an Auth")
         raise ConfigError(
-            f"no plugin{f' {selected}' if selected else ''} provides an API key: pass Kling(api_key=...), or enable "
-            "another plugin; `kling plugins` lists them. Nothing was sent"
+            f"no plugin{f' {selected}' if selected else ''} provides an API key: pass Kling(api_key=...), or "
+            "enable another plugin; `kling plugins` lists them. Nothing was sent"
         )
 
     def storage(self, url: str) -> Storage:
@@ -152,7 +153,7 @@ def load_catalog() -> Catalog:
 
 
 def _answers(implementations: Iterable[pluggy.HookImpl], **arguments: object) -> Iterator[tuple[str, object]]:
-    """Yield plugin and result of each implementation that returns one. Errors of ours propagate; others are logged."""
+    """Yield plugin and result of each implementation that returns one; log errors, except KlingErrors."""
     for implementation in implementations:
         name = implementation.plugin_name
         try:
@@ -185,7 +186,8 @@ def _explain_no_storage(url: str, infos: Iterable[PluginInfo]) -> str:
     # Plugins are often named after their scheme; if one is, the others do not matter.
     unused = [info for info in unused if info.name == url.partition(":")[0]] or unused
     reasons = [
-        f"plugin {info.name!r} is installed but {'broken' if info.state == 'broken' else 'not enabled'} ({info.reason})"
+        f"plugin {info.name!r} is installed but "
+        f"{'broken' if info.state == 'broken' else 'not enabled'} ({info.reason})"
         for info in unused
     ]
     return (

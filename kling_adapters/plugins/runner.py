@@ -23,7 +23,8 @@ class HookRunner:
     """Runs hooks of the plugins of one client."""
 
     def __init__(self) -> None:
-        # By process and plugin: threads do not exist in a forked child, and those of the parent stay untouched.
+        # By process and plugin: threads do not exist in a forked child, and those of the parent stay
+        # untouched.
         self._workers: dict[tuple[int, str], PluginWorker] = {}
 
     def run(self, implementation: pluggy.HookImpl, subject: str, seconds: float, **arguments: object) -> None:

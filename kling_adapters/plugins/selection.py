@@ -44,17 +44,18 @@ class PluginInfo:
 
     @property
     def full_name(self) -> str:
-        """The name with the distribution, such as kling-keyring:keyring; the name alone for a plugin passed in code."""
+        """The name with the distribution, such as kling-keyring:keyring, unless it was passed in code."""
         return f"{self.distribution.split()[0]}:{self.name}" if self.distribution else self.name
 
     @property
     def is_core(self) -> bool:
-        """Whether it is a built-in plugin."""
+        """True for a built-in plugin."""
         return self.distribution is not None and self.distribution.split()[0] == CORE
 
     def answers_to(self, name: str) -> bool:
         """Return whether `name` selects this plugin: its name, or its full name."""
-        # A name with a colon is always a full name: the name of an entry point may look like one of another plugin.
+        # A name with a colon is always a full name: the name of an entry point may look like one of another
+        # plugin.
         return _normalize(name) == _normalize(self.full_name) if ":" in name else name == self.name
 
 
@@ -85,8 +86,9 @@ class Selection:
             if not any(info.answers_to(name) for info in self._installed):
                 plugins = [info.name for info in self._installed]
                 raise ConfigError(
-                    f"{variable} names {name!r}, which is not an installed plugin{suggest_name(name, plugins)} "
-                    f"Installed: {', '.join(sorted(set(plugins)))}. Separate several names with commas."
+                    f"{variable} names {name!r}, which is not an installed plugin"
+                    f"{suggest_name(name, plugins)} Installed: {', '.join(sorted(set(plugins)))}. "
+                    "Separate several names with commas."
                 )
         return names
 
@@ -133,6 +135,6 @@ def _matches_any(info: PluginInfo, names: Iterable[str]) -> bool:
 
 
 def _normalize(name: str) -> str:
-    """Return a full name with the distribution in normalized form: Kling_Keyring:x becomes kling-keyring:x."""
+    """Return a full name with a normalized distribution: Kling_Keyring:x becomes kling-keyring:x."""
     distribution, colon, plugin = name.partition(":")
     return re.sub(r"[-_.]+", "-", distribution).lower() + colon + plugin if colon else name

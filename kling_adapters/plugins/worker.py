@@ -32,7 +32,7 @@ _Queue: TypeAlias = "SimpleQueue[_Call | None]"
 
 
 class PluginWorker:
-    """Calls one plugin, in order, in a daemon thread that lives until `close` or until the client is collected."""
+    """Calls one plugin, in order, in a daemon thread that lives as long as the client."""
 
     def __init__(self, name: str) -> None:
         self._name = name
@@ -51,8 +51,8 @@ class PluginWorker:
             seconds: The longest time to wait, from the start of the call, in seconds.
 
         Returns:
-            "ended"; "hangs" if the call takes longer, after which all calls are skipped until it has ended; or
-            "skipped" because an earlier call hangs.
+            "ended"; "hangs" if the call takes longer, after which all calls are skipped until it has ended;
+            or "skipped" because an earlier call hangs.
 
         """
         call = _Call(function)

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from enum import Enum, auto
 from typing import Generic, TypeVar
 
-from kling_adapters import errors
+from kling_adapters import api_errors, errors
 from kling_adapters.protocol.effects import Call, Flow
 from kling_adapters.protocol.plan import Plan
 from kling_adapters.protocol.session import Session
@@ -103,7 +103,7 @@ class Batch(Generic[R]):
         if self._plan.cost_cap is not None:
             cost = result.metrics.cost if result else None
             self._plan.cost_cap.settle(task.id, cost, outcome.request_id, error)
-        if isinstance(error, errors.Unauthorized | errors.InsufficientCredits):
+        if isinstance(error, api_errors.Unauthorized | api_errors.InsufficientCredits):
             self._stop(f"the gateway refused the account ({error.status})")
         if task.is_new:
             self._count_storage_failure(task, error)

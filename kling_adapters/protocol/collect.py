@@ -20,7 +20,7 @@ from kling_adapters.protocol.file_names import FileName, safe_stem, split_destin
 from kling_adapters.protocol.records import record
 from kling_adapters.protocol.session import Session
 from kling_adapters.result import Artifact, ResultData, StoredFile
-from kling_adapters.schema.adapter import Returns
+from kling_adapters.schema.adapter import OutputKind
 
 MAX_TOTAL_BYTES = 16 * 1024**3
 """Bytes of all files of one result."""
@@ -75,11 +75,11 @@ class _Collection:
         return Download(artifact, make_name, self.destination.storage, context, remaining)
 
 
-def open_destination(find: FindStorage, save_to: str, returns: Returns | None = None) -> Flow[Destination]:
+def open_destination(find: FindStorage, save_to: str, returns: OutputKind | None = None) -> Flow[Destination]:
     """Return the destination of outputs after a check, so that an unusable one is refused before a job is paid for.
 
     Args:
-        find: Returns the storage of a folder or URL.
+        find: OutputKind the storage of a folder or URL.
         save_to: A folder or URL, or one that ends with a file name or a template.
         returns: The kind of output of the model, if known.
 
@@ -101,7 +101,9 @@ def open_destination(find: FindStorage, save_to: str, returns: Returns | None = 
     return Destination(storage, name)
 
 
-def open_before_submit(find: FindStorage, save_to: str, returns: Returns | None = None) -> Flow[Destination]:
+def open_before_submit(
+    find: FindStorage, save_to: str, returns: OutputKind | None = None
+) -> Flow[Destination]:
     """Return the destination as `open_destination` does; a StorageError adds that nothing was sent."""
     try:
         return (yield from open_destination(find, save_to, returns))

@@ -6,12 +6,11 @@ import logging
 import re
 
 from kling_adapters.errors import StorageError
-from kling_adapters.media.types import EXTENSIONS, fits_kind, is_error_page, sniff
+from kling_adapters.media.types import find_extension, fits_kind, is_error_page, sniff
 from kling_adapters.result import Artifact
 
 log = logging.getLogger("kling_adapters")
 
-_KIND_EXTENSIONS = {"video": "mp4", "image": "png", "audio": "mp3", "text": "txt"}
 # Values that are not codings: object stores keep them from the upload that made the file.
 _NOT_CODINGS = {"", "identity", "none", "aws-chunked", "utf-8", "binary"}
 
@@ -47,7 +46,7 @@ def detect_content(artifact: Artifact, head: bytes, announced: str, codings: str
     if detected:
         if not is_open and not fits_kind(detected, kind):
             raise _wrong_kind(artifact, detected)
-        return detected, EXTENSIONS[detected]
+        return detected, find_extension(detected, kind)
     if is_open:
         return "application/octet-stream", "bin"
     if is_error_page(head, announced):
@@ -56,8 +55,7 @@ def detect_content(artifact: Artifact, head: bytes, announced: str, codings: str
         "the output is not recognised as %s: it starts with %r and is stored unchanged", kind, head[:12]
     )
     content_type = announced if re.fullmatch(r"[a-z0-9.+-]+/[a-z0-9.+-]+", announced) else ""
-    extension = EXTENSIONS.get(content_type) or _KIND_EXTENSIONS.get(kind, "bin")
-    return content_type or "application/octet-stream", extension
+    return content_type or "application/octet-stream", find_extension(content_type, kind)
 
 
 def _wrong_kind(artifact: Artifact, content: str) -> StorageError:

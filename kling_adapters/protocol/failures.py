@@ -6,7 +6,7 @@ import re
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 
-from kling_adapters import errors
+from kling_adapters import api_errors
 from kling_adapters.models._gateway import NO_CREDITS_STATUS, NO_CREDITS_WORDS, STATUSES
 from kling_adapters.protocol.fields import make_printable
 from kling_adapters.protocol.messages import Answer
@@ -15,18 +15,18 @@ _LONGEST_RESET = 600.0
 """Seconds: a wrong header must not stop a key for days."""
 
 _ERROR_CLASSES = {
-    400: errors.BadRequest,
-    401: errors.Unauthorized,
-    403: errors.Forbidden,
-    404: errors.NotFound,
-    405: errors.MethodNotAllowed,
-    406: errors.NotAcceptable,
-    410: errors.ModelRetired,
-    422: errors.Unprocessable,
-    429: errors.RateLimited,
-    500: errors.ServerError,
-    502: errors.BadGateway,
-    504: errors.GatewayTimeout,
+    400: api_errors.BadRequest,
+    401: api_errors.Unauthorized,
+    403: api_errors.Forbidden,
+    404: api_errors.NotFound,
+    405: api_errors.MethodNotAllowed,
+    406: api_errors.NotAcceptable,
+    410: api_errors.ModelRetired,
+    422: api_errors.Unprocessable,
+    429: api_errors.RateLimited,
+    500: api_errors.ServerError,
+    502: api_errors.BadGateway,
+    504: api_errors.GatewayTimeout,
 }
 
 
@@ -38,13 +38,13 @@ def read_message(answer: Answer) -> str:
     return ". ".join(filter(None, sentences))[:500]
 
 
-def api_error(answer: Answer, request_id: str | None = None) -> errors.ApiError:
+def api_error(answer: Answer, request_id: str | None = None) -> api_errors.ApiError:
     """Build the error for the status of an answer, with the message of the gateway."""
     row = STATUSES.get(answer.status)
     message = read_message(answer)
-    error_class = _ERROR_CLASSES.get(answer.status, errors.ApiError)
+    error_class = _ERROR_CLASSES.get(answer.status, api_errors.ApiError)
     if answer.status == NO_CREDITS_STATUS and any(word in message.lower() for word in NO_CREDITS_WORDS):
-        error_class = errors.InsufficientCredits
+        error_class = api_errors.InsufficientCredits
     return error_class(answer.status, message, meaning=row.meaning if row else "", request_id=request_id)
 
 

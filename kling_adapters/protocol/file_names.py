@@ -12,14 +12,14 @@ from string import Formatter
 from urllib.parse import urlsplit
 
 from kling_adapters.errors import ConfigError, StorageError
-from kling_adapters.media.types import EXTENSIONS, fits_kind
-from kling_adapters.schema.adapter import Returns
+from kling_adapters.media.types import TYPES, fits_kind
+from kling_adapters.schema.adapter import OutputKind
 
 FIELDS = ("model", "request_id", "index", "date", "tag", "ext")
 """Fields of a template."""
 _LONGEST_STEM = 150
-_CONTENT_TYPES = {extension: content_type for content_type, extension in EXTENSIONS.items()}
-_CONTENT_TYPES |= {"jpeg": "image/jpeg", "txt": "text/plain"}
+_TEXT_TYPES = {row.name for row in TYPES if row.kind == "text"}
+_CONTENT_TYPES = {extension: row.name for row in TYPES for extension in row.extensions}
 
 
 @dataclass(frozen=True)
@@ -40,12 +40,12 @@ class FileName:
         """Whether two jobs never share a name."""
         return "request_id" in _iter_fields(self.template)
 
-    def check_kind(self, returns: Returns | None) -> None:
+    def check_kind(self, returns: OutputKind | None) -> None:
         """Raise ConfigError if the extension does not fit the kind of output of the model."""
         if not self.extension or returns is None:
             return
         content_type = _CONTENT_TYPES[self.extension.lower()]
-        if not fits_kind(content_type, returns) or (returns == "text") != (content_type == "text/plain"):
+        if not fits_kind(content_type, returns) or (returns == "text") != (content_type in _TEXT_TYPES):
             raise ConfigError(
                 f"the file name {self.template} does not fit the output of the model, which is {returns}; "
                 f"end the name with {{ext}}. Nothing was sent"

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping
 from itertools import islice
 from typing import Any
 
+from kling_adapters.media.types import guess_kind
 from kling_adapters.protocol.fields import is_url, read_count, read_list, read_object
-from kling_adapters.result import Artifact, Kind
-from kling_adapters.schema.adapter import Returns
+from kling_adapters.result import Artifact, ArtifactKind
+from kling_adapters.schema.adapter import OutputKind
 
 MAX_FILES = 100
 
-_KINDS_BY_NAME: dict[str, Kind] = {
+_KINDS_BY_NAME: dict[str, ArtifactKind] = {
     "video": "video",
     "videos": "video",
     "image": "image",
@@ -21,22 +21,9 @@ _KINDS_BY_NAME: dict[str, Kind] = {
     "audio": "audio",
     "audios": "audio",
 }
-_KINDS_BY_EXTENSION: dict[str, Kind] = {
-    "mp4": "video",
-    "webm": "video",
-    "mov": "video",
-    "png": "image",
-    "jpg": "image",
-    "jpeg": "image",
-    "webp": "image",
-    "mp3": "audio",
-    "wav": "audio",
-    "txt": "text",
-    "json": "text",
-}
 
 
-def read_artifacts(body: Mapping[str, Any], returns: Returns | None) -> tuple[Artifact, ...]:
+def read_artifacts(body: Mapping[str, Any], returns: OutputKind | None) -> tuple[Artifact, ...]:
     """Return the files that `video`, `audio` or `images` describe, or else the URLs in `output`."""
     artifacts = [_read_artifact(body.get("video"), "video"), _read_artifact(body.get("audio"), "audio")]
     artifacts += [_read_artifact(image, "image") for image in read_list(body.get("images"))[:MAX_FILES]]
@@ -44,12 +31,12 @@ def read_artifacts(body: Mapping[str, Any], returns: Returns | None) -> tuple[Ar
     if described:
         return described
     return tuple(
-        Artifact(url, kind or returns or _guess_kind(url))
+        Artifact(url, kind or returns or guess_kind(url))
         for url, kind in islice(_iter_urls(body.get("output"), None), MAX_FILES)
     )
 
 
-def _read_artifact(value: Any, kind: Kind) -> Artifact | None:
+def _read_artifact(value: Any, kind: ArtifactKind) -> Artifact | None:
     members = read_object(value) or {"url": value}
     url, content_type, size = (
         members.get("url"),
@@ -66,7 +53,9 @@ def _read_artifact(value: Any, kind: Kind) -> Artifact | None:
     )
 
 
-def _iter_urls(value: Any, kind: Kind | None, depth: int = 3) -> Iterator[tuple[str, Kind | None]]:
+def _iter_urls(
+    value: Any, kind: ArtifactKind | None, depth: int = 3
+) -> Iterator[tuple[str, ArtifactKind | None]]:
     """Yield the URLs of an output with the kind that their place shows: `url`, `[{url}]`, `{video: url}` ..."""
     if is_url(value):
         yield value, kind
@@ -76,8 +65,3 @@ def _iter_urls(value: Any, kind: Kind | None, depth: int = 3) -> Iterator[tuple[
         for name, member in read_object(value).items():
             if name == "url" or name in _KINDS_BY_NAME:
                 yield from _iter_urls(member, _KINDS_BY_NAME.get(name) or kind, depth - 1)
-
-
-def _guess_kind(url: str) -> Kind:
-    extension = re.split("[?#]", url)[0].lower().rpartition(".")[2]
-    return _KINDS_BY_EXTENSION.get(extension, "file")

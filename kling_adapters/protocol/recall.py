@@ -10,10 +10,10 @@ from kling_adapters.models._gateway import OUTPUT_LIFETIME, RECORD_LIFETIME
 from kling_adapters.protocol.messages import Answer
 from kling_adapters.protocol.responses import read_ended_job
 from kling_adapters.result import JobStatus, ResultData
-from kling_adapters.schema.adapter import Returns
+from kling_adapters.schema.adapter import OutputKind
 
 
-def read_result(entry: JournalEntry, returns: Returns | None = None) -> ResultData | None:
+def read_result(entry: JournalEntry, returns: OutputKind | None = None) -> ResultData | None:
     """Return the recorded result of a COMPLETED job; None for any other entry."""
     if entry.state != "COMPLETED" or entry.result is None or entry.request_id is None:
         return None
@@ -22,7 +22,7 @@ def read_result(entry: JournalEntry, returns: Returns | None = None) -> ResultDa
     return result if isinstance(result, ResultData) else None
 
 
-def read_end(entry: JournalEntry, returns: Returns | None = None) -> ResultData | JobStatus | None:
+def read_end(entry: JournalEntry, returns: OutputKind | None = None) -> ResultData | JobStatus | None:
     """Return the recorded result of a job, or its status if it FAILED; None if neither is recorded."""
     if entry.state == "FAILED":
         return JobStatus("FAILED", error=entry.reason)

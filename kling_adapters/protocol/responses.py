@@ -26,7 +26,7 @@ from kling_adapters.protocol.fields import (
 from kling_adapters.protocol.messages import Answer
 from kling_adapters.protocol.outputs import read_artifacts
 from kling_adapters.result import Artifact, Credits, JobStatus, Metrics, ResultData
-from kling_adapters.schema.adapter import Returns
+from kling_adapters.schema.adapter import OutputKind
 
 
 def read_upload(answer: Answer) -> str | None:
@@ -66,7 +66,7 @@ def names_another_job(body: Mapping[str, Any], request_id: str | None) -> bool:
 
 
 def read_ended_job(
-    request_id: str, model: str | None, returns: Returns | None, answer: Answer
+    request_id: str, model: str | None, returns: OutputKind | None, answer: Answer
 ) -> ResultData | JobStatus | None:
     """Return the result of a COMPLETED job, or the status of a FAILED job; None for anything else.
 
@@ -86,7 +86,7 @@ def read_ended_job(
     return ResultData(request_id, model, body.get("output"), artifacts, status.metrics, body)
 
 
-def read_direct_result(model: str, returns: Returns, answer: Answer) -> ResultData | None:
+def read_direct_result(model: str, returns: OutputKind, answer: Answer) -> ResultData | None:
     """Return the result of a direct run: the body is the file, the headers hold its cost. None for anything else.
 
     Raises:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from dataclasses import dataclass, field
 
-from kling_adapters import errors
+from kling_adapters import api_errors, errors
 from kling_adapters.models._gateway import (
     KEY_REFUSAL_STATUSES,
     OUTPUT_GONE_STATUSES,
@@ -65,7 +65,7 @@ class SubmitFailure:
 
     """
 
-    error: errors.SubmitUncertain | errors.ApiError | errors.TransportError
+    error: errors.SubmitUncertain | api_errors.ApiError | errors.TransportError
     is_safe: bool = False
     is_key_refusal: bool = False
 
@@ -100,7 +100,7 @@ def classify_submit_failure(model: str, outcome: Outcome, *, is_direct: bool) ->
         return SubmitFailure(errors.SubmitUncertain(model, reason))
     error = api_error(outcome)
     # A 406 refuses the key only if the account lacks credits.
-    is_refusal = outcome.status in KEY_REFUSAL_STATUSES or isinstance(error, errors.InsufficientCredits)
+    is_refusal = outcome.status in KEY_REFUSAL_STATUSES or isinstance(error, api_errors.InsufficientCredits)
     return SubmitFailure(error, verdict == "safe", is_refusal)
 
 

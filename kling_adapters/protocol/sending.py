@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from kling_adapters.errors import RateLimited
+from kling_adapters.api_errors import RateLimited
 from kling_adapters.models._gateway import STATUSES
 from kling_adapters.protocol.effects import Flow, Now, Send, Sleep
 from kling_adapters.protocol.failures import seconds_until_reset

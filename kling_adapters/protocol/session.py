@@ -16,7 +16,7 @@ from kling_adapters.models._gateway import RECORD_LIFETIME
 from kling_adapters.protocol.gateway import Gateway
 from kling_adapters.protocol.rate_limit import RateLimiter
 from kling_adapters.result import ResultData
-from kling_adapters.schema.adapter import Adapter, Returns
+from kling_adapters.schema.adapter import Adapter, OutputKind
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class JobRef:
     request_id: str
     model: str | None = None
     latency: float | None = None
-    returns: Returns | None = None
+    returns: OutputKind | None = None
 
     @classmethod
     def of(cls, request_id: str, model: str, adapter: Adapter | None) -> JobRef:
@@ -48,7 +48,7 @@ class Session:
 
     Attributes:
         gateway: The gateway of the client.
-        find_auth: Returns the source of the API key.
+        find_auth: OutputKind the source of the API key.
         journal: The journal.
         make_job: Makes the handle that a WaitTimeout carries.
         make_result: Makes the result that a StorageError carries.

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, Generic, TypeVar
 
-from kling_adapters import errors
+from kling_adapters import api_errors, errors
 from kling_adapters.events import SubmitFailed, Submitted
 from kling_adapters.hookspecs import Auth, KeyPool, RenewableAuth
 from kling_adapters.journal.base import BaseJournal
@@ -71,7 +71,7 @@ def start_job(session: Session, start: Start[Started], body: Mapping[str, Any]) 
     try:
         body = yield from upload_media(session, body, start.end)
         started = yield from _submit_and_record(session, start, body)
-    except (errors.SubmitUncertain, errors.ApiError, errors.TransportError) as error:
+    except (errors.SubmitUncertain, api_errors.ApiError, errors.TransportError) as error:
         yield Emit(SubmitFailed(start.model, str(error), isinstance(error, errors.SubmitUncertain)))
         raise
     yield Emit(Submitted(started.request_id, start.model, body, (yield Now()) - begin))

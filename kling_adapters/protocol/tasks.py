@@ -14,7 +14,8 @@ from kling_adapters.journal.entries import REFUSED, JournalEntry
 from kling_adapters.media.inputs import digest_media
 from kling_adapters.result import ResultData
 from kling_adapters.schema.adapter import Adapter
-from kling_adapters.schema.params import Params, dump_set_fields
+from kling_adapters.schema.fields import dump_set_fields
+from kling_adapters.schema.params import Params
 
 R_co = TypeVar("R_co", bound=ResultData, covariant=True)
 

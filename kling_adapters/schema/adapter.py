@@ -8,15 +8,25 @@ from typing import Literal
 
 from kling_adapters.schema.rules import Rule
 
-Returns = Literal["video", "image", "audio", "text"]
+OutputKind = Literal["video", "image", "audio", "text"]
+"""Kind of output of a model."""
 
 
 @dataclass(frozen=True)
 class Adapter:
-    """One model: its slug, what it returns, its usual latency in seconds (None where the page gives none), its rules."""
+    """Facts about one model, beside its parameters.
+
+    Attributes:
+        slug: The name of the model in URLs of the gateway.
+        title: The name of the model for readers.
+        returns: The kind of its output.
+        latency: The usual duration of a job in seconds, from the model's page; None if the page has none.
+        rules: The conditions between its parameters.
+
+    """
 
     slug: str
     title: str
-    returns: Returns
+    returns: OutputKind
     latency: float | None = None
     rules: Sequence[Rule] = ()

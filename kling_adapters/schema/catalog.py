@@ -1,4 +1,4 @@
-"""Slug to adapter, lazily: a model is imported when it is first used."""
+"""Catalog of models by slug; a model is imported when it is first used."""
 
 from __future__ import annotations
 
@@ -11,31 +11,48 @@ from importlib.resources import files
 from typing import Any
 
 from kling_adapters.errors import ConfigError, UnknownModel
-from kling_adapters.schema.adapter import Returns
+from kling_adapters.schema.adapter import OutputKind
 from kling_adapters.schema.params import Params
 
 
 @dataclass(frozen=True)
 class CatalogEntry:
-    """Where the adapter of a model is, and what a list of models shows; `latency` in seconds, None if not known.
+    """A model of the catalog.
 
-    The package of `module` holds the JSON Schema of the model as `schemas/<slug>.json`.
+    Attributes:
+        slug: The name of the model in URLs of the gateway.
+        title: The name of the model for readers.
+        returns: The kind of its output.
+        latency: The usual duration of a job in seconds, from the model's page; None if the page has none.
+        module: The module of the parameter model; its package has the JSON Schema as `schemas/<slug>.json`.
+        name: The class of the parameter model.
+
     """
 
     slug: str
     title: str
-    returns: Returns
+    returns: OutputKind
     latency: float | None
     module: str
     name: str
 
     def load(self) -> type[Params]:
-        """Import and return the parameter model."""
+        """Import the parameter model.
+
+        Returns:
+            The class.
+
+        """
         model: type[Params] = getattr(importlib.import_module(self.module), self.name)
         return model
 
     def json_schema(self) -> dict[str, Any]:
-        """Return the JSON Schema (2020-12) of the parameters; `x-kling` holds what the spec says beyond it."""
+        """Read the JSON Schema (2020-12) of the parameters.
+
+        Returns:
+            The schema; `x-kling` has the rules and other facts of the spec.
+
+        """
         package = self.module.rpartition(".")[0]
         schema: dict[str, Any] = json.loads(
             (files(package) / "schemas" / f"{self.slug}.json").read_text("utf-8")
@@ -44,18 +61,26 @@ class CatalogEntry:
 
 
 class Catalog(Mapping[str, CatalogEntry]):
-    """Every model that can be submitted, by slug, in the order of the slugs."""
+    """Mapping of slugs to models, sorted by slug."""
 
     def __init__(self) -> None:
         self._entries: dict[str, CatalogEntry] = {}
 
     def register(self, entry: CatalogEntry) -> None:
-        """Add a model. Raises ConfigError, naming both, if another model has its slug."""
-        known = self._entries.setdefault(entry.slug, entry)
-        if known is not entry:
+        """Add a model.
+
+        Args:
+            entry: The model.
+
+        Raises:
+            ConfigError: Another model has its slug.
+
+        """
+        existing = self._entries.setdefault(entry.slug, entry)
+        if existing is not entry:
             raise ConfigError(
                 f"{entry.module}.{entry.name} has the slug {entry.slug}, "
-                f"which is that of {known.module}.{known.name}"
+                f"which is that of {existing.module}.{existing.name}"
             )
 
     def __getitem__(self, slug: str) -> CatalogEntry:
@@ -67,14 +92,28 @@ class Catalog(Mapping[str, CatalogEntry]):
     def __len__(self) -> int:
         return len(self._entries)
 
+    def __repr__(self) -> str:
+        return f"<Catalog of {len(self)} models>"
+
     def find(self, slug: str) -> CatalogEntry:
-        """Return the entry of `slug`. Raises UnknownModel with the closest slug that is known."""
+        """Find a model.
+
+        Args:
+            slug: The slug of the model.
+
+        Returns:
+            The model.
+
+        Raises:
+            UnknownModel: There is no such model. The message suggests the closest slug.
+
+        """
         if slug in self._entries:
             return self._entries[slug]
         close = difflib.get_close_matches(slug, list(self._entries), n=1)
         hint = f"; did you mean {close[0]}?" if close else "; `kling models` lists them."
         raise UnknownModel(
-            f"no adapter for {slug!r}{hint} A model without a spec takes submit_raw(). Nothing was sent."
+            f"no adapter for {slug!r}{hint} Submit a model without a spec with submit_raw(). Nothing was sent."
         )
 
 
@@ -84,7 +123,7 @@ def lazy_exports(entries: Sequence[CatalogEntry]) -> Callable[[str], type[Params
 
     def get(name: str) -> type[Params]:
         if name not in by_name:
-            raise AttributeError(f"no adapter class is called {name}")
+            raise AttributeError(f"no model has a class {name}")
         return by_name[name].load()
 
     return get

@@ -1,4 +1,4 @@
-"""What is wrong with parameters, from pydantic's words to those that a caller can act on."""
+"""Problems in our words, from the errors of pydantic."""
 
 from __future__ import annotations
 
@@ -11,26 +11,27 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails, InitErrorDetails, PydanticCustomError, core_schema
 
 from kling_adapters import _text
-from kling_adapters.errors import MOST_SHOWN, Problem
+from kling_adapters.errors import MAX_SHOWN_PROBLEMS
 from kling_adapters.media.inputs import describe_media
 from kling_adapters.media.reader import is_local
-from kling_adapters.schema import fields as _fields
-from kling_adapters.schema.param_types import MEDIA
+from kling_adapters.problems import Problem
+from kling_adapters.schema.fields import Model, find_choices, find_model, list_names
+from kling_adapters.schema.param_types import EXPECTED_MEDIA
 
 _PYDANTIC_TYPES = frozenset(get_args(core_schema.ErrorType))
-_LONGEST_NAME = 100
+_MAX_NAME_LENGTH = 100
 
 _LIMITS = {
-    "greater_than_equal": ("ge", "is too small"),
-    "less_than_equal": ("le", "is too large"),
-    "string_too_long": ("max_length", "are too many"),
-    "string_too_short": ("min_length", "are too few"),
-    "too_long": ("max_length", "are too many"),
-    "too_short": ("min_length", "are too few"),
+    "greater_than_equal": ("ge", "at least"),
+    "less_than_equal": ("le", "at most"),
+    "string_too_long": ("max_length", "at most"),
+    "string_too_short": ("min_length", "at least"),
+    "too_long": ("max_length", "at most"),
+    "too_short": ("min_length", "at least"),
 }
 _WRONG_TYPES = {
     "string_type": "is not text",
-    "string_unicode": "has half a character (a lone surrogate)",
+    "string_unicode": "contains a lone surrogate",
     "int_type": "is not an integer",
     "int_from_float": "is not an integer",
     "float_type": "is not a finite number",
@@ -45,16 +46,16 @@ _WRONG_TYPES = {
 }
 
 
-def explain(model: _fields.Model, error: ValidationError) -> list[Problem]:
+def explain(model: Model, error: ValidationError) -> list[Problem]:
     """Return every problem that pydantic has found with the parameters of a model."""
     return [
-        _explain(model, details, is_shown=number < MOST_SHOWN)
+        _explain(model, details, is_shown=number < MAX_SHOWN_PROBLEMS)
         for number, details in enumerate(error.errors(include_url=False))
     ]
 
 
 def rule_error(problem: Problem) -> InitErrorDetails:
-    """Return a broken rule as an error of pydantic."""
+    """Return the violation of a rule as an error of pydantic."""
     context = {"problem": _text.escape(_text.shorten(problem.message))}
     template = "{problem}"
     if problem.allowed:
@@ -68,7 +69,7 @@ def rule_error(problem: Problem) -> InitErrorDetails:
 
 
 def repeat_errors(error: ValidationError) -> list[InitErrorDetails]:
-    """Return the errors of pydantic such that it can be raised again, with more of them."""
+    """Return the errors of pydantic in the form that a new ValidationError takes."""
     return [
         InitErrorDetails(
             type=details["type"] if details["type"] in _PYDANTIC_TYPES else _repeat_custom_error(details),
@@ -81,29 +82,32 @@ def repeat_errors(error: ValidationError) -> list[InitErrorDetails]:
 
 
 def _repeat_custom_error(details: Any) -> PydanticCustomError:
-    # The message is complete already; it is no literal text, as pydantic's types want one.
+    # The message is final and not a template; the type of PydanticCustomError allows literal texts only.
     return PydanticCustomError(details["type"], details["msg"], details.get("ctx"))
 
 
-def _explain(model: _fields.Model, details: ErrorDetails, *, is_shown: bool) -> Problem:
-    path, value, context = details["loc"], details["input"], details.get("ctx", {})
+def _explain(model: Model, details: ErrorDetails, *, is_shown: bool) -> Problem:
+    """Return one error as a problem. Suggestions take time, and only those of shown problems are made."""
+    location, value, context = details["loc"], details["input"], details.get("ctx", {})
     allowed: str | None = None
     suggestion: str | None = None
+    file: str | None = None
     match details["type"]:
         case "missing":
-            # The value is the whole object, which is not what is wrong.
+            # The value of the error is the whole object.
             message, value = "required, but missing", None
         case "extra_forbidden":
             message = "unknown parameter"
-            holder = _fields.model_at(model, path[:-1])
-            suggestion = _closest(str(path[-1]), _fields.names(holder) if holder and is_shown else [])
+            holder = find_model(model, location[:-1])
+            suggestion = _find_closest(str(location[-1]), list_names(holder) if holder and is_shown else [])
         case "literal_error":
-            choices = _fields.choices_at(model, path)
+            choices = find_choices(model, location)
             message, allowed = f"{_show(value)} is not allowed", ", ".join(map(repr, choices))
-            suggestion = _closest(value, [choice for choice in choices if isinstance(choice, str)])
+            suggestion = _find_closest(value, [choice for choice in choices if isinstance(choice, str)])
         case "media":
-            message, allowed = f"{_show(value)} is {context['problem']}", MEDIA
-            suggestion = _suggest_file(value) if is_shown else None
+            message, allowed = f"{_show(value)} is {context['problem']}", EXPECTED_MEDIA
+            file = value if is_shown and _is_file(value) else None
+            suggestion = None if file is None else f"Path({file!r})"
         case "rule":
             message, allowed = context["problem"], context.get("allowed")
             suggestion = context.get("suggestion")
@@ -113,20 +117,21 @@ def _explain(model: _fields.Model, details: ErrorDetails, *, is_shown: bool) -> 
             message = f"{_show(value)} {_WRONG_TYPES[kind]}"
         case _:
             message = f"{_show(value)}: {details['msg'][0].lower()}{details['msg'][1:]}"
-    return Problem(_path(path), message, value, allowed, suggestion)
+    return Problem(_format_path(location), message, value, allowed, suggestion, file)
 
 
 def _explain_limit(kind: str, value: Any, context: Mapping[str, Any]) -> tuple[str, str]:
-    name, excess = _LIMITS[kind]
-    bound = "at most" if name in ("le", "max_length") else "at least"
-    measured = _show(value)
-    if name in ("max_length", "min_length"):
-        length = context.get("actual_length", len(value))
-        measured = f"{length} {'characters' if isinstance(value, str) else 'items'}"
-    return f"{measured} {excess}", f"{bound} {_text.format_number(context[name])}"
+    """Return the message and the allowed values."""
+    name, bound = _LIMITS[kind]
+    allowed = f"{bound} {_text.format_number(context[name])}"
+    if name in ("ge", "le"):
+        return f"{_show(value)} is too {'small' if name == 'ge' else 'large'}", allowed
+    unit = "characters" if isinstance(value, str) else "items"
+    excess = "many" if name == "max_length" else "few"
+    return f"too {excess} {unit} ({context.get('actual_length', len(value))})", allowed
 
 
-def _path(location: Iterable[str | int]) -> str:
+def _format_path(location: Iterable[str | int]) -> str:
     text = ""
     for step in location:
         text += f"[{step}]" if isinstance(step, int) else f".{step}" if step != "" else '.""'
@@ -137,24 +142,22 @@ def _show(value: Any) -> str:
     return _text.shorten(describe_media(value), 200) if is_local(value) else _text.show(value)
 
 
-def _closest(word: Any, known: Iterable[str]) -> str | None:
-    # Of a text as long as a book, nobody has mistyped a name; to compare it takes minutes.
-    if not isinstance(word, str) or len(word) > _LONGEST_NAME:
+def _find_closest(name: Any, choices: Iterable[str]) -> str | None:
+    # A very long text is not a misspelt name, and comparing it takes minutes.
+    if not isinstance(name, str) or len(name) > _MAX_NAME_LENGTH:
         return None
-    return next(iter(difflib.get_close_matches(word, list(known), n=1)), None)
+    return next(iter(difflib.get_close_matches(name, list(choices), n=1)), None)
 
 
-def _suggest_file(value: Any) -> str | None:
-    """Return how to pass a file that was named by its text.
+def _is_file(value: Any) -> bool:
+    """Return whether a text is the path of an existing file.
 
-    Only within the working folder: the message can reach whoever sent the text, and tells that the file exists.
+    Only within the working folder: the message discloses that the file exists, and may reach whoever sent the text.
     """
     if not isinstance(value, str) or not value or "\0" in value:
-        return None
-    file = Path(value)
+        return False
+    path = Path(value)
     try:
-        if not file.is_absolute() and ".." not in file.parts and file.is_file():
-            return f"Path({value!r})"
+        return not path.is_absolute() and ".." not in path.parts and path.is_file()
     except (OSError, ValueError):
-        pass
-    return None
+        return False

@@ -8,7 +8,14 @@ from typing import Literal
 
 @dataclass(frozen=True)
 class GatewayState:
-    """A state of a job; after a terminal one nothing changes any more."""
+    """A state of a job.
+
+    Attributes:
+        name: The name of the state in answers.
+        meaning: A description.
+        terminal: Whether the state is final.
+
+    """
 
     name: str
     meaning: str
@@ -17,10 +24,16 @@ class GatewayState:
 
 @dataclass(frozen=True)
 class StatusCode:
-    """A status code of the gateway, and what a submit that was answered with it may do.
+    """A status code of the gateway.
 
-    `submit`: safe, nothing was started and it may be repeated; never, nothing was started and repeating does
-    not help; uncertain, a job may have been started. `source` is where the fact comes from.
+    Attributes:
+        status: The HTTP status code.
+        name: The name of the error class.
+        meaning: A description.
+        submit: The meaning for a submit. `safe`: no job was started, and the submit may be repeated. `never`: no job was
+            started, and a repetition does not help. `uncertain`: a job may have been started.
+        source: Where this fact comes from.
+
     """
 
     status: int

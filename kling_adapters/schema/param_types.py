@@ -1,4 +1,4 @@
-"""The types of parameters that Python and pydantic have no name for."""
+"""Types of parameters that neither Python nor pydantic has."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ T = TypeVar("T")
 # Patterns of JSON Schema cannot contain lone surrogates.
 _URL_IN_JSON = f"^{HTTP_URL}$".replace(r"\ud800-\udfff", "")
 
-MEDIA = "a URL such as https://example.com/cat.png, a Path, bytes, or a file opened in mode 'rb'"
+EXPECTED_MEDIA = "a URL such as https://example.com/cat.png, a Path, bytes, or a file opened in mode 'rb'"
 
 
 class _Media:
-    """Takes a URL or local media; of a data: URL, what it holds is kept."""
+    """Accepts a URL or local media, and decodes a data: URL."""
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
-        return core_schema.no_info_plain_validator_function(_media)
+        return core_schema.no_info_plain_validator_function(_validate_media)
 
     def __get_pydantic_json_schema__(
         self, schema: CoreSchema, handler: GetJsonSchemaHandler
@@ -34,7 +34,7 @@ class _Media:
         return {"type": "string", "format": "uri", "pattern": _URL_IN_JSON}
 
 
-def _media(value: Any) -> Any:
+def _validate_media(value: Any) -> Any:
     if is_http_url(value):
         return value
     try:
@@ -43,32 +43,34 @@ def _media(value: Any) -> Any:
         check_media(value)
     except MediaError as error:
         raise PydanticCustomError(
-            "media", "Input is {problem}; expected {expected}", {"problem": str(error), "expected": MEDIA}
+            "media",
+            "Input is {problem}; expected {expected}",
+            {"problem": str(error), "expected": EXPECTED_MEDIA},
         ) from None
     return value
 
 
 Media: TypeAlias = Annotated[str | Path | bytes | bytearray | memoryview | IO[bytes], _Media()]
-"""The http or https URL of a media file, or the file itself, which is uploaded before the job is submitted.
+"""The http or https URL of a media file, or local media, which is uploaded before the job is submitted.
 
-A file is a Path, its bytes, a file opened in binary mode, or a data: URL in base64. A URL is kept as the text it is: a
-parsed and printed URL can lose its signature.
+Local media is a Path, bytes, a file opened in binary mode, or a base64 data: URL. A URL is sent unchanged: parsing and
+formatting could break its signature.
 """
 
 
-class TextOrInteger:
-    """Lets an integer of a Literal come as its text and the other way round; see IntOrStr."""
+class IntOrStrForms:
+    """Converts between an integer and its decimal text; see IntOrStr."""
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
         schema = handler(source)
         if schema["type"] != "literal":
             raise TypeError(f"IntOrStr takes a Literal, not {source!r}")
         choices = schema["expected"]
-        declared_forms = pair_forms(choices)
+        declared_forms = map_alternate_forms(choices)
         expected = " or ".join(map(repr, choices))
 
         def coerce(value: Any) -> Any:
-            # True, 1.0 and Decimal(1) equal 1, and a Literal would take them for it.
+            # A Literal would accept True, 1.0 and Decimal(1), because they equal 1.
             if isinstance(value, bool) or not isinstance(value, str | int):
                 raise PydanticKnownError("literal_error", {"expected": expected})
             return declared_forms.get(value, value)
@@ -76,19 +78,21 @@ class TextOrInteger:
         return core_schema.no_info_before_validator_function(coerce, schema)
 
 
-def pair_forms(choices: Iterable[Any]) -> dict[Any, Any]:
-    """Return each of the choices by its other form: 5 by "5", and "5" by 5."""
+def map_alternate_forms(choices: Iterable[Any]) -> dict[Any, Any]:
+    """Return the choices by their alternate form: 5 by "5", and "5" by 5."""
     return {str(choice) if isinstance(choice, int) else int(choice): choice for choice in choices}
 
 
-IntOrStr: TypeAlias = Annotated[T, TextOrInteger()]
-"""`IntOrStr[Literal[5, 10]]` also takes "10", and `IntOrStr[Literal["3"]]` also 3, as the pages' own examples send them.
+IntOrStr: TypeAlias = Annotated[T, IntOrStrForms()]
+"""A Literal of integers or of decimal texts that accepts both forms.
 
-What is sent is the declared type. Nothing else is accepted: not " 5", "05", 5.0 or True."""
+`IntOrStr[Literal[5, 10]]` also accepts "10", and `IntOrStr[Literal["3"]]` also 3: examples on the models' pages send both.
+The declared form is sent. Nothing else is accepted: not " 5", "05", 5.0 or True.
+"""
 
 
-class _BooleanFirst:
-    """Refuses what only equals one of the booleans of a Literal; see BoolOnly."""
+class _BoolFirst:
+    """Rejects values that only equal a bool; see BoolOnly."""
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
         return core_schema.chain_schema([core_schema.bool_schema(strict=True), handler(source)])
@@ -99,5 +103,5 @@ class _BooleanFirst:
         return handler(schema["steps"][-1])
 
 
-BoolOnly: TypeAlias = Annotated[T, _BooleanFirst()]
-"""`BoolOnly[Literal[True]]` takes True alone; a Literal without it would take 1 as well, which equals it."""
+BoolOnly: TypeAlias = Annotated[T, _BoolFirst()]
+"""A Literal of bools that accepts bools only: `BoolOnly[Literal[True]]` rejects 1, which equals True."""

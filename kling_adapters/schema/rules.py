@@ -1,4 +1,4 @@
-"""Rules: conditions between parameters that JSON Schema expresses badly."""
+"""Rules: conditions between parameters that JSON Schema cannot express well."""
 
 from __future__ import annotations
 
@@ -9,53 +9,74 @@ from dataclasses import dataclass
 from typing import Any, Protocol, cast
 
 from kling_adapters import _text
-from kling_adapters.errors import Problem
 from kling_adapters.media.inputs import measure_media
+from kling_adapters.problems import Problem
 
 
 class Rule(Protocol):
-    """What JSON Schema says badly: a condition between parameters."""
+    """A condition between parameters."""
 
-    def problems(self, values: Mapping[str, Any], given: Mapping[str, Any]) -> Iterator[Problem]:
-        """Yield what is wrong with `values`: parameters by wire name, an unset one holding its documented default.
+    def problems(self, values: Mapping[str, Any], set_values: Mapping[str, Any]) -> Iterator[Problem]:
+        """Yield the violations of this rule.
 
-        `given` has only those that were set.
+        Args:
+            values: The parameters by the gateway's names; an unset one has its documented default.
+            set_values: Only the parameters that the caller set. In all rules, None counts as not set.
+
+        Yields:
+            One problem for each violation.
+
         """
         ...
 
 
 @dataclass(frozen=True)
 class Requires:
-    """If `field` is given, each parameter of `present` must be given and each of `equals` must have its value."""
+    """If `field` is set, other parameters must be set, or have a certain value.
+
+    Attributes:
+        field: The parameter that requires others.
+        present: Parameters that must be set; a documented default is not enough.
+        equals: Parameters that must have a value; a documented default counts.
+
+    """
 
     field: str
     present: Sequence[str] = dataclasses.field(default=(), kw_only=True)
     equals: Mapping[str, Any] = dataclasses.field(default_factory=dict[str, Any], kw_only=True)
 
-    def problems(self, values: Mapping[str, Any], given: Mapping[str, Any]) -> Iterator[Problem]:
-        """See Rule. A default is a value, but it does not count as given."""
-        value = given.get(self.field)
+    def problems(self, values: Mapping[str, Any], set_values: Mapping[str, Any]) -> Iterator[Problem]:
+        """See Rule."""
+        value = set_values.get(self.field)
         if value is None:
             return
         for name in self.present:
-            if given.get(name) is None:
-                yield Problem(self.field, f"needs {name}, which is not given", value)
-        for name, wanted in self.equals.items():
+            if set_values.get(name) is None:
+                yield Problem(self.field, f"requires {name}, which is not set", value)
+        for name, expected in self.equals.items():
             actual = values.get(name)
-            # To Python, True is 1.
-            if actual != wanted or isinstance(actual, bool) != isinstance(wanted, bool):
-                yield Problem(self.field, f"needs {name}={wanted!r}, which is {_text.show(actual)}", value)
+            # To Python, True equals 1.
+            if actual != expected or isinstance(actual, bool) != isinstance(expected, bool):
+                message = f"requires {name}={expected!r}, but {name} is {_text.show(actual)}"
+                yield Problem(self.field, message, value)
 
 
 @dataclass(frozen=True)
 class References:
-    """Each `token` with a number in the text `field` must name an item of `list`, counted from 1."""
+    """Each token with a number in a text must refer to an item of a list.
+
+    Attributes:
+        field: The parameter with the text.
+        token: The token, such as `@Image{n}`; `{n}` stands for the number of the item, from 1.
+        list: The parameter with the list.
+
+    """
 
     field: str
     token: str = dataclasses.field(kw_only=True)
     list: str = dataclasses.field(kw_only=True)
 
-    def problems(self, values: Mapping[str, Any], given: Mapping[str, Any]) -> Iterator[Problem]:
+    def problems(self, values: Mapping[str, Any], set_values: Mapping[str, Any]) -> Iterator[Problem]:
         """See Rule."""
         text, items = values.get(self.field), values.get(self.list)
         if items is None:
@@ -64,26 +85,28 @@ class References:
             return
         count = len(cast("Sequence[Any]", items))
         before, after = map(re.escape, self.token.split("{n}"))
-        # A token that starts with the number is looked for once in each run of digits, not at each digit.
+        # A token that starts with the number is searched once per run of digits, not at each digit.
         start = before or "(?<![0-9])"
-        found = re.finditer(f"{start}([0-9]+){after}", text)
-        for match in {match[0]: match for match in found}.values():
-            # An endless number must not be turned into an int: it cannot name an item anyway.
+        matches = re.finditer(f"{start}([0-9]+){after}", text)
+        for match in {match[0]: match for match in matches}.values():
+            # A very long number is not converted to an int: it cannot refer to an item anyway.
             number = match[1].lstrip("0")
             if not number or len(number) > 9 or int(number) > count:
+                token = _text.shorten(match[0], 80)
                 yield Problem(
-                    self.field,
-                    f"names {_text.shorten(match[0], 80)}, but {self.list} has {_count(count)}",
-                    text,
+                    self.field, f"refers to {token}, but {self.list} has {_count_items(count)}", text
                 )
 
 
 @dataclass(frozen=True, init=False)
 class AtLeastOneOf:
-    """One of the parameters `names` must be given, or several.
+    """At least one of some parameters must be set.
 
-    A documented default does not count as given: the rule asks what the caller chose, and a group with a default
-    in it could never be broken. None counts as not given.
+    A documented default does not count: otherwise a group with a default in it could never be violated.
+
+    Attributes:
+        names: The parameters.
+
     """
 
     names: tuple[str, ...]
@@ -91,23 +114,22 @@ class AtLeastOneOf:
     def __init__(self, *names: str) -> None:
         object.__setattr__(self, "names", names)
 
-    def problems(self, values: Mapping[str, Any], given: Mapping[str, Any]) -> Iterator[Problem]:
+    def problems(self, values: Mapping[str, Any], set_values: Mapping[str, Any]) -> Iterator[Problem]:
         """See Rule."""
-        if all(given.get(name) is None for name in self.names):
-            first, *others = self.names
-            yield Problem(
-                first,
-                f"not given, and neither is {' or '.join(others)}",
-                allowed=f"at least one of {', '.join(self.names)}",
-            )
+        if all(set_values.get(name) is None for name in self.names):
+            names = ", ".join(self.names)
+            yield Problem(self.names[0], f"none of {names} is set", allowed=f"at least one of {names}")
 
 
 @dataclass(frozen=True, init=False)
 class MutuallyExclusive:
-    """Only one of the parameters `names` may be given.
+    """At most one of some parameters may be set.
 
-    A documented default does not count as given: it is what the gateway falls back on, so it excludes nothing, and
-    two parameters with defaults could otherwise never be used. None counts as not given.
+    A documented default does not count: otherwise two parameters with defaults could never be used.
+
+    Attributes:
+        names: The parameters.
+
     """
 
     names: tuple[str, ...]
@@ -115,32 +137,34 @@ class MutuallyExclusive:
     def __init__(self, *names: str) -> None:
         object.__setattr__(self, "names", names)
 
-    def problems(self, values: Mapping[str, Any], given: Mapping[str, Any]) -> Iterator[Problem]:
+    def problems(self, values: Mapping[str, Any], set_values: Mapping[str, Any]) -> Iterator[Problem]:
         """See Rule."""
-        first, *others = [name for name in self.names if given.get(name) is not None] or [""]
-        for name in others:
-            yield Problem(
-                name,
-                f"cannot be given together with {first}",
-                given[name],
-                f"only one of {', '.join(self.names)}",
-            )
+        first, *conflicts = [name for name in self.names if set_values.get(name) is not None] or [""]
+        allowed = f"only one of {', '.join(self.names)}"
+        for name in conflicts:
+            yield Problem(name, f"cannot be combined with {first}", set_values[name], allowed)
 
 
 @dataclass(frozen=True)
 class MaxBytes:
-    """A file given for `field` may have at most `bytes` bytes. A URL is not fetched, so it never breaks this."""
+    """A file must not be larger than a limit. A URL is not fetched, so it never violates this rule.
+
+    Attributes:
+        field: The parameter with the file.
+        bytes: The limit in bytes.
+
+    """
 
     field: str
     bytes: int = dataclasses.field(kw_only=True)
 
-    def problems(self, values: Mapping[str, Any], given: Mapping[str, Any]) -> Iterator[Problem]:
+    def problems(self, values: Mapping[str, Any], set_values: Mapping[str, Any]) -> Iterator[Problem]:
         """See Rule."""
-        value = given.get(self.field)
+        value = set_values.get(self.field)
         size = measure_media(value)
         if size is not None and size > self.bytes:
-            yield Problem(self.field, f"{size} bytes are too many", value, f"at most {self.bytes}")
+            yield Problem(self.field, f"too many bytes ({size})", value, f"at most {self.bytes}")
 
 
-def _count(items: int) -> str:
-    return "no items" if items == 0 else f"{items} item{'' if items == 1 else 's'}"
+def _count_items(count: int) -> str:
+    return "no items" if count == 0 else f"{count} item{'' if count == 1 else 's'}"

@@ -1,14 +1,14 @@
-"""For the tests of applications and plugins: no account, no network, no waiting, and no test framework of its own.
+"""Tools for the tests of applications and plugins, without account, network, waiting time or test framework.
 
-`FakeGateway` and `SimulatedClock` run a client on this machine in milliseconds, `EventRecorder` keeps what plugins are
-told. The suites hold what every plugin of a kind must do: a class of your tests inherits one, says how to reach the
-plugin, and whatever collects `test_` methods (pytest, unittest) runs them. `kling-sandbox` is the larger sibling of the
-gateway: it validates parameters, charges credits and renders real media.
+`FakeGateway` and `SimulatedClock` run a client on this machine within milliseconds, and `EventRecorder`
+records the events of its jobs. A conformance suite checks what every plugin of a kind must do: inherit a test
+class from it, define how to reach the plugin, and pytest or unittest runs its checks. `kling-sandbox` is a
+larger gateway: it validates parameters, charges credits and renders real media.
 """
 
 from kling_adapters.testing.auth import AuthConformance, KeyPoolConformance
 from kling_adapters.testing.clock import SimulatedClock
-from kling_adapters.testing.gateway import MP4, PNG, FakeGateway, GatewayRequest
+from kling_adapters.testing.gateway import MP4, PNG, FakeGateway, GatewayAnswer, GatewayRequest
 from kling_adapters.testing.notifier import EventRecorder, NotifierConformance
 from kling_adapters.testing.storage import StorageConformance
 
@@ -18,6 +18,7 @@ __all__ = [
     "AuthConformance",
     "EventRecorder",
     "FakeGateway",
+    "GatewayAnswer",
     "GatewayRequest",
     "KeyPoolConformance",
     "NotifierConformance",

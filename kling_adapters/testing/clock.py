@@ -1,4 +1,4 @@
-"""A clock that does not wait."""
+"""Clock without waiting."""
 
 from __future__ import annotations
 
@@ -8,9 +8,11 @@ import anyio.lowlevel
 
 
 class SimulatedClock:
-    """A Clock on which sleeping takes no time but moves it on; `slept` lists every sleep, in seconds.
+    """A Clock on which sleeping takes no time: `Kling(clock=SimulatedClock(), ...)`.
 
-    kling = Kling(base_url=sandbox.base_url, api_key=sandbox.api_key, clock=SimulatedClock())
+    Attributes:
+        slept: The length of every sleep, in seconds.
+
     """
 
     def __init__(self) -> None:
@@ -19,17 +21,17 @@ class SimulatedClock:
         self._lock = threading.Lock()
 
     def now(self) -> float:
-        """The simulated time."""
+        """Return the simulated time, in seconds."""
         with self._lock:
             return self._now
 
     def sleep(self, seconds: float) -> None:
-        """Move the time on."""
+        """Advance the time."""
         with self._lock:
             self.slept.append(seconds)
             self._now += seconds
 
     async def sleep_async(self, seconds: float) -> None:
-        """Move the time on, and let other tasks run."""
+        """Advance the time, and let other tasks run."""
         self.sleep(seconds)
         await anyio.lowlevel.checkpoint()

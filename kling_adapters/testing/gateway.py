@@ -1,4 +1,4 @@
-"""A gateway on a loopback port, of the standard library alone: the protocol of a job, and no judgement of its parameters."""
+"""A gateway on a local port, of the standard library. It runs jobs and does not validate parameters."""
 
 from __future__ import annotations
 
@@ -17,17 +17,22 @@ from kling_adapters.media.types import sniff
 from kling_adapters.models._gateway import KEY_HEADER, UPLOAD_URL
 
 MP4 = b"\x00\x00\x00\x18ftypmp42" + bytes(range(256)) * 40
-"""Begins as an mp4 does; no two of its beginnings are equal, so a byte out of place changes the digest."""
+"""Bytes with the start of an MP4 file. All their parts differ, so a misplaced byte changes the digest."""
 PNG = b"\x89PNG\r\n\x1a\n" + bytes(range(256)) * 8
-"""Begins as a png does."""
-_LARGEST_BODY = 512 * 1024**2
+"""Bytes with the start of a PNG file."""
+_MAX_BODY_BYTES = 512 * 1024**2
 
 
 @dataclass(frozen=True)
 class GatewayRequest:
-    """A request as it came. `key`: which of the gateway's keys it carried, by its place; None for none of them.
+    """A received request.
 
-    `params`: the body of a submit, as JSON.
+    Attributes:
+        method: The HTTP method.
+        path: The path of the URL.
+        key: The position of its API key among the keys of the gateway, from 0; None for another key.
+        params: The JSON body of a submit.
+
     """
 
     method: str
@@ -44,26 +49,35 @@ class _Job:
 
 
 class FakeGateway:
-    """Speaks the gateway's protocol to any client; use it in a `with` block.
+    """A gateway for tests, which runs in a `with` block.
 
-    with FakeGateway() as gateway, Kling(base_url=gateway.base_url, api_key=gateway.api_key, clock=SimulatedClock()) as kling:
-        kling.run("kling-2", prompt="x", save_to=folder)
+    with FakeGateway() as gateway:
+        options = {"base_url": gateway.base_url, "api_key": gateway.api_key, "clock": SimulatedClock()}
+        with Kling(**options, journal=None) as kling:
+            kling.run("kling-2", prompt="x", save_to=folder)
 
-    `output`: the one file of every job; by default a few bytes that pass for a video, PNG passes for an image.
-    `fails`: the reason for which every job ends FAILED. `keys`: the keys that are valid, all with jobs of their own; any
-    other is answered 401. A job is QUEUED when its status is first asked, then PROCESSING, then it has ended. An upload
-    is given a URL, which is never fetched. `requests` lists what came, in order.
+    The first status of a job is QUEUED, the second PROCESSING, then it ends. Uploads are accepted and
+    discarded.
+
+    Args:
+        output: The file of every job; None for MP4. PNG is the file of an image model.
+        fails: The reason of the failure of every job; None lets all jobs complete.
+        keys: The valid API keys. Each has its own jobs; the answer to another key is 401.
+
+    Attributes:
+        requests: The received requests, in order.
+
     """
 
     def __init__(
         self,
         *,
-        output: bytes = MP4,
+        output: bytes | None = None,
         fails: str | None = None,
         keys: Sequence[str] = ("SG_0123456789abcdef",),
     ) -> None:
         self.requests: list[GatewayRequest] = []
-        self._output = output
+        self._output = MP4 if output is None else output
         self._fails = fails
         self._keys = tuple(keys)
         self._jobs: dict[str, _Job] = {}
@@ -73,12 +87,12 @@ class FakeGateway:
 
     @property
     def base_url(self) -> str:
-        """Its address, as `Kling(base_url=...)` takes it."""
+        """The address, for `Kling(base_url=...)`."""
         return f"http://127.0.0.1:{self._server.server_port}"
 
     @property
     def api_key(self) -> str:
-        """The first of its keys."""
+        """The first valid key."""
         return self._keys[0]
 
     def __enter__(self) -> Self:
@@ -90,84 +104,88 @@ class FakeGateway:
         self._server.server_close()
         self._thread.join()
 
-    def answer(self, method: str, path: str, headers: Mapping[str, str], body: bytes) -> Answer:
-        """Return what is answered to a request; for the server alone."""
-        given = headers.get(KEY_HEADER, "")
-        key = self._keys.index(given) if given in self._keys else None
-        params = _json(body)
+    def answer(self, method: str, path: str, headers: Mapping[str, str], body: bytes) -> GatewayAnswer:
+        """Return the answer to a request. The server calls it; a subclass may replace some answers."""
+        secret = headers.get(KEY_HEADER, "")
+        key = self._keys.index(secret) if secret in self._keys else None
+        params = _parse_json(body)
         with self._lock:
             self.requests.append(GatewayRequest(method, path, key, params))
             if method == "GET" and path.startswith("/files/"):
-                return self._file(headers.get("range", ""))
+                return self._answer_file(headers.get("range", ""))
             if key is None:
-                return Answer.of(401, {"error": "invalid API key"})
+                return GatewayAnswer.of(401, {"error": "invalid API key"})
             if method == "POST" and path == urlsplit(UPLOAD_URL).path:
-                return Answer.of(200, {"file_urls": [f"{self.base_url}/files/{uuid.uuid4()}"]})
-            if method == "POST" and (found := re.fullmatch("/v2/([^/]+)", path)):
-                return self._submit(key, found[1], params)
+                return GatewayAnswer.of(200, {"file_urls": [f"{self.base_url}/files/{uuid.uuid4()}"]})
+            if method == "POST" and (match := re.fullmatch("/v2/([^/]+)", path)):
+                return self._answer_submit(key, match[1], params)
             if method == "GET" and path == "/v1/get-user-credits":
-                return Answer.of(200, {"credits": 100.0, "free-credits": 0.0})
-            return self._asked(key, path if method == "GET" else "")
+                return GatewayAnswer.of(200, {"credits": 100.0, "free-credits": 0.0})
+            return self._answer_query(key, path if method == "GET" else "")
 
-    def _submit(self, key: int, model: str, params: Any) -> Answer:
+    def _answer_submit(self, key: int, model: str, params: Any) -> GatewayAnswer:
         if not isinstance(params, dict):
-            return Answer.of(400, {"error": "the body is no JSON object"})
+            return GatewayAnswer.of(400, {"error": "the body is not a JSON object"})
         request_id = str(uuid.uuid4())
         self._jobs[request_id] = _Job(key, model)
-        return Answer.of(200, {"status": "QUEUED", **self._names(request_id)})
+        return GatewayAnswer.of(200, {"status": "QUEUED", **self._job_urls(request_id)})
 
-    def _asked(self, key: int, path: str) -> Answer:
-        found = re.fullmatch("/v2/requests/([^/]+)(/status)?", path)
-        job = self._jobs.get(found[1]) if found else None
-        if found is None or job is None or job.key != key:
-            return Answer.of(404, {"error": "there is nothing of that name"})
-        return self._about(found[1], job, result=found[2] is None)
+    def _answer_query(self, key: int, path: str) -> GatewayAnswer:
+        match = re.fullmatch("/v2/requests/([^/]+)(/status)?", path)
+        job = self._jobs.get(match[1]) if match else None
+        if match is None or job is None or job.key != key:
+            return GatewayAnswer.of(404, {"error": "not found"})
+        return self._answer_job(match[1], job, is_result=match[2] is None)
 
-    def _names(self, request_id: str) -> dict[str, str]:
+    def _job_urls(self, request_id: str) -> dict[str, str]:
         url = f"{self.base_url}/v2/requests/{request_id}"
         return {"request_id": request_id, "status_url": f"{url}/status", "response_url": url}
 
-    def _about(self, request_id: str, job: _Job, *, result: bool) -> Answer:
-        job.polls += not result
+    def _answer_job(self, request_id: str, job: _Job, *, is_result: bool) -> GatewayAnswer:
+        job.polls += not is_result
         if job.polls < 3:
             state = "PROCESSING" if job.polls == 2 else "QUEUED"
-            return Answer.of(200, {"status": state, **self._names(request_id), "metrics": {}})
+            return GatewayAnswer.of(200, {"status": state, **self._job_urls(request_id), "metrics": {}})
         metrics = {"inference_time": 1.0}
         if self._fails is not None:
-            return Answer.of(422, {"status": "FAILED", "error": self._fails, "metrics": metrics})
-        ended = {"status": "COMPLETED", "request_id": request_id, "metrics": {**metrics, "cost": 1.0}}
-        return Answer.of(200, ended | self._described(request_id) if result else ended)
+            return GatewayAnswer.of(422, {"status": "FAILED", "error": self._fails, "metrics": metrics})
+        completed = {"status": "COMPLETED", "request_id": request_id, "metrics": {**metrics, "cost": 1.0}}
+        return GatewayAnswer.of(
+            200, completed | self._describe_output(request_id) if is_result else completed
+        )
 
-    def _described(self, request_id: str) -> dict[str, Any]:
+    def _describe_output(self, request_id: str) -> dict[str, Any]:
         content_type = sniff(self._output)
         kind, _, extension = content_type.partition("/")
         name = f"{request_id}.{extension or 'bin'}"
         url = f"{self.base_url}/files/{name}"
         file = {"url": url, "content_type": content_type, "file_name": name, "file_size": len(self._output)}
-        described = (
-            {"images": [file]} if kind == "image" else {kind: file} if kind in ("video", "audio") else {}
-        )
-        return {"output": url, **described}
+        by_kind: dict[str, Any] = {
+            "image": {"images": [file]},
+            "video": {"video": file},
+            "audio": {"audio": file},
+        }
+        return {"output": url, **by_kind.get(kind, {})}
 
-    def _file(self, wanted: str) -> Answer:
+    def _answer_file(self, requested_range: str) -> GatewayAnswer:
         size = len(self._output)
         headers = {
             "content-type": sniff(self._output) or "application/octet-stream",
             "accept-ranges": "bytes",
         }
-        found = re.fullmatch("bytes=([0-9]{1,15})-([0-9]{0,15})", wanted)
-        if found is None:
-            return Answer(200, headers, self._output)
-        first, last = int(found[1]), min(int(found[2] or size), size - 1)
+        match = re.fullmatch("bytes=([0-9]{1,15})-([0-9]{0,15})", requested_range)
+        if match is None:
+            return GatewayAnswer(200, headers, self._output)
+        first, last = int(match[1]), min(int(match[2] or size), size - 1)
         if first > last:
-            return Answer(416, {"content-range": f"bytes */{size}"})
+            return GatewayAnswer(416, {"content-range": f"bytes */{size}"})
         headers["content-range"] = f"bytes {first}-{last}/{size}"
-        return Answer(206, headers, self._output[first : last + 1])
+        return GatewayAnswer(206, headers, self._output[first : last + 1])
 
 
 @dataclass(frozen=True)
-class Answer:
-    """What goes back."""
+class GatewayAnswer:
+    """An HTTP response."""
 
     status: int
     headers: Mapping[str, str] = field(default_factory=dict[str, str])
@@ -175,7 +193,7 @@ class Answer:
 
     @classmethod
     def of(cls, status: int, value: Mapping[str, Any]) -> Self:
-        """An answer in JSON."""
+        """Return an answer with a JSON body."""
         return cls(status, {"content-type": "application/json"}, json.dumps(value).encode())
 
 
@@ -189,24 +207,24 @@ class _Server(ThreadingHTTPServer):
 
 
 class _Handler(BaseHTTPRequestHandler):
-    """One connection a request, so that none is left open when the gateway closes."""
+    """Handles one request per connection, so that no connection is open when the gateway closes."""
 
     def do_GET(self) -> None:
         length = self.headers.get("content-length", "0")
         headers = {name.lower(): value for name, value in self.headers.items()}
         gateway = cast("_Server", self.server).gateway
         if not re.fullmatch("[0-9]{1,12}", length, re.ASCII):
-            answer = Answer.of(400, {"error": "Content-Length is not a number of bytes"})
-        elif int(length) > _LARGEST_BODY:
-            answer = Answer.of(413, {"error": f"The body is larger than {_LARGEST_BODY} bytes"})
+            answer = GatewayAnswer.of(400, {"error": "Content-Length is not a number of bytes"})
+        elif int(length) > _MAX_BODY_BYTES:
+            answer = GatewayAnswer.of(413, {"error": f"The body is larger than {_MAX_BODY_BYTES} bytes"})
         else:
             body = self.rfile.read(int(length))
             if len(body) < int(length):
-                # The client died while it sent the body: servers do not act on half a request.
+                # The connection broke within the body; servers do not act on an incomplete request.
                 self.close_connection = True
                 return
             answer = gateway.answer(self.command, self.path, headers, body)
-        with suppress(ConnectionError):  # the client has gone, as clients do
+        with suppress(ConnectionError):  # the client has closed the connection
             self.send_response(answer.status)
             for name, value in answer.headers.items():
                 self.send_header(name, value)
@@ -216,11 +234,11 @@ class _Handler(BaseHTTPRequestHandler):
 
     do_POST = do_GET  # noqa: N815
 
-    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002  the name that http.server gives
-        """Say nothing: `requests` tells."""
+    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002  defined by http.server
+        """Log nothing; `requests` lists the requests."""
 
 
-def _json(body: bytes) -> Any:
+def _parse_json(body: bytes) -> Any:
     try:
         return json.loads(body)
     except ValueError:

@@ -1,4 +1,4 @@
-"""What every plugin that is told of events must do, and one that keeps them."""
+"""Requirements for plugins that handle events, and a plugin that records them."""
 
 from __future__ import annotations
 
@@ -29,27 +29,123 @@ from kling_adapters.testing.plugin import PluginConformance
 
 _JOB = "5f0c3c4e-8c1a-4a53-9f3b-3f1f6a6f2f11"
 _URL = f"https://files.example/{_JOB}.mp4"
-QUICK = 2.0
-"""Seconds that an event, or closing, may take here."""
+MAX_SECONDS = 2.0
+"""The longest time for an event or for closing, in seconds."""
 
 
 class EventRecorder:
-    """A plugin that keeps what it is told: `events`, in order. Kling(plugins=[recorder])."""
+    """A plugin that records the events of jobs: `Kling(plugins=[recorder])`.
+
+    Attributes:
+        events: The events, in order.
+
+    """
 
     def __init__(self) -> None:
         self.events: list[Event] = []
 
     @hookimpl
     def kling_event(self, event: Event) -> None:
-        """Keep the event."""
+        """Record an event."""
         self.events.append(event)
 
 
-def one_of_each() -> tuple[Event, ...]:
-    """Return an event of every kind, and again those of a job of which only the id is known."""
-    events: list[Event] = [SubmitFailed("kling-2", "the gateway could not be reached", uncertain=False)]
-    events += [SubmitFailed("kling-2", "the connection broke", uncertain=True)]
-    events += [Submitted(_JOB, "kling-2", {"prompt": "x"}, 0.5)]
+class NotifierConformance(PluginConformance):
+    """Requirements for plugins with `kling_event`: inherit it and define `plugin`.
+
+    Configure the plugin so that it sends its notifications to this machine.
+    """
+
+    def test_handles_every_event_in_time(self) -> None:
+        """Every type of event, also with as little data as possible, raises nothing."""
+        implementation = self.implementation("kling_event")
+        # All events in one event loop, as in a client.
+        with asyncio.Runner() as runner:
+            for event in make_events():
+                with _limit_time(f"kling_event with {type(event).__name__}"):
+                    try:
+                        awaitable: Awaitable[None] | None = call_hook(implementation, event=event)
+                        if awaitable is not None:
+                            runner.run(_await(awaitable))
+                    except Exception as error:
+                        raise AssertionError(f"kling_event raised {error!r} for {event!r}") from error
+
+    def test_handles_jobs_of_the_blocking_client(self) -> None:
+        """All events of a job that completes, and of a job that fails."""
+
+        def run(gateway: FakeGateway) -> None:
+            with self.client(gateway, api_key=gateway.api_key) as kling, suppress(JobFailed):
+                kling.run("kling-2", prompt="x")
+
+        for reason in (None, "blocked"):
+            with self._expect_no_errors(), FakeGateway(fails=reason) as gateway:
+                run(gateway)
+
+    def test_handles_jobs_of_the_async_client(self) -> None:
+        """The same with AsyncKling."""
+
+        async def run(gateway: FakeGateway) -> None:
+            async with self.async_client(gateway, api_key=gateway.api_key) as kling:
+                with suppress(JobFailed):
+                    await kling.run("kling-2", prompt="x")
+
+        for reason in (None, "blocked"):
+            with self._expect_no_errors(), FakeGateway(fails=reason) as gateway:
+                anyio.run(run, gateway)
+
+    def test_closes_without_an_event(self) -> None:
+        """A client that is closed without a job, and twice, closes in time."""
+        with self._expect_no_errors(), FakeGateway() as gateway:
+            kling = self.client(gateway, api_key=gateway.api_key)
+            assert kling.plugins
+            for _ in range(2):
+                with _limit_time("closing, with nothing to finish,"):
+                    kling.close()
+
+    @contextmanager
+    def _expect_no_errors(self) -> Generator[None]:
+        """Check that the client logs no failure of the plugin: it does not raise them."""
+        name = self.implementation("kling_event").plugin_name
+        handler = _ErrorRecorder(logging.ERROR)
+        logger = logging.getLogger("kling_adapters")
+        logger.addHandler(handler)
+        try:
+            yield
+        finally:
+            logger.removeHandler(handler)
+        errors = [text for text in handler.texts if text.startswith(f"plugin {name} ")]
+        assert not errors, f"the client logged: {errors[0]}"
+
+
+class _ErrorRecorder(logging.Handler):
+    def __init__(self, level: int) -> None:
+        super().__init__(level)
+        self.texts: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        error = f": {record.exc_info[1]!r}" if record.exc_info else ""
+        self.texts.append(record.getMessage() + error)
+
+
+@contextmanager
+def _limit_time(action: str) -> Generator[None]:
+    start = time.monotonic()
+    yield
+    seconds = time.monotonic() - start
+    assert seconds < MAX_SECONDS, f"{action} took {seconds:.1f} s; jobs wait for it (at most {MAX_SECONDS} s)"
+
+
+async def _await(awaitable: Awaitable[None]) -> None:
+    await awaitable
+
+
+def make_events() -> tuple[Event, ...]:
+    """Return an event of every type, with all data, and with only the id of the job."""
+    events: list[Event] = [
+        SubmitFailed("kling-2", "the gateway could not be reached", uncertain=False),
+        SubmitFailed("kling-2", "the connection broke", uncertain=True),
+        Submitted(_JOB, "kling-2", {"prompt": "x"}, 0.5),
+    ]
     for model in ("kling-2", None):
         metrics = Metrics(cost=1.5, inference_time=30.0) if model else Metrics()
         result = ResultData(_JOB, model, _URL, (Artifact(_URL, "video"),), metrics, {"output": _URL})
@@ -62,89 +158,3 @@ def one_of_each() -> tuple[Event, ...]:
             Stored(_JOB, model, (StoredFile("s3://bucket/a.mp4", 5, "0" * 64, "video/mp4", link),), 1.5),
         ]
     return tuple(events)
-
-
-class NotifierConformance(PluginConformance):
-    """Inherit it, name the `plugin`, and let what it notifies be something on this machine."""
-
-    def test_takes_every_event_quickly(self) -> None:
-        """Every kind, with as little in it as there can be, without an exception."""
-        implementation = self.implementation("kling_event")
-        # One event loop for all events, as clients have it.
-        with asyncio.Runner() as runner:
-            for event in one_of_each():
-                with _quickly(f"kling_event with {type(event).__name__}"):
-                    try:
-                        told: Awaitable[None] | None = call_hook(implementation, event=event)
-                        if told is not None:
-                            runner.run(_finish(told))
-                    except Exception as error:
-                        raise AssertionError(f"kling_event raised {error!r} on {event!r}") from error
-
-    def test_is_told_by_the_blocking_client(self) -> None:
-        """The whole life of a job that completes, and of one that fails."""
-
-        def run(gateway: FakeGateway) -> None:
-            with self.client(gateway, api_key=gateway.api_key) as kling, suppress(JobFailed):
-                kling.run("kling-2", prompt="x")
-
-        for reason in (None, "blocked"):
-            with self._without_errors(), FakeGateway(fails=reason) as gateway:
-                run(gateway)
-
-    def test_is_told_by_the_asynchronous_client(self) -> None:
-        """The same, in a task."""
-
-        async def run(gateway: FakeGateway) -> None:
-            async with self.async_client(gateway, api_key=gateway.api_key) as kling:
-                with suppress(JobFailed):
-                    await kling.run("kling-2", prompt="x")
-
-        for reason in (None, "blocked"):
-            with self._without_errors(), FakeGateway(fails=reason) as gateway:
-                anyio.run(run, gateway)
-
-    def test_closes_without_an_event(self) -> None:
-        """Quickly, and twice."""
-        with self._without_errors(), FakeGateway() as gateway:
-            kling = self.client(gateway, api_key=gateway.api_key)
-            assert kling.plugins
-            for _ in range(2):
-                with _quickly("closing, with nothing to finish,"):
-                    kling.close()
-
-    @contextmanager
-    def _without_errors(self) -> Generator[None]:
-        """Check that the client has no failure of the plugin to log, since it does not raise them."""
-        name = self.implementation("kling_event").plugin_name
-        handler = _Errors(logging.ERROR)
-        logger = logging.getLogger("kling_adapters")
-        logger.addHandler(handler)
-        try:
-            yield
-        finally:
-            logger.removeHandler(handler)
-        own = [text for text in handler.texts if text.startswith(f"plugin {name} ")]
-        assert not own, f"the client had to log: {own[0]}"
-
-
-class _Errors(logging.Handler):
-    def __init__(self, level: int) -> None:
-        super().__init__(level)
-        self.texts: list[str] = []
-
-    def emit(self, record: logging.LogRecord) -> None:
-        error = f": {record.exc_info[1]!r}" if record.exc_info else ""
-        self.texts.append(record.getMessage() + error)
-
-
-@contextmanager
-def _quickly(what: str) -> Generator[None]:
-    start = time.monotonic()
-    yield
-    took = time.monotonic() - start
-    assert took < QUICK, f"{what} took {took:.1f} s, and others wait meanwhile"
-
-
-async def _finish(told: Awaitable[None]) -> None:
-    await told

@@ -1,4 +1,4 @@
-"""What all suites share: how a plugin is found, and how a client runs with it."""
+"""What all suites share: access to the hooks of a plugin, and clients with the plugin."""
 
 from __future__ import annotations
 
@@ -20,56 +20,64 @@ T = TypeVar("T")
 
 
 class PluginConformance:
-    """`plugin`: an object, module or class, as `Kling(plugins=[...])` takes it; or the name of an installed one."""
+    """Base class of the suites.
+
+    Attributes:
+        plugin: An object, module or class as in `Kling(plugins=[...])`, or the name of an installed plugin.
+
+    """
 
     plugin: object
 
     def implementation(self, hook: str) -> pluggy.HookImpl:
-        """Return the plugin's own implementation of a hook. Fails if the plugin is broken, or has none."""
+        """Return the plugin's implementation of a hook. Fails if the plugin is broken or has no such hook."""
         extra = () if isinstance(self.plugin, str) else (self.plugin,)
         discovery = Discovery(extra, strict=False)
-        own = [each for each in discovery.implementations(hook) if self._is_own(each)]
-        idle = "; ".join(f"{i.name} is {i.state}: {i.reason}" for i in discovery.infos if i.state != "loaded")
+        for implementation in discovery.implementations(hook):
+            if self._is_from_plugin(implementation):
+                return implementation
         name = self.plugin if isinstance(self.plugin, str) else type(self.plugin).__name__
-        assert own, f"no plugin {name} with a hook {hook} is loaded ({idle or 'none is broken or disabled'})"
-        return own[0]
+        unused = [info for info in discovery.infos if info.state != "loaded"]
+        reasons = "; ".join(f"{info.name} is {info.state}: {info.reason}" for info in unused)
+        raise AssertionError(
+            f"no plugin {name} with a hook {hook} is loaded ({reasons or 'none is broken or disabled'})"
+        )
 
-    def _is_own(self, implementation: pluggy.HookImpl) -> bool:
+    def _is_from_plugin(self, implementation: pluggy.HookImpl) -> bool:
         if isinstance(self.plugin, str):
             return implementation.plugin_name == self.plugin
         return self.plugin in (implementation.plugin, type(implementation.plugin))
 
-    def ask(self, hook: str, **arguments: Any) -> Any:
-        """Call the plugin's own implementation of a hook with as many of the arguments as it takes."""
+    def call(self, hook: str, **arguments: Any) -> Any:
+        """Call the plugin's implementation of a hook with those of the arguments that it accepts."""
         return call_hook(self.implementation(hook), **arguments)
 
     def client(self, gateway: FakeGateway, **options: Any) -> Kling:
-        """Return a client of the gateway that has the plugin."""
-        return Kling(**self._options(gateway, options))
+        """Return a client of the gateway with the plugin."""
+        return Kling(**self._client_options(gateway, options))
 
     def async_client(self, gateway: FakeGateway, **options: Any) -> AsyncKling:
-        """Return an asynchronous one."""
-        return AsyncKling(**self._options(gateway, options))
+        """Return an asynchronous client of the gateway with the plugin."""
+        return AsyncKling(**self._client_options(gateway, options))
 
-    def _options(self, gateway: FakeGateway, options: dict[str, Any]) -> dict[str, Any]:
-        plugins = () if isinstance(self.plugin, str) else (self.plugin,)
-        # No journal: that of whoever runs the tests is not theirs to write.
+    def _client_options(self, gateway: FakeGateway, options: dict[str, Any]) -> dict[str, Any]:
         defaults = {
             "base_url": gateway.base_url,
-            "plugins": plugins,
+            "plugins": () if isinstance(self.plugin, str) else (self.plugin,),
             "clock": SimulatedClock(),
+            # Tests must not write to the journal of the user who runs them.
             "journal": None,
         }
         return {**defaults, **options}
 
 
-def at_once(functions: list[Callable[[], T]]) -> list[T]:
-    """Call functions in threads of their own, at the same time, and return what they return."""
-    together = threading.Barrier(len(functions))
+def run_concurrently(functions: list[Callable[[], T]]) -> list[T]:
+    """Call functions at the same time, each in a thread, and return their results."""
+    barrier = threading.Barrier(len(functions))
 
-    def call_one(function: Callable[[], T]) -> T:
-        together.wait(10)
+    def call_function(function: Callable[[], T]) -> T:
+        barrier.wait(10)
         return function()
 
     with ThreadPoolExecutor(len(functions)) as pool:
-        return list(pool.map(call_one, functions))
+        return list(pool.map(call_function, functions))

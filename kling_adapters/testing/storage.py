@@ -1,32 +1,29 @@
-"""What every storage plugin must do."""
+"""Requirements for storage plugins."""
 
 from __future__ import annotations
 
-import hashlib
 import uuid
-from collections.abc import Generator, Iterable, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from functools import partial
 
 import anyio
 
 from kling_adapters.errors import ConfigError, StorageError
-from kling_adapters.hookspecs import JobContext, JobStorage, Location, Storage, Writer
+from kling_adapters.hookspecs import JobContext, JobStorage, Location, Storage
 from kling_adapters.result import StoredFile
 from kling_adapters.testing.gateway import MP4, FakeGateway
-from kling_adapters.testing.plugin import PluginConformance, at_once
+from kling_adapters.testing.plugin import run_concurrently
+from kling_adapters.testing.storage_base import VIDEO_TYPE, StorageAccess, compute_sha256, make_name
 
-_VIDEO = "video/mp4"
 
-
-class StorageConformance(PluginConformance):
-    """Inherit it, and say where to store and how to look at what is there.
+class StorageConformance(StorageAccess):
+    """Requirements for plugins with `kling_storage`: define `plugin`, `url`, `names` and `read`.
 
     class TestFolder(StorageConformance):
         plugin = "file_storage"
 
         @pytest.fixture(autouse=True)
-        def place(self, tmp_path):
+        def folder(self, tmp_path):
             self.folder = tmp_path
             self.url = tmp_path.as_uri()
 
@@ -36,180 +33,175 @@ class StorageConformance(PluginConformance):
         def read(self, name):
             return (self.folder / name).read_bytes()
 
-    `url`: a place to store to. `unusable`: a URL of the plugin where nothing can be stored, such as one that does not
-    exist; without it nothing is checked of that. `secrets`: texts that must be in no error, repr or URL.
+    Attributes:
+        url: A URL to store files to.
+        unusable: A URL of the plugin where files cannot be stored, such as a missing bucket; None skips its
+            check.
+        secrets: Texts that no error, repr or URL may contain.
+
     """
 
-    url: str
-    unusable: str | None = None
-    secrets: Sequence[str] = ()
-
-    def names(self) -> Iterable[str]:
-        """Return the names of all files at `url`, as whoever looks there sees them."""
-        raise NotImplementedError
-
-    def read(self, name: str) -> bytes:
-        """Return what is in one of them."""
-        raise NotImplementedError
-
-    def test_answers_for_its_own_urls_only(self) -> None:
-        """The hook gives a Storage for `url`, and None for what belongs to others."""
-        found = self.ask("kling_storage", url=self.url)
-        assert isinstance(found, Storage), f"kling_storage gave {found!r} for {self.url}, not a Storage"
-        others = ["nobody-has-this-scheme://place/"]
-        scheme, colon, rest = self.url.partition(":")
+    def test_hook_handles_only_its_urls(self) -> None:
+        """The hook returns a Storage for `url`, and None for URLs of other plugins."""
+        storage = self.call("kling_storage", url=self.url)
+        assert isinstance(storage, Storage), (
+            f"kling_storage returned {storage!r} for {self.url}; expected a Storage"
+        )
+        foreign_urls = ["unknown-scheme://bucket/"]
+        scheme, colon, path = self.url.partition(":")
         if colon and len(scheme) > 1:
-            others += [f"{scheme}x{colon}{rest}", f"x{scheme}{colon}{rest}"]
-        for url in others:
-            found = self.ask("kling_storage", url=url)
-            assert found is None, (
-                f"kling_storage gave {found!r} for {url}, which is not its own; None was due"
+            foreign_urls += [f"{scheme}x{colon}{path}", f"x{scheme}{colon}{path}"]
+        for url in foreign_urls:
+            storage = self.call("kling_storage", url=url)
+            assert storage is None, (
+                f"kling_storage returned {storage!r} for {url}, a URL of another plugin; expected None"
             )
 
-    def test_check_leaves_nothing(self) -> None:
-        """What `check` tries out is gone afterwards."""
-        with self._only(*self.names()):
+    def test_check_leaves_no_files(self) -> None:
+        """`check` removes the files that it writes."""
+        with self._expect_files(*self.names()):
             self._storage()
 
-    def test_an_unusable_place_is_a_storage_error(self) -> None:
-        """Before a job is paid for, `check` (or the hook, by a ConfigError) says that nothing can be stored."""
+    def test_unusable_url_is_an_error(self) -> None:
+        """For `unusable`, `check` raises StorageError, or the hook ConfigError: before a job is submitted."""
         if self.unusable is None:
             return
         try:
-            self.ask("kling_storage", url=self.unusable).check()
+            self.call("kling_storage", url=self.unusable).check()
         except (StorageError, ConfigError) as error:
-            self._tells_no_secret(str(error))
+            self._expect_no_secret(str(error))
         except Exception as error:
             raise AssertionError(f"{type(error).__name__} instead of a StorageError: {error}") from error
         else:
-            raise AssertionError(f"check() finds nothing wrong with {self.unusable}")
+            raise AssertionError(f"check() raised no error for {self.unusable}")
 
-    def test_a_file_appears_whole_when_it_is_committed(self) -> None:
-        """Nothing is visible before; afterwards it is all there."""
-        name, storage = _name(), self._storage()
+    def test_file_appears_complete_on_commit(self) -> None:
+        """The file is not visible before, and complete afterwards."""
+        name, storage = make_name(), self._storage()
         before = set(self.names())
-        writer = storage.open(name, _VIDEO)
+        writer = storage.open(name, VIDEO_TYPE)
         for chunk in (MP4[:1000], MP4[1000:]):
-            assert name not in set(self.names()), f"{name} is there before it is committed"
+            assert name not in set(self.names()), f"{name} is visible before commit()"
             writer.write(chunk)
-        assert name not in set(self.names()), f"{name} is there before it is committed"
-        with self._only(*before, name):
-            writer.commit(_sha256(MP4))
-        self._holds(name, MP4)
+        assert name not in set(self.names()), f"{name} is visible before commit()"
+        with self._expect_files(*before, name):
+            writer.commit(compute_sha256(MP4))
+        self._expect_content(name, MP4)
 
-    def test_commit_says_where_the_file_is(self) -> None:
-        """A Location with a URL, different for different files."""
+    def test_commit_returns_a_location(self) -> None:
+        """A Location with a URL, which differs between files."""
         storage = self._storage()
-        found = [self._store(storage, _name(), MP4) for _ in range(2)]
-        for location in found:
-            assert isinstance(location, Location), f"commit returned {location!r}, not a Location"
-            assert location.url, "commit returned a Location without a URL"
-            assert location.link != "", "a link that is empty should be None"
-        assert found[0].url != found[1].url, f"two files have one URL: {found[0].url}"
+        locations = [self._store(storage, make_name(), MP4) for _ in range(2)]
+        for location in locations:
+            assert isinstance(location, Location), f"commit() returned {location!r}; expected a Location"
+            assert location.url, "commit() returned a Location without a URL"
+            assert location.link != "", "an empty link should be None"
+        assert locations[0].url != locations[1].url, f"two files have the same URL: {locations[0].url}"
 
-    def test_a_file_of_the_same_name_is_replaced(self) -> None:
-        """The old one stays until the new one is whole, and when the new one is given up."""
-        name, storage = _name(), self._storage()
+    def test_commit_replaces_an_existing_file(self) -> None:
+        """The existing file remains until `commit`, and after `abort`."""
+        name, storage = make_name(), self._storage()
         self._store(storage, name, MP4)
-        writer = storage.open(name, _VIDEO)
+        writer = storage.open(name, VIDEO_TYPE)
         writer.write(b"new")
-        self._holds(name, MP4)
+        self._expect_content(name, MP4)
         writer.abort()
-        self._holds(name, MP4)
+        self._expect_content(name, MP4)
         self._store(storage, name, b"newer")
-        self._holds(name, b"newer")
+        self._expect_content(name, b"newer")
 
-    def test_an_aborted_file_leaves_nothing(self) -> None:
-        """Whether something was written or not."""
+    def test_aborted_file_leaves_nothing(self) -> None:
+        """With and without written chunks."""
         storage = self._storage()
-        with self._only(*self.names()):
+        with self._expect_files(*self.names()):
             for chunks in ((), (MP4,), (MP4, MP4)):
-                writer = storage.open(_name(), _VIDEO)
+                writer = storage.open(make_name(), VIDEO_TYPE)
                 for chunk in chunks:
                     writer.write(chunk)
                 self._abort(writer)
 
-    def test_abort_may_come_twice(self) -> None:
-        """It must not raise."""
-        writer = self._storage().open(_name(), _VIDEO)
+    def test_abort_may_be_called_twice(self) -> None:
+        """The second call raises nothing."""
+        writer = self._storage().open(make_name(), VIDEO_TYPE)
         writer.write(MP4)
         self._abort(writer)
         self._abort(writer)
 
-    def test_abort_after_commit_leaves_the_file(self) -> None:
-        """What is committed stays."""
-        name = _name()
-        writer = self._storage().open(name, _VIDEO)
+    def test_abort_after_commit_keeps_the_file(self) -> None:
+        """A published file is not removed."""
+        name = make_name()
+        writer = self._storage().open(name, VIDEO_TYPE)
         writer.write(MP4)
-        writer.commit(_sha256(MP4))
+        writer.commit(compute_sha256(MP4))
         self._abort(writer)
-        self._holds(name, MP4)
+        self._expect_content(name, MP4)
 
-    def test_chunks_may_be_of_any_size(self) -> None:
-        """Empty ones, single bytes, and several MB with an odd end."""
+    def test_chunks_may_have_any_size(self) -> None:
+        """Empty chunks, single bytes, and several megabytes."""
         large = MP4 * 500
         cases = {
             "empty chunks": [b"", MP4[:9], b"", MP4[9:], b""],
-            "chunks of one byte": [MP4[at : at + 1] for at in range(2000)],
+            "chunks of one byte": [MP4[start : start + 1] for start in range(2000)],
             "one chunk of 5 MB": [large],
-            "chunks of 64 KiB": [large[at : at + 65536] for at in range(0, len(large), 65536)],
+            "chunks of 64 KiB": [large[start : start + 65536] for start in range(0, len(large), 65536)],
         }
         storage = self._storage()
-        for what, chunks in cases.items():
-            name = _name()
+        for description, chunks in cases.items():
+            name = make_name()
             self._store(storage, name, *chunks)
-            self._holds(name, b"".join(chunks), what)
+            self._expect_content(name, b"".join(chunks), description)
 
-    def test_writers_in_several_threads_do_not_meet(self) -> None:
-        """One Storage serves several jobs at a time."""
+    def test_writers_in_threads_are_independent(self) -> None:
+        """One Storage serves several jobs concurrently."""
         storage = self._storage()
-        contents = {_name(): bytes([number]) * 200_000 for number in range(4)}
+        contents = {make_name(): bytes([number]) * 200_000 for number in range(4)}
 
         def store(name: str, content: bytes) -> Location:
-            return self._store(storage, name, *[content[at : at + 5000] for at in range(0, 200_000, 5000)])
+            chunks = [content[start : start + 5000] for start in range(0, len(content), 5000)]
+            return self._store(storage, name, *chunks)
 
-        at_once([partial(store, name, content) for name, content in contents.items()])
+        run_concurrently([partial(store, name, content) for name, content in contents.items()])
         for name, content in contents.items():
-            self._holds(name, content)
+            self._expect_content(name, content)
 
-    def test_two_writers_of_one_name_do_not_mix(self) -> None:
-        """Each is whole; the one that is committed last stays."""
-        name, storage = _name(), self._storage()
-        first, second = storage.open(name, _VIDEO), storage.open(name, _VIDEO)
+    def test_writers_of_one_name_are_independent(self) -> None:
+        """Each file is complete, and the last one to be committed remains."""
+        name, storage = make_name(), self._storage()
+        first, second = storage.open(name, VIDEO_TYPE), storage.open(name, VIDEO_TYPE)
         for writer, content in ((first, b"1"), (second, b"2"), (first, b"1")):
             writer.write(content * 1000)
-        first.commit(_sha256(b"1" * 2000))
-        self._holds(name, b"1" * 2000)
-        second.commit(_sha256(b"2" * 1000))
-        self._holds(name, b"2" * 1000)
+        first.commit(compute_sha256(b"1" * 2000))
+        self._expect_content(name, b"1" * 2000)
+        second.commit(compute_sha256(b"2" * 1000))
+        self._expect_content(name, b"2" * 1000)
 
-    def test_files_survive_another_storage_of_the_same_url(self) -> None:
-        """As every call of the hook, and every process, makes one."""
-        name, other = _name(), _name()
+    def test_second_storage_keeps_files(self) -> None:
+        """Every call of the hook, and every process, creates a Storage."""
+        name, second_name = make_name(), make_name()
         self._store(self._storage(), name, MP4)
-        with self._only(*self.names(), other):
-            self._store(self._storage(), other, b"other")
-        self._holds(name, MP4)
+        with self._expect_files(*self.names(), second_name):
+            self._store(self._storage(), second_name, b"second")
+        self._expect_content(name, MP4)
 
-    def test_every_safe_name_is_kept(self) -> None:
-        """Every safe character, and the longest name there can be."""
+    def test_safe_names_are_kept(self) -> None:
+        """All characters that a name may contain, and the longest name."""
         letters = "abcdefghijklmnopqrstuvwxyz"
-        given = [f"{letters}{letters.upper()}0123456789._-.mp4", "0", "a..b--c__d", "n" * 133 + ".webm"]
+        names = [f"{letters}{letters.upper()}0123456789._-.mp4", "0", "a..b--c__d", "n" * 133 + ".webm"]
         storage = self._storage()
-        with self._only(*self.names(), *given):
-            for name in given:
+        with self._expect_files(*self.names(), *names):
+            for name in names:
                 self._store(storage, name, name.encode())
-        for name in given:
-            self._holds(name, name.encode())
+        for name in names:
+            self._expect_content(name, name.encode())
 
-    def test_a_job_is_stored_by_the_blocking_client(self) -> None:
-        """The digest of what is stored is that of what the gateway gave."""
+    def test_blocking_client_stores_a_job(self) -> None:
+        """The stored file is the output of the job."""
         before = set(self.names())
         with FakeGateway() as gateway, self.client(gateway, api_key=gateway.api_key) as kling:
-            self._is_stored(before, kling.run("kling-2", prompt="x", save_to=self.url).saved)
+            self._expect_job(before, kling.run("kling-2", prompt="x", save_to=self.url).saved)
 
-    def test_a_job_is_stored_by_the_asynchronous_client(self) -> None:
-        """The same, from worker threads."""
+    def test_async_client_stores_a_job(self) -> None:
+        """The same with AsyncKling, which calls the storage in worker threads."""
 
         async def run(gateway: FakeGateway) -> tuple[StoredFile, ...]:
             async with self.async_client(gateway, api_key=gateway.api_key) as kling:
@@ -217,10 +209,10 @@ class StorageConformance(PluginConformance):
 
         before = set(self.names())
         with FakeGateway() as gateway:
-            self._is_stored(before, anyio.run(run, gateway))
+            self._expect_job(before, anyio.run(run, gateway))
 
-    def test_a_file_of_a_job_is_stored(self) -> None:
-        """A storage with `open_for` stores the file whatever is known of the job, and `open` still works."""
+    def test_open_for_stores_a_file(self) -> None:
+        """A JobStorage stores files of jobs with and without model, parameters and cost."""
         storage = self._storage()
         if not isinstance(storage, JobStorage):
             return
@@ -231,75 +223,25 @@ class StorageConformance(PluginConformance):
         for job in jobs:
             before = set(self.names())
             try:
-                writer = storage.open_for(job, _name(), _VIDEO)
+                writer = storage.open_for(job, make_name(), VIDEO_TYPE)
                 writer.write(MP4)
-                location = writer.commit(_sha256(MP4))
+                location = writer.commit(compute_sha256(MP4))
             except Exception as error:
                 raise AssertionError(f"a file of {job!r} is not stored: {error!r}") from error
-            assert isinstance(location, Location), f"commit returned {location!r}, not a Location"
-            self._has_one_video(set(self.names()) - before)
+            assert isinstance(location, Location), f"commit() returned {location!r}; expected a Location"
+            self._expect_one_video(set(self.names()) - before)
 
-    def test_no_secret_is_shown(self) -> None:
-        """In no repr and no URL."""
+    def test_no_repr_or_url_contains_a_secret(self) -> None:
+        """The repr of storage and writer, and the URL of a file."""
         storage = self._storage()
-        writer = storage.open(_name(), _VIDEO)
+        writer = storage.open(make_name(), VIDEO_TYPE)
         writer.write(MP4)
-        self._tells_no_secret(repr(storage), repr(writer), writer.commit(_sha256(MP4)).url)
+        self._expect_no_secret(repr(storage), repr(writer), writer.commit(compute_sha256(MP4)).url)
 
-    def _storage(self) -> Storage:
-        storage: Storage = self.ask("kling_storage", url=self.url)
-        storage.check()
-        return storage
-
-    def _store(self, storage: Storage, name: str, *chunks: bytes) -> Location:
-        writer = storage.open(name, _VIDEO)
-        for chunk in chunks:
-            writer.write(chunk)
-        return writer.commit(_sha256(b"".join(chunks)))
-
-    def _abort(self, writer: Writer) -> None:
-        try:
-            writer.abort()
-        except Exception as error:
-            raise AssertionError(f"abort() raised {type(error).__name__}: {error}") from error
-
-    @contextmanager
-    def _only(self, *names: str) -> Generator[None]:
-        """Check that there are these files afterwards and no others."""
-        yield
-        found = set(self.names())
-        assert not found - set(names), f"there should be no {sorted(found - set(names))}"
-        assert not set(names) - found, f"{sorted(set(names) - found)} should be there"
-
-    def _holds(self, name: str, content: bytes, what: str = "what was written") -> None:
-        assert name in set(self.names()), f"{name} should be there"
-        found = self.read(name)
-        assert found == content, (
-            f"{name} holds {len(found)} bytes, which are not {what} ({len(content)} bytes)"
-        )
-
-    def _is_stored(self, before: set[str], saved: Sequence[StoredFile]) -> None:
+    def _expect_job(self, before: set[str], saved: Sequence[StoredFile]) -> None:
         new = set(self.names()) - before
-        # One that knows the job may store what it knows beside the file.
+        # A JobStorage may store additional files.
         if not isinstance(self._storage(), JobStorage):
-            assert len(new) == 1, f"one file should be there, and there is: {sorted(new)}"
-        self._has_one_video(new)
-        assert [file.sha256 for file in saved] == [_sha256(MP4)]
-
-    def _has_one_video(self, names: set[str]) -> None:
-        videos = [name for name in names if self.read(name) == MP4]
-        assert len(videos) == 1, f"what the gateway gave should be stored once in {sorted(names)}"
-
-    def _tells_no_secret(self, *texts: str) -> None:
-        for secret in self.secrets:
-            for text in texts:
-                # Not the text itself: it would be in the log of the tests.
-                assert secret not in text, f"{text.replace(secret, '[secret]')!r} shows a secret"
-
-
-def _name() -> str:
-    return f"kling-2-{uuid.uuid4()}.mp4"
-
-
-def _sha256(content: bytes) -> str:
-    return hashlib.sha256(content).hexdigest()
+            assert len(new) == 1, f"one file should be stored, not {sorted(new)}"
+        self._expect_one_video(new)
+        assert [file.sha256 for file in saved] == [compute_sha256(MP4)]

@@ -18,7 +18,7 @@ from pathlib import Path
 import pytest
 
 from kling_adapters.testing import FakeGateway
-from kling_adapters.testing.gateway import Answer
+from kling_adapters.testing.gateway import GatewayAnswer
 
 from .conftest import Acme
 
@@ -35,9 +35,9 @@ class Gateway(FakeGateway):
     def is_asked(self) -> bool:
         return any(request.path.endswith("/status") for request in self.requests)
 
-    def answer(self, method: str, path: str, headers: Mapping[str, str], body: bytes) -> Answer:
+    def answer(self, method: str, path: str, headers: Mapping[str, str], body: bytes) -> GatewayAnswer:
         answer = super().answer(method, path, headers, body)
-        return Answer.of(200, {"status": "QUEUED"}) if self.hangs and self.is_asked else answer
+        return GatewayAnswer.of(200, {"status": "QUEUED"}) if self.hangs and self.is_asked else answer
 
 
 @pytest.fixture

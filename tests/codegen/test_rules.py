@@ -32,7 +32,7 @@ def grouped(project: Project) -> Project:
 
 
 URL = "https://example.com/a"
-NONE = "image: not given, and neither is video or words; allowed: at least one of image, video, words"
+NONE = "image: none of image, video, words is set; allowed: at least one of image, video, words"
 CASES: list[tuple[dict[str, object], list[str]]] = [
     ({"image": URL}, []),
     ({"words": "x"}, []),
@@ -45,8 +45,8 @@ CASES: list[tuple[dict[str, object], list[str]]] = [
     (
         {"image": URL, "video": URL, "mode": "std"},
         [
-            "video: cannot be given together with image; allowed: only one of image, video, mode",
-            "mode: cannot be given together with image; allowed: only one of image, video, mode",
+            "video: cannot be combined with image; allowed: only one of image, video, mode",
+            "mode: cannot be combined with image; allowed: only one of image, video, mode",
         ],
     ),
 ]
@@ -97,7 +97,7 @@ def test_a_default_is_not_given_for_requires_either(project: Project) -> None:
         except ParamsInvalid as error:
             print(error.problems[0])
     """)
-    assert printed.splitlines() == ["{} {'a': 'x', 'b': 'y'}", "a: needs b, which is not given"]
+    assert printed.splitlines() == ["{} {'a': 'x', 'b': 'y'}", "a: requires b, which is not set"]
 
 
 def test_a_price_line_is_in_the_packaged_schema(project: Project) -> None:

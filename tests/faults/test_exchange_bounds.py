@@ -125,7 +125,7 @@ def test_time_of_a_file_is_bounded(
     connect: Connect, stub: Stub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(download, "MAX_SECONDS", 0.0)
-    monkeypatch.setattr("kling_adapters._http.transport.MAX_SECONDS", 60.0)
+    monkeypatch.setattr("kling_adapters._http.exchange.MAX_SECONDS", 60.0)
     play(stub, [Reply(200, MP4)])
     with pytest.raises(StorageError, match="took longer than"):
         connect(stub.url).save(tmp_path)

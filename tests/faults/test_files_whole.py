@@ -21,7 +21,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kling_adapters import AsyncKling, ConfigError, Kling, KlingError, ResultData, StorageError, StoredFile
-from kling_adapters.builtin.file_storage import ROOM, FileWriter, Folder
+from kling_adapters.builtin.file_storage import PROBE_BYTES, FileWriter, Folder
 from kling_adapters.hookspecs import Location, Storage, Writer, hookimpl
 from kling_adapters.protocol import download, effects
 from kling_adapters.protocol.collect import Destination, collect
@@ -553,13 +553,16 @@ def disk_full_after(size: int) -> Iterator[None]:
 def test_full_disk_is_refused_before_a_submit(stub: Stub, connect: Connect, tmp_path: Path) -> None:
     play(stub, [Reply(200, MP4)])
     face = connect(stub.url)
-    with disk_full_after(ROOM - 1), pytest.raises(StorageError, match=r"File too large. Nothing was sent"):
+    with (
+        disk_full_after(PROBE_BYTES - 1),
+        pytest.raises(StorageError, match=r"File too large. Nothing was sent"),
+    ):
         face.do(face.kling.run, "kling-2", prompt="x", save_to=tmp_path)
     assert stub.requests == []
     assert files_in(tmp_path) == []
 
 
-@pytest.mark.parametrize("size", [0, ROOM, ROOM + 300, ROOM + 4096])
+@pytest.mark.parametrize("size", [0, PROBE_BYTES, PROBE_BYTES + 300, PROBE_BYTES + 4096])
 @pytest.mark.parametrize("content", [MP4[:2000], MP4, MP4 * 40], ids=["small", "middle", "large"])
 def test_a_full_disk(content: bytes, size: int, stub: Stub, connect: Connect, tmp_path: Path) -> None:
     """The bytes that did not fit are still in Python's buffer when the file is closed, and fail once more."""

@@ -277,7 +277,7 @@ HELD = """
 import os, signal, sys, threading, time
 from pathlib import Path
 from kling_adapters import Kling
-from kling_adapters.media import urls
+from kling_adapters.protocol import uploads
 from kling_adapters.hookspecs import hookimpl
 
 url, journal, image, what = sys.argv[1:]
@@ -309,11 +309,11 @@ class Clock:
 
 kling = Kling(base_url=url, journal=journal, plugins=[Plugin()], clock=Clock())
 if what == "an upload":
-    make_data_url = urls.make_data_url
-    urls.make_data_url = lambda *arguments: hold() or make_data_url(*arguments)
+    make_data_url = uploads.make_data_url
+    uploads.make_data_url = lambda *arguments: hold() or make_data_url(*arguments)
 elif what == "a transaction":
     def transaction():
-        with kling._session.journal._file.writing():
+        with kling._session.journal._database.write():
             held.set()
             time.sleep(0.5)
 

@@ -19,7 +19,7 @@ from typing import Any
 import pytest
 
 from kling_adapters import KlingError, SubmitUncertain, WaitTimeout
-from kling_adapters._http import transport as _http
+from kling_adapters._http import exchange as _http
 from kling_adapters.testing import MP4
 from tests.support.stub import (
     JOB,

@@ -254,7 +254,6 @@ ECHOES: dict[str, Script] = {
     "as the output": {"result": [finished(KEY, prompt=KEY, video={"url": f"/files/x.mp4?{KEY}", "file_name": KEY})]},
     "a poll that is none": {"status": [Reply(200, KEY.encode())] * LONG + [DONE]},
 }  # fmt: skip
-# What httpx and httpcore log of a head at level DEBUG or INFO is what came, and theirs to keep.
 HEADS: dict[str, Script] = {
     "a header": {"submit": [reply(401, {"error": "no"}, {"x-request-id": KEY, "x-api-key": KEY})]},
     "a limit": {"submit": [reply(429, None, {"retry-after": KEY, "x-rate-limit-reset-at-utc": KEY})]},
@@ -312,10 +311,7 @@ def test_what_a_client_leaves_behind(
         everything(host.face, tmp_path, evidence)
         host.face.do(host.face.kling.close)
     host.show(evidence)
-    is_ours = script not in HEADS.values()
-    evidence.heard(
-        [record for record in caplog.records if is_ours or not record.name.startswith(("httpcore", "httpx"))]
-    )
+    evidence.heard(caplog.records)
     evidence.read(tmp_path)
     evidence.texts += [("output", text) for text in capfd.readouterr()]
     evidence.check()

@@ -25,7 +25,7 @@ from kling_adapters import (
     Result,
     StorageError,
 )
-from kling_adapters._http.network import OutputNetworks
+from kling_adapters._http.output_networks import OutputNetworks
 from kling_adapters.testing import MP4, SimulatedClock
 from tests.support.stub import KEY, Reply, Stub
 

@@ -175,7 +175,7 @@ def test_wait_timeout_carries_the_job_and_a_second_wait_works(stub: Stub, connec
     stub.play(gateway(status=[state("PROCESSING")]))
     face = connect(stub.url)
     job = face.submit()
-    with pytest.raises(WaitTimeout, match=rf"(?s){JOB}.*goes on") as caught:
+    with pytest.raises(WaitTimeout, match=rf"(?s){JOB}.*continues") as caught:
         face.do(job.wait, 30)
     assert caught.value.job.request_id == job.request_id == caught.value.request_id == JOB  # type: ignore[union-attr]
     stub.play(gateway(status=[state("COMPLETED")], result=[finished("a text")]))

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from kling_adapters import errors
+from kling_adapters import api_errors, errors
 from kling_adapters.journal.journal import Journal
 from kling_adapters.protocol import effects
 from kling_adapters.protocol.gateway import Gateway
@@ -62,7 +62,7 @@ def test_rate_limited_submit_ends_in_time(stub: Stub, connect: Connect, call: st
     stub.play(gateway(submit=[reply(429, {"error": "slow down"})]))
     face = connect(stub.url)
     arguments: Any = ("kling-2", BODY) if call == "submit_raw" else ("kling-2",)
-    with pytest.raises(errors.RateLimited):
+    with pytest.raises(api_errors.RateLimited):
         face.do(getattr(face.kling, call), *arguments, **({} if len(arguments) == 2 else BODY), timeout=3)
     assert face.clock.now() <= 3
     assert len(stub.posts) >= 2
@@ -70,15 +70,17 @@ def test_rate_limited_submit_ends_in_time(stub: Stub, connect: Connect, call: st
 
 def test_failing_submit_ends_in_time(session: Session) -> None:
     ended = run(submit(session, "kling-2", BODY, timeout=2.0), [answer(502)] * 9)
-    assert isinstance(ended.error, errors.BadGateway)
+    assert isinstance(ended.error, api_errors.BadGateway)
     assert (ended.sent, ended.seconds <= 2) == (2, True)
 
 
 def test_limit_that_outlasts_the_timeout_is_not_waited_for(session: Session) -> None:
     limited = Answer(429, {"retry-after": "600"}, b"{}")
-    assert isinstance(run(submit(session, "kling-2", BODY, timeout=1.0), [limited]).error, errors.RateLimited)
+    assert isinstance(
+        run(submit(session, "kling-2", BODY, timeout=1.0), [limited]).error, api_errors.RateLimited
+    )
     ended = run(submit(session, "kling-2", BODY, timeout=5.0), [])
-    assert isinstance(ended.error, errors.RateLimited)
+    assert isinstance(ended.error, api_errors.RateLimited)
     assert "600 s, longer than this submit may wait" in str(ended.error)
     assert (ended.sent, ended.seconds) == (0, 0.0)
 
@@ -86,14 +88,14 @@ def test_limit_that_outlasts_the_timeout_is_not_waited_for(session: Session) -> 
 def test_limit_without_end_is_not_waited_for(session: Session) -> None:
     session.limiter(Key().api_key()).record_limit(0.0, 0.0, 1e7)
     ended = run(submit(session, "kling-2", BODY), [])
-    assert isinstance(ended.error, errors.RateLimited)
+    assert isinstance(ended.error, api_errors.RateLimited)
     assert ended.sent == 0
 
 
 def test_upload_that_takes_all_the_time_starts_no_job(session: Session) -> None:
     picture = {"image": PNG}
     ended = run(submit(session, "kling-2", picture, timeout=4.0), [answer(500)] * 99)
-    assert isinstance(ended.error, errors.ServerError | errors.TransportError)
+    assert isinstance(ended.error, api_errors.ServerError | errors.TransportError)
     assert "o job was started" in str(ended.error)
     assert ended.seconds == pytest.approx(4.0)
     assert all(request.url.endswith("/upload-asset") for request in ended.requests)

@@ -35,8 +35,8 @@ from kling_adapters import (
     Unauthorized,
     Unprocessable,
 )
-from kling_adapters._http import transport as _http
-from kling_adapters.errors import ApiError
+from kling_adapters._http import exchange as _http
+from kling_adapters.api_errors import ApiError
 from kling_adapters.models._gateway import STATUSES
 from kling_adapters.protocol.gateway import Gateway
 from kling_adapters.protocol.messages import Answer, Fault, Outcome
@@ -48,7 +48,7 @@ from .conftest import Connect
 from .flowing import Key, run
 
 NOTHING = r"(?i)no job was started"
-PERHAPS = r"(?s)not known whether.*It may be billed.*not repeated"
+PERHAPS = r"(?s)may have started a .* job that will be billed.*not repeated"
 HTML = Reply(200, b"<html><body>Welcome</body></html>", {"content-type": "text/html"})
 
 
@@ -322,7 +322,7 @@ def test_only_what_comes_before_the_request_counts_as_not_sent(kind: type[httpx.
         httpx.UnsupportedProtocol,
         httpx.ProxyError,
     }
-    assert _http._fault(kind("whatever"), set()).sent is (kind not in before)
+    assert _http.make_fault(kind("whatever"), set()).sent is (kind not in before)
 
 
 SAFE = [

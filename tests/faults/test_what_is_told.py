@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from kling_adapters import errors, events
+from kling_adapters import api_errors, errors, events
 from kling_adapters.journal.entries import fingerprint
 from kling_adapters.journal.journal import Journal
 from kling_adapters.media.inputs import digest_media
@@ -100,9 +100,9 @@ def test_of_a_model_without_adapter_nothing_else_is_known(session: Session) -> N
         (answer(300, request_id="job"), errors.SubmitUncertain, "UNCERTAIN"),
         (answer(399), errors.SubmitUncertain, "UNCERTAIN"),
         (answer(599), errors.SubmitUncertain, "UNCERTAIN"),
-        (answer(400), errors.BadRequest, "REFUSED"),
-        (answer(418), errors.ApiError, "REFUSED"),
-        (answer(499), errors.ApiError, "REFUSED"),
+        (answer(400), api_errors.BadRequest, "REFUSED"),
+        (answer(418), api_errors.ApiError, "REFUSED"),
+        (answer(499), api_errors.ApiError, "REFUSED"),
     ],
 )
 @pytest.mark.parametrize("is_sync", [False, True])
@@ -123,7 +123,7 @@ def test_a_submit_that_is_not(
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 405, 406, 410, 422, 418])
 def test_what_the_gateway_refuses_is_not_sent_again(session: Session, status: int) -> None:
     ended = submitted(session, answer(status), ACCEPTED)
-    assert isinstance(ended.error, errors.ApiError)
+    assert isinstance(ended.error, api_errors.ApiError)
     assert ended.sent == 1
 
 
@@ -306,7 +306,7 @@ def test_a_refusal_is_raised_at_once(session: Session, status: int) -> None:
     job = JobRef("job")
     for ask in (wait(session, job, 60.0), query_status(session, job), query_credits(session)):
         ended = run(ask, [answer(status)])
-        assert isinstance(ended.error, errors.ApiError)
+        assert isinstance(ended.error, api_errors.ApiError)
         assert ended.error.status == status
 
 
@@ -315,7 +315,7 @@ def test_anything_else_is_asked_again_for_half_a_minute(status: int) -> None:
     asks = (lambda session: query_status(session, JobRef("job")), query_credits)
     for ask in asks:
         ended = run(ask(Session(GATEWAY, Key)), [Answer(status, {}, b"?")] * 99)
-        assert isinstance(ended.error, errors.ApiError if status >= 400 else errors.TransportError)
+        assert isinstance(ended.error, api_errors.ApiError if status >= 400 else errors.TransportError)
         assert ended.seconds == pytest.approx(30.0)
         # After 1, 3, 7, 15 and 30 seconds, each spread by a tenth; a limit is given longer.
         assert ended.sent in ((5, 6) if status == 429 else (6, 7))
@@ -337,7 +337,7 @@ def test_answers_let_a_limit_be_forgotten(session: Session) -> None:
 
 
 def test_credits_have_no_job_that_could_be_missing(session: Session) -> None:
-    assert isinstance(run(query_credits(session), [MISSING]).error, errors.NotFound)
+    assert isinstance(run(query_credits(session), [MISSING]).error, api_errors.NotFound)
 
 
 class Pool:
@@ -388,14 +388,14 @@ def test_a_pool_is_asked_for_another_key_and_each_is_tried_once(tmp_path: Path, 
 def test_a_pool_of_which_every_key_is_refused(has_another: bool, sent: int) -> None:
     pool = Pool("SG_a", "SG_b", has_another=has_another)
     ended = run(submit(Session(GATEWAY, lambda: pool), "kling-2", BODY), [answer(401)] * 9)
-    assert isinstance(ended.error, errors.Unauthorized)
+    assert isinstance(ended.error, api_errors.Unauthorized)
     assert (ended.sent, ended.seconds) == (sent, 0)
 
 
 def test_a_refusal_that_is_of_no_key_is_not_told_to_a_pool() -> None:
     pool = Pool("SG_a", "SG_b")
     ended = run(submit(Session(GATEWAY, lambda: pool), "kling-2", BODY), [answer(500), answer(400)])
-    assert isinstance(ended.error, errors.BadRequest)
+    assert isinstance(ended.error, api_errors.BadRequest)
     assert pool.told == []
 
 
@@ -444,7 +444,7 @@ def test_a_key_that_cannot_be_used_is_not_sent_and_not_repeated(key: Any) -> Non
     assert isinstance(ended.error, errors.ConfigError)
     assert "Nothing was sent" in str(ended.error)
     assert "secret" not in str(ended.error)
-    told = errors.Unauthorized(401, "what a plugin says on purpose")
+    told = api_errors.Unauthorized(401, "what a plugin says on purpose")
     ended = run(submit(Session(GATEWAY, lambda: Unusable(told)), "kling-2", BODY), [])
     assert ended.error is told
 

@@ -15,10 +15,17 @@ from .models import golden, load_model
 from .searching import every_edit
 
 RUNTIME = Path(kling_adapters.__file__).parent
+# In the order of their imports.
+MODULES = (
+    "media.urls",
+    "schema.rules",
+    "schema.param_types",
+    "schema.fields",
+    "schema.checks",
+    "schema.params",
+)
 GOLDEN = golden()
 FULL, CORNERS = "full-1.5", "corners"
-# In the order of their imports.
-MODULES = ("media.urls", "schema.rules", "schema.param_types", "schema.fields", "schema.params")
 # Name, golden model, module ("" for the generated one), text, faulty text, expected message.
 FAULTS = [
     ("bound widened", FULL, "", "ge=0, le=1,", "ge=0, le=1.5,", "accepts what breaks ['strength']"),
@@ -27,7 +34,7 @@ FAULTS = [
     ("rule removed", FULL, "", 'MutuallyExclusive("mask_url", "grid", "steps"),', "", "accepts what breaks ['grid']"),
     ("max length off by one", FULL, "", "max_length=512", "max_length=513", "accepts what breaks ['prompt']"),
     ("nullable added", FULL, "", "seed: Annotated[int |", "seed: Annotated[int | None |", "accepts what breaks ['seed']"),
-    ("default sent", FULL, "schema.params", "if name in value.model_fields_set and", "if", "it sends"),
+    ("default sent", FULL, "schema.fields", "if name in value.model_fields_set and", "if", "it sends"),
     ("alias lost", FULL, "", 'alias="class", ', "", "refuses a valid input: ['class: unknown"),
     ("nested model open", FULL, "", "class Camera(Part)", 'class Camera(Part, extra="ignore")', "accepts what breaks ['shots[0].camera."),
     ("references off by one", FULL, "schema.rules", "int(number) > count", "int(number) > count + 1", "accepts what breaks ['prompt']"),
@@ -38,9 +45,9 @@ FAULTS = [
     ("alternate form sent", FULL, "schema.param_types", "return declared_forms.get(value, value)", "return value", "refuses a valid input"),
     ("zero for false", FULL, "", "BoolOnly[Literal[False]]", "Literal[False]", "accepts what breaks ['silent']"),
     ("wrong value required", FULL, "", 'equals={"duration": 5}', 'equals={"duration": 10}', "refuses a valid input: ['mask_url"),
-    ("null counts as set", FULL, "schema.rules", "if all(given.get(name) is None", "if all(name not in given", "broken are"),
-    ("default counts as set", FULL, "schema.rules", "if all(given.get(name)", "if all(values.get(name)", "broken are ['images', 'note', 'prompt']"),
-    ("default not compared", CORNERS, "schema.params", "dump_set_fields(field.default)", "None", "accepts what breaks ['text']"),
+    ("null counts as set", FULL, "schema.rules", "if all(set_values.get(name) is None", "if all(name not in set_values", "broken are"),
+    ("default counts as set", FULL, "schema.rules", "if all(set_values.get(name)", "if all(values.get(name)", "broken are ['images', 'note', 'prompt']"),
+    ("default not compared", CORNERS, "schema.checks", "dump_set_fields(field.default)", "None", "accepts what breaks ['text']"),
     ("infinity", CORNERS, "schema.params", "allow_inf_nan=False", "allow_inf_nan=True", "accepts what breaks ['ratio']"),
     ("lone surrogates", CORNERS, "schema.params", "str_max_length=sys.maxsize,", "", "accepts what breaks ['text']"),
     ("space in a URL", CORNERS, "media.urls", r"/?#][^\s", "/?#][^", "accepts what breaks ['picture']"),

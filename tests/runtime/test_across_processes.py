@@ -10,7 +10,7 @@ import subprocess
 import sys
 import types
 import typing
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from io import BytesIO
@@ -22,6 +22,7 @@ import pytest
 from kling_sandbox import Sandbox
 
 import kling_adapters as ka
+from kling_adapters.schema.rules import MaxBytes
 
 PUBLIC = [getattr(module, name) for module in (ka, ka.events) for name in module.__all__]
 CLASSES = [kind for kind in PUBLIC if isinstance(kind, type)]
@@ -73,6 +74,8 @@ def make_value(annotation: Any) -> Any:
         value = make_value(parts[0])
     elif origin is tuple:
         value = (make_value(parts[0]),)
+    elif origin is Sequence:
+        value = (MaxBytes("image", bytes=5),)
     elif origin is not None and issubclass(origin, Mapping):
         value = {"a": [1]}
     elif isinstance(annotation, typing.TypeVar):

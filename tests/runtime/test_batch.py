@@ -22,7 +22,7 @@ from kling_adapters.driver.clock import SystemClock
 from kling_adapters.journal.journal import Journal
 from kling_adapters.models import Kling2
 from kling_adapters.testing import FakeGateway, SimulatedClock
-from kling_adapters.testing.gateway import Answer
+from kling_adapters.testing.gateway import GatewayAnswer
 
 
 class Gateway(FakeGateway):
@@ -54,7 +54,7 @@ class Gateway(FakeGateway):
     def polls(self) -> int:
         return sum(request.path.endswith("/status") for request in self.requests)
 
-    def answer(self, method: str, path: str, headers: Mapping[str, str], body: bytes) -> Answer:
+    def answer(self, method: str, path: str, headers: Mapping[str, str], body: bytes) -> GatewayAnswer:
         if method == "POST":
             self.arrived.set()
             assert self.gate.wait(30)
@@ -65,14 +65,14 @@ class Gateway(FakeGateway):
             elif path.startswith("/v2/requests/") and not path.endswith("/status"):
                 self._in_flight -= 1
         if self.hangs and path.endswith("/status"):
-            return Answer.of(200, {"status": "QUEUED"})
+            return GatewayAnswer.of(200, {"status": "QUEUED"})
         if self.forgets and path.startswith("/v2/requests/"):
-            return Answer.of(404, {"error": "there is nothing of that name"})
+            return GatewayAnswer.of(404, {"error": "there is nothing of that name"})
         answer = super().answer(method, path, headers, body)
         if self.limits and path.endswith("/status"):
-            return Answer(429, {"retry-after": "60"}, b"{}")
+            return GatewayAnswer(429, {"retry-after": "60"}, b"{}")
         is_lost = method == "POST" and json.loads(body)["prompt"] in self.lost
-        return Answer.of(504, {}) if is_lost else answer
+        return GatewayAnswer.of(504, {}) if is_lost else answer
 
 
 @pytest.fixture

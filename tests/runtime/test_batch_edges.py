@@ -13,7 +13,7 @@ import pytest
 import kling_adapters as ka
 from kling_adapters.hookspecs import hookimpl
 from kling_adapters.journal.journal import Journal
-from kling_adapters.testing.gateway import Answer
+from kling_adapters.testing.gateway import GatewayAnswer
 
 from .test_batch import Gateway, Runner, gateway, make_requests, path, run, states
 
@@ -88,10 +88,10 @@ class Refusing(Gateway):
     status, message = 406, "not enough credits"
     after = 1
 
-    def answer(self, method: str, path: str, headers: Mapping[str, str], body: bytes) -> Answer:
+    def answer(self, method: str, path: str, headers: Mapping[str, str], body: bytes) -> GatewayAnswer:
         if method == "POST" and len(self.submits) >= self.after:
             super().answer(method, path, headers, body)
-            return Answer.of(self.status, {"error": self.message})
+            return GatewayAnswer.of(self.status, {"error": self.message})
         return super().answer(method, path, headers, body)
 
 
@@ -278,11 +278,11 @@ def test_resume_stores_completed_jobs_that_have_no_file(
 class HalfSurrogate(Gateway):
     """Puts a lone surrogate into every text of a result."""
 
-    def answer(self, method: str, path: str, headers: Mapping[str, str], body: bytes) -> Answer:
+    def answer(self, method: str, path: str, headers: Mapping[str, str], body: bytes) -> GatewayAnswer:
         answer = super().answer(method, path, headers, body)
         if path.startswith("/v2/requests/") and not path.endswith("/status"):
             text = answer.body.decode().replace('"output": "', '"seed": "\\ud83d", "output": "\\ud83d')
-            return Answer(answer.status, answer.headers, text.encode())
+            return GatewayAnswer(answer.status, answer.headers, text.encode())
         return answer
 
 

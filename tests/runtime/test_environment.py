@@ -5,6 +5,8 @@ from __future__ import annotations
 import codecs
 import os
 import random
+import shutil
+from contextlib import nullcontext
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -13,7 +15,7 @@ import pytest
 
 from kling_adapters import ConfigError, Kling, StorageError
 from kling_adapters.builtin.env_auth import EnvironmentKey
-from kling_adapters.builtin.file_storage import FileWriter, Folder, kling_storage
+from kling_adapters.builtin.file_storage import MIN_FREE_BYTES, FileWriter, Folder, kling_storage
 from kling_adapters.protocol.gateway import Gateway
 from kling_adapters.result import StoredFile
 
@@ -209,3 +211,14 @@ def test_a_pipe_in_the_folder_is_not_waited_for(tmp_path: Path) -> None:
 def test_the_name_of_a_file_is_not_a_folder(name: str, tmp_path: Path) -> None:
     with pytest.raises(StorageError, match="names a file"):
         Folder(tmp_path / name).check()
+
+
+def test_a_nearly_full_disk_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    usage = shutil.disk_usage(tmp_path)
+    for free, is_full in ((0, False), (1024**2, True), (MIN_FREE_BYTES, False)):
+        monkeypatch.setattr(shutil, "disk_usage", lambda _, free=free: usage._replace(free=free))
+        with (
+            pytest.raises(StorageError, match="1 MiB are free; expected 8 MiB") if is_full else nullcontext()
+        ):
+            Folder(tmp_path).check()
+    assert list(tmp_path.iterdir()) == []

@@ -166,7 +166,7 @@ def test_every_problem_of_every_file_is_told_at_once_and_nothing_is_sent(
     said = {problem.path: problem.message for problem in caught.value.problems}
     assert "not allowed" in said.pop("duration")
     assert said == {
-        "start_image_url": "52428801 bytes are too many",
+        "start_image_url": "too many bytes (52428801)",
         "end_image_url": f"{tmp_path}/nowhere.png is missing",
         "elements[0].frontal_image_url": f"{tmp_path} is a folder",
         "elements[0].reference_image_urls[0]": f"{tmp_path}/empty.png is empty",
@@ -197,7 +197,7 @@ def test_the_documented_size_holds_for_every_form(size: int, tmp_path: Path) -> 
                 assert len(problems(Kling3ProImage2video, duration=99, start_image_url=media)) == 2
             else:
                 assert problems(Kling3ProImage2video, prompt="x", start_image_url=media) == [
-                    "start_image_url: 52428801 bytes are too many"
+                    "start_image_url: too many bytes (52428801)"
                 ]
                 assert len(problems(Kling3ProImage2video, duration=99, start_image_url=media)) == 3
 
@@ -241,14 +241,14 @@ def test_a_stream_that_can_be_read_only_once_is_refused() -> None:
 
 def test_there_is_no_body_while_local_media_is_in_it(tmp_path: Path) -> None:
     params = KlingO1(prompt="@Image1 @Image2", image_urls=[URL, file(PNG)(tmp_path)])
-    with pytest.raises(ConfigError, match=r"picture has not been uploaded: submit\(\) and run\(\) do that"):
+    with pytest.raises(ConfigError, match=r"picture has not been uploaded: submit\(\) and run\(\) upload it"):
         params.wire()
     assert KlingO1(prompt="@Image1", image_urls=(URL,)).wire()["image_urls"] == [URL]
 
 
 def test_rules_count_files_as_given(tmp_path: Path) -> None:
     assert problems(KlingO1, prompt="@Image3", image_urls=[PNG, file(PNG)(tmp_path)]) == [
-        "prompt: names @Image3, but image_urls has 2 items"
+        "prompt: refers to @Image3, but image_urls has 2 items"
     ]
 
 

@@ -12,6 +12,7 @@ import stat
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
@@ -290,7 +291,7 @@ def test_what_a_user_found_out_is_written_down_once(journal: Journal) -> None:
     journal.update(one, state="UNCERTAIN", reason="cut")
     journal.update(two, state="UNCERTAIN", reason="cut")
     journal.resolve(one, "abc")
-    with pytest.raises(ka.ConfigError, match="abc is in the journal already"):
+    with pytest.raises(ka.ConfigError, match="abc is already in the journal"):
         journal.resolve(two, "abc")
     journal.resolve(two, None)
     assert [entry.state for entry in journal.entries()] == ["QUEUED", "REFUSED"]
@@ -370,6 +371,21 @@ def test_what_ended_long_ago_is_dropped(journal: Journal, monkeypatch: pytest.Mo
         Journal(journal.path).entries()
 
 
+def test_unstored_output_outlives_a_short_retention(
+    journal: Journal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for save_to in ("out", None):
+        entry = journal.intend("https://gateway", "kling-2", {}, "SG_0123456789", save_to)
+        journal.update(entry, request_id=f"job to {save_to}", state="COMPLETED", result={}, cost=1.0)
+    journal.close()
+    monkeypatch.setenv("KLING_JOURNAL_DAYS", "0")
+    assert [entry.request_id for entry in journal.entries()] == ["job to out"]
+    journal.close()
+    with closing(sqlite3.connect(journal.path)) as connection, connection:
+        connection.execute("UPDATE jobs SET updated = updated - 31 * 86400")
+    assert journal.entries() == []
+
+
 def test_forgotten_journal_closes_its_file(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     closed: list[sqlite3.Connection] = []
 
@@ -384,28 +400,42 @@ def test_forgotten_journal_closes_its_file(path: Path, monkeypatch: pytest.Monke
     assert len(closed) == 1
 
 
-FIRST_VERSION = """
-CREATE TABLE jobs (
-    id INTEGER PRIMARY KEY, gateway TEXT NOT NULL, model TEXT NOT NULL, params TEXT NOT NULL, key TEXT NOT NULL,
-    save_to TEXT, tag TEXT, owner TEXT NOT NULL, request_id TEXT UNIQUE, state TEXT NOT NULL, reason TEXT, result TEXT,
-    cost REAL, files TEXT, created REAL NOT NULL, updated REAL NOT NULL
-);
-INSERT INTO jobs (gateway, model, params, key, owner, request_id, state, created, updated)
-VALUES ('https://gateway', 'kling-2', '{"prompt": "x"}', 'abc', 'gone', 'job-1', 'QUEUED', 1e9, 2e9);
-PRAGMA user_version = 1;
-"""
+def test_request_ids_of_two_gateways_are_kept_apart(journal: Journal) -> None:
+    for gateway in ("https://one", "https://two"):
+        entry = journal.intend(gateway, "kling-2", {"prompt": gateway}, "SG_0123456789")
+        journal.update(entry, request_id="job-1", state="QUEUED")
+    journal.update_job("https://one", "job-1", state="FAILED", reason="blocked")
+    journal.record_destination("https://two", "job-1", "out")
+    one, two = journal.entries()
+    assert (one.state, one.save_to) == ("FAILED", None)
+    assert (two.state, two.save_to) == ("QUEUED", "out")
+    assert journal.find("https://two", "job-1") == two
+    uncertain = journal.intend("https://three", "kling-2", {}, "SG_0123456789")
+    journal.update(uncertain, state="UNCERTAIN", reason="cut")
+    journal.resolve(uncertain, "job-1")
+    assert journal.entries()[2].request_id == "job-1"
 
 
-def test_a_journal_of_an_older_version_goes_on(journal: Journal) -> None:
-    journal.path.parent.mkdir()
-    with closing(sqlite3.connect(journal.path)) as connection:
-        connection.executescript(FIRST_VERSION)
-    [entry] = journal.entries()
-    assert (entry.request_id, entry.state, entry.params) == ("job-1", "QUEUED", {"prompt": "x"})
-    journal.record_upload("https://gateway", "digest", "https://files/1")
-    assert journal.find_upload("https://gateway", "digest", 60) == "https://files/1"
-    journal.update_job("https://gateway", "job-1", state="COMPLETED")
-    assert Journal(journal.path).entries()[0].state == "COMPLETED"
+def test_completed_job_stays_completed(journal: Journal) -> None:
+    entry = journal.intend("https://gateway", "kling-2", {}, "SG_0123456789")
+    journal.update(entry, request_id="abc", state="QUEUED")
+    for state in ("FAILED", "EXPIRED", "COMPLETED", "EXPIRED", "FAILED"):
+        journal.update_job("https://gateway", "abc", state=state)
+    assert journal.entries()[0].state == "COMPLETED"
+
+
+def test_locked_journal_delays_progress_for_a_second(journal: Journal) -> None:
+    entry = journal.intend("https://gateway", "kling-2", {}, "SG_0123456789")
+    journal.update(entry, request_id="abc", state="QUEUED")
+    journal.close()
+    with closing(sqlite3.connect(journal.path, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        start = time.monotonic()
+        # The file is opened first, then it is open.
+        for _ in range(2):
+            with pytest.raises(ka.StorageError, match="locked"):
+                journal.update_job("https://gateway", "abc", state="PROCESSING")
+        assert time.monotonic() - start < 10
 
 
 def test_a_journal_of_a_newer_version_is_left_alone(journal: Journal) -> None:

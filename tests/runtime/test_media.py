@@ -14,10 +14,10 @@ import pytest
 from kling_sandbox import Sandbox
 from starlette.datastructures import UploadFile
 
-from kling_adapters import Kling
-from kling_adapters.media import types as media
+from kling_adapters import ArtifactKind, Kling, is_file_name
 from kling_adapters.media.inputs import check_media, digest_media, measure_media
 from kling_adapters.media.reader import MediaError
+from kling_adapters.media.types import TYPES, find_extension, guess_kind, sniff
 from kling_adapters.testing import PNG
 
 
@@ -54,8 +54,45 @@ def ftyp(major: bytes, *compatible: bytes) -> bytes:
     ],
 )
 def test_media_is_known_by_its_first_bytes(head: bytes, content_type: str) -> None:
-    assert media.sniff(head) == content_type
-    assert not content_type or content_type in media.EXTENSIONS
+    assert sniff(head) == content_type
+    assert not content_type or content_type in {row.name for row in TYPES}
+
+
+@pytest.mark.parametrize(
+    ("content_type", "kind", "extension"),
+    [
+        ("image/jpeg", "image", "jpg"),
+        ("video/x-made-up", "video", "mp4"),
+        ("", "image", "png"),
+        ("", "audio", "mp3"),
+        ("", "text", "txt"),
+        ("", "file", "bin"),
+    ],
+)
+def test_extension_follows_type_then_kind(content_type: str, kind: ArtifactKind, extension: str) -> None:
+    assert find_extension(content_type, kind) == extension
+
+
+@pytest.mark.parametrize(
+    ("url", "kind", "is_file"),
+    [
+        ("https://x.example/a/film.MP4", "video", True),
+        ("https://x.example/a/photo.jpeg?signature=b.mp3", "image", True),
+        ("https://x.example/a/sound.flac#t=1", "audio", True),
+        ("https://x.example/a/notes.txt", "text", True),
+        ("https://x.example/a/output.bin", "file", True),
+        ("https://x.example/a/v2.5", "file", False),
+        ("https://x.example/renders", "file", False),
+    ],
+)
+def test_extension_shows_the_kind_of_a_file(url: str, kind: str, is_file: bool) -> None:
+    assert guess_kind(url) == kind
+    assert is_file_name(url.partition("?")[0].partition("#")[0].rpartition("/")[2]) is is_file
+
+
+def test_extension_belongs_to_one_type() -> None:
+    extensions = [extension for row in TYPES for extension in row.extensions]
+    assert len(extensions) == len(set(extensions))
 
 
 def spooled() -> Any:

@@ -137,7 +137,7 @@ def test_a_broken_rule_shows_a_long_value_in_part() -> None:
 
 def test_a_problem_takes_only_texts() -> None:
     for arguments in ((1, "wrong"), ("a", None), ("a", "wrong", 1, 5), ("a", "wrong", 1, "5", b"5")):
-        with pytest.raises(TypeError, match="of a Problem must be text"):
+        with pytest.raises(TypeError, match="of a Problem is of type"):
             Problem(*arguments)
 
 

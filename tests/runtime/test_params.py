@@ -167,24 +167,24 @@ def test_limits_told_in_prose_hold() -> None:
         multi_prompt=[{"prompt": "x" * 513}, {}] * 3,
         voice_ids=["a", "b", "c"],
     )
-    too_long = "prompt: 513 characters are too many; allowed: at most 512"
+    too_long = "prompt: too many characters (513); allowed: at most 512"
     assert sorted(found) == [
-        "elements: 4 items are too many; allowed: at most 3",
-        "elements[1].reference_image_urls: 4 items are too many; allowed: at most 3",
-        "multi_prompt: 6 items are too many; allowed: at most 5",
+        "elements: too many items (4); allowed: at most 3",
+        "elements[1].reference_image_urls: too many items (4); allowed: at most 3",
+        "multi_prompt: too many items (6); allowed: at most 5",
         f"multi_prompt[0].{too_long}",
         "multi_prompt[1].prompt: required, but missing",
         f"multi_prompt[2].{too_long}",
         "multi_prompt[3].prompt: required, but missing",
         f"multi_prompt[4].{too_long}",
         "multi_prompt[5].prompt: required, but missing",
-        "voice_ids: 3 items are too many; allowed: at most 2",
+        "voice_ids: too many items (3); allowed: at most 2",
     ]
 
 
 def test_a_tail_image_needs_an_image() -> None:
     assert problems("kling-2.5-turbo", prompt="x", tail_image_url=URL) == [
-        "tail_image_url: needs image_url, which is not given"
+        "tail_image_url: requires image_url, which is not set"
     ]
     assert problems("kling-2.5-turbo", prompt="x", tail_image_url=URL, image_url=None)
     Kling25Turbo(prompt="x", tail_image_url=URL, image_url=URL)
@@ -194,14 +194,14 @@ def test_a_tail_image_needs_an_image() -> None:
 
 def test_references_name_what_is_there() -> None:
     assert problems("kling-o1", prompt="@Image1 @Image2 @Image10 @Image0", image_urls=[URL]) == [
-        "prompt: names @Image2, but image_urls has 1 item",
-        "prompt: names @Image10, but image_urls has 1 item",
-        "prompt: names @Image0, but image_urls has 1 item",
+        "prompt: refers to @Image2, but image_urls has 1 item",
+        "prompt: refers to @Image10, but image_urls has 1 item",
+        "prompt: refers to @Image0, but image_urls has 1 item",
     ]
     KlingO1(prompt="@Image1, @Image01 and @Imagex", image_urls=[URL])
     assert problems("kling-3-pro-image2video", prompt="@Element1 <<<voice_1>>>", start_image_url=URL) == [
-        "prompt: names @Element1, but elements has no items",
-        "prompt: names <<<voice_1>>>, but voice_ids has no items",
+        "prompt: refers to @Element1, but elements has no items",
+        "prompt: refers to <<<voice_1>>>, but voice_ids has no items",
     ]
     Kling3ProImage2video(
         prompt="@Element1 <<<voice_2>>>", start_image_url=URL, elements=[Element()], voice_ids=["a", "b"]
@@ -214,7 +214,7 @@ def test_broken_rules_are_reported_beside_broken_parameters() -> None:
         "duration: 7 is not allowed; allowed: 5, 10",
         f"tail_image_url: 'nowhere' is not an http or https URL; allowed: {MEDIA}",
         "apsect_ratio: unknown parameter; did you mean aspect_ratio?",
-        "tail_image_url: needs image_url, which is not given",
+        "tail_image_url: requires image_url, which is not set",
     ]
 
 
@@ -266,9 +266,9 @@ def test_limits_from_below_and_broken_items_of_a_list_that_is_too_short() -> Non
         Limited.model_validate({"text": "a", "seed": 1.5, "words": [""]})
     assert sorted(map(str, caught.value.problems)) == [
         "seed: 1.5 is not an integer",
-        "text: 1 characters are too few; allowed: at least 2",
-        "words: 1 items are too few; allowed: at least 2",
-        "words[0]: 0 characters are too few; allowed: at least 1",
+        "text: too few characters (1); allowed: at least 2",
+        "words: too few items (1); allowed: at least 2",
+        "words[0]: too few characters (0); allowed: at least 1",
     ]
 
 
@@ -276,7 +276,7 @@ def test_a_list_that_is_only_too_short() -> None:
     with pytest.raises(ParamsInvalid) as caught:
         Limited.model_validate({"text": "ab", "words": ["a"]})
     assert [str(problem) for problem in caught.value.problems] == [
-        "words: 1 items are too few; allowed: at least 2"
+        "words: too few items (1); allowed: at least 2"
     ]
 
 
@@ -303,13 +303,13 @@ class Aliased(Params):
 def test_the_default_of_a_parameter_with_another_name_counts_in_a_rule() -> None:
     assert Aliased(extra="x").wire() == {"extra": "x"}
     assert Aliased(extra="x", class_="a").wire() == {"extra": "x", "class": "a"}
-    with pytest.raises(ParamsInvalid, match="extra: needs class='a', which is 'b'"):
+    with pytest.raises(ParamsInvalid, match="extra: requires class='a', but class is 'b'"):
         Aliased(extra="x", class_="b")
 
 
 def test_a_file_may_have_as_many_bytes_as_the_rule_says_and_no_more() -> None:
     assert "picture" in Aliased(picture=make_png(b"12")).model_fields_set
-    with pytest.raises(ParamsInvalid, match="11 bytes are too many"):
+    with pytest.raises(ParamsInvalid, match=r"too many bytes \(11\)"):
         Aliased(picture=make_png(b"123"))
 
 
@@ -354,26 +354,26 @@ def reported(**params: Any) -> set[str]:
 
 def test_a_list_is_reported_as_too_long_beside_its_wrong_items_at_every_depth() -> None:
     assert reported(rows=[["a", "b", 3], ["a"], []]) == {
-        "rows: 3 items are too many",
-        "rows[0]: 3 items are too many",
+        "rows: too many items (3)",
+        "rows[0]: too many items (3)",
         "rows[0][2]: 3 is not text",
-        "rows[2]: 0 items are too few",
+        "rows[2]: too few items (0)",
     }
     assert reported(rows=(("a", 2, "c"), ())) == {
-        "rows[0]: 3 items are too many",
+        "rows[0]: too many items (3)",
         "rows[0][1]: 2 is not text",
-        "rows[1]: 0 items are too few",
+        "rows[1]: too few items (0)",
     }
-    assert reported(tags=["a", 2]) == {"tags: 2 items are too many", "tags[1]: 2 is not text"}
+    assert reported(tags=["a", 2]) == {"tags: too many items (2)", "tags[1]: 2 is not text"}
 
 
 def test_rules_read_twins_and_other_names_beside_what_is_wrong() -> None:
     assert reported(name="x", level="1", text=1, class_="a", tags=[2]) == {"tags[0]: 2 is not text"}
     assert reported(name="x", level="2", text=2, **{"class": "b"}, tags=[2]) == {
         "tags[0]: 2 is not text",
-        "name: needs level=1, which is 2",
-        "name: needs text='1', which is '2'",
-        "name: needs class='a', which is 'b'",
+        "name: requires level=1, but level is 2",
+        "name: requires text='1', but text is '2'",
+        "name: requires class='a', but class is 'b'",
     }
 
 

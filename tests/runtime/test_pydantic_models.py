@@ -47,7 +47,7 @@ def test_every_problem_has_its_place_in_an_outer_model() -> None:
         ("job", "tail_image_url"),
     }
     messages = {details["loc"][-1]: details["msg"] for details in caught.value.errors()}
-    assert messages["tail_image_url"] == "needs image_url, which is not given"
+    assert messages["tail_image_url"] == "requires image_url, which is not set"
     assert messages["duration"] == "Input should be 5 or 10"
 
 

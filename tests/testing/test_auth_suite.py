@@ -1,4 +1,4 @@
-"""AuthConformance and KeyPoolConformance pass what is right, and each check catches a defect of its own."""
+"""AuthConformance and KeyPoolConformance accept correct plugins; each check detects its own defect."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class TestEnvironment(AuthConformance):
 
 
 class Vault:
-    """Gives the key it holds; correct, and made wrong below."""
+    """Returns its first key. It is correct; subclasses have a defect."""
 
     def __init__(self) -> None:
         self.keys: tuple[str, ...] = ()
@@ -69,22 +69,22 @@ class VaultConformance(AuthConformance):
         self.plugin.keys = keys
 
 
-class LeavesItWhenChosen(Vault):
+class NoneForSelected(Vault):
     def auth(self) -> Any:
         return None
 
 
-class NoAuth(Vault):
+class ReturnsNoAuth(Vault):
     def auth(self) -> Any:
         return object()
 
 
-class NewLine(Vault):
+class NewlineInKey(Vault):
     def key(self) -> str:
         return f"{super().key()}\n"
 
 
-class Bytes(Vault):
+class BytesKey(Vault):
     def key(self) -> Any:
         return super().key().encode()
 
@@ -94,28 +94,28 @@ class AnotherKey(Vault):
         return "SG_another"
 
 
-class AnotherWhenNotChosen(Vault):
+class AnotherKeyIfUnselected(Vault):
     @hookimpl
     def kling_auth(self, chosen: bool) -> Auth | None:
         return super().kling_auth(chosen) if chosen or not self.keys else Key(AnotherKey())
 
 
-class RaisesWhenNotChosen(Vault):
+class RaisesIfUnselected(Vault):
     def unconfigured(self) -> Any:
         raise ConfigError("there is no key: run `vault unlock`")
 
 
-class InTheWay(Vault):
+class AuthWithoutKey(Vault):
     def unconfigured(self) -> Any:
         return Key(self)
 
 
-class NoneWhenChosen(Vault):
+class NoneWithoutKey(Vault):
     def missing(self) -> Any:
         return None
 
 
-class EmptyWhenChosen(Vault):
+class EmptyKey(Vault):
     def missing(self) -> Any:
         vault = Vault()
         vault.keys = ("",)
@@ -127,12 +127,12 @@ class NoHint(Vault):
         raise ConfigError("there is no key")
 
 
-class ErrorOfItsOwn(Vault):
+class RaisesKeyError(Vault):
     def missing(self) -> Any:
         raise KeyError("vault unlock")
 
 
-class ShowsItself(Vault):
+class KeyInRepr(Vault):
     def auth(self) -> Any:
         class Shown(Key):
             def __repr__(self) -> str:
@@ -141,12 +141,12 @@ class ShowsItself(Vault):
         return Shown(self)
 
 
-class ShownByThePlugin(Vault):
+class KeyInPluginRepr(Vault):
     def __repr__(self) -> str:
         return f"Vault{self.keys}"
 
 
-class OneAtATime(Vault):
+class OneThreadOnly(Vault):
     def __init__(self) -> None:
         super().__init__()
         self.busy = threading.Lock()
@@ -159,8 +159,8 @@ class OneAtATime(Vault):
         return super().key()
 
 
-class SegmindAlone(Vault):
-    """Gives its key to one gateway, whatever it was configured for."""
+class KeyForOneGateway(Vault):
+    """Returns its key for one gateway only."""
 
     @hookimpl
     def kling_auth(self, gateway: str, chosen: bool) -> Auth | None:  # type: ignore[override]
@@ -168,7 +168,7 @@ class SegmindAlone(Vault):
 
 
 class Renews(Vault):
-    """Gives another key when the first is refused; correct."""
+    """Returns a new key after a refusal; correct."""
 
     def auth(self) -> Any:
         return Renewed(self)
@@ -180,7 +180,7 @@ class Renewed(Key):
         return True
 
 
-class SaysItRenews(Vault):
+class FalseRenewal(Vault):
     def auth(self) -> Any:
         class Same(Key):
             def refused(self, key: str, status: int, retry_after: float | None) -> Any:
@@ -189,7 +189,7 @@ class SaysItRenews(Vault):
         return Same(self)
 
 
-class SaysNothingOfRenewal(Vault):
+class NoRenewalResult(Vault):
     def auth(self) -> Any:
         class Silent(Renewed):
             def refused(self, key: str, status: int, retry_after: float | None) -> Any:
@@ -199,30 +199,30 @@ class SaysNothingOfRenewal(Vault):
 
 
 MUTANTS: list[tuple[type[Vault], str]] = [
-    (SaysItRenews, "test_a_refused_key_is_not_given_as_another"),
-    (SaysNothingOfRenewal, "test_a_refused_key_is_not_given_as_another"),
-    (LeavesItWhenChosen, "test_gives_the_key_when_it_is_chosen"),
-    (NoAuth, "test_gives_the_key_when_it_is_chosen"),
-    (NewLine, "test_gives_the_key_when_it_is_chosen"),
-    (Bytes, "test_gives_the_key_when_it_is_chosen"),
-    (AnotherKey, "test_gives_the_key_when_it_is_chosen"),
-    (NoAuth, "test_gives_the_key_or_leaves_it_to_others_when_it_is_not_chosen"),
-    (AnotherWhenNotChosen, "test_gives_the_key_or_leaves_it_to_others_when_it_is_not_chosen"),
-    (RaisesWhenNotChosen, "test_leaves_it_to_others_without_a_key"),
-    (InTheWay, "test_leaves_it_to_others_without_a_key"),
-    (NoneWhenChosen, "test_says_how_to_provide_a_key_when_it_is_chosen_without_one"),
-    (EmptyWhenChosen, "test_says_how_to_provide_a_key_when_it_is_chosen_without_one"),
-    (NoHint, "test_says_how_to_provide_a_key_when_it_is_chosen_without_one"),
-    (ErrorOfItsOwn, "test_says_how_to_provide_a_key_when_it_is_chosen_without_one"),
-    (ShowsItself, "test_no_key_is_shown"),
-    (ShownByThePlugin, "test_no_key_is_shown"),
-    (OneAtATime, "test_may_be_asked_from_several_threads"),
-    (SegmindAlone, "test_a_client_uses_it"),
+    (FalseRenewal, "test_refused_key_is_not_returned_again"),
+    (NoRenewalResult, "test_refused_key_is_not_returned_again"),
+    (NoneForSelected, "test_selected_plugin_returns_the_key"),
+    (ReturnsNoAuth, "test_selected_plugin_returns_the_key"),
+    (NewlineInKey, "test_selected_plugin_returns_the_key"),
+    (BytesKey, "test_selected_plugin_returns_the_key"),
+    (AnotherKey, "test_selected_plugin_returns_the_key"),
+    (ReturnsNoAuth, "test_unselected_plugin_returns_the_key_or_none"),
+    (AnotherKeyIfUnselected, "test_unselected_plugin_returns_the_key_or_none"),
+    (RaisesIfUnselected, "test_unconfigured_plugin_returns_none"),
+    (AuthWithoutKey, "test_unconfigured_plugin_returns_none"),
+    (NoneWithoutKey, "test_selected_plugin_without_key_names_the_hint"),
+    (EmptyKey, "test_selected_plugin_without_key_names_the_hint"),
+    (NoHint, "test_selected_plugin_without_key_names_the_hint"),
+    (RaisesKeyError, "test_selected_plugin_without_key_names_the_hint"),
+    (KeyInRepr, "test_no_repr_contains_the_key"),
+    (KeyInPluginRepr, "test_no_repr_contains_the_key"),
+    (OneThreadOnly, "test_threads_get_the_key"),
+    (KeyForOneGateway, "test_client_sends_the_key"),
 ]
 
 
 class Pool(Vault):
-    """Takes the keys in turn, and leaves out those that were refused; correct, and made wrong below."""
+    """Uses its keys in turn without the refused ones. It is correct; subclasses have a defect."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -231,16 +231,16 @@ class Pool(Vault):
     def auth(self) -> Any:
         return Ring(self)
 
-    def leaves_out(self, status: int, retry_after: float | None) -> bool:
+    def pauses(self, status: int, retry_after: float | None) -> bool:
         return True
 
-    def has_another(self, ready: list[str]) -> bool:
+    def has_other_key(self, ready: list[str]) -> bool:
         return bool(ready)
 
-    def of_an_unknown_job(self) -> str | None:
+    def key_of_unknown_job(self) -> str | None:
         return None
 
-    def listed(self) -> list[str]:
+    def list_keys(self) -> list[str]:
         return list(self.keys)
 
 
@@ -262,15 +262,15 @@ class Ring:
 
     def refused(self, key: str, status: int, retry_after: float | None) -> bool:
         with self.pool.lock:
-            if self.pool.leaves_out(status, retry_after) and key in self.ready:
+            if self.pool.pauses(status, retry_after) and key in self.ready:
                 self.ready.remove(key)
-            return self.pool.has_another(self.ready)
+            return self.pool.has_other_key(self.ready)
 
     def keys(self) -> list[str]:
-        return self.pool.listed()
+        return self.pool.list_keys()
 
     def key_of(self, request_id: str) -> str | None:
-        return self.jobs.get(request_id) or self.pool.of_an_unknown_job()
+        return self.jobs.get(request_id) or self.pool.key_of_unknown_job()
 
 
 class PoolConformance(KeyPoolConformance):
@@ -283,12 +283,12 @@ class PoolConformance(KeyPoolConformance):
         self.plugin.keys = keys
 
 
-class NoPool(Pool):
+class ReturnsNoPool(Pool):
     def auth(self) -> Any:
         return Key(self)
 
 
-class ForgetsWhose(Pool):
+class ForgetsJobs(Pool):
     def auth(self) -> Any:
         class Forgets(Ring):
             def key_of(self, request_id: str) -> str | None:
@@ -297,52 +297,52 @@ class ForgetsWhose(Pool):
         return Forgets(self)
 
 
-class KnowsEveryJob(Pool):
-    def of_an_unknown_job(self) -> str | None:
+class KeyForUnknownJob(Pool):
+    def key_of_unknown_job(self) -> str | None:
         return self.keys[0]
 
 
-class ListsOneKey(Pool):
-    def listed(self) -> list[str]:
+class ListsFirstKey(Pool):
+    def list_keys(self) -> list[str]:
         return list(self.keys[:1])
 
 
-class OffersWhatIsNotValid(Pool):
-    def leaves_out(self, status: int, retry_after: float | None) -> bool:
+class OffersInvalidKey(Pool):
+    def pauses(self, status: int, retry_after: float | None) -> bool:
         return status != 401
 
 
-class OffersAtOnceWithoutReset(Pool):
-    def leaves_out(self, status: int, retry_after: float | None) -> bool:
+class OffersLimitedKey(Pool):
+    def pauses(self, status: int, retry_after: float | None) -> bool:
         return status != 429 or bool(retry_after)
 
 
-class NeverHasAnother(Pool):
-    def has_another(self, ready: list[str]) -> bool:
+class NeverHasOtherKey(Pool):
+    def has_other_key(self, ready: list[str]) -> bool:
         return False
 
 
-class AlwaysHasAnother(Pool):
-    def has_another(self, ready: list[str]) -> bool:
+class AlwaysHasOtherKey(Pool):
+    def has_other_key(self, ready: list[str]) -> bool:
         return True
 
 
-class OneJobAtATime(Pool):
-    """Keeps the key of the last job that was accepted."""
+class RemembersLastJob(Pool):
+    """Stores only the key of the last job."""
 
     def auth(self) -> Any:
         class Last(Ring):
             def accepted(self, key: str, request_id: str) -> None:
-                self.last = key
+                self.last_key = key
                 time.sleep(0.0001)
 
             def key_of(self, request_id: str) -> str | None:
-                return self.last
+                return self.last_key
 
         return Last(self)
 
 
-class AsksWithAnyKey(Pool):
+class PollsWithAnyKey(Pool):
     def auth(self) -> Any:
         class Forgets(Ring):
             def key_of(self, request_id: str) -> str | None:
@@ -355,16 +355,16 @@ class AsksWithAnyKey(Pool):
 
 
 POOL_MUTANTS: list[tuple[type[Pool], str]] = [
-    (NoPool, "test_is_a_pool"),
-    (ForgetsWhose, "test_a_job_keeps_its_key"),
-    (KnowsEveryJob, "test_a_job_keeps_its_key"),
-    (ListsOneKey, "test_lists_its_keys"),
-    (OffersWhatIsNotValid, "test_a_refused_key_rests_while_others_are_ready"),
-    (OffersAtOnceWithoutReset, "test_a_refused_key_rests_while_others_are_ready"),
-    (NeverHasAnother, "test_a_refused_key_rests_while_others_are_ready"),
-    (AlwaysHasAnother, "test_the_last_key_has_no_other_beside_it"),
-    (OneJobAtATime, "test_threads_share_the_pool"),
-    (AsksWithAnyKey, "test_a_client_goes_on_with_another_key"),
+    (ReturnsNoPool, "test_auth_is_a_key_pool"),
+    (ForgetsJobs, "test_job_keeps_its_key"),
+    (KeyForUnknownJob, "test_job_keeps_its_key"),
+    (ListsFirstKey, "test_keys_lists_all_keys"),
+    (OffersInvalidKey, "test_refused_key_pauses"),
+    (OffersLimitedKey, "test_refused_key_pauses"),
+    (NeverHasOtherKey, "test_refused_key_pauses"),
+    (AlwaysHasOtherKey, "test_last_refusal_reports_no_other_key"),
+    (RemembersLastJob, "test_threads_share_the_pool"),
+    (PollsWithAnyKey, "test_client_continues_with_another_key"),
 ]
 
 SUITES: list[tuple[type[Any], type[Vault]]] = [
@@ -384,7 +384,7 @@ def run(suite: type[Any], plugin: Vault, check: str) -> None:
 
 
 @pytest.mark.parametrize(("suite", "plugin", "check"), RUNS)
-def test_what_is_right_passes(suite: type[Any], plugin: type[Vault], check: str) -> None:
+def test_correct_plugin_passes(suite: type[Any], plugin: type[Vault], check: str) -> None:
     run(suite, plugin(), check)
 
 

@@ -1,8 +1,9 @@
-"""The gateway of the testing package: both clients and the official one run against it, and it tells what came."""
+"""FakeGateway with both clients and the official one."""
 
 from __future__ import annotations
 
 import hashlib
+import pydoc
 import socket
 from collections.abc import Iterator
 from pathlib import Path
@@ -33,7 +34,7 @@ def client(gateway: FakeGateway, **options: Any) -> Kling:
     )
 
 
-def test_the_blocking_client(gateway: FakeGateway, tmp_path: Path) -> None:
+def test_blocking_client_runs_a_job(gateway: FakeGateway, tmp_path: Path) -> None:
     recorder = EventRecorder()
     with client(gateway, plugins=[recorder]) as kling:
         result = kling.run("kling-2", prompt="x", save_to=tmp_path)
@@ -51,7 +52,7 @@ def test_the_blocking_client(gateway: FakeGateway, tmp_path: Path) -> None:
     assert gateway.api_key not in repr(gateway.requests)
 
 
-def test_the_asynchronous_client(gateway: FakeGateway, tmp_path: Path) -> None:
+def test_async_client_runs_a_job(gateway: FakeGateway, tmp_path: Path) -> None:
     recorder = EventRecorder()
 
     async def main() -> ka.AsyncResult:
@@ -65,7 +66,7 @@ def test_the_asynchronous_client(gateway: FakeGateway, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("fails", [None, "blocked"])
-def test_the_official_client(fails: str | None) -> None:
+def test_official_client_runs_a_job(fails: str | None) -> None:
     with FakeGateway(fails=fails) as gateway:
         official = SegmindClient(api_key=gateway.api_key, base_url=f"{gateway.base_url}/v1")
         job = official.submit_async("kling-2", prompt="x")
@@ -78,21 +79,21 @@ def test_the_official_client(fails: str | None) -> None:
         official._client.close()
 
 
-def test_jobs_fail_for_the_reason_that_is_given(tmp_path: Path) -> None:
+def test_jobs_fail_with_the_reason(tmp_path: Path) -> None:
     blocked = pytest.raises(ka.JobFailed, match="blocked")
     with FakeGateway(fails="blocked") as gateway, client(gateway) as kling, blocked:
         kling.run("kling-2", prompt="x", save_to=tmp_path)
     assert list(tmp_path.iterdir()) == []
 
 
-def test_the_output_is_what_is_given(tmp_path: Path) -> None:
+def test_output_can_be_chosen(tmp_path: Path) -> None:
     with FakeGateway(output=PNG) as gateway, client(gateway) as kling:
         result = kling.run("kling-o1", prompt="x", image_urls=["https://example.com/a.png"], save_to=tmp_path)
     assert [image.content_type for image in result.images] == ["image/png"]
     assert result.saved[0].path.read_bytes() == PNG
 
 
-def test_keys_have_jobs_of_their_own_and_others_are_refused() -> None:
+def test_keys_have_separate_jobs() -> None:
     with FakeGateway(keys=("one", "two")) as gateway:
         with client(gateway, api_key="two") as kling:
             request_id = kling.submit("kling-2", prompt="x").request_id
@@ -114,12 +115,12 @@ RANGES = [
 ]
 
 
-@pytest.mark.parametrize(("wanted", "status", "content"), RANGES)
-def test_parts_of_the_output(gateway: FakeGateway, wanted: str, status: int, content: bytes) -> None:
-    answer = httpx.get(f"{gateway.base_url}/files/any.mp4", headers={"range": wanted})
+@pytest.mark.parametrize(("requested", "status", "content"), RANGES)
+def test_output_supports_ranges(gateway: FakeGateway, requested: str, status: int, content: bytes) -> None:
+    answer = httpx.get(f"{gateway.base_url}/files/any.mp4", headers={"range": requested})
     assert (answer.status_code, answer.content) == (status, content)
     if status == 206:
-        first = int(wanted[6:].partition("-")[0])
+        first = int(requested[6:].partition("-")[0])
         assert answer.headers["content-range"] == f"bytes {first}-{first + len(content) - 1}/{len(MP4)}"
 
 
@@ -128,12 +129,12 @@ def test_parts_of_the_output(gateway: FakeGateway, wanted: str, status: int, con
     [
         ("POST", "/v2/kling-2", b"{", 400),
         ("POST", "/v2/kling-2", b"[]", 400),
-        ("GET", "/v2/requests/nobody", b"", 404),
+        ("GET", "/v2/requests/unknown", b"", 404),
         ("GET", "/v2/kling-2", b"", 404),
-        ("POST", "/v2/requests/nobody/status", b"", 404),
+        ("POST", "/v2/requests/unknown/status", b"", 404),
     ],
 )
-def test_what_is_no_request_of_the_protocol(
+def test_invalid_request_is_refused(
     gateway: FakeGateway, method: str, path: str, body: bytes, status: int
 ) -> None:
     answer = httpx.request(
@@ -155,7 +156,7 @@ def test_unusable_content_length_is_refused(gateway: FakeGateway, length: str, s
     assert not gateway.requests
 
 
-def test_media_can_be_uploaded(gateway: FakeGateway) -> None:
+def test_media_is_uploaded(gateway: FakeGateway) -> None:
     with client(gateway) as kling:
         kling.submit("kling-bloombloom", image=PNG)
     upload, submit = gateway.requests
@@ -163,7 +164,7 @@ def test_media_can_be_uploaded(gateway: FakeGateway) -> None:
     assert submit.params["image"].startswith(f"{gateway.base_url}/files/")
 
 
-def test_many_jobs_at_once(gateway: FakeGateway) -> None:
+def test_jobs_run_concurrently(gateway: FakeGateway) -> None:
     async def main() -> None:
         kling = AsyncKling(base_url=gateway.base_url, api_key=gateway.api_key)
         async with kling, anyio.create_task_group() as group:
@@ -175,7 +176,7 @@ def test_many_jobs_at_once(gateway: FakeGateway) -> None:
 
 
 @pytest.mark.parametrize("sent", [b"", b'{"prompt": "a'])
-def test_a_cut_request_starts_nothing_and_is_not_listed(gateway: FakeGateway, sent: bytes) -> None:
+def test_incomplete_request_starts_nothing(gateway: FakeGateway, sent: bytes) -> None:
     head = f"POST /v2/kling-2 HTTP/1.1\r\nx-api-key: {gateway.api_key}\r\ncontent-length: 15\r\n\r\n"
     address = "127.0.0.1", int(gateway.base_url.rpartition(":")[2])
     with socket.create_connection(address, timeout=10) as connection:
@@ -183,3 +184,9 @@ def test_a_cut_request_starts_nothing_and_is_not_listed(gateway: FakeGateway, se
         connection.shutdown(socket.SHUT_WR)
         assert connection.recv(1) == b""
     assert gateway.requests == []
+
+
+def test_help_is_readable() -> None:
+    text = pydoc.plain(pydoc.render_doc(FakeGateway))
+    assert len(text) < 4000
+    assert "fails" in text

@@ -1,4 +1,4 @@
-"""The testing package costs a running application nothing, and needs no pytest."""
+"""The runtime never imports the testing package, which does not need pytest."""
 
 from __future__ import annotations
 
@@ -37,12 +37,12 @@ class TestLog(NotifierConformance, unittest.TestCase):
 """
 
 
-def run(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-W", "error", *words]
+def run(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-W", "error", *arguments]
     return subprocess.run(command, cwd=folder, check=False, capture_output=True, text=True)
 
 
-def test_nothing_that_runs_imports_it(tmp_path: Path) -> None:
+def test_runtime_does_not_import_testing(tmp_path: Path) -> None:
     code = (
         "import sys, kling_adapters, kling_adapters.cli; kling_adapters.Kling(strict_plugins=True).close(); "
         "sys.exit(any(name.startswith('kling_adapters.testing') for name in sys.modules))"
@@ -50,7 +50,7 @@ def test_nothing_that_runs_imports_it(tmp_path: Path) -> None:
     assert run(tmp_path, "-c", code).returncode == 0
 
 
-def test_unittest_runs_the_suites_without_pytest(tmp_path: Path) -> None:
+def test_suites_run_with_unittest(tmp_path: Path) -> None:
     (tmp_path / "test_plugin.py").write_text(UNITTEST)
     done = run(tmp_path, "-m", "unittest", "test_plugin")
     assert done.returncode == 0, done.stderr

@@ -1,4 +1,4 @@
-"""NotifierConformance passes what is right, and each check catches a defect of its own."""
+"""NotifierConformance accepts correct plugins, and each check detects its own defect."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ class TestRecorder(NotifierConformance):
     plugin = EventRecorder
 
 
-class Awaited:
+class AsyncNotifier:
     @hookimpl
     async def kling_event(self, event: Event) -> None:
         assert event.model is None or event.model == "kling-2"
 
 
-class TestAwaited(NotifierConformance):
-    plugin = Awaited
+class TestAsyncNotifier(NotifierConformance):
+    plugin = AsyncNotifier
 
 
 class NeedsAModel:
@@ -50,17 +50,17 @@ class BlocksTheLoop:
         time.sleep(0.2)  # noqa: ASYNC251  that is the defect
 
 
-class OncePerJob:
-    """Fails where a job has more than one event."""
+class FailsOnSecondEvent:
+    """Fails on the second event of a job."""
 
     def __init__(self) -> None:
-        self.seen: set[str | None] = set()
+        self.request_ids: set[str | None] = set()
 
     @hookimpl
     def kling_event(self, event: Event) -> None:
-        if event.request_id in self.seen:
+        if event.request_id in self.request_ids:
             raise RuntimeError("twice")
-        self.seen.add(event.request_id)
+        self.request_ids.add(event.request_id)
 
 
 class NeedsAnEventToClose:
@@ -83,11 +83,11 @@ class ClosesSlowly(EventRecorder):
 
 
 MUTANTS: list[tuple[type[Any], str]] = [
-    (NeedsAModel, "test_takes_every_event_quickly"),
-    (Slow, "test_takes_every_event_quickly"),
-    (BlocksTheLoop, "test_takes_every_event_quickly"),
-    (OncePerJob, "test_is_told_by_the_blocking_client"),
-    (OncePerJob, "test_is_told_by_the_asynchronous_client"),
+    (NeedsAModel, "test_handles_every_event_in_time"),
+    (Slow, "test_handles_every_event_in_time"),
+    (BlocksTheLoop, "test_handles_every_event_in_time"),
+    (FailsOnSecondEvent, "test_handles_jobs_of_the_blocking_client"),
+    (FailsOnSecondEvent, "test_handles_jobs_of_the_async_client"),
     (NeedsAnEventToClose, "test_closes_without_an_event"),
     (ClosesSlowly, "test_closes_without_an_event"),
 ]
@@ -97,7 +97,7 @@ MUTANTS: list[tuple[type[Any], str]] = [
 def test_each_check_catches_its_defect(
     monkeypatch: pytest.MonkeyPatch, mutant: type[Any], check: str
 ) -> None:
-    monkeypatch.setattr(notifier, "QUICK", 0.15)
+    monkeypatch.setattr(notifier, "MAX_SECONDS", 0.15)
 
     class Suite(NotifierConformance):
         plugin = mutant
@@ -112,9 +112,9 @@ class Misnamed:
 
 
 @pytest.mark.parametrize(
-    ("given", "says"),
+    ("tested_plugin", "message"),
     [
-        ("nobody", r"no plugin nobody with a hook kling_event is loaded \(none is broken or disabled\)"),
+        ("missing", r"no plugin missing with a hook kling_event is loaded \(none is broken or disabled\)"),
         ("env_auth", "no plugin env_auth with a hook kling_event"),
         (
             Misnamed(),
@@ -122,12 +122,12 @@ class Misnamed:
         ),
     ],
 )
-def test_a_plugin_that_cannot_be_asked_is_said(given: object, says: str) -> None:
+def test_unusable_plugin_is_named(tested_plugin: object, message: str) -> None:
     class Suite(NotifierConformance):
-        plugin = given
+        plugin = tested_plugin
 
-    with pytest.raises(AssertionError, match=says):
-        Suite().test_takes_every_event_quickly()
+    with pytest.raises(AssertionError, match=message):
+        Suite().test_handles_every_event_in_time()
 
 
 def test_every_check_has_a_mutant() -> None:
@@ -136,13 +136,13 @@ def test_every_check_has_a_mutant() -> None:
     }
 
 
-def test_the_suite_tells_an_event_of_every_kind() -> None:
-    told = notifier.one_of_each()
-    assert {type(event) for event in told} == set(get_args(Event))
-    assert {event.uncertain for event in told if hasattr(event, "uncertain")} == {True, False}
+def test_suite_has_events_of_every_type() -> None:
+    events = notifier.make_events()
+    assert {type(event) for event in events} == set(get_args(Event))
+    assert {event.uncertain for event in events if hasattr(event, "uncertain")} == {True, False}
 
 
-def test_the_recorder_keeps_the_order() -> None:
+def test_recorder_keeps_the_order() -> None:
     recorder = EventRecorder()
     events: list[Event] = [Submitted("1", "kling-2", {}, 0.1), Failed("1", "kling-2", "no", 2)]
     for event in events:

@@ -1,4 +1,4 @@
-"""StorageConformance passes the storage of the core, and each of its checks catches a defect of its own."""
+"""StorageConformance accepts correct storages, and each check detects its own defect."""
 
 from __future__ import annotations
 
@@ -18,40 +18,40 @@ class TestFolder(StorageConformance):
     plugin = "file_storage"
 
     @pytest.fixture(autouse=True)
-    def place(self, tmp_path: Path) -> None:
-        self.folder = tmp_path
+    def folder(self, tmp_path: Path) -> None:
+        self.path = tmp_path
         self.url = tmp_path.as_uri()
         (tmp_path / "file").touch()
         self.unusable = f"{self.url}/file/folder"
 
     def names(self) -> list[str]:
-        return [path.name for path in self.folder.iterdir()]
+        return [path.name for path in self.path.iterdir()]
 
     def read(self, name: str) -> bytes:
-        return (self.folder / name).read_bytes()
+        return (self.path / name).read_bytes()
 
 
 class TestFolderByPath(TestFolder):
     @pytest.fixture(autouse=True)
-    def path(self, place: None) -> None:
-        self.url = str(self.folder)
+    def url_is_a_path(self, folder: None) -> None:
+        self.url = str(self.path)
 
 
 class Memory:
-    """Storage for mem: URLs, all of them one place; correct, and made wrong below."""
+    """Storage for mem: URLs with one set of files. It is correct; subclasses have a defect."""
 
     def __init__(self) -> None:
         self.files: dict[str, bytes] = {}
 
     @hookimpl
     def kling_storage(self, url: str) -> Storage | None:
-        return self.place(url) if self.answers(url) else None
+        return self.make_storage(url) if self.handles(url) else None
 
-    def answers(self, url: str) -> bool:
+    def handles(self, url: str) -> bool:
         return url.startswith("mem:")
 
-    def place(self, url: str) -> Place:
-        return Place(self, url)
+    def make_storage(self, url: str) -> MemoryStorage:
+        return MemoryStorage(self, url)
 
     def check(self, url: str) -> None:
         if url == "mem:locked":
@@ -61,7 +61,7 @@ class Memory:
         return name
 
     def start(self, name: str) -> None:
-        """An upload begins."""
+        """Start an upload."""
 
     def add(self, writer: Upload, chunk: bytes) -> None:
         writer.chunks.append(chunk)
@@ -74,7 +74,7 @@ class Memory:
         writer.chunks = []
 
 
-class Place:
+class MemoryStorage:
     def __init__(self, memory: Memory, url: str) -> None:
         self.memory, self.url = memory, url
 
@@ -127,16 +127,16 @@ def run(memory: Memory, check: str) -> None:
 
 
 class Filing(Memory):
-    """Stores what it knows of the job beside the file; correct, and made wrong below."""
+    """Stores the data of a job in a second file. It is correct; subclasses have a defect."""
 
-    def place(self, url: str) -> Place:
-        return Cabinet(self, url)
+    def make_storage(self, url: str) -> MemoryStorage:
+        return FilingStorage(self, url)
 
     def label(self, job: JobContext) -> bytes:
         return f"{job.model} {dict(job.params or {})} {job.cost} {job.number}/{job.count}".encode()
 
 
-class Cabinet(Place):
+class FilingStorage(MemoryStorage):
     memory: Filing
 
     def open_for(self, job: JobContext, name: str, content_type: str) -> Writer:
@@ -146,7 +146,7 @@ class Cabinet(Place):
 
 @pytest.mark.parametrize("check", CHECKS)
 @pytest.mark.parametrize("storage", [Memory, Filing])
-def test_a_correct_storage_passes(storage: type[Memory], check: str) -> None:
+def test_correct_storage_passes(storage: type[Memory], check: str) -> None:
     run(storage(), check)
 
 
@@ -155,31 +155,31 @@ class NeedsParams(Filing):
         return str(job.params["prompt"]).encode()  # type: ignore[index]
 
 
-class LosesTheFileOfAJob(Filing):
-    def place(self, url: str) -> Place:
-        class Lost(Cabinet):
+class LosesFileOfJob(Filing):
+    def make_storage(self, url: str) -> MemoryStorage:
+        class Lost(FilingStorage):
             def open_for(self, job: JobContext, name: str, content_type: str) -> Writer:
                 return Upload(Memory(), name)
 
         return Lost(self, url)
 
 
-class TakesAll(Memory):
-    def answers(self, url: str) -> bool:
+class HandlesAllUrls(Memory):
+    def handles(self, url: str) -> bool:
         return True
 
 
-class TakesWhatBeginsAlike(Memory):
-    def answers(self, url: str) -> bool:
+class HandlesSimilarScheme(Memory):
+    def handles(self, url: str) -> bool:
         return url.startswith("mem")
 
 
-class NoStorage(Memory):
-    def place(self, url: str) -> Any:
+class ReturnsNoStorage(Memory):
+    def make_storage(self, url: str) -> Any:
         return object()
 
 
-class LeavesAProbe(Memory):
+class LeavesProbe(Memory):
     def check(self, url: str) -> None:
         super().check(url)
         self.files[".probe"] = b""
@@ -190,19 +190,19 @@ class ChecksNothing(Memory):
         pass
 
 
-class RaisesItsOwn(Memory):
+class RaisesPermissionError(Memory):
     def check(self, url: str) -> None:
         if url == "mem:locked":
             raise PermissionError("no")
 
 
-class TellsSecretInError(Memory):
+class SecretInError(Memory):
     def check(self, url: str) -> None:
         if url == "mem:locked":
             raise StorageError("no, with the password hush")
 
 
-class VisibleAtOnce(Memory):
+class VisibleOnOpen(Memory):
     def start(self, name: str) -> None:
         self.files[name] = b""
 
@@ -217,23 +217,23 @@ class VisibleWhileWritten(Memory):
             self.files.pop(writer.name, None)
 
 
-class NeverThere(Memory):
+class NeverStored(Memory):
     def commit(self, writer: Upload) -> Location:
         return Location(f"mem:{writer.name}")
 
 
-class SaysNothing(Memory):
+class ReturnsNone(Memory):
     def commit(self, writer: Upload) -> Any:
         super().commit(writer)
 
 
-class SaysNothingOfTheUrl(Memory):
+class EmptyUrl(Memory):
     def commit(self, writer: Upload) -> Location:
         super().commit(writer)
         return Location("")
 
 
-class SaysTheSameOfAll(Memory):
+class SameUrlForAll(Memory):
     def commit(self, writer: Upload) -> Location:
         super().commit(writer)
         return Location("mem:")
@@ -247,27 +247,27 @@ class EmptyLink(Memory):
 class RefusesToReplace(Memory):
     def start(self, name: str) -> None:
         if name in self.files:
-            raise StorageError("there is one")
+            raise StorageError("the file exists")
 
 
-class KeepsTheOld(Memory):
+class KeepsOldFile(Memory):
     def commit(self, writer: Upload) -> Location:
         self.files.setdefault(writer.name, b"".join(writer.chunks))
         return Location(f"mem:{writer.name}")
 
 
-class RemovesTheOldAtOnce(Memory):
+class RemovesOldFileOnOpen(Memory):
     def start(self, name: str) -> None:
         self.files.pop(name, None)
 
 
-class AbortRemovesTheOld(Memory):
+class AbortRemovesOldFile(Memory):
     def abort(self, writer: Upload) -> None:
         if not writer.committed:
             self.files.pop(writer.name, None)
 
 
-class AbortLeavesThePart(Memory):
+class AbortLeavesPart(Memory):
     def abort(self, writer: Upload) -> None:
         self.files[f"{writer.name}.part"] = b"".join(writer.chunks)
 
@@ -275,11 +275,11 @@ class AbortLeavesThePart(Memory):
 class AbortsOnce(Memory):
     def abort(self, writer: Upload) -> None:
         if writer.name == "":
-            raise RuntimeError("aborted before")
+            raise RuntimeError("aborted twice")
         writer.name = ""
 
 
-class AbortTakesBack(Memory):
+class AbortRemovesCommittedFile(Memory):
     def abort(self, writer: Upload) -> None:
         if writer.committed:
             self.files.pop(writer.name, None)
@@ -288,10 +288,10 @@ class AbortTakesBack(Memory):
 class AbortRaisesAfterCommit(Memory):
     def abort(self, writer: Upload) -> None:
         if writer.committed:
-            raise RuntimeError("committed before")
+            raise RuntimeError("already committed")
 
 
-class EndsAtAnEmptyChunk(Memory):
+class EndsAtEmptyChunk(Memory):
     def add(self, writer: Upload, chunk: bytes) -> None:
         if writer.chunks[-1:] != [b""]:
             super().add(writer, chunk)
@@ -303,27 +303,27 @@ class DropsBytes(Memory):
             super().add(writer, chunk)
 
 
-class KeepsAMegabyte(Memory):
+class TruncatesToMegabyte(Memory):
     def commit(self, writer: Upload) -> Location:
         location = super().commit(writer)
         self.files[writer.name] = self.files[writer.name][:1_000_000]
         return location
 
 
-class OneBufferForAll(Memory):
-    """What several threads write lands in one buffer; nothing is lost while one alone writes."""
+class SharedBuffer(Memory):
+    """Concurrent writers share one buffer; a single writer loses nothing."""
 
     def __init__(self) -> None:
         super().__init__()
         self.buffer: list[bytes] = []
         self.open = 0
-        self.all_there = threading.Event()
+        self.all_open = threading.Event()
 
     def start(self, name: str) -> None:
         self.open += 1
         if self.open == 1:
             self.buffer = []
-        self.all_there.wait(0.1)
+        self.all_open.wait(0.1)
 
     def add(self, writer: Upload, chunk: bytes) -> None:
         self.buffer.append(chunk)
@@ -334,8 +334,8 @@ class OneBufferForAll(Memory):
         return super().commit(writer)
 
 
-class OnePartForAName(Memory):
-    """Two writers of one name share the file that is written beside the target."""
+class SharedPart(Memory):
+    """Writers of one name share a part file."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -357,29 +357,29 @@ class OnePartForAName(Memory):
         self.parts[writer.name] = []
 
 
-class BeginsAnew(Memory):
-    def place(self, url: str) -> Place:
+class ClearsOnOpen(Memory):
+    def make_storage(self, url: str) -> MemoryStorage:
         self.files.clear()
-        return super().place(url)
+        return super().make_storage(url)
 
 
-class SmallLetters(Memory):
+class LowercasesNames(Memory):
     def name(self, name: str) -> str:
         return name.lower()
 
 
-class ShortNames(Memory):
+class ShortensNames(Memory):
     def name(self, name: str) -> str:
         return name[:100]
 
 
-class Reverses(Memory):
+class ReversesChunks(Memory):
     def commit(self, writer: Upload) -> Location:
         writer.chunks.reverse()
         return super().commit(writer)
 
 
-class NotInThreads(Memory):
+class FailsInThreads(Memory):
     def start(self, name: str) -> None:
         assert threading.current_thread() is threading.main_thread()
 
@@ -390,57 +390,57 @@ class Sidecar(Memory):
         return super().commit(writer)
 
 
-class ShowsSecretInRepr(Memory):
-    def place(self, url: str) -> Place:
-        class Shown(Place):
+class SecretInRepr(Memory):
+    def make_storage(self, url: str) -> MemoryStorage:
+        class Shown(MemoryStorage):
             def __repr__(self) -> str:
-                return "Place(password='hush')"
+                return "MemoryStorage(password='hush')"
 
         return Shown(self, url)
 
 
-class ShowsSecretInUrl(Memory):
+class SecretInUrl(Memory):
     def commit(self, writer: Upload) -> Location:
         return Location(super().commit(writer).url.replace("mem:", "mem:me:hush@"))
 
 
 MUTANTS: list[tuple[type[Memory], str]] = [
-    (TakesAll, "test_answers_for_its_own_urls_only"),
-    (TakesWhatBeginsAlike, "test_answers_for_its_own_urls_only"),
-    (NoStorage, "test_answers_for_its_own_urls_only"),
-    (LeavesAProbe, "test_check_leaves_nothing"),
-    (ChecksNothing, "test_an_unusable_place_is_a_storage_error"),
-    (RaisesItsOwn, "test_an_unusable_place_is_a_storage_error"),
-    (TellsSecretInError, "test_an_unusable_place_is_a_storage_error"),
-    (VisibleAtOnce, "test_a_file_appears_whole_when_it_is_committed"),
-    (VisibleWhileWritten, "test_a_file_appears_whole_when_it_is_committed"),
-    (NeverThere, "test_a_file_appears_whole_when_it_is_committed"),
-    (Reverses, "test_a_file_appears_whole_when_it_is_committed"),
-    (SaysNothing, "test_commit_says_where_the_file_is"),
-    (SaysNothingOfTheUrl, "test_commit_says_where_the_file_is"),
-    (SaysTheSameOfAll, "test_commit_says_where_the_file_is"),
-    (EmptyLink, "test_commit_says_where_the_file_is"),
-    (KeepsTheOld, "test_a_file_of_the_same_name_is_replaced"),
-    (RemovesTheOldAtOnce, "test_a_file_of_the_same_name_is_replaced"),
-    (AbortRemovesTheOld, "test_a_file_of_the_same_name_is_replaced"),
-    (AbortLeavesThePart, "test_an_aborted_file_leaves_nothing"),
-    (AbortsOnce, "test_abort_may_come_twice"),
-    (AbortTakesBack, "test_abort_after_commit_leaves_the_file"),
-    (AbortRaisesAfterCommit, "test_abort_after_commit_leaves_the_file"),
-    (EndsAtAnEmptyChunk, "test_chunks_may_be_of_any_size"),
-    (DropsBytes, "test_chunks_may_be_of_any_size"),
-    (KeepsAMegabyte, "test_chunks_may_be_of_any_size"),
-    (OneBufferForAll, "test_writers_in_several_threads_do_not_meet"),
-    (OnePartForAName, "test_two_writers_of_one_name_do_not_mix"),
-    (BeginsAnew, "test_files_survive_another_storage_of_the_same_url"),
-    (SmallLetters, "test_every_safe_name_is_kept"),
-    (ShortNames, "test_every_safe_name_is_kept"),
-    (Sidecar, "test_a_job_is_stored_by_the_blocking_client"),
-    (NotInThreads, "test_a_job_is_stored_by_the_asynchronous_client"),
-    (NeedsParams, "test_a_file_of_a_job_is_stored"),
-    (LosesTheFileOfAJob, "test_a_file_of_a_job_is_stored"),
-    (ShowsSecretInRepr, "test_no_secret_is_shown"),
-    (ShowsSecretInUrl, "test_no_secret_is_shown"),
+    (HandlesAllUrls, "test_hook_handles_only_its_urls"),
+    (HandlesSimilarScheme, "test_hook_handles_only_its_urls"),
+    (ReturnsNoStorage, "test_hook_handles_only_its_urls"),
+    (LeavesProbe, "test_check_leaves_no_files"),
+    (ChecksNothing, "test_unusable_url_is_an_error"),
+    (RaisesPermissionError, "test_unusable_url_is_an_error"),
+    (SecretInError, "test_unusable_url_is_an_error"),
+    (VisibleOnOpen, "test_file_appears_complete_on_commit"),
+    (VisibleWhileWritten, "test_file_appears_complete_on_commit"),
+    (NeverStored, "test_file_appears_complete_on_commit"),
+    (ReversesChunks, "test_file_appears_complete_on_commit"),
+    (ReturnsNone, "test_commit_returns_a_location"),
+    (EmptyUrl, "test_commit_returns_a_location"),
+    (SameUrlForAll, "test_commit_returns_a_location"),
+    (EmptyLink, "test_commit_returns_a_location"),
+    (KeepsOldFile, "test_commit_replaces_an_existing_file"),
+    (RemovesOldFileOnOpen, "test_commit_replaces_an_existing_file"),
+    (AbortRemovesOldFile, "test_commit_replaces_an_existing_file"),
+    (AbortLeavesPart, "test_aborted_file_leaves_nothing"),
+    (AbortsOnce, "test_abort_may_be_called_twice"),
+    (AbortRemovesCommittedFile, "test_abort_after_commit_keeps_the_file"),
+    (AbortRaisesAfterCommit, "test_abort_after_commit_keeps_the_file"),
+    (EndsAtEmptyChunk, "test_chunks_may_have_any_size"),
+    (DropsBytes, "test_chunks_may_have_any_size"),
+    (TruncatesToMegabyte, "test_chunks_may_have_any_size"),
+    (SharedBuffer, "test_writers_in_threads_are_independent"),
+    (SharedPart, "test_writers_of_one_name_are_independent"),
+    (ClearsOnOpen, "test_second_storage_keeps_files"),
+    (LowercasesNames, "test_safe_names_are_kept"),
+    (ShortensNames, "test_safe_names_are_kept"),
+    (Sidecar, "test_blocking_client_stores_a_job"),
+    (FailsInThreads, "test_async_client_stores_a_job"),
+    (NeedsParams, "test_open_for_stores_a_file"),
+    (LosesFileOfJob, "test_open_for_stores_a_file"),
+    (SecretInRepr, "test_no_repr_or_url_contains_a_secret"),
+    (SecretInUrl, "test_no_repr_or_url_contains_a_secret"),
 ]
 
 

@@ -14,6 +14,7 @@ from kling_adapters import (
     Job,
     JobExpired,
     JobFailed,
+    JobHandle,
     JobStatus,
     Kling,
     KlingError,
@@ -22,6 +23,7 @@ from kling_adapters import (
     Problem,
     Result,
     ResultData,
+    ResultHandle,
     StorageError,
     StoredFile,
     SubmitUncertain,
@@ -212,13 +214,13 @@ def errors(kling: Kling) -> None:
         print(error.request_id.upper())
         print(error.result)  # refused
     except WaitTimeout as error:
-        assert_type(error.job, Job | AsyncJob | None)
+        assert_type(error.job, JobHandle | None)
         assert_type(error.seconds, float)
         if isinstance(error.job, Job):
             assert_type(error.job.wait(), Result)
         print(error.job.wait().output)  # refused
     except StorageError as error:
-        assert_type(error.result, Result | AsyncResult | None)
+        assert_type(error.result, ResultHandle | None)
         assert_type(error.url, str | None)
         error.result.save("renders/")  # refused
         print(error.url.upper())  # refused

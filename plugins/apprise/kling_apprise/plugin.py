@@ -31,14 +31,14 @@ class Apprise:
     """Plugin that sends notifications about jobs to Apprise URLs.
 
     Args:
-        urls: The Apprise URLs. None reads KLING_APPRISE_URLS and KLING_APPRISE_URLS_FILE; without a URL the plugin does
-            nothing.
-        events: The names of the events to send, such as `completed`. None reads KLING_APPRISE_EVENTS; empty selects
-            `submit_failed`, `completed`, `failed` and `expired`.
+        urls: The Apprise URLs. None reads KLING_APPRISE_URLS and KLING_APPRISE_URLS_FILE; without a URL the
+            plugin does nothing.
+        events: The names of the events to send, such as `completed`. None reads KLING_APPRISE_EVENTS; empty
+            selects `submit_failed`, `completed`, `failed` and `expired`.
 
     Raises:
-        ConfigError: Apprise does not support a URL (the message gives its position and scheme), or an event name is
-            unknown.
+        ConfigError: Apprise does not support a URL (the message gives its position and scheme), or an event
+            name is unknown.
 
     """
 

@@ -17,13 +17,13 @@ from kling_apprise.text import Text
 
 log = logging.getLogger("kling_apprise")
 
-# Log messages captured for a service that sends in this context. Apprise logs URLs, headers and bodies; its HTTP library
-# logs request paths. All of these may contain secrets.
+# Log messages captured for a service that sends in this context. Apprise logs URLs, headers and bodies; its
+# HTTP library logs request paths. All of these may contain secrets.
 _captured: ContextVar[list[str] | None] = ContextVar("kling_apprise_captured", default=None)
 
 
 def _capture_record(record: logging.LogRecord) -> bool:
-    """Capture the warnings of our own calls and drop their other records; pass the records of other callers."""
+    """Capture warnings of our own calls, and drop their other records; pass records of other callers."""
     messages = _captured.get()
     if messages is None:
         return True
@@ -105,6 +105,6 @@ class Service:
 
 
 def _split_url(url: str) -> set[str]:
-    """Return the parts of a URL of three characters or more, raw and decoded, without the names in its query."""
-    words = re.split(r"[/:@?&=#,;()\s]+", re.sub(r"[?&;][^=&;]*=", "&", url.casefold()))
-    return {form for word in words for form in (word, unquote(word)) if len(word) > 2}
+    """Return the parts of a URL of three characters or more, raw and decoded, without query names."""
+    parts = re.split(r"[/:@?&=#,;()\s]+", re.sub(r"[?&;][^=&;]*=", "&", url.casefold()))
+    return {form for part in parts for form in (part, unquote(part)) if len(part) > 2}

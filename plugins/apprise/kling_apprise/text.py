@@ -59,8 +59,8 @@ def as_text(event: events.Event) -> Text:
 
 MAX_GATEWAY_CHARACTERS = 1000
 """Maximum length of a quoted gateway text, in characters."""
-# Chat services read these characters as mentions, links, quotes or emphasis. No escape works in all services (some show
-# the backslash), so characters that look alike replace them.
+# Chat services read these characters as mentions, links, quotes or emphasis. No escape works in all services
+# (some show the backslash), so characters that look alike replace them.
 _LOOKALIKES = str.maketrans(
     {
         "<": "\N{SINGLE LEFT-POINTING ANGLE QUOTATION MARK}",

@@ -1,4 +1,4 @@
-"""API key from the keychain of the operating system, if selected: `Kling(auth="keyring")` or `KLING_AUTH=keyring`.
+"""API key from the keychain of the operating system, if selected by `auth="keyring"` or KLING_AUTH.
 
 Plugin discovery loads this module, so `keyring` is imported only when a key is needed.
 """

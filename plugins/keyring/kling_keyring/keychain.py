@@ -17,8 +17,8 @@ from kling_adapters import ConfigError
 SERVICE: Final = "kling-adapters"
 """Service name of stored keys; the user name is the base URL of the gateway."""
 ADVICE: Final = (
-    "Unlock or install a keychain of the operating system (on Linux a Secret Service such as GNOME Keyring or "
-    "KWallet), or name another backend in PYTHON_KEYRING_BACKEND; or provide the key as SEGMIND_API_KEY."
+    "Unlock or install a keychain of the operating system (on Linux a Secret Service such as GNOME Keyring "
+    "or KWallet), or name another backend in PYTHON_KEYRING_BACKEND; or provide the key as SEGMIND_API_KEY."
 )
 
 

@@ -9,7 +9,7 @@ import re
 import threading
 from typing import TYPE_CHECKING
 
-from kling_adapters import StorageError
+from kling_adapters import StorageError, is_file_name
 from kling_adapters.hookspecs import Storage, hookimpl
 
 if TYPE_CHECKING:
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 __all__ = ["ObjectStore"]
 
 _URL = re.compile(r"//(?P<bucket>[A-Za-z0-9][A-Za-z0-9._-]*)(?:/(?P<prefix>[^?#]*))?")
-_FILE = re.compile(r"\.(mp4|webm|mov|png|jpe?g|webp|mp3|wav|bin)", re.IGNORECASE)
 
 
 class ObjectStore:
@@ -33,7 +32,7 @@ class ObjectStore:
 
     @hookimpl
     def kling_storage(self, url: str) -> Storage | None:
-        """Provide storage for s3://bucket/prefix/, gs://bucket/prefix/, az://container/prefix/ and memory:prefix/.
+        """Provide storage for s3://bucket/prefix/, gs://…, az://container/prefix/ and memory:prefix/.
 
         Args:
             url: The URL or path to save to.
@@ -45,25 +44,24 @@ class ObjectStore:
             StorageError: The URL has one of these schemes and is invalid.
 
         """
-        scheme, colon, rest = url.partition(":")
+        scheme, colon, path = url.partition(":")
         scheme = scheme.lower()
         if not colon or scheme not in ("s3", "gs", "az", "memory"):
             return None
-        from kling_objectstore.place import Place, make_store
+        from kling_objectstore.bucket import BucketStorage, make_store
 
         if scheme == "memory":
-            return Place(self._memory(), scheme, "memory:", _prefix(rest))
+            return BucketStorage(self._memory(), "memory:", _parse_prefix(path))
         # The error does not repeat the URL: it may contain a password or a signature.
-        match = _URL.fullmatch(rest)
+        match = _URL.fullmatch(path)
         if match is None:
             raise StorageError(
-                f"invalid {scheme}: URL: expected {scheme}://BUCKET/PREFIX/ as a str (not a Path), without user, password, "
-                "port, query or fragment. Set credentials in the environment"
+                f"invalid {scheme}: URL: expected {scheme}://BUCKET/PREFIX/ as a str (not a Path), without "
+                "user, password, port, query or fragment. Set credentials in the environment"
             )
         bucket = match["bucket"]
-        return Place(
-            make_store(scheme, bucket), scheme, f"{scheme}://{bucket}/", _prefix(match["prefix"] or "")
-        )
+        prefix = _parse_prefix(match["prefix"] or "")
+        return BucketStorage(make_store(scheme, bucket), f"{scheme}://{bucket}/", prefix)
 
     def read(self, url: str) -> bytes:
         """Read a file from the memory of this instance.
@@ -89,16 +87,17 @@ class ObjectStore:
             return self._memory_store
 
 
-def _prefix(path: str) -> str:
-    """Convert the path of a URL to a key prefix: empty, or with a slash at its end. Raises StorageError if invalid."""
+def _parse_prefix(path: str) -> str:
+    """Return the path of a URL as a key prefix: empty, or with a slash at its end. Raises StorageError."""
     inner = path.strip("/")
     if not inner:
         return ""
     parts = inner.split("/")
     if {"", ".", ".."}.intersection(parts):
         raise StorageError("the path of a storage URL must not have '.', '..' or empty parts")
-    if not path.endswith("/") and _FILE.search(parts[-1]):
+    if not path.endswith("/") and is_file_name(parts[-1]):
         raise StorageError(
-            f"{parts[-1]!r} looks like a file: expected a prefix that ends in '/'. The object is named after its job"
+            f"{parts[-1]!r} looks like a file; expected a prefix that ends in '/'. The object is named after "
+            "its job"
         )
     return f"{inner}/"

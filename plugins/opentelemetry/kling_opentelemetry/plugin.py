@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-import json
 import math
 import os
 import threading
 import time
-from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
 from itertools import takewhile
-from typing import Any
 
 from opentelemetry import metrics, trace
 from opentelemetry.metrics import MeterProvider
 from opentelemetry.trace import NonRecordingSpan, Span, SpanKind, StatusCode, TracerProvider
-from opentelemetry.util.types import AttributeValue
 
 from kling_adapters import events
 from kling_adapters.hookspecs import hookimpl
+from kling_opentelemetry.attributes import job_attributes, model_attributes, param_attributes
 
 PARAMS = "KLING_OPENTELEMETRY_PARAMS"
 """Environment variable: any value except empty and 0 records parameters, like OpenTelemetry(params=True)."""
@@ -55,7 +52,8 @@ class OpenTelemetry:
     Args:
         tracer_provider: The provider of the tracer; None uses the global provider.
         meter_provider: The provider of the meter; None uses the global provider.
-        params: Whether to record the parameters of jobs, and the gateway's failure reasons, which may quote them.
+        params: Whether to record the parameters of jobs, and the gateway's failure reasons, which may quote
+            them.
 
     """
 
@@ -122,24 +120,24 @@ class OpenTelemetry:
         for failed_span in (self._start_child(span, "kling.submit", event, now), span):
             self._mark_failed(failed_span, outcome, event.reason)
             failed_span.end(now)
-        self._failure_counter.add(1, {**_model_attributes(event), "error.type": outcome})
+        self._failure_counter.add(1, {**model_attributes(event), "error.type": outcome})
 
     def _record_submit(self, event: events.Submitted, now: int) -> None:
         start = now - round(event.seconds * 1e9)
         span = self._start_job_span(event, start)
         if self._records_params:
-            span.set_attributes(_param_attributes(event.params))
+            span.set_attributes(param_attributes(event.params))
         self._start_child(span, "kling.submit", event, start).end(now)
         with self._lock:
             previous = self._jobs.pop(event.request_id, None)
             self._jobs[event.request_id] = _Job(span, start, now, now)
         if previous is not None:  # the gateway returned an id twice
             self._abandon(previous)
-        self._submit_counter.add(1, _model_attributes(event))
+        self._submit_counter.add(1, model_attributes(event))
 
     def _record_end(self, event: events.Completed | events.Failed | events.Expired, now: int) -> None:
         job = self._touch_job(event, now)
-        self._poll_counter.add(event.polls, _model_attributes(event))
+        self._poll_counter.add(event.polls, model_attributes(event))
         span = self._claim_span(job)
         if span is None:  # another waiter has ended the span
             return
@@ -151,15 +149,15 @@ class OpenTelemetry:
             span.set_attribute("kling.outcome", outcome)
             if (cost := event.result.metrics.cost) is not None:
                 span.set_attribute("kling.cost", cost)
-                self._cost_counter.add(cost, _model_attributes(event))
+                self._cost_counter.add(cost, model_attributes(event))
         else:
             outcome = "failed" if isinstance(event, events.Failed) else "expired"
             self._mark_failed(span, outcome, event.reason if isinstance(event, events.Failed) else None)
-            self._failure_counter.add(1, {**_model_attributes(event), "error.type": outcome})
+            self._failure_counter.add(1, {**model_attributes(event), "error.type": outcome})
         span.end(now)
         if job.submit_start is not None and outcome != "expired":  # the end of an expired job is unknown
             seconds = max(0, now - job.submit_start) / 1e9
-            self._duration_histogram.record(seconds, {**_model_attributes(event), "kling.outcome": outcome})
+            self._duration_histogram.record(seconds, {**model_attributes(event), "kling.outcome": outcome})
 
     def _record_storing(self, event: events.Stored, now: int) -> None:
         with self._lock:
@@ -175,12 +173,12 @@ class OpenTelemetry:
     def _start_job_span(self, event: events.Event, start: int) -> Span:
         """Start the span of a job as a child of the current span."""
         return self._tracer.start_span(
-            "kling.job", kind=SpanKind.CLIENT, attributes=_job_attributes(event), start_time=start
+            "kling.job", kind=SpanKind.CLIENT, attributes=job_attributes(event), start_time=start
         )
 
     def _start_child(self, parent: Span, name: str, event: events.Event, start: int) -> Span:
         context = trace.set_span_in_context(parent)
-        return self._tracer.start_span(name, context, attributes=_job_attributes(event), start_time=start)
+        return self._tracer.start_span(name, context, attributes=job_attributes(event), start_time=start)
 
     def _mark_failed(self, span: Span, outcome: str, reason: str | None) -> None:
         """Mark a span as failed; the reason may quote parameters, so it is recorded only with them."""
@@ -190,7 +188,7 @@ class OpenTelemetry:
     def _touch_job(
         self, event: events.StateChanged | events.Completed | events.Failed | events.Expired, now: int
     ) -> _Job:
-        """Return the job of an event and update its time; a job submitted elsewhere starts with its first event."""
+        """Return the job of an event with the new time; one of another client starts here."""
         with self._lock:
             job = self._jobs.pop(event.request_id, None) or _Job(
                 self._start_job_span(event, now), None, now, now
@@ -223,21 +221,3 @@ class OpenTelemetry:
         if span := self._claim_span(job):
             span.set_attribute("kling.outcome", "unknown")
             span.end(job.last_event)
-
-
-def _model_attributes(event: events.Event) -> dict[str, AttributeValue]:
-    return {} if event.model is None else {"gen_ai.request.model": event.model}
-
-
-def _job_attributes(event: events.Event) -> dict[str, AttributeValue]:
-    return _model_attributes(event) | (
-        {} if event.request_id is None else {"kling.request_id": event.request_id}
-    )
-
-
-def _param_attributes(params: Mapping[str, Any]) -> dict[str, AttributeValue]:
-    """Convert parameters to attributes; lists and objects become JSON."""
-    return {
-        f"kling.params.{name}": value if isinstance(value, str | bool | int | float) else json.dumps(value)
-        for name, value in params.items()
-    }

@@ -1,0 +1,96 @@
+"""Entries of the journal as a table, as JSON lines, and as users filter them."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+from kling_adapters._text import format_number
+from kling_adapters.cli.output import print_json, print_table
+from kling_adapters.cli.times import format_age, format_time
+
+if TYPE_CHECKING:
+    from kling_adapters.journal.entries import JournalEntry
+
+
+@dataclass(frozen=True)
+class EntryFilter:
+    """The entries that a listing shows; a field that is None or False excludes none.
+
+    Attributes:
+        state: State of the job.
+        model: Slug of the model.
+        tag: Tag of the job, or name of its batch.
+        since: Earliest time of the submit, in seconds since 1970.
+        unfinished: Only jobs that have not ended, or whose output is still to be stored.
+
+    """
+
+    state: str | None
+    model: str | None
+    tag: str | None
+    since: float | None
+    unfinished: bool
+
+    def accepts(self, entry: JournalEntry) -> bool:
+        """Return whether the listing shows an entry."""
+        return (
+            self.state in (None, entry.state)
+            and self.model in (None, entry.model)
+            and self.tag in (None, entry.tag, (entry.tag or "").rpartition("#")[0])
+            and (self.since is None or entry.created >= self.since)
+            and (not self.unfinished or entry.is_unfinished)
+        )
+
+
+def print_entries(entries: Sequence[JournalEntry]) -> None:
+    """Print entries as a table; with a column of tags if there are any."""
+    now = time.time()
+    has_tags = any(entry.tag for entry in entries)
+    head = ("number", "submitted", "age", "state", "model", *(("tag",) if has_tags else ()))
+    print_table(
+        (*head, "request id", "cost", "stored as, or why it failed"),
+        [
+            (
+                str(entry.id),
+                format_time(entry.created),
+                format_age(now - entry.created),
+                entry.state,
+                entry.model,
+                *((entry.tag or "",) if has_tags else ()),
+                entry.request_id or "",
+                "" if entry.cost is None else format_number(entry.cost),
+                " ".join(file.url for file in entry.files) or entry.reason or "",
+            )
+            for entry in entries
+        ],
+    )
+
+
+def print_entry_lines(entries: Sequence[JournalEntry]) -> None:
+    """Print each entry as a line of JSON."""
+    for entry in entries:
+        print_json(_entry_row(entry), indent=None)
+
+
+def _entry_row(entry: JournalEntry) -> dict[str, Any]:
+    """Return an entry under keys that do not change with the fields of JournalEntry."""
+    return {
+        "number": entry.id,
+        "submitted": format_time(entry.created, with_offset=True),
+        "updated": format_time(entry.updated, with_offset=True),
+        "state": entry.state,
+        "model": entry.model,
+        "tag": entry.tag,
+        "request_id": entry.request_id,
+        "cost": entry.cost,
+        "reason": entry.reason,
+        "save_to": entry.save_to,
+        "files": [asdict(file) for file in entry.files],
+        "params": entry.params,
+        "result": entry.result,
+        "gateway": entry.gateway,
+        "key_fingerprint": entry.key,
+    }

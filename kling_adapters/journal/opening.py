@@ -1,0 +1,139 @@
+"""Opening of the SQLite file of the journal: its folders, permissions and modes, for writing or for reading only."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sqlite3
+import stat
+import time
+from contextlib import suppress
+from pathlib import Path
+from typing import Final
+from urllib.parse import quote
+
+from kling_adapters.journal.pruning import delete_old
+from kling_adapters.journal.schema import check_version, create_tables
+
+log = logging.getLogger("kling_adapters")
+
+LOCK_TIMEOUT: Final = 30.0
+"""Seconds to wait for another process that holds a lock of SQLite on the file."""
+_NOT_WRITABLE: Final = {
+    sqlite3.SQLITE_CANTOPEN,
+    sqlite3.SQLITE_READONLY,
+    sqlite3.SQLITE_IOERR,
+    sqlite3.SQLITE_FULL,
+}
+
+
+def create_file(path: Path) -> None:
+    """Create the file if it does not exist, and close it and the files beside it to other users. Raises OSError."""
+    _make_folders(path.parent)
+    with suppress(FileExistsError):
+        # POSIX drops all locks of a process on a file when it closes any descriptor of it, those of other journals too.
+        # So only SQLite opens a file that exists.
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
+    _check_plain(path)
+    for suffix in ("", "-wal", "-shm"):
+        # SQLite gives the files that it makes the permissions of the first.
+        file = Path(f"{path}{suffix}")
+        with suppress(OSError):
+            if stat.S_IMODE(file.stat().st_mode) & 0o077:
+                file.chmod(0o600)
+
+
+def open_to_write(path: Path, timeout: float) -> sqlite3.Connection:
+    """Open a file that exists, create its tables, and delete old entries. Raises sqlite3.Error or StorageError.
+
+    Args:
+        path: Path of the file.
+        timeout: Seconds to wait for another process that holds a lock of SQLite on it.
+
+    """
+    connection = _connect(str(path), timeout)
+    try:
+        _use_write_ahead_log(connection, timeout)
+        connection.execute("PRAGMA synchronous = FULL")
+        connection.execute("PRAGMA secure_delete = ON")
+        connection.execute("BEGIN IMMEDIATE")
+        create_tables(connection)
+        delete_old(connection)
+        connection.execute("COMMIT")
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def open_to_read(path: Path) -> sqlite3.Connection:
+    """Open a file that exists for reading, whether or not it can be written. Raises sqlite3.Error or StorageError."""
+    _check_plain(path)
+    try:
+        return _open_read_only(path, "mode=ro")
+    except sqlite3.Error as error:
+        if error.sqlite_errorcode & 0xFF not in _NOT_WRITABLE:
+            raise
+    # The file that SQLite shares with writers can be neither opened nor created, so there are no writers.
+    with suppress(sqlite3.Error):
+        return _open_read_only(path, "mode=rw", locking="EXCLUSIVE")
+    if Path(f"{path}-wal").exists():
+        log.warning("the newest entries of the journal %s cannot be read", path)
+    return _open_read_only(path, "mode=ro&immutable=1")
+
+
+def set_lock_timeout(connection: sqlite3.Connection, seconds: float) -> None:
+    """Set how long the next transactions wait for another process that holds a lock on the file."""
+    connection.execute(f"PRAGMA busy_timeout = {seconds * 1000:.0f}")
+
+
+def _open_read_only(path: Path, options: str, locking: str = "NORMAL") -> sqlite3.Connection:
+    connection = _connect(f"file:{quote(os.fsencode(path))}?{options}", LOCK_TIMEOUT, uri=True)
+    try:
+        # EXCLUSIVE keeps in memory what SQLite shares with writers otherwise, in a file that cannot be created here.
+        connection.execute(f"PRAGMA locking_mode = {locking}")
+        check_version(connection)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def _connect(database: str, timeout: float, *, uri: bool = False) -> sqlite3.Connection:
+    connection = sqlite3.connect(
+        database, timeout=timeout, isolation_level=None, check_same_thread=False, uri=uri
+    )
+    # One damaged text must not keep the others from being read.
+    connection.text_factory = _decode
+    return connection
+
+
+def _decode(raw: bytes) -> str:
+    return raw.decode("utf-8", "replace")
+
+
+def _use_write_ahead_log(connection: sqlite3.Connection, timeout: float) -> None:
+    """Switch the file to a write-ahead log. SQLite does not wait when two connections do so at the same moment."""
+    deadline = time.monotonic() + timeout
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
+                raise
+            time.sleep(0.01)
+        else:
+            return
+
+
+def _check_plain(path: Path) -> None:
+    """Raise OSError for a pipe or a device: SQLite would wait for it, and neither Ctrl-C nor SIGTERM would end that."""
+    if not path.is_file():
+        raise OSError("it is not a plain file")
+
+
+def _make_folders(folder: Path) -> None:
+    """Make a folder and those above it, for their owner alone whatever the umask."""
+    if not folder.is_dir():
+        _make_folders(folder.parent)
+        folder.mkdir(mode=0o700, exist_ok=True)

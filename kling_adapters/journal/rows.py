@@ -1,0 +1,101 @@
+"""Entries as rows of the SQLite file: encoding, decoding, and checks of what is read."""
+
+from __future__ import annotations
+
+import json
+import logging
+import sqlite3
+from collections.abc import Mapping
+from dataclasses import asdict
+from types import NoneType
+from typing import Any, Final, TypeAlias
+
+from kling_adapters.journal.entries import SUBMITTING, UNCERTAIN, Columns, JournalEntry
+from kling_adapters.result import StoredFile
+
+log = logging.getLogger("kling_adapters")
+
+Row: TypeAlias = dict[str, Any]
+
+OWNER_DIED: Final = "the process ended before the gateway had answered"
+"""The reason of a submit whose process is gone."""
+# Every column of an entry, and the types that it may hold.
+_TYPES: Final[Mapping[str, tuple[type, ...]]] = {
+    "id": (int,),
+    "gateway": (str,),
+    "model": (str,),
+    "params": (str,),
+    "key": (str,),
+    "save_to": (str, NoneType),
+    "tag": (str, NoneType),
+    "request_id": (str, NoneType),
+    "state": (str,),
+    "reason": (str, NoneType),
+    "result": (str, NoneType),
+    "cost": (float, NoneType),
+    "files": (str, NoneType),
+    "created": (float,),
+    "updated": (float,),
+}
+
+
+def encode_value(value: str | float | None) -> str | float | bytes | None:
+    """Return a value as the file can hold it: text that is not Unicode, such as odd file names, as bytes."""
+    if isinstance(value, str):
+        try:
+            value.encode()
+        except UnicodeEncodeError:
+            return value.encode("utf-8", "surrogatepass")
+    return value
+
+
+def decode_value(value: Any) -> Any:
+    """Return a value as `encode_value` received it."""
+    return value.decode("utf-8", "surrogatepass") if isinstance(value, bytes) else value
+
+
+def encode_columns(columns: Columns) -> Row:
+    """Return columns as the file holds them; without links to files, which open them to anybody and do not last."""
+    row: Row = {**columns}
+    if "result" in columns:
+        row["result"] = json.dumps(columns["result"])
+    if "files" in columns:
+        row["files"] = json.dumps([{**asdict(file), "link": None} for file in columns["files"]])
+    return {name: encode_value(value) for name, value in row.items()}
+
+
+def select_rows(connection: sqlite3.Connection, condition: str = "1", *values: Any) -> list[Row]:
+    """Return the rows of the entries that meet a condition, with the owner of each, the oldest first."""
+    names = (*_TYPES, "owner")
+    query = f"SELECT {', '.join(names)} FROM jobs WHERE {condition} ORDER BY id"  # noqa: S608  names of our own
+    return [dict(zip(names, row, strict=True)) for row in connection.execute(query, values)]
+
+
+def mark_uncertain(row: Row) -> Row:
+    """Return the row of a submit whose process is gone."""
+    return {**row, "state": UNCERTAIN, "reason": OWNER_DIED} if row["state"] == SUBMITTING else row
+
+
+def decode_row(row: Row) -> JournalEntry | None:
+    """Return the entry in a row; None, with a warning in the log, for one that this package cannot have written."""
+    try:
+        return _decode(row)
+    except (ValueError, TypeError, LookupError, RecursionError) as error:
+        log.warning("entry %s of the journal is damaged and left out: %s", row["id"], error)
+        return None
+
+
+def _decode(row: Row) -> JournalEntry:
+    values: Row = {name: decode_value(row[name]) for name in _TYPES}
+    for name, types in _TYPES.items():
+        if not isinstance(values[name], types):
+            raise TypeError(f"{name} cannot be of type {type(values[name]).__name__}")
+    for name in ("params", "result"):
+        values[name] = None if values[name] is None else json.loads(values[name])
+        if not isinstance(values[name], dict) and not (name == "result" and values[name] is None):
+            raise TypeError(f"{name} is not a JSON object")
+    files = json.loads(values["files"] or "[]")
+    if not all(isinstance(file["url"], str) for file in files):
+        raise TypeError("the URL of a file is not a text")
+    values["files"] = tuple(StoredFile(**file) for file in files)
+    return JournalEntry(**values)

@@ -1,0 +1,62 @@
+"""The tables of the journal, and the version of their schema."""
+
+from __future__ import annotations
+
+import sqlite3
+from typing import Final
+
+from kling_adapters.errors import StorageError
+
+VERSION: Final = 1
+_TABLES: Final = (
+    """
+    CREATE TABLE jobs (
+        id INTEGER PRIMARY KEY,
+        gateway TEXT NOT NULL,
+        model TEXT NOT NULL,
+        params TEXT NOT NULL,
+        key TEXT NOT NULL,
+        save_to TEXT,
+        tag TEXT,
+        owner TEXT NOT NULL,
+        request_id TEXT,
+        state TEXT NOT NULL,
+        reason TEXT,
+        result TEXT,
+        cost REAL,
+        files TEXT,
+        created REAL NOT NULL,
+        updated REAL NOT NULL
+    )
+    """,
+    "CREATE INDEX jobs_state ON jobs (state)",
+    "CREATE INDEX jobs_request_id ON jobs (request_id)",
+    """
+    CREATE TABLE uploads (
+        gateway TEXT NOT NULL,
+        sha256 TEXT NOT NULL,
+        url TEXT NOT NULL,
+        created REAL NOT NULL,
+        PRIMARY KEY (gateway, sha256)
+    )
+    """,
+)
+
+
+def create_tables(connection: sqlite3.Connection) -> None:
+    """Create the tables in a new file, within the transaction that is open."""
+    if check_version(connection) == 0:
+        for statement in _TABLES:
+            connection.execute(statement)
+        connection.execute(f"PRAGMA user_version = {VERSION}")
+
+
+def check_version(connection: sqlite3.Connection) -> int:
+    """Return the version of the schema, 0 for a new file. Raises StorageError if this package does not know it."""
+    version: int = connection.execute("PRAGMA user_version").fetchone()[0]
+    if version > VERSION:
+        raise StorageError(
+            f"the journal was written by a newer version of kling-adapters: its schema is {version}, expected {VERSION}. "
+            "Upgrade kling-adapters, or name another file as the journal"
+        )
+    return version

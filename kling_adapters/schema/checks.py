@@ -1,0 +1,79 @@
+"""Validation of a parameter model as a whole: its fields and its rules, with every error at once."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, cast
+
+from pydantic import MISSING, ValidationError, ValidatorFunctionWrapHandler
+from pydantic_core import InitErrorDetails
+
+from kling_adapters.schema.explain import repeat_errors, rule_error
+from kling_adapters.schema.fields import Model, coerce, dump_set_fields, iter_length_errors, iter_members
+from kling_adapters.schema.rules import Rule
+
+
+class Checks:
+    """Wrap validator of a model. pydantic stops at the first error of a field; this adds the errors it skips.
+
+    Args:
+        model: The parameter model.
+        get_rules: Returns the rules of the model, which is not complete yet while its validator is created.
+
+    """
+
+    def __init__(self, model: Model, get_rules: Callable[[], Sequence[Rule]]) -> None:
+        self._model = model
+        self._get_rules = get_rules
+
+    def __call__(self, data: Any, validate: ValidatorFunctionWrapHandler) -> Any:
+        """Return the validated fields in pydantic's internal form. Raises ValidationError."""
+        try:
+            fields = validate(data)
+        except ValidationError as error:
+            if not isinstance(data, Mapping):
+                raise
+            errors = repeat_errors(error)
+            reported = {(details["type"], details["loc"]) for details in error.errors(include_input=False)}
+            errors += self._iter_skipped_errors(cast("Mapping[str, Any]", data), reported)
+        else:
+            if not self._get_rules():
+                return fields
+            values, _, names = fields
+            errors = list(self._iter_rule_errors(self._dump_set(values, names)))
+            if not errors:
+                return fields
+        raise ValidationError.from_exception_data(self._model.__name__, errors) from None
+
+    def _iter_skipped_errors(
+        self, data: Mapping[str, Any], reported: set[tuple[str, tuple[str | int, ...]]]
+    ) -> Iterator[InitErrorDetails]:
+        for details in iter_length_errors(self._model, (), data):
+            if (details["type"], details.get("loc")) not in reported:
+                yield details
+        members = iter_members(self._model, data)
+        yield from self._iter_rule_errors(
+            {name: coerce(field, dump_set_fields(value)) for name, value, field in members}
+        )
+
+    def _iter_rule_errors(self, values: Mapping[str, Any]) -> Iterator[InitErrorDetails]:
+        for rule in self._get_rules():
+            for problem in rule.problems({**self._defaults, **values}, values):
+                yield rule_error(problem)
+
+    def _dump_set(self, values: Mapping[str, Any], names: set[str]) -> dict[str, Any]:
+        fields = self._model.model_fields
+        return {
+            fields[name].alias or name: dump_set_fields(values[name])
+            for name in fields
+            if name in names and values[name] is not MISSING
+        }
+
+    @functools.cached_property
+    def _defaults(self) -> dict[str, Any]:
+        return {
+            field.alias or name: dump_set_fields(field.default)
+            for name, field in self._model.model_fields.items()
+            if not field.is_required() and field.default is not MISSING
+        }
