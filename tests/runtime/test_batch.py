@@ -28,7 +28,8 @@ from kling_adapters.testing.gateway import GatewayAnswer
 class Gateway(FakeGateway):
     """Counts jobs that were submitted and not fetched; holds submits back while `gate` is closed.
 
-    `hangs`: no job ends. `forgets`: no job is known. `limits`: polls are answered with a rate limit of a minute.
+    `hangs`: no job ends. `forgets`: no job is known.
+    `limits`: polls are answered with a rate limit of a minute.
     `lost`: the prompts whose submits are answered with an error that does not say whether a job was started.
     """
 

@@ -1,4 +1,4 @@
-"""Options of the clients: a transport and a proxy of the caller, a default timeout, tags, slugs known at run time."""
+"""Options of the clients: transport, proxy, default timeout, tags, and slugs of run time."""
 
 from __future__ import annotations
 

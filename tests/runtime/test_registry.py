@@ -199,8 +199,8 @@ def test_missing_key_error_says_how_to_pass_one(
     with Kling() as kling, pytest.raises(ka.ConfigError) as caught:
         kling.credits()
     assert str(caught.value) == (
-        "no plugin provides an API key: pass Kling(api_key=...), or enable another plugin; `kling plugins` lists them. "
-        "Nothing was sent"
+        "no plugin provides an API key: pass Kling(api_key=...), or enable another plugin; "
+        "`kling plugins` lists them. Nothing was sent"
     )
 
 

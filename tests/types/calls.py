@@ -1,4 +1,4 @@
-"""Calls that must and must not type-check; never run. A line marked `refused` must be an error, and no other line."""
+"""Calls that must and must not type-check; never run. Only lines marked `refused` must be errors."""
 
 from collections.abc import AsyncGenerator, Generator, Sequence
 from io import BytesIO

@@ -142,7 +142,8 @@ def describe(event: Event) -> str:
             assert_type(event.request_id, None)
             return event.model + event.reason
         case Submitted():
-            return f"{event.request_id.upper()} {event.model.upper()} {event.params['prompt']} {event.seconds:.1f}"
+            print(event.params["prompt"])
+            return f"{event.request_id.upper()} {event.model.upper()} {event.seconds:.1f}"
         case StateChanged():
             return event.state
         case Completed():
