@@ -133,9 +133,12 @@ def _invalid_row(line: InvalidLine) -> dict[str, Any]:
     return {
         "line": line.number,
         **line.notes,
-        **dict.fromkeys(("model", "request_id", "output", "cost")),
+        "model": None,
         "state": "INVALID",
+        "request_id": None,
         "files": [],
+        "output": None,
+        "cost": None,
         "error": "; ".join(line.problems),
     }
 
