@@ -24,8 +24,6 @@ from kling_adapters.errors import ConfigError
 from kling_adapters.models._gateway import STATES
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from kling_adapters.cli.outcomes import Tally
     from kling_adapters.client.job import Result
     from kling_adapters.journal.entries import JournalEntry
@@ -180,8 +178,8 @@ def resume(
     from kling_adapters.cli.outcomes import Tally, outcome_row
     from kling_adapters.client.client import Kling
 
-    path, gateway = _require_path(journal), gateway_url(base_url)
-    with Kling(base_url=gateway, journal=path) as kling:
+    gateway = gateway_url(base_url)
+    with Kling(base_url=gateway, journal=journal_path(journal)) as kling:
         _show_count([entry for entry in kling.jobs() if entry.gateway == gateway], save_to)
         with (
             Tally(None) as tally,
@@ -226,14 +224,9 @@ def _show_outcome(tally: Tally, outcome: Outcome[Result]) -> None:
 def _open_journal(journal: str | None) -> Journal:
     from kling_adapters.journal.journal import Journal
 
-    return Journal(_require_path(journal))
-
-
-def _require_path(journal: str | None) -> Path:
-    """Return the path of the journal. Raises ConfigError if it is switched off."""
     path = journal_path(journal)
     if path is None:
         raise ConfigError(
             "there is no journal: --journal or KLING_JOURNAL is none. Name the file of a journal with --journal"
         )
-    return path
+    return Journal(path)
