@@ -227,5 +227,5 @@ class Journal:
                 rows = select_rows(connection)
         except StorageError:
             raise failure from None
-        log.warning("only reading: %s", failure)
+        log.warning("the journal %s can only be read: %s", self._database, failure.__cause__)
         return [mark_uncertain(row) if row["owner"] in dead else row for row in rows]

@@ -7,6 +7,7 @@ from typing import Any, NoReturn, Unpack
 
 from kling_adapters.errors import ConfigError
 from kling_adapters.journal.entries import Columns, JournalEntry
+from kling_adapters.journal.location import JOURNAL
 
 
 class NullJournal:
@@ -14,7 +15,10 @@ class NullJournal:
 
     def check_available(self) -> NoReturn:
         """Raise ConfigError: there is no record of earlier jobs."""
-        raise ConfigError("this client has no journal; earlier jobs are unknown. Nothing was sent")
+        raise ConfigError(
+            "this client has no journal; earlier jobs are unknown. Name a file as its journal, for instance with "
+            f"{JOURNAL}. Nothing was sent"
+        )
 
     def intend(
         self,
