@@ -55,9 +55,9 @@ FLOWS = [
         f"tests/runtime/test_{name}.py"
         for name in ("polling", "pace", "scenarios", "journal", "inputs", "registry")
     ),
-    *(f"tests/faults/test_{name}.py" for name in ("what_is_told", "collecting")),
+    *(f"tests/faults/test_{name}.py" for name in ("records_and_events", "collecting")),
     *(f"tests/faults/test_{name}.py" for name in ("submit_once", "polls_survive", "run_sync", "uploads")),
-    *(f"tests/faults/test_{name}.py" for name in ("files_whole", "key_goes_home", "outputs_elsewhere")),
+    *(f"tests/faults/test_{name}.py" for name in ("files_whole", "key_destinations", "outputs_elsewhere")),
     "tests/plugins/test_keypool.py",
 ]
 MODELS = {path.stem for path in (RUNTIME / "models").glob("kling_*.py")}

@@ -20,7 +20,7 @@ from kling_adapters.protocol.messages import Answer, Fault, Outcome
 from kling_adapters.protocol.session import Session
 from kling_adapters.result import Artifact, Metrics, ResultData
 
-from .flowing import Key, run
+from .scripted_flow import Key, run
 from .stub import VIDEO
 
 URL = "https://files.example.com/a.mp4"
@@ -92,7 +92,7 @@ def collected(storage: Memory, outcomes: list[Any], *artifacts: Artifact) -> Any
 CUT = Fault("cut", sent=True)
 
 
-def test_a_file_is_stored_and_told_of(tmp_path: Path) -> None:
+def test_stored_file_is_recorded_and_reported(tmp_path: Path) -> None:
     storage = Memory()
     session = Session(GATEWAY, Key, Journal(tmp_path / "journal"))
     assert session.journal is not None
@@ -120,7 +120,7 @@ def test_several_files_are_numbered(count: int) -> None:
 
 
 @pytest.mark.parametrize("status", [401, 403, 404, 410])
-def test_a_file_that_is_not_there_is_asked_for_once(status: int) -> None:
+def test_gone_file_is_requested_once(status: int) -> None:
     ended = collected(Memory(), [Answer(status, {}, b"")])
     assert isinstance(ended.error, errors.StorageError)
     assert ended.error.url == URL
@@ -138,7 +138,7 @@ def test_address_of_an_output_is_escaped_in_errors_and_logs(caplog: pytest.LogCa
 
 
 @pytest.mark.parametrize("status", [0, 199, 201, 205, 207, 302, 400, 402, 405, 409, 411, 429, 500])
-def test_any_other_failure_is_tried_eight_times(status: int) -> None:
+def test_other_failures_are_retried_eight_times(status: int) -> None:
     ended = collected(Memory(), [Answer(status, {}, b"") if status else CUT] * 9)
     assert isinstance(ended.error, errors.StorageError)
     assert (ended.sent, ended.error.url) == (8, URL)
@@ -148,7 +148,7 @@ def test_any_other_failure_is_tried_eight_times(status: int) -> None:
 
 
 @pytest.mark.parametrize("status", [201, 205, 207])
-def test_only_a_whole_file_or_a_part_of_one_counts(status: int) -> None:
+def test_only_whole_files_and_parts_are_accepted(status: int) -> None:
     def odd(effect: effects.Fetch) -> Outcome:
         body(VIDEO)(effect)
         return Answer(status, {}, b"")
@@ -156,7 +156,7 @@ def test_only_a_whole_file_or_a_part_of_one_counts(status: int) -> None:
     assert collected(Memory(), [odd, body(VIDEO)]).sent == 2
 
 
-def test_bytes_that_never_came_before_are_progress() -> None:
+def test_new_bytes_are_progress() -> None:
     storage = Memory()
     parts = [
         part for n in range(1, 9) for part in (*[CUT] * 6, body(VIDEO[500 * n : 500 * n + 500], 500 * n))
@@ -166,14 +166,14 @@ def test_bytes_that_never_came_before_are_progress() -> None:
     assert ended.sent == 58
 
 
-def test_a_server_that_starts_anew_each_time_is_given_up() -> None:
+def test_restarting_server_is_abandoned() -> None:
     ended = collected(Memory(), [body(VIDEO[: 500 - number]) for number in range(20)])
     assert isinstance(ended.error, errors.StorageError)
     assert ended.sent == 8
     assert f"493 of {len(VIDEO)} bytes" in str(ended.error)
 
 
-def test_a_file_of_another_size_than_the_gateway_says_is_not_whole() -> None:
+def test_file_of_wrong_size_is_not_whole() -> None:
     ended = collected(Memory(), [body(VIDEO)] * 9, video(size=len(VIDEO) + 1))
     assert isinstance(ended.error, errors.StorageError)
     assert f"{len(VIDEO)} of {len(VIDEO) + 1} bytes" in str(ended.error)
@@ -182,7 +182,7 @@ def test_a_file_of_another_size_than_the_gateway_says_is_not_whole() -> None:
 @pytest.mark.parametrize(
     ("base_url", "is_fetched"), [("https://api.example.com", False), ("http://127.0.0.1:9", True)]
 )
-def test_only_a_gateway_on_this_machine_offers_files_in_the_clear(base_url: str, is_fetched: bool) -> None:
+def test_plain_http_files_need_a_local_gateway(base_url: str, is_fetched: bool) -> None:
     session = Session(Gateway(base_url), Key)
     plain = video("http://files.example.com/a.mp4")
     ended = run(collect(session, result(plain), Destination(Memory())), [body(VIDEO)])
@@ -193,14 +193,14 @@ def test_only_a_gateway_on_this_machine_offers_files_in_the_clear(base_url: str,
     assert run(collect(session, result(here), Destination(Memory())), []).value[0].bytes == len(VIDEO)
 
 
-def test_a_result_without_a_file_cannot_be_stored() -> None:
+def test_result_without_files_cannot_be_stored() -> None:
     ended = run(collect(Session(GATEWAY, Key), result(), Destination(Memory())), [])
     assert isinstance(ended.error, errors.StorageError)
 
 
 @pytest.mark.parametrize("told", ["", "memory:elsewhere"])
 @pytest.mark.parametrize("when", ["check", "commit"])
-def test_a_storage_that_fails(when: Literal["check", "commit"], told: str) -> None:
+def test_storage_failure_is_a_storage_error(when: Literal["check", "commit"], told: str) -> None:
     broken = errors.StorageError("full", url=told)
     storage = Memory(broken=broken)
     if when == "check":
@@ -220,7 +220,7 @@ def test_a_storage_that_fails(when: Literal["check", "commit"], told: str) -> No
         assert storage.aborted
 
 
-def test_what_ends_a_flow_at_once_leaves_nothing_behind() -> None:
+def test_closed_flow_discards_the_partial_file() -> None:
     storage = Memory()
     flow = collect(Session(GATEWAY, Key), result(video()), Destination(storage))
     given: Any = None
@@ -232,7 +232,7 @@ def test_what_ends_a_flow_at_once_leaves_nothing_behind() -> None:
     assert not storage.files
 
 
-def test_what_may_be_slow_is_not_waited_for_by_a_task_that_is_cancelled() -> None:
+def test_slow_storage_calls_are_abandoned_on_cancel() -> None:
     flow = collect(Session(GATEWAY, Key), result(video(content=VIDEO), video()), Destination(Memory()))
     calls: list[effects.Call] = []
     given: Any = None

@@ -33,7 +33,7 @@ from kling_adapters.protocol.session import Session
 from kling_adapters.testing import SimulatedClock
 
 from .conftest import Connect
-from .flowing import Key, run
+from .scripted_flow import Key, run
 from .stub import (
     JOB,
     KEY,
@@ -96,13 +96,13 @@ def part(start: int, sent: int | None, content: bytes = VIDEO, etag: str = '"one
 
 
 @pytest.mark.parametrize("cut", [0, 1, 11, 511, 512, 513, 5000, len(VIDEO) - 1])
-def test_cut_once(cut: int, stub: Stub, connect: Connect, tmp_path: Path) -> None:
+def test_cut_file_is_completed(cut: int, stub: Stub, connect: Connect, tmp_path: Path) -> None:
     play(stub, [part(0, cut), part(cut, None)])
     check(connect(stub.url).save(tmp_path), tmp_path)
 
 
 @pytest.mark.parametrize("etag", ['"one"', 'W/"one"', ""])
-def test_cut_again_and_again_with_ranges(etag: str, stub: Stub, connect: Connect, tmp_path: Path) -> None:
+def test_file_cut_repeatedly_is_completed(etag: str, stub: Stub, connect: Connect, tmp_path: Path) -> None:
     play(stub, lambda seen: part(asked(seen), 700, etag=etag))
     check(connect(stub.url).save(tmp_path), tmp_path)
     fetched = [seen for seen in stub.gets if seen.path.startswith("/files/")]
@@ -110,7 +110,7 @@ def test_cut_again_and_again_with_ranges(etag: str, stub: Stub, connect: Connect
     assert {seen.headers["accept-encoding"] for seen in fetched} == {"identity"}
 
 
-def test_ranges_in_pieces(stub: Stub, connect: Connect, tmp_path: Path) -> None:
+def test_file_in_small_ranges_is_completed(stub: Stub, connect: Connect, tmp_path: Path) -> None:
     """A server may answer with less than was asked for; each piece says what it is and is whole."""
 
     def act(seen: Seen) -> Action:
@@ -123,18 +123,18 @@ def test_ranges_in_pieces(stub: Stub, connect: Connect, tmp_path: Path) -> None:
     check(connect(stub.url).save(tmp_path), tmp_path)
 
 
-def test_cut_by_resets(stub: Stub, connect: Connect, tmp_path: Path) -> None:
+def test_file_cut_by_resets_is_completed(stub: Stub, connect: Connect, tmp_path: Path) -> None:
     cut = Reply(200, VIDEO, announce=len(VIDEO), sent=6000, reset=True)
     play(stub, [cut, Hangup(), Hangup(reset=True), Reply(200, VIDEO)])
     check(connect(stub.url).save(tmp_path), tmp_path)
 
 
-def test_cut_and_ranges_ignored(stub: Stub, connect: Connect, tmp_path: Path) -> None:
+def test_file_is_restarted_if_ranges_are_ignored(stub: Stub, connect: Connect, tmp_path: Path) -> None:
     play(stub, [part(0, 4000), part(0, 9000), part(0, 100), part(0, None)])
     check(connect(stub.url).save(tmp_path), tmp_path)
 
 
-def test_cut_for_ever_and_ranges_ignored(stub: Stub, connect: Connect, tmp_path: Path) -> None:
+def test_endless_cuts_without_ranges_fail(stub: Stub, connect: Connect, tmp_path: Path) -> None:
     """Now a little more comes, now a little less: never a file, so it must end."""
     count = iter(range(10**6))
     play(stub, lambda _: part(0, 4000 + next(count) % 2) if next_is_sane(stub) else Reply(404))
@@ -163,7 +163,7 @@ def next_is_sane(stub: Stub) -> bool:
         Reply(204, announce=None),
     ],
 )
-def test_never_a_byte(fault: Action, stub: Stub, connect: Connect, tmp_path: Path) -> None:
+def test_empty_responses_fail(fault: Action, stub: Stub, connect: Connect, tmp_path: Path) -> None:
     play(stub, [fault])
     with pytest.raises(StorageError) as caught:
         connect(stub.url).save(tmp_path)
@@ -172,7 +172,7 @@ def test_never_a_byte(fault: Action, stub: Stub, connect: Connect, tmp_path: Pat
     assert files_in(tmp_path) == []
 
 
-def test_changed_on_the_way_as_it_should_be_said(stub: Stub, connect: Connect, tmp_path: Path) -> None:
+def test_changed_file_is_restarted(stub: Stub, connect: Connect, tmp_path: Path) -> None:
     """If-Range no longer fits, so the server sends everything."""
     play(stub, lambda seen: part(0, None, OTHER, '"two"') if "range" in seen.headers else part(0, 5000))
     check(connect(stub.url).save(tmp_path), tmp_path, OTHER)
@@ -180,7 +180,7 @@ def test_changed_on_the_way_as_it_should_be_said(stub: Stub, connect: Connect, t
 
 
 @pytest.mark.parametrize("etags", [('"one"', '"two"'), ('W/"one"', 'W/"two"')])
-def test_changed_on_the_way_and_if_range_ignored(
+def test_changed_file_is_restarted_despite_if_range(
     etags: tuple[str, str], stub: Stub, connect: Connect, tmp_path: Path
 ) -> None:
     """Two versions must not become one file."""
@@ -193,7 +193,7 @@ def test_changed_on_the_way_and_if_range_ignored(
     whole_or_absent(stub, connect, tmp_path, OTHER)
 
 
-def test_another_length_on_the_way(stub: Stub, connect: Connect, tmp_path: Path) -> None:
+def test_changed_length_restarts_the_file(stub: Stub, connect: Connect, tmp_path: Path) -> None:
     longer = OTHER + b"more"
     first = iter([part(0, 5000, VIDEO, "")])
     play(stub, lambda seen: next(first, None) or part(asked(seen), None, longer, ""))
@@ -230,7 +230,9 @@ WRONG_RANGES = [
 
 @pytest.mark.parametrize("known", [True, False], ids=["length known", "length unknown"])
 @pytest.mark.parametrize("says", WRONG_RANGES, ids=lambda text: text[:30])
-def test_a_wrong_content_range(says: str, known: bool, stub: Stub, connect: Connect, tmp_path: Path) -> None:
+def test_wrong_content_range_is_ignored(
+    says: str, known: bool, stub: Stub, connect: Connect, tmp_path: Path
+) -> None:
     """What was cut stays cut, however the rest of it is called."""
     assert len(VIDEO) == 10252
     says = says.replace("10256", "10252").replace("10255", "10251")
@@ -242,13 +244,13 @@ def test_a_wrong_content_range(says: str, known: bool, stub: Stub, connect: Conn
     whole_or_absent(stub, connect, tmp_path, VIDEO)
 
 
-def test_announced_too_short_once(stub: Stub, connect: Connect, tmp_path: Path) -> None:
+def test_file_longer_than_announced_fails(stub: Stub, connect: Connect, tmp_path: Path) -> None:
     """The result tells the size, so a second fetch is worth while."""
     play(stub, [Reply(200, VIDEO, announce=5000), Reply(416), Reply(200, VIDEO)], file_size=len(VIDEO))
     check(connect(stub.url).save(tmp_path), tmp_path)
 
 
-def test_only_the_end_of_the_chunks_is_missing(stub: Stub, connect: Connect, tmp_path: Path) -> None:
+def test_missing_last_chunk_is_completed(stub: Stub, connect: Connect, tmp_path: Path) -> None:
     """All bytes have come, but nothing said so; the server, asked for more, rightly answers 416."""
     cut = Reply(200, VIDEO, sent=len(VIDEO), chunked=True)
     first = iter([cut])
@@ -283,7 +285,9 @@ def test_only_the_end_of_the_chunks_is_missing(stub: Stub, connect: Connect, tmp
         "203",
     ],
 )
-def test_not_as_announced(answer: Action, stub: Stub, connect: Connect, tmp_path: Path) -> None:
+def test_file_of_wrong_length_is_not_stored(
+    answer: Action, stub: Stub, connect: Connect, tmp_path: Path
+) -> None:
     play(stub, [answer])
     with pytest.raises(StorageError):
         connect(stub.url).save(tmp_path)
@@ -291,7 +295,9 @@ def test_not_as_announced(answer: Action, stub: Stub, connect: Connect, tmp_path
 
 
 @pytest.mark.parametrize("size", [1, len(VIDEO) - 1, len(VIDEO) + 1, 10**30])
-def test_another_size_than_the_result_told(size: int, stub: Stub, connect: Connect, tmp_path: Path) -> None:
+def test_file_of_wrong_result_size_is_not_stored(
+    size: int, stub: Stub, connect: Connect, tmp_path: Path
+) -> None:
     play(stub, [Reply(200, VIDEO)], file_size=size)
     with pytest.raises(StorageError):
         connect(stub.url).save(tmp_path)
@@ -299,7 +305,7 @@ def test_another_size_than_the_result_told(size: int, stub: Stub, connect: Conne
 
 
 @pytest.mark.parametrize("size", [len(VIDEO), None, 0, -3, "many", True, 1.5, [], float(len(VIDEO))])
-def test_a_size_that_fits_or_says_nothing(size: Any, stub: Stub, connect: Connect, tmp_path: Path) -> None:
+def test_fitting_or_unknown_size_is_accepted(size: Any, stub: Stub, connect: Connect, tmp_path: Path) -> None:
     play(stub, [Reply(200, VIDEO)], file_size=size)
     check(connect(stub.url).save(tmp_path), tmp_path)
 
@@ -309,14 +315,16 @@ def test_a_size_that_fits_or_says_nothing(size: Any, stub: Stub, connect: Connec
     [HTML, PNG, b"{}", b'<?xml version="1.0"?><Error/>', b'\n {"error": "gone"}', b'[{"a": 1}]'],
     ids=["HTML", "png", "{}", "XML", "JSON", "list"],
 )
-def test_something_else_than_a_video(body: bytes, stub: Stub, connect: Connect, tmp_path: Path) -> None:
+def test_other_content_than_video_is_refused(
+    body: bytes, stub: Stub, connect: Connect, tmp_path: Path
+) -> None:
     play(stub, [Reply(200, body, {"content-type": "video/mp4"})])
     with pytest.raises(StorageError):
         connect(stub.url).save(tmp_path)
     assert files_in(tmp_path) == []
 
 
-def test_a_video_where_an_image_should_be(stub: Stub, connect: Connect, tmp_path: Path) -> None:
+def test_video_instead_of_image_is_refused(stub: Stub, connect: Connect, tmp_path: Path) -> None:
     stub.play(gateway(result=[finished(images=[{"url": stub.url + "/files/a.png"}])]))
     with pytest.raises(StorageError):
         connect(stub.url).save(tmp_path)
@@ -324,7 +332,7 @@ def test_a_video_where_an_image_should_be(stub: Stub, connect: Connect, tmp_path
 
 
 @pytest.mark.parametrize("output", ["/files/x.mp4", "/files/x.txt", "/files/x"])
-def test_compressed_against_our_will(output: str, stub: Stub, connect: Connect, tmp_path: Path) -> None:
+def test_compressed_file_is_refused(output: str, stub: Stub, connect: Connect, tmp_path: Path) -> None:
     """The lengths of what is compressed say nothing, so it is refused, or decoded; never stored as it is."""
     body = gzip.compress(VIDEO)
     files = [Reply(200, body, {"content-encoding": "gzip"})]
@@ -337,7 +345,7 @@ def test_compressed_against_our_will(output: str, stub: Stub, connect: Connect, 
 
 
 @pytest.mark.parametrize("status", [401, 403, 404, 410])
-def test_an_output_that_is_gone(status: int, stub: Stub, connect: Connect, tmp_path: Path) -> None:
+def test_gone_output_is_a_storage_error(status: int, stub: Stub, connect: Connect, tmp_path: Path) -> None:
     play(stub, [reply(status, {"error": "gone"})])
     with pytest.raises(StorageError, match=f"/files/x.mp4: status {status}") as caught:
         connect(stub.url).save(tmp_path)
@@ -346,7 +354,7 @@ def test_an_output_that_is_gone(status: int, stub: Stub, connect: Connect, tmp_p
     assert files_in(tmp_path) == []
 
 
-def test_an_output_that_goes_in_the_middle(stub: Stub, connect: Connect, tmp_path: Path) -> None:
+def test_output_gone_midway_is_a_storage_error(stub: Stub, connect: Connect, tmp_path: Path) -> None:
     play(stub, [part(0, 5000), reply(404)])
     with pytest.raises(StorageError):
         connect(stub.url).save(tmp_path)
@@ -354,7 +362,7 @@ def test_an_output_that_goes_in_the_middle(stub: Stub, connect: Connect, tmp_pat
 
 
 @pytest.mark.parametrize("told", [None, 70_000])
-def test_a_body_without_end(
+def test_endless_body_is_cut_off(
     told: int | None, stub: Stub, connect: Connect, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(download, "MAX_BYTES", 3_000_000)
@@ -364,7 +372,9 @@ def test_a_body_without_end(
     assert files_in(tmp_path) == []
 
 
-def test_redirected_to_another_host(stub: Stub, other: Stub, connect: Connect, tmp_path: Path) -> None:
+def test_redirect_to_another_host_is_followed(
+    stub: Stub, other: Stub, connect: Connect, tmp_path: Path
+) -> None:
     """Storage hosts do that; what counts is that the file is whole, and that the key stays (see the other file)."""
     other.play(lambda seen: part(asked(seen), 4000))
     play(stub, [Reply(302, b"", {"location": other.url + "/there.mp4"})])
@@ -384,7 +394,7 @@ def test_redirected_to_another_host(stub: Stub, other: Stub, connect: Connect, t
         "data:video/mp4,",
     ],
 )
-def test_redirected_to_nowhere(location: str, stub: Stub, connect: Connect, tmp_path: Path) -> None:
+def test_redirect_to_a_bad_address_fails(location: str, stub: Stub, connect: Connect, tmp_path: Path) -> None:
     play(stub, [Reply(302, b"", {"location": location})])
     with pytest.raises(StorageError):
         connect(stub.url).save(tmp_path)
@@ -412,7 +422,9 @@ HOSTILE = [
 
 
 @pytest.mark.parametrize("request_id", HOSTILE, ids=lambda text: text[:20])
-def test_hostile_request_ids(request_id: str, stub: Stub, connect: Connect, tmp_path: Path) -> None:
+def test_hostile_request_ids_give_safe_names(
+    request_id: str, stub: Stub, connect: Connect, tmp_path: Path
+) -> None:
     images = [{"url": f"{stub.url}/files/{n}", "file_name": request_id} for n in (1, 2)]
     stub.play(
         gateway(
@@ -433,18 +445,18 @@ def test_hostile_request_ids(request_id: str, stub: Stub, connect: Connect, tmp_
 
 
 @pytest.mark.parametrize("request_id", ["nul\0", "new\nline", "\x1b[2J", "\u202e"])
-def test_ids_that_cannot_be_written_are_none(request_id: str, stub: Stub, connect: Connect) -> None:
+def test_unprintable_ids_are_not_ids(request_id: str, stub: Stub, connect: Connect) -> None:
     stub.play(gateway(submit=[accepted(request_id)]))
     with pytest.raises(KlingError, match="without a request id"):
         connect(stub.url).submit()
 
 
 @given(st.lists(st.text(max_size=400), max_size=3))
-def test_a_stem_is_a_name(parts: list[str]) -> None:
+def test_stem_is_a_safe_file_name(parts: list[str]) -> None:
     assert re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,180}", safe_stem(*parts))
 
 
-def test_long_ids_are_told_apart() -> None:
+def test_long_ids_get_different_names() -> None:
     assert safe_stem("kling-2", "x" * 300 + "1") != safe_stem("kling-2", "x" * 300 + "2")
 
 
@@ -469,7 +481,9 @@ URLS = [
 
 @pytest.mark.parametrize("described", [True, False])
 @pytest.mark.parametrize("url", URLS, ids=lambda url: ascii(url[:30]))
-def test_hostile_addresses(url: str, described: bool, stub: Stub, connect: Connect, tmp_path: Path) -> None:
+def test_hostile_addresses_are_not_fetched(
+    url: str, described: bool, stub: Stub, connect: Connect, tmp_path: Path
+) -> None:
     """Paid for all the same: the result comes, and saving it says what is wrong."""
     stub.play(gateway(result=[finished(url, **({"video": {"url": url}} if described else {}))]))
     face = connect(stub.url)
@@ -480,7 +494,7 @@ def test_hostile_addresses(url: str, described: bool, stub: Stub, connect: Conne
     assert files_in(tmp_path) == []
 
 
-def test_plain_http_from_a_gateway_elsewhere(tmp_path: Path) -> None:
+def test_plain_http_from_a_remote_gateway_is_refused(tmp_path: Path) -> None:
     data = read_ended_job(JOB, None, None, Answer(200, {}, finished("http://images.example/x.mp4").body))
     assert isinstance(data, ResultData)
     ended = run(
@@ -491,13 +505,15 @@ def test_plain_http_from_a_gateway_elsewhere(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("output", [None, 7, "text", [], {}, ["x"], "ftp://x/y", "javascript:alert(1)"])
-def test_nothing_to_save(output: Any, stub: Stub, connect: Connect, tmp_path: Path) -> None:
+def test_result_without_files_cannot_be_saved(
+    output: Any, stub: Stub, connect: Connect, tmp_path: Path
+) -> None:
     stub.play(gateway(result=[finished(output)]))
     with pytest.raises(StorageError, match="no file"):
         connect(stub.url).save(tmp_path)
 
 
-def test_an_output_nested_deeply_is_nothing_to_save() -> None:
+def test_deeply_nested_output_has_no_files() -> None:
     """Whatever depth JSON could be read at, it can be talked about."""
     for depth in range(300, 1000, 10):
         data = read_ended_job(
@@ -522,7 +538,7 @@ def test_an_output_nested_deeply_is_nothing_to_save() -> None:
 
 
 @pytest.mark.parametrize("to", ["file/below", "nul\0name", "n" * 300, "~no-such-user/x", "/proc/no/such"])
-def test_a_folder_that_cannot_be_is_known_before_anything_is_paid_for(
+def test_unusable_folder_is_refused_before_the_submit(
     to: str, stub: Stub, connect: Connect, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -534,7 +550,7 @@ def test_a_folder_that_cannot_be_is_known_before_anything_is_paid_for(
     assert stub.requests == []
 
 
-def test_a_target_that_is_a_folder(stub: Stub, connect: Connect, tmp_path: Path) -> None:
+def test_target_that_is_a_folder_is_a_storage_error(stub: Stub, connect: Connect, tmp_path: Path) -> None:
     play(stub, [Reply(200, VIDEO)])
     (tmp_path / f"kling-2-{JOB}.mp4").mkdir()
     with pytest.raises(StorageError):
@@ -563,7 +579,9 @@ def test_full_disk_is_refused_before_a_submit(stub: Stub, connect: Connect, tmp_
 
 @pytest.mark.parametrize("size", [0, ROOM, ROOM + 300, ROOM + 4096])
 @pytest.mark.parametrize("content", [VIDEO[:2000], VIDEO, VIDEO * 40], ids=["small", "middle", "large"])
-def test_a_full_disk(content: bytes, size: int, stub: Stub, connect: Connect, tmp_path: Path) -> None:
+def test_full_disk_leaves_no_part(
+    content: bytes, size: int, stub: Stub, connect: Connect, tmp_path: Path
+) -> None:
     """The bytes that did not fit are still in Python's buffer when the file is closed, and fail once more."""
     if size > len(content):
         return
@@ -630,7 +648,7 @@ def raising(error: BaseException) -> Callable[[], None]:
 @pytest.mark.parametrize(
     "error", [OSError(28, "No space left"), ValueError("x"), StorageError("full"), RecursionError()]
 )
-def test_a_storage_that_fails(
+def test_storage_failure_is_a_storage_error(
     at: str, error: Exception, stub: Stub, connect: Connect, tmp_path: Path
 ) -> None:
     play(stub, [Reply(200, VIDEO)])
@@ -641,7 +659,7 @@ def test_a_storage_that_fails(
 
 
 @pytest.mark.parametrize("at", ["check", "open", "write", "commit"])
-def test_interrupted(at: str, stub: Stub, tmp_path: Path) -> None:
+def test_interrupt_leaves_no_part(at: str, stub: Stub, tmp_path: Path) -> None:
     """Of the client that blocks; an interrupt of an event loop cancels its tasks, which has tests of its own."""
     play(stub, [Reply(200, VIDEO)])
     trouble = Trouble(tmp_path, at, raising(KeyboardInterrupt()))
@@ -651,7 +669,7 @@ def test_interrupted(at: str, stub: Stub, tmp_path: Path) -> None:
     assert files_in(tmp_path) == []
 
 
-def test_the_second_of_two_fails(stub: Stub, connect: Connect, tmp_path: Path) -> None:
+def test_first_file_stays_if_the_second_fails(stub: Stub, connect: Connect, tmp_path: Path) -> None:
     images = [{"url": f"{stub.url}/files/{n}"} for n in (1, 2)]
     files = lambda seen: Reply(200, PNG if seen.path.endswith("1") else HTML)  # noqa: E731
     stub.play(gateway(result=[finished(images=images)], files=files))
@@ -660,7 +678,7 @@ def test_the_second_of_two_fails(stub: Stub, connect: Connect, tmp_path: Path) -
     assert [path.read_bytes() for path in files_in(tmp_path)] == [PNG]
 
 
-def test_an_existing_file_outlives_a_failed_one(stub: Stub, connect: Connect, tmp_path: Path) -> None:
+def test_existing_file_outlives_a_failed_download(stub: Stub, connect: Connect, tmp_path: Path) -> None:
     target = tmp_path / f"kling-2-{JOB}.mp4"
     target.write_bytes(b"before")
     play(stub, [part(0, 5000), reply(404)])
@@ -695,7 +713,7 @@ async def cancelled_by_scope(work: Callable[[], Any], reached: anyio.Event) -> N
 
 @pytest.mark.parametrize("at", ["open", "write", "commit"])
 @pytest.mark.parametrize("cancel", [cancelled_by_task, cancelled_by_scope])
-def test_cancelled_while_a_thread_stores(at: str, cancel: Any, stub: Stub, tmp_path: Path) -> None:
+def test_cancel_during_a_slow_write_leaves_no_part(at: str, cancel: Any, stub: Stub, tmp_path: Path) -> None:
     """The thread goes on after the task has been cancelled; what it does then must be undone too."""
     play(stub, [Reply(200, VIDEO)])
 
@@ -730,7 +748,7 @@ def test_cancelled_while_a_thread_stores(at: str, cancel: Any, stub: Stub, tmp_p
 
 
 @pytest.mark.parametrize("cancel", [cancelled_by_task, cancelled_by_scope])
-def test_cancelled_while_bytes_come(cancel: Any, stub: Stub, tmp_path: Path) -> None:
+def test_cancel_during_a_download_leaves_no_part(cancel: Any, stub: Stub, tmp_path: Path) -> None:
     async def main() -> None:
         reached = anyio.Event()
         count = iter(range(10**9))
@@ -776,7 +794,9 @@ def test_async_storage_is_called_in_worker_threads_only(stub: Stub, tmp_path: Pa
 
 
 @given(st.data())
-def test_any_way_of_cutting(tmp_path_factory: pytest.TempPathFactory, data: st.DataObject) -> None:
+def test_file_is_whole_or_absent_however_it_is_cut(
+    tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
+) -> None:
     folder = tmp_path_factory.mktemp("cut")
     result = read_ended_job(JOB, None, None, Answer(200, {}, finished("https://files.example/x.mp4").body))
     assert isinstance(result, ResultData)
@@ -828,7 +848,7 @@ def feed(effect: effects.Fetch, data: st.DataObject) -> Outcome:
     return Answer(status, headers, b"")
 
 
-def test_writer_leaves_nothing_when_it_is_aborted_twice(tmp_path: Path) -> None:
+def test_writer_aborted_twice_leaves_nothing(tmp_path: Path) -> None:
     writer = FileWriter(tmp_path / "x")
     writer.write(b"x")
     writer.abort()
@@ -836,7 +856,7 @@ def test_writer_leaves_nothing_when_it_is_aborted_twice(tmp_path: Path) -> None:
     assert files_in(tmp_path) == []
 
 
-def test_what_dead_processes_left_of_a_file_is_removed_and_what_is_being_written_is_not(
+def test_parts_of_dead_processes_only_are_removed(
     tmp_path: Path,
 ) -> None:
     (tmp_path / ".x.mp4.0123456789abcdef.part").write_bytes(VIDEO[:700])
@@ -852,7 +872,7 @@ def test_what_dead_processes_left_of_a_file_is_removed_and_what_is_being_written
     assert files_in(tmp_path) == [another, tmp_path / "x.mp4"]
 
 
-def test_writers_of_one_file_at_once(tmp_path: Path) -> None:
+def test_concurrent_writers_of_one_file_leave_one(tmp_path: Path) -> None:
     """None takes the part of another for one that was left."""
 
     def write() -> None:

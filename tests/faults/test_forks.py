@@ -240,7 +240,7 @@ def states(journal: Path) -> list[str]:
 
 
 @pytest.mark.parametrize("what", ["child closes", "child ends"])
-def test_a_child_leaves_the_submit_of_its_parent_alone(what: str, tmp_path: Path) -> None:
+def test_child_ignores_the_submit_of_its_parent(what: str, tmp_path: Path) -> None:
     journal = tmp_path / "journal"
     with carried(what, journal) as (_, line):
         assert line == "done"
@@ -249,7 +249,7 @@ def test_a_child_leaves_the_submit_of_its_parent_alone(what: str, tmp_path: Path
 
 
 @pytest.mark.parametrize("what", ["child lives on", "program lives on"])
-def test_a_child_does_not_stand_for_a_dead_parent(what: str, tmp_path: Path) -> None:
+def test_child_does_not_keep_a_dead_parent_alive(what: str, tmp_path: Path) -> None:
     journal = tmp_path / "journal"
     with carried(what, journal) as (process, line):
         try:
@@ -263,7 +263,7 @@ def test_a_child_does_not_stand_for_a_dead_parent(what: str, tmp_path: Path) -> 
     assert not list(tmp_path.glob("*.alive"))
 
 
-def test_a_killed_child_is_uncertain_while_its_parent_lives(tmp_path: Path) -> None:
+def test_submit_of_a_killed_child_is_uncertain(tmp_path: Path) -> None:
     journal = tmp_path / "journal"
     with carried("child submits", journal) as (process, line):
         assert states(journal) == ["QUEUED", "SUBMITTING"]
@@ -302,7 +302,7 @@ assert os.waitpid(process, 0)[1] == 0
 """
 
 
-def test_nothing_that_a_child_writes_down_is_lost(tmp_path: Path) -> None:
+def test_records_of_a_child_are_not_lost(tmp_path: Path) -> None:
     run(PARENT_CLOSES, tmp_path / "journal")
     entries = Journal(tmp_path / "journal").entries()
     assert len({entry.request_id for entry in entries}) == 80
@@ -367,7 +367,7 @@ os._exit(0)
 
 
 @pytest.mark.parametrize("what", ["finding the key", "an upload", "a transaction"])
-def test_what_a_thread_held_at_the_fork_is_free(what: str, tmp_path: Path) -> None:
+def test_locks_held_at_a_fork_are_free_in_the_child(what: str, tmp_path: Path) -> None:
     image = tmp_path / "start.png"
     image.write_bytes(PNG)
     with FakeGateway() as gateway:
@@ -397,7 +397,7 @@ print(count)
 """
 
 
-def test_no_two_processes_own_a_batch_at_a_time(tmp_path: Path) -> None:
+def test_one_process_at_a_time_runs_a_batch(tmp_path: Path) -> None:
     path = tmp_path / "journal"
     processes = [
         subprocess.Popen(command(TAKING_TURNS, path), stdout=subprocess.PIPE, text=True) for _ in range(3)
@@ -425,7 +425,7 @@ elif ending == "sys.exit":
 
 
 @pytest.mark.parametrize("ending", ["end", "sys.exit"])
-def test_a_client_that_is_not_closed_leaves_no_lock_file(ending: str, tmp_path: Path) -> None:
+def test_unclosed_client_leaves_no_lock_file(ending: str, tmp_path: Path) -> None:
     path = tmp_path / "journal"
     with FakeGateway() as gateway:
         run(LEFT_OPEN, gateway.base_url, gateway.api_key, path, "night", ending)

@@ -24,7 +24,7 @@ from kling_adapters.protocol.submit import submit
 from kling_adapters.protocol.wait import query_credits, query_status, wait
 
 from .conftest import Connect
-from .flowing import Key, run
+from .scripted_flow import Key, run
 from .stub import JOB, Action, Hangup, Raw, Reply, Stub, gateway
 
 GATEWAY = Gateway("https://gateway.example")
@@ -134,7 +134,7 @@ def completed(**body: Any) -> Answer:
 @example(completed(metrics={"cost": 10**400}, credits=10**400), None)
 @example(completed(request_id="\ud800"), None)
 @example(Answer(200, {}, b"[" * 200_000), None)
-def test_readers_take_anything(answer: Answer, kind: Any) -> None:
+def test_readers_accept_any_answer(answer: Answer, kind: Any) -> None:
     request_id = read_request_id(answer)
     assert request_id is None or (request_id.isprintable() and request_id.strip())
     assert GATEWAY.status(request_id or "x").url.startswith("https://gateway.example/v2/requests/")
@@ -154,14 +154,14 @@ def test_readers_take_anything(answer: Answer, kind: Any) -> None:
 
 @quick
 @given(many)
-def test_submit_ends(script: list[Outcome]) -> None:
+def test_submit_ends_after_any_outcomes(script: list[Outcome]) -> None:
     ended = run(submit(Session(GATEWAY, Key), "kling-2", {}), [*script, *END])
     assert isinstance(ended.error, KlingError) or isinstance(ended.value, JobRef)
 
 
 @quick
 @given(many, st.sampled_from([0.0, 60.0, None]), st.sampled_from(KINDS))
-def test_wait_ends(script: list[Outcome], timeout: float | None, kind: Any) -> None:
+def test_wait_ends_after_any_outcomes(script: list[Outcome], timeout: float | None, kind: Any) -> None:
     ended = run(wait(Session(GATEWAY, Key), JobRef(JOB, None, None, kind), timeout), [*script, *END])
     assert isinstance(ended.error, KlingError) or isinstance(ended.value, ResultData)
     for event in ended.events:
@@ -170,7 +170,7 @@ def test_wait_ends(script: list[Outcome], timeout: float | None, kind: Any) -> N
 
 @quick
 @given(many)
-def test_questions_end(script: list[Outcome]) -> None:
+def test_queries_end_after_any_outcomes(script: list[Outcome]) -> None:
     for flow in (
         query_credits(Session(GATEWAY, Key)),
         query_status(Session(GATEWAY, Key), JobRef(JOB)),
@@ -181,7 +181,7 @@ def test_questions_end(script: list[Outcome]) -> None:
 
 @quick
 @given(answers, st.sampled_from(KINDS), many)
-def test_collect_ends(
+def test_collect_ends_after_any_outcomes(
     tmp_path_factory: pytest.TempPathFactory, answer: Answer, kind: Any, script: list[Outcome]
 ) -> None:
     result = read_ended_job(JOB, None, kind, Answer(200, {}, answer.body))
@@ -199,7 +199,7 @@ def test_collect_ends(
     st.lists(st.tuples(statuses, headers, st.lists(st.binary(max_size=30), max_size=3)), max_size=5),
     st.none() | st.integers(0, 60),
 )
-def test_download_takes_anything(
+def test_download_accepts_any_response(
     tmp_path_factory: pytest.TempPathFactory,
     answered: list[tuple[int, dict[str, str], list[bytes]]],
     size: int | None,
@@ -245,7 +245,7 @@ actions: st.SearchStrategy[Action] = (
 
 @settings(max_examples=50, deadline=None, suppress_health_check=list(HealthCheck))
 @given(st.lists(actions, min_size=1, max_size=4))
-def test_on_the_wire(stub: Stub, connect: Connect, script: list[Action]) -> None:
+def test_clients_survive_hostile_bytes(stub: Stub, connect: Connect, script: list[Action]) -> None:
     stub.play(gateway(submit=script, status=script, result=script))
     face = connect(stub.url)
     job = face.kling.job(JOB)

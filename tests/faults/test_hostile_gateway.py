@@ -146,7 +146,7 @@ def everything(face: Face, folder: Path) -> list[Any]:
 
 
 @pytest.mark.parametrize("answer", ANSWERS.values(), ids=ANSWERS)
-def test_whatever_it_answers(
+def test_hostile_answers_harm_no_client(
     answer: Action,
     stub: Stub,
     connect: Connect,
@@ -171,7 +171,7 @@ def test_whatever_it_answers(
     assert len(stub.posts) == 1
 
 
-def test_everything_at_once(
+def test_combined_hostile_answers_harm_no_client(
     stub: Stub, other: Stub, connect: Connect, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     """It accepts, names other hosts and hostile files, and redirects; the file is stored where it should be."""
@@ -213,7 +213,7 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("impatient")
-def test_an_answer_in_drops_is_given_up(connect: Connect) -> None:
+def test_dripping_answer_is_abandoned(connect: Connect) -> None:
     """Each drop comes in time, and so no timeout of a read ever ends it."""
     with Dripping() as stub:
         face = connect(stub.url)
@@ -258,7 +258,7 @@ with Stub(gateway(submit=[Reply(200, bytes.fromhex(sys.argv[1]), {"content-encod
 
 
 @pytest.mark.parametrize("layers", [1, 2])
-def test_a_bomb_does_not_go_off(layers: int) -> None:
+def test_decompression_bomb_is_refused(layers: int) -> None:
     """150 MB of spaces, in one layer or in two of some hundred bytes: in a process of its own, measured."""
     body = gzip.compress(b" " * 150 * 1024**2, 9)
     for _ in range(layers - 1):

@@ -40,7 +40,7 @@ anyio.run(main)
 """
 
 
-def test_jobs_survive_a_process_that_is_killed_again_and_again(tmp_path: Path) -> None:
+def test_jobs_survive_repeated_kills_of_a_process(tmp_path: Path) -> None:
     chance = random.Random(JOBS * KILLS)
     journal, folder = tmp_path / "journal.sqlite3", tmp_path / "out"
     with FakeGateway() as gateway:

@@ -131,7 +131,7 @@ def server(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Server]:
     thread.join()
 
 
-def test_a_public_output_is_stored(save: Save, server: Server, tmp_path: Path) -> None:
+def test_public_output_is_stored(save: Save, server: Server, tmp_path: Path) -> None:
     [file] = save(f"https://files.example:{server.port}/a.mp4", tmp_path / "out")
     assert file.path.read_bytes() == MP4
     assert KEY not in str(server.headers)
@@ -146,7 +146,7 @@ def test_only_a_checked_address_is_connected_to(
     assert server.reached == ["127.0.0.7"]
 
 
-def test_a_name_without_an_address_is_not_connected_to(save: Save, server: Server, tmp_path: Path) -> None:
+def test_host_without_address_is_not_connected_to(save: Save, server: Server, tmp_path: Path) -> None:
     with pytest.raises(StorageError, match="cannot be looked up"):
         save(f"https://proxied.example:{server.port}/a.mp4", tmp_path / "out")
 
@@ -201,16 +201,14 @@ def proxy(server: Server, monkeypatch: pytest.MonkeyPatch) -> Iterator[Proxy]:
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 @pytest.mark.parametrize("name", ["proxied.example", "fake-ip.example", "internal.example"])
-def test_a_proxy_looks_the_name_up(
-    save: Save, server: Server, proxy: Proxy, tmp_path: Path, name: str
-) -> None:
+def test_proxy_resolves_the_host(save: Save, server: Server, proxy: Proxy, tmp_path: Path, name: str) -> None:
     [file] = save(f"https://{name}:443/a.mp4", tmp_path / "out")
     assert file.path.read_bytes() == MP4
     assert proxy.asked == [f"CONNECT {name}:443 HTTP/1.1".encode()]
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "[::1]", "169.254.169.254"])
-def test_a_private_address_is_not_asked_of_a_proxy(
+def test_private_address_is_not_requested_from_a_proxy(
     save: Save, proxy: Proxy, tmp_path: Path, host: str
 ) -> None:
     with pytest.raises(StorageError, match="has no public address"):
@@ -218,7 +216,7 @@ def test_a_private_address_is_not_asked_of_a_proxy(
     assert proxy.asked == []
 
 
-def test_a_host_outside_the_proxy_is_checked(
+def test_host_outside_the_proxy_is_checked(
     save: Save, server: Server, proxy: Proxy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("NO_PROXY", "example")
@@ -237,23 +235,23 @@ def test_a_host_outside_the_proxy_is_checked(
         "2001:0:a00:1::1", "2001:db8::1",
     ],
 )  # fmt: skip
-def test_a_special_address_is_not_public(address: str) -> None:
+def test_special_address_is_not_public(address: str) -> None:
     with pytest.raises(StorageError, match="KLING_OUTPUT_NETWORKS"):
         OutputNetworks().check("cdn.example", [address])
 
 
 @pytest.mark.parametrize("address", ["93.184.215.14", "2606:2800:21f::1", "64:ff9b::5db8:d70e"])
-def test_a_public_address_is_public(address: str) -> None:
+def test_public_address_is_public(address: str) -> None:
     assert OutputNetworks().check("cdn.example", [address]) == [address]
 
 
 @pytest.mark.parametrize("address", ["10.20.30.40", "::ffff:10.20.30.40", "64:ff9b::a14:1e28", "fd00::1"])
-def test_a_named_network_is_allowed(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_configured_network_is_allowed(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("KLING_OUTPUT_NETWORKS", "10.0.0.0/8, fd00::/8")
     assert OutputNetworks().check("cdn.example", [address]) == [address]
 
 
-def test_a_network_that_cannot_be_read_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_invalid_network_is_a_config_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("KLING_OUTPUT_NETWORKS", "10.0.0.0/33")
     with pytest.raises(ConfigError, match=r"KLING_OUTPUT_NETWORKS must be networks .*Nothing was sent"):
         Kling(base_url="https://gateway.example", api_key=KEY, journal=None)
@@ -275,7 +273,7 @@ PRIVATE = [
 
 
 @pytest.mark.parametrize("url", PRIVATE)
-def test_an_output_in_the_private_network_is_not_fetched(
+def test_output_in_a_private_network_is_not_fetched(
     save: Save, server: Server, tmp_path: Path, url: str
 ) -> None:
     with pytest.raises(StorageError, match="has no public address here") as caught:
@@ -286,7 +284,7 @@ def test_an_output_in_the_private_network_is_not_fetched(
 
 
 @pytest.mark.parametrize("url", PRIVATE)
-def test_a_redirect_into_the_private_network_is_not_followed(
+def test_redirect_to_a_private_network_is_not_followed(
     save: Save, server: Server, tmp_path: Path, url: str
 ) -> None:
     server.status, server.answer = 302, {"location": url.format(port=server.port)}
@@ -295,7 +293,7 @@ def test_a_redirect_into_the_private_network_is_not_followed(
     assert server.connections == 1
 
 
-def test_a_redirect_from_https_to_http_is_not_followed(save: Save, server: Server, tmp_path: Path) -> None:
+def test_redirect_from_https_to_http_is_not_followed(save: Save, server: Server, tmp_path: Path) -> None:
     server.status, server.answer = 302, {"location": f"http://files.example:{server.port}/a.mp4"}
     with pytest.raises(StorageError, match="redirected from https to plain http"):
         save(f"https://files.example:{server.port}/a.mp4", tmp_path / "out")

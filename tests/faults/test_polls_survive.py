@@ -29,7 +29,7 @@ from kling_adapters.protocol.session import JobRef, Session
 from kling_adapters.protocol.wait import wait
 
 from .conftest import Connect
-from .flowing import Key, run
+from .scripted_flow import Key, run
 from .stub import (
     JOB,
     Action,
@@ -83,7 +83,7 @@ FAULTS: dict[str, Action] = {
 
 @pytest.mark.parametrize("times", [1, 2])
 @pytest.mark.parametrize("name", FAULTS)
-def test_a_fault_of_the_status(name: str, times: int, stub: Stub, connect: Connect) -> None:
+def test_wait_survives_a_faulty_status(name: str, times: int, stub: Stub, connect: Connect) -> None:
     stub.play(gateway(status=[*[FAULTS[name]] * times, state("PROCESSING"), state("COMPLETED")]))
     assert connect(stub.url).wait().request_id == JOB
     assert len(stub.posts) == 1
@@ -91,17 +91,17 @@ def test_a_fault_of_the_status(name: str, times: int, stub: Stub, connect: Conne
 
 
 @pytest.mark.parametrize("name", FAULTS)
-def test_a_fault_of_the_result(name: str, stub: Stub, connect: Connect) -> None:
+def test_wait_survives_a_faulty_result(name: str, stub: Stub, connect: Connect) -> None:
     stub.play(gateway(result=[FAULTS[name], FAULTS[name], finished("a text")]))
     assert connect(stub.url).wait().output == "a text"
 
 
-def test_every_fault_in_a_row(stub: Stub, connect: Connect) -> None:
+def test_wait_survives_every_fault_in_a_row(stub: Stub, connect: Connect) -> None:
     stub.play(gateway(status=[*FAULTS.values(), state("QUEUED"), *FAULTS.values(), state("COMPLETED")]))
     assert connect(stub.url).wait(timeout=1e6).request_id == JOB
 
 
-def test_a_result_that_says_processing_again(stub: Stub, connect: Connect) -> None:
+def test_result_in_an_earlier_state_is_repeated(stub: Stub, connect: Connect) -> None:
     stub.play(gateway(result=[state("PROCESSING"), state("QUEUED"), finished("a text")]))
     assert connect(stub.url).wait().output == "a text"
 
@@ -124,7 +124,9 @@ SURVIVED = [answer(FAULTS[name]) for name in FAULTS if name not in ("404", "brok
     st.integers(0, 2),
     st.randoms(use_true_random=False),
 )
-def test_any_mix_of_faults(asking: list[Outcome], fetching: list[Outcome], missing: int, random: Any) -> None:
+def test_wait_survives_any_mix_of_faults(
+    asking: list[Outcome], fetching: list[Outcome], missing: int, random: Any
+) -> None:
     asking = [*asking, *[answer(MISSING)] * missing]
     random.shuffle(asking)
     script = [*asking, answer(state("COMPLETED")), *fetching, answer(finished("a text"))]
@@ -138,7 +140,7 @@ def test_any_mix_of_faults(asking: list[Outcome], fetching: list[Outcome], missi
     st.lists(st.sampled_from([answer(state("QUEUED")), *SURVIVED]), min_size=1, max_size=5),
     st.floats(0, 4000),
 )
-def test_until_the_deadline_and_not_longer(again: list[Outcome], timeout: float) -> None:
+def test_wait_lasts_exactly_until_the_timeout(again: list[Outcome], timeout: float) -> None:
     """The pace is bounded on both sides: every 35 s at least, and a second apart on the average."""
     ended = run(wait(Session(GATEWAY, Key), REF, timeout), (again[i % len(again)] for i in range(5000)))
     assert isinstance(ended.error, WaitTimeout)
@@ -148,7 +150,7 @@ def test_until_the_deadline_and_not_longer(again: list[Outcome], timeout: float)
 
 
 @pytest.mark.parametrize("headers", [{"retry-after": "0"}, {"x-rate-limit-reset-at-utc": "1"}])
-def test_a_rate_limit_that_has_always_just_ended_is_no_reason_to_hurry(headers: dict[str, str]) -> None:
+def test_past_reset_does_not_speed_polls_up(headers: dict[str, str]) -> None:
     limited = Answer(429, headers, b"")
     ended = run(wait(Session(GATEWAY, Key), REF, 900), (limited for _ in range(5000)))
     assert isinstance(ended.error, WaitTimeout)
@@ -172,7 +174,7 @@ def test_polls_respect_and_remember_rate_limits() -> None:
 
 
 @pytest.mark.parametrize("status", [state("QUEUED"), state("?"), MISSING, reply(500), Hangup(), HTML])
-def test_timeout_zero_asks_once(status: Action, stub: Stub, connect: Connect) -> None:
+def test_timeout_zero_polls_once(status: Action, stub: Stub, connect: Connect) -> None:
     stub.play(gateway(status=[status]))
     face = connect(stub.url)
     with pytest.raises(WaitTimeout):
@@ -181,12 +183,12 @@ def test_timeout_zero_asks_once(status: Action, stub: Stub, connect: Connect) ->
     assert face.clock.slept == []
 
 
-def test_timeout_zero_fetches_what_is_ready(stub: Stub, connect: Connect) -> None:
+def test_timeout_zero_fetches_a_ready_result(stub: Stub, connect: Connect) -> None:
     stub.play(gateway(result=[reply(500), Hangup(), finished("a text")]))
     assert connect(stub.url).wait(timeout=0).output == "a text"
 
 
-def test_wait_timeout_carries_the_job_and_a_second_wait_works(stub: Stub, connect: Connect) -> None:
+def test_job_of_a_wait_timeout_can_be_waited_for(stub: Stub, connect: Connect) -> None:
     stub.play(gateway(status=[state("PROCESSING")]))
     face = connect(stub.url)
     job = face.submit()
@@ -202,7 +204,7 @@ def test_wait_timeout_carries_the_job_and_a_second_wait_works(stub: Stub, connec
     assert len(stub.posts) == 1
 
 
-def test_a_result_that_cannot_be_fetched_is_not_lost(stub: Stub, connect: Connect) -> None:
+def test_unfetched_result_is_not_lost(stub: Stub, connect: Connect) -> None:
     stub.play(gateway(result=[reply(500)]))
     face = connect(stub.url)
     job = face.submit()
@@ -214,7 +216,7 @@ def test_a_result_that_cannot_be_fetched_is_not_lost(stub: Stub, connect: Connec
 
 
 @pytest.mark.parametrize("where", ["status", "result"])
-def test_three_404_are_the_end(where: str, stub: Stub, connect: Connect) -> None:
+def test_three_404_expire_a_job(where: str, stub: Stub, connect: Connect) -> None:
     script: dict[str, Any] = {where: [MISSING]}
     stub.play(gateway(**script))
     with pytest.raises(JobExpired, match=JOB):
@@ -232,7 +234,7 @@ def test_three_404_are_the_end(where: str, stub: Stub, connect: Connect) -> None
         reply(422, {"error": "too rude"}),
     ],
 )
-def test_a_job_that_failed(where: str, how: Action, stub: Stub, connect: Connect) -> None:
+def test_failed_job_gives_its_reason(where: str, how: Action, stub: Stub, connect: Connect) -> None:
     script: dict[str, Any] = {where: [how]}
     stub.play(gateway(**script))
     with pytest.raises(JobFailed, match=r"too rude.*not billed") as caught:
@@ -244,7 +246,7 @@ def test_a_job_that_failed(where: str, how: Action, stub: Stub, connect: Connect
 @pytest.mark.parametrize("where", ["status", "result"])
 @pytest.mark.parametrize("timeout", [0, None])
 @pytest.mark.parametrize(("status", "error"), [(401, Unauthorized), (403, Forbidden), (410, ModelRetired)])
-def test_a_refusal_ends_the_wait_at_once(
+def test_refusal_ends_the_wait_at_once(
     where: str, timeout: float | None, status: int, error: type[ApiError], stub: Stub, connect: Connect
 ) -> None:
     """Asking again would not help, and saying that the job has not ended would send the caller the wrong way."""
@@ -266,7 +268,7 @@ def test_a_refusal_ends_the_wait_at_once(
         ({"result": [MISSING]}, Expired),
     ],
 )
-def test_events_end_with_how_the_job_ended(
+def test_events_end_with_the_end_of_the_job(
     script: dict[str, Any], last: type[object], stub: Stub, connect: Connect
 ) -> None:
     stub.play(gateway(**script))
@@ -274,14 +276,14 @@ def test_events_end_with_how_the_job_ended(
     assert isinstance(face.events(face.submit())[-1], last)
 
 
-def test_events_tell_each_state_once(stub: Stub, connect: Connect) -> None:
+def test_events_report_each_state_once(stub: Stub, connect: Connect) -> None:
     stub.play(gateway(status=[*map(state, ["QUEUED", "QUEUED", "?", "?", "PROCESSING", "COMPLETED"])]))
     face = connect(stub.url)
     told = face.events(face.submit())
     assert [event.state for event in told if isinstance(event, StateChanged)] == ["QUEUED", "?", "PROCESSING"]
 
 
-def test_a_notifier_that_fails_harms_no_job(stub: Stub, connect: Connect) -> None:
+def test_failing_notifier_harms_no_job(stub: Stub, connect: Connect) -> None:
     from kling_adapters.hookspecs import hookimpl
 
     class Broken:
@@ -294,7 +296,7 @@ def test_a_notifier_that_fails_harms_no_job(stub: Stub, connect: Connect) -> Non
 
 
 @pytest.mark.parametrize("method", ["status", "credits"])
-def test_a_single_question_is_repeated_for_a_while(method: str, stub: Stub, connect: Connect) -> None:
+def test_single_query_is_repeated_for_half_a_minute(method: str, stub: Stub, connect: Connect) -> None:
     stub.play(lambda _: reply(429) if len(stub.gets) < 3 else reply(200, {"status": "QUEUED", "credits": 3}))
     face = connect(stub.url)
     ask = face.kling.job(JOB).status if method == "status" else face.kling.credits

@@ -22,7 +22,7 @@ from kling_adapters.result import ResultData
 from kling_adapters.schema.adapter import Adapter
 
 from .conftest import Connect
-from .flowing import Ended, Key, run
+from .scripted_flow import Ended, Key, run
 from .stub import VIDEO, Stub, gateway, reply
 from .test_collecting import Memory, body
 
@@ -73,7 +73,7 @@ def test_failing_submit_ends_in_time(session: Session) -> None:
     assert (ended.sent, ended.seconds <= 2) == (2, True)
 
 
-def test_limit_that_outlasts_the_timeout_is_not_waited_for(session: Session) -> None:
+def test_limit_beyond_the_timeout_is_not_waited_for(session: Session) -> None:
     limited = Answer(429, {"retry-after": "600"}, b"{}")
     assert isinstance(run(submit(session, "kling-2", BODY, timeout=1.0), [limited]).error, errors.RateLimited)
     ended = run(submit(session, "kling-2", BODY, timeout=5.0), [])
@@ -82,14 +82,14 @@ def test_limit_that_outlasts_the_timeout_is_not_waited_for(session: Session) -> 
     assert (ended.sent, ended.seconds) == (0, 0.0)
 
 
-def test_limit_without_end_is_not_waited_for(session: Session) -> None:
+def test_endless_limit_is_not_waited_for(session: Session) -> None:
     session.limiter(Key().api_key()).record_limit(0.0, 0.0, 1e7)
     ended = run(submit(session, "kling-2", BODY), [])
     assert isinstance(ended.error, errors.RateLimited)
     assert ended.sent == 0
 
 
-def test_upload_that_takes_all_the_time_starts_no_job(session: Session) -> None:
+def test_upload_beyond_the_timeout_starts_no_job(session: Session) -> None:
     picture = {"image": b"\x89PNG\r\n\x1a\n" + bytes(99)}
     ended = run(submit(session, "kling-2", picture, timeout=4.0), [answer(500)] * 99)
     assert isinstance(ended.error, errors.ServerError | errors.TransportError)
@@ -114,7 +114,7 @@ def test_polls_are_cut_off_by_the_timeout(session: Session) -> None:
     assert ended.requests[0].deadline is None
 
 
-def test_download_that_is_late_is_not_lost(session: Session) -> None:
+def test_late_download_is_not_lost(session: Session) -> None:
     ended = run_for(session, 10.0, ACCEPTED, COMPLETED, RESULT, *[CUT] * 7)
     assert isinstance(ended.error, errors.StorageError)
     assert ended.error.url == URL
@@ -134,13 +134,13 @@ def test_download_in_time_is_stored(session: Session) -> None:
     assert (data.output, files[0].bytes) == (URL, len(VIDEO))
 
 
-def test_synchronous_call_keeps_its_time_for_the_answer(session: Session) -> None:
+def test_direct_run_keeps_its_time_for_the_answer(session: Session) -> None:
     ended = run(run_sync(session, ADAPTER, BODY, 7.0), [answer(429), CUT])
     assert isinstance(ended.error, errors.SubmitUncertain)
     assert [request.deadline for request in ended.requests] == [7.0, 7.0]
 
 
-def test_answer_about_another_job_is_not_taken(session: Session) -> None:
+def test_answer_about_another_job_is_ignored(session: Session) -> None:
     foreign = answer(200, request_id="other", status="COMPLETED", output="https://files.example.com/b.mp4")
     job = JobRef("job", "kling-2")
     ended = run(wait(session, job, 600.0), [foreign, COMPLETED, foreign, RESULT])
@@ -148,7 +148,7 @@ def test_answer_about_another_job_is_not_taken(session: Session) -> None:
     assert run(query_status(session, job), [foreign, COMPLETED]).value.state == "COMPLETED"
 
 
-def test_client_closed_before_a_retry_is_refused_not_uncertain(session: Session) -> None:
+def test_submit_closed_before_a_retry_is_refused(session: Session) -> None:
     def close(_: effects.Effect) -> Outcome:
         session.closed.set()
         return answer(502)
@@ -159,7 +159,7 @@ def test_client_closed_before_a_retry_is_refused_not_uncertain(session: Session)
     assert [entry.state for entry in session.journal.entries()] == ["REFUSED"]
 
 
-def test_client_closed_during_a_wait_asks_no_more(session: Session) -> None:
+def test_client_closed_during_a_wait_stops_polling(session: Session) -> None:
     def close(_: effects.Effect) -> Outcome:
         session.closed.set()
         return QUEUED

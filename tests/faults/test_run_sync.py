@@ -40,9 +40,7 @@ def run(face: Face, **options: Any) -> Any:
     return face.do(face.kling.run_sync, "kling-2", prompt="a lighthouse", **options)
 
 
-def test_the_answer_is_a_result_with_metrics_and_its_file_is_stored_whole(
-    stub: Stub, connect: Connect, tmp_path: Path
-) -> None:
+def test_direct_run_returns_result_and_metrics(stub: Stub, connect: Connect, tmp_path: Path) -> None:
     stub.play([DONE])
     face = connect(stub.url, journal=None)
     result = run(face)
@@ -66,7 +64,7 @@ def test_the_answer_is_a_result_with_metrics_and_its_file_is_stored_whole(
     assert len(stub.requests) == 1
 
 
-def test_what_the_headers_do_not_tell_is_none(stub: Stub, connect: Connect, tmp_path: Path) -> None:
+def test_missing_headers_give_none(stub: Stub, connect: Connect, tmp_path: Path) -> None:
     stub.play([Reply(200, VIDEO), Reply(200, VIDEO, {"x-cost": "free", "x-generation-time": "1e999"})])
     face = connect(stub.url, journal=tmp_path / "journal")
     results = [run(face, save_to=tmp_path / "out") for _ in range(2)]
@@ -74,9 +72,7 @@ def test_what_the_headers_do_not_tell_is_none(stub: Stub, connect: Connect, tmp_
     assert len({result.saved[0].path for result in results}) == 2
 
 
-def test_save_to_stores_and_everything_is_told_and_written_down(
-    stub: Stub, connect: Connect, tmp_path: Path
-) -> None:
+def test_direct_run_is_stored_reported_and_recorded(stub: Stub, connect: Connect, tmp_path: Path) -> None:
     told: list[str] = []
 
     class Listening:
@@ -118,7 +114,7 @@ def test_save_to_stores_and_everything_is_told_and_written_down(
     ],
     ids=str,
 )
-def test_no_whole_answer_is_uncertain_and_never_repeated(
+def test_direct_run_without_whole_answer_is_uncertain(
     stub: Stub, connect: Connect, tmp_path: Path, fault: Action
 ) -> None:
     stub.play([fault, DONE, DONE])
@@ -132,23 +128,21 @@ def test_no_whole_answer_is_uncertain_and_never_repeated(
     assert entry.reason == caught.value.reason
 
 
-def test_a_time_out_is_uncertain(stub: Stub, connect: Connect) -> None:
+def test_direct_run_timeout_is_uncertain(stub: Stub, connect: Connect) -> None:
     stub.play([Silence()])
     with pytest.raises(SubmitUncertain, match="took longer"):
         run(connect(stub.url, journal=None), timeout=0.2)
     assert len(stub.requests) == 1
 
 
-def test_what_started_nothing_is_repeated(stub: Stub, connect: Connect) -> None:
+def test_safe_failure_of_a_direct_run_is_repeated(stub: Stub, connect: Connect) -> None:
     stub.play([reply(429), DONE])
     assert run(connect(stub.url, journal=None)).request_id == JOB
     assert len(stub.requests) == 2
 
 
 @pytest.mark.parametrize("status", [500, 502, 504])
-def test_what_may_have_run_before_it_failed_is_not_repeated(
-    stub: Stub, connect: Connect, status: int
-) -> None:
+def test_direct_run_that_may_have_run_is_not_repeated(stub: Stub, connect: Connect, status: int) -> None:
     stub.play([reply(status), DONE])
     with pytest.raises(SubmitUncertain, match=str(status)):
         run(connect(stub.url, journal=None))
@@ -159,7 +153,7 @@ def test_what_may_have_run_before_it_failed_is_not_repeated(
     ("status", "message", "error"),
     [(400, "duration", BadRequest), (406, "Insufficient credits", InsufficientCredits)],
 )
-def test_a_refusal_is_raised_and_written_down(
+def test_refusal_of_a_direct_run_is_recorded(
     stub: Stub, connect: Connect, tmp_path: Path, status: int, message: str, error: type[Exception]
 ) -> None:
     stub.play([reply(status, {"error": message})])
@@ -169,7 +163,7 @@ def test_a_refusal_is_raised_and_written_down(
     assert len(stub.requests) == 1
 
 
-def test_a_job_that_failed_says_why(stub: Stub, connect: Connect, tmp_path: Path) -> None:
+def test_failed_direct_run_gives_its_reason(stub: Stub, connect: Connect, tmp_path: Path) -> None:
     stub.play([reply(422, {"status": "FAILED", "error": "blocked", "request_id": JOB, "metrics": {}})])
     with pytest.raises(JobFailed, match="blocked"):
         run(connect(stub.url, journal=tmp_path / "journal"))
@@ -177,14 +171,14 @@ def test_a_job_that_failed_says_why(stub: Stub, connect: Connect, tmp_path: Path
     assert (entry.state, entry.request_id, entry.reason) == ("FAILED", JOB, "blocked")
 
 
-def test_a_gateway_that_is_not_there_is_a_transport_error(connect: Connect) -> None:
+def test_missing_gateway_is_a_transport_error(connect: Connect) -> None:
     with Stub() as gone:
         url = gone.url
     with pytest.raises(TransportError, match="no job was started"):
         run(connect(url, journal=None))
 
 
-def test_what_is_wrong_is_known_before_anything_is_sent(stub: Stub, connect: Connect, tmp_path: Path) -> None:
+def test_bad_arguments_are_refused_before_sending(stub: Stub, connect: Connect, tmp_path: Path) -> None:
     face = connect(stub.url, journal=None)
     with pytest.raises(ParamsInvalid):
         face.do(face.kling.run_sync, "kling-2", prompt="x", duration=7)
@@ -193,9 +187,7 @@ def test_what_is_wrong_is_known_before_anything_is_sent(stub: Stub, connect: Con
     assert stub.requests == []
 
 
-def test_what_is_no_video_is_not_stored_and_what_cannot_be_stored_is_not_lost(
-    stub: Stub, connect: Connect, tmp_path: Path
-) -> None:
+def test_unstored_direct_output_is_not_lost(stub: Stub, connect: Connect, tmp_path: Path) -> None:
     stub.play([Reply(200, b"<html>", HEADERS), Reply(200, PNG, HEADERS), DONE])
     face = connect(stub.url, journal=None)
     for _ in range(2):
@@ -221,7 +213,7 @@ def test_what_is_no_video_is_not_stored_and_what_cannot_be_stored_is_not_lost(
     assert saved.path.read_bytes() == VIDEO
 
 
-def test_files_are_uploaded_first(stub: Stub, connect: Connect) -> None:
+def test_direct_run_uploads_files_first(stub: Stub, connect: Connect) -> None:
     url = "https://example.com/a.png"
     stub.play([reply(200, {"file_urls": [url]}), Reply(200, PNG, {**HEADERS, "content-type": "image/png"})])
     face = connect(stub.url, journal=None)
@@ -232,7 +224,7 @@ def test_files_are_uploaded_first(stub: Stub, connect: Connect) -> None:
     assert image.content == PNG
 
 
-def test_an_answer_may_be_larger_than_any_other(stub: Stub, connect: Connect, tmp_path: Path) -> None:
+def test_direct_output_may_exceed_the_answer_limit(stub: Stub, connect: Connect, tmp_path: Path) -> None:
     video = VIDEO + bytes(20 * 1024**2)
     stub.play([Reply(200, video, HEADERS)])
     [saved] = run(connect(stub.url, journal=None), save_to=tmp_path).saved

@@ -27,7 +27,7 @@ Outcomes = list[Outcome[Any]]
 
 
 @pytest.mark.parametrize("client", [Kling, AsyncKling])
-def test_jobs_survive_a_bad_day_of_the_gateway(client: type[Kling | AsyncKling], tmp_path: Path) -> None:
+def test_jobs_survive_a_storm_of_faults(client: type[Kling | AsyncKling], tmp_path: Path) -> None:
     journal, folder = tmp_path / "journal.sqlite3", tmp_path / "out"
     with storm.sandbox() as sandbox:
         given: dict[str, Any] = {

@@ -44,7 +44,7 @@ from kling_adapters.protocol.session import Session
 from kling_adapters.protocol.submit import submit
 
 from .conftest import Connect
-from .flowing import Key, run
+from .scripted_flow import Key, run
 from .stub import JOB, Action, Hangup, Raw, Reply, Silence, Stub, accepted, reply
 
 NOTHING = r"(?i)no job was started"
@@ -163,7 +163,7 @@ CASES = [
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
-def test_how_often_a_submit_is_sent(case: Case, stub: Stub, connect: Connect) -> None:
+def test_submit_is_sent_as_often_as_it_is_safe(case: Case, stub: Stub, connect: Connect) -> None:
     stub.play(case.script)
     face = connect(stub.url)
     if case.error is None:
@@ -183,7 +183,7 @@ def test_every_row_of_the_table_has_a_case() -> None:
     assert set(ERRORS) <= tried
 
 
-def test_connection_refused_is_tried_again_and_said_to_have_sent_nothing(connect: Connect) -> None:
+def test_refused_connection_is_retried(connect: Connect) -> None:
     with socket.create_server(("127.0.0.1", 0)) as closed:
         port = closed.getsockname()[1]
     face = connect(f"http://127.0.0.1:{port}")
@@ -192,7 +192,7 @@ def test_connection_refused_is_tried_again_and_said_to_have_sent_nothing(connect
     assert 1 <= len(face.clock.slept) <= 5
 
 
-def test_a_gateway_that_comes_up_late_is_sent_one_job(connect: Connect) -> None:
+def test_late_gateway_gets_one_job(connect: Connect) -> None:
     with socket.create_server(("127.0.0.1", 0)) as closed:
         port = closed.getsockname()[1]
     face = connect(f"http://127.0.0.1:{port}")
@@ -210,12 +210,12 @@ def test_a_gateway_that_comes_up_late_is_sent_one_job(connect: Connect) -> None:
         assert [len(server.posts) for server in late] == [1]
 
 
-def test_a_name_that_does_not_resolve(connect: Connect) -> None:
+def test_unresolved_host_is_a_transport_error(connect: Connect) -> None:
     with pytest.raises(TransportError, match=NOTHING):
         connect("https://nothing.invalid").submit()
 
 
-def test_no_encryption_where_it_is_expected(stub: Stub, connect: Connect) -> None:
+def test_failed_handshake_starts_no_job(stub: Stub, connect: Connect) -> None:
     """A failed handshake sent nothing."""
     stub.play(repeat(Hangup(read=False)))
     with pytest.raises(TransportError, match=NOTHING):
@@ -223,7 +223,7 @@ def test_no_encryption_where_it_is_expected(stub: Stub, connect: Connect) -> Non
     assert stub.posts == []
 
 
-def test_an_answer_that_never_comes(stub: Stub, connect: Connect, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_answer_is_uncertain(stub: Stub, connect: Connect, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(_http, "_SUBMIT_TIMEOUT", httpx.Timeout(0.2))
     stub.play([Silence(), accepted()])
     with pytest.raises(SubmitUncertain, match=PERHAPS):
@@ -231,7 +231,7 @@ def test_an_answer_that_never_comes(stub: Stub, connect: Connect, monkeypatch: p
     assert len(stub.posts) == 1
 
 
-def test_each_submit_has_a_connection_of_its_own(stub: Stub, connect: Connect) -> None:
+def test_each_submit_opens_a_connection(stub: Stub, connect: Connect) -> None:
     """One that was idle may be closed just as the request is on its way, and then nobody knows."""
     stub.play([accepted()] * 3)
     face = connect(stub.url)
@@ -241,7 +241,7 @@ def test_each_submit_has_a_connection_of_its_own(stub: Stub, connect: Connect) -
 
 
 @pytest.mark.parametrize("headers", [{}, SOON, {"x-rate-limit-reset-at-utc": "1"}, {"retry-after": "0"}])
-def test_a_rate_limit_that_never_ends(headers: dict[str, str], stub: Stub, connect: Connect) -> None:
+def test_endless_rate_limit_ends_the_submit(headers: dict[str, str], stub: Stub, connect: Connect) -> None:
     """A reset that has passed, in a header that is late or from a wrong clock, must not become a storm of submits."""
     stub.play(lambda _: reply(429, {"error": "slow down"}, headers))
     face = connect(stub.url)
@@ -263,7 +263,7 @@ def test_a_rate_limit_that_never_ends(headers: dict[str, str], stub: Stub, conne
         ({"retry-after": "42", "x-rate-limit-reset-at-utc": "never"}, 42),
     ],
 )
-def test_the_reset_is_awaited_by_the_clock_of_the_gateway(
+def test_reset_is_read_by_the_clock_of_the_gateway(
     headers: dict[str, str], seconds: float, stub: Stub, connect: Connect
 ) -> None:
     stub.play([reply(429, None, {"date": "Mon, 02 Mar 2026 10:00:00 GMT", **headers}), accepted()])
@@ -274,7 +274,7 @@ def test_the_reset_is_awaited_by_the_clock_of_the_gateway(
 
 
 @pytest.mark.parametrize("slug", ["k" * 70_000, "\ud800"])
-def test_what_cannot_be_sent_is_not_uncertain(slug: str, stub: Stub, connect: Connect) -> None:
+def test_unsendable_request_is_not_uncertain(slug: str, stub: Stub, connect: Connect) -> None:
     stub.play([accepted()])
     face = connect(stub.url)
     with pytest.raises(KlingError) as caught:
@@ -284,7 +284,7 @@ def test_what_cannot_be_sent_is_not_uncertain(slug: str, stub: Stub, connect: Co
 
 
 @pytest.mark.parametrize("url", ["https://127.0.0.1:99999", "https://127.0.0.1:port"])
-def test_an_address_that_is_none_is_not_uncertain(url: str, connect: Connect) -> None:
+def test_invalid_base_url_is_config_error(url: str, connect: Connect) -> None:
     with pytest.raises(ConfigError):
         connect(url).submit()
 
@@ -292,7 +292,7 @@ def test_an_address_that_is_none_is_not_uncertain(url: str, connect: Connect) ->
 @pytest.mark.parametrize(
     ("name", "value"), [("ALL_PROXY", "nonsense://127.0.0.1:1"), ("SSL_CERT_FILE", "/no/such/file")]
 )
-def test_an_environment_that_cannot_work(
+def test_unusable_environment_is_config_error(
     name: str, value: str, connect: Connect, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Whatever httpx makes of it, it is said as an error of ours, and nothing was sent."""
@@ -302,7 +302,7 @@ def test_an_environment_that_cannot_work(
 
 
 @pytest.mark.parametrize("host", ["a..b", "a" * 64, "xn--a", "\u2488.com"])
-def test_host_that_cannot_be_looked_up_starts_no_job(host: str, connect: Connect) -> None:
+def test_invalid_host_starts_no_job(host: str, connect: Connect) -> None:
     with pytest.raises(TransportError, match=NOTHING):
         connect(f"https://{host}").submit()
 
@@ -314,7 +314,7 @@ def subclasses(kind: type[Exception]) -> list[type[Exception]]:
 @pytest.mark.parametrize(
     "kind", [kind for kind in subclasses(httpx.RequestError) if kind.__module__.startswith("httpx")]
 )
-def test_only_what_comes_before_the_request_counts_as_not_sent(kind: type[httpx.RequestError]) -> None:
+def test_only_connection_errors_count_as_not_sent(kind: type[httpx.RequestError]) -> None:
     before = {
         httpx.ConnectError,
         httpx.ConnectTimeout,
@@ -339,9 +339,7 @@ GATEWAY = Gateway("https://gateway.example")
 
 
 @given(st.lists(st.sampled_from(SAFE), max_size=6), st.sampled_from(UNSAFE))
-def test_nothing_follows_an_outcome_that_may_have_started_a_job(
-    before: list[Outcome], after: Outcome
-) -> None:
+def test_no_submit_follows_an_uncertain_outcome(before: list[Outcome], after: Outcome) -> None:
     ended = run(
         submit(Session(GATEWAY, Key), "kling-2", {}),
         [*before, after, Answer(200, {}, b'{"request_id": "second"}')],
@@ -351,7 +349,7 @@ def test_nothing_follows_an_outcome_that_may_have_started_a_job(
 
 
 @given(st.lists(st.sampled_from(SAFE), min_size=80, max_size=80))
-def test_a_submit_is_given_up(before: list[Outcome]) -> None:
+def test_submit_ends_after_its_budget(before: list[Outcome]) -> None:
     ended = run(submit(Session(GATEWAY, Key), "kling-2", {}), before)
     assert isinstance(ended.error, KlingError)
     assert not isinstance(ended.error, SubmitUncertain)

@@ -29,9 +29,7 @@ def paths(stub: Stub) -> list[str]:
     return [seen.path for seen in stub.posts]
 
 
-def test_the_upload_comes_before_the_submit_and_before_the_intent(
-    stub: Stub, connect: Connect, tmp_path: Path
-) -> None:
+def test_upload_precedes_the_recorded_intent(stub: Stub, connect: Connect, tmp_path: Path) -> None:
     journal = Journal(tmp_path / "journal")
     entries: list[int] = []
 
@@ -50,7 +48,7 @@ def test_the_upload_comes_before_the_submit_and_before_the_intent(
     assert sent.startswith("data:image/png;base64,")
 
 
-def test_the_older_form_of_the_answer_is_taken(stub: Stub, connect: Connect) -> None:
+def test_older_upload_answer_is_accepted(stub: Stub, connect: Connect) -> None:
     play(stub, [reply(200, {"urls": [FILE]})])
     face = connect(stub.url, journal=None)
     face.do(face.kling.submit, "kling-bloombloom", image=PNG)
@@ -75,9 +73,7 @@ def test_the_older_form_of_the_answer_is_taken(stub: Stub, connect: Connect) -> 
     ],
     ids=str,
 )
-def test_an_upload_that_failed_is_repeated_and_the_job_is_submitted_once(
-    stub: Stub, connect: Connect, fault: Action
-) -> None:
+def test_failed_upload_is_repeated(stub: Stub, connect: Connect, fault: Action) -> None:
     play(stub, [fault, fault, UPLOADED])
     face = connect(stub.url, journal=None)
     face.do(face.kling.submit, "kling-bloombloom", image=PNG)
@@ -89,7 +85,7 @@ def test_an_upload_that_failed_is_repeated_and_the_job_is_submitted_once(
     ("fault", "error"),
     [(Hangup(), TransportError), (reply(500), ServerError), (reply(400, {"error": "too large"}), BadRequest)],
 )
-def test_an_upload_that_keeps_failing_starts_no_job_and_says_so(
+def test_upload_that_keeps_failing_starts_no_job(
     stub: Stub, connect: Connect, tmp_path: Path, fault: Action, error: type[Exception]
 ) -> None:
     told: list[object] = []
@@ -114,7 +110,7 @@ def test_an_upload_that_keeps_failing_starts_no_job_and_says_so(
     face.do(face.kling.submit, "kling-bloombloom", image=PNG)
 
 
-def test_the_key_goes_to_the_gateways_own_address_for_uploads_and_nowhere_else(
+def test_upload_key_goes_to_the_upload_address_only(
     stub: Stub, other: Stub, connect: Connect, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(_gateway, "BASE_URL", stub.url)
@@ -136,7 +132,7 @@ def test_the_key_goes_to_the_gateways_own_address_for_uploads_and_nowhere_else(
     assert len(other.requests) == 2
 
 
-def test_no_other_path_of_the_host_of_uploads_gets_the_key(
+def test_other_paths_of_the_upload_host_get_no_key(
     stub: Stub, other: Stub, connect: Connect, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     from .stub import Reply, finished, gateway

@@ -65,7 +65,7 @@ def finishing_after(seconds: float) -> Callable[[Request, float], Outcome]:
 
 
 @pytest.mark.parametrize(("seconds", "most_polls"), [(0, 1), (3, 5), (60, 35), (300, 60), (780, 110)])
-def test_the_end_of_a_job_is_found_soon_and_with_few_polls(seconds: float, most_polls: int) -> None:
+def test_end_of_a_job_is_found_with_few_polls(seconds: float, most_polls: int) -> None:
     clock = SimulatedClock()
     drive(wait(Session(GATEWAY, Key), JobRef("id"), None), finishing_after(seconds), clock)
     assert seconds <= clock.now() <= seconds + max(1.2, min(11.0, 0.12 * seconds))
@@ -73,7 +73,7 @@ def test_the_end_of_a_job_is_found_soon_and_with_few_polls(seconds: float, most_
 
 
 @pytest.mark.parametrize(("latency", "deadline"), [(None, 1800.0), (57.86, 900.0), (300.73, 1202.92)])
-def test_the_deadline_follows_the_latency_of_the_model(latency: float | None, deadline: float) -> None:
+def test_default_timeout_follows_the_latency(latency: float | None, deadline: float) -> None:
     clock = SimulatedClock()
     with pytest.raises(WaitTimeout) as caught:
         drive(
@@ -86,7 +86,7 @@ def test_the_deadline_follows_the_latency_of_the_model(latency: float | None, de
 
 
 @pytest.mark.parametrize("timeout", [0.0, 0.5, 42.0])
-def test_a_given_timeout_is_kept_to_the_moment(timeout: float) -> None:
+def test_timeout_is_kept_exactly(timeout: float) -> None:
     clock = SimulatedClock()
     with pytest.raises(WaitTimeout):
         drive(wait(Session(GATEWAY, Key), JobRef("id"), timeout), finishing_after(1e9), clock)
@@ -126,13 +126,11 @@ def test_rate_limits_space_the_polls_of_a_job() -> None:
         ({}, None),
     ],
 )
-def test_the_end_of_a_rate_limit_is_read_in_every_form(
-    headers: dict[str, str], seconds: float | None
-) -> None:
+def test_reset_of_a_limit_is_read_in_every_form(headers: dict[str, str], seconds: float | None) -> None:
     assert seconds_until_reset(answer(429, headers)) == seconds
 
 
-def test_a_submit_waits_for_a_rate_limit_within_its_budget_and_then_says_so() -> None:
+def test_submit_waits_for_limits_within_its_budget() -> None:
     clock = SimulatedClock()
     with pytest.raises(RateLimited, match="nothing is billed"):
         drive(submit(Session(GATEWAY, Key), "kling-2", {}), lambda *_: answer(429), clock)
@@ -196,7 +194,7 @@ def submit_and_wait(session: Session, ended: list[str]) -> Iterator[Any]:
 
 
 @pytest.mark.parametrize("tells", [True, False])
-def test_the_jobs_of_a_key_keep_its_limit_together(tells: bool) -> None:
+def test_jobs_of_a_key_keep_its_limit_together(tells: bool) -> None:
     gateway = Limited(60, tells=tells)
     session = Session(GATEWAY, Key)
     ended: list[str] = []

@@ -88,7 +88,7 @@ def test_addresses_in_answers_are_not_called(
     traffic()
 
 
-def test_files_of_the_gateway_itself_are_fetched_without_the_key(
+def test_gateway_files_are_fetched_without_the_key(
     stub: Stub, connect: Connect, tmp_path: Path, traffic: Callable[[], None]
 ) -> None:
     stub.play(gateway(result=[finished(stub.url + "/files/x.mp4")]))
@@ -97,7 +97,7 @@ def test_files_of_the_gateway_itself_are_fetched_without_the_key(
     traffic()
 
 
-def test_files_that_redirect_to_the_gateway_do_not_bring_the_key(
+def test_redirects_to_the_gateway_do_not_get_the_key(
     stub: Stub, other: Stub, connect: Connect, tmp_path: Path, traffic: Callable[[], None]
 ) -> None:
     other.play(lambda _: Reply(302, b"", {"location": stub.url + "/files/x.mp4"}))
@@ -121,7 +121,7 @@ def test_redirects_of_gateway_calls_are_not_followed(
     traffic()
 
 
-def test_cookies_of_the_gateway_do_not_travel(
+def test_cookies_of_the_gateway_are_not_sent(
     stub: Stub, other: Stub, connect: Connect, tmp_path: Path
 ) -> None:
     """Both stubs are one host to a cookie, which knows no ports; a session is a key too."""
@@ -138,7 +138,7 @@ def test_cookies_of_the_gateway_do_not_travel(
 
 
 @pytest.mark.parametrize("variable", ["HTTP_PROXY", "http_proxy", "ALL_PROXY"])
-def test_a_proxy_is_not_told_the_key_of_a_gateway_on_this_machine(
+def test_proxy_does_not_get_the_key_of_a_local_gateway(
     variable: str, stub: Stub, other: Stub, connect: Connect, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Plain http is allowed to this machine because nobody is on the way; a proxy would be."""
@@ -150,7 +150,7 @@ def test_a_proxy_is_not_told_the_key_of_a_gateway_on_this_machine(
 
 
 @pytest.mark.parametrize("answer", [reply(407), reply(502), Hangup(), Hangup(reset=True)])
-def test_a_proxy_sees_no_more_than_the_name_of_the_gateway(
+def test_proxy_sees_only_the_name_of_the_gateway(
     answer: Action, other: Stub, connect: Connect, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HTTPS_PROXY", other.url)
@@ -208,7 +208,7 @@ LIVES: list[tuple[str, dict[str, list[Action]], type[KlingError] | None]] = [
 
 
 @pytest.mark.parametrize(("script", "error"), [life[1:] for life in LIVES], ids=[life[0] for life in LIVES])
-def test_the_key_is_in_no_text(
+def test_no_text_holds_the_key(
     script: dict[str, Any],
     error: type[KlingError] | None,
     stub: Stub,
@@ -244,7 +244,7 @@ ECHO = f"no such key: {KEY}"
         ({"status": [failed(ECHO)]}, JobFailed),
     ],
 )
-def test_a_gateway_that_repeats_the_key(
+def test_key_repeated_by_the_gateway_is_masked(
     script: dict[str, Any],
     error: type[KlingError],
     stub: Stub,
@@ -263,7 +263,7 @@ def test_a_gateway_that_repeats_the_key(
 
 
 @pytest.mark.parametrize("key", ["1", "a", "QUEUED", "request_id", '"', "{", ":", "output"])
-def test_a_short_key_garbles_no_answer(key: str, stub: Stub, connect: Connect) -> None:
+def test_short_key_does_not_garble_answers(key: str, stub: Stub, connect: Connect) -> None:
     """A sandbox may take any key, and whatever keeps a key out of messages must not change what was paid for."""
     stub.play(gateway(status=[state("QUEUED"), state("COMPLETED")], result=[finished("a text: QUEUED 1")]))
     face = connect(stub.url, api_key=key)
@@ -275,7 +275,7 @@ BAD_KEYS = [f"{KEY}\n", f"{KEY}\r\nx-evil: 1", f"{KEY} ", f" {KEY}", f"{KEY}\0",
 
 
 @pytest.mark.parametrize("key", BAD_KEYS, ids=ascii)
-def test_a_key_that_no_key_can_be(
+def test_invalid_key_is_a_config_error(
     key: str, stub: Stub, connect: Connect, caplog: pytest.LogCaptureFixture
 ) -> None:
     stub.play([accepted()])
@@ -286,7 +286,7 @@ def test_a_key_that_no_key_can_be(
 
 
 @pytest.mark.parametrize("key", ["", None])
-def test_no_key_at_all(key: str | None, stub: Stub, connect: Connect) -> None:
+def test_missing_key_is_a_config_error(key: str | None, stub: Stub, connect: Connect) -> None:
     stub.play([accepted()])
     with pytest.raises(ConfigError, match="SEGMIND_API_KEY"):
         connect(stub.url, api_key=key).submit()
@@ -306,7 +306,7 @@ class Giver:
 
 
 @pytest.mark.parametrize("key", ["", *BAD_KEYS[:3], None, KEY.encode(), 7])
-def test_a_plugin_that_gives_no_key(key: Any, stub: Stub, connect: Connect) -> None:
+def test_plugin_without_a_key_is_a_config_error(key: Any, stub: Stub, connect: Connect) -> None:
     """A request without a key would be refused in the gateway's words; better in ours, and before it is sent."""
     stub.play([accepted()])
     with pytest.raises(ConfigError) as caught:
@@ -349,14 +349,14 @@ REFUSED = [
 
 @pytest.mark.parametrize("url", REFUSED, ids=ascii)
 @pytest.mark.parametrize("kind", [Kling, AsyncKling])
-def test_addresses_that_are_refused(kind: type[Kling | AsyncKling], url: str) -> None:
+def test_unsafe_gateway_addresses_are_refused(kind: type[Kling | AsyncKling], url: str) -> None:
     with pytest.raises(ConfigError) as caught:
         kind(api_key=KEY, base_url=url)
     assert "word" not in str(caught.value)
 
 
 @pytest.mark.parametrize("url", ["{}", "{}/", "{}/v1", "{}/v2", "{}/v2/", "{}/v1/"])
-def test_addresses_that_are_taken(
+def test_safe_gateway_addresses_are_accepted(
     url: str, stub: Stub, connect: Connect, traffic: Callable[[], None]
 ) -> None:
     stub.play(gateway())

@@ -1,6 +1,6 @@
 """Promise 5 once more, from the other side: everything a run leaves behind is searched for the key it was made with.
 
-What the key did in the gateway's own headers is in test_key_goes_home.py. Here it is searched for whole, in pieces and
+What the key did in the gateway's own headers is in test_key_destinations.py. Here it is searched for whole, in pieces and
 in other spellings, in what was logged, raised, shown, exported, printed and written; also where the gateway repeats it.
 """
 
@@ -97,7 +97,7 @@ def holds_key(data: bytes | str) -> bool:
         KEY.encode().hex(),
     ],
 )
-def test_what_searches_finds_it(text: str) -> None:
+def test_search_finds_a_planted_key(text: str) -> None:
     assert holds_key(text)
     assert holds_key(text.encode())
 
@@ -299,7 +299,7 @@ def play(stub: Stub, script: Script) -> None:
 @pytest.mark.parametrize(
     "script", [*LIVES.values(), *ECHOES.values(), *HEADS.values()], ids=[*LIVES, *ECHOES, *HEADS]
 )
-def test_what_a_client_leaves_behind(
+def test_client_leaves_the_key_nowhere(
     script: Script,
     stub: Stub,
     other: Stub,
@@ -329,7 +329,7 @@ def test_what_a_client_leaves_behind(
 
 
 @pytest.mark.usefixtures("environment")
-def test_what_an_interrupted_client_shows(stub: Stub, tmp_path: Path) -> None:
+def test_interrupted_client_does_not_show_the_key(stub: Stub, tmp_path: Path) -> None:
     """Within httpx: the traceback that an application reports has the variables of its functions, too."""
     stub.play([Silence()])
     evidence = Evidence()
@@ -370,7 +370,7 @@ class Refusing:
         return None
 
 
-def test_what_a_pool_that_has_no_key_shows(stub: Stub, connect: Connect, tmp_path: Path) -> None:
+def test_empty_pool_does_not_show_its_keys(stub: Stub, connect: Connect, tmp_path: Path) -> None:
     evidence = Evidence()
     face = connect(stub.url, api_key=None, plugins=[Refusing()], journal=tmp_path / "journal.sqlite3")
     everything(face, tmp_path, evidence)
@@ -378,7 +378,7 @@ def test_what_a_pool_that_has_no_key_shows(stub: Stub, connect: Connect, tmp_pat
     assert stub.requests == []
 
 
-def test_what_the_command_leaves_behind(stub: Stub, tmp_path: Path) -> None:
+def test_command_leaves_the_key_nowhere(stub: Stub, tmp_path: Path) -> None:
     play(stub, {})
     (tmp_path / "films.jsonl").write_text('{"model": "kling-2", "prompt": "a lighthouse"}\n')
     evidence = Evidence()

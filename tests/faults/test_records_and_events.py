@@ -29,7 +29,7 @@ from kling_adapters.protocol.submit import run_sync, submit
 from kling_adapters.protocol.wait import query_credits, query_status, wait
 from kling_adapters.schema.adapter import Adapter
 
-from .flowing import STARTED, Key, run
+from .scripted_flow import STARTED, Key, run
 
 GATEWAY = Gateway("https://api.example.com")
 ADAPTER = Adapter(slug="kling-2", title="Kling 2", returns="video", latency=300.0)
@@ -72,7 +72,7 @@ def submitted(session: Session, *outcomes: Outcome) -> Any:
 
 
 @pytest.mark.parametrize("status", [200, 201, 299])
-def test_a_submit_that_is_accepted(session: Session, status: int) -> None:
+def test_accepted_submit_is_recorded_and_reported(session: Session, status: int) -> None:
     ended = submitted(session, UNREACHED, answer(500), answer(status, request_id="job"))
     assert ended.value == JobRef("job", "kling-2", 300.0, "video")
     assert ended.seconds > 2.5
@@ -83,7 +83,7 @@ def test_a_submit_that_is_accepted(session: Session, status: int) -> None:
     assert (entry.save_to, entry.tag, entry.params) == ("out", "tag", BODY)
 
 
-def test_of_a_model_without_adapter_nothing_else_is_known(session: Session) -> None:
+def test_job_without_adapter_has_only_its_model(session: Session) -> None:
     ended = run(submit(session, "kling-9", BODY), [ACCEPTED])
     assert ended.value == JobRef("job", "kling-9", None, None)
 
@@ -103,7 +103,7 @@ def test_of_a_model_without_adapter_nothing_else_is_known(session: Session) -> N
     ],
 )
 @pytest.mark.parametrize("is_sync", [False, True])
-def test_a_submit_that_is_not(
+def test_failed_submit_is_recorded_and_reported(
     session: Session, last: Outcome, error: type[Exception], state: str, is_sync: bool
 ) -> None:
     if is_sync:
@@ -118,27 +118,27 @@ def test_a_submit_that_is_not(
 
 
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 405, 406, 410, 422, 418])
-def test_what_the_gateway_refuses_is_not_sent_again(session: Session, status: int) -> None:
+def test_refused_submit_is_not_repeated(session: Session, status: int) -> None:
     ended = submitted(session, answer(status), ACCEPTED)
     assert isinstance(ended.error, errors.ApiError)
     assert ended.sent == 1
 
 
 @pytest.mark.parametrize("status", [429, 500, 502])
-def test_what_started_nothing_is_sent_again(session: Session, status: int) -> None:
+def test_safe_submit_is_repeated(session: Session, status: int) -> None:
     ended = submitted(session, answer(status), ACCEPTED)
     assert ended.value.request_id == "job"
 
 
 @pytest.mark.parametrize("status", [501, 503, 504, 505])
-def test_of_what_may_have_started_a_job_nothing_follows(session: Session, status: int) -> None:
+def test_uncertain_submit_is_not_repeated(session: Session, status: int) -> None:
     ended = submitted(session, answer(status), ACCEPTED)
     assert isinstance(ended.error, errors.SubmitUncertain)
     assert ended.sent == 1
 
 
 @pytest.mark.parametrize("status", [500, 502])
-def test_a_synchronous_call_may_have_run_before_it_failed(session: Session, status: int) -> None:
+def test_failed_direct_run_is_uncertain(session: Session, status: int) -> None:
     ended = run(run_sync(session, ADAPTER, BODY, None), [answer(status), FILE])
     assert isinstance(ended.error, errors.SubmitUncertain)
     assert ended.sent == 1
@@ -151,7 +151,7 @@ SIX_DAYS = 6 * 86400
 
 
 @pytest.mark.parametrize(("age", "sent"), [(SIX_DAYS - 10, 1), (SIX_DAYS + 10, 2)])
-def test_a_file_is_uploaded_anew_a_day_before_it_is_gone(age: float, sent: int) -> None:
+def test_upload_is_repeated_a_day_before_it_expires(age: float, sent: int) -> None:
     session = Session(GATEWAY, Key)
     session.uploads.keep(hashlib.sha256(PICTURE).hexdigest(), "https://e.com/old.png", STARTED - age)
     ended = run(submit(session, "kling-2", WITH_FILE), [UPLOADED, ACCEPTED][-sent:])
@@ -163,21 +163,21 @@ def test_a_file_is_uploaded_anew_a_day_before_it_is_gone(age: float, sent: int) 
     assert json.loads(body)["image"] == f"https://e.com/{url}.png"
 
 
-def test_an_upload_is_tried_for_five_minutes_and_then_no_job_is_started() -> None:
+def test_upload_is_retried_for_five_minutes() -> None:
     ended = run(submit(Session(GATEWAY, Key), "kling-2", WITH_FILE), [answer(500)] * 99)
     assert isinstance(ended.error, errors.KlingError)
     assert not isinstance(ended.error, errors.SubmitUncertain)
     assert ended.seconds == pytest.approx(300.0)
 
 
-def test_a_session_does_not_show_its_keys() -> None:
+def test_session_does_not_show_its_keys() -> None:
     session = Session(GATEWAY, Key)
     run(submit(session, "kling-2", BODY), [ACCEPTED])
     assert KEY in session.limiters
     assert KEY not in repr(session)
 
 
-def test_where_everything_is_at_the_gateway() -> None:
+def test_gateway_addresses_follow_the_spec() -> None:
     gateway = Gateway(BASE_URL)
     assert gateway.submit("kling-2", {}).url == "https://api.segmind.com/v2/kling-2"
     assert gateway.run_sync("kling-2", {}, 1.0).url == "https://api.segmind.com/v1/kling-2"
@@ -194,7 +194,7 @@ def test_where_everything_is_at_the_gateway() -> None:
 
 
 @pytest.mark.parametrize("is_sync", [False, True])
-def test_a_gateway_that_is_never_reached(session: Session, is_sync: bool) -> None:
+def test_unreachable_gateway_is_a_transport_error(session: Session, is_sync: bool) -> None:
     start = run_sync(session, ADAPTER, BODY, None) if is_sync else submit(session, "kling-2", BODY)
     ended = run(start, [UNREACHED] * 9)
     assert isinstance(ended.error, errors.TransportError)
@@ -204,7 +204,7 @@ def test_a_gateway_that_is_never_reached(session: Session, is_sync: bool) -> Non
 
 
 @pytest.mark.parametrize(("timeout", "asked"), [(None, 1200.0), (7.0, 7.0)])
-def test_a_synchronous_call(session: Session, timeout: float | None, asked: float) -> None:
+def test_direct_run_is_recorded_and_reported(session: Session, timeout: float | None, asked: float) -> None:
     ended = run(run_sync(session, ADAPTER, BODY, timeout), [UNREACHED, FILE])
     assert ended.value.artifacts[0].content == FILE.body
     assert ended.requests[-1].timeout == asked
@@ -217,7 +217,7 @@ def test_a_synchronous_call(session: Session, timeout: float | None, asked: floa
     assert noted(session) == ("COMPLETED", job, fingerprint(KEY))
 
 
-def test_a_synchronous_call_whose_job_failed(session: Session) -> None:
+def test_failed_direct_run_is_recorded(session: Session) -> None:
     ended = run(
         run_sync(session, ADAPTER, BODY, None),
         [answer(422, status="FAILED", error="blocked", request_id="job")],
@@ -239,7 +239,7 @@ def state(name: str) -> Answer:
 MISSING = answer(404)
 
 
-def test_a_job_that_is_completed(session: Session) -> None:
+def test_completed_job_is_recorded_and_reported(session: Session) -> None:
     ended = waited(session, *map(state, ("QUEUED", "QUEUED", "WARMING", "QUEUED", "COMPLETED")), LOST, RESULT)
     assert ended.events == [
         *(events.StateChanged("job", "kling-2", name) for name in ("QUEUED", "WARMING", "QUEUED")),
@@ -248,7 +248,7 @@ def test_a_job_that_is_completed(session: Session) -> None:
     assert noted(session)[0] == "COMPLETED"
 
 
-def test_each_state_is_in_the_journal_while_it_lasts(session: Session) -> None:
+def test_each_state_is_recorded_while_it_lasts(session: Session) -> None:
     ended = waited(session, state("PROCESSING"), timeout=0)
     assert isinstance(ended.error, errors.WaitTimeout)
     job: Any = ended.error.job
@@ -260,7 +260,7 @@ FAILED = answer(422, status="FAILED", error="blocked", metrics={"cost": 0.5})
 
 
 @pytest.mark.parametrize("before", [[], [state("COMPLETED")]])
-def test_a_job_that_failed(session: Session, before: list[Outcome]) -> None:
+def test_failed_job_is_recorded_and_reported(session: Session, before: list[Outcome]) -> None:
     ended = waited(session, *before, FAILED)
     assert isinstance(ended.error, errors.JobFailed)
     assert (ended.error.message, ended.error.metrics.cost) == ("blocked", 0.5)
@@ -269,21 +269,21 @@ def test_a_job_that_failed(session: Session, before: list[Outcome]) -> None:
     assert (session.journal.entries()[0].state, session.journal.entries()[0].reason) == ("FAILED", "blocked")
 
 
-def test_a_job_that_failed_for_no_reason_that_is_told(session: Session) -> None:
+def test_failed_job_without_reason_has_an_empty_one(session: Session) -> None:
     ended = waited(session, state("FAILED"))
     assert isinstance(ended.error, errors.JobFailed)
     assert ended.error.message == ""
     assert ended.events == [events.Failed("job", "kling-2", "", polls=1)]
 
 
-def test_a_job_is_asked_for_about_every_second_at_first(session: Session) -> None:
+def test_job_is_polled_every_second_at_first(session: Session) -> None:
     ended = waited(session, *[state("QUEUED")] * 99, timeout=10.0)
     assert isinstance(ended.error, errors.WaitTimeout)
     assert ended.error.seconds == pytest.approx(10.0)
     assert 10 <= ended.sent <= 13
 
 
-def test_a_result_that_is_ready_has_half_a_minute_more(session: Session) -> None:
+def test_ready_result_gets_half_a_minute_more(session: Session) -> None:
     ended = waited(session, state("COMPLETED"), *[answer(500)] * 99, timeout=0.0)
     assert isinstance(ended.error, errors.WaitTimeout)
     assert ended.error.seconds == pytest.approx(30.0)
@@ -292,7 +292,7 @@ def test_a_result_that_is_ready_has_half_a_minute_more(session: Session) -> None
 
 
 @pytest.mark.parametrize("before", [[], [state("COMPLETED")]])
-def test_a_job_that_is_no_longer_known(session: Session, before: list[Outcome]) -> None:
+def test_expired_job_is_recorded_and_reported(session: Session, before: list[Outcome]) -> None:
     ended = waited(session, *before, MISSING, LOST, MISSING, answer(500), MISSING)
     assert isinstance(ended.error, errors.JobExpired)
     assert ended.events == [events.Expired("job", "kling-2", polls=len(before) + 5)]
@@ -300,7 +300,7 @@ def test_a_job_that_is_no_longer_known(session: Session, before: list[Outcome]) 
 
 
 @pytest.mark.parametrize("status", [400, 401, 405, 407, 409, 421, 423, 424, 426, 428, 430, 451, 499])
-def test_a_refusal_is_raised_at_once(session: Session, status: int) -> None:
+def test_refusal_is_raised_at_once(session: Session, status: int) -> None:
     job = JobRef("job")
     for ask in (wait(session, job, 60.0), query_status(session, job), query_credits(session)):
         ended = run(ask, [answer(status)])
@@ -309,7 +309,7 @@ def test_a_refusal_is_raised_at_once(session: Session, status: int) -> None:
 
 
 @pytest.mark.parametrize("status", [200, 302, 399, 408, 422, 425, 429, 500, 503])
-def test_anything_else_is_asked_again_for_half_a_minute(status: int) -> None:
+def test_failed_query_is_repeated_for_half_a_minute(status: int) -> None:
     asks = (lambda session: query_status(session, JobRef("job")), query_credits)
     for ask in asks:
         ended = run(ask(Session(GATEWAY, Key)), [Answer(status, {}, b"?")] * 99)
@@ -328,13 +328,13 @@ def test_rate_limits_space_later_polls(session: Session, status: int, least: int
     assert least <= ended.sent <= most
 
 
-def test_answers_let_a_limit_be_forgotten(session: Session) -> None:
+def test_answers_remove_the_spacing_of_a_key(session: Session) -> None:
     waited(session, answer(429), *[state("QUEUED")] * 999, timeout=5000.0)
     limiter = session.limiters[KEY]
     assert limiter.reserve_slot(1e9) == limiter.reserve_slot(1e9) == 0.0
 
 
-def test_credits_have_no_job_that_could_be_missing(session: Session) -> None:
+def test_missing_credits_are_an_api_error(session: Session) -> None:
     assert isinstance(run(query_credits(session), [MISSING]).error, errors.NotFound)
 
 
@@ -367,7 +367,7 @@ class Pool:
 
 
 @pytest.mark.parametrize("status", [401, 403, 406, 429])
-def test_a_pool_is_asked_for_another_key_and_each_is_tried_once(tmp_path: Path, status: int) -> None:
+def test_pool_tries_each_key_once(tmp_path: Path, status: int) -> None:
     pool = Pool("SG_a", "SG_b", "SG_c")
     session = Session(GATEWAY, lambda: pool, Journal(tmp_path / "journal"))
     refusal = answer(status, {"retry-after": "7"}, error="Insufficient credits")
@@ -383,21 +383,21 @@ def test_a_pool_is_asked_for_another_key_and_each_is_tried_once(tmp_path: Path, 
 
 
 @pytest.mark.parametrize(("has_another", "sent"), [(True, 3), (False, 1)])
-def test_a_pool_of_which_every_key_is_refused(has_another: bool, sent: int) -> None:
+def test_pool_with_refused_keys_raises_the_refusal(has_another: bool, sent: int) -> None:
     pool = Pool("SG_a", "SG_b", has_another=has_another)
     ended = run(submit(Session(GATEWAY, lambda: pool), "kling-2", BODY), [answer(401)] * 9)
     assert isinstance(ended.error, errors.Unauthorized)
     assert (ended.sent, ended.seconds) == (sent, 0)
 
 
-def test_a_refusal_that_is_of_no_key_is_not_told_to_a_pool() -> None:
+def test_other_refusals_are_not_reported_to_a_pool() -> None:
     pool = Pool("SG_a", "SG_b")
     ended = run(submit(Session(GATEWAY, lambda: pool), "kling-2", BODY), [answer(500), answer(400)])
     assert isinstance(ended.error, errors.BadRequest)
     assert pool.told == []
 
 
-def test_what_is_asked_about_a_job_has_the_key_that_submitted_it(tmp_path: Path) -> None:
+def test_query_uses_the_key_that_submitted_the_job(tmp_path: Path) -> None:
     pool = Pool("SG_a", "SG_b")
     session = Session(GATEWAY, lambda: pool, Journal(tmp_path / "journal"))
     run(submit(session, "kling-2", BODY), [answer(401), ACCEPTED])
@@ -437,7 +437,7 @@ class Unusable:
 
 
 @pytest.mark.parametrize("key", ["", "SG a", "SG_ä", "SG_\n", None, 7, RuntimeError("SG_secret")])
-def test_a_key_that_cannot_be_used_is_not_sent_and_not_repeated(key: Any) -> None:
+def test_invalid_key_is_not_sent_and_not_shown(key: Any) -> None:
     ended = run(submit(Session(GATEWAY, lambda: Unusable(key)), "kling-2", BODY), [])
     assert isinstance(ended.error, errors.ConfigError)
     assert "Nothing was sent" in str(ended.error)
@@ -447,7 +447,7 @@ def test_a_key_that_cannot_be_used_is_not_sent_and_not_repeated(key: Any) -> Non
     assert ended.error is told
 
 
-def test_a_journal_that_breaks_loses_no_job_that_was_sent(session: Session) -> None:
+def test_broken_journal_loses_no_sent_job(session: Session) -> None:
     def outcomes() -> Iterator[Outcome]:
         assert session.journal is not None
         with sqlite3.connect(session.journal.path) as connection:
@@ -462,7 +462,7 @@ def test_a_journal_that_breaks_loses_no_job_that_was_sent(session: Session) -> N
     ("after", "state"), [(effects.Send, "UNCERTAIN"), (effects.Sleep, "REFUSED"), (None, "QUEUED")]
 )
 @pytest.mark.parametrize("how", [KeyboardInterrupt, GeneratorExit])
-def test_a_submit_that_is_interrupted(
+def test_interrupted_submit_is_recorded(
     session: Session, after: type | None, state: str, how: type[BaseException]
 ) -> None:
     """While a request is under way, while it only waits to be repeated, and while its id is written down."""
@@ -485,7 +485,7 @@ def test_a_submit_that_is_interrupted(
     assert noted(session)[0] == state
 
 
-def test_without_a_journal_nothing_names_an_entry() -> None:
+def test_error_without_journal_has_no_entry() -> None:
     session = Session(GATEWAY, Key)
     ended = run(submit(session, "kling-2", BODY), [LOST])
     assert isinstance(ended.error, errors.SubmitUncertain)
@@ -498,7 +498,7 @@ def test_without_a_journal_nothing_names_an_entry() -> None:
         flow.throw(KeyboardInterrupt())
 
 
-def test_a_session_that_is_closed_lets_go_of_its_journal(session: Session) -> None:
+def test_closed_session_closes_its_journal(session: Session) -> None:
     assert session.journal is not None
     session.journal.intend(GATEWAY.base_url, "kling-2", BODY, KEY)
     other = Journal(session.journal.path)
