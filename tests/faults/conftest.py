@@ -33,8 +33,8 @@ class Face:
 
     def __init__(self, portal: BlockingPortal | None, base_url: str, options: dict[str, Any]) -> None:
         self.clock = Clock()
-        given = {"api_key": KEY, "base_url": base_url, "clock": self.clock, **options}
-        self.kling: Any = AsyncKling(**given) if portal else Kling(**given)
+        client_options = {"api_key": KEY, "base_url": base_url, "clock": self.clock, **options}
+        self.kling: Any = AsyncKling(**client_options) if portal else Kling(**client_options)
         self._portal = portal
 
     def do(self, method: Callable[..., Any], *arguments: Any, **named: Any) -> Any:
@@ -62,7 +62,7 @@ class Face:
         """Everything that an iterator yields, of either kind."""
 
         async def collect() -> list[Any]:
-            return [each async for each in iterable]
+            return [item async for item in iterable]
 
         return self._portal.call(collect) if self._portal else list(iterable)
 
@@ -91,7 +91,7 @@ def stub() -> Iterator[Stub]:
 
 
 @pytest.fixture
-def other() -> Iterator[Stub]:
+def second_stub() -> Iterator[Stub]:
     """A second server: another host."""
     with Stub() as server:
         yield server

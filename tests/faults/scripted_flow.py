@@ -37,10 +37,10 @@ class Ended:
 def run(flow: effects.Flow[Any], outcomes: Iterable[Outcome | Any]) -> Ended:
     """Hand each Send and Fetch the next outcome, or what it says to it if it is a function; the flow must end before."""
     ended, scripted = Ended(), iter(outcomes)
-    step, given = flow.send, None
+    step, outcome = flow.send, None
     for _ in range(LIMIT):
         try:
-            effect = step(given)
+            effect = step(outcome)
         except StopIteration as stop:
             ended.value = stop.value
             return ended
@@ -48,9 +48,9 @@ def run(flow: effects.Flow[Any], outcomes: Iterable[Outcome | Any]) -> Ended:
             ended.error = error
             return ended
         try:
-            step, given = flow.send, _perform(effect, scripted, ended)
+            step, outcome = flow.send, _perform(effect, scripted, ended)
         except Exception as error:  # noqa: BLE001  as the drivers do
-            step, given = flow.throw, error
+            step, outcome = flow.throw, error
     raise AssertionError(f"the flow does not end: {ended}")
 
 

@@ -1,4 +1,4 @@
-"""Fetching files, answer by answer: what is asked for again and how often, what is stored under which name, what is told."""
+"""Fetching files, answer by answer: which requests are repeated and how often, which file names are used, and which events are reported."""
 
 from __future__ import annotations
 
@@ -198,10 +198,10 @@ def test_result_without_files_cannot_be_stored() -> None:
     assert isinstance(ended.error, errors.StorageError)
 
 
-@pytest.mark.parametrize("told", ["", "memory:elsewhere"])
+@pytest.mark.parametrize("error_url", ["", "memory:elsewhere"])
 @pytest.mark.parametrize("when", ["check", "commit"])
-def test_storage_failure_is_a_storage_error(when: Literal["check", "commit"], told: str) -> None:
-    broken = errors.StorageError("full", url=told)
+def test_storage_failure_is_a_storage_error(when: Literal["check", "commit"], error_url: str) -> None:
+    broken = errors.StorageError("full", url=error_url)
     storage = Memory(broken=broken)
     if when == "check":
         flow: Any = open_destination(lambda _: storage, "memory:")
@@ -215,7 +215,7 @@ def test_storage_failure_is_a_storage_error(when: Literal["check", "commit"], to
     else:
         ended = collected(storage, [body(VIDEO)])
         assert ended.error is broken
-        assert broken.url == (told or URL)
+        assert broken.url == (error_url or URL)
         assert ended.events == []
         assert storage.aborted
 
@@ -223,9 +223,9 @@ def test_storage_failure_is_a_storage_error(when: Literal["check", "commit"], to
 def test_closed_flow_discards_the_partial_file() -> None:
     storage = Memory()
     flow = collect(Session(GATEWAY, Key), result(video()), Destination(storage))
-    given: Any = None
-    while not isinstance(effect := flow.send(given), effects.Fetch):
-        given = 0.0
+    outcome: Any = None
+    while not isinstance(effect := flow.send(outcome), effects.Fetch):
+        outcome = 0.0
     body(VIDEO[:5000])(effect)
     flow.close()
     assert storage.aborted
@@ -235,17 +235,17 @@ def test_closed_flow_discards_the_partial_file() -> None:
 def test_slow_storage_calls_are_abandoned_on_cancel() -> None:
     flow = collect(Session(GATEWAY, Key), result(video(content=VIDEO), video()), Destination(Memory()))
     calls: list[effects.Call] = []
-    given: Any = None
+    outcome: Any = None
     while len(calls) < 3:
-        effect = flow.send(given)
+        effect = flow.send(outcome)
         match effect:
             case effects.Call():
                 calls.append(effect)
-                given = effect.function()
+                outcome = effect.function()
             case effects.Fetch():
-                given = body(VIDEO)(effect)
+                outcome = body(VIDEO)(effect)
             case _:
-                given = 0.0
+                outcome = 0.0
     # Taking a file that is there, and making each appear: `abort` stops them.
     assert [call.abandon_on_cancel for call in calls] == [True, True, True]
     assert not effects.Call(lambda: None).abandon_on_cancel

@@ -123,8 +123,8 @@ def test_responses_of_a_file_are_limited(
 ) -> None:
     monkeypatch.setattr(download, "MAX_RESPONSES", 5)
 
-    def act(seen: Any) -> Reply:
-        start = int(seen.headers.get("range", "bytes=0-")[6:-1])
+    def act(received: Any) -> Reply:
+        start = int(received.headers.get("range", "bytes=0-")[6:-1])
         headers = {"content-range": f"bytes {start}-{len(VIDEO) - 1}/{len(VIDEO)}"}
         return Reply(206 if start else 200, VIDEO[start:], headers, announce=len(VIDEO) - start, sent=700)
 

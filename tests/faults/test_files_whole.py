@@ -53,7 +53,7 @@ from .stub import (
 )
 
 HTML = b"<!doctype html><html><body>" + b"Sign in to go on. " * 100 + b"</body></html>"
-OTHER = VIDEO[:12] + bytes(reversed(VIDEO[12:]))
+ALTERED = VIDEO[:12] + bytes(reversed(VIDEO[12:]))
 Fetched = Callable[..., list[StoredFile]]
 
 
@@ -76,11 +76,11 @@ def check(saved: tuple[StoredFile, ...], folder: Path, content: bytes = VIDEO) -
         assert (file.bytes, file.sha256) == (len(data), hashlib.sha256(data).hexdigest())
 
 
-def asked(seen: Seen) -> int:
-    """Where the range of a request starts."""
-    found = re.fullmatch(r"bytes=(\d+)-", seen.headers.get("range", "bytes=0-"))
-    assert found
-    return int(found[1])
+def range_start(received: Seen) -> int:
+    """Return the start of the range of a request."""
+    match = re.fullmatch(r"bytes=(\d+)-", received.headers.get("range", "bytes=0-"))
+    assert match
+    return int(match[1])
 
 
 def part(start: int, sent: int | None, content: bytes = VIDEO, etag: str = '"one"', says: str = "") -> Reply:
@@ -103,18 +103,18 @@ def test_cut_file_is_completed(cut: int, stub: Stub, connect: Connect, tmp_path:
 
 @pytest.mark.parametrize("etag", ['"one"', 'W/"one"', ""])
 def test_file_cut_repeatedly_is_completed(etag: str, stub: Stub, connect: Connect, tmp_path: Path) -> None:
-    play(stub, lambda seen: part(asked(seen), 700, etag=etag))
+    play(stub, lambda received: part(range_start(received), 700, etag=etag))
     check(connect(stub.url).save(tmp_path), tmp_path)
-    fetched = [seen for seen in stub.gets if seen.path.startswith("/files/")]
-    assert [asked(seen) for seen in fetched] == list(range(0, len(VIDEO), 700))
-    assert {seen.headers["accept-encoding"] for seen in fetched} == {"identity"}
+    fetched = [received for received in stub.gets if received.path.startswith("/files/")]
+    assert [range_start(received) for received in fetched] == list(range(0, len(VIDEO), 700))
+    assert {received.headers["accept-encoding"] for received in fetched} == {"identity"}
 
 
 def test_file_in_small_ranges_is_completed(stub: Stub, connect: Connect, tmp_path: Path) -> None:
     """A server may answer with less than was asked for; each piece says what it is and is whole."""
 
-    def act(seen: Seen) -> Action:
-        start = asked(seen)
+    def act(received: Seen) -> Action:
+        start = range_start(received)
         end = min(start + 3000, len(VIDEO))
         says = {"content-range": f"bytes {start}-{end - 1}/{len(VIDEO)}", "etag": '"one"'}
         return Reply(206, VIDEO[start:end], says) if start else part(0, 700)
@@ -174,8 +174,11 @@ def test_empty_responses_fail(fault: Action, stub: Stub, connect: Connect, tmp_p
 
 def test_changed_file_is_restarted(stub: Stub, connect: Connect, tmp_path: Path) -> None:
     """If-Range no longer fits, so the server sends everything."""
-    play(stub, lambda seen: part(0, None, OTHER, '"two"') if "range" in seen.headers else part(0, 5000))
-    check(connect(stub.url).save(tmp_path), tmp_path, OTHER)
+    play(
+        stub,
+        lambda received: part(0, None, ALTERED, '"two"') if "range" in received.headers else part(0, 5000),
+    )
+    check(connect(stub.url).save(tmp_path), tmp_path, ALTERED)
     assert stub.gets[-1].headers["if-range"] == '"one"'
 
 
@@ -185,18 +188,20 @@ def test_changed_file_is_restarted_despite_if_range(
 ) -> None:
     """Two versions must not become one file."""
 
-    def act(seen: Seen) -> Action:
-        first = len([get for get in stub.gets if get.path == seen.path]) == 1
-        return part(0, 5000, VIDEO, etags[0]) if first else part(asked(seen), None, OTHER, etags[1])
+    def act(received: Seen) -> Action:
+        first = len([get for get in stub.gets if get.path == received.path]) == 1
+        return (
+            part(0, 5000, VIDEO, etags[0]) if first else part(range_start(received), None, ALTERED, etags[1])
+        )
 
     play(stub, act)
-    whole_or_absent(stub, connect, tmp_path, OTHER)
+    whole_or_absent(stub, connect, tmp_path, ALTERED)
 
 
 def test_changed_length_restarts_the_file(stub: Stub, connect: Connect, tmp_path: Path) -> None:
-    longer = OTHER + b"more"
+    longer = ALTERED + b"more"
     first = iter([part(0, 5000, VIDEO, "")])
-    play(stub, lambda seen: next(first, None) or part(asked(seen), None, longer, ""))
+    play(stub, lambda received: next(first, None) or part(range_start(received), None, longer, ""))
     whole_or_absent(stub, connect, tmp_path, longer)
 
 
@@ -228,18 +233,20 @@ WRONG_RANGES = [
 ]
 
 
-@pytest.mark.parametrize("known", [True, False], ids=["length known", "length unknown"])
+@pytest.mark.parametrize("has_length", [True, False], ids=["length known", "length unknown"])
 @pytest.mark.parametrize("says", WRONG_RANGES, ids=lambda text: text[:30])
 def test_wrong_content_range_is_ignored(
-    says: str, known: bool, stub: Stub, connect: Connect, tmp_path: Path
+    says: str, has_length: bool, stub: Stub, connect: Connect, tmp_path: Path
 ) -> None:
     """What was cut stays cut, however the rest of it is called."""
     assert len(VIDEO) == 10252
     says = says.replace("10256", "10252").replace("10255", "10251")
-    cut = Reply(200, VIDEO, sent=5000, announce=len(VIDEO), chunked=not known)
+    cut = Reply(200, VIDEO, sent=5000, announce=len(VIDEO), chunked=not has_length)
     play(
         stub,
-        lambda seen: Reply(206, VIDEO[5000:], {"content-range": says}) if "range" in seen.headers else cut,
+        lambda received: (
+            Reply(206, VIDEO[5000:], {"content-range": says}) if "range" in received.headers else cut
+        ),
     )
     whole_or_absent(stub, connect, tmp_path, VIDEO)
 
@@ -255,8 +262,8 @@ def test_missing_last_chunk_is_completed(stub: Stub, connect: Connect, tmp_path:
     cut = Reply(200, VIDEO, sent=len(VIDEO), chunked=True)
     first = iter([cut])
 
-    def act(seen: Seen) -> Action:
-        if "range" in seen.headers:
+    def act(received: Seen) -> Action:
+        if "range" in received.headers:
             return Reply(416, b"", {"content-range": f"bytes */{len(VIDEO)}"})
         return next(first, None) or Reply(200, VIDEO)
 
@@ -350,7 +357,7 @@ def test_gone_output_is_a_storage_error(status: int, stub: Stub, connect: Connec
     with pytest.raises(StorageError, match=f"/files/x.mp4: status {status}") as caught:
         connect(stub.url).save(tmp_path)
     assert "can still be fetched" not in str(caught.value)
-    assert len([seen for seen in stub.gets if seen.path.startswith("/files/")]) == 1
+    assert len([received for received in stub.gets if received.path.startswith("/files/")]) == 1
     assert files_in(tmp_path) == []
 
 
@@ -361,23 +368,23 @@ def test_output_gone_midway_is_a_storage_error(stub: Stub, connect: Connect, tmp
     assert files_in(tmp_path) == []
 
 
-@pytest.mark.parametrize("told", [None, 70_000])
+@pytest.mark.parametrize("announced", [None, 70_000])
 def test_endless_body_is_cut_off(
-    told: int | None, stub: Stub, connect: Connect, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    announced: int | None, stub: Stub, connect: Connect, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(download, "MAX_BYTES", 3_000_000)
-    play(stub, [Endless(VIDEO * 8)], file_size=told)
+    play(stub, [Endless(VIDEO * 8)], file_size=announced)
     with pytest.raises(StorageError):
         connect(stub.url).save(tmp_path)
     assert files_in(tmp_path) == []
 
 
 def test_redirect_to_another_host_is_followed(
-    stub: Stub, other: Stub, connect: Connect, tmp_path: Path
+    stub: Stub, second_stub: Stub, connect: Connect, tmp_path: Path
 ) -> None:
     """Storage hosts do that; what counts is that the file is whole, and that the key stays (see the other file)."""
-    other.play(lambda seen: part(asked(seen), 4000))
-    play(stub, [Reply(302, b"", {"location": other.url + "/there.mp4"})])
+    second_stub.play(lambda received: part(range_start(received), 4000))
+    play(stub, [Reply(302, b"", {"location": second_stub.url + "/there.mp4"})])
     check(connect(stub.url).save(tmp_path), tmp_path)
 
 
@@ -430,7 +437,7 @@ def test_hostile_request_ids_give_safe_names(
         gateway(
             submit=[accepted(request_id)],
             result=[finished(images=images)],
-            files=lambda seen: Reply(200, PNG + seen.path.encode()),
+            files=lambda received: Reply(200, PNG + received.path.encode()),
         )
     )
     inside = tmp_path / "in" / "side"
@@ -671,7 +678,7 @@ def test_interrupt_leaves_no_part(at: str, stub: Stub, tmp_path: Path) -> None:
 
 def test_first_file_stays_if_the_second_fails(stub: Stub, connect: Connect, tmp_path: Path) -> None:
     images = [{"url": f"{stub.url}/files/{n}"} for n in (1, 2)]
-    files = lambda seen: Reply(200, PNG if seen.path.endswith("1") else HTML)  # noqa: E731
+    files = lambda received: Reply(200, PNG if received.path.endswith("1") else HTML)  # noqa: E731
     stub.play(gateway(result=[finished(images=images)], files=files))
     with pytest.raises(StorageError):
         connect(stub.url).save(tmp_path)
@@ -689,7 +696,7 @@ def test_existing_file_outlives_a_failed_download(stub: Stub, connect: Connect, 
 
 
 def threads_end() -> None:
-    """Wait for the threads of an event loop that has ended: nobody else does."""
+    """Wait for the worker threads of an event loop that has ended."""
     for thread in threading.enumerate():
         if thread.name.startswith("AnyIO worker"):
             thread.join(10)
@@ -801,35 +808,35 @@ def test_file_is_whole_or_absent_however_it_is_cut(
     result = read_ended_job(JOB, None, None, Answer(200, {}, finished("https://files.example/x.mp4").body))
     assert isinstance(result, ResultData)
     flow = collect(Session(Gateway("https://gateway.example"), Key), result, Destination(Folder(folder)))
-    given: Any = None
+    outcome: Any = None
     step = flow.send
     for _ in range(400):
         try:
-            effect = step(given)
+            effect = step(outcome)
         except StopIteration as stop:
             check(stop.value, folder, files_in(folder)[0].read_bytes())
-            assert files_in(folder)[0].read_bytes() in (VIDEO, OTHER)
+            assert files_in(folder)[0].read_bytes() in (VIDEO, ALTERED)
             return
         except StorageError:
             assert files_in(folder) == []
             return
-        step, given = flow.send, None
+        step, outcome = flow.send, None
         try:
             if isinstance(effect, effects.Fetch):
-                given = feed(effect, data)
+                outcome = feed(effect, data)
             elif isinstance(effect, effects.Now):
-                given = 0.0
+                outcome = 0.0
             elif isinstance(effect, effects.Call):
-                given = effect.function()
+                outcome = effect.function()
         except StorageError as error:
-            step, given = flow.throw, error
+            step, outcome = flow.throw, error
     raise AssertionError("no end")
 
 
 def feed(effect: effects.Fetch, data: st.DataObject) -> Outcome:
     """Answer a request for the file somehow: with ranges or not, from this version or that, cut or not."""
     start = int(effect.request.headers.get("range", "bytes=0-")[6:-1])
-    version, etag = data.draw(st.sampled_from([(VIDEO, '"one"'), (OTHER, '"two"')]))
+    version, etag = data.draw(st.sampled_from([(VIDEO, '"one"'), (ALTERED, '"two"')]))
     ranges = data.draw(st.booleans()) and start
     if ranges and effect.request.headers.get("if-range", etag) != etag:
         ranges = 0

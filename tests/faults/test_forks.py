@@ -216,12 +216,12 @@ time.sleep(60)
 
 
 @contextmanager
-def carried(what: str, journal: Path) -> Iterator[tuple[subprocess.Popen[str], str]]:
+def carried(scenario: str, journal: Path) -> Iterator[tuple[subprocess.Popen[str], str]]:
     """A process with a submit that is not answered, and the line that it wrote."""
     with (
         gateway_that_accepts(1) as (url, arrived),
         subprocess.Popen(
-            command(CARRIED, url, journal, what), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+            command(CARRIED, url, journal, scenario), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         ) as process,
     ):
         assert process.stdin is not None
@@ -239,19 +239,19 @@ def states(journal: Path) -> list[str]:
     return [entry.state for entry in Journal(journal).entries()]
 
 
-@pytest.mark.parametrize("what", ["child closes", "child ends"])
-def test_child_ignores_the_submit_of_its_parent(what: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("scenario", ["child closes", "child ends"])
+def test_child_ignores_the_submit_of_its_parent(scenario: str, tmp_path: Path) -> None:
     journal = tmp_path / "journal"
-    with carried(what, journal) as (_, line):
+    with carried(scenario, journal) as (_, line):
         assert line == "done"
         assert states(journal) == ["QUEUED", "SUBMITTING"]
         assert len(list(tmp_path.glob("*.alive"))) == 1
 
 
-@pytest.mark.parametrize("what", ["child lives on", "program lives on"])
-def test_child_does_not_keep_a_dead_parent_alive(what: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("scenario", ["child lives on", "program lives on"])
+def test_child_does_not_keep_a_dead_parent_alive(scenario: str, tmp_path: Path) -> None:
     journal = tmp_path / "journal"
-    with carried(what, journal) as (process, line):
+    with carried(scenario, journal) as (process, line):
         try:
             assert states(journal) == ["QUEUED", "SUBMITTING"]
             process.kill()
@@ -286,15 +286,15 @@ def write(who):
 journal = Journal(sys.argv[1])
 write("before")
 start, go = os.pipe()
-told, tell = os.pipe()
+ready, report = os.pipe()
 if (process := os.fork()) == 0:
     write("child")
-    os.write(tell, b"1")
+    os.write(report, b"1")
     os.read(start, 1)
     write("child after the parent had closed")
     journal.close()
     os._exit(0)
-os.read(told, 1)
+os.read(ready, 1)
 write("parent")
 journal.close()
 os.write(go, b"1")
@@ -366,12 +366,12 @@ os._exit(0)
 """
 
 
-@pytest.mark.parametrize("what", ["finding the key", "an upload", "a transaction"])
-def test_locks_held_at_a_fork_are_free_in_the_child(what: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("scenario", ["finding the key", "an upload", "a transaction"])
+def test_locks_held_at_a_fork_are_free_in_the_child(scenario: str, tmp_path: Path) -> None:
     image = tmp_path / "start.png"
     image.write_bytes(PNG)
     with FakeGateway() as gateway:
-        run(HELD, gateway.base_url, tmp_path / "journal", image, what)
+        run(HELD, gateway.base_url, tmp_path / "journal", image, scenario)
     [entry] = Journal(tmp_path / "journal").entries()
     assert entry.state == "QUEUED"
 
@@ -429,7 +429,7 @@ def test_unclosed_client_leaves_no_lock_file(ending: str, tmp_path: Path) -> Non
     path = tmp_path / "journal"
     with FakeGateway() as gateway:
         run(LEFT_OPEN, gateway.base_url, gateway.api_key, path, "night", ending)
-    assert {each.suffix for each in tmp_path.iterdir()} == {""}
+    assert {file.suffix for file in tmp_path.iterdir()} == {""}
 
 
 def test_lock_files_of_killed_processes_are_removed(tmp_path: Path) -> None:
@@ -439,15 +439,15 @@ def test_lock_files_of_killed_processes_are_removed(tmp_path: Path) -> None:
             arguments = (gateway.base_url, gateway.api_key, path, f"night {number}", "killed")
             done = subprocess.run(command(LEFT_OPEN, *arguments), check=False, timeout=60)
             assert done.returncode == -signal.SIGKILL
-    assert {each.suffix for each in tmp_path.iterdir()} >= {".alive", ".batch"}
+    assert {file.suffix for file in tmp_path.iterdir()} >= {".alive", ".batch"}
     journal = Journal(path)
     lock = journal.lock_batch("0123")
     assert lock is not None
     journal.entries()
-    assert [each.suffix for each in tmp_path.iterdir() if each.suffix] == [".batch"]
+    assert [file.suffix for file in tmp_path.iterdir() if file.suffix] == [".batch"]
     lock.release()
     journal.close()
-    assert {each.suffix for each in tmp_path.iterdir()} == {""}
+    assert {file.suffix for file in tmp_path.iterdir()} == {""}
 
 
 CLOSING = """
@@ -467,4 +467,4 @@ for thread in threads:
 def test_several_threads_can_close_a_client(tmp_path: Path) -> None:
     with FakeGateway() as gateway:
         run(CLOSING, gateway.base_url, gateway.api_key, tmp_path / "journal")
-    assert {each.suffix for each in tmp_path.iterdir()} == {""}
+    assert {file.suffix for file in tmp_path.iterdir()} == {""}

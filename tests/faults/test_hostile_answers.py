@@ -109,7 +109,7 @@ headers = st.fixed_dictionaries(
 )
 answers = st.builds(Answer, statuses, headers, bodies)
 outcomes = answers | answers | st.builds(Fault, st.text(max_size=10), st.booleans())
-many = st.lists(outcomes, max_size=8)
+outcome_lists = st.lists(outcomes, max_size=8)
 # The answers that end a call, when no other has.
 END = [Answer(200, {}, json.dumps({"status": "COMPLETED", "request_id": JOB, "credits": 1}).encode())] * 40
 
@@ -153,14 +153,14 @@ def test_readers_accept_any_answer(answer: Answer, kind: Any) -> None:
 
 
 @quick
-@given(many)
+@given(outcome_lists)
 def test_submit_ends_after_any_outcomes(script: list[Outcome]) -> None:
     ended = run(submit(Session(GATEWAY, Key), "kling-2", {}), [*script, *END])
     assert isinstance(ended.error, KlingError) or isinstance(ended.value, JobRef)
 
 
 @quick
-@given(many, st.sampled_from([0.0, 60.0, None]), st.sampled_from(KINDS))
+@given(outcome_lists, st.sampled_from([0.0, 60.0, None]), st.sampled_from(KINDS))
 def test_wait_ends_after_any_outcomes(script: list[Outcome], timeout: float | None, kind: Any) -> None:
     ended = run(wait(Session(GATEWAY, Key), JobRef(JOB, None, None, kind), timeout), [*script, *END])
     assert isinstance(ended.error, KlingError) or isinstance(ended.value, ResultData)
@@ -169,7 +169,7 @@ def test_wait_ends_after_any_outcomes(script: list[Outcome], timeout: float | No
 
 
 @quick
-@given(many)
+@given(outcome_lists)
 def test_queries_end_after_any_outcomes(script: list[Outcome]) -> None:
     for flow in (
         query_credits(Session(GATEWAY, Key)),
@@ -180,7 +180,7 @@ def test_queries_end_after_any_outcomes(script: list[Outcome]) -> None:
 
 
 @quick
-@given(answers, st.sampled_from(KINDS), many)
+@given(answers, st.sampled_from(KINDS), outcome_lists)
 def test_collect_ends_after_any_outcomes(
     tmp_path_factory: pytest.TempPathFactory, answer: Answer, kind: Any, script: list[Outcome]
 ) -> None:
@@ -208,8 +208,8 @@ def test_download_accepts_any_response(
     artifact = Artifact("https://files.example/x", "file", None, size)
     download = Download(artifact, "x.{}".format, Folder(folder))
     try:
-        for status, told, chunks in answered:
-            if download.begin(status, told):
+        for status, response_headers, chunks in answered:
+            if download.begin(status, response_headers):
                 for chunk in chunks:
                     download.write(chunk)
             if download.is_whole():

@@ -136,13 +136,13 @@ def everything(face: Face, folder: Path) -> list[Any]:
         lambda: face.do(job.wait, 40),
         lambda: face.do(face.do(job.wait, 40).save, folder),
     ]
-    found: list[Any] = []
+    results: list[Any] = []
     for call in calls:
         try:
-            found.append(call())
+            results.append(call())
         except KlingError as error:
-            found.append(error)
-    return found
+            results.append(error)
+    return results
 
 
 @pytest.mark.parametrize("answer", ANSWERS.values(), ids=ANSWERS)
@@ -160,11 +160,11 @@ def test_hostile_answers_harm_no_client(
     stub.play(lambda _: answer)
     face = connect(stub.url)
     with caplog.at_level(logging.DEBUG, "kling_adapters"):
-        found = everything(face, target)
-    assert isinstance(found[-1], KlingError)
-    seen = "".join(map(texts, found))
-    assert KEY not in seen + caplog.text
-    for error in found:
+        results = everything(face, target)
+    assert isinstance(results[-1], KlingError)
+    shown = "".join(map(texts, results))
+    assert KEY not in shown + caplog.text
+    for error in results:
         assert not isinstance(error, KlingError) or plain(str(error))
     assert plain(caplog.text)
     assert [path for path in tmp_path.rglob("*") if path != target] == []
@@ -172,13 +172,13 @@ def test_hostile_answers_harm_no_client(
 
 
 def test_combined_hostile_answers_harm_no_client(
-    stub: Stub, other: Stub, connect: Connect, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    stub: Stub, second_stub: Stub, connect: Connect, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     """It accepts, names other hosts and hostile files, and redirects; the file is stored where it should be."""
     away = dict.fromkeys(
-        ("status_url", "response_url", "poll_url"), f"{other.url}/v2/requests/{JOB}?key={KEY}"
+        ("status_url", "response_url", "poll_url"), f"{second_stub.url}/v2/requests/{JOB}?key={KEY}"
     )
-    evil = {"set-cookie": f"key={KEY}; Path=/", "refresh": f"0; url={other.url}", "link": f"<{other.url}>; rel=next",
+    evil = {"set-cookie": f"key={KEY}; Path=/", "refresh": f"0; url={second_stub.url}", "link": f"<{second_stub.url}>; rel=next",
             "content-disposition": 'attachment; filename="../../outside.mp4"', "x-api-key": KEY}  # fmt: skip
     name = "../../outside.mp4"
     video = {
@@ -189,12 +189,12 @@ def test_combined_hostile_answers_harm_no_client(
     stub.play(
         gateway(
             submit=[reply(200, {"request_id": "../../../outside", **away}, evil)],
-            status=[Reply(307, b"", {"location": other.url, **evil}), reply(200, {"status": "COMPLETED", **away}, evil)],
+            status=[Reply(307, b"", {"location": second_stub.url, **evil}), reply(200, {"status": "COMPLETED", **away}, evil)],
             result=[finished(video["url"], video=video, file_name=name, **away)],
-            files=lambda _: Reply(302, b"", {"location": f"{other.url}/files/%2e%2e/x?key=1", **evil}),
+            files=lambda _: Reply(302, b"", {"location": f"{second_stub.url}/files/%2e%2e/x?key=1", **evil}),
         )
     )  # fmt: skip
-    other.play(lambda _: Reply(200, VIDEO, evil))
+    second_stub.play(lambda _: Reply(200, VIDEO, evil))
     target = tmp_path / "a" / "target"
     face = connect(stub.url)
     with caplog.at_level(logging.DEBUG, "kling_adapters"):
@@ -202,8 +202,8 @@ def test_combined_hostile_answers_harm_no_client(
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == [saved.path]
     assert saved.path.parent == target
     assert saved.path.read_bytes() == VIDEO
-    assert len(other.requests) == 1
-    assert not any(KEY in repr(seen) for seen in other.requests)
+    assert len(second_stub.requests) == 1
+    assert not any(KEY in repr(received) for received in second_stub.requests)
     assert KEY not in caplog.text
 
 

@@ -45,46 +45,57 @@ from .stub import (
 )
 
 
-def holds_key(seen: Seen) -> bool:
+def holds_key(received: Seen) -> bool:
     return any(
         KEY in part
-        for part in (seen.path, *seen.headers, *seen.headers.values(), seen.body.decode("latin-1"))
+        for part in (
+            received.path,
+            *received.headers,
+            *received.headers.values(),
+            received.body.decode("latin-1"),
+        )
     )
 
 
 @pytest.fixture
-def traffic(stub: Stub, other: Stub) -> Callable[[], None]:
+def traffic(stub: Stub, second_stub: Stub) -> Callable[[], None]:
     """Afterwards: the key went to the gateway with each of its own calls, and never anywhere else."""
 
     def check() -> None:
-        assert not any(holds_key(seen) for seen in other.requests)
-        for seen in stub.requests:
-            assert seen.headers.get("x-api-key", "") == ("" if seen.path.startswith("/files/") else KEY)
-            assert KEY not in seen.path
-            assert "authorization" not in seen.headers
-            assert "cookie" not in seen.headers or KEY not in seen.headers["cookie"]
+        assert not any(holds_key(received) for received in second_stub.requests)
+        for received in stub.requests:
+            assert received.headers.get("x-api-key", "") == (
+                "" if received.path.startswith("/files/") else KEY
+            )
+            assert KEY not in received.path
+            assert "authorization" not in received.headers
+            assert "cookie" not in received.headers or KEY not in received.headers["cookie"]
 
     return check
 
 
 def test_addresses_in_answers_are_not_called(
-    stub: Stub, other: Stub, connect: Connect, tmp_path: Path, traffic: Callable[[], None]
+    stub: Stub, second_stub: Stub, connect: Connect, tmp_path: Path, traffic: Callable[[], None]
 ) -> None:
-    other.play(gateway())
+    second_stub.play(gateway())
     away = {
-        "status_url": f"{other.url}/v2/requests/{JOB}/status",
-        "response_url": f"{other.url}/v2/requests/{JOB}",
-        "poll_url": f"{other.url}/v1/requests/{JOB}",
+        "status_url": f"{second_stub.url}/v2/requests/{JOB}/status",
+        "response_url": f"{second_stub.url}/v2/requests/{JOB}",
+        "poll_url": f"{second_stub.url}/v1/requests/{JOB}",
     }
     stub.play(
         gateway(
             submit=[reply(200, {"request_id": JOB, **away})],
             status=[reply(200, {"status": "QUEUED", **away}), reply(200, {"status": "COMPLETED", **away})],
-            result=[finished(other.url + "/files/x.mp4", video={"url": other.url + "/files/x.mp4"}, **away)],
+            result=[
+                finished(
+                    second_stub.url + "/files/x.mp4", video={"url": second_stub.url + "/files/x.mp4"}, **away
+                )
+            ],
         )
     )
     connect(stub.url).save(tmp_path)
-    assert [seen.path for seen in other.requests] == ["/files/x.mp4"]
+    assert [received.path for received in second_stub.requests] == ["/files/x.mp4"]
     traffic()
 
 
@@ -93,15 +104,15 @@ def test_gateway_files_are_fetched_without_the_key(
 ) -> None:
     stub.play(gateway(result=[finished(stub.url + "/files/x.mp4")]))
     connect(stub.url).save(tmp_path)
-    assert [seen.path for seen in stub.requests][-1] == "/files/x.mp4"
+    assert [received.path for received in stub.requests][-1] == "/files/x.mp4"
     traffic()
 
 
 def test_redirects_to_the_gateway_do_not_get_the_key(
-    stub: Stub, other: Stub, connect: Connect, tmp_path: Path, traffic: Callable[[], None]
+    stub: Stub, second_stub: Stub, connect: Connect, tmp_path: Path, traffic: Callable[[], None]
 ) -> None:
-    other.play(lambda _: Reply(302, b"", {"location": stub.url + "/files/x.mp4"}))
-    stub.play(gateway(result=[finished(other.url + "/x.mp4")]))
+    second_stub.play(lambda _: Reply(302, b"", {"location": stub.url + "/files/x.mp4"}))
+    stub.play(gateway(result=[finished(second_stub.url + "/x.mp4")]))
     connect(stub.url).save(tmp_path)
     traffic()
 
@@ -109,56 +120,56 @@ def test_redirects_to_the_gateway_do_not_get_the_key(
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
 @pytest.mark.parametrize("kind", ["submit", "status", "result"])
 def test_redirects_of_gateway_calls_are_not_followed(
-    kind: str, status: int, stub: Stub, other: Stub, connect: Connect, traffic: Callable[[], None]
+    kind: str, status: int, stub: Stub, second_stub: Stub, connect: Connect, traffic: Callable[[], None]
 ) -> None:
-    other.play(gateway())
-    moved = Reply(status, b"", {"location": other.url + "/v2/elsewhere"})
+    second_stub.play(gateway())
+    moved = Reply(status, b"", {"location": second_stub.url + "/v2/elsewhere"})
     script: dict[str, Any] = {kind: [moved]}
     stub.play(gateway(**script))
     with pytest.raises(KlingError):
         connect(stub.url).wait(timeout=20)
-    assert other.requests == []
+    assert second_stub.requests == []
     traffic()
 
 
 def test_cookies_of_the_gateway_are_not_sent(
-    stub: Stub, other: Stub, connect: Connect, tmp_path: Path
+    stub: Stub, second_stub: Stub, connect: Connect, tmp_path: Path
 ) -> None:
     """Both stubs are one host to a cookie, which knows no ports; a session is a key too."""
     cookie = {"set-cookie": "session=secret; Path=/"}
     stub.play(
         gateway(
             status=[reply(200, {"status": "COMPLETED"}, cookie)],
-            result=[finished(other.url + "/x.mp4")],
+            result=[finished(second_stub.url + "/x.mp4")],
         )
     )
-    other.play(lambda _: Reply(200, VIDEO))
+    second_stub.play(lambda _: Reply(200, VIDEO))
     connect(stub.url).save(tmp_path)
-    assert "secret" not in other.requests[0].headers.get("cookie", "")
+    assert "secret" not in second_stub.requests[0].headers.get("cookie", "")
 
 
 @pytest.mark.parametrize("variable", ["HTTP_PROXY", "http_proxy", "ALL_PROXY"])
 def test_proxy_does_not_get_the_key_of_a_local_gateway(
-    variable: str, stub: Stub, other: Stub, connect: Connect, monkeypatch: pytest.MonkeyPatch
+    variable: str, stub: Stub, second_stub: Stub, connect: Connect, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Plain http is allowed to this machine because nobody is on the way; a proxy would be."""
-    monkeypatch.setenv(variable, other.url)
+    """Plain http is allowed to this machine because there is no one on the way; a proxy would be."""
+    monkeypatch.setenv(variable, second_stub.url)
     stub.play(gateway())
-    other.play(gateway())
+    second_stub.play(gateway())
     connect(stub.url).wait()
-    assert other.requests == []
+    assert second_stub.requests == []
 
 
 @pytest.mark.parametrize("answer", [reply(407), reply(502), Hangup(), Hangup(reset=True)])
 def test_proxy_sees_only_the_name_of_the_gateway(
-    answer: Action, other: Stub, connect: Connect, monkeypatch: pytest.MonkeyPatch
+    answer: Action, second_stub: Stub, connect: Connect, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("HTTPS_PROXY", other.url)
-    other.play([answer] * 8)
+    monkeypatch.setenv("HTTPS_PROXY", second_stub.url)
+    second_stub.play([answer] * 8)
     with pytest.raises((TransportError, SubmitUncertain)):
         connect("https://gateway.example").submit()
-    assert {seen.method for seen in other.requests} == {"CONNECT"}
-    assert not any(holds_key(seen) for seen in other.requests)
+    assert {received.method for received in second_stub.requests} == {"CONNECT"}
+    assert not any(holds_key(received) for received in second_stub.requests)
 
 
 class Ears:
@@ -174,24 +185,24 @@ class Ears:
 
 def attempts(face: Face, folder: Path) -> list[object]:
     """Everything a user gets to see of one job, good or bad."""
-    found: list[object] = [face, face.kling, face.clock, face.kling.plugins]
+    results: list[object] = [face, face.kling, face.clock, face.kling.plugins]
 
     def keep(call: Callable[[], Any]) -> Any:
         try:
-            found.append(call())
+            results.append(call())
         except KlingError as error:
-            found.append(error)
-        return found[-1]
+            results.append(error)
+        return results[-1]
 
     job = keep(face.submit)
     if isinstance(job, KlingError):
-        return found
+        return results
     keep(lambda: face.do(job.status))
     keep(lambda: face.do(face.kling.credits))
     result = keep(lambda: face.do(job.wait, 30))
     if not isinstance(result, KlingError):
         keep(lambda: face.do(result.save, folder))
-    return found
+    return results
 
 
 LIVES: list[tuple[str, dict[str, list[Action]], type[KlingError] | None]] = [
@@ -219,10 +230,10 @@ def test_no_text_holds_the_key(
     stub.play(gateway(result=[finished(stub.url + "/files/x.mp4")], **script))
     ears = Ears()
     with caplog.at_level(logging.DEBUG):
-        found = attempts(connect(stub.url, plugins=[ears]), tmp_path)
-    assert error is None or any(type(thing) is error for thing in found)
-    assert not any(KEY in str(thing) + repr(thing) for thing in [*found, *ears.heard])
-    for thing in found:
+        results = attempts(connect(stub.url, plugins=[ears]), tmp_path)
+    assert error is None or any(type(thing) is error for thing in results)
+    assert not any(KEY in str(thing) + repr(thing) for thing in [*results, *ears.heard])
+    for thing in results:
         if isinstance(thing, BaseException):
             assert KEY not in "".join(traceback.format_exception(thing))
             assert KEY not in repr(vars(thing)) + repr(thing.args)
@@ -361,7 +372,7 @@ def test_safe_gateway_addresses_are_accepted(
 ) -> None:
     stub.play(gateway())
     connect(url.format(stub.url)).wait()
-    assert [seen.path.partition("?")[0] for seen in stub.requests] == [
+    assert [received.path.partition("?")[0] for received in stub.requests] == [
         "/v2/kling-2",
         f"/v2/requests/{JOB}/status",
         f"/v2/requests/{JOB}",

@@ -110,24 +110,24 @@ class Evidence:
 
     def keep(self, call: Callable[[], Any]) -> Any:
         try:
-            found = call()
+            result = call()
         except (KlingError, KeyboardInterrupt) as error:
-            found = error
-        self.show(found)
-        return found
+            result = error
+        self.show(result)
+        return result
 
     def show(self, thing: object) -> None:
         name = type(thing).__name__
         self.texts += [(f"str of {name}", str(thing)), (f"repr of {name}", repr(thing))]
         if isinstance(thing, BaseException):
             self.texts.append((f"vars of {name}", repr(vars(thing))))
-            told = traceback.TracebackException.from_exception(thing, capture_locals=True)
-            self.texts.append((f"traceback of {name}", "".join(told.format())))
+            shown = traceback.TracebackException.from_exception(thing, capture_locals=True)
+            self.texts.append((f"traceback of {name}", "".join(shown.format())))
         with suppress(Exception):  # few things can be pickled
             self.texts.append((f"pickle of {name}", pickle.dumps(thing)))
         if isinstance(thing, list | tuple):
-            for each in thing:
-                self.show(each)
+            for item in thing:
+                self.show(item)
 
     def read(self, folder: Path) -> None:
         for path in folder.rglob("*"):
@@ -143,8 +143,8 @@ class Evidence:
                 self.show(record.exc_info[1])
 
     def check(self) -> None:
-        found = [(name, text) for name, text in self.texts if holds_key(text)]
-        assert not found, "\n".join(f"{name}: {text[:2000]!r}" for name, text in found[:3])
+        leaks = [(name, text) for name, text in self.texts if holds_key(text)]
+        assert not leaks, "\n".join(f"{name}: {text[:2000]!r}" for name, text in leaks[:3])
 
 
 class Host:
@@ -216,15 +216,15 @@ def environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv(name, str(tmp_path))
 
 
-def went_home_only(stub: Stub, *others: Stub) -> None:
-    def told(seen: Seen) -> str:
-        return f"{seen.path} { {**seen.headers, 'x-api-key': ''} } {seen.body.decode('latin-1')}"
+def check_destinations(gateway: Stub, *file_hosts: Stub) -> None:
+    def describe(received: Seen) -> str:
+        return f"{received.path} { {**received.headers, 'x-api-key': ''} } {received.body.decode('latin-1')}"
 
-    assert {seen.headers.get("x-api-key") for seen in stub.requests} <= {KEY, None}
-    assert any("x-api-key" in seen.headers for seen in stub.requests)
-    assert not any(holds_key(told(seen)) for seen in stub.requests)
-    for other in others:
-        assert not any(holds_key(repr(seen)) for seen in other.requests)
+    assert {received.headers.get("x-api-key") for received in gateway.requests} <= {KEY, None}
+    assert any("x-api-key" in received.headers for received in gateway.requests)
+    assert not any(holds_key(describe(received)) for received in gateway.requests)
+    for stub in file_hosts:
+        assert not any(holds_key(repr(received)) for received in stub.requests)
 
 
 # Longer than a question is repeated, shorter than a job is waited for.
@@ -281,16 +281,16 @@ def play(stub: Stub, script: Script) -> None:
     }
     answer = gateway(**described)
 
-    def act(seen: Seen) -> Action:
-        if seen.path == "/upload-asset" and "submit" not in script:
+    def act(received: Seen) -> Action:
+        if received.path == "/upload-asset" and "submit" not in script:
             return reply(200, {"file_urls": [f"{stub.url}/assets/x.png"]})
-        if seen.path == "/v1/get-user-credits" and "status" not in script:
+        if received.path == "/v1/get-user-credits" and "status" not in script:
             return reply(200, {"credits": 7})
-        if seen.path == "/v1/kling-2" and "submit" not in script:
+        if received.path == "/v1/kling-2" and "submit" not in script:
             return Reply(
                 200, VIDEO, {"content-type": "video/mp4", "x-request-id": "job-sync", "x-cost": "0.5"}
             )
-        return answer(seen)
+        return answer(received)
 
     stub.play(act)
 
@@ -302,17 +302,17 @@ def play(stub: Stub, script: Script) -> None:
 def test_client_leaves_the_key_nowhere(
     script: Script,
     stub: Stub,
-    other: Stub,
+    second_stub: Stub,
     connect: Connect,
     tmp_path: Path,
     caplog: pytest.LogCaptureFixture,
     capfd: pytest.CaptureFixture[str],
 ) -> None:
     play(stub, script)
-    other.play(lambda _: Reply(204))
+    second_stub.play(lambda _: Reply(204))
     evidence = Evidence()
     with caplog.at_level(logging.DEBUG):
-        host = Host(connect, stub.url, other, tmp_path)
+        host = Host(connect, stub.url, second_stub, tmp_path)
         everything(host.face, tmp_path, evidence)
         host.face.do(host.face.kling.close)
     host.show(evidence)
@@ -323,9 +323,9 @@ def test_client_leaves_the_key_nowhere(
     evidence.read(tmp_path)
     evidence.texts += [("output", text) for text in capfd.readouterr()]
     evidence.check()
-    went_home_only(stub, other)
+    check_destinations(stub, second_stub)
     assert {record.name.partition(".")[0] for record in caplog.records} >= {"kling_adapters", "httpcore"}
-    assert other.requests
+    assert second_stub.requests
 
 
 @pytest.mark.usefixtures("environment")
@@ -416,4 +416,4 @@ def test_command_leaves_the_key_nowhere(stub: Stub, tmp_path: Path) -> None:
     assert "Traceback" in run(code)
     evidence.read(tmp_path)
     evidence.check()
-    went_home_only(stub)
+    check_destinations(stub)

@@ -72,20 +72,20 @@ def test_numeric_id_is_accepted(stub: Stub, connect: Connect) -> None:
 def test_foreign_answer_of_a_status_is_ignored(kind: str, stub: Stub, connect: Connect) -> None:
     foreign = finished("another text", request_id="another-job")
     failed = reply(422, {"status": "FAILED", "request_id": "another-job", "error": "no"})
-    own = {"status": state("COMPLETED"), "result": finished("a text")}
-    script: dict[str, Any] = {"result": [own["result"]], kind: [foreign, failed, own[kind]]}
+    answers = {"status": state("COMPLETED"), "result": finished("a text")}
+    script: dict[str, Any] = {"result": [answers["result"]], kind: [foreign, failed, answers[kind]]}
     stub.play(gateway(**script))
     assert connect(stub.url).wait().output == "a text"
 
 
 @pytest.mark.parametrize(
-    ("named", "taken"), [("abc-1", True), ("x" * 3000, False), ("a\x9bb", False), (" ", False)]
+    ("header", "is_valid"), [("abc-1", True), ("x" * 3000, False), ("a\x9bb", False), (" ", False)]
 )
-def test_id_of_a_direct_run_is_checked(named: str, taken: bool) -> None:
-    result = read_direct_result("kling-2", "video", Answer(200, {"x-request-id": named}, VIDEO))
+def test_id_of_a_direct_run_is_checked(header: str, is_valid: bool) -> None:
+    result = read_direct_result("kling-2", "video", Answer(200, {"x-request-id": header}, VIDEO))
     assert result is not None
-    assert (result.request_id == named) is taken
-    assert taken or result.request_id.startswith("sync-")
+    assert (result.request_id == header) is is_valid
+    assert is_valid or result.request_id.startswith("sync-")
 
 
 def play(stub: Stub, body: bytes, headers: dict[str, str], **files: Any) -> None:

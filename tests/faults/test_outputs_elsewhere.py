@@ -1,4 +1,4 @@
-"""An answer may name any URL for its output; what leads into the network of this machine is not fetched."""
+"""An answer may name any URL for its output; one in the network of this machine is not fetched."""
 
 from __future__ import annotations
 
@@ -52,11 +52,11 @@ def save(request: pytest.FixtureRequest) -> Save:
         ) as kling:
             return await result(AsyncResult, url, kling).save(folder)
 
-    return blocking if request.param == "sync" else lambda *given: anyio.run(awaiting, *given)
+    return blocking if request.param == "sync" else lambda *arguments: anyio.run(awaiting, *arguments)
 
 
 class Server:
-    """Answers as told, over TLS for the name files.example, and counts the connections."""
+    """Server that answers over TLS for the name files.example, and counts the connections."""
 
     def __init__(self, authority: trustme.CA) -> None:
         self.connections = 0
@@ -107,19 +107,19 @@ def server(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Server]:
     monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "ca.pem"))
     monkeypatch.setenv("KLING_OUTPUT_NETWORKS", "127.0.0.7/32, fd00:7::/64")
     real = socket.getaddrinfo
-    asked: Counter[str] = Counter()
+    lookups: Counter[str] = Counter()
 
     def look_up(host: Any, port: Any, *rest: Any, **more: Any) -> Any:
         name = host.decode() if isinstance(host, bytes) else host
         if name not in ADDRESSES:
             return real(host, port, *rest, **more)
-        asked[name] += 1
+        lookups[name] += 1
         addresses = ADDRESSES[name]
         if name == "rebind.example":
-            addresses = addresses[:1] if asked[name] == 1 else addresses[1:]
+            addresses = addresses[:1] if lookups[name] == 1 else addresses[1:]
         if not addresses:
             raise socket.gaierror(socket.EAI_NONAME, "not known")
-        return [found for address in addresses for found in real(address, port, *rest, **more)]
+        return [result for address in addresses for result in real(address, port, *rest, **more)]
 
     monkeypatch.setattr(socket, "getaddrinfo", look_up)
     server = Server(authority)
@@ -159,7 +159,7 @@ class Proxy(threading.Thread):
         self._target = port
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.url = f"http://user:secret@127.0.0.1:{self._listener.getsockname()[1]}"
-        self.asked: list[bytes] = []
+        self.requests: list[bytes] = []
 
     def run(self) -> None:
         while True:
@@ -167,7 +167,7 @@ class Proxy(threading.Thread):
                 near, _ = self._listener.accept()
             except OSError:
                 return
-            self.asked.append(near.recv(65536).split(b"\r\n")[0])
+            self.requests.append(near.recv(65536).split(b"\r\n")[0])
             far = socket.create_connection(("127.0.0.1", self._target))
             near.sendall(b"HTTP/1.1 200 OK\r\n\r\n")
             for here, there in ((near, far), (far, near)):
@@ -204,7 +204,7 @@ def proxy(server: Server, monkeypatch: pytest.MonkeyPatch) -> Iterator[Proxy]:
 def test_proxy_resolves_the_host(save: Save, server: Server, proxy: Proxy, tmp_path: Path, name: str) -> None:
     [file] = save(f"https://{name}:443/a.mp4", tmp_path / "out")
     assert file.path.read_bytes() == MP4
-    assert proxy.asked == [f"CONNECT {name}:443 HTTP/1.1".encode()]
+    assert proxy.requests == [f"CONNECT {name}:443 HTTP/1.1".encode()]
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "[::1]", "169.254.169.254"])
@@ -213,7 +213,7 @@ def test_private_address_is_not_requested_from_a_proxy(
 ) -> None:
     with pytest.raises(StorageError, match="has no public address"):
         save(f"https://{host}/a.mp4", tmp_path / "out")
-    assert proxy.asked == []
+    assert proxy.requests == []
 
 
 def test_host_outside_the_proxy_is_checked(
@@ -223,7 +223,7 @@ def test_host_outside_the_proxy_is_checked(
     with pytest.raises(StorageError, match=r"KLING_OUTPUT_NETWORKS=192\.168\.0\.9/32"):
         save("https://internal.example/a.mp4", tmp_path / "out")
     save(f"https://files.example:{server.port}/a.mp4", tmp_path / "out")
-    assert proxy.asked == []
+    assert proxy.requests == []
 
 
 @pytest.mark.parametrize(

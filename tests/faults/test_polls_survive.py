@@ -73,7 +73,7 @@ FAULTS: dict[str, Action] = {
     "nested deeply": Reply(200, b"[" * 200_000),
     "a list": reply(200, []),
     "no status": reply(200, {"request_id": JOB}),
-    "a status that is no text": state({"COMPLETED": True}),
+    "a status that is not a text": state({"COMPLETED": True}),
     "an unknown state": state("WARMING_UP"),
     "302": reply(302, {"status": "COMPLETED"}, {"location": "/elsewhere"}),
     "broken compression": Reply(200, state("COMPLETED").body, {"content-encoding": "gzip"}),
@@ -87,7 +87,7 @@ def test_wait_survives_a_faulty_status(name: str, times: int, stub: Stub, connec
     stub.play(gateway(status=[*[FAULTS[name]] * times, state("PROCESSING"), state("COMPLETED")]))
     assert connect(stub.url).wait().request_id == JOB
     assert len(stub.posts) == 1
-    assert "/elsewhere" not in {seen.path for seen in stub.gets}
+    assert "/elsewhere" not in {received.path for received in stub.gets}
 
 
 @pytest.mark.parametrize("name", FAULTS)
@@ -198,9 +198,9 @@ def test_job_of_a_wait_timeout_can_be_waited_for(stub: Stub, connect: Connect) -
     stub.play(gateway(status=[state("COMPLETED")], result=[finished("a text")]))
     assert face.do(caught.value.job.wait).output == "a text"  # type: ignore[union-attr]
     # And once it is there, it is there.
-    asked = len(stub.gets)
+    queries = len(stub.gets)
     assert face.do(caught.value.job.wait).output == "a text"  # type: ignore[union-attr]
-    assert len(stub.gets) == asked
+    assert len(stub.gets) == queries
     assert len(stub.posts) == 1
 
 
@@ -221,8 +221,8 @@ def test_three_404_expire_a_job(where: str, stub: Stub, connect: Connect) -> Non
     stub.play(gateway(**script))
     with pytest.raises(JobExpired, match=JOB):
         connect(stub.url).wait()
-    asked = [seen for seen in stub.gets if seen.path.endswith("/status") == (where == "status")]
-    assert len(asked) == 3
+    queries = [received for received in stub.gets if received.path.endswith("/status") == (where == "status")]
+    assert len(queries) == 3
 
 
 @pytest.mark.parametrize("where", ["status", "result"])
@@ -279,8 +279,12 @@ def test_events_end_with_the_end_of_the_job(
 def test_events_report_each_state_once(stub: Stub, connect: Connect) -> None:
     stub.play(gateway(status=[*map(state, ["QUEUED", "QUEUED", "?", "?", "PROCESSING", "COMPLETED"])]))
     face = connect(stub.url)
-    told = face.events(face.submit())
-    assert [event.state for event in told if isinstance(event, StateChanged)] == ["QUEUED", "?", "PROCESSING"]
+    reported = face.events(face.submit())
+    assert [event.state for event in reported if isinstance(event, StateChanged)] == [
+        "QUEUED",
+        "?",
+        "PROCESSING",
+    ]
 
 
 def test_failing_notifier_harms_no_job(stub: Stub, connect: Connect) -> None:

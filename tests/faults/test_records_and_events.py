@@ -203,11 +203,13 @@ def test_unreachable_gateway_is_a_transport_error(session: Session, is_sync: boo
     assert noted(session)[0] == "REFUSED"
 
 
-@pytest.mark.parametrize(("timeout", "asked"), [(None, 1200.0), (7.0, 7.0)])
-def test_direct_run_is_recorded_and_reported(session: Session, timeout: float | None, asked: float) -> None:
+@pytest.mark.parametrize(("timeout", "expected"), [(None, 1200.0), (7.0, 7.0)])
+def test_direct_run_is_recorded_and_reported(
+    session: Session, timeout: float | None, expected: float
+) -> None:
     ended = run(run_sync(session, ADAPTER, BODY, timeout), [UNREACHED, FILE])
     assert ended.value.artifacts[0].content == FILE.body
-    assert ended.requests[-1].timeout == asked
+    assert ended.requests[-1].timeout == expected
     assert ended.seconds > 0.8
     job = ended.value.request_id
     assert ended.events == [
@@ -319,13 +321,13 @@ def test_failed_query_is_repeated_for_half_a_minute(status: int) -> None:
         assert ended.sent in ((5, 6) if status == 429 else (6, 7))
 
 
-@pytest.mark.parametrize(("status", "least", "most"), [(429, 16, 19), (500, 28, 32)])
-def test_rate_limits_space_later_polls(session: Session, status: int, least: int, most: int) -> None:
+@pytest.mark.parametrize(("status", "lowest", "highest"), [(429, 16, 19), (500, 28, 32)])
+def test_rate_limits_space_later_polls(session: Session, status: int, lowest: int, highest: int) -> None:
     """Six limits bring the polls of a key eight seconds apart; other failures do not."""
     failures = [answer(status, {"retry-after": "0"}), state("QUEUED")] * 6
     ended = waited(session, *failures, *[state("QUEUED")] * 99, timeout=60.0)
     assert isinstance(ended.error, errors.WaitTimeout)
-    assert least <= ended.sent <= most
+    assert lowest <= ended.sent <= highest
 
 
 def test_answers_remove_the_spacing_of_a_key(session: Session) -> None:
@@ -344,7 +346,7 @@ class Pool:
     def __init__(self, *ring: str, has_another: bool = True) -> None:
         self.ring = list(ring)
         self.jobs: dict[str, str] = {}
-        self.told: list[tuple[Any, ...]] = []
+        self.reports: list[tuple[Any, ...]] = []
         self.has_another = has_another
 
     def api_key(self) -> str:
@@ -358,10 +360,10 @@ class Pool:
         return self.jobs.get(request_id)
 
     def accepted(self, key: str, request_id: str) -> None:
-        self.told.append(("accepted", key, request_id))
+        self.reports.append(("accepted", key, request_id))
 
     def refused(self, key: str, status: int, retry_after: float | None) -> bool:
-        self.told.append(("refused", key, status, retry_after))
+        self.reports.append(("refused", key, status, retry_after))
         self.ring.append(self.ring.pop(0))
         return self.has_another
 
@@ -374,7 +376,7 @@ def test_pool_tries_each_key_once(tmp_path: Path, status: int) -> None:
     ended = run(submit(session, "kling-2", BODY), [refusal, refusal, ACCEPTED])
     assert [request.key for request in ended.requests] == ["SG_a", "SG_b", "SG_c"]
     assert ended.seconds == 0
-    assert pool.told == [
+    assert pool.reports == [
         *(("refused", key, status, 7.0) for key in ("SG_a", "SG_b")),
         ("accepted", "SG_c", "job"),
     ]
@@ -394,7 +396,7 @@ def test_other_refusals_are_not_reported_to_a_pool() -> None:
     pool = Pool("SG_a", "SG_b")
     ended = run(submit(Session(GATEWAY, lambda: pool), "kling-2", BODY), [answer(500), answer(400)])
     assert isinstance(ended.error, errors.BadRequest)
-    assert pool.told == []
+    assert pool.reports == []
 
 
 def test_query_uses_the_key_that_submitted_the_job(tmp_path: Path) -> None:
@@ -402,27 +404,27 @@ def test_query_uses_the_key_that_submitted_the_job(tmp_path: Path) -> None:
     session = Session(GATEWAY, lambda: pool, Journal(tmp_path / "journal"))
     run(submit(session, "kling-2", BODY), [answer(401), ACCEPTED])
     pool.ring = ["SG_a", "SG_b"]
-    pool.told.clear()
+    pool.reports.clear()
 
-    def asked(session: Session, request_id: str | None) -> str | None:
+    def find_query_key(session: Session, request_id: str | None) -> str | None:
         if request_id is None:
             return run(query_credits(session), [answer(200, credits=1)] * 9).requests[0].key
         return run(query_status(session, JobRef(request_id)), [state("QUEUED")]).requests[0].key
 
-    # By the journal, and then the pool is told.
-    assert asked(session, "job") == "SG_b"
-    assert pool.told == [("accepted", "SG_b", "job")]
-    # Of another job, or of none, nothing is known.
-    assert asked(session, "other") == asked(session, None) == "SG_a"
-    assert asked(Session(GATEWAY, lambda: pool), "job") == "SG_a"
+    # From the journal, which the pool then learns.
+    assert find_query_key(session, "job") == "SG_b"
+    assert pool.reports == [("accepted", "SG_b", "job")]
+    # Another job, or no job, has no recorded key.
+    assert find_query_key(session, "other") == find_query_key(session, None) == "SG_a"
+    assert find_query_key(Session(GATEWAY, lambda: pool), "job") == "SG_a"
     # The key is no longer there.
     pool.ring = ["SG_a", "SG_c"]
-    assert asked(session, "job") == "SG_a"
-    assert len(pool.told) == 1
-    # The pool itself knows best.
+    assert find_query_key(session, "job") == "SG_a"
+    assert len(pool.reports) == 1
+    # The pool has its own record.
     pool.jobs = {"job": "SG_c"}
-    assert asked(session, "job") == "SG_c"
-    assert len(pool.told) == 1
+    assert find_query_key(session, "job") == "SG_c"
+    assert len(pool.reports) == 1
     session.close()
 
 
@@ -442,9 +444,9 @@ def test_invalid_key_is_not_sent_and_not_shown(key: Any) -> None:
     assert isinstance(ended.error, errors.ConfigError)
     assert "Nothing was sent" in str(ended.error)
     assert "secret" not in str(ended.error)
-    told = errors.Unauthorized(401, "what a plugin says on purpose")
-    ended = run(submit(Session(GATEWAY, lambda: Unusable(told)), "kling-2", BODY), [])
-    assert ended.error is told
+    error = errors.Unauthorized(401, "what a plugin says on purpose")
+    ended = run(submit(Session(GATEWAY, lambda: Unusable(error)), "kling-2", BODY), [])
+    assert ended.error is error
 
 
 def test_broken_journal_loses_no_sent_job(session: Session) -> None:
@@ -467,19 +469,19 @@ def test_interrupted_submit_is_recorded(
 ) -> None:
     """While a request is under way, while it only waits to be repeated, and while its id is written down."""
     flow = submit(session, "kling-2", BODY)
-    given: Any = None
+    outcome: Any = None
     for _ in range(50):
-        effect = flow.send(given)
+        effect = flow.send(outcome)
         is_last = isinstance(effect, effects.Call) and "accepted" in repr(effect.function)
         if is_last if after is None else isinstance(effect, after):
             break
         match effect:
             case effects.Send():
-                given = answer(500) if after is effects.Sleep else ACCEPTED
+                outcome = answer(500) if after is effects.Sleep else ACCEPTED
             case effects.Call():
-                given = effect.function()
+                outcome = effect.function()
             case _:
-                given = 0.0
+                outcome = 0.0
     with pytest.raises(how):
         flow.throw(how())
     assert noted(session)[0] == state
@@ -491,9 +493,9 @@ def test_error_without_journal_has_no_entry() -> None:
     assert isinstance(ended.error, errors.SubmitUncertain)
     assert ended.error.entry is None
     flow = submit(session, "kling-2", BODY)
-    given: Any = None
-    while not isinstance(effect := flow.send(given), effects.Send):
-        given = effect.function() if isinstance(effect, effects.Call) else 1e9
+    outcome: Any = None
+    while not isinstance(effect := flow.send(outcome), effects.Send):
+        outcome = effect.function() if isinstance(effect, effects.Call) else 1e9
     with pytest.raises(KeyboardInterrupt):
         flow.throw(KeyboardInterrupt())
 
@@ -501,10 +503,10 @@ def test_error_without_journal_has_no_entry() -> None:
 def test_closed_session_closes_its_journal(session: Session) -> None:
     assert session.journal is not None
     session.journal.intend(GATEWAY.base_url, "kling-2", BODY, KEY)
-    other = Journal(session.journal.path)
-    assert [entry.state for entry in other.entries()] == ["SUBMITTING"]
+    second_journal = Journal(session.journal.path)
+    assert [entry.state for entry in second_journal.entries()] == ["SUBMITTING"]
     session.close()
-    # Whoever was to go on with it is gone.
-    assert [entry.state for entry in other.entries()] == ["UNCERTAIN"]
-    other.close()
+    # Its owner is gone.
+    assert [entry.state for entry in second_journal.entries()] == ["UNCERTAIN"]
+    second_journal.close()
     Session(GATEWAY, Key).close()

@@ -110,7 +110,7 @@ def test_polls_are_cut_off_by_the_timeout(session: Session) -> None:
     polls = [request.deadline for request in ended.requests if request.method == "GET"]
     assert all(deadline is not None and 5.0 <= deadline <= 60.0 for deadline in polls)
     assert polls[-1] == 5.0
-    # Nobody would know of the job: an answer to a submit is waited for.
+    # The answer to a submit is not cut off: the job would be lost.
     assert ended.requests[0].deadline is None
 
 

@@ -44,13 +44,13 @@ def test_direct_run_returns_result_and_metrics(stub: Stub, connect: Connect, tmp
     stub.play([DONE])
     face = connect(stub.url, journal=None)
     result = run(face)
-    [seen] = stub.requests
-    assert (seen.method, seen.path, json.loads(seen.body)) == (
+    [received] = stub.requests
+    assert (received.method, received.path, json.loads(received.body)) == (
         "POST",
         "/v1/kling-2",
         {"prompt": "a lighthouse"},
     )
-    assert seen.headers["x-api-key"] == KEY
+    assert received.headers["x-api-key"] == KEY
     assert (result.request_id, result.model) == (JOB, "kling-2")
     metrics = result.metrics
     assert (metrics.cost, metrics.remaining_credits, metrics.inference_time) == (0.35, 12.5, 41.2)
@@ -73,12 +73,12 @@ def test_missing_headers_give_none(stub: Stub, connect: Connect, tmp_path: Path)
 
 
 def test_direct_run_is_stored_reported_and_recorded(stub: Stub, connect: Connect, tmp_path: Path) -> None:
-    told: list[str] = []
+    event_names: list[str] = []
 
     class Listening:
         @hookimpl
         def kling_event(self, event: object) -> None:
-            told.append(type(event).__name__)
+            event_names.append(type(event).__name__)
 
     journal = Journal(tmp_path / "journal")
     states: list[str] = []
@@ -95,7 +95,7 @@ def test_direct_run_is_stored_reported_and_recorded(stub: Stub, connect: Connect
     assert (entry.state, entry.request_id, entry.cost) == ("COMPLETED", JOB, 0.35)
     assert entry.files == result.saved
     assert not entry.is_unfinished
-    assert told == ["Submitted", "Completed", "Stored"]
+    assert event_names == ["Submitted", "Completed", "Stored"]
     journal.close()
 
 
@@ -172,8 +172,8 @@ def test_failed_direct_run_gives_its_reason(stub: Stub, connect: Connect, tmp_pa
 
 
 def test_missing_gateway_is_a_transport_error(connect: Connect) -> None:
-    with Stub() as gone:
-        url = gone.url
+    with Stub() as stopped:
+        url = stopped.url
     with pytest.raises(TransportError, match="no job was started"):
         run(connect(url, journal=None))
 
@@ -218,7 +218,7 @@ def test_direct_run_uploads_files_first(stub: Stub, connect: Connect) -> None:
     stub.play([reply(200, {"file_urls": [url]}), Reply(200, PNG, {**HEADERS, "content-type": "image/png"})])
     face = connect(stub.url, journal=None)
     result = face.do(face.kling.run_sync, "kling-o1", prompt="@Image1", image_urls=[PNG])
-    assert [seen.path for seen in stub.requests] == ["/upload-asset", "/v1/kling-o1"]
+    assert [received.path for received in stub.requests] == ["/upload-asset", "/v1/kling-o1"]
     assert json.loads(stub.requests[1].body)["image_urls"] == [url]
     [image] = result.images
     assert image.content == PNG

@@ -30,13 +30,13 @@ Outcomes = list[Outcome[Any]]
 def test_jobs_survive_a_storm_of_faults(client: type[Kling | AsyncKling], tmp_path: Path) -> None:
     journal, folder = tmp_path / "journal.sqlite3", tmp_path / "out"
     with storm.sandbox() as sandbox:
-        given: dict[str, Any] = {
+        options: dict[str, Any] = {
             "base_url": sandbox.base_url,
             "api_key": sandbox.api_key,
             "journal": journal,
             "clock": storm.FastClock(),
         }
-        outcomes = blocking(given, folder) if client is Kling else anyio.run(awaiting, given, folder)
+        outcomes = blocking(options, folder) if client is Kling else anyio.run(awaiting, options, folder)
 
         assert sorted(outcome.index for outcome in outcomes) == list(range(JOBS))
         submitted_at_most_once(sandbox, outcomes)
@@ -46,22 +46,22 @@ def test_jobs_survive_a_storm_of_faults(client: type[Kling | AsyncKling], tmp_pa
         remembered(journal, outcomes)
 
 
-def blocking(given: dict[str, Any], folder: Path) -> Outcomes:
-    with Kling(**given) as kling:
-        many = kling.map(storm.requests(JOBS), concurrency=storm.CONCURRENCY, save_to=folder)
-        return list(many)
+def blocking(options: dict[str, Any], folder: Path) -> Outcomes:
+    with Kling(**options) as kling:
+        outcomes = kling.map(storm.requests(JOBS), concurrency=storm.CONCURRENCY, save_to=folder)
+        return list(outcomes)
 
 
-async def awaiting(given: dict[str, Any], folder: Path) -> Outcomes:
-    async with AsyncKling(**given) as kling:
-        many = kling.map(storm.requests(JOBS), concurrency=storm.CONCURRENCY, save_to=folder)
-        return [outcome async for outcome in many]
+async def awaiting(options: dict[str, Any], folder: Path) -> Outcomes:
+    async with AsyncKling(**options) as kling:
+        outcomes = kling.map(storm.requests(JOBS), concurrency=storm.CONCURRENCY, save_to=folder)
+        return [outcome async for outcome in outcomes]
 
 
 def every_fault_struck(sandbox: Sandbox) -> None:
     """At least a third as often as it should; and the submits those that the seed says."""
     for fault in storm.WEATHER:
-        chances = [each.fault for each in sandbox.requests if fault.matches(each.method, each.path)]
+        chances = [record.fault for record in sandbox.requests if fault.matches(record.method, record.path)]
         expected = len(chances) * fault.rate * fault.burst
         assert chances.count(fault.kind) >= max(1, expected / 3), fault
     again = Faults(storm.WEATHER, storm.SEED)
@@ -92,13 +92,13 @@ def submitted_at_most_once(sandbox: Sandbox, outcomes: Outcomes) -> None:
             else:
                 unread -= 1
         # What was sent before, and then repeated.
-        assert {each.fault for each in sent} <= set(storm.SAFE)
-        assert not any(each.request_id for each in sent)
+        assert {record.fault for record in sent} <= set(storm.SAFE)
+        assert not any(record.request_id for record in sent)
     assert unread == 0
     assert set(sandbox.billed) == started
 
     ends = Counter("uncertain" if outcome.error else "completed" for outcome in outcomes)
-    struck = sum(bool(each.fault) for each in sandbox.requests)
+    struck = sum(bool(record.fault) for record in sandbox.requests)
     sys.stdout.write(
         f"{JOBS} jobs: {dict(ends)}, {len(sandbox.billed)} billed, {len(sandbox.submits)} submits, "
         f"{struck} of {len(sandbox.requests)} requests struck\n"
@@ -124,11 +124,13 @@ def stored_whole(sandbox: Sandbox, outcomes: Outcomes, folder: Path) -> None:
 
 
 def remembered(journal: Path, outcomes: Outcomes) -> None:
-    """The journal knows of each job what the caller was told."""
-    told = {
+    """Check that the journal has the outcome of each job."""
+    expected_rows = {
         (f"job {outcome.index}", outcome.request_id, "UNCERTAIN" if outcome.error else "COMPLETED")
         for outcome in outcomes
     }
     entries = Journal(journal).entries()
-    assert {(entry.params["negative_prompt"], entry.request_id, entry.state) for entry in entries} == told
+    assert {
+        (entry.params["negative_prompt"], entry.request_id, entry.state) for entry in entries
+    } == expected_rows
     assert len(entries) == JOBS

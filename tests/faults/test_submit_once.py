@@ -86,7 +86,7 @@ CASES = [
     unusable("half a refusal", Reply(500, b'{"error": "no"}', announce=5000)),
     unusable("half a status line", Raw(b"HTTP/1.1 20")),
     unusable("no HTTP", Raw(b"\x00\xff\x16\x03 whatever\r\n\r\n")),
-    unusable("status that is no number", Raw(b"HTTP/1.1 abc OK\r\n\r\n")),
+    unusable("status that is not a number", Raw(b"HTTP/1.1 abc OK\r\n\r\n")),
     unusable("status 000", Raw(b"HTTP/1.1 000 OK\r\ncontent-length: 0\r\n\r\n")),
     unusable("two lengths", Raw(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\ncontent-length: 3\r\n\r\n{}")),
     unusable("switching protocols", Raw(b"HTTP/1.1 101 Switching\r\n\r\n")),
@@ -175,7 +175,7 @@ def test_submit_is_sent_as_often_as_it_is_safe(case: Case, stub: Stub, connect: 
     # What was hung up on unread was a POST too.
     unread = sum(isinstance(action, Hangup) and not action.read for action in case.script)
     assert len(stub.posts) + unread == case.posts
-    assert {seen.path for seen in stub.requests} <= {"/v2/kling-2"}
+    assert {received.path for received in stub.requests} <= {"/v2/kling-2"}
 
 
 def test_every_row_of_the_table_has_a_case() -> None:
@@ -232,12 +232,12 @@ def test_missing_answer_is_uncertain(stub: Stub, connect: Connect, monkeypatch: 
 
 
 def test_each_submit_opens_a_connection(stub: Stub, connect: Connect) -> None:
-    """One that was idle may be closed just as the request is on its way, and then nobody knows."""
+    """One that was idle may be closed while the request is on its way; the outcome would be uncertain."""
     stub.play([accepted()] * 3)
     face = connect(stub.url)
     for _ in range(3):
         face.submit()
-    assert len({seen.connection for seen in stub.posts}) == 3
+    assert len({received.connection for received in stub.posts}) == 3
 
 
 @pytest.mark.parametrize("headers", [{}, SOON, {"x-rate-limit-reset-at-utc": "1"}, {"retry-after": "0"}])

@@ -22,20 +22,20 @@ UPLOADED = reply(200, {"file_urls": [FILE], "message": "done"})
 
 def play(stub: Stub, uploads: Iterable[Action]) -> None:
     script = last_for_ever(uploads)
-    stub.play(lambda seen: next(script) if seen.path == "/upload-asset" else accepted())
+    stub.play(lambda received: next(script) if received.path == "/upload-asset" else accepted())
 
 
 def paths(stub: Stub) -> list[str]:
-    return [seen.path for seen in stub.posts]
+    return [received.path for received in stub.posts]
 
 
 def test_upload_precedes_the_recorded_intent(stub: Stub, connect: Connect, tmp_path: Path) -> None:
     journal = Journal(tmp_path / "journal")
     entries: list[int] = []
 
-    def act(seen: Seen) -> Action:
+    def act(received: Seen) -> Action:
         entries.append(len(journal.entries()))
-        return UPLOADED if seen.path == "/upload-asset" else accepted()
+        return UPLOADED if received.path == "/upload-asset" else accepted()
 
     stub.play(act)
     face = connect(stub.url, journal=journal.path)
@@ -88,12 +88,12 @@ def test_failed_upload_is_repeated(stub: Stub, connect: Connect, fault: Action) 
 def test_upload_that_keeps_failing_starts_no_job(
     stub: Stub, connect: Connect, tmp_path: Path, fault: Action, error: type[Exception]
 ) -> None:
-    told: list[object] = []
+    reports: list[object] = []
 
     class Listening:
         @hookimpl
         def kling_event(self, event: object) -> None:
-            told.append(event)
+            reports.append(event)
 
     play(stub, [fault])
     face = connect(stub.url, journal=tmp_path / "journal", plugins=[Listening()])
@@ -101,47 +101,47 @@ def test_upload_that_keeps_failing_starts_no_job(
         face.do(face.kling.submit, "kling-bloombloom", image=PNG)
     assert set(paths(stub)) == {"/upload-asset"}
     assert Journal(tmp_path / "journal").entries() == []
-    assert [type(event).__name__ for event in told] == ["SubmitFailed"]
+    assert [type(event).__name__ for event in reports] == ["SubmitFailed"]
     assert KEY not in str(caught.value)
     if isinstance(caught.value, ApiError):
         assert caught.value.request_id is None
-    # Whoever comes next does not wait for the one that failed.
+    # The next upload does not wait for the failed one.
     play(stub, [UPLOADED])
     face.do(face.kling.submit, "kling-bloombloom", image=PNG)
 
 
 def test_upload_key_goes_to_the_upload_address_only(
-    stub: Stub, other: Stub, connect: Connect, monkeypatch: pytest.MonkeyPatch
+    stub: Stub, second_stub: Stub, connect: Connect, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(_gateway, "BASE_URL", stub.url)
-    monkeypatch.setattr(_gateway, "UPLOAD_URL", f"{other.url}/upload-asset")
+    monkeypatch.setattr(_gateway, "UPLOAD_URL", f"{second_stub.url}/upload-asset")
     stub.play(lambda _: accepted())
-    redirect = reply(307, headers={"location": f"{other.url}/elsewhere"})
-    other.play(iter([redirect, UPLOADED]))
+    redirect = reply(307, headers={"location": f"{second_stub.url}/elsewhere"})
+    second_stub.play(iter([redirect, UPLOADED]))
     face = connect(stub.url, journal=None)
     face.do(face.kling.submit, "kling-bloombloom", image=PNG)
-    assert [(seen.path, seen.headers.get("x-api-key")) for seen in other.requests] == [
+    assert [(received.path, received.headers.get("x-api-key")) for received in second_stub.requests] == [
         ("/upload-asset", KEY),
         ("/upload-asset", KEY),
     ]
     # Another gateway is not the one that this address belongs to.
-    with Stub(lambda seen: UPLOADED if seen.path == "/upload-asset" else accepted()) as sandbox:
+    with Stub(lambda received: UPLOADED if received.path == "/upload-asset" else accepted()) as sandbox:
         face = connect(sandbox.url, journal=None)
         face.do(face.kling.submit, "kling-bloombloom", image=PNG)
         assert paths(sandbox) == ["/upload-asset", "/v2/kling-bloombloom"]
-    assert len(other.requests) == 2
+    assert len(second_stub.requests) == 2
 
 
 def test_other_paths_of_the_upload_host_get_no_key(
-    stub: Stub, other: Stub, connect: Connect, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    stub: Stub, second_stub: Stub, connect: Connect, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     from .stub import Reply, finished, gateway
 
     monkeypatch.setattr(_gateway, "BASE_URL", stub.url)
-    monkeypatch.setattr(_gateway, "UPLOAD_URL", f"{other.url}/upload-asset")
-    stub.play(gateway(result=[finished(f"{other.url}/upload-asset")]))
-    other.play(lambda seen: UPLOADED if seen.method == "POST" else Reply(200, PNG))
+    monkeypatch.setattr(_gateway, "UPLOAD_URL", f"{second_stub.url}/upload-asset")
+    stub.play(gateway(result=[finished(f"{second_stub.url}/upload-asset")]))
+    second_stub.play(lambda received: UPLOADED if received.method == "POST" else Reply(200, PNG))
     face = connect(stub.url, journal=None)
     result = face.do(face.do(face.kling.submit, "kling-o1", image_urls=[PNG], prompt="x").wait)
     face.do(result.save, tmp_path)
-    assert ["x-api-key" in seen.headers for seen in other.requests] == [True, False]
+    assert ["x-api-key" in received.headers for received in second_stub.requests] == [True, False]

@@ -96,18 +96,18 @@ def test_timeout_is_kept_exactly(timeout: float) -> None:
 def test_rate_limits_space_the_polls_of_a_job() -> None:
     clock = SimulatedClock()
     limited_until = 20.0
-    asked: list[float] = []
+    poll_times: list[float] = []
 
     def reply(request: Request, now: float) -> Outcome:
-        asked.append(now)
+        poll_times.append(now)
         if now < limited_until:
             return answer(429, {"retry-after": "5"})
         return finishing_after(200)(request, now)
 
     drive(wait(Session(GATEWAY, Key), JobRef("id"), None), reply, clock)
-    during = [time for time in asked if time < limited_until]
+    during = [time for time in poll_times if time < limited_until]
     assert all(later - sooner >= 5 for sooner, later in pairwise(during))
-    after = [later - sooner for sooner, later in pairwise(asked) if sooner > limited_until]
+    after = [later - sooner for sooner, later in pairwise(poll_times) if sooner > limited_until]
     assert min(after[:-2]) > 1.8
 
 
