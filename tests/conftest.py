@@ -13,6 +13,8 @@ import pytest
 from hypothesis import settings
 from hypothesis.database import DirectoryBasedExampleDatabase
 
+from tests.support.clients import OpenClient, open_clients
+
 # A deadline for an example judges the machine, not the code.
 settings.register_profile(
     "any machine", deadline=None, derandomize=True, database=None, stateful_step_count=20
@@ -35,3 +37,10 @@ def _journal_of_the_tests(tmp_path_factory: pytest.TempPathFactory) -> Iterator[
         patch.setitem(os.environ, "KLING_JOURNAL", str(path))
         patch.delenv("KLING_BASE_URL", raising=False)
         yield
+
+
+@pytest.fixture(params=["sync", "async"])
+def open_client(request: pytest.FixtureRequest) -> Iterator[OpenClient]:
+    """Open clients of one kind, blocking or not, by their base URL and options."""
+    with open_clients(request.param) as function:
+        yield function

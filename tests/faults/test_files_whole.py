@@ -344,9 +344,9 @@ def test_compressed_file_is_refused(output: str, stub: Stub, connect: Connect, t
     body = gzip.compress(VIDEO)
     files = [Reply(200, body, {"content-encoding": "gzip"})]
     stub.play(gateway(result=[finished(stub.url + output)], files=files))
-    face = connect(stub.url)
+    client = connect(stub.url)
     try:
-        check(face.do(face.do(face.kling.job(JOB).wait).save, tmp_path), tmp_path)
+        check(client.call(client.call(client.kling.job(JOB).wait).save, tmp_path), tmp_path)
     except StorageError:
         assert files_in(tmp_path) == []
 
@@ -493,11 +493,11 @@ def test_hostile_addresses_are_not_fetched(
 ) -> None:
     """Paid for all the same: the result comes, and saving it says what is wrong."""
     stub.play(gateway(result=[finished(url, **({"video": {"url": url}} if described else {}))]))
-    face = connect(stub.url)
-    result = face.do(face.kling.job(JOB).wait)
+    client = connect(stub.url)
+    result = client.call(client.kling.job(JOB).wait)
     assert result.output == url
     with pytest.raises(StorageError):
-        face.do(result.save, tmp_path)
+        client.call(result.save, tmp_path)
     assert files_in(tmp_path) == []
 
 
@@ -551,9 +551,9 @@ def test_unusable_folder_is_refused_before_the_submit(
     monkeypatch.chdir(tmp_path)
     Path("file").touch()
     stub.play(gateway())
-    face = connect(stub.url)
+    client = connect(stub.url)
     with pytest.raises((StorageError, ConfigError)):
-        face.do(face.kling.run, "kling-2", prompt="a lighthouse", save_to=to)
+        client.call(client.kling.run, "kling-2", prompt="a lighthouse", save_to=to)
     assert stub.requests == []
 
 
@@ -577,9 +577,9 @@ def disk_full_after(size: int) -> Iterator[None]:
 
 def test_full_disk_is_refused_before_a_submit(stub: Stub, connect: Connect, tmp_path: Path) -> None:
     play(stub, [Reply(200, VIDEO)])
-    face = connect(stub.url)
+    client = connect(stub.url)
     with disk_full_after(ROOM - 1), pytest.raises(StorageError, match=r"File too large. Nothing was sent"):
-        face.do(face.kling.run, "kling-2", prompt="x", save_to=tmp_path)
+        client.call(client.kling.run, "kling-2", prompt="x", save_to=tmp_path)
     assert stub.requests == []
     assert files_in(tmp_path) == []
 
@@ -593,12 +593,12 @@ def test_full_disk_leaves_no_part(
     if size > len(content):
         return
     play(stub, [Reply(200, content)])
-    face = connect(stub.url)
-    result = face.wait()
+    client = connect(stub.url)
+    result = client.wait()
     with disk_full_after(size), pytest.raises(StorageError):
-        face.do(result.save, tmp_path)
+        client.call(result.save, tmp_path)
     assert files_in(tmp_path) == []
-    check(face.do(result.save, tmp_path), tmp_path, content)
+    check(client.call(result.save, tmp_path), tmp_path, content)
 
 
 class Trouble:

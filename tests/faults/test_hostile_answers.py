@@ -247,9 +247,13 @@ actions: st.SearchStrategy[Action] = (
 @given(st.lists(actions, min_size=1, max_size=4))
 def test_clients_survive_hostile_bytes(stub: Stub, connect: Connect, script: list[Action]) -> None:
     stub.play(gateway(submit=script, status=script, result=script))
-    face = connect(stub.url)
-    job = face.kling.job(JOB)
-    for call in (face.submit, partial(face.do, job.wait, 9), partial(face.do, face.kling.credits)):
+    client = connect(stub.url)
+    job = client.kling.job(JOB)
+    for call in (
+        client.submit,
+        partial(client.call, job.wait, 9),
+        partial(client.call, client.kling.credits),
+    ):
         try:
             call()
         except KlingError as error:

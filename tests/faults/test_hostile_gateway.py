@@ -20,8 +20,9 @@ import pytest
 
 from kling_adapters import KlingError, SubmitUncertain, WaitTimeout
 from kling_adapters._http import transport as _http
+from tests.support.clients import ClientHarness
 
-from .conftest import Connect, Face
+from .conftest import Connect
 from .stub import (
     JOB,
     KEY,
@@ -126,15 +127,15 @@ def plain(text: str) -> bool:
     return all(letter.isprintable() for line in text.split("\n") for letter in line)
 
 
-def everything(face: Face, folder: Path) -> list[Any]:
+def everything(client: ClientHarness, folder: Path) -> list[Any]:
     """Call whatever there is to call; what comes back, or is raised as documented."""
-    job = face.kling.job(JOB)
+    job = client.kling.job(JOB)
     calls: list[Callable[[], Any]] = [
-        face.submit,
-        lambda: face.do(face.kling.credits),
-        lambda: face.do(job.status),
-        lambda: face.do(job.wait, 40),
-        lambda: face.do(face.do(job.wait, 40).save, folder),
+        client.submit,
+        lambda: client.call(client.kling.credits),
+        lambda: client.call(job.status),
+        lambda: client.call(job.wait, 40),
+        lambda: client.call(client.call(job.wait, 40).save, folder),
     ]
     results: list[Any] = []
     for call in calls:
@@ -158,9 +159,9 @@ def test_hostile_answers_harm_no_client(
     monkeypatch.setattr(_http, "MAX_ANSWER_BYTES", 1_000_000)
     target = tmp_path / "target"
     stub.play(lambda _: answer)
-    face = connect(stub.url)
+    client = connect(stub.url)
     with caplog.at_level(logging.DEBUG, "kling_adapters"):
-        results = everything(face, target)
+        results = everything(client, target)
     assert isinstance(results[-1], KlingError)
     shown = "".join(map(texts, results))
     assert KEY not in shown + caplog.text
@@ -196,9 +197,9 @@ def test_combined_hostile_answers_harm_no_client(
     )  # fmt: skip
     second_stub.play(lambda _: Reply(200, VIDEO, evil))
     target = tmp_path / "a" / "target"
-    face = connect(stub.url)
+    client = connect(stub.url)
     with caplog.at_level(logging.DEBUG, "kling_adapters"):
-        [saved] = face.save(target)
+        [saved] = client.save(target)
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == [saved.path]
     assert saved.path.parent == target
     assert saved.path.read_bytes() == VIDEO
@@ -216,12 +217,12 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_dripping_answer_is_abandoned(connect: Connect) -> None:
     """Each drop comes in time, and so no timeout of a read ever ends it."""
     with Dripping() as stub:
-        face = connect(stub.url)
+        client = connect(stub.url)
         began = time.monotonic()
         with pytest.raises(SubmitUncertain, match="took longer"):
-            face.submit()
+            client.submit()
         with pytest.raises(WaitTimeout):
-            face.do(face.kling.job(JOB).wait, 1)
+            client.call(client.kling.job(JOB).wait, 1)
         assert time.monotonic() - began < 20
 
 

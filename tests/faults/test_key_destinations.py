@@ -25,8 +25,9 @@ from kling_adapters import (
     WaitTimeout,
 )
 from kling_adapters.hookspecs import hookimpl
+from tests.support.clients import ClientHarness
 
-from .conftest import Connect, Face
+from .conftest import Connect
 from .stub import (
     JOB,
     KEY,
@@ -183,9 +184,9 @@ class Ears:
         self.heard.append(event)
 
 
-def attempts(face: Face, folder: Path) -> list[object]:
+def attempts(client: ClientHarness, folder: Path) -> list[object]:
     """Everything a user gets to see of one job, good or bad."""
-    results: list[object] = [face, face.kling, face.clock, face.kling.plugins]
+    results: list[object] = [client, client.kling, client.clock, client.kling.plugins]
 
     def keep(call: Callable[[], Any]) -> Any:
         try:
@@ -194,14 +195,14 @@ def attempts(face: Face, folder: Path) -> list[object]:
             results.append(error)
         return results[-1]
 
-    job = keep(face.submit)
+    job = keep(client.submit)
     if isinstance(job, KlingError):
         return results
-    keep(lambda: face.do(job.status))
-    keep(lambda: face.do(face.kling.credits))
-    result = keep(lambda: face.do(job.wait, 30))
+    keep(lambda: client.call(job.status))
+    keep(lambda: client.call(client.kling.credits))
+    result = keep(lambda: client.call(job.wait, 30))
     if not isinstance(result, KlingError):
-        keep(lambda: face.do(result.save, folder))
+        keep(lambda: client.call(result.save, folder))
     return results
 
 
@@ -265,9 +266,9 @@ def test_key_repeated_by_the_gateway_is_masked(
     """Error messages are what people paste into reports; many services quote the key they refuse."""
     stub.play(gateway(**script))
     ears = Ears()
-    face = connect(stub.url, plugins=[ears])
+    client = connect(stub.url, plugins=[ears])
     with caplog.at_level(logging.DEBUG, "kling_adapters"), pytest.raises(error) as caught:
-        face.wait()
+        client.wait()
     assert "no such key" in str(caught.value)
     assert KEY not in "".join(traceback.format_exception(caught.value)) + repr(vars(caught.value))
     assert KEY not in repr(ears.heard) + caplog.text
@@ -277,8 +278,8 @@ def test_key_repeated_by_the_gateway_is_masked(
 def test_short_key_does_not_garble_answers(key: str, stub: Stub, connect: Connect) -> None:
     """A sandbox may take any key, and whatever keeps a key out of messages must not change what was paid for."""
     stub.play(gateway(status=[state("QUEUED"), state("COMPLETED")], result=[finished("a text: QUEUED 1")]))
-    face = connect(stub.url, api_key=key)
-    result = face.wait()
+    client = connect(stub.url, api_key=key)
+    result = client.wait()
     assert (result.request_id, result.output) == (JOB, "a text: QUEUED 1")
 
 

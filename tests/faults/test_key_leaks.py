@@ -36,8 +36,9 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from kling_adapters import Event, Kling, KlingError
 from kling_adapters.hookspecs import hookimpl
 from kling_adapters.testing import SimulatedClock
+from tests.support.clients import ClientHarness
 
-from .conftest import Connect, Face
+from .conftest import Connect
 from .stub import (
     JOB,
     PNG,
@@ -164,14 +165,14 @@ class Host:
             self,
         ]
         journal = folder / "state" / "journal.sqlite3"
-        self.face = connect(url, api_key=None, plugins=self.plugins, journal=journal)
+        self.client = connect(url, api_key=None, plugins=self.plugins, journal=journal)
 
     @hookimpl
     def kling_event(self, event: Event) -> None:
         self.events.append(event)
 
     def show(self, evidence: Evidence) -> None:
-        for thing in (self.face.kling, *self.plugins, *self.face.kling.plugins, *self.events):
+        for thing in (self.client.kling, *self.plugins, *self.client.kling.plugins, *self.events):
             evidence.show(thing)
         for span in self._spans.get_finished_spans():
             evidence.texts.append(("span", span.to_json()))
@@ -179,14 +180,14 @@ class Host:
         evidence.texts.append(("metrics", data.to_json() if data else ""))
 
 
-def everything(face: Face, folder: Path, evidence: Evidence) -> None:
+def everything(client: ClientHarness, folder: Path, evidence: Evidence) -> None:
     """Every call of a client, whatever comes of it."""
-    kling, do, keep = face.kling, face.do, evidence.keep
+    kling, do, keep = client.kling, client.call, evidence.keep
     films = folder / "films"
     job = keep(lambda: do(kling.submit, "kling-2", prompt="a lighthouse"))
     if not isinstance(job, BaseException):
         keep(lambda: do(job.status))
-        keep(lambda: face.events(job))
+        keep(lambda: client.events(job))
     # Another one, because its end is known now.
     job = keep(lambda: do(kling.submit_raw, "kling-9", {"start_image": "https://example.com/a.png"}))
     if not isinstance(job, BaseException):
@@ -197,8 +198,8 @@ def everything(face: Face, folder: Path, evidence: Evidence) -> None:
     keep(lambda: do(kling.run_sync, "kling-2", prompt="a lighthouse", save_to=films, timeout=20))
     keep(lambda: do(kling.credits))
     requests = [{"model": "kling-2", "prompt": "a lighthouse"}, {"model": "kling-2", "duration": 7}]
-    keep(lambda: face.all(kling.map(requests, name="films", save_to=films)))
-    keep(lambda: face.all(kling.resume(save_to=films)))
+    keep(lambda: client.collect(kling.map(requests, name="films", save_to=films)))
+    keep(lambda: client.collect(kling.resume(save_to=films)))
     keep(lambda: do(kling.jobs))
     keep(lambda: do(kling.job(JOB).status))
     keep(lambda: do(kling.submit, "kling-2", prompt=7))
@@ -313,8 +314,8 @@ def test_client_leaves_the_key_nowhere(
     evidence = Evidence()
     with caplog.at_level(logging.DEBUG):
         host = Host(connect, stub.url, second_stub, tmp_path)
-        everything(host.face, tmp_path, evidence)
-        host.face.do(host.face.kling.close)
+        everything(host.client, tmp_path, evidence)
+        host.client.call(host.client.kling.close)
     host.show(evidence)
     is_ours = script not in HEADS.values()
     evidence.heard(
@@ -372,8 +373,8 @@ class Refusing:
 
 def test_empty_pool_does_not_show_its_keys(stub: Stub, connect: Connect, tmp_path: Path) -> None:
     evidence = Evidence()
-    face = connect(stub.url, api_key=None, plugins=[Refusing()], journal=tmp_path / "journal.sqlite3")
-    everything(face, tmp_path, evidence)
+    client = connect(stub.url, api_key=None, plugins=[Refusing()], journal=tmp_path / "journal.sqlite3")
+    everything(client, tmp_path, evidence)
     evidence.check()
     assert stub.requests == []
 

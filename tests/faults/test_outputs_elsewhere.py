@@ -12,13 +12,11 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
-import anyio
 import pytest
 import trustme
 
 from kling_adapters import (
     Artifact,
-    AsyncKling,
     AsyncResult,
     ConfigError,
     Kling,
@@ -27,32 +25,26 @@ from kling_adapters import (
     StorageError,
 )
 from kling_adapters._http.network import OutputNetworks
-from kling_adapters.testing import MP4, SimulatedClock
+from kling_adapters.testing import MP4
 
+from .conftest import Connect
 from .stub import KEY
 
 Save = Callable[[str, Path], Any]
 
 
-@pytest.fixture(params=["sync", "async"])
-def save(request: pytest.FixtureRequest) -> Save:
-    """Stores the output at a URL, which a gateway that is not on this machine has named."""
+@pytest.fixture
+def save(connect: Connect) -> Save:
+    """Store the output at a URL that a remote gateway named."""
+    client = connect("https://gateway.example")
 
-    def result(kind: Any, url: str, client: Any) -> Any:
-        artifact = Artifact(url, "video")
-        return kind("id", "kling-2", url, (artifact,), Metrics(), {}, _driver=client._driver)
+    def save_output(url: str, folder: Path) -> Any:
+        result_class: Any = AsyncResult if client.is_async else Result
+        artifacts = (Artifact(url, "video"),)
+        result = result_class("id", "kling-2", url, artifacts, Metrics(), {}, _driver=client.kling._driver)
+        return client.call(result.save, folder)
 
-    def blocking(url: str, folder: Path) -> Any:
-        with Kling(base_url="https://gateway.example", api_key=KEY, clock=SimulatedClock()) as kling:
-            return result(Result, url, kling).save(folder)
-
-    async def awaiting(url: str, folder: Path) -> Any:
-        async with AsyncKling(
-            base_url="https://gateway.example", api_key=KEY, clock=SimulatedClock()
-        ) as kling:
-            return await result(AsyncResult, url, kling).save(folder)
-
-    return blocking if request.param == "sync" else lambda *arguments: anyio.run(awaiting, *arguments)
+    return save_output
 
 
 class Server:

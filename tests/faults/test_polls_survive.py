@@ -176,11 +176,11 @@ def test_polls_respect_and_remember_rate_limits() -> None:
 @pytest.mark.parametrize("status", [state("QUEUED"), state("?"), MISSING, reply(500), Hangup(), HTML])
 def test_timeout_zero_polls_once(status: Action, stub: Stub, connect: Connect) -> None:
     stub.play(gateway(status=[status]))
-    face = connect(stub.url)
+    client = connect(stub.url)
     with pytest.raises(WaitTimeout):
-        face.wait(timeout=0)
+        client.wait(timeout=0)
     assert len(stub.gets) == 1
-    assert face.clock.slept == []
+    assert client.clock.slept == []
 
 
 def test_timeout_zero_fetches_a_ready_result(stub: Stub, connect: Connect) -> None:
@@ -190,29 +190,29 @@ def test_timeout_zero_fetches_a_ready_result(stub: Stub, connect: Connect) -> No
 
 def test_job_of_a_wait_timeout_can_be_waited_for(stub: Stub, connect: Connect) -> None:
     stub.play(gateway(status=[state("PROCESSING")]))
-    face = connect(stub.url)
-    job = face.submit()
+    client = connect(stub.url)
+    job = client.submit()
     with pytest.raises(WaitTimeout, match=rf"(?s){JOB}.*goes on") as caught:
-        face.do(job.wait, 30)
+        client.call(job.wait, 30)
     assert caught.value.job.request_id == job.request_id == caught.value.request_id == JOB  # type: ignore[union-attr]
     stub.play(gateway(status=[state("COMPLETED")], result=[finished("a text")]))
-    assert face.do(caught.value.job.wait).output == "a text"  # type: ignore[union-attr]
+    assert client.call(caught.value.job.wait).output == "a text"  # type: ignore[union-attr]
     # And once it is there, it is there.
     queries = len(stub.gets)
-    assert face.do(caught.value.job.wait).output == "a text"  # type: ignore[union-attr]
+    assert client.call(caught.value.job.wait).output == "a text"  # type: ignore[union-attr]
     assert len(stub.gets) == queries
     assert len(stub.posts) == 1
 
 
 def test_unfetched_result_is_not_lost(stub: Stub, connect: Connect) -> None:
     stub.play(gateway(result=[reply(500)]))
-    face = connect(stub.url)
-    job = face.submit()
+    client = connect(stub.url)
+    job = client.submit()
     with pytest.raises(WaitTimeout) as caught:
-        face.do(job.wait, 20)
-    assert sum(face.clock.slept) >= 20
+        client.call(job.wait, 20)
+    assert sum(client.clock.slept) >= 20
     stub.play(gateway(result=[finished("a text")]))
-    assert face.do(caught.value.job.wait).output == "a text"  # type: ignore[union-attr]
+    assert client.call(caught.value.job.wait).output == "a text"  # type: ignore[union-attr]
 
 
 @pytest.mark.parametrize("where", ["status", "result"])
@@ -252,10 +252,10 @@ def test_refusal_ends_the_wait_at_once(
     """Asking again would not help, and saying that the job has not ended would send the caller the wrong way."""
     script: dict[str, Any] = {where: [reply(status, {"error": "bad key"})]}
     stub.play(gateway(**script))
-    face = connect(stub.url)
+    client = connect(stub.url)
     with pytest.raises(error, match=f"{JOB} is not affected"):
-        face.wait(timeout)
-    assert face.clock.slept == []
+        client.wait(timeout)
+    assert client.clock.slept == []
 
 
 @pytest.mark.parametrize(
@@ -272,14 +272,14 @@ def test_events_end_with_the_end_of_the_job(
     script: dict[str, Any], last: type[object], stub: Stub, connect: Connect
 ) -> None:
     stub.play(gateway(**script))
-    face = connect(stub.url)
-    assert isinstance(face.events(face.submit())[-1], last)
+    client = connect(stub.url)
+    assert isinstance(client.events(client.submit())[-1], last)
 
 
 def test_events_report_each_state_once(stub: Stub, connect: Connect) -> None:
     stub.play(gateway(status=[*map(state, ["QUEUED", "QUEUED", "?", "?", "PROCESSING", "COMPLETED"])]))
-    face = connect(stub.url)
-    reported = face.events(face.submit())
+    client = connect(stub.url)
+    reported = client.events(client.submit())
     assert [event.state for event in reported if isinstance(event, StateChanged)] == [
         "QUEUED",
         "?",
@@ -302,12 +302,12 @@ def test_failing_notifier_harms_no_job(stub: Stub, connect: Connect) -> None:
 @pytest.mark.parametrize("method", ["status", "credits"])
 def test_single_query_is_repeated_for_half_a_minute(method: str, stub: Stub, connect: Connect) -> None:
     stub.play(lambda _: reply(429) if len(stub.gets) < 3 else reply(200, {"status": "QUEUED", "credits": 3}))
-    face = connect(stub.url)
-    ask = face.kling.job(JOB).status if method == "status" else face.kling.credits
-    assert getattr(face.do(ask), "state" if method == "status" else "credits") in ("QUEUED", 3)
+    client = connect(stub.url)
+    ask = client.kling.job(JOB).status if method == "status" else client.kling.credits
+    assert getattr(client.call(ask), "state" if method == "status" else "credits") in ("QUEUED", 3)
     for fault, error in ((reply(429), RateLimited), (Hangup(), TransportError), (HTML, TransportError)):
         stub.play(lambda _, fault=fault: fault)  # type: ignore[misc]
-        face.clock.slept.clear()
+        client.clock.slept.clear()
         with pytest.raises(error):
-            face.do(ask)
-        assert sum(face.clock.slept) == pytest.approx(30, abs=1)
+            client.call(ask)
+        assert sum(client.clock.slept) == pytest.approx(30, abs=1)

@@ -59,11 +59,13 @@ def run_for(session: Session, timeout: float, *outcomes: Any) -> Ended:
 @pytest.mark.parametrize("call", ["submit", "run", "submit_raw", "run_sync"])
 def test_rate_limited_submit_ends_in_time(stub: Stub, connect: Connect, call: str) -> None:
     stub.play(gateway(submit=[reply(429, {"error": "slow down"})]))
-    face = connect(stub.url)
+    client = connect(stub.url)
     arguments: Any = ("kling-2", BODY) if call == "submit_raw" else ("kling-2",)
     with pytest.raises(errors.RateLimited):
-        face.do(getattr(face.kling, call), *arguments, **({} if len(arguments) == 2 else BODY), timeout=3)
-    assert face.clock.now() <= 3
+        client.call(
+            getattr(client.kling, call), *arguments, **({} if len(arguments) == 2 else BODY), timeout=3
+        )
+    assert client.clock.now() <= 3
     assert len(stub.posts) >= 2
 
 

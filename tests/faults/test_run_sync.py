@@ -21,8 +21,9 @@ from kling_adapters import (
 )
 from kling_adapters.hookspecs import hookimpl
 from kling_adapters.journal.journal import Journal
+from tests.support.clients import ClientHarness
 
-from .conftest import Connect, Face
+from .conftest import Connect
 from .stub import JOB, KEY, PNG, VIDEO, Action, Hangup, Raw, Reply, Silence, Stub, reply
 
 HEADERS = {
@@ -36,14 +37,14 @@ HEADERS = {
 DONE = Reply(200, VIDEO, HEADERS)
 
 
-def run(face: Face, **options: Any) -> Any:
-    return face.do(face.kling.run_sync, "kling-2", prompt="a lighthouse", **options)
+def run(client: ClientHarness, **options: Any) -> Any:
+    return client.call(client.kling.run_sync, "kling-2", prompt="a lighthouse", **options)
 
 
 def test_direct_run_returns_result_and_metrics(stub: Stub, connect: Connect, tmp_path: Path) -> None:
     stub.play([DONE])
-    face = connect(stub.url, journal=None)
-    result = run(face)
+    client = connect(stub.url, journal=None)
+    result = run(client)
     [received] = stub.requests
     assert (received.method, received.path, json.loads(received.body)) == (
         "POST",
@@ -57,7 +58,7 @@ def test_direct_run_returns_result_and_metrics(stub: Stub, connect: Connect, tmp
     assert result.body["x-seed-value"] == "7"
     assert result.video.content == VIDEO
     assert "ftyp" not in repr(result)
-    [saved] = face.do(result.save, tmp_path)
+    [saved] = client.call(result.save, tmp_path)
     assert saved.path.read_bytes() == VIDEO
     assert saved.path.name == f"kling-2-{JOB}.mp4"
     assert (saved.sha256, saved.bytes) == (hashlib.sha256(VIDEO).hexdigest(), len(VIDEO))
@@ -66,8 +67,8 @@ def test_direct_run_returns_result_and_metrics(stub: Stub, connect: Connect, tmp
 
 def test_missing_headers_give_none(stub: Stub, connect: Connect, tmp_path: Path) -> None:
     stub.play([Reply(200, VIDEO), Reply(200, VIDEO, {"x-cost": "free", "x-generation-time": "1e999"})])
-    face = connect(stub.url, journal=tmp_path / "journal")
-    results = [run(face, save_to=tmp_path / "out") for _ in range(2)]
+    client = connect(stub.url, journal=tmp_path / "journal")
+    results = [run(client, save_to=tmp_path / "out") for _ in range(2)]
     assert all(value is None for result in results for value in vars(result.metrics).values())
     assert len({result.saved[0].path for result in results}) == 2
 
@@ -88,8 +89,8 @@ def test_direct_run_is_stored_reported_and_recorded(stub: Stub, connect: Connect
         return DONE
 
     stub.play(act)
-    face = connect(stub.url, journal=journal.path, plugins=[Listening()])
-    result = run(face, save_to=tmp_path / "out")
+    client = connect(stub.url, journal=journal.path, plugins=[Listening()])
+    result = run(client, save_to=tmp_path / "out")
     [entry] = journal.entries()
     assert states == ["SUBMITTING"]
     assert (entry.state, entry.request_id, entry.cost) == ("COMPLETED", JOB, 0.35)
@@ -118,9 +119,9 @@ def test_direct_run_without_whole_answer_is_uncertain(
     stub: Stub, connect: Connect, tmp_path: Path, fault: Action
 ) -> None:
     stub.play([fault, DONE, DONE])
-    face = connect(stub.url, journal=tmp_path / "journal")
+    client = connect(stub.url, journal=tmp_path / "journal")
     with pytest.raises(SubmitUncertain) as caught:
-        run(face)
+        run(client)
     assert len(stub.requests) == 1
     [entry] = Journal(tmp_path / "journal").entries()
     assert (entry.state, caught.value.entry) == ("UNCERTAIN", entry.id)
@@ -179,20 +180,20 @@ def test_missing_gateway_is_a_transport_error(connect: Connect) -> None:
 
 
 def test_bad_arguments_are_refused_before_sending(stub: Stub, connect: Connect, tmp_path: Path) -> None:
-    face = connect(stub.url, journal=None)
+    client = connect(stub.url, journal=None)
     with pytest.raises(ParamsInvalid):
-        face.do(face.kling.run_sync, "kling-2", prompt="x", duration=7)
+        client.call(client.kling.run_sync, "kling-2", prompt="x", duration=7)
     with pytest.raises(ConfigError):
-        run(face, save_to="nowhere://bucket/")
+        run(client, save_to="nowhere://bucket/")
     assert stub.requests == []
 
 
 def test_unstored_direct_output_is_not_lost(stub: Stub, connect: Connect, tmp_path: Path) -> None:
     stub.play([Reply(200, b"<html>", HEADERS), Reply(200, PNG, HEADERS), DONE])
-    face = connect(stub.url, journal=None)
+    client = connect(stub.url, journal=None)
     for _ in range(2):
         with pytest.raises(StorageError, match="should be video"):
-            run(face, save_to=tmp_path / "out")
+            run(client, save_to=tmp_path / "out")
     assert list((tmp_path / "out").iterdir()) == []
 
     class Full:
@@ -205,19 +206,19 @@ def test_unstored_direct_output_is_not_lost(stub: Stub, connect: Connect, tmp_pa
         def open(self, name: str, content_type: str) -> Any:
             raise OSError("no space left")
 
-    face = connect(stub.url, journal=None, plugins=[Full()])
+    client = connect(stub.url, journal=None, plugins=[Full()])
     with pytest.raises(StorageError, match="no space left") as caught:
-        run(face, save_to="full://x/")
+        run(client, save_to="full://x/")
     assert caught.value.result is not None
-    [saved] = face.do(caught.value.result.save, tmp_path / "elsewhere")
+    [saved] = client.call(caught.value.result.save, tmp_path / "elsewhere")
     assert saved.path.read_bytes() == VIDEO
 
 
 def test_direct_run_uploads_files_first(stub: Stub, connect: Connect) -> None:
     url = "https://example.com/a.png"
     stub.play([reply(200, {"file_urls": [url]}), Reply(200, PNG, {**HEADERS, "content-type": "image/png"})])
-    face = connect(stub.url, journal=None)
-    result = face.do(face.kling.run_sync, "kling-o1", prompt="@Image1", image_urls=[PNG])
+    client = connect(stub.url, journal=None)
+    result = client.call(client.kling.run_sync, "kling-o1", prompt="@Image1", image_urls=[PNG])
     assert [received.path for received in stub.requests] == ["/upload-asset", "/v1/kling-o1"]
     assert json.loads(stub.requests[1].body)["image_urls"] == [url]
     [image] = result.images

@@ -9,14 +9,13 @@ from collections import Counter, defaultdict
 from pathlib import Path
 from typing import Any
 
-import anyio
 import av
 import httpx
-import pytest
 from kling_sandbox import Faults, Received, Sandbox
 
-from kling_adapters import AsyncKling, Kling, Outcome, SubmitUncertain
+from kling_adapters import Outcome, SubmitUncertain
 from kling_adapters.journal.journal import Journal
+from tests.support.clients import OpenClient
 
 from . import storm
 
@@ -26,36 +25,20 @@ JOBS = int(os.environ.get("KLING_STORM_JOBS", "40"))
 Outcomes = list[Outcome[Any]]
 
 
-@pytest.mark.parametrize("client", [Kling, AsyncKling])
-def test_jobs_survive_a_storm_of_faults(client: type[Kling | AsyncKling], tmp_path: Path) -> None:
+def test_jobs_survive_a_storm_of_faults(open_client: OpenClient, tmp_path: Path) -> None:
     journal, folder = tmp_path / "journal.sqlite3", tmp_path / "out"
     with storm.sandbox() as sandbox:
-        options: dict[str, Any] = {
-            "base_url": sandbox.base_url,
-            "api_key": sandbox.api_key,
-            "journal": journal,
-            "clock": storm.FastClock(),
-        }
-        outcomes = blocking(options, folder) if client is Kling else anyio.run(awaiting, options, folder)
+        options = {"api_key": sandbox.api_key, "journal": journal, "clock": storm.FastClock()}
+        client = open_client(sandbox.base_url, **options)
+        batch = client.kling.map(storm.requests(JOBS), concurrency=storm.CONCURRENCY, save_to=folder)
+        outcomes: Outcomes = client.collect(batch)
 
         assert sorted(outcome.index for outcome in outcomes) == list(range(JOBS))
         submitted_at_most_once(sandbox, outcomes)
         every_fault_struck(sandbox)
         sandbox.faults = Faults()
         stored_whole(sandbox, outcomes, folder)
-        remembered(journal, outcomes)
-
-
-def blocking(options: dict[str, Any], folder: Path) -> Outcomes:
-    with Kling(**options) as kling:
-        outcomes = kling.map(storm.requests(JOBS), concurrency=storm.CONCURRENCY, save_to=folder)
-        return list(outcomes)
-
-
-async def awaiting(options: dict[str, Any], folder: Path) -> Outcomes:
-    async with AsyncKling(**options) as kling:
-        outcomes = kling.map(storm.requests(JOBS), concurrency=storm.CONCURRENCY, save_to=folder)
-        return [outcome async for outcome in outcomes]
+        recorded(journal, outcomes)
 
 
 def every_fault_struck(sandbox: Sandbox) -> None:
@@ -123,7 +106,7 @@ def stored_whole(sandbox: Sandbox, outcomes: Outcomes, folder: Path) -> None:
             assert sum(1 for _ in film.decode(video=0)) == 5 * 24
 
 
-def remembered(journal: Path, outcomes: Outcomes) -> None:
+def recorded(journal: Path, outcomes: Outcomes) -> None:
     """Check that the journal has the outcome of each job."""
     expected_rows = {
         (f"job {outcome.index}", outcome.request_id, "UNCERTAIN" if outcome.error else "COMPLETED")

@@ -165,12 +165,12 @@ CASES = [
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 def test_submit_is_sent_as_often_as_it_is_safe(case: Case, stub: Stub, connect: Connect) -> None:
     stub.play(case.script)
-    face = connect(stub.url)
+    client = connect(stub.url)
     if case.error is None:
-        assert face.submit().request_id == JOB
+        assert client.submit().request_id == JOB
     else:
         with pytest.raises(KlingError, match=case.says) as caught:
-            face.submit()
+            client.submit()
         assert type(caught.value) is case.error
     # What was hung up on unread was a POST too.
     unread = sum(isinstance(action, Hangup) and not action.read for action in case.script)
@@ -186,27 +186,27 @@ def test_every_row_of_the_table_has_a_case() -> None:
 def test_refused_connection_is_retried(connect: Connect) -> None:
     with socket.create_server(("127.0.0.1", 0)) as closed:
         port = closed.getsockname()[1]
-    face = connect(f"http://127.0.0.1:{port}")
+    client = connect(f"http://127.0.0.1:{port}")
     with pytest.raises(TransportError, match=NOTHING):
-        face.submit()
-    assert 1 <= len(face.clock.slept) <= 5
+        client.submit()
+    assert 1 <= len(client.clock.slept) <= 5
 
 
 def test_late_gateway_gets_one_job(connect: Connect) -> None:
     with socket.create_server(("127.0.0.1", 0)) as closed:
         port = closed.getsockname()[1]
-    face = connect(f"http://127.0.0.1:{port}")
-    sleep = face.clock.sleep
+    client = connect(f"http://127.0.0.1:{port}")
+    sleep = client.clock.sleep
     with ExitStack() as stack:
         late: list[Stub] = []
 
         def come_up(seconds: float) -> None:
             sleep(seconds)
-            if len(face.clock.slept) == 2:
+            if len(client.clock.slept) == 2:
                 late.append(stack.enter_context(Stub([accepted()], port)))
 
-        face.clock.sleep = come_up  # type: ignore[method-assign]
-        assert face.submit().request_id == JOB
+        client.clock.sleep = come_up  # type: ignore[method-assign]
+        assert client.submit().request_id == JOB
         assert [len(server.posts) for server in late] == [1]
 
 
@@ -234,9 +234,9 @@ def test_missing_answer_is_uncertain(stub: Stub, connect: Connect, monkeypatch: 
 def test_each_submit_opens_a_connection(stub: Stub, connect: Connect) -> None:
     """One that was idle may be closed while the request is on its way; the outcome would be uncertain."""
     stub.play([accepted()] * 3)
-    face = connect(stub.url)
+    client = connect(stub.url)
     for _ in range(3):
-        face.submit()
+        client.submit()
     assert len({received.connection for received in stub.posts}) == 3
 
 
@@ -244,10 +244,10 @@ def test_each_submit_opens_a_connection(stub: Stub, connect: Connect) -> None:
 def test_endless_rate_limit_ends_the_submit(headers: dict[str, str], stub: Stub, connect: Connect) -> None:
     """A reset that has passed, in a header that is late or from a wrong clock, must not become a storm of submits."""
     stub.play(lambda _: reply(429, {"error": "slow down"}, headers))
-    face = connect(stub.url)
+    client = connect(stub.url)
     with pytest.raises(RateLimited, match=NOTHING):
-        face.submit()
-    assert 60 < sum(face.clock.slept) <= 300
+        client.submit()
+    assert 60 < sum(client.clock.slept) <= 300
     assert 4 <= len(stub.posts) <= 100
 
 
@@ -267,18 +267,18 @@ def test_reset_is_read_by_the_clock_of_the_gateway(
     headers: dict[str, str], seconds: float, stub: Stub, connect: Connect
 ) -> None:
     stub.play([reply(429, None, {"date": "Mon, 02 Mar 2026 10:00:00 GMT", **headers}), accepted()])
-    face = connect(stub.url)
-    face.submit()
-    assert len(face.clock.slept) == 1
-    assert seconds <= face.clock.slept[0] <= seconds + 5
+    client = connect(stub.url)
+    client.submit()
+    assert len(client.clock.slept) == 1
+    assert seconds <= client.clock.slept[0] <= seconds + 5
 
 
 @pytest.mark.parametrize("slug", ["k" * 70_000, "\ud800"])
 def test_unsendable_request_is_not_uncertain(slug: str, stub: Stub, connect: Connect) -> None:
     stub.play([accepted()])
-    face = connect(stub.url)
+    client = connect(stub.url)
     with pytest.raises(KlingError) as caught:
-        face.do(face.kling.submit_raw, slug, {})
+        client.call(client.kling.submit_raw, slug, {})
     assert not isinstance(caught.value, SubmitUncertain)
     assert stub.posts == []
 

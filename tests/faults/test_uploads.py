@@ -38,8 +38,8 @@ def test_upload_precedes_the_recorded_intent(stub: Stub, connect: Connect, tmp_p
         return UPLOADED if received.path == "/upload-asset" else accepted()
 
     stub.play(act)
-    face = connect(stub.url, journal=journal.path)
-    face.do(face.kling.submit, "kling-bloombloom", image=PNG)
+    client = connect(stub.url, journal=journal.path)
+    client.call(client.kling.submit, "kling-bloombloom", image=PNG)
     journal.close()
     assert paths(stub) == ["/upload-asset", "/v2/kling-bloombloom"]
     assert entries == [0, 1]
@@ -50,8 +50,8 @@ def test_upload_precedes_the_recorded_intent(stub: Stub, connect: Connect, tmp_p
 
 def test_older_upload_answer_is_accepted(stub: Stub, connect: Connect) -> None:
     play(stub, [reply(200, {"urls": [FILE]})])
-    face = connect(stub.url, journal=None)
-    face.do(face.kling.submit, "kling-bloombloom", image=PNG)
+    client = connect(stub.url, journal=None)
+    client.call(client.kling.submit, "kling-bloombloom", image=PNG)
     assert json.loads(stub.posts[1].body) == {"image": FILE}
 
 
@@ -75,8 +75,8 @@ def test_older_upload_answer_is_accepted(stub: Stub, connect: Connect) -> None:
 )
 def test_failed_upload_is_repeated(stub: Stub, connect: Connect, fault: Action) -> None:
     play(stub, [fault, fault, UPLOADED])
-    face = connect(stub.url, journal=None)
-    face.do(face.kling.submit, "kling-bloombloom", image=PNG)
+    client = connect(stub.url, journal=None)
+    client.call(client.kling.submit, "kling-bloombloom", image=PNG)
     assert paths(stub).count("/v2/kling-bloombloom") == 1
     assert json.loads(stub.posts[-1].body) == {"image": FILE}
 
@@ -96,9 +96,9 @@ def test_upload_that_keeps_failing_starts_no_job(
             reports.append(event)
 
     play(stub, [fault])
-    face = connect(stub.url, journal=tmp_path / "journal", plugins=[Listening()])
+    client = connect(stub.url, journal=tmp_path / "journal", plugins=[Listening()])
     with pytest.raises(error, match=r"(?i)no job was started") as caught:
-        face.do(face.kling.submit, "kling-bloombloom", image=PNG)
+        client.call(client.kling.submit, "kling-bloombloom", image=PNG)
     assert set(paths(stub)) == {"/upload-asset"}
     assert Journal(tmp_path / "journal").entries() == []
     assert [type(event).__name__ for event in reports] == ["SubmitFailed"]
@@ -107,7 +107,7 @@ def test_upload_that_keeps_failing_starts_no_job(
         assert caught.value.request_id is None
     # The next upload does not wait for the failed one.
     play(stub, [UPLOADED])
-    face.do(face.kling.submit, "kling-bloombloom", image=PNG)
+    client.call(client.kling.submit, "kling-bloombloom", image=PNG)
 
 
 def test_upload_key_goes_to_the_upload_address_only(
@@ -118,16 +118,16 @@ def test_upload_key_goes_to_the_upload_address_only(
     stub.play(lambda _: accepted())
     redirect = reply(307, headers={"location": f"{second_stub.url}/elsewhere"})
     second_stub.play(iter([redirect, UPLOADED]))
-    face = connect(stub.url, journal=None)
-    face.do(face.kling.submit, "kling-bloombloom", image=PNG)
+    client = connect(stub.url, journal=None)
+    client.call(client.kling.submit, "kling-bloombloom", image=PNG)
     assert [(received.path, received.headers.get("x-api-key")) for received in second_stub.requests] == [
         ("/upload-asset", KEY),
         ("/upload-asset", KEY),
     ]
     # Another gateway is not the one that this address belongs to.
     with Stub(lambda received: UPLOADED if received.path == "/upload-asset" else accepted()) as sandbox:
-        face = connect(sandbox.url, journal=None)
-        face.do(face.kling.submit, "kling-bloombloom", image=PNG)
+        client = connect(sandbox.url, journal=None)
+        client.call(client.kling.submit, "kling-bloombloom", image=PNG)
         assert paths(sandbox) == ["/upload-asset", "/v2/kling-bloombloom"]
     assert len(second_stub.requests) == 2
 
@@ -141,7 +141,7 @@ def test_other_paths_of_the_upload_host_get_no_key(
     monkeypatch.setattr(_gateway, "UPLOAD_URL", f"{second_stub.url}/upload-asset")
     stub.play(gateway(result=[finished(f"{second_stub.url}/upload-asset")]))
     second_stub.play(lambda received: UPLOADED if received.method == "POST" else Reply(200, PNG))
-    face = connect(stub.url, journal=None)
-    result = face.do(face.do(face.kling.submit, "kling-o1", image_urls=[PNG], prompt="x").wait)
-    face.do(result.save, tmp_path)
+    client = connect(stub.url, journal=None)
+    result = client.call(client.call(client.kling.submit, "kling-o1", image_urls=[PNG], prompt="x").wait)
+    client.call(result.save, tmp_path)
     assert ["x-api-key" in received.headers for received in second_stub.requests] == [True, False]

@@ -94,10 +94,10 @@ def test_submit_and_save_use_names(play: Play, tmp_path: Path) -> None:
     async def scenario(kling: Any) -> Any:
         job = await kling.submit("kling-2", prompt="a panda")
         result = await job.wait()
-        [named] = await result.save(tmp_path / "film.mp4")
+        [file] = await result.save(tmp_path / "film.mp4")
         with pytest.raises(ka.StorageError, match=r"video/mp4, which the file name film\.webm does not fit"):
             await result.save(tmp_path / "film.webm")
-        return named
+        return file
 
     assert play(scenario).path == tmp_path / "film.mp4"
     assert [path.name for path in tmp_path.iterdir()] == ["film.mp4"]
