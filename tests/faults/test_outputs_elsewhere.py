@@ -36,9 +36,10 @@ Save = Callable[[str, Path], Any]
 @pytest.fixture
 def save(connect: Connect) -> Save:
     """Store the output at a URL that a remote gateway named."""
-    client = connect("https://gateway.example")
 
     def save_output(url: str, folder: Path) -> Any:
+        # Opened here, because a client reads the environment that the test has prepared.
+        client = connect("https://gateway.example")
         result_class: Any = AsyncResult if client.is_async else Result
         artifacts = (Artifact(url, "video"),)
         result = result_class("id", "kling-2", url, artifacts, Metrics(), {}, _driver=client.kling._driver)
