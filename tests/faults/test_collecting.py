@@ -1,10 +1,11 @@
-"""Fetching files, answer by answer: which requests are repeated and how often, which file names are used, and which events are reported."""
+"""Storing of files, answer by answer: which requests are repeated and how often, which file names are used, and which events are reported."""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
@@ -15,6 +16,7 @@ from kling_adapters.hookspecs import Location
 from kling_adapters.journal.journal import Journal
 from kling_adapters.protocol import effects
 from kling_adapters.protocol.collect import Destination, collect, open_destination, save
+from kling_adapters.protocol.file_names import FileName
 from kling_adapters.protocol.gateway import Gateway
 from kling_adapters.protocol.messages import Answer, Fault, Outcome
 from kling_adapters.protocol.session import Session
@@ -40,11 +42,11 @@ class Memory:
         if self.broken:
             raise self.broken
 
-    def open(self, name: str, content_type: str) -> Writing:
-        return Writing(self, name)
+    def open(self, name: str, content_type: str) -> MemoryWriter:
+        return MemoryWriter(self, name)
 
 
-class Writing:
+class MemoryWriter:
     def __init__(self, storage: Memory, name: str) -> None:
         self.storage, self.name, self.content = storage, name, b""
 
@@ -62,9 +64,9 @@ class Writing:
 
 
 def body(content: bytes, start: int = 0, *, total: int | None = len(VIDEO)) -> Fetched:
-    """An answer with a part of a file; without `total`, one that does not say how much there is."""
+    """Return an answer with a part of a file; without `total`, it does not announce the length."""
 
-    def fetched(effect: effects.Fetch) -> Outcome:
+    def answer_fetch(effect: effects.Fetch) -> Outcome:
         headers = {} if total is None else {"content-length": str(total)}
         if start:
             headers = {"content-range": f"bytes {start}-{start + len(content) - 1}/{total}"}
@@ -73,7 +75,7 @@ def body(content: bytes, start: int = 0, *, total: int | None = len(VIDEO)) -> F
             effect.download.write(content)
         return Answer(status, headers, b"")
 
-    return fetched
+    return answer_fetch
 
 
 def result(*artifacts: Artifact) -> ResultData:
@@ -84,7 +86,7 @@ def video(url: str = URL, size: int | None = None, content: bytes | None = None)
     return Artifact(url, "video", size=size, content=content)
 
 
-def collected(storage: Memory, outcomes: list[Any], *artifacts: Artifact) -> Any:
+def run_collect(storage: Memory, outcomes: list[Any], *artifacts: Artifact) -> Any:
     session = Session(GATEWAY, Key)
     return run(collect(session, result(*(artifacts or [video()])), Destination(storage)), outcomes)
 
@@ -99,61 +101,76 @@ def test_stored_file_is_recorded_and_reported(tmp_path: Path) -> None:
     entry = session.journal.intend(GATEWAY.base_url, "kling-2", {}, "SG_x", "memory:")
     session.journal.accepted(entry, "job")
     flow = save(session, result(video()), lambda _: storage, "memory:")
-    ended = run(flow, [CUT, body(VIDEO[:500]), body(VIDEO[500:], 500)])
-    assert [request.method for request in ended.requests] == ["GET"] * 3
-    assert ended.requests[2].headers["range"] == "bytes=500-"
-    assert ended.seconds > 1.5
-    seconds: Any = pytest.approx(ended.seconds)
-    assert ended.events == [events.Stored("job", "kling-2", ended.value, seconds)]
-    assert [file.url for file in ended.value] == ["memory:kling-2-job.mp4"]
+    flow_result = run(flow, [CUT, body(VIDEO[:500]), body(VIDEO[500:], 500)])
+    assert [request.method for request in flow_result.requests] == ["GET"] * 3
+    assert flow_result.requests[2].headers["range"] == "bytes=500-"
+    assert flow_result.seconds > 1.5
+    seconds: Any = pytest.approx(flow_result.seconds)
+    assert flow_result.events == [events.Stored("job", "kling-2", flow_result.value, seconds)]
+    assert [file.url for file in flow_result.value] == ["memory:kling-2-job.mp4"]
     assert storage.files == {"kling-2-job.mp4": VIDEO}
-    assert session.journal.entries()[0].files == ended.value
+    assert session.journal.entries()[0].files == flow_result.value
     session.close()
 
 
 @pytest.mark.parametrize("count", [2, 3])
 def test_several_files_are_numbered(count: int) -> None:
     several = [video(), video(content=VIDEO), video()][:count]
-    ended = collected(Memory(), [body(VIDEO)] * (count - 1), *several)
-    assert [file.url for file in ended.value] == [f"memory:kling-2-job-{n + 1}.mp4" for n in range(count)]
-    assert ended.sent == count - 1
+    flow_result = run_collect(Memory(), [body(VIDEO)] * (count - 1), *several)
+    assert [file.url for file in flow_result.value] == [
+        f"memory:kling-2-job-{n + 1}.mp4" for n in range(count)
+    ]
+    assert flow_result.sent == count - 1
+
+
+def test_several_files_share_a_file_name() -> None:
+    storage = Memory()
+    session, outputs = Session(GATEWAY, Key), result(video(), video())
+    destination = Destination(storage, FileName("film.mp4", "mp4"))
+    assert run(collect(session, outputs, destination), [body(VIDEO)] * 2).error is None
+    assert sorted(storage.files) == ["film-1.mp4", "film-2.mp4"]
+    template = Destination(storage, FileName("{index}-{request_id}-{date}-{tag}{ext}"))
+    files = run(collect(session, outputs, template), [body(VIDEO)] * 2).value
+    today = datetime.now(UTC).date().isoformat()
+    assert len(files) == 2
+    assert {f"{number}-job-{today}-no-tag.mp4" for number in (1, 2)} < set(storage.files)
 
 
 @pytest.mark.parametrize("status", [401, 403, 404, 410])
 def test_gone_file_is_requested_once(status: int) -> None:
-    ended = collected(Memory(), [Answer(status, {}, b"")])
-    assert isinstance(ended.error, errors.StorageError)
-    assert ended.error.url == URL
-    assert str(status) in str(ended.error)
-    assert ended.events == []
+    flow_result = run_collect(Memory(), [Answer(status, {}, b"")])
+    assert isinstance(flow_result.error, errors.StorageError)
+    assert flow_result.error.url == URL
+    assert str(status) in str(flow_result.error)
+    assert flow_result.events == []
 
 
 def test_address_of_an_output_is_escaped_in_errors_and_logs(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
-    plain = collected(Memory(), [], Artifact("http://files.example.com/\x1b]0;a\n\u202e", "video"))
+    plain = run_collect(Memory(), [], Artifact("http://files.example.com/\x1b]0;a\n\u202e", "video"))
     assert r"http://files.example.com/\x1b]0;a\n\u202e" in str(plain.error)
     cut = Artifact("https://files.example.com/\nERROR forged", "video")
-    assert collected(Memory(), [CUT, body(VIDEO)], cut).error is None
+    assert run_collect(Memory(), [CUT, body(VIDEO)], cut).error is None
     assert r"https://files.example.com/\nERROR forged" in caplog.text
 
 
 @pytest.mark.parametrize("status", [0, 199, 201, 205, 207, 302, 400, 402, 405, 409, 411, 429, 500])
 def test_other_failures_are_retried_eight_times(status: int) -> None:
-    ended = collected(Memory(), [Answer(status, {}, b"") if status else CUT] * 9)
-    assert isinstance(ended.error, errors.StorageError)
-    assert (ended.sent, ended.error.url) == (8, URL)
-    assert (str(status) if status else "cut") in str(ended.error)
+    flow_result = run_collect(Memory(), [Answer(status, {}, b"") if status else CUT] * 9)
+    assert isinstance(flow_result.error, errors.StorageError)
+    assert (flow_result.sent, flow_result.error.url) == (8, URL)
+    assert (str(status) if status else "cut") in str(flow_result.error)
     # 1 + 2 + 4 + 8 + 16 + 30 + 30, each spread by a tenth.
-    assert 0.9 * 91 <= ended.seconds <= 1.1 * 91
+    assert 0.9 * 91 <= flow_result.seconds <= 1.1 * 91
 
 
 @pytest.mark.parametrize("status", [201, 205, 207])
 def test_only_whole_files_and_parts_are_accepted(status: int) -> None:
-    def odd(effect: effects.Fetch) -> Outcome:
+    def answer_oddly(effect: effects.Fetch) -> Outcome:
         body(VIDEO)(effect)
         return Answer(status, {}, b"")
 
-    assert collected(Memory(), [odd, body(VIDEO)]).sent == 2
+    assert run_collect(Memory(), [answer_oddly, body(VIDEO)]).sent == 2
 
 
 def test_new_bytes_are_progress() -> None:
@@ -161,22 +178,22 @@ def test_new_bytes_are_progress() -> None:
     parts = [
         part for n in range(1, 9) for part in (*[CUT] * 6, body(VIDEO[500 * n : 500 * n + 500], 500 * n))
     ]
-    ended = collected(storage, [body(VIDEO[:500]), *parts, body(VIDEO[4500:], 4500)])
+    flow_result = run_collect(storage, [body(VIDEO[:500]), *parts, body(VIDEO[4500:], 4500)])
     assert storage.files == {"kling-2-job.mp4": VIDEO}
-    assert ended.sent == 58
+    assert flow_result.sent == 58
 
 
 def test_restarting_server_is_abandoned() -> None:
-    ended = collected(Memory(), [body(VIDEO[: 500 - number]) for number in range(20)])
-    assert isinstance(ended.error, errors.StorageError)
-    assert ended.sent == 8
-    assert f"493 of {len(VIDEO)} bytes" in str(ended.error)
+    flow_result = run_collect(Memory(), [body(VIDEO[: 500 - number]) for number in range(20)])
+    assert isinstance(flow_result.error, errors.StorageError)
+    assert flow_result.sent == 8
+    assert f"493 of {len(VIDEO)} bytes" in str(flow_result.error)
 
 
 def test_file_of_wrong_size_is_not_whole() -> None:
-    ended = collected(Memory(), [body(VIDEO)] * 9, video(size=len(VIDEO) + 1))
-    assert isinstance(ended.error, errors.StorageError)
-    assert f"{len(VIDEO)} of {len(VIDEO) + 1} bytes" in str(ended.error)
+    flow_result = run_collect(Memory(), [body(VIDEO)] * 9, video(size=len(VIDEO) + 1))
+    assert isinstance(flow_result.error, errors.StorageError)
+    assert f"{len(VIDEO)} of {len(VIDEO) + 1} bytes" in str(flow_result.error)
 
 
 @pytest.mark.parametrize(
@@ -185,17 +202,17 @@ def test_file_of_wrong_size_is_not_whole() -> None:
 def test_plain_http_files_need_a_local_gateway(base_url: str, is_fetched: bool) -> None:
     session = Session(Gateway(base_url), Key)
     plain = video("http://files.example.com/a.mp4")
-    ended = run(collect(session, result(plain), Destination(Memory())), [body(VIDEO)])
-    assert ended.sent == is_fetched
-    assert isinstance(ended.error, type(None) if is_fetched else errors.StorageError)
+    flow_result = run(collect(session, result(plain), Destination(Memory())), [body(VIDEO)])
+    assert flow_result.sent == is_fetched
+    assert isinstance(flow_result.error, type(None) if is_fetched else errors.StorageError)
     # What is there already is not fetched.
     here = video("", content=VIDEO)
     assert run(collect(session, result(here), Destination(Memory())), []).value[0].bytes == len(VIDEO)
 
 
 def test_result_without_files_cannot_be_stored() -> None:
-    ended = run(collect(Session(GATEWAY, Key), result(), Destination(Memory())), [])
-    assert isinstance(ended.error, errors.StorageError)
+    flow_result = run(collect(Session(GATEWAY, Key), result(), Destination(Memory())), [])
+    assert isinstance(flow_result.error, errors.StorageError)
 
 
 @pytest.mark.parametrize("error_url", ["", "memory:elsewhere"])
@@ -209,14 +226,14 @@ def test_storage_failure_is_a_storage_error(when: Literal["check", "commit"], er
         storage.broken = None
         assert run(open_destination(lambda _: storage, "memory:"), []).value.storage is storage
         storage.broken = OSError("gone")
-        ended = run(open_destination(lambda _: storage, "memory:"), [])
-        assert isinstance(ended.error, errors.StorageError)
-        assert ended.error.__cause__ is storage.broken
+        flow_result = run(open_destination(lambda _: storage, "memory:"), [])
+        assert isinstance(flow_result.error, errors.StorageError)
+        assert flow_result.error.__cause__ is storage.broken
     else:
-        ended = collected(storage, [body(VIDEO)])
-        assert ended.error is broken
+        flow_result = run_collect(storage, [body(VIDEO)])
+        assert flow_result.error is broken
         assert broken.url == (error_url or URL)
-        assert ended.events == []
+        assert flow_result.events == []
         assert storage.aborted
 
 

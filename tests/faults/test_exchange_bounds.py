@@ -34,24 +34,26 @@ Exchange = Callable[..., Outcome]
 def exchange(request: pytest.FixtureRequest) -> Exchange:
     """Sends a request, or fetches it with a download, over the transport of either client."""
 
-    def blocking(url: str, *arguments: Any) -> Outcome:
+    def exchange_sync(url: str, *arguments: Any) -> Outcome:
         transport = SyncTransport(Gateway(url), set())
         try:
             return transport.send(*arguments) if len(arguments) == 1 else transport.fetch(*arguments)
         finally:
             transport.close()
 
-    async def awaiting(url: str, *arguments: Any) -> Outcome:
+    async def exchange_async(url: str, *arguments: Any) -> Outcome:
         transport = AsyncTransport(Gateway(url), set())
         try:
             return await (transport.send(*arguments) if len(arguments) == 1 else transport.fetch(*arguments))
         finally:
             await transport.close()
 
-    return blocking if request.param == "sync" else lambda *arguments: anyio.run(awaiting, *arguments)
+    return (
+        exchange_sync if request.param == "sync" else lambda *arguments: anyio.run(exchange_async, *arguments)
+    )
 
 
-class Dripping(Stub):
+class DrippingServer(Stub):
     """Sends `before` at once, then one piece after the other, each in time for the timeout of a read."""
 
     def __init__(self, before: bytes, piece: bytes) -> None:
@@ -77,7 +79,7 @@ DRIPS = {
 @pytest.mark.parametrize("drip", DRIPS.values(), ids=DRIPS)
 @pytest.mark.parametrize("method", ["GET", "POST"])
 def test_deadline_ends_a_dripping_answer(exchange: Exchange, drip: tuple[bytes, bytes], method: str) -> None:
-    with Dripping(*drip) as stub:
+    with DrippingServer(*drip) as stub:
         began = time.monotonic()
         outcome = exchange(stub.url, Request(method, stub.url + "/v2/x", deadline=0.4))
         assert time.monotonic() - began < 3
@@ -86,7 +88,7 @@ def test_deadline_ends_a_dripping_answer(exchange: Exchange, drip: tuple[bytes, 
 
 @pytest.mark.parametrize("drip", [DRIPS["head"], (HEAD, VIDEO[:1])], ids=["head", "body"])
 def test_deadline_ends_a_dripping_file(exchange: Exchange, drip: tuple[bytes, bytes], tmp_path: Path) -> None:
-    with Dripping(*drip) as stub:
+    with DrippingServer(*drip) as stub:
         target = download.Download(Artifact(stub.url + "/x", "video"), "x.{}".format, Folder(tmp_path))
         began = time.monotonic()
         outcome = exchange(stub.url, Request("GET", stub.url + "/x", deadline=0.4), target)
@@ -111,7 +113,7 @@ def test_dripping_file_is_abandoned(
 ) -> None:
     monkeypatch.setattr(download, "SLOW_START", 0.1)
     monkeypatch.setattr(download, "MIN_RATE", 10_000)
-    with Dripping(HEAD, VIDEO[:1]) as dripping:
+    with DrippingServer(HEAD, VIDEO[:1]) as dripping:
         stub.play(gateway(result=[finished(dripping.url + "/files/x.mp4")]))
         with pytest.raises(StorageError, match=r"TooSlow: \d+ bytes came in"):
             connect(stub.url).save(tmp_path)

@@ -137,7 +137,7 @@ def test_file_is_restarted_if_ranges_are_ignored(stub: Stub, connect: Connect, t
 def test_endless_cuts_without_ranges_fail(stub: Stub, connect: Connect, tmp_path: Path) -> None:
     """Now a little more comes, now a little less: never a file, so it must end."""
     count = iter(range(10**6))
-    play(stub, lambda _: part(0, 4000 + next(count) % 2) if next_is_sane(stub) else Reply(404))
+    play(stub, lambda _: part(0, 4000 + next(count) % 2) if is_within_limit(stub) else Reply(404))
     with pytest.raises(StorageError) as caught:
         connect(stub.url).save(tmp_path)
     assert len(stub.gets) < 50
@@ -145,7 +145,7 @@ def test_endless_cuts_without_ranges_fail(stub: Stub, connect: Connect, tmp_path
     assert files_in(tmp_path) == []
 
 
-def next_is_sane(stub: Stub) -> bool:
+def is_within_limit(stub: Stub) -> bool:
     """False when a test would otherwise go on for ever."""
     return len(stub.gets) < 200
 
@@ -195,17 +195,17 @@ def test_changed_file_is_restarted_despite_if_range(
         )
 
     play(stub, act)
-    whole_or_absent(stub, connect, tmp_path, ALTERED)
+    check_whole_or_absent(stub, connect, tmp_path, ALTERED)
 
 
 def test_changed_length_restarts_the_file(stub: Stub, connect: Connect, tmp_path: Path) -> None:
     longer = ALTERED + b"more"
     first = iter([part(0, 5000, VIDEO, "")])
     play(stub, lambda received: next(first, None) or part(range_start(received), None, longer, ""))
-    whole_or_absent(stub, connect, tmp_path, longer)
+    check_whole_or_absent(stub, connect, tmp_path, longer)
 
 
-def whole_or_absent(stub: Stub, connect: Connect, folder: Path, *contents: bytes) -> None:
+def check_whole_or_absent(stub: Stub, connect: Connect, folder: Path, *contents: bytes) -> None:
     try:
         saved = connect(stub.url).save(folder)
     except StorageError:
@@ -248,7 +248,7 @@ def test_wrong_content_range_is_ignored(
             Reply(206, VIDEO[5000:], {"content-range": says}) if "range" in received.headers else cut
         ),
     )
-    whole_or_absent(stub, connect, tmp_path, VIDEO)
+    check_whole_or_absent(stub, connect, tmp_path, VIDEO)
 
 
 def test_file_longer_than_announced_fails(stub: Stub, connect: Connect, tmp_path: Path) -> None:
@@ -504,11 +504,11 @@ def test_hostile_addresses_are_not_fetched(
 def test_plain_http_from_a_remote_gateway_is_refused(tmp_path: Path) -> None:
     data = read_ended_job(JOB, None, None, Answer(200, {}, finished("http://images.example/x.mp4").body))
     assert isinstance(data, ResultData)
-    ended = run(
+    flow_result = run(
         collect(Session(Gateway("https://gateway.example"), Key), data, Destination(Folder(tmp_path))), []
     )
-    assert isinstance(ended.error, StorageError)
-    assert ended.sent == 0
+    assert isinstance(flow_result.error, StorageError)
+    assert flow_result.sent == 0
 
 
 @pytest.mark.parametrize("output", [None, 7, "text", [], {}, ["x"], "ftp://x/y", "javascript:alert(1)"])
@@ -530,7 +530,7 @@ def test_deeply_nested_output_has_no_files() -> None:
             Answer(200, {}, finished("X").body.replace(b'"X"', b"[" * depth + b"]" * depth)),
         )
         if isinstance(data, ResultData):
-            ended = run(
+            flow_result = run(
                 collect(
                     Session(Gateway("https://gateway.example"), Key),
                     data,
@@ -538,7 +538,7 @@ def test_deeply_nested_output_has_no_files() -> None:
                 ),
                 [],
             )
-            assert isinstance(ended.error, StorageError), depth
+            assert isinstance(flow_result.error, StorageError), depth
 
 
 # The disk.
@@ -601,7 +601,7 @@ def test_full_disk_leaves_no_part(
     check(client.call(result.save, tmp_path), tmp_path, content)
 
 
-class Trouble:
+class FailingStorage:
     """A plugin that stores in a folder, and in which `at` ("check", "open", "write", "commit") goes wrong."""
 
     def __init__(self, folder: Path, at: str, act: Callable[[], None]) -> None:
@@ -618,7 +618,7 @@ class Trouble:
 
     def open(self, name: str, content_type: str) -> Writer:
         self.happen("open")
-        return TroubledWriter(self, self.folder.open(name, content_type))
+        return FailingWriter(self, self.folder.open(name, content_type))
 
     def happen(self, at: str) -> None:
         self.threads.add(threading.get_ident())
@@ -626,25 +626,25 @@ class Trouble:
             self.act()
 
 
-class TroubledWriter:
-    def __init__(self, trouble: Trouble, writer: Writer) -> None:
-        self.trouble, self.writer = trouble, writer
+class FailingWriter:
+    def __init__(self, failing_storage: FailingStorage, writer: Writer) -> None:
+        self.failing_storage, self.writer = failing_storage, writer
 
     def write(self, chunk: bytes) -> None:
         self.writer.write(chunk[:100])
-        self.trouble.happen("write")
+        self.failing_storage.happen("write")
         self.writer.write(chunk[100:])
 
     def commit(self, sha256: str) -> Location:
-        self.trouble.happen("commit")
+        self.failing_storage.happen("commit")
         return self.writer.commit(sha256)
 
     def abort(self) -> None:
-        self.trouble.threads.add(threading.get_ident())
+        self.failing_storage.threads.add(threading.get_ident())
         self.writer.abort()
 
 
-def raising(error: BaseException) -> Callable[[], None]:
+def raise_error(error: BaseException) -> Callable[[], None]:
     def act() -> None:
         raise error
 
@@ -659,9 +659,9 @@ def test_storage_failure_is_a_storage_error(
     at: str, error: Exception, stub: Stub, connect: Connect, tmp_path: Path
 ) -> None:
     play(stub, [Reply(200, VIDEO)])
-    trouble = Trouble(tmp_path, at, raising(error))
+    failing_storage = FailingStorage(tmp_path, at, raise_error(error))
     with pytest.raises(StorageError):
-        connect(stub.url, plugins=[trouble]).save("trouble:")
+        connect(stub.url, plugins=[failing_storage]).save("trouble:")
     assert files_in(tmp_path) == []
 
 
@@ -669,8 +669,8 @@ def test_storage_failure_is_a_storage_error(
 def test_interrupt_leaves_no_part(at: str, stub: Stub, tmp_path: Path) -> None:
     """Of the client that blocks; an interrupt of an event loop cancels its tasks, which has tests of its own."""
     play(stub, [Reply(200, VIDEO)])
-    trouble = Trouble(tmp_path, at, raising(KeyboardInterrupt()))
-    client = Kling(api_key=KEY, base_url=stub.url, clock=SimulatedClock(), plugins=[trouble])
+    failing_storage = FailingStorage(tmp_path, at, raise_error(KeyboardInterrupt()))
+    client = Kling(api_key=KEY, base_url=stub.url, clock=SimulatedClock(), plugins=[failing_storage])
     with client as kling, pytest.raises(KeyboardInterrupt):
         kling.run("kling-2", prompt="a lighthouse", save_to="trouble:")
     assert files_in(tmp_path) == []
@@ -695,14 +695,14 @@ def test_existing_file_outlives_a_failed_download(stub: Stub, connect: Connect, 
     assert target.read_bytes() == b"before"
 
 
-def threads_end() -> None:
+def wait_for_threads() -> None:
     """Wait for the worker threads of an event loop that has ended."""
     for thread in threading.enumerate():
         if thread.name.startswith("AnyIO worker"):
             thread.join(10)
 
 
-async def cancelled_by_task(work: Callable[[], Any], reached: anyio.Event) -> None:
+async def cancel_by_task(work: Callable[[], Any], reached: anyio.Event) -> None:
     """As `asyncio.timeout`, `wait_for` and task groups of asyncio do it."""
     task = asyncio.ensure_future(work())
     await reached.wait()
@@ -711,7 +711,7 @@ async def cancelled_by_task(work: Callable[[], Any], reached: anyio.Event) -> No
         await task
 
 
-async def cancelled_by_scope(work: Callable[[], Any], reached: anyio.Event) -> None:
+async def cancel_by_scope(work: Callable[[], Any], reached: anyio.Event) -> None:
     async with anyio.create_task_group() as group:
         group.start_soon(work)
         await reached.wait()
@@ -719,7 +719,7 @@ async def cancelled_by_scope(work: Callable[[], Any], reached: anyio.Event) -> N
 
 
 @pytest.mark.parametrize("at", ["open", "write", "commit"])
-@pytest.mark.parametrize("cancel", [cancelled_by_task, cancelled_by_scope])
+@pytest.mark.parametrize("cancel", [cancel_by_task, cancel_by_scope])
 def test_cancel_during_a_slow_write_leaves_no_part(at: str, cancel: Any, stub: Stub, tmp_path: Path) -> None:
     """The thread goes on after the task has been cancelled; what it does then must be undone too."""
     play(stub, [Reply(200, VIDEO)])
@@ -733,7 +733,10 @@ def test_cancel_during_a_slow_write_leaves_no_part(at: str, cancel: Any, stub: S
 
         async def work() -> None:
             async with AsyncKling(
-                api_key=KEY, base_url=stub.url, clock=SimulatedClock(), plugins=[Trouble(tmp_path, at, act)]
+                api_key=KEY,
+                base_url=stub.url,
+                clock=SimulatedClock(),
+                plugins=[FailingStorage(tmp_path, at, act)],
             ) as kling:
                 await kling.run("kling-2", prompt="a lighthouse", save_to="trouble:")
 
@@ -748,19 +751,19 @@ def test_cancel_during_a_slow_write_leaves_no_part(at: str, cancel: Any, stub: S
             await cancel(work, reached)
 
     anyio.run(main)
-    threads_end()
+    wait_for_threads()
     # Whole is right too, when the file was being put in its place at that very moment.
     assert [path.read_bytes() for path in files_in(tmp_path)] in ([], [VIDEO])
     assert not [path for path in files_in(tmp_path) if path.suffix == ".part"]
 
 
-@pytest.mark.parametrize("cancel", [cancelled_by_task, cancelled_by_scope])
+@pytest.mark.parametrize("cancel", [cancel_by_task, cancel_by_scope])
 def test_cancel_during_a_download_leaves_no_part(cancel: Any, stub: Stub, tmp_path: Path) -> None:
     async def main() -> None:
         reached = anyio.Event()
         count = iter(range(10**9))
 
-        class Watch(Trouble):
+        class Watch(FailingStorage):
             def happen(self, at: str) -> None:
                 if at == "write" and next(count) == 3:
                     anyio.from_thread.run_sync(reached.set)
@@ -777,24 +780,24 @@ def test_cancel_during_a_download_leaves_no_part(cancel: Any, stub: Stub, tmp_pa
         await cancel(work, reached)
 
     anyio.run(main)
-    threads_end()
+    wait_for_threads()
     assert files_in(tmp_path) == []
 
 
 def test_async_storage_is_called_in_worker_threads_only(stub: Stub, tmp_path: Path) -> None:
     """As hookspecs promises, so that plain blocking code is right in a plugin; to abort may take long too."""
     play(stub, [part(0, 9000), Reply(200, HTML)])
-    trouble = Trouble(tmp_path, "", lambda: None)
+    failing_storage = FailingStorage(tmp_path, "", lambda: None)
 
     async def main() -> int:
         async with AsyncKling(
-            api_key=KEY, base_url=stub.url, clock=SimulatedClock(), plugins=[trouble]
+            api_key=KEY, base_url=stub.url, clock=SimulatedClock(), plugins=[failing_storage]
         ) as kling:
             with pytest.raises(StorageError):
                 await kling.run("kling-2", prompt="a lighthouse", save_to="trouble:")
         return threading.get_ident()
 
-    assert anyio.run(main) not in trouble.threads
+    assert anyio.run(main) not in failing_storage.threads
 
 
 # The flow alone: any way of cutting a file gives the file, or nothing.

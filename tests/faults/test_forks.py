@@ -216,7 +216,7 @@ time.sleep(60)
 
 
 @contextmanager
-def carried(scenario: str, journal: Path) -> Iterator[tuple[subprocess.Popen[str], str]]:
+def run_open_submit(scenario: str, journal: Path) -> Iterator[tuple[subprocess.Popen[str], str]]:
     """A process with a submit that is not answered, and the line that it wrote."""
     with (
         gateway_that_accepts(1) as (url, arrived),
@@ -242,7 +242,7 @@ def states(journal: Path) -> list[str]:
 @pytest.mark.parametrize("scenario", ["child closes", "child ends"])
 def test_child_ignores_the_submit_of_its_parent(scenario: str, tmp_path: Path) -> None:
     journal = tmp_path / "journal"
-    with carried(scenario, journal) as (_, line):
+    with run_open_submit(scenario, journal) as (_, line):
         assert line == "done"
         assert states(journal) == ["QUEUED", "SUBMITTING"]
         assert len(list(tmp_path.glob("*.alive"))) == 1
@@ -251,7 +251,7 @@ def test_child_ignores_the_submit_of_its_parent(scenario: str, tmp_path: Path) -
 @pytest.mark.parametrize("scenario", ["child lives on", "program lives on"])
 def test_child_does_not_keep_a_dead_parent_alive(scenario: str, tmp_path: Path) -> None:
     journal = tmp_path / "journal"
-    with carried(scenario, journal) as (process, line):
+    with run_open_submit(scenario, journal) as (process, line):
         try:
             assert states(journal) == ["QUEUED", "SUBMITTING"]
             process.kill()
@@ -265,7 +265,7 @@ def test_child_does_not_keep_a_dead_parent_alive(scenario: str, tmp_path: Path) 
 
 def test_submit_of_a_killed_child_is_uncertain(tmp_path: Path) -> None:
     journal = tmp_path / "journal"
-    with carried("child submits", journal) as (process, line):
+    with run_open_submit("child submits", journal) as (process, line):
         assert states(journal) == ["QUEUED", "SUBMITTING"]
         os.kill(int(line), signal.SIGKILL)
         end = time.monotonic() + 20

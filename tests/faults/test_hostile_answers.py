@@ -42,29 +42,29 @@ values: st.SearchStrategy[Any] = st.recursive(
 )
 
 
-def perhaps(*right: Any) -> st.SearchStrategy[Any]:
+def documented_or_any(*right: Any) -> st.SearchStrategy[Any]:
     """One of the values that are documented, or any other."""
     return st.sampled_from(right) | values
 
 
-metrics = st.fixed_dictionaries({}, optional={name: perhaps(1, 0.5) for name in ("cost", "remaining_credits", "inference_time", "queue_time", "total_time", "retry_count")})  # fmt: skip
+metrics = st.fixed_dictionaries({}, optional={name: documented_or_any(1, 0.5) for name in ("cost", "remaining_credits", "inference_time", "queue_time", "total_time", "retry_count")})  # fmt: skip
 file = st.fixed_dictionaries(
     {},
     optional={
         "url": urls | values,
-        "content_type": perhaps("video/mp4"),
-        "file_name": perhaps("x.mp4"),
-        "file_size": perhaps(10),
+        "content_type": documented_or_any("video/mp4"),
+        "file_name": documented_or_any("x.mp4"),
+        "file_size": documented_or_any(10),
     },
 )
 documented = st.fixed_dictionaries(
     {},
     optional={
-        "status": perhaps("QUEUED", "PROCESSING", "COMPLETED", "COMPLETED", "FAILED"),
-        "request_id": perhaps(JOB),
+        "status": documented_or_any("QUEUED", "PROCESSING", "COMPLETED", "COMPLETED", "FAILED"),
+        "request_id": documented_or_any(JOB),
         "status_url": urls | values,
         "response_url": urls | values,
-        "error": perhaps("no", "credits"),
+        "error": documented_or_any("no", "credits"),
         "error_description": values,
         "message": values,
         "output": urls | values | st.lists(urls | values, max_size=3),
@@ -72,8 +72,8 @@ documented = st.fixed_dictionaries(
         "audio": file | values,
         "images": st.lists(file | values, max_size=3) | values,
         "metrics": metrics | values,
-        "credits": perhaps(3),
-        "free-credits": perhaps(3),
+        "credits": documented_or_any(3),
+        "free-credits": documented_or_any(3),
     },
 )
 bodies = (
@@ -122,29 +122,29 @@ def check_text(thing: object) -> None:
     assert repr(thing)
 
 
-def completed(**body: Any) -> Answer:
+def make_completed(**body: Any) -> Answer:
     return Answer(200, {}, json.dumps({"status": "COMPLETED", **body}).encode())
 
 
 @quick
 @given(answers, st.sampled_from(KINDS))
 @example(Answer(429, {"retry-after": "\u00b2"}, b""), None)
-@example(completed(output="https://["), None)
-@example(completed(output="https://a\u2100b/"), None)
-@example(completed(metrics={"cost": 10**400}, credits=10**400), None)
-@example(completed(request_id="\ud800"), None)
+@example(make_completed(output="https://["), None)
+@example(make_completed(output="https://a\u2100b/"), None)
+@example(make_completed(metrics={"cost": 10**400}, credits=10**400), None)
+@example(make_completed(request_id="\ud800"), None)
 @example(Answer(200, {}, b"[" * 200_000), None)
 def test_readers_accept_any_answer(answer: Answer, kind: Any) -> None:
     request_id = read_request_id(answer)
     assert request_id is None or (request_id.isprintable() and request_id.strip())
     assert GATEWAY.status(request_id or "x").url.startswith("https://gateway.example/v2/requests/")
-    status, ended = read_status(answer), read_ended_job(JOB, None, kind, answer)
+    status, flow_result = read_status(answer), read_ended_job(JOB, None, kind, answer)
     assert status is None or isinstance(status.state, str)
-    assert ended is None or isinstance(ended, ResultData | JobStatus)
-    if isinstance(ended, ResultData):
-        assert all(file.url.startswith(("https://", "http://")) for file in ended.artifacts)
-        assert ended.images is not None
-        check_text(ended.metrics)
+    assert flow_result is None or isinstance(flow_result, ResultData | JobStatus)
+    if isinstance(flow_result, ResultData):
+        assert all(file.url.startswith(("https://", "http://")) for file in flow_result.artifacts)
+        assert flow_result.images is not None
+        check_text(flow_result.metrics)
     assert isinstance(read_credits(answer), Credits | None)
     seconds = seconds_until_reset(answer)
     assert seconds is None or 0 <= seconds < float("inf")
@@ -155,16 +155,16 @@ def test_readers_accept_any_answer(answer: Answer, kind: Any) -> None:
 @quick
 @given(outcome_lists)
 def test_submit_ends_after_any_outcomes(script: list[Outcome]) -> None:
-    ended = run(submit(Session(GATEWAY, Key), "kling-2", {}), [*script, *END])
-    assert isinstance(ended.error, KlingError) or isinstance(ended.value, JobRef)
+    flow_result = run(submit(Session(GATEWAY, Key), "kling-2", {}), [*script, *END])
+    assert isinstance(flow_result.error, KlingError) or isinstance(flow_result.value, JobRef)
 
 
 @quick
 @given(outcome_lists, st.sampled_from([0.0, 60.0, None]), st.sampled_from(KINDS))
 def test_wait_ends_after_any_outcomes(script: list[Outcome], timeout: float | None, kind: Any) -> None:
-    ended = run(wait(Session(GATEWAY, Key), JobRef(JOB, None, None, kind), timeout), [*script, *END])
-    assert isinstance(ended.error, KlingError) or isinstance(ended.value, ResultData)
-    for event in ended.events:
+    flow_result = run(wait(Session(GATEWAY, Key), JobRef(JOB, None, None, kind), timeout), [*script, *END])
+    assert isinstance(flow_result.error, KlingError) or isinstance(flow_result.value, ResultData)
+    for event in flow_result.events:
         log_notifier.kling_event(event)
 
 
@@ -175,8 +175,8 @@ def test_queries_end_after_any_outcomes(script: list[Outcome]) -> None:
         query_credits(Session(GATEWAY, Key)),
         query_status(Session(GATEWAY, Key), JobRef(JOB)),
     ):
-        ended = run(flow, [*script, *END])
-        assert isinstance(ended.error, KlingError) or isinstance(ended.value, Credits | JobStatus)
+        flow_result = run(flow, [*script, *END])
+        assert isinstance(flow_result.error, KlingError) or isinstance(flow_result.value, Credits | JobStatus)
 
 
 @quick
@@ -187,11 +187,11 @@ def test_collect_ends_after_any_outcomes(
     result = read_ended_job(JOB, None, kind, Answer(200, {}, answer.body))
     if not isinstance(result, ResultData):
         return
-    ended = run(
+    flow_result = run(
         collect(Session(GATEWAY, Key), result, Destination(Folder(tmp_path_factory.getbasetemp()))),
         [*script, *END * 3],
     )
-    assert isinstance(ended.error, KlingError)
+    assert isinstance(flow_result.error, KlingError)
 
 
 @quick

@@ -46,7 +46,7 @@ def head(*lines: bytes, body: bytes = b"") -> Raw:
     return Raw(b"\r\n".join([b"HTTP/1.1 200 OK", *lines, b"", body]))
 
 
-def packed(body: bytes, encoding: str) -> Reply:
+def encoded_reply(body: bytes, encoding: str) -> Reply:
     return Reply(200, body, {"content-encoding": encoding})
 
 
@@ -61,14 +61,14 @@ ANSWERS: dict[str, Action] = {
     "length below zero": head(b"content-length: -5", body=b"{}"),
     "chunk of a planet": head(b"transfer-encoding: chunked", body=b"f" * 15 + b"\r\n{}"),
     # Bombs.
-    "gzip bomb": packed(SPACES, "gzip"),
-    "gzip bomb in two layers": packed(gzip.compress(SPACES, 9), "gzip, gzip"),
+    "gzip bomb": encoded_reply(SPACES, "gzip"),
+    "gzip bomb in two layers": encoded_reply(gzip.compress(SPACES, 9), "gzip, gzip"),
     "gzip bomb in two headers": head(
         b"content-encoding: gzip", b"content-encoding: gzip", body=gzip.compress(SPACES, 9)
     ),
-    "gzip that is none": packed(b"{}", "gzip"),
-    "gzip cut off": packed(gzip.compress(accepted().body)[:-12], "gzip"),
-    "unheard-of packing": packed(b"{}", "zstd, br, x-own"),
+    "gzip that is none": encoded_reply(b"{}", "gzip"),
+    "gzip cut off": encoded_reply(gzip.compress(accepted().body)[:-12], "gzip"),
+    "unheard-of packing": encoded_reply(b"{}", "zstd, br, x-own"),
     "deep lists": Reply(200, b"[" * 500_000),
     "deep objects": Reply(200, b'{"a":' * 100_000 + b"1" + b"}" * 100_000),
     "deep metrics": Reply(200, b'{"status":"COMPLETED","metrics":' + b"[" * 900 + b"]" * 900 + b"}"),
@@ -81,7 +81,7 @@ ANSWERS: dict[str, Action] = {
     "key as a length": head(b"content-length: " + SECRET),
     "key as a chunk": head(b"transfer-encoding: chunked", body=SECRET + b"\r\n\r\n"),
     "key as a coding": head(b"transfer-encoding: " + SECRET),
-    "key as gzip": packed(SECRET, "gzip"),
+    "key as gzip": encoded_reply(SECRET, "gzip"),
     "key in packed words": Reply(
         400, gzip.compress(b'{"error": "no such key: %s"}' % SECRET), {"content-encoding": "gzip"}
     ),
@@ -123,11 +123,11 @@ def texts(thing: Any) -> str:
     return str(thing) + repr(thing)
 
 
-def plain(text: str) -> bool:
+def is_plain(text: str) -> bool:
     return all(letter.isprintable() for line in text.split("\n") for letter in line)
 
 
-def everything(client: ClientHarness, folder: Path) -> list[Any]:
+def call_everything(client: ClientHarness, folder: Path) -> list[Any]:
     """Call whatever there is to call; what comes back, or is raised as documented."""
     job = client.kling.job(JOB)
     calls: list[Callable[[], Any]] = [
@@ -161,13 +161,13 @@ def test_hostile_answers_harm_no_client(
     stub.play(lambda _: answer)
     client = connect(stub.url)
     with caplog.at_level(logging.DEBUG, "kling_adapters"):
-        results = everything(client, target)
+        results = call_everything(client, target)
     assert isinstance(results[-1], KlingError)
     shown = "".join(map(texts, results))
     assert KEY not in shown + caplog.text
     for error in results:
-        assert not isinstance(error, KlingError) or plain(str(error))
-    assert plain(caplog.text)
+        assert not isinstance(error, KlingError) or is_plain(str(error))
+    assert is_plain(caplog.text)
     assert [path for path in tmp_path.rglob("*") if path != target] == []
     assert len(stub.posts) == 1
 
@@ -209,14 +209,14 @@ def test_combined_hostile_answers_harm_no_client(
 
 
 @pytest.fixture
-def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+def short_timeout(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(_http, "MAX_ANSWER_SECONDS", 0.3)
 
 
-@pytest.mark.usefixtures("impatient")
+@pytest.mark.usefixtures("short_timeout")
 def test_dripping_answer_is_abandoned(connect: Connect) -> None:
     """Each drop comes in time, and so no timeout of a read ever ends it."""
-    with Dripping() as stub:
+    with DrippingServer() as stub:
         client = connect(stub.url)
         began = time.monotonic()
         with pytest.raises(SubmitUncertain, match="took longer"):
@@ -226,7 +226,7 @@ def test_dripping_answer_is_abandoned(connect: Connect) -> None:
         assert time.monotonic() - began < 20
 
 
-class Dripping(Stub):
+class DrippingServer(Stub):
     """Answers with spaces, one after the other."""
 
     def __init__(self) -> None:

@@ -59,7 +59,7 @@ def holds_key(received: Seen) -> bool:
 
 
 @pytest.fixture
-def traffic(stub: Stub, second_stub: Stub) -> Callable[[], None]:
+def check_traffic(stub: Stub, second_stub: Stub) -> Callable[[], None]:
     """Afterwards: the key went to the gateway with each of its own calls, and never anywhere else."""
 
     def check() -> None:
@@ -76,7 +76,7 @@ def traffic(stub: Stub, second_stub: Stub) -> Callable[[], None]:
 
 
 def test_addresses_in_answers_are_not_called(
-    stub: Stub, second_stub: Stub, connect: Connect, tmp_path: Path, traffic: Callable[[], None]
+    stub: Stub, second_stub: Stub, connect: Connect, tmp_path: Path, check_traffic: Callable[[], None]
 ) -> None:
     second_stub.play(gateway())
     away = {
@@ -97,31 +97,31 @@ def test_addresses_in_answers_are_not_called(
     )
     connect(stub.url).save(tmp_path)
     assert [received.path for received in second_stub.requests] == ["/files/x.mp4"]
-    traffic()
+    check_traffic()
 
 
 def test_gateway_files_are_fetched_without_the_key(
-    stub: Stub, connect: Connect, tmp_path: Path, traffic: Callable[[], None]
+    stub: Stub, connect: Connect, tmp_path: Path, check_traffic: Callable[[], None]
 ) -> None:
     stub.play(gateway(result=[finished(stub.url + "/files/x.mp4")]))
     connect(stub.url).save(tmp_path)
     assert [received.path for received in stub.requests][-1] == "/files/x.mp4"
-    traffic()
+    check_traffic()
 
 
 def test_redirects_to_the_gateway_do_not_get_the_key(
-    stub: Stub, second_stub: Stub, connect: Connect, tmp_path: Path, traffic: Callable[[], None]
+    stub: Stub, second_stub: Stub, connect: Connect, tmp_path: Path, check_traffic: Callable[[], None]
 ) -> None:
     second_stub.play(lambda _: Reply(302, b"", {"location": stub.url + "/files/x.mp4"}))
     stub.play(gateway(result=[finished(second_stub.url + "/x.mp4")]))
     connect(stub.url).save(tmp_path)
-    traffic()
+    check_traffic()
 
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
 @pytest.mark.parametrize("kind", ["submit", "status", "result"])
 def test_redirects_of_gateway_calls_are_not_followed(
-    kind: str, status: int, stub: Stub, second_stub: Stub, connect: Connect, traffic: Callable[[], None]
+    kind: str, status: int, stub: Stub, second_stub: Stub, connect: Connect, check_traffic: Callable[[], None]
 ) -> None:
     second_stub.play(gateway())
     moved = Reply(status, b"", {"location": second_stub.url + "/v2/elsewhere"})
@@ -130,7 +130,7 @@ def test_redirects_of_gateway_calls_are_not_followed(
     with pytest.raises(KlingError):
         connect(stub.url).wait(timeout=20)
     assert second_stub.requests == []
-    traffic()
+    check_traffic()
 
 
 def test_cookies_of_the_gateway_are_not_sent(
@@ -173,18 +173,18 @@ def test_proxy_sees_only_the_name_of_the_gateway(
     assert not any(holds_key(received) for received in second_stub.requests)
 
 
-class Ears:
+class EventRecorder:
     """A plugin that hears every event."""
 
     def __init__(self) -> None:
-        self.heard: list[Event] = []
+        self.events: list[Event] = []
 
     @hookimpl
     def kling_event(self, event: Event) -> None:
-        self.heard.append(event)
+        self.events.append(event)
 
 
-def attempts(client: ClientHarness, folder: Path) -> list[object]:
+def collect_visible(client: ClientHarness, folder: Path) -> list[object]:
     """Everything a user gets to see of one job, good or bad."""
     results: list[object] = [client, client.kling, client.clock, client.kling.plugins]
 
@@ -229,11 +229,11 @@ def test_no_text_holds_the_key(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     stub.play(gateway(result=[finished(stub.url + "/files/x.mp4")], **script))
-    ears = Ears()
+    recorder = EventRecorder()
     with caplog.at_level(logging.DEBUG):
-        results = attempts(connect(stub.url, plugins=[ears]), tmp_path)
+        results = collect_visible(connect(stub.url, plugins=[recorder]), tmp_path)
     assert error is None or any(type(thing) is error for thing in results)
-    assert not any(KEY in str(thing) + repr(thing) for thing in [*results, *ears.heard])
+    assert not any(KEY in str(thing) + repr(thing) for thing in [*results, *recorder.events])
     for thing in results:
         if isinstance(thing, BaseException):
             assert KEY not in "".join(traceback.format_exception(thing))
@@ -265,13 +265,13 @@ def test_key_repeated_by_the_gateway_is_masked(
 ) -> None:
     """Error messages are what people paste into reports; many services quote the key they refuse."""
     stub.play(gateway(**script))
-    ears = Ears()
-    client = connect(stub.url, plugins=[ears])
+    recorder = EventRecorder()
+    client = connect(stub.url, plugins=[recorder])
     with caplog.at_level(logging.DEBUG, "kling_adapters"), pytest.raises(error) as caught:
         client.wait()
     assert "no such key" in str(caught.value)
     assert KEY not in "".join(traceback.format_exception(caught.value)) + repr(vars(caught.value))
-    assert KEY not in repr(ears.heard) + caplog.text
+    assert KEY not in repr(recorder.events) + caplog.text
 
 
 @pytest.mark.parametrize("key", ["1", "a", "QUEUED", "request_id", '"', "{", ":", "output"])
@@ -305,12 +305,12 @@ def test_missing_key_is_a_config_error(key: str | None, stub: Stub, connect: Con
     assert stub.requests == []
 
 
-class Giver:
+class KeyPlugin:
     def __init__(self, key: Any) -> None:
         self.key = key
 
     @hookimpl
-    def kling_auth(self, gateway: str) -> Giver:
+    def kling_auth(self, gateway: str) -> KeyPlugin:
         return self
 
     def api_key(self) -> Any:
@@ -322,7 +322,7 @@ def test_plugin_without_a_key_is_a_config_error(key: Any, stub: Stub, connect: C
     """A request without a key would be refused in the gateway's words; better in ours, and before it is sent."""
     stub.play([accepted()])
     with pytest.raises(ConfigError) as caught:
-        connect(stub.url, api_key=None, plugins=[Giver(key)]).submit()
+        connect(stub.url, api_key=None, plugins=[KeyPlugin(key)]).submit()
     assert stub.requests == []
     assert KEY not in "".join(traceback.format_exception(caught.value))
 
@@ -369,7 +369,7 @@ def test_unsafe_gateway_addresses_are_refused(kind: type[Kling | AsyncKling], ur
 
 @pytest.mark.parametrize("url", ["{}", "{}/", "{}/v1", "{}/v2", "{}/v2/", "{}/v1/"])
 def test_safe_gateway_addresses_are_accepted(
-    url: str, stub: Stub, connect: Connect, traffic: Callable[[], None]
+    url: str, stub: Stub, connect: Connect, check_traffic: Callable[[], None]
 ) -> None:
     stub.play(gateway())
     connect(url.format(stub.url)).wait()
@@ -378,4 +378,4 @@ def test_safe_gateway_addresses_are_accepted(
         f"/v2/requests/{JOB}/status",
         f"/v2/requests/{JOB}",
     ]
-    traffic()
+    check_traffic()

@@ -136,7 +136,7 @@ class Evidence:
             if path.is_file():
                 self.texts.append((str(path), path.read_bytes()))
 
-    def heard(self, records: list[logging.LogRecord]) -> None:
+    def add_logs(self, records: list[logging.LogRecord]) -> None:
         for record in records:
             text = f"{record.getMessage()} {record.msg!r} {record.args!r} {record.exc_text} {vars(record)}"
             self.texts.append((f"log of {record.name}", text))
@@ -180,7 +180,7 @@ class Host:
         evidence.texts.append(("metrics", data.to_json() if data else ""))
 
 
-def everything(client: ClientHarness, folder: Path, evidence: Evidence) -> None:
+def call_everything(client: ClientHarness, folder: Path, evidence: Evidence) -> None:
     """Every call of a client, whatever comes of it."""
     kling, do, keep = client.kling, client.call, evidence.keep
     films = folder / "films"
@@ -314,11 +314,11 @@ def test_client_leaves_the_key_nowhere(
     evidence = Evidence()
     with caplog.at_level(logging.DEBUG):
         host = Host(connect, stub.url, second_stub, tmp_path)
-        everything(host.client, tmp_path, evidence)
+        call_everything(host.client, tmp_path, evidence)
         host.client.call(host.client.kling.close)
     host.show(evidence)
     is_ours = script not in HEADS.values()
-    evidence.heard(
+    evidence.add_logs(
         [record for record in caplog.records if is_ours or not record.name.startswith(("httpcore", "httpx"))]
     )
     evidence.read(tmp_path)
@@ -349,11 +349,11 @@ def test_interrupted_client_does_not_show_the_key(stub: Stub, tmp_path: Path) ->
     evidence.check()
 
 
-class Refusing:
+class RefusedPool:
     """A pool of keys that all have been refused, one of which is none."""
 
     @hookimpl
-    def kling_auth(self) -> Refusing:
+    def kling_auth(self) -> RefusedPool:
         return self
 
     def keys(self) -> list[str]:
@@ -373,8 +373,8 @@ class Refusing:
 
 def test_empty_pool_does_not_show_its_keys(stub: Stub, connect: Connect, tmp_path: Path) -> None:
     evidence = Evidence()
-    client = connect(stub.url, api_key=None, plugins=[Refusing()], journal=tmp_path / "journal.sqlite3")
-    everything(client, tmp_path, evidence)
+    client = connect(stub.url, api_key=None, plugins=[RefusedPool()], journal=tmp_path / "journal.sqlite3")
+    call_everything(client, tmp_path, evidence)
     evidence.check()
     assert stub.requests == []
 

@@ -130,10 +130,10 @@ def test_wait_survives_any_mix_of_faults(
     asking = [*asking, *[answer(MISSING)] * missing]
     random.shuffle(asking)
     script = [*asking, answer(state("COMPLETED")), *fetching, answer(finished("a text"))]
-    ended = run(wait(Session(GATEWAY, Key), REF, 1e6), script)
-    assert ended.error is None
-    assert ended.value.output == "a text"
-    assert ended.sent == len(script)
+    flow_result = run(wait(Session(GATEWAY, Key), REF, 1e6), script)
+    assert flow_result.error is None
+    assert flow_result.value.output == "a text"
+    assert flow_result.sent == len(script)
 
 
 @given(
@@ -142,28 +142,28 @@ def test_wait_survives_any_mix_of_faults(
 )
 def test_wait_lasts_exactly_until_the_timeout(again: list[Outcome], timeout: float) -> None:
     """The pace is bounded on both sides: every 35 s at least, and a second apart on the average."""
-    ended = run(wait(Session(GATEWAY, Key), REF, timeout), (again[i % len(again)] for i in range(5000)))
-    assert isinstance(ended.error, WaitTimeout)
-    assert timeout - 0.001 <= ended.seconds <= timeout + 0.001
-    assert ended.error.seconds == pytest.approx(ended.seconds)
-    assert 1 + timeout / 200 <= ended.sent <= 3 + timeout * 1.2
+    flow_result = run(wait(Session(GATEWAY, Key), REF, timeout), (again[i % len(again)] for i in range(5000)))
+    assert isinstance(flow_result.error, WaitTimeout)
+    assert timeout - 0.001 <= flow_result.seconds <= timeout + 0.001
+    assert flow_result.error.seconds == pytest.approx(flow_result.seconds)
+    assert 1 + timeout / 200 <= flow_result.sent <= 3 + timeout * 1.2
 
 
 @pytest.mark.parametrize("headers", [{"retry-after": "0"}, {"x-rate-limit-reset-at-utc": "1"}])
 def test_past_reset_does_not_speed_polls_up(headers: dict[str, str]) -> None:
     limited = Answer(429, headers, b"")
-    ended = run(wait(Session(GATEWAY, Key), REF, 900), (limited for _ in range(5000)))
-    assert isinstance(ended.error, WaitTimeout)
-    assert ended.sent < 300
+    flow_result = run(wait(Session(GATEWAY, Key), REF, 900), (limited for _ in range(5000)))
+    assert isinstance(flow_result.error, WaitTimeout)
+    assert flow_result.sent < 300
 
 
 def test_polls_respect_and_remember_rate_limits() -> None:
     queued, limited = answer(state("QUEUED")), Answer(429, {"retry-after": "50"}, b"")
-    waited = run(
+    first_wait = run(
         wait(Session(GATEWAY, Key), REF, 900),
         [queued] * 3 + [limited] + [answer(state("COMPLETED")), answer(finished())],
     )
-    assert waited.seconds > 50
+    assert first_wait.seconds > 50
 
     def count_polls_of_another_job(limits: int) -> int:
         session = Session(GATEWAY, Key)

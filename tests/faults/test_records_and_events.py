@@ -60,32 +60,32 @@ def session(tmp_path: Path) -> Iterator[Session]:
     session.close()
 
 
-def noted(session: Session) -> tuple[str, str | None, str]:
+def read_row(session: Session) -> tuple[str, str | None, str]:
     """The state, the id and the key of the one entry in the journal."""
     assert session.journal is not None
     [entry] = session.journal.entries()
     return entry.state, entry.request_id, entry.key
 
 
-def submitted(session: Session, *outcomes: Outcome) -> Any:
+def run_submit(session: Session, *outcomes: Outcome) -> Any:
     return run(submit(session, "kling-2", BODY, ADAPTER, "out", "tag"), outcomes)
 
 
 @pytest.mark.parametrize("status", [200, 201, 299])
 def test_accepted_submit_is_recorded_and_reported(session: Session, status: int) -> None:
-    ended = submitted(session, UNREACHED, answer(500), answer(status, request_id="job"))
-    assert ended.value == JobRef("job", "kling-2", 300.0, "video")
-    assert ended.seconds > 2.5
-    assert ended.events == [events.Submitted("job", "kling-2", BODY, about(ended.seconds))]
-    assert noted(session) == ("QUEUED", "job", fingerprint(KEY))
+    flow_result = run_submit(session, UNREACHED, answer(500), answer(status, request_id="job"))
+    assert flow_result.value == JobRef("job", "kling-2", 300.0, "video")
+    assert flow_result.seconds > 2.5
+    assert flow_result.events == [events.Submitted("job", "kling-2", BODY, about(flow_result.seconds))]
+    assert read_row(session) == ("QUEUED", "job", fingerprint(KEY))
     assert session.journal is not None
     [entry] = session.journal.entries()
     assert (entry.save_to, entry.tag, entry.params) == ("out", "tag", BODY)
 
 
 def test_job_without_adapter_has_only_its_model(session: Session) -> None:
-    ended = run(submit(session, "kling-9", BODY), [ACCEPTED])
-    assert ended.value == JobRef("job", "kling-9", None, None)
+    flow_result = run(submit(session, "kling-9", BODY), [ACCEPTED])
+    assert flow_result.value == JobRef("job", "kling-9", None, None)
 
 
 @pytest.mark.parametrize(
@@ -107,41 +107,43 @@ def test_failed_submit_is_recorded_and_reported(
     session: Session, last: Outcome, error: type[Exception], state: str, is_sync: bool
 ) -> None:
     if is_sync:
-        ended = run(run_sync(session, ADAPTER, BODY, 60.0), [UNREACHED, last])
+        flow_result = run(run_sync(session, ADAPTER, BODY, 60.0), [UNREACHED, last])
     else:
-        ended = submitted(session, UNREACHED, last)
-    assert isinstance(ended.error, error)
-    assert ended.sent == 2
-    assert ended.events == [events.SubmitFailed("kling-2", str(ended.error), state == "UNCERTAIN")]
-    assert noted(session) == (state, None, fingerprint(KEY))
-    assert getattr(ended.error, "entry", 1) == 1
+        flow_result = run_submit(session, UNREACHED, last)
+    assert isinstance(flow_result.error, error)
+    assert flow_result.sent == 2
+    assert flow_result.events == [
+        events.SubmitFailed("kling-2", str(flow_result.error), state == "UNCERTAIN")
+    ]
+    assert read_row(session) == (state, None, fingerprint(KEY))
+    assert getattr(flow_result.error, "entry", 1) == 1
 
 
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 405, 406, 410, 422, 418])
 def test_refused_submit_is_not_repeated(session: Session, status: int) -> None:
-    ended = submitted(session, answer(status), ACCEPTED)
-    assert isinstance(ended.error, errors.ApiError)
-    assert ended.sent == 1
+    flow_result = run_submit(session, answer(status), ACCEPTED)
+    assert isinstance(flow_result.error, errors.ApiError)
+    assert flow_result.sent == 1
 
 
 @pytest.mark.parametrize("status", [429, 500, 502])
 def test_safe_submit_is_repeated(session: Session, status: int) -> None:
-    ended = submitted(session, answer(status), ACCEPTED)
-    assert ended.value.request_id == "job"
+    flow_result = run_submit(session, answer(status), ACCEPTED)
+    assert flow_result.value.request_id == "job"
 
 
 @pytest.mark.parametrize("status", [501, 503, 504, 505])
 def test_uncertain_submit_is_not_repeated(session: Session, status: int) -> None:
-    ended = submitted(session, answer(status), ACCEPTED)
-    assert isinstance(ended.error, errors.SubmitUncertain)
-    assert ended.sent == 1
+    flow_result = run_submit(session, answer(status), ACCEPTED)
+    assert isinstance(flow_result.error, errors.SubmitUncertain)
+    assert flow_result.sent == 1
 
 
 @pytest.mark.parametrize("status", [500, 502])
 def test_failed_direct_run_is_uncertain(session: Session, status: int) -> None:
-    ended = run(run_sync(session, ADAPTER, BODY, None), [answer(status), FILE])
-    assert isinstance(ended.error, errors.SubmitUncertain)
-    assert ended.sent == 1
+    flow_result = run(run_sync(session, ADAPTER, BODY, None), [answer(status), FILE])
+    assert isinstance(flow_result.error, errors.SubmitUncertain)
+    assert flow_result.sent == 1
 
 
 PICTURE = b"\x89PNG\r\n\x1a\n" + bytes(20)
@@ -154,20 +156,20 @@ SIX_DAYS = 6 * 86400
 def test_upload_is_repeated_a_day_before_it_expires(age: float, sent: int) -> None:
     session = Session(GATEWAY, Key)
     session.uploads.keep(hashlib.sha256(PICTURE).hexdigest(), "https://e.com/old.png", STARTED - age)
-    ended = run(submit(session, "kling-2", WITH_FILE), [UPLOADED, ACCEPTED][-sent:])
-    assert ended.value.request_id == "job"
-    assert ended.sent == sent
+    flow_result = run(submit(session, "kling-2", WITH_FILE), [UPLOADED, ACCEPTED][-sent:])
+    assert flow_result.value.request_id == "job"
+    assert flow_result.sent == sent
     url = "old" if sent == 1 else "new"
-    body = ended.requests[-1].body
+    body = flow_result.requests[-1].body
     assert isinstance(body, bytes)
     assert json.loads(body)["image"] == f"https://e.com/{url}.png"
 
 
 def test_upload_is_retried_for_five_minutes() -> None:
-    ended = run(submit(Session(GATEWAY, Key), "kling-2", WITH_FILE), [answer(500)] * 99)
-    assert isinstance(ended.error, errors.KlingError)
-    assert not isinstance(ended.error, errors.SubmitUncertain)
-    assert ended.seconds == pytest.approx(300.0)
+    flow_result = run(submit(Session(GATEWAY, Key), "kling-2", WITH_FILE), [answer(500)] * 99)
+    assert isinstance(flow_result.error, errors.KlingError)
+    assert not isinstance(flow_result.error, errors.SubmitUncertain)
+    assert flow_result.seconds == pytest.approx(300.0)
 
 
 def test_session_does_not_show_its_keys() -> None:
@@ -196,41 +198,41 @@ def test_gateway_addresses_follow_the_spec() -> None:
 @pytest.mark.parametrize("is_sync", [False, True])
 def test_unreachable_gateway_is_a_transport_error(session: Session, is_sync: bool) -> None:
     start = run_sync(session, ADAPTER, BODY, None) if is_sync else submit(session, "kling-2", BODY)
-    ended = run(start, [UNREACHED] * 9)
-    assert isinstance(ended.error, errors.TransportError)
-    assert ended.sent == 4
-    assert ended.events == [events.SubmitFailed("kling-2", str(ended.error), uncertain=False)]
-    assert noted(session)[0] == "REFUSED"
+    flow_result = run(start, [UNREACHED] * 9)
+    assert isinstance(flow_result.error, errors.TransportError)
+    assert flow_result.sent == 4
+    assert flow_result.events == [events.SubmitFailed("kling-2", str(flow_result.error), uncertain=False)]
+    assert read_row(session)[0] == "REFUSED"
 
 
 @pytest.mark.parametrize(("timeout", "expected"), [(None, 1200.0), (7.0, 7.0)])
 def test_direct_run_is_recorded_and_reported(
     session: Session, timeout: float | None, expected: float
 ) -> None:
-    ended = run(run_sync(session, ADAPTER, BODY, timeout), [UNREACHED, FILE])
-    assert ended.value.artifacts[0].content == FILE.body
-    assert ended.requests[-1].timeout == expected
-    assert ended.seconds > 0.8
-    job = ended.value.request_id
-    assert ended.events == [
-        events.Submitted(job, "kling-2", BODY, about(ended.seconds)),
-        events.Completed(job, "kling-2", ended.value, polls=0),
+    flow_result = run(run_sync(session, ADAPTER, BODY, timeout), [UNREACHED, FILE])
+    assert flow_result.value.artifacts[0].content == FILE.body
+    assert flow_result.requests[-1].timeout == expected
+    assert flow_result.seconds > 0.8
+    job = flow_result.value.request_id
+    assert flow_result.events == [
+        events.Submitted(job, "kling-2", BODY, about(flow_result.seconds)),
+        events.Completed(job, "kling-2", flow_result.value, polls=0),
     ]
-    assert noted(session) == ("COMPLETED", job, fingerprint(KEY))
+    assert read_row(session) == ("COMPLETED", job, fingerprint(KEY))
 
 
 def test_failed_direct_run_is_recorded(session: Session) -> None:
-    ended = run(
+    flow_result = run(
         run_sync(session, ADAPTER, BODY, None),
         [answer(422, status="FAILED", error="blocked", request_id="job")],
     )
-    assert isinstance(ended.error, errors.JobFailed)
-    assert ended.events == [events.Failed(ended.error.request_id, "kling-2", "blocked", polls=0)]
-    assert noted(session) == ("FAILED", ended.error.request_id, fingerprint(KEY))
+    assert isinstance(flow_result.error, errors.JobFailed)
+    assert flow_result.events == [events.Failed(flow_result.error.request_id, "kling-2", "blocked", polls=0)]
+    assert read_row(session) == ("FAILED", flow_result.error.request_id, fingerprint(KEY))
 
 
-def waited(session: Session, *outcomes: Outcome, timeout: float | None = None) -> Any:
-    job = submitted(session, ACCEPTED).value
+def run_wait(session: Session, *outcomes: Outcome, timeout: float | None = None) -> Any:
+    job = run_submit(session, ACCEPTED).value
     return run(wait(session, job, timeout), outcomes)
 
 
@@ -242,20 +244,22 @@ MISSING = answer(404)
 
 
 def test_completed_job_is_recorded_and_reported(session: Session) -> None:
-    ended = waited(session, *map(state, ("QUEUED", "QUEUED", "WARMING", "QUEUED", "COMPLETED")), LOST, RESULT)
-    assert ended.events == [
+    flow_result = run_wait(
+        session, *map(state, ("QUEUED", "QUEUED", "WARMING", "QUEUED", "COMPLETED")), LOST, RESULT
+    )
+    assert flow_result.events == [
         *(events.StateChanged("job", "kling-2", name) for name in ("QUEUED", "WARMING", "QUEUED")),
-        events.Completed("job", "kling-2", ended.value, polls=7),
+        events.Completed("job", "kling-2", flow_result.value, polls=7),
     ]
-    assert noted(session)[0] == "COMPLETED"
+    assert read_row(session)[0] == "COMPLETED"
 
 
 def test_each_state_is_recorded_while_it_lasts(session: Session) -> None:
-    ended = waited(session, state("PROCESSING"), timeout=0)
-    assert isinstance(ended.error, errors.WaitTimeout)
-    job: Any = ended.error.job
+    flow_result = run_wait(session, state("PROCESSING"), timeout=0)
+    assert isinstance(flow_result.error, errors.WaitTimeout)
+    job: Any = flow_result.error.job
     assert job == JobRef("job", "kling-2", 300.0, "video")
-    assert noted(session)[0] == "PROCESSING"
+    assert read_row(session)[0] == "PROCESSING"
 
 
 FAILED = answer(422, status="FAILED", error="blocked", metrics={"cost": 0.5})
@@ -263,75 +267,75 @@ FAILED = answer(422, status="FAILED", error="blocked", metrics={"cost": 0.5})
 
 @pytest.mark.parametrize("before", [[], [state("COMPLETED")]])
 def test_failed_job_is_recorded_and_reported(session: Session, before: list[Outcome]) -> None:
-    ended = waited(session, *before, FAILED)
-    assert isinstance(ended.error, errors.JobFailed)
-    assert (ended.error.message, ended.error.metrics.cost) == ("blocked", 0.5)
-    assert ended.events == [events.Failed("job", "kling-2", "blocked", polls=len(before) + 1)]
+    flow_result = run_wait(session, *before, FAILED)
+    assert isinstance(flow_result.error, errors.JobFailed)
+    assert (flow_result.error.message, flow_result.error.metrics.cost) == ("blocked", 0.5)
+    assert flow_result.events == [events.Failed("job", "kling-2", "blocked", polls=len(before) + 1)]
     assert session.journal is not None
     assert (session.journal.entries()[0].state, session.journal.entries()[0].reason) == ("FAILED", "blocked")
 
 
 def test_failed_job_without_reason_has_an_empty_one(session: Session) -> None:
-    ended = waited(session, state("FAILED"))
-    assert isinstance(ended.error, errors.JobFailed)
-    assert ended.error.message == ""
-    assert ended.events == [events.Failed("job", "kling-2", "", polls=1)]
+    flow_result = run_wait(session, state("FAILED"))
+    assert isinstance(flow_result.error, errors.JobFailed)
+    assert flow_result.error.message == ""
+    assert flow_result.events == [events.Failed("job", "kling-2", "", polls=1)]
 
 
 def test_job_is_polled_every_second_at_first(session: Session) -> None:
-    ended = waited(session, *[state("QUEUED")] * 99, timeout=10.0)
-    assert isinstance(ended.error, errors.WaitTimeout)
-    assert ended.error.seconds == pytest.approx(10.0)
-    assert 10 <= ended.sent <= 13
+    flow_result = run_wait(session, *[state("QUEUED")] * 99, timeout=10.0)
+    assert isinstance(flow_result.error, errors.WaitTimeout)
+    assert flow_result.error.seconds == pytest.approx(10.0)
+    assert 10 <= flow_result.sent <= 13
 
 
 def test_ready_result_gets_half_a_minute_more(session: Session) -> None:
-    ended = waited(session, state("COMPLETED"), *[answer(500)] * 99, timeout=0.0)
-    assert isinstance(ended.error, errors.WaitTimeout)
-    assert ended.error.seconds == pytest.approx(30.0)
-    job: Any = ended.error.job
+    flow_result = run_wait(session, state("COMPLETED"), *[answer(500)] * 99, timeout=0.0)
+    assert isinstance(flow_result.error, errors.WaitTimeout)
+    assert flow_result.error.seconds == pytest.approx(30.0)
+    job: Any = flow_result.error.job
     assert job.request_id == "job"
 
 
 @pytest.mark.parametrize("before", [[], [state("COMPLETED")]])
 def test_expired_job_is_recorded_and_reported(session: Session, before: list[Outcome]) -> None:
-    ended = waited(session, *before, MISSING, LOST, MISSING, answer(500), MISSING)
-    assert isinstance(ended.error, errors.JobExpired)
-    assert ended.events == [events.Expired("job", "kling-2", polls=len(before) + 5)]
-    assert noted(session)[0] == "EXPIRED"
+    flow_result = run_wait(session, *before, MISSING, LOST, MISSING, answer(500), MISSING)
+    assert isinstance(flow_result.error, errors.JobExpired)
+    assert flow_result.events == [events.Expired("job", "kling-2", polls=len(before) + 5)]
+    assert read_row(session)[0] == "EXPIRED"
 
 
 @pytest.mark.parametrize("status", [400, 401, 405, 407, 409, 421, 423, 424, 426, 428, 430, 451, 499])
 def test_refusal_is_raised_at_once(session: Session, status: int) -> None:
     job = JobRef("job")
     for ask in (wait(session, job, 60.0), query_status(session, job), query_credits(session)):
-        ended = run(ask, [answer(status)])
-        assert isinstance(ended.error, errors.ApiError)
-        assert ended.error.status == status
+        flow_result = run(ask, [answer(status)])
+        assert isinstance(flow_result.error, errors.ApiError)
+        assert flow_result.error.status == status
 
 
 @pytest.mark.parametrize("status", [200, 302, 399, 408, 422, 425, 429, 500, 503])
 def test_failed_query_is_repeated_for_half_a_minute(status: int) -> None:
     asks = (lambda session: query_status(session, JobRef("job")), query_credits)
     for ask in asks:
-        ended = run(ask(Session(GATEWAY, Key)), [Answer(status, {}, b"?")] * 99)
-        assert isinstance(ended.error, errors.ApiError if status >= 400 else errors.TransportError)
-        assert ended.seconds == pytest.approx(30.0)
+        flow_result = run(ask(Session(GATEWAY, Key)), [Answer(status, {}, b"?")] * 99)
+        assert isinstance(flow_result.error, errors.ApiError if status >= 400 else errors.TransportError)
+        assert flow_result.seconds == pytest.approx(30.0)
         # After 1, 3, 7, 15 and 30 seconds, each spread by a tenth; a limit is given longer.
-        assert ended.sent in ((5, 6) if status == 429 else (6, 7))
+        assert flow_result.sent in ((5, 6) if status == 429 else (6, 7))
 
 
 @pytest.mark.parametrize(("status", "lowest", "highest"), [(429, 16, 19), (500, 28, 32)])
 def test_rate_limits_space_later_polls(session: Session, status: int, lowest: int, highest: int) -> None:
     """Six limits bring the polls of a key eight seconds apart; other failures do not."""
     failures = [answer(status, {"retry-after": "0"}), state("QUEUED")] * 6
-    ended = waited(session, *failures, *[state("QUEUED")] * 99, timeout=60.0)
-    assert isinstance(ended.error, errors.WaitTimeout)
-    assert lowest <= ended.sent <= highest
+    flow_result = run_wait(session, *failures, *[state("QUEUED")] * 99, timeout=60.0)
+    assert isinstance(flow_result.error, errors.WaitTimeout)
+    assert lowest <= flow_result.sent <= highest
 
 
 def test_answers_remove_the_spacing_of_a_key(session: Session) -> None:
-    waited(session, answer(429), *[state("QUEUED")] * 999, timeout=5000.0)
+    run_wait(session, answer(429), *[state("QUEUED")] * 999, timeout=5000.0)
     limiter = session.limiters[KEY]
     assert limiter.reserve_slot(1e9) == limiter.reserve_slot(1e9) == 0.0
 
@@ -373,29 +377,29 @@ def test_pool_tries_each_key_once(tmp_path: Path, status: int) -> None:
     pool = Pool("SG_a", "SG_b", "SG_c")
     session = Session(GATEWAY, lambda: pool, Journal(tmp_path / "journal"))
     refusal = answer(status, {"retry-after": "7"}, error="Insufficient credits")
-    ended = run(submit(session, "kling-2", BODY), [refusal, refusal, ACCEPTED])
-    assert [request.key for request in ended.requests] == ["SG_a", "SG_b", "SG_c"]
-    assert ended.seconds == 0
+    flow_result = run(submit(session, "kling-2", BODY), [refusal, refusal, ACCEPTED])
+    assert [request.key for request in flow_result.requests] == ["SG_a", "SG_b", "SG_c"]
+    assert flow_result.seconds == 0
     assert pool.reports == [
         *(("refused", key, status, 7.0) for key in ("SG_a", "SG_b")),
         ("accepted", "SG_c", "job"),
     ]
-    assert noted(session) == ("QUEUED", "job", fingerprint("SG_c"))
+    assert read_row(session) == ("QUEUED", "job", fingerprint("SG_c"))
     session.close()
 
 
 @pytest.mark.parametrize(("has_another", "sent"), [(True, 3), (False, 1)])
 def test_pool_with_refused_keys_raises_the_refusal(has_another: bool, sent: int) -> None:
     pool = Pool("SG_a", "SG_b", has_another=has_another)
-    ended = run(submit(Session(GATEWAY, lambda: pool), "kling-2", BODY), [answer(401)] * 9)
-    assert isinstance(ended.error, errors.Unauthorized)
-    assert (ended.sent, ended.seconds) == (sent, 0)
+    flow_result = run(submit(Session(GATEWAY, lambda: pool), "kling-2", BODY), [answer(401)] * 9)
+    assert isinstance(flow_result.error, errors.Unauthorized)
+    assert (flow_result.sent, flow_result.seconds) == (sent, 0)
 
 
 def test_other_refusals_are_not_reported_to_a_pool() -> None:
     pool = Pool("SG_a", "SG_b")
-    ended = run(submit(Session(GATEWAY, lambda: pool), "kling-2", BODY), [answer(500), answer(400)])
-    assert isinstance(ended.error, errors.BadRequest)
+    flow_result = run(submit(Session(GATEWAY, lambda: pool), "kling-2", BODY), [answer(500), answer(400)])
+    assert isinstance(flow_result.error, errors.BadRequest)
     assert pool.reports == []
 
 
@@ -428,7 +432,7 @@ def test_query_uses_the_key_that_submitted_the_job(tmp_path: Path) -> None:
     session.close()
 
 
-class Unusable:
+class InvalidAuth:
     def __init__(self, key: Any) -> None:
         self.key = key
 
@@ -440,13 +444,13 @@ class Unusable:
 
 @pytest.mark.parametrize("key", ["", "SG a", "SG_ä", "SG_\n", None, 7, RuntimeError("SG_secret")])
 def test_invalid_key_is_not_sent_and_not_shown(key: Any) -> None:
-    ended = run(submit(Session(GATEWAY, lambda: Unusable(key)), "kling-2", BODY), [])
-    assert isinstance(ended.error, errors.ConfigError)
-    assert "Nothing was sent" in str(ended.error)
-    assert "secret" not in str(ended.error)
+    flow_result = run(submit(Session(GATEWAY, lambda: InvalidAuth(key)), "kling-2", BODY), [])
+    assert isinstance(flow_result.error, errors.ConfigError)
+    assert "Nothing was sent" in str(flow_result.error)
+    assert "secret" not in str(flow_result.error)
     error = errors.Unauthorized(401, "what a plugin says on purpose")
-    ended = run(submit(Session(GATEWAY, lambda: Unusable(error)), "kling-2", BODY), [])
-    assert ended.error is error
+    flow_result = run(submit(Session(GATEWAY, lambda: InvalidAuth(error)), "kling-2", BODY), [])
+    assert flow_result.error is error
 
 
 def test_broken_journal_loses_no_sent_job(session: Session) -> None:
@@ -484,14 +488,14 @@ def test_interrupted_submit_is_recorded(
                 outcome = 0.0
     with pytest.raises(how):
         flow.throw(how())
-    assert noted(session)[0] == state
+    assert read_row(session)[0] == state
 
 
 def test_error_without_journal_has_no_entry() -> None:
     session = Session(GATEWAY, Key)
-    ended = run(submit(session, "kling-2", BODY), [LOST])
-    assert isinstance(ended.error, errors.SubmitUncertain)
-    assert ended.error.entry is None
+    flow_result = run(submit(session, "kling-2", BODY), [LOST])
+    assert isinstance(flow_result.error, errors.SubmitUncertain)
+    assert flow_result.error.entry is None
     flow = submit(session, "kling-2", BODY)
     outcome: Any = None
     while not isinstance(effect := flow.send(outcome), effects.Send):

@@ -34,14 +34,14 @@ def test_jobs_survive_a_storm_of_faults(open_client: OpenClient, tmp_path: Path)
         outcomes: Outcomes = client.collect(batch)
 
         assert sorted(outcome.index for outcome in outcomes) == list(range(JOBS))
-        submitted_at_most_once(sandbox, outcomes)
-        every_fault_struck(sandbox)
+        check_submitted_once(sandbox, outcomes)
+        check_every_fault_struck(sandbox)
         sandbox.faults = Faults()
-        stored_whole(sandbox, outcomes, folder)
-        recorded(journal, outcomes)
+        check_files_are_whole(sandbox, outcomes, folder)
+        check_journal(journal, outcomes)
 
 
-def every_fault_struck(sandbox: Sandbox) -> None:
+def check_every_fault_struck(sandbox: Sandbox) -> None:
     """At least a third as often as it should; and the submits those that the seed says."""
     for fault in storm.WEATHER:
         chances = [record.fault for record in sandbox.requests if fault.matches(record.method, record.path)]
@@ -52,7 +52,7 @@ def every_fault_struck(sandbox: Sandbox) -> None:
     assert [submit.fault for submit in sandbox.submits] == [fault.kind if fault else "" for fault in struck]
 
 
-def submitted_at_most_once(sandbox: Sandbox, outcomes: Outcomes) -> None:
+def check_submitted_once(sandbox: Sandbox, outcomes: Outcomes) -> None:
     """By the gateway's own record, which has no body where the connection was cut before that was read."""
     submits: dict[str, list[Received]] = defaultdict(list)
     for submit in sandbox.submits:
@@ -88,7 +88,7 @@ def submitted_at_most_once(sandbox: Sandbox, outcomes: Outcomes) -> None:
     )
 
 
-def stored_whole(sandbox: Sandbox, outcomes: Outcomes, folder: Path) -> None:
+def check_files_are_whole(sandbox: Sandbox, outcomes: Outcomes, folder: Path) -> None:
     """Every file is what the gateway serves, and there is no other."""
     contents: dict[str, Path] = {}
     with httpx.Client(base_url=sandbox.base_url) as http:
@@ -106,7 +106,7 @@ def stored_whole(sandbox: Sandbox, outcomes: Outcomes, folder: Path) -> None:
             assert sum(1 for _ in film.decode(video=0)) == 5 * 24
 
 
-def recorded(journal: Path, outcomes: Outcomes) -> None:
+def check_journal(journal: Path, outcomes: Outcomes) -> None:
     """Check that the journal has the outcome of each job."""
     expected_rows = {
         (f"job {outcome.index}", outcome.request_id, "UNCERTAIN" if outcome.error else "COMPLETED")

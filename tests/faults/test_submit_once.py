@@ -61,11 +61,11 @@ class Case:
     says: str = NOTHING
 
 
-def refused(status: int, error: type[KlingError], message: str = "no") -> Case:
+def refused_case(status: int, error: type[KlingError], message: str = "no") -> Case:
     return Case(f"{status} {message}", [reply(status, {"error": message}), accepted()], 1, error)
 
 
-def unusable(name: str, answer: Action) -> Case:
+def uncertain_case(name: str, answer: Action) -> Case:
     return Case(name, [answer, accepted()], 1, SubmitUncertain, PERHAPS)
 
 
@@ -75,68 +75,68 @@ SOON = {"retry-after": "3"}
 CASES = [
     Case("accepted", [accepted()], 1),
     # The connection.
-    unusable("reset before the request is read", Hangup(read=False, reset=True)),
-    unusable("closed before the request is read", Hangup(read=False)),
-    unusable("closed after the request", Hangup()),
-    unusable("reset after the request", Hangup(reset=True)),
-    unusable("half an answer", Reply(200, accepted().body, announce=5000, sent=20)),
-    unusable("half an answer, which is JSON", Reply(200, accepted().body, announce=5000)),
-    unusable("half an answer, then reset", Reply(200, accepted().body, announce=5000, reset=True)),
-    unusable("half an answer in chunks", Reply(200, accepted().body, chunked=True, sent=20)),
-    unusable("half a refusal", Reply(500, b'{"error": "no"}', announce=5000)),
-    unusable("half a status line", Raw(b"HTTP/1.1 20")),
-    unusable("no HTTP", Raw(b"\x00\xff\x16\x03 whatever\r\n\r\n")),
-    unusable("status that is not a number", Raw(b"HTTP/1.1 abc OK\r\n\r\n")),
-    unusable("status 000", Raw(b"HTTP/1.1 000 OK\r\ncontent-length: 0\r\n\r\n")),
-    unusable("two lengths", Raw(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\ncontent-length: 3\r\n\r\n{}")),
-    unusable("switching protocols", Raw(b"HTTP/1.1 101 Switching\r\n\r\n")),
-    unusable("only a 100", Raw(b"HTTP/1.1 100 Continue\r\n\r\n")),
-    unusable("broken compression", Reply(200, accepted().body, {"content-encoding": "gzip"})),
-    unusable("more than any answer has", Reply(200, b" " * (_http.MAX_ANSWER_BYTES + 1))),
+    uncertain_case("reset before the request is read", Hangup(read=False, reset=True)),
+    uncertain_case("closed before the request is read", Hangup(read=False)),
+    uncertain_case("closed after the request", Hangup()),
+    uncertain_case("reset after the request", Hangup(reset=True)),
+    uncertain_case("half an answer", Reply(200, accepted().body, announce=5000, sent=20)),
+    uncertain_case("half an answer, which is JSON", Reply(200, accepted().body, announce=5000)),
+    uncertain_case("half an answer, then reset", Reply(200, accepted().body, announce=5000, reset=True)),
+    uncertain_case("half an answer in chunks", Reply(200, accepted().body, chunked=True, sent=20)),
+    uncertain_case("half a refusal", Reply(500, b'{"error": "no"}', announce=5000)),
+    uncertain_case("half a status line", Raw(b"HTTP/1.1 20")),
+    uncertain_case("no HTTP", Raw(b"\x00\xff\x16\x03 whatever\r\n\r\n")),
+    uncertain_case("status that is not a number", Raw(b"HTTP/1.1 abc OK\r\n\r\n")),
+    uncertain_case("status 000", Raw(b"HTTP/1.1 000 OK\r\ncontent-length: 0\r\n\r\n")),
+    uncertain_case("two lengths", Raw(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\ncontent-length: 3\r\n\r\n{}")),
+    uncertain_case("switching protocols", Raw(b"HTTP/1.1 101 Switching\r\n\r\n")),
+    uncertain_case("only a 100", Raw(b"HTTP/1.1 100 Continue\r\n\r\n")),
+    uncertain_case("broken compression", Reply(200, accepted().body, {"content-encoding": "gzip"})),
+    uncertain_case("more than any answer has", Reply(200, b" " * (_http.MAX_ANSWER_BYTES + 1))),
     # A 2xx that is of no use.
-    unusable("2xx without an id", reply(200, {"status": "QUEUED"})),
-    *(unusable(f"2xx with the id {value!r}", accepted(value)) for value in IDS),
-    unusable("2xx with an empty body", Reply(200)),
-    unusable("204", Raw(b"HTTP/1.1 204 No Content\r\n\r\n")),
-    unusable("2xx with garbage", Reply(200, b"\x80\xff\x00{")),
-    unusable("2xx with HTML", HTML),
-    unusable("2xx nested deeply", Reply(200, b"[" * 200_000)),
-    unusable("2xx with an id nested deeply", Reply(200, b'{"request_id":' + b"[" * 900 + b"]" * 900 + b"}")),
-    unusable("2xx with a list", reply(200, [{"request_id": JOB}])),
-    unusable("2xx with an endless number", Reply(200, b'{"request_id": ' + b"9" * 5000 + b"}")),
+    uncertain_case("2xx without an id", reply(200, {"status": "QUEUED"})),
+    *(uncertain_case(f"2xx with the id {value!r}", accepted(value)) for value in IDS),
+    uncertain_case("2xx with an empty body", Reply(200)),
+    uncertain_case("204", Raw(b"HTTP/1.1 204 No Content\r\n\r\n")),
+    uncertain_case("2xx with garbage", Reply(200, b"\x80\xff\x00{")),
+    uncertain_case("2xx with HTML", HTML),
+    uncertain_case("2xx nested deeply", Reply(200, b"[" * 200_000)),
+    uncertain_case("2xx with an id nested deeply", Reply(200, b'{"request_id":' + b"[" * 900 + b"]" * 900 + b"}")),
+    uncertain_case("2xx with a list", reply(200, [{"request_id": JOB}])),
+    uncertain_case("2xx with an endless number", Reply(200, b'{"request_id": ' + b"9" * 5000 + b"}")),
     Case("201 with an id", [reply(201, {"request_id": JOB})], 1),
     # Redirects are neither followed nor repeated.
     *(
-        unusable(f"{status} to elsewhere", reply(status, {"request_id": JOB}, {"location": "/v2/elsewhere"}))
+        uncertain_case(f"{status} to elsewhere", reply(status, {"request_id": JOB}, {"location": "/v2/elsewhere"}))
         for status in (300, 301, 302, 303, 304, 307, 308)
     ),
     *(
-        unusable(f"302 to {place}", reply(302, {"request_id": JOB}, {"location": place}))
+        uncertain_case(f"302 to {place}", reply(302, {"request_id": JOB}, {"location": place}))
         for place in ("mailto:x", "https://xn--a/", "http://[::1", "https://a..b/")
     ),
     # Refusals.
-    refused(400, BadRequest),
-    refused(401, Unauthorized),
-    refused(403, Forbidden),
-    refused(404, NotFound),
-    refused(405, MethodNotAllowed),
+    refused_case(400, BadRequest),
+    refused_case(401, Unauthorized),
+    refused_case(403, Forbidden),
+    refused_case(404, NotFound),
+    refused_case(405, MethodNotAllowed),
     Case("405 as HTML", [Reply(405, HTML.body, HTML.headers), accepted()], 1, MethodNotAllowed),
-    refused(406, NotAcceptable, "wrong content type"),
-    refused(406, InsufficientCredits, "Insufficient credits"),
-    refused(410, ModelRetired),
-    refused(418, ApiError),
-    refused(422, Unprocessable),
-    refused(451, ApiError),
+    refused_case(406, NotAcceptable, "wrong content type"),
+    refused_case(406, InsufficientCredits, "Insufficient credits"),
+    refused_case(410, ModelRetired),
+    refused_case(418, ApiError),
+    refused_case(422, Unprocessable),
+    refused_case(451, ApiError),
     # Server errors that the documentation says to retry, and those it does not.
     Case("500 then accepted", [reply(500), accepted()], 2),
     Case("502 then accepted", [reply(502), accepted()], 2),
     Case("500, 502, 429 then accepted", [reply(500), reply(502), reply(429), accepted()], 4),
     Case("500 for ever", [reply(500, {"error": "no"})] * 20, 4, ServerError),
     Case("502 for ever", [Reply(502, HTML.body)] * 20, 4, BadGateway),
-    unusable("504", reply(504, {"error": "timeout"})),
-    unusable("501", reply(501)),
-    unusable("503", reply(503)),
-    unusable("599", reply(599)),
+    uncertain_case("504", reply(504, {"error": "timeout"})),
+    uncertain_case("501", reply(501)),
+    uncertain_case("503", reply(503)),
+    uncertain_case("599", reply(599)),
     Case("500 then cut", [reply(500), Hangup(), accepted()], 2, SubmitUncertain, PERHAPS),
     Case("429 then 504", [reply(429, None, SOON), reply(504), accepted()], 2, SubmitUncertain, PERHAPS),
     # Rate limits.
@@ -340,17 +340,17 @@ GATEWAY = Gateway("https://gateway.example")
 
 @given(st.lists(st.sampled_from(SAFE), max_size=6), st.sampled_from(UNSAFE))
 def test_no_submit_follows_an_uncertain_outcome(before: list[Outcome], after: Outcome) -> None:
-    ended = run(
+    flow_result = run(
         submit(Session(GATEWAY, Key), "kling-2", {}),
         [*before, after, Answer(200, {}, b'{"request_id": "second"}')],
     )
-    assert ended.sent <= len(before) + 1
-    assert getattr(ended.value, "request_id", None) != "second"
+    assert flow_result.sent <= len(before) + 1
+    assert getattr(flow_result.value, "request_id", None) != "second"
 
 
 @given(st.lists(st.sampled_from(SAFE), min_size=80, max_size=80))
 def test_submit_ends_after_its_budget(before: list[Outcome]) -> None:
-    ended = run(submit(Session(GATEWAY, Key), "kling-2", {}), before)
-    assert isinstance(ended.error, KlingError)
-    assert not isinstance(ended.error, SubmitUncertain)
-    assert ended.seconds <= 300 + 4 * 33
+    flow_result = run(submit(Session(GATEWAY, Key), "kling-2", {}), before)
+    assert isinstance(flow_result.error, KlingError)
+    assert not isinstance(flow_result.error, SubmitUncertain)
+    assert flow_result.seconds <= 300 + 4 * 33
