@@ -1,4 +1,4 @@
-"""What holds for all tests: none touches the journal of whoever runs them, and none is timed.
+"""What holds for all tests: none touches the journal of the user who runs them, and none is timed.
 
 `make test` draws the same inputs every time, so that it fails for what was changed. `make fuzz` draws others, with
 `--hypothesis-profile=fuzz`, and keeps what it finds in out/hypothesis; what it found belongs into a test, as an example.
