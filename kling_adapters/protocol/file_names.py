@@ -9,7 +9,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from string import Formatter
-from urllib.parse import urlsplit
 
 from kling_adapters.errors import ConfigError, StorageError
 from kling_adapters.media.types import EXTENSIONS, fits_kind
@@ -128,7 +127,7 @@ def check_unique_per_job(save_to: str) -> None:
 
 def _split_last(save_to: str) -> tuple[str, str]:
     """Return the folder and the last part of a destination; no last part if it is certainly a folder."""
-    if len(urlsplit(save_to).scheme) > 1:
+    if _is_url(save_to):
         scheme, _, rest = save_to.partition("://")
         head, slash, last = rest.rpartition("/")
         return (f"{scheme}://{head}{slash}", last) if slash else (save_to, "")
@@ -137,7 +136,15 @@ def _split_last(save_to: str) -> tuple[str, str]:
 
 
 def _is_folder(save_to: str) -> bool:
-    return len(urlsplit(save_to).scheme) <= 1 and Path(save_to).expanduser().is_dir()
+    try:
+        return not _is_url(save_to) and Path(save_to).expanduser().is_dir()
+    except (OSError, ValueError, RuntimeError):  # the storage reports it
+        return False
+
+
+def _is_url(save_to: str) -> bool:
+    # A scheme of one letter is a drive of Windows.
+    return re.match(r"[A-Za-z][A-Za-z0-9+.-]+:", save_to) is not None
 
 
 def _parse_template(template: str) -> FileName:

@@ -161,6 +161,10 @@ def test_existing_folder_is_a_folder_whatever_its_name(play: Play, tmp_path: Pat
         ("renders/v1.2", "renders/v1.2", None),
         ("renders/kling-2.5", "renders/kling-2.5", None),
         ("a{b}/renders", "a{b}/renders", None),
+        ("http://[half", "http://[half", None),
+        ("sqlite:renders.mp4", "sqlite:renders.mp4", None),
+        ("~no-such-user/film.mp4", "~no-such-user/", "film.mp4"),
+        ("a\0b/film.mp4", "a\0b/", "film.mp4"),
     ],
 )
 def test_destination_is_split(save_to: str, folder: str, template: str | None) -> None:
