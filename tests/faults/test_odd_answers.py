@@ -107,7 +107,7 @@ def test_plain_bytes_are_stored_whatever_their_coding(
 @pytest.mark.parametrize("coding", ["br", "zstd", "x-own"])
 def test_encoded_bytes_are_refused(coding: str, stub: Stub, connect: Connect, tmp_path: Path) -> None:
     play(stub, b"\x1b\x07\x00packed", {"content-encoding": coding})
-    with pytest.raises(StorageError, match=f"packed as {coding}"):
+    with pytest.raises(StorageError, match=f"encoded as {coding}"):
         connect(stub.url).save(tmp_path)
     assert list(tmp_path.iterdir()) == []
 
