@@ -17,8 +17,11 @@ from kling_adapters.schema.adapter import Returns
 FIELDS = ("model", "request_id", "index", "date", "tag", "ext")
 """Fields of a template."""
 _LONGEST_STEM = 150
-_CONTENT_TYPES = {extension: content_type for content_type, extension in EXTENSIONS.items()}
-_CONTENT_TYPES |= {"jpeg": "image/jpeg", "txt": "text/plain"}
+_CONTENT_TYPES = {
+    **{extension: content_type for content_type, extension in EXTENSIONS.items()},
+    "jpeg": "image/jpeg",
+    "txt": "text/plain",
+}
 
 
 @dataclass(frozen=True)

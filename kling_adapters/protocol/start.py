@@ -100,7 +100,7 @@ def _submit_and_record(session: Session, start: Start[Started], body: Mapping[st
     else:
         yield from record(session, Journal.accepted, attempt.entry, started.request_id)
     if isinstance(auth, KeyPool):
-        yield Call(partial(call_quietly, auth.accepted, attempt.key, started.request_id))
+        yield Call(partial(call_quietly, partial(auth.accepted, attempt.key, started.request_id)))
     return started
 
 
