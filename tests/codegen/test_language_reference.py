@@ -35,6 +35,8 @@ SECTIONS: dict[str, type[Closed]] = {
     "paths": language.Paths,
     "states": language.State,
     "errors": language.Error,
+    "statuses": language.StatusGroups,
+    "no_credits": language.NoCredits,
 }
 
 

@@ -167,7 +167,7 @@ def test_journal_broken_after_the_submit_loses_no_job(
         assert (await job.wait()).output
 
     play(scenario, journal=path)
-    assert "could not be noted" in caplog.text
+    assert "could not update the journal" in caplog.text
 
 
 def test_cancelled_submit_is_uncertain(sandbox: Sandbox, journal: Journal) -> None:
