@@ -312,8 +312,7 @@ def test_a_completed_job_that_the_gateway_has_forgotten_is_stored_all_the_same(
         journal.record_destination(job.request_id, str(tmp_path / "out"))
         await job.wait()
         play.sandbox.advance(3601)
-        found = kling.resume()
-        return [outcome async for outcome in found] if isinstance(kling, AsyncKling) else list(await found)
+        return [outcome async for outcome in kling.resume()]
 
     [outcome] = play(scenario, journal=journal.path)
     assert outcome.error is None
