@@ -301,10 +301,7 @@ def test_completed_job_is_stored_after_its_record_expired(
         journal.record_destination(play.sandbox.base_url, job.request_id, str(tmp_path / "out"))
         await job.wait()
         play.sandbox.advance(3601)
-        outcomes = kling.resume()
-        if isinstance(kling, AsyncKling):
-            return [outcome async for outcome in outcomes]
-        return list(await outcomes)
+        return [outcome async for outcome in kling.resume()]
 
     [outcome] = play(scenario, journal=journal.path)
     assert outcome.error is None
