@@ -406,7 +406,7 @@ class AnyOrder(RuleBasedStateMachine):
             content = path.read_bytes()
             assert content == self.rendered_content(path)
             file = stored.pop(path.as_uri(), None)
-            assert file is None or (file["bytes"], file["sha256"]) == (
+            assert file is None or (file["size"], file["sha256"]) == (
                 len(content),
                 hashlib.sha256(content).hexdigest(),
             )
