@@ -68,7 +68,7 @@ coverage: $(READY)  ## Run the tests and list branches without a test, in 15 min
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report
 	$(BIN)/coverage json --quiet -o out/coverage/report.json
-	$(BIN)/python -c 'import json, sys; share = json.load(open("out/coverage/report.json"))["totals"]["percent_branches_covered"]; sys.exit(f"{share:.1f} % of branches" if share < 95 else print(f"{share:.1f} % of branches"))'
+	$(BIN)/python -m tests.repository.branch_coverage
 
 mutants: $(READY)  ## Make small changes to the code that protects money, or to MUTANTS; list those that no test detects
 	$(BIN)/python -m tests.mutation.run $(MUTANTS)

@@ -9,6 +9,7 @@ with Kling() as kling:
 import logging as _logging
 
 from kling_adapters import events
+from kling_adapters._text import fingerprint_key
 from kling_adapters._version import __version__
 from kling_adapters.api_errors import (
     ApiError,
@@ -28,8 +29,9 @@ from kling_adapters.api_errors import (
 )
 from kling_adapters.client.async_client import AsyncKling
 from kling_adapters.client.client import Kling
-from kling_adapters.client.job import AsyncJob, AsyncResult, Job, Result
+from kling_adapters.client.job import AsyncJob, Job
 from kling_adapters.client.requests import Extra
+from kling_adapters.client.result import AsyncResult, Result
 from kling_adapters.driver.clock import Clock
 from kling_adapters.errors import (
     ConfigError,
@@ -120,6 +122,7 @@ __all__ = [
     "WaitTimeout",
     "__version__",
     "events",
+    "fingerprint_key",
     "is_file_name",
     "load_catalog",
 ]

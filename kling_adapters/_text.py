@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 from decimal import Decimal
 
@@ -49,3 +50,16 @@ def show(value: object) -> str:
     except Exception:  # noqa: BLE001  classes of callers, and integers of more than 4300 digits
         return f"a value of type {type(value).__name__} that cannot be shown"
     return escape(text) if len(text) <= 80 else f"{escape(text[:60])}... ({len(text)} characters)"
+
+
+def fingerprint_key(key: str) -> str:
+    """Return a short fingerprint of an API key, to show and to compare; the key cannot be computed from it.
+
+    Args:
+        key: The API key.
+
+    Returns:
+        The first 12 hex digits of its SHA-256.
+
+    """
+    return hashlib.sha256(key.encode("utf-8", "surrogatepass")).hexdigest()[:12]

@@ -78,7 +78,7 @@ class InsufficientCredits(NotAcceptable):
 
 
 class ModelRetired(ApiError):
-    """410: the model is no longer offered."""
+    """410: the model was withdrawn."""
 
     advice = "Choose another model: `kling models`."
 

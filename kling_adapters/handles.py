@@ -41,6 +41,10 @@ class ResultHandle(Protocol):
         """The output files."""
         ...
 
+    def read(self, index: int = 0) -> Any:
+        """Read an output file and return its content as bytes; see `Result.read`."""
+        ...
+
     def save(self, to: str | PathLike[str]) -> Any:
         """Store the output files and return their `StoredFile`s; see `Result.save`."""
         ...

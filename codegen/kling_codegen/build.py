@@ -14,9 +14,10 @@ from typing import TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
-from kling_codegen import ir, language, names, render
+from kling_codegen import ir, names, render
 from kling_codegen.cache import Cache, make_key
-from kling_codegen.language import Gateway, Spec
+from kling_codegen.gateway import Gateway
+from kling_codegen.language import Spec
 from kling_codegen.load.folder import (
     Slug,
     SpecsInvalid,
@@ -26,6 +27,7 @@ from kling_codegen.load.folder import (
     read_file,
 )
 from kling_codegen.load.reader import Place
+from kling_codegen.patterns import SLUG
 from kling_codegen.report import Problem
 
 T = TypeVar("T")
@@ -47,7 +49,7 @@ class Compiled:
         """Return whether all names are those of `slug`, and no others: they become paths."""
         module = names.module_name(slug)
         return (
-            re.fullmatch(language.SLUG, slug) is not None
+            re.fullmatch(SLUG, slug) is not None
             and (self.entry.slug, self.entry.module) == (slug, module)
             and self.files.keys() == {f"{module}.py", f"schemas/{slug}.json"}
             and self.document.keys() == {f"{slug}.md"}

@@ -8,7 +8,8 @@ from typing import Any
 from pydantic.json_schema import GenerateJsonSchema
 
 from kling_codegen.closed import Closed
-from kling_codegen.language import Gateway, Spec
+from kling_codegen.gateway import Gateway
+from kling_codegen.language import Spec
 
 
 def editor_schemas() -> dict[str, str]:

@@ -39,7 +39,7 @@ class Field:
 
     @property
     def fits(self) -> bool:
-        """Whether the declaration fits on one line."""
+        """True if the declaration fits on one line."""
         annotation = f"Annotated[{self.type}, Field({', '.join(self.arguments)})]"
         return len(f"    {self.name}: {annotation} = {self.default or ''}") <= LINE_LENGTH
 
@@ -57,7 +57,7 @@ class Class:
 
     @property
     def functional(self) -> bool:
-        """Whether the TypedDict has a key that cannot be written in a class statement."""
+        """True if the TypedDict has a key that cannot be written in a class statement."""
         return any(
             names.is_reserved(field.wire)
             or field.wire.startswith("__")

@@ -8,9 +8,10 @@ from typing import Annotated, Any, Literal, TypeAlias
 
 from pydantic import MISSING, BeforeValidator, Field, WithJsonSchema
 
-from kling_codegen.closed import NOT_EMPTY, Closed, Text, ValueRefused, iter_repeated
+from kling_codegen.closed import Closed, Text, ValueRefused
 from kling_codegen.keywords import HTTP_URL
 from kling_codegen.messages import LocatedMessage, Message, format_location, format_number, format_value
+from kling_codegen.patterns import CURRENCY, LINE, SENTENCE, SLUG
 from kling_codegen.rules.rule import Rule, rule_violations
 from kling_codegen.schema import Input, violations
 
@@ -39,39 +40,19 @@ def _parse_day(value: Any) -> Any:
         raise ValueRefused(Message(f"{format_value(value)} is not a day", "such as 2026-11-21")) from None
 
 
-SLUG = r"^[a-z][a-z0-9]*([.-][a-z0-9]+)*$"
-_LINE, _SENTENCE = r"^\S(.*\S)?$", r"^\S.*\.$"
-_SUBMIT, _REQUEST = r"^/[^{}]*\{slug\}[^{}]*$", r"^/[^{}]*\{request_id\}[^{}]*$"
-_PATH, _ORIGIN, _CURRENCY = r"^/[^{}]*$", r"^https://[^\s/?#]+$", "^[A-Z]{3}$"
-_ADDRESS = r"^https://[^\s/?#]+/[^\s?#]+$"
-PATTERNS = {
-    SLUG: "small letters and digits, in words joined by - or .; it starts with a letter",
-    HTTP_URL: "an http or https URL",
-    NOT_EMPTY: "text that is not empty",
-    _LINE: "one line that neither starts nor ends with a space",
-    _SENTENCE: "one sentence on one line, with a full stop",
-    _SUBMIT: "a path that starts with / and has {slug} once",
-    _REQUEST: "a path that starts with / and has {request_id} once",
-    _PATH: "a path that starts with /",
-    _ORIGIN: "an https URL without a path",
-    _ADDRESS: "an https URL with a path",
-    _CURRENCY: "three capital letters, such as USD",
-}
-"""Each pattern of the language, in words."""
-
 Price: TypeAlias = Annotated[float, Field(ge=0)]
 Day: TypeAlias = Annotated[
     date, BeforeValidator(_parse_day), WithJsonSchema({"type": "string", "pattern": r"^\d{4}-\d\d-\d\d$"})
 ]
 # These become the first line of a docstring.
-Line: TypeAlias = Annotated[str, Field(pattern=_LINE, max_length=100)]
-Sentence: TypeAlias = Annotated[str, Field(pattern=_SENTENCE, max_length=100)]
+Line: TypeAlias = Annotated[str, Field(pattern=LINE, max_length=100)]
+Sentence: TypeAlias = Annotated[str, Field(pattern=SENTENCE, max_length=100)]
 Url: TypeAlias = Annotated[str, Field(pattern=HTTP_URL)]
 Seconds: TypeAlias = Annotated[float, Field(gt=0)]
 
 
 class Source(Closed):
-    """Where the facts of a spec come from."""
+    """The source of the facts of a spec."""
 
     page: Annotated[Url, Field(description="The documentation page.")]
     document: Annotated[Text, Field(description="The stored copy of the page.")]
@@ -79,14 +60,14 @@ class Source(Closed):
 
 
 class Pricing(Closed):
-    """What one unit costs, as the page states it: from the cheapest to the dearest."""
+    """The price of one unit, as the page states it, from the lowest to the highest."""
 
-    currency: Annotated[str, Field(pattern=_CURRENCY, description="Such as USD.")]
+    currency: Annotated[str, Field(pattern=CURRENCY, description="Such as USD.")]
     low: Annotated[Price, Field(alias="from", description="The lowest price of a unit.")]
     high: Annotated[Price, Field(alias="to", description="The highest; the same where there is one price.")]
     unit: Annotated[
         Literal["generation", "second", "minute", "image", "megapixel"],
-        Field(description="What the price is for."),
+        Field(description="The unit of the price."),
     ]
 
     def problems(self) -> Iterator[LocatedMessage]:
@@ -96,7 +77,7 @@ class Pricing(Closed):
 
 
 class Discrepancy(Closed):
-    """Where a page contradicts itself, and what was decided."""
+    """A contradiction of the page, and the decision about it."""
 
     about: Annotated[
         Text,
@@ -104,27 +85,27 @@ class Discrepancy(Closed):
             description="The parameters, as in shots.prompt, with commas between them; or the title, tagline."
         ),
     ]
-    page: Annotated[Text, Field(description="What the page says.")]
-    decision: Annotated[Text, Field(description="What this spec takes it for, and why.")]
+    page: Annotated[Text, Field(description="The contradiction on the page.")]
+    decision: Annotated[Text, Field(description="The decision of this spec, and its reason.")]
 
 
 class Silence(Closed):
-    """A finding of `kling-codegen lint` that is known and right as it is."""
+    """A finding of `kling-codegen lint` that is accepted."""
 
     silence: Annotated[LintRule, Field(description="The rule, as in the brackets of the finding.")]
     about: Annotated[
         Text | MISSING,
         Field(description="The parameter, as in shots.prompt; without it, the spec as a whole."),
     ] = MISSING
-    reason: Annotated[Text, Field(description="Why it is right as it is.")]
+    reason: Annotated[Text, Field(description="The reason why the finding is accepted.")]
 
 
 class Example(Closed):
-    """An input that the model takes."""
+    """An input that the model accepts."""
 
     essential = frozenset({"input"})
 
-    name: Annotated[Text, Field(description="What it shows.")]
+    name: Annotated[Text, Field(description="The subject of the example.")]
     input: Annotated[dict[str, Any], Field(description="The parameters.")]
 
 
@@ -136,19 +117,19 @@ class Spec(Closed):
     slug: Annotated[str, Field(pattern=SLUG, description="The name in the API's URL.")]
     title: Annotated[Line, Field(description="The name for people.")]
     summary: Annotated[Sentence, Field(description="One sentence of our own.")]
-    returns: Annotated[Literal["video", "image", "audio", "text"], Field(description="What the model makes.")]
+    returns: Annotated[Literal["video", "image", "audio", "text"], Field(description="The kind of result.")]
     latency_seconds: Annotated[
-        Seconds | None, Field(description="The page's average; null where it gives none.")
+        Seconds | None, Field(description="The average on the page, in seconds; null where it has none.")
     ]
     pricing: Annotated[Pricing | MISSING, Field(description="The page's price line as figures.")] = MISSING
-    source: Annotated[Source, Field(description="Where the facts come from.")]
+    source: Annotated[Source, Field(description="The source of the facts.")]
     input: Annotated[Input, Field(description="The parameters.")]
     rules: Annotated[list[Rule], Field(description="Conditions between parameters.")] = []
     discrepancies: Annotated[
-        list[Discrepancy], Field(description="Where the page contradicts itself, and what was decided.")
+        list[Discrepancy], Field(description="Contradictions of the page, and the decisions about them.")
     ] = []
-    examples: Annotated[list[Example], Field(description="Inputs that the model takes.")] = []
-    lint: Annotated[list[Silence], Field(description="Findings of lint that are right as they are.")] = []
+    examples: Annotated[list[Example], Field(description="Inputs that the model accepts.")] = []
+    lint: Annotated[list[Silence], Field(description="Findings of lint that are accepted.")] = []
 
     def problems(self) -> Iterator[LocatedMessage]:
         """Yield rules about unknown parameters, and examples that break the schema or a rule."""
@@ -166,101 +147,3 @@ class Spec(Closed):
             for at, message in errors:
                 subject = f"the example: {format_location(at)}".rstrip()
                 yield ("examples", index, "input", *at), message.with_subject(subject)
-
-
-class Key(Closed):
-    """How a request is authenticated."""
-
-    header: Annotated[Text, Field(description="The header that carries the key.")]
-    environment: Annotated[Text, Field(description="The environment variable that holds the key.")]
-
-
-class Paths(Closed):
-    """The calls of the gateway, below its base URL."""
-
-    submit: Annotated[str, Field(pattern=_SUBMIT, description="Starts a job; has {slug}.")]
-    sync: Annotated[
-        str, Field(pattern=_SUBMIT, description="Runs a job and answers with what it made; has {slug}.")
-    ]
-    status: Annotated[str, Field(pattern=_REQUEST, description="The state of a job; has {request_id}.")]
-    result: Annotated[str, Field(pattern=_REQUEST, description="What a job made; has {request_id}.")]
-    credits: Annotated[str, Field(pattern=_PATH, description="What is left on the account.")]
-
-
-class State(Closed):
-    """A state of a job."""
-
-    name: Annotated[Text, Field(description="As the gateway writes it.")]
-    meaning: Annotated[Text, Field(description="What it says of the job.")]
-    terminal: Annotated[bool, Field(description="Whether nothing changes any more.")]
-
-
-class Error(Closed):
-    """A status code, and what a submit that was answered with it may do."""
-
-    status: Annotated[int, Field(ge=400, le=599, description="The HTTP status.")]
-    name: Annotated[Text, Field(description="As the documentation calls it.")]
-    meaning: Annotated[Text, Field(description="What went wrong.")]
-    submit: Annotated[
-        Literal["safe", "never", "uncertain"],
-        Field(description="Whether the submit may be repeated, will never do, or may have started a job."),
-    ]
-    source: Annotated[
-        Literal["seed", "docs", "client", "digest"], Field(description="Where the fact comes from.")
-    ]
-
-
-Status: TypeAlias = Annotated[int, Field(ge=400, le=599)]
-Statuses: TypeAlias = Annotated[list[Status], Field(min_length=1)]
-
-
-class NoCredits(Closed):
-    """A refusal because the account lacks credits."""
-
-    status: Annotated[Status, Field(description="The HTTP status.")]
-    words: Annotated[
-        list[Text], Field(min_length=1, description="Lower-case words, one of which is in the message.")
-    ]
-
-
-class StatusGroups(Closed):
-    """Statuses by what they mean for the client."""
-
-    failed_job: Annotated[Status, Field(description="A job that was asked about has FAILED.")]
-    query_retry: Annotated[
-        Statuses,
-        Field(description="A request that starts nothing may succeed later; any other 4xx is final."),
-    ]
-    key_refusal: Annotated[Statuses, Field(description="Another key may succeed.")]
-    output_gone: Annotated[
-        Statuses, Field(description="The address of an output does not offer it any more.")
-    ]
-    no_credits: Annotated[NoCredits, Field(description="The account lacks credits.")]
-
-
-class Gateway(Closed):
-    """gateway.yaml: what all models share."""
-
-    essential = frozenset({"states", "errors"})
-
-    base_url: Annotated[str, Field(pattern=_ORIGIN, description="Where the gateway is.")]
-    upload_url: Annotated[
-        str,
-        Field(
-            pattern=_ADDRESS, description="Takes media files; any other gateway has it below its base URL."
-        ),
-    ]
-    key: Annotated[Key, Field(description="How a request is authenticated.")]
-    paths: Annotated[Paths, Field(description="The calls, below base_url.")]
-    record_lifetime_seconds: Annotated[int, Field(gt=0, description="How long the gateway knows a job.")]
-    output_lifetime_seconds: Annotated[int, Field(gt=0, description="How long an output can be fetched.")]
-    states: Annotated[list[State], Field(min_length=1, description="The states of a job.")]
-    errors: Annotated[list[Error], Field(min_length=1, description="What each status code means.")]
-    statuses: Annotated[StatusGroups, Field(description="Groups of statuses that the client treats alike.")]
-
-    def problems(self) -> Iterator[LocatedMessage]:
-        """Yield states and status codes that are listed twice."""
-        for index, name in iter_repeated(state.name for state in self.states):
-            yield ("states", index, "name"), Message(f"the state {name} is listed twice")
-        for index, status in iter_repeated(error.status for error in self.errors):
-            yield ("errors", index, "status"), Message(f"the status {status} is listed twice")

@@ -11,7 +11,7 @@ from pathlib import Path
 import click
 
 from kling_codegen import names
-from kling_codegen.language import SLUG
+from kling_codegen.patterns import SLUG
 from kling_codegen.render import fill_template
 from kling_codegen.report import print_text
 

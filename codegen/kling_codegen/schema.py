@@ -77,7 +77,7 @@ class Schema(Closed):
 
     @property
     def nullable(self) -> bool:
-        """Whether null is a value of its own."""
+        """True if null is an allowed value."""
         return isinstance(getattr(self, "type", UNKNOWN), list)
 
     def keywords(self) -> dict[str, Any]:

@@ -47,7 +47,7 @@ class ClientFactory:
         if proxy is not None:
             self._proxy_rules = [_make_proxy_rule(gateway, proxy)]
         else:
-            # A local gateway needs no proxy, and is reached over plain http, where a proxy could read the key.
+            # A local gateway needs no proxy, and uses plain http, where a proxy could read the key.
             self._proxy_rules = [] if gateway.is_local else read_proxy_rules()
         self._networks = None if gateway.is_local else OutputNetworks()
         # Reading the certificates is slow, so all clients share them.
@@ -55,12 +55,12 @@ class ClientFactory:
             self._certificates = httpx.create_ssl_context()
 
     def make_sync_clients(self, custom: httpx.BaseTransport | None) -> Clients[httpx.Client]:
-        """Return blocking clients; those for the gateway use the transport of the caller, if there is one."""
+        """Return blocking clients. `custom` is the transport of the caller to the gateway."""
         options = self._client_options(httpx.HTTPTransport, Backend, self._check_file_request, custom)
         return Clients(*(httpx.Client(**kwargs) for kwargs in options))
 
     def make_async_clients(self, custom: httpx.AsyncBaseTransport | None) -> Clients[httpx.AsyncClient]:
-        """Return asynchronous clients; those for the gateway use the transport of the caller, if there is one."""
+        """Return asynchronous clients. `custom` is the transport of the caller to the gateway."""
 
         async def check_file_request(request: httpx.Request) -> None:
             self._check_file_request(request)
@@ -125,8 +125,8 @@ def _make_proxy_rule(gateway: Gateway, proxy: str) -> ProxyRule:
     """Return the rule of a proxy that the caller passed. Raises ConfigError if it would see the API key."""
     if gateway.base_url.startswith("http://"):
         raise ConfigError(
-            f"proxy cannot be used with {gateway.base_url}: the proxy would see the API key. Use a gateway with https, "
-            "or leave out proxy. Nothing was sent"
+            f"proxy cannot be used with {gateway.base_url}: the proxy would see the API key. Use a gateway "
+            "with https, or leave out proxy. Nothing was sent"
         )
     return make_proxy_rule(proxy)
 

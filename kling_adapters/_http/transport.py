@@ -20,7 +20,15 @@ AsyncGatewayTransport: TypeAlias = httpx.AsyncBaseTransport
 
 
 class SyncTransport:
-    """Blocking transport of a client. `keys` are the keys that any transport of the client has sent."""
+    """Blocking transport of a client.
+
+    Args:
+        gateway: The gateway of the client.
+        keys: The keys that any transport of the client has sent.
+        proxy: URL of a proxy for all requests; None for the proxies of the environment.
+        custom: Transport of the caller, for requests to the gateway.
+
+    """
 
     def __init__(
         self,
@@ -29,10 +37,7 @@ class SyncTransport:
         proxy: str | None = None,
         custom: GatewayTransport | None = None,
     ) -> None:
-        if custom is not None and not isinstance(custom, GatewayTransport):  # pyright: ignore[reportUnnecessaryIsInstance]
-            raise ConfigError(
-                f"transport is of type {type(custom).__name__}; expected an httpx.BaseTransport. Nothing was sent"
-            )
+        _check_type(custom, GatewayTransport)
         self._gateway = gateway
         self._keys = keys
         self._clients = ClientFactory(gateway, proxy).make_sync_clients(custom)
@@ -72,7 +77,7 @@ class SyncTransport:
 
 
 class AsyncTransport:
-    """Asynchronous transport of a client, for asyncio and trio. `keys` as above."""
+    """Asynchronous transport of a client, for asyncio and trio. Arguments as for SyncTransport."""
 
     def __init__(
         self,
@@ -81,10 +86,7 @@ class AsyncTransport:
         proxy: str | None = None,
         custom: AsyncGatewayTransport | None = None,
     ) -> None:
-        if custom is not None and not isinstance(custom, AsyncGatewayTransport):  # pyright: ignore[reportUnnecessaryIsInstance]
-            raise ConfigError(
-                f"transport is of type {type(custom).__name__}; expected an httpx.AsyncBaseTransport. Nothing was sent"
-            )
+        _check_type(custom, AsyncGatewayTransport)
         self._gateway = gateway
         self._keys = keys
         self._clients = ClientFactory(gateway, proxy).make_async_clients(custom)
@@ -125,17 +127,12 @@ class AsyncTransport:
             await client.aclose()
 
 
-def _raw_chunks(response: httpx.Response) -> Iterator[bytes]:
-    # The transport of a caller, such as httpx.MockTransport, may return an answer that has been read.
-    return iter((response.content,)) if response.is_stream_consumed else response.iter_raw()
-
-
-async def _raw_chunks_async(response: httpx.Response) -> AsyncIterator[bytes]:
-    if response.is_stream_consumed:
-        yield response.content
-        return
-    async for chunk in response.aiter_raw():
-        yield chunk
+def _check_type(custom: object, expected: type) -> None:
+    if custom is not None and not isinstance(custom, expected):
+        raise ConfigError(
+            f"transport is of type {type(custom).__name__}; expected an httpx.{expected.__name__}. "
+            "Nothing was sent"
+        )
 
 
 def _iter_raw_chunks(response: httpx.Response) -> Iterator[bytes]:

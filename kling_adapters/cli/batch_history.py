@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from kling_adapters.cli.batch_file import Line
     from kling_adapters.cli.connection import ClientOptions
     from kling_adapters.cli.outcomes import OutcomesFile
-    from kling_adapters.client.job import AsyncResult
+    from kling_adapters.client.result import AsyncResult
     from kling_adapters.journal.entries import JournalEntry
     from kling_adapters.protocol.tasks import Outcome
 

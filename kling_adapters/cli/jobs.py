@@ -16,7 +16,7 @@ from kling_adapters.cli.output import print_fields, print_json, print_line
 
 if TYPE_CHECKING:
     from kling_adapters.client.client import Kling
-    from kling_adapters.client.job import Result
+    from kling_adapters.client.result import Result
     from kling_adapters.schema.params import Params
 
 

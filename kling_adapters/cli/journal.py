@@ -18,7 +18,7 @@ from kling_adapters.models._gateway import STATES
 
 if TYPE_CHECKING:
     from kling_adapters.cli.tally import Tally
-    from kling_adapters.client.job import Result
+    from kling_adapters.client.result import Result
     from kling_adapters.journal.entries import JournalEntry
     from kling_adapters.journal.journal import Journal
     from kling_adapters.protocol.tasks import Outcome

@@ -15,7 +15,7 @@ from kling_adapters.cli.wording import describe_error
 from kling_adapters.errors import JobFailed, StorageError
 
 if TYPE_CHECKING:
-    from kling_adapters.client.job import AsyncResult, Result
+    from kling_adapters.client.result import AsyncResult, Result
     from kling_adapters.protocol.tasks import Outcome
 
 

@@ -17,7 +17,7 @@ from kling_adapters.errors import KlingError
 if TYPE_CHECKING:
     from rich.progress import Progress
 
-    from kling_adapters.client.job import AsyncResult, Result
+    from kling_adapters.client.result import AsyncResult, Result
     from kling_adapters.protocol.tasks import Outcome
 
 

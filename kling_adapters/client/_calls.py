@@ -11,8 +11,9 @@ from typing import Any
 
 from kling_adapters._http.transport import AsyncGatewayTransport, GatewayTransport
 from kling_adapters.client.call_flows import CallFlows
-from kling_adapters.client.job import AsyncJob, AsyncResult, Job, Result
+from kling_adapters.client.job import AsyncJob, Job
 from kling_adapters.client.requests import Extra
+from kling_adapters.client.result import AsyncResult, Result
 from kling_adapters.driver.async_ import AsyncDriver
 from kling_adapters.driver.sync import SyncDriver
 from kling_adapters.protocol.run import run_and_collect, run_sync_and_collect

@@ -9,8 +9,9 @@ from typing import Any, Self
 
 from kling_adapters._http.transport import AsyncGatewayTransport, AsyncTransport
 from kling_adapters.client._calls import AsyncCalls
-from kling_adapters.client.job import AsyncJob, AsyncResult
+from kling_adapters.client.job import AsyncJob
 from kling_adapters.client.requests import Extra
+from kling_adapters.client.result import AsyncResult
 from kling_adapters.driver.async_ import AsyncDriver
 from kling_adapters.driver.clock import Clock
 from kling_adapters.driver.tasks import run_in_tasks

@@ -9,8 +9,9 @@ from typing import Any, Self
 
 from kling_adapters._http.transport import GatewayTransport, SyncTransport
 from kling_adapters.client._calls import SyncCalls
-from kling_adapters.client.job import Job, Result
+from kling_adapters.client.job import Job
 from kling_adapters.client.requests import Extra
+from kling_adapters.client.result import Result
 from kling_adapters.driver.clock import Clock
 from kling_adapters.driver.sync import SyncDriver
 from kling_adapters.driver.threads import run_in_threads

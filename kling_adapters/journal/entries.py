@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, TypedDict
@@ -30,7 +29,7 @@ class JournalEntry:
         gateway: Base URL of the gateway.
         model: Slug of the model.
         params: Parameters that were sent.
-        key: Fingerprint of the API key, see `fingerprint`.
+        key: Fingerprint of the API key, see `fingerprint_key`.
         save_to: Folder or URL where the output is to be stored; None for nowhere.
         tag: Name that the caller chose for the job, or that a named batch made for it.
         request_id: Request id of the job; None if the gateway gave none.
@@ -78,8 +77,3 @@ class Columns(TypedDict, total=False):
     result: Mapping[str, Any]
     cost: float | None
     files: Iterable[StoredFile]
-
-
-def fingerprint(key: str) -> str:
-    """Return a non-reversible fingerprint of an API key."""
-    return hashlib.sha256(key.encode("utf-8", "replace")).hexdigest()[:12]

@@ -13,16 +13,10 @@ from collections.abc import Iterable, Mapping
 from os import PathLike
 from typing import Any, Final, Unpack
 
+from kling_adapters._text import fingerprint_key
 from kling_adapters.errors import ConfigError, StorageError
 from kling_adapters.journal.database import Database
-from kling_adapters.journal.entries import (
-    REFUSED,
-    SUBMITTING,
-    UNCERTAIN,
-    Columns,
-    JournalEntry,
-    fingerprint,
-)
+from kling_adapters.journal.entries import REFUSED, SUBMITTING, UNCERTAIN, Columns, JournalEntry
 from kling_adapters.journal.location import absolute_path
 from kling_adapters.journal.lockfile import LockFile
 from kling_adapters.journal.opening import LOCK_TIMEOUT
@@ -73,7 +67,7 @@ class Journal:
         now = time.time()
         with self._database.write(_NOTHING_SENT) as connection:
             owner = self._owner.acquire()
-            values = (gateway, model, json.dumps(params), fingerprint(key), save_to, tag)
+            values = (gateway, model, json.dumps(params), fingerprint_key(key), save_to, tag)
             cursor = connection.execute(
                 "INSERT INTO jobs (gateway, model, params, key, save_to, tag, owner, state, created, updated)"
                 " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",

@@ -14,7 +14,7 @@ import pluggy
 from kling_adapters.errors import ConfigError, KlingError
 from kling_adapters.events import Event
 from kling_adapters.forks import ForkSafeLock
-from kling_adapters.hookspecs import Auth, HookSpecs, Storage
+from kling_adapters.hookspecs import Auth, Storage
 from kling_adapters.plugins.calls import call_hook
 from kling_adapters.plugins.discovery import Discovery
 from kling_adapters.plugins.guards import GuardedAuth, guard_auth, guard_storage
@@ -31,7 +31,6 @@ EVENT_SECONDS = 10.0
 """The longest time that a client waits for a plugin to handle one event, in seconds."""
 CLOSE_SECONDS = 30.0
 """The longest time that a client waits for a plugin when it is closed, in seconds."""
-_HOOKS = tuple(name for name in vars(HookSpecs) if name.startswith("kling_"))
 
 
 class Plugins:
@@ -75,11 +74,6 @@ class Plugins:
     def catalog(self) -> Catalog:
         """The models of all loaded plugins."""
         return self._load().catalog
-
-    def list_by_hook(self) -> dict[str, tuple[PluginInfo, ...]]:
-        """Return for each hook the plugins that implement it, in the order of their calls."""
-        discovery = self._load()
-        return {hook: tuple(map(discovery.info_of, discovery.implementations(hook))) for hook in _HOOKS}
 
     def auth(self, gateway: str, name: str | None = None) -> GuardedAuth:
         """Return the source of the API key.

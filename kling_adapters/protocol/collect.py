@@ -146,7 +146,7 @@ def collect(
     for number, artifact in enumerate(result.artifacts, start=1):
         check_scheme(session, artifact)
         download = collection.start_download(number, artifact)
-        collection.files.append((yield from _store(session, artifact, download, end)))
+        collection.files.append((yield from store(session, artifact, download, end)))
     files = tuple(collection.files)
     yield from record(session.journal.update_job, session.gateway.base_url, result.request_id, files=files)
     yield Emit(Stored(result.request_id, result.model, files, (yield Now()) - start))
@@ -161,7 +161,8 @@ def _find_submit_time(destination: Destination, entry: JournalEntry | None) -> F
     return now
 
 
-def _store(session: Session, artifact: Artifact, download: Download, end: float) -> Flow[StoredFile]:
+def store(session: Session, artifact: Artifact, download: Download, end: float) -> Flow[StoredFile]:
+    """Download one file by the time `end` and publish it, or leave nothing behind. Raises StorageError."""
     try:
         if artifact.content is None:
             yield from fetch(session, artifact, download, end)

@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from typing import Any
 
+from kling_adapters._text import fingerprint_key
 from kling_adapters.errors import ConfigError, KlingError
 from kling_adapters.hookspecs import Auth, KeyPool, RenewableAuth
-from kling_adapters.journal.entries import fingerprint
 from kling_adapters.protocol.messages import Key
 from kling_adapters.protocol.records import call_quietly
 from kling_adapters.protocol.session import Session
@@ -44,7 +44,7 @@ def _find_pool_key(session: Session, auth: KeyPool, request_id: str) -> str | No
     key = auth.key_of(request_id)
     if key is None and (entry := session.journal.find(session.gateway.base_url, request_id)) is not None:
         pool = auth.keys()
-        key = next((key for key in pool if fingerprint(key) == entry.key), None)
+        key = next((key for key in pool if fingerprint_key(key) == entry.key), None)
         if key is not None:
             call_quietly(auth.accepted, key, request_id)
     return key

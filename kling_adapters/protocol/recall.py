@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 
+from kling_adapters._text import fingerprint_key
 from kling_adapters.errors import ConfigError
-from kling_adapters.journal.entries import JournalEntry, fingerprint
+from kling_adapters.journal.entries import JournalEntry
 from kling_adapters.models._gateway import OUTPUT_LIFETIME, RECORD_LIFETIME
 from kling_adapters.protocol.messages import Answer
 from kling_adapters.protocol.responses import read_ended_job
@@ -36,7 +37,7 @@ def output_is_alive(entry: JournalEntry, now: float) -> bool:
 
 def check_key(entry: JournalEntry, key: str) -> None:
     """Raise ConfigError if a job was submitted with another key than `key`."""
-    current = fingerprint(key)
+    current = fingerprint_key(key)
     if current != entry.key:
         raise ConfigError(
             f"the gateway does not know job {entry.request_id} under the API key of this client. Entry {entry.id} of the "

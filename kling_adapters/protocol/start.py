@@ -9,10 +9,11 @@ from functools import partial
 from typing import Any, Generic, TypeVar
 
 from kling_adapters import api_errors, errors
+from kling_adapters._text import fingerprint_key
 from kling_adapters.events import SubmitFailed, Submitted
 from kling_adapters.hookspecs import Auth, KeyPool, RenewableAuth
 from kling_adapters.journal.base import BaseJournal
-from kling_adapters.journal.entries import REFUSED, UNCERTAIN, Columns, fingerprint
+from kling_adapters.journal.entries import REFUSED, UNCERTAIN, Columns
 from kling_adapters.protocol.effects import Call, Emit, Flow, Now, Sleep
 from kling_adapters.protocol.failures import seconds_until_reset
 from kling_adapters.protocol.keys import read_key
@@ -146,7 +147,7 @@ def _send_with_retries(
             yield from _wait_for_retry(start, attempt.retries, failure, limit)
         # The same key, unless the plugin has another.
         attempt.key = yield Call(partial(read_key, attempt.auth))
-        yield from record(session.journal.update, attempt.entry, key=fingerprint(attempt.key))
+        yield from record(session.journal.update, attempt.entry, key=fingerprint_key(attempt.key))
 
 
 def _has_another_key(attempt: _Attempt, outcome: Outcome, failure: SubmitFailure) -> Flow[bool]:

@@ -20,8 +20,9 @@ from kling_codegen.cache import Cache
 from kling_codegen.cli import main
 from kling_codegen.diff.models import compare_specs
 from kling_codegen.diff.parameters import BOUNDS
+from kling_codegen.gateway import Gateway
 from kling_codegen.keywords import KEYWORDS_OF, RANGES
-from kling_codegen.language import Gateway, Spec
+from kling_codegen.language import Spec
 from kling_codegen.load.folder import Specs, load_specs
 from kling_codegen.schema import Schema
 
@@ -74,7 +75,7 @@ examples: []
 RULES = BASE[BASE.index("rules:") : BASE.index("discrepancies:")]
 
 # What griffe has no eyes for: annotations and values. It compares names, kinds, bases and signatures.
-SEEN = "griffe sees it"
+GRIFFE_SEES = "griffe sees it"
 ANNOTATION = "griffe does not compare annotations, where types, null and Literals are"
 BOUND = "griffe does not compare the arguments of Field"
 KEY = "griffe does not see that the default has gone, which is what makes a field required"
@@ -85,7 +86,7 @@ NONE = "nothing breaks"
 # (what is written instead of what; the changes; what griffe has to say)
 EDITS: list[tuple[str, str, list[str], str]] = [
     # Parameters
-    ("    seed: {type: integer, minimum: 0}\n", "", ["breaking: demo seed: parameter integer -> none (calls that set it are refused)"], SEEN),
+    ("    seed: {type: integer, minimum: 0}\n", "", ["breaking: demo seed: parameter integer -> none (calls that set it are refused)"], GRIFFE_SEES),
     ("    seed:", "    more: {type: string}\n    seed:", ["additive: demo more: parameter none -> string (calls that set it are accepted)"], NONE),
     ("[prompt]\n  properties:\n", "[prompt, more]\n  properties:\n    more: {type: string}\n", ["breaking: demo more: required parameter none -> string (calls without it are refused)"], KEY),
     ("[prompt]\n", "[prompt, seed]\n", ["breaking: demo seed: required false -> true (calls without it are refused)"], KEY),
@@ -96,8 +97,8 @@ EDITS: list[tuple[str, str, list[str], str]] = [
         KEY,
     ),
     ("[prompt]\n", "[]\n", ["additive: demo prompt: required true -> false (calls without it are accepted)"], NONE),
-    ("    seed:", "    seeds:", ["breaking: demo seed: parameter integer -> none (calls that set it are refused)", "additive: demo seeds: parameter none -> integer (calls that set it are accepted)"], SEEN),
-    ("    note:", "    note-:", ['breaking: demo note: parameter string, "null" -> none (calls that set it are refused)', 'additive: demo note-: parameter none -> string, "null" (calls that set it are accepted)'], SEEN),
+    ("    seed:", "    seeds:", ["breaking: demo seed: parameter integer -> none (calls that set it are refused)", "additive: demo seeds: parameter none -> integer (calls that set it are accepted)"], GRIFFE_SEES),
+    ("    note:", "    note-:", ['breaking: demo note: parameter string, "null" -> none (calls that set it are refused)', 'additive: demo note-: parameter none -> string, "null" (calls that set it are accepted)'], GRIFFE_SEES),
     ("    _top:", "    top:", ["breaking: demo _top: parameter string -> none (calls that set it are refused)", "additive: demo top: parameter none -> string (calls that set it are accepted)"], WIRE),
     ("    class:", "    class_: {type: string}\n    class:", ["breaking: demo class: attribute class_ -> class__ (code that reads it fails)", "additive: demo class_: parameter none -> string (calls that set it are accepted)"], "class_ is there before and after, but is another parameter"),
     # Types and null
@@ -137,13 +138,13 @@ EDITS: list[tuple[str, str, list[str], str]] = [
     # Within lists and objects
     ("maxItems: 3, items: {type: string, format: uri}", "maxItems: 3, items: {type: integer}", ["breaking: demo views[]: type string -> integer (values of the old type are refused)"], ANNOTATION),
     ("[front]", "[front, label]", ["breaking: demo elements[].label: required false -> true (calls without it are refused)"], KEY),
-    ("          label: {type: string, minLength: 2}\n", "", ["breaking: demo elements[].label: parameter string -> none (calls that set it are refused)"], SEEN),
+    ("          label: {type: string, minLength: 2}\n", "", ["breaking: demo elements[].label: parameter string -> none (calls that set it are refused)"], GRIFFE_SEES),
     ("minLength: 2", "minLength: 3", ["breaking: demo elements[].label: minLength 2 -> 3 (shorter texts are refused)"], BOUND),
     ("          label:", "          extra: {type: string}\n          label:", ["additive: demo elements[].extra: parameter none -> string (calls that set it are accepted)"], NONE),
     ("maximum: 9", "maximum: 8", ["breaking: demo elements[].shots[].length: maximum 9 -> 8 (larger numbers are refused)"], BOUND),
-    ("{length: {type: integer, maximum: 9}}", "{size: {type: integer}}", ["breaking: demo elements[].shots[].length: parameter integer -> none (calls that set it are refused)", "additive: demo elements[].shots[].size: parameter none -> integer (calls that set it are accepted)"], SEEN),
-    ("items: {type: object, properties: {length: {type: integer, maximum: 9}}}", "items: {type: integer}", ["breaking: demo elements[].shots[]: type object -> integer (values of the old type are refused)"], SEEN),
-    ("    elements:\n", "    element: {type: object, properties: {a: {type: string}}}\n    elements:\n", ["breaking: demo elements[]: class Element -> Element1 (imports of the class fail)", "additive: demo element: parameter none -> object (calls that set it are accepted)"], SEEN),
+    ("{length: {type: integer, maximum: 9}}", "{size: {type: integer}}", ["breaking: demo elements[].shots[].length: parameter integer -> none (calls that set it are refused)", "additive: demo elements[].shots[].size: parameter none -> integer (calls that set it are accepted)"], GRIFFE_SEES),
+    ("items: {type: object, properties: {length: {type: integer, maximum: 9}}}", "items: {type: integer}", ["breaking: demo elements[].shots[]: type object -> integer (values of the old type are refused)"], GRIFFE_SEES),
+    ("    elements:\n", "    element: {type: object, properties: {a: {type: string}}}\n    elements:\n", ["breaking: demo elements[]: class Element -> Element1 (imports of the class fail)", "additive: demo element: parameter none -> object (calls that set it are accepted)"], GRIFFE_SEES),
     # Defaults
     ("default: 5}", "default: 10}", ["warning: demo duration: default 5 -> 10 (calls that do not set it may have another result)"], NONE),
     (", default: 0.5}", "}", ["warning: demo scale: default 0.5 -> none (calls that do not set it may have another result)"], NONE),
@@ -189,10 +190,10 @@ EDITS: list[tuple[str, str, list[str], str]] = [
 ]  # fmt: skip
 
 
-def specs(folder: Path, demo: str = BASE, gateway: str = GATEWAY, **others: str) -> Path:
+def specs(folder: Path, demo: str = BASE, gateway: str = GATEWAY, **extra: str) -> Path:
     """Write a folder of specs."""
     folder.mkdir(parents=True, exist_ok=True)
-    for name, text in {"demo": demo, "gateway": gateway, **others}.items():
+    for name, text in {"demo": demo, "gateway": gateway, **extra}.items():
         (folder / f"{name}.yaml").write_text(text, encoding="utf-8")
     return folder
 
@@ -209,19 +210,19 @@ def changes(old: Path, new: Path) -> list[str]:
 def edits(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a folder with two trees, in which each edit has a model of its own: demo-0, demo-1 and so on."""
     folder = tmp_path_factory.mktemp("edits")
-    for index, (found, put, _, _) in enumerate(EDITS):
-        assert BASE.count(found) == 1, found
-        for side, text in (("old", BASE), ("new", BASE.replace(found, put))):
+    for index, (original, put, _, _) in enumerate(EDITS):
+        assert BASE.count(original) == 1, original
+        for side, text in (("old", BASE), ("new", BASE.replace(original, put))):
             slug = f"demo-{index}"
             specs(folder / side, **{slug: text.replace("slug: demo", f"slug: {slug}")})
     return folder
 
 
 def test_edits(edits: Path) -> None:
-    found = compare_specs(load_specs(edits / "old"), load_specs(edits / "new"))
-    assert {change.model for change in found} <= {f"demo-{index}" for index in range(len(EDITS))}
+    original = compare_specs(load_specs(edits / "old"), load_specs(edits / "new"))
+    assert {change.model for change in original} <= {f"demo-{index}" for index in range(len(EDITS))}
     lines = [
-        [str(change).replace(change.model, "demo") for change in found if change.model == f"demo-{index}"]
+        [str(change).replace(change.model, "demo") for change in original if change.model == f"demo-{index}"]
         for index in range(len(EDITS))
     ]
     assert lines == [expected for _, _, expected, _ in EDITS]
@@ -242,16 +243,16 @@ def breakages(folder: Path) -> list[griffe.Breakage]:
 
 def test_griffe_agrees(edits: Path) -> None:
     """Whatever griffe finds is breaking here too; where only griffe finds nothing, the table says why."""
-    modules = {each.obj.path.split(".")[1] for each in breakages(edits)}
-    assert modules == {f"demo_{index}" for index, (*_, says) in enumerate(EDITS) if says == SEEN}
+    modules = {entry.obj.path.split(".")[1] for entry in breakages(edits)}
+    assert modules == {f"demo_{index}" for index, (*_, says) in enumerate(EDITS) if says == GRIFFE_SEES}
     for _, _, expected, says in EDITS:
         assert any(line.startswith("breaking: ") for line in expected) == (says != NONE), expected
 
 
 def test_griffe_agrees_about_whole_models(tmp_path: Path) -> None:
-    specs(tmp_path / "old", other=BASE.replace("slug: demo", "slug: other"))
+    specs(tmp_path / "old", second=BASE.replace("slug: demo", "slug: other"))
     specs(tmp_path / "new", another=BASE.replace("slug: demo", "slug: another"))
-    assert {each.obj.path for each in breakages(tmp_path)} >= {"models.other", "models.Other"}
+    assert {entry.obj.path for entry in breakages(tmp_path)} >= {"models.other", "models.Other"}
     assert changes(tmp_path / "old", tmp_path / "new") == [
         "breaking: other: model Demo -> none (calls of it are refused)",
         "additive: another: model none -> Demo (calls of it are accepted; a package that registers the same slug loses it)",
@@ -259,11 +260,11 @@ def test_griffe_agrees_about_whole_models(tmp_path: Path) -> None:
 
 
 def test_where_griffe_is_wrong(tmp_path: Path) -> None:
-    """A TypedDict with a key called class is written as a call. It is the same type, and nobody's code breaks."""
+    """A TypedDict with the key class is written as a call. It is the same type, and no code breaks."""
     without = BASE.replace("    class: {type: string}\n", "")
     specs(tmp_path / "old", without)
     specs(tmp_path / "new")
-    assert [(each.kind, each.obj.path) for each in breakages(tmp_path)] == [
+    assert [(entry.kind, entry.obj.path) for entry in breakages(tmp_path)] == [
         (griffe.BreakageKind.OBJECT_CHANGED_KIND, "models.demo.DemoInput")
     ]
     assert changes(tmp_path / "old", tmp_path / "new") == [
@@ -273,34 +274,34 @@ def test_where_griffe_is_wrong(tmp_path: Path) -> None:
 
 LATER = "(it expires later)"
 SAME = "(calls and results stay the same)"
-OTHER = "(code that relies on it breaks)"
+BREAKS = "(code that relies on it breaks)"
 GATEWAY_EDITS = [
     ("https://api.segmind.com", "https://api.example.com", ['breaking: gateway base_url: value "https://api.segmind.com" -> "https://api.example.com" (the key goes to another host)']),
-    ("SEGMIND_API_KEY", "OTHER", [f"breaking: gateway key.environment: value SEGMIND_API_KEY -> OTHER {OTHER}"]),
+    ("SEGMIND_API_KEY", "OTHER", [f"breaking: gateway key.environment: value SEGMIND_API_KEY -> OTHER {BREAKS}"]),
     ("x-api-key", "key", ['warning: gateway key.header: value "x-api-key" -> key (requests look different, calls stay the same)']),
     ("/v2/{slug}", "/v3/{slug}", ['warning: gateway paths.submit: value "/v2/{slug}" -> "/v3/{slug}" (requests look different, calls stay the same)']),
     ("3600", "1800", ["breaking: gateway record_lifetime_seconds: value 3600 -> 1800 (it expires sooner)"]),
     ("604800", "704800", [f"additive: gateway output_lifetime_seconds: value 604800 -> 704800 {LATER}"]),
-    ("name: QUEUED", "name: WAITING", [f'breaking: gateway states.QUEUED: value name QUEUED, meaning "accepted and waiting for a worker",... -> none {OTHER}', 'additive: gateway states.WAITING: value none -> name WAITING, meaning "accepted and waiting for a worker"... (jobs may be in it)']),
-    ("worker, terminal: false}\n  - {name: P", "worker, terminal: true}\n  - {name: P", [f"breaking: gateway states.QUEUED.terminal: value false -> true {OTHER}"]),
+    ("name: QUEUED", "name: WAITING", [f'breaking: gateway states.QUEUED: value name QUEUED, meaning "accepted and waiting for a worker",... -> none {BREAKS}', 'additive: gateway states.WAITING: value none -> name WAITING, meaning "accepted and waiting for a worker"... (jobs may be in it)']),
+    ("worker, terminal: false}\n  - {name: P", "worker, terminal: true}\n  - {name: P", [f"breaking: gateway states.QUEUED.terminal: value false -> true {BREAKS}"]),
     ("running on a worker", "at work", [f'documentation: gateway states.PROCESSING.meaning: value "running on a worker" -> "at work" {SAME}']),
-    ("status: 410", "status: 409", [f'breaking: gateway errors.410: value status 410, name ModelRetired, meaning "the model is no l... -> none {OTHER}', 'warning: gateway errors.409: value none -> status 409, name ModelRetired, meaning "the model is no l... (submits with this answer are handled as it says)']),
-    ("name: ModelRetired", "name: Retired", [f"breaking: gateway errors.410.name: value ModelRetired -> Retired {OTHER}"]),
-    ("too many requests, submit: safe", "too many requests, submit: never", [f"breaking: gateway errors.429.submit: value safe -> never {OTHER}"]),
+    ("status: 410", "status: 409", [f'breaking: gateway errors.410: value status 410, name ModelRetired, meaning "the model is no l... -> none {BREAKS}', 'warning: gateway errors.409: value none -> status 409, name ModelRetired, meaning "the model is no l... (submits with this answer are handled as it says)']),
+    ("name: ModelRetired", "name: Retired", [f"breaking: gateway errors.410.name: value ModelRetired -> Retired {BREAKS}"]),
+    ("too many requests, submit: safe", "too many requests, submit: never", [f"breaking: gateway errors.429.submit: value safe -> never {BREAKS}"]),
     ("waiting, submit: uncertain", "waiting, submit: safe", ["warning: gateway errors.504.submit: value uncertain -> safe (submits with this answer are repeated)"]),
     ("submit: never, source: digest}\n  - {status: 422", "submit: never, source: docs}\n  - {status: 422", [f"documentation: gateway errors.410.source: value digest -> docs {SAME}"]),
     ("  - {name: QUEUED, meaning: accepted and waiting for a worker, terminal: false}\n  - {name: PROCESSING, meaning: running on a worker, terminal: false}\n", "  - {name: PROCESSING, meaning: running on a worker, terminal: false}\n  - {name: QUEUED, meaning: accepted and waiting for a worker, terminal: false}\n", []),
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("found", "put", "expected"), GATEWAY_EDITS)
-def test_gateway(tmp_path: Path, found: str, put: str, expected: list[str]) -> None:
-    assert GATEWAY.count(found) == 1
-    new = specs(tmp_path / "new", gateway=GATEWAY.replace(found, put))
+@pytest.mark.parametrize(("original", "put", "expected"), GATEWAY_EDITS)
+def test_gateway(tmp_path: Path, original: str, put: str, expected: list[str]) -> None:
+    assert GATEWAY.count(original) == 1
+    new = specs(tmp_path / "new", gateway=GATEWAY.replace(original, put))
     assert changes(specs(tmp_path / "old"), new) == expected
 
 
-def test_the_specs_of_a_package_have_no_gateway(tmp_path: Path) -> None:
+def test_specs_of_a_package_have_no_gateway(tmp_path: Path) -> None:
     old = specs(tmp_path / "old")
     new = specs(tmp_path / "new", BASE.replace("title: Demo", "title: Other"))
     for folder in (old, new):
@@ -332,14 +333,14 @@ VERSIONS = [
 ]
 
 
-@pytest.mark.parametrize(("found", "put", "code", "version"), VERSIONS)
-def test_exit_code_and_version(tmp_path: Path, found: str, put: str, code: int, version: str) -> None:
-    result = run(specs(tmp_path / "old"), specs(tmp_path / "new", BASE.replace(found, put)))
+@pytest.mark.parametrize(("original", "put", "code", "version"), VERSIONS)
+def test_exit_code_and_version(tmp_path: Path, original: str, put: str, code: int, version: str) -> None:
+    result = run(specs(tmp_path / "old"), specs(tmp_path / "new", BASE.replace(original, put)))
     assert (result.exit_code, result.stderr) == (code, "")
     assert result.stdout.splitlines()[-1] == f"version: {version}"
 
 
-def test_a_tree_and_itself(tmp_path: Path) -> None:
+def test_tree_and_itself(tmp_path: Path) -> None:
     old = specs(tmp_path / "old")
     assert run(old, old).stdout == f"{old} and {old} say the same\nversion: none (while it is 0.x: none)\n"
     assert json.loads(run(old, old, "--format", "json").stdout)["changes"] == []
@@ -411,7 +412,7 @@ def test_json() -> None:
     }  # fmt: skip
 
 
-def test_what_is_not_there_is_left_out_of_json(tmp_path: Path) -> None:
+def test_absent_side_is_left_out_of_json(tmp_path: Path) -> None:
     new = specs(tmp_path / "new", BASE.replace("    class: {type: string}\n", ""))
     [change] = json.loads(run(specs(tmp_path / "old"), new, "--format", "json").stdout)["changes"]
     assert "after" not in change
@@ -425,8 +426,8 @@ def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for name in ("GIT_CONFIG_GLOBAL", "GIT_CONFIG_SYSTEM"):
         monkeypatch.setenv(name, "/dev/null")
     git("init", "--quiet", "--initial-branch=main")
-    git("config", "user.name", "Nobody")
-    git("config", "user.email", "nobody@example.com")
+    git("config", "user.name", "Test")
+    git("config", "user.email", "test@example.com")
     for text in (BASE, BASE.replace("[5, 10]", "[5]"), BASE.replace("[5, 10]", "[6]")):
         specs(tmp_path / "catalogue" / "specs", text)
         git("add", ".")
@@ -466,7 +467,7 @@ def test_specs_that_do_not_load(repository: Path) -> None:
     ]
 
 
-def test_what_is_no_tree_of_specs(repository: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:  # fmt: skip
+def test_invalid_sides_are_refused(repository: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:  # fmt: skip
     result = run("v9", "HEAD")
     assert (result.exit_code, result.stderr.splitlines()) == (
         2,
@@ -538,14 +539,16 @@ def edited(draw: st.DrawFn, schema: dict[str, Any]) -> dict[str, Any]:
         parts = schema["properties"]
         name = draw(st.sampled_from(sorted(parts)))
         return schema | {"properties": parts | {name: edited(draw, parts[name])}}
-    other = draw(schemas())
+    second = draw(schemas())
     if "type" not in schema:
-        others = {"properties": {draw(st.sampled_from("pq")): other}, "required": []}
-        other = draw(st.sampled_from([others, schema | {"required": [] if schema["required"] else ["p"]}]))
+        extra = {"properties": {draw(st.sampled_from("pq")): second}, "required": []}
+        second = draw(st.sampled_from([extra, schema | {"required": [] if schema["required"] else ["p"]}]))
     elif draw(st.booleans()):
-        key = draw(st.sampled_from(sorted(schema.keys() | other.keys())))
-        other = {name: value for name, value in (schema | {key: other.get(key)}).items() if value is not None}
-    return other
+        key = draw(st.sampled_from(sorted(schema.keys() | second.keys())))
+        second = {
+            name: value for name, value in (schema | {key: second.get(key)}).items() if value is not None
+        }
+    return second
 
 
 @cache
@@ -556,7 +559,7 @@ def values(depth: int = 2) -> list[Any]:
     less = values(depth - 1)
     lists = [[item] * count for item in less for count in (1, 2, 3, 4)]
     objects = [{name: item} for item in less for name in "ab"]
-    mixed = [{"a": item, "b": other} for item in less[::3] for other in LEAVES]
+    mixed = [{"a": item, "b": second} for item in less[::3] for second in LEAVES]
     return [*LEAVES, [], *lists, {}, *objects, *mixed]
 
 
@@ -602,7 +605,7 @@ def test_json_schema_agrees(pair: tuple[dict[str, Any], dict[str, Any]]) -> None
         *({"p": value} for value in values()),
         *({"q": value} for value in LEAVES),
     ]
-    verdicts = {(old.is_valid(each), new.is_valid(each)) for each in inputs}
+    verdicts = {(old.is_valid(entry), new.is_valid(entry)) for entry in inputs}
     if (True, False) in verdicts:
         assert "breaking" in levels
     if (False, True) in verdicts:

@@ -31,7 +31,7 @@ def test_only_the_table_of_a_readme_is_written(written: Project) -> None:
     )
 
 
-def test_a_readme_keeps_the_line_ends_of_windows(written: Project) -> None:
+def test_readme_keeps_the_line_ends_of_windows(written: Project) -> None:
     readme = written.folder / "README.md"
     once = readme.read_bytes()
     text = b"# Mine\r\n\r\n<!-- models -->\r\nold\r\n<!-- /models -->\r\nkept\r\n"
@@ -66,14 +66,14 @@ def test_check_finds_a_table_and_a_page_that_are_not_current(written: Project) -
     assert written.run("check").exit_code == 0
 
 
-def test_a_readme_without_marks_is_left_alone(written: Project) -> None:
+def test_readme_without_marks_is_left_alone(written: Project) -> None:
     readme = written.folder / "README.md"
     readme.write_text("<!-- models --> no table")
     assert written.generate() == "wrote 0, removed 0, unchanged 9\n"
     assert readme.read_text() == "<!-- models --> no table"
 
 
-def test_a_folder_of_documents_of_somebody_else_is_left_alone(project: Project) -> None:
+def test_folder_of_documents_of_somebody_else_is_left_alone(project: Project) -> None:
     project.spec("kling-2", "prompt: {type: string}")
     folder = project.folder / "docs" / "models"
     folder.mkdir(parents=True)
@@ -85,14 +85,14 @@ def test_a_folder_of_documents_of_somebody_else_is_left_alone(project: Project) 
     assert [path.name for path in folder.iterdir()] == ["mine.md"]
 
 
-def test_the_core_needs_its_gateway(project: Project) -> None:
+def test_core_needs_its_gateway(project: Project) -> None:
     project.spec("kling-2", "prompt: {type: string}")
     (project.specs / "gateway.yaml").unlink()
     assert project.errors() == ["specs/gateway.yaml:1:1: cannot be read: No such file or directory"]
 
 
 @pytest.mark.parametrize("out", ["my-models", "class", "9"])
-def test_a_package_of_its_own_needs_a_name(project: Project, out: str) -> None:
+def test_package_of_its_own_needs_a_name(project: Project, out: str) -> None:
     project.spec("acme-1", "prompt: {type: string}")
     (project.specs / "gateway.yaml").unlink()
     result = project.run("generate", "--out", out)

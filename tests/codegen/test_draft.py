@@ -90,7 +90,7 @@ def load_draft(text: str, folder: Path) -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_page_becomes_this_draft_with_these_doubts(name: str, tmp_path: Path) -> None:
+def test_page_gives_expected_draft_and_doubts(name: str, tmp_path: Path) -> None:
     result = run(PAGES / f"{name}.txt", "--read", "2026-01-31")
     assert result.exit_code == 0, result.output
     for suffix, text in (("yaml", result.stdout), ("doubts", result.stderr)):
@@ -103,10 +103,10 @@ def test_a_page_becomes_this_draft_with_these_doubts(name: str, tmp_path: Path) 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_no_sentence_of_the_page_enters_the_draft(name: str) -> None:
-    made = draft_spec((PAGES / f"{name}.txt").read_text(encoding="utf-8"), f"{name}.txt", DAY)
-    words = [note.text for note in made.notes if note.sort == "words"]
+    draft = draft_spec((PAGES / f"{name}.txt").read_text(encoding="utf-8"), f"{name}.txt", DAY)
+    words = [note.text for note in draft.notes if note.sort == "words"]
     assert words
-    assert not [text for text in words if text in made.yaml]
+    assert not [text for text in words if text in draft.yaml]
 
 
 @pytest.mark.parametrize(
@@ -127,7 +127,7 @@ def test_no_sentence_of_the_page_enters_the_draft(name: str) -> None:
         ("number", "5", "5 or 10.", "10510", {"default": 10}, "allowed values 5, 10: the language has none for type number; left out"),
         ("integer", "5", "Height.", "null00", {"default": None, "type": ["integer", "null"]}, "'null00' is not decided; it could be nothing that fits the rest of the page; left out"),
         ("integer", "10", "Height.", "null510", {"enum": [5, 10, None], "default": None, "type": ["integer", "null"]}, "'null510' is read as default null, allowed 5, 10; it could be default null, allowed 510"),
-        # Texts and truths, which can be told apart.
+        # Texts and booleans, which their notation separates.
         ("string", '"b"', "Kind.", '"a""a""b"', {"enum": ["a", "b"], "default": "a"}, ""),
         ("string", '"a"', "Kind.", '"a""b"', {"enum": ["a", "b"]}, "the first value 'a' does not come again: all are read as allowed, none as the default"),
         ("string", '"a"', "Kind.", '"""a""b"', {"enum": ["a", "b"]}, 'its default is "", which the table does not allow; drafted: optional, without a default'),
@@ -150,7 +150,7 @@ def test_no_sentence_of_the_page_enters_the_draft(name: str) -> None:
         ("hue", "1", "Colour.", "", {"type": "string"}, "the type hue is unknown; drafted as string"),
         ("string (uri)", '"a"', "Picture.", '"https://files.example.org/a.png"', {"format": "uri"}, "a sample URL stands as the default of an optional parameter; drafted: optional, without a default"),
         ("string (uri)", '"a"', "Picture.", '"a""a""b"', {"format": "uri"}, "allowed values beside type string (uri); left out"),
-        # What is told in prose.
+        # Facts in prose.
         ("string", '"a"', "Name. Between 2 and 9 letters.", "", {"type": "string"}, "a limit that is not in the draft: Between 2 and 9 letters."),
         ("string", '"abcd"', "Name. At least 3 characters, up to 40 characters.", "", {"minLength": 3, "maxLength": 40}, ""),
         ("string (uri)", '"a"', "Sound. Max 30 seconds.", "", {"format": "uri"}, "a limit that is not in the draft: Max 30 seconds."),
@@ -158,11 +158,11 @@ def test_no_sentence_of_the_page_enters_the_draft(name: str) -> None:
         ("string", '"a"', "Ignored unless a dam is there.", "", {"type": "string"}, "a condition that is not in the draft: Ignored unless a dam is there."),
     ],
 )  # fmt: skip
-def test_a_parameter_of_the_condensed_layout(
+def test_parameter_of_the_condensed_layout(
     type_: str, sent: str, text: str, values: str, expected: dict[str, object], doubt: str
 ) -> None:
-    made = draft_spec(CONDENSED.format(type=type_, sent=sent, text=text, values=values), "PAGE.txt", DAY)
-    drafted = YAML(typ="safe", pure=True).load(made.yaml)["input"]["properties"]["level"]
+    draft = draft_spec(CONDENSED.format(type=type_, sent=sent, text=text, values=values), "PAGE.txt", DAY)
+    drafted = YAML(typ="safe", pure=True).load(draft.yaml)["input"]["properties"]["level"]
     del drafted["description"]
     plain = {
         key: value
@@ -170,8 +170,8 @@ def test_a_parameter_of_the_condensed_layout(
         if key in expected or key not in ("type", "items", "format")
     }
     assert plain == expected
-    doubts = [note.text for note in made.notes if note.sort == "doubt"]
-    assert any(doubt in what for what in doubts) if doubt else not doubts
+    doubts = [note.text for note in draft.notes if note.sort == "doubt"]
+    assert any(doubt in doubt_text for doubt_text in doubts) if doubt else not doubts
 
 
 @pytest.mark.parametrize(
@@ -191,14 +191,14 @@ def test_a_parameter_of_the_condensed_layout(
         ("", 'Default: "a"', {"default": "a"}, "no type is shown; drafted as string"),
     ],
 )  # fmt: skip
-def test_a_parameter_of_the_spaced_layout(
+def test_parameter_of_the_spaced_layout(
     type_: str, values: str, expected: dict[str, object], doubt: str
 ) -> None:
-    made = draft_spec(SPACED.format(type=type_, sent="10", text="", values=values), "PAGE.txt", DAY)
-    drafted = YAML(typ="safe", pure=True).load(made.yaml)["input"]["properties"]["level"]
+    draft = draft_spec(SPACED.format(type=type_, sent="10", text="", values=values), "PAGE.txt", DAY)
+    drafted = YAML(typ="safe", pure=True).load(draft.yaml)["input"]["properties"]["level"]
     assert {key: drafted.get(key) for key in expected} == expected
     assert drafted.keys() <= expected.keys() | {"type", "description"}
-    assert not doubt or any(doubt in note.text for note in made.notes)
+    assert not doubt or any(doubt in note.text for note in draft.notes)
 
 
 BASIN = """\
@@ -257,10 +257,10 @@ INLETS = ["inlet_url", "inlet_urls"]
 
 
 def rules_of(text: str, sent: str = '"inlet_url": "",') -> tuple[list[dict[str, object]], list[Note]]:
-    made = draft_spec(BASIN.format(text=text, sent=sent), "PAGE.txt", DAY)
-    spec = YAML(typ="safe", pure=True).load(made.yaml)
-    assert not [note for note in made.notes if "does not load" in note.text]
-    notes = [note for note in made.notes if note.text.startswith(("taken to", "a condition", "a limit"))]
+    draft = draft_spec(BASIN.format(text=text, sent=sent), "PAGE.txt", DAY)
+    spec = YAML(typ="safe", pure=True).load(draft.yaml)
+    assert not [note for note in draft.notes if "does not load" in note.text]
+    notes = [note for note in draft.notes if note.text.startswith(("taken to", "a condition", "a limit"))]
     assert {(note.line, note.about) for note in notes} <= {(21, "inlet_url")}
     return spec.get("rules", []), notes
 
@@ -284,14 +284,16 @@ def rules_of(text: str, sent: str = '"inlet_url": "",') -> tuple[list[dict[str, 
         ("Exactly one of inlet_url, inlet_urls is required.", [{AT_LEAST: INLETS}, {AT_MOST: INLETS}]),
     ],
 )  # fmt: skip
-def test_a_sentence_about_several_parameters_becomes_a_rule(
+def test_sentence_about_several_parameters_becomes_a_rule(
     text: str, expected: list[dict[str, list[str]]]
 ) -> None:
     rules, notes = rules_of(text)
     assert rules == expected
-    taken = {AT_LEAST: "taken to need at least one of", AT_MOST: "taken to allow at most one of"}
-    told = {f"{taken[key]} {', '.join(names)}" for rule in expected for key, names in rule.items()}
-    assert {note.text for note in notes} == told
+    readings = {AT_LEAST: "taken to need at least one of", AT_MOST: "taken to allow at most one of"}
+    doubts_expected = {
+        f"{readings[key]} {', '.join(names)}" for rule in expected for key, names in rule.items()
+    }
+    assert {note.text for note in notes} == doubts_expected
 
 
 @pytest.mark.parametrize(
@@ -315,7 +317,7 @@ def test_a_sentence_about_several_parameters_becomes_a_rule(
         "Only in calm or wild mood.",
     ],
 )
-def test_an_unclear_sentence_about_several_parameters_is_a_doubt(text: str) -> None:
+def test_unclear_sentence_about_several_parameters_is_a_doubt(text: str) -> None:
     rules, notes = rules_of(text)
     assert not rules
     assert any(note.text.startswith("a condition that is not in the draft: ") for note in notes)
@@ -332,7 +334,7 @@ def test_an_unclear_sentence_about_several_parameters_is_a_doubt(text: str) -> N
         ("Exactly one of inlet_url, inlet_urls.", '"inlet_url": "a", "inlet_urls": ["b"]', "the example sends inlet_url and inlet_urls"),
     ],
 )  # fmt: skip
-def test_a_rule_that_the_rest_of_the_page_speaks_against_is_a_doubt(text: str, sent: str, why: str) -> None:
+def test_rule_that_the_page_contradicts_is_a_doubt(text: str, sent: str, why: str) -> None:
     rules, notes = rules_of(text, sent)
     assert not rules
     assert [note.text for note in notes] == [f"a condition that is not in the draft, as {why}: {text}"]
@@ -342,21 +344,23 @@ def test_two_descriptions_that_say_the_same_give_one_rule() -> None:
     text = BASIN.format(text="Not with outlet_url.", sent="").replace(
         "Where it goes.", "Where it goes. Not with inlet_url."
     )
-    made = draft_spec(text, "PAGE.txt", DAY)
-    rules = YAML(typ="safe", pure=True).load(made.yaml)["rules"]
+    draft = draft_spec(text, "PAGE.txt", DAY)
+    rules = YAML(typ="safe", pure=True).load(draft.yaml)["rules"]
     assert rules == [{AT_MOST: ["inlet_url", "outlet_url"]}]
     lines = [
-        note.line for note in made.notes if note.text == "taken to allow at most one of inlet_url, outlet_url"
+        note.line
+        for note in draft.notes
+        if note.text == "taken to allow at most one of inlet_url, outlet_url"
     ]
     assert lines == [21, 40]
 
 
-def test_an_example_that_breaks_a_drafted_rule_is_left_out() -> None:
-    made = draft_spec(BASIN.format(text="Requires outlet_url.", sent='"inlet_url": "a"'), "PAGE.txt", DAY)
-    spec = YAML(typ="safe", pure=True).load(made.yaml)
+def test_example_that_breaks_a_drafted_rule_is_left_out() -> None:
+    draft = draft_spec(BASIN.format(text="Requires outlet_url.", sent='"inlet_url": "a"'), "PAGE.txt", DAY)
+    spec = YAML(typ="safe", pure=True).load(draft.yaml)
     assert spec["rules"] == [{"requires": {"field": "inlet_url", "present": ["outlet_url"]}}]
     assert "examples" not in spec
-    assert [note.line for note in made.notes if note.text.startswith("left out: ")] == [4]
+    assert [note.line for note in draft.notes if note.text.startswith("left out: ")] == [4]
 
 
 def test_parameters_in_no_order_are_drafted_side_by_side() -> None:
@@ -364,64 +368,64 @@ def test_parameters_in_no_order_are_drafted_side_by_side() -> None:
         "Response Type",
         "zoneoptionalstringOne.\nareaoptionalstringTwo.\nzoneoptionalstringThree.\nResponse Type",
     )
-    made = draft_spec(text, "PAGE.txt", DAY)
-    doubts = [(note.about, note.text) for note in made.notes if note.sort == "doubt"]
+    draft = draft_spec(text, "PAGE.txt", DAY)
+    doubts = [(note.about, note.text) for note in draft.notes if note.sort == "doubt"]
     assert ("zone", "it is listed twice; the second is left out") in doubts
     assert any(
         about == "input"
-        and what.startswith("the order from A to Z does not show which parameters belong to a list")
-        for about, what in doubts
+        and doubt_text.startswith("the order from A to Z does not show which parameters belong to a list")
+        for about, doubt_text in doubts
     )
 
 
-def test_a_page_without_its_head_has_a_title_made_from_the_slug() -> None:
+def test_page_without_its_head_has_a_title_made_from_the_slug() -> None:
     text = CONDENSED.format(type="integer", sent="5", text="Height.", values="5").partition("\n")[2]
-    made = draft_spec(
+    draft = draft_spec(
         text.replace("https://api.segmind.com/v1/brook", "https://api.segmind.com/v1/brook /v1/pond"),
         "PAGE.txt",
         DAY,
     )
-    assert YAML(typ="safe", pure=True).load(made.yaml)["title"] == "Brook"
-    doubts = {(note.line, note.about, note.text) for note in made.notes if note.sort == "doubt"}
+    assert YAML(typ="safe", pure=True).load(draft.yaml)["title"] == "Brook"
+    doubts = {(note.line, note.about, note.text) for note in draft.notes if note.sort == "doubt"}
     assert (1, "title", "no title was found; Brook is made from the slug") in doubts
     assert (6, "slug", "this address says pond, most addresses say brook") in doubts
 
 
-def test_the_example_can_be_a_call_that_runs_the_model() -> None:
+def test_example_can_be_a_call_that_runs_the_model() -> None:
     text = CONDENSED.format(type="integer", sent="5", text="Height.", values="5")
     called = text.replace("1payload = {", '1result = segmind.run(\n "brook",').replace(
         '"level": 5,', "level=7,"
     )
-    made = draft_spec(called.replace("3}", "3)"), "PAGE.txt", DAY)
-    spec = YAML(typ="safe", pure=True).load(made.yaml)
+    draft = draft_spec(called.replace("3}", "3)"), "PAGE.txt", DAY)
+    spec = YAML(typ="safe", pure=True).load(draft.yaml)
     assert spec["examples"] == [{"name": "as on the page", "input": {"level": 7}}]
-    assert not [note for note in made.notes if note.sort == "doubt"]
+    assert not [note for note in draft.notes if note.sort == "doubt"]
 
 
-def test_a_text_of_our_own_is_as_long_as_the_page_allows() -> None:
+def test_text_of_our_own_is_as_long_as_the_page_allows() -> None:
     text = CONDENSED.format(type="string", sent='"three words here"', text="Max 9 characters.", values="")
-    made = draft_spec(text.replace("leveloptional", "levelrequired"), "PAGE.txt", DAY)
-    [example] = YAML(typ="safe", pure=True).load(made.yaml)["examples"]
+    draft = draft_spec(text.replace("leveloptional", "levelrequired"), "PAGE.txt", DAY)
+    [example] = YAML(typ="safe", pure=True).load(draft.yaml)["examples"]
     assert example["input"] == {"level": "A paper b"}
 
 
-def test_a_name_may_end_like_a_heading_of_a_parameter() -> None:
+def test_name_may_end_like_a_heading_of_a_parameter() -> None:
     text = CONDENSED.format(type="integer", sent="5", text="Height.", values="5")
-    made = draft_spec(text.replace("leveloptional", "is_requiredoptional"), "PAGE.txt", DAY)
-    assert list(YAML(typ="safe", pure=True).load(made.yaml)["input"]["properties"]) == ["is_required"]
+    draft = draft_spec(text.replace("leveloptional", "is_requiredoptional"), "PAGE.txt", DAY)
+    assert list(YAML(typ="safe", pure=True).load(draft.yaml)["input"]["properties"]) == ["is_required"]
 
 
 @pytest.mark.parametrize("default", ['""', "null", '"deep"'])
-def test_a_required_parameter_has_no_default_and_an_empty_one_is_not_worth_a_word(default: str) -> None:
+def test_required_parameter_has_no_default(default: str) -> None:
     text = SPACED.format(type="string", sent='"a"', text="Kind.", values=f"Default: {default}")
-    made = draft_spec(text.replace("leveloptional", "levelrequired"), "PAGE.txt", DAY)
-    assert "default" not in YAML(typ="safe", pure=True).load(made.yaml)["input"]["properties"]["level"]
-    told = [note.text for note in made.notes if note.about == "level" and "required" in note.text]
+    draft = draft_spec(text.replace("leveloptional", "levelrequired"), "PAGE.txt", DAY)
+    assert "default" not in YAML(typ="safe", pure=True).load(draft.yaml)["input"]["properties"]["level"]
+    doubts_expected = [note.text for note in draft.notes if note.about == "level" and "required" in note.text]
     value = "it is required, yet a value stands as its default; drafted: required, without a default"
-    assert told == ([value] if default == '"deep"' else [])
+    assert doubts_expected == ([value] if default == '"deep"' else [])
 
 
-def test_a_text_of_our_own_is_as_long_as_the_page_asks() -> None:
+def test_text_of_our_own_is_as_long_as_the_page_asks() -> None:
     text = SPACED.format(type="string", sent='"a few words"', text="At least 100 characters.", values="")
     spec = YAML(typ="safe", pure=True).load(draft_spec(text, "PAGE.txt", DAY).yaml)
     assert spec["input"]["properties"]["level"]["minLength"] == 100
@@ -430,28 +434,28 @@ def test_a_text_of_our_own_is_as_long_as_the_page_asks() -> None:
 
 
 @pytest.mark.parametrize("written", ["wild", "Wild"])
-def test_a_value_that_a_condition_writes_otherwise_is_a_discrepancy(written: str) -> None:
+def test_value_in_other_spelling_is_a_discrepancy(written: str) -> None:
     text = BASIN.format(text=f"Needs {written} mood.", sent="")
-    made = draft_spec(text, "PAGE.txt", DAY)
-    spec = YAML(typ="safe", pure=True).load(made.yaml)
+    draft = draft_spec(text, "PAGE.txt", DAY)
+    spec = YAML(typ="safe", pure=True).load(draft.yaml)
     assert spec["rules"] == [{"requires": {"field": "inlet_url", "equals": {"mood": "wild"}}}]
-    pages = [each["page"] for each in spec.get("discrepancies", []) if each["about"] == "mood"]
-    said = "the description of inlet_url writes Wild, the allowed value is wild"
-    assert pages == ([said] if written == "Wild" else [])
+    pages = [entry["page"] for entry in spec.get("discrepancies", []) if entry["about"] == "mood"]
+    decision_text = "the description of inlet_url writes Wild, the allowed value is wild"
+    assert pages == ([decision_text] if written == "Wild" else [])
 
 
 @pytest.mark.parametrize(
-    ("gone", "line", "what"),
+    ("removed", "line", "doubt_text"),
     [
         ("Parameters\n", 1, "no heading Parameters; the page may be incomplete"),
         ("Response Type\n", 11, "no heading Response Type after the parameters; the page may be cut off"),
         ("payload = {", 1, "no example was found; the draft has one of made-up values"),
     ],
 )
-def test_a_part_of_the_page_that_is_missing_is_a_doubt(gone: str, line: int, what: str) -> None:
+def test_part_of_the_page_that_is_missing_is_a_doubt(removed: str, line: int, doubt_text: str) -> None:
     text = CONDENSED.format(type="integer", sent="5", text="Height.", values="5\n")
-    made = draft_spec(text.replace(gone, "\n" if gone.endswith("\n") else ""), "PAGE.txt", DAY)
-    assert (line, what) in {(note.line, note.text) for note in made.notes}
+    draft = draft_spec(text.replace(removed, "\n" if removed.endswith("\n") else ""), "PAGE.txt", DAY)
+    assert (line, doubt_text) in {(note.line, note.text) for note in draft.notes}
 
 
 def test_what_does_not_load_is_said(tmp_path: Path) -> None:
@@ -463,7 +467,7 @@ def test_what_does_not_load_is_said(tmp_path: Path) -> None:
     )
 
 
-def test_the_day_is_today_and_a_spec_is_never_replaced(tmp_path: Path) -> None:
+def test_day_is_today_and_a_spec_is_never_replaced(tmp_path: Path) -> None:
     page = write(tmp_path, CONDENSED.format(type="integer", sent="5", text="Height.", values="5"))
     result = run(page, "-o", "brook.yaml")
     assert (result.exit_code, result.stdout) == (0, "")
@@ -490,11 +494,11 @@ def test_the_day_is_today_and_a_spec_is_never_replaced(tmp_path: Path) -> None:
         ("$2 or so", None, None, "the page asks $2 or so; left out of the draft"),
     ],
 )
-def test_a_price_line(line: str, low: float | None, high: float | None, doubt: str) -> None:
+def test_price_line(line: str, low: float | None, high: float | None, doubt: str) -> None:
     text = CONDENSED.format(type="integer", sent="5", text="Height.", values="5")
-    made = draft_spec(text.replace("POST", f"{line}\nPOST", 1), "PAGE.txt", DAY)
-    spec = YAML(typ="safe", pure=True).load(made.yaml)
-    doubts = [note.text for note in made.notes if note.about == "pricing"]
+    draft = draft_spec(text.replace("POST", f"{line}\nPOST", 1), "PAGE.txt", DAY)
+    spec = YAML(typ="safe", pure=True).load(draft.yaml)
+    doubts = [note.text for note in draft.notes if note.about == "pricing"]
     assert doubts == ([doubt] if doubt else [])
     assert ("pricing" in spec) == (low is not None)
     if low is not None:
@@ -524,7 +528,7 @@ def test_bytes_are_refused(tmp_path: Path) -> None:
     assert result.stderr.startswith("PAGE.txt: this is not a model page: it is not UTF-8 text (")
 
 
-def test_a_page_saved_on_windows_is_the_same(tmp_path: Path) -> None:
+def test_page_saved_on_windows_is_the_same(tmp_path: Path) -> None:
     text = (PAGES / "spaced.txt").read_text(encoding="utf-8")
     page = tmp_path / "spaced.txt"
     page.write_bytes(b"\xef\xbb\xbf" + text.replace(" ", "\u00a0").replace("\n", "\r\n").encode())
@@ -533,7 +537,7 @@ def test_a_page_saved_on_windows_is_the_same(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("damage", ["cut off", "without a line", "without a piece"])
-def test_a_damaged_page_gives_a_draft_or_a_reason(name: str, damage: str, tmp_path: Path) -> None:
+def test_damaged_page_gives_draft_or_reason(name: str, damage: str, tmp_path: Path) -> None:
     text = (PAGES / f"{name}.txt").read_text(encoding="utf-8")
     lines = text.split("\n")
     match damage:
@@ -545,10 +549,10 @@ def test_a_damaged_page_gives_a_draft_or_a_reason(name: str, damage: str, tmp_pa
             pages = [text[:start] + text[start + 23 :] for start in range(0, len(text), 89)]
     for index, page in enumerate(pages):
         try:
-            made = draft_spec(page, "PAGE.txt", DAY)
+            draft = draft_spec(page, "PAGE.txt", DAY)
         except NotAPage:
             continue
         if index % 7 == 0:
-            assert made == draft_spec(page, "PAGE.txt", DAY)
-            if not any("does not load" in note.text for note in made.notes):
-                load_draft(made.yaml, tmp_path / "specs")
+            assert draft == draft_spec(page, "PAGE.txt", DAY)
+            if not any("does not load" in note.text for note in draft.notes):
+                load_draft(draft.yaml, tmp_path / "specs")

@@ -66,7 +66,7 @@ class Clone:
         return done.stdout
 
 
-def test_a_dropped_spec_is_all_that_a_model_needs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_dropped_spec_is_all_that_a_model_needs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     clone = Clone(tmp_path / "clone")
     spec = (ROOT / "tests" / "golden" / "core" / "specs" / "full-1.5.yaml").read_text("utf-8")
     (clone.folder / "specs" / "dropped-1.5.yaml").write_text(spec.replace("full-1.5", "dropped-1.5"), "utf-8")

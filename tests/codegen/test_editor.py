@@ -55,10 +55,10 @@ class Editor:
         self.number = 0
         self.later: deque[dict[str, Any]] = deque()
         self.ask("initialize", {"processId": None, "rootUri": None, "capabilities": {}})
-        self.tell("initialized", {})
+        self.notify("initialized", {})
         # The default of the server would be to fetch a catalogue of schemas.
         settings = {"yaml": {"schemaStore": {"enable": False}, "validate": True, "completion": True}}
-        self.tell("workspace/didChangeConfiguration", {"settings": settings})
+        self.notify("workspace/didChangeConfiguration", {"settings": settings})
 
     def close(self) -> None:
         self.process.kill()
@@ -68,13 +68,16 @@ class Editor:
     def open(self, path: Path, text: str) -> list[str]:
         """Return what the server says against a text, as line:column: message."""
         document = {"uri": path.as_uri(), "languageId": "yaml", "version": 1, "text": text}
-        self.tell("textDocument/didOpen", {"textDocument": document})
+        self.notify("textDocument/didOpen", {"textDocument": document})
         while True:
             message = self.read()
-            told = message.get("params", {})
-            if message.get("method") == "textDocument/publishDiagnostics" and told["uri"] == path.as_uri():
-                starts = [(each["range"]["start"], each["message"]) for each in told["diagnostics"]]
-                return [f"{at['line'] + 1}:{at['character'] + 1}: {what}" for at, what in starts]
+            notified = message.get("params", {})
+            if (
+                message.get("method") == "textDocument/publishDiagnostics"
+                and notified["uri"] == path.as_uri()
+            ):
+                starts = [(entry["range"]["start"], entry["message"]) for entry in notified["diagnostics"]]
+                return [f"{at['line'] + 1}:{at['character'] + 1}: {kind}" for at, kind in starts]
 
     def complete(self, path: Path, line: int, column: int) -> set[str]:
         position = {"line": line - 1, "character": column - 1}
@@ -92,7 +95,7 @@ class Editor:
             if message.get("id") == number and "method" not in message:
                 return message["result"]
 
-    def tell(self, method: str, params: Any) -> None:
+    def notify(self, method: str, params: Any) -> None:
         self.send({"method": method, "params": params})
 
     def send(self, message: dict[str, Any]) -> None:
@@ -110,7 +113,7 @@ class Editor:
             length = int(value) if name.lower() == b"content-length" else length
         message: dict[str, Any] = json.loads(self.process.stdout.read(length))
         if "id" in message and "method" in message:
-            # It asks for settings it was told already, or to register what it can do.
+            # It asks for settings that it already has, or to register its capabilities.
             items = message.get("params", {}).get("items")
             self.send({"id": message["id"], "result": [None for _ in items] if items else None})
         return message
@@ -123,7 +126,7 @@ def editor(server: list[str]) -> Iterator[Editor]:
     editor.close()
 
 
-def test_an_editor_completes_keys_and_finds_typos_and_wrong_values(project: Project, editor: Editor) -> None:
+def test_editor_completes_keys_and_finds_problems(project: Project, editor: Editor) -> None:
     project.spec("demo", "p: {type: string}")
     project.generate()
     shutil.copy(ROOT / "specs" / "kling-2.yaml", project.specs)

@@ -147,13 +147,13 @@ def test_models_refuse_what_the_spec_does_not_allow(odd: Project) -> None:
     paths = odd.use(f"""
         from kling_adapters.errors import ParamsInvalid
         from kling_adapters.models import Odd1
-        for given in {[given for given, _ in REFUSED]!r}:
+        for values in {[values for values, _ in REFUSED]!r}:
             try:
-                Odd1(**{{"prompt": "x", "class": "y"}} | given)
+                Odd1(**{{"prompt": "x", "class": "y"}} | values)
             except ParamsInvalid as error:
                 print(error.problems[0].path)
             else:
-                print("accepted", given)
+                print("accepted", values)
     """)
     assert paths.splitlines() == [path for _, path in REFUSED]
 
@@ -184,8 +184,8 @@ def test_generated_code_passes_ruff_and_has_no_long_line(odd: Project) -> None:
     ruff = [sys.executable, "-m", "ruff"]
     options = ["--isolated", "--no-cache", "--target-version=py311", "--line-length=110"]
     rules = "--select=E,F,I,B,UP,RUF,PYI,SIM,N8"
-    known = "--config=lint.isort.known-first-party=['kling_adapters']"
-    subprocess.run([*ruff, "check", *options, rules, known, str(odd.models)], check=True)
+    first_party = "--config=lint.isort.known-first-party=['kling_adapters']"
+    subprocess.run([*ruff, "check", *options, rules, first_party, str(odd.models)], check=True)
     subprocess.run([*ruff, "format", "--check", *options, str(odd.models)], check=True)
 
 
@@ -322,7 +322,7 @@ def test_gateway_becomes_constants(project: Project) -> None:
     )
 
 
-def test_generate_says_what_changed_and_removes_what_no_spec_asks_for(project: Project) -> None:
+def test_generate_lists_changes_and_removes_stale_files(project: Project) -> None:
     project.spec("kling-2", "prompt: {type: string}")
     old = project.spec("old-1", "prompt: {type: string}")
     assert project.generate().splitlines()[-1] == "wrote 11, removed 0, unchanged 0"
@@ -403,18 +403,18 @@ def test_type_checkers_see_exactly_the_wrong_calls(odd: Project) -> None:
     pyright = [sys.executable, "-m", "pyright", "--outputjson", "--pythonpath", sys.executable]
     models = ["kling_adapters/models"]
     environment = os.environ | {"MYPYPATH": str(odd.folder)}
-    one = subprocess.Popen(
+    single = subprocess.Popen(
         [*mypy, "calls.py", *models], cwd=odd.folder, env=environment, stdout=subprocess.PIPE, text=True
     )
     two = subprocess.Popen(pyright, cwd=odd.folder, stdout=subprocess.PIPE, text=True)
-    found = [line.split(":") for line in one.communicate()[0].splitlines() if ": error:" in line]
-    assert {(name, int(number)) for name, number, *_ in found} == {("calls.py", number) for number in wrong}
+    matches = [line.split(":") for line in single.communicate()[0].splitlines() if ": error:" in line]
+    assert {(name, int(number)) for name, number, *_ in matches} == {("calls.py", number) for number in wrong}
     reports = json.loads(two.communicate()[0])["generalDiagnostics"]
     places = {(Path(report["file"]).name, report["range"]["start"]["line"] + 1) for report in reports}
     assert places == {("calls.py", number) for number in wrong}
 
 
-def test_a_parameter_can_be_called_like_the_class_of_its_value(project: Project) -> None:
+def test_parameter_can_be_called_like_the_class_of_its_value(project: Project) -> None:
     project.spec(
         "kling-2",
         """

@@ -90,19 +90,19 @@ def test_work_grows_no_faster_than_the_page(name: str) -> None:
 
 
 @pytest.mark.parametrize("words", ["At least 999999 items.", "At least 999999999 items."])
-def test_a_huge_lower_bound_makes_no_huge_example(words: str) -> None:
+def test_huge_lower_bound_makes_no_huge_example(words: str) -> None:
     text = CONDENSED.format(type="string[]", sent='["a"]', text=words, values="")
-    made = draft_spec(text.replace("leveloptional", "levelrequired"), "PAGE.txt", DAY)
-    spec = YAML(typ="safe", pure=True).load(made.yaml)
+    draft = draft_spec(text.replace("leveloptional", "levelrequired"), "PAGE.txt", DAY)
+    spec = YAML(typ="safe", pure=True).load(draft.yaml)
     assert spec["input"]["properties"]["level"]["minItems"] == int(words.split()[2])
     assert "examples" not in spec
-    assert len(made.yaml) < 2_000
+    assert len(draft.yaml) < 2_000
 
 
-def test_a_huge_shortest_text_makes_no_huge_example() -> None:
+def test_huge_shortest_text_makes_no_huge_example() -> None:
     text = SPACED.format(type="string", sent='"a"', text="At least 999999999 characters.", values="")
-    made = draft_spec(text.replace("leveloptional", "levelrequired"), "PAGE.txt", DAY)
-    assert len(made.yaml) < 20_000
+    draft = draft_spec(text.replace("leveloptional", "levelrequired"), "PAGE.txt", DAY)
+    assert len(draft.yaml) < 20_000
 
 
 @pytest.mark.parametrize(
@@ -114,12 +114,12 @@ def test_a_huge_shortest_text_makes_no_huge_example() -> None:
         ("5", f"At most {'9' * 5000}."),
     ],
 )
-def test_a_number_that_python_does_not_read_is_no_crash(values: str, text: str) -> None:
+def test_number_that_python_does_not_read_is_no_crash(values: str, text: str) -> None:
     page = CONDENSED.format(type="integer", sent="5", text=text, values=values)
     assert draft_spec(page, "PAGE.txt", DAY).yaml
 
 
-def test_a_page_that_is_too_large_is_refused() -> None:
+def test_page_that_is_too_large_is_refused() -> None:
     with pytest.raises(NotAPage, match="at most 100000 are read"):
         draft_spec(described("a" * MAX_CHARACTERS), "PAGE.txt", DAY)
     with pytest.raises(NotAPage, match="it shows 202 parameters; at most 150 are read"):
@@ -130,9 +130,9 @@ def test_what_a_page_hides_is_shown() -> None:
     text = SPACED.format(
         type="string", sent='"a"', text="Kind \x1b[31mred\u202e.", values='Default: "x\u202ey\x1b[2J"'
     )
-    made = draft_spec(text, "PAGE.txt", DAY)
-    assert made.yaml == "".join(c for c in made.yaml if c.isprintable() or c == "\n")
-    default = YAML(typ="safe", pure=True).load(made.yaml)["input"]["properties"]["level"]["default"]
+    draft = draft_spec(text, "PAGE.txt", DAY)
+    assert draft.yaml == "".join(c for c in draft.yaml if c.isprintable() or c == "\n")
+    default = YAML(typ="safe", pure=True).load(draft.yaml)["input"]["properties"]["level"]["default"]
     assert default == "x\u202ey\x1b[2J"
 
 

@@ -70,7 +70,7 @@ def skeleton(source: str) -> list[str]:
     """Return what a module does, without its texts and the names that a spec gives."""
     allowed = {"Adapter", "AtLeastOneOf", "Field", "MaxBytes", "MutuallyExclusive", "References", "Requires", "TypedDict"}  # fmt: skip
     tree = ast.parse(source)
-    found = [type(node).__name__ for node in tree.body]
+    elements = [type(node).__name__ for node in tree.body]
     for node in ast.walk(tree):
         match node:
             case ast.Call(func=ast.Name(name)):
@@ -78,10 +78,10 @@ def skeleton(source: str) -> list[str]:
             case ast.Call() | ast.Lambda() | ast.FunctionDef() | ast.JoinedStr() | ast.NamedExpr():
                 raise AssertionError(ast.unparse(node))
             case ast.Import() | ast.ImportFrom():
-                found.append(ast.unparse(node))
+                elements.append(ast.unparse(node))
             case _:
                 pass
-    return found
+    return elements
 
 
 def structure(markdown: str) -> list[tuple[str, str]]:
@@ -105,17 +105,19 @@ def structure(markdown: str) -> list[tuple[str, str]]:
 @pytest.fixture(scope="module")
 def files() -> dict[str, dict[str, str]]:
     """The files of every spec, formatted in one run."""
-    made: dict[str, dict[str, str]] = {}
+    paths_by_text: dict[str, dict[str, str]] = {}
     texts: dict[str, str] = {}
     for index, text in enumerate(["harmless", *HOSTILE]):
         if "\ud800" in text:
             continue
         module = ir.build_module(spec(text))
-        named = {**render.render_model(module), **render.render_document(module)}
-        made[text] = {path: f"n{index}{path.removeprefix('schemas/')}" for path in named}
-        texts |= {made[text][path]: content for path, content in named.items()}
+        by_path = {**render.render_model(module), **render.render_document(module)}
+        paths_by_text[text] = {path: f"n{index}{path.removeprefix('schemas/')}" for path in by_path}
+        texts |= {paths_by_text[text][path]: content for path, content in by_path.items()}
     formatted = render.format_files(texts, "kling_adapters")
-    return {text: {path: formatted[name] for path, name in names.items()} for text, names in made.items()}
+    return {
+        text: {path: formatted[name] for path, name in names.items()} for text, names in paths_by_text.items()
+    }
 
 
 def test_there_are_many_hostile_texts() -> None:
@@ -124,40 +126,40 @@ def test_there_are_many_hostile_texts() -> None:
 
 def test_modules_do_nothing_else_whatever_the_text(files: dict[str, dict[str, str]]) -> None:
     expected = set(skeleton(files["harmless"]["hostile.py"]))
-    for text, named in files.items():
-        found = set(skeleton(named["hostile.py"])) - {"Expr", "Assign"}
-        assert found <= expected | {"ClassDef"}, text
+    for text, by_path in files.items():
+        elements = set(skeleton(by_path["hostile.py"])) - {"Expr", "Assign"}
+        assert elements <= expected | {"ClassDef"}, text
 
 
 def test_modules_and_pages_hide_nothing(files: dict[str, dict[str, str]]) -> None:
-    for text, named in files.items():
+    for text, by_path in files.items():
         for path in ("hostile.py", "hostile.md"):
-            hidden = {c for c in named[path] if not c.isprintable()} - {"\n"}
+            hidden = {c for c in by_path[path] if not c.isprintable()} - {"\n"}
             # A tab is text like any other in an example.
             assert hidden <= {"\t"}, (text, path, hidden)
 
 
 def test_schemas_say_what_the_spec_says(files: dict[str, dict[str, str]]) -> None:
-    for text, named in files.items():
-        schema = json.loads(named["schemas/hostile.json"])
+    for text, by_path in files.items():
+        schema = json.loads(by_path["schemas/hostile.json"])
         assert schema["properties"]["choice"]["default"] == text
 
 
 def test_pages_have_no_other_elements_whatever_the_text(files: dict[str, dict[str, str]]) -> None:
     expected = structure(files["harmless"]["hostile.md"])
-    for text, named in files.items():
-        assert structure(named["hostile.md"]) == expected, text
+    for text, by_path in files.items():
+        assert structure(by_path["hostile.md"]) == expected, text
 
 
 @pytest.mark.parametrize("text", ["1. x", "2) x", "=", "- x", "+ x", "# x", "> x", "\u202ex", "\x1bx", "<b>", "&lt;", "a|b"])  # fmt: skip
 def test_prose_is_one_paragraph_of_text(text: str) -> None:
-    found = structure(docs.prose(text))
-    assert found == [("paragraph_open", ""), ("paragraph_close", "")]
+    elements = structure(docs.prose(text))
+    assert elements == [("paragraph_open", ""), ("paragraph_close", "")]
     assert docs.prose(text).isprintable()
 
 
 @pytest.mark.parametrize("url", ["https://e.com/a)b", "https://e.com/a>b", "https://e.com/<b>|`\u202e", "https://e.com/\\"])  # fmt: skip
-def test_an_address_ends_where_it_ends(url: str) -> None:
+def test_address_ends_where_it_ends(url: str) -> None:
     for markdown in (f"<{docs.address(url)}>", f"[x]({docs.address(url)})"):
         kinds = [kind for kind, _ in structure(markdown)]
         assert kinds == ["paragraph_open", "link_open", "link_close", "paragraph_close"]
@@ -177,7 +179,7 @@ def test_nothing_printed_moves_the_cursor(project: Project, command: str) -> Non
     assert result.output.replace("\n", "").isprintable()
 
 
-def test_a_difference_is_shown_without_escapes(project: Project) -> None:
+def test_difference_is_shown_without_escapes(project: Project) -> None:
     project.spec("demo", "p: {type: string}")
     project.generate()
     module = project.models / "demo.py"
@@ -188,7 +190,7 @@ def test_a_difference_is_shown_without_escapes(project: Project) -> None:
 
 
 @pytest.mark.parametrize("name", ["--output=x", "--exec=id", "-x", "--"])
-def test_a_revision_is_never_an_option_of_git(project: Project, name: str) -> None:
+def test_revision_is_never_an_option_of_git(project: Project, name: str) -> None:
     project.spec("demo", "p: {type: string}")
     before = sorted(project.folder.rglob("*"))
     result = project.run("diff", "--", name, "specs")
@@ -197,7 +199,7 @@ def test_a_revision_is_never_an_option_of_git(project: Project, name: str) -> No
     assert sorted(project.folder.rglob("*")) == before
 
 
-def test_a_bomb_of_aliases_is_refused_at_its_first_anchor(project: Project) -> None:
+def test_bomb_of_aliases_is_refused_at_its_first_anchor(project: Project) -> None:
     lines = ["a0: &a0 [x, x]", *(f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 9)}]" for i in range(1, 40))]
     project.write("demo.yaml", "\n".join(lines))
     refused = [error for error in project.errors() if "anchors and aliases are not used in specs" in error]
@@ -206,7 +208,7 @@ def test_a_bomb_of_aliases_is_refused_at_its_first_anchor(project: Project) -> N
 
 
 @pytest.mark.parametrize("token", ["1{n}", "@{n}0", "@Image7{n}"])
-def test_a_digit_beside_the_number_of_a_token_is_refused(project: Project, token: str) -> None:
+def test_digit_beside_the_number_of_a_token_is_refused(project: Project, token: str) -> None:
     properties = "p: {type: string}\nq: {type: array, items: {type: string}}"
     project.spec("demo", properties, rest=f'rules: [{{references: {{field: p, token: "{token}", list: q}}}}]')
     [error] = project.errors()
@@ -227,7 +229,7 @@ def test_no_member_of_the_base_classes_is_shadowed() -> None:
         ("a-b", "a_b"), ("é è", "é_è"), ("\u202ex", "x"), ("٣", "field_٣"), ("x\u200by", "x_y"),
     ],
 )  # fmt: skip
-def test_a_name_of_another_script_stays_readable(wire: str, name: str) -> None:
+def test_name_of_another_script_stays_readable(wire: str, name: str) -> None:
     assert field_names([wire]) == {wire: name}
     assert name.isidentifier()
 
@@ -246,7 +248,7 @@ def test_names_of_another_script_work_without_a_warning(project: Project) -> Non
     ("value", "text"),
     [(2147483647, "2147483647"), (2147483647.0, "2147483647"), (1234567.5, "1234567.5"), (0.1, "0.1"), (18446744073709551615, "18446744073709551615")],
 )  # fmt: skip
-def test_a_number_is_printed_with_every_digit(value: float, text: str) -> None:
+def test_number_is_printed_with_every_digit(value: float, text: str) -> None:
     assert format_number(value) == text
 
 

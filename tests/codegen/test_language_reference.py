@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from kling_codegen import language, schema
+from kling_codegen import gateway, language, schema
 from kling_codegen.closed import Closed
 from kling_codegen.lint.command import LEVELS
 from kling_codegen.rules.rule import KINDS, Rule
@@ -30,13 +30,13 @@ SECTIONS: dict[str, type[Closed]] = {
     "A parameter": schema.Schema,
     "A rule": Rule,
     **{key: kind for key, kind in KINDS.items() if issubclass(kind, Closed)},
-    "gateway.yaml": language.Gateway,
-    "key": language.Key,
-    "paths": language.Paths,
-    "states": language.State,
-    "errors": language.Error,
-    "statuses": language.StatusGroups,
-    "no_credits": language.NoCredits,
+    "gateway.yaml": gateway.Gateway,
+    "key": gateway.Key,
+    "paths": gateway.Paths,
+    "states": gateway.State,
+    "errors": gateway.Error,
+    "statuses": gateway.StatusGroups,
+    "no_credits": gateway.NoCredits,
 }
 
 

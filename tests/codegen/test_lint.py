@@ -22,7 +22,7 @@ GOOD = "p: {type: string, description: What to show.}\n"
 EXAMPLE = "examples: [{name: one, input: {p: x}}]\n"
 
 
-def found(project: Project, properties: str, rest: str = EXAMPLE, *, required: str = "") -> list[str]:
+def lint_spec(project: Project, properties: str, rest: str = EXAMPLE, *, required: str = "") -> list[str]:
     """Return the findings about a spec, without the file, which has a real page."""
     path = project.spec("demo", properties, rest=rest, required=required)
     text = path.read_text(encoding="utf-8").replace("example.com/demo", "models.example/demo")
@@ -35,7 +35,7 @@ def found(project: Project, properties: str, rest: str = EXAMPLE, *, required: s
     return lines
 
 
-def test_the_specs_of_this_repository_are_clean() -> None:
+def test_specs_of_this_repository_are_clean() -> None:
     result = CliRunner().invoke(main, ["lint", "--specs", str(SPECS)])
     assert (result.exit_code, result.output) == (0, "")
 
@@ -94,11 +94,11 @@ PARAMETERS: list[tuple[str, str]] = [
 ]
 
 
-@pytest.mark.parametrize(("parameter", "said"), PARAMETERS, ids=[parameter for parameter, _ in PARAMETERS])
-def test_parameter(project: Project, parameter: str, said: str) -> None:
+@pytest.mark.parametrize(("parameter", "finding"), PARAMETERS, ids=[parameter for parameter, _ in PARAMETERS])
+def test_parameter(project: Project, parameter: str, finding: str) -> None:
     values = {"uri": "https://e.com/a", "object": "{q: x}", "boolean": "true"}
     value = next((value for word, value in values.items() if word in parameter), "x")
-    assert found(project, f"p: {parameter}", EXAMPLE.replace("p: x", f"p: {value}")) == [f"10:{said}"]
+    assert lint_spec(project, f"p: {parameter}", EXAMPLE.replace("p: x", f"p: {value}")) == [f"10:{finding}"]
 
 
 # (type and so on; description; the limit that is found; where it should be)
@@ -134,15 +134,15 @@ LIMITS: list[tuple[str, str, str, str]] = [
 ]
 
 
-@pytest.mark.parametrize(("schema", "about", "limit", "meant"), LIMITS, ids=[row[1] for row in LIMITS])
-def test_a_limit_in_prose(project: Project, schema: str, about: str, limit: str, meant: str) -> None:
-    lines = found(
+@pytest.mark.parametrize(("schema", "about", "limit", "suggestion"), LIMITS, ids=[row[1] for row in LIMITS])
+def test_limit_in_prose(project: Project, schema: str, about: str, limit: str, suggestion: str) -> None:
+    lines = lint_spec(
         project, f'q: {{type: string, description: x y}}\np: {{{schema}, description: "{about}"}}', ""
     )
     [line] = [line for line in lines if "[limit-in-prose]" in line]
     assert line.split(": ", 2)[2] == (
         f'the description states a limit, "{limit}", that the spec does not have, at input.properties.p.description; '
-        f"did you mean {meant}? [limit-in-prose]"
+        f"did you mean {suggestion}? [limit-in-prose]"
     )
 
 
@@ -160,71 +160,73 @@ def test_a_limit_in_prose(project: Project, schema: str, about: str, limit: str,
     ],
 )
 def test_no_finding_where_the_schema_has_the_limit(project: Project, parameter: str) -> None:
-    lines = found(project, f"p: {parameter}", "")
+    lines = lint_spec(project, f"p: {parameter}", "")
     assert lines == ["1:1: warning: there is no example [no-example]"]
 
 
-def test_a_default_with_several_samples_is_one_finding(project: Project) -> None:
+def test_default_with_several_samples_is_one_finding(project: Project) -> None:
     urls = (
         "p: {type: array, items: {type: string}, default: [http://a.b, http://c.d], description: Some cats.}"
     )
-    [line] = found(project, urls, EXAMPLE.replace("p: x", "p: []"))
+    [line] = lint_spec(project, urls, EXAMPLE.replace("p: x", "p: []"))
     assert "[sample-default]" in line
 
 
-def test_a_sample_as_the_default_of_a_prompt(project: Project) -> None:
+def test_sample_as_the_default_of_a_prompt(project: Project) -> None:
     prompts = "prompt: {type: string, default: A cat., description: What to show.}"
-    [line] = found(project, prompts, EXAMPLE.replace("p: x", "prompt: x"))
+    [line] = lint_spec(project, prompts, EXAMPLE.replace("p: x", "prompt: x"))
     assert line == (
         "10:37: error: the default of a prompt is a sample of the page, at input.properties.prompt.default [sample-default]"
     )
 
 
-def test_a_required_parameter_that_is_told_to_be_optional(project: Project) -> None:
-    [line] = found(project, "p: {type: string, description: Optional text.}", required="p")
+def test_required_parameter_described_as_optional(project: Project) -> None:
+    [line] = lint_spec(project, "p: {type: string, description: Optional text.}", required="p")
     assert line == (
         "10:36: warning: it is required, and the description says optional, at input.properties.p.description [unexplained]"
     )
 
 
-def test_a_rule_of_a_parameter_that_needs_itself(project: Project) -> None:
+def test_rule_of_a_parameter_that_needs_itself(project: Project) -> None:
     rule = "rules: [{requires: {field: p, present: [p]}}]\n"
-    assert found(project, GOOD, rule + EXAMPLE) == [
+    assert lint_spec(project, GOOD, rule + EXAMPLE) == [
         "11:41: note: p needs itself, at rules[0].requires.present[0] [odd-form]"
     ]
 
 
-def test_a_parameter_that_no_example_uses(project: Project) -> None:
-    assert found(project, GOOD + "q: {type: string, description: What to hear.}") == [
+def test_parameter_that_no_example_uses(project: Project) -> None:
+    assert lint_spec(project, GOOD + "q: {type: string, description: What to hear.}") == [
         "11:8: warning: no example uses q, at input.properties.q [no-example]"
     ]
 
 
-def test_a_limit_on_bytes_is_in_a_rule(project: Project) -> None:
+def test_limit_on_bytes_is_in_a_rule(project: Project) -> None:
     properties = "p: {type: string, format: uri, description: URL of at most 50 MB.}"
     for size in (50_000_000, 52_428_800):
         rest = f"rules: [{{max_bytes: {{field: p, bytes: {size}}}}}]\n" + EXAMPLE.replace(
             "p: x", "p: https://e.com/a"
         )
-        assert found(project, properties, rest) == []
+        assert lint_spec(project, properties, rest) == []
 
 
-def test_a_condition_in_prose(project: Project) -> None:
+def test_condition_in_prose(project: Project) -> None:
     properties = (
         GOOD
         + "tail_url: {type: string, description: The end; needs start_url.}\nstart_url: {type: string, description: Where it starts.}"
     )
     example = "examples: [{name: one, input: {p: x, tail_url: a, start_url: b}}]\n"
-    assert found(project, properties, example) == [
+    assert lint_spec(project, properties, example) == [
         "11:43: warning: the description states a condition with start_url that no rule has, at input.properties.tail_url.description [rule-in-prose]"
     ]
     assert (
-        found(project, properties, example + "rules: [{requires: {field: tail_url, present: [start_url]}}]")
+        lint_spec(
+            project, properties, example + "rules: [{requires: {field: tail_url, present: [start_url]}}]"
+        )
         == []
     )
 
 
-def test_the_spec_as_a_whole(project: Project) -> None:
+def test_spec_as_a_whole(project: Project) -> None:
     path = project.spec(
         "demo",
         GOOD + "q: {type: array, default: [], description: Some words., items: {type: string}}",
@@ -257,12 +259,12 @@ def test_the_spec_as_a_whole(project: Project) -> None:
     ]
 
 
-def test_a_discrepancy_explains(project: Project) -> None:
+def test_discrepancy_explains(project: Project) -> None:
     rest = "discrepancies: [{about: p, page: its default is null, decision: null is taken}]\n" + EXAMPLE
-    assert found(project, 'p: {type: [string, "null"], description: What to show.}', rest) == []
+    assert lint_spec(project, 'p: {type: [string, "null"], description: What to show.}', rest) == []
 
 
-def test_a_finding_is_silenced_with_a_reason_and_an_idle_silence_is_found(project: Project) -> None:
+def test_silences_hide_findings_and_unused_ones_are_reported(project: Project) -> None:
     silences = """\
         lint:
           - {silence: no-description, about: p.q, reason: the page has none}
@@ -270,7 +272,7 @@ def test_a_finding_is_silenced_with_a_reason_and_an_idle_silence_is_found(projec
           - {silence: no-example, reason: the page has none}
     """
     properties = "p: {type: object, description: A part., properties: {q: {type: string}}}"
-    assert found(project, properties, silences) == [
+    assert lint_spec(project, properties, silences) == [
         "13:5: warning: nothing is silenced here: no-description finds nothing about this, at lint[1] [unused-silence]"
     ]
 
@@ -280,19 +282,19 @@ def test_a_finding_is_silenced_with_a_reason_and_an_idle_silence_is_found(projec
     ("p.q", "p: {type: array, description: A part., items: {type: object, properties: {q: {type: string, description: TODO}}}}"),
     ("properties", "properties: {type: string, description: TODO}\np: {type: string, description: What to show.}"),
 ])  # fmt: skip
-def test_a_placeholder_is_about_the_parameter_it_is_in(project: Project, about: str, properties: str) -> None:
+def test_placeholder_is_about_the_parameter_it_is_in(project: Project, about: str, properties: str) -> None:
     silences = f"""\
         lint:
           - {{silence: placeholder, about: {about}, reason: the gateway knows it by this word}}
           - {{silence: no-example, reason: the page has none}}
     """
-    assert found(project, properties, silences) == []
-    [line] = found(project, properties, silences.replace(f"about: {about}, ", ""))[:-1]
+    assert lint_spec(project, properties, silences) == []
+    [line] = lint_spec(project, properties, silences.replace(f"about: {about}, ", ""))[:-1]
     assert line.endswith("[placeholder]")
 
 
-def test_notes_do_not_fail_and_other_forms_tell_the_level(project: Project) -> None:
-    assert len(found(project, "p: {type: string, minLength: 0, description: What to show.}")) == 1
+def test_notes_do_not_fail_and_have_a_level_in_all_forms(project: Project) -> None:
+    assert len(lint_spec(project, "p: {type: string, minLength: 0, description: What to show.}")) == 1
     assert project.run("lint --format github").stdout == (
         "::notice file=specs/demo.yaml,line=10,col=34,title=kling-codegen::"
         "note: minLength 0 has no effect, at input.properties.p.minLength [odd-form]\n"

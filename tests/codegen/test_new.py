@@ -35,7 +35,7 @@ def refusal(*words: str) -> str:
     return result.stderr.splitlines()[-1]
 
 
-def test_a_new_spec_loads_and_says_what_to_do_next(folder: Path) -> None:
+def test_new_spec_loads_and_says_what_to_do_next(folder: Path) -> None:
     (folder / "specs").mkdir()
     assert new("kling-9").splitlines() == [
         "wrote specs/kling-9.yaml. Next:",
@@ -75,7 +75,7 @@ REFUSED = [
 
 
 @pytest.mark.parametrize(("slug", "why"), REFUSED, ids=[slug for slug, _ in REFUSED])
-def test_a_slug_that_is_bad_or_taken_is_refused(folder: Path, slug: str, why: str) -> None:
+def test_slug_that_is_bad_or_taken_is_refused(folder: Path, slug: str, why: str) -> None:
     (folder / "specs").mkdir()
     (folder / "specs" / "kling-2.yaml").write_text("mine")
     assert refusal(slug) == f"Error: {why}"
@@ -97,7 +97,7 @@ def test_there_must_be_a_slug_and_a_folder(folder: Path) -> None:
         ("taken", "taken already exists"),
     ],
 )  # fmt: skip
-def test_a_package_that_cannot_be_is_refused(folder: Path, name: str, why: str) -> None:
+def test_package_that_cannot_be_is_refused(folder: Path, name: str, why: str) -> None:
     (folder / "taken").mkdir()
     assert refusal("--package", name) == f"Error: {why}"
     assert refusal("--plugin", name) == f"Error: {why}"
@@ -134,7 +134,7 @@ def environment_of_a_user(folder: Path) -> dict[str, str]:
     return {**variables, "HOME": str(folder / "home"), "XDG_STATE_HOME": str(folder / "state")}
 
 
-def test_a_plugin_has_no_models(folder: Path) -> None:
+def test_plugin_has_no_models(folder: Path) -> None:
     for words in (["--plugin", "acme", "acme-1"], ["--plugin", "acme", "--package", "acme"]):
         assert (
             refusal(*words)
@@ -144,7 +144,7 @@ def test_a_plugin_has_no_models(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["a", "acme-archive-of-every-rendering"])
-def test_a_plugin_is_well_formed_whatever_its_name(folder: Path, name: str) -> None:
+def test_plugin_is_well_formed_whatever_its_name(folder: Path, name: str) -> None:
     new("--plugin", name)
     for words in (["check"], ["format", "--check"]):
         ruff = [sys.executable, "-m", "ruff", *words]
@@ -152,7 +152,7 @@ def test_a_plugin_is_well_formed_whatever_its_name(folder: Path, name: str) -> N
         assert done.returncode == 0, done.stdout + done.stderr
 
 
-def test_a_plugin_is_installed_and_passes_its_tests_and_every_check(folder: Path) -> None:
+def test_new_plugin_passes_its_tests_and_checks(folder: Path) -> None:
     assert new("--plugin", "acme-store").splitlines() == [
         "wrote acme-store/. Next, in that folder:",
         "  1. `pip install --editable . --group dev`, then `pytest`: all tests pass, `kling plugins` lists it.",
@@ -187,7 +187,7 @@ def test_a_plugin_is_installed_and_passes_its_tests_and_every_check(folder: Path
     assert [file.suffix for file in out.iterdir()] == [".mp4"]
 
 
-def test_a_package_is_compiled_built_installed_run_and_uninstalled(folder: Path) -> None:
+def test_new_package_from_build_to_uninstall(folder: Path) -> None:
     assert new("--package", "acme-kling").splitlines() == [
         "wrote acme-kling/. Next, in that folder:",
         "  1. `make setup` installs the package and its tools into .venv; `pip install --editable . --group dev`",
@@ -233,7 +233,7 @@ def test_a_package_is_compiled_built_installed_run_and_uninstalled(folder: Path)
     assert environment.slugs() == before
 
 
-def test_make_in_a_new_package_finds_its_tools_or_says_what_to_do(folder: Path) -> None:
+def test_make_in_new_package_finds_its_tools(folder: Path) -> None:
     new("--package", "acme-kling")
     package = folder / "acme-kling"
     tools = folder / "tools"

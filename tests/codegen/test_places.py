@@ -31,12 +31,12 @@ def packed(project: Project) -> Project:
 
 def everything(folder: Path) -> dict[str, Any]:
     """Return all files and links below a folder with their contents."""
-    found: dict[str, Any] = {}
+    contents: dict[str, Any] = {}
     for parent, _, files in os.walk(folder):
         for path in (Path(parent, name) for name in files):
             name = path.relative_to(folder).as_posix()
-            found[name] = str(path.readlink()) if path.is_symlink() else path.read_bytes()
-    return found
+            contents[name] = str(path.readlink()) if path.is_symlink() else path.read_bytes()
+    return contents
 
 
 @pytest.mark.parametrize("command", ["generate", "check"])
@@ -50,14 +50,14 @@ def everything(folder: Path) -> dict[str, Any]:
         ("../other", "../other holds a git repository"),
     ],
 )
-def test_a_folder_of_more_than_models_is_refused(
+def test_folder_of_more_than_models_is_refused(
     packed: Project, tmp_path: Path, command: str, out: str, reason: str
 ) -> None:
     specs = packed.folder / "nested" / "specs"
     shutil.copytree(packed.specs, specs)
-    other = tmp_path / "other" / ".git"
-    other.mkdir(parents=True)
-    (other / "HEAD").write_text("x")
+    git_folder = tmp_path / "other" / ".git"
+    git_folder.mkdir(parents=True)
+    (git_folder / "HEAD").write_text("x")
     before = everything(tmp_path)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(packed, "folder", packed.folder / "nested")
@@ -92,7 +92,7 @@ def test_unmarked_files_stop_the_run_and_marked_ones_go(packed: Project) -> None
     assert not marked.exists()
 
 
-def test_a_file_of_others_in_place_of_a_generated_one_stays(packed: Project) -> None:
+def test_file_of_others_in_place_of_a_generated_one_stays(packed: Project) -> None:
     for name in (
         "kling_adapters/models/kling_2.py",
         "specs/schema/spec.schema.json",
@@ -107,10 +107,10 @@ def test_a_file_of_others_in_place_of_a_generated_one_stays(packed: Project) -> 
         path.write_bytes(original)
 
 
-def test_what_an_interrupted_run_left_is_removed(packed: Project) -> None:
-    left = packed.models / f".kling_2.py.{'0a' * 8}.new"
-    left.touch()
-    assert f"removed models/{left.name}" in packed.generate()
+def test_unfinished_file_of_interrupted_run_is_removed(packed: Project) -> None:
+    unfinished = packed.models / f".kling_2.py.{'0a' * 8}.new"
+    unfinished.touch()
+    assert f"removed models/{unfinished.name}" in packed.generate()
 
 
 LINKS: list[tuple[str, str]] = [
@@ -152,7 +152,7 @@ def test_no_link_is_followed(packed: Project, name: str, kind: str) -> None:
     assert everything(packed.folder) == before
 
 
-def test_a_link_in_place_of_the_new_file_is_not_written_through(
+def test_link_in_place_of_the_new_file_is_not_written_through(
     packed: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     victim = packed.folder / "victim"
@@ -168,14 +168,14 @@ def test_a_link_in_place_of_the_new_file_is_not_written_through(
     assert victim.read_text() == "mine"
 
 
-def test_an_absolute_path_may_lead_through_a_link(packed: Project) -> None:
+def test_absolute_path_may_lead_through_a_link(packed: Project) -> None:
     alias = packed.folder / "alias"
     alias.symlink_to(packed.folder)
     specs, out = alias / "specs", alias / "kling_adapters" / "models"
     assert packed.run("generate", "--specs", str(specs), "--out", str(out)).exit_code == 0
 
 
-def test_an_old_cache_beside_the_specs_is_left_alone(packed: Project, tmp_path: Path) -> None:
+def test_old_cache_beside_the_specs_is_left_alone(packed: Project, tmp_path: Path) -> None:
     precious = tmp_path / "precious"
     precious.mkdir()
     (precious / "photo").write_text("old")
@@ -224,7 +224,7 @@ FORGERIES = [another_path, another_slug, another_module, another_document, anoth
 
 
 @pytest.mark.parametrize("change", FORGERIES)
-def test_a_forged_entry_names_no_other_file(
+def test_forged_entry_names_no_other_file(
     packed: Project, cache: Path, change: Callable[[dict[str, Any]], None]
 ) -> None:
     forge(cache, change)
@@ -245,7 +245,7 @@ def test_check_finds_what_a_forged_entry_hides(packed: Project, cache: Path) -> 
     assert "models/kling_2.py: differs from its spec" in result.output
 
 
-def test_a_pipe_or_a_huge_file_is_not_a_spec(packed: Project) -> None:
+def test_pipe_or_a_huge_file_is_not_a_spec(packed: Project) -> None:
     os.mkfifo(packed.specs / "pipe.yaml")
     (packed.specs / "zero.yaml").symlink_to("/dev/zero")
     (packed.specs / "huge.yaml").write_bytes(b"#" * (1 << 20) + b"\n")

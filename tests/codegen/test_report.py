@@ -20,7 +20,7 @@ def wrong(project: Project) -> Project:
 
 
 @pytest.mark.parametrize("command", ["generate", "check", "lint"])
-def test_a_spec_that_is_wrong(wrong: Project, command: str) -> None:
+def test_spec_that_is_wrong(wrong: Project, command: str) -> None:
     (wrong.specs / "a,b.yaml").rename(wrong.specs / "kling-2.yaml")
     path = wrong.specs / "kling-2.yaml"
     path.write_text(path.read_text(encoding="utf-8").replace("a,b", "kling-2"), encoding="utf-8")

@@ -48,9 +48,7 @@ def three(project: Project) -> Project:
     return project
 
 
-def test_a_spec_is_compiled_when_it_is_new_or_changed(
-    three: Project, compiled: list[str], cache: Path
-) -> None:
+def test_spec_is_compiled_when_it_is_new_or_changed(three: Project, compiled: list[str], cache: Path) -> None:
     three.generate()
     assert sorted(compiled) == ["One", "Three", "Two"]
     compiled.clear()
@@ -101,7 +99,7 @@ def test_good_specs_are_kept_although_others_are_broken(three: Project, compiled
     assert compiled == ["Four"]
 
 
-def test_an_unchanged_spec_and_a_new_one_can_clash(three: Project) -> None:
+def test_unchanged_spec_and_a_new_one_can_clash(three: Project) -> None:
     three.generate()
     (three.specs / "copy.yaml").write_bytes((three.specs / "two.yaml").read_bytes())
     for _ in range(2):
@@ -111,7 +109,7 @@ def test_an_unchanged_spec_and_a_new_one_can_clash(three: Project) -> None:
 
 
 @pytest.mark.parametrize("damage", [b"", b"{}", b"\x00" * 200, None])
-def test_a_damaged_entry_is_compiled_again(three: Project, damage: bytes | None, cache: Path) -> None:
+def test_damaged_entry_is_compiled_again(three: Project, damage: bytes | None, cache: Path) -> None:
     three.generate()
     before = three.tree()
     for path in cache.iterdir():
@@ -150,7 +148,7 @@ def no_answer(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("spoil", [no_folder, a_link, open_to_all, no_home, no_answer])
-def test_an_unusable_cache_folder_is_not_used(
+def test_unusable_cache_folder_is_not_used(
     three: Project, compiled: list[str], cache: Path, monkeypatch: pytest.MonkeyPatch, spoil: Any
 ) -> None:
     spoil(cache, monkeypatch)
@@ -206,7 +204,7 @@ def run(project: Project, command: str, cwd: Path | None = None, **environment: 
         {"PYTHONHASHSEED": "4294967295", "LC_ALL": "tr_TR.UTF-8", "LANG": "tr_TR.UTF-8", "COLUMNS": "20"},
     ],
 )  # fmt: skip
-def test_the_same_bytes_wherever_it_runs(
+def test_same_bytes_wherever_it_runs(
     project: Project, tmp_path_factory: pytest.TempPathFactory, environment: dict[str, str], cache: Path
 ) -> None:
     synthetic(project, 12)
@@ -280,7 +278,7 @@ def test_synthetic_specs_use_the_whole_language(project: Project) -> None:
     assert any(schema.nullable for schema in schemas)
 
 
-def test_generated_code_of_varied_specs_is_strictly_typed_and_takes_the_examples() -> None:
+def test_generated_code_is_strictly_typed() -> None:
     # `make types1000` does the same with 1,000.
     command = [sys.executable, "-m", "benchmarks.strict", "40"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)

@@ -1,4 +1,4 @@
-"""A sandbox, official clients of it, and time that passes for both when the client sleeps."""
+"""A sandbox, official clients, and a clock that advances both when a client sleeps."""
 
 from __future__ import annotations
 
@@ -28,24 +28,24 @@ Connect = Callable[..., SegmindClient]
 
 @pytest.fixture(scope="module")
 def sandbox() -> Iterator[Sandbox]:
-    """A sandbox for all tests of a module; the client polls at once, so a job that is done at once costs no sleep."""
+    """A sandbox for all tests of a module. Its jobs end immediately, so clients do not sleep."""
     with Sandbox() as running:
         yield running
 
 
 @pytest.fixture(scope="module")
 def connect() -> Iterator[Connect]:
-    """Give the official client of a sandbox, a key and a timeout; making one is slow, so tests share it."""
-    made: dict[tuple[Any, ...], SegmindClient] = {}
+    """Return the official client for a sandbox, a key and a timeout. Creation is slow, so tests share clients."""
+    clients: dict[tuple[Any, ...], SegmindClient] = {}
 
     def call(sandbox: Sandbox, key: str | None = None, **more: Any) -> SegmindClient:
-        wanted = (sandbox.base_url, key, *more.items())
-        if wanted not in made:
-            made[wanted] = SegmindClient(key or sandbox.api_key, f"{sandbox.base_url}/v1", **more)
-        return made[wanted]
+        arguments = (sandbox.base_url, key, *more.items())
+        if arguments not in clients:
+            clients[arguments] = SegmindClient(key or sandbox.api_key, f"{sandbox.base_url}/v1", **more)
+        return clients[arguments]
 
     yield call
-    for client in made.values():
+    for client in clients.values():
         client._client.close()
 
 
@@ -57,13 +57,13 @@ def _slow() -> Iterator[Sandbox]:
 
 @pytest.fixture
 def slow(_slow: Sandbox, monkeypatch: pytest.MonkeyPatch) -> tuple[Sandbox, SandboxTime]:
-    """A sandbox whose jobs take as long as their models do, of time that passes when the client sleeps."""
+    """A sandbox with the documented latencies, on a clock that advances when the client sleeps."""
     return _slow, SandboxTime(_slow, monkeypatch)
 
 
 @pytest.fixture
 def bad_day(sandbox: Sandbox) -> Iterator[Callable[..., Since]]:
-    """Let these faults strike until the end of the test."""
+    """Set faults until the end of the test."""
 
     def call(*faults: Fault) -> Since:
         sandbox.faults = Faults(faults)
@@ -82,7 +82,7 @@ def picture(sandbox: Sandbox, tmp_path: Path) -> Path:
 
 
 class Since:
-    """What a sandbox has received and billed from now on."""
+    """The requests and bills of a sandbox since a moment."""
 
     def __init__(self, sandbox: Sandbox) -> None:
         self._sandbox = sandbox
@@ -98,7 +98,7 @@ class Since:
 
 
 class SandboxTime:
-    """What the client takes for the time: it passes when the client sleeps, there and in the sandbox."""
+    """The `time` module of the client: `sleep` advances the clocks of client and sandbox."""
 
     def __init__(self, sandbox: Sandbox, patch: pytest.MonkeyPatch) -> None:
         self._sandbox = sandbox
@@ -119,7 +119,7 @@ class SandboxTime:
 
 
 def check(result: dict[str, Any]) -> None:
-    """A result is whole, and its file is what it says."""
+    """Check that a result is complete, and that its file matches."""
     assert result["status"] == "COMPLETED"
     assert result["metrics"]["inference_time"] >= 0
     file = result["video"] if "video" in result else result["images"][0]

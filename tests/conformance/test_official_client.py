@@ -1,4 +1,4 @@
-"""The official client runs against the sandbox, unchanged: that is how the sandbox's faithfulness is shown.
+"""The unchanged official client against the sandbox: evidence that the sandbox matches the gateway.
 
 Here is what it does when all goes well, and in test_official_client_in_trouble.py what it does when not. The payloads
 are the pages' own examples, with prompts of our own; two are repaired where the page contradicts itself: kling-o1 gets
@@ -71,7 +71,7 @@ def public(kind: type) -> set[str]:
     return {name for name, _ in inspect.getmembers(kind) if not name.startswith("_")}
 
 
-def test_every_call_of_the_client_is_either_played_here_or_left_out_for_a_reason() -> None:
+def test_every_client_call_is_tested_or_excluded() -> None:
     assert public(SegmindClient) == PLAYED | LEFT_OUT
     assert public(AsyncJob) == {"status", "result", "wait"}
     assert public(Files) == {"upload", "STORAGE_BASE_URL"}
@@ -123,7 +123,7 @@ def test_the_key_comes_from_the_environment_too(sandbox: Sandbox, monkeypatch: p
         assert client.submit_async("kling-2", prompt="x").request_id
 
 
-def test_what_it_sends_arrives_as_it_was_given(sandbox: Sandbox, connect: Connect) -> None:
+def test_parameters_arrive_unchanged(sandbox: Sandbox, connect: Connect) -> None:
     connect(sandbox).submit_async("kling-2", **PAYLOADS["kling-2"])
     submit = sandbox.submits[-1]
     assert submit.json == PAYLOADS["kling-2"]
@@ -131,7 +131,7 @@ def test_what_it_sends_arrives_as_it_was_given(sandbox: Sandbox, connect: Connec
     assert submit.headers["x-initiator"] == "SDK-PY"
 
 
-def test_names_that_could_be_meant_for_the_client_are_parameters(connect: Connect) -> None:
+def test_timeout_and_interval_are_parameters(connect: Connect) -> None:
     number = {"type": "number"}
     schema = {
         "title": "Slow",
@@ -140,9 +140,9 @@ def test_names_that_could_be_meant_for_the_client_are_parameters(connect: Connec
         "additionalProperties": False,
         "x-kling": {"slug": "slow", "returns": "video"},
     }
-    with Sandbox(schemas={"slow": schema}) as own:
-        check(connect(own).run("slow", timeout=1, interval=0.5))
-        assert own.submits[-1].json == {"timeout": 1, "interval": 0.5}
+    with Sandbox(schemas={"slow": schema}) as fast_sandbox:
+        check(connect(fast_sandbox).run("slow", timeout=1, interval=0.5))
+        assert fast_sandbox.submits[-1].json == {"timeout": 1, "interval": 0.5}
 
 
 @pytest.mark.parametrize("base", ["/v1", "/v1/", "/v2", ""])
@@ -153,7 +153,7 @@ def test_the_addresses_it_builds(sandbox: Sandbox, base: str, slug: str) -> None
         assert client.submit_async(slug, prompt="x").status()["status"] == "COMPLETED"
 
 
-def test_the_poll_url_that_nobody_asks_has_the_result(sandbox: Sandbox, connect: Connect) -> None:
+def test_poll_url_has_the_result(sandbox: Sandbox, connect: Connect) -> None:
     client = connect(sandbox)
     job = client.submit_async("kling-2", prompt="x")
     assert client._request("GET", job.submit_response["poll_url"]).json() == job.wait()
@@ -180,8 +180,8 @@ def test_wait_asks_at_its_interval_until_the_job_ends(
         time = SandboxTime(slow, monkeypatch)
         check(connect(slow).submit_async("kling-2", prompt="x").wait(interval=7))
         assert time.slept == [7, 7, 7]
-        asked = [request.path.rpartition("/")[2] for request in slow.requests if "/requests/" in request.path]
-        assert asked[:-1] == ["status"] * 4
+        paths = [request.path.rpartition("/")[2] for request in slow.requests if "/requests/" in request.path]
+        assert paths[:-1] == ["status"] * 4
 
 
 def test_run_takes_as_long_as_the_model_does(connect: Connect, slow: tuple[Sandbox, SandboxTime]) -> None:
@@ -206,7 +206,7 @@ def test_upload(sandbox: Sandbox, connect: Connect, picture: Path, monkeypatch: 
     ("suffix", "kind"),
     [(".png", "image/png"), (".JPG", "image/jpeg"), (".mp4", "video/mp4"), (".svg", "image/svg+xml")],
 )
-def test_an_upload_is_served_as_what_its_name_says(
+def test_upload_has_the_type_of_its_name(
     sandbox: Sandbox,
     connect: Connect,
     tmp_path: Path,

@@ -1,4 +1,4 @@
-"""What the official client makes of errors, failures, deadlines and broken connections, played against the sandbox.
+"""The official client against errors, failures, deadlines and broken connections of the sandbox.
 
 It validates nothing and repeats nothing: whatever a gateway answers comes out as it is.
 """
@@ -54,7 +54,7 @@ def refused(call: Callable[..., Any], *args: Any, **params: Any) -> SegmindError
         (KEY_RATE_LIMITED, "kling-2", PROMPT, 429, "limit"),
     ],
 )
-def test_a_submit_that_the_gateway_refuses(
+def test_refused_submit_raises(
     sandbox: Sandbox,
     connect: Connect,
     call: str,
@@ -118,12 +118,12 @@ def test_a_wrong_verb_is_an_error_without_words(sandbox: Sandbox, connect: Conne
     assert (error.status, error.detail) == (405, None)
 
 
-def test_a_job_of_somebody_else_and_one_that_never_was(sandbox: Sandbox, connect: Connect) -> None:
+def test_foreign_and_unknown_jobs_are_404(sandbox: Sandbox, connect: Connect) -> None:
     job = connect(sandbox).submit_async("kling-2", **PROMPT)
-    with Sandbox() as other:
-        elsewhere = connect(other)
+    with Sandbox() as second:
+        elsewhere = connect(second)
         urls = {
-            name: getattr(job, name).replace(sandbox.base_url, other.base_url)
+            name: getattr(job, name).replace(sandbox.base_url, second.base_url)
             for name in ("status_url", "response_url")
         }
         lost = AsyncJob(job.request_id, **urls, submit_response={}, _client=elsewhere)
@@ -153,7 +153,7 @@ def test_a_failed_job(sandbox: Sandbox, connect: Connect) -> None:
     assert sandbox.credits == before
 
 
-def test_a_wait_that_runs_out_loses_nothing(connect: Connect, slow: Slow) -> None:
+def test_job_survives_wait_timeout(connect: Connect, slow: Slow) -> None:
     sandbox, time = slow
     since = Since(sandbox)
     job = connect(sandbox).submit_async("kling-2", **PROMPT)
@@ -178,7 +178,7 @@ def test_a_wait_without_time_asks_once(connect: Connect, slow: Slow) -> None:
     assert (since.requests, time.slept) == (1, [])
 
 
-def test_run_gives_up_on_a_model_that_takes_780_seconds(connect: Connect, slow: Slow) -> None:
+def test_run_times_out_on_slow_model(connect: Connect, slow: Slow) -> None:
     sandbox, time = slow
     since = Since(sandbox)
     with pytest.raises(InferenceTimeout) as caught:
@@ -187,7 +187,7 @@ def test_run_gives_up_on_a_model_that_takes_780_seconds(connect: Connect, slow: 
     assert since.billed == {caught.value.request_id}
 
 
-def test_a_record_that_expired(connect: Connect, slow: Slow) -> None:
+def test_expired_record_is_404(connect: Connect, slow: Slow) -> None:
     sandbox, _ = slow
     job = connect(sandbox).submit_async("kling-2", **PROMPT)
     check(job.wait(interval=100))
@@ -214,7 +214,7 @@ def test_one_bad_answer_ends_a_wait_and_not_the_job(
 
 
 @pytest.mark.parametrize("fault", ["flap", "garbage", "type", "restart"])
-def test_what_a_wait_survives(
+def test_wait_survives_poll_faults(
     sandbox: Sandbox, connect: Connect, bad_day: BadDay, monkeypatch: pytest.MonkeyPatch, fault: str
 ) -> None:
     SandboxTime(sandbox, monkeypatch)
@@ -224,7 +224,7 @@ def test_what_a_wait_survives(
 
 @pytest.mark.parametrize("call", SUBMITS)
 @pytest.mark.parametrize(("fault", "billed"), [("reset-early", 0), ("reset-late", 1), ("truncate", 1)])
-def test_a_connection_that_breaks_at_a_submit(
+def test_broken_submit_raises_transport_error(
     sandbox: Sandbox, connect: Connect, bad_day: BadDay, call: str, fault: str, billed: int
 ) -> None:
     since = bad_day(Fault(fault, method="POST"))
@@ -235,9 +235,7 @@ def test_a_connection_that_breaks_at_a_submit(
 
 
 @pytest.mark.parametrize("fault", ["reset-early", "reset-late", "reset", "truncate"])
-def test_a_connection_that_breaks_at_a_poll_ends_the_wait(
-    sandbox: Sandbox, connect: Connect, bad_day: BadDay, fault: str
-) -> None:
+def test_broken_poll_ends_the_wait(sandbox: Sandbox, connect: Connect, bad_day: BadDay, fault: str) -> None:
     bad_day(Fault(fault, method="GET", path="/v2/*", nth=1))
     job = connect(sandbox).submit_async("kling-2", **PROMPT)
     with pytest.raises(httpx.TransportError):
@@ -246,7 +244,7 @@ def test_a_connection_that_breaks_at_a_poll_ends_the_wait(
 
 
 @pytest.mark.parametrize("call", ["run", "submit_async"])
-def test_a_submit_whose_answer_cannot_be_read_is_billed(
+def test_submit_with_unreadable_response_is_billed(
     sandbox: Sandbox, connect: Connect, bad_day: BadDay, call: str
 ) -> None:
     since = bad_day(Fault("garbage", method="POST"))
@@ -256,7 +254,7 @@ def test_a_submit_whose_answer_cannot_be_read_is_billed(
 
 
 @pytest.mark.parametrize("call", SUBMITS)
-def test_a_submit_that_is_answered_too_late(
+def test_late_submit_response_times_out(
     sandbox: Sandbox, connect: Connect, bad_day: BadDay, call: str
 ) -> None:
     bad_day(Fault("latency", seconds=3600))
@@ -264,7 +262,7 @@ def test_a_submit_that_is_answered_too_late(
         getattr(connect(sandbox, timeout=0.05), call)("kling-2", **PROMPT)
 
 
-def test_a_poll_that_is_answered_too_late(sandbox: Sandbox, connect: Connect, bad_day: BadDay) -> None:
+def test_late_poll_response_times_out(sandbox: Sandbox, connect: Connect, bad_day: BadDay) -> None:
     bad_day(Fault("latency", method="GET", seconds=3600))
     job = connect(sandbox).submit_async("kling-2", **PROMPT)
     hasty = AsyncJob(job.request_id, job.status_url, job.response_url, {}, connect(sandbox, timeout=0.05))
@@ -274,7 +272,7 @@ def test_a_poll_that_is_answered_too_late(sandbox: Sandbox, connect: Connect, ba
     check(job.wait())
 
 
-def test_a_synchronous_call_that_nobody_waits_for_is_billed(connect: Connect, slow: Slow) -> None:
+def test_abandoned_direct_run_is_billed(connect: Connect, slow: Slow) -> None:
     sandbox, _ = slow
     since = Since(sandbox)
     # Long enough for the submit to arrive on a busy machine.
@@ -286,7 +284,7 @@ def test_a_synchronous_call_that_nobody_waits_for_is_billed(connect: Connect, sl
 
 @pytest.fixture
 def to_sandbox(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Uploads go to the sandbox; the client has their address built in."""
+    """Send uploads to the sandbox; the client has a built-in address."""
     monkeypatch.setattr(Files, "STORAGE_BASE_URL", sandbox.base_url)
 
 
@@ -294,7 +292,7 @@ def to_sandbox(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     ("name", "error"), [("missing.png", FileNotFoundError), (".", ValueError), ("a.txt", ValueError)]
 )
-def test_what_is_no_picture_is_never_sent(
+def test_invalid_picture_is_not_sent(
     sandbox: Sandbox, connect: Connect, tmp_path: Path, name: str, error: type[Exception]
 ) -> None:
     (tmp_path / "a.txt").write_text("x")
@@ -305,13 +303,14 @@ def test_what_is_no_picture_is_never_sent(
 
 
 @pytest.mark.usefixtures("to_sandbox")
-def test_uploads_that_the_gateway_refuses(
-    sandbox: Sandbox, connect: Connect, picture: Path, tmp_path: Path
-) -> None:
+def test_refused_upload_raises(sandbox: Sandbox, connect: Connect, picture: Path, tmp_path: Path) -> None:
     before = sandbox.uploads
     (tmp_path / "empty.png").touch()
     error = refused(connect(sandbox).files.upload, [picture, tmp_path / "empty.png"])
-    assert (error.status, error.detail) == (400, "a file of 0 bytes is not taken")
+    assert (error.status, error.detail) == (
+        400,
+        "A file of 0 bytes is not accepted: expected 1 to 104857600 bytes",
+    )
     assert refused(connect(sandbox).files.upload, []).status == 400
     assert refused(connect(sandbox, STRANGER).files.upload, picture).status == 401
     assert refused(connect(sandbox, KEY_FORBIDDEN).files.upload, picture).status == 403

@@ -11,8 +11,7 @@ from typing import Any
 
 import pytest
 
-from kling_adapters import api_errors, errors, events
-from kling_adapters.journal.entries import fingerprint
+from kling_adapters import api_errors, errors, events, fingerprint_key
 from kling_adapters.journal.journal import Journal
 from kling_adapters.media.inputs import digest_media
 from kling_adapters.media.urls import make_data_url
@@ -80,7 +79,7 @@ def test_accepted_submit_is_recorded_and_reported(session: Session, status: int)
     assert flow_result.value == JobRef("job", "kling-2", 300.0, "video")
     assert flow_result.seconds > 2.5
     assert flow_result.events == [events.Submitted("job", "kling-2", BODY, about(flow_result.seconds))]
-    assert read_row(session) == ("QUEUED", "job", fingerprint(KEY))
+    assert read_row(session) == ("QUEUED", "job", fingerprint_key(KEY))
     assert isinstance(session.journal, Journal)
     [entry] = session.journal.entries()
     assert (entry.save_to, entry.tag, entry.params) == ("out", "tag", BODY)
@@ -118,7 +117,7 @@ def test_failed_submit_is_recorded_and_reported(
     assert flow_result.events == [
         events.SubmitFailed("kling-2", str(flow_result.error), state == "UNCERTAIN")
     ]
-    assert read_row(session) == (state, None, fingerprint(KEY))
+    assert read_row(session) == (state, None, fingerprint_key(KEY))
     assert getattr(flow_result.error, "entry", 1) == 1
 
 
@@ -220,7 +219,7 @@ def test_direct_run_is_recorded_and_reported(
         events.Submitted(job, "kling-2", BODY, about(flow_result.seconds)),
         events.Completed(job, "kling-2", flow_result.value, polls=0),
     ]
-    assert read_row(session) == ("COMPLETED", job, fingerprint(KEY))
+    assert read_row(session) == ("COMPLETED", job, fingerprint_key(KEY))
 
 
 def test_failed_direct_run_is_recorded(session: Session) -> None:
@@ -230,7 +229,7 @@ def test_failed_direct_run_is_recorded(session: Session) -> None:
     )
     assert isinstance(flow_result.error, errors.JobFailed)
     assert flow_result.events == [events.Failed(flow_result.error.request_id, "kling-2", "blocked", polls=0)]
-    assert read_row(session) == ("FAILED", flow_result.error.request_id, fingerprint(KEY))
+    assert read_row(session) == ("FAILED", flow_result.error.request_id, fingerprint_key(KEY))
 
 
 def run_wait(session: Session, *outcomes: Outcome, timeout: float | None = None) -> Any:
@@ -386,7 +385,7 @@ def test_pool_tries_each_key_once(tmp_path: Path, status: int) -> None:
         *(("refused", key, status, 7.0) for key in ("SG_a", "SG_b")),
         ("accepted", "SG_c", "job"),
     ]
-    assert read_row(session) == ("QUEUED", "job", fingerprint("SG_c"))
+    assert read_row(session) == ("QUEUED", "job", fingerprint_key("SG_c"))
     session.close()
 
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import ast
 import copy
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -49,20 +48,22 @@ class Mutant:
     is_in_function: bool
     before: str
     after: str
+    is_expression: bool
     start: int
     end: int
     lines: range
 
     def __str__(self) -> str:
-        before, after = self.before, self.after.removeprefix("(")
-        first = len(os.path.commonprefix([before, after]))  # noqa: RUF071  characters, not paths
-        texts = (" ".join(text[max(0, first - 30) :][:90].split()) for text in (before, after))
+        pairs = enumerate(zip(self.before, self.after, strict=False))
+        first = next((index for index, (old, new) in pairs if old != new), 0)
+        texts = (" ".join(text[max(0, first - 30) :][:90].split()) for text in (self.before, self.after))
         return f"{self.place}: {' → '.join(texts)}"
 
     def source(self) -> bytes:
         """Return the changed text of the module."""
         text = self.path.read_bytes()
-        return text[: self.start] + self.after.encode() + text[self.end :]
+        after = f"({self.after})" if self.is_expression else self.after
+        return text[: self.start] + after.encode() + text[self.end :]
 
 
 def make_mutants(path: Path) -> list[Mutant]:
@@ -73,10 +74,12 @@ def make_mutants(path: Path) -> list[Mutant]:
         offsets.append(offsets[-1] + len(line))
     mutants: list[Mutant] = []
     for place, is_function, node, change in _walk(ast.parse(source), is_model=path.parent.name == "models"):
-        after = f"({ast.unparse(change)})" if isinstance(node, ast.expr) else ast.unparse(change)
+        texts = ast.unparse(node), ast.unparse(change)
         start, last = offsets[node.lineno - 1] + node.col_offset, node.end_lineno or 0
         end, lines = offsets[last - 1] + (node.end_col_offset or 0), range(node.lineno, last + 1)
-        mutants.append(Mutant(path, place, is_function, ast.unparse(node), after, start, end, lines))
+        mutants.append(
+            Mutant(path, place, is_function, *texts, isinstance(node, ast.expr), start, end, lines)
+        )
     return mutants
 
 
@@ -121,6 +124,8 @@ def _children(node: ast.AST) -> Iterator[ast.AST]:
             yield from [node.value] if node.value and "TypeAlias" not in ast.unparse(node.annotation) else []
         case ast.keyword(arg=str() as name) if name in _WORDING:
             pass
+        case ast.Call(func=ast.Name(id="cast" | "TypeVar" | "ParamSpec")):
+            yield from node.args[1:]
         case ast.Call() if _makes_error(node):
             yield from (part for part in (*node.args, *node.keywords) if not _is_text(part))
         case _:

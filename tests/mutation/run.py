@@ -64,21 +64,26 @@ class Tests(NamedTuple):
         return ranked
 
     def _reaching(self, mutant: Mutant) -> set[str]:
+        reached = self.lines.get(str(mutant.path), {})
         if mutant.is_in_function:
-            reached = self.lines.get(str(mutant.path), {})
-            return {test for line in mutant.lines for test in reached.get(line, ())}
-        slug = f"[{mutant.path.stem}]"
-        if tests := {test for test in self.seconds if re.sub("[-.]", "_", test).endswith(slug)}:
-            return tests  # of a generated model
-        name = re.compile(rf"\b{mutant.place.rpartition('.')[2]}\b")
-        tests = {
+            tests = {test for line in mutant.lines for test in reached.get(line, ())}
+        else:
+            tests = self._mentioning(mutant.place.rpartition(".")[2])
+        slug = f"[{mutant.path.stem}]"  # of a generated model
+        tests |= {test for test in self.seconds if re.sub("[-.]", "_", test).endswith(slug)}
+        # No test reaches a line that runs at import.
+        return tests or {test for line in reached.values() for test in line} or set(self.seconds)
+
+    def _mentioning(self, name: str) -> set[str]:
+        """Return the tests that reach a line with a name."""
+        word = re.compile(rf"\b{name}\b")
+        return {
             test
             for path, lines in self.lines.items()
             for number, text in enumerate(Path(path).read_text("utf-8").splitlines(), start=1)
-            if name.search(text)
+            if word.search(text)
             for test in lines.get(number, ())
         }
-        return tests or set(self.seconds)
 
 
 class Recorder:

@@ -16,10 +16,19 @@ from typing import Any, TypeVar
 
 import pytest
 from anyio.from_thread import start_blocking_portal
-from kling_keypool import Keypool, fingerprint
+from kling_keypool import Keypool
 from kling_sandbox import KEY_FORBIDDEN, KEY_NO_CREDITS, KEY_RATE_LIMITED, ReceivedRequest, Sandbox
 
-from kling_adapters import AsyncKling, ConfigError, Kling, RateLimited, SubmitUncertain, Unauthorized, events
+from kling_adapters import (
+    AsyncKling,
+    ConfigError,
+    Kling,
+    RateLimited,
+    SubmitUncertain,
+    Unauthorized,
+    events,
+    fingerprint_key,
+)
 from kling_adapters.hookspecs import KeyPool
 from kling_adapters.testing import SimulatedClock
 from tests.support.stub import Hangup, Stub, accepted, reply
@@ -212,8 +221,8 @@ def test_refusal_of_last_key_is_raised(connect: Connect) -> None:
             client.submit()
         assert len(posts(sandbox)) == 2
     message = str(caught.value)
-    assert f"{fingerprint(REVOKED)} is not valid (401)" in message
-    assert f"{fingerprint(KEY_FORBIDDEN)} is not permitted to do this (403)" in message
+    assert f"{fingerprint_key(REVOKED)} is not valid (401)" in message
+    assert f"{fingerprint_key(KEY_FORBIDDEN)} is not permitted to do this (403)" in message
     assert "Nothing was sent" in message
 
 
@@ -233,7 +242,7 @@ def test_reprs_logs_and_errors_hide_keys(connect: Connect, caplog: pytest.LogCap
                     single_key_client.submit()
                 outputs += [caught.value, caught.getrepr(chain=True)]
     text = f"{outputs} {'; '.join(map(str, outputs))} {caplog.text}"
-    assert f"Keypool({fingerprint(REVOKED)}, " in text
+    assert f"Keypool({fingerprint_key(REVOKED)}, " in text
     assert "submitted" in text
     for key in (REVOKED, KEY_RATE_LIMITED, A):
         assert key not in text

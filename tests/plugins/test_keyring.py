@@ -21,10 +21,9 @@ from keyring.backend import KeyringBackend
 from keyring.backends import chainer, fail, null
 from keyring.errors import InitError, KeyringLocked, PasswordSetError
 from keyrings.alt.file import PlaintextKeyring
-from kling_keyring.keychain import fingerprint
 from kling_sandbox import Sandbox
 
-from kling_adapters import AsyncKling, ConfigError, Kling
+from kling_adapters import AsyncKling, ConfigError, Kling, fingerprint_key
 from kling_adapters.cli import app
 
 KEY = "SG_aaaaaaaaaaaaaaaa"
@@ -134,7 +133,7 @@ def test_set_status_and_forget_manage_key(memory: Memory) -> None:
     assert memory.passwords == {("kling-adapters", SEGMIND): KEY}
     status = auth("status")
     assert status.exit_code == 0
-    for text in (SEGMIND, "test_keyring.Memory", f"stored, fingerprint {fingerprint(KEY)}"):
+    for text in (SEGMIND, "test_keyring.Memory", f"stored, fingerprint {fingerprint_key(KEY)}"):
         assert text in status.output
     forgotten = auth("forget")
     assert (forgotten.exit_code, memory.passwords) == (0, {})
@@ -149,7 +148,7 @@ def test_gateways_have_separate_keys(memory: Memory) -> None:
     auth("set", stdin=KEY)
     auth("set", "--base-url", f"{ELSEWHERE}/v1/", stdin=SECOND_KEY)
     assert memory.passwords == {("kling-adapters", SEGMIND): KEY, ("kling-adapters", ELSEWHERE): SECOND_KEY}
-    assert fingerprint(SECOND_KEY) in auth("status", "--base-url", ELSEWHERE).output
+    assert fingerprint_key(SECOND_KEY) in auth("status", "--base-url", ELSEWHERE).output
     auth("forget", "--base-url", ELSEWHERE)
     assert list(memory.passwords.values()) == [KEY]
 

@@ -44,7 +44,7 @@ from kling_adapters.events import (
 from kling_adapters.testing import SimulatedClock
 
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
-OTHER = "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oDOTHER+A="
+SECOND_SECRET = "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oDOTHER+A="
 README = Path(kling_webhook.__file__).parents[1].joinpath("README.md").read_text("utf-8")
 
 
@@ -159,7 +159,7 @@ def test_receiver_gets_all_events_of_job(
     kind: type[Kling | AsyncKling], receiver: Receiver, letters: Path, tmp_path: Path
 ) -> None:
     prompt = "a private prompt"
-    plugin = Webhook(receiver.url, secret=[SECRET, OTHER])
+    plugin = Webhook(receiver.url, secret=[SECRET, SECOND_SECRET])
 
     async def main(sandbox: Sandbox) -> str:
         options: dict[str, Any] = {"base_url": sandbox.base_url, "api_key": sandbox.api_key}
@@ -178,11 +178,11 @@ def test_receiver_gets_all_events_of_job(
     assert kinds[-2:] == ["completed", "stored"]
     assert {job for job, _ in receiver.events} == {request_id}
     for headers, body in receiver.requests:
-        for secret in (SECRET, OTHER):
+        for secret in (SECRET, SECOND_SECRET):
             payload = standardwebhooks.Webhook(secret).verify(body, headers)
             assert payload["data"]["model"] == "kling-2"
         request_text = body.decode() + str(headers)
-        assert not any(word in request_text for word in (sandbox.api_key, prompt, SECRET, OTHER))
+        assert not any(word in request_text for word in (sandbox.api_key, prompt, SECRET, SECOND_SECRET))
     stored = json.loads(receiver.requests[-1][1])["data"]["files"][0]
     assert stored["url"].startswith("file:")
     assert stored["bytes"] > 0
@@ -228,12 +228,12 @@ def test_environment_configures_plugin(
     receiver: Receiver, letters: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("KLING_WEBHOOK_URL", receiver.url)
-    monkeypatch.setenv("KLING_WEBHOOK_SECRET", f"{OTHER} {SECRET}")
+    monkeypatch.setenv("KLING_WEBHOOK_SECRET", f"{SECOND_SECRET} {SECRET}")
     with Sandbox() as sandbox, Kling(base_url=sandbox.base_url, api_key=sandbox.api_key) as kling:
         kling.submit("kling-2", prompt="x")
     [(headers, body)] = receiver.requests
     standardwebhooks.Webhook(SECRET).verify(body, headers)
-    standardwebhooks.Webhook(OTHER).verify(body, headers)
+    standardwebhooks.Webhook(SECOND_SECRET).verify(body, headers)
 
 
 @pytest.mark.parametrize(
@@ -610,9 +610,9 @@ def test_valid_webhook_is_accepted(letters: Path, monkeypatch: pytest.MonkeyPatc
     event = receive_now(sign_request())
     assert (event.id, event.type, event.data) == ("msg_1", "kling.job.expired", {"request_id": "r1"})
     assert event.timestamp == datetime(2026, 11, 21, 12, tzinfo=UTC)
-    assert receive_now(sign_request(secret=OTHER), [SECRET, OTHER]) == event
+    assert receive_now(sign_request(secret=SECOND_SECRET), [SECRET, SECOND_SECRET]) == event
     assert receive_now(sign_request(age=240)) == event
-    monkeypatch.setenv("KLING_WEBHOOK_SECRET", f"{OTHER} {SECRET}")
+    monkeypatch.setenv("KLING_WEBHOOK_SECRET", f"{SECOND_SECRET} {SECRET}")
     assert anyio.run(receive, sign_request()) == event
     with pytest.raises(AttributeError):
         event.type = "another"  # type: ignore[misc]
@@ -627,7 +627,7 @@ def tampered_request() -> FakeRequest:
     ("status", "sign"),
     [
         (401, tampered_request),
-        (401, lambda: sign_request(secret=OTHER)),
+        (401, lambda: sign_request(secret=SECOND_SECRET)),
         (401, lambda: sign_request(age=600)),
         (401, lambda: sign_request(age=-600)),
         (401, lambda: sign_request(webhook_id="msg_2")),
@@ -672,7 +672,7 @@ def test_readme_examples_run(
         lines = capsys.readouterr().out.splitlines()
         assert [line.split()[0] for line in lines][-2:] == ["kling.job.completed", "kling.job.stored"]
         assert httpx.post(f"{origin}/hooks/kling", content=b"{}").status_code == 401
-        forged = sign_request(secret=OTHER)
+        forged = sign_request(secret=SECOND_SECRET)
         response = httpx.post(f"{origin}/hooks/kling", content=BODY.encode(), headers=forged.headers)
         assert response.status_code == 401
     assert not letters.exists()

@@ -12,6 +12,7 @@ import anyio
 import pytest
 from kling_sandbox import Sandbox
 
+import kling_adapters as ka
 from kling_adapters import AsyncKling, Kling
 from kling_adapters.plugins import discovery
 from kling_adapters.testing import SimulatedClock
@@ -70,7 +71,8 @@ class _Awaitable:
 
         async def call(*args: Any, **kwargs: Any) -> Any:
             outcome = found(*args, **kwargs)
-            return _Awaitable(outcome) if type(outcome).__module__ == "kling_adapters.client.job" else outcome
+            is_handle = isinstance(outcome, ka.Job | ka.Result)
+            return _Awaitable(outcome) if is_handle else outcome
 
         return call
 

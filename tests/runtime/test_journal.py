@@ -26,9 +26,8 @@ import pytest
 from kling_sandbox import Fault, Faults, Sandbox
 
 import kling_adapters as ka
-from kling_adapters import AsyncKling, Kling
+from kling_adapters import AsyncKling, Kling, fingerprint_key
 from kling_adapters.hookspecs import hookimpl
-from kling_adapters.journal.entries import fingerprint
 from kling_adapters.journal.journal import Journal
 from kling_adapters.journal.location import default_path
 from kling_adapters.testing import SimulatedClock
@@ -67,7 +66,7 @@ def test_journal_records_each_state_of_a_job(play: Play, journal: Journal, tmp_p
     assert all(request_id == entry.request_id for _, request_id in states)
     assert (entry.gateway, entry.model) == (play.sandbox.base_url, "kling-2")
     assert entry.params == {"prompt": "a lighthouse"}
-    assert entry.key == fingerprint(play.sandbox.api_key)
+    assert entry.key == fingerprint_key(play.sandbox.api_key)
     assert entry.save_to == str(tmp_path / "out")
     assert entry.result is not None
     assert entry.result["status"] == "COMPLETED"

@@ -1,4 +1,4 @@
-"""What schemathesis cannot read in the document of a sandbox is decided by the typed client, which shares no code with it.
+"""Hooks of schemathesis: the typed client decides what JSON Schema cannot express; it shares no code with the sandbox.
 
 Rules are beyond JSON Schema, so a body that the schema allows may be refused. The text form of an integer is taken, and
 of a URL only its pattern counts: by the standard, a `format` constrains nothing.

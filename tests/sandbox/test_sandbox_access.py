@@ -1,4 +1,4 @@
-"""Requests that a web page makes a browser send are refused; clients of this machine and of named hosts are not."""
+"""Requests from web pages are refused; clients of this machine and of allowed hosts are not."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ def test_control_takes_requests_of_its_own_origin(sandbox: Sandbox) -> None:
 
 
 @pytest.mark.parametrize("content_type", [None, "text/plain", "application/x-www-form-urlencoded"])
-def test_control_takes_nothing_but_json(sandbox: Sandbox, content_type: str | None) -> None:
+def test_control_requires_json(sandbox: Sandbox, content_type: str | None) -> None:
     headers = {"content-type": content_type} if content_type else {}
     before = sandbox.faults
     for path in ("faults", "clock"):
@@ -97,7 +97,7 @@ def test_control_takes_nothing_but_json(sandbox: Sandbox, content_type: str | No
 
 
 def test_a_page_cannot_ask_for_permission(sandbox: Sandbox) -> None:
-    """The question that a browser sends before a request with a key or with JSON is not answered with a yes."""
+    """The preflight request of a browser gets no permission."""
     headers = {"origin": "https://evil.example", "access-control-request-method": "POST"}
     for path in ("/v2/kling-2", "/_sandbox/faults"):
         answer = httpx.options(f"{sandbox.base_url}{path}", headers=headers)

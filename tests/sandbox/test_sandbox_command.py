@@ -1,4 +1,4 @@
-"""`kling sandbox`, the demo, and what the plugin costs those who do not use it."""
+"""`kling sandbox`, the demo, and the imports of the plugin."""
 
 import itertools
 import os
@@ -56,11 +56,11 @@ def test_command_for_other_machines_explains_access() -> None:
     assert "  export KLING_LOCAL_HOSTS=NAME\n" in lines
 
 
-def test_what_cannot_be_started_is_said_in_one_line() -> None:
+def test_start_failure_prints_one_line() -> None:
     with Sandbox() as sandbox:
-        taken = sandbox.base_url.rpartition(":")[2]
+        port = sandbox.base_url.rpartition(":")[2]
         for arguments, words in (
-            (["--port", taken], "in use"),
+            (["--port", port], "in use"),
             (["--port", "0", "--timing", "now"], "polls:N"),
         ):
             done = subprocess.run(
@@ -71,7 +71,7 @@ def test_what_cannot_be_started_is_said_in_one_line() -> None:
             assert "Traceback" not in done.stderr
 
 
-def test_the_plugin_imports_nothing_heavy() -> None:
+def test_plugin_imports_no_libraries() -> None:
     heavy = {"av", "PIL", "starlette", "uvicorn", "jsonschema_rs"}
     code = f"import sys, kling_sandbox.plugin; print({heavy} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -1,4 +1,4 @@
-"""The control interface over HTTP, and what the README says of it."""
+"""The control interface over HTTP, and its description in the README."""
 
 import json
 import os
@@ -31,10 +31,10 @@ def test_the_examples_run(block: str, tmp_path: Path, monkeypatch: pytest.Monkey
     assert ("save_to" in block) == bool(list(tmp_path.rglob("*.mp4")))
 
 
-def test_the_example_in_shell_does_what_it_says(sandbox: Sandbox, http: httpx.Client) -> None:
+def test_shell_example_works(sandbox: Sandbox, http: httpx.Client) -> None:
     [script] = blocks("sh")
-    # As far as the state, so that the faults are still there.
-    before, _, after = script.partition("# no more faults\n")
+    # The first part ends before the faults are removed.
+    before, _, after = script.partition("# remove all faults\n")
 
     def shell(text: str) -> str:
         environment = {**os.environ, "SANDBOX": sandbox.base_url, "no_proxy": "*"}
@@ -97,7 +97,7 @@ def test_it_is_neither_struck_nor_recorded(sandbox: Sandbox) -> None:
         ("clock", b"[" * 100_000),
     ],
 )
-def test_what_means_nothing_is_refused_and_changes_nothing(sandbox: Sandbox, path: str, body: bytes) -> None:
+def test_invalid_body_changes_nothing(sandbox: Sandbox, path: str, body: bytes) -> None:
     before = sandbox.faults
     answer = httpx.post(f"{sandbox.base_url}/_sandbox/{path}", content=body, headers=JSON)
     assert answer.status_code == 400
@@ -105,7 +105,7 @@ def test_what_means_nothing_is_refused_and_changes_nothing(sandbox: Sandbox, pat
     assert sandbox.faults is before
 
 
-def test_a_whole_number_is_an_integer_however_it_is_written(sandbox: Sandbox) -> None:
+def test_float_form_of_integer_is_accepted(sandbox: Sandbox) -> None:
     body = b'{"seed": 7.0, "faults": [{"kind": "502", "nth": 2.0}]}'
     assert httpx.post(f"{sandbox.base_url}/_sandbox/faults", content=body, headers=JSON).status_code == 204
     assert sandbox.faults.seed == 7
@@ -118,7 +118,7 @@ def test_other_verbs_and_addresses(sandbox: Sandbox) -> None:
 
 
 @pytest.mark.parametrize("body", [b'{"x": "\\ud800"}', b'{"x": NaN}', b'{"x": 1e999}', b"\xff"])
-def test_the_state_is_json_whatever_was_sent(sandbox: Sandbox, http: httpx.Client, body: bytes) -> None:
+def test_state_is_json_after_any_request(sandbox: Sandbox, http: httpx.Client, body: bytes) -> None:
     http.post("/v2/kling-2%FF", content=body)
     answer = httpx.get(f"{sandbox.base_url}/_sandbox/state")
     assert answer.status_code == 200
@@ -147,5 +147,5 @@ def test_faults_of_the_command_line() -> None:
     wrong = [*KLING, "sandbox", "--faults", "sometimes"]
     done = subprocess.run(wrong, capture_output=True, text=True, check=False)
     assert done.returncode != 0
-    assert "'sometimes' is no fault" in done.stderr
+    assert "unknown fault 'sometimes'" in done.stderr
     assert "Traceback" not in done.stderr

@@ -14,7 +14,7 @@ PRO = {"prompt": "x", "start_image_url": IMAGE}
 
 @pytest.fixture(scope="module")
 def sandbox(request: pytest.FixtureRequest) -> Iterator[Sandbox]:
-    """One for all tests here, which leave each other alone; or one of its own for a test that names arguments."""
+    """A shared sandbox, or a separate one for a test with arguments."""
     with Sandbox(**getattr(request, "param", {})) as running:
         yield running
 
@@ -38,19 +38,19 @@ def refused(response: httpx.Response, status: int) -> str:
         b"[" * 100_000,
     ],
 )
-def test_a_body_that_is_not_json(http: httpx.Client, body: bytes) -> None:
+def test_invalid_json_is_400(http: httpx.Client, body: bytes) -> None:
     response = http.post("/v2/kling-2", content=body, headers={"Content-Type": "application/json"})
     assert "JSON" in refused(response, 400)
 
 
 @pytest.mark.parametrize("body", [b"[]", b'"x"', b"1", b"null", b'[{"prompt": "x"}]'])
-def test_a_body_that_is_not_an_object(http: httpx.Client, body: bytes) -> None:
+def test_json_without_object_is_400(http: httpx.Client, body: bytes) -> None:
     response = http.post("/v2/kling-2", content=body, headers={"Content-Type": "application/json"})
     assert "object" in refused(response, 400)
 
 
 @pytest.mark.parametrize(
-    ("slug", "body", "named"),
+    ("slug", "body", "text"),
     [
         ("kling-2", {}, "prompt"),
         ("kling-2", {"prompt": None}, "prompt"),
@@ -89,13 +89,11 @@ def test_a_body_that_is_not_an_object(http: httpx.Client, body: bytes) -> None:
         ("kling-o1", {"prompt": "@Image" + "9" * 5000, "image_urls": [IMAGE]}, "image_urls"),
     ],
 )
-def test_parameters_that_break_the_schema_or_a_rule(
-    http: httpx.Client, slug: str, body: dict[str, Any], named: str
-) -> None:
-    assert named in refused(http.post(f"/v2/{slug}", json=body), 400)
+def test_invalid_params_are_400(http: httpx.Client, slug: str, body: dict[str, Any], text: str) -> None:
+    assert text in refused(http.post(f"/v2/{slug}", json=body), 400)
 
 
-def test_every_problem_is_named_at_once(http: httpx.Client) -> None:
+def test_all_problems_are_reported_together(http: httpx.Client) -> None:
     message = refused(
         http.post("/v2/kling-2", json={"duration": 7, "aspect_ratio": "2:1", "mood": "sad"}), 400
     )
@@ -110,7 +108,7 @@ def test_every_problem_is_named_at_once(http: httpx.Client) -> None:
         PRO | {"prompt": "@Element <<<voice_>>> @Elements1"},
     ],
 )
-def test_parameters_that_only_look_wrong(http: httpx.Client, body: dict[str, Any]) -> None:
+def test_unusual_params_are_accepted(http: httpx.Client, body: dict[str, Any]) -> None:
     assert http.post("/v2/kling-3-pro-image2video", json=body).status_code == 200
 
 
@@ -140,7 +138,7 @@ GROUPED: dict[str, Any] = {
 
 
 @pytest.mark.parametrize("sandbox", [{"schemas": {"grouped": GROUPED}}], indirect=True)
-def test_rules_of_a_group_look_at_what_is_given_and_not_at_defaults(http: httpx.Client) -> None:
+def test_group_rules_ignore_defaults(http: httpx.Client) -> None:
     broken: list[dict[str, Any]] = [{}, {"image": None}, {"video": IMAGE}]
     for body in broken:
         message = refused(http.post("/v2/grouped", json=body), 400)
@@ -166,7 +164,7 @@ TIERED: dict[str, Any] = {
 
 
 @pytest.mark.parametrize("sandbox", [{"schemas": {"tiered": TIERED}}], indirect=True)
-def test_a_rule_that_asks_for_a_value_counts_the_default(http: httpx.Client) -> None:
+def test_requires_rule_counts_the_default(http: httpx.Client) -> None:
     broken: list[dict[str, Any]] = [{"end": "x"}, {"end": "x", "tier": "low"}, {"end": "x", "tier": None}]
     for body in broken:
         assert "end: needs tier to be 'high'" in refused(http.post("/v2/tiered", json=body), 400)
@@ -200,7 +198,7 @@ def test_the_test_keys(sandbox: Sandbox) -> None:
 
 
 @pytest.mark.parametrize("sandbox", [{"credits": 0.9}], indirect=True)
-def test_credits_that_do_not_last(http: httpx.Client) -> None:
+def test_insufficient_credits_are_406(http: httpx.Client) -> None:
     assert "credits" in refused(http.post("/v2/kling-2", json={"prompt": "x", "duration": 10}), 406)
     assert http.post("/v2/kling-2", json={"prompt": "x", "duration": 5}).status_code == 200
     assert "credits" in refused(http.post("/v2/kling-2", json={"prompt": "x", "duration": 5}), 406)
@@ -219,7 +217,7 @@ def test_a_charset_beside_the_content_type_is_fine(http: httpx.Client) -> None:
     assert http.post("/v2/kling-2", content=b'{"prompt": "x"}', headers=headers).status_code == 200
 
 
-def test_what_does_not_exist(http: httpx.Client) -> None:
+def test_unknown_paths_are_404(http: httpx.Client) -> None:
     assert "kling-9" in refused(http.post("/v2/kling-9", json={"prompt": "x"}), 404)
     for path in (
         UNKNOWN_REQUEST,
@@ -242,16 +240,14 @@ def test_what_does_not_exist(http: httpx.Client) -> None:
         ("POST", "/v1/get-user-credits"),
     ],
 )
-def test_a_verb_that_is_not_allowed_is_answered_with_a_page(
-    http: httpx.Client, method: str, path: str
-) -> None:
+def test_wrong_method_returns_html(http: httpx.Client, method: str, path: str) -> None:
     response = http.request(method, path)
     assert response.status_code == 405
     assert response.headers["content-type"].startswith("text/html")
     assert "<h1>" in response.text
 
 
-def test_a_verb_that_is_not_allowed_is_told_which_is(http: httpx.Client) -> None:
+def test_wrong_method_returns_allow_header(http: httpx.Client) -> None:
     for method, path, allowed in (
         ("POST", "/v1/get-user-credits", {"GET", "HEAD"}),
         ("OPTIONS", "/v1/get-user-credits", {"GET", "HEAD"}),
@@ -262,7 +258,7 @@ def test_a_verb_that_is_not_allowed_is_told_which_is(http: httpx.Client) -> None
         assert set(response.headers["allow"].split(", ")) == allowed
 
 
-def test_nothing_that_is_refused_costs_anything(sandbox: Sandbox, http: httpx.Client) -> None:
+def test_refused_submits_are_not_billed(sandbox: Sandbox, http: httpx.Client) -> None:
     before = sandbox.credits
     http.post("/v2/kling-2", json={"prompt": "x", "duration": 7})
     http.post("/v2/kling-9", json={"prompt": "x"})
@@ -274,17 +270,17 @@ def test_nothing_that_is_refused_costs_anything(sandbox: Sandbox, http: httpx.Cl
     "sandbox", [{"api_keys": ["SG_one", "SG_two"], "credits": 1.5, "rate_limit": 2}], indirect=True
 )
 def test_each_key_has_its_own_credits_limit_and_jobs(sandbox: Sandbox) -> None:
-    def as_(key: str) -> httpx.Client:
+    def connect(key: str) -> httpx.Client:
         return httpx.Client(base_url=sandbox.base_url, headers={"x-api-key": key}, timeout=30)
 
-    with as_("SG_one") as one, as_("SG_two") as two:
+    with connect("SG_one") as first, connect("SG_two") as second:
         body = {"prompt": "x", "duration": 10}
-        job = one.post("/v2/kling-2", json=body).json()
-        refused(one.post("/v2/kling-2", json=body), 406)
-        refused(one.post("/v2/kling-2", json=body), 429)
-        assert two.post("/v2/kling-2", json=body).status_code == 200
+        job = first.post("/v2/kling-2", json=body).json()
+        refused(first.post("/v2/kling-2", json=body), 406)
+        refused(first.post("/v2/kling-2", json=body), 429)
+        assert second.post("/v2/kling-2", json=body).status_code == 200
         for url in (job["status_url"], job["response_url"], job["poll_url"]):
-            assert one.get(url).status_code == 200
-            refused(two.get(url), 404)
-        assert one.get("/v1/get-user-credits").json()["credits"] == sandbox.credits == 0.5
+            assert first.get(url).status_code == 200
+            refused(second.get(url), 404)
+        assert first.get("/v1/get-user-credits").json()["credits"] == sandbox.credits == 0.5
     assert sandbox.api_key == "SG_one"

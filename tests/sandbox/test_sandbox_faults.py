@@ -1,4 +1,4 @@
-"""Each fault is on the wire what its name says, and the sandbox counts what it did."""
+"""The effect of each fault on the wire, and the record of the sandbox."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ BODY = {"prompt": "x"}
 
 @pytest.fixture(scope="module")
 def sandbox(request: pytest.FixtureRequest) -> Iterator[Sandbox]:
-    """One for all tests here, or one of its own for a test that names arguments."""
+    """A shared sandbox, or a separate one for a test with arguments."""
     with Sandbox(**getattr(request, "param", {})) as running:
         yield running
 
 
 @pytest.fixture(autouse=True)
 def peace(sandbox: Sandbox) -> Iterator[None]:
-    """No fault outlives its test."""
+    """Remove the faults after each test."""
     yield
     sandbox.faults = Faults()
 
@@ -50,7 +50,7 @@ def head(sandbox: Sandbox, path: str, method: str = "GET", length: int = 0) -> b
 
 
 def exchange(sandbox: Sandbox, request: bytes) -> tuple[bytes, bool]:
-    """Everything that comes back, and whether the connection was reset in the end rather than closed."""
+    """Return the received bytes, and whether the connection was reset instead of closed."""
     with connect(sandbox) as raw:
         raw.sendall(request)
         data = b""
@@ -90,9 +90,7 @@ def test_a_405_and_an_html_error_are_pages(sandbox: Sandbox, http: httpx.Client)
         assert answer.text.startswith("<!doctype html>")
 
 
-def test_a_retired_model_is_410_in_both_versions_and_the_others_are_not(
-    sandbox: Sandbox, http: httpx.Client
-) -> None:
+def test_retired_model_is_410_in_both_versions(sandbox: Sandbox, http: httpx.Client) -> None:
     break_(sandbox, "410", path="/v[12]/kling-2")
     assert [http.post(f"/v{n}/kling-2", json=BODY).status_code for n in (1, 2)] == [410, 410]
     assert http.post("/v2/kling-2.5-turbo", json=BODY).status_code == 200
@@ -123,7 +121,7 @@ def test_reset_early_does_not_wait_for_the_body(sandbox: Sandbox) -> None:
     assert len(sandbox.billed) == started
 
 
-def test_reset_late_starts_a_job_that_nobody_is_told_of(sandbox: Sandbox) -> None:
+def test_reset_late_starts_a_job_without_response(sandbox: Sandbox) -> None:
     break_(sandbox, "reset-late")
     assert exchange(sandbox, posted(sandbox)) == (b"", True)
     submit = sandbox.submits[-1]
@@ -200,7 +198,7 @@ def test_garbage_and_504_come_after_the_job_was_started(sandbox: Sandbox, http: 
                 answer.json()
 
 
-def test_a_job_that_fails(sandbox: Sandbox, http: httpx.Client) -> None:
+def test_failed_fault_fails_the_job(sandbox: Sandbox, http: httpx.Client) -> None:
     break_(sandbox, "failed", nth=2)
     jobs = [http.post("/v2/kling-2", json=BODY).json() for _ in range(2)]
     http.get("/v1/get-user-credits")
@@ -219,7 +217,7 @@ def test_a_job_that_fails(sandbox: Sandbox, http: httpx.Client) -> None:
     ],
     indirect=["sandbox"],
 )
-def test_a_worker_that_restarts(
+def test_restart_fault_queues_the_job(
     sandbox: Sandbox, http: httpx.Client, submit: Call, expected: list[str]
 ) -> None:
     job = submit("kling-2", prompt="x")
@@ -229,9 +227,7 @@ def test_a_worker_that_restarts(
 
 @pytest.mark.usefixtures("still_clock")
 @pytest.mark.parametrize("sandbox", [{"timing": "latency:1"}], indirect=True)
-def test_a_worker_that_restarts_takes_as_long_again(
-    sandbox: Sandbox, http: httpx.Client, submit: Call
-) -> None:
+def test_restarted_job_takes_its_full_time(sandbox: Sandbox, http: httpx.Client, submit: Call) -> None:
     job = submit("kling-2", prompt="x")
     sandbox.advance(200)
     break_(sandbox, "restart", nth=1)
@@ -244,7 +240,7 @@ def test_a_worker_that_restarts_takes_as_long_again(
 
 
 @pytest.mark.parametrize("sandbox", [{"timing": "polls:3"}], indirect=True)
-def test_states_that_flap(sandbox: Sandbox, http: httpx.Client, submit: Call) -> None:
+def test_flap_fault_changes_the_state(sandbox: Sandbox, http: httpx.Client, submit: Call) -> None:
     job = submit("kling-2", prompt="x")
     break_(sandbox, "flap", burst=4, nth=1)
     states = [http.get(job["status_url"]).json()["status"] for _ in range(5)]
@@ -253,7 +249,7 @@ def test_states_that_flap(sandbox: Sandbox, http: httpx.Client, submit: Call) ->
     assert [http.get(job["response_url"]).json()["status"] for _ in range(2)] == ["PROCESSING", "COMPLETED"]
 
 
-def test_only_what_matches_is_struck_and_counted(sandbox: Sandbox, http: httpx.Client) -> None:
+def test_only_matching_requests_are_counted(sandbox: Sandbox, http: httpx.Client) -> None:
     break_(sandbox, "502", method="POST", path="/v2/kling-2*", nth=2)
     http.get("/v1/get-user-credits")
     statuses = [http.post("/v2/kling-2", json=BODY).status_code for _ in range(3)]
@@ -262,8 +258,8 @@ def test_only_what_matches_is_struck_and_counted(sandbox: Sandbox, http: httpx.C
 
 
 def outcomes(sandbox: Sandbox, seed: int) -> list[str]:
-    given = [Fault("500", rate=0.2), Fault("reset-late", rate=0.2), Fault("429", rate=0.1, burst=2)]
-    sandbox.faults = Faults(given, seed)
+    faults = [Fault("500", rate=0.2), Fault("reset-late", rate=0.2), Fault("429", rate=0.1, burst=2)]
+    sandbox.faults = Faults(faults, seed)
     before = len(sandbox.requests)
     for _ in range(60):
         try:
@@ -274,17 +270,17 @@ def outcomes(sandbox: Sandbox, seed: int) -> list[str]:
 
 
 def test_the_same_seed_gives_the_same_faults(sandbox: Sandbox) -> None:
-    first, again, other = (outcomes(sandbox, seed) for seed in (7, 7, 8))
-    assert first == again != other
+    first, again, second = (outcomes(sandbox, seed) for seed in (7, 7, 8))
+    assert first == again != second
     assert set(first) == {"", "500", "reset-late", "429"}
 
 
-def test_a_fault_does_not_change_what_another_does() -> None:
+def test_faults_are_independent() -> None:
     alone = Faults([Fault("500", rate=0.3)], 1)
     after = Faults([Fault("500", rate=0.3), Fault("latency", rate=0.5)], 1)
     for _ in range(200):
-        one, two = alone.strike("GET", "/"), after.strike("GET", "/")
-        assert (one is not None) == (two is not None and two.kind == "500")
+        single, combined = alone.strike("GET", "/"), after.strike("GET", "/")
+        assert (single is not None) == (combined is not None and combined.kind == "500")
 
 
 def test_rates_are_kept() -> None:
@@ -294,15 +290,15 @@ def test_rates_are_kept() -> None:
     assert 380 < struck["reset"] < 520
 
 
-def test_a_client_that_goes_away_starts_nothing_before_its_body_is_there(
+def test_disconnect_during_body_starts_no_job(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    with Sandbox() as own:
-        with connect(own) as raw:
-            raw.sendall(head(own, "/v2/kling-2", "POST", 1000) + b'{"prompt"')
-        while not own.submits:
+    with Sandbox() as sandbox:
+        with connect(sandbox) as raw:
+            raw.sendall(head(sandbox, "/v2/kling-2", "POST", 1000) + b'{"prompt"')
+        while not sandbox.submits:
             time.sleep(0.001)
-    [submit] = own.submits
+    [submit] = sandbox.submits
     assert (submit.json, submit.request_id, submit.whole) == (None, None, False)
     assert not caplog.records
 
@@ -329,7 +325,7 @@ WRONG: list[dict[str, Any]] = [
 
 
 @pytest.mark.parametrize("value", WRONG, ids=json.dumps)
-def test_a_fault_that_means_nothing(value: dict[str, Any]) -> None:
+def test_invalid_fault_is_value_error(value: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=r"fault|at least"):
         Fault.read(value)
 

@@ -1,4 +1,4 @@
-"""What a sandbox is sent and keeps is bounded, whoever sends it."""
+"""Limits on requests and on stored data."""
 
 from __future__ import annotations
 
@@ -187,7 +187,7 @@ def test_no_program_is_started_for_a_picture(
     assert not started
 
 
-def test_a_client_elsewhere_cannot_have_local_servers_asked(http: httpx.Client, stub: Stub) -> None:
+def test_remote_client_cannot_reach_local_servers(http: httpx.Client, stub: Stub) -> None:
     # What a proxy on this machine says of its client.
     http.headers["x-forwarded-for"] = "192.0.2.7"
     result_of(http, start_image=f"{stub.url}/elsewhere.png")
@@ -196,7 +196,7 @@ def test_a_client_elsewhere_cannot_have_local_servers_asked(http: httpx.Client, 
     assert [request.path for request in stub.requests] == ["/here.png"]
 
 
-def test_a_picture_that_comes_byte_by_byte_is_given_up(stub: Stub, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_slow_picture_is_abandoned(stub: Stub, monkeypatch: pytest.MonkeyPatch) -> None:
     # Longer than a test may take, if the connection stays open.
     stub.play([Drip(b"HTTP/1.0 200 OK\r\nx: ", b"x", 3000)])
     monkeypatch.setattr(fetch, "_SECONDS", 0.2)

@@ -1,4 +1,4 @@
-"""The files are what was asked for, told by a decoder."""
+"""Decoded outputs match their parameters."""
 
 import socket
 from collections.abc import Callable, Iterator
@@ -22,7 +22,7 @@ REMOTE = "https://example.com/a.png"
 
 @pytest.fixture(scope="module")
 def sandbox(request: pytest.FixtureRequest) -> Iterator[Sandbox]:
-    """One for all tests here, which leave each other alone; or one of its own for a test that names arguments."""
+    """A shared sandbox, or a separate one for a test with arguments."""
     with Sandbox(**getattr(request, "param", {})) as running:
         yield running
 
@@ -91,8 +91,8 @@ def pictures() -> Iterator[str]:
         yield stub.url
 
 
-def near(colour: tuple[float, ...], wanted: tuple[int, int, int]) -> bool:
-    return all(abs(a - b) < 12 for a, b in zip(colour, wanted, strict=True))
+def near(colour: tuple[float, ...], expected: tuple[int, int, int]) -> bool:
+    return all(abs(a - b) < 12 for a, b in zip(colour, expected, strict=True))
 
 
 @pytest.mark.parametrize(
@@ -183,7 +183,7 @@ def test_an_image_has_the_shape_and_format_asked_for(
 
 
 @pytest.mark.parametrize("prompt", ["", " ", "熊猫"])
-def test_a_prompt_without_a_letter_that_can_be_drawn(
+def test_prompt_without_ascii_renders(
     draw: Callable[..., Image.Image], render: Callable[..., Video], prompt: str
 ) -> None:
     assert draw("kling-o1", prompt=prompt, image_urls=[REMOTE, "https://example.com/%E7%8C%AB.png"]).size
@@ -198,9 +198,7 @@ def test_an_image_is_composed_of_its_references(draw: Callable[..., Image.Image]
     assert {RED, BLUE} <= colours
 
 
-def test_a_video_shows_its_start_image_when_that_is_on_this_machine(
-    render: Callable[..., Video], pictures: str, sandbox: Sandbox
-) -> None:
+def test_video_shows_local_start_image(render: Callable[..., Video], pictures: str, sandbox: Sandbox) -> None:
     for host in ("127.0.0.1", "localhost"):
         url = f"{pictures.replace('127.0.0.1', host)}/red.png"
         assert near(render("kling-2", prompt="x", start_image=url).colour(), RED)
@@ -221,7 +219,7 @@ def test_another_start_image_is_another_video(render: Callable[..., Video], pict
 
 
 @pytest.mark.parametrize("name", ["broken.png", "moved.png", "huge.png"])
-def test_a_start_image_that_cannot_be_had_is_replaced(
+def test_unavailable_start_image_is_replaced(
     render: Callable[..., Video], pictures: str, name: str, contacted: set[str]
 ) -> None:
     video = render("kling-2", prompt="x", start_image=f"{pictures}/{name}")
@@ -232,7 +230,7 @@ def test_a_start_image_that_cannot_be_had_is_replaced(
 
 @pytest.fixture
 def contacted(monkeypatch: pytest.MonkeyPatch) -> set[str]:
-    """Every host that this process asks the name service for, or connects to."""
+    """The hosts that this process resolves or connects to."""
     hosts: set[str] = set()
     look_up, connect = socket.getaddrinfo, socket.socket.connect
 
@@ -290,7 +288,7 @@ LATER: dict[str, Any] = {
 
 
 @pytest.mark.parametrize("sandbox", [{"schemas": {"later": LATER}}], indirect=True)
-def test_a_model_that_nobody_knew_when_this_was_written(render: Callable[..., Video], pictures: str) -> None:
+def test_unknown_model_renders_by_its_schema(render: Callable[..., Video], pictures: str) -> None:
     video = render("later", final_frame=f"{pictures}/red.png", opening=f"{pictures}/blue.png")
     assert near(video.colour(), BLUE)
     assert video.seconds == 7
@@ -303,14 +301,14 @@ def test_a_model_that_nobody_knew_when_this_was_written(render: Callable[..., Vi
     [{"schemas": {"song": LATER | {"x-kling": {"slug": "song", "returns": "audio"}}}}],
     indirect=True,
 )
-def test_what_cannot_be_rendered_fails_as_a_job(http: httpx.Client, sandbox: Sandbox) -> None:
+def test_audio_model_fails_as_a_job(http: httpx.Client, sandbox: Sandbox) -> None:
     response = http.get(http.post("/v2/song", json={}).json()["status_url"])
     assert response.status_code == 422
     assert "audio" in response.json()["error"]
     assert sandbox.credits == 1000.0
 
 
-def test_a_rule_of_an_unknown_kind_is_not_passed_over() -> None:
+def test_unknown_rule_is_value_error() -> None:
     schema = LATER | {
         "x-kling": {"slug": "later", "returns": "video", "rules": [{"forbids": {"field": "opening"}}]}
     }

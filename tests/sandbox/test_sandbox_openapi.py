@@ -1,4 +1,4 @@
-"""The OpenAPI document of a sandbox: it is valid and whole, and the sandbox does what it says and nothing else."""
+"""The OpenAPI document is valid and complete, and the sandbox matches it."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def sandbox() -> Iterator[Sandbox]:
 
 @pytest.fixture(autouse=True, scope="module")
 def _quick_media() -> Iterator[None]:
-    """Draw small; when time is short, render only the first of each kind of file, and give it to all jobs."""
+    """Draw small pictures; outside `make fuzz`, render one file of each kind for all jobs."""
     render = Renderer.render
     rendered: dict[str, Path] = {}
 
@@ -84,14 +84,14 @@ def _quick_media() -> Iterator[None]:
         yield
 
 
-def test_it_is_valid_and_served_to_everybody(sandbox: Sandbox) -> None:
+def test_document_is_valid_and_public(sandbox: Sandbox) -> None:
     served = httpx.get(f"{sandbox.base_url}/_sandbox/openapi.json").json()
     openapi_spec_validator.validate(served)
     assert served == sandbox.openapi
     assert served["servers"] == [{"url": sandbox.base_url}]
 
 
-def test_it_has_the_schemas_of_the_models_and_the_words_of_the_gateways_table() -> None:
+def test_document_has_model_schemas_and_error_texts() -> None:
     described = DOCUMENT["components"]
     for slug, schema in SCHEMAS.items():
         assert described["schemas"][slug] == schema
@@ -111,13 +111,13 @@ def test_every_address_is_described(sandbox: Sandbox) -> None:
         (re.sub(f"({'|'.join(map(re.escape, SCHEMAS))})$", "{slug}", path), method.upper())
         for path, method in OPERATIONS
     }
-    found = {
+    routes = {
         (route.path, method)
         for route in (*sandbox._gateway.app().routes, *control.Control(sandbox).app().routes)
         if isinstance(route, Route) and route.methods
         for method in route.methods - {"HEAD"}
     }
-    assert found - {("/v1/get-user-credits", "POST")} == described  # that is refused
+    assert routes - {("/v1/get-user-credits", "POST")} == described  # that is refused
 
 
 NAMES = {"request_id": "3e7d0c1e-4c59-4b0e-9d2a-111111111111", "name": "nothing"}
@@ -147,7 +147,7 @@ CHANGES: dict[int, dict[str, Any]] = {
 
 
 def fine(http: httpx.Client, path: str) -> dict[str, Any]:
-    """Return a request to an address of the document that has nothing wrong with it."""
+    """Return a valid request to a path of the document."""
     job = http.post("/v2/kling-2", json={"prompt": "x"}).json()
     match path:
         case "/media/{name}":
@@ -159,7 +159,7 @@ def fine(http: httpx.Client, path: str) -> dict[str, Any]:
 
 
 def ways(path: str, status: int) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Yield every fault (or none) and change with which a request is answered like this."""
+    """Yield each fault, or none, and each change of a request that cause this response."""
     is_submit = path.rpartition("/")[2] in SCHEMAS
     has_key = "security" in DOCUMENT["paths"][path].get("get", DOCUMENT["paths"][path].get("post"))
     if status in CHANGES and (is_submit or status not in {406, 429}) and (has_key or status != 403):
@@ -179,7 +179,7 @@ def ways(path: str, status: int) -> Iterator[tuple[str, dict[str, Any]]]:
 
 
 @pytest.mark.parametrize(("path", "method"), OPERATIONS, ids=lambda text: text.strip("/"))
-def test_every_answer_of_the_document_can_be_had_and_looks_as_it_says(
+def test_every_documented_response_occurs(
     sandbox: Sandbox, http: httpx.Client, path: str, method: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for module, name in ((bodies, "MAX_PARAMS"), (uploads, "MAX_BODY"), (control, "MAX_BODY")):
@@ -197,7 +197,7 @@ def test_every_answer_of_the_document_can_be_had_and_looks_as_it_says(
 
 
 def fuzz(sandbox: Sandbox, folder: Path, *options: str) -> None:
-    """Let schemathesis draw requests from the document: some hundreds, the same each time, or for minutes."""
+    """Run schemathesis on the document: hundreds of requests, always the same, or for minutes."""
     if FUZZING:
         database = ROOT / "out/hypothesis/schemathesis"
         budget = ["--max-time=120", f"--generation-database={database}", "--request-timeout=60"]
@@ -217,7 +217,7 @@ def fuzz(sandbox: Sandbox, folder: Path, *options: str) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-def test_the_gateway_does_what_the_document_says_and_nothing_else(tmp_path: Path) -> None:
+def test_gateway_matches_the_document(tmp_path: Path) -> None:
     faults = [Fault("failed", path="/v2/*", rate=0.2), Fault("flap", rate=0.2)]
     with Sandbox(credits=1e9, faults=faults) as sandbox:
         # Both calls of a model are judged by the same code; one of /v1 will do when time is short.
@@ -228,7 +228,7 @@ def test_the_gateway_does_what_the_document_says_and_nothing_else(tmp_path: Path
     assert {200, 400, 401, 404, 405, 406} <= statuses
 
 
-def test_the_control_interface_does_too_and_leaves_a_gateway_that_works(tmp_path: Path) -> None:
+def test_control_interface_matches_the_document(tmp_path: Path) -> None:
     with Sandbox() as sandbox:
         fuzz(sandbox, tmp_path, "--include-path-regex=^/_sandbox/", "--phases=examples,coverage,fuzzing")
         assert httpx.post(f"{sandbox.base_url}/_sandbox/faults", json={}).status_code == 204

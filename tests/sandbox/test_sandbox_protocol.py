@@ -1,4 +1,4 @@
-"""The bodies, addresses and state of the gateway, by plain HTTP."""
+"""Bodies, paths and state of the gateway, over plain HTTP."""
 
 import threading
 import uuid
@@ -18,9 +18,7 @@ Call = Callable[..., dict[str, Any]]
 
 
 @pytest.mark.parametrize("own_name", ["127.0.0.1:{port}", "localhost:{port}", "10.0.0.7:80"])
-def test_submit_answers_with_urls_that_its_client_reaches(
-    sandbox: Sandbox, http: httpx.Client, own_name: str
-) -> None:
+def test_submit_returns_reachable_urls(sandbox: Sandbox, http: httpx.Client, own_name: str) -> None:
     host = own_name.format(port=sandbox.base_url.rpartition(":")[2])
     response = http.post("/v2/kling-2", json={"prompt": "x"}, headers={"Host": host})
     body = response.json()
@@ -89,9 +87,7 @@ def test_no_prompt_in_the_result_of_a_model_without_one(run: Call) -> None:
 
 
 @pytest.mark.parametrize("sandbox", [{"credits": 3.0}], indirect=True)
-def test_credits_go_down_with_what_is_delivered(
-    sandbox: Sandbox, http: httpx.Client, run: Call, submit: Call
-) -> None:
+def test_credits_decrease_with_outputs(sandbox: Sandbox, http: httpx.Client, run: Call, submit: Call) -> None:
     assert http.get("/v1/get-user-credits").json() == {"credits": 3.0, "free-credits": 0.0}
     metrics = run("kling-2", prompt="x", duration=5)["metrics"]
     assert sandbox.credits == 3.0 - metrics["cost"] == metrics["remaining_credits"]
@@ -112,7 +108,7 @@ def test_a_failed_job_is_422_on_both_addresses_and_has_no_cost(http: httpx.Clien
         assert "cost" not in body["metrics"]
 
 
-def test_a_job_whose_rendering_breaks_fails_and_is_not_billed(
+def test_broken_rendering_fails_unbilled(
     sandbox: Sandbox, http: httpx.Client, submit: Call, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def broken(*_: object) -> Path:
@@ -127,9 +123,7 @@ def test_a_job_whose_rendering_breaks_fails_and_is_not_billed(
 
 
 @pytest.mark.usefixtures("still_clock")
-def test_a_record_expires_after_an_hour_and_a_file_after_a_week(
-    sandbox: Sandbox, http: httpx.Client, submit: Call
-) -> None:
+def test_record_and_file_expire(sandbox: Sandbox, http: httpx.Client, submit: Call) -> None:
     job = submit("kling-o1", prompt="x", image_urls=[])
     url = http.get(job["response_url"]).json()["output"]
     sandbox.advance(HOUR - 10)
@@ -164,8 +158,8 @@ def test_the_same_parameters_are_rendered_once(http: httpx.Client, run: Call) ->
     first, second = (http.get(run("kling-2", prompt="once")["output"]) for _ in range(2))
     assert first.headers["etag"] == second.headers["etag"]
     assert first.content == second.content
-    other = http.get(run("kling-2", prompt="twice")["output"])
-    assert other.content != first.content
+    second_prompt = http.get(run("kling-2", prompt="twice")["output"])
+    assert second_prompt.content != first.content
 
 
 def test_rendering_does_not_hold_up_other_requests(
@@ -195,13 +189,13 @@ def test_rendering_does_not_hold_up_other_requests(
 
 
 @pytest.mark.parametrize("duration", ["5", 5, "10"])
-def test_the_text_form_of_an_integer_is_taken_as_the_pages_send_it(run: Call, duration: object) -> None:
+def test_text_form_of_integer_is_accepted(run: Call, duration: object) -> None:
     assert run("kling-2.5-turbo", prompt="x", duration=duration)["metrics"]["cost"] == int(str(duration)) / 10
 
 
 @pytest.mark.usefixtures("still_clock")
 @pytest.mark.parametrize("sandbox", [{"rate_limit": 2}], indirect=True)
-def test_a_rate_limit_says_when_it_resets_and_bounds_submits_only(
+def test_rate_limit_has_reset_time_and_counts_submits(
     sandbox: Sandbox, http: httpx.Client, submit: Call
 ) -> None:
     job = submit("kling-2", prompt="x")
@@ -218,16 +212,14 @@ def test_a_rate_limit_says_when_it_resets_and_bounds_submits_only(
     submit("kling-2", prompt="x")
 
 
-def test_what_was_received_is_on_record_without_the_key(
-    sandbox: Sandbox, http: httpx.Client, run: Call
-) -> None:
+def test_record_has_requests_without_keys(sandbox: Sandbox, http: httpx.Client, run: Call) -> None:
     url = run("kling-2", prompt="x", start_image=f"{sandbox.base_url}/samples/hill.png")["output"]
     httpx.get(url, headers={"Authorization": "Bearer secret-1"}, params={"key": "secret-2"})
-    submitted, asked, fetched = sandbox.requests
+    submitted, polled, fetched = sandbox.requests
     assert (submitted.method, submitted.path) == ("POST", "/v2/kling-2")
     assert submitted.json["prompt"] == "x"
     assert submitted.headers["content-type"] == "application/json"
-    assert (asked.method, asked.json) == ("GET", None)
+    assert (polled.method, polled.json) == ("GET", None)
     assert fetched.path.startswith("/media/")
     assert not any(secret in repr(sandbox.requests) for secret in (API_KEY, "secret-1", "secret-2"))
     assert sandbox.has_received_key(API_KEY, "/v2/*")
@@ -237,14 +229,14 @@ def test_what_was_received_is_on_record_without_the_key(
 
 
 def test_samples_are_drawn_in_the_size_asked_for(http: httpx.Client) -> None:
-    first, again, other = (http.get(f"/samples/{name}.png", params={"size": "64x48"}) for name in "aab")
+    first, again, second = (http.get(f"/samples/{name}.png", params={"size": "64x48"}) for name in "aab")
     assert first.headers["content-type"] == "image/png"
-    assert first.content == again.content != other.content
+    assert first.content == again.content != second.content
     for size in ("10x10", "64", "64x9999", "x", "99999x64"):
         assert http.get("/samples/a.png", params={"size": size}).status_code == 400
 
 
-def test_a_sandbox_leaves_nothing_behind(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_sandbox_removes_its_files_and_threads(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     with Sandbox() as sandbox:
         key = {"x-api-key": sandbox.api_key}
@@ -256,9 +248,7 @@ def test_a_sandbox_leaves_nothing_behind(monkeypatch: pytest.MonkeyPatch, tmp_pa
         httpx.get(sandbox.base_url)
 
 
-def test_a_port_that_is_taken_is_an_error_and_leaves_nothing_behind(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_used_port_is_os_error(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     with Sandbox() as first:
         monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
         second = Sandbox(port=int(first.base_url.rpartition(":")[2]))

@@ -1,4 +1,4 @@
-"""The synchronous calls: one POST, and the file itself is the answer."""
+"""Synchronous calls: the response to the POST is the file."""
 
 import threading
 import time
@@ -30,7 +30,7 @@ def test_a_video_with_its_account_in_headers(sandbox: Sandbox, http: httpx.Clien
     assert (sandbox.submits[-1].request_id, sandbox.submits[-1].whole) == (request_id, True)
 
 
-def test_there_is_nothing_to_come_back_to(http: httpx.Client) -> None:
+def test_direct_run_has_no_record(http: httpx.Client) -> None:
     request_id = http.post("/v1/kling-2", json={"prompt": "x"}).headers["x-request-id"]
     for path in (
         f"/v2/requests/{request_id}",

@@ -1,4 +1,4 @@
-"""States over time, in the three modes, on the sandbox's own clock."""
+"""States over time in the three modes, on the clock of the sandbox."""
 
 import math
 from collections.abc import Callable
@@ -35,9 +35,7 @@ def test_after_polls(http: httpx.Client, submit: Call, expected: list[str]) -> N
 
 
 @pytest.mark.parametrize("sandbox", [{"timing": "polls:1"}], indirect=True)
-def test_asking_for_the_result_is_not_a_poll_and_gives_the_running_body(
-    http: httpx.Client, submit: Call
-) -> None:
+def test_result_request_is_not_a_poll(http: httpx.Client, submit: Call) -> None:
     job = submit("kling-2", prompt="x")
     running = {
         "status": "QUEUED",
@@ -80,7 +78,7 @@ def test_the_documented_latency_scaled(
 
 
 @pytest.mark.parametrize("sandbox", [{"timing": "polls:2"}], indirect=True)
-def test_a_job_that_will_fail_runs_first(http: httpx.Client, submit: Call) -> None:
+def test_failing_job_runs_first(http: httpx.Client, submit: Call) -> None:
     assert states(http, submit("kling-2", prompt=BLOCKED_TEXT), 3) == ["QUEUED", "PROCESSING", "FAILED"]
 
 
@@ -100,7 +98,7 @@ def test_the_hour_of_a_record_begins_when_the_job_ends(
 
 
 @pytest.mark.parametrize("seconds", [-1, 1e10, math.inf, math.nan])
-def test_time_goes_forward_and_never_so_far_that_it_cannot_be_told(sandbox: Sandbox, seconds: float) -> None:
+def test_advance_out_of_range_is_value_error(sandbox: Sandbox, seconds: float) -> None:
     with pytest.raises(ValueError, match="advance must be"):
         sandbox.advance(seconds)
 
@@ -121,6 +119,6 @@ def test_time_goes_forward_and_never_so_far_that_it_cannot_be_told(sandbox: Sand
         "latency:-1",
     ],
 )
-def test_a_timing_that_means_nothing(timing: str) -> None:
+def test_invalid_timing_is_value_error(timing: str) -> None:
     with pytest.raises(ValueError, match=r"latency|float"):
         Sandbox(timing=timing)

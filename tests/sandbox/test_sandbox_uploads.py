@@ -1,4 +1,4 @@
-"""Uploads as the sandbox takes them: a key is needed, all or none are kept, and they are served to anybody."""
+"""Uploads: a key is required, all files or none are stored, and downloads need no key."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ def test_files_are_kept_counted_and_served_without_a_key() -> None:
     with Sandbox() as sandbox:
         answer = upload(sandbox, {"data_urls": [data_url(b"one"), data_url(b"two", "video/mp4")]})
         assert answer.status_code == 200
-        found = [httpx.get(url) for url in answer.json()["file_urls"]]
-        assert [(file.content, file.headers["content-type"]) for file in found] == [
+        files = [httpx.get(url) for url in answer.json()["file_urls"]]
+        assert [(file.content, file.headers["content-type"]) for file in files] == [
             (b"one", "image/png"),
             (b"two", "video/mp4"),
         ]
@@ -47,7 +47,7 @@ def test_files_are_kept_counted_and_served_without_a_key() -> None:
     ],
     ids=str,
 )
-def test_what_cannot_be_read_is_refused_and_nothing_is_kept(body: Any) -> None:
+def test_invalid_upload_stores_nothing(body: Any) -> None:
     with Sandbox() as sandbox:
         assert upload(sandbox, body).status_code == 400
         assert sandbox.uploads == 0

@@ -9,7 +9,7 @@ from pydantic import MISSING
 
 from kling_codegen.diff.change import UNCHANGED, Change, Level
 from kling_codegen.diff.plain import find_differences
-from kling_codegen.language import Gateway
+from kling_codegen.gateway import Gateway
 
 
 def compare_gateways(old: Gateway, new: Gateway) -> Iterator[Change]:

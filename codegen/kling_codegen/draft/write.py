@@ -58,6 +58,6 @@ def to_yaml(spec: dict[str, Any]) -> str:
     text: str = cast("Any", yaml).dump(
         styled, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=10_000
     )
-    # What is not printable is in double quotes, where an escape is the same text.
+    # Unprintable characters are in double quotes, where an escape is the same text.
     lines = [escape_unprintable(line) for line in text.split("\n")]
     return "\n".join(["# yaml-language-server: $schema=schema/spec.schema.json", *lines])

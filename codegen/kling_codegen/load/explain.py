@@ -9,7 +9,6 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from kling_codegen import language
 from kling_codegen.closed import Closed
 from kling_codegen.messages import (
     LocatedMessage,
@@ -19,6 +18,7 @@ from kling_codegen.messages import (
     format_value,
     wrong_type,
 )
+from kling_codegen.patterns import PATTERNS, SLUG
 
 
 def explain_errors(
@@ -101,7 +101,7 @@ def _malformed_value(kind: str, value: Any, context: Mapping[str, Any]) -> Messa
             text, allowed = f"{shown} has {len(value)} characters", f"at most {context['max_length']}"
         case "string_pattern_mismatch":
             allowed, suggestion = (
-                language.PATTERNS[context["pattern"]],
+                PATTERNS[context["pattern"]],
                 _suggest_slug(value, context["pattern"]),
             )
         case _:
@@ -111,4 +111,4 @@ def _malformed_value(kind: str, value: Any, context: Mapping[str, Any]) -> Messa
 
 def _suggest_slug(value: str, pattern: str) -> str:
     slug = re.sub("[^a-z0-9.]+", "-", value.lower()).strip("-.")
-    return slug if pattern == language.SLUG and re.fullmatch(pattern, slug) else ""
+    return slug if pattern == SLUG and re.fullmatch(pattern, slug) else ""

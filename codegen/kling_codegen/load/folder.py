@@ -12,12 +12,14 @@ from io import BytesIO, TextIOWrapper
 from pathlib import Path
 from typing import Generic, TypeVar
 
-from kling_codegen import language, names
+from kling_codegen import names
 from kling_codegen.closed import Closed
-from kling_codegen.language import Gateway, Spec
+from kling_codegen.gateway import Gateway
+from kling_codegen.language import Spec
 from kling_codegen.load.document import Document
 from kling_codegen.load.reader import Place
 from kling_codegen.messages import Message
+from kling_codegen.patterns import SLUG
 from kling_codegen.report import Problem
 
 Model = TypeVar("Model", bound=Closed)
@@ -54,7 +56,7 @@ class File(Generic[Model]):
     def slug(self) -> Slug | None:
         """The slug and its place, even if something else is wrong."""
         slug = self.document.keys().get("slug")
-        is_slug = isinstance(slug, str) and re.fullmatch(language.SLUG, slug)
+        is_slug = isinstance(slug, str) and re.fullmatch(SLUG, slug)
         return Slug(self.path, str(slug), self.document.place(("slug",))) if is_slug else None
 
 

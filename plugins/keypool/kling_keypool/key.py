@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections import deque
 from typing import Final
+
+from kling_adapters import fingerprint_key
 
 HOUR: Final = 3600.0
 """Seconds."""
@@ -80,13 +81,10 @@ class PoolKey:
     def describe_refusal(self, now: float) -> str:
         """Return the reason and the rest of the pause, for a key that is not rate limited."""
         seconds = self.paused_until - now
-        return f"{fingerprint(self.secret)} {_REFUSALS[self._refusal_status][0]}, retried in {seconds:.0f} s"
+        return (
+            f"{fingerprint_key(self.secret)} {_REFUSALS[self._refusal_status][0]}, retried in {seconds:.0f} s"
+        )
 
     def _finish_submit(self) -> None:
         if self._pending_submits:
             self._pending_submits.popleft()
-
-
-def fingerprint(key: str) -> str:
-    """Return a short non-reversible fingerprint of a key: 8 hex digits of its SHA-256."""
-    return hashlib.sha256(key.encode("utf-8", "surrogateescape")).hexdigest()[:8]

@@ -6,10 +6,10 @@ import threading
 import time
 from collections.abc import Callable, Iterable
 
-from kling_adapters import ConfigError, events
+from kling_adapters import ConfigError, events, fingerprint_key
 from kling_adapters.hookspecs import Auth, hookimpl
 from kling_keypool.environment import KEYS, KEYS_FILE, read_configured_keys
-from kling_keypool.key import HOUR, PoolKey, fingerprint
+from kling_keypool.key import HOUR, PoolKey
 
 
 class Keypool:
@@ -40,7 +40,7 @@ class Keypool:
                 raise ConfigError("Keypool has no API key: pass at least one. Nothing was sent.")
 
     def __repr__(self) -> str:
-        return f"Keypool({', '.join(map(fingerprint, self._keys))})"
+        return f"Keypool({', '.join(map(fingerprint_key, self._keys))})"
 
     @hookimpl
     def kling_auth(self, chosen: bool) -> Auth | None:

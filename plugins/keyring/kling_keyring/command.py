@@ -28,7 +28,8 @@ def auth() -> None:
 @base_url
 def set_(base_url: str) -> None:
     """Store a key, from a hidden prompt or from the first line of standard input."""
-    from kling_keyring.keychain import Keychain, fingerprint
+    from kling_adapters import fingerprint_key
+    from kling_keyring.keychain import Keychain
 
     keychain = Keychain.find()
     if sys.stdin.isatty():
@@ -41,7 +42,7 @@ def set_(base_url: str) -> None:
             "The API key is empty; nothing was stored. Enter a key, or pipe it as the first line"
         )
     keychain.set(base_url, key)
-    click.echo(f"stored a key for {base_url} in {keychain.name}, fingerprint {fingerprint(key)}")
+    click.echo(f"stored a key for {base_url} in {keychain.name}, fingerprint {fingerprint_key(key)}")
     click.echo("To use it: export KLING_AUTH=keyring", err=True)
 
 
@@ -50,13 +51,14 @@ def set_(base_url: str) -> None:
 @click.pass_context
 def status(context: click.Context, base_url: str) -> None:
     """Show whether a key is stored, and where. Exit code 2: no key is stored."""
-    from kling_keyring.keychain import Keychain, fingerprint
+    from kling_adapters import fingerprint_key
+    from kling_keyring.keychain import Keychain
 
     keychain = Keychain.find()
     key = keychain.get(base_url)
     click.echo(f"gateway   {base_url}")
     click.echo(f"keychain  {keychain.name}")
-    click.echo(f"key       {f'stored, fingerprint {fingerprint(key)}' if key else 'none stored'}")
+    click.echo(f"key       {f'stored, fingerprint {fingerprint_key(key)}' if key else 'none stored'}")
     if key is None:
         context.exit(2)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -108,11 +107,6 @@ class KeychainKey:
                 f"Store one: kling auth set --base-url {self._gateway}"
             )
         return self._key
-
-
-def fingerprint(key: str) -> str:
-    """Return a short non-reversible fingerprint of a key: 8 hex digits of its SHA-256."""
-    return hashlib.sha256(key.encode("utf-8", "surrogateescape")).hexdigest()[:8]
 
 
 def _user(gateway: str) -> str:
