@@ -1,4 +1,4 @@
-"""What holds for all tests: none touches the journal of whoever runs them, and none is timed.
+"""What holds for all tests: none touches the journal of the user who runs them, and none is timed.
 
 `make test` draws the same inputs every time, so that it fails for what was changed. `make fuzz` draws others, with
 `--hypothesis-profile=fuzz`, and keeps what it finds in out/hypothesis; what it found belongs into a test, as an example.
@@ -12,6 +12,8 @@ from collections.abc import Iterator
 import pytest
 from hypothesis import settings
 from hypothesis.database import DirectoryBasedExampleDatabase
+
+from tests.support.clients import OpenClient, open_clients
 
 # A deadline for an example judges the machine, not the code.
 settings.register_profile(
@@ -35,3 +37,10 @@ def _journal_of_the_tests(tmp_path_factory: pytest.TempPathFactory) -> Iterator[
         patch.setitem(os.environ, "KLING_JOURNAL", str(path))
         patch.delenv("KLING_BASE_URL", raising=False)
         yield
+
+
+@pytest.fixture(params=["sync", "async"])
+def open_client(request: pytest.FixtureRequest) -> Iterator[OpenClient]:
+    """Open clients of one kind, blocking or not, by their base URL and options."""
+    with open_clients(request.param) as function:
+        yield function

@@ -9,7 +9,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from string import Formatter
-from urllib.parse import urlsplit
 
 from kling_adapters.errors import ConfigError, StorageError
 from kling_adapters.media.types import TYPES, fits_kind
@@ -136,16 +135,16 @@ def _split_last(save_to: str) -> tuple[str, str]:
     return save_to[: cut + 1] or ".", save_to[cut + 1 :]
 
 
-def _is_url(save_to: str) -> bool:
-    # A scheme of one letter is a drive of Windows. A URL that cannot be parsed is left to the storage plugins.
-    try:
-        return len(urlsplit(save_to).scheme) > 1
-    except ValueError:
-        return True
-
-
 def _is_folder(save_to: str) -> bool:
-    return not _is_url(save_to) and Path(save_to).expanduser().is_dir()
+    try:
+        return not _is_url(save_to) and Path(save_to).expanduser().is_dir()
+    except (OSError, ValueError, RuntimeError):  # the storage reports it
+        return False
+
+
+def _is_url(save_to: str) -> bool:
+    # A scheme of one letter is a drive of Windows.
+    return re.match(r"[A-Za-z][A-Za-z0-9+.-]+:", save_to) is not None
 
 
 def _parse_template(template: str) -> FileName:

@@ -35,6 +35,8 @@ SECTIONS: dict[str, type[Closed]] = {
     "paths": gateway.Paths,
     "states": gateway.State,
     "errors": gateway.Error,
+    "statuses": gateway.StatusGroups,
+    "no_credits": gateway.NoCredits,
 }
 
 

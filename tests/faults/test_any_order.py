@@ -1,7 +1,7 @@
-"""Promises 1, 2 and 6 after every step of any order of steps: a client against the sandbox, with faults, time and death.
+"""Promises 1, 2 and 6 hold after any order of steps of a client against the sandbox, with faults, time and kills.
 
-The client is a process that is really killed (see mortal.py), and its time is the sandbox's. What is judged is what is
-on disk and what the sandbox received: the journal is read as the SQLite file that it is.
+The client is a process that is really killed (see client_process.py), and its clock is the clock of the sandbox. The
+checks read the files on disk, the journal as an SQLite file, and the requests that the sandbox received.
 """
 
 from __future__ import annotations
@@ -36,11 +36,11 @@ from kling_sandbox import BLOCKED_TEXT, Fault, Faults, ReceivedRequest, Sandbox
 
 from kling_adapters.journal.journal import Journal
 
-from .mortal import Died, Life, Nursery, Raised
+from .client_process import ClientProcess, ProcessFactory, ProcessKilled, Raised
 
 HOUR: Final = 3600.0
 SLACK: Final = 900.0
-"""Seconds: more than a client needs for what it has under way, and than an example takes in earnest."""
+"""Seconds: more than the work of a client in progress takes, and more than an example really takes."""
 PICTURE: Final = bytes.fromhex(  # 1 x 1
     "89504e470d0a1a0a0000000d4948445200000001000000010802000000907753de"
     "0000000c49444154789c63f8cfc0000003010100c9fe92ef0000000049454e44ae426082"
@@ -62,8 +62,8 @@ LATENCY: Final = {"kling-o1": 5.8, "kling-2": 30.1, "kling-2.5-turbo": 6.0}
 """Seconds from a submit to the end of its job, with `latency:0.1`."""
 
 CUTS: Final = ("reset-early", "reset-late", "reset", "truncate", "length", "504", "garbage")
-UNKNOWABLE: Final = {*CUTS, "503"}
-"""What a client cannot tell from a job that was started."""
+UNCERTAIN_FAULTS: Final = {*CUTS, "503"}
+"""Faults after which a client cannot know whether a job was started."""
 BUSY: Final = ("429", "500", "502", "503", "html")
 Place: TypeAlias = tuple[str, str, Sequence[str]]
 REFUSED: Final = ("400", "401", "403", "404", "406", "410")
@@ -77,33 +77,33 @@ REFUSALS: Final = {
 
 
 @dataclass(frozen=True)
-class Fate:
-    """What happens to a deed: a `fault`; and a `death` after so many effects, or in the end if it has fewer."""
+class FaultPlan:
+    """Faults of one command: a `fault` of the gateway, and a kill before the effect `kill_at` or at the end."""
 
     fault: Fault | None = None
-    death: int | None = None
+    kill_at: int | None = None
 
 
 @st.composite
-def fates(draw: st.DrawFn, *places: Place) -> Fate:
-    """Draw a fault of a few requests there; a single 404 or two must not lose a job."""
+def fault_plans(draw: st.DrawFn, *places: Place) -> FaultPlan:
+    """Draw a fault of a few requests; one or two 404 responses must not lose a job."""
     fault = None
     if draw(st.booleans()):
         method, path, kinds = draw(st.sampled_from(places))
         kind, nth = draw(st.sampled_from(kinds)), draw(st.sampled_from([1, 1, 2, 3]))
         burst = draw(st.integers(1, 2 if (method, kind) == ("GET", "404") else 3))
         fault = Fault(kind, method=method, path=path, nth=nth, burst=burst)
-    death = draw(st.integers(0, 25) | st.integers(0, 170)) if draw(st.booleans()) else None
-    return Fate(fault, death)
+    kill_at = draw(st.integers(0, 25) | st.integers(0, 170)) if draw(st.booleans()) else None
+    return FaultPlan(fault, kill_at)
 
 
 @dataclass
 class Job:
-    """A job that the sandbox has accepted: for which wish of the user, and when."""
+    """A job that the sandbox has accepted: for which intent of the user, and at which time."""
 
-    wish: str
+    intent: str
     model: str
-    born: float
+    submitted: float
     fails: bool
 
 
@@ -122,7 +122,7 @@ class Row:
 
     @property
     def is_open(self) -> bool:
-        """Whether nobody knows if it has a job."""
+        """Whether it is unknown if a job was started."""
         return self.state in ("UNCERTAIN", "SUBMITTING")
 
     @property
@@ -131,68 +131,68 @@ class Row:
 
 
 class AnyOrder(RuleBasedStateMachine):
-    """What a user, the gateway, time and death may do. `now`: seconds of simulated time."""
+    """Steps of a user, of the gateway, of time and of kills. `now` is the simulated time in seconds."""
 
-    def __init__(self, sandbox: Sandbox, nursery: Nursery, key: str) -> None:
+    def __init__(self, sandbox: Sandbox, processes: ProcessFactory, key: str) -> None:
         super().__init__()
-        self.sandbox, self.nursery, self.key = sandbox, nursery, key
+        self.sandbox, self.processes, self.key = sandbox, processes, key
         self.first = len(sandbox.requests)
-        # Where to wait for a disk takes no time: what a process has written outlives it anywhere.
+        # In memory, syncing takes no time; the writes of a process outlive it in any file system.
         memory = Path("/dev/shm")
         self.folder = Path(tempfile.mkdtemp(dir=memory if memory.is_dir() else None))
         self.journal, self.target = self.folder / "state" / "journal.sqlite3", self.folder / "films"
-        self.life: Life | None = None
-        self.deaths = 0
+        self.client: ClientProcess | None = None
+        self.kills = 0
         self.now = 0.0
         self.numbers = count(1)
-        self.wish = ""
-        self.wishes: dict[int, str] = {}
+        self.intent = ""
+        self.intents: dict[int, str] = {}
         self.rows: list[Row] = []
         self.jobs: dict[str, Job] = {}
-        self.orphans: set[int] = set()
+        self.abandoned: set[int] = set()
         self.ended: dict[int, str] = {}
         self.rendered: dict[str, bytes] = {}
 
-    def do(self, fate: Fate, what: str, *arguments: Any, wish: str = "") -> Any:
-        """Let the client do something, and look at what came of it. Raises Died if that was its fate."""
-        if self.life is None:
-            self.life = self.nursery.bear(self.sandbox.base_url, self.key, self.journal, self.sleep)
-        self.wish = wish
-        self.sandbox.faults = Faults([fate.fault] if fate.fault else [])
+    def call(self, plan: FaultPlan, command: str, *arguments: Any, intent: str = "") -> Any:
+        """Call a command of the client and observe the effects. Raises ProcessKilled if the plan kills the client."""
+        if self.client is None:
+            self.client = self.processes.spawn(self.sandbox.base_url, self.key, self.journal, self.sleep)
+        self.intent = intent
+        self.sandbox.faults = Faults([plan.fault] if plan.fault else [])
         try:
-            return self.life.do(what, *arguments, now=self.now, dies_at=fate.death)
-        except Died:
-            self.life = None
-            self.deaths += 1
-            for _ in range(2):  # by the time that these are answered, what it had sent has arrived
+            return self.client.call(command, *arguments, now=self.now, kill_at=plan.kill_at)
+        except ProcessKilled:
+            self.client = None
+            self.kills += 1
+            for _ in range(2):  # once these are answered, the requests of the process have arrived
                 with pytest.raises(urllib.error.HTTPError) as nothing:
                     urllib.request.urlopen(f"{self.sandbox.base_url}/_sandbox/nothing")
                 nothing.value.close()
             raise
         finally:
-            self.look()
-            if self.life is None:
-                self.orphans = {row.id for row in self.rows if row.state == "SUBMITTING"}
+            self.observe()
+            if self.client is None:
+                self.abandoned = {row.id for row in self.rows if row.state == "SUBMITTING"}
 
     def sleep(self, seconds: float) -> None:
-        """Let time pass, for both."""
-        self.look_at_sandbox()
+        """Advance the time of the client and of the sandbox."""
+        self.observe_sandbox()
         self.now += seconds
         self.sandbox.advance(seconds)
 
-    def look(self) -> None:
-        """Read the journal, and what the sandbox received."""
-        self.look_at_sandbox()
+    def observe(self) -> None:
+        """Read the journal and the requests that the sandbox received."""
+        self.observe_sandbox()
         self.rows = list(self.read_journal())
         for row in self.rows:
-            self.wishes.setdefault(row.id, row.params["negative_prompt"] if row.tag else self.wish)
+            self.intents.setdefault(row.id, row.params["negative_prompt"] if row.tag else self.intent)
 
-    def look_at_sandbox(self) -> None:
+    def observe_sandbox(self) -> None:
         for entry in self.submits():
             if entry.request_id is not None and entry.request_id not in self.jobs:
-                wish = entry.json.get("negative_prompt", self.wish)
+                intent = entry.json.get("negative_prompt", self.intent)
                 fails = entry.fault == "failed" or entry.json["prompt"] == BLOCKED_TEXT
-                self.jobs[entry.request_id] = Job(wish, entry.path.removeprefix("/v2/"), self.now, fails)
+                self.jobs[entry.request_id] = Job(intent, entry.path.removeprefix("/v2/"), self.now, fails)
 
     def read_journal(self) -> Iterator[Row]:
         if not self.journal.exists():
@@ -200,7 +200,7 @@ class AnyOrder(RuleBasedStateMachine):
         with closing(sqlite3.connect(self.journal)) as connection:
             assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
             if connection.execute("PRAGMA user_version").fetchone() == (0,):
-                return  # it died while it made the journal
+                return  # it was killed while it created the journal
             for *plain, params, save_to, files in connection.execute(
                 "SELECT id, request_id, state, model, tag, params, save_to, files FROM jobs ORDER BY id"
             ):
@@ -208,7 +208,7 @@ class AnyOrder(RuleBasedStateMachine):
                 yield Row(*row)
 
     def received(self, method: str, path: str) -> list[ReceivedRequest]:
-        """What the sandbox was sent of this example."""
+        """Return the requests of this example."""
         return [
             entry
             for entry in self.sandbox.requests[self.first :]
@@ -218,80 +218,83 @@ class AnyOrder(RuleBasedStateMachine):
     def submits(self) -> list[ReceivedRequest]:
         return self.received("POST", "/v2/")
 
-    def doubts(self) -> int:
-        """How many submits have been answered so that nobody could know what became of them."""
-        return sum(entry.fault in UNKNOWABLE for entry in self.submits())
+    def count_uncertain(self) -> int:
+        """Count the submits whose outcome a client cannot know."""
+        return sum(entry.fault in UNCERTAIN_FAULTS for entry in self.submits())
 
-    # What may happen.
+    # Steps.
 
-    @initialize(fate=fates(SUBMITS), request=st.sampled_from(REQUESTS), is_saved=st.booleans())
-    def begin(self, fate: Fate, request: tuple[str, dict[str, Any]], is_saved: bool) -> None:
-        self.submit(fate, request, is_saved)
+    @initialize(plan=fault_plans(SUBMITS), request=st.sampled_from(REQUESTS), is_saved=st.booleans())
+    def begin(self, plan: FaultPlan, request: tuple[str, dict[str, Any]], is_saved: bool) -> None:
+        self.submit(plan, request, is_saved)
 
-    @rule(fate=fates(SUBMITS), request=st.sampled_from(REQUESTS), is_saved=st.booleans())
-    def submit(self, fate: Fate, request: tuple[str, dict[str, Any]], is_saved: bool) -> None:
+    @rule(plan=fault_plans(SUBMITS), request=st.sampled_from(REQUESTS), is_saved=st.booleans())
+    def submit(self, plan: FaultPlan, request: tuple[str, dict[str, Any]], is_saved: bool) -> None:
         model, params = request
-        wish, doubts = f"wish {next(self.numbers)}", self.doubts()
-        what, rest = ("run", (str(self.target),)) if is_saved else ("submit", ())
-        with suppress(Died):
-            told = self.do(fate, what, model, params, *rest, wish=wish)
-            own = [job_id for job_id, job in self.jobs.items() if job.wish == wish]
-            if not isinstance(told, Raised):
-                assert [told] == own == [row.request_id for row in self.rows if self.wishes[row.id] == wish]
-            elif told.name == "SubmitUncertain":
-                assert self.doubts() == doubts + 1
-                assert self.wishes[told.entry or 0] == wish
-            elif told.name in {"JobFailed", "StorageError"}:
-                assert own
+        intent, uncertain = f"intent {next(self.numbers)}", self.count_uncertain()
+        command, arguments = ("run", (str(self.target),)) if is_saved else ("submit", ())
+        with suppress(ProcessKilled):
+            outcome = self.call(plan, command, model, params, *arguments, intent=intent)
+            job_ids = [job_id for job_id, job in self.jobs.items() if job.intent == intent]
+            if not isinstance(outcome, Raised):
+                recorded = [row.request_id for row in self.rows if self.intents[row.id] == intent]
+                assert [outcome] == job_ids == recorded
+            elif outcome.name == "SubmitUncertain":
+                assert self.count_uncertain() == uncertain + 1
+                assert self.intents[outcome.entry or 0] == intent
+            elif outcome.name in {"JobFailed", "StorageError"}:
+                assert job_ids
                 assert is_saved
             else:
-                assert told.name in REFUSALS
-                assert not own
+                assert outcome.name in REFUSALS
+                assert not job_ids
 
-    @rule(fate=fates(SUBMITS, POLLS, FILES))
-    def batch(self, fate: Fate) -> None:
-        with suppress(Died):
-            assert len(self.do(fate, "map", LINES, str(self.target))) == len(LINES)
+    @rule(plan=fault_plans(SUBMITS, POLLS, FILES))
+    def batch(self, plan: FaultPlan) -> None:
+        with suppress(ProcessKilled):
+            errors = self.call(plan, "map", LINES, str(self.target))
+            # A batch ends early once the gateway refuses the account.
+            assert len(errors) == len(LINES) or {"Unauthorized", "InsufficientCredits"} & set(errors)
 
-    @rule(fate=fates(POLLS), index=st.integers(0, 20))
-    def status(self, fate: Fate, index: int) -> None:
-        self.ask(fate, "status", index)
+    @rule(plan=fault_plans(POLLS), index=st.integers(0, 20))
+    def status(self, plan: FaultPlan, index: int) -> None:
+        self.query(plan, "status", index)
 
-    @rule(fate=fates(POLLS), index=st.integers(0, 20), timeout=st.sampled_from([None, 0.0, 5.0]))
-    def wait(self, fate: Fate, index: int, timeout: float | None) -> None:
-        self.ask(fate, "wait", index, timeout)
+    @rule(plan=fault_plans(POLLS), index=st.integers(0, 20), timeout=st.sampled_from([None, 0.0, 5.0]))
+    def wait(self, plan: FaultPlan, index: int, timeout: float | None) -> None:
+        self.query(plan, "wait", index, timeout)
 
-    @rule(fate=fates(POLLS, FILES), index=st.integers(0, 20))
-    def save(self, fate: Fate, index: int) -> None:
-        self.ask(fate, "save", index, str(self.target))
+    @rule(plan=fault_plans(POLLS, FILES), index=st.integers(0, 20))
+    def save(self, plan: FaultPlan, index: int) -> None:
+        self.query(plan, "save", index, str(self.target))
 
-    def ask(self, fate: Fate, what: str, index: int, *arguments: Any) -> None:
-        # Not a precondition, here and below: the threads of a batch decide, and a rule has to be as free another time.
-        if not self.known():
+    def query(self, plan: FaultPlan, command: str, index: int, *arguments: Any) -> None:
+        # Not a precondition, here and below: it depends on the threads of a batch, and a repeated example must be able to run it.
+        if not self.submitted_rows():
             return
-        row = self.known()[index % len(self.known())]
-        job, spoilt = self.jobs[row.request_id or ""], self.spoilt()
-        with suppress(Died):
-            told = self.do(fate, what, row.request_id, row.model, *arguments)
-            if not isinstance(told, Raised):
-                assert what == "status" or not job.fails
+        row = self.submitted_rows()[index % len(self.submitted_rows())]
+        job, corrupted = self.jobs[row.request_id or ""], self.count_corrupted()
+        with suppress(ProcessKilled):
+            outcome = self.call(plan, command, row.request_id, row.model, *arguments)
+            if not isinstance(outcome, Raised):
+                assert command == "status" or not job.fails
                 return
-            is_right = {
+            is_expected = {
                 "JobFailed": job.fails,
                 "JobExpired": self.may_have_expired(job),
-                "WaitTimeout": what == "wait" and arguments != (None,),
-                "StorageError": self.spoilt() > spoilt,
+                "WaitTimeout": command == "wait" and arguments != (None,),
+                "StorageError": self.count_corrupted() > corrupted,
             }
-            assert is_right[told.name], told
+            assert is_expected[outcome.name], outcome
 
-    def known(self) -> list[Row]:
+    def submitted_rows(self) -> list[Row]:
         return [row for row in self.rows if row.request_id is not None]
 
     def may_have_expired(self, job: Job) -> bool:
-        return self.now + SLACK > job.born + LATENCY[job.model] + HOUR
+        return self.now + SLACK > job.submitted + LATENCY[job.model] + HOUR
 
-    def spoilt(self) -> int:
-        """How many files came as something else, which a client cannot know to be whole another time."""
+    def count_corrupted(self) -> int:
+        """Count the files that arrived as something else, so that a client cannot know whether they are whole."""
         return sum(entry.fault == "garbage" for entry in self.received("GET", "/media/"))
 
     @rule(seconds=st.sampled_from([1.0, 10.0, 60.0, 1800.0, HOUR, HOUR + 60]))
@@ -300,89 +303,89 @@ class AnyOrder(RuleBasedStateMachine):
 
     @rule()
     def close(self) -> None:
-        if self.life is not None:
-            self.life.end()
-            self.life = None
+        if self.client is not None:
+            self.client.end()
+            self.client = None
 
     @rule()
     def look_up(self) -> None:
-        """As `kling jobs` does, in another process than the client."""
+        """Read the journal as `kling jobs` does, in another process than the client."""
         with closing(Journal(self.journal)) as journal:
             journal.entries()
-        self.look()
+        self.observe()
         assert not [row for row in self.rows if row.state == "SUBMITTING"]
-        self.orphans.clear()
+        self.abandoned.clear()
 
     @rule()
     def resolve(self) -> None:
-        """As `kling jobs resolve` does; the user knows what to look for."""
+        """Resolve an entry as `kling jobs resolve` does, for a user who has found the job."""
         row = next((row for row in self.rows if row.state == "UNCERTAIN"), None)
         if row is None:
             return
-        found = [job_id for job_id, job in self.jobs.items() if job.wish == self.wishes[row.id]]
+        job_ids = [job_id for job_id, job in self.jobs.items() if job.intent == self.intents[row.id]]
         with closing(Journal(self.journal)) as journal:
-            journal.resolve(row.id, found[0] if found else None)
-        self.look()
+            journal.resolve(row.id, job_ids[0] if job_ids else None)
+        self.observe()
 
-    @rule(fate=fates(POLLS, FILES), concurrency=st.sampled_from([1, 4]))
-    def resume(self, fate: Fate, concurrency: int) -> None:
-        submits, spoilt = self.submits(), self.spoilt()
+    @rule(plan=fault_plans(POLLS, FILES), concurrency=st.sampled_from([1, 4]))
+    def resume(self, plan: FaultPlan, concurrency: int) -> None:
+        submits, corrupted = self.submits(), self.count_corrupted()
         unfinished = [row.id for row in self.rows if not row.has_ended or (row.save_to and not row.files)]
         alive = [job_id for job_id, job in self.jobs.items() if not self.may_have_expired(job)]
         try:
-            told = dict(self.do(fate, "resume", str(self.target), concurrency))
-        except Died:
+            errors = dict(self.call(plan, "resume", str(self.target), concurrency))
+        except ProcessKilled:
             assert self.submits() == submits
             return
         assert self.submits() == submits
-        self.orphans.clear()
+        self.abandoned.clear()
         assert {row.id for row in self.rows if row.is_open} == {
-            number for number, error in told.items() if error == "SubmitUncertain"
+            number for number, error in errors.items() if error == "SubmitUncertain"
         }
         for row in self.rows:
             assert row.is_open or row.has_ended
             if row.id in unfinished and row.request_id in alive:
                 assert row.state in ("COMPLETED", "FAILED")
             if row.id in unfinished and row.state == "COMPLETED" and not row.files:
-                assert told[row.id] == "StorageError"
-                assert self.spoilt() > spoilt
+                assert errors[row.id] == "StorageError"
+                assert self.count_corrupted() > corrupted
             elif row.id in unfinished and row.state == "COMPLETED":
                 assert not [*self.target.glob(f".*{row.request_id}*")]
 
     def teardown(self) -> None:
-        """Whatever happened, in the end nothing is left open."""
+        """Resume everything: no entry stays open at the end."""
         try:
             if sys.exc_info()[0] is None:
-                self.resume(Fate(), 4)
+                self.resume(FaultPlan(), 4)
                 self.judge()
         finally:
-            if self.life is not None:
-                self.life.end()
+            if self.client is not None:
+                self.client.end()
             shutil.rmtree(self.folder)
 
-    # What always holds.
+    # Invariants.
 
     @invariant()
     def judge(self) -> None:
-        self.one_job_a_wish()
-        self.nothing_is_lost()
-        self.files_are_whole()
+        self.check_one_job_per_intent()
+        self.check_no_job_is_lost()
+        self.check_files_are_whole()
 
-    def one_job_a_wish(self) -> None:
-        """Promise 1. Every job is that of one entry, by its id, or perhaps, where the entry is said to be uncertain."""
-        assert max(Counter(job.wish for job in self.jobs.values()).values(), default=1) == 1
+    def check_one_job_per_intent(self) -> None:
+        """Promise 1: every job belongs to one entry, by its id, or to one that is uncertain."""
+        assert max(Counter(job.intent for job in self.jobs.values()).values(), default=1) == 1
         for job_id, job in self.jobs.items():
-            rows = [row for row in self.rows if self.wishes[row.id] == job.wish]
-            own = [row for row in rows if row.request_id == job_id or row.is_open]
-            assert len(own) == 1
-            assert own[0].model == job.model
-            assert all(row.state == "REFUSED" for row in rows if row is not own[0])
-        assert all(row.request_id in self.jobs for row in self.known())
+            rows = [row for row in self.rows if self.intents[row.id] == job.intent]
+            owners = [row for row in rows if row.request_id == job_id or row.is_open]
+            assert len(owners) == 1
+            assert owners[0].model == job.model
+            assert all(row.state == "REFUSED" for row in rows if row is not owners[0])
+        assert all(row.request_id in self.jobs for row in self.submitted_rows())
 
-    def nothing_is_lost(self) -> None:
-        """Promise 2. What is said to have ended has, that way; no more is uncertain than has a reason to be."""
+    def check_no_job_is_lost(self) -> None:
+        """Promise 2: an ended entry keeps its true state, and no more entries are uncertain than have a reason."""
         for row in self.rows:
-            assert row.state != "SUBMITTING" or row.id in self.orphans
+            assert row.state != "SUBMITTING" or row.id in self.abandoned
             if row.has_ended or row.id in self.ended:
                 assert self.ended.setdefault(row.id, row.state) == row.state
             job = self.jobs.get(row.request_id or "")
@@ -390,10 +393,10 @@ class AnyOrder(RuleBasedStateMachine):
                 assert row.state != "REFUSED"
                 assert row.state not in ("COMPLETED", "FAILED") or job.fails == (row.state == "FAILED")
                 assert row.state != "EXPIRED" or self.may_have_expired(job)
-        assert sum(row.is_open for row in self.rows) <= self.deaths + self.doubts()
+        assert sum(row.is_open for row in self.rows) <= self.kills + self.count_uncertain()
 
-    def files_are_whole(self) -> None:
-        """Promise 6."""
+    def check_files_are_whole(self) -> None:
+        """Promise 6: every file is whole."""
         stored = {file["url"]: file for row in self.rows for file in row.files}
         parts = 0
         for path in self.target.glob("*"):
@@ -401,17 +404,17 @@ class AnyOrder(RuleBasedStateMachine):
                 parts += 1
                 continue
             content = path.read_bytes()
-            assert content == self.true_content(path)
+            assert content == self.rendered_content(path)
             file = stored.pop(path.as_uri(), None)
-            assert file is None or (file["bytes"], file["sha256"]) == (
+            assert file is None or (file["size"], file["sha256"]) == (
                 len(content),
                 hashlib.sha256(content).hexdigest(),
             )
         assert not stored
-        assert parts <= self.deaths
+        assert parts <= self.kills
 
-    def true_content(self, path: Path) -> bytes:
-        """What the sandbox rendered for the job that a file is named after."""
+    def rendered_content(self, path: Path) -> bytes:
+        """Return the file that the sandbox rendered for the job in the name of a file."""
         [job_id] = [job_id for job_id in self.jobs if path.stem.endswith(job_id)]
         assert path.stem == f"{self.jobs[job_id].model}-{job_id}"
         if job_id not in self.rendered:
@@ -424,41 +427,45 @@ class AnyOrder(RuleBasedStateMachine):
 
 @pytest.fixture(scope="module")
 def machine() -> Iterator[type[AnyOrder]]:
-    """Each has an account of its own, with credits for some eight films."""
+    """Each machine has an account of its own, with credits for about eight films."""
     keys = [f"SG_{number:016x}" for number in range(20000)]
     unused = iter(keys)
-    with Sandbox(timing="latency:0.1", api_keys=keys, credits=4.0) as sandbox, Nursery() as nursery:
+    with Sandbox(timing="latency:0.1", api_keys=keys, credits=4.0) as sandbox, ProcessFactory() as processes:
 
-        class Here(AnyOrder):
+        class Machine(AnyOrder):
             def __init__(self) -> None:
-                super().__init__(sandbox, nursery, next(unused))
+                super().__init__(sandbox, processes, next(unused))
 
-        yield Here
+        yield Machine
 
 
-def alone(machine: Callable[[], AnyOrder], fate: Fate, request: int, *, is_saved: bool) -> None:
-    """One deed, and what is left to do after it."""
-    begun = machine()
+def run_one_command(
+    machine: Callable[[], AnyOrder], plan: FaultPlan, request: int, *, is_saved: bool
+) -> None:
+    """Submit one job, then resume it."""
+    steps = machine()
     try:
-        begun.submit(fate, REQUESTS[request], is_saved)
-        begun.judge()
+        steps.submit(plan, REQUESTS[request], is_saved)
+        steps.judge()
     finally:
-        begun.teardown()
+        steps.teardown()
 
 
 @pytest.mark.parametrize(
     ("method", "path", "kind"),
     [(method, path, kind) for method, path, kinds in (SUBMITS, POLLS, FILES) for kind in kinds],
 )
-def test_each_fault_alone(machine: Callable[[], AnyOrder], method: str, path: str, kind: str) -> None:
-    alone(machine, Fate(Fault(kind, method=method, path=path, nth=1)), 0, is_saved=True)
+def test_job_survives_each_single_fault(
+    machine: Callable[[], AnyOrder], method: str, path: str, kind: str
+) -> None:
+    run_one_command(machine, FaultPlan(Fault(kind, method=method, path=path, nth=1)), 0, is_saved=True)
 
 
-def test_each_death_alone(machine: Callable[[], AnyOrder]) -> None:
-    """Any of the submit, in a journal that it makes, some of the polls, and any of the file."""
+def test_job_survives_a_kill_at_each_effect(machine: Callable[[], AnyOrder]) -> None:
+    """Every effect of the submit with a new journal, some of the polls, and every effect of the file."""
     for effect in (*range(28), *range(28, 54, 4), *range(54, 72)):
-        alone(machine, Fate(death=effect), 0, is_saved=True)
+        run_one_command(machine, FaultPlan(kill_at=effect), 0, is_saved=True)
 
 
-def test_any_order(machine: type[AnyOrder]) -> None:
+def test_promises_hold_after_any_order_of_steps(machine: type[AnyOrder]) -> None:
     run_state_machine_as_test(machine, settings=settings(max_examples=settings().max_examples // 5))

@@ -37,21 +37,23 @@ Exchange = Callable[..., Outcome]
 def exchange(request: pytest.FixtureRequest) -> Exchange:
     """Sends a request, or fetches it with a download, over the transport of either client."""
 
-    def blocking(url: str, *arguments: Any) -> Outcome:
+    def exchange_sync(url: str, *arguments: Any) -> Outcome:
         transport = SyncTransport(Gateway(url), set())
         try:
             return transport.send(*arguments) if len(arguments) == 1 else transport.fetch(*arguments)
         finally:
             transport.close()
 
-    async def awaiting(url: str, *arguments: Any) -> Outcome:
+    async def exchange_async(url: str, *arguments: Any) -> Outcome:
         transport = AsyncTransport(Gateway(url), set())
         try:
             return await (transport.send(*arguments) if len(arguments) == 1 else transport.fetch(*arguments))
         finally:
             await transport.close()
 
-    return blocking if request.param == "sync" else lambda *arguments: anyio.run(awaiting, *arguments)
+    return (
+        exchange_sync if request.param == "sync" else lambda *arguments: anyio.run(exchange_async, *arguments)
+    )
 
 
 HEAD = b"HTTP/1.1 200 OK\r\ncontent-length: 100000\r\n\r\n"
@@ -94,7 +96,7 @@ def play(stub: Stub, files: Any) -> None:
     stub.play(gateway(result=[finished(stub.url + "/files/x.mp4")], files=files))
 
 
-def test_drips_of_a_file_are_given_up(
+def test_dripping_file_is_abandoned(
     connect: Connect, stub: Stub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(download, "SLOW_START", 0.1)
@@ -106,13 +108,13 @@ def test_drips_of_a_file_are_given_up(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_pieces_of_a_file_are_counted(
+def test_responses_of_a_file_are_limited(
     connect: Connect, stub: Stub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(download, "MAX_RESPONSES", 5)
 
-    def act(seen: Any) -> Reply:
-        start = int(seen.headers.get("range", "bytes=0-")[6:-1])
+    def act(received: Any) -> Reply:
+        start = int(received.headers.get("range", "bytes=0-")[6:-1])
         headers = {"content-range": f"bytes {start}-{len(MP4) - 1}/{len(MP4)}"}
         return Reply(206 if start else 200, MP4[start:], headers, announce=len(MP4) - start, sent=700)
 
@@ -121,7 +123,7 @@ def test_pieces_of_a_file_are_counted(
         connect(stub.url).save(tmp_path)
 
 
-def test_time_of_a_file_is_bounded(
+def test_time_of_a_file_is_limited(
     connect: Connect, stub: Stub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(download, "MAX_SECONDS", 0.0)
@@ -131,7 +133,7 @@ def test_time_of_a_file_is_bounded(
         connect(stub.url).save(tmp_path)
 
 
-def test_files_of_one_result_are_bounded_together(
+def test_total_size_of_a_result_is_limited(
     connect: Connect, stub: Stub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(collect, "MAX_TOTAL_BYTES", len(PNG) + 10)
@@ -142,7 +144,7 @@ def test_files_of_one_result_are_bounded_together(
 
 
 @pytest.mark.parametrize("place", ["output", "images"])
-def test_files_of_one_answer_are_counted(place: str) -> None:
+def test_files_of_one_answer_are_limited(place: str) -> None:
     urls = [f"https://images.example.com/{number}.png" for number in range(100_000)]
     answer = Answer(200, {}, reply(200, {"status": "COMPLETED", place: urls}).body)
     result = read_ended_job("id", None, None, answer)
@@ -160,11 +162,11 @@ def test_files_of_one_answer_are_counted(place: str) -> None:
         {"x-rate-limit-reset-at-utc": "999999999999999"},
     ],
 )
-def test_a_reset_is_never_far_away(headers: dict[str, str]) -> None:
+def test_reset_of_a_limit_is_ten_minutes_at_most(headers: dict[str, str]) -> None:
     assert seconds_until_reset(Answer(429, headers, b"")) in (None, 600.0)
 
 
-def test_a_file_swapped_after_its_check_is_not_sent(tmp_path: Path) -> None:
+def test_file_swapped_after_its_check_is_not_sent(tmp_path: Path) -> None:
     path = tmp_path / "a.png"
     path.write_bytes(PNG)
     data_url = make_data_url(path, digest_media(path))
@@ -178,7 +180,7 @@ def test_a_file_swapped_after_its_check_is_not_sent(tmp_path: Path) -> None:
         digest_media(path)
 
 
-def test_a_file_changed_while_it_is_sent_stays_incomplete(tmp_path: Path) -> None:
+def test_file_changed_during_upload_stays_incomplete(tmp_path: Path) -> None:
     path = tmp_path / "a.png"
     path.write_bytes(PNG + bytes(3_000_000))
     pieces = iter(UploadBody(make_data_url(path, digest_media(path))))
@@ -219,7 +221,7 @@ with Counting(lambda _: None) as stub, Kling(api_key=KEY, base_url=stub.url, jou
 """
 
 
-def test_an_upload_takes_little_memory(tmp_path: Path) -> None:
+def test_upload_takes_little_memory(tmp_path: Path) -> None:
     path = tmp_path / "large.png"
     with path.open("wb") as file:
         file.write(PNG)
@@ -233,7 +235,7 @@ def test_an_upload_takes_little_memory(tmp_path: Path) -> None:
     assert kilobytes < 40_000
 
 
-def test_the_key_is_not_in_a_fault(exchange: Exchange) -> None:
+def test_fault_does_not_hold_the_key(exchange: Exchange) -> None:
     with Stub(lambda _: Raw(b"HTTP/1.1 200 OK\r\nx-echo " + KEY.encode() + b"\r\n\r\n")) as stub:
         request = Request("GET", stub.url + "/v2/x", key=Key(KEY))
         assert KEY not in str(exchange(stub.url, request))

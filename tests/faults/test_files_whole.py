@@ -48,10 +48,10 @@ from tests.support.stub import (
 )
 
 from .conftest import Connect
-from .flowing import Key, run
+from .scripted_flow import Key, run
 
 HTML = b"<!doctype html><html><body>" + b"Sign in to go on. " * 100 + b"</body></html>"
-OTHER = MP4[:12] + bytes(reversed(MP4[12:]))
+ALTERED = MP4[:12] + bytes(reversed(MP4[12:]))
 Fetched = Callable[..., list[StoredFile]]
 
 
@@ -74,11 +74,11 @@ def check(saved: tuple[StoredFile, ...], folder: Path, content: bytes = MP4) -> 
         assert (file.size, file.sha256) == (len(data), hashlib.sha256(data).hexdigest())
 
 
-def asked(seen: Request) -> int:
-    """Where the range of a request starts."""
-    found = re.fullmatch(r"bytes=(\d+)-", seen.headers.get("range", "bytes=0-"))
-    assert found
-    return int(found[1])
+def range_start(received: Request) -> int:
+    """Return the start of the range of a request."""
+    match = re.fullmatch(r"bytes=(\d+)-", received.headers.get("range", "bytes=0-"))
+    assert match
+    return int(match[1])
 
 
 def part(start: int, sent: int | None, content: bytes = MP4, etag: str = '"one"', says: str = "") -> Reply:
@@ -94,25 +94,25 @@ def part(start: int, sent: int | None, content: bytes = MP4, etag: str = '"one"'
 
 
 @pytest.mark.parametrize("cut", [0, 1, 11, 511, 512, 513, 5000, len(MP4) - 1])
-def test_cut_once(cut: int, stub: Stub, connect: Connect, tmp_path: Path) -> None:
+def test_cut_file_is_completed(cut: int, stub: Stub, connect: Connect, tmp_path: Path) -> None:
     play(stub, [part(0, cut), part(cut, None)])
     check(connect(stub.url).save(tmp_path), tmp_path)
 
 
 @pytest.mark.parametrize("etag", ['"one"', 'W/"one"', ""])
-def test_cut_again_and_again_with_ranges(etag: str, stub: Stub, connect: Connect, tmp_path: Path) -> None:
-    play(stub, lambda seen: part(asked(seen), 700, etag=etag))
+def test_file_cut_repeatedly_is_completed(etag: str, stub: Stub, connect: Connect, tmp_path: Path) -> None:
+    play(stub, lambda received: part(range_start(received), 700, etag=etag))
     check(connect(stub.url).save(tmp_path), tmp_path)
-    fetched = [seen for seen in stub.gets if seen.path.startswith("/files/")]
-    assert [asked(seen) for seen in fetched] == list(range(0, len(MP4), 700))
-    assert {seen.headers["accept-encoding"] for seen in fetched} == {"identity"}
+    fetched = [received for received in stub.gets if received.path.startswith("/files/")]
+    assert [range_start(received) for received in fetched] == list(range(0, len(MP4), 700))
+    assert {received.headers["accept-encoding"] for received in fetched} == {"identity"}
 
 
-def test_ranges_in_pieces(stub: Stub, connect: Connect, tmp_path: Path) -> None:
+def test_file_in_small_ranges_is_completed(stub: Stub, connect: Connect, tmp_path: Path) -> None:
     """A server may answer with less than was asked for; each piece says what it is and is whole."""
 
-    def act(seen: Request) -> Action:
-        start = asked(seen)
+    def act(received: Request) -> Action:
+        start = range_start(received)
         end = min(start + 3000, len(MP4))
         says = {"content-range": f"bytes {start}-{end - 1}/{len(MP4)}", "etag": '"one"'}
         return Reply(206, MP4[start:end], says) if start else part(0, 700)
@@ -121,21 +121,21 @@ def test_ranges_in_pieces(stub: Stub, connect: Connect, tmp_path: Path) -> None:
     check(connect(stub.url).save(tmp_path), tmp_path)
 
 
-def test_cut_by_resets(stub: Stub, connect: Connect, tmp_path: Path) -> None:
+def test_file_cut_by_resets_is_completed(stub: Stub, connect: Connect, tmp_path: Path) -> None:
     cut = Reply(200, MP4, announce=len(MP4), sent=6000, reset=True)
     play(stub, [cut, Hangup(), Hangup(reset=True), Reply(200, MP4)])
     check(connect(stub.url).save(tmp_path), tmp_path)
 
 
-def test_cut_and_ranges_ignored(stub: Stub, connect: Connect, tmp_path: Path) -> None:
+def test_file_is_restarted_if_ranges_are_ignored(stub: Stub, connect: Connect, tmp_path: Path) -> None:
     play(stub, [part(0, 4000), part(0, 9000), part(0, 100), part(0, None)])
     check(connect(stub.url).save(tmp_path), tmp_path)
 
 
-def test_cut_for_ever_and_ranges_ignored(stub: Stub, connect: Connect, tmp_path: Path) -> None:
+def test_endless_cuts_without_ranges_fail(stub: Stub, connect: Connect, tmp_path: Path) -> None:
     """Now a little more comes, now a little less: never a file, so it must end."""
     count = iter(range(10**6))
-    play(stub, lambda _: part(0, 4000 + next(count) % 2) if next_is_sane(stub) else Reply(404))
+    play(stub, lambda _: part(0, 4000 + next(count) % 2) if is_within_limit(stub) else Reply(404))
     with pytest.raises(StorageError) as caught:
         connect(stub.url).save(tmp_path)
     assert len(stub.gets) < 50
@@ -143,7 +143,7 @@ def test_cut_for_ever_and_ranges_ignored(stub: Stub, connect: Connect, tmp_path:
     assert files_in(tmp_path) == []
 
 
-def next_is_sane(stub: Stub) -> bool:
+def is_within_limit(stub: Stub) -> bool:
     """False when a test would otherwise go on for ever."""
     return len(stub.gets) < 200
 
@@ -161,7 +161,7 @@ def next_is_sane(stub: Stub) -> bool:
         Reply(204, announce=None),
     ],
 )
-def test_never_a_byte(fault: Action, stub: Stub, connect: Connect, tmp_path: Path) -> None:
+def test_empty_responses_fail(fault: Action, stub: Stub, connect: Connect, tmp_path: Path) -> None:
     play(stub, [fault])
     with pytest.raises(StorageError) as caught:
         connect(stub.url).save(tmp_path)
@@ -170,35 +170,38 @@ def test_never_a_byte(fault: Action, stub: Stub, connect: Connect, tmp_path: Pat
     assert files_in(tmp_path) == []
 
 
-def test_changed_on_the_way_as_it_should_be_said(stub: Stub, connect: Connect, tmp_path: Path) -> None:
+def test_changed_file_is_restarted(stub: Stub, connect: Connect, tmp_path: Path) -> None:
     """If-Range no longer fits, so the server sends everything."""
-    play(stub, lambda seen: part(0, None, OTHER, '"two"') if "range" in seen.headers else part(0, 5000))
-    check(connect(stub.url).save(tmp_path), tmp_path, OTHER)
+    play(
+        stub,
+        lambda received: part(0, None, ALTERED, '"two"') if "range" in received.headers else part(0, 5000),
+    )
+    check(connect(stub.url).save(tmp_path), tmp_path, ALTERED)
     assert stub.gets[-1].headers["if-range"] == '"one"'
 
 
 @pytest.mark.parametrize("etags", [('"one"', '"two"'), ('W/"one"', 'W/"two"')])
-def test_changed_on_the_way_and_if_range_ignored(
+def test_changed_file_is_restarted_despite_if_range(
     etags: tuple[str, str], stub: Stub, connect: Connect, tmp_path: Path
 ) -> None:
     """Two versions must not become one file."""
 
-    def act(seen: Request) -> Action:
-        first = len([get for get in stub.gets if get.path == seen.path]) == 1
-        return part(0, 5000, MP4, etags[0]) if first else part(asked(seen), None, OTHER, etags[1])
+    def act(received: Request) -> Action:
+        first = len([get for get in stub.gets if get.path == received.path]) == 1
+        return part(0, 5000, MP4, etags[0]) if first else part(range_start(received), None, ALTERED, etags[1])
 
     play(stub, act)
-    whole_or_absent(stub, connect, tmp_path, OTHER)
+    check_whole_or_absent(stub, connect, tmp_path, ALTERED)
 
 
-def test_another_length_on_the_way(stub: Stub, connect: Connect, tmp_path: Path) -> None:
-    longer = OTHER + b"more"
+def test_changed_length_restarts_the_file(stub: Stub, connect: Connect, tmp_path: Path) -> None:
+    longer = ALTERED + b"more"
     first = iter([part(0, 5000, MP4, "")])
-    play(stub, lambda seen: next(first, None) or part(asked(seen), None, longer, ""))
-    whole_or_absent(stub, connect, tmp_path, longer)
+    play(stub, lambda received: next(first, None) or part(range_start(received), None, longer, ""))
+    check_whole_or_absent(stub, connect, tmp_path, longer)
 
 
-def whole_or_absent(stub: Stub, connect: Connect, folder: Path, *contents: bytes) -> None:
+def check_whole_or_absent(stub: Stub, connect: Connect, folder: Path, *contents: bytes) -> None:
     try:
         saved = connect(stub.url).save(folder)
     except StorageError:
@@ -226,33 +229,37 @@ WRONG_RANGES = [
 ]
 
 
-@pytest.mark.parametrize("known", [True, False], ids=["length known", "length unknown"])
+@pytest.mark.parametrize("has_length", [True, False], ids=["length known", "length unknown"])
 @pytest.mark.parametrize("says", WRONG_RANGES, ids=lambda text: text[:30])
-def test_a_wrong_content_range(says: str, known: bool, stub: Stub, connect: Connect, tmp_path: Path) -> None:
+def test_wrong_content_range_is_ignored(
+    says: str, has_length: bool, stub: Stub, connect: Connect, tmp_path: Path
+) -> None:
     """What was cut stays cut, however the rest of it is called."""
     assert len(MP4) == 10252
     says = says.replace("10256", "10252").replace("10255", "10251")
-    cut = Reply(200, MP4, sent=5000, announce=len(MP4), chunked=not known)
+    cut = Reply(200, MP4, sent=5000, announce=len(MP4), chunked=not has_length)
     play(
         stub,
-        lambda seen: Reply(206, MP4[5000:], {"content-range": says}) if "range" in seen.headers else cut,
+        lambda received: (
+            Reply(206, MP4[5000:], {"content-range": says}) if "range" in received.headers else cut
+        ),
     )
-    whole_or_absent(stub, connect, tmp_path, MP4)
+    check_whole_or_absent(stub, connect, tmp_path, MP4)
 
 
-def test_announced_too_short_once(stub: Stub, connect: Connect, tmp_path: Path) -> None:
+def test_file_longer_than_announced_fails(stub: Stub, connect: Connect, tmp_path: Path) -> None:
     """The result tells the size, so a second fetch is worth while."""
     play(stub, [Reply(200, MP4, announce=5000), Reply(416), Reply(200, MP4)], file_size=len(MP4))
     check(connect(stub.url).save(tmp_path), tmp_path)
 
 
-def test_only_the_end_of_the_chunks_is_missing(stub: Stub, connect: Connect, tmp_path: Path) -> None:
+def test_missing_last_chunk_is_completed(stub: Stub, connect: Connect, tmp_path: Path) -> None:
     """All bytes have come, but nothing said so; the server, asked for more, rightly answers 416."""
     cut = Reply(200, MP4, sent=len(MP4), chunked=True)
     first = iter([cut])
 
-    def act(seen: Request) -> Action:
-        if "range" in seen.headers:
+    def act(received: Request) -> Action:
+        if "range" in received.headers:
             return Reply(416, b"", {"content-range": f"bytes */{len(MP4)}"})
         return next(first, None) or Reply(200, MP4)
 
@@ -281,7 +288,9 @@ def test_only_the_end_of_the_chunks_is_missing(stub: Stub, connect: Connect, tmp
         "203",
     ],
 )
-def test_not_as_announced(answer: Action, stub: Stub, connect: Connect, tmp_path: Path) -> None:
+def test_file_of_wrong_length_is_not_stored(
+    answer: Action, stub: Stub, connect: Connect, tmp_path: Path
+) -> None:
     play(stub, [answer])
     with pytest.raises(StorageError):
         connect(stub.url).save(tmp_path)
@@ -289,7 +298,9 @@ def test_not_as_announced(answer: Action, stub: Stub, connect: Connect, tmp_path
 
 
 @pytest.mark.parametrize("size", [1, len(MP4) - 1, len(MP4) + 1, 10**30])
-def test_another_size_than_the_result_told(size: int, stub: Stub, connect: Connect, tmp_path: Path) -> None:
+def test_file_of_wrong_result_size_is_not_stored(
+    size: int, stub: Stub, connect: Connect, tmp_path: Path
+) -> None:
     play(stub, [Reply(200, MP4)], file_size=size)
     with pytest.raises(StorageError):
         connect(stub.url).save(tmp_path)
@@ -297,7 +308,7 @@ def test_another_size_than_the_result_told(size: int, stub: Stub, connect: Conne
 
 
 @pytest.mark.parametrize("size", [len(MP4), None, 0, -3, "many", True, 1.5, [], float(len(MP4))])
-def test_a_size_that_fits_or_says_nothing(size: Any, stub: Stub, connect: Connect, tmp_path: Path) -> None:
+def test_fitting_or_unknown_size_is_accepted(size: Any, stub: Stub, connect: Connect, tmp_path: Path) -> None:
     play(stub, [Reply(200, MP4)], file_size=size)
     check(connect(stub.url).save(tmp_path), tmp_path)
 
@@ -307,14 +318,16 @@ def test_a_size_that_fits_or_says_nothing(size: Any, stub: Stub, connect: Connec
     [HTML, PNG, b"{}", b'<?xml version="1.0"?><Error/>', b'\n {"error": "gone"}', b'[{"a": 1}]'],
     ids=["HTML", "png", "{}", "XML", "JSON", "list"],
 )
-def test_something_else_than_a_video(body: bytes, stub: Stub, connect: Connect, tmp_path: Path) -> None:
+def test_other_content_than_video_is_refused(
+    body: bytes, stub: Stub, connect: Connect, tmp_path: Path
+) -> None:
     play(stub, [Reply(200, body, {"content-type": "video/mp4"})])
     with pytest.raises(StorageError):
         connect(stub.url).save(tmp_path)
     assert files_in(tmp_path) == []
 
 
-def test_a_video_where_an_image_should_be(stub: Stub, connect: Connect, tmp_path: Path) -> None:
+def test_video_instead_of_image_is_refused(stub: Stub, connect: Connect, tmp_path: Path) -> None:
     stub.play(gateway(result=[finished(images=[{"url": stub.url + "/files/a.png"}])]))
     with pytest.raises(StorageError):
         connect(stub.url).save(tmp_path)
@@ -322,50 +335,52 @@ def test_a_video_where_an_image_should_be(stub: Stub, connect: Connect, tmp_path
 
 
 @pytest.mark.parametrize("output", ["/files/x.mp4", "/files/x.txt", "/files/x"])
-def test_compressed_against_our_will(output: str, stub: Stub, connect: Connect, tmp_path: Path) -> None:
+def test_compressed_file_is_refused(output: str, stub: Stub, connect: Connect, tmp_path: Path) -> None:
     """The lengths of what is compressed say nothing, so it is refused, or decoded; never stored as it is."""
     body = gzip.compress(MP4)
     files = [Reply(200, body, {"content-encoding": "gzip"})]
     stub.play(gateway(result=[finished(stub.url + output)], files=files))
-    face = connect(stub.url)
+    client = connect(stub.url)
     try:
-        check(face.do(face.do(face.kling.job(JOB).wait).save, tmp_path), tmp_path)
+        check(client.call(client.call(client.kling.job(JOB).wait).save, tmp_path), tmp_path)
     except StorageError:
         assert files_in(tmp_path) == []
 
 
 @pytest.mark.parametrize("status", [401, 403, 404, 410])
-def test_an_output_that_is_gone(status: int, stub: Stub, connect: Connect, tmp_path: Path) -> None:
+def test_gone_output_is_a_storage_error(status: int, stub: Stub, connect: Connect, tmp_path: Path) -> None:
     play(stub, [reply(status, {"error": "gone"})])
     with pytest.raises(StorageError, match=f"/files/x.mp4: status {status}") as caught:
         connect(stub.url).save(tmp_path)
     assert "can still be fetched" not in str(caught.value)
-    assert len([seen for seen in stub.gets if seen.path.startswith("/files/")]) == 1
+    assert len([received for received in stub.gets if received.path.startswith("/files/")]) == 1
     assert files_in(tmp_path) == []
 
 
-def test_an_output_that_goes_in_the_middle(stub: Stub, connect: Connect, tmp_path: Path) -> None:
+def test_output_gone_midway_is_a_storage_error(stub: Stub, connect: Connect, tmp_path: Path) -> None:
     play(stub, [part(0, 5000), reply(404)])
     with pytest.raises(StorageError):
         connect(stub.url).save(tmp_path)
     assert files_in(tmp_path) == []
 
 
-@pytest.mark.parametrize("told", [None, 70_000])
-def test_a_body_without_end(
-    told: int | None, stub: Stub, connect: Connect, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("announced", [None, 70_000])
+def test_endless_body_is_cut_off(
+    announced: int | None, stub: Stub, connect: Connect, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(download, "MAX_BYTES", 3_000_000)
-    play(stub, [Endless(MP4 * 8)], file_size=told)
+    play(stub, [Endless(MP4 * 8)], file_size=announced)
     with pytest.raises(StorageError):
         connect(stub.url).save(tmp_path)
     assert files_in(tmp_path) == []
 
 
-def test_redirected_to_another_host(stub: Stub, other: Stub, connect: Connect, tmp_path: Path) -> None:
+def test_redirect_to_another_host_is_followed(
+    stub: Stub, second_stub: Stub, connect: Connect, tmp_path: Path
+) -> None:
     """Storage hosts do that; what counts is that the file is whole, and that the key stays (see the other file)."""
-    other.play(lambda seen: part(asked(seen), 4000))
-    play(stub, [Reply(302, b"", {"location": other.url + "/there.mp4"})])
+    second_stub.play(lambda received: part(range_start(received), 4000))
+    play(stub, [Reply(302, b"", {"location": second_stub.url + "/there.mp4"})])
     check(connect(stub.url).save(tmp_path), tmp_path)
 
 
@@ -382,7 +397,7 @@ def test_redirected_to_another_host(stub: Stub, other: Stub, connect: Connect, t
         "data:video/mp4,",
     ],
 )
-def test_redirected_to_nowhere(location: str, stub: Stub, connect: Connect, tmp_path: Path) -> None:
+def test_redirect_to_a_bad_address_fails(location: str, stub: Stub, connect: Connect, tmp_path: Path) -> None:
     play(stub, [Reply(302, b"", {"location": location})])
     with pytest.raises(StorageError):
         connect(stub.url).save(tmp_path)
@@ -410,13 +425,15 @@ HOSTILE = [
 
 
 @pytest.mark.parametrize("request_id", HOSTILE, ids=lambda text: text[:20])
-def test_hostile_request_ids(request_id: str, stub: Stub, connect: Connect, tmp_path: Path) -> None:
+def test_hostile_request_ids_give_safe_names(
+    request_id: str, stub: Stub, connect: Connect, tmp_path: Path
+) -> None:
     images = [{"url": f"{stub.url}/files/{n}", "file_name": request_id} for n in (1, 2)]
     stub.play(
         gateway(
             submit=[accepted(request_id)],
             result=[finished(images=images)],
-            files=lambda seen: Reply(200, PNG + seen.path.encode()),
+            files=lambda received: Reply(200, PNG + received.path.encode()),
         )
     )
     inside = tmp_path / "in" / "side"
@@ -431,18 +448,18 @@ def test_hostile_request_ids(request_id: str, stub: Stub, connect: Connect, tmp_
 
 
 @pytest.mark.parametrize("request_id", ["nul\0", "new\nline", "\x1b[2J", "\u202e"])
-def test_ids_that_cannot_be_written_are_none(request_id: str, stub: Stub, connect: Connect) -> None:
+def test_unprintable_ids_are_not_ids(request_id: str, stub: Stub, connect: Connect) -> None:
     stub.play(gateway(submit=[accepted(request_id)]))
     with pytest.raises(KlingError, match="without a request id"):
         connect(stub.url).submit()
 
 
 @given(st.lists(st.text(max_size=400), max_size=3))
-def test_a_stem_is_a_name(parts: list[str]) -> None:
+def test_stem_is_a_safe_file_name(parts: list[str]) -> None:
     assert re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,180}", safe_stem(*parts))
 
 
-def test_long_ids_are_told_apart() -> None:
+def test_long_ids_get_different_names() -> None:
     assert safe_stem("kling-2", "x" * 300 + "1") != safe_stem("kling-2", "x" * 300 + "2")
 
 
@@ -467,35 +484,39 @@ URLS = [
 
 @pytest.mark.parametrize("described", [True, False])
 @pytest.mark.parametrize("url", URLS, ids=lambda url: ascii(url[:30]))
-def test_hostile_addresses(url: str, described: bool, stub: Stub, connect: Connect, tmp_path: Path) -> None:
+def test_hostile_addresses_are_not_fetched(
+    url: str, described: bool, stub: Stub, connect: Connect, tmp_path: Path
+) -> None:
     """Paid for all the same: the result comes, and saving it says what is wrong."""
     stub.play(gateway(result=[finished(url, **({"video": {"url": url}} if described else {}))]))
-    face = connect(stub.url)
-    result = face.do(face.kling.job(JOB).wait)
+    client = connect(stub.url)
+    result = client.call(client.kling.job(JOB).wait)
     assert result.output == url
     with pytest.raises(StorageError):
-        face.do(result.save, tmp_path)
+        client.call(result.save, tmp_path)
     assert files_in(tmp_path) == []
 
 
-def test_plain_http_from_a_gateway_elsewhere(tmp_path: Path) -> None:
+def test_plain_http_from_a_remote_gateway_is_refused(tmp_path: Path) -> None:
     data = read_ended_job(JOB, None, None, Answer(200, {}, finished("http://images.example/x.mp4").body))
     assert isinstance(data, ResultData)
-    ended = run(
+    flow_result = run(
         collect(Session(Gateway("https://gateway.example"), Key), data, Destination(Folder(tmp_path))), []
     )
-    assert isinstance(ended.error, StorageError)
-    assert ended.sent == 0
+    assert isinstance(flow_result.error, StorageError)
+    assert flow_result.sent == 0
 
 
 @pytest.mark.parametrize("output", [None, 7, "text", [], {}, ["x"], "ftp://x/y", "javascript:alert(1)"])
-def test_nothing_to_save(output: Any, stub: Stub, connect: Connect, tmp_path: Path) -> None:
+def test_result_without_files_cannot_be_saved(
+    output: Any, stub: Stub, connect: Connect, tmp_path: Path
+) -> None:
     stub.play(gateway(result=[finished(output)]))
     with pytest.raises(StorageError, match="no file"):
         connect(stub.url).save(tmp_path)
 
 
-def test_an_output_nested_deeply_is_nothing_to_save() -> None:
+def test_deeply_nested_output_has_no_files() -> None:
     """Whatever depth JSON could be read at, it can be talked about."""
     for depth in range(300, 1000, 10):
         data = read_ended_job(
@@ -505,7 +526,7 @@ def test_an_output_nested_deeply_is_nothing_to_save() -> None:
             Answer(200, {}, finished("X").body.replace(b'"X"', b"[" * depth + b"]" * depth)),
         )
         if isinstance(data, ResultData):
-            ended = run(
+            flow_result = run(
                 collect(
                     Session(Gateway("https://gateway.example"), Key),
                     data,
@@ -513,26 +534,26 @@ def test_an_output_nested_deeply_is_nothing_to_save() -> None:
                 ),
                 [],
             )
-            assert isinstance(ended.error, StorageError), depth
+            assert isinstance(flow_result.error, StorageError), depth
 
 
 # The disk.
 
 
 @pytest.mark.parametrize("to", ["file/below", "nul\0name", "n" * 300, "~no-such-user/x", "/proc/no/such"])
-def test_a_folder_that_cannot_be_is_known_before_anything_is_paid_for(
+def test_unusable_folder_is_refused_before_the_submit(
     to: str, stub: Stub, connect: Connect, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
     Path("file").touch()
     stub.play(gateway())
-    face = connect(stub.url)
+    client = connect(stub.url)
     with pytest.raises((StorageError, ConfigError)):
-        face.do(face.kling.run, "kling-2", prompt="a lighthouse", save_to=to)
+        client.call(client.kling.run, "kling-2", prompt="a lighthouse", save_to=to)
     assert stub.requests == []
 
 
-def test_a_target_that_is_a_folder(stub: Stub, connect: Connect, tmp_path: Path) -> None:
+def test_target_that_is_a_folder_is_a_storage_error(stub: Stub, connect: Connect, tmp_path: Path) -> None:
     play(stub, [Reply(200, MP4)])
     (tmp_path / f"kling-2-{JOB}.mp4").mkdir()
     with pytest.raises(StorageError):
@@ -552,32 +573,34 @@ def disk_full_after(size: int) -> Iterator[None]:
 
 def test_full_disk_is_refused_before_a_submit(stub: Stub, connect: Connect, tmp_path: Path) -> None:
     play(stub, [Reply(200, MP4)])
-    face = connect(stub.url)
+    client = connect(stub.url)
     with (
         disk_full_after(PROBE_BYTES - 1),
         pytest.raises(StorageError, match=r"File too large. Nothing was sent"),
     ):
-        face.do(face.kling.run, "kling-2", prompt="x", save_to=tmp_path)
+        client.call(client.kling.run, "kling-2", prompt="x", save_to=tmp_path)
     assert stub.requests == []
     assert files_in(tmp_path) == []
 
 
 @pytest.mark.parametrize("size", [0, PROBE_BYTES, PROBE_BYTES + 300, PROBE_BYTES + 4096])
 @pytest.mark.parametrize("content", [MP4[:2000], MP4, MP4 * 40], ids=["small", "middle", "large"])
-def test_a_full_disk(content: bytes, size: int, stub: Stub, connect: Connect, tmp_path: Path) -> None:
+def test_full_disk_leaves_no_part(
+    content: bytes, size: int, stub: Stub, connect: Connect, tmp_path: Path
+) -> None:
     """The bytes that did not fit are still in Python's buffer when the file is closed, and fail once more."""
     if size > len(content):
         return
     play(stub, [Reply(200, content)])
-    face = connect(stub.url)
-    result = face.wait()
+    client = connect(stub.url)
+    result = client.wait()
     with disk_full_after(size), pytest.raises(StorageError):
-        face.do(result.save, tmp_path)
+        client.call(result.save, tmp_path)
     assert files_in(tmp_path) == []
-    check(face.do(result.save, tmp_path), tmp_path, content)
+    check(client.call(result.save, tmp_path), tmp_path, content)
 
 
-class Trouble:
+class FailingStorage:
     """A plugin that stores in a folder, and in which `at` ("check", "open", "write", "commit") goes wrong."""
 
     def __init__(self, folder: Path, at: str, act: Callable[[], None]) -> None:
@@ -594,7 +617,7 @@ class Trouble:
 
     def open(self, name: str, content_type: str) -> Writer:
         self.happen("open")
-        return TroubledWriter(self, self.folder.open(name, content_type))
+        return FailingWriter(self, self.folder.open(name, content_type))
 
     def happen(self, at: str) -> None:
         self.threads.add(threading.get_ident())
@@ -602,25 +625,25 @@ class Trouble:
             self.act()
 
 
-class TroubledWriter:
-    def __init__(self, trouble: Trouble, writer: Writer) -> None:
-        self.trouble, self.writer = trouble, writer
+class FailingWriter:
+    def __init__(self, failing_storage: FailingStorage, writer: Writer) -> None:
+        self.failing_storage, self.writer = failing_storage, writer
 
     def write(self, chunk: bytes) -> None:
         self.writer.write(chunk[:100])
-        self.trouble.happen("write")
+        self.failing_storage.happen("write")
         self.writer.write(chunk[100:])
 
     def commit(self, sha256: str) -> Location:
-        self.trouble.happen("commit")
+        self.failing_storage.happen("commit")
         return self.writer.commit(sha256)
 
     def abort(self) -> None:
-        self.trouble.threads.add(threading.get_ident())
+        self.failing_storage.threads.add(threading.get_ident())
         self.writer.abort()
 
 
-def raising(error: BaseException) -> Callable[[], None]:
+def raise_error(error: BaseException) -> Callable[[], None]:
     def act() -> None:
         raise error
 
@@ -631,37 +654,37 @@ def raising(error: BaseException) -> Callable[[], None]:
 @pytest.mark.parametrize(
     "error", [OSError(28, "No space left"), ValueError("x"), StorageError("full"), RecursionError()]
 )
-def test_a_storage_that_fails(
+def test_storage_failure_is_a_storage_error(
     at: str, error: Exception, stub: Stub, connect: Connect, tmp_path: Path
 ) -> None:
     play(stub, [Reply(200, MP4)])
-    trouble = Trouble(tmp_path, at, raising(error))
+    failing_storage = FailingStorage(tmp_path, at, raise_error(error))
     with pytest.raises(StorageError):
-        connect(stub.url, plugins=[trouble]).save("trouble:")
+        connect(stub.url, plugins=[failing_storage]).save("trouble:")
     assert files_in(tmp_path) == []
 
 
 @pytest.mark.parametrize("at", ["check", "open", "write", "commit"])
-def test_interrupted(at: str, stub: Stub, tmp_path: Path) -> None:
+def test_interrupt_leaves_no_part(at: str, stub: Stub, tmp_path: Path) -> None:
     """Of the client that blocks; an interrupt of an event loop cancels its tasks, which has tests of its own."""
     play(stub, [Reply(200, MP4)])
-    trouble = Trouble(tmp_path, at, raising(KeyboardInterrupt()))
-    client = Kling(api_key=KEY, base_url=stub.url, clock=SimulatedClock(), plugins=[trouble])
+    failing_storage = FailingStorage(tmp_path, at, raise_error(KeyboardInterrupt()))
+    client = Kling(api_key=KEY, base_url=stub.url, clock=SimulatedClock(), plugins=[failing_storage])
     with client as kling, pytest.raises(KeyboardInterrupt):
         kling.run("kling-2", prompt="a lighthouse", save_to="trouble:")
     assert files_in(tmp_path) == []
 
 
-def test_the_second_of_two_fails(stub: Stub, connect: Connect, tmp_path: Path) -> None:
+def test_first_file_stays_if_the_second_fails(stub: Stub, connect: Connect, tmp_path: Path) -> None:
     images = [{"url": f"{stub.url}/files/{n}"} for n in (1, 2)]
-    files = lambda seen: Reply(200, PNG if seen.path.endswith("1") else HTML)  # noqa: E731
+    files = lambda received: Reply(200, PNG if received.path.endswith("1") else HTML)  # noqa: E731
     stub.play(gateway(result=[finished(images=images)], files=files))
     with pytest.raises(StorageError):
         connect(stub.url).save(tmp_path)
     assert [path.read_bytes() for path in files_in(tmp_path)] == [PNG]
 
 
-def test_an_existing_file_outlives_a_failed_one(stub: Stub, connect: Connect, tmp_path: Path) -> None:
+def test_existing_file_outlives_a_failed_download(stub: Stub, connect: Connect, tmp_path: Path) -> None:
     target = tmp_path / f"kling-2-{JOB}.mp4"
     target.write_bytes(b"before")
     play(stub, [part(0, 5000), reply(404)])
@@ -671,14 +694,14 @@ def test_an_existing_file_outlives_a_failed_one(stub: Stub, connect: Connect, tm
     assert target.read_bytes() == b"before"
 
 
-def threads_end() -> None:
-    """Wait for the threads of an event loop that has ended: nobody else does."""
+def wait_for_threads() -> None:
+    """Wait for the worker threads of an event loop that has ended."""
     for thread in threading.enumerate():
         if thread.name.startswith("AnyIO worker"):
             thread.join(10)
 
 
-async def cancelled_by_task(work: Callable[[], Any], reached: anyio.Event) -> None:
+async def cancel_by_task(work: Callable[[], Any], reached: anyio.Event) -> None:
     """As `asyncio.timeout`, `wait_for` and task groups of asyncio do it."""
     task = asyncio.ensure_future(work())
     await reached.wait()
@@ -687,7 +710,7 @@ async def cancelled_by_task(work: Callable[[], Any], reached: anyio.Event) -> No
         await task
 
 
-async def cancelled_by_scope(work: Callable[[], Any], reached: anyio.Event) -> None:
+async def cancel_by_scope(work: Callable[[], Any], reached: anyio.Event) -> None:
     async with anyio.create_task_group() as group:
         group.start_soon(work)
         await reached.wait()
@@ -695,8 +718,8 @@ async def cancelled_by_scope(work: Callable[[], Any], reached: anyio.Event) -> N
 
 
 @pytest.mark.parametrize("at", ["open", "write", "commit"])
-@pytest.mark.parametrize("cancel", [cancelled_by_task, cancelled_by_scope])
-def test_cancelled_while_a_thread_stores(at: str, cancel: Any, stub: Stub, tmp_path: Path) -> None:
+@pytest.mark.parametrize("cancel", [cancel_by_task, cancel_by_scope])
+def test_cancel_during_a_slow_write_leaves_no_part(at: str, cancel: Any, stub: Stub, tmp_path: Path) -> None:
     """The thread goes on after the task has been cancelled; what it does then must be undone too."""
     play(stub, [Reply(200, MP4)])
 
@@ -709,7 +732,10 @@ def test_cancelled_while_a_thread_stores(at: str, cancel: Any, stub: Stub, tmp_p
 
         async def work() -> None:
             async with AsyncKling(
-                api_key=KEY, base_url=stub.url, clock=SimulatedClock(), plugins=[Trouble(tmp_path, at, act)]
+                api_key=KEY,
+                base_url=stub.url,
+                clock=SimulatedClock(),
+                plugins=[FailingStorage(tmp_path, at, act)],
             ) as kling:
                 await kling.run("kling-2", prompt="a lighthouse", save_to="trouble:")
 
@@ -724,19 +750,19 @@ def test_cancelled_while_a_thread_stores(at: str, cancel: Any, stub: Stub, tmp_p
             await cancel(work, reached)
 
     anyio.run(main)
-    threads_end()
+    wait_for_threads()
     # Whole is right too, when the file was being put in its place at that very moment.
     assert [path.read_bytes() for path in files_in(tmp_path)] in ([], [MP4])
     assert not [path for path in files_in(tmp_path) if path.suffix == ".part"]
 
 
-@pytest.mark.parametrize("cancel", [cancelled_by_task, cancelled_by_scope])
-def test_cancelled_while_bytes_come(cancel: Any, stub: Stub, tmp_path: Path) -> None:
+@pytest.mark.parametrize("cancel", [cancel_by_task, cancel_by_scope])
+def test_cancel_during_a_download_leaves_no_part(cancel: Any, stub: Stub, tmp_path: Path) -> None:
     async def main() -> None:
         reached = anyio.Event()
         count = iter(range(10**9))
 
-        class Watch(Trouble):
+        class Watch(FailingStorage):
             def happen(self, at: str) -> None:
                 if at == "write" and next(count) == 3:
                     anyio.from_thread.run_sync(reached.set)
@@ -753,64 +779,66 @@ def test_cancelled_while_bytes_come(cancel: Any, stub: Stub, tmp_path: Path) -> 
         await cancel(work, reached)
 
     anyio.run(main)
-    threads_end()
+    wait_for_threads()
     assert files_in(tmp_path) == []
 
 
 def test_async_storage_is_called_in_worker_threads_only(stub: Stub, tmp_path: Path) -> None:
     """As hookspecs promises, so that plain blocking code is right in a plugin; to abort may take long too."""
     play(stub, [part(0, 9000), Reply(200, HTML)])
-    trouble = Trouble(tmp_path, "", lambda: None)
+    failing_storage = FailingStorage(tmp_path, "", lambda: None)
 
     async def main() -> int:
         async with AsyncKling(
-            api_key=KEY, base_url=stub.url, clock=SimulatedClock(), plugins=[trouble]
+            api_key=KEY, base_url=stub.url, clock=SimulatedClock(), plugins=[failing_storage]
         ) as kling:
             with pytest.raises(StorageError):
                 await kling.run("kling-2", prompt="a lighthouse", save_to="trouble:")
         return threading.get_ident()
 
-    assert anyio.run(main) not in trouble.threads
+    assert anyio.run(main) not in failing_storage.threads
 
 
 # The flow alone: any way of cutting a file gives the file, or nothing.
 
 
 @given(st.data())
-def test_any_way_of_cutting(tmp_path_factory: pytest.TempPathFactory, data: st.DataObject) -> None:
+def test_file_is_whole_or_absent_however_it_is_cut(
+    tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
+) -> None:
     folder = tmp_path_factory.mktemp("cut")
     result = read_ended_job(JOB, None, None, Answer(200, {}, finished("https://files.example/x.mp4").body))
     assert isinstance(result, ResultData)
     flow = collect(Session(Gateway("https://gateway.example"), Key), result, Destination(Folder(folder)))
-    given: Any = None
+    outcome: Any = None
     step = flow.send
     for _ in range(400):
         try:
-            effect = step(given)
+            effect = step(outcome)
         except StopIteration as stop:
             check(stop.value, folder, files_in(folder)[0].read_bytes())
-            assert files_in(folder)[0].read_bytes() in (MP4, OTHER)
+            assert files_in(folder)[0].read_bytes() in (MP4, ALTERED)
             return
         except StorageError:
             assert files_in(folder) == []
             return
-        step, given = flow.send, None
+        step, outcome = flow.send, None
         try:
             if isinstance(effect, effects.Fetch):
-                given = feed(effect, data)
+                outcome = feed(effect, data)
             elif isinstance(effect, effects.Now):
-                given = 0.0
+                outcome = 0.0
             elif isinstance(effect, effects.Call):
-                given = effect.function()
+                outcome = effect.function()
         except StorageError as error:
-            step, given = flow.throw, error
+            step, outcome = flow.throw, error
     raise AssertionError("no end")
 
 
 def feed(effect: effects.Fetch, data: st.DataObject) -> Outcome:
     """Answer a request for the file somehow: with ranges or not, from this version or that, cut or not."""
     start = int(effect.request.headers.get("range", "bytes=0-")[6:-1])
-    version, etag = data.draw(st.sampled_from([(MP4, '"one"'), (OTHER, '"two"')]))
+    version, etag = data.draw(st.sampled_from([(MP4, '"one"'), (ALTERED, '"two"')]))
     ranges = data.draw(st.booleans()) and start
     if ranges and effect.request.headers.get("if-range", etag) != etag:
         ranges = 0
@@ -829,7 +857,7 @@ def feed(effect: effects.Fetch, data: st.DataObject) -> Outcome:
     return Answer(status, headers, b"")
 
 
-def test_writer_leaves_nothing_when_it_is_aborted_twice(tmp_path: Path) -> None:
+def test_writer_aborted_twice_leaves_nothing(tmp_path: Path) -> None:
     writer = FileWriter(tmp_path / "x")
     writer.write(b"x")
     writer.abort()
@@ -837,7 +865,7 @@ def test_writer_leaves_nothing_when_it_is_aborted_twice(tmp_path: Path) -> None:
     assert files_in(tmp_path) == []
 
 
-def test_what_dead_processes_left_of_a_file_is_removed_and_what_is_being_written_is_not(
+def test_parts_of_dead_processes_only_are_removed(
     tmp_path: Path,
 ) -> None:
     (tmp_path / ".x.mp4.0123456789abcdef.part").write_bytes(MP4[:700])
@@ -853,7 +881,7 @@ def test_what_dead_processes_left_of_a_file_is_removed_and_what_is_being_written
     assert files_in(tmp_path) == [another, tmp_path / "x.mp4"]
 
 
-def test_writers_of_one_file_at_once(tmp_path: Path) -> None:
+def test_concurrent_writers_of_one_file_leave_one(tmp_path: Path) -> None:
     """None takes the part of another for one that was left."""
 
     def write() -> None:

@@ -181,12 +181,12 @@ time.sleep(60)
 
 
 @contextmanager
-def carried(what: str, journal: Path) -> Iterator[tuple[subprocess.Popen[str], str]]:
+def run_open_submit(scenario: str, journal: Path) -> Iterator[tuple[subprocess.Popen[str], str]]:
     """A process with a submit that is not answered, and the line that it wrote."""
     with (
         gateway_that_accepts(1) as (url, arrived),
         subprocess.Popen(
-            command(CARRIED, url, journal, what), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+            command(CARRIED, url, journal, scenario), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         ) as process,
     ):
         assert process.stdin is not None
@@ -204,19 +204,19 @@ def states(journal: Path) -> list[str]:
     return [entry.state for entry in Journal(journal).entries()]
 
 
-@pytest.mark.parametrize("what", ["child closes", "child ends"])
-def test_a_child_leaves_the_submit_of_its_parent_alone(what: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("scenario", ["child closes", "child ends"])
+def test_child_ignores_the_submit_of_its_parent(scenario: str, tmp_path: Path) -> None:
     journal = tmp_path / "journal"
-    with carried(what, journal) as (_, line):
+    with run_open_submit(scenario, journal) as (_, line):
         assert line == "done"
         assert states(journal) == ["QUEUED", "SUBMITTING"]
         assert len(list(tmp_path.glob("*.alive"))) == 1
 
 
-@pytest.mark.parametrize("what", ["child lives on", "program lives on"])
-def test_a_child_does_not_stand_for_a_dead_parent(what: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("scenario", ["child lives on", "program lives on"])
+def test_child_does_not_keep_a_dead_parent_alive(scenario: str, tmp_path: Path) -> None:
     journal = tmp_path / "journal"
-    with carried(what, journal) as (process, line):
+    with run_open_submit(scenario, journal) as (process, line):
         try:
             assert states(journal) == ["QUEUED", "SUBMITTING"]
             process.kill()
@@ -228,9 +228,9 @@ def test_a_child_does_not_stand_for_a_dead_parent(what: str, tmp_path: Path) -> 
     assert not list(tmp_path.glob("*.alive"))
 
 
-def test_a_killed_child_is_uncertain_while_its_parent_lives(tmp_path: Path) -> None:
+def test_submit_of_a_killed_child_is_uncertain(tmp_path: Path) -> None:
     journal = tmp_path / "journal"
-    with carried("child submits", journal) as (process, line):
+    with run_open_submit("child submits", journal) as (process, line):
         assert states(journal) == ["QUEUED", "SUBMITTING"]
         os.kill(int(line), signal.SIGKILL)
         end = time.monotonic() + 20
@@ -251,15 +251,15 @@ def write(who):
 journal = Journal(sys.argv[1])
 write("before")
 start, go = os.pipe()
-told, tell = os.pipe()
+ready, report = os.pipe()
 if (process := os.fork()) == 0:
     write("child")
-    os.write(tell, b"1")
+    os.write(report, b"1")
     os.read(start, 1)
     write("child after the parent had closed")
     journal.close()
     os._exit(0)
-os.read(told, 1)
+os.read(ready, 1)
 write("parent")
 journal.close()
 os.write(go, b"1")
@@ -267,7 +267,7 @@ assert os.waitpid(process, 0)[1] == 0
 """
 
 
-def test_nothing_that_a_child_writes_down_is_lost(tmp_path: Path) -> None:
+def test_records_of_a_child_are_not_lost(tmp_path: Path) -> None:
     run(PARENT_CLOSES, tmp_path / "journal")
     entries = Journal(tmp_path / "journal").entries()
     assert len({entry.request_id for entry in entries}) == 80
@@ -331,12 +331,12 @@ os._exit(0)
 """
 
 
-@pytest.mark.parametrize("what", ["finding the key", "an upload", "a transaction"])
-def test_what_a_thread_held_at_the_fork_is_free(what: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("scenario", ["finding the key", "an upload", "a transaction"])
+def test_locks_held_at_a_fork_are_free_in_the_child(scenario: str, tmp_path: Path) -> None:
     image = tmp_path / "start.png"
     image.write_bytes(PNG)
     with FakeGateway() as gateway:
-        run(HELD, gateway.base_url, tmp_path / "journal", image, what)
+        run(HELD, gateway.base_url, tmp_path / "journal", image, scenario)
     [entry] = Journal(tmp_path / "journal").entries()
     assert entry.state == "QUEUED"
 
@@ -362,7 +362,7 @@ print(count)
 """
 
 
-def test_no_two_processes_own_a_batch_at_a_time(tmp_path: Path) -> None:
+def test_one_process_at_a_time_runs_a_batch(tmp_path: Path) -> None:
     path = tmp_path / "journal"
     processes = [
         subprocess.Popen(command(TAKING_TURNS, path), stdout=subprocess.PIPE, text=True) for _ in range(3)
@@ -390,11 +390,11 @@ elif ending == "sys.exit":
 
 
 @pytest.mark.parametrize("ending", ["end", "sys.exit"])
-def test_a_client_that_is_not_closed_leaves_no_lock_file(ending: str, tmp_path: Path) -> None:
+def test_unclosed_client_leaves_no_lock_file(ending: str, tmp_path: Path) -> None:
     path = tmp_path / "journal"
     with FakeGateway() as gateway:
         run(LEFT_OPEN, gateway.base_url, gateway.api_key, path, "night", ending)
-    assert {each.suffix for each in tmp_path.iterdir()} == {""}
+    assert {file.suffix for file in tmp_path.iterdir()} == {""}
 
 
 def test_lock_files_of_killed_processes_are_removed(tmp_path: Path) -> None:
@@ -404,15 +404,15 @@ def test_lock_files_of_killed_processes_are_removed(tmp_path: Path) -> None:
             arguments = (gateway.base_url, gateway.api_key, path, f"night {number}", "killed")
             done = subprocess.run(command(LEFT_OPEN, *arguments), check=False, timeout=60)
             assert done.returncode == -signal.SIGKILL
-    assert {each.suffix for each in tmp_path.iterdir()} >= {".alive", ".batch"}
+    assert {file.suffix for file in tmp_path.iterdir()} >= {".alive", ".batch"}
     journal = Journal(path)
     lock = journal.lock_batch("0123")
     assert lock is not None
     journal.entries()
-    assert [each.suffix for each in tmp_path.iterdir() if each.suffix] == [".batch"]
+    assert [file.suffix for file in tmp_path.iterdir() if file.suffix] == [".batch"]
     lock.release()
     journal.close()
-    assert {each.suffix for each in tmp_path.iterdir()} == {""}
+    assert {file.suffix for file in tmp_path.iterdir()} == {""}
 
 
 CLOSING = """
@@ -432,4 +432,4 @@ for thread in threads:
 def test_several_threads_can_close_a_client(tmp_path: Path) -> None:
     with FakeGateway() as gateway:
         run(CLOSING, gateway.base_url, gateway.api_key, tmp_path / "journal")
-    assert {each.suffix for each in tmp_path.iterdir()} == {""}
+    assert {file.suffix for file in tmp_path.iterdir()} == {""}

@@ -25,7 +25,7 @@ from kling_adapters.protocol.wait import query_credits, query_status, wait
 from tests.support.stub import JOB, Action, Hangup, Raw, Reply, Stub, gateway
 
 from .conftest import Connect
-from .flowing import Key, run
+from .scripted_flow import Key, run
 
 GATEWAY = Gateway("https://gateway.example")
 KINDS = ["video", "image", "audio", "text", None]
@@ -42,29 +42,29 @@ values: st.SearchStrategy[Any] = st.recursive(
 )
 
 
-def perhaps(*right: Any) -> st.SearchStrategy[Any]:
+def documented_or_any(*right: Any) -> st.SearchStrategy[Any]:
     """One of the values that are documented, or any other."""
     return st.sampled_from(right) | values
 
 
-metrics = st.fixed_dictionaries({}, optional={name: perhaps(1, 0.5) for name in ("cost", "remaining_credits", "inference_time", "queue_time", "total_time", "retry_count")})  # fmt: skip
+metrics = st.fixed_dictionaries({}, optional={name: documented_or_any(1, 0.5) for name in ("cost", "remaining_credits", "inference_time", "queue_time", "total_time", "retry_count")})  # fmt: skip
 file = st.fixed_dictionaries(
     {},
     optional={
         "url": urls | values,
-        "content_type": perhaps("video/mp4"),
-        "file_name": perhaps("x.mp4"),
-        "file_size": perhaps(10),
+        "content_type": documented_or_any("video/mp4"),
+        "file_name": documented_or_any("x.mp4"),
+        "file_size": documented_or_any(10),
     },
 )
 documented = st.fixed_dictionaries(
     {},
     optional={
-        "status": perhaps("QUEUED", "PROCESSING", "COMPLETED", "COMPLETED", "FAILED"),
-        "request_id": perhaps(JOB),
+        "status": documented_or_any("QUEUED", "PROCESSING", "COMPLETED", "COMPLETED", "FAILED"),
+        "request_id": documented_or_any(JOB),
         "status_url": urls | values,
         "response_url": urls | values,
-        "error": perhaps("no", "credits"),
+        "error": documented_or_any("no", "credits"),
         "error_description": values,
         "message": values,
         "output": urls | values | st.lists(urls | values, max_size=3),
@@ -72,8 +72,8 @@ documented = st.fixed_dictionaries(
         "audio": file | values,
         "images": st.lists(file | values, max_size=3) | values,
         "metrics": metrics | values,
-        "credits": perhaps(3),
-        "free-credits": perhaps(3),
+        "credits": documented_or_any(3),
+        "free-credits": documented_or_any(3),
     },
 )
 bodies = (
@@ -109,7 +109,7 @@ headers = st.fixed_dictionaries(
 )
 answers = st.builds(Answer, statuses, headers, bodies)
 outcomes = answers | answers | st.builds(Fault, st.text(max_size=10), st.booleans())
-many = st.lists(outcomes, max_size=8)
+outcome_lists = st.lists(outcomes, max_size=8)
 # The answers that end a call, when no other has.
 END = [Answer(200, {}, json.dumps({"status": "COMPLETED", "request_id": JOB, "credits": 1}).encode())] * 40
 
@@ -122,29 +122,29 @@ def check_text(thing: object) -> None:
     assert repr(thing)
 
 
-def completed(**body: Any) -> Answer:
+def make_completed(**body: Any) -> Answer:
     return Answer(200, {}, json.dumps({"status": "COMPLETED", **body}).encode())
 
 
 @quick
 @given(answers, st.sampled_from(KINDS))
 @example(Answer(429, {"retry-after": "\u00b2"}, b""), None)
-@example(completed(output="https://["), None)
-@example(completed(output="https://a\u2100b/"), None)
-@example(completed(metrics={"cost": 10**400}, credits=10**400), None)
-@example(completed(request_id="\ud800"), None)
+@example(make_completed(output="https://["), None)
+@example(make_completed(output="https://a\u2100b/"), None)
+@example(make_completed(metrics={"cost": 10**400}, credits=10**400), None)
+@example(make_completed(request_id="\ud800"), None)
 @example(Answer(200, {}, b"[" * 200_000), None)
-def test_readers_take_anything(answer: Answer, kind: Any) -> None:
+def test_readers_accept_any_answer(answer: Answer, kind: Any) -> None:
     request_id = read_request_id(answer)
     assert request_id is None or (request_id.isprintable() and request_id.strip())
     assert GATEWAY.status(request_id or "x").url.startswith("https://gateway.example/v2/requests/")
-    status, ended = read_status(answer), read_ended_job(JOB, None, kind, answer)
+    status, flow_result = read_status(answer), read_ended_job(JOB, None, kind, answer)
     assert status is None or isinstance(status.state, str)
-    assert ended is None or isinstance(ended, ResultData | JobStatus)
-    if isinstance(ended, ResultData):
-        assert all(file.url.startswith(("https://", "http://")) for file in ended.artifacts)
-        assert ended.images is not None
-        check_text(ended.metrics)
+    assert flow_result is None or isinstance(flow_result, ResultData | JobStatus)
+    if isinstance(flow_result, ResultData):
+        assert all(file.url.startswith(("https://", "http://")) for file in flow_result.artifacts)
+        assert flow_result.images is not None
+        check_text(flow_result.metrics)
     assert isinstance(read_credits(answer), Credits | None)
     seconds = seconds_until_reset(answer)
     assert seconds is None or 0 <= seconds < float("inf")
@@ -153,45 +153,45 @@ def test_readers_take_anything(answer: Answer, kind: Any) -> None:
 
 
 @quick
-@given(many)
-def test_submit_ends(script: list[Outcome]) -> None:
-    ended = run(submit(Session(GATEWAY, Key), "kling-2", {}), [*script, *END])
-    assert isinstance(ended.error, KlingError) or isinstance(ended.value, JobRef)
+@given(outcome_lists)
+def test_submit_ends_after_any_outcomes(script: list[Outcome]) -> None:
+    flow_result = run(submit(Session(GATEWAY, Key), "kling-2", {}), [*script, *END])
+    assert isinstance(flow_result.error, KlingError) or isinstance(flow_result.value, JobRef)
 
 
 @quick
-@given(many, st.sampled_from([0.0, 60.0, None]), st.sampled_from(KINDS))
-def test_wait_ends(script: list[Outcome], timeout: float | None, kind: Any) -> None:
-    ended = run(wait(Session(GATEWAY, Key), JobRef(JOB, None, None, kind), timeout), [*script, *END])
-    assert isinstance(ended.error, KlingError) or isinstance(ended.value, ResultData)
-    for event in ended.events:
+@given(outcome_lists, st.sampled_from([0.0, 60.0, None]), st.sampled_from(KINDS))
+def test_wait_ends_after_any_outcomes(script: list[Outcome], timeout: float | None, kind: Any) -> None:
+    flow_result = run(wait(Session(GATEWAY, Key), JobRef(JOB, None, None, kind), timeout), [*script, *END])
+    assert isinstance(flow_result.error, KlingError) or isinstance(flow_result.value, ResultData)
+    for event in flow_result.events:
         log_notifier.kling_event(event)
 
 
 @quick
-@given(many)
-def test_questions_end(script: list[Outcome]) -> None:
+@given(outcome_lists)
+def test_queries_end_after_any_outcomes(script: list[Outcome]) -> None:
     for flow in (
         query_credits(Session(GATEWAY, Key)),
         query_status(Session(GATEWAY, Key), JobRef(JOB)),
     ):
-        ended = run(flow, [*script, *END])
-        assert isinstance(ended.error, KlingError) or isinstance(ended.value, Credits | JobStatus)
+        flow_result = run(flow, [*script, *END])
+        assert isinstance(flow_result.error, KlingError) or isinstance(flow_result.value, Credits | JobStatus)
 
 
 @quick
-@given(answers, st.sampled_from(KINDS), many)
-def test_collect_ends(
+@given(answers, st.sampled_from(KINDS), outcome_lists)
+def test_collect_ends_after_any_outcomes(
     tmp_path_factory: pytest.TempPathFactory, answer: Answer, kind: Any, script: list[Outcome]
 ) -> None:
     result = read_ended_job(JOB, None, kind, Answer(200, {}, answer.body))
     if not isinstance(result, ResultData):
         return
-    ended = run(
+    flow_result = run(
         collect(Session(GATEWAY, Key), result, Destination(Folder(tmp_path_factory.getbasetemp()))),
         [*script, *END * 3],
     )
-    assert isinstance(ended.error, KlingError)
+    assert isinstance(flow_result.error, KlingError)
 
 
 @quick
@@ -199,7 +199,7 @@ def test_collect_ends(
     st.lists(st.tuples(statuses, headers, st.lists(st.binary(max_size=30), max_size=3)), max_size=5),
     st.none() | st.integers(0, 60),
 )
-def test_download_takes_anything(
+def test_download_accepts_any_response(
     tmp_path_factory: pytest.TempPathFactory,
     answered: list[tuple[int, dict[str, str], list[bytes]]],
     size: int | None,
@@ -208,8 +208,8 @@ def test_download_takes_anything(
     artifact = Artifact("https://files.example/x", "file", None, size)
     download = Download(artifact, "x.{}".format, Folder(folder))
     try:
-        for status, told, chunks in answered:
-            if download.begin(status, told):
+        for status, response_headers, chunks in answered:
+            if download.begin(status, response_headers):
                 for chunk in chunks:
                     download.write(chunk)
             if download.is_whole():
@@ -245,11 +245,15 @@ actions: st.SearchStrategy[Action] = (
 
 @settings(max_examples=50, deadline=None, suppress_health_check=list(HealthCheck))
 @given(st.lists(actions, min_size=1, max_size=4))
-def test_on_the_wire(stub: Stub, connect: Connect, script: list[Action]) -> None:
+def test_clients_survive_hostile_bytes(stub: Stub, connect: Connect, script: list[Action]) -> None:
     stub.play(gateway(submit=script, status=script, result=script))
-    face = connect(stub.url)
-    job = face.kling.job(JOB)
-    for call in (face.submit, partial(face.do, job.wait, 9), partial(face.do, face.kling.credits)):
+    client = connect(stub.url)
+    job = client.kling.job(JOB)
+    for call in (
+        client.submit,
+        partial(client.call, job.wait, 9),
+        partial(client.call, client.kling.credits),
+    ):
         try:
             call()
         except KlingError as error:

@@ -21,6 +21,7 @@ import pytest
 from kling_adapters import KlingError, SubmitUncertain, WaitTimeout
 from kling_adapters._http import exchange as _http
 from kling_adapters.testing import MP4
+from tests.support.clients import ClientHarness
 from tests.support.stub import (
     JOB,
     KEY,
@@ -36,7 +37,7 @@ from tests.support.stub import (
     reply,
 )
 
-from .conftest import Connect, Face
+from .conftest import Connect
 
 SECRET = KEY.encode()
 SPACES = gzip.compress(b" " * 4_000_000, 9)
@@ -46,7 +47,7 @@ def head(*lines: bytes, body: bytes = b"") -> Raw:
     return Raw(b"\r\n".join([b"HTTP/1.1 200 OK", *lines, b"", body]))
 
 
-def packed(body: bytes, encoding: str) -> Reply:
+def encoded_reply(body: bytes, encoding: str) -> Reply:
     return Reply(200, body, {"content-encoding": encoding})
 
 
@@ -61,14 +62,14 @@ ANSWERS: dict[str, Action] = {
     "length below zero": head(b"content-length: -5", body=b"{}"),
     "chunk of a planet": head(b"transfer-encoding: chunked", body=b"f" * 15 + b"\r\n{}"),
     # Bombs.
-    "gzip bomb": packed(SPACES, "gzip"),
-    "gzip bomb in two layers": packed(gzip.compress(SPACES, 9), "gzip, gzip"),
+    "gzip bomb": encoded_reply(SPACES, "gzip"),
+    "gzip bomb in two layers": encoded_reply(gzip.compress(SPACES, 9), "gzip, gzip"),
     "gzip bomb in two headers": head(
         b"content-encoding: gzip", b"content-encoding: gzip", body=gzip.compress(SPACES, 9)
     ),
-    "gzip that is none": packed(b"{}", "gzip"),
-    "gzip cut off": packed(gzip.compress(accepted().body)[:-12], "gzip"),
-    "unheard-of packing": packed(b"{}", "zstd, br, x-own"),
+    "gzip that is none": encoded_reply(b"{}", "gzip"),
+    "gzip cut off": encoded_reply(gzip.compress(accepted().body)[:-12], "gzip"),
+    "unheard-of packing": encoded_reply(b"{}", "zstd, br, x-own"),
     "deep lists": Reply(200, b"[" * 500_000),
     "deep objects": Reply(200, b'{"a":' * 100_000 + b"1" + b"}" * 100_000),
     "deep metrics": Reply(200, b'{"status":"COMPLETED","metrics":' + b"[" * 900 + b"]" * 900 + b"}"),
@@ -81,7 +82,7 @@ ANSWERS: dict[str, Action] = {
     "key as a length": head(b"content-length: " + SECRET),
     "key as a chunk": head(b"transfer-encoding: chunked", body=SECRET + b"\r\n\r\n"),
     "key as a coding": head(b"transfer-encoding: " + SECRET),
-    "key as gzip": packed(SECRET, "gzip"),
+    "key as gzip": encoded_reply(SECRET, "gzip"),
     "key in packed words": Reply(
         400, gzip.compress(b'{"error": "no such key: %s"}' % SECRET), {"content-encoding": "gzip"}
     ),
@@ -123,31 +124,31 @@ def texts(thing: Any) -> str:
     return str(thing) + repr(thing)
 
 
-def plain(text: str) -> bool:
+def is_plain(text: str) -> bool:
     return all(letter.isprintable() for line in text.split("\n") for letter in line)
 
 
-def everything(face: Face, folder: Path) -> list[Any]:
+def call_everything(client: ClientHarness, folder: Path) -> list[Any]:
     """Call whatever there is to call; what comes back, or is raised as documented."""
-    job = face.kling.job(JOB)
+    job = client.kling.job(JOB)
     calls: list[Callable[[], Any]] = [
-        face.submit,
-        lambda: face.do(face.kling.credits),
-        lambda: face.do(job.status),
-        lambda: face.do(job.wait, 40),
-        lambda: face.do(face.do(job.wait, 40).save, folder),
+        client.submit,
+        lambda: client.call(client.kling.credits),
+        lambda: client.call(job.status),
+        lambda: client.call(job.wait, 40),
+        lambda: client.call(client.call(job.wait, 40).save, folder),
     ]
-    found: list[Any] = []
+    results: list[Any] = []
     for call in calls:
         try:
-            found.append(call())
+            results.append(call())
         except KlingError as error:
-            found.append(error)
-    return found
+            results.append(error)
+    return results
 
 
 @pytest.mark.parametrize("answer", ANSWERS.values(), ids=ANSWERS)
-def test_whatever_it_answers(
+def test_hostile_answers_harm_no_client(
     answer: Action,
     stub: Stub,
     connect: Connect,
@@ -159,27 +160,27 @@ def test_whatever_it_answers(
     monkeypatch.setattr(_http, "MAX_ANSWER_BYTES", 1_000_000)
     target = tmp_path / "target"
     stub.play(lambda _: answer)
-    face = connect(stub.url)
+    client = connect(stub.url)
     with caplog.at_level(logging.DEBUG, "kling_adapters"):
-        found = everything(face, target)
-    assert isinstance(found[-1], KlingError)
-    seen = "".join(map(texts, found))
-    assert KEY not in seen + caplog.text
-    for error in found:
-        assert not isinstance(error, KlingError) or plain(str(error))
-    assert plain(caplog.text)
+        results = call_everything(client, target)
+    assert isinstance(results[-1], KlingError)
+    shown = "".join(map(texts, results))
+    assert KEY not in shown + caplog.text
+    for error in results:
+        assert not isinstance(error, KlingError) or is_plain(str(error))
+    assert is_plain(caplog.text)
     assert [path for path in tmp_path.rglob("*") if path != target] == []
     assert len(stub.posts) == 1
 
 
-def test_everything_at_once(
-    stub: Stub, other: Stub, connect: Connect, tmp_path: Path, caplog: pytest.LogCaptureFixture
+def test_combined_hostile_answers_harm_no_client(
+    stub: Stub, second_stub: Stub, connect: Connect, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     """It accepts, names other hosts and hostile files, and redirects; the file is stored where it should be."""
     away = dict.fromkeys(
-        ("status_url", "response_url", "poll_url"), f"{other.url}/v2/requests/{JOB}?key={KEY}"
+        ("status_url", "response_url", "poll_url"), f"{second_stub.url}/v2/requests/{JOB}?key={KEY}"
     )
-    evil = {"set-cookie": f"key={KEY}; Path=/", "refresh": f"0; url={other.url}", "link": f"<{other.url}>; rel=next",
+    evil = {"set-cookie": f"key={KEY}; Path=/", "refresh": f"0; url={second_stub.url}", "link": f"<{second_stub.url}>; rel=next",
             "content-disposition": 'attachment; filename="../../outside.mp4"', "x-api-key": KEY}  # fmt: skip
     name = "../../outside.mp4"
     video = {
@@ -190,39 +191,39 @@ def test_everything_at_once(
     stub.play(
         gateway(
             submit=[reply(200, {"request_id": "../../../outside", **away}, evil)],
-            status=[Reply(307, b"", {"location": other.url, **evil}), reply(200, {"status": "COMPLETED", **away}, evil)],
+            status=[Reply(307, b"", {"location": second_stub.url, **evil}), reply(200, {"status": "COMPLETED", **away}, evil)],
             result=[finished(video["url"], video=video, file_name=name, **away)],
-            files=lambda _: Reply(302, b"", {"location": f"{other.url}/files/%2e%2e/x?key=1", **evil}),
+            files=lambda _: Reply(302, b"", {"location": f"{second_stub.url}/files/%2e%2e/x?key=1", **evil}),
         )
     )  # fmt: skip
-    other.play(lambda _: Reply(200, MP4, evil))
+    second_stub.play(lambda _: Reply(200, MP4, evil))
     target = tmp_path / "a" / "target"
-    face = connect(stub.url)
+    client = connect(stub.url)
     with caplog.at_level(logging.DEBUG, "kling_adapters"):
-        [saved] = face.save(target)
+        [saved] = client.save(target)
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == [saved.path]
     assert saved.path.parent == target
     assert saved.path.read_bytes() == MP4
-    assert len(other.requests) == 1
-    assert not any(KEY in repr(seen) for seen in other.requests)
+    assert len(second_stub.requests) == 1
+    assert not any(KEY in repr(received) for received in second_stub.requests)
     assert KEY not in caplog.text
 
 
 @pytest.fixture
-def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+def short_timeout(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(_http, "MAX_ANSWER_SECONDS", 0.3)
 
 
-@pytest.mark.usefixtures("impatient")
-def test_an_answer_in_drops_is_given_up(connect: Connect) -> None:
+@pytest.mark.usefixtures("short_timeout")
+def test_dripping_answer_is_abandoned(connect: Connect) -> None:
     """Each drop comes in time, and so no timeout of a read ever ends it."""
     with Stub(lambda _: Drip(b"HTTP/1.1 200 OK\r\ncontent-length: 1000\r\n\r\n", b" ")) as stub:
-        face = connect(stub.url)
+        client = connect(stub.url)
         began = time.monotonic()
         with pytest.raises(SubmitUncertain, match="took longer"):
-            face.submit()
+            client.submit()
         with pytest.raises(WaitTimeout):
-            face.do(face.kling.job(JOB).wait, 1)
+            client.call(client.kling.job(JOB).wait, 1)
         assert time.monotonic() - began < 20
 
 
@@ -245,7 +246,7 @@ with Stub(gateway(submit=[Reply(200, bytes.fromhex(sys.argv[1]), {"content-encod
 
 
 @pytest.mark.parametrize("layers", [1, 2])
-def test_a_bomb_does_not_go_off(layers: int) -> None:
+def test_decompression_bomb_is_refused(layers: int) -> None:
     """150 MB of spaces, in one layer or in two of some hundred bytes: in a process of its own, measured."""
     body = gzip.compress(b" " * 150 * 1024**2, 9)
     for _ in range(layers - 1):

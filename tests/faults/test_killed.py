@@ -40,12 +40,12 @@ anyio.run(main)
 """
 
 
-def test_jobs_survive_a_process_that_is_killed_again_and_again(tmp_path: Path) -> None:
+def test_jobs_survive_repeated_kills_of_a_process(tmp_path: Path) -> None:
     chance = random.Random(JOBS * KILLS)
     journal, folder = tmp_path / "journal.sqlite3", tmp_path / "out"
     with FakeGateway() as gateway:
-        told = (gateway.base_url, gateway.api_key, journal, folder, JOBS)
-        command = [sys.executable, "-c", WORKER, *map(str, told)]
+        options = (gateway.base_url, gateway.api_key, journal, folder, JOBS)
+        command = [sys.executable, "-c", WORKER, *map(str, options)]
         kills = 0
         while kills < KILLS:
             with subprocess.Popen(command, stdout=subprocess.PIPE) as process:

@@ -49,13 +49,13 @@ def test_states_are_understood_in_any_case(name: str) -> None:
     assert read_status(Answer(200, {}, state(name).body)) == JobStatus("COMPLETED")
 
 
-def test_an_unknown_state_is_kept_and_told(stub: Stub, connect: Connect) -> None:
+def test_unknown_state_is_kept_and_reported(stub: Stub, connect: Connect) -> None:
     stub.play(gateway(status=[state("Cancelled")]))
     with pytest.raises(WaitTimeout, match="its last state is Cancelled"):
         connect(stub.url).wait(timeout=20)
 
 
-def test_words_of_the_gateway_are_in_the_errors(stub: Stub, connect: Connect) -> None:
+def test_gateway_messages_are_in_the_errors(stub: Stub, connect: Connect) -> None:
     stub.play(gateway(submit=[reply(200, {"error": "model is overloaded"})]))
     with pytest.raises(SubmitUncertain, match="model is overloaded"):
         connect(stub.url).submit()
@@ -64,29 +64,29 @@ def test_words_of_the_gateway_are_in_the_errors(stub: Stub, connect: Connect) ->
         connect(stub.url).wait(timeout=20)
 
 
-def test_an_id_that_is_a_number_is_an_id(stub: Stub, connect: Connect) -> None:
+def test_numeric_id_is_accepted(stub: Stub, connect: Connect) -> None:
     stub.play(gateway(submit=[accepted(12345)], result=[finished("a text")]))
     assert connect(stub.url).wait().request_id == "12345"
 
 
 @pytest.mark.parametrize("kind", ["status", "result"])
-def test_an_answer_about_another_job_is_not_taken(kind: str, stub: Stub, connect: Connect) -> None:
+def test_foreign_answer_of_a_status_is_ignored(kind: str, stub: Stub, connect: Connect) -> None:
     foreign = finished("another text", request_id="another-job")
     failed = reply(422, {"status": "FAILED", "request_id": "another-job", "error": "no"})
-    own = {"status": state("COMPLETED"), "result": finished("a text")}
-    script: dict[str, Any] = {"result": [own["result"]], kind: [foreign, failed, own[kind]]}
+    answers = {"status": state("COMPLETED"), "result": finished("a text")}
+    script: dict[str, Any] = {"result": [answers["result"]], kind: [foreign, failed, answers[kind]]}
     stub.play(gateway(**script))
     assert connect(stub.url).wait().output == "a text"
 
 
 @pytest.mark.parametrize(
-    ("named", "taken"), [("abc-1", True), ("x" * 3000, False), ("a\x9bb", False), (" ", False)]
+    ("header", "is_valid"), [("abc-1", True), ("x" * 3000, False), ("a\x9bb", False), (" ", False)]
 )
-def test_the_id_of_a_direct_run_is_checked(named: str, taken: bool) -> None:
-    result = read_direct_result("kling-2", "video", Answer(200, {"x-request-id": named}, MP4))
+def test_id_of_a_direct_run_is_checked(header: str, is_valid: bool) -> None:
+    result = read_direct_result("kling-2", "video", Answer(200, {"x-request-id": header}, MP4))
     assert result is not None
-    assert (result.request_id == named) is taken
-    assert taken or result.request_id.startswith("sync-")
+    assert (result.request_id == header) is is_valid
+    assert is_valid or result.request_id.startswith("sync-")
 
 
 def play(stub: Stub, body: bytes, headers: dict[str, str], **files: Any) -> None:
@@ -106,7 +106,7 @@ def test_plain_bytes_are_stored_whatever_their_coding(
 
 
 @pytest.mark.parametrize("coding", ["br", "zstd", "x-own"])
-def test_packed_bytes_are_refused_in_words(coding: str, stub: Stub, connect: Connect, tmp_path: Path) -> None:
+def test_encoded_bytes_are_refused(coding: str, stub: Stub, connect: Connect, tmp_path: Path) -> None:
     play(stub, b"\x1b\x07\x00packed", {"content-encoding": coding})
     with pytest.raises(StorageError, match=f"encoded as {coding}"):
         connect(stub.url).save(tmp_path)
@@ -126,7 +126,7 @@ UNKNOWN = b"\x00\x01unheard-of" + bytes(range(256)) * 4
         ("application/octet-stream", "application/octet-stream", ".mp4"),
     ],
 )
-def test_an_output_that_is_not_recognised_is_stored(
+def test_unrecognized_output_is_stored(
     announced: str, content_type: str, suffix: str, stub: Stub, connect: Connect, tmp_path: Path,
     caplog: pytest.LogCaptureFixture,
 ) -> None:  # fmt: skip
@@ -137,13 +137,13 @@ def test_an_output_that_is_not_recognised_is_stored(
     assert "is not recognised as video" in caplog.text
 
 
-def test_a_page_of_text_is_not_an_output(stub: Stub, connect: Connect, tmp_path: Path) -> None:
+def test_error_page_is_not_an_output(stub: Stub, connect: Connect, tmp_path: Path) -> None:
     play(stub, b"Service unavailable\r\n", {"content-type": "text/plain"})
     with pytest.raises(StorageError, match="should be video, but is text"):
         connect(stub.url).save(tmp_path)
 
 
-def test_an_image_is_not_a_video(stub: Stub, connect: Connect, tmp_path: Path) -> None:
+def test_image_is_not_a_video(stub: Stub, connect: Connect, tmp_path: Path) -> None:
     play(stub, PNG, {})
     with pytest.raises(StorageError, match="should be video, but is image/png"):
         connect(stub.url).save(tmp_path)

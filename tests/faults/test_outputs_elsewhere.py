@@ -1,4 +1,4 @@
-"""An answer may name any URL for its output; what leads into the network of this machine is not fetched."""
+"""An answer may name any URL for its output; one in the network of this machine is not fetched."""
 
 from __future__ import annotations
 
@@ -11,13 +11,11 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-import anyio
 import pytest
 import trustme
 
 from kling_adapters import (
     Artifact,
-    AsyncKling,
     AsyncResult,
     ConfigError,
     Kling,
@@ -26,31 +24,27 @@ from kling_adapters import (
     StorageError,
 )
 from kling_adapters._http.output_networks import OutputNetworks
-from kling_adapters.testing import MP4, SimulatedClock
+from kling_adapters.testing import MP4
 from tests.support.stub import KEY, Reply, Stub
+
+from .conftest import Connect
 
 Save = Callable[[str, Path], Any]
 
 
-@pytest.fixture(params=["sync", "async"])
-def save(request: pytest.FixtureRequest) -> Save:
-    """Stores the output at a URL, which a gateway that is not on this machine has named."""
+@pytest.fixture
+def save(connect: Connect) -> Save:
+    """Store the output at a URL that a remote gateway named."""
 
-    def result(kind: Any, url: str, client: Any) -> Any:
-        artifact = Artifact(url, "video")
-        return kind("id", "kling-2", url, (artifact,), Metrics(), {}, _driver=client._driver)
+    def save_output(url: str, folder: Path) -> Any:
+        # Opened here, because a client reads the environment that the test has prepared.
+        client = connect("https://gateway.example")
+        result_class: Any = AsyncResult if client.is_async else Result
+        artifacts = (Artifact(url, "video"),)
+        result = result_class("id", "kling-2", url, artifacts, Metrics(), {}, _driver=client.kling._driver)
+        return client.call(result.save, folder)
 
-    def blocking(url: str, folder: Path) -> Any:
-        with Kling(base_url="https://gateway.example", api_key=KEY, clock=SimulatedClock()) as kling:
-            return result(Result, url, kling).save(folder)
-
-    async def awaiting(url: str, folder: Path) -> Any:
-        async with AsyncKling(
-            base_url="https://gateway.example", api_key=KEY, clock=SimulatedClock()
-        ) as kling:
-            return await result(AsyncResult, url, kling).save(folder)
-
-    return blocking if request.param == "sync" else lambda *given: anyio.run(awaiting, *given)
+    return save_output
 
 
 class Server(Stub):
@@ -85,26 +79,26 @@ def server(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Server]:
     monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "ca.pem"))
     monkeypatch.setenv("KLING_OUTPUT_NETWORKS", "127.0.0.7/32, fd00:7::/64")
     real = socket.getaddrinfo
-    asked: Counter[str] = Counter()
+    lookups: Counter[str] = Counter()
 
     def look_up(host: Any, port: Any, *rest: Any, **more: Any) -> Any:
         name = host.decode() if isinstance(host, bytes) else host
         if name not in ADDRESSES:
             return real(host, port, *rest, **more)
-        asked[name] += 1
+        lookups[name] += 1
         addresses = ADDRESSES[name]
         if name == "rebind.example":
-            addresses = addresses[:1] if asked[name] == 1 else addresses[1:]
+            addresses = addresses[:1] if lookups[name] == 1 else addresses[1:]
         if not addresses:
             raise socket.gaierror(socket.EAI_NONAME, "not known")
-        return [found for address in addresses for found in real(address, port, *rest, **more)]
+        return [result for address in addresses for result in real(address, port, *rest, **more)]
 
     monkeypatch.setattr(socket, "getaddrinfo", look_up)
     with Server(authority) as server:
         yield server
 
 
-def test_a_public_output_is_stored(save: Save, server: Server, tmp_path: Path) -> None:
+def test_public_output_is_stored(save: Save, server: Server, tmp_path: Path) -> None:
     [file] = save(f"https://files.example:{server.port}/a.mp4", tmp_path / "out")
     assert file.path.read_bytes() == MP4
     assert KEY not in str(server.requests)
@@ -119,7 +113,7 @@ def test_only_a_checked_address_is_connected_to(
     assert server.addresses == ["127.0.0.7"]
 
 
-def test_a_name_without_an_address_is_not_connected_to(save: Save, server: Server, tmp_path: Path) -> None:
+def test_host_without_address_is_not_connected_to(save: Save, server: Server, tmp_path: Path) -> None:
     with pytest.raises(StorageError, match="cannot be looked up"):
         save(f"https://proxied.example:{server.port}/a.mp4", tmp_path / "out")
 
@@ -132,7 +126,7 @@ class Proxy(threading.Thread):
         self._target = port
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.url = f"http://user:secret@127.0.0.1:{self._listener.getsockname()[1]}"
-        self.asked: list[bytes] = []
+        self.requests: list[bytes] = []
 
     def run(self) -> None:
         while True:
@@ -140,7 +134,7 @@ class Proxy(threading.Thread):
                 near, _ = self._listener.accept()
             except OSError:
                 return
-            self.asked.append(near.recv(65536).split(b"\r\n")[0])
+            self.requests.append(near.recv(65536).split(b"\r\n")[0])
             far = socket.create_connection(("127.0.0.1", self._target))
             near.sendall(b"HTTP/1.1 200 OK\r\n\r\n")
             for here, there in ((near, far), (far, near)):
@@ -174,31 +168,29 @@ def proxy(server: Server, monkeypatch: pytest.MonkeyPatch) -> Iterator[Proxy]:
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 @pytest.mark.parametrize("name", ["proxied.example", "fake-ip.example", "internal.example"])
-def test_a_proxy_looks_the_name_up(
-    save: Save, server: Server, proxy: Proxy, tmp_path: Path, name: str
-) -> None:
+def test_proxy_resolves_the_host(save: Save, server: Server, proxy: Proxy, tmp_path: Path, name: str) -> None:
     [file] = save(f"https://{name}:443/a.mp4", tmp_path / "out")
     assert file.path.read_bytes() == MP4
-    assert proxy.asked == [f"CONNECT {name}:443 HTTP/1.1".encode()]
+    assert proxy.requests == [f"CONNECT {name}:443 HTTP/1.1".encode()]
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "[::1]", "169.254.169.254"])
-def test_a_private_address_is_not_asked_of_a_proxy(
+def test_private_address_is_not_requested_from_a_proxy(
     save: Save, proxy: Proxy, tmp_path: Path, host: str
 ) -> None:
     with pytest.raises(StorageError, match="has no public address"):
         save(f"https://{host}/a.mp4", tmp_path / "out")
-    assert proxy.asked == []
+    assert proxy.requests == []
 
 
-def test_a_host_outside_the_proxy_is_checked(
+def test_host_outside_the_proxy_is_checked(
     save: Save, server: Server, proxy: Proxy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("NO_PROXY", "example")
     with pytest.raises(StorageError, match=r"KLING_OUTPUT_NETWORKS=192\.168\.0\.9/32"):
         save("https://internal.example/a.mp4", tmp_path / "out")
     save(f"https://files.example:{server.port}/a.mp4", tmp_path / "out")
-    assert proxy.asked == []
+    assert proxy.requests == []
 
 
 @pytest.mark.parametrize(
@@ -210,23 +202,23 @@ def test_a_host_outside_the_proxy_is_checked(
         "2001:0:a00:1::1", "2001:db8::1",
     ],
 )  # fmt: skip
-def test_a_special_address_is_not_public(address: str) -> None:
+def test_special_address_is_not_public(address: str) -> None:
     with pytest.raises(StorageError, match="KLING_OUTPUT_NETWORKS"):
         OutputNetworks().check("cdn.example", [address])
 
 
 @pytest.mark.parametrize("address", ["93.184.215.14", "2606:2800:21f::1", "64:ff9b::5db8:d70e"])
-def test_a_public_address_is_public(address: str) -> None:
+def test_public_address_is_public(address: str) -> None:
     assert OutputNetworks().check("cdn.example", [address]) == [address]
 
 
 @pytest.mark.parametrize("address", ["10.20.30.40", "::ffff:10.20.30.40", "64:ff9b::a14:1e28", "fd00::1"])
-def test_a_named_network_is_allowed(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_configured_network_is_allowed(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("KLING_OUTPUT_NETWORKS", "10.0.0.0/8, fd00::/8")
     assert OutputNetworks().check("cdn.example", [address]) == [address]
 
 
-def test_a_network_that_cannot_be_read_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_invalid_network_is_a_config_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("KLING_OUTPUT_NETWORKS", "10.0.0.0/33")
     with pytest.raises(ConfigError, match=r"KLING_OUTPUT_NETWORKS must be networks .*Nothing was sent"):
         Kling(base_url="https://gateway.example", api_key=KEY, journal=None)
@@ -248,7 +240,7 @@ PRIVATE = [
 
 
 @pytest.mark.parametrize("url", PRIVATE)
-def test_an_output_in_the_private_network_is_not_fetched(
+def test_output_in_a_private_network_is_not_fetched(
     save: Save, server: Server, tmp_path: Path, url: str
 ) -> None:
     with pytest.raises(StorageError, match="has no public address here") as caught:
@@ -259,7 +251,7 @@ def test_an_output_in_the_private_network_is_not_fetched(
 
 
 @pytest.mark.parametrize("url", PRIVATE)
-def test_a_redirect_into_the_private_network_is_not_followed(
+def test_redirect_to_a_private_network_is_not_followed(
     save: Save, server: Server, tmp_path: Path, url: str
 ) -> None:
     server.status, server.answer = 302, {"location": url.format(port=server.port)}
@@ -268,7 +260,7 @@ def test_a_redirect_into_the_private_network_is_not_followed(
     assert server.connections == 1
 
 
-def test_a_redirect_from_https_to_http_is_not_followed(save: Save, server: Server, tmp_path: Path) -> None:
+def test_redirect_from_https_to_http_is_not_followed(save: Save, server: Server, tmp_path: Path) -> None:
     server.status, server.answer = 302, {"location": f"http://files.example:{server.port}/a.mp4"}
     with pytest.raises(StorageError, match="redirected from https to plain http"):
         save(f"https://files.example:{server.port}/a.mp4", tmp_path / "out")

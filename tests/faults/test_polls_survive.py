@@ -27,7 +27,7 @@ from kling_adapters.protocol.wait import wait
 from tests.support.stub import JOB, Action, Hangup, Raw, Reply, Stub, failed, finished, gateway, reply, state
 
 from .conftest import Connect
-from .flowing import Key, run
+from .scripted_flow import Key, run
 
 HTML = Reply(200, b"<html>down for maintenance</html>", {"content-type": "text/html"})
 MISSING = reply(404, {"error": "not found"})
@@ -58,7 +58,7 @@ FAULTS: dict[str, Action] = {
     "nested deeply": Reply(200, b"[" * 200_000),
     "a list": reply(200, []),
     "no status": reply(200, {"request_id": JOB}),
-    "a status that is no text": state({"COMPLETED": True}),
+    "a status that is not a text": state({"COMPLETED": True}),
     "an unknown state": state("WARMING_UP"),
     "302": reply(302, {"status": "COMPLETED"}, {"location": "/elsewhere"}),
     "broken compression": Reply(200, state("COMPLETED").body, {"content-encoding": "gzip"}),
@@ -68,25 +68,25 @@ FAULTS: dict[str, Action] = {
 
 @pytest.mark.parametrize("times", [1, 2])
 @pytest.mark.parametrize("name", FAULTS)
-def test_a_fault_of_the_status(name: str, times: int, stub: Stub, connect: Connect) -> None:
+def test_wait_survives_a_faulty_status(name: str, times: int, stub: Stub, connect: Connect) -> None:
     stub.play(gateway(status=[*[FAULTS[name]] * times, state("PROCESSING"), state("COMPLETED")]))
     assert connect(stub.url).wait().request_id == JOB
     assert len(stub.posts) == 1
-    assert "/elsewhere" not in {seen.path for seen in stub.gets}
+    assert "/elsewhere" not in {received.path for received in stub.gets}
 
 
 @pytest.mark.parametrize("name", FAULTS)
-def test_a_fault_of_the_result(name: str, stub: Stub, connect: Connect) -> None:
+def test_wait_survives_a_faulty_result(name: str, stub: Stub, connect: Connect) -> None:
     stub.play(gateway(result=[FAULTS[name], FAULTS[name], finished("a text")]))
     assert connect(stub.url).wait().output == "a text"
 
 
-def test_every_fault_in_a_row(stub: Stub, connect: Connect) -> None:
+def test_wait_survives_every_fault_in_a_row(stub: Stub, connect: Connect) -> None:
     stub.play(gateway(status=[*FAULTS.values(), state("QUEUED"), *FAULTS.values(), state("COMPLETED")]))
     assert connect(stub.url).wait(timeout=1e6).request_id == JOB
 
 
-def test_a_result_that_says_processing_again(stub: Stub, connect: Connect) -> None:
+def test_result_in_an_earlier_state_is_repeated(stub: Stub, connect: Connect) -> None:
     stub.play(gateway(result=[state("PROCESSING"), state("QUEUED"), finished("a text")]))
     assert connect(stub.url).wait().output == "a text"
 
@@ -109,44 +109,46 @@ SURVIVED = [answer(FAULTS[name]) for name in FAULTS if name not in ("404", "brok
     st.integers(0, 2),
     st.randoms(use_true_random=False),
 )
-def test_any_mix_of_faults(asking: list[Outcome], fetching: list[Outcome], missing: int, random: Any) -> None:
+def test_wait_survives_any_mix_of_faults(
+    asking: list[Outcome], fetching: list[Outcome], missing: int, random: Any
+) -> None:
     asking = [*asking, *[answer(MISSING)] * missing]
     random.shuffle(asking)
     script = [*asking, answer(state("COMPLETED")), *fetching, answer(finished("a text"))]
-    ended = run(wait(Session(GATEWAY, Key), REF, 1e6), script)
-    assert ended.error is None
-    assert ended.value.output == "a text"
-    assert ended.sent == len(script)
+    flow_result = run(wait(Session(GATEWAY, Key), REF, 1e6), script)
+    assert flow_result.error is None
+    assert flow_result.value.output == "a text"
+    assert flow_result.sent == len(script)
 
 
 @given(
     st.lists(st.sampled_from([answer(state("QUEUED")), *SURVIVED]), min_size=1, max_size=5),
     st.floats(0, 4000),
 )
-def test_until_the_deadline_and_not_longer(again: list[Outcome], timeout: float) -> None:
+def test_wait_lasts_exactly_until_the_timeout(again: list[Outcome], timeout: float) -> None:
     """The pace is bounded on both sides: every 35 s at least, and a second apart on the average."""
-    ended = run(wait(Session(GATEWAY, Key), REF, timeout), (again[i % len(again)] for i in range(5000)))
-    assert isinstance(ended.error, WaitTimeout)
-    assert timeout - 0.001 <= ended.seconds <= timeout + 0.001
-    assert ended.error.seconds == pytest.approx(ended.seconds)
-    assert 1 + timeout / 200 <= ended.sent <= 3 + timeout * 1.2
+    flow_result = run(wait(Session(GATEWAY, Key), REF, timeout), (again[i % len(again)] for i in range(5000)))
+    assert isinstance(flow_result.error, WaitTimeout)
+    assert timeout - 0.001 <= flow_result.seconds <= timeout + 0.001
+    assert flow_result.error.seconds == pytest.approx(flow_result.seconds)
+    assert 1 + timeout / 200 <= flow_result.sent <= 3 + timeout * 1.2
 
 
 @pytest.mark.parametrize("headers", [{"retry-after": "0"}, {"x-rate-limit-reset-at-utc": "1"}])
-def test_a_rate_limit_that_has_always_just_ended_is_no_reason_to_hurry(headers: dict[str, str]) -> None:
+def test_past_reset_does_not_speed_polls_up(headers: dict[str, str]) -> None:
     limited = Answer(429, headers, b"")
-    ended = run(wait(Session(GATEWAY, Key), REF, 900), (limited for _ in range(5000)))
-    assert isinstance(ended.error, WaitTimeout)
-    assert ended.sent < 300
+    flow_result = run(wait(Session(GATEWAY, Key), REF, 900), (limited for _ in range(5000)))
+    assert isinstance(flow_result.error, WaitTimeout)
+    assert flow_result.sent < 300
 
 
 def test_polls_respect_and_remember_rate_limits() -> None:
     queued, limited = answer(state("QUEUED")), Answer(429, {"retry-after": "50"}, b"")
-    waited = run(
+    first_wait = run(
         wait(Session(GATEWAY, Key), REF, 900),
         [queued] * 3 + [limited] + [answer(state("COMPLETED")), answer(finished())],
     )
-    assert waited.seconds > 50
+    assert first_wait.seconds > 50
 
     def count_polls_of_another_job(limits: int) -> int:
         session = Session(GATEWAY, Key)
@@ -157,55 +159,55 @@ def test_polls_respect_and_remember_rate_limits() -> None:
 
 
 @pytest.mark.parametrize("status", [state("QUEUED"), state("?"), MISSING, reply(500), Hangup(), HTML])
-def test_timeout_zero_asks_once(status: Action, stub: Stub, connect: Connect) -> None:
+def test_timeout_zero_polls_once(status: Action, stub: Stub, connect: Connect) -> None:
     stub.play(gateway(status=[status]))
-    face = connect(stub.url)
+    client = connect(stub.url)
     with pytest.raises(WaitTimeout):
-        face.wait(timeout=0)
+        client.wait(timeout=0)
     assert len(stub.gets) == 1
-    assert face.clock.slept == []
+    assert client.clock.slept == []
 
 
-def test_timeout_zero_fetches_what_is_ready(stub: Stub, connect: Connect) -> None:
+def test_timeout_zero_fetches_a_ready_result(stub: Stub, connect: Connect) -> None:
     stub.play(gateway(result=[reply(500), Hangup(), finished("a text")]))
     assert connect(stub.url).wait(timeout=0).output == "a text"
 
 
-def test_wait_timeout_carries_the_job_and_a_second_wait_works(stub: Stub, connect: Connect) -> None:
+def test_job_of_a_wait_timeout_can_be_waited_for(stub: Stub, connect: Connect) -> None:
     stub.play(gateway(status=[state("PROCESSING")]))
-    face = connect(stub.url)
-    job = face.submit()
+    client = connect(stub.url)
+    job = client.submit()
     with pytest.raises(WaitTimeout, match=rf"(?s){JOB}.*continues") as caught:
-        face.do(job.wait, 30)
+        client.call(job.wait, 30)
     assert caught.value.job.request_id == job.request_id == caught.value.request_id == JOB  # type: ignore[union-attr]
     stub.play(gateway(status=[state("COMPLETED")], result=[finished("a text")]))
-    assert face.do(caught.value.job.wait).output == "a text"  # type: ignore[union-attr]
+    assert client.call(caught.value.job.wait).output == "a text"  # type: ignore[union-attr]
     # And once it is there, it is there.
-    asked = len(stub.gets)
-    assert face.do(caught.value.job.wait).output == "a text"  # type: ignore[union-attr]
-    assert len(stub.gets) == asked
+    queries = len(stub.gets)
+    assert client.call(caught.value.job.wait).output == "a text"  # type: ignore[union-attr]
+    assert len(stub.gets) == queries
     assert len(stub.posts) == 1
 
 
-def test_a_result_that_cannot_be_fetched_is_not_lost(stub: Stub, connect: Connect) -> None:
+def test_unfetched_result_is_not_lost(stub: Stub, connect: Connect) -> None:
     stub.play(gateway(result=[reply(500)]))
-    face = connect(stub.url)
-    job = face.submit()
+    client = connect(stub.url)
+    job = client.submit()
     with pytest.raises(WaitTimeout) as caught:
-        face.do(job.wait, 20)
-    assert sum(face.clock.slept) >= 20
+        client.call(job.wait, 20)
+    assert sum(client.clock.slept) >= 20
     stub.play(gateway(result=[finished("a text")]))
-    assert face.do(caught.value.job.wait).output == "a text"  # type: ignore[union-attr]
+    assert client.call(caught.value.job.wait).output == "a text"  # type: ignore[union-attr]
 
 
 @pytest.mark.parametrize("where", ["status", "result"])
-def test_three_404_are_the_end(where: str, stub: Stub, connect: Connect) -> None:
+def test_three_404_expire_a_job(where: str, stub: Stub, connect: Connect) -> None:
     script: dict[str, Any] = {where: [MISSING]}
     stub.play(gateway(**script))
     with pytest.raises(JobExpired, match=JOB):
         connect(stub.url).wait()
-    asked = [seen for seen in stub.gets if seen.path.endswith("/status") == (where == "status")]
-    assert len(asked) == 3
+    queries = [received for received in stub.gets if received.path.endswith("/status") == (where == "status")]
+    assert len(queries) == 3
 
 
 @pytest.mark.parametrize("where", ["status", "result"])
@@ -217,7 +219,7 @@ def test_three_404_are_the_end(where: str, stub: Stub, connect: Connect) -> None
         reply(422, {"error": "too rude"}),
     ],
 )
-def test_a_job_that_failed(where: str, how: Action, stub: Stub, connect: Connect) -> None:
+def test_failed_job_gives_its_reason(where: str, how: Action, stub: Stub, connect: Connect) -> None:
     script: dict[str, Any] = {where: [how]}
     stub.play(gateway(**script))
     with pytest.raises(JobFailed, match=r"too rude.*not billed") as caught:
@@ -229,16 +231,16 @@ def test_a_job_that_failed(where: str, how: Action, stub: Stub, connect: Connect
 @pytest.mark.parametrize("where", ["status", "result"])
 @pytest.mark.parametrize("timeout", [0, None])
 @pytest.mark.parametrize(("status", "error"), [(401, Unauthorized), (403, Forbidden), (410, ModelRetired)])
-def test_a_refusal_ends_the_wait_at_once(
+def test_refusal_ends_the_wait_at_once(
     where: str, timeout: float | None, status: int, error: type[ApiError], stub: Stub, connect: Connect
 ) -> None:
     """Asking again would not help, and saying that the job has not ended would send the caller the wrong way."""
     script: dict[str, Any] = {where: [reply(status, {"error": "bad key"})]}
     stub.play(gateway(**script))
-    face = connect(stub.url)
+    client = connect(stub.url)
     with pytest.raises(error, match=f"{JOB} is not affected"):
-        face.wait(timeout)
-    assert face.clock.slept == []
+        client.wait(timeout)
+    assert client.clock.slept == []
 
 
 @pytest.mark.parametrize(
@@ -251,26 +253,26 @@ def test_a_refusal_ends_the_wait_at_once(
         ({"result": [MISSING]}, events.Expired),
     ],
 )
-def test_events_end_with_how_the_job_ended(
+def test_events_end_with_the_end_of_the_job(
     script: dict[str, Any], last: type[object], stub: Stub, connect: Connect
 ) -> None:
     stub.play(gateway(**script))
-    face = connect(stub.url)
-    assert isinstance(face.events(face.submit())[-1], last)
+    client = connect(stub.url)
+    assert isinstance(client.events(client.submit())[-1], last)
 
 
-def test_events_tell_each_state_once(stub: Stub, connect: Connect) -> None:
+def test_events_report_each_state_once(stub: Stub, connect: Connect) -> None:
     stub.play(gateway(status=[*map(state, ["QUEUED", "QUEUED", "?", "?", "PROCESSING", "COMPLETED"])]))
-    face = connect(stub.url)
-    told = face.events(face.submit())
-    assert [event.state for event in told if isinstance(event, events.StateChanged)] == [
+    client = connect(stub.url)
+    reported = client.events(client.submit())
+    assert [event.state for event in reported if isinstance(event, events.StateChanged)] == [
         "QUEUED",
         "?",
         "PROCESSING",
     ]
 
 
-def test_a_notifier_that_fails_harms_no_job(stub: Stub, connect: Connect) -> None:
+def test_failing_notifier_harms_no_job(stub: Stub, connect: Connect) -> None:
     from kling_adapters.hookspecs import hookimpl
 
     class Broken:
@@ -283,14 +285,14 @@ def test_a_notifier_that_fails_harms_no_job(stub: Stub, connect: Connect) -> Non
 
 
 @pytest.mark.parametrize("method", ["status", "credits"])
-def test_a_single_question_is_repeated_for_a_while(method: str, stub: Stub, connect: Connect) -> None:
+def test_single_query_is_repeated_for_half_a_minute(method: str, stub: Stub, connect: Connect) -> None:
     stub.play(lambda _: reply(429) if len(stub.gets) < 3 else reply(200, {"status": "QUEUED", "credits": 3}))
-    face = connect(stub.url)
-    ask = face.kling.job(JOB).status if method == "status" else face.kling.credits
-    assert getattr(face.do(ask), "state" if method == "status" else "credits") in ("QUEUED", 3)
+    client = connect(stub.url)
+    ask = client.kling.job(JOB).status if method == "status" else client.kling.credits
+    assert getattr(client.call(ask), "state" if method == "status" else "credits") in ("QUEUED", 3)
     for fault, error in ((reply(429), RateLimited), (Hangup(), TransportError), (HTML, TransportError)):
         stub.play(lambda _, fault=fault: fault)  # type: ignore[misc]
-        face.clock.slept.clear()
+        client.clock.slept.clear()
         with pytest.raises(error):
-            face.do(ask)
-        assert sum(face.clock.slept) == pytest.approx(30, abs=1)
+            client.call(ask)
+        assert sum(client.clock.slept) == pytest.approx(30, abs=1)

@@ -22,9 +22,10 @@ from kling_adapters import (
 from kling_adapters.hookspecs import hookimpl
 from kling_adapters.journal.journal import Journal
 from kling_adapters.testing import MP4, PNG
+from tests.support.clients import ClientHarness
 from tests.support.stub import JOB, KEY, Action, Hangup, Raw, Reply, Silence, Stub, reply
 
-from .conftest import Connect, Face
+from .conftest import Connect
 
 HEADERS = {
     "content-type": "video/mp4",
@@ -37,53 +38,49 @@ HEADERS = {
 DONE = Reply(200, MP4, HEADERS)
 
 
-def run(face: Face, **options: Any) -> Any:
-    return face.do(face.kling.run_sync, "kling-2", prompt="a lighthouse", **options)
+def run(client: ClientHarness, **options: Any) -> Any:
+    return client.call(client.kling.run_sync, "kling-2", prompt="a lighthouse", **options)
 
 
-def test_the_answer_is_a_result_with_metrics_and_its_file_is_stored_whole(
-    stub: Stub, connect: Connect, tmp_path: Path
-) -> None:
+def test_direct_run_returns_result_and_metrics(stub: Stub, connect: Connect, tmp_path: Path) -> None:
     stub.play([DONE])
-    face = connect(stub.url, journal=None)
-    result = run(face)
-    [seen] = stub.requests
-    assert (seen.method, seen.path, json.loads(seen.body)) == (
+    client = connect(stub.url, journal=None)
+    result = run(client)
+    [received] = stub.requests
+    assert (received.method, received.path, json.loads(received.body)) == (
         "POST",
         "/v1/kling-2",
         {"prompt": "a lighthouse"},
     )
-    assert seen.headers["x-api-key"] == KEY
+    assert received.headers["x-api-key"] == KEY
     assert (result.request_id, result.model) == (JOB, "kling-2")
     metrics = result.metrics
     assert (metrics.cost, metrics.remaining_credits, metrics.inference_time) == (0.35, 12.5, 41.2)
     assert result.body["x-seed-value"] == "7"
     assert result.video.content == MP4
     assert "ftyp" not in repr(result)
-    [saved] = face.do(result.save, tmp_path)
+    [saved] = client.call(result.save, tmp_path)
     assert saved.path.read_bytes() == MP4
     assert saved.path.name == f"kling-2-{JOB}.mp4"
     assert (saved.sha256, saved.size) == (hashlib.sha256(MP4).hexdigest(), len(MP4))
     assert len(stub.requests) == 1
 
 
-def test_what_the_headers_do_not_tell_is_none(stub: Stub, connect: Connect, tmp_path: Path) -> None:
+def test_missing_headers_give_none(stub: Stub, connect: Connect, tmp_path: Path) -> None:
     stub.play([Reply(200, MP4), Reply(200, MP4, {"x-cost": "free", "x-generation-time": "1e999"})])
-    face = connect(stub.url, journal=tmp_path / "journal")
-    results = [run(face, save_to=tmp_path / "out") for _ in range(2)]
+    client = connect(stub.url, journal=tmp_path / "journal")
+    results = [run(client, save_to=tmp_path / "out") for _ in range(2)]
     assert all(value is None for result in results for value in vars(result.metrics).values())
     assert len({result.saved[0].path for result in results}) == 2
 
 
-def test_save_to_stores_and_everything_is_told_and_written_down(
-    stub: Stub, connect: Connect, tmp_path: Path
-) -> None:
-    told: list[str] = []
+def test_direct_run_is_stored_reported_and_recorded(stub: Stub, connect: Connect, tmp_path: Path) -> None:
+    event_names: list[str] = []
 
     class Listening:
         @hookimpl
         def kling_event(self, event: object) -> None:
-            told.append(type(event).__name__)
+            event_names.append(type(event).__name__)
 
     journal = Journal(tmp_path / "journal")
     states: list[str] = []
@@ -93,14 +90,14 @@ def test_save_to_stores_and_everything_is_told_and_written_down(
         return DONE
 
     stub.play(act)
-    face = connect(stub.url, journal=journal.path, plugins=[Listening()])
-    result = run(face, save_to=tmp_path / "out")
+    client = connect(stub.url, journal=journal.path, plugins=[Listening()])
+    result = run(client, save_to=tmp_path / "out")
     [entry] = journal.entries()
     assert states == ["SUBMITTING"]
     assert (entry.state, entry.request_id, entry.cost) == ("COMPLETED", JOB, 0.35)
     assert entry.files == result.saved
     assert not entry.is_unfinished
-    assert told == ["Submitted", "Completed", "Stored"]
+    assert event_names == ["Submitted", "Completed", "Stored"]
     journal.close()
 
 
@@ -119,13 +116,13 @@ def test_save_to_stores_and_everything_is_told_and_written_down(
     ],
     ids=str,
 )
-def test_no_whole_answer_is_uncertain_and_never_repeated(
+def test_direct_run_without_whole_answer_is_uncertain(
     stub: Stub, connect: Connect, tmp_path: Path, fault: Action
 ) -> None:
     stub.play([fault, DONE, DONE])
-    face = connect(stub.url, journal=tmp_path / "journal")
+    client = connect(stub.url, journal=tmp_path / "journal")
     with pytest.raises(SubmitUncertain) as caught:
-        run(face)
+        run(client)
     assert len(stub.requests) == 1
     [entry] = Journal(tmp_path / "journal").entries()
     assert (entry.state, caught.value.entry) == ("UNCERTAIN", entry.id)
@@ -133,23 +130,21 @@ def test_no_whole_answer_is_uncertain_and_never_repeated(
     assert entry.reason == caught.value.reason
 
 
-def test_a_time_out_is_uncertain(stub: Stub, connect: Connect) -> None:
+def test_direct_run_timeout_is_uncertain(stub: Stub, connect: Connect) -> None:
     stub.play([Silence()])
     with pytest.raises(SubmitUncertain, match="took longer"):
         run(connect(stub.url, journal=None), timeout=0.2)
     assert len(stub.requests) == 1
 
 
-def test_what_started_nothing_is_repeated(stub: Stub, connect: Connect) -> None:
+def test_safe_failure_of_a_direct_run_is_repeated(stub: Stub, connect: Connect) -> None:
     stub.play([reply(429), DONE])
     assert run(connect(stub.url, journal=None)).request_id == JOB
     assert len(stub.requests) == 2
 
 
 @pytest.mark.parametrize("status", [500, 502, 504])
-def test_what_may_have_run_before_it_failed_is_not_repeated(
-    stub: Stub, connect: Connect, status: int
-) -> None:
+def test_direct_run_that_may_have_run_is_not_repeated(stub: Stub, connect: Connect, status: int) -> None:
     stub.play([reply(status), DONE])
     with pytest.raises(SubmitUncertain, match=str(status)):
         run(connect(stub.url, journal=None))
@@ -160,7 +155,7 @@ def test_what_may_have_run_before_it_failed_is_not_repeated(
     ("status", "message", "error"),
     [(400, "duration", BadRequest), (406, "Insufficient credits", InsufficientCredits)],
 )
-def test_a_refusal_is_raised_and_written_down(
+def test_refusal_of_a_direct_run_is_recorded(
     stub: Stub, connect: Connect, tmp_path: Path, status: int, message: str, error: type[Exception]
 ) -> None:
     stub.play([reply(status, {"error": message})])
@@ -170,7 +165,7 @@ def test_a_refusal_is_raised_and_written_down(
     assert len(stub.requests) == 1
 
 
-def test_a_job_that_failed_says_why(stub: Stub, connect: Connect, tmp_path: Path) -> None:
+def test_failed_direct_run_gives_its_reason(stub: Stub, connect: Connect, tmp_path: Path) -> None:
     stub.play([reply(422, {"status": "FAILED", "error": "blocked", "request_id": JOB, "metrics": {}})])
     with pytest.raises(JobFailed, match="blocked"):
         run(connect(stub.url, journal=tmp_path / "journal"))
@@ -178,30 +173,28 @@ def test_a_job_that_failed_says_why(stub: Stub, connect: Connect, tmp_path: Path
     assert (entry.state, entry.request_id, entry.reason) == ("FAILED", JOB, "blocked")
 
 
-def test_a_gateway_that_is_not_there_is_a_transport_error(connect: Connect) -> None:
-    with Stub() as gone:
-        url = gone.url
+def test_missing_gateway_is_a_transport_error(connect: Connect) -> None:
+    with Stub() as stopped:
+        url = stopped.url
     with pytest.raises(TransportError, match="no job was started"):
         run(connect(url, journal=None))
 
 
-def test_what_is_wrong_is_known_before_anything_is_sent(stub: Stub, connect: Connect, tmp_path: Path) -> None:
-    face = connect(stub.url, journal=None)
+def test_bad_arguments_are_refused_before_sending(stub: Stub, connect: Connect, tmp_path: Path) -> None:
+    client = connect(stub.url, journal=None)
     with pytest.raises(ParamsInvalid):
-        face.do(face.kling.run_sync, "kling-2", prompt="x", duration=7)
+        client.call(client.kling.run_sync, "kling-2", prompt="x", duration=7)
     with pytest.raises(ConfigError):
-        run(face, save_to="nowhere://bucket/")
+        run(client, save_to="nowhere://bucket/")
     assert stub.requests == []
 
 
-def test_what_is_no_video_is_not_stored_and_what_cannot_be_stored_is_not_lost(
-    stub: Stub, connect: Connect, tmp_path: Path
-) -> None:
+def test_unstored_direct_output_is_not_lost(stub: Stub, connect: Connect, tmp_path: Path) -> None:
     stub.play([Reply(200, b"<html>", HEADERS), Reply(200, PNG, HEADERS), DONE])
-    face = connect(stub.url, journal=None)
+    client = connect(stub.url, journal=None)
     for _ in range(2):
         with pytest.raises(StorageError, match="should be video"):
-            run(face, save_to=tmp_path / "out")
+            run(client, save_to=tmp_path / "out")
     assert list((tmp_path / "out").iterdir()) == []
 
     class Full:
@@ -214,26 +207,26 @@ def test_what_is_no_video_is_not_stored_and_what_cannot_be_stored_is_not_lost(
         def open(self, name: str, content_type: str) -> Any:
             raise OSError("no space left")
 
-    face = connect(stub.url, journal=None, plugins=[Full()])
+    client = connect(stub.url, journal=None, plugins=[Full()])
     with pytest.raises(StorageError, match="no space left") as caught:
-        run(face, save_to="full://x/")
+        run(client, save_to="full://x/")
     assert caught.value.result is not None
-    [saved] = face.do(caught.value.result.save, tmp_path / "elsewhere")
+    [saved] = client.call(caught.value.result.save, tmp_path / "elsewhere")
     assert saved.path.read_bytes() == MP4
 
 
-def test_files_are_uploaded_first(stub: Stub, connect: Connect) -> None:
+def test_direct_run_uploads_files_first(stub: Stub, connect: Connect) -> None:
     url = "https://example.com/a.png"
     stub.play([reply(200, {"file_urls": [url]}), Reply(200, PNG, {**HEADERS, "content-type": "image/png"})])
-    face = connect(stub.url, journal=None)
-    result = face.do(face.kling.run_sync, "kling-o1", prompt="@Image1", image_urls=[PNG])
-    assert [seen.path for seen in stub.requests] == ["/upload-asset", "/v1/kling-o1"]
+    client = connect(stub.url, journal=None)
+    result = client.call(client.kling.run_sync, "kling-o1", prompt="@Image1", image_urls=[PNG])
+    assert [received.path for received in stub.requests] == ["/upload-asset", "/v1/kling-o1"]
     assert json.loads(stub.requests[1].body)["image_urls"] == [url]
     [image] = result.images
     assert image.content == PNG
 
 
-def test_an_answer_may_be_larger_than_any_other(stub: Stub, connect: Connect, tmp_path: Path) -> None:
+def test_direct_output_may_exceed_the_answer_limit(stub: Stub, connect: Connect, tmp_path: Path) -> None:
     video = MP4 + bytes(20 * 1024**2)
     stub.play([Reply(200, video, HEADERS)])
     [saved] = run(connect(stub.url, journal=None), save_to=tmp_path).saved

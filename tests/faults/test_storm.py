@@ -9,14 +9,13 @@ from collections import Counter, defaultdict
 from pathlib import Path
 from typing import Any
 
-import anyio
 import av
 import httpx
-import pytest
 from kling_sandbox import Faults, ReceivedRequest, Sandbox
 
-from kling_adapters import AsyncKling, Kling, Outcome, SubmitUncertain
+from kling_adapters import Outcome, SubmitUncertain
 from kling_adapters.journal.journal import Journal
+from tests.support.clients import OpenClient
 
 from . import storm
 
@@ -26,42 +25,26 @@ JOBS = int(os.environ.get("KLING_STORM_JOBS", "40"))
 Outcomes = list[Outcome[Any]]
 
 
-@pytest.mark.parametrize("client", [Kling, AsyncKling])
-def test_jobs_survive_a_bad_day_of_the_gateway(client: type[Kling | AsyncKling], tmp_path: Path) -> None:
+def test_jobs_survive_a_storm_of_faults(open_client: OpenClient, tmp_path: Path) -> None:
     journal, folder = tmp_path / "journal.sqlite3", tmp_path / "out"
     with storm.sandbox() as sandbox:
-        given: dict[str, Any] = {
-            "base_url": sandbox.base_url,
-            "api_key": sandbox.api_key,
-            "journal": journal,
-            "clock": storm.FastClock(),
-        }
-        outcomes = blocking(given, folder) if client is Kling else anyio.run(awaiting, given, folder)
+        options = {"api_key": sandbox.api_key, "journal": journal, "clock": storm.FastClock()}
+        client = open_client(sandbox.base_url, **options)
+        batch = client.kling.map(storm.requests(JOBS), concurrency=storm.CONCURRENCY, save_to=folder)
+        outcomes: Outcomes = client.collect(batch)
 
         assert sorted(outcome.index for outcome in outcomes) == list(range(JOBS))
-        submitted_at_most_once(sandbox, outcomes)
-        every_fault_struck(sandbox)
+        check_submitted_once(sandbox, outcomes)
+        check_every_fault_struck(sandbox)
         sandbox.faults = Faults()
-        stored_whole(sandbox, outcomes, folder)
-        remembered(journal, outcomes)
+        check_files_are_whole(sandbox, outcomes, folder)
+        check_journal(journal, outcomes)
 
 
-def blocking(given: dict[str, Any], folder: Path) -> Outcomes:
-    with Kling(**given) as kling:
-        many = kling.map(storm.requests(JOBS), concurrency=storm.CONCURRENCY, save_to=folder)
-        return list(many)
-
-
-async def awaiting(given: dict[str, Any], folder: Path) -> Outcomes:
-    async with AsyncKling(**given) as kling:
-        many = kling.map(storm.requests(JOBS), concurrency=storm.CONCURRENCY, save_to=folder)
-        return [outcome async for outcome in many]
-
-
-def every_fault_struck(sandbox: Sandbox) -> None:
+def check_every_fault_struck(sandbox: Sandbox) -> None:
     """At least a third as often as it should; and the submits those that the seed says."""
     for fault in storm.WEATHER:
-        chances = [each.fault for each in sandbox.requests if fault.matches(each.method, each.path)]
+        chances = [record.fault for record in sandbox.requests if fault.matches(record.method, record.path)]
         expected = len(chances) * fault.rate * fault.burst
         assert chances.count(fault.kind) >= max(1, expected / 3), fault
     again = Faults(storm.WEATHER, storm.SEED)
@@ -69,7 +52,7 @@ def every_fault_struck(sandbox: Sandbox) -> None:
     assert [submit.fault for submit in sandbox.submits] == [fault.kind if fault else "" for fault in struck]
 
 
-def submitted_at_most_once(sandbox: Sandbox, outcomes: Outcomes) -> None:
+def check_submitted_once(sandbox: Sandbox, outcomes: Outcomes) -> None:
     """By the gateway's own record, which has no body where the connection was cut before that was read."""
     submits: dict[str, list[ReceivedRequest]] = defaultdict(list)
     for submit in sandbox.submits:
@@ -92,20 +75,20 @@ def submitted_at_most_once(sandbox: Sandbox, outcomes: Outcomes) -> None:
             else:
                 unread -= 1
         # What was sent before, and then repeated.
-        assert {each.fault for each in sent} <= set(storm.SAFE)
-        assert not any(each.request_id for each in sent)
+        assert {record.fault for record in sent} <= set(storm.SAFE)
+        assert not any(record.request_id for record in sent)
     assert unread == 0
     assert set(sandbox.billed) == started
 
     ends = Counter("uncertain" if outcome.error else "completed" for outcome in outcomes)
-    struck = sum(bool(each.fault) for each in sandbox.requests)
+    struck = sum(bool(record.fault) for record in sandbox.requests)
     sys.stdout.write(
         f"{JOBS} jobs: {dict(ends)}, {len(sandbox.billed)} billed, {len(sandbox.submits)} submits, "
         f"{struck} of {len(sandbox.requests)} requests struck\n"
     )
 
 
-def stored_whole(sandbox: Sandbox, outcomes: Outcomes, folder: Path) -> None:
+def check_files_are_whole(sandbox: Sandbox, outcomes: Outcomes, folder: Path) -> None:
     """Every file is what the gateway serves, and there is no other."""
     contents: dict[str, Path] = {}
     with httpx.Client(base_url=sandbox.base_url) as http:
@@ -123,12 +106,14 @@ def stored_whole(sandbox: Sandbox, outcomes: Outcomes, folder: Path) -> None:
             assert sum(1 for _ in film.decode(video=0)) == 5 * 24
 
 
-def remembered(journal: Path, outcomes: Outcomes) -> None:
-    """The journal knows of each job what the caller was told."""
-    told = {
+def check_journal(journal: Path, outcomes: Outcomes) -> None:
+    """Check that the journal has the outcome of each job."""
+    expected_rows = {
         (f"job {outcome.index}", outcome.request_id, "UNCERTAIN" if outcome.error else "COMPLETED")
         for outcome in outcomes
     }
     entries = Journal(journal).entries()
-    assert {(entry.params["negative_prompt"], entry.request_id, entry.state) for entry in entries} == told
+    assert {
+        (entry.params["negative_prompt"], entry.request_id, entry.state) for entry in entries
+    } == expected_rows
     assert len(entries) == JOBS

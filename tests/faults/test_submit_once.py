@@ -45,7 +45,7 @@ from kling_adapters.protocol.submit import submit
 from tests.support.stub import JOB, Action, Hangup, Raw, Reply, Silence, Stub, accepted, reply
 
 from .conftest import Connect
-from .flowing import Key, run
+from .scripted_flow import Key, run
 
 NOTHING = r"(?i)no job was started"
 PERHAPS = r"(?s)may have started a .* job that will be billed.*not repeated"
@@ -61,11 +61,11 @@ class Case:
     says: str = NOTHING
 
 
-def refused(status: int, error: type[KlingError], message: str = "no") -> Case:
+def refused_case(status: int, error: type[KlingError], message: str = "no") -> Case:
     return Case(f"{status} {message}", [reply(status, {"error": message}), accepted()], 1, error)
 
 
-def unusable(name: str, answer: Action) -> Case:
+def uncertain_case(name: str, answer: Action) -> Case:
     return Case(name, [answer, accepted()], 1, SubmitUncertain, PERHAPS)
 
 
@@ -75,68 +75,68 @@ SOON = {"retry-after": "3"}
 CASES = [
     Case("accepted", [accepted()], 1),
     # The connection.
-    unusable("reset before the request is read", Hangup(read=False, reset=True)),
-    unusable("closed before the request is read", Hangup(read=False)),
-    unusable("closed after the request", Hangup()),
-    unusable("reset after the request", Hangup(reset=True)),
-    unusable("half an answer", Reply(200, accepted().body, announce=5000, sent=20)),
-    unusable("half an answer, which is JSON", Reply(200, accepted().body, announce=5000)),
-    unusable("half an answer, then reset", Reply(200, accepted().body, announce=5000, reset=True)),
-    unusable("half an answer in chunks", Reply(200, accepted().body, chunked=True, sent=20)),
-    unusable("half a refusal", Reply(500, b'{"error": "no"}', announce=5000)),
-    unusable("half a status line", Raw(b"HTTP/1.1 20")),
-    unusable("no HTTP", Raw(b"\x00\xff\x16\x03 whatever\r\n\r\n")),
-    unusable("status that is no number", Raw(b"HTTP/1.1 abc OK\r\n\r\n")),
-    unusable("status 000", Raw(b"HTTP/1.1 000 OK\r\ncontent-length: 0\r\n\r\n")),
-    unusable("two lengths", Raw(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\ncontent-length: 3\r\n\r\n{}")),
-    unusable("switching protocols", Raw(b"HTTP/1.1 101 Switching\r\n\r\n")),
-    unusable("only a 100", Raw(b"HTTP/1.1 100 Continue\r\n\r\n")),
-    unusable("broken compression", Reply(200, accepted().body, {"content-encoding": "gzip"})),
-    unusable("more than any answer has", Reply(200, b" " * (_http.MAX_ANSWER_BYTES + 1))),
+    uncertain_case("reset before the request is read", Hangup(read=False, reset=True)),
+    uncertain_case("closed before the request is read", Hangup(read=False)),
+    uncertain_case("closed after the request", Hangup()),
+    uncertain_case("reset after the request", Hangup(reset=True)),
+    uncertain_case("half an answer", Reply(200, accepted().body, announce=5000, sent=20)),
+    uncertain_case("half an answer, which is JSON", Reply(200, accepted().body, announce=5000)),
+    uncertain_case("half an answer, then reset", Reply(200, accepted().body, announce=5000, reset=True)),
+    uncertain_case("half an answer in chunks", Reply(200, accepted().body, chunked=True, sent=20)),
+    uncertain_case("half a refusal", Reply(500, b'{"error": "no"}', announce=5000)),
+    uncertain_case("half a status line", Raw(b"HTTP/1.1 20")),
+    uncertain_case("no HTTP", Raw(b"\x00\xff\x16\x03 whatever\r\n\r\n")),
+    uncertain_case("status that is not a number", Raw(b"HTTP/1.1 abc OK\r\n\r\n")),
+    uncertain_case("status 000", Raw(b"HTTP/1.1 000 OK\r\ncontent-length: 0\r\n\r\n")),
+    uncertain_case("two lengths", Raw(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\ncontent-length: 3\r\n\r\n{}")),
+    uncertain_case("switching protocols", Raw(b"HTTP/1.1 101 Switching\r\n\r\n")),
+    uncertain_case("only a 100", Raw(b"HTTP/1.1 100 Continue\r\n\r\n")),
+    uncertain_case("broken compression", Reply(200, accepted().body, {"content-encoding": "gzip"})),
+    uncertain_case("more than any answer has", Reply(200, b" " * (_http.MAX_ANSWER_BYTES + 1))),
     # A 2xx that is of no use.
-    unusable("2xx without an id", reply(200, {"status": "QUEUED"})),
-    *(unusable(f"2xx with the id {value!r}", accepted(value)) for value in IDS),
-    unusable("2xx with an empty body", Reply(200)),
-    unusable("204", Raw(b"HTTP/1.1 204 No Content\r\n\r\n")),
-    unusable("2xx with garbage", Reply(200, b"\x80\xff\x00{")),
-    unusable("2xx with HTML", HTML),
-    unusable("2xx nested deeply", Reply(200, b"[" * 200_000)),
-    unusable("2xx with an id nested deeply", Reply(200, b'{"request_id":' + b"[" * 900 + b"]" * 900 + b"}")),
-    unusable("2xx with a list", reply(200, [{"request_id": JOB}])),
-    unusable("2xx with an endless number", Reply(200, b'{"request_id": ' + b"9" * 5000 + b"}")),
+    uncertain_case("2xx without an id", reply(200, {"status": "QUEUED"})),
+    *(uncertain_case(f"2xx with the id {value!r}", accepted(value)) for value in IDS),
+    uncertain_case("2xx with an empty body", Reply(200)),
+    uncertain_case("204", Raw(b"HTTP/1.1 204 No Content\r\n\r\n")),
+    uncertain_case("2xx with garbage", Reply(200, b"\x80\xff\x00{")),
+    uncertain_case("2xx with HTML", HTML),
+    uncertain_case("2xx nested deeply", Reply(200, b"[" * 200_000)),
+    uncertain_case("2xx with an id nested deeply", Reply(200, b'{"request_id":' + b"[" * 900 + b"]" * 900 + b"}")),
+    uncertain_case("2xx with a list", reply(200, [{"request_id": JOB}])),
+    uncertain_case("2xx with an endless number", Reply(200, b'{"request_id": ' + b"9" * 5000 + b"}")),
     Case("201 with an id", [reply(201, {"request_id": JOB})], 1),
     # Redirects are neither followed nor repeated.
     *(
-        unusable(f"{status} to elsewhere", reply(status, {"request_id": JOB}, {"location": "/v2/elsewhere"}))
+        uncertain_case(f"{status} to elsewhere", reply(status, {"request_id": JOB}, {"location": "/v2/elsewhere"}))
         for status in (300, 301, 302, 303, 304, 307, 308)
     ),
     *(
-        unusable(f"302 to {place}", reply(302, {"request_id": JOB}, {"location": place}))
+        uncertain_case(f"302 to {place}", reply(302, {"request_id": JOB}, {"location": place}))
         for place in ("mailto:x", "https://xn--a/", "http://[::1", "https://a..b/")
     ),
     # Refusals.
-    refused(400, BadRequest),
-    refused(401, Unauthorized),
-    refused(403, Forbidden),
-    refused(404, NotFound),
-    refused(405, MethodNotAllowed),
+    refused_case(400, BadRequest),
+    refused_case(401, Unauthorized),
+    refused_case(403, Forbidden),
+    refused_case(404, NotFound),
+    refused_case(405, MethodNotAllowed),
     Case("405 as HTML", [Reply(405, HTML.body, HTML.headers), accepted()], 1, MethodNotAllowed),
-    refused(406, NotAcceptable, "wrong content type"),
-    refused(406, InsufficientCredits, "Insufficient credits"),
-    refused(410, ModelRetired),
-    refused(418, ApiError),
-    refused(422, Unprocessable),
-    refused(451, ApiError),
+    refused_case(406, NotAcceptable, "wrong content type"),
+    refused_case(406, InsufficientCredits, "Insufficient credits"),
+    refused_case(410, ModelRetired),
+    refused_case(418, ApiError),
+    refused_case(422, Unprocessable),
+    refused_case(451, ApiError),
     # Server errors that the documentation says to retry, and those it does not.
     Case("500 then accepted", [reply(500), accepted()], 2),
     Case("502 then accepted", [reply(502), accepted()], 2),
     Case("500, 502, 429 then accepted", [reply(500), reply(502), reply(429), accepted()], 4),
     Case("500 for ever", [reply(500, {"error": "no"})] * 20, 4, ServerError),
     Case("502 for ever", [Reply(502, HTML.body)] * 20, 4, BadGateway),
-    unusable("504", reply(504, {"error": "timeout"})),
-    unusable("501", reply(501)),
-    unusable("503", reply(503)),
-    unusable("599", reply(599)),
+    uncertain_case("504", reply(504, {"error": "timeout"})),
+    uncertain_case("501", reply(501)),
+    uncertain_case("503", reply(503)),
+    uncertain_case("599", reply(599)),
     Case("500 then cut", [reply(500), Hangup(), accepted()], 2, SubmitUncertain, PERHAPS),
     Case("429 then 504", [reply(429, None, SOON), reply(504), accepted()], 2, SubmitUncertain, PERHAPS),
     # Rate limits.
@@ -163,19 +163,19 @@ CASES = [
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
-def test_how_often_a_submit_is_sent(case: Case, stub: Stub, connect: Connect) -> None:
+def test_submit_is_sent_as_often_as_it_is_safe(case: Case, stub: Stub, connect: Connect) -> None:
     stub.play(case.script)
-    face = connect(stub.url)
+    client = connect(stub.url)
     if case.error is None:
-        assert face.submit().request_id == JOB
+        assert client.submit().request_id == JOB
     else:
         with pytest.raises(KlingError, match=case.says) as caught:
-            face.submit()
+            client.submit()
         assert type(caught.value) is case.error
     # What was hung up on unread was a POST too.
     unread = sum(isinstance(action, Hangup) and not action.read for action in case.script)
     assert len(stub.posts) + unread == case.posts
-    assert {seen.path for seen in stub.requests} <= {"/v2/kling-2"}
+    assert {received.path for received in stub.requests} <= {"/v2/kling-2"}
 
 
 def test_every_row_of_the_table_has_a_case() -> None:
@@ -183,39 +183,39 @@ def test_every_row_of_the_table_has_a_case() -> None:
     assert set(STATUSES) <= tried
 
 
-def test_connection_refused_is_tried_again_and_said_to_have_sent_nothing(connect: Connect) -> None:
+def test_refused_connection_is_retried(connect: Connect) -> None:
     with socket.create_server(("127.0.0.1", 0)) as closed:
         port = closed.getsockname()[1]
-    face = connect(f"http://127.0.0.1:{port}")
+    client = connect(f"http://127.0.0.1:{port}")
     with pytest.raises(TransportError, match=NOTHING):
-        face.submit()
-    assert 1 <= len(face.clock.slept) <= 5
+        client.submit()
+    assert 1 <= len(client.clock.slept) <= 5
 
 
-def test_a_gateway_that_comes_up_late_is_sent_one_job(connect: Connect) -> None:
+def test_late_gateway_gets_one_job(connect: Connect) -> None:
     with socket.create_server(("127.0.0.1", 0)) as closed:
         port = closed.getsockname()[1]
-    face = connect(f"http://127.0.0.1:{port}")
-    sleep = face.clock.sleep
+    client = connect(f"http://127.0.0.1:{port}")
+    sleep = client.clock.sleep
     with ExitStack() as stack:
         late: list[Stub] = []
 
         def come_up(seconds: float) -> None:
             sleep(seconds)
-            if len(face.clock.slept) == 2:
+            if len(client.clock.slept) == 2:
                 late.append(stack.enter_context(Stub([accepted()], port)))
 
-        face.clock.sleep = come_up  # type: ignore[method-assign]
-        assert face.submit().request_id == JOB
+        client.clock.sleep = come_up  # type: ignore[method-assign]
+        assert client.submit().request_id == JOB
         assert [len(server.posts) for server in late] == [1]
 
 
-def test_a_name_that_does_not_resolve(connect: Connect) -> None:
+def test_unresolved_host_is_a_transport_error(connect: Connect) -> None:
     with pytest.raises(TransportError, match=NOTHING):
         connect("https://nothing.invalid").submit()
 
 
-def test_no_encryption_where_it_is_expected(stub: Stub, connect: Connect) -> None:
+def test_failed_handshake_starts_no_job(stub: Stub, connect: Connect) -> None:
     """A failed handshake sent nothing."""
     stub.play(repeat(Hangup(read=False)))
     with pytest.raises(TransportError, match=NOTHING):
@@ -223,7 +223,7 @@ def test_no_encryption_where_it_is_expected(stub: Stub, connect: Connect) -> Non
     assert stub.posts == []
 
 
-def test_an_answer_that_never_comes(stub: Stub, connect: Connect, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_answer_is_uncertain(stub: Stub, connect: Connect, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(_http, "_SUBMIT_TIMEOUT", httpx.Timeout(0.2))
     stub.play([Silence(), accepted()])
     with pytest.raises(SubmitUncertain, match=PERHAPS):
@@ -231,23 +231,23 @@ def test_an_answer_that_never_comes(stub: Stub, connect: Connect, monkeypatch: p
     assert len(stub.posts) == 1
 
 
-def test_each_submit_has_a_connection_of_its_own(stub: Stub, connect: Connect) -> None:
-    """One that was idle may be closed just as the request is on its way, and then nobody knows."""
+def test_each_submit_opens_a_connection(stub: Stub, connect: Connect) -> None:
+    """One that was idle may be closed while the request is on its way; the outcome would be uncertain."""
     stub.play([accepted()] * 3)
-    face = connect(stub.url)
+    client = connect(stub.url)
     for _ in range(3):
-        face.submit()
-    assert len({seen.connection for seen in stub.posts}) == 3
+        client.submit()
+    assert len({received.connection for received in stub.posts}) == 3
 
 
 @pytest.mark.parametrize("headers", [{}, SOON, {"x-rate-limit-reset-at-utc": "1"}, {"retry-after": "0"}])
-def test_a_rate_limit_that_never_ends(headers: dict[str, str], stub: Stub, connect: Connect) -> None:
+def test_endless_rate_limit_ends_the_submit(headers: dict[str, str], stub: Stub, connect: Connect) -> None:
     """A reset that has passed, in a header that is late or from a wrong clock, must not become a storm of submits."""
     stub.play(lambda _: reply(429, {"error": "slow down"}, headers))
-    face = connect(stub.url)
+    client = connect(stub.url)
     with pytest.raises(RateLimited, match=NOTHING):
-        face.submit()
-    assert 60 < sum(face.clock.slept) <= 300
+        client.submit()
+    assert 60 < sum(client.clock.slept) <= 300
     assert 4 <= len(stub.posts) <= 100
 
 
@@ -263,28 +263,28 @@ def test_a_rate_limit_that_never_ends(headers: dict[str, str], stub: Stub, conne
         ({"retry-after": "42", "x-rate-limit-reset-at-utc": "never"}, 42),
     ],
 )
-def test_the_reset_is_awaited_by_the_clock_of_the_gateway(
+def test_reset_is_read_by_the_clock_of_the_gateway(
     headers: dict[str, str], seconds: float, stub: Stub, connect: Connect
 ) -> None:
     stub.play([reply(429, None, {"date": "Mon, 02 Mar 2026 10:00:00 GMT", **headers}), accepted()])
-    face = connect(stub.url)
-    face.submit()
-    assert len(face.clock.slept) == 1
-    assert seconds <= face.clock.slept[0] <= seconds + 5
+    client = connect(stub.url)
+    client.submit()
+    assert len(client.clock.slept) == 1
+    assert seconds <= client.clock.slept[0] <= seconds + 5
 
 
 @pytest.mark.parametrize("slug", ["k" * 70_000, "\ud800"])
-def test_what_cannot_be_sent_is_not_uncertain(slug: str, stub: Stub, connect: Connect) -> None:
+def test_unsendable_request_is_not_uncertain(slug: str, stub: Stub, connect: Connect) -> None:
     stub.play([accepted()])
-    face = connect(stub.url)
+    client = connect(stub.url)
     with pytest.raises(KlingError) as caught:
-        face.do(face.kling.submit_raw, slug, {})
+        client.call(client.kling.submit_raw, slug, {})
     assert not isinstance(caught.value, SubmitUncertain)
     assert stub.posts == []
 
 
 @pytest.mark.parametrize("url", ["https://127.0.0.1:99999", "https://127.0.0.1:port"])
-def test_an_address_that_is_none_is_not_uncertain(url: str, connect: Connect) -> None:
+def test_invalid_base_url_is_config_error(url: str, connect: Connect) -> None:
     with pytest.raises(ConfigError):
         connect(url).submit()
 
@@ -292,7 +292,7 @@ def test_an_address_that_is_none_is_not_uncertain(url: str, connect: Connect) ->
 @pytest.mark.parametrize(
     ("name", "value"), [("ALL_PROXY", "nonsense://127.0.0.1:1"), ("SSL_CERT_FILE", "/no/such/file")]
 )
-def test_an_environment_that_cannot_work(
+def test_unusable_environment_is_config_error(
     name: str, value: str, connect: Connect, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Whatever httpx makes of it, it is said as an error of ours, and nothing was sent."""
@@ -302,7 +302,7 @@ def test_an_environment_that_cannot_work(
 
 
 @pytest.mark.parametrize("host", ["a..b", "a" * 64, "xn--a", "\u2488.com"])
-def test_host_that_cannot_be_looked_up_starts_no_job(host: str, connect: Connect) -> None:
+def test_invalid_host_starts_no_job(host: str, connect: Connect) -> None:
     with pytest.raises(TransportError, match=NOTHING):
         connect(f"https://{host}").submit()
 
@@ -314,7 +314,7 @@ def subclasses(kind: type[Exception]) -> list[type[Exception]]:
 @pytest.mark.parametrize(
     "kind", [kind for kind in subclasses(httpx.RequestError) if kind.__module__.startswith("httpx")]
 )
-def test_only_what_comes_before_the_request_counts_as_not_sent(kind: type[httpx.RequestError]) -> None:
+def test_only_connection_errors_count_as_not_sent(kind: type[httpx.RequestError]) -> None:
     before = {
         httpx.ConnectError,
         httpx.ConnectTimeout,
@@ -339,20 +339,18 @@ GATEWAY = Gateway("https://gateway.example")
 
 
 @given(st.lists(st.sampled_from(SAFE), max_size=6), st.sampled_from(UNSAFE))
-def test_nothing_follows_an_outcome_that_may_have_started_a_job(
-    before: list[Outcome], after: Outcome
-) -> None:
-    ended = run(
+def test_no_submit_follows_an_uncertain_outcome(before: list[Outcome], after: Outcome) -> None:
+    flow_result = run(
         submit(Session(GATEWAY, Key), "kling-2", {}),
         [*before, after, Answer(200, {}, b'{"request_id": "second"}')],
     )
-    assert ended.sent <= len(before) + 1
-    assert getattr(ended.value, "request_id", None) != "second"
+    assert flow_result.sent <= len(before) + 1
+    assert getattr(flow_result.value, "request_id", None) != "second"
 
 
 @given(st.lists(st.sampled_from(SAFE), min_size=80, max_size=80))
-def test_a_submit_is_given_up(before: list[Outcome]) -> None:
-    ended = run(submit(Session(GATEWAY, Key), "kling-2", {}), before)
-    assert isinstance(ended.error, KlingError)
-    assert not isinstance(ended.error, SubmitUncertain)
-    assert ended.seconds <= 300 + 4 * 33
+def test_submit_ends_after_its_budget(before: list[Outcome]) -> None:
+    flow_result = run(submit(Session(GATEWAY, Key), "kling-2", {}), before)
+    assert isinstance(flow_result.error, KlingError)
+    assert not isinstance(flow_result.error, SubmitUncertain)
+    assert flow_result.seconds <= 300 + 4 * 33

@@ -1,4 +1,4 @@
-"""Submit, wait and save, killed before each of their effects in turn: `resume` brings the file, and nothing is paid twice."""
+"""Submit, wait and save, killed before each of their effects: `resume` stores the file, and nothing is paid twice."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from kling_adapters.journal.entries import JournalEntry
 from kling_adapters.journal.journal import Journal
 from kling_adapters.testing import MP4, FakeGateway, SimulatedClock
 
-from .mortal import Died, Nursery
+from .client_process import ProcessFactory, ProcessKilled
 
 # `make test` kills before every seventh effect; `make crash` before each.
 STEP = 1 if os.environ.get("KLING_CRASH_SWEEP") else 7
@@ -28,55 +28,55 @@ MOST_EFFECTS = 2000
 
 
 @pytest.fixture(scope="module")
-def nursery() -> Iterator[Nursery]:
-    with Nursery() as running:
+def processes() -> Iterator[ProcessFactory]:
+    with ProcessFactory() as running:
         yield running
 
 
 @pytest.mark.parametrize("place_from", ["submit", "save", "resume"])
-def test_resume_brings_the_file_once(nursery: Nursery, tmp_path: Path, place_from: str) -> None:
+def test_resume_stores_the_file_once(processes: ProcessFactory, tmp_path: Path, place_from: str) -> None:
     resumed = 0
     with FakeGateway() as gateway:
         for number in range(0, MOST_EFFECTS, STEP):
             home = tmp_path / str(number)
-            left_behind, entry = kill_and_resume(nursery, gateway, home, number, place_from)
+            abandoned, entry = kill_and_resume(processes, gateway, home, number, place_from)
             submits = [request for request in gateway.requests if request.params == {"prompt": str(number)}]
             if entry is None or entry.request_id is None:
-                # What was sent and not answered before the kill is reported, and never repeated.
+                # A submit without an answer before the kill is reported and never repeated.
                 assert entry is not None or not submits
                 assert entry is None or entry.state == "UNCERTAIN"
                 continue
             assert len(submits) == 1
-            if place_from == "save" and left_behind.save_to is None:
-                # It was killed before `save`, and nobody has said where the file belongs.
+            if place_from == "save" and abandoned.save_to is None:
+                # It was killed before `save`, so the journal has no destination.
                 assert list((home / "out").glob("*")) == []
                 continue
             [path] = (home / "out").iterdir()
             assert path.read_bytes() == MP4
             assert [file.path for file in entry.files] == [path]
-            if left_behind.files:
+            if abandoned.files:
                 assert resumed
                 return
             resumed += 1
-    raise AssertionError("the process was never left alone until the end")
+    raise AssertionError("the process always had another effect to be killed at")
 
 
 def kill_and_resume(
-    nursery: Nursery, gateway: FakeGateway, home: Path, number: int, place_from: str
+    processes: ProcessFactory, gateway: FakeGateway, home: Path, number: int, place_from: str
 ) -> tuple[Any, Any]:
-    """Kill a process before the effect of this number and resume in another; return the entry before and after that."""
+    """Kill a process before the effect of this number and resume in another; return the entry before and after it."""
     home.mkdir()
     folder, journal = str(home / "out"), home / "journal"
-    life = nursery.bear(gateway.base_url, gateway.api_key, journal, lambda _: None)
+    process = processes.spawn(gateway.base_url, gateway.api_key, journal, lambda _: None)
     arguments = ("kling-2", {"prompt": str(number)}, folder, folder if place_from == "submit" else None)
-    with pytest.raises(Died):
-        life.do("submit_wait_save", *arguments, now=0.0, dies_at=number)
-    left_behind = entry_of(journal)
-    life = nursery.bear(gateway.base_url, gateway.api_key, journal, lambda _: None)
-    outcomes = life.do("resume", folder if place_from == "resume" else None, 1, now=0.0)
-    life.end()
+    with pytest.raises(ProcessKilled):
+        process.call("submit_wait_save", *arguments, now=0.0, kill_at=number)
+    abandoned = entry_of(journal)
+    process = processes.spawn(gateway.base_url, gateway.api_key, journal, lambda _: None)
+    outcomes = process.call("resume", folder if place_from == "resume" else None, 1, now=0.0)
+    process.end()
     assert all(error in (None, "SubmitUncertain") for _, error in outcomes)
-    return left_behind, entry_of(journal)
+    return abandoned, entry_of(journal)
 
 
 def entry_of(path: Path) -> JournalEntry | None:
@@ -109,7 +109,7 @@ SYSTEM_CALLS = (
 )
 
 
-def test_readme_lines_survive_a_kill_at_any_system_call(tmp_path: Path) -> None:
+def test_readme_example_survives_a_kill_at_any_call(tmp_path: Path) -> None:
     if not traces_processes():
         pytest.skip("strace is not installed, or may not trace processes here")
     ends: Counter[str] = Counter()
@@ -126,7 +126,7 @@ def test_readme_lines_survive_a_kill_at_any_system_call(tmp_path: Path) -> None:
 
 
 def resume_and_check(gateway: FakeGateway, home: Path) -> str:
-    """Resume what a killed process left in `home`, check it, and return what became of the job."""
+    """Resume the job of a killed process in `home`, check it, and return its outcome."""
     journal, folder = home / "journal", home / "renders"
     options: Any = {"base_url": gateway.base_url, "api_key": gateway.api_key, "journal": journal}
     with Kling(**options, clock=SimulatedClock()) as kling:

@@ -23,26 +23,24 @@ UPLOADED = reply(200, {"file_urls": [FILE], "message": "done"})
 
 def play(stub: Stub, uploads: Iterable[Action]) -> None:
     script = last_for_ever(uploads)
-    stub.play(lambda seen: next(script) if seen.path == "/upload-asset" else accepted())
+    stub.play(lambda received: next(script) if received.path == "/upload-asset" else accepted())
 
 
 def paths(stub: Stub) -> list[str]:
-    return [seen.path for seen in stub.posts]
+    return [received.path for received in stub.posts]
 
 
-def test_the_upload_comes_before_the_submit_and_before_the_intent(
-    stub: Stub, connect: Connect, tmp_path: Path
-) -> None:
+def test_upload_precedes_the_recorded_intent(stub: Stub, connect: Connect, tmp_path: Path) -> None:
     journal = Journal(tmp_path / "journal")
     entries: list[int] = []
 
-    def act(seen: Request) -> Action:
+    def act(received: Request) -> Action:
         entries.append(len(journal.entries()))
-        return UPLOADED if seen.path == "/upload-asset" else accepted()
+        return UPLOADED if received.path == "/upload-asset" else accepted()
 
     stub.play(act)
-    face = connect(stub.url, journal=journal.path)
-    face.do(face.kling.submit, "kling-bloombloom", image=PNG)
+    client = connect(stub.url, journal=journal.path)
+    client.call(client.kling.submit, "kling-bloombloom", image=PNG)
     journal.close()
     assert paths(stub) == ["/upload-asset", "/v2/kling-bloombloom"]
     assert entries == [0, 1]
@@ -51,10 +49,10 @@ def test_the_upload_comes_before_the_submit_and_before_the_intent(
     assert sent.startswith("data:image/png;base64,")
 
 
-def test_the_older_form_of_the_answer_is_taken(stub: Stub, connect: Connect) -> None:
+def test_older_upload_answer_is_accepted(stub: Stub, connect: Connect) -> None:
     play(stub, [reply(200, {"urls": [FILE]})])
-    face = connect(stub.url, journal=None)
-    face.do(face.kling.submit, "kling-bloombloom", image=PNG)
+    client = connect(stub.url, journal=None)
+    client.call(client.kling.submit, "kling-bloombloom", image=PNG)
     assert json.loads(stub.posts[1].body) == {"image": FILE}
 
 
@@ -76,12 +74,10 @@ def test_the_older_form_of_the_answer_is_taken(stub: Stub, connect: Connect) -> 
     ],
     ids=str,
 )
-def test_an_upload_that_failed_is_repeated_and_the_job_is_submitted_once(
-    stub: Stub, connect: Connect, fault: Action
-) -> None:
+def test_failed_upload_is_repeated(stub: Stub, connect: Connect, fault: Action) -> None:
     play(stub, [fault, fault, UPLOADED])
-    face = connect(stub.url, journal=None)
-    face.do(face.kling.submit, "kling-bloombloom", image=PNG)
+    client = connect(stub.url, journal=None)
+    client.call(client.kling.submit, "kling-bloombloom", image=PNG)
     assert paths(stub).count("/v2/kling-bloombloom") == 1
     assert json.loads(stub.posts[-1].body) == {"image": FILE}
 
@@ -90,63 +86,63 @@ def test_an_upload_that_failed_is_repeated_and_the_job_is_submitted_once(
     ("fault", "error"),
     [(Hangup(), TransportError), (reply(500), ServerError), (reply(400, {"error": "too large"}), BadRequest)],
 )
-def test_an_upload_that_keeps_failing_starts_no_job_and_says_so(
+def test_upload_that_keeps_failing_starts_no_job(
     stub: Stub, connect: Connect, tmp_path: Path, fault: Action, error: type[Exception]
 ) -> None:
-    told: list[object] = []
+    reports: list[object] = []
 
     class Listening:
         @hookimpl
         def kling_event(self, event: object) -> None:
-            told.append(event)
+            reports.append(event)
 
     play(stub, [fault])
-    face = connect(stub.url, journal=tmp_path / "journal", plugins=[Listening()])
+    client = connect(stub.url, journal=tmp_path / "journal", plugins=[Listening()])
     with pytest.raises(error, match=r"(?i)no job was started") as caught:
-        face.do(face.kling.submit, "kling-bloombloom", image=PNG)
+        client.call(client.kling.submit, "kling-bloombloom", image=PNG)
     assert set(paths(stub)) == {"/upload-asset"}
     assert Journal(tmp_path / "journal").entries() == []
-    assert [type(event).__name__ for event in told] == ["SubmitFailed"]
+    assert [type(event).__name__ for event in reports] == ["SubmitFailed"]
     assert KEY not in str(caught.value)
     if isinstance(caught.value, ApiError):
         assert caught.value.request_id is None
-    # Whoever comes next does not wait for the one that failed.
+    # The next upload does not wait for the failed one.
     play(stub, [UPLOADED])
-    face.do(face.kling.submit, "kling-bloombloom", image=PNG)
+    client.call(client.kling.submit, "kling-bloombloom", image=PNG)
 
 
-def test_the_key_goes_to_the_gateways_own_address_for_uploads_and_nowhere_else(
-    stub: Stub, other: Stub, connect: Connect, monkeypatch: pytest.MonkeyPatch
+def test_upload_key_goes_to_the_upload_address_only(
+    stub: Stub, second_stub: Stub, connect: Connect, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(_gateway, "BASE_URL", stub.url)
-    monkeypatch.setattr(_gateway, "UPLOAD_URL", f"{other.url}/upload-asset")
+    monkeypatch.setattr(_gateway, "UPLOAD_URL", f"{second_stub.url}/upload-asset")
     stub.play(lambda _: accepted())
-    redirect = reply(307, headers={"location": f"{other.url}/elsewhere"})
-    other.play(iter([redirect, UPLOADED]))
-    face = connect(stub.url, journal=None)
-    face.do(face.kling.submit, "kling-bloombloom", image=PNG)
-    assert [(seen.path, seen.headers.get("x-api-key")) for seen in other.requests] == [
+    redirect = reply(307, headers={"location": f"{second_stub.url}/elsewhere"})
+    second_stub.play(iter([redirect, UPLOADED]))
+    client = connect(stub.url, journal=None)
+    client.call(client.kling.submit, "kling-bloombloom", image=PNG)
+    assert [(received.path, received.headers.get("x-api-key")) for received in second_stub.requests] == [
         ("/upload-asset", KEY),
         ("/upload-asset", KEY),
     ]
     # Another gateway is not the one that this address belongs to.
-    with Stub(lambda seen: UPLOADED if seen.path == "/upload-asset" else accepted()) as sandbox:
-        face = connect(sandbox.url, journal=None)
-        face.do(face.kling.submit, "kling-bloombloom", image=PNG)
+    with Stub(lambda received: UPLOADED if received.path == "/upload-asset" else accepted()) as sandbox:
+        client = connect(sandbox.url, journal=None)
+        client.call(client.kling.submit, "kling-bloombloom", image=PNG)
         assert paths(sandbox) == ["/upload-asset", "/v2/kling-bloombloom"]
-    assert len(other.requests) == 2
+    assert len(second_stub.requests) == 2
 
 
-def test_no_other_path_of_the_host_of_uploads_gets_the_key(
-    stub: Stub, other: Stub, connect: Connect, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+def test_other_paths_of_the_upload_host_get_no_key(
+    stub: Stub, second_stub: Stub, connect: Connect, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     from tests.support.stub import Reply, finished, gateway
 
     monkeypatch.setattr(_gateway, "BASE_URL", stub.url)
-    monkeypatch.setattr(_gateway, "UPLOAD_URL", f"{other.url}/upload-asset")
-    stub.play(gateway(result=[finished(f"{other.url}/upload-asset")]))
-    other.play(lambda seen: UPLOADED if seen.method == "POST" else Reply(200, PNG))
-    face = connect(stub.url, journal=None)
-    result = face.do(face.do(face.kling.submit, "kling-o1", image_urls=[PNG], prompt="x").wait)
-    face.do(result.save, tmp_path)
-    assert ["x-api-key" in seen.headers for seen in other.requests] == [True, False]
+    monkeypatch.setattr(_gateway, "UPLOAD_URL", f"{second_stub.url}/upload-asset")
+    stub.play(gateway(result=[finished(f"{second_stub.url}/upload-asset")]))
+    second_stub.play(lambda received: UPLOADED if received.method == "POST" else Reply(200, PNG))
+    client = connect(stub.url, journal=None)
+    result = client.call(client.call(client.kling.submit, "kling-o1", image_urls=[PNG], prompt="x").wait)
+    client.call(result.save, tmp_path)
+    assert ["x-api-key" in received.headers for received in second_stub.requests] == [True, False]

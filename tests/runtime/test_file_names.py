@@ -29,7 +29,7 @@ def run_with(play: Play, save_to: Any, **options: Any) -> Any:
 def test_file_name_names_the_only_output(play: Play, tmp_path: Path) -> None:
     [file] = run_with(play, tmp_path / "renders" / "film.mp4").saved
     assert file.path == tmp_path / "renders" / "film.mp4"
-    assert file.path.stat().st_size == file.bytes
+    assert file.path.stat().st_size == file.size
     assert [path.name for path in (tmp_path / "renders").iterdir()] == ["film.mp4"]
 
 
@@ -94,10 +94,10 @@ def test_submit_and_save_use_names(play: Play, tmp_path: Path) -> None:
     async def scenario(kling: Any) -> Any:
         job = await kling.submit("kling-2", prompt="a panda")
         result = await job.wait()
-        [named] = await result.save(tmp_path / "film.mp4")
+        [file] = await result.save(tmp_path / "film.mp4")
         with pytest.raises(ka.StorageError, match=r"video/mp4, which the file name film\.webm does not fit"):
             await result.save(tmp_path / "film.webm")
-        return named
+        return file
 
     assert play(scenario).path == tmp_path / "film.mp4"
     assert [path.name for path in tmp_path.iterdir()] == ["film.mp4"]
@@ -161,6 +161,10 @@ def test_existing_folder_is_a_folder_whatever_its_name(play: Play, tmp_path: Pat
         ("renders/v1.2", "renders/v1.2", None),
         ("renders/kling-2.5", "renders/kling-2.5", None),
         ("a{b}/renders", "a{b}/renders", None),
+        ("http://[half", "http://[half", None),
+        ("sqlite:renders.mp4", "sqlite:renders.mp4", None),
+        ("~no-such-user/film.mp4", "~no-such-user/", "film.mp4"),
+        ("a\0b/film.mp4", "a\0b/", "film.mp4"),
     ],
 )
 def test_destination_is_split(save_to: str, folder: str, template: str | None) -> None:

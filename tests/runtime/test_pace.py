@@ -55,7 +55,7 @@ def drive(flow: Iterator[Any], reply: Callable[[Request, float], Outcome], clock
         return end.value
 
 
-def finishing_after(seconds: float) -> Callable[[Request, float], Outcome]:
+def finish_after(seconds: float) -> Callable[[Request, float], Outcome]:
     def reply(request: Request, now: float) -> Outcome:
         return answer(
             200, status="COMPLETED" if now >= seconds else "PROCESSING", output="https://e.com/a.mp4"
@@ -65,20 +65,20 @@ def finishing_after(seconds: float) -> Callable[[Request, float], Outcome]:
 
 
 @pytest.mark.parametrize(("seconds", "most_polls"), [(0, 1), (3, 5), (60, 35), (300, 60), (780, 110)])
-def test_the_end_of_a_job_is_found_soon_and_with_few_polls(seconds: float, most_polls: int) -> None:
+def test_end_of_a_job_is_found_with_few_polls(seconds: float, most_polls: int) -> None:
     clock = SimulatedClock()
-    drive(wait(Session(GATEWAY, Key), JobRef("id"), None), finishing_after(seconds), clock)
+    drive(wait(Session(GATEWAY, Key), JobRef("id"), None), finish_after(seconds), clock)
     assert seconds <= clock.now() <= seconds + max(1.2, min(11.0, 0.12 * seconds))
     assert len(clock.slept) <= most_polls
 
 
 @pytest.mark.parametrize(("latency", "deadline"), [(None, 1800.0), (57.86, 900.0), (300.73, 1202.92)])
-def test_the_deadline_follows_the_latency_of_the_model(latency: float | None, deadline: float) -> None:
+def test_default_timeout_follows_the_latency(latency: float | None, deadline: float) -> None:
     clock = SimulatedClock()
     with pytest.raises(WaitTimeout) as caught:
         drive(
             wait(Session(GATEWAY, Key), JobRef("id", latency=latency), None),
-            finishing_after(1e9),
+            finish_after(1e9),
             clock,
         )
     assert clock.now() == pytest.approx(deadline)
@@ -86,28 +86,28 @@ def test_the_deadline_follows_the_latency_of_the_model(latency: float | None, de
 
 
 @pytest.mark.parametrize("timeout", [0.0, 0.5, 42.0])
-def test_a_given_timeout_is_kept_to_the_moment(timeout: float) -> None:
+def test_timeout_is_kept_exactly(timeout: float) -> None:
     clock = SimulatedClock()
     with pytest.raises(WaitTimeout):
-        drive(wait(Session(GATEWAY, Key), JobRef("id"), timeout), finishing_after(1e9), clock)
+        drive(wait(Session(GATEWAY, Key), JobRef("id"), timeout), finish_after(1e9), clock)
     assert clock.now() == pytest.approx(timeout)
 
 
 def test_rate_limits_space_the_polls_of_a_job() -> None:
     clock = SimulatedClock()
     limited_until = 20.0
-    asked: list[float] = []
+    poll_times: list[float] = []
 
     def reply(request: Request, now: float) -> Outcome:
-        asked.append(now)
+        poll_times.append(now)
         if now < limited_until:
             return answer(429, {"retry-after": "5"})
-        return finishing_after(200)(request, now)
+        return finish_after(200)(request, now)
 
     drive(wait(Session(GATEWAY, Key), JobRef("id"), None), reply, clock)
-    during = [time for time in asked if time < limited_until]
+    during = [time for time in poll_times if time < limited_until]
     assert all(later - sooner >= 5 for sooner, later in pairwise(during))
-    after = [later - sooner for sooner, later in pairwise(asked) if sooner > limited_until]
+    after = [later - sooner for sooner, later in pairwise(poll_times) if sooner > limited_until]
     assert min(after[:-2]) > 1.8
 
 
@@ -126,25 +126,23 @@ def test_rate_limits_space_the_polls_of_a_job() -> None:
         ({}, None),
     ],
 )
-def test_the_end_of_a_rate_limit_is_read_in_every_form(
-    headers: dict[str, str], seconds: float | None
-) -> None:
+def test_reset_of_a_limit_is_read_in_every_form(headers: dict[str, str], seconds: float | None) -> None:
     assert seconds_until_reset(answer(429, headers)) == seconds
 
 
-def test_a_submit_waits_for_a_rate_limit_within_its_budget_and_then_says_so() -> None:
+def test_submit_waits_for_limits_within_its_budget() -> None:
     clock = SimulatedClock()
     with pytest.raises(RateLimited, match="nothing is billed"):
         drive(submit(Session(GATEWAY, Key), "kling-2", {}), lambda *_: answer(429), clock)
     assert 100 < clock.now() <= 300
 
 
-class Limited:
+class LimitedGateway:
     """A gateway that answers so many requests a minute, by a window that begins anew each minute."""
 
-    def __init__(self, a_minute: int, *, tells: bool) -> None:
+    def __init__(self, a_minute: int, *, sends_reset: bool) -> None:
         self.a_minute = a_minute
-        self.tells = tells
+        self.sends_reset = sends_reset
         self.window = self.count = 0
         self.refused = self.served = 0
 
@@ -154,14 +152,14 @@ class Limited:
         self.window = window
         if self.count > self.a_minute:
             self.refused += 1
-            return answer(429, {"retry-after": f"{60 - now % 60:.0f}"} if self.tells else {})
+            return answer(429, {"retry-after": f"{60 - now % 60:.0f}"} if self.sends_reset else {})
         self.served += 1
         if request.method == "POST":
             return answer(200, request_id=f"{self.served}")
         return answer(200, status="COMPLETED" if now > 300 else "QUEUED", output="https://e.com/a.mp4")
 
 
-def play_together(flows_of_jobs: list[Iterator[Any]], gateway: Limited) -> float:
+def drive_together(flows_of_jobs: list[Iterator[Any]], gateway: LimitedGateway) -> float:
     """Drive many flows at once, each at its own time; return when the last has ended."""
     due: list[tuple[float, int]] = [(0.0, number) for number in range(len(flows_of_jobs))]
     last = 0.0
@@ -195,14 +193,14 @@ def submit_and_wait(session: Session, ended: list[str]) -> Iterator[Any]:
         ended.append(job.request_id)
 
 
-@pytest.mark.parametrize("tells", [True, False])
-def test_the_jobs_of_a_key_keep_its_limit_together(tells: bool) -> None:
-    gateway = Limited(60, tells=tells)
+@pytest.mark.parametrize("sends_reset", [True, False])
+def test_jobs_of_a_key_keep_its_limit_together(sends_reset: bool) -> None:
+    gateway = LimitedGateway(60, sends_reset=sends_reset)
     session = Session(GATEWAY, Key)
     ended: list[str] = []
-    play_together([submit_and_wait(session, ended) for _ in range(100)], gateway)
+    drive_together([submit_and_wait(session, ended) for _ in range(100)], gateway)
     assert len(ended) == 100
     assert gateway.refused < 0.15 * gateway.served
-    alone = Limited(60, tells=tells)
-    play_together([submit_and_wait(Session(GATEWAY, Key), []) for _ in range(100)], alone)
+    alone = LimitedGateway(60, sends_reset=sends_reset)
+    drive_together([submit_and_wait(Session(GATEWAY, Key), []) for _ in range(100)], alone)
     assert gateway.refused < alone.refused / 3

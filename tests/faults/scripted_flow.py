@@ -23,8 +23,8 @@ class Key:
 
 
 @dataclass
-class Ended:
-    """How a flow ended: with a `value` or an `error`, after `sent` requests and `seconds`; what it was about."""
+class FlowResult:
+    """Result of a flow: a `value` or an `error`, after `sent` requests and `seconds`, with its events and requests."""
 
     value: Any = None
     error: BaseException | None = None
@@ -34,40 +34,40 @@ class Ended:
     requests: list[Request] = field(default_factory=list[Request])
 
 
-def run(flow: effects.Flow[Any], outcomes: Iterable[Outcome | Any]) -> Ended:
-    """Hand each Send and Fetch the next outcome, or what it says to it if it is a function; the flow must end before."""
-    ended, scripted = Ended(), iter(outcomes)
-    step, given = flow.send, None
+def run(flow: effects.Flow[Any], outcomes: Iterable[Outcome | Any]) -> FlowResult:
+    """Run a flow; each Send and Fetch gets the next outcome, or its value if it is a function of the effect."""
+    flow_result, scripted = FlowResult(), iter(outcomes)
+    step, outcome = flow.send, None
     for _ in range(LIMIT):
         try:
-            effect = step(given)
+            effect = step(outcome)
         except StopIteration as stop:
-            ended.value = stop.value
-            return ended
+            flow_result.value = stop.value
+            return flow_result
         except Exception as error:  # noqa: BLE001  the test looks at it
-            ended.error = error
-            return ended
+            flow_result.error = error
+            return flow_result
         try:
-            step, given = flow.send, _perform(effect, scripted, ended)
+            step, outcome = flow.send, _perform(effect, scripted, flow_result)
         except Exception as error:  # noqa: BLE001  as the drivers do
-            step, given = flow.throw, error
-    raise AssertionError(f"the flow does not end: {ended}")
+            step, outcome = flow.throw, error
+    raise AssertionError(f"the flow does not end: {flow_result}")
 
 
-def _perform(effect: effects.Effect, scripted: Iterator[Any], ended: Ended) -> Any:
+def _perform(effect: effects.Effect, scripted: Iterator[Any], flow_result: FlowResult) -> Any:
     match effect:
         case effects.Send() | effects.Fetch():
-            ended.sent += 1
-            ended.requests.append(effect.request)
+            flow_result.sent += 1
+            flow_result.requests.append(effect.request)
             outcome = next(scripted, None)
             assert outcome is not None, "the script has ended, the flow has not"
             return outcome(effect) if callable(outcome) else outcome
         case effects.Sleep():
-            ended.seconds += effect.seconds
+            flow_result.seconds += effect.seconds
         case effects.Now():
-            return STARTED + ended.seconds
+            return STARTED + flow_result.seconds
         case effects.Call():
             return effect.function()
         case effects.Emit():
-            ended.events.append(effect.event)
+            flow_result.events.append(effect.event)
     return None

@@ -26,6 +26,7 @@ from kling_adapters import (
 )
 from kling_adapters.hookspecs import hookimpl
 from kling_adapters.testing import MP4
+from tests.support.clients import ClientHarness
 from tests.support.stub import (
     JOB,
     KEY,
@@ -42,156 +43,167 @@ from tests.support.stub import (
     state,
 )
 
-from .conftest import Connect, Face
+from .conftest import Connect
 
 
-def holds_key(seen: Request) -> bool:
+def holds_key(received: Request) -> bool:
     return any(
         KEY in part
-        for part in (seen.path, *seen.headers, *seen.headers.values(), seen.body.decode("latin-1"))
+        for part in (
+            received.path,
+            *received.headers,
+            *received.headers.values(),
+            received.body.decode("latin-1"),
+        )
     )
 
 
 @pytest.fixture
-def traffic(stub: Stub, other: Stub) -> Callable[[], None]:
+def check_traffic(stub: Stub, second_stub: Stub) -> Callable[[], None]:
     """Afterwards: the key went to the gateway with each of its own calls, and never anywhere else."""
 
     def check() -> None:
-        assert not any(holds_key(seen) for seen in other.requests)
-        for seen in stub.requests:
-            assert seen.headers.get("x-api-key", "") == ("" if seen.path.startswith("/files/") else KEY)
-            assert KEY not in seen.path
-            assert "authorization" not in seen.headers
-            assert "cookie" not in seen.headers or KEY not in seen.headers["cookie"]
+        assert not any(holds_key(received) for received in second_stub.requests)
+        for received in stub.requests:
+            assert received.headers.get("x-api-key", "") == (
+                "" if received.path.startswith("/files/") else KEY
+            )
+            assert KEY not in received.path
+            assert "authorization" not in received.headers
+            assert "cookie" not in received.headers or KEY not in received.headers["cookie"]
 
     return check
 
 
 def test_addresses_in_answers_are_not_called(
-    stub: Stub, other: Stub, connect: Connect, tmp_path: Path, traffic: Callable[[], None]
+    stub: Stub, second_stub: Stub, connect: Connect, tmp_path: Path, check_traffic: Callable[[], None]
 ) -> None:
-    other.play(gateway())
+    second_stub.play(gateway())
     away = {
-        "status_url": f"{other.url}/v2/requests/{JOB}/status",
-        "response_url": f"{other.url}/v2/requests/{JOB}",
-        "poll_url": f"{other.url}/v1/requests/{JOB}",
+        "status_url": f"{second_stub.url}/v2/requests/{JOB}/status",
+        "response_url": f"{second_stub.url}/v2/requests/{JOB}",
+        "poll_url": f"{second_stub.url}/v1/requests/{JOB}",
     }
     stub.play(
         gateway(
             submit=[reply(200, {"request_id": JOB, **away})],
             status=[reply(200, {"status": "QUEUED", **away}), reply(200, {"status": "COMPLETED", **away})],
-            result=[finished(other.url + "/files/x.mp4", video={"url": other.url + "/files/x.mp4"}, **away)],
+            result=[
+                finished(
+                    second_stub.url + "/files/x.mp4", video={"url": second_stub.url + "/files/x.mp4"}, **away
+                )
+            ],
         )
     )
     connect(stub.url).save(tmp_path)
-    assert [seen.path for seen in other.requests] == ["/files/x.mp4"]
-    traffic()
+    assert [received.path for received in second_stub.requests] == ["/files/x.mp4"]
+    check_traffic()
 
 
-def test_files_of_the_gateway_itself_are_fetched_without_the_key(
-    stub: Stub, connect: Connect, tmp_path: Path, traffic: Callable[[], None]
+def test_gateway_files_are_fetched_without_the_key(
+    stub: Stub, connect: Connect, tmp_path: Path, check_traffic: Callable[[], None]
 ) -> None:
     stub.play(gateway(result=[finished(stub.url + "/files/x.mp4")]))
     connect(stub.url).save(tmp_path)
-    assert [seen.path for seen in stub.requests][-1] == "/files/x.mp4"
-    traffic()
+    assert [received.path for received in stub.requests][-1] == "/files/x.mp4"
+    check_traffic()
 
 
-def test_files_that_redirect_to_the_gateway_do_not_bring_the_key(
-    stub: Stub, other: Stub, connect: Connect, tmp_path: Path, traffic: Callable[[], None]
+def test_redirects_to_the_gateway_do_not_get_the_key(
+    stub: Stub, second_stub: Stub, connect: Connect, tmp_path: Path, check_traffic: Callable[[], None]
 ) -> None:
-    other.play(lambda _: Reply(302, b"", {"location": stub.url + "/files/x.mp4"}))
-    stub.play(gateway(result=[finished(other.url + "/x.mp4")]))
+    second_stub.play(lambda _: Reply(302, b"", {"location": stub.url + "/files/x.mp4"}))
+    stub.play(gateway(result=[finished(second_stub.url + "/x.mp4")]))
     connect(stub.url).save(tmp_path)
-    traffic()
+    check_traffic()
 
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
 @pytest.mark.parametrize("kind", ["submit", "status", "result"])
 def test_redirects_of_gateway_calls_are_not_followed(
-    kind: str, status: int, stub: Stub, other: Stub, connect: Connect, traffic: Callable[[], None]
+    kind: str, status: int, stub: Stub, second_stub: Stub, connect: Connect, check_traffic: Callable[[], None]
 ) -> None:
-    other.play(gateway())
-    moved = Reply(status, b"", {"location": other.url + "/v2/elsewhere"})
+    second_stub.play(gateway())
+    moved = Reply(status, b"", {"location": second_stub.url + "/v2/elsewhere"})
     script: dict[str, Any] = {kind: [moved]}
     stub.play(gateway(**script))
     with pytest.raises(KlingError):
         connect(stub.url).wait(timeout=20)
-    assert other.requests == []
-    traffic()
+    assert second_stub.requests == []
+    check_traffic()
 
 
-def test_cookies_of_the_gateway_do_not_travel(
-    stub: Stub, other: Stub, connect: Connect, tmp_path: Path
+def test_cookies_of_the_gateway_are_not_sent(
+    stub: Stub, second_stub: Stub, connect: Connect, tmp_path: Path
 ) -> None:
     """Both stubs are one host to a cookie, which knows no ports; a session is a key too."""
     cookie = {"set-cookie": "session=secret; Path=/"}
     stub.play(
         gateway(
             status=[reply(200, {"status": "COMPLETED"}, cookie)],
-            result=[finished(other.url + "/x.mp4")],
+            result=[finished(second_stub.url + "/x.mp4")],
         )
     )
-    other.play(lambda _: Reply(200, MP4))
+    second_stub.play(lambda _: Reply(200, MP4))
     connect(stub.url).save(tmp_path)
-    assert "secret" not in other.requests[0].headers.get("cookie", "")
+    assert "secret" not in second_stub.requests[0].headers.get("cookie", "")
 
 
 @pytest.mark.parametrize("variable", ["HTTP_PROXY", "http_proxy", "ALL_PROXY"])
-def test_a_proxy_is_not_told_the_key_of_a_gateway_on_this_machine(
-    variable: str, stub: Stub, other: Stub, connect: Connect, monkeypatch: pytest.MonkeyPatch
+def test_proxy_does_not_get_the_key_of_a_local_gateway(
+    variable: str, stub: Stub, second_stub: Stub, connect: Connect, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Plain http is allowed to this machine because nobody is on the way; a proxy would be."""
-    monkeypatch.setenv(variable, other.url)
+    """Plain http is allowed to this machine because there is no one on the way; a proxy would be."""
+    monkeypatch.setenv(variable, second_stub.url)
     stub.play(gateway())
-    other.play(gateway())
+    second_stub.play(gateway())
     connect(stub.url).wait()
-    assert other.requests == []
+    assert second_stub.requests == []
 
 
 @pytest.mark.parametrize("answer", [reply(407), reply(502), Hangup(), Hangup(reset=True)])
-def test_a_proxy_sees_no_more_than_the_name_of_the_gateway(
-    answer: Action, other: Stub, connect: Connect, monkeypatch: pytest.MonkeyPatch
+def test_proxy_sees_only_the_name_of_the_gateway(
+    answer: Action, second_stub: Stub, connect: Connect, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("HTTPS_PROXY", other.url)
-    other.play([answer] * 8)
+    monkeypatch.setenv("HTTPS_PROXY", second_stub.url)
+    second_stub.play([answer] * 8)
     with pytest.raises((TransportError, SubmitUncertain)):
         connect("https://gateway.example").submit()
-    assert {seen.method for seen in other.requests} == {"CONNECT"}
-    assert not any(holds_key(seen) for seen in other.requests)
+    assert {received.method for received in second_stub.requests} == {"CONNECT"}
+    assert not any(holds_key(received) for received in second_stub.requests)
 
 
-class Ears:
+class EventRecorder:
     """A plugin that hears every event."""
 
     def __init__(self) -> None:
-        self.heard: list[events.Event] = []
+        self.events: list[events.Event] = []
 
     @hookimpl
     def kling_event(self, event: events.Event) -> None:
-        self.heard.append(event)
+        self.events.append(event)
 
 
-def attempts(face: Face, folder: Path) -> list[object]:
+def collect_visible(client: ClientHarness, folder: Path) -> list[object]:
     """Everything a user gets to see of one job, good or bad."""
-    found: list[object] = [face, face.kling, face.clock, face.kling.plugins]
+    results: list[object] = [client, client.kling, client.clock, client.kling.plugins]
 
     def keep(call: Callable[[], Any]) -> Any:
         try:
-            found.append(call())
+            results.append(call())
         except KlingError as error:
-            found.append(error)
-        return found[-1]
+            results.append(error)
+        return results[-1]
 
-    job = keep(face.submit)
+    job = keep(client.submit)
     if isinstance(job, KlingError):
-        return found
-    keep(lambda: face.do(job.status))
-    keep(lambda: face.do(face.kling.credits))
-    result = keep(lambda: face.do(job.wait, 30))
+        return results
+    keep(lambda: client.call(job.status))
+    keep(lambda: client.call(client.kling.credits))
+    result = keep(lambda: client.call(job.wait, 30))
     if not isinstance(result, KlingError):
-        keep(lambda: face.do(result.save, folder))
-    return found
+        keep(lambda: client.call(result.save, folder))
+    return results
 
 
 LIVES: list[tuple[str, dict[str, list[Action]], type[KlingError] | None]] = [
@@ -208,7 +220,7 @@ LIVES: list[tuple[str, dict[str, list[Action]], type[KlingError] | None]] = [
 
 
 @pytest.mark.parametrize(("script", "error"), [life[1:] for life in LIVES], ids=[life[0] for life in LIVES])
-def test_the_key_is_in_no_text(
+def test_no_text_holds_the_key(
     script: dict[str, Any],
     error: type[KlingError] | None,
     stub: Stub,
@@ -217,12 +229,12 @@ def test_the_key_is_in_no_text(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     stub.play(gateway(result=[finished(stub.url + "/files/x.mp4")], **script))
-    ears = Ears()
+    recorder = EventRecorder()
     with caplog.at_level(logging.DEBUG):
-        found = attempts(connect(stub.url, plugins=[ears]), tmp_path)
-    assert error is None or any(type(thing) is error for thing in found)
-    assert not any(KEY in str(thing) + repr(thing) for thing in [*found, *ears.heard])
-    for thing in found:
+        results = collect_visible(connect(stub.url, plugins=[recorder]), tmp_path)
+    assert error is None or any(type(thing) is error for thing in results)
+    assert not any(KEY in str(thing) + repr(thing) for thing in [*results, *recorder.events])
+    for thing in results:
         if isinstance(thing, BaseException):
             assert KEY not in "".join(traceback.format_exception(thing))
             assert KEY not in repr(vars(thing)) + repr(thing.args)
@@ -244,7 +256,7 @@ ECHO = f"no such key: {KEY}"
         ({"status": [failed(ECHO)]}, JobFailed),
     ],
 )
-def test_a_gateway_that_repeats_the_key(
+def test_key_repeated_by_the_gateway_is_masked(
     script: dict[str, Any],
     error: type[KlingError],
     stub: Stub,
@@ -253,21 +265,21 @@ def test_a_gateway_that_repeats_the_key(
 ) -> None:
     """Error messages are what people paste into reports; many services quote the key they refuse."""
     stub.play(gateway(**script))
-    ears = Ears()
-    face = connect(stub.url, plugins=[ears])
+    recorder = EventRecorder()
+    client = connect(stub.url, plugins=[recorder])
     with caplog.at_level(logging.DEBUG, "kling_adapters"), pytest.raises(error) as caught:
-        face.wait()
+        client.wait()
     assert "no such key" in str(caught.value)
     assert KEY not in "".join(traceback.format_exception(caught.value)) + repr(vars(caught.value))
-    assert KEY not in repr(ears.heard) + caplog.text
+    assert KEY not in repr(recorder.events) + caplog.text
 
 
 @pytest.mark.parametrize("key", ["1", "a", "QUEUED", "request_id", '"', "{", ":", "output"])
-def test_a_short_key_garbles_no_answer(key: str, stub: Stub, connect: Connect) -> None:
+def test_short_key_does_not_garble_answers(key: str, stub: Stub, connect: Connect) -> None:
     """A sandbox may take any key, and whatever keeps a key out of messages must not change what was paid for."""
     stub.play(gateway(status=[state("QUEUED"), state("COMPLETED")], result=[finished("a text: QUEUED 1")]))
-    face = connect(stub.url, api_key=key)
-    result = face.wait()
+    client = connect(stub.url, api_key=key)
+    result = client.wait()
     assert (result.request_id, result.output) == (JOB, "a text: QUEUED 1")
 
 
@@ -275,7 +287,7 @@ BAD_KEYS = [f"{KEY}\n", f"{KEY}\r\nx-evil: 1", f"{KEY} ", f" {KEY}", f"{KEY}\0",
 
 
 @pytest.mark.parametrize("key", BAD_KEYS, ids=ascii)
-def test_a_key_that_no_key_can_be(
+def test_invalid_key_is_a_config_error(
     key: str, stub: Stub, connect: Connect, caplog: pytest.LogCaptureFixture
 ) -> None:
     stub.play([accepted()])
@@ -286,19 +298,19 @@ def test_a_key_that_no_key_can_be(
 
 
 @pytest.mark.parametrize("key", ["", None])
-def test_no_key_at_all(key: str | None, stub: Stub, connect: Connect) -> None:
+def test_missing_key_is_a_config_error(key: str | None, stub: Stub, connect: Connect) -> None:
     stub.play([accepted()])
     with pytest.raises(ConfigError, match="SEGMIND_API_KEY"):
         connect(stub.url, api_key=key).submit()
     assert stub.requests == []
 
 
-class Giver:
+class KeyPlugin:
     def __init__(self, key: Any) -> None:
         self.key = key
 
     @hookimpl
-    def kling_auth(self, gateway: str) -> Giver:
+    def kling_auth(self, gateway: str) -> KeyPlugin:
         return self
 
     def api_key(self) -> Any:
@@ -306,11 +318,11 @@ class Giver:
 
 
 @pytest.mark.parametrize("key", ["", *BAD_KEYS[:3], None, KEY.encode(), 7])
-def test_a_plugin_that_gives_no_key(key: Any, stub: Stub, connect: Connect) -> None:
+def test_plugin_without_a_key_is_a_config_error(key: Any, stub: Stub, connect: Connect) -> None:
     """A request without a key would be refused in the gateway's words; better in ours, and before it is sent."""
     stub.play([accepted()])
     with pytest.raises(ConfigError) as caught:
-        connect(stub.url, api_key=None, plugins=[Giver(key)]).submit()
+        connect(stub.url, api_key=None, plugins=[KeyPlugin(key)]).submit()
     assert stub.requests == []
     assert KEY not in "".join(traceback.format_exception(caught.value))
 
@@ -349,21 +361,21 @@ REFUSED = [
 
 @pytest.mark.parametrize("url", REFUSED, ids=ascii)
 @pytest.mark.parametrize("kind", [Kling, AsyncKling])
-def test_addresses_that_are_refused(kind: type[Kling | AsyncKling], url: str) -> None:
+def test_unsafe_gateway_addresses_are_refused(kind: type[Kling | AsyncKling], url: str) -> None:
     with pytest.raises(ConfigError) as caught:
         kind(api_key=KEY, base_url=url)
     assert "word" not in str(caught.value)
 
 
 @pytest.mark.parametrize("url", ["{}", "{}/", "{}/v1", "{}/v2", "{}/v2/", "{}/v1/"])
-def test_addresses_that_are_taken(
-    url: str, stub: Stub, connect: Connect, traffic: Callable[[], None]
+def test_safe_gateway_addresses_are_accepted(
+    url: str, stub: Stub, connect: Connect, check_traffic: Callable[[], None]
 ) -> None:
     stub.play(gateway())
     connect(url.format(stub.url)).wait()
-    assert [seen.path.partition("?")[0] for seen in stub.requests] == [
+    assert [received.path.partition("?")[0] for received in stub.requests] == [
         "/v2/kling-2",
         f"/v2/requests/{JOB}/status",
         f"/v2/requests/{JOB}",
     ]
-    traffic()
+    check_traffic()

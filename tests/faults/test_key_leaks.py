@@ -1,6 +1,6 @@
 """Promise 5 once more, from the other side: everything a run leaves behind is searched for the key it was made with.
 
-What the key did in the gateway's own headers is in test_key_goes_home.py. Here it is searched for whole, in pieces and
+What the key did in the gateway's own headers is in test_key_destinations.py. Here it is searched for whole, in pieces and
 in other spellings, in what was logged, raised, shown, exported, printed and written; also where the gateway repeats it.
 """
 
@@ -36,6 +36,7 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from kling_adapters import Kling, KlingError, events
 from kling_adapters.hookspecs import hookimpl
 from kling_adapters.testing import MP4, PNG, SimulatedClock
+from tests.support.clients import ClientHarness
 from tests.support.stub import (
     JOB,
     Action,
@@ -53,7 +54,7 @@ from tests.support.stub import (
     state,
 )
 
-from .conftest import Connect, Face
+from .conftest import Connect
 
 # Not all letters, so that its spellings differ.
 KEY = "SG_7d1f/5be2+90aa&c43%8e6b=f0"
@@ -95,7 +96,7 @@ def holds_key(data: bytes | str) -> bool:
         KEY.encode().hex(),
     ],
 )
-def test_what_searches_finds_it(text: str) -> None:
+def test_search_finds_a_planted_key(text: str) -> None:
     assert holds_key(text)
     assert holds_key(text.encode())
 
@@ -108,24 +109,24 @@ class Evidence:
 
     def keep(self, call: Callable[[], Any]) -> Any:
         try:
-            found = call()
+            result = call()
         except (KlingError, KeyboardInterrupt) as error:
-            found = error
-        self.show(found)
-        return found
+            result = error
+        self.show(result)
+        return result
 
     def show(self, thing: object) -> None:
         name = type(thing).__name__
         self.texts += [(f"str of {name}", str(thing)), (f"repr of {name}", repr(thing))]
         if isinstance(thing, BaseException):
             self.texts.append((f"vars of {name}", repr(vars(thing))))
-            told = traceback.TracebackException.from_exception(thing, capture_locals=True)
-            self.texts.append((f"traceback of {name}", "".join(told.format())))
+            shown = traceback.TracebackException.from_exception(thing, capture_locals=True)
+            self.texts.append((f"traceback of {name}", "".join(shown.format())))
         with suppress(Exception):  # few things can be pickled
             self.texts.append((f"pickle of {name}", pickle.dumps(thing)))
         if isinstance(thing, list | tuple):
-            for each in thing:
-                self.show(each)
+            for item in thing:
+                self.show(item)
 
     def read(self, folder: Path) -> None:
         for path in folder.rglob("*"):
@@ -133,7 +134,7 @@ class Evidence:
             if path.is_file():
                 self.texts.append((str(path), path.read_bytes()))
 
-    def heard(self, records: list[logging.LogRecord]) -> None:
+    def add_logs(self, records: list[logging.LogRecord]) -> None:
         for record in records:
             text = f"{record.getMessage()} {record.msg!r} {record.args!r} {record.exc_text} {vars(record)}"
             self.texts.append((f"log of {record.name}", text))
@@ -141,8 +142,8 @@ class Evidence:
                 self.show(record.exc_info[1])
 
     def check(self) -> None:
-        found = [(name, text) for name, text in self.texts if holds_key(text)]
-        assert not found, "\n".join(f"{name}: {text[:2000]!r}" for name, text in found[:3])
+        leaks = [(name, text) for name, text in self.texts if holds_key(text)]
+        assert not leaks, "\n".join(f"{name}: {text[:2000]!r}" for name, text in leaks[:3])
 
 
 class Host:
@@ -162,14 +163,14 @@ class Host:
             self,
         ]
         journal = folder / "state" / "journal.sqlite3"
-        self.face = connect(url, api_key=None, plugins=self.plugins, journal=journal)
+        self.client = connect(url, api_key=None, plugins=self.plugins, journal=journal)
 
     @hookimpl
     def kling_event(self, event: events.Event) -> None:
         self.events.append(event)
 
     def show(self, evidence: Evidence) -> None:
-        for thing in (self.face.kling, *self.plugins, *self.face.kling.plugins, *self.events):
+        for thing in (self.client.kling, *self.plugins, *self.client.kling.plugins, *self.events):
             evidence.show(thing)
         for span in self._spans.get_finished_spans():
             evidence.texts.append(("span", span.to_json()))
@@ -177,14 +178,14 @@ class Host:
         evidence.texts.append(("metrics", data.to_json() if data else ""))
 
 
-def everything(face: Face, folder: Path, evidence: Evidence) -> None:
+def call_everything(client: ClientHarness, folder: Path, evidence: Evidence) -> None:
     """Every call of a client, whatever comes of it."""
-    kling, do, keep = face.kling, face.do, evidence.keep
+    kling, do, keep = client.kling, client.call, evidence.keep
     films = folder / "films"
     job = keep(lambda: do(kling.submit, "kling-2", prompt="a lighthouse"))
     if not isinstance(job, BaseException):
         keep(lambda: do(job.status))
-        keep(lambda: face.events(job))
+        keep(lambda: client.events(job))
     # Another one, because its end is known now.
     job = keep(lambda: do(kling.submit_raw, "kling-9", {"start_image": "https://example.com/a.png"}))
     if not isinstance(job, BaseException):
@@ -195,8 +196,8 @@ def everything(face: Face, folder: Path, evidence: Evidence) -> None:
     keep(lambda: do(kling.run_sync, "kling-2", prompt="a lighthouse", save_to=films, timeout=20))
     keep(lambda: do(kling.credits))
     requests = [{"model": "kling-2", "prompt": "a lighthouse"}, {"model": "kling-2", "duration": 7}]
-    keep(lambda: face.all(kling.map(requests, name="films", save_to=films)))
-    keep(lambda: face.all(kling.resume(save_to=films)))
+    keep(lambda: client.collect(kling.map(requests, name="films", save_to=films)))
+    keep(lambda: client.collect(kling.resume(save_to=films)))
     keep(lambda: do(kling.entries))
     keep(lambda: do(kling.job(JOB).status))
     keep(lambda: do(kling.submit, "kling-2", prompt=7))
@@ -214,15 +215,15 @@ def environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv(name, str(tmp_path))
 
 
-def went_home_only(stub: Stub, *others: Stub) -> None:
-    def told(seen: Request) -> str:
-        return f"{seen.path} { {**seen.headers, 'x-api-key': ''} } {seen.body.decode('latin-1')}"
+def check_destinations(gateway: Stub, *file_hosts: Stub) -> None:
+    def describe(received: Request) -> str:
+        return f"{received.path} { {**received.headers, 'x-api-key': ''} } {received.body.decode('latin-1')}"
 
-    assert {seen.headers.get("x-api-key") for seen in stub.requests} <= {KEY, None}
-    assert any("x-api-key" in seen.headers for seen in stub.requests)
-    assert not any(holds_key(told(seen)) for seen in stub.requests)
-    for other in others:
-        assert not any(holds_key(repr(seen)) for seen in other.requests)
+    assert {received.headers.get("x-api-key") for received in gateway.requests} <= {KEY, None}
+    assert any("x-api-key" in received.headers for received in gateway.requests)
+    assert not any(holds_key(describe(received)) for received in gateway.requests)
+    for stub in file_hosts:
+        assert not any(holds_key(repr(received)) for received in stub.requests)
 
 
 # Longer than a question is repeated, shorter than a job is waited for.
@@ -278,14 +279,14 @@ def play(stub: Stub, script: Script) -> None:
     }
     answer = gateway(**described)
 
-    def act(seen: Request) -> Action:
-        if seen.path == "/upload-asset" and "submit" not in script:
+    def act(received: Request) -> Action:
+        if received.path == "/upload-asset" and "submit" not in script:
             return reply(200, {"file_urls": [f"{stub.url}/assets/x.png"]})
-        if seen.path == "/v1/get-user-credits" and "status" not in script:
+        if received.path == "/v1/get-user-credits" and "status" not in script:
             return reply(200, {"credits": 7})
-        if seen.path == "/v1/kling-2" and "submit" not in script:
+        if received.path == "/v1/kling-2" and "submit" not in script:
             return Reply(200, MP4, {"content-type": "video/mp4", "x-request-id": "job-sync", "x-cost": "0.5"})
-        return answer(seen)
+        return answer(received)
 
     stub.play(act)
 
@@ -294,34 +295,34 @@ def play(stub: Stub, script: Script) -> None:
 @pytest.mark.parametrize(
     "script", [*LIVES.values(), *ECHOES.values(), *HEADS.values()], ids=[*LIVES, *ECHOES, *HEADS]
 )
-def test_what_a_client_leaves_behind(
+def test_client_leaves_the_key_nowhere(
     script: Script,
     stub: Stub,
-    other: Stub,
+    second_stub: Stub,
     connect: Connect,
     tmp_path: Path,
     caplog: pytest.LogCaptureFixture,
     capfd: pytest.CaptureFixture[str],
 ) -> None:
     play(stub, script)
-    other.play(lambda _: Reply(204))
+    second_stub.play(lambda _: Reply(204))
     evidence = Evidence()
     with caplog.at_level(logging.DEBUG):
-        host = Host(connect, stub.url, other, tmp_path)
-        everything(host.face, tmp_path, evidence)
-        host.face.do(host.face.kling.close)
+        host = Host(connect, stub.url, second_stub, tmp_path)
+        call_everything(host.client, tmp_path, evidence)
+        host.client.call(host.client.kling.close)
     host.show(evidence)
-    evidence.heard(caplog.records)
+    evidence.add_logs(caplog.records)
     evidence.read(tmp_path)
     evidence.texts += [("output", text) for text in capfd.readouterr()]
     evidence.check()
-    went_home_only(stub, other)
+    check_destinations(stub, second_stub)
     assert {record.name.partition(".")[0] for record in caplog.records} >= {"kling_adapters", "httpcore"}
-    assert other.requests
+    assert second_stub.requests
 
 
 @pytest.mark.usefixtures("environment")
-def test_what_an_interrupted_client_shows(stub: Stub, tmp_path: Path) -> None:
+def test_interrupted_client_does_not_show_the_key(stub: Stub, tmp_path: Path) -> None:
     """Within httpx: the traceback that an application reports has the variables of its functions, too."""
     stub.play([Silence()])
     evidence = Evidence()
@@ -340,11 +341,11 @@ def test_what_an_interrupted_client_shows(stub: Stub, tmp_path: Path) -> None:
     evidence.check()
 
 
-class Refusing:
+class RefusedPool:
     """A pool of keys that all have been refused, one of which is none."""
 
     @hookimpl
-    def kling_auth(self) -> Refusing:
+    def kling_auth(self) -> RefusedPool:
         return self
 
     def keys(self) -> list[str]:
@@ -362,15 +363,15 @@ class Refusing:
         return None
 
 
-def test_what_a_pool_that_has_no_key_shows(stub: Stub, connect: Connect, tmp_path: Path) -> None:
+def test_empty_pool_does_not_show_its_keys(stub: Stub, connect: Connect, tmp_path: Path) -> None:
     evidence = Evidence()
-    face = connect(stub.url, api_key=None, plugins=[Refusing()], journal=tmp_path / "journal.sqlite3")
-    everything(face, tmp_path, evidence)
+    client = connect(stub.url, api_key=None, plugins=[RefusedPool()], journal=tmp_path / "journal.sqlite3")
+    call_everything(client, tmp_path, evidence)
     evidence.check()
     assert stub.requests == []
 
 
-def test_what_the_command_leaves_behind(stub: Stub, tmp_path: Path) -> None:
+def test_command_leaves_the_key_nowhere(stub: Stub, tmp_path: Path) -> None:
     play(stub, {})
     (tmp_path / "films.jsonl").write_text('{"model": "kling-2", "prompt": "a lighthouse"}\n')
     evidence = Evidence()
@@ -408,4 +409,4 @@ def test_what_the_command_leaves_behind(stub: Stub, tmp_path: Path) -> None:
     assert "Traceback" in run(code)
     evidence.read(tmp_path)
     evidence.check()
-    went_home_only(stub)
+    check_destinations(stub)

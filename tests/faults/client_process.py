@@ -1,8 +1,8 @@
-"""A client in a process of its own, which is killed just before the nth thing it does that others could notice.
+"""Client in a process of its own, which is killed just before its nth effect outside the process.
 
-What it leaves behind, half a request, a lock, a transaction, half a file, is what a dead process leaves in earnest. Run
-as a script this is the nursery: it has imported everything and forks for each life, because starting Python takes longer
-than most of them last.
+It leaves half a request, a lock, a transaction or half a file, like any killed process. Run as a script, this is the
+server from which processes are forked: it has imported everything, because the start of Python takes longer than most of
+the processes live.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ import anyio.lowlevel
 from kling_adapters import Kling, KlingError, Outcome
 from kling_adapters.plugins import discovery
 
-# C functions as sys.setprofile names them. Between two of these it makes no difference to anyone when a process dies.
+# C functions as sys.setprofile names them. A kill between two of these is the same as a kill before the second.
 EFFECTS = {
     "socket.connect",
     "socket.send",
@@ -46,7 +46,7 @@ EFFECTS = {
 }
 
 
-class Died(Exception):
+class ProcessKilled(Exception):
     """The process was killed."""
 
 
@@ -59,29 +59,41 @@ class Raised:
     entry: int | None
 
 
-class Life:
-    """A process with one client. It has no time of its own: `slept` is told when it would have slept."""
+class ClientProcess:
+    """A process with one client. Its clock is simulated: `on_sleep` is called with the seconds of each sleep."""
 
     def __init__(
-        self, connection: Connection, has_ended: Callable[[], int], slept: Callable[[float], None]
+        self, connection: Connection, wait_for_end: Callable[[], int], on_sleep: Callable[[float], None]
     ) -> None:
         self._connection = connection
-        self._has_ended = has_ended
-        self._slept = slept
+        self._wait_for_end = wait_for_end
+        self._on_sleep = on_sleep
 
-    def do(self, what: str, *arguments: Any, now: float, dies_at: int | None = None) -> Any:
-        """Call a function of Deeds, the last if `dies_at` is told. Return what it returns, or Raised. Raises Died."""
-        self._connection.send((what, arguments, now, dies_at))
+    def call(self, command: str, *arguments: Any, now: float, kill_at: int | None = None) -> Any:
+        """Call a function of Commands and return its value, or Raised.
+
+        Args:
+            command: The name of the function.
+            arguments: The arguments of the function.
+            now: The time of the clock in seconds.
+            kill_at: The number of the effect before which the process is killed, or after the last effect; None to let it
+                live.
+
+        Raises:
+            ProcessKilled: The process was killed.
+
+        """
+        self._connection.send((command, arguments, now, kill_at))
         while True:
             try:
                 kind, value = self._connection.recv()
             except (EOFError, ConnectionError):
                 self._connection.close()
-                status = self._has_ended()
-                assert os.WIFSIGNALED(status), f"it ended by itself: {status}"
-                raise Died from None
+                status = self._wait_for_end()
+                assert os.WIFSIGNALED(status), f"the process ended by itself: {status}"
+                raise ProcessKilled from None
             if kind == "sleep":
-                self._slept(value)
+                self._on_sleep(value)
                 self._connection.send(None)
             elif kind == "raised":
                 return Raised(*value)
@@ -94,17 +106,17 @@ class Life:
         """Close the client, and let the process end."""
         self._connection.send(("end", (), 0.0, None))
         self._connection.close()
-        status = self._has_ended()
+        status = self._wait_for_end()
         assert status == 0
 
 
-class Nursery:
-    """Where processes come from; use it in a `with` block. One lives at a time."""
+class ProcessFactory:
+    """Server from which processes are forked, one at a time; use it in a `with` block."""
 
     def __enter__(self) -> Self:
         self._listener = Listener(("127.0.0.1", 0))
         command = [sys.executable, __file__, *map(str, self._listener.address)]
-        # The plugins beside the core would only take time.
+        # Other plugins would only take time.
         environment = {**os.environ, "KLING_PLUGINS": "models"}
         self._process = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment
@@ -115,25 +127,27 @@ class Nursery:
         self._process.communicate()
         self._listener.close()
 
-    def bear(self, base_url: str, key: str, journal: Path, slept: Callable[[float], None]) -> Life:
-        """Start a life."""
+    def spawn(
+        self, base_url: str, key: str, journal: Path, on_sleep: Callable[[float], None]
+    ) -> ClientProcess:
+        """Start a process with a client."""
         assert self._process.stdin is not None
         self._process.stdin.write("fork\n")
         self._process.stdin.flush()
         connection = self._listener.accept()
         connection.send((base_url, key, str(journal)))
-        return Life(connection, self._wait, slept)
+        return ClientProcess(connection, self._wait, on_sleep)
 
     def _wait(self) -> int:
         assert self._process.stdout is not None
         return int(self._process.stdout.readline())
 
 
-# From here on, what happens in the processes.
+# The code below runs in the processes.
 
 
-class Deeds:
-    """What a client can be told to do."""
+class Commands:
+    """Commands of a client."""
 
     def __init__(self, kling: Kling) -> None:
         self._kling: Any = kling  # its overloads are for slugs that stand in the code
@@ -155,46 +169,46 @@ class Deeds:
     def save(self, request_id: str, model: str, to: str) -> None:
         self._kling.job(request_id, model).wait().save(to)
 
-    def submit_wait_save(self, model: str, params: dict[str, Any], folder: str, noted: str | None) -> None:
-        self._kling.submit(model, **params, save_to=noted).wait().save(folder)
+    def submit_wait_save(self, model: str, params: dict[str, Any], folder: str, save_to: str | None) -> None:
+        self._kling.submit(model, **params, save_to=save_to).wait().save(folder)
 
     def map(self, requests: list[dict[str, Any]], save_to: str) -> list[str | None]:
         with closing(self._kling.map(requests, concurrency=4, save_to=save_to, name="films")) as outcomes:
-            return [_told(outcome) for outcome in outcomes]
+            return [_error_name(outcome) for outcome in outcomes]
 
     def resume(self, save_to: str | None, concurrency: int) -> list[tuple[int, str | None]]:
         with closing(self._kling.resume(save_to=save_to, concurrency=concurrency)) as outcomes:
-            return [(outcome.index, _told(outcome)) for outcome in outcomes]
+            return [(outcome.index, _error_name(outcome)) for outcome in outcomes]
 
     def end(self) -> NoReturn:
         self._kling.close()
         os._exit(0)
 
 
-def _told(outcome: Outcome[Any]) -> str | None:
+def _error_name(outcome: Outcome[Any]) -> str | None:
     return None if outcome.error is None else type(outcome.error).__name__
 
 
-class Reaper:
-    """Counts effects, those of all threads, and kills the process before the nth."""
+class KillSwitch:
+    """Counter of the effects of all threads, which kills the process before the nth."""
 
-    def __init__(self, dies_at: int) -> None:
-        self._left = dies_at
+    def __init__(self, kill_at: int) -> None:
+        self._remaining = kill_at
 
     def __call__(self, frame: FrameType, event: str, argument: Any) -> None:
         if event == "c_call" and argument.__qualname__ in EFFECTS:
-            self._left -= 1
-            if self._left < 0:
-                die()
+            self._remaining -= 1
+            if self._remaining < 0:
+                kill_this_process()
 
 
-def die() -> None:
+def kill_this_process() -> None:
     os.kill(os.getpid(), signal.SIGKILL)
     signal.pause()
 
 
 class SharedClock:
-    """A Clock whose time passes elsewhere, too."""
+    """A Clock that reports each sleep to the test."""
 
     def __init__(self, connection: Connection) -> None:
         self.time = 0.0
@@ -215,35 +229,35 @@ class SharedClock:
         await anyio.lowlevel.checkpoint()
 
 
-def live(connection: Connection) -> None:
+def serve(connection: Connection) -> None:
     random.seed(0)
     base_url, key, journal = connection.recv()
     clock = SharedClock(connection)
-    deeds = Deeds(Kling(base_url=base_url, api_key=key, journal=journal, clock=clock))
+    commands = Commands(Kling(base_url=base_url, api_key=key, journal=journal, clock=clock))
     while True:
-        what, arguments, clock.time, dies_at = connection.recv()
-        if dies_at is not None:
-            threading.setprofile(reaper := Reaper(dies_at))
-            sys.setprofile(reaper)
+        command, arguments, clock.time, kill_at = connection.recv()
+        if kill_at is not None:
+            threading.setprofile(switch := KillSwitch(kill_at))
+            sys.setprofile(switch)
         answer: tuple[str, Any]
         try:
-            answer = "done", getattr(deeds, what)(*arguments)
+            answer = "done", getattr(commands, command)(*arguments)
         except KlingError as error:
             answer = "raised", (type(error).__name__, str(error), getattr(error, "entry", None))
         except Exception:  # noqa: BLE001  the test fails with it
             answer = "broke", traceback.format_exc()
-        if dies_at is not None and answer[0] != "broke":
-            die()
+        if kill_at is not None and answer[0] != "broke":
+            kill_this_process()
         connection.send(answer)
 
 
 def main() -> None:
     logging.disable()
-    # Each client reads all certificates of the world, and what every installed distribution says of plugins.
-    once: Any = lru_cache
-    found: Any = discovery
-    ssl.create_default_context = once(ssl.create_default_context)
-    found.entry_points = once(found.entry_points)
+    # Each client reads all root certificates and the entry points of every installed distribution.
+    cache: Any = lru_cache
+    finder: Any = discovery
+    ssl.create_default_context = cache(ssl.create_default_context)
+    finder.entry_points = cache(finder.entry_points)
     with Kling(api_key="SG_0", base_url="http://127.0.0.1:1", journal=None) as kling:
         for entry in kling.catalog.values():
             entry.load()
@@ -251,7 +265,7 @@ def main() -> None:
     for _ in sys.stdin:
         if (process := os.fork()) == 0:
             try:
-                live(Client(address))
+                serve(Client(address))
             finally:
                 os._exit(1)
         sys.stdout.write(f"{os.waitpid(process, 0)[1]}\n")
