@@ -89,9 +89,9 @@ if __name__ == "__main__":
     )
     parser.add_argument("count", type=int)
     parser.add_argument("--seed", type=int, default=7)
-    given = parser.parse_args()
+    arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
-        synthetic(Path(name), given.count, given.seed)
+        synthetic(Path(name), arguments.count, arguments.seed)
         project(Path(name))
         passed = judged(Path(name))
     sys.exit(not passed)

@@ -38,9 +38,9 @@ def test_every_model_has_a_page() -> None:
 
 @pytest.mark.parametrize("slug", MODELS)
 def test_python(slug: str, sandbox: Sandbox, capsys: pytest.CaptureFixture[str]) -> None:
-    found = examples(slug, "python")
-    assert found
-    for code in found:
+    snippets = examples(slug, "python")
+    assert snippets
+    for code in snippets:
         client = f"Kling(base_url={sandbox.base_url!r}, api_key={sandbox.api_key!r})"
         exec(code.replace("Kling()", client), {})
         assert capsys.readouterr().out.startswith(f"{sandbox.base_url}/")

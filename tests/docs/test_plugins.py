@@ -26,8 +26,8 @@ HOOKS = {name: hook for name, hook in vars(HookSpecs).items() if name.startswith
 
 
 def section(heading: str) -> str:
-    [found] = re.findall(rf"^### `{re.escape(heading)}`\n(.*?)(?=^##)", PAGE, re.MULTILINE | re.DOTALL)
-    return str(found)
+    [text] = re.findall(rf"^### `{re.escape(heading)}`\n(.*?)(?=^##)", PAGE, re.MULTILINE | re.DOTALL)
+    return str(text)
 
 
 def arguments(function: Any) -> list[str]:
@@ -59,10 +59,14 @@ def test_every_hook_has_a_section_with_each_argument_and_a_row(hook: str) -> Non
         hookspecs.Writer,
     ],
 )
-def test_every_method_of_what_hooks_return_has_a_row(protocol: type[Any]) -> None:
-    own = {name: each for name, each in vars(protocol).items() if inspect.isfunction(each) and name[0] != "_"}
-    assert own
-    for name, method in own.items():
+def test_methods_of_hook_results_have_rows(protocol: type[Any]) -> None:
+    methods = {
+        name: method
+        for name, method in vars(protocol).items()
+        if inspect.isfunction(method) and name[0] != "_"
+    }
+    assert methods
+    for name, method in methods.items():
         assert f"| `{protocol.__name__}.{name}({', '.join(arguments(method))})` |" in PAGE
 
 
@@ -78,9 +82,21 @@ def test_every_event_has_a_row_with_each_field(kind: type[Any]) -> None:
     assert sorted(fields) == sorted(field.name for field in dataclasses.fields(kind))
 
 
-def test_every_setting_and_every_suite_is_told() -> None:
-    given = set(inspect.signature(Kling).parameters) & {"auth", "plugins", "strict_plugins", "api_key"}
-    for word in (AUTH, ALLOW, DISABLE, STRICT, *(f"Kling({name}=" for name in given), *testing.__all__):
+def test_settings_and_suites_are_documented() -> None:
+    arguments_shown = set(inspect.signature(Kling).parameters) & {
+        "auth",
+        "plugins",
+        "strict_plugins",
+        "api_key",
+    }
+    for word in (
+        AUTH,
+        ALLOW,
+        DISABLE,
+        STRICT,
+        *(f"Kling({name}=" for name in arguments_shown),
+        *testing.__all__,
+    ):
         assert word in PAGE or word in ("MP4", "PNG", "GatewayRequest"), word
 
 
@@ -126,46 +142,46 @@ def test_the_plugins_are_installed_and_pass_their_tests(tmp_path: Path) -> None:
 
 
 class Spy:
-    """Has every hook, and keeps in which order it is asked; what follows itself is kept once."""
+    """A plugin with every hook that records the order of calls; repeated calls in a row are recorded once."""
 
     def __init__(self) -> None:
-        self.asked: list[str] = []
+        self.calls: list[str] = []
 
-    def note(self, what: str) -> None:
-        if self.asked[-1:] != [what]:
-            self.asked.append(what)
+    def record(self, call_name: str) -> None:
+        if self.calls[-1:] != [call_name]:
+            self.calls.append(call_name)
 
     @hookimpl
     def kling_register_adapters(self) -> None:
-        self.note("kling_register_adapters")
+        self.record("kling_register_adapters")
 
     @hookimpl
     def kling_storage(self) -> Any:
-        self.note("kling_storage")
+        self.record("kling_storage")
         return self
 
     @hookimpl
     def kling_auth(self) -> Any:
-        self.note("kling_auth")
+        self.record("kling_auth")
         return self
 
     @hookimpl
     def kling_event(self, event: events.Event) -> None:
-        self.note(f"kling_event {type(event).__name__}")
+        self.record(f"kling_event {type(event).__name__}")
 
     @hookimpl
     def kling_close(self) -> None:
-        self.note("kling_close")
+        self.record("kling_close")
 
     def check(self) -> None:
-        self.note("Storage.check")
+        self.record("Storage.check")
 
     def api_key(self) -> str:
-        self.note("Auth.api_key")
+        self.record("Auth.api_key")
         return "SG_0123456789abcdef"
 
     def open(self, name: str, content_type: str) -> SpyWriter:
-        self.note("Storage.open")
+        self.record("Storage.open")
         return SpyWriter(self)
 
 
@@ -174,14 +190,14 @@ class SpyWriter:
         self.spy = spy
 
     def write(self, chunk: bytes) -> None:
-        self.spy.note("Writer.write")
+        self.spy.record("Writer.write")
 
     def commit(self, sha256: str) -> Location:
-        self.spy.note("Writer.commit")
+        self.spy.record("Writer.commit")
         return Location("spy:")
 
     def abort(self) -> None:
-        self.spy.note("Writer.abort")
+        self.spy.record("Writer.abort")
 
 
 @pytest.fixture
@@ -190,26 +206,26 @@ def gateway() -> Iterator[FakeGateway]:
         yield running
 
 
-def test_plugins_are_asked_in_the_order_of_the_page(gateway: FakeGateway) -> None:
+def test_hooks_are_called_in_documented_order(gateway: FakeGateway) -> None:
     spy = Spy()
     with Kling(base_url=gateway.base_url, plugins=[spy], clock=SimulatedClock()) as kling:
         kling.run("kling-2", prompt="x", save_to="spy:")
-    [told] = re.findall(r"## The life of one job\n.*?```\n(.*?)```", PAGE, re.DOTALL)
-    assert spy.asked == told.splitlines()
+    [documented] = re.findall(r"## The life of one job\n.*?```\n(.*?)```", PAGE, re.DOTALL)
+    assert spy.calls == documented.splitlines()
 
 
-def test_plugins_are_asked_in_the_order_that_is_told(gateway: FakeGateway) -> None:
-    asked: list[str] = []
+def test_plugins_are_called_in_documented_order(gateway: FakeGateway) -> None:
+    calls: list[str] = []
 
     def plugin(name: str, *, tryfirst: bool = False, trylast: bool = False) -> object:
-        class Named:
+        class Plugin:
             @hookimpl(tryfirst=tryfirst, trylast=trylast)
             def kling_event(self) -> None:
-                asked.append(name)
+                calls.append(name)
 
-        return Named()
+        return Plugin()
 
     plugins = [plugin("late", trylast=True), plugin("one"), plugin("early", tryfirst=True), plugin("two")]
     with Kling(base_url=gateway.base_url, api_key=gateway.api_key, plugins=plugins) as kling:
         kling.submit("kling-2", prompt="x")
-    assert asked == ["early", "two", "one", "late"]
+    assert calls == ["early", "two", "one", "late"]

@@ -59,7 +59,7 @@ def import_circles() -> list[list[str]]:
     graph = grimp.build_graph(*PACKAGES, exclude_type_checking_imports=False, cache_dir=None)
     upstream = {module: graph.find_upstream_modules(module) for module in graph.modules}
     circles = {
-        tuple(sorted({module} | {other for other in upstream[module] if module in upstream[other]}))
+        tuple(sorted({module} | {member for member in upstream[module] if module in upstream[member]}))
         for module in graph.modules
     }
     return sorted(list(circle) for circle in circles if len(circle) > 1)

@@ -61,23 +61,23 @@ class _Awaitable:
         self._inner = inner
 
     def __getattr__(self, name: str) -> Any:
-        found = getattr(self._inner, name)
-        if not inspect.ismethod(found):
-            return found
+        attribute = getattr(self._inner, name)
+        if not inspect.ismethod(attribute):
+            return attribute
         if name in ("events", "map", "resume"):
-            return lambda *args, **kwargs: _each(found(*args, **kwargs))
+            return lambda *args, **kwargs: _iterate_async(attribute(*args, **kwargs))
         if name == "job":
-            return lambda *args, **kwargs: _Awaitable(found(*args, **kwargs))
+            return lambda *args, **kwargs: _Awaitable(attribute(*args, **kwargs))
 
         async def call(*args: Any, **kwargs: Any) -> Any:
-            outcome = found(*args, **kwargs)
+            outcome = attribute(*args, **kwargs)
             is_handle = isinstance(outcome, ka.Job | ka.Result)
             return _Awaitable(outcome) if is_handle else outcome
 
         return call
 
 
-async def _each(items: Iterator[Any]) -> Any:
+async def _iterate_async(items: Iterator[Any]) -> Any:
     for item in items:
         yield item
 

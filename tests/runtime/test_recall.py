@@ -19,8 +19,8 @@ KEY_A, KEY_B = "SG_aaaaaaaaaaaaaaaa", "SG_bbbbbbbbbbbbbbbb"
 
 
 async def outcomes_of(kling: Any, **options: Any) -> list[ka.Outcome[Any]]:
-    found = kling.resume(**options)
-    return [outcome async for outcome in found] if hasattr(found, "__aiter__") else list(await found)
+    resumed = kling.resume(**options)
+    return [outcome async for outcome in resumed] if hasattr(resumed, "__aiter__") else list(await resumed)
 
 
 def test_result_is_found_after_the_gateways_hour(play: Play, tmp_path: Path) -> None:
@@ -76,8 +76,8 @@ def test_submit_keeps_the_place_for_resume(play: Play, tmp_path: Path) -> None:
         job = await kling.submit("kling-2", prompt="x", save_to=tmp_path / "out")
         raw = await kling.submit_raw("kling-2", {"prompt": "y"}, save_to=tmp_path / "out")
         await job.wait()
-        found = await outcomes_of(kling)
-        assert {outcome.request_id for outcome in found} == {job.request_id, raw.request_id}
+        resumed = await outcomes_of(kling)
+        assert {outcome.request_id for outcome in resumed} == {job.request_id, raw.request_id}
         assert len(list((tmp_path / "out").iterdir())) == 2
         assert await outcomes_of(kling) == []
 
