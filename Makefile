@@ -70,8 +70,8 @@ coverage: $(READY)  ## Run the tests and list branches without a test, in 15 min
 	$(BIN)/coverage json --quiet -o out/coverage/report.json
 	$(BIN)/python -c 'import json, sys; share = json.load(open("out/coverage/report.json"))["totals"]["percent_branches_covered"]; sys.exit(f"{share:.1f} % of branches" if share < 95 else print(f"{share:.1f} % of branches"))'
 
-mutants: $(READY)  ## Make 1,600 small changes to the code that protects money; list those that no test detects
-	$(BIN)/python -m benchmarks.mutants
+mutants: $(READY)  ## Make small changes to the code that protects money, or to MUTANTS; list those that no test detects
+	$(BIN)/python -m tests.mutation.run $(MUTANTS)
 
 fuzz: $(READY)  ## Search longer for inputs, specs and answers that break a rule, in half an hour or more (Linux)
 	$(BIN)/pytest -n $(JOBS) -rP --hypothesis-profile=fuzz tests/properties tests/faults/test_any_order.py tests/sandbox/test_sandbox_openapi.py

@@ -1,4 +1,4 @@
-"""References to what only this process can use: a client, a connection, a lock."""
+"""References to objects that only this process can use: a client, a connection, a lock."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ T = TypeVar("T")
 
 
 class ProcessLocal(Generic[T]):
-    """Holds `value` for this process: copies share it, and a pickle leaves it behind, as None."""
+    """Reference to `value` in this process. Copies share it; in a pickle it becomes None."""
 
     def __init__(self, value: T | None = None) -> None:
         self.value = value

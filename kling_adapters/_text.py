@@ -1,4 +1,4 @@
-"""How values are written in messages: numbers exactly, texts without control characters, both of bounded length."""
+"""Formatting of values in messages: exact numbers, printable texts, bounded length."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ _LONGEST_TEXT = 1000
 
 
 def format_number(number: float) -> str:
-    """Return a number with all of its digits: 2147483647, 0.1, and 5 for 5.0."""
+    """Return a number with all its digits: 2147483647, 0.1, and 5 for 5.0."""
     if isinstance(number, int):
         return show(number)
     if not math.isfinite(number):
@@ -20,12 +20,12 @@ def format_number(number: float) -> str:
 
 
 def format_sum(number: float) -> str:
-    """Return a sum of credits, money or seconds, without the noise that adding floats leaves behind."""
+    """Return a sum of credits, money or seconds, without the rounding errors of floats."""
     return format_number(round(number, 6))
 
 
 def escape(text: str) -> str:
-    """Return a text that is safe in a log and on a terminal: what cannot be printed is written as in Python source."""
+    """Return a text that is safe in logs and terminals: unprintable characters are escaped."""
     if text.isprintable():
         return text
     return "".join(
@@ -35,17 +35,17 @@ def escape(text: str) -> str:
 
 
 def shorten(text: str, longest: int = _LONGEST_TEXT) -> str:
-    """Return a text, or its beginning and how long it is."""
+    """Return a text, or the start of a long one with its length."""
     return text if len(text) <= longest else f"{text[: longest * 3 // 4]}... ({len(text)} characters)"
 
 
 def show(value: object) -> str:
-    """Return the beginning of a value as Python writes it. Never raises."""
+    """Return the start of the repr of a value. Never raises."""
     if isinstance(value, str | bytes) and len(value) > _LONGEST_TEXT:
         unit = "bytes" if isinstance(value, bytes) else "characters"
         return f"{value[:60]!r}... ({len(value)} {unit})"
     try:
         text = repr(value)
-    except Exception:  # noqa: BLE001  whatever the class of a caller raises, and integers of more than 4300 digits
+    except Exception:  # noqa: BLE001  classes of callers, and integers of more than 4300 digits
         return f"a value of type {type(value).__name__} that cannot be shown"
     return escape(text) if len(text) <= 80 else f"{escape(text[:60])}... ({len(text)} characters)"

@@ -44,8 +44,8 @@ MAX_SHOWN_PROBLEMS = 50
 class KlingError(Exception):
     """Base class of all errors of this package.
 
-    Errors can be copied and pickled, and so can subclasses with an `__init__` of their own: the message and the
-    attributes are preserved.
+    Errors can be copied and pickled, and so can subclasses with an `__init__` of their own: the message and
+    the attributes are preserved.
     """
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -157,8 +157,8 @@ class JobExpired(KlingError):
     def __init__(self, request_id: str) -> None:
         self.request_id = request_id
         super().__init__(
-            f"the gateway does not have job {request_id}: the id is wrong, or the record has expired after one "
-            "hour. If the job completed, it was billed, and the URL of its output works for seven days."
+            f"the gateway does not have job {request_id}: the id is wrong, or its record has expired after "
+            "one hour. If the job completed, it was billed, and the URL of its output works for seven days."
         )
 
 

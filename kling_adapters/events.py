@@ -1,4 +1,4 @@
-"""Events of jobs: `events.Submitted`, `events.Completed` and so on, for `job.events()` and the hook `kling_event`.
+"""Events of jobs, for `job.events()` and the hook `kling_event`.
 
 from kling_adapters import events
 

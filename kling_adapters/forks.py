@@ -1,4 +1,4 @@
-"""Keep a forked child from using what belongs to its parent: locks held by its threads, connections, lock files."""
+"""Reset of objects in a forked child, which must not use locks, connections and files of its parent."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ class Forkable(Protocol):
     """An object that must be reset in a forked child."""
 
     def reset_after_fork(self) -> None:
-        """Replace what the child must not share with its parent. Must not block."""
+        """Replace everything that the child must not share with its parent. Must not block."""
         ...
 
 
@@ -35,7 +35,7 @@ if hasattr(os, "register_at_fork"):  # not on Windows
 
 
 class ForkSafeLock:
-    """A mutual exclusion lock that is free in a forked child; the thread that held it does not exist there."""
+    """Lock that is free in a forked child, where the thread that held it does not exist."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -45,7 +45,7 @@ class ForkSafeLock:
         self._lock.acquire()
 
     def __exit__(self, *_: object) -> None:
-        # In a child that was forked within the block, the lock is another one, which is free.
+        # In a child that was forked within the block, the lock was replaced by a free one.
         with suppress(RuntimeError):
             self._lock.release()
 

@@ -1,4 +1,4 @@
-"""What a finished job gives back. Whatever the gateway did not say is None, never 0."""
+"""Data of finished jobs. A value that the gateway did not report is None, never 0."""
 
 from __future__ import annotations
 
@@ -7,15 +7,26 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias
 from urllib.parse import unquote_to_bytes, urlsplit
 
-ArtifactKind = Literal["video", "image", "audio", "text", "file"]
+ArtifactKind: TypeAlias = Literal["video", "image", "audio", "text", "file"]
+"""Kind of an output file; `file` is any other or an unknown one."""
 
 
 @dataclass(frozen=True)
 class Metrics:
-    """The gateway's account of a job: `cost` and `remaining_credits` in credits, the times in seconds."""
+    """Cost and times of a job, as the gateway reports them.
+
+    Attributes:
+        cost: The price in credits.
+        remaining_credits: Credits of the account after the job.
+        inference_time: Seconds on a worker.
+        queue_time: Seconds in the queue.
+        total_time: Seconds from submit to end.
+        retry_count: Number of retries inside the gateway.
+
+    """
 
     cost: float | None = None
     remaining_credits: float | None = None
@@ -27,9 +38,15 @@ class Metrics:
 
 @dataclass(frozen=True)
 class Artifact:
-    """One output file as the gateway describes it; `size` in bytes. The file lives seven days at `url`.
+    """One output file, as the gateway describes it. `Result.save` stores it.
 
-    `content`: all of it, if it came with the answer; then there is no `url`.
+    Attributes:
+        url: The URL of the file, which works for seven days; "" if the answer had the content.
+        kind: The kind of file.
+        content_type: The media type.
+        size: The size in bytes.
+        content: The content, if the answer had it, as after `run_sync`.
+
     """
 
     url: str
@@ -41,20 +58,26 @@ class Artifact:
 
 @dataclass(frozen=True)
 class StoredFile:
-    """One output where it was stored: `url`, `size` in bytes, hex `sha256`, and the `content_type` of what is in it.
+    """One stored output file.
 
-    `link` opens it for a while without credentials, if the storage can make such links.
+    Attributes:
+        url: The URL of the stored file.
+        size: The size in bytes.
+        sha256: The hex digest of the content.
+        content_type: The media type of the content.
+        link: A temporary URL that opens the file without credentials; None if the storage cannot create one.
+
     """
 
     url: str
     size: int
     sha256: str
     content_type: str
-    link: str | None = field(default=None, repr=False)  # whoever sees it can open the file
+    link: str | None = field(default=None, repr=False)  # it opens the file without credentials
 
     @property
     def path(self) -> Path:
-        """The file on this machine. Raises ValueError when it was stored elsewhere."""
+        """The path of the file. Raises ValueError if it is not on this machine."""
         parts = urlsplit(self.url)
         if parts.scheme != "file":
             raise ValueError(f"{self.url} is not a file on this machine")
@@ -68,7 +91,13 @@ class StoredFile:
 
 @dataclass(frozen=True)
 class Credits:
-    """What is left on the account, in credits; `free` are those that were given."""
+    """Balance of the account.
+
+    Attributes:
+        credits: Remaining credits.
+        free: Free credits among them.
+
+    """
 
     credits: float | None
     free: float | None
@@ -76,7 +105,14 @@ class Credits:
 
 @dataclass(frozen=True)
 class JobStatus:
-    """The state of a job: QUEUED, PROCESSING, COMPLETED, FAILED, or one the gateway has added since."""
+    """State of a job.
+
+    Attributes:
+        state: QUEUED, PROCESSING, COMPLETED, FAILED, or a state that the gateway has introduced since.
+        metrics: Cost and times so far.
+        error: The gateway's message for a job that FAILED.
+
+    """
 
     state: str
     metrics: Metrics = field(default_factory=Metrics)
@@ -87,8 +123,14 @@ class JobStatus:
 class ResultData:
     """A COMPLETED job.
 
-    `output` is what the gateway calls so, usually the URL of the first file; `artifacts` are its files;
-    `body` is the whole answer, for what this version does not know.
+    Attributes:
+        request_id: The id of the job.
+        model: The slug of its model; None if only the id of the job is known.
+        output: The field `output` of the answer, usually the URL of the first file.
+        artifacts: The output files.
+        metrics: Cost and times of the job.
+        body: The complete answer, for fields that this version does not read.
+
     """
 
     request_id: str
@@ -100,7 +142,7 @@ class ResultData:
 
     @property
     def video(self) -> Artifact | None:
-        """The first video, if there is one."""
+        """The first video; None if there is none."""
         return next((artifact for artifact in self.artifacts if artifact.kind == "video"), None)
 
     @property

@@ -1,11 +1,11 @@
-"""A folder of specs -> every file of the package. What has not changed comes from the cache."""
+"""A folder of specs -> every file of the package. Unchanged specs come from the cache."""
 
 from __future__ import annotations
 
 import multiprocessing
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
@@ -14,10 +14,20 @@ from typing import TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
-from kling_codegen import ir, language, load, names, render
-from kling_codegen.cache import Cache, key
-from kling_codegen.language import Gateway, Spec
+from kling_codegen import ir, names, render
+from kling_codegen.cache import Cache, make_key
+from kling_codegen.gateway import Gateway
+from kling_codegen.language import Spec
+from kling_codegen.load.folder import (
+    Slug,
+    SpecsInvalid,
+    find_clashes,
+    list_specs,
+    read_bytes,
+    read_file,
+)
 from kling_codegen.load.reader import Place
+from kling_codegen.patterns import SLUG
 from kling_codegen.report import Problem
 
 T = TypeVar("T")
@@ -28,7 +38,7 @@ PARALLEL = 100
 
 @dataclass(frozen=True)
 class Compiled:
-    """What a spec without problems gives: its files, by path, and what must be known of it beside them."""
+    """A compiled spec: its files and its documentation by path, and the facts that shared files have."""
 
     entry: ir.Entry
     place: Place
@@ -36,19 +46,27 @@ class Compiled:
     document: dict[str, str]
 
     def is_of(self, slug: str) -> bool:
-        """Tell whether all names are those that `slug` gives, and no others: they become paths."""
+        """Return whether all names are those of `slug`, and no others: they become paths."""
         module = names.module_name(slug)
         return (
-            re.fullmatch(language.SLUG, slug) is not None
+            re.fullmatch(SLUG, slug) is not None
             and (self.entry.slug, self.entry.module) == (slug, module)
             and self.files.keys() == {f"{module}.py", f"schemas/{slug}.json"}
             and self.document.keys() == {f"{slug}.md"}
         )
 
+    def with_texts(self, texts: Mapping[str, str]) -> Compiled:
+        """Return the same with each file as in `texts`, if it is there."""
+        return replace(
+            self,
+            files={file: texts.get(file, text) for file, text in self.files.items()},
+            document={file: texts.get(file, text) for file, text in self.document.items()},
+        )
+
 
 @dataclass(frozen=True)
 class Package:
-    """The files of a package of models, those of its documentation, and what can be said of each model."""
+    """The files of a package of models and of its documentation, and an entry for each model."""
 
     files: dict[str, str]
     documents: dict[str, str]
@@ -59,86 +77,82 @@ _COMPILED = TypeAdapter(Compiled)
 _FILES = TypeAdapter(dict[str, str])
 
 
-def package(folder: Path, name: str, cache: Cache) -> Package:
+def build_package(folder: Path, name: str, cache: Cache) -> Package:
     """Compile a folder of specs to the package that is imported by `name`. Raises SpecsInvalid."""
     problems: list[Problem] = []
-    gateway = load.read(folder / "gateway.yaml", Gateway, problems).value if name == ir.CORE else None
-    models: dict[Path, Compiled] = {}
-    slugs: dict[Path, load.Slug | None] = {}
-    changed: list[Path] = []
-    for path in load.paths(folder, problems):
-        slugs[path] = None
-        if (known := _known(cache, path, name)) is None:
-            changed.append(path)
-        else:
-            models[path], slugs[path] = known, load.Slug(path, known.entry.slug, known.place)
-    fresh: dict[Path, str] = {}
-    for path, result in zip(changed, _results(changed, name), strict=True):
-        slugs[path] = result.slug
-        problems += result.problems
-        if result.compiled is not None:
-            models[path], fresh[path] = result.compiled, result.key
-    problems += load.clashes(slugs.values())
+    gateway = read_file(folder / "gateway.yaml", Gateway, problems).value if name == ir.CORE else None
+    cached, changed = _look_up(list_specs(folder, problems), name, cache)
+    results = dict(zip(changed, _compile_all(changed, name), strict=True))
+    slugs = {path: Slug(path, model.entry.slug, model.place) for path, model in cached.items()}
+    slugs |= {path: result.slug for path, result in results.items() if result.slug is not None}
+    problems += (problem for result in results.values() for problem in result.problems)
+    problems += find_clashes(slugs[path] for path in sorted(slugs))
 
-    entries = sorted((model.entry for model in models.values()), key=lambda entry: entry.slug)
-    shared = {} if problems else render.shared(name, entries, gateway)
-    shared_key = key(name.encode(), _FILES.dump_json(shared))
-    known_shared = _parsed(_FILES, cache.get(shared_key))
-    if known_shared is not None and known_shared.keys() != shared.keys():
-        known_shared = None
-    # One run of ruff for all: starting it takes longer than formatting a file.
-    texts = dict(shared) if known_shared is None else {}
-    for path in fresh:
-        texts |= models[path].files | models[path].document
-    texts = render.formatted(texts, name)
-    # What is good is kept although other specs are broken.
-    for path, its_key in fresh.items():
-        model = models[path]
-        models[path] = replace(model, files=_of(model.files, texts), document=_of(model.document, texts))
-        cache.put(its_key, _COMPILED.dump_json(models[path]))
+    fresh = {result.key: result.compiled for result in results.values() if result.compiled is not None}
+    models = sorted([*cached.values(), *fresh.values()], key=lambda model: model.entry.slug)
+    entries = [model.entry for model in models]
+    shared = {} if problems else render.render_shared(name, entries, gateway)
+    shared_key = make_key(name.encode(), _FILES.dump_json(shared))
+    shared_formatted = _parse(_FILES, cache.get(shared_key))
+    is_shared_cached = shared_formatted is not None and shared_formatted.keys() == shared.keys()
+    texts = _format(fresh.values(), {} if is_shared_cached else shared, name)
+    # Valid specs are cached although others are broken.
+    for key, model in fresh.items():
+        cache.put(key, _COMPILED.dump_json(model.with_texts(texts)))
     if problems:
-        raise load.SpecsInvalid(problems)
-    if known_shared is None:
-        known_shared = _of(shared, texts)
-        cache.put(shared_key, _FILES.dump_json(known_shared))
+        raise SpecsInvalid(problems)
+    if not is_shared_cached or shared_formatted is None:
+        shared_formatted = {file: texts[file] for file in shared}
+        cache.put(shared_key, _FILES.dump_json(shared_formatted))
     cache.tidy()
-    files = known_shared | {file: text for model in models.values() for file, text in model.files.items()}
-    documents = {file: text for model in models.values() for file, text in model.document.items()}
+    models = [model.with_texts(texts) for model in models]
+    files = shared_formatted | {file: text for model in models for file, text in model.files.items()}
+    documents = {file: text for model in models for file, text in model.document.items()}
     return Package(dict(sorted(files.items())), dict(sorted(documents.items())), entries)
 
 
-def _of(files: dict[str, str], texts: dict[str, str]) -> dict[str, str]:
-    return {file: texts[file] for file in files}
+def _look_up(paths: list[Path], name: str, cache: Cache) -> tuple[dict[Path, Compiled], list[Path]]:
+    """Return the specs that the cache has, and the paths of all others."""
+    cached = {path: compiled for path in paths if (compiled := _get_cached(cache, path, name)) is not None}
+    return cached, [path for path in paths if path not in cached]
 
 
-def _known(cache: Cache, path: Path, name: str) -> Compiled | None:
+def _get_cached(cache: Cache, path: Path, name: str) -> Compiled | None:
     try:
-        content = load.content(path)
+        content = read_bytes(path)
     except OSError:
         return None
-    known = _parsed(_COMPILED, cache.get(key(name.encode(), content)))
-    return known if known is not None and known.is_of(path.stem) else None
+    compiled = _parse(_COMPILED, cache.get(make_key(name.encode(), content)))
+    return compiled if compiled is not None and compiled.is_of(path.stem) else None
 
 
-def _parsed(kind: TypeAdapter[T], value: bytes | None) -> T | None:
+def _parse(kind: TypeAdapter[T], value: bytes | None) -> T | None:
     try:
         return None if value is None else kind.validate_json(value)
     except ValidationError:
         return None
 
 
+def _format(models: Iterable[Compiled], shared: dict[str, str], name: str) -> dict[str, str]:
+    """Format everything in one run of ruff: starting it takes longer than formatting a file."""
+    texts = dict(shared)
+    for model in models:
+        texts |= model.files | model.document
+    return render.format_files(texts, name)
+
+
 @dataclass(frozen=True)
 class _Result:
-    """What became of a spec: `key` is that of the content that was read, `compiled` is not yet formatted."""
+    """A spec that was read: the cache key of its content, and its files, not yet formatted, if it is valid."""
 
     key: str
-    slug: load.Slug | None
+    slug: Slug | None
     problems: list[Problem]
     compiled: Compiled | None
 
 
-def _results(paths: list[Path], name: str) -> Iterator[_Result]:
-    """Compile specs, in processes if there are many; the order is that of the paths."""
+def _compile_all(paths: list[Path], name: str) -> Iterator[_Result]:
+    """Compile specs in the order of the paths, in several processes if there are many."""
     compile_one = partial(_compile, name)
     processes = os.cpu_count() or 1
     if len(paths) < PARALLEL or processes == 1:
@@ -151,9 +165,10 @@ def _results(paths: list[Path], name: str) -> Iterator[_Result]:
 
 def _compile(name: str, path: Path) -> _Result:
     problems: list[Problem] = []
-    file = load.read(path, Spec, problems)
+    file = read_file(path, Spec, problems)
     compiled = None
     if file.value is not None and file.slug is not None:
-        module = ir.build(file.value, name)
-        compiled = Compiled(module.entry, file.slug.place, render.model(module), render.document(module))
-    return _Result(key(name.encode(), file.content), file.slug, problems, compiled)
+        module = ir.build_module(file.value, name)
+        files, document = render.render_model(module), render.render_document(module)
+        compiled = Compiled(module.entry, file.slug.place, files, document)
+    return _Result(make_key(name.encode(), file.content), file.slug, problems, compiled)

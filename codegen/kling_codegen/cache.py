@@ -1,4 +1,4 @@
-"""Values kept by a hash of what they are made of, in the user's cache folder, which may be deleted at any time."""
+"""Values by a hash of all that they depend on, in the user's cache folder, which may be deleted at any time."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from pathlib import Path
 
 import platformdirs
 
-# Entries that were not used for so long belong to specs that are gone.
+# In seconds. Entries that were not used for so long belong to specs that no longer exist.
 LIFETIME = 30 * 24 * 3600.0
-# The distributions that have a say in what comes out.
+# The distributions that the output depends on.
 TOOLS = ("datamodel-code-generator", "jinja2", "pydantic", "pydantic-core", "pyyaml", "ruff")
-# The names of entries, and of entries that a process was about to write.
+# The names of entries, and of unfinished ones.
 _ENTRY = re.compile(r"[0-9a-f]{64}(\.\w+)?")
 
 
 def user_folder() -> Path | None:
-    """Return the folder of this tool among the user's caches; None if there is no such place."""
+    """Return the folder of this tool among the user's caches; None if there is no such folder."""
     try:
         folder = platformdirs.user_cache_path("kling-codegen", appauthor=False)
     except (OSError, RuntimeError):
@@ -35,18 +35,17 @@ def user_folder() -> Path | None:
 
 
 class Cache:
-    """Bytes by key, one file each; without a usable folder, nothing is kept.
+    """Bytes by key, one file each; without a usable folder, nothing is stored.
 
     A key is made of all that a value depends on, so a value never becomes wrong, and all projects share the
-    folder. An entry that is damaged is as good as none. The folder must belong to the user: an entry that
-    somebody else can write decides what is generated.
+    folder. A damaged entry is ignored. The folder must belong to the user: entries decide about generated code.
     """
 
     def __init__(self, folder: Path | None) -> None:
         self._folder = folder if folder is not None and _is_private(folder) else None
 
     def get(self, key: str) -> bytes | None:
-        """Return the value of this key."""
+        """Return the value of this key; None if there is no intact entry."""
         if self._folder is None:
             return None
         path = self._folder / key
@@ -61,7 +60,7 @@ class Cache:
         return value
 
     def put(self, key: str, value: bytes) -> None:
-        """Keep a value; whoever reads meanwhile sees all of it or nothing."""
+        """Store a value; a concurrent reader sees all of it or nothing."""
         if self._folder is None:
             return
         with suppress(OSError):
@@ -83,7 +82,7 @@ class Cache:
 
 
 def _is_private(folder: Path) -> bool:
-    """Make the folder if needed; tell whether it is a real folder that only this user can write."""
+    """Make the folder if needed; return whether it is a real folder that only this user can write."""
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         status = folder.lstat()
@@ -94,23 +93,23 @@ def _is_private(folder: Path) -> bool:
     return os.name != "posix" or (status.st_uid == os.getuid() and not status.st_mode & 0o022)
 
 
-def key(*parts: bytes) -> str:
-    """Return the key of what this version of the compiler makes of these contents."""
-    made = hashlib.sha256(_compiler())
+def make_key(*parts: bytes) -> str:
+    """Return the key of the output of this version of the compiler for these contents."""
+    digest = hashlib.sha256(_compiler_digest())
     for part in parts:
-        made.update(len(part).to_bytes(8))
-        made.update(part)
-    return made.hexdigest()
+        digest.update(len(part).to_bytes(8))
+        digest.update(part)
+    return digest.hexdigest()
 
 
 @cache
-def _compiler() -> bytes:
-    """Return a digest of everything but the specs that decides about the output."""
-    made = hashlib.sha256(repr([sys.version_info[:2], *map(version, TOOLS)]).encode())
+def _compiler_digest() -> bytes:
+    """Return a digest of everything but the specs that the output depends on."""
+    digest = hashlib.sha256(repr([sys.version_info[:2], *map(version, TOOLS)]).encode())
     folder = Path(__file__).parent
     for path in sorted(path for path in folder.rglob("*") if path.suffix in {".py", ".jinja"}):
-        made.update(f"\n{path.relative_to(folder).as_posix()}\n".encode() + path.read_bytes())
-    return made.digest()
+        digest.update(f"\n{path.relative_to(folder).as_posix()}\n".encode() + path.read_bytes())
+    return digest.digest()
 
 
 def _digest(value: bytes) -> bytes:

@@ -7,20 +7,36 @@ import sys
 from collections.abc import Mapping
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import click
 
-from kling_codegen import build, diff, ir, lint, load, render
+from kling_codegen import ir, render
+from kling_codegen import tree as trees
+from kling_codegen.build import build_package
 from kling_codegen.cache import Cache, user_folder
+from kling_codegen.diff import command as diff
 from kling_codegen.draft import command as draft
 from kling_codegen.editor import editor_schemas
-from kling_codegen.messages import printable
+from kling_codegen.lint import command as lint
+from kling_codegen.load.folder import SpecsInvalid
+from kling_codegen.messages import escape_unprintable
 from kling_codegen.new import new
-from kling_codegen.report import FORMAT, SPECS, Format, Problem, say, tell, told
+from kling_codegen.reference import describe_rules
+from kling_codegen.report import (
+    Format,
+    Problem,
+    format_option,
+    format_problems,
+    print_problems,
+    print_text,
+    specs_option,
+)
+from kling_codegen.tree import Tree
 
-# Of the files in the way, so many are named.
-MOST_NAMED = 3
-OUT = click.option(
+# Of the files in the way, so many are listed.
+MAX_LISTED = 3
+out_option = click.option(
     "--out",
     type=click.Path(path_type=Path, file_okay=False),
     default=Path("kling_adapters/models"),
@@ -36,61 +52,62 @@ def main() -> None:
 
 
 @main.command()
-@SPECS
-@OUT
-@FORMAT
+@specs_option
+@out_option
+@format_option
 def generate(specs: Path, out: Path, form: Format) -> None:
     """Write the models package, its documentation, and the editors' schema of the spec language."""
-    tree = _tree(specs, out, form, Cache(user_folder()))
-    if foreign := list(islice(tree.foreign(), MOST_NAMED)):
-        raise click.UsageError(
-            printable(
-                f"{'; '.join(foreign)}. Nothing was written: move or delete it, or choose another --out."
-            )
-        )
+    tree = _build_tree(specs, out, form, Cache(user_folder()))
+    if foreign := list(islice(tree.foreign_files(), MAX_LISTED)):
+        advice = "Nothing was written: move or delete it, or choose another --out."
+        raise click.UsageError(escape_unprintable(f"{'; '.join(foreign)}. {advice}"))
     try:
-        written, removed = render.write(tree)
+        written, removed = trees.write_tree(tree)
     except OSError as error:
-        raise click.ClickException(printable(f"cannot write {error.filename}: {error.strerror}")) from None
+        raise click.ClickException(
+            escape_unprintable(f"cannot write {error.filename}: {error.strerror}")
+        ) from None
     unchanged = len(tree.files) - len(written)
     if form == "json":
         paths = {"written": list(map(str, written)), "removed": list(map(str, removed))}
-        say(told([], form, **paths, unchanged=unchanged))
+        print_text(format_problems([], form, **paths, unchanged=unchanged))
         return
     for path in written:
-        say(f"wrote {render.display(path, out)}")
+        print_text(f"wrote {trees.display_path(path, out)}")
     for path in removed:
-        say(f"removed {render.display(path, out)}")
-    say(f"wrote {len(written)}, removed {len(removed)}, unchanged {unchanged}")
+        print_text(f"removed {trees.display_path(path, out)}")
+    print_text(f"wrote {len(written)}, removed {len(removed)}, unchanged {unchanged}")
 
 
 @main.command()
-@SPECS
-@OUT
-@FORMAT
+@specs_option
+@out_option
+@format_option
 def check(specs: Path, out: Path, form: Format) -> None:
-    """Say which generated files are not what the specs give; exit 1 if there is one."""
-    found = list(render.compare(_tree(specs, out, form, Cache(None))))
+    """List the generated files that differ from the specs; exit 1 if there is one."""
+    differences = list(trees.compare_tree(_build_tree(specs, out, form, Cache(None))))
     if form != "text":
-        tell((Problem(str(path), 1, 1, what) for path, what, _ in found), form)
-    for path, what, excerpt in found if form == "text" else ():
-        say("\n".join([f"{render.display(path, out)}: {what}", *excerpt]))
-    if found and form == "text":
-        say("To repair: put what you want into the specs, then run `kling-codegen generate`.")
-    sys.exit(1 if found else 0)
+        print_problems((Problem(str(path), 1, 1, reason) for path, reason, _ in differences), form)
+    for path, reason, excerpt in differences if form == "text" else ():
+        print_text("\n".join([f"{trees.display_path(path, out)}: {reason}", *excerpt]))
+    if differences and form == "text":
+        print_text("To repair: make the change in the specs, then run `kling-codegen generate`.")
+    sys.exit(1 if differences else 0)
 
 
-def _tree(specs: Path, out: Path, form: Format, cache: Cache) -> render.Tree:
+def _build_tree(specs: Path, out: Path, form: Format, cache: Cache) -> Tree:
     """Return everything that is generated. Nothing is written or removed where the place is refused."""
-    # What all models share is told in the core's specs alone, wherever they are compiled to.
+    # Only the core's specs have the facts that all models share, wherever they are compiled to.
     name = ir.CORE if (specs / "gateway.yaml").exists() else ir.package_name(out)
     if not all(part.isidentifier() and not keyword.iskeyword(part) for part in name.split(".")):
-        raise click.UsageError(printable(f"--out {out}: {name} is no name of a Python package"))
-    _refuse_place(_tree_of({}, specs, out), specs)
+        raise click.UsageError(
+            escape_unprintable(f"--out {out}: {name} is not a valid name of a Python package")
+        )
+    _refuse_place(_make_tree({}, specs, out), specs)
     try:
-        package = build.package(specs, name, cache)
-    except load.SpecsInvalid as error:
-        tell(error.problems, form)
+        package = build_package(specs, name, cache)
+    except SpecsInvalid as error:
+        print_problems(error.problems, form)
         sys.exit(2)
     files = {
         (out.parent / "client" if path == render.STUB else out) / path: text
@@ -100,25 +117,31 @@ def _tree(specs: Path, out: Path, form: Format, cache: Cache) -> render.Tree:
     for schema, text in editor_schemas().items():
         if name == ir.CORE or schema != "gateway.schema.json":
             files[specs / "schema" / schema] = text
-    readme = _project(specs) / render.README
-    if (old := render.read(readme)) is not None and render.TABLE.search(old):
-        files[readme] = render.with_table(old, package.entries)
-    tree = _tree_of(files, specs, out)
+    files |= _fill_table(_project(specs) / trees.README, "models", entries=package.entries)
+    files |= _fill_table(specs / trees.README, "rules", kinds=describe_rules())
+    tree = _make_tree(files, specs, out)
     _refuse_place(tree, specs)
     return tree
 
 
-def _tree_of(files: Mapping[Path, str], specs: Path, out: Path) -> render.Tree:
-    # A relative path may lead through no link at all, an absolute one through none that the user did not name.
+def _fill_table(readme: Path, name: str, **values: Any) -> dict[Path, str]:
+    """Return a README with its generated table, if it is there and has the marks of one."""
+    text = trees.read_text(readme)
+    if text is None or not render.has_table(text, name):
+        return {}
+    return {readme: render.replace_table(text, name, **values)}
+
+
+def _make_tree(files: Mapping[Path, str], specs: Path, out: Path) -> Tree:
+    # A relative path must not contain any link, an absolute one none below the folder that the user named.
     anchors = {folder if folder.is_absolute() else Path() for folder in (out.parent, _project(specs), specs)}
-    return render.Tree(files, (out, _documents(specs)), tuple(sorted(anchors)))
+    return Tree(files, (out, _documents(specs)), tuple(sorted(anchors)))
 
 
-def _refuse_place(tree: render.Tree, specs: Path) -> None:
+def _refuse_place(tree: Tree, specs: Path) -> None:
     if reasons := list(islice(tree.obstacles(specs), 1)):
-        raise click.UsageError(
-            printable(f"{reasons[0]}. Nothing was written: --out and docs/models hold generated files alone.")
-        )
+        advice = "Nothing was written: --out and docs/models hold generated files only."
+        raise click.UsageError(escape_unprintable(f"{reasons[0]}. {advice}"))
 
 
 def _documents(specs: Path) -> Path:
@@ -126,7 +149,7 @@ def _documents(specs: Path) -> Path:
 
 
 def _project(specs: Path) -> Path:
-    # The parent of `.` is no other folder.
+    # The parent of `.` is `.` again.
     return specs.parent if specs.name.strip(".") else specs.resolve().parent
 
 

@@ -1,7 +1,7 @@
-"""What every part of the language is: a model that takes no unknown key and says everything that is wrong.
+"""The base of every part of the spec language: a model that refuses unknown keys and reports all its problems.
 
-The language is closed. JSON Schema tools ignore what they do not know, so a misspelt `minLenght` would be a
-constraint that silently vanishes. Here an unknown key is an error, and values are checked against the rest.
+The language is closed. JSON Schema tools ignore unknown keywords, so a misspelt `minLenght` would be a
+constraint that silently vanishes. Here an unknown key is an error, and values are checked against each other.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ from pydantic import (
 )
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
-from kling_codegen.messages import Location, Message, Problem
+from kling_codegen.messages import LocatedMessage, Location, Message
 
 NOT_EMPTY = r"\S"
 Text: TypeAlias = Annotated[str, Field(pattern=NOT_EMPTY)]
 T = TypeVar("T")
 
 
-class Refused(ValueError):
+class ValueRefused(ValueError):
     """Raised by the checks of single values; carries the Message."""
 
     def __init__(self, message: Message) -> None:
@@ -35,68 +35,70 @@ class Refused(ValueError):
         self.message = message
 
 
-def repeated(values: Iterable[T]) -> Iterator[tuple[int, T]]:
-    """Yield each value that was there before, with its index."""
+def iter_repeated(values: Iterable[T]) -> Iterator[tuple[int, T]]:
+    """Yield each value that equals an earlier one, with its index."""
     # By repr: to Python, 1 and True are the same.
-    seen: set[str] = set()
+    earlier: set[str] = set()
     for index, value in enumerate(values):
-        if repr(value) in seen:
+        if repr(value) in earlier:
             yield index, value
-        seen.add(repr(value))
+        earlier.add(repr(value))
 
 
-class Report(Protocol):
-    """What a validation is given to go on after the first problem: see load.py, which implements it."""
+class ProblemCollector(Protocol):
+    """Lets a validation go on after its first problem; load/document.py implements it."""
 
-    def note(self, data: Any, problems: Iterable[Problem]) -> None:
-        """Take problems at locations within `data`."""
+    def note(self, data: Any, problems: Iterable[LocatedMessage]) -> None:
+        """Add problems at locations within `data`."""
 
     def salvage(self, model: type[ClosedT], data: Any, error: ValidationError) -> ClosedT:
-        """Note what is wrong with `data` and return what can be made of the rest, or raise."""
+        """Note the problems of `data` and return a model of its valid parts. Raises if they do not suffice."""
         ...
 
 
 class Closed(BaseModel):
-    """The base of every part of the language: no unknown key, no conversion of values.
+    """The base of every part of the language: no unknown keys, no conversion of values.
 
-    Validated with a Report as context, all that is wrong is noted there; without one, a ValidationError is
-    raised, which need not have all of it.
+    Validated with a ProblemCollector as context, it notes all problems there. Without one it raises a
+    ValidationError, which may lack some of them.
     """
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
 
-    # The keys that problems() needs to say something although others are wrong; None is all keys.
+    # The keys without which problems() cannot run; None stands for all keys.
     essential: ClassVar[frozenset[str] | None] = None
 
-    def problems(self) -> Iterator[Problem]:
-        """Yield what is wrong although every value by itself is well formed."""
+    def problems(self) -> Iterator[LocatedMessage]:
+        """Yield the problems of values that are well formed by themselves."""
         return iter(())
 
     @classmethod
-    def keys(cls, given: Mapping[str, Any]) -> list[str]:  # noqa: ARG003  a schema looks at it
-        """Return the keys that may stand beside those of `given`."""
+    def allowed_keys(cls, data: Mapping[str, Any]) -> list[str]:  # noqa: ARG003  a schema looks at it
+        """Return the keys that may stand beside those of `data`."""
         return [field.alias or name for name, field in cls.model_fields.items()]
 
     @model_validator(mode="wrap")
     @classmethod
     def _check(cls, data: Any, handler: ModelWrapValidatorHandler[Self], info: ValidationInfo) -> Self:
-        report: Report | None = info.context
+        collector: ProblemCollector | None = info.context
         try:
-            value, whole = handler(data), True
+            value, is_whole = handler(data), True
         except ValidationError as error:
-            if report is None:
+            if collector is None:
                 raise
-            value, whole = report.salvage(cls, data, error), False
-        problems = list(value.problems()) if whole or cls.essential is not None else []
-        if report is not None:
-            report.note(data, problems)
+            value, is_whole = collector.salvage(cls, data, error), False
+        problems = list(value.problems()) if is_whole or cls.essential is not None else []
+        if collector is not None:
+            collector.note(data, problems)
         elif problems:
-            raise ValidationError.from_exception_data(cls.__name__, [_details(*each) for each in problems])
+            raise ValidationError.from_exception_data(
+                cls.__name__, [_error_details(*problem) for problem in problems]
+            )
         return value
 
 
-def _details(at: Location, what: Message) -> InitErrorDetails:
-    error = PydanticCustomError("spec", "{what}", {"what": str(what)})
+def _error_details(at: Location, message: Message) -> InitErrorDetails:
+    error = PydanticCustomError("spec", "{text}", {"text": str(message)})
     return InitErrorDetails(type=error, loc=at, input=None)
 
 

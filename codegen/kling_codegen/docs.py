@@ -1,4 +1,4 @@
-"""What the documentation page of a model says: a spec in words, as Markdown that the template only lays out."""
+"""The documentation page of a model: a spec in words, as Markdown that the template only lays out."""
 
 from __future__ import annotations
 
@@ -12,14 +12,16 @@ from urllib.parse import quote
 
 from pydantic import MISSING
 
-from kling_codegen import language, names, rules
-from kling_codegen.messages import number, printable
-from kling_codegen.schema import RANGES, Schema
+from kling_codegen import language, names
+from kling_codegen.keywords import RANGES
+from kling_codegen.messages import escape_unprintable, format_number
+from kling_codegen.rules.rule import iter_conditions
+from kling_codegen.schema import Schema
 
-# Arguments of `submit` and `run` themselves; a parameter called so can only be given in an object.
+# Arguments of `submit` and `run` themselves; a parameter with such a name can only be set in an object.
 CALL_ARGUMENTS = frozenset({"extra", "save_to", "timeout"})
 
-# What would be markup in the middle of a sentence; a name such as image_url is none.
+# Characters that are markup in the middle of a sentence; the underscore of image_url is not.
 _MARKUP = re.compile(r"[\\`*<\[\]|~]|(?<![^\W_])_|_(?![^\W_])|&(?=#?\w+;)|^[#>+=-]")
 _LIST = re.compile(r"^(\d{1,9})([.)])(?= |$)")
 _URL_ENDS = frozenset("<>()[]|\"'`\\ ")
@@ -58,57 +60,73 @@ class Page:
     read: str
 
 
-def page(spec: language.Spec, class_name: str, package: str, *, by_slug: bool) -> Page:
-    """Say everything about a model of `package`; `by_slug` if the clients have typed calls for its slug."""
-    called = names.field_names(spec.input.properties)
-
-    def example(given: language.Example) -> Example:
-        typed = by_slug and all(
-            names.can_be_argument(wire) and wire not in CALL_ARGUMENTS for wire in given.input
-        )
-        arguments = "".join(
-            f"{wire if typed else called[wire]}={value!r}, " for wire, value in given.input.items()
-        )
-        command = _command(spec.slug, given.input)
-        return Example(
-            title=prose(given.name[:1].upper() + given.name[1:]),
-            imports=tuple(sorted([_CLIENT] if typed else [_CLIENT, f"from {package} import {class_name}"])),
-            call=f"{spec.slug!r}, {arguments}" if typed else f"{class_name}({arguments})",
-            command=command,
-            fence=_fence(command, 3),
-        )
-
+def build_page(spec: language.Spec, class_name: str, package: str, *, by_slug: bool) -> Page:
+    """Return the page of a model of `package`; `by_slug` if the clients have typed calls for its slug."""
+    as_object = _ObjectCall(package, class_name, names.field_names(spec.input.properties))
     return Page(
         slug=spec.slug,
         title=prose(spec.title),
         summary=prose(spec.summary),
         returns=spec.returns,
         usual="not documented" if spec.latency_seconds is None else f"{spec.latency_seconds:.0f} s",
-        price=_price(spec.pricing) if spec.pricing is not MISSING else "",
+        price=_format_price(spec.pricing) if spec.pricing is not MISSING else "",
         needs=", ".join(map(code, spec.input.required)),
-        parameters=tuple(_parameters(spec.input.as_schema(), "")),
-        rules=tuple(_rule(rule) for rule in spec.rules),
-        examples=tuple(map(example, spec.examples)),
+        parameters=tuple(_parameter_rows(spec.input.as_schema(), "")),
+        rules=tuple(prose(condition.text()) for _, condition in iter_conditions(spec.rules)),
+        examples=tuple(
+            _build_example(example, spec.slug, as_object, by_slug=by_slug) for example in spec.examples
+        ),
         discrepancies=tuple(
-            (prose(found.about), prose(found.page), prose(found.decision)) for found in spec.discrepancies
+            (prose(entry.about), prose(entry.page), prose(entry.decision)) for entry in spec.discrepancies
         ),
         source=address(spec.source.page),
         read=spec.source.read.isoformat(),
     )
 
 
+@dataclass(frozen=True)
+class _ObjectCall:
+    """The class of a model, for a call that passes an object of it."""
+
+    package: str
+    class_name: str
+    field_names: Mapping[str, str]
+
+    @property
+    def imports(self) -> str:
+        return f"from {self.package} import {self.class_name}"
+
+    def format(self, parameters: Mapping[str, Any]) -> str:
+        return f"{self.class_name}({_format_arguments(parameters, self.field_names)})"
+
+
+def _build_example(example: language.Example, slug: str, as_object: _ObjectCall, *, by_slug: bool) -> Example:
+    command = _format_command(slug, example.input)
+    wires = {wire: wire for wire in example.input}
+    if by_slug and all(names.can_be_argument(wire) and wire not in CALL_ARGUMENTS for wire in wires):
+        imports, call = [_CLIENT], f"{slug!r}, {_format_arguments(example.input, wires)}"
+    else:
+        imports, call = sorted([_CLIENT, as_object.imports]), as_object.format(example.input)
+    title = prose(example.name[:1].upper() + example.name[1:])
+    return Example(title, tuple(imports), call, command, _fence(command, 3))
+
+
+def _format_arguments(parameters: Mapping[str, Any], field_names: Mapping[str, str]) -> str:
+    return "".join(f"{field_names[wire]}={value!r}, " for wire, value in parameters.items())
+
+
 def prose(text: str) -> str:
     """Return text as Markdown that shows it, on one line."""
-    line = _MARKUP.sub(r"\\\g<0>", printable(" ".join(text.split())))
+    line = _MARKUP.sub(r"\\\g<0>", escape_unprintable(" ".join(text.split())))
     return _LIST.sub(r"\1\\\2", line)
 
 
 def code(value: Any) -> str:
     """Return a value as Markdown code that may stand in a table: text as it is, anything else as JSON."""
     plain = isinstance(value, str) and value and value == " ".join(value.split())
-    text = printable(value if plain else json.dumps(value, ensure_ascii=False))
+    text = escape_unprintable(value if plain else json.dumps(value, ensure_ascii=False))
     if "\\|" in text:
-        # Readers of tables do not agree on which of the two escapes the other.
+        # Markdown readers disagree on which of the two escapes the other.
         return f"<code>{''.join(c if c.isalnum() or c == ' ' else f'&#{ord(c)};' for c in text)}</code>"
     fence = _fence(text, 1)
     space = " " if "`" in text else ""
@@ -116,7 +134,7 @@ def code(value: Any) -> str:
 
 
 def address(url: str) -> str:
-    """Return a URL that ends where it ends, in `<...>`, in `(...)` and in a table."""
+    """Return a URL with every character escaped that would end it early, in `<...>`, in `(...)` and in a table."""
     return "".join(quote(c) if c in _URL_ENDS or not c.isprintable() else c for c in url)
 
 
@@ -125,95 +143,74 @@ def _fence(text: str, least: int) -> str:
     return "`" * max(least, 1 + max(map(len, re.findall("`+", text)), default=0))
 
 
-def _parameters(schema: Schema, prefix: str) -> Iterator[tuple[str, ...]]:
+def _parameter_rows(schema: Schema, prefix: str) -> Iterator[tuple[str, ...]]:
     """Yield the row of each parameter, those of an object after it."""
     assert schema.properties is not MISSING
     for name, part in schema.properties.items():
-        given, path = part.given(), prefix + name
-        default = code(given["default"]) if "default" in given else ""
+        keywords, path = part.keywords(), prefix + name
+        default = code(keywords["default"]) if "default" in keywords else ""
         required = name in (schema.required if schema.required is not MISSING else ())
         yield (
             code(path),
-            _type(part),
-            _allowed(part),
+            _describe_type(part),
+            _describe_limits(part),
             "required" if required else default,
-            prose(given.get("description", "")),
+            prose(keywords.get("description", "")),
         )
         inner = part
         while inner.items is not MISSING:
             inner, path = inner.items, f"{path}[]"
         if inner.properties is not MISSING:
-            yield from _parameters(inner, f"{path}.")
+            yield from _parameter_rows(inner, f"{path}.")
 
 
-def _type(schema: Schema) -> str:
+def _describe_type(schema: Schema) -> str:
     kind = "URL or file" if schema.format is not MISSING else schema.kind
-    name = kind if schema.items is MISSING else f"list of {_type(schema.items)}"
+    name = kind if schema.items is MISSING else f"list of {_describe_type(schema.items)}"
     return f"{name} or null" if schema.nullable else name
 
 
-def _allowed(schema: Schema) -> str:
-    given = schema.given()
-    found = [", ".join(map(code, given["enum"]))] if "enum" in given else []
+def _describe_limits(schema: Schema) -> str:
+    keywords = schema.keywords()
+    limits = [", ".join(map(code, keywords["enum"]))] if "enum" in keywords else []
     for (low, high), unit in zip(RANGES, ("", " characters", " items"), strict=True):
-        match [(key, number(given[key])) for key in (low, high) if key in given]:
+        match [(key, format_number(keywords[key])) for key in (low, high) if key in keywords]:
             case []:
                 continue
             case [(key, limit)]:
                 words = f"at {'least' if key == low else 'most'} {limit}"
             case ends:
                 words = " to ".join(limit for _, limit in ends)
-        found.append(words + unit)
-    if schema.items is not MISSING and (each := _allowed(schema.items)):
-        found.append(f"each {each.removeprefix('each ')}")
-    return "; ".join(found)
+        limits.append(words + unit)
+    if schema.items is not MISSING and (item_limits := _describe_limits(schema.items)):
+        limits.append(f"each {item_limits.removeprefix('each ')}")
+    return "; ".join(limits)
 
 
-def _rule(rule: rules.Rule) -> str:
-    condition = rule.condition()
-    assert condition is not None
-    match condition[1]:
-        case rules.AtLeastOneOf(root=group):
-            return f"At least one of {_listed(group)} is given."
-        case rules.MutuallyExclusive(root=group):
-            return f"At most one of {_listed(group)} is given."
-        case rules.Requires(field=field, present=present, equals=equals):
-            wanted = [f"{code(name)} to be given" for name in present]
-            wanted += [f"{code(name)} to be {code(value)}" for name, value in equals.items()]
-            return f"{code(field)} needs {' and '.join(wanted)}."
-        case rules.References(field=field, token=token, list=items):
-            first, second = (code(token.replace("{n}", number)) for number in "12")
-            return f"{first} in {code(field)} names the first item of {code(items)}, {second} the second, and so on."
-        case rules.MaxBytes(field=field, bytes=size):
-            whole = f" ({size >> 20} MiB)" if size % (1 << 20) == 0 else ""
-            return f"A local file given for {code(field)} has at most {size} bytes{whole}."
-
-
-def _price(pricing: language.Pricing) -> str:
-    low, high = number(pricing.low), number(pricing.high)
+def _format_price(pricing: language.Pricing) -> str:
+    low, high = format_number(pricing.low), format_number(pricing.high)
     return f"{low if low == high else f'{low} to {high}'} {pricing.currency} per {pricing.unit}"
 
 
-def _listed(names: list[str]) -> str:
-    return ", ".join(map(code, names))
-
-
-def _command(slug: str, given: Mapping[str, Any]) -> str:
-    words = [f"kling run --sandbox {slug}", *(_word(name, value) for name, value in given.items())]
+def _format_command(slug: str, parameters: Mapping[str, Any]) -> str:
+    words = [
+        f"kling run --sandbox {slug}",
+        *(_format_word(name, value) for name, value in parameters.items()),
+    ]
     line = " ".join(words)
     return line if len(line) <= _SHELL_WIDTH and "\n" not in line else " \\\n    ".join(words)
 
 
-def _word(name: str, value: Any) -> str:
+def _format_word(name: str, value: Any) -> str:
     text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-    # To the command, a text that starts with one @ names a file.
+    # To the command, a text that starts with a single @ names a file.
     escaped = f"@{text}" if text.startswith("@") else text
-    return f"{_quoted(name)}={_quoted(escaped)}"
+    return f"{_quote_word(name)}={_quote_word(escaped)}"
 
 
-def _quoted(text: str) -> str:
-    """Return a word of a shell; one that has more than line ends and printable text with escapes of bash and zsh."""
+def _quote_word(text: str) -> str:
+    """Return a word for a shell; other characters than printable ones and line ends as escapes of bash and zsh."""
     if all(character.isprintable() or character in "\n\t" for character in text):
         return shlex.quote(text)
     escaped = text.replace("\\", r"\\").replace("'", r"\'").replace("\n", r"\n")
-    return f"$'{printable(escaped)}'"
+    return f"$'{escape_unprintable(escaped)}'"

@@ -1,20 +1,22 @@
-"""What will be written: every name, type and order is decided here, and the templates only lay it out."""
+"""The intermediate representation: every name, type and order is decided here; the templates only lay it out."""
 
 from __future__ import annotations
 
-import ast
-import copy
-import re
 import textwrap
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from pydantic import MISSING
 
-from kling_codegen import docs, language, names, params, rules
-from kling_codegen.schema import HTTP_URL
+from kling_codegen import docs, language, names
+from kling_codegen.corrections import bounds, input_type, model_type
+from kling_codegen.field_types import TypedClass, TypedField, infer_classes
+from kling_codegen.json_schema import build_json_schema
+from kling_codegen.rules.condition import Condition
+from kling_codegen.rules.rule import iter_conditions
+from kling_codegen.schema import Schema
 
 LINE_LENGTH = 110
 # Of the longest string literal that fits behind `description=` in a Field.
@@ -57,13 +59,15 @@ class Class:
     def functional(self) -> bool:
         """Whether the TypedDict has a key that cannot be written in a class statement."""
         return any(
-            names.is_taken(field.wire) or field.wire.startswith("__") or not names.can_be_argument(field.wire)
+            names.is_reserved(field.wire)
+            or field.wire.startswith("__")
+            or not names.can_be_argument(field.wire)
             for field in self.input_fields
         )
 
 
 @dataclass(frozen=True)
-class Rule:
+class RuleCall:
     """A call of one of the rule classes of kling_adapters.schema.rules."""
 
     name: str
@@ -87,15 +91,20 @@ class Module:
     read: str
     returns: str
     latency: float | None
-    rules: tuple[Rule, ...]
+    rules: tuple[RuleCall, ...]
     parts: tuple[Class, ...]
     model: Class
     json_schema: Mapping[str, Any]
     document: docs.Page
 
     @property
+    def rule_classes(self) -> list[str]:
+        """The names of the rule classes that the module imports."""
+        return sorted({rule.name for rule in self.rules})
+
+    @property
     def entry(self) -> Entry:
-        """What is said of the model beside its own files."""
+        """The facts of the model that shared files have."""
         return Entry(
             slug=self.slug,
             title=self.title,
@@ -112,7 +121,7 @@ class Module:
 
 @dataclass(frozen=True)
 class Entry:
-    """What the index, the typed calls and the table of models say of one; the last three are names in Python."""
+    """One model in the index, the typed calls and the table of models; the last three are names in Python."""
 
     slug: str
     title: str
@@ -135,13 +144,13 @@ def package_name(folder: Path) -> str:
     return ".".join(parts)
 
 
-def build(spec: language.Spec, package: str = CORE) -> Module:
+def build_module(spec: language.Spec, package: str = CORE) -> Module:
     """Decide everything about the files of one model; `package` is the name its package is imported by."""
     by_slug = package == CORE
     name = names.class_name(spec.slug)
-    raw = params.classes(name, spec.input.as_schema())
-    final = _class_names(raw)
-    *parts, model = [_class(each, final, spec.summary) for each in raw]
+    typed_classes = infer_classes(name, spec.input.as_schema())
+    class_names = _final_names(typed_classes)
+    *parts, model = [_build_class(typed, class_names, spec.summary) for typed in typed_classes]
     return Module(
         slug=spec.slug,
         package=package,
@@ -152,57 +161,65 @@ def build(spec: language.Spec, package: str = CORE) -> Module:
         read=spec.source.read.isoformat(),
         returns=spec.returns,
         latency=spec.latency_seconds,
-        rules=tuple(_rule(rule) for rule in spec.rules),
+        rules=tuple(_rule_call(condition) for _, condition in iter_conditions(spec.rules)),
         parts=tuple(parts),
         model=model,
-        json_schema=_json_schema(spec),
-        document=docs.page(spec, name, package, by_slug=by_slug),
+        json_schema=build_json_schema(spec),
+        document=docs.build_page(spec, name, package, by_slug=by_slug),
     )
 
 
-def _class_names(raw: list[params.RawClass]) -> dict[str, str]:
-    """Return the final name of each class: neither it nor its TypedDict may be called like anything else."""
-    *parts, model = [each.name for each in raw]
+def _rule_call(condition: Condition) -> RuleCall:
+    fields, arguments = condition.arguments()
+    return RuleCall(type(condition).__name__, fields, arguments)
+
+
+def _final_names(typed_classes: list[TypedClass]) -> dict[str, str]:
+    """Return the final name of each class: neither it nor its TypedDict may have a name that is in use."""
+    *parts, model = [typed.name for typed in typed_classes]
     # A field would hide a class of its name from its own annotation.
-    taken = {model, f"{model}Input", *(field.name for each in raw for field in each.fields)} | names.TAKEN
+    fields = {field.name for typed in typed_classes for field in typed.fields}
+    used = {model, f"{model}Input", *fields} | names.RESERVED
     final = {model: model}
     for part in parts:
         name = part
-        while {name, f"{name}Input"} & taken or names.is_taken(name):
+        while {name, f"{name}Input"} & used or names.is_reserved(name):
             name += "Model"
         final[part] = name
-        taken |= {name, f"{name}Input"}
+        used |= {name, f"{name}Input"}
     return final
 
 
-def _class(raw: params.RawClass, final: Mapping[str, str], summary: str) -> Class:
-    name = final[raw.name]
-    fields = tuple(_field(field, final) for field in raw.fields)
-    if raw.user is None:
-        called = tuple(field for field in fields if field.wire not in docs.CALL_ARGUMENTS)
-        return Class(name, f"{name}Input", summary, None, fields, called)
-    about = None if raw.schema.description is MISSING else raw.schema.description
-    role = "The value" if raw.user.schema.items is MISSING else "An item"
-    return Class(name, f"{name}Input", f"{role} of `{raw.user.wire}`.", about, fields, fields)
+def _build_class(typed: TypedClass, class_names: Mapping[str, str], summary: str) -> Class:
+    name = class_names[typed.name]
+    fields = tuple(_build_field(field, class_names) for field in typed.fields)
+    if typed.user is None:
+        arguments = tuple(field for field in fields if field.wire not in docs.CALL_ARGUMENTS)
+        return Class(name, f"{name}Input", summary, None, fields, arguments)
+    description = None if typed.schema.description is MISSING else typed.schema.description
+    role = "The value" if typed.user.schema.items is MISSING else "An item"
+    return Class(name, f"{name}Input", f"{role} of `{typed.user.wire}`.", description, fields, fields)
 
 
-def _field(raw: params.RawField, final: Mapping[str, str]) -> Field:
-    arguments = [f"alias={raw.wire!r}"] if raw.name != raw.wire else []
-    arguments += [f"{key}={_bound(value)}" for key, value in raw.constraints.items()]
-    if raw.schema.description is not MISSING:
-        arguments.append(f"description={text(raw.schema.description)}")
-    input_type = ast.unparse(_InputType(final).visit(copy.deepcopy(raw.type)))
+def _build_field(typed: TypedField, class_names: Mapping[str, str]) -> Field:
+    schema = typed.schema
+    arguments = [f"alias={typed.wire!r}"] if typed.name != typed.wire else []
+    arguments += bounds(schema)
+    if schema.description is not MISSING:
+        arguments.append(f"description={text_literal(schema.description)}")
+    is_optional = not typed.is_required and schema.default is MISSING
+    input_annotation = input_type(typed.type, schema, class_names)
     return Field(
-        name=raw.name,
-        wire=raw.wire,
-        type=ast.unparse(_ModelType(final).visit(copy.deepcopy(raw.type))),
-        input_type=input_type if raw.default is None else f"NotRequired[{input_type}]",
+        name=typed.name,
+        wire=typed.wire,
+        type=model_type(typed.type, schema, class_names, is_optional=is_optional),
+        input_type=input_annotation if typed.is_required else f"NotRequired[{input_annotation}]",
         arguments=tuple(arguments),
-        default=_default(raw.default),
+        default=None if typed.is_required else _default(schema),
     )
 
 
-def text(value: str) -> str:
+def text_literal(value: str) -> str:
     """Return a string literal, in pieces if it is long: ruff does not cut strings."""
     if len(repr(value)) <= TEXT_LENGTH:
         return repr(value)
@@ -217,139 +234,11 @@ def text(value: str) -> str:
     return f"({' '.join(map(repr, pieces))})"
 
 
-def _default(raw: ast.expr | None) -> str | None:
-    match raw:
-        case None:
-            return None
-        case ast.Constant(str(value)):
-            return text(value)
-        case ast.List(items):
-            # All objects share the default of a list, so it must not be one that can be changed.
-            return ast.unparse(ast.Tuple(items, ast.Load()))
-        case _:
-            return ast.unparse(raw)
-
-
-def _bound(raw: ast.expr) -> str:
-    """Return a bound as a spec has it: datamodel-code-generator makes 0.0 of 0."""
-    value = ast.literal_eval(raw)
-    whole = isinstance(value, float) and value.is_integer() and abs(value) < 1e15
-    return repr(int(value) if whole else value)
-
-
-class _ModelType(ast.NodeTransformer):
-    """The annotation in the class: final names, and what a Literal needs beside it.
-
-    IntOrStr where a page may send "5" for 5 or 5 for "5"; BoolOnly where 1 would pass for True.
-    """
-
-    def __init__(self, final: Mapping[str, str]) -> None:
-        self.final = final
-
-    def visit_Name(self, node: ast.Name) -> ast.AST:
-        return ast.Name(self.final.get(node.id, node.id))
-
-    def visit_BinOp(self, node: ast.BinOp) -> ast.AST:
-        match self.generic_visit(node):
-            case ast.BinOp(
-                ast.BinOp(kind, ast.BitOr(), ast.Constant(None) as none), or_, ast.Name("MISSING") as missing
-            ):
-                # None comes last in a union.
-                return ast.BinOp(ast.BinOp(kind, or_, missing), or_, none)
-            case other:
-                return other
-
-    def visit_Subscript(self, node: ast.Subscript) -> ast.AST:
-        if ast.unparse(node.value) != "Literal":
-            return self.generic_visit(node)
-        values = [ast.literal_eval(value) for value in _parts(node.slice)]
-        if all(isinstance(value, bool) for value in values):
-            return ast.Subscript(ast.Name("BoolOnly"), node)
-        return ast.Subscript(ast.Name("IntOrStr"), node) if _is_numeric(values) else node
-
-
-class _InputType(_ModelType):
-    """The annotation in the TypedDict: no constraints, no MISSING, and a dict does for an object."""
-
-    def visit_Name(self, node: ast.Name) -> ast.AST:
-        name = self.final.get(node.id)
-        return ast.BinOp(ast.Name(name), ast.BitOr(), ast.Name(f"{name}Input")) if name else node
-
-    def visit_BinOp(self, node: ast.BinOp) -> ast.AST:
-        if ast.unparse(node.right) != "MISSING":
-            return self.generic_visit(node)
-        left: ast.AST = self.visit(node.left)
-        return left
-
-    def visit_Subscript(self, node: ast.Subscript) -> ast.AST:
-        match node:
-            case ast.Subscript(ast.Name("Annotated"), ast.Tuple([annotation, *_])):
-                bare: ast.AST = self.visit(annotation)
-                return bare
-            case ast.Subscript(ast.Name("Literal")):
-                return node
-            case _:
-                return self.generic_visit(node)
-
-
-def _parts(literal: ast.expr) -> list[ast.expr]:
-    return literal.elts if isinstance(literal, ast.Tuple) else [literal]
-
-
-def _is_numeric(values: list[Any]) -> bool:
-    whole = all(isinstance(value, int) and not isinstance(value, bool) for value in values)
-    return whole or all(isinstance(value, str) and re.fullmatch("0|[1-9][0-9]*", value) for value in values)
-
-
-def _rule(rule: rules.Rule) -> Rule:
-    condition = rule.condition()
-    assert condition is not None
-    match condition[1]:
-        case rules.AtLeastOneOf(root=group):
-            return Rule("AtLeastOneOf", tuple(group), {})
-        case rules.MutuallyExclusive(root=group):
-            return Rule("MutuallyExclusive", tuple(group), {})
-        case rules.Requires(field=field, present=present, equals=equals):
-            given = {"present": tuple(present), "equals": equals}
-            return Rule("Requires", (field,), {key: value for key, value in given.items() if value})
-        case rules.References(field=field, token=token, list=items):
-            return Rule("References", (field,), {"token": token, "list": items})
-        case rules.MaxBytes(field=field, bytes=size):
-            return Rule("MaxBytes", (field,), {"bytes": size})
-
-
-def _json_schema(spec: language.Spec) -> dict[str, Any]:
-    """Return the JSON Schema (2020-12) of a model; what it cannot say is under x-kling."""
-    plain = spec.model_dump(mode="json", exclude_unset=True, by_alias=True)
-    return {
-        "$schema": "https://json-schema.org/draft/2020-12/schema",
-        "title": spec.title,
-        "description": spec.summary,
-        "type": "object",
-        "additionalProperties": False,
-        "required": plain["input"].get("required", []),
-        "properties": {name: _closed(part) for name, part in plain["input"]["properties"].items()},
-        "examples": [example["input"] for example in plain.get("examples", [])],
-        "x-kling": {
-            "slug": spec.slug,
-            "returns": spec.returns,
-            "latency_seconds": spec.latency_seconds,
-            **({"pricing": plain["pricing"]} if "pricing" in plain else {}),
-            "rules": plain.get("rules", []),
-            "discrepancies": plain.get("discrepancies", []),
-            "source": plain["source"],
-        },
-    }
-
-
-def _closed(schema: dict[str, Any]) -> dict[str, Any]:
-    """Write out what the spec language implies: what a URI looks like, and that objects take nothing else."""
-    closed = dict(schema)
-    if closed.get("format") == "uri":
-        closed["pattern"] = HTTP_URL
-    if "items" in closed:
-        closed["items"] = _closed(closed["items"])
-    if "properties" in closed:
-        closed["additionalProperties"] = False
-        closed["properties"] = {name: _closed(part) for name, part in closed["properties"].items()}
-    return closed
+def _default(schema: Schema) -> str:
+    default = schema.default
+    if isinstance(default, str):
+        return text_literal(default)
+    if isinstance(default, list):
+        # All objects share the default of a list, so it must be immutable.
+        return repr(tuple(cast("list[object]", default)))
+    return "MISSING" if default is MISSING else repr(default)

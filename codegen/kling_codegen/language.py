@@ -1,4 +1,4 @@
-"""What a spec and gateway.yaml may say; schema.py and rules.py say it of the parameters."""
+"""The spec language: the keys of a spec and of gateway.yaml. Those of a parameter are in schema.py and rules/."""
 
 from __future__ import annotations
 
@@ -8,10 +8,12 @@ from typing import Annotated, Any, Literal, TypeAlias
 
 from pydantic import MISSING, BeforeValidator, Field, WithJsonSchema
 
-from kling_codegen.closed import NOT_EMPTY, Closed, Refused, Text, repeated
-from kling_codegen.messages import Message, Problem, dotted, number, shown
-from kling_codegen.rules import Rule, broken
-from kling_codegen.schema import HTTP_URL, Input, violations
+from kling_codegen.closed import Closed, Text, ValueRefused
+from kling_codegen.keywords import HTTP_URL
+from kling_codegen.messages import LocatedMessage, Message, format_location, format_number, format_value
+from kling_codegen.patterns import CURRENCY, LINE, SENTENCE, SLUG
+from kling_codegen.rules.rule import Rule, rule_violations
+from kling_codegen.schema import Input, violations
 
 LintRule: TypeAlias = Literal[
     "no-description",
@@ -28,43 +30,23 @@ LintRule: TypeAlias = Literal[
 ]
 
 
-def _day(value: Any) -> Any:
+def _parse_day(value: Any) -> Any:
     if isinstance(value, date):
         return value
     try:
         # fromisoformat takes 20261121, too.
         return date.fromisoformat(value if len(value) == len("2026-11-21") else "")
     except (TypeError, ValueError):
-        raise Refused(Message(f"{shown(value)} is no day", "such as 2026-11-21")) from None
+        raise ValueRefused(Message(f"{format_value(value)} is not a day", "such as 2026-11-21")) from None
 
-
-SLUG = r"^[a-z][a-z0-9]*([.-][a-z0-9]+)*$"
-_LINE, _SENTENCE = r"^\S(.*\S)?$", r"^\S.*\.$"
-_SUBMIT, _REQUEST = r"^/[^{}]*\{slug\}[^{}]*$", r"^/[^{}]*\{request_id\}[^{}]*$"
-_PATH, _ORIGIN, _CURRENCY = r"^/[^{}]*$", r"^https://[^\s/?#]+$", "^[A-Z]{3}$"
-_ADDRESS = r"^https://[^\s/?#]+/[^\s?#]+$"
-PATTERNS = {
-    SLUG: "small letters and digits, in words joined by - or .; it starts with a letter",
-    HTTP_URL: "an http or https URL",
-    NOT_EMPTY: "text that is not empty",
-    _LINE: "one line that neither starts nor ends with a space",
-    _SENTENCE: "one sentence on one line, with a full stop",
-    _SUBMIT: "a path that starts with / and has {slug} once",
-    _REQUEST: "a path that starts with / and has {request_id} once",
-    _PATH: "a path that starts with /",
-    _ORIGIN: "an https URL without a path",
-    _ADDRESS: "an https URL with a path",
-    _CURRENCY: "three capital letters, such as USD",
-}
-"""What each pattern of the language asks for, in words."""
 
 Price: TypeAlias = Annotated[float, Field(ge=0)]
 Day: TypeAlias = Annotated[
-    date, BeforeValidator(_day), WithJsonSchema({"type": "string", "pattern": r"^\d{4}-\d\d-\d\d$"})
+    date, BeforeValidator(_parse_day), WithJsonSchema({"type": "string", "pattern": r"^\d{4}-\d\d-\d\d$"})
 ]
 # These become the first line of a docstring.
-Line: TypeAlias = Annotated[str, Field(pattern=_LINE, max_length=100)]
-Sentence: TypeAlias = Annotated[str, Field(pattern=_SENTENCE, max_length=100)]
+Line: TypeAlias = Annotated[str, Field(pattern=LINE, max_length=100)]
+Sentence: TypeAlias = Annotated[str, Field(pattern=SENTENCE, max_length=100)]
 Url: TypeAlias = Annotated[str, Field(pattern=HTTP_URL)]
 Seconds: TypeAlias = Annotated[float, Field(gt=0)]
 
@@ -80,7 +62,7 @@ class Source(Closed):
 class Pricing(Closed):
     """What one unit costs, as the page states it: from the cheapest to the dearest."""
 
-    currency: Annotated[str, Field(pattern=_CURRENCY, description="Such as USD.")]
+    currency: Annotated[str, Field(pattern=CURRENCY, description="Such as USD.")]
     low: Annotated[Price, Field(alias="from", description="The lowest price of a unit.")]
     high: Annotated[Price, Field(alias="to", description="The highest; the same where there is one price.")]
     unit: Annotated[
@@ -88,10 +70,10 @@ class Pricing(Closed):
         Field(description="What the price is for."),
     ]
 
-    def problems(self) -> Iterator[Problem]:
-        """See Closed."""
+    def problems(self) -> Iterator[LocatedMessage]:
+        """Yield a range of prices that is upside down."""
         if self.low > self.high:
-            yield ("to",), Message(f"to {number(self.high)} is below from {number(self.low)}")
+            yield ("to",), Message(f"to {format_number(self.high)} is below from {format_number(self.low)}")
 
 
 class Discrepancy(Closed):
@@ -149,116 +131,19 @@ class Spec(Closed):
     examples: Annotated[list[Example], Field(description="Inputs that the model takes.")] = []
     lint: Annotated[list[Silence], Field(description="Findings of lint that are right as they are.")] = []
 
-    def problems(self) -> Iterator[Problem]:
-        """See Closed."""
-        known = self.input.properties
-        misfits = [
-            (("rules", index, *at), what)
+    def problems(self) -> Iterator[LocatedMessage]:
+        """Yield rules about unknown parameters, and examples that break the schema or a rule."""
+        properties, required = self.input.properties, self.input.required
+        reference_errors = [
+            (("rules", index, *at), message)
             for index, rule in enumerate(self.rules)
-            for at, what in rule.misfits(known, self.input.required)
+            for at, message in rule.reference_errors(properties, required)
         ]
-        yield from misfits
+        yield from reference_errors
         for index, example in enumerate(self.examples):
-            found = list(violations(self.input.as_schema(), example.input))
-            if not found and not misfits:
-                found = [((), what) for what in broken(self.rules, example.input, known)]
-            for at, what in found:
-                yield ("examples", index, "input", *at), what.of(f"the example: {dotted(at)}".rstrip())
-
-
-class Key(Closed):
-    """How a request is authenticated."""
-
-    header: Annotated[Text, Field(description="The header that carries the key.")]
-    environment: Annotated[Text, Field(description="The environment variable that holds the key.")]
-
-
-class Paths(Closed):
-    """The calls of the gateway, below its base URL."""
-
-    submit: Annotated[str, Field(pattern=_SUBMIT, description="Starts a job; has {slug}.")]
-    sync: Annotated[
-        str, Field(pattern=_SUBMIT, description="Runs a job and answers with what it made; has {slug}.")
-    ]
-    status: Annotated[str, Field(pattern=_REQUEST, description="The state of a job; has {request_id}.")]
-    result: Annotated[str, Field(pattern=_REQUEST, description="What a job made; has {request_id}.")]
-    credits: Annotated[str, Field(pattern=_PATH, description="What is left on the account.")]
-
-
-class State(Closed):
-    """A state of a job."""
-
-    name: Annotated[Text, Field(description="As the gateway writes it.")]
-    meaning: Annotated[Text, Field(description="What it says of the job.")]
-    terminal: Annotated[bool, Field(description="Whether nothing changes any more.")]
-
-
-class Error(Closed):
-    """A status code, and what a submit that was answered with it may do."""
-
-    status: Annotated[int, Field(ge=400, le=599, description="The HTTP status.")]
-    name: Annotated[Text, Field(description="As the documentation calls it.")]
-    meaning: Annotated[Text, Field(description="What went wrong.")]
-    submit: Annotated[
-        Literal["safe", "never", "uncertain"],
-        Field(description="Whether the submit may be repeated, will never do, or may have started a job."),
-    ]
-    source: Annotated[
-        Literal["seed", "docs", "client", "digest"], Field(description="Where the fact comes from.")
-    ]
-
-
-Status: TypeAlias = Annotated[int, Field(ge=400, le=599)]
-Statuses: TypeAlias = Annotated[list[Status], Field(min_length=1)]
-
-
-class NoCredits(Closed):
-    """A refusal because the account lacks credits."""
-
-    status: Annotated[Status, Field(description="The HTTP status.")]
-    words: Annotated[
-        list[Text], Field(min_length=1, description="Lower-case words, one of which is in the message.")
-    ]
-
-
-class StatusGroups(Closed):
-    """Statuses by what they mean for the client."""
-
-    failed_job: Annotated[Status, Field(description="A job that was asked about has FAILED.")]
-    query_retry: Annotated[
-        Statuses,
-        Field(description="A request that starts nothing may succeed later; any other 4xx is final."),
-    ]
-    key_refusal: Annotated[Statuses, Field(description="Another key may succeed.")]
-    output_gone: Annotated[
-        Statuses, Field(description="The address of an output does not offer it any more.")
-    ]
-    no_credits: Annotated[NoCredits, Field(description="The account lacks credits.")]
-
-
-class Gateway(Closed):
-    """gateway.yaml: what all models share."""
-
-    essential = frozenset({"states", "errors"})
-
-    base_url: Annotated[str, Field(pattern=_ORIGIN, description="Where the gateway is.")]
-    upload_url: Annotated[
-        str,
-        Field(
-            pattern=_ADDRESS, description="Takes media files; any other gateway has it below its base URL."
-        ),
-    ]
-    key: Annotated[Key, Field(description="How a request is authenticated.")]
-    paths: Annotated[Paths, Field(description="The calls, below base_url.")]
-    record_lifetime_seconds: Annotated[int, Field(gt=0, description="How long the gateway knows a job.")]
-    output_lifetime_seconds: Annotated[int, Field(gt=0, description="How long an output can be fetched.")]
-    states: Annotated[list[State], Field(min_length=1, description="The states of a job.")]
-    errors: Annotated[list[Error], Field(min_length=1, description="What each status code means.")]
-    statuses: Annotated[StatusGroups, Field(description="Groups of statuses that the client treats alike.")]
-
-    def problems(self) -> Iterator[Problem]:
-        """See Closed."""
-        for index, name in repeated(state.name for state in self.states):
-            yield ("states", index, "name"), Message(f"the state {name} is there twice")
-        for index, status in repeated(error.status for error in self.errors):
-            yield ("errors", index, "status"), Message(f"the status {status} is there twice")
+            errors = list(violations(self.input.as_schema(), example.input))
+            if not errors and not reference_errors:
+                errors = [((), message) for message in rule_violations(self.rules, example.input, properties)]
+            for at, message in errors:
+                subject = f"the example: {format_location(at)}".rstrip()
+                yield ("examples", index, "input", *at), message.with_subject(subject)

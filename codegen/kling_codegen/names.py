@@ -1,4 +1,4 @@
-"""What things are called in Python: pure functions of the names in a spec."""
+"""Names in Python: pure functions of the names in a spec."""
 
 from __future__ import annotations
 
@@ -7,13 +7,15 @@ import re
 import unicodedata
 from collections.abc import Iterable
 
-# What a generated module or its package calls by name. A field called like a type would hide that type from
+from kling_codegen.rules.rule import RULE_CLASSES
+
+# Names that a generated module or its package uses. A field with the name of a type would hide that type from
 # the annotations after it.
-TAKEN = frozenset(
+RESERVED = RULE_CLASSES | frozenset(
     re.findall(
         r"\w+",
-        "Adapter Annotated Any AtLeastOneOf CATALOG CatalogEntry ClassVar BoolOnly Field IntOrStr Literal MISSING "
-        "Mapping MaxBytes Media MutuallyExclusive NotRequired Params Part References Requires Sequence TypedDict schemas "
+        "Adapter Annotated Any CATALOG CatalogEntry BoolOnly ClassVar Field IntOrStr Literal MISSING "
+        "Mapping Media NotRequired Params Part Sequence TypedDict schemas "
         "bool bytes dict float int list object set str tuple type",
     )
 )
@@ -40,18 +42,18 @@ def module_name(slug: str) -> str:
 
 
 def field_names(wires: Iterable[str]) -> dict[str, str]:
-    """Return what the parameters of one object are called: as in the JSON, plus an underscore if needed.
+    """Return the names of the fields of one object: as in the JSON, plus an underscore where needed.
 
-    Python keywords, members of the base class and what a generated module uses itself are taken.
+    Python keywords, members of the base class and the names that a generated module uses are reserved.
     """
-    called = {wire: _field_name(wire) for wire in wires}
+    names = {wire: _field_name(wire) for wire in wires}
     # A parameter that keeps its name has the first right to it.
-    taken = {wire for wire, name in called.items() if wire == name}
-    for wire in sorted(called.keys() - taken):
-        while called[wire] in taken:
-            called[wire] += "_"
-        taken.add(called[wire])
-    return called
+    used = {wire for wire, name in names.items() if wire == name}
+    for wire in sorted(names.keys() - used):
+        while names[wire] in used:
+            names[wire] += "_"
+        used.add(names[wire])
+    return names
 
 
 def _field_name(wire: str) -> str:
@@ -60,16 +62,16 @@ def _field_name(wire: str) -> str:
     name = "".join(c if f"a{c}".isidentifier() else "_" for c in normal).lstrip("_")
     if not name.isidentifier():
         name = f"field_{name}"
-    if is_taken(name) or name in _MEMBERS or name.startswith("model_"):
+    if is_reserved(name) or name in _MEMBERS or name.startswith("model_"):
         name += "_"
     return name
 
 
 def can_be_argument(wire: str) -> bool:
-    """Whether a call can give a parameter as `wire=...`. Python takes a name that it writes otherwise for another."""
+    """Return whether a call can pass a parameter as `wire=...`. Python normalizes some names to others."""
     return wire.isidentifier() and not keyword.iskeyword(wire) and unicodedata.is_normalized("NFKC", wire)
 
 
-def is_taken(name: str) -> bool:
-    """Whether nothing from a spec can be called so."""
-    return keyword.iskeyword(name) or name in TAKEN
+def is_reserved(name: str) -> bool:
+    """Return whether a name from a spec must not be used as it is."""
+    return keyword.iskeyword(name) or name in RESERVED

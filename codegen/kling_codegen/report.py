@@ -1,4 +1,4 @@
-"""Problems, and the forms in which they are told: for people, for programs, and as annotations on GitHub."""
+"""Problems of files, and their printed forms: text for people, JSON for programs, annotations for GitHub."""
 
 from __future__ import annotations
 
@@ -10,83 +10,90 @@ from typing import Any, Literal, TypeAlias
 
 import click
 
-from kling_codegen.messages import Message, printable
+from kling_codegen.messages import Message, escape_unprintable
 
 Level: TypeAlias = Literal["error", "warning", "note"]
 Format: TypeAlias = Literal["text", "json", "github"]
 
-SPECS = click.option(
+specs_option = click.option(
     "--specs",
     type=click.Path(path_type=Path, file_okay=False),
     default=Path("specs"),
     show_default=True,
     help="The folder of the spec files.",
 )
-FORMAT = click.option(
+format_option = click.option(
     "--format",
     "form",
     type=click.Choice(["text", "json", "github"]),
     default="text",
     show_default=True,
-    help="How problems are told: to people, to programs, or as annotations of GitHub Actions.",
+    help="Print problems as text, as JSON, or as annotations of GitHub Actions.",
 )
 
 
 @dataclass(frozen=True, order=True)
 class Problem:
-    """One thing that is wrong in a file; line and column count from 1.
+    """A problem at one place of a file.
 
-    `where` is the place in the spec, such as input.properties.prompt; `allowed` what may stand there; `meant`
-    what was probably meant; `rule` the rule of lint that found it. Any of these four may be empty.
+    Attributes:
+        line: counts from 1, as `column` does.
+        where: the place in the spec, such as input.properties.prompt.
+        allowed: the values that may stand there.
+        suggestion: the value that was probably intended.
+        rule: the rule of lint that reports it. This one and the three above may be empty.
+
     """
 
     file: str
     line: int
     column: int
-    what: str
+    text: str
     where: str = ""
     allowed: str = ""
-    meant: str = ""
+    suggestion: str = ""
     level: Level = "error"
     rule: str = ""
 
     @property
     def message(self) -> str:
         """Everything but the place in the file."""
-        what = f"{self.what}, at {self.where}" if self.where else self.what
-        text = str(Message(what, self.allowed, self.meant))
-        return f"{self.level}: {text} [{self.rule}]" if self.rule else text
+        text = f"{self.text}, at {self.where}" if self.where else self.text
+        message = str(Message(text, self.allowed, self.suggestion))
+        return f"{self.level}: {message} [{self.rule}]" if self.rule else message
 
     def __str__(self) -> str:
         return f"{self.file}:{self.line}:{self.column}: {self.message}"
 
 
-def say(text: str, *, err: bool = False) -> None:
-    """Print text that may come from a spec, a page or a file: nothing in it moves the cursor or hides a part."""
-    click.echo("\n".join(map(printable, text.split("\n"))), err=err)
+def print_text(text: str, *, err: bool = False) -> None:
+    """Print text that may come from a spec, a page or a file: it cannot move the cursor or hide a part of itself."""
+    click.echo("\n".join(map(escape_unprintable, text.split("\n"))), err=err)
 
 
-def tell(problems: Iterable[Problem], form: Format) -> None:
-    """Print problems: for people on standard error, otherwise on standard output."""
-    if text := told(problems, form):
-        say(text, err=form == "text")
+def print_problems(problems: Iterable[Problem], form: Format) -> None:
+    """Print problems: as text to standard error, otherwise to standard output."""
+    if text := format_problems(problems, form):
+        print_text(text, err=form == "text")
 
 
-def told(problems: Iterable[Problem], form: Format, **more: Any) -> str:
-    """Return the problems in one of the forms; `more` are further members of the JSON form."""
+def format_problems(problems: Iterable[Problem], form: Format, **members: Any) -> str:
+    """Return the problems in one of the forms; `members` are added to the JSON form."""
     if form == "json":
-        return json.dumps({"problems": [asdict(problem) for problem in problems], **more}, indent=2)
-    return "\n".join(_annotation(problem) if form == "github" else str(problem) for problem in problems)
+        return json.dumps({"problems": [asdict(problem) for problem in problems], **members}, indent=2)
+    return "\n".join(
+        _format_annotation(problem) if form == "github" else str(problem) for problem in problems
+    )
 
 
-def _annotation(problem: Problem) -> str:
+def _format_annotation(problem: Problem) -> str:
     """Return a workflow command of GitHub Actions."""
     level = "notice" if problem.level == "note" else problem.level
-    place = f"file={_escaped(problem.file, ':,')},line={problem.line},col={problem.column}"
-    return f"::{level} {place},title=kling-codegen::{_escaped(problem.message)}"
+    place = f"file={_escape(problem.file, ':,')},line={problem.line},col={problem.column}"
+    return f"::{level} {place},title=kling-codegen::{_escape(problem.message)}"
 
 
-def _escaped(text: str, more: str = "") -> str:
+def _escape(text: str, more: str = "") -> str:
     for character in "%\r\n" + more:
         text = text.replace(character, f"%{ord(character):02X}")
     return text

@@ -45,7 +45,7 @@ class SyncTransport:
         try:
             with exchange.start() as arguments, client.stream(**arguments, content=content) as response:
                 exchange.start_body()
-                for chunk in _raw_chunks(response):
+                for chunk in _iter_raw_chunks(response):
                     exchange.add_chunk(chunk)
                 return exchange.read_answer(response)
         except FAILURES as error:
@@ -98,7 +98,7 @@ class AsyncTransport:
             with exchange.start() as arguments:
                 async with client.stream(**arguments, content=content) as response:
                     exchange.start_body()
-                    async for chunk in _raw_chunks_async(response):
+                    async for chunk in _aiter_raw_chunks(response):
                         exchange.add_chunk(chunk)
                     return exchange.read_answer(response)
         except FAILURES as error:
@@ -125,12 +125,12 @@ class AsyncTransport:
             await client.aclose()
 
 
-def _raw_chunks(response: httpx.Response) -> Iterator[bytes]:
+def _iter_raw_chunks(response: httpx.Response) -> Iterator[bytes]:
     # The transport of a caller, such as httpx.MockTransport, may return an answer that has been read.
     return iter((response.content,)) if response.is_stream_consumed else response.iter_raw()
 
 
-async def _raw_chunks_async(response: httpx.Response) -> AsyncIterator[bytes]:
+async def _aiter_raw_chunks(response: httpx.Response) -> AsyncIterator[bytes]:
     if response.is_stream_consumed:
         yield response.content
         return

@@ -11,7 +11,7 @@ from typing import Any
 import click
 
 from kling_adapters._version import __version__
-from kling_adapters.cli import batch, jobs, journal, listings
+from kling_adapters.cli import account, batch, config, jobs, journal, listings
 from kling_adapters.cli.exit_codes import ExitCode, exit_code
 from kling_adapters.cli.output import LogHandler, Streams, print_message, print_progress
 from kling_adapters.cli.wording import describe_error
@@ -73,6 +73,8 @@ for command in (
     journal.jobs,
     journal.resume,
     batch.batch,
+    account.show_credits,
+    config.show_config,
 ):
     app.add_command(command)
 

@@ -66,15 +66,15 @@ class _Options:
 @sandbox
 @as_json
 def batch(**options: Any) -> None:
-    """Run every line of FILE and write their outcomes to FILE.outcomes.jsonl.
+    """Run every line of a file.
 
-    A line of a .jsonl file is {"model": "kling-2", "prompt": "..."}; a .json file may be a list of such objects. The
+    Outcomes are written to FILE.outcomes.jsonl. A line of a .jsonl file is {"model": "kling-2", "prompt": "..."}; a .json file may be a list of such objects. The
     columns of a .csv file are parameters; an empty cell is not sent, and a list is JSON. Columns and keys that start
     with #, such as #customer, are only copied to the outcomes. Every line is checked before the first is sent.
 
     Where a model takes media, @FILE is a file of this machine. In other parameters @ is text, but see --allow-files.
 
-    --json prints each outcome as a JSON object. Ctrl-C, or SIGTERM, finishes what is in flight and submits nothing
+    --json prints each outcome as a JSON object. Ctrl-C, or SIGTERM, finishes jobs in flight and submits nothing
     more; Ctrl-C after that stops at once. --resume goes on afterwards, with the same journal and the same path or
     --name.
     """
@@ -94,13 +94,14 @@ def _run_batch(options: _Options) -> None:
         if options.resume and client["journal"] is None:
             raise ConfigError("--resume needs the journal. Nothing was sent")
         history = BatchHistory(options.name or _batch_name(options.file), client, requests.lines)
+        outcomes = OutcomesFile(options.file.with_name(f"{options.file.name}.outcomes.jsonl"))
+        if options.resume or not options.dry_run:
+            history.check(outcomes, options.file, is_resumed=options.resume)
         if options.dry_run:
             due = history.find_due_lines() if options.resume else requests.lines
             models = [line.params.adapter.slug for line in due]
             print_estimate(models, history.read_costs, as_json=options.as_json)
             return
-        outcomes = OutcomesFile(options.file.with_name(f"{options.file.name}.outcomes.jsonl"))
-        history.check(outcomes, options.file, is_resumed=options.resume)
         outcomes.check()
         tally = _submit_lines(options, client, requests, history, outcomes)
     tally.finish()

@@ -126,8 +126,8 @@ class _Decoder:
 
 def _is_json_lines(text: str) -> bool:
     """Distinguish JSON Lines whose first line is a list, which is wrong, from a list over several lines."""
-    first, _, others = text.strip().partition("\n")
-    return first.rstrip().endswith("]") and bool(others)
+    first, _, following = text.strip().partition("\n")
+    return first.rstrip().endswith("]") and bool(following)
 
 
 def _read_list(text: str, decoder: _Decoder) -> Rows:

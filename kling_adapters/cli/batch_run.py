@@ -99,10 +99,10 @@ class BatchRun:
             async for number in signals:
                 if not self._is_stopping:
                     self._is_stopping = True
-                    self._tally.say("finishing what is in flight; Ctrl-C once more stops at once")
+                    self._tally.show_message("finishing jobs in flight; Ctrl-C once more stops at once")
                 # Process managers may send SIGTERM several times, and SIGKILL when the time is up.
                 elif number == signal.SIGINT:
-                    self._tally.say("stopped at once; submitted jobs go on")
+                    self._tally.show_message("stopped at once; submitted jobs go on")
                     self._tally.report_code(ExitCode.UNCERTAIN)
                     scope.cancel()
                     return

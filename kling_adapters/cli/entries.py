@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
 from kling_adapters._text import format_number
@@ -22,7 +23,7 @@ class EntryFilter:
     Attributes:
         state: State of the job.
         model: Slug of the model.
-        tag: Tag of the job, or name of its batch.
+        tag: Tag of the job, or name of its batch, of which the last part of a path is enough.
         since: Earliest time of the submit, in seconds since 1970.
         unfinished: Only jobs that have not ended, or whose output is still to be stored.
 
@@ -39,7 +40,7 @@ class EntryFilter:
         return (
             self.state in (None, entry.state)
             and self.model in (None, entry.model)
-            and self.tag in (None, entry.tag, (entry.tag or "").rpartition("#")[0])
+            and self.tag in (None, entry.tag, _batch_name(entry), _short_tag(entry))
             and (self.since is None or entry.created >= self.since)
             and (not self.unfinished or entry.is_unfinished)
         )
@@ -59,13 +60,14 @@ def print_entries(entries: Sequence[JournalEntry]) -> None:
                 format_age(now - entry.created),
                 entry.state,
                 entry.model,
-                *((entry.tag or "",) if has_tags else ()),
+                *((_short_tag(entry),) if has_tags else ()),
                 entry.request_id or "",
                 "" if entry.cost is None else format_number(entry.cost),
                 " ".join(file.url for file in entry.files) or entry.reason or "",
             )
             for entry in entries
         ],
+        unfolded=("submitted", "age", "state", "request id"),
     )
 
 
@@ -73,6 +75,17 @@ def print_entry_lines(entries: Sequence[JournalEntry]) -> None:
     """Print each entry as a line of JSON."""
     for entry in entries:
         print_json(_entry_row(entry), indent=None)
+
+
+def _batch_name(entry: JournalEntry) -> str | None:
+    """Return the name of the batch of a job, by default the path of its file; None for a job of no batch."""
+    return (entry.tag or "").rpartition("#")[0] or None
+
+
+def _short_tag(entry: JournalEntry) -> str:
+    """Return the tag of a job, or the last part of the name of its batch."""
+    name = _batch_name(entry)
+    return (entry.tag or "") if name is None else PurePath(name).name
 
 
 def _entry_row(entry: JournalEntry) -> dict[str, Any]:

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Generator
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
 from kling_adapters._text import format_number
-from kling_adapters.cli.connection import connect
-from kling_adapters.cli.options import as_json, base_url, journal, sandbox, save_to, timeout
-from kling_adapters.cli.output import print_json, print_line, print_table
+from kling_adapters.cli.connection import ClientOptions, connect
+from kling_adapters.cli.options import as_json, base_url, journal, sandbox, save_to, tag, timeout
+from kling_adapters.cli.output import print_fields, print_json, print_line
 
 if TYPE_CHECKING:
     from kling_adapters.client.client import Kling
@@ -20,54 +20,74 @@ if TYPE_CHECKING:
     from kling_adapters.schema.params import Params
 
 
-values = click.argument("values", nargs=-1, metavar="[NAME=VALUE]...")
+parameters = click.argument("arguments", nargs=-1, metavar="[NAME=VALUE]...")
 
 
 @click.command()
 @click.argument("slug")
-@values
+@parameters
 @save_to
 @timeout
+@tag
 @base_url
 @journal
 @sandbox
 @as_json
+@click.option("--raw", is_flag=True, help="Print the answer of the gateway, as JSON.")
 def run(
     slug: str,
-    values: tuple[str, ...],
+    arguments: tuple[str, ...],
     save_to: str | None,
     timeout: float | None,
+    tag: str | None,
     base_url: str | None,
     journal: str | None,
     sandbox: bool,
     as_json: bool,
+    raw: bool,
 ) -> None:
-    """Run a model to the end: submit, wait, and store with --save-to.
+    """Submit a job, wait for it, and store its output.
 
-    Parameters are NAME=VALUE; NAME=@FILE reads text from a file, and NAME=@@TEXT is text that starts with @; a list
-    is JSON, or NAME=ITEM repeated.
+    NAME=@FILE uploads the file where the model takes media, and reads it as text elsewhere; NAME=@@TEXT is text that
+    starts with @. A list is JSON, or NAME=ITEM repeated.
     """
+    if as_json and raw:
+        raise click.UsageError("pass either --json or --raw")
     with ExitStack() as stack:
-        options = connect(stack, base_url, journal, sandbox=sandbox, submits=True)
-        kling = stack.enter_context(_following(quiet=as_json, **options))
-        result = kling.run(_parameters(kling, slug, values), save_to=save_to, timeout=timeout)
-    _print_result(result, as_json=as_json)
+        client = connect(stack, base_url, journal, sandbox=sandbox, submits=True)
+        kling = stack.enter_context(_open_client(client, quiet=as_json or raw))
+        result = kling.run(_read_params(kling, slug, arguments), save_to=save_to, timeout=timeout, tag=tag)
+    if raw:
+        print_json(result.body)
+    else:
+        _print_result(result, as_json=as_json)
 
 
 @click.command()
 @click.argument("slug")
-@values
+@parameters
+@save_to
+@tag
 @base_url
 @journal
 @as_json
 def submit(
-    slug: str, values: tuple[str, ...], base_url: str | None, journal: str | None, as_json: bool
+    slug: str,
+    arguments: tuple[str, ...],
+    save_to: str | None,
+    tag: str | None,
+    base_url: str | None,
+    journal: str | None,
+    as_json: bool,
 ) -> None:
-    """Submit a job and print its request id; `kling wait` collects it within the hour."""
+    """Submit a job and print its request id.
+
+    Within the hour, `kling wait` collects its output, and `kling resume` stores it as --save-to says.
+    """
     with ExitStack() as stack:
-        options = connect(stack, base_url, journal, submits=True)
-        kling = stack.enter_context(_following(quiet=True, **options))
-        job = kling.submit(_parameters(kling, slug, values))
+        client = connect(stack, base_url, journal, submits=True)
+        kling = stack.enter_context(_open_client(client, quiet=True))
+        job = kling.submit(_read_params(kling, slug, arguments), save_to=save_to, tag=tag)
     if as_json:
         print_json({"request_id": job.request_id, "model": slug}, indent=None)
     else:
@@ -80,7 +100,7 @@ def submit(
 @journal
 @as_json
 def status(request_id: str, base_url: str | None, journal: str | None, as_json: bool) -> None:
-    """Print the state of a job; after an hour, how it ended by the journal."""
+    """Print the state of a job; after an hour, the one in the journal."""
     from kling_adapters.client.client import Kling
 
     with ExitStack() as stack:
@@ -94,7 +114,7 @@ def status(request_id: str, base_url: str | None, journal: str | None, as_json: 
 
 @click.command()
 @click.argument("request_id")
-@click.option("--model", metavar="SLUG", help="The model of the job, which helps to pace the polls.")
+@click.option("--model", metavar="SLUG", help="The model of the job; polls are paced by its usual time.")
 @save_to
 @timeout
 @base_url
@@ -109,10 +129,10 @@ def wait(
     journal: str | None,
     as_json: bool,
 ) -> None:
-    """Wait for a job submitted earlier, and store its output with --save-to."""
+    """Wait for a submitted job, and store its output with --save-to."""
     with ExitStack() as stack:
-        options = connect(stack, base_url, journal)
-        kling = stack.enter_context(_following(quiet=as_json, **options))
+        client = connect(stack, base_url, journal)
+        kling = stack.enter_context(_open_client(client, quiet=as_json))
         result = kling.job(request_id, model).wait(timeout)
         if save_to is not None:
             result = replace(result, saved=result.save(save_to))
@@ -120,8 +140,8 @@ def wait(
 
 
 @contextmanager
-def _following(*, quiet: bool, **options: Any) -> Generator[Kling]:
-    """A client whose job is shown on standard error while it runs."""
+def _open_client(options: ClientOptions, *, quiet: bool) -> Generator[Kling]:
+    """Yield a client that shows the progress of its job on standard error, unless `quiet`."""
     from kling_adapters.cli.progress import Progress
     from kling_adapters.client.client import Kling
 
@@ -133,12 +153,12 @@ def _following(*, quiet: bool, **options: Any) -> Generator[Kling]:
         yield kling
 
 
-def _parameters(kling: Kling, slug: str, words: tuple[str, ...]) -> Params:
-    from kling_adapters.cli.values import build_params, read_words
+def _read_params(kling: Kling, slug: str, arguments: tuple[str, ...]) -> Params:
+    from kling_adapters.cli.values import build_params, read_arguments
 
     entry = kling.catalog.find(slug)
     schema = entry.json_schema()
-    return build_params(entry, read_words(words, schema), schema)
+    return build_params(entry, read_arguments(arguments, schema), schema)
 
 
 def _print_result(result: Result, *, as_json: bool) -> None:
@@ -148,15 +168,19 @@ def _print_result(result: Result, *, as_json: bool) -> None:
         print_json({**about, "metrics": asdict(result.metrics), "saved": files})
         return
     metrics = result.metrics
-    rows = [
+    fields = [
+        ("model", result.model or "unknown"),
         ("request id", result.request_id),
         ("output", str(result.output)),
-        ("seconds", _known(metrics.total_time if metrics.total_time is not None else metrics.inference_time)),
-        ("cost in credits", _known(metrics.cost)),
-        *(("stored as", f"{file.url}  ({file.size} bytes, {file.content_type})") for file in result.saved),
+        (
+            "seconds",
+            _format_number(metrics.total_time if metrics.total_time is not None else metrics.inference_time),
+        ),
+        ("cost in credits", _format_number(metrics.cost)),
+        *(("stored as", f"{file.url} ({file.size} bytes, {file.content_type})") for file in result.saved),
     ]
-    print_table(("job", result.model or ""), rows)
+    print_fields(fields)
 
 
-def _known(number: float | None) -> str:
-    return "not told" if number is None else format_number(number)
+def _format_number(number: float | None) -> str:
+    return "unknown" if number is None else format_number(number)

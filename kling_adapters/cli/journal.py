@@ -179,11 +179,11 @@ def resume(
         closing(kling.resume(save_to=save_to, concurrency=concurrency, on_start=_show_count)) as outcomes,
     ):
         for outcome in outcomes:
-            tally.add(outcome, f"#{outcome.index}")
             if as_json:
                 print_json({"number": outcome.index, **outcome_row(outcome)}, indent=None)
             else:
                 _show_outcome(tally, outcome)
+            tally.add(outcome, f"#{outcome.index}")
     tally.finish()
 
 
@@ -197,7 +197,7 @@ def _show_outcome(tally: Tally, outcome: Outcome[Result]) -> None:
     """Show where a job is stored; the tally shows its error."""
     if outcome.result is not None and outcome.error is None:
         places = " ".join(file.url for file in outcome.result.saved) or "not stored: pass --save-to"
-        tally.say(f"{outcome.model} {outcome.request_id}: {places}")
+        tally.show_message(f"{outcome.model} {outcome.request_id}: {places}")
 
 
 def _open_journal(journal: str | None) -> Journal:

@@ -38,11 +38,16 @@ base_url = click.option(
 save_to = click.option(
     "--save-to",
     metavar="PLACE",
-    help="Store the output here: a folder, or a URL of a storage plugin.",
+    help="Store the output here: a folder, a file name such as out.mp4 or {model}-{request_id}{ext}, or a URL of a "
+    "storage plugin.",
 )
 timeout = click.option(
-    "--timeout", type=AMOUNT, metavar="SECONDS", help="Wait no longer; by default four times the usual time."
+    "--timeout",
+    type=AMOUNT,
+    metavar="SECONDS",
+    help="Wait no longer; by default four times the usual time of the model.",
 )
+tag = click.option("--tag", metavar="TEXT", help="A text of your own that the journal keeps with the job.")
 journal = click.option(
     "--journal",
     metavar="PATH|none",

@@ -1,4 +1,4 @@
-"""Standard output and standard error of the command: what is printed is safe to show, and a write never stops a job."""
+"""Standard output and standard error: text is safe to show, and a failed write never stops a job."""
 
 from __future__ import annotations
 
@@ -9,15 +9,17 @@ import os
 import re
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
 import click
 
+from kling_adapters.cli.wording import use_option_names
+
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
 
-# Control characters but tab and newline, half surrogates, and what reorders or hides text.
+# Control characters except tab and newline, lone surrogates, and characters that reorder or hide text.
 _UNPRINTABLE = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\xad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\ud800-\udfff\ufeff\ufff9-\ufffb"
     "\U000e0000-\U000e007f]"
@@ -57,8 +59,14 @@ def print_json(value: Any, *, indent: int | None = 2) -> None:
     click.echo(json.dumps(value, indent=indent))
 
 
-def print_table(head: tuple[str, ...], rows: Sequence[tuple[str, ...]], *, divided: bool = False) -> None:
-    """Print a table to standard output."""
+def print_table(
+    head: tuple[str, ...],
+    rows: Sequence[tuple[str, ...]],
+    *,
+    divided: bool = False,
+    unfolded: Collection[str] = (),
+) -> None:
+    """Print a table to standard output; the first column and those titled in `unfolded` are not folded."""
     from rich import box  # a third of the start-up time
     from rich.console import Console
     from rich.table import Table
@@ -66,11 +74,20 @@ def print_table(head: tuple[str, ...], rows: Sequence[tuple[str, ...]], *, divid
 
     table = Table(box=box.SIMPLE_HEAD, show_lines=divided, pad_edge=False)
     for number, title in enumerate(head):
-        table.add_column(Text(escape_controls(title)), no_wrap=number == 0, overflow="fold")
+        table.add_column(
+            Text(escape_controls(title)), no_wrap=number == 0 or title in unfolded, overflow="fold"
+        )
     for row in rows:
         table.add_row(*(Text(escape_controls(cell)) for cell in row))
-    # A pipe has no width: a wide table folds nothing that grep might look for.
+    # A pipe has no width; in a wide table no text is folded that grep might look for.
     Console(width=None if sys.stdout.isatty() else 160).print(table)
+
+
+def print_fields(fields: Sequence[tuple[str, str]]) -> None:
+    """Print names and values, one a line; a value is not folded, so that a long URL can be copied."""
+    width = max(len(name) for name, _ in fields)
+    for name, value in fields:
+        print_line(f"{name:<{width}}  {value}")
 
 
 def count_noun(count: int, noun: str) -> str:
@@ -79,10 +96,10 @@ def count_noun(count: int, noun: str) -> str:
 
 
 class _Sink(io.RawIOBase):
-    """Writes to a stream; what cannot be written is lost, and `error` says why."""
+    """Writes to a stream; after a failed write it discards everything and keeps the `error`."""
 
     def __init__(self, stream: io.TextIOWrapper) -> None:
-        # A text stream that nobody refers to would close the stream below it.
+        # A text stream without a reference would close the stream below it.
         self._text_stream = stream
         self._stream: Any = getattr(stream.buffer, "raw", stream.buffer)
         self.error: OSError | None = None
@@ -112,22 +129,22 @@ class _Sink(io.RawIOBase):
 class Streams:
     """Standard output and standard error of this process, as streams whose failure does not end the command.
 
-    A reader that went away, a full disk or a character that the encoding lacks must not stop a job that is paid for.
+    A closed pipe, a full disk or a character that the encoding lacks must not stop a paid job.
     """
 
     def __init__(self) -> None:
         for name in ("stdin", "stdout", "stderr"):
-            # A descriptor that was closed would be given to the next file, the journal say.
+            # The next opened file, such as the journal, would get the number of a closed descriptor.
             if getattr(sys, name) is None:
                 setattr(sys, name, open(os.devnull, "r" if name == "stdin" else "w", encoding="utf-8"))  # noqa: PTH123, SIM115
         self._output = _wrap_stream("stdout")
         _wrap_stream("stderr")
 
     def close(self) -> OSError | None:
-        """Write what is buffered.
+        """Flush both streams.
 
         Returns:
-            Why standard output could not be written; None if it was, or if its reader went away.
+            The error of standard output; None if there was none, or if its reader closed the pipe.
 
         """
         sys.stdout.flush()
@@ -139,7 +156,7 @@ class Streams:
 def _wrap_stream(name: str) -> _Sink | None:
     stream: Any = getattr(sys, name)
     if type(stream) is not io.TextIOWrapper:
-        return None  # of a program that calls `main` and has streams of its own
+        return None  # a program that calls `main` has streams of its own
     stream = cast("Any", stream)
     sink = _Sink(stream)
     wrapped = io.TextIOWrapper(
@@ -153,7 +170,10 @@ def _wrap_stream(name: str) -> _Sink | None:
 
 
 class LogHandler(logging.Handler):
-    """Prints log records to standard error, each text once, but for failures of jobs: the commands report those."""
+    """Prints log records to standard error, each warning once.
+
+    Failures of jobs are left out, because the commands report them.
+    """
 
     def __init__(self) -> None:
         super().__init__()
@@ -163,7 +183,7 @@ class LogHandler(logging.Handler):
         """Print a record in one line, without a traceback."""
         if record.module == "log_notifier" and record.levelno >= logging.WARNING:
             return
-        text = record.getMessage()
+        text = use_option_names(record.getMessage())
         if record.exc_info and (error := record.exc_info[1]):
             text += f" ({type(error).__name__}: {error})"
         if record.levelno < logging.WARNING:

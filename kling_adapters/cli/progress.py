@@ -1,4 +1,4 @@
-"""The progress of one job on standard error, as a plugin of the client: it is told what every notifier is told."""
+"""The progress of one job on standard error, from the events that a plugin of the client gets."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from kling_adapters.schema.catalog import Catalog
 
 
 class _Expected(progress.ProgressColumn):
-    """A bar that fills over the usual time of the model, and never says done before it is."""
+    """A bar that fills over the usual time of the model, and is full only when the job is done."""
 
     def render(self, task: progress.Task) -> RenderableType:
         elapsed = task.elapsed or 0.0
@@ -29,7 +29,7 @@ class _Expected(progress.ProgressColumn):
 
 
 class Progress:
-    """Shows a bar on a terminal, lines elsewhere, nothing when `quiet`. Says how to go on after Ctrl-C."""
+    """Shows a bar on a terminal, lines elsewhere, nothing when `quiet`. After Ctrl-C it shows how to go on."""
 
     catalog: Catalog | None = None
 
@@ -60,7 +60,7 @@ class Progress:
         if not isinstance(error, KeyboardInterrupt):
             return
         if self._request_id is None:
-            print_message("interrupted. If a submit was under way, `kling jobs --uncertain` lists it")
+            print_message("interrupted; if a submit was under way, `kling jobs --uncertain` lists it")
         else:
             print_message(
                 f"job {self._request_id} goes on and will be billed when it completes. Within the hour:\n"
@@ -70,7 +70,7 @@ class Progress:
 
     @hookimpl
     def kling_event(self, event: Event) -> None:
-        """Show what happened."""
+        """Show the state of the job."""
         match event:
             case Submitted():
                 self._request_id = event.request_id
@@ -85,14 +85,14 @@ class Progress:
             case _:
                 pass
 
-    def _show(self, event: Event, what: str, *, done: bool = False) -> None:
+    def _show(self, event: Event, state: str, *, done: bool = False) -> None:
         if self._bar is None:
             if not self._quiet:
-                print_progress(f"{event.model or 'job'} {event.request_id}: {what}")
+                print_progress(f"{event.model or 'job'} {event.request_id}: {state}")
             return
         if self._task is None:
             entry = self.catalog.get(event.model or "") if self.catalog else None
             self._task = self._bar.add_task("", total=entry.latency if entry else None)
-        self._bar.update(self._task, description=escape_controls(f"{event.model or 'job'} {what}"))
+        self._bar.update(self._task, description=escape_controls(f"{event.model or 'job'} {state}"))
         if done:
             self._bar.update(self._task, total=1, completed=1)

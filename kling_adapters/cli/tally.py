@@ -57,7 +57,7 @@ class Tally:
         if self._bar is not None:
             self._bar.stop()
         if isinstance(error, KeyboardInterrupt):
-            self.say("submitted jobs go on; run this again within the hour")
+            self.show_message("submitted jobs go on; run this again within the hour")
             sys.exit(ExitCode.UNCERTAIN)
 
     def add(self, outcome: Outcome[Result] | Outcome[AsyncResult], place: str) -> None:
@@ -82,15 +82,15 @@ class Tally:
         """Show an error, and let it count for the exit code."""
         self._codes.add(exit_code(error))
         if isinstance(error, KlingError):
-            self.say(f"{place}{describe_error(error)}")
+            self.show_message(f"{place}{describe_error(error)}")
         else:
-            self.say(f"{place}internal error: {type(error).__name__}: {error}")
+            self.show_message(f"{place}internal error: {type(error).__name__}: {error}")
 
     def report_code(self, code: ExitCode) -> None:
         """Let a code count for the exit code."""
         self._codes.add(code)
 
-    def say(self, text: str) -> None:
+    def show_message(self, text: str) -> None:
         """Show a message while jobs run."""
         if self._bar is not None:
             self._bar.console.print(escape_controls(text), markup=False, highlight=False, emoji=False)
@@ -107,11 +107,7 @@ class Tally:
         if missing:
             self._codes.add(ExitCode.INCOMPLETE)
             advice = "--resume goes on" if self._can_resume else "without a journal, --resume cannot go on"
-            is_one = missing == 1
-            print_message(
-                f"{count_noun(missing, 'line')} {'has' if is_one else 'have'} not ended or "
-                f"{'was' if is_one else 'were'} not submitted; {advice}"
-            )
+            print_message(f"{count_noun(missing, 'line')} not submitted or not ended; {advice}")
         if code := most_severe(self._codes):
             sys.exit(code)
 

@@ -1,7 +1,7 @@
-"""Parameters as words, cells and JSON, read by the JSON Schema of the model; `@` names a file.
+"""Parameters from arguments, CSV cells and JSON, read with the JSON Schema of the model.
 
-One rule for all of them: where the model takes media, `@FILE` is a file of this machine, relative to the working
-folder, and `@@TEXT` is text that starts with one @. For other parameters the command line reads `@FILE` as text; a
+One rule for `@FILE`, at any depth: where the model takes media, it is a file of this machine, relative to the working
+folder, and `@@TEXT` is text that starts with one @. For text parameters the command line reads `@FILE` as text; a
 batch file, which others may have written, does so only below the folder of `--allow-files`.
 """
 
@@ -27,44 +27,42 @@ MAX_TEXT_BYTES = 1024**2
 """The largest file that is read as text."""
 
 TextReader: TypeAlias = Callable[[str, str], str] | None
-"""Returns the text of a file, given the name of the parameter and the path; None if `@` in text is only text."""
+"""Takes the name of a parameter and a path and returns the text of the file; None: `@` in text is only text."""
 
 _SECOND_URL = re.compile(r"[\s,;]https?://")
 
 
-def read_words(words: Iterable[str], schema: Mapping[str, Any]) -> dict[str, Any]:
-    """Turn `name=value` words of the command line into parameters.
+def read_arguments(arguments: Sequence[str], schema: Mapping[str, Any]) -> dict[str, Any]:
+    """Read the `name=value` arguments of the command line.
 
-    Text is taken as it stands; everything else is JSON. A list is JSON too, or its name is repeated with one item
-    each. What cannot be read as the declared type is left to the validation to report.
+    Text stays as it is; everything else is JSON. A list is JSON too, or its name is repeated with one item each.
+    Values that cannot be read as the declared type are left to the validation to report.
 
     Args:
-        words: The words, such as `duration=10`.
+        arguments: The arguments, such as `duration=10`.
         schema: The JSON Schema of the model.
 
     Returns:
         The parameters by name.
 
     Raises:
-        ConfigError: A word has no `=`, a name is repeated, or a file cannot be read.
+        ConfigError: An argument has no `=`, a name is repeated, or a file cannot be read. Nothing was sent.
 
     """
     pairs: list[tuple[str, str]] = []
-    for word in words:
-        name, equals, text = word.partition("=")
+    for argument in arguments:
+        name, equals, text = argument.partition("=")
         if not equals or not name:
-            raise ConfigError(f"{word!r} is not name=value; nothing was sent")
+            raise ConfigError(f"{argument!r} is not NAME=VALUE. Nothing was sent")
         pairs.append((name, text))
-    # A misspelt name is reported before its file is looked for.
-    is_complete = all(name in schema["properties"] for name, _ in pairs)
+    read_text = _unless_misspelt((name for name, _ in pairs), schema, _read_typed_file)
     values: dict[str, Any] = {}
     for name, text in pairs:
-        declared = schema["properties"].get(name, {})
-        value, is_item = _read_text_value(name, text, declared, _read_typed_file if is_complete else None)
+        value, is_item = _read_text_value(name, text, schema["properties"].get(name, {}), read_text)
         if is_item:
             values.setdefault(name, []).append(value)
         elif name in values:
-            raise ConfigError(f"{name} is given twice; nothing was sent")
+            raise ConfigError(f"{name} is there twice. Nothing was sent")
         else:
             values[name] = value
     return values
@@ -73,12 +71,12 @@ def read_words(words: Iterable[str], schema: Mapping[str, Any]) -> dict[str, Any
 def read_cells(
     cells: Mapping[str, str], schema: Mapping[str, Any], read_text: TextReader = None
 ) -> dict[str, Any]:
-    """Turn the cells of a CSV line into parameters, as `read_words` does; an empty cell is left out."""
+    """Read the cells of a CSV line, as `read_arguments` does; an empty cell is left out."""
+    read_text = _unless_misspelt(cells, schema, read_text)
     values: dict[str, Any] = {}
     for name, text in cells.items():
-        declared = schema["properties"].get(name, {})
         if text:
-            value, is_item = _read_text_value(name, text, declared, read_text)
+            value, is_item = _read_text_value(name, text, schema["properties"].get(name, {}), read_text)
             values[name] = [value] if is_item else value
     return values
 
@@ -86,7 +84,8 @@ def read_cells(
 def read_members(
     values: Mapping[str, Any], schema: Mapping[str, Any], read_text: TextReader = None
 ) -> dict[str, Any]:
-    """Return parameters from JSON with files in place of the texts that name them."""
+    """Return the members of a JSON object, with files in place of the texts that name them."""
+    read_text = _unless_misspelt(values, schema, read_text)
     return {
         name: _replace_files(name, value, schema["properties"].get(name, {}), read_text)
         for name, value in values.items()
@@ -94,7 +93,7 @@ def read_members(
 
 
 def build_params(entry: CatalogEntry, values: Mapping[str, Any], schema: Mapping[str, Any]) -> Params:
-    """Validate parameters. Raises ParamsInvalid with hints for somebody who cannot write Python here."""
+    """Validate parameters. Raises ParamsInvalid with hints for the command line."""
     try:
         return entry.load().model_validate(values)
     except ParamsInvalid as error:
@@ -112,12 +111,17 @@ def text_files_below(folder: Path) -> TextReader:
             raise ConfigError(f"{name}: {path} cannot be read: {error}. Nothing was sent") from error
         if not target.is_relative_to(root):
             raise ConfigError(
-                f"{name}: {path} is not in the folder {folder} that --allow-files names. Text that starts with @ is "
-                f"written @@. Nothing was sent"
+                f"{name}: {path} is not in the folder {folder} of --allow-files. Text that starts with @ is written "
+                "@@. Nothing was sent"
             )
         return _read_file(name, str(target), must_be_plain=True)
 
     return read
+
+
+def _unless_misspelt(names: Iterable[str], schema: Mapping[str, Any], read_text: TextReader) -> TextReader:
+    """Return the reader; None if a name is unknown, which is reported before any file is looked for."""
+    return read_text if all(name in schema["properties"] for name in names) else None
 
 
 def _read_text_value(
@@ -175,7 +179,7 @@ def _resolve_file(name: str, text: str, declared: Mapping[str, Any], read_text: 
 
 
 def _read_typed_file(name: str, path: str) -> str:
-    """Read a file that the user named on the command line, which may be a pipe."""
+    """Read a file of the command line, which may be a pipe."""
     return _read_file(name, path, must_be_plain=False)
 
 
@@ -204,17 +208,19 @@ def _open_at_once(path: str, flags: int) -> int:
 
 
 def _explain(problem: Problem, schema: Mapping[str, Any]) -> Problem:
-    """Say how a file is given on the command line, not how in Python."""
+    """Explain a problem with media by `@FILE` instead of Python."""
     declared: Mapping[str, Any] = schema
     for name, index in re.findall(r"([^.\[\]]+)|\[(\d+)\]", problem.path):
         declared = declared.get("items", {}) if index else declared.get("properties", {}).get(name, {})
-    if declared.get("format") != "uri" or problem.allowed is None:
+    if declared.get("format") != "uri" or not isinstance(problem.value, str):
         return problem
-    is_file = isinstance(problem.value, str) and _is_file(problem.value)
+    if _is_file(problem.value):
+        message = f"{problem.value} is a file here: write @{problem.value} to upload it"
+        return replace(problem, message=message, allowed=None, suggestion=None)
+    if problem.allowed is None:
+        return problem
     return replace(
-        problem,
-        allowed="an http or https URL, or @FILE for a file of this machine",
-        suggestion=f"@{problem.value}" if is_file else problem.suggestion,
+        problem, allowed="an http or https URL, or @FILE for a file of this machine", suggestion=None
     )
 
 

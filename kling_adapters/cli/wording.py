@@ -12,10 +12,12 @@ _REPLACEMENTS: Final = tuple(
         (r"(, or (give|pass)|,? or the) (Kling\(api_key=\.\.\.\)|api_key argument)", ""),
         (r"(give|pass) Kling\(api_key=\.\.\.\), or ", ""),
         (r"Kling\(journal=None\)", "--journal none"),
-        (r" A model without a spec takes submit_raw\(\)\.?", ""),
+        (r"^(name|tag|timeout) is ", r"--\1 is "),
+        (r" [^.]*\bsubmit_raw\(\)[^.]*\.", ""),
     )
 )
-_PARAMETER = re.compile(r"""(?<![\w./"'=-])(save_to|max_cost|base_url)(?![\w./"'=-])""")
+# Not in a path, a file name or a quoted text.
+_PARAMETER = re.compile(r"""(?<![\w./"'-])(save_to|max_cost|base_url)(?![\w/"'-]|\.\w)""")
 
 
 def describe_error(error: Exception) -> str:

@@ -1,8 +1,8 @@
-"""Lock files that show other processes that their owner lives. A lock file exists as long as it is held.
+"""Lock files that show other processes that their holder is alive. A lock file exists as long as it is held.
 
-POSIX: flock on a descriptor of our own. filelock is used on Windows only: before version 4 a forked child that lets
-go of a lock unlocks it for its parent, and no version says which file it has locked, so that a file could not be
-removed safely.
+POSIX: flock on a descriptor of our own. filelock is used on Windows only: before version 4 a forked child that releases
+a lock unlocks it for its parent, and no version exposes the file that it has locked, so that a file could not be removed
+safely.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ else:
 class LockFile:
     """A lock on a file, which is held until `release`, the end of the process, or until nothing refers to it.
 
-    Whoever acquires, and whoever calls `remove_if_free` on the same path, must do it within a transaction of the journal.
+    Call `acquire`, and `remove_if_free` for the same path, within a transaction of the journal only.
     """
 
     def __init__(self, path: Path) -> None:
@@ -34,7 +34,7 @@ class LockFile:
         reset_in_children(self)
 
     def acquire(self) -> bool:
-        """Lock the file, which is made. Return False if somebody else holds it. Raises OSError."""
+        """Create and lock the file. Return False if it is locked already. Raises OSError."""
         if sys.platform == "win32":
             lock = FileLock(self._path, thread_local=False)
             try:
@@ -43,7 +43,7 @@ class LockFile:
                 return False
             self._hold = finalize(self, _release_windows, lock, self._path)
             return True
-        # A file that its holder removed while it was being opened here locks nobody out.
+        # A file that its holder removed while it was being opened here excludes no other process.
         while (descriptor := _lock(self._path, os.O_RDWR | os.O_CREAT)) is not None:
             if _is_at(self._path, descriptor):
                 # Also called when the interpreter exits.
@@ -54,19 +54,19 @@ class LockFile:
         return False
 
     def release(self) -> None:
-        """Remove the file and unlock it. Does nothing if it is not held, or is held by the parent of this process."""
+        """Remove the file and unlock it. Do nothing if it is not held, or is held by the parent of this process."""
         if self._hold is not None:
             self._hold()
 
     def reset_after_fork(self) -> None:
-        """Close the descriptor of the parent; the lock is the parent's, and ends with it."""
+        """Close the descriptor of the parent, whose lock it remains."""
         if self._hold is not None and self._hold.detach():
             # Not LOCK_UN: the descriptors of both processes share one lock.
             os.close(self._descriptor)
 
 
 def remove_if_free(path: Path) -> bool:
-    """Remove a lock file that nobody holds. Return whether there is none any more. Raises OSError."""
+    """Remove a lock file that no process holds. Return whether the file is gone. Raises OSError."""
     if sys.platform == "win32":
         lock = LockFile(path)
         is_free = not path.exists() or lock.acquire()
@@ -77,7 +77,7 @@ def remove_if_free(path: Path) -> bool:
     except FileNotFoundError:
         return True
     except PermissionError:
-        # Of another user: it cannot be told.
+        # It belongs to another user, who may be holding it.
         return False
     if descriptor is None:
         return False
@@ -95,8 +95,8 @@ if sys.platform == "win32":
 else:
 
     def _lock(path: Path, flags: int) -> int | None:
-        """Return a descriptor that holds the lock on the file; None if another does."""
-        # Not blocking, should somebody have put a pipe there.
+        """Return a descriptor that holds the lock on the file; None if another one holds it."""
+        # A pipe at this path would block otherwise.
         descriptor = os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK, 0o600)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -28,7 +28,7 @@ def read_content_type(head: bytes) -> str:
 
 
 def measure_media(value: Any) -> int | None:
-    """Return the size of local media in bytes without reading it; None for a URL and for an unreadable file."""
+    """Return the size of local media in bytes, without reading it; None for a URL or an unreadable file."""
     if isinstance(value, str):
         # Four characters of base64 are three bytes, minus the padding.
         text = value.partition(";base64,")[2] if value.startswith("data:") else ""
@@ -54,7 +54,7 @@ def describe_media(media: LocalMedia) -> str:
     if isinstance(media, Path):
         return str(media)
     if isinstance(media, bytes | bytearray | memoryview):
-        return f"{memoryview(media).nbytes} bytes"
+        return f"{type(media).__name__} of length {memoryview(media).nbytes}"
     return f"the file {getattr(media, 'name', media)!r}"
 
 
@@ -71,7 +71,7 @@ def iter_media(body: Any) -> Iterator[LocalMedia]:
 
 
 def replace_media(body: Any, find_url: Callable[[LocalMedia], str]) -> Any:
-    """Return a request body with a URL for each local media; `find_url` is called in the order of `iter_media`."""
+    """Return a request body with URLs for local media; `find_url` is called in the order of `iter_media`."""
     if is_local(body):
         return find_url(body)
     if isinstance(body, dict):

@@ -64,8 +64,8 @@ def _open_plain_file(path: str, flags: int) -> int:
 class MediaReader:
     """Reads a file from a position of its own, so that requests and threads can share one open file.
 
-    Each read holds the lock of the file and restores its position. The end is fixed when the reader is created: a file
-    that grows must not be read forever.
+    Each read holds the lock of the file and restores its position. The end is fixed when the reader is
+    created: a growing file must not be read forever.
 
     Attributes:
         size: Bytes from the position of the file to its end.

@@ -16,7 +16,7 @@ class MediaType(NamedTuple):
 
     Attributes:
         name: The content type.
-        extensions: The extensions of file names; the first one is given to new files.
+        extensions: The extensions of file names; new files get the first one.
         kind: The kind of artifact.
         magic: Starts of such files.
         riff: Form types of RIFF files, at offset 8.
@@ -78,7 +78,7 @@ _MOVING_IMAGES = ("image/gif", "image/webp", "image/avif")
 
 
 def sniff(head: bytes) -> str:
-    """Return the content type that the first bytes of a file show, or "" if they show no known type of media."""
+    """Return the content type that the first bytes of a file show, or "" for an unknown type."""
     if head[4:8] == b"ftyp":
         return _read_brands(head)
     if head[4:8] in _QUICKTIME_ATOMS and not re.fullmatch(rb"[ -~]{4}", head[:4]):
@@ -104,7 +104,7 @@ def _read_brands(head: bytes) -> str:
 
 
 def fits_kind(content_type: str, kind: str) -> bool:
-    """Return whether a content type fits a kind of output: the container of a video may be one of sound, or a GIF."""
+    """Return whether a content type fits a kind: a video may be a GIF, or in a container of sound."""
     if kind in ("video", "audio"):
         return content_type.startswith(("video/", "audio/")) or content_type in _MOVING_IMAGES
     return kind != "image" or content_type.startswith("image/")
@@ -125,7 +125,7 @@ def is_error_page(head: bytes, announced: str) -> bool:
 
 
 def find_extension(content_type: str, kind: ArtifactKind) -> str:
-    """Return the extension of a new file: that of its content type, else the usual one of its kind, else "bin"."""
+    """Return the extension of a new file: by its content type, else by its kind, else "bin"."""
     return _EXTENSIONS.get(content_type) or _KIND_EXTENSIONS.get(kind, "bin")
 
 

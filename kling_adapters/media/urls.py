@@ -53,8 +53,8 @@ class DataUrl:
     def __iter__(self) -> Iterator[bytes]:
         """Yield the URL in chunks. Raises MediaError, before the last one, unless the bytes have the digest.
 
-        The digest is also compared before the first chunk, on the same open file: a file that has replaced the checked
-        one is not sent at all.
+        The digest is also compared before the first chunk, on the same open file: a file that has replaced
+        the checked one is not sent at all.
         """
         with open_media(self.media) as file:
             if file.digest() != self.sha256:

@@ -163,7 +163,7 @@ class Batch(Generic[R]):
         if self.running:
             # It may cost less than what is set aside for it.
             return _Admission.WAIT
-        self._stop(f"max_cost could be exceeded by request {task.index}")
+        self._stop("max_cost could be exceeded")
         return _Admission.SKIP
 
     def _stop(self, reason: str) -> None:

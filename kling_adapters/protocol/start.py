@@ -99,7 +99,7 @@ def _submit_and_record(session: Session, start: Start[Started], body: Mapping[st
         raise
     yield from _record_start(journal, attempt.entry, started)
     if isinstance(auth, KeyPool):
-        yield Call(partial(call_quietly, auth.accepted, attempt.key, started.request_id))
+        yield Call(partial(call_quietly, partial(auth.accepted, attempt.key, started.request_id)))
     return started
 
 

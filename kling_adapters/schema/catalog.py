@@ -113,7 +113,8 @@ class Catalog(Mapping[str, CatalogEntry]):
         close = difflib.get_close_matches(slug, list(self._entries), n=1)
         hint = f"; did you mean {close[0]}?" if close else "; `kling models` lists them."
         raise UnknownModel(
-            f"no adapter for {slug!r}{hint} Submit a model without a spec with submit_raw(). Nothing was sent."
+            f"no adapter for {slug!r}{hint} Submit a model without a spec with submit_raw(). "
+            "Nothing was sent."
         )
 
 

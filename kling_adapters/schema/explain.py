@@ -152,7 +152,7 @@ def _find_closest(name: Any, choices: Iterable[str]) -> str | None:
 def _is_file(value: Any) -> bool:
     """Return whether a text is the path of an existing file.
 
-    Only within the working folder: the message discloses that the file exists, and may reach whoever sent the text.
+    Only within the working folder: the message discloses that the file exists, and may reach a stranger.
     """
     if not isinstance(value, str) or not value or "\0" in value:
         return False

@@ -37,7 +37,7 @@ def list_names(model: Model) -> list[str]:
 
 
 def iter_members(model: Model, data: Mapping[str, Any]) -> Iterator[tuple[str, Any, FieldInfo]]:
-    """Yield the gateway's name, the value and the field of every set parameter, whichever of its names the data uses."""
+    """Yield the gateway's name, the value and the field of every set parameter."""
     for name, field in model.model_fields.items():
         wire_name = field.alias or name
         value = data.get(wire_name, data.get(name, MISSING))

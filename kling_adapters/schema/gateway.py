@@ -30,8 +30,9 @@ class StatusCode:
         status: The HTTP status code.
         name: The name of the error class.
         meaning: A description.
-        submit: The meaning for a submit. `safe`: no job was started, and the submit may be repeated. `never`: no job was
-            started, and a repetition does not help. `uncertain`: a job may have been started.
+        submit: The meaning for a submit. `safe`: no job was started, and the submit may be repeated.
+            `never`: no job was started, and a repetition does not help. `uncertain`: a job may have been
+            started.
         source: Where this fact comes from.
 
     """

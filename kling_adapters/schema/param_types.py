@@ -53,8 +53,8 @@ def _validate_media(value: Any) -> Any:
 Media: TypeAlias = Annotated[str | Path | bytes | bytearray | memoryview | IO[bytes], _Media()]
 """The http or https URL of a media file, or local media, which is uploaded before the job is submitted.
 
-Local media is a Path, bytes, a file opened in binary mode, or a base64 data: URL. A URL is sent unchanged: parsing and
-formatting could break its signature.
+Local media is a Path, bytes, a file opened in binary mode, or a base64 data: URL. A URL is sent unchanged:
+parsing and formatting could break its signature.
 """
 
 
@@ -86,8 +86,8 @@ def map_alternate_forms(choices: Iterable[Any]) -> dict[Any, Any]:
 IntOrStr: TypeAlias = Annotated[T, IntOrStrForms()]
 """A Literal of integers or of decimal texts that accepts both forms.
 
-`IntOrStr[Literal[5, 10]]` also accepts "10", and `IntOrStr[Literal["3"]]` also 3: examples on the models' pages send both.
-The declared form is sent. Nothing else is accepted: not " 5", "05", 5.0 or True.
+`IntOrStr[Literal[5, 10]]` also accepts "10", and `IntOrStr[Literal["3"]]` also 3: examples on the models'
+pages send both. The declared form is sent. Nothing else is accepted: not " 5", "05", 5.0 or True.
 """
 
 

@@ -57,8 +57,9 @@ def _remove_unreal_limits(schema: Any) -> None:
 class Params(Part):
     """The parameters of one model, valid from construction.
 
-    As a part of another pydantic model, in a union or in a TypeAdapter, pydantic raises its own ValidationError.
-    Parameters can be copied and pickled, except with an open file in them: use a Path or bytes instead.
+    As a part of another pydantic model, in a union or in a TypeAdapter, pydantic raises its own
+    ValidationError. Parameters can be copied and pickled, except with an open file in them: use a Path or
+    bytes instead.
 
     Raises:
         ParamsInvalid: The parameters violate the spec; it has every problem.
@@ -86,8 +87,8 @@ class Params(Part):
         except ValidationError as error:
             raise self._make_error(error) from None
 
-    # pydantic validates a part of another model by itself only if the part has pydantic's own __init__. It would call
-    # this one, which raises ParamsInvalid.
+    # Marks it as pydantic's own __init__: pydantic would call any other one, which raises ParamsInvalid, for
+    # a part of another model, too.
     functools.update_wrapper(__init__, BaseModel.__init__)
 
     @classmethod

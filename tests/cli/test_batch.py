@@ -1,4 +1,4 @@
-"""`kling batch`, `jobs` and `resume`, as processes of their own that are interrupted and killed."""
+"""`kling batch`, `jobs` and `resume`, as processes that are interrupted and killed."""
 
 from __future__ import annotations
 
@@ -11,107 +11,19 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Mapping
 from contextlib import closing
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from kling_adapters.journal.journal import Journal
-from kling_adapters.testing import FakeGateway
 from kling_adapters.testing.gateway import GatewayAnswer
 
-
-class Gateway(FakeGateway):
-    """`hangs`: no job ends."""
-
-    hangs = False
-
-    @property
-    def submits(self) -> list[Any]:
-        return [request.params["prompt"] for request in self.requests if request.method == "POST"]
-
-    def answer(self, method: str, path: str, headers: Mapping[str, str], body: bytes) -> GatewayAnswer:
-        if self.hangs and path.endswith("/status"):
-            return GatewayAnswer.of(200, {"status": "QUEUED"})
-        return super().answer(method, path, headers, body)
+from .conftest import Command, Gateway, outcomes_file, rows, until, write
 
 
-@pytest.fixture
-def gateway() -> Iterator[Gateway]:
-    with Gateway() as running:
-        yield running
-
-
-class Command:
-    """Runs `kling` in a folder, on a gateway, with a journal of its own."""
-
-    def __init__(self, folder: Path, gateway: Gateway) -> None:
-        self.journal = folder / "state" / "journal.sqlite3"
-        self.gateway = gateway
-        self.folder = folder
-
-    def start(self, *words: str) -> subprocess.Popen[str]:
-        place = (
-            ["--base-url", self.gateway.base_url] if words[0] in ("batch", "resume", "run", "submit") else []
-        )
-        return subprocess.Popen(
-            [sys.executable, "-c", "from kling_adapters.cli import main; main()", *words, *place],
-            env={
-                **os.environ,
-                "PYTHONWARNINGS": "error",
-                "SEGMIND_API_KEY": self.gateway.api_key,
-                "KLING_JOURNAL": str(self.journal),
-            },
-            cwd=self.folder,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-
-    def __call__(self, *words: str) -> subprocess.CompletedProcess[str]:
-        return self.end(self.start(*words))
-
-    @staticmethod
-    def end(process: subprocess.Popen[str]) -> subprocess.CompletedProcess[str]:
-        out, err = process.communicate(timeout=90)
-        assert "Traceback" not in err, err
-        return subprocess.CompletedProcess([], process.returncode, out, err)
-
-    def states(self) -> list[str]:
-        with closing(Journal(self.journal)) as journal:
-            return [entry.state for entry in journal.entries()]
-
-
-@pytest.fixture
-def kling(tmp_path: Path, gateway: Gateway) -> Command:
-    return Command(tmp_path, gateway)
-
-
-def write(file: Path, count: int) -> Path:
-    file.write_text(
-        "".join(json.dumps({"model": "kling-2", "prompt": str(number)}) + "\n" for number in range(count))
-    )
-    return file
-
-
-def outcomes_file(file: Path) -> Path:
-    return file.with_name(f"{file.name}.outcomes.jsonl")
-
-
-def rows(file: Path) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in outcomes_file(file).read_text().splitlines()]
-
-
-def until(condition: Callable[[], bool]) -> None:
-    end = time.monotonic() + 30
-    while not condition():
-        assert time.monotonic() < end
-        time.sleep(0.01)
-
-
-def test_every_line_is_run_and_its_end_is_written_down(kling: Command, tmp_path: Path) -> None:
+def test_every_line_is_run_and_its_outcome_is_written(kling: Command, tmp_path: Path) -> None:
     file = tmp_path / "films.jsonl"
     file.write_text('{"model": "kling-2", "prompt": "a"}\n\n{"prompt": "b", "duration": 10}\n')
     done = kling("batch", "films.jsonl", "--model", "kling-2", "--save-to", "out")
@@ -125,16 +37,15 @@ def test_every_line_is_run_and_its_end_is_written_down(kling: Command, tmp_path:
     assert {row["files"][0]["url"] for row in written} == {
         path.as_uri() for path in (tmp_path / "out").iterdir()
     }
-    # Once more is not by accident.
     done = kling("batch", "films.jsonl", "--model", "kling-2")
     assert (done.returncode, "was run before" in done.stderr) == (2, True)
     done = kling("batch", "films.jsonl", "--model", "kling-2", "--resume")
-    assert done.returncode == 0, done.stderr
+    assert (done.returncode, done.stderr) == (0, "nothing to do: 2 completed\n")
     assert len(rows(file)) == 2
     assert sorted(kling.gateway.submits) == ["a", "b"]
 
 
-def test_a_batch_killed_in_the_middle_is_resumed_and_no_line_is_submitted_twice(
+def test_killed_batch_is_resumed_and_submits_no_line_twice(
     kling: Command, gateway: Gateway, tmp_path: Path
 ) -> None:
     file = write(tmp_path / "films.jsonl", 12)
@@ -148,7 +59,7 @@ def test_a_batch_killed_in_the_middle_is_resumed_and_no_line_is_submitted_twice(
     assert sorted(row["line"] for row in rows(file)) == list(range(1, 13))
     count = Counter(row["state"] for row in rows(file))
     assert set(count) <= {"COMPLETED", "UNCERTAIN"}
-    # At most what was being submitted when it was killed.
+    # At most the submits that were under way when it was killed.
     assert count["UNCERTAIN"] <= 8
     assert len(gateway.submits) >= count["COMPLETED"] >= 4
     assert done.returncode == (4 if count["UNCERTAIN"] else 0)
@@ -156,20 +67,20 @@ def test_a_batch_killed_in_the_middle_is_resumed_and_no_line_is_submitted_twice(
     assert not [entry for entry in Journal(kling.journal).entries() if entry.is_unfinished]
 
 
-def test_ctrl_c_once_finishes_what_is_in_flight(kling: Command, gateway: Gateway, tmp_path: Path) -> None:
+def test_ctrl_c_once_finishes_jobs_in_flight(kling: Command, gateway: Gateway, tmp_path: Path) -> None:
     file = write(tmp_path / "films.jsonl", 12)
     process = kling.start("batch", str(file), "--concurrency", "3")
     until(lambda: len(gateway.submits) == 3)
     process.send_signal(signal.SIGINT)
     done = kling.end(process)
-    assert done.returncode == 4
-    assert "finishing what is in flight" in done.stderr
-    assert "9 lines have not ended or were not submitted; --resume goes on" in done.stderr
+    assert done.returncode == 7
+    assert "finishing jobs in flight" in done.stderr
+    assert "9 lines not submitted or not ended; --resume goes on" in done.stderr
     assert [row["state"] for row in rows(file)] == kling.states() == ["COMPLETED"] * 3
     assert len(gateway.submits) == 3
 
 
-def test_batch_without_a_journal_promises_no_resume(kling: Command, tmp_path: Path) -> None:
+def test_batch_without_a_journal_does_not_promise_resume(kling: Command, tmp_path: Path) -> None:
     file = write(tmp_path / "films.jsonl", 3)
     done = kling("batch", str(file), "--journal", "none", "--max-cost", "0.5", "--concurrency", "1")
     assert "without a journal, --resume cannot go on" in done.stderr
@@ -197,18 +108,16 @@ def test_ctrl_c_twice_stops_at_once(kling: Command, gateway: Gateway, tmp_path: 
     assert len(list((tmp_path / "out").iterdir())) == len(gateway.submits) == 3
 
 
-def test_every_problem_of_a_file_is_told_and_nothing_is_sent(
-    kling: Command, gateway: Gateway, tmp_path: Path
-) -> None:
+def test_all_problems_of_a_file_are_reported(kling: Command, gateway: Gateway, tmp_path: Path) -> None:
     (tmp_path / "a.jsonl").write_text(
         '{"model": "kling-2", "promt": "x", "duration": 7}\n{"model": "kling-2", "prompt": "x"}\n{oops\n[1]\n'
         '{"prompt": "x"}\n{"model": "kling-22", "prompt": "x"}\n'
     )
     done = kling("batch", "a.jsonl")
     assert done.returncode == 2
-    told = done.stderr.splitlines()
-    assert told[0] == "kling: 7 problems in a.jsonl; nothing was sent:"
-    assert [line.split(":")[0].strip() for line in told[1:]] == [
+    messages = done.stderr.splitlines()
+    assert messages[0] == "kling: 7 problems in a.jsonl; nothing was sent:"
+    assert [line.split(":")[0].strip() for line in messages[1:]] == [
         *("line 1", "line 1", "line 1", "line 3, column 2", "line 4", "line 5", "line 6")
     ]
     (tmp_path / "a.csv").write_text("prompt,duration\nx,7\ny\n")
@@ -222,7 +131,7 @@ def test_every_problem_of_a_file_is_told_and_nothing_is_sent(
     (tmp_path / "c.jsonl.outcomes.jsonl").unlink(missing_ok=True)
     (tmp_path / "c.jsonl.outcomes.jsonl").mkdir()
     done = kling("batch", "c.jsonl")
-    assert (done.returncode, "cannot be written" in done.stderr) == (3, True)
+    assert (done.returncode, "cannot be written" in done.stderr) == (5, True)
     (tmp_path / "b.jsonl").write_text("\n")
     assert kling("batch", "b.jsonl").returncode == 2
     assert not gateway.requests
@@ -236,9 +145,7 @@ def test_every_problem_of_a_file_is_told_and_nothing_is_sent(
         ("a.csv", b"\xff\xfep\x00\x00\xd8"),
     ],
 )
-def test_a_file_that_is_not_text_is_refused(
-    kling: Command, tmp_path: Path, name: str, content: bytes
-) -> None:
+def test_file_that_is_not_text_is_refused(kling: Command, tmp_path: Path, name: str, content: bytes) -> None:
     (tmp_path / name).write_bytes(content)
     done = kling("batch", name, "--model", "kling-2")
     assert (done.returncode, done.stdout) == (2, "")
@@ -247,13 +154,13 @@ def test_a_file_that_is_not_text_is_refused(
     assert not kling.gateway.requests
 
 
-def test_a_job_that_cannot_be_stored_is_told_with_where_its_output_is(tmp_path: Path) -> None:
+def test_job_that_cannot_be_stored_is_reported_with_its_url(tmp_path: Path) -> None:
     with Gateway(output=b"<html><body>not a video</body></html>") as gateway:
         kling = Command(tmp_path, gateway)
         file = write(tmp_path / "films.jsonl", 1)
         done = kling("batch", str(file), "--save-to", "out")
-    assert done.returncode == 3
-    assert "1 not stored; 1 credits" in done.stderr
+    assert done.returncode == 5
+    assert "1 not stored; 1 credit\n" in done.stderr
     [row] = rows(file)
     assert (row["state"], row["cost"], row["files"]) == ("NOT STORED", 1.0, [])
     assert row["output"] in row["error"]
@@ -273,9 +180,9 @@ def test_csv_cells_are_read_as_the_declared_types(kling: Command, gateway: Gatew
     ]
 
 
-def test_a_dry_run_sends_nothing_and_estimates(kling: Command, gateway: Gateway, tmp_path: Path) -> None:
+def test_dry_run_sends_nothing_and_estimates(kling: Command, gateway: Gateway, tmp_path: Path) -> None:
     file = write(tmp_path / "films.jsonl", 2)
-    assert "2 lines to submit: an unknown cost" in kling("batch", str(file), "--dry-run").stdout
+    assert "2 lines to submit: unknown cost, because" in kling("batch", str(file), "--dry-run").stdout
     assert not gateway.requests
     assert kling("batch", str(file)).returncode == 0
     before = len(gateway.requests)
@@ -284,18 +191,18 @@ def test_a_dry_run_sends_nothing_and_estimates(kling: Command, gateway: Gateway,
     assert "5 lines to submit: about 5 credits" in done.stdout
 
 
-def test_max_cost_ends_a_batch_before_it_is_exceeded(
+def test_max_cost_stops_a_batch_before_it_is_exceeded(
     kling: Command, gateway: Gateway, tmp_path: Path
 ) -> None:
     file = write(tmp_path / "films.jsonl", 6)
     done = kling("batch", str(file), "--max-cost", "2.5")
-    assert (done.returncode, len(gateway.submits)) == (4, 2)
-    assert "4 lines have not ended or were not submitted" in done.stderr
+    assert (done.returncode, len(gateway.submits)) == (7, 2)
+    assert "4 lines not submitted or not ended" in done.stderr
     done = kling("batch", str(file), "--max-cost", "3", "--resume")
-    assert (done.returncode, len(gateway.submits), len(rows(file))) == (4, 3, 3)
+    assert (done.returncode, len(gateway.submits), len(rows(file))) == (7, 3, 3)
 
 
-def test_a_failed_line_is_exit_code_1(tmp_path: Path) -> None:
+def test_failed_line_is_exit_code_1(tmp_path: Path) -> None:
     with Gateway(fails="blocked") as gateway:
         kling = Command(tmp_path, gateway)
         file = write(tmp_path / "films.jsonl", 2)
@@ -307,7 +214,7 @@ def test_a_failed_line_is_exit_code_1(tmp_path: Path) -> None:
         assert (done.returncode, "needs the journal" in done.stderr) == (2, True)
 
 
-def test_jobs_are_listed_and_what_a_user_found_out_is_written_down(
+def test_jobs_are_listed_and_uncertain_ones_resolved(
     kling: Command, gateway: Gateway, tmp_path: Path
 ) -> None:
     request_id = kling("submit", "kling-2", "prompt=x").stdout.strip()
@@ -324,25 +231,26 @@ def test_jobs_are_listed_and_what_a_user_found_out_is_written_down(
     assert kling("jobs", "resolve", "2").returncode == 2
     assert kling("jobs", "resolve", "1", "--no-job").returncode == 2
     assert kling("jobs", "resolve", "2", "--no-job").returncode == 0
-    # Uncertain submits are reported, and are no end.
+    # Uncertain submits are reported each time.
     done = kling("resume")
     assert (done.returncode, "may have started a kling-o1 job" in done.stderr) == (4, True)
     assert "1 job to finish, 1 uncertain" in done.stderr
     assert f"kling-2 {request_id}: not stored: pass --save-to" in done.stderr
-    other = Command(tmp_path / "other", gateway)
-    other.folder.mkdir()
-    found = other(
+    elsewhere = Command(tmp_path / "other", gateway)
+    elsewhere.folder.mkdir()
+    missing_id = elsewhere(
         "submit", "kling-o1", "prompt=@@Image1", "image_urls=https://example.com/a.png"
     ).stdout.strip()
     assert (
-        kling("jobs", "resolve", "3", "--request-id", found, "--journal", str(kling.journal)).returncode == 0
+        kling("jobs", "resolve", "3", "--request-id", missing_id, "--journal", str(kling.journal)).returncode
+        == 0
     )
     assert kling("resume").returncode == 0
     assert kling.states() == ["COMPLETED", "REFUSED", "COMPLETED"]
     assert kling("jobs", "--journal", "none").returncode == 2
 
 
-def test_the_age_of_a_job_is_told_in_the_largest_unit(kling: Command, gateway: Gateway) -> None:
+def test_age_of_a_job_is_shown_in_the_largest_unit(kling: Command, gateway: Gateway) -> None:
     ages = {"40 s": 40, "6 min": 360, "3 h": 3 * 3600, "2 d": 2 * 86400}
     with closing(Journal(kling.journal)) as journal:
         for model in ages:
@@ -351,10 +259,10 @@ def test_the_age_of_a_job_is_told_in_the_largest_unit(kling: Command, gateway: G
         for model, seconds in ages.items():
             connection.execute("UPDATE jobs SET created = created - ? WHERE model = ?", (seconds, model))
     shown = [re.split(r"\s{2,}", line.strip()) for line in kling("jobs").stdout.splitlines()]
-    told = {cells[4]: cells[2] for cells in shown if len(cells) > 4 and cells[4] in ages}
-    assert told.keys() == ages.keys()
-    assert all(age == model for model, age in told.items() if model != "40 s")
-    assert re.fullmatch("[4-9][0-9] s", told["40 s"])
+    shown_ages = {cells[4]: cells[2] for cells in shown if len(cells) > 4 and cells[4] in ages}
+    assert shown_ages.keys() == ages.keys()
+    assert all(age == model for model, age in shown_ages.items() if model != "40 s")
+    assert re.fullmatch("[4-9][0-9] s", shown_ages["40 s"])
 
 
 def numbers(done: subprocess.CompletedProcess[str]) -> list[int]:
@@ -372,7 +280,8 @@ def numbers(done: subprocess.CompletedProcess[str]) -> list[int]:
         (["--model", "kling-o1"], [4]),
         (["--tag", "film"], [2]),
         (["--tag", "films.jsonl"], [3, 4]),
-        (["--tag", "films.jsonl#0123.0"], [3]),
+        (["--tag", "/batches/films.jsonl"], [3, 4]),
+        (["--tag", "/batches/films.jsonl#0123.0"], [3]),
         (["--since", "2h"], [4]),
         (["--since", "3w"], [2, 3, 4]),
         (["--since", "1970-01-02"], [1, 2, 3, 4]),
@@ -383,8 +292,8 @@ def test_jobs_are_filtered(kling: Command, gateway: Gateway, options: list[str],
     rows = [
         ("kling-2", "FAILED", None),
         ("kling-2", "QUEUED", "film"),
-        ("kling-2", "UNCERTAIN", "films.jsonl#0123.0"),
-        ("kling-o1", "PROCESSING", "films.jsonl#0123.1"),
+        ("kling-2", "UNCERTAIN", "/batches/films.jsonl#0123.0"),
+        ("kling-o1", "PROCESSING", "/batches/films.jsonl#0123.1"),
     ]
     with closing(Journal(kling.journal)) as journal:
         for number, (model, state, tag) in enumerate(rows, 1):
@@ -458,7 +367,7 @@ def test_outcomes_file_is_private_and_replaces_a_link(tmp_path: Path) -> None:
     }
 
 
-def test_half_a_character_in_an_output_ends_no_batch(tmp_path: Path) -> None:
+def test_lone_surrogate_in_an_output_does_not_end_a_batch(tmp_path: Path) -> None:
     class Odd(Gateway):
         def answer(self, method: str, path: str, headers: Mapping[str, str], body: bytes) -> GatewayAnswer:
             answer = super().answer(method, path, headers, body)
@@ -480,9 +389,9 @@ def test_half_a_character_in_an_output_ends_no_batch(tmp_path: Path) -> None:
             "KLING_BASE_URL": gateway.base_url,
             "KLING_JOURNAL": "none",
         }
-        for words in (["run", "kling-2", "prompt=x"], ["run", "kling-2", "prompt=x", "--json"]):
+        for arguments in (["run", "kling-2", "prompt=x"], ["run", "kling-2", "prompt=x", "--json"]):
             run = subprocess.run(
-                [sys.executable, "-c", "from kling_adapters.cli import main; main()", *words],
+                [sys.executable, "-c", "from kling_adapters.cli import main; main()", *arguments],
                 env=environment, capture_output=True, text=True, check=False,
             )  # fmt: skip
             assert run.returncode == 0, run.stderr
@@ -499,7 +408,7 @@ def test_resume_of_a_moved_file_pays_for_nothing_twice(
     file.rename(moved)
     done = kling("batch", str(moved), "--resume")
     assert (done.returncode, len(gateway.submits)) == (2, 2)
-    assert f"If the file was moved, give its old name: --name {file}." in done.stderr
+    assert f"If the file was moved, pass its old name: --name {file}." in done.stderr
     assert "Nothing was sent" in done.stderr
     assert kling("batch", str(moved), "--resume", "--name", str(file)).returncode == 0
     assert len(gateway.submits) == 2
@@ -510,16 +419,16 @@ def test_resume_with_another_journal_pays_for_nothing_twice(
 ) -> None:
     file = write(tmp_path / "films.jsonl", 2)
     assert kling("batch", str(file)).returncode == 0
-    other = str(tmp_path / "other.sqlite3")
-    done = kling("batch", str(file), "--resume", "--journal", other)
-    assert (done.returncode, "knows no job of the batch" in done.stderr) == (2, True)
-    # A journal that knows the name, but not the jobs of this file.
-    with closing(Journal(other)) as journal:
+    other_journal = str(tmp_path / "other.sqlite3")
+    done = kling("batch", str(file), "--resume", "--journal", other_journal)
+    assert (done.returncode, "has no job of the batch" in done.stderr) == (2, True)
+    # A journal that has the name, but not the jobs of this file.
+    with closing(Journal(other_journal)) as journal:
         journal.intend(gateway.base_url, "kling-2", {"prompt": "x"}, "k", tag=f"{file}#0123456789abcdef.0")
-    done = kling("batch", str(file), "--resume", "--journal", other)
+    done = kling("batch", str(file), "--resume", "--journal", other_journal)
     assert (done.returncode, len(gateway.submits)) == (2, 2)
     assert "reports 2 jobs that the journal" in done.stderr
-    # Nor is another gateway the one that knows them.
+    # Another gateway does not have them either.
     with Gateway() as elsewhere:
         kling.gateway = elsewhere
         done = kling("batch", str(file), "--resume")
@@ -527,7 +436,7 @@ def test_resume_with_another_journal_pays_for_nothing_twice(
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
-def test_sigterm_finishes_what_is_in_flight(
+def test_sigterm_finishes_jobs_in_flight(
     kling: Command, gateway: Gateway, tmp_path: Path, number: signal.Signals
 ) -> None:
     file = write(tmp_path / "films.jsonl", 12)
@@ -541,13 +450,13 @@ def test_sigterm_finishes_what_is_in_flight(
     assert process.poll() is None
     gateway.hangs = False
     done = kling.end(process)
-    assert done.returncode == 4
-    assert done.stderr.count("finishing what is in flight") == 1
+    assert done.returncode == 7
+    assert done.stderr.count("finishing jobs in flight") == 1
     assert kling.states() == ["COMPLETED"] * 3
     assert len(gateway.submits) == 3
 
 
-def test_sigterm_of_a_run_says_how_to_go_on(kling: Command, gateway: Gateway) -> None:
+def test_sigterm_of_a_run_explains_how_to_go_on(kling: Command, gateway: Gateway) -> None:
     gateway.hangs = True
     process = kling.start("run", "kling-2", "prompt=x")
     until(lambda: kling.states() == ["QUEUED"])
@@ -557,7 +466,7 @@ def test_sigterm_of_a_run_says_how_to_go_on(kling: Command, gateway: Gateway) ->
     assert kling.states() == ["QUEUED"]
 
 
-def test_estimate_knows_prices_of_its_gateway_alone(kling: Command, gateway: Gateway, tmp_path: Path) -> None:
+def test_estimate_uses_prices_of_its_gateway_alone(kling: Command, gateway: Gateway, tmp_path: Path) -> None:
     file = write(tmp_path / "films.jsonl", 2)
     assert kling("batch", str(file)).returncode == 0
     file.write_text(
@@ -565,13 +474,13 @@ def test_estimate_knows_prices_of_its_gateway_alone(kling: Command, gateway: Gat
         '{"model": "kling-o1", "prompt": "@Image1", "image_urls": ["https://example.com/a.png"]}\n'
     )
     done = kling("batch", str(file), "--dry-run")
-    assert "4 lines to submit: about 3 credits, and an unknown cost for 1 line of them." in done.stdout
+    assert "4 lines to submit: about 3 credits, and an unknown cost for 1 line." in done.stdout
     done = kling("batch", str(file), "--dry-run", "--resume")
-    assert "2 lines to submit: about 1 credits, and an unknown cost for 1 line of them." in done.stdout
+    assert "2 lines to submit: about 1 credit, and an unknown cost for 1 line." in done.stdout
     with Gateway() as elsewhere:
         kling.gateway = elsewhere
         done = kling("batch", str(file), "--dry-run")
-        assert "4 lines to submit: an unknown cost." in done.stdout
+        assert "4 lines to submit: unknown cost, because" in done.stdout
         assert not elsewhere.requests
 
 

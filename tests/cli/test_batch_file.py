@@ -1,4 +1,4 @@
-"""Batch files: what is read, what is refused, and that a file that others wrote reads nothing of this machine."""
+"""Batch files: formats, refusals, notes, and that a foreign batch file reads nothing of this machine."""
 
 from __future__ import annotations
 
@@ -30,16 +30,17 @@ def read(
 ) -> list[tuple[int, dict[str, Any]]]:
     file = Path(name)
     file.write_bytes(content if isinstance(content, bytes) else content.encode())
-    lines = read_batch(
+    requests = read_batch(
         file, "kling-2", CATALOG, None if allow_files is None else text_files_below(allow_files)
     )
+    requests.check(skip_invalid=False)
     return [
         (line.number, {key: getattr(line.params, key) for key in line.params.model_fields_set})
-        for line in lines
+        for line in requests.lines
     ]
 
 
-def refusal(content: str | bytes, name: str = "a.jsonl", allow_files: Path | None = None) -> str:
+def refuse(content: str | bytes, name: str = "a.jsonl", allow_files: Path | None = None) -> str:
     with pytest.raises(ConfigError) as caught:
         read(content, name, allow_files)
     message = str(caught.value)
@@ -75,8 +76,20 @@ def test_media_parameters_take_files_in_every_format() -> None:
 
 
 def test_media_file_without_at_sign_is_suggested() -> None:
-    assert "did you mean @fox.png?" in refusal('{"model": "kling-bloombloom", "image": "fox.png"}')
-    assert "did you mean" not in refusal('{"model": "kling-bloombloom", "image": "wolf.png"}')
+    hint = "image: fox.png is a file here: write @fox.png to upload it"
+    assert hint in refuse('{"model": "kling-bloombloom", "image": "fox.png"}')
+    assert hint in refuse("model,image\nkling-bloombloom,fox.png\n", "a.csv")
+    assert "is a file here" not in refuse('{"model": "kling-bloombloom", "image": "wolf.png"}')
+
+
+def test_misspelt_name_is_reported_before_its_file_is_read(folder: Path) -> None:
+    for content, name in (
+        ('{"promt": "@nothing.txt", "negative_prompt": "@nothing.txt"}', "a.jsonl"),
+        ("promt,negative_prompt\n@nothing.txt,@nothing.txt\n", "a.csv"),
+    ):
+        message = refuse(content, name, folder)
+        assert "did you mean prompt?" in message
+        assert "cannot be read" not in message
 
 
 def test_allowed_folder_lets_text_come_from_files(folder: Path) -> None:
@@ -100,7 +113,7 @@ def test_allowed_folder_lets_text_come_from_files(folder: Path) -> None:
         "texts/large.txt": "is too large",
         "texts/nothing.txt": "cannot be read: No such file",
     }.items():
-        message = refusal(f"prompt\n@{path}\n", "a.csv", texts)
+        message = refuse(f"prompt\n@{path}\n", "a.csv", texts)
         assert reason in message
         assert "secret text" not in message
 
@@ -124,10 +137,10 @@ def test_batch_file_without_an_end_is_refused(folder: Path, monkeypatch: pytest.
         ('[{"prompt": "first", "prompt": "second"}]', "a.json"),
     ],
 )
-def test_name_given_twice_is_refused(content: str, name: str) -> None:
-    message = refusal(content, name)
+def test_repeated_name_is_refused(content: str, name: str) -> None:
+    message = refuse(content, name)
     assert "line 1: " in message
-    assert "is given twice" in message
+    assert "is there twice" in message
 
 
 @pytest.mark.parametrize(
@@ -150,7 +163,7 @@ def test_name_given_twice_is_refused(content: str, name: str) -> None:
     ],
 )  # fmt: skip
 def test_bad_line_has_place_and_reason(content: str, name: str, places: list[str]) -> None:
-    problems = refusal(content, name).splitlines()[1:]
+    problems = refuse(content, name).splitlines()[1:]
     assert len(problems) >= len(places)
     for place in places:
         assert any(problem.strip().startswith(place) for problem in problems), problems
@@ -171,6 +184,50 @@ def test_common_formats_are_read(content: str, name: str, encoding: str) -> None
     assert [values["prompt"] for _, values in read(content.encode(encoding), name)] == ["fün", "y"]
 
 
+@pytest.mark.parametrize(
+    ("content", "name"),
+    [
+        ('{"prompt": "x", "#customer": "Ann", "#order": "7"}', "a.jsonl"),
+        ('[{"prompt": "x", "#customer": "Ann", "#order": "7"}]', "a.json"),
+        ("prompt,#customer,#order\nx,Ann,7\n", "a.csv"),
+    ],
+)
+def test_columns_with_hash_are_notes(content: str, name: str) -> None:
+    Path(name).write_text(content)
+    [line] = read_batch(Path(name), "kling-2", CATALOG, None).lines
+    assert line.notes == {"#customer": "Ann", "#order": "7"}
+    assert line.params.model_fields_set == {"prompt"}
+
+
+def test_hash_inside_a_value_is_refused() -> None:
+    nested = '{"model": "kling-3-pro-image2video", "prompt": "x", "start_image_url": "@fox.png", "elements": [{"#a": 1}]}'
+    assert "elements[0].#a" in refuse(nested)
+
+
+def test_invalid_lines_can_be_skipped_if_all_can_be_read() -> None:
+    file = Path("a.jsonl")
+    file.write_text('{"prompt": "x"}\n{oops\n{"promt": "y", "#customer": "Ann"}\n')
+    requests = read_batch(file, "kling-2", CATALOG, None)
+    requests.check(skip_invalid=True)
+    assert [line.number for line in requests.lines] == [1]
+    assert [(line.number, line.notes) for line in requests.invalid] == [(2, {}), (3, {"#customer": "Ann"})]
+    for content, name in (
+        ('[{"prompt": "x"}, {oops]', "a.json"),  # what follows is unknown
+        ('prompt\nx\n"y', "a.csv"),
+        ('{"promt": "y"}', "b.jsonl"),  # no line is left
+    ):
+        Path(name).write_text(content)
+        with pytest.raises(ConfigError, match="nothing was sent"):
+            read_batch(Path(name), "kling-2", CATALOG, None).check(skip_invalid=True)
+
+
+def test_many_problems_are_shown_in_part() -> None:
+    lines = refuse('{"promt": "x"}\n' * 60).splitlines()
+    assert lines[0] == "120 problems in a.jsonl; nothing was sent:"
+    assert len(lines) == 52
+    assert lines[-1] == "  and 70 more"
+
+
 def test_lines_are_numbered_where_they_start() -> None:
     assert [number for number, _ in read('prompt\n"a\nb"\nc\n', "a.csv")] == [2, 4]
     assert [number for number, _ in read('\n{"prompt": "x"}\n\n{"prompt": "y"}')] == [2, 4]
@@ -180,10 +237,10 @@ def test_lines_are_numbered_where_they_start() -> None:
 
 
 def test_file_that_is_not_utf8_is_refused_with_its_place() -> None:
-    message = refusal('{"prompt": "x"}\n{"prompt": "é"}'.encode("latin-1"))
+    message = refuse('{"prompt": "x"}\n{"prompt": "é"}'.encode("latin-1"))
     assert "line 2, column 13 is not UTF-8 text. Save the file as UTF-8" in message
 
 
 @pytest.mark.parametrize("content", ["", "\n", "[]", " [ ] \n"])
 def test_file_without_requests_is_refused(content: str) -> None:
-    assert "holds no request" in refusal(content)
+    assert "contains no request" in refuse(content)

@@ -1,4 +1,4 @@
-"""`kling` where there is no home folder, no place for the journal, or a name that is not UTF-8."""
+"""`kling` without a home folder, without a place for the journal, and with a name that is not UTF-8."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ def gateway() -> Iterator[FakeGateway]:
 
 
 def kling(
-    gateway: FakeGateway, cwd: Path | bytes, *words: str, code: str = COMMAND, **more: str
+    gateway: FakeGateway, cwd: Path | bytes, *arguments: str, code: str = COMMAND, **more: str
 ) -> subprocess.CompletedProcess[str]:
     clean = {name: value for name, value in os.environ.items() if name not in ("KLING_JOURNAL", "HOME")}
     return subprocess.run(
-        [sys.executable, "-c", code, *words],
+        [sys.executable, "-c", code, *arguments],
         env={**clean, "SEGMIND_API_KEY": gateway.api_key, "KLING_BASE_URL": gateway.base_url, **more},
         cwd=cwd,
         capture_output=True,
@@ -38,45 +38,45 @@ def kling(
     )
 
 
-def test_every_command_says_the_same_without_a_home(gateway: FakeGateway, tmp_path: Path) -> None:
+def test_every_command_explains_a_missing_home_alike(gateway: FakeGateway, tmp_path: Path) -> None:
     (tmp_path / "films.jsonl").write_text('{"model": "kling-2", "prompt": "x"}\n')
-    for words in (
+    for arguments in (
         ["jobs"],
         ["resume"],
         ["submit", "kling-2", "prompt=x"],
         ["run", "kling-2", "prompt=x"],
         ["batch", "films.jsonl"],
     ):
-        done = kling(gateway, tmp_path, *words, code=WITHOUT_USER)
+        done = kling(gateway, tmp_path, *arguments, code=WITHOUT_USER)
         assert done.returncode == 2, done.stderr
         assert "Set KLING_JOURNAL to" in done.stderr
         assert "Nothing was sent" in done.stderr
     assert not gateway.requests
 
 
-def test_every_command_refuses_a_journal_that_cannot_be_written(gateway: FakeGateway, tmp_path: Path) -> None:
+def test_journal_that_cannot_be_written_is_refused(gateway: FakeGateway, tmp_path: Path) -> None:
     (tmp_path / "films.jsonl").write_text('{"model": "kling-2", "prompt": "x"}\n')
     (tmp_path / "file").write_text("not a folder")
-    for words in (
+    for arguments in (
         ["submit", "kling-2", "prompt=x"],
         ["run", "kling-2", "prompt=x"],
         ["batch", "films.jsonl"],
     ):
-        done = kling(gateway, tmp_path, *words, KLING_JOURNAL=str(tmp_path / "file" / "journal"))
+        done = kling(gateway, tmp_path, *arguments, KLING_JOURNAL=str(tmp_path / "file" / "journal"))
         assert done.returncode == 2, done.stderr
         assert "is not a folder that this user can write to. Set KLING_JOURNAL or --journal" in done.stderr
     assert not gateway.requests
 
 
 def test_base_url_comes_from_the_option_or_the_environment(gateway: FakeGateway, tmp_path: Path) -> None:
-    words = ("submit", "kling-2", "prompt=x", "--journal", "none")
-    assert kling(gateway, tmp_path, *words).returncode == 0
+    arguments = ("submit", "kling-2", "prompt=x", "--journal", "none")
+    assert kling(gateway, tmp_path, *arguments).returncode == 0
     assert len(gateway.requests) == 1
-    with FakeGateway() as other:
-        place = ("--base-url", other.base_url)
-        assert kling(gateway, tmp_path, *words, *place, SEGMIND_API_KEY=other.api_key).returncode == 0
-        assert (len(gateway.requests), len(other.requests)) == (1, 1)
-    done = kling(gateway, tmp_path, *words, KLING_BASE_URL="http://example.com")
+    with FakeGateway() as second:
+        place = ("--base-url", second.base_url)
+        assert kling(gateway, tmp_path, *arguments, *place, SEGMIND_API_KEY=second.api_key).returncode == 0
+        assert (len(gateway.requests), len(second.requests)) == (1, 1)
+    done = kling(gateway, tmp_path, *arguments, KLING_BASE_URL="http://example.com")
     assert (done.returncode, len(gateway.requests)) == (2, 1)
 
 
@@ -86,9 +86,9 @@ def test_batch_in_a_folder_that_is_not_utf8(gateway: FakeGateway, tmp_path: Path
     with open(folder + b"/films.jsonl", "w", encoding="utf-8") as file:  # noqa: PTH123
         file.write('{"model": "kling-2", "prompt": "x"}\n')
     journal = str(tmp_path / "journal.sqlite3")
-    for words in ((), ("--resume",)):
+    for arguments in ((), ("--resume",)):
         done = kling(
-            gateway, folder, "batch", "films.jsonl", "--save-to", "out", *words, KLING_JOURNAL=journal
+            gateway, folder, "batch", "films.jsonl", "--save-to", "out", *arguments, KLING_JOURNAL=journal
         )
         assert done.returncode == 0, done.stderr
         assert len(os.listdir(folder + b"/out")) == 1  # noqa: PTH208
@@ -96,7 +96,7 @@ def test_batch_in_a_folder_that_is_not_utf8(gateway: FakeGateway, tmp_path: Path
 
 
 @pytest.mark.parametrize("value", ["nan", "inf", "-1", "soon"])
-def test_amount_that_is_no_number_is_refused(gateway: FakeGateway, tmp_path: Path, value: str) -> None:
+def test_amount_that_is_not_a_number_is_refused(gateway: FakeGateway, tmp_path: Path, value: str) -> None:
     done = kling(gateway, tmp_path, "run", "kling-2", "prompt=x", "--timeout", value, KLING_JOURNAL="none")
     assert (done.returncode, "is not a number from 0" in done.stderr) == (2, True)
     assert not gateway.requests

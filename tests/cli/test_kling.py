@@ -10,13 +10,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from kling_sandbox import Sandbox
-from kling_sandbox.accounts import KEY_NO_CREDITS
-from kling_sandbox.gateway import BLOCKED_TEXT
+from kling_sandbox import BLOCKED_TEXT, KEY_NO_CREDITS, Sandbox
 
 from tests.support.media import make_png
 
 from .conftest import Acme
+from .conftest import run_kling as kling
 
 
 @pytest.fixture(scope="module")
@@ -25,24 +24,12 @@ def sandbox() -> Iterator[Sandbox]:
         yield running
 
 
-def kling(*words: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    clean = {name: value for name, value in os.environ.items() if name != "SEGMIND_API_KEY"}
-    return subprocess.run(
-        [sys.executable, "-c", "from kling_adapters.cli import main; main()", *words],
-        env={**clean, "PYTHONWARNINGS": "error", **environment},
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-
-
 def test_help_lists_every_command_and_the_exit_codes() -> None:
     done = kling("--help")
     assert done.returncode == 0
     for command in ("models", "plugins", "run", "sandbox", "show", "status", "submit", "wait"):
         assert f"\n  {command} " in done.stdout
-    assert "4 uncertain" in done.stdout
+    assert "\nExit codes:\n  0    done\n  1    a job failed\n" in done.stdout
 
 
 def test_models_lists_all_of_them() -> None:
@@ -67,7 +54,7 @@ def test_show_lists_nested_parameters_and_rules() -> None:
     assert "tail_image_url needs image_url and mode=pro" in kling("show", "kling-2.5-turbo").stdout
 
 
-def test_show_shows_a_rule_of_a_newer_compiler_as_it_stands(tmp_path: Path, acme: Acme) -> None:
+def test_rule_of_a_newer_compiler_is_shown_as_json(tmp_path: Path, acme: Acme) -> None:
     acme("schemas/acme-1.json", '"rules": []', '"rules": [{"at_night": {"field": "prompt"}}]')
     paths = os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")])
     done = kling("show", "acme-1", PYTHONPATH=paths)
@@ -129,7 +116,7 @@ def test_submit_status_and_wait_are_run_in_three_steps(sandbox: Sandbox, tmp_pat
     assert [file.name for file in tmp_path.iterdir()] == [f"kling-2-{request_id}.mp4"]
 
 
-def test_status_is_found_after_the_gateways_hour(tmp_path: Path) -> None:
+def test_status_comes_from_the_journal_after_an_hour(tmp_path: Path) -> None:
     with Sandbox() as sandbox:
         account = {"SEGMIND_API_KEY": sandbox.api_key, "KLING_JOURNAL": str(tmp_path / "journal")}
         place = ("--base-url", sandbox.base_url)
@@ -140,12 +127,12 @@ def test_status_is_found_after_the_gateways_hour(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("words", "code", "message"),
+    ("arguments", "code", "message"),
     [
         (["kling-2", "promt=x", "duration=7"], 2, "did you mean prompt?"),
         (["kling-22", "prompt=x"], 2, "did you mean kling-2?"),
-        (["kling-2", "prompt"], 2, "'prompt' is not name=value"),
-        (["kling-2", "prompt=x", "prompt=y"], 2, "prompt is given twice"),
+        (["kling-2", "prompt"], 2, "'prompt' is not NAME=VALUE"),
+        (["kling-2", "prompt=x", "prompt=y"], 2, "prompt is there twice"),
         (["kling-2", "prompt=@nowhere.txt"], 2, "nowhere.txt cannot be read"),
         (["kling-bloombloom", "image=@nowhere.png"], 2, "image: nowhere.png is missing"),
         (["kling-2", "prompt=x", "duration=five"], 2, "'five' is not allowed; allowed: 5, 10"),
@@ -155,34 +142,46 @@ def test_status_is_found_after_the_gateways_hour(tmp_path: Path) -> None:
         (["kling-2", f"prompt={BLOCKED_TEXT}"], 1, "not billed"),
     ],
 )
-def test_exit_codes_and_messages(sandbox: Sandbox, words: list[str], code: int, message: str) -> None:
-    done = kling("run", *words, "--base-url", sandbox.base_url, SEGMIND_API_KEY=sandbox.api_key)
+def test_exit_codes_and_messages(sandbox: Sandbox, arguments: list[str], code: int, message: str) -> None:
+    done = kling("run", *arguments, "--base-url", sandbox.base_url, SEGMIND_API_KEY=sandbox.api_key)
     assert (done.returncode, done.stdout) == (code, ""), done.stderr
     assert message in done.stderr
     assert "Traceback" not in done.stderr
     assert sandbox.api_key not in done.stderr
 
 
+@pytest.mark.parametrize(
+    ("place", "name"),
+    [("out/film.mp4", "film.mp4"), ("out/{model}-x{ext}", "kling-2-x.mp4"), ("out/", "kling-2-")],
+)
+def test_output_is_stored_under_the_name_of_save_to(tmp_path: Path, place: str, name: str) -> None:
+    done = kling("run", "--sandbox", "kling-2", "prompt=x", "--save-to", f"{tmp_path}/{place}")
+    assert done.returncode == 0, done.stderr
+    [file] = (tmp_path / "out").iterdir()
+    assert file.name.startswith(name)
+    assert f"stored as        {file.as_uri()} ({file.stat().st_size} bytes, video/mp4)" in done.stdout
+
+
 def test_verbose_logs_what_happens(sandbox: Sandbox) -> None:
-    words = ("kling-2", "prompt=x", "--json", "--base-url", sandbox.base_url)
-    done = kling("-v", "run", *words, SEGMIND_API_KEY=sandbox.api_key)
+    arguments = ("kling-2", "prompt=x", "--json", "--base-url", sandbox.base_url)
+    done = kling("-v", "run", *arguments, SEGMIND_API_KEY=sandbox.api_key)
     assert done.returncode == 0, done.stderr
     request_id = json.loads(done.stdout)["request_id"]
     logged = done.stderr.splitlines()
     assert all(line.startswith("INFO ") for line in logged)
     assert any(request_id in line and "completed" in line for line in logged)
     assert sandbox.api_key not in done.stderr
-    assert kling("run", *words, SEGMIND_API_KEY=sandbox.api_key).stderr == ""
+    assert kling("run", *arguments, SEGMIND_API_KEY=sandbox.api_key).stderr == ""
 
 
-@pytest.mark.parametrize(("command", "meant"), [("modles", "models"), ("sandbx", "sandbox")])
-def test_a_command_that_there_is_not(command: str, meant: str) -> None:
+@pytest.mark.parametrize(("command", "suggestion"), [("modles", "models"), ("sandbx", "sandbox")])
+def test_unknown_command_is_refused_with_a_suggestion(command: str, suggestion: str) -> None:
     done = kling(command)
     assert (done.returncode, done.stdout) == (2, "")
-    assert f"No such command '{command}'. Did you mean '{meant}'?" in done.stderr
+    assert f"No such command '{command}'. Did you mean '{suggestion}'?" in done.stderr
 
 
-def test_without_the_sandbox_its_option_says_how_to_get_it() -> None:
+def test_missing_sandbox_is_refused_with_its_install_command() -> None:
     code = "import sys; sys.modules['kling_sandbox'] = None; from kling_adapters.cli import main; main()"
     done = subprocess.run(
         [sys.executable, "-c", code, "run", "--sandbox", "kling-2", "prompt=x"],
@@ -195,14 +194,14 @@ def test_without_the_sandbox_its_option_says_how_to_get_it() -> None:
     assert "Traceback" not in done.stderr
 
 
-def test_no_key_and_no_credits_have_their_own_words(sandbox: Sandbox) -> None:
+def test_missing_key_and_credits_have_messages_of_their_own(sandbox: Sandbox) -> None:
     done = kling("run", "kling-2", "prompt=x", "--base-url", sandbox.base_url)
     assert (done.returncode, "set SEGMIND_API_KEY" in done.stderr) == (2, True)
     done = kling("run", "kling-2", "prompt=x", "--base-url", sandbox.base_url, SEGMIND_API_KEY=KEY_NO_CREDITS)
     assert (done.returncode, "Buy credits" in done.stderr) == (3, True)
 
 
-def test_a_file_of_media_is_uploaded_and_a_file_of_text_is_read(sandbox: Sandbox, tmp_path: Path) -> None:
+def test_media_file_is_uploaded_and_text_file_is_read(sandbox: Sandbox, tmp_path: Path) -> None:
     for name in "ab":
         (tmp_path / name).write_bytes(make_png(name.encode()))
     (tmp_path / "prompt.txt").write_text("@Image1 and @Image2")
@@ -214,6 +213,6 @@ def test_a_file_of_media_is_uploaded_and_a_file_of_text_is_read(sandbox: Sandbox
     )
     assert done.returncode == 0, done.stderr
     assert sandbox.uploads == before + 2
-    [body] = [seen.json for seen in sandbox.requests if seen.path == "/v2/kling-o1"][-1:]
+    [body] = [request.json for request in sandbox.requests if request.path == "/v2/kling-o1"][-1:]
     assert [url.startswith(sandbox.base_url) for url in body["image_urls"]] == [True, True]
     assert body["prompt"] == "@Image1 and @Image2"

@@ -1,4 +1,4 @@
-"""What `kling` prints: nothing steers a terminal, each failure is told once, and a broken output stops no job."""
+"""The output of `kling`: nothing steers a terminal, and a broken output never stops a job."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def test_table_shows_markup_and_controls_as_text(capsys: pytest.CaptureFixture[s
     assert "[/]" in printed
 
 
-def test_gateway_words_are_escaped_and_told_once(tmp_path: Path) -> None:
+def test_message_of_the_gateway_is_escaped_and_shown_once(tmp_path: Path) -> None:
     with FakeGateway(fails="\u202eblocked.") as gateway:
         done = subprocess.run(
             [*COMMAND, "run", "kling-2", "prompt=x"],
@@ -83,13 +83,13 @@ def test_column_name_of_csv_is_escaped(tmp_path: Path) -> None:
     assert r"\x1b[31mred" in done.stderr
 
 
-@pytest.mark.parametrize(("output", "code"), [("closed", 0), ("/dev/full", 3), ("pipe", 0)])
-def test_output_that_cannot_be_written_is_no_failed_job(
+@pytest.mark.parametrize(("output", "code"), [("closed", 0), ("/dev/full", 5), ("pipe", 0)])
+def test_output_that_cannot_be_written_is_not_a_failed_job(
     gateway: FakeGateway, tmp_path: Path, output: str, code: int
 ) -> None:
     redirect = {"closed": ">&-", "/dev/full": ">/dev/full", "pipe": ""}[output]
     reader, writer = os.pipe()
-    os.close(reader)  # the reader went away
+    os.close(reader)
     with os.fdopen(writer, "wb") as pipe:
         done = subprocess.run(
             [
@@ -113,16 +113,16 @@ def test_output_that_cannot_be_written_is_no_failed_job(
         )
     assert done.returncode == code, done.stderr
     assert "Traceback" not in done.stderr
-    assert ("standard output cannot be written: No space left" in done.stderr) is (code == 3)
+    assert ("standard output cannot be written: No space left" in done.stderr) is (code == 5)
     assert len(list((tmp_path / "out").iterdir())) == 1
 
 
-def test_broken_standard_error_stops_no_batch(gateway: FakeGateway, tmp_path: Path) -> None:
+def test_broken_standard_error_does_not_stop_a_batch(gateway: FakeGateway, tmp_path: Path) -> None:
     file = tmp_path / "films.jsonl"
     file.write_text('{"model": "kling-2", "prompt": "x"}\n' * 3)
-    words = [*COMMAND, "batch", str(file)]
+    arguments = [*COMMAND, "batch", str(file)]
     done = subprocess.run(
-        ["sh", "-c", '"$@" 2>/dev/full', "sh", *words], env=environment(gateway, tmp_path), check=False
+        ["sh", "-c", '"$@" 2>/dev/full', "sh", *arguments], env=environment(gateway, tmp_path), check=False
     )
     assert done.returncode == 0
     rows = [json.loads(line) for line in (tmp_path / "films.jsonl.outcomes.jsonl").read_text().splitlines()]
@@ -131,16 +131,16 @@ def test_broken_standard_error_stops_no_batch(gateway: FakeGateway, tmp_path: Pa
 
 @pytest.mark.parametrize("encoding", ["latin-1", "cp437", "ascii"])
 def test_output_in_another_encoding_is_complete(encoding: str) -> None:
-    for words in (["show", "kling-2"], ["show", "kling-2", "--json"]):
+    for arguments in (["show", "kling-2"], ["show", "kling-2", "--json"]):
         done = subprocess.run(
-            [*COMMAND, *words], env={**os.environ, "PYTHONIOENCODING": encoding}, capture_output=True, check=False
+            [*COMMAND, *arguments], env={**os.environ, "PYTHONIOENCODING": encoding}, capture_output=True, check=False
         )  # fmt: skip
         assert (done.returncode, done.stderr) == (0, b"")
         assert b"duration" in done.stdout
     assert json.loads(done.stdout)["description"]
 
 
-def test_handled_error_prints_nothing_by_itself() -> None:
+def test_caught_error_prints_nothing() -> None:
     code = """
 from kling_adapters import JobFailed, Kling
 from kling_adapters.testing import FakeGateway
@@ -189,7 +189,7 @@ def test_uncaught_error_has_an_exit_code_of_its_own(tmp_path: Path) -> None:
     assert "70 internal error" in " ".join(CliRunner().invoke(app, ["--help"]).output.split())
 
 
-def test_streams_of_a_program_that_calls_main_are_left_alone() -> None:
+def test_streams_of_a_program_that_calls_main_stay() -> None:
     code = (
         "import io, sys; from kling_adapters.cli import main\n"
         "sys.argv, sys.stdout = ['kling', '--version'], io.StringIO()\n"

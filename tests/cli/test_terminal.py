@@ -27,7 +27,7 @@ WIDTH = 40
 
 
 class Gateway(FakeGateway):
-    """`hangs`: no job ends."""
+    """A gateway; while it `hangs`, no job ends."""
 
     hangs = False
 
@@ -47,14 +47,14 @@ def gateway() -> Iterator[Gateway]:
 
 
 class Terminal:
-    """`kling` with a terminal for standard error; `shown` is what came to it, without control sequences, when it has ended."""
+    """`kling` with a terminal for standard error; `shown` is the text on it, without control sequences."""
 
-    def __init__(self, gateway: FakeGateway, folder: Path, *words: str) -> None:
+    def __init__(self, gateway: FakeGateway, folder: Path, *arguments: str) -> None:
         ours, theirs = pty.openpty()
         self._screen = os.fdopen(ours, "rb", buffering=0)
         self._raw = bytearray()
         self.process = subprocess.Popen(
-            [sys.executable, "-c", COMMAND, *words, "--base-url", gateway.base_url],
+            [sys.executable, "-c", COMMAND, *arguments, "--base-url", gateway.base_url],
             env={
                 **os.environ,
                 "PYTHONPATH": os.pathsep.join([str(folder), os.environ.get("PYTHONPATH", "")]),
@@ -75,7 +75,7 @@ class Terminal:
         self._reader.start()
 
     def _read(self) -> None:
-        with suppress(OSError):  # which is how Linux says that nobody holds the other side any more
+        with suppress(OSError):  # Linux raises it once the other side is closed
             while chunk := self._screen.read(4096):
                 self._raw += chunk
 
@@ -91,7 +91,7 @@ class Terminal:
         return self.process.returncode
 
     def bars(self, state: str) -> set[int]:
-        """How far the bar was while the job was in this state, at one moment and another."""
+        """Return the lengths of the bar while the job was in a state."""
         frames = (line for line in self.shown.splitlines() if f" {state} " in line)
         return {frame.count("━") for frame in frames}
 
@@ -103,9 +103,7 @@ def until(condition: Callable[[], bool]) -> None:
         time.sleep(0.01)
 
 
-def test_a_bar_fills_over_the_usual_time_of_the_model_and_is_full_when_the_job_has_ended(
-    gateway: Gateway, tmp_path: Path, acme: Acme
-) -> None:
+def test_bar_fills_over_the_usual_time_of_the_model(gateway: Gateway, tmp_path: Path, acme: Acme) -> None:
     # A model whose usual time is over long before the job has ended.
     acme("__init__.py", "latency=30.0", "latency=0.5")
     slow = Terminal(gateway, tmp_path, "run", "kling-2", "prompt=x", "--save-to", "out")
@@ -114,12 +112,12 @@ def test_a_bar_fills_over_the_usual_time_of_the_model_and_is_full_when_the_job_h
     for terminal in (slow, quick, unknown):
         assert terminal.end() == 0, terminal.shown
         assert "cost in credits" in terminal.printed
-        # Not the lines that a file or a pipe gets.
+        # Lines are for files and pipes.
         assert ": submitted" not in terminal.shown
     assert max(slow.bars("processing")) < WIDTH / 4
     assert slow.bars("stored") == quick.bars("completed") == unknown.bars("completed") == {WIDTH}
     assert 0 < max(quick.bars("processing")) < WIDTH
-    # Nobody knows how long: something moves.
+    # Without a usual time, something moves.
     assert 0 < max(unknown.bars("processing")) < WIDTH
 
 
@@ -129,21 +127,21 @@ def test_nothing_is_shown_beside_json(gateway: Gateway, tmp_path: Path) -> None:
     assert json.loads(terminal.printed)["model"] == "kling-2"
 
 
-def test_after_ctrl_c_the_job_that_goes_on_can_be_waited_for(gateway: Gateway, tmp_path: Path) -> None:
+def test_job_can_be_waited_for_after_ctrl_c(gateway: Gateway, tmp_path: Path) -> None:
     gateway.hangs = True
     terminal = Terminal(gateway, tmp_path, "run", "kling-2", "prompt=x")
     until(lambda: gateway.is_asked)
     terminal.interrupt()
     assert (terminal.end(), terminal.printed) == (4, "")
-    [told] = re.findall("kling wait ([-0-9a-f]+) --save-to DIR", terminal.shown)
-    assert f"job {told} goes on and will be billed" in terminal.shown
+    [request_id] = re.findall("kling wait ([-0-9a-f]+) --save-to DIR", terminal.shown)
+    assert f"job {request_id} goes on and will be billed" in terminal.shown
     gateway.hangs = False
-    again = Terminal(gateway, tmp_path, "wait", told)
+    again = Terminal(gateway, tmp_path, "wait", request_id)
     assert again.end() == 0, again.shown
-    assert told in again.printed
+    assert request_id in again.printed
 
 
-def test_a_batch_is_one_bar_with_its_count_and_what_went_wrong_above(tmp_path: Path) -> None:
+def test_batch_is_one_bar_below_its_messages(tmp_path: Path) -> None:
     (tmp_path / "films.jsonl").write_text('{"model": "kling-2", "prompt": "x"}\n' * 2)
     with Gateway(fails="[bold]blocked[/bold]") as gateway:
         terminal = Terminal(gateway, tmp_path, "batch", "films.jsonl")
@@ -151,14 +149,14 @@ def test_a_batch_is_one_bar_with_its_count_and_what_went_wrong_above(tmp_path: P
     lines = [line.strip() for line in terminal.shown.splitlines() if line.strip()]
     assert any(line.startswith("2 failed; 0 credits 2/2 0:") for line in lines), lines
     assert lines[-1] == "2/2: 2 failed; 0 credits"
-    # As the gateway wrote it: brackets are no markup.
-    told = [
+    # Brackets of the gateway are text.
+    messages = [
         line for line in lines if re.match(r"kling-2 \S+: job \S+ failed: \[bold\]blocked\[/bold\]", line)
     ]
-    assert len(told) == 2
+    assert len(messages) == 2
 
 
-def test_ctrl_c_while_resuming_leaves_the_jobs_for_another_time(gateway: Gateway, tmp_path: Path) -> None:
+def test_jobs_can_be_resumed_after_ctrl_c(gateway: Gateway, tmp_path: Path) -> None:
     submitted = Terminal(gateway, tmp_path, "submit", "kling-2", "prompt=x")
     assert submitted.end() == 0
     gateway.hangs = True
@@ -166,7 +164,7 @@ def test_ctrl_c_while_resuming_leaves_the_jobs_for_another_time(gateway: Gateway
     until(lambda: gateway.is_asked)
     terminal.interrupt()
     assert terminal.end() == 4
-    assert "jobs that were submitted go on; run this again within the hour" in terminal.shown
+    assert "submitted jobs go on; run this again within the hour" in terminal.shown
     gateway.hangs = False
     again = Terminal(gateway, tmp_path, "resume", "--json")
     assert again.end() == 0

@@ -1,4 +1,4 @@
-"""`name=value` words of the command line: types, files, and hints for names that lead nowhere."""
+"""`name=value` arguments: types, files, and hints for names and files that do not exist."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from kling_adapters import ConfigError, ParamsInvalid, load_catalog
-from kling_adapters.cli.values import build_params, read_words
+from kling_adapters.cli.values import build_params, read_arguments
 from tests.support.media import make_png
 
 CATALOG = load_catalog()
@@ -20,11 +20,11 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def problems(slug: str, *words: str) -> str:
+def problems(slug: str, *arguments: str) -> str:
     entry = CATALOG.find(slug)
     schema = entry.json_schema()
     with pytest.raises((ConfigError, ParamsInvalid)) as caught:
-        build_params(entry, read_words(words, schema), schema)
+        build_params(entry, read_arguments(arguments, schema), schema)
     return str(caught.value)
 
 
@@ -39,30 +39,31 @@ def test_misspelt_name_is_reported_before_its_file_is_read(folder: Path) -> None
 
 def test_local_path_without_at_sign_is_suggested() -> None:
     message = problems("kling-3-pro-image2video", "prompt=x", "start_image_url=fox.png")
-    assert "start_image_url: 'fox.png' is not an http or https URL" in message
-    assert "@FILE for a file of this machine; did you mean @fox.png?" in message
+    assert "  start_image_url: fox.png is a file here: write @fox.png to upload it" in message
+    message = problems("kling-3-pro-image2video", "prompt=x", "start_image_url=wolf.png")
+    assert "allowed: an http or https URL, or @FILE for a file of this machine" in message
+    assert "Path(" not in message
     assert "mode 'rb'" not in message
     nested = 'elements=[{"frontal_image_url": "fox.png"}]'
     message = problems("kling-3-pro-image2video", "prompt=x", "start_image_url=@fox.png", nested)
-    assert "elements[0].frontal_image_url" in message
-    assert "did you mean @fox.png?" in message
+    assert "elements[0].frontal_image_url: fox.png is a file here: write @fox.png to upload it" in message
 
 
-def test_text_that_names_no_file_leads_to_two_at_signs() -> None:
+def test_text_that_names_no_file_is_written_with_two_at_signs() -> None:
     message = problems("kling-2", "prompt=@dave waves")
     assert "dave waves cannot be read: No such file or directory" in message
     assert "For text that starts with @ write prompt=@@dave waves. Nothing was sent" in message
 
 
-def test_files_are_read_in_words_and_in_json(folder: Path) -> None:
+def test_files_are_read_in_arguments_and_in_json(folder: Path) -> None:
     (folder / "prompt.txt").write_text("@Element1 speaks")
-    words = [
+    arguments = [
         "prompt=@prompt.txt",
         "start_image_url=@fox.png",
         'elements=[{"frontal_image_url": "@fox.png", "reference_image_urls": ["@fox.png"]}]',
     ]
     schema = CATALOG.find("kling-3-pro-image2video").json_schema()
-    assert read_words(words, schema) == {
+    assert read_arguments(arguments, schema) == {
         "prompt": "@Element1 speaks",
         "start_image_url": Path("fox.png"),
         "elements": [{"frontal_image_url": Path("fox.png"), "reference_image_urls": [Path("fox.png")]}],
@@ -73,10 +74,18 @@ def test_endless_file_is_not_read_as_text() -> None:
     assert "/dev/zero is too large: at most 1048576 bytes" in problems("kling-2", "prompt=@/dev/zero")
 
 
-def test_two_urls_in_one_word_are_refused() -> None:
+def test_two_urls_in_one_argument_are_refused() -> None:
     urls = "image_urls=https://a.example/1.png,https://a.example/2.png"
     assert 'a list is JSON, such as ["URL", "URL"]' in problems("kling-o1", "prompt=x", urls)
 
 
-def test_broken_json_of_a_list_is_no_item() -> None:
+def test_broken_json_of_a_list_is_not_an_item() -> None:
     assert "voice_ids" in problems("kling-3-pro-image2video", "prompt=x", "voice_ids=[a")
+
+
+def test_file_that_is_not_text_is_explained(folder: Path) -> None:
+    message = problems("kling-2", "prompt=@fox.png")
+    (folder / "latin.txt").write_bytes("für".encode("latin-1"))
+    assert "latin.txt cannot be read: it is not UTF-8 text" in problems("kling-2", "prompt=@latin.txt")
+    assert "fox.png cannot be read: it is not UTF-8 text" in message
+    assert "codec" not in message

@@ -1,4 +1,4 @@
-"""`kling-codegen check` names every file that is not what the specs give."""
+"""`kling-codegen check` lists every file that differs from the specs."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 if TYPE_CHECKING:
     from tests.codegen.conftest import Project
 
-REPAIR = "To repair: put what you want into the specs, then run `kling-codegen generate`."
+REPAIR = "To repair: make the change in the specs, then run `kling-codegen generate`."
 
 
 @pytest.fixture
@@ -32,7 +32,7 @@ def changed(name: str) -> str:
     return f"{name}: differs from its spec (edited by hand, or a spec changed without `make generate`)"
 
 
-def test_nothing_to_say_about_a_clean_tree(clean: Project) -> None:
+def test_clean_tree_has_no_output(clean: Project) -> None:
     (clean.models / "__pycache__").mkdir()
     (clean.models / "__pycache__" / "kling_2.cpython-311.pyc").write_bytes(b"")
     result = clean.run("check")

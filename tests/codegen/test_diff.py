@@ -14,14 +14,17 @@ import pytest
 from click.testing import CliRunner, Result
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from kling_codegen import build, ir
+from kling_codegen import ir
+from kling_codegen.build import build_package
 from kling_codegen.cache import Cache
 from kling_codegen.cli import main
-from kling_codegen.diff import BOUNDS, compare
-from kling_codegen.language import Gateway, Spec
-from kling_codegen.load import Specs, load
-from kling_codegen.rules import Rule
-from kling_codegen.schema import KEYWORDS_OF, RANGES, Schema
+from kling_codegen.diff.models import compare_specs
+from kling_codegen.diff.parameters import BOUNDS
+from kling_codegen.gateway import Gateway
+from kling_codegen.keywords import KEYWORDS_OF, RANGES
+from kling_codegen.language import Spec
+from kling_codegen.load.folder import Specs, load_specs
+from kling_codegen.schema import Schema
 
 import kling_adapters
 
@@ -83,8 +86,8 @@ NONE = "nothing breaks"
 # (what is written instead of what; the changes; what griffe has to say)
 EDITS: list[tuple[str, str, list[str], str]] = [
     # Parameters
-    ("    seed: {type: integer, minimum: 0}\n", "", ["breaking: demo seed: parameter integer -> none (calls that give it are refused)"], SEEN),
-    ("    seed:", "    more: {type: string}\n    seed:", ["additive: demo more: parameter none -> string (calls that give it are taken)"], NONE),
+    ("    seed: {type: integer, minimum: 0}\n", "", ["breaking: demo seed: parameter integer -> none (calls that set it are refused)"], SEEN),
+    ("    seed:", "    more: {type: string}\n    seed:", ["additive: demo more: parameter none -> string (calls that set it are accepted)"], NONE),
     ("[prompt]\n  properties:\n", "[prompt, more]\n  properties:\n    more: {type: string}\n", ["breaking: demo more: required parameter none -> string (calls without it are refused)"], KEY),
     ("[prompt]\n", "[prompt, seed]\n", ["breaking: demo seed: required false -> true (calls without it are refused)"], KEY),
     (
@@ -93,71 +96,71 @@ EDITS: list[tuple[str, str, list[str], str]] = [
         ["breaking: demo duration: required false -> true (calls without it are refused)"],
         KEY,
     ),
-    ("[prompt]\n", "[]\n", ["additive: demo prompt: required true -> false (calls without it are taken)"], NONE),
-    ("    seed:", "    seeds:", ["breaking: demo seed: parameter integer -> none (calls that give it are refused)", "additive: demo seeds: parameter none -> integer (calls that give it are taken)"], SEEN),
-    ("    note:", "    note-:", ['breaking: demo note: parameter string, "null" -> none (calls that give it are refused)', 'additive: demo note-: parameter none -> string, "null" (calls that give it are taken)'], SEEN),
-    ("    _top:", "    top:", ["breaking: demo _top: parameter string -> none (calls that give it are refused)", "additive: demo top: parameter none -> string (calls that give it are taken)"], WIRE),
-    ("    class:", "    class_: {type: string}\n    class:", ["breaking: demo class: attribute class_ -> class__ (code that reads it fails)", "additive: demo class_: parameter none -> string (calls that give it are taken)"], "class_ is there before and after, but is another parameter"),
+    ("[prompt]\n", "[]\n", ["additive: demo prompt: required true -> false (calls without it are accepted)"], NONE),
+    ("    seed:", "    seeds:", ["breaking: demo seed: parameter integer -> none (calls that set it are refused)", "additive: demo seeds: parameter none -> integer (calls that set it are accepted)"], SEEN),
+    ("    note:", "    note-:", ['breaking: demo note: parameter string, "null" -> none (calls that set it are refused)', 'additive: demo note-: parameter none -> string, "null" (calls that set it are accepted)'], SEEN),
+    ("    _top:", "    top:", ["breaking: demo _top: parameter string -> none (calls that set it are refused)", "additive: demo top: parameter none -> string (calls that set it are accepted)"], WIRE),
+    ("    class:", "    class_: {type: string}\n    class:", ["breaking: demo class: attribute class_ -> class__ (code that reads it fails)", "additive: demo class_: parameter none -> string (calls that set it are accepted)"], "class_ is there before and after, but is another parameter"),
     # Types and null
-    ("seed: {type: integer, ", "seed: {type: number, ", ["additive: demo seed: type integer -> number (fractions are taken)"], NONE),
+    ("seed: {type: integer, ", "seed: {type: number, ", ["additive: demo seed: type integer -> number (fractions are accepted)"], NONE),
     ("scale: {type: number, minimum: 0, maximum: 1, default: 0.5}", "scale: {type: integer, minimum: 0, maximum: 1, default: 1}", ["breaking: demo scale: type number -> integer (values of the old type are refused)"], ANNOTATION),
     ("class: {type: string}", "class: {type: boolean}", ["breaking: demo class: type string -> boolean (values of the old type are refused)"], ANNOTATION),
     ("class: {type: string}", "class: {type: array, items: {type: string}}", ["breaking: demo class: type string -> array (values of the old type are refused)"], ANNOTATION),
     ('{type: [string, "null"]}', "{type: string}", ["breaking: demo note: nullable true -> false (calls with null are refused)"], ANNOTATION),
-    ("class: {type: string}", 'class: {type: [string, "null"]}', ["additive: demo class: nullable false -> true (calls with null are taken)"], NONE),
+    ("class: {type: string}", 'class: {type: [string, "null"]}', ["additive: demo class: nullable false -> true (calls with null are accepted)"], NONE),
     # Allowed values
     ("[5, 10]", "[5]", ["breaking: demo duration: enum 5, 10 -> 5 (calls with 10 are refused)"], ANNOTATION),
-    ("[5, 10]", "[5, 10, 15]", ["additive: demo duration: enum 5, 10 -> 5, 10, 15 (calls with 15 are taken)"], NONE),
+    ("[5, 10]", "[5, 10, 15]", ["additive: demo duration: enum 5, 10 -> 5, 10, 15 (calls with 15 are accepted)"], NONE),
     ("[5, 10]", "[5, 15]", ["breaking: demo duration: enum 5, 10 -> 5, 15 (calls with 10 are refused)"], ANNOTATION),
-    ("class: {type: string}", "class: {type: string, enum: [a]}", ["breaking: demo class: enum none -> a (other values are refused)"], ANNOTATION),
-    ("enum: [std, pro], ", "", ["additive: demo mode: enum std, pro -> none (other values are taken)"], NONE),
-    ("enum: [std, pro]", "minLength: 3", ["additive: demo mode: enum std, pro -> minLength 3 (other values are taken)"], NONE),
-    ("seed: {type: integer, minimum: 0}", "seed: {type: integer, enum: [-1, 1]}", ["breaking: demo seed: enum minimum 0 -> -1, 1 (other values are refused)"], ANNOTATION),
+    ("class: {type: string}", "class: {type: string, enum: [a]}", ["breaking: demo class: enum none -> a (all but the listed values are refused)"], ANNOTATION),
+    ("enum: [std, pro], ", "", ["additive: demo mode: enum std, pro -> none (all but the listed values are accepted)"], NONE),
+    ("enum: [std, pro]", "minLength: 3", ["additive: demo mode: enum std, pro -> minLength 3 (all but the listed values are accepted)"], NONE),
+    ("seed: {type: integer, minimum: 0}", "seed: {type: integer, enum: [-1, 1]}", ["breaking: demo seed: enum minimum 0 -> -1, 1 (all but the listed values are refused)"], ANNOTATION),
     ("flag: {type: boolean}", "flag: {type: boolean, enum: [true, false]}", [], NONE),
     ("flag: {type: boolean}", "flag: {type: boolean, enum: [true]}", ["breaking: demo flag: enum true, false -> true (calls with false are refused)"], ANNOTATION),
-    ("enum: [5, 10], ", "", ['breaking: demo duration: other form taken -> refused (stand-ins such as "5" for 5 are refused)', "additive: demo duration: enum 5, 10 -> none (other values are taken)"], ANNOTATION),
-    ('["3", "15"]', '["3", "15", auto]', ['breaking: demo size: other form taken -> refused (stand-ins such as "5" for 5 are refused)', 'additive: demo size: enum "3", "15" -> "3", "15", auto (calls with auto are taken)'], ANNOTATION),
+    ("enum: [5, 10], ", "", ['breaking: demo duration: alternate form accepted -> refused (alternate forms such as "5" for 5 are refused)', "additive: demo duration: enum 5, 10 -> none (all but the listed values are accepted)"], ANNOTATION),
+    ('["3", "15"]', '["3", "15", auto]', ['breaking: demo size: alternate form accepted -> refused (alternate forms such as "5" for 5 are refused)', 'additive: demo size: enum "3", "15" -> "3", "15", auto (calls with auto are accepted)'], ANNOTATION),
     ('{type: string, enum: ["3", "15"]}', "{type: integer, enum: [3, 15]}", ["breaking: demo size: type string -> integer (values of the old type are refused)"], ANNOTATION),
     # Ranges, lengths, items, format
     ("maximum: 1,", "maximum: 0.75,", ["breaking: demo scale: maximum 1 -> 0.75 (larger numbers are refused)"], BOUND),
-    ("maximum: 1,", "maximum: 2,", ["additive: demo scale: maximum 1 -> 2 (larger numbers are taken)"], NONE),
+    ("maximum: 1,", "maximum: 2,", ["additive: demo scale: maximum 1 -> 2 (larger numbers are accepted)"], NONE),
     ("minimum: 0}", "minimum: 1}", ["breaking: demo seed: minimum 0 -> 1 (smaller numbers are refused)"], BOUND),
     ("minimum: 0}", "minimum: 0, maximum: 7}", ["breaking: demo seed: maximum none -> 7 (larger numbers are refused)"], BOUND),
-    (", minimum: 0}", "}", ["additive: demo seed: minimum 0 -> none (smaller numbers are taken)"], NONE),
+    (", minimum: 0}", "}", ["additive: demo seed: minimum 0 -> none (smaller numbers are accepted)"], NONE),
     ("maxLength: 100", "maxLength: 99", ["breaking: demo prompt: maxLength 100 -> 99 (longer texts are refused)"], BOUND),
-    ("maxLength: 100", "maxLength: 200", ["additive: demo prompt: maxLength 100 -> 200 (longer texts are taken)"], NONE),
+    ("maxLength: 100", "maxLength: 200", ["additive: demo prompt: maxLength 100 -> 200 (longer texts are accepted)"], NONE),
     ("class: {type: string}", "class: {type: string, minLength: 1}", ["breaking: demo class: minLength none -> 1 (shorter texts are refused)"], BOUND),
-    ("maxItems: 3, ", "", ["additive: demo views: maxItems 3 -> none (longer lists are taken)"], NONE),
+    ("maxItems: 3, ", "", ["additive: demo views: maxItems 3 -> none (longer lists are accepted)"], NONE),
     ("maxItems: 3", "maxItems: 2", ["breaking: demo views: maxItems 3 -> 2 (longer lists are refused)"], BOUND),
     ("minItems: 1\n", "minItems: 2\n", ["breaking: demo elements: minItems 1 -> 2 (shorter lists are refused)"], BOUND),
-    ("class: {type: string}", "class: {type: string, format: uri}", ["breaking: demo class: format none -> uri (texts that are no URL are refused)"], ANNOTATION),
-    ("{type: string, format: uri}}\n", "{type: string}}\n", ["additive: demo views[]: format uri -> none (texts that are no URL are taken)"], NONE),
+    ("class: {type: string}", "class: {type: string, format: uri}", ["breaking: demo class: format none -> uri (texts that are not URLs are refused)"], ANNOTATION),
+    ("{type: string, format: uri}}\n", "{type: string}}\n", ["additive: demo views[]: format uri -> none (texts that are not URLs are accepted)"], NONE),
     # Within lists and objects
     ("maxItems: 3, items: {type: string, format: uri}", "maxItems: 3, items: {type: integer}", ["breaking: demo views[]: type string -> integer (values of the old type are refused)"], ANNOTATION),
     ("[front]", "[front, label]", ["breaking: demo elements[].label: required false -> true (calls without it are refused)"], KEY),
-    ("          label: {type: string, minLength: 2}\n", "", ["breaking: demo elements[].label: parameter string -> none (calls that give it are refused)"], SEEN),
+    ("          label: {type: string, minLength: 2}\n", "", ["breaking: demo elements[].label: parameter string -> none (calls that set it are refused)"], SEEN),
     ("minLength: 2", "minLength: 3", ["breaking: demo elements[].label: minLength 2 -> 3 (shorter texts are refused)"], BOUND),
-    ("          label:", "          extra: {type: string}\n          label:", ["additive: demo elements[].extra: parameter none -> string (calls that give it are taken)"], NONE),
+    ("          label:", "          extra: {type: string}\n          label:", ["additive: demo elements[].extra: parameter none -> string (calls that set it are accepted)"], NONE),
     ("maximum: 9", "maximum: 8", ["breaking: demo elements[].shots[].length: maximum 9 -> 8 (larger numbers are refused)"], BOUND),
-    ("{length: {type: integer, maximum: 9}}", "{size: {type: integer}}", ["breaking: demo elements[].shots[].length: parameter integer -> none (calls that give it are refused)", "additive: demo elements[].shots[].size: parameter none -> integer (calls that give it are taken)"], SEEN),
+    ("{length: {type: integer, maximum: 9}}", "{size: {type: integer}}", ["breaking: demo elements[].shots[].length: parameter integer -> none (calls that set it are refused)", "additive: demo elements[].shots[].size: parameter none -> integer (calls that set it are accepted)"], SEEN),
     ("items: {type: object, properties: {length: {type: integer, maximum: 9}}}", "items: {type: integer}", ["breaking: demo elements[].shots[]: type object -> integer (values of the old type are refused)"], SEEN),
-    ("    elements:\n", "    element: {type: object, properties: {a: {type: string}}}\n    elements:\n", ["breaking: demo elements[]: class Element -> Element1 (imports of the class fail)", "additive: demo element: parameter none -> object (calls that give it are taken)"], SEEN),
+    ("    elements:\n", "    element: {type: object, properties: {a: {type: string}}}\n    elements:\n", ["breaking: demo elements[]: class Element -> Element1 (imports of the class fail)", "additive: demo element: parameter none -> object (calls that set it are accepted)"], SEEN),
     # Defaults
-    ("default: 5}", "default: 10}", ["warning: demo duration: default 5 -> 10 (calls that do not set it may do something else)"], NONE),
-    (", default: 0.5}", "}", ["warning: demo scale: default 0.5 -> none (calls that do not set it may do something else)"], NONE),
-    ("minimum: 0}", "minimum: 0, default: 7}", ["warning: demo seed: default none -> 7 (calls that do not set it may do something else)"], NONE),
-    ("default: pro}", "default: std}", ["breaking: demo mode: default pro -> std (a rule counts it for calls that do not set it, and may refuse them)"], RULE),
-    (", default: pro}", "}", ["breaking: demo mode: default pro -> none (a rule counts it for calls that do not set it, and may refuse them)"], RULE),
-    ("class: {type: string}", 'class: {type: string, default: ""}', ['warning: demo class: default none -> "" (calls that do not set it may do something else)'], NONE),
+    ("default: 5}", "default: 10}", ["warning: demo duration: default 5 -> 10 (calls that do not set it may have another result)"], NONE),
+    (", default: 0.5}", "}", ["warning: demo scale: default 0.5 -> none (calls that do not set it may have another result)"], NONE),
+    ("minimum: 0}", "minimum: 0, default: 7}", ["warning: demo seed: default none -> 7 (calls that do not set it may have another result)"], NONE),
+    ("default: pro}", "default: std}", ["breaking: demo mode: default pro -> std (a rule applies it to calls that do not set it, and may refuse them)"], RULE),
+    (", default: pro}", "}", ["breaking: demo mode: default pro -> none (a rule applies it to calls that do not set it, and may refuse them)"], RULE),
+    ("class: {type: string}", 'class: {type: string, default: ""}', ['warning: demo class: default none -> "" (calls that do not set it may have another result)'], NONE),
     # Rules and results
     ("rules:\n", "rules:\n  - requires: {field: seed, present: [note]}\n", ["breaking: demo seed: rule none -> requires note (calls that break it are refused)"], RULE),
-    (", equals: {mode: pro}", "", ["additive: demo tail: rule requires mode pro -> none (calls that break it are taken)"], NONE),
-    ("equals: {mode: pro}", "equals: {mode: std}", ["breaking: demo tail: rule none -> requires mode std (calls that break it are refused)", "additive: demo tail: rule requires mode pro -> none (calls that break it are taken)"], RULE),
+    (", equals: {mode: pro}", "", ["additive: demo tail: rule requires mode pro -> none (calls that break it are accepted)"], NONE),
+    ("equals: {mode: pro}", "equals: {mode: std}", ["breaking: demo tail: rule none -> requires mode std (calls that break it are refused)", "additive: demo tail: rule requires mode pro -> none (calls that break it are accepted)"], RULE),
     ("present: [image]", "present: [image, seed]", ["breaking: demo tail: rule none -> requires seed (calls that break it are refused)"], RULE),
-    ('  - references: {field: prompt, token: "@Image{n}", list: views}\n', "", ['additive: demo prompt: rule references token "@Image{n}", list views -> none (calls that break it are taken)'], NONE),
-    ("list: views}", "list: elements}", ['breaking: demo prompt: rule none -> references token "@Image{n}", list elements (calls that break it are refused)', 'additive: demo prompt: rule references token "@Image{n}", list views -> none (calls that break it are taken)'], RULE),
+    ('  - references: {field: prompt, token: "@Image{n}", list: views}\n', "", ['additive: demo prompt: rule references token "@Image{n}", list views -> none (calls that break it are accepted)'], NONE),
+    ("list: views}", "list: elements}", ['breaking: demo prompt: rule none -> references token "@Image{n}", list elements (calls that break it are refused)', 'additive: demo prompt: rule references token "@Image{n}", list views -> none (calls that break it are accepted)'], RULE),
     ("bytes: 50}", "bytes: 40}", ["breaking: demo image: max_bytes 50 -> 40 (larger files are refused)"], RULE),
-    ("bytes: 50}", "bytes: 60}", ["additive: demo image: max_bytes 50 -> 60 (larger files are taken)"], NONE),
+    ("bytes: 50}", "bytes: 60}", ["additive: demo image: max_bytes 50 -> 60 (larger files are accepted)"], NONE),
     ("rules:\n", "rules:\n  - max_bytes: {field: tail, bytes: 9}\n", ["breaking: demo tail: max_bytes none -> 9 (larger files are refused)"], RULE),
     ("rules:\n", "rules:\n  - at_least_one_of: [tail, note]\n", ["breaking: demo note, tail: rule none -> at_least_one_of note, tail (calls that break it are refused)"], RULE),
     ("rules:\n", "rules:\n  - mutually_exclusive: [tail, note]\n", ["breaking: demo note, tail: rule none -> mutually_exclusive note, tail (calls that break it are refused)"], RULE),
@@ -180,10 +183,10 @@ EDITS: list[tuple[str, str, list[str], str]] = [
     ("bytes: 50}", "bytes: 50}\n  - max_bytes: {field: image, bytes: 90}", [], NONE),
     (RULES, "rules:\n" + "\n".join(reversed(RULES.splitlines()[1:])) + "\n", [], NONE),
     # What was required is given in every call that there was.
-    (BASE[BASE.index("[prompt]\n") :], BASE[BASE.index("[prompt]\n") :].replace("[prompt]", "[]").replace("rules:\n", "rules:\n  - at_least_one_of: [prompt, note]\n"), ["additive: demo prompt: required true -> false (calls without it are taken)"], NONE),
-    (BASE[BASE.index("[prompt]\n") :], BASE[BASE.index("[prompt]\n") :].replace("[prompt]", "[]").replace("rules:\n", "rules:\n  - requires: {field: seed, present: [prompt]}\n"), ["additive: demo prompt: required true -> false (calls without it are taken)"], NONE),
+    (BASE[BASE.index("[prompt]\n") :], BASE[BASE.index("[prompt]\n") :].replace("[prompt]", "[]").replace("rules:\n", "rules:\n  - at_least_one_of: [prompt, note]\n"), ["additive: demo prompt: required true -> false (calls without it are accepted)"], NONE),
+    (BASE[BASE.index("[prompt]\n") :], BASE[BASE.index("[prompt]\n") :].replace("[prompt]", "[]").replace("rules:\n", "rules:\n  - requires: {field: seed, present: [prompt]}\n"), ["additive: demo prompt: required true -> false (calls without it are accepted)"], NONE),
     # A rule of a new parameter refuses no call that there was.
-    (BASE[BASE.index("    seed:") :], "    more: {type: string}\n" + BASE[BASE.index("    seed:") :].replace("rules:\n", "rules:\n  - requires: {field: more, present: [image]}\n"), ["additive: demo more: parameter none -> string (calls that give it are taken)"], NONE),
+    (BASE[BASE.index("    seed:") :], "    more: {type: string}\n" + BASE[BASE.index("    seed:") :].replace("rules:\n", "rules:\n  - requires: {field: more, present: [image]}\n"), ["additive: demo more: parameter none -> string (calls that set it are accepted)"], NONE),
 ]  # fmt: skip
 
 
@@ -200,7 +203,7 @@ def run(*arguments: object) -> Result:
 
 
 def changes(old: Path, new: Path) -> list[str]:
-    return [str(change) for change in compare(load(old), load(new))]
+    return [str(change) for change in compare_specs(load_specs(old), load_specs(new))]
 
 
 @pytest.fixture(scope="module")
@@ -216,7 +219,7 @@ def edits(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_edits(edits: Path) -> None:
-    found = compare(load(edits / "old"), load(edits / "new"))
+    found = compare_specs(load_specs(edits / "old"), load_specs(edits / "new"))
     assert {change.model for change in found} <= {f"demo-{index}" for index in range(len(EDITS))}
     lines = [
         [str(change).replace(change.model, "demo") for change in found if change.model == f"demo-{index}"]
@@ -228,7 +231,7 @@ def test_edits(edits: Path) -> None:
 def api(folder: Path, side: str) -> griffe.Object | griffe.Alias:
     """Return what griffe sees in the package that is generated from a folder of specs."""
     package = folder / "api" / side / "models"
-    for name, text in build.package(folder / side, ir.CORE, Cache(None)).files.items():
+    for name, text in build_package(folder / side, ir.CORE, Cache(None)).files.items():
         (package / name).parent.mkdir(parents=True, exist_ok=True)
         (package / name).write_text(text, encoding="utf-8")
     return griffe.load("models", search_paths=[package.parent], allow_inspection=False)
@@ -252,7 +255,7 @@ def test_griffe_agrees_about_whole_models(tmp_path: Path) -> None:
     assert {each.obj.path for each in breakages(tmp_path)} >= {"models.other", "models.Other"}
     assert changes(tmp_path / "old", tmp_path / "new") == [
         "breaking: other: model Demo -> none (calls of it are refused)",
-        "additive: another: model none -> Demo (calls of it are taken; a package that registers the same slug loses it)",
+        "additive: another: model none -> Demo (calls of it are accepted; a package that registers the same slug loses it)",
     ]
 
 
@@ -265,27 +268,27 @@ def test_where_griffe_is_wrong(tmp_path: Path) -> None:
         (griffe.BreakageKind.OBJECT_CHANGED_KIND, "models.demo.DemoInput")
     ]
     assert changes(tmp_path / "old", tmp_path / "new") == [
-        "additive: demo class: parameter none -> string (calls that give it are taken)"
+        "additive: demo class: parameter none -> string (calls that set it are accepted)"
     ]
 
 
-LATER = "(it is gone later)"
+LATER = "(it expires later)"
 SAME = "(calls and results stay the same)"
-OTHER = "(code that relies on it goes wrong)"
+OTHER = "(code that relies on it breaks)"
 GATEWAY_EDITS = [
     ("https://api.segmind.com", "https://api.example.com", ['breaking: gateway base_url: value "https://api.segmind.com" -> "https://api.example.com" (the key goes to another host)']),
     ("SEGMIND_API_KEY", "OTHER", [f"breaking: gateway key.environment: value SEGMIND_API_KEY -> OTHER {OTHER}"]),
     ("x-api-key", "key", ['warning: gateway key.header: value "x-api-key" -> key (requests look different, calls stay the same)']),
     ("/v2/{slug}", "/v3/{slug}", ['warning: gateway paths.submit: value "/v2/{slug}" -> "/v3/{slug}" (requests look different, calls stay the same)']),
-    ("3600", "1800", ["breaking: gateway record_lifetime_seconds: value 3600 -> 1800 (it is gone sooner)"]),
+    ("3600", "1800", ["breaking: gateway record_lifetime_seconds: value 3600 -> 1800 (it expires sooner)"]),
     ("604800", "704800", [f"additive: gateway output_lifetime_seconds: value 604800 -> 704800 {LATER}"]),
     ("name: QUEUED", "name: WAITING", [f'breaking: gateway states.QUEUED: value name QUEUED, meaning "accepted and waiting for a worker",... -> none {OTHER}', 'additive: gateway states.WAITING: value none -> name WAITING, meaning "accepted and waiting for a worker"... (jobs may be in it)']),
     ("worker, terminal: false}\n  - {name: P", "worker, terminal: true}\n  - {name: P", [f"breaking: gateway states.QUEUED.terminal: value false -> true {OTHER}"]),
     ("running on a worker", "at work", [f'documentation: gateway states.PROCESSING.meaning: value "running on a worker" -> "at work" {SAME}']),
-    ("status: 410", "status: 409", [f'breaking: gateway errors.410: value status 410, name ModelRetired, meaning "the model is no l... -> none {OTHER}', 'warning: gateway errors.409: value none -> status 409, name ModelRetired, meaning "the model is no l... (submits that are answered so are treated as it says)']),
+    ("status: 410", "status: 409", [f'breaking: gateway errors.410: value status 410, name ModelRetired, meaning "the model is no l... -> none {OTHER}', 'warning: gateway errors.409: value none -> status 409, name ModelRetired, meaning "the model is no l... (submits with this answer are handled as it says)']),
     ("name: ModelRetired", "name: Retired", [f"breaking: gateway errors.410.name: value ModelRetired -> Retired {OTHER}"]),
     ("too many requests, submit: safe", "too many requests, submit: never", [f"breaking: gateway errors.429.submit: value safe -> never {OTHER}"]),
-    ("waiting, submit: uncertain", "waiting, submit: safe", ["warning: gateway errors.504.submit: value uncertain -> safe (submits that are answered so are repeated)"]),
+    ("waiting, submit: uncertain", "waiting, submit: safe", ["warning: gateway errors.504.submit: value uncertain -> safe (submits with this answer are repeated)"]),
     ("submit: never, source: digest}\n  - {status: 422", "submit: never, source: docs}\n  - {status: 422", [f"documentation: gateway errors.410.source: value digest -> docs {SAME}"]),
     ("  - {name: QUEUED, meaning: accepted and waiting for a worker, terminal: false}\n  - {name: PROCESSING, meaning: running on a worker, terminal: false}\n", "  - {name: PROCESSING, meaning: running on a worker, terminal: false}\n  - {name: QUEUED, meaning: accepted and waiting for a worker, terminal: false}\n", []),
 ]  # fmt: skip
@@ -314,12 +317,10 @@ def test_examples_are_known_by_their_name(tmp_path: Path) -> None:
 
 
 def test_every_key_of_the_language_is_compared() -> None:
-    """Whoever adds a key has to decide what its change means to callers; all others of a spec are documentation."""
+    """A new key needs a decision about the effect of its change on callers; all others are documentation."""
     compared = {"type", "enum", "format", "items", "properties", "required", "default", "description"}
-    assert set(Schema.model_fields) == compared | (BOUNDS.keys() - {"max_bytes"})
-    assert {key for pair in RANGES for key in pair} == BOUNDS.keys() - {"max_bytes"}
-    groups = {"at_least_one_of", "mutually_exclusive"}
-    assert set(Rule.model_fields) == groups | {"requires", "references", "max_bytes"}
+    assert set(Schema.model_fields) == compared | BOUNDS.keys()
+    assert {key for pair in RANGES for key in pair} == BOUNDS.keys()
     assert set(KEYWORDS_OF) == {"string", "integer", "number", "boolean", "array", "object"}
 
 
@@ -363,25 +364,25 @@ Version: **major** (while it is 0.x: **minor**)
 
 #### Breaking: 1
 
-| model | where | change | why |
+| model | where | change | effect |
 |---|---|---|---|
 | demo | `duration` | `enum 5, 10 -> 5, 15` | calls with 10 are refused |
 
 #### Warning: 1
 
-| model | where | change | why |
+| model | where | change | effect |
 |---|---|---|---|
-| demo | `duration` | `default 5 -> 15` | calls that do not set it may do something else |
+| demo | `duration` | `default 5 -> 15` | calls that do not set it may have another result |
 
 #### Additive: 1
 
-| model | where | change | why |
+| model | where | change | effect |
 |---|---|---|---|
-| demo | `views` | `maxItems 3 -> 4` | longer lists are taken |
+| demo | `views` | `maxItems 3 -> 4` | longer lists are accepted |
 
 #### Documentation: 1
 
-| model | where | change | why |
+| model | where | change | effect |
 |---|---|---|---|
 | demo | `prompt` | `` description "What to show." -> "With `a\\|b` and @Element1." `` | calls and results stay the same |
 """
@@ -403,10 +404,10 @@ def test_json() -> None:
         "version": "major",
         "version_0x": "minor",
         "changes": [
-            {"level": "breaking", "model": "demo", "path": "duration", "what": "enum", "before": [5, 10], "after": [5, 15], "why": "calls with 10 are refused"},
-            {"level": "warning", "model": "demo", "path": "duration", "what": "default", "before": 5, "after": 15, "why": "calls that do not set it may do something else"},
-            {"level": "additive", "model": "demo", "path": "views", "what": "maxItems", "before": 3, "after": 4, "why": "longer lists are taken"},
-            {"level": "documentation", "model": "demo", "path": "prompt", "what": "description", "before": "What to show.", "after": "With `a|b` and @Element1.", "why": "calls and results stay the same"},
+            {"level": "breaking", "model": "demo", "path": "duration", "aspect": "enum", "before": [5, 10], "after": [5, 15], "effect": "calls with 10 are refused"},
+            {"level": "warning", "model": "demo", "path": "duration", "aspect": "default", "before": 5, "after": 15, "effect": "calls that do not set it may have another result"},
+            {"level": "additive", "model": "demo", "path": "views", "aspect": "maxItems", "before": 3, "after": 4, "effect": "longer lists are accepted"},
+            {"level": "documentation", "model": "demo", "path": "prompt", "aspect": "description", "before": "What to show.", "after": "With `a|b` and @Element1.", "effect": "calls and results stay the same"},
         ],
     }  # fmt: skip
 
@@ -595,7 +596,7 @@ def test_json_schema_agrees(pair: tuple[dict[str, Any], dict[str, Any]]) -> None
     sides = [Specs(gateway(), (spec,)) for fields in pair if (spec := model(fields)) is not None]
     if len(sides) < 2:
         return
-    levels = {change.level for change in compare(*sides)}
+    levels = {change.level for change in compare_specs(*sides)}
     old, new = (jsonschema_rs.validator_for({"type": "object", **closed(fields)}) for fields in pair)
     inputs: list[dict[str, Any]] = [
         {},
@@ -611,4 +612,4 @@ def test_json_schema_agrees(pair: tuple[dict[str, Any], dict[str, Any]]) -> None
 
 @cache
 def gateway() -> Gateway | None:
-    return load(Path(kling_adapters.__file__).parents[1] / "specs").gateway
+    return load_specs(Path(kling_adapters.__file__).parents[1] / "specs").gateway

@@ -97,4 +97,4 @@ def test_a_package_of_its_own_needs_a_name(project: Project, out: str) -> None:
     (project.specs / "gateway.yaml").unlink()
     result = project.run("generate", "--out", out)
     assert result.exit_code == 2
-    assert f"--out {out}: {out} is no name of a Python package" in result.stderr
+    assert f"--out {out}: {out} is not a valid name of a Python package" in result.stderr

@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING
 import pytest
 from click.testing import CliRunner
 from kling_codegen.cli import main
-from kling_codegen.draft.compose import draft
+from kling_codegen.draft.compose import draft_spec
 from kling_codegen.draft.notes import Note
 from kling_codegen.draft.page import NotAPage
-from kling_codegen.load import load
+from kling_codegen.load.folder import load_specs
 from ruamel.yaml import YAML
 
 from tests.codegen.conftest import GATEWAY
@@ -79,14 +79,14 @@ def write(folder: Path, text: str) -> Path:
     return page
 
 
-def loads(text: str, folder: Path) -> None:
+def load_draft(text: str, folder: Path) -> None:
     """Read a draft as `generate` would."""
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir()
     shutil.copy(GATEWAY, folder / "gateway.yaml")
     slug = YAML(typ="safe", pure=True).load(text)["slug"]
     (folder / f"{slug}.yaml").write_text(text, encoding="utf-8")
-    load(folder)
+    load_specs(folder)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -98,13 +98,13 @@ def test_a_page_becomes_this_draft_with_these_doubts(name: str, tmp_path: Path) 
         if "UPDATE_DRAFTS" in os.environ:
             expected.write_text(text, encoding="utf-8")
         assert text == expected.read_text(encoding="utf-8")
-    loads(result.stdout, tmp_path / "specs")
+    load_draft(result.stdout, tmp_path / "specs")
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_no_sentence_of_the_page_enters_the_draft(name: str) -> None:
-    made = draft((PAGES / f"{name}.txt").read_text(encoding="utf-8"), f"{name}.txt", DAY)
-    words = [note.what for note in made.notes if note.sort == "words"]
+    made = draft_spec((PAGES / f"{name}.txt").read_text(encoding="utf-8"), f"{name}.txt", DAY)
+    words = [note.text for note in made.notes if note.sort == "words"]
     assert words
     assert not [text for text in words if text in made.yaml]
 
@@ -122,7 +122,7 @@ def test_no_sentence_of_the_page_enters_the_draft(name: str) -> None:
         ("integer", "15", "Height.", "551015Range: 5 - 15", {"enum": [5, 10, 15], "default": 5}, "'551015' is read as default 5, allowed 5, 10, 15"),
         ("integer", "-10", "Height.", "-10-10010", {"enum": [-10, 0, 10], "default": -10}, "'-10-10010' is read as default -10, allowed -10, 0, 10"),
         ("integer", '"5"', "Height.", '"5""5""10"', {"enum": [5, 10], "default": 5}, 'the type is integer, the value is "5"; drafted as 5'),
-        ("number", "1", "Height.", "0.50.51.0", {}, "'0.50.51.0' could not be taken apart into values; left out"),
+        ("number", "1", "Height.", "0.50.51.0", {}, "'0.50.51.0' could not be split into values; left out"),
         ("number", "0.5", "Height.", "-1.5", {"default": -1.5}, ""),
         ("number", "5", "5 or 10.", "10510", {"default": 10}, "allowed values 5, 10: the language has none for type number; left out"),
         ("integer", "5", "Height.", "null00", {"default": None, "type": ["integer", "null"]}, "'null00' is not decided; it could be nothing that fits the rest of the page; left out"),
@@ -134,9 +134,9 @@ def test_no_sentence_of_the_page_enters_the_draft(name: str) -> None:
         ("string", '"a"', "Kind.", '"std"Standard"std"Polished"pro"', {"enum": ["std", "pro"], "default": "std"}, 'the example sends "a", which the table does not allow; drafted: as in the table'),
         ("string", '"on"', "Kind.", '"on""on""off"', {"enum": ["on", "off"], "default": "on"}, ""),
         ("string", '"a"', "Kind.", '"odd"', {"default": "odd"}, 'one value "odd" is shown, without a list of allowed values; drafted: it is the default; any text is allowed'),
-        ("string", '"3"', "Kind.", '"3""2""4""3"+3 more', {"default": "3"}, "3 allowed values are shown, then +3 more; the rest cannot be told; drafted: any value; the list is left out"),
+        ("string", '"3"', "Kind.", '"3""2""4""3"+3 more', {"default": "3"}, "3 allowed values are shown, then +3 more; the remaining ones are unknown; drafted: any value; the list is left out"),
         ("boolean", "True", "Whether.", "falsetruefalse", {"default": False}, ""),
-        ("boolean", "True", "Whether.", "null", {"type": ["boolean", "null"], "default": None}, "the type is boolean, the default is null; drafted: null is accepted and counts as not given"),
+        ("boolean", "True", "Whether.", "null", {"type": ["boolean", "null"], "default": None}, "the type is boolean, the default is null; drafted: null is accepted and counts as not set"),
         ("string[]", "[]", "Marks. Max 3.", "[]", {"default": [], "maxItems": 3}, ""),
         ("string", '"5"', "Kind.", "0.5", {"default": "0.5"}, 'the type is string, the value is 0.5; drafted as "0.5"'),
         ("string", '"a"', "Kind.", '"\\d""\\d""a"', {"enum": ["\\d", "a"], "default": "\\d"}, ""),
@@ -147,21 +147,21 @@ def test_no_sentence_of_the_page_enters_the_draft(name: str) -> None:
         ("string[]", "[]", "URLs of marks.", "", {"items": {"type": "string", "format": "uri"}}, "the table says string[], the description says URL; drafted: each item is a URL"),
         ("string[]", "[]", "URLs or base64 texts.", "", {"items": {"type": "string"}}, ""),
         ("array", "[]", "Marks.", "", {"items": {"type": "string"}}, "the type of its items is not shown; drafted as string"),
-        ("hue", "1", "Colour.", "", {"type": "string"}, "the type hue is not known; drafted as string"),
+        ("hue", "1", "Colour.", "", {"type": "string"}, "the type hue is unknown; drafted as string"),
         ("string (uri)", '"a"', "Picture.", '"https://files.example.org/a.png"', {"format": "uri"}, "a sample URL stands as the default of an optional parameter; drafted: optional, without a default"),
         ("string (uri)", '"a"', "Picture.", '"a""a""b"', {"format": "uri"}, "allowed values beside type string (uri); left out"),
         # What is told in prose.
         ("string", '"a"', "Name. Between 2 and 9 letters.", "", {"type": "string"}, "a limit that is not in the draft: Between 2 and 9 letters."),
         ("string", '"abcd"', "Name. At least 3 characters, up to 40 characters.", "", {"minLength": 3, "maxLength": 40}, ""),
         ("string (uri)", '"a"', "Sound. Max 30 seconds.", "", {"format": "uri"}, "a limit that is not in the draft: Max 30 seconds."),
-        ("string", '"a"', "Use @Reed1 here.", "", {"type": "string"}, "@Reed1 names something, but not clearly an item of one list in one text; no rule is drafted"),
+        ("string", '"a"', "Use @Reed1 here.", "", {"type": "string"}, "@Reed1 does not clearly name an item of one list in one text; no rule is drafted"),
         ("string", '"a"', "Ignored unless a dam is there.", "", {"type": "string"}, "a condition that is not in the draft: Ignored unless a dam is there."),
     ],
 )  # fmt: skip
 def test_a_parameter_of_the_condensed_layout(
     type_: str, sent: str, text: str, values: str, expected: dict[str, object], doubt: str
 ) -> None:
-    made = draft(CONDENSED.format(type=type_, sent=sent, text=text, values=values), "PAGE.txt", DAY)
+    made = draft_spec(CONDENSED.format(type=type_, sent=sent, text=text, values=values), "PAGE.txt", DAY)
     drafted = YAML(typ="safe", pure=True).load(made.yaml)["input"]["properties"]["level"]
     del drafted["description"]
     plain = {
@@ -170,7 +170,7 @@ def test_a_parameter_of_the_condensed_layout(
         if key in expected or key not in ("type", "items", "format")
     }
     assert plain == expected
-    doubts = [note.what for note in made.notes if note.sort == "doubt"]
+    doubts = [note.text for note in made.notes if note.sort == "doubt"]
     assert any(doubt in what for what in doubts) if doubt else not doubts
 
 
@@ -194,11 +194,11 @@ def test_a_parameter_of_the_condensed_layout(
 def test_a_parameter_of_the_spaced_layout(
     type_: str, values: str, expected: dict[str, object], doubt: str
 ) -> None:
-    made = draft(SPACED.format(type=type_, sent="10", text="", values=values), "PAGE.txt", DAY)
+    made = draft_spec(SPACED.format(type=type_, sent="10", text="", values=values), "PAGE.txt", DAY)
     drafted = YAML(typ="safe", pure=True).load(made.yaml)["input"]["properties"]["level"]
     assert {key: drafted.get(key) for key in expected} == expected
     assert drafted.keys() <= expected.keys() | {"type", "description"}
-    assert not doubt or any(doubt in note.what for note in made.notes)
+    assert not doubt or any(doubt in note.text for note in made.notes)
 
 
 BASIN = """\
@@ -257,10 +257,10 @@ INLETS = ["inlet_url", "inlet_urls"]
 
 
 def rules_of(text: str, sent: str = '"inlet_url": "",') -> tuple[list[dict[str, object]], list[Note]]:
-    made = draft(BASIN.format(text=text, sent=sent), "PAGE.txt", DAY)
+    made = draft_spec(BASIN.format(text=text, sent=sent), "PAGE.txt", DAY)
     spec = YAML(typ="safe", pure=True).load(made.yaml)
-    assert not [note for note in made.notes if "does not load" in note.what]
-    notes = [note for note in made.notes if note.what.startswith(("taken to", "a condition", "a limit"))]
+    assert not [note for note in made.notes if "does not load" in note.text]
+    notes = [note for note in made.notes if note.text.startswith(("taken to", "a condition", "a limit"))]
     assert {(note.line, note.about) for note in notes} <= {(21, "inlet_url")}
     return spec.get("rules", []), notes
 
@@ -291,7 +291,7 @@ def test_a_sentence_about_several_parameters_becomes_a_rule(
     assert rules == expected
     taken = {AT_LEAST: "taken to need at least one of", AT_MOST: "taken to allow at most one of"}
     told = {f"{taken[key]} {', '.join(names)}" for rule in expected for key, names in rule.items()}
-    assert {note.what for note in notes} == told
+    assert {note.text for note in notes} == told
 
 
 @pytest.mark.parametrize(
@@ -318,15 +318,15 @@ def test_a_sentence_about_several_parameters_becomes_a_rule(
 def test_an_unclear_sentence_about_several_parameters_is_a_doubt(text: str) -> None:
     rules, notes = rules_of(text)
     assert not rules
-    assert any(note.what.startswith("a condition that is not in the draft: ") for note in notes)
+    assert any(note.text.startswith("a condition that is not in the draft: ") for note in notes)
 
 
 @pytest.mark.parametrize(
     ("text", "sent", "why"),
     [
         ("Provide either level or inlet_url.", "", "level is required"),
-        ("Incompatible with quiet.", "", "quiet can be given as false"),
-        ("Incompatible with mood.", "", "mood has a value when it is not given"),
+        ("Incompatible with quiet.", "", "quiet can be set to false"),
+        ("Incompatible with mood.", "", "mood has a value when it is not set"),
         ("Not with outlet_url.", '"inlet_url": "a", "outlet_url": "b"', "the example sends inlet_url and outlet_url"),
         ("Provide either inlet_url or inlet_urls.", "", "the example sends none of them"),
         ("Exactly one of inlet_url, inlet_urls.", '"inlet_url": "a", "inlet_urls": ["b"]', "the example sends inlet_url and inlet_urls"),
@@ -335,28 +335,28 @@ def test_an_unclear_sentence_about_several_parameters_is_a_doubt(text: str) -> N
 def test_a_rule_that_the_rest_of_the_page_speaks_against_is_a_doubt(text: str, sent: str, why: str) -> None:
     rules, notes = rules_of(text, sent)
     assert not rules
-    assert [note.what for note in notes] == [f"a condition that is not in the draft, as {why}: {text}"]
+    assert [note.text for note in notes] == [f"a condition that is not in the draft, as {why}: {text}"]
 
 
 def test_two_descriptions_that_say_the_same_give_one_rule() -> None:
     text = BASIN.format(text="Not with outlet_url.", sent="").replace(
         "Where it goes.", "Where it goes. Not with inlet_url."
     )
-    made = draft(text, "PAGE.txt", DAY)
+    made = draft_spec(text, "PAGE.txt", DAY)
     rules = YAML(typ="safe", pure=True).load(made.yaml)["rules"]
     assert rules == [{AT_MOST: ["inlet_url", "outlet_url"]}]
     lines = [
-        note.line for note in made.notes if note.what == "taken to allow at most one of inlet_url, outlet_url"
+        note.line for note in made.notes if note.text == "taken to allow at most one of inlet_url, outlet_url"
     ]
     assert lines == [21, 40]
 
 
 def test_an_example_that_breaks_a_drafted_rule_is_left_out() -> None:
-    made = draft(BASIN.format(text="Requires outlet_url.", sent='"inlet_url": "a"'), "PAGE.txt", DAY)
+    made = draft_spec(BASIN.format(text="Requires outlet_url.", sent='"inlet_url": "a"'), "PAGE.txt", DAY)
     spec = YAML(typ="safe", pure=True).load(made.yaml)
     assert spec["rules"] == [{"requires": {"field": "inlet_url", "present": ["outlet_url"]}}]
     assert "examples" not in spec
-    assert [note.line for note in made.notes if note.what.startswith("left out: ")] == [4]
+    assert [note.line for note in made.notes if note.text.startswith("left out: ")] == [4]
 
 
 def test_parameters_in_no_order_are_drafted_side_by_side() -> None:
@@ -364,26 +364,27 @@ def test_parameters_in_no_order_are_drafted_side_by_side() -> None:
         "Response Type",
         "zoneoptionalstringOne.\nareaoptionalstringTwo.\nzoneoptionalstringThree.\nResponse Type",
     )
-    made = draft(text, "PAGE.txt", DAY)
-    doubts = [(note.about, note.what) for note in made.notes if note.sort == "doubt"]
-    assert ("zone", "it is there twice; the second is left out") in doubts
+    made = draft_spec(text, "PAGE.txt", DAY)
+    doubts = [(note.about, note.text) for note in made.notes if note.sort == "doubt"]
+    assert ("zone", "it is listed twice; the second is left out") in doubts
     assert any(
-        about == "input" and what.startswith("no order from A to Z tells which parameters belong to a list")
+        about == "input"
+        and what.startswith("the order from A to Z does not show which parameters belong to a list")
         for about, what in doubts
     )
 
 
 def test_a_page_without_its_head_has_a_title_made_from_the_slug() -> None:
     text = CONDENSED.format(type="integer", sent="5", text="Height.", values="5").partition("\n")[2]
-    made = draft(
+    made = draft_spec(
         text.replace("https://api.segmind.com/v1/brook", "https://api.segmind.com/v1/brook /v1/pond"),
         "PAGE.txt",
         DAY,
     )
     assert YAML(typ="safe", pure=True).load(made.yaml)["title"] == "Brook"
-    doubts = {(note.line, note.about, note.what) for note in made.notes if note.sort == "doubt"}
+    doubts = {(note.line, note.about, note.text) for note in made.notes if note.sort == "doubt"}
     assert (1, "title", "no title was found; Brook is made from the slug") in doubts
-    assert (6, "slug", "this address says pond, others say brook") in doubts
+    assert (6, "slug", "this address says pond, most addresses say brook") in doubts
 
 
 def test_the_example_can_be_a_call_that_runs_the_model() -> None:
@@ -391,7 +392,7 @@ def test_the_example_can_be_a_call_that_runs_the_model() -> None:
     called = text.replace("1payload = {", '1result = segmind.run(\n "brook",').replace(
         '"level": 5,', "level=7,"
     )
-    made = draft(called.replace("3}", "3)"), "PAGE.txt", DAY)
+    made = draft_spec(called.replace("3}", "3)"), "PAGE.txt", DAY)
     spec = YAML(typ="safe", pure=True).load(made.yaml)
     assert spec["examples"] == [{"name": "as on the page", "input": {"level": 7}}]
     assert not [note for note in made.notes if note.sort == "doubt"]
@@ -399,30 +400,30 @@ def test_the_example_can_be_a_call_that_runs_the_model() -> None:
 
 def test_a_text_of_our_own_is_as_long_as_the_page_allows() -> None:
     text = CONDENSED.format(type="string", sent='"three words here"', text="Max 9 characters.", values="")
-    made = draft(text.replace("leveloptional", "levelrequired"), "PAGE.txt", DAY)
+    made = draft_spec(text.replace("leveloptional", "levelrequired"), "PAGE.txt", DAY)
     [example] = YAML(typ="safe", pure=True).load(made.yaml)["examples"]
     assert example["input"] == {"level": "A paper b"}
 
 
 def test_a_name_may_end_like_a_heading_of_a_parameter() -> None:
     text = CONDENSED.format(type="integer", sent="5", text="Height.", values="5")
-    made = draft(text.replace("leveloptional", "is_requiredoptional"), "PAGE.txt", DAY)
+    made = draft_spec(text.replace("leveloptional", "is_requiredoptional"), "PAGE.txt", DAY)
     assert list(YAML(typ="safe", pure=True).load(made.yaml)["input"]["properties"]) == ["is_required"]
 
 
 @pytest.mark.parametrize("default", ['""', "null", '"deep"'])
 def test_a_required_parameter_has_no_default_and_an_empty_one_is_not_worth_a_word(default: str) -> None:
     text = SPACED.format(type="string", sent='"a"', text="Kind.", values=f"Default: {default}")
-    made = draft(text.replace("leveloptional", "levelrequired"), "PAGE.txt", DAY)
+    made = draft_spec(text.replace("leveloptional", "levelrequired"), "PAGE.txt", DAY)
     assert "default" not in YAML(typ="safe", pure=True).load(made.yaml)["input"]["properties"]["level"]
-    told = [note.what for note in made.notes if note.about == "level" and "required" in note.what]
+    told = [note.text for note in made.notes if note.about == "level" and "required" in note.text]
     value = "it is required, yet a value stands as its default; drafted: required, without a default"
     assert told == ([value] if default == '"deep"' else [])
 
 
 def test_a_text_of_our_own_is_as_long_as_the_page_asks() -> None:
     text = SPACED.format(type="string", sent='"a few words"', text="At least 100 characters.", values="")
-    spec = YAML(typ="safe", pure=True).load(draft(text, "PAGE.txt", DAY).yaml)
+    spec = YAML(typ="safe", pure=True).load(draft_spec(text, "PAGE.txt", DAY).yaml)
     assert spec["input"]["properties"]["level"]["minLength"] == 100
     [example] = spec["examples"]
     assert len(example["input"]["level"]) == 100
@@ -431,7 +432,7 @@ def test_a_text_of_our_own_is_as_long_as_the_page_asks() -> None:
 @pytest.mark.parametrize("written", ["wild", "Wild"])
 def test_a_value_that_a_condition_writes_otherwise_is_a_discrepancy(written: str) -> None:
     text = BASIN.format(text=f"Needs {written} mood.", sent="")
-    made = draft(text, "PAGE.txt", DAY)
+    made = draft_spec(text, "PAGE.txt", DAY)
     spec = YAML(typ="safe", pure=True).load(made.yaml)
     assert spec["rules"] == [{"requires": {"field": "inlet_url", "equals": {"mood": "wild"}}}]
     pages = [each["page"] for each in spec.get("discrepancies", []) if each["about"] == "mood"]
@@ -449,8 +450,8 @@ def test_a_value_that_a_condition_writes_otherwise_is_a_discrepancy(written: str
 )
 def test_a_part_of_the_page_that_is_missing_is_a_doubt(gone: str, line: int, what: str) -> None:
     text = CONDENSED.format(type="integer", sent="5", text="Height.", values="5\n")
-    made = draft(text.replace(gone, "\n" if gone.endswith("\n") else ""), "PAGE.txt", DAY)
-    assert (line, what) in {(note.line, note.what) for note in made.notes}
+    made = draft_spec(text.replace(gone, "\n" if gone.endswith("\n") else ""), "PAGE.txt", DAY)
+    assert (line, what) in {(note.line, note.text) for note in made.notes}
 
 
 def test_what_does_not_load_is_said(tmp_path: Path) -> None:
@@ -471,7 +472,7 @@ def test_the_day_is_today_and_a_spec_is_never_replaced(tmp_path: Path) -> None:
     assert abs((date.today() - read).days) <= 1  # noqa: DTZ011  midnight may have passed
     again = run(page, "-o", "brook.yaml")
     assert again.exit_code == 2
-    assert again.stderr == "brook.yaml is there already; a draft does not replace it\n"
+    assert again.stderr == "brook.yaml already exists; a draft does not replace a file\n"
     assert (tmp_path / "brook.yaml").read_text(encoding="utf-8") == written
 
 
@@ -486,14 +487,14 @@ def test_the_day_is_today_and_a_spec_is_never_replaced(tmp_path: Path) -> None:
             0.967,
             "the page asks ~$0.967 without saying for what; drafted as for a generation",
         ),
-        ("$2 or so", None, None, "the page asks $2 or so; the draft does not say so"),
+        ("$2 or so", None, None, "the page asks $2 or so; left out of the draft"),
     ],
 )
 def test_a_price_line(line: str, low: float | None, high: float | None, doubt: str) -> None:
     text = CONDENSED.format(type="integer", sent="5", text="Height.", values="5")
-    made = draft(text.replace("POST", f"{line}\nPOST", 1), "PAGE.txt", DAY)
+    made = draft_spec(text.replace("POST", f"{line}\nPOST", 1), "PAGE.txt", DAY)
     spec = YAML(typ="safe", pure=True).load(made.yaml)
-    doubts = [note.what for note in made.notes if note.about == "pricing"]
+    doubts = [note.text for note in made.notes if note.about == "pricing"]
     assert doubts == ([doubt] if doubt else [])
     assert ("pricing" in spec) == (low is not None)
     if low is not None:
@@ -544,10 +545,10 @@ def test_a_damaged_page_gives_a_draft_or_a_reason(name: str, damage: str, tmp_pa
             pages = [text[:start] + text[start + 23 :] for start in range(0, len(text), 89)]
     for index, page in enumerate(pages):
         try:
-            made = draft(page, "PAGE.txt", DAY)
+            made = draft_spec(page, "PAGE.txt", DAY)
         except NotAPage:
             continue
         if index % 7 == 0:
-            assert made == draft(page, "PAGE.txt", DAY)
-            if not any("does not load" in note.what for note in made.notes):
-                loads(made.yaml, tmp_path / "specs")
+            assert made == draft_spec(page, "PAGE.txt", DAY)
+            if not any("does not load" in note.text for note in made.notes):
+                load_draft(made.yaml, tmp_path / "specs")

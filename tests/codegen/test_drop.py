@@ -108,7 +108,7 @@ def test_a_dropped_spec_is_all_that_a_model_needs(tmp_path: Path, capsys: pytest
 
     # The help of the command line, the route of the sandbox, the properties, and every example of the documentation.
     assert "dropped-1.5" in clone.kling("models")
-    assert "mask_url needs images and duration=5" in clone.kling("show", "dropped-1.5")
+    assert "mask_url needs images to be set and duration to be 5." in clone.kling("show", "dropped-1.5")
     out = tmp_path / "out"
     clone.kling(
         "run",

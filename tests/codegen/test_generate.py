@@ -277,7 +277,12 @@ def test_json_schema_says_what_the_spec_says(project: Project) -> None:
         "slug": "odd-1",
         "returns": "video",
         "latency_seconds": 60,
-        "rules": [{"requires": {"field": "part", "present": ["prompt"]}}],
+        "rules": [
+            {
+                "requires": {"field": "part", "present": ["prompt"]},
+                "text": "part needs prompt to be set.",
+            }
+        ],
         "discrepancies": [{"about": "prompt", "page": "it says this and that", "decision": "this"}],
         "source": {"page": "https://example.com/demo", "document": "demo.txt", "read": "2026-01-31"},
     }

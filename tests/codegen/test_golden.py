@@ -1,4 +1,4 @@
-"""Everything that is generated, compared with the trees in tests/golden; `make golden` writes them anew."""
+"""The generated trees, compared with those in tests/golden; `make golden` writes them anew."""
 
 from __future__ import annotations
 
@@ -11,8 +11,7 @@ import pytest
 from click.testing import CliRunner
 from kling_codegen.cli import main
 from kling_codegen.closed import Closed
-from kling_codegen.schema import KINDS
-from pydantic import BaseModel
+from kling_codegen.keywords import KINDS
 from ruamel.yaml import YAML
 
 GOLDEN = Path(__file__).parents[1] / "golden"
@@ -25,7 +24,7 @@ def tree(folder: Path) -> dict[str, bytes]:
 
 
 @pytest.mark.parametrize("name", PACKAGES)
-def test_the_tree_is_the_golden_one(name: str, tmp_path: Path) -> None:
+def test_tree_equals_golden_tree(name: str, tmp_path: Path) -> None:
     shutil.copytree(GOLDEN / name / "specs", tmp_path / "specs", ignore=shutil.ignore_patterns("schema"))
     out = tmp_path / PACKAGES[name]
     if name == "core":
@@ -35,8 +34,8 @@ def test_the_tree_is_the_golden_one(name: str, tmp_path: Path) -> None:
     else:
         out.mkdir(parents=True)
         (out.parent / "__init__.py").touch()
-    done = CliRunner().invoke(main, ["generate", "--specs", str(tmp_path / "specs"), "--out", str(out)])
-    assert done.exit_code == 0, done.output
+    result = CliRunner().invoke(main, ["generate", "--specs", str(tmp_path / "specs"), "--out", str(out)])
+    assert result.exit_code == 0, result.output
     assert tree(tmp_path) == tree(GOLDEN / name)
 
 
@@ -46,12 +45,13 @@ def keys(value: Any) -> set[str]:
     return set[str]().union(*map(keys, value)) if isinstance(value, list) else set()
 
 
-def test_the_golden_specs_use_every_keyword() -> None:
+def test_golden_specs_use_every_keyword() -> None:
     yaml = YAML(typ="safe", pure=True)
     specs = [yaml.load(path.read_text("utf-8")) for path in GOLDEN.glob("core/specs/*.yaml")]
-    parts: list[type[BaseModel]] = [Closed, *Closed.__subclasses__()]
-    known = {field.alias or name for part in parts for name, field in part.model_fields.items()}
-    assert known - keys(specs) == set()
+    keywords = {
+        field.alias or name for part in Closed.__subclasses__() for name, field in part.model_fields.items()
+    }
+    assert keywords - keys(specs) == set()
     kinds = {kind if isinstance(kind, str) else kind[0] for kind in re.findall(r"type: \[?(\w+)", "".join(
         path.read_text("utf-8") for path in GOLDEN.glob("core/specs/*.yaml")
     ))}  # fmt: skip

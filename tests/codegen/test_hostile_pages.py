@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 from kling_codegen.cli import main
-from kling_codegen.draft.compose import draft
-from kling_codegen.draft.page import MOST_CHARACTERS, NotAPage
+from kling_codegen.draft.compose import draft_spec
+from kling_codegen.draft.page import MAX_CHARACTERS, NotAPage
 from ruamel.yaml import YAML
 
 from tests.codegen.test_draft import CONDENSED, SPACED
@@ -73,7 +73,7 @@ def cost(page: str) -> float:
     for _ in range(5):
         start = time.process_time()
         with suppress(NotAPage):
-            draft(page, "PAGE.txt", DAY)
+            draft_spec(page, "PAGE.txt", DAY)
         spent.append(time.process_time() - start)
         if spent[-1] > 2:
             break
@@ -92,7 +92,7 @@ def test_work_grows_no_faster_than_the_page(name: str) -> None:
 @pytest.mark.parametrize("words", ["At least 999999 items.", "At least 999999999 items."])
 def test_a_huge_lower_bound_makes_no_huge_example(words: str) -> None:
     text = CONDENSED.format(type="string[]", sent='["a"]', text=words, values="")
-    made = draft(text.replace("leveloptional", "levelrequired"), "PAGE.txt", DAY)
+    made = draft_spec(text.replace("leveloptional", "levelrequired"), "PAGE.txt", DAY)
     spec = YAML(typ="safe", pure=True).load(made.yaml)
     assert spec["input"]["properties"]["level"]["minItems"] == int(words.split()[2])
     assert "examples" not in spec
@@ -101,7 +101,7 @@ def test_a_huge_lower_bound_makes_no_huge_example(words: str) -> None:
 
 def test_a_huge_shortest_text_makes_no_huge_example() -> None:
     text = SPACED.format(type="string", sent='"a"', text="At least 999999999 characters.", values="")
-    made = draft(text.replace("leveloptional", "levelrequired"), "PAGE.txt", DAY)
+    made = draft_spec(text.replace("leveloptional", "levelrequired"), "PAGE.txt", DAY)
     assert len(made.yaml) < 20_000
 
 
@@ -116,21 +116,21 @@ def test_a_huge_shortest_text_makes_no_huge_example() -> None:
 )
 def test_a_number_that_python_does_not_read_is_no_crash(values: str, text: str) -> None:
     page = CONDENSED.format(type="integer", sent="5", text=text, values=values)
-    assert draft(page, "PAGE.txt", DAY).yaml
+    assert draft_spec(page, "PAGE.txt", DAY).yaml
 
 
 def test_a_page_that_is_too_large_is_refused() -> None:
     with pytest.raises(NotAPage, match="at most 100000 are read"):
-        draft(described("a" * MOST_CHARACTERS), "PAGE.txt", DAY)
+        draft_spec(described("a" * MAX_CHARACTERS), "PAGE.txt", DAY)
     with pytest.raises(NotAPage, match="it shows 202 parameters; at most 150 are read"):
-        draft(described("".join(f"\nx{i}optionalstring" for i in range(201))), "PAGE.txt", DAY)
+        draft_spec(described("".join(f"\nx{i}optionalstring" for i in range(201))), "PAGE.txt", DAY)
 
 
 def test_what_a_page_hides_is_shown() -> None:
     text = SPACED.format(
         type="string", sent='"a"', text="Kind \x1b[31mred\u202e.", values='Default: "x\u202ey\x1b[2J"'
     )
-    made = draft(text, "PAGE.txt", DAY)
+    made = draft_spec(text, "PAGE.txt", DAY)
     assert made.yaml == "".join(c for c in made.yaml if c.isprintable() or c == "\n")
     default = YAML(typ="safe", pure=True).load(made.yaml)["input"]["properties"]["level"]["default"]
     assert default == "x\u202ey\x1b[2J"

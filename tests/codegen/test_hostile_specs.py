@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from kling_codegen import docs, ir, render
 from kling_codegen.language import Spec
-from kling_codegen.load import Document
-from kling_codegen.messages import number, printable
+from kling_codegen.load.document import Document
+from kling_codegen.messages import escape_unprintable, format_number
 from kling_codegen.names import field_names
 from markdown_it import MarkdownIt
 
@@ -110,11 +110,11 @@ def files() -> dict[str, dict[str, str]]:
     for index, text in enumerate(["harmless", *HOSTILE]):
         if "\ud800" in text:
             continue
-        module = ir.build(spec(text))
-        named = {**render.model(module), **render.document(module)}
+        module = ir.build_module(spec(text))
+        named = {**render.render_model(module), **render.render_document(module)}
         made[text] = {path: f"n{index}{path.removeprefix('schemas/')}" for path in named}
         texts |= {made[text][path]: content for path, content in named.items()}
-    formatted = render.formatted(texts, "kling_adapters")
+    formatted = render.format_files(texts, "kling_adapters")
     return {text: {path: formatted[name] for path, name in names.items()} for text, names in made.items()}
 
 
@@ -210,7 +210,7 @@ def test_a_digit_beside_the_number_of_a_token_is_refused(project: Project, token
     properties = "p: {type: string}\nq: {type: array, items: {type: string}}"
     project.spec("demo", properties, rest=f'rules: [{{references: {{field: p, token: "{token}", list: q}}}}]')
     [error] = project.errors()
-    assert f'"{token}" has a digit beside {{n}}, which cannot be told from the number' in error
+    assert f'"{token}" has a digit beside {{n}}, which would be read as part of the number' in error
 
 
 def test_no_member_of_the_base_classes_is_shadowed() -> None:
@@ -247,7 +247,7 @@ def test_names_of_another_script_work_without_a_warning(project: Project) -> Non
     [(2147483647, "2147483647"), (2147483647.0, "2147483647"), (1234567.5, "1234567.5"), (0.1, "0.1"), (18446744073709551615, "18446744073709551615")],
 )  # fmt: skip
 def test_a_number_is_printed_with_every_digit(value: float, text: str) -> None:
-    assert number(value) == text
+    assert format_number(value) == text
 
 
 def test_bounds_and_prices_are_written_with_every_digit(project: Project) -> None:
@@ -266,6 +266,8 @@ def test_bounds_and_prices_are_written_with_every_digit(project: Project) -> Non
 
 
 def test_printable_keeps_what_people_read() -> None:
-    assert printable("größe 名前 👍\t'\"\\") == "größe 名前 👍\t'\"\\"
-    assert printable("\x1b\x9b\u202e\ud800\U000e0041\r") == r"\u001b\u009b\u202e\ud800\U000e0041\u000d"
+    assert escape_unprintable("größe 名前 👍\t'\"\\") == "größe 名前 👍\t'\"\\"
+    assert (
+        escape_unprintable("\x1b\x9b\u202e\ud800\U000e0041\r") == r"\u001b\u009b\u202e\ud800\U000e0041\u000d"
+    )
     assert Document('a: "\\e"').value == {"a": "\x1b"}

@@ -10,7 +10,7 @@ import pytest
 from click.testing import CliRunner
 from kling_codegen.cli import main
 from kling_codegen.language import LintRule
-from kling_codegen.lint import LEVELS
+from kling_codegen.lint.command import LEVELS
 
 import kling_adapters
 
@@ -53,7 +53,7 @@ PARAMETERS: list[tuple[str, str]] = [
     ),
     (
         "{type: string, format: uri, default: https://e.com/a, description: URL of a cat.}",
-        "45: error: the default is a URL: a sample of the page, not what the gateway takes for an unset parameter, at input.properties.p.default [sample-default]",
+        "45: error: the default is a URL: a sample of the page, not what the gateway uses for an unset parameter, at input.properties.p.default [sample-default]",
     ),
     (
         '{type: [string, "null"], description: What to show.}',
@@ -77,11 +77,11 @@ PARAMETERS: list[tuple[str, str]] = [
     ),
     (
         "{type: string, minLength: 0, description: What to show.}",
-        "34: note: minLength 0 says nothing, at input.properties.p.minLength [odd-form]",
+        "34: note: minLength 0 has no effect, at input.properties.p.minLength [odd-form]",
     ),
     (
         "{type: object, required: [], description: A part., properties: {q: {type: string, description: What to show.}}}",
-        "33: note: an empty list says nothing, at input.properties.p.required [odd-form]",
+        "33: note: an empty list has no effect, at input.properties.p.required [odd-form]",
     ),
     (
         "{type: boolean, enum: [true, false], description: Whether it rains.}",
@@ -89,7 +89,7 @@ PARAMETERS: list[tuple[str, str]] = [
     ),
     (
         "{type: string, description: What @Image1 shows.}",
-        "36: warning: the description names items as @Image1, but there is no rule references with that token, at input.properties.p.description [rule-in-prose]",
+        "36: warning: the description names items as @Image1, but no rule references has that token, at input.properties.p.description [rule-in-prose]",
     ),
 ]
 
@@ -122,14 +122,14 @@ LIMITS: list[tuple[str, str, str, str]] = [
         "type: boolean",
         "Whether up to 3 views are mixed.",
         "up to 3 views",
-        "a silence with the reason, as the language has no word for it",
+        "a silence with the reason, as no keyword can express it",
     ),
     ("type: integer, enum: [5, 10]", "Up to 15 seconds.", "Up to 15 seconds", "enum"),
     (
         "type: string, format: uri",
         "URL of a video of up to 10 seconds.",
         "up to 10 seconds",
-        "a silence with the reason, as the language has no word for it",
+        "a silence with the reason, as no keyword can express it",
     ),
 ]
 
@@ -141,7 +141,7 @@ def test_a_limit_in_prose(project: Project, schema: str, about: str, limit: str,
     )
     [line] = [line for line in lines if "[limit-in-prose]" in line]
     assert line.split(": ", 2)[2] == (
-        f'the description tells a limit, "{limit}", that the spec does not have, at input.properties.p.description; '
+        f'the description states a limit, "{limit}", that the spec does not have, at input.properties.p.description; '
         f"did you mean {meant}? [limit-in-prose]"
     )
 
@@ -216,7 +216,7 @@ def test_a_condition_in_prose(project: Project) -> None:
     )
     example = "examples: [{name: one, input: {p: x, tail_url: a, start_url: b}}]\n"
     assert found(project, properties, example) == [
-        "11:43: warning: the description tells a condition with start_url that no rule has, at input.properties.tail_url.description [rule-in-prose]"
+        "11:43: warning: the description states a condition with start_url that no rule has, at input.properties.tail_url.description [rule-in-prose]"
     ]
     assert (
         found(project, properties, example + "rules: [{requires: {field: tail_url, present: [start_url]}}]")
@@ -245,14 +245,14 @@ def test_the_spec_as_a_whole(project: Project) -> None:
         f"specs/demo.yaml:{line}"
         for line in [
             "1:1: warning: there is no example [no-example]",
-            "6:16: error: example.com is the page of no model, at source.page [no-source]",
-            '6:52: error: "unknown" is no stored copy of a page, at source.document [no-source]',
-            "13:36: note: p is required, so it is always given, at rules[0].requires.present[0] [odd-form]",
-            "14:5: note: this rule is there twice, at rules[1] [odd-form]",
-            "14:36: note: p is required, so it is always given, at rules[1].requires.present[0] [odd-form]",
-            "16:13: warning: r is no parameter of this model, at discrepancies[0].about [unknown-about]",
-            "16:48: note: the decision is what the page says, at discrepancies[0].decision [odd-form]",
-            "17:11: note: an empty list says nothing, at examples [odd-form]",
+            "6:16: error: example.com is not the page of a model, at source.page [no-source]",
+            '6:52: error: "unknown" is not a stored copy of a page, at source.document [no-source]',
+            "13:36: note: p is required, so it is always set, at rules[0].requires.present[0] [odd-form]",
+            "14:5: note: this rule is listed twice, at rules[1] [odd-form]",
+            "14:36: note: p is required, so it is always set, at rules[1].requires.present[0] [odd-form]",
+            "16:13: warning: r is not a parameter of this model, at discrepancies[0].about [unknown-about]",
+            "16:48: note: the decision is the same as the page, at discrepancies[0].decision [odd-form]",
+            "17:11: note: an empty list has no effect, at examples [odd-form]",
         ]
     ]
 
@@ -295,7 +295,7 @@ def test_notes_do_not_fail_and_other_forms_tell_the_level(project: Project) -> N
     assert len(found(project, "p: {type: string, minLength: 0, description: What to show.}")) == 1
     assert project.run("lint --format github").stdout == (
         "::notice file=specs/demo.yaml,line=10,col=34,title=kling-codegen::"
-        "note: minLength 0 says nothing, at input.properties.p.minLength [odd-form]\n"
+        "note: minLength 0 has no effect, at input.properties.p.minLength [odd-form]\n"
     )
     [problem] = json.loads(project.run("lint --format json").stdout)["problems"]
     assert (problem["level"], problem["rule"]) == ("note", "odd-form")

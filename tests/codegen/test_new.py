@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 from kling_codegen.cli import main
-from kling_codegen.load import load
+from kling_codegen.load.folder import load_specs
 
 SITE = next(path for path in sys.path if path.endswith("site-packages"))
 
@@ -40,11 +40,11 @@ def test_a_new_spec_loads_and_says_what_to_do_next(folder: Path) -> None:
     assert new("kling-9").splitlines() == [
         "wrote specs/kling-9.yaml. Next:",
         "  1. Fill in every TODO of specs/kling-9.yaml from the documentation page of the model.",
-        "  2. `kling-codegen lint --specs specs` says what is left to do.",
+        "  2. `kling-codegen lint --specs specs` lists what remains to do.",
         "  3. `kling-codegen generate` writes the adapter, its schema and its documentation.",
         "  4. `kling run --sandbox kling-9 prompt=hello` tries it without an account.",
     ]
-    [spec] = load(folder / "specs").models
+    [spec] = load_specs(folder / "specs").models
     assert spec.slug == "kling-9"
     lint = CliRunner().invoke(main, ["lint"])
     assert lint.exit_code == 1
@@ -63,14 +63,14 @@ def test_a_new_spec_loads_and_says_what_to_do_next(folder: Path) -> None:
 
 
 REFUSED = [
-    ("kling-2", "specs/kling-2.yaml is already there"),
-    ("Kling-9", "'Kling-9' is no slug: small letters and digits, in groups joined by - or ., starting with a letter"),
-    ("9-kling", "'9-kling' is no slug: small letters and digits, in groups joined by - or ., starting with a letter"),
-    ("../kling", "'../kling' is no slug: small letters and digits, in groups joined by - or ., starting with a letter"),
-    ("kling.2", "'kling.2' would be called Kling2 in Python, as 'kling-2' is"),
-    ("class", "'class' would be called class in Python, which has another meaning"),
-    ("params", "'params' would be called Params in Python, which has another meaning"),
-    ("gateway", "gateway.yaml is the file of what all models share"),
+    ("kling-2", "specs/kling-2.yaml already exists"),
+    ("Kling-9", "'Kling-9' is not a slug: use small letters and digits, in words joined by - or .; start with a letter"),
+    ("9-kling", "'9-kling' is not a slug: use small letters and digits, in words joined by - or .; start with a letter"),
+    ("../kling", "'../kling' is not a slug: use small letters and digits, in words joined by - or .; start with a letter"),
+    ("kling.2", "'kling.2' would be Kling2 in Python, as 'kling-2' is"),
+    ("class", "'class' would be class in Python, which is a reserved name"),
+    ("params", "'params' would be Params in Python, which is a reserved name"),
+    ("gateway", "gateway.yaml is the file of the facts that all models share; use another slug"),
 ]  # fmt: skip
 
 
@@ -83,18 +83,18 @@ def test_a_slug_that_is_bad_or_taken_is_refused(folder: Path, slug: str, why: st
 
 
 def test_there_must_be_a_slug_and_a_folder(folder: Path) -> None:
-    assert refusal() == "Error: name the model: kling-codegen new SLUG"
-    assert refusal("kling-9") == "Error: there is no folder specs; --specs names another"
+    assert refusal() == "Error: missing SLUG: pass the slug of the model, as in kling-codegen new kling-9"
+    assert refusal("kling-9") == "Error: there is no folder specs; pass another one with --specs"
 
 
 @pytest.mark.parametrize(
     ("name", "why"),
     [
-        ("Acme", "'Acme' is no name for a package: small letters, digits and single hyphens"),
-        ("acme_kling", "'acme_kling' is no name for a package: small letters, digits and single hyphens"),
-        ("json", "'json' is no name for a package: Python has another module json"),
-        ("kling-adapters", "'kling-adapters' is no name for a package: Python has another module kling_adapters"),
-        ("taken", "taken is already there"),
+        ("Acme", "'Acme' is not a valid name: use small letters, digits and single hyphens"),
+        ("acme_kling", "'acme_kling' is not a valid name: use small letters, digits and single hyphens"),
+        ("json", "'json' cannot be used: Python has another module json"),
+        ("kling-adapters", "'kling-adapters' cannot be used: Python has another module kling_adapters"),
+        ("taken", "taken already exists"),
     ],
 )  # fmt: skip
 def test_a_package_that_cannot_be_is_refused(folder: Path, name: str, why: str) -> None:
@@ -138,7 +138,7 @@ def test_a_plugin_has_no_models(folder: Path) -> None:
     for words in (["--plugin", "acme", "acme-1"], ["--plugin", "acme", "--package", "acme"]):
         assert (
             refusal(*words)
-            == "Error: --plugin makes a package without models: give it no SLUG and no --package"
+            == "Error: --plugin makes a package without models: do not pass a SLUG or --package with it"
         )
     assert list(folder.iterdir()) == []
 
@@ -192,7 +192,7 @@ def test_a_package_is_compiled_built_installed_run_and_uninstalled(folder: Path)
         "wrote acme-kling/. Next, in that folder:",
         "  1. `make setup` installs the package and its tools into .venv; `pip install --editable . --group dev`",
         "     does it in an environment that is active.",
-        "  2. Fill in every TODO of specs/acme-kling-1.yaml; `kling-codegen lint` says what is left to do.",
+        "  2. Fill in every TODO of specs/acme-kling-1.yaml; `kling-codegen lint` lists what remains to do.",
         "  3. `make generate` writes acme_kling/models/, docs/models/ and the table in README.md.",
         "  4. `make test` runs every example; `pip install .` makes the models appear in `kling models`.",
     ]

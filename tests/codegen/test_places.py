@@ -160,7 +160,7 @@ def test_a_link_in_place_of_the_new_file_is_not_written_through(
     monkeypatch.setattr("secrets.token_hex", lambda _: "0a" * 8)
     trap = packed.models / f".kling_2.py.{'0a' * 8}.new"
     trap.symlink_to(victim)
-    monkeypatch.setattr("kling_codegen.render.Tree.foreign", lambda _: iter(()))
+    monkeypatch.setattr("kling_codegen.tree.Tree.foreign_files", lambda _: iter(()))
     packed.spec("kling-2", "prompt: {type: string, maxLength: 9}")
     result = packed.run("generate")
     assert result.exit_code == 1

@@ -10,7 +10,7 @@ import pytest
 if TYPE_CHECKING:
     from tests.codegen.conftest import Project
 
-WHAT = "unknown key minLenght, at input.properties.p.minLenght; allowed: format, enum, default, minLength, maxLength, description; did you mean minLength?"
+MESSAGE = "unknown key minLenght, at input.properties.p.minLenght; allowed: format, enum, default, minLength, maxLength, description; did you mean minLength?"
 
 
 @pytest.fixture
@@ -25,24 +25,24 @@ def test_a_spec_that_is_wrong(wrong: Project, command: str) -> None:
     path = wrong.specs / "kling-2.yaml"
     path.write_text(path.read_text(encoding="utf-8").replace("a,b", "kling-2"), encoding="utf-8")
     text = wrong.run(command)
-    assert (text.exit_code, text.stdout, text.stderr) == (2, "", f"specs/kling-2.yaml:10:23: {WHAT}\n")
+    assert (text.exit_code, text.stdout, text.stderr) == (2, "", f"specs/kling-2.yaml:10:23: {MESSAGE}\n")
     annotation = wrong.run(f"{command} --format github")
     assert (annotation.exit_code, annotation.stderr) == (2, "")
     assert annotation.stdout == (
-        f"::error file=specs/kling-2.yaml,line=10,col=23,title=kling-codegen::{WHAT}\n"
+        f"::error file=specs/kling-2.yaml,line=10,col=23,title=kling-codegen::{MESSAGE}\n"
     )
-    told = wrong.run(f"{command} --format json")
-    assert (told.exit_code, told.stderr) == (2, "")
-    assert json.loads(told.stdout) == {
+    as_json = wrong.run(f"{command} --format json")
+    assert (as_json.exit_code, as_json.stderr) == (2, "")
+    assert json.loads(as_json.stdout) == {
         "problems": [
             {
                 "file": "specs/kling-2.yaml",
                 "line": 10,
                 "column": 23,
-                "what": "unknown key minLenght",
+                "text": "unknown key minLenght",
                 "where": "input.properties.p.minLenght",
                 "allowed": "format, enum, default, minLength, maxLength, description",
-                "meant": "minLength",
+                "suggestion": "minLength",
                 "level": "error",
                 "rule": "",
             }
@@ -60,14 +60,14 @@ def test_annotations_are_escaped(wrong: Project) -> None:
 
 def test_generate_and_check_in_json(project: Project) -> None:
     project.spec("kling-2", "p: {type: string}")
-    told = json.loads(project.run("generate --format json").stdout)
-    assert told["problems"] == told["removed"] == []
-    assert "kling_adapters/models/kling_2.py" in told["written"]
+    report = json.loads(project.run("generate --format json").stdout)
+    assert report["problems"] == report["removed"] == []
+    assert "kling_adapters/models/kling_2.py" in report["written"]
     assert project.run("check --format json").exit_code == 0
     (project.models / "kling_2.py").unlink()
     result = project.run("check --format json")
     [problem] = json.loads(result.stdout)["problems"]
-    assert (result.exit_code, problem["file"], problem["what"]) == (
+    assert (result.exit_code, problem["file"], problem["text"]) == (
         1,
         "kling_adapters/models/kling_2.py",
         "missing",

@@ -14,8 +14,7 @@ import kling_codegen
 import pytest
 from datamodel_code_generator import generate as real
 from kling_codegen.language import Spec
-from kling_codegen.load import load
-from kling_codegen.rules import Rule
+from kling_codegen.load.folder import load_specs
 from kling_codegen.schema import Schema
 
 if TYPE_CHECKING:
@@ -38,7 +37,7 @@ def compiled(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         names.append(options["class_name"])
         return real(*arguments, **options)
 
-    monkeypatch.setattr("kling_codegen.params.generate", generate)
+    monkeypatch.setattr("kling_codegen.field_types.generate", generate)
     return names
 
 
@@ -266,16 +265,18 @@ def test_new_model_changes_only_the_index_and_the_stub(three: Project) -> None:
 
 def test_synthetic_specs_use_the_whole_language(project: Project) -> None:
     synthetic(project, 150)
-    specs = load(project.specs).models
+    specs = load_specs(project.specs).models
     schemas: list[Schema] = [spec.input.as_schema() for spec in specs]
     for schema in schemas:
-        given = schema.given()
-        schemas += [*given.get("properties", {}).values(), *([given["items"]] if "items" in given else [])]
+        keywords = schema.keywords()
+        schemas += [
+            *keywords.get("properties", {}).values(),
+            *([keywords["items"]] if "items" in keywords else []),
+        ]
     assert set().union(*(spec.model_fields_set for spec in specs)) == Spec.model_fields.keys()
-    assert set().union(*(schema.given() for schema in schemas)) == Schema.model_fields.keys()
-    assert {name for spec in specs for rule in spec.rules for name in rule.model_fields_set} == (
-        Rule.model_fields.keys()
-    )
+    assert set().union(*(schema.keywords() for schema in schemas)) == Schema.model_fields.keys()
+    kinds = {"at_least_one_of", "max_bytes", "mutually_exclusive", "references", "requires"}
+    assert {name for spec in specs for rule in spec.rules for name in rule.model_fields_set} == kinds
     assert any(schema.nullable for schema in schemas)
 
 

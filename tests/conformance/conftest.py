@@ -107,7 +107,7 @@ class SandboxTime:
         patch.setattr("segmind.v2.time", self)
         # Nor does any pass in the sandbox on its own, however slow this machine is.
         now = time.monotonic()
-        patch.setattr("kling_sandbox.jobs.time", SimpleNamespace(monotonic=lambda: now))
+        patch.setattr("kling_sandbox.clock.time", SimpleNamespace(monotonic=lambda: now))
 
     def monotonic(self) -> float:
         return self.now

@@ -32,7 +32,7 @@ from hypothesis.stateful import (
     rule,
     run_state_machine_as_test,
 )
-from kling_sandbox import BLOCKED_TEXT, Fault, Faults, Received, Sandbox
+from kling_sandbox import BLOCKED_TEXT, Fault, Faults, ReceivedRequest, Sandbox
 
 from kling_adapters.journal.journal import Journal
 
@@ -207,7 +207,7 @@ class AnyOrder(RuleBasedStateMachine):
                 row = [*plain, json.loads(params), save_to, json.loads(files or "[]")]
                 yield Row(*row)
 
-    def received(self, method: str, path: str) -> list[Received]:
+    def received(self, method: str, path: str) -> list[ReceivedRequest]:
         """What the sandbox was sent of this example."""
         return [
             entry
@@ -215,7 +215,7 @@ class AnyOrder(RuleBasedStateMachine):
             if entry.method == method and entry.path.startswith(path)
         ]
 
-    def submits(self) -> list[Received]:
+    def submits(self) -> list[ReceivedRequest]:
         return self.received("POST", "/v2/")
 
     def doubts(self) -> int:

@@ -13,7 +13,7 @@ import anyio
 import av
 import httpx
 import pytest
-from kling_sandbox import Faults, Received, Sandbox
+from kling_sandbox import Faults, ReceivedRequest, Sandbox
 
 from kling_adapters import AsyncKling, Kling, Outcome, SubmitUncertain
 from kling_adapters.journal.journal import Journal
@@ -71,7 +71,7 @@ def every_fault_struck(sandbox: Sandbox) -> None:
 
 def submitted_at_most_once(sandbox: Sandbox, outcomes: Outcomes) -> None:
     """By the gateway's own record, which has no body where the connection was cut before that was read."""
-    submits: dict[str, list[Received]] = defaultdict(list)
+    submits: dict[str, list[ReceivedRequest]] = defaultdict(list)
     for submit in sandbox.submits:
         if submit.fault != "reset-early":
             submits[submit.json["negative_prompt"]].append(submit)

@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 import pytest
 from anyio.from_thread import start_blocking_portal
 from kling_keypool import Keypool, fingerprint
-from kling_sandbox import KEY_FORBIDDEN, KEY_NO_CREDITS, KEY_RATE_LIMITED, Received, Sandbox
+from kling_sandbox import KEY_FORBIDDEN, KEY_NO_CREDITS, KEY_RATE_LIMITED, ReceivedRequest, Sandbox
 
 from kling_adapters import AsyncKling, ConfigError, Kling, RateLimited, SubmitUncertain, Unauthorized, events
 from kling_adapters.hookspecs import KeyPool
@@ -77,11 +77,11 @@ def run_concurrently(function: Callable[[Any], T], items: Any, threads: int = 12
         return list(executor.map(function, items))
 
 
-def posts(sandbox: Sandbox) -> list[Received]:
+def posts(sandbox: Sandbox) -> list[ReceivedRequest]:
     return [request for request in sandbox.requests if request.method == "POST"]
 
 
-def key_of(request: Received) -> str:
+def key_of(request: ReceivedRequest) -> str:
     """Return the key that a request was sent with; the sandbox keeps only longer fingerprints."""
     keys = (A, B, C, REVOKED, KEY_FORBIDDEN, KEY_NO_CREDITS, KEY_RATE_LIMITED)
     digests = {"sha256:" + hashlib.sha256(key.encode()).hexdigest()[:16]: key for key in keys}

@@ -28,7 +28,7 @@ from kling_adapters import AsyncKling, ConfigError, Kling
 from kling_adapters.cli import app
 
 KEY = "SG_aaaaaaaaaaaaaaaa"
-OTHER = "SG_bbbbbbbbbbbbbbbb"
+SECOND_KEY = "SG_bbbbbbbbbbbbbbbb"
 ELSEWHERE = "https://gateway.example"
 SEGMIND = "https://api.segmind.com"
 README = Path(__file__).parents[2] / "plugins/keyring/README.md"
@@ -147,9 +147,9 @@ def test_set_status_and_forget_manage_key(memory: Memory) -> None:
 
 def test_gateways_have_separate_keys(memory: Memory) -> None:
     auth("set", stdin=KEY)
-    auth("set", "--base-url", f"{ELSEWHERE}/v1/", stdin=OTHER)
-    assert memory.passwords == {("kling-adapters", SEGMIND): KEY, ("kling-adapters", ELSEWHERE): OTHER}
-    assert fingerprint(OTHER) in auth("status", "--base-url", ELSEWHERE).output
+    auth("set", "--base-url", f"{ELSEWHERE}/v1/", stdin=SECOND_KEY)
+    assert memory.passwords == {("kling-adapters", SEGMIND): KEY, ("kling-adapters", ELSEWHERE): SECOND_KEY}
+    assert fingerprint(SECOND_KEY) in auth("status", "--base-url", ELSEWHERE).output
     auth("forget", "--base-url", ELSEWHERE)
     assert list(memory.passwords.values()) == [KEY]
 
@@ -171,24 +171,24 @@ def test_key_argument_is_rejected(memory: Memory) -> None:
 def test_selected_keychain_provides_stored_key(
     memory: Memory, monkeypatch: pytest.MonkeyPatch, kind: type[Kling | AsyncKling]
 ) -> None:
-    with Sandbox(api_keys=[KEY, OTHER]) as sandbox:
+    with Sandbox(api_keys=[KEY, SECOND_KEY]) as sandbox:
         memory.passwords["kling-adapters", sandbox.base_url] = KEY
         credits_of(kind, base_url=sandbox.base_url, auth="keyring")
         assert sandbox.has_received_key(KEY)
-        memory.passwords["kling-adapters", sandbox.base_url] = OTHER
-        assert not sandbox.has_received_key(OTHER)
+        memory.passwords["kling-adapters", sandbox.base_url] = SECOND_KEY
+        assert not sandbox.has_received_key(SECOND_KEY)
         monkeypatch.setenv("KLING_AUTH", "keyring")
         credits_of(kind, base_url=f"{sandbox.base_url}/v1")
-        assert sandbox.has_received_key(OTHER)
+        assert sandbox.has_received_key(SECOND_KEY)
 
 
 @pytest.mark.parametrize("kind", [Kling, AsyncKling])
 def test_unselected_keychain_is_not_read(
     memory: Memory, monkeypatch: pytest.MonkeyPatch, kind: type[Kling | AsyncKling]
 ) -> None:
-    with Sandbox(api_keys=[KEY, OTHER]) as sandbox:
+    with Sandbox(api_keys=[KEY, SECOND_KEY]) as sandbox:
         memory.passwords["kling-adapters", sandbox.base_url] = KEY
-        monkeypatch.setenv("SEGMIND_API_KEY", OTHER)
+        monkeypatch.setenv("SEGMIND_API_KEY", SECOND_KEY)
         credits_of(kind, base_url=sandbox.base_url)
         assert not sandbox.has_received_key(KEY)
         monkeypatch.delenv("SEGMIND_API_KEY")
@@ -224,7 +224,10 @@ INSECURE = [
     (null.Keyring, "keyring.backends.null.Keyring keeps nothing"),
     (LowPriorityBackend, "LowPriorityBackend is a backend that keyring does not recommend"),
     (lambda: chain(PlaintextKeyring()), "keyrings.alt.file.PlaintextKeyring keeps keys in plain text"),
-    (lambda: chain(null.Keyring(), PlaintextKeyring()), "null.Keyring keeps nothing; keyrings.alt"),  # type: ignore[no-untyped-call]
+    (
+        lambda: chain(null.Keyring(), PlaintextKeyring()),  # type: ignore[no-untyped-call]
+        "null.Keyring keeps nothing; keyrings.alt",
+    ),
     (chain, "Chain is empty"),
 ]
 
@@ -267,7 +270,7 @@ def test_chain_uses_only_its_first_secure_backend(use: Use, tmp_path: Path) -> N
     assert second.passwords == {}
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
     first.passwords.clear()
-    PlaintextKeyring().set_password("kling-adapters", SEGMIND, OTHER)
+    PlaintextKeyring().set_password("kling-adapters", SEGMIND, SECOND_KEY)
     assert auth("status").exit_code == 2
 
 
@@ -421,7 +424,8 @@ def test_insecure_default_backend_is_rejected(
 
 def test_keyring_import_is_lazy(environment: dict[str, str]) -> None:
     code = (
-        "import sys; from kling_adapters import Kling; assert any(p.name == 'keyring' for p in Kling().plugins); "
+        "import sys; from kling_adapters import Kling; "
+        "assert any(p.name == 'keyring' for p in Kling().plugins); "
         "from kling_adapters.cli import app; app(['--help'], standalone_mode=False); "
         "assert 'keyring' not in sys.modules"
     )

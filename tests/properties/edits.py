@@ -18,6 +18,7 @@ from typing import Any, TypeAlias
 from tests.support.media import make_png
 
 from .inputs import URL, kind_of, least
+from .prose_rules import split_rule
 
 Schema = Mapping[str, Any]
 Place: TypeAlias = tuple[Any, ...]
@@ -148,7 +149,7 @@ def edits(schema: Schema, body: Mapping[str, Any]) -> Iterator[Edit]:
     """Yield every single edit of an input that the packaged schema of a model allows."""
     yield from _edits(schema, dict(body), ())
     for rule in schema.get("x-kling", {}).get("rules", ()):
-        [(kind, content)] = rule.items()
+        kind, content = split_rule(rule)
         if kind == "references":
             yield from _mentions(content, schema, body)
         else:

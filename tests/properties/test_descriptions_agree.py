@@ -39,6 +39,7 @@ from pydantic.fields import FieldInfo
 import kling_adapters
 from kling_adapters import CatalogEntry, Params
 from kling_adapters.client import _calls
+from tests.properties.prose_rules import split_rule
 
 ROOT = Path(__file__).parents[2]
 RUNTIME = Path(kling_adapters.__file__).parent
@@ -303,7 +304,8 @@ def test_adapter_rules_agree(model: Model) -> None:
         data: dict[str, Any] = json.loads(json.dumps({name: content.get("names", content)}))
         return data
 
-    assert [rule_data(rule) for rule in model.model.adapter.rules] == model.schema["x-kling"]["rules"]
+    rules = [dict([split_rule(rule)]) for rule in model.schema["x-kling"]["rules"]]
+    assert [rule_data(rule) for rule in model.model.adapter.rules] == rules
 
 
 # The overloads
@@ -501,7 +503,7 @@ def price(about: Mapping[str, Any]) -> str:
 
 def expected_words(rule: Mapping[str, Any]) -> Iterator[str]:
     """Yield each word that the wording of a rule must contain."""
-    [(kind, content)] = rule.items()
+    kind, content = split_rule(rule)
     if isinstance(content, list):
         yield from content
         return
@@ -516,11 +518,10 @@ def expected_words(rule: Mapping[str, Any]) -> Iterator[str]:
 
 
 def has_rules(lines: Sequence[str], model: Model) -> bool:
-    """Return whether there is a line for each rule that names every parameter and value of it."""
+    """Return whether there is a line for each rule: its text, which names every parameter and value of it."""
     rules = model.schema["x-kling"]["rules"]
-    return len(lines) == len(rules) and all(
-        word in line for line, rule in zip(lines, rules, strict=True) for word in expected_words(rule)
-    )
+    assert all(word in rule["text"] for rule in rules for word in expected_words(rule))
+    return lines == [rule["text"] for rule in rules]
 
 
 def discrepancies(model: Model) -> list[list[str]]:
@@ -543,7 +544,8 @@ def test_documentation_page_agrees(model: Model) -> None:
         f"Slug `{model.slug}`; returns {about['returns']}; usual time {usual(about['latency_seconds'])}{price(about)}."
     )
     rules = re.search(r"^## Rules\n\n(.*?)\n\n", page, re.DOTALL | re.MULTILINE)
-    assert has_rules(rules[1].splitlines() if rules else [], model)
+    lines = [unescape(line).removeprefix("- ") for line in rules[1].splitlines()] if rules else []
+    assert has_rules(lines, model)
     rows = markdown_table(page, "Where the source contradicts itself")
     assert [[remove_spaces(unescape(cell)) for cell in row] for row in rows] == discrepancies(model)
     assert f"<{about['source']['page']}>, read {about['source']['read']}." in page
@@ -566,7 +568,7 @@ def test_kling_show_agrees(model: Model, golden_runtime: Path) -> None:
         f"; from {about['source']['page']}"
     )
     rules = re.search(r"^Rules:\n(.*?)(?=^\S|\Z)", text, re.DOTALL | re.MULTILINE)
-    assert has_rules(rules[1].strip().splitlines() if rules else [], model)
+    assert has_rules([line.strip() for line in rules[1].strip().splitlines()] if rules else [], model)
     assert f"\n  kling run --sandbox {model.slug} " in text or not model.schema["examples"]
     rows = shown_table(text, "about") if about["discrepancies"] else ()
     assert [list(map(remove_spaces, row)) for row in rows] == discrepancies(model)

@@ -7,7 +7,7 @@ from datetime import date
 from typing import Any
 
 from hypothesis import HealthCheck, assume, given, settings
-from kling_codegen.draft.compose import draft
+from kling_codegen.draft.compose import draft_spec
 from kling_codegen.draft.page import NotAPage
 from ruamel.yaml import YAML
 
@@ -23,8 +23,8 @@ DAY = date(2026, 1, 31)
 
 def read_draft(text: str) -> Any:
     """Return the spec that is drafted from a page."""
-    drafted_spec = draft(text, "page.txt", DAY)
-    assert not [note for note in drafted_spec.notes if "does not load" in note.what]
+    drafted_spec = draft_spec(text, "page.txt", DAY)
+    assert not [note for note in drafted_spec.notes if "does not load" in note.text]
     return YAML(typ="safe", pure=True).load(drafted_spec.yaml)
 
 
@@ -53,7 +53,7 @@ def test_draft_has_facts_of_page(spec: Spec) -> None:
 def test_joined_numbers_are_read_or_doubted(spec: Spec) -> None:
     content = reduce_to_page(spec)
     assume(content["input"]["properties"])
-    drafted_spec = draft(page(content, run_together=True), "page.txt", DAY)
+    drafted_spec = draft_spec(page(content, run_together=True), "page.txt", DAY)
     doubted = {note.about for note in drafted_spec.notes if note.sort == "doubt"}
     once = YAML(typ="safe", pure=True).load(drafted_spec.yaml)
     for difference in differences(facts(once), facts(content)):

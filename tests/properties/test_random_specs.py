@@ -22,8 +22,8 @@ from click.testing import CliRunner
 from hypothesis import HealthCheck, Phase, example, given, settings
 from hypothesis import strategies as st
 from kling_codegen.cli import main
-from kling_codegen.diff import compare
-from kling_codegen.load import load
+from kling_codegen.diff.models import compare_specs
+from kling_codegen.load.folder import load_specs
 from kling_codegen.names import field_names
 
 from benchmarks import strict
@@ -34,6 +34,7 @@ from .damage import damaged
 from .generated import differences, properties_of_model, properties_of_spec
 from .inputs import least
 from .judging import disagreements
+from .prose_rules import split_rule
 from .specs import Spec, catalogs, documents, to_yaml
 
 if TYPE_CHECKING:
@@ -182,8 +183,8 @@ def assert_agreement(spec: Spec, model: type[Params], schema: dict[str, Any]) ->
     extension = schema["x-kling"]
     for key in ("slug", "returns", "latency_seconds"):
         assert extension[key] == spec[key]
-    for key in ("rules", "discrepancies"):
-        assert extension[key] == spec.get(key, [])
+    assert [without_text(rule) for rule in extension["rules"]] == spec.get("rules", [])
+    assert extension["discrepancies"] == spec.get("discrepancies", [])
     assert extension.get("pricing") == spec.get("pricing")
     assert extension["source"] == {**spec["source"], "read": str(spec["source"]["read"])}
 
@@ -192,6 +193,12 @@ def rule_of(rule: Any) -> tuple[str, dict[str, Any]]:
     return type(rule).__name__, {
         key: list(value) if isinstance(value, tuple) else value for key, value in asdict(rule).items()
     }
+
+
+def without_text(rule: dict[str, Any]) -> dict[str, Any]:
+    """Return a packaged rule as the spec has it."""
+    assert rule["text"].endswith(".")
+    return dict([split_rule(rule)])
 
 
 def plain_rule(rule: dict[str, Any]) -> tuple[str, dict[str, Any]]:
@@ -244,11 +251,13 @@ def test_output_depends_only_on_spec_content(specs: list[Spec], quotes: str, flo
 def test_diff_reports_exactly_the_change(drawn: list[Change]) -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        old = load(write([drawn[0].old], folder / "old"))
-        assert compare(old, load(write([drawn[0].old], folder / "again", "|", flow=True))) == []
+        old = load_specs(write([drawn[0].old], folder / "old"))
+        assert compare_specs(old, load_specs(write([drawn[0].old], folder / "again", "|", flow=True))) == []
         for number, change in enumerate(drawn):
-            new = load(write([change.new], folder / str(number)))
-            assert [(item.level, item.path, item.what) for item in compare(old, new)] == [change.report]
+            new = load_specs(write([change.new], folder / str(number)))
+            assert [(item.level, item.path, item.aspect) for item in compare_specs(old, new)] == [
+                change.report
+            ]
 
 
 @MORE
@@ -285,7 +294,7 @@ def located(result: Result, path: Path) -> list[dict[str, Any]]:
     problems: list[dict[str, Any]] = json.loads(result.stdout)["problems"]
     rows = path.read_text("utf-8").split("\n")
     for problem in problems:
-        assert (problem["file"], bool(problem["what"])) == (str(path), True)
+        assert (problem["file"], bool(problem["text"])) == (str(path), True)
         assert 1 <= problem["line"] <= len(rows) + 1
         row = rows[problem["line"] - 1] if problem["line"] <= len(rows) else ""
         assert 1 <= problem["column"] <= len(row) + 1

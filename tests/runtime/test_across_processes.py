@@ -1,4 +1,4 @@
-"""Every public error, event, result and entry is copied, pickled and turned into a dict; found by reflection."""
+"""Every public error, event, result and entry can be copied, pickled and turned into a dict."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def make_error(kind: type[ka.KlingError]) -> ka.KlingError:
 def _make_error(kind: type[ka.KlingError]) -> ka.KlingError:
     if issubclass(kind, ka.ApiError):
         return kind(429, "too many", meaning="slow down", request_id="job-1")
-    made: dict[type[ka.KlingError], Callable[[], ka.KlingError]] = {
+    makers: dict[type[ka.KlingError], Callable[[], ka.KlingError]] = {
         ka.ParamsInvalid: lambda: ka.ParamsInvalid("kling-2", [PROBLEM]),
         ka.SubmitUncertain: lambda: ka.SubmitUncertain("kling-2", "the connection was reset"),
         ka.JobFailed: lambda: ka.JobFailed("job-1", "blocked", ka.Metrics(cost=0.1)),
@@ -50,7 +50,7 @@ def _make_error(kind: type[ka.KlingError]) -> ka.KlingError:
         ka.WaitTimeout: lambda: ka.WaitTimeout("job-1", 1.5, None),
         ka.StorageError: lambda: ka.StorageError("the disk is full", url="https://x.example/1.mp4"),
     }
-    return made[kind]() if kind in made else kind("what is wrong")
+    return makers[kind]() if kind in makers else kind("what is wrong")
 
 
 VALUES: dict[Any, Any] = {
@@ -112,7 +112,7 @@ COPIES: dict[str, Callable[[Any], Any]] = {
 every_copy = pytest.mark.parametrize("make_copy", COPIES.values(), ids=COPIES)
 
 
-def test_the_classes_are_found() -> None:
+def test_public_classes_are_listed() -> None:
     assert len(ERRORS) >= 20
     assert {ka.Problem, ka.Result, ka.events.Stored, ka.JournalEntry, ka.Credits, ka.Outcome} <= set(DATA)
     assert all(kind in ERRORS or not issubclass(kind, BaseException) for kind in CLASSES)
@@ -127,7 +127,7 @@ def test_every_error_is_copied(kind: type[ka.KlingError], make_copy: Callable[[A
 
 @every_copy
 @pytest.mark.parametrize("kind", DATA)
-def test_every_class_of_data_is_copied(kind: Any, make_copy: Callable[[Any], Any]) -> None:
+def test_every_dataclass_is_copied(kind: Any, make_copy: Callable[[Any], Any]) -> None:
     value = make_data(kind)
     copied = make_copy(value)
     assert repr(copied) == repr(value)
@@ -135,13 +135,13 @@ def test_every_class_of_data_is_copied(kind: Any, make_copy: Callable[[Any], Any
 
 
 @pytest.mark.parametrize("kind", DATA)
-def test_every_class_of_data_becomes_a_dict(kind: Any) -> None:
-    made = dataclasses.asdict(make_data(kind))
-    assert set(made) == {field.name for field in dataclasses.fields(kind)}
-    assert not any(name.startswith("_") for name in made)
+def test_every_dataclass_becomes_a_dict(kind: Any) -> None:
+    data = dataclasses.asdict(make_data(kind))
+    assert set(data) == {field.name for field in dataclasses.fields(kind)}
+    assert not any(name.startswith("_") for name in data)
 
 
-def test_every_error_comes_back_from_a_process_pool() -> None:
+def test_every_error_returns_from_a_process_pool() -> None:
     context = multiprocessing.get_context("spawn")
     errors = [make_error(kind) for kind in ERRORS]
     with ProcessPoolExecutor(1, mp_context=context) as pool:
@@ -161,13 +161,13 @@ class QuotaExceeded(ka.ConfigError):
 
 
 @every_copy
-def test_an_error_with_its_own_signature_is_copied(make_copy: Callable[[Any], Any]) -> None:
+def test_error_with_its_own_signature_is_copied(make_copy: Callable[[Any], Any]) -> None:
     copied = make_copy(QuotaExceeded("film", limit=5))
     assert (str(copied), copied.team, copied.limit) == ("team film may spend 5 credits", "film", 5)
 
 
 @pytest.mark.parametrize("value", [BytesIO(b"x"), Lock(), lambda: 1, [[Lock()]], {"a": BytesIO()}])
-def test_a_value_that_is_not_plain_data_is_described(value: Any) -> None:
+def test_value_that_is_not_plain_is_described(value: Any) -> None:
     with pytest.raises(ka.ParamsInvalid) as caught:
         ka.load_catalog()["kling-2"].load().model_validate({"prompt": value})
     copied = pickle.loads(pickle.dumps(caught.value))
@@ -176,7 +176,7 @@ def test_a_value_that_is_not_plain_data_is_described(value: Any) -> None:
     assert dataclasses.asdict(copied.problems[0])["path"] == "prompt"
 
 
-def test_a_result_saves_in_its_own_process_only(tmp_path: Path) -> None:
+def test_result_saves_in_its_own_process_only(tmp_path: Path) -> None:
     with (
         Sandbox() as sandbox,
         ka.Kling(base_url=sandbox.base_url, api_key=sandbox.api_key, journal=None) as kling,
@@ -190,7 +190,7 @@ def test_a_result_saves_in_its_own_process_only(tmp_path: Path) -> None:
             foreign.save(tmp_path)
 
 
-def test_content_of_a_direct_result_is_pointed_out(tmp_path: Path) -> None:
+def test_error_points_to_the_content_of_a_result(tmp_path: Path) -> None:
     with (
         Sandbox() as sandbox,
         ka.Kling(base_url=sandbox.base_url, api_key=sandbox.api_key, journal=None) as kling,
@@ -201,13 +201,13 @@ def test_content_of_a_direct_result_is_pointed_out(tmp_path: Path) -> None:
         "try: result.save(sys.argv[1])\n"
         "except Exception as error: print(len(result.artifacts[0].content), error)"
     )
-    words = [sys.executable, "-c", code, str(tmp_path)]
-    done = subprocess.run(words, input=pickle.dumps(result), capture_output=True, timeout=60, check=True)
+    command = [sys.executable, "-c", code, str(tmp_path)]
+    done = subprocess.run(command, input=pickle.dumps(result), capture_output=True, timeout=60, check=True)
     assert done.stdout.startswith(f"{result.artifacts[0].size} ".encode())
     assert b"write artifacts[0].content" in done.stdout
 
 
-def test_a_wait_that_timed_out_keeps_its_job_in_its_own_process_only() -> None:
+def test_wait_timeout_keeps_its_job_in_its_process() -> None:
     with (
         Sandbox(timing="latency:1") as sandbox,
         ka.Kling(base_url=sandbox.base_url, api_key=sandbox.api_key, journal=None) as kling,
@@ -221,14 +221,14 @@ def test_a_wait_that_timed_out_keeps_its_job_in_its_own_process_only() -> None:
     assert (foreign.job, foreign.request_id, str(foreign)) == (None, job.request_id, str(caught.value))
 
 
-def test_a_storage_error_keeps_its_result() -> None:
+def test_storage_error_keeps_its_result() -> None:
     error = ka.StorageError("the disk is full")
     error.result = make_data(ka.Result)
     assert pickle.loads(pickle.dumps(error)).result == error.result
 
 
 @pytest.mark.parametrize("client", [ka.Kling, ka.AsyncKling])
-def test_a_client_and_its_jobs_say_what_to_pass_instead(client: Any) -> None:
+def test_pickling_a_client_or_job_gives_advice(client: Any) -> None:
     kling = client(api_key="SG_0123456789abcdef", journal=None)
     with pytest.raises(TypeError, match="Make one in each process"):
         pickle.dumps(kling)

@@ -1,4 +1,4 @@
-"""Keys, hosts, proxies and destinations in the forms in which people write them."""
+"""Notations of keys, hosts, proxies and destinations."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     "text", ["SG_key\n", ' "SG_key" ', "'SG_key'\r\n", "\ufeffSG_key", '\ufeff"SG_key"\n']
 )
-def test_a_key_is_read_as_people_store_it(text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_key_is_read_in_usual_notations(text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SEGMIND_API_KEY", text)
     assert EnvironmentKey().api_key() == "SG_key"
     monkeypatch.delenv("SEGMIND_API_KEY")
@@ -44,7 +44,7 @@ def test_a_key_is_read_as_people_store_it(text: str, tmp_path: Path, monkeypatch
 
 
 @pytest.mark.parametrize("text", ['""', "''", "\ufeff", " \n"])
-def test_a_key_of_quotes_is_no_key(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_quotes_alone_are_not_a_key(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SEGMIND_API_KEY", text)
     with pytest.raises(ConfigError, match="no API key"):
         EnvironmentKey().api_key()
@@ -85,16 +85,16 @@ def test_local_hosts_are_names(text: str, monkeypatch: pytest.MonkeyPatch) -> No
 
 
 @pytest.mark.parametrize("url", ["http://0.0.0.0:8123", "https://0.0.0.0", "http://[::]:8123"])
-def test_an_address_to_listen_on_is_refused(url: str) -> None:
+def test_listening_address_is_refused(url: str) -> None:
     with pytest.raises(ConfigError, match=r"use 127\.0\.0\.1"):
         Gateway(url)
 
 
-def test_base_urls_mean_the_same_to_the_client() -> None:
-    """What is taken as base_url leads where it was read to lead, for a bounded sample of odd ones."""
+def test_base_url_and_httpx_agree_on_the_host() -> None:
+    """For a bounded sample of unusual URLs."""
     draw = random.Random(11)
-    pieces = ["api.example", "127.0.0.1", "[::1]", "@", ":", "443", "\\", "/", "..", "%2e", "%00", "#", "?", "é", " ",
-              "localhost", "\t", ".", "//", "[", "]", "0x7f.1", "user"]  # fmt: skip
+    pieces = ["api.example", "127.0.0.1", "[::1]", "@", ":", "443", "\\", "/", "..", "%2e", "%00", "#", "?",
+              "é", " ", "localhost", "\t", ".", "//", "[", "]", "0x7f.1", "user"]  # fmt: skip
     accepted = 0
     for _ in range(20_000):
         base = draw.choice(["http://", "https://", "HTTPS://"]) + "".join(
@@ -126,7 +126,7 @@ def test_base_urls_mean_the_same_to_the_client() -> None:
         ("HTTPS_PROXY", "http://user:p\x01word@proxy.example:3128"),
     ],
 )
-def test_an_unusable_proxy_is_named(name: str, value: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unusable_proxy_is_named(name: str, value: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(name, value)
     with pytest.raises(ConfigError, match=f"^{name} .* Set it to .*Nothing was sent$") as caught:
         Kling(base_url="https://gateway.example", api_key="SG_0123456789", journal=None)
@@ -136,7 +136,7 @@ def test_an_unusable_proxy_is_named(name: str, value: str, monkeypatch: pytest.M
         pass
 
 
-def test_usual_proxies_are_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_usual_proxies_are_accepted(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HTTPS_PROXY", "http://user:p%2Fss@proxy.example:3128")
     monkeypatch.setenv("ALL_PROXY", "proxy.example:3128")
     monkeypatch.setenv("NO_PROXY", "localhost,127.0.0.1,::1,.internal,10.0.0.0/8")
@@ -171,7 +171,7 @@ def folder(url: str) -> str:
         ("C:/renders", "C:/renders"),
     ],
 )
-def test_a_destination_names_a_folder(url: str, path: str) -> None:
+def test_destination_is_a_folder(url: str, path: str) -> None:
     assert folder(url) == path
 
 
@@ -179,12 +179,12 @@ def test_a_destination_names_a_folder(url: str, path: str) -> None:
     ("url", "advice"),
     [("file://name/x", "'file:///name/x'"), ("file:", "'file:///"), ("file://", "'file:///")],
 )
-def test_a_destination_on_another_machine_is_refused(url: str, advice: str) -> None:
+def test_folder_of_another_machine_is_refused(url: str, advice: str) -> None:
     with pytest.raises(ConfigError, match=f"write {advice}"):
         kling_storage(url)
 
 
-def test_a_folder_need_not_be_utf_8(tmp_path: Path) -> None:
+def test_folder_name_may_not_be_utf_8(tmp_path: Path) -> None:
     path = Path(os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9"))
     storage = Folder(path)
     storage.check()
@@ -196,7 +196,7 @@ def test_a_folder_need_not_be_utf_8(tmp_path: Path) -> None:
     assert folder(os.fspath(path)) == os.fspath(path)
 
 
-def test_a_pipe_in_the_folder_is_not_waited_for(tmp_path: Path) -> None:
+def test_pipe_in_the_folder_does_not_block(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / ".a.mp4.0.part")
     (tmp_path / "other").write_text("kept")
     (tmp_path / ".a.mp4.1.part").symlink_to("other")
@@ -213,7 +213,7 @@ def test_the_name_of_a_file_is_not_a_folder(name: str, tmp_path: Path) -> None:
         Folder(tmp_path / name).check()
 
 
-def test_a_nearly_full_disk_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_nearly_full_disk_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     usage = shutil.disk_usage(tmp_path)
     for free, is_full in ((0, False), (1024**2, True), (MIN_FREE_BYTES, False)):
         monkeypatch.setattr(shutil, "disk_usage", lambda _, free=free: usage._replace(free=free))

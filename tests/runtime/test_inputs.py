@@ -1,4 +1,4 @@
-"""Files where a URL belongs: what is wrong with them is told before anything is sent, and each is uploaded once."""
+"""Local media for URLs: problems are reported before anything is sent, and each content is uploaded once."""
 
 from __future__ import annotations
 
@@ -50,9 +50,12 @@ def problems(slug_or_model: Any, **params: Any) -> list[str]:
 
 
 def last_body(sandbox: Sandbox) -> Any:
-    return [seen for seen in sandbox.requests if seen.path.startswith("/v2/") and seen.method == "POST"][
-        -1
-    ].json
+    submits = [
+        request
+        for request in sandbox.requests
+        if request.path.startswith("/v2/") and request.method == "POST"
+    ]
+    return submits[-1].json
 
 
 @pytest.mark.parametrize(
@@ -60,7 +63,7 @@ def last_body(sandbox: Sandbox) -> Any:
     [file(PNG), opened(PNG), lambda _: PNG, lambda _: io.BytesIO(PNG), lambda _: data_url(PNG)],
     ids=["path", "opened", "bytes", "file-object", "data-url"],
 )
-def test_local_media_is_uploaded_and_its_url_is_sent(
+def test_local_media_is_uploaded_and_its_url_sent(
     play: Play, sandbox: Sandbox, tmp_path: Path, make: Callable[[Path], Any]
 ) -> None:
     media = make(tmp_path)
@@ -74,14 +77,12 @@ def test_local_media_is_uploaded_and_its_url_is_sent(
         media.close()
     image = last_body(sandbox)["image"]
     assert image.startswith(f"{sandbox.base_url}/")
-    found = httpx.get(image)
-    assert (found.content, found.headers["content-type"]) == (PNG, "image/png")
+    response = httpx.get(image)
+    assert (response.content, response.headers["content-type"]) == (PNG, "image/png")
     assert sandbox.uploads == before + 1
 
 
-def test_media_is_found_at_any_depth_and_the_same_content_is_uploaded_once(
-    play: Play, sandbox: Sandbox, tmp_path: Path
-) -> None:
+def test_nested_media_is_uploaded_once_per_content(play: Play, sandbox: Sandbox, tmp_path: Path) -> None:
     path = file(PNG)(tmp_path)
 
     async def scenario(kling: Any) -> None:
@@ -106,9 +107,7 @@ def test_media_is_found_at_any_depth_and_the_same_content_is_uploaded_once(
     assert sandbox.uploads == before + 3
 
 
-def test_media_is_uploaded_where_no_spec_tells_that_it_is_media(
-    play: Play, sandbox: Sandbox, tmp_path: Path
-) -> None:
+def test_media_in_extra_parameters_is_uploaded(play: Play, sandbox: Sandbox, tmp_path: Path) -> None:
     path = file(PNG)(tmp_path)
 
     async def scenario(kling: Any) -> None:
@@ -120,7 +119,7 @@ def test_media_is_uploaded_where_no_spec_tells_that_it_is_media(
     assert httpx.get(last_body(sandbox)["image"]).content == PNG
 
 
-def test_an_uploaded_picture_is_seen_by_the_model(play: Play, sandbox: Sandbox, tmp_path: Path) -> None:
+def test_uploaded_image_reaches_the_model(play: Play, sandbox: Sandbox, tmp_path: Path) -> None:
     picture = httpx.get(f"{sandbox.base_url}/samples/a.png?size=640x640").content
 
     async def scenario(kling: Any) -> Any:
@@ -130,9 +129,7 @@ def test_an_uploaded_picture_is_seen_by_the_model(play: Play, sandbox: Sandbox, 
     assert saved.content_type == "image/png"
 
 
-def test_every_problem_of_every_file_is_told_at_once_and_nothing_is_sent(
-    play: Play, sandbox: Sandbox, tmp_path: Path
-) -> None:
+def test_problems_of_all_files_are_reported_at_once(play: Play, sandbox: Sandbox, tmp_path: Path) -> None:
     (tmp_path / "empty.png").touch()
     (tmp_path / "notes.txt").write_text("not a picture")
     with (tmp_path / "large.png").open("wb") as large:
@@ -163,27 +160,27 @@ def test_every_problem_of_every_file_is_told_at_once_and_nothing_is_sent(
     with pytest.raises(ParamsInvalid) as caught:
         play(scenario, journal=None)
     text.close()
-    said = {problem.path: problem.message for problem in caught.value.problems}
-    assert "not allowed" in said.pop("duration")
-    assert said == {
+    messages = {problem.path: problem.message for problem in caught.value.problems}
+    assert "not allowed" in messages.pop("duration")
+    assert messages == {
         "start_image_url": "too many bytes (52428801)",
         "end_image_url": f"{tmp_path}/nowhere.png is missing",
         "elements[0].frontal_image_url": f"{tmp_path} is a folder",
         "elements[0].reference_image_urls[0]": f"{tmp_path}/empty.png is empty",
-        "elements[0].reference_image_urls[1]": "0 bytes is empty",
+        "elements[0].reference_image_urls[1]": "bytes of length 0 is empty",
         "elements[0].reference_image_urls[2]": f"the file '{tmp_path}/notes.txt' is a file opened as text: open it in mode 'rb'",
         "elements[1].frontal_image_url": f"{tmp_path}/notes.txt is not an image, video or audio file of a known type",
-        "elements[1].reference_image_urls[0]": said["elements[1].reference_image_urls[0]"],
+        "elements[1].reference_image_urls[0]": messages["elements[1].reference_image_urls[0]"],
         "elements[2].frontal_image_url": "'data:image/png,AA' is not a complete data: URL: expected data:TYPE;base64,CONTENT",
         "elements[2].reference_image_urls[0]": "'data:;base64,A' is a data: URL whose base64 is damaged",
         "elements[2].reference_image_urls[1]": "'a.png' is not an http or https URL",
     }
-    assert "closed file" in said["elements[1].reference_image_urls[0]"]
+    assert "closed file" in messages["elements[1].reference_image_urls[0]"]
     assert len(sandbox.requests) == before
 
 
 @pytest.mark.parametrize("size", [50 * 1024**2, 50 * 1024**2 + 1])
-def test_the_documented_size_holds_for_every_form(size: int, tmp_path: Path) -> None:
+def test_size_limit_holds_for_every_form(size: int, tmp_path: Path) -> None:
     path = tmp_path / "large.png"
     with path.open("wb") as large:
         large.write(PNG)
@@ -193,7 +190,7 @@ def test_the_documented_size_holds_for_every_form(size: int, tmp_path: Path) -> 
         for media in (path, stream, content, data_url(content)):
             if size <= 50 * 1024**2:
                 Kling3ProImage2video(prompt="x", start_image_url=media)
-                # Beside another problem, what was given is measured as it is.
+                # The size is also checked beside another problem.
                 assert len(problems(Kling3ProImage2video, duration=99, start_image_url=media)) == 2
             else:
                 assert problems(Kling3ProImage2video, prompt="x", start_image_url=media) == [
@@ -202,21 +199,21 @@ def test_the_documented_size_holds_for_every_form(size: int, tmp_path: Path) -> 
                 assert len(problems(Kling3ProImage2video, duration=99, start_image_url=media)) == 3
 
 
-def test_a_file_that_is_too_large_is_not_read(tmp_path: Path) -> None:
+def test_file_over_the_limit_is_not_read(tmp_path: Path) -> None:
     class Counting(io.BytesIO):
-        taken = 0
+        count = 0
 
         def read(self, size: int | None = -1, /) -> bytes:
             content = super().read(size)
-            self.taken += len(content)
+            self.count += len(content)
             return content
 
     stream = Counting(PNG + bytes(50 * 1024**2))
     assert len(problems(Kling3ProImage2video, prompt="x", start_image_url=stream)) == 1
-    assert stream.taken < 10_000
+    assert stream.count < 10_000
 
 
-def test_a_file_is_taken_from_where_it_stands_and_put_back_there(play: Play, sandbox: Sandbox) -> None:
+def test_position_of_an_open_file_is_restored(play: Play, sandbox: Sandbox) -> None:
     stream = io.BytesIO(b"skipped" + PNG)
     stream.seek(7)
 
@@ -230,7 +227,7 @@ def test_a_file_is_taken_from_where_it_stands_and_put_back_there(play: Play, san
     assert problems(KlingBloombloom, image=stream) == [f"image: the file {stream!r} is empty"]
 
 
-def test_a_stream_that_can_be_read_only_once_is_refused() -> None:
+def test_stream_without_positions_is_refused() -> None:
     class Pipe(io.BytesIO):
         def tell(self) -> int:
             raise OSError("not seekable")
@@ -239,29 +236,27 @@ def test_a_stream_that_can_be_read_only_once_is_refused() -> None:
     assert problem.endswith("is not readable: not seekable")
 
 
-def test_there_is_no_body_while_local_media_is_in_it(tmp_path: Path) -> None:
+def test_wire_body_refuses_local_media(tmp_path: Path) -> None:
     params = KlingO1(prompt="@Image1 @Image2", image_urls=[URL, file(PNG)(tmp_path)])
     with pytest.raises(ConfigError, match=r"picture has not been uploaded: submit\(\) and run\(\) upload it"):
         params.wire()
     assert KlingO1(prompt="@Image1", image_urls=(URL,)).wire()["image_urls"] == [URL]
 
 
-def test_rules_count_files_as_given(tmp_path: Path) -> None:
+def test_rules_count_files_as_set(tmp_path: Path) -> None:
     assert problems(KlingO1, prompt="@Image3", image_urls=[PNG, file(PNG)(tmp_path)]) == [
         "prompt: refers to @Image3, but image_urls has 2 items"
     ]
 
 
-def test_only_media_is_media() -> None:
+def test_other_objects_are_not_media() -> None:
     assert problems(KlingBloombloom, image=URL, mode=PNG)
     assert len(problems(KlingO1, prompt=PNG, image_urls=PNG)) == 2
     prompt = data_url(PNG)
     assert KlingO1(prompt=prompt, image_urls=[URL]).wire()["prompt"] == prompt
 
 
-def test_a_file_that_is_gone_when_it_is_needed_starts_no_job(
-    play: Play, sandbox: Sandbox, tmp_path: Path
-) -> None:
+def test_deleted_file_starts_no_job(play: Play, sandbox: Sandbox, tmp_path: Path) -> None:
     path = file(PNG)(tmp_path)
 
     async def scenario(kling: Any) -> None:
@@ -275,7 +270,7 @@ def test_a_file_that_is_gone_when_it_is_needed_starts_no_job(
     assert len(sandbox.requests) == before
 
 
-def test_a_file_that_changes_while_it_is_read_starts_no_job(play: Play, sandbox: Sandbox) -> None:
+def test_changing_file_starts_no_job(play: Play, sandbox: Sandbox) -> None:
     class Growing(io.BytesIO):
         def tell(self) -> int:
             self.seek(0, io.SEEK_END)
@@ -292,9 +287,7 @@ def test_a_file_that_changes_while_it_is_read_starts_no_job(play: Play, sandbox:
     assert len(sandbox.requests) == before
 
 
-def test_content_is_uploaded_once_by_a_client_and_once_for_all_who_share_a_journal(
-    play: Play, sandbox: Sandbox, tmp_path: Path
-) -> None:
+def test_uploads_are_shared_by_client_and_journal(play: Play, sandbox: Sandbox, tmp_path: Path) -> None:
     content = PNG + play.kind.__name__.encode()
     path = file(content)(tmp_path)
 
@@ -312,7 +305,7 @@ def test_content_is_uploaded_once_by_a_client_and_once_for_all_who_share_a_journ
     assert sandbox.uploads == before + 3
 
 
-def test_an_upload_is_forgotten_a_day_before_it_is_gone(play: Play, sandbox: Sandbox, tmp_path: Path) -> None:
+def test_upload_is_renewed_a_day_before_it_expires(play: Play, sandbox: Sandbox, tmp_path: Path) -> None:
     content = PNG + b"aging" + play.kind.__name__.encode()
 
     def after(days: float) -> None:
@@ -342,7 +335,7 @@ def test_an_upload_is_forgotten_a_day_before_it_is_gone(play: Play, sandbox: San
         assert sandbox.uploads == before + uploads
 
 
-def test_what_many_tasks_upload_at_once_is_uploaded_once(sandbox: Sandbox) -> None:
+def test_concurrent_tasks_upload_once(sandbox: Sandbox) -> None:
     content = PNG + b"tasks"
 
     async def main() -> None:
@@ -358,7 +351,7 @@ def test_what_many_tasks_upload_at_once_is_uploaded_once(sandbox: Sandbox) -> No
     assert sandbox.uploads == before + 1
 
 
-def test_what_many_threads_upload_at_once_is_uploaded_once(sandbox: Sandbox) -> None:
+def test_concurrent_threads_upload_once(sandbox: Sandbox) -> None:
     content = PNG + b"threads"
     before = sandbox.uploads
     with Kling(base_url=sandbox.base_url, api_key=sandbox.api_key, journal=None) as kling:
@@ -372,7 +365,7 @@ def test_what_many_threads_upload_at_once_is_uploaded_once(sandbox: Sandbox) -> 
     assert sandbox.uploads == before + 1
 
 
-def test_the_journal_knows_the_urls_and_not_the_bytes(play: Play, sandbox: Sandbox, tmp_path: Path) -> None:
+def test_journal_has_urls_and_no_content(play: Play, sandbox: Sandbox, tmp_path: Path) -> None:
     async def scenario(kling: Any) -> None:
         await kling.submit("kling-bloombloom", image=PNG)
 
@@ -386,7 +379,7 @@ def test_the_journal_knows_the_urls_and_not_the_bytes(play: Play, sandbox: Sandb
     assert sandbox.api_key.encode() not in (tmp_path / "journal").read_bytes()
 
 
-def test_a_simulated_clock_serves_for_uploads(sandbox: Sandbox) -> None:
+def test_uploads_use_the_simulated_clock(sandbox: Sandbox) -> None:
     with Kling(
         base_url=sandbox.base_url, api_key=sandbox.api_key, clock=SimulatedClock(), journal=None
     ) as kling:

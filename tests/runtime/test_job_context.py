@@ -44,7 +44,7 @@ class Filing:
     def abort(self) -> None: ...
 
 
-def test_storage_learns_of_the_job(play: Play, tmp_path: Path) -> None:
+def test_storage_receives_the_job(play: Play, tmp_path: Path) -> None:
     filing = Filing()
 
     async def scenario(kling: Any) -> None:
@@ -64,7 +64,7 @@ def test_storage_learns_of_the_job(play: Play, tmp_path: Path) -> None:
     play(scenario, plugins=[filing], journal=tmp_path / "journal")
 
 
-def test_storage_learns_of_a_resumed_job(play: Play, tmp_path: Path) -> None:
+def test_storage_receives_a_resumed_job(play: Play, tmp_path: Path) -> None:
     filing = Filing()
     options: dict[str, Any] = {"plugins": [filing], "journal": tmp_path / "journal"}
 
@@ -77,7 +77,7 @@ def test_storage_learns_of_a_resumed_job(play: Play, tmp_path: Path) -> None:
         filing.is_down = False
         resuming: Any = kling.resume()
         is_async = inspect.isasyncgen(resuming)
-        outcomes: Any = [each async for each in resuming] if is_async else list(await resuming)
+        outcomes: Any = [outcome async for outcome in resuming] if is_async else list(await resuming)
         assert [outcome.error for outcome in outcomes] == [None]
 
     play(interrupted, **options)

@@ -1,4 +1,4 @@
-"""What outlives the process: the intent, the id, the end; and whom it is shown to."""
+"""The journal: intents, request ids and outcomes, kept apart from keys and links."""
 
 from __future__ import annotations
 
@@ -49,9 +49,7 @@ def journal(path: Path) -> Iterator[Journal]:
     journal.close()
 
 
-def test_a_job_is_written_down_from_the_intent_to_the_file(
-    play: Play, journal: Journal, tmp_path: Path
-) -> None:
+def test_journal_records_each_state_of_a_job(play: Play, journal: Journal, tmp_path: Path) -> None:
     states: list[tuple[str, str | None]] = []
 
     class Reading:
@@ -95,7 +93,7 @@ def test_the_intent_is_on_disk_before_the_request_is_sent(path: Path) -> None:
     assert (entry.state, entry.request_id) == ("QUEUED", "abc")
 
 
-def test_a_refused_submit_and_a_failed_job_say_why(play: Play, journal: Journal) -> None:
+def test_refused_submit_and_failed_job_have_reasons(play: Play, journal: Journal) -> None:
     async def scenario(kling: Any) -> None:
         with pytest.raises(ka.JobFailed):
             await kling.run("kling-2", prompt="sandbox-block")
@@ -114,7 +112,7 @@ def test_a_refused_submit_and_a_failed_job_say_why(play: Play, journal: Journal)
     assert "SG_wrong" not in journal.path.read_bytes().decode("latin-1")
 
 
-def test_without_a_journal_nothing_is_written(
+def test_client_without_journal_writes_no_file(
     play: Play, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def scenario(kling: Any) -> None:
@@ -127,9 +125,7 @@ def test_without_a_journal_nothing_is_written(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_the_journal_is_where_the_platform_keeps_state(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_default_path_is_in_the_state_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.delenv("KLING_JOURNAL")
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
     path = default_path()
@@ -139,7 +135,7 @@ def test_the_journal_is_where_the_platform_keeps_state(
         assert path == tmp_path / "kling-adapters" / "journal.sqlite3"
 
 
-def test_the_files_are_for_their_owner_alone(journal: Journal) -> None:
+def test_files_are_readable_by_their_owner_only(journal: Journal) -> None:
     journal.intend("https://gateway", "kling-2", {"prompt": "x"}, "SG_0123456789")
     files = [path for path in journal.path.parent.iterdir() if path.suffix != ".alive"]
     assert len(files) == 3
@@ -147,7 +143,7 @@ def test_the_files_are_for_their_owner_alone(journal: Journal) -> None:
     assert not any(b"SG_0123456789" in path.read_bytes() for path in files)
 
 
-def test_a_journal_that_cannot_be_written_stops_the_submit(play: Play, tmp_path: Path) -> None:
+def test_unwritable_journal_stops_the_submit(play: Play, tmp_path: Path) -> None:
     blocked = tmp_path / "blocked"
     blocked.write_text("not a database")
 
@@ -160,7 +156,7 @@ def test_a_journal_that_cannot_be_written_stops_the_submit(play: Play, tmp_path:
     play(scenario, journal=blocked)
 
 
-def test_a_journal_that_breaks_after_the_submit_loses_no_job(
+def test_journal_broken_after_the_submit_loses_no_job(
     play: Play, path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     async def scenario(kling: Any) -> None:
@@ -174,7 +170,7 @@ def test_a_journal_that_breaks_after_the_submit_loses_no_job(
     assert "could not be noted" in caplog.text
 
 
-def test_a_cancelled_submit_is_uncertain(sandbox: Sandbox, journal: Journal) -> None:
+def test_cancelled_submit_is_uncertain(sandbox: Sandbox, journal: Journal) -> None:
     async def main() -> None:
         async with AsyncKling(base_url=slow, api_key="SG_0123456789", journal=journal.path) as kling:
             with anyio.move_on_after(10) as scope:
@@ -205,7 +201,7 @@ def test_a_cancelled_submit_is_uncertain(sandbox: Sandbox, journal: Journal) -> 
     assert "interrupted by Cancelled" in (entry.reason or "")
 
 
-def test_a_submit_that_is_interrupted_between_two_tries_is_not_uncertain(
+def test_submit_interrupted_between_retries_is_refused(
     play: Play, sandbox: Sandbox, journal: Journal
 ) -> None:
     scopes: list[anyio.CancelScope] = []
@@ -236,7 +232,7 @@ def test_a_submit_that_is_interrupted_between_two_tries_is_not_uncertain(
     assert "interrupted" in (entry.reason or "")
 
 
-def test_an_id_that_is_given_twice_is_that_of_both(journal: Journal) -> None:
+def test_duplicate_request_id_updates_both_entries(journal: Journal) -> None:
     first, second = (journal.intend("https://gateway", "kling-2", {}, "SG_0123456789") for _ in range(2))
     journal.update(first, request_id="the-same", state="QUEUED")
     journal.update(second, request_id="the-same", state="QUEUED")
@@ -252,7 +248,7 @@ with Kling(base_url=sys.argv[1], api_key="SG_0123456789", journal=sys.argv[2]) a
 """
 
 
-def test_the_intent_of_a_process_that_died_is_uncertain_and_that_of_one_that_lives_is_not(
+def test_intent_is_uncertain_once_its_process_is_killed(
     journal: Journal,
 ) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
@@ -277,27 +273,27 @@ def test_the_intent_of_a_process_that_died_is_uncertain_and_that_of_one_that_liv
     assert not list(journal.path.parent.glob("*.alive"))
 
 
-def test_an_intent_whose_process_left_nothing_behind_is_uncertain(journal: Journal, path: Path) -> None:
-    other = Journal(path)
-    other.intend("https://gateway.example", "kling-2", {}, "SG_1")
+def test_intent_without_lock_file_is_uncertain(journal: Journal, path: Path) -> None:
+    owner = Journal(path)
+    owner.intend("https://gateway.example", "kling-2", {}, "SG_1")
     assert [entry.state for entry in journal.entries()] == ["SUBMITTING"]
-    other.close()
+    owner.close()
     assert not list(path.parent.glob("*.alive"))
     assert [entry.state for entry in journal.entries()] == ["UNCERTAIN"]
 
 
-def test_what_a_user_found_out_is_written_down_once(journal: Journal) -> None:
-    one, two = (journal.intend("https://gateway", "kling-2", {}, "SG_0123456789") for _ in range(2))
-    journal.update(one, state="UNCERTAIN", reason="cut")
-    journal.update(two, state="UNCERTAIN", reason="cut")
-    journal.resolve(one, "abc")
+def test_uncertain_submit_is_resolved_once(journal: Journal) -> None:
+    first, second = (journal.intend("https://gateway", "kling-2", {}, "SG_0123456789") for _ in range(2))
+    journal.update(first, state="UNCERTAIN", reason="cut")
+    journal.update(second, state="UNCERTAIN", reason="cut")
+    journal.resolve(first, "abc")
     with pytest.raises(ka.ConfigError, match="abc is already in the journal"):
-        journal.resolve(two, "abc")
-    journal.resolve(two, None)
+        journal.resolve(second, "abc")
+    journal.resolve(second, None)
     assert [entry.state for entry in journal.entries()] == ["QUEUED", "REFUSED"]
 
 
-def test_a_completed_job_that_the_gateway_has_forgotten_is_stored_all_the_same(
+def test_completed_job_is_stored_after_its_record_expired(
     play: Play, journal: Journal, tmp_path: Path
 ) -> None:
     async def scenario(kling: Any) -> list[ka.Outcome[Any]]:
@@ -305,8 +301,10 @@ def test_a_completed_job_that_the_gateway_has_forgotten_is_stored_all_the_same(
         journal.record_destination(play.sandbox.base_url, job.request_id, str(tmp_path / "out"))
         await job.wait()
         play.sandbox.advance(3601)
-        found = kling.resume()
-        return [outcome async for outcome in found] if isinstance(kling, AsyncKling) else list(await found)
+        outcomes = kling.resume()
+        if isinstance(kling, AsyncKling):
+            return [outcome async for outcome in outcomes]
+        return list(await outcomes)
 
     [outcome] = play(scenario, journal=journal.path)
     assert outcome.error is None
@@ -315,7 +313,7 @@ def test_a_completed_job_that_the_gateway_has_forgotten_is_stored_all_the_same(
     assert entry.files[0].path.exists()
 
 
-def test_several_processes_share_a_journal(path: Path) -> None:
+def test_processes_share_a_journal(path: Path) -> None:
     code = f"""
 from kling_adapters.journal.journal import Journal
 journal = Journal({str(path)!r})
@@ -331,7 +329,7 @@ journal.close()
     assert all(entry.state == "QUEUED" and entry.request_id == str(entry.id) for entry in entries)
 
 
-def test_journals_that_are_opened_and_closed_do_not_damage_one_that_is_in_use(path: Path) -> None:
+def test_opening_and_closing_does_not_damage_a_journal(path: Path) -> None:
     code = f"""
 from kling_adapters.journal.journal import Journal
 for number in range(150):
@@ -348,20 +346,20 @@ for number in range(150):
                 journal.intend("https://gateway", "kling-2", {"prompt": "x" * 3000}, "SG_0123456789")
             journal.close()
 
-    with subprocess.Popen([sys.executable, "-c", code]) as other, ThreadPoolExecutor(3) as pool:
-        for each in [pool.submit(write) for _ in range(3)]:
-            each.result()
-    assert other.returncode == 0
+    with subprocess.Popen([sys.executable, "-c", code]) as process, ThreadPoolExecutor(3) as pool:
+        for future in [pool.submit(write) for _ in range(3)]:
+            future.result()
+    assert process.returncode == 0
     connection = sqlite3.connect(path)
     assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
     assert connection.execute("SELECT count(*) FROM jobs").fetchone() == (4 * 150 * 3,)
     connection.close()
 
 
-def test_what_ended_long_ago_is_dropped(journal: Journal, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_old_ended_entries_are_deleted(journal: Journal, monkeypatch: pytest.MonkeyPatch) -> None:
     numbers = [journal.intend("https://gateway", "kling-2", {}, "SG_0123456789") for _ in range(3)]
     journal.update(numbers[0], state="REFUSED", reason="no")
-    journal.update(numbers[1], state="UNCERTAIN", reason="who knows")
+    journal.update(numbers[1], state="UNCERTAIN", reason="cut")
     journal.update(numbers[2], request_id="abc", state="QUEUED")
     journal.close()
     monkeypatch.setenv("KLING_JOURNAL_DAYS", "0")
@@ -386,7 +384,7 @@ def test_unstored_output_outlives_a_short_retention(
     assert journal.entries() == []
 
 
-def test_forgotten_journal_closes_its_file(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_collected_journal_closes_its_file(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     closed: list[sqlite3.Connection] = []
 
     class Connection(sqlite3.Connection):
@@ -406,10 +404,10 @@ def test_request_ids_of_two_gateways_are_kept_apart(journal: Journal) -> None:
         journal.update(entry, request_id="job-1", state="QUEUED")
     journal.update_job("https://one", "job-1", state="FAILED", reason="blocked")
     journal.record_destination("https://two", "job-1", "out")
-    one, two = journal.entries()
-    assert (one.state, one.save_to) == ("FAILED", None)
-    assert (two.state, two.save_to) == ("QUEUED", "out")
-    assert journal.find("https://two", "job-1") == two
+    first, second = journal.entries()
+    assert (first.state, first.save_to) == ("FAILED", None)
+    assert (second.state, second.save_to) == ("QUEUED", "out")
+    assert journal.find("https://two", "job-1") == second
     uncertain = journal.intend("https://three", "kling-2", {}, "SG_0123456789")
     journal.update(uncertain, state="UNCERTAIN", reason="cut")
     journal.resolve(uncertain, "job-1")
@@ -428,8 +426,8 @@ def test_locked_journal_delays_progress_for_a_second(journal: Journal) -> None:
     entry = journal.intend("https://gateway", "kling-2", {}, "SG_0123456789")
     journal.update(entry, request_id="abc", state="QUEUED")
     journal.close()
-    with closing(sqlite3.connect(journal.path, isolation_level=None)) as other:
-        other.execute("BEGIN IMMEDIATE")
+    with closing(sqlite3.connect(journal.path, isolation_level=None)) as connection:
+        connection.execute("BEGIN IMMEDIATE")
         start = time.monotonic()
         # The file is opened first, then it is open.
         for _ in range(2):
@@ -438,7 +436,7 @@ def test_locked_journal_delays_progress_for_a_second(journal: Journal) -> None:
         assert time.monotonic() - start < 10
 
 
-def test_a_journal_of_a_newer_version_is_left_alone(journal: Journal) -> None:
+def test_journal_of_a_newer_version_is_refused(journal: Journal) -> None:
     journal.intend("https://gateway", "kling-2", {}, "SG_0123456789")
     journal.close()
     connection = sqlite3.connect(journal.path)
@@ -448,7 +446,7 @@ def test_a_journal_of_a_newer_version_is_left_alone(journal: Journal) -> None:
         Journal(journal.path).entries()
 
 
-def test_a_link_that_opens_a_file_to_anybody_is_not_kept(journal: Journal) -> None:
+def test_signed_links_are_not_recorded(journal: Journal) -> None:
     entry = journal.intend("https://gateway", "kling-2", {}, "SG_0123456789")
     journal.update(entry, request_id="abc", state="QUEUED")
     file = ka.StoredFile(
@@ -456,4 +454,4 @@ def test_a_link_that_opens_a_file_to_anybody_is_not_kept(journal: Journal) -> No
     )
     journal.update_job("https://gateway", "abc", files=[file])
     assert journal.entries()[0].files == (ka.StoredFile("s3://bucket/a.mp4", 7, "0" * 64, "video/mp4"),)
-    assert json.dumps([vars(each) for each in journal.entries()[0].files]).count("5ecret") == 0
+    assert json.dumps([vars(file) for file in journal.entries()[0].files]).count("5ecret") == 0

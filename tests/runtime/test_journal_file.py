@@ -1,4 +1,4 @@
-"""The file of the journal where it is odd: not writable, full, damaged, badly named, open to others."""
+"""The file of the journal in odd places: not writable, full, damaged, badly named, readable by other users."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def change(journal: Journal, statement: str, *values: object) -> None:
         connection.execute(statement, values)
 
 
-# As root everything can be written to, so the process becomes somebody else once it has imported what it needs.
+# Root can write everything, so the process becomes another user once its imports are done.
 READING = """
 import os, sys
 import kling_adapters.models
@@ -77,20 +77,20 @@ except StorageError as error:
 """
 
 
-@pytest.mark.parametrize("what", ["folder", "file", "open elsewhere"])
-def test_a_journal_that_cannot_be_written_is_read(what: str) -> None:
+@pytest.mark.parametrize("obstacle", ["folder", "file", "open elsewhere"])
+def test_unwritable_journal_is_read(obstacle: str) -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         journal = Journal(folder / "state" / "a %41?b#c")
         numbers = intend(journal, 2)
         journal.update(numbers[0], request_id="job-1", state="QUEUED")
-        if what != "open elsewhere":
+        if obstacle != "open elsewhere":
             journal.close()
         for path in (folder, folder / "state"):
             path.chmod(0o755)
         for path in (folder / "state").iterdir():
             path.chmod(0o444)
-        if what == "file":
+        if obstacle == "file":
             (folder / "state").chmod(0o777)
         elif os.geteuid() != 0:
             (folder / "state").chmod(0o555)
@@ -105,8 +105,8 @@ def test_a_journal_that_cannot_be_written_is_read(what: str) -> None:
         journal.close()
     first, second, error = done.stdout.splitlines()
     assert first == "1 QUEUED job-1"
-    # Nobody can tell whether the owner of a file that cannot be opened lives.
-    assert second == f"2 {'SUBMITTING' if what == 'open elsewhere' else 'UNCERTAIN'} None"
+    # The owner of a file that cannot be opened may be alive.
+    assert second == f"2 {'SUBMITTING' if obstacle == 'open elsewhere' else 'UNCERTAIN'} None"
     assert "Nothing was sent" in error
     assert "KLING_JOURNAL" in error
 
@@ -130,7 +130,7 @@ with Kling(base_url=url, api_key=key, journal=journal) as kling:
 """
 
 
-def test_a_full_disk_stops_the_submit_and_not_the_reader(tmp_path: Path) -> None:
+def test_full_disk_stops_submits_but_not_reads(tmp_path: Path) -> None:
     with FakeGateway() as gateway:
         done = subprocess.run(
             [sys.executable, "-c", FULL, gateway.base_url, gateway.api_key, str(tmp_path / "journal")],
@@ -146,7 +146,7 @@ def test_a_full_disk_stops_the_submit_and_not_the_reader(tmp_path: Path) -> None
     assert (len(posts), count) == (1, "1")
 
 
-def test_what_others_could_read_is_closed_to_them(journal: Journal) -> None:
+def test_readable_files_are_closed_to_other_users(journal: Journal) -> None:
     old = os.umask(0)
     try:
         intend(journal)
@@ -156,8 +156,8 @@ def test_what_others_could_read_is_closed_to_them(journal: Journal) -> None:
         assert stat.S_IMODE(journal.path.parent.stat().st_mode) == 0o700
         for path in files:
             path.chmod(0o666)
-        with closing(Journal(journal.path)) as other:
-            intend(other)
+        with closing(Journal(journal.path)) as second:
+            intend(second)
         assert {stat.S_IMODE(path.stat().st_mode) for path in files if path.suffix != ".alive"} == {0o600}
     finally:
         os.umask(old)
@@ -177,7 +177,7 @@ def test_what_others_could_read_is_closed_to_them(journal: Journal) -> None:
         "model = x'ff'",
     ],
 )
-def test_a_damaged_entry_does_not_hide_the_others(
+def test_damaged_entry_is_left_out_with_a_warning(
     damage: str, journal: Journal, caplog: pytest.LogCaptureFixture
 ) -> None:
     numbers = intend(journal, 3)
@@ -186,22 +186,22 @@ def test_a_damaged_entry_does_not_hide_the_others(
     assert f"entry {numbers[1]} of the journal" in caplog.text
 
 
-def test_text_that_is_not_unicode_comes_back_as_it_was(journal: Journal) -> None:
+def test_text_with_lone_surrogates_is_kept(journal: Journal) -> None:
     folder = os.fsdecode(b"/films/\xff")
-    entry = journal.intend(GATEWAY, "kling-2", {"prompt": "half \ud83d"}, KEY, folder, "tag \udcfe")
-    journal.update(entry, request_id="job \ud83d", state="QUEUED")
+    number = journal.intend(GATEWAY, "kling-2", {"prompt": "half \ud83d"}, KEY, folder, "tag \udcfe")
+    journal.update(number, request_id="job \ud83d", state="QUEUED")
     journal.update_job(GATEWAY, "job \ud83d", state="PROCESSING", reason="reason \ud83d")
-    [found] = journal.entries()
-    assert (found.params, found.save_to, found.tag) == ({"prompt": "half \ud83d"}, folder, "tag \udcfe")
-    assert (found.request_id, found.state, found.reason) == ("job \ud83d", "PROCESSING", "reason \ud83d")
-    assert journal.find(GATEWAY, "job \ud83d") == found
+    [entry] = journal.entries()
+    assert (entry.params, entry.save_to, entry.tag) == ({"prompt": "half \ud83d"}, folder, "tag \udcfe")
+    assert (entry.request_id, entry.state, entry.reason) == ("job \ud83d", "PROCESSING", "reason \ud83d")
+    assert journal.find(GATEWAY, "job \ud83d") == entry
 
 
-def test_what_is_forgotten_is_overwritten(journal: Journal) -> None:
+def test_deleted_entries_are_overwritten(journal: Journal) -> None:
     first, second, third = intend(journal, 3)
     journal.update(first, state="REFUSED", reason="no")
     journal.update(second, state="REFUSED", reason="no")
-    # A submit that somebody waits for stays: its answer must find it.
+    # A submit that is under way stays: its answer must find it.
     assert journal.forget([first, first, second, third, 99]) == 2
     assert [entry.id for entry in journal.entries()] == [third]
     journal.update(third, state="REFUSED", reason="no")
@@ -210,13 +210,13 @@ def test_what_is_forgotten_is_overwritten(journal: Journal) -> None:
     assert not any(b"a secret film" in path.read_bytes() for path in files)
 
 
-def test_nothing_is_forgotten_by_a_journal_without_a_file(journal: Journal) -> None:
+def test_forget_creates_no_file(journal: Journal) -> None:
     assert journal.forget([1]) == 0
     assert not journal.path.exists()
 
 
 @pytest.mark.parametrize("days", ["nan", "-1", "-inf", "", "ten"])
-def test_days_out_of_range_are_refused_before_the_submit(
+def test_invalid_days_are_refused_before_the_submit(
     days: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("KLING_JOURNAL_DAYS", days)
@@ -230,7 +230,7 @@ def test_days_out_of_range_are_refused_before_the_submit(
 
 
 @pytest.mark.parametrize("days", ["inf", "1e300", "0.5"])
-def test_days_can_be_as_many_as_one_likes(
+def test_large_and_fractional_days_are_accepted(
     days: str, journal: Journal, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     [entry] = intend(journal)
@@ -243,7 +243,7 @@ def test_days_can_be_as_many_as_one_likes(
 @pytest.mark.parametrize(
     "name", ["file:x?mode=memory", ":memory:", "a%41?b#c", os.fsdecode(b"\xff"), "-journal", " "]
 )
-def test_odd_names_are_names_of_files(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_odd_names_are_file_names(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     with closing(Journal(name)) as journal:
         intend(journal)
@@ -254,7 +254,7 @@ def test_odd_names_are_names_of_files(name: str, tmp_path: Path, monkeypatch: py
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no pipes in folders")
-def test_pipe_in_place_of_the_journal_is_not_waited_for(tmp_path: Path) -> None:
+def test_pipe_at_the_path_is_refused_at_once(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     main = "from kling_adapters.cli import main; main()"
     command = [sys.executable, "-c", main, "jobs", "--journal", str(tmp_path / "pipe")]
@@ -264,14 +264,14 @@ def test_pipe_in_place_of_the_journal_is_not_waited_for(tmp_path: Path) -> None:
     assert "it is not a plain file" in done.stderr
 
 
-@pytest.mark.parametrize("name", ["a\0b", "~nobody-of-this-name/journal", "half \ud83d"])
-def test_what_no_file_can_be_called_is_refused(name: str) -> None:
+@pytest.mark.parametrize("name", ["a\0b", "~no-user-of-this-name/journal", "lone \ud83d"])
+def test_impossible_file_name_is_refused(name: str) -> None:
     with pytest.raises(ka.ConfigError, match=r"journal.*Nothing was sent"):
         Kling(api_key=KEY, journal=name)
 
 
 @pytest.mark.parametrize("name", [".", "x" * 300, "file/journal"])
-def test_a_place_where_no_file_can_be_is_a_storage_error(name: str, tmp_path: Path) -> None:
+def test_impossible_place_is_a_storage_error(name: str, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     mode = tmp_path.stat().st_mode
     with closing(Journal(tmp_path / name)) as journal:
@@ -286,7 +286,7 @@ def test_a_place_where_no_file_can_be_is_a_storage_error(name: str, tmp_path: Pa
 
 @pytest.mark.skipif(sys.platform == "win32", reason="the state folder is not that of HOME there")
 @pytest.mark.parametrize("state", ["", "relative/folder"])
-def test_a_user_without_home_is_told_what_to_set(state: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_user_without_home_gets_the_variable_to_set(state: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("KLING_JOURNAL")
     monkeypatch.delenv("XDG_STATE_HOME", raising=False)
     monkeypatch.delenv("HOME", raising=False)
@@ -298,8 +298,8 @@ def test_a_user_without_home_is_told_what_to_set(state: str, monkeypatch: pytest
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="a file that is open cannot be removed there")
-@pytest.mark.parametrize("what", ["removed", "replaced"])
-def test_a_submit_is_found_after_its_journal_was_moved(what: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("change", ["removed", "replaced"])
+def test_submit_is_recorded_after_the_journal_was_moved(change: str, tmp_path: Path) -> None:
     folder, elsewhere = tmp_path / "state", tmp_path / "elsewhere"
     path = folder / "journal"
     with FakeGateway() as gateway:
@@ -307,19 +307,19 @@ def test_a_submit_is_found_after_its_journal_was_moved(what: str, tmp_path: Path
         with Kling(**options, journal=path) as kling:
             first = kling.submit("kling-2", prompt="first").request_id
             folder.rename(elsewhere)
-            if what == "replaced":
-                with Kling(**options, journal=path) as other:
-                    other.submit("kling-2", prompt="other")
+            if change == "replaced":
+                with Kling(**options, journal=path) as second_client:
+                    second_client.submit("kling-2", prompt="other")
             second = kling.submit("kling-2", prompt="second").request_id
             assert [entry.request_id for entry in kling.entries()][-1] == second
     with closing(Journal(path)) as journal:
         entries = journal.entries()
-    assert [entry.params["prompt"] for entry in entries] == ["other"] * (what == "replaced") + ["second"]
+    assert [entry.params["prompt"] for entry in entries] == ["other"] * (change == "replaced") + ["second"]
     with closing(Journal(elsewhere / "journal")) as journal:
         assert [entry.request_id for entry in journal.entries()] == [first]
 
 
-def test_lock_files_of_a_journal_nearby_are_left_alone(tmp_path: Path) -> None:
+def test_lock_files_of_another_journal_stay(tmp_path: Path) -> None:
     nearby = tmp_path / "jobs-2026-0123.batch"
     nearby.touch()
     with closing(Journal(tmp_path / "jobs")) as journal:

@@ -53,7 +53,7 @@ def ftyp(major: bytes, *compatible: bytes) -> bytes:
         (b"XXXX\x00\x00\x00\x00WEBPVP8 ", ""),
     ],
 )
-def test_media_is_known_by_its_first_bytes(head: bytes, content_type: str) -> None:
+def test_content_type_follows_from_the_first_bytes(head: bytes, content_type: str) -> None:
     assert sniff(head) == content_type
     assert not content_type or content_type in {row.name for row in TYPES}
 
@@ -112,7 +112,7 @@ def spooled() -> Any:
         lambda: io.BytesIO(PNG),
     ],
 )
-def test_media_is_taken_in_every_form(make: Callable[[], Any]) -> None:
+def test_media_is_accepted_in_every_form(make: Callable[[], Any]) -> None:
     value = make()
     check_media(value)
     assert measure_media(value) == len(PNG)
@@ -121,12 +121,12 @@ def test_media_is_taken_in_every_form(make: Callable[[], Any]) -> None:
         value.close()
 
 
-def test_an_upload_that_is_awaited_is_refused_in_words() -> None:
+def test_asynchronous_file_is_refused_with_advice() -> None:
     with pytest.raises(MediaError, match=r"read it first, with `await file\.read\(\)`"):
         check_media(UploadFile(io.BytesIO(PNG)))
 
 
-def test_a_pipe_and_a_folder_are_not_waited_for(tmp_path: Path) -> None:
+def test_pipe_and_folder_are_refused_at_once(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe.png")
     with pytest.raises(MediaError, match="not a plain file"):
         check_media(tmp_path / "pipe.png")
@@ -142,7 +142,7 @@ class Slow(io.BytesIO):
         return super().seek(*arguments)
 
 
-def test_one_file_is_read_by_several_threads() -> None:
+def test_open_file_is_read_by_several_threads() -> None:
     file, content = Slow(b"skipped" + PNG), set[str]()
     file.seek(7)
     threads = [threading.Thread(target=lambda: content.add(digest_media(file))) for _ in range(12)]
@@ -154,7 +154,7 @@ def test_one_file_is_read_by_several_threads() -> None:
     assert file.tell() == 7
 
 
-def test_one_file_serves_all_requests_of_a_batch(sandbox: Sandbox, tmp_path: Path) -> None:
+def test_open_file_serves_all_requests_of_a_batch(sandbox: Sandbox, tmp_path: Path) -> None:
     path = tmp_path / "cat.png"
     path.write_bytes(PNG + b"batch")
     before = sandbox.uploads

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, ClassVar
 
@@ -37,11 +38,11 @@ def invalid(model: type[Params], **params: Any) -> ParamsInvalid:
         (float("inf"), "inf"),
     ],
 )
-def test_a_number_is_written_with_all_its_digits(number: float, text: str) -> None:
+def test_number_has_all_its_digits(number: float, text: str) -> None:
     assert format_number(number) == text
 
 
-def test_a_sum_has_no_noise_of_floats() -> None:
+def test_sum_has_no_rounding_noise() -> None:
     assert format_sum(0.1 + 0.2) == "0.3"
     assert format_sum(sum([0.1] * 1000)) == "100"
 
@@ -55,7 +56,7 @@ class Seeded(Params):
     note: Annotated[str, Field()] = ""
 
 
-def test_bounds_are_written_exactly() -> None:
+def test_bounds_are_exact() -> None:
     assert [str(problem) for problem in invalid(Seeded, seed=2147483648, weight=1e-8).problems] == [
         "seed: 2147483648 is too large; allowed: at most 2147483647",
         "weight: 1e-08 is too small; allowed: at least 0.0000001",
@@ -64,7 +65,7 @@ def test_bounds_are_written_exactly() -> None:
     assert problem.allowed == "at least -2147483648"
 
 
-def test_a_timeout_under_a_second_is_written_exactly() -> None:
+def test_timeout_shows_fractions_of_seconds() -> None:
     assert "has not ended after 1.5 s" in str(WaitTimeout("job-1", 1.5, None))
     assert "has not ended after 900 s" in str(WaitTimeout("job-1", 900.0004, None))
 
@@ -89,7 +90,7 @@ def test_no_message_has_control_characters(model: type[Params], params: dict[str
     assert message.encode()
 
 
-def test_printable_text_of_any_language_stays() -> None:
+def test_printable_text_is_not_escaped() -> None:
     assert escape("Füchse 狐 🦊") == "Füchse 狐 🦊"
     assert escape("a\x1b\ud800") == "a\\x1b\\ud800"
 
@@ -105,37 +106,37 @@ def test_printable_text_of_any_language_stays() -> None:
     ],
     ids=["value", "name", "bytes", "media", "problems"],
 )
-def test_a_message_is_bounded(params: dict[str, Any]) -> None:
+def test_message_length_is_bounded(params: dict[str, Any]) -> None:
     begun = time.process_time()
     error = invalid(Kling2, **params)
     assert len(str(error)) < 20_000
     assert time.process_time() - begun < 20
 
 
-def test_a_message_says_how_many_problems_it_does_not_show() -> None:
+def test_message_counts_hidden_problems() -> None:
     error = invalid(KlingO1, prompt="x", image_urls=[1] * 20_000)
     assert str(error).startswith("20000 problems with the parameters of kling-o1; nothing was sent:")
     assert str(error).endswith("\n  and 19950 more")
     assert len(error.problems) == 20_000
 
 
-def test_a_broken_rule_shows_a_long_value_in_part() -> None:
+def test_long_value_of_a_rule_is_shortened() -> None:
     class Ruled(Params):
         adapter: ClassVar[Adapter] = Adapter(
             "ruled-1",
             "Ruled 1",
             "video",
-            rules=(Requires("one", equals={"other": "a"}), References("one", token="@{n}", list="items")),
+            rules=(Requires("text", equals={"mode": "a"}), References("text", token="@{n}", list="items")),
         )
-        one: str
-        other: str
+        text: str
+        mode: str
 
-    error = invalid(Ruled, one="@" + "1" * 10**6, other="y" * 10**6)
-    assert [problem.path for problem in error.problems] == ["one", "one"]
+    error = invalid(Ruled, text="@" + "1" * 10**6, mode="y" * 10**6)
+    assert [problem.path for problem in error.problems] == ["text", "text"]
     assert len(str(error)) < 1000
 
 
-def test_a_problem_takes_only_texts() -> None:
+def test_problem_takes_only_texts() -> None:
     for arguments in ((1, "wrong"), ("a", None), ("a", "wrong", 1, 5), ("a", "wrong", 1, "5", b"5")):
         with pytest.raises(TypeError, match="of a Problem is of type"):
             Problem(*arguments)
@@ -147,12 +148,14 @@ def test_params_invalid_takes_only_problems(arguments: Any) -> None:
         ParamsInvalid(*arguments)
 
 
-def test_a_file_named_by_its_text_is_suggested(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_text_naming_a_file_suggests_a_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "fox.png").write_bytes(b"x")
     [problem] = invalid(Kling3ProImage2video, prompt="x", start_image_url="fox.png").problems
     assert str(problem).endswith("; did you mean Path('fox.png')?")
-    # Elsewhere on the machine nothing is told: the text may come from a stranger.
+    # A command line suggests a form of its own.
+    assert str(replace(problem, suggestion=f"@{problem.file}")).endswith("; did you mean @fox.png?")
+    # Files elsewhere are not disclosed: the text may come from a stranger.
     for text in (str(tmp_path / "fox.png"), f"../{tmp_path.name}/fox.png", "wolf.png", "", "a\0b"):
         [problem] = invalid(Kling3ProImage2video, prompt="x", start_image_url=text).problems
         assert problem.suggestion is None

@@ -83,7 +83,7 @@ def problems(slug: str, **params: Any) -> list[str]:
 
 
 @pytest.mark.parametrize(("slug", "example", "changed"), PAGE_EXAMPLES, ids=[row[0] for row in PAGE_EXAMPLES])
-def test_the_example_of_the_page_is_taken_and_sent_in_the_declared_types(
+def test_page_examples_are_sent_in_declared_types(
     slug: str, example: dict[str, Any], changed: dict[str, Any]
 ) -> None:
     body = model(slug).model_validate(example).wire()
@@ -92,13 +92,13 @@ def test_the_example_of_the_page_is_taken_and_sent_in_the_declared_types(
 
 
 @pytest.mark.parametrize("slug", sorted(CATALOG))
-def test_every_example_of_a_spec_goes_over_the_wire_unchanged(slug: str) -> None:
+def test_spec_examples_are_sent_unchanged(slug: str) -> None:
     for example in CATALOG[slug].json_schema()["examples"]:
         assert model(slug).model_validate(copy.deepcopy(example)).wire() == example
 
 
 @pytest.mark.parametrize("slug", sorted(CATALOG))
-def test_a_missing_required_parameter_is_named_and_an_unknown_one_refused(slug: str) -> None:
+def test_missing_and_unknown_parameters_are_problems(slug: str) -> None:
     schema = CATALOG[slug].json_schema()
     for name in schema["required"]:
         example = {key: value for key, value in schema["examples"][0].items() if key != name}
@@ -106,32 +106,32 @@ def test_a_missing_required_parameter_is_named_and_an_unknown_one_refused(slug: 
     assert problems(slug, **schema["examples"][0], zzz=1) == ["zzz: unknown parameter"]
 
 
-def test_only_what_was_set_is_sent() -> None:
+def test_only_set_parameters_are_sent() -> None:
     assert Kling2(prompt="x").wire() == {"prompt": "x"}
     assert Kling2(prompt="x", duration=5).wire() == {"prompt": "x", "duration": 5}
     assert Kling3ProImage2video(prompt="x", start_image_url=URL, elements=[{}]).wire()["elements"] == [{}]  # type: ignore[list-item]
 
 
-def test_a_documented_default_can_be_read_but_is_not_sent() -> None:
+def test_default_is_readable_and_not_sent() -> None:
     params = Kling25Turbo(prompt="x")
     assert (params.duration, params.cfg_scale, params.mode, params.image_url) == (10, 0.7, "pro", None)
     assert params.wire() == {"prompt": "x"}
 
 
 @pytest.mark.parametrize("value", [" 5", "05", "5.0", "5 ", True, 5.5, 7, "7", None, [5], "\u0665"])
-def test_only_the_exact_text_of_an_integer_counts_as_it(value: Any) -> None:
+def test_other_texts_of_an_integer_are_refused(value: Any) -> None:
     [problem] = problems("kling-2", prompt="x", duration=value)
     assert problem.startswith("duration: ")
     assert "allowed: 5, 10" in problem
 
 
 @pytest.mark.parametrize("value", [5.5, True, "05", "2", 16, "16"])
-def test_only_the_exact_integer_counts_as_its_text(value: Any) -> None:
+def test_other_numbers_of_a_text_are_refused(value: Any) -> None:
     [problem] = problems("kling-3-pro-image2video", prompt="x", start_image_url=URL, duration=value)
     assert problem.startswith("duration: ")
 
 
-def test_the_integer_form_of_a_text_duration_is_sent_as_text() -> None:
+def test_integer_for_a_text_is_sent_as_text() -> None:
     params = model("kling-3-pro-image2video").model_validate(
         {"prompt": "x", "start_image_url": URL, "duration": 15}
     )
@@ -141,26 +141,26 @@ def test_the_integer_form_of_a_text_duration_is_sent_as_text() -> None:
 @pytest.mark.parametrize(
     "value", ["", "ftp://a/b", "example.com/a.png", "https://", "data:image/png;base64,AA", "http:// a/b", 3]
 )
-def test_a_url_is_http_or_https_and_never_empty(value: Any) -> None:
+def test_other_urls_are_refused(value: Any) -> None:
     [problem] = problems("kling-bloombloom", image=value)
     assert problem.startswith("image: ")
 
 
-def test_a_url_is_sent_as_the_text_it_is() -> None:
+def test_url_is_sent_unchanged() -> None:
     url = "https://EXAMPLE.com:443/a/../b?sig=%2f%2F+x"
     assert KlingBloombloom(image=url).wire() == {"image": url}
 
 
-def test_null_is_taken_only_where_the_page_says_null() -> None:
+def test_null_needs_a_nullable_parameter() -> None:
     assert Kling25Turbo(prompt="x", image_url=None).wire() == {"prompt": "x", "image_url": None}
     assert problems("kling-2", prompt="x", start_image=None) == [
         f"start_image: None is not an http or https URL; allowed: {MEDIA}"
     ]
 
 
-def test_limits_told_in_prose_hold() -> None:
+def test_limits_of_the_prose_hold() -> None:
     required = {"prompt": "x", "start_image_url": URL}
-    found = problems(
+    reported = problems(
         "kling-3-pro-image2video",
         **required,
         elements=[{}, {"reference_image_urls": [URL] * 4}, {}, {}],
@@ -168,7 +168,7 @@ def test_limits_told_in_prose_hold() -> None:
         voice_ids=["a", "b", "c"],
     )
     too_long = "prompt: too many characters (513); allowed: at most 512"
-    assert sorted(found) == [
+    assert sorted(reported) == [
         "elements: too many items (4); allowed: at most 3",
         "elements[1].reference_image_urls: too many items (4); allowed: at most 3",
         "multi_prompt: too many items (6); allowed: at most 5",
@@ -182,7 +182,7 @@ def test_limits_told_in_prose_hold() -> None:
     ]
 
 
-def test_a_tail_image_needs_an_image() -> None:
+def test_tail_image_requires_an_image() -> None:
     assert problems("kling-2.5-turbo", prompt="x", tail_image_url=URL) == [
         "tail_image_url: requires image_url, which is not set"
     ]
@@ -192,7 +192,7 @@ def test_a_tail_image_needs_an_image() -> None:
     Kling25Turbo(prompt="x", tail_image_url=None)
 
 
-def test_references_name_what_is_there() -> None:
+def test_references_must_have_an_item() -> None:
     assert problems("kling-o1", prompt="@Image1 @Image2 @Image10 @Image0", image_urls=[URL]) == [
         "prompt: refers to @Image2, but image_urls has 1 item",
         "prompt: refers to @Image10, but image_urls has 1 item",
@@ -208,9 +208,11 @@ def test_references_name_what_is_there() -> None:
     )
 
 
-def test_broken_rules_are_reported_beside_broken_parameters() -> None:
-    found = problems("kling-2.5-turbo", prompt="x", duration=7, tail_image_url="nowhere", apsect_ratio="16:9")
-    assert found == [
+def test_rules_and_fields_are_reported_together() -> None:
+    reported = problems(
+        "kling-2.5-turbo", prompt="x", duration=7, tail_image_url="nowhere", apsect_ratio="16:9"
+    )
+    assert reported == [
         "duration: 7 is not allowed; allowed: 5, 10",
         f"tail_image_url: 'nowhere' is not an http or https URL; allowed: {MEDIA}",
         "apsect_ratio: unknown parameter; did you mean aspect_ratio?",
@@ -218,27 +220,27 @@ def test_broken_rules_are_reported_beside_broken_parameters() -> None:
     ]
 
 
-def test_parameters_cannot_be_changed_into_something_invalid() -> None:
+def test_parameters_are_frozen() -> None:
     params = Kling2(prompt="x")
     with pytest.raises(ValueError, match="frozen"):
         params.duration = 7  # type: ignore[assignment]
 
 
-def test_a_long_value_is_shortened_in_the_report() -> None:
+def test_long_value_is_shortened_in_the_message() -> None:
     [problem] = problems("kling-2", prompt="x", aspect_ratio="y" * 10_000)
     assert len(problem) < 300
 
 
-def test_what_is_no_object_at_all_is_one_problem() -> None:
-    for given in (3, "kling-2", None, ["prompt"]):
+def test_value_of_another_type_is_one_problem() -> None:
+    for value in (3, "kling-2", None, ["prompt"]):
         with pytest.raises(ParamsInvalid) as caught:
-            Kling2.model_validate(given)
+            Kling2.model_validate(value)
         assert [str(problem) for problem in caught.value.problems] == [
-            f"parameters: {given!r} is not an object with parameters"
+            f"parameters: {value!r} is not an object with parameters"
         ]
 
 
-def test_a_number_too_long_to_be_written_is_refused_like_any_other() -> None:
+def test_number_with_too_many_digits_is_refused() -> None:
     endless = 10**5000
     for name in ("prompt", "cfg_scale", "aspect_ratio", "duration", "start_image"):
         [problem] = problems("kling-2", **{"prompt": "x", name: endless})
@@ -246,47 +248,47 @@ def test_a_number_too_long_to_be_written_is_refused_like_any_other() -> None:
     assert problems("kling-o1", prompt="x", image_urls=[[endless]])
 
 
-def test_a_name_that_is_no_text_is_refused() -> None:
+def test_name_that_is_not_text_is_refused() -> None:
     with pytest.raises(ParamsInvalid) as caught:
         Kling2.model_validate({"prompt": "x", 1: 2})
     assert [str(problem) for problem in caught.value.problems] == ["[1]: 1: keys should be strings"]
 
 
 class Limited(Params):
-    """Limits from below, which no model has yet."""
+    """Lower limits, which no model has yet."""
 
     adapter: ClassVar[Adapter] = Adapter("limited-1", "Limited 1", "video")
     text: Annotated[str, Field(min_length=2)]
     seed: Annotated[int, Field(ge=1)] = 1
-    words: Annotated[Sequence[Annotated[str, Field(min_length=1)]], Field(min_length=2, max_length=3)]
+    tokens: Annotated[Sequence[Annotated[str, Field(min_length=1)]], Field(min_length=2, max_length=3)]
 
 
-def test_limits_from_below_and_broken_items_of_a_list_that_is_too_short() -> None:
+def test_short_list_is_reported_with_its_items() -> None:
     with pytest.raises(ParamsInvalid) as caught:
-        Limited.model_validate({"text": "a", "seed": 1.5, "words": [""]})
+        Limited.model_validate({"text": "a", "seed": 1.5, "tokens": [""]})
     assert sorted(map(str, caught.value.problems)) == [
         "seed: 1.5 is not an integer",
         "text: too few characters (1); allowed: at least 2",
-        "words: too few items (1); allowed: at least 2",
-        "words[0]: too few characters (0); allowed: at least 1",
+        "tokens: too few items (1); allowed: at least 2",
+        "tokens[0]: too few characters (0); allowed: at least 1",
     ]
 
 
-def test_a_list_that_is_only_too_short() -> None:
+def test_short_list_alone_is_one_problem() -> None:
     with pytest.raises(ParamsInvalid) as caught:
-        Limited.model_validate({"text": "ab", "words": ["a"]})
+        Limited.model_validate({"text": "ab", "tokens": ["a"]})
     assert [str(problem) for problem in caught.value.problems] == [
-        "words: too few items (1); allowed: at least 2"
+        "tokens: too few items (1); allowed: at least 2"
     ]
 
 
-def test_only_a_literal_can_be_lenient() -> None:
+def test_int_or_str_takes_only_a_literal() -> None:
     with pytest.raises(TypeError, match="IntOrStr takes a Literal"):
         TypeAdapter(IntOrStr[int])
 
 
 class Aliased(Params):
-    """What the catalogue has no model for: a rule about a parameter whose name is a word of Python."""
+    """A rule about a parameter whose name is a Python keyword; no model of the catalog has one."""
 
     adapter: ClassVar[Adapter] = Adapter(
         slug="aliased",
@@ -300,20 +302,20 @@ class Aliased(Params):
     picture: Annotated[Media | MISSING, Field()] = MISSING
 
 
-def test_the_default_of_a_parameter_with_another_name_counts_in_a_rule() -> None:
+def test_default_of_an_aliased_parameter_counts_in_a_rule() -> None:
     assert Aliased(extra="x").wire() == {"extra": "x"}
     assert Aliased(extra="x", class_="a").wire() == {"extra": "x", "class": "a"}
     with pytest.raises(ParamsInvalid, match="extra: requires class='a', but class is 'b'"):
         Aliased(extra="x", class_="b")
 
 
-def test_a_file_may_have_as_many_bytes_as_the_rule_says_and_no_more() -> None:
+def test_file_size_limit_is_inclusive() -> None:
     assert "picture" in Aliased(picture=make_png(b"12")).model_fields_set
     with pytest.raises(ParamsInvalid, match=r"too many bytes \(11\)"):
         Aliased(picture=make_png(b"123"))
 
 
-def test_a_parameter_that_is_said_to_be_missing_is_not_sent() -> None:
+def test_parameter_set_to_missing_is_not_sent() -> None:
     assert Aliased(extra=MISSING, class_="b").wire() == {"class": "b"}
 
 
@@ -325,7 +327,7 @@ class Inner(Part):
 
 
 class Nested(Params):
-    """Lists in lists, and twins, beside something that is wrong."""
+    """Nested lists, and values in alternate forms, beside invalid ones."""
 
     adapter: ClassVar[Adapter] = Adapter(
         slug="nested",
@@ -352,7 +354,7 @@ def reported(**params: Any) -> set[str]:
     return {f"{problem.path}: {problem.message}" for problem in caught.value.problems}
 
 
-def test_a_list_is_reported_as_too_long_beside_its_wrong_items_at_every_depth() -> None:
+def test_list_lengths_are_reported_at_every_depth() -> None:
     assert reported(rows=[["a", "b", 3], ["a"], []]) == {
         "rows: too many items (3)",
         "rows[0]: too many items (3)",
@@ -367,7 +369,7 @@ def test_a_list_is_reported_as_too_long_beside_its_wrong_items_at_every_depth() 
     assert reported(tags=["a", 2]) == {"tags: too many items (2)", "tags[1]: 2 is not text"}
 
 
-def test_rules_read_twins_and_other_names_beside_what_is_wrong() -> None:
+def test_rules_coerce_values_beside_invalid_ones() -> None:
     assert reported(name="x", level="1", text=1, class_="a", tags=[2]) == {"tags[0]: 2 is not text"}
     assert reported(name="x", level="2", text=2, **{"class": "b"}, tags=[2]) == {
         "tags[0]: 2 is not text",
@@ -377,7 +379,7 @@ def test_rules_read_twins_and_other_names_beside_what_is_wrong() -> None:
     }
 
 
-def test_what_was_meant_is_suggested_within_an_object_too() -> None:
+def test_suggestion_within_a_nested_object() -> None:
     with pytest.raises(ParamsInvalid) as caught:
         Kling3ProImage2video.model_validate(
             {"prompt": "x", "start_image_url": URL, "elements": [{"frontal_image": URL}], "duratio": "5"}
@@ -396,45 +398,52 @@ def test_what_was_meant_is_suggested_within_an_object_too() -> None:
 
 
 class Chosen(Params):
-    """Parameters of which one must be given and only one may, and what is compared by more than `==`."""
+    """Exactly one parameter must be set, and values of another type may be equal to allowed ones."""
 
     adapter: ClassVar[Adapter] = Adapter(
         slug="chosen",
         title="Chosen",
         returns="image",
-        rules=(AtLeastOneOf("one", "other"), MutuallyExclusive("one", "other")),
+        rules=(AtLeastOneOf("first", "second"), MutuallyExclusive("first", "second")),
     )
 
-    one: Annotated[BoolOnly[Literal[True]] | MISSING, Field()] = MISSING
-    other: Annotated[float | MISSING, Field()] = MISSING
+    first: Annotated[BoolOnly[Literal[True]] | MISSING, Field()] = MISSING
+    second: Annotated[float | MISSING, Field()] = MISSING
 
 
-def test_one_of_two_must_be_given_and_only_one_may() -> None:
-    assert Chosen(one=True).wire() == {"one": True}
-    assert Chosen(other=0.5).wire() == {"other": 0.5}
-    for params in ({}, {"one": True, "other": 0.5}):
+def test_group_rules_need_exactly_one() -> None:
+    assert Chosen(first=True).wire() == {"first": True}
+    assert Chosen(second=0.5).wire() == {"second": 0.5}
+    for params in ({}, {"first": True, "second": 0.5}):
         with pytest.raises(ParamsInvalid):
             Chosen.model_validate(params)
 
 
 @pytest.mark.parametrize(
     "params",
-    [{"one": 1}, {"one": False}, {"one": "true"}, {"other": math.inf}, {"other": math.nan}, {"other": "1"}],
+    [
+        {"first": 1},
+        {"first": False},
+        {"first": "true"},
+        {"second": math.inf},
+        {"second": math.nan},
+        {"second": "1"},
+    ],
 )
-def test_nothing_is_taken_that_only_looks_alike(params: dict[str, Any]) -> None:
+def test_equal_values_of_another_type_are_refused(params: dict[str, Any]) -> None:
     with pytest.raises(ParamsInvalid):
         Chosen.model_validate(params)
 
 
-def test_a_parameter_that_nobody_knows_is_refused_and_none_can_be_changed() -> None:
+def test_models_are_closed_and_frozen() -> None:
     with pytest.raises(ParamsInvalid, match="third: unknown parameter"):
-        Chosen.model_validate({"one": True, "third": 1})
+        Chosen.model_validate({"first": True, "third": 1})
     with pytest.raises(ValidationError, match="frozen"):
-        Chosen(one=True).one = MISSING
+        Chosen(first=True).first = MISSING
 
 
 @pytest.mark.parametrize("slug", sorted(CATALOG))
-def test_an_adapter_says_of_itself_what_the_catalogue_says(slug: str) -> None:
+def test_adapter_agrees_with_the_catalog(slug: str) -> None:
     entry = CATALOG[slug]
     adapter = entry.load().adapter
     assert (adapter.slug, adapter.title) == (slug, entry.title)
@@ -442,7 +451,7 @@ def test_an_adapter_says_of_itself_what_the_catalogue_says(slug: str) -> None:
 
 
 @pytest.mark.parametrize("slug", sorted(CATALOG))
-def test_what_may_be_left_out_may_be_said_to_be_missing(slug: str) -> None:
+def test_optional_parameters_accept_missing(slug: str) -> None:
     model, example = CATALOG[slug].load(), CATALOG[slug].json_schema()["examples"][0]
     missing = {
         name: MISSING

@@ -1,4 +1,4 @@
-"""Plugins that end the process or return what nobody expects: the job, its file and the application go on."""
+"""Plugins that end the process or return wrong types: job, file and application continue."""
 
 from __future__ import annotations
 
@@ -20,7 +20,9 @@ from .conftest import Install, Play
 
 EXITS = {
     "sys.exit": "import sys; print('noise'); sys.exit(0)",
-    "warns and exits": "import sys, warnings; warnings.simplefilter('ignore'); warnings.warn('old'); sys.exit('bye')",
+    "warns and exits": (
+        "import sys, warnings; warnings.simplefilter('ignore'); warnings.warn('old'); sys.exit('bye')"
+    ),
     "GeneratorExit": "raise GeneratorExit('out')",
     "own BaseException": "class Panic(BaseException): ...\nraise Panic('rust')",
 }
@@ -47,7 +49,7 @@ def test_ctrl_c_at_import_of_a_plugin_passes(install: Install) -> None:
 
 
 class Exits:
-    """Calls sys.exit() in every hook, and in every method of what hooks return that is named."""
+    """Calls sys.exit() in the named hooks and methods."""
 
     def __init__(self, *methods: str, key: str = "") -> None:
         self.methods = methods
@@ -139,7 +141,7 @@ def test_exit_in_a_coroutine_harms_no_job(play: Play, caplog: pytest.LogCaptureF
 
 
 @pytest.mark.parametrize("method", ["api_key", "check", "open", "write", "commit", "abort"])
-def test_exit_in_a_method_is_an_error_of_ours(play: Play, method: str) -> None:
+def test_exit_in_a_method_is_a_kling_error(play: Play, method: str) -> None:
     plugin = Exits(method, *(["commit"] if method == "abort" else []), key=play.sandbox.api_key)
     before = len(play.sandbox.billed)
 
@@ -170,7 +172,7 @@ def test_ctrl_c_in_a_method_passes(sandbox: Sandbox) -> None:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
-def test_signal_handler_of_the_application_ends_it(sandbox: Sandbox) -> None:
+def test_signal_handler_ends_the_application(sandbox: Sandbox) -> None:
     class Slow(Exits):
         def write(self, chunk: bytes) -> None:
             signal.raise_signal(signal.SIGTERM)
@@ -187,7 +189,7 @@ def test_signal_handler_of_the_application_ends_it(sandbox: Sandbox) -> None:
         signal.signal(signal.SIGTERM, before)
 
 
-class Odd(Exits):
+class WrongResult(Exits):
     """Returns `value` from one method of its storage."""
 
     def __init__(self, method: str, value: Any) -> None:
@@ -196,7 +198,7 @@ class Odd(Exits):
 
 
 @pytest.mark.parametrize(
-    ("method", "value", "says"),
+    ("method", "value", "message"),
     [
         ("commit", None, "commit() returned a NoneType; expected a Location with a URL"),
         ("commit", "db:1", "commit() returned a str; expected a Location"),
@@ -207,19 +209,22 @@ class Odd(Exits):
         ("open", "db", "opened a str for the file"),
     ],
 )
-def test_odd_answer_of_a_storage_is_storage_error(play: Play, method: str, value: Any, says: str) -> None:
+def test_wrong_result_of_a_storage_is_storage_error(
+    play: Play, method: str, value: Any, message: str
+) -> None:
     async def scenario(kling: Any) -> None:
         with pytest.raises(ka.StorageError) as caught:
             await kling.run("kling-2", prompt="x", save_to="exits:")
-        assert f"the plugin Odd {says}" in str(caught.value) or says in str(caught.value)
+        assert message in str(caught.value)
+        assert "plugin WrongResult" in str(caught.value)
         assert caught.value.url
         assert caught.value.url in str(caught.value)
 
-    play(scenario, plugins=[Odd(method, value)])
+    play(scenario, plugins=[WrongResult(method, value)])
 
 
 @pytest.mark.parametrize("key", [None, b"SG_0123456789abcdef", 7, ["SG_1"]])
-def test_key_that_is_not_text_is_config_error(play: Play, key: Any) -> None:
+def test_key_of_another_type_is_config_error(play: Play, key: Any) -> None:
     async def scenario(kling: Any) -> None:
         with pytest.raises(ka.ConfigError) as caught:
             await kling.submit("kling-2", prompt="x")
@@ -265,7 +270,7 @@ def test_defective_pool_loses_no_job(
     assert "SG_secret" not in caplog.text
 
 
-def test_answer_of_a_notifier_means_nothing(play: Play, caplog: pytest.LogCaptureFixture) -> None:
+def test_result_of_a_notifier_is_ignored(play: Play, caplog: pytest.LogCaptureFixture) -> None:
     class Chatty:
         @hookimpl
         def kling_event(self) -> Any:
@@ -279,7 +284,7 @@ def test_answer_of_a_notifier_means_nothing(play: Play, caplog: pytest.LogCaptur
 
 
 class Vault:
-    """Has a key that is replaced elsewhere: `refused` fetches the new one."""
+    """Has a key that is rotated: `refused` fetches the new one."""
 
     def __init__(self, *keys: str) -> None:
         self.ring = list(keys)

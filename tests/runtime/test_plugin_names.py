@@ -1,4 +1,4 @@
-"""Plugins chosen by name: misspelt names, names that two distributions share, and models that two plugins have."""
+"""Plugins selected by name: misspelt names, shared names, and models of two plugins."""
 
 from __future__ import annotations
 
@@ -51,14 +51,14 @@ def kling_auth(gateway, chosen):
 
 
 def info(kling: Kling, full_name: str) -> ka.PluginInfo:
-    [found] = [each for each in kling.plugins if each.full_name == full_name]
-    return found
+    [info] = [info for info in kling.plugins if info.full_name == full_name]
+    return info
 
 
 @needs_plugins
 @pytest.mark.parametrize("variable", ["KLING_PLUGINS", "KLING_DISABLE_PLUGINS"])
 @pytest.mark.parametrize(
-    ("names", "says"),
+    ("names", "message"),
     [
         ("webhok", "names 'webhok', which is not an installed plugin. Did you mean webhook?"),
         ("Webhook", "names 'Webhook', which is not an installed plugin. Did you mean webhook?"),
@@ -70,21 +70,21 @@ def info(kling: Kling, full_name: str) -> ka.PluginInfo:
     ],
 )
 def test_misspelt_plugin_is_config_error(
-    monkeypatch: pytest.MonkeyPatch, variable: str, names: str, says: str
+    monkeypatch: pytest.MonkeyPatch, variable: str, names: str, message: str
 ) -> None:
     monkeypatch.setenv(variable, names)
     with Kling() as kling, pytest.raises(ka.ConfigError) as caught:
         _ = kling.plugins
-    assert f"{variable} {says}" in str(caught.value)
+    assert f"{variable} {message}" in str(caught.value)
     assert "env_auth" in str(caught.value)
 
 
 @needs_plugins
 @pytest.mark.parametrize("separator", [",", ";", " ", " ; ", "\n"])
-def test_names_may_be_separated_in_several_ways(monkeypatch: pytest.MonkeyPatch, separator: str) -> None:
+def test_names_have_several_separators(monkeypatch: pytest.MonkeyPatch, separator: str) -> None:
     monkeypatch.setenv("KLING_PLUGINS", separator.join(["webhook", "Kling_Keypool:keypool"]))
     with Kling() as kling:
-        loaded = {each.name for each in kling.plugins if each.state == "loaded" and not each.is_core}
+        loaded = {plugin.name for plugin in kling.plugins if plugin.state == "loaded" and not plugin.is_core}
     assert loaded == {"webhook", "keypool"}
 
 
@@ -97,32 +97,32 @@ def test_misspelt_auth_plugin_is_config_error(monkeypatch: pytest.MonkeyPatch) -
 
 
 @pytest.fixture
-def twins(install: Install, tmp_path: Path, sandbox: Sandbox) -> None:
-    """Two distributions whose plugins are both called `vault`; the one that sorts first has a wrong key."""
+def same_names(install: Install, tmp_path: Path, sandbox: Sandbox) -> None:
+    """Install two distributions with a plugin `vault`; the first in the order of names has a wrong key."""
     install("vault", VAULT.format(key=sandbox.api_key))
     install("aaa", VAULT.format(key="SG_wrong_wrong_wrong"))
     points = tmp_path / "acme_aaa-1.2.dist-info" / "entry_points.txt"
     points.write_text("[kling_adapters]\nvault = plugin_aaa\n")
 
 
-@pytest.mark.usefixtures("twins")
+@pytest.mark.usefixtures("same_names")
 def test_plugins_of_one_name_are_both_disabled(sandbox: Sandbox, caplog: pytest.LogCaptureFixture) -> None:
     with Kling(base_url=sandbox.base_url, auth="vault") as kling:
         with pytest.raises(ka.ConfigError, match=r"disabled: acme-.*have the same name"):
             kling.credits()
-        for mine, other in (("acme-vault", "acme-aaa"), ("acme-aaa", "acme-vault")):
-            plugin = info(kling, f"{mine}:vault")
+        for name, rival in (("acme-vault", "acme-aaa"), ("acme-aaa", "acme-vault")):
+            plugin = info(kling, f"{name}:vault")
             assert plugin.state == "disabled"
             assert plugin.reason == (
-                f"{mine}:vault and {other}:vault have the same name; disable one, "
-                f"for example with KLING_DISABLE_PLUGINS={other}:vault"
+                f"{name}:vault and {rival}:vault have the same name; disable one, "
+                f"for example with KLING_DISABLE_PLUGINS={rival}:vault"
             )
     assert "plugin acme-aaa:vault is not used" in caplog.text
     with pytest.raises(ka.ConfigError, match="have the same name"):
         Kling(strict_plugins=True)
 
 
-@pytest.mark.usefixtures("twins")
+@pytest.mark.usefixtures("same_names")
 @pytest.mark.parametrize(
     ("variable", "value"),
     [
@@ -131,7 +131,7 @@ def test_plugins_of_one_name_are_both_disabled(sandbox: Sandbox, caplog: pytest.
         ("KLING_AUTH", "acme-vault:vault"),
     ],
 )
-def test_full_name_tells_plugins_of_one_name_apart(
+def test_full_name_selects_one_of_two_plugins(
     sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, variable: str, value: str
 ) -> None:
     monkeypatch.setenv(variable, value)
@@ -141,10 +141,8 @@ def test_full_name_tells_plugins_of_one_name_apart(
         assert info(kling, "acme-aaa:vault").state == "disabled"
 
 
-@pytest.mark.usefixtures("twins")
-def test_plugins_of_one_name_load_when_both_are_in_full(
-    sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.mark.usefixtures("same_names")
+def test_plugins_of_one_name_load_by_full_names(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("KLING_PLUGINS", "acme-vault:vault acme-aaa:vault")
     with Kling(base_url=sandbox.base_url, auth="acme-vault:vault") as kling:
         assert kling.credits().credits is not None
@@ -193,17 +191,17 @@ def test_plugins_are_listed_by_hook_in_call_order(install: Install, sandbox: San
 def test_name_of_built_in_plugin_is_not_taken(
     install: Install, tmp_path: Path, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    install("thief", VAULT.format(key="SG_wrong_wrong_wrong"))
-    points = tmp_path / "acme_thief-1.2.dist-info" / "entry_points.txt"
-    points.write_text("[kling_adapters]\nenv_auth = plugin_thief\n")
+    install("rival", VAULT.format(key="SG_wrong_wrong_wrong"))
+    points = tmp_path / "acme_rival-1.2.dist-info" / "entry_points.txt"
+    points.write_text("[kling_adapters]\nenv_auth = plugin_rival\n")
     monkeypatch.setenv("SEGMIND_API_KEY", sandbox.api_key)
     with Kling(base_url=sandbox.base_url, auth="env_auth") as kling:
         assert kling.credits().credits is not None
         assert info(kling, "kling-adapters:env_auth").state == "loaded"
-        thief = info(kling, "acme-thief:env_auth")
-    assert (thief.state, thief.reason) == (
+        rival = info(kling, "acme-rival:env_auth")
+    assert (rival.state, rival.reason) == (
         "disabled",
-        "the name env_auth belongs to a built-in plugin; use acme-thief:env_auth in KLING_PLUGINS",
+        "the name env_auth belongs to a built-in plugin; use acme-rival:env_auth in KLING_PLUGINS",
     )
 
 
@@ -216,7 +214,8 @@ def test_taken_slug_leaves_out_that_model_only(install: Install, caplog: pytest.
     assert plugin.state == "loaded"
     assert plugin.hooks == ("kling_event", "kling_register_adapters")
     assert plugin.reason == (
-        "left out: acme.models.Acme has the slug kling-2, which is that of kling_adapters.models.kling_2.Kling2"
+        "left out: acme.models.Acme has the slug kling-2, "
+        "which is that of kling_adapters.models.kling_2.Kling2"
     )
     assert "a model of plugin acme is left out" in caplog.text
     with pytest.raises(ka.ConfigError, match="slug kling-2, which is that of"):
@@ -239,17 +238,17 @@ def test_broken_plugin_is_logged_once_in_a_process(
     for _ in range(3):
         with Kling() as kling:
             assert info(kling, "acme-broken:broken").state == "broken"
-    records = [each for each in caplog.records if each.levelno == logging.WARNING]
+    records = [record for record in caplog.records if record.levelno == logging.WARNING]
     assert len(records) == 1
 
 
-def test_entry_point_named_like_a_full_name_is_not_asked(
+def test_entry_point_like_a_full_name_is_not_called(
     install: Install, tmp_path: Path, sandbox: Sandbox
 ) -> None:
     install("aaa", VAULT.format(key=sandbox.api_key))
-    install("thief", VAULT.format(key="SG_wrong_wrong_wrong"))
-    points = tmp_path / "acme_thief-1.2.dist-info" / "entry_points.txt"
-    points.write_text("[kling_adapters]\nacme-aaa:aaa = plugin_thief\n")
+    install("rival", VAULT.format(key="SG_wrong_wrong_wrong"))
+    points = tmp_path / "acme_rival-1.2.dist-info" / "entry_points.txt"
+    points.write_text("[kling_adapters]\nacme-aaa:aaa = plugin_rival\n")
     with Kling(base_url=sandbox.base_url, auth="acme-aaa:aaa") as kling:
         assert kling.credits().credits is not None
 
@@ -270,9 +269,7 @@ with FakeGateway() as gateway:
 """
 
 
-def test_tree_without_metadata_has_the_built_in_plugins(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_built_in_plugins_need_no_metadata(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def run() -> subprocess.CompletedProcess[str]:
         command = [sys.executable, "-W", "error", "-c", WITHOUT_METADATA, str(tmp_path)]
         return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)

@@ -1,4 +1,4 @@
-"""Where notifiers run: one thread and one event loop a plugin, in both clients, for the life of the client."""
+"""Threads and event loops of notifiers: one of each per plugin, as long as the client lives."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ from kling_adapters.testing import FakeGateway, SimulatedClock
 
 from .conftest import Play
 
-LIFE = ["Submitted", "StateChanged", "StateChanged", "Completed"]
+EVENTS = ["Submitted", "StateChanged", "StateChanged", "Completed"]
 
 
-class OfOneLoop:
-    """Has something that belongs to an event loop, like the connections of a client, and works in that loop only."""
+class LoopBound:
+    """Works in one event loop only, as a plugin with an asynchronous HTTP client does."""
 
     def __init__(self) -> None:
         self.events: list[str] = []
@@ -52,21 +52,21 @@ class OfOneLoop:
 
 
 def test_async_notifier_has_one_loop_for_the_client(play: Play) -> None:
-    notifier = OfOneLoop()
+    notifier = LoopBound()
 
     async def scenario(kling: Any) -> None:
         for _ in range(2):
             await kling.run("kling-2", prompt="x")
 
     play(scenario, plugins=[notifier])
-    assert notifier.events == LIFE * 2
+    assert notifier.events == EVENTS * 2
     assert notifier.is_closed
     assert notifier.loops[0].is_closed()
 
 
 @pytest.mark.parametrize("backend", ["asyncio", "trio"])
 def test_async_client_in_several_loops_loses_no_event(backend: str) -> None:
-    notifier = OfOneLoop()
+    notifier = LoopBound()
     shared = plugins.Plugins([notifier])
     for number in range(3):
         anyio.run(shared.notify_async, ka.events.Submitted(str(number), "kling-2", {}, 0.1), backend=backend)
@@ -75,7 +75,7 @@ def test_async_client_in_several_loops_loses_no_event(backend: str) -> None:
     assert notifier.is_closed
 
 
-def test_coroutines_run_side_by_side() -> None:
+def test_coroutines_run_concurrently() -> None:
     async def main(gateway: FakeGateway) -> None:
         options: dict[str, Any] = {"base_url": gateway.base_url, "api_key": gateway.api_key}
         client = AsyncKling(**options, plugins=[notifier], clock=SimulatedClock())
@@ -86,8 +86,8 @@ def test_coroutines_run_side_by_side() -> None:
     async def submit(kling: AsyncKling, number: int) -> None:
         await kling.submit("kling-2", prompt=str(number))
 
-    class Meets:
-        """Ends no event before there are three."""
+    class WaitsForThree:
+        """Finishes no event before it has three."""
 
         def __init__(self) -> None:
             self.count = 0
@@ -100,7 +100,7 @@ def test_coroutines_run_side_by_side() -> None:
                 self.three.set()
             await self.three.wait()
 
-    notifier = Meets()
+    notifier = WaitsForThree()
     with FakeGateway() as gateway:
         anyio.run(main, gateway)
     assert notifier.count == 3
@@ -132,11 +132,11 @@ def wait_until(condition: Any) -> None:
         if condition():
             return
         threading.Event().wait(0.01)
-    raise AssertionError("it never came")
+    raise AssertionError("the condition was never true")
 
 
-def test_forgotten_client_ends_its_threads() -> None:
-    thread = PluginWorker("forgotten")
+def test_collected_client_ends_its_threads() -> None:
+    thread = PluginWorker("collected")
     ended: list[str] = []
 
     async def note() -> None:
@@ -145,14 +145,14 @@ def test_forgotten_client_ends_its_threads() -> None:
     assert thread.call(note, 10) == "ended"
     assert thread.call(lambda: ended.append("function"), 10) == "ended"
     assert ended == ["coroutine", "function"]
-    gone = weakref.ref(thread)
+    reference = weakref.ref(thread)
     del thread
     gc.collect()
-    assert gone() is None
-    wait_until(lambda: not [each for each in threading.enumerate() if "forgotten" in each.name])
+    assert reference() is None
+    wait_until(lambda: not any("collected" in thread.name for thread in threading.enumerate()))
 
 
-def test_plugin_may_use_the_client_in_its_own_hook(sandbox: Sandbox) -> None:
+def test_plugin_may_use_the_client_in_its_hook(sandbox: Sandbox) -> None:
     class Nested:
         def __init__(self) -> None:
             self.events: list[str] = []
@@ -170,7 +170,7 @@ def test_plugin_may_use_the_client_in_its_own_hook(sandbox: Sandbox) -> None:
     assert nested.events == ["Submitted", "Submitted"]
 
 
-def test_events_wait_for_their_turn_and_are_not_lost(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_waiting_events_are_not_lost(monkeypatch: pytest.MonkeyPatch) -> None:
     thread = PluginWorker("busy")
     first, release = threading.Event(), threading.Event()
     outcomes: list[str] = []
@@ -182,20 +182,20 @@ def test_events_wait_for_their_turn_and_are_not_lost(monkeypatch: pytest.MonkeyP
     holder = threading.Thread(target=lambda: outcomes.append(thread.call(hold, 30)))
     holder.start()
     first.wait(30)
-    # Their time begins with their turn.
-    others = [
+    # Their time limit starts with their call, not while they wait.
+    waiting = [
         threading.Thread(target=lambda: outcomes.append(thread.call(lambda: None, 5))) for _ in range(3)
     ]
-    for other in others:
-        other.start()
+    for waiter in waiting:
+        waiter.start()
     release.set()
-    for each in (holder, *others):
-        each.join(30)
+    for waiter in (holder, *waiting):
+        waiter.join(30)
     assert outcomes == ["ended"] * 4
     thread.close()
 
 
-def test_events_behind_one_that_hangs_are_skipped() -> None:
+def test_events_after_a_hanging_call_are_skipped() -> None:
     thread = PluginWorker("hanging")
     first, release = threading.Event(), threading.Event()
 

@@ -1,4 +1,4 @@
-"""Plugins found as any stranger's would be: through the metadata of an installed distribution."""
+"""Plugins discovered through the metadata of an installed distribution."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ def kling_register_adapters(register):
 """
 
 
-def found(kling: Kling, name: str) -> ka.PluginInfo:
+def find_info(kling: Kling, name: str) -> ka.PluginInfo:
     [info] = [info for info in kling.plugins if info.name == name]
     return info
 
 
-def test_the_built_in_plugins_are_found_like_any_other() -> None:
+def test_built_in_plugins_are_listed() -> None:
     with Kling() as kling:
         names = {info.name: info for info in kling.plugins}
     assert {"env_auth", "file_storage", "log_notifier", "models", "sandbox"} <= set(names)
@@ -42,34 +42,34 @@ def test_the_built_in_plugins_are_found_like_any_other() -> None:
     assert names["file_storage"].hooks == ("kling_storage",)
 
 
-def test_a_plugin_offers_a_model(install: Install) -> None:
+def test_plugin_registers_a_model(install: Install) -> None:
     install("models_of_acme", ADAPTER.format(slug="acme-1"))
     with Kling() as kling:
         assert kling.catalog["acme-1"].title == "Acme"
-        assert found(kling, "models_of_acme").distribution == "acme-models_of_acme 1.2"
-        assert found(kling, "models_of_acme").hooks == ("kling_register_adapters",)
+        assert find_info(kling, "models_of_acme").distribution == "acme-models_of_acme 1.2"
+        assert find_info(kling, "models_of_acme").hooks == ("kling_register_adapters",)
 
 
 BROKEN = {
     "unimportable": ("import nothing_of_that_name", "ModuleNotFoundError"),
-    "unparsable": ("def (", "SyntaxError"),
+    "syntax_error": ("def (", "SyntaxError"),
     "misnamed": (
         "from kling_adapters.hookspecs import hookimpl\n@hookimpl\ndef kling_evnt(event): ...",
         "kling_evnt",
     ),
-    "misfitting": (
+    "wrong_argument": (
         "from kling_adapters.hookspecs import hookimpl\n@hookimpl\ndef kling_event(evnet): ...",
         "evnet",
     ),
     "raising": (
-        "from kling_adapters.hookspecs import hookimpl\n@hookimpl\ndef kling_register_adapters(register): 1 / 0",
+        "from kling_adapters.hookspecs import hookimpl\n@hookimpl\ndef kling_register_adapters(): 1 / 0",
         "ZeroDivisionError",
     ),
 }
 
 
 @pytest.mark.parametrize("name", BROKEN)
-def test_a_broken_plugin_is_listed_with_its_reason_and_harms_no_other(
+def test_broken_plugin_is_listed_with_its_reason(
     install: Install, caplog: pytest.LogCaptureFixture, name: str
 ) -> None:
     code, reason = BROKEN[name]
@@ -78,29 +78,27 @@ def test_a_broken_plugin_is_listed_with_its_reason_and_harms_no_other(
     install("z_good_one", ADAPTER.format(slug="acme-2"))
     with Kling() as kling:
         assert {"acme-1", "acme-2", "kling-2"} <= set(kling.catalog)
-        assert found(kling, name).state == "broken"
-        assert reason in found(kling, name).reason
+        assert find_info(kling, name).state == "broken"
+        assert reason in find_info(kling, name).reason
         assert kling.catalog["kling-2"].module == "kling_adapters.models.kling_2"
     assert f"plugin {name} cannot be used and is left out" in caplog.text
     with pytest.raises(ka.ConfigError, match=f"plugin {name} cannot be used"):
         Kling(strict_plugins=True)
 
 
-def test_strict_mode_and_disabling_are_set_by_the_environment(
-    install: Install, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_environment_sets_strict_mode_and_disables(install: Install, monkeypatch: pytest.MonkeyPatch) -> None:
     install("broken", "1 / 0")
     monkeypatch.setenv("KLING_STRICT_PLUGINS", "1")
     with pytest.raises(ka.ConfigError, match="plugin broken"):
         Kling()
     monkeypatch.setenv("KLING_DISABLE_PLUGINS", "broken, models")
     with Kling() as kling:
-        assert found(kling, "broken").state == "disabled"
+        assert find_info(kling, "broken").state == "disabled"
         assert len(kling.catalog) == 0
 
 
-def test_a_program_that_uses_the_backport_of_importlib_metadata_has_its_plugins() -> None:
-    # It answers for the standard library from then on, with entry points of another class; keyring imports it.
+def test_plugins_load_with_importlib_metadata_backport() -> None:
+    # keyring imports it. It then replaces the finders of the standard library, with other entry points.
     pytest.importorskip("importlib_metadata", reason="comes with keyring before Python 3.12")
     code = "import importlib_metadata; from kling_adapters import Kling; Kling().catalog['kling-2']"
     done = subprocess.run(
@@ -109,7 +107,7 @@ def test_a_program_that_uses_the_backport_of_importlib_metadata_has_its_plugins(
     assert done.returncode == 0, done.stderr
 
 
-def test_two_clients_have_their_own_plugins(sandbox: Sandbox) -> None:
+def test_clients_have_separate_plugins(sandbox: Sandbox) -> None:
     class Key:
         @hookimpl
         def kling_auth(self) -> Any:
@@ -128,33 +126,31 @@ def test_two_clients_have_their_own_plugins(sandbox: Sandbox) -> None:
 
 class Recorder:
     def __init__(self) -> None:
-        self.seen: list[str] = []
+        self.event_names: list[str] = []
 
     @hookimpl
     def kling_event(self, event: ka.events.Event) -> None:
-        self.seen.append(type(event).__name__)
+        self.event_names.append(type(event).__name__)
 
 
 class AsyncRecorder(Recorder):
     @hookimpl
     async def kling_event(self, event: ka.events.Event) -> None:  # type: ignore[override]
-        self.seen.append(type(event).__name__)
+        self.event_names.append(type(event).__name__)
 
 
 @pytest.mark.parametrize("recorder", [Recorder, AsyncRecorder])
-def test_a_notifier_is_told_the_whole_life_of_a_job_in_order(
-    play: Play, recorder: type[Recorder], tmp_path: Path
-) -> None:
-    told = recorder()
+def test_notifier_receives_all_events_in_order(play: Play, recorder: type[Recorder], tmp_path: Path) -> None:
+    notifier = recorder()
 
     async def scenario(kling: Any) -> None:
         await kling.run("kling-2", prompt="x", save_to=tmp_path)
 
-    play(scenario, plugins=[told])
-    assert told.seen == ["Submitted", "StateChanged", "StateChanged", "Completed", "Stored"]
+    play(scenario, plugins=[notifier])
+    assert notifier.event_names == ["Submitted", "StateChanged", "StateChanged", "Completed", "Stored"]
 
 
-def test_a_notifier_that_fails_is_logged_and_harms_neither_job_nor_others(
+def test_failing_notifier_is_logged_and_skipped(
     play: Play, caplog: pytest.LogCaptureFixture, tmp_path: Path
 ) -> None:
     class Failing:
@@ -162,19 +158,19 @@ def test_a_notifier_that_fails_is_logged_and_harms_neither_job_nor_others(
         def kling_event(self) -> None:
             raise RuntimeError("the pager is down")
 
-    told = Recorder()
+    notifier = Recorder()
 
     async def scenario(kling: Any) -> None:
         assert (await kling.run("kling-2", prompt="x", save_to=tmp_path)).saved
 
-    play(scenario, plugins=[Failing(), told])
-    assert len(told.seen) == 5
+    play(scenario, plugins=[Failing(), notifier])
+    assert len(notifier.event_names) == 5
     assert caplog.text.count("plugin Failing failed on") == 5
     assert "the pager is down" in caplog.text
 
 
 class Memory:
-    """Storage for mem: URLs that keeps what is committed."""
+    """Storage for mem: URLs that keeps committed files."""
 
     def __init__(self) -> None:
         self.files: dict[str, bytes] = {}
@@ -208,7 +204,7 @@ class MemoryWriter:
         self.content = b""
 
 
-def test_a_storage_plugin_gets_every_byte_and_its_failures_are_storage_errors(play: Play) -> None:
+def test_storage_failure_is_storage_error(play: Play) -> None:
     memory = Memory()
 
     async def scenario(kling: Any) -> None:
@@ -228,9 +224,7 @@ def test_a_storage_plugin_gets_every_byte_and_its_failures_are_storage_errors(pl
     assert len(memory.files) == 1
 
 
-def test_events_are_logged_by_the_built_in_notifier(
-    sandbox: Sandbox, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_built_in_notifier_logs_events(sandbox: Sandbox, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO, "kling_adapters")
     with Kling(base_url=sandbox.base_url, api_key=sandbox.api_key, clock=SimulatedClock()) as kling:
         request_id = kling.run("kling-2", prompt="x").request_id
@@ -239,7 +233,7 @@ def test_events_are_logged_by_the_built_in_notifier(
     assert lines[-1].startswith(f"kling-2 {request_id} completed; ")
 
 
-def test_the_async_client_runs_under_trio(sandbox: Sandbox, tmp_path: Path) -> None:
+def test_async_client_runs_under_trio(sandbox: Sandbox, tmp_path: Path) -> None:
     import anyio
 
     async def main() -> None:

@@ -36,7 +36,7 @@ def public_names() -> set[str]:
 
 
 def public_objects() -> Iterator[tuple[str, Any]]:
-    """Yield every public class and function, and the public methods and properties of classes, with a name."""
+    """Yield the name and the object of every public class, function, method and property."""
     exports = [(name, getattr(module, name)) for module in MODULES for name in module.__all__]
     exports += [(name, value) for name, value in vars(hookspecs).items() if not name.startswith("_")]
     for name, value in exports:

@@ -37,7 +37,7 @@ def locations(error: ValidationError) -> set[tuple[int | str, ...]]:
 WRONG: dict[str, Any] = {"prompt": "x", "duration": 7, "tail_image_url": URL, "apsect_ratio": "16:9"}
 
 
-def test_every_problem_has_its_place_in_an_outer_model() -> None:
+def test_problems_have_paths_in_an_outer_model() -> None:
     with pytest.raises(ValidationError) as caught:
         Order.model_validate({"id": "z", "job": WRONG})
     assert locations(caught.value) == {
@@ -51,13 +51,13 @@ def test_every_problem_has_its_place_in_an_outer_model() -> None:
     assert messages["duration"] == "Input should be 5 or 10"
 
 
-def test_a_broken_rule_alone_has_its_place_in_an_outer_model() -> None:
+def test_rule_has_a_path_in_an_outer_model() -> None:
     with pytest.raises(ValidationError) as caught:
         Order.model_validate_json(json.dumps({"id": 1, "job": {"prompt": "x", "tail_image_url": URL}}))
     assert locations(caught.value) == {("job", "tail_image_url")}
 
 
-def test_a_list_is_too_long_beside_its_wrong_items_in_an_outer_model() -> None:
+def test_list_length_is_reported_in_an_outer_model() -> None:
     class Film(BaseModel):
         job: Kling3ProImage2video
 
@@ -71,7 +71,7 @@ def test_a_list_is_too_long_beside_its_wrong_items_in_an_outer_model() -> None:
     }
 
 
-def test_the_same_parameters_alone_raise_params_invalid() -> None:
+def test_parameters_alone_raise_params_invalid() -> None:
     builds: list[Callable[[], Params]] = [
         lambda: Kling25Turbo(**WRONG),
         lambda: Kling25Turbo.model_validate(WRONG),
@@ -88,7 +88,7 @@ def test_the_same_parameters_alone_raise_params_invalid() -> None:
         ]
 
 
-def test_text_that_is_not_json_is_one_problem() -> None:
+def test_invalid_json_is_one_problem() -> None:
     with pytest.raises(ParamsInvalid, match=r"parameters: .*invalid JSON"):
         Kling2.model_validate_json("{")
 
@@ -107,7 +107,7 @@ def test_every_member_of_a_union_is_tried(mode: Any) -> None:
     }
 
 
-def test_models_are_parts_of_lists_and_optional_fields() -> None:
+def test_models_work_in_lists_and_optional_fields() -> None:
     order = Order.model_validate(
         {
             "id": 1,
@@ -125,14 +125,14 @@ def test_models_are_parts_of_lists_and_optional_fields() -> None:
     assert locations(caught.value) == {("draft", "prompt")}
 
 
-def test_attributes_of_an_object_are_read() -> None:
+def test_models_validate_from_attributes() -> None:
     row = SimpleNamespace(prompt="x", duration=5)
     assert Kling2.model_validate(row, from_attributes=True).wire() == {"prompt": "x", "duration": 5}
     with pytest.raises(ParamsInvalid, match="duration"):
         Kling2.model_validate(SimpleNamespace(prompt="x", duration=7), from_attributes=True)
 
 
-def test_a_subclass_may_have_validators_of_its_own() -> None:
+def test_subclass_may_have_validators() -> None:
     class Branded(Kling2):
         adapter: ClassVar = Kling2.adapter
 
@@ -161,14 +161,14 @@ def test_models_are_copied_and_pickled(copied: Any) -> None:
     assert copied(params).model_fields_set == params.model_fields_set
 
 
-def test_media_is_a_uri_in_a_json_schema() -> None:
+def test_media_is_a_uri_in_json_schema() -> None:
     media = Kling2.model_json_schema()["properties"]["start_image"]
     assert (media["type"], media["format"]) == ("string", "uri")
     assert "default" not in media
     assert re.search(media["pattern"], URL)
 
 
-def test_a_web_framework_answers_422_and_has_a_schema() -> None:
+def test_fastapi_answers_422_and_has_a_schema() -> None:
     fastapi: Any = pytest.importorskip("fastapi", reason="FastAPI is not installed: it is in the dev group")
     app = fastapi.FastAPI()
 
@@ -197,7 +197,7 @@ def test_a_web_framework_answers_422_and_has_a_schema() -> None:
                 await web.get("/openapi.json"),
             ]
 
-    wrong, right, other, broken, echoed, schema = anyio.run(ask)
+    wrong, right, alternative, broken, echoed, schema = anyio.run(ask)
     assert wrong.status_code == 422
     assert sorted(problem["loc"] for problem in wrong.json()["detail"]) == [
         ["body", "apsect_ratio"],
@@ -205,7 +205,7 @@ def test_a_web_framework_answers_422_and_has_a_schema() -> None:
         ["body", "tail_image_url"],
     ]
     assert (right.status_code, right.json()) == (200, {"prompt": "x", "duration": 5})
-    assert (other.status_code, other.json()) == (200, "kling-o1")
+    assert (alternative.status_code, alternative.json()) == (200, "kling-o1")
     assert (broken.status_code, broken.json()["detail"][0]["loc"]) == (422, ["body", "job", "tail_image_url"])
     assert echoed.status_code == 200
     assert schema.status_code == 200

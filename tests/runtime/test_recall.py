@@ -6,8 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from kling_sandbox import Fault, Faults, Sandbox
-from kling_sandbox.gateway import BLOCKED_TEXT
+from kling_sandbox import BLOCKED_TEXT, Fault, Faults, Sandbox
 
 import kling_adapters as ka
 from kling_adapters import Kling

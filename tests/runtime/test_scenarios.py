@@ -8,8 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from kling_sandbox.accounts import KEY_FORBIDDEN, KEY_NO_CREDITS
-from kling_sandbox.gateway import BLOCKED_TEXT
+from kling_sandbox import BLOCKED_TEXT, KEY_FORBIDDEN, KEY_NO_CREDITS
 
 import kling_adapters as ka
 from kling_adapters import AsyncKling, Kling

@@ -23,7 +23,7 @@ def sandbox(request: pytest.FixtureRequest) -> Iterator[Sandbox]:
 def still_clock(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let time pass for sandboxes by `advance` alone, however slow this machine is."""
     now = time.monotonic()
-    monkeypatch.setattr("kling_sandbox.jobs.time", SimpleNamespace(monotonic=lambda: now))
+    monkeypatch.setattr("kling_sandbox.clock.time", SimpleNamespace(monotonic=lambda: now))
 
 
 @pytest.fixture

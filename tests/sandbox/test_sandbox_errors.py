@@ -146,7 +146,7 @@ def test_rules_of_a_group_look_at_what_is_given_and_not_at_defaults(http: httpx.
         message = refused(http.post("/v2/grouped", json=body), 400)
         assert "at least one of image, words is needed" in message
     message = refused(http.post("/v2/grouped", json={"image": IMAGE, "words": "none"}), 400)
-    assert "image and words exclude each other: only one of image, video, words is taken" in message
+    assert "image and words exclude each other: only one of image, video, words is accepted" in message
     fine: list[dict[str, Any]] = [{"image": IMAGE}, {"words": "none"}, {"words": "x", "image": None}]
     for body in fine:
         assert http.post("/v2/grouped", json=body).status_code == 200

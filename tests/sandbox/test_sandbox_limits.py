@@ -12,8 +12,9 @@ from typing import Any
 import av
 import httpx
 import pytest
-from kling_sandbox import KEY_FORBIDDEN, Sandbox, bodies, control, fetch, gateway, media, record, uploads
+from kling_sandbox import KEY_FORBIDDEN, Sandbox, bodies, control, gateway, intake, record, uploads
 from kling_sandbox.bounded import BoundedStore
+from kling_sandbox.rendering import fetch, renderer
 from PIL import Image, ImageStat
 
 from tests.support.stub import Drip, Reply, Stub
@@ -25,10 +26,10 @@ LARGE = {"prompt": "x" * 3000}
 def small_limits(monkeypatch: pytest.MonkeyPatch) -> None:
     """Take bodies of 2,000 bytes, and 5,000 for uploads."""
     for module, name, largest in (
-        (bodies, "LARGEST_PARAMS", 2000),
-        (control, "LARGEST_BODY", 2000),
-        (record, "_LARGEST_KEYLESS", 2000),
-        (uploads, "LARGEST_BODY", 5000),
+        (bodies, "MAX_PARAMS", 2000),
+        (control, "MAX_BODY", 2000),
+        (intake, "_MAX_WITHOUT_KEY", 2000),
+        (uploads, "MAX_BODY", 5000),
     ):
         monkeypatch.setattr(module, name, largest)
 
@@ -134,7 +135,7 @@ def test_the_oldest_jobs_are_dropped(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_rendered_files_are_dropped_and_rendered_again(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(media, "_CAPACITY", 1)
+    monkeypatch.setattr(renderer, "_CAPACITY", 1)
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     with Sandbox() as sandbox, httpx.Client(base_url=sandbox.base_url, timeout=60) as http:
         http.headers["x-api-key"] = sandbox.api_key

@@ -25,13 +25,13 @@ from kling_sandbox import (
     bodies,
     control,
     files,
-    media,
     uploads,
 )
-from kling_sandbox.media import Fetch, Renderer
-from kling_sandbox.openapi import document
-from kling_sandbox.pictures import sample
-from kling_sandbox.plan import Plan
+from kling_sandbox.openapi.document import make_document
+from kling_sandbox.rendering import renderer, video
+from kling_sandbox.rendering.plan import Plan
+from kling_sandbox.rendering.renderer import Fetch, Renderer
+from kling_sandbox.rendering.scenes import draw_sample
 from ruamel.yaml import YAML
 from schemathesis.specs.openapi.checks import (
     content_type_conformance,
@@ -48,7 +48,7 @@ ROOT = Path(__file__).parents[2]
 ST = [sys.executable, "-c", "from schemathesis.cli import schemathesis; schemathesis()"]
 
 SCHEMAS = {slug: entry.json_schema() for slug, entry in load_catalog().items()}
-DOCUMENT = document(SCHEMAS, "http://127.0.0.1")
+DOCUMENT = make_document(SCHEMAS, "http://127.0.0.1")
 OPERATIONS = [(path, method) for path, item in DOCUMENT["paths"].items() for method in item]
 CONFORMANCE = [
     status_code_conformance,
@@ -76,9 +76,9 @@ def _quick_media() -> Iterator[None]:
         return rendered[plan.suffix]
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(media, "_VIDEO_AREA", 160 * 90)
-        patch.setattr(media, "_IMAGE_SIDE", 256)
-        patch.setattr(files, "sample", lambda name, _: sample(name, (16, 16)))
+        patch.setattr(video, "_AREA", 160 * 90)
+        patch.setattr(renderer, "_IMAGE_SIDE", 256)
+        patch.setattr(files, "draw_sample", lambda name, _: draw_sample(name, (16, 16)))
         if not FUZZING:
             patch.setattr(Renderer, "render", once)
         yield
@@ -113,7 +113,7 @@ def test_every_address_is_described(sandbox: Sandbox) -> None:
     }
     found = {
         (route.path, method)
-        for route in (*sandbox._gateway.app().routes, *control.app(sandbox).routes)
+        for route in (*sandbox._gateway.app().routes, *control.Control(sandbox).app().routes)
         if isinstance(route, Route) and route.methods
         for method in route.methods - {"HEAD"}
     }
@@ -182,7 +182,7 @@ def ways(path: str, status: int) -> Iterator[tuple[str, dict[str, Any]]]:
 def test_every_answer_of_the_document_can_be_had_and_looks_as_it_says(
     sandbox: Sandbox, http: httpx.Client, path: str, method: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for module, name in ((bodies, "LARGEST_PARAMS"), (uploads, "LARGEST_BODY"), (control, "LARGEST_BODY")):
+    for module, name in ((bodies, "MAX_PARAMS"), (uploads, "MAX_BODY"), (control, "MAX_BODY")):
         monkeypatch.setattr(module, name, 2000)
     operation = schemathesis.openapi.from_dict(DOCUMENT)[path][method]
     for status in map(int, DOCUMENT["paths"][path][method]["responses"]):

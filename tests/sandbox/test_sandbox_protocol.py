@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 import pytest
 from kling_sandbox import API_KEY, BLOCKED_TEXT, Sandbox
-from kling_sandbox.media import Renderer
+from kling_sandbox.rendering.renderer import Renderer
 
 HOUR = 3600
 
@@ -118,7 +118,7 @@ def test_a_job_whose_rendering_breaks_fails_and_is_not_billed(
     def broken(*_: object) -> Path:
         raise OSError("no space left")
 
-    monkeypatch.setattr("kling_sandbox.media.Renderer.render", broken)
+    monkeypatch.setattr("kling_sandbox.rendering.renderer.Renderer.render", broken)
     before = sandbox.credits
     job = submit("kling-2", prompt="x")
     for _ in range(2):

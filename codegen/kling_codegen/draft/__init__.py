@@ -1,6 +1,7 @@
 """A documentation page, copied as text from the browser -> a draft spec and a list of doubts.
 
-`page` reads either layout into the same blocks, `nesting` finds which of them belong to a list of objects, `values`
-splits what is run together, `prose` finds limits and rules in descriptions, `groups` those about several parameters at once, `compose` puts the
-spec together.
+`page.py` reads the facts of a page: `blocks.py` its parameters in either layout, `example_code.py` its example. `nesting.py`
+finds the blocks that belong to a list of objects; `table.py` turns blocks into schemas, with the values that `values.py` and
+`digits.py` split, and the limits and rules that `prose.py` and `groups.py` find in descriptions. `compose.py` puts the
+spec together, and `write.py` writes it.
 """

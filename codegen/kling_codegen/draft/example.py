@@ -11,51 +11,51 @@ from kling_codegen.draft.page import Page
 from kling_codegen.schema import Schema, violations
 
 SAMPLES = {"video": "https://example.com/video.mp4", "audio": "https://example.com/audio.mp3"}
-# An example that has to be larger is left out.
-MOST_ITEMS, MOST_CHARACTERS = 100, 10_000
+# A larger example is left out.
+MAX_ITEMS, MAX_CHARACTERS = 100, 10_000
 IMAGE, TEXT = "https://example.com/image.png", "A paper boat on a quiet lake."
 
 
 def is_object(value: Any) -> TypeGuard[dict[str, Any]]:
-    """Whether a value of the example is an object."""
+    """Return whether a value of the example is an object."""
     return isinstance(value, dict)
 
 
 def fits(schema: dict[str, Any], value: Any) -> bool:
-    """Whether a schema takes a value; one that is itself unusable takes any."""
+    """Return whether a schema accepts a value; an unusable schema accepts any."""
     try:
         return not any(violations(Schema.model_validate(schema), value))
     except ValidationError:
         return True
 
 
-def repaired(inside: dict[str, Any], page: Page) -> dict[str, Any]:
-    """Return what the example sends as far as the table allows it, and whatever is required."""
-    made: dict[str, Any] = {}
+def repair_example(inside: dict[str, Any], page: Page) -> dict[str, Any]:
+    """Return the parameters of the example as far as the table allows them, and all required ones."""
+    parameters: dict[str, Any] = {}
     for name, schema in inside["properties"].items():
         required, sent = name in inside.get("required", ()), page.sent.get(name, MISSING)
         if required or sent not in (MISSING, "", [], None):
             value = _neutral(schema, sent, name)
             if required or fits(schema, value):
-                made[name] = value
-    return made
+                parameters[name] = value
+    return parameters
 
 
 def _neutral(schema: dict[str, Any], sent: Any, name: str) -> Any:
-    """Return what was sent if it is a figure, a name or a default, else a value of our own."""
+    """Return the sent value if it is a figure, a name or a default; otherwise a value of our own."""
     kind: str = schema["type"] if isinstance(schema["type"], str) else schema["type"][0]
     match kind, sent:
         case "array", [_, *_]:
             return [_neutral(schema["items"], item, name) for item in sent]
         case "array", _:
             return [_neutral(schema["items"], MISSING, name)] * min(
-                max(1, schema.get("minItems", 1)), MOST_ITEMS
+                max(1, schema.get("minItems", 1)), MAX_ITEMS
             )
         case "object", _:
-            given = sent if is_object(sent) else {}
+            members = sent if is_object(sent) else {}
             parts: dict[str, Any] = schema["properties"]
-            names = [part for part in parts if part in given or part in schema.get("required", ())]
-            return {part: _neutral(parts[part], given.get(part, MISSING), part) for part in names}
+            names = [part for part in parts if part in members or part in schema.get("required", ())]
+            return {part: _neutral(parts[part], members.get(part, MISSING), part) for part in names}
         case _:
             pass
     if "format" in schema:
@@ -67,6 +67,6 @@ def _neutral(schema: dict[str, Any], sent: Any, name: str) -> Any:
     )
     if sent is not MISSING and not sentence and fits(schema, sent):
         return sent
-    text = TEXT[: schema.get("maxLength")].ljust(min(schema.get("minLength", 0), MOST_CHARACTERS), ".")
+    text = TEXT[: schema.get("maxLength")].ljust(min(schema.get("minLength", 0), MAX_CHARACTERS), ".")
     plain = {"string": text, "boolean": True}.get(kind, schema.get("minimum", 1))
     return schema.get("default", schema.get("enum", [plain])[0])

@@ -1,7 +1,7 @@
-"""Which parameters belong to a list of objects: pages mark at most where such a list starts.
+"""The parameters of a page as a tree: pages mark at most where a list of objects starts.
 
-A level has its required parameters first, each part from A to Z. That, and what the example sends at the top,
-leaves few readings.
+A level has its required parameters first, each part from A to Z. That, and the parameters of the example at the top,
+leave few readings.
 """
 
 from __future__ import annotations
@@ -12,11 +12,12 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import TypeAlias
 
+from kling_codegen.draft.blocks import Block
 from kling_codegen.draft.notes import Notes
-from kling_codegen.draft.page import Block, Page
+from kling_codegen.draft.page import Page
 
-# A page in no order at all has too many readings to try them all.
-MOST, MOST_BLOCKS = 2000, 100
+# An unordered page has too many readings to try them all.
+MAX_READINGS, MAX_BLOCKS = 2000, 100
 
 
 @dataclass(frozen=True)
@@ -31,26 +32,24 @@ Level: TypeAlias = tuple[Node, ...]
 
 
 def nest(page: Page, notes: Notes) -> Level:
-    """Return the parameters as a tree; what it rests on is a discrepancy and a doubt."""
+    """Return the parameters as a tree; the reasons for it are noted as a discrepancy and a doubt."""
     blocks = page.blocks
-    if not any(_holds(block) for block in blocks):
+    if not any(_is_object(block) for block in blocks):
         return tuple(Node(block) for block in blocks)
-    some = islice(_levels(blocks, 0), MOST) if len(blocks) < MOST_BLOCKS else ()
+    some = islice(_levels(blocks, 0), MAX_READINGS) if len(blocks) < MAX_BLOCKS else ()
     readings = [level for level, end in some if end == len(blocks)]
     if not readings:
-        told = (
-            "no order from A to Z tells which parameters belong to a list; drafted as parameters of the model"
-        )
-        notes.doubt(blocks[0].line, "input", told)
+        doubt = "the order from A to Z does not show which parameters belong to a list; drafted as parameters of the model"
+        notes.doubt(blocks[0].line, "input", doubt)
         return tuple(Node(block) for block in blocks)
     best = min(readings, key=lambda level: _unlikely(level, page))
-    left = [level for level in readings if _unlikely(level, page)[:-1] == _unlikely(best, page)[:-1]]
+    likely = [level for level in readings if _unlikely(level, page)[:-1] == _unlikely(best, page)[:-1]]
     for node in best:
-        _explain(node, readings, left, notes)
+        _explain(node, readings, likely, notes)
     return best
 
 
-def _holds(block: Block) -> bool:
+def _is_object(block: Block) -> bool:
     return block.type.startswith("object")
 
 
@@ -66,14 +65,14 @@ def _levels(
         block = blocks[start]
         insides = (
             _levels(blocks, start + 1)
-            if _holds(block) and (block.opens or not block.marked)
+            if _is_object(block) and (block.opens or not block.marked)
             else [((), start + 1)]
         )
         for parts, end in insides:
             if block.opens and not parts:
                 continue
-            for rest, last in _levels(blocks, end, _rank(block)):
-                yield (Node(block, parts), *rest), last
+            for following, last in _levels(blocks, end, _rank(block)):
+                yield (Node(block, parts), *following), last
     yield (), start
 
 
@@ -82,35 +81,35 @@ def _unlikely(level: Level, page: Page) -> tuple[int, int, int, int]:
     top = {node.block.name for node in level}
     inside = [node for node in level if node.parts]
     misplaced = len((page.sent.keys() & {block.name for block in page.blocks}) - top)
-    named = sum(_mentions(node, part) for node in inside for part in node.parts)
-    empty = sum(_holds(node.block) and not node.parts for node in level)
-    return misplaced, empty, -named, sum(len(node.parts) for node in inside)
+    mentioned = sum(_mentions(node, part) for node in inside for part in node.parts)
+    empty = sum(_is_object(node.block) and not node.parts for node in level)
+    return misplaced, empty, -mentioned, sum(len(node.parts) for node in inside)
 
 
 def _mentions(node: Node, part: Node) -> bool:
     return bool(re.search(rf"\b{re.escape(part.block.name)}\b", node.block.text))
 
 
-def _explain(node: Node, readings: list[Level], left: list[Level], notes: Notes) -> None:
-    """Say what belongs to a list, and what else could; `left` are the readings that the rest of the page allows."""
+def _explain(node: Node, readings: list[Level], likely: list[Level], notes: Notes) -> None:
+    """Note the parameters of a list and the alternatives; `likely` are the readings that fit the rest of the page."""
     if not node.parts:
         return
     block, names = node.block, [part.block.name for part in node.parts]
-    others = sorted(_sizes(block, left) - {len(names)})
-    why = ["the order from A to Z"]
-    if _sizes(block, readings) - _sizes(block, left):
-        why.append("what the example sends beside it")
+    alternatives = sorted(_sizes(block, likely) - {len(names)})
+    reasons = ["the order from A to Z"]
+    if _sizes(block, readings) - _sizes(block, likely):
+        reasons.append("the other parameters of the example")
     if any(_mentions(node, part) for part in node.parts):
-        why.append("its description")
-    if others:
-        why.append("as the fewest that fit")
+        reasons.append("its description")
+    if alternatives:
+        reasons.append("as the fewest that fit")
     verb = "belong" if len(names) > 1 else "belongs"
     page_says = "the table does not mark where the parameters of an item end"
     notes.discrepancy(
-        block.line, block.name, page_says, f"{', '.join(names)} {verb} to it, by {', '.join(why)}"
+        block.line, block.name, page_says, f"{', '.join(names)} {verb} to it, by {', '.join(reasons)}"
     )
-    if others:
-        counts = " or ".join(map(str, others))
+    if alternatives:
+        counts = " or ".join(map(str, alternatives))
         notes.doubt(block.line, block.name, f"{counts} parameters could belong to it, not {len(names)}")
     for part in node.parts:
         _explain(part, [], [], notes)

@@ -1,4 +1,4 @@
-"""What a person must look at after drafting: doubts, contradictions of the page, and its own words."""
+"""Notes for the person who checks a draft: doubts, contradictions of the page, and its own words."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ class Note:
     line: int
     sort: str
     about: str
-    what: str
+    text: str
 
     def __str__(self) -> str:
-        return f"{self.line}: {self.sort}: {self.about}: {self.what}"
+        return f"{self.line}: {self.sort}: {self.about}: {self.text}"
 
 
 @dataclass
@@ -25,15 +25,15 @@ class Notes:
     all: list[Note] = field(default_factory=list[Note])
     discrepancies: list[dict[str, str]] = field(default_factory=list[dict[str, str]])
 
-    def doubt(self, line: int, about: str, what: str) -> None:
-        """Note what the page only implies, or what could not be decided."""
-        self.all.append(Note(line, "doubt", about, what))
+    def doubt(self, line: int, about: str, text: str) -> None:
+        """Note a fact that the page only implies, or that could not be decided."""
+        self.all.append(Note(line, "doubt", about, text))
 
     def discrepancy(self, line: int, about: str, page: str, decision: str) -> None:
-        """Note where the page contradicts itself; the decision of the draft is a doubt, too."""
+        """Note a contradiction of the page; the decision of the draft is a doubt, too."""
         self.discrepancies.append({"about": about, "page": page, "decision": decision})
         self.doubt(line, about, f"{page}; drafted: {decision}")
 
-    def words(self, line: int, about: str, text: str) -> None:
+    def quote_page(self, line: int, about: str, text: str) -> None:
         """Note the page's own words, which do not enter a spec."""
         self.all.append(Note(line, "words", about, text))

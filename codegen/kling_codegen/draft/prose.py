@@ -1,4 +1,4 @@
-"""Limits and rules that a page tells in the sentences of its descriptions."""
+"""Limits and rules in the sentences of the descriptions of a page."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ from itertools import islice
 from typing import Any
 
 from kling_codegen.draft import groups
+from kling_codegen.draft.blocks import Block
 from kling_codegen.draft.notes import Notes
-from kling_codegen.draft.page import Block, Page
+from kling_codegen.draft.page import Page
 
 Schema = dict[str, Any]
 
@@ -21,7 +22,7 @@ SIZE = re.compile(
 )
 CHARACTERS = re.compile(r"char(?:acter)?s?", re.IGNORECASE)
 BYTES = {"kb": 1024, "mb": 1024**2, "gb": 1024**3}
-# What a number counts, if not the items of a list.
+# The units of numbers that do not count the items of a list.
 MEASURE = re.compile(
     r"char(?:acter)?s?|[kmg]i?b|px|pixels?|s|secs?|seconds?|minutes?|fps|words?|p", re.IGNORECASE
 )
@@ -37,23 +38,23 @@ CONDITION = re.compile(
     r"instead of)\b",
     re.IGNORECASE,
 )
-# With these, a sentence that names what is needed can mean anything.
+# With these, a sentence that names a needed parameter can mean anything.
 UNCLEAR = re.compile(r"\b(?:or|one of|not|never|cannot|unless)\b|n't\b", re.IGNORECASE)
 
 
-# What a real description has, several times over: a sentence that is longer is for people, as are those after many.
-MOST_SENTENCES, MOST_CHARACTERS, MOST_FORMS = 20, 500, 20
+# Several times the figures of a real description: longer sentences, and all after the twentieth, become doubts.
+MAX_SENTENCES, MAX_CHARACTERS, MAX_FORMS = 20, 500, 20
 
 
-def sentences(text: str) -> list[str]:
+def split_sentences(text: str) -> list[str]:
     """Return the sentences of a description."""
     return [part for part in re.split(r"(?<=[.!?;])\s+", text) if part]
 
 
-def limits(path: str, block: Block, schema: Schema, notes: Notes) -> Iterator[Schema]:
+def read_limits(path: str, block: Block, schema: Schema, notes: Notes) -> Iterator[Schema]:
     """Put sizes into the schema of a parameter; yield the rules for the sizes of files."""
-    for sentence in sentences(block.text):
-        told = False
+    for sentence in split_sentences(block.text):
+        is_drafted = False
         for match in SIZE.finditer(sentence):
             number, unit, low = int(match["number"]), match["unit"], bool(match["low"])
             kind = schema["type"]
@@ -65,9 +66,9 @@ def limits(path: str, block: Block, schema: Schema, notes: Notes) -> Iterator[Sc
                 yield _max_bytes(path, block, number, unit, notes)
             else:
                 continue
-            told = True
+            is_drafted = True
         limit = LIMIT.search(sentence)
-        if not told and limit and FIGURE.search(sentence, limit.end()):
+        if not is_drafted and limit and FIGURE.search(sentence, limit.end()):
             notes.doubt(block.text_line, path, f"a limit that is not in the draft: {sentence}")
 
 
@@ -82,16 +83,16 @@ def _max_bytes(path: str, block: Block, number: int, unit: str, notes: Notes) ->
     return {"max_bytes": {"field": path, "bytes": size}}
 
 
-def references(
+def find_references(
     page: Page, blocks: list[Block], properties: Mapping[str, Schema], notes: Notes
 ) -> Iterator[Schema]:
     """Yield the rules for texts that name items of a list, such as @Image1."""
-    found = [(block, match) for block in blocks for match in TOKEN.finditer(block.text)]
+    mentions = [(block, match) for block in blocks for match in TOKEN.finditer(block.text)]
     # The first place of each form.
-    forms = {_form(match): (block, match) for block, match in reversed(found)}
-    for form, (block, match) in islice(forms.items(), MOST_FORMS):
+    forms = {_form(match): (block, match) for block, match in reversed(mentions)}
+    for form, (block, match) in islice(forms.items(), MAX_FORMS):
         stem = re.sub(r"\W|_", "", match[1]).lower()
-        users = {other.name for other, again in found if _form(again) == form}
+        users = {user.name for user, mention in mentions if _form(mention) == form}
         users |= {
             name for name, sent in page.sent.items()
             if isinstance(sent, str) and form in map(_form, TOKEN.finditer(sent))
@@ -105,77 +106,79 @@ def references(
             notes.doubt(block.text_line, texts[0], f"{form} is taken to name an item of {lists[0]}, from 1")
             yield {"references": {"field": texts[0], "token": form, "list": lists[0]}}
         else:
-            told = f"{match[0]} names something, but not clearly an item of one list in one text"
-            notes.doubt(block.text_line, block.name, f"{told}; no rule is drafted")
+            doubt = f"{match[0]} does not clearly name an item of one list in one text; no rule is drafted"
+            notes.doubt(block.text_line, block.name, doubt)
 
 
 def _form(match: re.Match[str]) -> str:
     return f"{match[1]}{{n}}{match[2]}"
 
 
-def conditions(block: Block, inside: Schema, page: Page, notes: Notes) -> Iterator[Schema]:
-    """Yield the rules for what a parameter needs others to be, or not to be; other conditions are doubts."""
+def find_conditions(block: Block, inside: Schema, page: Page, notes: Notes) -> Iterator[Schema]:
+    """Yield the rules about the parameters that a parameter needs or excludes; doubts are noted for unclear conditions."""
     needs: list[str] = []
-    for number, sentence in enumerate(sentences(block.text)):
-        if number >= MOST_SENTENCES or len(sentence) > MOST_CHARACTERS:
+    for number, sentence in enumerate(split_sentences(block.text)):
+        if number >= MAX_SENTENCES or len(sentence) > MAX_CHARACTERS:
             if CONDITION.search(sentence):
-                _left_out(block, sentence, notes)
+                _note_left_out(block, sentence, notes)
             continue
-        stated = list(groups.stated(sentence, block.name, list(inside["properties"])))
-        if why := next(filter(None, (groups.against(*rule, inside, page) for rule in stated)), ""):
-            _left_out(block, sentence, notes, why)
+        stated = list(groups.find_groups(sentence, block.name, list(inside["properties"])))
+        if objection := next(
+            filter(None, (groups.find_objection(*rule, inside, page) for rule in stated)), ""
+        ):
+            _note_left_out(block, sentence, notes, objection)
         elif stated:
             for key, group in stated:
-                notes.doubt(block.text_line, block.name, f"{groups.TAKEN[key]} {', '.join(group)}")
+                notes.doubt(block.text_line, block.name, f"{groups.READ_AS[key]} {', '.join(group)}")
                 yield {key: group}
         elif CONDITION.search(sentence) and UNCLEAR.search(sentence):
-            _left_out(block, sentence, notes)
+            _note_left_out(block, sentence, notes)
         elif CONDITION.search(sentence):
             needs.append(sentence)
-    yield from _requires(block, needs, inside["properties"], notes)
+    yield from _read_requirements(block, needs, inside["properties"], notes)
 
 
-def _left_out(block: Block, sentence: str, notes: Notes, why: str = "") -> None:
-    reason = f", as {why}" if why else ""
+def _note_left_out(block: Block, sentence: str, notes: Notes, objection: str = "") -> None:
+    reason = f", as {objection}" if objection else ""
     notes.doubt(block.text_line, block.name, f"a condition that is not in the draft{reason}: {sentence}")
 
 
-def _requires(
-    block: Block, told: list[str], properties: Mapping[str, Schema], notes: Notes
+def _read_requirements(
+    block: Block, sentences: list[str], properties: Mapping[str, Schema], notes: Notes
 ) -> Iterator[Schema]:
     name, line = block.name, block.text_line
     present: list[str] = []
     equals: dict[str, Any] = {}
-    for sentence in told:
+    for sentence in sentences:
         strict = re.search(r"\bonly\b|\brequires?\b|\bneeds\b", sentence, re.IGNORECASE)
-        values = dict(_equals(sentence, name, properties)) if strict else {}
-        for other, (value, written) in values.items():
+        values = dict(_find_values(sentence, name, properties)) if strict else {}
+        for field, (value, written) in values.items():
             if written != value:
                 page_says = f"the description of {name} writes {written}, the allowed value is {value}"
-                notes.discrepancy(line, other, page_says, str(value))
-        equals |= {other: value for other, (value, _) in values.items()}
+                notes.discrepancy(line, field, page_says, str(value))
+        equals |= {field: value for field, (value, _) in values.items()}
         needs = re.search(r"\b(?:requires?|needs)\b(.*)", sentence, re.IGNORECASE)
-        others = [other for other in properties if other not in (name, *equals, *present)]
-        needed = [other for other in others if needs and re.search(rf"\b{other}\b", needs[1])]
+        candidates = [field for field in properties if field not in (name, *equals, *present)]
+        needed = [field for field in candidates if needs and re.search(rf"\b{field}\b", needs[1])]
         present += needed
         if not values and not needed:
-            _left_out(block, sentence, notes)
+            _note_left_out(block, sentence, notes)
     if present or equals:
-        wanted = [*present, *(f"{other} to be {value}" for other, value in equals.items())]
-        notes.doubt(line, name, f"taken to need {' and '.join(wanted)}")
+        conditions = [*present, *(f"{field} to be {value}" for field, value in equals.items())]
+        notes.doubt(line, name, f"taken to need {' and '.join(conditions)}")
         filled = {key: value for key, value in (("present", present), ("equals", equals)) if value}
         yield {"requires": {"field": name, **filled}}
 
 
-def _equals(
+def _find_values(
     sentence: str, name: str, properties: Mapping[str, Schema]
 ) -> Iterator[tuple[str, tuple[Any, str]]]:
-    """Yield other parameters with the value that a sentence asks for, and how it writes that value."""
-    for other, schema in properties.items():
-        for value in schema.get("enum", ()) if other != name else ():
+    """Yield the parameters that a sentence asks a value of, with the value and its form in the sentence."""
+    for field, schema in properties.items():
+        for value in schema.get("enum", ()) if field != name else ():
             if str(value).casefold() not in sentence.casefold():
                 continue
             text = re.escape(str(value))
-            pattern = rf"\b({text})['\"]? {other}\b|\b{other} (?:is|=|set to|to be) ['\"]?({text})\b"
+            pattern = rf"\b({text})['\"]? {field}\b|\b{field} (?:is|=|set to|to be) ['\"]?({text})\b"
             if match := re.search(pattern, sentence, re.IGNORECASE):
-                yield other, (value, match[1] or match[2])
+                yield field, (value, match[1] or match[2])

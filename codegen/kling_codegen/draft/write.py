@@ -7,7 +7,7 @@ from typing import Any, cast
 
 import yaml
 
-from kling_codegen.messages import printable
+from kling_codegen.messages import escape_unprintable
 
 # Text that no version of YAML takes for something else.
 PLAIN = re.compile(
@@ -32,7 +32,7 @@ class _Dumper(yaml.SafeDumper):
         return analysis
 
     def text(self, data: str) -> yaml.ScalarNode:
-        is_plain = PLAIN.fullmatch(data) and printable(data) == data
+        is_plain = PLAIN.fullmatch(data) and escape_unprintable(data) == data
         return yaml.ScalarNode("tag:yaml.org,2002:str", data, style=None if is_plain else '"')
 
     def sequence(self, data: Any) -> yaml.SequenceNode:
@@ -59,5 +59,5 @@ def to_yaml(spec: dict[str, Any]) -> str:
         styled, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=10_000
     )
     # What is not printable is in double quotes, where an escape is the same text.
-    lines = [printable(line) for line in text.split("\n")]
+    lines = [escape_unprintable(line) for line in text.split("\n")]
     return "\n".join(["# yaml-language-server: $schema=schema/spec.schema.json", *lines])

@@ -1,6 +1,6 @@
 """A local gateway that speaks the protocol of the Segmind serverless API and renders real media.
 
-Names are imported when first used: the plugin of this package is loaded whenever plugins are looked for.
+Names are imported on first use, because plugin discovery imports this package.
 """
 
 from importlib import import_module
@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from kling_sandbox.accounts import API_KEY, KEY_FORBIDDEN, KEY_NO_CREDITS, KEY_RATE_LIMITED
     from kling_sandbox.faults import Fault, Faults
-    from kling_sandbox.gateway import BLOCKED_TEXT
-    from kling_sandbox.record import Received
+    from kling_sandbox.record import ReceivedRequest
     from kling_sandbox.sandbox import Sandbox
+    from kling_sandbox.submits import BLOCKED_TEXT
 
 __all__ = [
     "API_KEY",
@@ -21,15 +21,15 @@ __all__ = [
     "KEY_RATE_LIMITED",
     "Fault",
     "Faults",
-    "Received",
+    "ReceivedRequest",
     "Sandbox",
 ]
 
 _MODULES = {
-    "BLOCKED_TEXT": "gateway",
+    "BLOCKED_TEXT": "submits",
     "Fault": "faults",
     "Faults": "faults",
-    "Received": "record",
+    "ReceivedRequest": "record",
     "Sandbox": "sandbox",
 }
 

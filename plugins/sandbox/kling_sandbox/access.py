@@ -1,7 +1,7 @@
-"""Who may call the sandbox: no web page that a browser on this machine shows, however it got there.
+"""Access checks: no web page in a browser on this machine can use the sandbox.
 
-A page can send requests to any address. Its browser tells the truth in two headers: `Host` holds the name that the page
-used, which is the page's own name if that name was made to lead here (DNS rebinding), and `Origin` says where the page is from.
+A page can send requests to any address, but it cannot change two headers: `Host` contains the name in the URL, which
+after DNS rebinding is the name of the page's own site, and `Origin` contains the site of the page.
 """
 
 import ipaddress
@@ -18,18 +18,18 @@ _HOST: Final = re.compile(r"(\[[0-9a-f:.]+\]|[a-z0-9._-]+)(?::[0-9]{1,5})?", re.
 
 
 class HostCheck:
-    """Decides which host names a request may use for this sandbox."""
+    """Checks the Host and Origin headers of requests."""
 
     def __init__(self, listen_host: str, allowed_hosts: Collection[str] = ()) -> None:
-        """Take the address that the sandbox listens at, and further names that requests may use."""
+        """`listen_host` is the address of the sandbox; `allowed_hosts` are additional names."""
         self._names = {_normalize_name(name) for name in ("localhost", listen_host, *allowed_hosts)}
         self._is_shared = not is_loopback(listen_host)
 
     def allows(self, host_header: str) -> bool:
-        """Tell whether a Host header names this sandbox.
+        """Return whether a Host header is a name of this sandbox.
 
-        An address cannot be made to lead elsewhere, and `localhost` never does. When other machines may connect, names
-        that the public name service cannot hold are allowed too: those of containers and of machines nearby.
+        IP addresses and `localhost` are safe from DNS rebinding. If other machines can connect, names that cannot exist
+        in public DNS are allowed too: names of containers and of machines in the local network.
         """
         match = _HOST.fullmatch(host_header.lower())
         if match is None:
@@ -39,31 +39,31 @@ class HostCheck:
             return True
         return self._is_shared and ("." not in name or name.endswith(".internal"))
 
-    def around(self, app: ASGIApp) -> ASGIApp:
-        """Return `app` behind the checks; a request that is refused is answered 403 and does nothing."""
+    def protect(self, app: ASGIApp) -> ASGIApp:
+        """Return `app` behind the checks. The response to a refused request is 403."""
 
         async def check(scope: Scope, receive: Receive, send: Send) -> None:
             problem = self._problem(scope["path"], Headers(scope=scope))
-            answer = app if problem is None else JSONResponse({"error": problem}, 403)
-            await answer(scope, receive, send)
+            responder = app if problem is None else JSONResponse({"error": problem}, 403)
+            await responder(scope, receive, send)
 
         return check
 
     def _problem(self, path: str, headers: Headers) -> str | None:
         host, origin = headers.get("host"), headers.get("origin")
-        # A browser always sends Host; HTTP/1.0 clients may not.
+        # Browsers always send Host; HTTP/1.0 clients may omit it.
         if host is not None and not self.allows(host):
             return (
                 f"The Host header is not a name of this sandbox: {host[:100]!r}. "
                 "Use its base URL, or start it with --allow-host NAME."
             )
         if path.startswith(CONTROL_PREFIX) and origin is not None and not _is_same_host(origin, host):
-            return "The control interface takes no requests from web pages of another origin."
+            return "The control interface refuses requests from web pages of another origin."
         return None
 
 
 def is_loopback(host: str) -> bool:
-    """Tell whether a host is this machine and nothing else, without asking the name service."""
+    """Return whether a host is `localhost` or a loopback address, without DNS."""
     if host == "localhost":
         return True
     try:

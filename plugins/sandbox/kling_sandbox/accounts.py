@@ -1,6 +1,6 @@
-"""Keys, credits and the rate limit: who may ask for what.
+"""Accounts of the gateway: keys, credits, and the rate limit.
 
-Prices and balances are made up. Keys are compared and kept as fingerprints only.
+Balances are fictional. Only the fingerprints of keys are stored and compared.
 """
 
 import hashlib
@@ -10,28 +10,25 @@ from dataclasses import dataclass, field
 from typing import Final
 
 API_KEY: Final = "SG_5a4db0c55a4db0c5"
-"""Works, and has credits."""
+"""A valid key with credits."""
 KEY_FORBIDDEN: Final = "SG_0000000000000403"
-"""Every call is answered 403."""
+"""A key for which every response is 403."""
 KEY_NO_CREDITS: Final = "SG_0000000000000406"
-"""Has no credits: every submit of valid parameters is answered 406."""
+"""A key without credits: the response to every submit of valid parameters is 406."""
 KEY_RATE_LIMITED: Final = "SG_0000000000000429"
-"""Every submit is answered 429."""
-
-VIDEO_SECOND_PRICE: Final = 0.1
-IMAGE_PRICE: Final = 0.04
+"""A key for which the response to every submit is 429."""
 
 RATE_WINDOW: Final = 60.0
 
 
 def fingerprint(secret: str) -> str:
-    """Return a short digest of a key: enough to recognise it, not enough to use it."""
+    """Return a non-reversible fingerprint of a key."""
     return "sha256:" + hashlib.sha256(secret.encode("utf-8", "surrogateescape")).hexdigest()[:16]
 
 
 @dataclass
 class Account:
-    """One customer of the gateway."""
+    """An account of the gateway."""
 
     credits: float
     permitted: bool = True
@@ -39,9 +36,9 @@ class Account:
     _submits: deque[float] = field(default_factory=deque[float])
 
     def seconds_to_wait(self, now: float) -> float:
-        """Count a submit at `now`; return 0 if it may go on, else the seconds until one may.
+        """Count a submit at `now`; return 0 if it is allowed, otherwise the seconds to the next allowed submit.
 
-        Only submits are counted: a status poll a second would exhaust every documented limit at once.
+        Only submits are counted: a status poll per second would exceed every documented limit.
         """
         if self.submits_per_minute is None:
             return 0.0
@@ -54,15 +51,15 @@ class Account:
         return oldest + RATE_WINDOW - now
 
     def charge(self, price: float) -> float:
-        """Take `price` off (or, if negative, give it back) and return the balance."""
+        """Subtract a price, or refund a negative one, and return the balance."""
         self.credits = round(self.credits - price, 6)
         return self.credits
 
 
-def accounts(
+def make_accounts(
     keys: Iterable[str] = (API_KEY,), *, balance: float, submits_per_minute: int | None
 ) -> dict[str, Account]:
-    """Return the accounts of a sandbox by the fingerprint of their key: one for each of `keys`, and those for tests."""
+    """Return the accounts of a sandbox by the fingerprint of their key: one for each key, and the test accounts."""
     working = {fingerprint(key): Account(balance, submits_per_minute=submits_per_minute) for key in keys}
     return working | {
         fingerprint(KEY_FORBIDDEN): Account(balance, permitted=False),

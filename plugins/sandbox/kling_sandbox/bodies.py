@@ -1,4 +1,4 @@
-"""Bodies of requests: how much of them is read, and as JSON that any reader takes."""
+"""Bodies of requests: their limits, and strict JSON."""
 
 import json
 from collections.abc import Mapping
@@ -6,22 +6,27 @@ from typing import Any, Final
 
 from starlette.types import Receive
 
-LARGEST_PARAMS: Final = 4 * 1024**2
-"""Bytes of the body of any request but an upload."""
+MAX_PARAMS: Final = 4 * 1024**2
+"""Bytes of a body, except for uploads."""
 
 
 class BodyTooLarge(Exception):
-    """More was sent than is taken; it was read to its end, and nothing of it was kept."""
+    """The body exceeds its limit. It was read to its end and dropped."""
 
 
-class ClientGone(Exception):
-    """The connection ended before the body did."""
+class ClientDisconnected(Exception):
+    """The connection ended before the body."""
 
 
-async def receive_body(receive: Receive, largest: int) -> bytes:
-    """Read the body of a request, so that its sender reads the answer, and keep at most `largest` bytes.
+def read_content_type(headers: Mapping[str, str]) -> str:
+    """Return the media type of a body in lower case, without parameters."""
+    return headers.get("content-type", "").partition(";")[0].strip().lower()
 
-    Raises BodyTooLarge if it has more, ClientGone if the client went away before the end of the body.
+
+async def receive_body(receive: Receive, limit: int) -> bytes:
+    """Return the body of a request. It is always read to its end, because a client may read no response before.
+
+    Raises BodyTooLarge for more than `limit` bytes, ClientDisconnected if the connection ended before the body.
     """
     body = bytearray()
     is_too_large = False
@@ -29,10 +34,10 @@ async def receive_body(receive: Receive, largest: int) -> bytes:
     while more:
         message = await receive()
         if message["type"] == "http.disconnect":
-            raise ClientGone
+            raise ClientDisconnected
         chunk: bytes = message.get("body", b"")
         more = message.get("more_body", False)
-        is_too_large = is_too_large or len(body) + len(chunk) > largest
+        is_too_large = is_too_large or len(body) + len(chunk) > limit
         if is_too_large:
             body.clear()
         else:
@@ -42,13 +47,13 @@ async def receive_body(receive: Receive, largest: int) -> bytes:
     return bytes(body)
 
 
-def too_large(largest: int) -> dict[str, str]:
-    """Return the body of the answer to a request that is too large."""
-    return {"error": f"The body is larger than {largest} bytes, the most that the sandbox takes here"}
+def make_too_large_body(limit: int) -> dict[str, str]:
+    """Return the response body for a request that is too large."""
+    return {"error": f"The body is larger than {limit} bytes, the limit of the sandbox for this path"}
 
 
-def read(body: bytes) -> Any:
-    """Return the JSON value. Raises ValueError, also for what only Python reads: NaN, 1e999, half characters."""
+def parse_json(body: bytes) -> Any:
+    """Return the JSON value. Raises ValueError, also for NaN, 1e999 and lone surrogates, which Python accepts."""
     try:
         value: Any = json.loads(body)
         json.dumps(value, ensure_ascii=False, allow_nan=False).encode()
@@ -57,8 +62,8 @@ def read(body: bytes) -> Any:
     return value
 
 
-def with_integers(members: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the members of an object with 5.0 as 5, which is the same to JSON Schema."""
+def to_integers(members: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the members of an object with 5.0 as 5, which JSON Schema treats as equal."""
     return {
         name: int(member) if isinstance(member, float) and member.is_integer() else member
         for name, member in members.items()

@@ -1,4 +1,4 @@
-"""Stores of limited size: a client that sends without end must not fill the memory of this machine."""
+"""Stores of limited size, so that no client can fill the memory of this machine."""
 
 import threading
 from collections import OrderedDict
@@ -9,27 +9,24 @@ V = TypeVar("V")
 
 
 class BoundedStore(Generic[K, V]):
-    """A mapping that drops its oldest entries when all of them together are too large.
-
-    May be used by several threads.
-    """
+    """A mapping that drops its oldest entries when their total size exceeds the capacity. Thread-safe."""
 
     def __init__(self, capacity: int) -> None:
-        """Begin empty. `capacity`: the size of all entries together, in the unit that `add` takes."""
+        """`capacity` is in the unit of `add`."""
         self._capacity = capacity
         self._size = 0
         self._entries: OrderedDict[K, tuple[V, int]] = OrderedDict()
         self._lock = threading.Lock()
 
     def add(self, key: K, value: V, size: int) -> None:
-        """Add an entry under a new key, and drop the oldest ones for which there is no room now."""
+        """Add an entry with a new key, and drop the oldest entries to make room."""
         with self._lock:
             self._entries[key] = (value, size)
             self._size += size
             self._make_room()
 
     def grow(self, key: K, size: int) -> None:
-        """Count an entry as larger by `size`, if it has not been dropped."""
+        """Increase the size of an entry, unless it was dropped."""
         with self._lock:
             if entry := self._entries.get(key):
                 self._entries[key] = (entry[0], entry[1] + size)
@@ -37,13 +34,13 @@ class BoundedStore(Generic[K, V]):
                 self._make_room()
 
     def get(self, key: K) -> V | None:
-        """Return the value of a key, or None if there is none or it was dropped."""
+        """Return the value of a key; None if it does not exist or was dropped."""
         with self._lock:
             value, _ = self._entries.get(key, (None, 0))
         return value
 
     def values(self) -> tuple[V, ...]:
-        """Return all values, the oldest first."""
+        """Return all values, oldest first."""
         with self._lock:
             return tuple(value for value, _ in self._entries.values())
 

@@ -1,55 +1,45 @@
-"""What `kling sandbox` does."""
+"""`kling sandbox`: its options. The help text needs no server, so this module imports none."""
 
-import signal
-import tempfile
-import threading
-from collections.abc import Sequence
-from pathlib import Path
+from __future__ import annotations
 
 import click
 
-from kling_sandbox.access import is_loopback
-from kling_sandbox.faults import Fault
-from kling_sandbox.sandbox import Sandbox
 
-
-def serve(
-    host: str,
-    port: int,
-    timing: str,
-    faults: Sequence[str] = (),
-    seed: int = 0,
-    allowed_hosts: Sequence[str] = (),
+@click.command()
+@click.option("--port", type=click.IntRange(0, 65535), default=0, help="Port; by default a free one.")
+@click.option(
+    "--host", default="127.0.0.1", show_default=True, help="Address to listen at; 0.0.0.0 for all addresses."
+)
+@click.option(
+    "--allow-host",
+    "allowed_hosts",
+    multiple=True,
+    metavar="NAME",
+    help="Name that clients on other machines use for it. Repeatable.",
+)
+@click.option(
+    "--timing",
+    default="latency:0.05",
+    show_default=True,
+    metavar="at-once|polls:N|latency:FACTOR",
+    help="End of jobs: at once, after N status polls, or after FACTOR times the documented latency.",
+)
+@click.option(
+    "--faults",
+    multiple=True,
+    metavar="KIND[:NAME=VALUE,...]",
+    help="Fault to simulate, such as 502:rate=0.1 or reset-late:nth=3,method=POST. Repeatable.",
+)
+@click.option(
+    "--seed", type=int, default=0, show_default=True, help="Seed; the same seed repeats the same faults."
+)
+def sandbox(
+    port: int, host: str, allowed_hosts: tuple[str, ...], timing: str, faults: tuple[str, ...], seed: int
 ) -> None:
-    """Run a sandbox until SIGINT or SIGTERM.
+    """Run a free local gateway until interrupted."""
+    from kling_sandbox.serve import serve
 
-    Raises OSError if it cannot listen there, ValueError for a bad timing or fault.
-    """
-    struck = [Fault.parse(text) for text in faults]
-    stop = threading.Event()
-    # SIGTERM too, so that the folder of rendered files is removed.
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda _, __: stop.set())
-    sandbox = Sandbox(
-        timing=timing, faults=struck, seed=seed, host=host, port=port, allowed_hosts=allowed_hosts
-    )
-    with tempfile.TemporaryDirectory(prefix="kling-sandbox-journal-") as folder, sandbox:
-        click.echo(f"base URL  {sandbox.base_url}")
-        click.echo(f"key       {sandbox.api_key}\n")
-        click.echo(f"  export KLING_BASE_URL={sandbox.base_url}")
-        click.echo(f"  export SEGMIND_API_KEY={sandbox.api_key}")
-        # Its jobs end with it: in the journal of the user they would only be in the way.
-        click.echo(f"  export KLING_JOURNAL={Path(folder, 'journal.sqlite3')}\n")
-        if not is_loopback(host):
-            _explain_access(sandbox.base_url.rpartition(":")[2])
-        click.echo("Interrupt to stop; then: unset KLING_BASE_URL SEGMIND_API_KEY KLING_JOURNAL")
-        stop.wait()
-
-
-def _explain_access(port: str) -> None:
-    """Say how clients on other machines reach a sandbox that listens for them."""
-    click.echo("Anyone on the network of this machine can use it. For clients in containers and on other")
-    click.echo("machines, replace NAME with the name or address that they know this machine by:\n")
-    click.echo(f"  export KLING_BASE_URL=http://NAME:{port}")
-    click.echo("  export KLING_LOCAL_HOSTS=NAME\n")
-    click.echo("A NAME with a dot that is not an address also needs: kling sandbox --allow-host NAME\n")
+    try:
+        serve(host, port, timing, faults, seed, allowed_hosts)
+    except (OSError, ValueError) as error:
+        raise click.ClickException(str(error)) from None

@@ -1,9 +1,8 @@
-"""The control interface over HTTP, for tests in other processes and other languages: `/_sandbox/...`."""
+"""The control interface at `/_sandbox/...`, for tests in other processes and other languages."""
 
-from __future__ import annotations
-
+from collections.abc import Mapping
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final, Protocol
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -13,90 +12,128 @@ from starlette.routing import Route
 
 from kling_sandbox import bodies
 from kling_sandbox.faults import Fault, Faults
+from kling_sandbox.record import ReceivedRequest
 
-if TYPE_CHECKING:
-    from kling_sandbox.sandbox import Sandbox
-
-LARGEST_BODY: Final = 1024**2
-MOST_FAULTS: Final = 1000
+MAX_BODY: Final = 1024**2
+MAX_FAULTS: Final = 1000
 
 
-def app(sandbox: Sandbox) -> Starlette:
-    """Return the application."""
+class ControlledSandbox(Protocol):
+    """The part of a sandbox that the control interface uses."""
 
-    async def state(_: Request) -> Response:
-        faults = sandbox.faults
-        shown = [{**asdict(entry), "secrets": sorted(entry.secrets)} for entry in sandbox.requests]
+    @property
+    def requests(self) -> tuple[ReceivedRequest, ...]:
+        """The received requests."""
+        ...
+
+    @property
+    def billed(self) -> Mapping[str, float]:
+        """The cost of each job."""
+        ...
+
+    @property
+    def credits(self) -> float:
+        """The balance."""
+        ...
+
+    @property
+    def openapi(self) -> dict[str, Any]:
+        """The OpenAPI document."""
+        ...
+
+    @property
+    def faults(self) -> Faults:
+        """The current faults."""
+        ...
+
+    @faults.setter
+    def faults(self, faults: Faults) -> None: ...
+
+    def advance(self, seconds: float) -> None:
+        """Advance the clock."""
+        ...
+
+
+class Control:
+    """The handlers of the control interface."""
+
+    def __init__(self, sandbox: ControlledSandbox) -> None:
+        self._sandbox = sandbox
+
+    def app(self) -> Starlette:
+        """Return the application."""
+        return Starlette(
+            routes=[
+                Route("/_sandbox/openapi.json", self._openapi),
+                Route("/_sandbox/state", self._state),
+                Route("/_sandbox/faults", self._set_faults, methods=["POST"]),
+                Route("/_sandbox/clock", self._advance, methods=["POST"]),
+            ],
+            exception_handlers={HTTPException: _respond_to_error},
+        )
+
+    async def _openapi(self, _: Request) -> Response:
+        return JSONResponse(self._sandbox.openapi)
+
+    async def _state(self, _: Request) -> Response:
+        faults = self._sandbox.faults
+        entries = self._sandbox.requests
         return JSONResponse(
             {
-                "credits": sandbox.credits,
-                "billed": dict(sandbox.billed),
+                "credits": self._sandbox.credits,
+                "billed": dict(self._sandbox.billed),
                 "seed": faults.seed,
                 "faults": [asdict(fault) for fault in faults.faults],
-                "requests": shown,
+                "requests": [{**asdict(entry), "secrets": sorted(entry.secrets)} for entry in entries],
             }
         )
 
-    async def set_faults(request: Request) -> Response:
-        body = await _object(request, "faults", "seed")
-        given, seed = body.get("faults", []), body.get("seed", sandbox.faults.seed)
-        if not isinstance(given, list) or type(seed) is not int:
-            raise HTTPException(400, "faults is a list, seed is an integer")
-        if len(given) > MOST_FAULTS:
-            raise HTTPException(400, f"there can be at most {MOST_FAULTS} faults at a time")
+    async def _set_faults(self, request: Request) -> Response:
+        body = await _read_object(request, "faults", "seed")
+        faults, seed = body.get("faults", []), body.get("seed", self._sandbox.faults.seed)
+        if not isinstance(faults, list) or type(seed) is not int:
+            raise HTTPException(400, "faults must be a list, seed an integer")
+        if len(faults) > MAX_FAULTS:
+            raise HTTPException(400, f"too many faults ({len(faults)}, at most {MAX_FAULTS})")
         try:
-            sandbox.faults = Faults([Fault.read(fault) for fault in given], seed)
+            self._sandbox.faults = Faults([Fault.read(fault) for fault in faults], seed)
         except ValueError as error:
             raise HTTPException(400, str(error)) from None
         return Response(status_code=204)
 
-    async def advance(request: Request) -> Response:
-        seconds = (await _object(request, "advance")).get("advance")
+    async def _advance(self, request: Request) -> Response:
+        seconds = (await _read_object(request, "advance")).get("advance")
         if not isinstance(seconds, int | float) or isinstance(seconds, bool):
-            raise HTTPException(400, "advance is a number of seconds")
+            raise HTTPException(400, "advance must be a number of seconds")
         try:
-            sandbox.advance(seconds)
+            self._sandbox.advance(seconds)
         except ValueError as error:
             raise HTTPException(400, str(error)) from None
         return Response(status_code=204)
 
-    async def openapi(_: Request) -> Response:
-        return JSONResponse(sandbox.openapi)
 
-    return Starlette(
-        routes=[
-            Route("/_sandbox/openapi.json", openapi),
-            Route("/_sandbox/state", state),
-            Route("/_sandbox/faults", set_faults, methods=["POST"]),
-            Route("/_sandbox/clock", advance, methods=["POST"]),
-        ],
-        exception_handlers={HTTPException: _refused},
-    )
-
-
-async def _object(request: Request, *names: str) -> dict[str, Any]:
-    """Return the body. A name that is none of `names` is refused: as a slip it would switch everything off."""
-    content_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    # A page of any origin may send text without asking; for JSON, its browser asks the sandbox first.
-    if content_type != "application/json":
+async def _read_object(request: Request, *names: str) -> dict[str, Any]:
+    """Return the JSON object of a body. Unknown members are refused, because a typing error would remove all faults."""
+    # A page of any origin can send text/plain without a preflight request, but not JSON.
+    if bodies.read_content_type(request.headers) != "application/json":
         raise HTTPException(415, "Content-Type must be application/json")
     try:
-        document = bodies.read(await bodies.receive_body(request.receive, LARGEST_BODY))
+        document = bodies.parse_json(await bodies.receive_body(request.receive, MAX_BODY))
     except bodies.BodyTooLarge:
-        raise HTTPException(413, bodies.too_large(LARGEST_BODY)["error"]) from None
-    except bodies.ClientGone:
-        raise HTTPException(400, "the client went away") from None
+        raise HTTPException(413, bodies.make_too_large_body(MAX_BODY)["error"]) from None
+    except bodies.ClientDisconnected:
+        raise HTTPException(400, "the client disconnected") from None
     except ValueError:
         document = None
     if not isinstance(document, dict):
         raise HTTPException(400, "the body must be a JSON object")
     if unknown := document.keys() - set(names):
         raise HTTPException(
-            400, f"{', '.join(sorted(unknown))} says nothing here; there is {', '.join(names)}"
+            400, f"unknown members: {', '.join(sorted(unknown))}; expected {', '.join(names)}"
         )
-    return bodies.with_integers(document)
+    return bodies.to_integers(document)
 
 
-async def _refused(_: Request, error: Exception) -> Response:
+async def _respond_to_error(_: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     return JSONResponse({"error": error.detail}, error.status_code, headers=error.headers)

@@ -1,4 +1,4 @@
-"""`python -m kling_sandbox.demo OUT_DIR`: one job of every model, from submit to file, against a sandbox."""
+"""`python -m kling_sandbox.demo OUT_DIR`: a job of every model against a sandbox, from submit to file."""
 
 import argparse
 import os
@@ -17,8 +17,8 @@ _TIMING = "latency:0.01"
 
 
 @dataclass(frozen=True)
-class Done:
-    """One line of the table."""
+class Row:
+    """A line of the table."""
 
     slug: str
     request_id: str
@@ -27,23 +27,23 @@ class Done:
     files: tuple[Path, ...]
 
 
-def run(out: Path) -> list[Done]:
-    """Run the first example of every model of the catalogue, all at the same time, and store what comes out."""
+def run(out: Path) -> list[Row]:
+    """Run the first example of every model concurrently, and store the outputs."""
     with (
         Sandbox(timing=_TIMING) as sandbox,
-        # Its jobs end with the sandbox: nothing of them belongs into the journal of the user.
+        # Its jobs end with the sandbox, so they do not belong in the journal of the user.
         Kling(base_url=sandbox.base_url, api_key=sandbox.api_key, journal=None) as kling,
         ThreadPoolExecutor() as threads,
     ):
-        return list(threads.map(lambda entry: _one(kling, entry, out), kling.catalog.values()))
+        return list(threads.map(lambda entry: _run_example(kling, entry, out), kling.catalog.values()))
 
 
-def _one(kling: Kling, entry: CatalogEntry, out: Path) -> Done:
+def _run_example(kling: Kling, entry: CatalogEntry, out: Path) -> Row:
     example = entry.load().model_validate(entry.json_schema()["examples"][0])
-    began = time.monotonic()
+    start = time.monotonic()
     result = kling.run(example, save_to=out)
     files = tuple(file.path for file in result.saved)
-    return Done(entry.slug, result.request_id, time.monotonic() - began, result.metrics.cost, files)
+    return Row(entry.slug, result.request_id, time.monotonic() - start, result.metrics.cost, files)
 
 
 def main() -> None:
@@ -57,12 +57,12 @@ def main() -> None:
         Column("cost", justify="right"),
         Column("file", no_wrap=True),
     )
-    for done in run(parser.parse_args().out):
-        cost = "unknown" if done.cost is None else f"{done.cost:g}"
-        names = ", ".join(os.path.relpath(path) for path in done.files)
-        table.add_row(done.slug, done.request_id, f"{done.seconds:.1f}", cost, names)
+    for row in run(parser.parse_args().out):
+        cost = "unknown" if row.cost is None else f"{row.cost:g}"
+        names = ", ".join(os.path.relpath(path) for path in row.files)
+        table.add_row(row.slug, row.request_id, f"{row.seconds:.1f}", cost, names)
     console = Console()
-    # Ids and names are there to be copied: better past the edge of a narrow terminal than cut to pieces.
+    # Ids and names are for copying, so they are not wrapped in a narrow terminal.
     console.width = max(console.width, 200)
     console.print(table)
 

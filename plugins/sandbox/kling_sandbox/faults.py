@@ -1,142 +1,201 @@
-"""Faults that are asked for: which requests they strike, told from a seed and a count, and from nothing else."""
+"""Faults: their fields, and the requests that they affect. Only a seed and a count decide."""
 
 import json
 import math
 import re
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from random import Random
 from typing import Any, Final, Self
 
-from kling_sandbox.bodies import with_integers
+from kling_sandbox.bodies import to_integers
 
 KINDS: Final = {
-    "latency": "handled as usual, after `seconds`",
-    "html": "502 with a page instead of JSON; not handled",
+    "latency": "handled after `seconds`",
+    "html": "502 with an HTML page instead of JSON; not handled",
     "reset-early": "the connection is reset before the body is read; not handled",
-    "reset-late": "handled, then the connection is reset without an answer",
-    "reset": "handled; the connection is reset after `at` bytes of the answer, head included",
-    "truncate": "handled; the connection ends after `at` bytes of the body, whatever Content-Length says",
-    "length": "handled; Content-Length is `at`, and all of the body is sent",
-    "type": "handled; Content-Type is text/html, whatever the body is",
-    "garbage": "handled, then 200 with a body that is no JSON",
+    "reset-late": "handled, then the connection is reset without a response",
+    "reset": "handled; the connection is reset after `at` bytes of the response, head included",
+    "truncate": "handled; the connection ends after `at` bytes of the body, with the full Content-Length",
+    "length": "handled; Content-Length is `at`, and the whole body is sent",
+    "type": "handled; Content-Type is text/html for any body",
+    "garbage": "handled, then 200 with a body that is not JSON",
     "failed": "a submit is accepted, and its job ends FAILED",
-    "restart": "asked for the status of a job: it is QUEUED again, and begins anew",
-    "flap": "asked for a job: once, another state than its own, and never an end",
+    "restart": "a status request finds the job QUEUED again, and it starts again",
+    "flap": "a status or result request returns a wrong state once, and never an end",
 }
-"""What each kind of fault does, beside three digits from 400 to 599: an answer of that status, without the request
-being handled; a 504 comes after it was, since that is what makes it dangerous."""
+"""The effect of each kind of fault, beside the statuses from 400 to 599. A request with such a status is not handled,
+except for 504: it is handled first, because that is the dangerous case."""
 
-# What these change happens in the gateway, so they strike only where it can.
-_ONLY: Final = {
+# These faults have their effect in the gateway, on these requests only.
+_LIMITS: Final = {
     "failed": ("POST", "/v[12]/*"),
-    # Not when asked for the result: with `polls:N`, who only asks for that would wait for ever.
+    # Not on result requests: with `polls:N`, a client that sends only those would wait for ever.
     "restart": ("GET", "/v2/requests/*/status"),
     "flap": ("GET", "/v[12]/requests/*"),
 }
+_TYPES: Final[dict[str, tuple[type, ...]]] = {
+    "kind": (str,), "rate": (int, float), "method": (str,), "path": (str,),
+    "nth": (int, type(None)), "burst": (int,), "at": (int, type(None)), "seconds": (int, float),
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
 class Fault:
-    """One kind of fault, and which of the requests it strikes."""
+    """A kind of fault, and the requests that it affects.
+
+    Attributes:
+        kind: One of `KINDS`, or a status from 400 to 599 as text, such as `"502"`.
+        rate: The share of the matching requests, from 0 to 1.
+        method: A shell pattern for the method of matching requests.
+        path: A shell pattern for the path of matching requests.
+        nth: The number of the only affected request among the matching ones, from 1. None affects any.
+        burst: The number of consecutive matching requests that are affected each time.
+        at: Bytes, for `reset`, `truncate` and `length`. None means half of them.
+        seconds: The real time in seconds before the request is handled, for every kind except `reset-early`.
+
+    Raises:
+        ValueError: A value is invalid.
+
+    """
 
     kind: str
-    """One of KINDS, or a status as text: "502"."""
     rate: float = 1.0
-    """The share of the matching requests, from 0 to 1."""
     method: str = "*"
     path: str = "*"
-    """Shell patterns of the requests that match."""
     nth: int | None = None
-    """Only the nth request that matches, from 1."""
     burst: int = 1
-    """How many matching requests in a row are struck each time."""
     at: int | None = None
-    """Bytes, for `reset`, `truncate` and `length`; by default half of them."""
     seconds: float = 0.0
-    """How long it takes until the request is handled, of real time; whatever the kind."""
 
     def __post_init__(self) -> None:
-        """Raise ValueError for what means nothing."""
         if self.kind not in KINDS and not re.fullmatch("[45][0-9]{2}", self.kind):
             raise ValueError(
-                f"{self.kind!r} is no fault: a status from 400 to 599, or one of {', '.join(KINDS)}"
+                f"unknown fault {self.kind!r}; expected a status from 400 to 599, or one of {', '.join(KINDS)}"
             )
         if not (0 <= self.rate <= 1 and 0 <= self.seconds < math.inf and self.burst >= 1):
-            raise ValueError("rate is from 0 to 1, seconds at least 0 and finite, burst at least 1")
+            raise ValueError("rate must be from 0 to 1, seconds at least 0 and finite, burst at least 1")
         if (self.nth is not None and self.nth < 1) or (self.at is not None and self.at < 0):
-            raise ValueError("nth is at least 1, at is at least 0")
+            raise ValueError("nth must be at least 1, at must be at least 0")
 
     @classmethod
     def read(cls, value: Any) -> Self:
-        """Read a JSON object with the names of the fields. Raises ValueError for anything else."""
-        kinds: dict[str, tuple[type, ...]] = {
-            "kind": (str,), "rate": (int, float), "method": (str,), "path": (str,),
-            "nth": (int, type(None)), "burst": (int,), "at": (int, type(None)), "seconds": (int, float),
-        }  # fmt: skip
+        """Create a fault from a JSON object.
+
+        Args:
+            value: An object with the fields of a fault as members.
+
+        Returns:
+            The fault.
+
+        Raises:
+            ValueError: The value is not an object, or a member is unknown or invalid.
+
+        """
         if not isinstance(value, dict) or "kind" not in value:
-            raise ValueError(f"a fault is an object with a kind, not {value!r}")
-        members = with_integers(value)
+            raise ValueError(f"a fault must be an object with a kind, not {value!r}")
+        members = to_integers(value)
         for name, member in members.items():
-            if name not in kinds or not isinstance(member, kinds[name]) or isinstance(member, bool):
-                raise ValueError(f"{name}={member!r} says nothing about a fault")
+            if name not in _TYPES or not isinstance(member, _TYPES[name]) or isinstance(member, bool):
+                raise ValueError(f"unknown or invalid field of a fault: {name}={member!r}")
         return cls(**members)
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """Read `KIND` or `KIND:name=value,name=value`, as the command line has it. Raises ValueError."""
-        kind, _, rest = text.partition(":")
-        value: dict[str, Any] = {"kind": kind}
-        for pair in rest.split(",") if rest else ():
-            name, _, given = pair.partition("=")
+        """Create a fault from an argument of the command line.
+
+        Args:
+            text: `KIND` or `KIND:name=value,name=value`.
+
+        Returns:
+            The fault.
+
+        Raises:
+            ValueError: The text is invalid.
+
+        """
+        kind, _, fields = text.partition(":")
+        members: dict[str, Any] = {"kind": kind}
+        for field in fields.split(",") if fields else ():
+            name, _, value = field.partition("=")
             try:
-                value[name] = json.loads(given)
+                members[name] = json.loads(value)
             except ValueError:
-                value[name] = given
-        return cls.read(value)
+                members[name] = value
+        return cls.read(members)
 
     def matches(self, method: str, path: str) -> bool:
-        """Tell whether it is about such requests."""
-        only = _ONLY.get(self.kind, ("*", "*"))
-        return all(
-            fnmatchcase(method, a) and fnmatchcase(path, b) for a, b in ((self.method, self.path), only)
-        )
+        """Return whether the fault can affect a request.
+
+        Args:
+            method: The method of the request.
+            path: The path of the request.
+
+        Returns:
+            Whether its patterns match.
+
+        """
+        patterns = (self.method, self.path), _LIMITS.get(self.kind, ("*", "*"))
+        return all(fnmatchcase(method, verb) and fnmatchcase(path, place) for verb, place in patterns)
 
 
 class Faults:
-    """Faults and how far each of them is: for the same seed, the nth request that matches one has the same fate."""
+    """Faults and their counters. For the same seed, a fault always affects the same of its matching requests.
+
+    Args:
+        faults: The faults. The first one that affects a request is used.
+        seed: The seed of the random choices.
+
+    """
 
     def __init__(self, faults: Sequence[Fault] = (), seed: int = 0) -> None:
-        """Begin to count."""
         self.faults, self.seed = tuple(faults), seed
-        self._streams = [_Stream(fault, Random(f"{seed} {n}")) for n, fault in enumerate(faults)]  # noqa: S311
+        self._counters = [_Counter(fault, Random(f"{seed} {n}")) for n, fault in enumerate(faults)]  # noqa: S311
         self._lock = threading.Lock()
 
     def strike(self, method: str, path: str) -> Fault | None:
-        """Count a request, and return the first of the faults that strikes it."""
+        """Count a request.
+
+        Args:
+            method: The method of the request.
+            path: The path of the request.
+
+        Returns:
+            The first fault that affects the request, or None.
+
+        """
         with self._lock:
-            # Each of them counts, so that none changes what another does.
-            struck = [stream.fault for stream in self._streams if stream.strikes(method, path)]
-        return struck[0] if struck else None
+            # All counters advance, so that a fault does not depend on the others.
+            faults = [counter.fault for counter in self._counters if counter.count(method, path)]
+        return faults[0] if faults else None
 
 
-class _Stream:
+class _Counter:
+    """A fault, its random generator, and the number of matching requests."""
+
     def __init__(self, fault: Fault, random: Random) -> None:
         self.fault = fault
         self._random = random
         self._count = 0
-        self._left = 0
+        self._remaining = 0
 
-    def strikes(self, method: str, path: str) -> bool:
+    def count(self, method: str, path: str) -> bool:
+        """Count a request; return whether the fault affects it."""
         if not self.fault.matches(method, path):
             return False
         self._count += 1
-        drawn = self._random.random() < self.fault.rate
-        if self._left == 0 and drawn and self.fault.nth in (None, self._count):
-            self._left = self.fault.burst
-        if self._left == 0:
+        is_chosen = self._random.random() < self.fault.rate
+        if self._remaining == 0 and is_chosen and self.fault.nth in (None, self._count):
+            self._remaining = self.fault.burst
+        if self._remaining == 0:
             return False
-        self._left -= 1
+        self._remaining -= 1
         return True
+
+
+def get_fault_kind(scope: Mapping[str, Any]) -> str:
+    """Return the kind of the fault that affects a request; empty without a fault."""
+    fault: Fault | None = scope["fault"]
+    return fault.kind if fault else ""

@@ -1,4 +1,4 @@
-"""The files that the sandbox serves to anybody: outputs of jobs, uploads, and pictures that it draws itself."""
+"""Public files: outputs of jobs, uploads, and sample pictures."""
 
 import asyncio
 import re
@@ -10,17 +10,19 @@ from starlette.requests import Request
 from starlette.responses import FileResponse, Response
 from starlette.routing import Route
 
-from kling_sandbox.answers import GatewayError
 from kling_sandbox.bounded import BoundedStore
-from kling_sandbox.jobs import Clock, Job
-from kling_sandbox.media import CONTENT_TYPES
-from kling_sandbox.pictures import SAMPLE_SIZE, Size, sample
+from kling_sandbox.clock import Clock
+from kling_sandbox.errors import GatewayError
+from kling_sandbox.jobs import Job
+from kling_sandbox.rendering.pictures import Size
+from kling_sandbox.rendering.renderer import CONTENT_TYPES
+from kling_sandbox.rendering.scenes import SAMPLE_SIZE, draw_sample
 from kling_sandbox.uploads import Uploads
 
-_DRAWN_AT_ONCE: Final = 2
-"""The largest sample takes 200 MB while it is drawn."""
+_MAX_DRAWINGS: Final = 2
+"""Concurrent drawings: one of the largest size needs 200 MB."""
 _DEFAULT_SIZE: Final = "1280x720"
-# An upload may be a page or an SVG: opened in a browser it must not act in the name of the sandbox.
+# An upload may be a page or an SVG, whose scripts must not run with the origin of the sandbox.
 _UPLOAD_HEADERS: Final = {
     "content-security-policy": "default-src 'none'; style-src 'unsafe-inline'; sandbox",
     "x-content-type-options": "nosniff",
@@ -28,18 +30,17 @@ _UPLOAD_HEADERS: Final = {
 
 
 class Files:
-    """Handlers of the addresses that need no key; `read` is for the renderer, which needs no connection."""
+    """Handlers of the paths that need no key; `read` is for the renderer, which needs no request."""
 
     def __init__(self, jobs: BoundedStore[str, Job], clock: Clock) -> None:
-        """Serve the outputs of these jobs."""
         self._jobs = jobs
         self._clock = clock
-        self._drawing = asyncio.Semaphore(_DRAWN_AT_ONCE)
+        self._drawing = asyncio.Semaphore(_MAX_DRAWINGS)
         self.uploads = Uploads()
 
     @property
     def routes(self) -> list[Route]:
-        """The routes of all of them."""
+        """The routes of the files."""
         return [
             Route("/media/{name}", self._media),
             Route("/assets/{name}", self._asset),
@@ -47,7 +48,7 @@ class Files:
         ]
 
     def read(self, url: str) -> bytes | None:
-        """Return the file that a URL of this sandbox names, or None. May be called from any thread."""
+        """Return the file at a URL of this sandbox, or None. Thread-safe."""
         parts = urlsplit(url)
         folder, _, name = unquote(parts.path).removeprefix("/").partition("/")
         if folder == "media" and (output := self._jobs.get(name.partition(".")[0])):
@@ -56,7 +57,7 @@ class Files:
         if folder == "assets" and (file := self.uploads.get(name)):
             return file[1]
         if folder == "samples" and (size := _parse_size(*parse_qs(parts.query).get("size", []))):
-            return sample(name.removesuffix(".png"), size)
+            return draw_sample(name.removesuffix(".png"), size)
         return None
 
     async def _media(self, request: Request) -> Response:
@@ -77,9 +78,9 @@ class Files:
     async def _sample(self, request: Request) -> Response:
         size = _parse_size(request.query_params.get("size", _DEFAULT_SIZE))
         if size is None:
-            raise GatewayError(400, "size must be WIDTHxHEIGHT, each from 16 to 2048")
+            raise GatewayError(400, "Invalid size: expected WIDTHxHEIGHT, each from 16 to 2048")
         async with self._drawing:
-            picture = await run_in_threadpool(sample, request.path_params["name"], size)
+            picture = await run_in_threadpool(draw_sample, request.path_params["name"], size)
         return Response(picture, media_type="image/png")
 
 

@@ -1,4 +1,4 @@
-"""The `kling sandbox` command. Imported whenever plugins are looked for, so it imports almost nothing."""
+"""The plugin. Plugin discovery imports this module, so it imports almost nothing."""
 
 from __future__ import annotations
 
@@ -12,47 +12,7 @@ if TYPE_CHECKING:
 
 @hookimpl
 def kling_cli(app: click.Group) -> None:
-    """Add the `sandbox` command."""
-    import click
+    """Add the command `kling sandbox`."""
+    from kling_sandbox.command import sandbox
 
-    @app.command()
-    @click.option("--port", type=click.IntRange(0, 65535), default=0, help="By default a free one.")
-    @click.option(
-        "--host", default="127.0.0.1", show_default=True, help="Address to listen at; 0.0.0.0 for all."
-    )
-    @click.option(
-        "--allow-host",
-        "allowed_hosts",
-        multiple=True,
-        metavar="NAME",
-        help="A name that clients on other machines call it by; may be given several times.",
-    )
-    @click.option(
-        "--timing",
-        default="latency:0.05",
-        show_default=True,
-        metavar="at-once|polls:N|latency:FACTOR",
-        help="When a job ends: at once, after N status polls, or after FACTOR times its documented latency.",
-    )
-    @click.option(
-        "--faults",
-        multiple=True,
-        metavar="KIND[:NAME=VALUE,...]",
-        help="What goes wrong, such as 502:rate=0.1 or reset-late:nth=3,method=POST; may be given several times.",
-    )
-    @click.option("--seed", type=int, default=0, show_default=True, help="The same faults again.")
-    def sandbox(
-        port: int,
-        host: str,
-        allowed_hosts: tuple[str, ...],
-        timing: str,
-        faults: tuple[str, ...],
-        seed: int,
-    ) -> None:
-        """Run a local gateway that costs nothing, until interrupted."""
-        from kling_sandbox.command import serve
-
-        try:
-            serve(host, port, timing, faults, seed, allowed_hosts)
-        except (OSError, ValueError) as error:
-            raise click.ClickException(str(error)) from None
+    app.add_command(sandbox)

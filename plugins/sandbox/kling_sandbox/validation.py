@@ -1,6 +1,6 @@
-"""What the gateway makes of a submitted body: checks on the packaged JSON Schemas, and the rules beside them.
+"""Validation of submitted bodies, by the packaged JSON Schemas and their rules.
 
-Nothing here knows the generated models, so that each can check the other.
+It does not use the generated models, so that tests can compare the two.
 """
 
 import re
@@ -12,19 +12,19 @@ import jsonschema_rs
 Schema = Mapping[str, Any]
 """A packaged JSON Schema with its `x-kling` member, or a part of one."""
 
-_LONGEST_MESSAGE: Final = 300
+_MAX_MESSAGE: Final = 300
 
 
-class Refused(Exception):
-    """The body breaks the schema or a rule; the message names every parameter concerned."""
+class InvalidParams(Exception):
+    """The body breaks the schema or a rule; the message names every affected parameter."""
 
 
 class Validator:
-    """Checks the bodies of one model."""
+    """Validates the bodies of a model."""
 
     def __init__(self, schema: Schema) -> None:
         """Raise ValueError if the schema is invalid or has a rule of an unknown kind."""
-        self._schema = schema
+        self.schema = schema
         self._validator = jsonschema_rs.Draft202012Validator(dict(schema), retriever=_refuse_reference)
         self._rules = [next(iter(rule.items())) for rule in schema["x-kling"].get("rules", ())]
         for kind, _ in self._rules:
@@ -32,48 +32,48 @@ class Validator:
                 raise ValueError(f"{schema['x-kling']['slug']}: unknown kind of rule {kind!r}")
 
     def check(self, body: dict[str, Any]) -> dict[str, Any]:
-        """Return the parameters a worker gets: text twins made plain, documented defaults filled in.
+        """Return the parameters for a worker: canonical values, with the documented defaults.
 
-        Raises Refused with every problem of the body.
+        Raises InvalidParams with every problem of the body.
         """
-        body = _plain(self._schema, body)
-        problems = [_message(error) for error in self._validator.iter_errors(body)]
+        body = _canonicalize(self.schema, body)
+        problems = [_describe(error) for error in self._validator.iter_errors(body)]
         if problems:
-            raise Refused("; ".join(problems))
+            raise InvalidParams("; ".join(problems))
         defaults = {
-            name: part["default"] for name, part in self._schema["properties"].items() if "default" in part
+            name: part["default"] for name, part in self.schema["properties"].items() if "default" in part
         }
-        # What is set to null has no value to a rule, and its default to a worker.
+        # A parameter set to null has no value for a rule, and its default for a worker.
         values = defaults | body
         problems = [problem for kind, rule in self._rules for problem in _RULES[kind](rule, body, values)]
         if problems:
-            raise Refused("; ".join(problems))
+            raise InvalidParams("; ".join(problems))
         return defaults | {name: value for name, value in body.items() if value is not None}
 
 
 def _refuse_reference(uri: str) -> Any:
-    """Refuse what a schema refers to outside of itself: it would be fetched, from a file or from the network."""
+    """Refuse a reference to another document, which would be read from a file or the network."""
     raise ValueError(f"{uri}: a schema must not refer to another document")
 
 
-def _message(error: jsonschema_rs.ValidationError) -> str:
+def _describe(error: jsonschema_rs.ValidationError) -> str:
     path = "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in error.instance_path)
     text = f"{path.lstrip('.')}: {error.message}" if path else error.message
-    return text if len(text) <= _LONGEST_MESSAGE else text[:_LONGEST_MESSAGE] + "…"
+    return text if len(text) <= _MAX_MESSAGE else text[:_MAX_MESSAGE] + "…"
 
 
-def _plain(schema: Schema, value: Any) -> Any:
-    """Return `value` with integers in text form, and digit texts in integer form, as the schema has them.
+def _canonicalize(schema: Schema, value: Any) -> Any:
+    """Return `value` with numbers as text or as integers, as the schema defines them.
 
-    The pages' own examples send "5" where their table says integer. Only the canonical form counts.
+    The examples on some pages send "5" where their table says integer. Only canonical digits are converted.
     """
     if isinstance(value, dict):
         parts: Mapping[str, Schema] = schema.get("properties", {})
         members: dict[str, Any] = value
-        return {name: _plain(parts.get(name, {}), member) for name, member in members.items()}
+        return {name: _canonicalize(parts.get(name, {}), member) for name, member in members.items()}
     if isinstance(value, list):
         items: list[Any] = value
-        return [_plain(schema.get("items", {}), item) for item in items]
+        return [_canonicalize(schema.get("items", {}), item) for item in items]
     allowed: list[Any] = [choice for choice in schema.get("enum", ()) if choice is not None]
     if isinstance(value, str):
         return next((n for n in allowed if type(n) is int and str(n) == value), value)
@@ -91,10 +91,11 @@ def _requires(rule: Schema, body: Schema, values: Schema) -> Iterator[str]:
     for name in rule.get("present", ()):
         if body.get(name) is None:
             yield f"{field}: needs {name}"
-    for name, wanted in rule.get("equals", {}).items():
-        # To Python, True is 1.
-        if values.get(name) != wanted or isinstance(values.get(name), bool) != isinstance(wanted, bool):
-            yield f"{field}: needs {name} to be {wanted!r}"
+    for name, required in rule.get("equals", {}).items():
+        # In Python, True equals 1.
+        value = values.get(name)
+        if value != required or isinstance(value, bool) != isinstance(required, bool):
+            yield f"{field}: needs {name} to be {required!r}"
 
 
 def _references(rule: Schema, _: Schema, values: Schema) -> Iterator[str]:
@@ -104,7 +105,7 @@ def _references(rule: Schema, _: Schema, values: Schema) -> Iterator[str]:
         f"{re.escape(before) or '(?<![0-9])'}([0-9]+){re.escape(after)}", values.get(rule["field"]) or ""
     ):
         digits = match[1].lstrip("0")
-        # A number of more digits than any list is long is never parsed: Python refuses very long ones.
+        # Numbers with more digits than the count are not parsed, because Python refuses very long ones.
         if not digits or len(digits) > len(str(count)) or int(digits) > count:
             yield f"{rule['field']}: {match[0][:40]} has no counterpart in {rule['list']}, which has {count}"
 
@@ -115,13 +116,13 @@ def _at_least_one_of(rule: Sequence[str], body: Schema, _: Schema) -> Iterator[s
 
 
 def _mutually_exclusive(rule: Sequence[str], body: Schema, _: Schema) -> Iterator[str]:
-    given = [name for name in rule if body.get(name) is not None]
-    if len(given) > 1:
-        yield f"{' and '.join(given)} exclude each other: only one of {', '.join(rule)} is taken"
+    names = [name for name in rule if body.get(name) is not None]
+    if len(names) > 1:
+        yield f"{' and '.join(names)} exclude each other: only one of {', '.join(rule)} is accepted"
 
 
 def _max_bytes(*_: Any) -> Iterator[str]:
-    """Find nothing: the rule bounds local files before their upload, and here everything is a URL."""
+    """Yield nothing: the rule limits local files before their upload, and submits contain only URLs."""
     return iter(())
 
 

@@ -7,6 +7,7 @@ import os
 import click
 
 from kling_adapters import ConfigError
+from kling_webhook.settings import URL
 
 
 @click.group()
@@ -22,7 +23,6 @@ def redeliver() -> None:
     """
     from kling_webhook.deadletters import DeadLetters
     from kling_webhook.endpoint import Endpoint
-    from kling_webhook.plugin import URL
 
     url = os.environ.get(URL, "").strip()
     if not url:

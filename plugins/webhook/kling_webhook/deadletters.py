@@ -15,6 +15,7 @@ from filelock import FileLock
 from platformdirs import user_state_path
 
 from kling_adapters import ConfigError
+from kling_webhook import settings
 from kling_webhook.message import Message
 
 # Do not follow links, which could lead to another user's file; do not wait for the peer of a pipe. Windows has neither.
@@ -32,7 +33,7 @@ class DeadLetters:
 
     def __init__(self, path: str | Path | None = None) -> None:
         default = user_state_path("kling-adapters", appauthor=False) / "webhook-dead-letters.jsonl"
-        self.path = Path(path or os.environ.get("KLING_WEBHOOK_DEAD_LETTERS") or default).expanduser()
+        self.path = Path(path or os.environ.get(settings.DEAD_LETTERS) or default).expanduser()
         self._lock = FileLock(f"{self.path}.lock")  # a separate file, because the file itself is replaced
 
     def append(self, messages: Iterable[Message], reason: str) -> None:

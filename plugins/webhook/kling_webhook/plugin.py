@@ -20,13 +20,13 @@ from typing import TYPE_CHECKING
 from kling_adapters import Clock, events
 from kling_adapters.hookspecs import hookimpl
 from kling_webhook.message import Message, as_message
+from kling_webhook.settings import URL
 
 if TYPE_CHECKING:
     import click
 
 log = logging.getLogger("kling_webhook")
 
-URL = "KLING_WEBHOOK_URL"
 RETRY_DELAYS = (1.0, 4.0, 16.0, 64.0, 256.0)
 """Seconds between the attempts for a message; a random factor from 0.5 to 1 spreads the retries of senders."""
 CLOSE_SECONDS = 25.0

@@ -14,8 +14,7 @@ from typing import Any, Protocol
 import standardwebhooks
 
 from kling_adapters import ConfigError, KlingError
-
-SECRET = "KLING_WEBHOOK_SECRET"  # noqa: S105  name of a variable
+from kling_webhook.settings import SECRET
 
 
 def read_secrets(configured: str | Sequence[str] | None = None) -> tuple[standardwebhooks.Webhook, ...]:

@@ -38,7 +38,7 @@ SelfInput = TypedDict(
 """The same as Self, as a dict."""
 
 
-class BoardItemItem(Part):
+class BoardItem(Part):
     """An item of `board`."""
 
     tags: Annotated[
@@ -48,8 +48,8 @@ class BoardItemItem(Part):
     level: IntOrStr[Literal[0, 1]] | MISSING = MISSING
 
 
-class BoardItemItemInput(TypedDict):
-    """The same as BoardItemItem, as a dict."""
+class BoardItemInput(TypedDict):
+    """The same as BoardItem, as a dict."""
 
     tags: NotRequired[Sequence[str] | None]
     level: NotRequired[Literal[0, 1]]
@@ -76,7 +76,7 @@ class Corners(Params):
         Field(alias="self", description="Its name, and those in it, are words of Python's."),
     ]
     board: Annotated[
-        Sequence[Annotated[Sequence[BoardItemItem], Field(max_length=2)]] | MISSING,
+        Sequence[Annotated[Sequence[BoardItem], Field(max_length=2)]] | MISSING,
         Field(max_length=2, min_length=1),
     ] = MISSING
     text: str = "@View2"
@@ -96,7 +96,7 @@ CornersInput = TypedDict(
     "CornersInput",
     {
         "self": Self | SelfInput,
-        "board": NotRequired[Sequence[Sequence[BoardItemItem | BoardItemItemInput]]],
+        "board": NotRequired[Sequence[Sequence[BoardItem | BoardItemInput]]],
         "text": NotRequired[str],
         "views": NotRequired[Sequence[str]],
         "level": NotRequired[Literal[1, 0]],

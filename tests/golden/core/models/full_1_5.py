@@ -15,14 +15,14 @@ from kling_adapters.schema.params import Params, Part
 from kling_adapters.schema.rules import AtLeastOneOf, MaxBytes, MutuallyExclusive, References, Requires
 
 
-class PanelItem(Part):
+class Panel(Part):
     """An item of `panels`."""
 
     speech: Annotated[str | MISSING, Field(max_length=80, description="Who says what.")] = MISSING
 
 
-class PanelItemInput(TypedDict):
-    """The same as PanelItem, as a dict."""
+class PanelInput(TypedDict):
+    """The same as Panel, as a dict."""
 
     speech: NotRequired[str]
 
@@ -107,7 +107,7 @@ class Full15(Params):
     ] = ("calm",)
     grid: Sequence[Sequence[Annotated[int, Field(ge=1, le=9)]]] | MISSING = MISSING
     panels: Annotated[
-        Sequence[Annotated[Sequence[PanelItem], Field(max_length=4)]] | MISSING,
+        Sequence[Annotated[Sequence[Panel], Field(max_length=4)]] | MISSING,
         Field(description="Rows of a comic."),
     ] = MISSING
     shots: Annotated[
@@ -134,7 +134,7 @@ Full15Input = TypedDict(
         "class": NotRequired[str],
         "words": NotRequired[Sequence[str]],
         "grid": NotRequired[Sequence[Sequence[int]]],
-        "panels": NotRequired[Sequence[Sequence[PanelItem | PanelItemInput]]],
+        "panels": NotRequired[Sequence[Sequence[Panel | PanelInput]]],
         "shots": NotRequired[Sequence[Shot | ShotInput]],
     },
 )

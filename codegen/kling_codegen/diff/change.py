@@ -1,0 +1,74 @@
+"""One change between two trees of specs."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final, Literal, TypeAlias, cast
+
+from pydantic import MISSING
+
+from kling_codegen.messages import shorten
+
+Level: TypeAlias = Literal["breaking", "warning", "additive", "documentation"]
+LEVELS: Final[Mapping[Level, tuple[str, str]]] = {
+    "breaking": ("major", "minor"),
+    # Behaviour changes although nothing fails: it must not arrive unnoticed in a patch.
+    "warning": ("minor", "minor"),
+    "additive": ("minor", "patch"),
+    "documentation": ("patch", "patch"),
+}
+"""By weight: the part of the version that each raises, and the part it raises while the version is 0.x."""
+
+UNCHANGED = "calls and results stay the same"
+
+
+@dataclass(frozen=True)
+class Change:
+    """One difference. `path` is empty if it is not in a parameter; MISSING stands for an absent value."""
+
+    level: Level
+    path: str
+    aspect: str
+    before: Any
+    after: Any
+    effect: str
+    model: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.level}: {self.model}{self.path and ' '}{self.path}: {self.text} ({self.effect})"
+
+    @property
+    def text(self) -> str:
+        """The aspect that changed, with both values."""
+        return f"{self.aspect} {shorten(format_side(self.before))} -> {shorten(format_side(self.after))}"
+
+
+def limit_change(
+    path: str, aspect: str, before: Any, after: Any, concerned: str, *, narrower: bool
+) -> Change:
+    """Return a change of what is accepted: refusing more breaks, accepting more adds."""
+    level: Level = "breaking" if narrower else "additive"
+    effect = f"{concerned} are {'refused' if narrower else 'accepted'}"
+    return Change(level, path, aspect, before, after, effect)
+
+
+def version_parts(changes: Iterable[Change]) -> tuple[str, str]:
+    """Return which part of the version to raise, and which while it is 0.x."""
+    levels = {change.level for change in changes}
+    return next((parts for level, parts in LEVELS.items() if level in levels), ("none", "none"))
+
+
+def format_side(value: Any) -> str:
+    """Return one side of a change as text."""
+    if value is MISSING:
+        return "none"
+    if isinstance(value, dict):
+        return ", ".join(f"{key} {format_side(part)}" for key, part in cast("dict[str, Any]", value).items())
+    if isinstance(value, list) and value:
+        return ", ".join(format_side(item) for item in cast("list[object]", value))
+    # A text that could be read as something else is in quotes.
+    if isinstance(value, str) and value.isidentifier() and value not in {"none", "null", "true", "false"}:
+        return value
+    return json.dumps(value, ensure_ascii=False)

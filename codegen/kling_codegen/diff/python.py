@@ -1,0 +1,48 @@
+"""The changes of names in Python, and of the accepted forms of a value."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from pydantic import MISSING
+
+from kling_codegen.diff.change import Change, limit_change
+from kling_codegen.ir import Class, build_module
+from kling_codegen.language import Spec
+from kling_codegen.schema import Schema
+
+
+def compare_names(old: Spec, new: Spec) -> Iterator[Change]:
+    """Yield classes and attributes with another name, and parameters that no longer accept "5" for 5."""
+    before, after = (_classes_by_path(spec) for spec in (old, new))
+    for path in before.keys() & after.keys():
+        was, now = before[path], after[path]
+        if was.name != now.name:
+            yield Change("breaking", path, "class", was.name, now.name, "imports of the class fail")
+        fields = {field.wire: field for field in now.fields}
+        for field in was.fields:
+            at, new_field = f"{path}.{field.wire}".lstrip("."), fields.get(field.wire, field)
+            if field.name != new_field.name:
+                effect = "code that reads it fails"
+                yield Change("breaking", at, "attribute", field.name, new_field.name, effect)
+            if "IntOrStr[" in field.type and "IntOrStr[" not in new_field.type:
+                concerned = 'alternate forms such as "5" for 5'
+                yield limit_change(at, "alternate form", "accepted", "refused", concerned, narrower=True)
+
+
+def _classes_by_path(spec: Spec) -> dict[str, Class]:
+    """Return the class of each object of a model by its path; that of the model itself is empty."""
+    module = build_module(spec)
+    paths = _object_paths(spec.input.as_schema(), "")
+    return dict(zip(paths, (*module.parts, module.model), strict=True))
+
+
+def _object_paths(schema: Schema, path: str) -> Iterator[str]:
+    """Yield the path of each object, those within it first, as the classes come."""
+    for name, part in schema.keywords().get("properties", {}).items():
+        inner, at = part, f"{path}.{name}".lstrip(".")
+        while inner.items is not MISSING:
+            inner, at = inner.items, f"{at}[]"
+        if inner.kind == "object":
+            yield from _object_paths(inner, at)
+    yield path

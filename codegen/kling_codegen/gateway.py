@@ -1,0 +1,108 @@
+"""The language of gateway.yaml."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Annotated, Literal, TypeAlias
+
+from pydantic import Field
+
+from kling_codegen.closed import Closed, Text, iter_repeated
+from kling_codegen.messages import LocatedMessage, Message
+from kling_codegen.patterns import ADDRESS, ORIGIN, PATH, REQUEST_PATH, SUBMIT_PATH
+
+
+class Key(Closed):
+    """How a request is authenticated."""
+
+    header: Annotated[Text, Field(description="The header that carries the key.")]
+    environment: Annotated[Text, Field(description="The environment variable that holds the key.")]
+
+
+class Paths(Closed):
+    """The calls of the gateway, below its base URL."""
+
+    submit: Annotated[str, Field(pattern=SUBMIT_PATH, description="Starts a job; has {slug}.")]
+    sync: Annotated[
+        str, Field(pattern=SUBMIT_PATH, description="Runs a job and answers with what it made; has {slug}.")
+    ]
+    status: Annotated[str, Field(pattern=REQUEST_PATH, description="The state of a job; has {request_id}.")]
+    result: Annotated[str, Field(pattern=REQUEST_PATH, description="What a job made; has {request_id}.")]
+    credits: Annotated[str, Field(pattern=PATH, description="What is left on the account.")]
+
+
+class State(Closed):
+    """A state of a job."""
+
+    name: Annotated[Text, Field(description="As the gateway writes it.")]
+    meaning: Annotated[Text, Field(description="What it says of the job.")]
+    terminal: Annotated[bool, Field(description="Whether nothing changes any more.")]
+
+
+class Error(Closed):
+    """A status code, and what a submit that was answered with it may do."""
+
+    status: Annotated[int, Field(ge=400, le=599, description="The HTTP status.")]
+    name: Annotated[Text, Field(description="As the documentation calls it.")]
+    meaning: Annotated[Text, Field(description="What went wrong.")]
+    submit: Annotated[
+        Literal["safe", "never", "uncertain"],
+        Field(description="Whether the submit may be repeated, will never do, or may have started a job."),
+    ]
+    source: Annotated[
+        Literal["seed", "docs", "client", "digest"], Field(description="Where the fact comes from.")
+    ]
+
+
+Status: TypeAlias = Annotated[int, Field(ge=400, le=599)]
+Statuses: TypeAlias = Annotated[list[Status], Field(min_length=1)]
+
+
+class NoCredits(Closed):
+    """A refusal because the account lacks credits."""
+
+    status: Annotated[Status, Field(description="The HTTP status.")]
+    words: Annotated[
+        list[Text], Field(min_length=1, description="Lower-case words, one of which is in the message.")
+    ]
+
+
+class StatusGroups(Closed):
+    """Statuses by what they mean for the client."""
+
+    failed_job: Annotated[Status, Field(description="A job that was asked about has FAILED.")]
+    query_retry: Annotated[
+        Statuses,
+        Field(description="A request that starts nothing may succeed later; any other 4xx is final."),
+    ]
+    key_refusal: Annotated[Statuses, Field(description="Another key may succeed.")]
+    output_gone: Annotated[
+        Statuses, Field(description="The address of an output does not offer it any more.")
+    ]
+    no_credits: Annotated[NoCredits, Field(description="The account lacks credits.")]
+
+
+class Gateway(Closed):
+    """gateway.yaml: what all models share."""
+
+    essential = frozenset({"states", "errors"})
+
+    base_url: Annotated[str, Field(pattern=ORIGIN, description="Where the gateway is.")]
+    upload_url: Annotated[
+        str,
+        Field(pattern=ADDRESS, description="Takes media files; any other gateway has it below its base URL."),
+    ]
+    key: Annotated[Key, Field(description="How a request is authenticated.")]
+    paths: Annotated[Paths, Field(description="The calls, below base_url.")]
+    record_lifetime_seconds: Annotated[int, Field(gt=0, description="How long the gateway knows a job.")]
+    output_lifetime_seconds: Annotated[int, Field(gt=0, description="How long an output can be fetched.")]
+    states: Annotated[list[State], Field(min_length=1, description="The states of a job.")]
+    errors: Annotated[list[Error], Field(min_length=1, description="What each status code means.")]
+    statuses: Annotated[StatusGroups, Field(description="Groups of statuses that the client treats alike.")]
+
+    def problems(self) -> Iterator[LocatedMessage]:
+        """Yield states and status codes that are listed twice."""
+        for index, name in iter_repeated(state.name for state in self.states):
+            yield ("states", index, "name"), Message(f"the state {name} is listed twice")
+        for index, status in iter_repeated(error.status for error in self.errors):
+            yield ("errors", index, "status"), Message(f"the status {status} is listed twice")

@@ -1,0 +1,50 @@
+"""The packaged JSON Schema (2020-12) of a model; the facts that JSON Schema cannot express are under x-kling."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from kling_codegen.keywords import HTTP_URL
+from kling_codegen.language import Spec
+from kling_codegen.rules.rule import iter_conditions
+
+
+def build_json_schema(spec: Spec) -> dict[str, Any]:
+    """Return the JSON Schema of the parameters of a model."""
+    plain = spec.model_dump(mode="json", exclude_unset=True, by_alias=True)
+    texts = [condition.text() for _, condition in iter_conditions(spec.rules)]
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": spec.title,
+        "description": spec.summary,
+        "type": "object",
+        "additionalProperties": False,
+        "required": plain["input"].get("required", []),
+        "properties": {name: _write_out(part) for name, part in plain["input"]["properties"].items()},
+        "examples": [example["input"] for example in plain.get("examples", [])],
+        "x-kling": {
+            "slug": spec.slug,
+            "returns": spec.returns,
+            "latency_seconds": spec.latency_seconds,
+            **({"pricing": plain["pricing"]} if "pricing" in plain else {}),
+            # The key of the kind comes first: readers find the kind by it.
+            "rules": [
+                {**rule, "text": text} for rule, text in zip(plain.get("rules", []), texts, strict=True)
+            ],
+            "discrepancies": plain.get("discrepancies", []),
+            "source": plain["source"],
+        },
+    }
+
+
+def _write_out(schema: dict[str, Any]) -> dict[str, Any]:
+    """Return a schema with what the spec language implies: the pattern of a URI, and that objects are closed."""
+    whole = dict(schema)
+    if whole.get("format") == "uri":
+        whole["pattern"] = HTTP_URL
+    if "items" in whole:
+        whole["items"] = _write_out(whole["items"])
+    if "properties" in whole:
+        whole["additionalProperties"] = False
+        whole["properties"] = {name: _write_out(part) for name, part in whole["properties"].items()}
+    return whole

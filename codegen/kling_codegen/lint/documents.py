@@ -1,0 +1,87 @@
+"""Findings about everything beside the parameters: source, discrepancies, texts, rules, examples."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, cast
+
+from kling_codegen.language import Spec
+from kling_codegen.lint.parameters import Finding, walk_parameters
+from kling_codegen.messages import Location, Message, find_closest, format_value
+
+
+def check_source(spec: Spec) -> Iterator[Finding]:
+    """Find a page or a stored copy that is made up."""
+    host = re.sub(r"^https?://([^/:?#]+).*", r"\1", spec.source.page)
+    if re.search(r"(^|\.)example\.(com|org|net)$|^localhost$", host):
+        text = f"{host} is not the page of a model"
+        yield "no-source", ("source", "page"), Message(text)
+    if re.fullmatch(r"(?i)none|unknown|n/?a|[-?.]+", spec.source.document):
+        text = f"{format_value(spec.source.document)} is not a stored copy of a page"
+        yield "no-source", ("source", "document"), Message(text)
+
+
+def check_discrepancies(spec: Spec) -> Iterator[Finding]:
+    """Find discrepancies about something that does not exist, or without a decision."""
+    subjects = {parameter.path for parameter in walk_parameters(spec.input.properties, ())}
+    subjects |= {"title", "tagline", "example", "response type", "latency", "pricing"}
+    for index, entry in enumerate(spec.discrepancies):
+        if entry.page == entry.decision:
+            text = "the decision is the same as the page"
+            yield "odd-form", ("discrepancies", index, "decision"), Message(text)
+        for name in (name.strip() for name in entry.about.split(",")):
+            if name not in subjects:
+                text = f"{name} is not a parameter of this model"
+                message = Message(text, suggestion=find_closest(name, subjects))
+                yield "unknown-about", ("discrepancies", index, "about"), message
+
+
+_PLACEHOLDER = re.compile(
+    r"\b(TODO|FIXME|TBD|XXX)\b|\?\?\?|(?i:lorem ipsum)|^\.\.\.$|^…$|(?<!<)<[A-Za-z][\w -]*>(?!>)"
+)
+
+
+def check_placeholders(spec: Spec) -> Iterator[Finding]:
+    """Find texts that are not written yet."""
+    for at, text in _iter_texts(spec.model_dump(mode="json", exclude_unset=True, by_alias=True), ()):
+        if match := _PLACEHOLDER.search(text):
+            yield "placeholder", at, Message(f"{match[0]} stands for something that is not written yet")
+
+
+def _iter_texts(value: Any, at: Location) -> Iterator[tuple[Location, str]]:
+    if isinstance(value, str):
+        yield at, value
+    elif isinstance(value, dict):
+        for name, member in cast("Mapping[str, Any]", value).items():
+            yield from _iter_texts(member, (*at, name))
+    elif isinstance(value, list):
+        for index, item in enumerate(cast("Sequence[Any]", value)):
+            yield from _iter_texts(item, (*at, index))
+
+
+def check_rules(spec: Spec) -> Iterator[Finding]:
+    """Find rules and lists that have no effect."""
+    for key in ("rules", "discrepancies", "examples", "lint"):
+        if key in spec.model_fields_set and not getattr(spec, key):
+            yield "odd-form", (key,), Message("an empty list has no effect")
+    earlier: list[Any] = []
+    for index, rule in enumerate(spec.rules):
+        if rule in earlier:
+            yield "odd-form", ("rules", index), Message("this rule is listed twice")
+        earlier.append(rule)
+        if rule.condition:
+            key, condition = rule.condition
+            for at, message in condition.redundancies(spec.input.required):
+                yield "odd-form", ("rules", index, key, *at), message
+
+
+def check_examples(spec: Spec) -> Iterator[Finding]:
+    """Find a model without examples, and parameters that no example uses."""
+    if not spec.examples:
+        yield "no-example", (), Message("there is no example")
+        return
+    used = {name for example in spec.examples for name in example.input}
+    for name in spec.input.properties:
+        if name not in used:
+            yield "no-example", ("input", "properties", name), Message(f"no example uses {name}")

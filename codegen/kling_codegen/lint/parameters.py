@@ -1,0 +1,54 @@
+"""The parameters of a spec with their places, and the form of a finding."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from pydantic import MISSING
+
+from kling_codegen.language import LintRule
+from kling_codegen.messages import Location, Message
+from kling_codegen.schema import Schema
+
+Finding: TypeAlias = tuple[LintRule, Location, Message]
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """A parameter, or a property within one, and its location."""
+
+    at: Location
+    schema: Schema
+    is_required: bool
+
+    @property
+    def path(self) -> str:
+        """Its name after those of the objects around it: shots.prompt."""
+        return parameter_path(self.at)
+
+    @property
+    def description(self) -> str:
+        """The description; an empty text if there is none."""
+        return "" if self.schema.description is MISSING else self.schema.description
+
+
+def parameter_path(at: Location) -> str:
+    """Return the parameter that a location belongs to, as in shots.prompt; an empty text if it is in none."""
+    steps = iter(at if at[:1] == ("input",) else ())
+    return ".".join(str(next(steps)) for step in steps if step == "properties")
+
+
+def walk_parameters(
+    properties: Mapping[str, Schema], required: Iterable[str], at: Location = ("input",)
+) -> Iterator[Parameter]:
+    """Yield every parameter, those within objects and lists after the one they belong to."""
+    for name, schema in properties.items():
+        here = (*at, "properties", name)
+        yield Parameter(here, schema, name in required)
+        while schema.items is not MISSING:
+            schema, here = schema.items, (*here, "items")  # noqa: PLW2901
+        if schema.properties is not MISSING:
+            inner_required = [] if schema.required is MISSING else schema.required
+            yield from walk_parameters(schema.properties, inner_required, here)

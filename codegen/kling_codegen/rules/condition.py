@@ -1,0 +1,95 @@
+"""The interface of a kind of rule: all that the compiler needs to know of it."""
+
+from __future__ import annotations
+
+import json
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from kling_codegen.messages import LocatedMessage, Location, Message
+from kling_codegen.schema import Schema
+
+
+@dataclass(frozen=True)
+class Part:
+    """The smallest part of a condition that two specs can be compared by.
+
+    Attributes:
+        parameters: the parameters that are judged; with `name` they identify the part.
+        value: the part as a diff shows it.
+        limit: the upper bound, for a part that is one; a smaller limit is narrower.
+        beyond: the values beyond the limit, such as larger files.
+        any_of: the parameters of which one must be set, if the part asks for that.
+        is_unconditional: whether `any_of` holds for every call.
+
+    """
+
+    parameters: tuple[str, ...]
+    name: str
+    value: Any
+    limit: int | None = None
+    beyond: str = ""
+    any_of: frozenset[str] = frozenset()
+    is_unconditional: bool = False
+
+
+class Condition(ABC):
+    """One kind of rule.
+
+    Locations count from the value of the rule's key. A parameter counts as set if it has a value other than null;
+    a default does not count as set.
+    """
+
+    # The reference in specs/README.md: the value of the key, and the meaning of the rule.
+    example: ClassVar[str]
+    meaning: ClassVar[str]
+
+    @abstractmethod
+    def parameters(self) -> Iterator[tuple[Location, str]]:
+        """Yield the name of each parameter in the condition, and the location of the name."""
+
+    def reference_errors(
+        self, properties: Mapping[str, Schema], required: Sequence[str]
+    ) -> Iterator[LocatedMessage]:
+        """Yield the parameters that a condition of this kind cannot be about. Unknown names are found elsewhere."""
+        yield from ()
+
+    @abstractmethod
+    def violations(self, set_values: Mapping[str, Any], values: Mapping[str, Any]) -> Iterator[Message]:
+        """Yield how an example breaks the condition; `values` has the defaults of unset parameters, too."""
+
+    @abstractmethod
+    def text(self) -> str:
+        """Return the condition as one sentence, for the documentation and for `kling show`."""
+
+    @abstractmethod
+    def arguments(self) -> tuple[tuple[str, ...], dict[str, Any]]:
+        """Return the positional and the keyword arguments of the runtime class, which has the same name."""
+
+    @abstractmethod
+    def parts(self) -> Iterator[Part]:
+        """Yield the parts by which `kling-codegen diff` compares rules, however they are grouped."""
+
+    def can_refuse_default(self, name: str, default: Any) -> bool:
+        """Return whether a call that does not set `name` can break the condition because of this default."""
+        del name, default
+        return False
+
+    def redundancies(self, required: Sequence[str]) -> Iterator[LocatedMessage]:
+        """Yield what asks for nothing, for `kling-codegen lint`."""
+        del required
+        yield from ()
+
+
+def quote(value: Any) -> str:
+    """Return a value within a sentence: plain text as it is, everything else as JSON."""
+    is_plain = isinstance(value, str) and value and value == " ".join(value.split())
+    return value if is_plain else json.dumps(value, ensure_ascii=False)
+
+
+def join_names(names: Sequence[str]) -> str:
+    """Return names within a sentence: `a`, `a and b`, `a, b and c`."""
+    *first, last = names
+    return f"{', '.join(first)} and {last}" if first else last

@@ -1,0 +1,1 @@
+"""Media of jobs: real files, drawn from parameters alone."""
