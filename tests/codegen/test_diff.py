@@ -250,7 +250,7 @@ def test_griffe_agrees(edits: Path) -> None:
 
 
 def test_griffe_agrees_about_whole_models(tmp_path: Path) -> None:
-    specs(tmp_path / "old", second=BASE.replace("slug: demo", "slug: other"))
+    specs(tmp_path / "old", other=BASE.replace("slug: demo", "slug: other"))
     specs(tmp_path / "new", another=BASE.replace("slug: demo", "slug: another"))
     assert {entry.obj.path for entry in breakages(tmp_path)} >= {"models.other", "models.Other"}
     assert changes(tmp_path / "old", tmp_path / "new") == [
