@@ -13,7 +13,7 @@ _REPLACEMENTS: Final = tuple(
         (r"(give|pass) Kling\(api_key=\.\.\.\), or ", ""),
         (r"Kling\(journal=None\)", "--journal none"),
         (r"^(name|tag|timeout) is ", r"--\1 is "),
-        (r" [^.]*\bsubmit_raw\(\)[^.]*\.", ""),
+        (r"(?<=[.?]) [^.?]*\bsubmit_raw\(\)[^.?]*\.", ""),
     )
 )
 # Not in a path, a file name or a quoted text.

@@ -50,8 +50,11 @@ def test_show_lists_nested_parameters_and_rules() -> None:
     shown = kling("show", "kling-3-pro-image2video").stdout
     assert "elements[].frontal_image_url" in shown
     assert "multi_prompt[].prompt" in shown
-    assert "@ElementN in prompt names item N of elements" in shown
-    assert "tail_image_url needs image_url and mode=pro" in kling("show", "kling-2.5-turbo").stdout
+    assert "@Element1 in prompt names the first item of elements" in shown
+    assert (
+        "tail_image_url needs image_url to be set and mode to be pro."
+        in kling("show", "kling-2.5-turbo").stdout
+    )
 
 
 def test_rule_of_a_newer_compiler_is_shown_as_json(tmp_path: Path, acme: Acme) -> None:
