@@ -64,27 +64,25 @@ def refused_names(text: str) -> Iterator[tuple[int, str]]:
 def _bound_names(tree: ast.AST) -> Iterator[tuple[int, str]]:
     for node in ast.walk(tree):
         match node:
-            case ast.FunctionDef() | ast.AsyncFunctionDef():
-                if node.name != "tell":  # the method of files
-                    yield node.lineno, node.name
-                # The parameter of comparisons is `other` by convention.
-                if not node.name.startswith("__"):
-                    arguments = node.args
-                    for argument in (*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs):
-                        yield argument.lineno, argument.arg
-            case ast.ClassDef():
-                yield node.lineno, node.name
-            case ast.Name(ctx=ast.Store()):
-                yield node.lineno, node.id
-            case ast.Attribute(ctx=ast.Store()):
-                yield node.lineno, node.attr
-            case ast.MatchAs(name=str(name)) | ast.MatchStar(name=str(name)):
+            case ast.FunctionDef() | ast.AsyncFunctionDef() | ast.Lambda():
+                yield from _function_names(node)
+            case ast.ClassDef(name=name) | ast.MatchAs(name=str(name)) | ast.MatchStar(name=str(name)):
                 yield node.lineno, name
-            case ast.Lambda():
-                for argument in node.args.args:
-                    yield argument.lineno, argument.arg
+            case ast.Name(id=name, ctx=ast.Store()) | ast.Attribute(attr=name, ctx=ast.Store()):
+                yield node.lineno, name
             case _:
                 pass
+
+
+def _function_names(node: ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda) -> Iterator[tuple[int, str]]:
+    name = "" if isinstance(node, ast.Lambda) else node.name
+    if name != "tell":  # the method of files
+        yield node.lineno, name
+    # The parameter of comparisons is `other` by convention.
+    if not name.startswith("__"):
+        arguments = node.args
+        for argument in (*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs):
+            yield argument.lineno, argument.arg
 
 
 def text_files(paths: list[str]) -> list[Path]:
