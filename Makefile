@@ -44,7 +44,7 @@ demo: $(DEMO_READY)  ## Run every model against the local sandbox; the files go 
 generate: $(READY)  ## Compile specs/ into kling_adapters/models/, docs/models/ and the table of the README
 	$(BIN)/kling-codegen generate
 
-check: $(READY)  ## Check the generated tree, lint, format, types and layers
+check: $(READY)  ## Check the generated tree, lint, format, types, layers and words
 	$(BIN)/kling-codegen lint
 	$(BIN)/kling-codegen check
 	$(BIN)/ruff check
@@ -52,6 +52,7 @@ check: $(READY)  ## Check the generated tree, lint, format, types and layers
 	$(BIN)/mypy
 	$(BIN)/pyright --pythonpath $(BIN)/python
 	$(BIN)/lint-imports
+	$(BIN)/python -m tests.repository.words
 
 test: $(READY)  ## Run all tests, in five to ten minutes
 	$(BIN)/pytest -n $(JOBS)
