@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import ssl
 from collections.abc import Iterator
-from functools import lru_cache, partial
+from functools import lru_cache
 
 import pytest
 from hypothesis import settings
@@ -19,7 +19,7 @@ from kling_sandbox import Sandbox
 from kling_adapters import AsyncKling, Kling
 from tests.support.clients import OpenClient, open_clients
 from tests.support.play import Play
-from tests.support.stub import KEY, Stub
+from tests.support.stub import Stub
 
 # A deadline for an example judges the machine, not the code.
 settings.register_profile(
@@ -89,12 +89,6 @@ def second_stub() -> Iterator[Stub]:
 
 @pytest.fixture(params=["sync", "async"])
 def open_client(request: pytest.FixtureRequest) -> Iterator[OpenClient]:
-    """Open clients of one kind, blocking or not, by their base URL and options."""
+    """Run the test on both clients; `open_clients` describes how."""
     with open_clients(request.param) as function:
         yield function
-
-
-@pytest.fixture
-def connect(open_client: OpenClient) -> OpenClient:
-    """Open a client with the key that the scripted server expects."""
-    return partial(open_client, api_key=KEY)

@@ -96,19 +96,19 @@ def play(stub: Stub, files: Any) -> None:
 
 
 def test_dripping_file_is_abandoned(
-    connect: OpenClient, stub: Stub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    open_client: OpenClient, stub: Stub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(download, "SLOW_START", 0.1)
     monkeypatch.setattr(download, "MIN_RATE", 10_000)
     with Stub(lambda _: Drip(HEAD, MP4[:1])) as dripping:
         stub.play(gateway(result=[finished(dripping.url + "/files/x.mp4")]))
         with pytest.raises(StorageError, match=r"TooSlow: \d+ bytes came in"):
-            connect(stub.url).save(tmp_path)
+            open_client(stub).save_job(tmp_path)
     assert list(tmp_path.iterdir()) == []
 
 
 def test_responses_of_a_file_are_limited(
-    connect: OpenClient, stub: Stub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    open_client: OpenClient, stub: Stub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(download, "MAX_RESPONSES", 5)
 
@@ -119,27 +119,27 @@ def test_responses_of_a_file_are_limited(
 
     play(stub, act)
     with pytest.raises(StorageError, match="more than 5 pieces"):
-        connect(stub.url).save(tmp_path)
+        open_client(stub).save_job(tmp_path)
 
 
 def test_time_of_a_file_is_limited(
-    connect: OpenClient, stub: Stub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    open_client: OpenClient, stub: Stub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(download, "MAX_SECONDS", 0.0)
     monkeypatch.setattr("kling_adapters._http.exchange.MAX_SECONDS", 60.0)
     play(stub, [Reply(200, MP4)])
     with pytest.raises(StorageError, match="took longer than"):
-        connect(stub.url).save(tmp_path)
+        open_client(stub).save_job(tmp_path)
 
 
 def test_total_size_of_a_result_is_limited(
-    connect: OpenClient, stub: Stub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    open_client: OpenClient, stub: Stub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(collect, "MAX_TOTAL_BYTES", len(PNG) + 10)
     images = [{"url": f"{stub.url}/files/{number}"} for number in range(2)]
     stub.play(gateway(result=[finished(images=images)], files=[Reply(200, PNG)]))
     with pytest.raises(StorageError, match="larger than 10 bytes"):
-        connect(stub.url).save(tmp_path)
+        open_client(stub).save_job(tmp_path)
 
 
 @pytest.mark.parametrize("place", ["output", "images"])

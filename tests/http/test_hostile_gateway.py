@@ -21,7 +21,7 @@ import pytest
 from kling_adapters import KlingError, SubmitUncertain, WaitTimeout
 from kling_adapters._http import exchange as _http
 from kling_adapters.testing import MP4
-from tests.support.clients import ClientHarness, OpenClient
+from tests.support.clients import Client, OpenClient, unwrap
 from tests.support.stub import (
     JOB,
     KEY,
@@ -126,20 +126,20 @@ def is_plain(text: str) -> bool:
     return all(letter.isprintable() for line in text.split("\n") for letter in line)
 
 
-def call_everything(client: ClientHarness, folder: Path) -> list[Any]:
+def call_everything(client: Client, folder: Path) -> list[Any]:
     """Call whatever there is to call; what comes back, or is raised as documented."""
-    job = client.kling.job(JOB)
+    job = client.job(JOB)
     calls: list[Callable[[], Any]] = [
-        client.submit,
-        lambda: client.call(client.kling.credits),
-        lambda: client.call(job.status),
-        lambda: client.call(job.wait, 40),
-        lambda: client.call(client.call(job.wait, 40).save, folder),
+        client.submit_job,
+        client.credits,
+        job.status,
+        lambda: job.wait(40),
+        lambda: job.wait(40).save(folder),
     ]
     results: list[Any] = []
     for call in calls:
         try:
-            results.append(call())
+            results.append(unwrap(call()))
         except KlingError as error:
             results.append(error)
     return results
@@ -149,7 +149,7 @@ def call_everything(client: ClientHarness, folder: Path) -> list[Any]:
 def test_hostile_answers_harm_no_client(
     answer: Action,
     stub: Stub,
-    connect: OpenClient,
+    open_client: OpenClient,
     tmp_path: Path,
     caplog: pytest.LogCaptureFixture,
     monkeypatch: pytest.MonkeyPatch,
@@ -158,7 +158,7 @@ def test_hostile_answers_harm_no_client(
     monkeypatch.setattr(_http, "MAX_ANSWER_BYTES", 1_000_000)
     target = tmp_path / "target"
     stub.play(lambda _: answer)
-    client = connect(stub.url)
+    client = open_client(stub)
     with caplog.at_level(logging.DEBUG, "kling_adapters"):
         results = call_everything(client, target)
     assert isinstance(results[-1], KlingError)
@@ -172,7 +172,7 @@ def test_hostile_answers_harm_no_client(
 
 
 def test_combined_hostile_answers_harm_no_client(
-    stub: Stub, second_stub: Stub, connect: OpenClient, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    stub: Stub, second_stub: Stub, open_client: OpenClient, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     """It accepts, names other hosts and hostile files, and redirects; the file is stored where it should be."""
     away = dict.fromkeys(
@@ -196,9 +196,9 @@ def test_combined_hostile_answers_harm_no_client(
     )  # fmt: skip
     second_stub.play(lambda _: Reply(200, MP4, evil))
     target = tmp_path / "a" / "target"
-    client = connect(stub.url)
+    client = open_client(stub)
     with caplog.at_level(logging.DEBUG, "kling_adapters"):
-        [saved] = client.save(target)
+        [saved] = client.save_job(target)
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == [saved.path]
     assert saved.path.parent == target
     assert saved.path.read_bytes() == MP4
@@ -213,15 +213,15 @@ def short_timeout(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("short_timeout")
-def test_dripping_answer_is_abandoned(connect: OpenClient) -> None:
+def test_dripping_answer_is_abandoned(open_client: OpenClient) -> None:
     """Each drop comes in time, and so no timeout of a read ever ends it."""
     with Stub(lambda _: Drip(b"HTTP/1.1 200 OK\r\ncontent-length: 1000\r\n\r\n", b" ")) as stub:
-        client = connect(stub.url)
+        client = open_client(stub)
         began = time.monotonic()
         with pytest.raises(SubmitUncertain, match="took longer"):
-            client.submit()
+            client.submit_job()
         with pytest.raises(WaitTimeout):
-            client.call(client.kling.job(JOB).wait, 1)
+            client.job(JOB).wait(1)
         assert time.monotonic() - began < 20
 
 

@@ -26,7 +26,7 @@ from kling_adapters import (
 )
 from kling_adapters.hookspecs import hookimpl
 from kling_adapters.testing import MP4
-from tests.support.clients import ClientHarness, OpenClient
+from tests.support.clients import Client, OpenClient, unwrap
 from tests.support.stub import (
     JOB,
     KEY,
@@ -74,7 +74,7 @@ def check_traffic(stub: Stub, second_stub: Stub) -> Callable[[], None]:
 
 
 def test_addresses_in_answers_are_not_called(
-    stub: Stub, second_stub: Stub, connect: OpenClient, tmp_path: Path, check_traffic: Callable[[], None]
+    stub: Stub, second_stub: Stub, open_client: OpenClient, tmp_path: Path, check_traffic: Callable[[], None]
 ) -> None:
     second_stub.play(gateway())
     away = {
@@ -93,26 +93,26 @@ def test_addresses_in_answers_are_not_called(
             ],
         )
     )
-    connect(stub.url).save(tmp_path)
+    open_client(stub).save_job(tmp_path)
     assert [received.path for received in second_stub.requests] == ["/files/x.mp4"]
     check_traffic()
 
 
 def test_gateway_files_are_fetched_without_the_key(
-    stub: Stub, connect: OpenClient, tmp_path: Path, check_traffic: Callable[[], None]
+    stub: Stub, open_client: OpenClient, tmp_path: Path, check_traffic: Callable[[], None]
 ) -> None:
     stub.play(gateway(result=[finished(stub.url + "/files/x.mp4")]))
-    connect(stub.url).save(tmp_path)
+    open_client(stub).save_job(tmp_path)
     assert [received.path for received in stub.requests][-1] == "/files/x.mp4"
     check_traffic()
 
 
 def test_redirects_to_the_gateway_do_not_get_the_key(
-    stub: Stub, second_stub: Stub, connect: OpenClient, tmp_path: Path, check_traffic: Callable[[], None]
+    stub: Stub, second_stub: Stub, open_client: OpenClient, tmp_path: Path, check_traffic: Callable[[], None]
 ) -> None:
     second_stub.play(lambda _: Reply(302, b"", {"location": stub.url + "/files/x.mp4"}))
     stub.play(gateway(result=[finished(second_stub.url + "/x.mp4")]))
-    connect(stub.url).save(tmp_path)
+    open_client(stub).save_job(tmp_path)
     check_traffic()
 
 
@@ -123,7 +123,7 @@ def test_redirects_of_gateway_calls_are_not_followed(
     status: int,
     stub: Stub,
     second_stub: Stub,
-    connect: OpenClient,
+    open_client: OpenClient,
     check_traffic: Callable[[], None],
 ) -> None:
     second_stub.play(gateway())
@@ -131,13 +131,13 @@ def test_redirects_of_gateway_calls_are_not_followed(
     script: dict[str, Any] = {kind: [moved]}
     stub.play(gateway(**script))
     with pytest.raises(KlingError):
-        connect(stub.url).wait(timeout=20)
+        open_client(stub).finish_job(timeout=20)
     assert second_stub.requests == []
     check_traffic()
 
 
 def test_cookies_of_the_gateway_are_not_sent(
-    stub: Stub, second_stub: Stub, connect: OpenClient, tmp_path: Path
+    stub: Stub, second_stub: Stub, open_client: OpenClient, tmp_path: Path
 ) -> None:
     """Both stubs are one host to a cookie, which knows no ports; a session is a key too."""
     cookie = {"set-cookie": "session=secret; Path=/"}
@@ -148,30 +148,30 @@ def test_cookies_of_the_gateway_are_not_sent(
         )
     )
     second_stub.play(lambda _: Reply(200, MP4))
-    connect(stub.url).save(tmp_path)
+    open_client(stub).save_job(tmp_path)
     assert "secret" not in second_stub.requests[0].headers.get("cookie", "")
 
 
 @pytest.mark.parametrize("variable", ["HTTP_PROXY", "http_proxy", "ALL_PROXY"])
 def test_proxy_does_not_get_the_key_of_a_local_gateway(
-    variable: str, stub: Stub, second_stub: Stub, connect: OpenClient, monkeypatch: pytest.MonkeyPatch
+    variable: str, stub: Stub, second_stub: Stub, open_client: OpenClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Plain http is allowed to this machine because there is no one on the way; a proxy would be."""
     monkeypatch.setenv(variable, second_stub.url)
     stub.play(gateway())
     second_stub.play(gateway())
-    connect(stub.url).wait()
+    open_client(stub).finish_job()
     assert second_stub.requests == []
 
 
 @pytest.mark.parametrize("answer", [reply(407), reply(502), Hangup(), Hangup(reset=True)])
 def test_proxy_sees_only_the_name_of_the_gateway(
-    answer: Action, second_stub: Stub, connect: OpenClient, monkeypatch: pytest.MonkeyPatch
+    answer: Action, second_stub: Stub, open_client: OpenClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HTTPS_PROXY", second_stub.url)
     second_stub.play([answer] * 8)
     with pytest.raises((TransportError, SubmitUncertain)):
-        connect("https://gateway.example").submit()
+        open_client("https://gateway.example").submit_job()
     assert {received.method for received in second_stub.requests} == {"CONNECT"}
     assert not any(holds_key(received) for received in second_stub.requests)
 
@@ -187,25 +187,26 @@ class EventRecorder:
         self.events.append(event)
 
 
-def collect_visible(client: ClientHarness, folder: Path) -> list[object]:
+def collect_visible(client: Client, folder: Path) -> list[object]:
     """Everything a user gets to see of one job, good or bad."""
     results: list[object] = [client, client.kling, client.clock, client.kling.plugins]
 
     def keep(call: Callable[[], Any]) -> Any:
         try:
-            results.append(call())
+            value = call()
         except KlingError as error:
-            results.append(error)
-        return results[-1]
+            value = error
+        results.append(unwrap(value))
+        return value
 
-    job = keep(client.submit)
+    job = keep(client.submit_job)
     if isinstance(job, KlingError):
         return results
-    keep(lambda: client.call(job.status))
-    keep(lambda: client.call(client.kling.credits))
-    result = keep(lambda: client.call(job.wait, 30))
+    keep(job.status)
+    keep(client.credits)
+    result = keep(lambda: job.wait(30))
     if not isinstance(result, KlingError):
-        keep(lambda: client.call(result.save, folder))
+        keep(lambda: result.save(folder))
     return results
 
 
@@ -227,14 +228,14 @@ def test_no_text_holds_the_key(
     script: dict[str, Any],
     error: type[KlingError] | None,
     stub: Stub,
-    connect: OpenClient,
+    open_client: OpenClient,
     tmp_path: Path,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     stub.play(gateway(result=[finished(stub.url + "/files/x.mp4")], **script))
     recorder = EventRecorder()
     with caplog.at_level(logging.DEBUG):
-        results = collect_visible(connect(stub.url, plugins=[recorder]), tmp_path)
+        results = collect_visible(open_client(stub, plugins=[recorder]), tmp_path)
     assert error is None or any(type(thing) is error for thing in results)
     assert not any(KEY in str(thing) + repr(thing) for thing in [*results, *recorder.events])
     for thing in results:
@@ -263,26 +264,26 @@ def test_key_repeated_by_the_gateway_is_masked(
     script: dict[str, Any],
     error: type[KlingError],
     stub: Stub,
-    connect: OpenClient,
+    open_client: OpenClient,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     """Error messages are what people paste into reports; many services quote the key they refuse."""
     stub.play(gateway(**script))
     recorder = EventRecorder()
-    client = connect(stub.url, plugins=[recorder])
+    client = open_client(stub, plugins=[recorder])
     with caplog.at_level(logging.DEBUG, "kling_adapters"), pytest.raises(error) as caught:
-        client.wait()
+        client.finish_job()
     assert "no such key" in str(caught.value)
     assert KEY not in "".join(traceback.format_exception(caught.value)) + repr(vars(caught.value))
     assert KEY not in repr(recorder.events) + caplog.text
 
 
 @pytest.mark.parametrize("key", ["1", "a", "QUEUED", "request_id", '"', "{", ":", "output"])
-def test_short_key_does_not_garble_answers(key: str, stub: Stub, connect: OpenClient) -> None:
+def test_short_key_does_not_garble_answers(key: str, stub: Stub, open_client: OpenClient) -> None:
     """A sandbox may take any key, and whatever keeps a key out of messages must not change what was paid for."""
     stub.play(gateway(status=[state("QUEUED"), state("COMPLETED")], result=[finished("a text: QUEUED 1")]))
-    client = connect(stub.url, api_key=key)
-    result = client.wait()
+    client = open_client(stub, api_key=key)
+    result = client.finish_job()
     assert (result.request_id, result.output) == (JOB, "a text: QUEUED 1")
 
 
@@ -291,20 +292,20 @@ BAD_KEYS = [f"{KEY}\n", f"{KEY}\r\nx-evil: 1", f"{KEY} ", f" {KEY}", f"{KEY}\0",
 
 @pytest.mark.parametrize("key", BAD_KEYS, ids=ascii)
 def test_invalid_key_is_a_config_error(
-    key: str, stub: Stub, connect: OpenClient, caplog: pytest.LogCaptureFixture
+    key: str, stub: Stub, open_client: OpenClient, caplog: pytest.LogCaptureFixture
 ) -> None:
     stub.play([accepted()])
     with caplog.at_level(logging.DEBUG), pytest.raises(ConfigError) as caught:
-        connect(stub.url, api_key=key).submit()
+        open_client(stub, api_key=key).submit_job()
     assert stub.requests == []
     assert KEY not in "".join(traceback.format_exception(caught.value)) + caplog.text
 
 
 @pytest.mark.parametrize("key", ["", None])
-def test_missing_key_is_a_config_error(key: str | None, stub: Stub, connect: OpenClient) -> None:
+def test_missing_key_is_a_config_error(key: str | None, stub: Stub, open_client: OpenClient) -> None:
     stub.play([accepted()])
     with pytest.raises(ConfigError, match="SEGMIND_API_KEY"):
-        connect(stub.url, api_key=key).submit()
+        open_client(stub, api_key=key).submit_job()
     assert stub.requests == []
 
 
@@ -321,11 +322,11 @@ class KeyPlugin:
 
 
 @pytest.mark.parametrize("key", ["", *BAD_KEYS[:3], None, KEY.encode(), 7])
-def test_plugin_without_a_key_is_a_config_error(key: Any, stub: Stub, connect: OpenClient) -> None:
+def test_plugin_without_a_key_is_a_config_error(key: Any, stub: Stub, open_client: OpenClient) -> None:
     """A request without a key would be refused in the gateway's words; better in ours, and before it is sent."""
     stub.play([accepted()])
     with pytest.raises(ConfigError) as caught:
-        connect(stub.url, api_key=None, plugins=[KeyPlugin(key)]).submit()
+        open_client(stub, api_key=None, plugins=[KeyPlugin(key)]).submit_job()
     assert stub.requests == []
     assert KEY not in "".join(traceback.format_exception(caught.value))
 
@@ -372,10 +373,10 @@ def test_unsafe_gateway_addresses_are_refused(kind: type[Kling | AsyncKling], ur
 
 @pytest.mark.parametrize("url", ["{}", "{}/", "{}/v1", "{}/v2", "{}/v2/", "{}/v1/"])
 def test_safe_gateway_addresses_are_accepted(
-    url: str, stub: Stub, connect: OpenClient, check_traffic: Callable[[], None]
+    url: str, stub: Stub, open_client: OpenClient, check_traffic: Callable[[], None]
 ) -> None:
     stub.play(gateway())
-    connect(url.format(stub.url)).wait()
+    open_client(url.format(stub.url)).finish_job()
     assert [received.path.partition("?")[0] for received in stub.requests] == [
         "/v2/kling-2",
         f"/v2/requests/{JOB}/status",

@@ -32,16 +32,16 @@ Save = Callable[[str, Path], Any]
 
 
 @pytest.fixture
-def save(connect: OpenClient) -> Save:
+def save(open_client: OpenClient) -> Save:
     """Store the output at a URL that a remote gateway named."""
 
     def save_output(url: str, folder: Path) -> Any:
         # Opened here, because a client reads the environment that the test has prepared.
-        client = connect("https://gateway.example")
+        client = open_client("https://gateway.example")
         result_class: Any = AsyncResult if client.is_async else Result
         artifacts = (Artifact(url, "video"),)
         result = result_class("id", "kling-2", url, artifacts, Metrics(), {}, _driver=client.kling._driver)
-        return client.call(result.save, folder)
+        return client.view(result).save(folder)
 
     return save_output
 

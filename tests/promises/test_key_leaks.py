@@ -36,7 +36,7 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from kling_adapters import Kling, KlingError, events
 from kling_adapters.hookspecs import hookimpl
 from kling_adapters.testing import MP4, PNG, SimulatedClock
-from tests.support.clients import ClientHarness, OpenClient
+from tests.support.clients import Client, OpenClient, unwrap
 from tests.support.stub import (
     JOB,
     Action,
@@ -110,7 +110,7 @@ class Evidence:
             result = call()
         except (KlingError, KeyboardInterrupt) as error:
             result = error
-        self.show(result)
+        self.show(unwrap(result))
         return result
 
     def show(self, thing: object) -> None:
@@ -147,7 +147,7 @@ class Evidence:
 class Host:
     """A client and everything that can be plugged into it: a pool of keys, webhooks, traces and metrics."""
 
-    def __init__(self, connect: OpenClient, url: str, receiver: Stub, folder: Path) -> None:
+    def __init__(self, open_client: OpenClient, url: str, receiver: Stub, folder: Path) -> None:
         self.events: list[events.Event] = []
         self._spans, self._metrics = InMemorySpanExporter(), InMemoryMetricReader()
         traces = TracerProvider()
@@ -161,7 +161,7 @@ class Host:
             self,
         ]
         journal = folder / "state" / "journal.sqlite3"
-        self.client = connect(url, api_key=None, plugins=self.plugins, journal=journal)
+        self.client = open_client(url, api_key=None, plugins=self.plugins, journal=journal)
 
     @hookimpl
     def kling_event(self, event: events.Event) -> None:
@@ -176,32 +176,32 @@ class Host:
         evidence.texts.append(("metrics", data.to_json() if data else ""))
 
 
-def call_everything(client: ClientHarness, folder: Path, evidence: Evidence) -> None:
+def call_everything(kling: Client, folder: Path, evidence: Evidence) -> None:
     """Every call of a client, whatever comes of it."""
-    kling, do, keep = client.kling, client.call, evidence.keep
+    keep = evidence.keep
     films = folder / "films"
-    job = keep(lambda: do(kling.submit, "kling-2", prompt="a lighthouse"))
+    job = keep(lambda: kling.submit("kling-2", prompt="a lighthouse"))
     if not isinstance(job, BaseException):
-        keep(lambda: do(job.status))
-        keep(lambda: client.events(job))
+        keep(job.status)
+        keep(lambda: list(job.events()))
     # Another one, because its end is known now.
-    job = keep(lambda: do(kling.submit_raw, "kling-9", {"start_image": "https://example.com/a.png"}))
+    job = keep(lambda: kling.submit_raw("kling-9", {"start_image": "https://example.com/a.png"}))
     if not isinstance(job, BaseException):
-        result = keep(lambda: do(job.wait, 30))
+        result = keep(lambda: job.wait(30))
         if not isinstance(result, BaseException):
-            keep(lambda: do(result.save, films))
-    keep(lambda: do(kling.submit, "kling-bloombloom", image=PNG))
-    keep(lambda: do(kling.run_sync, "kling-2", prompt="a lighthouse", save_to=films, timeout=20))
-    keep(lambda: do(kling.credits))
+            keep(lambda: result.save(films))
+    keep(lambda: kling.submit("kling-bloombloom", image=PNG))
+    keep(lambda: kling.run_sync("kling-2", prompt="a lighthouse", save_to=films, timeout=20))
+    keep(kling.credits)
     requests = [{"model": "kling-2", "prompt": "a lighthouse"}, {"model": "kling-2", "duration": 7}]
-    keep(lambda: client.collect(kling.map(requests, name="films", save_to=films)))
-    keep(lambda: client.collect(kling.resume(save_to=films)))
-    keep(lambda: do(kling.entries))
-    keep(lambda: do(kling.job(JOB).status))
-    keep(lambda: do(kling.submit, "kling-2", prompt=7))
-    keep(lambda: do(kling.submit, "kling-0", prompt="a lighthouse"))
-    keep(lambda: do(kling.submit_raw, "../kling", {}))
-    keep(lambda: do(kling.run, "kling-2", prompt="a lighthouse", save_to="nowhere://x"))
+    keep(lambda: list(kling.map(requests, name="films", save_to=films)))
+    keep(lambda: list(kling.resume(save_to=films)))
+    keep(kling.entries)
+    keep(lambda: kling.job(JOB).status())
+    keep(lambda: kling.submit("kling-2", prompt=7))
+    keep(lambda: kling.submit("kling-0", prompt="a lighthouse"))
+    keep(lambda: kling.submit_raw("../kling", {}))
+    keep(lambda: kling.run("kling-2", prompt="a lighthouse", save_to="nowhere://x"))
 
 
 @pytest.fixture
@@ -297,7 +297,7 @@ def test_client_leaves_the_key_nowhere(
     script: Script,
     stub: Stub,
     second_stub: Stub,
-    connect: OpenClient,
+    open_client: OpenClient,
     tmp_path: Path,
     caplog: pytest.LogCaptureFixture,
     capfd: pytest.CaptureFixture[str],
@@ -306,9 +306,9 @@ def test_client_leaves_the_key_nowhere(
     second_stub.play(lambda _: Reply(204))
     evidence = Evidence()
     with caplog.at_level(logging.DEBUG):
-        host = Host(connect, stub.url, second_stub, tmp_path)
+        host = Host(open_client, stub.url, second_stub, tmp_path)
         call_everything(host.client, tmp_path, evidence)
-        host.client.call(host.client.kling.close)
+        host.client.close()
     host.show(evidence)
     evidence.add_logs(caplog.records)
     evidence.read(tmp_path)
@@ -361,9 +361,9 @@ class RefusedPool:
         return None
 
 
-def test_empty_pool_does_not_show_its_keys(stub: Stub, connect: OpenClient, tmp_path: Path) -> None:
+def test_empty_pool_does_not_show_its_keys(stub: Stub, open_client: OpenClient, tmp_path: Path) -> None:
     evidence = Evidence()
-    client = connect(stub.url, api_key=None, plugins=[RefusedPool()], journal=tmp_path / "journal.sqlite3")
+    client = open_client(stub, api_key=None, plugins=[RefusedPool()], journal=tmp_path / "journal.sqlite3")
     call_everything(client, tmp_path, evidence)
     evidence.check()
     assert stub.requests == []

@@ -28,10 +28,9 @@ Outcomes = list[Outcome[Any]]
 def test_jobs_survive_a_storm_of_faults(open_client: OpenClient, tmp_path: Path) -> None:
     journal, folder = tmp_path / "journal.sqlite3", tmp_path / "out"
     with storm.sandbox() as sandbox:
-        options = {"api_key": sandbox.api_key, "journal": journal, "clock": storm.FastClock()}
-        client = open_client(sandbox.base_url, **options)
-        batch = client.kling.map(storm.requests(JOBS), concurrency=storm.CONCURRENCY, save_to=folder)
-        outcomes: Outcomes = client.collect(batch)
+        client = open_client(sandbox, journal=journal, clock=storm.FastClock())
+        batch = client.map(storm.requests(JOBS), concurrency=storm.CONCURRENCY, save_to=folder)
+        outcomes: Outcomes = list(batch)
 
         assert sorted(outcome.index for outcome in outcomes) == list(range(JOBS))
         check_submitted_once(sandbox, outcomes)

@@ -93,21 +93,23 @@ def part(start: int, sent: int | None, content: bytes = MP4, etag: str = '"one"'
 
 
 @pytest.mark.parametrize("cut", [0, 1, 11, 511, 512, 513, 5000, len(MP4) - 1])
-def test_cut_file_is_completed(cut: int, stub: Stub, connect: OpenClient, tmp_path: Path) -> None:
+def test_cut_file_is_completed(cut: int, stub: Stub, open_client: OpenClient, tmp_path: Path) -> None:
     play(stub, [part(0, cut), part(cut, None)])
-    check(connect(stub.url).save(tmp_path), tmp_path)
+    check(open_client(stub).save_job(tmp_path), tmp_path)
 
 
 @pytest.mark.parametrize("etag", ['"one"', 'W/"one"', ""])
-def test_file_cut_repeatedly_is_completed(etag: str, stub: Stub, connect: OpenClient, tmp_path: Path) -> None:
+def test_file_cut_repeatedly_is_completed(
+    etag: str, stub: Stub, open_client: OpenClient, tmp_path: Path
+) -> None:
     play(stub, lambda received: part(range_start(received), 700, etag=etag))
-    check(connect(stub.url).save(tmp_path), tmp_path)
+    check(open_client(stub).save_job(tmp_path), tmp_path)
     fetched = [received for received in stub.gets if received.path.startswith("/files/")]
     assert [range_start(received) for received in fetched] == list(range(0, len(MP4), 700))
     assert {received.headers["accept-encoding"] for received in fetched} == {"identity"}
 
 
-def test_file_in_small_ranges_is_completed(stub: Stub, connect: OpenClient, tmp_path: Path) -> None:
+def test_file_in_small_ranges_is_completed(stub: Stub, open_client: OpenClient, tmp_path: Path) -> None:
     """A server may answer with less than was asked for; each piece says what it is and is whole."""
 
     def act(received: Request) -> Action:
@@ -117,26 +119,26 @@ def test_file_in_small_ranges_is_completed(stub: Stub, connect: OpenClient, tmp_
         return Reply(206, MP4[start:end], says) if start else part(0, 700)
 
     play(stub, act)
-    check(connect(stub.url).save(tmp_path), tmp_path)
+    check(open_client(stub).save_job(tmp_path), tmp_path)
 
 
-def test_file_cut_by_resets_is_completed(stub: Stub, connect: OpenClient, tmp_path: Path) -> None:
+def test_file_cut_by_resets_is_completed(stub: Stub, open_client: OpenClient, tmp_path: Path) -> None:
     cut = Reply(200, MP4, announce=len(MP4), sent=6000, reset=True)
     play(stub, [cut, Hangup(), Hangup(reset=True), Reply(200, MP4)])
-    check(connect(stub.url).save(tmp_path), tmp_path)
+    check(open_client(stub).save_job(tmp_path), tmp_path)
 
 
-def test_file_is_restarted_if_ranges_are_ignored(stub: Stub, connect: OpenClient, tmp_path: Path) -> None:
+def test_file_is_restarted_if_ranges_are_ignored(stub: Stub, open_client: OpenClient, tmp_path: Path) -> None:
     play(stub, [part(0, 4000), part(0, 9000), part(0, 100), part(0, None)])
-    check(connect(stub.url).save(tmp_path), tmp_path)
+    check(open_client(stub).save_job(tmp_path), tmp_path)
 
 
-def test_endless_cuts_without_ranges_fail(stub: Stub, connect: OpenClient, tmp_path: Path) -> None:
+def test_endless_cuts_without_ranges_fail(stub: Stub, open_client: OpenClient, tmp_path: Path) -> None:
     """Now a little more comes, now a little less: never a file, so it must end."""
     count = iter(range(10**6))
     play(stub, lambda _: part(0, 4000 + next(count) % 2) if is_within_limit(stub) else Reply(404))
     with pytest.raises(StorageError) as caught:
-        connect(stub.url).save(tmp_path)
+        open_client(stub).save_job(tmp_path)
     assert len(stub.gets) < 50
     assert caught.value.url
     assert files_in(tmp_path) == []
@@ -160,28 +162,28 @@ def is_within_limit(stub: Stub) -> bool:
         Reply(204, announce=None),
     ],
 )
-def test_empty_responses_fail(fault: Action, stub: Stub, connect: OpenClient, tmp_path: Path) -> None:
+def test_empty_responses_fail(fault: Action, stub: Stub, open_client: OpenClient, tmp_path: Path) -> None:
     play(stub, [fault])
     with pytest.raises(StorageError) as caught:
-        connect(stub.url).save(tmp_path)
+        open_client(stub).save_job(tmp_path)
     assert str(caught.value.url).endswith("/files/x.mp4")
     assert len(stub.gets) < 50
     assert files_in(tmp_path) == []
 
 
-def test_changed_file_is_restarted(stub: Stub, connect: OpenClient, tmp_path: Path) -> None:
+def test_changed_file_is_restarted(stub: Stub, open_client: OpenClient, tmp_path: Path) -> None:
     """If-Range no longer fits, so the server sends everything."""
     play(
         stub,
         lambda received: part(0, None, ALTERED, '"two"') if "range" in received.headers else part(0, 5000),
     )
-    check(connect(stub.url).save(tmp_path), tmp_path, ALTERED)
+    check(open_client(stub).save_job(tmp_path), tmp_path, ALTERED)
     assert stub.gets[-1].headers["if-range"] == '"one"'
 
 
 @pytest.mark.parametrize("etags", [('"one"', '"two"'), ('W/"one"', 'W/"two"')])
 def test_changed_file_is_restarted_despite_if_range(
-    etags: tuple[str, str], stub: Stub, connect: OpenClient, tmp_path: Path
+    etags: tuple[str, str], stub: Stub, open_client: OpenClient, tmp_path: Path
 ) -> None:
     """Two versions must not become one file."""
 
@@ -190,19 +192,19 @@ def test_changed_file_is_restarted_despite_if_range(
         return part(0, 5000, MP4, etags[0]) if first else part(range_start(received), None, ALTERED, etags[1])
 
     play(stub, act)
-    check_whole_or_absent(stub, connect, tmp_path, ALTERED)
+    check_whole_or_absent(stub, open_client, tmp_path, ALTERED)
 
 
-def test_changed_length_restarts_the_file(stub: Stub, connect: OpenClient, tmp_path: Path) -> None:
+def test_changed_length_restarts_the_file(stub: Stub, open_client: OpenClient, tmp_path: Path) -> None:
     longer = ALTERED + b"more"
     first = iter([part(0, 5000, MP4, "")])
     play(stub, lambda received: next(first, None) or part(range_start(received), None, longer, ""))
-    check_whole_or_absent(stub, connect, tmp_path, longer)
+    check_whole_or_absent(stub, open_client, tmp_path, longer)
 
 
-def check_whole_or_absent(stub: Stub, connect: OpenClient, folder: Path, *contents: bytes) -> None:
+def check_whole_or_absent(stub: Stub, open_client: OpenClient, folder: Path, *contents: bytes) -> None:
     try:
-        saved = connect(stub.url).save(folder)
+        saved = open_client(stub).save_job(folder)
     except StorageError:
         assert files_in(folder) == []
     else:
@@ -231,7 +233,7 @@ WRONG_RANGES = [
 @pytest.mark.parametrize("has_length", [True, False], ids=["length known", "length unknown"])
 @pytest.mark.parametrize("says", WRONG_RANGES, ids=lambda text: text[:30])
 def test_wrong_content_range_is_ignored(
-    says: str, has_length: bool, stub: Stub, connect: OpenClient, tmp_path: Path
+    says: str, has_length: bool, stub: Stub, open_client: OpenClient, tmp_path: Path
 ) -> None:
     """What was cut stays cut, however the rest of it is called."""
     assert len(MP4) == 10252
@@ -243,16 +245,16 @@ def test_wrong_content_range_is_ignored(
             Reply(206, MP4[5000:], {"content-range": says}) if "range" in received.headers else cut
         ),
     )
-    check_whole_or_absent(stub, connect, tmp_path, MP4)
+    check_whole_or_absent(stub, open_client, tmp_path, MP4)
 
 
-def test_file_longer_than_announced_fails(stub: Stub, connect: OpenClient, tmp_path: Path) -> None:
+def test_file_longer_than_announced_fails(stub: Stub, open_client: OpenClient, tmp_path: Path) -> None:
     """The result tells the size, so a second fetch is worth while."""
     play(stub, [Reply(200, MP4, announce=5000), Reply(416), Reply(200, MP4)], file_size=len(MP4))
-    check(connect(stub.url).save(tmp_path), tmp_path)
+    check(open_client(stub).save_job(tmp_path), tmp_path)
 
 
-def test_missing_last_chunk_is_completed(stub: Stub, connect: OpenClient, tmp_path: Path) -> None:
+def test_missing_last_chunk_is_completed(stub: Stub, open_client: OpenClient, tmp_path: Path) -> None:
     """All bytes have come, but nothing said so; the server, asked for more, rightly answers 416."""
     cut = Reply(200, MP4, sent=len(MP4), chunked=True)
     first = iter([cut])
@@ -263,7 +265,7 @@ def test_missing_last_chunk_is_completed(stub: Stub, connect: OpenClient, tmp_pa
         return next(first, None) or Reply(200, MP4)
 
     play(stub, act)
-    check(connect(stub.url).save(tmp_path), tmp_path)
+    check(open_client(stub).save_job(tmp_path), tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -288,30 +290,30 @@ def test_missing_last_chunk_is_completed(stub: Stub, connect: OpenClient, tmp_pa
     ],
 )
 def test_file_of_wrong_length_is_not_stored(
-    answer: Action, stub: Stub, connect: OpenClient, tmp_path: Path
+    answer: Action, stub: Stub, open_client: OpenClient, tmp_path: Path
 ) -> None:
     play(stub, [answer])
     with pytest.raises(StorageError):
-        connect(stub.url).save(tmp_path)
+        open_client(stub).save_job(tmp_path)
     assert files_in(tmp_path) == []
 
 
 @pytest.mark.parametrize("size", [1, len(MP4) - 1, len(MP4) + 1, 10**30])
 def test_file_of_wrong_result_size_is_not_stored(
-    size: int, stub: Stub, connect: OpenClient, tmp_path: Path
+    size: int, stub: Stub, open_client: OpenClient, tmp_path: Path
 ) -> None:
     play(stub, [Reply(200, MP4)], file_size=size)
     with pytest.raises(StorageError):
-        connect(stub.url).save(tmp_path)
+        open_client(stub).save_job(tmp_path)
     assert files_in(tmp_path) == []
 
 
 @pytest.mark.parametrize("size", [len(MP4), None, 0, -3, "many", True, 1.5, [], float(len(MP4))])
 def test_fitting_or_unknown_size_is_accepted(
-    size: Any, stub: Stub, connect: OpenClient, tmp_path: Path
+    size: Any, stub: Stub, open_client: OpenClient, tmp_path: Path
 ) -> None:
     play(stub, [Reply(200, MP4)], file_size=size)
-    check(connect(stub.url).save(tmp_path), tmp_path)
+    check(open_client(stub).save_job(tmp_path), tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -320,69 +322,75 @@ def test_fitting_or_unknown_size_is_accepted(
     ids=["HTML", "png", "{}", "XML", "JSON", "list"],
 )
 def test_other_content_than_video_is_refused(
-    body: bytes, stub: Stub, connect: OpenClient, tmp_path: Path
+    body: bytes, stub: Stub, open_client: OpenClient, tmp_path: Path
 ) -> None:
     play(stub, [Reply(200, body, {"content-type": "video/mp4"})])
     with pytest.raises(StorageError):
-        connect(stub.url).save(tmp_path)
+        open_client(stub).save_job(tmp_path)
     assert files_in(tmp_path) == []
 
 
-def test_video_instead_of_image_is_refused(stub: Stub, connect: OpenClient, tmp_path: Path) -> None:
+def test_video_instead_of_image_is_refused(stub: Stub, open_client: OpenClient, tmp_path: Path) -> None:
     stub.play(gateway(result=[finished(images=[{"url": stub.url + "/files/a.png"}])]))
     with pytest.raises(StorageError):
-        connect(stub.url).save(tmp_path)
+        open_client(stub).save_job(tmp_path)
     assert files_in(tmp_path) == []
 
 
 @pytest.mark.parametrize("output", ["/files/x.mp4", "/files/x.txt", "/files/x"])
-def test_compressed_file_is_refused(output: str, stub: Stub, connect: OpenClient, tmp_path: Path) -> None:
+def test_compressed_file_is_refused(output: str, stub: Stub, open_client: OpenClient, tmp_path: Path) -> None:
     """The lengths of what is compressed say nothing, so it is refused, or decoded; never stored as it is."""
     body = gzip.compress(MP4)
     files = [Reply(200, body, {"content-encoding": "gzip"})]
     stub.play(gateway(result=[finished(stub.url + output)], files=files))
-    client = connect(stub.url)
+    client = open_client(stub)
     try:
-        check(client.call(client.call(client.kling.job(JOB).wait).save, tmp_path), tmp_path)
+        check(client.job(JOB).wait().save(tmp_path), tmp_path)
     except StorageError:
         assert files_in(tmp_path) == []
 
 
 @pytest.mark.parametrize("status", [401, 403, 404, 410])
-def test_gone_output_is_a_storage_error(status: int, stub: Stub, connect: OpenClient, tmp_path: Path) -> None:
+def test_gone_output_is_a_storage_error(
+    status: int, stub: Stub, open_client: OpenClient, tmp_path: Path
+) -> None:
     play(stub, [reply(status, {"error": "gone"})])
     with pytest.raises(StorageError, match=f"/files/x.mp4: status {status}") as caught:
-        connect(stub.url).save(tmp_path)
+        open_client(stub).save_job(tmp_path)
     assert "can still be fetched" not in str(caught.value)
     assert len([received for received in stub.gets if received.path.startswith("/files/")]) == 1
     assert files_in(tmp_path) == []
 
 
-def test_output_gone_midway_is_a_storage_error(stub: Stub, connect: OpenClient, tmp_path: Path) -> None:
+def test_output_gone_midway_is_a_storage_error(stub: Stub, open_client: OpenClient, tmp_path: Path) -> None:
     play(stub, [part(0, 5000), reply(404)])
     with pytest.raises(StorageError):
-        connect(stub.url).save(tmp_path)
+        open_client(stub).save_job(tmp_path)
     assert files_in(tmp_path) == []
 
 
 @pytest.mark.parametrize("announced", [None, 70_000])
 def test_endless_body_is_cut_off(
-    announced: int | None, stub: Stub, connect: OpenClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    announced: int | None,
+    stub: Stub,
+    open_client: OpenClient,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(download, "MAX_BYTES", 3_000_000)
     play(stub, [Endless(MP4 * 8)], file_size=announced)
     with pytest.raises(StorageError):
-        connect(stub.url).save(tmp_path)
+        open_client(stub).save_job(tmp_path)
     assert files_in(tmp_path) == []
 
 
 def test_redirect_to_another_host_is_followed(
-    stub: Stub, second_stub: Stub, connect: OpenClient, tmp_path: Path
+    stub: Stub, second_stub: Stub, open_client: OpenClient, tmp_path: Path
 ) -> None:
     """Storage hosts do that; what counts is that the file is whole, and that the key stays (see the other file)."""
     second_stub.play(lambda received: part(range_start(received), 4000))
     play(stub, [Reply(302, b"", {"location": second_stub.url + "/there.mp4"})])
-    check(connect(stub.url).save(tmp_path), tmp_path)
+    check(open_client(stub).save_job(tmp_path), tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -399,11 +407,11 @@ def test_redirect_to_another_host_is_followed(
     ],
 )
 def test_redirect_to_a_bad_address_fails(
-    location: str, stub: Stub, connect: OpenClient, tmp_path: Path
+    location: str, stub: Stub, open_client: OpenClient, tmp_path: Path
 ) -> None:
     play(stub, [Reply(302, b"", {"location": location})])
     with pytest.raises(StorageError):
-        connect(stub.url).save(tmp_path)
+        open_client(stub).save_job(tmp_path)
     assert files_in(tmp_path) == []
 
 
@@ -429,7 +437,7 @@ HOSTILE = [
 
 @pytest.mark.parametrize("request_id", HOSTILE, ids=lambda text: text[:20])
 def test_hostile_request_ids_give_safe_names(
-    request_id: str, stub: Stub, connect: OpenClient, tmp_path: Path
+    request_id: str, stub: Stub, open_client: OpenClient, tmp_path: Path
 ) -> None:
     images = [{"url": f"{stub.url}/files/{n}", "file_name": request_id} for n in (1, 2)]
     stub.play(
@@ -440,7 +448,7 @@ def test_hostile_request_ids_give_safe_names(
         )
     )
     inside = tmp_path / "in" / "side"
-    saved = connect(stub.url).save(inside)
+    saved = open_client(stub).save_job(inside)
     # Two images are two files, under names that are nothing but names.
     assert files_in(tmp_path) == sorted(file.path for file in saved)
     assert {path.parent for path in files_in(tmp_path)} == {inside}
@@ -451,10 +459,10 @@ def test_hostile_request_ids_give_safe_names(
 
 
 @pytest.mark.parametrize("request_id", ["nul\0", "new\nline", "\x1b[2J", "\u202e"])
-def test_unprintable_ids_are_not_ids(request_id: str, stub: Stub, connect: OpenClient) -> None:
+def test_unprintable_ids_are_not_ids(request_id: str, stub: Stub, open_client: OpenClient) -> None:
     stub.play(gateway(submit=[accepted(request_id)]))
     with pytest.raises(KlingError, match="without a request id"):
-        connect(stub.url).submit()
+        open_client(stub).submit_job()
 
 
 @given(st.lists(st.text(max_size=400), max_size=3))
@@ -488,15 +496,15 @@ URLS = [
 @pytest.mark.parametrize("described", [True, False])
 @pytest.mark.parametrize("url", URLS, ids=lambda url: ascii(url[:30]))
 def test_hostile_addresses_are_not_fetched(
-    url: str, described: bool, stub: Stub, connect: OpenClient, tmp_path: Path
+    url: str, described: bool, stub: Stub, open_client: OpenClient, tmp_path: Path
 ) -> None:
     """Paid for all the same: the result comes, and saving it says what is wrong."""
     stub.play(gateway(result=[finished(url, **({"video": {"url": url}} if described else {}))]))
-    client = connect(stub.url)
-    result = client.call(client.kling.job(JOB).wait)
+    client = open_client(stub)
+    result = client.job(JOB).wait()
     assert result.output == url
     with pytest.raises(StorageError):
-        client.call(result.save, tmp_path)
+        result.save(tmp_path)
     assert files_in(tmp_path) == []
 
 
@@ -512,11 +520,11 @@ def test_plain_http_from_a_remote_gateway_is_refused(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("output", [None, 7, "text", [], {}, ["x"], "ftp://x/y", "javascript:alert(1)"])
 def test_result_without_files_cannot_be_saved(
-    output: Any, stub: Stub, connect: OpenClient, tmp_path: Path
+    output: Any, stub: Stub, open_client: OpenClient, tmp_path: Path
 ) -> None:
     stub.play(gateway(result=[finished(output)]))
     with pytest.raises(StorageError, match="no file"):
-        connect(stub.url).save(tmp_path)
+        open_client(stub).save_job(tmp_path)
 
 
 def test_deeply_nested_output_has_no_files() -> None:
@@ -545,22 +553,24 @@ def test_deeply_nested_output_has_no_files() -> None:
 
 @pytest.mark.parametrize("to", ["file/below", "nul\0name", "n" * 300, "~no-such-user/x", "/proc/no/such"])
 def test_unusable_folder_is_refused_before_the_submit(
-    to: str, stub: Stub, connect: OpenClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    to: str, stub: Stub, open_client: OpenClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
     Path("file").touch()
     stub.play(gateway())
-    client = connect(stub.url)
+    client = open_client(stub)
     with pytest.raises((StorageError, ConfigError)):
-        client.call(client.kling.run, "kling-2", prompt="a lighthouse", save_to=to)
+        client.run("kling-2", prompt="a lighthouse", save_to=to)
     assert stub.requests == []
 
 
-def test_target_that_is_a_folder_is_a_storage_error(stub: Stub, connect: OpenClient, tmp_path: Path) -> None:
+def test_target_that_is_a_folder_is_a_storage_error(
+    stub: Stub, open_client: OpenClient, tmp_path: Path
+) -> None:
     play(stub, [Reply(200, MP4)])
     (tmp_path / f"kling-2-{JOB}.mp4").mkdir()
     with pytest.raises(StorageError):
-        connect(stub.url).save(tmp_path)
+        open_client(stub).save_job(tmp_path)
     assert files_in(tmp_path) == []
 
 
@@ -574,14 +584,14 @@ def disk_full_after(size: int) -> Iterator[None]:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
-def test_full_disk_is_refused_before_a_submit(stub: Stub, connect: OpenClient, tmp_path: Path) -> None:
+def test_full_disk_is_refused_before_a_submit(stub: Stub, open_client: OpenClient, tmp_path: Path) -> None:
     play(stub, [Reply(200, MP4)])
-    client = connect(stub.url)
+    client = open_client(stub)
     with (
         disk_full_after(PROBE_BYTES - 1),
         pytest.raises(StorageError, match=r"File too large. Nothing was sent"),
     ):
-        client.call(client.kling.run, "kling-2", prompt="x", save_to=tmp_path)
+        client.run("kling-2", prompt="x", save_to=tmp_path)
     assert stub.requests == []
     assert files_in(tmp_path) == []
 
@@ -589,18 +599,18 @@ def test_full_disk_is_refused_before_a_submit(stub: Stub, connect: OpenClient, t
 @pytest.mark.parametrize("size", [0, PROBE_BYTES, PROBE_BYTES + 300, PROBE_BYTES + 4096])
 @pytest.mark.parametrize("content", [MP4[:2000], MP4, MP4 * 40], ids=["small", "middle", "large"])
 def test_full_disk_leaves_no_part(
-    content: bytes, size: int, stub: Stub, connect: OpenClient, tmp_path: Path
+    content: bytes, size: int, stub: Stub, open_client: OpenClient, tmp_path: Path
 ) -> None:
     """The bytes that did not fit are still in Python's buffer when the file is closed, and fail once more."""
     if size > len(content):
         return
     play(stub, [Reply(200, content)])
-    client = connect(stub.url)
-    result = client.wait()
+    client = open_client(stub)
+    result = client.finish_job()
     with disk_full_after(size), pytest.raises(StorageError):
-        client.call(result.save, tmp_path)
+        result.save(tmp_path)
     assert files_in(tmp_path) == []
-    check(client.call(result.save, tmp_path), tmp_path, content)
+    check(result.save(tmp_path), tmp_path, content)
 
 
 class FailingStorage:
@@ -658,12 +668,12 @@ def raise_error(error: BaseException) -> Callable[[], None]:
     "error", [OSError(28, "No space left"), ValueError("x"), StorageError("full"), RecursionError()]
 )
 def test_storage_failure_is_a_storage_error(
-    at: str, error: Exception, stub: Stub, connect: OpenClient, tmp_path: Path
+    at: str, error: Exception, stub: Stub, open_client: OpenClient, tmp_path: Path
 ) -> None:
     play(stub, [Reply(200, MP4)])
     failing_storage = FailingStorage(tmp_path, at, raise_error(error))
     with pytest.raises(StorageError):
-        connect(stub.url, plugins=[failing_storage]).save("trouble:")
+        open_client(stub, plugins=[failing_storage]).save_job("trouble:")
     assert files_in(tmp_path) == []
 
 
@@ -678,21 +688,23 @@ def test_interrupt_leaves_no_part(at: str, stub: Stub, tmp_path: Path) -> None:
     assert files_in(tmp_path) == []
 
 
-def test_first_file_stays_if_the_second_fails(stub: Stub, connect: OpenClient, tmp_path: Path) -> None:
+def test_first_file_stays_if_the_second_fails(stub: Stub, open_client: OpenClient, tmp_path: Path) -> None:
     images = [{"url": f"{stub.url}/files/{n}"} for n in (1, 2)]
     files = lambda received: Reply(200, PNG if received.path.endswith("1") else HTML)  # noqa: E731
     stub.play(gateway(result=[finished(images=images)], files=files))
     with pytest.raises(StorageError):
-        connect(stub.url).save(tmp_path)
+        open_client(stub).save_job(tmp_path)
     assert [path.read_bytes() for path in files_in(tmp_path)] == [PNG]
 
 
-def test_existing_file_outlives_a_failed_download(stub: Stub, connect: OpenClient, tmp_path: Path) -> None:
+def test_existing_file_outlives_a_failed_download(
+    stub: Stub, open_client: OpenClient, tmp_path: Path
+) -> None:
     target = tmp_path / f"kling-2-{JOB}.mp4"
     target.write_bytes(b"before")
     play(stub, [part(0, 5000), reply(404)])
     with pytest.raises(StorageError):
-        connect(stub.url).save(tmp_path)
+        open_client(stub).save_job(tmp_path)
     assert files_in(tmp_path) == [target]
     assert target.read_bytes() == b"before"
 

@@ -244,14 +244,14 @@ actions: st.SearchStrategy[Action] = (
 
 @settings(max_examples=50, deadline=None, suppress_health_check=list(HealthCheck))
 @given(st.lists(actions, min_size=1, max_size=4))
-def test_clients_survive_hostile_bytes(stub: Stub, connect: OpenClient, script: list[Action]) -> None:
+def test_clients_survive_hostile_bytes(stub: Stub, open_client: OpenClient, script: list[Action]) -> None:
     stub.play(gateway(submit=script, status=script, result=script))
-    client = connect(stub.url)
-    job = client.kling.job(JOB)
+    client = open_client(stub)
+    job = client.job(JOB)
     for call in (
-        client.submit,
-        partial(client.call, job.wait, 9),
-        partial(client.call, client.kling.credits),
+        client.submit_job,
+        partial(job.wait, 9),
+        client.credits,
     ):
         try:
             call()

@@ -48,34 +48,34 @@ def test_states_are_understood_in_any_case(name: str) -> None:
     assert read_status(Answer(200, {}, state(name).body)) == JobStatus("COMPLETED")
 
 
-def test_unknown_state_is_kept_and_reported(stub: Stub, connect: OpenClient) -> None:
+def test_unknown_state_is_kept_and_reported(stub: Stub, open_client: OpenClient) -> None:
     stub.play(gateway(status=[state("Cancelled")]))
     with pytest.raises(WaitTimeout, match="its last state is Cancelled"):
-        connect(stub.url).wait(timeout=20)
+        open_client(stub).finish_job(timeout=20)
 
 
-def test_gateway_messages_are_in_the_errors(stub: Stub, connect: OpenClient) -> None:
+def test_gateway_messages_are_in_the_errors(stub: Stub, open_client: OpenClient) -> None:
     stub.play(gateway(submit=[reply(200, {"error": "model is overloaded"})]))
     with pytest.raises(SubmitUncertain, match="model is overloaded"):
-        connect(stub.url).submit()
+        open_client(stub).submit_job()
     stub.play(gateway(status=[reply(200, {"message": "be patient"})]))
     with pytest.raises(WaitTimeout, match="be patient"):
-        connect(stub.url).wait(timeout=20)
+        open_client(stub).finish_job(timeout=20)
 
 
-def test_numeric_id_is_accepted(stub: Stub, connect: OpenClient) -> None:
+def test_numeric_id_is_accepted(stub: Stub, open_client: OpenClient) -> None:
     stub.play(gateway(submit=[accepted(12345)], result=[finished("a text")]))
-    assert connect(stub.url).wait().request_id == "12345"
+    assert open_client(stub).finish_job().request_id == "12345"
 
 
 @pytest.mark.parametrize("kind", ["status", "result"])
-def test_foreign_answer_of_a_status_is_ignored(kind: str, stub: Stub, connect: OpenClient) -> None:
+def test_foreign_answer_of_a_status_is_ignored(kind: str, stub: Stub, open_client: OpenClient) -> None:
     foreign = finished("another text", request_id="another-job")
     failed = reply(422, {"status": "FAILED", "request_id": "another-job", "error": "no"})
     answers = {"status": state("COMPLETED"), "result": finished("a text")}
     script: dict[str, Any] = {"result": [answers["result"]], kind: [foreign, failed, answers[kind]]}
     stub.play(gateway(**script))
-    assert connect(stub.url).wait().output == "a text"
+    assert open_client(stub).finish_job().output == "a text"
 
 
 @pytest.mark.parametrize(
@@ -97,18 +97,18 @@ def play(stub: Stub, body: bytes, headers: dict[str, str], **files: Any) -> None
     "coding", ["", "aws-chunked", "UTF-8", "Identity", "none", "identity, aws-chunked", "gzip"]
 )
 def test_plain_bytes_are_stored_whatever_their_coding(
-    coding: str, stub: Stub, connect: OpenClient, tmp_path: Path
+    coding: str, stub: Stub, open_client: OpenClient, tmp_path: Path
 ) -> None:
     play(stub, MP4, {"content-encoding": coding})
-    [file] = connect(stub.url).save(tmp_path)
+    [file] = open_client(stub).save_job(tmp_path)
     assert file.path.read_bytes() == MP4
 
 
 @pytest.mark.parametrize("coding", ["br", "zstd", "x-own"])
-def test_encoded_bytes_are_refused(coding: str, stub: Stub, connect: OpenClient, tmp_path: Path) -> None:
+def test_encoded_bytes_are_refused(coding: str, stub: Stub, open_client: OpenClient, tmp_path: Path) -> None:
     play(stub, b"\x1b\x07\x00packed", {"content-encoding": coding})
     with pytest.raises(StorageError, match=f"encoded as {coding}"):
-        connect(stub.url).save(tmp_path)
+        open_client(stub).save_job(tmp_path)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -126,28 +126,28 @@ UNKNOWN = b"\x00\x01unheard-of" + bytes(range(256)) * 4
     ],
 )
 def test_unrecognized_output_is_stored(
-    announced: str, content_type: str, suffix: str, stub: Stub, connect: OpenClient, tmp_path: Path,
+    announced: str, content_type: str, suffix: str, stub: Stub, open_client: OpenClient, tmp_path: Path,
     caplog: pytest.LogCaptureFixture,
 ) -> None:  # fmt: skip
     play(stub, UNKNOWN, {"content-type": announced})
     with caplog.at_level(logging.WARNING, "kling_adapters"):
-        [file] = connect(stub.url).save(tmp_path)
+        [file] = open_client(stub).save_job(tmp_path)
     assert (file.path.read_bytes(), file.content_type, file.path.suffix) == (UNKNOWN, content_type, suffix)
     assert "is not recognised as video" in caplog.text
 
 
-def test_error_page_is_not_an_output(stub: Stub, connect: OpenClient, tmp_path: Path) -> None:
+def test_error_page_is_not_an_output(stub: Stub, open_client: OpenClient, tmp_path: Path) -> None:
     play(stub, b"Service unavailable\r\n", {"content-type": "text/plain"})
     with pytest.raises(StorageError, match="should be video, but is text"):
-        connect(stub.url).save(tmp_path)
+        open_client(stub).save_job(tmp_path)
 
 
-def test_image_is_not_a_video(stub: Stub, connect: OpenClient, tmp_path: Path) -> None:
+def test_image_is_not_a_video(stub: Stub, open_client: OpenClient, tmp_path: Path) -> None:
     play(stub, PNG, {})
     with pytest.raises(StorageError, match="should be video, but is image/png"):
-        connect(stub.url).save(tmp_path)
+        open_client(stub).save_job(tmp_path)
 
 
-def test_sound_in_a_general_container_is_audio(stub: Stub, connect: OpenClient, tmp_path: Path) -> None:
+def test_sound_in_a_general_container_is_audio(stub: Stub, open_client: OpenClient, tmp_path: Path) -> None:
     play(stub, MP4, {}, audio={"url": stub.url + "/files/x"})
-    assert connect(stub.url).save(tmp_path)[0].content_type == "video/mp4"
+    assert open_client(stub).save_job(tmp_path)[0].content_type == "video/mp4"

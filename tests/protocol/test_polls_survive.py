@@ -67,27 +67,27 @@ FAULTS: dict[str, Action] = {
 
 @pytest.mark.parametrize("times", [1, 2])
 @pytest.mark.parametrize("name", FAULTS)
-def test_wait_survives_a_faulty_status(name: str, times: int, stub: Stub, connect: OpenClient) -> None:
+def test_wait_survives_a_faulty_status(name: str, times: int, stub: Stub, open_client: OpenClient) -> None:
     stub.play(gateway(status=[*[FAULTS[name]] * times, state("PROCESSING"), state("COMPLETED")]))
-    assert connect(stub.url).wait().request_id == JOB
+    assert open_client(stub).finish_job().request_id == JOB
     assert len(stub.posts) == 1
     assert "/elsewhere" not in {received.path for received in stub.gets}
 
 
 @pytest.mark.parametrize("name", FAULTS)
-def test_wait_survives_a_faulty_result(name: str, stub: Stub, connect: OpenClient) -> None:
+def test_wait_survives_a_faulty_result(name: str, stub: Stub, open_client: OpenClient) -> None:
     stub.play(gateway(result=[FAULTS[name], FAULTS[name], finished("a text")]))
-    assert connect(stub.url).wait().output == "a text"
+    assert open_client(stub).finish_job().output == "a text"
 
 
-def test_wait_survives_every_fault_in_a_row(stub: Stub, connect: OpenClient) -> None:
+def test_wait_survives_every_fault_in_a_row(stub: Stub, open_client: OpenClient) -> None:
     stub.play(gateway(status=[*FAULTS.values(), state("QUEUED"), *FAULTS.values(), state("COMPLETED")]))
-    assert connect(stub.url).wait(timeout=1e6).request_id == JOB
+    assert open_client(stub).finish_job(timeout=1e6).request_id == JOB
 
 
-def test_result_in_an_earlier_state_is_repeated(stub: Stub, connect: OpenClient) -> None:
+def test_result_in_an_earlier_state_is_repeated(stub: Stub, open_client: OpenClient) -> None:
     stub.play(gateway(result=[state("PROCESSING"), state("QUEUED"), finished("a text")]))
-    assert connect(stub.url).wait().output == "a text"
+    assert open_client(stub).finish_job().output == "a text"
 
 
 def answer(action: Action) -> Outcome:
@@ -158,53 +158,53 @@ def test_polls_respect_and_remember_rate_limits() -> None:
 
 
 @pytest.mark.parametrize("status", [state("QUEUED"), state("?"), MISSING, reply(500), Hangup(), HTML])
-def test_timeout_zero_polls_once(status: Action, stub: Stub, connect: OpenClient) -> None:
+def test_timeout_zero_polls_once(status: Action, stub: Stub, open_client: OpenClient) -> None:
     stub.play(gateway(status=[status]))
-    client = connect(stub.url)
+    client = open_client(stub)
     with pytest.raises(WaitTimeout):
-        client.wait(timeout=0)
+        client.finish_job(timeout=0)
     assert len(stub.gets) == 1
     assert client.clock.slept == []
 
 
-def test_timeout_zero_fetches_a_ready_result(stub: Stub, connect: OpenClient) -> None:
+def test_timeout_zero_fetches_a_ready_result(stub: Stub, open_client: OpenClient) -> None:
     stub.play(gateway(result=[reply(500), Hangup(), finished("a text")]))
-    assert connect(stub.url).wait(timeout=0).output == "a text"
+    assert open_client(stub).finish_job(timeout=0).output == "a text"
 
 
-def test_job_of_a_wait_timeout_can_be_waited_for(stub: Stub, connect: OpenClient) -> None:
+def test_job_of_a_wait_timeout_can_be_waited_for(stub: Stub, open_client: OpenClient) -> None:
     stub.play(gateway(status=[state("PROCESSING")]))
-    client = connect(stub.url)
-    job = client.submit()
+    client = open_client(stub)
+    job = client.submit_job()
     with pytest.raises(WaitTimeout, match=rf"(?s){JOB}.*continues") as caught:
-        client.call(job.wait, 30)
+        job.wait(30)
     assert caught.value.job.request_id == job.request_id == caught.value.request_id == JOB  # type: ignore[union-attr]
     stub.play(gateway(status=[state("COMPLETED")], result=[finished("a text")]))
-    assert client.call(caught.value.job.wait).output == "a text"  # type: ignore[union-attr]
+    assert client.view(caught.value.job).wait().output == "a text"
     # And once it is there, it is there.
     queries = len(stub.gets)
-    assert client.call(caught.value.job.wait).output == "a text"  # type: ignore[union-attr]
+    assert client.view(caught.value.job).wait().output == "a text"
     assert len(stub.gets) == queries
     assert len(stub.posts) == 1
 
 
-def test_unfetched_result_is_not_lost(stub: Stub, connect: OpenClient) -> None:
+def test_unfetched_result_is_not_lost(stub: Stub, open_client: OpenClient) -> None:
     stub.play(gateway(result=[reply(500)]))
-    client = connect(stub.url)
-    job = client.submit()
+    client = open_client(stub)
+    job = client.submit_job()
     with pytest.raises(WaitTimeout) as caught:
-        client.call(job.wait, 20)
+        job.wait(20)
     assert sum(client.clock.slept) >= 20
     stub.play(gateway(result=[finished("a text")]))
-    assert client.call(caught.value.job.wait).output == "a text"  # type: ignore[union-attr]
+    assert client.view(caught.value.job).wait().output == "a text"
 
 
 @pytest.mark.parametrize("where", ["status", "result"])
-def test_three_404_expire_a_job(where: str, stub: Stub, connect: OpenClient) -> None:
+def test_three_404_expire_a_job(where: str, stub: Stub, open_client: OpenClient) -> None:
     script: dict[str, Any] = {where: [MISSING]}
     stub.play(gateway(**script))
     with pytest.raises(JobExpired, match=JOB):
-        connect(stub.url).wait()
+        open_client(stub).finish_job()
     queries = [received for received in stub.gets if received.path.endswith("/status") == (where == "status")]
     assert len(queries) == 3
 
@@ -218,11 +218,11 @@ def test_three_404_expire_a_job(where: str, stub: Stub, connect: OpenClient) -> 
         reply(422, {"error": "too rude"}),
     ],
 )
-def test_failed_job_gives_its_reason(where: str, how: Action, stub: Stub, connect: OpenClient) -> None:
+def test_failed_job_gives_its_reason(where: str, how: Action, stub: Stub, open_client: OpenClient) -> None:
     script: dict[str, Any] = {where: [how]}
     stub.play(gateway(**script))
     with pytest.raises(JobFailed, match=r"too rude.*not billed") as caught:
-        connect(stub.url).wait()
+        open_client(stub).finish_job()
     assert caught.value.message == "too rude"
     assert len(stub.posts) == 1
 
@@ -231,14 +231,14 @@ def test_failed_job_gives_its_reason(where: str, how: Action, stub: Stub, connec
 @pytest.mark.parametrize("timeout", [0, None])
 @pytest.mark.parametrize(("status", "error"), [(401, Unauthorized), (403, Forbidden), (410, ModelRetired)])
 def test_refusal_ends_the_wait_at_once(
-    where: str, timeout: float | None, status: int, error: type[ApiError], stub: Stub, connect: OpenClient
+    where: str, timeout: float | None, status: int, error: type[ApiError], stub: Stub, open_client: OpenClient
 ) -> None:
     """Asking again would not help, and saying that the job has not ended would send the caller the wrong way."""
     script: dict[str, Any] = {where: [reply(status, {"error": "bad key"})]}
     stub.play(gateway(**script))
-    client = connect(stub.url)
+    client = open_client(stub)
     with pytest.raises(error, match=f"{JOB} is not affected"):
-        client.wait(timeout)
+        client.finish_job(timeout)
     assert client.clock.slept == []
 
 
@@ -253,17 +253,17 @@ def test_refusal_ends_the_wait_at_once(
     ],
 )
 def test_events_end_with_the_end_of_the_job(
-    script: dict[str, Any], last: type[object], stub: Stub, connect: OpenClient
+    script: dict[str, Any], last: type[object], stub: Stub, open_client: OpenClient
 ) -> None:
     stub.play(gateway(**script))
-    client = connect(stub.url)
-    assert isinstance(client.events(client.submit())[-1], last)
+    client = open_client(stub)
+    assert isinstance(list(client.submit_job().events())[-1], last)
 
 
-def test_events_report_each_state_once(stub: Stub, connect: OpenClient) -> None:
+def test_events_report_each_state_once(stub: Stub, open_client: OpenClient) -> None:
     stub.play(gateway(status=[*map(state, ["QUEUED", "QUEUED", "?", "?", "PROCESSING", "COMPLETED"])]))
-    client = connect(stub.url)
-    reported = client.events(client.submit())
+    client = open_client(stub)
+    reported = list(client.submit_job().events())
     assert [event.state for event in reported if isinstance(event, events.StateChanged)] == [
         "QUEUED",
         "?",
@@ -271,7 +271,7 @@ def test_events_report_each_state_once(stub: Stub, connect: OpenClient) -> None:
     ]
 
 
-def test_failing_notifier_harms_no_job(stub: Stub, connect: OpenClient) -> None:
+def test_failing_notifier_harms_no_job(stub: Stub, open_client: OpenClient) -> None:
     from kling_adapters.hookspecs import hookimpl
 
     class Broken:
@@ -280,18 +280,18 @@ def test_failing_notifier_harms_no_job(stub: Stub, connect: OpenClient) -> None:
             raise RuntimeError(event)
 
     stub.play(gateway(status=[state("QUEUED"), state("COMPLETED")], result=[finished("a text")]))
-    assert connect(stub.url, plugins=[Broken()]).wait().output == "a text"
+    assert open_client(stub, plugins=[Broken()]).finish_job().output == "a text"
 
 
 @pytest.mark.parametrize("method", ["status", "credits"])
-def test_single_query_is_repeated_for_half_a_minute(method: str, stub: Stub, connect: OpenClient) -> None:
+def test_single_query_is_repeated_for_half_a_minute(method: str, stub: Stub, open_client: OpenClient) -> None:
     stub.play(lambda _: reply(429) if len(stub.gets) < 3 else reply(200, {"status": "QUEUED", "credits": 3}))
-    client = connect(stub.url)
-    ask = client.kling.job(JOB).status if method == "status" else client.kling.credits
-    assert getattr(client.call(ask), "state" if method == "status" else "credits") in ("QUEUED", 3)
+    client = open_client(stub)
+    ask = client.job(JOB).status if method == "status" else client.credits
+    assert getattr(ask(), "state" if method == "status" else "credits") in ("QUEUED", 3)
     for fault, error in ((reply(429), RateLimited), (Hangup(), TransportError), (HTML, TransportError)):
         stub.play(lambda _, fault=fault: fault)  # type: ignore[misc]
         client.clock.slept.clear()
         with pytest.raises(error):
-            client.call(ask)
+            ask()
         assert sum(client.clock.slept) == pytest.approx(30, abs=1)

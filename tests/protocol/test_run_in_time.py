@@ -59,14 +59,12 @@ def run_for(session: Session, timeout: float, *outcomes: Any) -> FlowResult:
 
 
 @pytest.mark.parametrize("call", ["submit", "run", "submit_raw", "run_sync"])
-def test_rate_limited_submit_ends_in_time(stub: Stub, connect: OpenClient, call: str) -> None:
+def test_rate_limited_submit_ends_in_time(stub: Stub, open_client: OpenClient, call: str) -> None:
     stub.play(gateway(submit=[reply(429, {"error": "slow down"})]))
-    client = connect(stub.url)
+    client = open_client(stub)
     arguments: Any = ("kling-2", BODY) if call == "submit_raw" else ("kling-2",)
     with pytest.raises(api_errors.RateLimited):
-        client.call(
-            getattr(client.kling, call), *arguments, **({} if len(arguments) == 2 else BODY), timeout=3
-        )
+        getattr(client, call)(*arguments, **({} if len(arguments) == 2 else BODY), timeout=3)
     assert client.clock.now() <= 3
     assert len(stub.posts) >= 2
 

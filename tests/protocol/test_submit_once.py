@@ -162,14 +162,14 @@ CASES = [
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
-def test_submit_is_sent_as_often_as_it_is_safe(case: Case, stub: Stub, connect: OpenClient) -> None:
+def test_submit_is_sent_as_often_as_it_is_safe(case: Case, stub: Stub, open_client: OpenClient) -> None:
     stub.play(case.script)
-    client = connect(stub.url)
+    client = open_client(stub)
     if case.error is None:
-        assert client.submit().request_id == JOB
+        assert client.submit_job().request_id == JOB
     else:
         with pytest.raises(KlingError, match=case.says) as caught:
-            client.submit()
+            client.submit_job()
         assert type(caught.value) is case.error
     # What was hung up on unread was a POST too.
     unread = sum(isinstance(action, Hangup) and not action.read for action in case.script)
@@ -182,19 +182,19 @@ def test_every_row_of_the_table_has_a_case() -> None:
     assert set(STATUSES) <= tried
 
 
-def test_refused_connection_is_retried(connect: OpenClient) -> None:
+def test_refused_connection_is_retried(open_client: OpenClient) -> None:
     with socket.create_server(("127.0.0.1", 0)) as closed:
         port = closed.getsockname()[1]
-    client = connect(f"http://127.0.0.1:{port}")
+    client = open_client(f"http://127.0.0.1:{port}")
     with pytest.raises(TransportError, match=NOTHING):
-        client.submit()
+        client.submit_job()
     assert 1 <= len(client.clock.slept) <= 5
 
 
-def test_late_gateway_gets_one_job(connect: OpenClient) -> None:
+def test_late_gateway_gets_one_job(open_client: OpenClient) -> None:
     with socket.create_server(("127.0.0.1", 0)) as closed:
         port = closed.getsockname()[1]
-    client = connect(f"http://127.0.0.1:{port}")
+    client = open_client(f"http://127.0.0.1:{port}")
     sleep = client.clock.sleep
     with ExitStack() as stack:
         late: list[Stub] = []
@@ -205,49 +205,51 @@ def test_late_gateway_gets_one_job(connect: OpenClient) -> None:
                 late.append(stack.enter_context(Stub([accepted()], port)))
 
         client.clock.sleep = come_up  # type: ignore[method-assign]
-        assert client.submit().request_id == JOB
+        assert client.submit_job().request_id == JOB
         assert [len(server.posts) for server in late] == [1]
 
 
-def test_unresolved_host_is_a_transport_error(connect: OpenClient) -> None:
+def test_unresolved_host_is_a_transport_error(open_client: OpenClient) -> None:
     with pytest.raises(TransportError, match=NOTHING):
-        connect("https://nothing.invalid").submit()
+        open_client("https://nothing.invalid").submit_job()
 
 
-def test_failed_handshake_starts_no_job(stub: Stub, connect: OpenClient) -> None:
+def test_failed_handshake_starts_no_job(stub: Stub, open_client: OpenClient) -> None:
     """A failed handshake sent nothing."""
     stub.play(repeat(Hangup(read=False)))
     with pytest.raises(TransportError, match=NOTHING):
-        connect(stub.url.replace("http:", "https:")).submit()
+        open_client(stub.url.replace("http:", "https:")).submit_job()
     assert stub.posts == []
 
 
 def test_missing_answer_is_uncertain(
-    stub: Stub, connect: OpenClient, monkeypatch: pytest.MonkeyPatch
+    stub: Stub, open_client: OpenClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(_http, "_SUBMIT_TIMEOUT", httpx.Timeout(0.2))
     stub.play([Silence(), accepted()])
     with pytest.raises(SubmitUncertain, match=PERHAPS):
-        connect(stub.url).submit()
+        open_client(stub).submit_job()
     assert len(stub.posts) == 1
 
 
-def test_each_submit_opens_a_connection(stub: Stub, connect: OpenClient) -> None:
+def test_each_submit_opens_a_connection(stub: Stub, open_client: OpenClient) -> None:
     """One that was idle may be closed while the request is on its way; the outcome would be uncertain."""
     stub.play([accepted()] * 3)
-    client = connect(stub.url)
+    client = open_client(stub)
     for _ in range(3):
-        client.submit()
+        client.submit_job()
     assert len({received.connection for received in stub.posts}) == 3
 
 
 @pytest.mark.parametrize("headers", [{}, SOON, {"x-rate-limit-reset-at-utc": "1"}, {"retry-after": "0"}])
-def test_endless_rate_limit_ends_the_submit(headers: dict[str, str], stub: Stub, connect: OpenClient) -> None:
+def test_endless_rate_limit_ends_the_submit(
+    headers: dict[str, str], stub: Stub, open_client: OpenClient
+) -> None:
     """A reset that has passed, in a header that is late or from a wrong clock, must not become a storm of submits."""
     stub.play(lambda _: reply(429, {"error": "slow down"}, headers))
-    client = connect(stub.url)
+    client = open_client(stub)
     with pytest.raises(RateLimited, match=NOTHING):
-        client.submit()
+        client.submit_job()
     assert 60 < sum(client.clock.slept) <= 300
     assert 4 <= len(stub.posts) <= 100
 
@@ -265,47 +267,47 @@ def test_endless_rate_limit_ends_the_submit(headers: dict[str, str], stub: Stub,
     ],
 )
 def test_reset_is_read_by_the_clock_of_the_gateway(
-    headers: dict[str, str], seconds: float, stub: Stub, connect: OpenClient
+    headers: dict[str, str], seconds: float, stub: Stub, open_client: OpenClient
 ) -> None:
     stub.play([reply(429, None, {"date": "Mon, 02 Mar 2026 10:00:00 GMT", **headers}), accepted()])
-    client = connect(stub.url)
-    client.submit()
+    client = open_client(stub)
+    client.submit_job()
     assert len(client.clock.slept) == 1
     assert seconds <= client.clock.slept[0] <= seconds + 5
 
 
 @pytest.mark.parametrize("slug", ["k" * 70_000, "\ud800"])
-def test_unsendable_request_is_not_uncertain(slug: str, stub: Stub, connect: OpenClient) -> None:
+def test_unsendable_request_is_not_uncertain(slug: str, stub: Stub, open_client: OpenClient) -> None:
     stub.play([accepted()])
-    client = connect(stub.url)
+    client = open_client(stub)
     with pytest.raises(KlingError) as caught:
-        client.call(client.kling.submit_raw, slug, {})
+        client.submit_raw(slug, {})
     assert not isinstance(caught.value, SubmitUncertain)
     assert stub.posts == []
 
 
 @pytest.mark.parametrize("url", ["https://127.0.0.1:99999", "https://127.0.0.1:port"])
-def test_invalid_base_url_is_config_error(url: str, connect: OpenClient) -> None:
+def test_invalid_base_url_is_config_error(url: str, open_client: OpenClient) -> None:
     with pytest.raises(ConfigError):
-        connect(url).submit()
+        open_client(url).submit_job()
 
 
 @pytest.mark.parametrize(
     ("name", "value"), [("ALL_PROXY", "nonsense://127.0.0.1:1"), ("SSL_CERT_FILE", "/no/such/file")]
 )
 def test_unusable_environment_is_config_error(
-    name: str, value: str, connect: OpenClient, monkeypatch: pytest.MonkeyPatch
+    name: str, value: str, open_client: OpenClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Whatever httpx makes of it, it is said as an error of ours, and nothing was sent."""
     monkeypatch.setenv(name, value)
     with pytest.raises(ConfigError):
-        connect("https://nothing.invalid").submit()
+        open_client("https://nothing.invalid").submit_job()
 
 
 @pytest.mark.parametrize("host", ["a..b", "a" * 64, "xn--a", "\u2488.com"])
-def test_invalid_host_starts_no_job(host: str, connect: OpenClient) -> None:
+def test_invalid_host_starts_no_job(host: str, open_client: OpenClient) -> None:
     with pytest.raises(TransportError, match=NOTHING):
-        connect(f"https://{host}").submit()
+        open_client(f"https://{host}").submit_job()
 
 
 def subclasses(kind: type[Exception]) -> list[type[Exception]]:

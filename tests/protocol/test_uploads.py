@@ -29,7 +29,7 @@ def paths(stub: Stub) -> list[str]:
     return [received.path for received in stub.posts]
 
 
-def test_upload_precedes_the_recorded_intent(stub: Stub, connect: OpenClient, tmp_path: Path) -> None:
+def test_upload_precedes_the_recorded_intent(stub: Stub, open_client: OpenClient, tmp_path: Path) -> None:
     journal = Journal(tmp_path / "journal")
     entries: list[int] = []
 
@@ -38,8 +38,8 @@ def test_upload_precedes_the_recorded_intent(stub: Stub, connect: OpenClient, tm
         return UPLOADED if received.path == "/upload-asset" else accepted()
 
     stub.play(act)
-    client = connect(stub.url, journal=journal.path)
-    client.call(client.kling.submit, "kling-bloombloom", image=PNG)
+    client = open_client(stub, journal=journal.path)
+    client.submit("kling-bloombloom", image=PNG)
     journal.close()
     assert paths(stub) == ["/upload-asset", "/v2/kling-bloombloom"]
     assert entries == [0, 1]
@@ -48,10 +48,10 @@ def test_upload_precedes_the_recorded_intent(stub: Stub, connect: OpenClient, tm
     assert sent.startswith("data:image/png;base64,")
 
 
-def test_older_upload_answer_is_accepted(stub: Stub, connect: OpenClient) -> None:
+def test_older_upload_answer_is_accepted(stub: Stub, open_client: OpenClient) -> None:
     play(stub, [reply(200, {"urls": [FILE]})])
-    client = connect(stub.url, journal=None)
-    client.call(client.kling.submit, "kling-bloombloom", image=PNG)
+    client = open_client(stub, journal=None)
+    client.submit("kling-bloombloom", image=PNG)
     assert json.loads(stub.posts[1].body) == {"image": FILE}
 
 
@@ -73,10 +73,10 @@ def test_older_upload_answer_is_accepted(stub: Stub, connect: OpenClient) -> Non
     ],
     ids=str,
 )
-def test_failed_upload_is_repeated(stub: Stub, connect: OpenClient, fault: Action) -> None:
+def test_failed_upload_is_repeated(stub: Stub, open_client: OpenClient, fault: Action) -> None:
     play(stub, [fault, fault, UPLOADED])
-    client = connect(stub.url, journal=None)
-    client.call(client.kling.submit, "kling-bloombloom", image=PNG)
+    client = open_client(stub, journal=None)
+    client.submit("kling-bloombloom", image=PNG)
     assert paths(stub).count("/v2/kling-bloombloom") == 1
     assert json.loads(stub.posts[-1].body) == {"image": FILE}
 
@@ -86,7 +86,7 @@ def test_failed_upload_is_repeated(stub: Stub, connect: OpenClient, fault: Actio
     [(Hangup(), TransportError), (reply(500), ServerError), (reply(400, {"error": "too large"}), BadRequest)],
 )
 def test_upload_that_keeps_failing_starts_no_job(
-    stub: Stub, connect: OpenClient, tmp_path: Path, fault: Action, error: type[Exception]
+    stub: Stub, open_client: OpenClient, tmp_path: Path, fault: Action, error: type[Exception]
 ) -> None:
     reports: list[object] = []
 
@@ -96,9 +96,9 @@ def test_upload_that_keeps_failing_starts_no_job(
             reports.append(event)
 
     play(stub, [fault])
-    client = connect(stub.url, journal=tmp_path / "journal", plugins=[Listening()])
+    client = open_client(stub, journal=tmp_path / "journal", plugins=[Listening()])
     with pytest.raises(error, match=r"(?i)no job was started") as caught:
-        client.call(client.kling.submit, "kling-bloombloom", image=PNG)
+        client.submit("kling-bloombloom", image=PNG)
     assert set(paths(stub)) == {"/upload-asset"}
     assert Journal(tmp_path / "journal").entries() == []
     assert [type(event).__name__ for event in reports] == ["SubmitFailed"]
@@ -107,33 +107,33 @@ def test_upload_that_keeps_failing_starts_no_job(
         assert caught.value.request_id is None
     # The next upload does not wait for the failed one.
     play(stub, [UPLOADED])
-    client.call(client.kling.submit, "kling-bloombloom", image=PNG)
+    client.submit("kling-bloombloom", image=PNG)
 
 
 def test_upload_key_goes_to_the_upload_address_only(
-    stub: Stub, second_stub: Stub, connect: OpenClient, monkeypatch: pytest.MonkeyPatch
+    stub: Stub, second_stub: Stub, open_client: OpenClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(_gateway, "BASE_URL", stub.url)
     monkeypatch.setattr(_gateway, "UPLOAD_URL", f"{second_stub.url}/upload-asset")
     stub.play(lambda _: accepted())
     redirect = reply(307, headers={"location": f"{second_stub.url}/elsewhere"})
     second_stub.play(iter([redirect, UPLOADED]))
-    client = connect(stub.url, journal=None)
-    client.call(client.kling.submit, "kling-bloombloom", image=PNG)
+    client = open_client(stub, journal=None)
+    client.submit("kling-bloombloom", image=PNG)
     assert [(received.path, received.headers.get("x-api-key")) for received in second_stub.requests] == [
         ("/upload-asset", KEY),
         ("/upload-asset", KEY),
     ]
     # Another gateway is not the one that this address belongs to.
     with Stub(lambda received: UPLOADED if received.path == "/upload-asset" else accepted()) as sandbox:
-        client = connect(sandbox.url, journal=None)
-        client.call(client.kling.submit, "kling-bloombloom", image=PNG)
+        client = open_client(sandbox, journal=None)
+        client.submit("kling-bloombloom", image=PNG)
         assert paths(sandbox) == ["/upload-asset", "/v2/kling-bloombloom"]
     assert len(second_stub.requests) == 2
 
 
 def test_other_paths_of_the_upload_host_get_no_key(
-    stub: Stub, second_stub: Stub, connect: OpenClient, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    stub: Stub, second_stub: Stub, open_client: OpenClient, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     from tests.support.stub import Reply, finished, gateway
 
@@ -141,7 +141,7 @@ def test_other_paths_of_the_upload_host_get_no_key(
     monkeypatch.setattr(_gateway, "UPLOAD_URL", f"{second_stub.url}/upload-asset")
     stub.play(gateway(result=[finished(f"{second_stub.url}/upload-asset")]))
     second_stub.play(lambda received: UPLOADED if received.method == "POST" else Reply(200, PNG))
-    client = connect(stub.url, journal=None)
-    result = client.call(client.call(client.kling.submit, "kling-o1", image_urls=[PNG], prompt="x").wait)
-    client.call(result.save, tmp_path)
+    client = open_client(stub, journal=None)
+    result = client.submit("kling-o1", image_urls=[PNG], prompt="x").wait()
+    result.save(tmp_path)
     assert ["x-api-key" in received.headers for received in second_stub.requests] == [True, False]
