@@ -10,6 +10,8 @@ DEMO_READY := $(VENV)/demo-ready
 # The distributions beside the one in this folder.
 PARTS := codegen $(wildcard plugins/*)
 MANIFESTS := pyproject.toml $(addsuffix /pyproject.toml,$(PARTS))
+# Tests of kling_adapters that need no other distribution than the sandbox.
+RUNTIME_TESTS := $(addprefix tests/,builtin client hooks http journal media protocol public schema)
 PIN := $(if $(CONSTRAINTS),--constraint $(CONSTRAINTS) --build-constraint $(CONSTRAINTS))
 INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check $(PIN)
 UV = $(BIN)/python -m uv --quiet
@@ -75,21 +77,21 @@ mutants: $(READY)  ## Make small changes to the code that protects money, or to 
 	$(BIN)/python -m tests.mutation.run $(MUTANTS)
 
 fuzz: $(READY)  ## Search longer for inputs, specs and answers that break a rule, in half an hour or more (Linux)
-	$(BIN)/pytest -n $(JOBS) -rP --hypothesis-profile=fuzz tests/properties tests/faults/test_any_order.py tests/sandbox/test_sandbox_openapi.py
+	$(BIN)/pytest -n $(JOBS) -rP --hypothesis-profile=fuzz tests/properties tests/promises/test_any_order.py tests/sandbox/test_sandbox_openapi.py
 	$(INSTALL) atheris
 	mkdir -p out/fuzz
 	printf '%s' '0{"status": "COMPLETED", "request_id": "x", "output": "https://h/x.mp4", "video": {"url": "https://h/x", "file_size": 7}, "metrics": {"cost": 1.5}, "error": "no"}' > out/fuzz/first
-	$(BIN)/python tests/faults/fuzz_answers.py -max_total_time=60 -artifact_prefix=out/fuzz/ out/fuzz
+	$(BIN)/python tests/protocol/fuzz_answers.py -max_total_time=60 -artifact_prefix=out/fuzz/ out/fuzz
 
 bench: $(READY)  ## Measure the compiler and the import with 1,000 models, in a few minutes
 	$(BIN)/python -m benchmarks.speed
 
 crash: $(READY)  ## Run 500 jobs with a client that is killed 100 times, in a few minutes
-	KLING_CRASH_JOBS=500 KLING_CRASH_KILLS=100 $(BIN)/pytest -s tests/faults/test_killed.py
-	KLING_CRASH_SWEEP=1 $(BIN)/pytest tests/faults/test_ten_lines_killed.py
+	KLING_CRASH_JOBS=500 KLING_CRASH_KILLS=100 $(BIN)/pytest -s tests/promises/test_killed.py
+	KLING_CRASH_SWEEP=1 $(BIN)/pytest tests/promises/test_ten_lines_killed.py
 
 storm: $(READY)  ## Run 500 jobs against a failing gateway, beside the official client, in a few minutes
-	KLING_STORM_JOBS=500 $(BIN)/pytest -s tests/faults/test_storm.py
+	KLING_STORM_JOBS=500 $(BIN)/pytest -s tests/promises/test_storm.py
 	$(BIN)/python -m benchmarks.storm
 
 types1000: $(READY)  ## Check the types of 1,000 generated adapters, in a few minutes
@@ -117,7 +119,7 @@ bare:  ## Run the tests of the runtime with the core, the sandbox and a minimal 
 	.venv-bare/bin/python -m pip install --quiet $(PIN) pytest pytest-randomly pytest-xdist hypothesis trustme
 	! .venv-bare/bin/python -c 'import trio'
 	! .venv-bare/bin/python -c 'import sniffio'
-	.venv-bare/bin/pytest -n $(JOBS) -k 'not trio' tests/runtime
+	.venv-bare/bin/pytest -n $(JOBS) -k 'not trio' $(RUNTIME_TESTS)
 
 ##@ Maintenance
 

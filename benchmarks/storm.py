@@ -28,8 +28,8 @@ from segmind import SegmindClient
 from segmind.v2 import AsyncJob
 
 from kling_adapters import Kling, SubmitUncertain
-from tests.faults import storm
-from tests.faults.storm import CONCURRENCY, SPEED
+from tests.promises import storm
+from tests.promises.storm import CONCURRENCY, SPEED
 
 REPORT = Path(__file__).with_name("STORM.md")
 

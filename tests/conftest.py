@@ -7,13 +7,19 @@
 from __future__ import annotations
 
 import os
+import ssl
 from collections.abc import Iterator
+from functools import lru_cache
 
 import pytest
 from hypothesis import settings
 from hypothesis.database import DirectoryBasedExampleDatabase
+from kling_sandbox import Sandbox
 
+from kling_adapters import AsyncKling, Kling
 from tests.support.clients import OpenClient, open_clients
+from tests.support.play import Play
+from tests.support.stub import Stub
 
 # A deadline for an example judges the machine, not the code.
 settings.register_profile(
@@ -39,8 +45,50 @@ def _journal_of_the_tests(tmp_path_factory: pytest.TempPathFactory) -> Iterator[
         yield
 
 
+@pytest.fixture(autouse=True, scope="session")
+def _certificates_read_once() -> Iterator[None]:
+    """Read the root certificates once; each client reads them, which takes longer than most tests here."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ssl, "create_default_context", lru_cache(ssl.create_default_context))
+        yield
+
+
+@pytest.fixture(autouse=True)
+def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Hide keys and proxies of this machine from the tests."""
+    for name in ("http_proxy", "https_proxy", "all_proxy", "no_proxy", "segmind_api_key"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.upper(), raising=False)
+
+
+@pytest.fixture(scope="module")
+def sandbox() -> Iterator[Sandbox]:
+    """Run one sandbox for the module."""
+    with Sandbox(timing="polls:2") as running:
+        yield running
+
+
+@pytest.fixture(params=[Kling, AsyncKling], ids=["sync", "async"])
+def play(request: pytest.FixtureRequest, sandbox: Sandbox) -> Play:
+    return Play(request.param, sandbox)
+
+
+@pytest.fixture
+def stub() -> Iterator[Stub]:
+    """Return a server without a script yet."""
+    with Stub() as server:
+        yield server
+
+
+@pytest.fixture
+def second_stub() -> Iterator[Stub]:
+    """Return a second server, another host."""
+    with Stub() as server:
+        yield server
+
+
 @pytest.fixture(params=["sync", "async"])
 def open_client(request: pytest.FixtureRequest) -> Iterator[OpenClient]:
-    """Open clients of one kind, blocking or not, by their base URL and options."""
+    """Run the test on both clients; `open_clients` describes how."""
     with open_clients(request.param) as function:
         yield function

@@ -120,7 +120,7 @@ def test_dropped_spec_is_all_that_a_model_needs(tmp_path: Path, capsys: pytest.C
         f"--save-to={out}",
     )
     assert [path.suffix for path in out.iterdir()] == [".mp4"]
-    tests = ["tests/properties", "tests/runtime/test_params.py", "tests/docs"]
+    tests = ["tests/properties", "tests/schema/test_params.py", "tests/docs"]
     report = clone.python(
         "-m", "pytest", "-q", "-p", "no:cacheprovider", *tests, "-k", "dropped or readme or page"
     )

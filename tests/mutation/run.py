@@ -35,7 +35,11 @@ ROOT = Path(__file__).parents[2]
 OUT = ROOT / "out" / "mutants"
 EQUIVALENT = Path(__file__).with_name("equivalent.txt")
 PACKAGES = ["kling_adapters/protocol", "kling_adapters/schema", "kling_adapters/models"]
-SUITES = ["tests/faults", "tests/runtime", "tests/properties", "tests/plugins/test_keypool.py"]
+SUITES = [
+    *(f"tests/{folder}" for folder in ("builtin", "client", "hooks", "http", "journal", "media")),
+    *(f"tests/{folder}" for folder in ("promises", "protocol", "public", "schema", "properties")),
+    "tests/plugins/test_keypool.py",
+]
 SLOW = re.compile("killed|any_order|storm|forks|processes|random|planted")
 MAX_SECONDS = 10.0
 """Processor time of the tests of a change."""

@@ -29,7 +29,7 @@ from opentelemetry.trace import StatusCode
 import kling_adapters as ka
 from kling_adapters import AsyncKling, Kling
 from kling_adapters.testing import MP4, SimulatedClock
-from tests.runtime.conftest import Play
+from tests.support.play import Play
 from tests.support.stub import (
     JOB,
     KEY,
@@ -101,17 +101,6 @@ def host() -> Iterator[Host]:
     yield host
     host.traces.shutdown()
     host.metrics.shutdown()
-
-
-@pytest.fixture(scope="module")
-def sandbox() -> Iterator[Sandbox]:
-    with Sandbox(timing="polls:2") as running:
-        yield running
-
-
-@pytest.fixture(params=[Kling, AsyncKling], ids=["sync", "async"])
-def play(request: pytest.FixtureRequest, sandbox: Sandbox) -> Play:
-    return Play(request.param, sandbox)
 
 
 def attributes(span: ReadableSpan) -> dict[str, Any]:

@@ -1,19 +1,21 @@
-"""Both clients behind one blocking form, so that one test covers both."""
+"""One fixture that runs a test on both clients."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import inspect
+from collections.abc import AsyncGenerator, Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from functools import partial
-from typing import Any, TypeAlias
+from typing import Any, Self, TypeAlias
 
 from anyio.from_thread import BlockingPortal, start_blocking_portal
+from kling_sandbox import Sandbox
 
-from kling_adapters import AsyncKling, Kling
-from kling_adapters.events import Event
-from kling_adapters.testing import SimulatedClock
+from kling_adapters import AsyncJob, AsyncKling, AsyncResult, Kling
+from kling_adapters.testing import FakeGateway, SimulatedClock
+from tests.support.stub import KEY, Stub
 
-OpenClient: TypeAlias = Callable[..., "ClientHarness"]
+OpenClient: TypeAlias = Callable[..., "Client"]
 _MOST_SLEEPS = 5000
 
 
@@ -25,11 +27,43 @@ class BoundedClock(SimulatedClock):
         super().sleep(seconds)
 
 
-class ClientHarness:
-    """One client of either kind.
+class BlockingView:
+    """An `AsyncKling`, `AsyncJob` or `AsyncResult` whose methods block, like those of `Kling`, `Job` and `Result`."""
+
+    def __init__(self, portal: BlockingPortal, viewed: Any) -> None:
+        self._portal = portal
+        self.viewed = viewed
+
+    def __repr__(self) -> str:
+        return repr(self.viewed)
+
+    def __getattr__(self, name: str) -> Any:
+        attribute = getattr(self.viewed, name)
+        return partial(self._call, attribute) if inspect.ismethod(attribute) else attribute
+
+    def _call(self, method: Callable[..., Any], *arguments: Any, **options: Any) -> Any:
+        value = self._portal.call(partial(method, *arguments, **options))
+        if isinstance(value, AsyncGenerator):
+            return self._iterate(value)
+        return BlockingView(self._portal, value) if isinstance(value, AsyncJob | AsyncResult) else value
+
+    def _iterate(self, items: AsyncGenerator[Any]) -> Iterator[Any]:
+        try:
+            while True:
+                try:
+                    item = self._portal.call(anext, items)
+                except StopAsyncIteration:
+                    return
+                yield item
+        finally:
+            self._portal.call(items.aclose)
+
+
+class Client:
+    """A client of either kind with the methods of `Kling`. Use it in a `with` block, or leave closing to the fixture.
 
     Attributes:
-        kling: The client.
+        kling: The client itself.
         clock: Its clock, unless the options have another.
         is_async: Whether it is an AsyncKling.
 
@@ -41,46 +75,71 @@ class ClientHarness:
         arguments = {"base_url": base_url, "clock": self.clock, **options}
         self.kling: Any = AsyncKling(**arguments) if portal else Kling(**arguments)
         self._portal = portal
+        self._methods = self.view(self.kling)
 
-    def call(self, method: Callable[..., Any], *arguments: Any, **options: Any) -> Any:
-        """Call a method of the client, of a job or of a result, and return its value."""
-        call = partial(method, *arguments, **options)
-        return self._portal.call(call) if self._portal else call()
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._methods, name)
 
-    def collect(self, iterable: Any) -> list[Any]:
-        """Return every item of an iterable of either kind."""
+    def __enter__(self) -> Self:
+        return self
 
-        async def collect() -> list[Any]:
-            return [item async for item in iterable]
+    def __exit__(self, *_: object) -> None:
+        self._methods.close()
 
-        return self._portal.call(collect) if self._portal else list(iterable)
+    def view(self, handle: Any) -> Any:
+        """Return a job or a result, as of an error, with methods that block."""
+        return BlockingView(self._portal, handle) if self._portal else handle
 
-    def submit(self) -> Any:
+    def submit_job(self) -> Any:
         """Submit a valid job."""
-        return self.call(self.kling.submit, "kling-2", prompt="a lighthouse")
+        return self.submit("kling-2", prompt="a lighthouse")
 
-    def wait(self, timeout: float | None = None) -> Any:
+    def finish_job(self, timeout: float | None = None) -> Any:
         """Submit a valid job and wait for its result."""
-        return self.call(self.submit().wait, timeout)
+        return self.submit_job().wait(timeout)
 
-    def save(self, to: Any) -> Any:
+    def save_job(self, to: Any) -> Any:
         """Submit a valid job, wait for its result and store it."""
-        return self.call(self.wait().save, to)
+        return self.finish_job().save(to)
 
-    def events(self, job: Any) -> list[Event]:
-        """Return every event of a job."""
-        return self.collect(job.events())
+
+def unwrap(value: Any) -> Any:
+    """Return the job or result that a test sees with methods that block."""
+    return value.viewed if isinstance(value, BlockingView) else value
 
 
 @contextmanager
 def open_clients(kind: str) -> Iterator[OpenClient]:
-    """Return a function that opens clients of one kind, "sync" or "async"; they are closed at the end."""
-    with ExitStack() as stack:
-        portal = stack.enter_context(start_blocking_portal()) if kind == "async" else None
+    """Return the function that is the fixture `open_client`.
 
-        def open_client(base_url: str, **options: Any) -> ClientHarness:
-            client = ClientHarness(portal, base_url, options)
-            stack.callback(client.call, client.kling.close)
+    A test that uses the fixture runs once per kind of client, `Kling` and `AsyncKling`, with the same lines:
+
+        with open_client(sandbox, journal=None) as kling:
+            result = kling.run("kling-2", prompt="x")
+
+    The first argument is a sandbox, a scripted server or a `FakeGateway`, whose key is used too, or a URL; options are
+    those of `Kling`. All methods block, also those of the jobs and results that they return: `AsyncKling` works in an
+    event loop of another thread. Sleeping takes no time. Clients are closed at the end of their block or of the test.
+    """
+    with ExitStack() as stack:
+        backend = "trio" if kind == "trio" else "asyncio"
+        portal = None if kind == "sync" else stack.enter_context(start_blocking_portal(backend))
+
+        def open_client(server: Sandbox | FakeGateway | Stub | str, **options: Any) -> Client:
+            base_url, key = _address(server)
+            client = Client(portal, base_url, {"api_key": key, **options})
+            stack.callback(client.close)
             return client
 
         yield open_client
+
+
+def _address(server: Sandbox | FakeGateway | Stub | str) -> tuple[str, str]:
+    """Return the base URL and the key of a server."""
+    match server:
+        case str():
+            return server, KEY
+        case Stub():
+            return server.url, KEY
+        case _:
+            return server.base_url, server.api_key

@@ -1,0 +1,265 @@
+"""Options of the clients: transport, proxy, default timeout, tags, and slugs of run time."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+import kling_adapters as ka
+from kling_adapters import AsyncKling, Kling
+from kling_adapters.models import Kling2
+from kling_adapters.testing import FakeGateway
+from tests.protocol.test_batch import Gateway, Runner, gateway, path, run
+from tests.support.play import Play
+from tests.support.stub import Stub, reply
+
+__all__ = ["gateway", "path", "run"]
+
+PROMPT = {"prompt": "x"}
+
+
+class Recording(httpx.BaseTransport, httpx.AsyncBaseTransport):
+    """Records each request and sends it."""
+
+    def __init__(self) -> None:
+        self.requests: list[httpx.Request] = []
+        self._sync, self._async = httpx.HTTPTransport(), httpx.AsyncHTTPTransport()
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        self.requests.append(request)
+        return self._sync.handle_request(request)
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        self.requests.append(request)
+        return await self._async.handle_async_request(request)
+
+    def close(self) -> None:
+        self._sync.close()
+
+    async def aclose(self) -> None:
+        await self._async.aclose()
+
+
+def test_transport_sends_gateway_requests_but_no_downloads(play: Play, tmp_path: Path) -> None:
+    transport = Recording()
+
+    async def scenario(kling: Any) -> None:
+        result = await kling.run("kling-2", prompt="x", save_to=tmp_path)
+        assert result.saved[0].path.exists()
+
+    before = len(play.sandbox.requests)
+    play(scenario, transport=transport)
+    received = play.sandbox.requests[before:]
+    assert [request.url.path for request in transport.requests] == [
+        request.path for request in received if not request.path.startswith("/media/")
+    ]
+    assert len(transport.requests) < len(received)
+    assert all(request.headers["x-api-key"] == play.sandbox.api_key for request in transport.requests)
+
+
+@pytest.mark.parametrize("status", [302, 307])
+def test_transport_gets_no_request_for_a_redirect(play: Play, status: int) -> None:
+    requests: list[httpx.Request] = []
+
+    def redirect(request: httpx.Request) -> httpx.Response:
+        requests.append(request)
+        return httpx.Response(status, headers={"location": "https://elsewhere.example/"})
+
+    async def scenario(kling: Any) -> None:
+        with pytest.raises(ka.SubmitUncertain):
+            await kling.submit("kling-2", prompt="x")
+
+    play(scenario, transport=httpx.MockTransport(redirect), base_url="https://gateway.example", journal=None)
+    assert [request.url.host for request in requests] == ["gateway.example"]
+
+
+def test_connect_error_of_a_transport_repeats_the_submit(play: Play) -> None:
+    failures: list[type[httpx.TransportError]] = [httpx.ConnectError, httpx.ConnectTimeout, httpx.ReadError]
+
+    def fail(request: httpx.Request) -> httpx.Response:
+        raise failures.pop(0)("failed", request=request)
+
+    async def scenario(kling: Any) -> None:
+        with pytest.raises(ka.SubmitUncertain):
+            await kling.submit("kling-2", prompt="x")
+
+    play(scenario, transport=httpx.MockTransport(fail), journal=None)
+    assert failures == []
+
+
+@pytest.mark.parametrize("kind", [Kling, AsyncKling])
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"transport": 5}, "transport is of type int; expected an httpx."),
+        ({"proxy": 5}, "proxy is of type int; expected the URL of a proxy"),
+        ({"proxy": "http://user:12/word@proxy.example"}, "proxy is not the address of a proxy. Set it to"),
+        (
+            {"proxy": "http://proxy.example", "base_url": "http://127.0.0.1:1"},
+            "proxy cannot be used with http:",
+        ),
+        (
+            {"proxy": "http://proxy.example", "transport": Recording()},
+            "Pass either proxy or transport, not both",
+        ),
+        ({"timeout": 0}, "timeout is 0; expected a number of seconds"),
+        ({"timeout": "60"}, "timeout is '60'; expected a number of seconds"),
+    ],
+)
+def test_wrong_option_is_a_config_error(kind: Any, options: dict[str, Any], words: str) -> None:
+    with pytest.raises(ka.ConfigError) as caught:
+        kind(**{"base_url": "https://gateway.example", **options})
+    assert str(caught.value).startswith(words)
+    assert str(caught.value).endswith("Nothing was sent")
+    assert "word@" not in str(caught.value)
+
+
+def test_transport_of_the_other_client_is_a_config_error() -> None:
+    with pytest.raises(ka.ConfigError, match=r"expected an httpx\.BaseTransport"):
+        Kling(transport=httpx.AsyncHTTPTransport())  # type: ignore[arg-type]
+    with pytest.raises(ka.ConfigError, match=r"expected an httpx\.AsyncBaseTransport"):
+        AsyncKling(transport=httpx.HTTPTransport())  # type: ignore[arg-type]
+
+
+def test_proxy_replaces_those_of_the_environment(play: Play, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def scenario(kling: Any) -> None:
+        with pytest.raises(ka.TransportError):
+            await kling.credits()
+
+    with Stub() as proxy, Stub() as environment_proxy:
+        monkeypatch.setenv("HTTPS_PROXY", environment_proxy.url)
+        monkeypatch.setenv("NO_PROXY", "gateway.example")
+        proxy.play([reply(407)] * 20)
+        play(scenario, proxy=proxy.url, base_url="https://gateway.example", journal=None)
+        assert {request.method for request in proxy.requests} == {"CONNECT"}
+        assert not any(play.sandbox.api_key in str(request) for request in proxy.requests)
+        assert environment_proxy.requests == []
+
+
+def test_timeout_of_the_client_is_the_default(play: Play) -> None:
+    async def scenario(kling: Any) -> None:
+        first, second = [await kling.submit("kling-2", prompt="x") for _ in range(2)]
+        for call in (
+            first.wait,
+            kling.job(second.request_id).wait,
+            lambda: kling.run("kling-2", prompt="x"),
+        ):
+            with pytest.raises(ka.WaitTimeout) as caught:
+                await call()
+            assert caught.value.seconds < 1
+        assert (await first.wait(900)).request_id == first.request_id
+
+    play(scenario, timeout=0.001)
+
+
+def test_timeout_of_a_call_replaces_that_of_the_client(play: Play) -> None:
+    async def scenario(kling: Any) -> None:
+        assert (await kling.run("kling-2", prompt="x", timeout=900)).output
+
+    play(scenario, timeout=0.001)
+
+
+def test_tag_is_kept_with_the_entry(play: Play, tmp_path: Path) -> None:
+    async def scenario(kling: Any) -> list[str | None]:
+        await kling.submit("kling-2", prompt="x", tag="submit")
+        await kling.submit_model("kling-2", PROMPT, tag="submit_model")
+        await kling.submit_raw("kling-2", PROMPT, tag="submit_raw")
+        await kling.run(Kling2(prompt="x"), tag="run")
+        await kling.run_model("kling-2", PROMPT, tag="run_model")
+        await kling.run_direct("kling-2", prompt="x", tag="run_direct")
+        await kling.submit("kling-2", prompt="x")
+        return [entry.tag for entry in await kling.entries()]
+
+    tags = play(scenario, journal=tmp_path / "journal")
+    assert tags == ["submit", "submit_model", "submit_raw", "run", "run_model", "run_direct", None]
+
+
+@pytest.mark.parametrize("call", ["submit", "run", "run_direct"])
+def test_wrong_tag_is_refused(play: Play, call: str) -> None:
+    async def scenario(kling: Any) -> None:
+        for tag in (5, "", " ", "\ud800"):
+            with pytest.raises(ka.ConfigError, match=r"^tag is .*; expected a text"):
+                await getattr(kling, call)("kling-2", prompt="x", tag=tag)
+
+    play(scenario)
+
+
+def test_tag_of_a_batch_is_kept_with_each_entry(run: Runner, gateway: Gateway) -> None:
+    requests = [{"model": "kling-2", "prompt": "a"}, {"model": "kling-2", "prompt": "b"}]
+    for _ in range(2):
+        # Unlike a name, a tag does not keep requests from being submitted again.
+        assert len(run("map", requests, tag="order 7", max_cost=2)) == 2
+    assert sorted(gateway.submits) == ["a", "a", "b", "b"]
+    with pytest.raises(ka.ConfigError, match="Pass either name or tag, not both"):
+        run("map", requests, name="films", tag="order 7")
+    with Kling(base_url=gateway.base_url, api_key=gateway.api_key, journal=run.journal) as kling:
+        assert {entry.tag for entry in kling.entries()} == {"order 7"}
+
+
+def test_tag_like_that_of_a_batch_belongs_to_no_batch(run: Runner, gateway: Gateway) -> None:
+    with Kling(base_url=gateway.base_url, api_key=gateway.api_key, journal=run.journal) as kling:
+        kling.submit("kling-2", prompt="a", tag="films#1")
+        kling.run("kling-2", prompt="a", tag="films#1")
+    assert len(run("map", [{"model": "kling-2", "prompt": "a"}], name="films", max_cost=1)) == 1
+
+
+def test_slug_of_run_time_is_validated(play: Play) -> None:
+    async def scenario(kling: Any) -> None:
+        for slug in kling.catalog:
+            with pytest.raises(ka.ParamsInvalid, match="nothing_known"):
+                await kling.submit_model(slug, {"nothing_known": 1})
+        assert (await kling.submit_model("kling-2", PROMPT, extra=None)).model == "kling-2"
+        assert (await kling.run_model("kling-2", PROMPT)).model == "kling-2"
+        with pytest.raises(ka.UnknownModel):
+            await kling.run_model("kling-22", PROMPT)
+        with pytest.raises(ka.ConfigError, match="params is of type list; expected a mapping"):
+            await kling.submit_model("kling-2", [("prompt", "x")])
+        with pytest.raises(ka.ConfigError, match="model is 5; expected the slug"):
+            await kling.run_model(5, PROMPT)
+
+    play(scenario)
+
+
+@pytest.mark.parametrize("kind", [Kling, AsyncKling])
+def test_run_sync_is_another_name_of_run_direct(kind: type[Kling | AsyncKling]) -> None:
+    assert kind.run_sync is kind.run_direct
+
+
+def test_resume_reports_the_entries_that_it_found(run: Runner, gateway: Gateway, tmp_path: Path) -> None:
+    requests = [{"model": "kling-2", "prompt": str(number)} for number in range(3)]
+    run("map", requests[:1])
+    with Kling(base_url=gateway.base_url, api_key=gateway.api_key, journal=run.journal) as kling:
+        jobs = [kling.submit(Kling2(prompt=request["prompt"])) for request in requests[1:]]
+    calls: list[tuple[ka.JournalEntry, ...]] = []
+    before = len(gateway.requests)
+
+    def on_start(entries: tuple[ka.JournalEntry, ...]) -> None:
+        assert len(gateway.requests) == before
+        calls.append(entries)
+
+    outcomes = run("resume", on_start=on_start)
+    [entries] = calls
+    assert [entry.request_id for entry in entries] == [job.request_id for job in jobs]
+    assert {outcome.index for outcome in outcomes} == {entry.id for entry in entries}
+    run("resume", save_to=tmp_path / "out", on_start=calls.append)
+    assert len(calls[-1]) == 3
+    with pytest.raises(ka.ConfigError, match="on_start is 5; expected a function"):
+        run("resume", on_start=5)
+
+
+def test_transport_answers_a_whole_job_without_a_server() -> None:
+    with FakeGateway() as gateway:
+        base_url = gateway.base_url
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        answer = gateway.answer(request.method, request.url.path, dict(request.headers), request.content)
+        return httpx.Response(answer.status, headers=answer.headers, content=answer.body)
+
+    client = Kling(
+        base_url=base_url, api_key=gateway.api_key, journal=None, transport=httpx.MockTransport(answer)
+    )
+    with client as kling:
+        assert kling.run("kling-2", prompt="x").video is not None

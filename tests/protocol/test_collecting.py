@@ -1,0 +1,266 @@
+"""Storing of files, answer by answer: which requests are repeated and how often, which file names are used, and which events are reported."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Literal
+
+import pytest
+
+from kling_adapters import errors, events
+from kling_adapters.hookspecs import Location
+from kling_adapters.journal.journal import Journal
+from kling_adapters.protocol import effects
+from kling_adapters.protocol.collect import Destination, collect, open_destination, save
+from kling_adapters.protocol.file_names import FileName
+from kling_adapters.protocol.gateway import Gateway
+from kling_adapters.protocol.messages import Answer, Fault, Outcome
+from kling_adapters.protocol.session import Session
+from kling_adapters.result import Artifact, Metrics, ResultData
+from kling_adapters.testing import MP4
+from tests.support.scripted_flow import Key, run
+
+URL = "https://files.example.com/a.mp4"
+GATEWAY = Gateway("https://api.example.com")
+Fetched = Callable[[effects.Fetch], Outcome]
+
+
+@dataclass
+class Memory:
+    """A storage of files by their names; `broken` is raised instead."""
+
+    files: dict[str, bytes] = field(default_factory=dict[str, bytes])
+    broken: Exception | None = None
+    aborted: int = 0
+
+    def check(self) -> None:
+        if self.broken:
+            raise self.broken
+
+    def open(self, name: str, content_type: str) -> MemoryWriter:
+        return MemoryWriter(self, name)
+
+
+class MemoryWriter:
+    def __init__(self, storage: Memory, name: str) -> None:
+        self.storage, self.name, self.content = storage, name, b""
+
+    def write(self, chunk: bytes) -> None:
+        self.content += chunk
+
+    def commit(self, sha256: str) -> Location:
+        if self.storage.broken:
+            raise self.storage.broken
+        self.storage.files[self.name] = self.content
+        return Location(f"memory:{self.name}")
+
+    def abort(self) -> None:
+        self.storage.aborted += 1
+
+
+def body(content: bytes, start: int = 0, *, total: int | None = len(MP4)) -> Fetched:
+    """Return an answer with a part of a file; without `total`, it does not announce the length."""
+
+    def answer_fetch(effect: effects.Fetch) -> Outcome:
+        headers = {} if total is None else {"content-length": str(total)}
+        if start:
+            headers = {"content-range": f"bytes {start}-{start + len(content) - 1}/{total}"}
+        status = 206 if start else 200
+        if effect.download.begin(status, headers):
+            effect.download.write(content)
+        return Answer(status, headers, b"")
+
+    return answer_fetch
+
+
+def result(*artifacts: Artifact) -> ResultData:
+    return ResultData("job", "kling-2", None, artifacts, Metrics(), {})
+
+
+def video(url: str = URL, size: int | None = None, content: bytes | None = None) -> Artifact:
+    return Artifact(url, "video", size=size, content=content)
+
+
+def run_collect(storage: Memory, outcomes: list[Any], *artifacts: Artifact) -> Any:
+    session = Session(GATEWAY, Key)
+    return run(collect(session, result(*(artifacts or [video()])), Destination(storage)), outcomes)
+
+
+CUT = Fault("cut", sent=True)
+
+
+def test_stored_file_is_recorded_and_reported(tmp_path: Path) -> None:
+    storage = Memory()
+    session = Session(GATEWAY, Key, Journal(tmp_path / "journal"))
+    entry = session.journal.intend(GATEWAY.base_url, "kling-2", {}, "SG_x", "memory:")
+    session.journal.update(entry, request_id="job", state="QUEUED")
+    flow = save(session, result(video()), lambda _: storage, "memory:")
+    flow_result = run(flow, [CUT, body(MP4[:500]), body(MP4[500:], 500)])
+    assert [request.method for request in flow_result.requests] == ["GET"] * 3
+    assert flow_result.requests[2].headers["range"] == "bytes=500-"
+    assert flow_result.seconds > 1.5
+    seconds: Any = pytest.approx(flow_result.seconds)
+    assert flow_result.events == [events.Stored("job", "kling-2", flow_result.value, seconds)]
+    assert [file.url for file in flow_result.value] == ["memory:kling-2-job.mp4"]
+    assert storage.files == {"kling-2-job.mp4": MP4}
+    assert session.journal.entries()[0].files == flow_result.value
+    session.close()
+
+
+@pytest.mark.parametrize("count", [2, 3])
+def test_several_files_are_numbered(count: int) -> None:
+    several = [video(), video(content=MP4), video()][:count]
+    flow_result = run_collect(Memory(), [body(MP4)] * (count - 1), *several)
+    assert [file.url for file in flow_result.value] == [
+        f"memory:kling-2-job-{n + 1}.mp4" for n in range(count)
+    ]
+    assert flow_result.sent == count - 1
+
+
+def test_several_files_share_a_file_name() -> None:
+    storage = Memory()
+    session, outputs = Session(GATEWAY, Key), result(video(), video())
+    destination = Destination(storage, FileName("film.mp4", "mp4"))
+    assert run(collect(session, outputs, destination), [body(MP4)] * 2).error is None
+    assert sorted(storage.files) == ["film-1.mp4", "film-2.mp4"]
+    template = Destination(storage, FileName("{index}-{request_id}-{date}-{tag}{ext}"))
+    files = run(collect(session, outputs, template), [body(MP4)] * 2).value
+    today = datetime.now(UTC).date().isoformat()
+    assert len(files) == 2
+    assert {f"{number}-job-{today}-no-tag.mp4" for number in (1, 2)} < set(storage.files)
+
+
+@pytest.mark.parametrize("status", [401, 403, 404, 410])
+def test_gone_file_is_requested_once(status: int) -> None:
+    flow_result = run_collect(Memory(), [Answer(status, {}, b"")])
+    assert isinstance(flow_result.error, errors.StorageError)
+    assert flow_result.error.url == URL
+    assert str(status) in str(flow_result.error)
+    assert flow_result.events == []
+
+
+def test_address_of_an_output_is_escaped_in_errors_and_logs(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    plain = run_collect(Memory(), [], Artifact("http://files.example.com/\x1b]0;a\n\u202e", "video"))
+    assert r"http://files.example.com/\x1b]0;a\n\u202e" in str(plain.error)
+    cut = Artifact("https://files.example.com/\nERROR forged", "video")
+    assert run_collect(Memory(), [CUT, body(MP4)], cut).error is None
+    assert r"https://files.example.com/\nERROR forged" in caplog.text
+
+
+@pytest.mark.parametrize("status", [0, 199, 201, 205, 207, 302, 400, 402, 405, 409, 411, 429, 500])
+def test_other_failures_are_retried_eight_times(status: int) -> None:
+    flow_result = run_collect(Memory(), [Answer(status, {}, b"") if status else CUT] * 9)
+    assert isinstance(flow_result.error, errors.StorageError)
+    assert (flow_result.sent, flow_result.error.url) == (8, URL)
+    assert (str(status) if status else "cut") in str(flow_result.error)
+    # 1 + 2 + 4 + 8 + 16 + 30 + 30, each spread by a tenth.
+    assert 0.9 * 91 <= flow_result.seconds <= 1.1 * 91
+
+
+@pytest.mark.parametrize("status", [201, 205, 207])
+def test_only_whole_files_and_parts_are_accepted(status: int) -> None:
+    def answer_oddly(effect: effects.Fetch) -> Outcome:
+        body(MP4)(effect)
+        return Answer(status, {}, b"")
+
+    assert run_collect(Memory(), [answer_oddly, body(MP4)]).sent == 2
+
+
+def test_new_bytes_are_progress() -> None:
+    storage = Memory()
+    parts = [part for n in range(1, 9) for part in (*[CUT] * 6, body(MP4[500 * n : 500 * n + 500], 500 * n))]
+    flow_result = run_collect(storage, [body(MP4[:500]), *parts, body(MP4[4500:], 4500)])
+    assert storage.files == {"kling-2-job.mp4": MP4}
+    assert flow_result.sent == 58
+
+
+def test_restarting_server_is_abandoned() -> None:
+    flow_result = run_collect(Memory(), [body(MP4[: 500 - number]) for number in range(20)])
+    assert isinstance(flow_result.error, errors.StorageError)
+    assert flow_result.sent == 8
+    assert f"493 of {len(MP4)} bytes" in str(flow_result.error)
+
+
+def test_file_of_wrong_size_is_not_whole() -> None:
+    flow_result = run_collect(Memory(), [body(MP4)] * 9, video(size=len(MP4) + 1))
+    assert isinstance(flow_result.error, errors.StorageError)
+    assert f"{len(MP4)} of {len(MP4) + 1} bytes" in str(flow_result.error)
+
+
+@pytest.mark.parametrize(
+    ("base_url", "is_fetched"), [("https://api.example.com", False), ("http://127.0.0.1:9", True)]
+)
+def test_plain_http_files_need_a_local_gateway(base_url: str, is_fetched: bool) -> None:
+    session = Session(Gateway(base_url), Key)
+    plain = video("http://files.example.com/a.mp4")
+    flow_result = run(collect(session, result(plain), Destination(Memory())), [body(MP4)])
+    assert flow_result.sent == is_fetched
+    assert isinstance(flow_result.error, type(None) if is_fetched else errors.StorageError)
+    # What is there already is not fetched.
+    here = video("", content=MP4)
+    assert run(collect(session, result(here), Destination(Memory())), []).value[0].size == len(MP4)
+
+
+def test_result_without_files_cannot_be_stored() -> None:
+    flow_result = run(collect(Session(GATEWAY, Key), result(), Destination(Memory())), [])
+    assert isinstance(flow_result.error, errors.StorageError)
+
+
+@pytest.mark.parametrize("error_url", ["", "memory:elsewhere"])
+@pytest.mark.parametrize("when", ["check", "commit"])
+def test_storage_failure_is_a_storage_error(when: Literal["check", "commit"], error_url: str) -> None:
+    broken = errors.StorageError("full", url=error_url)
+    storage = Memory(broken=broken)
+    if when == "check":
+        flow: Any = open_destination(lambda _: storage, "memory:")
+        assert run(flow, []).error is broken
+        storage.broken = None
+        assert run(open_destination(lambda _: storage, "memory:"), []).value.storage is storage
+        storage.broken = OSError("gone")
+        flow_result = run(open_destination(lambda _: storage, "memory:"), [])
+        assert isinstance(flow_result.error, errors.StorageError)
+        assert flow_result.error.__cause__ is storage.broken
+    else:
+        flow_result = run_collect(storage, [body(MP4)])
+        assert flow_result.error is broken
+        assert broken.url == (error_url or URL)
+        assert flow_result.events == []
+        assert storage.aborted
+
+
+def test_closed_flow_discards_the_partial_file() -> None:
+    storage = Memory()
+    flow = collect(Session(GATEWAY, Key), result(video()), Destination(storage))
+    outcome: Any = None
+    while not isinstance(effect := flow.send(outcome), effects.Fetch):
+        outcome = 0.0
+    body(MP4[:5000])(effect)
+    flow.close()
+    assert storage.aborted
+    assert not storage.files
+
+
+def test_slow_storage_calls_are_abandoned_on_cancel() -> None:
+    flow = collect(Session(GATEWAY, Key), result(video(content=MP4), video()), Destination(Memory()))
+    calls: list[effects.Call] = []
+    outcome: Any = None
+    while len(calls) < 3:
+        effect = flow.send(outcome)
+        match effect:
+            case effects.Call():
+                if "Download" in repr(effect.function):
+                    calls.append(effect)
+                outcome = effect.function()
+            case effects.Fetch():
+                outcome = body(MP4)(effect)
+            case _:
+                outcome = 0.0
+    # Taking a file that is there, and making each appear: `abort` stops them.
+    assert [call.abandon_on_cancel for call in calls] == [True, True, True]
+    assert not effects.Call(lambda: None).abandon_on_cancel
+    flow.close()

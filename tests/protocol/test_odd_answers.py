@@ -1,0 +1,153 @@
+"""Answers and files of another form than documented are understood, or refused in words."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from kling_adapters import JobStatus, ResultData, StorageError, SubmitUncertain, WaitTimeout
+from kling_adapters.protocol.messages import Answer
+from kling_adapters.protocol.responses import read_direct_result, read_ended_job, read_status
+from kling_adapters.testing import MP4, PNG
+from tests.support.clients import OpenClient
+from tests.support.stub import JOB, Reply, Stub, accepted, finished, gateway, reply, state
+
+URL = "https://images.example.com/a.mp4"
+
+
+@pytest.mark.parametrize(
+    "output",
+    [
+        [{"url": URL}],
+        {"url": URL},
+        {"video": URL},
+        {"video": {"url": URL}},
+        {"videos": [{"url": URL}]},
+        [[URL]],
+    ],
+)
+def test_urls_of_an_output_are_found(output: Any) -> None:
+    answer = Answer(200, {}, finished(output).body)
+    result = read_ended_job(JOB, None, "video", answer)
+    assert isinstance(result, ResultData)
+    assert [(file.url, file.kind) for file in result.artifacts] == [(URL, "video")]
+
+
+@pytest.mark.parametrize("output", [{"thumbnail": URL}, [[[[URL]]]], {"url": 7}, "data:,", None])
+def test_other_outputs_have_no_files(output: Any) -> None:
+    result = read_ended_job(JOB, None, "video", Answer(200, {}, finished(output).body))
+    assert isinstance(result, ResultData)
+    assert result.artifacts == ()
+
+
+@pytest.mark.parametrize("name", ["completed", "Completed", " COMPLETED "])
+def test_states_are_understood_in_any_case(name: str) -> None:
+    assert read_status(Answer(200, {}, state(name).body)) == JobStatus("COMPLETED")
+
+
+def test_unknown_state_is_kept_and_reported(stub: Stub, open_client: OpenClient) -> None:
+    stub.play(gateway(status=[state("Cancelled")]))
+    with pytest.raises(WaitTimeout, match="its last state is Cancelled"):
+        open_client(stub).finish_job(timeout=20)
+
+
+def test_gateway_messages_are_in_the_errors(stub: Stub, open_client: OpenClient) -> None:
+    stub.play(gateway(submit=[reply(200, {"error": "model is overloaded"})]))
+    with pytest.raises(SubmitUncertain, match="model is overloaded"):
+        open_client(stub).submit_job()
+    stub.play(gateway(status=[reply(200, {"message": "be patient"})]))
+    with pytest.raises(WaitTimeout, match="be patient"):
+        open_client(stub).finish_job(timeout=20)
+
+
+def test_numeric_id_is_accepted(stub: Stub, open_client: OpenClient) -> None:
+    stub.play(gateway(submit=[accepted(12345)], result=[finished("a text")]))
+    assert open_client(stub).finish_job().request_id == "12345"
+
+
+@pytest.mark.parametrize("kind", ["status", "result"])
+def test_foreign_answer_of_a_status_is_ignored(kind: str, stub: Stub, open_client: OpenClient) -> None:
+    foreign = finished("another text", request_id="another-job")
+    failed = reply(422, {"status": "FAILED", "request_id": "another-job", "error": "no"})
+    answers = {"status": state("COMPLETED"), "result": finished("a text")}
+    script: dict[str, Any] = {"result": [answers["result"]], kind: [foreign, failed, answers[kind]]}
+    stub.play(gateway(**script))
+    assert open_client(stub).finish_job().output == "a text"
+
+
+@pytest.mark.parametrize(
+    ("header", "is_valid"), [("abc-1", True), ("x" * 3000, False), ("a\x9bb", False), (" ", False)]
+)
+def test_id_of_a_direct_run_is_checked(header: str, is_valid: bool) -> None:
+    result = read_direct_result("kling-2", "video", Answer(200, {"x-request-id": header}, MP4))
+    assert result is not None
+    assert (result.request_id == header) is is_valid
+    assert is_valid or result.request_id.startswith("sync-")
+
+
+def play(stub: Stub, body: bytes, headers: dict[str, str], **files: Any) -> None:
+    described = files or {"video": {"url": stub.url + "/files/x"}}
+    stub.play(gateway(result=[finished(None, **described)], files=[Reply(200, body, headers)]))
+
+
+@pytest.mark.parametrize(
+    "coding", ["", "aws-chunked", "UTF-8", "Identity", "none", "identity, aws-chunked", "gzip"]
+)
+def test_plain_bytes_are_stored_whatever_their_coding(
+    coding: str, stub: Stub, open_client: OpenClient, tmp_path: Path
+) -> None:
+    play(stub, MP4, {"content-encoding": coding})
+    [file] = open_client(stub).save_job(tmp_path)
+    assert file.path.read_bytes() == MP4
+
+
+@pytest.mark.parametrize("coding", ["br", "zstd", "x-own"])
+def test_encoded_bytes_are_refused(coding: str, stub: Stub, open_client: OpenClient, tmp_path: Path) -> None:
+    play(stub, b"\x1b\x07\x00packed", {"content-encoding": coding})
+    with pytest.raises(StorageError, match=f"encoded as {coding}"):
+        open_client(stub).save_job(tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+UNKNOWN = b"\x00\x01unheard-of" + bytes(range(256)) * 4
+
+
+@pytest.mark.parametrize(
+    ("announced", "content_type", "suffix"),
+    [
+        ("video/x-new", "video/x-new", ".mp4"),
+        ("video/quicktime; x=y", "video/quicktime", ".mov"),
+        ("", "application/octet-stream", ".mp4"),
+        ("../../x", "application/octet-stream", ".mp4"),
+        ("application/octet-stream", "application/octet-stream", ".mp4"),
+    ],
+)
+def test_unrecognized_output_is_stored(
+    announced: str, content_type: str, suffix: str, stub: Stub, open_client: OpenClient, tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+) -> None:  # fmt: skip
+    play(stub, UNKNOWN, {"content-type": announced})
+    with caplog.at_level(logging.WARNING, "kling_adapters"):
+        [file] = open_client(stub).save_job(tmp_path)
+    assert (file.path.read_bytes(), file.content_type, file.path.suffix) == (UNKNOWN, content_type, suffix)
+    assert "is not recognised as video" in caplog.text
+
+
+def test_error_page_is_not_an_output(stub: Stub, open_client: OpenClient, tmp_path: Path) -> None:
+    play(stub, b"Service unavailable\r\n", {"content-type": "text/plain"})
+    with pytest.raises(StorageError, match="should be video, but is text"):
+        open_client(stub).save_job(tmp_path)
+
+
+def test_image_is_not_a_video(stub: Stub, open_client: OpenClient, tmp_path: Path) -> None:
+    play(stub, PNG, {})
+    with pytest.raises(StorageError, match="should be video, but is image/png"):
+        open_client(stub).save_job(tmp_path)
+
+
+def test_sound_in_a_general_container_is_audio(stub: Stub, open_client: OpenClient, tmp_path: Path) -> None:
+    play(stub, MP4, {}, audio={"url": stub.url + "/files/x"})
+    assert open_client(stub).save_job(tmp_path)[0].content_type == "video/mp4"

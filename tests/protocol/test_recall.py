@@ -1,0 +1,145 @@
+"""What the journal knows of a job counts when the gateway no longer knows it, or knows it under another key only."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from kling_sandbox import BLOCKED_TEXT, Fault, Faults, Sandbox
+
+import kling_adapters as ka
+from kling_adapters import Kling
+from kling_adapters.testing import SimulatedClock
+from tests.support.play import Play
+
+HOUR = 3601.0
+KEY_A, KEY_B = "SG_aaaaaaaaaaaaaaaa", "SG_bbbbbbbbbbbbbbbb"
+
+
+async def outcomes_of(kling: Any, **options: Any) -> list[ka.Outcome[Any]]:
+    resumed = kling.resume(**options)
+    return [outcome async for outcome in resumed] if hasattr(resumed, "__aiter__") else list(await resumed)
+
+
+def test_result_is_found_after_the_gateways_hour(play: Play, tmp_path: Path) -> None:
+    async def scenario(kling: Any) -> None:
+        job = await kling.submit("kling-2", prompt="x")
+        first = await job.wait()
+        play.sandbox.advance(HOUR)
+        again = kling.job(job.request_id)
+        assert (await again.status()).state == "COMPLETED"
+        result = await again.wait()
+        assert (result.output, result.metrics.cost, result.model) == (
+            first.output,
+            first.metrics.cost,
+            "kling-2",
+        )
+        [file] = await result.save(tmp_path / "out")
+        assert file.path.exists()
+        assert [type(event) async for event in kling.job(job.request_id).events()] == [ka.events.Completed]
+        [entry] = await kling.entries()
+        assert (entry.state, len(entry.files), entry.save_to) == ("COMPLETED", 1, str(tmp_path / "out"))
+
+    play(scenario, journal=tmp_path / "journal")
+
+
+def test_failure_is_found_after_the_gateways_hour(play: Play, tmp_path: Path) -> None:
+    async def scenario(kling: Any) -> None:
+        job = await kling.submit("kling-2", prompt=f"a {BLOCKED_TEXT} heron")
+        with pytest.raises(ka.JobFailed) as first:
+            await job.wait()
+        play.sandbox.advance(HOUR)
+        with pytest.raises(ka.JobFailed) as again:
+            await kling.job(job.request_id).wait()
+        assert again.value.message == first.value.message
+        assert (await kling.job(job.request_id).status()).state == "FAILED"
+
+    play(scenario, journal=tmp_path / "journal")
+
+
+def test_job_without_a_result_expires(play: Play, tmp_path: Path) -> None:
+    async def scenario(kling: Any) -> None:
+        job = await kling.submit("kling-2", prompt="x")
+        play.sandbox.advance(HOUR)
+        with pytest.raises(ka.JobExpired):
+            await job.wait()
+        [entry] = await kling.entries()
+        assert entry.state == "EXPIRED"
+
+    play(scenario, journal=tmp_path / "journal")
+
+
+def test_submit_keeps_the_place_for_resume(play: Play, tmp_path: Path) -> None:
+    async def scenario(kling: Any) -> None:
+        job = await kling.submit("kling-2", prompt="x", save_to=tmp_path / "out")
+        raw = await kling.submit_raw("kling-2", {"prompt": "y"}, save_to=tmp_path / "out")
+        await job.wait()
+        resumed = await outcomes_of(kling)
+        assert {outcome.request_id for outcome in resumed} == {job.request_id, raw.request_id}
+        assert len(list((tmp_path / "out").iterdir())) == 2
+        assert await outcomes_of(kling) == []
+
+    play(scenario, journal=tmp_path / "journal")
+
+
+def test_submit_refuses_a_place_that_cannot_be_used(play: Play, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+
+    async def scenario(kling: Any) -> None:
+        for call in (kling.submit, kling.run, kling.run_sync):
+            with pytest.raises(ka.StorageError, match=r"Nothing was sent\.$"):
+                await call("kling-2", prompt="x", save_to=tmp_path / "file" / "out")
+        assert await kling.entries() == []
+
+    before = play.sandbox.requests
+    play(scenario, journal=tmp_path / "journal")
+    assert play.sandbox.requests == before
+
+
+def test_save_that_failed_is_finished_by_resume(play: Play, tmp_path: Path) -> None:
+    folder = tmp_path / "out"
+
+    async def scenario(kling: Any) -> None:
+        result = await (await kling.submit("kling-2", prompt="x")).wait()
+        play.sandbox.faults = Faults([Fault("500", path="/media/*")])
+        with pytest.raises(ka.StorageError):
+            await result.save(folder)
+        play.sandbox.faults = Faults()
+        [entry] = await kling.entries()
+        assert (entry.save_to, entry.files) == (str(folder), ())
+        [outcome] = await outcomes_of(kling)
+        assert outcome.error is None
+        assert len(list(folder.iterdir())) == 1
+
+    play(scenario, journal=tmp_path / "journal")
+
+
+def test_another_key_changes_nothing(tmp_path: Path) -> None:
+    with Sandbox(api_keys=[KEY_A, KEY_B], timing="polls:1") as sandbox:
+
+        def client(key: str) -> Kling:
+            journal = tmp_path / "journal"
+            return Kling(base_url=sandbox.base_url, api_key=key, journal=journal, clock=SimulatedClock())
+
+        with client(KEY_A) as kling:
+            job = kling.submit("kling-2", prompt="x")
+            before = kling.entries()
+        with client(KEY_B) as kling:
+            [outcome] = kling.resume()
+            asks: list[Any] = [kling.job(job.request_id).wait, kling.job(job.request_id).status]
+            messages = [str(outcome.error)]
+            for ask in asks:
+                with pytest.raises(ka.ConfigError) as caught:
+                    ask()
+                messages.append(str(caught.value))
+            assert isinstance(outcome.error, ka.ConfigError)
+            for message in messages:
+                assert f"Entry {before[0].id} of the journal was submitted with another key" in message
+                assert before[0].key in message
+                assert "The journal was not changed" in message
+            assert kling.entries() == before
+        with client(KEY_A) as kling:
+            [outcome] = kling.resume()
+            assert outcome.error is None
+            assert kling.job(job.request_id).status().state == "COMPLETED"

@@ -1,0 +1,516 @@
+"""Of each way in which a job can go: the events, what is in the journal, and how long it is said to have taken."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from kling_adapters import api_errors, errors, events, fingerprint_key
+from kling_adapters.journal.journal import Journal
+from kling_adapters.media.inputs import digest_media
+from kling_adapters.media.urls import make_data_url
+from kling_adapters.models._gateway import (
+    BASE_URL,
+    KEY_ENVIRONMENT,
+    KEY_HEADER,
+    OUTPUT_LIFETIME,
+    RECORD_LIFETIME,
+)
+from kling_adapters.protocol import effects
+from kling_adapters.protocol.gateway import Gateway
+from kling_adapters.protocol.messages import Answer, Fault, Outcome
+from kling_adapters.protocol.session import JobRef, Session
+from kling_adapters.protocol.submit import run_sync, submit
+from kling_adapters.protocol.wait import query_credits, query_status, wait
+from kling_adapters.schema.adapter import Adapter
+from kling_adapters.testing import MP4, PNG
+from tests.support.scripted_flow import STARTED, Key, run
+
+GATEWAY = Gateway("https://api.example.com")
+ADAPTER = Adapter(slug="kling-2", title="Kling 2", returns="video", latency=300.0)
+BODY = {"prompt": "a lighthouse"}
+KEY = Key().api_key()
+LOST = Fault("cut", sent=True)
+UNREACHED = Fault("refused", sent=False)
+
+
+def answer(code: int, headers: dict[str, str] | None = None, **body: Any) -> Answer:
+    return Answer(code, headers or {}, json.dumps(body).encode())
+
+
+ACCEPTED = answer(200, request_id="job", status="QUEUED")
+RESULT = answer(200, status="COMPLETED", request_id="job", output="https://e.com/a.mp4")
+FILE = Answer(200, {"content-type": "video/mp4", "x-request-id": "job"}, MP4)
+
+
+def about(seconds: float) -> Any:
+    return pytest.approx(seconds)
+
+
+@pytest.fixture
+def session(tmp_path: Path) -> Iterator[Session]:
+    """A session with a journal."""
+    session = Session(GATEWAY, Key, Journal(tmp_path / "journal"))
+    yield session
+    session.close()
+
+
+def read_row(session: Session) -> tuple[str, str | None, str]:
+    """The state, the id and the key of the one entry in the journal."""
+    assert isinstance(session.journal, Journal)
+    [entry] = session.journal.entries()
+    return entry.state, entry.request_id, entry.key
+
+
+def run_submit(session: Session, *outcomes: Outcome) -> Any:
+    return run(submit(session, "kling-2", BODY, ADAPTER, "out", "tag"), outcomes)
+
+
+@pytest.mark.parametrize("status", [200, 201, 299])
+def test_accepted_submit_is_recorded_and_reported(session: Session, status: int) -> None:
+    flow_result = run_submit(session, UNREACHED, answer(500), answer(status, request_id="job"))
+    assert flow_result.value == JobRef("job", "kling-2", 300.0, "video")
+    assert flow_result.seconds > 2.5
+    assert flow_result.events == [events.Submitted("job", "kling-2", BODY, about(flow_result.seconds))]
+    assert read_row(session) == ("QUEUED", "job", fingerprint_key(KEY))
+    assert isinstance(session.journal, Journal)
+    [entry] = session.journal.entries()
+    assert (entry.save_to, entry.tag, entry.params) == ("out", "tag", BODY)
+
+
+def test_job_without_adapter_has_only_its_model(session: Session) -> None:
+    flow_result = run(submit(session, "kling-9", BODY), [ACCEPTED])
+    assert flow_result.value == JobRef("job", "kling-9", None, None)
+
+
+@pytest.mark.parametrize(
+    ("last", "error", "state"),
+    [
+        (LOST, errors.SubmitUncertain, "UNCERTAIN"),
+        (answer(504), errors.SubmitUncertain, "UNCERTAIN"),
+        (answer(199, request_id="job"), errors.SubmitUncertain, "UNCERTAIN"),
+        (answer(300, request_id="job"), errors.SubmitUncertain, "UNCERTAIN"),
+        (answer(399), errors.SubmitUncertain, "UNCERTAIN"),
+        (answer(599), errors.SubmitUncertain, "UNCERTAIN"),
+        (answer(400), api_errors.BadRequest, "REFUSED"),
+        (answer(418), api_errors.ApiError, "REFUSED"),
+        (answer(499), api_errors.ApiError, "REFUSED"),
+    ],
+)
+@pytest.mark.parametrize("is_sync", [False, True])
+def test_failed_submit_is_recorded_and_reported(
+    session: Session, last: Outcome, error: type[Exception], state: str, is_sync: bool
+) -> None:
+    if is_sync:
+        flow_result = run(run_sync(session, ADAPTER, BODY, 60.0), [UNREACHED, last])
+    else:
+        flow_result = run_submit(session, UNREACHED, last)
+    assert isinstance(flow_result.error, error)
+    assert flow_result.sent == 2
+    assert flow_result.events == [
+        events.SubmitFailed("kling-2", str(flow_result.error), state == "UNCERTAIN")
+    ]
+    assert read_row(session) == (state, None, fingerprint_key(KEY))
+    assert getattr(flow_result.error, "entry", 1) == 1
+
+
+@pytest.mark.parametrize("status", [400, 401, 403, 404, 405, 406, 410, 422, 418])
+def test_refused_submit_is_not_repeated(session: Session, status: int) -> None:
+    flow_result = run_submit(session, answer(status), ACCEPTED)
+    assert isinstance(flow_result.error, api_errors.ApiError)
+    assert flow_result.sent == 1
+
+
+@pytest.mark.parametrize("status", [429, 500, 502])
+def test_safe_submit_is_repeated(session: Session, status: int) -> None:
+    flow_result = run_submit(session, answer(status), ACCEPTED)
+    assert flow_result.value.request_id == "job"
+
+
+@pytest.mark.parametrize("status", [501, 503, 504, 505])
+def test_uncertain_submit_is_not_repeated(session: Session, status: int) -> None:
+    flow_result = run_submit(session, answer(status), ACCEPTED)
+    assert isinstance(flow_result.error, errors.SubmitUncertain)
+    assert flow_result.sent == 1
+
+
+@pytest.mark.parametrize("status", [500, 502])
+def test_failed_direct_run_is_uncertain(session: Session, status: int) -> None:
+    flow_result = run(run_sync(session, ADAPTER, BODY, None), [answer(status), FILE])
+    assert isinstance(flow_result.error, errors.SubmitUncertain)
+    assert flow_result.sent == 1
+
+
+WITH_FILE = {"prompt": "x", "image": PNG}
+UPLOADED = answer(200, file_urls=["https://e.com/new.png"])
+SIX_DAYS = 6 * 86400
+
+
+@pytest.mark.parametrize(("age", "sent"), [(SIX_DAYS - 10, 1), (SIX_DAYS + 10, 2)])
+def test_upload_is_repeated_a_day_before_it_expires(age: float, sent: int) -> None:
+    session = Session(GATEWAY, Key)
+    session.uploads.keep(hashlib.sha256(PNG).hexdigest(), "https://e.com/old.png", STARTED - age)
+    flow_result = run(submit(session, "kling-2", WITH_FILE), [UPLOADED, ACCEPTED][-sent:])
+    assert flow_result.value.request_id == "job"
+    assert flow_result.sent == sent
+    url = "old" if sent == 1 else "new"
+    body = flow_result.requests[-1].body
+    assert isinstance(body, bytes)
+    assert json.loads(body)["image"] == f"https://e.com/{url}.png"
+
+
+def test_upload_is_retried_for_five_minutes() -> None:
+    flow_result = run(submit(Session(GATEWAY, Key), "kling-2", WITH_FILE), [answer(500)] * 99)
+    assert isinstance(flow_result.error, errors.KlingError)
+    assert not isinstance(flow_result.error, errors.SubmitUncertain)
+    assert flow_result.seconds == pytest.approx(300.0)
+
+
+def test_session_does_not_show_its_keys() -> None:
+    session = Session(GATEWAY, Key)
+    run(submit(session, "kling-2", BODY), [ACCEPTED])
+    assert KEY in session.limiters
+    assert KEY not in repr(session)
+
+
+def test_gateway_addresses_follow_the_spec() -> None:
+    gateway = Gateway(BASE_URL)
+    assert gateway.submit("kling-2", {}).url == "https://api.segmind.com/v2/kling-2"
+    assert gateway.run_sync("kling-2", {}, 1.0).url == "https://api.segmind.com/v1/kling-2"
+    assert gateway.status("job").url == "https://api.segmind.com/v2/requests/job/status"
+    assert gateway.result("job").url == "https://api.segmind.com/v2/requests/job"
+    assert gateway.credits().url == "https://api.segmind.com/v1/get-user-credits"
+    assert (
+        gateway.upload(make_data_url(PNG, digest_media(PNG))).url
+        == "https://workflows-api.segmind.com/upload-asset"
+    )
+    assert (KEY_HEADER, KEY_ENVIRONMENT) == ("x-api-key", "SEGMIND_API_KEY")
+    # An hour, and a week.
+    assert (RECORD_LIFETIME, OUTPUT_LIFETIME) == (3600, 604800)
+
+
+@pytest.mark.parametrize("is_sync", [False, True])
+def test_unreachable_gateway_is_a_transport_error(session: Session, is_sync: bool) -> None:
+    start = run_sync(session, ADAPTER, BODY, None) if is_sync else submit(session, "kling-2", BODY)
+    flow_result = run(start, [UNREACHED] * 9)
+    assert isinstance(flow_result.error, errors.TransportError)
+    assert flow_result.sent == 4
+    assert flow_result.events == [events.SubmitFailed("kling-2", str(flow_result.error), uncertain=False)]
+    assert read_row(session)[0] == "REFUSED"
+
+
+@pytest.mark.parametrize(("timeout", "expected"), [(None, 1200.0), (7.0, 7.0)])
+def test_direct_run_is_recorded_and_reported(
+    session: Session, timeout: float | None, expected: float
+) -> None:
+    flow_result = run(run_sync(session, ADAPTER, BODY, timeout), [UNREACHED, FILE])
+    assert flow_result.value.artifacts[0].content == FILE.body
+    assert flow_result.requests[-1].timeout == expected
+    assert flow_result.seconds > 0.8
+    job = flow_result.value.request_id
+    assert flow_result.events == [
+        events.Submitted(job, "kling-2", BODY, about(flow_result.seconds)),
+        events.Completed(job, "kling-2", flow_result.value, polls=0),
+    ]
+    assert read_row(session) == ("COMPLETED", job, fingerprint_key(KEY))
+
+
+def test_failed_direct_run_is_recorded(session: Session) -> None:
+    flow_result = run(
+        run_sync(session, ADAPTER, BODY, None),
+        [answer(422, status="FAILED", error="blocked", request_id="job")],
+    )
+    assert isinstance(flow_result.error, errors.JobFailed)
+    assert flow_result.events == [events.Failed(flow_result.error.request_id, "kling-2", "blocked", polls=0)]
+    assert read_row(session) == ("FAILED", flow_result.error.request_id, fingerprint_key(KEY))
+
+
+def run_wait(session: Session, *outcomes: Outcome, timeout: float | None = None) -> Any:
+    job = run_submit(session, ACCEPTED).value
+    return run(wait(session, job, timeout), outcomes)
+
+
+def state(name: str) -> Answer:
+    return answer(200, status=name, request_id="job")
+
+
+MISSING = answer(404)
+
+
+def test_completed_job_is_recorded_and_reported(session: Session) -> None:
+    flow_result = run_wait(
+        session, *map(state, ("QUEUED", "QUEUED", "WARMING", "QUEUED", "COMPLETED")), LOST, RESULT
+    )
+    assert flow_result.events == [
+        *(events.StateChanged("job", "kling-2", name) for name in ("QUEUED", "WARMING", "QUEUED")),
+        events.Completed("job", "kling-2", flow_result.value, polls=7),
+    ]
+    assert read_row(session)[0] == "COMPLETED"
+
+
+def test_each_state_is_recorded_while_it_lasts(session: Session) -> None:
+    flow_result = run_wait(session, state("PROCESSING"), timeout=0)
+    assert isinstance(flow_result.error, errors.WaitTimeout)
+    job: Any = flow_result.error.job
+    assert job == JobRef("job", "kling-2", 300.0, "video")
+    assert read_row(session)[0] == "PROCESSING"
+
+
+FAILED = answer(422, status="FAILED", error="blocked", metrics={"cost": 0.5})
+
+
+@pytest.mark.parametrize("before", [[], [state("COMPLETED")]])
+def test_failed_job_is_recorded_and_reported(session: Session, before: list[Outcome]) -> None:
+    flow_result = run_wait(session, *before, FAILED)
+    assert isinstance(flow_result.error, errors.JobFailed)
+    assert (flow_result.error.message, flow_result.error.metrics.cost) == ("blocked", 0.5)
+    assert flow_result.events == [events.Failed("job", "kling-2", "blocked", polls=len(before) + 1)]
+    assert isinstance(session.journal, Journal)
+    assert (session.journal.entries()[0].state, session.journal.entries()[0].reason) == ("FAILED", "blocked")
+
+
+def test_failed_job_without_reason_has_an_empty_one(session: Session) -> None:
+    flow_result = run_wait(session, state("FAILED"))
+    assert isinstance(flow_result.error, errors.JobFailed)
+    assert flow_result.error.message == ""
+    assert flow_result.events == [events.Failed("job", "kling-2", "", polls=1)]
+
+
+def test_job_is_polled_every_second_at_first(session: Session) -> None:
+    flow_result = run_wait(session, *[state("QUEUED")] * 99, timeout=10.0)
+    assert isinstance(flow_result.error, errors.WaitTimeout)
+    assert flow_result.error.seconds == pytest.approx(10.0)
+    assert 10 <= flow_result.sent <= 13
+
+
+def test_ready_result_gets_half_a_minute_more(session: Session) -> None:
+    flow_result = run_wait(session, state("COMPLETED"), *[answer(500)] * 99, timeout=0.0)
+    assert isinstance(flow_result.error, errors.WaitTimeout)
+    assert flow_result.error.seconds == pytest.approx(30.0)
+    job: Any = flow_result.error.job
+    assert job.request_id == "job"
+
+
+@pytest.mark.parametrize("before", [[], [state("COMPLETED")]])
+def test_expired_job_is_recorded_and_reported(session: Session, before: list[Outcome]) -> None:
+    flow_result = run_wait(session, *before, MISSING, LOST, MISSING, answer(500), MISSING)
+    assert isinstance(flow_result.error, errors.JobExpired)
+    assert flow_result.events == [events.Expired("job", "kling-2", polls=len(before) + 5)]
+    assert read_row(session)[0] == "EXPIRED"
+
+
+@pytest.mark.parametrize("status", [400, 401, 405, 407, 409, 421, 423, 424, 426, 428, 430, 451, 499])
+def test_refusal_is_raised_at_once(session: Session, status: int) -> None:
+    job = JobRef("job")
+    for ask in (wait(session, job, 60.0), query_status(session, job), query_credits(session)):
+        flow_result = run(ask, [answer(status)])
+        assert isinstance(flow_result.error, api_errors.ApiError)
+        assert flow_result.error.status == status
+
+
+@pytest.mark.parametrize("status", [200, 302, 399, 408, 422, 425, 429, 500, 503])
+def test_failed_query_is_repeated_for_half_a_minute(status: int) -> None:
+    asks = (lambda session: query_status(session, JobRef("job")), query_credits)
+    for ask in asks:
+        flow_result = run(ask(Session(GATEWAY, Key)), [Answer(status, {}, b"?")] * 99)
+        assert isinstance(flow_result.error, api_errors.ApiError if status >= 400 else errors.TransportError)
+        assert flow_result.seconds == pytest.approx(30.0)
+        # After 1, 3, 7, 15 and 30 seconds, each spread by a tenth; a limit is given longer.
+        assert flow_result.sent in ((5, 6) if status == 429 else (6, 7))
+
+
+@pytest.mark.parametrize(("status", "lowest", "highest"), [(429, 16, 19), (500, 28, 32)])
+def test_rate_limits_space_later_polls(session: Session, status: int, lowest: int, highest: int) -> None:
+    """Six limits bring the polls of a key eight seconds apart; other failures do not."""
+    failures = [answer(status, {"retry-after": "0"}), state("QUEUED")] * 6
+    flow_result = run_wait(session, *failures, *[state("QUEUED")] * 99, timeout=60.0)
+    assert isinstance(flow_result.error, errors.WaitTimeout)
+    assert lowest <= flow_result.sent <= highest
+
+
+def test_answers_remove_the_spacing_of_a_key(session: Session) -> None:
+    run_wait(session, answer(429), *[state("QUEUED")] * 999, timeout=5000.0)
+    limiter = session.limiters[KEY]
+    assert limiter.reserve_slot(1e9) == limiter.reserve_slot(1e9) == 0.0
+
+
+def test_missing_credits_are_an_api_error(session: Session) -> None:
+    assert isinstance(run(query_credits(session), [MISSING]).error, api_errors.NotFound)
+
+
+class Pool:
+    """Keys that take turns: one that is refused goes to the end."""
+
+    def __init__(self, *ring: str, has_another: bool = True) -> None:
+        self.ring = list(ring)
+        self.jobs: dict[str, str] = {}
+        self.reports: list[tuple[Any, ...]] = []
+        self.has_another = has_another
+
+    def api_key(self) -> str:
+        return self.ring[0]
+
+    def keys(self) -> list[str]:
+        return sorted(self.ring)
+
+    def key_of(self, request_id: str) -> str | None:
+        assert isinstance(request_id, str)
+        return self.jobs.get(request_id)
+
+    def accepted(self, key: str, request_id: str) -> None:
+        self.reports.append(("accepted", key, request_id))
+
+    def refused(self, key: str, status: int, retry_after: float | None) -> bool:
+        self.reports.append(("refused", key, status, retry_after))
+        self.ring.append(self.ring.pop(0))
+        return self.has_another
+
+
+@pytest.mark.parametrize("status", [401, 403, 406, 429])
+def test_pool_tries_each_key_once(tmp_path: Path, status: int) -> None:
+    pool = Pool("SG_a", "SG_b", "SG_c")
+    session = Session(GATEWAY, lambda: pool, Journal(tmp_path / "journal"))
+    refusal = answer(status, {"retry-after": "7"}, error="Insufficient credits")
+    flow_result = run(submit(session, "kling-2", BODY), [refusal, refusal, ACCEPTED])
+    assert [request.key for request in flow_result.requests] == ["SG_a", "SG_b", "SG_c"]
+    assert flow_result.seconds == 0
+    assert pool.reports == [
+        *(("refused", key, status, 7.0) for key in ("SG_a", "SG_b")),
+        ("accepted", "SG_c", "job"),
+    ]
+    assert read_row(session) == ("QUEUED", "job", fingerprint_key("SG_c"))
+    session.close()
+
+
+@pytest.mark.parametrize(("has_another", "sent"), [(True, 3), (False, 1)])
+def test_pool_with_refused_keys_raises_the_refusal(has_another: bool, sent: int) -> None:
+    pool = Pool("SG_a", "SG_b", has_another=has_another)
+    flow_result = run(submit(Session(GATEWAY, lambda: pool), "kling-2", BODY), [answer(401)] * 9)
+    assert isinstance(flow_result.error, api_errors.Unauthorized)
+    assert (flow_result.sent, flow_result.seconds) == (sent, 0)
+
+
+def test_other_refusals_are_not_reported_to_a_pool() -> None:
+    pool = Pool("SG_a", "SG_b")
+    flow_result = run(submit(Session(GATEWAY, lambda: pool), "kling-2", BODY), [answer(500), answer(400)])
+    assert isinstance(flow_result.error, api_errors.BadRequest)
+    assert pool.reports == []
+
+
+def test_query_uses_the_key_that_submitted_the_job(tmp_path: Path) -> None:
+    pool = Pool("SG_a", "SG_b")
+    session = Session(GATEWAY, lambda: pool, Journal(tmp_path / "journal"))
+    run(submit(session, "kling-2", BODY), [answer(401), ACCEPTED])
+    pool.ring = ["SG_a", "SG_b"]
+    pool.reports.clear()
+
+    def find_query_key(session: Session, request_id: str | None) -> str | None:
+        if request_id is None:
+            return run(query_credits(session), [answer(200, credits=1)] * 9).requests[0].key
+        return run(query_status(session, JobRef(request_id)), [state("QUEUED")]).requests[0].key
+
+    # From the journal, which the pool then learns.
+    assert find_query_key(session, "job") == "SG_b"
+    assert pool.reports == [("accepted", "SG_b", "job")]
+    # Another job, or no job, has no recorded key.
+    assert find_query_key(session, "other") == find_query_key(session, None) == "SG_a"
+    assert find_query_key(Session(GATEWAY, lambda: pool), "job") == "SG_a"
+    # The key is no longer there.
+    pool.ring = ["SG_a", "SG_c"]
+    assert find_query_key(session, "job") == "SG_a"
+    assert len(pool.reports) == 1
+    # The pool has its own record.
+    pool.jobs = {"job": "SG_c"}
+    assert find_query_key(session, "job") == "SG_c"
+    assert len(pool.reports) == 1
+    session.close()
+
+
+class InvalidAuth:
+    def __init__(self, key: Any) -> None:
+        self.key = key
+
+    def api_key(self) -> Any:
+        if isinstance(self.key, Exception):
+            raise self.key
+        return self.key
+
+
+@pytest.mark.parametrize("key", ["", "SG a", "SG_ä", "SG_\n", None, 7, RuntimeError("SG_secret")])
+def test_invalid_key_is_not_sent_and_not_shown(key: Any) -> None:
+    flow_result = run(submit(Session(GATEWAY, lambda: InvalidAuth(key)), "kling-2", BODY), [])
+    assert isinstance(flow_result.error, errors.ConfigError)
+    assert "Nothing was sent" in str(flow_result.error)
+    assert "secret" not in str(flow_result.error)
+    error = api_errors.Unauthorized(401, "what a plugin says on purpose")
+    flow_result = run(submit(Session(GATEWAY, lambda: InvalidAuth(error)), "kling-2", BODY), [])
+    assert flow_result.error is error
+
+
+def test_broken_journal_loses_no_sent_job(session: Session) -> None:
+    def outcomes() -> Iterator[Outcome]:
+        assert isinstance(session.journal, Journal)
+        with sqlite3.connect(session.journal.path) as connection:
+            connection.execute("DROP TABLE jobs")
+        connection.close()
+        yield ACCEPTED
+
+    assert run(submit(session, "kling-2", BODY), outcomes()).value.request_id == "job"
+
+
+@pytest.mark.parametrize(
+    ("after", "state"), [(effects.Send, "UNCERTAIN"), (effects.Sleep, "REFUSED"), (None, "QUEUED")]
+)
+@pytest.mark.parametrize("how", [KeyboardInterrupt, GeneratorExit])
+def test_interrupted_submit_is_recorded(
+    session: Session, after: type | None, state: str, how: type[BaseException]
+) -> None:
+    """While a request is under way, while it only waits to be repeated, and while its id is written down."""
+    flow = submit(session, "kling-2", BODY)
+    outcome: Any = None
+    for _ in range(50):
+        effect = flow.send(outcome)
+        is_last = isinstance(effect, effects.Call) and "QUEUED" in repr(effect.function)
+        if is_last if after is None else isinstance(effect, after):
+            break
+        match effect:
+            case effects.Send():
+                outcome = answer(500) if after is effects.Sleep else ACCEPTED
+            case effects.Call():
+                outcome = effect.function()
+            case _:
+                outcome = 0.0
+    with pytest.raises(how):
+        flow.throw(how())
+    assert read_row(session)[0] == state
+
+
+def test_error_without_journal_has_no_entry() -> None:
+    session = Session(GATEWAY, Key)
+    flow_result = run(submit(session, "kling-2", BODY), [LOST])
+    assert isinstance(flow_result.error, errors.SubmitUncertain)
+    assert flow_result.error.entry is None
+    flow = submit(session, "kling-2", BODY)
+    outcome: Any = None
+    while not isinstance(effect := flow.send(outcome), effects.Send):
+        outcome = effect.function() if isinstance(effect, effects.Call) else 1e9
+    with pytest.raises(KeyboardInterrupt):
+        flow.throw(KeyboardInterrupt())
+
+
+def test_closed_session_closes_its_journal(session: Session) -> None:
+    assert isinstance(session.journal, Journal)
+    session.journal.intend(GATEWAY.base_url, "kling-2", BODY, KEY)
+    second_journal = Journal(session.journal.path)
+    assert [entry.state for entry in second_journal.entries()] == ["SUBMITTING"]
+    session.close()
+    # Its owner is gone.
+    assert [entry.state for entry in second_journal.entries()] == ["UNCERTAIN"]
+    second_journal.close()
+    Session(GATEWAY, Key).close()
