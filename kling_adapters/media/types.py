@@ -143,6 +143,9 @@ def is_file_name(name: str) -> bool:
     Args:
         name: The last part of a path or URL, without a query.
 
+    Returns:
+        Whether the extension is that of a known media type, or "bin".
+
     """
     _, dot, extension = name.rpartition(".")
     return bool(dot) and extension.lower() in (*_KINDS, "bin")

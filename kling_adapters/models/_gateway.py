@@ -105,6 +105,7 @@ STATUSES: Final[Mapping[int, StatusCode]] = {
         source="seed",
     ),
 }
+"""Status codes of the gateway."""
 
 FAILED_JOB_STATUS: Final = 422
 QUERY_RETRY_STATUSES: Final = frozenset({408, 422, 425, 429})

@@ -53,7 +53,15 @@ class PluginInfo:
         return self.distribution is not None and self.distribution.split()[0] == CORE
 
     def answers_to(self, name: str) -> bool:
-        """Return whether `name` selects this plugin: its name, or its full name."""
+        """Compare a name with the names of this plugin.
+
+        Args:
+            name: The name, or the full name with the distribution.
+
+        Returns:
+            Whether the name selects this plugin.
+
+        """
         # A name with a colon is always a full name: the name of an entry point may look like one of another
         # plugin.
         return _normalize(name) == _normalize(self.full_name) if ":" in name else name == self.name

@@ -18,7 +18,7 @@ from pathlib import Path
 import pytest
 
 from kling_adapters.journal.journal import Journal
-from kling_adapters.testing.gateway import GatewayAnswer
+from kling_adapters.testing.server import GatewayAnswer
 
 from .conftest import Command, Gateway, outcomes_file, rows, until, write
 

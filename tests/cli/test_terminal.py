@@ -18,7 +18,7 @@ from pathlib import Path
 import pytest
 
 from kling_adapters.testing import FakeGateway
-from kling_adapters.testing.gateway import GatewayAnswer
+from kling_adapters.testing.server import GatewayAnswer
 
 from .conftest import Acme
 

@@ -22,7 +22,7 @@ from kling_adapters.driver.clock import SystemClock
 from kling_adapters.journal.journal import Journal
 from kling_adapters.models import Kling2
 from kling_adapters.testing import FakeGateway, SimulatedClock
-from kling_adapters.testing.gateway import GatewayAnswer
+from kling_adapters.testing.server import GatewayAnswer
 
 
 class Gateway(FakeGateway):
