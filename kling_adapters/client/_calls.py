@@ -1,7 +1,7 @@
 """The typed calls of both clients. Their overloads, one for each model, are in the stub beside this file.
 
-Only type checkers and editors read the stub, so start-up does not grow with the number of models. Overloads
-are lost when a subclass overrides a method; so the calls are in base classes of the clients.
+Only type checkers and editors read the stub, so start-up does not grow with the number of models. The calls
+are in base classes of the clients, because a subclass that overrides a method loses its overloads.
 """
 
 from __future__ import annotations

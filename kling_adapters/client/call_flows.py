@@ -1,4 +1,4 @@
-"""The calls of both clients as flows: checks of the arguments, and the flow for a driver."""
+"""The calls of both clients: checks of their arguments, and their flows."""
 
 from __future__ import annotations
 

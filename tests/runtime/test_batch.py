@@ -315,7 +315,7 @@ def test_named_batch_cannot_run_twice_at_once(run: Runner, gateway: Gateway, pat
     def run_again(_outcome: Outcome[Any]) -> None:
         with (
             Kling(base_url=gateway.base_url, api_key=gateway.api_key, journal=path) as second,
-            pytest.raises(ka.ConfigError, match="is already being run"),
+            pytest.raises(ka.ConfigError, match="is already running"),
         ):
             next(second.map(make_requests("b"), name="films"))
 
