@@ -13,7 +13,7 @@ import pytest
 MODULES = ("kling_adapters", "kling_adapters.hookspecs", "kling_adapters.testing")
 # Clients make these; an application never calls the constructor.
 MADE_BY_CLIENTS = {"Job", "AsyncJob"}
-FOREIGN_OPENING = re.compile(r"(What|Whether|How|Whoever|Is told)\b")
+FOREIGN_OPENING = re.compile(r"(What|Whether|How|Who(ever)?)\b")
 REFERENCE = re.compile(r"(See|As for) `?[\w.]+`?( and `\w+`)?[.;]")
 Object: TypeAlias = Any
 """A griffe.Object, or a griffe.Alias of one."""
