@@ -167,7 +167,8 @@ class WaitTimeout(KlingError, TimeoutError):
 
     Attributes:
         request_id: The id of the job.
-        seconds: The time waited.
+        seconds: The duration of the wait in seconds.
+        job: The job, to wait for it again; None in an error that was pickled.
         state: The last known state of the job, or "".
 
     """
@@ -191,6 +192,11 @@ class WaitTimeout(KlingError, TimeoutError):
 
 class StorageError(KlingError):
     """An output could not be downloaded, failed a check, or could not be stored. No partial file remains.
+
+    Args:
+        message: The cause, without a full stop.
+        url: The URL of the output, if known.
+        is_gone: Whether that URL answered that it has no such file, or refused access.
 
     Attributes:
         url: The URL of the output, if known.

@@ -33,7 +33,7 @@ class SubmitFailed:
     Attributes:
         model: The slug of the model.
         reason: The message of the error.
-        uncertain: Whether a job may be running nevertheless, and be billed.
+        uncertain: Whether a job may be running and may be billed.
         request_id: None; there is no id.
 
     """
@@ -52,7 +52,7 @@ class Submitted:
         request_id: The id of the job.
         model: The slug of its model.
         params: The parameters as sent.
-        seconds: Duration of the submit with all retries.
+        seconds: Duration of the submit in seconds, with uploads and all retries.
 
     """
 
@@ -138,7 +138,7 @@ class Stored:
         request_id: The id of the job.
         model: The slug of its model; None if only the id of the job is known.
         files: The stored files.
-        seconds: Duration of downloading and storing.
+        seconds: Duration of the download and the storing, in seconds.
 
     """
 
@@ -149,3 +149,4 @@ class Stored:
 
 
 Event: TypeAlias = SubmitFailed | Submitted | StateChanged | Completed | Failed | Expired | Stored
+"""An event of a job."""

@@ -1,4 +1,4 @@
-"""Handles that errors carry: what can be done with a job or a result, whichever client it belongs to."""
+"""Handles of jobs and results in errors, for both clients."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class JobHandle(Protocol):
         ...
 
     def wait(self, timeout: float | None = None) -> Any:
-        """Wait for the job and return its `Result`; see `Job.wait`."""
+        """Wait for the job. See `Job.wait`."""
         ...
 
 
@@ -42,9 +42,9 @@ class ResultHandle(Protocol):
         ...
 
     def read(self, index: int = 0) -> Any:
-        """Read an output file and return its content as bytes; see `Result.read`."""
+        """Read an output file into memory. See `Result.read`."""
         ...
 
     def save(self, to: str | PathLike[str]) -> Any:
-        """Store the output files and return their `StoredFile`s; see `Result.save`."""
+        """Store the output files. See `Result.save`."""
         ...

@@ -11,11 +11,21 @@ for several jobs concurrently: blocking code is allowed everywhere, and shared s
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable, Mapping
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING
 
 import pluggy
+
+from kling_adapters.hook_objects import (
+    Auth,
+    JobContext,
+    JobStorage,
+    KeyPool,
+    Location,
+    RenewableAuth,
+    Storage,
+    Writer,
+)
 
 if TYPE_CHECKING:
     import click
@@ -23,154 +33,27 @@ if TYPE_CHECKING:
     from kling_adapters.events import Event
     from kling_adapters.schema.catalog import CatalogEntry
 
+__all__ = [
+    "PROJECT",
+    "Auth",
+    "HookSpecs",
+    "JobContext",
+    "JobStorage",
+    "KeyPool",
+    "Location",
+    "RenewableAuth",
+    "Storage",
+    "Writer",
+    "hookimpl",
+    "hookspec",
+]
+
 PROJECT = "kling_adapters"
+"""Name of the hooks for pluggy, and of the entry-point group."""
 hookspec = pluggy.HookspecMarker(PROJECT)
+"""Decorator of the specifications below."""
 hookimpl = pluggy.HookimplMarker(PROJECT)
-
-
-@runtime_checkable
-class Auth(Protocol):
-    """Source of the API key for requests."""
-
-    def api_key(self) -> str:
-        """Return the key for the next request.
-
-        Raises:
-            ConfigError: There is no key. The message says how to provide one.
-
-        """
-        ...
-
-
-@runtime_checkable
-class RenewableAuth(Auth, Protocol):
-    """An Auth that is notified of refused keys, so that it can fetch another key, such as a rotated one."""
-
-    def refused(self, key: str, status: int, retry_after: float | None) -> bool:
-        """Handle the refusal of a key. The refused request started no job.
-
-        Args:
-            key: The refused key.
-            status: 401 for an invalid key; for submits also 403 for a missing permission, 406 for an account
-                without credits, 429 for a rate limit.
-            retry_after: Seconds until the rate limit ends; None if unknown.
-
-        Returns:
-            Whether `api_key` has another key for an immediate retry. If not, the refusal is raised.
-
-        """
-        ...
-
-
-@runtime_checkable
-class KeyPool(RenewableAuth, Protocol):
-    """An Auth with several keys.
-
-    `api_key` is called for every submit, and `refused` for submits only. A job is polled with the key that
-    submitted it.
-    """
-
-    def keys(self) -> Iterable[str]:
-        """Return all keys, among which the journal identifies the key of a job of another process."""
-        ...
-
-    def accepted(self, key: str, request_id: str) -> None:
-        """Handle the start of a job, in this or an earlier process. `kling_event` reports its end."""
-        ...
-
-    def key_of(self, request_id: str) -> str | None:
-        """Return the key that submitted a job, or None: then the journal is used, and last `api_key`."""
-        ...
-
-
-@dataclass(frozen=True)
-class Location:
-    """Location of a stored file.
-
-    Attributes:
-        url: The URL of the file.
-        link: A temporary URL that opens the file without credentials; None if the storage cannot create one.
-
-    """
-
-    url: str
-    link: str | None = None
-
-
-@dataclass(frozen=True)
-class JobContext:
-    """Job of an output file.
-
-    Attributes:
-        request_id: The id of the job.
-        model: The slug of its model; None if only the id of the job is known.
-        params: The parameters as sent, including the prompt; None if the journal has no entry for the job.
-        cost: The price of the job in credits; None if unknown.
-        number: The position of this file among the files of the job, from 1.
-        count: The number of files of the job.
-
-    """
-
-    request_id: str
-    model: str | None
-    params: Mapping[str, Any] | None = field(repr=False)
-    cost: float | None
-    number: int
-    count: int
-
-
-@runtime_checkable
-class Writer(Protocol):
-    """Writer of a file, which is not visible under its name before `commit`."""
-
-    def write(self, chunk: bytes) -> None:
-        """Append the next bytes of the file."""
-        ...
-
-    def commit(self, sha256: str) -> Location:
-        """Publish the complete file, whose content has this hex digest, and return its location."""
-        ...
-
-    def abort(self) -> None:
-        """Discard the file. Called after any failure, possibly twice; must not raise.
-
-        The cancellation of a task calls it on the event loop, so it must return quickly. `write` or `commit`
-        may then be running in a thread and should stop; after their failure it is called again.
-        """
-        ...
-
-
-@runtime_checkable
-class Storage(Protocol):
-    """Storage for finished files."""
-
-    def check(self) -> None:
-        """Check that files can be stored. Called before a job is submitted.
-
-        Raises:
-            StorageError: Files cannot be stored.
-
-        """
-        ...
-
-    def open(self, name: str, content_type: str) -> Writer:
-        """Start a file. `commit` replaces an existing file of this name.
-
-        Args:
-            name: The name of the file: letters, digits, dots, hyphens and underscores.
-            content_type: The media type of the file, such as `video/mp4`.
-
-        """
-        ...
-
-
-@runtime_checkable
-class JobStorage(Storage, Protocol):
-    """A Storage that receives the job of a file, for its own file names or for metadata."""
-
-    def open_for(self, job: JobContext, name: str, content_type: str) -> Writer:
-        """Start a file of a job. Called instead of `open`, also when another process resumes the job."""
-        ...
+"""Decorator of a hook in a plugin."""
 
 
 class HookSpecs:
@@ -182,6 +65,10 @@ class HookSpecs:
 
         A model whose slug is registered already is skipped; any exception disables the plugin. `kling
         plugins` reports the reason.
+
+        Args:
+            register: Registers one model.
+
         """
 
     @hookspec
@@ -190,6 +77,10 @@ class HookSpecs:
 
         Import the dependencies of a command inside the command. An exception is logged, and the commands are
         missing.
+
+        Args:
+            app: The `kling` command.
+
         """
 
     @hookspec(firstresult=True)
@@ -200,7 +91,10 @@ class HookSpecs:
         any other exception is logged, and the next plugin is called.
 
         Args:
-            url: The URL or path to save to. Return None for URLs of other plugins.
+            url: The URL or path to save to.
+
+        Returns:
+            The storage, or None for a URL of another plugin.
 
         """
 
@@ -230,6 +124,13 @@ class HookSpecs:
         in an asyncio event loop of the plugin, which lives as long as the client and is independent of the
         event loop of the job. A coroutine is cancelled after ten seconds. The client stops waiting for a
         plain function after ten seconds; the plugin gets no events until the function has returned.
+
+        Args:
+            event: The event.
+
+        Returns:
+            The coroutine of a coroutine function; else None.
+
         """
 
     @hookspec
@@ -238,4 +139,8 @@ class HookSpecs:
 
         It runs in the thread or event loop of `kling_event`, so an asynchronous plugin can close its
         connections. An exception is logged. The client waits for 30 seconds at most.
+
+        Returns:
+            The coroutine of a coroutine function; else None.
+
         """

@@ -1,4 +1,4 @@
-"""A folder of specs -> every file of the package. Unchanged specs come from the cache."""
+"""Compilation of a folder of specs to all files of the package, with a cache of unchanged specs."""
 
 from __future__ import annotations
 
@@ -32,13 +32,13 @@ from kling_codegen.report import Problem
 
 T = TypeVar("T")
 
-# Fewer specs are compiled before processes for them have started.
+# Fewer specs compile faster than processes start.
 PARALLEL = 100
 
 
 @dataclass(frozen=True)
 class Compiled:
-    """A compiled spec: its files and its documentation by path, and the facts that shared files have."""
+    """A compiled spec: its files and its documentation by path, and its entry in shared files."""
 
     entry: ir.Entry
     place: Place
@@ -46,7 +46,7 @@ class Compiled:
     document: dict[str, str]
 
     def is_of(self, slug: str) -> bool:
-        """Return whether all names are those of `slug`, and no others: they become paths."""
+        """Return whether all names belong to `slug`: they become paths."""
         module = names.module_name(slug)
         return (
             re.fullmatch(SLUG, slug) is not None
@@ -56,7 +56,7 @@ class Compiled:
         )
 
     def with_texts(self, texts: Mapping[str, str]) -> Compiled:
-        """Return the same with each file as in `texts`, if it is there."""
+        """Return a copy with the files that are in `texts` replaced."""
         return replace(
             self,
             files={file: texts.get(file, text) for file, text in self.files.items()},
@@ -96,7 +96,7 @@ def build_package(folder: Path, name: str, cache: Cache) -> Package:
     shared_formatted = _parse(_FILES, cache.get(shared_key))
     is_shared_cached = shared_formatted is not None and shared_formatted.keys() == shared.keys()
     texts = _format(fresh.values(), {} if is_shared_cached else shared, name)
-    # Valid specs are cached although others are broken.
+    # Valid specs are cached even if others are broken.
     for key, model in fresh.items():
         cache.put(key, _COMPILED.dump_json(model.with_texts(texts)))
     if problems:
@@ -134,7 +134,7 @@ def _parse(kind: TypeAdapter[T], value: bytes | None) -> T | None:
 
 
 def _format(models: Iterable[Compiled], shared: dict[str, str], name: str) -> dict[str, str]:
-    """Format everything in one run of ruff: starting it takes longer than formatting a file."""
+    """Format all files in one run of ruff, whose start takes longer than formatting a file."""
     texts = dict(shared)
     for model in models:
         texts |= model.files | model.document
@@ -143,7 +143,7 @@ def _format(models: Iterable[Compiled], shared: dict[str, str], name: str) -> di
 
 @dataclass(frozen=True)
 class _Result:
-    """A spec that was read: the cache key of its content, and its files, not yet formatted, if it is valid."""
+    """A compiled spec before formatting, with its cache key; without files if the spec is invalid."""
 
     key: str
     slug: Slug | None
@@ -158,7 +158,7 @@ def _compile_all(paths: list[Path], name: str) -> Iterator[_Result]:
     if len(paths) < PARALLEL or processes == 1:
         yield from map(compile_one, paths)
         return
-    # Not fork: it is not safe where there are threads.
+    # Not fork, which is unsafe with threads.
     with ProcessPoolExecutor(processes, multiprocessing.get_context("spawn")) as pool:
         yield from pool.map(compile_one, paths, chunksize=10)
 

@@ -1,4 +1,4 @@
-"""Values by a hash of all that they depend on, in the user's cache folder, which may be deleted at any time."""
+"""Cache of values by a hash of their inputs, in the user's cache folder."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from pathlib import Path
 
 import platformdirs
 
-# In seconds. Entries that were not used for so long belong to specs that no longer exist.
+# In seconds. Entries that are unused for longer belong to specs that no longer exist.
 LIFETIME = 30 * 24 * 3600.0
 # The distributions that the output depends on.
 TOOLS = ("datamodel-code-generator", "jinja2", "pydantic", "pydantic-core", "pyyaml", "ruff")
@@ -25,20 +25,20 @@ _ENTRY = re.compile(r"[0-9a-f]{64}(\.\w+)?")
 
 
 def user_folder() -> Path | None:
-    """Return the folder of this tool among the user's caches; None if there is no such folder."""
+    """Return the folder of this tool in the user's cache folder; None without a home folder."""
     try:
         folder = platformdirs.user_cache_path("kling-codegen", appauthor=False)
     except (OSError, RuntimeError):
         return None
-    # Without a home folder, it is relative to whatever folder the command runs in.
+    # Without a home folder, the path is relative.
     return folder if folder.is_absolute() else None
 
 
 class Cache:
     """Bytes by key, one file each; without a usable folder, nothing is stored.
 
-    A key is made of all that a value depends on, so a value never becomes wrong, and all projects share the
-    folder. A damaged entry is ignored. The folder must belong to the user: entries decide about generated code.
+    A key is a hash of all inputs of a value, so values never become stale, and all projects share the folder. A
+    damaged entry is ignored. The folder must belong to the user, because entries become generated code.
     """
 
     def __init__(self, folder: Path | None) -> None:
@@ -64,7 +64,7 @@ class Cache:
         if self._folder is None:
             return
         with suppress(OSError):
-            # mkstemp follows no link and takes no file that is already there.
+            # mkstemp follows no link and opens no existing file.
             descriptor, temporary = tempfile.mkstemp(dir=self._folder, prefix=f"{key}.")
             with os.fdopen(descriptor, "wb") as file:
                 file.write(_digest(value) + b"\n" + value)
@@ -94,7 +94,7 @@ def _is_private(folder: Path) -> bool:
 
 
 def make_key(*parts: bytes) -> str:
-    """Return the key of the output of this version of the compiler for these contents."""
+    """Return the cache key for inputs of this version of the compiler."""
     digest = hashlib.sha256(_compiler_digest())
     for part in parts:
         digest.update(len(part).to_bytes(8))
@@ -104,7 +104,7 @@ def make_key(*parts: bytes) -> str:
 
 @cache
 def _compiler_digest() -> bytes:
-    """Return a digest of everything but the specs that the output depends on."""
+    """Return a digest of the compiler: its code, its templates and its tools."""
     digest = hashlib.sha256(repr([sys.version_info[:2], *map(version, TOOLS)]).encode())
     folder = Path(__file__).parent
     for path in sorted(path for path in folder.rglob("*") if path.suffix in {".py", ".jinja"}):

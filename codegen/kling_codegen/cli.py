@@ -34,14 +34,14 @@ from kling_codegen.report import (
 )
 from kling_codegen.tree import Tree
 
-# Of the files in the way, so many are listed.
+# The maximum number of obstructing files in a message.
 MAX_LISTED = 3
 out_option = click.option(
     "--out",
     type=click.Path(path_type=Path, file_okay=False),
     default=Path("kling_adapters/models"),
     show_default=True,
-    help="The package to write; it holds nothing else. The stub of the client is written into client/ beside it.",
+    help="The package to write, which holds only generated files. The stub of the client goes to client/ beside it.",
 )
 
 
@@ -96,8 +96,8 @@ def check(specs: Path, out: Path, form: Format) -> None:
 
 
 def _build_tree(specs: Path, out: Path, form: Format, cache: Cache) -> Tree:
-    """Return everything that is generated. Nothing is written or removed where the place is refused."""
-    # Only the core's specs have the facts that all models share, wherever they are compiled to.
+    """Return all generated files. Refuse a folder where they must not be written."""
+    # Only the core's specs have gateway.yaml, whatever --out is.
     name = ir.CORE if (specs / "gateway.yaml").exists() else ir.package_name(out)
     if not all(part.isidentifier() and not keyword.iskeyword(part) for part in name.split(".")):
         raise click.UsageError(
@@ -125,7 +125,7 @@ def _build_tree(specs: Path, out: Path, form: Format, cache: Cache) -> Tree:
 
 
 def _fill_table(readme: Path, name: str, **values: Any) -> dict[Path, str]:
-    """Return a README with its generated table, if it is there and has the marks of one."""
+    """Return a README with its generated table, if it exists and has the marks of the table."""
     text = trees.read_text(readme)
     if text is None or not render.has_table(text, name):
         return {}

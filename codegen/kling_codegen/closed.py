@@ -37,7 +37,7 @@ class ValueRefused(ValueError):
 
 def iter_repeated(values: Iterable[T]) -> Iterator[tuple[int, T]]:
     """Yield each value that equals an earlier one, with its index."""
-    # By repr: to Python, 1 and True are the same.
+    # By repr: to Python, 1 equals True.
     earlier: set[str] = set()
     for index, value in enumerate(values):
         if repr(value) in earlier:
@@ -46,7 +46,7 @@ def iter_repeated(values: Iterable[T]) -> Iterator[tuple[int, T]]:
 
 
 class ProblemCollector(Protocol):
-    """Lets a validation go on after its first problem; load/document.py implements it."""
+    """Collector that continues a validation after its first problem; load/document.py implements it."""
 
     def note(self, data: Any, problems: Iterable[LocatedMessage]) -> None:
         """Add problems at locations within `data`."""
@@ -65,11 +65,11 @@ class Closed(BaseModel):
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
 
-    # The keys without which problems() cannot run; None stands for all keys.
+    # The keys that problems() needs; None stands for all keys.
     essential: ClassVar[frozenset[str] | None] = None
 
     def problems(self) -> Iterator[LocatedMessage]:
-        """Yield the problems of values that are well formed by themselves."""
+        """Yield contradictions between values that are valid on their own."""
         return iter(())
 
     @classmethod

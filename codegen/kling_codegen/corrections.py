@@ -1,6 +1,6 @@
-"""Everything in which the types of datamodel-code-generator are corrected, with the reasons.
+"""Corrections of the types of datamodel-code-generator, with their reasons.
 
-Before the call, `type_schema` leaves out all that needs no inference:
+Before the call, `type_schema` leaves out the parts that need no inference:
 
 - names of fields: they are ours, so that it has no reason to change one and to add an alias;
 - bounds: for a bounded item of a list it writes a RootModel, and for the bound 0 it writes 0.0;
@@ -39,7 +39,7 @@ BOUNDS: Mapping[str, str] = {
 
 
 def type_schema(schema: Schema) -> dict[str, Any]:
-    """Return what datamodel-code-generator gets to see of a schema."""
+    """Return the part of a schema that datamodel-code-generator receives."""
     if schema.format is not MISSING:
         return {"type": "string", "customTypePath": "kling_adapters.schema.param_types.Media"}
     if schema.items is not MISSING:

@@ -1,4 +1,4 @@
-"""The documentation page of a model: a spec in words, as Markdown that the template only lays out."""
+"""The content of the documentation page of a model, as Markdown for the template."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class Example:
 
 @dataclass(frozen=True)
 class Page:
-    """All but the names is Markdown; the rows are those of tables."""
+    """The texts of a page, as Markdown; tuples of tuples are rows of tables."""
 
     slug: str
     title: str
@@ -134,12 +134,12 @@ def code(value: Any) -> str:
 
 
 def address(url: str) -> str:
-    """Return a URL with every character escaped that would end it early, in `<...>`, in `(...)` and in a table."""
+    """Return a URL with escapes for characters that would end it in `<...>`, in `(...)` or in a table."""
     return "".join(quote(c) if c in _URL_ENDS or not c.isprintable() else c for c in url)
 
 
 def _fence(text: str, least: int) -> str:
-    """Return more backticks than stand together in a text."""
+    """Return a fence with more backticks than any run in a text."""
     return "`" * max(least, 1 + max(map(len, re.findall("`+", text)), default=0))
 
 
@@ -209,7 +209,7 @@ def _format_word(name: str, value: Any) -> str:
 
 
 def _quote_word(text: str) -> str:
-    """Return a word for a shell; other characters than printable ones and line ends as escapes of bash and zsh."""
+    """Return a quoted word for a shell, with unprintable characters as escapes of bash and zsh."""
     if all(character.isprintable() or character in "\n\t" for character in text):
         return shlex.quote(text)
     escaped = text.replace("\\", r"\\").replace("'", r"\'").replace("\n", r"\n")

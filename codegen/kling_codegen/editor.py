@@ -13,7 +13,7 @@ from kling_codegen.language import Spec
 
 
 def editor_schemas() -> dict[str, str]:
-    """Return the JSON Schemas (draft-07, as editors want it) of spec files and of gateway.yaml, by file name."""
+    """Return the JSON Schemas (draft-07, for editors) of spec files and of gateway.yaml, by file name."""
     return {
         "spec.schema.json": _editor_schema(Spec, "A model spec of kling-adapters"),
         "gateway.schema.json": _editor_schema(Gateway, "The facts that all models of kling-adapters share"),

@@ -40,7 +40,7 @@ class TypedClass:
 
 
 def infer_classes(name: str, schema: Schema) -> list[TypedClass]:
-    """Return the classes that `schema` needs, each after those it is made of; the last has the name `name`."""
+    """Return the classes of a schema, parts before their users; the last one is called `name`."""
     source = generate(
         type_schema(schema),
         input_file_type=InputFileType.JsonSchema,

@@ -13,7 +13,7 @@ from kling_codegen.patterns import ADDRESS, ORIGIN, PATH, REQUEST_PATH, SUBMIT_P
 
 
 class Key(Closed):
-    """How a request is authenticated."""
+    """Authentication of a request."""
 
     header: Annotated[Text, Field(description="The header that carries the key.")]
     environment: Annotated[Text, Field(description="The environment variable that holds the key.")]
@@ -24,33 +24,33 @@ class Paths(Closed):
 
     submit: Annotated[str, Field(pattern=SUBMIT_PATH, description="Starts a job; has {slug}.")]
     sync: Annotated[
-        str, Field(pattern=SUBMIT_PATH, description="Runs a job and answers with what it made; has {slug}.")
+        str, Field(pattern=SUBMIT_PATH, description="Runs a job and answers with its output; has {slug}.")
     ]
     status: Annotated[str, Field(pattern=REQUEST_PATH, description="The state of a job; has {request_id}.")]
-    result: Annotated[str, Field(pattern=REQUEST_PATH, description="What a job made; has {request_id}.")]
-    credits: Annotated[str, Field(pattern=PATH, description="What is left on the account.")]
+    result: Annotated[str, Field(pattern=REQUEST_PATH, description="The result of a job; has {request_id}.")]
+    credits: Annotated[str, Field(pattern=PATH, description="The credits of the account.")]
 
 
 class State(Closed):
     """A state of a job."""
 
-    name: Annotated[Text, Field(description="As the gateway writes it.")]
-    meaning: Annotated[Text, Field(description="What it says of the job.")]
-    terminal: Annotated[bool, Field(description="Whether nothing changes any more.")]
+    name: Annotated[Text, Field(description="The name in answers.")]
+    meaning: Annotated[Text, Field(description="A description of the state.")]
+    terminal: Annotated[bool, Field(description="Whether the state is final.")]
 
 
 class Error(Closed):
-    """A status code, and what a submit that was answered with it may do."""
+    """A status code, and its meaning for a submit."""
 
     status: Annotated[int, Field(ge=400, le=599, description="The HTTP status.")]
-    name: Annotated[Text, Field(description="As the documentation calls it.")]
-    meaning: Annotated[Text, Field(description="What went wrong.")]
+    name: Annotated[Text, Field(description="The name in the documentation.")]
+    meaning: Annotated[Text, Field(description="A description of the error.")]
     submit: Annotated[
         Literal["safe", "never", "uncertain"],
-        Field(description="Whether the submit may be repeated, will never do, or may have started a job."),
+        Field(description="The submit may be repeated, will never succeed, or may have started a job."),
     ]
     source: Annotated[
-        Literal["seed", "docs", "client", "digest"], Field(description="Where the fact comes from.")
+        Literal["seed", "docs", "client", "digest"], Field(description="The source of the fact.")
     ]
 
 
@@ -68,36 +68,41 @@ class NoCredits(Closed):
 
 
 class StatusGroups(Closed):
-    """Statuses by what they mean for the client."""
+    """Groups of statuses with one meaning for the client."""
 
-    failed_job: Annotated[Status, Field(description="A job that was asked about has FAILED.")]
+    failed_job: Annotated[Status, Field(description="The job of a query has FAILED.")]
     query_retry: Annotated[
         Statuses,
         Field(description="A request that starts nothing may succeed later; any other 4xx is final."),
     ]
     key_refusal: Annotated[Statuses, Field(description="Another key may succeed.")]
-    output_gone: Annotated[
-        Statuses, Field(description="The address of an output does not offer it any more.")
-    ]
+    output_gone: Annotated[Statuses, Field(description="The output is no longer available at its URL.")]
     no_credits: Annotated[NoCredits, Field(description="The account lacks credits.")]
 
 
 class Gateway(Closed):
-    """gateway.yaml: what all models share."""
+    """gateway.yaml: the facts that all models share."""
 
     essential = frozenset({"states", "errors"})
 
-    base_url: Annotated[str, Field(pattern=ORIGIN, description="Where the gateway is.")]
+    base_url: Annotated[str, Field(pattern=ORIGIN, description="The address of the gateway.")]
     upload_url: Annotated[
         str,
-        Field(pattern=ADDRESS, description="Takes media files; any other gateway has it below its base URL."),
+        Field(
+            pattern=ADDRESS,
+            description="The address for uploads of media; other gateways have it below their base URL.",
+        ),
     ]
-    key: Annotated[Key, Field(description="How a request is authenticated.")]
+    key: Annotated[Key, Field(description="Authentication of a request.")]
     paths: Annotated[Paths, Field(description="The calls, below base_url.")]
-    record_lifetime_seconds: Annotated[int, Field(gt=0, description="How long the gateway knows a job.")]
-    output_lifetime_seconds: Annotated[int, Field(gt=0, description="How long an output can be fetched.")]
+    record_lifetime_seconds: Annotated[
+        int, Field(gt=0, description="Seconds for which the gateway keeps the record of a job.")
+    ]
+    output_lifetime_seconds: Annotated[
+        int, Field(gt=0, description="Seconds for which an output can be fetched.")
+    ]
     states: Annotated[list[State], Field(min_length=1, description="The states of a job.")]
-    errors: Annotated[list[Error], Field(min_length=1, description="What each status code means.")]
+    errors: Annotated[list[Error], Field(min_length=1, description="The status codes.")]
     statuses: Annotated[StatusGroups, Field(description="Groups of statuses that the client treats alike.")]
 
     def problems(self) -> Iterator[LocatedMessage]:

@@ -1,4 +1,4 @@
-"""The intermediate representation: every name, type and order is decided here; the templates only lay it out."""
+"""The intermediate representation, with every name, type and order of the generated files."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from kling_codegen.rules.rule import iter_conditions
 from kling_codegen.schema import Schema
 
 LINE_LENGTH = 110
-# Of the longest string literal that fits behind `description=` in a Field.
+# The longest string literal that fits after `description=` in a Field.
 TEXT_LENGTH = 84
 
 # The package of the models that the clients of kling-adapters have typed calls for.
@@ -28,7 +28,7 @@ CORE = "kling_adapters.models"
 
 @dataclass(frozen=True)
 class Field:
-    """One field of a class; all but the names is Python source. `default` is None for a required field."""
+    """One field of a class, as Python source. `default` is None for a required field."""
 
     name: str
     wire: str
@@ -136,7 +136,7 @@ class Entry:
 
 
 def package_name(folder: Path) -> str:
-    """Return the name that a folder is imported by: its own, below every folder above it with an __init__.py."""
+    """Return the import name of a folder: its own, after those of the packages that contain it."""
     folder = folder.absolute()
     parts = [folder.name]
     while (folder := folder.parent) != folder.parent and (folder / "__init__.py").exists():
@@ -145,7 +145,7 @@ def package_name(folder: Path) -> str:
 
 
 def build_module(spec: language.Spec, package: str = CORE) -> Module:
-    """Decide everything about the files of one model; `package` is the name its package is imported by."""
+    """Return the representation of one model; `package` is the import name of its package."""
     by_slug = package == CORE
     name = names.class_name(spec.slug)
     typed_classes = infer_classes(name, spec.input.as_schema())
@@ -175,7 +175,7 @@ def _rule_call(condition: Condition) -> RuleCall:
 
 
 def _final_names(typed_classes: list[TypedClass]) -> dict[str, str]:
-    """Return the final name of each class: neither it nor its TypedDict may have a name that is in use."""
+    """Return the final name of each class, so that neither it nor its TypedDict conflicts with another name."""
     *parts, model = [typed.name for typed in typed_classes]
     # A field would hide a class of its name from its own annotation.
     fields = {field.name for typed in typed_classes for field in typed.fields}

@@ -38,13 +38,13 @@ def build_json_schema(spec: Spec) -> dict[str, Any]:
 
 
 def _write_out(schema: dict[str, Any]) -> dict[str, Any]:
-    """Return a schema with what the spec language implies: the pattern of a URI, and that objects are closed."""
-    whole = dict(schema)
-    if whole.get("format") == "uri":
-        whole["pattern"] = HTTP_URL
-    if "items" in whole:
-        whole["items"] = _write_out(whole["items"])
-    if "properties" in whole:
-        whole["additionalProperties"] = False
-        whole["properties"] = {name: _write_out(part) for name, part in whole["properties"].items()}
-    return whole
+    """Return a schema with the constraints that the spec language implies: the pattern of a URI, and closed objects."""
+    complete = dict(schema)
+    if complete.get("format") == "uri":
+        complete["pattern"] = HTTP_URL
+    if "items" in complete:
+        complete["items"] = _write_out(complete["items"])
+    if "properties" in complete:
+        complete["additionalProperties"] = False
+        complete["properties"] = {name: _write_out(part) for name, part in complete["properties"].items()}
+    return complete

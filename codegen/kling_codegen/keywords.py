@@ -1,4 +1,4 @@
-"""The JSON Schema subset of the spec language: its types, and the keywords that go with each."""
+"""The JSON Schema subset of the spec language: its types, and the keywords of each type."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ RANGES = {
 """Each pair of bounds, the type it bounds, and the unit it counts."""
 # pydantic accepts no larger integer in a Literal.
 LARGEST = 2**63 - 1
-# The kind of a schema whose type is wrong: nothing else can be said of it.
+# The kind of a schema whose type is invalid.
 UNKNOWN = "unknown"
 
 

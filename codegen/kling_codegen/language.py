@@ -71,7 +71,7 @@ class Pricing(Closed):
     ]
 
     def problems(self) -> Iterator[LocatedMessage]:
-        """Yield a range of prices that is upside down."""
+        """Yield a range of prices whose end is below its start."""
         if self.low > self.high:
             yield ("to",), Message(f"to {format_number(self.high)} is below from {format_number(self.low)}")
 
@@ -132,7 +132,7 @@ class Spec(Closed):
     lint: Annotated[list[Silence], Field(description="Findings of lint that are accepted.")] = []
 
     def problems(self) -> Iterator[LocatedMessage]:
-        """Yield rules about unknown parameters, and examples that break the schema or a rule."""
+        """Yield rules about unknown parameters, and examples that violate the schema or a rule."""
         properties, required = self.input.properties, self.input.required
         reference_errors = [
             (("rules", index, *at), message)

@@ -1,4 +1,4 @@
-"""The wording of problems in a spec: the problem, the allowed values, a suggestion, and how values are shown."""
+"""Messages about problems in a spec: the problem, the allowed values, and a suggestion."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
-# Longer texts and lists are shortened: a message is to be read at a glance.
+# Longer texts and lists are shortened in messages.
 TEXT_LENGTH = 60
 LIST_LENGTH = 100
 
@@ -70,7 +70,7 @@ def shorten(text: str) -> str:
 
 
 def format_list(values: Iterable[Any]) -> str:
-    """Return values with commas between them; of a long list the first, and the number of the remaining ones."""
+    """Return values with commas between them; the start of a long list, and the number of the remaining values."""
     texts = [str(value) for value in values]
     more = [f"and {len(texts) - LIST_LENGTH} more"] if len(texts) > LIST_LENGTH else []
     return ", ".join([*texts[:LIST_LENGTH], *more])

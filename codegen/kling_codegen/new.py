@@ -1,4 +1,4 @@
-"""`kling-codegen new`: the start of a spec, of a package of adapters with its own specs, or of a plugin."""
+"""`kling-codegen new`: templates of a spec, of a package of adapters with its own specs, and of a plugin."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _PACKAGE = r"[a-z][a-z0-9]*(-[a-z0-9]+)*"
 @click.option(
     "--package",
     metavar="NAME",
-    help="Make a folder NAME instead: a package of adapters of its own, with specs of its own.",
+    help="Make a folder NAME instead: a separate package of adapters, with its own specs.",
 )
 @click.option(
     "--plugin",
@@ -40,8 +40,8 @@ _PACKAGE = r"[a-z][a-z0-9]*(-[a-z0-9]+)*"
 def new(slug: str | None, specs: Path, package: str | None, plugin: str | None) -> None:
     """Start the spec of the model SLUG: write a file to fill in, and print the next steps.
 
-    With --package, start a distribution that adds models to every `kling-adapters` it is installed beside; with
-    --plugin, one that adds to what it does.
+    With --package, start a distribution that adds models to an installed `kling-adapters`; with --plugin, one that
+    adds storage, keys or event handlers.
     """
     if plugin is not None:
         if package is not None or slug is not None:

@@ -1,4 +1,4 @@
-"""ir -> texts of files: fills the templates and formats the result."""
+"""Rendering of the intermediate representation: fills the templates and formats the files."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def render_shared(package: str, entries: Sequence[Entry], gateway: Gateway | Non
 
 
 def format_files(files: Mapping[str, str], package: str) -> dict[str, str]:
-    """Return files as ruff formats the Python in them, that in Markdown too, whatever configuration lies around."""
+    """Return files with Python formatted by ruff, also in Markdown, independently of any configuration."""
     python = [path for path in files if path.endswith((".py", ".pyi"))]
     texts = [*python, *(path for path in files if path.endswith(".md"))]
     ruff = [sys.executable, "-m", "ruff"]
@@ -77,9 +77,9 @@ def has_table(readme: str, name: str) -> bool:
 
 
 def replace_table(readme: str, name: str, **values: Any) -> str:
-    """Return a README with a table, filled in from `values`, between its marks; everything else is as it was."""
+    """Return a README with a table from `values` between its marks."""
     table = f"\n{fill_template(f'{name}.md.jinja', **values)}\n"
-    # Lines end as that of the mark does.
+    # With the line ending of the mark.
     return _table_pattern(name).sub(lambda match: match[1] + table.replace("\n", match[2]), readme)
 
 

@@ -41,7 +41,7 @@ class Problem:
         where: the place in the spec, such as input.properties.prompt.
         allowed: the values that may stand there.
         suggestion: the value that was probably intended.
-        rule: the rule of lint that reports it. This one and the three above may be empty.
+        rule: the lint rule. This one and the three above may be empty.
 
     """
 
@@ -57,7 +57,7 @@ class Problem:
 
     @property
     def message(self) -> str:
-        """Everything but the place in the file."""
+        """The text without the place in the file."""
         text = f"{self.text}, at {self.where}" if self.where else self.text
         message = str(Message(text, self.allowed, self.suggestion))
         return f"{self.level}: {message} [{self.rule}]" if self.rule else message
@@ -67,7 +67,7 @@ class Problem:
 
 
 def print_text(text: str, *, err: bool = False) -> None:
-    """Print text that may come from a spec, a page or a file: it cannot move the cursor or hide a part of itself."""
+    """Print text of a spec, a page or a file, without characters that control a terminal."""
     click.echo("\n".join(map(escape_unprintable, text.split("\n"))), err=err)
 
 

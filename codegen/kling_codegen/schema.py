@@ -1,4 +1,4 @@
-"""One parameter in a spec: its keywords, and the values that fit them."""
+"""One parameter in a spec: its keywords, and validation of values."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ class Schema(Closed):
 
     @classmethod
     def allowed_keys(cls, data: Mapping[str, Any]) -> list[str]:
-        """Return the keywords that go with the type, in a fixed order."""
+        """Return the keywords that the type allows, in a fixed order."""
         kind = data.get("type")
         fitting = (
             KEYWORDS_OF[bare_kind(kind)] | {"type", "description"}
@@ -87,7 +87,7 @@ class Schema(Closed):
         }
 
     def problems(self) -> Iterator[LocatedMessage]:
-        """Yield keywords that contradict the type or each other, and a default that does not fit."""
+        """Yield keywords that contradict the type or each other, and an invalid default."""
         keywords = self.keywords()
         yield from self._keyword_problems(keywords)
         for low, high in RANGES:
@@ -148,7 +148,7 @@ class Schema(Closed):
 
 
 class Input(Closed):
-    """The parameters of a model: an object that takes nothing else."""
+    """The parameters of a model, as a closed object."""
 
     essential = frozenset({"properties"})
 
@@ -165,7 +165,7 @@ class Input(Closed):
 
 
 def violations(schema: Schema, value: Any) -> Iterator[LocatedMessage]:
-    """Yield where `value` breaks `schema`."""
+    """Yield the violations of a schema by a value."""
     if schema.nullable and value is None:
         return
     if not is_kind(schema.kind, value):

@@ -17,7 +17,7 @@ from kling_adapters._http.deadline import Deadline, NotConnected, OutOfTime
 from kling_adapters.protocol.local_hosts import is_loopback
 
 CheckAddresses: TypeAlias = Callable[[str, Iterable[str]], list[str]]
-"""Takes a host and its addresses, and returns those that may be connected to."""
+"""Takes a host and its addresses; returns the allowed addresses."""
 
 # A larger slice would be copied again for each piece that the socket accepts.
 _WRITE_BYTES = 65536

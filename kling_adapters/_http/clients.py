@@ -114,7 +114,7 @@ class ClientFactory:
 
 def _common_options() -> dict[str, Any]:
     return {
-        # A session cookie is a secret, too, and a cookie jar ignores ports.
+        # Session cookies are secrets, and a cookie jar ignores ports.
         "cookies": CookieJar(DefaultCookiePolicy(allowed_domains=())),
         # Proxies and certificates of the environment are in the transports.
         "trust_env": False,

@@ -1,4 +1,4 @@
-"""An exchange with the gateway or a file server: all of it that both transports share."""
+"""One exchange with the gateway or a file server; both transports share it."""
 
 from __future__ import annotations
 
@@ -132,8 +132,8 @@ def _make_headers(gateway: Gateway, request: Request) -> dict[str, str]:
         "accept-encoding": "gzip",
         **request.headers,
     }
-    is_home = request.url.startswith(f"{gateway.base_url}/") or request.url == gateway.upload_url
-    if request.key is not None and is_home:
+    is_to_gateway = request.url.startswith(f"{gateway.base_url}/") or request.url == gateway.upload_url
+    if request.key is not None and is_to_gateway:
         headers[KEY_HEADER] = request.key
     return headers
 

@@ -27,7 +27,7 @@ _logged_keys: ContextVar[Collection[str]] = ContextVar("logged_keys", default=()
 
 
 def mask_keys(keys: Collection[str], text: str) -> str:
-    """Return a text with `[key]` in place of every key, also of one with escaped characters."""
+    """Replace every key in a text, with or without escaped characters, with `[key]`."""
     for key in tuple(keys):
         if len(key) >= _MIN_KEY_LENGTH:
             text = text.replace(key, "[key]")

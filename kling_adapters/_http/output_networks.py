@@ -1,4 +1,4 @@
-"""Networks that outputs may be fetched from. An answer may contain any URL, also of a private service."""
+"""Networks that outputs may be fetched from: an answer may contain the URL of a private service."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Transports: they send requests, and report for a failure whether the request may have been received."""
+"""Transports, which send requests; a failure says whether the request may have been received."""
 
 from __future__ import annotations
 

@@ -51,7 +51,7 @@ class Folder:
             with tempfile.TemporaryFile(dir=self._path) as file:
                 file.write(bytes(PROBE_BYTES))
                 file.flush()
-            # Some file systems report 0 because they do not know it.
+            # Some file systems report 0 for unknown.
             if 0 < (free := shutil.disk_usage(self._path).free) < MIN_FREE_BYTES:
                 raise StorageError(
                     f"the disk of {str(self._path)!r} is full: {free >> 20} MiB are free; "
@@ -78,7 +78,7 @@ class Folder:
 class FileWriter:
     """Writer of a part file beside the target, which replaces the target when it is complete and on disk.
 
-    It removes part files that dead processes have left; those of running processes are locked.
+    It removes part files of dead processes; those of running processes are locked.
     """
 
     def __init__(self, target: Path) -> None:

@@ -22,7 +22,7 @@ log = logging.getLogger("kling_adapters")
 
 @hookimpl
 def kling_event(event: Event) -> None:
-    """Log an event: failures as warnings, all else as information."""
+    """Log an event: a failure as a warning, any other as information."""
     job = f"{event.model or 'job'} {event.request_id}"
     match event:
         case SubmitFailed():

@@ -1,4 +1,4 @@
-"""Models of the built-in catalogue."""
+"""Models of the built-in catalog."""
 
 from __future__ import annotations
 

@@ -19,7 +19,7 @@ from kling_adapters.errors import KlingError
 
 
 class _Commands(click.Group):
-    """The built-in commands, and those of plugins, which are loaded when they are needed."""
+    """The built-in commands, and those of plugins, which are loaded when needed."""
 
     _are_plugins_loaded = False
 
@@ -84,7 +84,7 @@ def main() -> None:
     streams = Streams()
     # Plugins are loaded, and may be broken, before the options are read.
     _configure_logging(logging.WARNING)
-    # What a shell in the background and nohup ignore stays ignored.
+    # Signals that a background shell or nohup ignores stay ignored.
     for name in ("SIGTERM", "SIGHUP"):
         number = getattr(signal, name, None)
         if number is not None and signal.getsignal(number) is signal.SIG_DFL:
@@ -93,7 +93,7 @@ def main() -> None:
     if (error := streams.close()) is not None:
         print_message(
             f"standard output cannot be written: {error.strerror}. The printed text is lost; `kling jobs` lists the "
-            "jobs of the journal and where they are stored."
+            "jobs of the journal and their stored files."
         )
         code = code or ExitCode.STORAGE
     sys.exit(int(code))
@@ -118,7 +118,7 @@ def _run() -> int:
         print_progress(traceback.format_exc())
         print_message(
             f"internal error: {type(error).__name__}: {error}. This is a defect of kling-adapters: please report it "
-            "with the lines above. A submitted job goes on; `kling jobs` lists it."
+            "with the lines above. A submitted job continues; `kling jobs` lists it."
         )
         return ExitCode.INTERNAL_ERROR
     return returned if isinstance(returned, int) else ExitCode.DONE

@@ -1,4 +1,4 @@
-"""`kling batch`: a file of jobs, checked as a whole, run many at a time, and resumed."""
+"""`kling batch`: check, run and resume the jobs of a file."""
 
 from __future__ import annotations
 
@@ -47,12 +47,18 @@ class _Options:
 
 @click.command()
 @click.argument("file", type=click.Path(path_type=Path, dir_okay=False, exists=True))
-@click.option("--model", metavar="SLUG", help="The model of lines that name none.")
+@click.option("--model", metavar="SLUG", help="The model of lines without one.")
 @save_to
-@click.option("--concurrency", type=click.IntRange(1), default=16, show_default=True, help="Jobs at a time.")
+@click.option(
+    "--concurrency",
+    type=click.IntRange(1),
+    default=16,
+    show_default=True,
+    help="Jobs that run at the same time.",
+)
 @click.option("--max-cost", type=AMOUNT, metavar="CREDITS", help="Submit nothing that could exceed this.")
 @click.option("--dry-run", is_flag=True, help="Check every line and estimate the cost; send nothing.")
-@click.option("--resume", is_flag=True, help="Go on: a line that was submitted is never submitted again.")
+@click.option("--resume", is_flag=True, help="Continue the batch; a submitted line is never submitted again.")
 @click.option("--skip-invalid", is_flag=True, help="Report invalid lines and submit the others.")
 @click.option("--name", metavar="NAME", help="Name the batch in the journal; by default the path of FILE.")
 @click.option(
@@ -68,14 +74,15 @@ class _Options:
 def batch(**options: Any) -> None:
     """Run every line of a file.
 
-    Outcomes are written to FILE.outcomes.jsonl. A line of a .jsonl file is {"model": "kling-2", "prompt": "..."}; a .json file may be a list of such objects. The
-    columns of a .csv file are parameters; an empty cell is not sent, and a list is JSON. Columns and keys that start
-    with #, such as #customer, are only copied to the outcomes. Every line is checked before the first is sent.
+    Outcomes are written to FILE.outcomes.jsonl. A line of a .jsonl file is {"model": "kling-2", "prompt": "..."};
+    a .json file may be a list of such objects. The columns of a .csv file are parameters; an empty cell is not
+    sent, and a list is JSON. Columns and keys that start with #, such as #customer, are only copied to the
+    outcomes. Every line is checked before the first is sent.
 
     Where a model takes media, @FILE is a file of this machine. In other parameters @ is text, but see --allow-files.
 
     --json prints each outcome as a JSON object. Ctrl-C, or SIGTERM, finishes jobs in flight and submits nothing
-    more; Ctrl-C after that stops at once. --resume goes on afterwards, with the same journal and the same path or
+    more; Ctrl-C after that stops at once. --resume continues afterwards, with the same journal and the same path or
     --name.
     """
     _run_batch(_Options(**options))
@@ -126,7 +133,7 @@ def _submit_lines(
     history: BatchHistory,
     outcomes: OutcomesFile,
 ) -> Tally:
-    """Bring every line to its end and return the count of outcomes."""
+    """Run every line and return the count of outcomes."""
     import anyio
 
     has_journal = client["journal"] is not None
@@ -148,5 +155,5 @@ def _submit_lines(
 
 
 def _batch_name(file: Path) -> str:
-    """Return the path of a file as text that the journal can store, also if it is not UTF-8."""
+    """Return the path of a file as text that the journal can store, even if it is not UTF-8."""
     return os.fsencode(file.resolve()).decode("utf-8", "backslashreplace")

@@ -21,11 +21,11 @@ if TYPE_CHECKING:
 
 
 MAX_FILE_BYTES = 256 * 1024**2
-"""The largest batch file; a device has no end."""
+"""The largest batch file in bytes: a device is endless."""
 MAX_PROBLEMS = 50
-"""The problems of a file that are shown."""
+"""The maximum number of problems in a message."""
 NOTE_MARK = "#"
-"""The first character of columns and keys of one's own."""
+"""The first character of columns and keys that are only copied to the outcomes."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ class Line:
 
 @dataclass(frozen=True)
 class InvalidLine:
-    """A line that cannot be sent; `problems` are messages that begin with its place."""
+    """A line that cannot be sent; `problems` are messages that begin with its number."""
 
     number: int
     problems: tuple[str, ...]
@@ -75,7 +75,7 @@ class BatchFile:
             raise ConfigError(f"{self.path} contains no request. Nothing was sent")
 
     def describe_problems(self, consequence: str) -> str:
-        """Return the problems of the file, one a line, up to a limit."""
+        """Return the problems of the file, one per line, up to a limit."""
         problems = [problem for line in self.invalid for problem in line.problems]
         shown = [
             f"{count_noun(len(problems), 'problem')} in {self.path}; {consequence}:",
@@ -90,8 +90,8 @@ def read_batch(file: Path, model: str | None, catalog: Catalog, read_text: TextR
     """Read every request of a batch file.
 
     Args:
-        file: The file: CSV if its name ends so, otherwise JSON Lines or a JSON list.
-        model: The slug of requests that name no model.
+        file: The file: CSV or TSV by its extension, otherwise JSON Lines or a JSON list.
+        model: The slug of requests without a model.
         catalog: The models.
         read_text: Reads `@FILE` of parameters that are text; None to keep it as text.
 
@@ -139,7 +139,7 @@ def _read_params(
 ) -> Params:
     slug = members.pop("model", None) or model
     if not isinstance(slug, str):
-        raise ConfigError('names no model: add "model" to the line, or pass --model')
+        raise ConfigError('has no model: add "model" to the line, or pass --model')
     entry = catalog.find(slug)
     schema = entry.json_schema()
     read = read_cells if is_csv else read_members

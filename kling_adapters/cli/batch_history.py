@@ -1,4 +1,4 @@
-"""The jobs of a batch that the journal has from earlier runs."""
+"""The jobs of earlier runs of a batch, from the journal."""
 
 from __future__ import annotations
 
@@ -29,16 +29,16 @@ class BatchHistory:
         self._entries = _read_entries(client)
 
     def check(self, outcomes: OutcomesFile, file: Path, *, is_resumed: bool) -> None:
-        """Raise ConfigError if lines that were paid for would be submitted again."""
+        """Raise ConfigError if paid lines would be submitted again."""
         if not is_resumed:
-            # Of any gateway: a warning too many costs nothing.
+            # Of any gateway: a superfluous warning is harmless.
             if any(_batch_name(entry) == self.name for entry in self._entries):
                 raise ConfigError(
-                    f"{file} was run before: --resume goes on, and submits only lines that were not. To pay for all "
-                    "of it once more, run a copy of the file, or pass another --name. Nothing was sent"
+                    f"{file} was run before. --resume continues it and submits only the remaining lines; to pay for "
+                    "all lines again, run a copy of the file, or pass another --name. Nothing was sent"
                 )
             return
-        if not self._own_entries():
+        if not self._batch_entries():
             raise ConfigError(
                 f"the journal {self._journal} has no job of the batch {self.name} at {self._gateway}, so --resume "
                 f"would submit and pay for every line. {self._advise(file)} To run it for the first time, "
@@ -56,7 +56,7 @@ class BatchHistory:
         """Return the lines that --resume would submit."""
         from kling_adapters.journal.entries import REFUSED
 
-        entries = self._entries_of_lines()
+        entries = self._line_entries()
         return [
             line
             for line, entry in zip(self._lines, entries, strict=True)
@@ -64,10 +64,10 @@ class BatchHistory:
         ]
 
     def find_finished(self) -> dict[int, JournalEntry]:
-        """Return the entries of lines that have come to their end, by the index of the line."""
+        """Return the entries of finished lines, by the index of the line."""
         return {
             index: entry
-            for index, entry in enumerate(self._entries_of_lines())
+            for index, entry in enumerate(self._line_entries())
             if entry is not None
             and entry.state in ("COMPLETED", "FAILED", "EXPIRED")
             and not entry.is_unfinished
@@ -81,18 +81,18 @@ class BatchHistory:
             if entry.gateway == self._gateway and entry.model == model and entry.cost is not None
         ]
 
-    def _own_entries(self) -> list[JournalEntry]:
+    def _batch_entries(self) -> list[JournalEntry]:
         return [
             entry
             for entry in self._entries
             if entry.gateway == self._gateway and _batch_name(entry) == self.name
         ]
 
-    def _entries_of_lines(self) -> list[JournalEntry | None]:
+    def _line_entries(self) -> list[JournalEntry | None]:
         """Return the last entry of each line."""
         from kling_adapters.protocol.tasks import request_tags
 
-        entries = {entry.tag: entry for entry in self._own_entries()}
+        entries = {entry.tag: entry for entry in self._batch_entries()}
         return [entries.get(tag) for tag in request_tags(self.name, (line.params for line in self._lines))]
 
     def _advise(self, file: Path) -> str:
@@ -104,7 +104,7 @@ class BatchHistory:
 
 
 def is_unchanged(outcome: Outcome[AsyncResult], entry: JournalEntry | None) -> bool:
-    """Return whether an outcome repeats an entry that had come to its end: nothing was stored again."""
+    """Return whether an outcome repeats a finished entry without storing files again."""
     return entry is not None and (outcome.result is None or outcome.result.saved == entry.files)
 
 

@@ -36,9 +36,9 @@ class BadRow:
 
     Attributes:
         number: The line of the file, from 1.
-        reason: The end of a message.
+        reason: The problem, as the end of a message.
         column: The character of the line, from 1; None for the whole line.
-        ends_file: No row after this one can be read.
+        ends_file: Whether no later row can be read.
 
     """
 
@@ -85,7 +85,7 @@ def read_csv_rows(text: str) -> Rows:
             elif header is None:
                 header = cells
                 if repeated := _find_repeated(name for name in header if name):
-                    reason = f"the column {', '.join(repeated)} is there twice"
+                    reason = f"the column {', '.join(repeated)} appears twice"
                     yield BadRow(number, reason, ends_file=True)
                     return
             else:
@@ -96,7 +96,7 @@ def read_csv_rows(text: str) -> Rows:
 
 
 class _Decoder:
-    """Decodes JSON and notes names that an object has twice, of which JSON readers keep the last."""
+    """JSON decoder that refuses repeated names in an object; other decoders keep the last."""
 
     def __init__(self) -> None:
         self._decoder = json.JSONDecoder(object_pairs_hook=self._make_object)
@@ -116,16 +116,16 @@ class _Decoder:
         except RecursionError:
             return BadRow(number, "is nested too deeply"), None
         except ValueError as error:
-            return BadRow(number, f"is not JSON that can be used: {error}"), None
+            return BadRow(number, f"is unusable JSON: {error}"), None
         if not isinstance(value, dict):
             return BadRow(number, 'is not a JSON object such as {"model": "kling-2", "prompt": "..."}'), end
         if self._repeated:
-            return BadRow(number, f"{', '.join(self._repeated)} is there twice"), end
+            return BadRow(number, f"{', '.join(self._repeated)} appears twice"), end
         return Row(number, cast("dict[str, Any]", value)), end
 
 
 def _is_json_lines(text: str) -> bool:
-    """Distinguish JSON Lines whose first line is a list, which is wrong, from a list over several lines."""
+    """Return whether the first line is a whole list, and others follow: then it is an error in JSON Lines."""
     first, _, following = text.strip().partition("\n")
     return first.rstrip().endswith("]") and bool(following)
 

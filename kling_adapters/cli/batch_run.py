@@ -1,4 +1,4 @@
-"""One run of a batch: requests go out, outcomes come in, and signals stop it."""
+"""One run of a batch: its requests, its outcomes, and the signals that stop it."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ class BatchRun:
 
     Args:
         lines: The requests.
-        finished: The journal entries of lines that an earlier run has brought to their end, by index.
+        finished: The journal entries of lines that earlier runs have finished, by index.
         tally: Counts and shows outcomes.
-        outcomes: Gets a JSON object for each outcome.
+        outcomes: Receives a JSON object for each outcome.
         as_json: Print the same objects to standard output.
 
     """
@@ -55,7 +55,7 @@ class BatchRun:
         self._is_file_broken = False
 
     async def run(self, client: ClientOptions, invalid: Sequence[InvalidLine], **options: Any) -> None:
-        """Bring every line to its end.
+        """Run every line.
 
         Args:
             client: The arguments of the client.
@@ -63,7 +63,7 @@ class BatchRun:
             options: The arguments of `AsyncKling.map`.
 
         Raises:
-            KlingError: The batch could not begin, or had to end early.
+            KlingError: The batch could not start, or ended early.
 
         """
         import anyio
@@ -79,7 +79,7 @@ class BatchRun:
                 for line in invalid:
                     self._write(_invalid_row(line))
             except KlingError as error:
-                # Raised in here it would come out as a group of errors.
+                # Raised inside the task group, it would become an ExceptionGroup.
                 failure = error
             group.cancel_scope.cancel()
         self._outcomes.close()
@@ -99,10 +99,10 @@ class BatchRun:
             async for number in signals:
                 if not self._is_stopping:
                     self._is_stopping = True
-                    self._tally.show_message("finishing jobs in flight; Ctrl-C once more stops at once")
+                    self._tally.show_message("finishing jobs in flight; press Ctrl-C again to stop at once")
                 # Process managers may send SIGTERM several times, and SIGKILL when the time is up.
                 elif number == signal.SIGINT:
-                    self._tally.show_message("stopped at once; submitted jobs go on")
+                    self._tally.show_message("stopped at once; submitted jobs continue")
                     self._tally.report_code(ExitCode.UNCERTAIN)
                     scope.cancel()
                     return
@@ -117,7 +117,7 @@ class BatchRun:
             self._write({"line": line.number, **line.notes, **outcome_row(outcome)})
 
     def _write(self, row: Mapping[str, Any]) -> None:
-        """Write a row. If the file cannot be written, jobs in flight are finished and no more are submitted."""
+        """Write a row. After a failure, jobs in flight are finished and no more are submitted."""
         if self._as_json:
             print_json(row, indent=None)
         if self._is_file_broken:
@@ -144,7 +144,7 @@ def _invalid_row(line: InvalidLine) -> dict[str, Any]:
 
 
 def _stop_signals() -> list[signal.Signals]:
-    """Return the signals that stop a batch, without those that the parent process has set to be ignored."""
+    """Return the signals that stop a batch, except those that the parent process ignores."""
     names = [name for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
     numbers: list[signal.Signals] = [getattr(signal, name) for name in names]
     return [signal.SIGINT, *(number for number in numbers if signal.getsignal(number) is not signal.SIG_IGN)]

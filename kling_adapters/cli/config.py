@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class _Setting:
-    """A setting; `problem` says why it cannot be used."""
+    """A setting; `problem` is the message for an unusable one."""
 
     name: str
     value: str

@@ -44,7 +44,7 @@ def connect(
 
     if sandbox:
         address, key = stack.enter_context(_run_sandbox())
-        # Its jobs end with it: nothing of them is worth finding again.
+        # Its jobs end with it, so a journal would be useless.
         return {"base_url": address, "api_key": key, "journal": None}
     path = resolve_journal(journal)
     options: ClientOptions = {"base_url": resolve_gateway(base_url).base_url, "journal": path}
@@ -81,7 +81,7 @@ def _check_writable(journal: Path) -> None:
 
 
 def _writable_place(journal: Path) -> tuple[bool, Path, str]:
-    """Return whether the journal can be written, and the file or folder that decides it."""
+    """Return whether the journal can be written, and the file or folder that this depends on."""
     if journal.exists():
         can_write = os.access(journal, os.W_OK) and os.access(journal.parent, os.W_OK | os.X_OK)
         return journal.is_file() and can_write, journal, "a file"

@@ -1,4 +1,4 @@
-"""Entries of the journal as a table, as JSON lines, and as users filter them."""
+"""Entries of the journal: filters, a table and JSON lines."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class EntryFilter:
     Attributes:
         state: State of the job.
         model: Slug of the model.
-        tag: Tag of the job, or name of its batch, of which the last part of a path is enough.
+        tag: Tag of the job, or name of its batch, or the last part of that name if it is a path.
         since: Earliest time of the submit, in seconds since 1970.
         unfinished: Only jobs that have not ended, or whose output is still to be stored.
 

@@ -36,13 +36,13 @@ class ExitCode(IntEnum):
     GATEWAY = 3, "the gateway refused a request or could not be reached"
     UNCERTAIN = 4, "a job may be running and billed: its submit is uncertain, or it has not ended"
     STORAGE = 5, "an output, the journal or standard output could not be read or written"
-    UNKNOWN_JOB = 6, "the gateway does not know the job: the id is wrong, or its record has expired"
+    UNKNOWN_JOB = 6, "the gateway does not have the job: the id is wrong, or its record has expired"
     INCOMPLETE = 7, "some lines of a batch were not submitted"
     INTERNAL_ERROR = 70, "internal error"
     INTERRUPTED = 130, "interrupted while no job was under way"
 
 
-# A batch ends with the last of these that applies to one of its lines.
+# By severity: a batch ends with the last of these among its lines.
 _BY_SEVERITY = (
     ExitCode.DONE,
     ExitCode.INCOMPLETE,
@@ -73,5 +73,5 @@ def exit_code(error: Exception) -> ExitCode:
 
 
 def most_severe(codes: Iterable[ExitCode]) -> ExitCode:
-    """Return the exit code that matters most; DONE if there are none."""
+    """Return the most severe exit code; DONE if there are none."""
     return max(codes, key=_BY_SEVERITY.index, default=ExitCode.DONE)

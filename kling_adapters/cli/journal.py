@@ -25,14 +25,16 @@ if TYPE_CHECKING:
 
 _STATES = ("SUBMITTING", *STATES, "REFUSED", "UNCERTAIN", "EXPIRED")
 _ADVICE = """\
-These submits were sent and not answered. Each may have started a job, which is billed, so none is repeated for you.
-Compare them with the requests and credits of your account at the times shown here, and record the result:
+These submits were sent but not answered. Each may have started a job that is billed, so none is repeated.
+Compare them with the requests and credits of your account at these times, and record the result:
   kling jobs resolve NUMBER --request-id ID    it started a job; `kling resume` collects it within the hour
   kling jobs resolve NUMBER --no-job           it started no job; you can submit it again"""
 
 
 @click.group(invoke_without_command=True)
-@click.option("--unfinished", is_flag=True, help="Only jobs that have not ended, or are still to be stored.")
+@click.option(
+    "--unfinished", is_flag=True, help="Only jobs that have not ended, or whose output is not stored yet."
+)
 @click.option("--uncertain", is_flag=True, help="Only submits that may have started a job, with advice.")
 @click.option(
     "--state",
@@ -85,7 +87,7 @@ def jobs(
 def resolve(
     group_journal: str | None, number: int, request_id: str | None, no_job: bool, journal: str | None
 ) -> None:
-    """Record what an uncertain submit started, by its number in `kling jobs --uncertain`."""
+    """Record the job of an uncertain submit, by its number in `kling jobs --uncertain`."""
     if (request_id is None) is not no_job:
         raise click.UsageError("Pass either --request-id ID or --no-job.")
     with closing(_open_journal(group_journal if journal == "" else journal)) as store:
@@ -98,9 +100,9 @@ def resolve(
 @journal
 @click.pass_obj
 def forget(group_journal: str | None, numbers: tuple[int, ...], journal: str | None) -> None:
-    """Delete jobs that have ended from the journal: their parameters, results and the places of their files.
+    """Delete ended jobs from the journal: their parameters, results and the URLs of their files.
 
-    The files themselves stay. A batch that is resumed afterwards submits, and pays for, lines that were deleted.
+    The files themselves stay. A batch that is resumed afterwards submits and pays for deleted lines again.
     """
     with closing(_open_journal(group_journal if journal == "" else journal)) as store:
         _check_deletable(numbers, {entry.id: entry for entry in store.entries()})
@@ -116,7 +118,7 @@ def forget(group_journal: str | None, numbers: tuple[int, ...], journal: str | N
 @journal
 @click.pass_obj
 def prune(group_journal: str | None, older_than: float, dry_run: bool, journal: str | None) -> None:
-    """Delete old jobs that have ended from the journal, as `forget` does, and stale lock files beside it.
+    """Delete old ended jobs from the journal, as `forget` does, and stale lock files beside it.
 
     Jobs that are unfinished or uncertain stay.
     """
@@ -140,13 +142,13 @@ def _check_deletable(numbers: Sequence[int], entries: Mapping[int, JournalEntry]
     if needed:
         raise ConfigError(
             f"cannot delete {', '.join(map(str, needed))}: without the journal, a job that may be billed could be neither "
-            "collected nor looked into. Run `kling resume`, or `kling jobs resolve` if it is UNCERTAIN. "
+            "collected nor checked. Run `kling resume`, or `kling jobs resolve` if it is UNCERTAIN. "
             "Nothing was deleted"
         )
 
 
 def _is_needed(entry: JournalEntry) -> bool:
-    """Return whether there is still something to collect or to look into."""
+    """Return whether a job is still to be collected or checked."""
     from kling_adapters.protocol.recall import output_is_alive
 
     # A file that the gateway no longer has can never be stored.
@@ -156,17 +158,23 @@ def _is_needed(entry: JournalEntry) -> bool:
 
 @click.command()
 @save_to
-@click.option("--concurrency", type=click.IntRange(1), default=32, show_default=True, help="Jobs at a time.")
+@click.option(
+    "--concurrency",
+    type=click.IntRange(1),
+    default=32,
+    show_default=True,
+    help="Jobs that run at the same time.",
+)
 @base_url
 @journal
 @as_json
 def resume(
     save_to: str | None, concurrency: int, base_url: str | None, journal: str | None, as_json: bool
 ) -> None:
-    """Finish every unfinished job of the journal, and store its output where it was submitted for.
+    """Finish every unfinished job of the journal, and store its output in the --save-to of its submit.
 
-    Jobs that were submitted without a place are stored with --save-to. Uncertain submits are reported. With --json, one
-    line for each job.
+    The --save-to of this command is for jobs that were submitted without one. Uncertain submits are reported. With
+    --json, one line for each job.
     """
     from kling_adapters.cli.outcomes import outcome_row
     from kling_adapters.cli.tally import Tally
@@ -194,7 +202,7 @@ def _show_count(entries: Sequence[JournalEntry]) -> None:
 
 
 def _show_outcome(tally: Tally, outcome: Outcome[Result]) -> None:
-    """Show where a job is stored; the tally shows its error."""
+    """Show the stored files of a job; the tally shows its error."""
     if outcome.result is not None and outcome.error is None:
         places = " ".join(file.url for file in outcome.result.saved) or "not stored: pass --save-to"
         tally.show_message(f"{outcome.model} {outcome.request_id}: {places}")

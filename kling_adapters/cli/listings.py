@@ -169,5 +169,5 @@ def _format_argument(name: str, value: Any) -> str:
 
 
 def _format_value(value: Any) -> str:
-    """Return a value as `name=value` takes it."""
+    """Return a value in the form of `name=value`."""
     return value if isinstance(value, str) else json.dumps(value)

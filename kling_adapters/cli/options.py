@@ -11,7 +11,7 @@ from kling_adapters.models._gateway import BASE_URL
 
 
 class _Amount(click.ParamType[float]):
-    """A number from 0; `inf` and `nan` are refused."""
+    """A number, 0 or more; `inf` and `nan` are refused."""
 
     name = "number"
 
@@ -21,7 +21,7 @@ class _Amount(click.ParamType[float]):
         except ValueError:
             number = math.nan
         if not 0 <= number < math.inf:
-            self.fail(f"{value!r} is not a number from 0", param, ctx)
+            self.fail(f"{value!r} is not a number; expected 0 or more.", param, ctx)
         return number
 
 
@@ -37,7 +37,7 @@ base_url = click.option(
 )
 save_to = click.option(
     "--save-to",
-    metavar="PLACE",
+    metavar="DESTINATION",
     help="Store the output here: a folder, a file name such as out.mp4 or {model}-{request_id}{ext}, or a URL of a "
     "storage plugin.",
 )
@@ -47,7 +47,7 @@ timeout = click.option(
     metavar="SECONDS",
     help="Wait no longer; by default four times the usual time of the model.",
 )
-tag = click.option("--tag", metavar="TEXT", help="A text of your own that the journal keeps with the job.")
+tag = click.option("--tag", metavar="TEXT", help="Tag of the job in the journal.")
 journal = click.option(
     "--journal",
     metavar="PATH|none",

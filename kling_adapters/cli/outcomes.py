@@ -1,4 +1,4 @@
-"""Outcomes of jobs as JSON objects, and the file of them beside a batch file."""
+"""Outcomes of jobs as JSON objects, and their file beside a batch file."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ class OutcomesFile:
                 self._file.close()
 
     def _replace(self) -> IO[str]:
-        """Put a new file in the place of the old one and return it."""
+        """Replace the file by a new one and return it."""
         descriptor, temporary = tempfile.mkstemp(prefix=f".{self.path.name}.", dir=self.path.parent)
         try:
             Path(temporary).replace(self.path)

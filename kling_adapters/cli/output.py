@@ -1,4 +1,4 @@
-"""Standard output and standard error: text is safe to show, and a failed write never stops a job."""
+"""Standard output and standard error, with escaped text. A failed write never stops a job."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _UNPRINTABLE = re.compile(
 
 
 def escape_controls(text: str) -> str:
-    r"""Return text in which characters that steer a terminal are written as escapes.
+    r"""Return text with escapes for characters that control a terminal.
 
     Args:
         text: Text of any origin: a spec, the gateway, a file name, a cell of a CSV file.
@@ -55,7 +55,7 @@ def print_progress(text: str) -> None:
 
 
 def print_json(value: Any, *, indent: int | None = 2) -> None:
-    """Print a value to standard output as JSON that is plain ASCII, which every terminal and pipe can take."""
+    """Print a value to standard output as JSON in ASCII, for every terminal and pipe."""
     click.echo(json.dumps(value, indent=indent))
 
 
@@ -84,7 +84,7 @@ def print_table(
 
 
 def print_fields(fields: Sequence[tuple[str, str]]) -> None:
-    """Print names and values, one a line; a value is not folded, so that a long URL can be copied."""
+    """Print names and values, one per line; values are not folded, so that long URLs can be copied."""
     width = max(len(name) for name, _ in fields)
     for name, value in fields:
         print_line(f"{name:<{width}}  {value}")
@@ -96,7 +96,7 @@ def count_noun(count: int, noun: str) -> str:
 
 
 class _Sink(io.RawIOBase):
-    """Writes to a stream; after a failed write it discards everything and keeps the `error`."""
+    """Writer to a stream, which discards all data after a failed write and keeps the `error`."""
 
     def __init__(self, stream: io.TextIOWrapper) -> None:
         # A text stream without a reference would close the stream below it.

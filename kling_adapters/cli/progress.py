@@ -1,4 +1,4 @@
-"""The progress of one job on standard error, from the events that a plugin of the client gets."""
+"""The progress of one job on standard error, as a plugin of the client."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class _Expected(progress.ProgressColumn):
 
 
 class Progress:
-    """Shows a bar on a terminal, lines elsewhere, nothing when `quiet`. After Ctrl-C it shows how to go on."""
+    """Progress as a bar on a terminal, else as lines, or nothing if `quiet`; after Ctrl-C, advice."""
 
     catalog: Catalog | None = None
 
@@ -60,10 +60,10 @@ class Progress:
         if not isinstance(error, KeyboardInterrupt):
             return
         if self._request_id is None:
-            print_message("interrupted; if a submit was under way, `kling jobs --uncertain` lists it")
+            print_message("interrupted; if a submit was in flight, `kling jobs --uncertain` lists it")
         else:
             print_message(
-                f"job {self._request_id} goes on and will be billed when it completes. Within the hour:\n"
+                f"job {self._request_id} continues and will be billed when it completes. Within the hour:\n"
                 f"  kling wait {self._request_id} --save-to DIR"
             )
         sys.exit(4)

@@ -22,11 +22,11 @@ if TYPE_CHECKING:
 
 
 class Tally:
-    """Counts outcomes and shows them on standard error: a bar on a terminal, a line each elsewhere.
+    """Count of outcomes, shown on standard error as a bar on a terminal, else as lines.
 
     Args:
         total: The number of jobs; None if it is unknown.
-        can_resume: The journal has the batch.
+        can_resume: Whether --resume can continue the batch, which needs a journal.
 
     """
 
@@ -57,37 +57,37 @@ class Tally:
         if self._bar is not None:
             self._bar.stop()
         if isinstance(error, KeyboardInterrupt):
-            self.show_message("submitted jobs go on; run this again within the hour")
+            self.show_message("submitted jobs continue; run this again within the hour")
             sys.exit(ExitCode.UNCERTAIN)
 
-    def add(self, outcome: Outcome[Result] | Outcome[AsyncResult], place: str) -> None:
-        """Count an outcome; `place` names a job that has no request id."""
+    def add(self, outcome: Outcome[Result] | Outcome[AsyncResult], label: str) -> None:
+        """Count an outcome; `label` stands for a missing request id."""
         self._states[outcome_state(outcome)] += 1
         if outcome.result is not None:
             self._cost += outcome.result.metrics.cost or 0.0
         if outcome.error is not None:
-            self.report_error(outcome.error, f"{outcome.model} {outcome.request_id or place}: ")
+            self.report_error(outcome.error, f"{outcome.model} {outcome.request_id or label}: ")
         if self._bar is None:
             print_progress(f"{self._count()}: {self._summary()}")
         self._update_bar()
 
     def add_earlier(self, outcome: Outcome[Result] | Outcome[AsyncResult]) -> None:
-        """Count the outcome of a job that an earlier run has brought to its end and reported."""
+        """Count the outcome of a job that an earlier run has finished and reported."""
         self._earlier[outcome_state(outcome)] += 1
         if outcome.error is not None:
             self._codes.add(exit_code(outcome.error))
         self._update_bar()
 
-    def report_error(self, error: Exception, place: str = "") -> None:
-        """Show an error, and let it count for the exit code."""
+    def report_error(self, error: Exception, prefix: str = "") -> None:
+        """Show an error and count it for the exit code."""
         self._codes.add(exit_code(error))
         if isinstance(error, KlingError):
-            self.show_message(f"{place}{describe_error(error)}")
+            self.show_message(f"{prefix}{describe_error(error)}")
         else:
-            self.show_message(f"{place}internal error: {type(error).__name__}: {error}")
+            self.show_message(f"{prefix}internal error: {type(error).__name__}: {error}")
 
     def report_code(self, code: ExitCode) -> None:
-        """Let a code count for the exit code."""
+        """Count a code for the exit code."""
         self._codes.add(code)
 
     def show_message(self, text: str) -> None:
@@ -98,7 +98,7 @@ class Tally:
             print_message(text)
 
     def finish(self) -> None:
-        """End the command with the exit code of what was counted, unless it is 0."""
+        """End the command with the most severe counted exit code, unless it is 0."""
         missing = max(0, (self._total or 0) - self._done)
         if self._earlier.total() and self._earlier.total() == self._total:
             print_progress(f"nothing to do: {_format_counts(self._earlier)}")
@@ -106,7 +106,9 @@ class Tally:
             print_progress(f"{self._count()}: {self._summary()}")
         if missing:
             self._codes.add(ExitCode.INCOMPLETE)
-            advice = "--resume goes on" if self._can_resume else "without a journal, --resume cannot go on"
+            advice = (
+                "--resume continues" if self._can_resume else "without a journal, --resume cannot continue"
+            )
             print_message(f"{count_noun(missing, 'line')} not submitted or not ended; {advice}")
         if code := most_severe(self._codes):
             sys.exit(code)

@@ -1,4 +1,4 @@
-"""Times and ages as users write and read them."""
+"""Parsing and formatting of times and ages."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class AgeParam(click.ParamType[float]):
     name = "age"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        """Return the seconds; end the command for another text."""
+        """Return the seconds; refuse other text."""
         seconds = _read_age(str(value))
         if seconds is None:
             self.fail(f"{value!r} is not an age; expected {_EXPECTED_AGE}.", param, ctx)
@@ -33,7 +33,7 @@ class TimeParam(click.ParamType[float]):
     name = "time"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        """Return the time; end the command for another text."""
+        """Return the time; refuse other text."""
         seconds = _read_age(str(value))
         if seconds is not None:
             return time.time() - seconds
@@ -54,7 +54,7 @@ TIME = TimeParam()
 
 
 def format_time(seconds: float, *, with_offset: bool = False) -> str:
-    """Return a time in seconds since 1970 as ISO 8601, in the time zone of this machine; "" if there is no such time."""
+    """Return a time in seconds since 1970 as ISO 8601, in the time zone of this machine; "" if it is invalid."""
     try:
         moment = datetime.fromtimestamp(seconds).astimezone()
     except (ValueError, OverflowError, OSError):

@@ -27,7 +27,7 @@ MAX_TEXT_BYTES = 1024**2
 """The largest file that is read as text."""
 
 TextReader: TypeAlias = Callable[[str, str], str] | None
-"""Takes the name of a parameter and a path and returns the text of the file; None: `@` in text is only text."""
+"""Takes the name of a parameter and a path, and returns the text of the file; None if `@` is only text."""
 
 _SECOND_URL = re.compile(r"[\s,;]https?://")
 
@@ -35,8 +35,8 @@ _SECOND_URL = re.compile(r"[\s,;]https?://")
 def read_arguments(arguments: Sequence[str], schema: Mapping[str, Any]) -> dict[str, Any]:
     """Read the `name=value` arguments of the command line.
 
-    Text stays as it is; everything else is JSON. A list is JSON too, or its name is repeated with one item each.
-    Values that cannot be read as the declared type are left to the validation to report.
+    Values of text parameters are text, all others JSON. A list is JSON, or its name is repeated with one item each.
+    The validation reports values that cannot be read as the declared type.
 
     Args:
         arguments: The arguments, such as `duration=10`.
@@ -62,7 +62,7 @@ def read_arguments(arguments: Sequence[str], schema: Mapping[str, Any]) -> dict[
         if is_item:
             values.setdefault(name, []).append(value)
         elif name in values:
-            raise ConfigError(f"{name} is there twice. Nothing was sent")
+            raise ConfigError(f"{name} appears twice. Nothing was sent")
         else:
             values[name] = value
     return values
@@ -101,7 +101,7 @@ def build_params(entry: CatalogEntry, values: Mapping[str, Any], schema: Mapping
 
 
 def text_files_below(folder: Path) -> TextReader:
-    """Return a reader of plain files that are in a folder, or in folders of it."""
+    """Return a reader of plain files in a folder and its subfolders."""
     root = folder.resolve()
 
     def read(name: str, path: str) -> str:
@@ -120,7 +120,7 @@ def text_files_below(folder: Path) -> TextReader:
 
 
 def _unless_misspelt(names: Iterable[str], schema: Mapping[str, Any], read_text: TextReader) -> TextReader:
-    """Return the reader; None if a name is unknown, which is reported before any file is looked for."""
+    """Return the reader; None if a name is unknown, which is reported before any file is read."""
     return read_text if all(name in schema["properties"] for name in names) else None
 
 

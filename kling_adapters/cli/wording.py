@@ -21,7 +21,7 @@ _PARAMETER = re.compile(r"""(?<![\w./"'-])(save_to|max_cost|base_url)(?![\w/"'-]
 
 
 def describe_error(error: Exception) -> str:
-    """Return the message of an error for a reader who cannot write Python here."""
+    """Return the message of an error with options of the command line instead of Python."""
     return use_option_names(str(error))
 
 

@@ -1,7 +1,7 @@
 """The typed calls of both clients. Their overloads, one for each model, are in the stub beside this file.
 
-Only type checkers and editors read the stub, so start-up does not grow with the number of models. Overloads
-are lost when a subclass overrides a method; so the calls are in base classes of the clients.
+Only type checkers and editors read the stub, so start-up does not grow with the number of models. The calls
+are in base classes of the clients, because a subclass that overrides a method loses its overloads.
 """
 
 from __future__ import annotations
@@ -34,19 +34,18 @@ class SyncCalls(CallFlows[SyncDriver, Job, Result, GatewayTransport]):
         extra: Extra = None,
         **params: Any,
     ) -> Job:
-        """Validate the parameters, submit the job, and return it when the gateway has given its id.
+        """Validate the parameters, submit the job, and return it once the gateway has accepted it.
 
         Args:
-            model: Slug of the model, or an object with all parameters, such as Kling2(...). For a slug that
-                is known at run time only, see `submit_model`.
-            save_to: Folder, file name, template or storage URL of the output; see `run`. It is checked, and
-                kept in the journal: if this process dies before `Result.save`, `resume` stores the output
-                there.
+            model: Slug of the model, or an object with all parameters, such as Kling2(...). Use
+                `submit_model` for a slug that is only known at run time.
+            save_to: Destination of the output; see `run`. It is checked, and recorded in the journal: if this
+                process dies before `Result.save`, `resume` stores the output there.
             timeout: Seconds for uploads, retries and waits for a rate limit, together; by default that of the
                 client. Without either, a submit that started nothing is tried four times, and waits up to
-                five minutes for a rate limit. A request that was sent is answered first, for up to two
-                minutes, so that its job is known.
-            tag: A text of your own that the journal keeps with the job, as `JournalEntry.tag`.
+                five minutes for a rate limit. A request in flight is answered first, for up to two minutes,
+                because its job may be billed.
+            tag: Tag of the job in the journal, as `JournalEntry.tag`.
             extra: Parameters that the spec does not have yet. They are sent unchanged.
             **params: Parameters of the model, by name.
 
@@ -54,11 +53,11 @@ class SyncCalls(CallFlows[SyncDriver, Job, Result, GatewayTransport]):
             The job. It can be billed from now on.
 
         Raises:
-            ParamsInvalid: The parameters break the spec. Nothing was sent.
-            ConfigError: There is no key, no such model, or an argument is wrong. Nothing was sent.
+            ParamsInvalid: The parameters violate the spec. Nothing was sent.
+            ConfigError: The key or the model is missing, or an argument is invalid. Nothing was sent.
             StorageError: `save_to` or the journal cannot be written. Nothing was sent.
-            ApiError: The gateway refused the job. Nothing was started.
-            TransportError: There was no connection. Nothing was started.
+            ApiError: The gateway refused the job. No job was started.
+            TransportError: There was no connection. No job was started.
             SubmitUncertain: The submit may have started a job that will be billed.
 
         """
@@ -78,27 +77,27 @@ class SyncCalls(CallFlows[SyncDriver, Job, Result, GatewayTransport]):
         """Submit the job, wait for its end and, with `save_to`, store its output.
 
         Args:
-            model: As for `submit`. For a slug that is known at run time only, see `run_model`.
+            model: As for `submit`. Use `run_model` for a slug that is only known at run time.
             save_to: Folder, storage URL, file name such as "renders/film.mp4", or template such as
                 "renders/{model}-{request_id}{ext}" with the fields model, request_id, index, date, tag and
                 ext.
             timeout: Seconds for the submit, the wait and the download together; by default that of the
                 client. Without either, the wait is four times the usual latency of the model, and at least 15
-                minutes. Nothing that is paid for is cut off: a submit that was sent is answered first, for up
-                to two minutes, and a result that is ready is asked for up to 30 seconds longer.
-            tag: A text of your own that the journal keeps with the job, as `JournalEntry.tag`.
+                minutes. No paid job is cut off: a submit in flight is answered first, for up to two minutes,
+                and a finished result is fetched for up to 30 seconds more.
+            tag: Tag of the job in the journal, as `JournalEntry.tag`.
             extra: Parameters that the spec does not have yet. They are sent unchanged.
             **params: Parameters of the model, by name.
 
         Returns:
-            The result; with `save_to`, the stored files are its `saved`.
+            The result; with `save_to`, its `saved` has the stored files.
 
         Raises:
             JobFailed: The job failed. It is not billed.
-            JobExpired: The gateway no longer knows the job.
-            WaitTimeout: The job goes on, and may be billed; the error carries it.
-            StorageError: The job completed, and its output could not be stored. The error carries the result,
-                and `resume` stores it.
+            JobExpired: The gateway no longer has the job.
+            WaitTimeout: The job continues and may be billed; the error carries it.
+            StorageError: The job completed, but its output could not be stored. The error carries the
+                result, and `resume` stores it.
             KlingError: Every error of `submit`.
 
         """
@@ -117,21 +116,21 @@ class SyncCalls(CallFlows[SyncDriver, Job, Result, GatewayTransport]):
     ) -> Result:
         """Run the job in one request, which is answered when the job has ended. `run` is the safer choice.
 
-        There is no request id before the answer: if the connection breaks, a job that was paid for is lost.
-        The result holds its file in memory. `run_sync` is another name of this call.
+        The request id comes with the answer: if the connection breaks, a paid job is lost. The result holds
+        its file in memory. `run_sync` is another name of this call.
 
         Args:
             model: As for `submit`.
             save_to: As for `run`.
             timeout: Seconds to wait for the answer; by default that of the client, or four times the usual
-                latency of the model, and at least 15 minutes. Uploads and retries before may take as long
-                once more.
-            tag: A text of your own that the journal keeps with the job, as `JournalEntry.tag`.
+                latency of the model, and at least 15 minutes. Uploads and retries before it may take as
+                long again.
+            tag: Tag of the job in the journal, as `JournalEntry.tag`.
             extra: Parameters that the spec does not have yet. They are sent unchanged.
             **params: Parameters of the model, by name.
 
         Returns:
-            The result; with `save_to`, the stored files are its `saved`.
+            The result; with `save_to`, its `saved` has the stored files.
 
         Raises:
             JobFailed: The job failed. It is not billed.
@@ -161,7 +160,7 @@ class AsyncCalls(CallFlows[AsyncDriver, AsyncJob, AsyncResult, AsyncGatewayTrans
         extra: Extra = None,
         **params: Any,
     ) -> AsyncJob:
-        """Submit a job and return it when the gateway has given its id. See `Kling.submit`."""
+        """Submit a job and return it once the gateway has accepted it. See `Kling.submit`."""
         return await self._driver.run(self._submit_flow(model, params, extra, save_to, timeout, tag))
 
     async def run(

@@ -1,4 +1,4 @@
-"""Checks of the arguments of public calls: a wrong one is a ConfigError before anything is sent."""
+"""Checks of the arguments of public calls. An invalid one raises ConfigError before anything is sent."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from kling_adapters.protocol.messages import Key
 from kling_adapters.schema.params import Params
 
 GATEWAY: Final = "KLING_BASE_URL"
-"""Environment variable: the gateway of clients that are not given a `base_url`."""
+"""Environment variable: the gateway of clients without `base_url`."""
 
 _LONGEST_SECONDS = 366 * 86400.0
 _LARGEST_NUMBER = 10**15
 
 
 def check_seconds(name: str, value: object, *, may_be_zero: bool = False) -> None:
-    """Refuse a value that is not a number of seconds; None is accepted. A poll may have a `timeout` of 0."""
+    """Refuse a value that is not a number of seconds; None is accepted. A wait may have a `timeout` of 0."""
     if value is None:
         return
     expected = f"a number of seconds {'from' if may_be_zero else 'greater than'} 0, such as 60 or 2.5"
@@ -48,13 +48,13 @@ def check_max_cost(value: object) -> None:
 
 
 def check_name(name: str, value: object) -> None:
-    """Refuse a value that is not a text for the journal; None is accepted."""
+    """Refuse a value that the journal cannot store as text; None is accepted."""
     if value is None:
         return
     if not isinstance(value, str) or not value.strip():
-        _refuse(name, value, "a text that is not empty")
+        _refuse(name, value, "text that is not empty")
     if not _is_text(value):
-        _refuse(name, value, "a text without lone surrogates")
+        _refuse(name, value, "text without lone surrogates")
 
 
 def check_request_id(value: object) -> None:
@@ -107,17 +107,17 @@ def resolve_save_to(value: str | PathLike[str] | None) -> str | None:
 
 
 def resolve_destination(name: str, value: str | PathLike[str]) -> str:
-    """Return a destination that means the same in any folder: other processes read it in the journal."""
+    """Return a destination as a URL or an absolute path: processes in other folders read it in the journal."""
     destination = _path_text(name, value, "a folder or a storage URL, as a str or a path")
     try:
-        # As the storage of the core reads it: a scheme of one letter is a drive of Windows.
+        # A scheme of one letter is a drive of Windows, as in file_storage.
         is_path = len(urlsplit(destination).scheme) <= 1
     except ValueError:
         return destination
     if not is_path:
         return destination
     path = _absolute(name, destination)
-    # The slash at the end makes it a folder, even if its name looks like the name of a file.
+    # A final slash marks a folder whose name looks like a file name.
     is_ambiguous = "." in path.name or "{" in path.name
     return f"{path}/" if destination.endswith("/") and is_ambiguous else str(path)
 
@@ -133,10 +133,10 @@ def resolve_journal(value: str | PathLike[str] | None) -> Path | None:
 
 
 def resolve_gateway(base_url: str | None) -> Gateway:
-    """Return the gateway at `base_url`; by default that of the environment, or the gateway of Segmind."""
+    """Return the gateway at `base_url`; by default that of KLING_BASE_URL, or the gateway of Segmind."""
     if base_url is not None:
         if not isinstance(base_url, str):  # pyright: ignore[reportUnnecessaryIsInstance]
-            # It may hold a password.
+            # It may contain a password.
             _refuse("base_url", type(base_url), "a URL, as a str")
         return Gateway(base_url)
     try:
@@ -146,7 +146,7 @@ def resolve_gateway(base_url: str | None) -> Gateway:
 
 
 def wrap_key(value: str | None) -> Key | None:
-    """Return the API key in the form that no traceback shows."""
+    """Return the API key as a Key, which tracebacks do not show."""
     if value is None:
         return None
     if not isinstance(value, str):  # pyright: ignore[reportUnnecessaryIsInstance]
@@ -172,7 +172,7 @@ def check_flag(name: str, value: object) -> None:
 
 
 def check_proxy(value: object) -> None:
-    """Refuse a proxy that is not a str; None is accepted. It is not repeated: it may hold a password."""
+    """Refuse a proxy that is not a str; None is accepted. The message omits it: it may contain a password."""
     if value is not None and not isinstance(value, str):
         _refuse("proxy", type(value), "the URL of a proxy, as a str")
 
@@ -205,7 +205,7 @@ def _absolute(name: str, path: str | Path) -> Path:
     try:
         return Path(path).expanduser().absolute()
     except (OSError, RuntimeError) as error:
-        # There is no home folder, or the working folder is gone.
+        # The home folder or the working folder does not exist.
         raise ConfigError(
             f"{name} is {str(path)!r}, which cannot be made absolute: {error}. Pass an absolute path. "
             "Nothing was sent"
@@ -217,7 +217,7 @@ def _is_number(value: object) -> TypeGuard[float]:
 
 
 def _is_series(value: object) -> bool:
-    # Iterable, too, but one thing.
+    # Iterables that stand for one value.
     return isinstance(value, Iterable) and not isinstance(value, str | bytes | Mapping | Params)
 
 
@@ -234,7 +234,7 @@ def _refuse(name: str, value: object, expected: str) -> NoReturn:
 
 
 def _describe(value: object) -> str:
-    """Return a value in at most a few words; of an object, its type."""
+    """Return a short text for a value; the type of an object."""
     if isinstance(value, type):
         return f"of type {value.__name__}"
     if isinstance(value, str):

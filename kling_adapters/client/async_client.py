@@ -1,4 +1,4 @@
-"""AsyncKling, the awaitable client."""
+"""AsyncKling, the asynchronous client."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from kling_adapters.result import Credits, ResultData, StoredFile
 
 
 class AsyncKling(AsyncCalls):
-    """A client with `async with` and `await`, for asyncio, and for trio through anyio; otherwise as Kling."""
+    """The asynchronous form of Kling, for asyncio and trio; use it in an `async with` block."""
 
     async def __aenter__(self) -> Self:
         self._session.check_open()
@@ -48,7 +48,7 @@ class AsyncKling(AsyncCalls):
         tag: str | None = None,
         extra: Extra = None,
     ) -> AsyncJob:
-        """Do as `submit`, for a slug that is known at run time only. See `Kling.submit_model`."""
+        """Submit a job of a model whose slug is only known at run time. See `Kling.submit_model`."""
         return await self._driver.run(self._submit_flow(model, params, extra, save_to, timeout, tag))
 
     async def run_model(
@@ -61,7 +61,7 @@ class AsyncKling(AsyncCalls):
         tag: str | None = None,
         extra: Extra = None,
     ) -> AsyncResult:
-        """Do as `run`, for a slug that is known at run time only. See `Kling.run_model`."""
+        """Run a job of a model whose slug is only known at run time. See `Kling.run_model`."""
         return await self._driver.run(
             self._run_flow(run_and_collect, model, params, extra, save_to, timeout, tag)
         )
@@ -79,7 +79,7 @@ class AsyncKling(AsyncCalls):
         return await self._driver.run(self._submit_raw_flow(slug, params, save_to, timeout, tag))
 
     def job(self, request_id: str, model: str | None = None) -> AsyncJob:
-        """Return the handle of a job that was submitted earlier; nothing is sent. See `Kling.job`."""
+        """Make a handle of a job that was submitted earlier. See `Kling.job`."""
         return self._find_job(request_id, model)
 
     def map(
@@ -94,9 +94,9 @@ class AsyncKling(AsyncCalls):
     ) -> AsyncGenerator[Outcome[AsyncResult]]:
         """Run all requests; yield each outcome as it completes. See `Kling.map`.
 
-        Iterate it in one task. To leave early, use `contextlib.aclosing`: after a mere `break` the jobs run
-        on until the generator is collected. A time limit goes round the whole loop. Cancellation stops at
-        once: a submit that was not answered yet is uncertain then, the other jobs can be resumed.
+        Iterate in one task. To stop early, use `contextlib.aclosing`: after a `break` alone the jobs run until
+        the generator is collected. Put a time limit around the whole loop. A cancellation stops at once: an
+        unanswered submit is then uncertain, and the other jobs can be resumed.
         """
         batch = self._map_batch(requests, concurrency, save_to, max_cost, name, tag)
         return run_in_tasks(self._driver, batch)
@@ -108,15 +108,15 @@ class AsyncKling(AsyncCalls):
         concurrency: int = 32,
         on_start: Callable[[tuple[JournalEntry, ...]], object] | None = None,
     ) -> AsyncGenerator[Outcome[AsyncResult]]:
-        """Bring every unfinished job of the journal to its end. See `Kling.resume` and `map`."""
+        """Finish the unfinished jobs of the journal. See `Kling.resume`, and `map` for stopping early."""
         return run_in_tasks(self._driver, self._resume_batch(concurrency, save_to, on_start))
 
     async def entries(self) -> list[JournalEntry]:
-        """Return every submit of the journal, the oldest first. See `Kling.entries`."""
+        """List the entries of the journal. See `Kling.entries`."""
         return await self._driver.run(self._entries_flow())
 
     async def credits(self) -> Credits:
-        """Return the credits that are left on the account; costs nothing. See `Kling.credits`."""
+        """Query the credits of the account. See `Kling.credits`."""
         return await self._driver.run(self._credits_flow())
 
     def _make_driver(

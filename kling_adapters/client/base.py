@@ -28,7 +28,7 @@ Transport = TypeVar("Transport")
 
 
 class BaseClient(ABC, Generic[Driver, JobHandle, JobResult, Transport]):
-    """A client without a way to run flows; see Kling for its arguments."""
+    """Settings, plugins and journal of a client."""
 
     def __init__(
         self,
@@ -44,31 +44,31 @@ class BaseClient(ABC, Generic[Driver, JobHandle, JobResult, Transport]):
         transport: Transport | None = None,
         clock: Clock | None = None,
     ) -> None:
-        """Make a client. Nothing is sent, and plugins are loaded when they are first needed.
+        """Make a client. Nothing is sent, and plugins are loaded when first needed.
 
         Args:
             api_key: The API key, which is sent to the gateway and nowhere else. By default the key of an
                 authentication plugin; the last of them reads the environment variable SEGMIND_API_KEY.
-            auth: Name of the authentication plugin to ask, such as "keyring"; by default that of KLING_AUTH,
-                or the first that has a key.
+            auth: Name of the authentication plugin, such as "keyring"; by default that of KLING_AUTH, or the
+                first that has a key.
             base_url: Another gateway, such as a sandbox; https, or http on this machine. By default that of
                 KLING_BASE_URL, or the gateway of Segmind.
             plugins: Plugin objects besides the installed plugins.
-            strict_plugins: Raise ConfigError for a broken plugin, instead of going on without it.
-            journal: The file to which every submit is written before it is sent, so that `resume` finds the
-                unfinished jobs of a process that died. None for no journal; by default KLING_JOURNAL, or a
-                file in the state folder of the user.
-            timeout: Seconds; the default of `timeout` in every call but `map` and `resume`.
+            strict_plugins: Raise ConfigError for a broken plugin, instead of continuing without it.
+            journal: Path of the journal, which records every submit before it is sent, so that `resume` finds
+                the unfinished jobs of a process that died. None for no journal; by default KLING_JOURNAL, or
+                a file in the state folder of the user.
+            timeout: Default `timeout` of every call except `map` and `resume`, in seconds.
             proxy: URL of the proxy for every request, such as "http://proxy.example:3128"; it replaces the
                 proxies of the environment.
             transport: An `httpx.BaseTransport`, of AsyncKling an `httpx.AsyncBaseTransport`, that sends the
-                requests to the gateway. It receives the API key with each. Outputs are still downloaded by
-                the client's own transport, which checks their addresses. It must raise `httpx.ConnectError`
-                or `httpx.ConnectTimeout` only if nothing was sent: the submit is then repeated.
-            clock: The time, for tests.
+                requests to the gateway, each with the API key. Outputs are still downloaded by the client's
+                own transport, which checks their addresses. It must raise `httpx.ConnectError` or
+                `httpx.ConnectTimeout` only if nothing was sent: the submit is then repeated.
+            clock: Clock of all waits, for tests.
 
         Raises:
-            ConfigError: An argument or a variable of the environment cannot be used. Nothing was sent.
+            ConfigError: An argument or an environment variable is invalid. Nothing was sent.
 
         """
         # At once: a traceback with local variables would show the text.
@@ -107,12 +107,12 @@ class BaseClient(ABC, Generic[Driver, JobHandle, JobResult, Transport]):
 
     @property
     def catalog(self) -> Catalog:
-        """Every model that can be submitted, by slug."""
+        """The models of all loaded plugins, by slug."""
         return self._plugins.catalog
 
     @property
     def plugins(self) -> tuple[PluginInfo, ...]:
-        """Every plugin that was found, broken and disabled ones too."""
+        """All plugins, including broken and disabled ones."""
         return self._plugins.infos
 
     @abstractmethod

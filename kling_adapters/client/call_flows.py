@@ -1,4 +1,4 @@
-"""The calls of both clients as flows: checks the arguments of a call and builds the flow for a driver."""
+"""The calls of both clients: checks of their arguments, and their flows."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ U = TypeVar("U")
 
 
 class CallFlows(BaseClient[Driver, JobHandle, JobResult, Transport]):
-    """A client without a way to run flows."""
+    """Base of both clients, with one flow for each call."""
 
     def _submit_flow(
         self,

@@ -48,12 +48,11 @@ class Kling(SyncCalls):
         tag: str | None = None,
         extra: Extra = None,
     ) -> Job:
-        """Do as `submit`, for a slug that is known at run time only.
+        """Submit a job of a model whose slug is only known at run time.
 
         Args:
-            model: Slug of a model of the catalogue.
-            params: Its parameters by name. They are validated as those of `submit`, but type checkers cannot
-                see them.
+            model: Slug of a model of the catalog.
+            params: Its parameters by name, validated as those of `submit` but invisible to type checkers.
             save_to: As for `submit`.
             timeout: As for `submit`.
             tag: As for `submit`.
@@ -78,19 +77,18 @@ class Kling(SyncCalls):
         tag: str | None = None,
         extra: Extra = None,
     ) -> Result:
-        """Do as `run`, for a slug that is known at run time only.
+        """Run a job of a model whose slug is only known at run time. See `run` for the wait and the output.
 
         Args:
-            model: Slug of a model of the catalogue.
-            params: Its parameters by name. They are validated as those of `run`, but type checkers cannot see
-                them.
+            model: Slug of a model of the catalog.
+            params: Its parameters by name, validated as those of `run` but invisible to type checkers.
             save_to: As for `run`.
             timeout: As for `run`.
             tag: As for `run`.
             extra: As for `run`.
 
         Returns:
-            The result; with `save_to`, the stored files are its `saved`.
+            The result; with `save_to`, its `saved` has the stored files.
 
         Raises:
             KlingError: Every error of `run`.
@@ -107,11 +105,10 @@ class Kling(SyncCalls):
         timeout: float | None = None,
         tag: str | None = None,
     ) -> Job:
-        """Submit to a model without a spec. The parameters are not validated; local media in them is
-        uploaded.
+        """Submit to a model without a spec. Its parameters are not validated; local media is uploaded.
 
         Args:
-            slug: Slug of the model, as the gateway knows it.
+            slug: Slug of the model in URLs of the gateway.
             params: JSON, and local media where a URL is expected.
             save_to: As for `submit`.
             timeout: As for `submit`.
@@ -127,15 +124,18 @@ class Kling(SyncCalls):
         return self._driver.run(self._submit_raw_flow(slug, params, save_to, timeout, tag))
 
     def job(self, request_id: str, model: str | None = None) -> Job:
-        """Return the handle of a job that was submitted earlier; nothing is sent.
+        """Make a handle of a job that was submitted earlier. Nothing is sent.
 
         Args:
-            request_id: The gateway's id of the job. The gateway knows a job for an hour; later, `wait`
-                returns the result that the journal holds, if it holds one.
-            model: Slug of its model, which helps to pace the polls.
+            request_id: The gateway's id of the job. The gateway keeps the record of a job for an hour; later,
+                `wait` returns the result in the journal, if there is one.
+            model: Slug of its model, whose latency sets the default timeout.
+
+        Returns:
+            The job.
 
         Raises:
-            ConfigError: An argument is wrong.
+            ConfigError: An argument is invalid.
 
         """
         return self._find_job(request_id, model)
@@ -152,35 +152,34 @@ class Kling(SyncCalls):
     ) -> Generator[Outcome[Result]]:
         """Run all requests; yield each outcome as it completes.
 
-        A request that cannot be sent is an outcome with its error, and the others go on. If `requests` itself
-        raises, the submitted jobs are brought to their end before the error is raised here. Nothing more is
-        submitted once the gateway refuses the key, the account has no credits, or three jobs in a row could
-        not be stored: a warning in the log says so, and the iteration ends when the running jobs have ended.
+        An invalid request becomes an outcome with its error, and the batch continues. If `requests` itself
+        raises, the running jobs are finished before the error is raised here. The batch stops submitting,
+        with a warning in the log, if the gateway refuses the key, the account has no credits, or three jobs
+        in a row could not be stored; the iteration ends when the running jobs have ended.
 
-        To leave early, use `contextlib.closing`: requests under way are answered first. Jobs that were
-        submitted go on, and are found by `resume`, or by the same `name`.
+        To stop early, use `contextlib.closing`: submits in flight are answered first. Submitted jobs continue,
+        and are resumed by `resume`, or by the same `name`.
 
         Args:
-            requests: Objects such as Kling2(...), or mappings {"model": "kling-2", "prompt": ...}. Each is
-                taken when there is room for it. While the caller does not take outcomes, running jobs are
-                still finished and stored, but nothing more is submitted.
-            concurrency: Jobs at a time.
+            requests: Objects such as Kling2(...), or mappings {"model": "kling-2", "prompt": ...}, taken from
+                the iterable as jobs can start. While the caller does not take outcomes, running jobs are
+                finished and stored, but nothing more is submitted.
+            concurrency: Maximum number of running jobs.
             save_to: As for `run`; a file name needs the field request_id, so that no two jobs share it.
-            max_cost: Credits. Nothing is submitted that could exceed them, by the highest cost known of its
-                model; while none is known, one job of the model is submitted at a time. The iteration then
-                ends early. Jobs of earlier runs of the same name count.
+            max_cost: Limit in credits, also for earlier runs of the same `name`. The iteration ends early if
+                the next job could exceed it, at the highest known cost of its model. While that cost is
+                unknown, one job of the model runs at a time.
             name: Name of the batch in the journal. A request that was submitted under it before, with the
-                same model and parameters as often as they occur, is not submitted again: its job is waited
-                for, stored, or reported. Only a submit that was refused is repeated. An output whose file is
-                gone, or is elsewhere than in `save_to`, is stored again while the gateway keeps it, for seven
-                days.
-            tag: A text of your own that the journal keeps with each job; not together with `name`.
+                same model and parameters, is not submitted again: its job is awaited, stored or reported.
+                Only a refused submit is repeated. An output whose file is missing, or is not in `save_to`, is
+                stored again while the gateway keeps it, for seven days.
+            tag: Tag of every job in the journal; not together with `name`.
 
         Yields:
             One outcome for each job. The error of a job is in its outcome.
 
         Raises:
-            ConfigError: An argument is wrong, or there is no key. Nothing was sent.
+            ConfigError: An argument is invalid, or there is no key. Nothing was sent.
             StorageError: `save_to` or the journal cannot be written. Nothing was sent.
 
         """
@@ -194,30 +193,31 @@ class Kling(SyncCalls):
         concurrency: int = 32,
         on_start: Callable[[tuple[JournalEntry, ...]], object] | None = None,
     ) -> Generator[Outcome[Result]]:
-        """Bring every unfinished job of the journal, at this gateway, to its end; yield each outcome as it
-        completes.
+        """Finish the unfinished jobs of the journal at this gateway; yield each outcome as it completes.
 
         Uncertain submits are reported as SubmitUncertain, with the number of their entry, and never submitted
-        again. Leave early as with `map`.
+        again. Stop early as with `map`.
 
         Args:
-            save_to: Folder or storage URL for jobs that were submitted without one; with it, jobs that
-                completed within seven days and were never stored are stored, too.
-            concurrency: Jobs at a time.
-            on_start: Called once, before the first job, with the entries of all jobs that will have an
-                outcome.
+            save_to: Destination of the outputs of jobs that were submitted without one, including those that
+                completed within seven days and were not stored.
+            concurrency: Maximum number of running jobs.
+            on_start: Called once, before the first job, with the entries of all jobs to finish.
 
         Yields:
             One outcome for each job; its `index` is the number of the entry.
 
         Raises:
-            ConfigError: There is no journal, or an argument is wrong.
+            ConfigError: There is no journal, or an argument is invalid.
 
         """
         return run_in_threads(self._driver, self._resume_batch(concurrency, save_to, on_start))
 
     def entries(self) -> list[JournalEntry]:
-        """Return every submit of the journal, the oldest first.
+        """List the entries of the journal, one for each submit.
+
+        Returns:
+            The entries, the oldest first.
 
         Raises:
             ConfigError: The client has no journal.
@@ -227,11 +227,14 @@ class Kling(SyncCalls):
         return self._driver.run(self._entries_flow())
 
     def credits(self) -> Credits:
-        """Return the credits that are left on the account; costs nothing.
+        """Query the credits of the account, free of charge.
+
+        Returns:
+            The remaining credits.
 
         Raises:
-            ApiError: The gateway refused to answer.
-            TransportError: There was no answer.
+            ApiError: The gateway refused the request.
+            TransportError: There was no usable answer.
 
         """
         return self._driver.run(self._credits_flow())

@@ -1,4 +1,4 @@
-"""A submitted job, in a blocking and an awaitable form over the same flows."""
+"""A submitted job, in a blocking and an asynchronous form over the same flows."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from kling_adapters.result import JobStatus, ResultData
 
 
 class _Job:
-    """The part of a job that sends nothing; it also builds the flow that waits."""
+    """Data of a job, and the flow that waits for it."""
 
     def __init__(self, ref: JobRef, timeout: float | None) -> None:
         self._ref = ref
@@ -40,7 +40,7 @@ class _Job:
 
     @property
     def model(self) -> str | None:
-        """The slug of the model; None if the job was made from a bare request id."""
+        """The slug of the model; None if only the id of the job is known."""
         return self._ref.model
 
     def _wait_flow(self, session: Session, timeout: float | None) -> Flow[ResultData]:
@@ -49,7 +49,7 @@ class _Job:
 
 
 class Job(_Job):
-    """A job that the gateway has accepted. Its `request_id` is enough to find it again, for one hour."""
+    """A job that the gateway has accepted. For one hour, `Kling.job` finds it by its `request_id`."""
 
     def __init__(self, driver: SyncDriver, ref: JobRef, timeout: float | None = None) -> None:
         super().__init__(ref, timeout)
@@ -57,35 +57,37 @@ class Job(_Job):
         self._result: Result | None = None
 
     def status(self) -> JobStatus:
-        """Return the state of the job.
+        """Query the state of the job.
+
+        Returns:
+            The state, with the cost and times so far.
 
         Raises:
-            JobExpired: The gateway no longer knows the job.
-            ApiError: The gateway refused to answer.
-            TransportError: There was no answer.
+            JobExpired: The gateway no longer has the job.
+            ApiError: The gateway refused the request.
+            TransportError: There was no usable answer.
 
         """
         return self._driver.run(query_status(self._driver.session, self._ref))
 
     def wait(self, timeout: float | None = None) -> Result:
-        """Poll until the job has ended and return its result; it is not stored, see `Result.save`.
+        """Poll until the job has ended and return its result. `Result.save` stores its output.
 
-        Failing polls are repeated until the time is over. When the gateway no longer knows the job, the
-        result is read from the journal, if it has one.
+        Failed polls are repeated until the timeout. If the gateway no longer has the job, its result is read
+        from the journal.
 
         Args:
-            timeout: Seconds, 0 to ask once; by default that of the client, or four times the usual latency of
-                the model, and at least 15 minutes. A result that is ready is asked for up to 30 seconds
-                longer.
+            timeout: Seconds, 0 for one poll; by default that of the client, or four times the usual latency
+                of the model, and at least 15 minutes. A finished result is fetched for up to 30 seconds more.
 
         Returns:
             The result.
 
         Raises:
             JobFailed: The job failed. It is not billed.
-            JobExpired: Neither the gateway nor the journal has the job any more.
-            WaitTimeout: The job goes on, and may be billed; the error carries it.
-            ApiError: The gateway refused to answer.
+            JobExpired: Neither the gateway nor the journal has the result.
+            WaitTimeout: The job continues and may be billed; the error carries it.
+            ApiError: The gateway refused the request.
             ConfigError: The job was submitted with another API key.
 
         """
@@ -97,7 +99,7 @@ class Job(_Job):
     def events(self, timeout: float | None = None) -> Iterator[Event]:
         """Poll as `wait` does and yield each event, the last of which is Completed, Failed or Expired.
 
-        After Completed, `wait()` returns the result without asking again.
+        After Completed, `wait()` returns the result without another request.
 
         Args:
             timeout: As for `wait`.
@@ -106,8 +108,8 @@ class Job(_Job):
             The events of the job.
 
         Raises:
-            WaitTimeout: The job goes on, and may be billed; the error carries it.
-            ApiError: The gateway refused to answer.
+            WaitTimeout: The job continues and may be billed; the error carries it.
+            ApiError: The gateway refused the request.
 
         """
         try:
@@ -123,7 +125,7 @@ class Job(_Job):
 
 
 class AsyncJob(_Job):
-    """Job, with `await` and `async for`."""
+    """The asynchronous form of Job."""
 
     def __init__(self, driver: AsyncDriver, ref: JobRef, timeout: float | None = None) -> None:
         super().__init__(ref, timeout)

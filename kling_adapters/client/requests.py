@@ -1,4 +1,4 @@
-"""Parameters of a call become a body that may be sent; local media stays in it until a flow uploads it."""
+"""Request bodies from the parameters of calls; local media stays in them until a flow uploads it."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def prepare(
     if isinstance(model, str):
         valid = catalog.find(model).load().model_validate(params)
     else:
-        # Once more: model_copy() and changed lists are not validated when they are made.
+        # Validated again, because model_copy() and changed lists are not.
         valid = type(model).model_validate(dump_set_fields(model))
     slug = valid.adapter.slug
     spec_names = {field.alias or name for name, field in type(valid).model_fields.items()}
@@ -74,7 +74,7 @@ def prepare_request(catalog: Catalog, request: Request) -> tuple[Adapter, Mappin
 
 
 def _check_json(model: str, body: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Return `body` if it is JSON once its local media is uploaded. Raises ParamsInvalid."""
+    """Return a body that is JSON, apart from local media. Raises ParamsInvalid for any other."""
     problems: list[Problem] = []
     for name, value in body.items():
         try:

@@ -1,4 +1,4 @@
-"""The result of a completed job, in a blocking and an awaitable form over the same flows."""
+"""The result of a completed job, in a blocking and an asynchronous form over the same flows."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ _Driver = TypeVar("_Driver", SyncDriver, AsyncDriver)
 class Result(ResultData):
     """A COMPLETED job whose files can be saved.
 
-    It can be copied and pickled. In another process it has no client: everything can be read, but `save`
-    raises.
+    It can be copied and pickled. In another process it has no client: its data can be read, but `save`
+    raises ConfigError.
 
     Attributes:
         saved: The files that `run(save_to=...)` has stored.
@@ -38,14 +38,14 @@ class Result(ResultData):
         _set_driver(self, _driver)
 
     def save(self, to: str | PathLike[str]) -> tuple[StoredFile, ...]:
-        """Store every file. A file is named after its model and request id; it appears whole, or not at all.
+        """Store every file, by default under the model and request id. No partial file becomes visible.
 
-        The destination is written to the journal before the first byte is fetched: if the process dies,
+        The destination is recorded in the journal before the first byte is fetched: if the process dies,
         `resume` stores the output there.
 
         Args:
-            to: A folder, file name or template as for `Kling.run`, or a URL that a storage plugin takes, such
-                as s3://bucket/prefix/.
+            to: A folder, file name or template as for `Kling.run`, or a URL of a storage plugin, such as
+                s3://bucket/prefix/.
 
         Returns:
             The stored files.
@@ -82,7 +82,12 @@ class Result(ResultData):
 
 @dataclass(frozen=True)
 class AsyncResult(ResultData):
-    """Result, with `await result.save(...)`."""
+    """A COMPLETED job whose files can be saved with `await result.save(...)`. See `Result`.
+
+    Attributes:
+        saved: The files that `run(save_to=...)` has stored.
+
+    """
 
     saved: tuple[StoredFile, ...] = ()
     _driver: InitVar[AsyncDriver | ProcessLocal[AsyncDriver] | None] = field(default=None, kw_only=True)
@@ -115,7 +120,7 @@ def _get_driver(result: ResultData, kind: type[_Driver]) -> _Driver:
     if not isinstance(driver, kind):
         advice = f'Save it with kling.job("{result.request_id}").wait().save(...)'
         if any(artifact.content is not None for artifact in result.artifacts):
-            # No gateway can be asked for it again.
+            # The gateway does not keep the output of run_sync.
             advice = "Its files are in the result: write artifacts[0].content, which is bytes, to a file"
         raise ConfigError(
             f"the result of job {result.request_id} comes from another process and has no client to save it "

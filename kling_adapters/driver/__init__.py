@@ -1,1 +1,1 @@
-"""The only place where flows meet the world: one driver that blocks and one that is awaited."""
+"""Drivers, which perform the effects of flows: a blocking and an asynchronous one."""

@@ -1,4 +1,4 @@
-"""The driver of the awaitable client: performs the effects of a flow in the calling task.
+"""The driver of the asynchronous client, which performs the effects of a flow in the calling task.
 
 Calls that may block run in worker threads.
 """
@@ -29,7 +29,7 @@ class Interrupt:
         self._sleeps: set[anyio.CancelScope] = set()
 
     async def sleep(self, clock: Clock, seconds: float) -> None:
-        """Sleep until the time is over, or until `set`."""
+        """Sleep for `seconds`, or until `set` is called."""
         with anyio.CancelScope() as scope:
             self._sleeps.add(scope)
             try:
@@ -55,20 +55,20 @@ class AsyncDriver:
         self._transports = LoopTransports(connect)
 
     async def run(self, flow: Flow[T], interrupt: Interrupt | None = None) -> T:
-        """Run a flow and return its result; `interrupt` ends its sleeps early."""
+        """Run a flow and return its value; `interrupt` ends its sleeps early."""
         steps = Steps(flow)
         while not steps.done:
             await self._perform(steps, interrupt)
         return steps.value
 
     async def follow(self, flow: Flow[Any]) -> AsyncIterator[Event]:
-        """Run a flow and yield the events it emits, as they happen."""
+        """Run a flow and yield its events as they happen."""
         steps = Steps(flow)
         while not steps.done:
             if isinstance(steps.effect, Emit):
                 event = steps.effect.event
                 await self.plugins.notify_async(event)
-                # Before the flow goes on: the next thing it does may be to raise.
+                # Before the next step of the flow, which may raise.
                 yield event
                 steps.answer(None)
             else:

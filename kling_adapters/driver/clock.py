@@ -12,15 +12,30 @@ class Clock(Protocol):
     """Time in seconds, for `Kling(clock=...)`."""
 
     def now(self) -> float:
-        """Return a time in seconds that never goes back."""
+        """Read the clock.
+
+        Returns:
+            The time in seconds, which never goes back.
+
+        """
         ...
 
     def sleep(self, seconds: float) -> None:
-        """Block for so many seconds."""
+        """Block the calling thread.
+
+        Args:
+            seconds: The duration in seconds.
+
+        """
         ...
 
     async def sleep_async(self, seconds: float) -> None:
-        """Wait for so many seconds."""
+        """Suspend the calling task.
+
+        Args:
+            seconds: The duration in seconds.
+
+        """
         ...
 
 

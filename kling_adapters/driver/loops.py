@@ -1,4 +1,4 @@
-"""The connections of the awaitable client: one transport for each event loop, which no other loop can use."""
+"""The connections of the asynchronous client: one transport for each event loop."""
 
 from __future__ import annotations
 
@@ -17,11 +17,10 @@ class LoopTransports:
     def __init__(self, connect: Callable[[], AsyncTransport]) -> None:
         self._connect = connect
         self._lock = ForkSafeLock()
-        # Made here, so that an environment that cannot be used is an error now; the first event loop takes
-        # it.
+        # For the first event loop. Raises for an unusable environment when the client is made.
         self._unused: AsyncTransport | None = connect()
         self._by_loop: WeakKeyDictionary[object, _LoopConnections] = WeakKeyDictionary()
-        # Connections of the parent of this process. To drop them would be to act on its event loop.
+        # Connections of the parent process. Dropping them would act on its event loop.
         self._inherited: list[object] = []
         reset_in_children(self)
 
@@ -52,7 +51,7 @@ class LoopTransports:
 
 
 class _LoopConnections:
-    """Connections that an event loop closes at its end, as it closes every unfinished async generator."""
+    """Connections in an unfinished async generator, which the event loop closes at its end."""
 
     def __init__(self, transport: AsyncTransport) -> None:
         self.transport = transport
@@ -73,5 +72,5 @@ class _LoopConnections:
 
 def _running_loop() -> object:
     token = anyio.lowlevel.current_token()
-    # anyio 4.11 and later wraps it, anew each time.
+    # anyio 4.11 and later wraps the token in a new object each time.
     return getattr(token, "native_token", token)

@@ -1,4 +1,4 @@
-"""The driver of the blocking client: performs the effects of a flow in the calling thread."""
+"""The driver of the blocking client, which performs the effects of a flow in the calling thread."""
 
 from __future__ import annotations
 
@@ -28,29 +28,29 @@ class SyncDriver:
         self._clock = clock
         self._connect = connect
         self._lock = ForkSafeLock()
-        # At once, so that an environment that cannot be used is an error now.
+        # Raises for an unusable environment when the client is made.
         self._transport: SyncTransport | None = connect()
         reset_in_children(self)
 
     def reset_after_fork(self) -> None:
-        """Drop the connections of the parent: a child would read answers that are meant for the parent."""
+        """Drop the connections of the parent: a child would read the parent's answers."""
         self._transport = None
 
     def run(self, flow: Flow[T], interrupt: threading.Event | None = None) -> T:
-        """Run a flow and return its result; `interrupt` ends its sleeps early once it is set."""
+        """Run a flow and return its value; `interrupt` ends its sleeps early."""
         steps = Steps(flow)
         while not steps.done:
             self._perform(steps, interrupt)
         return steps.value
 
     def follow(self, flow: Flow[Any]) -> Iterator[Event]:
-        """Run a flow and yield the events it emits, as they happen."""
+        """Run a flow and yield its events as they happen."""
         steps = Steps(flow)
         while not steps.done:
             if isinstance(steps.effect, Emit):
                 event = steps.effect.event
                 self.plugins.notify(event)
-                # Before the flow goes on: the next thing it does may be to raise.
+                # Before the next step of the flow, which may raise.
                 yield event
                 steps.answer(None)
             else:

@@ -1,4 +1,4 @@
-"""Runs a batch with one task for each job, in the event loop of the caller."""
+"""Batches with one task for each job, in the event loop of the caller."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ async def run_in_tasks(driver: AsyncDriver, batch: Batch[R]) -> AsyncGenerator[O
                         if outcome is not None:
                             yield outcome
                 except (GeneratorExit, Exception) as error:  # noqa: BLE001
-                    # Raised in here, it would cancel a submit that is under way, as a cancellation does.
+                    # Raised inside the group, it would cancel a submit in flight.
                     failure = error
                 batch.cancel()
                 interrupt.set()
@@ -59,7 +59,7 @@ async def run_in_tasks(driver: AsyncDriver, batch: Batch[R]) -> AsyncGenerator[O
 async def _finish_next(
     batch: Batch[R], finished: MemoryObjectReceiveStream[_Finished[R]]
 ) -> Outcome[R] | None:
-    """Wait until a job has ended and return its outcome; None if another job may start instead."""
+    """Wait for the outcome of a job. Return None if another job may start first."""
     item = await finished.receive()
     if item is None:
         return None

@@ -1,4 +1,4 @@
-"""Runs a batch with one thread for each job."""
+"""Batches with one thread for each job."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ T = TypeVar("T")
 _Finished: TypeAlias = SimpleQueue[tuple[Task, Outcome[R]] | None]
 
 SIGNAL_INTERVAL = 0.25
-"""Seconds after which the main thread looks for a signal that arrived just before it began to wait."""
+"""Seconds after which the main thread handles a signal that arrived just before its wait."""
 
 _OPEN_BATCHES: WeakKeyDictionary[Generator[Any], Batch[Any]] = WeakKeyDictionary()
 
@@ -68,18 +68,18 @@ def _start_thread(driver: SyncDriver, batch: Batch[R], task: Task, finished: _Fi
     def work() -> None:
         finished.put((task, driver.run(batch.flow(task), batch.cancelled)))
 
-    # A daemon: a job that takes minutes must not keep the process from ending.
+    # A daemon: a job of minutes must not delay the end of the process.
     thread = threading.Thread(target=copy_context().run, args=(work,), daemon=True)
     try:
         thread.start()
     except RuntimeError as error:
-        # There are too many threads, or the interpreter ends: the job would never be finished.
+        # Too many threads, or the interpreter is ending: the job would never finish.
         batch.finish(task, Outcome(task.index, task.model, None, None, error))
         raise
 
 
 def _finish_next(batch: Batch[R], finished: _Finished[R]) -> Outcome[R] | None:
-    """Wait until a job has ended and return its outcome; None if another job may start instead."""
+    """Wait for the outcome of a job. Return None if another job may start first."""
     item = _wait_for_item(finished)
     if item is None:
         return None
@@ -88,7 +88,7 @@ def _finish_next(batch: Batch[R], finished: _Finished[R]) -> Outcome[R] | None:
 
 
 def _wait_for_item(queue: SimpleQueue[T]) -> T:
-    # A signal that comes just before a wait without a limit would be handled only after it.
+    # A signal just before a wait without a timeout would be handled only after it.
     while True:
         with suppress(Empty):
             return queue.get(timeout=SIGNAL_INTERVAL)
@@ -101,7 +101,7 @@ def _close_open_batches() -> None:
         try:
             outcomes.close()
         except ValueError:
-            # Another thread, which ends with the process, takes outcomes at this moment.
+            # Another thread is iterating, and will end with the process.
             deadline = time.monotonic() + LONGEST_EXCHANGE
             while batch.is_submitting and time.monotonic() < deadline:
                 time.sleep(0.01)

@@ -1,1 +1,1 @@
-"""The journal: what was submitted, and what came of it."""
+"""The journal of submits and of the outcomes of their jobs."""

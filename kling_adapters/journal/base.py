@@ -1,4 +1,4 @@
-"""The operations that flows ask of a journal."""
+"""The interface of a journal to flows."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from kling_adapters.journal.lockfile import LockFile
 
 
 class BaseJournal(Protocol):
-    """A record of every submit; kept in a file by `Journal`, not kept at all by `NullJournal`."""
+    """A record of every submit: in a file for `Journal`, without effect for `NullJournal`."""
 
     def check_available(self) -> None:
         """Raise ConfigError if there is no record of earlier jobs."""
@@ -25,7 +25,7 @@ class BaseJournal(Protocol):
         save_to: str | None = None,
         tag: str | None = None,
     ) -> int:
-        """Record that a submit is about to be sent. Return the number of the entry, 0 without a journal."""
+        """Record a submit before it is sent. Return the number of the entry, 0 without a journal."""
         ...
 
     def update(self, entry: int, **columns: Unpack[Columns]) -> None:
@@ -37,7 +37,7 @@ class BaseJournal(Protocol):
         ...
 
     def record_destination(self, gateway: str, request_id: str, save_to: str) -> None:
-        """Record where the files of a job are about to be stored; files elsewhere no longer count."""
+        """Record the destination of the files of a job, before they are stored there."""
         ...
 
     def find(self, gateway: str, request_id: str) -> JournalEntry | None:

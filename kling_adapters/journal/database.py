@@ -28,8 +28,7 @@ class Database:
     """The SQLite file at `path`, which is opened by the first transaction that writes. Any thread can use it.
 
     A fork waits until no transaction is under way and closes the connection; parent and child open it anew. SQLite
-    believes that a child still has the locks of its parent, so that a child which opens a file that was open at the fork
-    would work without any lock.
+    assumes that a child still has the locks of its parent, so a child that opened the same file would work without locks.
     """
 
     def __init__(self, path: Path) -> None:
@@ -51,10 +50,10 @@ class Database:
 
     @contextmanager
     def write(self, consequence: str = "", timeout: float = LOCK_TIMEOUT) -> Generator[sqlite3.Connection]:
-        """Open a transaction; when the block ends its changes are on disk.
+        """Open a transaction, which is on disk after the block.
 
         Args:
-            consequence: Sentence for the message of a failure: what it means for the user.
+            consequence: Sentence about the consequence for the user, for the message of a failure.
             timeout: Seconds to wait for another process that holds a lock on the file.
 
         Raises:
@@ -74,12 +73,12 @@ class Database:
 
     @contextmanager
     def read(self) -> Generator[sqlite3.Connection]:
-        """Open the file for reading only, whether or not it can be written. Raises StorageError."""
+        """Open the file for reading only, even if it cannot be written. Raises StorageError."""
         with self._report_failures(), self.lock, closing(open_to_read(self.path)) as connection:
             yield connection
 
     def truncate_log(self) -> None:
-        """Empty the write-ahead log, which holds what the file held before. Raises StorageError."""
+        """Empty the write-ahead log, which still holds deleted rows. Raises StorageError."""
         with self._report_failures(), self.lock:
             self._connect(LOCK_TIMEOUT).execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
@@ -91,15 +90,15 @@ class Database:
                 self._connection = None
 
     def __del__(self) -> None:
-        # From Python 3.13 on, a connection that is not closed by name warns.
+        # From Python 3.13 on, an open connection warns when it is collected.
         if self._connection is not None:
             self._connection.close()
 
     def prepare_fork(self) -> None:
-        """Wait for the transaction that is under way, and close the file."""
+        """Wait for the transaction in progress, and close the file."""
         self.lock.acquire()
         with suppress(sqlite3.Error):
-            # A transaction of this very thread goes on in the parent.
+            # A transaction of this thread continues in the parent.
             if self._connection is not None and not self._connection.in_transaction:
                 self.close()
 
@@ -107,7 +106,7 @@ class Database:
         """Give the child a lock of its own, and no connection."""
         self.lock = threading.RLock()
         if self._connection is not None:
-            # Even to close it would damage the file.
+            # Closing it would damage the file.
             _FORKS.leaked.append(self._connection)
             self._connection = None
 
@@ -126,14 +125,14 @@ class Database:
             ) from error
 
     def _connect(self, timeout: float) -> sqlite3.Connection:
-        """Return the connection, to a new file if that at the path was removed or replaced since it was opened."""
+        """Return the connection, to a new file if the opened one was removed or replaced."""
         if self._connection is not None and not self._connection.in_transaction and not self._is_at_path():
-            # SQLite would go on writing to the old file, which nothing can open any more.
+            # SQLite would keep writing to the old file, which no process can open.
             log.warning("the journal %s was removed or replaced; opening it again", self)
             self.close()
         if self._connection is None:
             create_file(self.path)
-            # Before SQLite opens it: a file that is replaced in between is opened once more, not mistaken for the new one.
+            # Read before SQLite opens the file, so that a replacement in between is noticed.
             self._opened = self.path.stat()
             self._connection = open_to_write(self.path, timeout)
         return self._connection
@@ -146,7 +145,7 @@ class Database:
 
 
 class _Forks:
-    """Holds every journal file of the process still while it forks."""
+    """Closes all journal files of the process before a fork."""
 
     def __init__(self) -> None:
         self.gate = threading.RLock()

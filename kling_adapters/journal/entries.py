@@ -1,4 +1,4 @@
-"""An entry of the journal: the states of a submit, and what is recorded of it."""
+"""An entry of the journal, and its states."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ SUBMITTING: Final = "SUBMITTING"
 REFUSED: Final = "REFUSED"
 """The submit started nothing."""
 UNCERTAIN: Final = "UNCERTAIN"
-"""The submit may have started a job, and be billed; its request id is unknown."""
+"""The submit may have started a job that will be billed; its request id is unknown."""
 EXPIRED: Final = "EXPIRED"
-"""The gateway no longer knows the job."""
+"""The gateway no longer has the job."""
 ENDED: Final = (REFUSED, UNCERTAIN, EXPIRED, "COMPLETED", "FAILED")
 """The states in which the gateway has nothing more to report."""
 
@@ -30,14 +30,14 @@ class JournalEntry:
         model: Slug of the model.
         params: Parameters that were sent.
         key: Fingerprint of the API key, see `fingerprint_key`.
-        save_to: Folder or URL where the output is to be stored; None for nowhere.
-        tag: Name that the caller chose for the job, or that a named batch made for it.
+        save_to: Destination of the output; None if it is not stored.
+        tag: Tag from the caller, or from a named batch.
         request_id: Request id of the job; None if the gateway gave none.
-        state: State of the job in the words of the gateway, or SUBMITTING, REFUSED, UNCERTAIN or EXPIRED.
-        reason: Why the job or its submit failed.
+        state: State of the job as the gateway reports it, or SUBMITTING, REFUSED, UNCERTAIN or EXPIRED.
+        reason: Reason of the failure of the job or its submit.
         result: Answer of the gateway to a COMPLETED job.
         cost: Cost in credits; None if it is unknown.
-        files: Where the output is stored.
+        files: The stored output files.
         created: Time of the submit, in seconds since 1970.
         updated: Time of the last change, in seconds since 1970.
 
@@ -61,7 +61,7 @@ class JournalEntry:
 
     @property
     def is_unfinished(self) -> bool:
-        """Whether the job has not ended, or its output is still to be stored."""
+        """True until the job has ended and its output is stored."""
         return self.state not in ENDED or (
             self.state == "COMPLETED" and self.save_to is not None and not self.files
         )

@@ -1,7 +1,7 @@
 """The journal in a file: every submit before it is sent, and the outcome of its job.
 
-One SQLite file, in WAL mode, which several processes share. It holds what was sent and what the gateway answered, and of
-a key only a fingerprint. Its files are readable by their owner alone.
+One SQLite file, in WAL mode, which several processes share. It has the parameters and results of jobs, and a fingerprint
+of the API key. Only its owner can read its files.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from kling_adapters.journal.rows import (
 log = logging.getLogger("kling_adapters")
 
 PROGRESS_TIMEOUT: Final = 1.0
-"""Seconds to wait for another process that locks the file, to record what the gateway will report again."""
+"""Seconds to wait for a locked file, for an update that the gateway can report again."""
 _NOTHING_SENT: Final = "Nothing was sent."
 _JOB: Final = "gateway = ? AND request_id = ?"
 
@@ -42,7 +42,7 @@ _JOB: Final = "gateway = ? AND request_id = ?"
 class Journal:
     """The journal in the file `path`, which is created by the first entry. Any thread can use it.
 
-    What is sent and what comes back is kept in clear, until KLING_JOURNAL_DAYS after its end, or until `forget`.
+    Parameters and results are stored unencrypted until KLING_JOURNAL_DAYS after the end of the job, or until `forget`.
     Methods raise StorageError when the file cannot be read or written.
     """
 
@@ -63,7 +63,7 @@ class Journal:
         save_to: str | None = None,
         tag: str | None = None,
     ) -> int:
-        """Record that a submit is about to be sent, on disk when this returns. Return the number of the entry."""
+        """Record a submit on disk, before it is sent. Return the number of the entry."""
         now = time.time()
         with self._database.write(_NOTHING_SENT) as connection:
             owner = self._owner.acquire()
@@ -88,7 +88,7 @@ class Journal:
     def update_job(self, gateway: str, request_id: str, /, **columns: Unpack[Columns]) -> None:
         """Change columns of every entry of a job, but replace neither COMPLETED nor FAILED, except by COMPLETED.
 
-        The gateway forgets a job after an hour, but its files can be fetched for days: EXPIRED must not hide them.
+        The gateway deletes the record of a job after an hour but keeps its files for days: EXPIRED must not hide them.
         """
         condition = _JOB
         if columns.get("state", "COMPLETED") != "COMPLETED":
@@ -97,7 +97,7 @@ class Journal:
         self._update(encode_columns(columns), timeout, condition, gateway, encode_value(request_id))
 
     def record_destination(self, gateway: str, request_id: str, save_to: str) -> None:
-        """Record where the files of a job are about to be stored; files elsewhere no longer count."""
+        """Record the destination of the files of a job, before they are stored there."""
         place = encode_value(save_to)
         with self._database.write() as connection:
             connection.execute(
@@ -126,7 +126,7 @@ class Journal:
             )
 
     def resolve(self, entry: int, request_id: str | None) -> None:
-        """Record what the user found out about an uncertain submit.
+        """Record the user's finding about an uncertain submit.
 
         Args:
             entry: Number of the entry.
@@ -152,14 +152,14 @@ class Journal:
             if cursor.rowcount == 0:
                 raise ConfigError(
                     f"there is no uncertain submit {entry} in {self._database}; "
-                    "`kling jobs --uncertain` lists those that there are"
+                    "`kling jobs --uncertain` lists the uncertain submits"
                 )
 
     def forget(self, entries: Iterable[int]) -> int:
-        """Delete entries from the file, and overwrite what it held of them.
+        """Delete entries from the file, and overwrite their content.
 
-        A job that has not ended goes on, is billed, and is no longer found by `resume`. A submit that is under way
-        is not deleted.
+        A job that has not ended continues and may be billed, but `resume` no longer finds it. A submit in flight is not
+        deleted.
 
         Args:
             entries: Numbers of entries, `JournalEntry.id`. Numbers that the journal does not have are ignored.
@@ -184,7 +184,7 @@ class Journal:
     def entries(self) -> list[JournalEntry]:
         """Return every entry, the oldest first. A submit whose process is gone is uncertain.
 
-        A file that cannot be written is read all the same. A damaged entry is left out, with a warning in the log.
+        The file may be read-only. A damaged entry is left out, with a warning in the log.
         """
         if not self._database.exists():
             return []
@@ -220,7 +220,7 @@ class Journal:
             )
 
     def _read_rows(self, failure: StorageError) -> list[Row]:
-        """Return the rows of a file that cannot be written. Raises `failure` if it cannot be read either."""
+        """Return the rows of a read-only file. Raises `failure` if it cannot be read."""
         try:
             with self._database.read() as connection:
                 dead = self._owner.find_dead(connection)

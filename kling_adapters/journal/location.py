@@ -12,11 +12,11 @@ from platformdirs import user_state_path
 from kling_adapters.errors import ConfigError
 
 JOURNAL: Final = "KLING_JOURNAL"
-"""Environment variable: the path of the journal, or "none" to do without; by default in the state folder of the user."""
+"""Environment variable: the path of the journal, or "none" for no journal; by default in the state folder of the user."""
 
 
 def default_path() -> Path | None:
-    """Return where the environment says that the journal is; None for no journal.
+    """Return the path of the journal by the environment; None for no journal.
 
     Raises:
         ConfigError: The user has no home folder, and the environment names no other place.
@@ -39,7 +39,7 @@ def default_path() -> Path | None:
 
 
 def absolute_path(path: str | os.PathLike[str]) -> Path:
-    """Return the path of a journal such that it stays the same when the process changes its folder.
+    """Return the absolute path of a journal, which does not depend on the working folder.
 
     Raises:
         ConfigError: The path holds a NUL character, names an unknown user, or the current folder is gone.
@@ -47,7 +47,7 @@ def absolute_path(path: str | os.PathLike[str]) -> Path:
     """
     try:
         place = Path(path).expanduser().absolute()
-        # A name for which there is no file is not an error, but one that no file can have.
+        # A missing file is not an error, but an impossible name is.
         with suppress(OSError):
             place.stat()
     except (ValueError, RuntimeError, OSError) as error:

@@ -1,8 +1,7 @@
 """Lock files that show other processes that their holder is alive. A lock file exists as long as it is held.
 
 POSIX: flock on a descriptor of our own. filelock is used on Windows only: before version 4 a forked child that releases
-a lock unlocks it for its parent, and no version exposes the file that it has locked, so that a file could not be removed
-safely.
+a lock unlocks it for its parent, and no version exposes the locked file, which could therefore not be removed safely.
 """
 
 from __future__ import annotations
@@ -22,7 +21,7 @@ else:
 
 
 class LockFile:
-    """A lock on a file, which is held until `release`, the end of the process, or until nothing refers to it.
+    """A lock on a file, held until `release`, the end of the process, or the deletion of this object.
 
     Call `acquire`, and `remove_if_free` for the same path, within a transaction of the journal only.
     """
@@ -43,7 +42,7 @@ class LockFile:
                 return False
             self._hold = finalize(self, _release_windows, lock, self._path)
             return True
-        # A file that its holder removed while it was being opened here excludes no other process.
+        # A file that its holder has just removed excludes no other process.
         while (descriptor := _lock(self._path, os.O_RDWR | os.O_CREAT)) is not None:
             if _is_at(self._path, descriptor):
                 # Also called when the interpreter exits.
@@ -54,7 +53,7 @@ class LockFile:
         return False
 
     def release(self) -> None:
-        """Remove the file and unlock it. Do nothing if it is not held, or is held by the parent of this process."""
+        """Remove the file and unlock it, unless the lock is not held, or is held by the parent process."""
         if self._hold is not None:
             self._hold()
 
@@ -95,7 +94,7 @@ if sys.platform == "win32":
 else:
 
     def _lock(path: Path, flags: int) -> int | None:
-        """Return a descriptor that holds the lock on the file; None if another one holds it."""
+        """Return a descriptor that holds the lock on the file; None if the file is locked."""
         # A pipe at this path would block otherwise.
         descriptor = os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK, 0o600)
         try:
@@ -116,7 +115,7 @@ else:
 
     def _remove(path: Path, descriptor: int) -> None:
         try:
-            # Removed before it is unlocked: a process that waits for it finds another file, or none, at the path.
+            # Removed while locked: a process that waits for the lock then finds another file, or none, at the path.
             with suppress(OSError):
                 if _is_at(path, descriptor):
                     path.unlink()

@@ -28,7 +28,7 @@ _NOT_WRITABLE: Final = {
 
 
 def create_file(path: Path) -> None:
-    """Create the file if it does not exist, and close it and the files beside it to other users. Raises OSError."""
+    """Create the file if it is missing, and withdraw the access of other users. Raises OSError."""
     _make_folders(path.parent)
     with suppress(FileExistsError):
         # POSIX drops all locks of a process on a file when it closes any descriptor of it, those of other journals too.
@@ -44,7 +44,7 @@ def create_file(path: Path) -> None:
 
 
 def open_to_write(path: Path, timeout: float) -> sqlite3.Connection:
-    """Open a file that exists, create its tables, and delete old entries. Raises sqlite3.Error or StorageError.
+    """Open an existing file, create its tables, and delete old entries. Raises sqlite3.Error or StorageError.
 
     Args:
         path: Path of the file.
@@ -67,14 +67,14 @@ def open_to_write(path: Path, timeout: float) -> sqlite3.Connection:
 
 
 def open_to_read(path: Path) -> sqlite3.Connection:
-    """Open a file that exists for reading, whether or not it can be written. Raises sqlite3.Error or StorageError."""
+    """Open an existing file for reading, even if it cannot be written. Raises sqlite3.Error or StorageError."""
     _check_plain(path)
     try:
         return _open_read_only(path, "mode=ro")
     except sqlite3.Error as error:
         if error.sqlite_errorcode & 0xFF not in _NOT_WRITABLE:
             raise
-    # The file that SQLite shares with writers can be neither opened nor created, so there are no writers.
+    # The shared-memory file of writers can be neither opened nor created, so there are no writers.
     with suppress(sqlite3.Error):
         return _open_read_only(path, "mode=rw", locking="EXCLUSIVE")
     if Path(f"{path}-wal").exists():
@@ -83,14 +83,14 @@ def open_to_read(path: Path) -> sqlite3.Connection:
 
 
 def set_lock_timeout(connection: sqlite3.Connection, seconds: float) -> None:
-    """Set how long the next transactions wait for another process that holds a lock on the file."""
+    """Set the time that later transactions wait for a lock of another process on the file."""
     connection.execute(f"PRAGMA busy_timeout = {seconds * 1000:.0f}")
 
 
 def _open_read_only(path: Path, options: str, locking: str = "NORMAL") -> sqlite3.Connection:
     connection = _connect(f"file:{quote(os.fsencode(path))}?{options}", LOCK_TIMEOUT, uri=True)
     try:
-        # EXCLUSIVE keeps in memory what SQLite shares with writers otherwise, in a file that cannot be created here.
+        # EXCLUSIVE replaces the shared-memory file, which cannot be created here.
         connection.execute(f"PRAGMA locking_mode = {locking}")
         check_version(connection)
     except BaseException:
@@ -103,7 +103,7 @@ def _connect(database: str, timeout: float, *, uri: bool = False) -> sqlite3.Con
     connection = sqlite3.connect(
         database, timeout=timeout, isolation_level=None, check_same_thread=False, uri=uri
     )
-    # One damaged text must not keep the others from being read.
+    # One damaged text must not make the other rows unreadable.
     connection.text_factory = _decode
     return connection
 
@@ -127,7 +127,7 @@ def _use_write_ahead_log(connection: sqlite3.Connection, timeout: float) -> None
 
 
 def _check_plain(path: Path) -> None:
-    """Raise OSError for a pipe or a device: SQLite would wait for it, and neither Ctrl-C nor SIGTERM would end that."""
+    """Raise OSError for a pipe or a device: SQLite would wait for it, and ignore Ctrl-C and SIGTERM."""
     if not path.is_file():
         raise OSError("it is not a plain file")
 

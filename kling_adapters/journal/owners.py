@@ -1,4 +1,4 @@
-"""Owners of submits: one for each process, with a lock file that shows that the process is alive."""
+"""Owners of submits: one for each process, with a lock file while the process is alive."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from kling_adapters.journal.rows import OWNER_DIED
 class Owner:
     """The owner of the submits of this process in the journal at `path`.
 
-    Another process that can lock its file knows that this process is gone. Every method but `release` must be called
-    within a transaction of the journal.
+    If another process can lock its file, this process is dead. Every method but `release` must be called within a
+    transaction of the journal.
     """
 
     def __init__(self, path: Path) -> None:
@@ -56,13 +56,13 @@ class Owner:
         return lock if lock.acquire() else None
 
     def find_dead(self, connection: sqlite3.Connection) -> set[str]:
-        """Return the owners of submits under way whose process is gone."""
+        """Return the owners of unanswered submits whose process is dead."""
         rows = connection.execute("SELECT DISTINCT owner FROM jobs WHERE state = ?", (SUBMITTING,)).fetchall()
         owners: set[str] = {str(owner) for (owner,) in rows if owner != self._name}
         return {owner for owner in owners if remove_if_free(self._lock_path(owner))}
 
     def mark_dead(self, connection: sqlite3.Connection) -> None:
-        """Mark as uncertain the submits under way whose process is gone."""
+        """Mark unanswered submits of dead processes as uncertain."""
         for owner in self.find_dead(connection):
             connection.execute(
                 "UPDATE jobs SET state = ?, reason = ?, updated = ? WHERE owner = ? AND state = ?",
@@ -70,11 +70,11 @@ class Owner:
             )
 
     def remove_stale_files(self) -> None:
-        """Remove the lock files, of processes and of batches, whose process is gone."""
+        """Remove the lock files of dead processes and of their batches."""
         prefix = f"{self._path.name}-"
         for pattern in ("*.alive", "*.batch"):
             for path in self._path.parent.glob(escape(prefix) + pattern):
-                # A second hyphen: of a journal beside this one, whose transactions do not protect its files here.
+                # A second hyphen marks a file of another journal, which the transaction does not protect.
                 if "-" not in path.name.removeprefix(prefix):
                     with suppress(OSError):
                         remove_if_free(path)

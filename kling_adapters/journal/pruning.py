@@ -12,9 +12,9 @@ from kling_adapters.errors import ConfigError
 from kling_adapters.journal.entries import EXPIRED, REFUSED
 
 DAYS: Final = "KLING_JOURNAL_DAYS"
-"""Environment variable: days for which a job that has ended stays in the journal; by default 90."""
+"""Environment variable: days for which an ended job stays in the journal; by default 90."""
 _UNSTORED_DAYS: Final = 30.0
-"""Days for which a job at least stays whose output is not stored yet. The gateway keeps outputs for 7."""
+"""Minimum days for a job whose output is not stored yet. The gateway keeps outputs for 7."""
 
 
 def delete_old(connection: sqlite3.Connection) -> None:

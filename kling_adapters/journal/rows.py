@@ -1,4 +1,4 @@
-"""Entries as rows of the SQLite file: encoding, decoding, and checks of what is read."""
+"""Entries as rows of the SQLite file: encoding, checked decoding, and selection."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ log = logging.getLogger("kling_adapters")
 Row: TypeAlias = dict[str, Any]
 
 OWNER_DIED: Final = "the process ended before the gateway had answered"
-"""The reason of a submit whose process is gone."""
+"""The reason of a submit whose process is dead."""
 # Every column of an entry, and the types that it may hold.
 _TYPES: Final[Mapping[str, tuple[type, ...]]] = {
     "id": (int,),
@@ -40,7 +40,7 @@ _TYPES: Final[Mapping[str, tuple[type, ...]]] = {
 
 
 def encode_value(value: str | float | None) -> str | float | bytes | None:
-    """Return a value as the file can hold it: text that is not Unicode, such as odd file names, as bytes."""
+    """Return a value for the file, with text that is not valid Unicode, such as a file name, as bytes."""
     if isinstance(value, str):
         try:
             value.encode()
@@ -50,12 +50,12 @@ def encode_value(value: str | float | None) -> str | float | bytes | None:
 
 
 def decode_value(value: Any) -> Any:
-    """Return a value as `encode_value` received it."""
+    """Reverse `encode_value`."""
     return value.decode("utf-8", "surrogatepass") if isinstance(value, bytes) else value
 
 
 def encode_columns(columns: Columns) -> Row:
-    """Return columns as the file holds them; without links to files, which open them to anybody and do not last."""
+    """Return columns for the file, without the temporary links that open files without credentials."""
     row: Row = {**columns}
     if "result" in columns:
         row["result"] = json.dumps(columns["result"])
@@ -72,12 +72,12 @@ def select_rows(connection: sqlite3.Connection, condition: str = "1", *values: A
 
 
 def mark_uncertain(row: Row) -> Row:
-    """Return the row of a submit whose process is gone."""
+    """Return the row of a submit whose process is dead."""
     return {**row, "state": UNCERTAIN, "reason": OWNER_DIED} if row["state"] == SUBMITTING else row
 
 
 def decode_row(row: Row) -> JournalEntry | None:
-    """Return the entry in a row; None, with a warning in the log, for one that this package cannot have written."""
+    """Return the entry in a row; None, with a warning in the log, for a damaged one."""
     try:
         return _decode(row)
     except (ValueError, TypeError, LookupError, RecursionError) as error:

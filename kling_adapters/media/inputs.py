@@ -1,4 +1,4 @@
-"""Local media where a model takes a URL: checks, size, digest, and its places in a request body."""
+"""Local media where a model takes a URL: checks, size, digest, and its positions in a request body."""
 
 from __future__ import annotations
 

@@ -73,7 +73,7 @@ _RIFF = {form: row.name for row in TYPES for form in row.riff}
 _BRANDS = {b"crx ": ""} | {brand: row.name for row in TYPES for brand in row.brands}
 # QuickTime is older than brands: such a file starts with one of these atoms.
 _QUICKTIME_ATOMS = (b"moov", b"mdat", b"wide", b"pnot", b"free", b"skip")
-# Containers that may hold sound or moving images, whatever their type is called.
+# Image types of which files may be animated.
 _MOVING_IMAGES = ("image/gif", "image/webp", "image/avif")
 
 
@@ -142,6 +142,9 @@ def is_file_name(name: str) -> bool:
 
     Args:
         name: The last part of a path or URL, without a query.
+
+    Returns:
+        Whether the extension is that of a known media type, or "bin".
 
     """
     _, dot, extension = name.rpartition(".")

@@ -1,4 +1,4 @@
-"""Discovery and loading of plugins. One that cannot be loaded is broken and affects no other."""
+"""Discovery and loading of plugins. A broken plugin does not affect the others."""
 
 from __future__ import annotations
 
@@ -133,7 +133,7 @@ class Discovery:
         return entries
 
     def _register_models(self, info: PluginInfo, models: Iterable[CatalogEntry]) -> str:
-        """Register models, and return which are left out because their slug is registered already."""
+        """Register models. Return the reasons for models that are left out, whose slug is already registered."""
         reasons: list[str] = []
         for entry in models:
             try:

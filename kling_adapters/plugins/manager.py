@@ -142,7 +142,12 @@ class Plugins:
 
 
 def load_catalog() -> Catalog:
-    """Return all models, built-in and from installed plugins. Needs no client and no key."""
+    """Load the catalog of all models, without a client and a key.
+
+    Returns:
+        The built-in models and those of installed plugins.
+
+    """
     return Plugins().catalog
 
 

@@ -53,7 +53,15 @@ class PluginInfo:
         return self.distribution is not None and self.distribution.split()[0] == CORE
 
     def answers_to(self, name: str) -> bool:
-        """Return whether `name` selects this plugin: its name, or its full name."""
+        """Compare a name with the names of this plugin.
+
+        Args:
+            name: The name, or the full name with the distribution.
+
+        Returns:
+            Whether the name selects this plugin.
+
+        """
         # A name with a colon is always a full name: the name of an entry point may look like one of another
         # plugin.
         return _normalize(name) == _normalize(self.full_name) if ":" in name else name == self.name
@@ -93,7 +101,7 @@ class Selection:
         return names
 
     def explain_disabled(self, info: PluginInfo) -> str:
-        """Return why the environment disables a plugin; empty if it does not."""
+        """Return the reason for which the environment disables a plugin; empty if it does not."""
         if _matches_any(info, self._disabled):
             return f"named in {DISABLE}"
         if self._allowed and not info.is_core and not _matches_any(info, self._allowed):
@@ -101,7 +109,7 @@ class Selection:
         return ""
 
     def explain_conflict(self, info: PluginInfo) -> str:
-        """Return why a plugin is ambiguous; empty if it is not.
+        """Return the conflict of a plugin with another of the same name; empty if there is none.
 
         Without this check, a package that is installed later could replace the plugin that provides the key.
         """

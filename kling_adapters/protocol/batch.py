@@ -1,4 +1,4 @@
-"""Many jobs at once: which may start, and how each is brought to its end. A driver runs the flows."""
+"""Scheduling of a batch: the next task to start, and the outcome of each. A driver runs the flows."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ log = logging.getLogger("kling_adapters")
 R = TypeVar("R", bound=ResultData)
 
 STORAGE_FAILURES = 3
-"""New jobs in a row that may fail to be stored before submits stop: a full disk must not go on paying."""
+"""New jobs in a row whose storing fails before submits stop, so that a full disk does not waste credits."""
 
 
 class _Admission(Enum):
-    """What to do with the next task."""
+    """Decision about the next task."""
 
     START = auto()
     WAIT = auto()
-    """Ask again when a job has been submitted, or has ended."""
+    """Decide again when a job has been submitted or has ended."""
     SKIP = auto()
 
 
@@ -37,8 +37,8 @@ class Batch(Generic[R]):
     """The jobs of one batch. A driver runs `open`, then `flow` for each task of `start_ready`, and `close` at
     the end.
 
-    All but `flow` and `cancel` is called from one thread or task alone. `wake` is called when another job may
-    start.
+    All methods except `flow` and `cancel` are called from one thread or task. `wake` is called when another
+    job may start.
     """
 
     def __init__(
@@ -56,28 +56,28 @@ class Batch(Generic[R]):
         self._make_result = make_result
         self._plan = Plan()
         self._next: Task | None = None
-        # One at a time: when the process dies, one submit at most has not been answered.
+        # One at a time: if the process dies, at most one submit is uncertain.
         self._submitter: Task | None = None
         self._is_stopped = False
         self._storage_failures = 0
         self.running = 0
         self.is_submitting = False
         self.failure: Exception | None = None
-        """The error that the iterator of requests raised; to be raised once the running jobs have ended."""
+        """The error of the iterator of requests, to be raised when the running jobs have ended."""
         self.cancelled = threading.Event()
         self.wake: Callable[[], None] = lambda: None
 
     def open(self) -> Flow[None]:
-        """Make the plan. Raises the errors that would stop every job, before anything is sent."""
+        """Make the plan. Raises errors that affect every job, before anything is sent."""
         yield from self._make_plan(self._plan)
 
     def close(self) -> Flow[None]:
-        """Let other processes run the batch."""
+        """Release the name of the batch for other processes."""
         if self._plan.lock is not None:
             yield Call(self._plan.lock.release)
 
     def cancel(self) -> None:
-        """Stop every job before it sends, sleeps or fetches again. A submit under way is answered first.
+        """Stop every job before its next request or sleep. A submit in flight is answered first.
 
         Can be called from any thread.
         """
@@ -95,7 +95,7 @@ class Batch(Generic[R]):
             yield task
 
     def finish(self, task: Task, outcome: Outcome[R]) -> None:
-        """Count a job that has ended, and decide whether to go on submitting."""
+        """Count an ended job, and stop submitting after a refused account or repeated storage failures."""
         self.running -= 1
         if self._submitter is task:
             self._submitter = None
@@ -109,7 +109,7 @@ class Batch(Generic[R]):
             self._count_storage_failure(task, error)
 
     def flow(self, task: Task) -> Flow[Outcome[R]]:
-        """Bring one job to its end, or to the point where the batch is cancelled."""
+        """Run one job until it ends or the batch is cancelled."""
         running = run_task(self._session, task, self._storages, self._end_submit)
         progress = yield from run_cancellable(running, self.cancelled)
         result = None if progress.data is None else self._make_result(progress.data, progress.files)
@@ -117,7 +117,7 @@ class Batch(Generic[R]):
 
     def _end_submit(self, is_accepted: bool) -> None:
         self.is_submitting = False
-        # After a failure `finish` decides: a refused account must submit nothing more.
+        # After a failure, `finish` first checks for a refused account.
         if is_accepted:
             self._submitter = None
             self.wake()
@@ -139,7 +139,7 @@ class Batch(Generic[R]):
         return None
 
     def _is_exhausted(self) -> bool:
-        """Return whether no task can start any more; then no request is taken from an endless iterator."""
+        """Return whether no further task can start, so that no more requests are taken from the iterator."""
         return self._is_stopped and not self._plan.submitted
 
     def _draw(self) -> Task | None:
@@ -161,13 +161,13 @@ class Batch(Generic[R]):
         if self._plan.cost_cap is None or self._plan.cost_cap.admits(task.model):
             return _Admission.START
         if self.running:
-            # It may cost less than what is set aside for it.
+            # A running job may cost less than its reserve.
             return _Admission.WAIT
         self._stop("max_cost could be exceeded")
         return _Admission.SKIP
 
     def _stop(self, reason: str) -> None:
-        """Submit nothing more. Jobs that run, or were submitted earlier, are brought to their end."""
+        """Submit nothing more. Running and earlier jobs are finished."""
         if not self._is_stopped:
             log.warning("the batch is stopping, nothing more is submitted: %s", reason)
         self._is_stopped = True

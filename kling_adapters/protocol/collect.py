@@ -30,7 +30,7 @@ FindStorage: TypeAlias = Callable[[str], Storage]
 
 @dataclass(frozen=True)
 class Destination:
-    """Storage of outputs, with the file name that `save_to` ends with; None for the default names."""
+    """Storage of outputs, and the file name at the end of `save_to`; None for the default names."""
 
     storage: Storage
     name: FileName | None = None
@@ -38,7 +38,7 @@ class Destination:
 
 @dataclass
 class _Collection:
-    """The result whose files are being stored, with its journal entry and the files so far."""
+    """A result, its journal entry, and its stored files so far."""
 
     result: ResultData
     destination: Destination
@@ -76,15 +76,15 @@ class _Collection:
 
 
 def open_destination(find: FindStorage, save_to: str, returns: OutputKind | None = None) -> Flow[Destination]:
-    """Return the destination of outputs after a check, so that an unusable one is refused before a job is paid for.
+    """Return the checked destination of outputs, so that an unusable one is refused before a job is paid for.
 
     Args:
-        find: OutputKind the storage of a folder or URL.
+        find: Returns the storage of a folder or URL.
         save_to: A folder or URL, or one that ends with a file name or a template.
         returns: The kind of output of the model, if known.
 
     Raises:
-        ConfigError: No storage takes `save_to`, or its file name cannot be used.
+        ConfigError: No storage handles `save_to`, or its file name is invalid.
         StorageError: The storage cannot be used.
 
     """
@@ -131,7 +131,7 @@ def save(
 def collect(
     session: Session, result: ResultData, destination: Destination, end: float = float("inf")
 ) -> Flow[tuple[StoredFile, ...]]:
-    """Store every file of a result by the time `end`. Each file is whole or absent.
+    """Store every file of a result by the time `end`. No partial file becomes visible.
 
     Raises:
         StorageError: The result has no file, or a file could not be fetched or stored.
@@ -162,7 +162,7 @@ def _find_submit_time(destination: Destination, entry: JournalEntry | None) -> F
 
 
 def store(session: Session, artifact: Artifact, download: Download, end: float) -> Flow[StoredFile]:
-    """Download one file by the time `end` and publish it, or leave nothing behind. Raises StorageError."""
+    """Download one file by the time `end` and publish it; discard it on failure. Raises StorageError."""
     try:
         if artifact.content is None:
             yield from fetch(session, artifact, download, end)
@@ -174,6 +174,6 @@ def store(session: Session, artifact: Artifact, download: Download, end: float) 
         yield Call(download.abort)
         raise
     finally:
-        # For what ends a flow at once, such as a cancelled task; otherwise it has no effect.
+        # For a cancelled task, which ends the flow at once; otherwise it has no effect.
         download.abort()
     return file

@@ -1,4 +1,4 @@
-"""The cap on the cost of a batch. No price is known before a job has ended, so it goes by earlier jobs."""
+"""The cap on the cost of a batch, from the costs of earlier jobs: a price is known when its job has ended."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from kling_adapters.journal.entries import REFUSED, JournalEntry
 class CostCap:
     """Credits that a batch may spend.
 
-    For each job that may still be billed it sets aside the highest cost known of its model. A job is
-    identified by the id of its task.
+    It reserves the highest known cost of the model for each job that may still be billed. Jobs are identified
+    by the ids of their tasks.
     """
 
     def __init__(self, limit: float, entries: Iterable[JournalEntry]) -> None:
@@ -25,7 +25,7 @@ class CostCap:
                 self._learn(entry.model, entry.cost)
 
     def admits(self, model: str) -> bool:
-        """Return whether one more job is within the cap. While a cost is unknown, one job runs at a time."""
+        """Return whether one more job is within the cap. While a cost is unknown, only one job may run."""
         open_models = self._model_of_open.values()
         if any(open_model not in self._highest for open_model in open_models):
             return False
@@ -35,7 +35,7 @@ class CostCap:
         return total + self._highest[model] <= self._limit
 
     def reserve(self, task_id: str, model: str) -> None:
-        """Set the cost of a job aside."""
+        """Reserve the cost of a job."""
         self._model_of_open[task_id] = model
 
     def add_earlier(self, task_id: str, entry: JournalEntry) -> None:
@@ -48,7 +48,7 @@ class CostCap:
     def settle(
         self, task_id: str, cost: float | None, request_id: str | None, error: Exception | None
     ) -> None:
-        """Count what a job cost. A job that may be billed, at a cost that is unknown, stays set aside."""
+        """Count the cost of an ended job. One that may be billed at an unknown cost stays reserved."""
         if task_id not in self._model_of_open:
             return
         if cost is not None:

@@ -1,4 +1,4 @@
-"""Download of one file, checked for length, type and digest before it is published. The bytes come from a driver."""
+"""Download of one file, whose length and type are checked before it is published. A driver provides the bytes."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ MAX_SECONDS = 6 * 3600.0
 MAX_RESPONSES = 200
 """Responses for one file."""
 MIN_RATE = 1024
-"""Bytes per second of one response, on average after the first minute; a slower one would last for days."""
+"""Bytes per second of one response, on average after the first minute: a slower one could last for days."""
 SLOW_START = 60.0
 
 
@@ -30,10 +30,10 @@ class TooSlow(Exception):
 
 
 class Download:
-    """Receives one file over as many responses as it takes, and writes it to a storage.
+    """Writer of one file, from one or more responses, to a storage.
 
-    The file is opened when its first bytes have shown its type. `begin`, `write` and `commit` may run in worker threads,
-    one after the other; `abort` may be called at any moment.
+    The file is opened when its first bytes show its type. `begin`, `write` and `commit` may run in worker threads, one
+    after the other; `abort` may be called at any time.
 
     Args:
         artifact: The file as the gateway describes it.
@@ -88,7 +88,7 @@ class Download:
         return headers
 
     def begin(self, status: int, headers: Mapping[str, str]) -> bool:
-        """Check the status and headers of a response; False if its body is not the file."""
+        """Check the status and headers of a response. Return False if its body is not the file."""
         etag = headers.get("etag", "")
         if status == 200:
             # The server ignored the range, or the file has changed: start again.
@@ -97,7 +97,7 @@ class Download:
             self.expected = int(length) if re.fullmatch("[0-9]{1,15}", length) else None
         elif not (status == 206 and self._continues(headers.get("content-range", ""), etag)):
             if status in (206, 416):
-                # Another file, or an unknown part: the received bytes are of no use.
+                # Another file, or an unknown part: the received bytes are useless.
                 self._restart()
             return False
         self._etag = etag
@@ -166,7 +166,7 @@ class Download:
         return StoredFile(location.url, self.received, digest, self._content_type, location.link)
 
     def abort(self) -> None:
-        """Discard the partial file, without waiting for a thread that is still storing; that thread is stopped."""
+        """Discard the partial file without waiting for a thread that is writing it; that thread then stops."""
         self._aborted = True
         if self._lock.acquire(blocking=False):
             try:

@@ -1,4 +1,4 @@
-"""Jobs that were submitted earlier, as the journal has them: what to wait for, and where to store what."""
+"""Jobs of earlier submits in the journal: their errors, and the destinations of their outputs."""
 
 from __future__ import annotations
 
@@ -27,16 +27,16 @@ def list_entries(session: Session) -> Flow[list[JournalEntry]]:
 
 
 def is_resumable(entry: JournalEntry, save_to: str | None, now: float) -> bool:
-    """Return whether `resume` has to report a submit, wait for its job, or store its output in `save_to`."""
-    # A submit that is under way has a process that is alive, and waits for the answer.
+    """Return whether `resume` must report a submit, wait for its job, or store its output in `save_to`."""
+    # The process of a submit in flight is alive and waits for the answer.
     is_open = entry.is_unfinished and entry.state != SUBMITTING
     return entry.state == UNCERTAIN or is_open or (save_to is not None and _can_be_stored(entry, now))
 
 
 def read_job(task: Task, entry: JournalEntry) -> JobRef:
-    """Return a job that was submitted earlier. Raises the error with which it ended."""
+    """Return an earlier job. Raises its recorded error."""
     if entry.state in (UNCERTAIN, SUBMITTING) or entry.request_id is None:
-        error = errors.SubmitUncertain(entry.model, entry.reason or "its submit is under way elsewhere")
+        error = errors.SubmitUncertain(entry.model, entry.reason or "another process is submitting it")
         error.entry = entry.id
         raise error
     if entry.state == "FAILED":
@@ -47,10 +47,9 @@ def read_job(task: Task, entry: JournalEntry) -> JobRef:
 
 
 def find_destination(task: Task, entry: JournalEntry) -> Flow[tuple[str | None, tuple[StoredFile, ...]]]:
-    """Return where the output of an earlier job has to be stored, None for nowhere, and the files that it has
-    already.
+    """Return the destination of the output of an earlier job, None if it needs none, and its stored files.
 
-    A file that is gone, or that was stored elsewhere, is stored again while the gateway keeps the output.
+    A missing file, or one in another destination, is stored again while the gateway keeps the output.
     """
     if not entry.files or entry.state != "COMPLETED":
         return task.save_to, entry.files
@@ -64,7 +63,7 @@ def find_destination(task: Task, entry: JournalEntry) -> Flow[tuple[str | None, 
 
 
 def _replace_missing(task: Task, entry: JournalEntry, missing: StoredFile, *, is_alive: bool) -> str | None:
-    reason = f"{missing.url}, the stored output of {_describe(entry)}, is gone"
+    reason = f"{missing.url}, the stored output of {_describe(entry)}, is missing"
     if not is_alive:
         raise errors.StorageError(f"{reason}, and the gateway keeps outputs for seven days only")
     destination = task.save_to or entry.save_to
@@ -91,12 +90,12 @@ def _describe(entry: JournalEntry) -> str:
 
 
 def _missing_files(files: Iterable[StoredFile]) -> list[StoredFile]:
-    """Return the files that were stored on this machine and are not there."""
+    """Return the files that were stored on this machine and no longer exist."""
     return [file for file in files if file.url.startswith("file:") and not file.path.exists()]
 
 
 def _can_be_stored(entry: JournalEntry, now: float) -> bool:
-    """Return whether a job completed, was not stored, and has an output that can still be fetched."""
+    """Return whether a job completed, is not stored, and has an output that can still be fetched."""
     if entry.state != "COMPLETED" or entry.files or not recall.output_is_alive(entry, now):
         return False
     result = recall.read_result(entry)

@@ -1,7 +1,7 @@
-"""Effects, which a flow asks its driver to perform, and the flow itself as a generator of effects.
+"""Effects, which a driver performs for a flow, and flows as generators of effects.
 
 A flow does no I/O and reads no clock: it yields an effect and receives the outcome. A driver performs the effect,
-blocking or not, and raises failures inside the flow. So both clients run the same flows, and tests run them on scripted
+blocking or not, and raises failures inside the flow. Both clients run the same flows, and tests run them with scripted
 outcomes.
 """
 
@@ -52,7 +52,7 @@ class Call:
 
     Attributes:
         function: The function.
-        abandon_on_cancel: Whether a cancelled task does not wait for the function, because the flow can abort it.
+        abandon_on_cancel: Whether a cancelled task leaves the function, which the flow can abort, without waiting for it.
 
     """
 

@@ -30,7 +30,7 @@ LONGEST_EXCHANGE = 120.0
 
 
 class JobMissing(Exception):
-    """The gateway has answered often enough that it does not know the job."""
+    """The gateway has answered 404 for the job MISSING_LIMIT times."""
 
 
 class OutOfTime(Exception):
@@ -48,7 +48,7 @@ class Query:
         request: The request, without a key.
         request_id: The id of the job; None for a request that is not about a job.
         last_retry: The time after which it is not repeated.
-        cutoff: The time at which an exchange is cut off, except for the few seconds that each exchange gets.
+        cutoff: The time at which an exchange is cut off, if it has had SHORTEST_EXCHANGE seconds.
         counter: Counts the exchanges.
         failures: The failures since the start.
 
@@ -93,7 +93,7 @@ def query_once(
     budget: float = QUERY_BUDGET,
     end: float = float("inf"),
 ) -> Flow[T]:
-    """Send a query outside a wait for a job, and repeat it within `budget` seconds, but not beyond the time `end`."""
+    """Send a query outside a wait, and repeat it within `budget` seconds, but not beyond the time `end`."""
     session.check_open(request_id)
     last_retry = min(end, (yield Now()) + budget)
     try:
@@ -107,8 +107,8 @@ def run_query(session: Session, query: Query, read: Callable[[Answer], T | None]
 
     Raises:
         ApiError: The gateway refused the request, at once.
-        JobMissing: The gateway does not know the job.
-        OutOfTime: There was no usable answer until `last_retry`.
+        JobMissing: The gateway does not have the job.
+        OutOfTime: There was no usable answer before `last_retry`.
 
     """
     while True:
@@ -133,11 +133,11 @@ def run_query(session: Session, query: Query, read: Callable[[Answer], T | None]
 
 
 def _check_refusal(session: Session, query: Query, key: Key, answer: Answer, error: KlingError) -> Flow[None]:
-    """Raise if a repetition is pointless: the error of a final refusal, or JobMissing."""
+    """Raise the error of a final refusal, or JobMissing, if a repetition is pointless."""
     if answer.status == 404 and query.request_id is not None:
         query.count_missing()
     elif is_final_refusal(answer):
-        # Each key once: a plugin that is wrong about its keys must not cause a storm of requests.
+        # Once for each key: a plugin with wrong data about its keys must not cause endless requests.
         may_change = answer.status == 401 and query.refuse_key(key)
         if not (may_change and (yield Call(partial(has_another_key, session, key)))):
             raise error

@@ -54,7 +54,7 @@ def seconds_until_reset(answer: Answer) -> float | None:
     A point in time is compared with the `Date` of the gateway, so that a wrong clock of this machine does no harm.
 
     Returns:
-        The seconds; None if no header says.
+        The seconds; None without such a header.
 
     """
     retry_after = answer.headers.get("retry-after", "").strip()

@@ -1,4 +1,4 @@
-"""Fetch one output file, over as many responses as it takes."""
+"""Fetch one output file, in one or more responses."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ FETCH_FAILURES = 8
 
 
 def check_scheme(session: Session, artifact: Artifact) -> None:
-    """Raise StorageError for an output over plain http; only a gateway on this machine, the sandbox, may offer that."""
+    """Raise StorageError for an output over plain http, unless the gateway is local, such as a sandbox."""
     is_fetched = artifact.content is None
     if is_fetched and not artifact.url.startswith("https://") and not session.gateway.is_local:
         raise StorageError(
@@ -29,14 +29,14 @@ def check_scheme(session: Session, artifact: Artifact) -> None:
 
 
 def fetch(session: Session, artifact: Artifact, download: Download, end: float) -> Flow[None]:
-    """Fetch a file until every byte is there, but not beyond the time `end`; a cut response is continued.
+    """Fetch a complete file, but not beyond the time `end`; a cut response is continued.
 
     Raises:
         StorageError: The output is gone, or could not be fetched in time.
 
     """
     failures = longest = 0
-    reason = "the timeout was over before it began"
+    reason = "the timeout ended before the first request"
     while True:
         request = yield from _bounded_request(session, artifact, download, end, reason)
         outcome: Outcome = yield Fetch(request, download)
@@ -47,7 +47,7 @@ def fetch(session: Session, artifact: Artifact, download: Download, end: float) 
             raise StorageError(
                 f"the output cannot be fetched from {escape(artifact.url)}: {reason}", is_gone=True
             )
-        # Only new bytes are progress: a server that starts again each time must not go on for ever.
+        # Only new bytes are progress: a server that restarts each response must not cause an endless loop.
         failures = 1 if download.received > longest else failures + 1
         longest = max(longest, download.received)
         if failures >= FETCH_FAILURES:

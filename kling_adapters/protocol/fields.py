@@ -50,5 +50,5 @@ def is_url(value: Any) -> TypeGuard[str]:
 
 
 def make_printable(text: str) -> str:
-    """Return a text of the gateway without characters that would steer a terminal or break a log."""
+    """Replace characters of a text that would control a terminal or break a log line with spaces."""
     return "".join(letter if letter.isprintable() else " " for letter in text)

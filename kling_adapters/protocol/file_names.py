@@ -36,7 +36,7 @@ class FileName:
 
     @property
     def is_unique_per_job(self) -> bool:
-        """Whether two jobs never share a name."""
+        """True if two jobs never share a name."""
         return "request_id" in _iter_fields(self.template)
 
     def check_kind(self, returns: OutputKind | None) -> None:
@@ -126,7 +126,7 @@ def check_unique_per_job(save_to: str) -> None:
 
 
 def _split_last(save_to: str) -> tuple[str, str]:
-    """Return the folder and the last part of a destination; no last part if it is certainly a folder."""
+    """Return the folder and the last part of a destination; "" for a URL without a path."""
     if _is_url(save_to):
         scheme, _, rest = save_to.partition("://")
         head, slash, last = rest.rpartition("/")

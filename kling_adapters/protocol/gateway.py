@@ -1,4 +1,4 @@
-"""Addresses of a gateway, and the requests that its calls consist of."""
+"""Addresses of a gateway, and its requests."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Gateway:
     """One gateway.
 
     Args:
-        base_url: Its address; a final /v1 or /v2, as the official client writes it, is ignored.
+        base_url: Its address; a final /v1 or /v2, as for the official client, is ignored.
 
     Raises:
         ConfigError: The address is not https, nor http on this machine or on a host in KLING_LOCAL_HOSTS. The key would
@@ -66,7 +66,7 @@ class Gateway:
         return Request("POST", self.base_url + path.format(slug=slug), content, _JSON)
 
     def upload(self, data_url: DataUrl) -> Request:
-        """Build the request that makes a file fetchable by URL, which is free."""
+        """Build the request that uploads a file, free of charge."""
         body = UploadBody(data_url)
         headers = {**_JSON, "content-length": str(len(body))}
         return Request("POST", self.upload_url, body, headers, timeout=_UPLOAD_TIMEOUT)
@@ -84,7 +84,7 @@ class Gateway:
         return Request("GET", url)
 
     def credits(self) -> Request:
-        """Build the request for the credits of the account, which is free."""
+        """Build the request for the credits of the account, free of charge."""
         return Request("GET", self.base_url + facts.CREDITS_PATH)
 
 

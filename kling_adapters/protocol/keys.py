@@ -1,4 +1,4 @@
-"""The API key of a request: from a plugin, and for a job of a key pool the key that submitted it."""
+"""The API key of a request, from a plugin. For a job of a key pool, it is the key that submitted the job."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def read_key(auth: Auth) -> Key:
         key = _wrap_key(auth.api_key())
     except KlingError:
         raise
-    except Exception as error:  # noqa: BLE001  its text may hold the key and is not repeated
+    except Exception as error:  # noqa: BLE001  the message omits its text, which may contain the key
         raise ConfigError(
             f"the plugin that provides the API key failed with {type(error).__name__}. Nothing was sent"
         ) from None
@@ -33,7 +33,7 @@ def _wrap_key(value: Any) -> Key | None:
 
 
 def find_key(session: Session, request_id: str | None) -> Key:
-    """Return the key for a request that starts nothing; for a job of a pool, the key that submitted it."""
+    """Return the key for a request that starts no job; for a job of a pool, the key that submitted it."""
     auth = session.find_auth()
     if request_id is None or not isinstance(auth, KeyPool):
         return read_key(auth)
@@ -58,7 +58,7 @@ def check_key(session: Session) -> None:
 
 
 def has_another_key(session: Session, key: Key) -> bool:
-    """Report an invalid key to its plugin and return whether the plugin has another. A pool hears of submits only."""
+    """Report an invalid key to its plugin and return whether it has another. Pools are notified of submits only."""
     auth = session.find_auth()
     if isinstance(auth, KeyPool) or not isinstance(auth, RenewableAuth):
         return False

@@ -1,4 +1,4 @@
-"""Hosts to which the key may go in the clear: this machine, and those that the user names."""
+"""Hosts to which the key may be sent over http: this machine, and those in KLING_LOCAL_HOSTS."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""HTTP requests and responses as plain values, and their text without what would steer a terminal."""
+"""HTTP requests and responses as plain values."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ class Answer:
 
     @property
     def is_success(self) -> bool:
-        """Whether the status is 2xx."""
+        """True if the status is 2xx."""
         return 200 <= self.status < 300
 
     def json(self) -> dict[str, Any] | None:

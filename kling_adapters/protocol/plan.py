@@ -1,4 +1,4 @@
-"""The plan of a batch: its tasks, its cap on the cost, and the lock on its name; made before any submit."""
+"""The plan of a batch, made before any submit: its tasks, its cost cap, and the lock of its name."""
 
 from __future__ import annotations
 
@@ -54,11 +54,11 @@ def plan_requests(
     name: str | None,
     tag: str | None,
 ) -> Flow[None]:
-    """Plan one job for each request. Raises the errors that would stop each of them; nothing was sent."""
+    """Plan one job for each request. Raises errors that affect every job; nothing was sent."""
     session.check_open()
     if name is not None:
         session.journal.check_available()
-    # Not only where it comes from: without a key, each request would fail by itself.
+    # Without a key, each request would fail separately.
     yield Call(partial(check_key, session))
     yield from storages.open_first(save_to)
     if name is not None:
@@ -71,7 +71,7 @@ def plan_requests(
     if name is None:
         plan.tasks = make_tasks(requests, prepare, save_to, tag)
     else:
-        # A submit that was refused may have been repeated: the last entry of a tag counts.
+        # A refused submit may have been repeated: the last entry of a tag counts.
         earlier = {entry.tag: entry for entry in entries if entry.tag and batch_name(entry) == name}
         _add_earlier(plan, earlier)
         plan.tasks = make_named_tasks(requests, prepare, save_to, name, earlier)
@@ -84,7 +84,7 @@ def plan_resume(
     save_to: str | None,
     on_start: Callable[[tuple[JournalEntry, ...]], object] | None,
 ) -> Flow[None]:
-    """Plan every job of the journal that is unfinished, or uncertain; `on_start` gets their entries."""
+    """Plan the unfinished and uncertain jobs of the journal; `on_start` receives their entries."""
     session.check_open()
     session.journal.check_available()
     entries = _at_gateway(session, (yield Call(session.journal.entries)))
@@ -113,11 +113,11 @@ def _at_gateway(session: Session, entries: Iterable[JournalEntry]) -> list[Journ
 
 
 def _acquire_lock(journal: BaseJournal, name: str) -> LockFile:
-    """Keep other processes from running the same batch: both would submit what neither has begun."""
+    """Lock a batch against other processes, which would submit the same requests."""
     lock = journal.lock_batch(digest(name))
     if lock is None:
         raise errors.ConfigError(
-            f"the batch {name} is already being run. Wait until it has ended, or use another name. "
+            f"the batch {name} is already running. Wait until it has ended, or use another name. "
             "Nothing was sent"
         )
     return lock

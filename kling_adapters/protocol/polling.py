@@ -1,4 +1,4 @@
-"""When to poll a job next, and how long to wait for it."""
+"""Intervals between polls, and the default timeout of a wait."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ def default_timeout(latency: float | None) -> float:
 
 
 def poll_interval(elapsed: float) -> float:
-    """Return the seconds until the next poll of a job that has been waited for during `elapsed` seconds.
+    """Return the seconds until the next poll, `elapsed` seconds after the start of the wait.
 
-    A tenth of the elapsed time, between 1 and 10 seconds: the end of a job is found a tenth late at most, in about fifty
-    polls of a job of five minutes.
+    A tenth of the elapsed time, between 1 and 10 seconds: the end of a job is noticed at most a tenth too late, with
+    about fifty polls for a job of five minutes.
     """
     return jitter(min(LONGEST_INTERVAL, max(FIRST_INTERVAL, elapsed / 10)))
 

@@ -17,8 +17,8 @@ class RateLimiter:
     """Reserve a slot for each request of a key. Safe for threads.
 
     The gateway does not publish its limit, so requests are unlimited until a 429. Then all requests of the key wait until
-    the limit ends and are spaced. Each rate limit doubles the spacing and each other response shrinks it, which finds the
-    limit and keeps it.
+    the limit ends, and are spaced. Each 429 doubles the spacing and each other response reduces it, so that it adapts to
+    the limit.
     """
 
     def __init__(self) -> None:
@@ -55,7 +55,7 @@ class RateLimiter:
 
         """
         with self._lock:
-            # Requests that were under way at the same time met the same limit.
+            # Requests in flight at the same time met the same limit.
             if sent >= self._limited_at:
                 self._spacing = min(LONGEST_SPACING, max(INITIAL_SPACING, 2 * self._spacing))
                 self._limits_in_a_row += 1

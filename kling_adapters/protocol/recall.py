@@ -1,4 +1,4 @@
-"""Jobs as the journal recorded them, for when the gateway no longer has their records."""
+"""Recorded ends of jobs, used when the gateway no longer has their records."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def check_key(entry: JournalEntry, key: str) -> None:
     current = fingerprint_key(key)
     if current != entry.key:
         raise ConfigError(
-            f"the gateway does not know job {entry.request_id} under the API key of this client. Entry {entry.id} of the "
+            f"the gateway does not have job {entry.request_id} under the API key of this client. Entry {entry.id} of the "
             f"journal was submitted with another key (fingerprint {entry.key}; the current one has {current}). "
             f"Use the key of that account within {RECORD_LIFETIME // 60} minutes of its submit. "
             "The journal was not changed"

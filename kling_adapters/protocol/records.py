@@ -1,4 +1,4 @@
-"""Writes to the journal, and calls of plugins, that must not lose a paid job when they fail."""
+"""Writes to the journal and calls of plugins whose failure must not lose a paid job."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def record(write: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> Flow[T |
     try:
         value: T | None = yield Call(call)
     except BaseException:
-        # Ctrl-C during the write: the record is worth the time, and a repetition does no harm.
+        # Ctrl-C during the write: complete the record first; a repeated write is harmless.
         call()
         raise
     return value

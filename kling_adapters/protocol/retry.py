@@ -1,4 +1,4 @@
-"""Retry decisions: how long to wait after a failure, and what a failed submit, query or download means."""
+"""Retry decisions: delays between attempts, and the meaning of a failed submit, query or download."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ LONGEST_BACKOFF = 30.0
 
 
 def jitter(seconds: float) -> float:
-    """Spread a wait by a tenth, so that many jobs do not send in step."""
+    """Vary a wait by a tenth, so that many jobs do not send at the same time."""
     return seconds * random.uniform(0.9, 1.1)  # noqa: S311  no secret depends on it
 
 
 def backoff(failures: int) -> float:
-    """Return the seconds to wait after so many failures in a row: 1, 2, 4 ... 30."""
+    """Return the seconds to wait after a number of failures in a row: 1, 2, 4 ... 30."""
     return jitter(min(LONGEST_BACKOFF, 2.0 ** (min(failures, 10) - 1)))
 
 
@@ -34,8 +34,8 @@ class SubmitRetries:
     """Budget of one submit for retries, each of which requires that no job was started.
 
     Attributes:
-        attempts: The number of attempts, those that met a rate limit not counted.
-        limit_seconds: Seconds of waiting for rate limits, which end by themselves.
+        attempts: The number of attempts, not counting those that met a rate limit.
+        limit_seconds: Seconds for waits for rate limits.
 
     """
 
@@ -71,12 +71,12 @@ class SubmitFailure:
 
 
 def classify_submit_failure(model: str, outcome: Outcome, *, is_direct: bool) -> SubmitFailure:
-    """Return the meaning of a submit without a usable answer, by the table of the gateway.
+    """Classify a submit without a usable answer, by the status table of the gateway.
 
     Args:
         model: The slug of the model.
         outcome: The outcome of the exchange.
-        is_direct: Whether the call runs the job itself. It may have run it before a failure that is safe for a submit.
+        is_direct: Whether the call runs the job, which may have run before a failure that is safe for a submit.
 
     """
     if isinstance(outcome, Fault):
@@ -90,11 +90,11 @@ def classify_submit_failure(model: str, outcome: Outcome, *, is_direct: bool) ->
     row = STATUSES.get(outcome.status)
     verdict = row.submit if row else ("never" if 400 <= outcome.status < 500 else "uncertain")
     if verdict == "uncertain" or (is_direct and outcome.status >= 500):
-        lack = (
+        shortcoming = (
             "without a request id" if outcome.is_success else "which does not say whether a job was started"
         )
         message = read_message(outcome)
-        reason = f"the gateway answered {outcome.status}, {lack}" + (
+        reason = f"the gateway answered {outcome.status}, {shortcoming}" + (
             f", but with: {message}" if message else ""
         )
         return SubmitFailure(errors.SubmitUncertain(model, reason))
@@ -105,15 +105,15 @@ def classify_submit_failure(model: str, outcome: Outcome, *, is_direct: bool) ->
 
 
 def is_final_refusal(answer: Answer) -> bool:
-    """Return whether the repetition of a request that starts nothing would be refused again."""
+    """Return whether a repeated query would be refused again."""
     return 400 <= answer.status < 500 and answer.status not in QUERY_RETRY_STATUSES
 
 
 def make_query_error(outcome: Outcome, request_id: str | None) -> errors.KlingError:
-    """Build the error of a request that starts nothing and got no usable answer."""
+    """Build the error of a query without a usable answer."""
     if isinstance(outcome, Fault):
         return errors.TransportError(
-            f"the gateway could not be reached: {outcome.reason}. Nothing was started by this"
+            f"the gateway could not be reached: {outcome.reason}. This request started no job"
         )
     if outcome.status >= 400:
         return api_error(outcome, request_id)
@@ -126,5 +126,5 @@ def make_query_error(outcome: Outcome, request_id: str | None) -> errors.KlingEr
 
 
 def is_output_gone(outcome: Outcome) -> bool:
-    """Return whether the address of an output does not offer it any more."""
+    """Return whether an output is no longer available at its URL."""
     return isinstance(outcome, Answer) and outcome.status in OUTPUT_GONE_STATUSES

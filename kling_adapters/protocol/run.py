@@ -1,4 +1,4 @@
-"""A job from its submit to its stored files. A destination that cannot be used is refused before anything is sent."""
+"""A job from its submit to its stored files. An unusable destination is refused before anything is sent."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def submit_for_destination(
     save_to: str | None,
     tag: str | None = None,
 ) -> Flow[JobRef]:
-    """Submit a job whose output belongs in `save_to`, which the journal keeps for `resume`. Raises as `submit` does."""
+    """Submit a job with the destination `save_to`, which the journal keeps for `resume`. Raises as `submit` does."""
     session.check_open()
     if save_to is not None:
         yield from open_before_submit(find_storage, save_to, adapter.returns if adapter else None)
@@ -46,7 +46,7 @@ def run_and_collect(
 ) -> Run:
     """Submit, wait and store, within `timeout` seconds in all.
 
-    An output that cannot be stored is in the StorageError, and in the journal with its destination, for `resume`.
+    If the output cannot be stored, the StorageError carries it, and the journal has its destination for `resume`.
     Raises as `submit`, `wait` and `collect` do.
     """
     session.check_open()
@@ -83,7 +83,7 @@ def _open(find_storage: FindStorage, save_to: str | None, adapter: Adapter) -> F
 def _collect_paid(
     session: Session, result: ResultData, destination: Destination | None, end: float = float("inf")
 ) -> Flow[tuple[StoredFile, ...]]:
-    """Store a result, which a StorageError carries, because it is paid for."""
+    """Store a paid result. A StorageError carries it."""
     if destination is None:
         return ()
     try:

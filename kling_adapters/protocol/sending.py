@@ -1,4 +1,4 @@
-"""One exchange in the slot that the rate limiter of its key reserves."""
+"""One exchange, in a slot of the rate limiter of its key."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""State that the flows of a client share, and the data that identifies a job."""
+"""State that the flows of a client share, and references to jobs."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ from kling_adapters.schema.adapter import Adapter, OutputKind
 
 @dataclass(frozen=True)
 class JobRef:
-    """Data of a job that needs no request.
+    """Reference to a job, and the facts of its model.
 
     Attributes:
-        request_id: The id that the gateway gave.
+        request_id: The id of the job.
         model: The slug of the model; None if unknown.
         latency: The usual duration of a job of the model in seconds; None if unknown.
         returns: The kind of output of the model; None if unknown.
@@ -38,7 +38,7 @@ class JobRef:
 
     @classmethod
     def of(cls, request_id: str, model: str, adapter: Adapter | None) -> JobRef:
-        """Return the data of a job of a model, which `adapter` describes if there is one."""
+        """Return the reference to a job of a model; `adapter` has the facts of the model, if there is a spec."""
         return cls(request_id, model, adapter.latency, adapter.returns) if adapter else cls(request_id, model)
 
 
@@ -48,10 +48,10 @@ class Session:
 
     Attributes:
         gateway: The gateway of the client.
-        find_auth: OutputKind the source of the API key.
+        find_auth: Returns the source of the API key.
         journal: The journal.
-        make_job: Makes the handle that a WaitTimeout carries.
-        make_result: Makes the result that a StorageError carries.
+        make_job: Makes the job of a WaitTimeout.
+        make_result: Makes the result of a StorageError.
         closed: Set when the client is closed.
         limiters: The rate limiter of each key.
         uploads: The URLs of files that were uploaded.

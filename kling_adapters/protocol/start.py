@@ -1,4 +1,4 @@
-"""Start of a job, for a submit and for a direct run: record the intent, send with retries, record the answer."""
+"""Start of a job, by a submit or a direct run: record the intent, send with retries, record the answer."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ class Start(Generic[Started]):
 
 @dataclass
 class _Attempt:
-    """State of the submit: its key, its entry in the journal (0 without one), and the keys that were refused."""
+    """State of a submit; `entry` is its number in the journal, 0 without one."""
 
     auth: Auth
     key: Key
@@ -93,7 +93,7 @@ def _submit_and_record(session: Session, start: Start[Started], body: Mapping[st
         yield from _record_failure(journal, attempt.entry, error)
         raise
     except BaseException as error:
-        # A cancelled task, or Ctrl-C: the flow cannot wait any more.
+        # A cancelled task, or Ctrl-C: the flow can no longer wait.
         state = UNCERTAIN if attempt.may_have_started else REFUSED
         reason = f"the submit was interrupted by {type(error).__name__}"
         call_quietly(journal.update, attempt.entry, state=state, reason=reason)
@@ -105,7 +105,7 @@ def _submit_and_record(session: Session, start: Start[Started], body: Mapping[st
 
 
 def _record_start(journal: BaseJournal, entry: int, started: JobRef | ResultData) -> Flow[None]:
-    """Record the accepted job. A result is recorded at once, so that it never looks like a job that can be polled."""
+    """Record the accepted job; a result is recorded at the same time, because its job cannot be polled."""
     request_id = started.request_id
     if isinstance(started, ResultData):
         result, cost = started.body, started.metrics.cost
@@ -129,9 +129,9 @@ def _record_failure(journal: BaseJournal, entry: int, error: errors.KlingError) 
 def _send_with_retries(
     session: Session, start: Start[Started], request: Request, attempt: _Attempt
 ) -> Flow[Started]:
-    """Send a submit until the gateway accepts it, and return the value that `read` returns for the answer.
+    """Send a submit until the gateway accepts it, and return the value of `read` for its answer.
 
-    It is repeated only after a failure that started no job, and not after the time `end`.
+    Only a failure that started no job is followed by a retry, and only before the time `end`.
     """
     while True:
         limiter = yield from take_submit_slot(session, attempt.key, start.end)
@@ -145,13 +145,12 @@ def _send_with_retries(
         attempt.may_have_started = False
         if not (yield from _has_another_key(attempt, outcome, failure)):
             yield from _wait_for_retry(start, attempt.retries, failure, limit)
-        # The same key, unless the plugin has another.
         attempt.key = yield Call(partial(read_key, attempt.auth))
         yield from record(session.journal.update, attempt.entry, key=fingerprint_key(attempt.key))
 
 
 def _has_another_key(attempt: _Attempt, outcome: Outcome, failure: SubmitFailure) -> Flow[bool]:
-    """Report a refused key to its plugin and return whether the submit may be repeated with another key at once."""
+    """Report a refused key to its plugin. Return whether to repeat the submit at once with another key."""
     if (
         not failure.is_key_refusal
         or not isinstance(attempt.auth, RenewableAuth)
@@ -160,7 +159,7 @@ def _has_another_key(attempt: _Attempt, outcome: Outcome, failure: SubmitFailure
         return False
     report = partial(attempt.auth.refused, attempt.key, outcome.status, seconds_until_reset(outcome))
     has_another = yield Call(partial(call_quietly, report))
-    # Each key once: a pool that is wrong about its keys must not cause a storm of requests.
+    # Once for each key: a pool with wrong data about its keys must not cause endless requests.
     is_first = attempt.key not in attempt.refused_keys
     if has_another and is_first:
         attempt.refused_keys.add(attempt.key)
@@ -170,7 +169,7 @@ def _has_another_key(attempt: _Attempt, outcome: Outcome, failure: SubmitFailure
 def _wait_for_retry(
     start: Start[Any], retries: SubmitRetries, failure: SubmitFailure, limit: float
 ) -> Flow[None]:
-    """Wait before a retry; after a 429, the rate limiter delays the next slot. Raises the error if there is none."""
+    """Wait before a retry; after a 429, the rate limiter delays the next slot. Raises the error if no retry is left."""
     if not failure.is_safe:
         raise failure.error
     delay = retries.next_limit_delay(limit) if limit else retries.next_delay()

@@ -1,4 +1,4 @@
-"""The two ways to start a job: a submit, which is answered with an id, and a direct run, answered with the output."""
+"""The two ways to start a job: a submit, answered with an id, and a direct run, answered with the output."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def submit(
         session: The state of the client.
         model: The slug of the model.
         body: The parameters.
-        adapter: Describes the model, if a spec does.
+        adapter: The facts of the model; None without a spec.
         save_to: The destination of the output, for the journal.
         tag: The tag of the job, for the journal.
         timeout: Seconds for uploads, retries and waits together. It does not cut off a request that was sent, because a
@@ -75,7 +75,7 @@ def run_sync(
 
     Args:
         session: The state of the client.
-        adapter: Describes the model.
+        adapter: The facts of the model.
         body: The parameters.
         timeout: Seconds for the answer; None for the default of the latency. Uploads, retries and waits before the call
             may take as long again: an answer that is cut off may have been paid for.
@@ -86,15 +86,15 @@ def run_sync(
 
     Raises:
         JobFailed: The job ran and FAILED.
-        SubmitUncertain: There was no answer, or one with 5xx. The job may have run.
+        SubmitUncertain: There was no answer, or a 5xx. The job may have run.
         ApiError, TransportError, StorageError: As for `submit`.
 
     """
     model = adapter.slug
-    patience = default_timeout(adapter.latency) if timeout is None else timeout
+    answer_timeout = default_timeout(adapter.latency) if timeout is None else timeout
 
     def build(uploaded: Mapping[str, Any]) -> Request:
-        return session.gateway.run_sync(model, uploaded, patience)
+        return session.gateway.run_sync(model, uploaded, answer_timeout)
 
     end = end_of((yield Now()), timeout)
     read = partial(read_direct_result, model, adapter.returns)

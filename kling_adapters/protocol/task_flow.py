@@ -1,4 +1,4 @@
-"""The way of one job of a batch to its end, as a flow."""
+"""The flow of one job of a batch, from its submit to its stored files."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Storages:
         self._storages: dict[str, Destination] = {}
 
     def open_first(self, save_to: str | None) -> Flow[None]:
-        """Open a storage before anything is sent; the error says so."""
+        """Open a storage before anything is sent, which its error says."""
         if save_to is not None:
             yield Call(partial(check_unique_per_job, save_to))
             self._storages[save_to] = yield from open_before_submit(self._find, save_to)
@@ -54,7 +54,7 @@ class Storages:
 
 @dataclass
 class Progress:
-    """The data that a job has given so far; it is kept when the next step fails."""
+    """The data of a job so far, also after a failed step."""
 
     request_id: str | None = None
     data: ResultData | None = None
@@ -63,16 +63,15 @@ class Progress:
 
 
 class Cancelled(errors.KlingError):
-    """The batch was cancelled. The journal has what is needed to go on."""
+    """The batch was cancelled. The journal has the data to resume it."""
 
 
 def run_task(
     session: Session, task: Task, storages: Storages, on_submit_ended: Callable[[bool], None]
 ) -> Flow[Progress]:
-    """Bring a job to its end: submit it, or take it up where the journal left it.
+    """Finish a job: submit it, or resume it from the journal.
 
-    `on_submit_ended` is called once the submit was answered, or has failed, with whether the gateway accepted
-    it.
+    `on_submit_ended` is called after the submit with True if the gateway accepted it, else False.
     """
     progress = Progress(error=task.error)
     if task.error is not None:
@@ -82,13 +81,13 @@ def run_task(
             yield from _run_new(session, task, storages, on_submit_ended, progress)
         else:
             yield from _run_earlier(session, task, task.entry, storages, progress)
-    except Exception as error:  # noqa: BLE001  a defect, of a plugin say, must not stop the others
+    except Exception as error:  # noqa: BLE001  a defect, such as one of a plugin, must not stop other jobs
         progress.error = error
     return progress
 
 
 def run_cancellable(flow: Flow[T], cancelled: threading.Event) -> Flow[T]:
-    """Run a flow until it would send, sleep or fetch after `cancelled` is set; then raise Cancelled in it."""
+    """Run a flow; once `cancelled` is set, raise Cancelled in it instead of its next request or sleep."""
     steps = Steps(flow)
     while not steps.done:
         if cancelled.is_set() and isinstance(steps.effect, Send | Sleep | Fetch):

@@ -1,4 +1,4 @@
-"""The jobs of a batch: one task for each request, with the tag by which the journal finds it again."""
+"""The jobs of a batch: one task for each request, with its tag in the journal."""
 
 from __future__ import annotations
 
@@ -29,15 +29,15 @@ _TAG = re.compile(r"(?s)(.*)#[0-9a-f]{16}\.[0-9]+")
 
 @dataclass(frozen=True)
 class Outcome(Generic[R_co]):
-    """One job of a batch that has ended.
+    """Outcome of one job of a batch.
 
     Attributes:
-        index: Position of the request, from 0; of `resume`, the number of the entry in the journal.
+        index: Position of the request, from 0; for `resume`, the number of the entry in the journal.
         model: Slug of the model.
-        request_id: The gateway's id of the job; None if it gave none.
+        request_id: The gateway's id of the job; None if no job is known.
         result: The result of a job that completed.
-        error: The reason why the job did not complete, or why its output could not be stored; then `result`
-            is set, too.
+        error: The error of a job that did not complete, or whose output could not be stored; then `result` is
+            set, too.
 
     """
 
@@ -50,9 +50,19 @@ class Outcome(Generic[R_co]):
 
 @dataclass(frozen=True)
 class Task:
-    """One job of a batch; `entry` is its submit in the journal, `error` the reason why it cannot be sent.
+    """One job of a batch.
 
-    `id` identifies it within the batch; `tag` is what the journal keeps with its submit.
+    Attributes:
+        id: The identity of the task within the batch.
+        index: Position of the request, from 0; for `resume`, the number of the entry in the journal.
+        model: Slug of the model.
+        body: The parameters.
+        adapter: The facts of the model; None without a spec.
+        save_to: The destination of the output; None if it is not stored.
+        tag: The tag of the submit in the journal.
+        entry: The earlier submit in the journal.
+        error: The error of a request that cannot be sent.
+
     """
 
     id: str
@@ -67,14 +77,14 @@ class Task:
 
     @property
     def is_new(self) -> bool:
-        """Return whether the job has to be submitted."""
+        """True if the job must be submitted."""
         return self.error is None and (self.entry is None or self.entry.state == REFUSED)
 
 
 def make_tasks(
     requests: Iterable[Request], prepare: PrepareRequest, save_to: str | None, tag: str | None
 ) -> Iterator[Task]:
-    """Yield the tasks of a batch without a name; `tag` is kept with each submit."""
+    """Yield the tasks of a batch without a name; all have the same tag."""
     for index, request in enumerate(requests):
         try:
             adapter, body = prepare(request)
@@ -91,7 +101,7 @@ def make_named_tasks(
     name: str,
     entries: Mapping[str, JournalEntry],
 ) -> Iterator[Task]:
-    """Yield the tasks of a named batch; `entries` are its submits in the journal, by tag."""
+    """Yield the tasks of a named batch; `entries` are its earlier submits by tag."""
     counts: Counter[str] = Counter()
     for index, request in enumerate(requests):
         try:
@@ -104,26 +114,26 @@ def make_named_tasks(
 
 
 def request_tags(name: str, requests: Iterable[Params]) -> Iterator[str]:
-    """Yield the tags by which the journal finds the requests of a named batch."""
+    """Yield the tags of the requests of a named batch."""
     counts: Counter[str] = Counter()
     for params in requests:
         yield _next_tag(name, params.adapter.slug, dump_set_fields(params), counts)
 
 
 def batch_name(entry: JournalEntry) -> str | None:
-    """Return the name of the batch that a submit belongs to; None if it belongs to none."""
+    """Return the name of the batch of a submit; None for a submit outside a named batch."""
     match = _TAG.fullmatch(entry.tag or "")
     return match[1] if match else None
 
 
 def digest(value: Any) -> str:
-    """Return 16 hexadecimal digits that identify a JSON value, in which local media counts by its content."""
+    """Return a digest of 16 hexadecimal digits of a JSON value, in which local media counts by its content."""
     text = json.dumps(value, sort_keys=True, default=digest_media)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def _next_tag(name: str, model: str, body: Mapping[str, Any], counts: Counter[str]) -> str:
-    """Return the tag of a request: its content, and how often the same content came before."""
+    """Return the tag of a request: a digest of its content, and the number of earlier equal requests."""
     content = digest([model, body])
     counts[content] += 1
     return f"{name}#{content}.{counts[content] - 1}"

@@ -1,4 +1,4 @@
-"""Upload of the local media in a body, once for each content."""
+"""Upload of the local media in a body; equal content is uploaded once."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ log = logging.getLogger("kling_adapters")
 UPLOAD_BUDGET = 300.0
 """Seconds within which an upload is repeated when it fails."""
 UPLOAD_LIFETIME = OUTPUT_LIFETIME - 86400.0
-"""Seconds for which an uploaded file is used again: a day less than its lifetime, so that the job still can fetch it."""
+"""Seconds for which an uploaded file is reused: a day less than its lifetime, so that the job can still fetch it."""
 
 
 def upload_media(session: Session, body: Mapping[str, Any], end: float) -> Flow[Mapping[str, Any]]:
@@ -55,7 +55,7 @@ def upload_media(session: Session, body: Mapping[str, Any], end: float) -> Flow[
 
 
 def _upload(session: Session, media: LocalMedia, end: float) -> Flow[str]:
-    """Return the URL of a file, which is uploaded unless the same content was uploaded before."""
+    """Return the URL of a file, uploaded now unless equal content was uploaded before."""
     gateway, uploads = session.gateway, session.uploads
     sha256: str = yield Call(partial(digest_media, media))
     now: float = yield Now()

@@ -26,7 +26,7 @@ log = logging.getLogger("kling_adapters")
 
 @dataclass
 class _Wait:
-    """A job that is waited for: between the times `start` and `end`, with the number of requests so far."""
+    """A wait for a job, between the times `start` and `end`."""
 
     job: JobRef
     start: float
@@ -47,9 +47,9 @@ def wait(session: Session, job: JobRef, timeout: float | None) -> Flow[ResultDat
 
     Raises:
         JobFailed: The job FAILED.
-        JobExpired: Neither the gateway nor the journal knows the job.
+        JobExpired: Neither the gateway nor the journal has the result.
         WaitTimeout: The job has not ended in time.
-        ApiError: The gateway refuses to answer, because of an invalid key for example.
+        ApiError: The gateway refused the request, for example because of an invalid key.
 
     """
     session.check_open(job.request_id)
@@ -106,7 +106,7 @@ def _record_completed(session: Session, result: ResultData) -> Flow[None]:
 
 
 def _fetch_result(session: Session, wait_state: _Wait) -> Flow[ResultData | JobStatus]:
-    """Fetch the result of a COMPLETED job, for half a minute more if the time is up."""
+    """Fetch the result of a COMPLETED job, for at least QUERY_BUDGET seconds even after the timeout."""
     job = wait_state.job
 
     def read(answer: Answer) -> ResultData | JobStatus | None:
@@ -120,7 +120,7 @@ def _fetch_result(session: Session, wait_state: _Wait) -> Flow[ResultData | JobS
 
 
 def _recall(session: Session, job: JobRef, counter: PollCounter) -> Flow[ResultData | JobStatus]:
-    """Return the recorded end of a job that the gateway does not know. Raises ConfigError or JobExpired."""
+    """Return the recorded end of a job that the gateway does not have. Raises ConfigError or JobExpired."""
     entry = yield from record(session.journal.find, session.gateway.base_url, job.request_id)
     if entry is not None:
         if (ended := recall.read_end(entry, job.returns)) is not None:

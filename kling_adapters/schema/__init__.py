@@ -1,1 +1,1 @@
-"""What generated code imports: the base class of parameters, rules and the tables of the gateway."""
+"""Base classes, rules and tables for generated code."""

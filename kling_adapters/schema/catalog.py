@@ -119,7 +119,7 @@ class Catalog(Mapping[str, CatalogEntry]):
 
 
 def lazy_exports(entries: Sequence[CatalogEntry]) -> Callable[[str], type[Params]]:
-    """Return a module `__getattr__` that imports an adapter class when its name is first used."""
+    """Return a module `__getattr__` that imports a parameter model when its name is first used."""
     by_name = {entry.name: entry for entry in entries}
 
     def get(name: str) -> type[Params]:

@@ -1,4 +1,4 @@
-"""Problems in our words, from the errors of pydantic."""
+"""Conversion of the errors of pydantic to problems, and back."""
 
 from __future__ import annotations
 

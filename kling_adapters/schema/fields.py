@@ -1,4 +1,4 @@
-"""Reflection over parameter models: fields by the gateway's names, and what their annotations say."""
+"""Reflection over parameter models: fields by the gateway's names, and the types in their annotations."""
 
 from __future__ import annotations
 

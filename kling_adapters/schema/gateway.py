@@ -33,7 +33,7 @@ class StatusCode:
         submit: The meaning for a submit. `safe`: no job was started, and the submit may be repeated.
             `never`: no job was started, and a repetition does not help. `uncertain`: a job may have been
             started.
-        source: Where this fact comes from.
+        source: The source of this fact.
 
     """
 

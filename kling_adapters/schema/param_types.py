@@ -1,4 +1,4 @@
-"""Types of parameters that neither Python nor pydantic has."""
+"""Types of parameters that Python and pydantic lack."""
 
 from __future__ import annotations
 

@@ -61,6 +61,9 @@ class Params(Part):
     ValidationError. Parameters can be copied and pickled, except with an open file in them: use a Path or
     bytes instead.
 
+    Args:
+        **data: The parameters by name.
+
     Raises:
         ParamsInvalid: The parameters violate the spec; it has every problem.
 

@@ -8,8 +8,9 @@ larger gateway: it validates parameters, charges credits and renders real media.
 
 from kling_adapters.testing.auth import AuthConformance, KeyPoolConformance
 from kling_adapters.testing.clock import SimulatedClock
-from kling_adapters.testing.gateway import MP4, PNG, FakeGateway, GatewayAnswer, GatewayRequest
+from kling_adapters.testing.gateway import MP4, PNG, FakeGateway, GatewayRequest
 from kling_adapters.testing.notifier import EventRecorder, NotifierConformance
+from kling_adapters.testing.server import GatewayAnswer
 from kling_adapters.testing.storage import StorageConformance
 
 __all__ = [

@@ -21,17 +21,17 @@ class SimulatedClock:
         self._lock = threading.Lock()
 
     def now(self) -> float:
-        """Return the simulated time, in seconds."""
+        """Read the simulated time. See `Clock.now`."""
         with self._lock:
             return self._now
 
     def sleep(self, seconds: float) -> None:
-        """Advance the time."""
+        """Advance the time instead of sleeping. See `Clock.sleep`."""
         with self._lock:
             self.slept.append(seconds)
             self._now += seconds
 
     async def sleep_async(self, seconds: float) -> None:
-        """Advance the time, and let other tasks run."""
+        """Advance the time, and let other tasks run. See `Clock.sleep_async`."""
         self.sleep(seconds)
         await anyio.lowlevel.checkpoint()

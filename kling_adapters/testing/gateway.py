@@ -1,4 +1,4 @@
-"""A gateway on a local port, of the standard library. It runs jobs and does not validate parameters."""
+"""A gateway on a local port, which runs jobs and does not validate parameters."""
 
 from __future__ import annotations
 
@@ -7,20 +7,18 @@ import re
 import threading
 import uuid
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
-from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any, Self, cast
+from dataclasses import dataclass
+from typing import Any, Self
 from urllib.parse import urlsplit
 
 from kling_adapters.media.types import sniff
 from kling_adapters.models._gateway import KEY_HEADER, UPLOAD_URL
+from kling_adapters.testing.server import GatewayAnswer, GatewayServer
 
 MP4 = b"\x00\x00\x00\x18ftypmp42" + bytes(range(256)) * 40
 """Bytes with the start of an MP4 file. All their parts differ, so a misplaced byte changes the digest."""
 PNG = b"\x89PNG\r\n\x1a\n" + bytes(range(256)) * 8
 """Bytes with the start of a PNG file."""
-_MAX_BODY_BYTES = 512 * 1024**2
 
 
 @dataclass(frozen=True)
@@ -82,7 +80,7 @@ class FakeGateway:
         self._keys = tuple(keys)
         self._jobs: dict[str, _Job] = {}
         self._lock = threading.Lock()
-        self._server = _Server(self)
+        self._server = GatewayServer(self.answer)
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True)
 
     @property
@@ -105,7 +103,18 @@ class FakeGateway:
         self._thread.join()
 
     def answer(self, method: str, path: str, headers: Mapping[str, str], body: bytes) -> GatewayAnswer:
-        """Return the answer to a request. The server calls it; a subclass may replace some answers."""
+        """Answer a request. A subclass may replace some answers.
+
+        Args:
+            method: The HTTP method.
+            path: The path of the URL.
+            headers: The headers by lower-case name.
+            body: The body.
+
+        Returns:
+            The answer.
+
+        """
         secret = headers.get(KEY_HEADER, "")
         key = self._keys.index(secret) if secret in self._keys else None
         params = _parse_json(body)
@@ -181,61 +190,6 @@ class FakeGateway:
             return GatewayAnswer(416, {"content-range": f"bytes */{size}"})
         headers["content-range"] = f"bytes {first}-{last}/{size}"
         return GatewayAnswer(206, headers, self._output[first : last + 1])
-
-
-@dataclass(frozen=True)
-class GatewayAnswer:
-    """An HTTP response."""
-
-    status: int
-    headers: Mapping[str, str] = field(default_factory=dict[str, str])
-    body: bytes = b""
-
-    @classmethod
-    def of(cls, status: int, value: Mapping[str, Any]) -> Self:
-        """Return an answer with a JSON body."""
-        return cls(status, {"content-type": "application/json"}, json.dumps(value).encode())
-
-
-class _Server(ThreadingHTTPServer):
-    request_queue_size = 128
-    daemon_threads = True
-
-    def __init__(self, gateway: FakeGateway) -> None:
-        self.gateway = gateway
-        super().__init__(("127.0.0.1", 0), _Handler)
-
-
-class _Handler(BaseHTTPRequestHandler):
-    """Handles one request per connection, so that no connection is open when the gateway closes."""
-
-    def do_GET(self) -> None:
-        length = self.headers.get("content-length", "0")
-        headers = {name.lower(): value for name, value in self.headers.items()}
-        gateway = cast("_Server", self.server).gateway
-        if not re.fullmatch("[0-9]{1,12}", length, re.ASCII):
-            answer = GatewayAnswer.of(400, {"error": "Content-Length is not a number of bytes"})
-        elif int(length) > _MAX_BODY_BYTES:
-            answer = GatewayAnswer.of(413, {"error": f"The body is larger than {_MAX_BODY_BYTES} bytes"})
-        else:
-            body = self.rfile.read(int(length))
-            if len(body) < int(length):
-                # The connection broke within the body; servers do not act on an incomplete request.
-                self.close_connection = True
-                return
-            answer = gateway.answer(self.command, self.path, headers, body)
-        with suppress(ConnectionError):  # the client has closed the connection
-            self.send_response(answer.status)
-            for name, value in answer.headers.items():
-                self.send_header(name, value)
-            self.send_header("content-length", str(len(answer.body)))
-            self.end_headers()
-            self.wfile.write(answer.body)
-
-    do_POST = do_GET  # noqa: N815
-
-    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002  defined by http.server
-        """Log nothing; `requests` lists the requests."""
 
 
 def _parse_json(body: bytes) -> Any:

@@ -46,7 +46,12 @@ class EventRecorder:
 
     @hookimpl
     def kling_event(self, event: Event) -> None:
-        """Record an event."""
+        """Record an event.
+
+        Args:
+            event: The event.
+
+        """
         self.events.append(event)
 
 

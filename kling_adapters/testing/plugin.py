@@ -1,4 +1,4 @@
-"""What all suites share: access to the hooks of a plugin, and clients with the plugin."""
+"""Base of all suites: access to the hooks of a plugin, and clients with the plugin."""
 
 from __future__ import annotations
 
@@ -30,7 +30,18 @@ class PluginConformance:
     plugin: object
 
     def implementation(self, hook: str) -> pluggy.HookImpl:
-        """Return the plugin's implementation of a hook. Fails if the plugin is broken or has no such hook."""
+        """Find the plugin's implementation of a hook.
+
+        Args:
+            hook: The name of the hook, such as `kling_event`.
+
+        Returns:
+            The implementation.
+
+        Raises:
+            AssertionError: The plugin is broken or disabled, or has no such hook.
+
+        """
         extra = () if isinstance(self.plugin, str) else (self.plugin,)
         discovery = Discovery(extra, strict=False)
         for implementation in discovery.implementations(hook):
@@ -49,15 +60,42 @@ class PluginConformance:
         return self.plugin in (implementation.plugin, type(implementation.plugin))
 
     def call(self, hook: str, **arguments: Any) -> Any:
-        """Call the plugin's implementation of a hook with those of the arguments that it accepts."""
+        """Call the plugin's implementation of a hook.
+
+        Args:
+            hook: The name of the hook.
+            **arguments: The arguments of the hook; those that the implementation does not accept are left out.
+
+        Returns:
+            The return value of the implementation.
+
+        """
         return call_hook(self.implementation(hook), **arguments)
 
     def client(self, gateway: FakeGateway, **options: Any) -> Kling:
-        """Return a client of the gateway with the plugin."""
+        """Make a client of the gateway with the plugin.
+
+        Args:
+            gateway: The gateway.
+            **options: Arguments of `Kling`.
+
+        Returns:
+            The client.
+
+        """
         return Kling(**self._client_options(gateway, options))
 
     def async_client(self, gateway: FakeGateway, **options: Any) -> AsyncKling:
-        """Return an asynchronous client of the gateway with the plugin."""
+        """Make an asynchronous client of the gateway with the plugin.
+
+        Args:
+            gateway: The gateway.
+            **options: Arguments of `AsyncKling`.
+
+        Returns:
+            The client.
+
+        """
         return AsyncKling(**self._client_options(gateway, options))
 
     def _client_options(self, gateway: FakeGateway, options: dict[str, Any]) -> dict[str, Any]:

@@ -22,11 +22,24 @@ class StorageAccess(PluginConformance):
     secrets: Sequence[str] = ()
 
     def names(self) -> Iterable[str]:
-        """Return the names of all visible files at `url`."""
+        """List the visible files at `url`.
+
+        Returns:
+            Their names.
+
+        """
         raise NotImplementedError
 
     def read(self, name: str) -> bytes:
-        """Return the content of a file."""
+        """Read a stored file.
+
+        Args:
+            name: The name of the file.
+
+        Returns:
+            Its content.
+
+        """
         raise NotImplementedError
 
     def _storage(self) -> Storage:

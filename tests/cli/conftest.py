@@ -17,7 +17,7 @@ import pytest
 
 from kling_adapters.journal.journal import Journal
 from kling_adapters.testing import FakeGateway
-from kling_adapters.testing.gateway import GatewayAnswer
+from kling_adapters.testing.server import GatewayAnswer
 
 ACME = Path(__file__).parents[1] / "golden" / "acme" / "acme_kling"
 PLUGIN = """\

@@ -18,7 +18,7 @@ from pathlib import Path
 import pytest
 
 from kling_adapters.journal.journal import Journal
-from kling_adapters.testing.gateway import GatewayAnswer
+from kling_adapters.testing.server import GatewayAnswer
 
 from .conftest import Command, Gateway, outcomes_file, rows, until, write
 
@@ -75,7 +75,7 @@ def test_ctrl_c_once_finishes_jobs_in_flight(kling: Command, gateway: Gateway, t
     done = kling.end(process)
     assert done.returncode == 7
     assert "finishing jobs in flight" in done.stderr
-    assert "9 lines not submitted or not ended; --resume goes on" in done.stderr
+    assert "9 lines not submitted or not ended; --resume continues" in done.stderr
     assert [row["state"] for row in rows(file)] == kling.states() == ["COMPLETED"] * 3
     assert len(gateway.submits) == 3
 
@@ -83,7 +83,7 @@ def test_ctrl_c_once_finishes_jobs_in_flight(kling: Command, gateway: Gateway, t
 def test_batch_without_a_journal_does_not_promise_resume(kling: Command, tmp_path: Path) -> None:
     file = write(tmp_path / "films.jsonl", 3)
     done = kling("batch", str(file), "--journal", "none", "--max-cost", "0.5", "--concurrency", "1")
-    assert "without a journal, --resume cannot go on" in done.stderr
+    assert "without a journal, --resume cannot continue" in done.stderr
 
 
 def test_ctrl_c_twice_stops_at_once(kling: Command, gateway: Gateway, tmp_path: Path) -> None:
@@ -462,7 +462,7 @@ def test_sigterm_of_a_run_explains_how_to_go_on(kling: Command, gateway: Gateway
     until(lambda: kling.states() == ["QUEUED"])
     process.send_signal(signal.SIGTERM)
     done = kling.end(process)
-    assert (done.returncode, "goes on and will be billed" in done.stderr) == (4, True), done.stderr
+    assert (done.returncode, "continues and will be billed" in done.stderr) == (4, True), done.stderr
     assert kling.states() == ["QUEUED"]
 
 

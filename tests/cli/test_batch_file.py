@@ -140,7 +140,7 @@ def test_batch_file_without_an_end_is_refused(folder: Path, monkeypatch: pytest.
 def test_repeated_name_is_refused(content: str, name: str) -> None:
     message = refuse(content, name)
     assert "line 1: " in message
-    assert "is there twice" in message
+    assert "appears twice" in message
 
 
 @pytest.mark.parametrize(
@@ -150,7 +150,7 @@ def test_repeated_name_is_refused(content: str, name: str) -> None:
         ('{"prompt": "x"}\n\n{"prompt": "He said "hi""}\n', "a.jsonl", ["line 3, column 22: is not JSON: "]),
         ('{"prompt": "x"} {"prompt": "y"}\n', "a.jsonl", ["line 1, column 17: is not JSON: text after"]),
         ("[1]\n" + "[" * 100_000 + "\n5\n", "a.jsonl", ["line 1: ", "line 2: is nested", "line 3: is not a JSON object"]),
-        ("9" * 5000, "a.jsonl", ["line 1: is not JSON that can be used"]),
+        ("9" * 5000, "a.jsonl", ["line 1: is unusable JSON"]),
         ('[\n{"prompt": "x"},\n5,\n{"promt": "y"}\n]\n', "a.json", ["line 3: is not a JSON object", "line 4: "]),
         ('[{"prompt": "x"}\n{"prompt": "y"}]', "a.json", ["line 2, column 1: is not JSON: expected a comma"]),
         ('[\n{"prompt": "x"}]\nx', "a.json", ["line 3, column 1: is not JSON: text after"]),

@@ -18,7 +18,7 @@ from pathlib import Path
 import pytest
 
 from kling_adapters.testing import FakeGateway
-from kling_adapters.testing.gateway import GatewayAnswer
+from kling_adapters.testing.server import GatewayAnswer
 
 from .conftest import Acme
 
@@ -134,7 +134,7 @@ def test_job_can_be_waited_for_after_ctrl_c(gateway: Gateway, tmp_path: Path) ->
     terminal.interrupt()
     assert (terminal.end(), terminal.printed) == (4, "")
     [request_id] = re.findall("kling wait ([-0-9a-f]+) --save-to DIR", terminal.shown)
-    assert f"job {request_id} goes on and will be billed" in terminal.shown
+    assert f"job {request_id} continues and will be billed" in terminal.shown
     gateway.hangs = False
     again = Terminal(gateway, tmp_path, "wait", request_id)
     assert again.end() == 0, again.shown
@@ -164,7 +164,7 @@ def test_jobs_can_be_resumed_after_ctrl_c(gateway: Gateway, tmp_path: Path) -> N
     until(lambda: gateway.is_asked)
     terminal.interrupt()
     assert terminal.end() == 4
-    assert "submitted jobs go on; run this again within the hour" in terminal.shown
+    assert "submitted jobs continue; run this again within the hour" in terminal.shown
     gateway.hangs = False
     again = Terminal(gateway, tmp_path, "resume", "--json")
     assert again.end() == 0

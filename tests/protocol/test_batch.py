@@ -22,7 +22,7 @@ from kling_adapters.driver.clock import SystemClock
 from kling_adapters.journal.journal import Journal
 from kling_adapters.models import Kling2
 from kling_adapters.testing import FakeGateway, SimulatedClock
-from kling_adapters.testing.gateway import GatewayAnswer
+from kling_adapters.testing.server import GatewayAnswer
 
 
 class Gateway(FakeGateway):
@@ -315,7 +315,7 @@ def test_named_batch_cannot_run_twice_at_once(run: Runner, gateway: Gateway, pat
     def run_again(_outcome: Outcome[Any]) -> None:
         with (
             Kling(base_url=gateway.base_url, api_key=gateway.api_key, journal=path) as second,
-            pytest.raises(ka.ConfigError, match="is already being run"),
+            pytest.raises(ka.ConfigError, match="is already running"),
         ):
             next(second.map(make_requests("b"), name="films"))
 

@@ -13,7 +13,7 @@ import pytest
 import kling_adapters as ka
 from kling_adapters.hookspecs import hookimpl
 from kling_adapters.journal.journal import Journal
-from kling_adapters.testing.gateway import GatewayAnswer
+from kling_adapters.testing.server import GatewayAnswer
 
 from .test_batch import Gateway, Runner, gateway, make_requests, path, run, states
 

@@ -14,7 +14,7 @@ from kling_codegen.messages import shorten
 Level: TypeAlias = Literal["breaking", "warning", "additive", "documentation"]
 LEVELS: Final[Mapping[Level, tuple[str, str]]] = {
     "breaking": ("major", "minor"),
-    # Behaviour changes although nothing fails: it must not arrive unnoticed in a patch.
+    # Behaviour changes without a failure, so it must not be released as a patch.
     "warning": ("minor", "minor"),
     "additive": ("minor", "patch"),
     "documentation": ("patch", "patch"),
@@ -48,14 +48,14 @@ class Change:
 def limit_change(
     path: str, aspect: str, before: Any, after: Any, concerned: str, *, narrower: bool
 ) -> Change:
-    """Return a change of what is accepted: refusing more breaks, accepting more adds."""
+    """Return a change of the accepted values: a narrower limit breaks callers, a wider one is additive."""
     level: Level = "breaking" if narrower else "additive"
     effect = f"{concerned} are {'refused' if narrower else 'accepted'}"
     return Change(level, path, aspect, before, after, effect)
 
 
 def version_parts(changes: Iterable[Change]) -> tuple[str, str]:
-    """Return which part of the version to raise, and which while it is 0.x."""
+    """Return the part of the version to raise, and the part while the version is 0.x."""
     levels = {change.level for change in changes}
     return next((parts for level, parts in LEVELS.items() if level in levels), ("none", "none"))
 

@@ -19,7 +19,7 @@ BOUNDS: Final[Mapping[str, tuple[int, float, str]]] = {
     "minItems": (1, 0, "shorter lists"),
     "maxItems": (-1, math.inf, "longer lists"),
 }
-"""Each limit: whether more (1) or less (-1) is narrower, its value if it is absent, and what is beyond it."""
+"""By keyword: 1 if a larger limit is narrower, else -1; the limit if it is absent; and the values beyond it."""
 
 _NOT_VALIDATED: Final[Mapping[str, tuple[Level, str]]] = {
     "default": ("warning", "calls that do not set it may have another result"),
@@ -29,7 +29,7 @@ _NOT_VALIDATED: Final[Mapping[str, tuple[Level, str]]] = {
 
 
 def compare_properties(old: Schema, new: Schema, path: str = "") -> Iterator[Change]:
-    """Yield the changes of the parameters of an object, which takes nothing else."""
+    """Yield the changes of the parameters of a closed object."""
     before, after = _get_both("properties", old, new, {})
     for name in before.keys() | after.keys():
         at = f"{path}.{name}".lstrip(".")

@@ -39,13 +39,13 @@ def format_markdown(changes: list[Change], old: str, new: str) -> str:
 
 
 def format_json(changes: list[Change], old: str, new: str) -> str:
-    """Return everything as one JSON object; an absent side is left out of a change."""
+    """Return the changes as one JSON object; an absent side of a change is left out."""
     part, early = version_parts(changes)
     plain = [
         {name: value for name, value in vars(change).items() if value is not MISSING} for change in changes
     ]
-    whole = {"old": old, "new": new, "version": part, "version_0x": early, "changes": plain}
-    return json.dumps(whole, indent=2)
+    report = {"old": old, "new": new, "version": part, "version_0x": early, "changes": plain}
+    return json.dumps(report, indent=2)
 
 
 def _code(text: str) -> str:

@@ -1,4 +1,4 @@
-"""The changes of the rules of a model, however their parts are grouped."""
+"""The changes of the rules of a model, independently of their grouping."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def _compare_limits(before: Part | None, after: Part | None) -> Iterator[Change]
 
 
 def _is_implied(part: Part, parts: Iterable[Part], required: Sequence[str]) -> bool:
-    """Return whether a part asks for nothing beyond the required parameters and the `parts`."""
+    """Return whether the required parameters or other `parts` imply a part."""
     groups = [{name} for name in required]
     groups += [set(group.any_of) for group in parts if group.is_unconditional and group.any_of != part.any_of]
     return bool(part.any_of) and any(group <= part.any_of for group in groups)

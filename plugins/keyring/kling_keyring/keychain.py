@@ -119,7 +119,7 @@ def _backend_name(backend: KeyringBackend) -> str:
 
 
 def _insecurity_reason(backend: KeyringBackend) -> str:
-    """Return why a backend is not secure, as the end of a sentence; empty if it is secure."""
+    """Return the reason for which a backend is insecure, as the end of a sentence; empty if it is secure."""
     if isinstance(backend, fail.Keyring | null.Keyring):
         return "keeps nothing"
     if any("plaintext" in base.__name__.lower() for base in type(backend).__mro__):

@@ -33,7 +33,7 @@ class Sandbox:
 
     Args:
         timing: The end of jobs: `at-once`, `polls:N` or `latency:FACTOR`.
-        schemas: JSON Schemas of models by slug. None means the whole catalogue.
+        schemas: JSON Schemas of models by slug. None means the whole catalog.
         api_keys: The valid keys, each with its own account.
         credits: The initial balance of each account, in credits.
         rate_limit: The number of submits per minute of each account. None means no limit.
