@@ -48,7 +48,7 @@ class Session:
 
     Attributes:
         gateway: The gateway of the client.
-        find_auth: OutputKind the source of the API key.
+        find_auth: Finds the source of the API key.
         journal: The journal.
         make_job: Makes the handle that a WaitTimeout carries.
         make_result: Makes the result that a StorageError carries.
