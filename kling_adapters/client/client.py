@@ -202,7 +202,8 @@ class Kling(SyncCalls):
 
         Args:
             save_to: Folder or storage URL for jobs that were submitted without one; with it, jobs that
-                completed within seven days and were never stored are stored, too.
+                completed within seven days and were never stored are stored, too. A file name needs the field
+                request_id, as for `map`.
             concurrency: Jobs at a time.
             on_start: Called once, before the first job, with the entries of all jobs that will have an
                 outcome.
