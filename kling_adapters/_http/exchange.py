@@ -62,6 +62,7 @@ class Exchange:
         if KEY_HEADER in self._headers:
             keys.add(self._headers[KEY_HEADER])
         self._body = bytearray()
+        self._is_decoded = False
 
     @contextmanager
     def start(self) -> Generator[dict[str, Any]]:
@@ -78,8 +79,9 @@ class Exchange:
                 "timeout": _step_timeout(self._request),
             }
 
-    def start_body(self) -> None:
-        """Limit the time of the body of an answer."""
+    def start_body(self, *, is_decoded: bool) -> None:
+        """Limit the time of the body of an answer, whose chunks are without compression if `is_decoded`."""
+        self._is_decoded = is_decoded
         self._deadline.shorten(max(self._request.timeout or 0.0, MAX_ANSWER_SECONDS))
 
     def start_file(self) -> None:
@@ -100,7 +102,7 @@ class Exchange:
     def read_answer(self, response: httpx.Response) -> Answer:
         """Return the complete answer, with masked keys."""
         body = bytes(self._body)
-        if response.headers.get("content-encoding") == "gzip":
+        if response.headers.get("content-encoding") == "gzip" and not self._is_decoded:
             body = self._decompress(body)
         body = mask_keys(self._keys, body.decode("latin-1")).encode("latin-1")
         return replace(self.read_head(response), body=body)

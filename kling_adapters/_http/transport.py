@@ -49,7 +49,7 @@ class SyncTransport:
         content = iter(request.body) if isinstance(request.body, UploadBody) else request.body
         try:
             with exchange.start() as arguments, client.stream(**arguments, content=content) as response:
-                exchange.start_body()
+                exchange.start_body(is_decoded=response.is_stream_consumed)
                 for chunk in _iter_raw_chunks(response):
                     exchange.add_chunk(chunk)
                 return exchange.read_answer(response)
@@ -99,7 +99,7 @@ class AsyncTransport:
         try:
             with exchange.start() as arguments:
                 async with client.stream(**arguments, content=content) as response:
-                    exchange.start_body()
+                    exchange.start_body(is_decoded=response.is_stream_consumed)
                     async for chunk in _aiter_raw_chunks(response):
                         exchange.add_chunk(chunk)
                     return exchange.read_answer(response)
@@ -136,7 +136,7 @@ def _check_type(custom: object, expected: type) -> None:
 
 
 def _iter_raw_chunks(response: httpx.Response) -> Iterator[bytes]:
-    # The transport of a caller, such as httpx.MockTransport, may return an answer that has been read.
+    # The transport of a caller, such as httpx.MockTransport, may return an answer that has been read, and decoded.
     return iter((response.content,)) if response.is_stream_consumed else response.iter_raw()
 
 

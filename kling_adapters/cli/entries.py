@@ -37,10 +37,12 @@ class EntryFilter:
 
     def accepts(self, entry: JournalEntry) -> bool:
         """Return whether the listing shows an entry."""
+        from kling_adapters.protocol.tasks import batch_name
+
         return (
             self.state in (None, entry.state)
             and self.model in (None, entry.model)
-            and self.tag in (None, entry.tag, _batch_name(entry), _short_tag(entry))
+            and self.tag in (None, entry.tag, batch_name(entry), _short_tag(entry))
             and (self.since is None or entry.created >= self.since)
             and (not self.unfinished or entry.is_unfinished)
         )
@@ -77,14 +79,11 @@ def print_entry_lines(entries: Sequence[JournalEntry]) -> None:
         print_json(_entry_row(entry), indent=None)
 
 
-def _batch_name(entry: JournalEntry) -> str | None:
-    """Return the name of the batch of a job, by default the path of its file; None for a job of no batch."""
-    return (entry.tag or "").rpartition("#")[0] or None
-
-
 def _short_tag(entry: JournalEntry) -> str:
     """Return the tag of a job, or the last part of the name of its batch."""
-    name = _batch_name(entry)
+    from kling_adapters.protocol.tasks import batch_name
+
+    name = batch_name(entry)
     return (entry.tag or "") if name is None else PurePath(name).name
 
 

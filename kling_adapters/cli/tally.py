@@ -68,7 +68,7 @@ class Tally:
         if outcome.error is not None:
             self.report_error(outcome.error, f"{outcome.model} {outcome.request_id or label}: ")
         if self._bar is None:
-            print_progress(f"{self._count()}: {self._summary()}")
+            print_progress(self._progress())
         self._update_bar()
 
     def add_earlier(self, outcome: Outcome[Result] | Outcome[AsyncResult]) -> None:
@@ -103,7 +103,7 @@ class Tally:
         if self._earlier.total() and self._earlier.total() == self._total:
             print_progress(f"nothing to do: {_format_counts(self._earlier)}")
         elif self._bar is not None:
-            print_progress(f"{self._count()}: {self._summary()}")
+            print_progress(self._progress())
         if missing:
             self._codes.add(ExitCode.INCOMPLETE)
             advice = (
@@ -121,8 +121,9 @@ class Tally:
         if self._bar is not None:
             self._bar.update(self._bar.task_ids[0], description=self._summary(), completed=self._done)
 
-    def _count(self) -> str:
-        return str(self._done) if self._total is None else f"{self._done}/{self._total}"
+    def _progress(self) -> str:
+        summary = self._summary()
+        return summary if self._total is None else f"{self._done}/{self._total}: {summary}"
 
     def _summary(self) -> str:
         counts = _format_counts(self._states)

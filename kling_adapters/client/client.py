@@ -200,7 +200,7 @@ class Kling(SyncCalls):
 
         Args:
             save_to: Destination of the outputs of jobs that were submitted without one, including those that
-                completed within seven days and were not stored.
+                completed within seven days and were not stored. A file name needs {request_id}, as in `map`.
             concurrency: Maximum number of running jobs.
             on_start: Called once, before the first job, with the entries of all jobs to finish.
 

@@ -189,9 +189,8 @@ def _explain_no_storage(url: str, infos: Iterable[PluginInfo]) -> str:
         f"{'broken' if info.state == 'broken' else 'not enabled'} ({info.reason})"
         for info in unused
     ]
-    return (
-        f"no plugin can store to {url}; {'; '.join(reasons) or '`kling plugins` lists the installed plugins'}"
-    )
+    advice = "; ".join(reasons) or "`kling plugins` lists the installed plugins"
+    return f"no plugin can store to {url}; {advice}. Nothing was sent"
 
 
 def _describe_event(event: Event) -> str:

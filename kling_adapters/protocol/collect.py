@@ -79,7 +79,7 @@ def open_destination(find: FindStorage, save_to: str, returns: OutputKind | None
     """Return the checked destination of outputs, so that an unusable one is refused before a job is paid for.
 
     Args:
-        find: Returns the storage of a folder or URL.
+        find: Finds the storage of a folder or URL.
         save_to: A folder or URL, or one that ends with a file name or a template.
         returns: The kind of output of the model, if known.
 

@@ -14,6 +14,7 @@ from kling_adapters.journal.lockfile import LockFile
 from kling_adapters.protocol.cost import CostCap
 from kling_adapters.protocol.earlier import is_resumable
 from kling_adapters.protocol.effects import Call, Flow
+from kling_adapters.protocol.file_names import check_unique_per_job
 from kling_adapters.protocol.keys import check_key
 from kling_adapters.protocol.session import Session
 from kling_adapters.protocol.task_flow import Storages
@@ -87,6 +88,8 @@ def plan_resume(
     """Plan the unfinished and uncertain jobs of the journal; `on_start` receives their entries."""
     session.check_open()
     session.journal.check_available()
+    if save_to is not None:
+        yield Call(partial(check_unique_per_job, save_to))
     entries = _at_gateway(session, (yield Call(session.journal.entries)))
     now: float = yield Call(time.time)
     resumable = tuple(entry for entry in entries if is_resumable(entry, save_to, now))

@@ -48,7 +48,7 @@ class Session:
 
     Attributes:
         gateway: The gateway of the client.
-        find_auth: Returns the source of the API key.
+        find_auth: Finds the source of the API key.
         journal: The journal.
         make_job: Makes the job of a WaitTimeout.
         make_result: Makes the result of a StorageError.
