@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import AsyncGenerator, Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, aclosing, contextmanager
 from functools import partial
+from queue import SimpleQueue
 from typing import Any, Self, TypeAlias
 
+import anyio
 from anyio.from_thread import BlockingPortal, start_blocking_portal
 from kling_sandbox import Sandbox
 
@@ -48,15 +50,25 @@ class BlockingView:
         return BlockingView(self._portal, value) if isinstance(value, AsyncJob | AsyncResult) else value
 
     def _iterate(self, items: AsyncGenerator[Any]) -> Iterator[Any]:
+        """Iterate in one task, because a batch has a task group."""
+        received, proceed, end = SimpleQueue[Any](), SimpleQueue[str](), object()
+
+        async def pump() -> None:
+            async with aclosing(items):
+                async for item in items:
+                    received.put(item)
+                    if not await anyio.to_thread.run_sync(proceed.get):
+                        return
+
+        task = self._portal.start_task_soon(pump)
+        task.add_done_callback(lambda _: received.put(end))
         try:
-            while True:
-                try:
-                    item = self._portal.call(anext, items)
-                except StopAsyncIteration:
-                    return
+            while (item := received.get()) is not end:
                 yield item
+                proceed.put("next")
         finally:
-            self._portal.call(items.aclose)
+            proceed.put("")
+            task.result()
 
 
 class Client:
