@@ -19,7 +19,7 @@ from kling_sandbox import Sandbox
 from kling_adapters import AsyncKling, Kling
 from tests.support.clients import OpenClient, open_clients
 from tests.support.play import Play
-from tests.support.stub import Stub
+from tests.support.scripted_server import ScriptedServer
 
 # A deadline for an example judges the machine, not the code.
 settings.register_profile(
@@ -74,16 +74,16 @@ def play(request: pytest.FixtureRequest, sandbox: Sandbox) -> Play:
 
 
 @pytest.fixture
-def stub() -> Iterator[Stub]:
+def server() -> Iterator[ScriptedServer]:
     """Return a server without a script yet."""
-    with Stub() as server:
+    with ScriptedServer() as server:
         yield server
 
 
 @pytest.fixture
-def second_stub() -> Iterator[Stub]:
+def second_server() -> Iterator[ScriptedServer]:
     """Return a second server, another host."""
-    with Stub() as server:
+    with ScriptedServer() as server:
         yield server
 
 

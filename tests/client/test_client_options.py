@@ -14,7 +14,7 @@ from kling_adapters.models import Kling2
 from kling_adapters.testing import FakeGateway
 from tests.protocol.test_batch import Gateway, Runner, gateway, path, run
 from tests.support.play import Play
-from tests.support.stub import Stub, reply
+from tests.support.scripted_server import ScriptedServer, json_reply
 
 __all__ = ["gateway", "path", "run"]
 
@@ -129,10 +129,10 @@ def test_proxy_replaces_those_of_the_environment(play: Play, monkeypatch: pytest
         with pytest.raises(ka.TransportError):
             await kling.credits()
 
-    with Stub() as proxy, Stub() as environment_proxy:
+    with ScriptedServer() as proxy, ScriptedServer() as environment_proxy:
         monkeypatch.setenv("HTTPS_PROXY", environment_proxy.url)
         monkeypatch.setenv("NO_PROXY", "gateway.example")
-        proxy.play([reply(407)] * 20)
+        proxy.play([json_reply(407)] * 20)
         play(scenario, proxy=proxy.url, base_url="https://gateway.example", journal=None)
         assert {request.method for request in proxy.requests} == {"CONNECT"}
         assert not any(play.sandbox.api_key in str(request) for request in proxy.requests)

@@ -32,7 +32,7 @@ from kling_adapters.journal.journal import Journal
 from kling_adapters.journal.location import default_path
 from kling_adapters.testing import SimulatedClock
 from tests.support.play import Play
-from tests.support.stub import KEY, Reply, Request, Stub, accepted
+from tests.support.scripted_server import KEY, Reply, Request, ScriptedServer, submit_reply
 
 
 @pytest.fixture
@@ -82,9 +82,12 @@ def test_the_intent_is_on_disk_before_the_request_is_sent(path: Path) -> None:
         connection = sqlite3.connect(path)
         states.extend(state for (state,) in connection.execute("SELECT state FROM jobs"))
         connection.close()
-        return accepted("abc")
+        return submit_reply("abc")
 
-    with Stub(read_states) as stub, Kling(base_url=stub.url, api_key=KEY, journal=path) as kling:
+    with (
+        ScriptedServer(read_states) as scripted_server,
+        Kling(base_url=scripted_server.url, api_key=KEY, journal=path) as kling,
+    ):
         assert kling.submit("kling-2", prompt="x").request_id == "abc"
         [entry] = Journal(path).entries()
     assert states == ["SUBMITTING"]

@@ -30,18 +30,18 @@ import kling_adapters as ka
 from kling_adapters import AsyncKling, Kling
 from kling_adapters.testing import MP4, SimulatedClock
 from tests.support.play import Play
-from tests.support.stub import (
+from tests.support.scripted_server import (
     JOB,
     KEY,
     Hangup,
     Reply,
-    Stub,
-    accepted,
-    failed,
-    finished,
-    gateway,
-    reply,
-    state,
+    ScriptedServer,
+    failure_reply,
+    gateway_script,
+    json_reply,
+    result_reply,
+    status_reply,
+    submit_reply,
 )
 
 PROMPT = "a private lighthouse"
@@ -168,13 +168,13 @@ def test_job_span_has_parent_and_step_children(play: Play, host: Host, tmp_path:
 def test_spans_and_histogram_have_real_durations(host: Host, tmp_path: Path) -> None:
     clock = SimulatedClock()
     with (
-        Stub() as stub,
-        Kling(base_url=stub.url, api_key=KEY, clock=clock, plugins=[host.plugin()]) as kling,
+        ScriptedServer() as server,
+        Kling(base_url=server.url, api_key=KEY, clock=clock, plugins=[host.plugin()]) as kling,
     ):
-        stub.play(
-            gateway(
-                submit=[reply(429), accepted()],
-                result=[finished(f"{stub.url}/files/a.mp4")],
+        server.play(
+            gateway_script(
+                submit=[json_reply(429), submit_reply()],
+                result=[result_reply(f"{server.url}/files/a.mp4")],
                 files=[Hangup(), Reply(200, MP4)],
             )
         )
@@ -260,8 +260,8 @@ def test_uncertain_submit_has_error_type(play: Play, host: Host) -> None:
     async def scenario(kling: Any) -> None:
         await kling.submit("kling-2", prompt=PROMPT)
 
-    with Stub([Hangup()]) as stub, pytest.raises(ka.SubmitUncertain):
-        play(scenario, plugins=[host.plugin()], base_url=stub.url, api_key=KEY)
+    with ScriptedServer([Hangup()]) as server, pytest.raises(ka.SubmitUncertain):
+        play(scenario, plugins=[host.plugin()], base_url=server.url, api_key=KEY)
     assert attributes(host.single_span("kling.job"))["error.type"] == "uncertain"
     assert host.totals() == {"kling.failures": {("kling-2", "uncertain"): 1}}
 
@@ -365,8 +365,8 @@ def test_job_is_dropped_an_hour_after_last_event(
 
 def test_repeated_request_id_leaves_no_open_span(host: Host) -> None:
     with (
-        Stub(gateway(status=[state("PROCESSING"), failed()])) as stub,
-        Kling(base_url=stub.url, api_key=KEY, clock=SimulatedClock(), plugins=[host.plugin()]) as kling,
+        ScriptedServer(gateway_script(status=[status_reply("PROCESSING"), failure_reply()])) as server,
+        Kling(base_url=server.url, api_key=KEY, clock=SimulatedClock(), plugins=[host.plugin()]) as kling,
     ):
         kling.submit("kling-2", prompt=PROMPT)
         with pytest.raises(ka.JobFailed):
@@ -460,18 +460,18 @@ def test_concurrent_jobs_keep_parents_in_tasks(sandbox: Sandbox, host: Host, tmp
     assert_jobs_have_own_parents(host, 50)
 
 
-def stub_that_quotes_prompts() -> Stub:
+def serve_quoted_prompts() -> ScriptedServer:
     """Return a gateway whose failure reasons quote the prompt."""
-    return Stub(
-        gateway(
+    return ScriptedServer(
+        gateway_script(
             submit=[
-                accepted(JOB),
-                accepted(JOB.replace("5", "6")),
-                reply(400, {"error": f"not a good prompt: {PROMPT}"}),
+                submit_reply(JOB),
+                submit_reply(JOB.replace("5", "6")),
+                json_reply(400, {"error": f"not a good prompt: {PROMPT}"}),
                 Hangup(),
             ],
-            status=[state("COMPLETED"), failed(f"blocked: {PROMPT}")],
-            result=[finished("https://example.com/secret-address.mp4")],
+            status=[status_reply("COMPLETED"), failure_reply(f"blocked: {PROMPT}")],
+            result=[result_reply("https://example.com/secret-address.mp4")],
         )
     )
 
@@ -483,8 +483,8 @@ def test_params_are_exported_only_if_enabled(
     monkeypatch.setenv("KLING_OPENTELEMETRY_PARAMS", "1" if setting == "environment" else "0")
     plugin = host.plugin(params=True) if setting == "argument" else host.plugin()
     with (
-        stub_that_quotes_prompts() as stub,
-        Kling(base_url=stub.url, api_key=KEY, clock=SimulatedClock(), plugins=[plugin]) as kling,
+        serve_quoted_prompts() as server,
+        Kling(base_url=server.url, api_key=KEY, clock=SimulatedClock(), plugins=[plugin]) as kling,
     ):
         kling.submit_raw(
             "kling-o1", {"prompt": PROMPT, "n": 3, "loud": True, "image_urls": ["https://a/b.png"]}

@@ -15,7 +15,7 @@ from kling_sandbox import Sandbox
 
 from kling_adapters import AsyncJob, AsyncKling, AsyncResult, Kling
 from kling_adapters.testing import FakeGateway, SimulatedClock
-from tests.support.stub import KEY, Stub
+from tests.support.scripted_server import KEY, ScriptedServer
 
 OpenClient: TypeAlias = Callable[..., "Client"]
 _MOST_SLEEPS = 5000
@@ -137,7 +137,7 @@ def open_clients(kind: str) -> Iterator[OpenClient]:
         backend = "trio" if kind == "trio" else "asyncio"
         portal = None if kind == "sync" else stack.enter_context(start_blocking_portal(backend))
 
-        def open_client(server: Sandbox | FakeGateway | Stub | str, **options: Any) -> Client:
+        def open_client(server: Sandbox | FakeGateway | ScriptedServer | str, **options: Any) -> Client:
             base_url, key = _address(server)
             client = Client(portal, base_url, {"api_key": key, **options})
             stack.callback(client.close)
@@ -146,12 +146,12 @@ def open_clients(kind: str) -> Iterator[OpenClient]:
         yield open_client
 
 
-def _address(server: Sandbox | FakeGateway | Stub | str) -> tuple[str, str]:
+def _address(server: Sandbox | FakeGateway | ScriptedServer | str) -> tuple[str, str]:
     """Return the base URL and the key of a server."""
     match server:
         case str():
             return server, KEY
-        case Stub():
+        case ScriptedServer():
             return server.url, KEY
         case _:
             return server.base_url, server.api_key
