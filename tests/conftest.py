@@ -16,9 +16,7 @@ from hypothesis import settings
 from hypothesis.database import DirectoryBasedExampleDatabase
 from kling_sandbox import Sandbox
 
-from kling_adapters import AsyncKling, Kling
 from tests.support.clients import OpenClient, open_clients
-from tests.support.play import Play
 from tests.support.scripted_server import ScriptedServer
 
 # A deadline for an example judges the machine, not the code.
@@ -66,11 +64,6 @@ def sandbox() -> Iterator[Sandbox]:
     """Run one sandbox for the module."""
     with Sandbox(timing="polls:2") as running:
         yield running
-
-
-@pytest.fixture(params=[Kling, AsyncKling], ids=["sync", "async"])
-def play(request: pytest.FixtureRequest, sandbox: Sandbox) -> Play:
-    return Play(request.param, sandbox)
 
 
 @pytest.fixture
