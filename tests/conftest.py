@@ -16,10 +16,8 @@ from hypothesis import settings
 from hypothesis.database import DirectoryBasedExampleDatabase
 from kling_sandbox import Sandbox
 
-from kling_adapters import AsyncKling, Kling
 from tests.support.clients import OpenClient, open_clients
-from tests.support.play import Play
-from tests.support.stub import Stub
+from tests.support.scripted_server import ScriptedServer
 
 # A deadline for an example judges the machine, not the code.
 settings.register_profile(
@@ -68,22 +66,17 @@ def sandbox() -> Iterator[Sandbox]:
         yield running
 
 
-@pytest.fixture(params=[Kling, AsyncKling], ids=["sync", "async"])
-def play(request: pytest.FixtureRequest, sandbox: Sandbox) -> Play:
-    return Play(request.param, sandbox)
-
-
 @pytest.fixture
-def stub() -> Iterator[Stub]:
+def server() -> Iterator[ScriptedServer]:
     """Return a server without a script yet."""
-    with Stub() as server:
+    with ScriptedServer() as server:
         yield server
 
 
 @pytest.fixture
-def second_stub() -> Iterator[Stub]:
+def second_server() -> Iterator[ScriptedServer]:
     """Return a second server, another host."""
-    with Stub() as server:
+    with ScriptedServer() as server:
         yield server
 
 

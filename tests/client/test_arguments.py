@@ -9,11 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from kling_sandbox import Sandbox
 
 import kling_adapters as ka
 from kling_adapters import AsyncKling, Kling
 from kling_adapters.models import Kling2
-from tests.support.play import Play
+from tests.support.clients import OpenClient
 
 NOT_SECONDS = (
     "60",
@@ -52,96 +53,98 @@ REFUSED: list[tuple[str, tuple[Any, ...], str, tuple[Any, ...]]] = [
 
 @pytest.mark.parametrize(("call", "arguments", "name", "values"), REFUSED)
 def test_wrong_argument_is_refused_before_anything_is_sent(
-    play: Play, tmp_path: Path, call: str, arguments: tuple[Any, ...], name: str, values: tuple[Any, ...]
+    open_client: OpenClient,
+    sandbox: Sandbox,
+    tmp_path: Path,
+    call: str,
+    arguments: tuple[Any, ...],
+    name: str,
+    values: tuple[Any, ...],
 ) -> None:
-    async def scenario(kling: Any) -> None:
+    before = sandbox.requests
+    with open_client(sandbox, journal=tmp_path / "journal") as kling:
         params = {} if call in ("map", "resume", "submit_raw") else PROMPT
         for value in values:
             with pytest.raises(ka.ConfigError, match=rf"(?s)^.*{name}.*; expected .*Nothing was sent$"):
-                await getattr(kling, call)(*arguments, **params, **{name: value})
-        entries = await kling.entries()
+                getattr(kling, call)(*arguments, **params, **{name: value})
+        entries = kling.entries()
         assert entries == []
-
-    before = play.sandbox.requests
-    play(scenario, journal=tmp_path / "journal")
-    assert play.sandbox.requests == before
+    assert sandbox.requests == before
 
 
 @pytest.mark.parametrize("model", [5, None, b"kling-2", Kling2, ["kling-2"]])
-def test_model_of_another_type_is_refused(play: Play, model: Any) -> None:
-    async def scenario(kling: Any) -> None:
+def test_model_of_another_type_is_refused(open_client: OpenClient, sandbox: Sandbox, model: Any) -> None:
+    before = sandbox.requests
+    with open_client(sandbox) as kling:
         for call in (kling.submit, kling.run, kling.run_direct):
             with pytest.raises(ka.ConfigError, match=r"^model is .*; expected the slug"):
-                await call(model, prompt="x")
+                call(model, prompt="x")
         with pytest.raises(ka.ConfigError, match=r"^slug is .*; expected the slug"):
-            await kling.submit_raw(model, PROMPT)
-
-    before = play.sandbox.requests
-    play(scenario)
-    assert play.sandbox.requests == before
+            kling.submit_raw(model, PROMPT)
+    assert sandbox.requests == before
 
 
-def test_parameters_beside_an_object_are_refused(play: Play) -> None:
-    async def scenario(kling: Any) -> None:
-        with pytest.raises(ka.ConfigError, match=r"^duration: pass every parameter in the Kling2 object"):
-            await kling.submit(Kling2(prompt="x"), duration=10)
-
-    before = play.sandbox.requests
-    play(scenario)
-    assert play.sandbox.requests == before
+def test_parameters_beside_an_object_are_refused(open_client: OpenClient, sandbox: Sandbox) -> None:
+    before = sandbox.requests
+    with (
+        open_client(sandbox) as kling,
+        pytest.raises(ka.ConfigError, match=r"^duration: pass every parameter in the Kling2 object"),
+    ):
+        kling.submit(Kling2(prompt="x"), duration=10)
+    assert sandbox.requests == before
 
 
 @pytest.mark.parametrize("params", [None, 5, "prompt", [("prompt", "x")], {5: "x"}])
-def test_raw_parameters_are_a_mapping_of_names(play: Play, params: Any) -> None:
-    async def scenario(kling: Any) -> None:
-        with pytest.raises(ka.ConfigError, match=r"expected (a mapping|a str).*Nothing was sent"):
-            await kling.submit_raw("kling-9", params)
-
-    before = play.sandbox.requests
-    play(scenario)
-    assert play.sandbox.requests == before
+def test_raw_parameters_are_a_mapping_of_names(
+    open_client: OpenClient, sandbox: Sandbox, params: Any
+) -> None:
+    before = sandbox.requests
+    with (
+        open_client(sandbox) as kling,
+        pytest.raises(ka.ConfigError, match=r"expected (a mapping|a str).*Nothing was sent"),
+    ):
+        kling.submit_raw("kling-9", params)
+    assert sandbox.requests == before
 
 
 @pytest.mark.parametrize("requests", [None, 5, "kling-2", REQUESTS[0], Kling2(prompt="x")])
-def test_map_takes_a_series_of_requests(play: Play, requests: Any) -> None:
-    async def scenario(kling: Any) -> None:
-        with pytest.raises(ka.ConfigError, match=r"^requests is .*; expected an iterable of requests"):
-            await kling.map(requests)
+def test_map_takes_a_series_of_requests(open_client: OpenClient, sandbox: Sandbox, requests: Any) -> None:
+    before = sandbox.requests
+    with (
+        open_client(sandbox) as kling,
+        pytest.raises(ka.ConfigError, match=r"^requests is .*; expected an iterable of requests"),
+    ):
+        kling.map(requests)
+    assert sandbox.requests == before
 
-    before = play.sandbox.requests
-    play(scenario)
-    assert play.sandbox.requests == before
 
-
-def test_handle_of_a_job_needs_an_id_and_a_slug(play: Play) -> None:
-    async def scenario(kling: Any) -> None:
+def test_handle_of_a_job_needs_an_id_and_a_slug(open_client: OpenClient, sandbox: Sandbox) -> None:
+    with open_client(sandbox) as kling:
         for request_id in NOT_IDS:
             with pytest.raises(ka.ConfigError, match=r"^request_id is .*; expected the id"):
                 kling.job(request_id)
         with pytest.raises(ka.ConfigError, match=r"^model is 5; expected the slug"):
             kling.job("id", 5)
 
-    play(scenario)
 
-
-def test_wait_events_and_save_check_their_arguments(play: Play, tmp_path: Path) -> None:
-    async def scenario(kling: Any) -> None:
-        job = await kling.submit("kling-2", prompt="x")
-        before = len(play.sandbox.requests)
+def test_wait_events_and_save_check_their_arguments(
+    open_client: OpenClient, sandbox: Sandbox, tmp_path: Path
+) -> None:
+    with open_client(sandbox) as kling:
+        job = kling.submit("kling-2", prompt="x")
+        before = len(sandbox.requests)
         for value in NOT_SECONDS:
             with pytest.raises(ka.ConfigError, match=r"^timeout is "):
-                await job.wait(value)
+                job.wait(value)
             with pytest.raises(ka.ConfigError, match=r"^timeout is "):
-                _ = [event async for event in job.events(value)]
-        assert len(play.sandbox.requests) == before
-        result = await job.wait()
+                _ = list(job.events(value))
+        assert len(sandbox.requests) == before
+        result = job.wait()
         for destination in (None, *NOT_DESTINATIONS):
             with pytest.raises(ka.ConfigError, match=r"^to is .*; expected a folder or a storage URL"):
-                await result.save(destination)
-        [file] = await result.save(tmp_path)
+                result.save(destination)
+        [file] = result.save(tmp_path)
         assert file.path.exists()
-
-    play(scenario)
 
 
 @pytest.mark.parametrize("kind", [Kling, AsyncKling])
@@ -203,18 +206,16 @@ def test_base_url_comes_from_the_environment(kind: Any, monkeypatch: pytest.Monk
 
 
 def test_relative_paths_are_resolved_once(
-    play: Play, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    open_client: OpenClient, sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "elsewhere").mkdir()
     monkeypatch.chdir(tmp_path)
 
-    async def scenario(kling: Any) -> None:
-        job = await kling.submit("kling-2", prompt="x", save_to="out")
+    with open_client(sandbox, journal="jobs.sqlite3") as kling:
+        job = kling.submit("kling-2", prompt="x", save_to="out")
         monkeypatch.chdir(tmp_path / "elsewhere")
-        [entry] = await kling.entries()
+        [entry] = kling.entries()
         assert (entry.request_id, entry.save_to) == (job.request_id, str(tmp_path / "out"))
-
-    play(scenario, journal="jobs.sqlite3")
     assert (tmp_path / "jobs.sqlite3").exists()
     assert list((tmp_path / "elsewhere").iterdir()) == []
 
@@ -230,13 +231,15 @@ def test_working_folder_that_is_gone_is_a_config_error(
         Kling(journal="j")
 
 
-def test_closed_client_sends_and_writes_nothing(play: Play, tmp_path: Path) -> None:
-    async def scenario(kling: Any) -> None:
-        result = await kling.run("kling-2", prompt="x")
-        job = await kling.submit("kling-2", prompt="y")
-        before_closing = await kling.entries()
-        await kling.close()
-        before = len(play.sandbox.requests)
+def test_closed_client_sends_and_writes_nothing(
+    open_client: OpenClient, sandbox: Sandbox, tmp_path: Path
+) -> None:
+    with open_client(sandbox, journal=tmp_path / "journal") as kling:
+        result = kling.run("kling-2", prompt="x")
+        job = kling.submit("kling-2", prompt="y")
+        before_closing = kling.entries()
+        kling.close()
+        before = len(sandbox.requests)
         calls: list[Any] = [
             lambda: kling.submit("kling-2", prompt="x"),
             lambda: kling.submit("kling-2", prompt="x", save_to=tmp_path / "out"),
@@ -253,19 +256,17 @@ def test_closed_client_sends_and_writes_nothing(play: Play, tmp_path: Path) -> N
             with pytest.raises(
                 ka.ConfigError, match=r"this client is closed; make a new one. Nothing was sent"
             ):
-                await call()
+                call()
         for call in (job.status, job.wait):
             with pytest.raises(ka.ConfigError, match=rf"is closed; make a new one. Job {job.request_id} is"):
-                await call()
+                call()
         with pytest.raises(ka.ConfigError, match=r"this client is closed"):
-            _ = [event async for event in job.events()]
-        await kling.close()
-        assert len(play.sandbox.requests) == before
+            _ = list(job.events())
+        kling.close()
+        assert len(sandbox.requests) == before
         assert not (tmp_path / "out").exists()
-        with Kling(journal=tmp_path / "journal", base_url=play.sandbox.base_url) as second:
+        with Kling(journal=tmp_path / "journal", base_url=sandbox.base_url) as second:
             assert second.entries() == before_closing
-
-    play(scenario, journal=tmp_path / "journal")
 
 
 def test_closed_client_cannot_be_entered() -> None:

@@ -7,14 +7,15 @@ from typing import Any
 
 import httpx
 import pytest
+from kling_sandbox import Sandbox
 
 import kling_adapters as ka
 from kling_adapters import AsyncKling, Kling
 from kling_adapters.models import Kling2
 from kling_adapters.testing import FakeGateway
 from tests.protocol.test_batch import Gateway, Runner, gateway, path, run
-from tests.support.play import Play
-from tests.support.stub import Stub, reply
+from tests.support.clients import OpenClient
+from tests.support.scripted_server import ScriptedServer, json_reply
 
 __all__ = ["gateway", "path", "run"]
 
@@ -43,50 +44,54 @@ class Recording(httpx.BaseTransport, httpx.AsyncBaseTransport):
         await self._async.aclose()
 
 
-def test_transport_sends_gateway_requests_but_no_downloads(play: Play, tmp_path: Path) -> None:
+def test_transport_sends_gateway_requests_but_no_downloads(
+    open_client: OpenClient, sandbox: Sandbox, tmp_path: Path
+) -> None:
     transport = Recording()
 
-    async def scenario(kling: Any) -> None:
-        result = await kling.run("kling-2", prompt="x", save_to=tmp_path)
+    before = len(sandbox.requests)
+    with open_client(sandbox, transport=transport) as kling:
+        result = kling.run("kling-2", prompt="x", save_to=tmp_path)
         assert result.saved[0].path.exists()
-
-    before = len(play.sandbox.requests)
-    play(scenario, transport=transport)
-    received = play.sandbox.requests[before:]
+    received = sandbox.requests[before:]
     assert [request.url.path for request in transport.requests] == [
         request.path for request in received if not request.path.startswith("/media/")
     ]
     assert len(transport.requests) < len(received)
-    assert all(request.headers["x-api-key"] == play.sandbox.api_key for request in transport.requests)
+    assert all(request.headers["x-api-key"] == sandbox.api_key for request in transport.requests)
 
 
 @pytest.mark.parametrize("status", [302, 307])
-def test_transport_gets_no_request_for_a_redirect(play: Play, status: int) -> None:
+def test_transport_gets_no_request_for_a_redirect(
+    open_client: OpenClient, sandbox: Sandbox, status: int
+) -> None:
     requests: list[httpx.Request] = []
 
     def redirect(request: httpx.Request) -> httpx.Response:
         requests.append(request)
         return httpx.Response(status, headers={"location": "https://elsewhere.example/"})
 
-    async def scenario(kling: Any) -> None:
-        with pytest.raises(ka.SubmitUncertain):
-            await kling.submit("kling-2", prompt="x")
-
-    play(scenario, transport=httpx.MockTransport(redirect), base_url="https://gateway.example", journal=None)
+    with (
+        open_client(
+            "https://gateway.example", transport=httpx.MockTransport(redirect), journal=None
+        ) as kling,
+        pytest.raises(ka.SubmitUncertain),
+    ):
+        kling.submit("kling-2", prompt="x")
     assert [request.url.host for request in requests] == ["gateway.example"]
 
 
-def test_connect_error_of_a_transport_repeats_the_submit(play: Play) -> None:
+def test_connect_error_of_a_transport_repeats_the_submit(open_client: OpenClient, sandbox: Sandbox) -> None:
     failures: list[type[httpx.TransportError]] = [httpx.ConnectError, httpx.ConnectTimeout, httpx.ReadError]
 
     def fail(request: httpx.Request) -> httpx.Response:
         raise failures.pop(0)("failed", request=request)
 
-    async def scenario(kling: Any) -> None:
-        with pytest.raises(ka.SubmitUncertain):
-            await kling.submit("kling-2", prompt="x")
-
-    play(scenario, transport=httpx.MockTransport(fail), journal=None)
+    with (
+        open_client(sandbox, transport=httpx.MockTransport(fail), journal=None) as kling,
+        pytest.raises(ka.SubmitUncertain),
+    ):
+        kling.submit("kling-2", prompt="x")
     assert failures == []
 
 
@@ -124,67 +129,61 @@ def test_transport_of_the_other_client_is_a_config_error() -> None:
         AsyncKling(transport=httpx.HTTPTransport())  # type: ignore[arg-type]
 
 
-def test_proxy_replaces_those_of_the_environment(play: Play, monkeypatch: pytest.MonkeyPatch) -> None:
-    async def scenario(kling: Any) -> None:
-        with pytest.raises(ka.TransportError):
-            await kling.credits()
-
-    with Stub() as proxy, Stub() as environment_proxy:
+def test_proxy_replaces_those_of_the_environment(
+    open_client: OpenClient, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with ScriptedServer() as proxy, ScriptedServer() as environment_proxy:
         monkeypatch.setenv("HTTPS_PROXY", environment_proxy.url)
         monkeypatch.setenv("NO_PROXY", "gateway.example")
-        proxy.play([reply(407)] * 20)
-        play(scenario, proxy=proxy.url, base_url="https://gateway.example", journal=None)
+        proxy.play([json_reply(407)] * 20)
+        with (
+            open_client("https://gateway.example", proxy=proxy.url, journal=None) as kling,
+            pytest.raises(ka.TransportError),
+        ):
+            kling.credits()
         assert {request.method for request in proxy.requests} == {"CONNECT"}
-        assert not any(play.sandbox.api_key in str(request) for request in proxy.requests)
+        assert not any(sandbox.api_key in str(request) for request in proxy.requests)
         assert environment_proxy.requests == []
 
 
-def test_timeout_of_the_client_is_the_default(play: Play) -> None:
-    async def scenario(kling: Any) -> None:
-        first, second = [await kling.submit("kling-2", prompt="x") for _ in range(2)]
+def test_timeout_of_the_client_is_the_default(open_client: OpenClient, sandbox: Sandbox) -> None:
+    with open_client(sandbox, timeout=0.001) as kling:
+        first, second = [kling.submit("kling-2", prompt="x") for _ in range(2)]
         for call in (
             first.wait,
             kling.job(second.request_id).wait,
             lambda: kling.run("kling-2", prompt="x"),
         ):
             with pytest.raises(ka.WaitTimeout) as caught:
-                await call()
+                call()
             assert caught.value.seconds < 1
-        assert (await first.wait(900)).request_id == first.request_id
-
-    play(scenario, timeout=0.001)
+        assert first.wait(900).request_id == first.request_id
 
 
-def test_timeout_of_a_call_replaces_that_of_the_client(play: Play) -> None:
-    async def scenario(kling: Any) -> None:
-        assert (await kling.run("kling-2", prompt="x", timeout=900)).output
-
-    play(scenario, timeout=0.001)
+def test_timeout_of_a_call_replaces_that_of_the_client(open_client: OpenClient, sandbox: Sandbox) -> None:
+    with open_client(sandbox, timeout=0.001) as kling:
+        assert kling.run("kling-2", prompt="x", timeout=900).output
 
 
-def test_tag_is_kept_with_the_entry(play: Play, tmp_path: Path) -> None:
-    async def scenario(kling: Any) -> list[str | None]:
-        await kling.submit("kling-2", prompt="x", tag="submit")
-        await kling.submit_model("kling-2", PROMPT, tag="submit_model")
-        await kling.submit_raw("kling-2", PROMPT, tag="submit_raw")
-        await kling.run(Kling2(prompt="x"), tag="run")
-        await kling.run_model("kling-2", PROMPT, tag="run_model")
-        await kling.run_direct("kling-2", prompt="x", tag="run_direct")
-        await kling.submit("kling-2", prompt="x")
-        return [entry.tag for entry in await kling.entries()]
-
-    tags = play(scenario, journal=tmp_path / "journal")
+def test_tag_is_kept_with_the_entry(open_client: OpenClient, sandbox: Sandbox, tmp_path: Path) -> None:
+    with open_client(sandbox, journal=tmp_path / "journal") as kling:
+        kling.submit("kling-2", prompt="x", tag="submit")
+        kling.submit_model("kling-2", PROMPT, tag="submit_model")
+        kling.submit_raw("kling-2", PROMPT, tag="submit_raw")
+        kling.run(Kling2(prompt="x"), tag="run")
+        kling.run_model("kling-2", PROMPT, tag="run_model")
+        kling.run_direct("kling-2", prompt="x", tag="run_direct")
+        kling.submit("kling-2", prompt="x")
+        tags = [entry.tag for entry in kling.entries()]
     assert tags == ["submit", "submit_model", "submit_raw", "run", "run_model", "run_direct", None]
 
 
 @pytest.mark.parametrize("call", ["submit", "run", "run_direct"])
-def test_wrong_tag_is_refused(play: Play, call: str) -> None:
-    async def scenario(kling: Any) -> None:
+def test_wrong_tag_is_refused(open_client: OpenClient, sandbox: Sandbox, call: str) -> None:
+    with open_client(sandbox) as kling:
         for tag in (5, "", " ", "\ud800"):
             with pytest.raises(ka.ConfigError, match=r"^tag is .*; expected a text"):
-                await getattr(kling, call)("kling-2", prompt="x", tag=tag)
-
-    play(scenario)
+                getattr(kling, call)("kling-2", prompt="x", tag=tag)
 
 
 def test_tag_of_a_batch_is_kept_with_each_entry(run: Runner, gateway: Gateway) -> None:
@@ -206,21 +205,19 @@ def test_tag_like_that_of_a_batch_belongs_to_no_batch(run: Runner, gateway: Gate
     assert len(run("map", [{"model": "kling-2", "prompt": "a"}], name="films", max_cost=1)) == 1
 
 
-def test_slug_of_run_time_is_validated(play: Play) -> None:
-    async def scenario(kling: Any) -> None:
+def test_slug_of_run_time_is_validated(open_client: OpenClient, sandbox: Sandbox) -> None:
+    with open_client(sandbox) as kling:
         for slug in kling.catalog:
             with pytest.raises(ka.ParamsInvalid, match="nothing_known"):
-                await kling.submit_model(slug, {"nothing_known": 1})
-        assert (await kling.submit_model("kling-2", PROMPT, extra=None)).model == "kling-2"
-        assert (await kling.run_model("kling-2", PROMPT)).model == "kling-2"
+                kling.submit_model(slug, {"nothing_known": 1})
+        assert kling.submit_model("kling-2", PROMPT, extra=None).model == "kling-2"
+        assert kling.run_model("kling-2", PROMPT).model == "kling-2"
         with pytest.raises(ka.UnknownModel):
-            await kling.run_model("kling-22", PROMPT)
+            kling.run_model("kling-22", PROMPT)
         with pytest.raises(ka.ConfigError, match="params is of type list; expected a mapping"):
-            await kling.submit_model("kling-2", [("prompt", "x")])
+            kling.submit_model("kling-2", [("prompt", "x")])
         with pytest.raises(ka.ConfigError, match="model is 5; expected the slug"):
-            await kling.run_model(5, PROMPT)
-
-    play(scenario)
+            kling.run_model(5, PROMPT)
 
 
 @pytest.mark.parametrize("kind", [Kling, AsyncKling])

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import inspect
 from pathlib import Path
 from typing import Any
 
 import pytest
+from kling_sandbox import Sandbox
 
 import kling_adapters as ka
 from kling_adapters.hookspecs import JobContext, Location, hookimpl
-from tests.support.play import Play
+from tests.support.clients import OpenClient
 
 
 class Filing:
@@ -43,11 +43,11 @@ class Filing:
     def abort(self) -> None: ...
 
 
-def test_storage_receives_the_job(play: Play, tmp_path: Path) -> None:
+def test_storage_receives_the_job(open_client: OpenClient, sandbox: Sandbox, tmp_path: Path) -> None:
     filing = Filing()
 
-    async def scenario(kling: Any) -> None:
-        result = await kling.run("kling-2", prompt="a secret plan", duration=5, save_to="filing:")
+    with open_client(sandbox, plugins=[filing], journal=tmp_path / "journal") as kling:
+        result = kling.run("kling-2", prompt="a secret plan", duration=5, save_to="filing:")
         [job] = filing.jobs
         assert job == JobContext(
             result.request_id,
@@ -60,36 +60,25 @@ def test_storage_receives_the_job(play: Play, tmp_path: Path) -> None:
         assert job.cost is not None
         assert "secret" not in repr(job)
 
-    play(scenario, plugins=[filing], journal=tmp_path / "journal")
 
-
-def test_storage_receives_a_resumed_job(play: Play, tmp_path: Path) -> None:
+def test_storage_receives_a_resumed_job(open_client: OpenClient, sandbox: Sandbox, tmp_path: Path) -> None:
     filing = Filing()
     options: dict[str, Any] = {"plugins": [filing], "journal": tmp_path / "journal"}
 
-    async def interrupted(kling: Any) -> None:
+    with open_client(sandbox, **options) as kling:
         filing.is_down = True
         with pytest.raises(ka.StorageError):
-            await kling.run("kling-2", prompt="x", save_to="filing:")
-
-    async def resumed(kling: Any) -> None:
+            kling.run("kling-2", prompt="x", save_to="filing:")
+    with open_client(sandbox, **options) as kling:
         filing.is_down = False
-        resuming: Any = kling.resume()
-        is_async = inspect.isasyncgen(resuming)
-        outcomes: Any = [outcome async for outcome in resuming] if is_async else list(await resuming)
-        assert [outcome.error for outcome in outcomes] == [None]
-
-    play(interrupted, **options)
-    play(resumed, **options)
+        assert [outcome.error for outcome in kling.resume()] == [None]
     [job] = filing.jobs
     assert (job.model, job.params, job.number, job.count) == ("kling-2", {"prompt": "x"}, 1, 1)
 
 
-def test_job_without_a_journal_has_no_params(play: Play) -> None:
+def test_job_without_a_journal_has_no_params(open_client: OpenClient, sandbox: Sandbox) -> None:
     filing = Filing()
 
-    async def scenario(kling: Any) -> None:
-        await kling.run("kling-2", prompt="x", save_to="filing:")
-
-    play(scenario, plugins=[filing], journal=None)
+    with open_client(sandbox, plugins=[filing], journal=None) as kling:
+        kling.run("kling-2", prompt="x", save_to="filing:")
     assert [job.params for job in filing.jobs] == [None]

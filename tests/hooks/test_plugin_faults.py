@@ -15,7 +15,7 @@ import kling_adapters as ka
 from kling_adapters import Kling
 from kling_adapters.hookspecs import Location, hookimpl
 from kling_adapters.testing import SimulatedClock
-from tests.support.play import Play
+from tests.support.clients import OpenClient
 
 from .conftest import Install
 
@@ -110,18 +110,23 @@ class Exits:
 
 @pytest.mark.parametrize("hook", ["kling_storage", "kling_auth", "kling_event", "kling_close"])
 def test_exit_in_a_hook_harms_no_job(
-    play: Play, hook: str, tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+    open_client: OpenClient,
+    sandbox: Sandbox,
+    hook: str,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setenv("SEGMIND_API_KEY", play.sandbox.api_key)
+    monkeypatch.setenv("SEGMIND_API_KEY", sandbox.api_key)
 
-    async def scenario(kling: Any) -> None:
-        assert (await kling.run("kling-2", prompt="x", save_to=tmp_path)).saved[0].path.is_file()
-
-    play(scenario, plugins=[Exits(hook)], api_key=None)
+    with open_client(sandbox, plugins=[Exits(hook)], api_key=None) as kling:
+        assert kling.run("kling-2", prompt="x", save_to=tmp_path).saved[0].path.is_file()
     assert f"SystemExit: in {hook}" in caplog.text
 
 
-def test_exit_in_a_coroutine_harms_no_job(play: Play, caplog: pytest.LogCaptureFixture) -> None:
+def test_exit_in_a_coroutine_harms_no_job(
+    open_client: OpenClient, sandbox: Sandbox, caplog: pytest.LogCaptureFixture
+) -> None:
     class Notifier:
         def __init__(self) -> None:
             self.events: list[str] = []
@@ -133,30 +138,26 @@ def test_exit_in_a_coroutine_harms_no_job(play: Play, caplog: pytest.LogCaptureF
 
     notifier = Notifier()
 
-    async def scenario(kling: Any) -> None:
-        await kling.run("kling-2", prompt="x")
-
-    play(scenario, plugins=[notifier])
+    with open_client(sandbox, plugins=[notifier]) as kling:
+        kling.run("kling-2", prompt="x")
     assert notifier.events == ["Submitted", "StateChanged", "StateChanged", "Completed"]
     assert caplog.text.count("plugin Notifier failed on") == 4
 
 
 @pytest.mark.parametrize("method", ["api_key", "check", "open", "write", "commit", "abort"])
-def test_exit_in_a_method_is_a_kling_error(play: Play, method: str) -> None:
-    plugin = Exits(method, *(["commit"] if method == "abort" else []), key=play.sandbox.api_key)
-    before = len(play.sandbox.billed)
+def test_exit_in_a_method_is_a_kling_error(open_client: OpenClient, sandbox: Sandbox, method: str) -> None:
+    plugin = Exits(method, *(["commit"] if method == "abort" else []), key=sandbox.api_key)
+    before = len(sandbox.billed)
 
-    async def scenario(kling: Any) -> None:
+    with open_client(sandbox, plugins=[plugin], api_key=None) as kling:
         with pytest.raises((ka.StorageError, ka.ConfigError)) as caught:
-            await kling.run("kling-2", prompt="x", save_to="exits:")
+            kling.run("kling-2", prompt="x", save_to="exits:")
         assert "SystemExit" in str(caught.value)
-        if len(play.sandbox.billed) > before:
+        if len(sandbox.billed) > before:
             assert isinstance(caught.value, ka.StorageError)
             assert caught.value.url
             assert "can still be fetched from" in str(caught.value)
-
-    play(scenario, plugins=[plugin], api_key=None)
-    assert len(play.sandbox.billed) - before == (method not in ("api_key", "check"))
+    assert len(sandbox.billed) - before == (method not in ("api_key", "check"))
 
 
 def test_ctrl_c_in_a_method_passes(sandbox: Sandbox) -> None:
@@ -211,29 +212,19 @@ class WrongResult(Exits):
     ],
 )
 def test_wrong_result_of_a_storage_is_storage_error(
-    play: Play, method: str, value: Any, message: str
+    open_client: OpenClient, sandbox: Sandbox, method: str, value: Any, message: str
 ) -> None:
-    async def scenario(kling: Any) -> None:
+    with open_client(sandbox, plugins=[WrongResult(method, value)]) as kling:
         with pytest.raises(ka.StorageError) as caught:
-            await kling.run("kling-2", prompt="x", save_to="exits:")
+            kling.run("kling-2", prompt="x", save_to="exits:")
         assert message in str(caught.value)
         assert "plugin WrongResult" in str(caught.value)
         assert caught.value.url
         assert caught.value.url in str(caught.value)
 
-    play(scenario, plugins=[WrongResult(method, value)])
-
 
 @pytest.mark.parametrize("key", [None, b"SG_0123456789abcdef", 7, ["SG_1"]])
-def test_key_of_another_type_is_config_error(play: Play, key: Any) -> None:
-    async def scenario(kling: Any) -> None:
-        with pytest.raises(ka.ConfigError) as caught:
-            await kling.submit("kling-2", prompt="x")
-        assert f"the auth plugin Keys returned a {type(key).__name__} as the API key; expected a str" in str(
-            caught.value
-        )
-        assert "SG_" not in str(caught.value)
-
+def test_key_of_another_type_is_config_error(open_client: OpenClient, sandbox: Sandbox, key: Any) -> None:
     class Keys:
         @hookimpl
         def kling_auth(self) -> Any:
@@ -242,7 +233,13 @@ def test_key_of_another_type_is_config_error(play: Play, key: Any) -> None:
         def api_key(self) -> Any:
             return key
 
-    play(scenario, plugins=[Keys()], api_key=None)
+    with open_client(sandbox, plugins=[Keys()], api_key=None) as kling:
+        with pytest.raises(ka.ConfigError) as caught:
+            kling.submit("kling-2", prompt="x")
+        assert f"the auth plugin Keys returned a {type(key).__name__} as the API key; expected a str" in str(
+            caught.value
+        )
+        assert "SG_" not in str(caught.value)
 
 
 def raise_error(*_: Any) -> Any:
@@ -251,7 +248,7 @@ def raise_error(*_: Any) -> Any:
 
 @pytest.mark.parametrize("answer", [raise_error, lambda *_: None, lambda *_: 5, sys.exit])
 def test_defective_pool_loses_no_job(
-    play: Play, answer: Callable[..., Any], caplog: pytest.LogCaptureFixture
+    open_client: OpenClient, sandbox: Sandbox, answer: Callable[..., Any], caplog: pytest.LogCaptureFixture
 ) -> None:
     class Pool:
         keys = accepted = refused = key_of = staticmethod(answer)
@@ -261,26 +258,24 @@ def test_defective_pool_loses_no_job(
             return self
 
         def api_key(self) -> str:
-            return play.sandbox.api_key
+            return sandbox.api_key
 
-    async def scenario(kling: Any) -> None:
-        job = await kling.submit("kling-2", prompt="x")
-        assert (await job.wait()).output
-
-    play(scenario, plugins=[Pool()], api_key=None)
+    with open_client(sandbox, plugins=[Pool()], api_key=None) as kling:
+        job = kling.submit("kling-2", prompt="x")
+        assert job.wait().output
     assert "SG_secret" not in caplog.text
 
 
-def test_result_of_a_notifier_is_ignored(play: Play, caplog: pytest.LogCaptureFixture) -> None:
+def test_result_of_a_notifier_is_ignored(
+    open_client: OpenClient, sandbox: Sandbox, caplog: pytest.LogCaptureFixture
+) -> None:
     class Chatty:
         @hookimpl
         def kling_event(self) -> Any:
             return "thanks"
 
-    async def scenario(kling: Any) -> None:
-        await kling.run("kling-2", prompt="x")
-
-    play(scenario, plugins=[Chatty()])
+    with open_client(sandbox, plugins=[Chatty()]) as kling:
+        kling.run("kling-2", prompt="x")
     assert "Chatty" not in caplog.text
 
 
@@ -304,28 +299,24 @@ class Vault:
         return bool(self.ring)
 
 
-def test_renewed_key_is_used_after_a_401(play: Play) -> None:
-    good, bad = play.sandbox.api_key, "SG_wrong_wrong_wrong"
+def test_renewed_key_is_used_after_a_401(open_client: OpenClient, sandbox: Sandbox) -> None:
+    good, bad = sandbox.api_key, "SG_wrong_wrong_wrong"
     vault = Vault(bad, good)
 
-    async def scenario(kling: Any) -> None:
-        job = await kling.submit("kling-2", prompt="x")
+    before = len(sandbox.billed)
+    with open_client(sandbox, plugins=[vault], api_key=None) as kling:
+        job = kling.submit("kling-2", prompt="x")
         vault.ring.insert(0, "SG_false_false_false")
-        assert (await job.wait()).output
-
-    before = len(play.sandbox.billed)
-    play(scenario, plugins=[vault], api_key=None)
+        assert job.wait().output
     assert vault.refusals == [(bad, 401, None), ("SG_false_false_false", 401, None)]
-    assert len(play.sandbox.billed) == before + 1
+    assert len(sandbox.billed) == before + 1
 
 
-def test_key_that_cannot_be_renewed_is_unauthorized(play: Play) -> None:
-    async def scenario(kling: Any) -> None:
+def test_key_that_cannot_be_renewed_is_unauthorized(open_client: OpenClient, sandbox: Sandbox) -> None:
+    vault = Vault()
+    with open_client(sandbox, plugins=[vault], api_key=None) as kling:
         for call in (lambda: kling.submit("kling-2", prompt="x"), kling.credits):
             vault.ring[:] = ["SG_wrong_wrong_wrong", "SG_false_false_false", "SG_wrong_wrong_wrong"]
             with pytest.raises(ka.Unauthorized):
-                await call()
-
-    vault = Vault()
-    play(scenario, plugins=[vault], api_key=None)
+                call()
     assert len(vault.refusals) <= 6

@@ -21,7 +21,7 @@ from kling_adapters.hookspecs import hookimpl
 from kling_adapters.plugins import manager as plugins
 from kling_adapters.plugins.worker import PluginWorker
 from kling_adapters.testing import FakeGateway, SimulatedClock
-from tests.support.play import Play
+from tests.support.clients import OpenClient
 
 EVENTS = ["Submitted", "StateChanged", "StateChanged", "Completed"]
 
@@ -50,14 +50,12 @@ class LoopBound:
         self.is_closed = True
 
 
-def test_async_notifier_has_one_loop_for_the_client(play: Play) -> None:
+def test_async_notifier_has_one_loop_for_the_client(open_client: OpenClient, sandbox: Sandbox) -> None:
     notifier = LoopBound()
 
-    async def scenario(kling: Any) -> None:
+    with open_client(sandbox, plugins=[notifier]) as kling:
         for _ in range(2):
-            await kling.run("kling-2", prompt="x")
-
-    play(scenario, plugins=[notifier])
+            kling.run("kling-2", prompt="x")
     assert notifier.events == EVENTS * 2
     assert notifier.is_closed
     assert notifier.loops[0].is_closed()

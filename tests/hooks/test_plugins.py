@@ -15,7 +15,7 @@ import kling_adapters as ka
 from kling_adapters import AsyncKling, Kling
 from kling_adapters.hookspecs import Location, hookimpl
 from kling_adapters.testing import SimulatedClock
-from tests.support.play import Play
+from tests.support.clients import OpenClient
 
 from .conftest import Install
 
@@ -141,18 +141,18 @@ class AsyncRecorder(Recorder):
 
 
 @pytest.mark.parametrize("recorder", [Recorder, AsyncRecorder])
-def test_notifier_receives_all_events_in_order(play: Play, recorder: type[Recorder], tmp_path: Path) -> None:
+def test_notifier_receives_all_events_in_order(
+    open_client: OpenClient, sandbox: Sandbox, recorder: type[Recorder], tmp_path: Path
+) -> None:
     notifier = recorder()
 
-    async def scenario(kling: Any) -> None:
-        await kling.run("kling-2", prompt="x", save_to=tmp_path)
-
-    play(scenario, plugins=[notifier])
+    with open_client(sandbox, plugins=[notifier]) as kling:
+        kling.run("kling-2", prompt="x", save_to=tmp_path)
     assert notifier.event_names == ["Submitted", "StateChanged", "StateChanged", "Completed", "Stored"]
 
 
 def test_failing_notifier_is_logged_and_skipped(
-    play: Play, caplog: pytest.LogCaptureFixture, tmp_path: Path
+    open_client: OpenClient, sandbox: Sandbox, caplog: pytest.LogCaptureFixture, tmp_path: Path
 ) -> None:
     class Failing:
         @hookimpl
@@ -161,10 +161,8 @@ def test_failing_notifier_is_logged_and_skipped(
 
     notifier = Recorder()
 
-    async def scenario(kling: Any) -> None:
-        assert (await kling.run("kling-2", prompt="x", save_to=tmp_path)).saved
-
-    play(scenario, plugins=[Failing(), notifier])
+    with open_client(sandbox, plugins=[Failing(), notifier]) as kling:
+        assert kling.run("kling-2", prompt="x", save_to=tmp_path).saved
     assert len(notifier.event_names) == 5
     assert caplog.text.count("plugin Failing failed on") == 5
     assert "the pager is down" in caplog.text
@@ -205,11 +203,11 @@ class MemoryWriter:
         self.content = b""
 
 
-def test_storage_failure_is_storage_error(play: Play) -> None:
+def test_storage_failure_is_storage_error(open_client: OpenClient, sandbox: Sandbox) -> None:
     memory = Memory()
 
-    async def scenario(kling: Any) -> None:
-        result = await kling.run("kling-2", prompt="x", save_to="mem:")
+    with open_client(sandbox, plugins=[memory]) as kling:
+        result = kling.run("kling-2", prompt="x", save_to="mem:")
         [file] = result.saved
         assert len(memory.files[file.url.removeprefix("mem:")]) == file.size
         with pytest.raises(ValueError, match="is not a file on this machine"):
@@ -218,10 +216,8 @@ def test_storage_failure_is_storage_error(play: Play) -> None:
         with pytest.raises(
             ka.StorageError, match=r"the store is away.*can still be fetched from http"
         ) as caught:
-            await result.save("mem:")
+            result.save("mem:")
         assert caught.value.url == result.output
-
-    play(scenario, plugins=[memory])
     assert len(memory.files) == 1
 
 

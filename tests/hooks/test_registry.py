@@ -22,7 +22,7 @@ from kling_adapters import AsyncKling, Kling
 from kling_adapters.hookspecs import HookSpecs, Location, hookimpl
 from kling_adapters.plugins import manager as plugins
 from kling_adapters.testing import MP4, FakeGateway, SimulatedClock
-from tests.support.play import Play
+from tests.support.clients import OpenClient
 
 from .conftest import Install
 
@@ -284,14 +284,12 @@ class Nosy:
         self.calls.append("abort")
 
 
-def test_hooks_are_called_in_the_order_of_a_job(play: Play) -> None:
-    nosy = Nosy(play.sandbox.api_key)
+def test_hooks_are_called_in_the_order_of_a_job(open_client: OpenClient, sandbox: Sandbox) -> None:
+    nosy = Nosy(sandbox.api_key)
 
-    async def scenario(kling: Any) -> None:
-        result = await kling.run("kling-2", prompt="x", save_to="nosy:")
+    with open_client(sandbox, plugins=[nosy], api_key=None) as kling:
+        result = kling.run("kling-2", prompt="x", save_to="nosy:")
         assert result.saved[0].link == "https://links.example/1"
-
-    play(scenario, plugins=[nosy], api_key=None)
     polls = ["api_key"] * 3
     assert nosy.calls == [
         "kling_register_adapters",
@@ -317,7 +315,7 @@ def test_hooks_are_called_in_the_order_of_a_job(play: Play) -> None:
     assert hooks == {name for name in vars(HookSpecs) if name.startswith("kling_")} - {"kling_cli"}
 
 
-def test_refused_submit_is_an_event(play: Play) -> None:
+def test_refused_submit_is_an_event(open_client: OpenClient, sandbox: Sandbox) -> None:
     received: list[ka.events.Event] = []
 
     class Recorder:
@@ -325,18 +323,18 @@ def test_refused_submit_is_an_event(play: Play) -> None:
         def kling_event(self, event: ka.events.Event) -> None:
             received.append(event)
 
-    async def scenario(kling: Any) -> None:
-        with pytest.raises(ka.Unauthorized):
-            await kling.submit("kling-2", prompt="x")
-
-    play(scenario, plugins=[Recorder()], api_key="SG_wrong_wrong_wrong")
+    with (
+        open_client(sandbox, plugins=[Recorder()], api_key="SG_wrong_wrong_wrong") as kling,
+        pytest.raises(ka.Unauthorized),
+    ):
+        kling.submit("kling-2", prompt="x")
     [event] = received
     assert isinstance(event, ka.events.SubmitFailed)
     assert (event.model, event.uncertain, event.request_id) == ("kling-2", False, None)
     assert "401" in event.reason
 
 
-def test_events_have_seconds_and_polls(play: Play, tmp_path: Path) -> None:
+def test_events_have_seconds_and_polls(open_client: OpenClient, sandbox: Sandbox, tmp_path: Path) -> None:
     received: dict[str, Any] = {}
 
     class Recorder:
@@ -344,10 +342,8 @@ def test_events_have_seconds_and_polls(play: Play, tmp_path: Path) -> None:
         def kling_event(self, event: ka.events.Event) -> None:
             received[type(event).__name__] = event
 
-    async def scenario(kling: Any) -> None:
-        await kling.run("kling-2", prompt="a secret plan", save_to=tmp_path)
-
-    play(scenario, plugins=[Recorder()])
+    with open_client(sandbox, plugins=[Recorder()]) as kling:
+        kling.run("kling-2", prompt="a secret plan", save_to=tmp_path)
     assert received["Submitted"].params == {"prompt": "a secret plan"}
     assert "secret" not in repr(received["Submitted"])
     assert received["Submitted"].seconds == 0 == received["Stored"].seconds  # on a simulated clock
@@ -534,19 +530,17 @@ def test_plugin_with_a_wrong_return_type_is_skipped(
     assert "SG_this" not in caplog.text
 
 
-def test_storage_error_of_a_plugin_stops_the_submit(play: Play) -> None:
+def test_storage_error_of_a_plugin_stops_the_submit(open_client: OpenClient, sandbox: Sandbox) -> None:
     class Closed:
         @hookimpl
         def kling_storage(self, url: str) -> Any:
             raise ka.StorageError("the archive is closed on Saturdays")
 
-    async def scenario(kling: Any) -> None:
-        before = len(play.sandbox.requests)
+    with open_client(sandbox, plugins=[Closed()]) as kling:
+        before = len(sandbox.requests)
         with pytest.raises(ka.StorageError, match="closed on Saturdays"):
-            await kling.run("kling-2", prompt="x", save_to="anywhere")
-        assert len(play.sandbox.requests) == before
-
-    play(scenario, plugins=[Closed()])
+            kling.run("kling-2", prompt="x", save_to="anywhere")
+        assert len(sandbox.requests) == before
 
 
 class Pool:
@@ -582,57 +576,61 @@ class Pool:
         return self.jobs.get(request_id)
 
 
-def test_pool_retries_with_another_key_that_the_job_keeps(play: Play) -> None:
-    good, bad = play.sandbox.api_key, "SG_wrong_wrong_wrong"
+def test_pool_retries_with_another_key_that_the_job_keeps(open_client: OpenClient, sandbox: Sandbox) -> None:
+    good, bad = sandbox.api_key, "SG_wrong_wrong_wrong"
     pool = Pool([bad, good])
 
-    async def scenario(kling: Any) -> None:
-        job = await kling.submit("kling-2", prompt="x")
+    with open_client(sandbox, plugins=[pool], api_key=None) as kling:
+        job = kling.submit("kling-2", prompt="x")
         assert pool.ring[0] == bad  # another submit would be sent with it
-        assert (await job.wait()).output
-        assert (await kling.job(job.request_id).status()).state == "COMPLETED"
-
-    play(scenario, plugins=[pool], api_key=None)
+        assert job.wait().output
+        assert kling.job(job.request_id).status().state == "COMPLETED"
     assert pool.reports == [("refused", bad, 401), ("accepted", good)]
 
 
-def test_new_pool_finds_the_key_of_a_job_in_the_journal(play: Play, tmp_path: Path) -> None:
-    good, bad = play.sandbox.api_key, "SG_wrong_wrong_wrong"
+def test_new_pool_finds_the_key_of_a_job_in_the_journal(
+    open_client: OpenClient, sandbox: Sandbox, tmp_path: Path
+) -> None:
+    good, bad = sandbox.api_key, "SG_wrong_wrong_wrong"
     ids: list[str] = []
 
-    async def submitting(kling: Any) -> None:
-        ids.append((await kling.submit("kling-2", prompt="x")).request_id)
+    def waiting(kling: Any) -> None:
+        assert kling.job(ids[0]).wait().output
 
-    async def waiting(kling: Any) -> None:
-        assert (await kling.job(ids[0]).wait()).output
-
-    play(submitting, plugins=[Pool([good])], api_key=None, journal=tmp_path / "journal")
+    with open_client(sandbox, plugins=[Pool([good])], api_key=None, journal=tmp_path / "journal") as kling:
+        ids.append(kling.submit("kling-2", prompt="x").request_id)
     after = Pool([bad, good])
-    play(waiting, plugins=[after], api_key=None, journal=tmp_path / "journal")
+    with open_client(sandbox, plugins=[after], api_key=None, journal=tmp_path / "journal") as kling:
+        waiting(kling)
     assert after.reports == [("accepted", good)]
-    with pytest.raises(ka.Unauthorized):
-        play(waiting, plugins=[Pool([bad, good])], api_key=None, journal=None)
+    with (
+        pytest.raises(ka.Unauthorized),
+        open_client(sandbox, plugins=[Pool([bad, good])], api_key=None, journal=None) as kling,
+    ):
+        waiting(kling)
 
 
-def test_pool_without_the_key_of_a_job_uses_another(play: Play, tmp_path: Path) -> None:
+def test_pool_without_the_key_of_a_job_uses_another(
+    open_client: OpenClient, sandbox: Sandbox, tmp_path: Path
+) -> None:
     ids: list[str] = []
 
-    async def submitting(kling: Any) -> None:
-        ids.append((await kling.submit("kling-2", prompt="x")).request_id)
-
-    async def asking(kling: Any) -> None:
-        with pytest.raises(ka.Unauthorized):
-            await kling.job(ids[0]).status()
-
-    play(submitting, plugins=[Pool([play.sandbox.api_key])], api_key=None, journal=tmp_path / "journal")
+    with open_client(
+        sandbox, plugins=[Pool([sandbox.api_key])], api_key=None, journal=tmp_path / "journal"
+    ) as kling:
+        ids.append(kling.submit("kling-2", prompt="x").request_id)
     for journal in ("journal", "none here"):
         pool = Pool(["SG_wrong_wrong_wrong"])
-        play(asking, plugins=[pool], api_key=None, journal=tmp_path / journal)
+        with (
+            open_client(sandbox, plugins=[pool], api_key=None, journal=tmp_path / journal) as kling,
+            pytest.raises(ka.Unauthorized),
+        ):
+            kling.job(ids[0]).status()
         assert pool.reports == []
     assert not (tmp_path / "none here").exists()
 
 
-def test_error_of_an_auth_plugin_is_not_repeated(play: Play) -> None:
+def test_error_of_an_auth_plugin_is_not_repeated(open_client: OpenClient, sandbox: Sandbox) -> None:
     class Leaky:
         @hookimpl
         def kling_auth(self) -> Any:
@@ -641,16 +639,14 @@ def test_error_of_an_auth_plugin_is_not_repeated(play: Play) -> None:
         def api_key(self) -> str:
             raise KeyError(KEY)
 
-    async def scenario(kling: Any) -> None:
+    with open_client(sandbox, plugins=[Leaky()], api_key=None) as kling:
         for call in (kling.credits, lambda: kling.submit("kling-2", prompt="x")):
             with pytest.raises(ka.ConfigError, match=r"failed with KeyError\. Nothing was sent") as caught:
-                await call()
+                call()
             assert KEY not in "".join(traceback.format_exception(caught.value))
 
-    play(scenario, plugins=[Leaky()], api_key=None)
 
-
-def test_failing_storage_check_stops_the_submit(play: Play) -> None:
+def test_failing_storage_check_stops_the_submit(open_client: OpenClient, sandbox: Sandbox) -> None:
     class Odd:
         @hookimpl
         def kling_storage(self) -> Any:
@@ -661,16 +657,16 @@ def test_failing_storage_check_stops_the_submit(play: Play) -> None:
 
         def open(self, name: str, content_type: str) -> Any: ...
 
-    async def scenario(kling: Any) -> None:
-        before = len(play.sandbox.requests)
+    with open_client(sandbox, plugins=[Odd()]) as kling:
+        before = len(sandbox.requests)
         with pytest.raises(ka.StorageError, match="nothing can be stored to tape:1: the tape is torn"):
-            await kling.run("kling-2", prompt="x", save_to="tape:1")
-        assert len(play.sandbox.requests) == before
-
-    play(scenario, plugins=[Odd()])
+            kling.run("kling-2", prompt="x", save_to="tape:1")
+        assert len(sandbox.requests) == before
 
 
-def test_failing_pool_loses_no_job(play: Play, caplog: pytest.LogCaptureFixture) -> None:
+def test_failing_pool_loses_no_job(
+    open_client: OpenClient, sandbox: Sandbox, caplog: pytest.LogCaptureFixture
+) -> None:
     class Failing(Pool):
         def accepted(self, key: str, request_id: str) -> None:
             raise RuntimeError("the ledger is full")
@@ -679,24 +675,21 @@ def test_failing_pool_loses_no_job(play: Play, caplog: pytest.LogCaptureFixture)
             super().refused(key, status, retry_after)
             raise RuntimeError("the ledger is full")
 
-    async def scenario(kling: Any) -> None:
+    with open_client(
+        sandbox, plugins=[Failing(["SG_wrong_wrong_wrong", sandbox.api_key])], api_key=None
+    ) as kling:
         with pytest.raises(ka.Unauthorized):
-            await kling.submit("kling-2", prompt="x")
-        assert (await (await kling.submit("kling-2", prompt="x")).wait()).output
-
-    play(scenario, plugins=[Failing(["SG_wrong_wrong_wrong", play.sandbox.api_key])], api_key=None)
+            kling.submit("kling-2", prompt="x")
+        assert kling.submit("kling-2", prompt="x").wait().output
     assert "plugin Failing failed in accepted() with RuntimeError" in caplog.text
     assert caplog.text.count("plugin Failing failed in refused() with RuntimeError") == 1
 
 
-def test_pool_with_invalid_keys_tries_each_once(play: Play) -> None:
+def test_pool_with_invalid_keys_tries_each_once(open_client: OpenClient, sandbox: Sandbox) -> None:
     pool = Pool(["SG_wrong_wrong_wrong", "SG_false_false_false"])
 
-    async def scenario(kling: Any) -> None:
-        with pytest.raises(ka.Unauthorized):
-            await kling.submit("kling-2", prompt="x")
-
-    play(scenario, plugins=[pool], api_key=None)
+    with open_client(sandbox, plugins=[pool], api_key=None) as kling, pytest.raises(ka.Unauthorized):
+        kling.submit("kling-2", prompt="x")
     assert len(pool.reports) == 3
 
 

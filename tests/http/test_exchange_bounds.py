@@ -27,7 +27,16 @@ from kling_adapters.protocol.responses import read_ended_job
 from kling_adapters.result import Artifact, ResultData
 from kling_adapters.testing import MP4, PNG
 from tests.support.clients import OpenClient
-from tests.support.stub import KEY, Drip, Raw, Reply, Stub, finished, gateway, reply
+from tests.support.scripted_server import (
+    KEY,
+    Drip,
+    Raw,
+    Reply,
+    ScriptedServer,
+    gateway_script,
+    json_reply,
+    result_reply,
+)
 
 Exchange = Callable[..., Outcome]
 
@@ -66,49 +75,49 @@ DRIPS = {
 @pytest.mark.parametrize("drip", DRIPS.values(), ids=DRIPS)
 @pytest.mark.parametrize("method", ["GET", "POST"])
 def test_deadline_ends_a_dripping_answer(exchange: Exchange, drip: tuple[bytes, bytes], method: str) -> None:
-    with Stub(lambda _: Drip(*drip)) as stub:
+    with ScriptedServer(lambda _: Drip(*drip)) as server:
         began = time.monotonic()
-        outcome = exchange(stub.url, Request(method, stub.url + "/v2/x", deadline=0.4))
+        outcome = exchange(server.url, Request(method, server.url + "/v2/x", deadline=0.4))
         assert time.monotonic() - began < 3
     assert outcome == Fault("OutOfTime: the answer took longer than 0.4 s", sent=True)
 
 
 @pytest.mark.parametrize("drip", [DRIPS["head"], (HEAD, MP4[:1])], ids=["head", "body"])
 def test_deadline_ends_a_dripping_file(exchange: Exchange, drip: tuple[bytes, bytes], tmp_path: Path) -> None:
-    with Stub(lambda _: Drip(*drip)) as stub:
-        target = download.Download(Artifact(stub.url + "/x", "video"), "x.{}".format, Folder(tmp_path))
+    with ScriptedServer(lambda _: Drip(*drip)) as server:
+        target = download.Download(Artifact(server.url + "/x", "video"), "x.{}".format, Folder(tmp_path))
         began = time.monotonic()
-        outcome = exchange(stub.url, Request("GET", stub.url + "/x", deadline=0.4), target)
+        outcome = exchange(server.url, Request("GET", server.url + "/x", deadline=0.4), target)
         assert time.monotonic() - began < 3
         target.abort()
     assert outcome == Fault("OutOfTime: the answer took longer than 0.4 s", sent=True)
 
 
-def test_deadline_before_a_connection_sends_nothing(exchange: Exchange, stub: Stub) -> None:
-    outcome = exchange(stub.url, Request("POST", stub.url + "/v2/x", b"{}", deadline=0.0))
+def test_deadline_before_a_connection_sends_nothing(exchange: Exchange, server: ScriptedServer) -> None:
+    outcome = exchange(server.url, Request("POST", server.url + "/v2/x", b"{}", deadline=0.0))
     assert isinstance(outcome, Fault)
     assert not outcome.sent
-    assert stub.requests == []
+    assert server.requests == []
 
 
-def play(stub: Stub, files: Any) -> None:
-    stub.play(gateway(result=[finished(stub.url + "/files/x.mp4")], files=files))
+def play(server: ScriptedServer, files: Any) -> None:
+    server.play(gateway_script(result=[result_reply(server.url + "/files/x.mp4")], files=files))
 
 
 def test_dripping_file_is_abandoned(
-    open_client: OpenClient, stub: Stub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    open_client: OpenClient, server: ScriptedServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(download, "SLOW_START", 0.1)
     monkeypatch.setattr(download, "MIN_RATE", 10_000)
-    with Stub(lambda _: Drip(HEAD, MP4[:1])) as dripping:
-        stub.play(gateway(result=[finished(dripping.url + "/files/x.mp4")]))
+    with ScriptedServer(lambda _: Drip(HEAD, MP4[:1])) as dripping:
+        server.play(gateway_script(result=[result_reply(dripping.url + "/files/x.mp4")]))
         with pytest.raises(StorageError, match=r"TooSlow: \d+ bytes came in"):
-            open_client(stub).save_job(tmp_path)
+            open_client(server).save_job(tmp_path)
     assert list(tmp_path.iterdir()) == []
 
 
 def test_responses_of_a_file_are_limited(
-    open_client: OpenClient, stub: Stub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    open_client: OpenClient, server: ScriptedServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(download, "MAX_RESPONSES", 5)
 
@@ -117,35 +126,35 @@ def test_responses_of_a_file_are_limited(
         headers = {"content-range": f"bytes {start}-{len(MP4) - 1}/{len(MP4)}"}
         return Reply(206 if start else 200, MP4[start:], headers, announce=len(MP4) - start, sent=700)
 
-    play(stub, act)
+    play(server, act)
     with pytest.raises(StorageError, match="more than 5 pieces"):
-        open_client(stub).save_job(tmp_path)
+        open_client(server).save_job(tmp_path)
 
 
 def test_time_of_a_file_is_limited(
-    open_client: OpenClient, stub: Stub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    open_client: OpenClient, server: ScriptedServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(download, "MAX_SECONDS", 0.0)
     monkeypatch.setattr("kling_adapters._http.exchange.MAX_SECONDS", 60.0)
-    play(stub, [Reply(200, MP4)])
+    play(server, [Reply(200, MP4)])
     with pytest.raises(StorageError, match="took longer than"):
-        open_client(stub).save_job(tmp_path)
+        open_client(server).save_job(tmp_path)
 
 
 def test_total_size_of_a_result_is_limited(
-    open_client: OpenClient, stub: Stub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    open_client: OpenClient, server: ScriptedServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(collect, "MAX_TOTAL_BYTES", len(PNG) + 10)
-    images = [{"url": f"{stub.url}/files/{number}"} for number in range(2)]
-    stub.play(gateway(result=[finished(images=images)], files=[Reply(200, PNG)]))
+    images = [{"url": f"{server.url}/files/{number}"} for number in range(2)]
+    server.play(gateway_script(result=[result_reply(images=images)], files=[Reply(200, PNG)]))
     with pytest.raises(StorageError, match="larger than 10 bytes"):
-        open_client(stub).save_job(tmp_path)
+        open_client(server).save_job(tmp_path)
 
 
 @pytest.mark.parametrize("place", ["output", "images"])
 def test_files_of_one_answer_are_limited(place: str) -> None:
     urls = [f"https://images.example.com/{number}.png" for number in range(100_000)]
-    answer = Answer(200, {}, reply(200, {"status": "COMPLETED", place: urls}).body)
+    answer = Answer(200, {}, json_reply(200, {"status": "COMPLETED", place: urls}).body)
     result = read_ended_job("id", None, None, answer)
     assert isinstance(result, ResultData)
     assert len(result.artifacts) == MAX_FILES
@@ -195,28 +204,17 @@ def test_file_changed_during_upload_stays_incomplete(tmp_path: Path) -> None:
 UPLOAD = """
 import resource, sys
 from pathlib import Path
-from tests.support.stub import *
+from tests.support.scripted_server import *
 from kling_adapters import Kling
 
-class Counting(Stub):
-    taken = 0
-    def _serve(self, connection, number):
-        head = connection.recv(2000)
-        if b"upload-asset" not in head:
-            connection.sendall(b"HTTP/1.1 200 OK\\r\\ncontent-length: 20\\r\\n\\r\\n" + b'{"request_id": "a1"}')
-            return connection.close()
-        self.taken = len(head.partition(b"\\r\\n\\r\\n")[2])
-        length = int(head.lower().partition(b"content-length: ")[2].split(b"\\r")[0])
-        while self.taken < length:
-            self.taken += len(connection.recv(65536))
-        body = b'{"file_urls": ["https://images.example.com/a.png"]}'
-        connection.sendall(b"HTTP/1.1 200 OK\\r\\ncontent-length: %d\\r\\n\\r\\n" % len(body) + body)
-        connection.close()
-
-with Counting(lambda _: None) as stub, Kling(api_key=KEY, base_url=stub.url, journal=None) as kling:
+upload = Discard(json_reply(200, {"file_urls": ["https://images.example.com/a.png"]}))
+with (
+    ScriptedServer([upload, submit_reply()]) as server,
+    Kling(api_key=KEY, base_url=server.url, journal=None) as kling,
+):
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     kling.submit_raw("kling-bloombloom", {"image": Path(sys.argv[1])})
-    print(stub.taken, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
+    print(server.requests[0].size, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
 """
 
 
@@ -235,6 +233,6 @@ def test_upload_takes_little_memory(tmp_path: Path) -> None:
 
 
 def test_fault_does_not_hold_the_key(exchange: Exchange) -> None:
-    with Stub(lambda _: Raw(b"HTTP/1.1 200 OK\r\nx-echo " + KEY.encode() + b"\r\n\r\n")) as stub:
-        request = Request("GET", stub.url + "/v2/x", key=Key(KEY))
-        assert KEY not in str(exchange(stub.url, request))
+    with ScriptedServer(lambda _: Raw(b"HTTP/1.1 200 OK\r\nx-echo " + KEY.encode() + b"\r\n\r\n")) as server:
+        request = Request("GET", server.url + "/v2/x", key=Key(KEY))
+        assert KEY not in str(exchange(server.url, request))

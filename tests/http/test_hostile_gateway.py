@@ -22,7 +22,7 @@ from kling_adapters import KlingError, SubmitUncertain, WaitTimeout
 from kling_adapters._http import exchange as _http
 from kling_adapters.testing import MP4
 from tests.support.clients import Client, OpenClient, unwrap
-from tests.support.stub import (
+from tests.support.scripted_server import (
     JOB,
     KEY,
     Action,
@@ -30,11 +30,11 @@ from tests.support.stub import (
     Endless,
     Raw,
     Reply,
-    Stub,
-    accepted,
-    finished,
-    gateway,
-    reply,
+    ScriptedServer,
+    gateway_script,
+    json_reply,
+    result_reply,
+    submit_reply,
 )
 
 SECRET = KEY.encode()
@@ -66,7 +66,7 @@ ANSWERS: dict[str, Action] = {
         b"content-encoding: gzip", b"content-encoding: gzip", body=gzip.compress(SPACES, 9)
     ),
     "gzip that is none": encoded_reply(b"{}", "gzip"),
-    "gzip cut off": encoded_reply(gzip.compress(accepted().body)[:-12], "gzip"),
+    "gzip cut off": encoded_reply(gzip.compress(submit_reply().body)[:-12], "gzip"),
     "unheard-of packing": encoded_reply(b"{}", "zstd, br, x-own"),
     "deep lists": Reply(200, b"[" * 500_000),
     "deep objects": Reply(200, b'{"a":' * 100_000 + b"1" + b"}" * 100_000),
@@ -84,16 +84,16 @@ ANSWERS: dict[str, Action] = {
     "key in packed words": Reply(
         400, gzip.compress(b'{"error": "no such key: %s"}' % SECRET), {"content-encoding": "gzip"}
     ),
-    "key as a state": reply(200, {"status": KEY, "request_id": JOB}),
-    "key in a challenge": reply(401, {"error": KEY}, {"www-authenticate": f'Basic realm="{KEY}"'}),
+    "key as a state": json_reply(200, {"status": KEY, "request_id": JOB}),
+    "key in a challenge": json_reply(401, {"error": KEY}, {"www-authenticate": f'Basic realm="{KEY}"'}),
     # Lines in headers and words that steer a terminal.
     "folded headers": head(b"x: a", b" x-api-key: b", b"content-length: 2", body=b"{}"),
     "zero in a header": head(b"x: \0", b"content-length: 2", body=b"{}"),
     "bare line feeds": Raw(b"HTTP/1.1 200 OK\nx: y\n\n{}"),
     "two answers": Raw(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}" * 2),
-    "words for a terminal": reply(400, {"error": "\x1b[2J\x1b]0;gone\x07\r\nAll is well\u202e", "message": "\x9b1m"}),
-    "failed for a terminal": reply(422, {"status": "FAILED", "error": "\x1b[2J\x08\r\nAll is well"}),
-    "state for a terminal": reply(200, {"status": "\x1b[2J\u202e", "request_id": JOB}),
+    "words for a terminal": json_reply(400, {"error": "\x1b[2J\x1b]0;gone\x07\r\nAll is well\u202e", "message": "\x9b1m"}),
+    "failed for a terminal": json_reply(422, {"status": "FAILED", "error": "\x1b[2J\x08\r\nAll is well"}),
+    "state for a terminal": json_reply(200, {"status": "\x1b[2J\u202e", "request_id": JOB}),
 }  # fmt: skip
 
 WRONG: list[Any] = [
@@ -112,7 +112,7 @@ WRONG: list[Any] = [
 ]
 FIELDS = "request_id status output video images audio metrics error credits free-credits status_url response_url poll_url"
 for value in WRONG:
-    ANSWERS[f"all is {value!r:.20}"] = reply(200, dict.fromkeys(FIELDS.split(), value))
+    ANSWERS[f"all is {value!r:.20}"] = json_reply(200, dict.fromkeys(FIELDS.split(), value))
 
 
 def texts(thing: Any) -> str:
@@ -148,7 +148,7 @@ def call_everything(client: Client, folder: Path) -> list[Any]:
 @pytest.mark.parametrize("answer", ANSWERS.values(), ids=ANSWERS)
 def test_hostile_answers_harm_no_client(
     answer: Action,
-    stub: Stub,
+    server: ScriptedServer,
     open_client: OpenClient,
     tmp_path: Path,
     caplog: pytest.LogCaptureFixture,
@@ -157,8 +157,8 @@ def test_hostile_answers_harm_no_client(
     """To every request the same; so that each reader gets it."""
     monkeypatch.setattr(_http, "MAX_ANSWER_BYTES", 1_000_000)
     target = tmp_path / "target"
-    stub.play(lambda _: answer)
-    client = open_client(stub)
+    server.play(lambda _: answer)
+    client = open_client(server)
     with caplog.at_level(logging.DEBUG, "kling_adapters"):
         results = call_everything(client, target)
     assert isinstance(results[-1], KlingError)
@@ -168,42 +168,46 @@ def test_hostile_answers_harm_no_client(
         assert not isinstance(error, KlingError) or is_plain(str(error))
     assert is_plain(caplog.text)
     assert [path for path in tmp_path.rglob("*") if path != target] == []
-    assert len(stub.posts) == 1
+    assert len(server.posts) == 1
 
 
 def test_combined_hostile_answers_harm_no_client(
-    stub: Stub, second_stub: Stub, open_client: OpenClient, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    server: ScriptedServer,
+    second_server: ScriptedServer,
+    open_client: OpenClient,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     """It accepts, names other hosts and hostile files, and redirects; the file is stored where it should be."""
     away = dict.fromkeys(
-        ("status_url", "response_url", "poll_url"), f"{second_stub.url}/v2/requests/{JOB}?key={KEY}"
+        ("status_url", "response_url", "poll_url"), f"{second_server.url}/v2/requests/{JOB}?key={KEY}"
     )
-    evil = {"set-cookie": f"key={KEY}; Path=/", "refresh": f"0; url={second_stub.url}", "link": f"<{second_stub.url}>; rel=next",
+    evil = {"set-cookie": f"key={KEY}; Path=/", "refresh": f"0; url={second_server.url}", "link": f"<{second_server.url}>; rel=next",
             "content-disposition": 'attachment; filename="../../outside.mp4"', "x-api-key": KEY}  # fmt: skip
     name = "../../outside.mp4"
     video = {
-        "url": f"{stub.url}/files/..%2f..%2foutside.mp4",
+        "url": f"{server.url}/files/..%2f..%2foutside.mp4",
         "file_name": name,
         "content_type": "../../text/x",
     }
-    stub.play(
-        gateway(
-            submit=[reply(200, {"request_id": "../../../outside", **away}, evil)],
-            status=[Reply(307, b"", {"location": second_stub.url, **evil}), reply(200, {"status": "COMPLETED", **away}, evil)],
-            result=[finished(video["url"], video=video, file_name=name, **away)],
-            files=lambda _: Reply(302, b"", {"location": f"{second_stub.url}/files/%2e%2e/x?key=1", **evil}),
+    server.play(
+        gateway_script(
+            submit=[json_reply(200, {"request_id": "../../../outside", **away}, evil)],
+            status=[Reply(307, b"", {"location": second_server.url, **evil}), json_reply(200, {"status": "COMPLETED", **away}, evil)],
+            result=[result_reply(video["url"], video=video, file_name=name, **away)],
+            files=lambda _: Reply(302, b"", {"location": f"{second_server.url}/files/%2e%2e/x?key=1", **evil}),
         )
     )  # fmt: skip
-    second_stub.play(lambda _: Reply(200, MP4, evil))
+    second_server.play(lambda _: Reply(200, MP4, evil))
     target = tmp_path / "a" / "target"
-    client = open_client(stub)
+    client = open_client(server)
     with caplog.at_level(logging.DEBUG, "kling_adapters"):
         [saved] = client.save_job(target)
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == [saved.path]
     assert saved.path.parent == target
     assert saved.path.read_bytes() == MP4
-    assert len(second_stub.requests) == 1
-    assert not any(KEY in repr(received) for received in second_stub.requests)
+    assert len(second_server.requests) == 1
+    assert not any(KEY in repr(received) for received in second_server.requests)
     assert KEY not in caplog.text
 
 
@@ -215,8 +219,8 @@ def short_timeout(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("short_timeout")
 def test_dripping_answer_is_abandoned(open_client: OpenClient) -> None:
     """Each drop comes in time, and so no timeout of a read ever ends it."""
-    with Stub(lambda _: Drip(b"HTTP/1.1 200 OK\r\ncontent-length: 1000\r\n\r\n", b" ")) as stub:
-        client = open_client(stub)
+    with ScriptedServer(lambda _: Drip(b"HTTP/1.1 200 OK\r\ncontent-length: 1000\r\n\r\n", b" ")) as server:
+        client = open_client(server)
         began = time.monotonic()
         with pytest.raises(SubmitUncertain, match="took longer"):
             client.submit_job()
@@ -228,12 +232,12 @@ def test_dripping_answer_is_abandoned(open_client: OpenClient) -> None:
 BOMB = """
 import gzip, resource, sys
 from itertools import repeat
-from tests.support.stub import *
+from tests.support.scripted_server import *
 from kling_adapters import Kling, KlingError
 from kling_adapters.testing import SimulatedClock
 
-with Stub(gateway(submit=[Reply(200, bytes.fromhex(sys.argv[1]), {"content-encoding": sys.argv[2]})])) as stub:
-    with Kling(api_key=KEY, base_url=stub.url, clock=SimulatedClock(), journal=None) as kling:
+with ScriptedServer(gateway_script(submit=[Reply(200, bytes.fromhex(sys.argv[1]), {"content-encoding": sys.argv[2]})])) as server:
+    with Kling(api_key=KEY, base_url=server.url, clock=SimulatedClock(), journal=None) as kling:
         before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         try:
             kling.submit("kling-2", prompt="x")

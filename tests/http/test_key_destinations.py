@@ -27,20 +27,20 @@ from kling_adapters import (
 from kling_adapters.hookspecs import hookimpl
 from kling_adapters.testing import MP4
 from tests.support.clients import Client, OpenClient, unwrap
-from tests.support.stub import (
+from tests.support.scripted_server import (
     JOB,
     KEY,
     Action,
     Hangup,
     Reply,
     Request,
-    Stub,
-    accepted,
-    failed,
-    finished,
-    gateway,
-    reply,
-    state,
+    ScriptedServer,
+    failure_reply,
+    gateway_script,
+    json_reply,
+    result_reply,
+    status_reply,
+    submit_reply,
 )
 
 
@@ -57,12 +57,12 @@ def holds_key(received: Request) -> bool:
 
 
 @pytest.fixture
-def check_traffic(stub: Stub, second_stub: Stub) -> Callable[[], None]:
+def check_traffic(server: ScriptedServer, second_server: ScriptedServer) -> Callable[[], None]:
     """Afterwards: the key went to the gateway with each of its own calls, and never anywhere else."""
 
     def check() -> None:
-        assert not any(holds_key(received) for received in second_stub.requests)
-        for received in stub.requests:
+        assert not any(holds_key(received) for received in second_server.requests)
+        for received in server.requests:
             assert received.headers.get("x-api-key", "") == (
                 "" if received.path.startswith("/files/") else KEY
             )
@@ -74,45 +74,58 @@ def check_traffic(stub: Stub, second_stub: Stub) -> Callable[[], None]:
 
 
 def test_addresses_in_answers_are_not_called(
-    stub: Stub, second_stub: Stub, open_client: OpenClient, tmp_path: Path, check_traffic: Callable[[], None]
+    server: ScriptedServer,
+    second_server: ScriptedServer,
+    open_client: OpenClient,
+    tmp_path: Path,
+    check_traffic: Callable[[], None],
 ) -> None:
-    second_stub.play(gateway())
+    second_server.play(gateway_script())
     away = {
-        "status_url": f"{second_stub.url}/v2/requests/{JOB}/status",
-        "response_url": f"{second_stub.url}/v2/requests/{JOB}",
-        "poll_url": f"{second_stub.url}/v1/requests/{JOB}",
+        "status_url": f"{second_server.url}/v2/requests/{JOB}/status",
+        "response_url": f"{second_server.url}/v2/requests/{JOB}",
+        "poll_url": f"{second_server.url}/v1/requests/{JOB}",
     }
-    stub.play(
-        gateway(
-            submit=[reply(200, {"request_id": JOB, **away})],
-            status=[reply(200, {"status": "QUEUED", **away}), reply(200, {"status": "COMPLETED", **away})],
+    server.play(
+        gateway_script(
+            submit=[json_reply(200, {"request_id": JOB, **away})],
+            status=[
+                json_reply(200, {"status": "QUEUED", **away}),
+                json_reply(200, {"status": "COMPLETED", **away}),
+            ],
             result=[
-                finished(
-                    second_stub.url + "/files/x.mp4", video={"url": second_stub.url + "/files/x.mp4"}, **away
+                result_reply(
+                    second_server.url + "/files/x.mp4",
+                    video={"url": second_server.url + "/files/x.mp4"},
+                    **away,
                 )
             ],
         )
     )
-    open_client(stub).save_job(tmp_path)
-    assert [received.path for received in second_stub.requests] == ["/files/x.mp4"]
+    open_client(server).save_job(tmp_path)
+    assert [received.path for received in second_server.requests] == ["/files/x.mp4"]
     check_traffic()
 
 
 def test_gateway_files_are_fetched_without_the_key(
-    stub: Stub, open_client: OpenClient, tmp_path: Path, check_traffic: Callable[[], None]
+    server: ScriptedServer, open_client: OpenClient, tmp_path: Path, check_traffic: Callable[[], None]
 ) -> None:
-    stub.play(gateway(result=[finished(stub.url + "/files/x.mp4")]))
-    open_client(stub).save_job(tmp_path)
-    assert [received.path for received in stub.requests][-1] == "/files/x.mp4"
+    server.play(gateway_script(result=[result_reply(server.url + "/files/x.mp4")]))
+    open_client(server).save_job(tmp_path)
+    assert [received.path for received in server.requests][-1] == "/files/x.mp4"
     check_traffic()
 
 
 def test_redirects_to_the_gateway_do_not_get_the_key(
-    stub: Stub, second_stub: Stub, open_client: OpenClient, tmp_path: Path, check_traffic: Callable[[], None]
+    server: ScriptedServer,
+    second_server: ScriptedServer,
+    open_client: OpenClient,
+    tmp_path: Path,
+    check_traffic: Callable[[], None],
 ) -> None:
-    second_stub.play(lambda _: Reply(302, b"", {"location": stub.url + "/files/x.mp4"}))
-    stub.play(gateway(result=[finished(second_stub.url + "/x.mp4")]))
-    open_client(stub).save_job(tmp_path)
+    second_server.play(lambda _: Reply(302, b"", {"location": server.url + "/files/x.mp4"}))
+    server.play(gateway_script(result=[result_reply(second_server.url + "/x.mp4")]))
+    open_client(server).save_job(tmp_path)
     check_traffic()
 
 
@@ -121,59 +134,63 @@ def test_redirects_to_the_gateway_do_not_get_the_key(
 def test_redirects_of_gateway_calls_are_not_followed(
     kind: str,
     status: int,
-    stub: Stub,
-    second_stub: Stub,
+    server: ScriptedServer,
+    second_server: ScriptedServer,
     open_client: OpenClient,
     check_traffic: Callable[[], None],
 ) -> None:
-    second_stub.play(gateway())
-    moved = Reply(status, b"", {"location": second_stub.url + "/v2/elsewhere"})
+    second_server.play(gateway_script())
+    moved = Reply(status, b"", {"location": second_server.url + "/v2/elsewhere"})
     script: dict[str, Any] = {kind: [moved]}
-    stub.play(gateway(**script))
+    server.play(gateway_script(**script))
     with pytest.raises(KlingError):
-        open_client(stub).finish_job(timeout=20)
-    assert second_stub.requests == []
+        open_client(server).finish_job(timeout=20)
+    assert second_server.requests == []
     check_traffic()
 
 
 def test_cookies_of_the_gateway_are_not_sent(
-    stub: Stub, second_stub: Stub, open_client: OpenClient, tmp_path: Path
+    server: ScriptedServer, second_server: ScriptedServer, open_client: OpenClient, tmp_path: Path
 ) -> None:
     """Both stubs are one host to a cookie, which knows no ports; a session is a key too."""
     cookie = {"set-cookie": "session=secret; Path=/"}
-    stub.play(
-        gateway(
-            status=[reply(200, {"status": "COMPLETED"}, cookie)],
-            result=[finished(second_stub.url + "/x.mp4")],
+    server.play(
+        gateway_script(
+            status=[json_reply(200, {"status": "COMPLETED"}, cookie)],
+            result=[result_reply(second_server.url + "/x.mp4")],
         )
     )
-    second_stub.play(lambda _: Reply(200, MP4))
-    open_client(stub).save_job(tmp_path)
-    assert "secret" not in second_stub.requests[0].headers.get("cookie", "")
+    second_server.play(lambda _: Reply(200, MP4))
+    open_client(server).save_job(tmp_path)
+    assert "secret" not in second_server.requests[0].headers.get("cookie", "")
 
 
 @pytest.mark.parametrize("variable", ["HTTP_PROXY", "http_proxy", "ALL_PROXY"])
 def test_proxy_does_not_get_the_key_of_a_local_gateway(
-    variable: str, stub: Stub, second_stub: Stub, open_client: OpenClient, monkeypatch: pytest.MonkeyPatch
+    variable: str,
+    server: ScriptedServer,
+    second_server: ScriptedServer,
+    open_client: OpenClient,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Plain http is allowed to this machine because there is no one on the way; a proxy would be."""
-    monkeypatch.setenv(variable, second_stub.url)
-    stub.play(gateway())
-    second_stub.play(gateway())
-    open_client(stub).finish_job()
-    assert second_stub.requests == []
+    monkeypatch.setenv(variable, second_server.url)
+    server.play(gateway_script())
+    second_server.play(gateway_script())
+    open_client(server).finish_job()
+    assert second_server.requests == []
 
 
-@pytest.mark.parametrize("answer", [reply(407), reply(502), Hangup(), Hangup(reset=True)])
+@pytest.mark.parametrize("answer", [json_reply(407), json_reply(502), Hangup(), Hangup(reset=True)])
 def test_proxy_sees_only_the_name_of_the_gateway(
-    answer: Action, second_stub: Stub, open_client: OpenClient, monkeypatch: pytest.MonkeyPatch
+    answer: Action, second_server: ScriptedServer, open_client: OpenClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("HTTPS_PROXY", second_stub.url)
-    second_stub.play([answer] * 8)
+    monkeypatch.setenv("HTTPS_PROXY", second_server.url)
+    second_server.play([answer] * 8)
     with pytest.raises((TransportError, SubmitUncertain)):
         open_client("https://gateway.example").submit_job()
-    assert {received.method for received in second_stub.requests} == {"CONNECT"}
-    assert not any(holds_key(received) for received in second_stub.requests)
+    assert {received.method for received in second_server.requests} == {"CONNECT"}
+    assert not any(holds_key(received) for received in second_server.requests)
 
 
 class EventRecorder:
@@ -211,14 +228,14 @@ def collect_visible(client: Client, folder: Path) -> list[object]:
 
 
 LIVES: list[tuple[str, dict[str, list[Action]], type[KlingError] | None]] = [
-    ("good", {"status": [state("QUEUED"), reply(500), state("COMPLETED")]}, None),
-    ("unauthorized", {"submit": [reply(401, {"error": "bad key"})]}, Unauthorized),
+    ("good", {"status": [status_reply("QUEUED"), json_reply(500), status_reply("COMPLETED")]}, None),
+    ("unauthorized", {"submit": [json_reply(401, {"error": "bad key"})]}, Unauthorized),
     ("uncertain", {"submit": [Hangup()]}, SubmitUncertain),
-    ("limited", {"submit": [reply(429), reply(500), accepted()]}, None),
-    ("failed", {"status": [failed()]}, JobFailed),
+    ("limited", {"submit": [json_reply(429), json_reply(500), submit_reply()]}, None),
+    ("failed", {"status": [failure_reply()]}, JobFailed),
     ("hung", {"status": [Hangup(reset=True)]}, WaitTimeout),
-    ("refused", {"status": [reply(401)]}, Unauthorized),
-    ("no file", {"files": [reply(404)]}, StorageError),
+    ("refused", {"status": [json_reply(401)]}, Unauthorized),
+    ("no file", {"files": [json_reply(404)]}, StorageError),
     ("redirected", {"status": [Reply(302, b"", {"location": "/elsewhere"})]}, WaitTimeout),
 ]
 
@@ -227,15 +244,15 @@ LIVES: list[tuple[str, dict[str, list[Action]], type[KlingError] | None]] = [
 def test_no_text_holds_the_key(
     script: dict[str, Any],
     error: type[KlingError] | None,
-    stub: Stub,
+    server: ScriptedServer,
     open_client: OpenClient,
     tmp_path: Path,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    stub.play(gateway(result=[finished(stub.url + "/files/x.mp4")], **script))
+    server.play(gateway_script(result=[result_reply(server.url + "/files/x.mp4")], **script))
     recorder = EventRecorder()
     with caplog.at_level(logging.DEBUG):
-        results = collect_visible(open_client(stub, plugins=[recorder]), tmp_path)
+        results = collect_visible(open_client(server, plugins=[recorder]), tmp_path)
     assert error is None or any(type(thing) is error for thing in results)
     assert not any(KEY in str(thing) + repr(thing) for thing in [*results, *recorder.events])
     for thing in results:
@@ -254,23 +271,23 @@ ECHO = f"no such key: {KEY}"
 @pytest.mark.parametrize(
     ("script", "error"),
     [
-        ({"submit": [reply(401, {"error": ECHO})]}, Unauthorized),
-        ({"submit": [reply(400, {"message": ECHO})]}, BadRequest),
-        ({"status": [reply(401, {"error_description": ECHO})]}, Unauthorized),
-        ({"status": [failed(ECHO)]}, JobFailed),
+        ({"submit": [json_reply(401, {"error": ECHO})]}, Unauthorized),
+        ({"submit": [json_reply(400, {"message": ECHO})]}, BadRequest),
+        ({"status": [json_reply(401, {"error_description": ECHO})]}, Unauthorized),
+        ({"status": [failure_reply(ECHO)]}, JobFailed),
     ],
 )
 def test_key_repeated_by_the_gateway_is_masked(
     script: dict[str, Any],
     error: type[KlingError],
-    stub: Stub,
+    server: ScriptedServer,
     open_client: OpenClient,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     """Error messages are what people paste into reports; many services quote the key they refuse."""
-    stub.play(gateway(**script))
+    server.play(gateway_script(**script))
     recorder = EventRecorder()
-    client = open_client(stub, plugins=[recorder])
+    client = open_client(server, plugins=[recorder])
     with caplog.at_level(logging.DEBUG, "kling_adapters"), pytest.raises(error) as caught:
         client.finish_job()
     assert "no such key" in str(caught.value)
@@ -279,10 +296,15 @@ def test_key_repeated_by_the_gateway_is_masked(
 
 
 @pytest.mark.parametrize("key", ["1", "a", "QUEUED", "request_id", '"', "{", ":", "output"])
-def test_short_key_does_not_garble_answers(key: str, stub: Stub, open_client: OpenClient) -> None:
+def test_short_key_does_not_garble_answers(key: str, server: ScriptedServer, open_client: OpenClient) -> None:
     """A sandbox may take any key, and whatever keeps a key out of messages must not change what was paid for."""
-    stub.play(gateway(status=[state("QUEUED"), state("COMPLETED")], result=[finished("a text: QUEUED 1")]))
-    client = open_client(stub, api_key=key)
+    server.play(
+        gateway_script(
+            status=[status_reply("QUEUED"), status_reply("COMPLETED")],
+            result=[result_reply("a text: QUEUED 1")],
+        )
+    )
+    client = open_client(server, api_key=key)
     result = client.finish_job()
     assert (result.request_id, result.output) == (JOB, "a text: QUEUED 1")
 
@@ -292,21 +314,23 @@ BAD_KEYS = [f"{KEY}\n", f"{KEY}\r\nx-evil: 1", f"{KEY} ", f" {KEY}", f"{KEY}\0",
 
 @pytest.mark.parametrize("key", BAD_KEYS, ids=ascii)
 def test_invalid_key_is_a_config_error(
-    key: str, stub: Stub, open_client: OpenClient, caplog: pytest.LogCaptureFixture
+    key: str, server: ScriptedServer, open_client: OpenClient, caplog: pytest.LogCaptureFixture
 ) -> None:
-    stub.play([accepted()])
+    server.play([submit_reply()])
     with caplog.at_level(logging.DEBUG), pytest.raises(ConfigError) as caught:
-        open_client(stub, api_key=key).submit_job()
-    assert stub.requests == []
+        open_client(server, api_key=key).submit_job()
+    assert server.requests == []
     assert KEY not in "".join(traceback.format_exception(caught.value)) + caplog.text
 
 
 @pytest.mark.parametrize("key", ["", None])
-def test_missing_key_is_a_config_error(key: str | None, stub: Stub, open_client: OpenClient) -> None:
-    stub.play([accepted()])
+def test_missing_key_is_a_config_error(
+    key: str | None, server: ScriptedServer, open_client: OpenClient
+) -> None:
+    server.play([submit_reply()])
     with pytest.raises(ConfigError, match="SEGMIND_API_KEY"):
-        open_client(stub, api_key=key).submit_job()
-    assert stub.requests == []
+        open_client(server, api_key=key).submit_job()
+    assert server.requests == []
 
 
 class KeyPlugin:
@@ -322,12 +346,14 @@ class KeyPlugin:
 
 
 @pytest.mark.parametrize("key", ["", *BAD_KEYS[:3], None, KEY.encode(), 7])
-def test_plugin_without_a_key_is_a_config_error(key: Any, stub: Stub, open_client: OpenClient) -> None:
+def test_plugin_without_a_key_is_a_config_error(
+    key: Any, server: ScriptedServer, open_client: OpenClient
+) -> None:
     """A request without a key would be refused in the gateway's words; better in ours, and before it is sent."""
-    stub.play([accepted()])
+    server.play([submit_reply()])
     with pytest.raises(ConfigError) as caught:
-        open_client(stub, api_key=None, plugins=[KeyPlugin(key)]).submit_job()
-    assert stub.requests == []
+        open_client(server, api_key=None, plugins=[KeyPlugin(key)]).submit_job()
+    assert server.requests == []
     assert KEY not in "".join(traceback.format_exception(caught.value))
 
 
@@ -373,11 +399,11 @@ def test_unsafe_gateway_addresses_are_refused(kind: type[Kling | AsyncKling], ur
 
 @pytest.mark.parametrize("url", ["{}", "{}/", "{}/v1", "{}/v2", "{}/v2/", "{}/v1/"])
 def test_safe_gateway_addresses_are_accepted(
-    url: str, stub: Stub, open_client: OpenClient, check_traffic: Callable[[], None]
+    url: str, server: ScriptedServer, open_client: OpenClient, check_traffic: Callable[[], None]
 ) -> None:
-    stub.play(gateway())
-    open_client(url.format(stub.url)).finish_job()
-    assert [received.path.partition("?")[0] for received in stub.requests] == [
+    server.play(gateway_script())
+    open_client(url.format(server.url)).finish_job()
+    assert [received.path.partition("?")[0] for received in server.requests] == [
         "/v2/kling-2",
         f"/v2/requests/{JOB}/status",
         f"/v2/requests/{JOB}",

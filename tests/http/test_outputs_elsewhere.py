@@ -26,7 +26,7 @@ from kling_adapters import (
 from kling_adapters._http.output_networks import OutputNetworks
 from kling_adapters.testing import MP4
 from tests.support.clients import OpenClient
-from tests.support.stub import KEY, Reply, Stub
+from tests.support.scripted_server import KEY, Reply, ScriptedServer
 
 Save = Callable[[str, Path], Any]
 
@@ -46,7 +46,7 @@ def save(open_client: OpenClient) -> Save:
     return save_output
 
 
-class Server(Stub):
+class Server(ScriptedServer):
     """Serves a response over TLS at every address of this machine, under the names of ADDRESSES."""
 
     def __init__(self, authority: trustme.CA) -> None:

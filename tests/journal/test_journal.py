@@ -31,8 +31,8 @@ from kling_adapters.hookspecs import hookimpl
 from kling_adapters.journal.journal import Journal
 from kling_adapters.journal.location import default_path
 from kling_adapters.testing import SimulatedClock
-from tests.support.play import Play
-from tests.support.stub import KEY, Reply, Request, Stub, accepted
+from tests.support.clients import OpenClient
+from tests.support.scripted_server import KEY, Reply, Request, ScriptedServer, submit_reply
 
 
 @pytest.fixture
@@ -47,7 +47,9 @@ def journal(path: Path) -> Iterator[Journal]:
     journal.close()
 
 
-def test_journal_records_each_state_of_a_job(play: Play, journal: Journal, tmp_path: Path) -> None:
+def test_journal_records_each_state_of_a_job(
+    open_client: OpenClient, sandbox: Sandbox, journal: Journal, tmp_path: Path
+) -> None:
     states: list[tuple[str, str | None]] = []
 
     class Reading:
@@ -56,16 +58,14 @@ def test_journal_records_each_state_of_a_job(play: Play, journal: Journal, tmp_p
             [entry] = journal.entries()
             states.append((entry.state, entry.request_id))
 
-    async def scenario(kling: Any) -> None:
-        await kling.run("kling-2", prompt="a lighthouse", save_to=tmp_path / "out")
-
-    play(scenario, journal=journal.path, plugins=[Reading()])
+    with open_client(sandbox, journal=journal.path, plugins=[Reading()]) as kling:
+        kling.run("kling-2", prompt="a lighthouse", save_to=tmp_path / "out")
     [entry] = journal.entries()
     assert [state for state, _ in states] == ["QUEUED", "QUEUED", "PROCESSING", "COMPLETED", "COMPLETED"]
     assert all(request_id == entry.request_id for _, request_id in states)
-    assert (entry.gateway, entry.model) == (play.sandbox.base_url, "kling-2")
+    assert (entry.gateway, entry.model) == (sandbox.base_url, "kling-2")
     assert entry.params == {"prompt": "a lighthouse"}
-    assert entry.key == fingerprint_key(play.sandbox.api_key)
+    assert entry.key == fingerprint_key(sandbox.api_key)
     assert entry.save_to == str(tmp_path / "out")
     assert entry.result is not None
     assert entry.result["status"] == "COMPLETED"
@@ -82,27 +82,29 @@ def test_the_intent_is_on_disk_before_the_request_is_sent(path: Path) -> None:
         connection = sqlite3.connect(path)
         states.extend(state for (state,) in connection.execute("SELECT state FROM jobs"))
         connection.close()
-        return accepted("abc")
+        return submit_reply("abc")
 
-    with Stub(read_states) as stub, Kling(base_url=stub.url, api_key=KEY, journal=path) as kling:
+    with (
+        ScriptedServer(read_states) as scripted_server,
+        Kling(base_url=scripted_server.url, api_key=KEY, journal=path) as kling,
+    ):
         assert kling.submit("kling-2", prompt="x").request_id == "abc"
         [entry] = Journal(path).entries()
     assert states == ["SUBMITTING"]
     assert (entry.state, entry.request_id) == ("QUEUED", "abc")
 
 
-def test_refused_submit_and_failed_job_have_reasons(play: Play, journal: Journal) -> None:
-    async def scenario(kling: Any) -> None:
-        with pytest.raises(ka.JobFailed):
-            await kling.run("kling-2", prompt="sandbox-block")
+def test_refused_submit_and_failed_job_have_reasons(
+    open_client: OpenClient, sandbox: Sandbox, journal: Journal
+) -> None:
+    with open_client(sandbox, journal=journal.path) as kling, pytest.raises(ka.JobFailed):
+        kling.run("kling-2", prompt="sandbox-block")
 
-    play(scenario, journal=journal.path)
-
-    async def refused(kling: Any) -> None:
-        with pytest.raises(ka.Unauthorized):
-            await kling.run("kling-2", prompt="x")
-
-    play(refused, journal=journal.path, api_key="SG_wrong_wrong_wrong")
+    with (
+        open_client(sandbox, journal=journal.path, api_key="SG_wrong_wrong_wrong") as kling,
+        pytest.raises(ka.Unauthorized),
+    ):
+        kling.run("kling-2", prompt="x")
     failed, refused_entry = journal.entries()
     assert (failed.state, refused_entry.state, refused_entry.request_id) == ("FAILED", "REFUSED", None)
     assert failed.reason
@@ -111,15 +113,17 @@ def test_refused_submit_and_failed_job_have_reasons(play: Play, journal: Journal
 
 
 def test_client_without_journal_writes_no_file(
-    play: Play, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    open_client: OpenClient, sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def scenario(kling: Any) -> None:
-        await kling.run("kling-2", prompt="x")
+    def scenario(kling: Any) -> None:
+        kling.run("kling-2", prompt="x")
 
     monkeypatch.setenv("KLING_JOURNAL", str(tmp_path / "journal.sqlite3"))
-    play(scenario, journal=None)
+    with open_client(sandbox, journal=None) as kling:
+        scenario(kling)
     monkeypatch.setenv("KLING_JOURNAL", "none")
-    play(scenario)
+    with open_client(sandbox) as kling:
+        scenario(kling)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -141,30 +145,28 @@ def test_files_are_readable_by_their_owner_only(journal: Journal) -> None:
     assert not any(b"SG_0123456789" in path.read_bytes() for path in files)
 
 
-def test_unwritable_journal_stops_the_submit(play: Play, tmp_path: Path) -> None:
+def test_unwritable_journal_stops_the_submit(
+    open_client: OpenClient, sandbox: Sandbox, tmp_path: Path
+) -> None:
     blocked = tmp_path / "blocked"
     blocked.write_text("not a database")
 
-    async def scenario(kling: Any) -> None:
-        before = len(play.sandbox.requests)
+    with open_client(sandbox, journal=blocked) as kling:
+        before = len(sandbox.requests)
         with pytest.raises(ka.StorageError, match=r"journal .*blocked cannot be used.*KLING_JOURNAL=none"):
-            await kling.submit("kling-2", prompt="x")
-        assert len(play.sandbox.requests) == before
-
-    play(scenario, journal=blocked)
+            kling.submit("kling-2", prompt="x")
+        assert len(sandbox.requests) == before
 
 
 def test_journal_broken_after_the_submit_loses_no_job(
-    play: Play, path: Path, caplog: pytest.LogCaptureFixture
+    open_client: OpenClient, sandbox: Sandbox, path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    async def scenario(kling: Any) -> None:
-        job = await kling.submit("kling-2", prompt="x")
+    with open_client(sandbox, journal=path) as kling:
+        job = kling.submit("kling-2", prompt="x")
         connection = sqlite3.connect(path)
         connection.execute("DROP TABLE jobs")
         connection.close()
-        assert (await job.wait()).output
-
-    play(scenario, journal=path)
+        assert job.wait().output
     assert "could not update the journal" in caplog.text
 
 
@@ -200,7 +202,7 @@ def test_cancelled_submit_is_uncertain(sandbox: Sandbox, journal: Journal) -> No
 
 
 def test_submit_interrupted_between_retries_is_refused(
-    play: Play, sandbox: Sandbox, journal: Journal
+    open_client: OpenClient, sandbox: Sandbox, journal: Journal
 ) -> None:
     scopes: list[anyio.CancelScope] = []
 
@@ -212,17 +214,25 @@ def test_submit_interrupted_between_retries_is_refused(
             scopes[0].cancel()
             await anyio.lowlevel.checkpoint()
 
-    async def scenario(kling: Any) -> None:
-        with anyio.CancelScope() as scope:
-            scopes.append(scope)
-            await kling.submit("kling-2", prompt="x")
-        raise KeyboardInterrupt
+    def interrupt_submit(client: Any) -> None:
+        """The blocking client is interrupted in its sleep, the other by a cancel scope of its caller."""
 
-    play.clock = Interrupting()
+        async def submit() -> None:
+            with anyio.CancelScope() as scope:
+                scopes.append(scope)
+                await client.submit("kling-2", prompt="x")
+
+        if isinstance(client, Kling):
+            with pytest.raises(KeyboardInterrupt):
+                client.submit("kling-2", prompt="x")
+        else:
+            anyio.run(submit)
+            assert scopes[0].cancelled_caught
+
     sandbox.faults = Faults([Fault("500", method="POST")])
     try:
-        with pytest.raises(KeyboardInterrupt):
-            play(scenario, journal=journal.path)
+        with open_client(sandbox, journal=journal.path, clock=Interrupting()) as kling:
+            interrupt_submit(kling.kling)
     finally:
         sandbox.faults = Faults()
     [entry] = journal.entries()
@@ -292,16 +302,14 @@ def test_uncertain_submit_is_resolved_once(journal: Journal) -> None:
 
 
 def test_completed_job_is_stored_after_its_record_expired(
-    play: Play, journal: Journal, tmp_path: Path
+    open_client: OpenClient, sandbox: Sandbox, journal: Journal, tmp_path: Path
 ) -> None:
-    async def scenario(kling: Any) -> list[ka.Outcome[Any]]:
-        job = await kling.submit("kling-2", prompt="a lighthouse")
-        journal.record_destination(play.sandbox.base_url, job.request_id, str(tmp_path / "out"))
-        await job.wait()
-        play.sandbox.advance(3601)
-        return [outcome async for outcome in kling.resume()]
-
-    [outcome] = play(scenario, journal=journal.path)
+    with open_client(sandbox, journal=journal.path) as kling:
+        job = kling.submit("kling-2", prompt="a lighthouse")
+        journal.record_destination(sandbox.base_url, job.request_id, str(tmp_path / "out"))
+        job.wait()
+        sandbox.advance(3601)
+        [outcome] = list(kling.resume())
     assert outcome.error is None
     [entry] = journal.entries()
     assert entry.state == "COMPLETED"

@@ -19,8 +19,8 @@ from kling_sandbox import Sandbox
 from kling_adapters import AsyncKling, ConfigError, Kling, ParamsInvalid
 from kling_adapters.models import Kling3ProImage2video, KlingBloombloom, KlingO1
 from kling_adapters.testing import MP4, PNG, SimulatedClock
+from tests.support.clients import OpenClient
 from tests.support.media import JPEG
-from tests.support.play import Play
 
 URL = "https://example.com/a.png"
 
@@ -63,15 +63,13 @@ def last_body(sandbox: Sandbox) -> Any:
     ids=["path", "opened", "bytes", "file-object", "data-url"],
 )
 def test_local_media_is_uploaded_and_its_url_sent(
-    play: Play, sandbox: Sandbox, tmp_path: Path, make: Callable[[Path], Any]
+    open_client: OpenClient, sandbox: Sandbox, tmp_path: Path, make: Callable[[Path], Any]
 ) -> None:
     media = make(tmp_path)
 
-    async def scenario(kling: Any) -> None:
-        await kling.submit("kling-bloombloom", image=media)
-
     before = sandbox.uploads
-    play(scenario, journal=None)
+    with open_client(sandbox, journal=None) as kling:
+        kling.submit("kling-bloombloom", image=media)
     if hasattr(media, "close"):
         media.close()
     image = last_body(sandbox)["image"]
@@ -81,11 +79,14 @@ def test_local_media_is_uploaded_and_its_url_sent(
     assert sandbox.uploads == before + 1
 
 
-def test_nested_media_is_uploaded_once_per_content(play: Play, sandbox: Sandbox, tmp_path: Path) -> None:
+def test_nested_media_is_uploaded_once_per_content(
+    open_client: OpenClient, sandbox: Sandbox, tmp_path: Path
+) -> None:
     path = file(PNG)(tmp_path)
 
-    async def scenario(kling: Any) -> None:
-        await kling.submit(
+    before = sandbox.uploads
+    with open_client(sandbox, journal=None) as kling:
+        kling.submit(
             "kling-3-pro-image2video",
             prompt="@Element1 and @Element2",
             start_image_url=path,
@@ -94,9 +95,6 @@ def test_nested_media_is_uploaded_once_per_content(play: Play, sandbox: Sandbox,
                 {"frontal_image_url": PNG},
             ),
         )
-
-    before = sandbox.uploads
-    play(scenario, journal=None)
     body = last_body(sandbox)
     first, second = body["elements"]
     assert body["start_image_url"] == first["reference_image_urls"][1] == second["frontal_image_url"]
@@ -106,29 +104,31 @@ def test_nested_media_is_uploaded_once_per_content(play: Play, sandbox: Sandbox,
     assert sandbox.uploads == before + 3
 
 
-def test_media_in_extra_parameters_is_uploaded(play: Play, sandbox: Sandbox, tmp_path: Path) -> None:
+def test_media_in_extra_parameters_is_uploaded(
+    open_client: OpenClient, sandbox: Sandbox, tmp_path: Path
+) -> None:
     path = file(PNG)(tmp_path)
 
-    async def scenario(kling: Any) -> None:
-        await kling.submit_raw("kling-bloombloom", {"image": path})
+    with open_client(sandbox, journal=None) as kling:
+        kling.submit_raw("kling-bloombloom", {"image": path})
         with pytest.raises(ParamsInvalid, match=r"masks: not an image, video or audio file"):
-            await kling.submit("kling-2", prompt="x", extra={"masks": [b"text"]})
-
-    play(scenario, journal=None)
+            kling.submit("kling-2", prompt="x", extra={"masks": [b"text"]})
     assert httpx.get(last_body(sandbox)["image"]).content == PNG
 
 
-def test_uploaded_image_reaches_the_model(play: Play, sandbox: Sandbox, tmp_path: Path) -> None:
+def test_uploaded_image_reaches_the_model(open_client: OpenClient, sandbox: Sandbox, tmp_path: Path) -> None:
     picture = httpx.get(f"{sandbox.base_url}/samples/a.png?size=640x640").content
 
-    async def scenario(kling: Any) -> Any:
-        return await kling.run("kling-o1", image_urls=[picture], prompt="@Image1 by night", save_to=tmp_path)
-
-    [saved] = play(scenario, journal=None).saved
+    with open_client(sandbox, journal=None) as kling:
+        [saved] = kling.run(
+            "kling-o1", image_urls=[picture], prompt="@Image1 by night", save_to=tmp_path
+        ).saved
     assert saved.content_type == "image/png"
 
 
-def test_problems_of_all_files_are_reported_at_once(play: Play, sandbox: Sandbox, tmp_path: Path) -> None:
+def test_problems_of_all_files_are_reported_at_once(
+    open_client: OpenClient, sandbox: Sandbox, tmp_path: Path
+) -> None:
     (tmp_path / "empty.png").touch()
     (tmp_path / "notes.txt").write_text("not a picture")
     with (tmp_path / "large.png").open("wb") as large:
@@ -138,8 +138,9 @@ def test_problems_of_all_files_are_reported_at_once(play: Play, sandbox: Sandbox
     closed = io.BytesIO(PNG)
     closed.close()
 
-    async def scenario(kling: Any) -> None:
-        await kling.submit(
+    before = len(sandbox.requests)
+    with pytest.raises(ParamsInvalid) as caught, open_client(sandbox, journal=None) as kling:
+        kling.submit(
             "kling-3-pro-image2video",
             prompt="x",
             duration=99,
@@ -154,10 +155,6 @@ def test_problems_of_all_files_are_reported_at_once(play: Play, sandbox: Sandbox
                 },
             ],
         )
-
-    before = len(sandbox.requests)
-    with pytest.raises(ParamsInvalid) as caught:
-        play(scenario, journal=None)
     text.close()
     messages = {problem.path: problem.message for problem in caught.value.problems}
     assert "not allowed" in messages.pop("duration")
@@ -212,14 +209,12 @@ def test_file_over_the_limit_is_not_read(tmp_path: Path) -> None:
     assert stream.count < 10_000
 
 
-def test_position_of_an_open_file_is_restored(play: Play, sandbox: Sandbox) -> None:
+def test_position_of_an_open_file_is_restored(open_client: OpenClient, sandbox: Sandbox) -> None:
     stream = io.BytesIO(b"skipped" + PNG)
     stream.seek(7)
 
-    async def scenario(kling: Any) -> None:
-        await kling.submit("kling-bloombloom", image=stream)
-
-    play(scenario, journal=None)
+    with open_client(sandbox, journal=None) as kling:
+        kling.submit("kling-bloombloom", image=stream)
     assert httpx.get(last_body(sandbox)["image"]).content == PNG
     assert stream.tell() == 7
     stream.seek(0, io.SEEK_END)
@@ -255,21 +250,17 @@ def test_other_objects_are_not_media() -> None:
     assert KlingO1(prompt=prompt, image_urls=[URL]).wire()["prompt"] == prompt
 
 
-def test_deleted_file_starts_no_job(play: Play, sandbox: Sandbox, tmp_path: Path) -> None:
+def test_deleted_file_starts_no_job(open_client: OpenClient, sandbox: Sandbox, tmp_path: Path) -> None:
     path = file(PNG)(tmp_path)
-
-    async def scenario(kling: Any) -> None:
-        params = KlingBloombloom(image=path)
-        path.unlink()
-        await kling.submit(params)
-
+    params = KlingBloombloom(image=path)
+    path.unlink()
     before = len(sandbox.requests)
-    with pytest.raises(ParamsInvalid, match="is missing"):
-        play(scenario, journal=None)
+    with pytest.raises(ParamsInvalid, match="is missing"), open_client(sandbox, journal=None) as kling:
+        kling.submit(params)
     assert len(sandbox.requests) == before
 
 
-def test_changing_file_starts_no_job(play: Play, sandbox: Sandbox) -> None:
+def test_changing_file_starts_no_job(open_client: OpenClient, sandbox: Sandbox) -> None:
     class Growing(io.BytesIO):
         def tell(self) -> int:
             self.seek(0, io.SEEK_END)
@@ -277,43 +268,49 @@ def test_changing_file_starts_no_job(play: Play, sandbox: Sandbox) -> None:
             self.seek(0)
             return 0
 
-    async def scenario(kling: Any) -> None:
-        await kling.submit("kling-bloombloom", image=Growing(PNG))
-
     before = len(sandbox.requests)
-    with pytest.raises(ConfigError, match=r"cannot be uploaded: it is being changed\. No job was started"):
-        play(scenario, journal=None)
+    with (
+        pytest.raises(ConfigError, match=r"cannot be uploaded: it is being changed\. No job was started"),
+        open_client(sandbox, journal=None) as kling,
+    ):
+        kling.submit("kling-bloombloom", image=Growing(PNG))
     assert len(sandbox.requests) == before
 
 
-def test_uploads_are_shared_by_client_and_journal(play: Play, sandbox: Sandbox, tmp_path: Path) -> None:
-    content = PNG + play.kind.__name__.encode()
+def test_uploads_are_shared_by_client_and_journal(
+    open_client: OpenClient, sandbox: Sandbox, tmp_path: Path
+) -> None:
+    content = PNG + tmp_path.name.encode()
     path = file(content)(tmp_path)
 
-    async def twice(kling: Any) -> None:
-        await kling.submit("kling-bloombloom", image=path)
-        await kling.submit("kling-bloombloom", image=content)
+    def twice(kling: Any) -> None:
+        kling.submit("kling-bloombloom", image=path)
+        kling.submit("kling-bloombloom", image=content)
 
     before = sandbox.uploads
-    play(twice, journal=None)
+    with open_client(sandbox, journal=None) as kling:
+        twice(kling)
     assert sandbox.uploads == before + 1
-    play(twice, journal=tmp_path / "journal")
-    play(twice, journal=tmp_path / "journal")
+    with open_client(sandbox, journal=tmp_path / "journal") as kling:
+        twice(kling)
+    with open_client(sandbox, journal=tmp_path / "journal") as kling:
+        twice(kling)
     assert sandbox.uploads == before + 2
-    play(twice, journal=tmp_path / "other")
+    with open_client(sandbox, journal=tmp_path / "other") as kling:
+        twice(kling)
     assert sandbox.uploads == before + 3
 
 
-def test_upload_is_renewed_a_day_before_it_expires(play: Play, sandbox: Sandbox, tmp_path: Path) -> None:
-    content = PNG + b"aging" + play.kind.__name__.encode()
+def test_upload_is_renewed_a_day_before_it_expires(
+    open_client: OpenClient, sandbox: Sandbox, tmp_path: Path
+) -> None:
+    content = PNG + tmp_path.name.encode()
 
     def after(days: float) -> None:
-        async def aging(kling: Any) -> None:
-            await kling.submit("kling-bloombloom", image=content)
-            play.clock.sleep(days * 86400)
-            await kling.submit("kling-bloombloom", image=content)
-
-        play(aging, journal=None)
+        with open_client(sandbox, journal=None) as kling:
+            kling.submit("kling-bloombloom", image=content)
+            kling.clock.sleep(days * 86400)
+            kling.submit("kling-bloombloom", image=content)
 
     before = sandbox.uploads
     after(5.9)
@@ -321,16 +318,14 @@ def test_upload_is_renewed_a_day_before_it_expires(play: Play, sandbox: Sandbox,
     after(6.1)
     assert sandbox.uploads == before + 3
 
-    async def once(kling: Any) -> None:
-        await kling.submit("kling-bloombloom", image=content)
-
     journal = tmp_path / "journal"
     for days, uploads in ((0, 4), (5.9, 4), (6.1, 5)):
         if journal.exists():
             with sqlite3.connect(journal) as connection:
                 connection.execute("UPDATE uploads SET created = ?", (time.time() - days * 86400,))
             connection.close()
-        play(once, journal=journal)
+        with open_client(sandbox, journal=journal) as kling:
+            kling.submit("kling-bloombloom", image=content)
         assert sandbox.uploads == before + uploads
 
 
@@ -364,11 +359,9 @@ def test_concurrent_threads_upload_once(sandbox: Sandbox) -> None:
     assert sandbox.uploads == before + 1
 
 
-def test_journal_has_urls_and_no_content(play: Play, sandbox: Sandbox, tmp_path: Path) -> None:
-    async def scenario(kling: Any) -> None:
-        await kling.submit("kling-bloombloom", image=PNG)
-
-    play(scenario, journal=tmp_path / "journal")
+def test_journal_has_urls_and_no_content(open_client: OpenClient, sandbox: Sandbox, tmp_path: Path) -> None:
+    with open_client(sandbox, journal=tmp_path / "journal") as kling:
+        kling.submit("kling-bloombloom", image=PNG)
     with sqlite3.connect(tmp_path / "journal") as connection:
         [(params,)] = connection.execute("SELECT params FROM jobs").fetchall()
         [(gateway, url)] = connection.execute("SELECT gateway, url FROM uploads").fetchall()

@@ -46,7 +46,7 @@ from kling_adapters.events import (
     Submitted,
 )
 from kling_adapters.testing import SimulatedClock
-from tests.support.stub import Reply, Request, Stub
+from tests.support.scripted_server import Reply, Request, ScriptedServer
 
 README = Path(kling_apprise.__file__).parents[1].joinpath("README.md").read_text("utf-8")
 
@@ -100,8 +100,8 @@ def hook() -> Iterator[Hook]:
         state.notifications.append(json.loads(request.body))
         return Reply(state.status)
 
-    with Stub(record) as stub:
-        state.host = f"127.0.0.1:{stub.port}"
+    with ScriptedServer(record) as scripted_server:
+        state.host = f"127.0.0.1:{scripted_server.port}"
         yield state
 
 

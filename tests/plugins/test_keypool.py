@@ -31,7 +31,7 @@ from kling_adapters import (
 )
 from kling_adapters.hookspecs import KeyPool
 from kling_adapters.testing import SimulatedClock
-from tests.support.stub import Hangup, Stub, accepted, reply
+from tests.support.scripted_server import Hangup, ScriptedServer, json_reply, submit_reply
 
 A, B, C = (f"SG_{letter * 16}" for letter in "abc")
 REVOKED = "SG_dddddddddddddddd"
@@ -158,26 +158,26 @@ def test_concurrent_refusals_accept_one_post_per_job(connect: Connect) -> None:
 
 
 def test_uncertain_submit_is_not_sent_with_another_key(connect: Connect) -> None:
-    with Stub([Hangup(), accepted()]) as stub:
-        client = connect(stub.url, plugins=[Keypool([A, B])])
+    with ScriptedServer([Hangup(), submit_reply()]) as server:
+        client = connect(server.url, plugins=[Keypool([A, B])])
         with pytest.raises(SubmitUncertain):
             client.submit()
-        assert len(stub.posts) == 1
+        assert len(server.posts) == 1
 
 
 @pytest.mark.parametrize("status", [400, 404, 500, 502, 504])
 def test_unrelated_error_does_not_change_key(connect: Connect, status: int) -> None:
     clock = SimulatedClock()
     pool = Keypool([A, B], clock=clock.now)
-    with Stub([reply(status, {"error": "no"}), accepted()]) as stub:
-        client = connect(stub.url, plugins=[pool], clock=clock)
+    with ScriptedServer([json_reply(status, {"error": "no"}), submit_reply()]) as server:
+        client = connect(server.url, plugins=[pool], clock=clock)
         if status in (500, 502):
             client.submit()
             assert clock.slept
         else:
             with pytest.raises(Exception, match=str(status)):
                 client.submit()
-            assert len(stub.posts) == 1
+            assert len(server.posts) == 1
     assert {pool.api_key(), pool.api_key()} == {A, B}
 
 

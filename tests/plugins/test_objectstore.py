@@ -31,7 +31,7 @@ from kling_sandbox import Sandbox
 from kling_adapters import AsyncKling, Kling, StorageError
 from kling_adapters.hookspecs import Storage
 from kling_adapters.testing import MP4, SimulatedClock, StorageConformance
-from tests.support.stub import Reply, Stub, finished, gateway
+from tests.support.scripted_server import Reply, ScriptedServer, gateway_script, result_reply
 
 ROOT = Path(__file__).parents[2]
 WEED = Path(sys.executable).with_name("weed")
@@ -356,9 +356,13 @@ class Gate:
 @pytest.fixture
 def big_gateway() -> Iterator[str]:
     """A gateway whose jobs all return a file of 64 MB."""
-    with Stub() as stub:
-        stub.play(gateway(result=[finished(f"{stub.url}/files/big.mp4")], files=[Reply(200, BIG)]))
-        yield stub.url
+    with ScriptedServer() as scripted_server:
+        scripted_server.play(
+            gateway_script(
+                result=[result_reply(f"{scripted_server.url}/files/big.mp4")], files=[Reply(200, BIG)]
+            )
+        )
+        yield scripted_server.url
 
 
 async def cancel_task(work: Callable[[], Any], reached: threading.Event) -> None:

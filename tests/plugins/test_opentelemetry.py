@@ -29,19 +29,19 @@ from opentelemetry.trace import StatusCode
 import kling_adapters as ka
 from kling_adapters import AsyncKling, Kling
 from kling_adapters.testing import MP4, SimulatedClock
-from tests.support.play import Play
-from tests.support.stub import (
+from tests.support.clients import OpenClient
+from tests.support.scripted_server import (
     JOB,
     KEY,
     Hangup,
     Reply,
-    Stub,
-    accepted,
-    failed,
-    finished,
-    gateway,
-    reply,
-    state,
+    ScriptedServer,
+    failure_reply,
+    gateway_script,
+    json_reply,
+    result_reply,
+    status_reply,
+    submit_reply,
 )
 
 PROMPT = "a private lighthouse"
@@ -121,13 +121,16 @@ def duration(span: ReadableSpan) -> float:
     return ((span.end_time or 0) - (span.start_time or 0)) / 1e9
 
 
-def test_job_span_has_parent_and_step_children(play: Play, host: Host, tmp_path: Path) -> None:
-    async def scenario(kling: Any) -> Any:
+def test_job_span_has_parent_and_step_children(
+    open_client: OpenClient, sandbox: Sandbox, host: Host, tmp_path: Path
+) -> None:
+    def scenario(kling: Any) -> Any:
         with host.tracer.start_as_current_span("make a teaser"):
-            return await kling.run("kling-2", prompt=PROMPT, save_to=tmp_path)
+            return kling.run("kling-2", prompt=PROMPT, save_to=tmp_path)
 
     before = time.time_ns()
-    result = play(scenario, plugins=[host.plugin()])
+    with open_client(sandbox, plugins=[host.plugin()]) as kling:
+        result = scenario(kling)
     assert Counter(span.name for span in host.spans) == Counter(
         ["make a teaser", "kling.job", "kling.submit", "kling.poll", "kling.store"]
     )
@@ -168,13 +171,13 @@ def test_job_span_has_parent_and_step_children(play: Play, host: Host, tmp_path:
 def test_spans_and_histogram_have_real_durations(host: Host, tmp_path: Path) -> None:
     clock = SimulatedClock()
     with (
-        Stub() as stub,
-        Kling(base_url=stub.url, api_key=KEY, clock=clock, plugins=[host.plugin()]) as kling,
+        ScriptedServer() as server,
+        Kling(base_url=server.url, api_key=KEY, clock=clock, plugins=[host.plugin()]) as kling,
     ):
-        stub.play(
-            gateway(
-                submit=[reply(429), accepted()],
-                result=[finished(f"{stub.url}/files/a.mp4")],
+        server.play(
+            gateway_script(
+                submit=[json_reply(429), submit_reply()],
+                result=[result_reply(f"{server.url}/files/a.mp4")],
                 files=[Hangup(), Reply(200, MP4)],
             )
         )
@@ -190,24 +193,21 @@ def test_spans_and_histogram_have_real_durations(host: Host, tmp_path: Path) -> 
     assert f'"sum": {duration(host.single_span("kling.job"))}' in host.exported_text()
 
 
-def test_jobs_without_current_span_are_separate_traces(play: Play, host: Host) -> None:
-    async def scenario(kling: Any) -> None:
-        await kling.run("kling-2", prompt=PROMPT)
-        await kling.run("kling-o1", prompt=PROMPT, image_urls=IMAGES)
-
-    play(scenario, plugins=[host.plugin()])
+def test_jobs_without_current_span_are_separate_traces(
+    open_client: OpenClient, sandbox: Sandbox, host: Host
+) -> None:
+    with open_client(sandbox, plugins=[host.plugin()]) as kling:
+        kling.run("kling-2", prompt=PROMPT)
+        kling.run("kling-o1", prompt=PROMPT, image_urls=IMAGES)
     jobs = host.spans_named("kling.job")
     assert [parent_id(job) for job in jobs] == [None, None]
     assert len({span.context.trace_id for span in host.spans if span.context}) == 2
     assert host.totals()["kling.jobs"] == {("kling-2",): 1, ("kling-o1",): 1}
 
 
-def test_failed_job_is_error(play: Play, host: Host) -> None:
-    async def scenario(kling: Any) -> None:
-        await kling.run("kling-2", prompt=f"{PROMPT} {BLOCKED_TEXT}")
-
-    with pytest.raises(ka.JobFailed):
-        play(scenario, plugins=[host.plugin()])
+def test_failed_job_is_error(open_client: OpenClient, sandbox: Sandbox, host: Host) -> None:
+    with pytest.raises(ka.JobFailed), open_client(sandbox, plugins=[host.plugin()]) as kling:
+        kling.run("kling-2", prompt=f"{PROMPT} {BLOCKED_TEXT}")
     job = host.single_span("kling.job")
     assert (attributes(job)["kling.outcome"], attributes(job)["error.type"]) == ("failed", "failed")
     assert (job.status.status_code, job.status.description) == (StatusCode.ERROR, None)
@@ -220,16 +220,14 @@ def test_failed_job_is_error(play: Play, host: Host) -> None:
     }
 
 
-def test_expired_job_is_error(play: Play, host: Host) -> None:
-    async def scenario(kling: Any) -> None:
-        job = await kling.submit("kling-2", prompt=PROMPT)
+def test_expired_job_is_error(open_client: OpenClient, sandbox: Sandbox, host: Host) -> None:
+    with open_client(sandbox, plugins=[host.plugin()]) as kling:
+        job = kling.submit("kling-2", prompt=PROMPT)
         for _ in range(3):
-            await job.status()  # the last poll ends the job
-        play.sandbox.advance(2 * 3600)
-        await job.wait()
-
-    with pytest.raises(ka.JobExpired):
-        play(scenario, plugins=[host.plugin()])
+            job.status()  # the last poll ends the job
+        sandbox.advance(2 * 3600)
+        with pytest.raises(ka.JobExpired):
+            job.wait()
     job = host.single_span("kling.job")
     assert (attributes(job)["kling.outcome"], attributes(job)["error.type"]) == ("expired", "expired")
     assert job.status.status_code is StatusCode.ERROR
@@ -237,13 +235,13 @@ def test_expired_job_is_error(play: Play, host: Host) -> None:
     assert "kling.job.duration" not in host.totals()
 
 
-def test_failed_submit_is_job_with_error(play: Play, host: Host) -> None:
-    async def scenario(kling: Any) -> None:
-        with host.tracer.start_as_current_span("outer"):
-            await kling.submit("kling-2", prompt=PROMPT)
-
-    with pytest.raises(ka.InsufficientCredits):
-        play(scenario, plugins=[host.plugin()], api_key=KEY_NO_CREDITS)
+def test_failed_submit_is_job_with_error(open_client: OpenClient, sandbox: Sandbox, host: Host) -> None:
+    with (
+        open_client(sandbox, plugins=[host.plugin()], api_key=KEY_NO_CREDITS) as kling,
+        host.tracer.start_as_current_span("outer"),
+        pytest.raises(ka.InsufficientCredits),
+    ):
+        kling.submit("kling-2", prompt=PROMPT)
     job, submit = host.single_span("kling.job"), host.single_span("kling.submit")
     assert (parent_id(job), parent_id(submit)) == (span_id(host.single_span("outer")), span_id(job))
     for span in (job, submit):
@@ -256,26 +254,27 @@ def test_failed_submit_is_job_with_error(play: Play, host: Host) -> None:
     assert host.totals() == {"kling.failures": {("kling-2", "submit_failed"): 1}}
 
 
-def test_uncertain_submit_has_error_type(play: Play, host: Host) -> None:
-    async def scenario(kling: Any) -> None:
-        await kling.submit("kling-2", prompt=PROMPT)
-
-    with Stub([Hangup()]) as stub, pytest.raises(ka.SubmitUncertain):
-        play(scenario, plugins=[host.plugin()], base_url=stub.url, api_key=KEY)
+def test_uncertain_submit_has_error_type(open_client: OpenClient, sandbox: Sandbox, host: Host) -> None:
+    with (
+        ScriptedServer([Hangup()]) as server,
+        pytest.raises(ka.SubmitUncertain),
+        open_client(server.url, plugins=[host.plugin()], api_key=KEY) as kling,
+    ):
+        kling.submit("kling-2", prompt=PROMPT)
     assert attributes(host.single_span("kling.job"))["error.type"] == "uncertain"
     assert host.totals() == {"kling.failures": {("kling-2", "uncertain"): 1}}
 
 
-def test_job_opened_by_id_starts_at_first_event(play: Play, host: Host) -> None:
-    async def submit(kling: Any) -> Any:
-        return (await kling.submit("kling-2", prompt=PROMPT)).request_id
-
-    async def wait(kling: Any) -> None:
-        with host.tracer.start_as_current_span("later"):
-            await kling.job(request_id).wait()
-
-    request_id = play(submit)
-    play(wait, plugins=[host.plugin()])
+def test_job_opened_by_id_starts_at_first_event(
+    open_client: OpenClient, sandbox: Sandbox, host: Host
+) -> None:
+    with open_client(sandbox) as kling:
+        request_id = kling.submit("kling-2", prompt=PROMPT).request_id
+    with (
+        open_client(sandbox, plugins=[host.plugin()]) as kling,
+        host.tracer.start_as_current_span("later"),
+    ):
+        kling.job(request_id).wait()
     job = host.single_span("kling.job")
     assert parent_id(job) == span_id(host.single_span("later"))
     assert attributes(job) == {
@@ -289,13 +288,11 @@ def test_job_opened_by_id_starts_at_first_event(play: Play, host: Host) -> None:
     assert host.totals() == {"kling.cost": {(): 0.5}, "kling.polls": {(): 4}}
 
 
-def test_second_wait_does_not_count_job_again(play: Play, host: Host) -> None:
-    async def scenario(kling: Any) -> None:
-        job = await kling.submit("kling-2", prompt=PROMPT)
-        await job.wait()
-        await kling.job(job.request_id).wait()
-
-    play(scenario, plugins=[host.plugin()])
+def test_second_wait_does_not_count_job_again(open_client: OpenClient, sandbox: Sandbox, host: Host) -> None:
+    with open_client(sandbox, plugins=[host.plugin()]) as kling:
+        job = kling.submit("kling-2", prompt=PROMPT)
+        job.wait()
+        kling.job(job.request_id).wait()
     assert attributes(host.single_span("kling.poll"))["kling.polls"] == 4
     assert len(host.spans_named("kling.job")) == 1
     totals = host.totals()
@@ -303,27 +300,25 @@ def test_second_wait_does_not_count_job_again(play: Play, host: Host) -> None:
     assert totals["kling.polls"] == {("kling-2",): 4, (): 2}
 
 
-def test_later_store_spans_are_children_of_job(play: Play, host: Host, tmp_path: Path) -> None:
-    async def scenario(kling: Any) -> None:
-        result = await kling.run("kling-2", prompt=PROMPT)
+def test_later_store_spans_are_children_of_job(
+    open_client: OpenClient, sandbox: Sandbox, host: Host, tmp_path: Path
+) -> None:
+    with open_client(sandbox, plugins=[host.plugin()]) as kling:
+        result = kling.run("kling-2", prompt=PROMPT)
         with host.tracer.start_as_current_span("elsewhere"):
             for folder in ("a", "b"):
-                await result.save(tmp_path / folder)
-
-    play(scenario, plugins=[host.plugin()])
+                result.save(tmp_path / folder)
     job = host.single_span("kling.job")
     assert [parent_id(span) for span in host.spans_named("kling.store")] == [span_id(job)] * 2
 
 
-def test_close_ends_spans_of_unfinished_jobs(play: Play, host: Host) -> None:
-    async def scenario(kling: Any) -> None:
-        await kling.submit("kling-2", prompt=PROMPT)
+def test_close_ends_spans_of_unfinished_jobs(open_client: OpenClient, sandbox: Sandbox, host: Host) -> None:
+    with open_client(sandbox, plugins=[host.plugin()]) as kling:
+        kling.submit("kling-2", prompt=PROMPT)
         assert not host.spans_named("kling.job")
-        polled = await kling.submit("kling-2", prompt=PROMPT)
+        polled = kling.submit("kling-2", prompt=PROMPT)
         with pytest.raises(ka.WaitTimeout):
-            await polled.wait(timeout=0)
-
-    play(scenario, plugins=[host.plugin()])
+            polled.wait(timeout=0)
     jobs = host.spans_named("kling.job")
     assert [attributes(job)["kling.outcome"] for job in jobs] == ["unknown", "unknown"]
     assert [len(job.events) for job in jobs] == [0, 1]
@@ -365,8 +360,8 @@ def test_job_is_dropped_an_hour_after_last_event(
 
 def test_repeated_request_id_leaves_no_open_span(host: Host) -> None:
     with (
-        Stub(gateway(status=[state("PROCESSING"), failed()])) as stub,
-        Kling(base_url=stub.url, api_key=KEY, clock=SimulatedClock(), plugins=[host.plugin()]) as kling,
+        ScriptedServer(gateway_script(status=[status_reply("PROCESSING"), failure_reply()])) as server,
+        Kling(base_url=server.url, api_key=KEY, clock=SimulatedClock(), plugins=[host.plugin()]) as kling,
     ):
         kling.submit("kling-2", prompt=PROMPT)
         with pytest.raises(ka.JobFailed):
@@ -460,18 +455,18 @@ def test_concurrent_jobs_keep_parents_in_tasks(sandbox: Sandbox, host: Host, tmp
     assert_jobs_have_own_parents(host, 50)
 
 
-def stub_that_quotes_prompts() -> Stub:
+def serve_quoted_prompts() -> ScriptedServer:
     """Return a gateway whose failure reasons quote the prompt."""
-    return Stub(
-        gateway(
+    return ScriptedServer(
+        gateway_script(
             submit=[
-                accepted(JOB),
-                accepted(JOB.replace("5", "6")),
-                reply(400, {"error": f"not a good prompt: {PROMPT}"}),
+                submit_reply(JOB),
+                submit_reply(JOB.replace("5", "6")),
+                json_reply(400, {"error": f"not a good prompt: {PROMPT}"}),
                 Hangup(),
             ],
-            status=[state("COMPLETED"), failed(f"blocked: {PROMPT}")],
-            result=[finished("https://example.com/secret-address.mp4")],
+            status=[status_reply("COMPLETED"), failure_reply(f"blocked: {PROMPT}")],
+            result=[result_reply("https://example.com/secret-address.mp4")],
         )
     )
 
@@ -483,8 +478,8 @@ def test_params_are_exported_only_if_enabled(
     monkeypatch.setenv("KLING_OPENTELEMETRY_PARAMS", "1" if setting == "environment" else "0")
     plugin = host.plugin(params=True) if setting == "argument" else host.plugin()
     with (
-        stub_that_quotes_prompts() as stub,
-        Kling(base_url=stub.url, api_key=KEY, clock=SimulatedClock(), plugins=[plugin]) as kling,
+        serve_quoted_prompts() as server,
+        Kling(base_url=server.url, api_key=KEY, clock=SimulatedClock(), plugins=[plugin]) as kling,
     ):
         kling.submit_raw(
             "kling-o1", {"prompt": PROMPT, "n": 3, "loud": True, "image_urls": ["https://a/b.png"]}

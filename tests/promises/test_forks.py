@@ -16,7 +16,15 @@ import pytest
 
 from kling_adapters.journal.journal import Journal
 from kling_adapters.testing import PNG, FakeGateway
-from tests.support.stub import Action, Reply, Request, Silence, Stub, accepted, reply
+from tests.support.scripted_server import (
+    Action,
+    Reply,
+    Request,
+    ScriptedServer,
+    Silence,
+    json_reply,
+    submit_reply,
+)
 
 # What `make test` has time for; 2,000 is the whole.
 WAITS = int(os.environ.get("KLING_FORK_WAITS", "160"))
@@ -38,7 +46,7 @@ def complete_job(request: Request) -> Reply:
     """Return the result of the job in the path; its output contains the request id."""
     request_id = request.path.split("/")[3]
     output = f"https://files.example/{request_id}.mp4"
-    return reply(200, {"status": "COMPLETED", "request_id": request_id, "output": output})
+    return json_reply(200, {"status": "COMPLETED", "request_id": request_id, "output": output})
 
 
 WAITING = """
@@ -74,13 +82,13 @@ kling.close() if kind == "Kling" else asyncio.run(kling.close())
 
 @pytest.mark.parametrize("kind", ["Kling", "AsyncKling"])
 def test_forked_children_get_their_own_results(kind: str, tmp_path: Path) -> None:
-    with Stub(complete_job) as stub:
-        lines = run(WAITING, kind, stub.url, tmp_path / "journal", CHILDREN, WAITS).splitlines()
+    with ScriptedServer(complete_job) as server:
+        lines = run(WAITING, kind, server.url, tmp_path / "journal", CHILDREN, WAITS).splitlines()
     counts = [tuple(map(int, line.split())) for line in lines]
     sys.stdout.write(f"{kind}: {sum(count for count, _ in counts)} waits\n")
     assert [foreign for _, foreign in counts] == [0] * CHILDREN
     assert sum(count for count, _ in counts) == WAITS // CHILDREN * CHILDREN
-    assert stub.connections > CHILDREN
+    assert server.connections > CHILDREN
 
 
 LOOPS = """
@@ -135,12 +143,12 @@ def gateway_that_accepts(count: int) -> Iterator[tuple[str, threading.Semaphore]
 
     def accept(request: Request) -> Action:
         if request.connection <= count:
-            return accepted(f"job-{request.connection}")
+            return submit_reply(f"job-{request.connection}")
         arrived.release()
         return Silence()
 
-    with Stub(accept) as stub:
-        yield stub.url, arrived
+    with ScriptedServer(accept) as server:
+        yield server.url, arrived
 
 
 CARRIED = """

@@ -37,21 +37,21 @@ from kling_adapters import Kling, KlingError, events
 from kling_adapters.hookspecs import hookimpl
 from kling_adapters.testing import MP4, PNG, SimulatedClock
 from tests.support.clients import Client, OpenClient, unwrap
-from tests.support.stub import (
+from tests.support.scripted_server import (
     JOB,
     Action,
     Hangup,
     Raw,
     Reply,
     Request,
+    ScriptedServer,
     Silence,
-    Stub,
-    accepted,
-    failed,
-    finished,
-    gateway,
-    reply,
-    state,
+    failure_reply,
+    gateway_script,
+    json_reply,
+    result_reply,
+    status_reply,
+    submit_reply,
 )
 
 # Not all letters, so that its spellings differ.
@@ -147,7 +147,7 @@ class Evidence:
 class Host:
     """A client and everything that can be plugged into it: a pool of keys, webhooks, traces and metrics."""
 
-    def __init__(self, open_client: OpenClient, url: str, receiver: Stub, folder: Path) -> None:
+    def __init__(self, open_client: OpenClient, url: str, receiver: ScriptedServer, folder: Path) -> None:
         self.events: list[events.Event] = []
         self._spans, self._metrics = InMemorySpanExporter(), InMemoryMetricReader()
         traces = TracerProvider()
@@ -213,49 +213,49 @@ def environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv(name, str(tmp_path))
 
 
-def check_destinations(gateway: Stub, *file_hosts: Stub) -> None:
+def check_destinations(gateway: ScriptedServer, *file_hosts: ScriptedServer) -> None:
     def describe(received: Request) -> str:
         return f"{received.path} { {**received.headers, 'x-api-key': ''} } {received.body.decode('latin-1')}"
 
     assert {received.headers.get("x-api-key") for received in gateway.requests} <= {KEY, None}
     assert any("x-api-key" in received.headers for received in gateway.requests)
     assert not any(holds_key(describe(received)) for received in gateway.requests)
-    for stub in file_hosts:
-        assert not any(holds_key(repr(received)) for received in stub.requests)
+    for server in file_hosts:
+        assert not any(holds_key(repr(received)) for received in server.requests)
 
 
 # Longer than a question is repeated, shorter than a job is waited for.
-LONG, DONE = 8, state("COMPLETED")
+LONG, DONE = 8, status_reply("COMPLETED")
 ECHO = f"no such key: {KEY}"
 ESCAPED = SPELLINGS[-1]
 LIVES: dict[str, Script] = {
     "good": {},
-    "limited": {"submit": [reply(429), reply(500), accepted()], "status": [reply(429), state("COMPLETED")]},
-    **{str(code): {"submit": [reply(code, {"error": "no"})]} for code in (401, 404, 406, 418, 429, 504)},
+    "limited": {"submit": [json_reply(429), json_reply(500), submit_reply()], "status": [json_reply(429), status_reply("COMPLETED")]},
+    **{str(code): {"submit": [json_reply(code, {"error": "no"})]} for code in (401, 404, 406, 418, 429, 504)},
     "hung": {"submit": [Hangup()]},
-    "failed": {"status": [failed()]},
-    "expired": {"status": [reply(404)]},
+    "failed": {"status": [failure_reply()]},
+    "expired": {"status": [json_reply(404)]},
     "lost": {"status": [Hangup(reset=True)] * LONG + [DONE]},
-    "no file": {"files": [reply(404)]},
+    "no file": {"files": [json_reply(404)]},
     "no video": {"files": [Reply(200, b"<html>" * 200)]},
     "half a video": {"files": [Reply(200, MP4, announce=len(MP4) + 1)]},
 }  # fmt: skip
 ECHOES: dict[str, Script] = {
-    **{f"{code} with it": {"submit": [reply(code, {"error": ECHO})]} for code in (400, 403, 406, 500, 504)},
-    "in other words": {"submit": [reply(401, {"message": ECHO, "error_description": ECHO, KEY: KEY})]},
+    **{f"{code} with it": {"submit": [json_reply(code, {"error": ECHO})]} for code in (400, 403, 406, 500, 504)},
+    "in other words": {"submit": [json_reply(401, {"message": ECHO, "error_description": ECHO, KEY: KEY})]},
     "a page": {"submit": [Reply(502, f"<html>{ECHO}".encode(), {"content-type": "text/html"})]},
     "escaped": {"submit": [Reply(401, b'{"error": "' + ESCAPED + b'"}')]},
     "escaped a little": {"submit": [Reply(401, json.dumps({"error": KEY}).replace("/", "\\/").encode())]},
     "in wide letters": {"submit": [Reply(401, json.dumps({"error": KEY}).encode("utf-16"))]},
-    "as the id": {"submit": [accepted(KEY)]},
-    "as the state": {"status": [state(KEY), state("COMPLETED")]},
-    "as the reason": {"status": [failed(ECHO)]},
-    "as the output": {"result": [finished(KEY, prompt=KEY, video={"url": f"/files/x.mp4?{KEY}", "file_name": KEY})]},
+    "as the id": {"submit": [submit_reply(KEY)]},
+    "as the state": {"status": [status_reply(KEY), status_reply("COMPLETED")]},
+    "as the reason": {"status": [failure_reply(ECHO)]},
+    "as the output": {"result": [result_reply(KEY, prompt=KEY, video={"url": f"/files/x.mp4?{KEY}", "file_name": KEY})]},
     "a poll that is none": {"status": [Reply(200, KEY.encode())] * LONG + [DONE]},
 }  # fmt: skip
 HEADS: dict[str, Script] = {
-    "a header": {"submit": [reply(401, {"error": "no"}, {"x-request-id": KEY, "x-api-key": KEY})]},
-    "a limit": {"submit": [reply(429, None, {"retry-after": KEY, "x-rate-limit-reset-at-utc": KEY})]},
+    "a header": {"submit": [json_reply(401, {"error": "no"}, {"x-request-id": KEY, "x-api-key": KEY})]},
+    "a limit": {"submit": [json_reply(429, None, {"retry-after": KEY, "x-rate-limit-reset-at-utc": KEY})]},
     "a redirect": {"status": [Reply(302, b"", {"location": f"/elsewhere?key={KEY}"})] * LONG + [DONE]},
     "no head": {"submit": [Raw(b"HTTP/1.1 200 OK\r\n" + KEY.encode() + b"\r\n\r\n")]},
     "no HTTP": {"submit": [Raw(KEY.encode() * 3)]},
@@ -263,30 +263,30 @@ HEADS: dict[str, Script] = {
     "a file that is none": {"files": [Raw(b"HTTP/1.1 200 OK\r\n" + KEY.encode() + b"\r\n\r\n")]},
     "a file elsewhere": {"files": [Reply(302, b"", {"location": f"http://127.0.0.1:1/{KEY}"})]},
     "a strange file": {"files": [Reply(206, MP4, {"content-range": KEY, "content-type": KEY})]},
-    "a cookie": {"status": [reply(200, {"status": "COMPLETED"}, {"set-cookie": f"session={KEY}"})]},
+    "a cookie": {"status": [json_reply(200, {"status": "COMPLETED"}, {"set-cookie": f"session={KEY}"})]},
 }
 
 
-def play(stub: Stub, script: Script) -> None:
-    output = stub.url + "/files/x.mp4"
+def play(server: ScriptedServer, script: Script) -> None:
+    output = server.url + "/files/x.mp4"
     ids = [JOB, *(f"job-{number}" for number in range(20))]
     described = {
-        "submit": list(map(accepted, ids)),
-        "result": [finished(output, video={"url": output})],
+        "submit": list(map(submit_reply, ids)),
+        "result": [result_reply(output, video={"url": output})],
         **script,
     }
-    answer = gateway(**described)
+    answer = gateway_script(**described)
 
     def act(received: Request) -> Action:
         if received.path == "/upload-asset" and "submit" not in script:
-            return reply(200, {"file_urls": [f"{stub.url}/assets/x.png"]})
+            return json_reply(200, {"file_urls": [f"{server.url}/assets/x.png"]})
         if received.path == "/v1/get-user-credits" and "status" not in script:
-            return reply(200, {"credits": 7})
+            return json_reply(200, {"credits": 7})
         if received.path == "/v1/kling-2" and "submit" not in script:
             return Reply(200, MP4, {"content-type": "video/mp4", "x-request-id": "job-sync", "x-cost": "0.5"})
         return answer(received)
 
-    stub.play(act)
+    server.play(act)
 
 
 @pytest.mark.usefixtures("environment")
@@ -295,18 +295,18 @@ def play(stub: Stub, script: Script) -> None:
 )
 def test_client_leaves_the_key_nowhere(
     script: Script,
-    stub: Stub,
-    second_stub: Stub,
+    server: ScriptedServer,
+    second_server: ScriptedServer,
     open_client: OpenClient,
     tmp_path: Path,
     caplog: pytest.LogCaptureFixture,
     capfd: pytest.CaptureFixture[str],
 ) -> None:
-    play(stub, script)
-    second_stub.play(lambda _: Reply(204))
+    play(server, script)
+    second_server.play(lambda _: Reply(204))
     evidence = Evidence()
     with caplog.at_level(logging.DEBUG):
-        host = Host(open_client, stub.url, second_stub, tmp_path)
+        host = Host(open_client, server.url, second_server, tmp_path)
         call_everything(host.client, tmp_path, evidence)
         host.client.close()
     host.show(evidence)
@@ -314,24 +314,24 @@ def test_client_leaves_the_key_nowhere(
     evidence.read(tmp_path)
     evidence.texts += [("output", text) for text in capfd.readouterr()]
     evidence.check()
-    check_destinations(stub, second_stub)
+    check_destinations(server, second_server)
     assert {record.name.partition(".")[0] for record in caplog.records} >= {"kling_adapters", "httpcore"}
-    assert second_stub.requests
+    assert second_server.requests
 
 
 @pytest.mark.usefixtures("environment")
-def test_interrupted_client_does_not_show_the_key(stub: Stub, tmp_path: Path) -> None:
+def test_interrupted_client_does_not_show_the_key(server: ScriptedServer, tmp_path: Path) -> None:
     """Within httpx: the traceback that an application reports has the variables of its functions, too."""
-    stub.play([Silence()])
+    server.play([Silence()])
     evidence = Evidence()
 
     def interrupt() -> None:
-        while not stub.requests:
+        while not server.requests:
             time.sleep(0.001)
         os.kill(os.getpid(), signal.SIGINT)
 
     threading.Thread(target=interrupt).start()
-    with Kling(base_url=stub.url, journal=tmp_path / "journal.sqlite3") as kling:
+    with Kling(base_url=server.url, journal=tmp_path / "journal.sqlite3") as kling:
         error = evidence.keep(lambda: kling.submit("kling-2", prompt="a lighthouse"))
     assert isinstance(error, KeyboardInterrupt)
     assert "httpcore" in "".join(traceback.format_exception(error))
@@ -361,16 +361,18 @@ class RefusedPool:
         return None
 
 
-def test_empty_pool_does_not_show_its_keys(stub: Stub, open_client: OpenClient, tmp_path: Path) -> None:
+def test_empty_pool_does_not_show_its_keys(
+    server: ScriptedServer, open_client: OpenClient, tmp_path: Path
+) -> None:
     evidence = Evidence()
-    client = open_client(stub, api_key=None, plugins=[RefusedPool()], journal=tmp_path / "journal.sqlite3")
+    client = open_client(server, api_key=None, plugins=[RefusedPool()], journal=tmp_path / "journal.sqlite3")
     call_everything(client, tmp_path, evidence)
     evidence.check()
-    assert stub.requests == []
+    assert server.requests == []
 
 
-def test_command_leaves_the_key_nowhere(stub: Stub, tmp_path: Path) -> None:
-    play(stub, {})
+def test_command_leaves_the_key_nowhere(server: ScriptedServer, tmp_path: Path) -> None:
+    play(server, {})
     (tmp_path / "films.jsonl").write_text('{"model": "kling-2", "prompt": "a lighthouse"}\n')
     evidence = Evidence()
 
@@ -395,16 +397,16 @@ def test_command_leaves_the_key_nowhere(stub: Stub, tmp_path: Path) -> None:
     def kling(*words: str) -> str:
         return run("from kling_adapters.cli import main; main()", *words)
 
-    gateway = ("--base-url", stub.url)
+    gateway = ("--base-url", server.url)
     film = ("kling-2", "prompt=a lighthouse", *gateway)
     assert JOB in kling("-v", "run", *film, "--save-to", "films", "--json")
     assert "1 completed" in kling("-v", "batch", "films.jsonl", *gateway)
     assert JOB in kling("jobs", "--json")
     assert "env_auth" in kling("plugins")
-    play(stub, {"submit": [reply(401, {"error": ECHO})]})
+    play(server, {"submit": [json_reply(401, {"error": ECHO})]})
     assert "no such key: [key]" in kling("-v", "run", *film)
-    code = f"from kling_adapters import Kling; Kling(base_url={stub.url!r}).submit('kling-2', prompt='x')"
+    code = f"from kling_adapters import Kling; Kling(base_url={server.url!r}).submit('kling-2', prompt='x')"
     assert "Traceback" in run(code)
     evidence.read(tmp_path)
     evidence.check()
-    check_destinations(stub)
+    check_destinations(server)

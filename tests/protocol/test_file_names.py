@@ -8,32 +8,31 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from kling_sandbox import Sandbox
 
 import kling_adapters as ka
 from kling_adapters.protocol.file_names import FIELDS, FileName, check_unique_per_job, split_destination
-from tests.support.play import Play
+from tests.support.clients import OpenClient
 
 TODAY = datetime.now(UTC).date().isoformat()
 
 
-def run_with(play: Play, save_to: Any, **options: Any) -> Any:
+def run_with(open_client: OpenClient, sandbox: Sandbox, save_to: Any, **options: Any) -> Any:
     """Run a job and return its result."""
 
-    async def scenario(kling: Any) -> Any:
-        return await kling.run("kling-2", prompt="a panda", save_to=save_to)
-
-    return play(scenario, **options)
+    with open_client(sandbox, **options) as kling:
+        return kling.run("kling-2", prompt="a panda", save_to=save_to)
 
 
-def test_file_name_names_the_only_output(play: Play, tmp_path: Path) -> None:
-    [file] = run_with(play, tmp_path / "renders" / "film.mp4").saved
+def test_file_name_names_the_only_output(open_client: OpenClient, sandbox: Sandbox, tmp_path: Path) -> None:
+    [file] = run_with(open_client, sandbox, tmp_path / "renders" / "film.mp4").saved
     assert file.path == tmp_path / "renders" / "film.mp4"
     assert file.path.stat().st_size == file.size
     assert [path.name for path in (tmp_path / "renders").iterdir()] == ["film.mp4"]
 
 
-def test_template_fields_are_filled(play: Play, tmp_path: Path) -> None:
-    result = run_with(play, f"{tmp_path}/{{model}}-{{request_id}}-{{index}}-{{date}}{{ext}}")
+def test_template_fields_are_filled(open_client: OpenClient, sandbox: Sandbox, tmp_path: Path) -> None:
+    result = run_with(open_client, sandbox, f"{tmp_path}/{{model}}-{{request_id}}-{{index}}-{{date}}{{ext}}")
     [file] = result.saved
     # Midnight may pass during the test.
     pattern = rf"kling-2-{re.escape(result.request_id)}-1-\d\d\d\d-\d\d-\d\d\.mp4"
@@ -41,8 +40,8 @@ def test_template_fields_are_filled(play: Play, tmp_path: Path) -> None:
     assert file.path.parent == tmp_path
 
 
-def test_template_in_a_file_url(play: Play, tmp_path: Path) -> None:
-    [file] = run_with(play, f"{tmp_path.as_uri()}/film-{{model}}").saved
+def test_template_in_a_file_url(open_client: OpenClient, sandbox: Sandbox, tmp_path: Path) -> None:
+    [file] = run_with(open_client, sandbox, f"{tmp_path.as_uri()}/film-{{model}}").saved
     assert file.path == tmp_path / "film-kling-2.mp4"
 
 
@@ -66,82 +65,71 @@ def test_template_in_a_file_url(play: Play, tmp_path: Path) -> None:
     ],
 )
 def test_unusable_name_is_refused_before_the_submit(
-    name: str, message: str, play: Play, tmp_path: Path
+    name: str, message: str, open_client: OpenClient, sandbox: Sandbox, tmp_path: Path
 ) -> None:
-    requests = list(play.sandbox.requests)
+    requests = list(sandbox.requests)
     for method in ("run", "run_sync", "submit"):
-
-        async def scenario(kling: Any, method: str = method) -> None:
+        with open_client(sandbox) as kling:
             with pytest.raises(ka.ConfigError, match=re.escape(message)) as caught:
-                await getattr(kling, method)("kling-2", prompt="a panda", save_to=f"{tmp_path}/{name}")
+                getattr(kling, method)("kling-2", prompt="a panda", save_to=f"{tmp_path}/{name}")
             assert "Nothing was sent" in str(caught.value)
-
-        play(scenario)
-    assert list(play.sandbox.requests) == requests
+    assert list(sandbox.requests) == requests
     assert list(tmp_path.iterdir()) == []
 
 
-def test_direct_run_stores_under_the_name(play: Play, tmp_path: Path) -> None:
-    async def scenario(kling: Any) -> Any:
-        return await kling.run_sync("kling-2", prompt="a panda", save_to=tmp_path / "film.mp4")
-
-    [file] = play(scenario).saved
+def test_direct_run_stores_under_the_name(open_client: OpenClient, sandbox: Sandbox, tmp_path: Path) -> None:
+    with open_client(sandbox) as kling:
+        [file] = kling.run_sync("kling-2", prompt="a panda", save_to=tmp_path / "film.mp4").saved
     assert file.path == tmp_path / "film.mp4"
 
 
-def test_submit_and_save_use_names(play: Play, tmp_path: Path) -> None:
-    async def scenario(kling: Any) -> Any:
-        job = await kling.submit("kling-2", prompt="a panda")
-        result = await job.wait()
-        [file] = await result.save(tmp_path / "film.mp4")
+def test_submit_and_save_use_names(open_client: OpenClient, sandbox: Sandbox, tmp_path: Path) -> None:
+    with open_client(sandbox) as kling:
+        job = kling.submit("kling-2", prompt="a panda")
+        result = job.wait()
+        [file] = result.save(tmp_path / "film.mp4")
         with pytest.raises(ka.StorageError, match=r"video/mp4, which the file name film\.webm does not fit"):
-            await result.save(tmp_path / "film.webm")
-        return file
-
-    assert play(scenario).path == tmp_path / "film.mp4"
+            result.save(tmp_path / "film.webm")
+        assert file.path == tmp_path / "film.mp4"
     assert [path.name for path in tmp_path.iterdir()] == ["film.mp4"]
 
 
-def test_resume_stores_under_the_recorded_name(play: Play, tmp_path: Path) -> None:
-    async def submit(kling: Any) -> Any:
-        return await kling.submit(
-            "kling-2", prompt="a panda", save_to=f"{tmp_path}/out/{{request_id}}-{{date}}"
-        )
-
-    async def resume(kling: Any) -> Any:
-        return [outcome async for outcome in kling.resume()]
-
+def test_resume_stores_under_the_recorded_name(
+    open_client: OpenClient, sandbox: Sandbox, tmp_path: Path
+) -> None:
     journal = tmp_path / "journal.sqlite3"
-    job = play(submit, journal=journal)
-    [outcome] = play(resume, journal=journal)
+    with open_client(sandbox, journal=journal) as kling:
+        job = kling.submit("kling-2", prompt="a panda", save_to=f"{tmp_path}/out/{{request_id}}-{{date}}")
+    with open_client(sandbox, journal=journal) as kling:
+        [outcome] = list(kling.resume())
     assert outcome.error is None
     [file] = outcome.result.saved
     assert re.fullmatch(rf"{re.escape(job.request_id)}-\d\d\d\d-\d\d-\d\d\.mp4", file.path.name)
 
 
-def test_batch_needs_a_name_for_each_job(tmp_path: Path, play: Play) -> None:
+def test_batch_needs_a_name_for_each_job(tmp_path: Path, open_client: OpenClient, sandbox: Sandbox) -> None:
     requests = [{"model": "kling-2", "prompt": f"panda {number}"} for number in range(2)]
 
     def run_batch(save_to: str) -> Any:
-        async def scenario(kling: Any) -> Any:
-            return [outcome async for outcome in kling.map(requests, save_to=save_to)]
+        with open_client(sandbox, journal=None) as kling:
+            return list(kling.map(requests, save_to=save_to))
 
-        return play(scenario, journal=None)
-
-    sent = list(play.sandbox.requests)
+    sent = list(sandbox.requests)
     for name in ("film.mp4", "{model}-{tag}{ext}"):
         with pytest.raises(ka.ConfigError, match=r"\{request_id\}.*Nothing was sent"):
             run_batch(f"{tmp_path}/{name}")
-    assert list(play.sandbox.requests) == sent
+    assert list(sandbox.requests) == sent
     outcomes = run_batch(f"{tmp_path}/{{request_id}}-{{tag}}{{ext}}")
     names = {file.path.name for outcome in outcomes for file in outcome.result.saved}
     assert names == {f"{outcome.request_id}-no-tag.mp4" for outcome in outcomes}
 
 
-def test_existing_folder_is_a_folder_whatever_its_name(play: Play, tmp_path: Path) -> None:
+def test_existing_folder_is_a_folder_whatever_its_name(
+    open_client: OpenClient, sandbox: Sandbox, tmp_path: Path
+) -> None:
     folder = tmp_path / "film.mp4"
     folder.mkdir()
-    [file] = run_with(play, folder).saved
+    [file] = run_with(open_client, sandbox, folder).saved
     assert file.path.parent == folder
 
 

@@ -24,7 +24,7 @@ from kling_adapters.protocol.submit import submit
 from kling_adapters.protocol.wait import query_credits, query_status, wait
 from tests.support.clients import OpenClient
 from tests.support.scripted_flow import Key, run
-from tests.support.stub import JOB, Action, Hangup, Raw, Reply, Stub, gateway
+from tests.support.scripted_server import JOB, Action, Hangup, Raw, Reply, ScriptedServer, gateway_script
 
 GATEWAY = Gateway("https://gateway.example")
 KINDS = ["video", "image", "audio", "text", None]
@@ -244,9 +244,11 @@ actions: st.SearchStrategy[Action] = (
 
 @settings(max_examples=50, deadline=None, suppress_health_check=list(HealthCheck))
 @given(st.lists(actions, min_size=1, max_size=4))
-def test_clients_survive_hostile_bytes(stub: Stub, open_client: OpenClient, script: list[Action]) -> None:
-    stub.play(gateway(submit=script, status=script, result=script))
-    client = open_client(stub)
+def test_clients_survive_hostile_bytes(
+    server: ScriptedServer, open_client: OpenClient, script: list[Action]
+) -> None:
+    server.play(gateway_script(submit=script, status=script, result=script))
+    client = open_client(server)
     job = client.job(JOB)
     for call in (
         client.submit_job,

@@ -13,7 +13,16 @@ from kling_adapters.protocol.messages import Answer
 from kling_adapters.protocol.responses import read_direct_result, read_ended_job, read_status
 from kling_adapters.testing import MP4, PNG
 from tests.support.clients import OpenClient
-from tests.support.stub import JOB, Reply, Stub, accepted, finished, gateway, reply, state
+from tests.support.scripted_server import (
+    JOB,
+    Reply,
+    ScriptedServer,
+    gateway_script,
+    json_reply,
+    result_reply,
+    status_reply,
+    submit_reply,
+)
 
 URL = "https://images.example.com/a.mp4"
 
@@ -30,7 +39,7 @@ URL = "https://images.example.com/a.mp4"
     ],
 )
 def test_urls_of_an_output_are_found(output: Any) -> None:
-    answer = Answer(200, {}, finished(output).body)
+    answer = Answer(200, {}, result_reply(output).body)
     result = read_ended_job(JOB, None, "video", answer)
     assert isinstance(result, ResultData)
     assert [(file.url, file.kind) for file in result.artifacts] == [(URL, "video")]
@@ -38,44 +47,46 @@ def test_urls_of_an_output_are_found(output: Any) -> None:
 
 @pytest.mark.parametrize("output", [{"thumbnail": URL}, [[[[URL]]]], {"url": 7}, "data:,", None])
 def test_other_outputs_have_no_files(output: Any) -> None:
-    result = read_ended_job(JOB, None, "video", Answer(200, {}, finished(output).body))
+    result = read_ended_job(JOB, None, "video", Answer(200, {}, result_reply(output).body))
     assert isinstance(result, ResultData)
     assert result.artifacts == ()
 
 
 @pytest.mark.parametrize("name", ["completed", "Completed", " COMPLETED "])
 def test_states_are_understood_in_any_case(name: str) -> None:
-    assert read_status(Answer(200, {}, state(name).body)) == JobStatus("COMPLETED")
+    assert read_status(Answer(200, {}, status_reply(name).body)) == JobStatus("COMPLETED")
 
 
-def test_unknown_state_is_kept_and_reported(stub: Stub, open_client: OpenClient) -> None:
-    stub.play(gateway(status=[state("Cancelled")]))
+def test_unknown_state_is_kept_and_reported(server: ScriptedServer, open_client: OpenClient) -> None:
+    server.play(gateway_script(status=[status_reply("Cancelled")]))
     with pytest.raises(WaitTimeout, match="its last state is Cancelled"):
-        open_client(stub).finish_job(timeout=20)
+        open_client(server).finish_job(timeout=20)
 
 
-def test_gateway_messages_are_in_the_errors(stub: Stub, open_client: OpenClient) -> None:
-    stub.play(gateway(submit=[reply(200, {"error": "model is overloaded"})]))
+def test_gateway_messages_are_in_the_errors(server: ScriptedServer, open_client: OpenClient) -> None:
+    server.play(gateway_script(submit=[json_reply(200, {"error": "model is overloaded"})]))
     with pytest.raises(SubmitUncertain, match="model is overloaded"):
-        open_client(stub).submit_job()
-    stub.play(gateway(status=[reply(200, {"message": "be patient"})]))
+        open_client(server).submit_job()
+    server.play(gateway_script(status=[json_reply(200, {"message": "be patient"})]))
     with pytest.raises(WaitTimeout, match="be patient"):
-        open_client(stub).finish_job(timeout=20)
+        open_client(server).finish_job(timeout=20)
 
 
-def test_numeric_id_is_accepted(stub: Stub, open_client: OpenClient) -> None:
-    stub.play(gateway(submit=[accepted(12345)], result=[finished("a text")]))
-    assert open_client(stub).finish_job().request_id == "12345"
+def test_numeric_id_is_accepted(server: ScriptedServer, open_client: OpenClient) -> None:
+    server.play(gateway_script(submit=[submit_reply(12345)], result=[result_reply("a text")]))
+    assert open_client(server).finish_job().request_id == "12345"
 
 
 @pytest.mark.parametrize("kind", ["status", "result"])
-def test_foreign_answer_of_a_status_is_ignored(kind: str, stub: Stub, open_client: OpenClient) -> None:
-    foreign = finished("another text", request_id="another-job")
-    failed = reply(422, {"status": "FAILED", "request_id": "another-job", "error": "no"})
-    answers = {"status": state("COMPLETED"), "result": finished("a text")}
+def test_foreign_answer_of_a_status_is_ignored(
+    kind: str, server: ScriptedServer, open_client: OpenClient
+) -> None:
+    foreign = result_reply("another text", request_id="another-job")
+    failed = json_reply(422, {"status": "FAILED", "request_id": "another-job", "error": "no"})
+    answers = {"status": status_reply("COMPLETED"), "result": result_reply("a text")}
     script: dict[str, Any] = {"result": [answers["result"]], kind: [foreign, failed, answers[kind]]}
-    stub.play(gateway(**script))
-    assert open_client(stub).finish_job().output == "a text"
+    server.play(gateway_script(**script))
+    assert open_client(server).finish_job().output == "a text"
 
 
 @pytest.mark.parametrize(
@@ -88,27 +99,29 @@ def test_id_of_a_direct_run_is_checked(header: str, is_valid: bool) -> None:
     assert is_valid or result.request_id.startswith("sync-")
 
 
-def play(stub: Stub, body: bytes, headers: dict[str, str], **files: Any) -> None:
-    described = files or {"video": {"url": stub.url + "/files/x"}}
-    stub.play(gateway(result=[finished(None, **described)], files=[Reply(200, body, headers)]))
+def play(server: ScriptedServer, body: bytes, headers: dict[str, str], **files: Any) -> None:
+    described = files or {"video": {"url": server.url + "/files/x"}}
+    server.play(gateway_script(result=[result_reply(None, **described)], files=[Reply(200, body, headers)]))
 
 
 @pytest.mark.parametrize(
     "coding", ["", "aws-chunked", "UTF-8", "Identity", "none", "identity, aws-chunked", "gzip"]
 )
 def test_plain_bytes_are_stored_whatever_their_coding(
-    coding: str, stub: Stub, open_client: OpenClient, tmp_path: Path
+    coding: str, server: ScriptedServer, open_client: OpenClient, tmp_path: Path
 ) -> None:
-    play(stub, MP4, {"content-encoding": coding})
-    [file] = open_client(stub).save_job(tmp_path)
+    play(server, MP4, {"content-encoding": coding})
+    [file] = open_client(server).save_job(tmp_path)
     assert file.path.read_bytes() == MP4
 
 
 @pytest.mark.parametrize("coding", ["br", "zstd", "x-own"])
-def test_encoded_bytes_are_refused(coding: str, stub: Stub, open_client: OpenClient, tmp_path: Path) -> None:
-    play(stub, b"\x1b\x07\x00packed", {"content-encoding": coding})
+def test_encoded_bytes_are_refused(
+    coding: str, server: ScriptedServer, open_client: OpenClient, tmp_path: Path
+) -> None:
+    play(server, b"\x1b\x07\x00packed", {"content-encoding": coding})
     with pytest.raises(StorageError, match=f"encoded as {coding}"):
-        open_client(stub).save_job(tmp_path)
+        open_client(server).save_job(tmp_path)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -126,28 +139,30 @@ UNKNOWN = b"\x00\x01unheard-of" + bytes(range(256)) * 4
     ],
 )
 def test_unrecognized_output_is_stored(
-    announced: str, content_type: str, suffix: str, stub: Stub, open_client: OpenClient, tmp_path: Path,
+    announced: str, content_type: str, suffix: str, server: ScriptedServer, open_client: OpenClient, tmp_path: Path,
     caplog: pytest.LogCaptureFixture,
 ) -> None:  # fmt: skip
-    play(stub, UNKNOWN, {"content-type": announced})
+    play(server, UNKNOWN, {"content-type": announced})
     with caplog.at_level(logging.WARNING, "kling_adapters"):
-        [file] = open_client(stub).save_job(tmp_path)
+        [file] = open_client(server).save_job(tmp_path)
     assert (file.path.read_bytes(), file.content_type, file.path.suffix) == (UNKNOWN, content_type, suffix)
     assert "is not recognised as video" in caplog.text
 
 
-def test_error_page_is_not_an_output(stub: Stub, open_client: OpenClient, tmp_path: Path) -> None:
-    play(stub, b"Service unavailable\r\n", {"content-type": "text/plain"})
+def test_error_page_is_not_an_output(server: ScriptedServer, open_client: OpenClient, tmp_path: Path) -> None:
+    play(server, b"Service unavailable\r\n", {"content-type": "text/plain"})
     with pytest.raises(StorageError, match="should be video, but is text"):
-        open_client(stub).save_job(tmp_path)
+        open_client(server).save_job(tmp_path)
 
 
-def test_image_is_not_a_video(stub: Stub, open_client: OpenClient, tmp_path: Path) -> None:
-    play(stub, PNG, {})
+def test_image_is_not_a_video(server: ScriptedServer, open_client: OpenClient, tmp_path: Path) -> None:
+    play(server, PNG, {})
     with pytest.raises(StorageError, match="should be video, but is image/png"):
-        open_client(stub).save_job(tmp_path)
+        open_client(server).save_job(tmp_path)
 
 
-def test_sound_in_a_general_container_is_audio(stub: Stub, open_client: OpenClient, tmp_path: Path) -> None:
-    play(stub, MP4, {}, audio={"url": stub.url + "/files/x"})
-    assert open_client(stub).save_job(tmp_path)[0].content_type == "video/mp4"
+def test_sound_in_a_general_container_is_audio(
+    server: ScriptedServer, open_client: OpenClient, tmp_path: Path
+) -> None:
+    play(server, MP4, {}, audio={"url": server.url + "/files/x"})
+    assert open_client(server).save_job(tmp_path)[0].content_type == "video/mp4"

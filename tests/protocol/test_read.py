@@ -7,39 +7,36 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from kling_sandbox import Sandbox
 
 import kling_adapters as ka
-from tests.support.play import Play
+from tests.support.clients import OpenClient
 
 
-def test_content_is_that_of_the_stored_file(play: Play, tmp_path: Path) -> None:
-    async def scenario(kling: Any) -> None:
-        result = await kling.run("kling-2", prompt="a rook")
-        content = await result.read()
-        [file] = await result.save(tmp_path)
+def test_content_is_that_of_the_stored_file(
+    open_client: OpenClient, sandbox: Sandbox, tmp_path: Path
+) -> None:
+    with open_client(sandbox, journal=None) as kling:
+        result = kling.run("kling-2", prompt="a rook")
+        content = result.read()
+        [file] = result.save(tmp_path)
         assert content == file.path.read_bytes()
 
-    play(scenario, journal=None)
 
-
-def test_reading_is_not_storing(play: Play, tmp_path: Path) -> None:
-    async def scenario(kling: Any) -> None:
-        result = await kling.run("kling-2", prompt="a rook")
-        assert await result.read()
-        [entry] = await kling.entries()
+def test_reading_is_not_storing(open_client: OpenClient, sandbox: Sandbox, tmp_path: Path) -> None:
+    with open_client(sandbox, journal=tmp_path / "journal.db") as kling:
+        result = kling.run("kling-2", prompt="a rook")
+        assert result.read()
+        [entry] = kling.entries()
         assert (entry.save_to, entry.files) == (None, ())
 
-    play(scenario, journal=tmp_path / "journal.db")
 
-
-def test_file_over_the_limit_is_refused(play: Play) -> None:
-    async def scenario(kling: Any) -> None:
-        result = await kling.run("kling-2", prompt="a rook")
+def test_file_over_the_limit_is_refused(open_client: OpenClient, sandbox: Sandbox) -> None:
+    with open_client(sandbox, journal=None) as kling:
+        result = kling.run("kling-2", prompt="a rook")
         with pytest.raises(ka.StorageError, match="larger than 100 bytes") as caught:
-            await result.read(max_bytes=100)
+            result.read(max_bytes=100)
         assert caught.value.url == result.video.url
-
-    play(scenario, journal=None)
 
 
 @pytest.mark.parametrize(
@@ -51,13 +48,13 @@ def test_file_over_the_limit_is_refused(play: Play) -> None:
         ({"max_bytes": 0}, "max_bytes is 0; expected a whole number of bytes"),
     ],
 )
-def test_unusable_argument_is_a_config_error(play: Play, arguments: dict[str, Any], message: str) -> None:
-    async def scenario(kling: Any) -> None:
-        result = await kling.run("kling-2", prompt="a rook")
+def test_unusable_argument_is_a_config_error(
+    open_client: OpenClient, sandbox: Sandbox, arguments: dict[str, Any], message: str
+) -> None:
+    with open_client(sandbox, journal=None) as kling:
+        result = kling.run("kling-2", prompt="a rook")
         with pytest.raises(ka.ConfigError, match=message):
-            await result.read(**arguments)
-
-    play(scenario, journal=None)
+            result.read(**arguments)
 
 
 def make_result(*artifacts: ka.Artifact) -> ka.Result:

@@ -11,108 +11,99 @@ from kling_sandbox import BLOCKED_TEXT, Fault, Faults, Sandbox
 import kling_adapters as ka
 from kling_adapters import Kling
 from kling_adapters.testing import SimulatedClock
-from tests.support.play import Play
+from tests.support.clients import OpenClient
 
 HOUR = 3601.0
 KEY_A, KEY_B = "SG_aaaaaaaaaaaaaaaa", "SG_bbbbbbbbbbbbbbbb"
 
 
-async def outcomes_of(kling: Any, **options: Any) -> list[ka.Outcome[Any]]:
-    resumed = kling.resume(**options)
-    return [outcome async for outcome in resumed] if hasattr(resumed, "__aiter__") else list(await resumed)
-
-
-def test_result_is_found_after_the_gateways_hour(play: Play, tmp_path: Path) -> None:
-    async def scenario(kling: Any) -> None:
-        job = await kling.submit("kling-2", prompt="x")
-        first = await job.wait()
-        play.sandbox.advance(HOUR)
+def test_result_is_found_after_the_gateways_hour(
+    open_client: OpenClient, sandbox: Sandbox, tmp_path: Path
+) -> None:
+    with open_client(sandbox, journal=tmp_path / "journal") as kling:
+        job = kling.submit("kling-2", prompt="x")
+        first = job.wait()
+        sandbox.advance(HOUR)
         again = kling.job(job.request_id)
-        assert (await again.status()).state == "COMPLETED"
-        result = await again.wait()
+        assert again.status().state == "COMPLETED"
+        result = again.wait()
         assert (result.output, result.metrics.cost, result.model) == (
             first.output,
             first.metrics.cost,
             "kling-2",
         )
-        [file] = await result.save(tmp_path / "out")
+        [file] = result.save(tmp_path / "out")
         assert file.path.exists()
-        assert [type(event) async for event in kling.job(job.request_id).events()] == [ka.events.Completed]
-        [entry] = await kling.entries()
+        assert [type(event) for event in kling.job(job.request_id).events()] == [ka.events.Completed]
+        [entry] = kling.entries()
         assert (entry.state, len(entry.files), entry.save_to) == ("COMPLETED", 1, str(tmp_path / "out"))
 
-    play(scenario, journal=tmp_path / "journal")
 
-
-def test_failure_is_found_after_the_gateways_hour(play: Play, tmp_path: Path) -> None:
-    async def scenario(kling: Any) -> None:
-        job = await kling.submit("kling-2", prompt=f"a {BLOCKED_TEXT} heron")
+def test_failure_is_found_after_the_gateways_hour(
+    open_client: OpenClient, sandbox: Sandbox, tmp_path: Path
+) -> None:
+    with open_client(sandbox, journal=tmp_path / "journal") as kling:
+        job = kling.submit("kling-2", prompt=f"a {BLOCKED_TEXT} heron")
         with pytest.raises(ka.JobFailed) as first:
-            await job.wait()
-        play.sandbox.advance(HOUR)
+            job.wait()
+        sandbox.advance(HOUR)
         with pytest.raises(ka.JobFailed) as again:
-            await kling.job(job.request_id).wait()
+            kling.job(job.request_id).wait()
         assert again.value.message == first.value.message
-        assert (await kling.job(job.request_id).status()).state == "FAILED"
-
-    play(scenario, journal=tmp_path / "journal")
+        assert kling.job(job.request_id).status().state == "FAILED"
 
 
-def test_job_without_a_result_expires(play: Play, tmp_path: Path) -> None:
-    async def scenario(kling: Any) -> None:
-        job = await kling.submit("kling-2", prompt="x")
-        play.sandbox.advance(HOUR)
+def test_job_without_a_result_expires(open_client: OpenClient, sandbox: Sandbox, tmp_path: Path) -> None:
+    with open_client(sandbox, journal=tmp_path / "journal") as kling:
+        job = kling.submit("kling-2", prompt="x")
+        sandbox.advance(HOUR)
         with pytest.raises(ka.JobExpired):
-            await job.wait()
-        [entry] = await kling.entries()
+            job.wait()
+        [entry] = kling.entries()
         assert entry.state == "EXPIRED"
 
-    play(scenario, journal=tmp_path / "journal")
 
-
-def test_submit_keeps_the_place_for_resume(play: Play, tmp_path: Path) -> None:
-    async def scenario(kling: Any) -> None:
-        job = await kling.submit("kling-2", prompt="x", save_to=tmp_path / "out")
-        raw = await kling.submit_raw("kling-2", {"prompt": "y"}, save_to=tmp_path / "out")
-        await job.wait()
-        resumed = await outcomes_of(kling)
+def test_submit_keeps_the_place_for_resume(open_client: OpenClient, sandbox: Sandbox, tmp_path: Path) -> None:
+    with open_client(sandbox, journal=tmp_path / "journal") as kling:
+        job = kling.submit("kling-2", prompt="x", save_to=tmp_path / "out")
+        raw = kling.submit_raw("kling-2", {"prompt": "y"}, save_to=tmp_path / "out")
+        job.wait()
+        resumed = list(kling.resume())
         assert {outcome.request_id for outcome in resumed} == {job.request_id, raw.request_id}
         assert len(list((tmp_path / "out").iterdir())) == 2
-        assert await outcomes_of(kling) == []
-
-    play(scenario, journal=tmp_path / "journal")
+        assert list(kling.resume()) == []
 
 
-def test_submit_refuses_a_place_that_cannot_be_used(play: Play, tmp_path: Path) -> None:
+def test_submit_refuses_a_place_that_cannot_be_used(
+    open_client: OpenClient, sandbox: Sandbox, tmp_path: Path
+) -> None:
     (tmp_path / "file").touch()
 
-    async def scenario(kling: Any) -> None:
+    before = sandbox.requests
+    with open_client(sandbox, journal=tmp_path / "journal") as kling:
         for call in (kling.submit, kling.run, kling.run_sync):
             with pytest.raises(ka.StorageError, match=r"Nothing was sent\.$"):
-                await call("kling-2", prompt="x", save_to=tmp_path / "file" / "out")
-        assert await kling.entries() == []
-
-    before = play.sandbox.requests
-    play(scenario, journal=tmp_path / "journal")
-    assert play.sandbox.requests == before
+                call("kling-2", prompt="x", save_to=tmp_path / "file" / "out")
+        assert kling.entries() == []
+    assert sandbox.requests == before
 
 
-def test_save_that_failed_is_finished_by_resume(play: Play, tmp_path: Path) -> None:
+def test_save_that_failed_is_finished_by_resume(
+    open_client: OpenClient, sandbox: Sandbox, tmp_path: Path
+) -> None:
     folder = tmp_path / "out"
 
-    async def scenario(kling: Any) -> None:
-        result = await (await kling.submit("kling-2", prompt="x")).wait()
-        play.sandbox.faults = Faults([Fault("500", path="/media/*")])
+    with open_client(sandbox, journal=tmp_path / "journal") as kling:
+        result = kling.submit("kling-2", prompt="x").wait()
+        sandbox.faults = Faults([Fault("500", path="/media/*")])
         with pytest.raises(ka.StorageError):
-            await result.save(folder)
-        play.sandbox.faults = Faults()
-        [entry] = await kling.entries()
+            result.save(folder)
+        sandbox.faults = Faults()
+        [entry] = kling.entries()
         assert (entry.save_to, entry.files) == (str(folder), ())
-        [outcome] = await outcomes_of(kling)
+        [outcome] = list(kling.resume())
         assert outcome.error is None
         assert len(list(folder.iterdir())) == 1
-
-    play(scenario, journal=tmp_path / "journal")
 
 
 def test_another_key_changes_nothing(tmp_path: Path) -> None:

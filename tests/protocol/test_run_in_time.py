@@ -24,7 +24,7 @@ from kling_adapters.schema.adapter import Adapter
 from kling_adapters.testing import MP4, PNG
 from tests.support.clients import OpenClient
 from tests.support.scripted_flow import FlowResult, Key, run
-from tests.support.stub import Stub, gateway, reply
+from tests.support.scripted_server import ScriptedServer, gateway_script, json_reply
 
 from .test_collecting import Memory, body
 
@@ -59,14 +59,14 @@ def run_for(session: Session, timeout: float, *outcomes: Any) -> FlowResult:
 
 
 @pytest.mark.parametrize("call", ["submit", "run", "submit_raw", "run_sync"])
-def test_rate_limited_submit_ends_in_time(stub: Stub, open_client: OpenClient, call: str) -> None:
-    stub.play(gateway(submit=[reply(429, {"error": "slow down"})]))
-    client = open_client(stub)
+def test_rate_limited_submit_ends_in_time(server: ScriptedServer, open_client: OpenClient, call: str) -> None:
+    server.play(gateway_script(submit=[json_reply(429, {"error": "slow down"})]))
+    client = open_client(server)
     arguments: Any = ("kling-2", BODY) if call == "submit_raw" else ("kling-2",)
     with pytest.raises(api_errors.RateLimited):
         getattr(client, call)(*arguments, **({} if len(arguments) == 2 else BODY), timeout=3)
     assert client.clock.now() <= 3
-    assert len(stub.posts) >= 2
+    assert len(server.posts) >= 2
 
 
 def test_failing_submit_ends_in_time(session: Session) -> None:

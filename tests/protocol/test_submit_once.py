@@ -44,7 +44,17 @@ from kling_adapters.protocol.session import Session
 from kling_adapters.protocol.submit import submit
 from tests.support.clients import OpenClient
 from tests.support.scripted_flow import Key, run
-from tests.support.stub import JOB, Action, Hangup, Raw, Reply, Silence, Stub, accepted, reply
+from tests.support.scripted_server import (
+    JOB,
+    Action,
+    Hangup,
+    Raw,
+    Reply,
+    ScriptedServer,
+    Silence,
+    json_reply,
+    submit_reply,
+)
 
 NOTHING = r"(?i)no job was started"
 PERHAPS = r"(?s)may have started a .* job that will be billed.*not repeated"
@@ -61,27 +71,27 @@ class Case:
 
 
 def refused_case(status: int, error: type[KlingError], message: str = "no") -> Case:
-    return Case(f"{status} {message}", [reply(status, {"error": message}), accepted()], 1, error)
+    return Case(f"{status} {message}", [json_reply(status, {"error": message}), submit_reply()], 1, error)
 
 
 def uncertain_case(name: str, answer: Action) -> Case:
-    return Case(name, [answer, accepted()], 1, SubmitUncertain, PERHAPS)
+    return Case(name, [answer, submit_reply()], 1, SubmitUncertain, PERHAPS)
 
 
 IDS: list[Any] = [1.5, None, True, [], {}, [JOB], "", "  ", "a\nb", "a\0b", "\ud800"]
 SOON = {"retry-after": "3"}
 
 CASES = [
-    Case("accepted", [accepted()], 1),
+    Case("accepted", [submit_reply()], 1),
     # The connection.
     uncertain_case("reset before the request is read", Hangup(read=False, reset=True)),
     uncertain_case("closed before the request is read", Hangup(read=False)),
     uncertain_case("closed after the request", Hangup()),
     uncertain_case("reset after the request", Hangup(reset=True)),
-    uncertain_case("half an answer", Reply(200, accepted().body, announce=5000, sent=20)),
-    uncertain_case("half an answer, which is JSON", Reply(200, accepted().body, announce=5000)),
-    uncertain_case("half an answer, then reset", Reply(200, accepted().body, announce=5000, reset=True)),
-    uncertain_case("half an answer in chunks", Reply(200, accepted().body, chunked=True, sent=20)),
+    uncertain_case("half an answer", Reply(200, submit_reply().body, announce=5000, sent=20)),
+    uncertain_case("half an answer, which is JSON", Reply(200, submit_reply().body, announce=5000)),
+    uncertain_case("half an answer, then reset", Reply(200, submit_reply().body, announce=5000, reset=True)),
+    uncertain_case("half an answer in chunks", Reply(200, submit_reply().body, chunked=True, sent=20)),
     uncertain_case("half a refusal", Reply(500, b'{"error": "no"}', announce=5000)),
     uncertain_case("half a status line", Raw(b"HTTP/1.1 20")),
     uncertain_case("no HTTP", Raw(b"\x00\xff\x16\x03 whatever\r\n\r\n")),
@@ -90,27 +100,27 @@ CASES = [
     uncertain_case("two lengths", Raw(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\ncontent-length: 3\r\n\r\n{}")),
     uncertain_case("switching protocols", Raw(b"HTTP/1.1 101 Switching\r\n\r\n")),
     uncertain_case("only a 100", Raw(b"HTTP/1.1 100 Continue\r\n\r\n")),
-    uncertain_case("broken compression", Reply(200, accepted().body, {"content-encoding": "gzip"})),
+    uncertain_case("broken compression", Reply(200, submit_reply().body, {"content-encoding": "gzip"})),
     uncertain_case("more than any answer has", Reply(200, b" " * (_http.MAX_ANSWER_BYTES + 1))),
     # A 2xx that is of no use.
-    uncertain_case("2xx without an id", reply(200, {"status": "QUEUED"})),
-    *(uncertain_case(f"2xx with the id {value!r}", accepted(value)) for value in IDS),
+    uncertain_case("2xx without an id", json_reply(200, {"status": "QUEUED"})),
+    *(uncertain_case(f"2xx with the id {value!r}", submit_reply(value)) for value in IDS),
     uncertain_case("2xx with an empty body", Reply(200)),
     uncertain_case("204", Raw(b"HTTP/1.1 204 No Content\r\n\r\n")),
     uncertain_case("2xx with garbage", Reply(200, b"\x80\xff\x00{")),
     uncertain_case("2xx with HTML", HTML),
     uncertain_case("2xx nested deeply", Reply(200, b"[" * 200_000)),
     uncertain_case("2xx with an id nested deeply", Reply(200, b'{"request_id":' + b"[" * 900 + b"]" * 900 + b"}")),
-    uncertain_case("2xx with a list", reply(200, [{"request_id": JOB}])),
+    uncertain_case("2xx with a list", json_reply(200, [{"request_id": JOB}])),
     uncertain_case("2xx with an endless number", Reply(200, b'{"request_id": ' + b"9" * 5000 + b"}")),
-    Case("201 with an id", [reply(201, {"request_id": JOB})], 1),
+    Case("201 with an id", [json_reply(201, {"request_id": JOB})], 1),
     # Redirects are neither followed nor repeated.
     *(
-        uncertain_case(f"{status} to elsewhere", reply(status, {"request_id": JOB}, {"location": "/v2/elsewhere"}))
+        uncertain_case(f"{status} to elsewhere", json_reply(status, {"request_id": JOB}, {"location": "/v2/elsewhere"}))
         for status in (300, 301, 302, 303, 304, 307, 308)
     ),
     *(
-        uncertain_case(f"302 to {place}", reply(302, {"request_id": JOB}, {"location": place}))
+        uncertain_case(f"302 to {place}", json_reply(302, {"request_id": JOB}, {"location": place}))
         for place in ("mailto:x", "https://xn--a/", "http://[::1", "https://a..b/")
     ),
     # Refusals.
@@ -119,7 +129,7 @@ CASES = [
     refused_case(403, Forbidden),
     refused_case(404, NotFound),
     refused_case(405, MethodNotAllowed),
-    Case("405 as HTML", [Reply(405, HTML.body, HTML.headers), accepted()], 1, MethodNotAllowed),
+    Case("405 as HTML", [Reply(405, HTML.body, HTML.headers), submit_reply()], 1, MethodNotAllowed),
     refused_case(406, NotAcceptable, "wrong content type"),
     refused_case(406, InsufficientCredits, "Insufficient credits"),
     refused_case(410, ModelRetired),
@@ -127,44 +137,46 @@ CASES = [
     refused_case(422, Unprocessable),
     refused_case(451, ApiError),
     # Server errors that the documentation says to retry, and those it does not.
-    Case("500 then accepted", [reply(500), accepted()], 2),
-    Case("502 then accepted", [reply(502), accepted()], 2),
-    Case("500, 502, 429 then accepted", [reply(500), reply(502), reply(429), accepted()], 4),
-    Case("500 for ever", [reply(500, {"error": "no"})] * 20, 4, ServerError),
+    Case("500 then accepted", [json_reply(500), submit_reply()], 2),
+    Case("502 then accepted", [json_reply(502), submit_reply()], 2),
+    Case("500, 502, 429 then accepted", [json_reply(500), json_reply(502), json_reply(429), submit_reply()], 4),
+    Case("500 for ever", [json_reply(500, {"error": "no"})] * 20, 4, ServerError),
     Case("502 for ever", [Reply(502, HTML.body)] * 20, 4, BadGateway),
-    uncertain_case("504", reply(504, {"error": "timeout"})),
-    uncertain_case("501", reply(501)),
-    uncertain_case("503", reply(503)),
-    uncertain_case("599", reply(599)),
-    Case("500 then cut", [reply(500), Hangup(), accepted()], 2, SubmitUncertain, PERHAPS),
-    Case("429 then 504", [reply(429, None, SOON), reply(504), accepted()], 2, SubmitUncertain, PERHAPS),
+    uncertain_case("504", json_reply(504, {"error": "timeout"})),
+    uncertain_case("501", json_reply(501)),
+    uncertain_case("503", json_reply(503)),
+    uncertain_case("599", json_reply(599)),
+    Case("500 then cut", [json_reply(500), Hangup(), submit_reply()], 2, SubmitUncertain, PERHAPS),
+    Case("429 then 504", [json_reply(429, None, SOON), json_reply(504), submit_reply()], 2, SubmitUncertain, PERHAPS),
     # Rate limits.
-    Case("429 with Retry-After", [reply(429, None, SOON), accepted()], 2),
+    Case("429 with Retry-After", [json_reply(429, None, SOON), submit_reply()], 2),
     Case(
         "429 with Retry-After as a date",
         [
-            reply(
+            json_reply(
                 429,
                 None,
                 {"retry-after": "Mon, 02 Mar 2026 10:00:20 GMT", "date": "Mon, 02 Mar 2026 10:00:00 GMT"},
             ),
-            accepted(),
+            submit_reply(),
         ],
         2,
     ),
-    Case("429 with nothing", [reply(429), accepted()], 2),
-    Case("429 with a Retry-After that is nonsense", [reply(429, None, {"retry-after": "soon"})] * 2 + [accepted()], 3),
+    Case("429 with nothing", [json_reply(429), submit_reply()], 2),
+    Case("429 with a Retry-After that is nonsense", [json_reply(429, None, {"retry-after": "soon"})] * 2 + [submit_reply()], 3),
     Case(
-        "429 with a Retry-After of strange digits", [reply(429, None, {"retry-after": b"\xb2"}), accepted()], 2
+        "429 with a Retry-After of strange digits", [json_reply(429, None, {"retry-after": b"\xb2"}), submit_reply()], 2
     ),
-    Case("429 with a reset far away", [reply(429, None, {"retry-after": "86400"}), accepted()], 1, RateLimited),
+    Case("429 with a reset far away", [json_reply(429, None, {"retry-after": "86400"}), submit_reply()], 1, RateLimited),
 ]  # fmt: skip
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
-def test_submit_is_sent_as_often_as_it_is_safe(case: Case, stub: Stub, open_client: OpenClient) -> None:
-    stub.play(case.script)
-    client = open_client(stub)
+def test_submit_is_sent_as_often_as_it_is_safe(
+    case: Case, server: ScriptedServer, open_client: OpenClient
+) -> None:
+    server.play(case.script)
+    client = open_client(server)
     if case.error is None:
         assert client.submit_job().request_id == JOB
     else:
@@ -173,8 +185,8 @@ def test_submit_is_sent_as_often_as_it_is_safe(case: Case, stub: Stub, open_clie
         assert type(caught.value) is case.error
     # What was hung up on unread was a POST too.
     unread = sum(isinstance(action, Hangup) and not action.read for action in case.script)
-    assert len(stub.posts) + unread == case.posts
-    assert {received.path for received in stub.requests} <= {"/v2/kling-2"}
+    assert len(server.posts) + unread == case.posts
+    assert {received.path for received in server.requests} <= {"/v2/kling-2"}
 
 
 def test_every_row_of_the_table_has_a_case() -> None:
@@ -197,12 +209,12 @@ def test_late_gateway_gets_one_job(open_client: OpenClient) -> None:
     client = open_client(f"http://127.0.0.1:{port}")
     sleep = client.clock.sleep
     with ExitStack() as stack:
-        late: list[Stub] = []
+        late: list[ScriptedServer] = []
 
         def come_up(seconds: float) -> None:
             sleep(seconds)
             if len(client.clock.slept) == 2:
-                late.append(stack.enter_context(Stub([accepted()], port)))
+                late.append(stack.enter_context(ScriptedServer([submit_reply()], port)))
 
         client.clock.sleep = come_up  # type: ignore[method-assign]
         assert client.submit_job().request_id == JOB
@@ -214,44 +226,44 @@ def test_unresolved_host_is_a_transport_error(open_client: OpenClient) -> None:
         open_client("https://nothing.invalid").submit_job()
 
 
-def test_failed_handshake_starts_no_job(stub: Stub, open_client: OpenClient) -> None:
+def test_failed_handshake_starts_no_job(server: ScriptedServer, open_client: OpenClient) -> None:
     """A failed handshake sent nothing."""
-    stub.play(repeat(Hangup(read=False)))
+    server.play(repeat(Hangup(read=False)))
     with pytest.raises(TransportError, match=NOTHING):
-        open_client(stub.url.replace("http:", "https:")).submit_job()
-    assert stub.posts == []
+        open_client(server.url.replace("http:", "https:")).submit_job()
+    assert server.posts == []
 
 
 def test_missing_answer_is_uncertain(
-    stub: Stub, open_client: OpenClient, monkeypatch: pytest.MonkeyPatch
+    server: ScriptedServer, open_client: OpenClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(_http, "_SUBMIT_TIMEOUT", httpx.Timeout(0.2))
-    stub.play([Silence(), accepted()])
+    server.play([Silence(), submit_reply()])
     with pytest.raises(SubmitUncertain, match=PERHAPS):
-        open_client(stub).submit_job()
-    assert len(stub.posts) == 1
+        open_client(server).submit_job()
+    assert len(server.posts) == 1
 
 
-def test_each_submit_opens_a_connection(stub: Stub, open_client: OpenClient) -> None:
+def test_each_submit_opens_a_connection(server: ScriptedServer, open_client: OpenClient) -> None:
     """One that was idle may be closed while the request is on its way; the outcome would be uncertain."""
-    stub.play([accepted()] * 3)
-    client = open_client(stub)
+    server.play([submit_reply()] * 3)
+    client = open_client(server)
     for _ in range(3):
         client.submit_job()
-    assert len({received.connection for received in stub.posts}) == 3
+    assert len({received.connection for received in server.posts}) == 3
 
 
 @pytest.mark.parametrize("headers", [{}, SOON, {"x-rate-limit-reset-at-utc": "1"}, {"retry-after": "0"}])
 def test_endless_rate_limit_ends_the_submit(
-    headers: dict[str, str], stub: Stub, open_client: OpenClient
+    headers: dict[str, str], server: ScriptedServer, open_client: OpenClient
 ) -> None:
     """A reset that has passed, in a header that is late or from a wrong clock, must not become a storm of submits."""
-    stub.play(lambda _: reply(429, {"error": "slow down"}, headers))
-    client = open_client(stub)
+    server.play(lambda _: json_reply(429, {"error": "slow down"}, headers))
+    client = open_client(server)
     with pytest.raises(RateLimited, match=NOTHING):
         client.submit_job()
     assert 60 < sum(client.clock.slept) <= 300
-    assert 4 <= len(stub.posts) <= 100
+    assert 4 <= len(server.posts) <= 100
 
 
 @pytest.mark.parametrize(
@@ -267,23 +279,25 @@ def test_endless_rate_limit_ends_the_submit(
     ],
 )
 def test_reset_is_read_by_the_clock_of_the_gateway(
-    headers: dict[str, str], seconds: float, stub: Stub, open_client: OpenClient
+    headers: dict[str, str], seconds: float, server: ScriptedServer, open_client: OpenClient
 ) -> None:
-    stub.play([reply(429, None, {"date": "Mon, 02 Mar 2026 10:00:00 GMT", **headers}), accepted()])
-    client = open_client(stub)
+    server.play([json_reply(429, None, {"date": "Mon, 02 Mar 2026 10:00:00 GMT", **headers}), submit_reply()])
+    client = open_client(server)
     client.submit_job()
     assert len(client.clock.slept) == 1
     assert seconds <= client.clock.slept[0] <= seconds + 5
 
 
 @pytest.mark.parametrize("slug", ["k" * 70_000, "\ud800"])
-def test_unsendable_request_is_not_uncertain(slug: str, stub: Stub, open_client: OpenClient) -> None:
-    stub.play([accepted()])
-    client = open_client(stub)
+def test_unsendable_request_is_not_uncertain(
+    slug: str, server: ScriptedServer, open_client: OpenClient
+) -> None:
+    server.play([submit_reply()])
+    client = open_client(server)
     with pytest.raises(KlingError) as caught:
         client.submit_raw(slug, {})
     assert not isinstance(caught.value, SubmitUncertain)
-    assert stub.posts == []
+    assert server.posts == []
 
 
 @pytest.mark.parametrize("url", ["https://127.0.0.1:99999", "https://127.0.0.1:port"])

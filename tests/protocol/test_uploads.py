@@ -14,45 +14,57 @@ from kling_adapters.journal.journal import Journal
 from kling_adapters.models import _gateway
 from kling_adapters.testing import PNG
 from tests.support.clients import OpenClient
-from tests.support.stub import KEY, Action, Hangup, Raw, Request, Stub, accepted, last_for_ever, reply
+from tests.support.scripted_server import (
+    KEY,
+    Action,
+    Hangup,
+    Raw,
+    Request,
+    ScriptedServer,
+    json_reply,
+    repeat_last,
+    submit_reply,
+)
 
 FILE = "https://images.example.com/assets/a.png"
-UPLOADED = reply(200, {"file_urls": [FILE], "message": "done"})
+UPLOADED = json_reply(200, {"file_urls": [FILE], "message": "done"})
 
 
-def play(stub: Stub, uploads: Iterable[Action]) -> None:
-    script = last_for_ever(uploads)
-    stub.play(lambda received: next(script) if received.path == "/upload-asset" else accepted())
+def play(server: ScriptedServer, uploads: Iterable[Action]) -> None:
+    script = repeat_last(uploads)
+    server.play(lambda received: next(script) if received.path == "/upload-asset" else submit_reply())
 
 
-def paths(stub: Stub) -> list[str]:
-    return [received.path for received in stub.posts]
+def paths(server: ScriptedServer) -> list[str]:
+    return [received.path for received in server.posts]
 
 
-def test_upload_precedes_the_recorded_intent(stub: Stub, open_client: OpenClient, tmp_path: Path) -> None:
+def test_upload_precedes_the_recorded_intent(
+    server: ScriptedServer, open_client: OpenClient, tmp_path: Path
+) -> None:
     journal = Journal(tmp_path / "journal")
     entries: list[int] = []
 
     def act(received: Request) -> Action:
         entries.append(len(journal.entries()))
-        return UPLOADED if received.path == "/upload-asset" else accepted()
+        return UPLOADED if received.path == "/upload-asset" else submit_reply()
 
-    stub.play(act)
-    client = open_client(stub, journal=journal.path)
+    server.play(act)
+    client = open_client(server, journal=journal.path)
     client.submit("kling-bloombloom", image=PNG)
     journal.close()
-    assert paths(stub) == ["/upload-asset", "/v2/kling-bloombloom"]
+    assert paths(server) == ["/upload-asset", "/v2/kling-bloombloom"]
     assert entries == [0, 1]
-    assert json.loads(stub.posts[1].body) == {"image": FILE}
-    [sent] = json.loads(stub.posts[0].body)["data_urls"]
+    assert json.loads(server.posts[1].body) == {"image": FILE}
+    [sent] = json.loads(server.posts[0].body)["data_urls"]
     assert sent.startswith("data:image/png;base64,")
 
 
-def test_older_upload_answer_is_accepted(stub: Stub, open_client: OpenClient) -> None:
-    play(stub, [reply(200, {"urls": [FILE]})])
-    client = open_client(stub, journal=None)
+def test_older_upload_answer_is_accepted(server: ScriptedServer, open_client: OpenClient) -> None:
+    play(server, [json_reply(200, {"urls": [FILE]})])
+    client = open_client(server, journal=None)
     client.submit("kling-bloombloom", image=PNG)
-    assert json.loads(stub.posts[1].body) == {"image": FILE}
+    assert json.loads(server.posts[1].body) == {"image": FILE}
 
 
 @pytest.mark.parametrize(
@@ -61,32 +73,36 @@ def test_older_upload_answer_is_accepted(stub: Stub, open_client: OpenClient) ->
         Hangup(),
         Hangup(reset=True),
         Hangup(read=False),
-        reply(429, {"error": "slowly"}),
-        reply(500, {"error": "no"}),
-        reply(502),
-        reply(504),
-        reply(200, {"file_urls": []}),
-        reply(200, {"file_urls": ["javascript:alert(1)"]}),
-        reply(200, {"file_urls": [7]}),
-        reply(307, headers={"location": "/elsewhere"}),
+        json_reply(429, {"error": "slowly"}),
+        json_reply(500, {"error": "no"}),
+        json_reply(502),
+        json_reply(504),
+        json_reply(200, {"file_urls": []}),
+        json_reply(200, {"file_urls": ["javascript:alert(1)"]}),
+        json_reply(200, {"file_urls": [7]}),
+        json_reply(307, headers={"location": "/elsewhere"}),
         Raw(b"nonsense\r\n\r\n"),
     ],
     ids=str,
 )
-def test_failed_upload_is_repeated(stub: Stub, open_client: OpenClient, fault: Action) -> None:
-    play(stub, [fault, fault, UPLOADED])
-    client = open_client(stub, journal=None)
+def test_failed_upload_is_repeated(server: ScriptedServer, open_client: OpenClient, fault: Action) -> None:
+    play(server, [fault, fault, UPLOADED])
+    client = open_client(server, journal=None)
     client.submit("kling-bloombloom", image=PNG)
-    assert paths(stub).count("/v2/kling-bloombloom") == 1
-    assert json.loads(stub.posts[-1].body) == {"image": FILE}
+    assert paths(server).count("/v2/kling-bloombloom") == 1
+    assert json.loads(server.posts[-1].body) == {"image": FILE}
 
 
 @pytest.mark.parametrize(
     ("fault", "error"),
-    [(Hangup(), TransportError), (reply(500), ServerError), (reply(400, {"error": "too large"}), BadRequest)],
+    [
+        (Hangup(), TransportError),
+        (json_reply(500), ServerError),
+        (json_reply(400, {"error": "too large"}), BadRequest),
+    ],
 )
 def test_upload_that_keeps_failing_starts_no_job(
-    stub: Stub, open_client: OpenClient, tmp_path: Path, fault: Action, error: type[Exception]
+    server: ScriptedServer, open_client: OpenClient, tmp_path: Path, fault: Action, error: type[Exception]
 ) -> None:
     reports: list[object] = []
 
@@ -95,53 +111,62 @@ def test_upload_that_keeps_failing_starts_no_job(
         def kling_event(self, event: object) -> None:
             reports.append(event)
 
-    play(stub, [fault])
-    client = open_client(stub, journal=tmp_path / "journal", plugins=[Listening()])
+    play(server, [fault])
+    client = open_client(server, journal=tmp_path / "journal", plugins=[Listening()])
     with pytest.raises(error, match=r"(?i)no job was started") as caught:
         client.submit("kling-bloombloom", image=PNG)
-    assert set(paths(stub)) == {"/upload-asset"}
+    assert set(paths(server)) == {"/upload-asset"}
     assert Journal(tmp_path / "journal").entries() == []
     assert [type(event).__name__ for event in reports] == ["SubmitFailed"]
     assert KEY not in str(caught.value)
     if isinstance(caught.value, ApiError):
         assert caught.value.request_id is None
     # The next upload does not wait for the failed one.
-    play(stub, [UPLOADED])
+    play(server, [UPLOADED])
     client.submit("kling-bloombloom", image=PNG)
 
 
 def test_upload_key_goes_to_the_upload_address_only(
-    stub: Stub, second_stub: Stub, open_client: OpenClient, monkeypatch: pytest.MonkeyPatch
+    server: ScriptedServer,
+    second_server: ScriptedServer,
+    open_client: OpenClient,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(_gateway, "BASE_URL", stub.url)
-    monkeypatch.setattr(_gateway, "UPLOAD_URL", f"{second_stub.url}/upload-asset")
-    stub.play(lambda _: accepted())
-    redirect = reply(307, headers={"location": f"{second_stub.url}/elsewhere"})
-    second_stub.play(iter([redirect, UPLOADED]))
-    client = open_client(stub, journal=None)
+    monkeypatch.setattr(_gateway, "BASE_URL", server.url)
+    monkeypatch.setattr(_gateway, "UPLOAD_URL", f"{second_server.url}/upload-asset")
+    server.play(lambda _: submit_reply())
+    redirect = json_reply(307, headers={"location": f"{second_server.url}/elsewhere"})
+    second_server.play(iter([redirect, UPLOADED]))
+    client = open_client(server, journal=None)
     client.submit("kling-bloombloom", image=PNG)
-    assert [(received.path, received.headers.get("x-api-key")) for received in second_stub.requests] == [
+    assert [(received.path, received.headers.get("x-api-key")) for received in second_server.requests] == [
         ("/upload-asset", KEY),
         ("/upload-asset", KEY),
     ]
     # Another gateway is not the one that this address belongs to.
-    with Stub(lambda received: UPLOADED if received.path == "/upload-asset" else accepted()) as sandbox:
+    with ScriptedServer(
+        lambda received: UPLOADED if received.path == "/upload-asset" else submit_reply()
+    ) as sandbox:
         client = open_client(sandbox, journal=None)
         client.submit("kling-bloombloom", image=PNG)
         assert paths(sandbox) == ["/upload-asset", "/v2/kling-bloombloom"]
-    assert len(second_stub.requests) == 2
+    assert len(second_server.requests) == 2
 
 
 def test_other_paths_of_the_upload_host_get_no_key(
-    stub: Stub, second_stub: Stub, open_client: OpenClient, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    server: ScriptedServer,
+    second_server: ScriptedServer,
+    open_client: OpenClient,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
 ) -> None:
-    from tests.support.stub import Reply, finished, gateway
+    from tests.support.scripted_server import Reply, gateway_script, result_reply
 
-    monkeypatch.setattr(_gateway, "BASE_URL", stub.url)
-    monkeypatch.setattr(_gateway, "UPLOAD_URL", f"{second_stub.url}/upload-asset")
-    stub.play(gateway(result=[finished(f"{second_stub.url}/upload-asset")]))
-    second_stub.play(lambda received: UPLOADED if received.method == "POST" else Reply(200, PNG))
-    client = open_client(stub, journal=None)
+    monkeypatch.setattr(_gateway, "BASE_URL", server.url)
+    monkeypatch.setattr(_gateway, "UPLOAD_URL", f"{second_server.url}/upload-asset")
+    server.play(gateway_script(result=[result_reply(f"{second_server.url}/upload-asset")]))
+    second_server.play(lambda received: UPLOADED if received.method == "POST" else Reply(200, PNG))
+    client = open_client(server, journal=None)
     result = client.submit("kling-o1", image_urls=[PNG], prompt="x").wait()
     result.save(tmp_path)
-    assert ["x-api-key" in received.headers for received in second_stub.requests] == [True, False]
+    assert ["x-api-key" in received.headers for received in second_server.requests] == [True, False]

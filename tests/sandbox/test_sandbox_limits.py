@@ -17,7 +17,7 @@ from kling_sandbox.bounded import BoundedStore
 from kling_sandbox.rendering import fetch, renderer
 from PIL import Image, ImageStat
 
-from tests.support.stub import Drip, Reply, Stub
+from tests.support.scripted_server import Drip, Reply, ScriptedServer
 
 LARGE = {"prompt": "x" * 3000}
 
@@ -35,9 +35,9 @@ def small_limits(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def stub() -> Iterator[Stub]:
+def picture_server() -> Iterator[ScriptedServer]:
     """A server of pictures on this machine."""
-    with Stub() as server:
+    with ScriptedServer() as server:
         yield server
 
 
@@ -165,50 +165,54 @@ def test_samples_have_a_largest_size(sandbox: Sandbox) -> None:
         assert httpx.get(f"{sandbox.base_url}/samples/a.png?size={size}").status_code == status
 
 
-def test_a_picture_of_too_many_pixels_is_not_decoded(http: httpx.Client, stub: Stub) -> None:
+def test_a_picture_of_too_many_pixels_is_not_decoded(
+    http: httpx.Client, picture_server: ScriptedServer
+) -> None:
     for side, is_shown in ((64, True), (8_000, False)):
         file = BytesIO()
         Image.new("1", (side, side), 1).save(file, "PNG")
         assert len(file.getvalue()) < 50_000
-        stub.play([Reply(200, file.getvalue())])
-        assert (min(mean_colour(http, start_image=f"{stub.url}/{side}.png")) > 240) == is_shown
+        picture_server.play([Reply(200, file.getvalue())])
+        assert (min(mean_colour(http, start_image=f"{picture_server.url}/{side}.png")) > 240) == is_shown
 
 
 def test_no_program_is_started_for_a_picture(
-    http: httpx.Client, stub: Stub, monkeypatch: pytest.MonkeyPatch
+    http: httpx.Client, picture_server: ScriptedServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     started: list[Any] = []
     monkeypatch.setattr("subprocess.check_call", lambda *args, **_: started.append(args))
     monkeypatch.setattr("PIL.EpsImagePlugin.gs_binary", "gs")
     picture = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 64 64\n%%EndComments\nshowpage\n"
-    stub.play([Reply(200, picture)])
-    assert result_of(http, start_image=f"{stub.url}/a.eps")["output"]
-    assert stub.requests
+    picture_server.play([Reply(200, picture)])
+    assert result_of(http, start_image=f"{picture_server.url}/a.eps")["output"]
+    assert picture_server.requests
     assert not started
 
 
-def test_remote_client_cannot_reach_local_servers(http: httpx.Client, stub: Stub) -> None:
+def test_remote_client_cannot_reach_local_servers(http: httpx.Client, picture_server: ScriptedServer) -> None:
     # What a proxy on this machine says of its client.
     http.headers["x-forwarded-for"] = "192.0.2.7"
-    result_of(http, start_image=f"{stub.url}/elsewhere.png")
+    result_of(http, start_image=f"{picture_server.url}/elsewhere.png")
     del http.headers["x-forwarded-for"]
-    result_of(http, start_image=f"{stub.url}/here.png")
-    assert [request.path for request in stub.requests] == ["/here.png"]
+    result_of(http, start_image=f"{picture_server.url}/here.png")
+    assert [request.path for request in picture_server.requests] == ["/here.png"]
 
 
-def test_slow_picture_is_abandoned(stub: Stub, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_slow_picture_is_abandoned(picture_server: ScriptedServer, monkeypatch: pytest.MonkeyPatch) -> None:
     # Longer than a test may take, if the connection stays open.
-    stub.play([Drip(b"HTTP/1.0 200 OK\r\nx: ", b"x", 3000)])
+    picture_server.play([Drip(b"HTTP/1.0 200 OK\r\nx: ", b"x", 3000)])
     monkeypatch.setattr(fetch, "_SECONDS", 0.2)
     began = time.monotonic()
-    assert fetch.fetch(f"{stub.url}/a.png") is None
+    assert fetch.fetch(f"{picture_server.url}/a.png") is None
     assert time.monotonic() - began < 30
 
 
 @pytest.mark.parametrize("scheme", ["http", "file"])
-def test_a_schema_cannot_refer_to_other_documents(stub: Stub, tmp_path: Path, scheme: str) -> None:
+def test_a_schema_cannot_refer_to_other_documents(
+    picture_server: ScriptedServer, tmp_path: Path, scheme: str
+) -> None:
     (tmp_path / "a.json").write_text("{}")
-    address = stub.url if scheme == "http" else tmp_path.as_uri()
+    address = picture_server.url if scheme == "http" else tmp_path.as_uri()
     schema: dict[str, Any] = {
         "title": "Hostile",
         "type": "object",
@@ -217,7 +221,7 @@ def test_a_schema_cannot_refer_to_other_documents(stub: Stub, tmp_path: Path, sc
     }
     with pytest.raises(ValueError, match="another document"), Sandbox(schemas={"hostile": schema}):
         pass
-    assert not stub.connections
+    assert not picture_server.connections
 
 
 def test_bounded_store_drops_the_oldest() -> None:

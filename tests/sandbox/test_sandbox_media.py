@@ -13,7 +13,7 @@ from PIL import Image, ImageStat
 
 from kling_adapters import load_catalog
 from tests.support.media import make_png
-from tests.support.stub import Reply, Request, Stub
+from tests.support.scripted_server import Reply, Request, ScriptedServer
 
 Call = Callable[..., dict[str, Any]]
 RED, BLUE = (200, 30, 40), (20, 60, 200)
@@ -87,8 +87,8 @@ def draw_picture(request: Request) -> Reply:
 @pytest.fixture(scope="module")
 def pictures() -> Iterator[str]:
     """The address of a server of pictures on this machine."""
-    with Stub(draw_picture) as stub:
-        yield stub.url
+    with ScriptedServer(draw_picture) as picture_server:
+        yield picture_server.url
 
 
 def near(colour: tuple[float, ...], expected: tuple[int, int, int]) -> bool:

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import AsyncGenerator, Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, aclosing, contextmanager
 from functools import partial
+from queue import SimpleQueue
 from typing import Any, Self, TypeAlias
 
+import anyio
 from anyio.from_thread import BlockingPortal, start_blocking_portal
 from kling_sandbox import Sandbox
 
 from kling_adapters import AsyncJob, AsyncKling, AsyncResult, Kling
 from kling_adapters.testing import FakeGateway, SimulatedClock
-from tests.support.stub import KEY, Stub
+from tests.support.scripted_server import KEY, ScriptedServer
 
 OpenClient: TypeAlias = Callable[..., "Client"]
 _MOST_SLEEPS = 5000
@@ -48,15 +50,25 @@ class BlockingView:
         return BlockingView(self._portal, value) if isinstance(value, AsyncJob | AsyncResult) else value
 
     def _iterate(self, items: AsyncGenerator[Any]) -> Iterator[Any]:
+        """Iterate in one task, because a batch has a task group."""
+        received, proceed, end = SimpleQueue[Any](), SimpleQueue[str](), object()
+
+        async def pump() -> None:
+            async with aclosing(items):
+                async for item in items:
+                    received.put(item)
+                    if not await anyio.to_thread.run_sync(proceed.get):
+                        return
+
+        task = self._portal.start_task_soon(pump)
+        task.add_done_callback(lambda _: received.put(end))
         try:
-            while True:
-                try:
-                    item = self._portal.call(anext, items)
-                except StopAsyncIteration:
-                    return
+            while (item := received.get()) is not end:
                 yield item
+                proceed.put("next")
         finally:
-            self._portal.call(items.aclose)
+            proceed.put("")
+            task.result()
 
 
 class Client:
@@ -125,7 +137,7 @@ def open_clients(kind: str) -> Iterator[OpenClient]:
         backend = "trio" if kind == "trio" else "asyncio"
         portal = None if kind == "sync" else stack.enter_context(start_blocking_portal(backend))
 
-        def open_client(server: Sandbox | FakeGateway | Stub | str, **options: Any) -> Client:
+        def open_client(server: Sandbox | FakeGateway | ScriptedServer | str, **options: Any) -> Client:
             base_url, key = _address(server)
             client = Client(portal, base_url, {"api_key": key, **options})
             stack.callback(client.close)
@@ -134,12 +146,12 @@ def open_clients(kind: str) -> Iterator[OpenClient]:
         yield open_client
 
 
-def _address(server: Sandbox | FakeGateway | Stub | str) -> tuple[str, str]:
+def _address(server: Sandbox | FakeGateway | ScriptedServer | str) -> tuple[str, str]:
     """Return the base URL and the key of a server."""
     match server:
         case str():
             return server, KEY
-        case Stub():
+        case ScriptedServer():
             return server.url, KEY
         case _:
             return server.base_url, server.api_key

@@ -34,6 +34,8 @@ class Request:
     headers: Mapping[str, str]
     body: bytes
     connection: int
+    size: int
+    """The bytes of the body, also of one that was discarded."""
 
 
 @dataclass(frozen=True)
@@ -89,51 +91,63 @@ class Endless:
     headers: Mapping[str, str] = field(default_factory=dict[str, str])
 
 
-Action: TypeAlias = Reply | Raw | Drip | Hangup | Silence | Endless
+@dataclass(frozen=True)
+class Discard:
+    """`reply`, after the body of the request was read and not kept. In a list of actions only."""
+
+    reply: Reply
+
+
+AnswerAction: TypeAlias = Reply | Raw | Drip | Hangup | Silence | Endless
+Action: TypeAlias = AnswerAction | Discard
 Script: TypeAlias = Iterable[Action] | Callable[[Request], Action]
 
 
-def reply(status: int = 200, value: Any = None, headers: Mapping[str, str | bytes] | None = None) -> Reply:
+def json_reply(
+    status: int = 200, value: Any = None, headers: Mapping[str, str | bytes] | None = None
+) -> Reply:
     """Return a JSON response."""
     return Reply(status, json.dumps(value).encode(), {"content-type": "application/json", **(headers or {})})
 
 
-def accepted(request_id: Any = JOB) -> Reply:
+def submit_reply(request_id: Any = JOB) -> Reply:
     """Return the response to an accepted submit."""
-    return reply(200, {"request_id": request_id, "status": "QUEUED"})
+    return json_reply(200, {"request_id": request_id, "status": "QUEUED"})
 
 
-def state(name: Any) -> Reply:
+def status_reply(name: Any) -> Reply:
     """Return the response to a status request."""
-    return reply(200, {"status": name, "request_id": JOB, "metrics": {}})
+    return json_reply(200, {"status": name, "request_id": JOB, "metrics": {}})
 
 
-def finished(output: Any = None, **more: Any) -> Reply:
+def result_reply(output: Any = None, **more: Any) -> Reply:
     """Return the response to a result request."""
-    return reply(200, {"status": "COMPLETED", "request_id": JOB, "output": output, "metrics": {}, **more})
+    return json_reply(
+        200, {"status": "COMPLETED", "request_id": JOB, "output": output, "metrics": {}, **more}
+    )
 
 
-def failed(reason: str = "blocked") -> Reply:
+def failure_reply(reason: str = "blocked") -> Reply:
     """Return the response to both GET requests about a job that FAILED."""
-    return reply(422, {"status": "FAILED", "error": reason, "metrics": {}})
+    return json_reply(422, {"status": "FAILED", "error": reason, "metrics": {}})
 
 
-def last_for_ever(script: Iterable[Action]) -> Iterator[Action]:
+def repeat_last(script: Iterable[Action]) -> Iterator[Action]:
     """Return the actions of a script, and repeat the last one for ever."""
     actions = list(script)
     return chain(actions, repeat(actions[-1]))
 
 
-def gateway(
+def gateway_script(
     *,
-    submit: Iterable[Action] = (accepted(),),
-    status: Iterable[Action] = (state("COMPLETED"),),
-    result: Iterable[Action] = (finished(),),
+    submit: Iterable[Action] = (submit_reply(),),
+    status: Iterable[Action] = (status_reply("COMPLETED"),),
+    result: Iterable[Action] = (result_reply(),),
     files: Iterable[Action] | Callable[[Request], Action] = (Reply(200, MP4),),
 ) -> Callable[[Request], Action]:
     """Return a script by kind of request, each with its last action repeated. Files have paths below /files/."""
-    posts, states, results = last_for_ever(submit), last_for_ever(status), last_for_ever(result)
-    file_script = files if callable(files) else last_for_ever(files)
+    posts, states, results = repeat_last(submit), repeat_last(status), repeat_last(result)
+    file_script = files if callable(files) else repeat_last(files)
 
     def act(request: Request) -> Action:
         if request.method == "POST":
@@ -157,7 +171,7 @@ def _set_request_id(request: Request, action: Action) -> Action:
     return replace(action, body=action.body.replace(json.dumps(JOB).encode(), request_id))
 
 
-class Stub:
+class ScriptedServer:
     """The server, for a `with` block.
 
     Args:
@@ -272,15 +286,15 @@ class Stub:
                 action = self._next(None)
             if isinstance(action, Hangup) and not action.read:
                 return self._act(connection, action)
-        request = _read(connection, number)
+        request = _read(connection, number, keeps_body=not isinstance(action, Discard))
         if request is None:
             return False
         with self._lock:
             self.requests.append(request)
             action = action or self._next(request)
-        return self._act(connection, action)
+        return self._act(connection, action.reply if isinstance(action, Discard) else action)
 
-    def _act(self, connection: socket.socket, action: Action) -> bool:
+    def _act(self, connection: socket.socket, action: AnswerAction) -> bool:
         match action:
             case Hangup():
                 if action.reset:
@@ -325,13 +339,13 @@ class Stub:
 
 
 def _head(status: int, headers: Mapping[str, str | bytes]) -> bytes:
-    lines = [b"HTTP/1.1 %d Said" % status]
+    lines = [b"HTTP/1.1 %d Scripted" % status]
     for name, value in headers.items():
         lines.append(name.encode() + b": " + (value.encode() if isinstance(value, str) else value))
     return b"\r\n".join([*lines, b"", b""])
 
 
-def _read(connection: socket.socket, number: int) -> Request | None:
+def _read(connection: socket.socket, number: int, *, keeps_body: bool = True) -> Request | None:
     data = b""
     while b"\r\n\r\n" not in data:
         more = connection.recv(65536)
@@ -341,13 +355,16 @@ def _read(connection: socket.socket, number: int) -> Request | None:
     head, _, body = data.partition(b"\r\n\r\n")
     first, *lines = head.decode("latin-1").split("\r\n")
     headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
-    while len(body) < int(headers.get("content-length", 0)):
+    size = len(body)
+    while size < int(headers.get("content-length", 0)):
         more = connection.recv(65536)
         if not more:
             return None
-        body += more
+        size += len(more)
+        if keeps_body:
+            body += more
     method, path, _ = first.split(" ")
-    return Request(method, path, headers, body, number)
+    return Request(method, path, headers, body, number, size)
 
 
 def _reset(connection: socket.socket) -> None:
