@@ -42,7 +42,7 @@ def test_command_for_other_machines_explains_access() -> None:
     command = [*KLING, "sandbox", "--host", "0.0.0.0", "--allow-host", "sandbox.example.com"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
-        lines = list(itertools.takewhile(lambda line: "Interrupt" not in line, process.stdout))
+        lines = list(itertools.takewhile(lambda line: "Ctrl-C" not in line, process.stdout))
         base_url = lines[0].split()[-1]
         with Kling(base_url=base_url, api_key="x", journal=None):
             assert base_url.startswith("http://127.0.0.1:")
