@@ -24,6 +24,8 @@ _UNPRINTABLE = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\xad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\ud800-\udfff\ufeff\ufff9-\ufffb"
     "\U000e0000-\U000e007f]"
 )
+_COLUMN_GAP = 3
+_LEAST_FOLDED = 8
 
 
 def escape_controls(text: str) -> str:
@@ -66,21 +68,44 @@ def print_table(
     divided: bool = False,
     unfolded: Collection[str] = (),
 ) -> None:
-    """Print a table to standard output; the first column and those titled in `unfolded` are not folded."""
+    """Print a table to standard output; the first column and those titled in `unfolded` are not folded.
+
+    On a terminal that is too narrow for it, each row is a block of names and values instead.
+    """
     from rich import box  # a third of the start-up time
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
+    # A pipe has no width; in a wide table no text is folded that grep might look for.
+    console = Console(width=None if sys.stdout.isatty() else 160)
+    unfolded = {head[0], *unfolded}
+    if _least_width(head, rows, unfolded) > console.width:
+        _print_blocks(head, rows)
+        return
     table = Table(box=box.SIMPLE_HEAD, show_lines=divided, pad_edge=False)
-    for number, title in enumerate(head):
-        table.add_column(
-            Text(escape_controls(title)), no_wrap=number == 0 or title in unfolded, overflow="fold"
-        )
+    for title in head:
+        table.add_column(Text(escape_controls(title)), no_wrap=title in unfolded, overflow="fold")
     for row in rows:
         table.add_row(*(Text(escape_controls(cell)) for cell in row))
-    # A pipe has no width; in a wide table no text is folded that grep might look for.
-    Console(width=None if sys.stdout.isatty() else 160).print(table)
+    console.print(table)
+
+
+def _least_width(head: tuple[str, ...], rows: Sequence[tuple[str, ...]], unfolded: Collection[str]) -> int:
+    """Return the width below which a table would be cut, or have columns that nobody could read."""
+    lengths = [max(map(len, column)) for column in zip(head, *rows, strict=True)]
+    columns = zip(head, lengths, strict=True)
+    return sum(
+        _COLUMN_GAP + (length if title in unfolded else min(length, _LEAST_FOLDED))
+        for title, length in columns
+    )
+
+
+def _print_blocks(head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> None:
+    for number, row in enumerate(rows):
+        if number:
+            print_line("")
+        print_fields([(title, cell) for title, cell in zip(head, row, strict=True) if cell])
 
 
 def print_fields(fields: Sequence[tuple[str, str]]) -> None:

@@ -212,9 +212,9 @@ def _explain(problem: Problem, schema: Mapping[str, Any]) -> Problem:
     declared: Mapping[str, Any] = schema
     for name, index in re.findall(r"([^.\[\]]+)|\[(\d+)\]", problem.path):
         declared = declared.get("items", {}) if index else declared.get("properties", {}).get(name, {})
-    if declared.get("format") != "uri" or not isinstance(problem.value, str):
+    if declared.get("format") != "uri":
         return problem
-    if _is_file(problem.value):
+    if isinstance(problem.value, str) and _is_file(problem.value):
         message = f"{problem.value} is a file here: write @{problem.value} to upload it"
         return replace(problem, message=message, allowed=None, suggestion=None)
     if problem.allowed is None:

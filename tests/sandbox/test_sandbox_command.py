@@ -60,7 +60,10 @@ def test_start_failure_prints_one_line() -> None:
     with Sandbox() as sandbox:
         port = sandbox.base_url.rpartition(":")[2]
         for arguments, words in (
-            (["--port", port], "in use"),
+            (
+                ["--port", port],
+                f"cannot listen at 127.0.0.1, port {port}: Address already in use. Pass another",
+            ),
             (["--port", "0", "--timing", "now"], "polls:N"),
         ):
             done = subprocess.run(

@@ -41,5 +41,10 @@ def sandbox(
 
     try:
         serve(host, port, timing, faults, seed, allowed_hosts)
-    except (OSError, ValueError) as error:
+    except OSError as error:
+        raise click.ClickException(
+            f"the sandbox cannot listen at {host}, port {port}: {error.strerror or error}. "
+            "Pass another --host or --port; without --port it takes a free one."
+        ) from None
+    except ValueError as error:
         raise click.ClickException(str(error)) from None
