@@ -1,4 +1,4 @@
-"""Digits that a page runs together -> the readings they allow, and the likeliest of them."""
+"""Readings of digits that a page runs together, and the choice of the likeliest."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from kling_codegen.draft.subject import Subject
 # The default (MISSING if there is none), and the allowed values (empty if any is allowed).
 Reading: TypeAlias = tuple[Any, list[Any]]
 
-# A longer run of digits has too many readings, and none of them would be convincing.
+# A longer run of digits has too many readings.
 MAX_DIGITS = 24
-# No spec can have a number of more digits.
+# The longest number in a spec.
 MAX_RUN = 40
 INTEGER = re.compile(r"0|-?[1-9]\d*")
 

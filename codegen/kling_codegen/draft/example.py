@@ -1,4 +1,4 @@
-"""The example of a page, repaired: it fits the table, and its texts and URLs are our own."""
+"""The example of a page, adapted to the table, with neutral texts and URLs."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def fits(schema: dict[str, Any], value: Any) -> bool:
 
 
 def repair_example(inside: dict[str, Any], page: Page) -> dict[str, Any]:
-    """Return the parameters of the example as far as the table allows them, and all required ones."""
+    """Return the parameters of the example that the table allows, and all required ones."""
     parameters: dict[str, Any] = {}
     for name, schema in inside["properties"].items():
         required, sent = name in inside.get("required", ()), page.sent.get(name, MISSING)
@@ -42,7 +42,7 @@ def repair_example(inside: dict[str, Any], page: Page) -> dict[str, Any]:
 
 
 def _neutral(schema: dict[str, Any], sent: Any, name: str) -> Any:
-    """Return the sent value if it is a figure, a name or a default; otherwise a value of our own."""
+    """Return the sent value if it is a number, a name or a default; otherwise a neutral value."""
     kind: str = schema["type"] if isinstance(schema["type"], str) else schema["type"][0]
     match kind, sent:
         case "array", [_, *_]:

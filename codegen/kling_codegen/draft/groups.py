@@ -1,4 +1,4 @@
-"""Rules about groups of parameters, as far as a single sentence states them and nothing else."""
+"""Rules about groups of parameters that a single sentence states."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def find_groups(sentence: str, name: str, parameters: list[str]) -> Iterator[tup
 
 
 def _rules(keys: list[str], names: list[str], parameters: list[str]) -> Iterator[tuple[str, list[str]]]:
-    # In the order of the page, so that the same group is found whichever of them is described.
+    # In the order of the page, so that each member of a group yields the same rule.
     group = [name for name in parameters if name in names]
     yield from ((key, group) for key in keys if len(group) > 1)
 
@@ -70,7 +70,7 @@ def _match(form: str, sentence: str, name: str, parameters: list[str]) -> re.Mat
 
 
 def find_objection(key: str, group: list[str], inside: Mapping[str, Any], page: Page) -> str:
-    """Return what on the page contradicts a rule; an empty text if nothing does."""
+    """Return a contradiction between a rule and the page; empty if there is none."""
     for name in group:
         schema = inside["properties"][name]
         if name in inside.get("required", ()):

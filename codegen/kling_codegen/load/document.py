@@ -23,10 +23,10 @@ Model = TypeVar("Model", bound=Closed)
 
 
 class Document:
-    """A YAML file as plain values; `place(at)` is the place of a location in pydantic's form.
+    """A YAML file as plain values, and the place of each value.
 
-    It reads YAML 1.2, and reports values that YAML 1.1, which many readers still use, reads differently. It is the
-    ProblemCollector of its validation.
+    It reads YAML 1.2, and reports values that readers of YAML 1.1 read differently. It is the ProblemCollector of its
+    validation.
     """
 
     def __init__(self, text: str) -> None:
@@ -35,7 +35,7 @@ class Document:
         self._keys: dict[Location, Place] = {}
         self._values: dict[Location, Place] = {(): (1, 1)}
         self._noted: set[LocatedMessage] = set()
-        # Locations with a problem that makes every problem below them meaningless.
+        # Locations with a problem that hides all problems below them.
         self._spoilt: set[Location] = set()
         # Values that YAML 1.1 reads differently, and those whose own problem mentions it.
         self._ambiguous: dict[Location, Message] = {}
@@ -54,12 +54,12 @@ class Document:
                 self.value = self._plain_value(root, ())
 
     def keys(self) -> Mapping[str, Any]:
-        """Return the whole as a mapping; an empty one if it is something else."""
+        """Return the document if it is a mapping, else an empty mapping."""
         value: Any = self.value
         return cast("Mapping[str, Any]", value) if isinstance(value, dict) else {}
 
     def place(self, at: Location, *, key: bool = False) -> Place:
-        """Return line and column of a value, or of its key."""
+        """Return the line and column of a value, or of its key."""
         return self._keys[at] if key and at in self._keys else self._values[at]
 
     def locate(self, path: Path, at: Location, message: Message) -> Problem:
@@ -93,7 +93,7 @@ class Document:
             if (ambiguity := self._ambiguous.get(at)) and not message.about_key:
                 message = replace(message, text=f"{message.text} ({ambiguity.text})")  # noqa: PLW2901
                 self._merged.add(at)
-            # Parts are validated again when the whole is wrong.
+            # Parts of an invalid document are validated twice.
             is_new = (at, message) not in self._noted
             if is_new and not self._spoilt & {at[:end] for end in range(len(at) + 1)}:
                 self._noted.add((at, message))
@@ -112,7 +112,7 @@ class Document:
             if key not in mapping:
                 continue
             if key == "properties" and isinstance(mapping[key], dict) and mapping[key]:
-                # A wrong property must not hide the problems of its neighbours.
+                # An invalid property must not hide the problems of others.
                 values[name] = {
                     part_name: Schema.model_construct()
                     if (key, part_name) in bad
