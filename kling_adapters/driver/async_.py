@@ -38,7 +38,7 @@ class Interrupt:
                 self._sleeps.discard(scope)
 
     def set(self) -> None:
-        """End every sleep that is under way."""
+        """End every sleep in progress."""
         for scope in tuple(self._sleeps):
             scope.cancel()
 

@@ -182,7 +182,7 @@ def test_tag_is_kept_with_the_entry(play: Play, tmp_path: Path) -> None:
 def test_wrong_tag_is_refused(play: Play, call: str) -> None:
     async def scenario(kling: Any) -> None:
         for tag in (5, "", " ", "\ud800"):
-            with pytest.raises(ka.ConfigError, match=r"^tag is .*; expected a text"):
+            with pytest.raises(ka.ConfigError, match=r"^tag is .*; expected text"):
                 await getattr(kling, call)("kling-2", prompt="x", tag=tag)
 
     play(scenario)
