@@ -65,8 +65,10 @@ def draft_spec(text: str, document: str, read: date) -> Draft:
 
 
 def _check_tagline(page: Page, notes: Notes) -> None:
-    makes = {match[1].lower() for match in MAKES.finditer(page.tagline)}
-    kinds = makes or {kind for kind in KINDS if re.search(rf"\b{kind}s?\b", page.tagline, re.IGNORECASE)}
+    output_kinds = {match[1].lower() for match in MAKES.finditer(page.tagline)}
+    kinds = output_kinds or {
+        kind for kind in KINDS if re.search(rf"\b{kind}s?\b", page.tagline, re.IGNORECASE)
+    }
     if kinds and page.returns not in kinds:
         contradiction = (
             f"it speaks of {' and '.join(sorted(kinds))}, while the response type is {page.returns}"

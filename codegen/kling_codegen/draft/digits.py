@@ -25,10 +25,10 @@ def split_digits(run: str) -> list[list[int]]:
     """Return the ways to read digits as integers in rising order, or else in falling order."""
     if len(run) > MAX_DIGITS:
         return []
-    return list(_monotone(run, 1)) + [split for split in _monotone(run, -1) if len(split) > 1]
+    return list(_split_monotone(run, 1)) + [split for split in _split_monotone(run, -1) if len(split) > 1]
 
 
-def _monotone(run: str, sign: int, before: int | None = None) -> Iterator[list[int]]:
+def _split_monotone(run: str, sign: int, before: int | None = None) -> Iterator[list[int]]:
     if not run:
         yield []
     for end in range(1, len(run) + 1):
@@ -36,7 +36,7 @@ def _monotone(run: str, sign: int, before: int | None = None) -> Iterator[list[i
             continue
         number = int(run[:end])
         if before is None or number * sign > before * sign:
-            for numbers in _monotone(run[end:], sign, number):
+            for numbers in _split_monotone(run[end:], sign, number):
                 yield [number, *numbers]
 
 

@@ -44,16 +44,16 @@ def find_groups(sentence: str, name: str, parameters: list[str]) -> Iterator[tup
     names = rf"(?-i:{'|'.join(parameters)})\b"
     single = rf"(?:the )?['\"`]?{names}['\"`]?(?: parameter)?"
     # Not with "and": together with two of them can mean something else than with each.
-    several = rf"(?P<list>{single}(?:(?:,|,? or) {single})*)"
-    form = rf"(?:(?:it|this|this parameter|{name}) )?{WITH_THIS.replace('LIST', several)}"
+    name_list = rf"(?P<list>{single}(?:(?:,|,? or) {single})*)"
+    form = rf"(?:(?:it|this|this parameter|{name}) )?{WITH_THIS.replace('LIST', name_list)}"
     if match := _match(form, sentence, name, parameters):
         for excluded in re.findall(names, match["list"]):
             yield from _rules([AT_MOST], [name, excluded], parameters)
-    several = rf"(?P<list>{single}(?:(?:,|,? and|,? or) {single})+)"
+    name_list = rf"(?P<list>{single}(?:(?:,|,? and|,? or) {single})+)"
     for form, keys in TOGETHER.items():
-        if match := _match(form.replace("LIST", several), sentence, name, parameters):
-            also = [AT_MOST] if match["not_both"] and AT_MOST not in keys else []
-            yield from _rules([*keys, *also], re.findall(names, match["list"]), parameters)
+        if match := _match(form.replace("LIST", name_list), sentence, name, parameters):
+            extra_keys = [AT_MOST] if match["not_both"] and AT_MOST not in keys else []
+            yield from _rules([*keys, *extra_keys], re.findall(names, match["list"]), parameters)
 
 
 def _rules(keys: list[str], names: list[str], parameters: list[str]) -> Iterator[tuple[str, list[str]]]:
@@ -83,5 +83,5 @@ def find_objection(key: str, group: list[str], inside: Mapping[str, Any], page: 
     if key == AT_MOST and len(sent) > 1:
         return f"the example sends {' and '.join(sent)}"
     # An empty value in the example is a placeholder.
-    none = page.sent_line and not page.sent.keys() & {*group}
-    return "the example sends none of them" if key == AT_LEAST and none else ""
+    sends_none = page.sent_line and not page.sent.keys() & {*group}
+    return "the example sends none of them" if key == AT_LEAST and sends_none else ""

@@ -36,14 +36,16 @@ def nest(page: Page, notes: Notes) -> Level:
     blocks = page.blocks
     if not any(_is_object(block) for block in blocks):
         return tuple(Node(block) for block in blocks)
-    some = islice(_levels(blocks, 0), MAX_READINGS) if len(blocks) < MAX_BLOCKS else ()
-    readings = [level for level, end in some if end == len(blocks)]
+    candidates = islice(_levels(blocks, 0), MAX_READINGS) if len(blocks) < MAX_BLOCKS else ()
+    readings = [level for level, end in candidates if end == len(blocks)]
     if not readings:
         doubt = "the order from A to Z does not show which parameters belong to a list; drafted as parameters of the model"
         notes.doubt(blocks[0].line, "input", doubt)
         return tuple(Node(block) for block in blocks)
-    best = min(readings, key=lambda level: _unlikely(level, page))
-    likely = [level for level in readings if _unlikely(level, page)[:-1] == _unlikely(best, page)[:-1]]
+    best = min(readings, key=lambda level: _rank_reading(level, page))
+    likely = [
+        level for level in readings if _rank_reading(level, page)[:-1] == _rank_reading(best, page)[:-1]
+    ]
     for node in best:
         _explain(node, readings, likely, notes)
     return best
@@ -76,7 +78,7 @@ def _levels(
     yield (), start
 
 
-def _unlikely(level: Level, page: Page) -> tuple[int, int, int, int]:
+def _rank_reading(level: Level, page: Page) -> tuple[int, int, int, int]:
     """Rank a reading, the likeliest lowest: by the example, by descriptions, then by the least nesting."""
     top = {node.block.name for node in level}
     inside = [node for node in level if node.parts]

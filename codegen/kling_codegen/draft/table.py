@@ -96,10 +96,10 @@ class Table:
             schema["items"] = {"type": "string"}
         elif extra == "(uri)":
             schema["format"] = "uri"
-        elif base == "string" and (witness := _says_url(block)):
+        elif base == "string" and (evidence := _find_url_evidence(block)):
             decision = "each item is a URL" if "[]" in word else "a URL"
             self.notes.discrepancy(
-                block.line, path, f"the table says {block.type}, the {witness} says URL", decision
+                block.line, path, f"the table says {block.type}, the {evidence} says URL", decision
             )
             schema["format"] = "uri"
         for _ in range(word.count("[]")):
@@ -107,7 +107,7 @@ class Table:
         return schema
 
 
-def _says_url(block: Block) -> str:
+def _find_url_evidence(block: Block) -> str:
     """Return the part of a block that says URL, "name" or "description"; empty for other text."""
     if URLS.search(block.name):
         return "name"

@@ -59,7 +59,7 @@ def _choose(subject: Subject) -> Reading:
         default = next(iter(_split_values(subject, block.default)), MISSING)
     if not re.fullmatch(r"(?:null)?[\d-]+", block.values):
         values = _split_values(subject, block.values)
-        return (default, values) if block.marked else _first_is_default(subject, values)
+        return (default, values) if block.marked else _read_unmarked_default(subject, values)
     run = block.values.removeprefix("null")
     if run != block.values:
         default = None
@@ -101,7 +101,7 @@ def _text(quoted: str) -> str:
     return quoted[1:-1]
 
 
-def _first_is_default(subject: Subject, values: list[Any]) -> Reading:
+def _read_unmarked_default(subject: Subject, values: list[Any]) -> Reading:
     """Read separated values without a marked default: a first value that is repeated is the default."""
     if not values:
         return MISSING, []

@@ -45,10 +45,10 @@ def walk_parameters(
 ) -> Iterator[Parameter]:
     """Yield every parameter, followed by the parameters within it."""
     for name, schema in properties.items():
-        here = (*at, "properties", name)
-        yield Parameter(here, schema, name in required)
+        location = (*at, "properties", name)
+        yield Parameter(location, schema, name in required)
         while schema.items is not MISSING:
-            schema, here = schema.items, (*here, "items")  # noqa: PLW2901
+            schema, location = schema.items, (*location, "items")  # noqa: PLW2901
         if schema.properties is not MISSING:
             inner_required = [] if schema.required is MISSING else schema.required
-            yield from walk_parameters(schema.properties, inner_required, here)
+            yield from walk_parameters(schema.properties, inner_required, location)
