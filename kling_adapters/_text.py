@@ -26,7 +26,7 @@ def format_sum(number: float) -> str:
 
 
 def escape(text: str) -> str:
-    """Return a text that is safe in logs and terminals: unprintable characters are escaped."""
+    """Escape unprintable characters, for logs and terminals."""
     if text.isprintable():
         return text
     return "".join(
@@ -36,7 +36,7 @@ def escape(text: str) -> str:
 
 
 def shorten(text: str, longest: int = _LONGEST_TEXT) -> str:
-    """Return a text, or the start of a long one with its length."""
+    """Return a text; of a long one, its start and its length."""
     return text if len(text) <= longest else f"{text[: longest * 3 // 4]}... ({len(text)} characters)"
 
 

@@ -14,7 +14,7 @@ class ApiError(KlingError):
         status: The HTTP status code.
         message: The gateway's message.
         meaning: The meaning of the status code in `GATEWAY_STATUSES`.
-        request_id: The job that was asked about; None for a submit.
+        request_id: The id of the job; None for a request that is not about one, such as a submit.
         advice: What to do next.
 
     """

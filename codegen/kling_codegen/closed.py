@@ -82,12 +82,12 @@ class Closed(BaseModel):
     def _check(cls, data: Any, handler: ModelWrapValidatorHandler[Self], info: ValidationInfo) -> Self:
         collector: ProblemCollector | None = info.context
         try:
-            value, is_whole = handler(data), True
+            value, is_complete = handler(data), True
         except ValidationError as error:
             if collector is None:
                 raise
-            value, is_whole = collector.salvage(cls, data, error), False
-        problems = list(value.problems()) if is_whole or cls.essential is not None else []
+            value, is_complete = collector.salvage(cls, data, error), False
+        problems = list(value.problems()) if is_complete or cls.essential is not None else []
         if collector is not None:
             collector.note(data, problems)
         elif problems:

@@ -47,7 +47,7 @@ class Folder:
                     f"{self._path} names a file; expected a folder. The file in it is named after its job"
                 )
             self._path.mkdir(parents=True, exist_ok=True)
-            # A write also meets quotas and limits, which the free space does not show.
+            # A write also detects quotas and limits, which the free space does not show.
             with tempfile.TemporaryFile(dir=self._path) as file:
                 file.write(bytes(PROBE_BYTES))
                 file.flush()

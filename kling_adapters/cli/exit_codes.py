@@ -39,7 +39,7 @@ class ExitCode(IntEnum):
     UNKNOWN_JOB = 6, "the gateway does not have the job: the id is wrong, or its record has expired"
     INCOMPLETE = 7, "some lines of a batch were not submitted"
     INTERNAL_ERROR = 70, "internal error"
-    INTERRUPTED = 130, "interrupted while no job was under way"
+    INTERRUPTED = 130, "interrupted while no job was running"
 
 
 # By severity: a batch ends with the last of these among its lines.

@@ -164,7 +164,7 @@ def _format_argument(name: str, value: Any) -> str:
     import shlex
 
     text = _format_value(value)
-    # A text that starts with one @ would name a file.
+    # Text that starts with one @ would name a file.
     return shlex.quote(f"{name}={'@' if text.startswith('@') else ''}{text}")
 
 

@@ -80,7 +80,7 @@ class OutcomesFile:
 
     def add(self, row: Mapping[str, Any]) -> None:
         """Write one outcome. Raises StorageError."""
-        # A signed link opens the file to anybody.
+        # A signed link opens the file without credentials.
         row = {**row, "files": [{**file, "link": None} for file in row["files"]]}
         try:
             if self._file is None:

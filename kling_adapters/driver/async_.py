@@ -38,7 +38,7 @@ class Interrupt:
                 self._sleeps.discard(scope)
 
     def set(self) -> None:
-        """End every sleep that is under way."""
+        """End every sleep in progress."""
         for scope in tuple(self._sleeps):
             scope.cancel()
 
@@ -84,13 +84,13 @@ class AsyncDriver:
 
     async def _perform(self, steps: Steps[Any], interrupt: Interrupt | None) -> None:
         try:
-            outcome = await self._do(steps.effect, interrupt)
+            outcome = await self._dispatch(steps.effect, interrupt)
         except BaseException as error:  # noqa: BLE001  the flow raises it again
             steps.fail(error)
         else:
             steps.answer(outcome)
 
-    async def _do(self, effect: Effect, interrupt: Interrupt | None) -> Any:
+    async def _dispatch(self, effect: Effect, interrupt: Interrupt | None) -> Any:
         match effect:
             case Send():
                 return await (await self._transports.get()).send(effect.request)

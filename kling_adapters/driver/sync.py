@@ -64,13 +64,13 @@ class SyncDriver:
 
     def _perform(self, steps: Steps[Any], interrupt: threading.Event | None) -> None:
         try:
-            outcome = self._do(steps.effect, interrupt)
+            outcome = self._dispatch(steps.effect, interrupt)
         except BaseException as error:  # noqa: BLE001  the flow raises it again
             steps.fail(error)
         else:
             steps.answer(outcome)
 
-    def _do(self, effect: Effect, interrupt: threading.Event | None) -> Any:
+    def _dispatch(self, effect: Effect, interrupt: threading.Event | None) -> Any:
         match effect:
             case Send():
                 return self._connections().send(effect.request)

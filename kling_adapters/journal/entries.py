@@ -16,8 +16,8 @@ UNCERTAIN: Final = "UNCERTAIN"
 """The submit may have started a job that will be billed; its request id is unknown."""
 EXPIRED: Final = "EXPIRED"
 """The gateway no longer has the job."""
-ENDED: Final = (REFUSED, UNCERTAIN, EXPIRED, "COMPLETED", "FAILED")
-"""The states in which the gateway has nothing more to report."""
+FINAL_STATES: Final = (REFUSED, UNCERTAIN, EXPIRED, "COMPLETED", "FAILED")
+"""The states after which the gateway reports nothing more."""
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ class JournalEntry:
     @property
     def is_unfinished(self) -> bool:
         """True until the job has ended and its output is stored."""
-        return self.state not in ENDED or (
+        return self.state not in FINAL_STATES or (
             self.state == "COMPLETED" and self.save_to is not None and not self.files
         )
 

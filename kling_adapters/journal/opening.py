@@ -133,7 +133,7 @@ def _check_plain(path: Path) -> None:
 
 
 def _make_folders(folder: Path) -> None:
-    """Make a folder and those above it, for their owner alone whatever the umask."""
+    """Make a folder and its parents, accessible only by their owner, independent of the umask."""
     if not folder.is_dir():
         _make_folders(folder.parent)
         folder.mkdir(mode=0o700, exist_ok=True)

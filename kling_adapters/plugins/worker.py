@@ -22,8 +22,8 @@ class _Call:
     def __init__(self, function: Function) -> None:
         self.function = function
         self.context = contextvars.copy_context()
-        self.started = threading.Event()
-        self.ended = threading.Event()
+        self.start = threading.Event()
+        self.end = threading.Event()
         self.is_dropped = False
         self.grace = 0.0
 
@@ -62,13 +62,13 @@ class PluginWorker:
         elif not self._enqueue(call):
             return "skipped"
         try:
-            call.started.wait()
+            call.start.wait()
         finally:
             with self._lock:
                 self._waiting.discard(call)
         if call.is_dropped:
             return "skipped"
-        if call.ended.wait(seconds) or call.ended.wait(call.grace):
+        if call.end.wait(seconds) or call.end.wait(call.grace):
             return "ended"
         self._skip_waiting(call)
         return "hangs"
@@ -83,7 +83,7 @@ class PluginWorker:
 
     def _enqueue(self, call: _Call) -> bool:
         with self._lock:
-            if self._hanging is not None and not self._hanging.ended.is_set():
+            if self._hanging is not None and not self._hanging.end.is_set():
                 return False
             self._hanging = None
             queue = self._queue or self._start()
@@ -114,7 +114,7 @@ class PluginWorker:
             self._hanging = hanging
             for call in self._waiting:
                 call.is_dropped = True
-                call.started.set()
+                call.start.set()
 
 
 def _work(queue: _Queue, loop: _LoopThread) -> None:
@@ -126,13 +126,13 @@ def _work(queue: _Queue, loop: _LoopThread) -> None:
 
 
 def _perform(call: _Call, loop: _LoopThread) -> None:
-    call.started.set()
+    call.start.set()
     coroutine = call.context.run(call.function)
     if coroutine is None:
-        call.ended.set()
+        call.end.set()
     else:
         call.grace = GRACE_SECONDS
-        call.context.run(loop.run, coroutine, call.ended.set)
+        call.context.run(loop.run, coroutine, call.end.set)
 
 
 class _LoopThread:

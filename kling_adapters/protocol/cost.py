@@ -54,14 +54,14 @@ class CostCap:
         if cost is not None:
             self._spent += cost
             self._learn(self._model_of_open.pop(task_id), cost)
-        elif _costs_nothing(request_id, error):
+        elif _is_free(request_id, error):
             del self._model_of_open[task_id]
 
     def _learn(self, model: str, cost: float) -> None:
         self._highest[model] = max(cost, self._highest.get(model, cost))
 
 
-def _costs_nothing(request_id: str | None, error: Exception | None) -> bool:
+def _is_free(request_id: str | None, error: Exception | None) -> bool:
     if isinstance(error, errors.JobFailed):
         return True
     is_refused = isinstance(error, errors.KlingError) and not isinstance(error, errors.SubmitUncertain)

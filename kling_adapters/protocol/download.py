@@ -152,7 +152,7 @@ class Download:
         if seconds > SLOW_START and self._response_bytes < MIN_RATE * seconds:
             raise TooSlow(f"{self._response_bytes} bytes came in {seconds:.0f} s")
 
-    def is_whole(self) -> bool:
+    def is_complete(self) -> bool:
         """Return whether the size is the one that the server and the gateway announced."""
         announced = (self.expected, self._artifact.size)
         return self.received > 0 and all(size in (None, self.received) for size in announced)

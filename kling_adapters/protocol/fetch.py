@@ -40,7 +40,7 @@ def fetch(session: Session, artifact: Artifact, download: Download, end: float) 
     while True:
         request = yield from _bounded_request(session, artifact, download, end, reason)
         outcome: Outcome = yield Fetch(request, download)
-        if _is_ok(outcome) and download.is_whole():
+        if _is_ok(outcome) and download.is_complete():
             return
         reason = _describe_failure(outcome, artifact, download)
         if is_output_gone(outcome):

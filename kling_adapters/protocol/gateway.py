@@ -28,7 +28,7 @@ class Gateway:
 
     Raises:
         ConfigError: The address is not https, nor http on this machine or on a host in KLING_LOCAL_HOSTS. The key would
-            cross the network in the clear.
+            be readable in the network.
 
     """
 

@@ -56,18 +56,18 @@ def wait(session: Session, job: JobRef, timeout: float | None) -> Flow[ResultDat
     start: float = yield Now()
     wait_state = _Wait(job, start, start + (default_timeout(job.latency) if timeout is None else timeout))
     try:
-        ended = yield from _poll_until_ended(session, wait_state)
+        outcome = yield from _poll_until_ended(session, wait_state)
     except JobMissing:
-        ended = yield from _recall(session, job, wait_state.counter)
+        outcome = yield from _recall(session, job, wait_state.counter)
     except OutOfTime as last:
         seconds = (yield Now()) - start
         last_failure = f"the last failure: {last.error}"
         raise errors.WaitTimeout(job.request_id, seconds, session.make_job(job), last_failure) from last.error
-    if isinstance(ended, JobStatus):
-        raise (yield from _record_failed(session, job, ended, wait_state.counter))
-    yield from _record_completed(session, ended)
-    yield Emit(Completed(job.request_id, job.model, ended, wait_state.counter.polls))
-    return ended
+    if isinstance(outcome, JobStatus):
+        raise (yield from _record_failed(session, job, outcome, wait_state.counter))
+    yield from _record_completed(session, outcome)
+    yield Emit(Completed(job.request_id, job.model, outcome, wait_state.counter.polls))
+    return outcome
 
 
 def _poll_until_ended(session: Session, wait_state: _Wait) -> Flow[ResultData | JobStatus]:
@@ -123,8 +123,8 @@ def _recall(session: Session, job: JobRef, counter: PollCounter) -> Flow[ResultD
     """Return the recorded end of a job that the gateway does not have. Raises ConfigError or JobExpired."""
     entry = yield from record(session.journal.find, session.gateway.base_url, job.request_id)
     if entry is not None:
-        if (ended := recall.read_end(entry, job.returns)) is not None:
-            return ended
+        if (outcome := recall.read_end(entry, job.returns)) is not None:
+            return outcome
         recall.check_key(entry, (yield Call(partial(find_key, session, job.request_id))))
     yield from record(session.journal.update_job, session.gateway.base_url, job.request_id, state=EXPIRED)
     yield Emit(Expired(job.request_id, job.model, counter.polls))
@@ -149,8 +149,8 @@ def query_status(session: Session, job: JobRef) -> Flow[JobStatus]:
     try:
         return (yield from query_once(session, request, read, job.request_id))
     except JobMissing:
-        ended = yield from _recall(session, job, PollCounter())
-    return ended if isinstance(ended, JobStatus) else JobStatus("COMPLETED", ended.metrics)
+        outcome = yield from _recall(session, job, PollCounter())
+    return outcome if isinstance(outcome, JobStatus) else JobStatus("COMPLETED", outcome.metrics)
 
 
 def query_credits(session: Session) -> Flow[Credits]:

@@ -182,7 +182,7 @@ def test_tag_is_kept_with_the_entry(open_client: OpenClient, sandbox: Sandbox, t
 def test_wrong_tag_is_refused(open_client: OpenClient, sandbox: Sandbox, call: str) -> None:
     with open_client(sandbox) as kling:
         for tag in (5, "", " ", "\ud800"):
-            with pytest.raises(ka.ConfigError, match=r"^tag is .*; expected a text"):
+            with pytest.raises(ka.ConfigError, match=r"^tag is .*; expected text"):
                 getattr(kling, call)("kling-2", prompt="x", tag=tag)
 
 

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import ast
 import logging
 import re
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any, TypeAlias
 
 import griffe
 import pytest
 
 MODULES = ("kling_adapters", "kling_adapters.hookspecs", "kling_adapters.testing")
+ROOT = Path(__file__).parents[2]
+SOURCES = ("kling_adapters", "plugins", "codegen", "benchmarks")
 # Clients make these; an application never calls the constructor.
 MADE_BY_CLIENTS = {"Job", "AsyncJob"}
 FOREIGN_OPENING = re.compile(r"(What|Whether|How|Who(ever)?)\b")
@@ -28,6 +32,13 @@ def package() -> Object:
 def test_public_docstrings_are_complete(package: Object, module: str) -> None:
     members = package[module.removeprefix("kling_adapters.")] if "." in module else package
     assert list(find_problems(members)) == []
+
+
+def test_docstrings_open_with_a_noun_or_an_imperative() -> None:
+    paths = [path for folder in SOURCES for path in sorted((ROOT / folder).rglob("*.py"))]
+    texts = {path: _find_texts(path) for path in paths if ".venv" not in path.parts}
+    assert len(texts) > 200
+    assert [f"{path}: {text}" for path in texts for text in texts[path] if FOREIGN_OPENING.match(text)] == []
 
 
 @pytest.mark.parametrize(
@@ -57,6 +68,17 @@ def find_problems(module: Object) -> Iterator[str]:
     for name in names:
         if not name.startswith("__"):
             yield from _check(module[name])
+
+
+def _find_texts(path: Path) -> list[str]:
+    """Return the docstrings of a file, also those of attributes."""
+    return [
+        node.value.value
+        for node in ast.walk(ast.parse(path.read_text("utf-8")))
+        if isinstance(node, ast.Expr)
+        and isinstance(node.value, ast.Constant)
+        and isinstance(node.value.value, str)
+    ]
 
 
 def _check(member: Object) -> Iterator[str]:

@@ -185,7 +185,7 @@ def test_receiver_gets_all_events_of_job(
         assert not any(word in request_text for word in (sandbox.api_key, prompt, SECRET, SECOND_SECRET))
     stored = json.loads(receiver.requests[-1][1])["data"]["files"][0]
     assert stored["url"].startswith("file:")
-    assert stored["bytes"] > 0
+    assert stored["size"] > 0
     assert not letters.exists()
 
 

@@ -64,7 +64,7 @@ def check_submitted_once(sandbox: Sandbox, outcomes: Outcomes) -> None:
         sent = submits[f"job {outcome.index}"]
         if outcome.error is None:
             accepted = sent.pop()
-            assert (accepted.fault, accepted.whole) == ("", True)
+            assert (accepted.fault, accepted.is_complete) == ("", True)
             assert outcome.request_id == accepted.request_id
             started.add(outcome.request_id or "")
         else:

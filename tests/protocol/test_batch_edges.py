@@ -202,7 +202,7 @@ def test_missing_file_is_stored_again(
     assert indexes(outcomes, failed=False) == [0, 1]
     assert lost.exists()
     assert len(gateway.submits) == 2
-    [record] = [record for record in caplog.records if "is gone" in record.getMessage()]
+    [record] = [record for record in caplog.records if "is missing" in record.getMessage()]
     assert lost.name in record.getMessage()
     assert record.levelno == logging.WARNING
 
@@ -245,7 +245,7 @@ def test_missing_file_of_expired_output_is_a_storage_error(
     outcomes = run("map", make_requests("a", "b"), name="films", save_to=films)
     [error] = [outcome.error for outcome in outcomes if outcome.error]
     assert isinstance(error, ka.StorageError)
-    assert "is gone, and the gateway keeps outputs for seven days only" in str(error)
+    assert "is missing, and the gateway keeps outputs for seven days only" in str(error)
     assert all(outcome.result for outcome in outcomes)
     assert len(gateway.submits) == 2
 

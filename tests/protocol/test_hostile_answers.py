@@ -211,7 +211,7 @@ def test_download_accepts_any_response(
             if download.begin(status, response_headers):
                 for chunk in chunks:
                     download.write(chunk)
-            if download.is_whole():
+            if download.is_complete():
                 stored = download.commit()
                 assert stored.size == len(stored.path.read_bytes()) == download.received
                 return

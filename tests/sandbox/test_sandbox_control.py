@@ -54,7 +54,7 @@ def test_shell_example_works(sandbox: Sandbox, http: httpx.Client) -> None:
     assert state["credits"] == 999.5
     [submit] = state["requests"]
     assert submit["json"] == BODY
-    assert (submit["fault"], submit["status"], submit["whole"]) == ("", 200, True)
+    assert (submit["fault"], submit["status"], submit["is_complete"]) == ("", 200, True)
     assert API_KEY not in json.dumps(state)
     shell(after)
     assert not sandbox.faults.faults

@@ -77,7 +77,7 @@ def test_a_status_is_answered_and_no_job_started(sandbox: Sandbox, http: httpx.C
     assert answer.status_code == status
     assert answer.json()["error"]
     assert ("credits" in answer.json()["error"]) == (status == 406)
-    assert (sandbox.submits[-1].request_id, sandbox.submits[-1].whole) == (None, True)
+    assert (sandbox.submits[-1].request_id, sandbox.submits[-1].is_complete) == (None, True)
     assert sandbox.credits == before
 
 
@@ -117,7 +117,7 @@ def test_reset_early_does_not_wait_for_the_body(sandbox: Sandbox) -> None:
     started = len(sandbox.billed)
     assert exchange(sandbox, head(sandbox, "/v2/kling-2", "POST", 1000)) == (b"", True)
     submit = sandbox.submits[-1]
-    assert (submit.json, submit.request_id, submit.status, submit.whole) == (None, None, None, False)
+    assert (submit.json, submit.request_id, submit.status, submit.is_complete) == (None, None, None, False)
     assert len(sandbox.billed) == started
 
 
@@ -127,7 +127,7 @@ def test_reset_late_starts_a_job_without_response(sandbox: Sandbox) -> None:
     submit = sandbox.submits[-1]
     assert submit.json == BODY
     assert sandbox.billed[submit.request_id or ""] == 0.5
-    assert (submit.status, submit.whole) == (None, False)
+    assert (submit.status, submit.is_complete) == (None, False)
 
 
 @pytest.mark.parametrize("at", [0, 1, 20, 150])
@@ -139,7 +139,7 @@ def test_reset_after_so_many_bytes_of_the_answer(sandbox: Sandbox, at: int) -> N
     assert b"HTTP/1.1 200 OK\r\n".startswith(data[:17])
     submit = sandbox.submits[-1]
     assert submit.request_id in sandbox.billed
-    assert (submit.status, submit.whole) == (200 if at else None, False)
+    assert (submit.status, submit.is_complete) == (200 if at else None, False)
 
 
 def test_reset_in_the_middle_of_the_body(sandbox: Sandbox, http: httpx.Client) -> None:
@@ -173,7 +173,7 @@ def test_a_wrong_content_length(sandbox: Sandbox, at: int | None) -> None:
     top, _, body = data.partition(b"\r\n\r\n")
     assert b"content-length: %d\r\n" % (len(truth) // 2 if at is None else at) in top + b"\r\n"
     assert body == truth
-    assert not sandbox.requests[-1].whole
+    assert not sandbox.requests[-1].is_complete
 
 
 def test_a_wrong_content_type(sandbox: Sandbox) -> None:
@@ -182,7 +182,7 @@ def test_a_wrong_content_type(sandbox: Sandbox) -> None:
     answer = httpx.get(f"{sandbox.base_url}/samples/b.png?size=64x64")
     assert answer.headers["content-type"] == "text/html; charset=utf-8"
     assert answer.content == truth.content
-    assert sandbox.requests[-1].whole
+    assert sandbox.requests[-1].is_complete
 
 
 def test_garbage_and_504_come_after_the_job_was_started(sandbox: Sandbox, http: httpx.Client) -> None:
@@ -191,7 +191,7 @@ def test_garbage_and_504_come_after_the_job_was_started(sandbox: Sandbox, http: 
         answer = http.post("/v2/kling-2", json=BODY)
         assert answer.status_code == status
         submit = sandbox.submits[-1]
-        assert (submit.status, submit.whole) == (status, True)
+        assert (submit.status, submit.is_complete) == (status, True)
         assert submit.request_id in sandbox.billed
         if kind == "garbage":
             with pytest.raises(ValueError, match=r"codec|JSON"):
@@ -299,7 +299,7 @@ def test_disconnect_during_body_starts_no_job(
         while not sandbox.submits:
             time.sleep(0.001)
     [submit] = sandbox.submits
-    assert (submit.json, submit.request_id, submit.whole) == (None, None, False)
+    assert (submit.json, submit.request_id, submit.is_complete) == (None, None, False)
     assert not caplog.records
 
 

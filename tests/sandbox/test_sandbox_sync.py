@@ -27,7 +27,7 @@ def test_a_video_with_its_account_in_headers(sandbox: Sandbox, http: httpx.Clien
     assert float(answer.headers["x-remaining-credits"]) == 9.0 == sandbox.credits
     assert float(answer.headers["x-generation-time"]) >= 0
     assert int(answer.headers["x-seed-value"]) >= 0
-    assert (sandbox.submits[-1].request_id, sandbox.submits[-1].whole) == (request_id, True)
+    assert (sandbox.submits[-1].request_id, sandbox.submits[-1].is_complete) == (request_id, True)
 
 
 def test_direct_run_has_no_record(http: httpx.Client) -> None:

@@ -45,12 +45,10 @@ class Change:
         return f"{self.aspect} {shorten(format_side(self.before))} -> {shorten(format_side(self.after))}"
 
 
-def limit_change(
-    path: str, aspect: str, before: Any, after: Any, concerned: str, *, narrower: bool
-) -> Change:
+def limit_change(path: str, aspect: str, before: Any, after: Any, affected: str, *, narrower: bool) -> Change:
     """Return a change of the accepted values: a narrower limit breaks callers, a wider one is additive."""
     level: Level = "breaking" if narrower else "additive"
-    effect = f"{concerned} are {'refused' if narrower else 'accepted'}"
+    effect = f"{affected} are {'refused' if narrower else 'accepted'}"
     return Change(level, path, aspect, before, after, effect)
 
 

@@ -64,8 +64,10 @@ def _compare_models(old: Spec, new: Spec) -> Iterator[Change]:
             yield change
     yield from compare_rules(old, new)
     compared = {"slug", "returns", "input", "rules"}
-    was, now = (spec.model_dump(mode="json", by_alias=True, exclude=compared) for spec in (old, new))
-    for at, before, after in find_differences(was, now):
+    old_facts, new_facts = (
+        spec.model_dump(mode="json", by_alias=True, exclude=compared) for spec in (old, new)
+    )
+    for at, before, after in find_differences(old_facts, new_facts):
         yield Change("documentation", "", ".".join(at), before, after, UNCHANGED)
     if old.input != new.input:
         yield from compare_names(old, new)

@@ -39,10 +39,10 @@ def compare_properties(old: Schema, new: Schema, path: str = "") -> Iterator[Cha
                 at, "parameter", before[name].type, MISSING, "calls that set it", narrower=True
             )
         elif name not in before:
-            aspect, concerned = "parameter", "calls that set it"
+            aspect, affected = "parameter", "calls that set it"
             if is_required:
-                aspect, concerned = "required parameter", "calls without it"
-            yield limit_change(at, aspect, MISSING, after[name].type, concerned, narrower=is_required)
+                aspect, affected = "required parameter", "calls without it"
+            yield limit_change(at, aspect, MISSING, after[name].type, affected, narrower=is_required)
         else:
             if was_required != is_required:
                 yield limit_change(
@@ -72,8 +72,8 @@ def _compare_schemas(old: Schema, new: Schema, path: str) -> Iterator[Change]:
             yield from _compare_bounds(key, path, *_get_both(key, old, new))
         before, after = _get_both("format", old, new)
         if before != after:
-            concerned = "texts that are not URLs"
-            yield limit_change(path, "format", before, after, concerned, narrower=before is MISSING)
+            affected = "texts that are not URLs"
+            yield limit_change(path, "format", before, after, affected, narrower=before is MISSING)
     if old.items is not MISSING and new.items is not MISSING:
         yield from _compare_schemas(old.items, new.items, f"{path}[]")
     yield from compare_properties(old, new, path)
@@ -85,11 +85,11 @@ def _compare_schemas(old: Schema, new: Schema, path: str) -> Iterator[Change]:
 
 def _compare_allowed_values(old: Schema, new: Schema, path: str) -> Iterator[Change]:
     """Compare two schemas of which one has an enum; the second may have bounds instead."""
-    lost, gained = _refused_values(old, new), _refused_values(new, old)
-    values = lost or gained
+    newly_refused, newly_accepted = _refused_values(old, new), _refused_values(new, old)
+    values = newly_refused or newly_accepted
     if values:
-        concerned = "all but the listed values" if values is True else f"calls with {format_side(values)}"
-        yield limit_change(path, "enum", _limits(old), _limits(new), concerned, narrower=bool(lost))
+        affected = "all but the listed values" if values is True else f"calls with {format_side(values)}"
+        yield limit_change(path, "enum", _limits(old), _limits(new), affected, narrower=bool(newly_refused))
 
 
 def _refused_values(schema: Schema, refusing: Schema) -> list[Any] | Literal[True]:
@@ -111,9 +111,9 @@ def _limits(schema: Schema) -> Any:
 
 def _compare_bounds(key: str, path: str, before: Any, after: Any) -> Iterator[Change]:
     sign, absent, beyond = BOUNDS[key]
-    was, now = (sign * (absent if limit is MISSING else limit) for limit in (before, after))
-    if was != now:
-        yield limit_change(path, key, before, after, beyond, narrower=now > was)
+    old_limit, new_limit = (sign * (absent if limit is MISSING else limit) for limit in (before, after))
+    if old_limit != new_limit:
+        yield limit_change(path, key, before, after, beyond, narrower=new_limit > old_limit)
 
 
 def _get_both(name: str, old: Schema, new: Schema, default: Any = MISSING) -> tuple[Any, Any]:

@@ -16,18 +16,20 @@ def compare_names(old: Spec, new: Spec) -> Iterator[Change]:
     """Yield classes and attributes with another name, and parameters that no longer accept "5" for 5."""
     before, after = (_classes_by_path(spec) for spec in (old, new))
     for path in before.keys() & after.keys():
-        was, now = before[path], after[path]
-        if was.name != now.name:
-            yield Change("breaking", path, "class", was.name, now.name, "imports of the class fail")
-        fields = {field.wire: field for field in now.fields}
-        for field in was.fields:
+        old_class, new_class = before[path], after[path]
+        if old_class.name != new_class.name:
+            yield Change(
+                "breaking", path, "class", old_class.name, new_class.name, "imports of the class fail"
+            )
+        fields = {field.wire: field for field in new_class.fields}
+        for field in old_class.fields:
             at, new_field = f"{path}.{field.wire}".lstrip("."), fields.get(field.wire, field)
             if field.name != new_field.name:
                 effect = "code that reads it fails"
                 yield Change("breaking", at, "attribute", field.name, new_field.name, effect)
             if "IntOrStr[" in field.type and "IntOrStr[" not in new_field.type:
-                concerned = 'alternate forms such as "5" for 5'
-                yield limit_change(at, "alternate form", "accepted", "refused", concerned, narrower=True)
+                affected = 'alternate forms such as "5" for 5'
+                yield limit_change(at, "alternate form", "accepted", "refused", affected, narrower=True)
 
 
 def _classes_by_path(spec: Spec) -> dict[str, Class]:

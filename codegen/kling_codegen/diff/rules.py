@@ -31,9 +31,11 @@ def compare_rules(old: Spec, new: Spec) -> Iterator[Change]:
         if part.limit is not None:
             yield from _compare_limits(before.get(key), after.get(key))
         elif not _is_implied(part, parts.values(), spec.input.required):
-            was, now = (part.value, MISSING) if key in before else (MISSING, part.value)
+            old_value, new_value = (part.value, MISSING) if key in before else (MISSING, part.value)
             path = ", ".join(part.parameters)
-            yield limit_change(path, "rule", was, now, "calls that break it", narrower=key in after)
+            yield limit_change(
+                path, "rule", old_value, new_value, "calls that break it", narrower=key in after
+            )
 
 
 def _collect_parts(spec: Spec) -> _Parts:
@@ -48,11 +50,11 @@ def _collect_parts(spec: Spec) -> _Parts:
 
 def _compare_limits(before: Part | None, after: Part | None) -> Iterator[Change]:
     part = after or before
-    was, now = (part.limit if part else None for part in (before, after))
-    if part is not None and was != now:
+    old_limit, new_limit = (part.limit if part else None for part in (before, after))
+    if part is not None and old_limit != new_limit:
         path = ", ".join(part.parameters)
-        old, new = (MISSING if limit is None else limit for limit in (was, now))
-        narrower = now is not None and (was is None or now < was)
+        old, new = (MISSING if limit is None else limit for limit in (old_limit, new_limit))
+        narrower = new_limit is not None and (old_limit is None or new_limit < old_limit)
         yield limit_change(path, part.name, old, new, part.beyond, narrower=narrower)
 
 

@@ -1,4 +1,4 @@
-"""A documentation page, copied as text from the browser -> a draft spec and a list of doubts.
+"""`kling-codegen draft`: a draft spec, with a list of doubts, from a documentation page copied as text.
 
 `page.py` reads the facts of a page: `blocks.py` its parameters in either layout, `example_code.py` its example. `nesting.py`
 finds the blocks that belong to a list of objects; `table.py` turns blocks into schemas, with the values that `values.py` and

@@ -1,4 +1,4 @@
-"""`kling-codegen draft`: a documentation page becomes a draft spec and a list of doubts."""
+"""The command `kling-codegen draft`."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def command(page: Path, output: Path | None, read: datetime | None) -> None:
     """Draft a spec from PAGE, a documentation page saved as text. Doubts go to standard error."""
     try:
         with page.open(encoding="utf-8-sig") as saved:
-            # A device has no end. Longer texts are refused in any case.
+            # Longer texts are refused; a device is endless.
             text = saved.read(MAX_CHARACTERS + 1)
         draft = draft_spec(text, page.name, (read or datetime.now().astimezone()).date())
         if output is not None:

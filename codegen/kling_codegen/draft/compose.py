@@ -1,4 +1,4 @@
-"""The facts of a page -> a draft spec, with notes on all that a person must check."""
+"""Composition of a draft spec from the facts of a page, with notes for its reviewer."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ PRICE = re.compile(
 
 @dataclass(frozen=True)
 class Draft:
-    """A draft spec, and notes on all that a person must check."""
+    """A draft spec, and notes for its reviewer."""
 
     yaml: str
     notes: list[Note]
@@ -44,7 +44,7 @@ def draft_spec(text: str, document: str, read: date) -> Draft:
     _check_tagline(page, notes)
     rules = [rule for block in blocks for rule in prose.find_conditions(block, inside, page, notes)]
     rules += [*prose.find_references(page, blocks, properties, notes), *table.rules]
-    # The descriptions of two parameters that exclude each other may both say so.
+    # Two parameters that exclude each other may both state the rule.
     rules = [rule for index, rule in enumerate(rules) if rule not in rules[:index]]
     source = {"page": MODEL_PAGE.format(slug=page.slug), "document": document, "read": read}
     spec: dict[str, Any] = {
@@ -65,8 +65,10 @@ def draft_spec(text: str, document: str, read: date) -> Draft:
 
 
 def _check_tagline(page: Page, notes: Notes) -> None:
-    makes = {match[1].lower() for match in MAKES.finditer(page.tagline)}
-    kinds = makes or {kind for kind in KINDS if re.search(rf"\b{kind}s?\b", page.tagline, re.IGNORECASE)}
+    output_kinds = {match[1].lower() for match in MAKES.finditer(page.tagline)}
+    kinds = output_kinds or {
+        kind for kind in KINDS if re.search(rf"\b{kind}s?\b", page.tagline, re.IGNORECASE)
+    }
     if kinds and page.returns not in kinds:
         contradiction = (
             f"it speaks of {' and '.join(sorted(kinds))}, while the response type is {page.returns}"
@@ -92,7 +94,7 @@ def _read_price(page: Page, notes: Notes) -> Schema:
 
 
 def _check(spec: dict[str, Any], page: Page, notes: Notes) -> None:
-    """Note the problems of the draft; leave out an example that is the only one."""
+    """Note the problems of the draft; leave out the example if it is the only problem."""
     problems = _find_problems(spec)
     if problems and all(at.startswith("examples") for at, _ in problems):
         notes.doubt(page.sent_line or 1, "examples", f"left out: {problems[0][1]}")

@@ -1,4 +1,4 @@
-"""Digits that a page runs together -> the readings they allow, and the likeliest of them."""
+"""Readings of digits that a page runs together, and the choice of the likeliest."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from kling_codegen.draft.subject import Subject
 # The default (MISSING if there is none), and the allowed values (empty if any is allowed).
 Reading: TypeAlias = tuple[Any, list[Any]]
 
-# A longer run of digits has too many readings, and none of them would be convincing.
+# A longer run of digits has too many readings.
 MAX_DIGITS = 24
-# No spec can have a number of more digits.
+# The longest number in a spec.
 MAX_RUN = 40
 INTEGER = re.compile(r"0|-?[1-9]\d*")
 
@@ -25,10 +25,10 @@ def split_digits(run: str) -> list[list[int]]:
     """Return the ways to read digits as integers in rising order, or else in falling order."""
     if len(run) > MAX_DIGITS:
         return []
-    return list(_monotone(run, 1)) + [split for split in _monotone(run, -1) if len(split) > 1]
+    return list(_split_monotone(run, 1)) + [split for split in _split_monotone(run, -1) if len(split) > 1]
 
 
-def _monotone(run: str, sign: int, before: int | None = None) -> Iterator[list[int]]:
+def _split_monotone(run: str, sign: int, before: int | None = None) -> Iterator[list[int]]:
     if not run:
         yield []
     for end in range(1, len(run) + 1):
@@ -36,7 +36,7 @@ def _monotone(run: str, sign: int, before: int | None = None) -> Iterator[list[i
             continue
         number = int(run[:end])
         if before is None or number * sign > before * sign:
-            for numbers in _monotone(run[end:], sign, number):
+            for numbers in _split_monotone(run[end:], sign, number):
                 yield [number, *numbers]
 
 

@@ -1,4 +1,4 @@
-"""The example of a page, repaired: it fits the table, and its texts and URLs are our own."""
+"""The example of a page, adapted to the table, with neutral texts and URLs."""
 
 from __future__ import annotations
 
@@ -30,32 +30,32 @@ def fits(schema: dict[str, Any], value: Any) -> bool:
 
 
 def repair_example(inside: dict[str, Any], page: Page) -> dict[str, Any]:
-    """Return the parameters of the example as far as the table allows them, and all required ones."""
+    """Return the parameters of the example that the table allows, and all required ones."""
     parameters: dict[str, Any] = {}
     for name, schema in inside["properties"].items():
         required, sent = name in inside.get("required", ()), page.sent.get(name, MISSING)
         if required or sent not in (MISSING, "", [], None):
-            value = _neutral(schema, sent, name)
+            value = _make_neutral(schema, sent, name)
             if required or fits(schema, value):
                 parameters[name] = value
     return parameters
 
 
-def _neutral(schema: dict[str, Any], sent: Any, name: str) -> Any:
-    """Return the sent value if it is a figure, a name or a default; otherwise a value of our own."""
+def _make_neutral(schema: dict[str, Any], sent: Any, name: str) -> Any:
+    """Return the sent value if it is a number, a name or a default; otherwise a neutral value."""
     kind: str = schema["type"] if isinstance(schema["type"], str) else schema["type"][0]
     match kind, sent:
         case "array", [_, *_]:
-            return [_neutral(schema["items"], item, name) for item in sent]
+            return [_make_neutral(schema["items"], item, name) for item in sent]
         case "array", _:
-            return [_neutral(schema["items"], MISSING, name)] * min(
+            return [_make_neutral(schema["items"], MISSING, name)] * min(
                 max(1, schema.get("minItems", 1)), MAX_ITEMS
             )
         case "object", _:
             members = sent if is_object(sent) else {}
             parts: dict[str, Any] = schema["properties"]
             names = [part for part in parts if part in members or part in schema.get("required", ())]
-            return {part: _neutral(parts[part], members.get(part, MISSING), part) for part in names}
+            return {part: _make_neutral(parts[part], members.get(part, MISSING), part) for part in names}
         case _:
             pass
     if "format" in schema:

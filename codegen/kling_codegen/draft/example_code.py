@@ -1,4 +1,4 @@
-"""The code example of a page -> the parameters it sends."""
+"""The parameters in the code example of a page."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def find_example(code: Lines) -> tuple[int, dict[str, Any], dict[str, int]]:
         if not re.match(r"\s*(?:(?:payload|data)\s*=\s*\{|\w+\s*=\s*\w+\.run\()", line):
             continue
         for end in range(start + 1, min(start + MAX_LINES, len(code)) + 1):
-            # It can only be complete there; the next part of the page may be run together with it.
+            # The code can only end there; the next part of the page may follow on the same line.
             if not re.search(r"[})]", code[end - 1][1]):
                 continue
             tries += 1
@@ -36,7 +36,7 @@ def find_example(code: Lines) -> tuple[int, dict[str, Any], dict[str, int]]:
                 with warnings.catch_warnings(action="ignore"):
                     tree = ast.parse(text.lstrip())
                 mapping = _Values().visit(cast("ast.Assign", tree.body[0]).value)
-                # By way of JSON, so that only JSON values pass.
+                # Through JSON, so that only JSON values pass.
                 values: Any = json.dumps(ast.literal_eval(mapping), ensure_ascii=False, allow_nan=False)
                 values = json.loads(values.encode())
                 keys = [ast.literal_eval(key) for key in mapping.keys]
@@ -48,7 +48,7 @@ def find_example(code: Lines) -> tuple[int, dict[str, Any], dict[str, int]]:
 
 
 class _Values(ast.NodeTransformer):
-    """Turns the arguments of a call into a dictionary, and the literals of JSON into those of Python."""
+    """Converter of the arguments of a call to a dictionary, and of JSON literals to Python."""
 
     def visit_Call(self, node: ast.Call) -> ast.AST:
         pairs = {keyword.arg: keyword.value for keyword in node.keywords}

@@ -1,4 +1,4 @@
-"""Rules about groups of parameters, as far as a single sentence states them and nothing else."""
+"""Rules about groups of parameters that a single sentence states."""
 
 from __future__ import annotations
 
@@ -44,20 +44,20 @@ def find_groups(sentence: str, name: str, parameters: list[str]) -> Iterator[tup
     names = rf"(?-i:{'|'.join(parameters)})\b"
     single = rf"(?:the )?['\"`]?{names}['\"`]?(?: parameter)?"
     # Not with "and": together with two of them can mean something else than with each.
-    several = rf"(?P<list>{single}(?:(?:,|,? or) {single})*)"
-    form = rf"(?:(?:it|this|this parameter|{name}) )?{WITH_THIS.replace('LIST', several)}"
+    name_list = rf"(?P<list>{single}(?:(?:,|,? or) {single})*)"
+    form = rf"(?:(?:it|this|this parameter|{name}) )?{WITH_THIS.replace('LIST', name_list)}"
     if match := _match(form, sentence, name, parameters):
         for excluded in re.findall(names, match["list"]):
             yield from _rules([AT_MOST], [name, excluded], parameters)
-    several = rf"(?P<list>{single}(?:(?:,|,? and|,? or) {single})+)"
+    name_list = rf"(?P<list>{single}(?:(?:,|,? and|,? or) {single})+)"
     for form, keys in TOGETHER.items():
-        if match := _match(form.replace("LIST", several), sentence, name, parameters):
-            also = [AT_MOST] if match["not_both"] and AT_MOST not in keys else []
-            yield from _rules([*keys, *also], re.findall(names, match["list"]), parameters)
+        if match := _match(form.replace("LIST", name_list), sentence, name, parameters):
+            extra_keys = [AT_MOST] if match["not_both"] and AT_MOST not in keys else []
+            yield from _rules([*keys, *extra_keys], re.findall(names, match["list"]), parameters)
 
 
 def _rules(keys: list[str], names: list[str], parameters: list[str]) -> Iterator[tuple[str, list[str]]]:
-    # In the order of the page, so that the same group is found whichever of them is described.
+    # In the order of the page, so that each member of a group yields the same rule.
     group = [name for name in parameters if name in names]
     yield from ((key, group) for key in keys if len(group) > 1)
 
@@ -70,7 +70,7 @@ def _match(form: str, sentence: str, name: str, parameters: list[str]) -> re.Mat
 
 
 def find_objection(key: str, group: list[str], inside: Mapping[str, Any], page: Page) -> str:
-    """Return what on the page contradicts a rule; an empty text if nothing does."""
+    """Return a contradiction between a rule and the page; empty if there is none."""
     for name in group:
         schema = inside["properties"][name]
         if name in inside.get("required", ()):
@@ -83,5 +83,5 @@ def find_objection(key: str, group: list[str], inside: Mapping[str, Any], page: 
     if key == AT_MOST and len(sent) > 1:
         return f"the example sends {' and '.join(sent)}"
     # An empty value in the example is a placeholder.
-    none = page.sent_line and not page.sent.keys() & {*group}
-    return "the example sends none of them" if key == AT_LEAST and none else ""
+    sends_none = page.sent_line and not page.sent.keys() & {*group}
+    return "the example sends none of them" if key == AT_LEAST and sends_none else ""

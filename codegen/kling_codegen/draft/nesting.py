@@ -1,7 +1,7 @@
-"""The parameters of a page as a tree: pages mark at most where a list of objects starts.
+"""The parameters of a page as a tree. Pages mark at most the start of a list of objects.
 
-A level has its required parameters first, each part from A to Z. That, and the parameters of the example at the top,
-leave few readings.
+A level has its required parameters first, then the optional ones, both from A to Z. This order, and the parameters at
+the top of the example, leave few readings.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ MAX_READINGS, MAX_BLOCKS = 2000, 100
 
 @dataclass(frozen=True)
 class Node:
-    """A parameter and those that belong to its items."""
+    """A parameter, and the parameters of its items."""
 
     block: Block
     parts: tuple[Node, ...] = ()
@@ -32,18 +32,20 @@ Level: TypeAlias = tuple[Node, ...]
 
 
 def nest(page: Page, notes: Notes) -> Level:
-    """Return the parameters as a tree; the reasons for it are noted as a discrepancy and a doubt."""
+    """Return the parameters as a tree; note its reasons as a discrepancy and a doubt."""
     blocks = page.blocks
     if not any(_is_object(block) for block in blocks):
         return tuple(Node(block) for block in blocks)
-    some = islice(_levels(blocks, 0), MAX_READINGS) if len(blocks) < MAX_BLOCKS else ()
-    readings = [level for level, end in some if end == len(blocks)]
+    candidates = islice(_levels(blocks, 0), MAX_READINGS) if len(blocks) < MAX_BLOCKS else ()
+    readings = [level for level, end in candidates if end == len(blocks)]
     if not readings:
         doubt = "the order from A to Z does not show which parameters belong to a list; drafted as parameters of the model"
         notes.doubt(blocks[0].line, "input", doubt)
         return tuple(Node(block) for block in blocks)
-    best = min(readings, key=lambda level: _unlikely(level, page))
-    likely = [level for level in readings if _unlikely(level, page)[:-1] == _unlikely(best, page)[:-1]]
+    best = min(readings, key=lambda level: _rank_reading(level, page))
+    likely = [
+        level for level in readings if _rank_reading(level, page)[:-1] == _rank_reading(best, page)[:-1]
+    ]
     for node in best:
         _explain(node, readings, likely, notes)
     return best
@@ -76,8 +78,8 @@ def _levels(
     yield (), start
 
 
-def _unlikely(level: Level, page: Page) -> tuple[int, int, int, int]:
-    """Rank a reading, the likeliest lowest: by the example, by descriptions, then by how little it nests."""
+def _rank_reading(level: Level, page: Page) -> tuple[int, int, int, int]:
+    """Rank a reading, the likeliest lowest: by the example, by descriptions, then by the least nesting."""
     top = {node.block.name for node in level}
     inside = [node for node in level if node.parts]
     misplaced = len((page.sent.keys() & {block.name for block in page.blocks}) - top)

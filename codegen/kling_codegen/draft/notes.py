@@ -1,4 +1,4 @@
-"""Notes for the person who checks a draft: doubts, contradictions of the page, and its own words."""
+"""Notes for the reviewer of a draft: doubts, contradictions of the page, and quotations."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True, order=True)
 class Note:
-    """One line of the list; `line` is that of the page."""
+    """One note; `line` is the line of the page."""
 
     line: int
     sort: str
@@ -26,7 +26,7 @@ class Notes:
     discrepancies: list[dict[str, str]] = field(default_factory=list[dict[str, str]])
 
     def doubt(self, line: int, about: str, text: str) -> None:
-        """Note a fact that the page only implies, or that could not be decided."""
+        """Note an implied or undecided fact."""
         self.all.append(Note(line, "doubt", about, text))
 
     def discrepancy(self, line: int, about: str, page: str, decision: str) -> None:
@@ -35,5 +35,5 @@ class Notes:
         self.doubt(line, about, f"{page}; drafted: {decision}")
 
     def quote_page(self, line: int, about: str, text: str) -> None:
-        """Note the page's own words, which do not enter a spec."""
+        """Note a quotation of the page, which must not be copied to a spec."""
         self.all.append(Note(line, "words", about, text))

@@ -1,4 +1,4 @@
-"""A documentation page as text -> its facts, whatever its layout."""
+"""The facts of a documentation page, in either layout."""
 
 from __future__ import annotations
 

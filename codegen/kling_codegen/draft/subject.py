@@ -11,7 +11,7 @@ from kling_codegen.draft.notes import Notes
 
 @dataclass(frozen=True)
 class Subject:
-    """A parameter whose values are read; doubts about them are noted in their line."""
+    """A parameter, its value in the example, and the notes."""
 
     path: str
     kind: str

@@ -1,4 +1,4 @@
-"""The parameters of a page -> schemas, and the rules that their limits bring."""
+"""The schemas of the parameters of a page, and the rules that follow from their limits."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from kling_codegen.draft.subject import Subject
 from kling_codegen.draft.values import read_values
 
 TYPES = ("string", "integer", "number", "boolean", "array", "object")
-# The order in which a person would write them.
+# The order of keywords in hand-written specs.
 ORDER = ("type", "format", "enum", "minimum", "maximum", "minLength", "maxLength", "minItems", "maxItems", "default",
          "description", "items", "required", "properties")  # fmt: skip
 URLS = re.compile(r"(?<![A-Za-z])URLs?(?![A-Za-z])", re.IGNORECASE)
@@ -28,7 +28,7 @@ URLS = re.compile(r"(?<![A-Za-z])URLs?(?![A-Za-z])", re.IGNORECASE)
 
 @dataclass
 class Table:
-    """Turns the parameters of a page into schemas, and collects the rules that their limits bring."""
+    """Converter of parameters to schemas, which collects the rules that follow from their limits."""
 
     page: Page
     notes: Notes
@@ -96,10 +96,10 @@ class Table:
             schema["items"] = {"type": "string"}
         elif extra == "(uri)":
             schema["format"] = "uri"
-        elif base == "string" and (witness := _says_url(block)):
+        elif base == "string" and (evidence := _find_url_evidence(block)):
             decision = "each item is a URL" if "[]" in word else "a URL"
             self.notes.discrepancy(
-                block.line, path, f"the table says {block.type}, the {witness} says URL", decision
+                block.line, path, f"the table says {block.type}, the {evidence} says URL", decision
             )
             schema["format"] = "uri"
         for _ in range(word.count("[]")):
@@ -107,8 +107,8 @@ class Table:
         return schema
 
 
-def _says_url(block: Block) -> str:
-    """Return what says that a text, or each text of a list, is a URL; for a single text only its name counts."""
+def _find_url_evidence(block: Block) -> str:
+    """Return the part of a block that says URL, "name" or "description"; empty for other text."""
     if URLS.search(block.name):
         return "name"
     is_list_of_urls = "[]" in block.type and URLS.search(block.text) and "base64" not in block.text.lower()

@@ -1,4 +1,4 @@
-"""Values that a page runs together -> default and allowed values, by the declared type and the rest of the page."""
+"""Default and allowed values of a parameter, from text that a page runs together."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def _choose(subject: Subject) -> Reading:
         default = next(iter(_split_values(subject, block.default)), MISSING)
     if not re.fullmatch(r"(?:null)?[\d-]+", block.values):
         values = _split_values(subject, block.values)
-        return (default, values) if block.marked else _first_is_default(subject, values)
+        return (default, values) if block.marked else _read_unmarked_default(subject, values)
     run = block.values.removeprefix("null")
     if run != block.values:
         default = None
@@ -67,7 +67,7 @@ def _choose(subject: Subject) -> Reading:
         return choose_reading(subject, [(default, split) for split in split_digits(run)], default)
     readings = list(read_run(run))
     if len(readings) == 1:
-        # The first may not be a default at all, if the example sends another of the values.
+        # There may be no default, if the example sends another of the values.
         sent = as_integer(subject.sent)
         readings += [(MISSING, split) for split in split_digits(run) if len(split) > 1 and sent in split]
     return choose_reading(subject, readings, MISSING)
@@ -101,8 +101,8 @@ def _text(quoted: str) -> str:
     return quoted[1:-1]
 
 
-def _first_is_default(subject: Subject, values: list[Any]) -> Reading:
-    """Read separated values of which none is marked as the default: it comes first, then it comes again."""
+def _read_unmarked_default(subject: Subject, values: list[Any]) -> Reading:
+    """Read separated values without a marked default: a first value that is repeated is the default."""
     if not values:
         return MISSING, []
     first, *following = values

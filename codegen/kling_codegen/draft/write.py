@@ -1,4 +1,4 @@
-"""A draft spec -> YAML in the style of the hand-written specs."""
+"""YAML of a draft spec, in the style of the hand-written specs."""
 
 from __future__ import annotations
 
@@ -9,25 +9,25 @@ import yaml
 
 from kling_codegen.messages import escape_unprintable
 
-# Text that no version of YAML takes for something else.
+# Text that every version of YAML reads as text.
 PLAIN = re.compile(
     r"(?!(?:y|n|yes|no|on|off|true|false|null)$)[A-Za-z][^:#]*(?<! )|https?://\S+", re.IGNORECASE
 )
 
 
 class _Line(dict[str, Any]):
-    """Stands in one line, with all that is in it."""
+    """A mapping that is written on one line."""
 
 
 class _Dumper(yaml.SafeDumper):
-    """Indents lists, and puts quotes where a reader could err."""
+    """Dumper that indents lists, and quotes text that a YAML reader could misread."""
 
     def increase_indent(self, flow: bool = False, indentless: bool = False) -> None:
         super().increase_indent(flow, indentless=False)
 
     def analyze_scalar(self, scalar: str) -> Any:
         analysis = super().analyze_scalar(scalar)
-        # It is wary of every colon within brackets; only one before a space is a sign there.
+        # PyYAML quotes every colon within brackets; only one before a space needs it.
         analysis.allow_flow_plain |= bool(re.fullmatch(r"https?://[^\s,\[\]{}]+", scalar))
         return analysis
 

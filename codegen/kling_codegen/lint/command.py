@@ -1,4 +1,4 @@
-"""The command `kling-codegen lint`: all findings of a folder, less the silenced ones."""
+"""The command `kling-codegen lint`: all findings of a folder except silenced ones."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ SPEC_CHECKS = (check_source, check_discrepancies, check_placeholders, check_rule
 @specs_option
 @format_option
 def command(specs: Path, form: Format) -> None:
-    """List what is legal in the specs, but wrong or odd; exit 1 if there is an error or a warning."""
+    """List findings about valid specs that are probably wrong or odd; exit 1 for an error or a warning."""
     try:
         problems = lint(specs)
     except SpecsInvalid as error:

@@ -1,4 +1,4 @@
-"""Findings about a description: limits and conditions that it states and the rest of the spec does not."""
+"""Findings about a description: limits and conditions that the rest of the spec lacks."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ _KEYWORDS = {
 
 
 def check_limits(spec: Spec, parameter: Parameter) -> Iterator[Finding]:
-    """Find a limit that the description states and neither the schema nor a rule has."""
+    """Find a limit of the description that is neither in the schema nor in a rule."""
     unread = parameter.description
     for pattern, ends in _LIMITS:
         for match in pattern.finditer(unread):
@@ -120,7 +120,7 @@ _NEEDS = re.compile(
 
 
 def check_conditions(spec: Spec, parameter: Parameter) -> Iterator[Finding]:
-    """Find a condition that the description states and no rule has."""
+    """Find a condition of the description that no rule has."""
     groups = [{name for _, name in condition.parameters()} for _, condition in iter_conditions(spec.rules)]
     root = parameter.at[2]
     neighbours = set(spec.input.properties) - {root}

@@ -1,4 +1,4 @@
-"""Findings about everything beside the parameters: source, discrepancies, texts, rules, examples."""
+"""Findings about source, discrepancies, placeholders, rules and examples."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from kling_codegen.messages import Location, Message, find_closest, format_value
 
 
 def check_source(spec: Spec) -> Iterator[Finding]:
-    """Find a page or a stored copy that is made up."""
+    """Find an invented page or stored copy."""
     host = re.sub(r"^https?://([^/:?#]+).*", r"\1", spec.source.page)
     if re.search(r"(^|\.)example\.(com|org|net)$|^localhost$", host):
         text = f"{host} is not the page of a model"
@@ -23,7 +23,7 @@ def check_source(spec: Spec) -> Iterator[Finding]:
 
 
 def check_discrepancies(spec: Spec) -> Iterator[Finding]:
-    """Find discrepancies about something that does not exist, or without a decision."""
+    """Find discrepancies about unknown parameters, or without a decision."""
     subjects = {parameter.path for parameter in walk_parameters(spec.input.properties, ())}
     subjects |= {"title", "tagline", "example", "response type", "latency", "pricing"}
     for index, entry in enumerate(spec.discrepancies):
@@ -43,7 +43,7 @@ _PLACEHOLDER = re.compile(
 
 
 def check_placeholders(spec: Spec) -> Iterator[Finding]:
-    """Find texts that are not written yet."""
+    """Find placeholders."""
     for at, text in _iter_texts(spec.model_dump(mode="json", exclude_unset=True, by_alias=True), ()):
         if match := _PLACEHOLDER.search(text):
             yield "placeholder", at, Message(f"{match[0]} stands for something that is not written yet")

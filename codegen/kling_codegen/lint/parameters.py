@@ -1,4 +1,4 @@
-"""The parameters of a spec with their places, and the form of a finding."""
+"""The parameters of a spec with their locations, and the type of a finding."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Parameter:
 
     @property
     def path(self) -> str:
-        """Its name after those of the objects around it: shots.prompt."""
+        """The name after the names of the enclosing objects: shots.prompt."""
         return parameter_path(self.at)
 
     @property
@@ -35,7 +35,7 @@ class Parameter:
 
 
 def parameter_path(at: Location) -> str:
-    """Return the parameter that a location belongs to, as in shots.prompt; an empty text if it is in none."""
+    """Return the path of the parameter at a location, such as shots.prompt; empty outside parameters."""
     steps = iter(at if at[:1] == ("input",) else ())
     return ".".join(str(next(steps)) for step in steps if step == "properties")
 
@@ -43,12 +43,12 @@ def parameter_path(at: Location) -> str:
 def walk_parameters(
     properties: Mapping[str, Schema], required: Iterable[str], at: Location = ("input",)
 ) -> Iterator[Parameter]:
-    """Yield every parameter, those within objects and lists after the one they belong to."""
+    """Yield every parameter, followed by the parameters within it."""
     for name, schema in properties.items():
-        here = (*at, "properties", name)
-        yield Parameter(here, schema, name in required)
+        location = (*at, "properties", name)
+        yield Parameter(location, schema, name in required)
         while schema.items is not MISSING:
-            schema, here = schema.items, (*here, "items")  # noqa: PLW2901
+            schema, location = schema.items, (*location, "items")  # noqa: PLW2901
         if schema.properties is not MISSING:
             inner_required = [] if schema.required is MISSING else schema.required
-            yield from walk_parameters(schema.properties, inner_required, here)
+            yield from walk_parameters(schema.properties, inner_required, location)

@@ -23,10 +23,10 @@ Model = TypeVar("Model", bound=Closed)
 
 
 class Document:
-    """A YAML file as plain values; `place(at)` is the place of a location in pydantic's form.
+    """A YAML file as plain values, and the place of each value.
 
-    It reads YAML 1.2, and reports values that YAML 1.1, which many readers still use, reads differently. It is the
-    ProblemCollector of its validation.
+    It reads YAML 1.2, and reports values that readers of YAML 1.1 read differently. It is the ProblemCollector of its
+    validation.
     """
 
     def __init__(self, text: str) -> None:
@@ -34,12 +34,12 @@ class Document:
         self.value: Any = None
         self._keys: dict[Location, Place] = {}
         self._values: dict[Location, Place] = {(): (1, 1)}
-        self._noted: set[LocatedMessage] = set()
-        # Locations with a problem that makes every problem below them meaningless.
-        self._spoilt: set[Location] = set()
+        self._reported: set[LocatedMessage] = set()
+        # Locations with a problem that hides all problems below them.
+        self._refused_locations: set[Location] = set()
         # Values that YAML 1.1 reads differently, and those whose own problem mentions it.
         self._ambiguous: dict[Location, Message] = {}
-        self._merged: set[Location] = set()
+        self._merged_locations: set[Location] = set()
         # The location of each mapping, by identity: a validator gets its value, but not its location.
         self._mappings: dict[int, Location] = {}
         try:
@@ -54,12 +54,12 @@ class Document:
                 self.value = self._plain_value(root, ())
 
     def keys(self) -> Mapping[str, Any]:
-        """Return the whole as a mapping; an empty one if it is something else."""
+        """Return the document if it is a mapping, else an empty mapping."""
         value: Any = self.value
         return cast("Mapping[str, Any]", value) if isinstance(value, dict) else {}
 
     def place(self, at: Location, *, key: bool = False) -> Place:
-        """Return line and column of a value, or of its key."""
+        """Return the line and column of a value, or of its key."""
         return self._keys[at] if key and at in self._keys else self._values[at]
 
     def locate(self, path: Path, at: Location, message: Message) -> Problem:
@@ -82,7 +82,9 @@ class Document:
                     self.note(self.value, explain_errors(model, {}, error))
                 if not self.problems and not self._ambiguous:  # pragma: no cover
                     raise  # a check of the language raised the wrong error: the model must not just vanish
-        self.problems += ((at, message) for at, message in self._ambiguous.items() if at not in self._merged)
+        self.problems += (
+            (at, message) for at, message in self._ambiguous.items() if at not in self._merged_locations
+        )
         return None if self.problems else value
 
     def note(self, data: Any, problems: Iterable[LocatedMessage]) -> None:
@@ -92,11 +94,11 @@ class Document:
             at = (*start, *below)
             if (ambiguity := self._ambiguous.get(at)) and not message.about_key:
                 message = replace(message, text=f"{message.text} ({ambiguity.text})")  # noqa: PLW2901
-                self._merged.add(at)
-            # Parts are validated again when the whole is wrong.
-            is_new = (at, message) not in self._noted
-            if is_new and not self._spoilt & {at[:end] for end in range(len(at) + 1)}:
-                self._noted.add((at, message))
+                self._merged_locations.add(at)
+            # Parts of an invalid document are validated twice.
+            is_new = (at, message) not in self._reported
+            if is_new and not self._refused_locations & {at[:end] for end in range(len(at) + 1)}:
+                self._reported.add((at, message))
                 self.problems.append((at, message))
 
     def salvage(self, model: type[ClosedT], data: Any, error: ValidationError) -> ClosedT:
@@ -112,7 +114,7 @@ class Document:
             if key not in mapping:
                 continue
             if key == "properties" and isinstance(mapping[key], dict) and mapping[key]:
-                # A wrong property must not hide the problems of its neighbours.
+                # An invalid property must not hide the problems of others.
                 values[name] = {
                     part_name: Schema.model_construct()
                     if (key, part_name) in bad
@@ -148,23 +150,23 @@ class Document:
     def _members(self, node: Node, at: Location) -> Iterator[tuple[str, Any]]:
         for key, value in zip(node.children[::2], node.children[1::2], strict=True):
             name = key.text if key.kind == "scalar" else "(a list or a mapping)"
-            here = (*at, name)
-            is_duplicate = here in self._keys
+            location = (*at, name)
+            is_duplicate = location in self._keys
             if is_duplicate:
                 # The place of the second, under a name no file can have.
-                here = (*at, f"{name}\n{len(self._keys)}")
-            self._keys[here] = key.place
+                location = (*at, f"{name}\n{len(self._keys)}")
+            self._keys[location] = key.place
             if is_duplicate:
                 line = self._keys[*at, name][0]
-                self._refuse(here, f"duplicate key {name}; the first is in line {line}", about_key=True)
+                self._refuse(location, f"duplicate key {name}; the first is in line {line}", about_key=True)
             elif key.refusal:
-                self._refuse(here, key.refusal, about_key=True)
+                self._refuse(location, key.refusal, about_key=True)
             elif key.kind != "scalar" or key.type != "str":
-                self._refuse(here, f"the key {name} is not text; put it in quotes", about_key=True)
+                self._refuse(location, f"the key {name} is not text; put it in quotes", about_key=True)
             elif ambiguity := key.ambiguity:
                 text = f"the key {ambiguity.text}"
-                self.problems.append((here, replace(ambiguity, text=text, about_key=True)))
-            plain = self._plain_value(value, here)
+                self.problems.append((location, replace(ambiguity, text=text, about_key=True)))
+            plain = self._plain_value(value, location)
             if not is_duplicate:
                 yield name, plain
 
@@ -175,7 +177,7 @@ class Document:
 
     def _refuse(self, at: Location, text: str, *, about_key: bool = False) -> None:
         self.problems.append((at, Message(text, about_key=about_key)))
-        self._spoilt.add(at)
+        self._refused_locations.add(at)
 
 
 @cache

@@ -1,4 +1,4 @@
-"""pydantic's errors -> messages in our own words."""
+"""Messages for the errors of pydantic."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from kling_codegen.patterns import PATTERNS, SLUG
 def explain_errors(
     model: type[Closed], data: Mapping[str, Any], error: ValidationError
 ) -> Iterator[LocatedMessage]:
-    """Yield a message for each pydantic error, except for those that were noted further down."""
+    """Yield a message for each error of pydantic, except for those that a nested model has noted."""
     for details in error.errors(include_url=False):
         at, value, context = details["loc"], details["input"], details.get("ctx", {})
         match details["type"]:

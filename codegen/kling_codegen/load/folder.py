@@ -1,4 +1,4 @@
-"""A folder of spec files -> specs, or all their problems."""
+"""Loading of a folder of spec files."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ MAX_BYTES = 1 << 20
 
 
 class SpecsInvalid(Exception):
-    """The specs cannot be used; `problems` has every problem of them."""
+    """The specs are invalid; `problems` has every problem."""
 
     def __init__(self, problems: list[Problem]) -> None:
         self.problems = sorted(problems)
@@ -37,7 +37,7 @@ class SpecsInvalid(Exception):
 
 @dataclass(frozen=True)
 class Specs:
-    """A folder of specs: the facts that all models share, if it has them, and the models by slug."""
+    """A folder of specs: its gateway.yaml, if there is one, and its models by slug."""
 
     gateway: Gateway | None
     models: tuple[Spec, ...]
@@ -45,7 +45,7 @@ class Specs:
 
 @dataclass(frozen=True)
 class File(Generic[Model]):
-    """A file that was read: its content, the place of each value, and its model if nothing is wrong."""
+    """A spec file: its content, the place of each value, and its model if it is valid."""
 
     path: Path
     content: bytes
@@ -54,7 +54,7 @@ class File(Generic[Model]):
 
     @property
     def slug(self) -> Slug | None:
-        """The slug and its place, even if something else is wrong."""
+        """The slug and its place, even in an invalid spec."""
         slug = self.document.keys().get("slug")
         is_slug = isinstance(slug, str) and re.fullmatch(SLUG, slug)
         return Slug(self.path, str(slug), self.document.place(("slug",))) if is_slug else None
@@ -89,7 +89,7 @@ def read_files(folder: Path) -> tuple[File[Gateway] | None, list[File[Spec]]]:
 
 
 def list_specs(folder: Path, problems: list[Problem]) -> list[Path]:
-    """Return the spec files of a folder; add misnamed ones to `problems`, and an empty folder."""
+    """Return the spec files of a folder; add misnamed files, and an empty folder, to `problems`."""
     problems += [
         Problem(str(path), 1, 1, "the name of a spec ends in .yaml", suggestion=f"{path.stem}.yaml")
         for path in folder.glob("*.yml")
@@ -133,7 +133,7 @@ def read_bytes(path: Path) -> bytes:
 
 
 def find_clashes(slugs: Iterable[Slug | None]) -> Iterator[Problem]:
-    """Yield slugs that do not match their file, that two specs share, or that give a reserved name."""
+    """Yield slugs that differ from their file name, are used twice, or would become a reserved name."""
     owners: dict[tuple[str, str], Path] = {}
     for slug in slugs:
         if slug is not None:
@@ -144,7 +144,7 @@ def find_clashes(slugs: Iterable[Slug | None]) -> Iterator[Problem]:
 
 
 def _slug_problems(slug: Slug, owners: dict[tuple[str, str], Path]) -> Iterator[Message]:
-    """Yield the problems of one slug; `owners` has the names of earlier ones and gets those of this one."""
+    """Yield the problems of one slug; add its names to `owners`, which has those of earlier slugs."""
     if slug.slug != slug.path.stem:
         text = f"the slug {slug.slug} belongs into a file {slug.slug}.yaml"
         yield Message(text, "", slug.path.stem)

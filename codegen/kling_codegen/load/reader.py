@@ -1,6 +1,6 @@
-"""YAML 1.2 text -> nodes with their places, and the plain values of scalars.
+"""Reading of YAML 1.2: nodes with their places, and the values of scalars.
 
-Limits are our own and checked here, so that every version of PyYAML gives the same results.
+Limits are checked here, so that every version of PyYAML gives the same results.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class Unreadable(Exception):
 
 @dataclass
 class Node:
-    """One value as it is written; the `children` of a mapping are its keys and values in turn."""
+    """One node of YAML; the `children` of a mapping are its keys and values in turn."""
 
     kind: Literal["scalar", "sequence", "mapping", "alias"]
     place: Place
@@ -49,7 +49,7 @@ class Node:
 
     @property
     def refusal(self) -> str:
-        """The reason why a spec may not have this node; empty if it may."""
+        """The reason for which a spec must not contain this node; empty if it may."""
         if self.kind == "alias" or self.anchor is not None:
             return "anchors and aliases are not used in specs; write the value out"
         if self.tag is not None:
@@ -149,9 +149,9 @@ def _place(event: yaml.Event) -> Place:
 
 
 def _refuse_before(text: str, error: Any) -> None:
-    """Raise Unreadable if the text before the error of the library breaks one of our own limits.
+    """Raise Unreadable if the text before the error of PyYAML exceeds one of our limits.
 
-    Newer versions have limits of their own, and meet them while they look ahead.
+    Newer versions of PyYAML have limits, too, and reach them earlier because they read ahead.
     """
     with suppress(yaml.YAMLError):
         _tree(_events(text[: error.problem_mark.index]))

@@ -1,4 +1,4 @@
-"""The interface of a kind of rule: all that the compiler needs to know of it."""
+"""The interface of a kind of rule to the compiler."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from kling_codegen.schema import Schema
 
 @dataclass(frozen=True)
 class Part:
-    """The smallest part of a condition that two specs can be compared by.
+    """The smallest part of a condition that `kling-codegen diff` compares.
 
     Attributes:
-        parameters: the parameters that are judged; with `name` they identify the part.
-        value: the part as a diff shows it.
+        parameters: the parameters; with `name` they identify the part.
+        value: the part in the form of a diff.
         limit: the upper bound, for a part that is one; a smaller limit is narrower.
         beyond: the values beyond the limit, such as larger files.
         any_of: the parameters of which one must be set, if the part asks for that.
@@ -53,12 +53,12 @@ class Condition(ABC):
     def reference_errors(
         self, properties: Mapping[str, Schema], required: Sequence[str]
     ) -> Iterator[LocatedMessage]:
-        """Yield the parameters that a condition of this kind cannot be about. Unknown names are found elsewhere."""
+        """Yield parameters that a condition of this kind cannot have. Unknown names are found elsewhere."""
         yield from ()
 
     @abstractmethod
     def violations(self, set_values: Mapping[str, Any], values: Mapping[str, Any]) -> Iterator[Message]:
-        """Yield how an example breaks the condition; `values` has the defaults of unset parameters, too."""
+        """Yield the violations by an example; `values` includes the defaults of unset parameters."""
 
     @abstractmethod
     def text(self) -> str:
@@ -70,15 +70,15 @@ class Condition(ABC):
 
     @abstractmethod
     def parts(self) -> Iterator[Part]:
-        """Yield the parts by which `kling-codegen diff` compares rules, however they are grouped."""
+        """Yield the parts that `kling-codegen diff` compares, independent of their grouping."""
 
     def can_refuse_default(self, name: str, default: Any) -> bool:
-        """Return whether a call that does not set `name` can break the condition because of this default."""
+        """Return whether this default can make a call without `name` violate the condition."""
         del name, default
         return False
 
     def redundancies(self, required: Sequence[str]) -> Iterator[LocatedMessage]:
-        """Yield what asks for nothing, for `kling-codegen lint`."""
+        """Yield the parts without effect, for `kling-codegen lint`."""
         del required
         yield from ()
 

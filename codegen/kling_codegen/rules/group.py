@@ -1,4 +1,4 @@
-"""The base of rules that are about a group of parameters."""
+"""The base of rules about a group of parameters."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from kling_codegen.schema import Schema
 
 
 class Group(Condition, RootModel[Annotated[list[Text], Field(min_length=2)]]):
-    """A condition about several parameters, none of which is required by itself."""
+    """A condition about several parameters, none of which is required."""
 
     model_config = ConfigDict(strict=True, frozen=True)
 

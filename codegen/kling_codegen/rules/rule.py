@@ -40,14 +40,14 @@ class _Rule(Closed):
 
     @property
     def condition(self) -> tuple[str, Condition] | None:
-        """The key and its value; None if they were wrong."""
+        """The key and its value; None if they are invalid."""
         values = ((name, getattr(self, name)) for name in type(self).model_fields)
         return next(((name, value) for name, value in values if value is not MISSING), None)
 
     def reference_errors(
         self, properties: Mapping[str, Schema], required: Sequence[str]
     ) -> Iterator[LocatedMessage]:
-        """Yield the parameters that do not exist, and those that a condition of this kind cannot be about."""
+        """Yield unknown parameters, and parameters that a condition of this kind cannot have."""
         if not self.condition:
             return
         key, condition = self.condition
@@ -79,14 +79,14 @@ else:
 
 
 def iter_conditions(rules: Iterable[Rule]) -> Iterator[tuple[str, Condition]]:
-    """Yield key and condition of each rule that is right."""
+    """Yield the key and the condition of each valid rule."""
     yield from (rule.condition for rule in rules if rule.condition)
 
 
 def rule_violations(
     rules: Iterable[Rule], example: Mapping[str, Any], properties: Mapping[str, Schema]
 ) -> Iterator[Message]:
-    """Yield how an example breaks the rules; it fits the schemas in `properties`."""
+    """Yield the violations of rules by an example that is valid for the schemas in `properties`."""
     set_values = {name: value for name, value in example.items() if value is not None}
     defaults = {name: schema.default for name, schema in properties.items() if schema.default is not MISSING}
     for _, condition in iter_conditions(rules):

@@ -32,7 +32,7 @@ except for 504: it is handled first, because that is the dangerous case."""
 # These faults have their effect in the gateway, on these requests only.
 _LIMITS: Final = {
     "failed": ("POST", "/v[12]/*"),
-    # Not on result requests: with `polls:N`, a client that sends only those would wait for ever.
+    # Not on result requests: with `polls:N`, a client that sends only those would wait forever.
     "restart": ("GET", "/v2/requests/*/status"),
     "flap": ("GET", "/v[12]/requests/*"),
 }

@@ -93,7 +93,7 @@ def _watch(entry: ReceivedRequest, scope: Scope, send: Send) -> Send:
         if message["type"] == "http.response.start":
             entry.status = message["status"]
         elif not message.get("more_body", False):
-            entry.whole = not get_transport(scope).is_closing()
+            entry.is_complete = not get_transport(scope).is_closing()
         await send(message)
 
     return watch

@@ -47,7 +47,7 @@ class Job:
     polls: int = 0
     rendered: asyncio.Future[Rendered] | None = None
     has_record: bool = True
-    """Whether the gateway answers requests about it."""
+    """False for a job of a synchronous call, about which the gateway answers 404."""
 
     @property
     def seed(self) -> int:

@@ -33,7 +33,7 @@ class ReceivedRequest:
         fault: The kind of the fault that affected the request; empty without a fault.
         request_id: The job that the request started, even if the response did not arrive; None without a job.
         status: The status of the response; None if no byte of a response was sent.
-        whole: Whether the whole response was written to an open connection.
+        is_complete: Whether the complete response was written to an open connection.
 
     """
 
@@ -45,7 +45,7 @@ class ReceivedRequest:
     fault: str = ""
     request_id: str | None = None
     status: int | None = None
-    whole: bool = False
+    is_complete: bool = False
 
     @classmethod
     def from_scope(cls, scope: Scope) -> "ReceivedRequest":

@@ -16,7 +16,7 @@ _MAX_MESSAGE: Final = 300
 
 
 class InvalidParams(Exception):
-    """The body breaks the schema or a rule; the message names every affected parameter."""
+    """The body violates the schema or a rule; the message names every affected parameter."""
 
 
 class Validator:

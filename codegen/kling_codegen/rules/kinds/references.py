@@ -46,7 +46,7 @@ class References(Condition, Closed):
                 yield at, Message(f"{name} must be of type {kind}, not {properties[name].kind}")
 
     def violations(self, set_values: Mapping[str, Any], values: Mapping[str, Any]) -> Iterator[Message]:
-        # Each run of digits is read once: it starts where none comes before, and is not given up in part.
+        # Each run of digits is read once: from its first digit, and without backtracking.
         pattern = re.escape(self.token).replace(re.escape("{n}"), "(?<![0-9])([0-9]++)")
         count = len(values.get(self.list) or ())
         for match in re.finditer(pattern, values.get(self.field) or ""):

@@ -72,7 +72,7 @@ def describe_body(schema: str) -> Part:
 
 
 def describe_links(parameter: str, **targets: tuple[str, str]) -> Part:
-    """Describe links by name. A target is an describe_operation, and the member of the response for its parameter."""
+    """Describe links by name. A target is an operation, and the member of the response for its parameter."""
     return {
         name: {"operationId": target, "parameters": {parameter: f"$response.body#{member}"}}
         for name, (target, member) in targets.items()

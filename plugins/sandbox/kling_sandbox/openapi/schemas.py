@@ -69,7 +69,7 @@ _RECEIVED_REQUEST: Final = _object(
             "type": ["integer", "null"],
             "description": "The status of the response, if one was sent.",
         },
-        "whole": {"type": "boolean", "description": "Whether the whole response was sent."},
+        "is_complete": {"type": "boolean", "description": "True if the complete response was sent."},
         "secrets": {
             "type": "array",
             "items": TEXT,
