@@ -1,4 +1,4 @@
-"""Tags of one's own in `kling jobs`."""
+"""Tags of the user in `kling jobs`."""
 
 from __future__ import annotations
 
