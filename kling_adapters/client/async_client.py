@@ -33,7 +33,10 @@ class AsyncKling(AsyncCalls):
         await self.close()
 
     async def close(self) -> None:
-        """Close every connection and the journal, and let plugins finish. Later calls raise ConfigError."""
+        """Close the connections and the journal, and let plugins finish. Later calls raise ConfigError.
+
+        A submit that was sent is still answered, because its job can be billed.
+        """
         self._session.closed.set()
         await self._driver.close()
         self._session.close()

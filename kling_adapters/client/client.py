@@ -33,7 +33,10 @@ class Kling(SyncCalls):
         self.close()
 
     def close(self) -> None:
-        """Close every connection and the journal, and let plugins finish. Later calls raise ConfigError."""
+        """Close the connections and the journal, and let plugins finish. Later calls raise ConfigError.
+
+        A submit that was sent is still answered, because its job can be billed.
+        """
         self._session.closed.set()
         self._driver.close()
         self._session.close()
