@@ -33,10 +33,7 @@ class AsyncKling(AsyncCalls):
         await self.close()
 
     async def close(self) -> None:
-        """Close the connections and the journal, and let plugins finish. Later calls raise ConfigError.
-
-        A submit that was sent is still answered, because its job can be billed.
-        """
+        """Close all but submits under way, and let plugins finish. Later calls raise ConfigError."""
         self._session.closed.set()
         await self._driver.close()
         self._session.close()
