@@ -71,9 +71,9 @@ class SyncTransport:
             return make_fault(error, self._keys)
 
     def close(self) -> None:
-        """Close all connections."""
-        for client in self._clients:
-            client.close()
+        """Close the connections, except those of submits under way, which end with their answers."""
+        self._clients.queries.close()
+        self._clients.files.close()
 
 
 class AsyncTransport:
@@ -122,9 +122,9 @@ class AsyncTransport:
             return make_fault(error, self._keys)
 
     async def close(self) -> None:
-        """Close all connections."""
-        for client in self._clients:
-            await client.aclose()
+        """Close the connections, except those of submits under way, which end with their answers."""
+        await self._clients.queries.aclose()
+        await self._clients.files.aclose()
 
 
 def _check_type(custom: object, expected: type) -> None:

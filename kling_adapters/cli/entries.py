@@ -9,7 +9,7 @@ from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
 from kling_adapters._text import format_number
-from kling_adapters.cli.output import print_json, print_table
+from kling_adapters.cli.output import print_json, print_line, print_table
 from kling_adapters.cli.times import format_age, format_time
 
 if TYPE_CHECKING:
@@ -50,6 +50,9 @@ class EntryFilter:
 
 def print_entries(entries: Sequence[JournalEntry]) -> None:
     """Print entries as a table; with a column of tags if there are any."""
+    if not entries:
+        print_line("no jobs")
+        return
     now = time.time()
     has_tags = any(entry.tag for entry in entries)
     head = ("number", "submitted", "age", "state", "model", *(("tag",) if has_tags else ()))

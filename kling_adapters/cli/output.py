@@ -92,7 +92,7 @@ def print_table(
 
 
 def _least_width(head: tuple[str, ...], rows: Sequence[tuple[str, ...]], unfolded: Collection[str]) -> int:
-    """Return the width below which a table would be cut, or have unreadable columns."""
+    """Return the width below which a table would be cut, or have columns too narrow to read."""
     lengths = [max(map(len, column)) for column in zip(head, *rows, strict=True)]
     columns = zip(head, lengths, strict=True)
     return sum(

@@ -207,7 +207,7 @@ def _absolute(name: str, path: str | Path) -> Path:
     except (OSError, RuntimeError) as error:
         # The home folder or the working folder does not exist.
         raise ConfigError(
-            f"{name} is {str(path)!r}, which cannot be made absolute: {error}. Pass an absolute path. "
+            f"{name} is {str(path)!r}, which cannot be made absolute: {str(error).rstrip('.')}. Pass an absolute path. "
             "Nothing was sent"
         ) from error
 

@@ -33,7 +33,7 @@ class AsyncKling(AsyncCalls):
         await self.close()
 
     async def close(self) -> None:
-        """Close every connection and the journal, and let plugins finish. Later calls raise ConfigError."""
+        """Close all but submits under way, and let plugins finish. Later calls raise ConfigError."""
         self._session.closed.set()
         await self._driver.close()
         self._session.close()

@@ -33,7 +33,7 @@ class Kling(SyncCalls):
         self.close()
 
     def close(self) -> None:
-        """Close every connection and the journal, and let plugins finish. Later calls raise ConfigError."""
+        """Close all but submits under way, and let plugins finish. Later calls raise ConfigError."""
         self._session.closed.set()
         self._driver.close()
         self._session.close()

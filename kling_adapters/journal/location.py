@@ -52,7 +52,7 @@ def absolute_path(path: str | os.PathLike[str]) -> Path:
             place.stat()
     except (ValueError, RuntimeError, OSError) as error:
         raise ConfigError(
-            f"{os.fspath(path)!r} cannot be the path of the journal: {error}. "
+            f"{os.fspath(path)!r} cannot be the path of the journal: {str(error).rstrip('.')}. "
             f"Set {JOURNAL}, or journal=..., to the path of a file. Nothing was sent"
         ) from error
     return place

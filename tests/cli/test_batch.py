@@ -281,7 +281,7 @@ def numbers(done: subprocess.CompletedProcess[str]) -> list[int]:
         (["--tag", "film"], [2]),
         (["--tag", "films.jsonl"], [3, 4]),
         (["--tag", "/batches/films.jsonl"], [3, 4]),
-        (["--tag", "/batches/films.jsonl#0123.0"], [3]),
+        (["--tag", "/batches/films.jsonl#0123456789abcdef.0"], [3]),
         (["--since", "2h"], [4]),
         (["--since", "3w"], [2, 3, 4]),
         (["--since", "1970-01-02"], [1, 2, 3, 4]),
@@ -292,8 +292,8 @@ def test_jobs_are_filtered(kling: Command, gateway: Gateway, options: list[str],
     rows = [
         ("kling-2", "FAILED", None),
         ("kling-2", "QUEUED", "film"),
-        ("kling-2", "UNCERTAIN", "/batches/films.jsonl#0123.0"),
-        ("kling-o1", "PROCESSING", "/batches/films.jsonl#0123.1"),
+        ("kling-2", "UNCERTAIN", "/batches/films.jsonl#0123456789abcdef.0"),
+        ("kling-o1", "PROCESSING", "/batches/films.jsonl#0123456789abcdef.1"),
     ]
     with closing(Journal(kling.journal)) as journal:
         for number, (model, state, tag) in enumerate(rows, 1):
