@@ -147,7 +147,7 @@ class JobFailed(KlingError):
 
 
 class JobExpired(KlingError):
-    """The gateway no longer has the job: it keeps the record of a job for one hour.
+    """The gateway no longer has the job: it keeps a record for one hour (specs/gateway.yaml).
 
     Attributes:
         request_id: The id of the job.

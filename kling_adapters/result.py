@@ -41,7 +41,8 @@ class Artifact:
     """One output file, as the gateway describes it. `Result.save` stores it.
 
     Attributes:
-        url: The URL of the file, which works for seven days; "" if the answer had the content.
+        url: The URL of the file, which works for seven days (specs/gateway.yaml); "" if the answer had the
+            content.
         kind: The kind of file.
         content_type: The media type.
         size: The size in bytes.
