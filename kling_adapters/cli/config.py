@@ -82,7 +82,7 @@ def _read_key(gateway: str) -> _Setting:
         auth.api_key()
     except KlingError as error:
         return _Setting("API key", "", plugin, describe_error(error))
-    return _Setting("API key", "found", _describe_key_source(plugin))
+    return _Setting("API key", "set", _describe_key_source(plugin))
 
 
 def _describe_key_source(plugin: str) -> str:

@@ -57,7 +57,7 @@ def print_entries(entries: Sequence[JournalEntry]) -> None:
     has_tags = any(entry.tag for entry in entries)
     head = ("number", "submitted", "age", "state", "model", *(("tag",) if has_tags else ()))
     print_table(
-        (*head, "request id", "cost", "stored as, or why it failed"),
+        (*head, "request id", "cost", "files, or reason of the failure"),
         [
             (
                 str(entry.id),
