@@ -17,6 +17,7 @@ send both) or too much (`BoolOnly`: 1 for True).
 from __future__ import annotations
 
 import ast
+import math
 import re
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -94,6 +95,12 @@ def input_type(node: ast.expr, schema: Schema, class_names: Mapping[str, str]) -
 def bounds(schema: Schema) -> list[str]:
     """Return the bounds of a schema as arguments of pydantic's Field."""
     keywords = schema.keywords()
+    if schema.kind == "integer":
+        # pydantic refuses a fractional bound of an integer.
+        rounding = {"minimum": math.ceil, "maximum": math.floor}
+        keywords |= {
+            name: function(keywords[name]) for name, function in rounding.items() if name in keywords
+        }
     return [
         f"{argument}={format_number(keywords[name])}" for name, argument in BOUNDS.items() if name in keywords
     ]

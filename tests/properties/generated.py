@@ -92,10 +92,10 @@ def _schema(annotation: Any, metadata: Iterable[Any]) -> Schema:
         schema |= {
             "type": TYPES[type(values[0])],
             "enum": sorted(map(repr, values)),
-            "lenient": _has(marks, "TextOrInteger"),
+            "lenient": _has(marks, "IntOrStrForms"),
         }
         # Without it, 1 would do for True.
-        assert _has(marks, "_BooleanFirst") == isinstance(values[0], bool)
+        assert _has(marks, "_BoolFirst") == isinstance(values[0], bool)
     elif get_origin(annotation) is Sequence:
         schema |= {"type": "array", "items": _schema(get_args(annotation)[0], ())}
     elif annotation in TYPES:

@@ -55,7 +55,8 @@ def choose_reading(subject: Subject, readings: list[Reading], default: Any) -> R
     block = subject.block
     shown = block.total - block.more if block.total else None
     low, high = (float(end) for end in block.range or ("-inf", "inf"))
-    is_ambiguous = len(readings) > 1
+    # Allowed values in no order give other readings of negative numbers: "-10-2" may be -10, -2 or -1, 0, -2.
+    is_ambiguous = len(readings) > 1 or any(min(values, default=0) < 0 for _, values in readings)
     readings = [
         (first, values)
         for first, values in readings
