@@ -10,8 +10,8 @@ Before the call, `type_schema` leaves out the parts that need no inference:
 - format uri: it has no type for media, so it gets ours.
 
 After the call, `model_type` and `input_type` put null, MISSING and the bounds of items back, give classes their final
-names, and wrap a Literal where pydantic alone accepts too little (`IntOrStr`: 5 for "5" and the reverse, because the pages
-send both) or too much (`BoolOnly`: 1 for True).
+names, and wrap a Literal where pydantic alone accepts too little (`IntOrStr`: 5 for "5" and the reverse, because the
+pages send both) or too much (`BoolOnly`: 1 for True).
 """
 
 from __future__ import annotations

@@ -28,7 +28,8 @@ class Database:
     """The SQLite file at `path`, which is opened by the first transaction that writes. Any thread can use it.
 
     A fork waits for the transaction in progress and closes the connection; parent and child open it anew. SQLite
-    assumes that a child still has the locks of its parent, so a child that opened the same file would work without locks.
+    assumes that a child still has the locks of its parent, so a child that opened the same file would work without
+    locks.
     """
 
     def __init__(self, path: Path) -> None:

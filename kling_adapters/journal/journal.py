@@ -1,7 +1,7 @@
 """The journal in a file: every submit before it is sent, and the outcome of its job.
 
-One SQLite file, in WAL mode, which several processes share. It has the parameters and results of jobs, and a fingerprint
-of the API key. Only its owner can read its files.
+One SQLite file, in WAL mode, which several processes share. It has the parameters and results of jobs, and a
+fingerprint of the API key. Only its owner can read its files.
 """
 
 from __future__ import annotations

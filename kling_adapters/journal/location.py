@@ -12,7 +12,7 @@ from platformdirs import user_state_path
 from kling_adapters.errors import ConfigError
 
 JOURNAL: Final = "KLING_JOURNAL"
-"""Environment variable: the path of the journal, or "none" for no journal; by default in the state folder of the user."""
+"""Environment variable: the path of the journal, or "none"; by default it is in the state folder of the user."""
 
 
 def default_path() -> Path | None:

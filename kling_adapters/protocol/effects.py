@@ -52,7 +52,8 @@ class Call:
 
     Attributes:
         function: The function.
-        abandon_on_cancel: Whether a cancelled task leaves the function, which the flow can abort, without waiting for it.
+        abandon_on_cancel: Whether a cancelled task leaves the function, which the flow can abort, without waiting for
+        it.
 
     """
 

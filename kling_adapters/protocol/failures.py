@@ -49,7 +49,8 @@ def api_error(answer: Answer, request_id: str | None = None) -> api_errors.ApiEr
 
 
 def seconds_until_reset(answer: Answer) -> float | None:
-    """Return the seconds until a rate limit ends, ten minutes at most, from `Retry-After` or `x-rate-limit-reset-at-utc`.
+    """Return the seconds until a rate limit ends, ten minutes at most, from `Retry-After` or
+    `x-rate-limit-reset-at-utc`.
 
     A point in time is compared with the `Date` of the gateway, so that a wrong clock of this machine does no harm.
 

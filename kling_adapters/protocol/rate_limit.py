@@ -16,9 +16,9 @@ _RECOVERY = 0.98
 class RateLimiter:
     """Reserve a slot for each request of a key. Safe for threads.
 
-    The gateway does not publish its limit, so requests are unlimited until a 429. Then all requests of the key wait until
-    the limit ends, and are spaced. Each 429 doubles the spacing and each other response reduces it, so that it adapts to
-    the limit.
+    The gateway does not publish its limit, so requests are unlimited until a 429. Then all requests of the key wait
+    until the limit ends, and are spaced. Each 429 doubles the spacing and each other response reduces it, so that it
+    adapts to the limit.
     """
 
     def __init__(self) -> None:

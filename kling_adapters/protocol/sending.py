@@ -15,7 +15,7 @@ LONGEST_SLOT_WAIT = 1800.0
 
 
 def take_slot(session: Session, key: str, end: float, request_id: str | None) -> Flow[RateLimiter]:
-    """Wait for a slot of a key, but not beyond the time `end`. Raises ConfigError if the client was closed meanwhile."""
+    """Wait for a slot of a key, but not beyond the time `end`. Raises ConfigError if the client was closed."""
     limiter = session.limiter(key)
     now: float = yield Now()
     while delay := min(limiter.reserve_slot(now), max(0.0, end - now)):

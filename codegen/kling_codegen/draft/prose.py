@@ -115,7 +115,7 @@ def _form(match: re.Match[str]) -> str:
 
 
 def find_conditions(block: Block, inside: Schema, page: Page, notes: Notes) -> Iterator[Schema]:
-    """Yield the rules about the parameters that a parameter needs or excludes; doubts are noted for unclear conditions."""
+    """Yield the rules about parameters that a parameter needs or excludes, and note doubts about unclear conditions."""
     needs: list[str] = []
     for number, sentence in enumerate(split_sentences(block.text)):
         if number >= MAX_SENTENCES or len(sentence) > MAX_CHARACTERS:

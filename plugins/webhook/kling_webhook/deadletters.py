@@ -26,8 +26,8 @@ class DeadLetters:
     """A dead-letter file.
 
     Args:
-        path: The path of the file. None reads KLING_WEBHOOK_DEAD_LETTERS; without it, the file is in the state folder of
-            the platform.
+        path: The path of the file. None reads KLING_WEBHOOK_DEAD_LETTERS; without it, the file is in the state folder
+            of the platform.
 
     """
 

@@ -65,8 +65,8 @@ class Webhook:
             plugin does nothing.
         secret: The signing secrets, `whsec_...`; every message is signed with all of them. None reads
             KLING_WEBHOOK_SECRET.
-        dead_letters: The path of the dead-letter file. None reads KLING_WEBHOOK_DEAD_LETTERS; without it, the file is in
-            the state folder of the platform.
+        dead_letters: The path of the dead-letter file. None reads KLING_WEBHOOK_DEAD_LETTERS; without it, the file is
+            in the state folder of the platform.
         clock: The clock; for tests.
 
     Raises:

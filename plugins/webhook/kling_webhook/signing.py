@@ -88,8 +88,8 @@ class WebhookRefused(KlingError):
     """The request is not a valid webhook; respond with `status`.
 
     Attributes:
-        status: 401 if the signature is invalid, or the timestamp differs by more than five minutes; 400 if the signature
-            is valid and the body is not.
+        status: 401 if the signature is invalid, or the timestamp differs by more than five minutes; 400 if the
+            signature is valid and the body is not.
 
     """
 
