@@ -208,7 +208,7 @@ def test_pipe_in_the_folder_does_not_block(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["film.mp4", "film.heic", "sound.m4a", "clip.3gp"])
-def test_the_name_of_a_file_is_not_a_folder(name: str, tmp_path: Path) -> None:
+def test_name_of_a_file_is_not_a_folder(name: str, tmp_path: Path) -> None:
     with pytest.raises(StorageError, match="names a file"):
         Folder(tmp_path / name).check()
 

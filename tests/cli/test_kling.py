@@ -32,7 +32,7 @@ def test_help_lists_every_command_and_the_exit_codes() -> None:
     assert "\nExit codes:\n  0    done\n  1    a job failed\n" in done.stdout
 
 
-def test_models_lists_all_of_them() -> None:
+def test_models_lists_the_catalogue() -> None:
     rows = json.loads(kling("models", "--json").stdout)
     listed = {(row["slug"], row["returns"], row["latency"]) for row in rows}
     assert listed >= {
@@ -65,7 +65,7 @@ def test_rule_of_a_newer_compiler_is_shown_as_json(tmp_path: Path, acme: Acme) -
     assert '\nRules:\n  {"at_night": {"field": "prompt"}}\n' in done.stdout
 
 
-def test_plugins_lists_what_is_installed() -> None:
+def test_plugins_lists_installed_plugins() -> None:
     rows = json.loads(kling("plugins", "--json").stdout)
     assert {row["name"]: row["state"] for row in rows}["sandbox"] == "loaded"
     table = kling("plugins").stdout
@@ -165,7 +165,7 @@ def test_output_is_stored_under_the_name_of_save_to(tmp_path: Path, place: str, 
     assert f"stored as        {file.as_uri()} ({file.stat().st_size} bytes, video/mp4)" in done.stdout
 
 
-def test_verbose_logs_what_happens(sandbox: Sandbox) -> None:
+def test_verbose_logs_requests(sandbox: Sandbox) -> None:
     arguments = ("kling-2", "prompt=x", "--json", "--base-url", sandbox.base_url)
     done = kling("-v", "run", *arguments, SEGMIND_API_KEY=sandbox.api_key)
     assert done.returncode == 0, done.stderr

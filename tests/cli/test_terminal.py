@@ -121,7 +121,7 @@ def test_bar_fills_over_the_usual_time_of_the_model(gateway: Gateway, tmp_path: 
     assert 0 < max(unknown.bars("processing")) < WIDTH
 
 
-def test_nothing_is_shown_beside_json(gateway: Gateway, tmp_path: Path) -> None:
+def test_json_output_has_nothing_beside_it(gateway: Gateway, tmp_path: Path) -> None:
     terminal = Terminal(gateway, tmp_path, "run", "kling-2", "prompt=x", "--json")
     assert (terminal.end(), terminal.shown) == (0, "")
     assert json.loads(terminal.printed)["model"] == "kling-2"

@@ -164,7 +164,7 @@ def test_wait_timeout_carries_the_job(open_client: OpenClient, sandbox: Sandbox)
         (KEY_NO_CREDITS, ka.InsufficientCredits, "Buy credits"),
     ],
 )
-def test_refused_submit_says_that_nothing_is_billed(
+def test_refused_submit_is_reported_as_not_billed(
     open_client: OpenClient, sandbox: Sandbox, key: str, error: type[ka.ApiError], words: str
 ) -> None:
     with open_client(sandbox, api_key=key) as kling:
@@ -244,7 +244,7 @@ def test_key_comes_from_the_environment(
         assert kling.credits().credits is not None
 
 
-def test_both_clients_have_the_same_calls_and_arguments() -> None:
+def test_clients_have_equal_calls_and_arguments() -> None:
     pairs = [(Kling, AsyncKling), (ka.Job, ka.AsyncJob), (ka.Result, ka.AsyncResult)]
     for blocking, awaitable in pairs:
         names = {name for name in dir(blocking) if not name.startswith("_")}

@@ -458,7 +458,7 @@ def test_part_of_the_page_that_is_missing_is_a_doubt(removed: str, line: int, do
     assert (line, doubt_text) in {(note.line, note.text) for note in draft.notes}
 
 
-def test_what_does_not_load_is_said(tmp_path: Path) -> None:
+def test_spec_that_does_not_load_is_reported(tmp_path: Path) -> None:
     text = CONDENSED.format(type="object", sent="1", text="Depths.", values="")
     result = run(write(tmp_path, text))
     assert result.exit_code == 0
@@ -514,7 +514,7 @@ def test_price_line(line: str, low: float | None, high: float | None, doubt: str
         ("Brook\nhttps://api.segmind.com/v1/brook\nParameters\n", "it shows no parameters (a name, then required or optional, then a type)"),
     ],
 )  # fmt: skip
-def test_what_is_no_page_is_refused(text: str, why: str, tmp_path: Path) -> None:
+def test_input_other_than_a_page_is_refused(text: str, why: str, tmp_path: Path) -> None:
     result = run(write(tmp_path, text))
     assert (result.exit_code, result.stdout) == (2, "")
     assert result.stderr == f"PAGE.txt: this is not a model page: {why}\n"

@@ -143,7 +143,7 @@ REFUSED = [
 ]
 
 
-def test_models_refuse_what_the_spec_does_not_allow(odd: Project) -> None:
+def test_models_refuse_values_outside_the_spec(odd: Project) -> None:
     paths = odd.use(f"""
         from kling_adapters.errors import ParamsInvalid
         from kling_adapters.models import Odd1
@@ -223,7 +223,7 @@ def test_same_bytes_whatever_surrounds_the_run(odd: Project, tmp_path: Path) -> 
         assert {path.relative_to(folder).as_posix(): path.read_bytes() for path in paths} == expected
 
 
-def test_json_schema_says_what_the_spec_says(project: Project) -> None:
+def test_json_schema_agrees_with_the_spec(project: Project) -> None:
     project.spec(
         "odd-1",
         """

@@ -126,7 +126,7 @@ def test_page_that_is_too_large_is_refused() -> None:
         draft_spec(described("".join(f"\nx{i}optionalstring" for i in range(201))), "PAGE.txt", DAY)
 
 
-def test_what_a_page_hides_is_shown() -> None:
+def test_hidden_text_of_a_page_is_shown() -> None:
     text = SPACED.format(
         type="string", sent='"a"', text="Kind \x1b[31mred\u202e.", values='Default: "x\u202ey\x1b[2J"'
     )

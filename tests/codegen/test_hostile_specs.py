@@ -139,7 +139,7 @@ def test_modules_and_pages_hide_nothing(files: dict[str, dict[str, str]]) -> Non
             assert hidden <= {"\t"}, (text, path, hidden)
 
 
-def test_schemas_say_what_the_spec_says(files: dict[str, dict[str, str]]) -> None:
+def test_schemas_agree_with_the_spec(files: dict[str, dict[str, str]]) -> None:
     for text, by_path in files.items():
         schema = json.loads(by_path["schemas/hostile.json"])
         assert schema["properties"]["choice"]["default"] == text
@@ -267,7 +267,7 @@ def test_bounds_and_prices_are_written_with_every_digit(project: Project) -> Non
     assert "2147483648 is above maximum 2147483647" in error
 
 
-def test_printable_keeps_what_people_read() -> None:
+def test_printable_keeps_readable_text() -> None:
     assert escape_unprintable("größe 名前 👍\t'\"\\") == "größe 名前 👍\t'\"\\"
     assert (
         escape_unprintable("\x1b\x9b\u202e\ud800\U000e0041\r") == r"\u001b\u009b\u202e\ud800\U000e0041\u000d"

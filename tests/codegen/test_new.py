@@ -35,7 +35,7 @@ def refusal(*words: str) -> str:
     return result.stderr.splitlines()[-1]
 
 
-def test_new_spec_loads_and_says_what_to_do_next(folder: Path) -> None:
+def test_new_spec_loads_and_names_the_next_step(folder: Path) -> None:
     (folder / "specs").mkdir()
     assert new("kling-9").splitlines() == [
         "wrote specs/kling-9.yaml. Next:",

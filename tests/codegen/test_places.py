@@ -233,7 +233,7 @@ def test_forged_entry_names_no_other_file(
     assert everything(packed.folder) == before
 
 
-def test_check_finds_what_a_forged_entry_hides(packed: Project, cache: Path) -> None:
+def test_check_finds_files_hidden_by_a_forged_entry(packed: Project, cache: Path) -> None:
     def open_the_back_door(value: dict[str, Any]) -> None:
         value["files"]["kling_2.py"] += "import evil\n"
 

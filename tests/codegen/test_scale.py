@@ -224,7 +224,7 @@ def in_processes(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("os.cpu_count", lambda: 2)
 
 
-def test_many_at_once_give_what_each_gives_alone(
+def test_concurrent_runs_equal_single_runs(
     project: Project, compiled: list[str], request: pytest.FixtureRequest, cache: Path
 ) -> None:
     synthetic(project, 20)

@@ -103,7 +103,7 @@ def test_run_sync(sandbox: Sandbox, connect: Connect, slug: str) -> None:
     assert len(answer.content) == int(answer.headers["content-length"])
 
 
-def test_the_functions_of_the_module(
+def test_module_functions_work(
     sandbox: Sandbox, connect: Connect, picture: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # It offers no way to tell its own client another address.
@@ -116,7 +116,7 @@ def test_the_functions_of_the_module(
     assert httpx.get(url).content == picture.read_bytes()
 
 
-def test_the_key_comes_from_the_environment_too(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_key_comes_from_the_environment_too(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SEGMIND_API_KEY", sandbox.api_key)
     client = SegmindClient(base_url=f"{sandbox.base_url}/v1")
     with client._client:
@@ -147,7 +147,7 @@ def test_timeout_and_interval_are_parameters(connect: Connect) -> None:
 
 @pytest.mark.parametrize("base", ["/v1", "/v1/", "/v2", ""])
 @pytest.mark.parametrize("slug", ["kling-2", "/kling-2"])
-def test_the_addresses_it_builds(sandbox: Sandbox, base: str, slug: str) -> None:
+def test_official_client_builds_documented_addresses(sandbox: Sandbox, base: str, slug: str) -> None:
     client = SegmindClient(sandbox.api_key, sandbox.base_url + base)
     with client._client:
         assert client.submit_async(slug, prompt="x").status()["status"] == "COMPLETED"
@@ -159,7 +159,7 @@ def test_poll_url_has_the_result(sandbox: Sandbox, connect: Connect) -> None:
     assert client._request("GET", job.submit_response["poll_url"]).json() == job.wait()
 
 
-def test_the_states_of_a_job_and_its_metrics(connect: Connect) -> None:
+def test_job_has_states_and_metrics(connect: Connect) -> None:
     with Sandbox(timing="polls:3") as slow:
         job = connect(slow).submit_async("kling-2", prompt="x", duration=10)
         bodies = [job.status() for _ in range(4)]

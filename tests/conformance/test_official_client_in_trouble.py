@@ -86,7 +86,7 @@ def test_refused_submit_raises(
         ("html", 502, None),
     ],
 )
-def test_a_submit_on_a_bad_day_is_sent_once(
+def test_submit_under_faults_is_sent_once(
     sandbox: Sandbox,
     connect: Connect,
     bad_day: BadDay,
@@ -106,14 +106,14 @@ def test_a_submit_on_a_bad_day_is_sent_once(
 
 
 @pytest.mark.parametrize("key", ["", STRANGER])
-def test_no_valid_key(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, key: str) -> None:
+def test_invalid_key_raises(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, key: str) -> None:
     monkeypatch.delenv("SEGMIND_API_KEY", raising=False)
     client = SegmindClient(key, f"{sandbox.base_url}/v1")
     with client._client:
         assert refused(client.submit_async, "kling-2", **PROMPT).status == 401
 
 
-def test_a_wrong_verb_is_an_error_without_words(sandbox: Sandbox, connect: Connect) -> None:
+def test_wrong_verb_is_an_error_without_text(sandbox: Sandbox, connect: Connect) -> None:
     error = refused(connect(sandbox)._request, "GET", "/kling-2")
     assert (error.status, error.detail) == (405, None)
 
@@ -133,7 +133,7 @@ def test_foreign_and_unknown_jobs_are_404(sandbox: Sandbox, connect: Connect) ->
     assert refused(keyless.wait).status == 401
 
 
-def test_a_failed_job(sandbox: Sandbox, connect: Connect) -> None:
+def test_failed_job_raises(sandbox: Sandbox, connect: Connect) -> None:
     client, before = connect(sandbox), sandbox.credits
     job = client.submit_async("kling-2", prompt=BLOCKED_TEXT)
     with pytest.raises(InferenceFailed) as caught:
@@ -169,7 +169,7 @@ def test_job_survives_wait_timeout(connect: Connect, slow: Slow) -> None:
     assert since.billed == {job.request_id}
 
 
-def test_a_wait_without_time_asks_once(connect: Connect, slow: Slow) -> None:
+def test_wait_of_zero_seconds_polls_once(connect: Connect, slow: Slow) -> None:
     sandbox, time = slow
     job = connect(sandbox).submit_async("kling-2", **PROMPT)
     since = Since(sandbox)
@@ -319,7 +319,7 @@ def test_refused_upload_raises(sandbox: Sandbox, connect: Connect, picture: Path
 
 @pytest.mark.usefixtures("to_sandbox")
 @pytest.mark.parametrize(("fault", "status"), [("429", 429), ("500", 500), ("502", 502), ("504", 504)])
-def test_an_upload_on_a_bad_day(
+def test_upload_under_faults_is_repeated(
     sandbox: Sandbox, connect: Connect, bad_day: BadDay, picture: Path, fault: str, status: int
 ) -> None:
     since = bad_day(Fault(fault, nth=1))

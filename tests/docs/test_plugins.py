@@ -106,7 +106,7 @@ def test_every_plugin_of_the_repository_is_listed() -> None:
     assert all(name == folder for name, folder in listed)
 
 
-def test_the_first_plugin_is_short_and_every_block_is_run() -> None:
+def test_first_plugin_is_short_and_blocks_run() -> None:
     assert len([line for line in FILES["kling_sqlite.py"].splitlines() if line.strip()]) < 30
     assert len(re.findall("```(?:python|toml)", PAGE)) == len(FILES)
     assert sorted(FILES) == [
@@ -114,7 +114,7 @@ def test_the_first_plugin_is_short_and_every_block_is_run() -> None:
     ]  # fmt: skip
 
 
-def test_the_plugins_are_installed_and_pass_their_tests(tmp_path: Path) -> None:
+def test_plugins_install_and_pass_their_tests(tmp_path: Path) -> None:
     package, site = tmp_path / "package", tmp_path / "site"
     package.mkdir()
     for name, text in FILES.items():

@@ -16,7 +16,7 @@ ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text("utf-8")
 
 
-def test_the_examples_run(
+def test_examples_run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     codes = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
@@ -33,7 +33,7 @@ def test_the_examples_run(
     assert file.startswith(str(tmp_path / "renders"))
 
 
-def test_the_table_of_models_is_the_catalogue() -> None:
+def test_table_of_models_is_the_catalogue() -> None:
     rows = {}
     for entry in load_catalog().values():
         schema = entry.json_schema()
@@ -45,7 +45,7 @@ def test_the_table_of_models_is_the_catalogue() -> None:
     assert [line for line in README.splitlines() if line.startswith("| [`")] == list(rows.values())
 
 
-def test_every_error_of_the_table_exists_and_every_link_leads_somewhere() -> None:
+def test_error_table_has_real_names_and_links() -> None:
     table = README[README.index("| error |") : README.index("Polls and downloads")]
     for name in re.findall(r"`([A-Z]\w+)`", table):
         assert name in kling_adapters.__all__

@@ -123,6 +123,7 @@ class Proxy(threading.Thread):
     def __init__(self, port: int) -> None:
         super().__init__(daemon=True)
         self._target = port
+        # A tunnel carries bytes of both sides, so the scripted server cannot be one.
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.url = f"http://user:secret@127.0.0.1:{self._listener.getsockname()[1]}"
         self.requests: list[bytes] = []

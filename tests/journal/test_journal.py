@@ -6,7 +6,6 @@ import gc
 import json
 import os
 import signal
-import socket
 import sqlite3
 import stat
 import subprocess
@@ -32,7 +31,7 @@ from kling_adapters.journal.journal import Journal
 from kling_adapters.journal.location import default_path
 from kling_adapters.testing import SimulatedClock
 from tests.support.clients import OpenClient
-from tests.support.scripted_server import KEY, Reply, Request, ScriptedServer, submit_reply
+from tests.support.scripted_server import KEY, Reply, Request, ScriptedServer, Silence, submit_reply
 
 
 @pytest.fixture
@@ -75,7 +74,7 @@ def test_journal_records_each_state_of_a_job(
     assert not entry.is_unfinished
 
 
-def test_the_intent_is_on_disk_before_the_request_is_sent(path: Path) -> None:
+def test_intent_is_on_disk_before_the_request(path: Path) -> None:
     states: list[str] = []
 
     def read_states(_: Request) -> Reply:
@@ -181,21 +180,14 @@ def test_cancelled_submit_is_uncertain(sandbox: Sandbox, journal: Journal) -> No
             assert not scope.cancelled_caught
 
     arrived = threading.Event()
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        slow = f"http://127.0.0.1:{server.getsockname()[1]}"
 
-        def accept() -> None:
-            connection, _ = server.accept()
-            with connection:
-                connection.recv(65536)
-                arrived.set()
-                while connection.recv(65536):
-                    pass
+    def hold(_request: Request) -> Silence:
+        arrived.set()
+        return Silence()
 
-        thread = threading.Thread(target=accept)
-        thread.start()
+    with ScriptedServer(hold) as server:
+        slow = server.url
         anyio.run(main)
-        thread.join()
     [entry] = journal.entries()
     assert entry.state == "UNCERTAIN"
     assert "interrupted by Cancelled" in (entry.reason or "")
@@ -259,17 +251,22 @@ with Kling(base_url=sys.argv[1], api_key="SG_0123456789", journal=sys.argv[2]) a
 def test_intent_is_uncertain_once_its_process_is_killed(
     journal: Journal,
 ) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        address = f"http://127.0.0.1:{server.getsockname()[1]}"
-        with subprocess.Popen([sys.executable, "-c", HANGING, address, str(journal.path)]) as process:
-            connection, _ = server.accept()
-            with connection:
-                connection.recv(65536)
-                [entry] = journal.entries()
-                assert entry.state == "SUBMITTING"
-                assert entry.is_unfinished
-                os.kill(process.pid, signal.SIGKILL)
-                process.wait()
+    arrived = threading.Event()
+
+    def hold(_request: Request) -> Silence:
+        arrived.set()
+        return Silence()
+
+    with (
+        ScriptedServer(hold) as server,
+        subprocess.Popen([sys.executable, "-c", HANGING, server.url, str(journal.path)]) as process,
+    ):
+        assert arrived.wait(30)
+        [entry] = journal.entries()
+        assert entry.state == "SUBMITTING"
+        assert entry.is_unfinished
+        os.kill(process.pid, signal.SIGKILL)
+        process.wait()
     [entry] = journal.entries()
     assert (entry.state, entry.request_id) == ("UNCERTAIN", None)
     assert entry.reason == "the process ended before the gateway had answered"

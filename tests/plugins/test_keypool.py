@@ -7,20 +7,16 @@ import logging
 import re
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
-from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
 import pytest
-from anyio.from_thread import start_blocking_portal
 from kling_keypool import Keypool
 from kling_sandbox import KEY_FORBIDDEN, KEY_NO_CREDITS, KEY_RATE_LIMITED, ReceivedRequest, Sandbox
 
 from kling_adapters import (
-    AsyncKling,
     ConfigError,
     Kling,
     RateLimited,
@@ -31,6 +27,7 @@ from kling_adapters import (
 )
 from kling_adapters.hookspecs import KeyPool
 from kling_adapters.testing import SimulatedClock
+from tests.support.clients import OpenClient, unwrap
 from tests.support.scripted_server import Hangup, ScriptedServer, json_reply, submit_reply
 
 A, B, C = (f"SG_{letter * 16}" for letter in "abc")
@@ -45,40 +42,6 @@ Run = Callable[..., Any]
 def hide_keys_of_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("SEGMIND_API_KEY", "SEGMIND_API_KEYS", "SEGMIND_API_KEYS_FILE", "KLING_AUTH"):
         monkeypatch.delenv(name, raising=False)
-
-
-class Client:
-    """A sync or async client. `do` calls a method and waits for its result; it is thread-safe."""
-
-    def __init__(self, kling: Any, portal: Any) -> None:
-        self.kling = kling
-        self._portal = portal
-
-    def do(self, method: Callable[..., Any], *arguments: Any, **options: Any) -> Any:
-        call = partial(method, *arguments, **options)
-        return self._portal.call(call) if self._portal else call()
-
-    def submit(self, _: object = None) -> Any:
-        return self.do(
-            self.kling.submit, "kling-o1", prompt="a @Image1", image_urls=["https://example.com/a.png"]
-        )
-
-
-Connect = Callable[..., Client]
-
-
-@pytest.fixture(params=["sync", "async"])
-def connect(request: pytest.FixtureRequest) -> Iterator[Connect]:
-    with ExitStack() as stack:
-        portal = stack.enter_context(start_blocking_portal()) if request.param == "async" else None
-
-        def make(base_url: str, **options: Any) -> Client:
-            settings = {"base_url": base_url, "clock": SimulatedClock(), **options}
-            client = Client(AsyncKling(**settings) if portal else Kling(**settings), portal)
-            stack.callback(client.do, client.kling.close)
-            return client
-
-        yield make
 
 
 def run_concurrently(function: Callable[[Any], T], items: Any, threads: int = 12) -> list[T]:
@@ -97,12 +60,12 @@ def key_of(request: ReceivedRequest) -> str:
     return digests[request.headers["x-api-key"]]
 
 
-def test_jobs_spread_evenly_and_keep_their_key(connect: Connect) -> None:
+def test_jobs_spread_evenly_and_keep_their_key(open_client: OpenClient) -> None:
     pool = Keypool([A, B, C])
     with Sandbox(timing="polls:2", api_keys=[A, B, C]) as sandbox:
-        client = connect(sandbox.base_url, plugins=[pool])
-        jobs = run_concurrently(client.submit, range(100))
-        results = run_concurrently(lambda job: client.do(job.wait), jobs)
+        client = open_client(sandbox, api_key=None, plugins=[pool])
+        jobs = run_concurrently(lambda _: client.submit_job(), range(100))
+        results = run_concurrently(lambda job: job.wait(), jobs)
         assert len({result.request_id for result in results}) == 100
         assert sorted(Counter(map(key_of, posts(sandbox))).values()) == [33, 33, 34]
         for job in jobs:
@@ -111,23 +74,23 @@ def test_jobs_spread_evenly_and_keep_their_key(connect: Connect) -> None:
             assert set(keys_used) == {pool.key_of(job.request_id)}
 
 
-def test_concurrent_runs_spread_over_keys(connect: Connect) -> None:
+def test_concurrent_runs_spread_over_keys(open_client: OpenClient) -> None:
     with Sandbox(timing="polls:1", api_keys=[A, B, C]) as sandbox:
-        client = connect(sandbox.base_url, plugins=[Keypool([A, B, C])])
-        run_concurrently(lambda _: client.do(client.submit().wait), range(60))
+        client = open_client(sandbox, api_key=None, plugins=[Keypool([A, B, C])])
+        run_concurrently(lambda _: client.submit_job().wait(), range(60))
         counts = Counter(map(key_of, posts(sandbox))).values()
     assert sum(counts) == 60
     assert min(counts) >= 16
 
 
 def test_refused_submit_uses_another_key_and_is_paid_once(
-    connect: Connect,
+    open_client: OpenClient,
 ) -> None:
     clock = SimulatedClock()
     pool = Keypool([REVOKED, KEY_RATE_LIMITED, KEY_FORBIDDEN, A, B], clock=clock.now)
     with Sandbox(api_keys=[A, B]) as sandbox:
-        client = connect(sandbox.base_url, plugins=[pool], clock=clock)
-        jobs = [client.submit() for _ in range(20)]
+        client = open_client(sandbox, api_key=None, plugins=[pool], clock=clock)
+        jobs = [client.submit_job() for _ in range(20)]
         assert len({job.request_id for job in jobs}) == 20
         assert clock.slept == []
         assert Counter(map(key_of, posts(sandbox))) == {
@@ -137,46 +100,46 @@ def test_refused_submit_uses_another_key_and_is_paid_once(
         }
         for key in (A, B):
             with Kling(base_url=sandbox.base_url, api_key=key) as owner:
-                assert owner.credits().credits == pytest.approx(1000 - 10 * 0.04)
+                assert owner.credits().credits == pytest.approx(1000 - 10 * 0.5)
 
 
-def test_key_without_credits_is_skipped(connect: Connect) -> None:
+def test_key_without_credits_is_skipped(open_client: OpenClient) -> None:
     with Sandbox(api_keys=[A]) as sandbox:
-        client = connect(sandbox.base_url, plugins=[Keypool([KEY_NO_CREDITS, A])])
+        client = open_client(sandbox, api_key=None, plugins=[Keypool([KEY_NO_CREDITS, A])])
         for _ in range(3):
-            client.submit()
+            client.submit_job()
         assert list(map(key_of, posts(sandbox))) == [KEY_NO_CREDITS, A, A, A]
 
 
-def test_concurrent_refusals_accept_one_post_per_job(connect: Connect) -> None:
+def test_concurrent_refusals_accept_one_post_per_job(open_client: OpenClient) -> None:
     with Sandbox(api_keys=[A, B]) as sandbox:
-        client = connect(sandbox.base_url, plugins=[Keypool([REVOKED, A, B])])
-        jobs = run_concurrently(client.submit, range(40))
+        client = open_client(sandbox, api_key=None, plugins=[Keypool([REVOKED, A, B])])
+        jobs = run_concurrently(lambda _: client.submit_job(), range(40))
         counts = Counter(map(key_of, posts(sandbox)))
     assert len({job.request_id for job in jobs}) == counts[A] + counts[B] == 40
     assert counts[REVOKED] <= 12  # concurrent submits before the first refusal
 
 
-def test_uncertain_submit_is_not_sent_with_another_key(connect: Connect) -> None:
+def test_uncertain_submit_is_not_sent_with_another_key(open_client: OpenClient) -> None:
     with ScriptedServer([Hangup(), submit_reply()]) as server:
-        client = connect(server.url, plugins=[Keypool([A, B])])
+        client = open_client(server, api_key=None, plugins=[Keypool([A, B])])
         with pytest.raises(SubmitUncertain):
-            client.submit()
+            client.submit_job()
         assert len(server.posts) == 1
 
 
 @pytest.mark.parametrize("status", [400, 404, 500, 502, 504])
-def test_unrelated_error_does_not_change_key(connect: Connect, status: int) -> None:
+def test_unrelated_error_does_not_change_key(open_client: OpenClient, status: int) -> None:
     clock = SimulatedClock()
     pool = Keypool([A, B], clock=clock.now)
     with ScriptedServer([json_reply(status, {"error": "no"}), submit_reply()]) as server:
-        client = connect(server.url, plugins=[pool], clock=clock)
+        client = open_client(server, api_key=None, plugins=[pool], clock=clock)
         if status in (500, 502):
-            client.submit()
+            client.submit_job()
             assert clock.slept
         else:
             with pytest.raises(Exception, match=str(status)):
-                client.submit()
+                client.submit_job()
             assert len(server.posts) == 1
     assert {pool.api_key(), pool.api_key()} == {A, B}
 
@@ -191,34 +154,38 @@ class SharedClock(SimulatedClock):
         super().sleep(seconds)
 
 
-def test_submits_wait_if_all_keys_are_rate_limited(connect: Connect) -> None:
+def test_submits_wait_if_all_keys_are_rate_limited(open_client: OpenClient) -> None:
     clock = SharedClock()
     with Sandbox(api_keys=[A, B], rate_limit=2) as clock.sandbox:
-        client = connect(clock.sandbox.base_url, plugins=[Keypool([A, B], clock=clock.now)], clock=clock)
+        client = open_client(
+            clock.sandbox, api_key=None, plugins=[Keypool([A, B], clock=clock.now)], clock=clock
+        )
         for _ in range(12):  # takes three minutes
-            client.submit()
+            client.submit_job()
         assert len(posts(clock.sandbox)) == 12 + 2 * 2  # each key is refused once a minute
     assert len([seconds for seconds in clock.slept if seconds > 1]) == 2
     assert 110 < sum(clock.slept) < 130
 
 
-def test_concurrent_rate_limited_submits_send_few_posts(connect: Connect) -> None:
+def test_concurrent_rate_limited_submits_send_few_posts(open_client: OpenClient) -> None:
     clock = SharedClock()
     with Sandbox(api_keys=[A, B], rate_limit=5) as clock.sandbox:
-        client = connect(clock.sandbox.base_url, plugins=[Keypool([A, B], clock=clock.now)], clock=clock)
-        jobs = run_concurrently(client.submit, range(20))
+        client = open_client(
+            clock.sandbox, api_key=None, plugins=[Keypool([A, B], clock=clock.now)], clock=clock
+        )
+        jobs = run_concurrently(lambda _: client.submit_job(), range(20))
         post_count = len(posts(clock.sandbox))
     assert len({job.request_id for job in jobs}) == 20
     assert post_count <= 60, "both keys may refuse a submit, and one of them once more"
 
 
-def test_refusal_of_last_key_is_raised(connect: Connect) -> None:
+def test_refusal_of_last_key_is_raised(open_client: OpenClient) -> None:
     with Sandbox(api_keys=[A]) as sandbox:
-        client = connect(sandbox.base_url, plugins=[Keypool([REVOKED, KEY_FORBIDDEN])])
+        client = open_client(sandbox, api_key=None, plugins=[Keypool([REVOKED, KEY_FORBIDDEN])])
         with pytest.raises(Exception, match="403"):
-            client.submit()
+            client.submit_job()
         with pytest.raises(ConfigError) as caught:
-            client.submit()
+            client.submit_job()
         assert len(posts(sandbox)) == 2
     message = str(caught.value)
     assert f"{fingerprint_key(REVOKED)} is not valid (401)" in message
@@ -226,20 +193,20 @@ def test_refusal_of_last_key_is_raised(connect: Connect) -> None:
     assert "Nothing was sent" in message
 
 
-def test_reprs_logs_and_errors_hide_keys(connect: Connect, caplog: pytest.LogCaptureFixture) -> None:
+def test_reprs_logs_and_errors_hide_keys(open_client: OpenClient, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG)
     pool = Keypool([REVOKED, KEY_RATE_LIMITED, A])
     outputs: list[Any] = [pool, vars(Keypool)]
     with Sandbox(api_keys=[A]) as sandbox:
-        client = connect(sandbox.base_url, plugins=[pool])
-        job = client.submit()
-        client.do(job.wait)
-        outputs += [client.kling, client.kling.plugins, job]
+        client = open_client(sandbox, api_key=None, plugins=[pool])
+        job = client.submit_job()
+        job.wait()
+        outputs += [client.kling, client.kling.plugins, unwrap(job)]
         for key, error in [(REVOKED, Unauthorized), (KEY_RATE_LIMITED, RateLimited)]:
-            single_key_client = connect(sandbox.base_url, plugins=[Keypool([key])])
+            single_key_client = open_client(sandbox, api_key=None, plugins=[Keypool([key])])
             for kind in (error, ConfigError if key == REVOKED else error):
                 with pytest.raises(kind) as caught:
-                    single_key_client.submit()
+                    single_key_client.submit_job()
                 outputs += [caught.value, caught.getrepr(chain=True)]
     text = f"{outputs} {'; '.join(map(str, outputs))} {caplog.text}"
     assert f"Keypool({fingerprint_key(REVOKED)}, " in text
@@ -462,28 +429,30 @@ def test_pool_without_keys_is_error_only_if_selected(monkeypatch: pytest.MonkeyP
         Keypool(["", " "])
 
 
-def test_configured_pool_precedes_single_key(connect: Connect, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_configured_pool_precedes_single_key(
+    open_client: OpenClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("SEGMIND_API_KEY", C)
     with Sandbox(api_keys=[A, B, C]) as sandbox:
-        single = connect(sandbox.base_url)
-        single.submit()
+        single = open_client(sandbox, api_key=None)
+        single.submit_job()
         monkeypatch.setenv("SEGMIND_API_KEYS", f"{A},{B}")
-        pooled = connect(sandbox.base_url)
+        pooled = open_client(sandbox, api_key=None)
         for _ in range(4):
-            pooled.submit()
-        single.submit()
-        chosen = connect(sandbox.base_url, auth="env_auth")
-        chosen.submit()
+            pooled.submit_job()
+        single.submit_job()
+        chosen = open_client(sandbox, api_key=None, auth="env_auth")
+        chosen.submit_job()
         assert [key_of(post) for post in posts(sandbox)] == [C, A, B, A, B, C, C]
 
 
-def test_clients_share_a_pool_only_if_passed_one(connect: Connect) -> None:
+def test_clients_share_a_pool_only_if_passed_one(open_client: OpenClient) -> None:
     with Sandbox(api_keys=[A, B]) as sandbox:
         shared = Keypool([A, B])
         for _ in range(2):
-            connect(sandbox.base_url, plugins=[shared]).submit()
+            open_client(sandbox, api_key=None, plugins=[shared]).submit_job()
         for _ in range(2):
-            connect(sandbox.base_url, plugins=[Keypool([A, B])]).submit()
+            open_client(sandbox, api_key=None, plugins=[Keypool([A, B])]).submit_job()
         assert [key_of(post) for post in posts(sandbox)] == [A, B, A, A]
 
 

@@ -315,6 +315,7 @@ class Gate:
         self.go_on = threading.Event()
 
     def __enter__(self) -> Self:
+        # A raw socket: it forwards bytes and stops in the middle of a body.
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
         threading.Thread(target=self._accept, daemon=True).start()

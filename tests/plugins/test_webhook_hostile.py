@@ -45,6 +45,7 @@ def listening(answer: Callable[[socket.socket], None]) -> Iterator[int]:
             except OSError:
                 return
 
+    # A raw socket: each test writes its own bytes.
     with socket.create_server(("127.0.0.1", 0)) as listener:
         threading.Thread(target=serve, daemon=True).start()
         yield listener.getsockname()[1]

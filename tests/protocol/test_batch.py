@@ -23,6 +23,7 @@ from kling_adapters.journal.journal import Journal
 from kling_adapters.models import Kling2
 from kling_adapters.testing import FakeGateway, SimulatedClock
 from kling_adapters.testing.server import GatewayAnswer
+from tests.support.clients import OpenClient, open_clients
 
 
 class Gateway(FakeGateway):
@@ -89,9 +90,9 @@ def path(tmp_path: Path) -> Path:
 
 @dataclass
 class Runner:
-    """Iterates `map` or `resume` of one of the clients."""
+    """Iterates `map` or `resume` of a new client."""
 
-    kind: str
+    open_client: OpenClient
     gateway: Gateway
     journal: Path | None
     clock: ka.Clock = field(default_factory=SimulatedClock)
@@ -100,39 +101,28 @@ class Runner:
         self, call: str, *args: Any, on_outcome: Callable[[Outcome[Any]], object] = repr, **options: Any
     ) -> list[Outcome[Any]]:
         """Return the outcomes. `on_outcome` gets each, and closes the batch by returning True."""
-        settings: dict[str, Any] = {
-            "base_url": self.gateway.base_url,
-            "api_key": self.gateway.api_key,
-            "journal": self.journal,
-            "clock": self.clock,
-        }
         received: list[Outcome[Any]] = []
-        if self.kind == "sync":
-            with Kling(**settings) as kling, closing(getattr(kling, call)(*args, **options)) as outcomes:
-                for outcome in outcomes:
-                    received.append(outcome)
-                    if on_outcome(outcome) is True:
-                        break
-            return received
-
-        async def main() -> None:
-            async with (
-                AsyncKling(**settings) as kling,
-                aclosing(getattr(kling, call)(*args, **options)) as outcomes,
-            ):
-                async for outcome in outcomes:
-                    received.append(outcome)
-                    # In a thread: a caller that blocks the loop stops everything.
-                    if await anyio.to_thread.run_sync(on_outcome, outcome) is True:
-                        break
-
-        anyio.run(main, backend=self.kind)
+        with (
+            self.open_client(self.gateway, journal=self.journal, clock=self.clock) as kling,
+            closing(getattr(kling, call)(*args, **options)) as outcomes,
+        ):
+            for outcome in outcomes:
+                received.append(outcome)
+                if on_outcome(outcome) is True:
+                    break
         return received
 
 
 @pytest.fixture(params=["sync", "asyncio", "trio"])
-def run(request: pytest.FixtureRequest, gateway: Gateway, path: Path) -> Runner:
-    return Runner(request.param, gateway, path)
+def open_client(request: pytest.FixtureRequest) -> Iterator[OpenClient]:
+    """Run the test with both event loops: a batch has tasks of its own."""
+    with open_clients(request.param) as function:
+        yield function
+
+
+@pytest.fixture
+def run(open_client: OpenClient, gateway: Gateway, path: Path) -> Runner:
+    return Runner(open_client, gateway, path)
 
 
 def make_requests(*prompts: object) -> list[dict[str, Any]]:
@@ -169,7 +159,9 @@ def test_every_request_is_stored_once_within_concurrency(
         assert file.path.stat().st_size == file.size
 
 
-def test_closed_batch_is_finished_by_resume(run: Runner, gateway: Gateway, path: Path) -> None:
+def test_closed_batch_is_finished_by_resume(
+    run: Runner, gateway: Gateway, path: Path, request: pytest.FixtureRequest
+) -> None:
     draws = itertools.count()
     requests = ({"model": "kling-2", "prompt": str(next(draws))} for _ in itertools.count())
     before = threading.active_count()
@@ -180,7 +172,7 @@ def test_closed_batch_is_finished_by_resume(run: Runner, gateway: Gateway, path:
     unfinished = states(path)
     assert set(unfinished) >= set(gateway.submits)
     assert "UNCERTAIN" not in unfinished.values()
-    assert threading.active_count() <= before + 1 or run.kind != "sync"
+    assert threading.active_count() <= before + 1 or request.node.callspec.params["open_client"] != "sync"
     run("resume")
     assert set(states(path).values()) <= {"COMPLETED", "REFUSED"}
     assert all(states(path)[prompt] == "COMPLETED" for prompt in gateway.submits)
@@ -352,14 +344,14 @@ def test_uncertain_jobs_count_towards_max_cost(run: Runner, gateway: Gateway) ->
     assert sorted(gateway.submits) == ["0", "1", "2", "3", "4"]
     # While no cost is known, a job whose cost stays unknown is the last.
     gateway.lost = ("lost",)
-    fresh = Runner(run.kind, gateway, None)
+    fresh = Runner(run.open_client, gateway, None)
     assert len(fresh("map", make_requests("lost", "x", "y"), max_cost=100)) == 1
     assert fresh("map", make_requests("x"), max_cost=0) == []
 
 
-def test_failed_jobs_do_not_count_towards_max_cost(path: Path) -> None:
+def test_failed_jobs_do_not_count_towards_max_cost(open_client: OpenClient, path: Path) -> None:
     with Gateway(fails="blocked") as gateway:
-        run = Runner("sync", gateway, path)
+        run = Runner(open_client, gateway, path)
         for prompts in (range(5), range(5, 6)):  # of this run and of an earlier one
             outcomes = run("map", make_requests(*prompts), name="films", max_cost=1)
             assert [type(outcome.error) for outcome in outcomes] == [ka.JobFailed] * len(prompts)

@@ -54,14 +54,10 @@ ALTERED = MP4[:12] + bytes(reversed(MP4[12:]))
 Fetched = Callable[..., list[StoredFile]]
 
 
-def play(
-    scripted_server: ScriptedServer, files: Any, *, output: str = "/files/x.mp4", **described: Any
-) -> None:
+def play(server: ScriptedServer, files: Any, *, output: str = "/files/x.mp4", **described: Any) -> None:
     """A gateway whose job is done; `described` is what its result says of the video."""
-    video = {"url": scripted_server.url + output, "content_type": "video/mp4", **described}
-    scripted_server.play(
-        gateway_script(result=[result_reply(scripted_server.url + output, video=video)], files=files)
-    )
+    video = {"url": server.url + output, "content_type": "video/mp4", **described}
+    server.play(gateway_script(result=[result_reply(server.url + output, video=video)], files=files))
 
 
 def files_in(folder: Path) -> list[Path]:
@@ -98,25 +94,25 @@ def part(start: int, sent: int | None, content: bytes = MP4, etag: str = '"one"'
 
 @pytest.mark.parametrize("cut", [0, 1, 11, 511, 512, 513, 5000, len(MP4) - 1])
 def test_cut_file_is_completed(
-    cut: int, scripted_server: ScriptedServer, open_client: OpenClient, tmp_path: Path
+    cut: int, server: ScriptedServer, open_client: OpenClient, tmp_path: Path
 ) -> None:
-    play(scripted_server, [part(0, cut), part(cut, None)])
-    check(open_client(scripted_server).save_job(tmp_path), tmp_path)
+    play(server, [part(0, cut), part(cut, None)])
+    check(open_client(server).save_job(tmp_path), tmp_path)
 
 
 @pytest.mark.parametrize("etag", ['"one"', 'W/"one"', ""])
 def test_file_cut_repeatedly_is_completed(
-    etag: str, scripted_server: ScriptedServer, open_client: OpenClient, tmp_path: Path
+    etag: str, server: ScriptedServer, open_client: OpenClient, tmp_path: Path
 ) -> None:
-    play(scripted_server, lambda received: part(range_start(received), 700, etag=etag))
-    check(open_client(scripted_server).save_job(tmp_path), tmp_path)
-    fetched = [received for received in scripted_server.gets if received.path.startswith("/files/")]
+    play(server, lambda received: part(range_start(received), 700, etag=etag))
+    check(open_client(server).save_job(tmp_path), tmp_path)
+    fetched = [received for received in server.gets if received.path.startswith("/files/")]
     assert [range_start(received) for received in fetched] == list(range(0, len(MP4), 700))
     assert {received.headers["accept-encoding"] for received in fetched} == {"identity"}
 
 
 def test_file_in_small_ranges_is_completed(
-    scripted_server: ScriptedServer, open_client: OpenClient, tmp_path: Path
+    server: ScriptedServer, open_client: OpenClient, tmp_path: Path
 ) -> None:
     """A server may answer with less than was asked for; each piece says what it is and is whole."""
 
@@ -126,44 +122,44 @@ def test_file_in_small_ranges_is_completed(
         says = {"content-range": f"bytes {start}-{end - 1}/{len(MP4)}", "etag": '"one"'}
         return Reply(206, MP4[start:end], says) if start else part(0, 700)
 
-    play(scripted_server, act)
-    check(open_client(scripted_server).save_job(tmp_path), tmp_path)
+    play(server, act)
+    check(open_client(server).save_job(tmp_path), tmp_path)
 
 
 def test_file_cut_by_resets_is_completed(
-    scripted_server: ScriptedServer, open_client: OpenClient, tmp_path: Path
+    server: ScriptedServer, open_client: OpenClient, tmp_path: Path
 ) -> None:
     cut = Reply(200, MP4, announce=len(MP4), sent=6000, reset=True)
-    play(scripted_server, [cut, Hangup(), Hangup(reset=True), Reply(200, MP4)])
-    check(open_client(scripted_server).save_job(tmp_path), tmp_path)
+    play(server, [cut, Hangup(), Hangup(reset=True), Reply(200, MP4)])
+    check(open_client(server).save_job(tmp_path), tmp_path)
 
 
 def test_file_is_restarted_if_ranges_are_ignored(
-    scripted_server: ScriptedServer, open_client: OpenClient, tmp_path: Path
+    server: ScriptedServer, open_client: OpenClient, tmp_path: Path
 ) -> None:
-    play(scripted_server, [part(0, 4000), part(0, 9000), part(0, 100), part(0, None)])
-    check(open_client(scripted_server).save_job(tmp_path), tmp_path)
+    play(server, [part(0, 4000), part(0, 9000), part(0, 100), part(0, None)])
+    check(open_client(server).save_job(tmp_path), tmp_path)
 
 
 def test_endless_cuts_without_ranges_fail(
-    scripted_server: ScriptedServer, open_client: OpenClient, tmp_path: Path
+    server: ScriptedServer, open_client: OpenClient, tmp_path: Path
 ) -> None:
     """Now a little more comes, now a little less: never a file, so it must end."""
     count = iter(range(10**6))
     play(
-        scripted_server,
-        lambda _: part(0, 4000 + next(count) % 2) if is_within_limit(scripted_server) else Reply(404),
+        server,
+        lambda _: part(0, 4000 + next(count) % 2) if is_within_limit(server) else Reply(404),
     )
     with pytest.raises(StorageError) as caught:
-        open_client(scripted_server).save_job(tmp_path)
-    assert len(scripted_server.gets) < 50
+        open_client(server).save_job(tmp_path)
+    assert len(server.gets) < 50
     assert caught.value.url
     assert files_in(tmp_path) == []
 
 
-def is_within_limit(scripted_server: ScriptedServer) -> bool:
+def is_within_limit(server: ScriptedServer) -> bool:
     """False when a test would otherwise go on for ever."""
-    return len(scripted_server.gets) < 200
+    return len(server.gets) < 200
 
 
 @pytest.mark.parametrize(
@@ -180,62 +176,60 @@ def is_within_limit(scripted_server: ScriptedServer) -> bool:
     ],
 )
 def test_empty_responses_fail(
-    fault: Action, scripted_server: ScriptedServer, open_client: OpenClient, tmp_path: Path
+    fault: Action, server: ScriptedServer, open_client: OpenClient, tmp_path: Path
 ) -> None:
-    play(scripted_server, [fault])
+    play(server, [fault])
     with pytest.raises(StorageError) as caught:
-        open_client(scripted_server).save_job(tmp_path)
+        open_client(server).save_job(tmp_path)
     assert str(caught.value.url).endswith("/files/x.mp4")
-    assert len(scripted_server.gets) < 50
+    assert len(server.gets) < 50
     assert files_in(tmp_path) == []
 
 
-def test_changed_file_is_restarted(
-    scripted_server: ScriptedServer, open_client: OpenClient, tmp_path: Path
-) -> None:
+def test_changed_file_is_restarted(server: ScriptedServer, open_client: OpenClient, tmp_path: Path) -> None:
     """If-Range no longer fits, so the server sends everything."""
     play(
-        scripted_server,
+        server,
         lambda received: part(0, None, ALTERED, '"two"') if "range" in received.headers else part(0, 5000),
     )
-    check(open_client(scripted_server).save_job(tmp_path), tmp_path, ALTERED)
-    assert scripted_server.gets[-1].headers["if-range"] == '"one"'
+    check(open_client(server).save_job(tmp_path), tmp_path, ALTERED)
+    assert server.gets[-1].headers["if-range"] == '"one"'
 
 
 @pytest.mark.parametrize("etags", [('"one"', '"two"'), ('W/"one"', 'W/"two"')])
 def test_changed_file_is_restarted_despite_if_range(
-    etags: tuple[str, str], scripted_server: ScriptedServer, open_client: OpenClient, tmp_path: Path
+    etags: tuple[str, str], server: ScriptedServer, open_client: OpenClient, tmp_path: Path
 ) -> None:
     """Two versions must not become one file."""
 
     def act(received: Request) -> Action:
-        first = len([get for get in scripted_server.gets if get.path == received.path]) == 1
+        first = len([get for get in server.gets if get.path == received.path]) == 1
         return part(0, 5000, MP4, etags[0]) if first else part(range_start(received), None, ALTERED, etags[1])
 
-    play(scripted_server, act)
-    check_whole_or_absent(scripted_server, open_client, tmp_path, ALTERED)
+    play(server, act)
+    check_whole_or_absent(server, open_client, tmp_path, ALTERED)
 
 
 def test_changed_length_restarts_the_file(
-    scripted_server: ScriptedServer, open_client: OpenClient, tmp_path: Path
+    server: ScriptedServer, open_client: OpenClient, tmp_path: Path
 ) -> None:
     longer = ALTERED + b"more"
     first = iter([part(0, 5000, MP4, "")])
-    play(scripted_server, lambda received: next(first, None) or part(range_start(received), None, longer, ""))
-    check_whole_or_absent(scripted_server, open_client, tmp_path, longer)
+    play(server, lambda received: next(first, None) or part(range_start(received), None, longer, ""))
+    check_whole_or_absent(server, open_client, tmp_path, longer)
 
 
 def check_whole_or_absent(
-    scripted_server: ScriptedServer, open_client: OpenClient, folder: Path, *contents: bytes
+    server: ScriptedServer, open_client: OpenClient, folder: Path, *contents: bytes
 ) -> None:
     try:
-        saved = open_client(scripted_server).save_job(folder)
+        saved = open_client(server).save_job(folder)
     except StorageError:
         assert files_in(folder) == []
     else:
         assert files_in(folder)[0].read_bytes() in contents
         check(saved, folder, files_in(folder)[0].read_bytes())
-    assert len(scripted_server.gets) < 50
+    assert len(server.gets) < 50
 
 
 WRONG_RANGES = [
@@ -258,31 +252,31 @@ WRONG_RANGES = [
 @pytest.mark.parametrize("has_length", [True, False], ids=["length known", "length unknown"])
 @pytest.mark.parametrize("says", WRONG_RANGES, ids=lambda text: text[:30])
 def test_wrong_content_range_is_ignored(
-    says: str, has_length: bool, scripted_server: ScriptedServer, open_client: OpenClient, tmp_path: Path
+    says: str, has_length: bool, server: ScriptedServer, open_client: OpenClient, tmp_path: Path
 ) -> None:
     """What was cut stays cut, however the rest of it is called."""
     assert len(MP4) == 10252
     says = says.replace("10256", "10252").replace("10255", "10251")
     cut = Reply(200, MP4, sent=5000, announce=len(MP4), chunked=not has_length)
     play(
-        scripted_server,
+        server,
         lambda received: (
             Reply(206, MP4[5000:], {"content-range": says}) if "range" in received.headers else cut
         ),
     )
-    check_whole_or_absent(scripted_server, open_client, tmp_path, MP4)
+    check_whole_or_absent(server, open_client, tmp_path, MP4)
 
 
 def test_file_longer_than_announced_fails(
-    scripted_server: ScriptedServer, open_client: OpenClient, tmp_path: Path
+    server: ScriptedServer, open_client: OpenClient, tmp_path: Path
 ) -> None:
     """The result tells the size, so a second fetch is worth while."""
-    play(scripted_server, [Reply(200, MP4, announce=5000), Reply(416), Reply(200, MP4)], file_size=len(MP4))
-    check(open_client(scripted_server).save_job(tmp_path), tmp_path)
+    play(server, [Reply(200, MP4, announce=5000), Reply(416), Reply(200, MP4)], file_size=len(MP4))
+    check(open_client(server).save_job(tmp_path), tmp_path)
 
 
 def test_missing_last_chunk_is_completed(
-    scripted_server: ScriptedServer, open_client: OpenClient, tmp_path: Path
+    server: ScriptedServer, open_client: OpenClient, tmp_path: Path
 ) -> None:
     """All bytes have come, but nothing said so; the server, asked for more, rightly answers 416."""
     cut = Reply(200, MP4, sent=len(MP4), chunked=True)
@@ -293,8 +287,8 @@ def test_missing_last_chunk_is_completed(
             return Reply(416, b"", {"content-range": f"bytes */{len(MP4)}"})
         return next(first, None) or Reply(200, MP4)
 
-    play(scripted_server, act)
-    check(open_client(scripted_server).save_job(tmp_path), tmp_path)
+    play(server, act)
+    check(open_client(server).save_job(tmp_path), tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -319,30 +313,30 @@ def test_missing_last_chunk_is_completed(
     ],
 )
 def test_file_of_wrong_length_is_not_stored(
-    answer: Action, scripted_server: ScriptedServer, open_client: OpenClient, tmp_path: Path
+    answer: Action, server: ScriptedServer, open_client: OpenClient, tmp_path: Path
 ) -> None:
-    play(scripted_server, [answer])
+    play(server, [answer])
     with pytest.raises(StorageError):
-        open_client(scripted_server).save_job(tmp_path)
+        open_client(server).save_job(tmp_path)
     assert files_in(tmp_path) == []
 
 
 @pytest.mark.parametrize("size", [1, len(MP4) - 1, len(MP4) + 1, 10**30])
 def test_file_of_wrong_result_size_is_not_stored(
-    size: int, scripted_server: ScriptedServer, open_client: OpenClient, tmp_path: Path
+    size: int, server: ScriptedServer, open_client: OpenClient, tmp_path: Path
 ) -> None:
-    play(scripted_server, [Reply(200, MP4)], file_size=size)
+    play(server, [Reply(200, MP4)], file_size=size)
     with pytest.raises(StorageError):
-        open_client(scripted_server).save_job(tmp_path)
+        open_client(server).save_job(tmp_path)
     assert files_in(tmp_path) == []
 
 
 @pytest.mark.parametrize("size", [len(MP4), None, 0, -3, "many", True, 1.5, [], float(len(MP4))])
 def test_fitting_or_unknown_size_is_accepted(
-    size: Any, scripted_server: ScriptedServer, open_client: OpenClient, tmp_path: Path
+    size: Any, server: ScriptedServer, open_client: OpenClient, tmp_path: Path
 ) -> None:
-    play(scripted_server, [Reply(200, MP4)], file_size=size)
-    check(open_client(scripted_server).save_job(tmp_path), tmp_path)
+    play(server, [Reply(200, MP4)], file_size=size)
+    check(open_client(server).save_job(tmp_path), tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -351,34 +345,32 @@ def test_fitting_or_unknown_size_is_accepted(
     ids=["HTML", "png", "{}", "XML", "JSON", "list"],
 )
 def test_other_content_than_video_is_refused(
-    body: bytes, scripted_server: ScriptedServer, open_client: OpenClient, tmp_path: Path
+    body: bytes, server: ScriptedServer, open_client: OpenClient, tmp_path: Path
 ) -> None:
-    play(scripted_server, [Reply(200, body, {"content-type": "video/mp4"})])
+    play(server, [Reply(200, body, {"content-type": "video/mp4"})])
     with pytest.raises(StorageError):
-        open_client(scripted_server).save_job(tmp_path)
+        open_client(server).save_job(tmp_path)
     assert files_in(tmp_path) == []
 
 
 def test_video_instead_of_image_is_refused(
-    scripted_server: ScriptedServer, open_client: OpenClient, tmp_path: Path
+    server: ScriptedServer, open_client: OpenClient, tmp_path: Path
 ) -> None:
-    scripted_server.play(
-        gateway_script(result=[result_reply(images=[{"url": scripted_server.url + "/files/a.png"}])])
-    )
+    server.play(gateway_script(result=[result_reply(images=[{"url": server.url + "/files/a.png"}])]))
     with pytest.raises(StorageError):
-        open_client(scripted_server).save_job(tmp_path)
+        open_client(server).save_job(tmp_path)
     assert files_in(tmp_path) == []
 
 
 @pytest.mark.parametrize("output", ["/files/x.mp4", "/files/x.txt", "/files/x"])
 def test_compressed_file_is_refused(
-    output: str, scripted_server: ScriptedServer, open_client: OpenClient, tmp_path: Path
+    output: str, server: ScriptedServer, open_client: OpenClient, tmp_path: Path
 ) -> None:
     """The lengths of what is compressed say nothing, so it is refused, or decoded; never stored as it is."""
     body = gzip.compress(MP4)
     files = [Reply(200, body, {"content-encoding": "gzip"})]
-    scripted_server.play(gateway_script(result=[result_reply(scripted_server.url + output)], files=files))
-    client = open_client(scripted_server)
+    server.play(gateway_script(result=[result_reply(server.url + output)], files=files))
+    client = open_client(server)
     try:
         check(client.job(JOB).wait().save(tmp_path), tmp_path)
     except StorageError:
@@ -387,47 +379,47 @@ def test_compressed_file_is_refused(
 
 @pytest.mark.parametrize("status", [401, 403, 404, 410])
 def test_gone_output_is_a_storage_error(
-    status: int, scripted_server: ScriptedServer, open_client: OpenClient, tmp_path: Path
+    status: int, server: ScriptedServer, open_client: OpenClient, tmp_path: Path
 ) -> None:
-    play(scripted_server, [json_reply(status, {"error": "gone"})])
+    play(server, [json_reply(status, {"error": "gone"})])
     with pytest.raises(StorageError, match=f"/files/x.mp4: status {status}") as caught:
-        open_client(scripted_server).save_job(tmp_path)
+        open_client(server).save_job(tmp_path)
     assert "can still be fetched" not in str(caught.value)
-    assert len([received for received in scripted_server.gets if received.path.startswith("/files/")]) == 1
+    assert len([received for received in server.gets if received.path.startswith("/files/")]) == 1
     assert files_in(tmp_path) == []
 
 
 def test_output_gone_midway_is_a_storage_error(
-    scripted_server: ScriptedServer, open_client: OpenClient, tmp_path: Path
+    server: ScriptedServer, open_client: OpenClient, tmp_path: Path
 ) -> None:
-    play(scripted_server, [part(0, 5000), json_reply(404)])
+    play(server, [part(0, 5000), json_reply(404)])
     with pytest.raises(StorageError):
-        open_client(scripted_server).save_job(tmp_path)
+        open_client(server).save_job(tmp_path)
     assert files_in(tmp_path) == []
 
 
 @pytest.mark.parametrize("announced", [None, 70_000])
 def test_endless_body_is_cut_off(
     announced: int | None,
-    scripted_server: ScriptedServer,
+    server: ScriptedServer,
     open_client: OpenClient,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(download, "MAX_BYTES", 3_000_000)
-    play(scripted_server, [Endless(MP4 * 8)], file_size=announced)
+    play(server, [Endless(MP4 * 8)], file_size=announced)
     with pytest.raises(StorageError):
-        open_client(scripted_server).save_job(tmp_path)
+        open_client(server).save_job(tmp_path)
     assert files_in(tmp_path) == []
 
 
 def test_redirect_to_another_host_is_followed(
-    scripted_server: ScriptedServer, second_server: ScriptedServer, open_client: OpenClient, tmp_path: Path
+    server: ScriptedServer, second_server: ScriptedServer, open_client: OpenClient, tmp_path: Path
 ) -> None:
     """Storage hosts do that; what counts is that the file is whole, and that the key stays (see the other file)."""
     second_server.play(lambda received: part(range_start(received), 4000))
-    play(scripted_server, [Reply(302, b"", {"location": second_server.url + "/there.mp4"})])
-    check(open_client(scripted_server).save_job(tmp_path), tmp_path)
+    play(server, [Reply(302, b"", {"location": second_server.url + "/there.mp4"})])
+    check(open_client(server).save_job(tmp_path), tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -444,11 +436,11 @@ def test_redirect_to_another_host_is_followed(
     ],
 )
 def test_redirect_to_a_bad_address_fails(
-    location: str, scripted_server: ScriptedServer, open_client: OpenClient, tmp_path: Path
+    location: str, server: ScriptedServer, open_client: OpenClient, tmp_path: Path
 ) -> None:
-    play(scripted_server, [Reply(302, b"", {"location": location})])
+    play(server, [Reply(302, b"", {"location": location})])
     with pytest.raises(StorageError):
-        open_client(scripted_server).save_job(tmp_path)
+        open_client(server).save_job(tmp_path)
     assert files_in(tmp_path) == []
 
 
@@ -474,10 +466,10 @@ HOSTILE = [
 
 @pytest.mark.parametrize("request_id", HOSTILE, ids=lambda text: text[:20])
 def test_hostile_request_ids_give_safe_names(
-    request_id: str, scripted_server: ScriptedServer, open_client: OpenClient, tmp_path: Path
+    request_id: str, server: ScriptedServer, open_client: OpenClient, tmp_path: Path
 ) -> None:
-    images = [{"url": f"{scripted_server.url}/files/{n}", "file_name": request_id} for n in (1, 2)]
-    scripted_server.play(
+    images = [{"url": f"{server.url}/files/{n}", "file_name": request_id} for n in (1, 2)]
+    server.play(
         gateway_script(
             submit=[submit_reply(request_id)],
             result=[result_reply(images=images)],
@@ -485,7 +477,7 @@ def test_hostile_request_ids_give_safe_names(
         )
     )
     inside = tmp_path / "in" / "side"
-    saved = open_client(scripted_server).save_job(inside)
+    saved = open_client(server).save_job(inside)
     # Two images are two files, under names that are nothing but names.
     assert files_in(tmp_path) == sorted(file.path for file in saved)
     assert {path.parent for path in files_in(tmp_path)} == {inside}
@@ -497,11 +489,11 @@ def test_hostile_request_ids_give_safe_names(
 
 @pytest.mark.parametrize("request_id", ["nul\0", "new\nline", "\x1b[2J", "\u202e"])
 def test_unprintable_ids_are_not_ids(
-    request_id: str, scripted_server: ScriptedServer, open_client: OpenClient
+    request_id: str, server: ScriptedServer, open_client: OpenClient
 ) -> None:
-    scripted_server.play(gateway_script(submit=[submit_reply(request_id)]))
+    server.play(gateway_script(submit=[submit_reply(request_id)]))
     with pytest.raises(KlingError, match="without a request id"):
-        open_client(scripted_server).submit_job()
+        open_client(server).submit_job()
 
 
 @given(st.lists(st.text(max_size=400), max_size=3))
@@ -535,13 +527,11 @@ URLS = [
 @pytest.mark.parametrize("described", [True, False])
 @pytest.mark.parametrize("url", URLS, ids=lambda url: ascii(url[:30]))
 def test_hostile_addresses_are_not_fetched(
-    url: str, described: bool, scripted_server: ScriptedServer, open_client: OpenClient, tmp_path: Path
+    url: str, described: bool, server: ScriptedServer, open_client: OpenClient, tmp_path: Path
 ) -> None:
     """Paid for all the same: the result comes, and saving it says what is wrong."""
-    scripted_server.play(
-        gateway_script(result=[result_reply(url, **({"video": {"url": url}} if described else {}))])
-    )
-    client = open_client(scripted_server)
+    server.play(gateway_script(result=[result_reply(url, **({"video": {"url": url}} if described else {}))]))
+    client = open_client(server)
     result = client.job(JOB).wait()
     assert result.output == url
     with pytest.raises(StorageError):
@@ -561,11 +551,11 @@ def test_plain_http_from_a_remote_gateway_is_refused(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("output", [None, 7, "text", [], {}, ["x"], "ftp://x/y", "javascript:alert(1)"])
 def test_result_without_files_cannot_be_saved(
-    output: Any, scripted_server: ScriptedServer, open_client: OpenClient, tmp_path: Path
+    output: Any, server: ScriptedServer, open_client: OpenClient, tmp_path: Path
 ) -> None:
-    scripted_server.play(gateway_script(result=[result_reply(output)]))
+    server.play(gateway_script(result=[result_reply(output)]))
     with pytest.raises(StorageError, match="no file"):
-        open_client(scripted_server).save_job(tmp_path)
+        open_client(server).save_job(tmp_path)
 
 
 def test_deeply_nested_output_has_no_files() -> None:
@@ -595,27 +585,27 @@ def test_deeply_nested_output_has_no_files() -> None:
 @pytest.mark.parametrize("to", ["file/below", "nul\0name", "n" * 300, "~no-such-user/x", "/proc/no/such"])
 def test_unusable_folder_is_refused_before_the_submit(
     to: str,
-    scripted_server: ScriptedServer,
+    server: ScriptedServer,
     open_client: OpenClient,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.chdir(tmp_path)
     Path("file").touch()
-    scripted_server.play(gateway_script())
-    client = open_client(scripted_server)
+    server.play(gateway_script())
+    client = open_client(server)
     with pytest.raises((StorageError, ConfigError)):
         client.run("kling-2", prompt="a lighthouse", save_to=to)
-    assert scripted_server.requests == []
+    assert server.requests == []
 
 
 def test_target_that_is_a_folder_is_a_storage_error(
-    scripted_server: ScriptedServer, open_client: OpenClient, tmp_path: Path
+    server: ScriptedServer, open_client: OpenClient, tmp_path: Path
 ) -> None:
-    play(scripted_server, [Reply(200, MP4)])
+    play(server, [Reply(200, MP4)])
     (tmp_path / f"kling-2-{JOB}.mp4").mkdir()
     with pytest.raises(StorageError):
-        open_client(scripted_server).save_job(tmp_path)
+        open_client(server).save_job(tmp_path)
     assert files_in(tmp_path) == []
 
 
@@ -630,29 +620,29 @@ def disk_full_after(size: int) -> Iterator[None]:
 
 
 def test_full_disk_is_refused_before_a_submit(
-    scripted_server: ScriptedServer, open_client: OpenClient, tmp_path: Path
+    server: ScriptedServer, open_client: OpenClient, tmp_path: Path
 ) -> None:
-    play(scripted_server, [Reply(200, MP4)])
-    client = open_client(scripted_server)
+    play(server, [Reply(200, MP4)])
+    client = open_client(server)
     with (
         disk_full_after(PROBE_BYTES - 1),
         pytest.raises(StorageError, match=r"File too large. Nothing was sent"),
     ):
         client.run("kling-2", prompt="x", save_to=tmp_path)
-    assert scripted_server.requests == []
+    assert server.requests == []
     assert files_in(tmp_path) == []
 
 
 @pytest.mark.parametrize("size", [0, PROBE_BYTES, PROBE_BYTES + 300, PROBE_BYTES + 4096])
 @pytest.mark.parametrize("content", [MP4[:2000], MP4, MP4 * 40], ids=["small", "middle", "large"])
 def test_full_disk_leaves_no_part(
-    content: bytes, size: int, scripted_server: ScriptedServer, open_client: OpenClient, tmp_path: Path
+    content: bytes, size: int, server: ScriptedServer, open_client: OpenClient, tmp_path: Path
 ) -> None:
     """The bytes that did not fit are still in Python's buffer when the file is closed, and fail once more."""
     if size > len(content):
         return
-    play(scripted_server, [Reply(200, content)])
-    client = open_client(scripted_server)
+    play(server, [Reply(200, content)])
+    client = open_client(server)
     result = client.finish_job()
     with disk_full_after(size), pytest.raises(StorageError):
         result.save(tmp_path)
@@ -715,47 +705,45 @@ def raise_error(error: BaseException) -> Callable[[], None]:
     "error", [OSError(28, "No space left"), ValueError("x"), StorageError("full"), RecursionError()]
 )
 def test_storage_failure_is_a_storage_error(
-    at: str, error: Exception, scripted_server: ScriptedServer, open_client: OpenClient, tmp_path: Path
+    at: str, error: Exception, server: ScriptedServer, open_client: OpenClient, tmp_path: Path
 ) -> None:
-    play(scripted_server, [Reply(200, MP4)])
+    play(server, [Reply(200, MP4)])
     failing_storage = FailingStorage(tmp_path, at, raise_error(error))
     with pytest.raises(StorageError):
-        open_client(scripted_server, plugins=[failing_storage]).save_job("trouble:")
+        open_client(server, plugins=[failing_storage]).save_job("trouble:")
     assert files_in(tmp_path) == []
 
 
 @pytest.mark.parametrize("at", ["check", "open", "write", "commit"])
-def test_interrupt_leaves_no_part(at: str, scripted_server: ScriptedServer, tmp_path: Path) -> None:
+def test_interrupt_leaves_no_part(at: str, server: ScriptedServer, tmp_path: Path) -> None:
     """Of the client that blocks; an interrupt of an event loop cancels its tasks, which has tests of its own."""
-    play(scripted_server, [Reply(200, MP4)])
+    play(server, [Reply(200, MP4)])
     failing_storage = FailingStorage(tmp_path, at, raise_error(KeyboardInterrupt()))
-    client = Kling(
-        api_key=KEY, base_url=scripted_server.url, clock=SimulatedClock(), plugins=[failing_storage]
-    )
+    client = Kling(api_key=KEY, base_url=server.url, clock=SimulatedClock(), plugins=[failing_storage])
     with client as kling, pytest.raises(KeyboardInterrupt):
         kling.run("kling-2", prompt="a lighthouse", save_to="trouble:")
     assert files_in(tmp_path) == []
 
 
 def test_first_file_stays_if_the_second_fails(
-    scripted_server: ScriptedServer, open_client: OpenClient, tmp_path: Path
+    server: ScriptedServer, open_client: OpenClient, tmp_path: Path
 ) -> None:
-    images = [{"url": f"{scripted_server.url}/files/{n}"} for n in (1, 2)]
+    images = [{"url": f"{server.url}/files/{n}"} for n in (1, 2)]
     files = lambda received: Reply(200, PNG if received.path.endswith("1") else HTML)  # noqa: E731
-    scripted_server.play(gateway_script(result=[result_reply(images=images)], files=files))
+    server.play(gateway_script(result=[result_reply(images=images)], files=files))
     with pytest.raises(StorageError):
-        open_client(scripted_server).save_job(tmp_path)
+        open_client(server).save_job(tmp_path)
     assert [path.read_bytes() for path in files_in(tmp_path)] == [PNG]
 
 
 def test_existing_file_outlives_a_failed_download(
-    scripted_server: ScriptedServer, open_client: OpenClient, tmp_path: Path
+    server: ScriptedServer, open_client: OpenClient, tmp_path: Path
 ) -> None:
     target = tmp_path / f"kling-2-{JOB}.mp4"
     target.write_bytes(b"before")
-    play(scripted_server, [part(0, 5000), json_reply(404)])
+    play(server, [part(0, 5000), json_reply(404)])
     with pytest.raises(StorageError):
-        open_client(scripted_server).save_job(tmp_path)
+        open_client(server).save_job(tmp_path)
     assert files_in(tmp_path) == [target]
     assert target.read_bytes() == b"before"
 
@@ -786,10 +774,10 @@ async def cancel_by_scope(work: Callable[[], Any], reached: anyio.Event) -> None
 @pytest.mark.parametrize("at", ["open", "write", "commit"])
 @pytest.mark.parametrize("cancel", [cancel_by_task, cancel_by_scope])
 def test_cancel_during_a_slow_write_leaves_no_part(
-    at: str, cancel: Any, scripted_server: ScriptedServer, tmp_path: Path
+    at: str, cancel: Any, server: ScriptedServer, tmp_path: Path
 ) -> None:
     """The thread goes on after the task has been cancelled; what it does then must be undone too."""
-    play(scripted_server, [Reply(200, MP4)])
+    play(server, [Reply(200, MP4)])
 
     async def main() -> None:
         reached, go_on = anyio.Event(), threading.Event()
@@ -801,7 +789,7 @@ def test_cancel_during_a_slow_write_leaves_no_part(
         async def work() -> None:
             async with AsyncKling(
                 api_key=KEY,
-                base_url=scripted_server.url,
+                base_url=server.url,
                 clock=SimulatedClock(),
                 plugins=[FailingStorage(tmp_path, at, act)],
             ) as kling:
@@ -825,9 +813,7 @@ def test_cancel_during_a_slow_write_leaves_no_part(
 
 
 @pytest.mark.parametrize("cancel", [cancel_by_task, cancel_by_scope])
-def test_cancel_during_a_download_leaves_no_part(
-    cancel: Any, scripted_server: ScriptedServer, tmp_path: Path
-) -> None:
+def test_cancel_during_a_download_leaves_no_part(cancel: Any, server: ScriptedServer, tmp_path: Path) -> None:
     async def main() -> None:
         reached = anyio.Event()
         count = iter(range(10**9))
@@ -837,12 +823,12 @@ def test_cancel_during_a_download_leaves_no_part(
                 if at == "write" and next(count) == 3:
                     anyio.from_thread.run_sync(reached.set)
 
-        play(scripted_server, [Endless(MP4 * 50)])
+        play(server, [Endless(MP4 * 50)])
 
         async def work() -> None:
             plugins = [Watch(tmp_path, "", lambda: None)]
             async with AsyncKling(
-                api_key=KEY, base_url=scripted_server.url, clock=SimulatedClock(), plugins=plugins
+                api_key=KEY, base_url=server.url, clock=SimulatedClock(), plugins=plugins
             ) as kling:
                 await kling.run("kling-2", prompt="a lighthouse", save_to="trouble:")
 
@@ -853,16 +839,14 @@ def test_cancel_during_a_download_leaves_no_part(
     assert files_in(tmp_path) == []
 
 
-def test_async_storage_is_called_in_worker_threads_only(
-    scripted_server: ScriptedServer, tmp_path: Path
-) -> None:
+def test_async_storage_is_called_in_worker_threads_only(server: ScriptedServer, tmp_path: Path) -> None:
     """As hookspecs promises, so that plain blocking code is right in a plugin; to abort may take long too."""
-    play(scripted_server, [part(0, 9000), Reply(200, HTML)])
+    play(server, [part(0, 9000), Reply(200, HTML)])
     failing_storage = FailingStorage(tmp_path, "", lambda: None)
 
     async def main() -> int:
         async with AsyncKling(
-            api_key=KEY, base_url=scripted_server.url, clock=SimulatedClock(), plugins=[failing_storage]
+            api_key=KEY, base_url=server.url, clock=SimulatedClock(), plugins=[failing_storage]
         ) as kling:
             with pytest.raises(StorageError):
                 await kling.run("kling-2", prompt="a lighthouse", save_to="trouble:")

@@ -74,7 +74,7 @@ def test_submit_keeps_the_place_for_resume(open_client: OpenClient, sandbox: San
         assert list(kling.resume()) == []
 
 
-def test_submit_refuses_a_place_that_cannot_be_used(
+def test_submit_refuses_an_unusable_destination(
     open_client: OpenClient, sandbox: Sandbox, tmp_path: Path
 ) -> None:
     (tmp_path / "file").touch()

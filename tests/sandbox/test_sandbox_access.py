@@ -40,7 +40,7 @@ def test_local_names_and_addresses_are_allowed(sandbox: Sandbox, host: str) -> N
 @pytest.mark.parametrize(
     "host", ["evil.example", "127.0.0.1.evil.example", "sandbox", "localhost@evil.example", "localhost:x", ""]
 )
-def test_a_rebound_name_is_refused_everywhere(sandbox: Sandbox, path: str, host: str) -> None:
+def test_rebound_name_is_refused_everywhere(sandbox: Sandbox, path: str, host: str) -> None:
     before = len(sandbox.requests)
     assert status_for(sandbox, host, path) == 403
     assert len(sandbox.requests) == before
@@ -56,7 +56,7 @@ def test_names_of_containers_are_allowed_when_shared(sandbox: Sandbox, host: str
 
 
 @pytest.mark.parametrize("sandbox", [{"allowed_hosts": ["Sandbox.Example.com"]}], indirect=True)
-def test_a_host_can_be_allowed_by_name(sandbox: Sandbox) -> None:
+def test_host_is_allowed_by_name(sandbox: Sandbox) -> None:
     assert status_for(sandbox, "sandbox.example.com:443") == 200
     assert status_for(sandbox, "other.example.com") == 403
 
@@ -96,7 +96,7 @@ def test_control_requires_json(sandbox: Sandbox, content_type: str | None) -> No
     assert sandbox.faults is before
 
 
-def test_a_page_cannot_ask_for_permission(sandbox: Sandbox) -> None:
+def test_preflight_of_a_page_is_refused(sandbox: Sandbox) -> None:
     """The preflight request of a browser gets no permission."""
     headers = {"origin": "https://evil.example", "access-control-request-method": "POST"}
     for path in ("/v2/kling-2", "/_sandbox/faults"):
@@ -105,7 +105,7 @@ def test_a_page_cannot_ask_for_permission(sandbox: Sandbox) -> None:
         assert "access-control-allow-origin" not in answer.headers
 
 
-def test_an_uploaded_page_cannot_act_for_the_sandbox(sandbox: Sandbox) -> None:
+def test_uploaded_page_cannot_act_for_the_sandbox(sandbox: Sandbox) -> None:
     body = {"data_urls": ["data:text/html;base64,PHA+"]}
     headers = {"x-api-key": sandbox.api_key}
     [url] = httpx.post(f"{sandbox.base_url}/upload-asset", json=body, headers=headers).json()["file_urls"]

@@ -81,14 +81,14 @@ def test_plugin_imports_no_libraries() -> None:
     assert done.stdout.strip() == "set()"
 
 
-def test_the_demo_imports_no_development_tool() -> None:
+def test_demo_imports_no_development_tool() -> None:
     tools = {"kling_codegen", "pytest", "hypothesis", "schemathesis", "ruamel", "datamodel_code_generator"}
     code = f"import sys, kling_sandbox.demo; print({tools} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"
 
 
-def test_the_demo_stores_a_file_of_every_model_and_tells_which(tmp_path: Path) -> None:
+def test_demo_stores_and_lists_a_file_per_model(tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "kling_sandbox.demo", "out"],
         cwd=tmp_path,

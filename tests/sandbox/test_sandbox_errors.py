@@ -112,7 +112,7 @@ def test_unusual_params_are_accepted(http: httpx.Client, body: dict[str, Any]) -
     assert http.post("/v2/kling-3-pro-image2video", json=body).status_code == 200
 
 
-def test_an_unset_parameter_counts_as_its_default_in_a_rule(http: httpx.Client) -> None:
+def test_rule_uses_default_of_unset_parameter(http: httpx.Client) -> None:
     body = {"prompt": "x", "tail_image_url": IMAGE, "image_url": IMAGE}
     assert http.post("/v2/kling-2.5-turbo", json=body).status_code == 200
 
@@ -178,7 +178,7 @@ def test_requires_rule_counts_the_default(http: httpx.Client) -> None:
     [{}, {"x-api-key": ""}, {"x-api-key": "SG_ffffffffffffffff"}, {"Authorization": "Bearer {key}"}],
 )
 @pytest.mark.parametrize("path", ["/v1/get-user-credits", UNKNOWN_REQUEST, f"{UNKNOWN_REQUEST}/status"])
-def test_no_valid_key(sandbox: Sandbox, headers: dict[str, str], path: str) -> None:
+def test_invalid_key_raises(sandbox: Sandbox, headers: dict[str, str], path: str) -> None:
     sent = {name: value.format(key=sandbox.api_key) for name, value in headers.items()}
     assert "key" in refused(httpx.get(sandbox.base_url + path, headers=sent), 401)
     assert "key" in refused(
@@ -186,7 +186,7 @@ def test_no_valid_key(sandbox: Sandbox, headers: dict[str, str], path: str) -> N
     )
 
 
-def test_the_test_keys(sandbox: Sandbox) -> None:
+def test_test_keys_give_their_errors(sandbox: Sandbox) -> None:
     def post(key: str) -> httpx.Response:
         return httpx.post(f"{sandbox.base_url}/v2/kling-2", json={"prompt": "x"}, headers={"x-api-key": key})
 
@@ -205,14 +205,14 @@ def test_insufficient_credits_are_406(http: httpx.Client) -> None:
 
 
 @pytest.mark.parametrize("content_type", [None, "text/plain", "multipart/form-data; boundary=x"])
-def test_a_content_type_other_than_json(http: httpx.Client, content_type: str | None) -> None:
+def test_content_type_must_be_json(http: httpx.Client, content_type: str | None) -> None:
     headers = {"Content-Type": content_type} if content_type else {}
     assert "Content-Type" in refused(
         http.post("/v2/kling-2", content=b'{"prompt": "x"}', headers=headers), 406
     )
 
 
-def test_a_charset_beside_the_content_type_is_fine(http: httpx.Client) -> None:
+def test_content_type_may_have_a_charset(http: httpx.Client) -> None:
     headers = {"Content-Type": "Application/JSON; charset=utf-8"}
     assert http.post("/v2/kling-2", content=b'{"prompt": "x"}', headers=headers).status_code == 200
 

@@ -70,7 +70,7 @@ def posted(sandbox: Sandbox) -> bytes:
 
 
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 406, 410, 429, 500, 502, 503, 599])
-def test_a_status_is_answered_and_no_job_started(sandbox: Sandbox, http: httpx.Client, status: int) -> None:
+def test_status_fault_starts_no_job(sandbox: Sandbox, http: httpx.Client, status: int) -> None:
     break_(sandbox, str(status))
     before = sandbox.credits
     answer = http.post("/v2/kling-2", json=BODY)
@@ -81,7 +81,7 @@ def test_a_status_is_answered_and_no_job_started(sandbox: Sandbox, http: httpx.C
     assert sandbox.credits == before
 
 
-def test_a_405_and_an_html_error_are_pages(sandbox: Sandbox, http: httpx.Client) -> None:
+def test_405_and_html_errors_are_pages(sandbox: Sandbox, http: httpx.Client) -> None:
     for kind, status in (("405", 405), ("html", 502)):
         break_(sandbox, kind)
         answer = http.get("/v1/get-user-credits")
@@ -96,7 +96,7 @@ def test_retired_model_is_410_in_both_versions(sandbox: Sandbox, http: httpx.Cli
     assert http.post("/v2/kling-2.5-turbo", json=BODY).status_code == 200
 
 
-def test_a_burst_of_429_says_when_it_resets(sandbox: Sandbox, http: httpx.Client) -> None:
+def test_429_has_the_time_of_its_reset(sandbox: Sandbox, http: httpx.Client) -> None:
     break_(sandbox, "429", nth=2, burst=3, path="/v1/get-user-credits")
     before = datetime.now(UTC)
     answers = [http.get("/v1/get-user-credits") for _ in range(6)]
@@ -149,7 +149,7 @@ def test_reset_in_the_middle_of_the_body(sandbox: Sandbox, http: httpx.Client) -
 
 
 @pytest.mark.parametrize("at", [None, 0, 5000])
-def test_a_truncated_download(sandbox: Sandbox, run: Call, at: int | None) -> None:
+def test_truncated_download_raises(sandbox: Sandbox, run: Call, at: int | None) -> None:
     path = urlsplit(run("kling-2", prompt="cut")["output"]).path
     whole = httpx.get(sandbox.base_url + path).content
     break_(sandbox, "truncate", at=at, path="/media/*")
@@ -166,7 +166,7 @@ def test_a_truncated_download(sandbox: Sandbox, run: Call, at: int | None) -> No
 
 
 @pytest.mark.parametrize("at", [None, 10, 10_000])
-def test_a_wrong_content_length(sandbox: Sandbox, at: int | None) -> None:
+def test_wrong_content_length_is_an_error(sandbox: Sandbox, at: int | None) -> None:
     truth = httpx.get(f"{sandbox.base_url}/samples/a.png?size=64x64").content
     break_(sandbox, "length", at=at)
     data, _ = exchange(sandbox, head(sandbox, "/samples/a.png?size=64x64"))
@@ -176,7 +176,7 @@ def test_a_wrong_content_length(sandbox: Sandbox, at: int | None) -> None:
     assert not sandbox.requests[-1].is_complete
 
 
-def test_a_wrong_content_type(sandbox: Sandbox) -> None:
+def test_wrong_content_type_is_sent(sandbox: Sandbox) -> None:
     truth = httpx.get(f"{sandbox.base_url}/samples/b.png?size=64x64")
     break_(sandbox, "type")
     answer = httpx.get(f"{sandbox.base_url}/samples/b.png?size=64x64")
@@ -269,7 +269,7 @@ def outcomes(sandbox: Sandbox, seed: int) -> list[str]:
     return [entry.fault for entry in sandbox.requests[before:]]
 
 
-def test_the_same_seed_gives_the_same_faults(sandbox: Sandbox) -> None:
+def test_equal_seeds_give_equal_faults(sandbox: Sandbox) -> None:
     first, again, second = (outcomes(sandbox, seed) for seed in (7, 7, 8))
     assert first == again != second
     assert set(first) == {"", "500", "reset-late", "429"}
@@ -330,7 +330,7 @@ def test_invalid_fault_is_value_error(value: dict[str, Any]) -> None:
         Fault.read(value)
 
 
-def test_the_form_of_the_command_line() -> None:
+def test_command_line_has_its_documented_form() -> None:
     assert Fault.parse("reset-late") == Fault("reset-late")
     text = "502:rate=0.1,method=POST,path=/v2/*,nth=3,burst=2,seconds=1"
     assert Fault.parse(text) == Fault("502", 0.1, "POST", "/v2/*", 3, 2, None, 1)

@@ -64,7 +64,7 @@ def mean_colour(http: httpx.Client, **params: Any) -> list[float]:
 
 
 @pytest.mark.usefixtures("small_limits")
-def test_a_large_submit_is_413_and_not_billed(sandbox: Sandbox, http: httpx.Client) -> None:
+def test_large_submit_is_413_and_not_billed(sandbox: Sandbox, http: httpx.Client) -> None:
     for path in ("/v1/kling-2", "/v2/kling-2"):
         answer = http.post(path, json=LARGE)
         assert (answer.status_code, "2000 bytes" in answer.json()["error"]) == (413, True)
@@ -82,7 +82,7 @@ def test_uploads_have_a_larger_limit(sandbox: Sandbox, http: httpx.Client) -> No
 
 @pytest.mark.usefixtures("small_limits")
 @pytest.mark.parametrize(("key", "status"), [("", 401), ("SG_ffffffffffffffff", 401), (KEY_FORBIDDEN, 403)])
-def test_the_key_is_checked_before_a_large_body(sandbox: Sandbox, key: str, status: int) -> None:
+def test_key_is_checked_before_a_large_body(sandbox: Sandbox, key: str, status: int) -> None:
     for path in ("/v2/kling-2", "/upload-asset"):
         answer = httpx.post(f"{sandbox.base_url}{path}", json=LARGE, headers={"x-api-key": key})
         assert answer.status_code == status
@@ -104,7 +104,7 @@ def test_faults_are_bounded(sandbox: Sandbox) -> None:
     assert len(sandbox.faults.faults) == 1000
 
 
-def test_the_oldest_uploads_are_dropped(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_oldest_uploads_are_dropped(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(uploads, "_CAPACITY", 10_000)
     with Sandbox() as sandbox, httpx.Client(base_url=sandbox.base_url) as http:
         http.headers["x-api-key"] = sandbox.api_key
@@ -113,7 +113,7 @@ def test_the_oldest_uploads_are_dropped(monkeypatch: pytest.MonkeyPatch) -> None
         assert sandbox.uploads == 4
 
 
-def test_the_oldest_requests_are_dropped(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_oldest_requests_are_dropped(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(record, "_CAPACITY", 100_000)
     with Sandbox() as sandbox, httpx.Client(base_url=sandbox.base_url) as http:
         for number in range(100):
@@ -123,7 +123,7 @@ def test_the_oldest_requests_are_dropped(monkeypatch: pytest.MonkeyPatch) -> Non
         assert 5 < len(paths) < 50
 
 
-def test_the_oldest_jobs_are_dropped(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_oldest_jobs_are_dropped(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(gateway, "_JOBS_CAPACITY", 10_000)
     with Sandbox(timing="polls:9") as sandbox, httpx.Client(base_url=sandbox.base_url) as http:
         http.headers["x-api-key"] = sandbox.api_key
@@ -165,7 +165,7 @@ def test_samples_have_a_largest_size(sandbox: Sandbox) -> None:
         assert httpx.get(f"{sandbox.base_url}/samples/a.png?size={size}").status_code == status
 
 
-def test_a_picture_of_too_many_pixels_is_not_decoded(
+def test_picture_of_too_many_pixels_is_not_decoded(
     http: httpx.Client, picture_server: ScriptedServer
 ) -> None:
     for side, is_shown in ((64, True), (8_000, False)):
@@ -208,7 +208,7 @@ def test_slow_picture_is_abandoned(picture_server: ScriptedServer, monkeypatch: 
 
 
 @pytest.mark.parametrize("scheme", ["http", "file"])
-def test_a_schema_cannot_refer_to_other_documents(
+def test_schema_cannot_refer_to_other_documents(
     picture_server: ScriptedServer, tmp_path: Path, scheme: str
 ) -> None:
     (tmp_path / "a.json").write_text("{}")

@@ -120,7 +120,7 @@ def near(colour: tuple[float, ...], expected: tuple[int, int, int]) -> bool:
         ),
     ],
 )
-def test_a_video_has_the_length_shape_and_sound_asked_for(
+def test_video_has_requested_length_shape_and_sound(
     render: Callable[..., Video],
     slug: str,
     params: dict[str, Any],
@@ -139,12 +139,12 @@ def test_a_video_has_the_length_shape_and_sound_asked_for(
         assert 0.01 < video.loudest < 0.9
 
 
-def test_a_video_can_be_played_before_it_is_loaded(http: httpx.Client, run: Call) -> None:
+def test_video_can_be_streamed(http: httpx.Client, run: Call) -> None:
     data = http.get(run("kling-2", prompt="x")["output"]).content
     assert data.index(b"moov") < data.index(b"mdat")
 
 
-def test_a_video_moves(render: Callable[..., Video]) -> None:
+def test_video_frames_differ(render: Callable[..., Video]) -> None:
     frames = render("kling-2", prompt="a red kite over the sea").frames
     assert len({bytes(frame.planes[0]) for frame in frames}) > len(frames) / 2
 
@@ -169,7 +169,7 @@ def test_every_example_of_the_catalogue_renders(http: httpx.Client, run: Call) -
     ],
 )
 @pytest.mark.parametrize("output_format", ["png", "jpg"])
-def test_an_image_has_the_shape_and_format_asked_for(
+def test_image_has_requested_shape_and_format(
     draw: Callable[..., Image.Image],
     pictures: str,
     params: dict[str, Any],
@@ -190,7 +190,7 @@ def test_prompt_without_ascii_renders(
     assert render("kling-2", prompt=prompt).seconds == 5
 
 
-def test_an_image_is_composed_of_its_references(draw: Callable[..., Image.Image], pictures: str) -> None:
+def test_image_is_composed_of_its_references(draw: Callable[..., Image.Image], pictures: str) -> None:
     image = draw("kling-o1", prompt="x", image_urls=[f"{pictures}/red.png", f"{pictures}/blue.png"]).convert(
         "RGB"
     )
@@ -260,7 +260,7 @@ def contacted(monkeypatch: pytest.MonkeyPatch) -> set[str]:
         "http://127.0.0.1:99999/a.png",
     ],
 )
-def test_no_other_machine_is_ever_contacted(run: Call, contacted: set[str], url: str) -> None:
+def test_sandbox_contacts_no_other_machine(run: Call, contacted: set[str], url: str) -> None:
     run("kling-2", prompt="x", start_image=url)
     run("kling-o1", prompt="x", image_urls=[url])
     assert contacted == {"127.0.0.1"}

@@ -15,7 +15,7 @@ Call = Callable[..., dict[str, Any]]
 
 
 @pytest.mark.parametrize("sandbox", [{"credits": 10.0, "timing": "polls:9"}], indirect=True)
-def test_a_video_with_its_account_in_headers(sandbox: Sandbox, http: httpx.Client) -> None:
+def test_direct_video_has_its_account_in_headers(sandbox: Sandbox, http: httpx.Client) -> None:
     answer = http.post("/v1/kling-2", json={"prompt": "a panda", "duration": 10})
     assert answer.status_code == 200
     assert answer.headers["content-type"] == "video/mp4"
@@ -40,7 +40,7 @@ def test_direct_run_has_no_record(http: httpx.Client) -> None:
         assert http.get(path).status_code == 404
 
 
-def test_an_image_with_a_seed_asked_for(http: httpx.Client) -> None:
+def test_image_has_the_requested_seed(http: httpx.Client) -> None:
     body = {"prompt": "x", "image_urls": [], "output_format": "jpg"}
     answer = http.post("/v1/kling-o1", json=body)
     assert answer.headers["content-type"] == "image/jpeg"

@@ -61,7 +61,7 @@ def test_result_request_is_not_a_poll(http: httpx.Client, submit: Call) -> None:
         ("kling-2.5-turbo", {"prompt": "x"}, 60.0),
     ],
 )
-def test_the_documented_latency_scaled(
+def test_latency_is_documented_and_scaled(
     sandbox: Sandbox, http: httpx.Client, submit: Call, slug: str, params: dict[str, str], latency: float
 ) -> None:
     job = submit(slug, **params)
@@ -87,7 +87,7 @@ def test_failing_job_runs_first(http: httpx.Client, submit: Call) -> None:
     [({"timing": "polls:9"}, 0), ({"timing": "latency:20"}, 20 * 300.73)],
     indirect=["sandbox"],
 )
-def test_the_hour_of_a_record_begins_when_the_job_ends(
+def test_hour_of_a_record_begins_at_the_end_of_the_job(
     sandbox: Sandbox, http: httpx.Client, submit: Call, running: float
 ) -> None:
     job = submit("kling-2", prompt="x")

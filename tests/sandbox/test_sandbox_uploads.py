@@ -53,7 +53,7 @@ def test_invalid_upload_stores_nothing(body: Any) -> None:
         assert sandbox.uploads == 0
 
 
-def test_a_key_is_needed() -> None:
+def test_request_without_a_key_is_refused() -> None:
     with Sandbox() as sandbox:
         assert upload(sandbox, {"data_urls": [data_url(b"x")]}, "SG_ffffffffffffffff").status_code == 401
         assert sandbox.uploads == 0

@@ -57,7 +57,7 @@ def test_pyright_flags_exactly_the_wrong_lines() -> None:
 
 
 @pytest.mark.parametrize("client", [Kling, AsyncKling])
-def test_every_call_of_a_client_is_among_them(client: type) -> None:
+def test_table_has_every_call_of_a_client(client: type) -> None:
     text = FILES[0].read_text("utf-8")
     calls = {name for name, _ in inspect.getmembers(client, inspect.isfunction) if not name.startswith("_")}
     called = {
