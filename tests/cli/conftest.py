@@ -66,9 +66,10 @@ def run_kling(*arguments: str, **environment: str) -> subprocess.CompletedProces
 
 
 class Gateway(FakeGateway):
-    """A gateway; while it `hangs`, no job ends."""
+    """A gateway; while it `hangs`, no job ends and `polls` counts the requests for its state."""
 
     hangs = False
+    polls = 0
 
     @property
     def submits(self) -> list[Any]:
@@ -76,6 +77,7 @@ class Gateway(FakeGateway):
 
     def answer(self, method: str, path: str, headers: Mapping[str, str], body: bytes) -> GatewayAnswer:
         if self.hangs and path.endswith("/status"):
+            self.polls += 1
             return GatewayAnswer.of(200, {"status": "QUEUED"})
         return super().answer(method, path, headers, body)
 
