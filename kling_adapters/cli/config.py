@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,9 +20,10 @@ from kling_adapters.cli.options import as_json, base_url, journal
 from kling_adapters.cli.output import count_noun, print_json, print_table
 from kling_adapters.cli.wording import describe_error
 from kling_adapters.errors import KlingError
-from kling_adapters.models._gateway import BASE_URL
+from kling_adapters.models._gateway import KEY_ENVIRONMENT
 
 if TYPE_CHECKING:
+    from kling_adapters.plugins.manager import Plugins
     from kling_adapters.plugins.selection import PluginInfo
 
 
@@ -45,9 +47,12 @@ def show_config(base_url: str | None, journal: str | None, as_json: bool) -> Non
     These are the gateway, the API key without the key itself, the journal, proxies and plugins. Nothing is sent. The
     exit code is 2 if a setting cannot be used.
     """
+    from kling_adapters.plugins.manager import Plugins
+
     gateway = _read_gateway(base_url)
-    plugins, problem = _read_plugins()
-    key = [_read_key(gateway.value)] if problem is None and gateway.problem is None else []
+    with closing(Plugins()) as manager:
+        plugins, problem = _read_plugins(manager)
+        key = [_read_key(manager, gateway.value)] if problem is None and gateway.problem is None else []
     problems = [problem] if problem is not None else []
     settings = [gateway, *key, _read_journal(journal), *_read_proxies(), *problems]
     if as_json:
@@ -72,12 +77,10 @@ def _read_gateway(base_url: str | None) -> _Setting:
         return _Setting("gateway", "", source, describe_error(error))
 
 
-def _read_key(gateway: str) -> _Setting:
-    from kling_adapters.plugins.manager import Plugins
-
+def _read_key(manager: Plugins, gateway: str) -> _Setting:
     plugin = ""
     try:
-        auth = Plugins().auth(gateway)
+        auth = manager.auth(gateway)
         plugin = auth.plugin
         auth.api_key()
     except KlingError as error:
@@ -86,7 +89,7 @@ def _read_key(gateway: str) -> _Setting:
 
 
 def _describe_key_source(plugin: str) -> str:
-    variables = ("SEGMIND_API_KEY", "SEGMIND_API_KEY_FILE")
+    variables = (KEY_ENVIRONMENT, f"{KEY_ENVIRONMENT}_FILE")
     variable = next((name for name in variables if os.environ.get(name, "").strip()), None)
     return variable if plugin == "env_auth" and variable else f"plugin {plugin}"
 
@@ -105,8 +108,6 @@ def _read_journal(journal: str | None) -> _Setting:
 
 def _describe_journal(path: Path) -> str:
     """Return the state of a journal. Raises StorageError if it cannot be read."""
-    from contextlib import closing
-
     from kling_adapters.journal.journal import Journal
 
     access = "" if is_writable(path) else "; cannot be written"
@@ -121,7 +122,12 @@ def _describe_journal(path: Path) -> str:
 def _read_proxies() -> Iterator[_Setting]:
     from kling_adapters._http.proxies import read_proxy_rules
 
-    for rule in read_proxy_rules():
+    try:
+        rules = read_proxy_rules()
+    except KlingError as error:
+        yield _Setting("proxy", "", "", describe_error(error))
+        return
+    for rule in rules:
         proxy = f"through {_without_password(rule.proxy)}" if rule.proxy else "without a proxy"
         yield _Setting("proxy", f"{rule.entry or rule.pattern} {proxy}", rule.source)
 
@@ -131,14 +137,10 @@ def _without_password(url: str) -> str:
     return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
 
 
-def _read_plugins() -> tuple[tuple[PluginInfo, ...], _Setting | None]:
+def _read_plugins(manager: Plugins) -> tuple[tuple[PluginInfo, ...], _Setting | None]:
     """Return all plugins, and the problem if the environment names one that is not installed."""
-    from kling_adapters.client.client import Kling
-
     try:
-        # Everything else is set, so that only plugins can fail.
-        with Kling(api_key="unused", base_url=BASE_URL, journal=None) as kling:
-            return kling.plugins, None
+        return manager.infos, None
     except KlingError as error:
         return (), _Setting("plugins", "", "", describe_error(error))
 

@@ -93,3 +93,13 @@ def test_credits_are_printed(kling: Command, gateway: Gateway) -> None:
     done = kling("credits")
     assert (done.returncode, "free credits" in done.stdout) == (0, True), done.stderr
     assert json.loads(kling("credits", "--json").stdout).keys() == {"credits", "free"}
+
+
+def test_unusable_proxy_is_a_problem_of_its_own_row(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HTTPS_PROXY", "http://")
+    # Not by `config`, which looks for the password of a proxy: the message advises about passwords.
+    result = CliRunner().invoke(app, ["config", "--json"])
+    rows = {row["name"]: row for row in json.loads(result.output)["settings"]}
+    assert result.exit_code == 2
+    assert "HTTPS_PROXY is not the address of a proxy" in rows["proxy"]["problem"]
+    assert (rows["API key"]["value"], rows["gateway"]["problem"]) == ("set", None)
