@@ -22,17 +22,20 @@ class BatchHistory:
     """The journal entries of a batch at one gateway, and their lines."""
 
     def __init__(self, name: str, client: ClientOptions, lines: Sequence[Line]) -> None:
+        from kling_adapters.protocol.tasks import batch_name
+
         self.name = name
         self._gateway = client["base_url"]
         self._journal = client["journal"]
         self._lines = lines
         self._entries = _read_entries(client)
+        self._batch_names = {entry.id: batch_name(entry) for entry in self._entries}
 
     def check(self, outcomes: OutcomesFile, file: Path, *, is_resumed: bool) -> None:
         """Raise ConfigError if paid lines would be submitted again."""
         if not is_resumed:
             # Of any gateway: a superfluous warning is harmless.
-            if any(_batch_name(entry) == self.name for entry in self._entries):
+            if any(self._batch_names[entry.id] == self.name for entry in self._entries):
                 raise ConfigError(
                     f"{file} was run before. --resume continues it and submits only the remaining lines; to pay for "
                     "all lines again, run a copy of the file, or pass another --name. Nothing was sent"
@@ -85,7 +88,7 @@ class BatchHistory:
         return [
             entry
             for entry in self._entries
-            if entry.gateway == self._gateway and _batch_name(entry) == self.name
+            if entry.gateway == self._gateway and self._batch_names[entry.id] == self.name
         ]
 
     def _line_entries(self) -> list[JournalEntry | None]:
@@ -96,7 +99,7 @@ class BatchHistory:
         return [entries.get(tag) for tag in request_tags(self.name, (line.params for line in self._lines))]
 
     def _advise(self, file: Path) -> str:
-        names = {_batch_name(entry) for entry in self._entries if entry.gateway == self._gateway}
+        names = {self._batch_names[entry.id] for entry in self._entries if entry.gateway == self._gateway}
         moved = sorted(name for name in names if name and Path(name).name == file.name)
         if moved:
             return f"If the file was moved, pass its old name: {' or '.join(f'--name {name}' for name in moved)}."
@@ -115,7 +118,3 @@ def _read_entries(client: ClientOptions) -> list[JournalEntry]:
         return []
     with Kling(**client) as kling:
         return kling.entries()
-
-
-def _batch_name(entry: JournalEntry) -> str:
-    return (entry.tag or "").rpartition("#")[0]

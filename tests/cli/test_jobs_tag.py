@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from .conftest import Command
 
 
@@ -14,3 +16,10 @@ def test_tag_with_a_number_sign_is_shown_whole(kling: Command) -> None:
 
 def test_jobs_without_a_match_says_so(kling: Command) -> None:
     assert kling("jobs").stdout == "no jobs\n"
+
+
+def test_tag_is_not_taken_for_the_name_of_a_batch(kling: Command, tmp_path: Path) -> None:
+    assert kling("submit", "kling-2", "prompt=x", "--tag", "films#7").returncode == 0
+    (tmp_path / "films.jsonl").write_text('{"prompt": "y"}\n')
+    done = kling("batch", str(tmp_path / "films.jsonl"), "--model", "kling-2", "--name", "films")
+    assert done.returncode == 0, done.stderr
