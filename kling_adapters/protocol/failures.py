@@ -14,19 +14,8 @@ from kling_adapters.protocol.messages import Answer
 _LONGEST_RESET = 600.0
 """Seconds: a wrong header must not stop a key for days."""
 
-_ERROR_CLASSES = {
-    400: api_errors.BadRequest,
-    401: api_errors.Unauthorized,
-    403: api_errors.Forbidden,
-    404: api_errors.NotFound,
-    405: api_errors.MethodNotAllowed,
-    406: api_errors.NotAcceptable,
-    410: api_errors.ModelRetired,
-    422: api_errors.Unprocessable,
-    429: api_errors.RateLimited,
-    500: api_errors.ServerError,
-    502: api_errors.BadGateway,
-    504: api_errors.GatewayTimeout,
+_ERROR_CLASSES: dict[int, type[api_errors.ApiError]] = {
+    status: getattr(api_errors, row.name, api_errors.ApiError) for status, row in STATUSES.items()
 }
 
 
