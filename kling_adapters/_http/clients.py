@@ -90,12 +90,8 @@ class ClientFactory:
             }
             return {"transport": make_transport(None), "mounts": mounts, **_common_options()}
 
-        if custom is None:
-            yield make_options(_SUBMIT_LIMITS)
-            yield make_options(_LIMITS)
-        else:
-            yield {"transport": custom, **_common_options()}
-            yield {"transport": custom, **_common_options()}
+        for limits in (_SUBMIT_LIMITS, _LIMITS):
+            yield make_options(limits) if custom is None else {"transport": custom, **_common_options()}
         if self._networks is None:
             yield make_options(_LIMITS) | {"follow_redirects": True}
         else:

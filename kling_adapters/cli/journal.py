@@ -14,6 +14,7 @@ from kling_adapters.cli.options import as_json, base_url, journal, save_to
 from kling_adapters.cli.output import count_noun, print_json, print_line, print_progress
 from kling_adapters.cli.times import AGE, TIME
 from kling_adapters.errors import ConfigError
+from kling_adapters.journal.entries import EXPIRED, REFUSED, SUBMITTING, UNCERTAIN
 from kling_adapters.models._gateway import STATES
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from kling_adapters.journal.journal import Journal
     from kling_adapters.protocol.tasks import Outcome
 
-_STATES = ("SUBMITTING", *STATES, "REFUSED", "UNCERTAIN", "EXPIRED")
+_STATES = (SUBMITTING, *STATES, REFUSED, UNCERTAIN, EXPIRED)
 _ADVICE = """\
 These submits were sent but not answered. Each may have started a job that is billed, so none is repeated.
 Compare them with the requests and credits of your account at these times, and record the result:
@@ -67,7 +68,7 @@ def jobs(
         entries = [
             entry
             for entry in store.entries()
-            if entry_filter.accepts(entry) and (not uncertain or entry.state == "UNCERTAIN")
+            if entry_filter.accepts(entry) and (not uncertain or entry.state == UNCERTAIN)
         ]
     entries = entries[-limit:] if limit else entries
     if as_json:
@@ -90,7 +91,7 @@ def resolve(
     """Record the job of an uncertain submit, by its number in `kling jobs --uncertain`."""
     if (request_id is None) is not no_job:
         raise click.UsageError("Pass either --request-id ID or --no-job.")
-    with closing(_open_journal(group_journal if journal == "" else journal)) as store:
+    with closing(_open_journal(journal, group_journal)) as store:
         store.resolve(number, request_id)
     print_line("`kling resume` collects the job within the hour" if request_id else "you can submit it again")
 
@@ -104,7 +105,7 @@ def forget(group_journal: str | None, numbers: tuple[int, ...], journal: str | N
 
     The files themselves stay. A batch that is resumed afterwards submits and pays for deleted lines again.
     """
-    with closing(_open_journal(group_journal if journal == "" else journal)) as store:
+    with closing(_open_journal(journal, group_journal)) as store:
         _check_deletable(numbers, {entry.id: entry for entry in store.entries()})
         count = store.forget(numbers)
     print_line(f"{count_noun(count, 'job')} deleted from the journal")
@@ -123,7 +124,7 @@ def prune(group_journal: str | None, older_than: float, dry_run: bool, journal: 
     Jobs that are unfinished or uncertain stay.
     """
     before = time.time() - older_than
-    with closing(_open_journal(group_journal if journal == "" else journal)) as store:
+    with closing(_open_journal(journal, group_journal)) as store:
         entries = [entry for entry in store.entries() if entry.updated < before and not _is_needed(entry)]
         if dry_run:
             print_entries(entries)
@@ -153,7 +154,7 @@ def _is_needed(entry: JournalEntry) -> bool:
 
     # A file that the gateway no longer has can never be stored.
     is_lost = entry.state == "COMPLETED" and not output_is_alive(entry, time.time())
-    return (entry.is_unfinished and not is_lost) or entry.state == "UNCERTAIN"
+    return (entry.is_unfinished and not is_lost) or entry.state == UNCERTAIN
 
 
 @click.command()
@@ -196,7 +197,7 @@ def resume(
 
 
 def _show_count(entries: Sequence[JournalEntry]) -> None:
-    uncertain = sum(entry.state == "UNCERTAIN" for entry in entries)
+    uncertain = sum(entry.state == UNCERTAIN for entry in entries)
     text = f"{count_noun(len(entries) - uncertain, 'job')} to finish"
     print_progress(f"{text}, {uncertain} uncertain" if uncertain else text)
 
@@ -208,11 +209,12 @@ def _show_outcome(tally: Tally, outcome: Outcome[Result]) -> None:
         tally.show_message(f"{outcome.model} {outcome.request_id}: {places}")
 
 
-def _open_journal(journal: str | None) -> Journal:
+def _open_journal(journal: str | None, group_journal: str | None = "") -> Journal:
+    """Open the journal of a command, or of its group where the command names none ("")."""
     from kling_adapters.client.arguments import resolve_journal
     from kling_adapters.journal.journal import Journal
 
-    path = resolve_journal(journal)
+    path = resolve_journal(group_journal if journal == "" else journal)
     if path is None:
         raise ConfigError(
             "there is no journal: --journal or KLING_JOURNAL is none. Name the file of a journal with --journal"

@@ -30,8 +30,7 @@ def submit_for_destination(
 ) -> Flow[JobRef]:
     """Submit a job with the destination `save_to`, which the journal keeps for `resume`. Raises as `submit` does."""
     session.check_open()
-    if save_to is not None:
-        yield from open_before_submit(find_storage, save_to, adapter.returns if adapter else None)
+    yield from _open(find_storage, save_to, adapter)
     return (yield from submit(session, model, body, adapter, save_to, tag, timeout))
 
 
@@ -74,10 +73,12 @@ def run_sync_and_collect(
     return result, (yield from _collect_paid(session, result, destination))
 
 
-def _open(find_storage: FindStorage, save_to: str | None, adapter: Adapter) -> Flow[Destination | None]:
+def _open(
+    find_storage: FindStorage, save_to: str | None, adapter: Adapter | None
+) -> Flow[Destination | None]:
     if save_to is None:
         return None
-    return (yield from open_before_submit(find_storage, save_to, adapter.returns))
+    return (yield from open_before_submit(find_storage, save_to, adapter.returns if adapter else None))
 
 
 def _collect_paid(

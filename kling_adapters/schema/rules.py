@@ -99,7 +99,15 @@ class References:
 
 
 @dataclass(frozen=True, init=False)
-class AtLeastOneOf:
+class _Group:
+    names: tuple[str, ...]
+
+    def __init__(self, *names: str) -> None:
+        object.__setattr__(self, "names", names)
+
+
+@dataclass(frozen=True, init=False)
+class AtLeastOneOf(_Group):
     """At least one of some parameters must be set.
 
     A documented default does not count: otherwise a group with a default in it could never be violated.
@@ -109,11 +117,6 @@ class AtLeastOneOf:
 
     """
 
-    names: tuple[str, ...]
-
-    def __init__(self, *names: str) -> None:
-        object.__setattr__(self, "names", names)
-
     def problems(self, values: Mapping[str, Any], set_values: Mapping[str, Any]) -> Iterator[Problem]:
         """See Rule."""
         if all(set_values.get(name) is None for name in self.names):
@@ -122,7 +125,7 @@ class AtLeastOneOf:
 
 
 @dataclass(frozen=True, init=False)
-class MutuallyExclusive:
+class MutuallyExclusive(_Group):
     """At most one of some parameters may be set.
 
     A documented default does not count: otherwise two parameters with defaults could never be used.
@@ -131,11 +134,6 @@ class MutuallyExclusive:
         names: The parameters.
 
     """
-
-    names: tuple[str, ...]
-
-    def __init__(self, *names: str) -> None:
-        object.__setattr__(self, "names", names)
 
     def problems(self, values: Mapping[str, Any], set_values: Mapping[str, Any]) -> Iterator[Problem]:
         """See Rule."""
