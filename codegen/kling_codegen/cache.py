@@ -45,7 +45,7 @@ class Cache:
         self._folder = folder if folder is not None and _is_private(folder) else None
 
     def get(self, key: str) -> bytes | None:
-        """Return the value of this key; None if there is no intact entry."""
+        """Return the value of this key; None if its entry is missing or damaged."""
         if self._folder is None:
             return None
         path = self._folder / key

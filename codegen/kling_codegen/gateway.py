@@ -76,7 +76,7 @@ class StatusGroups(Closed):
         Field(description="A request that starts nothing may succeed later; any other 4xx is final."),
     ]
     key_refusal: Annotated[Statuses, Field(description="Another key may succeed.")]
-    output_gone: Annotated[Statuses, Field(description="The output is no longer available at its URL.")]
+    output_gone: Annotated[Statuses, Field(description="The gateway has deleted the output.")]
     no_credits: Annotated[NoCredits, Field(description="The account lacks credits.")]
 
 

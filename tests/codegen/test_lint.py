@@ -46,7 +46,7 @@ def test_every_rule_has_a_level() -> None:
 
 # (what stands for `p`; what is said of it: line 10)
 PARAMETERS: list[tuple[str, str]] = [
-    ("{type: string}", "8: warning: there is no description, at input.properties.p [no-description]"),
+    ("{type: string}", "8: warning: the description is missing, at input.properties.p [no-description]"),
     (
         "{type: string, description: The p.}",
         "36: warning: the description only repeats the name, at input.properties.p.description [no-description]",
@@ -65,7 +65,7 @@ PARAMETERS: list[tuple[str, str]] = [
     ),
     (
         "{type: string, description: URL of a cat.}",
-        "15: warning: the description says URL, and there is no format, at input.properties.p.type; did you mean format: uri? [unexplained]",
+        "15: warning: the description mentions a URL, but the format is missing, at input.properties.p.type; did you mean format: uri? [unexplained]",
     ),
     (
         "{type: string, description: What to show; this is required.}",
@@ -161,7 +161,7 @@ def test_limit_in_prose(project: Project, schema: str, about: str, limit: str, s
 )
 def test_no_finding_where_the_schema_has_the_limit(project: Project, parameter: str) -> None:
     lines = lint_spec(project, f"p: {parameter}", "")
-    assert lines == ["1:1: warning: there is no example [no-example]"]
+    assert lines == ["1:1: warning: an example is missing [no-example]"]
 
 
 def test_default_with_several_samples_is_one_finding(project: Project) -> None:
@@ -246,7 +246,7 @@ def test_spec_as_a_whole(project: Project) -> None:
     assert result.stderr.splitlines() == [
         f"specs/demo.yaml:{line}"
         for line in [
-            "1:1: warning: there is no example [no-example]",
+            "1:1: warning: an example is missing [no-example]",
             "6:16: error: example.com is not the page of a model, at source.page [no-source]",
             '6:52: error: "unknown" is not a stored copy of a page, at source.document [no-source]',
             "13:36: note: p is required, so it is always set, at rules[0].requires.present[0] [odd-form]",

@@ -21,7 +21,7 @@ def check_description(spec: Spec, parameter: Parameter) -> Iterator[Finding]:
     words = set(re.findall("[a-z0-9]+", parameter.description.lower()))
     name = set(re.findall("[a-z0-9]+", parameter.path.lower()))
     if not parameter.description:
-        yield "no-description", (), Message("there is no description")
+        yield "no-description", (), Message("the description is missing")
     elif words <= name | {"a", "an", "the", "of"}:
         yield "no-description", ("description",), Message("the description only repeats the name")
 

@@ -79,7 +79,7 @@ def check_rules(spec: Spec) -> Iterator[Finding]:
 def check_examples(spec: Spec) -> Iterator[Finding]:
     """Find a model without examples, and parameters that no example uses."""
     if not spec.examples:
-        yield "no-example", (), Message("there is no example")
+        yield "no-example", (), Message("an example is missing")
         return
     used = {name for example in spec.examples for name in example.input}
     for name in spec.input.properties:
