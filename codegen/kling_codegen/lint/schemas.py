@@ -44,7 +44,9 @@ def check_contradictions(spec: Spec, parameter: Parameter) -> Iterator[Finding]:
     inner = schema if schema.items is MISSING else schema.items
     is_url = re.match(r"(an? |the )?URLs?\b", parameter.description)
     if is_url and inner.kind == "string" and inner.format is MISSING:
-        message = Message("the description mentions a URL, but the format is missing", suggestion="format: uri")
+        message = Message(
+            "the description mentions a URL, but the format is missing", suggestion="format: uri"
+        )
         yield "unexplained", ("type",), message
 
 
