@@ -127,6 +127,8 @@ class Proxy(threading.Thread):
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.url = f"http://user:secret@127.0.0.1:{self._listener.getsockname()[1]}"
         self.requests: list[bytes] = []
+        self._tunnels: list[tuple[socket.socket, socket.socket]] = []
+        self._copiers: list[threading.Thread] = []
 
     def run(self) -> None:
         while True:
@@ -136,9 +138,11 @@ class Proxy(threading.Thread):
                 return
             self.requests.append(near.recv(65536).split(b"\r\n")[0])
             far = socket.create_connection(("127.0.0.1", self._target))
+            self._tunnels.append((near, far))
             near.sendall(b"HTTP/1.1 200 OK\r\n\r\n")
             for here, there in ((near, far), (far, near)):
-                threading.Thread(target=self._copy, args=(here, there), daemon=True).start()
+                self._copiers.append(threading.Thread(target=self._copy, args=(here, there), daemon=True))
+                self._copiers[-1].start()
 
     @staticmethod
     def _copy(here: socket.socket, there: socket.socket) -> None:
@@ -147,13 +151,21 @@ class Proxy(threading.Thread):
                 there.sendall(data)
         with suppress(OSError):
             there.shutdown(socket.SHUT_WR)
-        if here.fileno() != -1 and there.fileno() != -1:
-            with suppress(OSError):
-                here.shutdown(socket.SHUT_RD)
 
     def close(self) -> None:
         self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
+        self.join()
+        for tunnel in self._tunnels:
+            for side in tunnel:
+                with suppress(OSError):
+                    side.shutdown(socket.SHUT_RDWR)
+        for copier in self._copiers:
+            copier.join()
+        # A socket that only the garbage collector closes is a warning in a later test.
+        for tunnel in self._tunnels:
+            for side in tunnel:
+                side.close()
 
 
 @pytest.fixture
@@ -163,10 +175,8 @@ def proxy(server: Server, monkeypatch: pytest.MonkeyPatch) -> Iterator[Proxy]:
     monkeypatch.setenv("HTTPS_PROXY", proxy.url)
     yield proxy
     proxy.close()
-    proxy.join()
 
 
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 @pytest.mark.parametrize("name", ["proxied.example", "fake-ip.example", "internal.example"])
 def test_proxy_resolves_the_host(save: Save, server: Server, proxy: Proxy, tmp_path: Path, name: str) -> None:
     [file] = save(f"https://{name}:443/a.mp4", tmp_path / "out")
