@@ -17,7 +17,7 @@ from kling_adapters import ConfigError, Params, ParamsInvalid
 
 from .differences import DIFFERENCES, UPLOADED, Difference, is_json
 from .edits import Edit, Place, edits
-from .inputs import kind_of
+from .inputs import kind_of, kinds_of
 from .prose_rules import broken_rules
 
 Schema = Mapping[str, Any]
@@ -171,7 +171,7 @@ class _Reading:
 
     def as_json(self, schema: Schema, value: Any, place: Place) -> Any:
         """Return the value in JSON for jsonschema-rs, with an invalid value in place of one that the model must refuse."""
-        fits = is_json(value) and kind_of(schema) == _KINDS.get(type(value), kind_of(schema))
+        fits = is_json(value) and _KINDS.get(type(value), kind_of(schema)) in kinds_of(schema)
         if isinstance(value, dict) and not all(is_json(name) for name in value if isinstance(name, str)):
             self.unread.add(_path(place))
             fits = False

@@ -70,6 +70,10 @@ def _closed(part: dict[str, Any]) -> dict[str, Any]:
         return {**part, "properties": properties, "additionalProperties": False}
     if "items" in part:
         return {**part, "items": _closed(part["items"])}
+    if "or" in part:
+        kinds = [part["type"]] if isinstance(part["type"], str) else part["type"]
+        outer = {key: value for key, value in part.items() if key != "or"}
+        return {**outer, **_closed(part["or"]), "type": [*kinds, "array"]}
     if part.get("format") == "uri":
         space = r"\s\x00-\x1f\x85\ufeff"
         return {**part, "pattern": f"^https?://[^{space}/?#][^{space}]*$"}

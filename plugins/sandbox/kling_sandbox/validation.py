@@ -100,13 +100,11 @@ def _requires(rule: Schema, body: Schema, values: Schema) -> Iterator[str]:
 
 def _references(rule: Schema, _: Schema, values: Schema) -> Iterator[str]:
     before, after = rule["token"].split("{n}")
-    items = values.get(rule["list"]) or []
-    if not isinstance(items, list):
+    text, items = values.get(rule["field"]) or "", values.get(rule["list"])
+    if not isinstance(text, str) or isinstance(items, str):
         return
-    count = len(items)
-    for match in re.finditer(
-        f"{re.escape(before) or '(?<![0-9])'}([0-9]+){re.escape(after)}", values.get(rule["field"]) or ""
-    ):
+    count = len(items or ())
+    for match in re.finditer(f"{re.escape(before) or '(?<![0-9])'}([0-9]+){re.escape(after)}", text):
         digits = match[1].lstrip("0")
         # Numbers with more digits than the count are not parsed, because Python refuses very long ones.
         if not digits or len(digits) > len(str(count)) or int(digits) > count:
