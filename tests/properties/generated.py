@@ -103,14 +103,19 @@ def _schema(annotation: Any, metadata: Iterable[Any]) -> Schema:
     else:
         assert issubclass(annotation, BaseModel)
         schema |= {"type": "object", **properties_of_model(annotation)}
+    return schema | _bounds(schema["type"], marks)
+
+
+def _bounds(kind: str, marks: Iterable[Any]) -> Schema:
+    bounds: Schema = {}
     for mark in marks:
         if type(mark) in BOUNDS:
             key, name = BOUNDS[type(mark)]
-            schema[key] = getattr(mark, name)
+            bounds[key] = getattr(mark, name)
         elif type(mark) in LENGTHS:
             key, name = LENGTHS[type(mark)]
-            schema[f"{key}{'Items' if schema['type'] == 'array' else 'Length'}"] = getattr(mark, name)
-    return schema
+            bounds[f"{key}{'Items' if schema['type'] == 'array' else 'Length'}"] = getattr(mark, name)
+    return bounds
 
 
 def _schema_of_literal(values: Sequence[Any], marks: Iterable[Any]) -> Schema:
