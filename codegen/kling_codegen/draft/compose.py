@@ -18,6 +18,8 @@ from kling_codegen.draft.prose import Schema
 from kling_codegen.draft.table import Table, short_number
 from kling_codegen.draft.write import to_yaml
 from kling_codegen.language import Spec
+from kling_codegen.load.document import Document
+from kling_codegen.messages import format_location
 
 MODEL_PAGE = "https://www.segmind.com/models/{slug}/api"
 MAKES = re.compile(r"\b(?:text|image|video|audio)[- ]?(?:to|2)[- ]?(video|image|audio|text)\b", re.IGNORECASE)
@@ -116,6 +118,9 @@ def _check(spec: dict[str, Any], page: Page, notes: Notes) -> None:
 def _find_problems(spec: dict[str, Any]) -> list[tuple[str, str]]:
     try:
         Spec.model_validate(spec)
-    except ValidationError as error:
-        return [(".".join(map(str, details["loc"])), details["msg"]) for details in error.errors()]
+    except ValidationError:
+        # The messages of `generate`, which needs the text of the spec.
+        document = Document(to_yaml(spec))
+        document.validate(Spec)
+        return [(format_location(at), str(message)) for at, message in document.problems]
     return []
