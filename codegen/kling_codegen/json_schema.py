@@ -38,8 +38,15 @@ def build_json_schema(spec: Spec) -> dict[str, Any]:
 
 
 def _write_out(schema: dict[str, Any]) -> dict[str, Any]:
-    """Return a schema with the constraints that the spec language implies: the pattern of a URI, and closed objects."""
+    """Return a schema with the constraints that the spec language implies: the pattern of a URI, and closed objects.
+
+    Two forms become one schema with the types of both: every other keyword is about one of these types.
+    """
     complete = dict(schema)
+    if "or" in complete:
+        form = complete.pop("or")
+        kinds = [complete["type"]] if isinstance(complete["type"], str) else complete["type"]
+        complete |= {**form, "type": [*kinds, form["type"]]}
     if complete.get("format") == "uri":
         complete["pattern"] = HTTP_URL
     if "items" in complete:

@@ -51,6 +51,9 @@ class Schema(Closed):
     minItems: Annotated[Count | MISSING, Field(description="The smallest number of items.")] = MISSING  # noqa: N815
     maxItems: Annotated[Count | MISSING, Field(description="The largest number of items.")] = MISSING  # noqa: N815
     items: Annotated[Schema | MISSING, Field(description="The type of each item of an array.")] = MISSING
+    other_form: Annotated[
+        Schema | MISSING, Field(alias="or", description="The list that is accepted instead of the text.")
+    ] = MISSING
     required: Annotated[list[Text] | MISSING, Field(description="Properties that must be set.")] = MISSING
     properties: Annotated[
         dict[Text, Schema] | MISSING, Field(min_length=1, description="The properties of an object.")
@@ -66,9 +69,9 @@ class Schema(Closed):
         fitting = (
             KEYWORDS_OF[bare_kind(kind)] | {"type", "description"}
             if kind in KIND_VALUES
-            else cls.model_fields
+            else super().allowed_keys(data)
         )
-        return [name for name in cls.model_fields if name in fitting]
+        return [name for name in super().allowed_keys(data) if name in fitting]
 
     @property
     def kind(self) -> str:
@@ -80,10 +83,17 @@ class Schema(Closed):
         """True if null is an allowed value."""
         return isinstance(getattr(self, "type", UNKNOWN), list)
 
+    @property
+    def list_form(self) -> Schema:
+        """The form that is a list; the schema itself if it has one form only."""
+        return self if self.other_form is MISSING else self.other_form
+
     def keywords(self) -> dict[str, Any]:
         """Return the keywords of this level that the spec has, in a fixed order."""
         return {
-            name: getattr(self, name) for name in type(self).model_fields if name in self.model_fields_set
+            field.alias or name: getattr(self, name)
+            for name, field in type(self).model_fields.items()
+            if name in self.model_fields_set
         }
 
     def problems(self) -> Iterator[LocatedMessage]:
@@ -94,6 +104,7 @@ class Schema(Closed):
             if low in keywords and high in keywords and keywords[low] > keywords[high]:
                 yield (high,), Message(f"{high} {keywords[high]} is below {low} {keywords[low]}")
         yield from self._required_problems(keywords)
+        yield from self._form_problems(keywords)
         if "enum" in keywords:
             yield from self._enum_problems(keywords)
         if "default" in keywords:
@@ -117,6 +128,20 @@ class Schema(Closed):
         for name in ("items", "properties"):
             if name in allowed and name not in keywords:
                 yield (), Message(f"type {self.kind} needs {name}", about_key=True)
+
+    def _form_problems(self, keywords: Mapping[str, Any]) -> Iterator[LocatedMessage]:
+        if self.items is not MISSING and self.items.other_form is not MISSING:
+            yield ("items", "or"), Message("or does not go with items", about_key=True)
+        if self.other_form is MISSING:
+            return
+        for name in sorted(keywords.keys() & {"enum", "format", "minLength", "maxLength"}):
+            yield (name,), Message(f"{name} does not go with or", about_key=True)
+        if self.other_form.kind not in ("array", UNKNOWN) or self.other_form.nullable:
+            yield ("or", "type"), Message("the other form is not a list", "array")
+        for name in sorted(self.other_form.keywords().keys() & {"default", "description"}):
+            yield ("or", name), Message(f"{name} belongs to the parameter, not into or", about_key=True)
+        if isinstance(keywords.get("default"), list):
+            yield ("default",), Message("the default of a parameter with or cannot be a list")
 
     def _required_problems(self, keywords: Mapping[str, Any]) -> Iterator[LocatedMessage]:
         required: list[str] = keywords.get("required", [])
@@ -167,6 +192,9 @@ class Input(Closed):
 def violations(schema: Schema, value: Any) -> Iterator[LocatedMessage]:
     """Yield the violations of a schema by a value."""
     if schema.nullable and value is None:
+        return
+    if schema.other_form is not MISSING and isinstance(value, list):
+        yield from violations(schema.other_form, value)
         return
     if not is_kind(schema.kind, value):
         yield (), wrong_type(schema.kind, value)

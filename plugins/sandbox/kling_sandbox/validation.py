@@ -100,7 +100,10 @@ def _requires(rule: Schema, body: Schema, values: Schema) -> Iterator[str]:
 
 def _references(rule: Schema, _: Schema, values: Schema) -> Iterator[str]:
     before, after = rule["token"].split("{n}")
-    count = len(values.get(rule["list"]) or ())
+    items = values.get(rule["list"]) or []
+    if not isinstance(items, list):
+        return
+    count = len(items)
     for match in re.finditer(
         f"{re.escape(before) or '(?<![0-9])'}([0-9]+){re.escape(after)}", values.get(rule["field"]) or ""
     ):
