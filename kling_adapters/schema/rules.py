@@ -120,8 +120,7 @@ class AtLeastOneOf(_Group):
     def problems(self, values: Mapping[str, Any], set_values: Mapping[str, Any]) -> Iterator[Problem]:
         """See Rule."""
         if all(set_values.get(name) is None for name in self.names):
-            names = ", ".join(self.names)
-            yield Problem(self.names[0], f"none of {names} is set", allowed=f"at least one of {names}")
+            yield _missing_problem(self.names, "at least one of")
 
 
 @dataclass(frozen=True, init=False)
@@ -137,10 +136,25 @@ class MutuallyExclusive(_Group):
 
     def problems(self, values: Mapping[str, Any], set_values: Mapping[str, Any]) -> Iterator[Problem]:
         """See Rule."""
-        first, *conflicts = [name for name in self.names if set_values.get(name) is not None] or [""]
-        allowed = f"only one of {', '.join(self.names)}"
-        for name in conflicts:
-            yield Problem(name, f"cannot be combined with {first}", set_values[name], allowed)
+        yield from _iter_conflicts(self.names, set_values, "only one of")
+
+
+@dataclass(frozen=True, init=False)
+class ExactlyOneOf(_Group):
+    """One of some parameters must be set, and no other.
+
+    A documented default does not count, as in the other rules about groups.
+
+    Attributes:
+        names: The parameters.
+
+    """
+
+    def problems(self, values: Mapping[str, Any], set_values: Mapping[str, Any]) -> Iterator[Problem]:
+        """See Rule."""
+        if all(set_values.get(name) is None for name in self.names):
+            yield _missing_problem(self.names, "exactly one of")
+        yield from _iter_conflicts(self.names, set_values, "exactly one of")
 
 
 @dataclass(frozen=True)
@@ -162,6 +176,19 @@ class MaxBytes:
         size = measure_media(value)
         if size is not None and size > self.bytes:
             yield Problem(self.field, f"too many bytes ({size})", value, f"at most {self.bytes}")
+
+
+def _missing_problem(names: Sequence[str], number: str) -> Problem:
+    listed = ", ".join(names)
+    return Problem(names[0], f"none of {listed} is set", allowed=f"{number} {listed}")
+
+
+def _iter_conflicts(names: Sequence[str], set_values: Mapping[str, Any], number: str) -> Iterator[Problem]:
+    """Yield a problem at each set parameter after the first one."""
+    first, *conflicts = [name for name in names if set_values.get(name) is not None] or [""]
+    for name in conflicts:
+        allowed = f"{number} {', '.join(names)}"
+        yield Problem(name, f"cannot be combined with {first}", set_values[name], allowed)
 
 
 def _count_items(count: int) -> str:

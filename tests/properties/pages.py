@@ -162,7 +162,7 @@ def _rule(rule: Schema, content: Spec) -> Iterator[Schema]:
     fields = rule_content if isinstance(rule_content, list) else [rule_content["field"]]
     if any("properties" in _inner(properties.get(name, {}))[0] for name in fields):
         return  # a name in the description of objects is read as a part of them
-    if kind in ("at_least_one_of", "mutually_exclusive"):
+    if kind in ("at_least_one_of", "mutually_exclusive", "exactly_one_of"):
         # A group with a parameter that always has a value would mean something else.
         plain = all(
             name in properties and properties[name]["type"] not in ("boolean", ["boolean", "null"])
@@ -330,23 +330,30 @@ def _sentences(name: str, schema: Schema, inner: Schema, content: Spec) -> Itera
         yield "What it shows."
     yield from (words.format(schema[key]) for key, words in SIZES.items() if key in schema)
     for rule in content.get("rules", ()):
-        [(kind, rule_content)] = rule.items()
-        match kind:
-            case "at_least_one_of" if rule_content[0] == name:
-                yield f"At least one of {', '.join(rule_content[:-1])} and {rule_content[-1]} is required."
-            case "mutually_exclusive" if rule_content[0] == name:
-                yield f"{', '.join(rule_content[:-1])} and {rule_content[-1]} are mutually exclusive."
-            case "references" if name in (rule_content["field"], rule_content["list"]):
-                yield f"Call them {rule_content['token'].replace('{n}', '1')}."
-            case "max_bytes" if rule_content["field"] == name:
-                unit = next(unit for unit in UNITS if rule_content["bytes"] % unit == 0)
-                yield f"Max {rule_content['bytes'] // unit}{UNITS[unit]}."
-            case "requires" if rule_content["field"] == name:
-                if "present" in rule_content:
-                    yield f"Requires {' and '.join(rule_content['present'])}."
-                yield from (
-                    f"Requires {name_needed} to be {value}."
-                    for name_needed, value in rule_content.get("equals", {}).items()
-                )
-            case _:
-                pass
+        yield from _rule_sentences(name, rule)
+
+
+def _rule_sentences(name: str, rule: Schema) -> Iterator[str]:
+    """Yield the sentences of a rule in the description of a parameter."""
+    [(kind, rule_content)] = rule.items()
+    match kind:
+        case "at_least_one_of" if rule_content[0] == name:
+            yield f"At least one of {', '.join(rule_content[:-1])} and {rule_content[-1]} is required."
+        case "exactly_one_of" if rule_content[0] == name:
+            yield f"Exactly one of {', '.join(rule_content[:-1])} and {rule_content[-1]} is required."
+        case "mutually_exclusive" if rule_content[0] == name:
+            yield f"{', '.join(rule_content[:-1])} and {rule_content[-1]} are mutually exclusive."
+        case "references" if name in (rule_content["field"], rule_content["list"]):
+            yield f"Call them {rule_content['token'].replace('{n}', '1')}."
+        case "max_bytes" if rule_content["field"] == name:
+            unit = next(unit for unit in UNITS if rule_content["bytes"] % unit == 0)
+            yield f"Max {rule_content['bytes'] // unit}{UNITS[unit]}."
+        case "requires" if rule_content["field"] == name:
+            if "present" in rule_content:
+                yield f"Requires {' and '.join(rule_content['present'])}."
+            yield from (
+                f"Requires {name_needed} to be {value}."
+                for name_needed, value in rule_content.get("equals", {}).items()
+            )
+        case _:
+            pass

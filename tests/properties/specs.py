@@ -264,6 +264,7 @@ def rules(draw: DrawFn, schema_input: Schema) -> list[Schema]:
         kinds += [
             groups.map(lambda names: {"at_least_one_of": names}),
             groups.map(lambda names: {"mutually_exclusive": names}),
+            groups.map(lambda names: {"exactly_one_of": names}),
         ]
     # Two rules about the same parameters would repeat each other.
     return draw(st.lists(st.one_of(kinds), max_size=3, unique_by=_subject)) if kinds else []
