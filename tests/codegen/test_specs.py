@@ -68,7 +68,7 @@ def test_rules(project: Project) -> None:
     properties = """
         text: {type: string}
         five: {type: integer, enum: [5, 10]}
-        items: {type: array, items: {type: string}}
+        items: {type: array, items: {type: object, properties: {front: {type: string, format: uri}, note: {type: string}}}}
         image: {type: string, format: uri}
     """
     rows = read_table("rules")

@@ -12,7 +12,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from .specs import Schema, Spec
+from .specs import Schema, Spec, nested_paths
 
 # Tables, prices and latencies show plain decimals; a number of more digits could be several that are run together.
 PLAIN_NUMBER = re.compile(r"-?(0|[1-9]\d{0,14})(\.\d{1,15})?")
@@ -193,7 +193,7 @@ def _rule(rule: Schema, content: Spec) -> Iterator[Schema]:
             yield rule
     elif (
         kind == "max_bytes"
-        and "format" in properties.get(rule_content["field"], {})
+        and "format" in dict(nested_paths(properties)).get(rule_content["field"], {})
         and rule_content["bytes"] % 1024 == 0
     ):
         yield rule
@@ -291,7 +291,7 @@ def page(content: Spec, *, run_together: bool = False) -> str:
     ])  # fmt: skip
 
 
-def _rows(holder: Schema, content: Spec, *, run_together: bool, top: bool = True) -> Iterator[list[str]]:
+def _rows(holder: Schema, content: Spec, *, run_together: bool, path: str = "") -> Iterator[list[str]]:
     """Yield the rows of parameters in the order of a page: the required first, each part from A to Z."""
     required = holder.get("required", ())
     for name, schema in sorted(
@@ -300,7 +300,7 @@ def _rows(holder: Schema, content: Spec, *, run_together: bool, top: bool = True
         inner, levels = _inner(schema)
         kind = inner["type"] if isinstance(inner["type"], str) else inner["type"][0]
         shown = kind + "[]" * levels + (" (uri)" if "format" in inner and not levels else "")
-        text = " ".join(_sentences(name, schema, inner, content if top else {}))
+        text = " ".join(_sentences(f"{path}{name}", schema, inner, content))
         lines = [f"{name}{'required' if name in required else 'optional'}", shown, "", text, ""]
         if "default" in schema:
             lines.append(f"Default: {json.dumps(schema['default'], ensure_ascii=False)}")
@@ -317,7 +317,7 @@ def _rows(holder: Schema, content: Spec, *, run_together: bool, top: bool = True
         yield lines
         if "properties" in inner:
             yield ["Array items:"]
-            yield from _rows(inner, content, run_together=run_together, top=False)
+            yield from _rows(inner, content, run_together=run_together, path=f"{path}{name}.")
 
 
 def _sentences(name: str, schema: Schema, inner: Schema, content: Spec) -> Iterator[str]:

@@ -45,6 +45,8 @@ class Condition(ABC):
     # The reference in specs/README.md: the value of the key, and the meaning of the rule.
     example: ClassVar[str]
     meaning: ClassVar[str]
+    # True if names can be paths into nested parameters.
+    takes_paths: ClassVar[bool] = False
 
     @abstractmethod
     def parameters(self) -> Iterator[tuple[Location, str]]:

@@ -11,7 +11,7 @@ from pydantic import MISSING, Field
 
 from kling_adapters.schema.adapter import Adapter
 from kling_adapters.schema.param_types import Media
-from kling_adapters.schema.params import Params
+from kling_adapters.schema.params import Params, Part
 from kling_adapters.schema.rules import (
     AtLeastOneOf,
     ExactlyOneOf,
@@ -20,6 +20,25 @@ from kling_adapters.schema.rules import (
     References,
     Requires,
 )
+
+
+class Element(Part):
+    """An item of `elements`."""
+
+    frontal_image_url: Annotated[Media | MISSING, Field(description="URL of its front.")] = MISSING
+    reference_image_urls: Annotated[
+        Sequence[Media] | MISSING,
+        Field(max_length=3, description="URLs of other sides."),
+    ] = MISSING
+    video_url: Annotated[Media | MISSING, Field(description="URL of a video of it.")] = MISSING
+
+
+class ElementInput(TypedDict):
+    """The same as Element, as a dict."""
+
+    frontal_image_url: NotRequired[Media]
+    reference_image_urls: NotRequired[Sequence[Media]]
+    video_url: NotRequired[Media]
 
 
 class EveryRule(Params):
@@ -37,6 +56,7 @@ class EveryRule(Params):
             Requires("end_image_url", present=("image_url",), equals={"mode": "pro"}),
             References("prompt", token="@Image{n}", list="image_urls"),
             MaxBytes("image_url", bytes=10485760),
+            MaxBytes("elements.frontal_image_url", bytes=5242880),
         ),
     )
 
@@ -50,6 +70,10 @@ class EveryRule(Params):
     image_urls: Annotated[
         Sequence[Media] | MISSING,
         Field(max_length=4, description="URLs of references."),
+    ] = MISSING
+    elements: Annotated[
+        Sequence[Element] | MISSING,
+        Field(max_length=3, description="Objects and persons in the video."),
     ] = MISSING
     mode: Annotated[Literal["std", "pro", "master"], Field(description="Quality.")] = "std"
     sound: Annotated[bool | MISSING, Field(description="True for sound.")] = MISSING
@@ -65,6 +89,7 @@ class EveryRuleInput(TypedDict):
     video_url: NotRequired[Media | None]
     end_image_url: NotRequired[Media]
     image_urls: NotRequired[Sequence[Media]]
+    elements: NotRequired[Sequence[Element | ElementInput]]
     mode: NotRequired[Literal["std", "pro", "master"]]
     sound: NotRequired[bool]
     sound_prompt: NotRequired[str]
