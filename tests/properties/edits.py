@@ -302,7 +302,7 @@ def _situations(
                 {**satisfied, name: choice} for choice in parts[name].get("enum", [least(parts[name])])
             )
             yield {**_put(satisfied, (name,), REMOVED), content["field"]: None}
-    elif kind in ("at_least_one_of", "mutually_exclusive"):
+    elif kind in ("at_least_one_of", "mutually_exclusive", "exactly_one_of"):
         without = {name: value for name, value in body.items() if name not in content}
         yield without
         yield {**without, **dict.fromkeys(content)}

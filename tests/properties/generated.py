@@ -114,7 +114,7 @@ def _bounds(kind: str, marks: Iterable[Any]) -> Schema:
             bounds[key] = getattr(mark, name)
         elif type(mark) in LENGTHS:
             key, name = LENGTHS[type(mark)]
-            bounds[f"{key}{'Items' if schema['type'] == 'array' else 'Length'}"] = getattr(mark, name)
+            bounds[f"{key}{'Items' if kind == 'array' else 'Length'}"] = getattr(mark, name)
     return bounds
 
 

@@ -6,6 +6,7 @@ A spec is plain data, as a YAML reader gives it. Nothing here asks the compiler 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from datetime import date
 from typing import Any, TypeAlias
 
@@ -250,7 +251,7 @@ def rules(draw: DrawFn, schema_input: Schema) -> list[Schema]:
     }
     strings = [name for name in parameter_names if bare[name] == "string"]
     arrays = [name for name in parameter_names if bare[name] == "array" or "or" in properties[name]]
-    links = [name for name in strings if "format" in properties[name]]
+    links = [path for path, part in nested_paths(properties) if "format" in part]
     free = [name for name in parameter_names if name not in schema_input.get("required", ())]
     tokens = st.sampled_from(
         ["@Image{n}", "<<<v_{n}>>>", "{n}.", "({n})", "'{n}\\", '"{n}"', "{{n}}", "[{n}]", "日{n}"]
@@ -273,9 +274,22 @@ def rules(draw: DrawFn, schema_input: Schema) -> list[Schema]:
         kinds += [
             groups.map(lambda names: {"at_least_one_of": names}),
             groups.map(lambda names: {"mutually_exclusive": names}),
+            groups.map(lambda names: {"exactly_one_of": names}),
         ]
     # Two rules about the same parameters would repeat each other.
     return draw(st.lists(st.one_of(kinds), max_size=3, unique_by=_subject)) if kinds else []
+
+
+def nested_paths(properties: Schema) -> Iterator[tuple[str, Schema]]:
+    """Yield the path and the schema of every parameter that a path can name."""
+    for name, part in properties.items():
+        if "." in name:
+            continue
+        yield name, part
+        inner = part.get("or", part)
+        while "items" in inner:
+            inner = inner["items"]
+        yield from ((f"{name}.{path}", below) for path, below in nested_paths(inner.get("properties", {})))
 
 
 def _subject(rule: Schema) -> str:
