@@ -166,6 +166,7 @@ def _parameter_rows(schema: Schema, prefix: str) -> Iterator[tuple[str, ...]]:
 
 def _describe_type(schema: Schema) -> str:
     kind = "URL or file" if schema.format is not MISSING else schema.kind
+    kind = kind if schema.media is MISSING else f"{schema.media} ({kind})"
     name = kind if schema.items is MISSING else f"list of {_describe_type(schema.items)}"
     name += "" if schema.other_form is MISSING else f" or {_describe_type(schema.other_form)}"
     return f"{name} or null" if schema.nullable else name

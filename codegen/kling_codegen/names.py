@@ -15,7 +15,7 @@ RESERVED = RULE_CLASSES | frozenset(
     re.findall(
         r"\w+",
         "Adapter Annotated Any CATALOG CatalogEntry BoolOnly ClassVar Field IntOrStr Literal MISSING "
-        "Mapping Media NotRequired Params Part Sequence TextOr TypedDict schemas "
+        "AudioMedia ImageMedia Mapping Media NotRequired Params Part Sequence TextOr TypedDict VideoMedia schemas "
         "bool bytes dict float int list object set str tuple type",
     )
 )

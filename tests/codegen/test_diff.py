@@ -326,6 +326,7 @@ def test_every_key_of_the_language_is_compared() -> None:
         "enum",
         "format",
         "items",
+        "media",
         "other_form",
         "properties",
         "required",

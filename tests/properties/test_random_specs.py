@@ -224,6 +224,8 @@ def plain(value: Any) -> Any:
         if "object" in value.get("type", ())
         else set()
     )
+    if "media" in value.get("x-kling", ()):
+        value = {key: part for key, part in value.items() if key != "x-kling"} | value["x-kling"]
     if isinstance(kinds := value.get("type"), list) and kinds[1:] and kinds[-1] == "array":
         list_keys = ("items", "minItems", "maxItems")
         form = {"type": "array", **{key: value[key] for key in list_keys if key in value}}
