@@ -11,8 +11,8 @@ Before the call, `type_schema` leaves out the parts that need no inference:
 - the text beside a list (`or`): errors of a union name each of its members.
 
 After the call, `model_type` and `input_type` put null, MISSING and the bounds of items back, give classes their final
-names, add the text beside a list (`TextOr`), and wrap a Literal where pydantic alone accepts too little (`IntOrStr`: 5 for "5" and the reverse, because the
-pages send both) or too much (`BoolOnly`: 1 for True).
+names, add the text beside a list (`TextOr`), and wrap a Literal where pydantic alone accepts too little (`IntOrStr`: 5
+for "5" and the reverse, because the pages send both) or too much (`BoolOnly`: 1 for True).
 """
 
 from __future__ import annotations

@@ -12,7 +12,9 @@ from kling_codegen.rules.rule import iter_conditions
 def build_json_schema(spec: Spec) -> dict[str, Any]:
     """Return the JSON Schema of the parameters of a model."""
     plain = spec.model_dump(mode="json", exclude_unset=True, by_alias=True)
-    texts = [condition.text() for _, condition in iter_conditions(spec.rules)]
+    conditions = [condition for _, condition in iter_conditions(spec.rules)]
+    schemas = [condition.json_schema(spec.input.properties) for condition in conditions]
+    standard_forms = [schema for schema in schemas if schema]
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": spec.title,
@@ -21,6 +23,7 @@ def build_json_schema(spec: Spec) -> dict[str, Any]:
         "additionalProperties": False,
         "required": plain["input"].get("required", []),
         "properties": {name: _write_out(part) for name, part in plain["input"]["properties"].items()},
+        **({"allOf": standard_forms} if standard_forms else {}),
         "examples": [example["input"] for example in plain.get("examples", [])],
         "x-kling": {
             "slug": spec.slug,
@@ -29,7 +32,8 @@ def build_json_schema(spec: Spec) -> dict[str, Any]:
             **({"pricing": plain["pricing"]} if "pricing" in plain else {}),
             # The key of the kind comes first: readers find the kind by it.
             "rules": [
-                {**rule, "text": text} for rule, text in zip(plain.get("rules", []), texts, strict=True)
+                {**rule, "text": condition.text()}
+                for rule, condition in zip(plain.get("rules", []), conditions, strict=True)
             ],
             "discrepancies": plain.get("discrepancies", []),
             "source": plain["source"],

@@ -9,11 +9,11 @@ from typing import Annotated, Any, Literal, cast
 from pydantic import MISSING, Field
 
 from kling_codegen.closed import Closed, Text, iter_repeated
+from kling_codegen.enum_problems import enum_problems
 from kling_codegen.keywords import (
     HTTP_URL,
     KEYWORDS_OF,
     KIND_VALUES,
-    LARGEST,
     RANGES,
     UNKNOWN,
     Count,
@@ -106,7 +106,7 @@ class Schema(Closed):
         yield from self._required_problems(keywords)
         yield from self._form_problems(keywords)
         if "enum" in keywords:
-            yield from self._enum_problems(keywords)
+            yield from enum_problems(self.kind, keywords, is_nullable=self.nullable)
         if "default" in keywords:
             for at, message in violations(self, self.default):
                 yield ("default", *at), message.with_subject("the default")
@@ -156,21 +156,6 @@ class Schema(Closed):
                 text = f"{name} is required, so it cannot have a default"
                 yield ("properties", name, "default"), Message(text)
 
-    def _enum_problems(self, keywords: Mapping[str, Any]) -> Iterator[LocatedMessage]:
-        for name in sorted(keywords.keys() & {"minimum", "maximum", "minLength", "maxLength", "format"}):
-            text = f"{name} does not go with enum, which lists the allowed values"
-            yield (name,), Message(text, about_key=True)
-        for index, value in iter_repeated(keywords["enum"]):
-            yield ("enum", index), Message(f"the allowed value {format_value(value)} is listed twice")
-        for index, value in enumerate(keywords["enum"]):
-            if not (is_kind(self.kind, value) or (self.nullable and value is None)):
-                yield ("enum", index), wrong_type(self.kind, value).with_subject("the allowed value")
-            elif isinstance(value, int) and not -LARGEST - 1 <= value <= LARGEST:
-                text = f"the allowed value {format_value(value)} is out of range"
-                yield ("enum", index), Message(text, f"{-LARGEST - 1} to {LARGEST}")
-        if self.nullable and None not in keywords["enum"]:
-            yield ("enum",), Message("the type allows null, but the allowed values do not list it")
-
 
 class Input(Closed):
     """The parameters of a model, as a closed object."""
@@ -191,10 +176,9 @@ class Input(Closed):
 
 def violations(schema: Schema, value: Any) -> Iterator[LocatedMessage]:
     """Yield the violations of a schema by a value."""
+    if isinstance(value, list):
+        schema = schema.list_form
     if schema.nullable and value is None:
-        return
-    if schema.other_form is not MISSING and isinstance(value, list):
-        yield from violations(schema.other_form, value)
         return
     if not is_kind(schema.kind, value):
         yield (), wrong_type(schema.kind, value)
@@ -212,10 +196,8 @@ def violations(schema: Schema, value: Any) -> Iterator[LocatedMessage]:
         for index, item in enumerate(cast("Sequence[Any]", value)):
             yield from _violations_below(index, schema.items, item)
     if schema.properties is not MISSING and isinstance(value, dict):
-        for name in keywords.get("required", ()):
-            if name not in value:
-                yield (), Message(f"lacks the required {name}")
-        yield from _member_violations(schema.properties, cast("dict[str, Any]", value))
+        required = keywords.get("required", ())
+        yield from _member_violations(schema.properties, required, cast("dict[str, Any]", value))
 
 
 def _range_violations(keywords: Mapping[str, Any], value: Any) -> Iterator[LocatedMessage]:
@@ -230,8 +212,11 @@ def _range_violations(keywords: Mapping[str, Any], value: Any) -> Iterator[Locat
 
 
 def _member_violations(
-    properties: Mapping[str, Schema], value: Mapping[str, Any]
+    properties: Mapping[str, Schema], required: Sequence[str], value: Mapping[str, Any]
 ) -> Iterator[LocatedMessage]:
+    for name in required:
+        if name not in value:
+            yield (), Message(f"lacks the required {name}")
     for name, item in value.items():
         if name in properties:
             yield from _violations_below(name, properties[name], item)

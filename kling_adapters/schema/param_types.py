@@ -111,7 +111,7 @@ class _TextOr:
     def __get_pydantic_json_schema__(
         self, schema: core_schema.WrapValidatorFunctionSchema, handler: GetJsonSchemaHandler
     ) -> JsonSchemaValue:
-        return {**handler(schema["schema"]), "type": ["string", "array"]}
+        return {**handler(schema), "type": ["string", "array"]}
 
 
 def _validate_text(value: str) -> str:

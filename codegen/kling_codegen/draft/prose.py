@@ -62,7 +62,7 @@ def read_limits(path: str, block: Block, schema: Schema, notes: Notes) -> Iterat
                 schema["minItems" if low else "maxItems"] = number
             elif kind == "string" and "format" not in schema and CHARACTERS.fullmatch(unit):
                 schema["minLength" if low else "maxLength"] = number
-            elif schema.get("format") and unit.lower() in BYTES and not low and "." not in path:
+            elif schema.get("format") and unit.lower() in BYTES and not low:
                 yield _max_bytes(path, block, number, unit, notes)
             else:
                 continue
