@@ -73,6 +73,8 @@ def _fill_object(old: Mapping[str, Any], new: Mapping[str, Any], path: str, gaps
 
 
 def _fill_schema(old: Mapping[str, Any], new: Mapping[str, Any], path: str, gaps: Notes) -> dict[str, Any]:
+    if gaps.cut_line and path.rpartition(".")[2] == gaps.cut_name:
+        return dict(old)
     keywords = {key: part for key, part in old.items() if key not in _STATED}
     keywords |= {key: part for key, part in new.items() if key != "description"}
     unread: tuple[str, ...] = _LIMITS if path in gaps.unread else ()
