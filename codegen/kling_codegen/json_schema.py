@@ -8,6 +8,9 @@ from kling_codegen.keywords import HTTP_URL
 from kling_codegen.language import Spec
 from kling_codegen.rules.rule import iter_conditions
 
+# The keys of a parameter that JSON Schema does not have; a validator might refuse them.
+_OWN_KEYS = ("renamed_from",)
+
 
 def build_json_schema(spec: Spec) -> dict[str, Any]:
     """Return the JSON Schema of the parameters of a model."""
@@ -39,7 +42,9 @@ def build_json_schema(spec: Spec) -> dict[str, Any]:
 
 def _write_out(schema: dict[str, Any]) -> dict[str, Any]:
     """Return a schema with the constraints that the spec language implies: the pattern of a URI, and closed objects."""
-    complete = dict(schema)
+    complete = {key: value for key, value in schema.items() if key not in _OWN_KEYS}
+    if extension := {key: schema[key] for key in _OWN_KEYS if key in schema}:
+        complete["x-kling"] = extension
     if complete.get("format") == "uri":
         complete["pattern"] = HTTP_URL
     if "items" in complete:

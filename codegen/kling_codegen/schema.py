@@ -10,6 +10,7 @@ from pydantic import MISSING, Field
 
 from kling_codegen.closed import Closed, Text, iter_repeated
 from kling_codegen.keywords import (
+    ANNOTATIONS,
     HTTP_URL,
     KEYWORDS_OF,
     KIND_VALUES,
@@ -58,16 +59,18 @@ class Schema(Closed):
     description: Annotated[
         Text | MISSING, Field(description="The effect of the parameter, in our own words.")
     ] = MISSING
+    renamed_from: Annotated[
+        list[Text] | MISSING,
+        Field(
+            min_length=1, max_length=10, description="Old names of the parameter, which are still accepted."
+        ),
+    ] = MISSING
 
     @classmethod
     def allowed_keys(cls, data: Mapping[str, Any]) -> list[str]:
         """Return the keywords that the type allows, in a fixed order."""
         kind = data.get("type")
-        fitting = (
-            KEYWORDS_OF[bare_kind(kind)] | {"type", "description"}
-            if kind in KIND_VALUES
-            else cls.model_fields
-        )
+        fitting = KEYWORDS_OF[bare_kind(kind)] | ANNOTATIONS if kind in KIND_VALUES else cls.model_fields
         return [name for name in cls.model_fields if name in fitting]
 
     @property

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, cast
+from typing import Any, Final, cast
 
 from pydantic import MISSING, ValidationError, ValidatorFunctionWrapHandler
-from pydantic_core import InitErrorDetails
+from pydantic_core import InitErrorDetails, core_schema
 
 from kling_adapters.schema.explain import repeat_errors, rule_error
 from kling_adapters.schema.fields import Model, coerce, dump_set_fields, iter_length_errors, iter_members
+from kling_adapters.schema.renames import replace_old_names
 from kling_adapters.schema.rules import Rule
+
+REPEATED: Final = {"kling_adapters": "the parameters were validated before"}
+"""Context of a second validation, which issues no warnings."""
 
 
 class Checks:
@@ -27,8 +31,14 @@ class Checks:
         self._model = model
         self._get_rules = get_rules
 
-    def __call__(self, data: Any, validate: ValidatorFunctionWrapHandler) -> Any:
+    def __call__(
+        self, data: Any, validate: ValidatorFunctionWrapHandler, info: core_schema.ValidationInfo
+    ) -> Any:
         """Return the validated fields in pydantic's internal form. Raises ValidationError."""
+        if isinstance(data, Mapping):
+            data = replace_old_names(
+                self._model, cast("Mapping[str, Any]", data), is_quiet=info.context is REPEATED
+            )
         try:
             fields = validate(data)
         except ValidationError as error:

@@ -30,6 +30,7 @@ ODD_NAMES = re.findall(
     "y y_ y__ field_1 elements Elements ElementsModel element async match print",
 )
 SPACED_NAMES = ["with space", " x ", "two  spaces", "a: b", "a #b", "- a", "a\nb", "a\n", "a\rb", "a\0"]
+OLD_NAMES = ["former_name", "formerName", "with | bar", "two\nlines", '"""', "16:9", "lambda"]
 PLAIN_NAMES = re.findall(
     r"\w+",
     "duration seed mode image_url video_url shots cfg_scale negative_prompt text voice_ids camera steps strength",
@@ -156,6 +157,13 @@ def schemas(draw: DrawFn, depth: int = 0) -> Schema:  # noqa: C901, PLR0912  one
             schema["default"] = default
     keys = draw(st.permutations(list(schema)))
     return {key: schema[key] for key in keys}
+
+
+def rename_some(draw: DrawFn, properties: Schema) -> None:
+    """Give some parameters old names, which no parameter has in a call or in Python."""
+    for old in draw(st.sets(st.sampled_from(OLD_NAMES), max_size=3)) if draw(st.booleans()) else ():
+        if old not in properties:
+            properties[draw(st.sampled_from(list(properties)))].setdefault("renamed_from", []).append(old)
 
 
 def sizes(suffix: str, limits: list[int]) -> SearchStrategy[Schema]:
@@ -329,6 +337,7 @@ def slugs() -> SearchStrategy[str]:
 def documents(draw: DrawFn) -> Spec:
     """Draw a whole spec that the language allows."""
     schema_input = draw(objects(0))
+    rename_some(draw, schema_input["properties"])
     prices = st.sampled_from([0, 0.05, 1, 0.504, 1e6, 1e-7])
     units = st.sampled_from(["generation", "second", "minute", "image", "megapixel"])
     spec: Spec = {

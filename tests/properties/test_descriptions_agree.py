@@ -147,6 +147,16 @@ def parameters_of_schema(schema: Mapping[str, Any], prefix: str = "") -> dict[st
     return parameters
 
 
+def described_parameters(schema: Mapping[str, Any]) -> dict[str, Parameter]:
+    """Return the parameters with all that a page says about them."""
+    parameters = parameters_of_schema(schema)
+    for name, part in schema["properties"].items():
+        if old_names := part.get("x-kling", {}).get("renamed_from"):
+            about = f"{parameters[name].about}Formerly{','.join(map(remove_spaces, old_names))}."
+            parameters[name] = replace(parameters[name], about=about)
+    return parameters
+
+
 def kind_of_schema(part: Mapping[str, Any]) -> str:
     kinds = [part["type"]] if isinstance(part["type"], str) else part["type"]
     kind = "URL or file" if part.get("format") == "uri" else kinds[0]
@@ -280,11 +290,14 @@ def sort_choices(parameters: Mapping[str, Parameter]) -> dict[str, Parameter]:
 
 @each_model
 def test_typed_dict_agrees(model: Model) -> None:
-    expected = {
-        name: Parameter(parameter.kind, parameter.required, parameter.choices)
-        for name, parameter in sort_choices(parameters_of_schema(model.schema)).items()
-        if name not in OPTIONS
-    }
+    expected: dict[str, Parameter] = {}
+    for name, parameter in sort_choices(parameters_of_schema(model.schema)).items():
+        declared = model.schema["properties"].get(name, {})
+        old_names = declared.get("x-kling", {}).get("renamed_from", ())
+        # A call may set the old name instead, so neither is required.
+        required = parameter.required and not old_names
+        for key in {name, *old_names} - OPTIONS:
+            expected[key] = Parameter(parameter.kind, required, parameter.choices)
     assert sort_choices(parameters_of_typed_dict(getattr(model.module, f"{model.name}Input"))) == expected
 
 
@@ -403,7 +416,7 @@ def parameters_of_page(text: str) -> dict[str, Parameter]:
             required,
             **allowed_in(allowed, re.compile("`([^`]*)`").findall),
             default="" if required or not default else json_of(default.strip("`"), kind),
-            about=remove_spaces(unescape(about)),
+            about=remove_spaces(unescape(about).replace("`", "")),
         )
     return parameters
 
@@ -533,7 +546,8 @@ def discrepancies(model: Model) -> list[list[str]]:
 
 @each_model
 def test_documentation_page_agrees(model: Model) -> None:
-    expected, page, about = parameters_of_schema(model.schema), model.page, model.schema["x-kling"]
+    expected, page, about = described_parameters(model.schema), model.page, model.schema["x-kling"]
+    expected = {name: replace(part, about=part.about.replace("`", "")) for name, part in expected.items()}
     parameters = parameters_of_page(page)
     assert parameters == expected
     assert list(parameters) == list(expected)
@@ -554,7 +568,7 @@ def test_documentation_page_agrees(model: Model) -> None:
 @each_model
 def test_kling_show_agrees(model: Model, golden_runtime: Path) -> None:
     expected, text, about = (
-        parameters_of_schema(model.schema),
+        described_parameters(model.schema),
         show(model, golden_runtime),
         model.schema["x-kling"],
     )

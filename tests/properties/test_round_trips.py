@@ -64,7 +64,12 @@ def test_packaged_schema_equals_spec(slug: str) -> None:
 
 
 def _closed(part: dict[str, Any]) -> dict[str, Any]:
-    """Add what specs imply and a schema must state: no additional properties, and http or https URLs."""
+    """Add what specs imply and a schema must state: no additional properties, and http or https URLs.
+
+    Keys that JSON Schema does not have are under x-kling.
+    """
+    if extension := {key: part[key] for key in ("renamed_from",) if key in part}:
+        part = {**{key: value for key, value in part.items() if key not in extension}, "x-kling": extension}
     if "properties" in part:
         properties = {name: _closed(member) for name, member in part["properties"].items()}
         return {**part, "properties": properties, "additionalProperties": False}

@@ -64,6 +64,11 @@ class Full15(Params):
         title="Full 1.5",
         returns="video",
         latency=12.5,
+        renamed={
+            "image_urls": "images",
+            "n|b": "takes",
+            "count": "takes",
+        },
         rules=(
             Requires("mask_url", present=("images",), equals={"duration": 5}),
             References("prompt", token="@Image{n}", list="images"),
@@ -120,10 +125,13 @@ Full15Input = TypedDict(
     "Full15Input",
     {
         "prompt": str,
-        "images": Sequence[Media],
+        "images": NotRequired[Sequence[Media]],
+        "image_urls": NotRequired[Sequence[Media]],
         "duration": NotRequired[Literal[5, 10]],
         "ratio": NotRequired[Literal["16:9", "9:16"] | None],
         "takes": NotRequired[Literal["1", "2"]],
+        "n|b": NotRequired[Literal["1", "2"]],
+        "count": NotRequired[Literal["1", "2"]],
         "strength": NotRequired[float],
         "seed": NotRequired[int],
         "steps": NotRequired[int | None],
