@@ -165,10 +165,12 @@ def _parameter_rows(schema: Schema, prefix: str) -> Iterator[tuple[str, ...]]:
 
 
 def _describe_effect(schema: Schema) -> str:
-    """Return the description of a parameter, and its old names."""
+    """Return the description of a parameter, its old names, and whether it is deprecated."""
     texts = [] if schema.description is MISSING else [prose(schema.description)]
     if schema.renamed_from is not MISSING:
         texts.append(f"Formerly {', '.join(map(code, schema.renamed_from))}.")
+    if schema.deprecated is not MISSING:
+        texts.append(prose(schema.deprecated.text()))
     return " ".join(texts)
 
 

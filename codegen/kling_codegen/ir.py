@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any, cast
 
 from pydantic import MISSING
@@ -35,11 +34,12 @@ class Field:
     input_type: str
     arguments: tuple[str, ...]
     default: str | None
+    deprecation: str = ""
 
     @property
     def fits(self) -> bool:
         """True if the declaration fits on one line."""
-        annotation = f"Annotated[{self.type}, Field({', '.join(self.arguments)})]"
+        annotation = f"Annotated[{self.type}, Field({', '.join(self.arguments)}){self.deprecation}]"
         return len(f"    {self.name}: {annotation} = {self.default or ''}") <= LINE_LENGTH
 
 
@@ -135,15 +135,6 @@ class Entry:
     input: str
 
 
-def package_name(folder: Path) -> str:
-    """Return the import name of a folder: its own, after those of the packages that contain it."""
-    folder = folder.absolute()
-    parts = [folder.name]
-    while (folder := folder.parent) != folder.parent and (folder / "__init__.py").exists():
-        parts.insert(0, folder.name)
-    return ".".join(parts)
-
-
 def build_module(spec: language.Spec, package: str = CORE) -> Module:
     """Return the representation of one model; `package` is the import name of its package."""
     by_slug = package == CORE
@@ -230,7 +221,16 @@ def _build_field(typed: TypedField, class_names: Mapping[str, str]) -> Field:
         input_type=input_annotation if typed.is_required else f"NotRequired[{input_annotation}]",
         arguments=tuple(arguments),
         default=None if typed.is_required else _default(schema),
+        deprecation=_deprecation(schema),
     )
+
+
+def _deprecation(schema: Schema) -> str:
+    """Return the mark of a deprecated parameter, which follows the Field."""
+    if schema.deprecated is MISSING:
+        return ""
+    use = "" if schema.deprecated.use is MISSING else f", use={text_literal(schema.deprecated.use)}"
+    return f", Deprecation(since={str(schema.deprecated.since)!r}{use})"
 
 
 def _default(schema: Schema) -> str:

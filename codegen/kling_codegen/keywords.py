@@ -27,7 +27,7 @@ KEYWORDS_OF = {
     "object": {"properties", "required"},
 }
 # The keys that go with every type.
-ANNOTATIONS = {"type", "description", "renamed_from"}
+ANNOTATIONS = {"type", "description", "renamed_from", "deprecated"}
 PYTHON_TYPES = {
     "string": str,
     "integer": int,

@@ -23,6 +23,7 @@ from kling_codegen.keywords import (
     bare_kind,
     is_kind,
 )
+from kling_codegen.life import Deprecated
 from kling_codegen.messages import (
     LocatedMessage,
     Message,
@@ -64,6 +65,9 @@ class Schema(Closed):
         Field(
             min_length=1, max_length=10, description="Old names of the parameter, which are still accepted."
         ),
+    ] = MISSING
+    deprecated: Annotated[
+        Deprecated | MISSING, Field(description="Set for a parameter that callers should no longer set.")
     ] = MISSING
 
     @classmethod
@@ -130,9 +134,10 @@ class Schema(Closed):
             if name not in properties:
                 text = f"{name} is required but is not a property"
                 yield ("required", index), Message(text, "", find_closest(name, properties))
-            elif "default" in properties[name].model_fields_set:
-                text = f"{name} is required, so it cannot have a default"
-                yield ("properties", name, "default"), Message(text)
+            for key, state in (("default", "have a default"), ("deprecated", "be deprecated")):
+                if name in properties and key in properties[name].model_fields_set:
+                    text = f"{name} is required, so it cannot {state}"
+                    yield ("properties", name, key), Message(text)
 
     def _enum_problems(self, keywords: Mapping[str, Any]) -> Iterator[LocatedMessage]:
         for name in sorted(keywords.keys() & {"minimum", "maximum", "minLength", "maxLength", "format"}):

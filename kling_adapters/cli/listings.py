@@ -164,6 +164,9 @@ def _format_description(declared: Mapping[str, Any]) -> str:
     texts = [declared["description"]] if "description" in declared else []
     if old_names := declared.get("x-kling", {}).get("renamed_from"):
         texts.append(f"Formerly {', '.join(old_names)}.")
+    if deprecation := declared.get("x-kling", {}).get("deprecated"):
+        advice = f"; use {deprecation['use']}" if "use" in deprecation else ""
+        texts.append(f"Deprecated since {deprecation['since']}{advice}.")
     return " ".join(texts)
 
 

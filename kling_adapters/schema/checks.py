@@ -9,6 +9,7 @@ from typing import Any, Final, cast
 from pydantic import MISSING, ValidationError, ValidatorFunctionWrapHandler
 from pydantic_core import InitErrorDetails, core_schema
 
+from kling_adapters.schema.deprecations import warn_of_deprecated
 from kling_adapters.schema.explain import repeat_errors, rule_error
 from kling_adapters.schema.fields import Model, coerce, dump_set_fields, iter_length_errors, iter_members
 from kling_adapters.schema.renames import replace_old_names
@@ -35,10 +36,15 @@ class Checks:
         self, data: Any, validate: ValidatorFunctionWrapHandler, info: core_schema.ValidationInfo
     ) -> Any:
         """Return the validated fields in pydantic's internal form. Raises ValidationError."""
+        is_quiet = info.context is REPEATED
         if isinstance(data, Mapping):
-            data = replace_old_names(
-                self._model, cast("Mapping[str, Any]", data), is_quiet=info.context is REPEATED
-            )
+            data = replace_old_names(self._model, cast("Mapping[str, Any]", data), is_quiet=is_quiet)
+        fields = self._validate(data, validate)
+        if isinstance(data, Mapping) and not is_quiet:
+            warn_of_deprecated(self._model, cast("Mapping[str, Any]", data))
+        return fields
+
+    def _validate(self, data: Any, validate: ValidatorFunctionWrapHandler) -> Any:
         try:
             fields = validate(data)
         except ValidationError as error:

@@ -66,6 +66,19 @@ def test_lines_of_an_earlier_version_are_not_paid_for_again(
     assert sent(gateway)[3:] == [{"prompt": "a tree"}]
 
 
+def test_deprecated_parameter_is_reported_in_one_line(
+    kling: Command, gateway: Gateway, tmp_path: Path
+) -> None:
+    install_state("3-deprecated", tmp_path)
+    (tmp_path / "films.csv").write_text("prompt,style\na,calm\nb,lively\n")
+    done = kling("batch", "films.csv", "--model", "studio-1")
+    warning = "kling: warning: studio-1: style is deprecated since 2026-03-31, and is still sent. Use words in the prompt"
+    assert (done.returncode, done.stderr.count("warning"), done.stderr.splitlines()[0]) == (0, 1, warning)
+    assert len(sent(gateway)) == 2
+    shown = " ".join(kling("show", "studio-1").stdout.split())
+    assert "Deprecated since 2026-03-31; use words in the prompt." in shown
+
+
 def test_show_names_old_names(kling: Command, tmp_path: Path) -> None:
     install_state("2-renamed", tmp_path)
     done = kling("show", "studio-1")

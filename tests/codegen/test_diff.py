@@ -108,6 +108,9 @@ EDITS: list[tuple[str, str, list[str], str]] = [
     ("    elements:\n", "    things:\n      renamed_from: [elements]\n", ["breaking: demo things[]: class Element -> Thing (imports of the class fail)", "warning: demo things: name elements -> things (calls with the old name are accepted, with a warning)"], GRIFFE_SEES),
     ("    class: {type: string}", "    kind: {type: string, renamed_from: [class]}", ["breaking: demo kind: attribute class_ -> kind (code that reads it fails)", "warning: demo kind: name class -> kind (calls with the old name are accepted, with a warning)"], GRIFFE_SEES),
     ("    seed: {type: integer, ", "    seed: {renamed_from: [random], type: integer, ", ["additive: demo seed: old name none -> random (calls with it are accepted)"], NONE),
+    # Deprecated parameters
+    ("flag: {type: boolean}", "flag: {type: boolean, deprecated: {since: 2026-01-31, use: mode}}", ['warning: demo flag: deprecated none -> since "2026-01-31", use mode (calls that set it work, with a warning)'], NONE),
+    ("label: {type: string, ", "label: {deprecated: {since: 2026-01-31}, type: string, ", ['warning: demo elements[].label: deprecated none -> since "2026-01-31" (calls that set it work, with a warning)'], NONE),
     # Types and null
     ("seed: {type: integer, ", "seed: {type: number, ", ["additive: demo seed: type integer -> number (fractions are accepted)"], NONE),
     ("scale: {type: number, minimum: 0, maximum: 1, default: 0.5}", "scale: {type: integer, minimum: 0, maximum: 1, default: 1}", ["breaking: demo scale: type number -> integer (values of the old type are refused)"], ANNOTATION),
@@ -348,7 +351,7 @@ def test_old_names(tmp_path: Path, original: str, put: str, expected: str) -> No
 def test_every_key_of_the_language_is_compared() -> None:
     """A new key needs a decision about the effect of its change on callers; all others are documentation."""
     compared = {"type", "enum", "format", "items", "properties", "required", "default", "description"}
-    compared |= {"renamed_from"}
+    compared |= {"renamed_from", "deprecated"}
     assert set(Schema.model_fields) == compared | BOUNDS.keys()
     assert {key for pair in RANGES for key in pair} == BOUNDS.keys()
     assert set(KEYWORDS_OF) == {"string", "integer", "number", "boolean", "array", "object"}

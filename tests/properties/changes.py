@@ -85,13 +85,21 @@ def _edits(place: _Place) -> Iterator[tuple[tuple[str, str, str], Callable[[], A
         )
         if "." not in path and place.name in PLAIN_NAMES and "properties" not in str(schema):
             yield ("warning", "zz_later", "name"), lambda: _rename(holder, place.name)
+        if "deprecated" in schema:
+            yield ("additive", path, "deprecated"), lambda: schema.pop("deprecated")
+            yield (
+                ("documentation", path, "deprecated"),
+                lambda: schema["deprecated"].update(since="2031-12-24"),
+            )
+        elif place.name not in holder.get("required", ()):
+            yield ("warning", path, "deprecated"), lambda: schema.update(deprecated={"since": "2026-01-31"})
         if "renamed_from" in schema:
             yield ("breaking", path, "old name"), lambda: _forget_old_name(schema)
         if "default" in schema:
             yield ("warning", path, "default"), lambda: schema.pop("default")
         elif place.name in holder.get("required", ()):
             yield ("additive", path, "required"), lambda: holder["required"].remove(place.name)
-        else:
+        elif "deprecated" not in schema:
             yield (
                 ("breaking", path, "required"),
                 lambda: holder.update(required=[*holder.get("required", ()), place.name]),

@@ -99,7 +99,7 @@ class Judge:
             return f"it sends {wire!r}"
         if not self._validator.is_valid(json.loads(json.dumps(wire, allow_nan=False))):
             return f"it sends what breaks the schema: {wire!r}"
-        if self._model.model_validate(wire).wire() != wire:
+        if self._validate(wire).wire() != wire:
             return f"it does not give back what it sends: {wire!r}"
         return ""
 

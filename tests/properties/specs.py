@@ -155,6 +155,9 @@ def schemas(draw: DrawFn, depth: int = 0) -> Schema:  # noqa: C901, PLR0912  one
             default = [] if not schema.get("minItems") else NO_VALUE
         if default is not NO_VALUE:
             schema["default"] = default
+    if draw(st.integers(0, 5)) == 0:
+        since = draw(st.dates(date(1970, 1, 1)).map(date.isoformat))
+        schema["deprecated"] = {"since": since, **({"use": draw(lines(100))} if draw(st.booleans()) else {})}
     keys = draw(st.permutations(list(schema)))
     return {key: schema[key] for key in keys}
 
@@ -183,7 +186,7 @@ def objects(draw: DrawFn, depth: int) -> Schema:
     properties: Schema = draw(
         st.dictionaries(names(), schemas(depth), min_size=1, max_size=4 if depth else 6)
     )
-    free = [name for name, part in properties.items() if "default" not in part]
+    free = [name for name, part in properties.items() if not {"default", "deprecated"} & part.keys()]
     required: list[str] = draw(st.lists(st.sampled_from(free), unique=True, max_size=3)) if free else []
     has_required = bool(required) or draw(st.booleans())
     return {"properties": properties, **({"required": required} if has_required else {})}

@@ -150,11 +150,27 @@ def parameters_of_schema(schema: Mapping[str, Any], prefix: str = "") -> dict[st
 def described_parameters(schema: Mapping[str, Any]) -> dict[str, Parameter]:
     """Return the parameters with all that a page says about them."""
     parameters = parameters_of_schema(schema)
-    for name, part in schema["properties"].items():
-        if old_names := part.get("x-kling", {}).get("renamed_from"):
-            about = f"{parameters[name].about}Formerly{','.join(map(remove_spaces, old_names))}."
-            parameters[name] = replace(parameters[name], about=about)
+    for name, part in walk_schema(schema):
+        extension = part.get("x-kling", {})
+        about = parameters[name].about
+        if old_names := extension.get("renamed_from"):
+            about += f"Formerly{','.join(map(remove_spaces, old_names))}."
+        assert ("deprecated" in extension) == part.get("deprecated", False)
+        if deprecated := extension.get("deprecated"):
+            advice = f";use{remove_spaces(deprecated['use'])}" if "use" in deprecated else ""
+            about += f"Deprecatedsince{deprecated['since']}{advice}."
+        parameters[name] = replace(parameters[name], about=about)
     return parameters
+
+
+def walk_schema(schema: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Mapping[str, Any]]]:
+    for name, part in schema["properties"].items():
+        yield prefix + name, part
+        inner, path = part, prefix + name
+        while "items" in inner:
+            inner, path = inner["items"], f"{path}[]"
+        if "properties" in inner:
+            yield from walk_schema(inner, f"{path}.")
 
 
 def kind_of_schema(part: Mapping[str, Any]) -> str:

@@ -119,6 +119,7 @@ REGRESSION: Spec = {
 }
 
 
+@pytest.mark.filterwarnings("ignore::kling_adapters.DeprecatedParameter")
 @FEW
 @example(specs=[REGRESSION], is_core=True)
 @given(specs=catalogs(), is_core=st.booleans())
@@ -225,6 +226,8 @@ def plain(value: Any) -> Any:
         else set()
     )
     extension = value.get("x-kling", {}) if "type" in value else {}
+    if extension:
+        implied |= {"deprecated"}
     return {key: plain(part) for key, part in value.items() if key not in implied | {"x-kling"}} | extension
 
 

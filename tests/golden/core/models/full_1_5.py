@@ -10,7 +10,7 @@ from typing import Annotated, ClassVar, Literal, NotRequired, TypedDict
 from pydantic import MISSING, Field
 
 from kling_adapters.schema.adapter import Adapter
-from kling_adapters.schema.param_types import BoolOnly, IntOrStr, Media
+from kling_adapters.schema.param_types import BoolOnly, Deprecation, IntOrStr, Media
 from kling_adapters.schema.params import Params, Part
 from kling_adapters.schema.rules import AtLeastOneOf, MaxBytes, MutuallyExclusive, References, Requires
 
@@ -34,12 +34,18 @@ class Camera(Part):
     """
 
     pan: Annotated[float | MISSING, Field(ge=-1, le=1)] = MISSING
+    roll: Annotated[
+        float | MISSING,
+        Field(description="Turns it."),
+        Deprecation(since="2026-01-20"),
+    ] = MISSING
 
 
 class CameraInput(TypedDict):
     """The same as Camera, as a dict."""
 
     pan: NotRequired[float]
+    roll: NotRequired[float]
 
 
 class Shot(Part):
@@ -68,6 +74,7 @@ class Full15(Params):
             "image_urls": "images",
             "n|b": "takes",
             "count": "takes",
+            "iterations": "steps",
         },
         rules=(
             Requires("mask_url", present=("images",), equals={"duration": 5}),
@@ -91,7 +98,11 @@ class Full15(Params):
     takes: Annotated[IntOrStr[Literal["1", "2"]] | MISSING, Field(description="How many to make.")] = MISSING
     strength: Annotated[float, Field(ge=0, le=1, description="Weight of | the prompt.")] = 0.5
     seed: Annotated[int | MISSING, Field(ge=0)] = MISSING
-    steps: Annotated[int | None, Field(le=50)] = None
+    steps: Annotated[
+        int | None,
+        Field(le=50),
+        Deprecation(since="2026-01-15", use='`seed` | "strength"'),
+    ] = None
     sound: Annotated[bool, Field(description="Whether to add sound.")] = True
     silent: BoolOnly[Literal[False]] | MISSING = MISSING
     mask_url: Annotated[Media | MISSING | None, Field(description="URL of a mask.")] = MISSING
@@ -135,6 +146,7 @@ Full15Input = TypedDict(
         "strength": NotRequired[float],
         "seed": NotRequired[int],
         "steps": NotRequired[int | None],
+        "iterations": NotRequired[int | None],
         "sound": NotRequired[bool],
         "silent": NotRequired[Literal[False]],
         "mask_url": NotRequired[Media | None],
