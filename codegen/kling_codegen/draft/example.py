@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Any, TypeGuard, cast
+from typing import Any, TypeGuard
 
 from pydantic import MISSING, ValidationError
 
@@ -23,7 +23,8 @@ def is_object(value: Any) -> TypeGuard[dict[str, Any]]:
 
 def list_items(value: Any) -> list[Any]:
     """Return the items of a list, or a single value as a list."""
-    return cast("list[Any]", value) if isinstance(value, list) else [value]
+    items: list[Any] = value if isinstance(value, list) else [value]
+    return items
 
 
 def is_url(value: Any) -> bool:
