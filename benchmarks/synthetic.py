@@ -63,6 +63,7 @@ URLS = [
 ]
 # Some YAML readers do not read them as text unless they are quoted.
 AMBIGUOUS = {"null", "true", "false", "yes", "no", "on", "off"}
+GROUPS = ["at_least_one_of", "mutually_exclusive", "exactly_one_of"]
 KINDS = ["string", "integer", "number", "boolean", "uri", "array", "object"]
 WEIGHTS = [30, 18, 10, 10, 12, 12, 5]
 
@@ -81,7 +82,7 @@ class Writer:
         properties = self.properties(rng.randint(2, 12), depth=0)
         rules = self.rules(properties)
         # A required parameter is always present, so no rule about presence names it.
-        groups = [rule.get("at_least_one_of", rule.get("mutually_exclusive", [])) for rule in rules]
+        groups: list[list[str]] = [next((rule[key] for key in GROUPS if key in rule), []) for rule in rules]
         free = sorted(properties.keys() - {name for group in groups for name in group})
         required = [name for name in free if "default" not in properties[name] and rng.random() < 0.3]
         spec: dict[str, Any] = {
@@ -265,6 +266,8 @@ class Writer:
             rules.append({"at_least_one_of": [take(free), take(free)]})
         if len(free) > 3 and rng.random() < 0.3:
             rules.append({"mutually_exclusive": [take(free) for _ in range(rng.randint(2, 3))]})
+        if len(free) > 3 and rng.random() < 0.3:
+            rules.append({"exactly_one_of": [take(free), take(free)]})
         return rules
 
     def non_null_value(self, schema: Schema) -> Any:
@@ -283,11 +286,12 @@ class Writer:
             if needs and chosen.get(needs["field"]) is not None:
                 chosen |= {name: self.non_null_value(properties[name]) for name in needs.get("present", [])}
                 chosen |= needs.get("equals", {})
-            group = rule.get("at_least_one_of", [])
+            exact = rule.get("exactly_one_of", [])
+            for name in rule.get("mutually_exclusive", exact)[1:]:
+                chosen.pop(name, None)
+            group = rule.get("at_least_one_of", exact)
             if group and all(chosen.get(name) is None for name in group):
                 chosen[group[0]] = self.non_null_value(properties[group[0]])
-            for name in rule.get("mutually_exclusive", [])[1:]:
-                chosen.pop(name, None)
             refers = rule.get("references")
             if refers and chosen.get(refers["list"]):
                 token = refers["token"].replace("{n}", "1")

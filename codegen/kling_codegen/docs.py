@@ -157,7 +157,7 @@ def _parameter_rows(schema: Schema, prefix: str) -> Iterator[tuple[str, ...]]:
             "required" if required else default,
             _describe_effect(part),
         )
-        inner = part
+        inner = part.list_form
         while inner.items is not MISSING:
             inner, path = inner.items, f"{path}[]"
         if inner.properties is not MISSING:
@@ -177,11 +177,12 @@ def _describe_effect(schema: Schema) -> str:
 def _describe_type(schema: Schema) -> str:
     kind = "URL or file" if schema.format is not MISSING else schema.kind
     name = kind if schema.items is MISSING else f"list of {_describe_type(schema.items)}"
+    name += "" if schema.other_form is MISSING else f" or {_describe_type(schema.other_form)}"
     return f"{name} or null" if schema.nullable else name
 
 
 def _describe_limits(schema: Schema) -> str:
-    keywords = schema.keywords()
+    keywords = schema.list_form.keywords()
     limits = [", ".join(map(code, keywords["enum"]))] if "enum" in keywords else []
     for (low, high), unit in zip(RANGES, ("", " characters", " items"), strict=True):
         match [(key, format_number(keywords[key])) for key in (low, high) if key in keywords]:
@@ -192,14 +193,16 @@ def _describe_limits(schema: Schema) -> str:
             case ends:
                 words = " to ".join(limit for _, limit in ends)
         limits.append(words + unit)
-    if schema.items is not MISSING and (item_limits := _describe_limits(schema.items)):
+    items = schema.list_form.items
+    if items is not MISSING and (item_limits := _describe_limits(items)):
         limits.append(f"each {item_limits.removeprefix('each ')}")
     return "; ".join(limits)
 
 
 def _format_price(pricing: language.Pricing) -> str:
     low, high = format_number(pricing.low), format_number(pricing.high)
-    return f"{low if low == high else f'{low} to {high}'} {pricing.currency} per {pricing.unit}"
+    about = "" if pricing.approximate is MISSING else "about "
+    return f"{about}{low if low == high else f'{low} to {high}'} {pricing.currency} per {pricing.unit}"
 
 
 def _format_command(slug: str, parameters: Mapping[str, Any]) -> str:

@@ -191,7 +191,7 @@ def _build_class(typed: TypedClass, class_names: Mapping[str, str], summary: str
         ]
         return Class(name, f"{name}Input", summary, None, fields, tuple(arguments))
     description = None if typed.schema.description is MISSING else typed.schema.description
-    role = "The value" if typed.user.schema.items is MISSING else "An item"
+    role = "The value" if typed.user.schema.list_form.items is MISSING else "An item"
     return Class(name, f"{name}Input", f"{role} of `{typed.user.wire}`.", description, fields, fields)
 
 

@@ -39,12 +39,22 @@ Url: TypeAlias = Annotated[str, Field(pattern=HTTP_URL)]
 Seconds: TypeAlias = Annotated[float, Field(gt=0)]
 
 
+class Evidence(Closed):
+    """A copy or a document beside the one that a spec is made from."""
+
+    document: Annotated[Text, Field(description="The copy or the document.")]
+    shows: Annotated[Text, Field(description="The facts in it.")]
+
+
 class Source(Closed):
     """The source of the facts of a spec."""
 
     page: Annotated[Url, Field(description="The documentation page.")]
     document: Annotated[Text, Field(description="The stored copy of the page.")]
     read: Annotated[Day, Field(description="The day the page was read.")]
+    evidence: Annotated[
+        list[Evidence] | MISSING, Field(min_length=1, description="Further copies and documents.")
+    ] = MISSING
 
 
 class Pricing(Closed):
@@ -57,6 +67,9 @@ class Pricing(Closed):
         Literal["generation", "second", "minute", "image", "megapixel"],
         Field(description="The unit of the price."),
     ]
+    approximate: Annotated[
+        Literal[True] | MISSING, Field(description="The page marks its price as approximate.")
+    ] = MISSING
 
     def problems(self) -> Iterator[LocatedMessage]:
         """Yield a range of prices whose end is below its start."""

@@ -124,16 +124,17 @@ def _iter_parameters(schema: Mapping[str, Any], prefix: str) -> Iterator[tuple[s
 
 def _format_price(pricing: Mapping[str, Any]) -> str:
     figures = dict.fromkeys(format_number(pricing[end]) for end in ("from", "to"))
-    return f"price {' to '.join(figures)} {pricing['currency']} per {pricing['unit']}"
+    about = "about " if pricing.get("approximate") else ""
+    return f"price {about}{' to '.join(figures)} {pricing['currency']} per {pricing['unit']}"
 
 
 def _format_type(declared: Mapping[str, Any]) -> str:
     types = [declared["type"]] if isinstance(declared["type"], str) else list(map(str, declared["type"]))
     if "items" in declared:
-        types[0] = f"list of {_format_type(declared['items'])}"
+        types[types.index("array")] = f"list of {_format_type(declared['items'])}"
     elif declared.get("format") == "uri":
         types[0] = "URL or file"
-    return " or ".join(types)
+    return " or ".join(sorted(types, key="null".__eq__))
 
 
 def _format_limits(declared: Mapping[str, Any]) -> str:

@@ -131,8 +131,10 @@ def _read_text_value(
     name: str, text: str, declared: Mapping[str, Any], read_text: TextReader
 ) -> tuple[Any, bool]:
     """Return the value of text, and whether it is one item of a list."""
-    is_list = "array" in declared.get("type", "")
-    item = declared.get("items", declared)
+    types = declared.get("type", "")
+    # Where a parameter is text or a list, only JSON is a list.
+    is_list = "array" in types and ("string" not in types or text.lstrip().startswith("["))
+    item = declared.get("items", declared) if is_list else declared
     value = _resolve_file(name, text, item, read_text)
     if isinstance(value, str):
         if is_list and value.lstrip().startswith("["):

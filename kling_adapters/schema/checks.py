@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Final, cast
 
@@ -11,7 +10,7 @@ from pydantic_core import InitErrorDetails, core_schema
 
 from kling_adapters.schema.deprecations import warn_of_deprecated
 from kling_adapters.schema.explain import repeat_errors, rule_error
-from kling_adapters.schema.fields import Model, coerce, dump_set_fields, iter_length_errors, iter_members
+from kling_adapters.schema.fields import Model, iter_length_errors, iter_members, read_parameters
 from kling_adapters.schema.renames import replace_old_names
 from kling_adapters.schema.rules import Rule
 
@@ -57,7 +56,7 @@ class Checks:
             if not self._get_rules():
                 return fields
             values, _, names = fields
-            errors = list(self._iter_rule_errors(self._dump_set(values, names)))
+            errors = list(self._iter_rule_errors(self._select_set(values, names)))
             if not errors:
                 return fields
         raise ValidationError.from_exception_data(self._model.__name__, errors) from None
@@ -68,28 +67,22 @@ class Checks:
         for details in iter_length_errors(self._model, (), data):
             if (details["type"], details.get("loc")) not in reported:
                 yield details
-        members = iter_members(self._model, data)
-        yield from self._iter_rule_errors(
-            {name: coerce(field, dump_set_fields(value)) for name, value, field in members}
-        )
+        yield from self._iter_rule_errors({name: value for name, value, _ in iter_members(self._model, data)})
 
-    def _iter_rule_errors(self, values: Mapping[str, Any]) -> Iterator[InitErrorDetails]:
-        for rule in self._get_rules():
-            for problem in rule.problems({**self._defaults, **values}, values):
-                yield rule_error(problem)
+    def _iter_rule_errors(self, members: Mapping[str, Any]) -> Iterator[InitErrorDetails]:
+        """Yield the problems of the rules; `members` are the set parameters by the gateway's names."""
+        if not (rules := self._get_rules()):
+            return
+        values = read_parameters(self._model, members, with_defaults=True)
+        set_values = read_parameters(self._model, members)
+        for rule in rules:
+            for problem in rule.problems(values, set_values):
+                yield rule_error(self._model, problem)
 
-    def _dump_set(self, values: Mapping[str, Any], names: set[str]) -> dict[str, Any]:
+    def _select_set(self, values: Mapping[str, Any], names: set[str]) -> dict[str, Any]:
         fields = self._model.model_fields
         return {
-            fields[name].alias or name: dump_set_fields(values[name])
+            fields[name].alias or name: values[name]
             for name in fields
             if name in names and values[name] is not MISSING
-        }
-
-    @functools.cached_property
-    def _defaults(self) -> dict[str, Any]:
-        return {
-            field.alias or name: dump_set_fields(field.default)
-            for name, field in self._model.model_fields.items()
-            if not field.is_required() and field.default is not MISSING
         }

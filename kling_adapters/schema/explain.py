@@ -17,6 +17,7 @@ from kling_adapters.media.reader import is_local
 from kling_adapters.problems import Problem
 from kling_adapters.schema.fields import FieldPath, Model, find_choices, find_model, list_names
 from kling_adapters.schema.param_types import EXPECTED_MEDIA
+from kling_adapters.schema.paths import format_location, parse_location
 from kling_adapters.schema.renames import find_renamed
 
 _PYDANTIC_TYPES = frozenset(get_args(core_schema.ErrorType))
@@ -55,7 +56,7 @@ def explain(model: Model, error: ValidationError) -> list[Problem]:
     ]
 
 
-def rule_error(problem: Problem) -> InitErrorDetails:
+def rule_error(model: Model, problem: Problem) -> InitErrorDetails:
     """Return the violation of a rule as an error of pydantic."""
     context = {"problem": _text.escape(_text.shorten(problem.message))}
     template = "{problem}"
@@ -66,7 +67,9 @@ def rule_error(problem: Problem) -> InitErrorDetails:
         context["suggestion"] = problem.suggestion
         template += "; did you mean {suggestion}?"
     error = PydanticCustomError("rule", template, context)
-    return InitErrorDetails(type=error, loc=(problem.path,), input=problem.value)
+    path = problem.path
+    location = (path,) if path in list_names(model) else parse_location(path)
+    return InitErrorDetails(type=error, loc=location, input=problem.value)
 
 
 def repeat_errors(error: ValidationError) -> list[InitErrorDetails]:
@@ -107,6 +110,8 @@ def _explain(model: Model, details: ErrorDetails, *, is_shown: bool) -> Problem:
             message, allowed = f"{_show(value)} is {context['problem']}", EXPECTED_MEDIA
             file = value if is_shown and _is_file(value) else None
             suggestion = None if file is None else f"Path({file!r})"
+        case "form":
+            message = f"{_show(value)} is neither text nor a list"
         case "rule":
             message, allowed = context["problem"], context.get("allowed")
             suggestion = context.get("suggestion")
@@ -116,7 +121,8 @@ def _explain(model: Model, details: ErrorDetails, *, is_shown: bool) -> Problem:
             message = f"{_show(value)} {_WRONG_TYPES[kind]}"
         case _:
             message = f"{_show(value)}: {details['msg'][0].lower()}{details['msg'][1:]}"
-    return Problem(_format_path(location), message, value, allowed, suggestion, file)
+    path = format_location(location) or "parameters"
+    return Problem(path, message, value, allowed, suggestion, file)
 
 
 def _explain_unknown(model: Model, location: FieldPath, *, is_shown: bool) -> tuple[str, str | None]:
@@ -139,13 +145,6 @@ def _explain_limit(kind: str, value: Any, context: Mapping[str, Any]) -> tuple[s
     unit = "characters" if isinstance(value, str) else "items"
     excess = "many" if name == "max_length" else "few"
     return f"too {excess} {unit} ({context.get('actual_length', len(value))})", allowed
-
-
-def _format_path(location: Iterable[str | int]) -> str:
-    text = ""
-    for step in location:
-        text += f"[{step}]" if isinstance(step, int) else f".{step}" if step != "" else '.""'
-    return text.removeprefix(".") or "parameters"
 
 
 def _show(value: Any) -> str:

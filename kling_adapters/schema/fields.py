@@ -53,21 +53,79 @@ def coerce(field: FieldInfo, value: Any) -> Any:
     return value
 
 
+def read_parameters(
+    model: Model, members: Mapping[str, Any], *, with_defaults: bool = False
+) -> dict[str, Any]:
+    """Return parameters, valid or not, as plain data by the gateway's names and in the declared forms.
+
+    Args:
+        model: The model of the parameters.
+        members: The values of the set parameters, by the gateway's names.
+        with_defaults: True to add the documented defaults of unset parameters, of nested ones, too.
+
+    Returns:
+        The parameters. Local media stays as it is.
+
+    """
+    fields = {field.alias or name: field for name, field in model.model_fields.items()}
+    defaults = {
+        name: dump_set_fields(field.default)
+        for name, field in fields.items()
+        if with_defaults and not field.is_required() and field.default is not MISSING
+    }
+    return defaults | {
+        name: _read_value(fields[name], value, with_defaults=with_defaults) if name in fields else value
+        for name, value in members.items()
+    }
+
+
+def _read_value(field: FieldInfo, value: Any, *, with_defaults: bool) -> Any:
+    nested_model = _find_nested_model(field.annotation)
+    if nested_model is None:
+        return coerce(field, dump_set_fields(value))
+    return _read_objects(nested_model, value, with_defaults=with_defaults)
+
+
+def _read_objects(model: Model, value: Any, *, with_defaults: bool) -> Any:
+    """Return the objects in a value, which can be in lists."""
+    if isinstance(value, list | tuple):
+        items = cast("Sequence[Any]", value)
+        return [_read_objects(model, item, with_defaults=with_defaults) for item in items]
+    if isinstance(value, BaseModel):
+        members = _members_by_wire_name(value)
+    elif isinstance(value, Mapping):
+        data = cast("Mapping[str, Any]", value)
+        known_names = {*model.model_fields, *list_names(model)}
+        members = {name: member for name, member in data.items() if name not in known_names}
+        members |= {name: member for name, member, _ in iter_members(model, data)}
+    else:
+        return value
+    return read_parameters(model, members, with_defaults=with_defaults)
+
+
+def _members_by_wire_name(value: BaseModel) -> dict[str, Any]:
+    fields = type(value).model_fields
+    return {
+        fields[name].alias or name: member
+        for name, member in vars(value).items()
+        if name in value.model_fields_set and member is not MISSING
+    }
+
+
 def find_model(model: Model, path: Iterable[str | int]) -> Model | None:
     """Return the model of the object at a path; None if there is none."""
     current: Model | None = model
     for step in path:
         if current is None or isinstance(step, int):
             continue
-        current = next(
-            (
-                part
-                for part in _iter_parts(_find_annotation(current, step))
-                if isinstance(part, type) and issubclass(part, BaseModel)
-            ),
-            None,
-        )
+        current = _find_nested_model(_find_annotation(current, step))
     return current
+
+
+def _find_nested_model(annotation: Any) -> Model | None:
+    """Return the model of the objects in an annotation; None if it has none."""
+    parts = _iter_parts(annotation)
+    return next((part for part in parts if isinstance(part, type) and issubclass(part, BaseModel)), None)
 
 
 def find_choices(model: Model, path: FieldPath) -> list[Any]:

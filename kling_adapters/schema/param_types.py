@@ -92,6 +92,41 @@ pages send both. The declared form is sent. Nothing else is accepted: not " 5", 
 """
 
 
+class _TextOr:
+    """Accepts text beside a list; see TextOr."""
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        schema = handler(source)
+        # Not the union itself, whose errors would name each of its members.
+        _, list_schema = schema["choices"]
+
+        def choose(value: Any, validate_list: core_schema.ValidatorFunctionWrapHandler) -> Any:
+            if isinstance(value, str):
+                return _validate_text(value)
+            if not isinstance(value, list | tuple):
+                raise PydanticCustomError("form", "Input is neither text nor a list")
+            return validate_list(value)
+
+        return core_schema.no_info_wrap_validator_function(choose, list_schema)
+
+    def __get_pydantic_json_schema__(
+        self, schema: core_schema.WrapValidatorFunctionSchema, handler: GetJsonSchemaHandler
+    ) -> JsonSchemaValue:
+        return {**handler(schema), "type": ["string", "array"]}
+
+
+def _validate_text(value: str) -> str:
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        raise PydanticKnownError("string_unicode") from None
+    return value
+
+
+TextOr: TypeAlias = Annotated[str | T, _TextOr()]
+"""A list or text: `TextOr[Sequence[Element]]`, where the page has one form in its table and another in its prose."""
+
+
 class _BoolFirst:
     """Rejects values that only equal a bool; see BoolOnly."""
 

@@ -11,6 +11,7 @@ from typing import Any, Protocol, cast
 from kling_adapters import _text
 from kling_adapters.media.inputs import measure_media
 from kling_adapters.problems import Problem
+from kling_adapters.schema.paths import find_values, format_location
 
 
 class Rule(Protocol):
@@ -20,7 +21,8 @@ class Rule(Protocol):
         """Yield the violations of this rule.
 
         Args:
-            values: The parameters by the gateway's names; an unset one has its documented default.
+            values: The parameters by the gateway's names, nested ones included; an unset one has its documented
+                default.
             set_values: Only the parameters that the caller set. In all rules, None counts as not set.
 
         Yields:
@@ -54,7 +56,8 @@ class Requires:
             if set_values.get(name) is None:
                 yield Problem(self.field, f"requires {name}, which is not set", value)
         for name, expected in self.equals.items():
-            actual = values.get(name)
+            # In `values`, an object has defaults that the caller did not set.
+            actual = set_values[name] if name in set_values else values.get(name)
             # To Python, True equals 1.
             if actual != expected or isinstance(actual, bool) != isinstance(expected, bool):
                 message = f"requires {name}={expected!r}, but {name} is {_text.show(actual)}"
@@ -120,8 +123,7 @@ class AtLeastOneOf(_Group):
     def problems(self, values: Mapping[str, Any], set_values: Mapping[str, Any]) -> Iterator[Problem]:
         """See Rule."""
         if all(set_values.get(name) is None for name in self.names):
-            names = ", ".join(self.names)
-            yield Problem(self.names[0], f"none of {names} is set", allowed=f"at least one of {names}")
+            yield _missing_problem(self.names, "at least one of")
 
 
 @dataclass(frozen=True, init=False)
@@ -137,10 +139,25 @@ class MutuallyExclusive(_Group):
 
     def problems(self, values: Mapping[str, Any], set_values: Mapping[str, Any]) -> Iterator[Problem]:
         """See Rule."""
-        first, *conflicts = [name for name in self.names if set_values.get(name) is not None] or [""]
-        allowed = f"only one of {', '.join(self.names)}"
-        for name in conflicts:
-            yield Problem(name, f"cannot be combined with {first}", set_values[name], allowed)
+        yield from _iter_conflicts(self.names, set_values, "only one of")
+
+
+@dataclass(frozen=True, init=False)
+class ExactlyOneOf(_Group):
+    """One of some parameters must be set, and no other.
+
+    A documented default does not count, as in the other rules about groups.
+
+    Attributes:
+        names: The parameters.
+
+    """
+
+    def problems(self, values: Mapping[str, Any], set_values: Mapping[str, Any]) -> Iterator[Problem]:
+        """See Rule."""
+        if all(set_values.get(name) is None for name in self.names):
+            yield _missing_problem(self.names, "exactly one of")
+        yield from _iter_conflicts(self.names, set_values, "exactly one of")
 
 
 @dataclass(frozen=True)
@@ -148,7 +165,7 @@ class MaxBytes:
     """A file must not be larger than a limit. A URL is not fetched, so it never violates this rule.
 
     Attributes:
-        field: The parameter with the file.
+        field: The parameter with the file, or its path: `elements.frontal_image_url` is that of every element.
         bytes: The limit in bytes.
 
     """
@@ -158,10 +175,24 @@ class MaxBytes:
 
     def problems(self, values: Mapping[str, Any], set_values: Mapping[str, Any]) -> Iterator[Problem]:
         """See Rule."""
-        value = set_values.get(self.field)
-        size = measure_media(value)
-        if size is not None and size > self.bytes:
-            yield Problem(self.field, f"too many bytes ({size})", value, f"at most {self.bytes}")
+        for location, value in find_values(self.field, set_values):
+            size = measure_media(value)
+            if size is not None and size > self.bytes:
+                path = format_location(location)
+                yield Problem(path, f"too many bytes ({size})", value, f"at most {self.bytes}")
+
+
+def _missing_problem(names: Sequence[str], number: str) -> Problem:
+    listed = ", ".join(names)
+    return Problem(names[0], f"none of {listed} is set", allowed=f"{number} {listed}")
+
+
+def _iter_conflicts(names: Sequence[str], set_values: Mapping[str, Any], number: str) -> Iterator[Problem]:
+    """Yield a problem at each set parameter after the first one."""
+    first, *conflicts = [name for name in names if set_values.get(name) is not None] or [""]
+    for name in conflicts:
+        allowed = f"{number} {', '.join(names)}"
+        yield Problem(name, f"cannot be combined with {first}", set_values[name], allowed)
 
 
 def _count_items(count: int) -> str:

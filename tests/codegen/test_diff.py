@@ -155,6 +155,9 @@ EDITS: list[tuple[str, str, list[str], str]] = [
     ("{length: {type: integer, maximum: 9}}", "{size: {type: integer}}", ["breaking: demo elements[].shots[].length: parameter integer -> none (calls that set it are refused)", "additive: demo elements[].shots[].size: parameter none -> integer (calls that set it are accepted)"], GRIFFE_SEES),
     ("items: {type: object, properties: {length: {type: integer, maximum: 9}}}", "items: {type: integer}", ["breaking: demo elements[].shots[]: type object -> integer (values of the old type are refused)"], GRIFFE_SEES),
     ("    elements:\n", "    element: {type: object, properties: {a: {type: string}}}\n    elements:\n", ["breaking: demo elements[]: class Element -> Element1 (imports of the class fail)", "additive: demo element: parameter none -> object (calls that set it are accepted)"], GRIFFE_SEES),
+    # Text or a list
+    ("class: {type: string}", "class: {type: string, or: {type: array, items: {type: string}}}", ["additive: demo class: type string -> string, array (values of type array are accepted)"], NONE),
+    ("{type: array, maxItems: 3, items: {type: string, format: uri}}", "{type: string, or: {type: array, maxItems: 2, items: {type: string, format: uri}}}", ["breaking: demo views: maxItems 3 -> 2 (longer lists are refused)", "additive: demo views: type array -> string, array (values of type string are accepted)"], BOUND),
     # Defaults
     ("default: 5}", "default: 10}", ["warning: demo duration: default 5 -> 10 (calls that do not set it may have another result)"], NONE),
     (", default: 0.5}", "}", ["warning: demo scale: default 0.5 -> none (calls that do not set it may have another result)"], NONE),
@@ -350,7 +353,17 @@ def test_old_names(tmp_path: Path, original: str, put: str, expected: str) -> No
 
 def test_every_key_of_the_language_is_compared() -> None:
     """A new key needs a decision about the effect of its change on callers; all others are documentation."""
-    compared = {"type", "enum", "format", "items", "properties", "required", "default", "description"}
+    compared = {
+        "type",
+        "enum",
+        "format",
+        "items",
+        "other_form",
+        "properties",
+        "required",
+        "default",
+        "description",
+    }
     compared |= {"renamed_from", "deprecated"}
     assert set(Schema.model_fields) == compared | BOUNDS.keys()
     assert {key for pair in RANGES for key in pair} == BOUNDS.keys()

@@ -252,7 +252,7 @@ Response Type
 
 Returns: Video
 """
-AT_MOST, AT_LEAST = "mutually_exclusive", "at_least_one_of"
+AT_MOST, AT_LEAST, EXACTLY = "mutually_exclusive", "at_least_one_of", "exactly_one_of"
 INLETS = ["inlet_url", "inlet_urls"]
 
 
@@ -280,8 +280,8 @@ def rules_of(text: str, sent: str = '"inlet_url": "",') -> tuple[list[dict[str, 
         ("At least one of inlet_url, inlet_urls is required.", [{AT_LEAST: INLETS}]),
         ("Provide either inlet_url or inlet_urls.", [{AT_LEAST: INLETS}]),
         ("Either inlet_url or inlet_urls must be provided.", [{AT_LEAST: INLETS}]),
-        ("You must provide either inlet_url or inlet_urls, not both.", [{AT_LEAST: INLETS}, {AT_MOST: INLETS}]),
-        ("Exactly one of inlet_url, inlet_urls is required.", [{AT_LEAST: INLETS}, {AT_MOST: INLETS}]),
+        ("You must provide either inlet_url or inlet_urls, not both.", [{EXACTLY: INLETS}]),
+        ("Exactly one of inlet_url, inlet_urls is required.", [{EXACTLY: INLETS}]),
     ],
 )  # fmt: skip
 def test_sentence_about_several_parameters_becomes_a_rule(
@@ -289,7 +289,11 @@ def test_sentence_about_several_parameters_becomes_a_rule(
 ) -> None:
     rules, notes = rules_of(text)
     assert rules == expected
-    readings = {AT_LEAST: "taken to need at least one of", AT_MOST: "taken to allow at most one of"}
+    readings = {
+        AT_LEAST: "taken to need at least one of",
+        AT_MOST: "taken to allow at most one of",
+        EXACTLY: "taken to need exactly one of",
+    }
     doubts_expected = {
         f"{readings[key]} {', '.join(names)}" for rule in expected for key, names in rule.items()
     }
@@ -331,6 +335,7 @@ def test_unclear_sentence_about_several_parameters_is_a_doubt(text: str) -> None
         ("Incompatible with mood.", "", "mood has a value when it is not set"),
         ("Not with outlet_url.", '"inlet_url": "a", "outlet_url": "b"', "the example sends inlet_url and outlet_url"),
         ("Provide either inlet_url or inlet_urls.", "", "the example sends none of them"),
+        ("Exactly one of inlet_url, inlet_urls.", "", "the example sends none of them"),
         ("Exactly one of inlet_url, inlet_urls.", '"inlet_url": "a", "inlet_urls": ["b"]', "the example sends inlet_url and inlet_urls"),
     ],
 )  # fmt: skip

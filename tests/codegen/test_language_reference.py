@@ -22,6 +22,7 @@ TEXT = (Path(kling_adapters.__file__).parent.parent / "specs" / "README.md").rea
 SECTIONS: dict[str, type[Closed]] = {
     "A model": language.Spec,
     "source": language.Source,
+    "evidence": language.Evidence,
     "pricing": language.Pricing,
     "input": schema.Input,
     "discrepancies": language.Discrepancy,

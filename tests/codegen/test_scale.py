@@ -15,6 +15,7 @@ import pytest
 from datamodel_code_generator import generate as real
 from kling_codegen.language import Spec
 from kling_codegen.load.folder import load_specs
+from kling_codegen.rules.rule import KINDS
 from kling_codegen.schema import Schema
 
 if TYPE_CHECKING:
@@ -273,7 +274,7 @@ def test_synthetic_specs_use_the_whole_language(project: Project) -> None:
         ]
     assert set().union(*(spec.model_fields_set for spec in specs)) == Spec.model_fields.keys()
     assert set().union(*(schema.keywords() for schema in schemas)) == Schema.model_fields.keys()
-    kinds = {"at_least_one_of", "max_bytes", "mutually_exclusive", "references", "requires"}
+    kinds = {*KINDS}
     assert {name for spec in specs for rule in spec.rules for name in rule.model_fields_set} == kinds
     assert any(schema.nullable for schema in schemas)
 

@@ -66,6 +66,7 @@ class _Place:
 def _places(holder: Schema, path: str) -> Iterator[tuple[str, str, Schema, Schema, bool]]:
     for name, schema in holder["properties"].items():
         at, inner, free = f"{path}.{name}".removeprefix("."), schema, not schema.get("default")
+        inner = schema.get("or", schema)
         yield at, name, schema, holder, free
         while "items" in inner:
             at, inner = f"{at}[]", inner["items"]

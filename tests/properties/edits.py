@@ -17,7 +17,7 @@ from typing import Any, TypeAlias
 
 from tests.support.media import make_png
 
-from .inputs import URL, kind_of, least
+from .inputs import URL, kinds_of, least
 from .prose_rules import split_rule
 
 Schema = Mapping[str, Any]
@@ -192,7 +192,12 @@ def _near_values(schema: Schema, value: Any) -> Iterator[Any]:
     """Yield values that are nearly allowed."""
     for choice in schema.get("enum", ()):
         yield from _near_choices(choice)
-    match kind_of(schema):
+    for kind in kinds_of(schema):
+        yield from _near_values_of_kind(schema, kind, value)
+
+
+def _near_values_of_kind(schema: Schema, kind: str, value: Any) -> Iterator[Any]:
+    match kind:
         case "string" if "pattern" in schema:
             yield from _NEAR_URLS
         case "string":
@@ -252,7 +257,7 @@ def _numbers(schema: Schema, value: Any) -> Iterator[Any]:
 
 
 def _lists(schema: Schema, value: Any) -> Iterator[Any]:
-    items: Sequence[Any] = value or [least(schema["items"])]
+    items: Sequence[Any] = (isinstance(value, list) and value) or [least(schema["items"])]
     for bound in (schema.get("minItems"), schema.get("maxItems")):
         for count in () if bound is None else (bound - 1, bound, bound + 1):
             yield [items[index % len(items)] for index in range(count)]
@@ -299,7 +304,7 @@ def _situations(
                 {**satisfied, name: choice} for choice in parts[name].get("enum", [least(parts[name])])
             )
             yield {**_put(satisfied, (name,), REMOVED), content["field"]: None}
-    elif kind in ("at_least_one_of", "mutually_exclusive"):
+    elif kind in ("at_least_one_of", "mutually_exclusive", "exactly_one_of"):
         without = {name: value for name, value in body.items() if name not in content}
         yield without
         yield {**without, **dict.fromkeys(content)}

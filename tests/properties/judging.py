@@ -18,7 +18,7 @@ from kling_adapters import ConfigError, DeprecatedParameter, Params, ParamsInval
 
 from .differences import DIFFERENCES, UPLOADED, Difference, is_json
 from .edits import Edit, Place, edits
-from .inputs import kind_of
+from .inputs import kind_of, kinds_of
 from .prose_rules import broken_rules
 
 Schema = Mapping[str, Any]
@@ -53,7 +53,9 @@ class Judge:
         self.judged = self.accepted = 0
         self._schema = schema
         self._model = model
-        self._validator = jsonschema_rs.Draft202012Validator(dict(schema))
+        # `allOf` has rules, which `prose_rules.py` judges with their paths; `test_verdicts.py` compares the two.
+        fields = {key: part for key, part in schema.items() if key != "allOf"}
+        self._validator = jsonschema_rs.Draft202012Validator(fields)
 
     def disagreement(self, body: Any) -> Disagreement | None:
         """Return the error in the model's verdict on a body, or None."""
@@ -177,7 +179,7 @@ class _Reading:
 
     def as_json(self, schema: Schema, value: Any, place: Place) -> Any:
         """Return the value in JSON for jsonschema-rs, with an invalid value in place of one that the model must refuse."""
-        fits = is_json(value) and kind_of(schema) == _KINDS.get(type(value), kind_of(schema))
+        fits = is_json(value) and _KINDS.get(type(value), kind_of(schema)) in kinds_of(schema)
         if isinstance(value, dict) and not all(is_json(name) for name in value if isinstance(name, str)):
             self.unread.add(_path(place))
             fits = False

@@ -12,7 +12,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from .specs import Schema, Spec
+from .specs import Schema, Spec, nested_paths
 
 # Tables, prices and latencies show plain decimals; a number of more digits could be several that are run together.
 PLAIN_NUMBER = re.compile(r"-?(0|[1-9]\d{0,14})(\.\d{1,15})?")
@@ -162,7 +162,7 @@ def _rule(rule: Schema, content: Spec) -> Iterator[Schema]:
     fields = rule_content if isinstance(rule_content, list) else [rule_content["field"]]
     if any("properties" in _inner(properties.get(name, {}))[0] for name in fields):
         return  # a name in the description of objects is read as a part of them
-    if kind in ("at_least_one_of", "mutually_exclusive"):
+    if kind in ("at_least_one_of", "mutually_exclusive", "exactly_one_of"):
         # A group with a parameter that always has a value would mean something else.
         plain = all(
             name in properties and properties[name]["type"] not in ("boolean", ["boolean", "null"])
@@ -193,7 +193,7 @@ def _rule(rule: Schema, content: Spec) -> Iterator[Schema]:
             yield rule
     elif (
         kind == "max_bytes"
-        and "format" in properties.get(rule_content["field"], {})
+        and "format" in dict(nested_paths(properties)).get(rule_content["field"], {})
         and rule_content["bytes"] % 1024 == 0
     ):
         yield rule
@@ -291,7 +291,7 @@ def page(content: Spec, *, run_together: bool = False) -> str:
     ])  # fmt: skip
 
 
-def _rows(holder: Schema, content: Spec, *, run_together: bool, top: bool = True) -> Iterator[list[str]]:
+def _rows(holder: Schema, content: Spec, *, run_together: bool, path: str = "") -> Iterator[list[str]]:
     """Yield the rows of parameters in the order of a page: the required first, each part from A to Z."""
     required = holder.get("required", ())
     for name, schema in sorted(
@@ -300,7 +300,7 @@ def _rows(holder: Schema, content: Spec, *, run_together: bool, top: bool = True
         inner, levels = _inner(schema)
         kind = inner["type"] if isinstance(inner["type"], str) else inner["type"][0]
         shown = kind + "[]" * levels + (" (uri)" if "format" in inner and not levels else "")
-        text = " ".join(_sentences(name, schema, inner, content if top else {}))
+        text = " ".join(_sentences(f"{path}{name}", schema, inner, content))
         lines = [f"{name}{'required' if name in required else 'optional'}", shown, "", text, ""]
         if "default" in schema:
             lines.append(f"Default: {json.dumps(schema['default'], ensure_ascii=False)}")
@@ -317,7 +317,7 @@ def _rows(holder: Schema, content: Spec, *, run_together: bool, top: bool = True
         yield lines
         if "properties" in inner:
             yield ["Array items:"]
-            yield from _rows(inner, content, run_together=run_together, top=False)
+            yield from _rows(inner, content, run_together=run_together, path=f"{path}{name}.")
 
 
 def _sentences(name: str, schema: Schema, inner: Schema, content: Spec) -> Iterator[str]:
@@ -330,23 +330,30 @@ def _sentences(name: str, schema: Schema, inner: Schema, content: Spec) -> Itera
         yield "What it shows."
     yield from (words.format(schema[key]) for key, words in SIZES.items() if key in schema)
     for rule in content.get("rules", ()):
-        [(kind, rule_content)] = rule.items()
-        match kind:
-            case "at_least_one_of" if rule_content[0] == name:
-                yield f"At least one of {', '.join(rule_content[:-1])} and {rule_content[-1]} is required."
-            case "mutually_exclusive" if rule_content[0] == name:
-                yield f"{', '.join(rule_content[:-1])} and {rule_content[-1]} are mutually exclusive."
-            case "references" if name in (rule_content["field"], rule_content["list"]):
-                yield f"Call them {rule_content['token'].replace('{n}', '1')}."
-            case "max_bytes" if rule_content["field"] == name:
-                unit = next(unit for unit in UNITS if rule_content["bytes"] % unit == 0)
-                yield f"Max {rule_content['bytes'] // unit}{UNITS[unit]}."
-            case "requires" if rule_content["field"] == name:
-                if "present" in rule_content:
-                    yield f"Requires {' and '.join(rule_content['present'])}."
-                yield from (
-                    f"Requires {name_needed} to be {value}."
-                    for name_needed, value in rule_content.get("equals", {}).items()
-                )
-            case _:
-                pass
+        yield from _rule_sentences(name, rule)
+
+
+def _rule_sentences(name: str, rule: Schema) -> Iterator[str]:
+    """Yield the sentences of a rule in the description of a parameter."""
+    [(kind, rule_content)] = rule.items()
+    match kind:
+        case "at_least_one_of" if rule_content[0] == name:
+            yield f"At least one of {', '.join(rule_content[:-1])} and {rule_content[-1]} is required."
+        case "exactly_one_of" if rule_content[0] == name:
+            yield f"Exactly one of {', '.join(rule_content[:-1])} and {rule_content[-1]} is required."
+        case "mutually_exclusive" if rule_content[0] == name:
+            yield f"{', '.join(rule_content[:-1])} and {rule_content[-1]} are mutually exclusive."
+        case "references" if name in (rule_content["field"], rule_content["list"]):
+            yield f"Call them {rule_content['token'].replace('{n}', '1')}."
+        case "max_bytes" if rule_content["field"] == name:
+            unit = next(unit for unit in UNITS if rule_content["bytes"] % unit == 0)
+            yield f"Max {rule_content['bytes'] // unit}{UNITS[unit]}."
+        case "requires" if rule_content["field"] == name:
+            if "present" in rule_content:
+                yield f"Requires {' and '.join(rule_content['present'])}."
+            yield from (
+                f"Requires {name_needed} to be {value}."
+                for name_needed, value in rule_content.get("equals", {}).items()
+            )
+        case _:
+            pass

@@ -62,6 +62,11 @@ def mutually_exclusive(rule: Sequence[str], schema: Json, body: Json) -> Iterato
     yield from [name for name in rule if _is_set(name, body)][1:]
 
 
+def exactly_one_of(rule: Sequence[str], schema: Json, body: Json) -> Iterator[str]:
+    yield from at_least_one_of(rule, schema, body)
+    yield from mutually_exclusive(rule, schema, body)
+
+
 def max_bytes(rule: Json, schema: Json, body: Json) -> Iterator[str]:
     """Yield nothing: the rule is about local files, and no body holds one."""
     del rule, schema, body
@@ -70,7 +75,7 @@ def max_bytes(rule: Json, schema: Json, body: Json) -> Iterator[str]:
 
 RULES: Mapping[str, Callable[[Any, Json, Json], Iterator[str]]] = {
     function.__name__: function
-    for function in (requires, references, at_least_one_of, mutually_exclusive, max_bytes)
+    for function in (requires, references, at_least_one_of, mutually_exclusive, exactly_one_of, max_bytes)
 }
 
 

@@ -6,6 +6,7 @@ A spec is plain data, as a YAML reader gives it. Nothing here asks the compiler 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from datetime import date
 from typing import Any, TypeAlias
 
@@ -108,13 +109,13 @@ def numbers(kind: str) -> SearchStrategy[Any]:
 
 
 @st.composite
-def schemas(draw: DrawFn, depth: int = 0) -> Schema:  # noqa: C901, PLR0912  one case a kind
+def schemas(draw: DrawFn, depth: int = 0, *, is_item: bool = False) -> Schema:  # noqa: C901, PLR0912  one case a kind
     """Draw one parameter, or an item of a list."""
     kind = draw(st.sampled_from(KINDS if depth < 3 else KINDS[:5]))
     schema: Schema = {"type": kind}
     match kind:
         case "string":
-            form = draw(st.sampled_from(["", "enum", "size"]))
+            form = draw(st.sampled_from(["", "enum", "size", *([] if is_item or depth > 2 else ["or"])]))
             if form == "enum":
                 digits = st.lists(st.integers(0, 20).map(str), min_size=1, max_size=4, unique=True)
                 any_text = st.sampled_from([*AWKWARD, ""]) | st.text(st.characters(codec="utf-8"))
@@ -122,6 +123,8 @@ def schemas(draw: DrawFn, depth: int = 0) -> Schema:  # noqa: C901, PLR0912  one
                 schema["enum"] = draw(digits | mixed)
             elif form == "size":
                 schema |= draw(sizes("Length", [0, 1, 3, 60, 512]))
+            elif form == "or":
+                schema["or"] = draw(lists(depth))
         case "uri":
             schema = {"type": "string", "format": "uri"}
         case "integer" | "number":
@@ -138,8 +141,7 @@ def schemas(draw: DrawFn, depth: int = 0) -> Schema:  # noqa: C901, PLR0912  one
                 st.sampled_from([{}, {}, {"enum": [True]}, {"enum": [False]}, {"enum": [False, True]}])
             )
         case "array":
-            schema |= {"items": draw(schemas(depth + 1))}
-            schema |= draw(st.just(Schema()) | sizes("Items", [0, 1, 3, 100]))
+            schema |= draw(lists(depth))
         case _:
             schema |= draw(objects(depth + 1))
     if draw(st.integers(0, 4)) == 0:
@@ -149,7 +151,7 @@ def schemas(draw: DrawFn, depth: int = 0) -> Schema:  # noqa: C901, PLR0912  one
     if draw(st.booleans()):
         schema["description"] = draw(texts())
     if kind != "object" and draw(st.integers(0, 2)) == 0:
-        default = draw(values(schema))
+        default = draw(values({key: part for key, part in schema.items() if key != "or"}))
         nested = schema.get("items", {}).get("type", "")
         if default and ("array" in nested or "object" in nested):
             default = [] if not schema.get("minItems") else NO_VALUE
@@ -167,6 +169,13 @@ def rename_some(draw: DrawFn, properties: Schema) -> None:
     for old in draw(st.sets(st.sampled_from(OLD_NAMES), max_size=3)) if draw(st.booleans()) else ():
         if old not in properties:
             properties[draw(st.sampled_from(list(properties)))].setdefault("renamed_from", []).append(old)
+
+
+@st.composite
+def lists(draw: DrawFn, depth: int) -> Schema:
+    """Draw a list."""
+    items = draw(schemas(depth + 1, is_item=True))
+    return {"type": "array", "items": items, **draw(st.just(Schema()) | sizes("Items", [0, 1, 3, 100]))}
 
 
 def sizes(suffix: str, limits: list[int]) -> SearchStrategy[Schema]:
@@ -196,6 +205,8 @@ def objects(draw: DrawFn, depth: int) -> Schema:
 def values(draw: DrawFn, schema: Schema) -> Any:  # noqa: C901, PLR0911, PLR0912  one case a kind
     """Draw a value that a schema takes, or NO_VALUE where it would be too long to write down."""
     kind = schema["type"]
+    if "or" in schema and draw(st.booleans()):
+        return draw(values(schema["or"]))
     if isinstance(kind, list):
         if draw(st.integers(0, 3)) == 0:
             return None
@@ -249,10 +260,9 @@ def rules(draw: DrawFn, schema_input: Schema) -> list[Schema]:
         name: part["type"] if isinstance(part["type"], str) else part["type"][0]
         for name, part in properties.items()
     }
-    strings, arrays = (
-        [name for name in parameter_names if bare[name] == kind] for kind in ("string", "array")
-    )
-    links = [name for name in strings if "format" in properties[name]]
+    strings = [name for name in parameter_names if bare[name] == "string"]
+    arrays = [name for name in parameter_names if bare[name] == "array" or "or" in properties[name]]
+    links = [path for path, part in nested_paths(properties) if "format" in part]
     free = [name for name in parameter_names if name not in schema_input.get("required", ())]
     tokens = st.sampled_from(
         ["@Image{n}", "<<<v_{n}>>>", "{n}.", "({n})", "'{n}\\", '"{n}"', "{{n}}", "[{n}]", "日{n}"]
@@ -275,9 +285,22 @@ def rules(draw: DrawFn, schema_input: Schema) -> list[Schema]:
         kinds += [
             groups.map(lambda names: {"at_least_one_of": names}),
             groups.map(lambda names: {"mutually_exclusive": names}),
+            groups.map(lambda names: {"exactly_one_of": names}),
         ]
     # Two rules about the same parameters would repeat each other.
     return draw(st.lists(st.one_of(kinds), max_size=3, unique_by=_subject)) if kinds else []
+
+
+def nested_paths(properties: Schema) -> Iterator[tuple[str, Schema]]:
+    """Yield the path and the schema of every parameter that a path can name."""
+    for name, part in properties.items():
+        if "." in name:
+            continue
+        yield name, part
+        inner = part.get("or", part)
+        while "items" in inner:
+            inner = inner["items"]
+        yield from ((f"{name}.{path}", below) for path, below in nested_paths(inner.get("properties", {})))
 
 
 def _subject(rule: Schema) -> str:
@@ -364,7 +387,11 @@ def documents(draw: DrawFn) -> Spec:
             "from": low,
             "to": high,
             "unit": draw(units),
+            **draw(st.sampled_from([{}, {"approximate": True}])),
         }
+    if draw(st.booleans()):
+        shown = st.fixed_dictionaries({"document": texts(30), "shows": texts()})
+        spec["source"]["evidence"] = draw(st.lists(shown, min_size=1, max_size=2))
     examples = [
         value
         for value in draw(st.lists(values({"type": "object", **schema_input}), max_size=2))

@@ -175,10 +175,10 @@ def walk_schema(schema: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[s
 
 def kind_of_schema(part: Mapping[str, Any]) -> str:
     kinds = [part["type"]] if isinstance(part["type"], str) else part["type"]
-    kind = "URL or file" if part.get("format") == "uri" else kinds[0]
-    if kind == "array":
-        kind = f"list of {kind_of_schema(part['items'])}"
-    return f"{kind} or null" if "null" in kinds else kind
+    words = ["URL or file" if part.get("format") == "uri" else kind for kind in kinds if kind != "null"]
+    if "array" in words:
+        words[words.index("array")] = f"list of {kind_of_schema(part['items'])}"
+    return " or ".join([*words, "null"] if "null" in kinds else words)
 
 
 def limit_text(quantifier: str, unit: str, low: Any, high: Any) -> str:
@@ -248,6 +248,10 @@ def bare_shape(annotation: Any, metadata: Sequence[Any]) -> Shape:
         members = [member for member in arguments if member not in (types.NoneType, MISSING)]
         if set(members) == {str, Path, bytes, bytearray, memoryview, IO[bytes]}:
             result = Shape("URL or file")
+        elif str in members and len(members) == 2:
+            [member] = [member for member in members if member is not str]
+            result = shape(member)
+            result = replace(result, kind=f"string or {result.kind}")
         elif len(members) == 2:
             model, typed = members
             assert f"{model.__name__}Input" == typed.__name__
@@ -522,12 +526,13 @@ def usual(latency: float | None) -> str:
     return "not documented" if latency is None else f"{round(latency)} s"
 
 
-def price(about: Mapping[str, Any]) -> str:
-    if "pricing" not in about:
+def price(facts: Mapping[str, Any]) -> str:
+    if "pricing" not in facts:
         return ""
-    pricing = about["pricing"]
+    pricing = facts["pricing"]
     figures = dict.fromkeys(plain(pricing[end]) for end in ("from", "to"))
-    return f"; price {' to '.join(figures)} {pricing['currency']} per {pricing['unit']}"
+    about = "about " if pricing.get("approximate") else ""
+    return f"; price {about}{' to '.join(figures)} {pricing['currency']} per {pricing['unit']}"
 
 
 def expected_words(rule: Mapping[str, Any]) -> Iterator[str]:

@@ -18,6 +18,7 @@ RUNTIME = Path(kling_adapters.__file__).parent
 # In the order of their imports.
 MODULES = (
     "media.urls",
+    "schema.paths",
     "schema.rules",
     "schema.param_types",
     "schema.fields",
@@ -47,7 +48,7 @@ FAULTS = [
     ("wrong value required", FULL, "", 'equals={"duration": 5}', 'equals={"duration": 10}', "refuses a valid input: ['mask_url"),
     ("null counts as set", FULL, "schema.rules", "if all(set_values.get(name) is None", "if all(name not in set_values", "broken are"),
     ("default counts as set", FULL, "schema.rules", "if all(set_values.get(name)", "if all(values.get(name)", "broken are ['images', 'note', 'prompt']"),
-    ("default not compared", CORNERS, "schema.checks", "dump_set_fields(field.default)", "None", "accepts what breaks ['text']"),
+    ("default not compared", CORNERS, "schema.fields", "dump_set_fields(field.default)", "None", "accepts what breaks ['text']"),
     ("infinity", CORNERS, "schema.params", "allow_inf_nan=False", "allow_inf_nan=True", "accepts what breaks ['ratio']"),
     ("lone surrogates", CORNERS, "schema.params", "str_max_length=sys.maxsize,", "", "accepts what breaks ['text']"),
     ("space in a URL", CORNERS, "media.urls", r"/?#][^\s", "/?#][^", "accepts what breaks ['picture']"),

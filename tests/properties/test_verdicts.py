@@ -11,6 +11,7 @@ import re
 from pathlib import Path
 from typing import Any
 
+import jsonschema_rs
 import pytest
 from kling_sandbox.validation import InvalidParams, Validator
 
@@ -18,10 +19,14 @@ from .differences import ALTERNATE_FORMS, DIFFERENCES, Difference
 from .edits import edits
 from .judging import Judge
 from .models import models
+from .prose_rules import broken_rules, split_rule
 from .searching import every_edit, several_edits
 
 MODELS = models()
 PAGE = Path(__file__).parents[2] / "docs" / "validation.md"
+
+# The kinds of rules that the packaged schema has under `allOf`, too.
+STANDARD_KINDS = {"exactly_one_of"}
 
 # Inputs that were judged wrongly once.
 REGRESSIONS: list[tuple[str, Any]] = [
@@ -64,6 +69,24 @@ def test_sandbox_accepts_valid_bodies_only(slug: str) -> None:
         for edit in edits(schema, example):
             if (body := send_as_json(edit.of(example))) is not None:
                 assert allowed(sandbox, body) == (not judge.verdict(body, ALTERNATE_FORMS).broken), body
+
+
+@pytest.mark.parametrize("slug", sorted(slug for slug in MODELS if "allOf" in MODELS[slug][0]))
+def test_standard_form_of_rules_allows_same_bodies(slug: str) -> None:
+    """The rules that JSON Schema can express refuse the same bodies in both forms, if the fields are valid."""
+    schema, model = MODELS[slug]
+    judge, standard = Judge(schema, model), jsonschema_rs.Draft202012Validator({"allOf": schema["allOf"]})
+    expressible = [rule for rule in schema["x-kling"]["rules"] if split_rule(rule)[0] in STANDARD_KINDS]
+    assert len(schema["allOf"]) == len(expressible)
+    rules = {**schema, "x-kling": {"rules": expressible}}
+    verdicts: set[bool] = set()
+    for example in schema["examples"]:
+        for edit in edits(schema, example):
+            body = send_as_json(edit.of(example))
+            if body is not None and judge.allows(body):
+                verdicts.add(is_broken := bool(broken_rules(rules, body)))
+                assert standard.is_valid(body) != is_broken, body
+    assert verdicts == {True, False}
 
 
 def send_as_json(body: Any) -> Any:

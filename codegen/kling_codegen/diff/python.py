@@ -49,7 +49,7 @@ def _classes_by_path(spec: Spec) -> dict[str, Class]:
 def _object_paths(schema: Schema, path: str) -> Iterator[str]:
     """Yield the path of each object, those within it first, as the classes come."""
     for name, part in schema.keywords().get("properties", {}).items():
-        inner, at = part, f"{path}.{name}".lstrip(".")
+        inner, at = part.list_form, f"{path}.{name}".lstrip(".")
         while inner.items is not MISSING:
             inner, at = inner.items, f"{at}[]"
         if inner.kind == "object":

@@ -11,6 +11,7 @@ from pydantic import MISSING
 from kling_codegen.diff.change import Change, limit_change
 from kling_codegen.language import Spec
 from kling_codegen.rules.condition import Part
+from kling_codegen.rules.paths import find_target
 from kling_codegen.rules.rule import iter_conditions
 
 _Parts: TypeAlias = Mapping[tuple[tuple[str, ...], str], Part]
@@ -26,7 +27,7 @@ def compare_rules(old: Spec, new: Spec) -> Iterator[Change]:
             continue
         # The side without the part.
         spec, parts = (old, before) if key in after else (new, after)
-        if set(part.parameters) - spec.input.properties.keys():
+        if not all(_has_parameter(spec, name) for name in part.parameters):
             continue
         if part.limit is not None:
             yield from _compare_limits(before.get(key), after.get(key))
@@ -36,6 +37,11 @@ def compare_rules(old: Spec, new: Spec) -> Iterator[Change]:
             yield limit_change(
                 path, "rule", old_value, new_value, "calls that break it", narrower=key in after
             )
+
+
+def _has_parameter(spec: Spec, name: str) -> bool:
+    properties = spec.input.properties
+    return name in properties or find_target(name, properties, spec.input.required) is not None
 
 
 def _collect_parts(spec: Spec) -> _Parts:

@@ -73,6 +73,7 @@ def read_blocks(lines: Lines, notes: Notes) -> list[Block]:
         if end and end[0] == "Response Type":
             break
         if end or number == len(lines):
+            notes.cut_line = number
             notes.doubt(
                 number, "input", "no heading Response Type after the parameters; the page may be cut off"
             )

@@ -8,8 +8,12 @@ from typing import Any
 
 from kling_codegen.draft.page import Page
 
-AT_LEAST, AT_MOST = "at_least_one_of", "mutually_exclusive"
-READ_AS = {AT_LEAST: "taken to need at least one of", AT_MOST: "taken to allow at most one of"}
+AT_LEAST, AT_MOST, EXACTLY = "at_least_one_of", "mutually_exclusive", "exactly_one_of"
+READ_AS = {
+    AT_LEAST: "taken to need at least one of",
+    AT_MOST: "taken to allow at most one of",
+    EXACTLY: "taken to need exactly one of",
+}
 
 SET = r"(?:given|provided|used|set|sent|specified|supplied)"
 DO_SET = r"(?:(?:please|you must|must) )?(?:provide|give|specify|supply|send|set|pass)"
@@ -21,13 +25,13 @@ WITH_THIS = (
 )
 # or about all of LIST. To be on the safe side, "either" by itself needs none, and "provide either" allows both.
 TOGETHER = {
-    rf"LIST (?:{BARRED} together|are mutually exclusive)": [AT_MOST],
-    rf"(?:{DO_SET} )?only one of LIST(?: (?:can|may) be {SET})?": [AT_MOST],
-    rf"either LIST(?: (?:can|may) be {SET})?": [AT_MOST],
-    rf"{DO_SET} either LIST": [AT_LEAST],
-    rf"either LIST{NEEDED}": [AT_LEAST],
-    rf"(?:{DO_SET} )?at least one of LIST{NEEDED}?": [AT_LEAST],
-    rf"(?:{DO_SET} )?exactly one of LIST{NEEDED}?": [AT_LEAST, AT_MOST],
+    rf"LIST (?:{BARRED} together|are mutually exclusive)": AT_MOST,
+    rf"(?:{DO_SET} )?only one of LIST(?: (?:can|may) be {SET})?": AT_MOST,
+    rf"either LIST(?: (?:can|may) be {SET})?": AT_MOST,
+    rf"{DO_SET} either LIST": AT_LEAST,
+    rf"either LIST{NEEDED}": AT_LEAST,
+    rf"(?:{DO_SET} )?at least one of LIST{NEEDED}?": AT_LEAST,
+    rf"(?:{DO_SET} )?exactly one of LIST{NEEDED}?": EXACTLY,
 }
 SENTENCE = (
     r"(?:(?P<before>.*[,:(]) ?)?(?:FORM)(?: at the same time)?(?P<not_both>,? (?:but )?not both)?[.!)]*"
@@ -48,18 +52,19 @@ def find_groups(sentence: str, name: str, parameters: list[str]) -> Iterator[tup
     form = rf"(?:(?:it|this|this parameter|{name}) )?{WITH_THIS.replace('LIST', name_list)}"
     if match := _match(form, sentence, name, parameters):
         for excluded in re.findall(names, match["list"]):
-            yield from _rules([AT_MOST], [name, excluded], parameters)
+            yield from _rules(AT_MOST, [name, excluded], parameters)
     name_list = rf"(?P<list>{single}(?:(?:,|,? and|,? or) {single})+)"
-    for form, keys in TOGETHER.items():
+    for form, key in TOGETHER.items():
         if match := _match(form.replace("LIST", name_list), sentence, name, parameters):
-            extra_keys = [AT_MOST] if match["not_both"] and AT_MOST not in keys else []
-            yield from _rules([*keys, *extra_keys], re.findall(names, match["list"]), parameters)
+            key = EXACTLY if key == AT_LEAST and match["not_both"] else key  # noqa: PLW2901
+            yield from _rules(key, re.findall(names, match["list"]), parameters)
 
 
-def _rules(keys: list[str], names: list[str], parameters: list[str]) -> Iterator[tuple[str, list[str]]]:
+def _rules(key: str, names: list[str], parameters: list[str]) -> Iterator[tuple[str, list[str]]]:
     # In the order of the page, so that each member of a group yields the same rule.
     group = [name for name in parameters if name in names]
-    yield from ((key, group) for key in keys if len(group) > 1)
+    if len(group) > 1:
+        yield key, group
 
 
 def _match(form: str, sentence: str, name: str, parameters: list[str]) -> re.Match[str] | None:
@@ -80,8 +85,8 @@ def find_objection(key: str, group: list[str], inside: Mapping[str, Any], page: 
         if schema.get("default") not in (None, "", []):
             return f"{name} has a value when it is not set"
     sent = [name for name in group if page.sent.get(name) not in (None, "", [])]
-    if key == AT_MOST and len(sent) > 1:
+    if key != AT_LEAST and len(sent) > 1:
         return f"the example sends {' and '.join(sent)}"
     # An empty value in the example is a placeholder.
     sends_none = page.sent_line and not page.sent.keys() & {*group}
-    return "the example sends none of them" if key == AT_LEAST and sends_none else ""
+    return "the example sends none of them" if key != AT_MOST and sends_none else ""

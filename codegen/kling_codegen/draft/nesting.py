@@ -13,6 +13,7 @@ from itertools import islice
 from typing import TypeAlias
 
 from kling_codegen.draft.blocks import Block
+from kling_codegen.draft.evidence import Evidence
 from kling_codegen.draft.notes import Notes
 from kling_codegen.draft.page import Page
 
@@ -31,7 +32,7 @@ class Node:
 Level: TypeAlias = tuple[Node, ...]
 
 
-def nest(page: Page, notes: Notes) -> Level:
+def nest(page: Page, notes: Notes, evidence: Evidence) -> Level:
     """Return the parameters as a tree; note its reasons as a discrepancy and a doubt."""
     blocks = page.blocks
     if not any(_is_object(block) for block in blocks):
@@ -42,7 +43,9 @@ def nest(page: Page, notes: Notes) -> Level:
         doubt = "the order from A to Z does not show which parameters belong to a list; drafted as parameters of the model"
         notes.doubt(blocks[0].line, "input", doubt)
         return tuple(Node(block) for block in blocks)
-    best = min(readings, key=lambda level: _rank_reading(level, page))
+    best = min(
+        readings, key=lambda level: (-len(evidence.keys() & set(_paths(level))), _rank_reading(level, page))
+    )
     likely = [
         level for level in readings if _rank_reading(level, page)[:-1] == _rank_reading(best, page)[:-1]
     ]
@@ -86,6 +89,12 @@ def _rank_reading(level: Level, page: Page) -> tuple[int, int, int, int]:
     mentioned = sum(_mentions(node, part) for node in inside for part in node.parts)
     empty = sum(_is_object(node.block) and not node.parts for node in level)
     return misplaced, empty, -mentioned, sum(len(node.parts) for node in inside)
+
+
+def _paths(level: Level, prefix: str = "") -> Iterator[str]:
+    for node in level:
+        yield f"{prefix}{node.block.name}"
+        yield from _paths(node.parts, f"{prefix}{node.block.name}.")
 
 
 def _mentions(node: Node, part: Node) -> bool:

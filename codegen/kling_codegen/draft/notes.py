@@ -24,10 +24,21 @@ class Notes:
 
     all: list[Note] = field(default_factory=list[Note])
     discrepancies: list[dict[str, str]] = field(default_factory=list[dict[str, str]])
+    # Parameters whose values the draft leaves out, because they could be read in several ways or in none.
+    undecided: dict[str, str] = field(default_factory=dict[str, str])
+    # Parameters whose description has a limit or a condition that the draft leaves out.
+    unread: set[str] = field(default_factory=set[str])
+    # The line in which the page ends within its parameters; 0 for a whole page.
+    cut_line: int = 0
 
     def doubt(self, line: int, about: str, text: str) -> None:
         """Note an implied or undecided fact."""
         self.all.append(Note(line, "doubt", about, text))
+
+    def unread_sentence(self, line: int, about: str, text: str) -> None:
+        """Note a sentence with a limit or a condition that is not in the draft."""
+        self.unread.add(about)
+        self.doubt(line, about, text)
 
     def discrepancy(self, line: int, about: str, page: str, decision: str) -> None:
         """Note a contradiction of the page; the decision of the draft is a doubt, too."""

@@ -62,14 +62,14 @@ def read_limits(path: str, block: Block, schema: Schema, notes: Notes) -> Iterat
                 schema["minItems" if low else "maxItems"] = number
             elif kind == "string" and "format" not in schema and CHARACTERS.fullmatch(unit):
                 schema["minLength" if low else "maxLength"] = number
-            elif schema.get("format") and unit.lower() in BYTES and not low and "." not in path:
+            elif schema.get("format") and unit.lower() in BYTES and not low:
                 yield _max_bytes(path, block, number, unit, notes)
             else:
                 continue
             is_drafted = True
         limit = LIMIT.search(sentence)
         if not is_drafted and limit and FIGURE.search(sentence, limit.end()):
-            notes.doubt(block.text_line, path, f"a limit that is not in the draft: {sentence}")
+            notes.unread_sentence(block.text_line, path, f"a limit that is not in the draft: {sentence}")
 
 
 def _max_bytes(path: str, block: Block, number: int, unit: str, notes: Notes) -> Schema:
@@ -107,7 +107,7 @@ def find_references(
             yield {"references": {"field": texts[0], "token": form, "list": lists[0]}}
         else:
             doubt = f"{match[0]} does not clearly name an item of one list in one text; no rule is drafted"
-            notes.doubt(block.text_line, block.name, doubt)
+            notes.unread_sentence(block.text_line, block.name, doubt)
 
 
 def _form(match: re.Match[str]) -> str:
@@ -140,7 +140,8 @@ def find_conditions(block: Block, inside: Schema, page: Page, notes: Notes) -> I
 
 def _note_left_out(block: Block, sentence: str, notes: Notes, objection: str = "") -> None:
     reason = f", as {objection}" if objection else ""
-    notes.doubt(block.text_line, block.name, f"a condition that is not in the draft{reason}: {sentence}")
+    text = f"a condition that is not in the draft{reason}: {sentence}"
+    notes.unread_sentence(block.text_line, block.name, text)
 
 
 def _read_requirements(

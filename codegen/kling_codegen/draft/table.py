@@ -12,6 +12,7 @@ from pydantic import MISSING
 
 from kling_codegen.draft import example, prose
 from kling_codegen.draft.blocks import Block
+from kling_codegen.draft.evidence import Evidence
 from kling_codegen.draft.nesting import Level, Node
 from kling_codegen.draft.notes import Notes
 from kling_codegen.draft.page import Page
@@ -32,6 +33,7 @@ class Table:
 
     page: Page
     notes: Notes
+    evidence: Evidence
     rules: list[Schema] = field(default_factory=list[Schema])
 
     def read_level(self, level: Level, path: str, sent: Mapping[str, Any]) -> Schema:
@@ -58,7 +60,8 @@ class Table:
         block = node.block
         self.notes.quote_page(block.text_line, path, block.text or "nothing")
         schema = self.read_type(node, path, sent)
-        subject = Subject(path, schema["type"], block, sent.get(block.name, MISSING), self.notes)
+        value = sent.get(block.name, MISSING)
+        subject = Subject(path, schema["type"], block, value, self.notes, self.evidence.get(path))
         default, allowed = read_values(subject)
         if allowed and "format" in schema:
             subject.doubt("allowed values beside type string (uri); left out")

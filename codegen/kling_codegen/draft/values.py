@@ -20,6 +20,7 @@ from kling_codegen.draft.digits import (
     read_run,
     split_digits,
 )
+from kling_codegen.draft.evidence import is_printed, list_values
 from kling_codegen.draft.example_code import LITERALS
 from kling_codegen.draft.subject import Subject
 
@@ -32,7 +33,7 @@ KINDS: dict[str, Any] = {
 def read_values(subject: Subject) -> Reading:
     """Return default and allowed values of a parameter; undecided ones are left out, with a doubt."""
     block = subject.block
-    default, values = _choose(subject)
+    default, values = _read_as_evidence(subject) or _choose(subject)
     if block.more:
         values = _continue_list(subject, values)
     if values and block.total not in (None, len(values)):
@@ -50,6 +51,29 @@ def read_values(subject: Subject) -> Reading:
         )
         values = []
     return default, values
+
+
+def _read_as_evidence(subject: Subject) -> Reading | None:
+    """Return the reading of numbers that are run together as the existing spec has them, if it fits."""
+    block, evidence = subject.block, subject.evidence
+    if evidence is None or not re.fullmatch(r"(?:null)?[\d.\s-]+", block.values):
+        return None
+    values, default = list_values(evidence), evidence.default
+    shown = values[: len(values) - block.more]
+    if block.marked:
+        marked = next(iter(_split_values(subject, block.default)), MISSING) if block.default else MISSING
+        return (marked, shown) if is_printed(shown, block.values) else None
+    # The default of a required parameter is a sample, which no spec has.
+    defaults = values if default is MISSING else [default]
+    readings = [(first, shown) for first in defaults] + [(MISSING, shown)]
+    return next(
+        (
+            (first, rest)
+            for first, rest in readings
+            if is_printed([*([] if first is MISSING else [first]), *rest], block.values)
+        ),
+        None,
+    )
 
 
 def _choose(subject: Subject) -> Reading:
@@ -89,7 +113,7 @@ def _split_values(subject: Subject, text: str) -> list[Any]:
     elif text and subject.block.marked and text == subject.block.default and subject.kind == "string":
         values = [text]
     if text and not values:
-        subject.doubt(f"{text!r} could not be split into values; left out")
+        subject.leave_out(f"{text!r} could not be split into values")
     return values
 
 
@@ -125,9 +149,14 @@ def _continue_list(subject: Subject, values: list[Any]) -> list[Any]:
     """Add the values behind "+3 more", if those shown go up in equal steps."""
     more, numbers = subject.block.more, [as_integer(value) for value in values]
     shown = f"{len(values)} allowed values are shown, then +{more} more"
+    listed = list_values(subject.evidence) if subject.evidence else []
+    if len(listed) == len(values) + more and [*map(str, listed[: len(values)])] == [*map(str, values)]:
+        return listed
     steps = {b - a for a, b in pairwise(numbers) if a is not None and b is not None}
     if len(numbers) < 3 or None in numbers or len(steps) != 1:
         subject.discrepancy(f"{shown}; the remaining ones are unknown", "any value; the list is left out")
+        if listed:
+            subject.notes.undecided[subject.path] = subject.block.values
         return []
     step, last = steps.pop(), numbers[-1] or 0
     added = [last + step * count for count in range(1, more + 1)]

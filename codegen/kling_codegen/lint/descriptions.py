@@ -92,7 +92,7 @@ def _missing_limit(spec: Spec, parameter: Parameter, end: str, value: float, uni
         }
         is_present = sizes & {base ** _BYTES[unit] * value for base in (1000, 1024)}
         return "" if is_present else "the rule max_bytes"
-    schema = parameter.schema
+    schema = parameter.schema.list_form
     if schema.kind == "array" and unit in _LETTERS and schema.items is not MISSING:
         schema = schema.items
     keywords = schema.keywords()
@@ -121,7 +121,10 @@ _NEEDS = re.compile(
 
 def check_conditions(spec: Spec, parameter: Parameter) -> Iterator[Finding]:
     """Find a condition of the description that no rule has."""
-    groups = [{name for _, name in condition.parameters()} for _, condition in iter_conditions(spec.rules)]
+    groups = [
+        {part for _, name in condition.parameters() for part in (name, name.partition(".")[0])}
+        for _, condition in iter_conditions(spec.rules)
+    ]
     root = parameter.at[2]
     neighbours = set(spec.input.properties) - {root}
     for sentence in re.split(r"[.;]\s", parameter.description):

@@ -45,6 +45,8 @@ class Condition(ABC):
     # The reference in specs/README.md: the value of the key, and the meaning of the rule.
     example: ClassVar[str]
     meaning: ClassVar[str]
+    # True if names can be paths into nested parameters.
+    takes_paths: ClassVar[bool] = False
 
     @abstractmethod
     def parameters(self) -> Iterator[tuple[Location, str]]:
@@ -72,6 +74,14 @@ class Condition(ABC):
     def parts(self) -> Iterator[Part]:
         """Yield the parts that `kling-codegen diff` compares, independent of their grouping."""
 
+    def json_schema(self, properties: Mapping[str, Schema]) -> dict[str, Any]:
+        """Return the condition in keywords of JSON Schema, for the packaged schema; empty without such a form.
+
+        Only kinds from `exactly_one_of` on have one; the schema of a model that does not use them stays as it is.
+        """
+        del properties
+        return {}
+
     def can_refuse_default(self, name: str, default: Any) -> bool:
         """Return whether this default can make a call without `name` violate the condition."""
         del name, default
@@ -81,6 +91,12 @@ class Condition(ABC):
         """Yield the parts without effect, for `kling-codegen lint`."""
         del required
         yield from ()
+
+
+def set_schema(name: str, schema: Schema) -> dict[str, Any]:
+    """Return the JSON Schema of an object in which a parameter is set."""
+    is_set = {"required": [name]}
+    return {**is_set, "properties": {name: {"not": {"type": "null"}}}} if schema.nullable else is_set
 
 
 def quote(value: Any) -> str:

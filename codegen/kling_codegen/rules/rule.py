@@ -13,6 +13,7 @@ from kling_codegen.closed import Closed
 from kling_codegen.messages import LocatedMessage, Message, find_closest
 from kling_codegen.rules import kinds
 from kling_codegen.rules.condition import Condition
+from kling_codegen.rules.paths import find_target, list_paths
 from kling_codegen.schema import Schema
 
 
@@ -54,9 +55,11 @@ class _Rule(Closed):
         for at, message in condition.reference_errors(properties, required):
             yield (key, *at), message
         for at, name in condition.parameters():
-            if name not in properties:
+            is_path = condition.takes_paths
+            if not (find_target(name, properties, required) if is_path else name in properties):
                 text = f"{name} is not a parameter of this model"
-                yield (key, *at), Message(text, "", find_closest(name, properties))
+                names = list_paths(properties) if is_path else properties
+                yield (key, *at), Message(text, "", find_closest(name, names))
 
 
 if TYPE_CHECKING:

@@ -25,7 +25,9 @@ class Validator:
     def __init__(self, schema: Schema) -> None:
         """Raise ValueError if the schema is invalid or has a rule of an unknown kind."""
         self.schema = schema
-        self._validator = jsonschema_rs.Draft202012Validator(dict(schema), retriever=_refuse_reference)
+        # The rules below name the parameters; `allOf` has the same rules as far as JSON Schema can express them.
+        fields = {key: part for key, part in schema.items() if key != "allOf"}
+        self._validator = jsonschema_rs.Draft202012Validator(fields, retriever=_refuse_reference)
         self._rules = [next(iter(rule.items())) for rule in schema["x-kling"].get("rules", ())]
         for kind, _ in self._rules:
             if kind not in _RULES:
@@ -100,10 +102,11 @@ def _requires(rule: Schema, body: Schema, values: Schema) -> Iterator[str]:
 
 def _references(rule: Schema, _: Schema, values: Schema) -> Iterator[str]:
     before, after = rule["token"].split("{n}")
-    count = len(values.get(rule["list"]) or ())
-    for match in re.finditer(
-        f"{re.escape(before) or '(?<![0-9])'}([0-9]+){re.escape(after)}", values.get(rule["field"]) or ""
-    ):
+    text, items = values.get(rule["field"]) or "", values.get(rule["list"])
+    if not isinstance(text, str) or isinstance(items, str):
+        return
+    count = len(items or ())
+    for match in re.finditer(f"{re.escape(before) or '(?<![0-9])'}([0-9]+){re.escape(after)}", text):
         digits = match[1].lstrip("0")
         # Numbers with more digits than the count are not parsed, because Python refuses very long ones.
         if not digits or len(digits) > len(str(count)) or int(digits) > count:
@@ -121,6 +124,12 @@ def _mutually_exclusive(rule: Sequence[str], body: Schema, _: Schema) -> Iterato
         yield f"{' and '.join(names)} exclude each other: only one of {', '.join(rule)} is accepted"
 
 
+def _exactly_one_of(rule: Sequence[str], body: Schema, values: Schema) -> Iterator[str]:
+    if all(body.get(name) is None for name in rule):
+        yield f"exactly one of {', '.join(rule)} is needed"
+    yield from _mutually_exclusive(rule, body, values)
+
+
 def _max_bytes(*_: Any) -> Iterator[str]:
     """Yield nothing: the rule limits local files before their upload, and submits contain only URLs."""
     return iter(())
@@ -131,5 +140,6 @@ _RULES: Final[Mapping[str, Callable[[Any, Schema, Schema], Iterator[str]]]] = {
     "references": _references,
     "at_least_one_of": _at_least_one_of,
     "mutually_exclusive": _mutually_exclusive,
+    "exactly_one_of": _exactly_one_of,
     "max_bytes": _max_bytes,
 }

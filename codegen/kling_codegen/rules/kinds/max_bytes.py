@@ -11,6 +11,7 @@ from kling_codegen.closed import Closed, Text
 from kling_codegen.keywords import UNKNOWN
 from kling_codegen.messages import LocatedMessage, Location, Message
 from kling_codegen.rules.condition import Condition, Part
+from kling_codegen.rules.paths import find_target
 from kling_codegen.schema import Schema
 
 
@@ -19,8 +20,9 @@ class MaxBytes(Condition, Closed):
 
     example: ClassVar = "{field: image_url, bytes: 52428800}"
     meaning: ClassVar = "the largest size of a local file"
+    takes_paths: ClassVar = True
 
-    field: Annotated[Text, Field(description="A parameter with format uri.")]
+    field: Annotated[Text, Field(description="A parameter with format uri, or the path of one.")]
     bytes: Annotated[int, Field(gt=0, description="The largest size of a local file, in bytes.")]
 
     def parameters(self) -> Iterator[tuple[Location, str]]:
@@ -29,8 +31,8 @@ class MaxBytes(Condition, Closed):
     def reference_errors(
         self, properties: Mapping[str, Schema], required: Sequence[str]
     ) -> Iterator[LocatedMessage]:
-        field = properties.get(self.field)
-        if field and field.kind != UNKNOWN and field.format is MISSING:
+        target = find_target(self.field, properties, required)
+        if target and target.schema.kind != UNKNOWN and target.schema.format is MISSING:
             yield ("field",), Message(f"{self.field} must have format uri")
 
     def violations(self, set_values: Mapping[str, Any], values: Mapping[str, Any]) -> Iterator[Message]:

@@ -13,6 +13,7 @@ from kling_adapters.client.result import AsyncResult, Result
 from kling_adapters.driver.async_ import AsyncDriver
 from kling_adapters.driver.sync import SyncDriver
 from kling_adapters.models.corners import CornersInput
+from kling_adapters.models.every_rule import EveryRuleInput
 from kling_adapters.models.full_1_5 import Full15Input
 from kling_adapters.models.plain import PlainInput
 from kling_adapters.schema.params import Params
@@ -29,6 +30,18 @@ class SyncCalls(CallFlows[SyncDriver, Job, Result, GatewayTransport], metaclass=
         tag: str | None = None,
         extra: Extra = None,
         **params: Unpack[CornersInput],
+    ) -> Job: ...
+    @overload
+    def submit(
+        self,
+        model: Literal["every-rule"],
+        /,
+        *,
+        save_to: str | PathLike[str] | None = None,
+        timeout: float | None = None,
+        tag: str | None = None,
+        extra: Extra = None,
+        **params: Unpack[EveryRuleInput],
     ) -> Job: ...
     @overload
     def submit(
@@ -76,6 +89,18 @@ class SyncCalls(CallFlows[SyncDriver, Job, Result, GatewayTransport], metaclass=
         tag: str | None = None,
         extra: Extra = None,
         **params: Unpack[CornersInput],
+    ) -> Result: ...
+    @overload
+    def run(
+        self,
+        model: Literal["every-rule"],
+        /,
+        *,
+        save_to: str | PathLike[str] | None = None,
+        timeout: float | None = None,
+        tag: str | None = None,
+        extra: Extra = None,
+        **params: Unpack[EveryRuleInput],
     ) -> Result: ...
     @overload
     def run(
@@ -123,6 +148,18 @@ class SyncCalls(CallFlows[SyncDriver, Job, Result, GatewayTransport], metaclass=
         tag: str | None = None,
         extra: Extra = None,
         **params: Unpack[CornersInput],
+    ) -> Result: ...
+    @overload
+    def run_direct(
+        self,
+        model: Literal["every-rule"],
+        /,
+        *,
+        save_to: str | PathLike[str] | None = None,
+        timeout: float | None = None,
+        tag: str | None = None,
+        extra: Extra = None,
+        **params: Unpack[EveryRuleInput],
     ) -> Result: ...
     @overload
     def run_direct(
@@ -178,6 +215,18 @@ class AsyncCalls(CallFlows[AsyncDriver, AsyncJob, AsyncResult, AsyncGatewayTrans
     @overload
     async def submit(
         self,
+        model: Literal["every-rule"],
+        /,
+        *,
+        save_to: str | PathLike[str] | None = None,
+        timeout: float | None = None,
+        tag: str | None = None,
+        extra: Extra = None,
+        **params: Unpack[EveryRuleInput],
+    ) -> AsyncJob: ...
+    @overload
+    async def submit(
+        self,
         model: Literal["full-1.5"],
         /,
         *,
@@ -221,6 +270,18 @@ class AsyncCalls(CallFlows[AsyncDriver, AsyncJob, AsyncResult, AsyncGatewayTrans
         tag: str | None = None,
         extra: Extra = None,
         **params: Unpack[CornersInput],
+    ) -> AsyncResult: ...
+    @overload
+    async def run(
+        self,
+        model: Literal["every-rule"],
+        /,
+        *,
+        save_to: str | PathLike[str] | None = None,
+        timeout: float | None = None,
+        tag: str | None = None,
+        extra: Extra = None,
+        **params: Unpack[EveryRuleInput],
     ) -> AsyncResult: ...
     @overload
     async def run(
@@ -268,6 +329,18 @@ class AsyncCalls(CallFlows[AsyncDriver, AsyncJob, AsyncResult, AsyncGatewayTrans
         tag: str | None = None,
         extra: Extra = None,
         **params: Unpack[CornersInput],
+    ) -> AsyncResult: ...
+    @overload
+    async def run_direct(
+        self,
+        model: Literal["every-rule"],
+        /,
+        *,
+        save_to: str | PathLike[str] | None = None,
+        timeout: float | None = None,
+        tag: str | None = None,
+        extra: Extra = None,
+        **params: Unpack[EveryRuleInput],
     ) -> AsyncResult: ...
     @overload
     async def run_direct(

@@ -7,6 +7,7 @@ from kling_adapters.schema.catalog import CatalogEntry, lazy_exports
 
 if TYPE_CHECKING:
     from kling_adapters.models.corners import Corners as Corners
+    from kling_adapters.models.every_rule import EveryRule as EveryRule
     from kling_adapters.models.full_1_5 import Full15 as Full15
     from kling_adapters.models.plain import Plain as Plain
 
@@ -18,6 +19,14 @@ CATALOG: tuple[CatalogEntry, ...] = (
         latency=None,
         module="kling_adapters.models.corners",
         name="Corners",
+    ),
+    CatalogEntry(
+        slug="every-rule",
+        title="Every Rule",
+        returns="video",
+        latency=90.0,
+        module="kling_adapters.models.every_rule",
+        name="EveryRule",
     ),
     CatalogEntry(
         slug="full-1.5",
@@ -40,6 +49,7 @@ CATALOG: tuple[CatalogEntry, ...] = (
 __all__ = [
     "CATALOG",
     "Corners",
+    "EveryRule",
     "Full15",
     "Plain",
 ]

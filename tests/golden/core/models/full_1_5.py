@@ -10,7 +10,7 @@ from typing import Annotated, ClassVar, Literal, NotRequired, TypedDict
 from pydantic import MISSING, Field
 
 from kling_adapters.schema.adapter import Adapter
-from kling_adapters.schema.param_types import BoolOnly, Deprecation, IntOrStr, Media
+from kling_adapters.schema.param_types import BoolOnly, Deprecation, IntOrStr, Media, TextOr
 from kling_adapters.schema.params import Params, Part
 from kling_adapters.schema.rules import AtLeastOneOf, MaxBytes, MutuallyExclusive, References, Requires
 
@@ -25,6 +25,20 @@ class PanelInput(TypedDict):
     """The same as Panel, as a dict."""
 
     speech: NotRequired[str]
+
+
+class CastItem(Part):
+    """An item of `cast`."""
+
+    face_url: Media
+    lines: Annotated[Sequence[Annotated[str, Field(max_length=40)]] | MISSING, Field(max_length=2)] = MISSING
+
+
+class CastItemInput(TypedDict):
+    """The same as CastItem, as a dict."""
+
+    face_url: Media
+    lines: NotRequired[Sequence[str]]
 
 
 class Camera(Part):
@@ -80,6 +94,7 @@ class Full15(Params):
             Requires("mask_url", present=("images",), equals={"duration": 5}),
             References("prompt", token="@Image{n}", list="images"),
             MaxBytes("mask_url", bytes=1048576),
+            References("note", token="#{n}", list="cast"),
             AtLeastOneOf("note", "takes", "seed"),
             MutuallyExclusive("mask_url", "grid", "steps"),
         ),
@@ -126,6 +141,10 @@ class Full15(Params):
         Sequence[Annotated[Sequence[Panel], Field(max_length=4)]] | MISSING,
         Field(description="Rows of a comic."),
     ] = MISSING
+    cast: Annotated[
+        TextOr[Annotated[Sequence[CastItem], Field(max_length=2, min_length=1)]] | None,
+        Field(description="Who plays, in words or one by one."),
+    ] = None
     shots: Annotated[
         Sequence[Shot] | MISSING,
         Field(max_length=3, description="Shots of a longer video."),
@@ -155,6 +174,7 @@ Full15Input = TypedDict(
         "words": NotRequired[Sequence[str]],
         "grid": NotRequired[Sequence[Sequence[int]]],
         "panels": NotRequired[Sequence[Sequence[Panel | PanelInput]]],
+        "cast": NotRequired[str | Sequence[CastItem | CastItemInput] | None],
         "shots": NotRequired[Sequence[Shot | ShotInput]],
     },
 )

@@ -1,0 +1,60 @@
+"""Paths of rules into nested parameters, such as elements.frontal_image_url."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, TypeAlias, cast
+
+Location: TypeAlias = tuple[str | int, ...]
+"""Names and indexes that lead to a parameter."""
+
+_INDEXES = re.compile(r"(\[\d+\])")
+
+
+def find_values(path: str, values: Mapping[str, Any]) -> Iterator[tuple[Location, Any]]:
+    """Yield the location and the value of a parameter in every object that can have it.
+
+    Args:
+        path: Names with dots between them; they lead through objects and through the items of lists.
+        values: The parameters.
+
+    Yields:
+        The location, and the value: None if the parameter is not set there.
+
+    """
+    *holders, name = path.split(".")
+    for location, holder in _iter_objects(values, holders, ()):
+        yield (*location, name), holder.get(name)
+
+
+def _iter_objects(
+    value: Any, steps: Sequence[str], location: Location
+) -> Iterator[tuple[Location, Mapping[str, Any]]]:
+    if isinstance(value, list | tuple):
+        for index, item in enumerate(cast("Sequence[Any]", value)):
+            yield from _iter_objects(item, steps, (*location, index))
+    elif isinstance(value, Mapping):
+        members = cast("Mapping[str, Any]", value)
+        if steps:
+            yield from _iter_objects(members.get(steps[0]), steps[1:], (*location, steps[0]))
+        else:
+            yield location, members
+
+
+def format_location(location: Iterable[str | int]) -> str:
+    """Return a location as text, such as elements[0].frontal_image_url."""
+    text = ""
+    for step in location:
+        text += f"[{step}]" if isinstance(step, int) else f".{step}" if step != "" else '.""'
+    return text.removeprefix(".")
+
+
+def parse_location(text: str) -> Location:
+    """Return the location that `format_location` wrote, if no name in it has a dot or a bracket."""
+    return tuple(
+        int(step[1:-1]) if step.startswith("[") else step
+        for part in text.split(".")
+        for step in _INDEXES.split(part)
+        if step
+    )
