@@ -164,18 +164,18 @@ def schemas(draw: DrawFn, depth: int = 0, *, is_item: bool = False) -> Schema:  
     return {key: schema[key] for key in keys}
 
 
-@st.composite
-def lists(draw: DrawFn, depth: int) -> Schema:
-    """Draw a list."""
-    items = draw(schemas(depth + 1, is_item=True))
-    return {"type": "array", "items": items, **draw(st.just(Schema()) | sizes("Items", [0, 1, 3, 100]))}
-
-
 def rename_some(draw: DrawFn, properties: Schema) -> None:
     """Give some parameters old names, which no parameter has in a call or in Python."""
     for old in draw(st.sets(st.sampled_from(OLD_NAMES), max_size=3)) if draw(st.booleans()) else ():
         if old not in properties:
             properties[draw(st.sampled_from(list(properties)))].setdefault("renamed_from", []).append(old)
+
+
+@st.composite
+def lists(draw: DrawFn, depth: int) -> Schema:
+    """Draw a list."""
+    items = draw(schemas(depth + 1, is_item=True))
+    return {"type": "array", "items": items, **draw(st.just(Schema()) | sizes("Items", [0, 1, 3, 100]))}
 
 
 def sizes(suffix: str, limits: list[int]) -> SearchStrategy[Schema]:

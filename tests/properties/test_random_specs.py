@@ -225,14 +225,14 @@ def plain(value: Any) -> Any:
         if "object" in value.get("type", ())
         else set()
     )
+    extension = value.get("x-kling", {}) if "type" in value else {}
+    if extension:
+        implied |= {"deprecated"}
     if isinstance(kinds := value.get("type"), list) and kinds[1:] and kinds[-1] == "array":
         list_keys = ("items", "minItems", "maxItems")
         form = {"type": "array", **{key: value[key] for key in list_keys if key in value}}
         outer = {key: part for key, part in value.items() if key not in list_keys}
         value = {**outer, "type": kinds[:-1] if kinds[2:] else kinds[0], "or": form}
-    extension = value.get("x-kling", {}) if "type" in value else {}
-    if extension:
-        implied |= {"deprecated"}
     return {key: plain(part) for key, part in value.items() if key not in implied | {"x-kling"}} | extension
 
 

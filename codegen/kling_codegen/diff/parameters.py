@@ -74,6 +74,23 @@ def _compare_schemas(old: Schema, new: Schema, path: str) -> Iterator[Change]:
     yield from _compare_deprecation(old, new, path)
 
 
+def _compare_deprecation(old: Schema, new: Schema, path: str) -> Iterator[Change]:
+    before, after = (
+        MISSING
+        if schema.deprecated is MISSING
+        else schema.deprecated.model_dump(mode="json", exclude_unset=True)
+        for schema in (old, new)
+    )
+    if before == after:
+        return
+    level, effect = _NOT_VALIDATED["description"]
+    if before is MISSING:
+        level, effect = "warning", "calls that set it work, with a warning"
+    elif after is MISSING:
+        level, effect = "additive", "calls that set it issue no warning"
+    yield Change(level, path, "deprecated", before, after, effect)
+
+
 def _forms(schema: Schema) -> dict[str, Schema]:
     """Return the forms of a value by their types."""
     return {schema.kind: schema, schema.list_form.kind: schema.list_form}
@@ -102,23 +119,6 @@ def _compare_forms(old: Schema, new: Schema, path: str) -> Iterator[Change]:
     if old.items is not MISSING and new.items is not MISSING:
         yield from _compare_schemas(old.items, new.items, f"{path}[]")
     yield from compare_properties(old, new, path)
-
-
-def _compare_deprecation(old: Schema, new: Schema, path: str) -> Iterator[Change]:
-    before, after = (
-        MISSING
-        if schema.deprecated is MISSING
-        else schema.deprecated.model_dump(mode="json", exclude_unset=True)
-        for schema in (old, new)
-    )
-    if before == after:
-        return
-    level, effect = _NOT_VALIDATED["description"]
-    if before is MISSING:
-        level, effect = "warning", "calls that set it work, with a warning"
-    elif after is MISSING:
-        level, effect = "additive", "calls that set it issue no warning"
-    yield Change(level, path, "deprecated", before, after, effect)
 
 
 def _compare_allowed_values(old: Schema, new: Schema, path: str) -> Iterator[Change]:
