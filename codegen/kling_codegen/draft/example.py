@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import Any, TypeGuard, cast
 
 from pydantic import MISSING, ValidationError
@@ -23,7 +24,7 @@ def is_object(value: Any) -> TypeGuard[dict[str, Any]]:
 
 def list_items(value: Any) -> list[Any]:
     """Return the items of a list, or a single value as a list."""
-    return cast("list[Any]", value) if isinstance(value, list) else [value]
+    return list(cast("Sequence[Any]", value)) if isinstance(value, list) else [value]
 
 
 def is_url(value: Any) -> bool:
