@@ -96,9 +96,9 @@ class _TextOr:
     """Accepts text beside a list; see TextOr."""
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
-        schema = handler(source)
+        union: Any = handler(source)
         # Not the union itself, whose errors would name each of its members.
-        _, list_schema = schema["choices"]
+        _, list_schema = union["choices"]
 
         def choose(value: Any, validate_list: core_schema.ValidatorFunctionWrapHandler) -> Any:
             if isinstance(value, str):

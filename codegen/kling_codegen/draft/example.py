@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from typing import Any, TypeGuard
+from collections.abc import Sequence
+from typing import Any, TypeGuard, cast
 
 from pydantic import MISSING, ValidationError
 
@@ -23,8 +24,7 @@ def is_object(value: Any) -> TypeGuard[dict[str, Any]]:
 
 def list_items(value: Any) -> list[Any]:
     """Return the items of a list, or a single value as a list."""
-    items: list[Any] = value if isinstance(value, list) else [value]
-    return items
+    return list(cast("Sequence[Any]", value)) if isinstance(value, list) else [value]
 
 
 def is_url(value: Any) -> bool:

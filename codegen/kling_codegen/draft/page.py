@@ -18,7 +18,7 @@ ADDRESS = re.compile(rf"/v[12]/(?!requests\b){SLUG}")
 MAKES = re.compile(r"\b(?:text|image|video|audio)[- ]?(?:to|2)[- ]?(video|image|audio|text)\b", re.IGNORECASE)
 KINDS = ("video", "image", "audio", "text")
 # A real page has 10,000 characters and up to forty parameters.
-MAX_CHARACTERS, MAX_PARAMETERS = 100_000, 150
+MAX_CHARACTERS, MAX_PARAMETERS, MAX_NAME = 100_000, 150, 100
 
 
 class NotAPage(Exception):
@@ -59,6 +59,7 @@ def read_page(text: str, notes: Notes) -> Page:
     blocks = read_attributes(lines, notes) if has_attributes(lines) else read_blocks(lines, notes)
     if not blocks:
         raise NotAPage("it shows no parameters (a name, then required or optional, then a type)")
+    _check_name(max((block.name for block in blocks), key=len), "it shows a parameter")
     if len(blocks) > MAX_PARAMETERS:
         raise NotAPage(f"it shows {len(blocks)} parameters; at most {MAX_PARAMETERS} are read")
     if notes.cut_line:
@@ -75,15 +76,26 @@ def read_page(text: str, notes: Notes) -> Page:
     )  # fmt: skip
 
 
+def read_slug(text: str) -> str:
+    """Return the slug of the model that a page is about. Raises NotAPage."""
+    return _read_slug(list(enumerate(text[:MAX_CHARACTERS].split("\n"), 1)), Notes())
+
+
 def _read_slug(lines: Lines, notes: Notes) -> str:
     slugs = [(number, match[1]) for number, line in lines for match in ADDRESS.finditer(line)]
     if not slugs:
         raise NotAPage("it shows no address such as /v1/kling-2, so the model has no name")
     slug = Counter(name for _, name in slugs).most_common(1)[0][0]
+    _check_name(slug, "its address has a name")
     for number, different in slugs:
         if different != slug:
             notes.doubt(number, "slug", f"this address says {different}, most addresses say {slug}")
     return slug
+
+
+def _check_name(name: str, subject: str) -> None:
+    if len(name) > MAX_NAME:
+        raise NotAPage(f"{subject} of {len(name)} characters; at most {MAX_NAME} are read")
 
 
 def _read_head(lines: Lines, slug: str, notes: Notes) -> tuple[str, int, str]:
