@@ -108,7 +108,7 @@ def _build_example(example: language.Example, slug: str, as_object: _ObjectCall,
     else:
         imports, call = sorted([_CLIENT, as_object.imports]), as_object.format(example.input)
     title = prose(example.name[:1].upper() + example.name[1:])
-    return Example(title, tuple(imports), call, command, _fence(command, 3))
+    return Example(title, tuple(imports), call, command, make_fence(command, 3))
 
 
 def _format_arguments(parameters: Mapping[str, Any], field_names: Mapping[str, str]) -> str:
@@ -128,9 +128,9 @@ def code(value: Any) -> str:
     if "\\|" in text:
         # Markdown readers disagree on which of the two escapes the other.
         return f"<code>{''.join(c if c.isalnum() or c == ' ' else f'&#{ord(c)};' for c in text)}</code>"
-    fence = _fence(text, 1)
+    ticks = make_fence(text, 1)
     space = " " if "`" in text else ""
-    return f"{fence}{space}{text}{space}{fence}".replace("|", "\\|")
+    return f"{ticks}{space}{text}{space}{ticks}".replace("|", "\\|")
 
 
 def address(url: str) -> str:
@@ -138,7 +138,7 @@ def address(url: str) -> str:
     return "".join(quote(c) if c in _URL_ENDS or not c.isprintable() else c for c in url)
 
 
-def _fence(text: str, least: int) -> str:
+def make_fence(text: str, least: int) -> str:
     """Return a fence with more backticks than any run in a text."""
     return "`" * max(least, 1 + max(map(len, re.findall("`+", text)), default=0))
 
@@ -155,13 +155,23 @@ def _parameter_rows(schema: Schema, prefix: str) -> Iterator[tuple[str, ...]]:
             _describe_type(part),
             _describe_limits(part),
             "required" if required else default,
-            prose(keywords.get("description", "")),
+            _describe_effect(part),
         )
         inner = part.list_form
         while inner.items is not MISSING:
             inner, path = inner.items, f"{path}[]"
         if inner.properties is not MISSING:
             yield from _parameter_rows(inner, f"{path}.")
+
+
+def _describe_effect(schema: Schema) -> str:
+    """Return the description of a parameter, its old names, and whether it is deprecated."""
+    texts = [] if schema.description is MISSING else [prose(schema.description)]
+    if schema.renamed_from is not MISSING:
+        texts.append(f"Formerly {', '.join(map(code, schema.renamed_from))}.")
+    if schema.deprecated is not MISSING:
+        texts.append(prose(schema.deprecated.text()))
+    return " ".join(texts)
 
 
 def _describe_type(schema: Schema) -> str:

@@ -9,7 +9,7 @@ from kling_codegen.language import Spec
 from kling_codegen.rules.rule import iter_conditions
 
 # The keys of a parameter that JSON Schema does not have; a validator might refuse them.
-_OWN_KEYS = ("media",)
+_OWN_KEYS = ("media", "renamed_from", "deprecated")
 
 
 def build_json_schema(spec: Spec) -> dict[str, Any]:
@@ -52,6 +52,8 @@ def _write_out(schema: dict[str, Any]) -> dict[str, Any]:
     complete = {key: value for key, value in schema.items() if key not in _OWN_KEYS}
     if extension := {key: schema[key] for key in _OWN_KEYS if key in schema}:
         complete["x-kling"] = extension
+    if "deprecated" in schema:
+        complete["deprecated"] = True
     if "or" in complete:
         form = complete.pop("or")
         kinds = [complete["type"]] if isinstance(complete["type"], str) else complete["type"]
