@@ -11,7 +11,7 @@ from typing import Any
 
 import click
 
-from kling_codegen import ir, render
+from kling_codegen import ir, names, render
 from kling_codegen import tree as trees
 from kling_codegen.build import build_package
 from kling_codegen.cache import Cache, user_folder
@@ -99,7 +99,7 @@ def check(specs: Path, out: Path, form: Format) -> None:
 def _build_tree(specs: Path, out: Path, form: Format, cache: Cache) -> Tree:
     """Return all generated files. Refuse a folder where they must not be written."""
     # Only the core's specs have gateway.yaml, whatever --out is.
-    name = ir.CORE if (specs / "gateway.yaml").exists() else ir.package_name(out)
+    name = ir.CORE if (specs / "gateway.yaml").exists() else names.package_name(out)
     if not all(part.isidentifier() and not keyword.iskeyword(part) for part in name.split(".")):
         raise click.UsageError(
             escape_unprintable(f"--out {out}: {name} is not a valid name of a Python package")

@@ -155,13 +155,23 @@ def _parameter_rows(schema: Schema, prefix: str) -> Iterator[tuple[str, ...]]:
             _describe_type(part),
             _describe_limits(part),
             "required" if required else default,
-            prose(keywords.get("description", "")),
+            _describe_effect(part),
         )
         inner = part.list_form
         while inner.items is not MISSING:
             inner, path = inner.items, f"{path}[]"
         if inner.properties is not MISSING:
             yield from _parameter_rows(inner, f"{path}.")
+
+
+def _describe_effect(schema: Schema) -> str:
+    """Return the description of a parameter, its old names, and whether it is deprecated."""
+    texts = [] if schema.description is MISSING else [prose(schema.description)]
+    if schema.renamed_from is not MISSING:
+        texts.append(f"Formerly {', '.join(map(code, schema.renamed_from))}.")
+    if schema.deprecated is not MISSING:
+        texts.append(prose(schema.deprecated.text()))
+    return " ".join(texts)
 
 
 def _describe_type(schema: Schema) -> str:

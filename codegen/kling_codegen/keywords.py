@@ -26,6 +26,8 @@ KEYWORDS_OF = {
     "array": {"default", "items", "minItems", "maxItems"},
     "object": {"properties", "required"},
 }
+# The keys that go with every type.
+ANNOTATIONS = {"type", "description", "renamed_from", "deprecated"}
 PYTHON_TYPES = {
     "string": str,
     "integer": int,

@@ -11,6 +11,7 @@ from pydantic import MISSING, Field
 from kling_codegen.closed import Closed, Text, iter_repeated
 from kling_codegen.enum_problems import enum_problems
 from kling_codegen.keywords import (
+    ANNOTATIONS,
     HTTP_URL,
     KEYWORDS_OF,
     KIND_VALUES,
@@ -22,6 +23,7 @@ from kling_codegen.keywords import (
     bare_kind,
     is_kind,
 )
+from kling_codegen.life import Deprecated
 from kling_codegen.messages import (
     LocatedMessage,
     Message,
@@ -61,15 +63,22 @@ class Schema(Closed):
     description: Annotated[
         Text | MISSING, Field(description="The effect of the parameter, in our own words.")
     ] = MISSING
+    renamed_from: Annotated[
+        list[Text] | MISSING,
+        Field(
+            min_length=1, max_length=10, description="Old names of the parameter, which are still accepted."
+        ),
+    ] = MISSING
+    deprecated: Annotated[
+        Deprecated | MISSING, Field(description="Set for a parameter that callers should no longer set.")
+    ] = MISSING
 
     @classmethod
     def allowed_keys(cls, data: Mapping[str, Any]) -> list[str]:
         """Return the keywords that the type allows, in a fixed order."""
         kind = data.get("type")
         fitting = (
-            KEYWORDS_OF[bare_kind(kind)] | {"type", "description"}
-            if kind in KIND_VALUES
-            else super().allowed_keys(data)
+            KEYWORDS_OF[bare_kind(kind)] | ANNOTATIONS if kind in KIND_VALUES else super().allowed_keys(data)
         )
         return [name for name in super().allowed_keys(data) if name in fitting]
 
@@ -152,9 +161,10 @@ class Schema(Closed):
             if name not in properties:
                 text = f"{name} is required but is not a property"
                 yield ("required", index), Message(text, "", find_closest(name, properties))
-            elif "default" in properties[name].model_fields_set:
-                text = f"{name} is required, so it cannot have a default"
-                yield ("properties", name, "default"), Message(text)
+            for key, state in (("default", "have a default"), ("deprecated", "be deprecated")):
+                if name in properties and key in properties[name].model_fields_set:
+                    text = f"{name} is required, so it cannot {state}"
+                    yield ("properties", name, key), Message(text)
 
 
 class Input(Closed):

@@ -71,7 +71,7 @@ def _print_parameters(schema: Mapping[str, Any]) -> None:
             _format_type(declared),
             _format_limits(declared),
             _format_default(declared, required=required),
-            declared.get("description", ""),
+            _format_description(declared),
         )
         for name, declared, required in _iter_parameters(schema, "")
     ]
@@ -159,6 +159,16 @@ def _format_default(declared: Mapping[str, Any], *, required: bool) -> str:
     if required:
         return "required"
     return json.dumps(declared["default"], ensure_ascii=False) if "default" in declared else ""
+
+
+def _format_description(declared: Mapping[str, Any]) -> str:
+    texts = [declared["description"]] if "description" in declared else []
+    if old_names := declared.get("x-kling", {}).get("renamed_from"):
+        texts.append(f"Formerly {', '.join(old_names)}.")
+    if deprecation := declared.get("x-kling", {}).get("deprecated"):
+        advice = f"; use {deprecation['use']}" if "use" in deprecation else ""
+        texts.append(f"Deprecated since {deprecation['since']}{advice}.")
+    return " ".join(texts)
 
 
 def _format_argument(name: str, value: Any) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Annotated, Any, TypeAlias, TypeVar
 
@@ -140,3 +141,22 @@ class _BoolFirst:
 
 BoolOnly: TypeAlias = Annotated[T, _BoolFirst()]
 """A Literal of bools that accepts bools only: `BoolOnly[Literal[True]]` rejects 1, which equals True."""
+
+
+@dataclass(frozen=True)
+class Deprecation:
+    """Mark of a parameter that callers should no longer set. A call that sets it issues a warning.
+
+    Attributes:
+        since: The day from which it is deprecated, such as 2026-11-21.
+        use: The replacement; None if the spec has none.
+
+    """
+
+    since: str
+    use: str | None = None
+
+    def __get_pydantic_json_schema__(
+        self, schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> JsonSchemaValue:
+        return {**handler(schema), "deprecated": True}

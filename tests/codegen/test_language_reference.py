@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from kling_codegen import gateway, language, schema
+from kling_codegen import gateway, language, life, schema
 from kling_codegen.closed import Closed
 from kling_codegen.lint.command import LEVELS
 from kling_codegen.rules.rule import KINDS, Rule
@@ -29,6 +29,7 @@ SECTIONS: dict[str, type[Closed]] = {
     "examples": language.Example,
     "lint": language.Silence,
     "A parameter": schema.Schema,
+    "deprecated": life.Deprecated,
     "A rule": Rule,
     **{key: kind for key, kind in KINDS.items() if issubclass(kind, Closed)},
     "gateway.yaml": gateway.Gateway,

@@ -179,7 +179,9 @@ def _members(schema: Schema, value: dict[str, Any], place: Place) -> Iterator[Ed
         else:
             yield Edit((*place, name), least(part))
         yield from _edits(part, value.get(name), (*place, name))
-        for twin in {f"{name}_", f"{name} ", name.upper(), name.capitalize(), f"_{name}"} - {name}:
+        old_names = part.get("x-kling", {}).get("renamed_from", ())
+        similar = {f"{name}_", f"{name} ", name.upper(), name.capitalize(), f"_{name}", *old_names}
+        for twin in sorted(similar - {name}):
             # Beside the name, and instead of it.
             yield Edit((*place, twin), least(part))
             if name in value:

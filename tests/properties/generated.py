@@ -35,7 +35,7 @@ def properties_of_model(model: type[BaseModel]) -> Schema:
 
 
 def properties_of_spec(schema: Schema) -> Schema:
-    """Return the same of a spec, without descriptions and defaults of list items, which no annotation holds."""
+    """Return the same of a spec, without what no annotation holds: old names; deprecations; descriptions and defaults of items."""
     properties = {name: _plain(part) for name, part in schema["properties"].items()}
     return {"required": sorted(schema.get("required", ())), "properties": properties}
 
@@ -43,6 +43,8 @@ def properties_of_spec(schema: Schema) -> Schema:
 def _plain(schema: Schema, *, item: bool = False) -> Schema:
     kind, *null = [schema["type"]] if isinstance(schema["type"], str) else schema["type"]
     plain = {**schema, "type": kind, **({"nullable": True} if null else {})}
+    for key in ("renamed_from", "deprecated"):
+        plain.pop(key, None)
     if item:
         plain = {key: value for key, value in plain.items() if key not in ("description", "default")}
     if "enum" in plain:

@@ -31,6 +31,7 @@ ODD_NAMES = re.findall(
     "y y_ y__ field_1 elements Elements ElementsModel element async match print",
 )
 SPACED_NAMES = ["with space", " x ", "two  spaces", "a: b", "a #b", "- a", "a\nb", "a\n", "a\rb", "a\0"]
+OLD_NAMES = ["former_name", "formerName", "with | bar", "two\nlines", '"""', "16:9", "lambda"]
 PLAIN_NAMES = re.findall(
     r"\w+",
     "duration seed mode image_url video_url shots cfg_scale negative_prompt text voice_ids camera steps strength",
@@ -156,8 +157,18 @@ def schemas(draw: DrawFn, depth: int = 0, *, is_item: bool = False) -> Schema:  
             default = [] if not schema.get("minItems") else NO_VALUE
         if default is not NO_VALUE:
             schema["default"] = default
+    if draw(st.integers(0, 5)) == 0:
+        since = draw(st.dates(date(1970, 1, 1)).map(date.isoformat))
+        schema["deprecated"] = {"since": since, **({"use": draw(lines(100))} if draw(st.booleans()) else {})}
     keys = draw(st.permutations(list(schema)))
     return {key: schema[key] for key in keys}
+
+
+def rename_some(draw: DrawFn, properties: Schema) -> None:
+    """Give some parameters old names, which no parameter has in a call or in Python."""
+    for old in draw(st.sets(st.sampled_from(OLD_NAMES), max_size=3)) if draw(st.booleans()) else ():
+        if old not in properties:
+            properties[draw(st.sampled_from(list(properties)))].setdefault("renamed_from", []).append(old)
 
 
 @st.composite
@@ -184,7 +195,7 @@ def objects(draw: DrawFn, depth: int) -> Schema:
     properties: Schema = draw(
         st.dictionaries(names(), schemas(depth), min_size=1, max_size=4 if depth else 6)
     )
-    free = [name for name, part in properties.items() if "default" not in part]
+    free = [name for name, part in properties.items() if not {"default", "deprecated"} & part.keys()]
     required: list[str] = draw(st.lists(st.sampled_from(free), unique=True, max_size=3)) if free else []
     has_required = bool(required) or draw(st.booleans())
     return {"properties": properties, **({"required": required} if has_required else {})}
@@ -352,6 +363,7 @@ def slugs() -> SearchStrategy[str]:
 def documents(draw: DrawFn) -> Spec:
     """Draw a whole spec that the language allows."""
     schema_input = draw(objects(0))
+    rename_some(draw, schema_input["properties"])
     prices = st.sampled_from([0, 0.05, 1, 0.504, 1e6, 1e-7])
     units = st.sampled_from(["generation", "second", "minute", "image", "megapixel"])
     spec: Spec = {

@@ -71,6 +71,24 @@ def _compare_schemas(old: Schema, new: Schema, path: str) -> Iterator[Change]:
         default, new_default = _get_both(key, old, new)
         if default != new_default:
             yield Change(level, path, key, default, new_default, effect)
+    yield from _compare_deprecation(old, new, path)
+
+
+def _compare_deprecation(old: Schema, new: Schema, path: str) -> Iterator[Change]:
+    before, after = (
+        MISSING
+        if schema.deprecated is MISSING
+        else schema.deprecated.model_dump(mode="json", exclude_unset=True)
+        for schema in (old, new)
+    )
+    if before == after:
+        return
+    level, effect = _NOT_VALIDATED["description"]
+    if before is MISSING:
+        level, effect = "warning", "calls that set it work, with a warning"
+    elif after is MISSING:
+        level, effect = "additive", "calls that set it issue no warning"
+    yield Change(level, path, "deprecated", before, after, effect)
 
 
 def _forms(schema: Schema) -> dict[str, Schema]:
