@@ -35,9 +35,7 @@ def read_workflow(name: str) -> dict[str, Any]:
 
 
 def find_script(name: str, job: str, step: str) -> str:
-    [script] = [
-        part["run"] for part in read_workflow(name)["jobs"][job]["steps"] if part.get("name") == step
-    ]
+    [script] = [part["run"] for part in read_workflow(name)["jobs"][job]["steps"] if part.get("name") == step]
     return str(script)
 
 
@@ -64,7 +62,11 @@ def work(tmp_path: Path) -> Path:
     shutil.copytree(SPECS, repository / "specs")
     (tmp_path / "list.json").write_text(json.dumps(ANSWER), encoding="utf-8")
     author = ["-c", "user.name=a", "-c", "user.email=a@example.com"]
-    for command in (["add", "."], [*author, "commit", "-qm", "Specs"], ["remote", "add", "origin", str(remote)]):
+    for command in (
+        ["add", "."],
+        [*author, "commit", "-qm", "Specs"],
+        ["remote", "add", "origin", str(remote)],
+    ):
         subprocess.run(["git", *command], cwd=repository, check=True)
     (tmp_path / "bin").mkdir()
     gh = tmp_path / "bin" / "gh"
@@ -102,7 +104,9 @@ def test_pull_request_has_the_report(work: Path) -> None:
     for open_numbers, command in (("", "pr create"), ("7", "pr edit")):
         (work / "open").write_text(open_numbers, encoding="utf-8")
         environment = {"GH_CALLS": str(calls), "GH_OPEN": str(work / "open"), "BASE": "main"}
-        opened = run_script(find_script(PULL_REQUEST, "pull-request", "Open a pull request"), work, **environment)
+        opened = run_script(
+            find_script(PULL_REQUEST, "pull-request", "Open a pull request"), work, **environment
+        )
         assert opened.returncode == 0, opened.stderr
         assert command in calls.read_text(encoding="utf-8")
         remote = ["git", "-C", str(work / "remote.git"), "show", "drift:drift.md"]
