@@ -109,7 +109,7 @@ def numbers(kind: str) -> SearchStrategy[Any]:
 
 
 @st.composite
-def schemas(draw: DrawFn, depth: int = 0, *, is_item: bool = False) -> Schema:  # noqa: C901, PLR0912  one case a kind
+def schemas(draw: DrawFn, depth: int = 0, *, is_item: bool = False) -> Schema:  # noqa: C901, PLR0912, PLR0915  one case a kind
     """Draw one parameter, or an item of a list."""
     kind = draw(st.sampled_from(KINDS if depth < 3 else KINDS[:5]))
     schema: Schema = {"type": kind}
