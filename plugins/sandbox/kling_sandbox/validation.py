@@ -25,13 +25,17 @@ class Validator:
     def __init__(self, schema: Schema) -> None:
         """Raise ValueError if the schema is invalid or has a rule of an unknown kind."""
         self.schema = schema
-        # The rules below name the parameters; `allOf` has the same rules as far as JSON Schema can express them.
         fields = {key: part for key, part in schema.items() if key != "allOf"}
-        self._validator = jsonschema_rs.Draft202012Validator(fields, retriever=_refuse_reference)
-        self._rules = [next(iter(rule.items())) for rule in schema["x-kling"].get("rules", ())]
+        self._validator = _make_validator(fields)
+        rules = schema["x-kling"].get("rules", ())
+        self._rules = [next(iter(rule.items())) for rule in rules]
         for kind, _ in self._rules:
-            if kind not in _RULES:
+            if kind not in _RULES and kind not in _STANDARD_KINDS:
                 raise ValueError(f"{schema['x-kling']['slug']}: unknown kind of rule {kind!r}")
+        # The messages of JSON Schema do not name a condition; the sentence of a rule does.
+        sentences = [rule["text"] for rule in rules if _STANDARD_KINDS & rule.keys()]
+        forms = map(_make_validator, schema.get("allOf", ()))
+        self._standard_rules = list(zip(sentences, forms, strict=True))
 
     def check(self, body: dict[str, Any]) -> dict[str, Any]:
         """Return the parameters for a worker: canonical values, with the documented defaults.
@@ -47,10 +51,20 @@ class Validator:
         }
         # A parameter set to null has no value for a rule, and its default for a worker.
         values = defaults | body
-        problems = [problem for kind, rule in self._rules for problem in _RULES[kind](rule, body, values)]
+        problems = [
+            problem
+            for kind, rule in self._rules
+            if kind in _RULES
+            for problem in _RULES[kind](rule, body, values)
+        ]
+        problems += [text for text, validator in self._standard_rules if not validator.is_valid(body)]
         if problems:
             raise InvalidParams("; ".join(problems))
         return defaults | {name: value for name, value in body.items() if value is not None}
+
+
+def _make_validator(schema: Schema) -> jsonschema_rs.Draft202012Validator:
+    return jsonschema_rs.Draft202012Validator(dict(schema), retriever=_refuse_reference)
 
 
 def _refuse_reference(uri: str) -> Any:
@@ -123,12 +137,6 @@ def _mutually_exclusive(rule: Sequence[str], body: Schema, _: Schema) -> Iterato
         yield f"{' and '.join(names)} exclude each other: only one of {', '.join(rule)} is accepted"
 
 
-def _exactly_one_of(rule: Sequence[str], body: Schema, values: Schema) -> Iterator[str]:
-    if all(body.get(name) is None for name in rule):
-        yield f"exactly one of {', '.join(rule)} is needed"
-    yield from _mutually_exclusive(rule, body, values)
-
-
 def _max_bytes(*_: Any) -> Iterator[str]:
     """Yield nothing: the rule limits local files before their upload, and submits contain only URLs."""
     return iter(())
@@ -139,6 +147,7 @@ _RULES: Final[Mapping[str, Callable[[Any, Schema, Schema], Iterator[str]]]] = {
     "references": _references,
     "at_least_one_of": _at_least_one_of,
     "mutually_exclusive": _mutually_exclusive,
-    "exactly_one_of": _exactly_one_of,
     "max_bytes": _max_bytes,
 }
+# Rules of these kinds have a form in JSON Schema: their part of `allOf`, in the order of the rules.
+_STANDARD_KINDS: Final = {"exactly_one_of", "when"}
