@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from decimal import Decimal
+from fractions import Fraction
 from types import MappingProxyType, UnionType
 from typing import Annotated, Any, Literal, TypeAlias, Union, cast, get_args, get_origin
 
@@ -46,8 +49,11 @@ def iter_members(model: Model, data: Mapping[str, Any]) -> Iterator[tuple[str, A
 
 
 def coerce(field: FieldInfo, value: Any) -> Any:
-    """Return the declared form of a value of an IntOrStr field; any other value unchanged."""
+    """Return the declared form of a value of an IntOrStr field or of a number; any other value unchanged."""
     parts = (*field.metadata, *_iter_parts(field.annotation))
+    if isinstance(value, int | Decimal | Fraction) and not isinstance(value, bool) and float in parts:
+        with contextlib.suppress(OverflowError, ValueError):
+            return float(value)
     if type(value) in (str, int) and any(isinstance(part, IntOrStrForms) for part in parts):
         return map_alternate_forms(_list_choices(field.annotation)).get(value, value)
     return value

@@ -60,6 +60,11 @@ def parse_location(text: str) -> Location:
     )
 
 
+def read_number(value: Any) -> Any:
+    """Return a value that is a number; None for any other."""
+    return value if isinstance(value, int | float) and not isinstance(value, bool) else None
+
+
 def is_same(value: Any, expected: Any) -> bool:
     """Return whether two values are the same JSON. To Python, True equals 1."""
     return bool(value == expected) and isinstance(value, bool) == isinstance(expected, bool)

@@ -12,6 +12,7 @@ from kling_adapters import _text
 from kling_adapters.media.inputs import measure_media
 from kling_adapters.problems import Problem
 from kling_adapters.schema.paths import find_values, format_location, is_same
+from kling_adapters.schema.totals import Sum
 from kling_adapters.schema.when import When
 
 __all__ = [
@@ -22,6 +23,7 @@ __all__ = [
     "References",
     "Requires",
     "Rule",
+    "Sum",
     "When",
 ]
 

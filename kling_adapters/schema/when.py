@@ -5,13 +5,11 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from decimal import Decimal
-from fractions import Fraction
 from typing import Any, TypeAlias, cast
 
 from kling_adapters import _text
 from kling_adapters.problems import Problem
-from kling_adapters.schema.paths import Location, find_values, format_location, is_same
+from kling_adapters.schema.paths import Location, find_values, format_location, is_same, read_number
 
 _Indexes: TypeAlias = tuple[int, ...]
 """Indexes of an item in its lists; empty for a parameter outside lists."""
@@ -146,7 +144,4 @@ def _measure(keyword: str, value: Any) -> tuple[Any, str]:
     if keyword.endswith("_items"):
         is_list = isinstance(value, list | tuple)
         return (len(cast("Sequence[Any]", value)) if is_list else None), "items"
-    is_number = isinstance(value, int | float | Fraction) and not isinstance(value, bool)
-    # A Decimal that is not finite cannot be compared.
-    is_decimal = isinstance(value, Decimal) and value.is_finite()
-    return (value if is_number or is_decimal else None), ""
+    return read_number(value), ""

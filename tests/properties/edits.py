@@ -152,6 +152,8 @@ def edits(schema: Schema, body: Mapping[str, Any]) -> Iterator[Edit]:
         kind, content = split_rule(rule)
         if kind == "references":
             yield from _mentions(content, schema, body)
+        elif kind == "sum":
+            yield from (Edit((), situation) for situation in _sums(content, schema, body))
         elif kind == "when":
             yield from (Edit((), situation) for situation in _conditional(content, schema, body))
         else:
@@ -304,6 +306,30 @@ def _conditional(rule: Mapping[str, Any], schema: Schema, body: Mapping[str, Any
                 limit = affected[path] if isinstance(affected, dict) else None
                 for value in (*_near_limits(key, limit, find_part(path, schema)), None, REMOVED):
                     yield put_at(schema, conditioned, path, value)
+
+
+def _sums(rule: Mapping[str, Any], schema: Schema, body: Mapping[str, Any]) -> Iterator[Any]:
+    """Yield inputs whose numbers barely add up or do not."""
+    list_name, name = rule["of"].split(".")
+    items = [dict(item) for item in body.get(list_name) or [least(schema["properties"][list_name]["items"])]]
+    totals = [rule[key] for key in ("minimum", "maximum") if key in rule]
+    if "equals" in rule:
+        yield {**body, list_name: items, rule["equals"]: None}
+        yield _put({**body, list_name: items}, (rule["equals"],), REMOVED)
+        part = schema["properties"][rule["equals"]]
+        totals += [body.get(rule["equals"], part.get("default", least(part))), least(part)]
+    for total in totals:
+        for step in (0, 1, -1, 0.1, -0.1):
+            number = total + step
+            yield {**body, list_name: [{**items[0], name: number}]}
+            yield {**body, list_name: [{**items[0], name: number - 1}, {**items[0], name: 1}]}
+            if isinstance(total, float) or step:
+                yield {**body, list_name: [{**items[0], name: number / 2}, {**items[0], name: number / 2}]}
+            if "equals" in rule:
+                yield {**body, list_name: [{**items[0], name: number}], rule["equals"]: total}
+    yield {**body, list_name: [{**items[0], name: 0.1}, {**items[0], name: 0.2}]}
+    yield {**body, list_name: [_put(items[0], (name,), REMOVED)]}
+    yield {**body, list_name: []}
 
 
 def _near_limits(key: str, limit: Any, part: Schema) -> Iterator[Any]:

@@ -9,8 +9,10 @@ A new kind of rule gets a function here with the name of its key.
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from fractions import Fraction
 from typing import Any, TypeAlias
 
 Json: TypeAlias = Mapping[str, Any]
@@ -180,6 +182,30 @@ def _list_of(path: str, schema: Json) -> str:
     return next((start for start in reversed(starts) if "items" in find_part(start, schema)), "")
 
 
+def sum_of_items(rule: Json, schema: Json, body: Json) -> Iterator[str]:
+    list_name, name = rule["of"].split(".")
+    items = body.get(list_name)
+    default = find_part(rule["of"], schema).get("default")
+    if not isinstance(items, list) or not items or not all(isinstance(item, dict) for item in items):
+        return
+    numbers = [item.get(name, default) for item in items]
+    expected = _value(rule["equals"], schema, body) if "equals" in rule else None
+    if not all(map(_is_finite, numbers)):
+        return
+    # Decimal digits, exactly: 0.1 is one tenth.
+    total = sum(Fraction(str(number)) for number in numbers)
+    bounds = [("minimum", 1), ("maximum", -1)]
+    if _is_finite(expected) and total != Fraction(str(expected)):
+        yield list_name
+    if any(key in rule and (total - Fraction(str(rule[key]))) * sign < 0 for key, sign in bounds):
+        yield list_name
+
+
+def _is_finite(value: Any) -> bool:
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    return is_number and (isinstance(value, int) or math.isfinite(value))
+
+
 def max_bytes(rule: Json, schema: Json, body: Json) -> Iterator[str]:
     """Yield nothing: the rule is about local files, and no body holds one."""
     del rule, schema, body
@@ -187,7 +213,7 @@ def max_bytes(rule: Json, schema: Json, body: Json) -> Iterator[str]:
 
 
 RULES: Mapping[str, Callable[[Any, Json, Json], Iterator[str]]] = {
-    function.__name__: function
+    function.__name__.removesuffix("_of_items"): function
     for function in (
         requires,
         references,
@@ -195,6 +221,7 @@ RULES: Mapping[str, Callable[[Any, Json, Json], Iterator[str]]] = {
         mutually_exclusive,
         exactly_one_of,
         when,
+        sum_of_items,
         max_bytes,
     )
 }

@@ -262,6 +262,8 @@ def rules(draw: DrawFn, schema_input: Schema) -> list[Schema]:
         kinds.append(limits.map(lambda rule: {"max_bytes": rule}))
     if scopes := _scopes(properties, schema_input.get("required", ())):
         kinds.append(st.sampled_from(scopes).flatmap(conditions))
+    if numbers_in_items := _numbers_in_items(properties):
+        kinds.append(sums(properties, numbers_in_items))
     if len(free) > 1:
         groups = st.lists(st.sampled_from(free), min_size=2, max_size=4, unique=True)
         kinds += [
@@ -361,6 +363,40 @@ def conditions(draw: DrawFn, scope: list[Candidate]) -> Schema:
         _add_consequence(draw, then, draw(st.sampled_from(keys)), path, part)
     condition = {key: part for key, part in (("equals", equals), ("present", present)) if part}
     return {"when": {**condition, "then": then}}
+
+
+def _numbers_in_items(properties: Schema) -> list[str]:
+    """Return the paths of numbers in the items of lists of objects."""
+    lists = {
+        name: part["items"]["properties"]
+        for name, part in properties.items()
+        if "." not in name and "properties" in part.get("items", {})
+    }
+    return [
+        f"{name}.{inner}"
+        for name, parts in lists.items()
+        for inner, part in parts.items()
+        if "." not in inner and {"integer", "number"} & {*_types(part)}
+    ]
+
+
+@st.composite
+def sums(draw: DrawFn, properties: Schema, numbers_in_items: list[str]) -> Schema:
+    """Draw a rule `sum`."""
+    totals = [
+        name
+        for name, part in properties.items()
+        if "." not in name and {"integer", "number"} & {*_types(part)}
+    ]
+    bounds = sorted([draw(numbers("number")), draw(numbers("number"))])
+    whole = {
+        **({"equals": draw(st.sampled_from(totals))} if totals else {}),
+        "minimum": bounds[0],
+        "maximum": bounds[1],
+    }
+    chosen = draw(st.sets(st.sampled_from(list(whole)), min_size=1))
+    limits = {key: part for key, part in whole.items() if key in chosen}
+    return {"sum": {"of": draw(st.sampled_from(numbers_in_items)), **limits}}
 
 
 def _is_comparable(part: Schema) -> bool:

@@ -300,7 +300,7 @@ def test_model_fields_agree(model: Model) -> None:
 def test_adapter_rules_agree(model: Model) -> None:
     def rule_data(rule: Any) -> dict[str, Any]:
         name = re.sub("(?<!^)([A-Z])", r"_\1", type(rule).__name__).lower()
-        content = {key: value for key, value in vars(rule).items() if value}
+        content = {key: value for key, value in vars(rule).items() if value not in (None, (), {})}
         data: dict[str, Any] = json.loads(json.dumps({name: content.get("names", content)}))
         return data
 
@@ -507,8 +507,10 @@ def expected_words(rule: Mapping[str, Any]) -> Iterator[str]:
     if isinstance(content, list):
         yield from content
         return
-    if "field" in content:
-        yield content["field"]
+    yield from (content[key] for key in ("field", "of") if key in content)
+    if kind == "sum":
+        yield from (limit if isinstance(limit, str) else plain(limit) for limit in content.values())
+        return
     yield from content.get("present", ())
     for name, value in content.get("equals", {}).items():
         yield name

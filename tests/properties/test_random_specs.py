@@ -220,6 +220,8 @@ def plain_rule(rule: dict[str, Any]) -> tuple[str, dict[str, Any]]:
         content = {"names": content}
     if kind == "requires":
         content = {"present": [], "equals": {}, **content}
+    if kind == "sum":
+        content = {"equals": None, "minimum": None, "maximum": None, **content}
     if kind == "when":
         lists, limits = ("present", "required", "forbidden"), ("allowed", *LIMITS)
         content = {**{key: [] for key in lists}, "equals": {}, **{key: {} for key in limits}, **content}

@@ -5,6 +5,7 @@ It does not use the generated models, so that tests can compare the two.
 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from fractions import Fraction
 from typing import Any, Final
 
 import jsonschema_rs
@@ -46,11 +47,7 @@ class Validator:
         problems = [_describe(error) for error in self._validator.iter_errors(body)]
         if problems:
             raise InvalidParams("; ".join(problems))
-        defaults = {
-            name: part["default"] for name, part in self.schema["properties"].items() if "default" in part
-        }
-        # A parameter set to null has no value for a rule, and its default for a worker.
-        values = defaults | body
+        values = _add_defaults(self.schema, body)
         problems = [
             problem
             for kind, rule in self._rules
@@ -60,6 +57,10 @@ class Validator:
         problems += [text for text, validator in self._standard_rules if not validator.is_valid(body)]
         if problems:
             raise InvalidParams("; ".join(problems))
+        # A parameter set to null has no value for a rule, and its default for a worker.
+        defaults = {
+            name: part["default"] for name, part in self.schema["properties"].items() if "default" in part
+        }
         return defaults | {name: value for name, value in body.items() if value is not None}
 
 
@@ -100,6 +101,19 @@ def _canonicalize(schema: Schema, value: Any) -> Any:
     return value
 
 
+def _add_defaults(schema: Schema, value: Any) -> Any:
+    """Return a valid value with the documented defaults of unset parameters, of nested ones, too."""
+    if isinstance(value, list):
+        items: list[Any] = value
+        return [_add_defaults(schema["items"], item) for item in items]
+    if not isinstance(value, dict):
+        return value
+    parts: Mapping[str, Schema] = schema["properties"]
+    defaults = {name: part["default"] for name, part in parts.items() if "default" in part}
+    members: dict[str, Any] = value
+    return defaults | {name: _add_defaults(parts[name], member) for name, member in members.items()}
+
+
 def _requires(rule: Schema, body: Schema, values: Schema) -> Iterator[str]:
     field = rule["field"]
     if body.get(field) is None:
@@ -109,7 +123,7 @@ def _requires(rule: Schema, body: Schema, values: Schema) -> Iterator[str]:
             yield f"{field}: needs {name}"
     for name, required in rule.get("equals", {}).items():
         # In Python, True equals 1.
-        value = values.get(name)
+        value = body[name] if name in body else values.get(name)
         if value != required or isinstance(value, bool) != isinstance(required, bool):
             yield f"{field}: needs {name} to be {required!r}"
 
@@ -137,6 +151,22 @@ def _mutually_exclusive(rule: Sequence[str], body: Schema, _: Schema) -> Iterato
         yield f"{' and '.join(names)} exclude each other: only one of {', '.join(rule)} is accepted"
 
 
+def _sum(rule: Schema, _: Schema, values: Schema) -> Iterator[str]:
+    name, number = rule["of"].split(".")
+    numbers = [item.get(number) for item in values.get(name) or ()]
+    total = values.get(rule.get("equals", ""))
+    if not numbers or None in numbers:
+        return
+    # Decimals are added as they are written.
+    added = sum(Fraction(str(part)) for part in numbers)
+    if total is not None and added != Fraction(str(total)):
+        yield f"{name}: {rule['of']} must add up to {rule['equals']}, which is {total}"
+    if added < Fraction(str(rule.get("minimum", added))):
+        yield f"{name}: {rule['of']} must add up to at least {rule['minimum']}"
+    if added > Fraction(str(rule.get("maximum", added))):
+        yield f"{name}: {rule['of']} must add up to at most {rule['maximum']}"
+
+
 def _max_bytes(*_: Any) -> Iterator[str]:
     """Yield nothing: the rule limits local files before their upload, and submits contain only URLs."""
     return iter(())
@@ -148,6 +178,7 @@ _RULES: Final[Mapping[str, Callable[[Any, Schema, Schema], Iterator[str]]]] = {
     "at_least_one_of": _at_least_one_of,
     "mutually_exclusive": _mutually_exclusive,
     "max_bytes": _max_bytes,
+    "sum": _sum,
 }
 # Rules of these kinds have a form in JSON Schema: their part of `allOf`, in the order of the rules.
 _STANDARD_KINDS: Final = {"exactly_one_of", "when"}

@@ -19,6 +19,7 @@ from kling_adapters.schema.rules import (
     MutuallyExclusive,
     References,
     Requires,
+    Sum,
     When,
 )
 
@@ -46,6 +47,7 @@ class Shot(Part):
     """An item of `shots`."""
 
     duration: Annotated[int, Field(ge=1, le=15, description="Length in seconds.")]
+    strength: Annotated[float, Field(ge=0, le=1, description="Weight of the references.")] = 0.1
     kind: Annotated[Literal["fixed", "moving"], Field(description="What the camera does.")] = "fixed"
     movement: Annotated[str | MISSING, Field(max_length=100, description="How the camera moves.")] = MISSING
 
@@ -54,6 +56,7 @@ class ShotInput(TypedDict):
     """The same as Shot, as a dict."""
 
     duration: int
+    strength: NotRequired[float]
     kind: NotRequired[Literal["fixed", "moving"]]
     movement: NotRequired[str]
 
@@ -98,6 +101,8 @@ class EveryRule(Params):
             When(
                 equals={"shots.kind": ("moving",)}, min_items={"image_urls": 1}, required=("shots.movement",)
             ),
+            Sum("shots.duration", equals="duration"),
+            Sum("shots.strength", minimum=0.1, maximum=1),
         ),
     )
 
