@@ -126,6 +126,11 @@ bare:  ## Run the tests of the runtime with the core, the sandbox and a minimal 
 golden: $(READY)  ## Write tests/golden/ again after a change to the compiler; review the diff
 	$(BIN)/kling-codegen generate --specs tests/golden/core/specs --out tests/golden/core/models
 	$(BIN)/kling-codegen generate --specs tests/golden/acme/specs --out tests/golden/acme/acme_kling/models
+	before=; for state in tests/golden/life/*/; do \
+		$(BIN)/kling-codegen generate --specs $${state}specs --out $${state}studio/models && rm -r $${state}specs/schema || exit 1; \
+		test -z "$$before" || $(BIN)/kling-codegen diff $${before}specs $${state}specs > $${state%/}.diff.txt || true; \
+		before=$$state; \
+	done
 
 lock: $(BIN)/python  ## Write constraints.txt again: the newest allowed version of everything, for every Python
 	$(INSTALL) uv

@@ -11,6 +11,7 @@ import logging as _logging
 from kling_adapters import events
 from kling_adapters._text import fingerprint_key
 from kling_adapters._version import __version__
+from kling_adapters._warnings import DeprecatedParameter
 from kling_adapters.api_errors import (
     ApiError,
     BadGateway,
@@ -80,6 +81,7 @@ __all__ = [
     "Clock",
     "ConfigError",
     "Credits",
+    "DeprecatedParameter",
     "Extra",
     "Forbidden",
     "GatewayTimeout",

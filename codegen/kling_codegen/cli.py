@@ -11,12 +11,13 @@ from typing import Any
 
 import click
 
-from kling_codegen import ir, render
+from kling_codegen import ir, names, render
 from kling_codegen import tree as trees
 from kling_codegen.build import build_package
 from kling_codegen.cache import Cache, user_folder
 from kling_codegen.diff import command as diff
 from kling_codegen.draft import command as draft
+from kling_codegen.drift import command as drift
 from kling_codegen.editor import editor_schemas
 from kling_codegen.lint import command as lint
 from kling_codegen.load.folder import SpecsInvalid
@@ -98,7 +99,7 @@ def check(specs: Path, out: Path, form: Format) -> None:
 def _build_tree(specs: Path, out: Path, form: Format, cache: Cache) -> Tree:
     """Return all generated files. Refuse a folder where they must not be written."""
     # Only the core's specs have gateway.yaml, whatever --out is.
-    name = ir.CORE if (specs / "gateway.yaml").exists() else ir.package_name(out)
+    name = ir.CORE if (specs / "gateway.yaml").exists() else names.package_name(out)
     if not all(part.isidentifier() and not keyword.iskeyword(part) for part in name.split(".")):
         raise click.UsageError(
             escape_unprintable(f"--out {out}: {name} is not a valid name of a Python package")
@@ -158,6 +159,7 @@ main.add_command(new)
 
 main.add_command(diff.command)
 main.add_command(draft.command)
+main.add_command(drift.command)
 main.add_command(lint.command)
 
 if __name__ == "__main__":

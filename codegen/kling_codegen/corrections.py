@@ -7,11 +7,12 @@ Before the call, `type_schema` leaves out the parts that need no inference:
 - defaults: it would share a list between all objects, and validate values that the spec has checked;
 - null: in a union with MISSING it would come first, while pydantic tries the members in order;
 - what is required: it decides about the default, which is ours;
-- format uri: it has no type for media, so it gets ours.
+- format uri: it has no type for media, so it gets ours;
+- the text beside a list (`or`): errors of a union name each of its members.
 
 After the call, `model_type` and `input_type` put null, MISSING and the bounds of items back, give classes their final
-names, and wrap a Literal where pydantic alone accepts too little (`IntOrStr`: 5 for "5" and the reverse, because the
-pages send both) or too much (`BoolOnly`: 1 for True).
+names, add the text beside a list (`TextOr`), and wrap a Literal where pydantic alone accepts too little (`IntOrStr`: 5
+for "5" and the reverse, because the pages send both) or too much (`BoolOnly`: 1 for True).
 """
 
 from __future__ import annotations
@@ -43,6 +44,8 @@ def type_schema(schema: Schema) -> dict[str, Any]:
     """Return the part of a schema that datamodel-code-generator receives."""
     if schema.format is not MISSING:
         return {"type": "string", "customTypePath": "kling_adapters.schema.param_types.Media"}
+    if schema.other_form is not MISSING:
+        return type_schema(schema.other_form)
     if schema.items is not MISSING:
         return {"type": "array", "items": type_schema(schema.items)}
     if schema.properties is not MISSING:
@@ -74,7 +77,9 @@ def model_type(node: ast.expr, schema: Schema, class_names: Mapping[str, str], *
             return class_names.get(node.id, node.id)
         return _wrap_literal(node)
 
-    text = _with_items(node, schema, leaf, _bounded)
+    text = _with_items(node, schema.list_form, leaf, _bounded)
+    if schema.other_form is not MISSING:
+        text = f"TextOr[{_bounded(text, schema.other_form)}]"
     if is_optional:
         text += " | MISSING"
     # In a union, None comes last.
@@ -88,7 +93,9 @@ def input_type(node: ast.expr, schema: Schema, class_names: Mapping[str, str]) -
         name = class_names.get(node.id) if isinstance(node, ast.Name) else None
         return f"{name} | {name}Input" if name else ast.unparse(node)
 
-    text = _with_items(node, schema, leaf, lambda text, _: text)
+    text = _with_items(node, schema.list_form, leaf, lambda text, _: text)
+    if schema.other_form is not MISSING:
+        text = f"str | {text}"
     return f"{text} | None" if _needs_none(schema) else text
 
 

@@ -108,7 +108,7 @@ def _build_example(example: language.Example, slug: str, as_object: _ObjectCall,
     else:
         imports, call = sorted([_CLIENT, as_object.imports]), as_object.format(example.input)
     title = prose(example.name[:1].upper() + example.name[1:])
-    return Example(title, tuple(imports), call, command, _fence(command, 3))
+    return Example(title, tuple(imports), call, command, make_fence(command, 3))
 
 
 def _format_arguments(parameters: Mapping[str, Any], field_names: Mapping[str, str]) -> str:
@@ -128,9 +128,9 @@ def code(value: Any) -> str:
     if "\\|" in text:
         # Markdown readers disagree on which of the two escapes the other.
         return f"<code>{''.join(c if c.isalnum() or c == ' ' else f'&#{ord(c)};' for c in text)}</code>"
-    fence = _fence(text, 1)
+    ticks = make_fence(text, 1)
     space = " " if "`" in text else ""
-    return f"{fence}{space}{text}{space}{fence}".replace("|", "\\|")
+    return f"{ticks}{space}{text}{space}{ticks}".replace("|", "\\|")
 
 
 def address(url: str) -> str:
@@ -138,7 +138,7 @@ def address(url: str) -> str:
     return "".join(quote(c) if c in _URL_ENDS or not c.isprintable() else c for c in url)
 
 
-def _fence(text: str, least: int) -> str:
+def make_fence(text: str, least: int) -> str:
     """Return a fence with more backticks than any run in a text."""
     return "`" * max(least, 1 + max(map(len, re.findall("`+", text)), default=0))
 
@@ -155,23 +155,34 @@ def _parameter_rows(schema: Schema, prefix: str) -> Iterator[tuple[str, ...]]:
             _describe_type(part),
             _describe_limits(part),
             "required" if required else default,
-            prose(keywords.get("description", "")),
+            _describe_effect(part),
         )
-        inner = part
+        inner = part.list_form
         while inner.items is not MISSING:
             inner, path = inner.items, f"{path}[]"
         if inner.properties is not MISSING:
             yield from _parameter_rows(inner, f"{path}.")
 
 
+def _describe_effect(schema: Schema) -> str:
+    """Return the description of a parameter, its old names, and whether it is deprecated."""
+    texts = [] if schema.description is MISSING else [prose(schema.description)]
+    if schema.renamed_from is not MISSING:
+        texts.append(f"Formerly {', '.join(map(code, schema.renamed_from))}.")
+    if schema.deprecated is not MISSING:
+        texts.append(prose(schema.deprecated.text()))
+    return " ".join(texts)
+
+
 def _describe_type(schema: Schema) -> str:
     kind = "URL or file" if schema.format is not MISSING else schema.kind
     name = kind if schema.items is MISSING else f"list of {_describe_type(schema.items)}"
+    name += "" if schema.other_form is MISSING else f" or {_describe_type(schema.other_form)}"
     return f"{name} or null" if schema.nullable else name
 
 
 def _describe_limits(schema: Schema) -> str:
-    keywords = schema.keywords()
+    keywords = schema.list_form.keywords()
     limits = [", ".join(map(code, keywords["enum"]))] if "enum" in keywords else []
     for (low, high), unit in zip(RANGES, ("", " characters", " items"), strict=True):
         match [(key, format_number(keywords[key])) for key in (low, high) if key in keywords]:
@@ -182,14 +193,16 @@ def _describe_limits(schema: Schema) -> str:
             case ends:
                 words = " to ".join(limit for _, limit in ends)
         limits.append(words + unit)
-    if schema.items is not MISSING and (item_limits := _describe_limits(schema.items)):
+    items = schema.list_form.items
+    if items is not MISSING and (item_limits := _describe_limits(items)):
         limits.append(f"each {item_limits.removeprefix('each ')}")
     return "; ".join(limits)
 
 
 def _format_price(pricing: language.Pricing) -> str:
     low, high = format_number(pricing.low), format_number(pricing.high)
-    return f"{low if low == high else f'{low} to {high}'} {pricing.currency} per {pricing.unit}"
+    about = "" if pricing.approximate is MISSING else "about "
+    return f"{about}{low if low == high else f'{low} to {high}'} {pricing.currency} per {pricing.unit}"
 
 
 def _format_command(slug: str, parameters: Mapping[str, Any]) -> str:

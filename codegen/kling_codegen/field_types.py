@@ -75,7 +75,7 @@ def _walk_classes(
     for (wire, part), annotation in zip(schema.properties.items(), annotations, strict=True):
         field = TypedField(names[wire], wire, part, without_alias(annotation), wire in required)
         fields.append(field)
-        inner = part
+        inner = part.list_form
         while inner.items is not MISSING:
             inner = inner.items
         if inner.kind == "object":

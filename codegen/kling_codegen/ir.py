@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import textwrap
-from collections.abc import Mapping
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, cast
 
 from pydantic import MISSING
@@ -14,13 +12,13 @@ from kling_codegen import docs, language, names
 from kling_codegen.corrections import bounds, input_type, model_type
 from kling_codegen.field_types import TypedClass, TypedField, infer_classes
 from kling_codegen.json_schema import build_json_schema
+from kling_codegen.literals import text_literal
+from kling_codegen.renames import list_renamed
 from kling_codegen.rules.condition import Condition
 from kling_codegen.rules.rule import iter_conditions
 from kling_codegen.schema import Schema
 
 LINE_LENGTH = 110
-# The longest string literal that fits after `description=` in a Field.
-TEXT_LENGTH = 84
 
 # The package of the models that the clients of kling-adapters have typed calls for.
 CORE = "kling_adapters.models"
@@ -36,11 +34,12 @@ class Field:
     input_type: str
     arguments: tuple[str, ...]
     default: str | None
+    deprecation: str = ""
 
     @property
     def fits(self) -> bool:
         """True if the declaration fits on one line."""
-        annotation = f"Annotated[{self.type}, Field({', '.join(self.arguments)})]"
+        annotation = f"Annotated[{self.type}, Field({', '.join(self.arguments)}){self.deprecation}]"
         return len(f"    {self.name}: {annotation} = {self.default or ''}") <= LINE_LENGTH
 
 
@@ -91,6 +90,7 @@ class Module:
     read: str
     returns: str
     latency: float | None
+    renamed: Mapping[str, str]
     rules: tuple[RuleCall, ...]
     parts: tuple[Class, ...]
     model: Class
@@ -135,15 +135,6 @@ class Entry:
     input: str
 
 
-def package_name(folder: Path) -> str:
-    """Return the import name of a folder: its own, after those of the packages that contain it."""
-    folder = folder.absolute()
-    parts = [folder.name]
-    while (folder := folder.parent) != folder.parent and (folder / "__init__.py").exists():
-        parts.insert(0, folder.name)
-    return ".".join(parts)
-
-
 def build_module(spec: language.Spec, package: str = CORE) -> Module:
     """Return the representation of one model; `package` is the import name of its package."""
     by_slug = package == CORE
@@ -161,6 +152,7 @@ def build_module(spec: language.Spec, package: str = CORE) -> Module:
         read=spec.source.read.isoformat(),
         returns=spec.returns,
         latency=spec.latency_seconds,
+        renamed=list_renamed(spec.input.properties),
         rules=tuple(_rule_call(condition) for _, condition in iter_conditions(spec.rules)),
         parts=tuple(parts),
         model=model,
@@ -194,11 +186,24 @@ def _build_class(typed: TypedClass, class_names: Mapping[str, str], summary: str
     name = class_names[typed.name]
     fields = tuple(_build_field(field, class_names) for field in typed.fields)
     if typed.user is None:
-        arguments = tuple(field for field in fields if field.wire not in docs.CALL_ARGUMENTS)
-        return Class(name, f"{name}Input", summary, None, fields, arguments)
+        arguments = [
+            field for field in _with_old_names(typed, fields) if field.wire not in docs.CALL_ARGUMENTS
+        ]
+        return Class(name, f"{name}Input", summary, None, fields, tuple(arguments))
     description = None if typed.schema.description is MISSING else typed.schema.description
-    role = "The value" if typed.user.schema.items is MISSING else "An item"
+    role = "The value" if typed.user.schema.list_form.items is MISSING else "An item"
     return Class(name, f"{name}Input", f"{role} of `{typed.user.wire}`.", description, fields, fields)
+
+
+def _with_old_names(typed: TypedClass, fields: Sequence[Field]) -> Iterator[Field]:
+    """Yield the keys of the TypedDict of a model; a key with an old name is not needed, nor is that name."""
+    renamed = list_renamed(typed.schema.keywords()["properties"])
+    for field in fields:
+        old_names = [old for old, name in renamed.items() if name == field.wire]
+        if old_names and field.default is None:
+            field = replace(field, input_type=f"NotRequired[{field.input_type}]")  # noqa: PLW2901
+        yield field
+        yield from (replace(field, wire=old) for old in old_names)
 
 
 def _build_field(typed: TypedField, class_names: Mapping[str, str]) -> Field:
@@ -216,22 +221,16 @@ def _build_field(typed: TypedField, class_names: Mapping[str, str]) -> Field:
         input_type=input_annotation if typed.is_required else f"NotRequired[{input_annotation}]",
         arguments=tuple(arguments),
         default=None if typed.is_required else _default(schema),
+        deprecation=_deprecation(schema),
     )
 
 
-def text_literal(value: str) -> str:
-    """Return a string literal, in pieces if it is long: ruff does not cut strings."""
-    if len(repr(value)) <= TEXT_LENGTH:
-        return repr(value)
-    pieces = textwrap.wrap(
-        value,
-        TEXT_LENGTH - len("''"),
-        drop_whitespace=False,
-        replace_whitespace=False,
-        expand_tabs=False,
-        break_on_hyphens=False,
-    )
-    return f"({' '.join(map(repr, pieces))})"
+def _deprecation(schema: Schema) -> str:
+    """Return the mark of a deprecated parameter, which follows the Field."""
+    if schema.deprecated is MISSING:
+        return ""
+    use = "" if schema.deprecated.use is MISSING else f", use={text_literal(schema.deprecated.use)}"
+    return f", Deprecation(since={str(schema.deprecated.since)!r}{use})"
 
 
 def _default(schema: Schema) -> str:

@@ -8,6 +8,9 @@ from kling_codegen.keywords import HTTP_URL
 from kling_codegen.language import Spec
 from kling_codegen.rules.rule import iter_conditions
 
+# The keys of a parameter that JSON Schema does not have; a validator might refuse them.
+_OWN_KEYS = ("renamed_from", "deprecated")
+
 
 def build_json_schema(spec: Spec) -> dict[str, Any]:
     """Return the JSON Schema of the parameters of a model."""
@@ -42,8 +45,19 @@ def build_json_schema(spec: Spec) -> dict[str, Any]:
 
 
 def _write_out(schema: dict[str, Any]) -> dict[str, Any]:
-    """Return a schema with the constraints that the spec language implies: the pattern of a URI, and closed objects."""
-    complete = dict(schema)
+    """Return a schema with the constraints that the spec language implies: the pattern of a URI, and closed objects.
+
+    Two forms become one schema with the types of both: every other keyword is about one of these types.
+    """
+    complete = {key: value for key, value in schema.items() if key not in _OWN_KEYS}
+    if extension := {key: schema[key] for key in _OWN_KEYS if key in schema}:
+        complete["x-kling"] = extension
+    if "deprecated" in schema:
+        complete["deprecated"] = True
+    if "or" in complete:
+        form = complete.pop("or")
+        kinds = [complete["type"]] if isinstance(complete["type"], str) else complete["type"]
+        complete |= {**form, "type": [*kinds, form["type"]]}
     if complete.get("format") == "uri":
         complete["pattern"] = HTTP_URL
     if "items" in complete:

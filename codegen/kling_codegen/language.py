@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import date
 from typing import Annotated, Any, Literal, TypeAlias
 
-from pydantic import MISSING, BeforeValidator, Field, WithJsonSchema
+from pydantic import MISSING, Field
 
-from kling_codegen.closed import Closed, Text, ValueRefused
+from kling_codegen.closed import Closed, Text
 from kling_codegen.keywords import HTTP_URL
-from kling_codegen.messages import LocatedMessage, Message, format_location, format_number, format_value
+from kling_codegen.life import Day
+from kling_codegen.messages import LocatedMessage, Message, format_location, format_number
 from kling_codegen.patterns import CURRENCY, LINE, SENTENCE, SLUG
+from kling_codegen.renames import rename_problems
 from kling_codegen.rules.rule import Rule, rule_violations
 from kling_codegen.schema import Input, violations
 
@@ -30,25 +31,19 @@ LintRule: TypeAlias = Literal[
 ]
 
 
-def _parse_day(value: Any) -> Any:
-    if isinstance(value, date):
-        return value
-    try:
-        # fromisoformat takes 20261121, too.
-        return date.fromisoformat(value if len(value) == len("2026-11-21") else "")
-    except (TypeError, ValueError):
-        raise ValueRefused(Message(f"{format_value(value)} is not a day", "such as 2026-11-21")) from None
-
-
 Price: TypeAlias = Annotated[float, Field(ge=0)]
-Day: TypeAlias = Annotated[
-    date, BeforeValidator(_parse_day), WithJsonSchema({"type": "string", "pattern": r"^\d{4}-\d\d-\d\d$"})
-]
 # These become the first line of a docstring.
 Line: TypeAlias = Annotated[str, Field(pattern=LINE, max_length=100)]
 Sentence: TypeAlias = Annotated[str, Field(pattern=SENTENCE, max_length=100)]
 Url: TypeAlias = Annotated[str, Field(pattern=HTTP_URL)]
 Seconds: TypeAlias = Annotated[float, Field(gt=0)]
+
+
+class Evidence(Closed):
+    """A copy or a document beside the one that a spec is made from."""
+
+    document: Annotated[Text, Field(description="The copy or the document.")]
+    shows: Annotated[Text, Field(description="The facts in it.")]
 
 
 class Source(Closed):
@@ -57,6 +52,9 @@ class Source(Closed):
     page: Annotated[Url, Field(description="The documentation page.")]
     document: Annotated[Text, Field(description="The stored copy of the page.")]
     read: Annotated[Day, Field(description="The day the page was read.")]
+    evidence: Annotated[
+        list[Evidence] | MISSING, Field(min_length=1, description="Further copies and documents.")
+    ] = MISSING
 
 
 class Pricing(Closed):
@@ -69,6 +67,9 @@ class Pricing(Closed):
         Literal["generation", "second", "minute", "image", "megapixel"],
         Field(description="The unit of the price."),
     ]
+    approximate: Annotated[
+        Literal[True] | MISSING, Field(description="The page marks its price as approximate.")
+    ] = MISSING
 
     def problems(self) -> Iterator[LocatedMessage]:
         """Yield a range of prices whose end is below its start."""
@@ -132,8 +133,10 @@ class Spec(Closed):
     lint: Annotated[list[Silence], Field(description="Findings of lint that are accepted.")] = []
 
     def problems(self) -> Iterator[LocatedMessage]:
-        """Yield rules about unknown parameters, and examples that violate the schema or a rule."""
+        """Yield wrong old names, rules about unknown parameters, and examples that violate the schema or a rule."""
         properties, required = self.input.properties, self.input.required
+        for at, message in rename_problems(properties):
+            yield ("input", *at), message
         reference_errors = [
             (("rules", index, *at), message)
             for index, rule in enumerate(self.rules)

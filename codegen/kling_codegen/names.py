@@ -1,4 +1,4 @@
-"""Names in Python: pure functions of the names in a spec."""
+"""Names in Python, made of the names in a spec; and the name of a package."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import keyword
 import re
 import unicodedata
 from collections.abc import Iterable
+from pathlib import Path
 
 from kling_codegen.rules.rule import RULE_CLASSES
 
@@ -14,8 +15,8 @@ from kling_codegen.rules.rule import RULE_CLASSES
 RESERVED = RULE_CLASSES | frozenset(
     re.findall(
         r"\w+",
-        "Adapter Annotated Any CATALOG CatalogEntry BoolOnly ClassVar Field IntOrStr Literal MISSING "
-        "Mapping Media NotRequired Params Part Sequence TypedDict schemas "
+        "Adapter Annotated Any CATALOG CatalogEntry BoolOnly ClassVar Deprecation Field IntOrStr Literal MISSING "
+        "Mapping Media NotRequired Params Part Sequence TextOr TypedDict schemas "
         "bool bytes dict float int list object set str tuple type",
     )
 )
@@ -29,6 +30,15 @@ _MEMBERS = frozenset(
         "mro register",
     )
 )
+
+
+def package_name(folder: Path) -> str:
+    """Return the import name of a folder: its own, after those of the packages that contain it."""
+    folder = folder.absolute()
+    parts = [folder.name]
+    while (folder := folder.parent) != folder.parent and (folder / "__init__.py").exists():
+        parts.insert(0, folder.name)
+    return ".".join(parts)
 
 
 def class_name(slug: str) -> str:

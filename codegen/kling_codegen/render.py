@@ -17,7 +17,8 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from kling_codegen.docs import address, prose
 from kling_codegen.gateway import Gateway
-from kling_codegen.ir import LINE_LENGTH, Entry, Module, text_literal
+from kling_codegen.ir import LINE_LENGTH, Entry, Module
+from kling_codegen.literals import text_literal
 from kling_codegen.messages import escape_unprintable
 
 # The typed calls of the client; written into the package of the client, beside that of the models.

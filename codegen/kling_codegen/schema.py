@@ -9,11 +9,12 @@ from typing import Annotated, Any, Literal, cast
 from pydantic import MISSING, Field
 
 from kling_codegen.closed import Closed, Text, iter_repeated
+from kling_codegen.enum_problems import enum_problems
 from kling_codegen.keywords import (
+    ANNOTATIONS,
     HTTP_URL,
     KEYWORDS_OF,
     KIND_VALUES,
-    LARGEST,
     RANGES,
     UNKNOWN,
     Count,
@@ -22,6 +23,7 @@ from kling_codegen.keywords import (
     bare_kind,
     is_kind,
 )
+from kling_codegen.life import Deprecated
 from kling_codegen.messages import (
     LocatedMessage,
     Message,
@@ -51,6 +53,9 @@ class Schema(Closed):
     minItems: Annotated[Count | MISSING, Field(description="The smallest number of items.")] = MISSING  # noqa: N815
     maxItems: Annotated[Count | MISSING, Field(description="The largest number of items.")] = MISSING  # noqa: N815
     items: Annotated[Schema | MISSING, Field(description="The type of each item of an array.")] = MISSING
+    other_form: Annotated[
+        Schema | MISSING, Field(alias="or", description="The list that is accepted instead of the text.")
+    ] = MISSING
     required: Annotated[list[Text] | MISSING, Field(description="Properties that must be set.")] = MISSING
     properties: Annotated[
         dict[Text, Schema] | MISSING, Field(min_length=1, description="The properties of an object.")
@@ -58,17 +63,24 @@ class Schema(Closed):
     description: Annotated[
         Text | MISSING, Field(description="The effect of the parameter, in our own words.")
     ] = MISSING
+    renamed_from: Annotated[
+        list[Text] | MISSING,
+        Field(
+            min_length=1, max_length=10, description="Old names of the parameter, which are still accepted."
+        ),
+    ] = MISSING
+    deprecated: Annotated[
+        Deprecated | MISSING, Field(description="Set for a parameter that callers should no longer set.")
+    ] = MISSING
 
     @classmethod
     def allowed_keys(cls, data: Mapping[str, Any]) -> list[str]:
         """Return the keywords that the type allows, in a fixed order."""
         kind = data.get("type")
         fitting = (
-            KEYWORDS_OF[bare_kind(kind)] | {"type", "description"}
-            if kind in KIND_VALUES
-            else cls.model_fields
+            KEYWORDS_OF[bare_kind(kind)] | ANNOTATIONS if kind in KIND_VALUES else super().allowed_keys(data)
         )
-        return [name for name in cls.model_fields if name in fitting]
+        return [name for name in super().allowed_keys(data) if name in fitting]
 
     @property
     def kind(self) -> str:
@@ -80,10 +92,17 @@ class Schema(Closed):
         """True if null is an allowed value."""
         return isinstance(getattr(self, "type", UNKNOWN), list)
 
+    @property
+    def list_form(self) -> Schema:
+        """The form that is a list; the schema itself if it has one form only."""
+        return self if self.other_form is MISSING else self.other_form
+
     def keywords(self) -> dict[str, Any]:
         """Return the keywords of this level that the spec has, in a fixed order."""
         return {
-            name: getattr(self, name) for name in type(self).model_fields if name in self.model_fields_set
+            field.alias or name: getattr(self, name)
+            for name, field in type(self).model_fields.items()
+            if name in self.model_fields_set
         }
 
     def problems(self) -> Iterator[LocatedMessage]:
@@ -94,8 +113,9 @@ class Schema(Closed):
             if low in keywords and high in keywords and keywords[low] > keywords[high]:
                 yield (high,), Message(f"{high} {keywords[high]} is below {low} {keywords[low]}")
         yield from self._required_problems(keywords)
+        yield from self._form_problems(keywords)
         if "enum" in keywords:
-            yield from self._enum_problems(keywords)
+            yield from enum_problems(self.kind, keywords, is_nullable=self.nullable)
         if "default" in keywords:
             for at, message in violations(self, self.default):
                 yield ("default", *at), message.with_subject("the default")
@@ -118,6 +138,20 @@ class Schema(Closed):
             if name in allowed and name not in keywords:
                 yield (), Message(f"type {self.kind} needs {name}", about_key=True)
 
+    def _form_problems(self, keywords: Mapping[str, Any]) -> Iterator[LocatedMessage]:
+        if self.items is not MISSING and self.items.other_form is not MISSING:
+            yield ("items", "or"), Message("or does not go with items", about_key=True)
+        if self.other_form is MISSING:
+            return
+        for name in sorted(keywords.keys() & {"enum", "format", "minLength", "maxLength"}):
+            yield (name,), Message(f"{name} does not go with or", about_key=True)
+        if self.other_form.kind not in ("array", UNKNOWN) or self.other_form.nullable:
+            yield ("or", "type"), Message("the other form is not a list", "array")
+        for name in sorted(self.other_form.keywords().keys() & {"default", "description"}):
+            yield ("or", name), Message(f"{name} belongs to the parameter, not into or", about_key=True)
+        if isinstance(keywords.get("default"), list):
+            yield ("default",), Message("the default of a parameter with or cannot be a list")
+
     def _required_problems(self, keywords: Mapping[str, Any]) -> Iterator[LocatedMessage]:
         required: list[str] = keywords.get("required", [])
         properties: dict[str, Schema] = keywords.get("properties", {})
@@ -127,24 +161,10 @@ class Schema(Closed):
             if name not in properties:
                 text = f"{name} is required but is not a property"
                 yield ("required", index), Message(text, "", find_closest(name, properties))
-            elif "default" in properties[name].model_fields_set:
-                text = f"{name} is required, so it cannot have a default"
-                yield ("properties", name, "default"), Message(text)
-
-    def _enum_problems(self, keywords: Mapping[str, Any]) -> Iterator[LocatedMessage]:
-        for name in sorted(keywords.keys() & {"minimum", "maximum", "minLength", "maxLength", "format"}):
-            text = f"{name} does not go with enum, which lists the allowed values"
-            yield (name,), Message(text, about_key=True)
-        for index, value in iter_repeated(keywords["enum"]):
-            yield ("enum", index), Message(f"the allowed value {format_value(value)} is listed twice")
-        for index, value in enumerate(keywords["enum"]):
-            if not (is_kind(self.kind, value) or (self.nullable and value is None)):
-                yield ("enum", index), wrong_type(self.kind, value).with_subject("the allowed value")
-            elif isinstance(value, int) and not -LARGEST - 1 <= value <= LARGEST:
-                text = f"the allowed value {format_value(value)} is out of range"
-                yield ("enum", index), Message(text, f"{-LARGEST - 1} to {LARGEST}")
-        if self.nullable and None not in keywords["enum"]:
-            yield ("enum",), Message("the type allows null, but the allowed values do not list it")
+            for key, state in (("default", "have a default"), ("deprecated", "be deprecated")):
+                if name in properties and key in properties[name].model_fields_set:
+                    text = f"{name} is required, so it cannot {state}"
+                    yield ("properties", name, key), Message(text)
 
 
 class Input(Closed):
@@ -166,6 +186,8 @@ class Input(Closed):
 
 def violations(schema: Schema, value: Any) -> Iterator[LocatedMessage]:
     """Yield the violations of a schema by a value."""
+    if isinstance(value, list):
+        schema = schema.list_form
     if schema.nullable and value is None:
         return
     if not is_kind(schema.kind, value):
@@ -184,10 +206,8 @@ def violations(schema: Schema, value: Any) -> Iterator[LocatedMessage]:
         for index, item in enumerate(cast("Sequence[Any]", value)):
             yield from _violations_below(index, schema.items, item)
     if schema.properties is not MISSING and isinstance(value, dict):
-        for name in keywords.get("required", ()):
-            if name not in value:
-                yield (), Message(f"lacks the required {name}")
-        yield from _member_violations(schema.properties, cast("dict[str, Any]", value))
+        required = keywords.get("required", ())
+        yield from _member_violations(schema.properties, required, cast("dict[str, Any]", value))
 
 
 def _range_violations(keywords: Mapping[str, Any], value: Any) -> Iterator[LocatedMessage]:
@@ -202,8 +222,11 @@ def _range_violations(keywords: Mapping[str, Any], value: Any) -> Iterator[Locat
 
 
 def _member_violations(
-    properties: Mapping[str, Schema], value: Mapping[str, Any]
+    properties: Mapping[str, Schema], required: Sequence[str], value: Mapping[str, Any]
 ) -> Iterator[LocatedMessage]:
+    for name in required:
+        if name not in value:
+            yield (), Message(f"lacks the required {name}")
     for name, item in value.items():
         if name in properties:
             yield from _violations_below(name, properties[name], item)

@@ -6,16 +6,20 @@ import logging
 import signal
 import sys
 import traceback
-from typing import Any
+import warnings
+from typing import Any, cast
 
 import click
 
 from kling_adapters._version import __version__
+from kling_adapters._warnings import DeprecatedParameter
 from kling_adapters.cli import account, batch, config, jobs, journal, listings
 from kling_adapters.cli.exit_codes import ExitCode, exit_code
 from kling_adapters.cli.output import LogHandler, Streams, print_message, print_progress
 from kling_adapters.cli.wording import describe_error
 from kling_adapters.errors import KlingError
+
+log = logging.getLogger("kling_adapters")
 
 
 class _Commands(click.Group):
@@ -84,6 +88,7 @@ def main() -> None:
     streams = Streams()
     # Plugins are loaded, and may be broken, before the options are read.
     _configure_logging(logging.WARNING)
+    _configure_warnings()
     # Signals that a background shell or nohup ignores stay ignored.
     for name in ("SIGTERM", "SIGHUP"):
         number = getattr(signal, name, None)
@@ -129,3 +134,17 @@ def _configure_logging(level: int) -> None:
     logging.basicConfig(handlers=[LogHandler()])
     logging.getLogger().setLevel(level)
     logging.getLogger("httpx").setLevel(logging.WARNING)
+
+
+def _configure_warnings() -> None:
+    """Log warnings about parameters, which prints each in one line; others stay as they are."""
+    show_others: Any = warnings.showwarning
+
+    def show(message: Warning | str, category: type[Warning], *place: Any, **options: Any) -> None:
+        if issubclass(category, DeprecatedParameter):
+            log.warning("%s", message)
+        else:
+            show_others(message, category, *place, **options)
+
+    warnings.simplefilter("always", DeprecatedParameter)
+    warnings.showwarning = cast("Any", show)

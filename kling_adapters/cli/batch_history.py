@@ -22,7 +22,7 @@ class BatchHistory:
     """The journal entries of a batch at one gateway, and their lines."""
 
     def __init__(self, name: str, client: ClientOptions, lines: Sequence[Line]) -> None:
-        from kling_adapters.protocol.tasks import batch_name
+        from kling_adapters.protocol.tags import batch_name
 
         self.name = name
         self._gateway = client["base_url"]
@@ -93,10 +93,13 @@ class BatchHistory:
 
     def _line_entries(self) -> list[JournalEntry | None]:
         """Return the last entry of each line."""
-        from kling_adapters.protocol.tasks import request_tags
+        from kling_adapters.protocol.tags import BatchTags
+        from kling_adapters.schema.fields import dump_set_fields
 
-        entries = {entry.tag: entry for entry in self._batch_entries()}
-        return [entries.get(tag) for tag in request_tags(self.name, (line.params for line in self._lines))]
+        entries = {entry.tag: entry for entry in self._batch_entries() if entry.tag is not None}
+        tags = BatchTags(self.name, entries)
+        bodies = ((line.params.adapter, dump_set_fields(line.params)) for line in self._lines)
+        return [entries.get(tags.next_tag(adapter, body)) for adapter, body in bodies]
 
     def _advise(self, file: Path) -> str:
         names = {self._batch_names[entry.id] for entry in self._entries if entry.gateway == self._gateway}

@@ -37,7 +37,7 @@ class EntryFilter:
 
     def accepts(self, entry: JournalEntry) -> bool:
         """Return whether the listing shows an entry."""
-        from kling_adapters.protocol.tasks import batch_name
+        from kling_adapters.protocol.tags import batch_name
 
         return (
             self.state in (None, entry.state)
@@ -84,7 +84,7 @@ def print_entry_lines(entries: Sequence[JournalEntry]) -> None:
 
 def _short_tag(entry: JournalEntry) -> str:
     """Return the tag of a job, or the last part of the name of its batch."""
-    from kling_adapters.protocol.tasks import batch_name
+    from kling_adapters.protocol.tags import batch_name
 
     name = batch_name(entry)
     return (entry.tag or "") if name is None else PurePath(name).name

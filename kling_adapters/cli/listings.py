@@ -71,7 +71,7 @@ def _print_parameters(schema: Mapping[str, Any]) -> None:
             _format_type(declared),
             _format_limits(declared),
             _format_default(declared, required=required),
-            declared.get("description", ""),
+            _format_description(declared),
         )
         for name, declared, required in _iter_parameters(schema, "")
     ]
@@ -124,16 +124,17 @@ def _iter_parameters(schema: Mapping[str, Any], prefix: str) -> Iterator[tuple[s
 
 def _format_price(pricing: Mapping[str, Any]) -> str:
     figures = dict.fromkeys(format_number(pricing[end]) for end in ("from", "to"))
-    return f"price {' to '.join(figures)} {pricing['currency']} per {pricing['unit']}"
+    about = "about " if pricing.get("approximate") else ""
+    return f"price {about}{' to '.join(figures)} {pricing['currency']} per {pricing['unit']}"
 
 
 def _format_type(declared: Mapping[str, Any]) -> str:
     types = [declared["type"]] if isinstance(declared["type"], str) else list(map(str, declared["type"]))
     if "items" in declared:
-        types[0] = f"list of {_format_type(declared['items'])}"
+        types[types.index("array")] = f"list of {_format_type(declared['items'])}"
     elif declared.get("format") == "uri":
         types[0] = "URL or file"
-    return " or ".join(types)
+    return " or ".join(sorted(types, key="null".__eq__))
 
 
 def _format_limits(declared: Mapping[str, Any]) -> str:
@@ -158,6 +159,16 @@ def _format_default(declared: Mapping[str, Any], *, required: bool) -> str:
     if required:
         return "required"
     return json.dumps(declared["default"], ensure_ascii=False) if "default" in declared else ""
+
+
+def _format_description(declared: Mapping[str, Any]) -> str:
+    texts = [declared["description"]] if "description" in declared else []
+    if old_names := declared.get("x-kling", {}).get("renamed_from"):
+        texts.append(f"Formerly {', '.join(old_names)}.")
+    if deprecation := declared.get("x-kling", {}).get("deprecated"):
+        advice = f"; use {deprecation['use']}" if "use" in deprecation else ""
+        texts.append(f"Deprecated since {deprecation['since']}{advice}.")
+    return " ".join(texts)
 
 
 def _format_argument(name: str, value: Any) -> str:

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 from kling_adapters.errors import ConfigError, ParamsInvalid
 from kling_adapters.problems import Problem
+from kling_adapters.schema.packaged import list_declared
 
 if TYPE_CHECKING:
     from kling_adapters.schema.catalog import CatalogEntry
@@ -55,10 +56,11 @@ def read_arguments(arguments: Sequence[str], schema: Mapping[str, Any]) -> dict[
         if not equals or not name:
             raise ConfigError(f"{argument!r} is not NAME=VALUE. Nothing was sent")
         pairs.append((name, text))
-    read_text = _unless_misspelt((name for name, _ in pairs), schema, _read_typed_file)
+    declared = list_declared(schema)
+    read_text = _unless_misspelt((name for name, _ in pairs), declared, _read_typed_file)
     values: dict[str, Any] = {}
     for name, text in pairs:
-        value, is_item = _read_text_value(name, text, schema["properties"].get(name, {}), read_text)
+        value, is_item = _read_text_value(name, text, declared.get(name, {}), read_text)
         if is_item:
             values.setdefault(name, []).append(value)
         elif name in values:
@@ -72,11 +74,12 @@ def read_cells(
     cells: Mapping[str, str], schema: Mapping[str, Any], read_text: TextReader = None
 ) -> dict[str, Any]:
     """Read the cells of a CSV line, as `read_arguments` does; an empty cell is left out."""
-    read_text = _unless_misspelt(cells, schema, read_text)
+    declared = list_declared(schema)
+    read_text = _unless_misspelt(cells, declared, read_text)
     values: dict[str, Any] = {}
     for name, text in cells.items():
         if text:
-            value, is_item = _read_text_value(name, text, schema["properties"].get(name, {}), read_text)
+            value, is_item = _read_text_value(name, text, declared.get(name, {}), read_text)
             values[name] = [value] if is_item else value
     return values
 
@@ -85,10 +88,10 @@ def read_members(
     values: Mapping[str, Any], schema: Mapping[str, Any], read_text: TextReader = None
 ) -> dict[str, Any]:
     """Return the members of a JSON object, with files in place of the texts that name them."""
-    read_text = _unless_misspelt(values, schema, read_text)
+    declared = list_declared(schema)
+    read_text = _unless_misspelt(values, declared, read_text)
     return {
-        name: _replace_files(name, value, schema["properties"].get(name, {}), read_text)
-        for name, value in values.items()
+        name: _replace_files(name, value, declared.get(name, {}), read_text) for name, value in values.items()
     }
 
 
@@ -119,17 +122,19 @@ def text_files_below(folder: Path) -> TextReader:
     return read
 
 
-def _unless_misspelt(names: Iterable[str], schema: Mapping[str, Any], read_text: TextReader) -> TextReader:
+def _unless_misspelt(names: Iterable[str], declared: Mapping[str, Any], read_text: TextReader) -> TextReader:
     """Return the reader; None if a name is unknown, which is reported before any file is read."""
-    return read_text if all(name in schema["properties"] for name in names) else None
+    return read_text if all(name in declared for name in names) else None
 
 
 def _read_text_value(
     name: str, text: str, declared: Mapping[str, Any], read_text: TextReader
 ) -> tuple[Any, bool]:
     """Return the value of text, and whether it is one item of a list."""
-    is_list = "array" in declared.get("type", "")
-    item = declared.get("items", declared)
+    types = declared.get("type", "")
+    # Where a parameter is text or a list, only JSON is a list.
+    is_list = "array" in types and ("string" not in types or text.lstrip().startswith("["))
+    item = declared.get("items", declared) if is_list else declared
     value = _resolve_file(name, text, item, read_text)
     if isinstance(value, str):
         if is_list and value.lstrip().startswith("["):

@@ -12,17 +12,47 @@ from kling_adapters.client.requests import Extra
 from kling_adapters.client.result import AsyncResult, Result
 from kling_adapters.driver.async_ import AsyncDriver
 from kling_adapters.driver.sync import SyncDriver
+from kling_adapters.models.kling_1_6_image2video import Kling16Image2videoInput
+from kling_adapters.models.kling_1_6_text2video import Kling16Text2videoInput
 from kling_adapters.models.kling_2 import Kling2Input
 from kling_adapters.models.kling_2_5_turbo import Kling25TurboInput
+from kling_adapters.models.kling_2_6_standard_motion_control import Kling26StandardMotionControlInput
 from kling_adapters.models.kling_3_pro_image2video import Kling3ProImage2videoInput
 from kling_adapters.models.kling_bloombloom import KlingBloombloomInput
 from kling_adapters.models.kling_o1 import KlingO1Input
+from kling_adapters.models.kling_o1_image_to_video import KlingO1ImageToVideoInput
+from kling_adapters.models.kling_o1_reference_image_to_video import KlingO1ReferenceImageToVideoInput
+from kling_adapters.models.kling_o1_video_to_video_edit import KlingO1VideoToVideoEditInput
 from kling_adapters.schema.params import Params
 
 class SyncCalls(CallFlows[SyncDriver, Job, Result, GatewayTransport], metaclass=ABCMeta):
     @overload
     def submit(
         self,
+        model: Literal["kling-1.6-image2video"],
+        /,
+        *,
+        save_to: str | PathLike[str] | None = None,
+        timeout: float | None = None,
+        tag: str | None = None,
+        extra: Extra = None,
+        **params: Unpack[Kling16Image2videoInput],
+    ) -> Job: ...
+    @overload
+    def submit(
+        self,
+        model: Literal["kling-1.6-text2video"],
+        /,
+        *,
+        save_to: str | PathLike[str] | None = None,
+        timeout: float | None = None,
+        tag: str | None = None,
+        extra: Extra = None,
+        **params: Unpack[Kling16Text2videoInput],
+    ) -> Job: ...
+    @overload
+    def submit(
+        self,
         model: Literal["kling-2"],
         /,
         *,
@@ -43,6 +73,18 @@ class SyncCalls(CallFlows[SyncDriver, Job, Result, GatewayTransport], metaclass=
         tag: str | None = None,
         extra: Extra = None,
         **params: Unpack[Kling25TurboInput],
+    ) -> Job: ...
+    @overload
+    def submit(
+        self,
+        model: Literal["kling-2.6-standard-motion-control"],
+        /,
+        *,
+        save_to: str | PathLike[str] | None = None,
+        timeout: float | None = None,
+        tag: str | None = None,
+        extra: Extra = None,
+        **params: Unpack[Kling26StandardMotionControlInput],
     ) -> Job: ...
     @overload
     def submit(
@@ -79,6 +121,42 @@ class SyncCalls(CallFlows[SyncDriver, Job, Result, GatewayTransport], metaclass=
         tag: str | None = None,
         extra: Extra = None,
         **params: Unpack[KlingO1Input],
+    ) -> Job: ...
+    @overload
+    def submit(
+        self,
+        model: Literal["kling-o1-image-to-video"],
+        /,
+        *,
+        save_to: str | PathLike[str] | None = None,
+        timeout: float | None = None,
+        tag: str | None = None,
+        extra: Extra = None,
+        **params: Unpack[KlingO1ImageToVideoInput],
+    ) -> Job: ...
+    @overload
+    def submit(
+        self,
+        model: Literal["kling-o1-reference-image-to-video"],
+        /,
+        *,
+        save_to: str | PathLike[str] | None = None,
+        timeout: float | None = None,
+        tag: str | None = None,
+        extra: Extra = None,
+        **params: Unpack[KlingO1ReferenceImageToVideoInput],
+    ) -> Job: ...
+    @overload
+    def submit(
+        self,
+        model: Literal["kling-o1-video-to-video-edit"],
+        /,
+        *,
+        save_to: str | PathLike[str] | None = None,
+        timeout: float | None = None,
+        tag: str | None = None,
+        extra: Extra = None,
+        **params: Unpack[KlingO1VideoToVideoEditInput],
     ) -> Job: ...
     @overload
     def submit(
@@ -94,6 +172,30 @@ class SyncCalls(CallFlows[SyncDriver, Job, Result, GatewayTransport], metaclass=
     @overload
     def run(
         self,
+        model: Literal["kling-1.6-image2video"],
+        /,
+        *,
+        save_to: str | PathLike[str] | None = None,
+        timeout: float | None = None,
+        tag: str | None = None,
+        extra: Extra = None,
+        **params: Unpack[Kling16Image2videoInput],
+    ) -> Result: ...
+    @overload
+    def run(
+        self,
+        model: Literal["kling-1.6-text2video"],
+        /,
+        *,
+        save_to: str | PathLike[str] | None = None,
+        timeout: float | None = None,
+        tag: str | None = None,
+        extra: Extra = None,
+        **params: Unpack[Kling16Text2videoInput],
+    ) -> Result: ...
+    @overload
+    def run(
+        self,
         model: Literal["kling-2"],
         /,
         *,
@@ -114,6 +216,18 @@ class SyncCalls(CallFlows[SyncDriver, Job, Result, GatewayTransport], metaclass=
         tag: str | None = None,
         extra: Extra = None,
         **params: Unpack[Kling25TurboInput],
+    ) -> Result: ...
+    @overload
+    def run(
+        self,
+        model: Literal["kling-2.6-standard-motion-control"],
+        /,
+        *,
+        save_to: str | PathLike[str] | None = None,
+        timeout: float | None = None,
+        tag: str | None = None,
+        extra: Extra = None,
+        **params: Unpack[Kling26StandardMotionControlInput],
     ) -> Result: ...
     @overload
     def run(
@@ -150,6 +264,42 @@ class SyncCalls(CallFlows[SyncDriver, Job, Result, GatewayTransport], metaclass=
         tag: str | None = None,
         extra: Extra = None,
         **params: Unpack[KlingO1Input],
+    ) -> Result: ...
+    @overload
+    def run(
+        self,
+        model: Literal["kling-o1-image-to-video"],
+        /,
+        *,
+        save_to: str | PathLike[str] | None = None,
+        timeout: float | None = None,
+        tag: str | None = None,
+        extra: Extra = None,
+        **params: Unpack[KlingO1ImageToVideoInput],
+    ) -> Result: ...
+    @overload
+    def run(
+        self,
+        model: Literal["kling-o1-reference-image-to-video"],
+        /,
+        *,
+        save_to: str | PathLike[str] | None = None,
+        timeout: float | None = None,
+        tag: str | None = None,
+        extra: Extra = None,
+        **params: Unpack[KlingO1ReferenceImageToVideoInput],
+    ) -> Result: ...
+    @overload
+    def run(
+        self,
+        model: Literal["kling-o1-video-to-video-edit"],
+        /,
+        *,
+        save_to: str | PathLike[str] | None = None,
+        timeout: float | None = None,
+        tag: str | None = None,
+        extra: Extra = None,
+        **params: Unpack[KlingO1VideoToVideoEditInput],
     ) -> Result: ...
     @overload
     def run(
@@ -165,6 +315,30 @@ class SyncCalls(CallFlows[SyncDriver, Job, Result, GatewayTransport], metaclass=
     @overload
     def run_direct(
         self,
+        model: Literal["kling-1.6-image2video"],
+        /,
+        *,
+        save_to: str | PathLike[str] | None = None,
+        timeout: float | None = None,
+        tag: str | None = None,
+        extra: Extra = None,
+        **params: Unpack[Kling16Image2videoInput],
+    ) -> Result: ...
+    @overload
+    def run_direct(
+        self,
+        model: Literal["kling-1.6-text2video"],
+        /,
+        *,
+        save_to: str | PathLike[str] | None = None,
+        timeout: float | None = None,
+        tag: str | None = None,
+        extra: Extra = None,
+        **params: Unpack[Kling16Text2videoInput],
+    ) -> Result: ...
+    @overload
+    def run_direct(
+        self,
         model: Literal["kling-2"],
         /,
         *,
@@ -185,6 +359,18 @@ class SyncCalls(CallFlows[SyncDriver, Job, Result, GatewayTransport], metaclass=
         tag: str | None = None,
         extra: Extra = None,
         **params: Unpack[Kling25TurboInput],
+    ) -> Result: ...
+    @overload
+    def run_direct(
+        self,
+        model: Literal["kling-2.6-standard-motion-control"],
+        /,
+        *,
+        save_to: str | PathLike[str] | None = None,
+        timeout: float | None = None,
+        tag: str | None = None,
+        extra: Extra = None,
+        **params: Unpack[Kling26StandardMotionControlInput],
     ) -> Result: ...
     @overload
     def run_direct(
@@ -221,6 +407,42 @@ class SyncCalls(CallFlows[SyncDriver, Job, Result, GatewayTransport], metaclass=
         tag: str | None = None,
         extra: Extra = None,
         **params: Unpack[KlingO1Input],
+    ) -> Result: ...
+    @overload
+    def run_direct(
+        self,
+        model: Literal["kling-o1-image-to-video"],
+        /,
+        *,
+        save_to: str | PathLike[str] | None = None,
+        timeout: float | None = None,
+        tag: str | None = None,
+        extra: Extra = None,
+        **params: Unpack[KlingO1ImageToVideoInput],
+    ) -> Result: ...
+    @overload
+    def run_direct(
+        self,
+        model: Literal["kling-o1-reference-image-to-video"],
+        /,
+        *,
+        save_to: str | PathLike[str] | None = None,
+        timeout: float | None = None,
+        tag: str | None = None,
+        extra: Extra = None,
+        **params: Unpack[KlingO1ReferenceImageToVideoInput],
+    ) -> Result: ...
+    @overload
+    def run_direct(
+        self,
+        model: Literal["kling-o1-video-to-video-edit"],
+        /,
+        *,
+        save_to: str | PathLike[str] | None = None,
+        timeout: float | None = None,
+        tag: str | None = None,
+        extra: Extra = None,
+        **params: Unpack[KlingO1VideoToVideoEditInput],
     ) -> Result: ...
     @overload
     def run_direct(
@@ -240,6 +462,30 @@ class AsyncCalls(CallFlows[AsyncDriver, AsyncJob, AsyncResult, AsyncGatewayTrans
     @overload
     async def submit(
         self,
+        model: Literal["kling-1.6-image2video"],
+        /,
+        *,
+        save_to: str | PathLike[str] | None = None,
+        timeout: float | None = None,
+        tag: str | None = None,
+        extra: Extra = None,
+        **params: Unpack[Kling16Image2videoInput],
+    ) -> AsyncJob: ...
+    @overload
+    async def submit(
+        self,
+        model: Literal["kling-1.6-text2video"],
+        /,
+        *,
+        save_to: str | PathLike[str] | None = None,
+        timeout: float | None = None,
+        tag: str | None = None,
+        extra: Extra = None,
+        **params: Unpack[Kling16Text2videoInput],
+    ) -> AsyncJob: ...
+    @overload
+    async def submit(
+        self,
         model: Literal["kling-2"],
         /,
         *,
@@ -260,6 +506,18 @@ class AsyncCalls(CallFlows[AsyncDriver, AsyncJob, AsyncResult, AsyncGatewayTrans
         tag: str | None = None,
         extra: Extra = None,
         **params: Unpack[Kling25TurboInput],
+    ) -> AsyncJob: ...
+    @overload
+    async def submit(
+        self,
+        model: Literal["kling-2.6-standard-motion-control"],
+        /,
+        *,
+        save_to: str | PathLike[str] | None = None,
+        timeout: float | None = None,
+        tag: str | None = None,
+        extra: Extra = None,
+        **params: Unpack[Kling26StandardMotionControlInput],
     ) -> AsyncJob: ...
     @overload
     async def submit(
@@ -296,6 +554,42 @@ class AsyncCalls(CallFlows[AsyncDriver, AsyncJob, AsyncResult, AsyncGatewayTrans
         tag: str | None = None,
         extra: Extra = None,
         **params: Unpack[KlingO1Input],
+    ) -> AsyncJob: ...
+    @overload
+    async def submit(
+        self,
+        model: Literal["kling-o1-image-to-video"],
+        /,
+        *,
+        save_to: str | PathLike[str] | None = None,
+        timeout: float | None = None,
+        tag: str | None = None,
+        extra: Extra = None,
+        **params: Unpack[KlingO1ImageToVideoInput],
+    ) -> AsyncJob: ...
+    @overload
+    async def submit(
+        self,
+        model: Literal["kling-o1-reference-image-to-video"],
+        /,
+        *,
+        save_to: str | PathLike[str] | None = None,
+        timeout: float | None = None,
+        tag: str | None = None,
+        extra: Extra = None,
+        **params: Unpack[KlingO1ReferenceImageToVideoInput],
+    ) -> AsyncJob: ...
+    @overload
+    async def submit(
+        self,
+        model: Literal["kling-o1-video-to-video-edit"],
+        /,
+        *,
+        save_to: str | PathLike[str] | None = None,
+        timeout: float | None = None,
+        tag: str | None = None,
+        extra: Extra = None,
+        **params: Unpack[KlingO1VideoToVideoEditInput],
     ) -> AsyncJob: ...
     @overload
     async def submit(
@@ -311,6 +605,30 @@ class AsyncCalls(CallFlows[AsyncDriver, AsyncJob, AsyncResult, AsyncGatewayTrans
     @overload
     async def run(
         self,
+        model: Literal["kling-1.6-image2video"],
+        /,
+        *,
+        save_to: str | PathLike[str] | None = None,
+        timeout: float | None = None,
+        tag: str | None = None,
+        extra: Extra = None,
+        **params: Unpack[Kling16Image2videoInput],
+    ) -> AsyncResult: ...
+    @overload
+    async def run(
+        self,
+        model: Literal["kling-1.6-text2video"],
+        /,
+        *,
+        save_to: str | PathLike[str] | None = None,
+        timeout: float | None = None,
+        tag: str | None = None,
+        extra: Extra = None,
+        **params: Unpack[Kling16Text2videoInput],
+    ) -> AsyncResult: ...
+    @overload
+    async def run(
+        self,
         model: Literal["kling-2"],
         /,
         *,
@@ -331,6 +649,18 @@ class AsyncCalls(CallFlows[AsyncDriver, AsyncJob, AsyncResult, AsyncGatewayTrans
         tag: str | None = None,
         extra: Extra = None,
         **params: Unpack[Kling25TurboInput],
+    ) -> AsyncResult: ...
+    @overload
+    async def run(
+        self,
+        model: Literal["kling-2.6-standard-motion-control"],
+        /,
+        *,
+        save_to: str | PathLike[str] | None = None,
+        timeout: float | None = None,
+        tag: str | None = None,
+        extra: Extra = None,
+        **params: Unpack[Kling26StandardMotionControlInput],
     ) -> AsyncResult: ...
     @overload
     async def run(
@@ -367,6 +697,42 @@ class AsyncCalls(CallFlows[AsyncDriver, AsyncJob, AsyncResult, AsyncGatewayTrans
         tag: str | None = None,
         extra: Extra = None,
         **params: Unpack[KlingO1Input],
+    ) -> AsyncResult: ...
+    @overload
+    async def run(
+        self,
+        model: Literal["kling-o1-image-to-video"],
+        /,
+        *,
+        save_to: str | PathLike[str] | None = None,
+        timeout: float | None = None,
+        tag: str | None = None,
+        extra: Extra = None,
+        **params: Unpack[KlingO1ImageToVideoInput],
+    ) -> AsyncResult: ...
+    @overload
+    async def run(
+        self,
+        model: Literal["kling-o1-reference-image-to-video"],
+        /,
+        *,
+        save_to: str | PathLike[str] | None = None,
+        timeout: float | None = None,
+        tag: str | None = None,
+        extra: Extra = None,
+        **params: Unpack[KlingO1ReferenceImageToVideoInput],
+    ) -> AsyncResult: ...
+    @overload
+    async def run(
+        self,
+        model: Literal["kling-o1-video-to-video-edit"],
+        /,
+        *,
+        save_to: str | PathLike[str] | None = None,
+        timeout: float | None = None,
+        tag: str | None = None,
+        extra: Extra = None,
+        **params: Unpack[KlingO1VideoToVideoEditInput],
     ) -> AsyncResult: ...
     @overload
     async def run(
@@ -382,6 +748,30 @@ class AsyncCalls(CallFlows[AsyncDriver, AsyncJob, AsyncResult, AsyncGatewayTrans
     @overload
     async def run_direct(
         self,
+        model: Literal["kling-1.6-image2video"],
+        /,
+        *,
+        save_to: str | PathLike[str] | None = None,
+        timeout: float | None = None,
+        tag: str | None = None,
+        extra: Extra = None,
+        **params: Unpack[Kling16Image2videoInput],
+    ) -> AsyncResult: ...
+    @overload
+    async def run_direct(
+        self,
+        model: Literal["kling-1.6-text2video"],
+        /,
+        *,
+        save_to: str | PathLike[str] | None = None,
+        timeout: float | None = None,
+        tag: str | None = None,
+        extra: Extra = None,
+        **params: Unpack[Kling16Text2videoInput],
+    ) -> AsyncResult: ...
+    @overload
+    async def run_direct(
+        self,
         model: Literal["kling-2"],
         /,
         *,
@@ -402,6 +792,18 @@ class AsyncCalls(CallFlows[AsyncDriver, AsyncJob, AsyncResult, AsyncGatewayTrans
         tag: str | None = None,
         extra: Extra = None,
         **params: Unpack[Kling25TurboInput],
+    ) -> AsyncResult: ...
+    @overload
+    async def run_direct(
+        self,
+        model: Literal["kling-2.6-standard-motion-control"],
+        /,
+        *,
+        save_to: str | PathLike[str] | None = None,
+        timeout: float | None = None,
+        tag: str | None = None,
+        extra: Extra = None,
+        **params: Unpack[Kling26StandardMotionControlInput],
     ) -> AsyncResult: ...
     @overload
     async def run_direct(
@@ -438,6 +840,42 @@ class AsyncCalls(CallFlows[AsyncDriver, AsyncJob, AsyncResult, AsyncGatewayTrans
         tag: str | None = None,
         extra: Extra = None,
         **params: Unpack[KlingO1Input],
+    ) -> AsyncResult: ...
+    @overload
+    async def run_direct(
+        self,
+        model: Literal["kling-o1-image-to-video"],
+        /,
+        *,
+        save_to: str | PathLike[str] | None = None,
+        timeout: float | None = None,
+        tag: str | None = None,
+        extra: Extra = None,
+        **params: Unpack[KlingO1ImageToVideoInput],
+    ) -> AsyncResult: ...
+    @overload
+    async def run_direct(
+        self,
+        model: Literal["kling-o1-reference-image-to-video"],
+        /,
+        *,
+        save_to: str | PathLike[str] | None = None,
+        timeout: float | None = None,
+        tag: str | None = None,
+        extra: Extra = None,
+        **params: Unpack[KlingO1ReferenceImageToVideoInput],
+    ) -> AsyncResult: ...
+    @overload
+    async def run_direct(
+        self,
+        model: Literal["kling-o1-video-to-video-edit"],
+        /,
+        *,
+        save_to: str | PathLike[str] | None = None,
+        timeout: float | None = None,
+        tag: str | None = None,
+        extra: Extra = None,
+        **params: Unpack[KlingO1VideoToVideoEditInput],
     ) -> AsyncResult: ...
     @overload
     async def run_direct(

@@ -14,7 +14,8 @@ from kling_adapters.problems import Problem
 from kling_adapters.protocol.tasks import Request
 from kling_adapters.schema.adapter import Adapter
 from kling_adapters.schema.catalog import Catalog
-from kling_adapters.schema.fields import dump_set_fields
+from kling_adapters.schema.checks import REPEATED
+from kling_adapters.schema.fields import dump_set_fields, list_names
 from kling_adapters.schema.params import Params
 
 Extra: TypeAlias = Mapping[str, Any] | None
@@ -33,9 +34,9 @@ def prepare(
         valid = catalog.find(model).load().model_validate(params)
     else:
         # Validated again, because model_copy() and changed lists are not.
-        valid = type(model).model_validate(dump_set_fields(model))
+        valid = type(model).model_validate(dump_set_fields(model), context=REPEATED)
     slug = valid.adapter.slug
-    spec_names = {field.alias or name for name, field in type(valid).model_fields.items()}
+    spec_names = {*list_names(type(valid)), *valid.adapter.renamed}
     problems = [
         Problem(name, "is a known parameter; pass it directly, not in extra")
         for name in extra or ()

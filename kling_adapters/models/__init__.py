@@ -6,13 +6,41 @@ from typing import TYPE_CHECKING
 from kling_adapters.schema.catalog import CatalogEntry, lazy_exports
 
 if TYPE_CHECKING:
+    from kling_adapters.models.kling_1_6_image2video import Kling16Image2video as Kling16Image2video
+    from kling_adapters.models.kling_1_6_text2video import Kling16Text2video as Kling16Text2video
     from kling_adapters.models.kling_2 import Kling2 as Kling2
     from kling_adapters.models.kling_2_5_turbo import Kling25Turbo as Kling25Turbo
+    from kling_adapters.models.kling_2_6_standard_motion_control import (
+        Kling26StandardMotionControl as Kling26StandardMotionControl,
+    )
     from kling_adapters.models.kling_3_pro_image2video import Kling3ProImage2video as Kling3ProImage2video
     from kling_adapters.models.kling_bloombloom import KlingBloombloom as KlingBloombloom
     from kling_adapters.models.kling_o1 import KlingO1 as KlingO1
+    from kling_adapters.models.kling_o1_image_to_video import KlingO1ImageToVideo as KlingO1ImageToVideo
+    from kling_adapters.models.kling_o1_reference_image_to_video import (
+        KlingO1ReferenceImageToVideo as KlingO1ReferenceImageToVideo,
+    )
+    from kling_adapters.models.kling_o1_video_to_video_edit import (
+        KlingO1VideoToVideoEdit as KlingO1VideoToVideoEdit,
+    )
 
 CATALOG: tuple[CatalogEntry, ...] = (
+    CatalogEntry(
+        slug="kling-1.6-image2video",
+        title="Kling AI 1.6 Image to Video",
+        returns="video",
+        latency=288.27,
+        module="kling_adapters.models.kling_1_6_image2video",
+        name="Kling16Image2video",
+    ),
+    CatalogEntry(
+        slug="kling-1.6-text2video",
+        title="Kling AI 1.6 Text to Video",
+        returns="video",
+        latency=304.08,
+        module="kling_adapters.models.kling_1_6_text2video",
+        name="Kling16Text2video",
+    ),
     CatalogEntry(
         slug="kling-2",
         title="Kling 2",
@@ -28,6 +56,14 @@ CATALOG: tuple[CatalogEntry, ...] = (
         latency=None,
         module="kling_adapters.models.kling_2_5_turbo",
         name="Kling25Turbo",
+    ),
+    CatalogEntry(
+        slug="kling-2.6-standard-motion-control",
+        title="Kling 2.6 Standard Motion Control",
+        returns="video",
+        latency=425.16,
+        module="kling_adapters.models.kling_2_6_standard_motion_control",
+        name="Kling26StandardMotionControl",
     ),
     CatalogEntry(
         slug="kling-3-pro-image2video",
@@ -53,15 +89,45 @@ CATALOG: tuple[CatalogEntry, ...] = (
         module="kling_adapters.models.kling_o1",
         name="KlingO1",
     ),
+    CatalogEntry(
+        slug="kling-o1-image-to-video",
+        title="Kling O1 Image 2 Video",
+        returns="video",
+        latency=144.54,
+        module="kling_adapters.models.kling_o1_image_to_video",
+        name="KlingO1ImageToVideo",
+    ),
+    CatalogEntry(
+        slug="kling-o1-reference-image-to-video",
+        title="Kling O1 Reference Image 2 Video",
+        returns="video",
+        latency=194.08,
+        module="kling_adapters.models.kling_o1_reference_image_to_video",
+        name="KlingO1ReferenceImageToVideo",
+    ),
+    CatalogEntry(
+        slug="kling-o1-video-to-video-edit",
+        title="Kling O1 Video 2 Video Edit",
+        returns="video",
+        latency=223.41,
+        module="kling_adapters.models.kling_o1_video_to_video_edit",
+        name="KlingO1VideoToVideoEdit",
+    ),
 )
 
 __all__ = [
     "CATALOG",
     "Kling2",
     "Kling3ProImage2video",
+    "Kling16Image2video",
+    "Kling16Text2video",
     "Kling25Turbo",
+    "Kling26StandardMotionControl",
     "KlingBloombloom",
     "KlingO1",
+    "KlingO1ImageToVideo",
+    "KlingO1ReferenceImageToVideo",
+    "KlingO1VideoToVideoEdit",
 ]
 
 __getattr__ = lazy_exports(CATALOG)

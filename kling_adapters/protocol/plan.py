@@ -17,16 +17,9 @@ from kling_adapters.protocol.effects import Call, Flow
 from kling_adapters.protocol.file_names import check_unique_per_job
 from kling_adapters.protocol.keys import check_key
 from kling_adapters.protocol.session import Session
+from kling_adapters.protocol.tags import batch_name, digest
 from kling_adapters.protocol.task_flow import Storages
-from kling_adapters.protocol.tasks import (
-    PrepareRequest,
-    Request,
-    Task,
-    batch_name,
-    digest,
-    make_named_tasks,
-    make_tasks,
-)
+from kling_adapters.protocol.tasks import PrepareRequest, Request, Task, make_named_tasks, make_tasks
 from kling_adapters.schema.adapter import Adapter
 
 

@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
-import re
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Generic, TypeAlias, TypeVar, cast
 
 from kling_adapters.journal.entries import REFUSED, JournalEntry
-from kling_adapters.media.inputs import digest_media
+from kling_adapters.protocol.tags import BatchTags
 from kling_adapters.result import ResultData
 from kling_adapters.schema.adapter import Adapter
-from kling_adapters.schema.fields import dump_set_fields
 from kling_adapters.schema.params import Params
 
 R_co = TypeVar("R_co", bound=ResultData, covariant=True)
@@ -23,8 +18,6 @@ Request: TypeAlias = Params | Mapping[str, Any]
 """A request of `Kling.map`: an object such as Kling2(...), or {"model": "kling-2", "prompt": ...}."""
 
 PrepareRequest: TypeAlias = Callable[[Request], tuple[Adapter, Mapping[str, Any]]]
-
-_TAG = re.compile(r"(?s)(.*)#[0-9a-f]{16}\.[0-9]+")
 
 
 @dataclass(frozen=True)
@@ -102,41 +95,15 @@ def make_named_tasks(
     entries: Mapping[str, JournalEntry],
 ) -> Iterator[Task]:
     """Yield the tasks of a named batch; `entries` are its earlier submits by tag."""
-    counts: Counter[str] = Counter()
+    tags = BatchTags(name, entries)
     for index, request in enumerate(requests):
         try:
             adapter, body = prepare(request)
-            tag = _next_tag(name, adapter.slug, body, counts)
+            tag = tags.next_tag(adapter, body)
         except Exception as error:  # noqa: BLE001  one request that cannot be sent must not stop the others
             yield Task(str(index), index, _model_of(request), {}, error=error)
         else:
             yield Task(tag, index, adapter.slug, body, adapter, save_to, tag, entries.get(tag))
-
-
-def request_tags(name: str, requests: Iterable[Params]) -> Iterator[str]:
-    """Yield the tags of the requests of a named batch."""
-    counts: Counter[str] = Counter()
-    for params in requests:
-        yield _next_tag(name, params.adapter.slug, dump_set_fields(params), counts)
-
-
-def batch_name(entry: JournalEntry) -> str | None:
-    """Return the name of the batch of a submit; None for a submit outside a named batch."""
-    match = _TAG.fullmatch(entry.tag or "")
-    return match[1] if match else None
-
-
-def digest(value: Any) -> str:
-    """Return a digest of 16 hexadecimal digits of a JSON value, in which local media counts by its content."""
-    text = json.dumps(value, sort_keys=True, default=digest_media)
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
-
-
-def _next_tag(name: str, model: str, body: Mapping[str, Any], counts: Counter[str]) -> str:
-    """Return the tag of a request: a digest of its content, and the number of earlier equal requests."""
-    content = digest([model, body])
-    counts[content] += 1
-    return f"{name}#{content}.{counts[content] - 1}"
 
 
 def _model_of(request: object) -> str:

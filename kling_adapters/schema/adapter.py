@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Literal
 
 from kling_adapters.schema.rules import Rule
@@ -22,6 +22,7 @@ class Adapter:
         returns: The kind of its output.
         latency: The usual duration of a job in seconds, from the model's page; None if the page has none.
         rules: The conditions between its parameters.
+        renamed: The present name of each old name of a parameter. An old name is accepted with a warning.
 
     """
 
@@ -30,3 +31,4 @@ class Adapter:
     returns: OutputKind
     latency: float | None = None
     rules: Sequence[Rule] = ()
+    renamed: Mapping[str, str] = field(default_factory=dict[str, str])

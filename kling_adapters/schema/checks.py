@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, cast
+from typing import Any, Final, cast
 
 from pydantic import MISSING, ValidationError, ValidatorFunctionWrapHandler
-from pydantic_core import InitErrorDetails
+from pydantic_core import InitErrorDetails, core_schema
 
+from kling_adapters.schema.deprecations import warn_of_deprecated
 from kling_adapters.schema.explain import repeat_errors, rule_error
 from kling_adapters.schema.fields import Model, iter_length_errors, iter_members, read_parameters
+from kling_adapters.schema.renames import replace_old_names
 from kling_adapters.schema.rules import Rule
+
+REPEATED: Final = {"kling_adapters": "the parameters were validated before"}
+"""Context of a second validation, which issues no warnings."""
 
 
 class Checks:
@@ -26,8 +31,19 @@ class Checks:
         self._model = model
         self._get_rules = get_rules
 
-    def __call__(self, data: Any, validate: ValidatorFunctionWrapHandler) -> Any:
+    def __call__(
+        self, data: Any, validate: ValidatorFunctionWrapHandler, info: core_schema.ValidationInfo
+    ) -> Any:
         """Return the validated fields in pydantic's internal form. Raises ValidationError."""
+        is_quiet = info.context is REPEATED
+        if isinstance(data, Mapping):
+            data = replace_old_names(self._model, cast("Mapping[str, Any]", data), is_quiet=is_quiet)
+        fields = self._validate(data, validate)
+        if isinstance(data, Mapping) and not is_quiet:
+            warn_of_deprecated(self._model, cast("Mapping[str, Any]", data))
+        return fields
+
+    def _validate(self, data: Any, validate: ValidatorFunctionWrapHandler) -> Any:
         try:
             fields = validate(data)
         except ValidationError as error:

@@ -15,9 +15,10 @@ from kling_adapters.errors import MAX_SHOWN_PROBLEMS
 from kling_adapters.media.inputs import describe_media
 from kling_adapters.media.reader import is_local
 from kling_adapters.problems import Problem
-from kling_adapters.schema.fields import Model, find_choices, find_model, list_names
+from kling_adapters.schema.fields import FieldPath, Model, find_choices, find_model, list_names
 from kling_adapters.schema.param_types import EXPECTED_MEDIA
 from kling_adapters.schema.paths import format_location, parse_location
+from kling_adapters.schema.renames import find_renamed
 
 _PYDANTIC_TYPES = frozenset(get_args(core_schema.ErrorType))
 _MAX_NAME_LENGTH = 100
@@ -100,9 +101,7 @@ def _explain(model: Model, details: ErrorDetails, *, is_shown: bool) -> Problem:
             # The value of the error is the whole object.
             message, value = "required, but missing", None
         case "extra_forbidden":
-            message = "unknown parameter"
-            holder = find_model(model, location[:-1])
-            suggestion = _find_closest(str(location[-1]), list_names(holder) if holder and is_shown else [])
+            message, suggestion = _explain_unknown(model, location, is_shown=is_shown)
         case "literal_error":
             choices = find_choices(model, location)
             message, allowed = f"{_show(value)} is not allowed", ", ".join(map(repr, choices))
@@ -111,6 +110,8 @@ def _explain(model: Model, details: ErrorDetails, *, is_shown: bool) -> Problem:
             message, allowed = f"{_show(value)} is {context['problem']}", EXPECTED_MEDIA
             file = value if is_shown and _is_file(value) else None
             suggestion = None if file is None else f"Path({file!r})"
+        case "form":
+            message = f"{_show(value)} is neither text nor a list"
         case "rule":
             message, allowed = context["problem"], context.get("allowed")
             suggestion = context.get("suggestion")
@@ -122,6 +123,17 @@ def _explain(model: Model, details: ErrorDetails, *, is_shown: bool) -> Problem:
             message = f"{_show(value)}: {details['msg'][0].lower()}{details['msg'][1:]}"
     path = format_location(location) or "parameters"
     return Problem(path, message, value, allowed, suggestion, file)
+
+
+def _explain_unknown(model: Model, location: FieldPath, *, is_shown: bool) -> tuple[str, str | None]:
+    """Return the message and the suggestion for an unknown name, which may be an old name beside the present one."""
+    *place, name = location
+    holder = find_model(model, place)
+    if holder is None:
+        return "unknown parameter", None
+    if present := find_renamed(holder).get(str(name)):
+        return f"is the old name of {present}, which is also set; pass {present} only", None
+    return "unknown parameter", _find_closest(str(name), list_names(holder) if is_shown else [])
 
 
 def _explain_limit(kind: str, value: Any, context: Mapping[str, Any]) -> tuple[str, str]:

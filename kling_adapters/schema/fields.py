@@ -93,7 +93,7 @@ def _read_value(field: FieldInfo, value: Any, *, with_defaults: bool) -> Any:
 
 def _read_objects(annotation: Any, value: Any, *, with_defaults: bool) -> Any:
     """Return the objects in a value; one of another shape becomes a value that a path does not enter."""
-    for kind, _ in _iter_types(annotation, ()):
+    for kind, _ in iter_types(annotation, ()):
         if get_origin(kind) is Sequence and isinstance(value, list | tuple):
             item, items = get_args(kind)[0], cast("Sequence[Any]", value)
             return [_read_objects(item, part, with_defaults=with_defaults) for part in items]
@@ -156,7 +156,7 @@ def iter_length_errors(
 
     pydantic reports either the length of a list or its items. `limits` are the metadata of the annotation.
     """
-    for kind, metadata in _iter_types(annotation, limits):
+    for kind, metadata in iter_types(annotation, limits):
         if isinstance(value, Mapping) and isinstance(kind, type) and issubclass(kind, BaseModel):
             for name, member, field in iter_members(kind, cast("Mapping[str, Any]", value)):
                 yield from iter_length_errors(field.annotation, field.metadata, member, (*path, name))
@@ -178,15 +178,15 @@ def _iter_length_error(limit: Any, items: Sequence[Any], path: FieldPath) -> Ite
         yield InitErrorDetails(type="too_short", loc=path, input=items, ctx=context)
 
 
-def _iter_types(annotation: Any, limits: Iterable[Any]) -> Iterator[tuple[Any, Iterable[Any]]]:
+def iter_types(annotation: Any, limits: Iterable[Any]) -> Iterator[tuple[Any, Iterable[Any]]]:
     """Yield the types in a union, each with its metadata."""
     if get_origin(annotation) is Annotated:
         inner, *fields = get_args(annotation)
         metadata = [limit for field in fields if isinstance(field, FieldInfo) for limit in field.metadata]
-        yield from _iter_types(inner, [*limits, *metadata])
+        yield from iter_types(inner, [*limits, *metadata])
     elif get_origin(annotation) in (Union, UnionType):
         for choice in get_args(annotation):
-            yield from _iter_types(choice, limits)
+            yield from iter_types(choice, limits)
     else:
         yield annotation, limits
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Annotated, Any, TypeAlias, TypeVar
 
@@ -91,6 +92,41 @@ pages send both. The declared form is sent. Nothing else is accepted: not " 5", 
 """
 
 
+class _TextOr:
+    """Accepts text beside a list; see TextOr."""
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        union: Any = handler(source)
+        # Not the union itself, whose errors would name each of its members.
+        _, list_schema = union["choices"]
+
+        def choose(value: Any, validate_list: core_schema.ValidatorFunctionWrapHandler) -> Any:
+            if isinstance(value, str):
+                return _validate_text(value)
+            if not isinstance(value, list | tuple):
+                raise PydanticCustomError("form", "Input is neither text nor a list")
+            return validate_list(value)
+
+        return core_schema.no_info_wrap_validator_function(choose, list_schema)
+
+    def __get_pydantic_json_schema__(
+        self, schema: core_schema.WrapValidatorFunctionSchema, handler: GetJsonSchemaHandler
+    ) -> JsonSchemaValue:
+        return {**handler(schema), "type": ["string", "array"]}
+
+
+def _validate_text(value: str) -> str:
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        raise PydanticKnownError("string_unicode") from None
+    return value
+
+
+TextOr: TypeAlias = Annotated[str | T, _TextOr()]
+"""A list or text: `TextOr[Sequence[Element]]`, where the page has one form in its table and another in its prose."""
+
+
 class _BoolFirst:
     """Rejects values that only equal a bool; see BoolOnly."""
 
@@ -105,3 +141,22 @@ class _BoolFirst:
 
 BoolOnly: TypeAlias = Annotated[T, _BoolFirst()]
 """A Literal of bools that accepts bools only: `BoolOnly[Literal[True]]` rejects 1, which equals True."""
+
+
+@dataclass(frozen=True)
+class Deprecation:
+    """Mark of a parameter that callers should no longer set. A call that sets it issues a warning.
+
+    Attributes:
+        since: The day from which it is deprecated, such as 2026-11-21.
+        use: The replacement; None if the spec has none.
+
+    """
+
+    since: str
+    use: str | None = None
+
+    def __get_pydantic_json_schema__(
+        self, schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> JsonSchemaValue:
+        return {**handler(schema), "deprecated": True}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import sys
-from typing import Any, ClassVar, NoReturn, Self, cast
+from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, Self, cast
 
 from pydantic import BaseModel, ConfigDict, GetCoreSchemaHandler, GetJsonSchemaHandler, ValidationError
 from pydantic.json_schema import JsonSchemaValue
@@ -17,6 +17,7 @@ from kling_adapters.schema.adapter import Adapter
 from kling_adapters.schema.checks import Checks
 from kling_adapters.schema.explain import explain
 from kling_adapters.schema.fields import dump_set_fields
+from kling_adapters.schema.renames import field_name, find_renamed, warn_of_old_name
 
 
 class Part(BaseModel):
@@ -94,6 +95,14 @@ class Params(Part):
     # a part of another model, too.
     functools.update_wrapper(__init__, BaseModel.__init__)
 
+    if not TYPE_CHECKING:  # to type checkers, an old name is not an attribute
+
+        def __getattr__(self, name: str) -> Any:
+            if name not in find_renamed(type(self)):
+                return super().__getattr__(name)
+            warn_of_old_name(type(self), name)
+            return getattr(self, field_name(type(self), find_renamed(type(self))[name]))
+
     @classmethod
     def model_validate(cls, obj: Any, **options: Any) -> Self:
         """See pydantic. Raises ParamsInvalid."""
@@ -133,7 +142,7 @@ class Params(Part):
         # As a part of another model, a model brings the schema that it already has.
         if not isinstance(fields.get("function", {}).get("function"), Checks):
             checks = Checks(cls, lambda: cls.adapter.rules)
-            model["schema"] = core_schema.no_info_wrap_validator_function(checks, fields)
+            model["schema"] = core_schema.with_info_wrap_validator_function(checks, fields)
         return schema
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shutil
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,9 @@ from kling_codegen.rules.condition import Condition
 from ruamel.yaml import YAML
 
 GOLDEN = Path(__file__).parents[1] / "golden"
+LIFE = sorted(path.name for path in (GOLDEN / "life").iterdir() if path.is_dir())
 PACKAGES = {"core": "models", "acme": "acme_kling/models"}
+PACKAGES |= {f"life/{state}": "studio/models" for state in LIFE}
 
 
 def tree(folder: Path) -> dict[str, bytes]:
@@ -37,7 +40,17 @@ def test_tree_equals_golden_tree(name: str, tmp_path: Path) -> None:
         (out.parent / "__init__.py").touch()
     result = CliRunner().invoke(main, ["generate", "--specs", str(tmp_path / "specs"), "--out", str(out)])
     assert result.exit_code == 0, result.output
+    if name.startswith("life/"):
+        # The same as that of core; not stored for each state.
+        shutil.rmtree(tmp_path / "specs" / "schema")
     assert tree(tmp_path) == tree(GOLDEN / name)
+
+
+@pytest.mark.parametrize(("before", "after"), list(pairwise(LIFE)))
+def test_diff_of_states_equals_golden_diff(before: str, after: str) -> None:
+    folders = [str(GOLDEN / "life" / state / "specs") for state in (before, after)]
+    result = CliRunner().invoke(main, ["diff", *folders])
+    assert result.stdout == (GOLDEN / "life" / f"{after}.diff.txt").read_text("utf-8")
 
 
 def keys(value: Any) -> set[str]:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from kling_codegen import gateway, language, schema
+from kling_codegen import gateway, language, life, schema
 from kling_codegen.closed import Closed
 from kling_codegen.lint.command import LEVELS
 from kling_codegen.rules.consequences import Then
@@ -23,12 +23,14 @@ TEXT = (Path(kling_adapters.__file__).parent.parent / "specs" / "README.md").rea
 SECTIONS: dict[str, type[Closed]] = {
     "A model": language.Spec,
     "source": language.Source,
+    "evidence": language.Evidence,
     "pricing": language.Pricing,
     "input": schema.Input,
     "discrepancies": language.Discrepancy,
     "examples": language.Example,
     "lint": language.Silence,
     "A parameter": schema.Schema,
+    "deprecated": life.Deprecated,
     "A rule": Rule,
     **{key: kind for key, kind in KINDS.items() if issubclass(kind, Closed)},
     "then": Then,

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import math
+import re
+from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -156,7 +158,7 @@ def test_all_problems_are_reported_at_once(project: Project) -> None:
     missing = ("input", "latency_seconds", "returns", "source", "summary", "title")
     assert project.errors() == [
         'specs/a.yaml:10:15: unknown type "strng", at input.properties.p.type; allowed: string, integer, number, boolean, array, object, [one of these, "null"]; did you mean string?',
-        "specs/a.yaml:11:23: unknown key maxLenght, at input.properties.q.maxLenght; allowed: format, enum, default, minLength, maxLength, description; did you mean maxLength?",
+        "specs/a.yaml:11:23: unknown key maxLenght, at input.properties.q.maxLenght; allowed: format, enum, default, minLength, maxLength, or, description, renamed_from, deprecated; did you mean maxLength?",
         'specs/a.yaml:12:33: the default "x" is not of type integer, at input.properties.r.default',
         "specs/a.yaml:13:8: 3 is not a mapping, at input.properties.s",
         "specs/a.yaml:14:28: t is not a parameter of this model, at rules[0].requires.field",
@@ -248,10 +250,14 @@ def test_ruamel_reads_the_same_specs() -> None:
     assert len(paths) > 6
     for path in paths:
         text = path.read_text(encoding="utf-8")
-        expected = YAML(typ="safe", pure=True).load(text)
-        if "source" in expected:
-            expected["source"]["read"] = str(expected["source"]["read"])
-        assert repr(Document(text).value) == repr(expected), path
+        expected = repr(YAML(typ="safe", pure=True).load(text))
+        # Days of a spec stay text.
+        expected = re.sub(r"datetime\.date\((\d+), (\d+), (\d+)\)", write_day, expected)
+        assert repr(Document(text).value) == expected, path
+
+
+def write_day(match: re.Match[str]) -> str:
+    return repr(date(*map(int, match.groups())).isoformat())
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from typing import Any
 from hypothesis import strategies as st
 from hypothesis.strategies import DrawFn
 
-from .specs import Schema, Spec, documents
+from .specs import PLAIN_NAMES, Schema, Spec, documents
 
 
 @dataclass(frozen=True)
@@ -66,6 +66,7 @@ class _Place:
 def _places(holder: Schema, path: str) -> Iterator[tuple[str, str, Schema, Schema, bool]]:
     for name, schema in holder["properties"].items():
         at, inner, free = f"{path}.{name}".removeprefix("."), schema, not schema.get("default")
+        inner = schema.get("or", schema)
         yield at, name, schema, holder, free
         while "items" in inner:
             at, inner = f"{at}[]", inner["items"]
@@ -83,11 +84,23 @@ def _edits(place: _Place) -> Iterator[tuple[tuple[str, str, str], Callable[[], A
             ("documentation", path, "description"),
             lambda: schema.update(description="Something else than before."),
         )
+        if "." not in path and place.name in PLAIN_NAMES and "properties" not in str(schema):
+            yield ("warning", "zz_later", "name"), lambda: _rename(holder, place.name)
+        if "deprecated" in schema:
+            yield ("additive", path, "deprecated"), lambda: schema.pop("deprecated")
+            yield (
+                ("documentation", path, "deprecated"),
+                lambda: schema["deprecated"].update(since="2031-12-24"),
+            )
+        elif place.name not in holder.get("required", ()):
+            yield ("warning", path, "deprecated"), lambda: schema.update(deprecated={"since": "2026-01-31"})
+        if "renamed_from" in schema:
+            yield ("breaking", path, "old name"), lambda: _forget_old_name(schema)
         if "default" in schema:
             yield ("warning", path, "default"), lambda: schema.pop("default")
         elif place.name in holder.get("required", ()):
             yield ("additive", path, "required"), lambda: holder["required"].remove(place.name)
-        else:
+        elif "deprecated" not in schema:
             yield (
                 ("breaking", path, "required"),
                 lambda: holder.update(required=[*holder.get("required", ()), place.name]),
@@ -126,3 +139,19 @@ def _edits(place: _Place) -> Iterator[tuple[tuple[str, str, str], Callable[[], A
                 yield ("breaking", path, key), partial(schema.update, {key: narrow})
             if wide >= 0 or low == "minimum":
                 yield ("additive", path, key), partial(schema.update, {key: wide})
+
+
+def _rename(holder: Schema, name: str) -> None:
+    """Give a parameter another name, and accept the present one and all earlier ones."""
+    properties: Schema = holder["properties"]
+    members = {"zz_later" if key == name else key: part for key, part in properties.items()}
+    members["zz_later"]["renamed_from"] = [name, *members["zz_later"].get("renamed_from", ())]
+    holder["properties"] = members
+    if name in holder.get("required", ()):
+        holder["required"] = ["zz_later" if key == name else key for key in holder["required"]]
+
+
+def _forget_old_name(schema: Schema) -> None:
+    schema["renamed_from"].pop()
+    if not schema["renamed_from"]:
+        del schema["renamed_from"]

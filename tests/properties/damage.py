@@ -22,6 +22,7 @@ STRANGERS: list[Any] = [
 KEYS = [
     "type",
     "items",
+    "or",
     "default",
     "enum",
     "minimum",

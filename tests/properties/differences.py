@@ -20,7 +20,7 @@ from kling_codegen.names import field_names
 
 from tests.support.media import make_png
 
-from .inputs import kind_of
+from .inputs import kind_of, kinds_of
 
 Schema = Mapping[str, Any]
 
@@ -100,6 +100,20 @@ def _wire_names(properties: tuple[str, ...]) -> dict[str, str]:
     return {name: wire for wire, name in field_names(properties).items()}
 
 
+def by_present_name(schema: Schema, value: Mapping[Any, Any]) -> dict[Any, Any]:
+    """Return an object with the present names of its members; an old name beside the present one stays."""
+    renamed = {
+        old: name
+        for name, part in schema.get("properties", {}).items()
+        for old in part.get("x-kling", {}).get("renamed_from", ())
+    }
+    result: dict[Any, Any] = {}
+    for name, member in value.items():
+        present = renamed.get(name, name)
+        result[name if present in value or present in result else present] = member
+    return result
+
+
 ALTERNATE_FORMS = (
     Difference(
         "the text of an integer",
@@ -126,6 +140,13 @@ DIFFERENCES = (
         by_wire_name,
     ),
     Difference(
+        "the old name of a parameter",
+        "calls with it work, with a warning; the present name is sent",
+        {"scale": 0.5},
+        lambda schema, value: isinstance(value, dict) and list(value) != list(by_present_name(schema, value)),
+        by_present_name,
+    ),
+    Difference(
         "a file for a URL",
         "it is uploaded first, and its URL is sent",
         {"picture": "data:image/png;base64,iVBORw0KGgo=", "def": "x"},
@@ -136,7 +157,7 @@ DIFFERENCES = (
         "a tuple for a list",
         "Python has both, JSON has one; a list is sent",
         {"views": ("left", "right")},
-        lambda schema, value: kind_of(schema) == "array" and type(value) is tuple,
+        lambda schema, value: "array" in kinds_of(schema) and type(value) is tuple,
         lambda _, value: list(value),
     ),
     Difference(

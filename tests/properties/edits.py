@@ -17,7 +17,7 @@ from typing import Any, TypeAlias
 
 from tests.support.media import make_png
 
-from .inputs import URL, kind_of, least
+from .inputs import URL, kinds_of, least
 from .prose_rules import find_part, split_rule
 
 Schema = Mapping[str, Any]
@@ -183,7 +183,9 @@ def _members(schema: Schema, value: dict[str, Any], place: Place) -> Iterator[Ed
         else:
             yield Edit((*place, name), least(part))
         yield from _edits(part, value.get(name), (*place, name))
-        for twin in {f"{name}_", f"{name} ", name.upper(), name.capitalize(), f"_{name}"} - {name}:
+        old_names = part.get("x-kling", {}).get("renamed_from", ())
+        similar = {f"{name}_", f"{name} ", name.upper(), name.capitalize(), f"_{name}", *old_names}
+        for twin in sorted(similar - {name}):
             # Beside the name, and instead of it.
             yield Edit((*place, twin), least(part))
             if name in value:
@@ -194,7 +196,12 @@ def _near_values(schema: Schema, value: Any) -> Iterator[Any]:
     """Yield values that are nearly allowed."""
     for choice in schema.get("enum", ()):
         yield from _near_choices(choice)
-    match kind_of(schema):
+    for kind in kinds_of(schema):
+        yield from _near_values_of_kind(schema, kind, value)
+
+
+def _near_values_of_kind(schema: Schema, kind: str, value: Any) -> Iterator[Any]:
+    match kind:
         case "string" if "pattern" in schema:
             yield from _NEAR_URLS
         case "string":
@@ -254,7 +261,7 @@ def _numbers(schema: Schema, value: Any) -> Iterator[Any]:
 
 
 def _lists(schema: Schema, value: Any) -> Iterator[Any]:
-    items: Sequence[Any] = value or [least(schema["items"])]
+    items: Sequence[Any] = (isinstance(value, list) and value) or [least(schema["items"])]
     for bound in (schema.get("minItems"), schema.get("maxItems")):
         for count in () if bound is None else (bound - 1, bound, bound + 1):
             yield [items[index % len(items)] for index in range(count)]

@@ -35,7 +35,7 @@ def properties_of_model(model: type[BaseModel]) -> Schema:
 
 
 def properties_of_spec(schema: Schema) -> Schema:
-    """Return the same of a spec, without descriptions and defaults of list items, which no annotation holds."""
+    """Return the same of a spec, without what no annotation holds: old names; deprecations; descriptions and defaults of items."""
     properties = {name: _plain(part) for name, part in schema["properties"].items()}
     return {"required": sorted(schema.get("required", ())), "properties": properties}
 
@@ -43,6 +43,8 @@ def properties_of_spec(schema: Schema) -> Schema:
 def _plain(schema: Schema, *, item: bool = False) -> Schema:
     kind, *null = [schema["type"]] if isinstance(schema["type"], str) else schema["type"]
     plain = {**schema, "type": kind, **({"nullable": True} if null else {})}
+    for key in ("renamed_from", "deprecated"):
+        plain.pop(key, None)
     if item:
         plain = {key: value for key, value in plain.items() if key not in ("description", "default")}
     if "enum" in plain:
@@ -50,6 +52,8 @@ def _plain(schema: Schema, *, item: bool = False) -> Schema:
         plain["lenient"] = _has_alternate_forms([value for value in schema["enum"] if value is not None])
     if "items" in plain:
         plain["items"] = _plain(plain["items"], item=True)
+    if "or" in plain:
+        plain["or"] = _plain(plain["or"])
     if "properties" in plain:
         plain |= properties_of_spec(plain)
     # A bound of a number is one that a float can hold, that of an integer an integer.
@@ -83,19 +87,17 @@ def _schema(annotation: Any, metadata: Iterable[Any]) -> Schema:
             ]
         else:
             schema |= {"nullable": True} if types.NoneType in get_args(annotation) else {}
-            [annotation] = [part for part in get_args(annotation) if part not in (MISSING, types.NoneType)]
+            *text, annotation = [
+                part for part in get_args(annotation) if part not in (MISSING, types.NoneType)
+            ]
+            assert text == [str] * _has(marks, "_TextOr")
+    if _has(marks, "_TextOr"):
+        form = _schema(annotation, [mark for mark in marks if not _is(mark, "_TextOr")])
+        return {**schema, "type": "string", "or": form}
     if _has(marks, "_Media"):
         schema |= {"type": "string", "format": "uri"}
     elif get_origin(annotation) is Literal:
-        # To typing, Literal[5, 10] is Literal[10, 5], so its cache may give either.
-        values = get_args(annotation)
-        schema |= {
-            "type": TYPES[type(values[0])],
-            "enum": sorted(map(repr, values)),
-            "lenient": _has(marks, "IntOrStrForms"),
-        }
-        # Without it, 1 would do for True.
-        assert _has(marks, "_BoolFirst") == isinstance(values[0], bool)
+        schema |= _schema_of_literal(get_args(annotation), marks)
     elif get_origin(annotation) is Sequence:
         schema |= {"type": "array", "items": _schema(get_args(annotation)[0], ())}
     elif annotation in TYPES:
@@ -103,18 +105,38 @@ def _schema(annotation: Any, metadata: Iterable[Any]) -> Schema:
     else:
         assert issubclass(annotation, BaseModel)
         schema |= {"type": "object", **properties_of_model(annotation)}
+    return schema | _bounds(schema["type"], marks)
+
+
+def _bounds(kind: str, marks: Iterable[Any]) -> Schema:
+    bounds: Schema = {}
     for mark in marks:
         if type(mark) in BOUNDS:
             key, name = BOUNDS[type(mark)]
-            schema[key] = getattr(mark, name)
+            bounds[key] = getattr(mark, name)
         elif type(mark) in LENGTHS:
             key, name = LENGTHS[type(mark)]
-            schema[f"{key}{'Items' if schema['type'] == 'array' else 'Length'}"] = getattr(mark, name)
-    return schema
+            bounds[f"{key}{'Items' if kind == 'array' else 'Length'}"] = getattr(mark, name)
+    return bounds
+
+
+def _schema_of_literal(values: Sequence[Any], marks: Iterable[Any]) -> Schema:
+    # Without it, 1 would do for True.
+    assert _has(marks, "_BoolFirst") == isinstance(values[0], bool)
+    return {
+        "type": TYPES[type(values[0])],
+        # To typing, Literal[5, 10] is Literal[10, 5], so its cache may give either.
+        "enum": sorted(map(repr, values)),
+        "lenient": _has(marks, "IntOrStrForms"),
+    }
 
 
 def _has(marks: Iterable[Any], name: str) -> bool:
-    return any(type(mark).__name__ == name for mark in marks)
+    return any(_is(mark, name) for mark in marks)
+
+
+def _is(mark: Any, name: str) -> bool:
+    return type(mark).__name__ == name
 
 
 def differences(first: Any, second: Any, at: str = "") -> list[str]:

@@ -54,20 +54,25 @@ def least(schema: Schema) -> Any:
 
 
 def kind_of(schema: Schema) -> str:
-    """Return its type, leaving null aside."""
-    kind: str = schema["type"] if isinstance(schema["type"], str) else schema["type"][0]
-    return kind
+    """Return its first type, leaving null aside."""
+    return kinds_of(schema)[0]
+
+
+def kinds_of(schema: Schema) -> list[str]:
+    """Return its types, leaving null aside: two for text or a list."""
+    kinds: list[str] = [schema["type"]] if isinstance(schema["type"], str) else schema["type"]
+    return [kind for kind in kinds if kind != "null"]
 
 
 def _allowed(schema: Schema, tokens: str) -> SearchStrategy[Any]:
     if "enum" in schema:
         return st.sampled_from(schema["enum"])
-    strategy = _of_kind(schema, tokens)
-    return strategy if isinstance(schema["type"], str) else st.none() | strategy
+    strategy: SearchStrategy[Any] = st.one_of([_of_kind(schema, kind, tokens) for kind in kinds_of(schema)])
+    return st.none() | strategy if "null" in schema["type"] else strategy
 
 
-def _of_kind(schema: Schema, tokens: str) -> SearchStrategy[Any]:
-    match kind_of(schema):
+def _of_kind(schema: Schema, kind: str, tokens: str) -> SearchStrategy[Any]:
+    match kind:
         case "string":
             return _text(schema, tokens)
         case "integer":

@@ -7,17 +7,18 @@ every intended difference.
 from __future__ import annotations
 
 import json
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import jsonschema_rs
 
-from kling_adapters import ConfigError, Params, ParamsInvalid
+from kling_adapters import ConfigError, DeprecatedParameter, Params, ParamsInvalid
 
 from .differences import DIFFERENCES, UPLOADED, Difference, is_json
 from .edits import Edit, Place, edits
-from .inputs import kind_of
+from .inputs import kind_of, kinds_of
 from .prose_rules import broken_rules, split_rule
 
 Schema = Mapping[str, Any]
@@ -65,7 +66,7 @@ class Judge:
         self.judged += 1
         verdict = self.verdict(body)
         try:
-            params = self._model.model_validate(body)
+            params = self._validate(body)
         except ParamsInvalid as error:
             return _differs(body, verdict, error)
         self.accepted += 1
@@ -73,6 +74,11 @@ class Judge:
             return Disagreement(body, f"it accepts what breaks {sorted(verdict.broken)}")
         wrong = self._wrong_to_send(params, verdict.plain)
         return Disagreement(body, wrong) if wrong else None
+
+    def _validate(self, body: Any) -> Params:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecatedParameter)
+            return self._model.model_validate(body)
 
     def verdict(self, body: Any, differences: Sequence[Difference] = DIFFERENCES) -> Verdict:
         """Judge a body for a validator with these differences from the schema."""
@@ -99,7 +105,7 @@ class Judge:
             return f"it sends {wire!r}"
         if not self._validator.is_valid(json.loads(json.dumps(wire, allow_nan=False))):
             return f"it sends what breaks the schema: {wire!r}"
-        if self._model.model_validate(wire).wire() != wire:
+        if self._validate(wire).wire() != wire:
             return f"it does not give back what it sends: {wire!r}"
         return ""
 
@@ -210,7 +216,7 @@ class _Reading:
 
     def as_json(self, schema: Schema, value: Any, place: Place) -> Any:
         """Return the value in JSON for jsonschema-rs, with an invalid value in place of one that the model must refuse."""
-        fits = is_json(value) and kind_of(schema) == _KINDS.get(type(value), kind_of(schema))
+        fits = is_json(value) and _KINDS.get(type(value), kind_of(schema)) in kinds_of(schema)
         if isinstance(value, dict) and not all(is_json(name) for name in value if isinstance(name, str)):
             self.unread.add(_path(place))
             fits = False

@@ -31,6 +31,7 @@ ODD_NAMES = re.findall(
     "y y_ y__ field_1 elements Elements ElementsModel element async match print",
 )
 SPACED_NAMES = ["with space", " x ", "two  spaces", "a: b", "a #b", "- a", "a\nb", "a\n", "a\rb", "a\0"]
+OLD_NAMES = ["former_name", "formerName", "with | bar", "two\nlines", '"""', "16:9", "lambda"]
 PLAIN_NAMES = re.findall(
     r"\w+",
     "duration seed mode image_url video_url shots cfg_scale negative_prompt text voice_ids camera steps strength",
@@ -108,13 +109,13 @@ def numbers(kind: str) -> SearchStrategy[Any]:
 
 
 @st.composite
-def schemas(draw: DrawFn, depth: int = 0) -> Schema:  # noqa: C901, PLR0912  one case a kind
+def schemas(draw: DrawFn, depth: int = 0, *, is_item: bool = False) -> Schema:  # noqa: C901, PLR0912  one case a kind
     """Draw one parameter, or an item of a list."""
     kind = draw(st.sampled_from(KINDS if depth < 3 else KINDS[:5]))
     schema: Schema = {"type": kind}
     match kind:
         case "string":
-            form = draw(st.sampled_from(["", "enum", "size"]))
+            form = draw(st.sampled_from(["", "enum", "size", *([] if is_item or depth > 2 else ["or"])]))
             if form == "enum":
                 digits = st.lists(st.integers(0, 20).map(str), min_size=1, max_size=4, unique=True)
                 any_text = st.sampled_from([*AWKWARD, ""]) | st.text(st.characters(codec="utf-8"))
@@ -122,6 +123,8 @@ def schemas(draw: DrawFn, depth: int = 0) -> Schema:  # noqa: C901, PLR0912  one
                 schema["enum"] = draw(digits | mixed)
             elif form == "size":
                 schema |= draw(sizes("Length", [0, 1, 3, 60, 512]))
+            elif form == "or":
+                schema["or"] = draw(lists(depth))
         case "uri":
             schema = {"type": "string", "format": "uri"}
         case "integer" | "number":
@@ -138,8 +141,7 @@ def schemas(draw: DrawFn, depth: int = 0) -> Schema:  # noqa: C901, PLR0912  one
                 st.sampled_from([{}, {}, {"enum": [True]}, {"enum": [False]}, {"enum": [False, True]}])
             )
         case "array":
-            schema |= {"items": draw(schemas(depth + 1))}
-            schema |= draw(st.just(Schema()) | sizes("Items", [0, 1, 3, 100]))
+            schema |= draw(lists(depth))
         case _:
             schema |= draw(objects(depth + 1))
     if draw(st.integers(0, 4)) == 0:
@@ -149,14 +151,31 @@ def schemas(draw: DrawFn, depth: int = 0) -> Schema:  # noqa: C901, PLR0912  one
     if draw(st.booleans()):
         schema["description"] = draw(texts())
     if kind != "object" and draw(st.integers(0, 2)) == 0:
-        default = draw(values(schema))
+        default = draw(values({key: part for key, part in schema.items() if key != "or"}))
         nested = schema.get("items", {}).get("type", "")
         if default and ("array" in nested or "object" in nested):
             default = [] if not schema.get("minItems") else NO_VALUE
         if default is not NO_VALUE:
             schema["default"] = default
+    if draw(st.integers(0, 5)) == 0:
+        since = draw(st.dates(date(1970, 1, 1)).map(date.isoformat))
+        schema["deprecated"] = {"since": since, **({"use": draw(lines(100))} if draw(st.booleans()) else {})}
     keys = draw(st.permutations(list(schema)))
     return {key: schema[key] for key in keys}
+
+
+def rename_some(draw: DrawFn, properties: Schema) -> None:
+    """Give some parameters old names, which no parameter has in a call or in Python."""
+    for old in draw(st.sets(st.sampled_from(OLD_NAMES), max_size=3)) if draw(st.booleans()) else ():
+        if old not in properties:
+            properties[draw(st.sampled_from(list(properties)))].setdefault("renamed_from", []).append(old)
+
+
+@st.composite
+def lists(draw: DrawFn, depth: int) -> Schema:
+    """Draw a list."""
+    items = draw(schemas(depth + 1, is_item=True))
+    return {"type": "array", "items": items, **draw(st.just(Schema()) | sizes("Items", [0, 1, 3, 100]))}
 
 
 def sizes(suffix: str, limits: list[int]) -> SearchStrategy[Schema]:
@@ -176,7 +195,7 @@ def objects(draw: DrawFn, depth: int) -> Schema:
     properties: Schema = draw(
         st.dictionaries(names(), schemas(depth), min_size=1, max_size=4 if depth else 6)
     )
-    free = [name for name, part in properties.items() if "default" not in part]
+    free = [name for name, part in properties.items() if not {"default", "deprecated"} & part.keys()]
     required: list[str] = draw(st.lists(st.sampled_from(free), unique=True, max_size=3)) if free else []
     has_required = bool(required) or draw(st.booleans())
     return {"properties": properties, **({"required": required} if has_required else {})}
@@ -186,6 +205,8 @@ def objects(draw: DrawFn, depth: int) -> Schema:
 def values(draw: DrawFn, schema: Schema) -> Any:  # noqa: C901, PLR0911, PLR0912  one case a kind
     """Draw a value that a schema takes, or NO_VALUE where it would be too long to write down."""
     kind = schema["type"]
+    if "or" in schema and draw(st.booleans()):
+        return draw(values(schema["or"]))
     if isinstance(kind, list):
         if draw(st.integers(0, 3)) == 0:
             return None
@@ -239,9 +260,8 @@ def rules(draw: DrawFn, schema_input: Schema) -> list[Schema]:
         name: part["type"] if isinstance(part["type"], str) else part["type"][0]
         for name, part in properties.items()
     }
-    strings, arrays = (
-        [name for name in parameter_names if bare[name] == kind] for kind in ("string", "array")
-    )
+    strings = [name for name in parameter_names if bare[name] == "string"]
+    arrays = [name for name in parameter_names if bare[name] == "array" or "or" in properties[name]]
     links = [path for path, part in nested_paths(properties) if "format" in part]
     free = [name for name in parameter_names if name not in schema_input.get("required", ())]
     tokens = st.sampled_from(
@@ -281,7 +301,7 @@ def nested_paths(properties: Schema) -> Iterator[tuple[str, Schema]]:
         if "." in name:
             continue
         yield name, part
-        inner = part
+        inner = part.get("or", part)
         while "items" in inner:
             inner = inner["items"]
         yield from ((f"{name}.{path}", below) for path, below in nested_paths(inner.get("properties", {})))
@@ -474,6 +494,7 @@ def slugs() -> SearchStrategy[str]:
 def documents(draw: DrawFn) -> Spec:
     """Draw a whole spec that the language allows."""
     schema_input = draw(objects(0))
+    rename_some(draw, schema_input["properties"])
     prices = st.sampled_from([0, 0.05, 1, 0.504, 1e6, 1e-7])
     units = st.sampled_from(["generation", "second", "minute", "image", "megapixel"])
     spec: Spec = {
@@ -497,7 +518,11 @@ def documents(draw: DrawFn) -> Spec:
             "from": low,
             "to": high,
             "unit": draw(units),
+            **draw(st.sampled_from([{}, {"approximate": True}])),
         }
+    if draw(st.booleans()):
+        shown = st.fixed_dictionaries({"document": texts(30), "shows": texts()})
+        spec["source"]["evidence"] = draw(st.lists(shown, min_size=1, max_size=2))
     examples = [
         value
         for value in draw(st.lists(values({"type": "object", **schema_input}), max_size=2))

@@ -147,12 +147,38 @@ def parameters_of_schema(schema: Mapping[str, Any], prefix: str = "") -> dict[st
     return parameters
 
 
+def described_parameters(schema: Mapping[str, Any]) -> dict[str, Parameter]:
+    """Return the parameters with all that a page says about them."""
+    parameters = parameters_of_schema(schema)
+    for name, part in walk_schema(schema):
+        extension = part.get("x-kling", {})
+        about = parameters[name].about
+        if old_names := extension.get("renamed_from"):
+            about += f"Formerly{','.join(map(remove_spaces, old_names))}."
+        assert ("deprecated" in extension) == part.get("deprecated", False)
+        if deprecated := extension.get("deprecated"):
+            advice = f";use{remove_spaces(deprecated['use'])}" if "use" in deprecated else ""
+            about += f"Deprecatedsince{deprecated['since']}{advice}."
+        parameters[name] = replace(parameters[name], about=about)
+    return parameters
+
+
+def walk_schema(schema: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Mapping[str, Any]]]:
+    for name, part in schema["properties"].items():
+        yield prefix + name, part
+        inner, path = part, prefix + name
+        while "items" in inner:
+            inner, path = inner["items"], f"{path}[]"
+        if "properties" in inner:
+            yield from walk_schema(inner, f"{path}.")
+
+
 def kind_of_schema(part: Mapping[str, Any]) -> str:
     kinds = [part["type"]] if isinstance(part["type"], str) else part["type"]
-    kind = "URL or file" if part.get("format") == "uri" else kinds[0]
-    if kind == "array":
-        kind = f"list of {kind_of_schema(part['items'])}"
-    return f"{kind} or null" if "null" in kinds else kind
+    words = ["URL or file" if part.get("format") == "uri" else kind for kind in kinds if kind != "null"]
+    if "array" in words:
+        words[words.index("array")] = f"list of {kind_of_schema(part['items'])}"
+    return " or ".join([*words, "null"] if "null" in kinds else words)
 
 
 def limit_text(quantifier: str, unit: str, low: Any, high: Any) -> str:
@@ -222,6 +248,10 @@ def bare_shape(annotation: Any, metadata: Sequence[Any]) -> Shape:
         members = [member for member in arguments if member not in (types.NoneType, MISSING)]
         if set(members) == {str, Path, bytes, bytearray, memoryview, IO[bytes]}:
             result = Shape("URL or file")
+        elif str in members and len(members) == 2:
+            [member] = [member for member in members if member is not str]
+            result = shape(member)
+            result = replace(result, kind=f"string or {result.kind}")
         elif len(members) == 2:
             model, typed = members
             assert f"{model.__name__}Input" == typed.__name__
@@ -280,11 +310,14 @@ def sort_choices(parameters: Mapping[str, Parameter]) -> dict[str, Parameter]:
 
 @each_model
 def test_typed_dict_agrees(model: Model) -> None:
-    expected = {
-        name: Parameter(parameter.kind, parameter.required, parameter.choices)
-        for name, parameter in sort_choices(parameters_of_schema(model.schema)).items()
-        if name not in OPTIONS
-    }
+    expected: dict[str, Parameter] = {}
+    for name, parameter in sort_choices(parameters_of_schema(model.schema)).items():
+        declared = model.schema["properties"].get(name, {})
+        old_names = declared.get("x-kling", {}).get("renamed_from", ())
+        # A call may set the old name instead, so neither is required.
+        required = parameter.required and not old_names
+        for key in {name, *old_names} - OPTIONS:
+            expected[key] = Parameter(parameter.kind, required, parameter.choices)
     assert sort_choices(parameters_of_typed_dict(getattr(model.module, f"{model.name}Input"))) == expected
 
 
@@ -403,7 +436,7 @@ def parameters_of_page(text: str) -> dict[str, Parameter]:
             required,
             **allowed_in(allowed, re.compile("`([^`]*)`").findall),
             default="" if required or not default else json_of(default.strip("`"), kind),
-            about=remove_spaces(unescape(about)),
+            about=remove_spaces(unescape(about).replace("`", "")),
         )
     return parameters
 
@@ -493,12 +526,13 @@ def usual(latency: float | None) -> str:
     return "not documented" if latency is None else f"{round(latency)} s"
 
 
-def price(about: Mapping[str, Any]) -> str:
-    if "pricing" not in about:
+def price(facts: Mapping[str, Any]) -> str:
+    if "pricing" not in facts:
         return ""
-    pricing = about["pricing"]
+    pricing = facts["pricing"]
     figures = dict.fromkeys(plain(pricing[end]) for end in ("from", "to"))
-    return f"; price {' to '.join(figures)} {pricing['currency']} per {pricing['unit']}"
+    about = "about " if pricing.get("approximate") else ""
+    return f"; price {about}{' to '.join(figures)} {pricing['currency']} per {pricing['unit']}"
 
 
 def expected_words(rule: Mapping[str, Any]) -> Iterator[str]:
@@ -541,7 +575,8 @@ def discrepancies(model: Model) -> list[list[str]]:
 
 @each_model
 def test_documentation_page_agrees(model: Model) -> None:
-    expected, page, about = parameters_of_schema(model.schema), model.page, model.schema["x-kling"]
+    expected, page, about = described_parameters(model.schema), model.page, model.schema["x-kling"]
+    expected = {name: replace(part, about=part.about.replace("`", "")) for name, part in expected.items()}
     parameters = parameters_of_page(page)
     assert parameters == expected
     assert list(parameters) == list(expected)
@@ -562,7 +597,7 @@ def test_documentation_page_agrees(model: Model) -> None:
 @each_model
 def test_kling_show_agrees(model: Model, golden_runtime: Path) -> None:
     expected, text, about = (
-        parameters_of_schema(model.schema),
+        described_parameters(model.schema),
         show(model, golden_runtime),
         model.schema["x-kling"],
     )

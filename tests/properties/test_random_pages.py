@@ -7,8 +7,11 @@ from datetime import date
 from typing import Any
 
 from hypothesis import HealthCheck, assume, example, given, settings
+from hypothesis.strategies import booleans
+from kling_codegen.draft.compare import compare_page
 from kling_codegen.draft.compose import draft_spec
 from kling_codegen.draft.page import NotAPage
+from kling_codegen.language import Spec as ParsedSpec
 from ruamel.yaml import YAML
 
 from .generated import differences
@@ -68,6 +71,20 @@ def test_joined_numbers_are_read_or_doubted(spec: Spec) -> None:
     for difference in differences(facts(once), facts(content)):
         path, _, key = difference.partition(": ")[0].removeprefix(".input.").rpartition(".")
         assert (key in ("enum", "default"), path in doubted) == (True, True), difference
+
+
+@SOME_PAGES
+@given(documents(), booleans())
+def test_page_does_not_differ_from_its_draft(spec: Spec, run_together: bool) -> None:
+    content = reduce_to_page(spec)
+    assume(content["input"]["properties"])
+    text = page(content, run_together=run_together)
+    drafted = draft_spec(text, "page.txt", DAY).content
+    # Numbers that the page runs together are read as the spec has them.
+    original = drafted | {"input": content["input"], "rules": content["rules"], "examples": []}
+    for existing in (drafted, original):
+        comparison = compare_page(text, "page.txt", ParsedSpec.model_validate(existing))
+        assert [str(change) for change in comparison.changes] == []
 
 
 @SOME_PAGES

@@ -120,6 +120,7 @@ REGRESSION: Spec = {
 }
 
 
+@pytest.mark.filterwarnings("ignore::kling_adapters.DeprecatedParameter")
 @FEW
 @example(specs=[REGRESSION], is_core=True)
 @given(specs=catalogs(), is_core=st.booleans())
@@ -241,13 +242,24 @@ def plain(value: Any) -> Any:
         if "object" in value.get("type", ())
         else set()
     )
-    return {key: plain(part) for key, part in value.items() if key not in implied}
+    extension = value.get("x-kling", {}) if "type" in value else {}
+    if extension:
+        implied |= {"deprecated"}
+    if isinstance(kinds := value.get("type"), list) and kinds[1:] and kinds[-1] == "array":
+        list_keys = ("items", "minItems", "maxItems")
+        form = {"type": "array", **{key: value[key] for key in list_keys if key in value}}
+        outer = {key: part for key, part in value.items() if key not in list_keys}
+        value = {**outer, "type": kinds[:-1] if kinds[2:] else kinds[0], "or": form}
+    return {key: plain(part) for key, part in value.items() if key not in implied | {"x-kling"}} | extension
 
 
 def assert_typed_dict_complete(schema: dict[str, Any], model: type[Params], module: dict[str, Any]) -> None:
     """Compare the TypedDict of a model's call with the spec; those of its parts are type-checked elsewhere."""
-    keys = schema["properties"].keys() - ARGUMENTS
-    required = keys & {*schema.get("required", ())}
+    renamed = {
+        name: part["renamed_from"] for name, part in schema["properties"].items() if "renamed_from" in part
+    }
+    keys = {*schema["properties"], *(old for names in renamed.values() for old in names)} - ARGUMENTS
+    required = keys & {*schema.get("required", ())} - renamed.keys()
     typed = module[f"{model.__name__}Input"]
     assert (typed.__required_keys__, typed.__optional_keys__) == (required, keys - required)
 

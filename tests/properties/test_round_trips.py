@@ -24,6 +24,7 @@ SPECS = {
 MODELS = models()
 
 
+@pytest.mark.filterwarnings("ignore::kling_adapters.DeprecatedParameter")
 @pytest.mark.parametrize("slug", sorted(MODELS))
 def test_input_is_sent_unchanged(slug: str) -> None:
     schema, model = MODELS[slug]
@@ -65,12 +66,24 @@ def test_packaged_schema_equals_spec(slug: str) -> None:
 
 
 def _closed(part: dict[str, Any]) -> dict[str, Any]:
-    """Add what specs imply and a schema must state: no additional properties, and http or https URLs."""
+    """Add what specs imply and a schema must state: no additional properties, and http or https URLs.
+
+    Keys that JSON Schema does not have are under x-kling.
+    """
+    if extension := {key: part[key] for key in ("renamed_from", "deprecated") if key in part}:
+        part = {**{key: value for key, value in part.items() if key not in extension}, "x-kling": extension}
+        if deprecated := extension.get("deprecated"):
+            extension["deprecated"] = {**deprecated, "since": str(deprecated["since"])}
+            part["deprecated"] = True
     if "properties" in part:
         properties = {name: _closed(member) for name, member in part["properties"].items()}
         return {**part, "properties": properties, "additionalProperties": False}
     if "items" in part:
         return {**part, "items": _closed(part["items"])}
+    if "or" in part:
+        kinds = [part["type"]] if isinstance(part["type"], str) else part["type"]
+        outer = {key: value for key, value in part.items() if key != "or"}
+        return {**outer, **_closed(part["or"]), "type": [*kinds, "array"]}
     if part.get("format") == "uri":
         space = r"\s\x00-\x1f\x85\ufeff"
         return {**part, "pattern": f"^https?://[^{space}/?#][^{space}]*$"}

@@ -12,6 +12,7 @@ from kling_codegen.diff.gateway import compare_gateways
 from kling_codegen.diff.parameters import compare_properties
 from kling_codegen.diff.plain import find_differences
 from kling_codegen.diff.python import compare_names
+from kling_codegen.diff.renames import compare_old_names, find_renamed, with_new_names
 from kling_codegen.diff.rules import compare_rules
 from kling_codegen.language import Spec
 from kling_codegen.load.folder import Specs
@@ -48,9 +49,12 @@ def _model_change(spec: Spec, *, narrower: bool) -> Change:
     return limit_change("", "model", before, after, "calls of it", narrower=narrower)
 
 
-def _compare_models(old: Spec, new: Spec) -> Iterator[Change]:
-    if old == new:
+def _compare_models(earlier: Spec, new: Spec) -> Iterator[Change]:
+    if earlier == new:
         return
+    renamed = find_renamed(earlier, new)
+    yield from compare_old_names(earlier, new, renamed)
+    old = with_new_names(earlier, renamed)
     if old.returns != new.returns:
         yield Change("breaking", "", "returns", old.returns, new.returns, "results are of another kind")
     conditions = [condition for _, condition in iter_conditions(new.rules)]
@@ -70,4 +74,4 @@ def _compare_models(old: Spec, new: Spec) -> Iterator[Change]:
     for at, before, after in find_differences(old_facts, new_facts):
         yield Change("documentation", "", ".".join(at), before, after, UNCHANGED)
     if old.input != new.input:
-        yield from compare_names(old, new)
+        yield from compare_names(earlier, new, renamed)

@@ -55,7 +55,49 @@ def compare_properties(old: Schema, new: Schema, path: str = "") -> Iterator[Cha
 
 
 def _compare_schemas(old: Schema, new: Schema, path: str) -> Iterator[Change]:
-    """Yield the changes between two schemas of one value."""
+    """Yield the changes between two schemas of one value, form by form."""
+    before, after = _forms(old), _forms(new)
+    if len(before) == len(after) == 1:
+        yield from _compare_forms(old, new, path)
+    else:
+        for kind in before.keys() ^ after.keys():
+            affected, narrower = f"values of type {kind}", kind in before
+            yield limit_change(path, "type", [*before], [*after], affected, narrower=narrower)
+        for kind in before.keys() & after.keys():
+            yield from _compare_forms(before[kind], after[kind], path)
+    if not before.keys() & after.keys() and (old.kind, new.kind) != ("integer", "number"):
+        return
+    for key, (level, effect) in _NOT_VALIDATED.items():
+        default, new_default = _get_both(key, old, new)
+        if default != new_default:
+            yield Change(level, path, key, default, new_default, effect)
+    yield from _compare_deprecation(old, new, path)
+
+
+def _compare_deprecation(old: Schema, new: Schema, path: str) -> Iterator[Change]:
+    before, after = (
+        MISSING
+        if schema.deprecated is MISSING
+        else schema.deprecated.model_dump(mode="json", exclude_unset=True)
+        for schema in (old, new)
+    )
+    if before == after:
+        return
+    level, effect = _NOT_VALIDATED["description"]
+    if before is MISSING:
+        level, effect = "warning", "calls that set it work, with a warning"
+    elif after is MISSING:
+        level, effect = "additive", "calls that set it issue no warning"
+    yield Change(level, path, "deprecated", before, after, effect)
+
+
+def _forms(schema: Schema) -> dict[str, Schema]:
+    """Return the forms of a value by their types."""
+    return {schema.kind: schema, schema.list_form.kind: schema.list_form}
+
+
+def _compare_forms(old: Schema, new: Schema, path: str) -> Iterator[Change]:
+    """Yield the changes between two schemas of one form of a value."""
     if (old.kind, new.kind) == ("integer", "number"):
         yield limit_change(path, "type", old.kind, new.kind, "fractions", narrower=False)
     elif old.kind != new.kind:
@@ -77,10 +119,6 @@ def _compare_schemas(old: Schema, new: Schema, path: str) -> Iterator[Change]:
     if old.items is not MISSING and new.items is not MISSING:
         yield from _compare_schemas(old.items, new.items, f"{path}[]")
     yield from compare_properties(old, new, path)
-    for key, (level, effect) in _NOT_VALIDATED.items():
-        before, after = _get_both(key, old, new)
-        if before != after:
-            yield Change(level, path, key, before, after, effect)
 
 
 def _compare_allowed_values(old: Schema, new: Schema, path: str) -> Iterator[Change]:

@@ -10,16 +10,18 @@ from typing import Any
 from pydantic import ValidationError
 
 from kling_codegen.draft import example, prose
+from kling_codegen.draft.evidence import NO_EVIDENCE, Evidence
 from kling_codegen.draft.nesting import nest
 from kling_codegen.draft.notes import Note, Notes
-from kling_codegen.draft.page import KINDS, Page, read_page
+from kling_codegen.draft.page import KINDS, MAKES, Page, read_page
 from kling_codegen.draft.prose import Schema
 from kling_codegen.draft.table import Table, short_number
 from kling_codegen.draft.write import to_yaml
 from kling_codegen.language import Spec
+from kling_codegen.load.document import Document
+from kling_codegen.messages import format_location
 
 MODEL_PAGE = "https://www.segmind.com/models/{slug}/api"
-MAKES = re.compile(r"\b(?:text|image|video|audio)[- ]?(?:to|2)[- ]?(video|image|audio|text)\b", re.IGNORECASE)
 PRICE = re.compile(
     r"~?\$(\d+(?:\.\d+)?)(?: - \$(\d+(?:\.\d+)?))?(?: per (generation|second|minute|image|megapixel))?"
 )
@@ -27,18 +29,26 @@ PRICE = re.compile(
 
 @dataclass(frozen=True)
 class Draft:
-    """A draft spec, and notes for its reviewer."""
+    """A draft spec as text and as plain values, and notes for its reviewer."""
 
     yaml: str
     notes: list[Note]
+    content: dict[str, Any]
+    page: Page
+    gaps: Notes
 
 
-def draft_spec(text: str, document: str, read: date) -> Draft:
-    """Draft a spec from the text of a page. Raises NotAPage."""
+def draft_spec(text: str, document: str, read: date, evidence: Evidence = NO_EVIDENCE) -> Draft:
+    """Draft a spec from the text of a page; an existing spec decides what could be read in several ways.
+
+    Raises:
+        NotAPage: The text is not a documentation page of a model.
+
+    """
     notes = Notes()
     page = read_page(text, notes)
-    tree = nest(page, notes)
-    table = Table(page, notes)
+    tree = nest(page, notes, evidence)
+    table = Table(page, notes, evidence)
     inside = table.read_level(tree, "", page.sent)
     properties, blocks = inside["properties"], [node.block for node in tree]
     _check_tagline(page, notes)
@@ -61,7 +71,7 @@ def draft_spec(text: str, document: str, read: date) -> Draft:
         "examples": [{"name": "as on the page", "input": example.repair_example(inside, page)}],
     }
     _check(spec, page, notes)
-    return Draft(to_yaml(spec), sorted(set(notes.all)))
+    return Draft(to_yaml(spec), sorted(set(notes.all)), spec, page, notes)
 
 
 def _check_tagline(page: Page, notes: Notes) -> None:
@@ -89,8 +99,8 @@ def _read_price(page: Page, notes: Notes) -> Schema:
         notes.doubt(
             line, "pricing", f"the page asks {text} without saying for what; drafted as for a generation"
         )
-    from_to = {"from": float(low), "to": float(high or low)}
-    return {"pricing": {"currency": "USD", **from_to, "unit": unit or "generation"}}
+    price = {"currency": "USD", "from": float(low), "to": float(high or low), "unit": unit or "generation"}
+    return {"pricing": price | ({"approximate": True} if text.startswith("~") else {})}
 
 
 def _check(spec: dict[str, Any], page: Page, notes: Notes) -> None:
@@ -107,6 +117,9 @@ def _check(spec: dict[str, Any], page: Page, notes: Notes) -> None:
 def _find_problems(spec: dict[str, Any]) -> list[tuple[str, str]]:
     try:
         Spec.model_validate(spec)
-    except ValidationError as error:
-        return [(".".join(map(str, details["loc"])), details["msg"]) for details in error.errors()]
+    except ValidationError:
+        # The messages of `generate`, which needs the text of the spec.
+        document = Document(to_yaml(spec))
+        document.validate(Spec)
+        return [(format_location(at), str(message)) for at, message in document.problems]
     return []

@@ -80,7 +80,7 @@ def choose_reading(subject: Subject, readings: list[Reading], default: Any) -> R
     best: Reading = readings[0] if readings else (MISSING, [])
     if (best[0] is MISSING and not block.marked) or not readings or (len(readings) > 1 and not support(best)):
         candidates = "; ".join(map(_describe, readings[:4])) or "nothing that fits the rest of the page"
-        subject.doubt(f"{block.values!r} is not decided; it could be {candidates}; left out")
+        subject.leave_out(f"{block.values!r} is not decided; it could be {candidates}")
         return default, []
     alternatives = "; ".join(map(_describe, readings[1:4]))
     suffix = f"; it could be {alternatives}" if alternatives else ""

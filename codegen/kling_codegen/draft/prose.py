@@ -69,7 +69,7 @@ def read_limits(path: str, block: Block, schema: Schema, notes: Notes) -> Iterat
             is_drafted = True
         limit = LIMIT.search(sentence)
         if not is_drafted and limit and FIGURE.search(sentence, limit.end()):
-            notes.doubt(block.text_line, path, f"a limit that is not in the draft: {sentence}")
+            notes.unread_sentence(block.text_line, path, f"a limit that is not in the draft: {sentence}")
 
 
 def _max_bytes(path: str, block: Block, number: int, unit: str, notes: Notes) -> Schema:
@@ -97,7 +97,7 @@ def find_references(
             name for name, sent in page.sent.items()
             if isinstance(sent, str) and form in map(_form, TOKEN.finditer(sent))
         }  # fmt: skip
-        kinds = {name: schema["type"] for name, schema in properties.items()}
+        kinds = {name: _find_kind(schema) for name, schema in properties.items()}
         lists = [name for name in kinds if kinds[name] == "array" and name in users]
         lists = lists or [name for name in kinds if kinds[name] == "array" and name.startswith(stem)]
         texts = [name for name in kinds if kinds[name] == "string" and name in users]
@@ -107,7 +107,13 @@ def find_references(
             yield {"references": {"field": texts[0], "token": form, "list": lists[0]}}
         else:
             doubt = f"{match[0]} does not clearly name an item of one list in one text; no rule is drafted"
-            notes.doubt(block.text_line, block.name, doubt)
+            notes.unread_sentence(block.text_line, block.name, doubt)
+
+
+def _find_kind(schema: Schema) -> str:
+    """Return the type without null; array for a text with a list as its other form."""
+    kind: str = schema["type"] if isinstance(schema["type"], str) else schema["type"][0]
+    return "array" if "or" in schema else kind
 
 
 def _form(match: re.Match[str]) -> str:
@@ -140,7 +146,8 @@ def find_conditions(block: Block, inside: Schema, page: Page, notes: Notes) -> I
 
 def _note_left_out(block: Block, sentence: str, notes: Notes, objection: str = "") -> None:
     reason = f", as {objection}" if objection else ""
-    notes.doubt(block.text_line, block.name, f"a condition that is not in the draft{reason}: {sentence}")
+    text = f"a condition that is not in the draft{reason}: {sentence}"
+    notes.unread_sentence(block.text_line, block.name, text)
 
 
 def _read_requirements(

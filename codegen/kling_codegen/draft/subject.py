@@ -7,6 +7,7 @@ from typing import Any
 
 from kling_codegen.draft.blocks import Block
 from kling_codegen.draft.notes import Notes
+from kling_codegen.schema import Schema
 
 
 @dataclass(frozen=True)
@@ -18,10 +19,16 @@ class Subject:
     block: Block
     sent: Any  # the value in the example; MISSING if there is none
     notes: Notes
+    evidence: Schema | None = None  # the parameter in an existing spec
 
     def doubt(self, text: str) -> None:
         """Note a doubt in the line of the values."""
         self.notes.doubt(self.block.values_line, self.path, text)
+
+    def leave_out(self, text: str) -> None:
+        """Note values that are not in the draft, because the page does not show how to read them."""
+        self.notes.undecided[self.path] = self.block.values
+        self.doubt(f"{text}; left out")
 
     def discrepancy(self, page: str, decision: str) -> None:
         """Note a contradiction in the line of the values."""

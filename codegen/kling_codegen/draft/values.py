@@ -20,6 +20,8 @@ from kling_codegen.draft.digits import (
     read_run,
     split_digits,
 )
+from kling_codegen.draft.evidence import is_printed, list_values
+from kling_codegen.draft.example import is_url
 from kling_codegen.draft.example_code import LITERALS
 from kling_codegen.draft.subject import Subject
 
@@ -32,7 +34,7 @@ KINDS: dict[str, Any] = {
 def read_values(subject: Subject) -> Reading:
     """Return default and allowed values of a parameter; undecided ones are left out, with a doubt."""
     block = subject.block
-    default, values = _choose(subject)
+    default, values = _read_as_evidence(subject) or _choose(subject)
     if block.more:
         values = _continue_list(subject, values)
     if values and block.total not in (None, len(values)):
@@ -45,11 +47,35 @@ def read_values(subject: Subject) -> Reading:
     if subject.kind == "boolean" and len(values) == 2:
         values = []  # any boolean has both
     if subject.kind in ("number", "array", "object") and values:
+        subject.notes.shown_values[subject.path] = values
         subject.doubt(
             f"allowed values {format_values(values)}: the language has none for type {subject.kind}; left out"
         )
         values = []
     return default, values
+
+
+def _read_as_evidence(subject: Subject) -> Reading | None:
+    """Return the reading of numbers that are run together as the existing spec has them, if it fits."""
+    block, evidence = subject.block, subject.evidence
+    if evidence is None or not re.fullmatch(r"(?:null)?[\d.\s-]+", block.values):
+        return None
+    values, default = list_values(evidence), evidence.default
+    shown = values[: len(values) - block.more]
+    if block.marked:
+        marked = next(iter(_split_values(subject, block.default)), MISSING) if block.default else MISSING
+        return (marked, shown) if is_printed(shown, block.values) else None
+    # The default of a required parameter is a sample, which no spec has.
+    defaults = values if default is MISSING else [default]
+    readings = [(first, shown) for first in defaults] + [(MISSING, shown)]
+    return next(
+        (
+            (first, rest)
+            for first, rest in readings
+            if is_printed([*([] if first is MISSING else [first]), *rest], block.values)
+        ),
+        None,
+    )
 
 
 def _choose(subject: Subject) -> Reading:
@@ -74,7 +100,7 @@ def _choose(subject: Subject) -> Reading:
 
 
 def _split_values(subject: Subject, text: str) -> list[Any]:
-    """Return values that their notation separates; labels between quoted ones are dropped."""
+    """Return values that their notation separates; labels between quoted ones are for the description."""
     values: list[Any] = []
     if text[:1] in ("[", "{"):
         with suppress(ValueError, RecursionError):
@@ -82,6 +108,7 @@ def _split_values(subject: Subject, text: str) -> list[Any]:
     elif '"' in text:
         values = [None] if text.startswith("null") else []
         values += [_text(match[0]) for match in QUOTED.finditer(text) if match["end"] == '"']
+        _quote_labels(subject, text)
     elif re.fullmatch(rf"(?:{WORD}\s*)+", text):
         values = [LITERALS[word] for word in re.findall(WORD, text)]
     elif re.fullmatch(rf"{NUMBER}(?:\s+{NUMBER})*", text):
@@ -89,8 +116,17 @@ def _split_values(subject: Subject, text: str) -> list[Any]:
     elif text and subject.block.marked and text == subject.block.default and subject.kind == "string":
         values = [text]
     if text and not values:
-        subject.doubt(f"{text!r} could not be split into values; left out")
+        subject.leave_out(f"{text!r} could not be split into values")
     return values
+
+
+def _quote_labels(subject: Subject, text: str) -> None:
+    """Note the labels in front of quoted values, unless they only write the value in other letters."""
+    labels = re.findall(r'([^"]*)"([^"\\]*)"', text)
+    pairs = [(label.strip(), value) for label, value in labels if label.strip()]
+    if any(label.casefold() != value.casefold() for label, value in pairs):
+        shown = ", ".join(f"{value} ({label})" for label, value in pairs)
+        subject.notes.quote_page(subject.block.values_line, subject.path, f"values with labels: {shown}")
 
 
 def _text(quoted: str) -> str:
@@ -107,7 +143,7 @@ def _read_unmarked_default(subject: Subject, values: list[Any]) -> Reading:
         return MISSING, []
     first, *following = values
     if not following and not subject.block.more:
-        if first is not None and isinstance(first, str) and first.strip() and " " not in first:
+        if isinstance(first, str) and first.strip() and " " not in first and not is_url(first):
             subject.discrepancy(
                 f"one value {json.dumps(first)} is shown, without a list of allowed values",
                 "it is the default; any text is allowed",
@@ -125,9 +161,17 @@ def _continue_list(subject: Subject, values: list[Any]) -> list[Any]:
     """Add the values behind "+3 more", if those shown go up in equal steps."""
     more, numbers = subject.block.more, [as_integer(value) for value in values]
     shown = f"{len(values)} allowed values are shown, then +{more} more"
+    listed = list_values(subject.evidence) if subject.evidence else []
+    if len(listed) == len(values) + more and [*map(str, listed[: len(values)])] == [*map(str, values)]:
+        return listed
     steps = {b - a for a, b in pairwise(numbers) if a is not None and b is not None}
     if len(numbers) < 3 or None in numbers or len(steps) != 1:
-        subject.discrepancy(f"{shown}; the remaining ones are unknown", "any value; the list is left out")
+        subject.notes.shown_values[subject.path] = values
+        subject.discrepancy(
+            f"{shown}; the remaining ones are unknown", "any value; those shown are described"
+        )
+        if listed:
+            subject.notes.undecided[subject.path] = subject.block.values
         return []
     step, last = steps.pop(), numbers[-1] or 0
     added = [last + step * count for count in range(1, more + 1)]

@@ -22,6 +22,9 @@ class _Line(dict[str, Any]):
 class _Dumper(yaml.SafeDumper):
     """Dumper that indents lists, and quotes text that a YAML reader could misread."""
 
+    def ignore_aliases(self, data: Any) -> bool:
+        return True  # a spec has no anchors
+
     def increase_indent(self, flow: bool = False, indentless: bool = False) -> None:
         super().increase_indent(flow, indentless=False)
 

@@ -92,7 +92,7 @@ def _missing_limit(spec: Spec, parameter: Parameter, end: str, value: float, uni
         }
         is_present = sizes & {base ** _BYTES[unit] * value for base in (1000, 1024)}
         return "" if is_present else "the rule max_bytes"
-    schema = parameter.schema
+    schema = parameter.schema.list_form
     if schema.kind == "array" and unit in _LETTERS and schema.items is not MISSING:
         schema = schema.items
     keywords = schema.keywords()

@@ -6,6 +6,8 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, cast
 
+from pydantic import MISSING
+
 from kling_codegen.language import Spec
 from kling_codegen.lint.parameters import Finding, walk_parameters
 from kling_codegen.messages import Location, Message, find_closest, format_value
@@ -82,6 +84,11 @@ def check_examples(spec: Spec) -> Iterator[Finding]:
         yield "no-example", (), Message("an example is missing")
         return
     used = {name for example in spec.examples for name in example.input}
-    for name in spec.input.properties:
-        if name not in used:
+    for index, example in enumerate(spec.examples):
+        for name in example.input:
+            if spec.input.properties[name].deprecated is not MISSING:
+                text = f"the example sets {name}, which is deprecated"
+                yield "odd-form", ("examples", index, "input", name), Message(text)
+    for name, schema in spec.input.properties.items():
+        if name not in used and schema.deprecated is MISSING:
             yield "no-example", ("input", "properties", name), Message(f"no example uses {name}")

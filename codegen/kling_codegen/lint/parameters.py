@@ -47,6 +47,8 @@ def walk_parameters(
     for name, schema in properties.items():
         location = (*at, "properties", name)
         yield Parameter(location, schema, name in required)
+        if schema.other_form is not MISSING:
+            schema, location = schema.other_form, (*location, "or")  # noqa: PLW2901
         while schema.items is not MISSING:
             schema, location = schema.items, (*location, "items")  # noqa: PLW2901
         if schema.properties is not MISSING:

@@ -41,7 +41,7 @@ def check_contradictions(spec: Spec, parameter: Parameter) -> Iterator[Finding]:
     says_required = re.search(r"\b(?:is|are) required\b|^required\b", parameter.description, re.IGNORECASE)
     if says_required and not parameter.is_required:
         yield "unexplained", ("description",), Message("it is optional, and the description says required")
-    inner = schema if schema.items is MISSING else schema.items
+    inner = schema.list_form if schema.list_form.items is MISSING else schema.list_form.items
     is_url = re.match(r"(an? |the )?URLs?\b", parameter.description)
     if is_url and inner.kind == "string" and inner.format is MISSING:
         message = Message(

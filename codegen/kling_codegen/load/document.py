@@ -171,7 +171,7 @@ class Document:
                 yield name, plain
 
     def _scalar(self, node: Node, at: Location) -> Any:
-        if at != ("source", "read") and (ambiguity := node.ambiguity):
+        if not _is_day(at) and (ambiguity := node.ambiguity):
             self._ambiguous[at] = ambiguity
         return node.value
 
@@ -188,3 +188,10 @@ def _annotation(model: type[Closed], name: str) -> Any:
 @cache
 def _adapter(annotation: Any) -> TypeAdapter[Any]:
     return TypeAdapter(annotation)
+
+
+def _is_day(at: Location) -> bool:
+    """Return whether a day belongs here, which no reader of either version takes for another one."""
+    return at in (("source", "read"), ("retired", "since")) or (
+        at[:1] == ("input",) and at[-2:] == ("deprecated", "since")
+    )

@@ -108,7 +108,7 @@ class Then(Closed):
                 continue
             if key == "forbidden" and target.is_required:
                 yield at, Message(f"{name} is required, so it is always set")
-            elif key in BOUNDS and target.schema.kind not in BOUNDS[key].kinds:
+            elif key in BOUNDS and not {*BOUNDS[key].kinds} & _kinds(target.schema):
                 kinds = " or ".join(BOUNDS[key].kinds)
                 yield at, Message(f"{name} must be of type {kinds}, not {target.schema.kind}")
             elif "format" in target.schema.keywords() and (key == "allowed" or key in BOUNDS):
@@ -123,6 +123,10 @@ class Then(Closed):
         return join_names(
             [describe_consequence(name, key, limit) for _, name, key, limit in self.iter_consequences()]
         )
+
+
+def _kinds(schema: Schema) -> set[str]:
+    return {schema.kind, schema.list_form.kind}
 
 
 def uncomparable(name: str, kind: str) -> Message:

@@ -45,7 +45,7 @@ def find_target(
         return None
     if not rest:
         return Target(schema, name in required, list_path)
-    place = f"{before}{name}"
+    schema, place = schema.list_form, f"{before}{name}"
     while schema.items is not MISSING:
         schema, list_path = schema.items, place
     if schema.kind == UNKNOWN:
@@ -63,7 +63,7 @@ def list_paths(properties: Mapping[str, Schema]) -> list[str]:
         if "." in name:
             continue
         paths.append(name)
-        inner = schema
+        inner = schema.list_form
         while inner.items is not MISSING:
             inner = inner.items
         if inner.properties is not MISSING:
@@ -93,8 +93,9 @@ def with_defaults(properties: Mapping[str, Schema], values: Mapping[str, Any]) -
 
 def _fill(schema: Schema, value: Any) -> Any:
     filled: Any = value
-    if isinstance(value, list) and schema.items is not MISSING:
-        filled = [_fill(schema.items, item) for item in cast("Sequence[Any]", value)]
+    if isinstance(value, list) and schema.list_form.items is not MISSING:
+        items = schema.list_form.items
+        filled = [_fill(items, item) for item in cast("Sequence[Any]", value)]
     elif isinstance(value, dict) and schema.properties is not MISSING:
         filled = with_defaults(schema.properties, cast("Mapping[str, Any]", value))
     return filled

@@ -124,7 +124,7 @@ def _nest(path: str, form: Form, *, must_exist: bool) -> Form:
 def _nest_in_list(list_path: str, properties: Mapping[str, Schema], form: Form, *, must_exist: bool) -> Form:
     """Return the form of an object around every item of a list; around one of them if `must_exist`."""
     name, _, rest = list_path.partition(".")
-    schema, levels = properties[name], 0
+    schema, levels = properties[name].list_form, 0
     while schema.items is not MISSING:
         schema, levels = schema.items, levels + 1
     if rest and schema.properties is not MISSING:

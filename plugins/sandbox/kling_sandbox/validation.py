@@ -130,10 +130,11 @@ def _requires(rule: Schema, body: Schema, values: Schema) -> Iterator[str]:
 
 def _references(rule: Schema, _: Schema, values: Schema) -> Iterator[str]:
     before, after = rule["token"].split("{n}")
-    count = len(values.get(rule["list"]) or ())
-    for match in re.finditer(
-        f"{re.escape(before) or '(?<![0-9])'}([0-9]+){re.escape(after)}", values.get(rule["field"]) or ""
-    ):
+    text, items = values.get(rule["field"]) or "", values.get(rule["list"])
+    if not isinstance(text, str) or isinstance(items, str):
+        return
+    count = len(items or ())
+    for match in re.finditer(f"{re.escape(before) or '(?<![0-9])'}([0-9]+){re.escape(after)}", text):
         digits = match[1].lstrip("0")
         # Numbers with more digits than the count are not parsed, because Python refuses very long ones.
         if not digits or len(digits) > len(str(count)) or int(digits) > count:
@@ -153,7 +154,8 @@ def _mutually_exclusive(rule: Sequence[str], body: Schema, _: Schema) -> Iterato
 
 def _sum(rule: Schema, _: Schema, values: Schema) -> Iterator[str]:
     name, number = rule["of"].split(".")
-    numbers = [item.get(number) for item in values.get(name) or ()]
+    items = values.get(name)
+    numbers = [item.get(number) for item in items] if isinstance(items, list) else []
     total = values.get(rule.get("equals", ""))
     if not numbers or None in numbers:
         return

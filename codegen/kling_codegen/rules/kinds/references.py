@@ -42,14 +42,21 @@ class References(Condition, Closed):
         self, properties: Mapping[str, Schema], required: Sequence[str]
     ) -> Iterator[LocatedMessage]:
         for (at, name), kind in zip(self.parameters(), ("string", "array"), strict=True):
-            if name in properties and properties[name].kind not in (kind, UNKNOWN):
+            if name not in properties:
+                continue
+            kinds = {properties[name].kind, properties[name].list_form.kind}
+            if not kinds & {kind, UNKNOWN}:
                 yield at, Message(f"{name} must be of type {kind}, not {properties[name].kind}")
 
     def violations(self, set_values: Mapping[str, Any], values: Mapping[str, Any]) -> Iterator[Message]:
         # Each run of digits is read once: from its first digit, and without backtracking.
         pattern = re.escape(self.token).replace(re.escape("{n}"), "(?<![0-9])([0-9]++)")
-        count = len(values.get(self.list) or ())
-        for match in re.finditer(pattern, values.get(self.field) or ""):
+        text, items = values.get(self.field), values.get(self.list)
+        if isinstance(text, list) or isinstance(items, str):
+            # The other form of a parameter names or counts nothing.
+            return
+        count = len(items or ())
+        for match in re.finditer(pattern, text or ""):
             # Not int, which refuses thousands of digits.
             if not 1 <= float(match[1]) <= count:
                 yield Message(f"{self.field} names {shorten(match[0])}, but {self.list} has {count} items")

@@ -56,10 +56,11 @@ class Sum(Condition, Closed):
 
     def violations(self, set_values: Mapping[str, Any], values: Mapping[str, Any]) -> Iterator[Message]:
         list_name, _, name = self.of.partition(".")
-        numbers = [item.get(name) for item in values.get(list_name) or ()]
+        items: Any = values.get(list_name)
+        numbers = [item.get(name) for item in items or ()] if not isinstance(items, str) else []
         if not numbers or None in numbers:
             return
-        total = sum(map(_exact, numbers))
+        total = sum(map(_exact, numbers), Fraction())
         expected = None if self.equals is MISSING else values.get(self.equals)
         bounds = (
             (self.minimum is not MISSING and total < _exact(self.minimum)),
@@ -104,7 +105,7 @@ class Sum(Condition, Closed):
 def _is_in_list(path: str, properties: Mapping[str, Schema]) -> bool:
     """Return whether a path is that of a property of the items of a list of objects."""
     list_name, _, name = path.partition(".")
-    items = properties[list_name].items
+    items = properties[list_name].list_form.items
     return bool(name) and "." not in name and items is not MISSING and items.kind in ("object", UNKNOWN)
 
 

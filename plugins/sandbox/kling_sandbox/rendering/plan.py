@@ -62,7 +62,7 @@ def _iter_urls(schema: Mapping[str, Any], value: Any, name: str = "") -> Iterato
         yield name, value
     for key, part in schema.get("properties", {}).items():
         yield from _iter_urls(part, value.get(key), key)
-    if "items" in schema:
+    if "items" in schema and isinstance(value, list):
         for item in value:
             yield from _iter_urls(schema["items"], item, name)
 

@@ -63,6 +63,12 @@ class Corners(Params):
         title="Corners",
         returns="image",
         latency=None,
+        renamed={
+            "scale": "ratio",
+            "ratio_": "ratio",
+            "define": "def",
+            "lambda": "def",
+        },
         rules=(
             References("text", token="@View{n}", list="views"),
             Requires("ratio", equals={"level": 1}),
@@ -105,9 +111,13 @@ CornersInput = TypedDict(
         "size": NotRequired[Literal["1", "2"] | None],
         "flag": NotRequired[Literal[True]],
         "ratio": NotRequired[float],
+        "scale": NotRequired[float],
+        "ratio_": NotRequired[float],
         "weight": NotRequired[float | None],
         "picture": NotRequired[Media | None],
         "def": NotRequired[str],
+        "define": NotRequired[str],
+        "lambda": NotRequired[str],
     },
 )
 """The parameters of `submit("corners", ...)`; see Corners."""

@@ -10,7 +10,7 @@ from typing import Annotated, ClassVar, Literal, NotRequired, TypedDict
 from pydantic import MISSING, Field
 
 from kling_adapters.schema.adapter import Adapter
-from kling_adapters.schema.param_types import BoolOnly, IntOrStr, Media
+from kling_adapters.schema.param_types import BoolOnly, Deprecation, IntOrStr, Media, TextOr
 from kling_adapters.schema.params import Params, Part
 from kling_adapters.schema.rules import AtLeastOneOf, MaxBytes, MutuallyExclusive, References, Requires
 
@@ -27,6 +27,20 @@ class PanelInput(TypedDict):
     speech: NotRequired[str]
 
 
+class CastItem(Part):
+    """An item of `cast`."""
+
+    face_url: Media
+    lines: Annotated[Sequence[Annotated[str, Field(max_length=40)]] | MISSING, Field(max_length=2)] = MISSING
+
+
+class CastItemInput(TypedDict):
+    """The same as CastItem, as a dict."""
+
+    face_url: Media
+    lines: NotRequired[Sequence[str]]
+
+
 class Camera(Part):
     """The value of `camera`.
 
@@ -34,12 +48,18 @@ class Camera(Part):
     """
 
     pan: Annotated[float | MISSING, Field(ge=-1, le=1)] = MISSING
+    roll: Annotated[
+        float | MISSING,
+        Field(description="Turns it."),
+        Deprecation(since="2026-01-20"),
+    ] = MISSING
 
 
 class CameraInput(TypedDict):
     """The same as Camera, as a dict."""
 
     pan: NotRequired[float]
+    roll: NotRequired[float]
 
 
 class Shot(Part):
@@ -64,10 +84,17 @@ class Full15(Params):
         title="Full 1.5",
         returns="video",
         latency=12.5,
+        renamed={
+            "image_urls": "images",
+            "n|b": "takes",
+            "count": "takes",
+            "iterations": "steps",
+        },
         rules=(
             Requires("mask_url", present=("images",), equals={"duration": 5}),
             References("prompt", token="@Image{n}", list="images"),
             MaxBytes("mask_url", bytes=1048576),
+            References("note", token="#{n}", list="cast"),
             AtLeastOneOf("note", "takes", "seed"),
             MutuallyExclusive("mask_url", "grid", "steps"),
         ),
@@ -86,7 +113,11 @@ class Full15(Params):
     takes: Annotated[IntOrStr[Literal["1", "2"]] | MISSING, Field(description="How many to make.")] = MISSING
     strength: Annotated[float, Field(ge=0, le=1, description="Weight of | the prompt.")] = 0.5
     seed: Annotated[int | MISSING, Field(ge=0)] = MISSING
-    steps: Annotated[int | None, Field(le=50)] = None
+    steps: Annotated[
+        int | None,
+        Field(le=50),
+        Deprecation(since="2026-01-15", use='`seed` | "strength"'),
+    ] = None
     sound: Annotated[bool, Field(description="Whether to add sound.")] = True
     silent: BoolOnly[Literal[False]] | MISSING = MISSING
     mask_url: Annotated[Media | MISSING | None, Field(description="URL of a mask.")] = MISSING
@@ -110,6 +141,10 @@ class Full15(Params):
         Sequence[Annotated[Sequence[Panel], Field(max_length=4)]] | MISSING,
         Field(description="Rows of a comic."),
     ] = MISSING
+    cast: Annotated[
+        TextOr[Annotated[Sequence[CastItem], Field(max_length=2, min_length=1)]] | None,
+        Field(description="Who plays, in words or one by one."),
+    ] = None
     shots: Annotated[
         Sequence[Shot] | MISSING,
         Field(max_length=3, description="Shots of a longer video."),
@@ -120,13 +155,17 @@ Full15Input = TypedDict(
     "Full15Input",
     {
         "prompt": str,
-        "images": Sequence[Media],
+        "images": NotRequired[Sequence[Media]],
+        "image_urls": NotRequired[Sequence[Media]],
         "duration": NotRequired[Literal[5, 10]],
         "ratio": NotRequired[Literal["16:9", "9:16"] | None],
         "takes": NotRequired[Literal["1", "2"]],
+        "n|b": NotRequired[Literal["1", "2"]],
+        "count": NotRequired[Literal["1", "2"]],
         "strength": NotRequired[float],
         "seed": NotRequired[int],
         "steps": NotRequired[int | None],
+        "iterations": NotRequired[int | None],
         "sound": NotRequired[bool],
         "silent": NotRequired[Literal[False]],
         "mask_url": NotRequired[Media | None],
@@ -135,6 +174,7 @@ Full15Input = TypedDict(
         "words": NotRequired[Sequence[str]],
         "grid": NotRequired[Sequence[Sequence[int]]],
         "panels": NotRequired[Sequence[Sequence[Panel | PanelInput]]],
+        "cast": NotRequired[str | Sequence[CastItem | CastItemInput] | None],
         "shots": NotRequired[Sequence[Shot | ShotInput]],
     },
 )

@@ -1,0 +1,26 @@
+"""Warnings about calls that still work, attributed to the code that makes them."""
+
+from __future__ import annotations
+
+import inspect
+import warnings
+
+_PASSED_OVER = ("kling_adapters", "pydantic")
+
+
+class DeprecatedParameter(DeprecationWarning):
+    """A call uses a parameter that is deprecated, or an old name of one. It works, and is sent."""
+
+
+def warn_caller(message: str, category: type[Warning]) -> None:
+    """Issue a warning at the line that called this package, where Python shows it and filters find it.
+
+    Args:
+        message: The text of the warning.
+        category: Its class.
+
+    """
+    level, frame = 1, inspect.currentframe()
+    while frame and frame.f_back and frame.f_globals.get("__name__", "").partition(".")[0] in _PASSED_OVER:
+        level, frame = level + 1, frame.f_back
+    warnings.warn(message, category, stacklevel=level)

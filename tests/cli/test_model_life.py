@@ -1,0 +1,85 @@
+"""Models that change, on the command line: one line on standard error, and no paid line twice."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.life import install_state
+
+from .conftest import Command, Gateway
+
+LENGTH = (
+    "kling: warning: studio-1: length was renamed to duration, and is sent as duration. "
+    "Use duration: a later version refuses length"
+)
+
+
+def sent(gateway: Gateway) -> list[object]:
+    return [request.params for request in gateway.requests if request.method == "POST"]
+
+
+def test_old_name_is_typed_and_reported_in_one_line(kling: Command, gateway: Gateway, tmp_path: Path) -> None:
+    install_state("2-renamed", tmp_path)
+    done = kling("run", "studio-1", "prompt=x", "length=10", "--json")
+    assert (done.returncode, done.stderr) == (0, f"{LENGTH}\n")
+    assert sent(gateway) == [{"prompt": "x", "duration": 10}]
+
+
+def test_both_names_are_refused(kling: Command, gateway: Gateway, tmp_path: Path) -> None:
+    install_state("2-renamed", tmp_path)
+    done = kling("submit", "studio-1", "prompt=x", "length=10", "duration=5")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "length: is the old name of duration, which is also set; pass duration only" in done.stderr
+    assert not gateway.requests
+
+
+@pytest.mark.parametrize("form", ["csv", "jsonl"])
+def test_lines_of_an_earlier_version_are_not_paid_for_again(
+    kling: Command, gateway: Gateway, tmp_path: Path, form: str
+) -> None:
+    lines: list[dict[str, Any]] = [
+        {"text": "a pier", "length": 10},
+        {"text": "a pier", "length": 10},
+        {"text": "a boat"},
+    ]
+    file = tmp_path / f"films.{form}"
+    if form == "csv":
+        rows = [",".join([line["text"], str(line.get("length", ""))]) for line in lines]
+        file.write_text("\n".join(["text,length", *rows]) + "\n")
+    else:
+        file.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    install_state("1-first", tmp_path)
+    done = kling("batch", file.name, "--model", "studio-1")
+    assert (done.returncode, len(sent(gateway))) == (0, 3)
+    install_state("2-renamed", tmp_path)
+    done = kling("batch", file.name, "--model", "studio-1", "--resume", "--dry-run")
+    assert (done.returncode, done.stderr.count("length was renamed")) == (0, 1)
+    assert "nothing" in done.stdout.lower() or "0" in done.stdout
+    with file.open("a") as stream:
+        stream.write("a tree,\n" if form == "csv" else '{"prompt": "a tree"}\n')
+    done = kling("batch", file.name, "--model", "studio-1", "--resume")
+    assert done.returncode == 0, done.stderr
+    assert sent(gateway)[3:] == [{"prompt": "a tree"}]
+
+
+def test_deprecated_parameter_is_reported_in_one_line(
+    kling: Command, gateway: Gateway, tmp_path: Path
+) -> None:
+    install_state("3-deprecated", tmp_path)
+    (tmp_path / "films.csv").write_text("prompt,style\na,calm\nb,lively\n")
+    done = kling("batch", "films.csv", "--model", "studio-1")
+    warning = "kling: warning: studio-1: style is deprecated since 2026-03-31, and is still sent. Use words in the prompt"
+    assert (done.returncode, done.stderr.count("warning"), done.stderr.splitlines()[0]) == (0, 1, warning)
+    assert len(sent(gateway)) == 2
+    shown = " ".join(kling("show", "studio-1").stdout.split())
+    assert "Deprecated since 2026-03-31; use words in the prompt." in shown
+
+
+def test_show_names_old_names(kling: Command, tmp_path: Path) -> None:
+    install_state("2-renamed", tmp_path)
+    done = kling("show", "studio-1")
+    assert "Formerly length, seconds." in " ".join(done.stdout.split())
