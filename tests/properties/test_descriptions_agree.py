@@ -39,7 +39,7 @@ from pydantic.fields import FieldInfo
 import kling_adapters
 from kling_adapters import CatalogEntry, Params
 from kling_adapters.client import _calls
-from tests.properties.prose_rules import split_rule
+from tests.properties.prose_rules import plain_content, split_rule
 
 ROOT = Path(__file__).parents[2]
 RUNTIME = Path(kling_adapters.__file__).parent
@@ -339,11 +339,11 @@ def test_model_fields_agree(model: Model) -> None:
 def test_adapter_rules_agree(model: Model) -> None:
     def rule_data(rule: Any) -> dict[str, Any]:
         name = re.sub("(?<!^)([A-Z])", r"_\1", type(rule).__name__).lower()
-        content = {key: value for key, value in vars(rule).items() if value}
+        content = {key: value for key, value in vars(rule).items() if value not in (None, (), {})}
         data: dict[str, Any] = json.loads(json.dumps({name: content.get("names", content)}))
         return data
 
-    rules = [dict([split_rule(rule)]) for rule in model.schema["x-kling"]["rules"]]
+    rules = [dict([plain_content(rule)]) for rule in model.schema["x-kling"]["rules"]]
     assert [rule_data(rule) for rule in model.model.adapter.rules] == rules
 
 
@@ -551,10 +551,18 @@ def expected_words(rule: Mapping[str, Any]) -> Iterator[str]:
     if isinstance(content, list):
         yield from content
         return
-    yield content["field"]
+    yield from (content[key] for key in ("field", "of") if key in content)
+    if kind == "sum":
+        yield from (limit if isinstance(limit, str) else plain(limit) for limit in content.values())
+        return
     yield from content.get("present", ())
     for name, value in content.get("equals", {}).items():
-        yield from (name, value if isinstance(value, str) else plain(value))
+        yield name
+        yield from (choices(value) if isinstance(value, list) else choices([value]))
+    for affected in content.get("then", {}).values():
+        yield from affected
+        for value in affected.values() if isinstance(affected, dict) else ():
+            yield from (choices(value) if isinstance(value, list) else choices([value]))
     if kind == "references":
         yield from (content["token"].partition("{n}")[0], content["list"])
     if kind == "max_bytes":
