@@ -17,6 +17,7 @@ from kling_codegen.build import build_package
 from kling_codegen.cache import Cache, user_folder
 from kling_codegen.diff import command as diff
 from kling_codegen.draft import command as draft
+from kling_codegen.drift import command as drift
 from kling_codegen.editor import editor_schemas
 from kling_codegen.lint import command as lint
 from kling_codegen.load.folder import SpecsInvalid
@@ -158,6 +159,7 @@ main.add_command(new)
 
 main.add_command(diff.command)
 main.add_command(draft.command)
+main.add_command(drift.command)
 main.add_command(lint.command)
 
 if __name__ == "__main__":

@@ -44,7 +44,8 @@ BOUNDS: Mapping[str, str] = {
 def type_schema(schema: Schema) -> dict[str, Any]:
     """Return the part of a schema that datamodel-code-generator receives."""
     if schema.format is not MISSING:
-        return {"type": "string", "customTypePath": "kling_adapters.schema.param_types.Media"}
+        kind = "" if schema.media is MISSING else schema.media.capitalize()
+        return {"type": "string", "customTypePath": f"kling_adapters.schema.param_types.{kind}Media"}
     if schema.other_form is not MISSING:
         return type_schema(schema.other_form)
     if schema.items is not MISSING:

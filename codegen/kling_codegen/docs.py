@@ -110,7 +110,7 @@ def _build_example(example: language.Example, slug: str, as_object: _ObjectCall,
     else:
         imports, call = sorted([_CLIENT, as_object.imports]), as_object.format(example.input)
     title = prose(example.name[:1].upper() + example.name[1:])
-    return Example(title, tuple(imports), call, command, _fence(command, 3))
+    return Example(title, tuple(imports), call, command, make_fence(command, 3))
 
 
 def _format_arguments(parameters: Mapping[str, Any], field_names: Mapping[str, str]) -> str:
@@ -130,9 +130,9 @@ def code(value: Any) -> str:
     if "\\|" in text:
         # Markdown readers disagree on which of the two escapes the other.
         return f"<code>{''.join(c if c.isalnum() or c == ' ' else f'&#{ord(c)};' for c in text)}</code>"
-    fence = _fence(text, 1)
+    ticks = make_fence(text, 1)
     space = " " if "`" in text else ""
-    return f"{fence}{space}{text}{space}{fence}".replace("|", "\\|")
+    return f"{ticks}{space}{text}{space}{ticks}".replace("|", "\\|")
 
 
 def address(url: str) -> str:
@@ -140,7 +140,7 @@ def address(url: str) -> str:
     return "".join(quote(c) if c in _URL_ENDS or not c.isprintable() else c for c in url)
 
 
-def _fence(text: str, least: int) -> str:
+def make_fence(text: str, least: int) -> str:
     """Return a fence with more backticks than any run in a text."""
     return "`" * max(least, 1 + max(map(len, re.findall("`+", text)), default=0))
 
@@ -178,6 +178,7 @@ def _describe_effect(schema: Schema) -> str:
 
 def _describe_type(schema: Schema) -> str:
     kind = "URL or file" if schema.format is not MISSING else schema.kind
+    kind = kind if schema.media is MISSING else f"{schema.media} ({kind})"
     name = kind if schema.items is MISSING else f"list of {_describe_type(schema.items)}"
     name += "" if schema.other_form is MISSING else f" or {_describe_type(schema.other_form)}"
     return f"{name} or null" if schema.nullable else name

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Annotated, Literal, TypeAlias
 
-from pydantic import Field
+from pydantic import MISSING, Field
 
 from kling_codegen.closed import Closed, Text, iter_repeated
 from kling_codegen.messages import LocatedMessage, Message
@@ -93,6 +93,10 @@ class Gateway(Closed):
             description="The address for uploads of media; other gateways have it below their base URL.",
         ),
     ]
+    models_url: Annotated[
+        str | MISSING,
+        Field(pattern=ADDRESS, description="The address of the list of models, for `kling-codegen drift`."),
+    ] = MISSING
     key: Annotated[Key, Field(description="Authentication of a request.")]
     paths: Annotated[Paths, Field(description="The calls, below base_url.")]
     record_lifetime_seconds: Annotated[

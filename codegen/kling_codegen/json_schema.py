@@ -9,7 +9,7 @@ from kling_codegen.language import Spec
 from kling_codegen.rules.rule import iter_conditions
 
 # The keys of a parameter that JSON Schema does not have; a validator might refuse them.
-_OWN_KEYS = ("renamed_from", "deprecated")
+_OWN_KEYS = ("media", "renamed_from", "deprecated")
 
 
 def build_json_schema(spec: Spec) -> dict[str, Any]:

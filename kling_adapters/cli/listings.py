@@ -156,7 +156,8 @@ def _format_type(declared: Mapping[str, Any]) -> str:
     if "items" in declared:
         types[types.index("array")] = f"list of {_format_type(declared['items'])}"
     elif declared.get("format") == "uri":
-        types[0] = "URL or file"
+        media = declared.get("x-kling", {}).get("media")
+        types[0] = f"{media} (URL or file)" if media else "URL or file"
     return " or ".join(sorted(types, key="null".__eq__))
 
 

@@ -359,11 +359,14 @@ def test_every_key_of_the_language_is_compared() -> None:
         "enum",
         "format",
         "items",
+        "media",
         "other_form",
         "properties",
         "required",
         "default",
         "description",
+        "renamed_from",
+        "deprecated",
     }
     compared |= {"renamed_from", "deprecated"}
     assert set(Schema.model_fields) == compared | BOUNDS.keys()

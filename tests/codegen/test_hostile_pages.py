@@ -30,6 +30,10 @@ def valued(values: str) -> str:
     return CONDENSED.format(type="integer", sent="5", text="Height.", values=values)
 
 
+def oldest(text: str) -> str:
+    return f"https://api.segmind.com/v1/brook\nAttributes\nlevelint *\n{text}\nTo keep track of your credit usage"
+
+
 def before(line: str) -> str:
     return described("Kind.").replace("POST", f"{line}\nPOST", 1)
 
@@ -62,6 +66,16 @@ HOSTILE: dict[str, Callable[[int], str]] = {
     "conditions": lambda n: described("Requires level. " * (n // 16)),
     "only": lambda n: described("only " * (n // 5)),
     "white space": lambda n: described("a." + " " * n + "b"),
+    "heads of the oldest layout": lambda n: oldest("xstr ( default: 1 )\n" * (n // 20)),
+    "almost heads of it": lambda n: oldest("x" * n + "str ( default: "),
+    "names that could be types": lambda n: oldest("strint" * (n // 6) + " *\nxstr *"),
+    "defaults of it": lambda n: oldest("xstr ( default: " + "(" * n + " )\nxstr *"),
+    "limits of it": lambda n: oldest("xint *\n" + "min : 1,\n" * (n // 9)),
+    "data in JavaScript": lambda n: before("const data = {" * (n // 14)),
+    "open data in JavaScript": lambda n: before("const data = {" + '"a":[' * (n // 5)),
+    "members in a sentence": lambda n: described("List of " + "'a' (str) " * (n // 10)),
+    "labels": lambda n: CONDENSED.format(type="string", sent='"a"', text="Kind.", values='a"b"' * (n // 4)),
+    "objects in no order": lambda n: described("\nzoptionalobject[]\naoptionalstring" * (n // 32)),
     "lines": lambda n: described("a\n" * (n // 2)),
     "parameters": lambda n: described("\nxoptionalstring" * (n // 16)),
 }

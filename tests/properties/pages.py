@@ -28,6 +28,7 @@ SIZES = {
     "minItems": "At least {} items.",
     "maxItems": "At most {} items.",
 }
+LIST_WORDS = {"array": "list", "string": "str"}
 UNITS = {1024**3: "GB", 1024**2: "MB", 1024: "KB"}
 
 
@@ -116,6 +117,8 @@ def _shown(name: str, schema: Schema, *, is_required: bool) -> Schema:
         and all(map(_is_plain_or_text, choices))
     ):
         content["enum"] = choices
+    if (form := schema.get("or")) and _is_listed(form):
+        content["or"] = {"type": "array", "items": _without_texts(form["items"])}
     default = schema.get("default", ...)
     if default is None and not is_required:
         # Null is shown as a default and nowhere else.
@@ -127,6 +130,25 @@ def _shown(name: str, schema: Schema, *, is_required: bool) -> Schema:
     if default not in (..., None) and not is_sample and kind != "object" and _is_plain_or_text(default):
         content["default"] = default
     return content
+
+
+def _is_listed(form: Schema) -> bool:
+    """Return whether a sentence can state a list: objects of texts and lists of texts, whose names say URL or not."""
+    members = form["items"].get("properties", {}) if form.keys() == {"type", "items"} else {}
+    texts = {name: member.get("items", member) for name, member in members.items()}
+    return bool(texts) and all(
+        text["type"] == "string" and text.keys() - {"type", "description"} == ({"format"} if URL.search(name) else set())
+        and members[name].keys() <= {"type", "format", "description", "items"} and re.fullmatch(r"[A-Za-z_]\w{0,60}", name, re.ASCII)
+        for name, text in texts.items()
+    )  # fmt: skip
+
+
+def _without_texts(schema: Schema) -> Schema:
+    return {
+        key: {name: _without_texts(member) for name, member in part.items()} if key == "properties"
+        else _without_texts(part) if key == "items" else part
+        for key, part in schema.items() if key != "description"
+    }  # fmt: skip
 
 
 def _is_plain(value: Any) -> bool:
@@ -185,7 +207,7 @@ def _rule(rule: Schema, content: Spec) -> Iterator[Schema]:
             yield {kind: {"field": rule_content["field"], **filled, **({"equals": equals} if equals else {})}}
     elif kind == "references":
         # Only these forms are recognised in other text, and they must name a text and a list.
-        kinds = [properties.get(rule_content[key], {}).get("type") for key in ("field", "list")]
+        kinds = [_kind(properties.get(rule_content[key], {})) for key in ("field", "list")]
         if re.fullmatch(r"@[A-Za-z_]+\{n\}|<<<[A-Za-z]+_\{n\}>>>", rule_content["token"]) and kinds == [
             "string",
             "array",
@@ -197,6 +219,12 @@ def _rule(rule: Schema, content: Spec) -> Iterator[Schema]:
         and rule_content["bytes"] % 1024 == 0
     ):
         yield rule
+
+
+def _kind(schema: Schema) -> str:
+    """Return the type without null; array for a text that may be a list."""
+    kind = schema.get("type", "")
+    return "array" if "or" in schema else kind if isinstance(kind, str) else kind[0]
 
 
 def _is_word(name: str, value: Any, properties: Mapping[str, Schema]) -> bool:
@@ -276,7 +304,8 @@ def page(content: Spec, *, run_together: bool = False) -> str:
     if content["latency_seconds"] is not None:
         head.append(f"~{content['latency_seconds']}s")
     if price:
-        ends = [f"${price[end]}" for end in ("from", "to")]
+        about = "~" if price.get("approximate") else ""
+        ends = [f"{about}${price['from']}", f"${price['to']}"]
         head.append(f"{' - '.join(ends if price['from'] != price['to'] else ends[:1])} per {price['unit']}")
     head.append(f"POST /v2/{slug} · submit + poll")
     code = ["from segmind import SegmindClient", "", "client = SegmindClient()", "payload = {"]
@@ -320,6 +349,13 @@ def _rows(holder: Schema, content: Spec, *, run_together: bool, path: str = "") 
             yield from _rows(inner, content, run_together=run_together, path=f"{path}{name}.")
 
 
+def _list_sentences(schema: Schema) -> Iterator[str]:
+    if "or" in schema:
+        members = schema["or"]["items"]["properties"].items()
+        words = [f"{key!r} ({LIST_WORDS[part['type']]})" for key, part in members]
+        yield f"A list of objects with {', '.join(words)}."
+
+
 def _sentences(name: str, schema: Schema, inner: Schema, content: Spec) -> Iterator[str]:
     """Yield the sentences about a parameter."""
     if "properties" in inner:
@@ -328,6 +364,7 @@ def _sentences(name: str, schema: Schema, inner: Schema, content: Spec) -> Itera
         yield "URLs of what it shows."
     else:
         yield "What it shows."
+    yield from _list_sentences(schema)
     yield from (words.format(schema[key]) for key, words in SIZES.items() if key in schema)
     for rule in content.get("rules", ()):
         yield from _rule_sentences(name, rule)

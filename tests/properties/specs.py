@@ -109,7 +109,7 @@ def numbers(kind: str) -> SearchStrategy[Any]:
 
 
 @st.composite
-def schemas(draw: DrawFn, depth: int = 0, *, is_item: bool = False) -> Schema:  # noqa: C901, PLR0912  one case a kind
+def schemas(draw: DrawFn, depth: int = 0, *, is_item: bool = False) -> Schema:  # noqa: C901, PLR0912, PLR0915  one case a kind
     """Draw one parameter, or an item of a list."""
     kind = draw(st.sampled_from(KINDS if depth < 3 else KINDS[:5]))
     schema: Schema = {"type": kind}
@@ -127,6 +127,8 @@ def schemas(draw: DrawFn, depth: int = 0, *, is_item: bool = False) -> Schema:  
                 schema["or"] = draw(lists(depth))
         case "uri":
             schema = {"type": "string", "format": "uri"}
+            if media := draw(st.sampled_from([None, "image", "video", "audio"])):
+                schema["media"] = media
         case "integer" | "number":
             if kind == "integer" and draw(st.booleans()):
                 choices = numbers("integer").filter(lambda n: -(2**63) <= n < 2**63)
@@ -369,7 +371,7 @@ def documents(draw: DrawFn) -> Spec:
     spec: Spec = {
         "slug": draw(slugs()),
         "title": draw(lines(100)),
-        "summary": draw(lines(99)).rstrip(".") + ".",
+        "summary": draw(lines(99).filter(lambda line: line.strip("."))).rstrip(".") + ".",
         "returns": draw(st.sampled_from(["video", "image", "audio", "text"])),
         "latency_seconds": draw(st.sampled_from([None, 1, 60, 193.06, 0.5, 1e-7, 1e20, 86400])),
         "source": {

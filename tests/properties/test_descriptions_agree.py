@@ -176,10 +176,15 @@ def walk_schema(schema: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[s
 
 def kind_of_schema(part: Mapping[str, Any]) -> str:
     kinds = [part["type"]] if isinstance(part["type"], str) else part["type"]
-    words = ["URL or file" if part.get("format") == "uri" else kind for kind in kinds if kind != "null"]
+    link = url_or_file(part.get("x-kling", {}).get("media"))
+    words = [link if part.get("format") == "uri" else kind for kind in kinds if kind != "null"]
     if "array" in words:
         words[words.index("array")] = f"list of {kind_of_schema(part['items'])}"
     return " or ".join([*words, "null"] if "null" in kinds else words)
+
+
+def url_or_file(media: str | None) -> str:
+    return f"{media} (URL or file)" if media else "URL or file"
 
 
 def limit_text(quantifier: str, unit: str, low: Any, high: Any) -> str:
@@ -248,7 +253,8 @@ def bare_shape(annotation: Any, metadata: Sequence[Any]) -> Shape:
     if get_origin(annotation) in (Union, types.UnionType):
         members = [member for member in arguments if member not in (types.NoneType, MISSING)]
         if set(members) == {str, Path, bytes, bytearray, memoryview, IO[bytes]}:
-            result = Shape("URL or file")
+            [mark] = [mark for mark in metadata if type(mark).__name__ == "_Media"]
+            result = Shape(url_or_file(mark.kind))
         elif str in members and len(members) == 2:
             [member] = [member for member in members if member is not str]
             result = shape(member)
@@ -465,7 +471,11 @@ def allowed_in(cell: str, choices_in: Callable[[str], list[str]]) -> dict[str, A
 
 def json_of(text: str, kind: str) -> str:
     """Return the JSON of a default on a page, which is JSON or, where that is unambiguous, bare text."""
-    bare = kind.startswith(("string", "URL")) and not text.startswith('"') and text != "null"
+    bare = (
+        kind.startswith(("string", "URL", "image", "video", "audio"))
+        and not text.startswith('"')
+        and text != "null"
+    )
     return plain(text if bare else json.loads(text))
 
 

@@ -86,6 +86,9 @@ def _closed(part: dict[str, Any]) -> dict[str, Any]:
         kinds = [part["type"]] if isinstance(part["type"], str) else part["type"]
         outer = {key: value for key, value in part.items() if key != "or"}
         return {**outer, **_closed(part["or"]), "type": [*kinds, "array"]}
+    if "media" in part:
+        rest = {key: value for key, value in part.items() if key != "media"}
+        return _closed(rest) | {"x-kling": {"media": part["media"]}}
     if part.get("format") == "uri":
         space = r"\s\x00-\x1f\x85\ufeff"
         return {**part, "pattern": f"^https?://[^{space}/?#][^{space}]*$"}

@@ -32,12 +32,14 @@ class Gateway(FakeGateway):
     `hangs`: no job ends. `forgets`: no job is known.
     `limits`: polls are answered with a rate limit of a minute.
     `lost`: the prompts whose submits are answered with an error that does not say whether a job was started.
+    `refused`: the prompts whose submits are refused as invalid.
     """
 
     hangs = False
     forgets = False
     limits = False
     lost: tuple[str, ...] = ()
+    refused: tuple[str, ...] = ()
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
@@ -70,6 +72,8 @@ class Gateway(FakeGateway):
             return GatewayAnswer.of(200, {"status": "QUEUED"})
         if self.forgets and path.startswith("/v2/requests/"):
             return GatewayAnswer.of(404, {"error": "there is nothing of that name"})
+        if method == "POST" and json.loads(body)["prompt"] in self.refused:
+            return GatewayAnswer.of(400, {"error": "the prompt is not allowed"})
         answer = super().answer(method, path, headers, body)
         if self.limits and path.endswith("/status"):
             return GatewayAnswer(429, {"retry-after": "60"}, b"{}")
@@ -356,6 +360,14 @@ def test_failed_jobs_do_not_count_towards_max_cost(open_client: OpenClient, path
             outcomes = run("map", make_requests(*prompts), name="films", max_cost=1)
             assert [type(outcome.error) for outcome in outcomes] == [ka.JobFailed] * len(prompts)
         assert len(gateway.submits) == 6
+
+
+def test_refused_jobs_do_not_count_towards_max_cost(open_client: OpenClient, path: Path) -> None:
+    with Gateway() as gateway:
+        gateway.refused = ("0",)
+        run = Runner(open_client, gateway, path)
+        outcomes = run("map", make_requests("0", "1", "2"), name="films", max_cost=2)
+        assert [type(outcome.error) for outcome in outcomes] == [ka.BadRequest, type(None), type(None)]
 
 
 def test_paid_jobs_finish_after_cost_cap(

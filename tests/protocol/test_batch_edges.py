@@ -210,6 +210,14 @@ def test_missing_file_is_stored_again(
     assert record.levelno == logging.WARNING
 
 
+def test_missing_file_is_stored_again_in_the_recorded_destination(run: Runner, films: Path) -> None:
+    lost = next(films.iterdir())
+    lost.unlink()
+    outcomes = run("map", make_requests("a", "b"), name="films")
+    assert saved_folders(outcomes) == {films}
+    assert lost.exists()
+
+
 def test_named_batch_is_stored_in_its_new_destination(
     run: Runner, gateway: Gateway, path: Path, films: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -134,6 +134,19 @@ def test_several_files_share_a_file_name() -> None:
     assert {f"{number}-job-{today}-no-tag.mp4" for number in (1, 2)} < set(storage.files)
 
 
+def test_file_name_has_tag_and_day_of_the_submit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    session = Session(GATEWAY, Key, Journal(tmp_path / "journal"))
+    with monkeypatch.context() as patch:
+        patch.setattr("time.time", lambda: 86400.0 * 365)
+        entry = session.journal.intend(GATEWAY.base_url, "kling-2", {}, "SG_x", "memory:", "films")
+        session.journal.update(entry, request_id="job", state="QUEUED")
+    storage = Memory()
+    destination = Destination(storage, FileName("{date}-{tag}{ext}"))
+    assert run(collect(session, result(video()), destination), [body(MP4)]).error is None
+    assert [*storage.files] == ["1971-01-01-films.mp4"]
+    session.close()
+
+
 @pytest.mark.parametrize("status", [401, 403, 404, 410])
 def test_gone_file_is_requested_once(status: int) -> None:
     flow_result = run_collect(Memory(), [Answer(status, {}, b"")])

@@ -53,6 +53,7 @@ def test_template_in_a_file_url(open_client: OpenClient, sandbox: Sandbox, tmp_p
         ("{model:>9}{ext}", "unknown field {model}"),
         ("{}{ext}", "unknown field {}"),
         ("{model", "not a valid template"),
+        ("model}.mp4", "not a valid template"),
         ("{ext}{model}", "must end with {ext}"),
         ("{model}{ext}{ext}", "must end with {ext}"),
         ("a b-{model}{ext}", "letters, digits, dots, hyphens and underscores"),

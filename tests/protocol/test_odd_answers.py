@@ -45,6 +45,16 @@ def test_urls_of_an_output_are_found(output: Any) -> None:
     assert [(file.url, file.kind) for file in result.artifacts] == [(URL, "video")]
 
 
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [("image", "image"), ("images", "image"), ("audio", "audio"), ("audios", "audio"), ("videos", "video")],
+)
+def test_name_in_an_output_is_the_kind_of_its_file(name: str, kind: str) -> None:
+    result = read_ended_job(JOB, None, "text", Answer(200, {}, result_reply({name: [URL]}).body))
+    assert isinstance(result, ResultData)
+    assert [(file.url, file.kind) for file in result.artifacts] == [(URL, kind)]
+
+
 @pytest.mark.parametrize("output", [{"thumbnail": URL}, [[[[URL]]]], {"url": 7}, "data:,", None])
 def test_other_outputs_have_no_files(output: Any) -> None:
     result = read_ended_job(JOB, None, "video", Answer(200, {}, result_reply(output).body))

@@ -23,7 +23,7 @@ from kling_adapters.result import ResultData
 from kling_adapters.schema.adapter import Adapter
 from kling_adapters.testing import MP4, PNG
 from tests.support.clients import OpenClient
-from tests.support.scripted_flow import FlowResult, Key, run
+from tests.support.scripted_flow import STARTED, FlowResult, Key, run
 from tests.support.scripted_server import ScriptedServer, gateway_script, json_reply
 
 from .test_collecting import Memory, body
@@ -84,6 +84,13 @@ def test_limit_beyond_the_timeout_is_not_waited_for(session: Session) -> None:
     assert isinstance(flow_result.error, api_errors.RateLimited)
     assert re.search("60[01] s, longer than this submit may wait", str(flow_result.error))
     assert (flow_result.sent, flow_result.seconds) == (0, 0.0)
+
+
+@pytest.mark.parametrize(("seconds", "sent"), [(1700.0, 1), (1900.0, 0)])
+def test_submit_waits_half_an_hour_for_a_limit(session: Session, seconds: float, sent: int) -> None:
+    session.limiter(Key().api_key()).record_limit(STARTED, STARTED, seconds)
+    flow_result = run(submit(session, "kling-2", BODY), [ACCEPTED])
+    assert (flow_result.sent, flow_result.error is None) == (sent, sent == 1)
 
 
 def test_endless_limit_is_not_waited_for(session: Session) -> None:

@@ -136,6 +136,13 @@ def test_long_value_of_a_rule_is_shortened() -> None:
     assert len(str(error)) < 1000
 
 
+def test_only_shown_problems_have_a_suggestion() -> None:
+    error = invalid(Kling3ProImage2video, **{f"promt{number}": "x" for number in range(60)})
+    suggestions = [problem.suggestion for problem in error.problems if problem.path.startswith("promt")]
+    assert suggestions == ["prompt"] * suggestions.count("prompt") + [None] * suggestions.count(None)
+    assert 0 < suggestions.count(None) < suggestions.count("prompt") <= 50
+
+
 def test_problem_takes_only_texts() -> None:
     for arguments in ((1, "wrong"), ("a", None), ("a", "wrong", 1, 5), ("a", "wrong", 1, "5", b"5")):
         with pytest.raises(TypeError, match="of a Problem is of type"):

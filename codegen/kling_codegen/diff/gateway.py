@@ -35,6 +35,8 @@ def _classify(at: tuple[str, ...], before: Any, after: Any) -> tuple[Level, str]
             return "warning", "failures are handled as it says"
         case ("key", "header") | ("paths", _):
             return "warning", "requests look different, calls stay the same"
+        case ("models_url",):
+            return "documentation", UNCHANGED
         case ("base_url",) | ("upload_url",):
             return "breaking", "the key goes to another host"
         case _:

@@ -20,12 +20,13 @@ def format_text(changes: list[Change], old: str, new: str) -> str:
 
 def format_markdown(changes: list[Change], old: str, new: str) -> str:
     """Return a table for each level, as a comment on a pull request."""
+    return "\n".join([f"### Specs: {_code(old)} to {_code(new)}", "", *format_tables(changes)])
+
+
+def format_tables(changes: list[Change]) -> list[str]:
+    """Return the lines of Markdown with the part of the version to raise, and a table for each level."""
     part, early = version_parts(changes)
-    lines = [
-        f"### Specs: {_code(old)} to {_code(new)}",
-        "",
-        f"Version: **{part}** (while it is 0.x: **{early}**)",
-    ]
+    lines = [f"Version: **{part}** (while it is 0.x: **{early}**)"]
     for level in LEVELS:
         rows = [
             f"| {change.model} | {_code(change.path)} | {_code(change.text)} | {docs.prose(change.effect)} |"
@@ -35,7 +36,7 @@ def format_markdown(changes: list[Change], old: str, new: str) -> str:
         if rows:
             lines += ["", f"#### {level.capitalize()}: {len(rows)}", ""]
             lines += ["| model | where | change | effect |", "|---|---|---|---|", *rows]
-    return "\n".join(lines)
+    return lines
 
 
 def format_json(changes: list[Change], old: str, new: str) -> str:

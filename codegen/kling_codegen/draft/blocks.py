@@ -29,6 +29,7 @@ VALUES_START = re.compile(r"^(?:Default: |Range: |Allowed values|Array items:)",
 RANGE = re.compile(r"Range: (-?\d{1,15}(?:\.\d{1,15})?) - (-?\d{1,15}(?:\.\d{1,15})?)")
 MORE = re.compile(r"\+(\d{1,3}) more")
 END = re.compile(r"Response Type|Returns: |Asynchronous requests|Status states|Common Error Codes")
+URLS = re.compile(r"(?<![A-Za-z])URLs?(?![A-Za-z])", re.IGNORECASE)
 # These contain no names: they are quoted, or stand in the place of values.
 OPAQUE = re.compile(
     rf"{QUOTED.pattern}|{MORE.pattern}|{RANGE.pattern}|^(?:null|true|false)+(?=[A-Za-z_])", re.DOTALL

@@ -13,7 +13,7 @@ from kling_codegen.draft import example, prose
 from kling_codegen.draft.evidence import NO_EVIDENCE, Evidence
 from kling_codegen.draft.nesting import nest
 from kling_codegen.draft.notes import Note, Notes
-from kling_codegen.draft.page import KINDS, Page, read_page
+from kling_codegen.draft.page import KINDS, MAKES, Page, read_page
 from kling_codegen.draft.prose import Schema
 from kling_codegen.draft.table import Table, short_number
 from kling_codegen.draft.write import to_yaml
@@ -22,7 +22,6 @@ from kling_codegen.load.document import Document
 from kling_codegen.messages import format_location
 
 MODEL_PAGE = "https://www.segmind.com/models/{slug}/api"
-MAKES = re.compile(r"\b(?:text|image|video|audio)[- ]?(?:to|2)[- ]?(video|image|audio|text)\b", re.IGNORECASE)
 PRICE = re.compile(
     r"~?\$(\d+(?:\.\d+)?)(?: - \$(\d+(?:\.\d+)?))?(?: per (generation|second|minute|image|megapixel))?"
 )
@@ -100,8 +99,8 @@ def _read_price(page: Page, notes: Notes) -> Schema:
         notes.doubt(
             line, "pricing", f"the page asks {text} without saying for what; drafted as for a generation"
         )
-    from_to = {"from": float(low), "to": float(high or low)}
-    return {"pricing": {"currency": "USD", **from_to, "unit": unit or "generation"}}
+    price = {"currency": "USD", "from": float(low), "to": float(high or low), "unit": unit or "generation"}
+    return {"pricing": price | ({"approximate": True} if text.startswith("~") else {})}
 
 
 def _check(spec: dict[str, Any], page: Page, notes: Notes) -> None:

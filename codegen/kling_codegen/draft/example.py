@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from typing import Any, TypeGuard
+from collections.abc import Sequence
+from typing import Any, TypeGuard, cast
 
 from pydantic import MISSING, ValidationError
 
@@ -19,6 +20,16 @@ IMAGE, TEXT = "https://example.com/image.png", "A paper boat on a quiet lake."
 def is_object(value: Any) -> TypeGuard[dict[str, Any]]:
     """Return whether a value of the example is an object."""
     return isinstance(value, dict)
+
+
+def list_items(value: Any) -> list[Any]:
+    """Return the items of a list, or a single value as a list."""
+    return list(cast("Sequence[Any]", value)) if isinstance(value, list) else [value]
+
+
+def is_url(value: Any) -> bool:
+    """Return whether a value is a URL of the page."""
+    return isinstance(value, str) and bool(re.match(r"https?://", value))
 
 
 def fits(schema: dict[str, Any], value: Any) -> bool:
@@ -53,12 +64,12 @@ def _make_neutral(schema: dict[str, Any], sent: Any, name: str) -> Any:
             )
         case "object", _:
             members = sent if is_object(sent) else {}
-            parts: dict[str, Any] = schema["properties"]
+            parts: dict[str, Any] = schema.get("properties", {})
             names = [part for part in parts if part in members or part in schema.get("required", ())]
             return {part: _make_neutral(parts[part], members.get(part, MISSING), part) for part in names}
         case _:
             pass
-    if "format" in schema:
+    if "format" in schema or is_url(sent):
         return next((url for word, url in SAMPLES.items() if word in name), IMAGE)
     if kind == "integer" and re.fullmatch(r"-?\d{1,15}", str(sent)):
         sent = int(sent)

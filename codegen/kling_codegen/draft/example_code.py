@@ -20,6 +20,8 @@ MAX_TRIES, MAX_LINES, MAX_CODE = 100, 200, 10_000
 
 def find_example(code: Lines) -> tuple[int, dict[str, Any], dict[str, int]]:
     """Return line, values and their lines of the example: of the client (payload, or run) or of requests (data)."""
+    if script := _find_script(code):
+        return script
     tries = 0
     for start, (number, line) in enumerate(code):
         if not re.match(r"\s*(?:(?:payload|data)\s*=\s*\{|\w+\s*=\s*\w+\.run\()", line):
@@ -45,6 +47,19 @@ def find_example(code: Lines) -> tuple[int, dict[str, Any], dict[str, int]]:
             places = zip(keys, mapping.values, strict=True)
             return number, values, {str(key): number + node.lineno - 1 for key, node in places}
     return 0, {}, {}
+
+
+def _find_script(code: Lines) -> tuple[int, dict[str, Any], dict[str, int]] | None:
+    """Return the data of an example in JavaScript, whose lines the oldest pages run together."""
+    for number, line in code:
+        if match := re.search(r"\b(?:const|let|var) data = (?=\{)", line):
+            try:
+                values, _ = json.JSONDecoder().raw_decode(line[match.end() : match.end() + MAX_CODE])
+                json.dumps(values, ensure_ascii=False, allow_nan=False).encode()
+            except UNUSABLE:
+                continue
+            return number, values, dict.fromkeys(values, number)
+    return None
 
 
 class _Values(ast.NodeTransformer):

@@ -17,7 +17,7 @@ from kling_codegen.rules.rule import iter_conditions
 
 # The rules that sentences of a page become; any other rule of a spec stands on a decision of its author.
 DRAFTED_RULES: Final = frozenset(
-    {"at_least_one_of", "max_bytes", "mutually_exclusive", "references", "requires"}
+    {"at_least_one_of", "exactly_one_of", "max_bytes", "mutually_exclusive", "references", "requires"}
 )
 _STATED: Final = frozenset(ORDER) - {"description"}
 _LIMITS: Final = ("minLength", "maxLength", "minItems", "maxItems")
@@ -59,9 +59,13 @@ def strip_texts(content: Mapping[str, Any]) -> dict[str, Any]:
 def _fill_object(old: Mapping[str, Any], new: Mapping[str, Any], path: str, gaps: Notes) -> dict[str, Any]:
     """Return an object of the page with the keywords of the spec that no page states."""
     before, after = old["properties"], new["properties"]
+    # In the order of the spec, so that a diff of the two has no other lines than those that differ.
+    names = [*(name for name in before if name in after), *(name for name in after if name not in before)]
     properties = {
-        name: _fill_schema(before[name], schema, f"{path}{name}", gaps) if name in before else schema
-        for name, schema in after.items()
+        name: _fill_schema(before[name], after[name], f"{path}{name}", gaps)
+        if name in before
+        else after[name]
+        for name in names
     }
     required = list(new.get("required", ()))
     for name, schema in before.items():
@@ -73,6 +77,8 @@ def _fill_object(old: Mapping[str, Any], new: Mapping[str, Any], path: str, gaps
 
 
 def _fill_schema(old: Mapping[str, Any], new: Mapping[str, Any], path: str, gaps: Notes) -> dict[str, Any]:
+    if gaps.cut_line and path.rpartition(".")[2] == gaps.cut_name:
+        return dict(old)
     keywords = {key: part for key, part in old.items() if key not in _STATED}
     keywords |= {key: part for key, part in new.items() if key != "description"}
     unread: tuple[str, ...] = _LIMITS if path in gaps.unread else ()

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
-from itertools import islice
+from itertools import islice, takewhile
 from typing import TypeAlias
 
+from kling_codegen.draft import example
 from kling_codegen.draft.blocks import Block
 from kling_codegen.draft.evidence import Evidence
 from kling_codegen.draft.notes import Notes
@@ -40,18 +42,66 @@ def nest(page: Page, notes: Notes, evidence: Evidence) -> Level:
     candidates = islice(_levels(blocks, 0), MAX_READINGS) if len(blocks) < MAX_BLOCKS else ()
     readings = [level for level, end in candidates if end == len(blocks)]
     if not readings:
-        doubt = "the order from A to Z does not show which parameters belong to a list; drafted as parameters of the model"
-        notes.doubt(blocks[0].line, "input", doubt)
-        return tuple(Node(block) for block in blocks)
+        return _nest_by_names(page, notes, evidence)
     best = min(
         readings, key=lambda level: (-len(evidence.keys() & set(_paths(level))), _rank_reading(level, page))
     )
     likely = [
         level for level in readings if _rank_reading(level, page)[:-1] == _rank_reading(best, page)[:-1]
     ]
+    if _count_missing(best, page):
+        silent = Notes()
+        if not _count_missing(_nest_by_names(page, silent, evidence), page):
+            return _nest_by_names(page, notes, evidence)
     for node in best:
         _explain(node, readings, likely, notes)
     return best
+
+
+def _count_missing(level: Level, page: Page) -> int:
+    """Return how many parameters the example sends in a list, and the reading has elsewhere."""
+    names = {block.name for block in page.blocks}
+    members = [_find_members(node.block, page, {}) for node in level if _is_object(node.block)]
+    parts = [{part.block.name for part in node.parts} for node in level if _is_object(node.block)]
+    return sum(len(sent & names - inside) for sent, inside in zip(members, parts, strict=True))
+
+
+def _nest_by_names(page: Page, notes: Notes, evidence: Evidence) -> Level:
+    """Return the tree of parameters in no order: the example, or the existing spec, names those of a list."""
+    level: list[Node] = []
+    blocks = page.blocks
+    while blocks:
+        block, *blocks = blocks
+        names = _find_members(block, page, evidence) if _is_object(block) else set[str]()
+        barred = page.sent.keys() - names | {part.name for part in blocks if _is_object(part)}
+        run = _take_until(blocks, barred)
+        # The last one that belongs to the list, and all before it.
+        size = max((index for index, part in enumerate(run, 1) if part.name in names), default=0)
+        level.append(Node(block, tuple(Node(part) for part in blocks[:size])))
+        blocks = blocks[size:]
+        if size:
+            listed = ", ".join(part.block.name for part in level[-1].parts)
+            page_says = (
+                "the table is not in the order from A to Z, which shows where the parameters of an item end"
+            )
+            verb = "belong" if size > 1 else "belongs"
+            notes.discrepancy(block.line, block.name, page_says, f"{listed} {verb} to it, by the example")
+    if not all(node.parts for node in level if _is_object(node.block)):
+        doubt = "the order from A to Z does not show which parameters belong to a list; drafted as parameters of the model"
+        notes.doubt(page.blocks[0].line, "input", doubt)
+    return tuple(level)
+
+
+def _take_until(blocks: list[Block], barred: AbstractSet[str]) -> list[Block]:
+    return list(takewhile(lambda block: block.name not in barred, blocks))
+
+
+def _find_members(block: Block, page: Page, evidence: Evidence) -> set[str]:
+    """Return the names of parameters of an item, by the example and the existing spec."""
+    items = example.list_items(page.sent.get(block.name))
+    names = {name for item in items if example.is_object(item) for name in item}
+    prefix = f"{block.name}."
+    return names | {path.removeprefix(prefix) for path in evidence if path.startswith(prefix)}
 
 
 def _is_object(block: Block) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 
 @dataclass(frozen=True, order=True)
@@ -28,8 +29,11 @@ class Notes:
     undecided: dict[str, str] = field(default_factory=dict[str, str])
     # Parameters whose description has a limit or a condition that the draft leaves out.
     unread: set[str] = field(default_factory=set[str])
-    # The line in which the page ends within its parameters; 0 for a whole page.
+    # Values on the page of parameters that accept others, too.
+    shown_values: dict[str, list[Any]] = field(default_factory=dict[str, list[Any]])
+    # The line in which the page ends within its parameters, and the last one; 0 for a whole page.
     cut_line: int = 0
+    cut_name: str = ""
 
     def doubt(self, line: int, about: str, text: str) -> None:
         """Note an implied or undecided fact."""

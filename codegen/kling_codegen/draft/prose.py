@@ -97,7 +97,7 @@ def find_references(
             name for name, sent in page.sent.items()
             if isinstance(sent, str) and form in map(_form, TOKEN.finditer(sent))
         }  # fmt: skip
-        kinds = {name: schema["type"] for name, schema in properties.items()}
+        kinds = {name: _find_kind(schema) for name, schema in properties.items()}
         lists = [name for name in kinds if kinds[name] == "array" and name in users]
         lists = lists or [name for name in kinds if kinds[name] == "array" and name.startswith(stem)]
         texts = [name for name in kinds if kinds[name] == "string" and name in users]
@@ -108,6 +108,12 @@ def find_references(
         else:
             doubt = f"{match[0]} does not clearly name an item of one list in one text; no rule is drafted"
             notes.unread_sentence(block.text_line, block.name, doubt)
+
+
+def _find_kind(schema: Schema) -> str:
+    """Return the type without null; array for a text with a list as its other form."""
+    kind: str = schema["type"] if isinstance(schema["type"], str) else schema["type"][0]
+    return "array" if "or" in schema else kind
 
 
 def _form(match: re.Match[str]) -> str:

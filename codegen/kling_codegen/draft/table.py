@@ -11,8 +11,9 @@ from typing import Any
 from pydantic import MISSING
 
 from kling_codegen.draft import example, prose
-from kling_codegen.draft.blocks import Block
+from kling_codegen.draft.blocks import URLS, Block
 from kling_codegen.draft.evidence import Evidence
+from kling_codegen.draft.forms import read_list_form
 from kling_codegen.draft.nesting import Level, Node
 from kling_codegen.draft.notes import Notes
 from kling_codegen.draft.page import Page
@@ -23,8 +24,7 @@ from kling_codegen.draft.values import read_values
 TYPES = ("string", "integer", "number", "boolean", "array", "object")
 # The order of keywords in hand-written specs.
 ORDER = ("type", "format", "enum", "minimum", "maximum", "minLength", "maxLength", "minItems", "maxItems", "default",
-         "description", "items", "required", "properties")  # fmt: skip
-URLS = re.compile(r"(?<![A-Za-z])URLs?(?![A-Za-z])", re.IGNORECASE)
+         "description", "or", "items", "required", "properties")  # fmt: skip
 
 
 @dataclass
@@ -76,7 +76,8 @@ class Table:
         _put_default(schema, default, subject)
         if "." not in path and self.page.sent_line:
             _compare_example(schema, self.page.line_of(block.name), subject)
-        schema["description"] = f"TODO: say what {path} does."
+        schema["description"] = _describe(subject)
+        schema |= read_list_form(subject) if subject.kind == "string" and "format" not in schema else {}
         return {name: schema[name] for name in ORDER if name in schema}
 
     def read_type(self, node: Node, path: str, sent: Mapping[str, Any]) -> Schema:
@@ -90,16 +91,19 @@ class Table:
             self.notes.doubt(block.line, path, f"{reason}; drafted as {base}")
         schema: Schema = {"type": base}
         if base == "object":
+            if not node.parts:
+                self.notes.doubt(block.line, path, "the table shows no parameters of its objects; add them")
             match sent.get(block.name):
                 case [inner, *_] | inner:  # of a list, its first item
                     members = inner if example.is_object(inner) else {}
-            schema |= self.read_level(node.parts, f"{path}.", members)
+            inside = self.read_level(node.parts, f"{path}.", members)
+            schema |= inside if node.parts else {}
         elif base == "array":
             self.notes.doubt(block.line, path, "the type of its items is not shown; drafted as string")
             schema["items"] = {"type": "string"}
         elif extra == "(uri)":
             schema["format"] = "uri"
-        elif base == "string" and (evidence := _find_url_evidence(block)):
+        elif base == "string" and (evidence := _find_url_evidence(block, sent.get(block.name))):
             decision = "each item is a URL" if "[]" in word else "a URL"
             self.notes.discrepancy(
                 block.line, path, f"the table says {block.type}, the {evidence} says URL", decision
@@ -110,12 +114,20 @@ class Table:
         return schema
 
 
-def _find_url_evidence(block: Block) -> str:
-    """Return the part of a block that says URL, "name" or "description"; empty for other text."""
+def _describe(subject: Subject) -> str:
+    values = subject.notes.shown_values.get(subject.path)
+    shown = f" Values on the page: {', '.join(map(str, values))}." if values else ""
+    return f"TODO: say what {subject.path} does.{shown}"
+
+
+def _find_url_evidence(block: Block, sent: Any) -> str:
+    """Return the part of the page that says URL, "name", "description" or "example"; empty for other text."""
     if URLS.search(block.name):
         return "name"
-    is_list_of_urls = "[]" in block.type and URLS.search(block.text) and "base64" not in block.text.lower()
-    return "description" if is_list_of_urls else ""
+    if "[]" not in block.type or "base64" in block.text.lower():
+        return ""
+    is_sent = isinstance(sent, list) and all(map(example.is_url, example.list_items(sent) or [""]))
+    return "description" if URLS.search(block.text) else "example" if is_sent else ""
 
 
 def _put_default(schema: Schema, default: Any, subject: Subject) -> None:
@@ -138,12 +150,16 @@ def _put_default(schema: Schema, default: Any, subject: Subject) -> None:
         schema |= {"type": [schema["type"], "null"], "default": None}
         if "enum" in schema:
             schema["enum"] = [*schema["enum"], None]
-    elif default and (is_url or (prompt and default == subject.sent)):
+    elif default and (is_url or (prompt and (default == subject.sent or _is_sentence(default)))):
         subject.discrepancy(f"a {sort} stands as the default of an optional parameter", optional)
     elif schema["type"] == "object" or not example.fits(schema, default):
         subject.discrepancy(f"its default is {_format(default)}, which the table does not allow", optional)
     else:
         schema["default"] = default
+
+
+def _is_sentence(default: Any) -> bool:
+    return isinstance(default, str) and " " in default.strip()
 
 
 def _compare_example(schema: Schema, line: int, subject: Subject) -> None:

@@ -21,6 +21,7 @@ from kling_codegen.draft.digits import (
     split_digits,
 )
 from kling_codegen.draft.evidence import is_printed, list_values
+from kling_codegen.draft.example import is_url
 from kling_codegen.draft.example_code import LITERALS
 from kling_codegen.draft.subject import Subject
 
@@ -46,6 +47,7 @@ def read_values(subject: Subject) -> Reading:
     if subject.kind == "boolean" and len(values) == 2:
         values = []  # any boolean has both
     if subject.kind in ("number", "array", "object") and values:
+        subject.notes.shown_values[subject.path] = values
         subject.doubt(
             f"allowed values {format_values(values)}: the language has none for type {subject.kind}; left out"
         )
@@ -98,7 +100,7 @@ def _choose(subject: Subject) -> Reading:
 
 
 def _split_values(subject: Subject, text: str) -> list[Any]:
-    """Return values that their notation separates; labels between quoted ones are dropped."""
+    """Return values that their notation separates; labels between quoted ones are for the description."""
     values: list[Any] = []
     if text[:1] in ("[", "{"):
         with suppress(ValueError, RecursionError):
@@ -106,6 +108,7 @@ def _split_values(subject: Subject, text: str) -> list[Any]:
     elif '"' in text:
         values = [None] if text.startswith("null") else []
         values += [_text(match[0]) for match in QUOTED.finditer(text) if match["end"] == '"']
+        _quote_labels(subject, text)
     elif re.fullmatch(rf"(?:{WORD}\s*)+", text):
         values = [LITERALS[word] for word in re.findall(WORD, text)]
     elif re.fullmatch(rf"{NUMBER}(?:\s+{NUMBER})*", text):
@@ -115,6 +118,15 @@ def _split_values(subject: Subject, text: str) -> list[Any]:
     if text and not values:
         subject.leave_out(f"{text!r} could not be split into values")
     return values
+
+
+def _quote_labels(subject: Subject, text: str) -> None:
+    """Note the labels in front of quoted values, unless they only write the value in other letters."""
+    labels = re.findall(r'([^"]*)"([^"\\]*)"', text)
+    pairs = [(label.strip(), value) for label, value in labels if label.strip()]
+    if any(label.casefold() != value.casefold() for label, value in pairs):
+        shown = ", ".join(f"{value} ({label})" for label, value in pairs)
+        subject.notes.quote_page(subject.block.values_line, subject.path, f"values with labels: {shown}")
 
 
 def _text(quoted: str) -> str:
@@ -131,7 +143,7 @@ def _read_unmarked_default(subject: Subject, values: list[Any]) -> Reading:
         return MISSING, []
     first, *following = values
     if not following and not subject.block.more:
-        if first is not None and isinstance(first, str) and first.strip() and " " not in first:
+        if isinstance(first, str) and first.strip() and " " not in first and not is_url(first):
             subject.discrepancy(
                 f"one value {json.dumps(first)} is shown, without a list of allowed values",
                 "it is the default; any text is allowed",
@@ -154,7 +166,10 @@ def _continue_list(subject: Subject, values: list[Any]) -> list[Any]:
         return listed
     steps = {b - a for a, b in pairwise(numbers) if a is not None and b is not None}
     if len(numbers) < 3 or None in numbers or len(steps) != 1:
-        subject.discrepancy(f"{shown}; the remaining ones are unknown", "any value; the list is left out")
+        subject.notes.shown_values[subject.path] = values
+        subject.discrepancy(
+            f"{shown}; the remaining ones are unknown", "any value; those shown are described"
+        )
         if listed:
             subject.notes.undecided[subject.path] = subject.block.values
         return []

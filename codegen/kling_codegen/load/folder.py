@@ -119,16 +119,16 @@ def read_file(path: Path, model: type[Model], problems: list[Problem]) -> File[M
     return File(path, data, document, None if document.problems else value)
 
 
-def read_bytes(path: Path) -> bytes:
+def read_bytes(path: Path, limit: int = MAX_BYTES) -> bytes:
     """Return the bytes of a plain file of a reasonable size. Raises OSError."""
     # Reading a pipe could block forever.
     with os.fdopen(os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0)), "rb") as file:
         kind = os.fstat(file.fileno()).st_mode
         if not stat.S_ISREG(kind):
             raise OSError(errno.EINVAL, "it is not a plain file")
-        data = file.read(MAX_BYTES + 1)
-    if len(data) > MAX_BYTES:
-        raise OSError(errno.EFBIG, f"it has more than {MAX_BYTES} bytes")
+        data = file.read(limit + 1)
+    if len(data) > limit:
+        raise OSError(errno.EFBIG, f"it has more than {limit} bytes")
     return data
 
 

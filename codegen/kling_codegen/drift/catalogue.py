@@ -1,0 +1,77 @@
+"""The changes from the catalogue of models to the gateway's list."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, Final
+
+from pydantic import MISSING
+
+from kling_codegen.diff.change import LEVELS, UNCHANGED, Change
+from kling_codegen.drift.model_list import ListedModel, ModelList, UnreadableList
+from kling_codegen.language import Spec
+
+# An average moves a little every day.
+TOLERANCE: Final = 0.25
+
+
+def collect_models(specs: Iterable[Spec]) -> dict[str, ListedModel]:
+    """Return the models of the catalogue by slug."""
+    return {spec.slug: ListedModel(spec.slug, spec.title) for spec in specs}
+
+
+def compare_list(catalogue: Mapping[str, ListedModel], listed: ModelList) -> list[Change]:
+    """Return the changes from the catalogue to the list, among models of the same families.
+
+    The first word of a slug is its family, such as kling: the list has all models of the gateway.
+
+    Raises:
+        UnreadableList: The list has no model of these families, so it is another list.
+
+    """
+    families = set(map(_find_family, catalogue))
+    offered = {
+        slug: model
+        for slug, model in listed.models.items()
+        if _find_family(slug) in families and not model.is_retired
+    }
+    if not offered:
+        raise UnreadableList(f"it has no model of {', '.join(sorted(families))}")
+    changes: list[Change] = []
+    for slug in sorted(catalogue.keys() | offered.keys()):
+        if slug not in offered:
+            effect = "the list does not offer it: calls of it may be refused"
+            changes.append(
+                Change("breaking", "", "model", catalogue[slug].title or slug, MISSING, effect, slug)
+            )
+        elif slug not in catalogue:
+            effect = "it has no spec yet: draft one from its page"
+            changes.append(
+                Change("additive", "", "model", MISSING, offered[slug].title or slug, effect, slug)
+            )
+        else:
+            changes += _compare_facts(catalogue[slug], offered[slug])
+    weights = list(LEVELS)
+    return sorted(changes, key=lambda change: (weights.index(change.level), change.model, change.text))
+
+
+def has_moved(before: Any, after: Any) -> bool:
+    """Return whether two averages differ by more than a quarter of the first; an unknown one does not."""
+    numbers = isinstance(before, int | float) and isinstance(after, int | float)
+    return numbers and abs(after - before) > TOLERANCE * abs(before)
+
+
+def _find_family(slug: str) -> str:
+    return re.split(r"[-.]", slug, maxsplit=1)[0]
+
+
+def _compare_facts(old: ListedModel, new: ListedModel) -> Iterator[Change]:
+    for name in ("title", "modality"):
+        before, after = getattr(old, name), getattr(new, name)
+        if before and after and before != after:
+            yield Change("documentation", "", name, before, after, UNCHANGED, old.slug)
+    for name in ("average_cost", "average_latency"):
+        before, after = getattr(old, name), getattr(new, name)
+        if has_moved(before, after):
+            yield Change("documentation", "", name, before, after, UNCHANGED, old.slug)

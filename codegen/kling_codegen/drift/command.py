@@ -1,0 +1,100 @@
+"""The command `kling-codegen drift`."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import click
+
+from kling_codegen.diff.change import LEVELS, Change
+from kling_codegen.diff.report import format_text
+from kling_codegen.drift.catalogue import collect_models, compare_list
+from kling_codegen.drift.fetch import find_address, format_source, read_source
+from kling_codegen.drift.model_list import UnreadableList, parse_list
+from kling_codegen.drift.pages import PageResults, compare_pages
+from kling_codegen.drift.report import TITLE, Drift, format_report
+from kling_codegen.load.folder import Specs, SpecsInvalid, load_specs
+from kling_codegen.messages import escape_unprintable
+from kling_codegen.report import print_problems, print_text, specs_option
+
+
+@click.command("drift")
+@specs_option
+@click.option(
+    "--list",
+    "source",
+    metavar="FILE|URL",
+    help="The gateway's list of models; by default that of gateway.yaml.",
+)
+@click.option(
+    "--pages",
+    type=click.Path(path_type=Path, file_okay=False, exists=True),
+    help="A folder with copies of documentation pages, each a *.txt.",
+)
+@click.option(
+    "-o", "--output", type=click.Path(path_type=Path, dir_okay=False), help="Write the report to this file."
+)
+def command(specs: Path, source: str | None, pages: Path | None, output: Path | None) -> None:
+    """Compare the specs with the gateway's list of models and with copies of pages.
+
+    The report is Markdown. Exit code: 0 if nothing has changed, 1 if something has, 2 if something cannot be read.
+    """
+    if output is not None and not _is_replaceable(output):
+        raise click.UsageError(escape_unprintable(f"{output} is not a report of drift; it is not replaced"))
+    try:
+        loaded = load_specs(specs)
+    except SpecsInvalid as error:
+        print_problems(error.problems, "text")
+        sys.exit(2)
+    drift = _compare(loaded, source or find_address(loaded.gateway), pages)
+    report = format_report(drift)
+    if output is None:
+        print_text(report.removesuffix("\n"))
+    else:
+        _write(output, report)
+        print_text(format_text(drift.changes, str(specs), "the gateway"))
+    for problem in drift.problems:
+        print_text(f"not compared: {problem}", err=True)
+    sys.exit(2 if drift.problems else 1 if drift.changes else 0)
+
+
+def _compare(specs: Specs, source: str, pages: Path | None) -> Drift:
+    models = {spec.slug: spec for spec in specs.models}
+    sources: list[str] = []
+    changes: list[Change] = []
+    problems: list[str] = []
+    if source:
+        try:
+            listed = parse_list(read_source(source, specs.gateway))
+            changes += compare_list(collect_models(specs.models), listed)
+            sources.append(f"List of models: {format_source(source)}, with {len(listed.models)} models.")
+        except UnreadableList as error:
+            problems.append(f"the list of models at {format_source(source)}: {error}")
+    results = PageResults()
+    if pages is not None:
+        results = compare_pages(pages, models)
+        changes += results.changes
+        problems += results.problems
+        sources.append(f"Pages: {pages}, of {len(results.comparisons)} models of {len(models)}.")
+    weights = list(LEVELS)
+    changes.sort(key=lambda change: (weights.index(change.level), change.model, change.path, change.text))
+    return Drift(sources, changes, results, problems)
+
+
+def _is_replaceable(path: Path) -> bool:
+    """Return whether there is no file, or an earlier report."""
+    try:
+        with path.open(encoding="utf-8") as file:
+            return file.read(len(TITLE)) == TITLE
+    except FileNotFoundError:
+        return True
+    except (OSError, UnicodeDecodeError):
+        return False
+
+
+def _write(path: Path, report: str) -> None:
+    try:
+        path.write_text(report, encoding="utf-8")
+    except OSError as error:
+        raise click.ClickException(escape_unprintable(f"cannot write {path}: {error.strerror}")) from None
