@@ -7,6 +7,7 @@ typing, pages and the tables of `kling show` as text. The golden tree is tested 
 from __future__ import annotations
 
 import ast
+import dataclasses
 import importlib.util
 import inspect
 import json
@@ -583,6 +584,13 @@ def discrepancies(model: Model) -> list[list[str]]:
     ]
 
 
+def retirement_line(retired: Mapping[str, str]) -> str:
+    return (
+        f"Retired since {retired['since']}; use {retired['use']}. "
+        "No job can be submitted; earlier jobs can still be collected."
+    )
+
+
 @each_model
 def test_documentation_page_agrees(model: Model) -> None:
     expected, page, about = described_parameters(model.schema), model.page, model.schema["x-kling"]
@@ -590,7 +598,10 @@ def test_documentation_page_agrees(model: Model) -> None:
     parameters = parameters_of_page(page)
     assert parameters == expected
     assert list(parameters) == list(expected)
-    title, summary, line = re.findall("^[^<#\n].*|^# .*", page, re.MULTILINE)[:3]
+    title, summary, *lines = re.findall("^[^<#\n].*|^# .*", page, re.MULTILINE)[:4]
+    if retired := about.get("retired"):
+        assert lines.pop(0) == retirement_line(retired)
+    line = lines[0]
     assert unescape(title) == f"# {model.schema['title']}"
     assert unescape(summary) == model.schema["description"]
     assert line == (
@@ -614,7 +625,10 @@ def test_kling_show_agrees(model: Model, golden_runtime: Path) -> None:
     parameters = parameters_of_show(text)
     assert parameters == expected
     assert list(parameters) == list(expected)
-    first, second = text.splitlines()[:2]
+    first, *lines = text.splitlines()[:3]
+    if retired := about.get("retired"):
+        assert lines.pop(0) == retirement_line(retired)
+    second = lines[0]
     assert first == f"{model.slug} — {model.schema['description']}"
     assert second == (
         f"returns {about['returns']}; usual time {usual(about['latency_seconds'])}{price(about)}"
@@ -622,7 +636,8 @@ def test_kling_show_agrees(model: Model, golden_runtime: Path) -> None:
     )
     rules = re.search(r"^Rules:\n(.*?)(?=^\S|\Z)", text, re.DOTALL | re.MULTILINE)
     assert has_rules([line.strip() for line in rules[1].strip().splitlines()] if rules else [], model)
-    assert f"\n  kling run --sandbox {model.slug} " in text or not model.schema["examples"]
+    is_runnable = bool(model.schema["examples"]) and "retired" not in about
+    assert (f"\n  kling run --sandbox {model.slug} " in text) == is_runnable
     rows = shown_table(text, "about") if about["discrepancies"] else ()
     assert [list(map(remove_spaces, row)) for row in rows] == discrepancies(model)
 
@@ -642,8 +657,9 @@ def test_catalog_and_readme_agree(tree: str) -> None:
         expected = (about["slug"], schema["title"], about["returns"], about["latency_seconds"])
         assert (entry.slug, entry.title, entry.returns, entry.latency) == expected
         assert (adapter.slug, adapter.title, adapter.returns, adapter.latency) == expected
+        assert entry.retired == adapter.retired
+        assert (adapter.retired and dataclasses.asdict(adapter.retired)) == about.get("retired")
         needs = ", ".join(f"`{name}`" for name in schema["required"])
-        row = (
-            f"{usual(about['latency_seconds'])} | {needs} | [{schema['title']}]({about['source']['page']}) |"
-        )
+        mark = "retired: " if "retired" in about else ""
+        row = f"{usual(about['latency_seconds'])} | {needs} | {mark}[{schema['title']}]({about['source']['page']}) |"
         assert f"| [`{entry.slug}`](docs/models/{entry.slug}.md) | {about['returns']} | {row}\n" in readme
