@@ -25,6 +25,7 @@ from typing import Any
 
 from pydantic import MISSING
 
+from kling_codegen.literals import text_literal
 from kling_codegen.messages import format_number
 from kling_codegen.names import field_names
 from kling_codegen.schema import Schema
@@ -112,6 +113,14 @@ def bounds(schema: Schema) -> list[str]:
     return [
         f"{argument}={format_number(keywords[name])}" for name, argument in BOUNDS.items() if name in keywords
     ]
+
+
+def deprecation_mark(schema: Schema) -> str:
+    """Return the mark of a deprecated parameter, which follows the Field."""
+    if schema.deprecated is MISSING:
+        return ""
+    use = "" if schema.deprecated.use is MISSING else f", use={text_literal(schema.deprecated.use)}"
+    return f", Deprecation(since={str(schema.deprecated.since)!r}{use})"
 
 
 def _with_items(

@@ -48,6 +48,7 @@ class Page:
     slug: str
     title: str
     summary: str
+    retired: str
     returns: str
     usual: str
     price: str
@@ -68,6 +69,7 @@ def build_page(spec: language.Spec, class_name: str, package: str, *, by_slug: b
         slug=spec.slug,
         title=prose(spec.title),
         summary=prose(spec.summary),
+        retired="" if spec.retired is MISSING else prose(spec.retired.text()),
         returns=spec.returns,
         usual="not documented" if spec.latency_seconds is None else f"{spec.latency_seconds:.0f} s",
         price=_format_price(spec.pricing) if spec.pricing is not MISSING else "",

@@ -36,6 +36,7 @@ def build_json_schema(spec: Spec) -> dict[str, Any]:
             "returns": spec.returns,
             "latency_seconds": spec.latency_seconds,
             **({"pricing": plain["pricing"]} if "pricing" in plain else {}),
+            **({"retired": plain["retired"]} if "retired" in plain else {}),
             # The key of the kind comes first: readers find the kind by it.
             "rules": [
                 {**rule, "text": condition.text()}

@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, TypeAlias, cast
 
-from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
+from pydantic import Field, GetCoreSchemaHandler, GetJsonSchemaHandler
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
@@ -69,4 +69,4 @@ class PartialParams(Params, extra="allow"):
     parameters are checked as ever.
     """
 
-    __pydantic_extra__: dict[str, Unchecked]  # pyright: ignore[reportIncompatibleVariableOverride]
+    __pydantic_extra__: dict[str, Unchecked] = Field(init=False)  # pyright: ignore[reportIncompatibleVariableOverride]

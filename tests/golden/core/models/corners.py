@@ -9,7 +9,7 @@ from typing import Annotated, ClassVar, Literal, NotRequired, TypedDict
 
 from pydantic import MISSING, Field
 
-from kling_adapters.schema.adapter import Adapter
+from kling_adapters.schema.adapter import Adapter, Retirement
 from kling_adapters.schema.param_types import (
     BoolOnly,
     IntOrStr,
@@ -67,6 +67,7 @@ class Corners(Params):
         title="Corners",
         returns="image",
         latency=None,
+        retired=Retirement(since="2026-01-31", use="full-1.5"),
         renamed={
             "scale": "ratio",
             "ratio_": "ratio",
