@@ -325,7 +325,7 @@ def test_gateway_becomes_constants(project: Project) -> None:
 def test_generate_lists_changes_and_removes_stale_files(project: Project) -> None:
     project.spec("kling-2", "prompt: {type: string}")
     old = project.spec("old-1", "prompt: {type: string}")
-    assert project.generate().splitlines()[-1] == "wrote 11, removed 0, unchanged 0"
+    assert project.generate().splitlines()[-1] == "wrote 13, removed 0, unchanged 0"
     old.unlink()
     assert project.generate().splitlines() == [
         "wrote models/__init__.py",
