@@ -13,8 +13,8 @@ from kling_codegen.draft.parameters import Parameters, Schema
 from kling_codegen.keywords import bare_kind
 
 STARTS = re.compile(r"(?:if|when|whenever)\b", re.IGNORECASE)
-# The sentence states a condition, which a limit in it depends on.
-CONDITIONAL = re.compile(r"\b(?:if|when|whenever|unless)\b", re.IGNORECASE)
+# The sentence states a condition or a sum: a limit in it is not one of the described parameter.
+CONDITIONAL = re.compile(r"\b(?:if|when|whenever|unless|(?:values|sum) of)\b", re.IGNORECASE)
 
 # A sentence without any of these states no rule of this module.
 STATES = re.compile(r"\b(?:if|when|whenever|must)\b", re.IGNORECASE)
