@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
+from pydantic import MISSING
+
 from kling_codegen.keywords import HTTP_URL
 from kling_codegen.language import Spec
 from kling_codegen.rules.rule import iter_conditions
 
 # The keys of a parameter that JSON Schema does not have; a validator might refuse them.
-_OWN_KEYS = ("renamed_from", "deprecated")
+_OWN_KEYS = ("media", "renamed_from", "deprecated")
 
 
 def build_json_schema(spec: Spec) -> dict[str, Any]:
@@ -23,7 +25,8 @@ def build_json_schema(spec: Spec) -> dict[str, Any]:
         "title": spec.title,
         "description": spec.summary,
         "type": "object",
-        "additionalProperties": False,
+        # No stored copy shows whether a partial model has more parameters.
+        "additionalProperties": spec.source.unseen is not MISSING,
         "required": plain["input"].get("required", []),
         "properties": {name: _write_out(part) for name, part in plain["input"]["properties"].items()},
         **({"allOf": standard_forms} if standard_forms else {}),
@@ -33,6 +36,7 @@ def build_json_schema(spec: Spec) -> dict[str, Any]:
             "returns": spec.returns,
             "latency_seconds": spec.latency_seconds,
             **({"pricing": plain["pricing"]} if "pricing" in plain else {}),
+            **({"retired": plain["retired"]} if "retired" in plain else {}),
             # The key of the kind comes first: readers find the kind by it.
             "rules": [
                 {**rule, "text": condition.text()}

@@ -184,6 +184,7 @@ EDITS: list[tuple[str, str, list[str], str]] = [
     ("rules:\n", "rules:\n  - sum: {of: elements.weight, equals: scale, minimum: 1}\n", ["breaking: demo elements.weight: sum minimum none -> 1 (smaller sums are refused)", 'breaking: demo elements.weight, scale: rule none -> sum of "elements.weight", equals scale (calls that break it are refused)'], RULE),
     ("rules:\n", "rules:\n  - max_bytes: {field: elements.front, bytes: 9}\n", ["breaking: demo elements.front: max_bytes none -> 9 (larger files are refused)"], RULE),
     ("returns: video", "returns: image", ["breaking: demo: returns video -> image (results are of another kind)"], RULE),
+    ("latency_seconds: 60", "latency_seconds: 60\nretired: {since: 2026-01-31, use: demo-next}", ['breaking: demo: retired none -> since "2026-01-31", use "demo-next" (submits of it are refused)'], RULE),
     # Documentation
     ("What to show.", "What it shows.", ['documentation: demo prompt: description "What to show." -> "What it shows." (calls and results stay the same)'], NONE),
     ("title: Demo", "title: Other", ["documentation: demo: title Demo -> Other (calls and results stay the same)"], NONE),
@@ -193,6 +194,9 @@ EDITS: list[tuple[str, str, list[str], str]] = [
     ("examples: []", "examples: [{name: other, input: {prompt: z}}]", ["documentation: demo: examples.other none -> name other, input prompt z (calls and results stay the same)"], NONE),
     ("latency_seconds: 60", "latency_seconds: 60\npricing: {currency: USD, from: 0.504, to: 8.40, unit: generation}", ["documentation: demo: pricing none -> currency USD, from 0.504, to 8.4, unit generation (calls and results stay the same)"], NONE),
     ("decision: none", "decision: both", ['documentation: demo: discrepancies.1.decision "none" -> both (calls and results stay the same)'], NONE),
+    # Partial models
+    ("document: demo.txt,", "document: demo.txt, unseen: the rest,", ["additive: demo: unknown parameters refused -> accepted (parameters that the spec does not have are accepted)", 'documentation: demo: source.unseen none -> "the rest" (calls and results stay the same)'], NONE),
+    ("{type: string, format: uri}\n    tail", "{type: string, format: uri, media: image}\n    tail", ["warning: demo image: media none -> image (files of another kind are refused)"], NONE),
     # Nothing
     ("[5, 10]", "[10, 5]", [], NONE),
     ("maximum: 1,", "maximum: 1.0,", [], NONE),
@@ -276,7 +280,7 @@ def test_griffe_agrees_about_whole_models(tmp_path: Path) -> None:
     assert {entry.obj.path for entry in breakages(tmp_path)} >= {"models.other", "models.Other"}
     assert changes(tmp_path / "old", tmp_path / "new") == [
         "breaking: other: model Demo -> none (calls of it are refused)",
-        "additive: another: model none -> Demo (calls of it are accepted; a package that registers the same slug loses it)",
+        "warning: another: model none -> Demo (calls of it are accepted; a package that registers the same slug loses it)",
     ]
 
 
@@ -364,6 +368,7 @@ def test_every_key_of_the_language_is_compared() -> None:
         "enum",
         "format",
         "items",
+        "media",
         "other_form",
         "properties",
         "required",
@@ -376,6 +381,36 @@ def test_every_key_of_the_language_is_compared() -> None:
     assert set(Schema.model_fields) == compared | BOUNDS.keys()
     assert {key for pair in RANGES for key in pair} == BOUNDS.keys()
     assert set(KEYWORDS_OF) == {"string", "integer", "number", "boolean", "array", "object"}
+
+
+RETIREMENTS = [
+    ("", "{since: 2026-01-31}", 'breaking: demo: retired none -> since "2026-01-31" (submits of it are refused)', "major (while it is 0.x: minor)"),
+    ("{since: 2026-01-31}", "", 'additive: demo: retired since "2026-01-31" -> none (submits of it are accepted)', "minor (while it is 0.x: patch)"),
+    ("{since: 2026-01-31}", "{since: 2026-01-31, use: other}", 'documentation: demo: retired since "2026-01-31" -> since "2026-01-31", use other (calls and results stay the same)', "patch (while it is 0.x: patch)"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("old", "new", "expected", "version"), RETIREMENTS)
+def test_retirement(tmp_path: Path, old: str, new: str, expected: str, version: str) -> None:
+    folders = [
+        specs(tmp_path / side, BASE.replace("input:\n", f"retired: {value}\ninput:\n", 1) if value else BASE)
+        for side, value in (("old", old), ("new", new))
+    ]
+    assert run(*folders).stdout.splitlines() == [expected, f"version: {version}"]
+
+
+def test_slug_that_is_new_in_the_core_is_not_a_patch(tmp_path: Path) -> None:
+    old, new = (
+        specs(tmp_path / "old"),
+        specs(tmp_path / "new", other=BASE.replace("slug: demo", "slug: other")),
+    )
+    assert run(old, new).stdout.splitlines() == [
+        "warning: other: model none -> Demo (calls of it are accepted; a package that registers the same slug loses it)",
+        "version: minor (while it is 0.x: minor)",
+    ]
+    for folder in (old, new):
+        (folder / "gateway.yaml").unlink()
+    assert run(old, new).stdout.splitlines()[-1] == "version: minor (while it is 0.x: patch)"
 
 
 VERSIONS = [

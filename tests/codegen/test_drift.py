@@ -18,8 +18,10 @@ from kling_codegen.drift.model_list import MAX_MODELS, UnreadableList, parse_lis
 from kling_codegen.drift.pages import MAX_PAGES
 from kling_codegen.gateway import Gateway
 from kling_codegen.load.folder import load_specs
+from kling_sandbox import Sandbox
 from markdown_it import MarkdownIt
 
+from kling_adapters import load_catalog
 from tests.codegen.test_draft_compare import EDITS, MODELS, SEED, SPECS, edit, write_page
 
 KEY = "SG_0123456789abcdef"
@@ -420,3 +422,16 @@ def test_unusable_proxy_is_reported(
     assert result.exit_code == 2
     assert "no connection can be made: " in result.stderr
     assert server.keys == []
+
+
+def test_sandbox_has_a_list_of_the_shape(drift: Drift) -> None:
+    with Sandbox() as sandbox:
+        url = f"{sandbox.base_url}/inference-model-information/list"
+        assert drift.run(source=url).exit_code == 0
+        [request] = sandbox.requests
+        assert "x-api-key" not in request.headers
+        schemas = {slug: entry.json_schema() for slug, entry in load_catalog().items() if slug != "kling-2"}
+    with Sandbox(schemas=schemas) as sandbox:
+        result = drift.run(source=f"{sandbox.base_url}/inference-model-information/list")
+        assert result.exit_code == 1
+        assert '| kling-2 |  | `model "Kling 2" -> none` |' in result.stdout

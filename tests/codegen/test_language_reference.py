@@ -25,6 +25,7 @@ SECTIONS: dict[str, type[Closed]] = {
     "source": language.Source,
     "evidence": language.Evidence,
     "pricing": language.Pricing,
+    "retired": life.Retired,
     "input": schema.Input,
     "discrepancies": language.Discrepancy,
     "examples": language.Example,

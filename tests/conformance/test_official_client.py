@@ -6,7 +6,7 @@ the image_urls it requires, kling-3-pro-image2video a start_image_url that is no
 
 Left out on purpose, as a gateway of Kling models has nothing to say to it: `chat`, `chat_sync` and `submit_chat`, which are
 `run`, `run_sync` and `submit_async` for models that answer in the words of other providers; `stream`, which never asks;
-`accounts`, `finetune`, `generations`, `models`, `pixelflows` and `webhooks`, which are other services at other addresses.
+`accounts`, `finetune`, `generations`, `pixelflows` and `webhooks`, which are other services at other addresses.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from typing import Any
 import httpx
 import pytest
 import segmind
+from kling_codegen.load.folder import load_specs
 from kling_sandbox import Sandbox
 from segmind import SegmindClient
 from segmind.files import Files
@@ -25,6 +26,7 @@ from segmind.v2 import AsyncJob
 
 from .conftest import Connect, SandboxTime, check
 
+SPECS = Path(__file__).parents[2] / "specs"
 PHOTO = "https://example.com/photo.png"
 PAYLOADS: dict[str, dict[str, Any]] = {
     "kling-bloombloom": {"image": PHOTO, "mode": "pro", "duration": "5"},
@@ -61,9 +63,9 @@ PAYLOADS: dict[str, dict[str, Any]] = {
     },
 }
 
-PLAYED = {"run", "run_sync", "submit_async", "files"}
+PLAYED = {"run", "run_sync", "submit_async", "files", "models"}
 LEFT_OUT = {"chat", "chat_sync", "submit_chat", "stream"} | {
-    *("accounts", "finetune", "generations", "models", "pixelflows", "webhooks"),
+    *("accounts", "finetune", "generations", "pixelflows", "webhooks"),
 }
 
 
@@ -218,3 +220,24 @@ def test_upload_has_the_type_of_its_name(
     (tmp_path / f"a{suffix}").write_bytes(b"x")
     [url] = connect(sandbox).files.upload(str(tmp_path / f"a{suffix}"))["file_urls"]
     assert httpx.get(url).headers["content-type"].partition(";")[0] == kind
+
+
+def test_list_of_models_is_read_by_the_client(
+    sandbox: Sandbox, connect: Connect, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client = connect(sandbox)
+    request = client._request
+    addresses: list[str] = []
+
+    def redirect(method: str, url: str, **more: Any) -> httpx.Response:
+        """Send a request to the sandbox: the client offers no way to change this address."""
+        addresses.append(url)
+        answer: httpx.Response = request(method, f"{sandbox.base_url}{httpx.URL(url).path}", **more)
+        return answer
+
+    monkeypatch.setattr(client, "_request", redirect)
+    [models] = client.models.list().values()
+    assert {model["slug"] for model in models} >= PAYLOADS.keys()
+    facts = load_specs(SPECS).gateway
+    assert facts is not None
+    assert addresses == [facts.models_url]

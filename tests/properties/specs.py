@@ -127,6 +127,7 @@ def schemas(draw: DrawFn, depth: int = 0, *, is_item: bool = False) -> Schema:  
                 schema["or"] = draw(lists(depth))
         case "uri":
             schema = {"type": "string", "format": "uri"}
+            schema |= draw(st.sampled_from([{}, *({"media": kind} for kind in ("image", "video", "audio"))]))
         case "integer" | "number":
             if kind == "integer" and draw(st.booleans()):
                 choices = numbers("integer").filter(lambda n: -(2**63) <= n < 2**63)
@@ -500,7 +501,7 @@ def documents(draw: DrawFn) -> Spec:
     spec: Spec = {
         "slug": draw(slugs()),
         "title": draw(lines(100)),
-        "summary": draw(lines(99)).rstrip(".") + ".",
+        "summary": draw(lines(99).filter(lambda line: line.strip("."))).rstrip(".") + ".",
         "returns": draw(st.sampled_from(["video", "image", "audio", "text"])),
         "latency_seconds": draw(st.sampled_from([None, 1, 60, 193.06, 0.5, 1e-7, 1e20, 86400])),
         "source": {
@@ -520,6 +521,8 @@ def documents(draw: DrawFn) -> Spec:
             "unit": draw(units),
             **draw(st.sampled_from([{}, {"approximate": True}])),
         }
+    if draw(st.integers(0, 3)) == 0:
+        spec["source"]["unseen"] = draw(texts())
     if draw(st.booleans()):
         shown = st.fixed_dictionaries({"document": texts(30), "shows": texts()})
         spec["source"]["evidence"] = draw(st.lists(shown, min_size=1, max_size=2))

@@ -38,7 +38,7 @@ def format_report(drift: Drift) -> str:
     lines = [TITLE, "", *(f"- {docs.prose(source)}" for source in drift.sources), ""]
     lines += format_tables(drift.changes) if drift.changes else ["Nothing has changed."]
     if drift.problems:
-        lines += ["", "## Not compared", "", *(f"- {docs.prose(problem)}" for problem in drift.problems)]
+        lines += ["", "## Not compared", "", *(f"- {docs.code(problem)}" for problem in drift.problems)]
     if drift.pages.unknown:
         lines += ["", "## Pages of models without a spec", ""]
         lines += [

@@ -13,7 +13,7 @@ from starlette.requests import Request
 from starlette.responses import FileResponse, JSONResponse, Response
 from starlette.routing import Route
 
-from kling_sandbox import responses
+from kling_sandbox import model_list, responses
 from kling_sandbox.accounts import Account, fingerprint
 from kling_sandbox.addresses import find_base_url
 from kling_sandbox.bounded import BoundedStore
@@ -27,6 +27,7 @@ from kling_sandbox.errors import (
 from kling_sandbox.faults import get_fault_kind
 from kling_sandbox.files import Files
 from kling_sandbox.jobs import Job
+from kling_sandbox.model_list import make_model_list
 from kling_sandbox.rendering.renderer import CONTENT_TYPES, Renderer
 from kling_sandbox.submits import Submits, read_object
 from kling_sandbox.validation import Schema
@@ -53,6 +54,7 @@ class Gateway:
         self._clock = clock
         self._jobs = BoundedStore[str, Job](_JOBS_CAPACITY)
         self._submits = Submits(schemas, timing, clock, self._jobs)
+        self._models = make_model_list(schemas)
         self._files = Files(self._jobs, clock)
         self._workers = Workers(renderer, executor, self._files)
         self.uploads = self._files.uploads
@@ -76,6 +78,7 @@ class Gateway:
                 Route("/v1/{slug}", self._with_key(self._run), methods=["POST"]),
                 Route("/v2/{slug}", self._with_key(self._submit), methods=["POST"]),
                 Route("/upload-asset", self._with_key(self._upload), methods=["POST"]),
+                Route(model_list.PATH, self._list_models),
                 *self._files.routes,
             ],
             exception_handlers={
@@ -138,6 +141,9 @@ class Gateway:
 
     async def _credits(self, request: Request, account: Account) -> Response:
         return JSONResponse({"credits": account.credits, "free-credits": 0.0})
+
+    async def _list_models(self, _: Request) -> Response:
+        return JSONResponse(self._models)
 
     async def _upload(self, request: Request, account: Account) -> Response:
         body = read_object(await request.body())

@@ -2,6 +2,7 @@
 
 from typing import Final
 
+from kling_sandbox import model_list
 from kling_sandbox.openapi.parts import (
     JOB_ERRORS,
     UUID,
@@ -53,6 +54,13 @@ _GATEWAY_PATHS: Final = {
     "/v1/get-user-credits": {
         "get": describe_keyed_operation(
             "credits", "Get the balance", describe_json("The balance.", "Credits")
+        )
+    },
+    model_list.PATH: {
+        "get": describe_operation(
+            "models",
+            "List the models, without a key; the real gateway has another host for this",
+            {"200": describe_json("The models.", "Models")},
         )
     },
     "/upload-asset": {

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any, Final
 
+from kling_sandbox import model_list
 from kling_sandbox.clock import MAX_ADVANCE
 from kling_sandbox.faults import KINDS
 from kling_sandbox.openapi.parts import NUMBER, TEXT, URI, UUID
@@ -112,6 +113,22 @@ SCHEMAS: Final = {
     ),
     "Error": _object({"error": TEXT}, {"error_description": TEXT, "status_code": {"type": "integer"}}),
     "Credits": _object({"credits": NUMBER, "free-credits": NUMBER}),
+    "Models": _object(
+        {
+            model_list.NAME: {
+                "type": "array",
+                "items": _object(
+                    {
+                        "slug": TEXT,
+                        "title": TEXT,
+                        "description": TEXT,
+                        "type": TEXT,
+                        "average_latency": {"type": ["number", "null"], "description": "Seconds."},
+                    }
+                ),
+            }
+        }
+    ),
     "Upload": _object(
         {"data_urls": {"type": "array", "minItems": 1, "items": {"type": "string", "pattern": _DATA_URL}}}
     ),

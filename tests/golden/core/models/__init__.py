@@ -3,12 +3,14 @@
 
 from typing import TYPE_CHECKING
 
+from kling_adapters.schema.adapter import Retirement
 from kling_adapters.schema.catalog import CatalogEntry, lazy_exports
 
 if TYPE_CHECKING:
     from kling_adapters.models.corners import Corners as Corners
     from kling_adapters.models.every_rule import EveryRule as EveryRule
     from kling_adapters.models.full_1_5 import Full15 as Full15
+    from kling_adapters.models.partial import Partial as Partial
     from kling_adapters.models.plain import Plain as Plain
 
 CATALOG: tuple[CatalogEntry, ...] = (
@@ -19,6 +21,7 @@ CATALOG: tuple[CatalogEntry, ...] = (
         latency=None,
         module="kling_adapters.models.corners",
         name="Corners",
+        retired=Retirement(since="2026-01-31", use="full-1.5"),
     ),
     CatalogEntry(
         slug="every-rule",
@@ -37,6 +40,14 @@ CATALOG: tuple[CatalogEntry, ...] = (
         name="Full15",
     ),
     CatalogEntry(
+        slug="partial",
+        title="Partial",
+        returns="video",
+        latency=None,
+        module="kling_adapters.models.partial",
+        name="Partial",
+    ),
+    CatalogEntry(
         slug="plain",
         title="Plain",
         returns="image",
@@ -51,6 +62,7 @@ __all__ = [
     "Corners",
     "EveryRule",
     "Full15",
+    "Partial",
     "Plain",
 ]
 
