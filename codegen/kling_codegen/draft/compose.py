@@ -105,16 +105,17 @@ def _read_price(page: Page, notes: Notes) -> Schema:
 
 def _check(spec: dict[str, Any], page: Page, notes: Notes) -> None:
     """Note the problems of the draft; leave out the example if it is the only problem."""
-    problems = _find_problems(spec)
+    problems = find_problems(spec)
     if problems and all(at.startswith("examples") for at, _ in problems):
         notes.doubt(page.sent_line or 1, "examples", f"left out: {problems[0][1]}")
         del spec["examples"]
-        problems = _find_problems(spec)
+        problems = find_problems(spec)
     for at, problem in problems:
         notes.doubt(1, at, f"the draft does not load yet: {problem}")
 
 
-def _find_problems(spec: dict[str, Any]) -> list[tuple[str, str]]:
+def find_problems(spec: dict[str, Any]) -> list[tuple[str, str]]:
+    """Return the problems of the content of a spec in the words of `generate`, each with its place."""
     try:
         Spec.model_validate(spec)
     except ValidationError:
