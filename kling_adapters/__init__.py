@@ -40,6 +40,7 @@ from kling_adapters.errors import (
     JobFailed,
     KlingError,
     ParamsInvalid,
+    RetiredModel,
     StorageError,
     SubmitUncertain,
     TransportError,
@@ -55,7 +56,7 @@ from kling_adapters.plugins.selection import PluginInfo
 from kling_adapters.problems import Problem
 from kling_adapters.protocol.tasks import Outcome, Request
 from kling_adapters.result import Artifact, ArtifactKind, Credits, JobStatus, Metrics, ResultData, StoredFile
-from kling_adapters.schema.adapter import Adapter, OutputKind
+from kling_adapters.schema.adapter import Adapter, OutputKind, Retirement
 from kling_adapters.schema.catalog import Catalog, CatalogEntry
 from kling_adapters.schema.gateway import StatusCode
 from kling_adapters.schema.param_types import Media
@@ -111,6 +112,8 @@ __all__ = [
     "Result",
     "ResultData",
     "ResultHandle",
+    "RetiredModel",
+    "Retirement",
     "Rule",
     "ServerError",
     "StatusCode",

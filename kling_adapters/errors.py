@@ -2,6 +2,7 @@
 
 KlingError
 ├── ConfigError             no key, or an unusable argument, plugin or address; nothing was sent
+│   ├── RetiredModel        the spec says that the model takes no new jobs
 │   └── UnknownModel        no adapter has this slug
 ├── ParamsInvalid           the parameters violate the spec: every problem at once; nothing was sent
 ├── ApiError                the gateway answered with an error status; in api_errors.py
@@ -66,6 +67,28 @@ class ConfigError(KlingError):
 
 class UnknownModel(ConfigError):
     """No adapter, built in or of a plugin, has this slug. Nothing was sent."""
+
+
+class RetiredModel(ConfigError):
+    """The spec says that the model takes no new jobs; earlier ones can be collected. Nothing was sent.
+
+    `ModelRetired` is the error for the same answer of the gateway.
+
+    Attributes:
+        model: The slug of the model.
+        since: The day from which it takes no jobs.
+        use: The slug of its successor; None if the spec has none.
+
+    """
+
+    def __init__(self, model: str, since: str, use: str | None = None) -> None:
+        self.model = model
+        self.since = since
+        self.use = use
+        advice = f"Submit to {use} instead" if use else "It has no successor"
+        super().__init__(
+            f"{model} was retired on {since}. {advice}; earlier jobs can still be collected. Nothing was sent"
+        )
 
 
 class ParamsInvalid(KlingError):

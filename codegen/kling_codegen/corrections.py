@@ -25,6 +25,7 @@ from typing import Any
 
 from pydantic import MISSING
 
+from kling_codegen.literals import text_literal
 from kling_codegen.messages import format_number
 from kling_codegen.names import field_names
 from kling_codegen.schema import Schema
@@ -43,7 +44,8 @@ BOUNDS: Mapping[str, str] = {
 def type_schema(schema: Schema) -> dict[str, Any]:
     """Return the part of a schema that datamodel-code-generator receives."""
     if schema.format is not MISSING:
-        return {"type": "string", "customTypePath": "kling_adapters.schema.param_types.Media"}
+        kind = "" if schema.media is MISSING else schema.media.capitalize()
+        return {"type": "string", "customTypePath": f"kling_adapters.schema.param_types.{kind}Media"}
     if schema.other_form is not MISSING:
         return type_schema(schema.other_form)
     if schema.items is not MISSING:
@@ -111,6 +113,14 @@ def bounds(schema: Schema) -> list[str]:
     return [
         f"{argument}={format_number(keywords[name])}" for name, argument in BOUNDS.items() if name in keywords
     ]
+
+
+def deprecation_mark(schema: Schema) -> str:
+    """Return the mark of a deprecated parameter, which follows the Field."""
+    if schema.deprecated is MISSING:
+        return ""
+    use = "" if schema.deprecated.use is MISSING else f", use={text_literal(schema.deprecated.use)}"
+    return f", Deprecation(since={str(schema.deprecated.since)!r}{use})"
 
 
 def _with_items(

@@ -48,6 +48,7 @@ class Page:
     slug: str
     title: str
     summary: str
+    retired: str
     returns: str
     usual: str
     price: str
@@ -67,6 +68,7 @@ def build_page(spec: language.Spec, class_name: str, package: str, *, by_slug: b
         slug=spec.slug,
         title=prose(spec.title),
         summary=prose(spec.summary),
+        retired="" if spec.retired is MISSING else prose(spec.retired.text()),
         returns=spec.returns,
         usual="not documented" if spec.latency_seconds is None else f"{spec.latency_seconds:.0f} s",
         price=_format_price(spec.pricing) if spec.pricing is not MISSING else "",
@@ -176,6 +178,7 @@ def _describe_effect(schema: Schema) -> str:
 
 def _describe_type(schema: Schema) -> str:
     kind = "URL or file" if schema.format is not MISSING else schema.kind
+    kind = kind if schema.media is MISSING else f"{schema.media} ({kind})"
     name = kind if schema.items is MISSING else f"list of {_describe_type(schema.items)}"
     name += "" if schema.other_form is MISSING else f" or {_describe_type(schema.other_form)}"
     return f"{name} or null" if schema.nullable else name

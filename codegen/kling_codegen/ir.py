@@ -9,7 +9,7 @@ from typing import Any, cast
 from pydantic import MISSING
 
 from kling_codegen import docs, language, names
-from kling_codegen.corrections import bounds, input_type, model_type
+from kling_codegen.corrections import bounds, deprecation_mark, input_type, model_type
 from kling_codegen.field_types import TypedClass, TypedField, infer_classes
 from kling_codegen.json_schema import build_json_schema
 from kling_codegen.literals import text_literal
@@ -90,6 +90,7 @@ class Module:
     read: str
     returns: str
     latency: float | None
+    retirement: str
     renamed: Mapping[str, str]
     rules: tuple[RuleCall, ...]
     parts: tuple[Class, ...]
@@ -110,6 +111,7 @@ class Module:
             title=self.title,
             returns=self.returns,
             latency=self.latency,
+            retirement=self.retirement,
             usual=self.document.usual,
             needs=self.document.needs,
             page=self.page,
@@ -127,6 +129,7 @@ class Entry:
     title: str
     returns: str
     latency: float | None
+    retirement: str
     usual: str
     needs: str
     page: str
@@ -152,6 +155,7 @@ def build_module(spec: language.Spec, package: str = CORE) -> Module:
         read=spec.source.read.isoformat(),
         returns=spec.returns,
         latency=spec.latency_seconds,
+        retirement=_retirement(spec),
         renamed=list_renamed(spec.input.properties),
         rules=tuple(_rule_call(condition) for _, condition in iter_conditions(spec.rules)),
         parts=tuple(parts),
@@ -159,6 +163,14 @@ def build_module(spec: language.Spec, package: str = CORE) -> Module:
         json_schema=build_json_schema(spec),
         document=docs.build_page(spec, name, package, by_slug=by_slug),
     )
+
+
+def _retirement(spec: language.Spec) -> str:
+    """Return the source text of the retirement of a model; an empty text if there is none."""
+    if spec.retired is MISSING:
+        return ""
+    use = "" if spec.retired.use is MISSING else f", use={spec.retired.use!r}"
+    return f"Retirement(since={str(spec.retired.since)!r}{use})"
 
 
 def _rule_call(condition: Condition) -> RuleCall:
@@ -221,16 +233,8 @@ def _build_field(typed: TypedField, class_names: Mapping[str, str]) -> Field:
         input_type=input_annotation if typed.is_required else f"NotRequired[{input_annotation}]",
         arguments=tuple(arguments),
         default=None if typed.is_required else _default(schema),
-        deprecation=_deprecation(schema),
+        deprecation=deprecation_mark(schema),
     )
-
-
-def _deprecation(schema: Schema) -> str:
-    """Return the mark of a deprecated parameter, which follows the Field."""
-    if schema.deprecated is MISSING:
-        return ""
-    use = "" if schema.deprecated.use is MISSING else f", use={text_literal(schema.deprecated.use)}"
-    return f", Deprecation(since={str(schema.deprecated.since)!r}{use})"
 
 
 def _default(schema: Schema) -> str:

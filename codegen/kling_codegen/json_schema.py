@@ -9,7 +9,7 @@ from kling_codegen.language import Spec
 from kling_codegen.rules.rule import iter_conditions
 
 # The keys of a parameter that JSON Schema does not have; a validator might refuse them.
-_OWN_KEYS = ("renamed_from", "deprecated")
+_OWN_KEYS = ("media", "renamed_from", "deprecated")
 
 
 def build_json_schema(spec: Spec) -> dict[str, Any]:
@@ -33,6 +33,7 @@ def build_json_schema(spec: Spec) -> dict[str, Any]:
             "returns": spec.returns,
             "latency_seconds": spec.latency_seconds,
             **({"pricing": plain["pricing"]} if "pricing" in plain else {}),
+            **({"retired": plain["retired"]} if "retired" in plain else {}),
             # The key of the kind comes first: readers find the kind by it.
             "rules": [
                 {**rule, "text": condition.text()}

@@ -18,7 +18,7 @@ HTTP_URL = r"^https?://[^\s\x00-\x1f\x85\ufeff/?#][^\s\x00-\x1f\x85\ufeff]*$"
 KINDS = ("string", "integer", "number", "boolean", "array", "object")
 KIND_VALUES = [*KINDS, *([kind, "null"] for kind in KINDS)]
 KEYWORDS_OF = {
-    "string": {"enum", "default", "format", "minLength", "maxLength", "or"},
+    "string": {"enum", "default", "format", "minLength", "maxLength", "media", "or"},
     "integer": {"enum", "default", "minimum", "maximum"},
     # Not enum: a Literal of floats cannot be written in Python.
     "number": {"default", "minimum", "maximum"},

@@ -9,7 +9,7 @@ from pydantic import MISSING, Field
 
 from kling_codegen.closed import Closed, Text
 from kling_codegen.keywords import HTTP_URL
-from kling_codegen.life import Day
+from kling_codegen.life import Day, Retired
 from kling_codegen.messages import LocatedMessage, Message, format_location, format_number
 from kling_codegen.patterns import CURRENCY, LINE, SENTENCE, SLUG
 from kling_codegen.renames import rename_problems
@@ -113,7 +113,7 @@ class Example(Closed):
 class Spec(Closed):
     """One model."""
 
-    essential = frozenset({"input"})
+    essential = frozenset({"slug", "input"})
 
     slug: Annotated[str, Field(pattern=SLUG, description="The name in the API's URL.")]
     title: Annotated[Line, Field(description="The name for people.")]
@@ -124,6 +124,9 @@ class Spec(Closed):
     ]
     pricing: Annotated[Pricing | MISSING, Field(description="The page's price line as figures.")] = MISSING
     source: Annotated[Source, Field(description="The source of the facts.")]
+    retired: Annotated[
+        Retired | MISSING, Field(description="Set for a model that the gateway no longer offers.")
+    ] = MISSING
     input: Annotated[Input, Field(description="The parameters.")]
     rules: Annotated[list[Rule], Field(description="Conditions between parameters.")] = []
     discrepancies: Annotated[
@@ -135,6 +138,8 @@ class Spec(Closed):
     def problems(self) -> Iterator[LocatedMessage]:
         """Yield wrong old names, rules about unknown parameters, and examples that violate the schema or a rule."""
         properties, required = self.input.properties, self.input.required
+        if self.retired is not MISSING and self.retired.use == self.slug:
+            yield ("retired", "use"), Message(f"{self.slug} cannot be its own successor")
         for at, message in rename_problems(properties):
             yield ("input", *at), message
         reference_errors = [

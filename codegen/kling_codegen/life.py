@@ -1,4 +1,4 @@
-"""Days in a spec, and the parameters that callers should no longer set."""
+"""Days in a spec, deprecated parameters and retired models."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pydantic import MISSING, BeforeValidator, Field, WithJsonSchema
 
 from kling_codegen.closed import Closed, ValueRefused
 from kling_codegen.messages import Message, format_value
-from kling_codegen.patterns import LINE
+from kling_codegen.patterns import LINE, SLUG
 
 
 def _parse_day(value: Any) -> Any:
@@ -39,3 +39,16 @@ class Deprecated(Closed):
     def text(self) -> str:
         """Return a sentence for the documentation."""
         return f"Deprecated since {self.since}{'' if self.use is MISSING else f'; use {self.use}'}."
+
+
+class Retired(Closed):
+    """A model that takes no new jobs; its earlier ones can be collected."""
+
+    since: Annotated[Day, Field(description="The day from which it takes no jobs.")]
+    use: Annotated[
+        Annotated[str, Field(pattern=SLUG)] | MISSING, Field(description="The slug of its successor.")
+    ] = MISSING
+
+    def text(self) -> str:
+        """Return a sentence for the documentation."""
+        return f"Retired since {self.since}{'' if self.use is MISSING else f'; use {self.use}'}."

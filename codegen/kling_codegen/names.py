@@ -16,7 +16,8 @@ RESERVED = RULE_CLASSES | frozenset(
     re.findall(
         r"\w+",
         "Adapter Annotated Any CATALOG CatalogEntry BoolOnly ClassVar Deprecation Field IntOrStr Literal MISSING "
-        "Mapping Media NotRequired Params Part Sequence TextOr TypedDict schemas "
+        "AudioMedia ImageMedia Mapping Media NotRequired Params Part Retirement Sequence TextOr TypedDict VideoMedia "
+        "schemas "
         "bool bytes dict float int list object set str tuple type",
     )
 )

@@ -41,6 +41,9 @@ class Schema(Closed):
 
     type: Annotated[Kind, Field(description="The type, or [type, null] where the gateway accepts null.")]
     format: Annotated[Literal["uri"] | MISSING, Field(description="uri: an http or https URL.")] = MISSING
+    media: Annotated[
+        Literal["image", "video", "audio"] | MISSING, Field(description="The kind of media at the URL.")
+    ] = MISSING
     enum: Annotated[list[Any] | MISSING, Field(min_length=1, description="The allowed values.")] = MISSING
     default: Annotated[
         Any | MISSING, Field(description="The value that the gateway uses for an unset parameter.")
@@ -134,6 +137,8 @@ class Schema(Closed):
         for name in sorted(keywords.keys() & {"minLength", "maxLength"}) if "format" in keywords else ():
             text = f"{name} does not go with format, because callers may pass a file"
             yield (name,), Message(text, about_key=True)
+        if "media" in keywords and "format" not in keywords:
+            yield ("media",), Message("media needs format: uri", about_key=True)
         for name in ("items", "properties"):
             if name in allowed and name not in keywords:
                 yield (), Message(f"type {self.kind} needs {name}", about_key=True)

@@ -119,7 +119,7 @@ def _read_file(options: _Options) -> BatchFile:
     from kling_adapters.plugins.manager import load_catalog
 
     read_text = text_files_below(options.allow_files) if options.allow_files else None
-    requests = read_batch(options.file, options.model, load_catalog(), read_text)
+    requests = read_batch(options.file, options.model, load_catalog(), read_text, is_resumed=options.resume)
     requests.check(skip_invalid=options.skip_invalid)
     if requests.invalid:
         print_message(requests.describe_problems(f"{count_noun(len(requests.invalid), 'line')} skipped"))

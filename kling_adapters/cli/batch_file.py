@@ -13,7 +13,7 @@ from kling_adapters.cli.batch_rows import BadRow, Row, read_csv_rows, read_json_
 from kling_adapters.cli.output import count_noun
 from kling_adapters.cli.values import TextReader, build_params, read_cells, read_members
 from kling_adapters.cli.wording import describe_error
-from kling_adapters.errors import ConfigError, ParamsInvalid
+from kling_adapters.errors import ConfigError, ParamsInvalid, RetiredModel
 
 if TYPE_CHECKING:
     from kling_adapters.schema.catalog import Catalog
@@ -86,7 +86,9 @@ class BatchFile:
         return "\n  ".join(shown)
 
 
-def read_batch(file: Path, model: str | None, catalog: Catalog, read_text: TextReader) -> BatchFile:
+def read_batch(
+    file: Path, model: str | None, catalog: Catalog, read_text: TextReader, *, is_resumed: bool = False
+) -> BatchFile:
     """Read every request of a batch file.
 
     Args:
@@ -94,6 +96,7 @@ def read_batch(file: Path, model: str | None, catalog: Catalog, read_text: TextR
         model: The slug of requests without a model.
         catalog: The models.
         read_text: Reads `@FILE` of parameters that are text; None to keep it as text.
+        is_resumed: Accept lines of retired models, whose jobs may have been submitted before.
 
     Returns:
         The valid and the invalid lines, in the order of the file.
@@ -113,6 +116,8 @@ def read_batch(file: Path, model: str | None, catalog: Catalog, read_text: TextR
             invalid.append(InvalidLine(row.number, (str(row),), {}))
             continue
         line = _read_line(row, model, catalog, read_text, is_csv=is_csv)
+        if isinstance(line, Line) and not is_resumed:
+            line = _refuse_retired(line)
         if isinstance(line, Line):
             lines.append(line)
         else:
@@ -130,8 +135,21 @@ def _read_line(
     except ParamsInvalid as error:
         reasons = [str(problem) for problem in error.problems]
     except ConfigError as error:
-        reasons = [re.sub(r"[.;] nothing was sent\.?$", "", describe_error(error), flags=re.IGNORECASE)]
+        reasons = [_describe(error)]
     return InvalidLine(row.number, tuple(f"line {row.number}: {reason}" for reason in reasons), notes)
+
+
+def _refuse_retired(line: Line) -> Line | InvalidLine:
+    try:
+        line.params.adapter.check_retired()
+    except RetiredModel as error:
+        return InvalidLine(line.number, (f"line {line.number}: {_describe(error)}",), line.notes)
+    return line
+
+
+def _describe(error: ConfigError) -> str:
+    """Return the message of an error without its end, which the whole file has."""
+    return re.sub(r"[.;] nothing was sent\.?$", "", describe_error(error), flags=re.IGNORECASE)
 
 
 def _read_params(

@@ -157,6 +157,7 @@ def _read_params(kling: Kling, slug: str, arguments: tuple[str, ...]) -> Params:
     from kling_adapters.cli.values import build_params, read_arguments
 
     entry = kling.catalog.find(slug)
+    entry.load().adapter.check_retired()
     schema = entry.json_schema()
     return build_params(entry, read_arguments(arguments, schema), schema)
 

@@ -14,6 +14,7 @@ from kling_adapters.cli.output import print_json, print_line, print_table
 
 if TYPE_CHECKING:
     from kling_adapters.plugins.selection import PluginInfo
+    from kling_adapters.schema.adapter import Retirement
 
 
 @click.command()
@@ -25,9 +26,22 @@ def models(as_json: bool) -> None:
     entries = load_catalog().values()
     if as_json:
         keys = ("slug", "title", "returns", "latency")
-        print_json([{key: getattr(entry, key) for key in keys} for entry in entries])
+        print_json(
+            [
+                {**{key: getattr(entry, key) for key in keys}, "retired": _retirement_facts(entry.retired)}
+                for entry in entries
+            ]
+        )
         return
-    rows = [(entry.slug, entry.title, entry.returns, _format_latency(entry.latency)) for entry in entries]
+    rows = [
+        (
+            entry.slug,
+            entry.title + (f" (retired since {entry.retired.since})" if entry.retired else ""),
+            entry.returns,
+            _format_latency(entry.latency),
+        )
+        for entry in entries
+    ]
     print_table(("slug", "title", "returns", "usual time"), rows)
 
 
@@ -45,6 +59,11 @@ def show(slug: str, as_json: bool) -> None:
         return
     about = schema["x-kling"]
     print_line(f"{entry.slug} — {schema['description']}")
+    if entry.retired:
+        advice = f"; use {entry.retired.use}" if entry.retired.use else ""
+        print_line(
+            f"Retired since {entry.retired.since}{advice}. No job can be submitted; earlier jobs can still be collected."
+        )
     facts = [f"returns {entry.returns}", f"usual time {_format_latency(entry.latency)}"]
     facts += [_format_price(about["pricing"])] if "pricing" in about else []
     facts += [f"from {about['source']['page']}"]
@@ -58,10 +77,14 @@ def show(slug: str, as_json: bool) -> None:
         print_line("\nContradictions of the documentation:")
         rows = [tuple(map(str, row.values())) for row in about["discrepancies"]]
         print_table(("about", "the page", "decision"), rows, divided=True)
-    if schema.get("examples"):
+    if schema.get("examples") and not entry.retired:
         values = schema["examples"][0].items()
         arguments = " ".join(_format_argument(name, value) for name, value in values)
         print_line(f"\nTry it without an account:\n  kling run --sandbox {slug} {arguments}")
+
+
+def _retirement_facts(retired: Retirement | None) -> dict[str, str | None] | None:
+    return {"since": retired.since, "use": retired.use} if retired else None
 
 
 def _print_parameters(schema: Mapping[str, Any]) -> None:
@@ -133,7 +156,8 @@ def _format_type(declared: Mapping[str, Any]) -> str:
     if "items" in declared:
         types[types.index("array")] = f"list of {_format_type(declared['items'])}"
     elif declared.get("format") == "uri":
-        types[0] = "URL or file"
+        media = declared.get("x-kling", {}).get("media")
+        types[0] = f"{media} (URL or file)" if media else "URL or file"
     return " or ".join(sorted(types, key="null".__eq__))
 
 

@@ -25,8 +25,16 @@ Extra: TypeAlias = Mapping[str, Any] | None
 def prepare(
     catalog: Catalog, model: str | Params, params: Mapping[str, Any], extra: Extra
 ) -> tuple[Adapter, Mapping[str, Any]]:
-    """Return the adapter and the body. Raises ConfigError, UnknownModel or ParamsInvalid."""
+    """Return the adapter and the body. Raises ConfigError, RetiredModel, UnknownModel or ParamsInvalid."""
     arguments.check_model(model, params)
+    adapter = catalog.find(model).load().adapter if isinstance(model, str) else model.adapter
+    adapter.check_retired()
+    return _prepare(catalog, model, params, extra)
+
+
+def _prepare(
+    catalog: Catalog, model: str | Params, params: Mapping[str, Any], extra: Extra
+) -> tuple[Adapter, Mapping[str, Any]]:
     arguments.check_mapping("params", params)
     if extra is not None:
         arguments.check_mapping("extra", extra)
@@ -55,9 +63,9 @@ def prepare_raw(slug: str, params: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def prepare_request(catalog: Catalog, request: Request) -> tuple[Adapter, Mapping[str, Any]]:
-    """Return the adapter and the body of a request of a batch. Raises as `prepare` does."""
+    """Return the adapter and the body of a request of a batch, also of a retired model. Raises as `prepare` does."""
     if isinstance(request, Params):
-        return prepare(catalog, request, {}, None)
+        return _prepare(catalog, request, {}, None)
     if not isinstance(request, Mapping):  # pyright: ignore[reportUnnecessaryIsInstance]
         raise ConfigError(
             f"a request of type {type(request).__name__} cannot be sent; expected an object such as "
@@ -71,7 +79,7 @@ def prepare_request(catalog: Catalog, request: Request) -> tuple[Adapter, Mappin
             f'the model of a request is {model!r}; expected a slug, such as "kling-2". '
             "Nothing was sent for it"
         )
-    return prepare(catalog, model, params, None)
+    return _prepare(catalog, model, params, None)
 
 
 def _check_json(model: str, body: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -2,20 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
 from kling_adapters.media.reader import LocalMedia, MediaError, is_local, open_media
-from kling_adapters.media.types import HEAD_BYTES, sniff
+from kling_adapters.media.types import HEAD_BYTES, fits_parameter, sniff
+from kling_adapters.result import ArtifactKind
 
 
-def check_media(value: Any) -> None:
-    """Read the first bytes. Raises MediaError for an unreadable, empty or unknown file."""
+def check_media(value: Any, kind: ArtifactKind | None = None) -> None:
+    """Read the first bytes. Raises MediaError for a file that is unreadable, empty, unknown or not of the kind."""
     if not is_local(value):
         raise MediaError("not an http or https URL")
     with open_media(value) as file:
-        read_content_type(file.read(HEAD_BYTES))
+        content_type = read_content_type(file.read(HEAD_BYTES))
+    if kind is not None and not fits_parameter(content_type, kind):
+        raise MediaError(f"{_name_type(content_type)}, not {_ARTICLES[kind]}")
+
+
+_ARTICLES: Mapping[str, str] = {"image": "an image", "video": "a video", "audio": "sound"}
+
+
+def _name_type(content_type: str) -> str:
+    kind, _, subtype = content_type.partition("/")
+    return f"{_ARTICLES[kind]} ({subtype})"
 
 
 def read_content_type(head: bytes) -> str:

@@ -110,6 +110,12 @@ def fits_kind(content_type: str, kind: str) -> bool:
     return kind != "image" or content_type.startswith("image/")
 
 
+def fits_parameter(content_type: str, kind: ArtifactKind) -> bool:
+    """Return whether a file can be the media of a parameter: sound may be in a container of videos, not the reverse."""
+    is_sound = kind == "video" and content_type.startswith("audio/")
+    return fits_kind(content_type, kind) and not is_sound
+
+
 def is_error_page(head: bytes, announced: str) -> bool:
     """Return whether bytes that are not media are certainly a page of text, such as HTML, XML or JSON.
 

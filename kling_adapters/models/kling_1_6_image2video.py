@@ -9,7 +9,7 @@ from typing import Annotated, ClassVar, Literal, NotRequired, TypedDict
 from pydantic import MISSING, Field
 
 from kling_adapters.schema.adapter import Adapter
-from kling_adapters.schema.param_types import IntOrStr, Media
+from kling_adapters.schema.param_types import ImageMedia, IntOrStr
 from kling_adapters.schema.params import Params
 
 
@@ -23,7 +23,7 @@ class Kling16Image2video(Params):
         latency=288.27,
     )
 
-    image: Annotated[Media, Field(description="URL of the image to animate.")]
+    image: Annotated[ImageMedia, Field(description="URL of the image to animate.")]
     cfg_scale: Annotated[
         float,
         Field(ge=0, le=1, description="How closely the video keeps to the prompt."),
@@ -43,7 +43,7 @@ class Kling16Image2video(Params):
 class Kling16Image2videoInput(TypedDict):
     """The parameters of `submit("kling-1.6-image2video", ...)`; see Kling16Image2video."""
 
-    image: Media
+    image: ImageMedia
     cfg_scale: NotRequired[float]
     duration: NotRequired[Literal[5, 10]]
     mode: NotRequired[Literal["std", "pro"]]

@@ -9,7 +9,7 @@ from typing import Annotated, ClassVar, Literal, NotRequired, TypedDict
 from pydantic import MISSING, Field
 
 from kling_adapters.schema.adapter import Adapter
-from kling_adapters.schema.param_types import IntOrStr, Media
+from kling_adapters.schema.param_types import ImageMedia, IntOrStr
 from kling_adapters.schema.params import Params
 
 
@@ -39,7 +39,7 @@ class Kling2(Params):
     duration: Annotated[IntOrStr[Literal[5, 10]], Field(description="Length of the video in seconds.")] = 5
     negative_prompt: Annotated[str, Field(description="What the video should not show.")] = ""
     start_image: Annotated[
-        Media | MISSING,
+        ImageMedia | MISSING,
         Field(description="URL of the first frame; 1280x720 suits 16:9 best and 720x1280 suits 9:16."),
     ] = MISSING
 
@@ -52,4 +52,4 @@ class Kling2Input(TypedDict):
     cfg_scale: NotRequired[float]
     duration: NotRequired[Literal[5, 10]]
     negative_prompt: NotRequired[str]
-    start_image: NotRequired[Media]
+    start_image: NotRequired[ImageMedia]

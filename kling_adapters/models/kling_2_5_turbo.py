@@ -9,7 +9,7 @@ from typing import Annotated, ClassVar, Literal, NotRequired, TypedDict
 from pydantic import Field
 
 from kling_adapters.schema.adapter import Adapter
-from kling_adapters.schema.param_types import IntOrStr, Media
+from kling_adapters.schema.param_types import ImageMedia, IntOrStr
 from kling_adapters.schema.params import Params
 from kling_adapters.schema.rules import Requires
 
@@ -35,14 +35,14 @@ class Kling25Turbo(Params):
         Field(ge=0, le=1, description="How closely the video keeps to the prompt; 0.8 gives it more weight."),
     ] = 0.7
     duration: Annotated[IntOrStr[Literal[5, 10]], Field(description="Length of the video in seconds.")] = 10
-    image_url: Annotated[Media | None, Field(description="URL of the first frame.")] = None
+    image_url: Annotated[ImageMedia | None, Field(description="URL of the first frame.")] = None
     mode: Annotated[Literal["pro"], Field(description="Quality tier the video is generated with.")] = "pro"
     negative_prompt: Annotated[
         str,
         Field(description="What the video should not show."),
     ] = "no dark tones, no blur, no distort"
     tail_image_url: Annotated[
-        Media | None,
+        ImageMedia | None,
         Field(description="URL of the last frame; needs image_url, and mode pro."),
     ] = None
 
@@ -54,7 +54,7 @@ class Kling25TurboInput(TypedDict):
     aspect_ratio: NotRequired[Literal["16:9", "9:16", "1:1"]]
     cfg_scale: NotRequired[float]
     duration: NotRequired[Literal[5, 10]]
-    image_url: NotRequired[Media | None]
+    image_url: NotRequired[ImageMedia | None]
     mode: NotRequired[Literal["pro"]]
     negative_prompt: NotRequired[str]
-    tail_image_url: NotRequired[Media | None]
+    tail_image_url: NotRequired[ImageMedia | None]

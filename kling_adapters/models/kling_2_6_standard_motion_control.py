@@ -10,7 +10,7 @@ from typing import Annotated, ClassVar, Literal, NotRequired, TypedDict
 from pydantic import MISSING, Field
 
 from kling_adapters.schema.adapter import Adapter
-from kling_adapters.schema.param_types import Media
+from kling_adapters.schema.param_types import ImageMedia, VideoMedia
 from kling_adapters.schema.params import Params
 
 
@@ -34,13 +34,16 @@ class Kling26StandardMotionControl(Params):
             )
         ),
     ] = "video"
-    image_url: Annotated[Media | MISSING, Field(description="URL of the image of the character.")] = MISSING
+    image_url: Annotated[
+        ImageMedia | MISSING,
+        Field(description="URL of the image of the character."),
+    ] = MISSING
     keep_original_sound: Annotated[
         bool,
         Field(description="Whether the result keeps the sound of the reference video."),
     ] = True
     video_url: Annotated[
-        Media | MISSING,
+        VideoMedia | MISSING,
         Field(description="URL of the video whose motion is taken over."),
     ] = MISSING
 
@@ -50,6 +53,6 @@ class Kling26StandardMotionControlInput(TypedDict):
 
     prompt: str
     character_orientation: NotRequired[Literal["video", "image"]]
-    image_url: NotRequired[Media]
+    image_url: NotRequired[ImageMedia]
     keep_original_sound: NotRequired[bool]
-    video_url: NotRequired[Media]
+    video_url: NotRequired[VideoMedia]

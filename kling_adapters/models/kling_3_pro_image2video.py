@@ -10,7 +10,10 @@ from typing import Annotated, ClassVar, Literal, NotRequired, TypedDict
 from pydantic import MISSING, Field
 
 from kling_adapters.schema.adapter import Adapter
-from kling_adapters.schema.param_types import IntOrStr, Media
+from kling_adapters.schema.param_types import (
+    ImageMedia,
+    IntOrStr,
+)
 from kling_adapters.schema.params import Params, Part
 from kling_adapters.schema.rules import MaxBytes, References
 
@@ -19,11 +22,11 @@ class Element(Part):
     """An item of `elements`."""
 
     frontal_image_url: Annotated[
-        Media | MISSING,
+        ImageMedia | MISSING,
         Field(description="URL of the element seen from the front."),
     ] = MISSING
     reference_image_urls: Annotated[
-        Sequence[Media] | MISSING,
+        Sequence[ImageMedia] | MISSING,
         Field(max_length=3, description="URLs of further views of the element."),
     ] = MISSING
 
@@ -31,8 +34,8 @@ class Element(Part):
 class ElementInput(TypedDict):
     """The same as Element, as a dict."""
 
-    frontal_image_url: NotRequired[Media]
-    reference_image_urls: NotRequired[Sequence[Media]]
+    frontal_image_url: NotRequired[ImageMedia]
+    reference_image_urls: NotRequired[Sequence[ImageMedia]]
 
 
 class MultiPromptItem(Part):
@@ -73,7 +76,7 @@ class Kling3ProImage2video(Params):
             )
         ),
     ]
-    start_image_url: Annotated[Media, Field(description="URL of the first frame, at most 50 MB.")]
+    start_image_url: Annotated[ImageMedia, Field(description="URL of the first frame, at most 50 MB.")]
     aspect_ratio: Annotated[
         Literal["16:9", "9:16", "1:1"],
         Field(description="Width to height of the video."),
@@ -96,7 +99,7 @@ class Kling3ProImage2video(Params):
         ),
     ] = MISSING
     end_image_url: Annotated[
-        Media | MISSING,
+        ImageMedia | MISSING,
         Field(description="URL of the last frame, which the video moves towards; at most 50 MB."),
     ] = MISSING
     generate_audio: Annotated[
@@ -131,12 +134,12 @@ class Kling3ProImage2videoInput(TypedDict):
     """The parameters of `submit("kling-3-pro-image2video", ...)`; see Kling3ProImage2video."""
 
     prompt: str
-    start_image_url: Media
+    start_image_url: ImageMedia
     aspect_ratio: NotRequired[Literal["16:9", "9:16", "1:1"]]
     cfg_scale: NotRequired[float]
     duration: NotRequired[Literal["3", "4", "5", "6", "7", "8", "9", "10", "11", "12", "13", "14", "15"]]
     elements: NotRequired[Sequence[Element | ElementInput]]
-    end_image_url: NotRequired[Media]
+    end_image_url: NotRequired[ImageMedia]
     generate_audio: NotRequired[bool]
     multi_prompt: NotRequired[Sequence[MultiPromptItem | MultiPromptItemInput]]
     negative_prompt: NotRequired[str]

@@ -9,7 +9,7 @@ from typing import Annotated, ClassVar, Literal, NotRequired, TypedDict
 from pydantic import Field
 
 from kling_adapters.schema.adapter import Adapter
-from kling_adapters.schema.param_types import IntOrStr, Media
+from kling_adapters.schema.param_types import ImageMedia, IntOrStr
 from kling_adapters.schema.params import Params
 
 
@@ -23,7 +23,7 @@ class KlingBloombloom(Params):
         latency=193.06,
     )
 
-    image: Annotated[Media, Field(description="URL of the image to animate.")]
+    image: Annotated[ImageMedia, Field(description="URL of the image to animate.")]
     duration: Annotated[IntOrStr[Literal[5]], Field(description="Length of the animation in seconds.")] = 5
     mode: Annotated[Literal["pro"], Field(description="Quality tier the video is generated with.")] = "pro"
 
@@ -31,6 +31,6 @@ class KlingBloombloom(Params):
 class KlingBloombloomInput(TypedDict):
     """The parameters of `submit("kling-bloombloom", ...)`; see KlingBloombloom."""
 
-    image: Media
+    image: ImageMedia
     duration: NotRequired[Literal[5]]
     mode: NotRequired[Literal["pro"]]

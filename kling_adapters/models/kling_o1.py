@@ -10,7 +10,9 @@ from typing import Annotated, ClassVar, Literal, NotRequired, TypedDict
 from pydantic import Field
 
 from kling_adapters.schema.adapter import Adapter
-from kling_adapters.schema.param_types import Media
+from kling_adapters.schema.param_types import (
+    ImageMedia,
+)
 from kling_adapters.schema.params import Params
 from kling_adapters.schema.rules import References
 
@@ -27,7 +29,7 @@ class KlingO1(Params):
     )
 
     image_urls: Annotated[
-        Sequence[Media],
+        Sequence[ImageMedia],
         Field(description="URLs of the reference images, named @Image1, @Image2 and so on in the prompt."),
     ]
     prompt: Annotated[
@@ -48,7 +50,7 @@ class KlingO1(Params):
 class KlingO1Input(TypedDict):
     """The parameters of `submit("kling-o1", ...)`; see KlingO1."""
 
-    image_urls: Sequence[Media]
+    image_urls: Sequence[ImageMedia]
     prompt: str
     aspect_ratio: NotRequired[Literal["auto", "16:9", "9:16", "1:1"]]
     output_format: NotRequired[Literal["png", "jpg"]]

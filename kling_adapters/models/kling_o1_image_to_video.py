@@ -9,7 +9,7 @@ from typing import Annotated, ClassVar, Literal, NotRequired, TypedDict
 from pydantic import MISSING, Field
 
 from kling_adapters.schema.adapter import Adapter
-from kling_adapters.schema.param_types import IntOrStr, Media
+from kling_adapters.schema.param_types import ImageMedia, IntOrStr
 from kling_adapters.schema.params import Params
 
 
@@ -27,15 +27,15 @@ class KlingO1ImageToVideo(Params):
         str,
         Field(description="What changes or moves between the first and the last frame."),
     ]
-    start_image_url: Annotated[Media, Field(description="URL of the first frame.")]
+    start_image_url: Annotated[ImageMedia, Field(description="URL of the first frame.")]
     duration: Annotated[IntOrStr[Literal[5, 10]], Field(description="Length of the video in seconds.")] = 5
-    end_image_url: Annotated[Media | MISSING, Field(description="URL of the last frame.")] = MISSING
+    end_image_url: Annotated[ImageMedia | MISSING, Field(description="URL of the last frame.")] = MISSING
 
 
 class KlingO1ImageToVideoInput(TypedDict):
     """The parameters of `submit("kling-o1-image-to-video", ...)`; see KlingO1ImageToVideo."""
 
     prompt: str
-    start_image_url: Media
+    start_image_url: ImageMedia
     duration: NotRequired[Literal[5, 10]]
-    end_image_url: NotRequired[Media]
+    end_image_url: NotRequired[ImageMedia]

@@ -11,7 +11,11 @@ from typing import Annotated, ClassVar, Literal, NotRequired, TypedDict
 from pydantic import MISSING, Field
 
 from kling_adapters.schema.adapter import Adapter
-from kling_adapters.schema.param_types import IntOrStr, Media, TextOr
+from kling_adapters.schema.param_types import (
+    ImageMedia,
+    IntOrStr,
+    TextOr,
+)
 from kling_adapters.schema.params import Params, Part
 from kling_adapters.schema.rules import References
 
@@ -20,11 +24,11 @@ class Element(Part):
     """An item of `elements`."""
 
     frontal_image_url: Annotated[
-        Media | MISSING,
+        ImageMedia | MISSING,
         Field(description="URL of the element seen from the front."),
     ] = MISSING
     reference_image_urls: Annotated[
-        Sequence[Media] | MISSING,
+        Sequence[ImageMedia] | MISSING,
         Field(description="URLs of further views of the element."),
     ] = MISSING
 
@@ -32,8 +36,8 @@ class Element(Part):
 class ElementInput(TypedDict):
     """The same as Element, as a dict."""
 
-    frontal_image_url: NotRequired[Media]
-    reference_image_urls: NotRequired[Sequence[Media]]
+    frontal_image_url: NotRequired[ImageMedia]
+    reference_image_urls: NotRequired[Sequence[ImageMedia]]
 
 
 class KlingO1ReferenceImageToVideo(Params):
@@ -51,7 +55,7 @@ class KlingO1ReferenceImageToVideo(Params):
     )
 
     image_urls: Annotated[
-        Sequence[Media],
+        Sequence[ImageMedia],
         Field(description="URLs of the reference images, named @Image1, @Image2 and so on in the prompt."),
     ]
     prompt: Annotated[
@@ -77,7 +81,7 @@ class KlingO1ReferenceImageToVideo(Params):
 class KlingO1ReferenceImageToVideoInput(TypedDict):
     """The parameters of `submit("kling-o1-reference-image-to-video", ...)`; see KlingO1ReferenceImageToVideo."""
 
-    image_urls: Sequence[Media]
+    image_urls: Sequence[ImageMedia]
     prompt: str
     aspect_ratio: NotRequired[Literal["16:9", "9:16", "1:1"]]
     duration: NotRequired[Literal[5, 10]]

@@ -11,7 +11,11 @@ from typing import Annotated, ClassVar, NotRequired, TypedDict
 from pydantic import MISSING, Field
 
 from kling_adapters.schema.adapter import Adapter
-from kling_adapters.schema.param_types import Media, TextOr
+from kling_adapters.schema.param_types import (
+    ImageMedia,
+    TextOr,
+    VideoMedia,
+)
 from kling_adapters.schema.params import Params, Part
 from kling_adapters.schema.rules import References
 
@@ -20,11 +24,11 @@ class Element(Part):
     """An item of `elements`."""
 
     frontal_image_url: Annotated[
-        Media | MISSING,
+        ImageMedia | MISSING,
         Field(description="URL of the element seen from the front."),
     ] = MISSING
     reference_image_urls: Annotated[
-        Sequence[Media] | MISSING,
+        Sequence[ImageMedia] | MISSING,
         Field(description="URLs of further views of the element."),
     ] = MISSING
 
@@ -32,8 +36,8 @@ class Element(Part):
 class ElementInput(TypedDict):
     """The same as Element, as a dict."""
 
-    frontal_image_url: NotRequired[Media]
-    reference_image_urls: NotRequired[Sequence[Media]]
+    frontal_image_url: NotRequired[ImageMedia]
+    reference_image_urls: NotRequired[Sequence[ImageMedia]]
 
 
 class KlingO1VideoToVideoEdit(Params):
@@ -48,7 +52,7 @@ class KlingO1VideoToVideoEdit(Params):
     )
 
     prompt: Annotated[str, Field(description="The change to make, with @Element1 and so on for elements.")]
-    video_url: Annotated[Media, Field(description="URL of the video to change.")]
+    video_url: Annotated[VideoMedia, Field(description="URL of the video to change.")]
     elements: Annotated[
         TextOr[Sequence[Element]] | None,
         Field(
@@ -56,7 +60,7 @@ class KlingO1VideoToVideoEdit(Params):
         ),
     ] = None
     image_urls: Annotated[
-        Sequence[Media] | MISSING,
+        Sequence[ImageMedia] | MISSING,
         Field(description="URLs of reference images for context."),
     ] = MISSING
     keep_audio: Annotated[bool, Field(description="Whether the result keeps the sound of the video.")] = False
@@ -66,7 +70,7 @@ class KlingO1VideoToVideoEditInput(TypedDict):
     """The parameters of `submit("kling-o1-video-to-video-edit", ...)`; see KlingO1VideoToVideoEdit."""
 
     prompt: str
-    video_url: Media
+    video_url: VideoMedia
     elements: NotRequired[str | Sequence[Element | ElementInput] | None]
-    image_urls: NotRequired[Sequence[Media]]
+    image_urls: NotRequired[Sequence[ImageMedia]]
     keep_audio: NotRequired[bool]

@@ -81,6 +81,7 @@ def make_tasks(
     for index, request in enumerate(requests):
         try:
             adapter, body = prepare(request)
+            adapter.check_retired()
         except Exception as error:  # noqa: BLE001  one request that cannot be sent must not stop the others
             yield Task(str(index), index, _model_of(request), {}, error=error)
         else:
@@ -100,10 +101,13 @@ def make_named_tasks(
         try:
             adapter, body = prepare(request)
             tag = tags.next_tag(adapter, body)
+            task = Task(tag, index, adapter.slug, body, adapter, save_to, tag, entries.get(tag))
+            if task.is_new:
+                adapter.check_retired()
         except Exception as error:  # noqa: BLE001  one request that cannot be sent must not stop the others
             yield Task(str(index), index, _model_of(request), {}, error=error)
         else:
-            yield Task(tag, index, adapter.slug, body, adapter, save_to, tag, entries.get(tag))
+            yield task
 
 
 def _model_of(request: object) -> str:

@@ -6,10 +6,25 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
+from kling_adapters.errors import RetiredModel
 from kling_adapters.schema.rules import Rule
 
 OutputKind = Literal["video", "image", "audio", "text"]
 """Kind of output of a model."""
+
+
+@dataclass(frozen=True)
+class Retirement:
+    """The retirement of a model: it takes no new jobs, and its earlier ones can be collected.
+
+    Attributes:
+        since: The day from which it takes no jobs, such as 2026-11-21.
+        use: The slug of its successor; None if the spec has none.
+
+    """
+
+    since: str
+    use: str | None = None
 
 
 @dataclass(frozen=True)
@@ -23,6 +38,7 @@ class Adapter:
         latency: The usual duration of a job in seconds, from the model's page; None if the page has none.
         rules: The conditions between its parameters.
         renamed: The present name of each old name of a parameter. An old name is accepted with a warning.
+        retired: The retirement of the model; None for a model that takes jobs.
 
     """
 
@@ -32,3 +48,9 @@ class Adapter:
     latency: float | None = None
     rules: Sequence[Rule] = ()
     renamed: Mapping[str, str] = field(default_factory=dict[str, str])
+    retired: Retirement | None = None
+
+    def check_retired(self) -> None:
+        """Raise RetiredModel if the model takes no new jobs."""
+        if self.retired is not None:
+            raise RetiredModel(self.slug, self.retired.since, self.retired.use)

@@ -11,7 +11,7 @@ from importlib.resources import files
 from typing import Any
 
 from kling_adapters.errors import ConfigError, UnknownModel
-from kling_adapters.schema.adapter import OutputKind
+from kling_adapters.schema.adapter import OutputKind, Retirement
 from kling_adapters.schema.params import Params
 
 
@@ -26,6 +26,7 @@ class CatalogEntry:
         latency: The usual duration of a job in seconds, from the model's page; None if the page has none.
         module: The module of the parameter model; its package has the JSON Schema as `schemas/<slug>.json`.
         name: The class of the parameter model.
+        retired: The retirement of the model; None for a model that takes jobs.
 
     """
 
@@ -35,6 +36,7 @@ class CatalogEntry:
     latency: float | None
     module: str
     name: str
+    retired: Retirement | None = None
 
     def load(self) -> type[Params]:
         """Import the parameter model.

@@ -14,6 +14,7 @@ from pydantic_core import CoreSchema, PydanticCustomError, PydanticKnownError, c
 from kling_adapters.media.inputs import check_media
 from kling_adapters.media.reader import MediaError
 from kling_adapters.media.urls import HTTP_URL, decode_data_url, is_http_url
+from kling_adapters.result import ArtifactKind
 
 T = TypeVar("T")
 
@@ -24,39 +25,53 @@ EXPECTED_MEDIA = "a URL such as https://example.com/cat.png, a Path, bytes, or a
 
 
 class _Media:
-    """Accepts a URL or local media, and decodes a data: URL."""
+    """Accepts a URL or local media, and decodes a data: URL. `kind` is the kind of local media; None for any."""
+
+    def __init__(self, kind: ArtifactKind | None = None) -> None:
+        self.kind: ArtifactKind | None = kind
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
-        return core_schema.no_info_plain_validator_function(_validate_media)
+        return core_schema.no_info_plain_validator_function(self._validate)
 
     def __get_pydantic_json_schema__(
         self, schema: CoreSchema, handler: GetJsonSchemaHandler
     ) -> JsonSchemaValue:
         return {"type": "string", "format": "uri", "pattern": _URL_IN_JSON}
 
-
-def _validate_media(value: Any) -> Any:
-    if is_http_url(value):
+    def _validate(self, value: Any) -> Any:
+        if is_http_url(value):
+            return value
+        try:
+            if isinstance(value, str) and value.startswith("data:"):
+                value = decode_data_url(value)
+            check_media(value, self.kind)
+        except MediaError as error:
+            raise PydanticCustomError(
+                "media",
+                "Input is {problem}; expected {expected}",
+                {"problem": str(error), "expected": EXPECTED_MEDIA},
+            ) from None
         return value
-    try:
-        if isinstance(value, str) and value.startswith("data:"):
-            value = decode_data_url(value)
-        check_media(value)
-    except MediaError as error:
-        raise PydanticCustomError(
-            "media",
-            "Input is {problem}; expected {expected}",
-            {"problem": str(error), "expected": EXPECTED_MEDIA},
-        ) from None
-    return value
 
 
-Media: TypeAlias = Annotated[str | Path | bytes | bytearray | memoryview | IO[bytes], _Media()]
+_UrlOrFile: TypeAlias = str | Path | bytes | bytearray | memoryview | IO[bytes]
+
+Media: TypeAlias = Annotated[_UrlOrFile, _Media()]
 """The http or https URL of a media file, or local media, which is uploaded before the job is submitted.
 
 Local media is a Path, bytes, a file opened in binary mode, or a base64 data: URL. A URL is sent unchanged:
 parsing and formatting could break its signature.
 """
+
+
+ImageMedia: TypeAlias = Annotated[_UrlOrFile, _Media("image")]
+"""Media that is an image: a file of another kind is refused. What is at a URL is not checked."""
+
+VideoMedia: TypeAlias = Annotated[_UrlOrFile, _Media("video")]
+"""Media that is a video; see ImageMedia."""
+
+AudioMedia: TypeAlias = Annotated[_UrlOrFile, _Media("audio")]
+"""Media that is sound, also in a container of videos; see ImageMedia."""
 
 
 class IntOrStrForms:
@@ -96,9 +111,9 @@ class _TextOr:
     """Accepts text beside a list; see TextOr."""
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
-        schema = handler(source)
+        union: Any = handler(source)
         # Not the union itself, whose errors would name each of its members.
-        _, list_schema = schema["choices"]
+        _, list_schema = union["choices"]
 
         def choose(value: Any, validate_list: core_schema.ValidatorFunctionWrapHandler) -> Any:
             if isinstance(value, str):

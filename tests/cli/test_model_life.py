@@ -18,7 +18,7 @@ LENGTH = (
 )
 
 
-def sent(gateway: Gateway) -> list[object]:
+def sent(gateway: Gateway) -> list[Any]:
     return [request.params for request in gateway.requests if request.method == "POST"]
 
 
@@ -83,3 +83,45 @@ def test_show_names_old_names(kling: Command, tmp_path: Path) -> None:
     install_state("2-renamed", tmp_path)
     done = kling("show", "studio-1")
     assert "Formerly length, seconds." in " ".join(done.stdout.split())
+
+
+RETIRED = (
+    "studio-1 was retired on 2026-09-30. Submit to studio-2 instead; earlier jobs can still be collected"
+)
+
+
+def test_submit_to_retired_model_is_refused(kling: Command, gateway: Gateway, tmp_path: Path) -> None:
+    install_state("5-retired", tmp_path)
+    (tmp_path / "films.csv").write_text("model,prompt\nstudio-1,a\nstudio-2,b\n")
+    for arguments in (["run", "studio-1", "prompt=x"], ["submit", "studio-1", "wrong=x"]):
+        done = kling(*arguments)
+        assert (done.returncode, done.stderr) == (2, f"kling: {RETIRED}. Nothing was sent\n")
+    done = kling("batch", "films.csv")
+    assert (done.returncode, gateway.requests) == (2, [])
+    assert done.stderr == f"kling: 1 problem in films.csv; nothing was sent:\n  line 2: {RETIRED}\n"
+
+
+def test_earlier_lines_of_retired_model_are_collected(
+    kling: Command, gateway: Gateway, tmp_path: Path
+) -> None:
+    (tmp_path / "films.csv").write_text("model,prompt\nstudio-1,a\n")
+    install_state("4-dropped", tmp_path)
+    assert kling("batch", "films.csv").returncode == 0
+    install_state("5-retired", tmp_path)
+    (tmp_path / "films.csv").write_text("model,prompt\nstudio-1,a\nstudio-1,b\nstudio-2,c\n")
+    done = kling("batch", "films.csv", "--resume", "--save-to", "out")
+    assert done.returncode == 2
+    assert RETIRED in done.stderr
+    assert [body["prompt"] for body in sent(gateway)] == ["a", "c"]
+    assert len(list((tmp_path / "out").iterdir())) == 2
+
+
+def test_retired_model_is_listed_and_marked(kling: Command, tmp_path: Path) -> None:
+    install_state("5-retired", tmp_path)
+    rows = {row["slug"]: row for row in json.loads(kling("models", "--json").stdout)}
+    assert rows["studio-1"]["retired"] == {"since": "2026-09-30", "use": "studio-2"}
+    assert rows["studio-2"]["retired"] is None
+    assert "(retired since 2026-09-30)" in kling("models").stdout
+    shown = kling("show", "studio-1").stdout
+    assert "Retired since 2026-09-30; use studio-2. No job can be submitted; earlier jobs" in shown
+    assert "kling run" not in shown

@@ -178,6 +178,7 @@ EDITS: list[tuple[str, str, list[str], str]] = [
     ("rules:\n", "rules:\n  - at_least_one_of: [tail, note]\n", ["breaking: demo note, tail: rule none -> at_least_one_of note, tail (calls that break it are refused)"], RULE),
     ("rules:\n", "rules:\n  - mutually_exclusive: [tail, note]\n", ["breaking: demo note, tail: rule none -> mutually_exclusive note, tail (calls that break it are refused)"], RULE),
     ("returns: video", "returns: image", ["breaking: demo: returns video -> image (results are of another kind)"], RULE),
+    ("latency_seconds: 60", "latency_seconds: 60\nretired: {since: 2026-01-31, use: demo-next}", ['breaking: demo: retired none -> since "2026-01-31", use "demo-next" (submits of it are refused)'], RULE),
     # Documentation
     ("What to show.", "What it shows.", ['documentation: demo prompt: description "What to show." -> "What it shows." (calls and results stay the same)'], NONE),
     ("title: Demo", "title: Other", ["documentation: demo: title Demo -> Other (calls and results stay the same)"], NONE),
@@ -270,7 +271,7 @@ def test_griffe_agrees_about_whole_models(tmp_path: Path) -> None:
     assert {entry.obj.path for entry in breakages(tmp_path)} >= {"models.other", "models.Other"}
     assert changes(tmp_path / "old", tmp_path / "new") == [
         "breaking: other: model Demo -> none (calls of it are refused)",
-        "additive: another: model none -> Demo (calls of it are accepted; a package that registers the same slug loses it)",
+        "warning: another: model none -> Demo (calls of it are accepted; a package that registers the same slug loses it)",
     ]
 
 
@@ -358,6 +359,7 @@ def test_every_key_of_the_language_is_compared() -> None:
         "enum",
         "format",
         "items",
+        "media",
         "other_form",
         "properties",
         "required",
@@ -370,6 +372,36 @@ def test_every_key_of_the_language_is_compared() -> None:
     assert set(Schema.model_fields) == compared | BOUNDS.keys()
     assert {key for pair in RANGES for key in pair} == BOUNDS.keys()
     assert set(KEYWORDS_OF) == {"string", "integer", "number", "boolean", "array", "object"}
+
+
+RETIREMENTS = [
+    ("", "{since: 2026-01-31}", 'breaking: demo: retired none -> since "2026-01-31" (submits of it are refused)', "major (while it is 0.x: minor)"),
+    ("{since: 2026-01-31}", "", 'additive: demo: retired since "2026-01-31" -> none (submits of it are accepted)', "minor (while it is 0.x: patch)"),
+    ("{since: 2026-01-31}", "{since: 2026-01-31, use: other}", 'documentation: demo: retired since "2026-01-31" -> since "2026-01-31", use other (calls and results stay the same)', "patch (while it is 0.x: patch)"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("old", "new", "expected", "version"), RETIREMENTS)
+def test_retirement(tmp_path: Path, old: str, new: str, expected: str, version: str) -> None:
+    folders = [
+        specs(tmp_path / side, BASE.replace("input:\n", f"retired: {value}\ninput:\n", 1) if value else BASE)
+        for side, value in (("old", old), ("new", new))
+    ]
+    assert run(*folders).stdout.splitlines() == [expected, f"version: {version}"]
+
+
+def test_slug_that_is_new_in_the_core_is_not_a_patch(tmp_path: Path) -> None:
+    old, new = (
+        specs(tmp_path / "old"),
+        specs(tmp_path / "new", other=BASE.replace("slug: demo", "slug: other")),
+    )
+    assert run(old, new).stdout.splitlines() == [
+        "warning: other: model none -> Demo (calls of it are accepted; a package that registers the same slug loses it)",
+        "version: minor (while it is 0.x: minor)",
+    ]
+    for folder in (old, new):
+        (folder / "gateway.yaml").unlink()
+    assert run(old, new).stdout.splitlines()[-1] == "version: minor (while it is 0.x: patch)"
 
 
 VERSIONS = [

@@ -70,7 +70,8 @@ def _is_file(schema: Schema, value: Any) -> bool:
             value = base64.b64decode("".join(match[1].split()), validate=True)
         except ValueError:
             return False
-    return isinstance(value, bytes) and value.startswith(make_png())
+    is_for_image = schema.get("x-kling", {}).get("media", "image") == "image"
+    return is_for_image and isinstance(value, bytes) and value.startswith(make_png())
 
 
 def _is_number(schema: Schema, value: Any) -> bool:

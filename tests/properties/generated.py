@@ -95,7 +95,8 @@ def _schema(annotation: Any, metadata: Iterable[Any]) -> Schema:
         form = _schema(annotation, [mark for mark in marks if not _is(mark, "_TextOr")])
         return {**schema, "type": "string", "or": form}
     if _has(marks, "_Media"):
-        schema |= {"type": "string", "format": "uri"}
+        [kind] = [mark.kind for mark in marks if _is(mark, "_Media")]
+        schema |= {"type": "string", "format": "uri", **({"media": kind} if kind else {})}
     elif get_origin(annotation) is Literal:
         schema |= _schema_of_literal(get_args(annotation), marks)
     elif get_origin(annotation) is Sequence:

@@ -19,10 +19,14 @@ from kling_adapters import ConfigError, DeprecatedParameter, Params, ParamsInval
 from .differences import DIFFERENCES, UPLOADED, Difference, is_json
 from .edits import Edit, Place, edits
 from .inputs import kind_of, kinds_of
-from .prose_rules import broken_rules
+from .prose_rules import broken_rules, split_rule
 
 Schema = Mapping[str, Any]
 _KINDS: Mapping[type[Any], str] = {list: "array", dict: "object"}
+
+
+# The kinds of rules that have a form in JSON Schema.
+STANDARD_KINDS = {"exactly_one_of", "when"}
 
 
 @dataclass(frozen=True)
@@ -104,6 +108,39 @@ class Judge:
         if self._validate(wire).wire() != wire:
             return f"it does not give back what it sends: {wire!r}"
         return ""
+
+
+def send_as_json(body: Any) -> Any:
+    """Return the body as the gateway receives it, or None if no request can hold it."""
+    try:
+        text = json.dumps(body, ensure_ascii=False, allow_nan=False).encode()
+    except (TypeError, ValueError):
+        return None
+    return json.loads(text) if isinstance(body, dict) else None
+
+
+class StandardJudge:
+    """A judge of the rules that a packaged schema also has in keywords of JSON Schema, under `allOf`."""
+
+    def __init__(self, schema: Schema) -> None:
+        rules = schema["x-kling"]["rules"]
+        expressible = [rule for rule in rules if split_rule(rule)[0] in STANDARD_KINDS]
+        assert len(schema.get("allOf", ())) == len(expressible)
+        fields = {key: part for key, part in schema.items() if key != "allOf"}
+        self._schema = {**schema, "x-kling": {"rules": expressible}}
+        self._fields, self._validator = map(jsonschema_rs.Draft202012Validator, (fields, dict(schema)))
+
+    def allows_fields(self, body: Any) -> bool:
+        """Return whether a body is valid, its rules aside."""
+        return self._fields.is_valid(body)
+
+    def allows(self, body: Any) -> bool:
+        """Return whether the whole schema allows a body."""
+        return self._validator.is_valid(body)
+
+    def agrees(self, body: Any) -> bool:
+        """Return whether both forms of the rules allow or refuse a body with valid fields."""
+        return self.allows(body) != bool(broken_rules(self._schema, body))
 
 
 def disagreements(schema: Schema, model: type[Params], body: Mapping[str, Any]) -> Iterator[Disagreement]:

@@ -7,6 +7,7 @@ typing, pages and the tables of `kling show` as text. The golden tree is tested 
 from __future__ import annotations
 
 import ast
+import dataclasses
 import importlib.util
 import inspect
 import json
@@ -39,7 +40,7 @@ from pydantic.fields import FieldInfo
 import kling_adapters
 from kling_adapters import CatalogEntry, Params
 from kling_adapters.client import _calls
-from tests.properties.prose_rules import split_rule
+from tests.properties.prose_rules import plain_content, split_rule
 
 ROOT = Path(__file__).parents[2]
 RUNTIME = Path(kling_adapters.__file__).parent
@@ -175,10 +176,15 @@ def walk_schema(schema: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[s
 
 def kind_of_schema(part: Mapping[str, Any]) -> str:
     kinds = [part["type"]] if isinstance(part["type"], str) else part["type"]
-    words = ["URL or file" if part.get("format") == "uri" else kind for kind in kinds if kind != "null"]
+    link = url_or_file(part.get("x-kling", {}).get("media"))
+    words = [link if part.get("format") == "uri" else kind for kind in kinds if kind != "null"]
     if "array" in words:
         words[words.index("array")] = f"list of {kind_of_schema(part['items'])}"
     return " or ".join([*words, "null"] if "null" in kinds else words)
+
+
+def url_or_file(media: str | None) -> str:
+    return f"{media} (URL or file)" if media else "URL or file"
 
 
 def limit_text(quantifier: str, unit: str, low: Any, high: Any) -> str:
@@ -247,7 +253,8 @@ def bare_shape(annotation: Any, metadata: Sequence[Any]) -> Shape:
     if get_origin(annotation) in (Union, types.UnionType):
         members = [member for member in arguments if member not in (types.NoneType, MISSING)]
         if set(members) == {str, Path, bytes, bytearray, memoryview, IO[bytes]}:
-            result = Shape("URL or file")
+            [mark] = [mark for mark in metadata if type(mark).__name__ == "_Media"]
+            result = Shape(url_or_file(mark.kind))
         elif str in members and len(members) == 2:
             [member] = [member for member in members if member is not str]
             result = shape(member)
@@ -333,11 +340,11 @@ def test_model_fields_agree(model: Model) -> None:
 def test_adapter_rules_agree(model: Model) -> None:
     def rule_data(rule: Any) -> dict[str, Any]:
         name = re.sub("(?<!^)([A-Z])", r"_\1", type(rule).__name__).lower()
-        content = {key: value for key, value in vars(rule).items() if value}
+        content = {key: value for key, value in vars(rule).items() if value not in (None, (), {})}
         data: dict[str, Any] = json.loads(json.dumps({name: content.get("names", content)}))
         return data
 
-    rules = [dict([split_rule(rule)]) for rule in model.schema["x-kling"]["rules"]]
+    rules = [dict([plain_content(rule)]) for rule in model.schema["x-kling"]["rules"]]
     assert [rule_data(rule) for rule in model.model.adapter.rules] == rules
 
 
@@ -464,7 +471,11 @@ def allowed_in(cell: str, choices_in: Callable[[str], list[str]]) -> dict[str, A
 
 def json_of(text: str, kind: str) -> str:
     """Return the JSON of a default on a page, which is JSON or, where that is unambiguous, bare text."""
-    bare = kind.startswith(("string", "URL")) and not text.startswith('"') and text != "null"
+    bare = (
+        kind.startswith(("string", "URL", "image", "video", "audio"))
+        and not text.startswith('"')
+        and text != "null"
+    )
     return plain(text if bare else json.loads(text))
 
 
@@ -541,10 +552,18 @@ def expected_words(rule: Mapping[str, Any]) -> Iterator[str]:
     if isinstance(content, list):
         yield from content
         return
-    yield content["field"]
+    yield from (content[key] for key in ("field", "of") if key in content)
+    if kind == "sum":
+        yield from (limit if isinstance(limit, str) else plain(limit) for limit in content.values())
+        return
     yield from content.get("present", ())
     for name, value in content.get("equals", {}).items():
-        yield from (name, value if isinstance(value, str) else plain(value))
+        yield name
+        yield from (choices(value) if isinstance(value, list) else choices([value]))
+    for affected in content.get("then", {}).values():
+        yield from affected
+        for value in affected.values() if isinstance(affected, dict) else ():
+            yield from (choices(value) if isinstance(value, list) else choices([value]))
     if kind == "references":
         yield from (content["token"].partition("{n}")[0], content["list"])
     if kind == "max_bytes":
@@ -565,6 +584,13 @@ def discrepancies(model: Model) -> list[list[str]]:
     ]
 
 
+def retirement_line(retired: Mapping[str, str]) -> str:
+    return (
+        f"Retired since {retired['since']}; use {retired['use']}. "
+        "No job can be submitted; earlier jobs can still be collected."
+    )
+
+
 @each_model
 def test_documentation_page_agrees(model: Model) -> None:
     expected, page, about = described_parameters(model.schema), model.page, model.schema["x-kling"]
@@ -572,7 +598,10 @@ def test_documentation_page_agrees(model: Model) -> None:
     parameters = parameters_of_page(page)
     assert parameters == expected
     assert list(parameters) == list(expected)
-    title, summary, line = re.findall("^[^<#\n].*|^# .*", page, re.MULTILINE)[:3]
+    title, summary, *lines = re.findall("^[^<#\n].*|^# .*", page, re.MULTILINE)[:4]
+    if retired := about.get("retired"):
+        assert lines.pop(0) == retirement_line(retired)
+    line = lines[0]
     assert unescape(title) == f"# {model.schema['title']}"
     assert unescape(summary) == model.schema["description"]
     assert line == (
@@ -596,7 +625,10 @@ def test_kling_show_agrees(model: Model, golden_runtime: Path) -> None:
     parameters = parameters_of_show(text)
     assert parameters == expected
     assert list(parameters) == list(expected)
-    first, second = text.splitlines()[:2]
+    first, *lines = text.splitlines()[:3]
+    if retired := about.get("retired"):
+        assert lines.pop(0) == retirement_line(retired)
+    second = lines[0]
     assert first == f"{model.slug} — {model.schema['description']}"
     assert second == (
         f"returns {about['returns']}; usual time {usual(about['latency_seconds'])}{price(about)}"
@@ -604,7 +636,8 @@ def test_kling_show_agrees(model: Model, golden_runtime: Path) -> None:
     )
     rules = re.search(r"^Rules:\n(.*?)(?=^\S|\Z)", text, re.DOTALL | re.MULTILINE)
     assert has_rules([line.strip() for line in rules[1].strip().splitlines()] if rules else [], model)
-    assert f"\n  kling run --sandbox {model.slug} " in text or not model.schema["examples"]
+    is_runnable = bool(model.schema["examples"]) and "retired" not in about
+    assert (f"\n  kling run --sandbox {model.slug} " in text) == is_runnable
     rows = shown_table(text, "about") if about["discrepancies"] else ()
     assert [list(map(remove_spaces, row)) for row in rows] == discrepancies(model)
 
@@ -624,8 +657,9 @@ def test_catalog_and_readme_agree(tree: str) -> None:
         expected = (about["slug"], schema["title"], about["returns"], about["latency_seconds"])
         assert (entry.slug, entry.title, entry.returns, entry.latency) == expected
         assert (adapter.slug, adapter.title, adapter.returns, adapter.latency) == expected
+        assert entry.retired == adapter.retired
+        assert (adapter.retired and dataclasses.asdict(adapter.retired)) == about.get("retired")
         needs = ", ".join(f"`{name}`" for name in schema["required"])
-        row = (
-            f"{usual(about['latency_seconds'])} | {needs} | [{schema['title']}]({about['source']['page']}) |"
-        )
+        mark = "retired: " if "retired" in about else ""
+        row = f"{usual(about['latency_seconds'])} | {needs} | {mark}[{schema['title']}]({about['source']['page']}) |"
         assert f"| [`{entry.slug}`](docs/models/{entry.slug}.md) | {about['returns']} | {row}\n" in readme

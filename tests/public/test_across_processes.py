@@ -44,6 +44,7 @@ def _make_error(kind: type[ka.KlingError]) -> ka.KlingError:
         return kind(429, "too many", meaning="slow down", request_id="job-1")
     makers: dict[type[ka.KlingError], Callable[[], ka.KlingError]] = {
         ka.ParamsInvalid: lambda: ka.ParamsInvalid("kling-2", [PROBLEM]),
+        ka.RetiredModel: lambda: ka.RetiredModel("kling-2", "2026-01-31", "kling-3"),
         ka.SubmitUncertain: lambda: ka.SubmitUncertain("kling-2", "the connection was reset"),
         ka.JobFailed: lambda: ka.JobFailed("job-1", "blocked", ka.Metrics(cost=0.1)),
         ka.JobExpired: lambda: ka.JobExpired("job-1"),

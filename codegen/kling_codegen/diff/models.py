@@ -32,9 +32,9 @@ def compare_specs(old: Specs, new: Specs) -> list[Change]:
         elif slug not in before:
             model_changes = [_model_change(after[slug], narrower=False)]
             if new.gateway is not None:
-                # The models of the core have precedence.
+                # The models of the core have precedence, so users of such a package get another model.
                 effect = f"{model_changes[0].effect}; a package that registers the same slug loses it"
-                model_changes = [replace(model_changes[0], effect=effect)]
+                model_changes = [replace(model_changes[0], level="warning", effect=effect)]
         else:
             model_changes = list(_compare_models(before[slug], after[slug]))
         changes += [replace(change, model=slug) for change in model_changes]
@@ -46,7 +46,12 @@ def compare_specs(old: Specs, new: Specs) -> list[Change]:
 
 def _model_change(spec: Spec, *, narrower: bool) -> Change:
     before, after = (spec.title, MISSING) if narrower else (MISSING, spec.title)
-    return limit_change("", "model", before, after, "calls of it", narrower=narrower)
+    change = limit_change("", "model", before, after, "calls of it", narrower=narrower)
+    if narrower and spec.retired is not MISSING:
+        return replace(
+            change, effect="imports of its class fail; its earlier jobs are those of an unknown model"
+        )
+    return change
 
 
 def _compare_models(earlier: Spec, new: Spec) -> Iterator[Change]:
@@ -67,7 +72,8 @@ def _compare_models(earlier: Spec, new: Spec) -> Iterator[Change]:
         else:
             yield change
     yield from compare_rules(old, new)
-    compared = {"slug", "returns", "input", "rules"}
+    yield from _compare_retirement(old, new)
+    compared = {"slug", "returns", "input", "rules", "retired"}
     old_facts, new_facts = (
         spec.model_dump(mode="json", by_alias=True, exclude=compared) for spec in (old, new)
     )
@@ -75,3 +81,17 @@ def _compare_models(earlier: Spec, new: Spec) -> Iterator[Change]:
         yield Change("documentation", "", ".".join(at), before, after, UNCHANGED)
     if old.input != new.input:
         yield from compare_names(earlier, new, renamed)
+
+
+def _compare_retirement(old: Spec, new: Spec) -> Iterator[Change]:
+    before, after = (
+        MISSING if spec.retired is MISSING else spec.retired.model_dump(mode="json", exclude_unset=True)
+        for spec in (old, new)
+    )
+    if before == after:
+        return
+    if before is not MISSING and after is not MISSING:
+        yield Change("documentation", "", "retired", before, after, UNCHANGED)
+    else:
+        affected = "submits of it"
+        yield limit_change("", "retired", before, after, affected, narrower=before is MISSING)

@@ -24,6 +24,7 @@ BOUNDS: Final[Mapping[str, tuple[int, float, str]]] = {
 _NOT_VALIDATED: Final[Mapping[str, tuple[Level, str]]] = {
     "default": ("warning", "calls that do not set it may have another result"),
     "description": ("documentation", UNCHANGED),
+    "media": ("warning", "files of another kind are refused"),
 }
 """Keywords that decide neither which calls are accepted nor the names in Python."""
 

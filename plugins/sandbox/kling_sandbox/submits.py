@@ -49,6 +49,9 @@ class Submits:
         validator = self._validators.get(slug)
         if validator is None:
             raise GatewayError(404, f"Model {slug} not found")
+        if retired := validator.schema["x-kling"].get("retired"):
+            advice = f"; use {retired['use']}" if "use" in retired else ""
+            raise GatewayError(410, f"Model {slug} was retired on {retired['since']}{advice}")
         if bodies.read_content_type(request.headers) != "application/json":
             raise GatewayError(406, "Content-Type must be application/json")
         content = await request.body()

@@ -3,6 +3,7 @@
 
 from typing import TYPE_CHECKING
 
+from kling_adapters.schema.adapter import Retirement
 from kling_adapters.schema.catalog import CatalogEntry, lazy_exports
 
 if TYPE_CHECKING:
@@ -19,6 +20,7 @@ CATALOG: tuple[CatalogEntry, ...] = (
         latency=None,
         module="kling_adapters.models.corners",
         name="Corners",
+        retired=Retirement(since="2026-01-31", use="full-1.5"),
     ),
     CatalogEntry(
         slug="every-rule",

@@ -9,8 +9,12 @@ from typing import Annotated, ClassVar, Literal, NotRequired, TypedDict
 
 from pydantic import MISSING, Field
 
-from kling_adapters.schema.adapter import Adapter
-from kling_adapters.schema.param_types import BoolOnly, IntOrStr, Media
+from kling_adapters.schema.adapter import Adapter, Retirement
+from kling_adapters.schema.param_types import (
+    BoolOnly,
+    IntOrStr,
+    Media,
+)
 from kling_adapters.schema.params import Params, Part
 from kling_adapters.schema.rules import MutuallyExclusive, References, Requires
 
@@ -63,6 +67,7 @@ class Corners(Params):
         title="Corners",
         returns="image",
         latency=None,
+        retired=Retirement(since="2026-01-31", use="full-1.5"),
         renamed={
             "scale": "ratio",
             "ratio_": "ratio",

@@ -10,7 +10,15 @@ from typing import Annotated, ClassVar, Literal, NotRequired, TypedDict
 from pydantic import MISSING, Field
 
 from kling_adapters.schema.adapter import Adapter
-from kling_adapters.schema.param_types import BoolOnly, Deprecation, IntOrStr, Media, TextOr
+from kling_adapters.schema.param_types import (
+    BoolOnly,
+    Deprecation,
+    ImageMedia,
+    IntOrStr,
+    Media,
+    TextOr,
+    VideoMedia,
+)
 from kling_adapters.schema.params import Params, Part
 from kling_adapters.schema.rules import AtLeastOneOf, MaxBytes, MutuallyExclusive, References, Requires
 
@@ -30,14 +38,14 @@ class PanelInput(TypedDict):
 class CastItem(Part):
     """An item of `cast`."""
 
-    face_url: Media
+    face_url: VideoMedia
     lines: Annotated[Sequence[Annotated[str, Field(max_length=40)]] | MISSING, Field(max_length=2)] = MISSING
 
 
 class CastItemInput(TypedDict):
     """The same as CastItem, as a dict."""
 
-    face_url: Media
+    face_url: VideoMedia
     lines: NotRequired[Sequence[str]]
 
 
@@ -120,7 +128,7 @@ class Full15(Params):
     ] = None
     sound: Annotated[bool, Field(description="Whether to add sound.")] = True
     silent: BoolOnly[Literal[False]] | MISSING = MISSING
-    mask_url: Annotated[Media | MISSING | None, Field(description="URL of a mask.")] = MISSING
+    mask_url: Annotated[ImageMedia | MISSING | None, Field(description="URL of a mask.")] = MISSING
     note: Annotated[str, Field(description="Kept with the job.")] = ""
     class_: Annotated[
         str | MISSING,
@@ -168,7 +176,7 @@ Full15Input = TypedDict(
         "iterations": NotRequired[int | None],
         "sound": NotRequired[bool],
         "silent": NotRequired[Literal[False]],
-        "mask_url": NotRequired[Media | None],
+        "mask_url": NotRequired[ImageMedia | None],
         "note": NotRequired[str],
         "class": NotRequired[str],
         "words": NotRequired[Sequence[str]],
