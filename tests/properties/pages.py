@@ -137,8 +137,8 @@ def _is_listed(form: Schema) -> bool:
     members = form["items"].get("properties", {}) if form.keys() == {"type", "items"} else {}
     texts = {name: member.get("items", member) for name, member in members.items()}
     return bool(texts) and all(
-        text["type"] == "string" and text.keys() - {"type", "description"} == ({"format"} if URL.search(name) else set())
-        and members[name].keys() <= {"type", "format", "description", "items"} and re.fullmatch(r"[A-Za-z_]\w{0,60}", name, re.ASCII)
+        text["type"] == "string" and text.keys() - {"type", "description", "media"} == ({"format"} if URL.search(name) else set())
+        and members[name].keys() <= {"type", "format", "description", "items", "media"} and re.fullmatch(r"[A-Za-z_]\w{0,60}", name, re.ASCII)
         for name, text in texts.items()
     )  # fmt: skip
 
@@ -147,7 +147,7 @@ def _without_texts(schema: Schema) -> Schema:
     return {
         key: {name: _without_texts(member) for name, member in part.items()} if key == "properties"
         else _without_texts(part) if key == "items" else part
-        for key, part in schema.items() if key != "description"
+        for key, part in schema.items() if key not in ("description", "media")
     }  # fmt: skip
 
 
@@ -276,7 +276,8 @@ def _facts(holder: Schema, path: str) -> Iterator[tuple[str, Schema]]:
         own_keys = {
             key: value
             for key, value in schema.items()
-            if key not in ("items", "properties", "required", "description")
+            # The kind of media is a hint of the name.
+            if key not in ("items", "properties", "required", "description", "media")
         }
         if "enum" in own_keys:
             own_keys["enum"] = sorted(map(repr, own_keys["enum"]))

@@ -10,8 +10,8 @@ from pydantic import ValidationError
 from kling_codegen.draft.compose import Draft, find_problems
 from kling_codegen.draft.notes import Notes
 from kling_codegen.draft.page import NotAPage
-from kling_codegen.draft.table import ORDER
-from kling_codegen.keywords import bare_kind
+from kling_codegen.draft.table import STATED
+from kling_codegen.keywords import ANNOTATIONS, bare_kind
 from kling_codegen.language import Spec
 from kling_codegen.rules.rule import iter_conditions
 from kling_codegen.schema import Input
@@ -20,22 +20,22 @@ from kling_codegen.schema import Input
 DRAFTED_RULES: Final = frozenset(
     {"at_least_one_of", "exactly_one_of", "max_bytes", "mutually_exclusive", "references", "requires"}
 )
-_STATED: Final = frozenset(ORDER) - {"description"}
 _LIMITS: Final = ("minLength", "maxLength", "minItems", "maxItems")
 
 
-def fill_draft(draft: Draft, spec: Spec) -> Spec:
+def fill_draft(draft: Draft, content: Mapping[str, Any], spec: Spec) -> Spec:
     """Return the spec with the facts of the page in place of its own.
 
     Args:
         draft: The draft of the page, made with the spec as evidence.
+        content: Its content, perhaps with old names of parameters.
         spec: The existing spec of the same model.
 
     Raises:
         NotAPage: The facts of the page do not make a valid spec.
 
     """
-    content, old = draft.content, spec.model_dump(by_alias=True, exclude_unset=True)
+    old = spec.model_dump(by_alias=True, exclude_unset=True)
     doubted = {note.about for note in draft.notes if note.sort == "doubt"}
     for fact in ("title", "returns", "latency_seconds", "pricing"):
         is_shown = content.get(fact) is not None and (fact == "pricing" or fact not in doubted)
@@ -43,11 +43,11 @@ def fill_draft(draft: Draft, spec: Spec) -> Spec:
             old[fact] = content[fact]
     inside = _fill_object(old["input"], content["input"], "", draft.gaps)
     old |= {"input": inside, "rules": [*content.get("rules", ()), *_kept_rules(spec, inside, draft.gaps)]}
-    content = strip_texts(old)
-    if problems := find_problems(content):
+    filled = strip_texts(old)
+    if problems := find_problems(filled):
         at, problem = problems[0]
         raise NotAPage(f"its facts do not make a valid spec: {problem}, at {at}")
-    return Spec.model_validate(content)
+    return Spec.model_validate(filled)
 
 
 def strip_texts(content: Mapping[str, Any]) -> dict[str, Any]:
@@ -78,9 +78,13 @@ def _fill_object(old: Mapping[str, Any], new: Mapping[str, Any], path: str, gaps
 def _fill_schema(old: Mapping[str, Any], new: Mapping[str, Any], path: str, gaps: Notes) -> dict[str, Any]:
     if gaps.cut_line and path.rpartition(".")[2] == gaps.cut_name:
         return dict(old)
-    keywords = {key: part for key, part in old.items() if key not in _STATED}
-    keywords |= {key: part for key, part in new.items() if key != "description"}
-    if bare_kind(old["type"]) == bare_kind(new["type"]):
+    is_same_kind = bare_kind(old["type"]) == bare_kind(new["type"])
+    fits = is_same_kind and ("format" in old) == ("format" in new)
+    keywords = {key: part for key, part in new.items() if key in STATED}
+    keywords |= {
+        key: part for key, part in old.items() if key not in STATED and (fits or key in ANNOTATIONS)
+    }
+    if is_same_kind:
         unread = _LIMITS if path in gaps.unread else ()
         values = _fitting_values(old, new) if path in gaps.undecided else {}
         keywords = {key: old[key] for key in unread if key in old} | values | keywords
