@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import suppress
 from datetime import date
+from pathlib import Path
 from typing import Any
 
 from hypothesis import HealthCheck, assume, example, given, settings
@@ -26,6 +27,7 @@ SOME_PAGES = settings(
 )
 # Each has a page for every kind of change.
 FEW_PAGES = settings(SOME_PAGES, max_examples=max(1, settings().max_examples // 30))
+EVERY_RULE = Path(__file__).parents[1] / "golden" / "core" / "specs" / "every-rule.yaml"
 DAY = date(2026, 1, 31)
 # Its page shows "-10-2", which could also be -10 and -2.
 NEGATIVE_VALUES: Spec = {
@@ -45,8 +47,17 @@ def read_draft(text: str) -> Any:
 
 
 def without_discrepancies(spec: Any) -> Any:
-    """Return a draft without discrepancies, which depend on its page."""
-    return {key: value for key, value in spec.items() if key != "discrepancies"}
+    """Return a draft without discrepancies, which depend on its page; its rules in an order of their own."""
+    facts_of_spec = {key: value for key, value in spec.items() if key != "discrepancies"}
+    return facts_of_spec | {"rules": sorted(spec.get("rules", []), key=str)}
+
+
+def test_draft_has_every_rule_of_page() -> None:
+    """A golden spec uses every kind of rule; all are stated on its page, and drafted from it."""
+    spec = YAML(typ="safe", pure=True).load(EVERY_RULE.read_text("utf-8"))
+    content = reduce_to_page(spec)
+    content["rules"] = spec["rules"]
+    assert differences(facts(read_draft(page(content))), facts(content)) == []
 
 
 @SOME_PAGES

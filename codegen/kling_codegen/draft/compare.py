@@ -59,9 +59,7 @@ def compare_page(text: str, document: str, spec: Spec) -> Comparison:
     if draft.page.slug != spec.slug:
         raise NotAPage(f"it is the page of {draft.page.slug}, the spec is that of {spec.slug}")
     content = spec.model_dump(by_alias=True, exclude_unset=True)
-    before, after = (
-        dict(list_parameters(side["input"]["properties"])) for side in (content, draft.content)
-    )
+    before, after = (dict(list_parameters(side["input"]["properties"])) for side in (content, draft.content))
     renames = find_renames(before, after)
     filled = aligned = fill_draft(draft, draft.content, spec)
     if renames:

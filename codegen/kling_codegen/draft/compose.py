@@ -11,9 +11,10 @@ from pydantic import ValidationError
 
 from kling_codegen.draft import example, prose
 from kling_codegen.draft.evidence import NO_EVIDENCE, Evidence
-from kling_codegen.draft.nesting import nest
+from kling_codegen.draft.nesting import Node, nest
 from kling_codegen.draft.notes import Note, Notes
 from kling_codegen.draft.page import KINDS, MAKES, Page, read_page
+from kling_codegen.draft.parameters import collect_schemas
 from kling_codegen.draft.prose import Schema
 from kling_codegen.draft.table import Table, short_number
 from kling_codegen.draft.write import to_yaml
@@ -52,7 +53,7 @@ def draft_spec(text: str, document: str, read: date, evidence: Evidence = NO_EVI
     inside = table.read_level(tree, "", page.sent)
     properties, blocks = inside["properties"], [node.block for node in tree]
     _check_tagline(page, notes)
-    rules = [rule for block in blocks for rule in prose.find_conditions(block, inside, page, notes)]
+    rules = [rule for node in tree for rule in _read_rules(node, inside, page, notes)]
     rules += [*prose.find_references(page, blocks, properties, notes), *table.rules]
     # Two parameters that exclude each other may both state the rule.
     rules = [rule for index, rule in enumerate(rules) if rule not in rules[:index]]
@@ -72,6 +73,14 @@ def draft_spec(text: str, document: str, read: date, evidence: Evidence = NO_EVI
     }
     _check(spec, page, notes)
     return Draft(to_yaml(spec), sorted(set(notes.all)), spec, page, notes)
+
+
+def _read_rules(node: Node, inside: Schema, page: Page, notes: Notes) -> list[Schema]:
+    """Return the rules that the description of a parameter states."""
+    sentences: list[str] = []
+    schemas = collect_schemas(inside["properties"])
+    stated = list(prose.find_stated_rules(node, node.block.name, schemas, notes, sentences))
+    return [*stated, *prose.find_conditions(node.block, sentences, inside, page, notes)]
 
 
 def _check_tagline(page: Page, notes: Notes) -> None:

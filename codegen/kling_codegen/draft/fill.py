@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from pydantic import ValidationError
@@ -13,13 +13,12 @@ from kling_codegen.draft.page import NotAPage
 from kling_codegen.draft.table import STATED
 from kling_codegen.keywords import ANNOTATIONS, bare_kind
 from kling_codegen.language import Spec
-from kling_codegen.rules.rule import iter_conditions
+from kling_codegen.rules.condition import Condition
+from kling_codegen.rules.rule import Rule, iter_conditions
 from kling_codegen.schema import Input
 
-# The rules that sentences of a page become; any other rule of a spec stands on a decision of its author.
-DRAFTED_RULES: Final = frozenset(
-    {"at_least_one_of", "exactly_one_of", "max_bytes", "mutually_exclusive", "references", "requires"}
-)
+# Sentences state these in so many ways that one without a rule in the draft proves nothing.
+_HARD_RULES: Final = frozenset({"when", "sum"})
 _LIMITS: Final = ("minLength", "maxLength", "minItems", "maxItems")
 
 
@@ -42,7 +41,8 @@ def fill_draft(draft: Draft, content: Mapping[str, Any], spec: Spec) -> Spec:
         if is_shown:
             old[fact] = content[fact]
     inside = _fill_object(old["input"], content["input"], "", draft.gaps)
-    old |= {"input": inside, "rules": [*content.get("rules", ()), *_kept_rules(spec, inside, draft.gaps)]}
+    rules = content.get("rules", [])
+    old |= {"input": inside, "rules": [*rules, *_kept_rules(spec, inside, rules, draft.gaps)]}
     filled = strip_texts(old)
     if problems := find_problems(filled):
         at, problem = problems[0]
@@ -81,9 +81,7 @@ def _fill_schema(old: Mapping[str, Any], new: Mapping[str, Any], path: str, gaps
     is_same_kind = bare_kind(old["type"]) == bare_kind(new["type"])
     fits = is_same_kind and ("format" in old) == ("format" in new)
     keywords = {key: part for key, part in new.items() if key in STATED}
-    keywords |= {
-        key: part for key, part in old.items() if key not in STATED and (fits or key in ANNOTATIONS)
-    }
+    keywords |= {key: part for key, part in old.items() if key not in STATED and (fits or key in ANNOTATIONS)}
     if is_same_kind:
         unread = _LIMITS if path in gaps.unread else ()
         values = _fitting_values(old, new) if path in gaps.undecided else {}
@@ -98,6 +96,10 @@ def _fill_schema(old: Mapping[str, Any], new: Mapping[str, Any], path: str, gaps
     return keywords
 
 
+def _find_subject(key: str, condition: Condition) -> tuple[str, frozenset[str]]:
+    return key, frozenset(name for _, name in condition.parameters())
+
+
 def _fitting_values(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:
     """Return the allowed values and the default of the spec, if those that were read fit beside them."""
     values = {key: old[key] for key in ("enum", "default") if key in old}
@@ -106,16 +108,20 @@ def _fitting_values(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str,
     return values if is_fitting else {}
 
 
-def _kept_rules(spec: Spec, inside: Mapping[str, Any], gaps: Notes) -> Iterator[dict[str, Any]]:
+def _kept_rules(
+    spec: Spec, inside: Mapping[str, Any], drafted: Sequence[Any], gaps: Notes
+) -> Iterator[dict[str, Any]]:
     """Yield the rules of the spec that the page may state in a sentence that was not understood."""
     try:
         parameters = Input.model_validate(inside)
+        subjects = [_find_subject(*part) for part in iter_conditions(map(Rule.model_validate, drafted))]
     except ValidationError:
         return  # `find_problems` reports it
     for rule in spec.rules:
         for key, condition in iter_conditions([rule]):
-            names = {name for _, name in condition.parameters()}
-            is_kept = key not in DRAFTED_RULES or names & gaps.unread or gaps.cut_line
+            subject = _find_subject(key, condition)
+            is_unclear = key in _HARD_RULES and subject not in subjects
+            is_kept = is_unclear or subject[1] & gaps.unread or gaps.cut_line
             # A rule about a parameter that is gone, or has another type, goes with it.
             if is_kept and not any(rule.reference_errors(parameters.properties, parameters.required)):
                 yield rule.model_dump(by_alias=True, exclude_unset=True)

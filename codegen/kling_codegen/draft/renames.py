@@ -16,7 +16,9 @@ Parameters = Mapping[str, Mapping[str, Any]]
 """The schemas of parameters by their paths, such as elements.label."""
 
 
-def list_parameters(properties: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Mapping[str, Any]]]:
+def list_parameters(
+    properties: Mapping[str, Any], prefix: str = ""
+) -> Iterator[tuple[str, Mapping[str, Any]]]:
     """Yield the path and the schema of each parameter, those within objects too."""
     for name, schema in properties.items():
         yield f"{prefix}{name}", schema
@@ -59,8 +61,7 @@ def _match_names(
         candidates = [
             (difflib.SequenceMatcher(None, name, new.rpartition(".")[2]).ratio(), new)
             for new in added
-            if new.rpartition(".")[0] == parent
-            and _list_facts(before[path]) == _list_facts(after[new])
+            if new.rpartition(".")[0] == parent and _list_facts(before[path]) == _list_facts(after[new])
         ]
         likeness, best = max(candidates, default=(0.0, ""))
         if likeness >= _LIKENESS or (candidates and len(removed) == len(added) == 1):
