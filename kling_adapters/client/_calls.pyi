@@ -17,12 +17,16 @@ from kling_adapters.models.kling_1_6_text2video import Kling16Text2videoInput
 from kling_adapters.models.kling_2 import Kling2Input
 from kling_adapters.models.kling_2_5_turbo import Kling25TurboInput
 from kling_adapters.models.kling_2_6_standard_motion_control import Kling26StandardMotionControlInput
+from kling_adapters.models.kling_3_image2image import Kling3Image2imageInput
 from kling_adapters.models.kling_3_pro_image2video import Kling3ProImage2videoInput
+from kling_adapters.models.kling_3_text2image import Kling3Text2imageInput
 from kling_adapters.models.kling_bloombloom import KlingBloombloomInput
 from kling_adapters.models.kling_o1 import KlingO1Input
 from kling_adapters.models.kling_o1_image_to_video import KlingO1ImageToVideoInput
 from kling_adapters.models.kling_o1_reference_image_to_video import KlingO1ReferenceImageToVideoInput
 from kling_adapters.models.kling_o1_video_to_video_edit import KlingO1VideoToVideoEditInput
+from kling_adapters.models.kling_v1_standard_ai_avatar import KlingV1StandardAiAvatarInput
+from kling_adapters.models.kling_v2_pro_avatar import KlingV2ProAvatarInput
 from kling_adapters.schema.params import Params
 
 class SyncCalls(CallFlows[SyncDriver, Job, Result, GatewayTransport], metaclass=ABCMeta):
@@ -89,6 +93,18 @@ class SyncCalls(CallFlows[SyncDriver, Job, Result, GatewayTransport], metaclass=
     @overload
     def submit(
         self,
+        model: Literal["kling-3-image2image"],
+        /,
+        *,
+        save_to: str | PathLike[str] | None = None,
+        timeout: float | None = None,
+        tag: str | None = None,
+        extra: Extra = None,
+        **params: Unpack[Kling3Image2imageInput],
+    ) -> Job: ...
+    @overload
+    def submit(
+        self,
         model: Literal["kling-3-pro-image2video"],
         /,
         *,
@@ -97,6 +113,18 @@ class SyncCalls(CallFlows[SyncDriver, Job, Result, GatewayTransport], metaclass=
         tag: str | None = None,
         extra: Extra = None,
         **params: Unpack[Kling3ProImage2videoInput],
+    ) -> Job: ...
+    @overload
+    def submit(
+        self,
+        model: Literal["kling-3-text2image"],
+        /,
+        *,
+        save_to: str | PathLike[str] | None = None,
+        timeout: float | None = None,
+        tag: str | None = None,
+        extra: Extra = None,
+        **params: Unpack[Kling3Text2imageInput],
     ) -> Job: ...
     @overload
     def submit(
@@ -157,6 +185,30 @@ class SyncCalls(CallFlows[SyncDriver, Job, Result, GatewayTransport], metaclass=
         tag: str | None = None,
         extra: Extra = None,
         **params: Unpack[KlingO1VideoToVideoEditInput],
+    ) -> Job: ...
+    @overload
+    def submit(
+        self,
+        model: Literal["kling-v1-standard-ai-avatar"],
+        /,
+        *,
+        save_to: str | PathLike[str] | None = None,
+        timeout: float | None = None,
+        tag: str | None = None,
+        extra: Extra = None,
+        **params: Unpack[KlingV1StandardAiAvatarInput],
+    ) -> Job: ...
+    @overload
+    def submit(
+        self,
+        model: Literal["kling-v2-pro-avatar"],
+        /,
+        *,
+        save_to: str | PathLike[str] | None = None,
+        timeout: float | None = None,
+        tag: str | None = None,
+        extra: Extra = None,
+        **params: Unpack[KlingV2ProAvatarInput],
     ) -> Job: ...
     @overload
     def submit(
@@ -232,6 +284,18 @@ class SyncCalls(CallFlows[SyncDriver, Job, Result, GatewayTransport], metaclass=
     @overload
     def run(
         self,
+        model: Literal["kling-3-image2image"],
+        /,
+        *,
+        save_to: str | PathLike[str] | None = None,
+        timeout: float | None = None,
+        tag: str | None = None,
+        extra: Extra = None,
+        **params: Unpack[Kling3Image2imageInput],
+    ) -> Result: ...
+    @overload
+    def run(
+        self,
         model: Literal["kling-3-pro-image2video"],
         /,
         *,
@@ -240,6 +304,18 @@ class SyncCalls(CallFlows[SyncDriver, Job, Result, GatewayTransport], metaclass=
         tag: str | None = None,
         extra: Extra = None,
         **params: Unpack[Kling3ProImage2videoInput],
+    ) -> Result: ...
+    @overload
+    def run(
+        self,
+        model: Literal["kling-3-text2image"],
+        /,
+        *,
+        save_to: str | PathLike[str] | None = None,
+        timeout: float | None = None,
+        tag: str | None = None,
+        extra: Extra = None,
+        **params: Unpack[Kling3Text2imageInput],
     ) -> Result: ...
     @overload
     def run(
@@ -300,6 +376,30 @@ class SyncCalls(CallFlows[SyncDriver, Job, Result, GatewayTransport], metaclass=
         tag: str | None = None,
         extra: Extra = None,
         **params: Unpack[KlingO1VideoToVideoEditInput],
+    ) -> Result: ...
+    @overload
+    def run(
+        self,
+        model: Literal["kling-v1-standard-ai-avatar"],
+        /,
+        *,
+        save_to: str | PathLike[str] | None = None,
+        timeout: float | None = None,
+        tag: str | None = None,
+        extra: Extra = None,
+        **params: Unpack[KlingV1StandardAiAvatarInput],
+    ) -> Result: ...
+    @overload
+    def run(
+        self,
+        model: Literal["kling-v2-pro-avatar"],
+        /,
+        *,
+        save_to: str | PathLike[str] | None = None,
+        timeout: float | None = None,
+        tag: str | None = None,
+        extra: Extra = None,
+        **params: Unpack[KlingV2ProAvatarInput],
     ) -> Result: ...
     @overload
     def run(
@@ -375,6 +475,18 @@ class SyncCalls(CallFlows[SyncDriver, Job, Result, GatewayTransport], metaclass=
     @overload
     def run_direct(
         self,
+        model: Literal["kling-3-image2image"],
+        /,
+        *,
+        save_to: str | PathLike[str] | None = None,
+        timeout: float | None = None,
+        tag: str | None = None,
+        extra: Extra = None,
+        **params: Unpack[Kling3Image2imageInput],
+    ) -> Result: ...
+    @overload
+    def run_direct(
+        self,
         model: Literal["kling-3-pro-image2video"],
         /,
         *,
@@ -383,6 +495,18 @@ class SyncCalls(CallFlows[SyncDriver, Job, Result, GatewayTransport], metaclass=
         tag: str | None = None,
         extra: Extra = None,
         **params: Unpack[Kling3ProImage2videoInput],
+    ) -> Result: ...
+    @overload
+    def run_direct(
+        self,
+        model: Literal["kling-3-text2image"],
+        /,
+        *,
+        save_to: str | PathLike[str] | None = None,
+        timeout: float | None = None,
+        tag: str | None = None,
+        extra: Extra = None,
+        **params: Unpack[Kling3Text2imageInput],
     ) -> Result: ...
     @overload
     def run_direct(
@@ -443,6 +567,30 @@ class SyncCalls(CallFlows[SyncDriver, Job, Result, GatewayTransport], metaclass=
         tag: str | None = None,
         extra: Extra = None,
         **params: Unpack[KlingO1VideoToVideoEditInput],
+    ) -> Result: ...
+    @overload
+    def run_direct(
+        self,
+        model: Literal["kling-v1-standard-ai-avatar"],
+        /,
+        *,
+        save_to: str | PathLike[str] | None = None,
+        timeout: float | None = None,
+        tag: str | None = None,
+        extra: Extra = None,
+        **params: Unpack[KlingV1StandardAiAvatarInput],
+    ) -> Result: ...
+    @overload
+    def run_direct(
+        self,
+        model: Literal["kling-v2-pro-avatar"],
+        /,
+        *,
+        save_to: str | PathLike[str] | None = None,
+        timeout: float | None = None,
+        tag: str | None = None,
+        extra: Extra = None,
+        **params: Unpack[KlingV2ProAvatarInput],
     ) -> Result: ...
     @overload
     def run_direct(
@@ -522,6 +670,18 @@ class AsyncCalls(CallFlows[AsyncDriver, AsyncJob, AsyncResult, AsyncGatewayTrans
     @overload
     async def submit(
         self,
+        model: Literal["kling-3-image2image"],
+        /,
+        *,
+        save_to: str | PathLike[str] | None = None,
+        timeout: float | None = None,
+        tag: str | None = None,
+        extra: Extra = None,
+        **params: Unpack[Kling3Image2imageInput],
+    ) -> AsyncJob: ...
+    @overload
+    async def submit(
+        self,
         model: Literal["kling-3-pro-image2video"],
         /,
         *,
@@ -530,6 +690,18 @@ class AsyncCalls(CallFlows[AsyncDriver, AsyncJob, AsyncResult, AsyncGatewayTrans
         tag: str | None = None,
         extra: Extra = None,
         **params: Unpack[Kling3ProImage2videoInput],
+    ) -> AsyncJob: ...
+    @overload
+    async def submit(
+        self,
+        model: Literal["kling-3-text2image"],
+        /,
+        *,
+        save_to: str | PathLike[str] | None = None,
+        timeout: float | None = None,
+        tag: str | None = None,
+        extra: Extra = None,
+        **params: Unpack[Kling3Text2imageInput],
     ) -> AsyncJob: ...
     @overload
     async def submit(
@@ -590,6 +762,30 @@ class AsyncCalls(CallFlows[AsyncDriver, AsyncJob, AsyncResult, AsyncGatewayTrans
         tag: str | None = None,
         extra: Extra = None,
         **params: Unpack[KlingO1VideoToVideoEditInput],
+    ) -> AsyncJob: ...
+    @overload
+    async def submit(
+        self,
+        model: Literal["kling-v1-standard-ai-avatar"],
+        /,
+        *,
+        save_to: str | PathLike[str] | None = None,
+        timeout: float | None = None,
+        tag: str | None = None,
+        extra: Extra = None,
+        **params: Unpack[KlingV1StandardAiAvatarInput],
+    ) -> AsyncJob: ...
+    @overload
+    async def submit(
+        self,
+        model: Literal["kling-v2-pro-avatar"],
+        /,
+        *,
+        save_to: str | PathLike[str] | None = None,
+        timeout: float | None = None,
+        tag: str | None = None,
+        extra: Extra = None,
+        **params: Unpack[KlingV2ProAvatarInput],
     ) -> AsyncJob: ...
     @overload
     async def submit(
@@ -665,6 +861,18 @@ class AsyncCalls(CallFlows[AsyncDriver, AsyncJob, AsyncResult, AsyncGatewayTrans
     @overload
     async def run(
         self,
+        model: Literal["kling-3-image2image"],
+        /,
+        *,
+        save_to: str | PathLike[str] | None = None,
+        timeout: float | None = None,
+        tag: str | None = None,
+        extra: Extra = None,
+        **params: Unpack[Kling3Image2imageInput],
+    ) -> AsyncResult: ...
+    @overload
+    async def run(
+        self,
         model: Literal["kling-3-pro-image2video"],
         /,
         *,
@@ -673,6 +881,18 @@ class AsyncCalls(CallFlows[AsyncDriver, AsyncJob, AsyncResult, AsyncGatewayTrans
         tag: str | None = None,
         extra: Extra = None,
         **params: Unpack[Kling3ProImage2videoInput],
+    ) -> AsyncResult: ...
+    @overload
+    async def run(
+        self,
+        model: Literal["kling-3-text2image"],
+        /,
+        *,
+        save_to: str | PathLike[str] | None = None,
+        timeout: float | None = None,
+        tag: str | None = None,
+        extra: Extra = None,
+        **params: Unpack[Kling3Text2imageInput],
     ) -> AsyncResult: ...
     @overload
     async def run(
@@ -733,6 +953,30 @@ class AsyncCalls(CallFlows[AsyncDriver, AsyncJob, AsyncResult, AsyncGatewayTrans
         tag: str | None = None,
         extra: Extra = None,
         **params: Unpack[KlingO1VideoToVideoEditInput],
+    ) -> AsyncResult: ...
+    @overload
+    async def run(
+        self,
+        model: Literal["kling-v1-standard-ai-avatar"],
+        /,
+        *,
+        save_to: str | PathLike[str] | None = None,
+        timeout: float | None = None,
+        tag: str | None = None,
+        extra: Extra = None,
+        **params: Unpack[KlingV1StandardAiAvatarInput],
+    ) -> AsyncResult: ...
+    @overload
+    async def run(
+        self,
+        model: Literal["kling-v2-pro-avatar"],
+        /,
+        *,
+        save_to: str | PathLike[str] | None = None,
+        timeout: float | None = None,
+        tag: str | None = None,
+        extra: Extra = None,
+        **params: Unpack[KlingV2ProAvatarInput],
     ) -> AsyncResult: ...
     @overload
     async def run(
@@ -808,6 +1052,18 @@ class AsyncCalls(CallFlows[AsyncDriver, AsyncJob, AsyncResult, AsyncGatewayTrans
     @overload
     async def run_direct(
         self,
+        model: Literal["kling-3-image2image"],
+        /,
+        *,
+        save_to: str | PathLike[str] | None = None,
+        timeout: float | None = None,
+        tag: str | None = None,
+        extra: Extra = None,
+        **params: Unpack[Kling3Image2imageInput],
+    ) -> AsyncResult: ...
+    @overload
+    async def run_direct(
+        self,
         model: Literal["kling-3-pro-image2video"],
         /,
         *,
@@ -816,6 +1072,18 @@ class AsyncCalls(CallFlows[AsyncDriver, AsyncJob, AsyncResult, AsyncGatewayTrans
         tag: str | None = None,
         extra: Extra = None,
         **params: Unpack[Kling3ProImage2videoInput],
+    ) -> AsyncResult: ...
+    @overload
+    async def run_direct(
+        self,
+        model: Literal["kling-3-text2image"],
+        /,
+        *,
+        save_to: str | PathLike[str] | None = None,
+        timeout: float | None = None,
+        tag: str | None = None,
+        extra: Extra = None,
+        **params: Unpack[Kling3Text2imageInput],
     ) -> AsyncResult: ...
     @overload
     async def run_direct(
@@ -876,6 +1144,30 @@ class AsyncCalls(CallFlows[AsyncDriver, AsyncJob, AsyncResult, AsyncGatewayTrans
         tag: str | None = None,
         extra: Extra = None,
         **params: Unpack[KlingO1VideoToVideoEditInput],
+    ) -> AsyncResult: ...
+    @overload
+    async def run_direct(
+        self,
+        model: Literal["kling-v1-standard-ai-avatar"],
+        /,
+        *,
+        save_to: str | PathLike[str] | None = None,
+        timeout: float | None = None,
+        tag: str | None = None,
+        extra: Extra = None,
+        **params: Unpack[KlingV1StandardAiAvatarInput],
+    ) -> AsyncResult: ...
+    @overload
+    async def run_direct(
+        self,
+        model: Literal["kling-v2-pro-avatar"],
+        /,
+        *,
+        save_to: str | PathLike[str] | None = None,
+        timeout: float | None = None,
+        tag: str | None = None,
+        extra: Extra = None,
+        **params: Unpack[KlingV2ProAvatarInput],
     ) -> AsyncResult: ...
     @overload
     async def run_direct(

@@ -24,11 +24,13 @@ def dump_set_fields(value: Any) -> Any:
     """Return the set fields by the gateway's names. Unlike model_dump(), keep local media as it is."""
     if isinstance(value, BaseModel):
         aliases = {name: field.alias or name for name, field in type(value).model_fields.items()}
-        return {
+        members = {
             aliases.get(name, name): dump_set_fields(member)
             for name, member in vars(value).items()
             if name in value.model_fields_set and member is not MISSING
         }
+        # The unknown parameters of a partial model.
+        return {**members, **(value.model_extra or {})}
     if isinstance(value, list | tuple):
         return [dump_set_fields(item) for item in cast("Sequence[Any]", value)]
     return value

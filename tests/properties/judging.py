@@ -14,7 +14,7 @@ from typing import Any
 
 import jsonschema_rs
 
-from kling_adapters import ConfigError, DeprecatedParameter, Params, ParamsInvalid
+from kling_adapters import ConfigError, DeprecatedParameter, Params, ParamsInvalid, UnknownParameter
 
 from .differences import DIFFERENCES, UPLOADED, Difference, is_json
 from .edits import Edit, Place, edits
@@ -55,6 +55,7 @@ class Judge:
 
     def __init__(self, schema: Schema, model: type[Params]) -> None:
         self.judged = self.accepted = 0
+        self._has_warned = False
         self._schema = schema
         self._model = model
         # `allOf` has rules, which `prose_rules.py` judges with their paths; `test_verdicts.py` compares the two.
@@ -72,13 +73,19 @@ class Judge:
         self.accepted += 1
         if verdict.broken:
             return Disagreement(body, f"it accepts what breaks {sorted(verdict.broken)}")
+        if self._has_warned != bool(verdict.plain.keys() - self._schema["properties"].keys()):
+            return Disagreement(body, "it warns once of unknown parameters, or not, in the wrong case")
         wrong = self._wrong_to_send(params, verdict.plain)
         return Disagreement(body, wrong) if wrong else None
 
     def _validate(self, body: Any) -> Params:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always", UnknownParameter)
             warnings.simplefilter("ignore", DeprecatedParameter)
-            return self._model.model_validate(body)
+            params = self._model.model_validate(body)
+        self._has_warned = [warning.category for warning in caught] == [UnknownParameter]
+        assert self._has_warned or not caught
+        return params
 
     def verdict(self, body: Any, differences: Sequence[Difference] = DIFFERENCES) -> Verdict:
         """Judge a body for a validator with these differences from the schema."""
@@ -209,7 +216,7 @@ class _Reading:
         if isinstance(value, dict) and "properties" in schema:
             parts = schema["properties"]
             return {
-                name: self.read(parts[name], member) if name in parts else member
+                name: self.read(parts[name], member) if name in parts else _with_lists(member)
                 for name, member in value.items()
             }
         return value
@@ -227,12 +234,35 @@ class _Reading:
         if isinstance(value, dict):
             parts = schema["properties"]
             self.broken.update(_path((*place, name)) for name in value if not isinstance(name, str))
+            if schema.get("additionalProperties", False):
+                # A partial model takes any JSON under an unknown name, and nothing else.
+                unknown = {name: value[name] for name in value if isinstance(name, str) and name not in parts}
+                self.broken.update(
+                    _path((*place, name)) for name in unknown if not _is_json_throughout(unknown[name])
+                )
             return {
                 name: self.as_json(parts[name], member, (*place, name)) if name in parts else None
                 for name, member in value.items()
                 if isinstance(name, str)
             }
         return value
+
+
+def _is_json_throughout(value: Any) -> bool:
+    if isinstance(value, list | tuple):
+        return all(map(_is_json_throughout, value))
+    if isinstance(value, dict):
+        return all(isinstance(name, str) and is_json(name) for name in value) and all(
+            map(_is_json_throughout, value.values())
+        )
+    return is_json(value)
+
+
+def _with_lists(value: Any) -> Any:
+    """Return a value with lists for tuples, at any depth."""
+    if isinstance(value, dict):
+        return {name: _with_lists(member) for name, member in value.items()}
+    return [_with_lists(item) for item in value] if isinstance(value, list | tuple) else value
 
 
 def _paths(error: jsonschema_rs.ValidationError) -> Iterator[str]:

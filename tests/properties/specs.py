@@ -109,7 +109,7 @@ def numbers(kind: str) -> SearchStrategy[Any]:
 
 
 @st.composite
-def schemas(draw: DrawFn, depth: int = 0, *, is_item: bool = False) -> Schema:  # noqa: C901, PLR0912, PLR0915  one case a kind
+def schemas(draw: DrawFn, depth: int = 0, *, is_item: bool = False) -> Schema:  # noqa: C901, PLR0912  one case a kind
     """Draw one parameter, or an item of a list."""
     kind = draw(st.sampled_from(KINDS if depth < 3 else KINDS[:5]))
     schema: Schema = {"type": kind}
@@ -127,8 +127,7 @@ def schemas(draw: DrawFn, depth: int = 0, *, is_item: bool = False) -> Schema:  
                 schema["or"] = draw(lists(depth))
         case "uri":
             schema = {"type": "string", "format": "uri"}
-            if media := draw(st.sampled_from([None, "image", "video", "audio"])):
-                schema["media"] = media
+            schema |= draw(st.sampled_from([{}, *({"media": kind} for kind in ("image", "video", "audio"))]))
         case "integer" | "number":
             if kind == "integer" and draw(st.booleans()):
                 choices = numbers("integer").filter(lambda n: -(2**63) <= n < 2**63)
@@ -522,6 +521,8 @@ def documents(draw: DrawFn) -> Spec:
             "unit": draw(units),
             **draw(st.sampled_from([{}, {"approximate": True}])),
         }
+    if draw(st.integers(0, 3)) == 0:
+        spec["source"]["unseen"] = draw(texts())
     if draw(st.booleans()):
         shown = st.fixed_dictionaries({"document": texts(30), "shows": texts()})
         spec["source"]["evidence"] = draw(st.lists(shown, min_size=1, max_size=2))

@@ -610,6 +610,8 @@ def test_documentation_page_agrees(model: Model) -> None:
     rules = re.search(r"^## Rules\n\n(.*?)\n\n", page, re.DOTALL | re.MULTILINE)
     lines = [unescape(line).removeprefix("- ") for line in rules[1].splitlines()] if rules else []
     assert has_rules(lines, model)
+    unseen = re.search(r"^No stored copy .* Unseen: (.*)\. So a parameter", unescape(page), re.MULTILINE)
+    assert (unseen and unseen[1]) == about["source"].get("unseen")
     rows = markdown_table(page, "Where the source contradicts itself")
     assert [[remove_spaces(unescape(cell)) for cell in row] for row in rows] == discrepancies(model)
     assert f"<{about['source']['page']}>, read {about['source']['read']}." in page
@@ -634,6 +636,8 @@ def test_kling_show_agrees(model: Model, golden_runtime: Path) -> None:
         f"returns {about['returns']}; usual time {usual(about['latency_seconds'])}{price(about)}"
         f"; from {about['source']['page']}"
     )
+    unseen = re.search(r"^No stored copy .* Unseen: (.*?)\. A parameter", text, re.MULTILINE)
+    assert (unseen and unseen[1]) == about["source"].get("unseen")
     rules = re.search(r"^Rules:\n(.*?)(?=^\S|\Z)", text, re.DOTALL | re.MULTILINE)
     assert has_rules([line.strip() for line in rules[1].strip().splitlines()] if rules else [], model)
     is_runnable = bool(model.schema["examples"]) and "retired" not in about

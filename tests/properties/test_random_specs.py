@@ -180,8 +180,10 @@ def is_named_otherwise(schema: Any, body: Any) -> bool:
 def assert_agreement(spec: Spec, model: type[Params], schema: dict[str, Any]) -> None:
     """Compare a spec with its generated class, adapter and packaged schema."""
     adapter = model.adapter
-    described = (adapter.slug, adapter.title, adapter.returns, adapter.latency)
-    assert described == (spec["slug"], spec["title"], spec["returns"], spec["latency_seconds"])
+    described = (adapter.slug, adapter.title, adapter.returns, adapter.latency, adapter.unseen)
+    unseen = spec["source"].get("unseen")
+    assert described == (spec["slug"], spec["title"], spec["returns"], spec["latency_seconds"], unseen)
+    assert schema["additionalProperties"] is (unseen is not None)
     assert list(map(rule_of, adapter.rules)) == [plain_rule(rule) for rule in spec.get("rules", [])]
     assert differences(properties_of_model(model), properties_of_spec(spec["input"])) == []
     assert plain(schema["properties"]) == spec["input"]["properties"]

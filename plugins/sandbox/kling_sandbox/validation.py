@@ -103,6 +103,9 @@ def _canonicalize(schema: Schema, value: Any) -> Any:
 
 def _add_defaults(schema: Schema, value: Any) -> Any:
     """Return a valid value with the documented defaults of unset parameters, of nested ones, too."""
+    if not schema:
+        # An unknown parameter of a partial model.
+        return value
     if isinstance(value, list):
         items: list[Any] = value
         return [_add_defaults(schema["items"], item) for item in items]
@@ -111,7 +114,7 @@ def _add_defaults(schema: Schema, value: Any) -> Any:
     parts: Mapping[str, Schema] = schema["properties"]
     defaults = {name: part["default"] for name, part in parts.items() if "default" in part}
     members: dict[str, Any] = value
-    return defaults | {name: _add_defaults(parts[name], member) for name, member in members.items()}
+    return defaults | {name: _add_defaults(parts.get(name, {}), member) for name, member in members.items()}
 
 
 def _requires(rule: Schema, body: Schema, values: Schema) -> Iterator[str]:

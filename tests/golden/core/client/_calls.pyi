@@ -15,6 +15,7 @@ from kling_adapters.driver.sync import SyncDriver
 from kling_adapters.models.corners import CornersInput
 from kling_adapters.models.every_rule import EveryRuleInput
 from kling_adapters.models.full_1_5 import Full15Input
+from kling_adapters.models.partial import PartialInput
 from kling_adapters.models.plain import PlainInput
 from kling_adapters.schema.params import Params
 
@@ -58,6 +59,18 @@ class SyncCalls(CallFlows[SyncDriver, Job, Result, GatewayTransport], metaclass=
     @overload
     def submit(
         self,
+        model: Literal["partial"],
+        /,
+        *,
+        save_to: str | PathLike[str] | None = None,
+        timeout: float | None = None,
+        tag: str | None = None,
+        extra: Extra = None,
+        **params: Unpack[PartialInput],
+    ) -> Job: ...
+    @overload
+    def submit(
+        self,
         model: Literal["plain"],
         /,
         *,
@@ -117,6 +130,18 @@ class SyncCalls(CallFlows[SyncDriver, Job, Result, GatewayTransport], metaclass=
     @overload
     def run(
         self,
+        model: Literal["partial"],
+        /,
+        *,
+        save_to: str | PathLike[str] | None = None,
+        timeout: float | None = None,
+        tag: str | None = None,
+        extra: Extra = None,
+        **params: Unpack[PartialInput],
+    ) -> Result: ...
+    @overload
+    def run(
+        self,
         model: Literal["plain"],
         /,
         *,
@@ -172,6 +197,18 @@ class SyncCalls(CallFlows[SyncDriver, Job, Result, GatewayTransport], metaclass=
         tag: str | None = None,
         extra: Extra = None,
         **params: Unpack[Full15Input],
+    ) -> Result: ...
+    @overload
+    def run_direct(
+        self,
+        model: Literal["partial"],
+        /,
+        *,
+        save_to: str | PathLike[str] | None = None,
+        timeout: float | None = None,
+        tag: str | None = None,
+        extra: Extra = None,
+        **params: Unpack[PartialInput],
     ) -> Result: ...
     @overload
     def run_direct(
@@ -239,6 +276,18 @@ class AsyncCalls(CallFlows[AsyncDriver, AsyncJob, AsyncResult, AsyncGatewayTrans
     @overload
     async def submit(
         self,
+        model: Literal["partial"],
+        /,
+        *,
+        save_to: str | PathLike[str] | None = None,
+        timeout: float | None = None,
+        tag: str | None = None,
+        extra: Extra = None,
+        **params: Unpack[PartialInput],
+    ) -> AsyncJob: ...
+    @overload
+    async def submit(
+        self,
         model: Literal["plain"],
         /,
         *,
@@ -298,6 +347,18 @@ class AsyncCalls(CallFlows[AsyncDriver, AsyncJob, AsyncResult, AsyncGatewayTrans
     @overload
     async def run(
         self,
+        model: Literal["partial"],
+        /,
+        *,
+        save_to: str | PathLike[str] | None = None,
+        timeout: float | None = None,
+        tag: str | None = None,
+        extra: Extra = None,
+        **params: Unpack[PartialInput],
+    ) -> AsyncResult: ...
+    @overload
+    async def run(
+        self,
         model: Literal["plain"],
         /,
         *,
@@ -353,6 +414,18 @@ class AsyncCalls(CallFlows[AsyncDriver, AsyncJob, AsyncResult, AsyncGatewayTrans
         tag: str | None = None,
         extra: Extra = None,
         **params: Unpack[Full15Input],
+    ) -> AsyncResult: ...
+    @overload
+    async def run_direct(
+        self,
+        model: Literal["partial"],
+        /,
+        *,
+        save_to: str | PathLike[str] | None = None,
+        timeout: float | None = None,
+        tag: str | None = None,
+        extra: Extra = None,
+        **params: Unpack[PartialInput],
     ) -> AsyncResult: ...
     @overload
     async def run_direct(
