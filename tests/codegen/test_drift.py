@@ -122,7 +122,7 @@ def test_retired_model_may_be_missing_but_not_offered(drift: Drift) -> None:
     spec = specs / "kling-2.yaml"
     text = spec.read_text(encoding="utf-8").replace("source:", "retired: {since: 2026-11-01}\nsource:", 1)
     spec.write_text(text, encoding="utf-8")
-    assert "| kling-2 |  | `retired \"true\" -> none` |" in drift.run(specs=specs).stdout
+    assert '| kling-2 |  | `retired "true" -> none` |' in drift.run(specs=specs).stdout
     [(name, entries)] = ANSWER.items()
     drift.write_list({name: [entry for entry in entries if entry["slug"] != "kling-2"]})
     assert drift.run(specs=specs).exit_code == 0

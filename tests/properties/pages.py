@@ -221,7 +221,9 @@ def _rule(rule: Schema, content: Spec) -> Iterator[Schema]:
     elif kind == "references":
         # Only these forms are recognised in other text, and they must name a text and a list.
         kinds = [_kind(properties.get(rule_content[key], {})) for key in ("field", "list")]
-        if re.fullmatch(r"@[A-Za-z_]+\{n\}|<<<[A-Za-z]+_\{n\}>>>", rule_content["token"]) and kinds == [
+        if re.fullmatch(
+            r"@[A-Za-z_]+\{n\}|<<<[A-Za-z]+_\{n\}>>>|\([A-Za-z]{3,}\{n\}\)", rule_content["token"]
+        ) and kinds == [
             "string",
             "array",
         ]:

@@ -58,6 +58,8 @@ def draft_spec(text: str, document: str, read: date, evidence: Evidence = NO_EVI
     # Two parameters that exclude each other may both state the rule.
     rules = [rule for index, rule in enumerate(rules) if rule not in rules[:index]]
     source = {"page": MODEL_PAGE.format(slug=page.slug), "document": document, "read": read}
+    if notes.cut_name:
+        source["unseen"] = f"the rest of {notes.cut_name}, the rows after it, and the response type"
     spec: dict[str, Any] = {
         "slug": page.slug,
         "title": page.title,

@@ -72,7 +72,8 @@ def _fill_object(old: Mapping[str, Any], new: Mapping[str, Any], path: str, gaps
         if name not in after and (gaps.cut_line or "deprecated" in schema):
             properties[name] = schema
             required += [name] if name in old.get("required", ()) else []
-    return {"required": required, "properties": properties}
+    names_required = {"required": required} if required or "required" in old else {}
+    return {**names_required, "properties": properties}
 
 
 def _fill_schema(old: Mapping[str, Any], new: Mapping[str, Any], path: str, gaps: Notes) -> dict[str, Any]:
