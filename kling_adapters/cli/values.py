@@ -11,7 +11,8 @@ import json
 import os
 import re
 import stat
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias, cast
@@ -97,10 +98,18 @@ def read_members(
 
 def build_params(entry: CatalogEntry, values: Mapping[str, Any], schema: Mapping[str, Any]) -> Params:
     """Validate parameters. Raises ParamsInvalid with hints for the command line."""
-    try:
+    with explain_problems(schema):
         return entry.load().model_validate(values)
+
+
+@contextmanager
+def explain_problems(schema: Mapping[str, Any]) -> Generator[None]:
+    """Explain invalid parameters with hints for the command line."""
+    try:
+        yield
     except ParamsInvalid as error:
-        raise ParamsInvalid(error.model, [_explain(problem, schema) for problem in error.problems]) from None
+        problems = [_explain(problem, schema) for problem in error.problems]
+        raise ParamsInvalid(error.model, problems, can_be_unchecked=error.can_be_unchecked) from None
 
 
 def text_files_below(folder: Path) -> TextReader:

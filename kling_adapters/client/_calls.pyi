@@ -36,6 +36,7 @@ class SyncCalls(CallFlows[SyncDriver, Job, Result, GatewayTransport], metaclass=
         timeout: float | None = None,
         tag: str | None = None,
         extra: Extra = None,
+        unchecked: Extra = None,
         **params: Unpack[Kling16Image2videoInput],
     ) -> Job: ...
     @overload
@@ -48,6 +49,7 @@ class SyncCalls(CallFlows[SyncDriver, Job, Result, GatewayTransport], metaclass=
         timeout: float | None = None,
         tag: str | None = None,
         extra: Extra = None,
+        unchecked: Extra = None,
         **params: Unpack[Kling16Text2videoInput],
     ) -> Job: ...
     @overload
@@ -60,6 +62,7 @@ class SyncCalls(CallFlows[SyncDriver, Job, Result, GatewayTransport], metaclass=
         timeout: float | None = None,
         tag: str | None = None,
         extra: Extra = None,
+        unchecked: Extra = None,
         **params: Unpack[Kling2Input],
     ) -> Job: ...
     @overload
@@ -72,6 +75,7 @@ class SyncCalls(CallFlows[SyncDriver, Job, Result, GatewayTransport], metaclass=
         timeout: float | None = None,
         tag: str | None = None,
         extra: Extra = None,
+        unchecked: Extra = None,
         **params: Unpack[Kling25TurboInput],
     ) -> Job: ...
     @overload
@@ -84,6 +88,7 @@ class SyncCalls(CallFlows[SyncDriver, Job, Result, GatewayTransport], metaclass=
         timeout: float | None = None,
         tag: str | None = None,
         extra: Extra = None,
+        unchecked: Extra = None,
         **params: Unpack[Kling26StandardMotionControlInput],
     ) -> Job: ...
     @overload
@@ -96,6 +101,7 @@ class SyncCalls(CallFlows[SyncDriver, Job, Result, GatewayTransport], metaclass=
         timeout: float | None = None,
         tag: str | None = None,
         extra: Extra = None,
+        unchecked: Extra = None,
         **params: Unpack[Kling3ProImage2videoInput],
     ) -> Job: ...
     @overload
@@ -108,6 +114,7 @@ class SyncCalls(CallFlows[SyncDriver, Job, Result, GatewayTransport], metaclass=
         timeout: float | None = None,
         tag: str | None = None,
         extra: Extra = None,
+        unchecked: Extra = None,
         **params: Unpack[KlingBloombloomInput],
     ) -> Job: ...
     @overload
@@ -120,6 +127,7 @@ class SyncCalls(CallFlows[SyncDriver, Job, Result, GatewayTransport], metaclass=
         timeout: float | None = None,
         tag: str | None = None,
         extra: Extra = None,
+        unchecked: Extra = None,
         **params: Unpack[KlingO1Input],
     ) -> Job: ...
     @overload
@@ -132,6 +140,7 @@ class SyncCalls(CallFlows[SyncDriver, Job, Result, GatewayTransport], metaclass=
         timeout: float | None = None,
         tag: str | None = None,
         extra: Extra = None,
+        unchecked: Extra = None,
         **params: Unpack[KlingO1ImageToVideoInput],
     ) -> Job: ...
     @overload
@@ -144,6 +153,7 @@ class SyncCalls(CallFlows[SyncDriver, Job, Result, GatewayTransport], metaclass=
         timeout: float | None = None,
         tag: str | None = None,
         extra: Extra = None,
+        unchecked: Extra = None,
         **params: Unpack[KlingO1ReferenceImageToVideoInput],
     ) -> Job: ...
     @overload
@@ -156,6 +166,7 @@ class SyncCalls(CallFlows[SyncDriver, Job, Result, GatewayTransport], metaclass=
         timeout: float | None = None,
         tag: str | None = None,
         extra: Extra = None,
+        unchecked: Extra = None,
         **params: Unpack[KlingO1VideoToVideoEditInput],
     ) -> Job: ...
     @overload
@@ -168,6 +179,7 @@ class SyncCalls(CallFlows[SyncDriver, Job, Result, GatewayTransport], metaclass=
         timeout: float | None = None,
         tag: str | None = None,
         extra: Extra = None,
+        unchecked: Extra = None,
     ) -> Job: ...
     @overload
     def run(
@@ -179,6 +191,7 @@ class SyncCalls(CallFlows[SyncDriver, Job, Result, GatewayTransport], metaclass=
         timeout: float | None = None,
         tag: str | None = None,
         extra: Extra = None,
+        unchecked: Extra = None,
         **params: Unpack[Kling16Image2videoInput],
     ) -> Result: ...
     @overload
@@ -191,6 +204,7 @@ class SyncCalls(CallFlows[SyncDriver, Job, Result, GatewayTransport], metaclass=
         timeout: float | None = None,
         tag: str | None = None,
         extra: Extra = None,
+        unchecked: Extra = None,
         **params: Unpack[Kling16Text2videoInput],
     ) -> Result: ...
     @overload
@@ -203,6 +217,7 @@ class SyncCalls(CallFlows[SyncDriver, Job, Result, GatewayTransport], metaclass=
         timeout: float | None = None,
         tag: str | None = None,
         extra: Extra = None,
+        unchecked: Extra = None,
         **params: Unpack[Kling2Input],
     ) -> Result: ...
     @overload
@@ -215,6 +230,7 @@ class SyncCalls(CallFlows[SyncDriver, Job, Result, GatewayTransport], metaclass=
         timeout: float | None = None,
         tag: str | None = None,
         extra: Extra = None,
+        unchecked: Extra = None,
         **params: Unpack[Kling25TurboInput],
     ) -> Result: ...
     @overload
@@ -227,6 +243,7 @@ class SyncCalls(CallFlows[SyncDriver, Job, Result, GatewayTransport], metaclass=
         timeout: float | None = None,
         tag: str | None = None,
         extra: Extra = None,
+        unchecked: Extra = None,
         **params: Unpack[Kling26StandardMotionControlInput],
     ) -> Result: ...
     @overload
@@ -239,6 +256,7 @@ class SyncCalls(CallFlows[SyncDriver, Job, Result, GatewayTransport], metaclass=
         timeout: float | None = None,
         tag: str | None = None,
         extra: Extra = None,
+        unchecked: Extra = None,
         **params: Unpack[Kling3ProImage2videoInput],
     ) -> Result: ...
     @overload
@@ -251,6 +269,7 @@ class SyncCalls(CallFlows[SyncDriver, Job, Result, GatewayTransport], metaclass=
         timeout: float | None = None,
         tag: str | None = None,
         extra: Extra = None,
+        unchecked: Extra = None,
         **params: Unpack[KlingBloombloomInput],
     ) -> Result: ...
     @overload
@@ -263,6 +282,7 @@ class SyncCalls(CallFlows[SyncDriver, Job, Result, GatewayTransport], metaclass=
         timeout: float | None = None,
         tag: str | None = None,
         extra: Extra = None,
+        unchecked: Extra = None,
         **params: Unpack[KlingO1Input],
     ) -> Result: ...
     @overload
@@ -275,6 +295,7 @@ class SyncCalls(CallFlows[SyncDriver, Job, Result, GatewayTransport], metaclass=
         timeout: float | None = None,
         tag: str | None = None,
         extra: Extra = None,
+        unchecked: Extra = None,
         **params: Unpack[KlingO1ImageToVideoInput],
     ) -> Result: ...
     @overload
@@ -287,6 +308,7 @@ class SyncCalls(CallFlows[SyncDriver, Job, Result, GatewayTransport], metaclass=
         timeout: float | None = None,
         tag: str | None = None,
         extra: Extra = None,
+        unchecked: Extra = None,
         **params: Unpack[KlingO1ReferenceImageToVideoInput],
     ) -> Result: ...
     @overload
@@ -299,6 +321,7 @@ class SyncCalls(CallFlows[SyncDriver, Job, Result, GatewayTransport], metaclass=
         timeout: float | None = None,
         tag: str | None = None,
         extra: Extra = None,
+        unchecked: Extra = None,
         **params: Unpack[KlingO1VideoToVideoEditInput],
     ) -> Result: ...
     @overload
@@ -311,6 +334,7 @@ class SyncCalls(CallFlows[SyncDriver, Job, Result, GatewayTransport], metaclass=
         timeout: float | None = None,
         tag: str | None = None,
         extra: Extra = None,
+        unchecked: Extra = None,
     ) -> Result: ...
     @overload
     def run_direct(
@@ -322,6 +346,7 @@ class SyncCalls(CallFlows[SyncDriver, Job, Result, GatewayTransport], metaclass=
         timeout: float | None = None,
         tag: str | None = None,
         extra: Extra = None,
+        unchecked: Extra = None,
         **params: Unpack[Kling16Image2videoInput],
     ) -> Result: ...
     @overload
@@ -334,6 +359,7 @@ class SyncCalls(CallFlows[SyncDriver, Job, Result, GatewayTransport], metaclass=
         timeout: float | None = None,
         tag: str | None = None,
         extra: Extra = None,
+        unchecked: Extra = None,
         **params: Unpack[Kling16Text2videoInput],
     ) -> Result: ...
     @overload
@@ -346,6 +372,7 @@ class SyncCalls(CallFlows[SyncDriver, Job, Result, GatewayTransport], metaclass=
         timeout: float | None = None,
         tag: str | None = None,
         extra: Extra = None,
+        unchecked: Extra = None,
         **params: Unpack[Kling2Input],
     ) -> Result: ...
     @overload
@@ -358,6 +385,7 @@ class SyncCalls(CallFlows[SyncDriver, Job, Result, GatewayTransport], metaclass=
         timeout: float | None = None,
         tag: str | None = None,
         extra: Extra = None,
+        unchecked: Extra = None,
         **params: Unpack[Kling25TurboInput],
     ) -> Result: ...
     @overload
@@ -370,6 +398,7 @@ class SyncCalls(CallFlows[SyncDriver, Job, Result, GatewayTransport], metaclass=
         timeout: float | None = None,
         tag: str | None = None,
         extra: Extra = None,
+        unchecked: Extra = None,
         **params: Unpack[Kling26StandardMotionControlInput],
     ) -> Result: ...
     @overload
@@ -382,6 +411,7 @@ class SyncCalls(CallFlows[SyncDriver, Job, Result, GatewayTransport], metaclass=
         timeout: float | None = None,
         tag: str | None = None,
         extra: Extra = None,
+        unchecked: Extra = None,
         **params: Unpack[Kling3ProImage2videoInput],
     ) -> Result: ...
     @overload
@@ -394,6 +424,7 @@ class SyncCalls(CallFlows[SyncDriver, Job, Result, GatewayTransport], metaclass=
         timeout: float | None = None,
         tag: str | None = None,
         extra: Extra = None,
+        unchecked: Extra = None,
         **params: Unpack[KlingBloombloomInput],
     ) -> Result: ...
     @overload
@@ -406,6 +437,7 @@ class SyncCalls(CallFlows[SyncDriver, Job, Result, GatewayTransport], metaclass=
         timeout: float | None = None,
         tag: str | None = None,
         extra: Extra = None,
+        unchecked: Extra = None,
         **params: Unpack[KlingO1Input],
     ) -> Result: ...
     @overload
@@ -418,6 +450,7 @@ class SyncCalls(CallFlows[SyncDriver, Job, Result, GatewayTransport], metaclass=
         timeout: float | None = None,
         tag: str | None = None,
         extra: Extra = None,
+        unchecked: Extra = None,
         **params: Unpack[KlingO1ImageToVideoInput],
     ) -> Result: ...
     @overload
@@ -430,6 +463,7 @@ class SyncCalls(CallFlows[SyncDriver, Job, Result, GatewayTransport], metaclass=
         timeout: float | None = None,
         tag: str | None = None,
         extra: Extra = None,
+        unchecked: Extra = None,
         **params: Unpack[KlingO1ReferenceImageToVideoInput],
     ) -> Result: ...
     @overload
@@ -442,6 +476,7 @@ class SyncCalls(CallFlows[SyncDriver, Job, Result, GatewayTransport], metaclass=
         timeout: float | None = None,
         tag: str | None = None,
         extra: Extra = None,
+        unchecked: Extra = None,
         **params: Unpack[KlingO1VideoToVideoEditInput],
     ) -> Result: ...
     @overload
@@ -454,6 +489,7 @@ class SyncCalls(CallFlows[SyncDriver, Job, Result, GatewayTransport], metaclass=
         timeout: float | None = None,
         tag: str | None = None,
         extra: Extra = None,
+        unchecked: Extra = None,
     ) -> Result: ...
 
     run_sync = run_direct
@@ -469,6 +505,7 @@ class AsyncCalls(CallFlows[AsyncDriver, AsyncJob, AsyncResult, AsyncGatewayTrans
         timeout: float | None = None,
         tag: str | None = None,
         extra: Extra = None,
+        unchecked: Extra = None,
         **params: Unpack[Kling16Image2videoInput],
     ) -> AsyncJob: ...
     @overload
@@ -481,6 +518,7 @@ class AsyncCalls(CallFlows[AsyncDriver, AsyncJob, AsyncResult, AsyncGatewayTrans
         timeout: float | None = None,
         tag: str | None = None,
         extra: Extra = None,
+        unchecked: Extra = None,
         **params: Unpack[Kling16Text2videoInput],
     ) -> AsyncJob: ...
     @overload
@@ -493,6 +531,7 @@ class AsyncCalls(CallFlows[AsyncDriver, AsyncJob, AsyncResult, AsyncGatewayTrans
         timeout: float | None = None,
         tag: str | None = None,
         extra: Extra = None,
+        unchecked: Extra = None,
         **params: Unpack[Kling2Input],
     ) -> AsyncJob: ...
     @overload
@@ -505,6 +544,7 @@ class AsyncCalls(CallFlows[AsyncDriver, AsyncJob, AsyncResult, AsyncGatewayTrans
         timeout: float | None = None,
         tag: str | None = None,
         extra: Extra = None,
+        unchecked: Extra = None,
         **params: Unpack[Kling25TurboInput],
     ) -> AsyncJob: ...
     @overload
@@ -517,6 +557,7 @@ class AsyncCalls(CallFlows[AsyncDriver, AsyncJob, AsyncResult, AsyncGatewayTrans
         timeout: float | None = None,
         tag: str | None = None,
         extra: Extra = None,
+        unchecked: Extra = None,
         **params: Unpack[Kling26StandardMotionControlInput],
     ) -> AsyncJob: ...
     @overload
@@ -529,6 +570,7 @@ class AsyncCalls(CallFlows[AsyncDriver, AsyncJob, AsyncResult, AsyncGatewayTrans
         timeout: float | None = None,
         tag: str | None = None,
         extra: Extra = None,
+        unchecked: Extra = None,
         **params: Unpack[Kling3ProImage2videoInput],
     ) -> AsyncJob: ...
     @overload
@@ -541,6 +583,7 @@ class AsyncCalls(CallFlows[AsyncDriver, AsyncJob, AsyncResult, AsyncGatewayTrans
         timeout: float | None = None,
         tag: str | None = None,
         extra: Extra = None,
+        unchecked: Extra = None,
         **params: Unpack[KlingBloombloomInput],
     ) -> AsyncJob: ...
     @overload
@@ -553,6 +596,7 @@ class AsyncCalls(CallFlows[AsyncDriver, AsyncJob, AsyncResult, AsyncGatewayTrans
         timeout: float | None = None,
         tag: str | None = None,
         extra: Extra = None,
+        unchecked: Extra = None,
         **params: Unpack[KlingO1Input],
     ) -> AsyncJob: ...
     @overload
@@ -565,6 +609,7 @@ class AsyncCalls(CallFlows[AsyncDriver, AsyncJob, AsyncResult, AsyncGatewayTrans
         timeout: float | None = None,
         tag: str | None = None,
         extra: Extra = None,
+        unchecked: Extra = None,
         **params: Unpack[KlingO1ImageToVideoInput],
     ) -> AsyncJob: ...
     @overload
@@ -577,6 +622,7 @@ class AsyncCalls(CallFlows[AsyncDriver, AsyncJob, AsyncResult, AsyncGatewayTrans
         timeout: float | None = None,
         tag: str | None = None,
         extra: Extra = None,
+        unchecked: Extra = None,
         **params: Unpack[KlingO1ReferenceImageToVideoInput],
     ) -> AsyncJob: ...
     @overload
@@ -589,6 +635,7 @@ class AsyncCalls(CallFlows[AsyncDriver, AsyncJob, AsyncResult, AsyncGatewayTrans
         timeout: float | None = None,
         tag: str | None = None,
         extra: Extra = None,
+        unchecked: Extra = None,
         **params: Unpack[KlingO1VideoToVideoEditInput],
     ) -> AsyncJob: ...
     @overload
@@ -601,6 +648,7 @@ class AsyncCalls(CallFlows[AsyncDriver, AsyncJob, AsyncResult, AsyncGatewayTrans
         timeout: float | None = None,
         tag: str | None = None,
         extra: Extra = None,
+        unchecked: Extra = None,
     ) -> AsyncJob: ...
     @overload
     async def run(
@@ -612,6 +660,7 @@ class AsyncCalls(CallFlows[AsyncDriver, AsyncJob, AsyncResult, AsyncGatewayTrans
         timeout: float | None = None,
         tag: str | None = None,
         extra: Extra = None,
+        unchecked: Extra = None,
         **params: Unpack[Kling16Image2videoInput],
     ) -> AsyncResult: ...
     @overload
@@ -624,6 +673,7 @@ class AsyncCalls(CallFlows[AsyncDriver, AsyncJob, AsyncResult, AsyncGatewayTrans
         timeout: float | None = None,
         tag: str | None = None,
         extra: Extra = None,
+        unchecked: Extra = None,
         **params: Unpack[Kling16Text2videoInput],
     ) -> AsyncResult: ...
     @overload
@@ -636,6 +686,7 @@ class AsyncCalls(CallFlows[AsyncDriver, AsyncJob, AsyncResult, AsyncGatewayTrans
         timeout: float | None = None,
         tag: str | None = None,
         extra: Extra = None,
+        unchecked: Extra = None,
         **params: Unpack[Kling2Input],
     ) -> AsyncResult: ...
     @overload
@@ -648,6 +699,7 @@ class AsyncCalls(CallFlows[AsyncDriver, AsyncJob, AsyncResult, AsyncGatewayTrans
         timeout: float | None = None,
         tag: str | None = None,
         extra: Extra = None,
+        unchecked: Extra = None,
         **params: Unpack[Kling25TurboInput],
     ) -> AsyncResult: ...
     @overload
@@ -660,6 +712,7 @@ class AsyncCalls(CallFlows[AsyncDriver, AsyncJob, AsyncResult, AsyncGatewayTrans
         timeout: float | None = None,
         tag: str | None = None,
         extra: Extra = None,
+        unchecked: Extra = None,
         **params: Unpack[Kling26StandardMotionControlInput],
     ) -> AsyncResult: ...
     @overload
@@ -672,6 +725,7 @@ class AsyncCalls(CallFlows[AsyncDriver, AsyncJob, AsyncResult, AsyncGatewayTrans
         timeout: float | None = None,
         tag: str | None = None,
         extra: Extra = None,
+        unchecked: Extra = None,
         **params: Unpack[Kling3ProImage2videoInput],
     ) -> AsyncResult: ...
     @overload
@@ -684,6 +738,7 @@ class AsyncCalls(CallFlows[AsyncDriver, AsyncJob, AsyncResult, AsyncGatewayTrans
         timeout: float | None = None,
         tag: str | None = None,
         extra: Extra = None,
+        unchecked: Extra = None,
         **params: Unpack[KlingBloombloomInput],
     ) -> AsyncResult: ...
     @overload
@@ -696,6 +751,7 @@ class AsyncCalls(CallFlows[AsyncDriver, AsyncJob, AsyncResult, AsyncGatewayTrans
         timeout: float | None = None,
         tag: str | None = None,
         extra: Extra = None,
+        unchecked: Extra = None,
         **params: Unpack[KlingO1Input],
     ) -> AsyncResult: ...
     @overload
@@ -708,6 +764,7 @@ class AsyncCalls(CallFlows[AsyncDriver, AsyncJob, AsyncResult, AsyncGatewayTrans
         timeout: float | None = None,
         tag: str | None = None,
         extra: Extra = None,
+        unchecked: Extra = None,
         **params: Unpack[KlingO1ImageToVideoInput],
     ) -> AsyncResult: ...
     @overload
@@ -720,6 +777,7 @@ class AsyncCalls(CallFlows[AsyncDriver, AsyncJob, AsyncResult, AsyncGatewayTrans
         timeout: float | None = None,
         tag: str | None = None,
         extra: Extra = None,
+        unchecked: Extra = None,
         **params: Unpack[KlingO1ReferenceImageToVideoInput],
     ) -> AsyncResult: ...
     @overload
@@ -732,6 +790,7 @@ class AsyncCalls(CallFlows[AsyncDriver, AsyncJob, AsyncResult, AsyncGatewayTrans
         timeout: float | None = None,
         tag: str | None = None,
         extra: Extra = None,
+        unchecked: Extra = None,
         **params: Unpack[KlingO1VideoToVideoEditInput],
     ) -> AsyncResult: ...
     @overload
@@ -744,6 +803,7 @@ class AsyncCalls(CallFlows[AsyncDriver, AsyncJob, AsyncResult, AsyncGatewayTrans
         timeout: float | None = None,
         tag: str | None = None,
         extra: Extra = None,
+        unchecked: Extra = None,
     ) -> AsyncResult: ...
     @overload
     async def run_direct(
@@ -755,6 +815,7 @@ class AsyncCalls(CallFlows[AsyncDriver, AsyncJob, AsyncResult, AsyncGatewayTrans
         timeout: float | None = None,
         tag: str | None = None,
         extra: Extra = None,
+        unchecked: Extra = None,
         **params: Unpack[Kling16Image2videoInput],
     ) -> AsyncResult: ...
     @overload
@@ -767,6 +828,7 @@ class AsyncCalls(CallFlows[AsyncDriver, AsyncJob, AsyncResult, AsyncGatewayTrans
         timeout: float | None = None,
         tag: str | None = None,
         extra: Extra = None,
+        unchecked: Extra = None,
         **params: Unpack[Kling16Text2videoInput],
     ) -> AsyncResult: ...
     @overload
@@ -779,6 +841,7 @@ class AsyncCalls(CallFlows[AsyncDriver, AsyncJob, AsyncResult, AsyncGatewayTrans
         timeout: float | None = None,
         tag: str | None = None,
         extra: Extra = None,
+        unchecked: Extra = None,
         **params: Unpack[Kling2Input],
     ) -> AsyncResult: ...
     @overload
@@ -791,6 +854,7 @@ class AsyncCalls(CallFlows[AsyncDriver, AsyncJob, AsyncResult, AsyncGatewayTrans
         timeout: float | None = None,
         tag: str | None = None,
         extra: Extra = None,
+        unchecked: Extra = None,
         **params: Unpack[Kling25TurboInput],
     ) -> AsyncResult: ...
     @overload
@@ -803,6 +867,7 @@ class AsyncCalls(CallFlows[AsyncDriver, AsyncJob, AsyncResult, AsyncGatewayTrans
         timeout: float | None = None,
         tag: str | None = None,
         extra: Extra = None,
+        unchecked: Extra = None,
         **params: Unpack[Kling26StandardMotionControlInput],
     ) -> AsyncResult: ...
     @overload
@@ -815,6 +880,7 @@ class AsyncCalls(CallFlows[AsyncDriver, AsyncJob, AsyncResult, AsyncGatewayTrans
         timeout: float | None = None,
         tag: str | None = None,
         extra: Extra = None,
+        unchecked: Extra = None,
         **params: Unpack[Kling3ProImage2videoInput],
     ) -> AsyncResult: ...
     @overload
@@ -827,6 +893,7 @@ class AsyncCalls(CallFlows[AsyncDriver, AsyncJob, AsyncResult, AsyncGatewayTrans
         timeout: float | None = None,
         tag: str | None = None,
         extra: Extra = None,
+        unchecked: Extra = None,
         **params: Unpack[KlingBloombloomInput],
     ) -> AsyncResult: ...
     @overload
@@ -839,6 +906,7 @@ class AsyncCalls(CallFlows[AsyncDriver, AsyncJob, AsyncResult, AsyncGatewayTrans
         timeout: float | None = None,
         tag: str | None = None,
         extra: Extra = None,
+        unchecked: Extra = None,
         **params: Unpack[KlingO1Input],
     ) -> AsyncResult: ...
     @overload
@@ -851,6 +919,7 @@ class AsyncCalls(CallFlows[AsyncDriver, AsyncJob, AsyncResult, AsyncGatewayTrans
         timeout: float | None = None,
         tag: str | None = None,
         extra: Extra = None,
+        unchecked: Extra = None,
         **params: Unpack[KlingO1ImageToVideoInput],
     ) -> AsyncResult: ...
     @overload
@@ -863,6 +932,7 @@ class AsyncCalls(CallFlows[AsyncDriver, AsyncJob, AsyncResult, AsyncGatewayTrans
         timeout: float | None = None,
         tag: str | None = None,
         extra: Extra = None,
+        unchecked: Extra = None,
         **params: Unpack[KlingO1ReferenceImageToVideoInput],
     ) -> AsyncResult: ...
     @overload
@@ -875,6 +945,7 @@ class AsyncCalls(CallFlows[AsyncDriver, AsyncJob, AsyncResult, AsyncGatewayTrans
         timeout: float | None = None,
         tag: str | None = None,
         extra: Extra = None,
+        unchecked: Extra = None,
         **params: Unpack[KlingO1VideoToVideoEditInput],
     ) -> AsyncResult: ...
     @overload
@@ -887,6 +958,7 @@ class AsyncCalls(CallFlows[AsyncDriver, AsyncJob, AsyncResult, AsyncGatewayTrans
         timeout: float | None = None,
         tag: str | None = None,
         extra: Extra = None,
+        unchecked: Extra = None,
     ) -> AsyncResult: ...
 
     run_sync = run_direct
