@@ -91,5 +91,5 @@ class Checks:
 
 
 def _is_within(path: str, names: frozenset[str]) -> bool:
-    """Return whether a path is that of one of these parameters, or leads into one."""
+    """Return whether a path is that of one of these parameters, or of a part of one."""
     return any(path == name or path.startswith((f"{name}.", f"{name}[")) for name in names)

@@ -34,16 +34,18 @@ def validate_others(
 
     """
     names = {name: _find_wire_name(model, name) for name in unchecked}
-    known, given = list_names(model), {_find_wire_name(model, name) for name in params}
+    spec_names, set_names = list_names(model), {_find_wire_name(model, name) for name in params}
     problems = [
-        Problem(name, "unknown parameter; pass it in extra to send it", suggestion=find_closest(name, known))
+        Problem(
+            name, "unknown parameter; pass it in extra to send it", suggestion=find_closest(name, spec_names)
+        )
         for name, wire_name in names.items()
-        if wire_name not in known
+        if wire_name not in spec_names
     ]
     problems += [
         Problem(name, "is also set; pass it in unchecked only")
         for name, wire_name in names.items()
-        if wire_name in given
+        if wire_name in set_names
     ]
     if problems:
         raise ParamsInvalid(model.adapter.slug, problems)
