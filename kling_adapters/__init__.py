@@ -11,7 +11,7 @@ import logging as _logging
 from kling_adapters import events
 from kling_adapters._text import fingerprint_key
 from kling_adapters._version import __version__
-from kling_adapters._warnings import DeprecatedParameter
+from kling_adapters._warnings import DeprecatedParameter, UnknownParameter
 from kling_adapters.api_errors import (
     ApiError,
     BadGateway,
@@ -123,6 +123,7 @@ __all__ = [
     "TransportError",
     "Unauthorized",
     "UnknownModel",
+    "UnknownParameter",
     "Unprocessable",
     "WaitTimeout",
     "__version__",

@@ -12,6 +12,10 @@ class DeprecatedParameter(DeprecationWarning):
     """A call uses a parameter that is deprecated, or an old name of one. It works, and is sent."""
 
 
+class UnknownParameter(UserWarning):
+    """A call sets a parameter that the spec of a partial model does not have. It is sent without a check."""
+
+
 def warn_caller(message: str, category: type[Warning]) -> None:
     """Issue a warning at the line that called this package, where Python shows it and filters find it.
 

@@ -23,7 +23,7 @@ from kling_codegen.lint import command as lint
 from kling_codegen.load.folder import SpecsInvalid
 from kling_codegen.messages import escape_unprintable
 from kling_codegen.new import new
-from kling_codegen.reference import describe_rules
+from kling_codegen.reference import describe_parts, describe_rules
 from kling_codegen.report import (
     Format,
     Problem,
@@ -119,7 +119,7 @@ def _build_tree(specs: Path, out: Path, form: Format, cache: Cache) -> Tree:
         if name == ir.CORE or schema != "gateway.schema.json":
             files[specs / "schema" / schema] = text
     files |= _fill_table(_project(specs) / trees.README, "models", entries=package.entries)
-    files |= _fill_table(specs / trees.README, "rules", kinds=describe_rules())
+    files |= _fill_table(specs / trees.README, "rules", kinds=describe_rules(), parts=describe_parts())
     tree = _make_tree(files, specs, out)
     _refuse_place(tree, specs)
     return tree

@@ -59,6 +59,7 @@ class Page:
     discrepancies: tuple[tuple[str, ...], ...]
     source: str
     read: str
+    unseen: str
 
 
 def build_page(spec: language.Spec, class_name: str, package: str, *, by_slug: bool) -> Page:
@@ -83,6 +84,7 @@ def build_page(spec: language.Spec, class_name: str, package: str, *, by_slug: b
         ),
         source=address(spec.source.page),
         read=spec.source.read.isoformat(),
+        unseen="" if spec.source.unseen is MISSING else prose(spec.source.unseen),
     )
 
 

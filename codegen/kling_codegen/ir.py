@@ -90,6 +90,7 @@ class Module:
     read: str
     returns: str
     latency: float | None
+    unseen: str | None
     retirement: str
     renamed: Mapping[str, str]
     rules: tuple[RuleCall, ...]
@@ -155,6 +156,7 @@ def build_module(spec: language.Spec, package: str = CORE) -> Module:
         read=spec.source.read.isoformat(),
         returns=spec.returns,
         latency=spec.latency_seconds,
+        unseen=None if spec.source.unseen is MISSING else spec.source.unseen,
         retirement=_retirement(spec),
         renamed=list_renamed(spec.input.properties),
         rules=tuple(_rule_call(condition) for _, condition in iter_conditions(spec.rules)),

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from pydantic import MISSING
+
 from kling_codegen.keywords import HTTP_URL
 from kling_codegen.language import Spec
 from kling_codegen.rules.rule import iter_conditions
@@ -23,7 +25,8 @@ def build_json_schema(spec: Spec) -> dict[str, Any]:
         "title": spec.title,
         "description": spec.summary,
         "type": "object",
-        "additionalProperties": False,
+        # No stored copy shows whether a partial model has more parameters.
+        "additionalProperties": spec.source.unseen is not MISSING,
         "required": plain["input"].get("required", []),
         "properties": {name: _write_out(part) for name, part in plain["input"]["properties"].items()},
         **({"allOf": standard_forms} if standard_forms else {}),

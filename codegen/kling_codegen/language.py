@@ -52,6 +52,9 @@ class Source(Closed):
     page: Annotated[Url, Field(description="The documentation page.")]
     document: Annotated[Text, Field(description="The stored copy of the page.")]
     read: Annotated[Day, Field(description="The day the page was read.")]
+    unseen: Annotated[
+        Text | MISSING, Field(description="The part of the documentation that no stored copy shows.")
+    ] = MISSING
     evidence: Annotated[
         list[Evidence] | MISSING, Field(min_length=1, description="Further copies and documents.")
     ] = MISSING

@@ -16,8 +16,8 @@ RESERVED = RULE_CLASSES | frozenset(
     re.findall(
         r"\w+",
         "Adapter Annotated Any CATALOG CatalogEntry BoolOnly ClassVar Deprecation Field IntOrStr Literal MISSING "
-        "AudioMedia ImageMedia Mapping Media NotRequired Params Part Retirement Sequence TextOr TypedDict VideoMedia "
-        "schemas "
+        "AudioMedia ImageMedia Mapping Media NotRequired Params Part PartialParams Retirement Sequence TextOr TypedDict "
+        "VideoMedia schemas "
         "bool bytes dict float int list object set str tuple type",
     )
 )

@@ -11,6 +11,7 @@ import yaml
 from pydantic.fields import FieldInfo
 
 from kling_codegen.rules.condition import Condition
+from kling_codegen.rules.consequences import Then
 from kling_codegen.rules.rule import KINDS
 
 
@@ -39,10 +40,20 @@ def describe_rules() -> list[Kind]:
     return [Kind(key, kind.example, kind.meaning, tuple(_keys(kind))) for key, kind in KINDS.items()]
 
 
-def _keys(kind: type[Condition]) -> Iterator[Key]:
-    example = yaml.safe_load(kind.example)
-    fields: dict[str, FieldInfo] = getattr(kind, "model_fields", {})
-    for name, field in fields.items() if isinstance(example, dict) else ():
+def describe_parts() -> list[Kind]:
+    """Return the reference of each part of a rule that has keys of its own."""
+    fields = ((name, field.annotation) for kind in KINDS.values() for name, field in _fields(kind).items())
+    return [Kind(name, part.example, "", tuple(_keys(part))) for name, part in fields if part is Then]
+
+
+def _fields(part: type[Condition | Then]) -> dict[str, FieldInfo]:
+    fields: dict[str, FieldInfo] = getattr(part, "model_fields", {})
+    return fields
+
+
+def _keys(part: type[Condition | Then]) -> Iterator[Key]:
+    example = yaml.safe_load(part.example)
+    for name, field in _fields(part).items() if isinstance(example, dict) else ():
         meaning = (field.description or "").rstrip(".")
         yield Key(name, field.is_required(), _flow(example[name]), meaning[:1].lower() + meaning[1:])
 

@@ -12,7 +12,7 @@ from typing import Any, cast
 import click
 
 from kling_adapters._version import __version__
-from kling_adapters._warnings import DeprecatedParameter
+from kling_adapters._warnings import DeprecatedParameter, UnknownParameter
 from kling_adapters.cli import account, batch, config, jobs, journal, listings
 from kling_adapters.cli.exit_codes import ExitCode, exit_code
 from kling_adapters.cli.output import LogHandler, Streams, print_message, print_progress
@@ -141,10 +141,11 @@ def _configure_warnings() -> None:
     show_others: Any = warnings.showwarning
 
     def show(message: Warning | str, category: type[Warning], *place: Any, **options: Any) -> None:
-        if issubclass(category, DeprecatedParameter):
+        if issubclass(category, DeprecatedParameter | UnknownParameter):
             log.warning("%s", message)
         else:
             show_others(message, category, *place, **options)
 
-    warnings.simplefilter("always", DeprecatedParameter)
+    for kind in (DeprecatedParameter, UnknownParameter):
+        warnings.simplefilter("always", kind)
     warnings.showwarning = cast("Any", show)

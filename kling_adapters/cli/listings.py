@@ -68,6 +68,11 @@ def show(slug: str, as_json: bool) -> None:
     facts += [_format_price(about["pricing"])] if "pricing" in about else []
     facts += [f"from {about['source']['page']}"]
     print_line("; ".join(facts) + "\n")
+    if unseen := about["source"].get("unseen"):
+        print_line(
+            f"No stored copy shows all of its documentation. Unseen: {unseen}. A parameter that is not listed here is "
+            "accepted with a warning, and sent without a check.\n"
+        )
     _print_parameters(schema)
     if about["rules"]:
         print_line("\nRules:")

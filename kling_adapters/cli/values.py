@@ -31,6 +31,10 @@ MAX_TEXT_BYTES = 1024**2
 TextReader: TypeAlias = Callable[[str, str], str] | None
 """Takes the name of a parameter and a path, and returns the text of the file; None if `@` is only text."""
 
+ANYTHING = {"properties": dict[str, Any](), "additionalProperties": True}
+"""The schema of a model without a spec."""
+
+_UNDESCRIBED = {"type": "", "format": "uri"}
 _SECOND_URL = re.compile(r"[\s,;]https?://")
 
 
@@ -57,7 +61,7 @@ def read_arguments(arguments: Sequence[str], schema: Mapping[str, Any]) -> dict[
         if not equals or not name:
             raise ConfigError(f"{argument!r} is not NAME=VALUE. Nothing was sent")
         pairs.append((name, text))
-    declared = list_declared(schema)
+    declared = _declare((name for name, _ in pairs), schema)
     read_text = _unless_misspelt((name for name, _ in pairs), declared, _read_typed_file)
     values: dict[str, Any] = {}
     for name, text in pairs:
@@ -75,7 +79,7 @@ def read_cells(
     cells: Mapping[str, str], schema: Mapping[str, Any], read_text: TextReader = None
 ) -> dict[str, Any]:
     """Read the cells of a CSV line, as `read_arguments` does; an empty cell is left out."""
-    declared = list_declared(schema)
+    declared = _declare(cells, schema)
     read_text = _unless_misspelt(cells, declared, read_text)
     values: dict[str, Any] = {}
     for name, text in cells.items():
@@ -89,7 +93,7 @@ def read_members(
     values: Mapping[str, Any], schema: Mapping[str, Any], read_text: TextReader = None
 ) -> dict[str, Any]:
     """Return the members of a JSON object, with files in place of the texts that name them."""
-    declared = list_declared(schema)
+    declared = _declare(values, schema)
     read_text = _unless_misspelt(values, declared, read_text)
     return {
         name: _replace_files(name, value, declared.get(name, {}), read_text) for name, value in values.items()
@@ -129,6 +133,12 @@ def text_files_below(folder: Path) -> TextReader:
         return _read_file(name, str(target), must_be_plain=True)
 
     return read
+
+
+def _declare(names: Iterable[str], schema: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the schema of each parameter; an unknown one of an open schema is JSON, text or a file."""
+    unknown = dict.fromkeys(names, _UNDESCRIBED) if schema.get("additionalProperties") else {}
+    return {**unknown, **list_declared(schema)}
 
 
 def _unless_misspelt(names: Iterable[str], declared: Mapping[str, Any], read_text: TextReader) -> TextReader:

@@ -17,12 +17,16 @@ from kling_adapters.models.kling_1_6_text2video import Kling16Text2videoInput
 from kling_adapters.models.kling_2 import Kling2Input
 from kling_adapters.models.kling_2_5_turbo import Kling25TurboInput
 from kling_adapters.models.kling_2_6_standard_motion_control import Kling26StandardMotionControlInput
+from kling_adapters.models.kling_3_image2image import Kling3Image2imageInput
 from kling_adapters.models.kling_3_pro_image2video import Kling3ProImage2videoInput
+from kling_adapters.models.kling_3_text2image import Kling3Text2imageInput
 from kling_adapters.models.kling_bloombloom import KlingBloombloomInput
 from kling_adapters.models.kling_o1 import KlingO1Input
 from kling_adapters.models.kling_o1_image_to_video import KlingO1ImageToVideoInput
 from kling_adapters.models.kling_o1_reference_image_to_video import KlingO1ReferenceImageToVideoInput
 from kling_adapters.models.kling_o1_video_to_video_edit import KlingO1VideoToVideoEditInput
+from kling_adapters.models.kling_v1_standard_ai_avatar import KlingV1StandardAiAvatarInput
+from kling_adapters.models.kling_v2_pro_avatar import KlingV2ProAvatarInput
 from kling_adapters.schema.params import Params
 
 class SyncCalls(CallFlows[SyncDriver, Job, Result, GatewayTransport], metaclass=ABCMeta):
@@ -94,6 +98,18 @@ class SyncCalls(CallFlows[SyncDriver, Job, Result, GatewayTransport], metaclass=
     @overload
     def submit(
         self,
+        model: Literal["kling-3-image2image"],
+        /,
+        *,
+        save_to: str | PathLike[str] | None = None,
+        timeout: float | None = None,
+        tag: str | None = None,
+        extra: Extra = None,
+        **params: Unpack[Kling3Image2imageInput],
+    ) -> Job: ...
+    @overload
+    def submit(
+        self,
         model: Literal["kling-3-pro-image2video"],
         /,
         *,
@@ -103,6 +119,18 @@ class SyncCalls(CallFlows[SyncDriver, Job, Result, GatewayTransport], metaclass=
         extra: Extra = None,
         unchecked: Extra = None,
         **params: Unpack[Kling3ProImage2videoInput],
+    ) -> Job: ...
+    @overload
+    def submit(
+        self,
+        model: Literal["kling-3-text2image"],
+        /,
+        *,
+        save_to: str | PathLike[str] | None = None,
+        timeout: float | None = None,
+        tag: str | None = None,
+        extra: Extra = None,
+        **params: Unpack[Kling3Text2imageInput],
     ) -> Job: ...
     @overload
     def submit(
@@ -168,6 +196,30 @@ class SyncCalls(CallFlows[SyncDriver, Job, Result, GatewayTransport], metaclass=
         extra: Extra = None,
         unchecked: Extra = None,
         **params: Unpack[KlingO1VideoToVideoEditInput],
+    ) -> Job: ...
+    @overload
+    def submit(
+        self,
+        model: Literal["kling-v1-standard-ai-avatar"],
+        /,
+        *,
+        save_to: str | PathLike[str] | None = None,
+        timeout: float | None = None,
+        tag: str | None = None,
+        extra: Extra = None,
+        **params: Unpack[KlingV1StandardAiAvatarInput],
+    ) -> Job: ...
+    @overload
+    def submit(
+        self,
+        model: Literal["kling-v2-pro-avatar"],
+        /,
+        *,
+        save_to: str | PathLike[str] | None = None,
+        timeout: float | None = None,
+        tag: str | None = None,
+        extra: Extra = None,
+        **params: Unpack[KlingV2ProAvatarInput],
     ) -> Job: ...
     @overload
     def submit(
@@ -249,6 +301,18 @@ class SyncCalls(CallFlows[SyncDriver, Job, Result, GatewayTransport], metaclass=
     @overload
     def run(
         self,
+        model: Literal["kling-3-image2image"],
+        /,
+        *,
+        save_to: str | PathLike[str] | None = None,
+        timeout: float | None = None,
+        tag: str | None = None,
+        extra: Extra = None,
+        **params: Unpack[Kling3Image2imageInput],
+    ) -> Result: ...
+    @overload
+    def run(
+        self,
         model: Literal["kling-3-pro-image2video"],
         /,
         *,
@@ -258,6 +322,18 @@ class SyncCalls(CallFlows[SyncDriver, Job, Result, GatewayTransport], metaclass=
         extra: Extra = None,
         unchecked: Extra = None,
         **params: Unpack[Kling3ProImage2videoInput],
+    ) -> Result: ...
+    @overload
+    def run(
+        self,
+        model: Literal["kling-3-text2image"],
+        /,
+        *,
+        save_to: str | PathLike[str] | None = None,
+        timeout: float | None = None,
+        tag: str | None = None,
+        extra: Extra = None,
+        **params: Unpack[Kling3Text2imageInput],
     ) -> Result: ...
     @overload
     def run(
@@ -323,6 +399,30 @@ class SyncCalls(CallFlows[SyncDriver, Job, Result, GatewayTransport], metaclass=
         extra: Extra = None,
         unchecked: Extra = None,
         **params: Unpack[KlingO1VideoToVideoEditInput],
+    ) -> Result: ...
+    @overload
+    def run(
+        self,
+        model: Literal["kling-v1-standard-ai-avatar"],
+        /,
+        *,
+        save_to: str | PathLike[str] | None = None,
+        timeout: float | None = None,
+        tag: str | None = None,
+        extra: Extra = None,
+        **params: Unpack[KlingV1StandardAiAvatarInput],
+    ) -> Result: ...
+    @overload
+    def run(
+        self,
+        model: Literal["kling-v2-pro-avatar"],
+        /,
+        *,
+        save_to: str | PathLike[str] | None = None,
+        timeout: float | None = None,
+        tag: str | None = None,
+        extra: Extra = None,
+        **params: Unpack[KlingV2ProAvatarInput],
     ) -> Result: ...
     @overload
     def run(
@@ -404,6 +504,18 @@ class SyncCalls(CallFlows[SyncDriver, Job, Result, GatewayTransport], metaclass=
     @overload
     def run_direct(
         self,
+        model: Literal["kling-3-image2image"],
+        /,
+        *,
+        save_to: str | PathLike[str] | None = None,
+        timeout: float | None = None,
+        tag: str | None = None,
+        extra: Extra = None,
+        **params: Unpack[Kling3Image2imageInput],
+    ) -> Result: ...
+    @overload
+    def run_direct(
+        self,
         model: Literal["kling-3-pro-image2video"],
         /,
         *,
@@ -413,6 +525,18 @@ class SyncCalls(CallFlows[SyncDriver, Job, Result, GatewayTransport], metaclass=
         extra: Extra = None,
         unchecked: Extra = None,
         **params: Unpack[Kling3ProImage2videoInput],
+    ) -> Result: ...
+    @overload
+    def run_direct(
+        self,
+        model: Literal["kling-3-text2image"],
+        /,
+        *,
+        save_to: str | PathLike[str] | None = None,
+        timeout: float | None = None,
+        tag: str | None = None,
+        extra: Extra = None,
+        **params: Unpack[Kling3Text2imageInput],
     ) -> Result: ...
     @overload
     def run_direct(
@@ -478,6 +602,30 @@ class SyncCalls(CallFlows[SyncDriver, Job, Result, GatewayTransport], metaclass=
         extra: Extra = None,
         unchecked: Extra = None,
         **params: Unpack[KlingO1VideoToVideoEditInput],
+    ) -> Result: ...
+    @overload
+    def run_direct(
+        self,
+        model: Literal["kling-v1-standard-ai-avatar"],
+        /,
+        *,
+        save_to: str | PathLike[str] | None = None,
+        timeout: float | None = None,
+        tag: str | None = None,
+        extra: Extra = None,
+        **params: Unpack[KlingV1StandardAiAvatarInput],
+    ) -> Result: ...
+    @overload
+    def run_direct(
+        self,
+        model: Literal["kling-v2-pro-avatar"],
+        /,
+        *,
+        save_to: str | PathLike[str] | None = None,
+        timeout: float | None = None,
+        tag: str | None = None,
+        extra: Extra = None,
+        **params: Unpack[KlingV2ProAvatarInput],
     ) -> Result: ...
     @overload
     def run_direct(
@@ -563,6 +711,18 @@ class AsyncCalls(CallFlows[AsyncDriver, AsyncJob, AsyncResult, AsyncGatewayTrans
     @overload
     async def submit(
         self,
+        model: Literal["kling-3-image2image"],
+        /,
+        *,
+        save_to: str | PathLike[str] | None = None,
+        timeout: float | None = None,
+        tag: str | None = None,
+        extra: Extra = None,
+        **params: Unpack[Kling3Image2imageInput],
+    ) -> AsyncJob: ...
+    @overload
+    async def submit(
+        self,
         model: Literal["kling-3-pro-image2video"],
         /,
         *,
@@ -572,6 +732,18 @@ class AsyncCalls(CallFlows[AsyncDriver, AsyncJob, AsyncResult, AsyncGatewayTrans
         extra: Extra = None,
         unchecked: Extra = None,
         **params: Unpack[Kling3ProImage2videoInput],
+    ) -> AsyncJob: ...
+    @overload
+    async def submit(
+        self,
+        model: Literal["kling-3-text2image"],
+        /,
+        *,
+        save_to: str | PathLike[str] | None = None,
+        timeout: float | None = None,
+        tag: str | None = None,
+        extra: Extra = None,
+        **params: Unpack[Kling3Text2imageInput],
     ) -> AsyncJob: ...
     @overload
     async def submit(
@@ -637,6 +809,30 @@ class AsyncCalls(CallFlows[AsyncDriver, AsyncJob, AsyncResult, AsyncGatewayTrans
         extra: Extra = None,
         unchecked: Extra = None,
         **params: Unpack[KlingO1VideoToVideoEditInput],
+    ) -> AsyncJob: ...
+    @overload
+    async def submit(
+        self,
+        model: Literal["kling-v1-standard-ai-avatar"],
+        /,
+        *,
+        save_to: str | PathLike[str] | None = None,
+        timeout: float | None = None,
+        tag: str | None = None,
+        extra: Extra = None,
+        **params: Unpack[KlingV1StandardAiAvatarInput],
+    ) -> AsyncJob: ...
+    @overload
+    async def submit(
+        self,
+        model: Literal["kling-v2-pro-avatar"],
+        /,
+        *,
+        save_to: str | PathLike[str] | None = None,
+        timeout: float | None = None,
+        tag: str | None = None,
+        extra: Extra = None,
+        **params: Unpack[KlingV2ProAvatarInput],
     ) -> AsyncJob: ...
     @overload
     async def submit(
@@ -718,6 +914,18 @@ class AsyncCalls(CallFlows[AsyncDriver, AsyncJob, AsyncResult, AsyncGatewayTrans
     @overload
     async def run(
         self,
+        model: Literal["kling-3-image2image"],
+        /,
+        *,
+        save_to: str | PathLike[str] | None = None,
+        timeout: float | None = None,
+        tag: str | None = None,
+        extra: Extra = None,
+        **params: Unpack[Kling3Image2imageInput],
+    ) -> AsyncResult: ...
+    @overload
+    async def run(
+        self,
         model: Literal["kling-3-pro-image2video"],
         /,
         *,
@@ -727,6 +935,18 @@ class AsyncCalls(CallFlows[AsyncDriver, AsyncJob, AsyncResult, AsyncGatewayTrans
         extra: Extra = None,
         unchecked: Extra = None,
         **params: Unpack[Kling3ProImage2videoInput],
+    ) -> AsyncResult: ...
+    @overload
+    async def run(
+        self,
+        model: Literal["kling-3-text2image"],
+        /,
+        *,
+        save_to: str | PathLike[str] | None = None,
+        timeout: float | None = None,
+        tag: str | None = None,
+        extra: Extra = None,
+        **params: Unpack[Kling3Text2imageInput],
     ) -> AsyncResult: ...
     @overload
     async def run(
@@ -792,6 +1012,30 @@ class AsyncCalls(CallFlows[AsyncDriver, AsyncJob, AsyncResult, AsyncGatewayTrans
         extra: Extra = None,
         unchecked: Extra = None,
         **params: Unpack[KlingO1VideoToVideoEditInput],
+    ) -> AsyncResult: ...
+    @overload
+    async def run(
+        self,
+        model: Literal["kling-v1-standard-ai-avatar"],
+        /,
+        *,
+        save_to: str | PathLike[str] | None = None,
+        timeout: float | None = None,
+        tag: str | None = None,
+        extra: Extra = None,
+        **params: Unpack[KlingV1StandardAiAvatarInput],
+    ) -> AsyncResult: ...
+    @overload
+    async def run(
+        self,
+        model: Literal["kling-v2-pro-avatar"],
+        /,
+        *,
+        save_to: str | PathLike[str] | None = None,
+        timeout: float | None = None,
+        tag: str | None = None,
+        extra: Extra = None,
+        **params: Unpack[KlingV2ProAvatarInput],
     ) -> AsyncResult: ...
     @overload
     async def run(
@@ -873,6 +1117,18 @@ class AsyncCalls(CallFlows[AsyncDriver, AsyncJob, AsyncResult, AsyncGatewayTrans
     @overload
     async def run_direct(
         self,
+        model: Literal["kling-3-image2image"],
+        /,
+        *,
+        save_to: str | PathLike[str] | None = None,
+        timeout: float | None = None,
+        tag: str | None = None,
+        extra: Extra = None,
+        **params: Unpack[Kling3Image2imageInput],
+    ) -> AsyncResult: ...
+    @overload
+    async def run_direct(
+        self,
         model: Literal["kling-3-pro-image2video"],
         /,
         *,
@@ -882,6 +1138,18 @@ class AsyncCalls(CallFlows[AsyncDriver, AsyncJob, AsyncResult, AsyncGatewayTrans
         extra: Extra = None,
         unchecked: Extra = None,
         **params: Unpack[Kling3ProImage2videoInput],
+    ) -> AsyncResult: ...
+    @overload
+    async def run_direct(
+        self,
+        model: Literal["kling-3-text2image"],
+        /,
+        *,
+        save_to: str | PathLike[str] | None = None,
+        timeout: float | None = None,
+        tag: str | None = None,
+        extra: Extra = None,
+        **params: Unpack[Kling3Text2imageInput],
     ) -> AsyncResult: ...
     @overload
     async def run_direct(
@@ -947,6 +1215,30 @@ class AsyncCalls(CallFlows[AsyncDriver, AsyncJob, AsyncResult, AsyncGatewayTrans
         extra: Extra = None,
         unchecked: Extra = None,
         **params: Unpack[KlingO1VideoToVideoEditInput],
+    ) -> AsyncResult: ...
+    @overload
+    async def run_direct(
+        self,
+        model: Literal["kling-v1-standard-ai-avatar"],
+        /,
+        *,
+        save_to: str | PathLike[str] | None = None,
+        timeout: float | None = None,
+        tag: str | None = None,
+        extra: Extra = None,
+        **params: Unpack[KlingV1StandardAiAvatarInput],
+    ) -> AsyncResult: ...
+    @overload
+    async def run_direct(
+        self,
+        model: Literal["kling-v2-pro-avatar"],
+        /,
+        *,
+        save_to: str | PathLike[str] | None = None,
+        timeout: float | None = None,
+        tag: str | None = None,
+        extra: Extra = None,
+        **params: Unpack[KlingV2ProAvatarInput],
     ) -> AsyncResult: ...
     @overload
     async def run_direct(

@@ -13,7 +13,9 @@ if TYPE_CHECKING:
     from kling_adapters.models.kling_2_6_standard_motion_control import (
         Kling26StandardMotionControl as Kling26StandardMotionControl,
     )
+    from kling_adapters.models.kling_3_image2image import Kling3Image2image as Kling3Image2image
     from kling_adapters.models.kling_3_pro_image2video import Kling3ProImage2video as Kling3ProImage2video
+    from kling_adapters.models.kling_3_text2image import Kling3Text2image as Kling3Text2image
     from kling_adapters.models.kling_bloombloom import KlingBloombloom as KlingBloombloom
     from kling_adapters.models.kling_o1 import KlingO1 as KlingO1
     from kling_adapters.models.kling_o1_image_to_video import KlingO1ImageToVideo as KlingO1ImageToVideo
@@ -23,6 +25,10 @@ if TYPE_CHECKING:
     from kling_adapters.models.kling_o1_video_to_video_edit import (
         KlingO1VideoToVideoEdit as KlingO1VideoToVideoEdit,
     )
+    from kling_adapters.models.kling_v1_standard_ai_avatar import (
+        KlingV1StandardAiAvatar as KlingV1StandardAiAvatar,
+    )
+    from kling_adapters.models.kling_v2_pro_avatar import KlingV2ProAvatar as KlingV2ProAvatar
 
 CATALOG: tuple[CatalogEntry, ...] = (
     CatalogEntry(
@@ -66,12 +72,28 @@ CATALOG: tuple[CatalogEntry, ...] = (
         name="Kling26StandardMotionControl",
     ),
     CatalogEntry(
+        slug="kling-3-image2image",
+        title="Kling V3 Image 2 Image",
+        returns="image",
+        latency=53.15,
+        module="kling_adapters.models.kling_3_image2image",
+        name="Kling3Image2image",
+    ),
+    CatalogEntry(
         slug="kling-3-pro-image2video",
         title="Kling 3.0 Pro Image-to-Video",
         returns="video",
         latency=None,
         module="kling_adapters.models.kling_3_pro_image2video",
         name="Kling3ProImage2video",
+    ),
+    CatalogEntry(
+        slug="kling-3-text2image",
+        title="Kling V3 Text to Image",
+        returns="image",
+        latency=46.33,
+        module="kling_adapters.models.kling_3_text2image",
+        name="Kling3Text2image",
     ),
     CatalogEntry(
         slug="kling-bloombloom",
@@ -113,12 +135,30 @@ CATALOG: tuple[CatalogEntry, ...] = (
         module="kling_adapters.models.kling_o1_video_to_video_edit",
         name="KlingO1VideoToVideoEdit",
     ),
+    CatalogEntry(
+        slug="kling-v1-standard-ai-avatar",
+        title="Kling V1 Standard AI Avatar",
+        returns="video",
+        latency=446.13,
+        module="kling_adapters.models.kling_v1_standard_ai_avatar",
+        name="KlingV1StandardAiAvatar",
+    ),
+    CatalogEntry(
+        slug="kling-v2-pro-avatar",
+        title="Kling V2 Pro Avatar",
+        returns="video",
+        latency=None,
+        module="kling_adapters.models.kling_v2_pro_avatar",
+        name="KlingV2ProAvatar",
+    ),
 )
 
 __all__ = [
     "CATALOG",
     "Kling2",
+    "Kling3Image2image",
     "Kling3ProImage2video",
+    "Kling3Text2image",
     "Kling16Image2video",
     "Kling16Text2video",
     "Kling25Turbo",
@@ -128,6 +168,8 @@ __all__ = [
     "KlingO1ImageToVideo",
     "KlingO1ReferenceImageToVideo",
     "KlingO1VideoToVideoEdit",
+    "KlingV1StandardAiAvatar",
+    "KlingV2ProAvatar",
 ]
 
 __getattr__ = lazy_exports(CATALOG)

@@ -37,6 +37,8 @@ class Adapter:
         returns: The kind of its output.
         latency: The usual duration of a job in seconds, from the model's page; None if the page has none.
         rules: The conditions between its parameters.
+        unseen: The part of the documentation that no copy shows; None if all of it was seen. Unknown parameters of
+            such a model are accepted with a warning.
         renamed: The present name of each old name of a parameter. An old name is accepted with a warning.
         retired: The retirement of the model; None for a model that takes jobs.
 
@@ -47,6 +49,7 @@ class Adapter:
     returns: OutputKind
     latency: float | None = None
     rules: Sequence[Rule] = ()
+    unseen: str | None = None
     renamed: Mapping[str, str] = field(default_factory=dict[str, str])
     retired: Retirement | None = None
 

@@ -13,6 +13,7 @@ from kling_adapters.schema.explain import repeat_errors, rule_error
 from kling_adapters.schema.fields import Model, iter_length_errors, iter_members, read_parameters
 from kling_adapters.schema.renames import replace_old_names
 from kling_adapters.schema.rules import Rule
+from kling_adapters.schema.unknown import warn_of_unknown
 
 REPEATED: Final = {"kling_adapters": "the parameters were validated before"}
 """Context of a second validation, which issues no warnings."""
@@ -41,6 +42,7 @@ class Checks:
         fields = self._validate(data, validate)
         if isinstance(data, Mapping) and not is_quiet:
             warn_of_deprecated(self._model, cast("Mapping[str, Any]", data))
+            warn_of_unknown(self._model, cast("Mapping[str, Any]", data))
         return fields
 
     def _validate(self, data: Any, validate: ValidatorFunctionWrapHandler) -> Any:

@@ -118,6 +118,8 @@ def _explain(model: Model, details: ErrorDetails, *, is_shown: bool) -> Problem:
             message, allowed = f"{_show(value)} is {context['problem']}", EXPECTED_MEDIA
             file = value if is_shown and _is_file(value) else None
             suggestion = None if file is None else f"Path({file!r})"
+        case "unchecked":
+            message = f"{_show(value)} is {context['reason']}"
         case "form":
             message = f"{_show(value)} is neither text nor a list"
         case "rule":

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from types import UnionType
+from decimal import Decimal
+from fractions import Fraction
+from types import MappingProxyType, UnionType
 from typing import Annotated, Any, Literal, TypeAlias, Union, cast, get_args, get_origin
 
 from annotated_types import MaxLen, MinLen
@@ -21,11 +24,13 @@ def dump_set_fields(value: Any) -> Any:
     """Return the set fields by the gateway's names. Unlike model_dump(), keep local media as it is."""
     if isinstance(value, BaseModel):
         aliases = {name: field.alias or name for name, field in type(value).model_fields.items()}
-        return {
+        members = {
             aliases.get(name, name): dump_set_fields(member)
             for name, member in vars(value).items()
             if name in value.model_fields_set and member is not MISSING
         }
+        # The unknown parameters of a partial model.
+        return {**members, **(value.model_extra or {})}
     if isinstance(value, list | tuple):
         return [dump_set_fields(item) for item in cast("Sequence[Any]", value)]
     return value
@@ -46,8 +51,11 @@ def iter_members(model: Model, data: Mapping[str, Any]) -> Iterator[tuple[str, A
 
 
 def coerce(field: FieldInfo, value: Any) -> Any:
-    """Return the declared form of a value of an IntOrStr field; any other value unchanged."""
+    """Return the declared form of a value of an IntOrStr field or of a number; any other value unchanged."""
     parts = (*field.metadata, *_iter_parts(field.annotation))
+    if isinstance(value, int | Decimal | Fraction) and not isinstance(value, bool) and float in parts:
+        with contextlib.suppress(OverflowError, ValueError):
+            return float(value)
     if type(value) in (str, int) and any(isinstance(part, IntOrStrForms) for part in parts):
         return map_alternate_forms(_list_choices(field.annotation)).get(value, value)
     return value
@@ -80,27 +88,35 @@ def read_parameters(
 
 
 def _read_value(field: FieldInfo, value: Any, *, with_defaults: bool) -> Any:
-    nested_model = _find_nested_model(field.annotation)
-    if nested_model is None:
+    if _find_nested_model(field.annotation) is None:
         return coerce(field, dump_set_fields(value))
-    return _read_objects(nested_model, value, with_defaults=with_defaults)
+    return _read_objects(field.annotation, value, with_defaults=with_defaults)
 
 
-def _read_objects(model: Model, value: Any, *, with_defaults: bool) -> Any:
-    """Return the objects in a value, which can be in lists."""
+def _read_objects(annotation: Any, value: Any, *, with_defaults: bool) -> Any:
+    """Return the objects in a value; one of another shape becomes a value that a path does not enter."""
+    for kind, _ in iter_types(annotation, ()):
+        if get_origin(kind) is Sequence and isinstance(value, list | tuple):
+            item, items = get_args(kind)[0], cast("Sequence[Any]", value)
+            return [_read_objects(item, part, with_defaults=with_defaults) for part in items]
+        if not isinstance(kind, type) or not issubclass(kind, BaseModel):
+            continue
+        model: Model = kind
+        if isinstance(value, BaseModel):
+            members = _members_by_wire_name(value)
+            return read_parameters(type(value), members, with_defaults=with_defaults)
+        if isinstance(value, Mapping):
+            members = _members_of_data(model, cast("Mapping[str, Any]", value))
+            return read_parameters(model, members, with_defaults=with_defaults)
     if isinstance(value, list | tuple):
-        items = cast("Sequence[Any]", value)
-        return [_read_objects(model, item, with_defaults=with_defaults) for item in items]
-    if isinstance(value, BaseModel):
-        members = _members_by_wire_name(value)
-    elif isinstance(value, Mapping):
-        data = cast("Mapping[str, Any]", value)
-        known_names = {*model.model_fields, *list_names(model)}
-        members = {name: member for name, member in data.items() if name not in known_names}
-        members |= {name: member for name, member, _ in iter_members(model, data)}
-    else:
-        return value
-    return read_parameters(model, members, with_defaults=with_defaults)
+        return tuple(cast("Sequence[Any]", value))
+    return MappingProxyType(cast("Mapping[str, Any]", value)) if isinstance(value, Mapping) else value
+
+
+def _members_of_data(model: Model, data: Mapping[str, Any]) -> dict[str, Any]:
+    known_names = {*model.model_fields, *list_names(model)}
+    unknown = {name: member for name, member in data.items() if name not in known_names}
+    return unknown | {name: member for name, member, _ in iter_members(model, data)}
 
 
 def _members_by_wire_name(value: BaseModel) -> dict[str, Any]:

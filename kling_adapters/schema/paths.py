@@ -1,4 +1,4 @@
-"""Paths of rules into nested parameters, such as elements.frontal_image_url."""
+"""Values that rules look at: found by a path such as elements.frontal_image_url, and compared."""
 
 from __future__ import annotations
 
@@ -31,10 +31,10 @@ def find_values(path: str, values: Mapping[str, Any]) -> Iterator[tuple[Location
 def _iter_objects(
     value: Any, steps: Sequence[str], location: Location
 ) -> Iterator[tuple[Location, Mapping[str, Any]]]:
-    if isinstance(value, list | tuple):
+    if isinstance(value, list):
         for index, item in enumerate(cast("Sequence[Any]", value)):
             yield from _iter_objects(item, steps, (*location, index))
-    elif isinstance(value, Mapping):
+    elif isinstance(value, dict):
         members = cast("Mapping[str, Any]", value)
         if steps:
             yield from _iter_objects(members.get(steps[0]), steps[1:], (*location, steps[0]))
@@ -58,3 +58,13 @@ def parse_location(text: str) -> Location:
         for step in _INDEXES.split(part)
         if step
     )
+
+
+def read_number(value: Any) -> Any:
+    """Return a value that is a number; None for any other."""
+    return value if isinstance(value, int | float) and not isinstance(value, bool) else None
+
+
+def is_same(value: Any, expected: Any) -> bool:
+    """Return whether two values are the same JSON. To Python, True equals 1."""
+    return bool(value == expected) and isinstance(value, bool) == isinstance(expected, bool)

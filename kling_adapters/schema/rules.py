@@ -11,7 +11,21 @@ from typing import Any, Protocol, cast
 from kling_adapters import _text
 from kling_adapters.media.inputs import measure_media
 from kling_adapters.problems import Problem
-from kling_adapters.schema.paths import find_values, format_location
+from kling_adapters.schema.paths import find_values, format_location, is_same
+from kling_adapters.schema.totals import Sum
+from kling_adapters.schema.when import When
+
+__all__ = [
+    "AtLeastOneOf",
+    "ExactlyOneOf",
+    "MaxBytes",
+    "MutuallyExclusive",
+    "References",
+    "Requires",
+    "Rule",
+    "Sum",
+    "When",
+]
 
 
 class Rule(Protocol):
@@ -58,8 +72,7 @@ class Requires:
         for name, expected in self.equals.items():
             # In `values`, an object has defaults that the caller did not set.
             actual = set_values[name] if name in set_values else values.get(name)
-            # To Python, True equals 1.
-            if actual != expected or isinstance(actual, bool) != isinstance(expected, bool):
+            if not is_same(actual, expected):
                 message = f"requires {name}={expected!r}, but {name} is {_text.show(actual)}"
                 yield Problem(self.field, message, value)
 

@@ -188,6 +188,9 @@ EDITS: list[tuple[str, str, list[str], str]] = [
     ("examples: []", "examples: [{name: other, input: {prompt: z}}]", ["documentation: demo: examples.other none -> name other, input prompt z (calls and results stay the same)"], NONE),
     ("latency_seconds: 60", "latency_seconds: 60\npricing: {currency: USD, from: 0.504, to: 8.40, unit: generation}", ["documentation: demo: pricing none -> currency USD, from 0.504, to 8.4, unit generation (calls and results stay the same)"], NONE),
     ("decision: none", "decision: both", ['documentation: demo: discrepancies.1.decision "none" -> both (calls and results stay the same)'], NONE),
+    # Partial models
+    ("document: demo.txt,", "document: demo.txt, unseen: the rest,", ["additive: demo: unknown parameters refused -> accepted (parameters that the spec does not have are accepted)", 'documentation: demo: source.unseen none -> "the rest" (calls and results stay the same)'], NONE),
+    ("{type: string, format: uri}\n    tail", "{type: string, format: uri, media: image}\n    tail", ["warning: demo image: media none -> image (files of another kind are refused)"], NONE),
     # Nothing
     ("[5, 10]", "[10, 5]", [], NONE),
     ("maximum: 1,", "maximum: 1.0,", [], NONE),

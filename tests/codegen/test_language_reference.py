@@ -11,6 +11,7 @@ import pytest
 from kling_codegen import gateway, language, life, schema
 from kling_codegen.closed import Closed
 from kling_codegen.lint.command import LEVELS
+from kling_codegen.rules.consequences import Then
 from kling_codegen.rules.rule import KINDS, Rule
 from pydantic import TypeAdapter
 from ruamel.yaml import YAML
@@ -33,6 +34,7 @@ SECTIONS: dict[str, type[Closed]] = {
     "deprecated": life.Deprecated,
     "A rule": Rule,
     **{key: kind for key, kind in KINDS.items() if issubclass(kind, Closed)},
+    "then": Then,
     "gateway.yaml": gateway.Gateway,
     "key": gateway.Key,
     "paths": gateway.Paths,

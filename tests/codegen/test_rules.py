@@ -116,6 +116,8 @@ def test_packaged_schema_has_the_price(project: Project) -> None:
 
 # The model of the examples in specs/README.md.
 SAMPLE = """
+    shots: {type: array, items: {type: object, properties: {duration: {type: integer}}}}
+    duration: {type: integer, enum: [5, 10]}
     prompt: {type: string}
     mode: {type: string, enum: [std, pro], default: std}
     image_url: {type: string, format: uri}

@@ -162,7 +162,7 @@ def test_all_problems_are_reported_at_once(project: Project) -> None:
         'specs/a.yaml:12:33: the default "x" is not of type integer, at input.properties.r.default',
         "specs/a.yaml:13:8: 3 is not a mapping, at input.properties.s",
         "specs/a.yaml:14:28: t is not a parameter of this model, at rules[0].requires.field",
-        "specs/a.yaml:14:48: unknown key limit, at rules[1].limit; allowed: at_least_one_of, exactly_one_of, max_bytes, mutually_exclusive, references, requires",
+        "specs/a.yaml:14:48: unknown key limit, at rules[1].limit; allowed: at_least_one_of, exactly_one_of, max_bytes, mutually_exclusive, references, requires, sum, when",
         "specs/a.yaml:15:32: the example: u is not a parameter, at examples[0].input.u; allowed: p, q, r, s",
         "specs/b.yaml:3:8: not YAML: did not find expected ',' or ']' (while parsing a flow sequence that starts in line 2)",
         *(f"specs/c.yaml:1:1: {name} is missing" for name in missing),

@@ -22,7 +22,6 @@ from kling_adapters.protocol import collect, download
 from kling_adapters.protocol.failures import seconds_until_reset
 from kling_adapters.protocol.gateway import Gateway
 from kling_adapters.protocol.messages import Answer, Fault, Key, Outcome, Request, UploadBody
-from kling_adapters.protocol.outputs import MAX_FILES
 from kling_adapters.protocol.responses import read_ended_job
 from kling_adapters.result import Artifact, ResultData
 from kling_adapters.testing import MP4, PNG
@@ -157,7 +156,7 @@ def test_files_of_one_answer_are_limited(place: str) -> None:
     answer = Answer(200, {}, json_reply(200, {"status": "COMPLETED", place: urls}).body)
     result = read_ended_job("id", None, None, answer)
     assert isinstance(result, ResultData)
-    assert len(result.artifacts) == MAX_FILES
+    assert len(result.artifacts) == 100
 
 
 @pytest.mark.parametrize(

@@ -17,10 +17,19 @@ import pytest
 from kling_sandbox import Sandbox
 
 from kling_adapters import AsyncKling, ConfigError, Kling, ParamsInvalid
-from kling_adapters.models import Kling3ProImage2video, KlingBloombloom, KlingO1
+from kling_adapters.models import (
+    Kling3ProImage2video,
+    Kling26StandardMotionControl,
+    KlingBloombloom,
+    KlingO1,
+    KlingV1StandardAiAvatar,
+)
 from kling_adapters.testing import MP4, PNG, SimulatedClock
 from tests.support.clients import OpenClient
 from tests.support.media import JPEG
+
+GIF = b"GIF89a" + bytes(range(256))
+MP3 = b"ID3" + bytes(range(256))
 
 URL = "https://example.com/a.png"
 
@@ -79,6 +88,41 @@ def test_local_media_is_uploaded_and_its_url_sent(
     assert sandbox.uploads == before + 1
 
 
+@pytest.mark.parametrize(
+    ("params", "problem"),
+    [
+        (
+            {"image_url": MP4, "video_url": MP4},
+            "image_url: bytes of length {mp4} is a video (mp4), not an image",
+        ),
+        (
+            {"image_url": PNG, "video_url": PNG},
+            "video_url: bytes of length {png} is an image (png), not a video",
+        ),
+        (
+            {"image_url": MP3, "video_url": MP3},
+            "image_url: bytes of length {mp3} is sound (mpeg), not an image",
+        ),
+        (
+            {"image_url": MP3, "video_url": MP3},
+            "video_url: bytes of length {mp3} is sound (mpeg), not a video",
+        ),
+    ],
+)
+def test_file_of_another_kind_is_refused(params: dict[str, Any], problem: str) -> None:
+    with pytest.raises(ParamsInvalid) as caught:
+        Kling26StandardMotionControl(prompt="a dance", **params)
+    text = problem.format(mp4=len(MP4), png=len(PNG), mp3=len(MP3))
+    assert any(str(problem).startswith(text) for problem in caught.value.problems)
+
+
+def test_file_of_the_right_kind_is_accepted() -> None:
+    Kling26StandardMotionControl(prompt="a dance", image_url=GIF, video_url=MP4)
+    # Sound may be in a container of videos.
+    for sound in (MP3, MP4):
+        KlingV1StandardAiAvatar(image_url=JPEG, audio_url=sound)
+
+
 def test_nested_media_is_uploaded_once_per_content(
     open_client: OpenClient, sandbox: Sandbox, tmp_path: Path
 ) -> None:
@@ -91,7 +135,7 @@ def test_nested_media_is_uploaded_once_per_content(
             prompt="@Element1 and @Element2",
             start_image_url=path,
             elements=(
-                {"frontal_image_url": JPEG, "reference_image_urls": [URL, io.BytesIO(PNG), data_url(MP4)]},
+                {"frontal_image_url": JPEG, "reference_image_urls": [URL, io.BytesIO(PNG), data_url(GIF)]},
                 {"frontal_image_url": PNG},
             ),
         )
@@ -100,7 +144,7 @@ def test_nested_media_is_uploaded_once_per_content(
     assert body["start_image_url"] == first["reference_image_urls"][1] == second["frontal_image_url"]
     assert first["reference_image_urls"][0] == URL
     urls = [first["frontal_image_url"], body["start_image_url"], first["reference_image_urls"][2]]
-    assert [httpx.get(url).content for url in urls] == [JPEG, PNG, MP4]
+    assert [httpx.get(url).content for url in urls] == [JPEG, PNG, GIF]
     assert sandbox.uploads == before + 3
 
 

@@ -18,7 +18,7 @@ from typing import Any, TypeAlias
 from tests.support.media import make_png
 
 from .inputs import URL, kinds_of, least
-from .prose_rules import split_rule
+from .prose_rules import find_part, split_rule
 
 Schema = Mapping[str, Any]
 Place: TypeAlias = tuple[Any, ...]
@@ -152,6 +152,10 @@ def edits(schema: Schema, body: Mapping[str, Any]) -> Iterator[Edit]:
         kind, content = split_rule(rule)
         if kind == "references":
             yield from _mentions(content, schema, body)
+        elif kind == "sum":
+            yield from (Edit((), situation) for situation in _sums(content, schema, body))
+        elif kind == "when":
+            yield from (Edit((), situation) for situation in _conditional(content, schema, body))
         else:
             yield from (
                 Edit((), situation) for situation in _situations(kind, content, schema["properties"], body)
@@ -286,6 +290,82 @@ def _mentions(rule: Mapping[str, str], schema: Schema, body: Mapping[str, Any]) 
         yield Edit((rule["field"],), f"{before}{near}{after}")
     yield Edit((rule["field"],), f"{before}{len(items) + 1}{after}".swapcase())
     yield Edit((rule["field"],), f"{before}{len(items) + 1}")
+
+
+def _conditional(rule: Mapping[str, Any], schema: Schema, body: Mapping[str, Any]) -> Iterator[Any]:
+    """Yield inputs with the condition of a rule satisfied, nearly satisfied or not, and its limits barely kept or broken."""
+    holding = dict(body)
+    for path, value in rule.get("equals", {}).items():
+        holding = put_at(schema, holding, path, value[0] if isinstance(value, list) else value)
+    for path in rule.get("present", ()):
+        holding = put_at(schema, holding, path, least(find_part(path, schema)))
+    bodies = [holding]
+    for path, value in rule.get("equals", {}).items():
+        near_choices = find_part(path, schema).get("enum", [least(find_part(path, schema))])
+        choices = [*(value if isinstance(value, list) else [value]), *near_choices, None, REMOVED]
+        bodies += [put_at(schema, holding, path, choice) for choice in choices]
+    for path in rule.get("present", ()):
+        bodies += [put_at(schema, holding, path, choice) for choice in (None, REMOVED)]
+    for conditioned in bodies:
+        yield conditioned
+        for key, affected in rule["then"].items():
+            for path in affected:
+                limit = affected[path] if isinstance(affected, dict) else None
+                for value in (*_near_limits(key, limit, find_part(path, schema)), None, REMOVED):
+                    yield put_at(schema, conditioned, path, value)
+
+
+def _sums(rule: Mapping[str, Any], schema: Schema, body: Mapping[str, Any]) -> Iterator[Any]:
+    """Yield inputs whose numbers barely add up or do not."""
+    list_name, name = rule["of"].split(".")
+    items = [dict(item) for item in body.get(list_name) or [least(schema["properties"][list_name]["items"])]]
+    totals = [rule[key] for key in ("minimum", "maximum") if key in rule]
+    if "equals" in rule:
+        yield {**body, list_name: items, rule["equals"]: None}
+        yield _put({**body, list_name: items}, (rule["equals"],), REMOVED)
+        part = schema["properties"][rule["equals"]]
+        totals += [body.get(rule["equals"], part.get("default", least(part))), least(part)]
+    for total in totals:
+        for step in (0, 1, -1, 0.1, -0.1):
+            number = total + step
+            yield {**body, list_name: [{**items[0], name: number}]}
+            yield {**body, list_name: [{**items[0], name: number - 1}, {**items[0], name: 1}]}
+            if isinstance(total, float) or step:
+                yield {**body, list_name: [{**items[0], name: number / 2}, {**items[0], name: number / 2}]}
+            if "equals" in rule:
+                yield {**body, list_name: [{**items[0], name: number}], rule["equals"]: total}
+    yield {**body, list_name: [{**items[0], name: 0.1}, {**items[0], name: 0.2}]}
+    yield {**body, list_name: [_put(items[0], (name,), REMOVED)]}
+    yield {**body, list_name: []}
+
+
+def _near_limits(key: str, limit: Any, part: Schema) -> Iterator[Any]:
+    yield least(part)
+    if key == "allowed":
+        yield from (*limit, *part.get("enum", ()))
+    elif key in ("minimum", "maximum"):
+        yield from (limit - 1, limit, limit + 1)
+    elif limit is not None:
+        item: Any = "é" if "length" in key else [least(part["items"])]
+        yield from (item * (limit + step) for step in (-1, 0, 1) if limit < _LONGEST_SITUATION)
+
+
+_LONGEST_SITUATION = 1000
+
+
+def put_at(schema: Schema, body: Mapping[str, Any], path: str, value: Any) -> Any:
+    """Return an input with the value at a path: in the first item of a list, in an object made for it if needed."""
+    name, _, rest = path.partition(".")
+    if rest:
+        value = _put_inside(schema["properties"][name], body.get(name), rest, value)
+    return _put(body, (name,), value)
+
+
+def _put_inside(schema: Schema, holder: Any, path: str, value: Any) -> Any:
+    if "items" in schema:
+        first, *rest_items = holder if isinstance(holder, list) and holder else [None]
+        return [_put_inside(schema["items"], first, path, value), *rest_items]
+    return put_at(schema, holder if isinstance(holder, dict) else least(schema), path, value)
 
 
 def _situations(

@@ -6,6 +6,7 @@ knows no draft after 7. Ours is a closed subset, which takes these few lines.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -106,7 +107,9 @@ def _text(schema: Schema, tokens: str) -> SearchStrategy[str]:
 
 def _repaired(schema: Schema, body: dict[str, Any]) -> dict[str, Any]:
     for _ in schema["properties"]:
-        for name in sorted(broken_rules(schema, body)):
+        for place in sorted(broken_rules(schema, body)):
+            # Of a nested parameter, the outermost one is taken out or made anew.
+            name = place if place in schema["properties"] else re.split(r"[.\[]", place)[0]
             if body.get(name) is not None and name not in schema.get("required", ()):
                 body = {key: value for key, value in body.items() if key != name}
             else:

@@ -14,15 +14,19 @@ from typing import Any
 
 import jsonschema_rs
 
-from kling_adapters import ConfigError, DeprecatedParameter, Params, ParamsInvalid
+from kling_adapters import ConfigError, DeprecatedParameter, Params, ParamsInvalid, UnknownParameter
 
 from .differences import DIFFERENCES, UPLOADED, Difference, is_json
 from .edits import Edit, Place, edits
 from .inputs import kind_of, kinds_of
-from .prose_rules import broken_rules
+from .prose_rules import broken_rules, split_rule
 
 Schema = Mapping[str, Any]
 _KINDS: Mapping[type[Any], str] = {list: "array", dict: "object"}
+
+
+# The kinds of rules that have a form in JSON Schema.
+STANDARD_KINDS = {"exactly_one_of", "when"}
 
 
 @dataclass(frozen=True)
@@ -51,6 +55,7 @@ class Judge:
 
     def __init__(self, schema: Schema, model: type[Params]) -> None:
         self.judged = self.accepted = 0
+        self._has_warned = False
         self._schema = schema
         self._model = model
         # `allOf` has rules, which `prose_rules.py` judges with their paths; `test_verdicts.py` compares the two.
@@ -68,13 +73,19 @@ class Judge:
         self.accepted += 1
         if verdict.broken:
             return Disagreement(body, f"it accepts what breaks {sorted(verdict.broken)}")
+        if self._has_warned != bool(verdict.plain.keys() - self._schema["properties"].keys()):
+            return Disagreement(body, "it warns once of unknown parameters, or not, in the wrong case")
         wrong = self._wrong_to_send(params, verdict.plain)
         return Disagreement(body, wrong) if wrong else None
 
     def _validate(self, body: Any) -> Params:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always", UnknownParameter)
             warnings.simplefilter("ignore", DeprecatedParameter)
-            return self._model.model_validate(body)
+            params = self._model.model_validate(body)
+        self._has_warned = [warning.category for warning in caught] == [UnknownParameter]
+        assert self._has_warned or not caught
+        return params
 
     def verdict(self, body: Any, differences: Sequence[Difference] = DIFFERENCES) -> Verdict:
         """Judge a body for a validator with these differences from the schema."""
@@ -104,6 +115,39 @@ class Judge:
         if self._validate(wire).wire() != wire:
             return f"it does not give back what it sends: {wire!r}"
         return ""
+
+
+def send_as_json(body: Any) -> Any:
+    """Return the body as the gateway receives it, or None if no request can hold it."""
+    try:
+        text = json.dumps(body, ensure_ascii=False, allow_nan=False).encode()
+    except (TypeError, ValueError):
+        return None
+    return json.loads(text) if isinstance(body, dict) else None
+
+
+class StandardJudge:
+    """A judge of the rules that a packaged schema also has in keywords of JSON Schema, under `allOf`."""
+
+    def __init__(self, schema: Schema) -> None:
+        rules = schema["x-kling"]["rules"]
+        expressible = [rule for rule in rules if split_rule(rule)[0] in STANDARD_KINDS]
+        assert len(schema.get("allOf", ())) == len(expressible)
+        fields = {key: part for key, part in schema.items() if key != "allOf"}
+        self._schema = {**schema, "x-kling": {"rules": expressible}}
+        self._fields, self._validator = map(jsonschema_rs.Draft202012Validator, (fields, dict(schema)))
+
+    def allows_fields(self, body: Any) -> bool:
+        """Return whether a body is valid, its rules aside."""
+        return self._fields.is_valid(body)
+
+    def allows(self, body: Any) -> bool:
+        """Return whether the whole schema allows a body."""
+        return self._validator.is_valid(body)
+
+    def agrees(self, body: Any) -> bool:
+        """Return whether both forms of the rules allow or refuse a body with valid fields."""
+        return self.allows(body) != bool(broken_rules(self._schema, body))
 
 
 def disagreements(schema: Schema, model: type[Params], body: Mapping[str, Any]) -> Iterator[Disagreement]:
@@ -172,7 +216,7 @@ class _Reading:
         if isinstance(value, dict) and "properties" in schema:
             parts = schema["properties"]
             return {
-                name: self.read(parts[name], member) if name in parts else member
+                name: self.read(parts[name], member) if name in parts else _with_lists(member)
                 for name, member in value.items()
             }
         return value
@@ -190,12 +234,35 @@ class _Reading:
         if isinstance(value, dict):
             parts = schema["properties"]
             self.broken.update(_path((*place, name)) for name in value if not isinstance(name, str))
+            if schema.get("additionalProperties", False):
+                # A partial model takes any JSON under an unknown name, and nothing else.
+                unknown = {name: value[name] for name in value if isinstance(name, str) and name not in parts}
+                self.broken.update(
+                    _path((*place, name)) for name in unknown if not _is_json_throughout(unknown[name])
+                )
             return {
                 name: self.as_json(parts[name], member, (*place, name)) if name in parts else None
                 for name, member in value.items()
                 if isinstance(name, str)
             }
         return value
+
+
+def _is_json_throughout(value: Any) -> bool:
+    if isinstance(value, list | tuple):
+        return all(map(_is_json_throughout, value))
+    if isinstance(value, dict):
+        return all(isinstance(name, str) and is_json(name) for name in value) and all(
+            map(_is_json_throughout, value.values())
+        )
+    return is_json(value)
+
+
+def _with_lists(value: Any) -> Any:
+    """Return a value with lists for tuples, at any depth."""
+    if isinstance(value, dict):
+        return {name: _with_lists(member) for name, member in value.items()}
+    return [_with_lists(item) for item in value] if isinstance(value, list | tuple) else value
 
 
 def _paths(error: jsonschema_rs.ValidationError) -> Iterator[str]:

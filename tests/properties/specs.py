@@ -6,7 +6,7 @@ A spec is plain data, as a YAML reader gives it. Nothing here asks the compiler 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import date
 from typing import Any, TypeAlias
 
@@ -14,7 +14,7 @@ import yaml
 from hypothesis import strategies as st
 from hypothesis.strategies import DrawFn, SearchStrategy
 
-from .prose_rules import broken_rules
+from .prose_rules import LIMITS, broken_rules
 
 Schema: TypeAlias = dict[str, Any]
 Spec: TypeAlias = dict[str, Any]
@@ -109,7 +109,7 @@ def numbers(kind: str) -> SearchStrategy[Any]:
 
 
 @st.composite
-def schemas(draw: DrawFn, depth: int = 0, *, is_item: bool = False) -> Schema:  # noqa: C901, PLR0912, PLR0915  one case a kind
+def schemas(draw: DrawFn, depth: int = 0, *, is_item: bool = False) -> Schema:  # noqa: C901, PLR0912  one case a kind
     """Draw one parameter, or an item of a list."""
     kind = draw(st.sampled_from(KINDS if depth < 3 else KINDS[:5]))
     schema: Schema = {"type": kind}
@@ -127,8 +127,7 @@ def schemas(draw: DrawFn, depth: int = 0, *, is_item: bool = False) -> Schema:  
                 schema["or"] = draw(lists(depth))
         case "uri":
             schema = {"type": "string", "format": "uri"}
-            if media := draw(st.sampled_from([None, "image", "video", "audio"])):
-                schema["media"] = media
+            schema |= draw(st.sampled_from([{}, *({"media": kind} for kind in ("image", "video", "audio"))]))
         case "integer" | "number":
             if kind == "integer" and draw(st.booleans()):
                 choices = numbers("integer").filter(lambda n: -(2**63) <= n < 2**63)
@@ -282,6 +281,10 @@ def rules(draw: DrawFn, schema_input: Schema) -> list[Schema]:
             {"field": st.sampled_from(links), "bytes": st.sampled_from([100, 52428800, 2**64])}
         )
         kinds.append(limits.map(lambda rule: {"max_bytes": rule}))
+    if scopes := _scopes(properties, schema_input.get("required", ())):
+        kinds.append(st.sampled_from(scopes).flatmap(conditions))
+    if numbers_in_items := _numbers_in_items(properties):
+        kinds.append(sums(properties, numbers_in_items))
     if len(free) > 1:
         groups = st.lists(st.sampled_from(free), min_size=2, max_size=4, unique=True)
         kinds += [
@@ -307,6 +310,8 @@ def nested_paths(properties: Schema) -> Iterator[tuple[str, Schema]]:
 
 def _subject(rule: Schema) -> str:
     [(kind, has_required)] = rule.items()
+    if kind == "when":
+        return f"when {sorted(has_required['then'])}"
     return f"{kind} {has_required['field'] if kind == 'requires' else sorted(map(str, has_required.values() if isinstance(has_required, dict) else has_required))}"
 
 
@@ -325,6 +330,131 @@ def requirements(draw: DrawFn, properties: Schema, parameter_names: list[str]) -
     if equals:
         rule["equals"] = equals
     return {"requires": rule}
+
+
+Candidate: TypeAlias = tuple[str, Schema, bool]
+"""The path of a parameter, its schema, and whether its object requires it."""
+
+
+def _scopes(properties: Schema, required: Sequence[str]) -> list[list[Candidate]]:
+    """Return the parameters that one rule can name together: those outside lists, and those in one list beside them."""
+    lists: dict[str, list[Candidate]] = {"": []}
+    _collect(properties, required, "", "", lists)
+    return [scope for scope in ([*lists[""], *lists[path]] if path else lists[""] for path in lists) if scope]
+
+
+def _collect(
+    properties: Schema,
+    required: Sequence[str],
+    before: str,
+    list_path: str,
+    lists: dict[str, list[Candidate]],
+) -> None:
+    for name, part in properties.items():
+        if "." in name:
+            continue
+        lists.setdefault(list_path, []).append((f"{before}{name}", part, name in required))
+        inner = part
+        while "items" in inner:
+            inner = inner["items"]
+        if "properties" in inner:
+            below = f"{before}{name}" if inner is not part else list_path
+            _collect(inner["properties"], inner.get("required", ()), f"{before}{name}.", below, lists)
+
+
+@st.composite
+def conditions(draw: DrawFn, scope: list[Candidate]) -> Schema:
+    """Draw a rule `when` about parameters of a scope."""
+    comparable = [(path, part) for path, part, _ in scope if _is_comparable(part)]
+    equals: Schema = {}
+    for path, part in draw(st.lists(st.sampled_from(comparable), max_size=2)) if comparable else []:
+        choices = draw(st.lists(values(part), min_size=1, max_size=3, unique_by=repr))
+        choices = [value for value in choices if value is not NO_VALUE]
+        if choices:
+            equals[path] = choices[0] if draw(st.booleans()) else choices
+    names = [path for path, _, _ in scope]
+    present = draw(st.lists(st.sampled_from(names), max_size=2, unique=True))
+    if not equals and not present:
+        present = [names[0]]
+    then: Schema = {}
+    for path, part, is_required in draw(st.lists(st.sampled_from(scope), min_size=1, max_size=3)):
+        keys = ["required", *([] if is_required else ["forbidden"]), *_limits_of(part)]
+        if path in then.get("forbidden", ()):
+            continue
+        _add_consequence(draw, then, draw(st.sampled_from(keys)), path, part)
+    condition = {key: part for key, part in (("equals", equals), ("present", present)) if part}
+    return {"when": {**condition, "then": then}}
+
+
+def _numbers_in_items(properties: Schema) -> list[str]:
+    """Return the paths of numbers in the items of lists of objects."""
+    lists = {
+        name: part["items"]["properties"]
+        for name, part in properties.items()
+        if "." not in name and "properties" in part.get("items", {})
+    }
+    return [
+        f"{name}.{inner}"
+        for name, parts in lists.items()
+        for inner, part in parts.items()
+        if "." not in inner and {"integer", "number"} & {*_types(part)}
+    ]
+
+
+@st.composite
+def sums(draw: DrawFn, properties: Schema, numbers_in_items: list[str]) -> Schema:
+    """Draw a rule `sum`."""
+    totals = [
+        name
+        for name, part in properties.items()
+        if "." not in name and {"integer", "number"} & {*_types(part)}
+    ]
+    bounds = sorted([draw(numbers("number")), draw(numbers("number"))])
+    whole = {
+        **({"equals": draw(st.sampled_from(totals))} if totals else {}),
+        "minimum": bounds[0],
+        "maximum": bounds[1],
+    }
+    chosen = draw(st.sets(st.sampled_from(list(whole)), min_size=1))
+    limits = {key: part for key, part in whole.items() if key in chosen}
+    return {"sum": {"of": draw(st.sampled_from(numbers_in_items)), **limits}}
+
+
+def _is_comparable(part: Schema) -> bool:
+    return not {"array", "object"} & {*_types(part)} and "format" not in part
+
+
+def _types(part: Schema) -> list[str]:
+    return part["type"] if isinstance(part["type"], list) else [part["type"]]
+
+
+def _limits_of(part: Schema) -> list[str]:
+    kind = _types(part)[0]
+    keys = {
+        "integer": ["minimum", "maximum"],
+        "number": ["minimum", "maximum"],
+        "array": ["min_items", "max_items"],
+    }
+    keys["string"] = ["min_length", "max_length"]
+    if "format" in part:
+        return []
+    return [*keys.get(kind, []), *(["allowed"] if _is_comparable(part) else [])]
+
+
+def _add_consequence(draw: DrawFn, then: Schema, key: str, path: str, part: Schema) -> None:
+    if any(path in affected for affected in then.values()) and key == "forbidden":
+        return
+    if key in ("required", "forbidden"):
+        then[key] = list(dict.fromkeys([*then.get(key, []), path]))
+    elif key == "allowed":
+        choices = draw(st.lists(values(part), min_size=1, max_size=3, unique_by=repr))
+        if choices := [value for value in choices if value is not NO_VALUE]:
+            then.setdefault(key, {})[path] = choices
+    elif not any(path in then.get(limit, {}) for limit in LIMITS):
+        limit = draw(numbers("integer" if _types(part)[0] == "integer" else "number"))
+        then.setdefault(key, {})[path] = limit if "_" not in key else draw(st.sampled_from([0, 1, 3, 60]))
+    if not then:
+        then["required"] = [path]
 
 
 SLUG_PARTS = [
@@ -391,6 +521,8 @@ def documents(draw: DrawFn) -> Spec:
             "unit": draw(units),
             **draw(st.sampled_from([{}, {"approximate": True}])),
         }
+    if draw(st.integers(0, 3)) == 0:
+        spec["source"]["unseen"] = draw(texts())
     if draw(st.booleans()):
         shown = st.fixed_dictionaries({"document": texts(30), "shows": texts()})
         spec["source"]["evidence"] = draw(st.lists(shown, min_size=1, max_size=2))

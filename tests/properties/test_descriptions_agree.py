@@ -40,7 +40,7 @@ from pydantic.fields import FieldInfo
 import kling_adapters
 from kling_adapters import CatalogEntry, Params
 from kling_adapters.client import _calls
-from tests.properties.prose_rules import split_rule
+from tests.properties.prose_rules import plain_content, split_rule
 
 ROOT = Path(__file__).parents[2]
 RUNTIME = Path(kling_adapters.__file__).parent
@@ -340,11 +340,11 @@ def test_model_fields_agree(model: Model) -> None:
 def test_adapter_rules_agree(model: Model) -> None:
     def rule_data(rule: Any) -> dict[str, Any]:
         name = re.sub("(?<!^)([A-Z])", r"_\1", type(rule).__name__).lower()
-        content = {key: value for key, value in vars(rule).items() if value}
+        content = {key: value for key, value in vars(rule).items() if value not in (None, (), {})}
         data: dict[str, Any] = json.loads(json.dumps({name: content.get("names", content)}))
         return data
 
-    rules = [dict([split_rule(rule)]) for rule in model.schema["x-kling"]["rules"]]
+    rules = [dict([plain_content(rule)]) for rule in model.schema["x-kling"]["rules"]]
     assert [rule_data(rule) for rule in model.model.adapter.rules] == rules
 
 
@@ -552,10 +552,18 @@ def expected_words(rule: Mapping[str, Any]) -> Iterator[str]:
     if isinstance(content, list):
         yield from content
         return
-    yield content["field"]
+    yield from (content[key] for key in ("field", "of") if key in content)
+    if kind == "sum":
+        yield from (limit if isinstance(limit, str) else plain(limit) for limit in content.values())
+        return
     yield from content.get("present", ())
     for name, value in content.get("equals", {}).items():
-        yield from (name, value if isinstance(value, str) else plain(value))
+        yield name
+        yield from (choices(value) if isinstance(value, list) else choices([value]))
+    for affected in content.get("then", {}).values():
+        yield from affected
+        for value in affected.values() if isinstance(affected, dict) else ():
+            yield from (choices(value) if isinstance(value, list) else choices([value]))
     if kind == "references":
         yield from (content["token"].partition("{n}")[0], content["list"])
     if kind == "max_bytes":
@@ -602,6 +610,8 @@ def test_documentation_page_agrees(model: Model) -> None:
     rules = re.search(r"^## Rules\n\n(.*?)\n\n", page, re.DOTALL | re.MULTILINE)
     lines = [unescape(line).removeprefix("- ") for line in rules[1].splitlines()] if rules else []
     assert has_rules(lines, model)
+    unseen = re.search(r"^No stored copy .* Unseen: (.*)\. So a parameter", unescape(page), re.MULTILINE)
+    assert (unseen and unseen[1]) == about["source"].get("unseen")
     rows = markdown_table(page, "Where the source contradicts itself")
     assert [[remove_spaces(unescape(cell)) for cell in row] for row in rows] == discrepancies(model)
     assert f"<{about['source']['page']}>, read {about['source']['read']}." in page
@@ -626,6 +636,8 @@ def test_kling_show_agrees(model: Model, golden_runtime: Path) -> None:
         f"returns {about['returns']}; usual time {usual(about['latency_seconds'])}{price(about)}"
         f"; from {about['source']['page']}"
     )
+    unseen = re.search(r"^No stored copy .* Unseen: (.*?)\. A parameter", text, re.MULTILINE)
+    assert (unseen and unseen[1]) == about["source"].get("unseen")
     rules = re.search(r"^Rules:\n(.*?)(?=^\S|\Z)", text, re.DOTALL | re.MULTILINE)
     assert has_rules([line.strip() for line in rules[1].strip().splitlines()] if rules else [], model)
     is_runnable = bool(model.schema["examples"]) and "retired" not in about

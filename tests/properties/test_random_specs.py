@@ -31,10 +31,11 @@ from kling_adapters import Params
 
 from .changes import Change, changes
 from .damage import damaged
+from .edits import edits
 from .generated import differences, properties_of_model, properties_of_spec
 from .inputs import least
-from .judging import disagreements
-from .prose_rules import split_rule
+from .judging import StandardJudge, disagreements, send_as_json
+from .prose_rules import LIMITS, plain_content, split_rule
 from .specs import Spec, catalogs, documents, to_yaml
 
 if TYPE_CHECKING:
@@ -151,7 +152,13 @@ def test_adapter_agrees_with_spec(specs: list[Spec], *, is_core: bool) -> None:
                 assert_agreement(spec, model, schema)
                 if is_core:
                     assert_typed_dict_complete(spec["input"], model, vars(sys.modules[model.__module__]))
+                standard_judge = StandardJudge(schema)
                 for body in [least({"type": "object", **schema}), *schema["examples"]]:
+                    sent = [send_as_json(edit.of(body)) for edit in edits(schema, body)]
+                    valid = [
+                        plain for plain in sent if plain is not None and standard_judge.allows_fields(plain)
+                    ]
+                    assert [plain for plain in valid if not standard_judge.agrees(plain)] == []
                     drawn = list(disagreements(schema, model, body))
                     assert not [item for item in drawn if not is_named_otherwise(schema, item.body)]
 
@@ -173,8 +180,10 @@ def is_named_otherwise(schema: Any, body: Any) -> bool:
 def assert_agreement(spec: Spec, model: type[Params], schema: dict[str, Any]) -> None:
     """Compare a spec with its generated class, adapter and packaged schema."""
     adapter = model.adapter
-    described = (adapter.slug, adapter.title, adapter.returns, adapter.latency)
-    assert described == (spec["slug"], spec["title"], spec["returns"], spec["latency_seconds"])
+    described = (adapter.slug, adapter.title, adapter.returns, adapter.latency, adapter.unseen)
+    unseen = spec["source"].get("unseen")
+    assert described == (spec["slug"], spec["title"], spec["returns"], spec["latency_seconds"], unseen)
+    assert schema["additionalProperties"] is (unseen is not None)
     assert list(map(rule_of, adapter.rules)) == [plain_rule(rule) for rule in spec.get("rules", [])]
     assert differences(properties_of_model(model), properties_of_spec(spec["input"])) == []
     assert plain(schema["properties"]) == spec["input"]["properties"]
@@ -191,9 +200,14 @@ def assert_agreement(spec: Spec, model: type[Params], schema: dict[str, Any]) ->
 
 
 def rule_of(rule: Any) -> tuple[str, dict[str, Any]]:
-    return type(rule).__name__, {
-        key: list(value) if isinstance(value, tuple) else value for key, value in asdict(rule).items()
-    }
+    return type(rule).__name__, {key: listed(value) for key, value in asdict(rule).items()}
+
+
+def listed(value: Any) -> Any:
+    """Return a value with lists for tuples."""
+    if isinstance(value, dict):
+        return {key: listed(part) for key, part in value.items()}
+    return list(map(listed, value)) if isinstance(value, list | tuple) else value
 
 
 def without_text(rule: dict[str, Any]) -> dict[str, Any]:
@@ -204,11 +218,16 @@ def without_text(rule: dict[str, Any]) -> dict[str, Any]:
 
 def plain_rule(rule: dict[str, Any]) -> tuple[str, dict[str, Any]]:
     """Return a rule of a spec in the form of `rule_of`."""
-    [(kind, content)] = rule.items()
+    kind, content = plain_content(rule)
     if isinstance(content, list):
         content = {"names": content}
     if kind == "requires":
         content = {"present": [], "equals": {}, **content}
+    if kind == "sum":
+        content = {"equals": None, "minimum": None, "maximum": None, **content}
+    if kind == "when":
+        lists, limits = ("present", "required", "forbidden"), ("allowed", *LIMITS)
+        content = {**{key: [] for key in lists}, "equals": {}, **{key: {} for key in limits}, **content}
     return "".join(word.capitalize() for word in kind.split("_")), content
 
 

@@ -501,6 +501,10 @@ def test_stem_is_a_safe_file_name(parts: list[str]) -> None:
     assert re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,180}", safe_stem(*parts))
 
 
+def test_refused_characters_of_a_stem_become_underscores() -> None:
+    assert re.fullmatch("a_b-c-[0-9a-f]{12}", safe_stem("a /b", "c"))
+
+
 def test_long_ids_get_different_names() -> None:
     assert safe_stem("kling-2", "x" * 300 + "1") != safe_stem("kling-2", "x" * 300 + "2")
 

@@ -125,7 +125,7 @@ def test_plain_bytes_are_stored_whatever_their_coding(
     assert file.path.read_bytes() == MP4
 
 
-@pytest.mark.parametrize("coding", ["br", "zstd", "x-own"])
+@pytest.mark.parametrize("coding", ["br", "zstd", "x-own", "br, zstd"])
 def test_encoded_bytes_are_refused(
     coding: str, server: ScriptedServer, open_client: OpenClient, tmp_path: Path
 ) -> None:

@@ -132,6 +132,7 @@ CASES = [
     Case("405 as HTML", [Reply(405, HTML.body, HTML.headers), submit_reply()], 1, MethodNotAllowed),
     refused_case(406, NotAcceptable, "wrong content type"),
     refused_case(406, InsufficientCredits, "Insufficient credits"),
+    refused_case(406, InsufficientCredits, "Your balance is too low"),
     refused_case(410, ModelRetired),
     refused_case(418, ApiError),
     refused_case(422, Unprocessable),

@@ -62,6 +62,13 @@ def _compare_models(earlier: Spec, new: Spec) -> Iterator[Change]:
     old = with_new_names(earlier, renamed)
     if old.returns != new.returns:
         yield Change("breaking", "", "returns", old.returns, new.returns, "results are of another kind")
+    was_partial, is_partial = (spec.source.unseen is not MISSING for spec in (old, new))
+    if was_partial != is_partial:
+        sides = ("refused", "accepted")
+        affected = "parameters that the spec does not have"
+        yield limit_change(
+            "", "unknown parameters", sides[was_partial], sides[is_partial], affected, narrower=was_partial
+        )
     conditions = [condition for _, condition in iter_conditions(new.rules)]
     for change in compare_properties(old.input.as_schema(), new.input.as_schema()):
         if change.aspect == "default" and any(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TypeAlias
 
@@ -23,14 +22,14 @@ def compare_rules(old: Spec, new: Spec) -> Iterator[Change]:
     for key in before.keys() | after.keys():
         part = after.get(key) or before[key]
         if key in before and key in after:
-            yield from _compare_limits(before[key], after[key])
+            yield from _compare_values(before[key], after[key])
             continue
         # The side without the part.
         spec, parts = (old, before) if key in after else (new, after)
         if not all(_has_parameter(spec, name) for name in part.parameters):
             continue
-        if part.limit is not None:
-            yield from _compare_limits(before.get(key), after.get(key))
+        if part.limit is not None or part.allowed is not None:
+            yield from _compare_values(before.get(key), after.get(key))
         elif not _is_implied(part, parts.values(), spec.input.required):
             old_value, new_value = (part.value, MISSING) if key in before else (MISSING, part.value)
             path = ", ".join(part.parameters)
@@ -49,19 +48,41 @@ def _collect_parts(spec: Spec) -> _Parts:
     for _, condition in iter_conditions(spec.rules):
         for part in condition.parts():
             key = part.parameters, part.name
-            if part.limit is None or key not in parts or part.limit < (parts[key].limit or math.inf):
+            if key not in parts or _is_narrower(part, parts[key]):
                 parts[key] = part
     return parts
 
 
-def _compare_limits(before: Part | None, after: Part | None) -> Iterator[Change]:
+def _is_narrower(part: Part, reference: Part | None) -> bool:
+    """Return whether the limit of a part is narrower than the reference, or than none."""
+    if part.limit is None or reference is None or reference.limit is None:
+        return True
+    return part.limit > reference.limit if part.is_lower else part.limit < reference.limit
+
+
+def _compare_values(before: Part | None, after: Part | None) -> Iterator[Change]:
+    """Yield the changes between the limits or the allowed values of two sides, of which one can have none."""
     part = after or before
-    old_limit, new_limit = (part.limit if part else None for part in (before, after))
-    if part is not None and old_limit != new_limit:
-        path = ", ".join(part.parameters)
-        old, new = (MISSING if limit is None else limit for limit in (old_limit, new_limit))
-        narrower = new_limit is not None and (old_limit is None or new_limit < old_limit)
+    if part is None:
+        return
+    path = ", ".join(part.parameters)
+    if part.allowed is not None:
+        yield from _compare_allowed(path, part.name, before, after)
+        return
+    old, new = (MISSING if side is None else side.limit for side in (before, after))
+    if old != new:
+        narrower = after is not None and _is_narrower(after, before)
         yield limit_change(path, part.name, old, new, part.beyond, narrower=narrower)
+
+
+def _compare_allowed(path: str, aspect: str, before: Part | None, after: Part | None) -> Iterator[Change]:
+    """Yield the change of a list of allowed values; a side without one allows all."""
+    old, new = ((side.allowed or ()) if side else () for side in (before, after))
+    narrower = before is None or (after is not None and any(value not in new for value in old))
+    if narrower or after is None or any(value not in old for value in new):
+        sides = (list(side.allowed or ()) if side else MISSING for side in (before, after))
+        first, second = sides
+        yield limit_change(path, aspect, first, second, "calls with other values", narrower=narrower)
 
 
 def _is_implied(part: Part, parts: Iterable[Part], required: Sequence[str]) -> bool:

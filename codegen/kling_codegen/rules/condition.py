@@ -19,8 +19,10 @@ class Part:
     Attributes:
         parameters: the parameters; with `name` they identify the part.
         value: the part in the form of a diff.
-        limit: the upper bound, for a part that is one; a smaller limit is narrower.
+        limit: the bound, for a part that is one.
+        is_lower: whether `limit` is a lower bound; otherwise a smaller limit is narrower.
         beyond: the values beyond the limit, such as larger files.
+        allowed: the allowed values, for a part that lists them.
         any_of: the parameters of which one must be set, if the part asks for that.
         is_unconditional: whether `any_of` holds for every call.
 
@@ -29,8 +31,10 @@ class Part:
     parameters: tuple[str, ...]
     name: str
     value: Any
-    limit: int | None = None
+    limit: float | None = None
+    is_lower: bool = False
     beyond: str = ""
+    allowed: tuple[Any, ...] | None = None
     any_of: frozenset[str] = frozenset()
     is_unconditional: bool = False
 
@@ -91,12 +95,6 @@ class Condition(ABC):
         """Yield the parts without effect, for `kling-codegen lint`."""
         del required
         yield from ()
-
-
-def set_schema(name: str, schema: Schema) -> dict[str, Any]:
-    """Return the JSON Schema of an object in which a parameter is set."""
-    is_set = {"required": [name]}
-    return {**is_set, "properties": {name: {"not": {"type": "null"}}}} if schema.nullable else is_set
 
 
 def quote(value: Any) -> str:

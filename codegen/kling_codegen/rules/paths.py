@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any, TypeAlias, cast
 
 from pydantic import MISSING
 
 from kling_codegen.keywords import UNKNOWN
 from kling_codegen.schema import Schema
+
+Indexes: TypeAlias = tuple[int, ...]
+"""Indexes of an item in its lists; empty for a parameter outside lists."""
 
 
 @dataclass(frozen=True)
@@ -65,3 +69,33 @@ def list_paths(properties: Mapping[str, Schema]) -> list[str]:
         if inner.properties is not MISSING:
             paths += [f"{name}.{path}" for path in list_paths(inner.properties)]
     return paths
+
+
+def find_values(path: str, value: Any, indexes: Indexes = ()) -> Iterator[tuple[Indexes, Any]]:
+    """Yield the indexes and the value of a parameter in every object that can have it; None where it is not set."""
+    if isinstance(value, list):
+        for index, item in enumerate(cast("Sequence[Any]", value)):
+            yield from find_values(path, item, (*indexes, index))
+    elif isinstance(value, dict):
+        members = cast("Mapping[str, Any]", value)
+        name, _, rest = path.partition(".")
+        if rest:
+            yield from find_values(rest, members.get(name), indexes)
+        else:
+            yield indexes, members.get(name)
+
+
+def with_defaults(properties: Mapping[str, Schema], values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return valid values with the defaults of unset parameters, of nested ones, too."""
+    defaults = {name: schema.default for name, schema in properties.items() if schema.default is not MISSING}
+    return defaults | {name: _fill(properties[name], value) for name, value in values.items()}
+
+
+def _fill(schema: Schema, value: Any) -> Any:
+    filled: Any = value
+    if isinstance(value, list) and schema.list_form.items is not MISSING:
+        items = schema.list_form.items
+        filled = [_fill(items, item) for item in cast("Sequence[Any]", value)]
+    elif isinstance(value, dict) and schema.properties is not MISSING:
+        filled = with_defaults(schema.properties, cast("Mapping[str, Any]", value))
+    return filled

@@ -13,7 +13,7 @@ from kling_codegen.closed import Closed
 from kling_codegen.messages import LocatedMessage, Message, find_closest
 from kling_codegen.rules import kinds
 from kling_codegen.rules.condition import Condition
-from kling_codegen.rules.paths import find_target, list_paths
+from kling_codegen.rules.paths import find_target, list_paths, with_defaults
 from kling_codegen.schema import Schema
 
 
@@ -91,6 +91,6 @@ def rule_violations(
 ) -> Iterator[Message]:
     """Yield the violations of rules by an example that is valid for the schemas in `properties`."""
     set_values = {name: value for name, value in example.items() if value is not None}
-    defaults = {name: schema.default for name, schema in properties.items() if schema.default is not MISSING}
+    values = with_defaults(properties, example)
     for _, condition in iter_conditions(rules):
-        yield from condition.violations(set_values, {**defaults, **example})
+        yield from condition.violations(set_values, values)

@@ -5,6 +5,7 @@ It does not use the generated models, so that tests can compare the two.
 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from fractions import Fraction
 from typing import Any, Final
 
 import jsonschema_rs
@@ -25,13 +26,17 @@ class Validator:
     def __init__(self, schema: Schema) -> None:
         """Raise ValueError if the schema is invalid or has a rule of an unknown kind."""
         self.schema = schema
-        # The rules below name the parameters; `allOf` has the same rules as far as JSON Schema can express them.
         fields = {key: part for key, part in schema.items() if key != "allOf"}
-        self._validator = jsonschema_rs.Draft202012Validator(fields, retriever=_refuse_reference)
-        self._rules = [next(iter(rule.items())) for rule in schema["x-kling"].get("rules", ())]
+        self._validator = _make_validator(fields)
+        rules = schema["x-kling"].get("rules", ())
+        self._rules = [next(iter(rule.items())) for rule in rules]
         for kind, _ in self._rules:
-            if kind not in _RULES:
+            if kind not in _RULES and kind not in _STANDARD_KINDS:
                 raise ValueError(f"{schema['x-kling']['slug']}: unknown kind of rule {kind!r}")
+        # The messages of JSON Schema do not name a condition; the sentence of a rule does.
+        sentences = [rule["text"] for rule in rules if _STANDARD_KINDS & rule.keys()]
+        forms = map(_make_validator, schema.get("allOf", ()))
+        self._standard_rules = list(zip(sentences, forms, strict=True))
 
     def check(self, body: dict[str, Any]) -> dict[str, Any]:
         """Return the parameters for a worker: canonical values, with the documented defaults.
@@ -42,15 +47,25 @@ class Validator:
         problems = [_describe(error) for error in self._validator.iter_errors(body)]
         if problems:
             raise InvalidParams("; ".join(problems))
+        values = _add_defaults(self.schema, body)
+        problems = [
+            problem
+            for kind, rule in self._rules
+            if kind in _RULES
+            for problem in _RULES[kind](rule, body, values)
+        ]
+        problems += [text for text, validator in self._standard_rules if not validator.is_valid(body)]
+        if problems:
+            raise InvalidParams("; ".join(problems))
+        # A parameter set to null has no value for a rule, and its default for a worker.
         defaults = {
             name: part["default"] for name, part in self.schema["properties"].items() if "default" in part
         }
-        # A parameter set to null has no value for a rule, and its default for a worker.
-        values = defaults | body
-        problems = [problem for kind, rule in self._rules for problem in _RULES[kind](rule, body, values)]
-        if problems:
-            raise InvalidParams("; ".join(problems))
         return defaults | {name: value for name, value in body.items() if value is not None}
+
+
+def _make_validator(schema: Schema) -> jsonschema_rs.Draft202012Validator:
+    return jsonschema_rs.Draft202012Validator(dict(schema), retriever=_refuse_reference)
 
 
 def _refuse_reference(uri: str) -> Any:
@@ -86,6 +101,22 @@ def _canonicalize(schema: Schema, value: Any) -> Any:
     return value
 
 
+def _add_defaults(schema: Schema, value: Any) -> Any:
+    """Return a valid value with the documented defaults of unset parameters, of nested ones, too."""
+    if not schema:
+        # An unknown parameter of a partial model.
+        return value
+    if isinstance(value, list):
+        items: list[Any] = value
+        return [_add_defaults(schema["items"], item) for item in items]
+    if not isinstance(value, dict):
+        return value
+    parts: Mapping[str, Schema] = schema["properties"]
+    defaults = {name: part["default"] for name, part in parts.items() if "default" in part}
+    members: dict[str, Any] = value
+    return defaults | {name: _add_defaults(parts.get(name, {}), member) for name, member in members.items()}
+
+
 def _requires(rule: Schema, body: Schema, values: Schema) -> Iterator[str]:
     field = rule["field"]
     if body.get(field) is None:
@@ -95,7 +126,7 @@ def _requires(rule: Schema, body: Schema, values: Schema) -> Iterator[str]:
             yield f"{field}: needs {name}"
     for name, required in rule.get("equals", {}).items():
         # In Python, True equals 1.
-        value = values.get(name)
+        value = body[name] if name in body else values.get(name)
         if value != required or isinstance(value, bool) != isinstance(required, bool):
             yield f"{field}: needs {name} to be {required!r}"
 
@@ -124,10 +155,21 @@ def _mutually_exclusive(rule: Sequence[str], body: Schema, _: Schema) -> Iterato
         yield f"{' and '.join(names)} exclude each other: only one of {', '.join(rule)} is accepted"
 
 
-def _exactly_one_of(rule: Sequence[str], body: Schema, values: Schema) -> Iterator[str]:
-    if all(body.get(name) is None for name in rule):
-        yield f"exactly one of {', '.join(rule)} is needed"
-    yield from _mutually_exclusive(rule, body, values)
+def _sum(rule: Schema, _: Schema, values: Schema) -> Iterator[str]:
+    name, number = rule["of"].split(".")
+    items = values.get(name)
+    numbers = [item.get(number) for item in items] if isinstance(items, list) else []
+    total = values.get(rule.get("equals", ""))
+    if not numbers or None in numbers:
+        return
+    # Decimals are added as they are written.
+    added = sum(Fraction(str(part)) for part in numbers)
+    if total is not None and added != Fraction(str(total)):
+        yield f"{name}: {rule['of']} must add up to {rule['equals']}, which is {total}"
+    if added < Fraction(str(rule.get("minimum", added))):
+        yield f"{name}: {rule['of']} must add up to at least {rule['minimum']}"
+    if added > Fraction(str(rule.get("maximum", added))):
+        yield f"{name}: {rule['of']} must add up to at most {rule['maximum']}"
 
 
 def _max_bytes(*_: Any) -> Iterator[str]:
@@ -140,6 +182,8 @@ _RULES: Final[Mapping[str, Callable[[Any, Schema, Schema], Iterator[str]]]] = {
     "references": _references,
     "at_least_one_of": _at_least_one_of,
     "mutually_exclusive": _mutually_exclusive,
-    "exactly_one_of": _exactly_one_of,
     "max_bytes": _max_bytes,
+    "sum": _sum,
 }
+# Rules of these kinds have a form in JSON Schema: their part of `allOf`, in the order of the rules.
+_STANDARD_KINDS: Final = {"exactly_one_of", "when"}

@@ -6,10 +6,11 @@ from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar
 
 from kling_codegen.messages import Message, format_list
-from kling_codegen.rules.condition import Part, set_schema
+from kling_codegen.rules.condition import Part
 from kling_codegen.rules.group import Group
 from kling_codegen.rules.kinds.at_least_one_of import AtLeastOneOf
 from kling_codegen.rules.kinds.mutually_exclusive import MutuallyExclusive
+from kling_codegen.rules.standard_form import set_form
 from kling_codegen.schema import Schema
 
 
@@ -33,4 +34,4 @@ class ExactlyOneOf(Group):
         yield from MutuallyExclusive(self.root).parts()
 
     def json_schema(self, properties: Mapping[str, Schema]) -> dict[str, Any]:
-        return {"oneOf": [set_schema(name, properties[name]) for name in self.root]}
+        return {"oneOf": [set_form(name, properties[name]) for name in self.root]}

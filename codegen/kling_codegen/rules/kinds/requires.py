@@ -46,7 +46,7 @@ class Requires(Condition, Closed):
             if name not in set_values:
                 yield Message(f"{self.field} needs {name}, which is not set")
         for name, expected in self.equals.items():
-            if values.get(name) != expected:
+            if set_values.get(name, values.get(name)) != expected:
                 yield Message(f"{self.field} needs {name} to be {format_value(expected)}")
 
     def text(self) -> str:

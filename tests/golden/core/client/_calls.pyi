@@ -15,6 +15,7 @@ from kling_adapters.driver.sync import SyncDriver
 from kling_adapters.models.corners import CornersInput
 from kling_adapters.models.every_rule import EveryRuleInput
 from kling_adapters.models.full_1_5 import Full15Input
+from kling_adapters.models.partial import PartialInput
 from kling_adapters.models.plain import PlainInput
 from kling_adapters.schema.params import Params
 
@@ -61,6 +62,18 @@ class SyncCalls(CallFlows[SyncDriver, Job, Result, GatewayTransport], metaclass=
     @overload
     def submit(
         self,
+        model: Literal["partial"],
+        /,
+        *,
+        save_to: str | PathLike[str] | None = None,
+        timeout: float | None = None,
+        tag: str | None = None,
+        extra: Extra = None,
+        **params: Unpack[PartialInput],
+    ) -> Job: ...
+    @overload
+    def submit(
+        self,
         model: Literal["plain"],
         /,
         *,
@@ -125,6 +138,18 @@ class SyncCalls(CallFlows[SyncDriver, Job, Result, GatewayTransport], metaclass=
     @overload
     def run(
         self,
+        model: Literal["partial"],
+        /,
+        *,
+        save_to: str | PathLike[str] | None = None,
+        timeout: float | None = None,
+        tag: str | None = None,
+        extra: Extra = None,
+        **params: Unpack[PartialInput],
+    ) -> Result: ...
+    @overload
+    def run(
+        self,
         model: Literal["plain"],
         /,
         *,
@@ -185,6 +210,18 @@ class SyncCalls(CallFlows[SyncDriver, Job, Result, GatewayTransport], metaclass=
         extra: Extra = None,
         unchecked: Extra = None,
         **params: Unpack[Full15Input],
+    ) -> Result: ...
+    @overload
+    def run_direct(
+        self,
+        model: Literal["partial"],
+        /,
+        *,
+        save_to: str | PathLike[str] | None = None,
+        timeout: float | None = None,
+        tag: str | None = None,
+        extra: Extra = None,
+        **params: Unpack[PartialInput],
     ) -> Result: ...
     @overload
     def run_direct(
@@ -257,6 +294,18 @@ class AsyncCalls(CallFlows[AsyncDriver, AsyncJob, AsyncResult, AsyncGatewayTrans
     @overload
     async def submit(
         self,
+        model: Literal["partial"],
+        /,
+        *,
+        save_to: str | PathLike[str] | None = None,
+        timeout: float | None = None,
+        tag: str | None = None,
+        extra: Extra = None,
+        **params: Unpack[PartialInput],
+    ) -> AsyncJob: ...
+    @overload
+    async def submit(
+        self,
         model: Literal["plain"],
         /,
         *,
@@ -321,6 +370,18 @@ class AsyncCalls(CallFlows[AsyncDriver, AsyncJob, AsyncResult, AsyncGatewayTrans
     @overload
     async def run(
         self,
+        model: Literal["partial"],
+        /,
+        *,
+        save_to: str | PathLike[str] | None = None,
+        timeout: float | None = None,
+        tag: str | None = None,
+        extra: Extra = None,
+        **params: Unpack[PartialInput],
+    ) -> AsyncResult: ...
+    @overload
+    async def run(
+        self,
         model: Literal["plain"],
         /,
         *,
@@ -381,6 +442,18 @@ class AsyncCalls(CallFlows[AsyncDriver, AsyncJob, AsyncResult, AsyncGatewayTrans
         extra: Extra = None,
         unchecked: Extra = None,
         **params: Unpack[Full15Input],
+    ) -> AsyncResult: ...
+    @overload
+    async def run_direct(
+        self,
+        model: Literal["partial"],
+        /,
+        *,
+        save_to: str | PathLike[str] | None = None,
+        timeout: float | None = None,
+        tag: str | None = None,
+        extra: Extra = None,
+        **params: Unpack[PartialInput],
     ) -> AsyncResult: ...
     @overload
     async def run_direct(

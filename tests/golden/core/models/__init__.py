@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from kling_adapters.models.corners import Corners as Corners
     from kling_adapters.models.every_rule import EveryRule as EveryRule
     from kling_adapters.models.full_1_5 import Full15 as Full15
+    from kling_adapters.models.partial import Partial as Partial
     from kling_adapters.models.plain import Plain as Plain
 
 CATALOG: tuple[CatalogEntry, ...] = (
@@ -39,6 +40,14 @@ CATALOG: tuple[CatalogEntry, ...] = (
         name="Full15",
     ),
     CatalogEntry(
+        slug="partial",
+        title="Partial",
+        returns="video",
+        latency=None,
+        module="kling_adapters.models.partial",
+        name="Partial",
+    ),
+    CatalogEntry(
         slug="plain",
         title="Plain",
         returns="image",
@@ -53,6 +62,7 @@ __all__ = [
     "Corners",
     "EveryRule",
     "Full15",
+    "Partial",
     "Plain",
 ]
 

@@ -21,6 +21,8 @@ from kling_adapters.schema.rules import (
     MutuallyExclusive,
     References,
     Requires,
+    Sum,
+    When,
 )
 
 
@@ -43,8 +45,26 @@ class ElementInput(TypedDict):
     video_url: NotRequired[Media]
 
 
+class Shot(Part):
+    """An item of `shots`."""
+
+    duration: Annotated[int, Field(ge=1, le=15, description="Length in seconds.")]
+    strength: Annotated[float, Field(ge=0, le=1, description="Weight of the references.")] = 0.1
+    kind: Annotated[Literal["fixed", "moving"], Field(description="What the camera does.")] = "fixed"
+    movement: Annotated[str | MISSING, Field(max_length=100, description="How the camera moves.")] = MISSING
+
+
+class ShotInput(TypedDict):
+    """The same as Shot, as a dict."""
+
+    duration: int
+    strength: NotRequired[float]
+    kind: NotRequired[Literal["fixed", "moving"]]
+    movement: NotRequired[str]
+
+
 class EveryRule(Params):
-    """Makes a video of shots, from text, an image or a video."""
+    """Makes a video of shots, from text and an image or a video."""
 
     adapter: ClassVar[Adapter] = Adapter(
         slug="every-rule",
@@ -53,12 +73,38 @@ class EveryRule(Params):
         latency=90.0,
         rules=(
             ExactlyOneOf("image_url", "video_url"),
-            AtLeastOneOf("sound", "seed"),
+            AtLeastOneOf("sound_prompt", "seed", "shots"),
             MutuallyExclusive("end_image_url", "video_url"),
             Requires("end_image_url", present=("image_url",), equals={"mode": "pro"}),
             References("prompt", token="@Image{n}", list="image_urls"),
             MaxBytes("image_url", bytes=10485760),
             MaxBytes("elements.frontal_image_url", bytes=5242880),
+            When(
+                equals={"mode": ("std",)},
+                maximum={"duration": 10},
+                max_length={"prompt": 300},
+                max_items={"shots": 3, "image_urls": 2},
+            ),
+            When(
+                equals={"mode": ("pro", "master")},
+                present=("video_url",),
+                allowed={"resolution": ("720p", "1080p")},
+                minimum={"strength": 0.25},
+            ),
+            When(equals={"sound": (True,)}, min_length={"sound_prompt": 3}, required=("sound_prompt",)),
+            When(
+                present=("elements.video_url",), forbidden=("sound_prompt", "elements.reference_image_urls")
+            ),
+            When(
+                equals={"shots.kind": ("fixed",)},
+                maximum={"shots.duration": 5},
+                forbidden=("shots.movement",),
+            ),
+            When(
+                equals={"shots.kind": ("moving",)}, min_items={"image_urls": 1}, required=("shots.movement",)
+            ),
+            Sum("shots.duration", equals="duration"),
+            Sum("shots.strength", minimum=0.1, maximum=1),
         ),
     )
 
@@ -66,33 +112,50 @@ class EveryRule(Params):
         str,
         Field(max_length=500, description="The video, with @Image1 and so on for image_urls."),
     ]
-    image_url: Annotated[Media | MISSING, Field(description="URL of the first frame.")] = MISSING
-    video_url: Annotated[Media | MISSING | None, Field(description="URL of a video to change.")] = MISSING
-    end_image_url: Annotated[Media | MISSING, Field(description="URL of the last frame.")] = MISSING
-    image_urls: Annotated[
-        Sequence[Media] | MISSING,
-        Field(max_length=4, description="URLs of references."),
-    ] = MISSING
+    duration: Annotated[int, Field(ge=3, le=15, description="Length in seconds.")] = 5
     elements: Annotated[
         Sequence[Element] | MISSING,
         Field(max_length=3, description="Objects and persons in the video."),
     ] = MISSING
+    end_image_url: Annotated[Media | MISSING, Field(description="URL of the last frame.")] = MISSING
+    image_url: Annotated[Media | MISSING, Field(description="URL of the first frame.")] = MISSING
+    image_urls: Annotated[
+        Sequence[Media] | MISSING,
+        Field(max_length=4, description="URLs of references."),
+    ] = MISSING
     mode: Annotated[Literal["std", "pro", "master"], Field(description="Quality.")] = "std"
+    resolution: Annotated[
+        Literal["720p", "1080p", "4k"] | MISSING,
+        Field(description="Lines of the video."),
+    ] = MISSING
+    seed: Annotated[
+        int | MISSING,
+        Field(ge=0, le=999999, description="Start of the random numbers."),
+    ] = MISSING
+    shots: Annotated[
+        Sequence[Shot] | MISSING,
+        Field(max_length=6, description="Shots of the video, in their order."),
+    ] = MISSING
     sound: Annotated[bool | MISSING, Field(description="True for sound.")] = MISSING
     sound_prompt: Annotated[str | MISSING, Field(description="The sound.")] = MISSING
-    seed: Annotated[int | MISSING, Field(ge=0, description="Start of the random numbers.")] = MISSING
+    strength: Annotated[float, Field(ge=0, le=1, description="Weight of the image.")] = 0.5
+    video_url: Annotated[Media | None, Field(description="URL of a video to change.")] = None
 
 
 class EveryRuleInput(TypedDict):
     """The parameters of `submit("every-rule", ...)`; see EveryRule."""
 
     prompt: str
-    image_url: NotRequired[Media]
-    video_url: NotRequired[Media | None]
-    end_image_url: NotRequired[Media]
-    image_urls: NotRequired[Sequence[Media]]
+    duration: NotRequired[int]
     elements: NotRequired[Sequence[Element | ElementInput]]
+    end_image_url: NotRequired[Media]
+    image_url: NotRequired[Media]
+    image_urls: NotRequired[Sequence[Media]]
     mode: NotRequired[Literal["std", "pro", "master"]]
+    resolution: NotRequired[Literal["720p", "1080p", "4k"]]
+    seed: NotRequired[int]
+    shots: NotRequired[Sequence[Shot | ShotInput]]
     sound: NotRequired[bool]
     sound_prompt: NotRequired[str]
-    seed: NotRequired[int]
+    strength: NotRequired[float]
+    video_url: NotRequired[Media | None]

@@ -1,0 +1,36 @@
+"""Warnings about parameters that the spec of a partial model does not have."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+from typing import Any
+
+from kling_adapters import _text
+from kling_adapters._warnings import UnknownParameter, warn_caller
+from kling_adapters.schema.fields import Model, list_names
+
+
+def warn_of_unknown(model: Model, data: Mapping[str, Any]) -> None:
+    """Warn the caller of the parameters in a call that a partial model does not have, once for all of them."""
+    if model.model_config.get("extra") != "allow":
+        return
+    declared_names = list_names(model)
+    # A name in Python stands for the gateway's name, unless that is set, too.
+    attributes = {name for name, field in model.model_fields.items() if (field.alias or name) not in data}
+    names = [name for name in data if name not in {*declared_names, *attributes}]
+    if not names:
+        return
+    slug: str = getattr(model, "adapter").slug  # noqa: B009  only parameter models have one
+    listed = ", ".join(map(_describe, names, [declared_names] * len(names)))
+    warn_caller(
+        f"{slug}: not in the spec: {listed}. The documentation of this model was not seen to the end, so this is "
+        "sent without a check",
+        UnknownParameter,
+    )
+
+
+def _describe(name: str, declared_names: list[str]) -> str:
+    close = difflib.get_close_matches(name[:100], declared_names, n=1)
+    hint = f" (did you mean {_text.escape(close[0])}?)" if close else ""
+    return f"{_text.escape(_text.shorten(name, 80))}{hint}"
