@@ -171,7 +171,8 @@ def _read_call(
     kling: Kling, slug: str, arguments: tuple[str, ...], unchecked: tuple[str, ...]
 ) -> Generator[_Call]:
     """Yield the call of a command line. Invalid parameters are explained in the words of the command line."""
-    from kling_adapters.cli.values import explain_problems, read_arguments
+    from kling_adapters.cli.explanations import explain_problems
+    from kling_adapters.cli.values import read_arguments
 
     entry = kling.catalog.find(slug)
     entry.load().adapter.check_retired()

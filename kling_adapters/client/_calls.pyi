@@ -105,6 +105,7 @@ class SyncCalls(CallFlows[SyncDriver, Job, Result, GatewayTransport], metaclass=
         timeout: float | None = None,
         tag: str | None = None,
         extra: Extra = None,
+        unchecked: Extra = None,
         **params: Unpack[Kling3Image2imageInput],
     ) -> Job: ...
     @overload
@@ -130,6 +131,7 @@ class SyncCalls(CallFlows[SyncDriver, Job, Result, GatewayTransport], metaclass=
         timeout: float | None = None,
         tag: str | None = None,
         extra: Extra = None,
+        unchecked: Extra = None,
         **params: Unpack[Kling3Text2imageInput],
     ) -> Job: ...
     @overload
@@ -207,6 +209,7 @@ class SyncCalls(CallFlows[SyncDriver, Job, Result, GatewayTransport], metaclass=
         timeout: float | None = None,
         tag: str | None = None,
         extra: Extra = None,
+        unchecked: Extra = None,
         **params: Unpack[KlingV1StandardAiAvatarInput],
     ) -> Job: ...
     @overload
@@ -219,6 +222,7 @@ class SyncCalls(CallFlows[SyncDriver, Job, Result, GatewayTransport], metaclass=
         timeout: float | None = None,
         tag: str | None = None,
         extra: Extra = None,
+        unchecked: Extra = None,
         **params: Unpack[KlingV2ProAvatarInput],
     ) -> Job: ...
     @overload
@@ -308,6 +312,7 @@ class SyncCalls(CallFlows[SyncDriver, Job, Result, GatewayTransport], metaclass=
         timeout: float | None = None,
         tag: str | None = None,
         extra: Extra = None,
+        unchecked: Extra = None,
         **params: Unpack[Kling3Image2imageInput],
     ) -> Result: ...
     @overload
@@ -333,6 +338,7 @@ class SyncCalls(CallFlows[SyncDriver, Job, Result, GatewayTransport], metaclass=
         timeout: float | None = None,
         tag: str | None = None,
         extra: Extra = None,
+        unchecked: Extra = None,
         **params: Unpack[Kling3Text2imageInput],
     ) -> Result: ...
     @overload
@@ -410,6 +416,7 @@ class SyncCalls(CallFlows[SyncDriver, Job, Result, GatewayTransport], metaclass=
         timeout: float | None = None,
         tag: str | None = None,
         extra: Extra = None,
+        unchecked: Extra = None,
         **params: Unpack[KlingV1StandardAiAvatarInput],
     ) -> Result: ...
     @overload
@@ -422,6 +429,7 @@ class SyncCalls(CallFlows[SyncDriver, Job, Result, GatewayTransport], metaclass=
         timeout: float | None = None,
         tag: str | None = None,
         extra: Extra = None,
+        unchecked: Extra = None,
         **params: Unpack[KlingV2ProAvatarInput],
     ) -> Result: ...
     @overload
@@ -511,6 +519,7 @@ class SyncCalls(CallFlows[SyncDriver, Job, Result, GatewayTransport], metaclass=
         timeout: float | None = None,
         tag: str | None = None,
         extra: Extra = None,
+        unchecked: Extra = None,
         **params: Unpack[Kling3Image2imageInput],
     ) -> Result: ...
     @overload
@@ -536,6 +545,7 @@ class SyncCalls(CallFlows[SyncDriver, Job, Result, GatewayTransport], metaclass=
         timeout: float | None = None,
         tag: str | None = None,
         extra: Extra = None,
+        unchecked: Extra = None,
         **params: Unpack[Kling3Text2imageInput],
     ) -> Result: ...
     @overload
@@ -613,6 +623,7 @@ class SyncCalls(CallFlows[SyncDriver, Job, Result, GatewayTransport], metaclass=
         timeout: float | None = None,
         tag: str | None = None,
         extra: Extra = None,
+        unchecked: Extra = None,
         **params: Unpack[KlingV1StandardAiAvatarInput],
     ) -> Result: ...
     @overload
@@ -625,6 +636,7 @@ class SyncCalls(CallFlows[SyncDriver, Job, Result, GatewayTransport], metaclass=
         timeout: float | None = None,
         tag: str | None = None,
         extra: Extra = None,
+        unchecked: Extra = None,
         **params: Unpack[KlingV2ProAvatarInput],
     ) -> Result: ...
     @overload
@@ -718,6 +730,7 @@ class AsyncCalls(CallFlows[AsyncDriver, AsyncJob, AsyncResult, AsyncGatewayTrans
         timeout: float | None = None,
         tag: str | None = None,
         extra: Extra = None,
+        unchecked: Extra = None,
         **params: Unpack[Kling3Image2imageInput],
     ) -> AsyncJob: ...
     @overload
@@ -743,6 +756,7 @@ class AsyncCalls(CallFlows[AsyncDriver, AsyncJob, AsyncResult, AsyncGatewayTrans
         timeout: float | None = None,
         tag: str | None = None,
         extra: Extra = None,
+        unchecked: Extra = None,
         **params: Unpack[Kling3Text2imageInput],
     ) -> AsyncJob: ...
     @overload
@@ -820,6 +834,7 @@ class AsyncCalls(CallFlows[AsyncDriver, AsyncJob, AsyncResult, AsyncGatewayTrans
         timeout: float | None = None,
         tag: str | None = None,
         extra: Extra = None,
+        unchecked: Extra = None,
         **params: Unpack[KlingV1StandardAiAvatarInput],
     ) -> AsyncJob: ...
     @overload
@@ -832,6 +847,7 @@ class AsyncCalls(CallFlows[AsyncDriver, AsyncJob, AsyncResult, AsyncGatewayTrans
         timeout: float | None = None,
         tag: str | None = None,
         extra: Extra = None,
+        unchecked: Extra = None,
         **params: Unpack[KlingV2ProAvatarInput],
     ) -> AsyncJob: ...
     @overload
@@ -921,6 +937,7 @@ class AsyncCalls(CallFlows[AsyncDriver, AsyncJob, AsyncResult, AsyncGatewayTrans
         timeout: float | None = None,
         tag: str | None = None,
         extra: Extra = None,
+        unchecked: Extra = None,
         **params: Unpack[Kling3Image2imageInput],
     ) -> AsyncResult: ...
     @overload
@@ -946,6 +963,7 @@ class AsyncCalls(CallFlows[AsyncDriver, AsyncJob, AsyncResult, AsyncGatewayTrans
         timeout: float | None = None,
         tag: str | None = None,
         extra: Extra = None,
+        unchecked: Extra = None,
         **params: Unpack[Kling3Text2imageInput],
     ) -> AsyncResult: ...
     @overload
@@ -1023,6 +1041,7 @@ class AsyncCalls(CallFlows[AsyncDriver, AsyncJob, AsyncResult, AsyncGatewayTrans
         timeout: float | None = None,
         tag: str | None = None,
         extra: Extra = None,
+        unchecked: Extra = None,
         **params: Unpack[KlingV1StandardAiAvatarInput],
     ) -> AsyncResult: ...
     @overload
@@ -1035,6 +1054,7 @@ class AsyncCalls(CallFlows[AsyncDriver, AsyncJob, AsyncResult, AsyncGatewayTrans
         timeout: float | None = None,
         tag: str | None = None,
         extra: Extra = None,
+        unchecked: Extra = None,
         **params: Unpack[KlingV2ProAvatarInput],
     ) -> AsyncResult: ...
     @overload
@@ -1124,6 +1144,7 @@ class AsyncCalls(CallFlows[AsyncDriver, AsyncJob, AsyncResult, AsyncGatewayTrans
         timeout: float | None = None,
         tag: str | None = None,
         extra: Extra = None,
+        unchecked: Extra = None,
         **params: Unpack[Kling3Image2imageInput],
     ) -> AsyncResult: ...
     @overload
@@ -1149,6 +1170,7 @@ class AsyncCalls(CallFlows[AsyncDriver, AsyncJob, AsyncResult, AsyncGatewayTrans
         timeout: float | None = None,
         tag: str | None = None,
         extra: Extra = None,
+        unchecked: Extra = None,
         **params: Unpack[Kling3Text2imageInput],
     ) -> AsyncResult: ...
     @overload
@@ -1226,6 +1248,7 @@ class AsyncCalls(CallFlows[AsyncDriver, AsyncJob, AsyncResult, AsyncGatewayTrans
         timeout: float | None = None,
         tag: str | None = None,
         extra: Extra = None,
+        unchecked: Extra = None,
         **params: Unpack[KlingV1StandardAiAvatarInput],
     ) -> AsyncResult: ...
     @overload
@@ -1238,6 +1261,7 @@ class AsyncCalls(CallFlows[AsyncDriver, AsyncJob, AsyncResult, AsyncGatewayTrans
         timeout: float | None = None,
         tag: str | None = None,
         extra: Extra = None,
+        unchecked: Extra = None,
         **params: Unpack[KlingV2ProAvatarInput],
     ) -> AsyncResult: ...
     @overload

@@ -634,7 +634,7 @@ def test_kling_show_agrees(model: Model, golden_runtime: Path) -> None:
     assert first == f"{model.slug} — {model.schema['description']}"
     assert second == (
         f"returns {about['returns']}; usual time {usual(about['latency_seconds'])}{price(about)}"
-        f"; from {about['source']['page']}"
+        f"; package kling_adapters; from {about['source']['page']}"
     )
     unseen = re.search(r"^No stored copy .* Unseen: (.*?)\. A parameter", text, re.MULTILINE)
     assert (unseen and unseen[1]) == about["source"].get("unseen")

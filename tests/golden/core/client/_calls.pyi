@@ -69,6 +69,7 @@ class SyncCalls(CallFlows[SyncDriver, Job, Result, GatewayTransport], metaclass=
         timeout: float | None = None,
         tag: str | None = None,
         extra: Extra = None,
+        unchecked: Extra = None,
         **params: Unpack[PartialInput],
     ) -> Job: ...
     @overload
@@ -145,6 +146,7 @@ class SyncCalls(CallFlows[SyncDriver, Job, Result, GatewayTransport], metaclass=
         timeout: float | None = None,
         tag: str | None = None,
         extra: Extra = None,
+        unchecked: Extra = None,
         **params: Unpack[PartialInput],
     ) -> Result: ...
     @overload
@@ -221,6 +223,7 @@ class SyncCalls(CallFlows[SyncDriver, Job, Result, GatewayTransport], metaclass=
         timeout: float | None = None,
         tag: str | None = None,
         extra: Extra = None,
+        unchecked: Extra = None,
         **params: Unpack[PartialInput],
     ) -> Result: ...
     @overload
@@ -301,6 +304,7 @@ class AsyncCalls(CallFlows[AsyncDriver, AsyncJob, AsyncResult, AsyncGatewayTrans
         timeout: float | None = None,
         tag: str | None = None,
         extra: Extra = None,
+        unchecked: Extra = None,
         **params: Unpack[PartialInput],
     ) -> AsyncJob: ...
     @overload
@@ -377,6 +381,7 @@ class AsyncCalls(CallFlows[AsyncDriver, AsyncJob, AsyncResult, AsyncGatewayTrans
         timeout: float | None = None,
         tag: str | None = None,
         extra: Extra = None,
+        unchecked: Extra = None,
         **params: Unpack[PartialInput],
     ) -> AsyncResult: ...
     @overload
@@ -453,6 +458,7 @@ class AsyncCalls(CallFlows[AsyncDriver, AsyncJob, AsyncResult, AsyncGatewayTrans
         timeout: float | None = None,
         tag: str | None = None,
         extra: Extra = None,
+        unchecked: Extra = None,
         **params: Unpack[PartialInput],
     ) -> AsyncResult: ...
     @overload
