@@ -16,8 +16,9 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from kling_codegen.docs import address, prose
+from kling_codegen.entry import Entry
 from kling_codegen.gateway import Gateway
-from kling_codegen.ir import LINE_LENGTH, Entry, Module
+from kling_codegen.ir import LINE_LENGTH, Module
 from kling_codegen.literals import text_literal
 from kling_codegen.messages import escape_unprintable
 

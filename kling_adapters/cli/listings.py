@@ -25,7 +25,7 @@ def models(as_json: bool) -> None:
 
     entries = load_catalog().values()
     if as_json:
-        keys = ("slug", "title", "returns", "latency")
+        keys = ("slug", "title", "returns", "latency", "package")
         print_json(
             [
                 {**{key: getattr(entry, key) for key in keys}, "retired": _retirement_facts(entry.retired)}
@@ -33,16 +33,19 @@ def models(as_json: bool) -> None:
             ]
         )
         return
+    has_packages = len({entry.package for entry in entries}) > 1
     rows = [
         (
             entry.slug,
             entry.title + (f" (retired since {entry.retired.since})" if entry.retired else ""),
             entry.returns,
             _format_latency(entry.latency),
+            *((entry.package,) if has_packages else ()),
         )
         for entry in entries
     ]
-    print_table(("slug", "title", "returns", "usual time"), rows)
+    head = ("slug", "title", "returns", "usual time", *(("package",) if has_packages else ()))
+    print_table(head, rows)
 
 
 @click.command()
@@ -60,13 +63,10 @@ def show(slug: str, as_json: bool) -> None:
     about = schema["x-kling"]
     print_line(f"{entry.slug} — {schema['description']}")
     if entry.retired:
-        advice = f"; use {entry.retired.use}" if entry.retired.use else ""
-        print_line(
-            f"Retired since {entry.retired.since}{advice}. No job can be submitted; earlier jobs can still be collected."
-        )
+        print_line(_describe_retirement(entry.retired))
     facts = [f"returns {entry.returns}", f"usual time {_format_latency(entry.latency)}"]
     facts += [_format_price(about["pricing"])] if "pricing" in about else []
-    facts += [f"from {about['source']['page']}"]
+    facts += [f"package {entry.package}", f"from {about['source']['page']}"]
     print_line("; ".join(facts) + "\n")
     if unseen := about["source"].get("unseen"):
         print_line(
@@ -86,6 +86,11 @@ def show(slug: str, as_json: bool) -> None:
         values = schema["examples"][0].items()
         arguments = " ".join(_format_argument(name, value) for name, value in values)
         print_line(f"\nTry it without an account:\n  kling run --sandbox {slug} {arguments}")
+
+
+def _describe_retirement(retired: Retirement) -> str:
+    advice = f"; use {retired.use}" if retired.use else ""
+    return f"Retired since {retired.since}{advice}. No job can be submitted; earlier jobs can still be collected."
 
 
 def _retirement_facts(retired: Retirement | None) -> dict[str, str | None] | None:
