@@ -17,6 +17,7 @@ from kling_adapters.cli.output import print_json, print_line, print_table
 if TYPE_CHECKING:
     from kling_adapters.cli.model_facts import ModelFacts
     from kling_adapters.plugins.selection import PluginInfo
+    from kling_adapters.schema.adapter import Retirement
     from kling_adapters.schema.catalog import CatalogEntry
     from kling_adapters.schema.listed import ListedModel
 
@@ -50,13 +51,10 @@ def _print_head(entry: CatalogEntry, schema: Mapping[str, Any], listed: ListedMo
     about = schema["x-kling"]
     print_line(f"{entry.slug} — {schema['description']}")
     if entry.retired:
-        advice = f"; use {entry.retired.use}" if entry.retired.use else ""
-        print_line(
-            f"Retired since {entry.retired.since}{advice}. No job can be submitted; earlier jobs can still be collected."
-        )
+        print_line(_describe_retirement(entry.retired))
     facts = [f"returns {entry.returns}", f"usual time {_format_latency(entry.latency)}"]
     facts += [_format_price(about["pricing"])] if "pricing" in about else []
-    facts += [f"from {about['source']['page']}"]
+    facts += [f"package {entry.package}", f"from {about['source']['page']}"]
     print_line("; ".join(facts))
     print_line(f"{_describe_use(describe_entry(entry, schema, listed))}\n")
     if unseen := about["source"].get("unseen"):
@@ -77,6 +75,11 @@ def _print_about(schema: Mapping[str, Any]) -> None:
         print_line("\nContradictions of the documentation:")
         rows = [tuple(map(str, row.values())) for row in about["discrepancies"]]
         print_table(("about", "the page", "decision"), rows, divided=True)
+
+
+def _describe_retirement(retired: Retirement) -> str:
+    advice = f"; use {retired.use}" if retired.use else ""
+    return f"Retired since {retired.since}{advice}. No job can be submitted; earlier jobs can still be collected."
 
 
 def _describe_use(model: ModelFacts) -> str:

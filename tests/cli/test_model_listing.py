@@ -82,6 +82,7 @@ def test_facts_of_a_model() -> None:
         "longest_duration": 10.0,
         "spec": "whole",
         "retired": None,
+        "package": "kling_adapters",
     }
     assert facts["kling-v2-pro-avatar"]["spec"] == "partial"
     assert facts["kling-3-pro-image2video"]["takes"]["image"] == [
