@@ -150,8 +150,8 @@ def _is_listed(form: Schema) -> bool:
     members = form["items"].get("properties", {}) if form.keys() == {"type", "items"} else {}
     texts = {name: member.get("items", member) for name, member in members.items()}
     return bool(texts) and all(
-        text["type"] == "string" and text.keys() - {"type", "description"} == ({"format"} if URL.search(name) else set())
-        and members[name].keys() <= {"type", "format", "description", "items"} and re.fullmatch(r"[A-Za-z_]\w{0,60}", name, re.ASCII)
+        text["type"] == "string" and text.keys() - {"type", "description", "media"} == ({"format"} if URL.search(name) else set())
+        and members[name].keys() <= {"type", "format", "description", "items", "media"} and re.fullmatch(r"[A-Za-z_]\w{0,60}", name, re.ASCII)
         for name, text in texts.items()
     )  # fmt: skip
 
@@ -160,7 +160,7 @@ def _without_texts(schema: Schema) -> Schema:
     return {
         key: {name: _without_texts(member) for name, member in part.items()} if key == "properties"
         else _without_texts(part) if key == "items" else part
-        for key, part in schema.items() if key != "description"
+        for key, part in schema.items() if key not in ("description", "media")
     }  # fmt: skip
 
 
@@ -221,7 +221,9 @@ def _rule(rule: Schema, content: Spec) -> Iterator[Schema]:
     elif kind == "references":
         # Only these forms are recognised in other text, and they must name a text and a list.
         kinds = [_kind(properties.get(rule_content[key], {})) for key in ("field", "list")]
-        if re.fullmatch(r"@[A-Za-z_]+\{n\}|<<<[A-Za-z]+_\{n\}>>>", rule_content["token"]) and kinds == [
+        if re.fullmatch(
+            r"@[A-Za-z_]+\{n\}|<<<[A-Za-z]+_\{n\}>>>|\([A-Za-z]{3,}\{n\}\)", rule_content["token"]
+        ) and kinds == [
             "string",
             "array",
         ]:
@@ -358,7 +360,8 @@ def _facts(holder: Schema, path: str) -> Iterator[tuple[str, Schema]]:
         own_keys = {
             key: value
             for key, value in schema.items()
-            if key not in ("items", "properties", "required", "description")
+            # The kind of media is a hint of the name.
+            if key not in ("items", "properties", "required", "description", "media")
         }
         if "enum" in own_keys:
             own_keys["enum"] = sorted(map(repr, own_keys["enum"]))

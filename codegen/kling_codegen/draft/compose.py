@@ -58,6 +58,8 @@ def draft_spec(text: str, document: str, read: date, evidence: Evidence = NO_EVI
     # Two parameters that exclude each other may both state the rule.
     rules = [rule for index, rule in enumerate(rules) if rule not in rules[:index]]
     source = {"page": MODEL_PAGE.format(slug=page.slug), "document": document, "read": read}
+    if notes.cut_name:
+        source["unseen"] = f"the rest of {notes.cut_name}, the rows after it, and the response type"
     spec: dict[str, Any] = {
         "slug": page.slug,
         "title": page.title,
@@ -114,16 +116,17 @@ def _read_price(page: Page, notes: Notes) -> Schema:
 
 def _check(spec: dict[str, Any], page: Page, notes: Notes) -> None:
     """Note the problems of the draft; leave out the example if it is the only problem."""
-    problems = _find_problems(spec)
+    problems = find_problems(spec)
     if problems and all(at.startswith("examples") for at, _ in problems):
         notes.doubt(page.sent_line or 1, "examples", f"left out: {problems[0][1]}")
         del spec["examples"]
-        problems = _find_problems(spec)
+        problems = find_problems(spec)
     for at, problem in problems:
         notes.doubt(1, at, f"the draft does not load yet: {problem}")
 
 
-def _find_problems(spec: dict[str, Any]) -> list[tuple[str, str]]:
+def find_problems(spec: dict[str, Any]) -> list[tuple[str, str]]:
+    """Return the problems of the content of a spec in the words of `generate`, each with its place."""
     try:
         Spec.model_validate(spec)
     except ValidationError:
