@@ -18,6 +18,10 @@ _REPLACEMENTS: Final = tuple(
         (r"pass it in unchecked only", "pass it with --unchecked only"),
         (r"unknown parameter; pass it in extra to send it", "unknown parameter"),
         (r"^(name|tag|timeout) is ", r"--\1 is "),
+        (
+            r"Submit a model without a spec with submit_raw\(\)\.",
+            "`kling models --all` lists models without a spec, and `kling submit-raw` submits to one.",
+        ),
         (r"(?<=[.?]) [^.?]*\bsubmit_raw\(\)[^.?]*\.", ""),
     )
 )

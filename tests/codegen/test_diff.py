@@ -62,6 +62,7 @@ input:
         properties:
           front: {type: string, format: uri}
           label: {type: string, minLength: 2}
+          weight: {type: integer}
           shots: {type: array, items: {type: object, properties: {length: {type: integer, maximum: 9}}}}
 rules:
   - requires: {field: tail, present: [image], equals: {mode: pro}}
@@ -177,6 +178,11 @@ EDITS: list[tuple[str, str, list[str], str]] = [
     ("rules:\n", "rules:\n  - max_bytes: {field: tail, bytes: 9}\n", ["breaking: demo tail: max_bytes none -> 9 (larger files are refused)"], RULE),
     ("rules:\n", "rules:\n  - at_least_one_of: [tail, note]\n", ["breaking: demo note, tail: rule none -> at_least_one_of note, tail (calls that break it are refused)"], RULE),
     ("rules:\n", "rules:\n  - mutually_exclusive: [tail, note]\n", ["breaking: demo note, tail: rule none -> mutually_exclusive note, tail (calls that break it are refused)"], RULE),
+    ("rules:\n", "rules:\n  - exactly_one_of: [tail, note]\n", ["breaking: demo note, tail: rule none -> at_least_one_of note, tail (calls that break it are refused)", "breaking: demo note, tail: rule none -> mutually_exclusive note, tail (calls that break it are refused)"], RULE),
+    ("rules:\n", "rules:\n  - when: {equals: {mode: std}, then: {maximum: {duration: 5}, forbidden: [tail]}}\n", ['breaking: demo duration, mode: maximum when {"mode": "std"} none -> 5 (larger numbers are refused)', "breaking: demo tail, mode: rule none -> when mode std, then forbidden (calls that break it are refused)"], RULE),
+    ("rules:\n", "rules:\n  - when: {present: [elements.label], then: {max_length: {elements.label: 5}}}\n", ['breaking: demo elements.label: max_length when {"set": ["elements.label"]} none -> 5 (longer texts are refused)'], RULE),
+    ("rules:\n", "rules:\n  - sum: {of: elements.weight, equals: scale, minimum: 1}\n", ["breaking: demo elements.weight: sum minimum none -> 1 (smaller sums are refused)", 'breaking: demo elements.weight, scale: rule none -> sum of "elements.weight", equals scale (calls that break it are refused)'], RULE),
+    ("rules:\n", "rules:\n  - max_bytes: {field: elements.front, bytes: 9}\n", ["breaking: demo elements.front: max_bytes none -> 9 (larger files are refused)"], RULE),
     ("returns: video", "returns: image", ["breaking: demo: returns video -> image (results are of another kind)"], RULE),
     ("latency_seconds: 60", "latency_seconds: 60\nretired: {since: 2026-01-31, use: demo-next}", ['breaking: demo: retired none -> since "2026-01-31", use "demo-next" (submits of it are refused)'], RULE),
     # Documentation
@@ -698,3 +704,45 @@ def test_json_schema_agrees(pair: tuple[dict[str, Any], dict[str, Any]]) -> None
 @cache
 def gateway() -> Gateway | None:
     return load_specs(Path(kling_adapters.__file__).parents[1] / "specs").gateway
+
+
+CONDITIONS = [
+    # The two sides of a rule `when`, and the changes between them.
+    ("{equals: {mode: std}, then: {maximum: {duration: 5}}}", "{equals: {mode: [std]}, then: {maximum: {duration: 5}}}", []),
+    ("{equals: {mode: std}, then: {maximum: {duration: 5}}}", "{equals: {mode: std}, then: {maximum: {duration: 10}}}", ['additive: maximum when {"mode": "std"} 5 -> 10']),
+    ("{equals: {mode: std}, then: {minimum: {duration: 5}}}", "{equals: {mode: std}, then: {minimum: {duration: 10}}}", ['breaking: minimum when {"mode": "std"} 5 -> 10']),
+    ("{equals: {mode: std}, then: {required: [note]}}", "{equals: {mode: [std, pro]}, then: {required: [note]}}", ["breaking: rule none -> when mode pro, then required"]),
+    ("{equals: {mode: [pro, std]}, then: {required: [note]}}", "{equals: {mode: std}, then: {required: [note]}}", ["additive: rule when mode pro, then required -> none"]),
+    ("{equals: {mode: std}, then: {allowed: {duration: [5, 10]}}}", "{equals: {mode: std}, then: {allowed: {duration: [10]}}}", ['breaking: allowed when {"mode": "std"} 5, 10 -> 10']),
+    ("{equals: {mode: std}, then: {allowed: {duration: [10]}}}", "{equals: {mode: std}, then: {allowed: {duration: [10, 5]}}}", ['additive: allowed when {"mode": "std"} 10 -> 10, 5']),
+    ("{equals: {mode: std}, then: {allowed: {duration: [5, 10]}}}", "{equals: {mode: std}, then: {allowed: {duration: [10, 5]}}}", []),
+    ("{present: [seed, tail], then: {forbidden: [note]}}", "{present: [tail, seed], then: {forbidden: [note]}}", []),
+    ("{present: [seed], then: {forbidden: [note]}}", "{present: [seed, tail], then: {forbidden: [note]}}", ["breaking: rule none -> when set seed, tail, then forbidden", "additive: rule when set seed, then forbidden -> none"]),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("first", "second", "expected"), CONDITIONS)
+def test_conditions(tmp_path: Path, first: str, second: str, expected: list[str]) -> None:
+    old, new = (
+        specs(tmp_path / side, BASE.replace("rules:\n", f"rules:\n  - when: {rule}\n"))
+        for side, rule in (("old", first), ("new", second))
+    )
+    lines = [f"{line.split(':')[0]}:{line.split(':', 2)[2].split(' (')[0]}" for line in changes(old, new)]
+    assert lines == expected
+
+
+def test_default_that_makes_a_condition_hold_is_breaking(tmp_path: Path) -> None:
+    rule = "rules:\n  - when: {equals: {mode: std}, then: {required: [note]}}\n"
+    base = BASE.replace("rules:\n", rule)
+    old, new = (
+        specs(tmp_path / "old", base),
+        specs(tmp_path / "new", base.replace("default: pro", "default: std")),
+    )
+    assert [line.split(":")[0] for line in changes(old, new)] == ["breaking"]
+
+
+def test_rules_that_exactly_one_of_replaces_are_no_change(tmp_path: Path) -> None:
+    pair = "rules:\n  - at_least_one_of: [tail, note]\n  - mutually_exclusive: [note, tail]\n"
+    old = specs(tmp_path / "old", BASE.replace("rules:\n", pair))
+    new = specs(tmp_path / "new", BASE.replace("rules:\n", "rules:\n  - exactly_one_of: [tail, note]\n"))
+    assert changes(old, new) == []

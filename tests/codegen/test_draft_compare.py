@@ -14,6 +14,8 @@ import pytest
 from click.testing import CliRunner
 from kling_codegen.cli import main
 from kling_codegen.draft.compare import RENAMED, compare_page
+from kling_codegen.draft.page import NotAPage
+from kling_codegen.drift.spec_diff import format_spec_diff
 from kling_codegen.language import Spec
 from kling_codegen.load.folder import load_specs
 from ruamel.yaml import YAML
@@ -99,6 +101,10 @@ EDITS: Mapping[str, tuple[list[tuple[str, str]], list[str]]] = {
         [('Allowed values (1 total):\n"pro"', 'Allowed values (2 total):\n"pro"\n"std"')],
         ["additive: kling-2.5-turbo mode: enum pro -> pro, std (calls with std are accepted)"],
     ),
+    "another type": (
+        [("image_urloptional\nstring (uri)\n\nWhat it shows.\n\nDefault: null\nmode", "image_urloptional\nboolean\n\nWhat it shows.\n\nmode")],
+        ["breaking: kling-2.5-turbo image_url: type string -> boolean (values of the old type are refused)"],
+    ),
     "smaller range": (
         [("Range: 0 - 1", "Range: 0.5 - 1")],
         ["breaking: kling-2.5-turbo cfg_scale: minimum 0 -> 0.5 (smaller numbers are refused)"],
@@ -146,6 +152,16 @@ def test_parameter_with_another_name_and_type_is_removed_and_added() -> None:
     assert [(change.aspect, change.path) for change in compare_page(text, "PAGE.txt", MODELS["kling-2.5-turbo"]).changes] == [
         ("parameter", "negative_prompt"), ("parameter", "negative_steps"),
     ]  # fmt: skip
+
+
+def test_list_that_becomes_a_text_takes_its_rules_with_it() -> None:
+    head, _, tail = write_page("kling-o1").partition("image_urlsrequired")
+    text = head + "image_urlsrequired" + tail.replace("string[]", "string (uri)", 1)
+    changes = compare(text, "kling-o1")
+    assert (
+        "breaking: kling-o1 image_urls: type array -> string (values of the old type are refused)" in changes
+    )
+    assert len(changes) == 2
 
 
 def test_renamed_part_of_a_list_is_one_change() -> None:
@@ -205,3 +221,23 @@ def test_input_that_cannot_be_compared_is_refused(tmp_path: Path) -> None:
     assert run(tmp_path, text, "-o", "x.yaml").exit_code == 2
     path = tmp_path / "PAGE.txt"
     assert CliRunner().invoke(main, ["draft", str(path), "--format", "json"]).exit_code == 2
+
+
+@pytest.mark.parametrize("slug", MODELS)
+def test_damaged_page_is_compared_or_refused(slug: str) -> None:
+    text = write_page(slug, run_together=True)
+    lines = text.split("\n")
+    pages = [text[:end] for end in range(7, len(text), 211)]
+    pages += ["\n".join(lines[:index] + lines[index + 1 :]) for index in range(0, len(lines), 5)]
+    pages += [text[:start] + text[start + 23 :] for start in range(0, len(text), 173)]
+    pages += [
+        "\n".join([*lines[:index], *lines[index - 9 : index], *lines[index:]])
+        for index in range(9, len(lines), 11)
+    ]
+    for damaged in pages:
+        try:
+            comparison = compare_page(damaged, "PAGE.txt", MODELS[slug])
+        except NotAPage:
+            continue
+        assert comparison.spec.slug == slug
+        format_spec_diff(comparison)

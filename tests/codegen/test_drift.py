@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -109,10 +110,22 @@ def test_new_and_retired_models_are_reported(drift: Drift) -> None:
     listed += [{"slug": "kling-o1", "is_depreciated": True}, {"slug": "kling-9", "title": "Kling 9"}]
     drift.write_list({"count": len(listed), name: listed})
     assert drift.lines() == [
-        'breaking: kling-2: model "Kling 2" -> none (the list does not offer it: calls of it may be refused)',
-        'breaking: kling-o1: model "Kling O1" -> none (the list does not offer it: calls of it may be refused)',
+        'breaking: kling-2: model "Kling 2" -> none (the list does not offer it: calls of it may be refused; its spec can say retired)',
+        'breaking: kling-o1: model "Kling O1" -> none (the list does not offer it: calls of it may be refused; its spec can say retired)',
         'additive: kling-9: model none -> "Kling 9" (it has no spec yet: draft one from its page)',
     ]
+
+
+def test_retired_model_may_be_missing_but_not_offered(drift: Drift) -> None:
+    specs = drift.folder / "specs"
+    shutil.copytree(SPECS, specs)
+    spec = specs / "kling-2.yaml"
+    text = spec.read_text(encoding="utf-8").replace("source:", "retired: {since: 2026-11-01}\nsource:", 1)
+    spec.write_text(text, encoding="utf-8")
+    assert '| kling-2 |  | `retired "true" -> none` |' in drift.run(specs=specs).stdout
+    [(name, entries)] = ANSWER.items()
+    drift.write_list({name: [entry for entry in entries if entry["slug"] != "kling-2"]})
+    assert drift.run(specs=specs).exit_code == 0
 
 
 def test_page_of_a_new_model_is_to_be_drafted(drift: Drift) -> None:

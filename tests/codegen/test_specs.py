@@ -70,8 +70,9 @@ def test_rules(project: Project) -> None:
     properties = """
         text: {type: string}
         five: {type: integer, enum: [5, 10]}
-        items: {type: array, items: {type: object, properties: {front: {type: string, format: uri}, note: {type: string}}}}
+        items: {type: array, items: {type: object, properties: {front: {type: string, format: uri}, note: {type: string}, size: {type: number}}}}
         image: {type: string, format: uri}
+        others: {type: array, items: {type: object, properties: {note: {type: string}}}}
     """
     rows = read_table("rules")
     for index, row in enumerate(rows):

@@ -12,6 +12,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from .prose_rules import LIMITS
 from .specs import Schema, Spec, nested_paths
 
 # Tables, prices and latencies show plain decimals; a number of more digits could be several that are run together.
@@ -29,6 +30,18 @@ SIZES = {
     "maxItems": "At most {} items.",
 }
 LIST_WORDS = {"array": "list", "string": "str"}
+ENDS = {"minimum": "least", "maximum": "most"}
+CONSEQUENCES = {
+    "allowed": "{} must be {}",
+    "minimum": "{} must be at least {}",
+    "maximum": "{} must be at most {}",
+    "min_length": "{} must have at least {} characters",
+    "max_length": "{} must have at most {} characters",
+    "min_items": "{} must have at least {} items",
+    "max_items": "{} must have at most {} items",
+    "required": "{} must be set",
+    "forbidden": "{} must not be set",
+}
 UNITS = {1024**3: "GB", 1024**2: "MB", 1024: "KB"}
 
 
@@ -137,8 +150,8 @@ def _is_listed(form: Schema) -> bool:
     members = form["items"].get("properties", {}) if form.keys() == {"type", "items"} else {}
     texts = {name: member.get("items", member) for name, member in members.items()}
     return bool(texts) and all(
-        text["type"] == "string" and text.keys() - {"type", "description"} == ({"format"} if URL.search(name) else set())
-        and members[name].keys() <= {"type", "format", "description", "items"} and re.fullmatch(r"[A-Za-z_]\w{0,60}", name, re.ASCII)
+        text["type"] == "string" and text.keys() - {"type", "description", "media"} == ({"format"} if URL.search(name) else set())
+        and members[name].keys() <= {"type", "format", "description", "items", "media"} and re.fullmatch(r"[A-Za-z_]\w{0,60}", name, re.ASCII)
         for name, text in texts.items()
     )  # fmt: skip
 
@@ -147,7 +160,7 @@ def _without_texts(schema: Schema) -> Schema:
     return {
         key: {name: _without_texts(member) for name, member in part.items()} if key == "properties"
         else _without_texts(part) if key == "items" else part
-        for key, part in schema.items() if key != "description"
+        for key, part in schema.items() if key not in ("description", "media")
     }  # fmt: skip
 
 
@@ -181,7 +194,7 @@ def _rule(rule: Schema, content: Spec) -> Iterator[Schema]:
     """Yield the part of a rule that sentences can state unambiguously."""
     properties = content["input"]["properties"]
     [(kind, rule_content)] = rule.items()
-    fields = rule_content if isinstance(rule_content, list) else [rule_content["field"]]
+    fields = rule_content if isinstance(rule_content, list) else [rule_content.get("field", "")]
     if any("properties" in _inner(properties.get(name, {}))[0] for name in fields):
         return  # a name in the description of objects is read as a part of them
     if kind in ("at_least_one_of", "mutually_exclusive", "exactly_one_of"):
@@ -208,12 +221,16 @@ def _rule(rule: Schema, content: Spec) -> Iterator[Schema]:
     elif kind == "references":
         # Only these forms are recognised in other text, and they must name a text and a list.
         kinds = [_kind(properties.get(rule_content[key], {})) for key in ("field", "list")]
-        if re.fullmatch(r"@[A-Za-z_]+\{n\}|<<<[A-Za-z]+_\{n\}>>>", rule_content["token"]) and kinds == [
+        if re.fullmatch(
+            r"@[A-Za-z_]+\{n\}|<<<[A-Za-z]+_\{n\}>>>|\([A-Za-z]{3,}\{n\}\)", rule_content["token"]
+        ) and kinds == [
             "string",
             "array",
         ]:
             yield rule
-    elif (
+    elif kind == "when" and _is_statable(rule_content, properties):
+        yield {kind: _without_single_choices(rule_content)}
+    elif (kind == "sum" and _is_statable_sum(rule_content, properties)) or (
         kind == "max_bytes"
         and "format" in dict(nested_paths(properties)).get(rule_content["field"], {})
         and rule_content["bytes"] % 1024 == 0
@@ -225,6 +242,74 @@ def _kind(schema: Schema) -> str:
     """Return the type without null; array for a text that may be a list."""
     kind = schema.get("type", "")
     return "array" if "or" in schema else kind if isinstance(kind, str) else kind[0]
+
+
+def _is_statable(rule: Schema, properties: Schema) -> bool:
+    """Return whether a sentence in the description of its first parameter can state a rule `when`."""
+    schemas = dict(nested_paths(properties))
+    equals, then = rule.get("equals", {}), rule["then"]
+    paths = [*equals, *rule.get("present", ()), *(path for affected in then.values() for path in affected)]
+    if not all(path in schemas for path in paths):
+        return False
+    home = paths[0]
+    neighbours = {
+        path.rpartition(".")[2] for path in schemas if path.rpartition(".")[0] == home.rpartition(".")[0]
+    }
+    # Within an item, a name is that of a neighbour first; in a list or an object, it is a part of that.
+    if "items" in schemas[home] or "properties" in schemas[home]:
+        return False
+    if "." in home and any("." not in path and path in neighbours for path in paths):
+        return False
+    values = [(path, value) for path, choices in equals.items() for value in _listed(choices)]
+    values += [(path, value) for path, choices in then.get("allowed", {}).items() for value in choices]
+    numbers = [limit for key in LIMITS for limit in then.get(key, {}).values()]
+    limited = [path for key in LIMITS for path in then.get(key, {})]
+    kinds_kept = not any("format" in schemas[path] for path in limited)
+    return (
+        kinds_kept
+        and all(map(_is_plain, numbers))
+        and all(_is_written(schemas[path], value) for path, value in values)
+    )
+
+
+def _listed(choices: Any) -> list[Any]:
+    return choices if isinstance(choices, list) else [choices]
+
+
+def _is_written(schema: Schema, value: Any) -> bool:
+    """Return whether a sentence can name a value: a word among few, a number, true or false."""
+    kind = schema["type"] if isinstance(schema["type"], str) else schema["type"][0]
+    if "enum" in schema:
+        word = str(value)
+        spellings = [str(choice).casefold() for choice in schema["enum"]]
+        is_word = re.fullmatch(r"[A-Za-z]+", word) and word not in ("or", "and", "set", "null", "None")
+        return (
+            bool(is_word or _is_plain(value))
+            and spellings.count(word.casefold()) == 1
+            and isinstance(value, str | int)
+        )
+    if kind == "boolean":
+        return isinstance(value, bool)
+    # In a text, 1.0 is a number with a fraction.
+    is_fitting = isinstance(value, int) or (kind == "number" and isinstance(value, float))
+    return kind in ("integer", "number") and is_fitting and _is_plain(value)
+
+
+def _without_single_choices(rule: Schema) -> Schema:
+    """Return a rule whose lists of one value are that value."""
+    if "equals" not in rule:
+        return rule
+    equals = {
+        path: choices[0] if isinstance(choices, list) and len(choices) == 1 else choices
+        for path, choices in rule["equals"].items()
+    }
+    return {**rule, "equals": equals}
+
+
+def _is_statable_sum(rule: Schema, properties: Schema) -> bool:
+    schemas = dict(nested_paths(properties))
+    limits = [rule[key] for key in ("minimum", "maximum") if key in rule]
+    return rule["of"] in schemas and rule.get("equals", rule["of"]) in schemas and all(map(_is_plain, limits))
 
 
 def _is_word(name: str, value: Any, properties: Mapping[str, Schema]) -> bool:
@@ -241,11 +326,10 @@ def _is_word(name: str, value: Any, properties: Mapping[str, Schema]) -> bool:
 
 def _subject(rule: Schema) -> str:
     [(kind, rule_content)] = rule.items()
-    return (
-        rule_content["token"]
-        if kind == "references"
-        else f"{kind} {rule_content['field'] if isinstance(rule_content, dict) else rule_content}"
-    )
+    if kind == "references":
+        return str(rule_content["token"])
+    content = rule_content.get("field", rule_content) if isinstance(rule_content, dict) else rule_content
+    return f"{kind} {content}"
 
 
 def facts(spec: Spec) -> dict[str, Any]:
@@ -276,7 +360,8 @@ def _facts(holder: Schema, path: str) -> Iterator[tuple[str, Schema]]:
         own_keys = {
             key: value
             for key, value in schema.items()
-            if key not in ("items", "properties", "required", "description")
+            # The kind of media is a hint of the name.
+            if key not in ("items", "properties", "required", "description", "media")
         }
         if "enum" in own_keys:
             own_keys["enum"] = sorted(map(repr, own_keys["enum"]))
@@ -356,6 +441,28 @@ def _list_sentences(schema: Schema) -> Iterator[str]:
         yield f"A list of objects with {', '.join(words)}."
 
 
+def _conditional_sentence(rule: Schema) -> str:
+    conditions = [
+        f"{path} is {_choice_words(_listed(choices))}" for path, choices in rule.get("equals", {}).items()
+    ]
+    conditions += [f"{path} is set" for path in rule.get("present", ())]
+    consequences = [
+        CONSEQUENCES[key].format(
+            path, _choice_words(_listed(affected[path])) if isinstance(affected, dict) else ""
+        )
+        for key, affected in rule["then"].items()
+        for path in affected
+    ]
+    *first, last = consequences
+    words = f"{', '.join(first)} and {last}" if first else last
+    return f"If {' and '.join(conditions)}, {words}."
+
+
+def _choice_words(choices: list[Any]) -> str:
+    *first, last = (str(value).lower() if isinstance(value, bool) else str(value) for value in choices)
+    return f"{', '.join(first)} or {last}" if first else last
+
+
 def _sentences(name: str, schema: Schema, inner: Schema, content: Spec) -> Iterator[str]:
     """Yield the sentences about a parameter."""
     if "properties" in inner:
@@ -385,6 +492,16 @@ def _rule_sentences(name: str, rule: Schema) -> Iterator[str]:
         case "max_bytes" if rule_content["field"] == name:
             unit = next(unit for unit in UNITS if rule_content["bytes"] % unit == 0)
             yield f"Max {rule_content['bytes'] // unit}{UNITS[unit]}."
+        case "when" if (
+            next(iter([*rule_content.get("equals", ()), *rule_content.get("present", ())])) == name
+        ):
+            yield _conditional_sentence(rule_content)
+        case "sum" if rule_content["of"] == name:
+            limits = [str(rule_content[key]) for key in ("equals",) if key in rule_content]
+            limits += [
+                f"at {bound} {rule_content[key]}" for key, bound in ENDS.items() if key in rule_content
+            ]
+            yield f"The values of {name} must add up to {' and '.join(limits)}."
         case "requires" if rule_content["field"] == name:
             if "present" in rule_content:
                 yield f"Requires {' and '.join(rule_content['present'])}."

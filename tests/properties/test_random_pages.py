@@ -4,16 +4,20 @@ from __future__ import annotations
 
 from contextlib import suppress
 from datetime import date
+from pathlib import Path
 from typing import Any
 
 from hypothesis import HealthCheck, assume, example, given, settings
 from hypothesis.strategies import booleans
+from kling_codegen.diff.models import compare_specs
 from kling_codegen.draft.compare import compare_page
 from kling_codegen.draft.compose import draft_spec
 from kling_codegen.draft.page import NotAPage
 from kling_codegen.language import Spec as ParsedSpec
+from kling_codegen.load.folder import Specs
 from ruamel.yaml import YAML
 
+from .changes import Change, changes
 from .generated import differences
 from .pages import facts, page, reduce_to_page
 from .specs import Spec, documents, texts
@@ -21,6 +25,9 @@ from .specs import Spec, documents, texts
 SOME_PAGES = settings(
     max_examples=max(1, settings().max_examples // 6), suppress_health_check=list(HealthCheck)
 )
+# Each has a page for every kind of change.
+FEW_PAGES = settings(SOME_PAGES, max_examples=max(1, settings().max_examples // 30))
+EVERY_RULE = Path(__file__).parents[1] / "golden" / "core" / "specs" / "every-rule.yaml"
 DAY = date(2026, 1, 31)
 # Its page shows "-10-2", which could also be -10 and -2.
 NEGATIVE_VALUES: Spec = {
@@ -40,8 +47,17 @@ def read_draft(text: str) -> Any:
 
 
 def without_discrepancies(spec: Any) -> Any:
-    """Return a draft without discrepancies, which depend on its page."""
-    return {key: value for key, value in spec.items() if key != "discrepancies"}
+    """Return a draft without discrepancies, which depend on its page; its rules in an order of their own."""
+    facts_of_spec = {key: value for key, value in spec.items() if key != "discrepancies"}
+    return facts_of_spec | {"rules": sorted(spec.get("rules", []), key=str)}
+
+
+def test_draft_has_every_rule_of_page() -> None:
+    """A golden spec uses every kind of rule; all are stated on its page, and drafted from it."""
+    spec = YAML(typ="safe", pure=True).load(EVERY_RULE.read_text("utf-8"))
+    content = reduce_to_page(spec)
+    content["rules"] = spec["rules"]
+    assert differences(facts(read_draft(page(content))), facts(content)) == []
 
 
 @SOME_PAGES
@@ -85,6 +101,36 @@ def test_page_does_not_differ_from_its_draft(spec: Spec, run_together: bool) -> 
     for existing in (drafted, original):
         comparison = compare_page(text, "page.txt", ParsedSpec.model_validate(existing))
         assert [str(change) for change in comparison.changes] == []
+
+
+@FEW_PAGES
+@given(changes())
+def test_changed_page_has_the_changes_of_diff(drawn: list[Change]) -> None:
+    for change in drawn:
+        before, after = reduce_to_page(change.old), reduce_to_page(change.new)
+        if not before["input"]["properties"] or not after["input"]["properties"]:
+            continue
+        drafted = draft_spec(page(before), "page.txt", DAY).content
+        facts_of_both = {
+            key: part for key, part in drafted.items() if key not in ("rules", "discrepancies", "examples")
+        }
+        old, new = (
+            ParsedSpec.model_validate(facts_of_both | {key: content[key] for key in ("input", "returns")})
+            for content in (before, after)
+        )
+        comparison = compare_page(page(after | {"title": before["title"]}), "page.txt", old)
+        reported = {
+            (part.level, part.path, part.aspect)
+            for part in comparison.changes
+            if part.aspect != "latency_seconds"
+        }
+        expected = {
+            (part.level, part.path, part.aspect)
+            for part in compare_specs(Specs(None, (old,)), Specs(None, (new,)))
+        }
+        # Of a parameter that is removed and added, the page shows that only the name differs.
+        if not any(aspect == "name" for _, _, aspect in reported):
+            assert reported == expected
 
 
 @SOME_PAGES

@@ -13,7 +13,7 @@ from kling_adapters import Params, ParamsInvalid
 from kling_adapters.schema.adapter import Adapter
 from kling_adapters.schema.param_types import Media
 from kling_adapters.schema.params import Part
-from kling_adapters.schema.rules import ExactlyOneOf, MaxBytes
+from kling_adapters.schema.rules import ExactlyOneOf, MaxBytes, Sum, When
 from tests.support.media import make_png
 
 URL = "https://example.com/a.png"
@@ -89,3 +89,85 @@ def test_problem_in_object_has_its_location() -> None:
 )  # fmt: skip
 def test_exactly_one_of_group_is_set(params: dict[str, Any], expected: list[str]) -> None:
     assert problems(**params) == expected
+
+
+class Shot(Part):
+    seconds: Annotated[float | MISSING, Field()] = 1
+    kind: Annotated[str, Field()] = "fixed"
+    movement: Annotated[str | MISSING, Field()] = MISSING
+
+
+class Camera(Part):
+    pan: Annotated[int | MISSING, Field()] = MISSING
+
+
+class Conditional(Params):
+    adapter: ClassVar[Adapter] = Adapter(
+        "conditional-1",
+        "Conditional 1",
+        "video",
+        rules=(
+            When(
+                equals={"mode": ("std",)},
+                maximum={"total": 5},
+                max_length={"text": 3},
+                allowed={"level": (1, 2)},
+            ),
+            When(
+                equals={"mode": ("pro", None)}, present=("text",), required=("level",), min_items={"shots": 2}
+            ),
+            When(equals={"shots.kind": ("moving",)}, required=("shots.movement", "text")),
+            When(equals={"shots.kind": ("fixed",)}, forbidden=("shots.movement",)),
+            When(present=("camera.pan",), minimum={"camera.pan": 0}, forbidden=("level",)),
+            Sum("shots.seconds", equals="total", maximum=0.6),
+        ),
+    )
+    mode: Annotated[str | None, Field()] = "std"
+    total: Annotated[float | MISSING, Field()] = MISSING
+    text: Annotated[str | MISSING, Field()] = MISSING
+    level: Annotated[int | MISSING, Field()] = MISSING
+    shots: Sequence[Shot] | MISSING = MISSING
+    camera: Camera | MISSING = MISSING
+
+
+STD, PRO = "when mode is 'std'", "when mode is 'pro' or None and text is set"
+CONDITIONAL: list[tuple[dict[str, Any], list[str]]] = [
+    ({}, []),
+    ({"total": 6}, [f"total: 6.0 is too large {STD}; allowed: at most 5"]),
+    ({"mode": "pro", "total": 6}, []),
+    ({"mode": None, "total": 6}, []),
+    ({"text": "long"}, [f"text: too many characters (4) {STD}; allowed: at most 3"]),
+    ({"level": 3}, [f"level: 3 is not allowed {STD}; allowed: 1, 2"]),
+    ({"mode": None, "text": "long"}, [f"level: required {PRO}, but missing"]),
+    ({"mode": "pro", "text": "x", "level": 7, "shots": [{"seconds": 0.1}]}, [f"shots: too few items (1) {PRO}; allowed: at least 2"]),
+    ({"shots": [{"kind": "moving", "seconds": 0.1}, {"kind": "moving", "seconds": 0.2}, {"seconds": 0.2}]}, [
+        "shots[0].movement: required when shots.kind is 'moving', but missing",
+        "shots[1].movement: required when shots.kind is 'moving', but missing",
+        "text: required when shots.kind is 'moving', but missing",
+    ]),
+    ({"shots": [{"movement": "left", "seconds": 0.3}]}, ["shots[0].movement: cannot be set when shots.kind is 'fixed'"]),
+    ({"camera": {}, "level": 1}, []),
+    ({"camera": {"pan": -1}, "level": 1}, [
+        "level: cannot be set when camera.pan is set", "camera.pan: -1 is too small when camera.pan is set; allowed: at least 0",
+    ]),
+    ({"shots": [{"seconds": 0.1}, {"seconds": 0.2}], "total": 0.3}, []),
+    ({"shots": [{"seconds": 0.1}, {"seconds": 0.2}], "total": 0.4}, ["shots: shots.seconds adds up to 0.3, but total is 0.4"]),
+    ({"shots": [{}]}, ["shots: shots.seconds adds up to 1; allowed: at most 0.6"]),
+    ({"shots": []}, []),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("params", "expected"), CONDITIONAL)
+def test_conditions_and_sums(params: dict[str, Any], expected: list[str]) -> None:
+    lines: list[str] = []
+    try:
+        Conditional.model_validate(params)
+    except ParamsInvalid as error:
+        lines = [str(problem) for problem in error.problems]
+    assert sorted(lines) == sorted(expected)
+
+
+def test_rules_read_python_names_beside_invalid_fields() -> None:
+    with pytest.raises(ParamsInvalid) as caught:
+        Ruled.model_validate({"image": URL, "a_b": "x", "elements": 7})
+    assert [problem.path for problem in caught.value.problems] == ["elements", "a.b"]

@@ -14,7 +14,7 @@ from kling_codegen.draft.evidence import Evidence, collect_evidence, list_values
 from kling_codegen.draft.fill import fill_draft, strip_texts
 from kling_codegen.draft.notes import Notes
 from kling_codegen.draft.page import NotAPage
-from kling_codegen.draft.renames import find_renames, undo_renames
+from kling_codegen.draft.renames import find_renames, list_parameters, undo_renames
 from kling_codegen.language import Spec
 from kling_codegen.load.folder import Specs
 
@@ -58,11 +58,13 @@ def compare_page(text: str, document: str, spec: Spec) -> Comparison:
     draft = draft_spec(text, document, spec.source.read, evidence)
     if draft.page.slug != spec.slug:
         raise NotAPage(f"it is the page of {draft.page.slug}, the spec is that of {spec.slug}")
-    filled = fill_draft(draft, spec)
-    old = Spec.model_validate(strip_texts(spec.model_dump(by_alias=True, exclude_unset=True)))
-    after = dict(collect_evidence(filled.input.properties))
-    renames = find_renames(evidence, after)
-    aligned = undo_renames(filled, renames) if renames else filled
+    content = spec.model_dump(by_alias=True, exclude_unset=True)
+    before, after = (dict(list_parameters(side["input"]["properties"])) for side in (content, draft.content))
+    renames = find_renames(before, after)
+    filled = aligned = fill_draft(draft, draft.content, spec)
+    if renames:
+        aligned = fill_draft(draft, undo_renames(draft.content, renames), spec)
+    old = Spec.model_validate(strip_texts(content))
     changes = [
         Change("breaking", path, "name", path, name, RENAMED, model=spec.slug)
         for path, name in renames.items()
@@ -70,15 +72,15 @@ def compare_page(text: str, document: str, spec: Spec) -> Comparison:
     compared = compare_specs(Specs(None, (old,)), Specs(None, (aligned,)))
     # The description of a renamed parameter is that of the draft.
     changes += [change for change in compared if change.aspect != "description"]
-    changes += _find_undecided(draft.gaps, evidence, after, spec.slug)
+    changes += _find_undecided(draft.gaps, evidence, spec.slug)
     return Comparison(old, filled, changes, draft.gaps.cut_line)
 
 
-def _find_undecided(gaps: Notes, before: Evidence, after: Evidence, slug: str) -> Iterator[Change]:
+def _find_undecided(gaps: Notes, before: Evidence, slug: str) -> Iterator[Change]:
     """Yield the values of the spec that the page prints differently, if it is unclear how to read them."""
     for path, text in gaps.undecided.items():
         schema = before.get(path)
-        if schema and path in after and (list_values(schema) or schema.default is not MISSING):
+        if schema and (list_values(schema) or schema.default is not MISSING):
             values = list_values(schema) or schema.default
             effect = "the draft cannot read them: compare them with the page"
             yield Change("warning", path, "values", values, text, effect, model=slug)

@@ -11,9 +11,10 @@ from pydantic import ValidationError
 
 from kling_codegen.draft import example, prose
 from kling_codegen.draft.evidence import NO_EVIDENCE, Evidence
-from kling_codegen.draft.nesting import nest
+from kling_codegen.draft.nesting import Node, nest
 from kling_codegen.draft.notes import Note, Notes
 from kling_codegen.draft.page import KINDS, MAKES, Page, read_page
+from kling_codegen.draft.parameters import collect_schemas
 from kling_codegen.draft.prose import Schema
 from kling_codegen.draft.table import Table, short_number
 from kling_codegen.draft.write import to_yaml
@@ -52,11 +53,13 @@ def draft_spec(text: str, document: str, read: date, evidence: Evidence = NO_EVI
     inside = table.read_level(tree, "", page.sent)
     properties, blocks = inside["properties"], [node.block for node in tree]
     _check_tagline(page, notes)
-    rules = [rule for block in blocks for rule in prose.find_conditions(block, inside, page, notes)]
+    rules = [rule for node in tree for rule in _read_rules(node, inside, page, notes)]
     rules += [*prose.find_references(page, blocks, properties, notes), *table.rules]
     # Two parameters that exclude each other may both state the rule.
     rules = [rule for index, rule in enumerate(rules) if rule not in rules[:index]]
     source = {"page": MODEL_PAGE.format(slug=page.slug), "document": document, "read": read}
+    if notes.cut_name:
+        source["unseen"] = f"the rest of {notes.cut_name}, the rows after it, and the response type"
     spec: dict[str, Any] = {
         "slug": page.slug,
         "title": page.title,
@@ -72,6 +75,14 @@ def draft_spec(text: str, document: str, read: date, evidence: Evidence = NO_EVI
     }
     _check(spec, page, notes)
     return Draft(to_yaml(spec), sorted(set(notes.all)), spec, page, notes)
+
+
+def _read_rules(node: Node, inside: Schema, page: Page, notes: Notes) -> list[Schema]:
+    """Return the rules that the description of a parameter states."""
+    sentences: list[str] = []
+    schemas = collect_schemas(inside["properties"])
+    stated = list(prose.find_stated_rules(node, node.block.name, schemas, notes, sentences))
+    return [*stated, *prose.find_conditions(node.block, sentences, inside, page, notes)]
 
 
 def _check_tagline(page: Page, notes: Notes) -> None:
@@ -105,16 +116,17 @@ def _read_price(page: Page, notes: Notes) -> Schema:
 
 def _check(spec: dict[str, Any], page: Page, notes: Notes) -> None:
     """Note the problems of the draft; leave out the example if it is the only problem."""
-    problems = _find_problems(spec)
+    problems = find_problems(spec)
     if problems and all(at.startswith("examples") for at, _ in problems):
         notes.doubt(page.sent_line or 1, "examples", f"left out: {problems[0][1]}")
         del spec["examples"]
-        problems = _find_problems(spec)
+        problems = find_problems(spec)
     for at, problem in problems:
         notes.doubt(1, at, f"the draft does not load yet: {problem}")
 
 
-def _find_problems(spec: dict[str, Any]) -> list[tuple[str, str]]:
+def find_problems(spec: dict[str, Any]) -> list[tuple[str, str]]:
+    """Return the problems of the content of a spec in the words of `generate`, each with its place."""
     try:
         Spec.model_validate(spec)
     except ValidationError:

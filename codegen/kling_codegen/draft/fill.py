@@ -2,53 +2,52 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from collections.abc import Set as AbstractSet
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from pydantic import ValidationError
 
-from kling_codegen.draft.compose import Draft
+from kling_codegen.draft.compose import Draft, find_problems
 from kling_codegen.draft.notes import Notes
 from kling_codegen.draft.page import NotAPage
-from kling_codegen.draft.table import ORDER
+from kling_codegen.draft.table import STATED
+from kling_codegen.keywords import ANNOTATIONS, bare_kind
 from kling_codegen.language import Spec
-from kling_codegen.rules.rule import iter_conditions
+from kling_codegen.rules.condition import Condition
+from kling_codegen.rules.rule import Rule, iter_conditions
+from kling_codegen.schema import Input
 
-# The rules that sentences of a page become; any other rule of a spec stands on a decision of its author.
-DRAFTED_RULES: Final = frozenset(
-    {"at_least_one_of", "exactly_one_of", "max_bytes", "mutually_exclusive", "references", "requires"}
-)
-_STATED: Final = frozenset(ORDER) - {"description"}
+# Sentences state these in so many ways that one without a rule in the draft proves nothing.
+_HARD_RULES: Final = frozenset({"when", "sum"})
 _LIMITS: Final = ("minLength", "maxLength", "minItems", "maxItems")
 
 
-def fill_draft(draft: Draft, spec: Spec) -> Spec:
+def fill_draft(draft: Draft, content: Mapping[str, Any], spec: Spec) -> Spec:
     """Return the spec with the facts of the page in place of its own.
 
     Args:
         draft: The draft of the page, made with the spec as evidence.
+        content: Its content, perhaps with old names of parameters.
         spec: The existing spec of the same model.
 
     Raises:
         NotAPage: The facts of the page do not make a valid spec.
 
     """
-    content, old = draft.content, spec.model_dump(by_alias=True, exclude_unset=True)
+    old = spec.model_dump(by_alias=True, exclude_unset=True)
     doubted = {note.about for note in draft.notes if note.sort == "doubt"}
     for fact in ("title", "returns", "latency_seconds", "pricing"):
         is_shown = content.get(fact) is not None and (fact == "pricing" or fact not in doubted)
         if is_shown:
             old[fact] = content[fact]
     inside = _fill_object(old["input"], content["input"], "", draft.gaps)
-    paths = set(_iter_paths(inside["properties"]))
-    old |= {"input": inside, "rules": [*content.get("rules", ()), *_kept_rules(spec, paths, draft.gaps)]}
-    try:
-        return Spec.model_validate(strip_texts(old))
-    except ValidationError as error:
-        details = error.errors()[0]
-        at = ".".join(map(str, details["loc"]))
-        raise NotAPage(f"its facts do not make a valid spec: {details['msg']}, at {at}") from None
+    rules = content.get("rules", [])
+    old |= {"input": inside, "rules": [*rules, *_kept_rules(spec, inside, rules, draft.gaps)]}
+    filled = strip_texts(old)
+    if problems := find_problems(filled):
+        at, problem = problems[0]
+        raise NotAPage(f"its facts do not make a valid spec: {problem}, at {at}")
+    return Spec.model_validate(filled)
 
 
 def strip_texts(content: Mapping[str, Any]) -> dict[str, Any]:
@@ -73,18 +72,21 @@ def _fill_object(old: Mapping[str, Any], new: Mapping[str, Any], path: str, gaps
         if name not in after and (gaps.cut_line or "deprecated" in schema):
             properties[name] = schema
             required += [name] if name in old.get("required", ()) else []
-    return {"required": required, "properties": properties}
+    names_required = {"required": required} if required or "required" in old else {}
+    return {**names_required, "properties": properties}
 
 
 def _fill_schema(old: Mapping[str, Any], new: Mapping[str, Any], path: str, gaps: Notes) -> dict[str, Any]:
     if gaps.cut_line and path.rpartition(".")[2] == gaps.cut_name:
         return dict(old)
-    keywords = {key: part for key, part in old.items() if key not in _STATED}
-    keywords |= {key: part for key, part in new.items() if key != "description"}
-    unread: tuple[str, ...] = _LIMITS if path in gaps.unread else ()
-    if path in gaps.undecided and old["type"] == new["type"]:
-        unread = (*unread, "enum", "default")
-    keywords |= {key: old[key] for key in unread if key in old and key not in new}
+    is_same_kind = bare_kind(old["type"]) == bare_kind(new["type"])
+    fits = is_same_kind and ("format" in old) == ("format" in new)
+    keywords = {key: part for key, part in new.items() if key in STATED}
+    keywords |= {key: part for key, part in old.items() if key not in STATED and (fits or key in ANNOTATIONS)}
+    if is_same_kind:
+        unread = _LIMITS if path in gaps.unread else ()
+        values = _fitting_values(old, new) if path in gaps.undecided else {}
+        keywords = {key: old[key] for key in unread if key in old} | values | keywords
     if "items" in old and "items" in new:
         # No page says of a list of texts that they are URLs, but by its name.
         items = {"format": old["items"]["format"]} if "format" in old["items"] else {}
@@ -95,20 +97,32 @@ def _fill_schema(old: Mapping[str, Any], new: Mapping[str, Any], path: str, gaps
     return keywords
 
 
-def _kept_rules(spec: Spec, paths: AbstractSet[str], gaps: Notes) -> Iterator[dict[str, Any]]:
+def _find_subject(key: str, condition: Condition) -> tuple[str, frozenset[str]]:
+    return key, frozenset(name for _, name in condition.parameters())
+
+
+def _fitting_values(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the allowed values and the default of the spec, if those that were read fit beside them."""
+    values = {key: old[key] for key in ("enum", "default") if key in old}
+    default = new.get("default", values.get("default"))
+    is_fitting = "enum" not in new and (default is None or default in values.get("enum", [default]))
+    return values if is_fitting else {}
+
+
+def _kept_rules(
+    spec: Spec, inside: Mapping[str, Any], drafted: Sequence[Any], gaps: Notes
+) -> Iterator[dict[str, Any]]:
     """Yield the rules of the spec that the page may state in a sentence that was not understood."""
+    try:
+        parameters = Input.model_validate(inside)
+        subjects = [_find_subject(*part) for part in iter_conditions(map(Rule.model_validate, drafted))]
+    except ValidationError:
+        return  # `find_problems` reports it
     for rule in spec.rules:
         for key, condition in iter_conditions([rule]):
-            names = {name for _, name in condition.parameters()}
-            is_kept = key not in DRAFTED_RULES or names & gaps.unread or gaps.cut_line
-            if is_kept and names <= paths:
+            subject = _find_subject(key, condition)
+            is_unclear = key in _HARD_RULES and subject not in subjects
+            is_kept = is_unclear or subject[1] & gaps.unread or gaps.cut_line
+            # A rule about a parameter that is gone, or has another type, goes with it.
+            if is_kept and not any(rule.reference_errors(parameters.properties, parameters.required)):
                 yield rule.model_dump(by_alias=True, exclude_unset=True)
-
-
-def _iter_paths(properties: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
-    for name, schema in properties.items():
-        yield f"{prefix}{name}"
-        inner = schema
-        while "items" in inner:
-            inner = inner["items"]
-        yield from _iter_paths(inner.get("properties", {}), f"{prefix}{name}.")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator, Mapping
 from itertools import islice
@@ -9,8 +10,11 @@ from typing import Any
 
 from kling_codegen.draft import groups
 from kling_codegen.draft.blocks import Block
+from kling_codegen.draft.conditional import CONDITIONAL, STATES, read_conditional
+from kling_codegen.draft.nesting import Node
 from kling_codegen.draft.notes import Notes
 from kling_codegen.draft.page import Page
+from kling_codegen.draft.parameters import Parameters
 
 Schema = dict[str, Any]
 
@@ -55,6 +59,8 @@ def read_limits(path: str, block: Block, schema: Schema, notes: Notes) -> Iterat
     """Put sizes into the schema of a parameter; yield the rules for the sizes of files."""
     for sentence in split_sentences(block.text):
         is_drafted = False
+        if CONDITIONAL.search(sentence):
+            continue  # the limit is not always one; `find_conditions` reads it
         for match in SIZE.finditer(sentence):
             number, unit, low = int(match["number"]), match["unit"], bool(match["low"])
             kind = schema["type"]
@@ -120,10 +126,40 @@ def _form(match: re.Match[str]) -> str:
     return f"{match[1]}{{n}}{match[2]}"
 
 
-def find_conditions(block: Block, inside: Schema, page: Page, notes: Notes) -> Iterator[Schema]:
+def find_stated_rules(
+    node: Node, path: str, schemas: Mapping[str, Schema], notes: Notes, sentences: list[str]
+) -> Iterator[Schema]:
+    """Yield the conditions and sums that the sentences about a parameter state, and those about the ones in it.
+
+    Args:
+        node: The parameter.
+        path: Its path.
+        schemas: The schemas of all parameters by path.
+        notes: Collects the readings, and doubts about sentences within objects.
+        sentences: Collects the sentences of the outermost parameter that are not read.
+
+    """
+    block, parameters = node.block, Parameters(path, schemas)
+    for number, sentence in enumerate(split_sentences(block.text)):
+        is_short = number < MAX_SENTENCES and len(sentence) <= MAX_CHARACTERS
+        rule = read_conditional(sentence, parameters) if is_short and STATES.search(sentence) else None
+        if rule:
+            notes.doubt(block.text_line, path, f"taken to state {json.dumps(rule, ensure_ascii=False)}")
+            yield rule
+        elif "." not in path:
+            sentences.append(sentence)
+        elif CONDITIONAL.search(sentence) and FIGURE.search(sentence):
+            notes.unread_sentence(block.text_line, path, f"a condition that is not in the draft: {sentence}")
+    for part in node.parts:
+        yield from find_stated_rules(part, f"{path}.{part.block.name}", schemas, notes, sentences)
+
+
+def find_conditions(
+    block: Block, sentences: list[str], inside: Schema, page: Page, notes: Notes
+) -> Iterator[Schema]:
     """Yield the rules about parameters that a parameter needs or excludes, and note doubts about unclear conditions."""
     needs: list[str] = []
-    for number, sentence in enumerate(split_sentences(block.text)):
+    for number, sentence in enumerate(sentences):
         if number >= MAX_SENTENCES or len(sentence) > MAX_CHARACTERS:
             if CONDITION.search(sentence):
                 _note_left_out(block, sentence, notes)
@@ -137,11 +173,19 @@ def find_conditions(block: Block, inside: Schema, page: Page, notes: Notes) -> I
             for key, group in stated:
                 notes.doubt(block.text_line, block.name, f"{groups.READ_AS[key]} {', '.join(group)}")
                 yield {key: group}
-        elif CONDITION.search(sentence) and UNCLEAR.search(sentence):
+        elif _is_unclear(sentence):
             _note_left_out(block, sentence, notes)
         elif CONDITION.search(sentence):
             needs.append(sentence)
     yield from _read_requirements(block, needs, inside["properties"], notes)
+
+
+def _is_unclear(sentence: str) -> bool:
+    """Return whether a sentence states a condition or a limit under one, but not clearly which."""
+    is_conditional = CONDITIONAL.search(sentence) and not re.search(r"\bonly\b", sentence, re.IGNORECASE)
+    if is_conditional and (CONDITION.search(sentence) or FIGURE.search(sentence)):
+        return True
+    return bool(CONDITION.search(sentence) and UNCLEAR.search(sentence))
 
 
 def _note_left_out(block: Block, sentence: str, notes: Notes, objection: str = "") -> None:

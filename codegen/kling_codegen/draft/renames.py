@@ -2,32 +2,45 @@
 
 from __future__ import annotations
 
+import copy
 import difflib
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final, cast
 
-from kling_codegen.diff.parameters import compare_properties
-from kling_codegen.draft.evidence import Evidence
-from kling_codegen.language import Spec
-from kling_codegen.schema import Schema
+from kling_codegen.draft.table import STATED
 
 # Names of one thing, such as image and image_url.
 _LIKENESS: Final = 0.5
 
+Parameters = Mapping[str, Mapping[str, Any]]
+"""The schemas of parameters by their paths, such as elements.label."""
 
-def find_renames(before: Evidence, after: Evidence) -> dict[str, str]:
+
+def list_parameters(
+    properties: Mapping[str, Any], prefix: str = ""
+) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """Yield the path and the schema of each parameter, those within objects too."""
+    for name, schema in properties.items():
+        yield f"{prefix}{name}", schema
+        inner = schema
+        while "items" in inner:
+            inner = inner["items"]
+        yield from list_parameters(inner.get("properties", {}), f"{prefix}{name}.")
+
+
+def find_renames(before: Parameters, after: Parameters) -> dict[str, str]:
     """Return the paths of parameters that were probably renamed, with their new paths."""
-    removed = sorted(before.keys() - after.keys())
+    removed = sorted(path for path in before.keys() - after.keys() if "deprecated" not in before[path])
     added = sorted(after.keys() - before.keys())
     return dict(_match_names(removed, added, before, after))
 
 
-def undo_renames(spec: Spec, renames: Mapping[str, str]) -> Spec:
-    """Return the spec with the old names, so that nothing else of these parameters differs."""
-    content = spec.model_dump(by_alias=True, exclude_unset=True)
+def undo_renames(content: Mapping[str, Any], renames: Mapping[str, str]) -> dict[str, Any]:
+    """Return the content of a draft with the old names, so that nothing else of these parameters differs."""
+    aligned = copy.deepcopy(dict(content))
     for old, new in renames.items():
         parent, _, name = new.rpartition(".")
-        holder = content["input"]
+        holder = aligned["input"]
         for step in parent.split(".") if parent else ():
             holder = holder["properties"][step]
             while "items" in holder:
@@ -35,20 +48,20 @@ def undo_renames(spec: Spec, renames: Mapping[str, str]) -> Spec:
         previous = old.rpartition(".")[2]
         holder["properties"][previous] = holder["properties"].pop(name)
         holder["required"] = [previous if word == name else word for word in holder.get("required", ())]
-        if not parent and "rules" in content:
-            content["rules"] = _replace_word(content["rules"], name, previous)
-    return Spec.model_validate(content)
+        if not parent and "rules" in aligned:
+            aligned["rules"] = _replace_word(aligned["rules"], name, previous)
+    return aligned
 
 
 def _match_names(
-    removed: list[str], added: list[str], before: Evidence, after: Evidence
+    removed: list[str], added: list[str], before: Parameters, after: Parameters
 ) -> Iterator[tuple[str, str]]:
     for path in removed:
         parent, _, name = path.rpartition(".")
         candidates = [
             (difflib.SequenceMatcher(None, name, new.rpartition(".")[2]).ratio(), new)
             for new in added
-            if new.rpartition(".")[0] == parent and _is_same(before[path], after[new])
+            if new.rpartition(".")[0] == parent and _list_facts(before[path]) == _list_facts(after[new])
         ]
         likeness, best = max(candidates, default=(0.0, ""))
         if likeness >= _LIKENESS or (candidates and len(removed) == len(added) == 1):
@@ -56,9 +69,17 @@ def _match_names(
             yield path, best
 
 
-def _is_same(old: Schema, new: Schema) -> bool:
-    before, after = (Schema.model_construct(type="object", properties={"": schema}) for schema in (old, new))
-    return all(change.level == "documentation" for change in compare_properties(before, after))
+def _list_facts(schema: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the keywords that a page states."""
+    return {key: _list_facts_below(key, schema[key]) for key in STATED if key in schema}
+
+
+def _list_facts_below(key: str, value: Any) -> Any:
+    if key == "properties":
+        return {name: _list_facts(part) for name, part in cast("Parameters", value).items()}
+    if key in ("items", "or"):
+        return _list_facts(cast("Mapping[str, Any]", value))
+    return sorted(cast("Sequence[str]", value)) if key == "required" else value
 
 
 def _replace_word(value: Any, word: str, replacement: str) -> Any:

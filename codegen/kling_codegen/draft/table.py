@@ -23,8 +23,12 @@ from kling_codegen.draft.values import read_values
 
 TYPES = ("string", "integer", "number", "boolean", "array", "object")
 # The order of keywords in hand-written specs.
-ORDER = ("type", "format", "enum", "minimum", "maximum", "minLength", "maxLength", "minItems", "maxItems", "default",
+ORDER = ("type", "format", "media", "enum", "minimum", "maximum", "minLength", "maxLength", "minItems", "maxItems", "default",
          "description", "or", "items", "required", "properties")  # fmt: skip
+# Those that a page states; it only hints at the kind of media.
+STATED = tuple(keyword for keyword in ORDER if keyword not in ("description", "media"))
+MEDIA = {"image": {"image", "picture", "photo", "frame"}, "video": {"video", "clip"},
+         "audio": {"audio", "sound", "voice", "speech", "music"}}  # fmt: skip
 
 
 @dataclass
@@ -109,9 +113,18 @@ class Table:
                 block.line, path, f"the table says {block.type}, the {evidence} says URL", decision
             )
             schema["format"] = "uri"
+        if "format" in schema:
+            schema |= find_media(block.name)
         for _ in range(word.count("[]")):
             schema = {"type": "array", "items": schema}
         return schema
+
+
+def find_media(name: str) -> Schema:
+    """Return the keyword `media` that a name such as start_image_url means; empty if it is not clear."""
+    words = {word.removesuffix("s") for word in name.lower().split("_")}
+    kinds = [kind for kind, synonyms in MEDIA.items() if words & synonyms]
+    return {"media": kinds[0]} if len(kinds) == 1 else {}
 
 
 def _describe(subject: Subject) -> str:

@@ -18,7 +18,10 @@ TOLERANCE: Final = 0.25
 
 def collect_models(specs: Iterable[Spec]) -> dict[str, ListedModel]:
     """Return the models of the catalogue by slug."""
-    return {spec.slug: ListedModel(spec.slug, spec.title) for spec in specs}
+    return {
+        spec.slug: ListedModel(spec.slug, spec.title, is_retired=spec.retired is not MISSING)
+        for spec in specs
+    }
 
 
 def compare_list(catalogue: Mapping[str, ListedModel], listed: ModelList) -> list[Change]:
@@ -40,18 +43,7 @@ def compare_list(catalogue: Mapping[str, ListedModel], listed: ModelList) -> lis
         raise UnreadableList(f"it has no model of {', '.join(sorted(families))}")
     changes: list[Change] = []
     for slug in sorted(catalogue.keys() | offered.keys()):
-        if slug not in offered:
-            effect = "the list does not offer it: calls of it may be refused"
-            changes.append(
-                Change("breaking", "", "model", catalogue[slug].title or slug, MISSING, effect, slug)
-            )
-        elif slug not in catalogue:
-            effect = "it has no spec yet: draft one from its page"
-            changes.append(
-                Change("additive", "", "model", MISSING, offered[slug].title or slug, effect, slug)
-            )
-        else:
-            changes += _compare_facts(catalogue[slug], offered[slug])
+        changes += _compare_models(slug, catalogue.get(slug), offered.get(slug))
     weights = list(LEVELS)
     return sorted(changes, key=lambda change: (weights.index(change.level), change.model, change.text))
 
@@ -64,6 +56,20 @@ def has_moved(before: Any, after: Any) -> bool:
 
 def _find_family(slug: str) -> str:
     return re.split(r"[-.]", slug, maxsplit=1)[0]
+
+
+def _compare_models(slug: str, old: ListedModel | None, new: ListedModel | None) -> Iterator[Change]:
+    if old is None and new is not None:
+        effect = "it has no spec yet: draft one from its page"
+        yield Change("additive", "", "model", MISSING, new.title or slug, effect, slug)
+    elif old is not None and new is None and not old.is_retired:
+        effect = "the list does not offer it: calls of it may be refused; its spec can say retired"
+        yield Change("breaking", "", "model", old.title or slug, MISSING, effect, slug)
+    elif old is not None and new is not None:
+        if old.is_retired:
+            effect = "the list offers it, although its spec says that it is retired"
+            yield Change("additive", "", "retired", "true", MISSING, effect, slug)
+        yield from _compare_facts(old, new)
 
 
 def _compare_facts(old: ListedModel, new: ListedModel) -> Iterator[Change]:
