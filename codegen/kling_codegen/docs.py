@@ -79,8 +79,10 @@ def build_page(spec: language.Spec, class_name: str, package: str, *, by_slug: b
         takes=_describe_inputs(spec.input.properties),
         parameters=tuple(_parameter_rows(spec.input.as_schema(), "")),
         rules=tuple(prose(condition.text()) for _, condition in iter_conditions(spec.rules)),
+        # A retired model runs no example.
         examples=tuple(
-            _build_example(example, spec.slug, as_object, by_slug=by_slug) for example in spec.examples
+            _build_example(example, spec.slug, as_object, by_slug=by_slug)
+            for example in (spec.examples if spec.retired is MISSING else ())
         ),
         discrepancies=tuple(
             (prose(entry.about), prose(entry.page), prose(entry.decision)) for entry in spec.discrepancies
