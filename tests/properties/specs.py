@@ -421,7 +421,7 @@ def sums(draw: DrawFn, properties: Schema, numbers_in_items: list[str]) -> Schem
 
 
 def _is_comparable(part: Schema) -> bool:
-    return not {"array", "object"} & {*_types(part)} and "format" not in part
+    return not {"array", "object"} & {*_types(part)} and not {"format", "or"} & part.keys()
 
 
 def _types(part: Schema) -> list[str]:
