@@ -12,6 +12,8 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
+from hypothesis import given
+from hypothesis import strategies as st
 from kling_codegen.cli import main
 from kling_codegen.drift import fetch
 from kling_codegen.drift.fetch import read_source
