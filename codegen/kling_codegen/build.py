@@ -16,9 +16,11 @@ from pydantic import TypeAdapter, ValidationError
 
 from kling_codegen import ir, names, render
 from kling_codegen.cache import Cache, make_key
+from kling_codegen.catalogue import Catalogue
 from kling_codegen.gateway import Gateway
 from kling_codegen.language import Spec
 from kling_codegen.load.folder import (
+    CATALOGUE,
     Slug,
     SpecsInvalid,
     find_clashes,
@@ -81,6 +83,7 @@ def build_package(folder: Path, name: str, cache: Cache) -> Package:
     """Compile a folder of specs to the package that is imported by `name`. Raises SpecsInvalid."""
     problems: list[Problem] = []
     gateway = read_file(folder / "gateway.yaml", Gateway, problems).value if name == ir.CORE else None
+    catalogue = _read_catalogue(folder / CATALOGUE, problems) if name == ir.CORE else None
     cached, changed = _look_up(list_specs(folder, problems), name, cache)
     results = dict(zip(changed, _compile_all(changed, name), strict=True))
     slugs = {path: Slug(path, model.entry.slug, model.place) for path, model in cached.items()}
@@ -91,7 +94,7 @@ def build_package(folder: Path, name: str, cache: Cache) -> Package:
     fresh = {result.key: result.compiled for result in results.values() if result.compiled is not None}
     models = sorted([*cached.values(), *fresh.values()], key=lambda model: model.entry.slug)
     entries = [model.entry for model in models]
-    shared = {} if problems else render.render_shared(name, entries, gateway)
+    shared = {} if problems else render.render_shared(name, entries, gateway, catalogue)
     shared_key = make_key(name.encode(), _FILES.dump_json(shared))
     shared_formatted = _parse(_FILES, cache.get(shared_key))
     is_shared_cached = shared_formatted is not None and shared_formatted.keys() == shared.keys()
@@ -109,6 +112,10 @@ def build_package(folder: Path, name: str, cache: Cache) -> Package:
     files = shared_formatted | {file: text for model in models for file, text in model.files.items()}
     documents = {file: text for model in models for file, text in model.document.items()}
     return Package(dict(sorted(files.items())), dict(sorted(documents.items())), entries)
+
+
+def _read_catalogue(path: Path, problems: list[Problem]) -> Catalogue | None:
+    return read_file(path, Catalogue, problems).value if path.exists() else None
 
 
 def _look_up(paths: list[Path], name: str, cache: Cache) -> tuple[dict[Path, Compiled], list[Path]]:

@@ -116,7 +116,7 @@ def _build_tree(specs: Path, out: Path, form: Format, cache: Cache) -> Tree:
     }
     files |= {_documents(specs) / path: text for path, text in package.documents.items()}
     for schema, text in editor_schemas().items():
-        if name == ir.CORE or schema != "gateway.schema.json":
+        if name == ir.CORE or schema == "spec.schema.json":
             files[specs / "schema" / schema] = text
     files |= _fill_table(_project(specs) / trees.README, "models", entries=package.entries)
     files |= _fill_table(specs / trees.README, "rules", kinds=describe_rules(), parts=describe_parts())

@@ -7,15 +7,19 @@ from typing import Any
 
 from pydantic.json_schema import GenerateJsonSchema
 
+from kling_codegen.catalogue import Catalogue
 from kling_codegen.closed import Closed
 from kling_codegen.gateway import Gateway
 from kling_codegen.language import Spec
 
 
 def editor_schemas() -> dict[str, str]:
-    """Return the JSON Schemas (draft-07, for editors) of spec files and of gateway.yaml, by file name."""
+    """Return the JSON Schemas (draft-07, for editors) of specs, catalogue.yaml and gateway.yaml, by file name."""
     return {
         "spec.schema.json": _editor_schema(Spec, "A model spec of kling-adapters"),
+        "catalogue.schema.json": _editor_schema(
+            Catalogue, "The gateway's list of models, for kling-adapters"
+        ),
         "gateway.schema.json": _editor_schema(Gateway, "The facts that all models of kling-adapters share"),
     }
 

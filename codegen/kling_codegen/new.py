@@ -132,10 +132,12 @@ def _check_slug(slug: str, specs: Path) -> None:
         raise click.UsageError(
             f"{slug!r} is not a slug: use small letters and digits, in words joined by - or .; start with a letter"
         )
-    if slug == "gateway":
-        raise click.UsageError(
-            "gateway.yaml is the file of the facts that all models share; use another slug"
-        )
+    reserved = {
+        "gateway": "gateway.yaml is the file of the facts that all models share",
+        "catalogue": "catalogue.yaml is the file of the gateway's list of models",
+    }
+    if slug in reserved:
+        raise click.UsageError(f"{reserved[slug]}; use another slug")
     if (specs / f"{slug}.yaml").exists():
         raise click.UsageError(f"{specs / slug}.yaml already exists")
     for python_name in (names.class_name(slug), names.module_name(slug)):

@@ -14,7 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
+from pydantic import MISSING
 
+from kling_codegen.catalogue import Catalogue
 from kling_codegen.docs import address, prose
 from kling_codegen.gateway import Gateway
 from kling_codegen.ir import LINE_LENGTH, Entry, Module
@@ -39,12 +41,15 @@ def render_document(module: Module) -> dict[str, str]:
     return {f"{module.slug}.md": fill_template("document.md.jinja", page=module.document)}
 
 
-def render_shared(package: str, entries: Sequence[Entry], gateway: Gateway | None) -> dict[str, str]:
+def render_shared(
+    package: str, entries: Sequence[Entry], gateway: Gateway | None, catalogue: Catalogue | None
+) -> dict[str, str]:
     """Return the files that all models share; only the core, which has a gateway, has typed calls."""
     files = {"__init__.py": fill_template("index.py.jinja", package=package, entries=entries)}
     if gateway is not None:
         files[STUB] = fill_template("calls.pyi.jinja", package=package, entries=entries)
         files["_gateway.py"] = fill_template("gateway.py.jinja", gateway=gateway)
+        files["_listed.py"] = fill_template("listed.py.jinja", catalogue=catalogue)
     return files
 
 
@@ -61,7 +66,8 @@ def format_files(files: Mapping[str, str], package: str) -> dict[str, str]:
         f"--line-length={LINE_LENGTH}",
     ]
     top = package.partition(".")[0]
-    tidy = ["--select=I,F401,RUF022", "--fix", f"--config=lint.isort.known-first-party=['{top}']"]
+    isort = f"lint.isort={{known-first-party=['{top}'], split-on-trailing-comma=false}}"
+    tidy = ["--select=I,F401,RUF022", "--fix", f"--config={isort}"]
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         for path in texts:
@@ -103,6 +109,7 @@ def _environment() -> Environment:
         keep_trailing_newline=True,
         autoescape=False,  # noqa: S701  this writes Python and Markdown, not HTML
     )
+    environment.tests["missing"] = lambda value: value is MISSING
     environment.filters |= {
         "text": text_literal,
         "comment": _comment,

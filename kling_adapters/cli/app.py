@@ -13,7 +13,7 @@ import click
 
 from kling_adapters._version import __version__
 from kling_adapters._warnings import DeprecatedParameter, UnknownParameter
-from kling_adapters.cli import account, batch, config, jobs, journal, listings
+from kling_adapters.cli import account, batch, config, jobs, journal, listings, models
 from kling_adapters.cli.exit_codes import ExitCode, exit_code
 from kling_adapters.cli.output import LogHandler, Streams, print_message, print_progress
 from kling_adapters.cli.wording import describe_error
@@ -67,11 +67,12 @@ def app(verbose: bool) -> None:
 
 
 for command in (
-    listings.models,
+    models.models,
     listings.show,
     listings.plugins,
     jobs.run,
     jobs.submit,
+    jobs.submit_raw,
     jobs.status,
     jobs.wait,
     journal.jobs,

@@ -88,10 +88,38 @@ def submit(
         client = connect(stack, base_url, journal, submits=True)
         kling = stack.enter_context(_open_client(client, quiet=True))
         job = kling.submit(_read_params(kling, slug, arguments), save_to=save_to, tag=tag)
-    if as_json:
-        print_json({"request_id": job.request_id, "model": slug}, indent=None)
-    else:
-        print_line(job.request_id)
+    _print_submitted(job.request_id, slug, as_json=as_json)
+
+
+@click.command("submit-raw")
+@click.argument("slug")
+@parameters
+@save_to
+@tag
+@base_url
+@journal
+@as_json
+def submit_raw(
+    slug: str,
+    arguments: tuple[str, ...],
+    save_to: str | None,
+    tag: str | None,
+    base_url: str | None,
+    journal: str | None,
+    as_json: bool,
+) -> None:
+    """Submit a job of a model without a spec, and print its request id; parameters are not checked.
+
+    A value that is JSON, such as 5 or true, is sent as such, and any other as text. NAME=@FILE uploads the file.
+    """
+    from kling_adapters.cli.values import ANYTHING, read_arguments
+
+    params = read_arguments(arguments, ANYTHING)
+    with ExitStack() as stack:
+        client = connect(stack, base_url, journal, submits=True)
+        kling = stack.enter_context(_open_client(client, quiet=True))
+        job = kling.submit_raw(slug, params, save_to=save_to, tag=tag)
+    _print_submitted(job.request_id, slug, as_json=as_json)
 
 
 @click.command()
@@ -137,6 +165,13 @@ def wait(
         if save_to is not None:
             result = replace(result, saved=result.save(save_to))
     _print_result(result, as_json=as_json)
+
+
+def _print_submitted(request_id: str, slug: str, *, as_json: bool) -> None:
+    if as_json:
+        print_json({"request_id": request_id, "model": slug}, indent=None)
+    else:
+        print_line(request_id)
 
 
 @contextmanager

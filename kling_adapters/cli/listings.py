@@ -1,4 +1,4 @@
-"""`kling models`, `kling show` and `kling plugins`. No key is needed."""
+"""`kling show` and `kling plugins`. No key is needed."""
 
 from __future__ import annotations
 
@@ -9,50 +9,28 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from kling_adapters._text import format_number
+from kling_adapters.cli.model_facts import describe_entry, describe_listed, read_list
+from kling_adapters.cli.models import format_cost, format_time
 from kling_adapters.cli.options import as_json
 from kling_adapters.cli.output import print_json, print_line, print_table
 
 if TYPE_CHECKING:
+    from kling_adapters.cli.model_facts import ModelFacts
     from kling_adapters.plugins.selection import PluginInfo
-    from kling_adapters.schema.adapter import Retirement
-
-
-@click.command()
-@as_json
-def models(as_json: bool) -> None:
-    """List the models that can be run."""
-    from kling_adapters.plugins.manager import load_catalog
-
-    entries = load_catalog().values()
-    if as_json:
-        keys = ("slug", "title", "returns", "latency")
-        print_json(
-            [
-                {**{key: getattr(entry, key) for key in keys}, "retired": _retirement_facts(entry.retired)}
-                for entry in entries
-            ]
-        )
-        return
-    rows = [
-        (
-            entry.slug,
-            entry.title + (f" (retired since {entry.retired.since})" if entry.retired else ""),
-            entry.returns,
-            _format_latency(entry.latency),
-        )
-        for entry in entries
-    ]
-    print_table(("slug", "title", "returns", "usual time"), rows)
 
 
 @click.command()
 @click.argument("slug")
 @as_json
 def show(slug: str, as_json: bool) -> None:
-    """Show the parameters and rules of a model."""
+    """Show the parameters and rules of a model, or what is known of one without a spec."""
     from kling_adapters.plugins.manager import load_catalog
 
-    entry = load_catalog().find(slug)
+    catalog, listed = load_catalog(), read_list().get(slug)
+    if slug not in catalog and listed is not None:
+        _show_listed(describe_listed(listed), as_json=as_json)
+        return
+    entry = catalog.find(slug)
     schema = entry.json_schema()
     if as_json:
         print_json(schema)
@@ -67,7 +45,8 @@ def show(slug: str, as_json: bool) -> None:
     facts = [f"returns {entry.returns}", f"usual time {_format_latency(entry.latency)}"]
     facts += [_format_price(about["pricing"])] if "pricing" in about else []
     facts += [f"from {about['source']['page']}"]
-    print_line("; ".join(facts) + "\n")
+    print_line("; ".join(facts))
+    print_line(f"{_describe_use(describe_entry(entry, schema, listed))}\n")
     if unseen := about["source"].get("unseen"):
         print_line(
             f"No stored copy shows all of its documentation. Unseen: {unseen}. A parameter that is not listed here is "
@@ -88,8 +67,43 @@ def show(slug: str, as_json: bool) -> None:
         print_line(f"\nTry it without an account:\n  kling run --sandbox {slug} {arguments}")
 
 
-def _retirement_facts(retired: Retirement | None) -> dict[str, str | None] | None:
-    return {"since": retired.since, "use": retired.use} if retired else None
+def _describe_use(model: ModelFacts) -> str:
+    """Return a sentence about the media that a model takes, its longest duration and its average cost."""
+    facts = [
+        f"takes {kind} ({', '.join(paths)})" if paths else f"takes {kind}"
+        for kind, paths in model.takes.items()
+    ] or ["takes no media" if model.spec == "whole" else "takes no media that is known"]
+    if model.longest_duration is not None:
+        facts.append(f"longest duration {format_number(model.longest_duration)} s")
+    if model.average_cost is not None:
+        facts.append(f"average cost {format_cost(model.average_cost)} on the gateway's list")
+    if model.latency is None and model.average_latency is not None and model.spec != "no spec":
+        facts.append(f"average time {format_number(round(model.average_latency))} s there")
+    return "; ".join(facts)
+
+
+def _show_listed(model: ModelFacts, *, as_json: bool) -> None:
+    """Print what the gateway's list has of a model without a spec, and how to run it."""
+    from dataclasses import asdict
+
+    from kling_adapters.models._listed import READ
+
+    if as_json:
+        print_json(asdict(model))
+        return
+    print_line(f"{model.slug} — {model.summary or model.title}")
+    print_line(
+        f"returns {model.returns or 'unknown'}; usual time {format_time(model)}; {_describe_use(model)}; "
+        f"from the gateway's list of {READ}\n"
+    )
+    print_line(
+        "It has no spec here, so its parameters are not known and are not checked. Its page should be\n"
+        f"  https://www.segmind.com/models/{model.slug}/api\n\n"
+        "Submit a job with the parameters of the page:\n"
+        f"  kling submit-raw {model.slug} NAME=VALUE ...\n\n"
+        "Add a spec, from a copy of the page as text:\n"
+        f"  kling-codegen draft PAGE.txt -o specs/{model.slug}.yaml"
+    )
 
 
 def _print_parameters(schema: Mapping[str, Any]) -> None:

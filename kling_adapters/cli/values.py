@@ -146,7 +146,7 @@ def _read_text_value(
     is_list = "array" in types and ("string" not in types or text.lstrip().startswith("["))
     item = declared.get("items", declared) if is_list else declared
     value = _resolve_file(name, text, item, read_text)
-    if isinstance(value, str):
+    if isinstance(value, str) and not text.startswith("@@"):
         if is_list and value.lstrip().startswith("["):
             return _replace_files(name, _parse(value), declared, None), False
         if is_list and item.get("format") == "uri" and _SECOND_URL.search(value):

@@ -13,6 +13,10 @@ _REPLACEMENTS: Final = tuple(
         (r"(give|pass) Kling\(api_key=\.\.\.\), or ", ""),
         (r"Kling\(journal=None\)", "--journal none"),
         (r"^(name|tag|timeout) is ", r"--\1 is "),
+        (
+            r"Submit a model without a spec with submit_raw\(\)\.",
+            "`kling models --all` lists models without a spec, and `kling submit-raw` submits to one.",
+        ),
         (r"(?<=[.?]) [^.?]*\bsubmit_raw\(\)[^.?]*\.", ""),
     )
 )

@@ -10,10 +10,7 @@ from typing import Annotated, ClassVar, Literal, NotRequired, TypedDict
 from pydantic import MISSING, Field
 
 from kling_adapters.schema.adapter import Adapter
-from kling_adapters.schema.param_types import (
-    ImageMedia,
-    IntOrStr,
-)
+from kling_adapters.schema.param_types import ImageMedia, IntOrStr
 from kling_adapters.schema.params import Params, Part
 from kling_adapters.schema.rules import MaxBytes, References
 

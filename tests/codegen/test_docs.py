@@ -61,7 +61,7 @@ def test_check_finds_a_table_and_a_page_that_are_not_current(written: Project) -
         "wrote docs/models/kling-2.md",
         "wrote README.md",
         "removed docs/models/old.md",
-        "wrote 2, removed 1, unchanged 7",
+        "wrote 2, removed 1, unchanged 9",
     ]
     assert written.run("check").exit_code == 0
 
@@ -69,7 +69,7 @@ def test_check_finds_a_table_and_a_page_that_are_not_current(written: Project) -
 def test_readme_without_marks_is_left_alone(written: Project) -> None:
     readme = written.folder / "README.md"
     readme.write_text("<!-- models --> no table")
-    assert written.generate() == "wrote 0, removed 0, unchanged 8\n"
+    assert written.generate() == "wrote 0, removed 0, unchanged 10\n"
     assert readme.read_text() == "<!-- models --> no table"
 
 

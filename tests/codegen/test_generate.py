@@ -325,7 +325,7 @@ def test_gateway_becomes_constants(project: Project) -> None:
 def test_generate_lists_changes_and_removes_stale_files(project: Project) -> None:
     project.spec("kling-2", "prompt: {type: string}")
     old = project.spec("old-1", "prompt: {type: string}")
-    assert project.generate().splitlines()[-1] == "wrote 11, removed 0, unchanged 0"
+    assert project.generate().splitlines()[-1] == "wrote 13, removed 0, unchanged 0"
     old.unlink()
     assert project.generate().splitlines() == [
         "wrote models/__init__.py",
@@ -333,9 +333,9 @@ def test_generate_lists_changes_and_removes_stale_files(project: Project) -> Non
         "removed docs/models/old-1.md",
         "removed models/old_1.py",
         "removed models/schemas/old-1.json",
-        "wrote 2, removed 3, unchanged 6",
+        "wrote 2, removed 3, unchanged 8",
     ]
-    assert project.generate() == "wrote 0, removed 0, unchanged 8\n"
+    assert project.generate() == "wrote 0, removed 0, unchanged 10\n"
 
 
 def test_generate_does_not_touch_a_folder_of_somebody_else(project: Project) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from kling_codegen import gateway, language, life, schema
+from kling_codegen import catalogue, gateway, language, life, schema
 from kling_codegen.closed import Closed
 from kling_codegen.lint.command import LEVELS
 from kling_codegen.rules.consequences import Then
@@ -35,6 +35,8 @@ SECTIONS: dict[str, type[Closed]] = {
     "A rule": Rule,
     **{key: kind for key, kind in KINDS.items() if issubclass(kind, Closed)},
     "then": Then,
+    "catalogue.yaml": catalogue.Catalogue,
+    "models": catalogue.ListedModel,
     "gateway.yaml": gateway.Gateway,
     "key": gateway.Key,
     "paths": gateway.Paths,

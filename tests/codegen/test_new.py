@@ -70,6 +70,7 @@ REFUSED = [
     ("kling.2", "'kling.2' would be Kling2 in Python, as 'kling-2' is"),
     ("class", "'class' would be class in Python, which is a reserved name"),
     ("params", "'params' would be Params in Python, which is a reserved name"),
+    ("catalogue", "catalogue.yaml is the file of the gateway's list of models; use another slug"),
     ("gateway", "gateway.yaml is the file of the facts that all models share; use another slug"),
 ]  # fmt: skip
 

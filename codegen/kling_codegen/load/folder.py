@@ -27,6 +27,11 @@ Model = TypeVar("Model", bound=Closed)
 MAX_BYTES = 1 << 20
 
 
+CATALOGUE = "catalogue.yaml"
+"""The file of the gateway's list of models."""
+_NOT_SPECS = ("gateway.yaml", CATALOGUE)
+
+
 class SpecsInvalid(Exception):
     """The specs are invalid; `problems` has every problem."""
 
@@ -94,7 +99,7 @@ def list_specs(folder: Path, problems: list[Problem]) -> list[Path]:
         Problem(str(path), 1, 1, "the name of a spec ends in .yaml", suggestion=f"{path.stem}.yaml")
         for path in folder.glob("*.yml")
     ]
-    paths = sorted(path for path in folder.glob("*.yaml") if path.name != "gateway.yaml")
+    paths = sorted(path for path in folder.glob("*.yaml") if path.name not in _NOT_SPECS)
     if not paths:
         problems.append(Problem(str(folder), 1, 1, "there is no spec in this folder"))
     return paths

@@ -8,9 +8,7 @@ from collections.abc import Sequence
 from typing import Annotated, ClassVar
 
 from kling_adapters.schema.adapter import Adapter
-from kling_adapters.schema.param_types import (
-    Media,
-)
+from kling_adapters.schema.param_types import Media
 from kling_adapters.schema.params import Params, Part
 from pydantic import MISSING, Field
 
