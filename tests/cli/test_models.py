@@ -49,7 +49,19 @@ def test_all_models_of_the_list_are_named() -> None:
         )
     table = kling("models", "--all").stdout
     [line] = [line for line in table.splitlines() if line.startswith(" kling-2.6 ")]
-    assert line.split() == "kling-2.6 Kling 2.6 video 122 s (list) 1.11 USD no spec".split()
+    assert line.split() == [
+        "kling-2.6",
+        "Kling",
+        "2.6",
+        "video",
+        "122",
+        "s",
+        "(list)",
+        "1.11",
+        "USD",
+        "no",
+        "spec",
+    ]
     assert slugs() == sorted(OWN)
 
 

@@ -25,13 +25,13 @@ from kling_sandbox import Sandbox
 from markdown_it import MarkdownIt
 
 from kling_adapters import load_catalog
-from tests.codegen.test_draft_compare import EDITS, MODELS, SEED, SPECS, edit, write_page
+from tests.codegen.test_draft_compare import EDITS, MODELS, SEED, SPECS, edit, read_yaml, write_page
 
 KEY = "SG_0123456789abcdef"
+CATALOGUE = read_yaml(SPECS / "catalogue.yaml")["models"]
 ANSWER = {
     "Inference Segmind Model Information List With Details": [
-        {"slug": slug, "title": spec.title, "type": "textToVideo", "parameters": {}}
-        for slug, spec in MODELS.items()
+        {**entry, "type": "textToVideo", "parameters": {}} for entry in CATALOGUE
     ]
     + [{"slug": "flux-9", "title": "Flux 9"}]
 }
@@ -112,10 +112,22 @@ def test_new_and_retired_models_are_reported(drift: Drift) -> None:
     listed += [{"slug": "kling-o1", "is_depreciated": True}, {"slug": "kling-9", "title": "Kling 9"}]
     drift.write_list({"count": len(listed), name: listed})
     assert drift.lines() == [
-        'breaking: kling-2: model "Kling 2" -> none (the list does not offer it: calls of it may be refused; its spec can say retired)',
-        'breaking: kling-o1: model "Kling O1" -> none (the list does not offer it: calls of it may be refused; its spec can say retired)',
-        'additive: kling-9: model none -> "Kling 9" (it has no spec yet: draft one from its page)',
+        'breaking: kling-2: model "Kling 2" -> none (the list does not offer it: calls of it may be refused; a spec can say retired)',
+        'breaking: kling-o1: model "Kling O1" -> none (the list does not offer it: calls of it may be refused; a spec can say retired)',
+        'additive: kling-9: model none -> "Kling 9" (it is new: add it to catalogue.yaml, or draft a spec from its page)',
     ]
+
+
+def test_model_without_a_spec_is_known_by_the_catalogue(drift: Drift) -> None:
+    [(name, entries)] = ANSWER.items()
+    listed = [entry for entry in entries if entry["slug"] != "kling-hug"]
+    moved = {"slug": "kling-2.1", "title": "Kling 2.1", "average_cost": "$1.9", "average_latency": 140}
+    drift.write_list({name: [moved if entry["slug"] == "kling-2.1" else entry for entry in listed]})
+    assert drift.lines() == [
+        'breaking: kling-hug: model "Kling Hug" -> none (the list does not offer it: calls of it may be refused; a spec can say retired)',
+        "documentation: kling-2.1: average_cost 0.9007 -> 1.9 (calls and results stay the same)",
+        'documentation: kling-2.1: title "Kling 2.1 AI Video Generator" -> "Kling 2.1" (calls and results stay the same)',
+    ]  # fmt: skip
 
 
 def test_retired_model_may_be_missing_but_not_offered(drift: Drift) -> None:
@@ -206,6 +218,27 @@ def test_answer_without_a_list_of_these_models_is_refused(drift: Drift, answer: 
     result = drift.run()
     assert result.exit_code == 2
     assert result.stderr == f"not compared: the list of models at {drift.list}: {reason}\n"
+
+
+ANY_JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=9) | st.just("kling-2"),
+    lambda inner: (
+        st.lists(inner, max_size=4)
+        | st.dictionaries(
+            st.sampled_from(["slug", "name", "title", "average_cost", "retired", "a"]), inner, max_size=4
+        )
+    ),
+)  # fmt: skip
+
+
+@given(ANY_JSON)
+def test_any_answer_is_a_list_or_refused(answer: object) -> None:
+    try:
+        listed = parse_list(json.dumps(answer).encode())
+    except UnreadableList:
+        return
+    assert listed.models
+    assert all(slug == model.slug and len(model.title) <= 100 for slug, model in listed.models.items())
 
 
 def test_list_has_any_of_the_assumed_shapes() -> None:
@@ -324,7 +357,7 @@ def test_list_is_read_from_a_url_without_a_key(
     monkeypatch.setenv("SEGMIND_API_KEY", KEY)
     result = drift.run(source=f"{server.url}?secret=1")
     assert result.exit_code == 0, result.output
-    assert f"- List of models: {server.url}, with {len(MODELS) + 1} models." in result.stdout
+    assert f"- List of models: {server.url}, with {len(CATALOGUE) + 1} models." in result.stdout
     assert server.keys == [None]
 
 
@@ -440,13 +473,16 @@ def test_unusable_proxy_is_reported(
 
 
 def test_sandbox_has_a_list_of_the_shape(drift: Drift) -> None:
+    # The sandbox lists what it runs: models with a spec.
+    specs = drift.folder / "specs"
+    shutil.copytree(SPECS, specs, ignore=shutil.ignore_patterns("catalogue.yaml"))
     with Sandbox() as sandbox:
         url = f"{sandbox.base_url}/inference-model-information/list"
-        assert drift.run(source=url).exit_code == 0
+        assert drift.run(source=url, specs=specs).exit_code == 0
         [request] = sandbox.requests
         assert "x-api-key" not in request.headers
         schemas = {slug: entry.json_schema() for slug, entry in load_catalog().items() if slug != "kling-2"}
     with Sandbox(schemas=schemas) as sandbox:
-        result = drift.run(source=f"{sandbox.base_url}/inference-model-information/list")
+        result = drift.run(source=f"{sandbox.base_url}/inference-model-information/list", specs=specs)
         assert result.exit_code == 1
         assert '| kling-2 |  | `model "Kling 2" -> none` |' in result.stdout
