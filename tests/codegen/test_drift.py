@@ -25,7 +25,7 @@ from kling_sandbox import Sandbox
 from markdown_it import MarkdownIt
 
 from kling_adapters import load_catalog
-from tests.codegen.test_draft_compare import EDITS, MODELS, SEED, SPECS, edit, read_yaml, write_page
+from tests.codegen.test_draft_compare import EDITS, MODELS, SEED, SPECS, WHOLE, edit, read_yaml, write_page
 
 KEY = "SG_0123456789abcdef"
 CATALOGUE = read_yaml(SPECS / "catalogue.yaml")["models"]
@@ -73,12 +73,12 @@ def drift(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Drift:
 
 
 def test_nothing_has_changed(drift: Drift) -> None:
-    for slug in MODELS:
+    for slug in WHOLE:
         drift.write_page(f"{slug}.txt", write_page(slug, run_together=True))
     result = drift.run("--pages", str(drift.pages))
     assert result.exit_code == 0, result.output
     assert result.stdout.splitlines()[-1] == "Nothing has changed."
-    assert f"of {len(MODELS)} models of {len(MODELS)}." in result.stdout
+    assert f"of {len(WHOLE)} models of {len(MODELS)}." in result.stdout
     assert result.stderr == ""
 
 
@@ -286,6 +286,18 @@ def test_too_many_pages_are_not_compared(drift: Drift) -> None:
     result = drift.run("--pages", str(drift.pages))
     assert result.exit_code == 2
     assert f"{drift.pages} has 1001 pages; the first 1000 are compared" in result.stderr
+
+
+def test_package_without_a_gateway_has_no_list_of_its_own(drift: Drift) -> None:
+    specs = drift.folder / "specs"
+    specs.mkdir()
+    shutil.copy(SPECS / "kling-2.yaml", specs)
+    nothing = CliRunner().invoke(main, ["drift", "--specs", str(specs)])
+    assert nothing.exit_code == 2
+    assert "there is nothing to compare: pass --list, --pages or both" in nothing.stderr
+    drift.write_page("a.txt", write_page("kling-2"))
+    pages = CliRunner().invoke(main, ["drift", "--specs", str(specs), "--pages", str(drift.pages)])
+    assert (pages.exit_code, pages.stderr) == (0, "")
 
 
 def test_specs_that_are_invalid_are_refused(drift: Drift) -> None:

@@ -48,7 +48,10 @@ def command(specs: Path, source: str | None, pages: Path | None, output: Path | 
     except SpecsInvalid as error:
         print_problems(error.problems, "text")
         sys.exit(2)
-    drift = _compare(loaded, catalogue, source or find_address(loaded.gateway), pages)
+    source = source or find_address(loaded.gateway)
+    if not source and pages is None:
+        raise click.UsageError("there is nothing to compare: pass --list, --pages or both")
+    drift = _compare(loaded, catalogue, source, pages)
     report = format_report(drift)
     if output is None:
         print_text(report.removesuffix("\n"))
