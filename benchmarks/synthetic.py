@@ -68,6 +68,16 @@ KINDS = ["string", "integer", "number", "boolean", "uri", "array", "object"]
 WEIGHTS = [30, 18, 10, 10, 12, 12, 5]
 
 
+def numbers_in_items(properties: Mapping[str, Schema]) -> list[str]:
+    """Return the paths of numbers in the items of lists of objects."""
+    return [
+        f"{name}.{inner}"
+        for name, part in properties.items()
+        for inner, number in part.get("items", {}).get("properties", {}).items()
+        if number["type"] in ("integer", "number") and "." not in name + inner
+    ]
+
+
 class Writer:
     """One spec; every choice comes from its own seed, so that it does not depend on those before it."""
 
@@ -83,6 +93,7 @@ class Writer:
         rules = self.rules(properties)
         # A required parameter is always present, so no rule about presence names it.
         groups: list[list[str]] = [next((rule[key] for key in GROUPS if key in rule), []) for rule in rules]
+        groups += [rule["when"]["then"]["forbidden"] for rule in rules if "when" in rule]
         free = sorted(properties.keys() - {name for group in groups for name in group})
         required = [name for name in free if "default" not in properties[name] and rng.random() < 0.3]
         spec: dict[str, Any] = {
@@ -268,6 +279,15 @@ class Writer:
             rules.append({"mutually_exclusive": [take(free) for _ in range(rng.randint(2, 3))]})
         if len(free) > 3 and rng.random() < 0.3:
             rules.append({"exactly_one_of": [take(free), take(free)]})
+        return rules + self.path_rules(properties, [name for name in free if "." not in name])
+
+    def path_rules(self, properties: Mapping[str, Schema], free: list[str]) -> list[dict[str, Any]]:
+        """Return rules whose names are paths: a parameter with a dot in its name has none."""
+        rules: list[dict[str, Any]] = []
+        if len(free) > 2 and self.rng.random() < 0.3:
+            rules.append({"when": {"present": free[:1], "then": {"forbidden": free[1:2]}}})
+        if sums := numbers_in_items(properties):
+            rules.append({"sum": {"of": self.rng.choice(sums), "maximum": 10**30}})
         return rules
 
     def non_null_value(self, schema: Schema) -> Any:
@@ -292,6 +312,9 @@ class Writer:
             group = rule.get("at_least_one_of", exact)
             if group and all(chosen.get(name) is None for name in group):
                 chosen[group[0]] = self.non_null_value(properties[group[0]])
+            condition = rule.get("when")
+            if condition and chosen.get(condition["present"][0]) is not None:
+                chosen.pop(condition["then"]["forbidden"][0], None)
             refers = rule.get("references")
             if refers and chosen.get(refers["list"]):
                 token = refers["token"].replace("{n}", "1")

@@ -40,6 +40,7 @@ from kling_adapters.result import Metrics
 
 MAX_SHOWN_PROBLEMS = 50
 """Problems in the message of a ParamsInvalid."""
+UNCHECKED_ADVICE = "Pass unchecked={...} to submit() or run() to send a value as it is."
 
 
 class KlingError(Exception):
@@ -99,11 +100,13 @@ class ParamsInvalid(KlingError):
     Attributes:
         model: The slug of the model.
         problems: Every broken constraint.
+        can_be_unchecked: Whether a value is refused, which `submit(..., unchecked={...})` sends as it is.
 
     """
 
-    def __init__(self, model: str, problems: Iterable[Problem]) -> None:
+    def __init__(self, model: str, problems: Iterable[Problem], *, can_be_unchecked: bool = False) -> None:
         self.model = model
+        self.can_be_unchecked = can_be_unchecked
         self.problems = tuple(problems)
         if not isinstance(cast("object", model), str):
             raise TypeError(f"model is of type {type(model).__name__}; expected a str")
@@ -118,6 +121,8 @@ class ParamsInvalid(KlingError):
         ]
         if count > MAX_SHOWN_PROBLEMS:
             lines.append(f"and {count - MAX_SHOWN_PROBLEMS} more")
+        if can_be_unchecked:
+            lines.append(UNCHECKED_ADVICE)
         super().__init__("\n  ".join(lines))
 
 

@@ -17,10 +17,12 @@ from pydantic import TypeAdapter, ValidationError
 from kling_codegen import ir, names, render
 from kling_codegen.cache import Cache, make_key
 from kling_codegen.catalogue import Catalogue
+from kling_codegen.entry import Entry
 from kling_codegen.gateway import Gateway
 from kling_codegen.language import Spec
 from kling_codegen.load.folder import (
     CATALOGUE,
+    File,
     Slug,
     SpecsInvalid,
     find_clashes,
@@ -30,6 +32,7 @@ from kling_codegen.load.folder import (
 )
 from kling_codegen.load.reader import Place
 from kling_codegen.patterns import SLUG
+from kling_codegen.placeholders import find_placeholders
 from kling_codegen.report import Problem
 
 T = TypeVar("T")
@@ -40,10 +43,14 @@ PARALLEL = 100
 
 @dataclass(frozen=True)
 class Compiled:
-    """A compiled spec: its files and its documentation by path, and its entry in shared files."""
+    """A compiled spec: its files and its documentation by path, and its entry in shared files.
 
-    entry: ir.Entry
+    `unfinished` is about its placeholders, if it has any.
+    """
+
+    entry: Entry
     place: Place
+    unfinished: Problem | None
     files: dict[str, str]
     document: dict[str, str]
 
@@ -57,6 +64,11 @@ class Compiled:
             and self.document.keys() == {f"{slug}.md"}
         )
 
+    def unfinished_in(self, folder: Path) -> Problem | None:
+        """Return the problem about its placeholders; a cached spec may have been in another folder."""
+        file = str(folder / f"{self.entry.slug}.yaml")
+        return None if self.unfinished is None else replace(self.unfinished, file=file)
+
     def with_texts(self, texts: Mapping[str, str]) -> Compiled:
         """Return a copy with the files that are in `texts` replaced."""
         return replace(
@@ -68,11 +80,12 @@ class Compiled:
 
 @dataclass(frozen=True)
 class Package:
-    """The files of a package of models and of its documentation, and an entry for each model."""
+    """The files of a package of models and of its documentation, an entry for each model, and the unfinished specs."""
 
     files: dict[str, str]
     documents: dict[str, str]
-    entries: list[ir.Entry]
+    entries: list[Entry]
+    unfinished: list[Problem]
 
 
 _COMPILED = TypeAdapter(Compiled)
@@ -111,7 +124,8 @@ def build_package(folder: Path, name: str, cache: Cache) -> Package:
     models = [model.with_texts(texts) for model in models]
     files = shared_formatted | {file: text for model in models for file, text in model.files.items()}
     documents = {file: text for model in models for file, text in model.document.items()}
-    return Package(dict(sorted(files.items())), dict(sorted(documents.items())), entries)
+    unfinished = [problem for model in models if (problem := model.unfinished_in(folder)) is not None]
+    return Package(dict(sorted(files.items())), dict(sorted(documents.items())), entries, unfinished)
 
 
 def _read_catalogue(path: Path, problems: list[Problem]) -> Catalogue | None:
@@ -177,5 +191,21 @@ def _compile(name: str, path: Path) -> _Result:
     if file.value is not None and file.slug is not None:
         module = ir.build_module(file.value, name)
         files, document = render.render_model(module), render.render_document(module)
-        compiled = Compiled(module.entry, file.slug.place, files, document)
+        compiled = Compiled(module.entry, file.slug.place, _find_unfinished(file), files, document)
     return _Result(make_key(name.encode(), file.content), file.slug, problems, compiled)
+
+
+def _find_unfinished(file: File[Spec]) -> Problem | None:
+    """Return one problem about all placeholders of a spec."""
+    spec = file.value
+    if spec is None or any(entry.silence == "placeholder" for entry in spec.lint):
+        return None
+    placeholders = list(find_placeholders(spec))
+    if not placeholders:
+        return None
+    at, message = placeholders[0]
+    count = (
+        f"; {len(placeholders)} in this spec, which `kling-codegen lint` lists" if placeholders[1:] else ""
+    )
+    problem = file.document.locate(file.path, at, replace(message, text=f"{message.text}{count}"))
+    return replace(problem, level="warning", rule="placeholder")

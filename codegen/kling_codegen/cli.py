@@ -58,7 +58,7 @@ def main() -> None:
 @format_option
 def generate(specs: Path, out: Path, form: Format) -> None:
     """Write the models package, its documentation, and the editors' schema of the spec language."""
-    tree = _build_tree(specs, out, form, Cache(user_folder()))
+    tree, unfinished = _build_tree(specs, out, form, Cache(user_folder()))
     if foreign := list(islice(tree.foreign_files(), MAX_LISTED)):
         advice = "Nothing was written: move or delete it, or choose another --out."
         raise click.UsageError(escape_unprintable(f"{'; '.join(foreign)}. {advice}"))
@@ -71,13 +71,14 @@ def generate(specs: Path, out: Path, form: Format) -> None:
     unchanged = len(tree.files) - len(written)
     if form == "json":
         paths = {"written": list(map(str, written)), "removed": list(map(str, removed))}
-        print_text(format_problems([], form, **paths, unchanged=unchanged))
+        print_text(format_problems(unfinished, form, **paths, unchanged=unchanged))
         return
     for path in written:
-        print_text(f"wrote {trees.display_path(path, out)}")
+        print_text(f"wrote {path.as_posix()}")
     for path in removed:
-        print_text(f"removed {trees.display_path(path, out)}")
+        print_text(f"removed {path.as_posix()}")
     print_text(f"wrote {len(written)}, removed {len(removed)}, unchanged {unchanged}")
+    print_problems(unfinished, form)
 
 
 @main.command()
@@ -86,18 +87,18 @@ def generate(specs: Path, out: Path, form: Format) -> None:
 @format_option
 def check(specs: Path, out: Path, form: Format) -> None:
     """List the generated files that differ from the specs; exit 1 if there is one."""
-    differences = list(trees.compare_tree(_build_tree(specs, out, form, Cache(None))))
+    differences = list(trees.compare_tree(_build_tree(specs, out, form, Cache(None))[0]))
     if form != "text":
         print_problems((Problem(str(path), 1, 1, reason) for path, reason, _ in differences), form)
     for path, reason, excerpt in differences if form == "text" else ():
-        print_text("\n".join([f"{trees.display_path(path, out)}: {reason}", *excerpt]))
+        print_text("\n".join([f"{path.as_posix()}: {reason}", *excerpt]))
     if differences and form == "text":
         print_text("To repair: make the change in the specs, then run `kling-codegen generate`.")
     sys.exit(1 if differences else 0)
 
 
-def _build_tree(specs: Path, out: Path, form: Format, cache: Cache) -> Tree:
-    """Return all generated files. Refuse a folder where they must not be written."""
+def _build_tree(specs: Path, out: Path, form: Format, cache: Cache) -> tuple[Tree, list[Problem]]:
+    """Return all generated files, and the unfinished specs. Refuse a folder where they must not be written."""
     # Only the core's specs have gateway.yaml, whatever --out is.
     name = ir.CORE if (specs / "gateway.yaml").exists() else names.package_name(out)
     if not all(part.isidentifier() and not keyword.iskeyword(part) for part in name.split(".")):
@@ -122,7 +123,7 @@ def _build_tree(specs: Path, out: Path, form: Format, cache: Cache) -> Tree:
     files |= _fill_table(specs / trees.README, "rules", kinds=describe_rules(), parts=describe_parts())
     tree = _make_tree(files, specs, out)
     _refuse_place(tree, specs)
-    return tree
+    return tree, package.unfinished
 
 
 def _fill_table(readme: Path, name: str, **values: Any) -> dict[Path, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, cast
@@ -10,6 +11,7 @@ from pydantic import MISSING
 
 from kling_codegen import docs, language, names
 from kling_codegen.corrections import bounds, deprecation_mark, input_type, model_type
+from kling_codegen.entry import Entry
 from kling_codegen.field_types import TypedClass, TypedField, infer_classes
 from kling_codegen.json_schema import build_json_schema
 from kling_codegen.literals import text_literal
@@ -105,6 +107,18 @@ class Module:
         return sorted({rule.name for rule in self.rules})
 
     @property
+    def param_types(self) -> list[str]:
+        """The names that the module imports from kling_adapters.schema.param_types."""
+        fields = [field for part in (*self.parts, self.model) for field in (*part.fields, *part.input_fields)]
+        words = {
+            word
+            for field in fields
+            for text in (field.type, field.input_type, field.deprecation)
+            for word in re.findall(r"\w+", text)
+        }
+        return sorted(words & names.PARAM_TYPES)
+
+    @property
     def entry(self) -> Entry:
         """The facts of the model that shared files have."""
         return Entry(
@@ -120,23 +134,6 @@ class Module:
             model=self.model.name,
             input=self.model.input_name,
         )
-
-
-@dataclass(frozen=True)
-class Entry:
-    """One model in the index, the typed calls and the table of models; the last three are names in Python."""
-
-    slug: str
-    title: str
-    returns: str
-    latency: float | None
-    retirement: str
-    usual: str
-    needs: str
-    page: str
-    module: str
-    model: str
-    input: str
 
 
 def build_module(spec: language.Spec, package: str = CORE) -> Module:

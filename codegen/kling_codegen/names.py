@@ -10,15 +10,22 @@ from pathlib import Path
 
 from kling_codegen.rules.rule import RULE_CLASSES
 
+PARAM_TYPES = frozenset(
+    re.findall(r"\w+", "AudioMedia BoolOnly Deprecation ImageMedia IntOrStr Media TextOr VideoMedia")
+)
+"""The names that generated modules import from kling_adapters.schema.param_types."""
 # Names that a generated module or its package uses. A field with the name of a type would hide that type from
 # the annotations after it.
-RESERVED = RULE_CLASSES | frozenset(
-    re.findall(
-        r"\w+",
-        "Adapter Annotated Any CATALOG CatalogEntry BoolOnly ClassVar Deprecation Field IntOrStr Literal MISSING "
-        "AudioMedia ImageMedia Mapping Media NotRequired Params Part PartialParams Retirement Sequence TextOr TypedDict "
-        "VideoMedia schemas "
-        "bool bytes dict float int list object set str tuple type",
+RESERVED = (
+    RULE_CLASSES
+    | PARAM_TYPES
+    | frozenset(
+        re.findall(
+            r"\w+",
+            "Adapter Annotated Any CATALOG CatalogEntry ClassVar Field Literal MISSING "
+            "Mapping NotRequired Params Part PartialParams Retirement Sequence TypedDict schemas "
+            "bool bytes dict float int list object set str tuple type",
+        )
     )
 )
 # Members of the models' base class, pydantic's deprecated ones included.

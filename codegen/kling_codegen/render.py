@@ -18,8 +18,9 @@ from pydantic import MISSING
 
 from kling_codegen.catalogue import Catalogue
 from kling_codegen.docs import address, prose
+from kling_codegen.entry import Entry
 from kling_codegen.gateway import Gateway
-from kling_codegen.ir import LINE_LENGTH, Entry, Module
+from kling_codegen.ir import LINE_LENGTH, Module
 from kling_codegen.literals import text_literal
 from kling_codegen.messages import escape_unprintable
 

@@ -106,11 +106,6 @@ def compare_tree(tree: Tree) -> Iterator[tuple[Path, str, list[str]]]:
             yield path, reason, _excerpt(actual, tree.files[path])
 
 
-def display_path(path: Path, out: Path) -> str:
-    """Return a short name of a generated file: models/kling_2.py for a file of the package `out`."""
-    return (path.relative_to(out.parent) if path.is_relative_to(out) else path).as_posix()
-
-
 def list_files(*folders: Path) -> Iterator[Path]:
     """Yield every file and link in these folders, except Python's caches."""
     for folder in folders:

@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kling_adapters.cli.batch_rows import BadRow, Row, read_csv_rows, read_json_rows
+from kling_adapters.cli.explanations import build_params
 from kling_adapters.cli.output import count_noun
-from kling_adapters.cli.values import TextReader, build_params, read_cells, read_members
+from kling_adapters.cli.values import TextReader, read_cells, read_members
 from kling_adapters.cli.wording import describe_error
 from kling_adapters.errors import ConfigError, ParamsInvalid, RetiredModel
 

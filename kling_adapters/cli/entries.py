@@ -68,12 +68,18 @@ def print_entries(entries: Sequence[JournalEntry]) -> None:
                 *((_short_tag(entry),) if has_tags else ()),
                 entry.request_id or "",
                 "" if entry.cost is None else format_number(entry.cost),
-                " ".join(file.url for file in entry.files) or entry.reason or "",
+                _format_end(entry),
             )
             for entry in entries
         ],
         unfolded=("submitted", "age", "state", "request id"),
     )
+
+
+def _format_end(entry: JournalEntry) -> str:
+    """Return the files or the failure of a job, and the parameters that were not validated."""
+    end = " ".join(file.url for file in entry.files) or entry.reason or ""
+    return f"{end} (unchecked: {', '.join(entry.unchecked)})".lstrip() if entry.unchecked else end
 
 
 def print_entry_lines(entries: Sequence[JournalEntry]) -> None:
@@ -105,6 +111,7 @@ def _entry_row(entry: JournalEntry) -> dict[str, Any]:
         "save_to": entry.save_to,
         "files": [asdict(file) for file in entry.files],
         "params": entry.params,
+        "unchecked": list(entry.unchecked),
         "result": entry.result,
         "gateway": entry.gateway,
         "key_fingerprint": entry.key,

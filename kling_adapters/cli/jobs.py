@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypedDict
 
 import click
 
 from kling_adapters._text import format_number
 from kling_adapters.cli.connection import ClientOptions, connect
-from kling_adapters.cli.options import as_json, base_url, journal, sandbox, save_to, tag, timeout
+from kling_adapters.cli.options import as_json, base_url, journal, sandbox, save_to, tag, timeout, unchecked
 from kling_adapters.cli.output import print_fields, print_json, print_line
 
 if TYPE_CHECKING:
     from kling_adapters.client.client import Kling
     from kling_adapters.client.result import Result
-    from kling_adapters.schema.params import Params
 
 
 parameters = click.argument("arguments", nargs=-1, metavar="[NAME=VALUE]...")
@@ -29,6 +28,7 @@ parameters = click.argument("arguments", nargs=-1, metavar="[NAME=VALUE]...")
 @save_to
 @timeout
 @tag
+@unchecked
 @base_url
 @journal
 @sandbox
@@ -40,6 +40,7 @@ def run(
     save_to: str | None,
     timeout: float | None,
     tag: str | None,
+    unchecked: tuple[str, ...],
     base_url: str | None,
     journal: str | None,
     sandbox: bool,
@@ -56,7 +57,8 @@ def run(
     with ExitStack() as stack:
         client = connect(stack, base_url, journal, sandbox=sandbox, submits=True)
         kling = stack.enter_context(_open_client(client, quiet=as_json or raw))
-        result = kling.run(_read_params(kling, slug, arguments), save_to=save_to, timeout=timeout, tag=tag)
+        with _read_call(kling, slug, arguments, unchecked) as call:
+            result = kling.run_model(**call, save_to=save_to, timeout=timeout, tag=tag)
     if raw:
         print_json(result.body)
     else:
@@ -68,6 +70,7 @@ def run(
 @parameters
 @save_to
 @tag
+@unchecked
 @base_url
 @journal
 @as_json
@@ -76,6 +79,7 @@ def submit(
     arguments: tuple[str, ...],
     save_to: str | None,
     tag: str | None,
+    unchecked: tuple[str, ...],
     base_url: str | None,
     journal: str | None,
     as_json: bool,
@@ -87,7 +91,8 @@ def submit(
     with ExitStack() as stack:
         client = connect(stack, base_url, journal, submits=True)
         kling = stack.enter_context(_open_client(client, quiet=True))
-        job = kling.submit(_read_params(kling, slug, arguments), save_to=save_to, tag=tag)
+        with _read_call(kling, slug, arguments, unchecked) as call:
+            job = kling.submit_model(**call, save_to=save_to, tag=tag)
     _print_submitted(job.request_id, slug, as_json=as_json)
 
 
@@ -188,13 +193,31 @@ def _open_client(options: ClientOptions, *, quiet: bool) -> Generator[Kling]:
         yield kling
 
 
-def _read_params(kling: Kling, slug: str, arguments: tuple[str, ...]) -> Params:
-    from kling_adapters.cli.values import build_params, read_arguments
+class _Call(TypedDict):
+    """Arguments of `submit_model` and `run_model`."""
+
+    model: str
+    params: Mapping[str, Any]
+    unchecked: Mapping[str, Any]
+
+
+@contextmanager
+def _read_call(
+    kling: Kling, slug: str, arguments: tuple[str, ...], unchecked: tuple[str, ...]
+) -> Generator[_Call]:
+    """Yield the call of a command line. Invalid parameters are explained in the words of the command line."""
+    from kling_adapters.cli.explanations import explain_problems
+    from kling_adapters.cli.values import read_arguments
 
     entry = kling.catalog.find(slug)
     entry.load().adapter.check_retired()
     schema = entry.json_schema()
-    return build_params(entry, read_arguments(arguments, schema), schema)
+    with explain_problems(schema):
+        yield {
+            "model": slug,
+            "params": read_arguments(arguments, schema),
+            "unchecked": read_arguments(unchecked, schema),
+        }
 
 
 def _print_result(result: Result, *, as_json: bool) -> None:

@@ -17,6 +17,7 @@ from kling_adapters.cli.output import print_json, print_line, print_table
 if TYPE_CHECKING:
     from kling_adapters.cli.model_facts import ModelFacts
     from kling_adapters.plugins.selection import PluginInfo
+    from kling_adapters.schema.adapter import Retirement
 
 
 @click.command()
@@ -38,13 +39,10 @@ def show(slug: str, as_json: bool) -> None:
     about = schema["x-kling"]
     print_line(f"{entry.slug} — {schema['description']}")
     if entry.retired:
-        advice = f"; use {entry.retired.use}" if entry.retired.use else ""
-        print_line(
-            f"Retired since {entry.retired.since}{advice}. No job can be submitted; earlier jobs can still be collected."
-        )
+        print_line(_describe_retirement(entry.retired))
     facts = [f"returns {entry.returns}", f"usual time {_format_latency(entry.latency)}"]
     facts += [_format_price(about["pricing"])] if "pricing" in about else []
-    facts += [f"from {about['source']['page']}"]
+    facts += [f"package {entry.package}", f"from {about['source']['page']}"]
     print_line("; ".join(facts))
     print_line(f"{_describe_use(describe_entry(entry, schema, listed))}\n")
     if unseen := about["source"].get("unseen"):
@@ -65,6 +63,11 @@ def show(slug: str, as_json: bool) -> None:
         values = schema["examples"][0].items()
         arguments = " ".join(_format_argument(name, value) for name, value in values)
         print_line(f"\nTry it without an account:\n  kling run --sandbox {slug} {arguments}")
+
+
+def _describe_retirement(retired: Retirement) -> str:
+    advice = f"; use {retired.use}" if retired.use else ""
+    return f"Retired since {retired.since}{advice}. No job can be submitted; earlier jobs can still be collected."
 
 
 def _describe_use(model: ModelFacts) -> str:

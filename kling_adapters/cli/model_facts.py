@@ -26,6 +26,7 @@ class ModelFacts:
         pricing: The price line of the model's page.
         takes: The kinds of media that the model takes, with the parameters of each.
         longest_duration: The longest duration that can be asked for, in seconds; None if it cannot be set.
+        package: The package that has the model; None for a model without a spec.
 
     """
 
@@ -41,6 +42,7 @@ class ModelFacts:
     longest_duration: float | None
     spec: SpecKind
     retired: Retirement | None
+    package: str | None
 
     @property
     def time(self) -> float | None:
@@ -77,13 +79,14 @@ def describe_entry(entry: CatalogEntry, schema: Mapping[str, Any], listed: Liste
         summary=schema["description"],
         returns=entry.returns,
         latency=entry.latency,
-        average_latency=listed and listed.average_latency,
-        average_cost=listed and listed.average_cost,
+        average_latency=listed.average_latency if listed else None,
+        average_cost=listed.average_cost if listed else None,
         pricing=schema["x-kling"].get("pricing"),
         takes=takes,
         longest_duration=_find_longest(schema),
         spec="partial" if schema["additionalProperties"] else "whole",
         retired=entry.retired,
+        package=entry.package,
     )
 
 
@@ -104,6 +107,7 @@ def describe_listed(model: ListedModel) -> ModelFacts:
         longest_duration=None,
         spec="no spec",
         retired=None,
+        package=None,
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
@@ -72,7 +72,8 @@ def _or_infinity(figure: float | None) -> float:
     return math.inf if figure is None else figure
 
 
-def _print_facts(facts: Iterable[ModelFacts]) -> None:
+def _print_facts(facts: Sequence[ModelFacts]) -> None:
+    has_packages = len({model.package for model in facts} - {None}) > 1
     rows = [
         (
             model.slug,
@@ -81,10 +82,12 @@ def _print_facts(facts: Iterable[ModelFacts]) -> None:
             format_time(model),
             format_cost(model.average_cost),
             model.spec,
+            *((model.package or "",) if has_packages else ()),
         )
         for model in facts
     ]
-    print_table(("slug", "title", "returns", "usual time", "average cost", "spec"), rows)
+    head = ("slug", "title", "returns", "usual time", "average cost", "spec")
+    print_table((*head, *(("package",) if has_packages else ())), rows)
 
 
 def format_cost(cost: float | None) -> str:

@@ -47,6 +47,12 @@ timeout = click.option(
     metavar="SECONDS",
     help="Wait no longer; by default four times the usual time of the model.",
 )
+unchecked = click.option(
+    "--unchecked",
+    multiple=True,
+    metavar="NAME=VALUE",
+    help="Send this parameter without validation, because the gateway takes a value that the spec does not have yet.",
+)
 tag = click.option("--tag", metavar="TEXT", help="Tag of the job in the journal.")
 journal = click.option(
     "--journal",

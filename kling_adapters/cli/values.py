@@ -12,17 +12,11 @@ import os
 import re
 import stat
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias, cast
+from typing import Any, TypeAlias, cast
 
-from kling_adapters.errors import ConfigError, ParamsInvalid
-from kling_adapters.problems import Problem
+from kling_adapters.errors import ConfigError
 from kling_adapters.schema.packaged import list_declared
-
-if TYPE_CHECKING:
-    from kling_adapters.schema.catalog import CatalogEntry
-    from kling_adapters.schema.params import Params
 
 MAX_TEXT_BYTES = 1024**2
 """The largest file that is read as text."""
@@ -97,14 +91,6 @@ def read_members(
     return {
         name: _replace_files(name, value, declared.get(name, {}), read_text) for name, value in values.items()
     }
-
-
-def build_params(entry: CatalogEntry, values: Mapping[str, Any], schema: Mapping[str, Any]) -> Params:
-    """Validate parameters. Raises ParamsInvalid with hints for the command line."""
-    try:
-        return entry.load().model_validate(values)
-    except ParamsInvalid as error:
-        raise ParamsInvalid(error.model, [_explain(problem, schema) for problem in error.problems]) from None
 
 
 def text_files_below(folder: Path) -> TextReader:
@@ -220,27 +206,3 @@ def _read_file(name: str, path: str, *, must_be_plain: bool) -> str:
 def _open_at_once(path: str, flags: int) -> int:
     """Open a file without waiting for the other end of a pipe."""
     return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
-
-
-def _explain(problem: Problem, schema: Mapping[str, Any]) -> Problem:
-    """Explain a problem with media by `@FILE` instead of Python."""
-    declared: Mapping[str, Any] = schema
-    for name, index in re.findall(r"([^.\[\]]+)|\[(\d+)\]", problem.path):
-        declared = declared.get("items", {}) if index else declared.get("properties", {}).get(name, {})
-    if declared.get("format") != "uri":
-        return problem
-    if isinstance(problem.value, str) and _is_file(problem.value):
-        message = f"{problem.value} is a file here: write @{problem.value} to upload it"
-        return replace(problem, message=message, allowed=None, suggestion=None)
-    if problem.allowed is None:
-        return problem
-    return replace(
-        problem, allowed="an http or https URL, or @FILE for a file of this machine", suggestion=None
-    )
-
-
-def _is_file(path: str) -> bool:
-    try:
-        return Path(path).is_file()
-    except (OSError, ValueError):
-        return False

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from typing import Final
 
+from kling_adapters.errors import UNCHECKED_ADVICE
+
 _REPLACEMENTS: Final = tuple(
     (re.compile(pattern), replacement)
     for pattern, replacement in (
@@ -12,6 +14,9 @@ _REPLACEMENTS: Final = tuple(
         (r"(, or (give|pass)|,? or the) (Kling\(api_key=\.\.\.\)|api_key argument)", ""),
         (r"(give|pass) Kling\(api_key=\.\.\.\), or ", ""),
         (r"Kling\(journal=None\)", "--journal none"),
+        (re.escape(UNCHECKED_ADVICE), "Pass --unchecked NAME=VALUE to send a value as it is."),
+        (r"pass it in unchecked only", "pass it with --unchecked only"),
+        (r"unknown parameter; pass it in extra to send it", "unknown parameter"),
         (r"^(name|tag|timeout) is ", r"--\1 is "),
         (
             r"Submit a model without a spec with submit_raw\(\)\.",

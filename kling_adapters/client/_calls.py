@@ -32,6 +32,7 @@ class SyncCalls(CallFlows[SyncDriver, Job, Result, GatewayTransport]):
         timeout: float | None = None,
         tag: str | None = None,
         extra: Extra = None,
+        unchecked: Extra = None,
         **params: Any,
     ) -> Job:
         """Validate the parameters, submit the job, and return it once the gateway has accepted it.
@@ -47,6 +48,8 @@ class SyncCalls(CallFlows[SyncDriver, Job, Result, GatewayTransport]):
                 because its job may be billed.
             tag: Tag of the job in the journal, as `JournalEntry.tag`.
             extra: Parameters that the spec does not have yet. They are sent unchanged.
+            unchecked: Parameters whose values are sent without validation, by name, because the gateway takes
+                them before the spec does. The journal says so.
             **params: Parameters of the model, by name.
 
         Returns:
@@ -61,7 +64,7 @@ class SyncCalls(CallFlows[SyncDriver, Job, Result, GatewayTransport]):
             SubmitUncertain: The submit may have started a job that will be billed.
 
         """
-        return self._driver.run(self._submit_flow(model, params, extra, save_to, timeout, tag))
+        return self._driver.run(self._submit_flow(model, params, extra, unchecked, save_to, timeout, tag))
 
     def run(
         self,
@@ -72,6 +75,7 @@ class SyncCalls(CallFlows[SyncDriver, Job, Result, GatewayTransport]):
         timeout: float | None = None,
         tag: str | None = None,
         extra: Extra = None,
+        unchecked: Extra = None,
         **params: Any,
     ) -> Result:
         """Submit the job, wait for its end and, with `save_to`, store its output.
@@ -87,6 +91,8 @@ class SyncCalls(CallFlows[SyncDriver, Job, Result, GatewayTransport]):
                 and a finished result is fetched for up to 30 seconds more.
             tag: Tag of the job in the journal, as `JournalEntry.tag`.
             extra: Parameters that the spec does not have yet. They are sent unchanged.
+            unchecked: Parameters whose values are sent without validation, by name, because the gateway takes
+                them before the spec does. The journal says so.
             **params: Parameters of the model, by name.
 
         Returns:
@@ -101,7 +107,9 @@ class SyncCalls(CallFlows[SyncDriver, Job, Result, GatewayTransport]):
             KlingError: Every error of `submit`.
 
         """
-        return self._driver.run(self._run_flow(run_and_collect, model, params, extra, save_to, timeout, tag))
+        return self._driver.run(
+            self._run_flow(run_and_collect, model, params, extra, unchecked, save_to, timeout, tag)
+        )
 
     def run_direct(
         self,
@@ -112,6 +120,7 @@ class SyncCalls(CallFlows[SyncDriver, Job, Result, GatewayTransport]):
         timeout: float | None = None,
         tag: str | None = None,
         extra: Extra = None,
+        unchecked: Extra = None,
         **params: Any,
     ) -> Result:
         """Run the job in one request, which is answered when the job has ended. `run` is the safer choice.
@@ -127,6 +136,8 @@ class SyncCalls(CallFlows[SyncDriver, Job, Result, GatewayTransport]):
                 long again.
             tag: Tag of the job in the journal, as `JournalEntry.tag`.
             extra: Parameters that the spec does not have yet. They are sent unchanged.
+            unchecked: Parameters whose values are sent without validation, by name, because the gateway takes
+                them before the spec does. The journal says so.
             **params: Parameters of the model, by name.
 
         Returns:
@@ -140,7 +151,7 @@ class SyncCalls(CallFlows[SyncDriver, Job, Result, GatewayTransport]):
 
         """
         return self._driver.run(
-            self._run_flow(run_sync_and_collect, model, params, extra, save_to, timeout, tag)
+            self._run_flow(run_sync_and_collect, model, params, extra, unchecked, save_to, timeout, tag)
         )
 
     run_sync = run_direct
@@ -158,10 +169,13 @@ class AsyncCalls(CallFlows[AsyncDriver, AsyncJob, AsyncResult, AsyncGatewayTrans
         timeout: float | None = None,
         tag: str | None = None,
         extra: Extra = None,
+        unchecked: Extra = None,
         **params: Any,
     ) -> AsyncJob:
         """Submit a job and return it once the gateway has accepted it. See `Kling.submit`."""
-        return await self._driver.run(self._submit_flow(model, params, extra, save_to, timeout, tag))
+        return await self._driver.run(
+            self._submit_flow(model, params, extra, unchecked, save_to, timeout, tag)
+        )
 
     async def run(
         self,
@@ -172,11 +186,12 @@ class AsyncCalls(CallFlows[AsyncDriver, AsyncJob, AsyncResult, AsyncGatewayTrans
         timeout: float | None = None,
         tag: str | None = None,
         extra: Extra = None,
+        unchecked: Extra = None,
         **params: Any,
     ) -> AsyncResult:
         """Submit a job, wait for its end and, with `save_to`, store its output. See `Kling.run`."""
         return await self._driver.run(
-            self._run_flow(run_and_collect, model, params, extra, save_to, timeout, tag)
+            self._run_flow(run_and_collect, model, params, extra, unchecked, save_to, timeout, tag)
         )
 
     async def run_direct(
@@ -188,11 +203,12 @@ class AsyncCalls(CallFlows[AsyncDriver, AsyncJob, AsyncResult, AsyncGatewayTrans
         timeout: float | None = None,
         tag: str | None = None,
         extra: Extra = None,
+        unchecked: Extra = None,
         **params: Any,
     ) -> AsyncResult:
         """Run a job in one request, which is answered when the job has ended. See `Kling.run_direct`."""
         return await self._driver.run(
-            self._run_flow(run_sync_and_collect, model, params, extra, save_to, timeout, tag)
+            self._run_flow(run_sync_and_collect, model, params, extra, unchecked, save_to, timeout, tag)
         )
 
     run_sync = run_direct

@@ -40,6 +40,7 @@ class SyncCalls(CallFlows[SyncDriver, Job, Result, GatewayTransport], metaclass=
         timeout: float | None = None,
         tag: str | None = None,
         extra: Extra = None,
+        unchecked: Extra = None,
         **params: Unpack[Kling16Image2videoInput],
     ) -> Job: ...
     @overload
@@ -52,6 +53,7 @@ class SyncCalls(CallFlows[SyncDriver, Job, Result, GatewayTransport], metaclass=
         timeout: float | None = None,
         tag: str | None = None,
         extra: Extra = None,
+        unchecked: Extra = None,
         **params: Unpack[Kling16Text2videoInput],
     ) -> Job: ...
     @overload
@@ -64,6 +66,7 @@ class SyncCalls(CallFlows[SyncDriver, Job, Result, GatewayTransport], metaclass=
         timeout: float | None = None,
         tag: str | None = None,
         extra: Extra = None,
+        unchecked: Extra = None,
         **params: Unpack[Kling2Input],
     ) -> Job: ...
     @overload
@@ -76,6 +79,7 @@ class SyncCalls(CallFlows[SyncDriver, Job, Result, GatewayTransport], metaclass=
         timeout: float | None = None,
         tag: str | None = None,
         extra: Extra = None,
+        unchecked: Extra = None,
         **params: Unpack[Kling25TurboInput],
     ) -> Job: ...
     @overload
@@ -88,6 +92,7 @@ class SyncCalls(CallFlows[SyncDriver, Job, Result, GatewayTransport], metaclass=
         timeout: float | None = None,
         tag: str | None = None,
         extra: Extra = None,
+        unchecked: Extra = None,
         **params: Unpack[Kling26StandardMotionControlInput],
     ) -> Job: ...
     @overload
@@ -100,6 +105,7 @@ class SyncCalls(CallFlows[SyncDriver, Job, Result, GatewayTransport], metaclass=
         timeout: float | None = None,
         tag: str | None = None,
         extra: Extra = None,
+        unchecked: Extra = None,
         **params: Unpack[Kling3Image2imageInput],
     ) -> Job: ...
     @overload
@@ -112,6 +118,7 @@ class SyncCalls(CallFlows[SyncDriver, Job, Result, GatewayTransport], metaclass=
         timeout: float | None = None,
         tag: str | None = None,
         extra: Extra = None,
+        unchecked: Extra = None,
         **params: Unpack[Kling3ProImage2videoInput],
     ) -> Job: ...
     @overload
@@ -124,6 +131,7 @@ class SyncCalls(CallFlows[SyncDriver, Job, Result, GatewayTransport], metaclass=
         timeout: float | None = None,
         tag: str | None = None,
         extra: Extra = None,
+        unchecked: Extra = None,
         **params: Unpack[Kling3Text2imageInput],
     ) -> Job: ...
     @overload
@@ -136,6 +144,7 @@ class SyncCalls(CallFlows[SyncDriver, Job, Result, GatewayTransport], metaclass=
         timeout: float | None = None,
         tag: str | None = None,
         extra: Extra = None,
+        unchecked: Extra = None,
         **params: Unpack[KlingBloombloomInput],
     ) -> Job: ...
     @overload
@@ -148,6 +157,7 @@ class SyncCalls(CallFlows[SyncDriver, Job, Result, GatewayTransport], metaclass=
         timeout: float | None = None,
         tag: str | None = None,
         extra: Extra = None,
+        unchecked: Extra = None,
         **params: Unpack[KlingO1Input],
     ) -> Job: ...
     @overload
@@ -160,6 +170,7 @@ class SyncCalls(CallFlows[SyncDriver, Job, Result, GatewayTransport], metaclass=
         timeout: float | None = None,
         tag: str | None = None,
         extra: Extra = None,
+        unchecked: Extra = None,
         **params: Unpack[KlingO1ImageToVideoInput],
     ) -> Job: ...
     @overload
@@ -172,6 +183,7 @@ class SyncCalls(CallFlows[SyncDriver, Job, Result, GatewayTransport], metaclass=
         timeout: float | None = None,
         tag: str | None = None,
         extra: Extra = None,
+        unchecked: Extra = None,
         **params: Unpack[KlingO1ReferenceImageToVideoInput],
     ) -> Job: ...
     @overload
@@ -184,6 +196,7 @@ class SyncCalls(CallFlows[SyncDriver, Job, Result, GatewayTransport], metaclass=
         timeout: float | None = None,
         tag: str | None = None,
         extra: Extra = None,
+        unchecked: Extra = None,
         **params: Unpack[KlingO1VideoToVideoEditInput],
     ) -> Job: ...
     @overload
@@ -196,6 +209,7 @@ class SyncCalls(CallFlows[SyncDriver, Job, Result, GatewayTransport], metaclass=
         timeout: float | None = None,
         tag: str | None = None,
         extra: Extra = None,
+        unchecked: Extra = None,
         **params: Unpack[KlingV1StandardAiAvatarInput],
     ) -> Job: ...
     @overload
@@ -208,6 +222,7 @@ class SyncCalls(CallFlows[SyncDriver, Job, Result, GatewayTransport], metaclass=
         timeout: float | None = None,
         tag: str | None = None,
         extra: Extra = None,
+        unchecked: Extra = None,
         **params: Unpack[KlingV2ProAvatarInput],
     ) -> Job: ...
     @overload
@@ -220,6 +235,7 @@ class SyncCalls(CallFlows[SyncDriver, Job, Result, GatewayTransport], metaclass=
         timeout: float | None = None,
         tag: str | None = None,
         extra: Extra = None,
+        unchecked: Extra = None,
     ) -> Job: ...
     @overload
     def run(
@@ -231,6 +247,7 @@ class SyncCalls(CallFlows[SyncDriver, Job, Result, GatewayTransport], metaclass=
         timeout: float | None = None,
         tag: str | None = None,
         extra: Extra = None,
+        unchecked: Extra = None,
         **params: Unpack[Kling16Image2videoInput],
     ) -> Result: ...
     @overload
@@ -243,6 +260,7 @@ class SyncCalls(CallFlows[SyncDriver, Job, Result, GatewayTransport], metaclass=
         timeout: float | None = None,
         tag: str | None = None,
         extra: Extra = None,
+        unchecked: Extra = None,
         **params: Unpack[Kling16Text2videoInput],
     ) -> Result: ...
     @overload
@@ -255,6 +273,7 @@ class SyncCalls(CallFlows[SyncDriver, Job, Result, GatewayTransport], metaclass=
         timeout: float | None = None,
         tag: str | None = None,
         extra: Extra = None,
+        unchecked: Extra = None,
         **params: Unpack[Kling2Input],
     ) -> Result: ...
     @overload
@@ -267,6 +286,7 @@ class SyncCalls(CallFlows[SyncDriver, Job, Result, GatewayTransport], metaclass=
         timeout: float | None = None,
         tag: str | None = None,
         extra: Extra = None,
+        unchecked: Extra = None,
         **params: Unpack[Kling25TurboInput],
     ) -> Result: ...
     @overload
@@ -279,6 +299,7 @@ class SyncCalls(CallFlows[SyncDriver, Job, Result, GatewayTransport], metaclass=
         timeout: float | None = None,
         tag: str | None = None,
         extra: Extra = None,
+        unchecked: Extra = None,
         **params: Unpack[Kling26StandardMotionControlInput],
     ) -> Result: ...
     @overload
@@ -291,6 +312,7 @@ class SyncCalls(CallFlows[SyncDriver, Job, Result, GatewayTransport], metaclass=
         timeout: float | None = None,
         tag: str | None = None,
         extra: Extra = None,
+        unchecked: Extra = None,
         **params: Unpack[Kling3Image2imageInput],
     ) -> Result: ...
     @overload
@@ -303,6 +325,7 @@ class SyncCalls(CallFlows[SyncDriver, Job, Result, GatewayTransport], metaclass=
         timeout: float | None = None,
         tag: str | None = None,
         extra: Extra = None,
+        unchecked: Extra = None,
         **params: Unpack[Kling3ProImage2videoInput],
     ) -> Result: ...
     @overload
@@ -315,6 +338,7 @@ class SyncCalls(CallFlows[SyncDriver, Job, Result, GatewayTransport], metaclass=
         timeout: float | None = None,
         tag: str | None = None,
         extra: Extra = None,
+        unchecked: Extra = None,
         **params: Unpack[Kling3Text2imageInput],
     ) -> Result: ...
     @overload
@@ -327,6 +351,7 @@ class SyncCalls(CallFlows[SyncDriver, Job, Result, GatewayTransport], metaclass=
         timeout: float | None = None,
         tag: str | None = None,
         extra: Extra = None,
+        unchecked: Extra = None,
         **params: Unpack[KlingBloombloomInput],
     ) -> Result: ...
     @overload
@@ -339,6 +364,7 @@ class SyncCalls(CallFlows[SyncDriver, Job, Result, GatewayTransport], metaclass=
         timeout: float | None = None,
         tag: str | None = None,
         extra: Extra = None,
+        unchecked: Extra = None,
         **params: Unpack[KlingO1Input],
     ) -> Result: ...
     @overload
@@ -351,6 +377,7 @@ class SyncCalls(CallFlows[SyncDriver, Job, Result, GatewayTransport], metaclass=
         timeout: float | None = None,
         tag: str | None = None,
         extra: Extra = None,
+        unchecked: Extra = None,
         **params: Unpack[KlingO1ImageToVideoInput],
     ) -> Result: ...
     @overload
@@ -363,6 +390,7 @@ class SyncCalls(CallFlows[SyncDriver, Job, Result, GatewayTransport], metaclass=
         timeout: float | None = None,
         tag: str | None = None,
         extra: Extra = None,
+        unchecked: Extra = None,
         **params: Unpack[KlingO1ReferenceImageToVideoInput],
     ) -> Result: ...
     @overload
@@ -375,6 +403,7 @@ class SyncCalls(CallFlows[SyncDriver, Job, Result, GatewayTransport], metaclass=
         timeout: float | None = None,
         tag: str | None = None,
         extra: Extra = None,
+        unchecked: Extra = None,
         **params: Unpack[KlingO1VideoToVideoEditInput],
     ) -> Result: ...
     @overload
@@ -387,6 +416,7 @@ class SyncCalls(CallFlows[SyncDriver, Job, Result, GatewayTransport], metaclass=
         timeout: float | None = None,
         tag: str | None = None,
         extra: Extra = None,
+        unchecked: Extra = None,
         **params: Unpack[KlingV1StandardAiAvatarInput],
     ) -> Result: ...
     @overload
@@ -399,6 +429,7 @@ class SyncCalls(CallFlows[SyncDriver, Job, Result, GatewayTransport], metaclass=
         timeout: float | None = None,
         tag: str | None = None,
         extra: Extra = None,
+        unchecked: Extra = None,
         **params: Unpack[KlingV2ProAvatarInput],
     ) -> Result: ...
     @overload
@@ -411,6 +442,7 @@ class SyncCalls(CallFlows[SyncDriver, Job, Result, GatewayTransport], metaclass=
         timeout: float | None = None,
         tag: str | None = None,
         extra: Extra = None,
+        unchecked: Extra = None,
     ) -> Result: ...
     @overload
     def run_direct(
@@ -422,6 +454,7 @@ class SyncCalls(CallFlows[SyncDriver, Job, Result, GatewayTransport], metaclass=
         timeout: float | None = None,
         tag: str | None = None,
         extra: Extra = None,
+        unchecked: Extra = None,
         **params: Unpack[Kling16Image2videoInput],
     ) -> Result: ...
     @overload
@@ -434,6 +467,7 @@ class SyncCalls(CallFlows[SyncDriver, Job, Result, GatewayTransport], metaclass=
         timeout: float | None = None,
         tag: str | None = None,
         extra: Extra = None,
+        unchecked: Extra = None,
         **params: Unpack[Kling16Text2videoInput],
     ) -> Result: ...
     @overload
@@ -446,6 +480,7 @@ class SyncCalls(CallFlows[SyncDriver, Job, Result, GatewayTransport], metaclass=
         timeout: float | None = None,
         tag: str | None = None,
         extra: Extra = None,
+        unchecked: Extra = None,
         **params: Unpack[Kling2Input],
     ) -> Result: ...
     @overload
@@ -458,6 +493,7 @@ class SyncCalls(CallFlows[SyncDriver, Job, Result, GatewayTransport], metaclass=
         timeout: float | None = None,
         tag: str | None = None,
         extra: Extra = None,
+        unchecked: Extra = None,
         **params: Unpack[Kling25TurboInput],
     ) -> Result: ...
     @overload
@@ -470,6 +506,7 @@ class SyncCalls(CallFlows[SyncDriver, Job, Result, GatewayTransport], metaclass=
         timeout: float | None = None,
         tag: str | None = None,
         extra: Extra = None,
+        unchecked: Extra = None,
         **params: Unpack[Kling26StandardMotionControlInput],
     ) -> Result: ...
     @overload
@@ -482,6 +519,7 @@ class SyncCalls(CallFlows[SyncDriver, Job, Result, GatewayTransport], metaclass=
         timeout: float | None = None,
         tag: str | None = None,
         extra: Extra = None,
+        unchecked: Extra = None,
         **params: Unpack[Kling3Image2imageInput],
     ) -> Result: ...
     @overload
@@ -494,6 +532,7 @@ class SyncCalls(CallFlows[SyncDriver, Job, Result, GatewayTransport], metaclass=
         timeout: float | None = None,
         tag: str | None = None,
         extra: Extra = None,
+        unchecked: Extra = None,
         **params: Unpack[Kling3ProImage2videoInput],
     ) -> Result: ...
     @overload
@@ -506,6 +545,7 @@ class SyncCalls(CallFlows[SyncDriver, Job, Result, GatewayTransport], metaclass=
         timeout: float | None = None,
         tag: str | None = None,
         extra: Extra = None,
+        unchecked: Extra = None,
         **params: Unpack[Kling3Text2imageInput],
     ) -> Result: ...
     @overload
@@ -518,6 +558,7 @@ class SyncCalls(CallFlows[SyncDriver, Job, Result, GatewayTransport], metaclass=
         timeout: float | None = None,
         tag: str | None = None,
         extra: Extra = None,
+        unchecked: Extra = None,
         **params: Unpack[KlingBloombloomInput],
     ) -> Result: ...
     @overload
@@ -530,6 +571,7 @@ class SyncCalls(CallFlows[SyncDriver, Job, Result, GatewayTransport], metaclass=
         timeout: float | None = None,
         tag: str | None = None,
         extra: Extra = None,
+        unchecked: Extra = None,
         **params: Unpack[KlingO1Input],
     ) -> Result: ...
     @overload
@@ -542,6 +584,7 @@ class SyncCalls(CallFlows[SyncDriver, Job, Result, GatewayTransport], metaclass=
         timeout: float | None = None,
         tag: str | None = None,
         extra: Extra = None,
+        unchecked: Extra = None,
         **params: Unpack[KlingO1ImageToVideoInput],
     ) -> Result: ...
     @overload
@@ -554,6 +597,7 @@ class SyncCalls(CallFlows[SyncDriver, Job, Result, GatewayTransport], metaclass=
         timeout: float | None = None,
         tag: str | None = None,
         extra: Extra = None,
+        unchecked: Extra = None,
         **params: Unpack[KlingO1ReferenceImageToVideoInput],
     ) -> Result: ...
     @overload
@@ -566,6 +610,7 @@ class SyncCalls(CallFlows[SyncDriver, Job, Result, GatewayTransport], metaclass=
         timeout: float | None = None,
         tag: str | None = None,
         extra: Extra = None,
+        unchecked: Extra = None,
         **params: Unpack[KlingO1VideoToVideoEditInput],
     ) -> Result: ...
     @overload
@@ -578,6 +623,7 @@ class SyncCalls(CallFlows[SyncDriver, Job, Result, GatewayTransport], metaclass=
         timeout: float | None = None,
         tag: str | None = None,
         extra: Extra = None,
+        unchecked: Extra = None,
         **params: Unpack[KlingV1StandardAiAvatarInput],
     ) -> Result: ...
     @overload
@@ -590,6 +636,7 @@ class SyncCalls(CallFlows[SyncDriver, Job, Result, GatewayTransport], metaclass=
         timeout: float | None = None,
         tag: str | None = None,
         extra: Extra = None,
+        unchecked: Extra = None,
         **params: Unpack[KlingV2ProAvatarInput],
     ) -> Result: ...
     @overload
@@ -602,6 +649,7 @@ class SyncCalls(CallFlows[SyncDriver, Job, Result, GatewayTransport], metaclass=
         timeout: float | None = None,
         tag: str | None = None,
         extra: Extra = None,
+        unchecked: Extra = None,
     ) -> Result: ...
 
     run_sync = run_direct
@@ -617,6 +665,7 @@ class AsyncCalls(CallFlows[AsyncDriver, AsyncJob, AsyncResult, AsyncGatewayTrans
         timeout: float | None = None,
         tag: str | None = None,
         extra: Extra = None,
+        unchecked: Extra = None,
         **params: Unpack[Kling16Image2videoInput],
     ) -> AsyncJob: ...
     @overload
@@ -629,6 +678,7 @@ class AsyncCalls(CallFlows[AsyncDriver, AsyncJob, AsyncResult, AsyncGatewayTrans
         timeout: float | None = None,
         tag: str | None = None,
         extra: Extra = None,
+        unchecked: Extra = None,
         **params: Unpack[Kling16Text2videoInput],
     ) -> AsyncJob: ...
     @overload
@@ -641,6 +691,7 @@ class AsyncCalls(CallFlows[AsyncDriver, AsyncJob, AsyncResult, AsyncGatewayTrans
         timeout: float | None = None,
         tag: str | None = None,
         extra: Extra = None,
+        unchecked: Extra = None,
         **params: Unpack[Kling2Input],
     ) -> AsyncJob: ...
     @overload
@@ -653,6 +704,7 @@ class AsyncCalls(CallFlows[AsyncDriver, AsyncJob, AsyncResult, AsyncGatewayTrans
         timeout: float | None = None,
         tag: str | None = None,
         extra: Extra = None,
+        unchecked: Extra = None,
         **params: Unpack[Kling25TurboInput],
     ) -> AsyncJob: ...
     @overload
@@ -665,6 +717,7 @@ class AsyncCalls(CallFlows[AsyncDriver, AsyncJob, AsyncResult, AsyncGatewayTrans
         timeout: float | None = None,
         tag: str | None = None,
         extra: Extra = None,
+        unchecked: Extra = None,
         **params: Unpack[Kling26StandardMotionControlInput],
     ) -> AsyncJob: ...
     @overload
@@ -677,6 +730,7 @@ class AsyncCalls(CallFlows[AsyncDriver, AsyncJob, AsyncResult, AsyncGatewayTrans
         timeout: float | None = None,
         tag: str | None = None,
         extra: Extra = None,
+        unchecked: Extra = None,
         **params: Unpack[Kling3Image2imageInput],
     ) -> AsyncJob: ...
     @overload
@@ -689,6 +743,7 @@ class AsyncCalls(CallFlows[AsyncDriver, AsyncJob, AsyncResult, AsyncGatewayTrans
         timeout: float | None = None,
         tag: str | None = None,
         extra: Extra = None,
+        unchecked: Extra = None,
         **params: Unpack[Kling3ProImage2videoInput],
     ) -> AsyncJob: ...
     @overload
@@ -701,6 +756,7 @@ class AsyncCalls(CallFlows[AsyncDriver, AsyncJob, AsyncResult, AsyncGatewayTrans
         timeout: float | None = None,
         tag: str | None = None,
         extra: Extra = None,
+        unchecked: Extra = None,
         **params: Unpack[Kling3Text2imageInput],
     ) -> AsyncJob: ...
     @overload
@@ -713,6 +769,7 @@ class AsyncCalls(CallFlows[AsyncDriver, AsyncJob, AsyncResult, AsyncGatewayTrans
         timeout: float | None = None,
         tag: str | None = None,
         extra: Extra = None,
+        unchecked: Extra = None,
         **params: Unpack[KlingBloombloomInput],
     ) -> AsyncJob: ...
     @overload
@@ -725,6 +782,7 @@ class AsyncCalls(CallFlows[AsyncDriver, AsyncJob, AsyncResult, AsyncGatewayTrans
         timeout: float | None = None,
         tag: str | None = None,
         extra: Extra = None,
+        unchecked: Extra = None,
         **params: Unpack[KlingO1Input],
     ) -> AsyncJob: ...
     @overload
@@ -737,6 +795,7 @@ class AsyncCalls(CallFlows[AsyncDriver, AsyncJob, AsyncResult, AsyncGatewayTrans
         timeout: float | None = None,
         tag: str | None = None,
         extra: Extra = None,
+        unchecked: Extra = None,
         **params: Unpack[KlingO1ImageToVideoInput],
     ) -> AsyncJob: ...
     @overload
@@ -749,6 +808,7 @@ class AsyncCalls(CallFlows[AsyncDriver, AsyncJob, AsyncResult, AsyncGatewayTrans
         timeout: float | None = None,
         tag: str | None = None,
         extra: Extra = None,
+        unchecked: Extra = None,
         **params: Unpack[KlingO1ReferenceImageToVideoInput],
     ) -> AsyncJob: ...
     @overload
@@ -761,6 +821,7 @@ class AsyncCalls(CallFlows[AsyncDriver, AsyncJob, AsyncResult, AsyncGatewayTrans
         timeout: float | None = None,
         tag: str | None = None,
         extra: Extra = None,
+        unchecked: Extra = None,
         **params: Unpack[KlingO1VideoToVideoEditInput],
     ) -> AsyncJob: ...
     @overload
@@ -773,6 +834,7 @@ class AsyncCalls(CallFlows[AsyncDriver, AsyncJob, AsyncResult, AsyncGatewayTrans
         timeout: float | None = None,
         tag: str | None = None,
         extra: Extra = None,
+        unchecked: Extra = None,
         **params: Unpack[KlingV1StandardAiAvatarInput],
     ) -> AsyncJob: ...
     @overload
@@ -785,6 +847,7 @@ class AsyncCalls(CallFlows[AsyncDriver, AsyncJob, AsyncResult, AsyncGatewayTrans
         timeout: float | None = None,
         tag: str | None = None,
         extra: Extra = None,
+        unchecked: Extra = None,
         **params: Unpack[KlingV2ProAvatarInput],
     ) -> AsyncJob: ...
     @overload
@@ -797,6 +860,7 @@ class AsyncCalls(CallFlows[AsyncDriver, AsyncJob, AsyncResult, AsyncGatewayTrans
         timeout: float | None = None,
         tag: str | None = None,
         extra: Extra = None,
+        unchecked: Extra = None,
     ) -> AsyncJob: ...
     @overload
     async def run(
@@ -808,6 +872,7 @@ class AsyncCalls(CallFlows[AsyncDriver, AsyncJob, AsyncResult, AsyncGatewayTrans
         timeout: float | None = None,
         tag: str | None = None,
         extra: Extra = None,
+        unchecked: Extra = None,
         **params: Unpack[Kling16Image2videoInput],
     ) -> AsyncResult: ...
     @overload
@@ -820,6 +885,7 @@ class AsyncCalls(CallFlows[AsyncDriver, AsyncJob, AsyncResult, AsyncGatewayTrans
         timeout: float | None = None,
         tag: str | None = None,
         extra: Extra = None,
+        unchecked: Extra = None,
         **params: Unpack[Kling16Text2videoInput],
     ) -> AsyncResult: ...
     @overload
@@ -832,6 +898,7 @@ class AsyncCalls(CallFlows[AsyncDriver, AsyncJob, AsyncResult, AsyncGatewayTrans
         timeout: float | None = None,
         tag: str | None = None,
         extra: Extra = None,
+        unchecked: Extra = None,
         **params: Unpack[Kling2Input],
     ) -> AsyncResult: ...
     @overload
@@ -844,6 +911,7 @@ class AsyncCalls(CallFlows[AsyncDriver, AsyncJob, AsyncResult, AsyncGatewayTrans
         timeout: float | None = None,
         tag: str | None = None,
         extra: Extra = None,
+        unchecked: Extra = None,
         **params: Unpack[Kling25TurboInput],
     ) -> AsyncResult: ...
     @overload
@@ -856,6 +924,7 @@ class AsyncCalls(CallFlows[AsyncDriver, AsyncJob, AsyncResult, AsyncGatewayTrans
         timeout: float | None = None,
         tag: str | None = None,
         extra: Extra = None,
+        unchecked: Extra = None,
         **params: Unpack[Kling26StandardMotionControlInput],
     ) -> AsyncResult: ...
     @overload
@@ -868,6 +937,7 @@ class AsyncCalls(CallFlows[AsyncDriver, AsyncJob, AsyncResult, AsyncGatewayTrans
         timeout: float | None = None,
         tag: str | None = None,
         extra: Extra = None,
+        unchecked: Extra = None,
         **params: Unpack[Kling3Image2imageInput],
     ) -> AsyncResult: ...
     @overload
@@ -880,6 +950,7 @@ class AsyncCalls(CallFlows[AsyncDriver, AsyncJob, AsyncResult, AsyncGatewayTrans
         timeout: float | None = None,
         tag: str | None = None,
         extra: Extra = None,
+        unchecked: Extra = None,
         **params: Unpack[Kling3ProImage2videoInput],
     ) -> AsyncResult: ...
     @overload
@@ -892,6 +963,7 @@ class AsyncCalls(CallFlows[AsyncDriver, AsyncJob, AsyncResult, AsyncGatewayTrans
         timeout: float | None = None,
         tag: str | None = None,
         extra: Extra = None,
+        unchecked: Extra = None,
         **params: Unpack[Kling3Text2imageInput],
     ) -> AsyncResult: ...
     @overload
@@ -904,6 +976,7 @@ class AsyncCalls(CallFlows[AsyncDriver, AsyncJob, AsyncResult, AsyncGatewayTrans
         timeout: float | None = None,
         tag: str | None = None,
         extra: Extra = None,
+        unchecked: Extra = None,
         **params: Unpack[KlingBloombloomInput],
     ) -> AsyncResult: ...
     @overload
@@ -916,6 +989,7 @@ class AsyncCalls(CallFlows[AsyncDriver, AsyncJob, AsyncResult, AsyncGatewayTrans
         timeout: float | None = None,
         tag: str | None = None,
         extra: Extra = None,
+        unchecked: Extra = None,
         **params: Unpack[KlingO1Input],
     ) -> AsyncResult: ...
     @overload
@@ -928,6 +1002,7 @@ class AsyncCalls(CallFlows[AsyncDriver, AsyncJob, AsyncResult, AsyncGatewayTrans
         timeout: float | None = None,
         tag: str | None = None,
         extra: Extra = None,
+        unchecked: Extra = None,
         **params: Unpack[KlingO1ImageToVideoInput],
     ) -> AsyncResult: ...
     @overload
@@ -940,6 +1015,7 @@ class AsyncCalls(CallFlows[AsyncDriver, AsyncJob, AsyncResult, AsyncGatewayTrans
         timeout: float | None = None,
         tag: str | None = None,
         extra: Extra = None,
+        unchecked: Extra = None,
         **params: Unpack[KlingO1ReferenceImageToVideoInput],
     ) -> AsyncResult: ...
     @overload
@@ -952,6 +1028,7 @@ class AsyncCalls(CallFlows[AsyncDriver, AsyncJob, AsyncResult, AsyncGatewayTrans
         timeout: float | None = None,
         tag: str | None = None,
         extra: Extra = None,
+        unchecked: Extra = None,
         **params: Unpack[KlingO1VideoToVideoEditInput],
     ) -> AsyncResult: ...
     @overload
@@ -964,6 +1041,7 @@ class AsyncCalls(CallFlows[AsyncDriver, AsyncJob, AsyncResult, AsyncGatewayTrans
         timeout: float | None = None,
         tag: str | None = None,
         extra: Extra = None,
+        unchecked: Extra = None,
         **params: Unpack[KlingV1StandardAiAvatarInput],
     ) -> AsyncResult: ...
     @overload
@@ -976,6 +1054,7 @@ class AsyncCalls(CallFlows[AsyncDriver, AsyncJob, AsyncResult, AsyncGatewayTrans
         timeout: float | None = None,
         tag: str | None = None,
         extra: Extra = None,
+        unchecked: Extra = None,
         **params: Unpack[KlingV2ProAvatarInput],
     ) -> AsyncResult: ...
     @overload
@@ -988,6 +1067,7 @@ class AsyncCalls(CallFlows[AsyncDriver, AsyncJob, AsyncResult, AsyncGatewayTrans
         timeout: float | None = None,
         tag: str | None = None,
         extra: Extra = None,
+        unchecked: Extra = None,
     ) -> AsyncResult: ...
     @overload
     async def run_direct(
@@ -999,6 +1079,7 @@ class AsyncCalls(CallFlows[AsyncDriver, AsyncJob, AsyncResult, AsyncGatewayTrans
         timeout: float | None = None,
         tag: str | None = None,
         extra: Extra = None,
+        unchecked: Extra = None,
         **params: Unpack[Kling16Image2videoInput],
     ) -> AsyncResult: ...
     @overload
@@ -1011,6 +1092,7 @@ class AsyncCalls(CallFlows[AsyncDriver, AsyncJob, AsyncResult, AsyncGatewayTrans
         timeout: float | None = None,
         tag: str | None = None,
         extra: Extra = None,
+        unchecked: Extra = None,
         **params: Unpack[Kling16Text2videoInput],
     ) -> AsyncResult: ...
     @overload
@@ -1023,6 +1105,7 @@ class AsyncCalls(CallFlows[AsyncDriver, AsyncJob, AsyncResult, AsyncGatewayTrans
         timeout: float | None = None,
         tag: str | None = None,
         extra: Extra = None,
+        unchecked: Extra = None,
         **params: Unpack[Kling2Input],
     ) -> AsyncResult: ...
     @overload
@@ -1035,6 +1118,7 @@ class AsyncCalls(CallFlows[AsyncDriver, AsyncJob, AsyncResult, AsyncGatewayTrans
         timeout: float | None = None,
         tag: str | None = None,
         extra: Extra = None,
+        unchecked: Extra = None,
         **params: Unpack[Kling25TurboInput],
     ) -> AsyncResult: ...
     @overload
@@ -1047,6 +1131,7 @@ class AsyncCalls(CallFlows[AsyncDriver, AsyncJob, AsyncResult, AsyncGatewayTrans
         timeout: float | None = None,
         tag: str | None = None,
         extra: Extra = None,
+        unchecked: Extra = None,
         **params: Unpack[Kling26StandardMotionControlInput],
     ) -> AsyncResult: ...
     @overload
@@ -1059,6 +1144,7 @@ class AsyncCalls(CallFlows[AsyncDriver, AsyncJob, AsyncResult, AsyncGatewayTrans
         timeout: float | None = None,
         tag: str | None = None,
         extra: Extra = None,
+        unchecked: Extra = None,
         **params: Unpack[Kling3Image2imageInput],
     ) -> AsyncResult: ...
     @overload
@@ -1071,6 +1157,7 @@ class AsyncCalls(CallFlows[AsyncDriver, AsyncJob, AsyncResult, AsyncGatewayTrans
         timeout: float | None = None,
         tag: str | None = None,
         extra: Extra = None,
+        unchecked: Extra = None,
         **params: Unpack[Kling3ProImage2videoInput],
     ) -> AsyncResult: ...
     @overload
@@ -1083,6 +1170,7 @@ class AsyncCalls(CallFlows[AsyncDriver, AsyncJob, AsyncResult, AsyncGatewayTrans
         timeout: float | None = None,
         tag: str | None = None,
         extra: Extra = None,
+        unchecked: Extra = None,
         **params: Unpack[Kling3Text2imageInput],
     ) -> AsyncResult: ...
     @overload
@@ -1095,6 +1183,7 @@ class AsyncCalls(CallFlows[AsyncDriver, AsyncJob, AsyncResult, AsyncGatewayTrans
         timeout: float | None = None,
         tag: str | None = None,
         extra: Extra = None,
+        unchecked: Extra = None,
         **params: Unpack[KlingBloombloomInput],
     ) -> AsyncResult: ...
     @overload
@@ -1107,6 +1196,7 @@ class AsyncCalls(CallFlows[AsyncDriver, AsyncJob, AsyncResult, AsyncGatewayTrans
         timeout: float | None = None,
         tag: str | None = None,
         extra: Extra = None,
+        unchecked: Extra = None,
         **params: Unpack[KlingO1Input],
     ) -> AsyncResult: ...
     @overload
@@ -1119,6 +1209,7 @@ class AsyncCalls(CallFlows[AsyncDriver, AsyncJob, AsyncResult, AsyncGatewayTrans
         timeout: float | None = None,
         tag: str | None = None,
         extra: Extra = None,
+        unchecked: Extra = None,
         **params: Unpack[KlingO1ImageToVideoInput],
     ) -> AsyncResult: ...
     @overload
@@ -1131,6 +1222,7 @@ class AsyncCalls(CallFlows[AsyncDriver, AsyncJob, AsyncResult, AsyncGatewayTrans
         timeout: float | None = None,
         tag: str | None = None,
         extra: Extra = None,
+        unchecked: Extra = None,
         **params: Unpack[KlingO1ReferenceImageToVideoInput],
     ) -> AsyncResult: ...
     @overload
@@ -1143,6 +1235,7 @@ class AsyncCalls(CallFlows[AsyncDriver, AsyncJob, AsyncResult, AsyncGatewayTrans
         timeout: float | None = None,
         tag: str | None = None,
         extra: Extra = None,
+        unchecked: Extra = None,
         **params: Unpack[KlingO1VideoToVideoEditInput],
     ) -> AsyncResult: ...
     @overload
@@ -1155,6 +1248,7 @@ class AsyncCalls(CallFlows[AsyncDriver, AsyncJob, AsyncResult, AsyncGatewayTrans
         timeout: float | None = None,
         tag: str | None = None,
         extra: Extra = None,
+        unchecked: Extra = None,
         **params: Unpack[KlingV1StandardAiAvatarInput],
     ) -> AsyncResult: ...
     @overload
@@ -1167,6 +1261,7 @@ class AsyncCalls(CallFlows[AsyncDriver, AsyncJob, AsyncResult, AsyncGatewayTrans
         timeout: float | None = None,
         tag: str | None = None,
         extra: Extra = None,
+        unchecked: Extra = None,
         **params: Unpack[KlingV2ProAvatarInput],
     ) -> AsyncResult: ...
     @overload
@@ -1179,6 +1274,7 @@ class AsyncCalls(CallFlows[AsyncDriver, AsyncJob, AsyncResult, AsyncGatewayTrans
         timeout: float | None = None,
         tag: str | None = None,
         extra: Extra = None,
+        unchecked: Extra = None,
     ) -> AsyncResult: ...
 
     run_sync = run_direct

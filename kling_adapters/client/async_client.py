@@ -47,9 +47,12 @@ class AsyncKling(AsyncCalls):
         timeout: float | None = None,
         tag: str | None = None,
         extra: Extra = None,
+        unchecked: Extra = None,
     ) -> AsyncJob:
         """Submit a job of a model whose slug is only known at run time. See `Kling.submit_model`."""
-        return await self._driver.run(self._submit_flow(model, params, extra, save_to, timeout, tag))
+        return await self._driver.run(
+            self._submit_flow(model, params, extra, unchecked, save_to, timeout, tag)
+        )
 
     async def run_model(
         self,
@@ -60,10 +63,11 @@ class AsyncKling(AsyncCalls):
         timeout: float | None = None,
         tag: str | None = None,
         extra: Extra = None,
+        unchecked: Extra = None,
     ) -> AsyncResult:
         """Run a job of a model whose slug is only known at run time. See `Kling.run_model`."""
         return await self._driver.run(
-            self._run_flow(run_and_collect, model, params, extra, save_to, timeout, tag)
+            self._run_flow(run_and_collect, model, params, extra, unchecked, save_to, timeout, tag)
         )
 
     async def submit_raw(

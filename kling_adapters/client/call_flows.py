@@ -40,12 +40,13 @@ class CallFlows(BaseClient[Driver, JobHandle, JobResult, Transport]):
         model: str | Params,
         params: Mapping[str, Any],
         extra: Extra,
+        unchecked: Extra,
         save_to: Destination,
         timeout: float | None,
         tag: str | None,
     ) -> Flow[JobHandle]:
-        adapter, body = requests.prepare(self.catalog, model, params, extra)
-        return self._job_flow(adapter.slug, body, adapter, save_to, timeout, tag)
+        adapter, body, names = requests.prepare(self.catalog, model, params, extra, unchecked)
+        return self._job_flow(adapter.slug, body, adapter, save_to, timeout, tag, names)
 
     def _submit_raw_flow(
         self,
@@ -66,11 +67,12 @@ class CallFlows(BaseClient[Driver, JobHandle, JobResult, Transport]):
         save_to: Destination,
         timeout: float | None,
         tag: str | None,
+        unchecked: tuple[str, ...] = (),
     ) -> Flow[JobHandle]:
         seconds, destination = self._resolve_timeout(timeout), arguments.resolve_save_to(save_to)
         arguments.check_name("tag", tag)
         flow = submit_for_destination(
-            self._session, slug, body, adapter, seconds, self._plugins.storage, destination, tag
+            self._session, slug, body, adapter, seconds, self._plugins.storage, destination, tag, unchecked
         )
         return _transform(flow, self._make_job)
 
@@ -80,14 +82,16 @@ class CallFlows(BaseClient[Driver, JobHandle, JobResult, Transport]):
         model: str | Params,
         params: Mapping[str, Any],
         extra: Extra,
+        unchecked: Extra,
         save_to: Destination,
         timeout: float | None,
         tag: str | None,
     ) -> Flow[JobResult]:
-        adapter, body = requests.prepare(self.catalog, model, params, extra)
+        adapter, body, names = requests.prepare(self.catalog, model, params, extra, unchecked)
         seconds, destination = self._resolve_timeout(timeout), arguments.resolve_save_to(save_to)
         arguments.check_name("tag", tag)
-        flow = make_flow(self._session, adapter, body, seconds, self._plugins.storage, destination, tag)
+        storage = self._plugins.storage
+        flow = make_flow(self._session, adapter, body, seconds, storage, destination, tag, names)
         return _transform(flow, lambda stored: self._make_result(*stored))
 
     def _find_job(self, request_id: str, model: str | None) -> JobHandle:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 from kling_adapters.client import arguments
 from kling_adapters.errors import ConfigError, ParamsInvalid
@@ -17,42 +17,68 @@ from kling_adapters.schema.catalog import Catalog
 from kling_adapters.schema.checks import REPEATED
 from kling_adapters.schema.fields import dump_set_fields, list_names
 from kling_adapters.schema.params import Params
+from kling_adapters.schema.unchecked import validate_others
 
 Extra: TypeAlias = Mapping[str, Any] | None
 """Parameters that the spec of a model does not have yet. They are sent unchanged."""
 
 
+class Prepared(NamedTuple):
+    """A request that can be sent.
+
+    Attributes:
+        adapter: The facts of the model.
+        body: The parameters, with local media.
+        unchecked: The names of those that are sent without validation.
+
+    """
+
+    adapter: Adapter
+    body: Mapping[str, Any]
+    unchecked: tuple[str, ...] = ()
+
+
 def prepare(
-    catalog: Catalog, model: str | Params, params: Mapping[str, Any], extra: Extra
-) -> tuple[Adapter, Mapping[str, Any]]:
-    """Return the adapter and the body. Raises ConfigError, RetiredModel, UnknownModel or ParamsInvalid."""
+    catalog: Catalog, model: str | Params, params: Mapping[str, Any], extra: Extra, unchecked: Extra = None
+) -> Prepared:
+    """Return a checked request. Raises ConfigError, RetiredModel, UnknownModel or ParamsInvalid."""
     arguments.check_model(model, params)
     adapter = catalog.find(model).load().adapter if isinstance(model, str) else model.adapter
     adapter.check_retired()
-    return _prepare(catalog, model, params, extra)
+    return _prepare(catalog, model, params, extra or {}, unchecked or {})
 
 
 def _prepare(
-    catalog: Catalog, model: str | Params, params: Mapping[str, Any], extra: Extra
-) -> tuple[Adapter, Mapping[str, Any]]:
-    arguments.check_mapping("params", params)
-    if extra is not None:
-        arguments.check_mapping("extra", extra)
+    catalog: Catalog,
+    model: str | Params,
+    params: Mapping[str, Any],
+    extra: Mapping[str, Any],
+    unchecked: Mapping[str, Any],
+) -> Prepared:
+    for name, mapping in {"params": params, "extra": extra, "unchecked": unchecked}.items():
+        arguments.check_mapping(name, mapping)
+    context = None
     if isinstance(model, str):
-        valid = catalog.find(model).load().model_validate(params)
+        kind = catalog.find(model).load()
     else:
         # Validated again, because model_copy() and changed lists are not.
-        valid = type(model).model_validate(dump_set_fields(model), context=REPEATED)
+        kind, params, context = type(model), dump_set_fields(model), REPEATED
+    if unchecked:
+        _check_json(kind.adapter.slug, unchecked)
+        valid = validate_others(kind, params, unchecked, context)
+    else:
+        valid = kind.model_validate(params, context=context)
     slug = valid.adapter.slug
     spec_names = {*list_names(type(valid)), *valid.adapter.renamed}
     problems = [
         Problem(name, "is a known parameter; pass it directly, not in extra")
-        for name in extra or ()
+        for name in extra
         if name in spec_names
     ]
     if problems:
         raise ParamsInvalid(slug, problems)
-    return valid.adapter, {**_check_json(slug, extra or {}), **dump_set_fields(valid)}
+    body = {**_check_json(slug, extra), **dump_set_fields(valid)}
+    return Prepared(valid.adapter, body, tuple(sorted(valid.unchecked)))
 
 
 def prepare_raw(slug: str, params: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -65,7 +91,7 @@ def prepare_raw(slug: str, params: Mapping[str, Any]) -> Mapping[str, Any]:
 def prepare_request(catalog: Catalog, request: Request) -> tuple[Adapter, Mapping[str, Any]]:
     """Return the adapter and the body of a request of a batch, also of a retired model. Raises as `prepare` does."""
     if isinstance(request, Params):
-        return _prepare(catalog, request, {}, None)
+        return _prepare(catalog, request, {}, {}, {})[:2]
     if not isinstance(request, Mapping):  # pyright: ignore[reportUnnecessaryIsInstance]
         raise ConfigError(
             f"a request of type {type(request).__name__} cannot be sent; expected an object such as "
@@ -79,7 +105,7 @@ def prepare_request(catalog: Catalog, request: Request) -> tuple[Adapter, Mappin
             f'the model of a request is {model!r}; expected a slug, such as "kling-2". '
             "Nothing was sent for it"
         )
-    return _prepare(catalog, model, params, None)
+    return _prepare(catalog, model, params, {}, {})[:2]
 
 
 def _check_json(model: str, body: Mapping[str, Any]) -> Mapping[str, Any]:

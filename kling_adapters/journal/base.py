@@ -24,6 +24,7 @@ class BaseJournal(Protocol):
         key: str,
         save_to: str | None = None,
         tag: str | None = None,
+        unchecked: tuple[str, ...] = (),
     ) -> int:
         """Record a submit before it is sent. Return the number of the entry, 0 without a journal."""
         ...

@@ -40,6 +40,7 @@ class JournalEntry:
         files: The stored output files.
         created: Time of the submit, in seconds since 1970.
         updated: Time of the last change, in seconds since 1970.
+        unchecked: Names of parameters that were sent without validation.
 
     """
 
@@ -58,6 +59,7 @@ class JournalEntry:
     files: tuple[StoredFile, ...]
     created: float
     updated: float
+    unchecked: tuple[str, ...] = ()
 
     @property
     def is_unfinished(self) -> bool:

@@ -62,15 +62,17 @@ class Journal:
         key: str,
         save_to: str | None = None,
         tag: str | None = None,
+        unchecked: tuple[str, ...] = (),
     ) -> int:
         """Record a submit on disk, before it is sent. Return the number of the entry."""
         now = time.time()
         with self._database.write(_NOTHING_SENT) as connection:
             owner = self._owner.acquire()
-            values = (gateway, model, json.dumps(params), fingerprint_key(key), save_to, tag)
+            names = json.dumps(unchecked) if unchecked else None
+            values = (gateway, model, json.dumps(params), fingerprint_key(key), save_to, tag, names)
             cursor = connection.execute(
-                "INSERT INTO jobs (gateway, model, params, key, save_to, tag, owner, state, created, updated)"
-                " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                "INSERT INTO jobs (gateway, model, params, key, save_to, tag, unchecked, owner, state, created, updated)"
+                " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
                 (*map(encode_value, values), owner, SUBMITTING, now, now),
             )
             assert cursor.lastrowid is not None

@@ -28,6 +28,7 @@ class NullJournal:
         key: str,
         save_to: str | None = None,
         tag: str | None = None,
+        unchecked: tuple[str, ...] = (),
     ) -> int:
         """Record nothing; return 0."""
         return 0

@@ -36,6 +36,7 @@ _TYPES: Final[Mapping[str, tuple[type, ...]]] = {
     "files": (str, NoneType),
     "created": (float,),
     "updated": (float,),
+    "unchecked": (str, NoneType),
 }
 
 
@@ -66,9 +67,11 @@ def encode_columns(columns: Columns) -> Row:
 
 def select_rows(connection: sqlite3.Connection, condition: str = "1", *values: Any) -> list[Row]:
     """Return the rows of the entries that meet a condition, with the owner of each, the oldest first."""
-    names = (*_TYPES, "owner")
+    # A file that can only be read, of an earlier version, lacks the newest column.
+    columns = {row[1] for row in connection.execute("PRAGMA table_info(jobs)")}
+    names = [name if name in columns else f"NULL AS {name}" for name in (*_TYPES, "owner")]
     query = f"SELECT {', '.join(names)} FROM jobs WHERE {condition} ORDER BY id"  # noqa: S608  names of our own
-    return [dict(zip(names, row, strict=True)) for row in connection.execute(query, values)]
+    return [dict(zip((*_TYPES, "owner"), row, strict=True)) for row in connection.execute(query, values)]
 
 
 def mark_uncertain(row: Row) -> Row:
@@ -97,5 +100,9 @@ def _decode(row: Row) -> JournalEntry:
     files = json.loads(values["files"] or "[]")
     if not all(isinstance(file["url"], str) for file in files):
         raise TypeError("the URL of a file is not a text")
+    unchecked = json.loads(values["unchecked"] or "[]")
+    if not all(isinstance(name, str) for name in unchecked):
+        raise TypeError("the name of a parameter is not a text")
+    values["unchecked"] = tuple(unchecked)
     values["files"] = tuple(StoredFile(**file) for file in files)
     return JournalEntry(**values)

@@ -26,7 +26,8 @@ _TABLES: Final = (
         cost REAL,
         files TEXT,
         created REAL NOT NULL,
-        updated REAL NOT NULL
+        updated REAL NOT NULL,
+        unchecked TEXT
     )
     """,
     "CREATE INDEX jobs_state ON jobs (state)",
@@ -44,11 +45,14 @@ _TABLES: Final = (
 
 
 def create_tables(connection: sqlite3.Connection) -> None:
-    """Create the tables in a new file, within the transaction that is open."""
+    """Create the tables in a new file, and the newest column in an older one, within the transaction that is open."""
     if check_version(connection) == 0:
         for statement in _TABLES:
             connection.execute(statement)
         connection.execute(f"PRAGMA user_version = {VERSION}")
+    elif all(row[1] != "unchecked" for row in connection.execute("PRAGMA table_info(jobs)")):
+        # Earlier versions of the package ignore it, so the version of the schema stays.
+        connection.execute("ALTER TABLE jobs ADD COLUMN unchecked TEXT")
 
 
 def check_version(connection: sqlite3.Connection) -> int:

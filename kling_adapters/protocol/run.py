@@ -27,11 +27,12 @@ def submit_for_destination(
     find_storage: FindStorage,
     save_to: str | None,
     tag: str | None = None,
+    unchecked: tuple[str, ...] = (),
 ) -> Flow[JobRef]:
     """Submit a job with the destination `save_to`, which the journal keeps for `resume`. Raises as `submit` does."""
     session.check_open()
     yield from _open(find_storage, save_to, adapter)
-    return (yield from submit(session, model, body, adapter, save_to, tag, timeout))
+    return (yield from submit(session, model, body, adapter, save_to, tag, timeout, unchecked))
 
 
 def run_and_collect(
@@ -42,6 +43,7 @@ def run_and_collect(
     find_storage: FindStorage,
     save_to: str | None,
     tag: str | None = None,
+    unchecked: tuple[str, ...] = (),
 ) -> Run:
     """Submit, wait and store, within `timeout` seconds in all.
 
@@ -51,7 +53,7 @@ def run_and_collect(
     session.check_open()
     end = end_of((yield Now()), timeout)
     destination = yield from _open(find_storage, save_to, adapter)
-    job = yield from submit(session, adapter.slug, body, adapter, save_to, tag, timeout)
+    job = yield from submit(session, adapter.slug, body, adapter, save_to, tag, timeout, unchecked)
     remaining = None if timeout is None else max(0.0, end - (yield Now()))
     result = yield from wait(session, job, remaining)
     return result, (yield from _collect_paid(session, result, destination, end))
@@ -65,11 +67,12 @@ def run_sync_and_collect(
     find_storage: FindStorage,
     save_to: str | None,
     tag: str | None = None,
+    unchecked: tuple[str, ...] = (),
 ) -> Run:
     """Run a job in one call, then store its output. Raises as `run_sync` and `collect` do."""
     session.check_open()
     destination = yield from _open(find_storage, save_to, adapter)
-    result = yield from run_sync(session, adapter, body, timeout, tag)
+    result = yield from run_sync(session, adapter, body, timeout, tag, unchecked)
     return result, (yield from _collect_paid(session, result, destination))
 
 

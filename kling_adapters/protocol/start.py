@@ -41,6 +41,7 @@ class Start(Generic[Started]):
         is_direct: Whether the call runs the job itself and is answered with its output.
         save_to: The destination of the output, for the journal.
         tag: The tag of the job, for the journal.
+        unchecked: The names of parameters that were not validated, for the journal.
 
     """
 
@@ -51,6 +52,7 @@ class Start(Generic[Started]):
     is_direct: bool = False
     save_to: str | None = None
     tag: str | None = None
+    unchecked: tuple[str, ...] = ()
 
 
 @dataclass
@@ -86,7 +88,7 @@ def _submit_and_record(session: Session, start: Start[Started], body: Mapping[st
     attempt = _Attempt(auth, (yield Call(partial(read_key, auth))))
     journal = session.journal
     intend = partial(journal.intend, session.gateway.base_url, start.model, body, attempt.key)
-    attempt.entry = yield Call(partial(intend, start.save_to, start.tag))
+    attempt.entry = yield Call(partial(intend, start.save_to, start.tag, start.unchecked))
     try:
         started = yield from _send_with_retries(session, start, request, attempt)
     except errors.KlingError as error:

@@ -26,6 +26,7 @@ def submit(
     save_to: str | None = None,
     tag: str | None = None,
     timeout: float | None = None,
+    unchecked: tuple[str, ...] = (),
 ) -> Flow[JobRef]:
     """Submit one job. Local media in the body is uploaded first.
 
@@ -41,6 +42,7 @@ def submit(
         tag: The tag of the job, for the journal.
         timeout: Seconds for uploads, retries and waits together. It does not cut off a request that was sent, because a
             job might have been started.
+        unchecked: The names of parameters that were not validated, for the journal.
 
     Returns:
         The job.
@@ -58,7 +60,8 @@ def submit(
         return None if request_id is None else JobRef.of(request_id, model, adapter)
 
     end = end_of((yield Now()), timeout)
-    start = Start(model, partial(session.gateway.submit, model), read, end, save_to=save_to, tag=tag)
+    build = partial(session.gateway.submit, model)
+    start = Start(model, build, read, end, save_to=save_to, tag=tag, unchecked=unchecked)
     return (yield from start_job(session, start, body))
 
 
@@ -68,6 +71,7 @@ def run_sync(
     body: Mapping[str, Any],
     timeout: float | None,
     tag: str | None = None,
+    unchecked: tuple[str, ...] = (),
 ) -> Flow[ResultData]:
     """Run one job in a call that is answered with its output.
 
@@ -80,6 +84,7 @@ def run_sync(
         timeout: Seconds for the answer; None for the default of the latency. Uploads, retries and waits before the call
             may take as long again: an answer that is cut off may have been paid for.
         tag: The tag of the job, for the journal.
+        unchecked: The names of parameters that were not validated, for the journal.
 
     Returns:
         The result.
@@ -99,7 +104,8 @@ def run_sync(
     end = end_of((yield Now()), timeout)
     read = partial(read_direct_result, model, adapter.returns)
     try:
-        result = yield from start_job(session, Start(model, build, read, end, is_direct=True, tag=tag), body)
+        start = Start(model, build, read, end, is_direct=True, tag=tag, unchecked=unchecked)
+        result = yield from start_job(session, start, body)
     except JobFailed as error:
         yield Emit(Failed(error.request_id, model, error.message, polls=0))
         raise

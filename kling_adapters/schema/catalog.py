@@ -38,6 +38,11 @@ class CatalogEntry:
     name: str
     retired: Retirement | None = None
 
+    @property
+    def package(self) -> str:
+        """The Python package that has the model, such as kling_adapters."""
+        return self.module.partition(".")[0]
+
     def load(self) -> type[Params]:
         """Import the parameter model.
 

@@ -77,9 +77,11 @@ class Checks:
             return
         values = read_parameters(self._model, members, with_defaults=True)
         set_values = read_parameters(self._model, members)
+        unchecked: frozenset[str] = getattr(self._model, "unchecked", frozenset())
         for rule in rules:
             for problem in rule.problems(values, set_values):
-                yield rule_error(self._model, problem)
+                if not _is_within(problem.path, unchecked):
+                    yield rule_error(self._model, problem)
 
     def _select_set(self, values: Mapping[str, Any], names: set[str]) -> dict[str, Any]:
         fields = self._model.model_fields
@@ -88,3 +90,8 @@ class Checks:
             for name in fields
             if name in names and values[name] is not MISSING
         }
+
+
+def _is_within(path: str, names: frozenset[str]) -> bool:
+    """Return whether a path is that of one of these parameters, or of a part of one."""
+    return any(path == name or path.startswith((f"{name}.", f"{name}[")) for name in names)

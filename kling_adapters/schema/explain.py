@@ -56,6 +56,14 @@ def explain(model: Model, error: ValidationError) -> list[Problem]:
     ]
 
 
+def refuses_value(error: ValidationError) -> bool:
+    """Return whether pydantic refuses the value of a parameter, which the gateway may take nevertheless."""
+    return any(
+        details["loc"] and details["type"] not in ("missing", "extra_forbidden")
+        for details in error.errors(include_url=False, include_context=False, include_input=False)
+    )
+
+
 def rule_error(model: Model, problem: Problem) -> InitErrorDetails:
     """Return the violation of a rule as an error of pydantic."""
     context = {"problem": _text.escape(_text.shorten(problem.message))}
@@ -105,7 +113,7 @@ def _explain(model: Model, details: ErrorDetails, *, is_shown: bool) -> Problem:
         case "literal_error":
             choices = find_choices(model, location)
             message, allowed = f"{_show(value)} is not allowed", ", ".join(map(repr, choices))
-            suggestion = _find_closest(value, [choice for choice in choices if isinstance(choice, str)])
+            suggestion = find_closest(value, [choice for choice in choices if isinstance(choice, str)])
         case "media":
             message, allowed = f"{_show(value)} is {context['problem']}", EXPECTED_MEDIA
             file = value if is_shown and _is_file(value) else None
@@ -135,7 +143,7 @@ def _explain_unknown(model: Model, location: FieldPath, *, is_shown: bool) -> tu
         return "unknown parameter", None
     if present := find_renamed(holder).get(str(name)):
         return f"is the old name of {present}, which is also set; pass {present} only", None
-    return "unknown parameter", _find_closest(str(name), list_names(holder) if is_shown else [])
+    return "unknown parameter", find_closest(str(name), list_names(holder) if is_shown else [])
 
 
 def _explain_limit(kind: str, value: Any, context: Mapping[str, Any]) -> tuple[str, str]:
@@ -153,7 +161,8 @@ def _show(value: Any) -> str:
     return _text.shorten(describe_media(value), 200) if is_local(value) else _text.show(value)
 
 
-def _find_closest(name: Any, choices: Iterable[str]) -> str | None:
+def find_closest(name: Any, choices: Iterable[str]) -> str | None:
+    """Return the choice that a name is probably a misspelling of."""
     # A very long text is not a misspelt name, and comparing it takes minutes.
     if not isinstance(name, str) or len(name) > _MAX_NAME_LENGTH:
         return None

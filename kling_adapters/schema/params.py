@@ -15,7 +15,7 @@ from kling_adapters.media.inputs import describe_media, replace_media
 from kling_adapters.media.reader import LocalMedia
 from kling_adapters.schema.adapter import Adapter
 from kling_adapters.schema.checks import Checks
-from kling_adapters.schema.explain import explain
+from kling_adapters.schema.explain import explain, refuses_value
 from kling_adapters.schema.fields import dump_set_fields
 from kling_adapters.schema.renames import field_name, find_renamed, warn_of_old_name
 
@@ -71,6 +71,8 @@ class Params(Part):
     """
 
     adapter: ClassVar[Adapter]
+    unchecked: ClassVar[frozenset[str]] = frozenset()
+    """Parameters that take any value, because a call asks for it; empty for every generated model."""
 
     def wire(self) -> dict[str, Any]:
         """Return the JSON body to send: the set parameters, by the gateway's names and in the declared types.
@@ -129,7 +131,8 @@ class Params(Part):
 
     @classmethod
     def _make_error(cls, error: ValidationError) -> ParamsInvalid:
-        return ParamsInvalid(cls.adapter.slug, explain(cls, error))
+        problems = explain(cls, error)
+        return ParamsInvalid(cls.adapter.slug, problems, can_be_unchecked=refuses_value(error))
 
     @classmethod
     def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler, /) -> CoreSchema:

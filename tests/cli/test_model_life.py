@@ -125,3 +125,28 @@ def test_retired_model_is_listed_and_marked(kling: Command, tmp_path: Path) -> N
     shown = kling("show", "studio-1").stdout
     assert "Retired since 2026-09-30; use studio-2. No job can be submitted; earlier jobs" in shown
     assert "kling run" not in shown
+
+
+def test_unchecked_parameter_is_sent_and_listed(kling: Command, gateway: Gateway) -> None:
+    done = kling("run", "kling-2", "prompt=x", "duration=15")
+    assert (done.returncode, done.stderr.splitlines()[-1]) == (
+        2,
+        "  Pass --unchecked NAME=VALUE to send a value as it is.",
+    )
+    done = kling("run", "kling-2", "prompt=x", "--unchecked", "duration=15")
+    assert done.returncode == 0, done.stderr
+    assert kling("submit", "kling-2", "prompt=y", "--unchecked", "duration=auto").returncode == 0
+    assert sent(gateway) == [{"prompt": "x", "duration": 15}, {"prompt": "y", "duration": "auto"}]
+    assert "(unchecked: duration)" in " ".join(kling("jobs").stdout.split())
+    lines = [json.loads(line) for line in kling("jobs", "--json").stdout.splitlines()]
+    assert [line["unchecked"] for line in lines] == [["duration"], ["duration"]]
+
+
+def test_unusable_unchecked_parameter_is_explained(kling: Command, gateway: Gateway) -> None:
+    done = kling(
+        "run", "kling-2", "prompt=x", "duration=5", "--unchecked", "duration=15", "--unchecked", "zz=1"
+    )
+    assert done.returncode == 2
+    assert "duration: is also set; pass it with --unchecked only" in done.stderr
+    assert "zz: unknown parameter\n" in done.stderr
+    assert not gateway.requests

@@ -22,14 +22,14 @@ LISTED = {
         "models"
     ]
 }
-OWN = [slug for slug, entry in load_catalog().items() if entry.module.startswith("kling_adapters.")]
+CORE_SLUGS = [slug for slug, entry in load_catalog().items() if entry.module.startswith("kling_adapters.")]
 
 
 def rows(*arguments: str) -> list[dict[str, Any]]:
     done = kling("models", "--json", *arguments)
     assert done.returncode == 0, done.stderr
-    found: list[dict[str, Any]] = json.loads(done.stdout)
-    return found
+    printed: list[dict[str, Any]] = json.loads(done.stdout)
+    return printed
 
 
 def slugs(*arguments: str) -> list[str]:
@@ -38,8 +38,10 @@ def slugs(*arguments: str) -> list[str]:
 
 def test_all_models_of_the_list_are_named() -> None:
     everything = {row["slug"]: row for row in rows("--all")}
-    assert everything.keys() == LISTED.keys() | set(OWN)
-    assert {slug for slug, row in everything.items() if row["spec"] == "no spec"} == LISTED.keys() - set(OWN)
+    assert everything.keys() == LISTED.keys() | set(CORE_SLUGS)
+    assert {slug for slug, row in everything.items() if row["spec"] == "no spec"} == LISTED.keys() - set(
+        CORE_SLUGS
+    )
     assert len(LISTED) == 38
     for slug, listed in LISTED.items():
         row = everything[slug]
@@ -62,7 +64,7 @@ def test_all_models_of_the_list_are_named() -> None:
         "no",
         "spec",
     ]
-    assert slugs() == sorted(OWN)
+    assert slugs() == sorted(CORE_SLUGS)
 
 
 def test_facts_of_a_model() -> None:

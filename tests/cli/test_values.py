@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from kling_adapters import ConfigError, ParamsInvalid, load_catalog
-from kling_adapters.cli.values import build_params, read_arguments
+from kling_adapters.cli.explanations import build_params
+from kling_adapters.cli.values import read_arguments
 from tests.support.media import make_png
 
 CATALOG = load_catalog()

@@ -42,7 +42,7 @@ def test_clean_tree_has_no_output(clean: Project) -> None:
 def test_hand_edit(clean: Project) -> None:
     path = clean.models / "kling_2.py"
     path.write_text(path.read_text(encoding="utf-8").replace("[5, 10]", "[5, 10, 15]", 1), encoding="utf-8")
-    assert findings(clean) == [changed("models/kling_2.py")]
+    assert findings(clean) == [changed("kling_adapters/models/kling_2.py")]
     output = clean.run("check").output
     assert "    -    duration: IntOrStr[Literal[5, 10, 15]] | MISSING = MISSING" in output
     assert "    +    duration: IntOrStr[Literal[5, 10]] | MISSING = MISSING" in output
@@ -51,13 +51,13 @@ def test_hand_edit(clean: Project) -> None:
 def test_trailing_space_counts(clean: Project) -> None:
     path = clean.models / "schemas" / "kling-3.json"
     path.write_text(path.read_text(encoding="utf-8") + " ", encoding="utf-8")
-    assert findings(clean) == [changed("models/schemas/kling-3.json")]
+    assert findings(clean) == [changed("kling_adapters/models/schemas/kling-3.json")]
 
 
 def test_other_line_ends_count(clean: Project) -> None:
     path = clean.models / "kling_3.py"
     path.write_bytes(path.read_bytes().replace(b"\n", b"\r\n"))
-    assert findings(clean) == [changed("models/kling_3.py")]
+    assert findings(clean) == [changed("kling_adapters/models/kling_3.py")]
 
 
 def test_extra_files(clean: Project) -> None:
@@ -65,15 +65,15 @@ def test_extra_files(clean: Project) -> None:
     (clean.models / "schemas" / "more").mkdir()
     (clean.models / "schemas" / "more" / "note.txt").write_text("hello")
     assert findings(clean) == [
-        "models/mine.py: no spec asks for this file",
-        "models/schemas/more/note.txt: no spec asks for this file",
+        "kling_adapters/models/mine.py: no spec asks for this file",
+        "kling_adapters/models/schemas/more/note.txt: no spec asks for this file",
     ]
 
 
 @pytest.mark.parametrize("name", ["__init__.py", "_gateway.py", "kling_2.py", "schemas/kling-2.json"])
 def test_missing_file(clean: Project, name: str) -> None:
     (clean.models / name).unlink()
-    assert findings(clean) == [f"models/{name}: missing"]
+    assert findings(clean) == [f"kling_adapters/models/{name}: missing"]
     clean.generate()
     assert clean.run("check").exit_code == 0
 
@@ -82,8 +82,8 @@ def test_spec_changed_without_generate(clean: Project) -> None:
     clean.spec("kling-2", "prompt: {type: string, maxLength: 9}")
     assert findings(clean) == [
         changed("docs/models/kling-2.md"),
-        changed("models/kling_2.py"),
-        changed("models/schemas/kling-2.json"),
+        changed("kling_adapters/models/kling_2.py"),
+        changed("kling_adapters/models/schemas/kling-2.json"),
     ]
 
 
@@ -94,18 +94,18 @@ def test_spec_added_and_removed_without_generate(clean: Project) -> None:
         "docs/models/kling-3.md: no spec asks for this file",
         "docs/models/kling-4.md: missing",
         changed("kling_adapters/client/_calls.pyi"),
-        changed("models/__init__.py"),
-        "models/kling_3.py: no spec asks for this file",
-        "models/kling_4.py: missing",
-        "models/schemas/kling-3.json: no spec asks for this file",
-        "models/schemas/kling-4.json: missing",
+        changed("kling_adapters/models/__init__.py"),
+        "kling_adapters/models/kling_3.py: no spec asks for this file",
+        "kling_adapters/models/kling_4.py: missing",
+        "kling_adapters/models/schemas/kling-3.json: no spec asks for this file",
+        "kling_adapters/models/schemas/kling-4.json: missing",
     ]
 
 
 def test_gateway_changed_without_generate(clean: Project) -> None:
     path = clean.specs / "gateway.yaml"
     path.write_text(path.read_text(encoding="utf-8").replace("3600", "7200"), encoding="utf-8")
-    assert findings(clean) == [changed("models/_gateway.py")]
+    assert findings(clean) == [changed("kling_adapters/models/_gateway.py")]
 
 
 def test_schema_for_editors_is_compared_too(clean: Project) -> None:

@@ -742,7 +742,7 @@ def test_default_that_makes_a_condition_hold_is_breaking(tmp_path: Path) -> None
 
 
 def test_rules_that_exactly_one_of_replaces_are_no_change(tmp_path: Path) -> None:
-    both = "rules:\n  - at_least_one_of: [tail, note]\n  - mutually_exclusive: [note, tail]\n"
-    old = specs(tmp_path / "old", BASE.replace("rules:\n", both))
+    pair = "rules:\n  - at_least_one_of: [tail, note]\n  - mutually_exclusive: [note, tail]\n"
+    old = specs(tmp_path / "old", BASE.replace("rules:\n", pair))
     new = specs(tmp_path / "new", BASE.replace("rules:\n", "rules:\n  - exactly_one_of: [tail, note]\n"))
     assert changes(old, new) == []

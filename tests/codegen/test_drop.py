@@ -21,7 +21,7 @@ def calls(kling: Kling) -> None:
     kling.submit("dropped-1.5", prompt="x", seed=1, images=["https://e.com/a.png"], duration=10)
     kling.submit(Dropped15(prompt="x", seed=1, images=["https://e.com/a.png"], class_="y"))
     kling.submit("dropped-1.5", prompt="x", seed=1, images=["https://e.com/a.png"], duration=7)  # wrong
-    kling.run("dropped-1.5", prompt="x", seed=1)  # wrong
+    kling.run("dropped-1.5", images=["https://e.com/a.png"], seed=1)  # wrong
 """
 
 
@@ -66,12 +66,17 @@ class Clone:
         return done.stdout
 
 
-def test_dropped_spec_is_all_that_a_model_needs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    clone = Clone(tmp_path / "clone")
-    spec = (ROOT / "tests" / "golden" / "core" / "specs" / "full-1.5.yaml").read_text("utf-8")
-    (clone.folder / "specs" / "dropped-1.5.yaml").write_text(spec.replace("full-1.5", "dropped-1.5"), "utf-8")
+def drop(clone: Clone, golden: str, slug: str) -> None:
+    """Put a golden spec into the clone under another slug, and generate."""
+    spec = (ROOT / "tests" / "golden" / "core" / "specs" / f"{golden}.yaml").read_text("utf-8")
+    (clone.folder / "specs" / f"{slug}.yaml").write_text(spec.replace(golden, slug), "utf-8")
     # -o: the clone needs no .venv of its own.
     clone.run("make", f"BIN={BIN}", "-o", ".venv/ready", "generate")
+
+
+def test_dropped_spec_is_all_that_a_model_needs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    clone = Clone(tmp_path / "clone")
+    drop(clone, "full-1.5", "dropped-1.5")
 
     clone.git("add", "--intent-to-add", ".")
     stat = clone.git("diff", "--stat=120")
@@ -125,5 +130,48 @@ def test_dropped_spec_is_all_that_a_model_needs(tmp_path: Path, capsys: pytest.C
         "-m", "pytest", "-q", "-p", "no:cacheprovider", *tests, "-k", "dropped or readme or page"
     )
     assert "dropped" not in report  # passed ones are not named
+    assert "failed" not in report
+    assert int(report.split(" passed")[0].split()[-1]) >= 9
+
+
+def test_next_version_with_every_rule_is_checked_everywhere(tmp_path: Path) -> None:
+    clone = Clone(tmp_path / "clone")
+    drop(clone, "every-rule", "kling-9")
+    shown = " ".join(clone.kling("show", "kling-9").split())
+    for sentence in (
+        "Exactly one of image_url, video_url must be set.",
+        "A local file for elements.frontal_image_url can have at most 5242880 bytes (5 MiB).",
+        "If mode is pro or master and video_url is set, resolution must be 720p or 1080p and strength must be at least 0.25.",
+        "If shots.kind is fixed, shots.duration must be at most 5 and shots.movement must not be set.",
+        "The values of shots.duration must add up to duration.",
+    ):
+        assert sentence in shown
+    valid = ["prompt=a kite", "image_url=https://e.com/a.png", "seed=1"]
+    out = tmp_path / "out"
+    clone.kling("run", "--sandbox", "kling-9", *valid, f"--save-to={out}")
+    assert [path.suffix for path in out.iterdir()] == [".mp4"]
+    code = "import sys; from kling_adapters.cli import main; sys.stderr = sys.stdout; main()"
+    refused = clone.python(
+        "-c",
+        f"import subprocess, sys; subprocess.run([sys.executable, '-c', {code!r}, *sys.argv[1:]])",
+        *(
+            "run",
+            "--sandbox",
+            "kling-9",
+            *valid,
+            "duration=15",
+            'shots=[{"duration": 3, "movement": "left"}]',
+        ),
+    )
+    for problem in (
+        "duration: 15 is too large when mode is 'std'; allowed: at most 10",
+        "shots[0].movement: cannot be set when shots.kind is 'fixed'",
+        "shots: shots.duration adds up to 3, but duration is 15",
+    ):
+        assert problem in refused
+    # The differential tests: models and sandbox beside the schema and the prose of the rules.
+    report = clone.python(
+        "-m", "pytest", "-q", "-p", "no:cacheprovider", "tests/properties", "-k", "kling-9 and not described"
+    )
     assert "failed" not in report
     assert int(report.split(" passed")[0].split()[-1]) >= 9

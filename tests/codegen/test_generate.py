@@ -328,11 +328,11 @@ def test_generate_lists_changes_and_removes_stale_files(project: Project) -> Non
     assert project.generate().splitlines()[-1] == "wrote 13, removed 0, unchanged 0"
     old.unlink()
     assert project.generate().splitlines() == [
-        "wrote models/__init__.py",
+        "wrote kling_adapters/models/__init__.py",
         "wrote kling_adapters/client/_calls.pyi",
         "removed docs/models/old-1.md",
-        "removed models/old_1.py",
-        "removed models/schemas/old-1.json",
+        "removed kling_adapters/models/old_1.py",
+        "removed kling_adapters/models/schemas/old-1.json",
         "wrote 2, removed 3, unchanged 8",
     ]
     assert project.generate() == "wrote 0, removed 0, unchanged 10\n"
@@ -430,3 +430,23 @@ def test_parameter_can_be_called_like_the_class_of_its_value(project: Project) -
         """
     )
     assert printed == "{'Prompt': {'PROMPT': {'a': 'x'}}, 'Input': {'a': 'y'}}"
+
+
+def test_unfinished_spec_is_compiled_with_a_warning(project: Project) -> None:
+    path = project.spec(
+        "kling-2", "prompt: {type: string, description: TODO}\nseed: {type: integer, description: TBD}"
+    )
+    warning = (
+        "specs/kling-2.yaml:10:41: warning: TODO stands for something that is not written yet; 2 in this spec, which "
+        "`kling-codegen lint` lists, at input.properties.prompt.description [placeholder]"
+    )
+    # The second time, from the cache.
+    for _ in range(2):
+        result = project.run("generate")
+        assert (result.exit_code, result.stderr.splitlines()) == (0, [warning])
+        printed = json.loads(project.run("generate", "--format", "json").stdout)
+        assert [problem["rule"] for problem in printed["problems"]] == ["placeholder"]
+    path.write_text(
+        path.read_text("utf-8").replace("TODO", "What to show.").replace("TBD", "Its seed."), "utf-8"
+    )
+    assert project.run("generate").stderr == ""

@@ -213,10 +213,18 @@ def test_new_package_from_build_to_uninstall(folder: Path) -> None:
 
     environment = Environment(folder / "venv")
     before = environment.slugs()
+    assert all(
+        row["package"] == "kling_adapters" for row in json.loads(environment.kling("models", "--json"))
+    )
     [wheel] = package.glob("dist/*.whl")
     environment.pip("install", "--no-index", "--no-deps", wheel)
     assert environment.slugs() == sorted([*before, "acme-kling-1"])
-    assert "prompt" in environment.kling("show", "acme-kling-1")
+    assert "; package acme_kling; from" in environment.kling("show", "acme-kling-1")
+    [row] = [
+        row for row in json.loads(environment.kling("models", "--json")) if row["slug"] == "acme-kling-1"
+    ]
+    assert row["package"] == "acme_kling"
+    assert "acme_kling" in environment.kling("models")
     out = folder / "out"
     environment.kling("run", "--sandbox", "acme-kling-1", "prompt=hello", "--save-to", str(out))
     assert [file.suffix for file in out.iterdir()] == [".mp4"]

@@ -88,7 +88,7 @@ def test_unmarked_files_stop_the_run_and_marked_ones_go(packed: Project) -> None
     assert "kling_adapters/models/mine.py was not written by kling-codegen" in result.stderr
     assert marked.exists()
     mine.unlink()
-    assert "removed models/old_1.py" in packed.generate()
+    assert "removed kling_adapters/models/old_1.py" in packed.generate()
     assert not marked.exists()
 
 
@@ -110,7 +110,7 @@ def test_file_of_others_in_place_of_a_generated_one_stays(packed: Project) -> No
 def test_unfinished_file_of_interrupted_run_is_removed(packed: Project) -> None:
     unfinished = packed.models / f".kling_2.py.{'0a' * 8}.new"
     unfinished.touch()
-    assert f"removed models/{unfinished.name}" in packed.generate()
+    assert f"removed kling_adapters/models/{unfinished.name}" in packed.generate()
 
 
 LINKS: list[tuple[str, str]] = [

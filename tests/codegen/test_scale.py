@@ -57,7 +57,7 @@ def test_spec_is_compiled_when_it_is_new_or_changed(three: Project, compiled: li
     assert compiled == []
     three.spec("two", "prompt: {type: string, maxLength: 5}")
     (three.specs / "one.yaml").unlink()
-    assert "wrote models/two.py" in three.generate()
+    assert "wrote kling_adapters/models/two.py" in three.generate()
     assert compiled == ["Two"]
     before = three.tree()
     shutil.rmtree(cache)

@@ -46,7 +46,7 @@ ROOT = Path(__file__).parents[2]
 RUNTIME = Path(kling_adapters.__file__).parent
 GOLDEN = ROOT / "tests" / "golden" / "core"
 # Arguments of `submit` and `run`: a parameter with such a name can only be passed in an object.
-OPTIONS = {"extra", "save_to", "timeout"}
+OPTIONS = {"extra", "save_to", "timeout", "unchecked"}
 BOUNDS = {
     "": ("minimum", "maximum"),
     " characters": ("minLength", "maxLength"),
@@ -634,7 +634,7 @@ def test_kling_show_agrees(model: Model, golden_runtime: Path) -> None:
     assert first == f"{model.slug} — {model.schema['description']}"
     assert second == (
         f"returns {about['returns']}; usual time {usual(about['latency_seconds'])}{price(about)}"
-        f"; from {about['source']['page']}"
+        f"; package kling_adapters; from {about['source']['page']}"
     )
     unseen = re.search(r"^No stored copy .* Unseen: (.*?)\. A parameter", text, re.MULTILINE)
     assert (unseen and unseen[1]) == about["source"].get("unseen")

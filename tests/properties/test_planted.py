@@ -19,6 +19,8 @@ RUNTIME = Path(kling_adapters.__file__).parent
 MODULES = (
     "media.urls",
     "schema.paths",
+    "schema.when",
+    "schema.totals",
     "schema.rules",
     "schema.param_types",
     "schema.fields",
@@ -26,7 +28,7 @@ MODULES = (
     "schema.params",
 )
 GOLDEN = golden()
-FULL, CORNERS = "full-1.5", "corners"
+FULL, CORNERS, RULED = "full-1.5", "corners", "every-rule"
 # Name, golden model, module ("" for the generated one), text, faulty text, expected message.
 FAULTS = [
     ("bound widened", FULL, "", "ge=0, le=1,", "ge=0, le=1.5,", "accepts what breaks ['strength']"),
@@ -49,6 +51,15 @@ FAULTS = [
     ("null counts as set", FULL, "schema.rules", "if all(set_values.get(name) is None", "if all(name not in set_values", "broken are"),
     ("default counts as set", FULL, "schema.rules", "if all(set_values.get(name)", "if all(values.get(name)", "broken are ['images', 'note', 'prompt']"),
     ("default not compared", CORNERS, "schema.fields", "dump_set_fields(field.default)", "None", "accepts what breaks ['text']"),
+    ("condition removed", RULED, "", 'equals={"sound": (True,)}, min_length', 'equals={"sound": ()}, min_length', "accepts what breaks ['sound_prompt']"),
+    ("default not in a condition", RULED, "schema.when", "find_values(path, values)", "find_values(path, set_values)", "accepts what breaks ['duration']"),
+    ("nested default not in a condition", RULED, "schema.fields", "read_parameters(type(value), members, with_defaults=with_defaults)", "read_parameters(type(value), members)", "broken are ['shots', 'shots[0].duration']"),
+    ("one item for all", RULED, "schema.when", "_indexes(location) in items | {()}", "items", "refuses a valid input: ["),
+    ("consequence outside the list ignored", RULED, "schema.when", "_indexes(location) in items | {()}", "_indexes(location) in items", "accepts what breaks ['sound_prompt']"),
+    ("bound of a condition off by one", RULED, "schema.when", "amount <= limit)", "amount <= limit + 1)", "accepts what breaks ['"),
+    ("two of exactly one", RULED, "", 'ExactlyOneOf("image_url", "video_url")', 'AtLeastOneOf("image_url", "video_url")', "accepts what breaks ['video_url']"),
+    ("sum of floats", RULED, "schema.totals", "Fraction(repr(number)) if", "Fraction(number) if", "names ['shots[1].strength'], broken are ['shots', "),
+    ("sum without defaults", RULED, "schema.totals", "_add(values.get(list_name)", "_add(set_values.get(list_name)", "accepts what breaks ['shots']"),
     ("infinity", CORNERS, "schema.params", "allow_inf_nan=False", "allow_inf_nan=True", "accepts what breaks ['ratio']"),
     ("lone surrogates", CORNERS, "schema.params", "str_max_length=sys.maxsize,", "", "accepts what breaks ['text']"),
     ("space in a URL", CORNERS, "media.urls", r"/?#][^\s", "/?#][^", "accepts what breaks ['picture']"),

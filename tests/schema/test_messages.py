@@ -12,6 +12,7 @@ from pydantic import Field
 
 from kling_adapters import Params, ParamsInvalid, Problem, WaitTimeout
 from kling_adapters._text import escape, format_number, format_sum
+from kling_adapters.errors import UNCHECKED_ADVICE
 from kling_adapters.models import Kling2, Kling3ProImage2video, Kling25Turbo, KlingO1
 from kling_adapters.schema.adapter import Adapter
 from kling_adapters.schema.rules import MaxBytes, References, Requires
@@ -116,7 +117,7 @@ def test_message_length_is_bounded(params: dict[str, Any]) -> None:
 def test_message_counts_hidden_problems() -> None:
     error = invalid(KlingO1, prompt="x", image_urls=[1] * 20_000)
     assert str(error).startswith("20000 problems with the parameters of kling-o1; nothing was sent:")
-    assert str(error).endswith("\n  and 19950 more")
+    assert str(error).endswith(f"\n  and 19950 more\n  {UNCHECKED_ADVICE}")
     assert len(error.problems) == 20_000
 
 

@@ -32,7 +32,7 @@ _CONSEQUENCES: Mapping[str, str] = {
     "max_items": r"must have at most (?P<number>\d+) items?",
     "allowed": r"(?:must|can only|may only|has to) be (?P<choices>.+)|is limited to (?P<more>.+)",
 }
-# A longer number is no bound of a parameter.
+# A longer number is not a bound of a parameter.
 _LONGEST_NUMBER = 15
 _KINDS: Mapping[str, tuple[str, ...]] = {
     "minimum": ("integer", "number"),
@@ -104,7 +104,7 @@ def _read_consequence(phrase: str, parameters: Parameters, then: Schema) -> bool
         if match is None:
             continue
         name = match.groupdict().get("name")
-        path = parameters.resolve(name) if name else parameters.own
+        path = parameters.resolve(name) if name else parameters.described
         return path is not None and _add_consequence(key, path, match, parameters, then)
     return False
 

@@ -19,17 +19,17 @@ class Parameters:
     """The parameters that a description can name.
 
     Attributes:
-        own: The path of the described parameter.
+        described: The path of the described parameter.
         schemas: The schemas by path.
 
     """
 
-    own: str
+    described: str
     schemas: Mapping[str, Schema]
 
     def find(self, name: str) -> str | None:
         """Return the path of a name: of a neighbour in the same object first, then of a parameter of the model."""
-        holder = self.own.rpartition(".")[0]
+        holder = self.described.rpartition(".")[0]
         paths = (f"{holder}.{name}" if holder else name, name)
         return next((path for path in paths if path in self.schemas), None)
 
@@ -53,7 +53,7 @@ class Parameters:
     def resolve(self, phrase: str) -> str | None:
         """Return the path that a match of `pattern` names."""
         words = re.sub(r"^the | parameter$", "", phrase, flags=re.IGNORECASE).strip("'\"`")
-        return self.own if words.lower() in ("it", "this") else self.find(words)
+        return self.described if words.lower() in ("it", "this") else self.find(words)
 
 
 def collect_schemas(properties: Mapping[str, Schema], before: str = "") -> dict[str, Schema]:

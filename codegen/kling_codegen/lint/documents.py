@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, cast
+from collections.abc import Iterator
+from typing import Any
 
 from pydantic import MISSING
 
 from kling_codegen.language import Spec
 from kling_codegen.lint.parameters import Finding, walk_parameters
-from kling_codegen.messages import Location, Message, find_closest, format_value
+from kling_codegen.messages import Message, find_closest, format_value
+from kling_codegen.placeholders import find_placeholders
 
 
 def check_source(spec: Spec) -> Iterator[Finding]:
@@ -39,27 +40,10 @@ def check_discrepancies(spec: Spec) -> Iterator[Finding]:
                 yield "unknown-about", ("discrepancies", index, "about"), message
 
 
-_PLACEHOLDER = re.compile(
-    r"\b(TODO|FIXME|TBD|XXX)\b|\?\?\?|(?i:lorem ipsum)|^\.\.\.$|^…$|(?<!<)<[A-Za-z][\w -]*>(?!>)"
-)
-
-
 def check_placeholders(spec: Spec) -> Iterator[Finding]:
     """Find placeholders."""
-    for at, text in _iter_texts(spec.model_dump(mode="json", exclude_unset=True, by_alias=True), ()):
-        if match := _PLACEHOLDER.search(text):
-            yield "placeholder", at, Message(f"{match[0]} stands for something that is not written yet")
-
-
-def _iter_texts(value: Any, at: Location) -> Iterator[tuple[Location, str]]:
-    if isinstance(value, str):
-        yield at, value
-    elif isinstance(value, dict):
-        for name, member in cast("Mapping[str, Any]", value).items():
-            yield from _iter_texts(member, (*at, name))
-    elif isinstance(value, list):
-        for index, item in enumerate(cast("Sequence[Any]", value)):
-            yield from _iter_texts(item, (*at, index))
+    for at, message in find_placeholders(spec):
+        yield "placeholder", at, message
 
 
 def check_rules(spec: Spec) -> Iterator[Finding]:

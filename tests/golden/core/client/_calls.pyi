@@ -30,6 +30,7 @@ class SyncCalls(CallFlows[SyncDriver, Job, Result, GatewayTransport], metaclass=
         timeout: float | None = None,
         tag: str | None = None,
         extra: Extra = None,
+        unchecked: Extra = None,
         **params: Unpack[CornersInput],
     ) -> Job: ...
     @overload
@@ -42,6 +43,7 @@ class SyncCalls(CallFlows[SyncDriver, Job, Result, GatewayTransport], metaclass=
         timeout: float | None = None,
         tag: str | None = None,
         extra: Extra = None,
+        unchecked: Extra = None,
         **params: Unpack[EveryRuleInput],
     ) -> Job: ...
     @overload
@@ -54,6 +56,7 @@ class SyncCalls(CallFlows[SyncDriver, Job, Result, GatewayTransport], metaclass=
         timeout: float | None = None,
         tag: str | None = None,
         extra: Extra = None,
+        unchecked: Extra = None,
         **params: Unpack[Full15Input],
     ) -> Job: ...
     @overload
@@ -66,6 +69,7 @@ class SyncCalls(CallFlows[SyncDriver, Job, Result, GatewayTransport], metaclass=
         timeout: float | None = None,
         tag: str | None = None,
         extra: Extra = None,
+        unchecked: Extra = None,
         **params: Unpack[PartialInput],
     ) -> Job: ...
     @overload
@@ -78,6 +82,7 @@ class SyncCalls(CallFlows[SyncDriver, Job, Result, GatewayTransport], metaclass=
         timeout: float | None = None,
         tag: str | None = None,
         extra: Extra = None,
+        unchecked: Extra = None,
         **params: Unpack[PlainInput],
     ) -> Job: ...
     @overload
@@ -90,6 +95,7 @@ class SyncCalls(CallFlows[SyncDriver, Job, Result, GatewayTransport], metaclass=
         timeout: float | None = None,
         tag: str | None = None,
         extra: Extra = None,
+        unchecked: Extra = None,
     ) -> Job: ...
     @overload
     def run(
@@ -101,6 +107,7 @@ class SyncCalls(CallFlows[SyncDriver, Job, Result, GatewayTransport], metaclass=
         timeout: float | None = None,
         tag: str | None = None,
         extra: Extra = None,
+        unchecked: Extra = None,
         **params: Unpack[CornersInput],
     ) -> Result: ...
     @overload
@@ -113,6 +120,7 @@ class SyncCalls(CallFlows[SyncDriver, Job, Result, GatewayTransport], metaclass=
         timeout: float | None = None,
         tag: str | None = None,
         extra: Extra = None,
+        unchecked: Extra = None,
         **params: Unpack[EveryRuleInput],
     ) -> Result: ...
     @overload
@@ -125,6 +133,7 @@ class SyncCalls(CallFlows[SyncDriver, Job, Result, GatewayTransport], metaclass=
         timeout: float | None = None,
         tag: str | None = None,
         extra: Extra = None,
+        unchecked: Extra = None,
         **params: Unpack[Full15Input],
     ) -> Result: ...
     @overload
@@ -137,6 +146,7 @@ class SyncCalls(CallFlows[SyncDriver, Job, Result, GatewayTransport], metaclass=
         timeout: float | None = None,
         tag: str | None = None,
         extra: Extra = None,
+        unchecked: Extra = None,
         **params: Unpack[PartialInput],
     ) -> Result: ...
     @overload
@@ -149,6 +159,7 @@ class SyncCalls(CallFlows[SyncDriver, Job, Result, GatewayTransport], metaclass=
         timeout: float | None = None,
         tag: str | None = None,
         extra: Extra = None,
+        unchecked: Extra = None,
         **params: Unpack[PlainInput],
     ) -> Result: ...
     @overload
@@ -161,6 +172,7 @@ class SyncCalls(CallFlows[SyncDriver, Job, Result, GatewayTransport], metaclass=
         timeout: float | None = None,
         tag: str | None = None,
         extra: Extra = None,
+        unchecked: Extra = None,
     ) -> Result: ...
     @overload
     def run_direct(
@@ -172,6 +184,7 @@ class SyncCalls(CallFlows[SyncDriver, Job, Result, GatewayTransport], metaclass=
         timeout: float | None = None,
         tag: str | None = None,
         extra: Extra = None,
+        unchecked: Extra = None,
         **params: Unpack[CornersInput],
     ) -> Result: ...
     @overload
@@ -184,6 +197,7 @@ class SyncCalls(CallFlows[SyncDriver, Job, Result, GatewayTransport], metaclass=
         timeout: float | None = None,
         tag: str | None = None,
         extra: Extra = None,
+        unchecked: Extra = None,
         **params: Unpack[EveryRuleInput],
     ) -> Result: ...
     @overload
@@ -196,6 +210,7 @@ class SyncCalls(CallFlows[SyncDriver, Job, Result, GatewayTransport], metaclass=
         timeout: float | None = None,
         tag: str | None = None,
         extra: Extra = None,
+        unchecked: Extra = None,
         **params: Unpack[Full15Input],
     ) -> Result: ...
     @overload
@@ -208,6 +223,7 @@ class SyncCalls(CallFlows[SyncDriver, Job, Result, GatewayTransport], metaclass=
         timeout: float | None = None,
         tag: str | None = None,
         extra: Extra = None,
+        unchecked: Extra = None,
         **params: Unpack[PartialInput],
     ) -> Result: ...
     @overload
@@ -220,6 +236,7 @@ class SyncCalls(CallFlows[SyncDriver, Job, Result, GatewayTransport], metaclass=
         timeout: float | None = None,
         tag: str | None = None,
         extra: Extra = None,
+        unchecked: Extra = None,
         **params: Unpack[PlainInput],
     ) -> Result: ...
     @overload
@@ -232,6 +249,7 @@ class SyncCalls(CallFlows[SyncDriver, Job, Result, GatewayTransport], metaclass=
         timeout: float | None = None,
         tag: str | None = None,
         extra: Extra = None,
+        unchecked: Extra = None,
     ) -> Result: ...
 
     run_sync = run_direct
@@ -247,6 +265,7 @@ class AsyncCalls(CallFlows[AsyncDriver, AsyncJob, AsyncResult, AsyncGatewayTrans
         timeout: float | None = None,
         tag: str | None = None,
         extra: Extra = None,
+        unchecked: Extra = None,
         **params: Unpack[CornersInput],
     ) -> AsyncJob: ...
     @overload
@@ -259,6 +278,7 @@ class AsyncCalls(CallFlows[AsyncDriver, AsyncJob, AsyncResult, AsyncGatewayTrans
         timeout: float | None = None,
         tag: str | None = None,
         extra: Extra = None,
+        unchecked: Extra = None,
         **params: Unpack[EveryRuleInput],
     ) -> AsyncJob: ...
     @overload
@@ -271,6 +291,7 @@ class AsyncCalls(CallFlows[AsyncDriver, AsyncJob, AsyncResult, AsyncGatewayTrans
         timeout: float | None = None,
         tag: str | None = None,
         extra: Extra = None,
+        unchecked: Extra = None,
         **params: Unpack[Full15Input],
     ) -> AsyncJob: ...
     @overload
@@ -283,6 +304,7 @@ class AsyncCalls(CallFlows[AsyncDriver, AsyncJob, AsyncResult, AsyncGatewayTrans
         timeout: float | None = None,
         tag: str | None = None,
         extra: Extra = None,
+        unchecked: Extra = None,
         **params: Unpack[PartialInput],
     ) -> AsyncJob: ...
     @overload
@@ -295,6 +317,7 @@ class AsyncCalls(CallFlows[AsyncDriver, AsyncJob, AsyncResult, AsyncGatewayTrans
         timeout: float | None = None,
         tag: str | None = None,
         extra: Extra = None,
+        unchecked: Extra = None,
         **params: Unpack[PlainInput],
     ) -> AsyncJob: ...
     @overload
@@ -307,6 +330,7 @@ class AsyncCalls(CallFlows[AsyncDriver, AsyncJob, AsyncResult, AsyncGatewayTrans
         timeout: float | None = None,
         tag: str | None = None,
         extra: Extra = None,
+        unchecked: Extra = None,
     ) -> AsyncJob: ...
     @overload
     async def run(
@@ -318,6 +342,7 @@ class AsyncCalls(CallFlows[AsyncDriver, AsyncJob, AsyncResult, AsyncGatewayTrans
         timeout: float | None = None,
         tag: str | None = None,
         extra: Extra = None,
+        unchecked: Extra = None,
         **params: Unpack[CornersInput],
     ) -> AsyncResult: ...
     @overload
@@ -330,6 +355,7 @@ class AsyncCalls(CallFlows[AsyncDriver, AsyncJob, AsyncResult, AsyncGatewayTrans
         timeout: float | None = None,
         tag: str | None = None,
         extra: Extra = None,
+        unchecked: Extra = None,
         **params: Unpack[EveryRuleInput],
     ) -> AsyncResult: ...
     @overload
@@ -342,6 +368,7 @@ class AsyncCalls(CallFlows[AsyncDriver, AsyncJob, AsyncResult, AsyncGatewayTrans
         timeout: float | None = None,
         tag: str | None = None,
         extra: Extra = None,
+        unchecked: Extra = None,
         **params: Unpack[Full15Input],
     ) -> AsyncResult: ...
     @overload
@@ -354,6 +381,7 @@ class AsyncCalls(CallFlows[AsyncDriver, AsyncJob, AsyncResult, AsyncGatewayTrans
         timeout: float | None = None,
         tag: str | None = None,
         extra: Extra = None,
+        unchecked: Extra = None,
         **params: Unpack[PartialInput],
     ) -> AsyncResult: ...
     @overload
@@ -366,6 +394,7 @@ class AsyncCalls(CallFlows[AsyncDriver, AsyncJob, AsyncResult, AsyncGatewayTrans
         timeout: float | None = None,
         tag: str | None = None,
         extra: Extra = None,
+        unchecked: Extra = None,
         **params: Unpack[PlainInput],
     ) -> AsyncResult: ...
     @overload
@@ -378,6 +407,7 @@ class AsyncCalls(CallFlows[AsyncDriver, AsyncJob, AsyncResult, AsyncGatewayTrans
         timeout: float | None = None,
         tag: str | None = None,
         extra: Extra = None,
+        unchecked: Extra = None,
     ) -> AsyncResult: ...
     @overload
     async def run_direct(
@@ -389,6 +419,7 @@ class AsyncCalls(CallFlows[AsyncDriver, AsyncJob, AsyncResult, AsyncGatewayTrans
         timeout: float | None = None,
         tag: str | None = None,
         extra: Extra = None,
+        unchecked: Extra = None,
         **params: Unpack[CornersInput],
     ) -> AsyncResult: ...
     @overload
@@ -401,6 +432,7 @@ class AsyncCalls(CallFlows[AsyncDriver, AsyncJob, AsyncResult, AsyncGatewayTrans
         timeout: float | None = None,
         tag: str | None = None,
         extra: Extra = None,
+        unchecked: Extra = None,
         **params: Unpack[EveryRuleInput],
     ) -> AsyncResult: ...
     @overload
@@ -413,6 +445,7 @@ class AsyncCalls(CallFlows[AsyncDriver, AsyncJob, AsyncResult, AsyncGatewayTrans
         timeout: float | None = None,
         tag: str | None = None,
         extra: Extra = None,
+        unchecked: Extra = None,
         **params: Unpack[Full15Input],
     ) -> AsyncResult: ...
     @overload
@@ -425,6 +458,7 @@ class AsyncCalls(CallFlows[AsyncDriver, AsyncJob, AsyncResult, AsyncGatewayTrans
         timeout: float | None = None,
         tag: str | None = None,
         extra: Extra = None,
+        unchecked: Extra = None,
         **params: Unpack[PartialInput],
     ) -> AsyncResult: ...
     @overload
@@ -437,6 +471,7 @@ class AsyncCalls(CallFlows[AsyncDriver, AsyncJob, AsyncResult, AsyncGatewayTrans
         timeout: float | None = None,
         tag: str | None = None,
         extra: Extra = None,
+        unchecked: Extra = None,
         **params: Unpack[PlainInput],
     ) -> AsyncResult: ...
     @overload
@@ -449,6 +484,7 @@ class AsyncCalls(CallFlows[AsyncDriver, AsyncJob, AsyncResult, AsyncGatewayTrans
         timeout: float | None = None,
         tag: str | None = None,
         extra: Extra = None,
+        unchecked: Extra = None,
     ) -> AsyncResult: ...
 
     run_sync = run_direct

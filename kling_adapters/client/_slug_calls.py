@@ -1,0 +1,108 @@
+"""The calls of Kling with a slug that is only known at run time."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from os import PathLike
+from typing import Any
+
+from kling_adapters.client._calls import SyncCalls
+from kling_adapters.client.job import Job
+from kling_adapters.client.requests import Extra
+from kling_adapters.client.result import Result
+from kling_adapters.protocol.run import run_and_collect
+
+
+class SyncSlugCalls(SyncCalls):
+    """The calls of Kling whose parameters are a mapping."""
+
+    def submit_model(
+        self,
+        model: str,
+        params: Mapping[str, Any],
+        *,
+        save_to: str | PathLike[str] | None = None,
+        timeout: float | None = None,
+        tag: str | None = None,
+        extra: Extra = None,
+        unchecked: Extra = None,
+    ) -> Job:
+        """Submit a job of a model whose slug is only known at run time.
+
+        Args:
+            model: Slug of a model of the catalog.
+            params: Its parameters by name, validated as those of `submit` but invisible to type checkers.
+            save_to: As for `submit`.
+            timeout: As for `submit`.
+            tag: As for `submit`.
+            extra: As for `submit`.
+            unchecked: As for `submit`.
+
+        Returns:
+            The job. It can be billed from now on.
+
+        Raises:
+            KlingError: Every error of `submit`.
+
+        """
+        return self._driver.run(self._submit_flow(model, params, extra, unchecked, save_to, timeout, tag))
+
+    def run_model(
+        self,
+        model: str,
+        params: Mapping[str, Any],
+        *,
+        save_to: str | PathLike[str] | None = None,
+        timeout: float | None = None,
+        tag: str | None = None,
+        extra: Extra = None,
+        unchecked: Extra = None,
+    ) -> Result:
+        """Run a job of a model whose slug is only known at run time. See `run` for the wait and the output.
+
+        Args:
+            model: Slug of a model of the catalog.
+            params: Its parameters by name, validated as those of `run` but invisible to type checkers.
+            save_to: As for `run`.
+            timeout: As for `run`.
+            tag: As for `run`.
+            extra: As for `run`.
+            unchecked: As for `run`.
+
+        Returns:
+            The result; with `save_to`, its `saved` has the stored files.
+
+        Raises:
+            KlingError: Every error of `run`.
+
+        """
+        return self._driver.run(
+            self._run_flow(run_and_collect, model, params, extra, unchecked, save_to, timeout, tag)
+        )
+
+    def submit_raw(
+        self,
+        slug: str,
+        params: Mapping[str, Any],
+        *,
+        save_to: str | PathLike[str] | None = None,
+        timeout: float | None = None,
+        tag: str | None = None,
+    ) -> Job:
+        """Submit to a model without a spec. Its parameters are not validated; local media is uploaded.
+
+        Args:
+            slug: Slug of the model in URLs of the gateway.
+            params: JSON, and local media where a URL is expected.
+            save_to: As for `submit`.
+            timeout: As for `submit`.
+            tag: As for `submit`.
+
+        Returns:
+            The job. It can be billed from now on.
+
+        Raises:
+            KlingError: Every error of `submit`.
+
+        """
+        return self._driver.run(self._submit_raw_flow(slug, params, save_to, timeout, tag))
