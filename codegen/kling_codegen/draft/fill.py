@@ -40,6 +40,8 @@ def fill_draft(draft: Draft, content: Mapping[str, Any], spec: Spec) -> Spec:
         is_shown = content.get(fact) is not None and (fact == "pricing" or fact not in doubted)
         if is_shown:
             old[fact] = content[fact]
+    if not draft.gaps.cut_line:
+        old["source"].pop("unseen", None)
     inside = _fill_object(old["input"], content["input"], "", draft.gaps)
     rules = content.get("rules", [])
     old |= {"input": inside, "rules": [*rules, *_kept_rules(spec, inside, rules, draft.gaps)]}
