@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from kling_adapters.cli.model_facts import ModelFacts
     from kling_adapters.plugins.selection import PluginInfo
     from kling_adapters.schema.adapter import Retirement
+    from kling_adapters.schema.catalog import CatalogEntry
+    from kling_adapters.schema.listed import ListedModel
 
 
 @click.command()
@@ -37,19 +39,7 @@ def show(slug: str, as_json: bool) -> None:
         print_json(schema)
         return
     about = schema["x-kling"]
-    print_line(f"{entry.slug} — {schema['description']}")
-    if entry.retired:
-        print_line(_describe_retirement(entry.retired))
-    facts = [f"returns {entry.returns}", f"usual time {_format_latency(entry.latency)}"]
-    facts += [_format_price(about["pricing"])] if "pricing" in about else []
-    facts += [f"package {entry.package}", f"from {about['source']['page']}"]
-    print_line("; ".join(facts))
-    print_line(f"{_describe_use(describe_entry(entry, schema, listed))}\n")
-    if unseen := about["source"].get("unseen"):
-        print_line(
-            f"No stored copy shows all of its documentation. Unseen: {unseen}. A parameter that is not listed here is "
-            "accepted with a warning, and sent without a check.\n"
-        )
+    _print_head(entry, schema, listed)
     _print_parameters(schema)
     if about["rules"]:
         print_line("\nRules:")
@@ -63,6 +53,24 @@ def show(slug: str, as_json: bool) -> None:
         values = schema["examples"][0].items()
         arguments = " ".join(_format_argument(name, value) for name, value in values)
         print_line(f"\nTry it without an account:\n  kling run --sandbox {slug} {arguments}")
+
+
+def _print_head(entry: CatalogEntry, schema: Mapping[str, Any], listed: ListedModel | None) -> None:
+    """Print the facts of a model as a whole."""
+    about = schema["x-kling"]
+    print_line(f"{entry.slug} — {schema['description']}")
+    if entry.retired:
+        print_line(_describe_retirement(entry.retired))
+    facts = [f"returns {entry.returns}", f"usual time {_format_latency(entry.latency)}"]
+    facts += [_format_price(about["pricing"])] if "pricing" in about else []
+    facts += [f"package {entry.package}", f"from {about['source']['page']}"]
+    print_line("; ".join(facts))
+    print_line(f"{_describe_use(describe_entry(entry, schema, listed))}\n")
+    if unseen := about["source"].get("unseen"):
+        print_line(
+            f"No stored copy shows all of its documentation. Unseen: {unseen}. A parameter that is not listed here is "
+            "accepted with a warning, and sent without a check.\n"
+        )
 
 
 def _describe_retirement(retired: Retirement) -> str:
