@@ -40,7 +40,7 @@ def fill_draft(draft: Draft, content: Mapping[str, Any], spec: Spec) -> Spec:
         is_shown = content.get(fact) is not None and (fact == "pricing" or fact not in doubted)
         if is_shown:
             old[fact] = content[fact]
-    # The oldest layout has no response type, and is no page of today.
+    # The oldest layout has no response type, and is not a page of today.
     if not draft.gaps.cut_line and "returns" not in doubted:
         old["source"].pop("unseen", None)
     inside = _fill_object(old["input"], content["input"], "", draft.gaps)
