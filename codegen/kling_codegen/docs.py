@@ -13,6 +13,7 @@ from urllib.parse import quote
 from pydantic import MISSING
 
 from kling_codegen import language, names
+from kling_codegen.inputs import format_longest_duration, list_media
 from kling_codegen.keywords import RANGES
 from kling_codegen.messages import escape_unprintable, format_number
 from kling_codegen.rules.rule import iter_conditions
@@ -53,6 +54,7 @@ class Page:
     usual: str
     price: str
     needs: str
+    takes: str
     parameters: tuple[tuple[str, ...], ...]
     rules: tuple[str, ...]
     examples: tuple[Example, ...]
@@ -74,10 +76,13 @@ def build_page(spec: language.Spec, class_name: str, package: str, *, by_slug: b
         usual="not documented" if spec.latency_seconds is None else f"{spec.latency_seconds:.0f} s",
         price=_format_price(spec.pricing) if spec.pricing is not MISSING else "",
         needs=", ".join(map(code, spec.input.required)),
+        takes=_describe_inputs(spec.input.properties),
         parameters=tuple(_parameter_rows(spec.input.as_schema(), "")),
         rules=tuple(prose(condition.text()) for _, condition in iter_conditions(spec.rules)),
+        # A retired model runs no example.
         examples=tuple(
-            _build_example(example, spec.slug, as_object, by_slug=by_slug) for example in spec.examples
+            _build_example(example, spec.slug, as_object, by_slug=by_slug)
+            for example in (spec.examples if spec.retired is MISSING else ())
         ),
         discrepancies=tuple(
             (prose(entry.about), prose(entry.page), prose(entry.decision)) for entry in spec.discrepancies
@@ -178,6 +183,12 @@ def _describe_effect(schema: Schema) -> str:
     return " ".join(texts)
 
 
+def _describe_inputs(properties: Mapping[str, Schema]) -> str:
+    media = (f"{kind} ({', '.join(map(code, paths))})" for kind, paths in list_media(properties).items())
+    longest = format_longest_duration(properties)
+    return f"{'; '.join(media) or 'no media'}{f'; longest duration {longest}' if longest else ''}"
+
+
 def _describe_type(schema: Schema) -> str:
     kind = "URL or file" if schema.format is not MISSING else schema.kind
     kind = kind if schema.media is MISSING else f"{schema.media} ({kind})"
@@ -207,7 +218,10 @@ def _describe_limits(schema: Schema) -> str:
 def _format_price(pricing: language.Pricing) -> str:
     low, high = format_number(pricing.low), format_number(pricing.high)
     about = "" if pricing.approximate is MISSING else "about "
-    return f"{about}{low if low == high else f'{low} to {high}'} {pricing.currency} per {pricing.unit}"
+    drivers = "" if pricing.depends_on is MISSING else f", by {', '.join(map(code, pricing.depends_on))}"
+    return (
+        f"{about}{low if low == high else f'{low} to {high}'} {pricing.currency} per {pricing.unit}{drivers}"
+    )
 
 
 def _format_command(slug: str, parameters: Mapping[str, Any]) -> str:

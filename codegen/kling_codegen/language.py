@@ -10,7 +10,7 @@ from pydantic import MISSING, Field
 from kling_codegen.closed import Closed, Text
 from kling_codegen.keywords import HTTP_URL
 from kling_codegen.life import Day, Retired
-from kling_codegen.messages import LocatedMessage, Message, format_location, format_number
+from kling_codegen.messages import LocatedMessage, Message, find_closest, format_location, format_number
 from kling_codegen.patterns import CURRENCY, LINE, SENTENCE, SLUG
 from kling_codegen.renames import rename_problems
 from kling_codegen.rules.rule import Rule, rule_violations
@@ -70,6 +70,9 @@ class Pricing(Closed):
         Literal["generation", "second", "minute", "image", "megapixel"],
         Field(description="The unit of the price."),
     ]
+    depends_on: Annotated[
+        list[Text] | MISSING, Field(min_length=1, description="The parameters that decide the price.")
+    ] = MISSING
     approximate: Annotated[
         Literal[True] | MISSING, Field(description="The page marks its price as approximate.")
     ] = MISSING
@@ -138,11 +141,19 @@ class Spec(Closed):
     examples: Annotated[list[Example], Field(description="Inputs that the model accepts.")] = []
     lint: Annotated[list[Silence], Field(description="Findings of lint that are accepted.")] = []
 
+    def _price_parameters(self) -> list[str]:
+        pricing = self.pricing
+        return [] if pricing is MISSING or pricing.depends_on is MISSING else pricing.depends_on
+
     def problems(self) -> Iterator[LocatedMessage]:
         """Yield wrong old names, rules about unknown parameters, and examples that violate the schema or a rule."""
         properties, required = self.input.properties, self.input.required
         if self.retired is not MISSING and self.retired.use == self.slug:
             yield ("retired", "use"), Message(f"{self.slug} cannot be its own successor")
+        for index, name in enumerate(self._price_parameters()):
+            if name not in properties:
+                text = f"{name} is not a parameter of this model"
+                yield ("pricing", "depends_on", index), Message(text, "", find_closest(name, properties))
         for at, message in rename_problems(properties):
             yield ("input", *at), message
         reference_errors = [

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from kling_adapters.cli.model_facts import ModelFacts
     from kling_adapters.plugins.selection import PluginInfo
     from kling_adapters.schema.adapter import Retirement
+    from kling_adapters.schema.catalog import CatalogEntry
+    from kling_adapters.schema.listed import ListedModel
 
 
 @click.command()
@@ -36,6 +38,16 @@ def show(slug: str, as_json: bool) -> None:
     if as_json:
         print_json(schema)
         return
+    _print_head(entry, schema, listed)
+    _print_parameters(schema)
+    _print_about(schema)
+    if schema.get("examples") and not entry.retired:
+        values = schema["examples"][0].items()
+        arguments = " ".join(_format_argument(name, value) for name, value in values)
+        print_line(f"\nTry it without an account:\n  kling run --sandbox {slug} {arguments}")
+
+
+def _print_head(entry: CatalogEntry, schema: Mapping[str, Any], listed: ListedModel | None) -> None:
     about = schema["x-kling"]
     print_line(f"{entry.slug} — {schema['description']}")
     if entry.retired:
@@ -50,7 +62,11 @@ def show(slug: str, as_json: bool) -> None:
             f"No stored copy shows all of its documentation. Unseen: {unseen}. A parameter that is not listed here is "
             "accepted with a warning, and sent without a check.\n"
         )
-    _print_parameters(schema)
+
+
+def _print_about(schema: Mapping[str, Any]) -> None:
+    """Print the rules and the contradictions of the documentation."""
+    about = schema["x-kling"]
     if about["rules"]:
         print_line("\nRules:")
         for rule in about["rules"]:
@@ -59,10 +75,6 @@ def show(slug: str, as_json: bool) -> None:
         print_line("\nContradictions of the documentation:")
         rows = [tuple(map(str, row.values())) for row in about["discrepancies"]]
         print_table(("about", "the page", "decision"), rows, divided=True)
-    if schema.get("examples") and not entry.retired:
-        values = schema["examples"][0].items()
-        arguments = " ".join(_format_argument(name, value) for name, value in values)
-        print_line(f"\nTry it without an account:\n  kling run --sandbox {slug} {arguments}")
 
 
 def _describe_retirement(retired: Retirement) -> str:
@@ -170,7 +182,8 @@ def _iter_parameters(schema: Mapping[str, Any], prefix: str) -> Iterator[tuple[s
 def _format_price(pricing: Mapping[str, Any]) -> str:
     figures = dict.fromkeys(format_number(pricing[end]) for end in ("from", "to"))
     about = "about " if pricing.get("approximate") else ""
-    return f"price {about}{' to '.join(figures)} {pricing['currency']} per {pricing['unit']}"
+    drivers = f", by {', '.join(pricing['depends_on'])}" if "depends_on" in pricing else ""
+    return f"price {about}{' to '.join(figures)} {pricing['currency']} per {pricing['unit']}{drivers}"
 
 
 def _format_type(declared: Mapping[str, Any]) -> str:

@@ -49,7 +49,9 @@ def test_messages_have_no_python(monkeypatch: pytest.MonkeyPatch) -> None:
         assert not PYTHON.search(describe_error(error)), describe_error(error)
     with pytest.raises(ka.UnknownModel) as caught:
         ka.load_catalog().find("kling-22")
-    assert "did you mean kling-2? Nothing was sent" in describe_error(caught.value)
+    assert "did you mean kling-2? `kling models --all` lists models without a spec" in describe_error(
+        caught.value
+    )
     assert "`kling wait id-1`" in describe_error(ka.WaitTimeout("id-1", 2.0, None))
 
 

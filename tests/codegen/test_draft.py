@@ -346,6 +346,62 @@ def test_rule_that_the_page_contradicts_is_a_doubt(text: str, sent: str, why: st
     assert [note.text for note in notes] == [f"a condition that is not in the draft, as {why}: {text}"]
 
 
+WILD = {"equals": {"mood": "wild"}}
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("Required if mood is wild.", {**WILD, "then": {"required": ["inlet_url"]}}),
+        ("If mood is wild, it is required.", {**WILD, "then": {"required": ["inlet_url"]}}),
+        ("When mood is set to 'wild', then inlet_urls must have at most 2 items.", {**WILD, "then": {"max_items": {"inlet_urls": 2}}}),
+        ("If mood is wild and quiet is true, level must have at least 5 characters and outlet_url must not be set.", {
+            "equals": {"mood": "wild", "quiet": True}, "then": {"min_length": {"level": 5}, "forbidden": ["outlet_url"]},
+        }),
+        ("The inlet. If outlet_url is provided, mood must be Calm or wild, and quiet must be false.", {
+            "present": ["outlet_url"], "then": {"allowed": {"mood": ["calm", "wild"], "quiet": [False]}},
+        }),
+        ("Cannot be used if outlet_url is set.", {"present": ["outlet_url"], "then": {"forbidden": ["inlet_url"]}}),
+    ],
+)  # fmt: skip
+def test_sentence_with_a_condition_becomes_a_rule(text: str, expected: dict[str, object]) -> None:
+    rules, notes = rules_of(text)
+    assert rules == [{"when": expected}]
+    [note] = notes
+    assert note.text.startswith('taken to state {"when": ')
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "At most 5 items if mood is wild or something.",
+        "If mood is angry, inlet_urls must have at most 2 items.",
+        "If mood is wild, level must be at most 5.",
+        "If mood is wild, level must not be set.",
+        "If mood is wild, inlet_urls must have at most 2 items and more.",
+        "If the mood of the day is wild, inlet_urls must have at most 2 items.",
+        "Requires outlet_url if mood is wild.",
+        "Unless mood is wild, at most 5 items.",
+    ],
+)
+def test_unclear_condition_is_a_doubt(text: str) -> None:
+    rules, notes = rules_of(text)
+    assert not rules
+    assert any(note.text.startswith("a condition that is not in the draft: ") for note in notes)
+
+
+def test_limit_under_a_condition_is_not_drafted_as_one_that_always_holds() -> None:
+    text = "If mood is wild, at most 5 items."
+    draft = draft_spec(
+        BASIN.format(text="", sent="").replace("Where all of it comes from.", text), "PAGE.txt", DAY
+    )
+    spec = YAML(typ="safe", pure=True).load(draft.yaml)
+    assert "maxItems" not in spec["input"]["properties"]["inlet_urls"]
+    assert [note.text for note in draft.notes if note.about == "inlet_urls" and "condition" in note.text] == [
+        f"a condition that is not in the draft: {text}"
+    ]
+
+
 def test_two_descriptions_that_say_the_same_give_one_rule() -> None:
     text = BASIN.format(text="Not with outlet_url.", sent="").replace(
         "Where it goes.", "Where it goes. Not with inlet_url."

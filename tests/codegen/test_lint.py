@@ -209,6 +209,14 @@ def test_limit_on_bytes_is_in_a_rule(project: Project) -> None:
         assert lint_spec(project, properties, rest) == []
 
 
+def test_limit_under_a_condition_is_in_a_rule(project: Project) -> None:
+    properties = "p: {type: string, enum: [a, b], description: What it is.}\nq: {type: integer, description: At most 5 if p is a.}"
+    example = EXAMPLE.replace("p: x", "p: a, q: 5")
+    assert "limit-in-prose" in lint_spec(project, properties, example)[0]
+    rule = "rules: [{when: {equals: {p: a}, then: {maximum: {q: 5}}}}]\n"
+    assert lint_spec(project, properties, rule + example) == []
+
+
 def test_condition_in_prose(project: Project) -> None:
     properties = (
         GOOD

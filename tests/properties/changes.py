@@ -46,6 +46,7 @@ def _possible_changes(spec: Spec) -> dict[tuple[str, str, str], Callable[[], Any
         **{report: edit for place in places for report, edit in _edits(place)},
         ("documentation", "", "summary"): lambda: spec.update(summary="Another one."),
         ("documentation", "", "latency_seconds"): lambda: spec.update(latency_seconds=77),
+        **_retirements(spec),
         ("breaking", "", "returns"): lambda: spec.update(
             returns="text" if spec["returns"] != "text" else "audio"
         ),
@@ -155,3 +156,13 @@ def _forget_old_name(schema: Schema) -> None:
     schema["renamed_from"].pop()
     if not schema["renamed_from"]:
         del schema["renamed_from"]
+
+
+def _retirements(spec: Spec) -> dict[tuple[str, str, str], Callable[[], Any]]:
+    """Return the possible changes of the retirement of a model."""
+    if "retired" not in spec:
+        return {("breaking", "", "retired"): lambda: spec.update(retired={"since": "2026-01-31"})}
+    return {
+        ("additive", "", "retired"): lambda: spec.pop("retired"),
+        ("documentation", "", "retired"): lambda: spec["retired"].update(since="2031-12-24"),
+    }

@@ -512,6 +512,9 @@ def documents(draw: DrawFn) -> Spec:
         "input": schema_input,
         "rules": draw(rules(schema_input)),
     }
+    if draw(st.integers(0, 3)) == 0:
+        since = draw(st.dates(date(1970, 1, 1)).map(date.isoformat))
+        spec["retired"] = {"since": since, **draw(st.sampled_from([{}, {"use": "next-1"}]))}
     if draw(st.booleans()):
         low, high = sorted([draw(prices), draw(prices)])
         spec["pricing"] = {

@@ -543,7 +543,29 @@ def price(facts: Mapping[str, Any]) -> str:
     pricing = facts["pricing"]
     figures = dict.fromkeys(plain(pricing[end]) for end in ("from", "to"))
     about = "about " if pricing.get("approximate") else ""
-    return f"; price {about}{' to '.join(figures)} {pricing['currency']} per {pricing['unit']}"
+    drivers = f", by {', '.join(pricing['depends_on'])}" if "depends_on" in pricing else ""
+    return f"; price {about}{' to '.join(figures)} {pricing['currency']} per {pricing['unit']}{drivers}"
+
+
+def takes(schema: Mapping[str, Any]) -> str:
+    """Return the line of a page about the inputs of a model."""
+    media: dict[str, list[str]] = {}
+
+    def collect(part: Mapping[str, Any], path: str) -> None:
+        if kind := part.get("x-kling", {}).get("media"):
+            media.setdefault(kind, []).append(f"`{path}`")
+        if "items" in part:
+            collect(part["items"], f"{path}[]")
+        for name, inner in part.get("properties", {}).items():
+            collect(inner, f"{path}.{name}".lstrip("."))
+
+    collect({"properties": schema["properties"]}, "")
+    listed = "; ".join(f"{kind} ({', '.join(paths)})" for kind, paths in media.items())
+    duration = schema["properties"].get("duration", {})
+    durations = [int(value) for value in duration.get("enum", ()) if value]
+    durations += [duration["maximum"]] if "maximum" in duration else []
+    longest = f"; longest duration {max(durations)} s" if durations else ""
+    return f"Takes {listed or 'no media'}{longest}."
 
 
 def expected_words(rule: Mapping[str, Any]) -> Iterator[str]:
@@ -602,9 +624,10 @@ def test_documentation_page_agrees(model: Model) -> None:
     if retired := about.get("retired"):
         assert lines.pop(0) == retirement_line(retired)
     line = lines[0]
+    assert re.findall("^Takes .*", page, re.MULTILINE) == [takes(model.schema)]
     assert unescape(title) == f"# {model.schema['title']}"
     assert unescape(summary) == model.schema["description"]
-    assert line == (
+    assert line.replace(", by `", ", by ").replace("`.", ".") == (
         f"Slug `{model.slug}`; returns {about['returns']}; usual time {usual(about['latency_seconds'])}{price(about)}."
     )
     rules = re.search(r"^## Rules\n\n(.*?)\n\n", page, re.DOTALL | re.MULTILINE)

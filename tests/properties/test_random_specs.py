@@ -184,6 +184,10 @@ def assert_agreement(spec: Spec, model: type[Params], schema: dict[str, Any]) ->
     unseen = spec["source"].get("unseen")
     assert described == (spec["slug"], spec["title"], spec["returns"], spec["latency_seconds"], unseen)
     assert schema["additionalProperties"] is (unseen is not None)
+    assert (adapter.retired and asdict(adapter.retired)) == (
+        {"use": None, **spec["retired"]} if "retired" in spec else None
+    )
+    assert schema["x-kling"].get("retired") == spec.get("retired")
     assert list(map(rule_of, adapter.rules)) == [plain_rule(rule) for rule in spec.get("rules", [])]
     assert differences(properties_of_model(model), properties_of_spec(spec["input"])) == []
     assert plain(schema["properties"]) == spec["input"]["properties"]

@@ -18,6 +18,7 @@ from tests.support.scripted_server import Reply, Request, ScriptedServer
 Call = Callable[..., dict[str, Any]]
 RED, BLUE = (200, 30, 40), (20, 60, 200)
 REMOTE = "https://example.com/a.png"
+CLIP, SOUND = "https://example.com/a.mp4", "https://example.com/a.mp3"
 
 
 @pytest.fixture(scope="module")
@@ -118,6 +119,31 @@ def near(colour: tuple[float, ...], expected: tuple[int, int, int]) -> bool:
             (640, 360),
             False,
         ),
+        (
+            "kling-1.6-text2video",
+            {"prompt": "x", "duration": 10, "aspect_ratio": "1:1"},
+            10,
+            (480, 480),
+            False,
+        ),
+        # The sound of a recording, or of a video.
+        ("kling-v2-pro-avatar", {"image_url": REMOTE, "audio_url": SOUND}, 5, (640, 360), True),
+        ("kling-2.6-standard-motion-control", {"prompt": "x", "video_url": CLIP}, 5, (640, 360), True),
+        (
+            "kling-2.6-standard-motion-control",
+            {"prompt": "x", "video_url": CLIP, "keep_original_sound": False},
+            5,
+            (640, 360),
+            False,
+        ),
+        ("kling-o1-video-to-video-edit", {"prompt": "x", "video_url": CLIP}, 5, (640, 360), False),
+        (
+            "kling-o1-video-to-video-edit",
+            {"prompt": "x", "video_url": CLIP, "keep_audio": True, "elements": "a knight"},
+            5,
+            (640, 360),
+            True,
+        ),
     ],
 )
 def test_video_has_requested_length_shape_and_sound(
@@ -180,6 +206,23 @@ def test_image_has_requested_shape_and_format(
     image = draw("kling-o1", **params | {"prompt": "x", "image_urls": urls, "output_format": output_format})
     assert image.size == size
     assert image.format == {"png": "PNG", "jpg": "JPEG"}[output_format]
+
+
+@pytest.mark.parametrize(
+    ("params", "size", "kind"),
+    [
+        ({}, (1024, 576), "PNG"),
+        ({"output_format": "jpeg", "aspect_ratio": "3:2"}, (1024, 683), "JPEG"),
+        ({"output_format": "webp", "aspect_ratio": "2:3", "resolution": "2K"}, (1365, 2048), "WEBP"),
+        ({"aspect_ratio": "1:1", "resolution": "1K"}, (1024, 1024), "PNG"),
+    ],
+)
+def test_image_model_follows_ratio_resolution_and_format(
+    draw: Callable[..., Image.Image], params: dict[str, Any], size: tuple[int, int], kind: str
+) -> None:
+    for slug, needed in (("kling-3-text2image", {}), ("kling-3-image2image", {"image_url": REMOTE})):
+        image = draw(slug, prompt="x", **needed, **params)
+        assert (image.size, image.format) == (size, kind)
 
 
 @pytest.mark.parametrize("prompt", ["", " ", "熊猫"])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from typing import Any
 
@@ -14,7 +14,7 @@ from kling_codegen.draft.evidence import NO_EVIDENCE, Evidence
 from kling_codegen.draft.nesting import Node, nest
 from kling_codegen.draft.notes import Note, Notes
 from kling_codegen.draft.page import KINDS, MAKES, Page, read_page
-from kling_codegen.draft.parameters import collect_schemas
+from kling_codegen.draft.parameters import Parameters, collect_schemas, read_input
 from kling_codegen.draft.prose import Schema
 from kling_codegen.draft.table import Table, short_number
 from kling_codegen.draft.write import to_yaml
@@ -53,7 +53,8 @@ def draft_spec(text: str, document: str, read: date, evidence: Evidence = NO_EVI
     inside = table.read_level(tree, "", page.sent)
     properties, blocks = inside["properties"], [node.block for node in tree]
     _check_tagline(page, notes)
-    rules = [rule for node in tree for rule in _read_rules(node, inside, page, notes)]
+    parameters = Parameters("", collect_schemas(properties), read_input(inside))
+    rules = [rule for node in tree for rule in _read_rules(node, inside, parameters, page, notes)]
     rules += [*prose.find_references(page, blocks, properties, notes), *table.rules]
     # Two parameters that exclude each other may both state the rule.
     rules = [rule for index, rule in enumerate(rules) if rule not in rules[:index]]
@@ -77,11 +78,11 @@ def draft_spec(text: str, document: str, read: date, evidence: Evidence = NO_EVI
     return Draft(to_yaml(spec), sorted(set(notes.all)), spec, page, notes)
 
 
-def _read_rules(node: Node, inside: Schema, page: Page, notes: Notes) -> list[Schema]:
+def _read_rules(node: Node, inside: Schema, parameters: Parameters, page: Page, notes: Notes) -> list[Schema]:
     """Return the rules that the description of a parameter states."""
     sentences: list[str] = []
-    schemas = collect_schemas(inside["properties"])
-    stated = list(prose.find_stated_rules(node, node.block.name, schemas, notes, sentences))
+    described = replace(parameters, described=node.block.name)
+    stated = list(prose.find_stated_rules(node, described, notes, sentences))
     return [*stated, *prose.find_conditions(node.block, sentences, inside, page, notes)]
 
 

@@ -6,7 +6,7 @@ A sentence is read as a whole or not at all: a part that is not understood could
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from kling_codegen.draft.parameters import Parameters, Schema
@@ -15,6 +15,11 @@ from kling_codegen.keywords import bare_kind
 STARTS = re.compile(r"(?:if|when|whenever)\b", re.IGNORECASE)
 # The sentence states a condition or a sum: a limit in it is not one of the described parameter.
 CONDITIONAL = re.compile(r"\b(?:if|when|whenever|unless|(?:values|sum) of)\b", re.IGNORECASE)
+
+# What a condition can state, other than a limit.
+OBLIGATION = re.compile(
+    r"\d|\b(?:must|has to|cannot|can't|required|supported|allowed|available)\b", re.IGNORECASE
+)
 
 # A sentence without any of these states no rule of this module.
 STATES = re.compile(r"\b(?:if|when|whenever|must)\b", re.IGNORECASE)
@@ -34,22 +39,16 @@ _CONSEQUENCES: Mapping[str, str] = {
 }
 # A longer number is not a bound of a parameter.
 _LONGEST_NUMBER = 15
-_KINDS: Mapping[str, tuple[str, ...]] = {
-    "minimum": ("integer", "number"),
-    "maximum": ("integer", "number"),
-    "min_length": ("string",),
-    "max_length": ("string",),
-    "min_items": ("array",),
-    "max_items": ("array",),
-    "allowed": ("string", "integer", "number", "boolean"),
-}
 
 
 def read_conditional(sentence: str, parameters: Parameters) -> Schema | None:
     """Return the rule that a sentence states; None if it states none, or one that is not clear."""
     text = sentence.strip().rstrip(".!;")
-    if total := _read_sum(text, parameters):
-        return total
+    rule = _read_sum(text, parameters) or _read_when(text, parameters)
+    return rule if rule and parameters.accept(rule) else None
+
+
+def _read_when(text: str, parameters: Parameters) -> Schema | None:
     condition, consequence = _split(text)
     if not condition:
         return None
@@ -63,7 +62,7 @@ def read_conditional(sentence: str, parameters: Parameters) -> Schema | None:
         if not _read_consequence(phrase, parameters, then):
             return None
     filled = {key: part for key, part in (("equals", equals), ("present", present)) if part}
-    return {"when": {**filled, "then": then}} if _is_clear([*equals, *present], then, parameters) else None
+    return {"when": {**filled, "then": then}}
 
 
 def _split(text: str) -> tuple[str, str]:
@@ -87,7 +86,7 @@ def _read_condition(phrase: str, parameters: Parameters, equals: Schema, present
         path = parameters.resolve(match["name"])
         present += [path] if path else []
         return path is not None
-    match = re.fullmatch(rf"{subject} (?:is|equals|=|is set to) (?P<choices>.+)", phrase, re.IGNORECASE)
+    match = re.fullmatch(rf"{subject} (?:is set to|is|equals|=) (?P<choices>.+)", phrase, re.IGNORECASE)
     path = parameters.resolve(match["name"]) if match else None
     if match is None or path is None or path in equals:
         return False
@@ -160,37 +159,17 @@ def _read_sum(text: str, parameters: Parameters) -> Schema | None:
         re.IGNORECASE,
     )
     path = parameters.resolve(match["name"]) if match else None
-    if match is None or path is None or path.count(".") != 1:
+    if match is None or path is None:
         return None
-    items = parameters.schemas[path.partition(".")[0]].get("items", {})
     rule: Schema = {"of": path}
     for phrase in re.split(r",? and |, ", match["limits"]):
         bound = re.fullmatch(r"at (least|most) (-?[\d.]+)", phrase, re.IGNORECASE)
         key = "equals" if bound is None else "minimum" if bound[1].lower() == "least" else "maximum"
-        name = phrase.strip("'\"`")
         # A sum is a parameter of the model, not of an item.
-        limit = (
-            _read_number(bound[2])
-            if bound
-            else name
-            if name in parameters.schemas and "." not in name
-            else None
-        )
+        name = phrase.strip("'\"`")
+        total = name if name in parameters.schemas else None
+        limit = _read_number(bound[2]) if bound else total
         if limit is None or key in rule:
             return None
         rule[key] = limit
-    kinds = {parameters.find_kind(name) for name in (path, rule.get("equals")) if name}
-    return {"sum": rule} if kinds <= {"integer", "number"} and "properties" in items else None
-
-
-def _is_clear(condition: Iterable[str], then: Schema, parameters: Parameters) -> bool:
-    """Return whether the language can state a rule."""
-    affected = [path for paths in then.values() for path in paths]
-    for key, paths in then.items():
-        for path in paths:
-            kind, has_format = parameters.find_kind(path), "format" in parameters.schemas[path]
-            if key in _KINDS and (kind not in _KINDS[key] or has_format):
-                return False
-    is_contradicted = any(affected.count(path) > 1 for path in then.get("forbidden", ()))
-    lists = {parameters.list_path(path) for path in (*condition, *affected)} - {""}
-    return not is_contradicted and len(lists) < 2
+    return {"sum": rule}

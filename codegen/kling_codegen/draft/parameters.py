@@ -7,7 +7,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from kling_codegen.keywords import bare_kind
+from pydantic import ValidationError
+
+from kling_codegen.rules.rule import Rule
+from kling_codegen.schema import Input
 
 Schema = dict[str, Any]
 
@@ -21,11 +24,13 @@ class Parameters:
     Attributes:
         described: The path of the described parameter.
         schemas: The schemas by path.
+        input: The parameters in the language; None if the draft does not load.
 
     """
 
     described: str
     schemas: Mapping[str, Schema]
+    input: Input | None
 
     def find(self, name: str) -> str | None:
         """Return the path of a name: of a neighbour in the same object first, then of a parameter of the model."""
@@ -40,20 +45,28 @@ class Parameters:
         words = "|".join(map(re.escape, sorted(names, key=len, reverse=True)))
         return rf"(?:the )?{_QUOTE}(?-i:{words})(?![\w.]\w){_QUOTE}(?: parameter)?|this parameter|it"
 
-    def list_path(self, path: str) -> str:
-        """Return the path of the innermost list around a parameter; empty if there is none."""
-        steps = path.split(".")
-        starts = [".".join(steps[:end]) for end in range(len(steps) - 1, 0, -1)]
-        return next((start for start in starts if "items" in self.schemas[start]), "")
-
-    def find_kind(self, path: str) -> str:
-        """Return the type of a parameter without null."""
-        return bare_kind(self.schemas[path]["type"])
+    def accept(self, rule: Schema) -> bool:
+        """Return whether the language can state a rule about these parameters."""
+        try:
+            stated = Rule.model_validate(rule)
+        except ValidationError:
+            return False
+        return self.input is None or not any(
+            stated.reference_errors(self.input.properties, self.input.required)
+        )
 
     def resolve(self, phrase: str) -> str | None:
         """Return the path that a match of `pattern` names."""
         words = re.sub(r"^the | parameter$", "", phrase, flags=re.IGNORECASE).strip("'\"`")
         return self.described if words.lower() in ("it", "this") else self.find(words)
+
+
+def read_input(inside: Schema) -> Input | None:
+    """Return the drafted parameters in the language; None if the draft does not load."""
+    try:
+        return Input.model_validate(inside)
+    except ValidationError:
+        return None
 
 
 def collect_schemas(properties: Mapping[str, Schema], before: str = "") -> dict[str, Schema]:

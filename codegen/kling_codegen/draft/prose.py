@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from itertools import islice
 from typing import Any
 
 from kling_codegen.draft import groups
 from kling_codegen.draft.blocks import Block
-from kling_codegen.draft.conditional import CONDITIONAL, STATES, read_conditional
+from kling_codegen.draft.conditional import CONDITIONAL, OBLIGATION, STATES, read_conditional
 from kling_codegen.draft.nesting import Node
 from kling_codegen.draft.notes import Notes
 from kling_codegen.draft.page import Page
@@ -127,19 +128,18 @@ def _form(match: re.Match[str]) -> str:
 
 
 def find_stated_rules(
-    node: Node, path: str, schemas: Mapping[str, Schema], notes: Notes, sentences: list[str]
+    node: Node, parameters: Parameters, notes: Notes, sentences: list[str]
 ) -> Iterator[Schema]:
     """Yield the conditions and sums that the sentences about a parameter state, and those about the ones in it.
 
     Args:
         node: The parameter.
-        path: Its path.
-        schemas: The schemas of all parameters by path.
+        parameters: The parameters that its description can name.
         notes: Collects the readings, and doubts about sentences within objects.
         sentences: Collects the sentences of the outermost parameter that are not read.
 
     """
-    block, parameters = node.block, Parameters(path, schemas)
+    block, path = node.block, parameters.described
     for number, sentence in enumerate(split_sentences(block.text)):
         is_short = number < MAX_SENTENCES and len(sentence) <= MAX_CHARACTERS
         rule = read_conditional(sentence, parameters) if is_short and STATES.search(sentence) else None
@@ -148,10 +148,11 @@ def find_stated_rules(
             yield rule
         elif "." not in path:
             sentences.append(sentence)
-        elif CONDITIONAL.search(sentence) and FIGURE.search(sentence):
+        elif CONDITIONAL.search(sentence) and OBLIGATION.search(sentence):
             notes.unread_sentence(block.text_line, path, f"a condition that is not in the draft: {sentence}")
     for part in node.parts:
-        yield from find_stated_rules(part, f"{path}.{part.block.name}", schemas, notes, sentences)
+        inner = replace(parameters, described=f"{path}.{part.block.name}")
+        yield from find_stated_rules(part, inner, notes, sentences)
 
 
 def find_conditions(
@@ -183,7 +184,7 @@ def find_conditions(
 def _is_unclear(sentence: str) -> bool:
     """Return whether a sentence states a condition or a limit under one, but not clearly which."""
     is_conditional = CONDITIONAL.search(sentence) and not re.search(r"\bonly\b", sentence, re.IGNORECASE)
-    if is_conditional and (CONDITION.search(sentence) or FIGURE.search(sentence)):
+    if is_conditional and (CONDITION.search(sentence) or OBLIGATION.search(sentence)):
         return True
     return bool(CONDITION.search(sentence) and UNCLEAR.search(sentence))
 

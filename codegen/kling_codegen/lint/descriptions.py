@@ -11,8 +11,10 @@ from pydantic import MISSING
 from kling_codegen.language import Spec
 from kling_codegen.lint.parameters import Finding, Parameter
 from kling_codegen.messages import Message, format_number
+from kling_codegen.rules.consequences import BOUNDS
 from kling_codegen.rules.kinds.max_bytes import MaxBytes
 from kling_codegen.rules.kinds.references import References
+from kling_codegen.rules.kinds.when import When
 from kling_codegen.rules.rule import iter_conditions
 
 
@@ -103,7 +105,25 @@ def _missing_limit(spec: Spec, parameter: Parameter, end: str, value: float, uni
     if numbers:
         limit = max(numbers) if end == "most" else min(numbers)
         return "" if limit == value else "enum"
-    return _missing_keyword(keywords, _KEYWORDS[end].get(schema.kind, ""), value, unit)
+    keyword = _KEYWORDS[end].get(schema.kind, "")
+    if value in _conditional_limits(spec, parameter.path, keyword):
+        return ""
+    return _missing_keyword(keywords, keyword, value, unit)
+
+
+def _conditional_limits(spec: Spec, path: str, keyword: str) -> list[float]:
+    """Return the limits of a parameter under conditions."""
+    consequences = [
+        consequence
+        for _, condition in iter_conditions(spec.rules)
+        if isinstance(condition, When)
+        for consequence in condition.then.iter_consequences()
+    ]
+    return [
+        limit
+        for _, name, key, limit in consequences
+        if name == path and key in BOUNDS and BOUNDS[key].keyword == keyword
+    ]
 
 
 def _missing_keyword(keywords: dict[str, Any], keyword: str, value: float, unit: str) -> str:
@@ -114,7 +134,8 @@ def _missing_keyword(keywords: dict[str, Any], keyword: str, value: float, unit:
 
 
 _NEEDS = re.compile(
-    r"\b(?:needs|requires|depends on|(?:only|used|together|combined) with|not with|instead of|ignored)\b",
+    r"\b(?:needs|requires|depends on|(?:only|used|together|combined) with|not with|instead of|ignored|"
+    r"(?:required|only|allowed|supported|available) (?:if|when))\b",
     re.IGNORECASE,
 )
 

@@ -3,6 +3,7 @@
 import argparse
 import os
 import time
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,7 +36,14 @@ def run(out: Path) -> list[Row]:
         Kling(base_url=sandbox.base_url, api_key=sandbox.api_key, journal=None) as kling,
         ThreadPoolExecutor() as threads,
     ):
-        return list(threads.map(lambda entry: _run_example(kling, entry, out), kling.catalog.values()))
+        return list(
+            threads.map(lambda entry: _run_example(kling, entry, out), _list_active(kling.catalog.values()))
+        )
+
+
+def _list_active(entries: Iterable[CatalogEntry]) -> list[CatalogEntry]:
+    """Return the models that take jobs."""
+    return [entry for entry in entries if entry.retired is None]
 
 
 def _run_example(kling: Kling, entry: CatalogEntry, out: Path) -> Row:

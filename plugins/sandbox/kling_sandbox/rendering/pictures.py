@@ -10,10 +10,12 @@ Size = tuple[int, int]
 
 
 def encode_picture(picture: Image.Image, suffix: str) -> bytes:
-    """Return the picture as a JPEG file for `.jpg`, otherwise as PNG."""
+    """Return the picture as a JPEG file for `.jpg`, as WebP for `.webp`, otherwise as PNG."""
     buffer = BytesIO()
     if suffix == ".jpg":
         picture.save(buffer, "JPEG", quality=90)
+    elif suffix == ".webp":
+        picture.save(buffer, "WEBP", quality=90)
     else:
         picture.save(buffer, "PNG", compress_level=3)
     return buffer.getvalue()

@@ -11,6 +11,10 @@ IMAGE_PRICE: Final = 0.04
 """Fictional credits."""
 
 _DEFAULT_SECONDS: Final = 5.0
+_SOUND: Final = ("generate_audio", "keep_audio", "keep_original_sound")
+_SIDES: Final = {"1K": 1024, "2K": 2048}
+"""Pixels of the longer side of an image by its size class."""
+_SUFFIXES: Final = {"jpg": ".jpg", "jpeg": ".jpg", "webp": ".webp"}
 _END_WORDS: Final = frozenset({"end", "tail", "last", "final"})
 
 
@@ -25,6 +29,8 @@ class Plan:
     """Width and height; None if the first picture decides."""
     audio: bool
     suffix: str
+    side: int
+    """Pixels of the longer side of an image."""
     pictures: tuple[str, ...]
     """URLs of the first frame of a video, or of the references of an image."""
 
@@ -37,7 +43,7 @@ class Plan:
 def make_plan(schema: Mapping[str, Any], params: Mapping[str, Any]) -> Plan:
     """Return the plan for valid parameters that include the documented defaults."""
     returns = schema["x-kling"]["returns"]
-    urls = list(_iter_urls(schema, params))
+    urls = [(name, url) for name, url, media in _iter_urls(schema, params) if media != "audio"]
     if returns == "video":
         # The first picture parameter is the first frame, unless its name means the last frame.
         urls = [
@@ -48,18 +54,25 @@ def make_plan(schema: Mapping[str, Any], params: Mapping[str, Any]) -> Plan:
         prompt=str(params.get("prompt") or schema["title"]),
         seconds=_read_seconds(params.get("duration")),
         aspect=_read_aspect(params.get("aspect_ratio")),
-        audio=params.get("generate_audio") is True,
-        suffix=".mp4" if returns == "video" else _image_suffix(params.get("output_format")),
+        audio=_has_sound(schema, params),
+        suffix=".mp4" if returns == "video" else _SUFFIXES.get(params.get("output_format", ""), ".png"),
+        side=_SIDES.get(params.get("resolution", ""), _SIDES["1K"]),
         pictures=tuple(url for _, url in urls),
     )
 
 
-def _iter_urls(schema: Mapping[str, Any], value: Any, name: str = "") -> Iterator[tuple[str, str]]:
-    """Yield the URLs in `value` with the names of their parameters, in the order of the schema."""
+def _has_sound(schema: Mapping[str, Any], params: Mapping[str, Any]) -> bool:
+    """Return whether the video has sound: made for it, kept from a video, or that of an avatar."""
+    speaks = any(media == "audio" for _, _, media in _iter_urls(schema, params))
+    return speaks or any(params.get(name) is True for name in _SOUND)
+
+
+def _iter_urls(schema: Mapping[str, Any], value: Any, name: str = "") -> Iterator[tuple[str, str, str]]:
+    """Yield the URLs in `value` with the names and the media of their parameters, in the order of the schema."""
     if value is None:
         return
     if schema.get("format") == "uri":
-        yield name, value
+        yield name, value, schema.get("x-kling", {}).get("media", "image")
     for key, part in schema.get("properties", {}).items():
         yield from _iter_urls(part, value.get(key), key)
     if "items" in schema and isinstance(value, list):
@@ -82,7 +95,3 @@ def _read_aspect(text: Any) -> tuple[int, int] | None:
         return None
     divisor = math.gcd(width, height)
     return width // divisor, height // divisor
-
-
-def _image_suffix(output_format: Any) -> str:
-    return ".jpg" if output_format in ("jpg", "jpeg") else ".png"

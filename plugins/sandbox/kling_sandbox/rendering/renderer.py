@@ -23,7 +23,12 @@ from kling_sandbox.rendering.video import write_video
 Fetch = Callable[[str], bytes | None]
 """Returns the file at a URL, or None if it is not available."""
 
-CONTENT_TYPES: Final = {".mp4": "video/mp4", ".png": "image/png", ".jpg": "image/jpeg"}
+CONTENT_TYPES: Final = {
+    ".mp4": "video/mp4",
+    ".png": "image/png",
+    ".jpg": "image/jpeg",
+    ".webp": "image/webp",
+}
 
 _IMAGE_SIDE: Final = 1024
 _FORMATS: Final = ("PNG", "JPEG", "WEBP", "GIF", "BMP")
@@ -117,7 +122,7 @@ def _write(plan: Plan, pictures: list[Image.Image], path: Path) -> None:
     if plan.returns == "video":
         write_video(plan, aspect, pictures[:1], path)
     else:
-        picture = draw_collage(pictures, plan.prompt, _image_size(aspect))
+        picture = draw_collage(pictures, plan.prompt, _image_size(aspect, plan.side))
         path.write_bytes(encode_picture(picture, plan.suffix))
 
 
@@ -131,6 +136,6 @@ def _choose_aspect(plan: Plan, pictures: list[Image.Image]) -> tuple[int, int]:
     return min(((16, 9), (9, 16), (1, 1)), key=lambda aspect: abs(math.log(aspect[0] / aspect[1]) - shape))
 
 
-def _image_size(aspect: tuple[int, int]) -> Size:
-    scale = _IMAGE_SIDE / max(aspect)
+def _image_size(aspect: tuple[int, int], side: int = _IMAGE_SIDE) -> Size:
+    scale = side / max(aspect)
     return round(aspect[0] * scale), round(aspect[1] * scale)

@@ -22,14 +22,14 @@ LISTED = {
         "models"
     ]
 }
-CORE_SLUGS = [slug for slug, entry in load_catalog().items() if entry.module.startswith("kling_adapters.")]
+PACKAGED = [slug for slug, entry in load_catalog().items() if entry.module.startswith("kling_adapters.")]
 
 
 def rows(*arguments: str) -> list[dict[str, Any]]:
     done = kling("models", "--json", *arguments)
     assert done.returncode == 0, done.stderr
-    printed: list[dict[str, Any]] = json.loads(done.stdout)
-    return printed
+    listed: list[dict[str, Any]] = json.loads(done.stdout)
+    return listed
 
 
 def slugs(*arguments: str) -> list[str]:
@@ -38,9 +38,9 @@ def slugs(*arguments: str) -> list[str]:
 
 def test_all_models_of_the_list_are_named() -> None:
     everything = {row["slug"]: row for row in rows("--all")}
-    assert everything.keys() == LISTED.keys() | set(CORE_SLUGS)
+    assert everything.keys() == LISTED.keys() | set(PACKAGED)
     assert {slug for slug, row in everything.items() if row["spec"] == "no spec"} == LISTED.keys() - set(
-        CORE_SLUGS
+        PACKAGED
     )
     assert len(LISTED) == 38
     for slug, listed in LISTED.items():
@@ -64,7 +64,7 @@ def test_all_models_of_the_list_are_named() -> None:
         "no",
         "spec",
     ]
-    assert slugs() == sorted(CORE_SLUGS)
+    assert slugs() == sorted(PACKAGED)
 
 
 def test_facts_of_a_model() -> None:
@@ -82,6 +82,7 @@ def test_facts_of_a_model() -> None:
         "longest_duration": 10.0,
         "spec": "whole",
         "retired": None,
+        "package": "kling_adapters",
     }
     assert facts["kling-v2-pro-avatar"]["spec"] == "partial"
     assert facts["kling-3-pro-image2video"]["takes"]["image"] == [
