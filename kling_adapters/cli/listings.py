@@ -48,6 +48,7 @@ def show(slug: str, as_json: bool) -> None:
 
 
 def _print_head(entry: CatalogEntry, schema: Mapping[str, Any], listed: ListedModel | None) -> None:
+    """Print the facts of a model as a whole."""
     about = schema["x-kling"]
     print_line(f"{entry.slug} — {schema['description']}")
     if entry.retired:

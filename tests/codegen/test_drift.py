@@ -12,6 +12,8 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
+from hypothesis import given
+from hypothesis import strategies as st
 from kling_codegen.cli import main
 from kling_codegen.drift import fetch
 from kling_codegen.drift.fetch import read_source
@@ -23,13 +25,13 @@ from kling_sandbox import Sandbox
 from markdown_it import MarkdownIt
 
 from kling_adapters import load_catalog
-from tests.codegen.test_draft_compare import EDITS, MODELS, SEED, SPECS, edit, write_page
+from tests.codegen.test_draft_compare import EDITS, MODELS, SEED, SPECS, WHOLE, edit, read_yaml, write_page
 
 KEY = "SG_0123456789abcdef"
+CATALOGUE = read_yaml(SPECS / "catalogue.yaml")["models"]
 ANSWER = {
     "Inference Segmind Model Information List With Details": [
-        {"slug": slug, "title": spec.title, "type": "textToVideo", "parameters": {}}
-        for slug, spec in MODELS.items()
+        {**entry, "type": "textToVideo", "parameters": {}} for entry in CATALOGUE
     ]
     + [{"slug": "flux-9", "title": "Flux 9"}]
 }
@@ -71,12 +73,12 @@ def drift(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Drift:
 
 
 def test_nothing_has_changed(drift: Drift) -> None:
-    for slug in MODELS:
+    for slug in WHOLE:
         drift.write_page(f"{slug}.txt", write_page(slug, run_together=True))
     result = drift.run("--pages", str(drift.pages))
     assert result.exit_code == 0, result.output
     assert result.stdout.splitlines()[-1] == "Nothing has changed."
-    assert f"of {len(MODELS)} models of {len(MODELS)}." in result.stdout
+    assert f"of {len(WHOLE)} models of {len(MODELS)}." in result.stdout
     assert result.stderr == ""
 
 
@@ -110,10 +112,22 @@ def test_new_and_retired_models_are_reported(drift: Drift) -> None:
     listed += [{"slug": "kling-o1", "is_depreciated": True}, {"slug": "kling-9", "title": "Kling 9"}]
     drift.write_list({"count": len(listed), name: listed})
     assert drift.lines() == [
-        'breaking: kling-2: model "Kling 2" -> none (the list does not offer it: calls of it may be refused; its spec can say retired)',
-        'breaking: kling-o1: model "Kling O1" -> none (the list does not offer it: calls of it may be refused; its spec can say retired)',
-        'additive: kling-9: model none -> "Kling 9" (it has no spec yet: draft one from its page)',
+        'breaking: kling-2: model "Kling 2" -> none (the list does not offer it: calls of it may be refused; a spec can say retired)',
+        'breaking: kling-o1: model "Kling O1" -> none (the list does not offer it: calls of it may be refused; a spec can say retired)',
+        'additive: kling-9: model none -> "Kling 9" (it is new: add it to catalogue.yaml, or draft a spec from its page)',
     ]
+
+
+def test_model_without_a_spec_is_known_by_the_catalogue(drift: Drift) -> None:
+    [(name, entries)] = ANSWER.items()
+    listed = [entry for entry in entries if entry["slug"] != "kling-hug"]
+    moved = {"slug": "kling-2.1", "title": "Kling 2.1", "average_cost": "$1.9", "average_latency": 140}
+    drift.write_list({name: [moved if entry["slug"] == "kling-2.1" else entry for entry in listed]})
+    assert drift.lines() == [
+        'breaking: kling-hug: model "Kling Hug" -> none (the list does not offer it: calls of it may be refused; a spec can say retired)',
+        "documentation: kling-2.1: average_cost 0.9007 -> 1.9 (calls and results stay the same)",
+        'documentation: kling-2.1: title "Kling 2.1 AI Video Generator" -> "Kling 2.1" (calls and results stay the same)',
+    ]  # fmt: skip
 
 
 def test_retired_model_may_be_missing_but_not_offered(drift: Drift) -> None:
@@ -206,6 +220,27 @@ def test_answer_without_a_list_of_these_models_is_refused(drift: Drift, answer: 
     assert result.stderr == f"not compared: the list of models at {drift.list}: {reason}\n"
 
 
+ANY_JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=9) | st.just("kling-2"),
+    lambda inner: (
+        st.lists(inner, max_size=4)
+        | st.dictionaries(
+            st.sampled_from(["slug", "name", "title", "average_cost", "retired", "a"]), inner, max_size=4
+        )
+    ),
+)  # fmt: skip
+
+
+@given(ANY_JSON)
+def test_any_answer_is_a_list_or_refused(answer: object) -> None:
+    try:
+        listed = parse_list(json.dumps(answer).encode())
+    except UnreadableList:
+        return
+    assert listed.models
+    assert all(slug == model.slug and len(model.title) <= 100 for slug, model in listed.models.items())
+
+
 def test_list_has_any_of_the_assumed_shapes() -> None:
     entries = [{"name": "kling-2", "title": " Kling\n2 ", "avg_cost": "$2.29", "average_latency": 305}, 7]
     for document in (entries, {"status": "ok", "models": entries, "tags": ["a"]}):
@@ -251,6 +286,18 @@ def test_too_many_pages_are_not_compared(drift: Drift) -> None:
     result = drift.run("--pages", str(drift.pages))
     assert result.exit_code == 2
     assert f"{drift.pages} has 1001 pages; the first 1000 are compared" in result.stderr
+
+
+def test_package_without_a_gateway_has_no_list_of_its_own(drift: Drift) -> None:
+    specs = drift.folder / "specs"
+    specs.mkdir()
+    shutil.copy(SPECS / "kling-2.yaml", specs)
+    nothing = CliRunner().invoke(main, ["drift", "--specs", str(specs)])
+    assert nothing.exit_code == 2
+    assert "there is nothing to compare: pass --list, --pages or both" in nothing.stderr
+    drift.write_page("a.txt", write_page("kling-2"))
+    pages = CliRunner().invoke(main, ["drift", "--specs", str(specs), "--pages", str(drift.pages)])
+    assert (pages.exit_code, pages.stderr) == (0, "")
 
 
 def test_specs_that_are_invalid_are_refused(drift: Drift) -> None:
@@ -322,7 +369,7 @@ def test_list_is_read_from_a_url_without_a_key(
     monkeypatch.setenv("SEGMIND_API_KEY", KEY)
     result = drift.run(source=f"{server.url}?secret=1")
     assert result.exit_code == 0, result.output
-    assert f"- List of models: {server.url}, with {len(MODELS) + 1} models." in result.stdout
+    assert f"- List of models: {server.url}, with {len(CATALOGUE) + 1} models." in result.stdout
     assert server.keys == [None]
 
 
@@ -438,13 +485,16 @@ def test_unusable_proxy_is_reported(
 
 
 def test_sandbox_has_a_list_of_the_shape(drift: Drift) -> None:
+    # The sandbox lists what it runs: models with a spec.
+    specs = drift.folder / "specs"
+    shutil.copytree(SPECS, specs, ignore=shutil.ignore_patterns("catalogue.yaml"))
     with Sandbox() as sandbox:
         url = f"{sandbox.base_url}/inference-model-information/list"
-        assert drift.run(source=url).exit_code == 0
+        assert drift.run(source=url, specs=specs).exit_code == 0
         [request] = sandbox.requests
         assert "x-api-key" not in request.headers
         schemas = {slug: entry.json_schema() for slug, entry in load_catalog().items() if slug != "kling-2"}
     with Sandbox(schemas=schemas) as sandbox:
-        result = drift.run(source=f"{sandbox.base_url}/inference-model-information/list")
+        result = drift.run(source=f"{sandbox.base_url}/inference-model-information/list", specs=specs)
         assert result.exit_code == 1
         assert '| kling-2 |  | `model "Kling 2" -> none` |' in result.stdout

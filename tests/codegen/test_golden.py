@@ -12,8 +12,10 @@ import pytest
 from click.testing import CliRunner
 from kling_codegen.cli import main
 from kling_codegen.closed import Closed
-from kling_codegen.keywords import KINDS
+from kling_codegen.keywords import KINDS as TYPES
 from kling_codegen.rules.condition import Condition
+from kling_codegen.rules.consequences import Then
+from kling_codegen.rules.rule import KINDS
 from ruamel.yaml import YAML
 
 GOLDEN = Path(__file__).parents[1] / "golden"
@@ -69,4 +71,11 @@ def test_golden_specs_use_every_keyword() -> None:
     kinds = {kind if isinstance(kind, str) else kind[0] for kind in re.findall(r"type: \[?(\w+)", "".join(
         path.read_text("utf-8") for path in GOLDEN.glob("core/specs/*.yaml")
     ))}  # fmt: skip
-    assert kinds == set(KINDS)
+    assert kinds == set(TYPES)
+
+
+def test_golden_spec_uses_every_kind_of_rule() -> None:
+    spec = YAML(typ="safe", pure=True).load((GOLDEN / "core/specs/every-rule.yaml").read_text("utf-8"))
+    assert {key for rule in spec["rules"] for key in rule} == set(KINDS)
+    conditions = [rule["when"] for rule in spec["rules"] if "when" in rule]
+    assert {key for condition in conditions for key in condition["then"]} == set(Then.model_fields)

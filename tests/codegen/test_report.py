@@ -10,7 +10,7 @@ import pytest
 if TYPE_CHECKING:
     from tests.codegen.conftest import Project
 
-MESSAGE = "unknown key minLenght, at input.properties.p.minLenght; allowed: format, enum, default, minLength, maxLength, or, description, renamed_from, deprecated; did you mean minLength?"
+MESSAGE = "unknown key minLenght, at input.properties.p.minLenght; allowed: format, media, enum, default, minLength, maxLength, or, description, renamed_from, deprecated; did you mean minLength?"
 
 
 @pytest.fixture
@@ -41,7 +41,7 @@ def test_spec_that_is_wrong(wrong: Project, command: str) -> None:
                 "column": 23,
                 "text": "unknown key minLenght",
                 "where": "input.properties.p.minLenght",
-                "allowed": "format, enum, default, minLength, maxLength, or, description, renamed_from, deprecated",
+                "allowed": "format, media, enum, default, minLength, maxLength, or, description, renamed_from, deprecated",
                 "suggestion": "minLength",
                 "level": "error",
                 "rule": "",

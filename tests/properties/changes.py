@@ -72,6 +72,8 @@ def _places(holder: Schema, path: str) -> Iterator[tuple[str, str, Schema, Schem
         while "items" in inner:
             at, inner = f"{at}[]", inner["items"]
             yield at, "", inner, {}, free
+            # A default of the items, which is ignored, has to fit their own items, too.
+            free = free and not inner.get("default")
         if "properties" in inner:
             yield from _places(inner, at)
 

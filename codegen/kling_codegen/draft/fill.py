@@ -19,6 +19,8 @@ from kling_codegen.schema import Input
 
 # Sentences state these in so many ways that one without a rule in the draft proves nothing.
 _HARD_RULES: Final = frozenset({"when", "sum"})
+# The parts of a price that a page states.
+_PRICE: Final = frozenset({"currency", "from", "to", "unit", "approximate"})
 _LIMITS: Final = ("minLength", "maxLength", "minItems", "maxItems")
 
 
@@ -35,11 +37,17 @@ def fill_draft(draft: Draft, content: Mapping[str, Any], spec: Spec) -> Spec:
 
     """
     old = spec.model_dump(by_alias=True, exclude_unset=True)
+    price = old.get("pricing", {})
     doubted = {note.about for note in draft.notes if note.sort == "doubt"}
     for fact in ("title", "returns", "latency_seconds", "pricing"):
         is_shown = content.get(fact) is not None and (fact == "pricing" or fact not in doubted)
         if is_shown:
             old[fact] = content[fact]
+            if fact == "pricing":
+                old[fact] = content[fact] | {key: part for key, part in price.items() if key not in _PRICE}
+    # The oldest layout has no response type, and is not a page of today.
+    if not draft.gaps.cut_line and "returns" not in doubted:
+        old["source"].pop("unseen", None)
     inside = _fill_object(old["input"], content["input"], "", draft.gaps)
     rules = content.get("rules", [])
     old |= {"input": inside, "rules": [*rules, *_kept_rules(spec, inside, rules, draft.gaps)]}

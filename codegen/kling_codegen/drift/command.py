@@ -7,16 +7,17 @@ from pathlib import Path
 
 import click
 
+from kling_codegen.catalogue import Catalogue
 from kling_codegen.diff.change import LEVELS, Change
 from kling_codegen.diff.report import format_text
-from kling_codegen.drift.catalogue import collect_models, compare_list
 from kling_codegen.drift.fetch import find_address, format_source, read_source
 from kling_codegen.drift.model_list import UnreadableList, parse_list
+from kling_codegen.drift.models import collect_models, compare_list
 from kling_codegen.drift.pages import PageResults, compare_pages
 from kling_codegen.drift.report import TITLE, Drift, format_report
-from kling_codegen.load.folder import Specs, SpecsInvalid, load_specs
+from kling_codegen.load.folder import CATALOGUE, Specs, SpecsInvalid, load_specs, read_file
 from kling_codegen.messages import escape_unprintable
-from kling_codegen.report import print_problems, print_text, specs_option
+from kling_codegen.report import Problem, print_problems, print_text, specs_option
 
 
 @click.command("drift")
@@ -43,11 +44,14 @@ def command(specs: Path, source: str | None, pages: Path | None, output: Path | 
     if output is not None and not _is_replaceable(output):
         raise click.UsageError(escape_unprintable(f"{output} is not a report of drift; it is not replaced"))
     try:
-        loaded = load_specs(specs)
+        loaded, catalogue = load_specs(specs), _load_catalogue(specs / CATALOGUE)
     except SpecsInvalid as error:
         print_problems(error.problems, "text")
         sys.exit(2)
-    drift = _compare(loaded, source or find_address(loaded.gateway), pages)
+    source = source or find_address(loaded.gateway)
+    if not source and pages is None:
+        raise click.UsageError("there is nothing to compare: pass --list, --pages or both")
+    drift = _compare(loaded, catalogue, source, pages)
     report = format_report(drift)
     if output is None:
         print_text(report.removesuffix("\n"))
@@ -59,7 +63,15 @@ def command(specs: Path, source: str | None, pages: Path | None, output: Path | 
     sys.exit(2 if drift.problems else 1 if drift.changes else 0)
 
 
-def _compare(specs: Specs, source: str, pages: Path | None) -> Drift:
+def _load_catalogue(path: Path) -> Catalogue | None:
+    problems: list[Problem] = []
+    catalogue = read_file(path, Catalogue, problems).value if path.exists() else None
+    if problems:
+        raise SpecsInvalid(problems)
+    return catalogue
+
+
+def _compare(specs: Specs, catalogue: Catalogue | None, source: str, pages: Path | None) -> Drift:
     models = {spec.slug: spec for spec in specs.models}
     sources: list[str] = []
     changes: list[Change] = []
@@ -67,7 +79,7 @@ def _compare(specs: Specs, source: str, pages: Path | None) -> Drift:
     if source:
         try:
             listed = parse_list(read_source(source, specs.gateway))
-            changes += compare_list(collect_models(specs.models), listed)
+            changes += compare_list(collect_models(specs.models, catalogue), listed)
             sources.append(f"List of models: {format_source(source)}, with {len(listed.models)} models.")
         except UnreadableList as error:
             problems.append(f"the list of models at {format_source(source)}: {error}")

@@ -33,7 +33,7 @@ class UnreadableList(Exception):
 
 
 @dataclass(frozen=True)
-class ListedModel:
+class OfferedModel:
     """A model on the list; an empty text, or None, where the list has no such fact.
 
     Attributes:
@@ -55,7 +55,7 @@ class ListedModel:
 class ModelList:
     """The models of a list by slug, and the number of entries that name no model."""
 
-    models: Mapping[str, ListedModel]
+    models: Mapping[str, OfferedModel]
     unnamed: int
 
 
@@ -78,7 +78,7 @@ def parse_list(data: bytes) -> ModelList:
     entries = _find_entries(document)
     if len(entries) > MAX_MODELS:
         raise UnreadableList(f"it has {len(entries)} entries; at most {MAX_MODELS} are read")
-    models: dict[str, ListedModel] = {}
+    models: dict[str, OfferedModel] = {}
     unnamed = 0
     for entry in entries:
         slug = _find_slug(entry)
@@ -112,8 +112,8 @@ def _find_slug(entry: Any) -> str:
     return str(slug) if is_slug else ""
 
 
-def _read_model(slug: str, entry: Mapping[str, Any]) -> ListedModel:
-    return ListedModel(
+def _read_model(slug: str, entry: Mapping[str, Any]) -> OfferedModel:
+    return OfferedModel(
         slug,
         title=next(_find_texts(entry, _TITLES), ""),
         modality=next(_find_texts(entry, ("modality",)), ""),

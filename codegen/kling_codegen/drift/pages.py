@@ -10,7 +10,7 @@ from typing import Final
 from kling_codegen.diff.change import Change
 from kling_codegen.draft.compare import Comparison, compare_page
 from kling_codegen.draft.page import MAX_CHARACTERS, NotAPage, read_slug
-from kling_codegen.drift.catalogue import has_moved
+from kling_codegen.drift.models import has_moved
 from kling_codegen.language import Spec
 from kling_codegen.load.folder import read_bytes
 

@@ -8,24 +8,34 @@ from typing import Any, Final
 
 from pydantic import MISSING
 
+from kling_codegen.catalogue import Catalogue
 from kling_codegen.diff.change import LEVELS, UNCHANGED, Change
-from kling_codegen.drift.model_list import ListedModel, ModelList, UnreadableList
+from kling_codegen.drift.model_list import ModelList, OfferedModel, UnreadableList
 from kling_codegen.language import Spec
 
 # An average moves a little every day.
 TOLERANCE: Final = 0.25
 
 
-def collect_models(specs: Iterable[Spec]) -> dict[str, ListedModel]:
-    """Return the models of the catalogue by slug."""
-    return {
-        spec.slug: ListedModel(spec.slug, spec.title, is_retired=spec.retired is not MISSING)
+def collect_models(specs: Iterable[Spec], catalogue: Catalogue | None) -> dict[str, OfferedModel]:
+    """Return the models of the specs and of catalogue.yaml by slug; the latter has the words of the list."""
+    models = {
+        spec.slug: OfferedModel(spec.slug, spec.title, is_retired=spec.retired is not MISSING)
         for spec in specs
     }
+    for entry in catalogue.models if catalogue else ():
+        cost, latency = (
+            None if figure is MISSING else figure for figure in (entry.average_cost, entry.average_latency)
+        )
+        is_retired = entry.slug in models and models[entry.slug].is_retired
+        models[entry.slug] = OfferedModel(
+            entry.slug, entry.title, entry.modality, cost, latency, is_retired=is_retired
+        )
+    return models
 
 
-def compare_list(catalogue: Mapping[str, ListedModel], listed: ModelList) -> list[Change]:
-    """Return the changes from the catalogue to the list, among models of the same families.
+def compare_list(catalogue: Mapping[str, OfferedModel], listed: ModelList) -> list[Change]:
+    """Return the changes to the list, among models of the same families.
 
     The first word of a slug is its family, such as kling: the list has all models of the gateway.
 
@@ -58,12 +68,12 @@ def _find_family(slug: str) -> str:
     return re.split(r"[-.]", slug, maxsplit=1)[0]
 
 
-def _compare_models(slug: str, old: ListedModel | None, new: ListedModel | None) -> Iterator[Change]:
+def _compare_models(slug: str, old: OfferedModel | None, new: OfferedModel | None) -> Iterator[Change]:
     if old is None and new is not None:
-        effect = "it has no spec yet: draft one from its page"
+        effect = "it is new: add it to catalogue.yaml, or draft a spec from its page"
         yield Change("additive", "", "model", MISSING, new.title or slug, effect, slug)
     elif old is not None and new is None and not old.is_retired:
-        effect = "the list does not offer it: calls of it may be refused; its spec can say retired"
+        effect = "the list does not offer it: calls of it may be refused; a spec can say retired"
         yield Change("breaking", "", "model", old.title or slug, MISSING, effect, slug)
     elif old is not None and new is not None:
         if old.is_retired:
@@ -72,7 +82,7 @@ def _compare_models(slug: str, old: ListedModel | None, new: ListedModel | None)
         yield from _compare_facts(old, new)
 
 
-def _compare_facts(old: ListedModel, new: ListedModel) -> Iterator[Change]:
+def _compare_facts(old: OfferedModel, new: OfferedModel) -> Iterator[Change]:
     for name in ("title", "modality"):
         before, after = getattr(old, name), getattr(new, name)
         if before and after and before != after:
