@@ -311,7 +311,9 @@ def nested_paths(properties: Schema) -> Iterator[tuple[str, Schema]]:
 def _subject(rule: Schema) -> str:
     [(kind, has_required)] = rule.items()
     if kind == "when":
-        return f"when {sorted(has_required['then'])}"
+        return f"when {sorted(has_required.get('equals', ()))} {sorted(has_required.get('present', ()))}"
+    if kind == "sum":
+        return f"sum {has_required['of']}"
     return f"{kind} {has_required['field'] if kind == 'requires' else sorted(map(str, has_required.values() if isinstance(has_required, dict) else has_required))}"
 
 
