@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from rich.console import Console
@@ -36,9 +37,7 @@ def run(out: Path) -> list[Row]:
         Kling(base_url=sandbox.base_url, api_key=sandbox.api_key, journal=None) as kling,
         ThreadPoolExecutor() as threads,
     ):
-        return list(
-            threads.map(lambda entry: _run_example(kling, entry, out), _list_active(kling.catalog.values()))
-        )
+        return list(threads.map(partial(_run_example, kling, out), _list_active(kling.catalog.values())))
 
 
 def _list_active(entries: Iterable[CatalogEntry]) -> list[CatalogEntry]:
@@ -46,7 +45,7 @@ def _list_active(entries: Iterable[CatalogEntry]) -> list[CatalogEntry]:
     return [entry for entry in entries if entry.retired is None]
 
 
-def _run_example(kling: Kling, entry: CatalogEntry, out: Path) -> Row:
+def _run_example(kling: Kling, out: Path, entry: CatalogEntry) -> Row:
     example = entry.load().model_validate(entry.json_schema()["examples"][0])
     start = time.monotonic()
     result = kling.run(example, save_to=out)
