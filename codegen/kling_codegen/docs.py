@@ -20,7 +20,7 @@ from kling_codegen.rules.rule import iter_conditions
 from kling_codegen.schema import Schema
 
 # Arguments of `submit` and `run` themselves; a parameter with such a name can only be set in an object.
-CALL_ARGUMENTS = frozenset({"extra", "save_to", "timeout", "unchecked"})
+CALL_ARGUMENTS = frozenset({"extra", "save_to", "tag", "timeout", "unchecked"})
 
 # Characters that are markup in the middle of a sentence; the underscore of image_url is not.
 _MARKUP = re.compile(r"[\\`*<\[\]|~]|(?<![^\W_])_|_(?![^\W_])|&(?=#?\w+;)|^[#>+=-]")

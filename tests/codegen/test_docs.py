@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import inspect
+from typing import TYPE_CHECKING, Any
 
 import pytest
+from kling_codegen.docs import CALL_ARGUMENTS
+
+from kling_adapters import Kling
 
 if TYPE_CHECKING:
     from tests.codegen.conftest import Project
@@ -98,3 +102,11 @@ def test_package_of_its_own_needs_a_name(project: Project, out: str) -> None:
     result = project.run("generate", "--out", out)
     assert result.exit_code == 2
     assert f"--out {out}: {out} is not a valid name of a Python package" in result.stderr
+
+
+@pytest.mark.parametrize("call", [Kling.submit, Kling.run, Kling.run_direct])
+def test_compiler_has_the_arguments_of_calls(call: Any) -> None:
+    parameters = inspect.signature(call).parameters.values()
+    assert {
+        parameter.name for parameter in parameters if parameter.kind is parameter.KEYWORD_ONLY
+    } == CALL_ARGUMENTS

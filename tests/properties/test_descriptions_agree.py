@@ -46,7 +46,7 @@ ROOT = Path(__file__).parents[2]
 RUNTIME = Path(kling_adapters.__file__).parent
 GOLDEN = ROOT / "tests" / "golden" / "core"
 # Arguments of `submit` and `run`: a parameter with such a name can only be passed in an object.
-OPTIONS = {"extra", "save_to", "timeout", "unchecked"}
+OPTIONS = {"extra", "save_to", "tag", "timeout", "unchecked"}
 BOUNDS = {
     "": ("minimum", "maximum"),
     " characters": ("minLength", "maxLength"),

@@ -47,7 +47,7 @@ NUMBERS = count()
 FEW = settings(max_examples=max(1, settings().max_examples // 12), suppress_health_check=list(HealthCheck))
 MORE = settings(max_examples=max(1, settings().max_examples // 4), suppress_health_check=list(HealthCheck))
 # What `submit` and `run` take themselves.
-ARGUMENTS = {"extra", "save_to", "timeout", "unchecked"}
+ARGUMENTS = {"extra", "save_to", "tag", "timeout", "unchecked"}
 
 
 def run(*command: object) -> Result:
