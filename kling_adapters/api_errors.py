@@ -40,7 +40,7 @@ class ApiError(KlingError):
 class BadRequest(ApiError):
     """400: the gateway rejected the parameters."""
 
-    advice = "Compare the parameters with `kling show`. If the spec is wrong, please report it."
+    advice = "Compare the parameters with the page that `kling show` names. If the spec is wrong, please report it."
 
 
 class Unauthorized(ApiError):

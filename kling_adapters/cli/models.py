@@ -12,7 +12,7 @@ import click
 from kling_adapters._text import format_number
 from kling_adapters.cli.model_facts import load_facts
 from kling_adapters.cli.options import AMOUNT, as_json
-from kling_adapters.cli.output import print_json, print_table
+from kling_adapters.cli.output import print_json, print_line, print_table
 
 if TYPE_CHECKING:
     from kling_adapters.cli.model_facts import ModelFacts
@@ -73,6 +73,9 @@ def _or_infinity(figure: float | None) -> float:
 
 
 def _print_facts(facts: Sequence[ModelFacts]) -> None:
+    if not facts:
+        print_line("No model matches.")
+        return
     has_packages = len({model.package for model in facts} - {None}) > 1
     rows = [
         (

@@ -45,7 +45,7 @@ timeout = click.option(
     "--timeout",
     type=AMOUNT,
     metavar="SECONDS",
-    help="Wait no longer; by default four times the usual time of the model.",
+    help="Wait no longer; by default four times the usual time of the model, or 15 minutes if that is more.",
 )
 unchecked = click.option(
     "--unchecked",

@@ -128,8 +128,7 @@ def _read_text_value(
 ) -> tuple[Any, bool]:
     """Return the value of text, and whether it is one item of a list."""
     types = declared.get("type", "")
-    # Where a parameter is text or a list, only JSON is a list.
-    is_list = "array" in types and ("string" not in types or text.lstrip().startswith("["))
+    is_list = "array" in types and ("string" not in types or _is_json(name, text))
     item = declared.get("items", declared) if is_list else declared
     value = _resolve_file(name, text, item, read_text)
     if isinstance(value, str) and not text.startswith("@@"):
@@ -141,6 +140,17 @@ def _read_text_value(
         if "string" not in types or ("null" in types and value == "null"):
             return _replace_files(name, _parse(value), item, None), is_list
     return value, is_list
+
+
+def _is_json(name: str, text: str) -> bool:
+    """Return whether text for a parameter that is text or a list is JSON, of the list or of an item."""
+    if not text.lstrip().startswith(("[", "{")):
+        return False
+    if isinstance(_parse(text), str):
+        raise ConfigError(
+            f"{name}: a value that starts with [ or {{ is read as JSON, and this is not JSON. Nothing was sent"
+        )
+    return True
 
 
 def _parse(text: str) -> Any:

@@ -22,6 +22,10 @@ _REPLACEMENTS: Final = tuple(
             r"Submit a model without a spec with submit_raw\(\)\.",
             "`kling models --all` lists models without a spec, and `kling submit-raw` submits to one.",
         ),
+        (
+            r"^(\S+) has no spec\. Submit it with submit_raw\(\)\.",
+            r"\1 has no spec. `kling submit-raw \1 NAME=VALUE ...` submits a job of it.",
+        ),
         (r"(?<=[.?]) [^.?]*\bsubmit_raw\(\)[^.?]*\.", ""),
     )
 )

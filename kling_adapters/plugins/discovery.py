@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import replace
 from functools import partial
 from importlib.metadata import EntryPoint, entry_points
@@ -55,7 +55,7 @@ class Discovery:
         self._manager.add_hookspecs(HookSpecs)
         self._registered: dict[str, PluginInfo] = {}
         self.infos: list[PluginInfo] = []
-        self.catalog = Catalog()
+        self.catalog = Catalog(_list_slugs)
         installed = _find_installed()
         selection = Selection([info for info, _ in installed])
         for info, load in installed:
@@ -149,6 +149,13 @@ class Discovery:
         if message not in _warnings_logged:
             _warnings_logged.add(message)
             log.warning("%s", message)
+
+
+def _list_slugs() -> Collection[str]:
+    """Return the slugs of the gateway's list, which is only imported when a slug is unknown."""
+    from kling_adapters.models._listed import LISTED
+
+    return {model.slug for model in LISTED}
 
 
 def _find_installed() -> list[tuple[PluginInfo, Callable[[], object]]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import importlib
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 from typing import Any
@@ -68,10 +68,16 @@ class CatalogEntry:
 
 
 class Catalog(Mapping[str, CatalogEntry]):
-    """Mapping of slugs to models, sorted by slug."""
+    """Mapping of slugs to models, sorted by slug.
 
-    def __init__(self) -> None:
+    Args:
+        list_slugs: Returns the slugs of the gateway's list, those without a spec included.
+
+    """
+
+    def __init__(self, list_slugs: Callable[[], Collection[str]] = tuple) -> None:
         self._entries: dict[str, CatalogEntry] = {}
+        self._list_slugs = list_slugs
 
     def register(self, entry: CatalogEntry) -> None:
         """Add a model.
@@ -112,11 +118,13 @@ class Catalog(Mapping[str, CatalogEntry]):
             The model.
 
         Raises:
-            UnknownModel: There is no such model. The message suggests the closest slug.
+            UnknownModel: The model has no spec, or there is no such model. The message suggests the closest slug.
 
         """
         if slug in self._entries:
             return self._entries[slug]
+        if slug in self._list_slugs():
+            raise UnknownModel(f"{slug} has no spec. Submit it with submit_raw(). Nothing was sent.")
         close = difflib.get_close_matches(slug, list(self._entries), n=1)
         hint = f"; did you mean {close[0]}?" if close else "; `kling models` lists them."
         raise UnknownModel(

@@ -41,12 +41,14 @@ def _read_json(value: Any) -> Any:
         check_media(value)
     elif isinstance(value, str):
         value.encode()
+    elif type(value) is int:
+        str(value)  # Python writes no number of more than 4300 digits
     elif isinstance(value, list | tuple):
         return [_read_json(item) for item in cast("Sequence[Any]", value)]
     elif isinstance(value, dict):
         members = cast("Mapping[Any, Any]", value)
         return {_read_name(name): _read_json(member) for name, member in members.items()}
-    elif not (value is None or type(value) in (bool, int) or (type(value) is float and math.isfinite(value))):
+    elif not (value is None or type(value) is bool or (type(value) is float and math.isfinite(value))):
         raise ValueError
     return value
 

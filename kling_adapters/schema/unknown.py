@@ -24,8 +24,8 @@ def warn_of_unknown(model: Model, data: Mapping[str, Any]) -> None:
     slug: str = getattr(model, "adapter").slug  # noqa: B009  only parameter models have one
     listed = ", ".join(map(_describe, names, [declared_names] * len(names)))
     warn_caller(
-        f"{slug}: not in the spec: {listed}. The documentation of this model was not seen to the end, so this is "
-        "sent without a check",
+        f"{slug}: not in the spec: {listed}. The documentation of this model was not seen to the end, so "
+        "values of unknown parameters are not checked",
         UnknownParameter,
     )
 

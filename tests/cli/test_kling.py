@@ -134,6 +134,11 @@ def test_status_comes_from_the_journal_after_an_hour(tmp_path: Path) -> None:
     [
         (["kling-2", "promt=x", "duration=7"], 2, "did you mean prompt?"),
         (["kling-22", "prompt=x"], 2, "did you mean kling-2?"),
+        (
+            ["kling-2.1", "prompt=x"],
+            2,
+            "kling-2.1 has no spec. `kling submit-raw kling-2.1 NAME=VALUE ...` submits a job",
+        ),
         (["kling-2", "prompt"], 2, "'prompt' is not NAME=VALUE"),
         (["kling-2", "prompt=x", "prompt=y"], 2, "prompt appears twice"),
         (["kling-2", "prompt=@nowhere.txt"], 2, "nowhere.txt cannot be read"),

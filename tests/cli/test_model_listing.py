@@ -139,7 +139,7 @@ def test_show_of_a_partial_model_names_the_unseen_part() -> None:
 def test_run_of_a_model_without_spec_names_the_command() -> None:
     done = kling("run", "kling-2.6", "prompt=x", SEGMIND_API_KEY="SG_x")
     assert done.returncode == 2
-    assert "`kling submit-raw` submits to one" in done.stderr
+    assert "`kling submit-raw kling-2.6 NAME=VALUE ...` submits a job of it" in done.stderr
 
 
 def test_submit_raw_reads_json_text_and_files(gateway: Gateway, tmp_path: Path) -> None:

@@ -84,6 +84,23 @@ def test_broken_json_of_a_list_is_not_an_item() -> None:
     assert "voice_ids" in problems("kling-3-pro-image2video", "prompt=x", "voice_ids=[a")
 
 
+REFERENCE = ("kling-o1-reference-image-to-video", "prompt=x", "image_urls=https://a.example/1.png")
+
+
+def test_object_for_text_or_list_is_an_item(folder: Path) -> None:
+    elements = 'elements={"frontal_image_url": "@fox.png"}'
+    schema = CATALOG.find(REFERENCE[0]).json_schema()
+    values = read_arguments([*REFERENCE[1:], elements, elements], schema)
+    assert values["elements"] == [{"frontal_image_url": Path("fox.png")}] * 2
+
+
+@pytest.mark.parametrize("text", ["[{bad json", "{bad json"])
+def test_broken_json_is_not_text_beside_a_list(text: str) -> None:
+    assert "is read as JSON, and this is not JSON. Nothing was sent" in problems(
+        *REFERENCE, f"elements={text}"
+    )
+
+
 def test_file_that_is_not_text_is_explained(folder: Path) -> None:
     message = problems("kling-2", "prompt=@fox.png")
     (folder / "latin.txt").write_bytes("für".encode("latin-1"))

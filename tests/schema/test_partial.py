@@ -35,7 +35,7 @@ def test_unknown_parameter_is_sent_with_one_warning(sandbox: Sandbox, open_clien
     assert warning.category is UnknownParameter
     assert str(warning.message) == (
         "kling-3-text2image: not in the spec: seed, aspect_ration (did you mean aspect_ratio?). The documentation of "
-        "this model was not seen to the end, so this is sent without a check"
+        "this model was not seen to the end, so values of unknown parameters are not checked"
     )
     assert result.output
     assert last_body(sandbox) == params
@@ -66,6 +66,9 @@ def test_unknown_file_is_uploaded(sandbox: Sandbox, open_client: OpenClient) -> 
     ("value", "problem"),
     [
         (float("nan"), "seed: nan is not a JSON value"),
+        pytest.param(
+            10**5000, "seed: a value of type int that cannot be shown is not a JSON value", id="huge"
+        ),
         ({1: 2}, "seed: {1: 2} is not a JSON value"),
         (["\ud800"], r"seed: ['\ud800'] is not a JSON value"),
         (b"x", "seed: bytes of length 1 is not an image, video or audio file of a known type"),
