@@ -96,6 +96,9 @@ class Writer:
         groups += [rule["when"]["then"]["forbidden"] for rule in rules if "when" in rule]
         free = sorted(properties.keys() - {name for group in groups for name in group})
         required = [name for name in free if "default" not in properties[name] and rng.random() < 0.3]
+        self.add_life(
+            {name: properties[name] for name in free if name not in required and name not in str(rules)}
+        )
         spec: dict[str, Any] = {
             "slug": slug.format(self.number),
             "title": f"Synthetic {self.number}{rng.choice(['', ' “Pro”', ' (Größe)', ' 映像', chr(34), chr(92)])}",
@@ -127,6 +130,8 @@ class Writer:
             about = rng.choice(list(properties))
             discrepancy = {"about": about, "page": self.text(200), "decision": self.text(100)}
             spec["discrepancies"] = [discrepancy] * rng.randint(1, 2)
+        if rng.random() < 0.05:
+            spec["retired"] = {"since": date(2026, 6, 1), "use": "syn-1"}
         if rng.random() < 0.8:
             spec["examples"] = [
                 {"name": f"example {number}", "input": self.example(spec["input"], rules)}
@@ -139,6 +144,18 @@ class Writer:
         rng = self.rng
         pool = [*NAMES, *ODD_NAMES] if rng.random() < 0.3 else NAMES
         return {name: self.schema(depth) for name in rng.sample(pool, count)}
+
+    def add_life(self, properties: Mapping[str, Schema]) -> None:
+        """Give some parameters an old name, a deprecation, or a list beside their text."""
+        rng = self.rng
+        for number, schema in enumerate(properties.values()):
+            if rng.random() < 0.1:
+                schema["renamed_from"] = [f"former_{number}"]
+            if rng.random() < 0.1:
+                schema["deprecated"] = {"since": date(2026, 6, 1), "use": "another parameter"}
+            is_plain_text = schema["type"] == "string" and schema.keys() <= {"type", "description", "default"}
+            if is_plain_text and rng.random() < 0.3:
+                schema["or"] = {"type": "array", "items": {"type": "string"}}
 
     def schema(self, depth: int, *, item: bool = False) -> Schema:
         """Return one parameter, or an item of an array."""
@@ -160,7 +177,8 @@ class Writer:
         rng = self.rng
         match kind:
             case "uri":
-                return {"type": "string", "format": "uri"}
+                media = rng.choice([{}, {"media": rng.choice(["image", "video", "audio"])}])
+                return {"type": "string", "format": "uri", **media}
             case "string":
                 values = rng.choice(
                     [["5", "10"], ["3", "15", "7"], rng.sample(TEXT_VALUES, rng.randint(1, 6))]
@@ -301,6 +319,8 @@ class Writer:
         """Return an input that fits the schema and the rules."""
         properties = schema["properties"]
         chosen: dict[str, Any] = self.value({"type": "object", **schema})
+        # A deprecated parameter is a warning, and no rule names one.
+        chosen = {name: value for name, value in chosen.items() if "deprecated" not in properties[name]}
         for rule in rules:
             needs = rule.get("requires")
             if needs and chosen.get(needs["field"]) is not None:

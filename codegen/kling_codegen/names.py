@@ -33,7 +33,7 @@ _MEMBERS = frozenset(
     re.findall(
         r"\w+",
         "adapter construct copy dict from_orm json json_schema parse_file parse_obj parse_raw schema "
-        "schema_json self update_forward_refs validate wire "
+        "schema_json self unchecked update_forward_refs validate wire "
         # and of its metaclass, which pydantic warns of as well
         "mro register",
     )

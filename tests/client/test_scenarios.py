@@ -72,7 +72,8 @@ def test_bad_parameters_are_refused_before_anything_is_sent(
         "  prompt: required, but missing\n"
         "  cfg_scale: 2 is too large; allowed: at most 1\n"
         "  duration: 7 is not allowed; allowed: 5, 10\n"
-        "  promt: unknown parameter; did you mean prompt?"
+        "  promt: unknown parameter; did you mean prompt?\n"
+        "  Pass unchecked={...} to submit() or run() to send a value as it is."
     )
 
 

@@ -84,7 +84,7 @@ def test_environment_selects_the_plugins(
     monkeypatch.setenv("KLING_DISABLE_PLUGINS", "three")
     with Kling() as kling:
         plugin_states = states(kling)
-        assert len(kling.catalog) == 5  # the core is not in the list, and there all the same
+        assert len(kling.catalog) == 15  # the core is not in the list, and there all the same
     assert loaded() == ["two"]
     assert plugin_states["one"] == ("disabled", "not named in KLING_PLUGINS")
     assert plugin_states["two"] == ("loaded", "")

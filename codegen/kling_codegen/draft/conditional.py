@@ -37,8 +37,8 @@ _CONSEQUENCES: Mapping[str, str] = {
     "max_items": r"must have at most (?P<number>\d+) items?",
     "allowed": r"(?:must|can only|may only|has to) be (?P<choices>.+)|is limited to (?P<more>.+)",
 }
-# A longer number is not a bound of a parameter.
-_LONGEST_NUMBER = 15
+# Longer than any fraction that Python writes; a longer number is not a bound of a parameter.
+_LONGEST_NUMBER = 30
 
 
 def read_conditional(sentence: str, parameters: Parameters) -> Schema | None:

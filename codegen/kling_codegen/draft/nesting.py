@@ -40,7 +40,8 @@ def nest(page: Page, notes: Notes, evidence: Evidence) -> Level:
     if not any(_is_object(block) for block in blocks):
         return tuple(Node(block) for block in blocks)
     candidates = islice(_levels(blocks, 0), MAX_READINGS) if len(blocks) < MAX_BLOCKS else ()
-    readings = [level for level, end in candidates if end == len(blocks)]
+    in_order = [level for level, end in candidates if end == len(blocks)]
+    readings = [level for level in in_order if not _repeats_name(level)] or in_order
     if not readings:
         return _nest_by_names(page, notes, evidence)
     best = min(
@@ -139,6 +140,12 @@ def _rank_reading(level: Level, page: Page) -> tuple[int, int, int, int]:
     mentioned = sum(_mentions(node, part) for node in inside for part in node.parts)
     empty = sum(_is_object(node.block) and not node.parts for node in level)
     return misplaced, empty, -mentioned, sum(len(node.parts) for node in inside)
+
+
+def _repeats_name(level: Level) -> bool:
+    """Return whether an object has two parameters of one name."""
+    names = {node.block.name for node in level}
+    return len(names) < len(level) or any(_repeats_name(node.parts) for node in level)
 
 
 def _paths(level: Level, prefix: str = "") -> Iterator[str]:

@@ -57,7 +57,9 @@ class Sum(Condition, Closed):
     def violations(self, set_values: Mapping[str, Any], values: Mapping[str, Any]) -> Iterator[Message]:
         list_name, _, name = self.of.partition(".")
         items: Any = values.get(list_name)
-        numbers = [item.get(name) for item in items or ()] if not isinstance(items, str) else []
+        numbers = (
+            [item.get(name) if item else None for item in items or ()] if not isinstance(items, str) else []
+        )
         if not numbers or None in numbers:
             return
         total = sum(map(_exact, numbers), Fraction())
