@@ -196,7 +196,7 @@ EDITS: list[tuple[str, str, list[str], str]] = [
     ("decision: none", "decision: both", ['documentation: demo: discrepancies.1.decision "none" -> both (calls and results stay the same)'], NONE),
     # Partial models
     ("document: demo.txt,", "document: demo.txt, unseen: the rest,", ["additive: demo: unknown parameters refused -> accepted (parameters that the spec does not have are accepted)", 'documentation: demo: source.unseen none -> "the rest" (calls and results stay the same)'], NONE),
-    ("{type: string, format: uri}\n    tail", "{type: string, format: uri, media: image}\n    tail", ["warning: demo image: media none -> image (files of another kind are refused)"], NONE),
+    ("{type: string, format: uri}\n    tail", "{type: string, format: uri, media: image}\n    tail", ["breaking: demo image: media none -> image (files of another kind are refused)"], ANNOTATION),
     # Nothing
     ("[5, 10]", "[10, 5]", [], NONE),
     ("maximum: 1,", "maximum: 1.0,", [], NONE),

@@ -273,6 +273,7 @@ def rules_of(text: str, sent: str = '"inlet_url": "",') -> tuple[list[dict[str, 
         ("The way to come: either inlet_urls or inlet_url can be used.", [{AT_MOST: INLETS}]),
         ("Either inlet_url or inlet_urls, but not both.", [{AT_MOST: INLETS}]),
         ("Only one of inlet_url, inlet_urls and outlet_url may be given.", [{AT_MOST: [*INLETS, "outlet_url"]}]),
+        ("At most one of inlet_url, inlet_urls can be set.", [{AT_MOST: INLETS}]),
         ("The inlet, not with inlet_urls.", [{AT_MOST: INLETS}]),
         ("The inlet (incompatible with 'inlet_urls').", [{AT_MOST: INLETS}]),
         ("The inlet. It cannot be used together with inlet_urls. Mutually exclusive with inlet_urls.", [{AT_MOST: INLETS}]),
@@ -574,6 +575,9 @@ def test_day_is_today_and_a_spec_is_never_replaced(tmp_path: Path) -> None:
     again = run(page, "-o", "brook.yaml")
     assert again.exit_code == 2
     assert again.stderr == "brook.yaml already exists; a draft does not replace a file\n"
+    elsewhere = run(page, "-o", "nowhere/brook.yaml")
+    assert elsewhere.exit_code == 2
+    assert elsewhere.stderr == "nowhere/brook.yaml cannot be written: No such file or directory\n"
     assert (tmp_path / "brook.yaml").read_text(encoding="utf-8") == written
 
 

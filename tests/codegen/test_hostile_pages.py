@@ -66,6 +66,9 @@ HOSTILE: dict[str, Callable[[int], str]] = {
     "conditions": lambda n: described("Requires level. " * (n // 16)),
     "only": lambda n: described("only " * (n // 5)),
     "white space": lambda n: described("a." + " " * n + "b"),
+    "oldest layout that ends before its heads": lambda n: oldest("xstr *\n" * (n // 7)).replace(
+        "levelint", "Returns: Video\nlevelint"
+    ),
     "heads of the oldest layout": lambda n: oldest("xstr ( default: 1 )\n" * (n // 20)),
     "almost heads of it": lambda n: oldest("x" * n + "str ( default: "),
     "names that could be types": lambda n: oldest("strint" * (n // 6) + " *\nxstr *"),

@@ -24,7 +24,6 @@ BOUNDS: Final[Mapping[str, tuple[int, float, str]]] = {
 _NOT_VALIDATED: Final[Mapping[str, tuple[Level, str]]] = {
     "default": ("warning", "calls that do not set it may have another result"),
     "description": ("documentation", UNCHANGED),
-    "media": ("warning", "files of another kind are refused"),
 }
 """Keywords that decide neither which calls are accepted nor the names in Python."""
 
@@ -72,6 +71,10 @@ def _compare_schemas(old: Schema, new: Schema, path: str) -> Iterator[Change]:
         default, new_default = _get_both(key, old, new)
         if default != new_default:
             yield Change(level, path, key, default, new_default, effect)
+    media, new_media = _get_both("media", old, new)
+    if media != new_media:
+        narrower = new_media is not MISSING
+        yield limit_change(path, "media", media, new_media, "files of another kind", narrower=narrower)
     yield from _compare_deprecation(old, new, path)
 
 

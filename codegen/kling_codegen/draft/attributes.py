@@ -42,7 +42,7 @@ def read_attributes(lines: Lines, notes: Notes) -> list[Block]:
         notes.doubt(notes.cut_line, "input", "no end of the parameters; the page may be cut off")
     section = [(number, text) for number, line in lines[start : end or None] if (text := line.strip())]
     heads = [(index, head) for index, (_, text) in enumerate(section) if (head := HEAD.fullmatch(text))]
-    ends = [*(index for index, _ in heads[1:]), len(section)]
+    ends = [*(index for index, _ in heads), len(section)][1:]
     return [
         _complete_block(_make_block(head, section[index][0], notes), section[index + 1 : last])
         for (index, head), last in zip(heads, ends, strict=True)

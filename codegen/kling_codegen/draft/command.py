@@ -72,6 +72,9 @@ def _write_draft(draft: Draft, page: Path, output: Path | None) -> None:
         except FileExistsError:
             print_text(f"{output} already exists; a draft does not replace a file", err=True)
             sys.exit(2)
+        except OSError as error:
+            print_text(f"{output} cannot be written: {error.strerror}", err=True)
+            sys.exit(2)
     for note in draft.notes:
         print_text(f"{page}:{note}", err=True)
 

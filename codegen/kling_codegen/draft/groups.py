@@ -26,7 +26,7 @@ WITH_THIS = (
 # or about all of LIST. To be on the safe side, "either" by itself needs none, and "provide either" allows both.
 TOGETHER = {
     rf"LIST (?:{BARRED} together|are mutually exclusive)": AT_MOST,
-    rf"(?:{DO_SET} )?only one of LIST(?: (?:can|may) be {SET})?": AT_MOST,
+    rf"(?:{DO_SET} )?(?:only|at most) one of LIST(?: (?:can|may) be {SET})?": AT_MOST,
     rf"either LIST(?: (?:can|may) be {SET})?": AT_MOST,
     rf"{DO_SET} either LIST": AT_LEAST,
     rf"either LIST{NEEDED}": AT_LEAST,

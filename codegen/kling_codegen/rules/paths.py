@@ -39,9 +39,9 @@ def find_target(
     before: str = "",
 ) -> Target | None:
     """Return the parameter at a path through objects and lists of objects; None if there is none."""
-    name, _, rest = path.partition(".")
+    name, dot, rest = path.partition(".")
     schema = properties.get(name)
-    if schema is None:
+    if schema is None or (dot and not rest):
         return None
     if not rest:
         return Target(schema, name in required, list_path)
