@@ -152,10 +152,11 @@ class Discovery:
 
 
 def _list_slugs() -> Collection[str]:
-    """Return the slugs of the gateway's list, which is only imported when a slug is unknown."""
+    """Return the listed slugs that no spec of the core has. The list is only imported when a slug is unknown."""
+    from kling_adapters.models import CATALOG
     from kling_adapters.models._listed import LISTED
 
-    return {model.slug for model in LISTED}
+    return {model.slug for model in LISTED} - {entry.slug for entry in CATALOG}
 
 
 def _find_installed() -> list[tuple[PluginInfo, Callable[[], object]]]:

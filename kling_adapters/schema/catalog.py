@@ -71,7 +71,7 @@ class Catalog(Mapping[str, CatalogEntry]):
     """Mapping of slugs to models, sorted by slug.
 
     Args:
-        list_slugs: Returns the slugs of the gateway's list, those without a spec included.
+        list_slugs: Returns the slugs of the gateway's list that have no spec.
 
     """
 
