@@ -8,11 +8,10 @@ from typing import Any, Final, cast
 from pydantic import MISSING, ValidationError, ValidatorFunctionWrapHandler
 from pydantic_core import InitErrorDetails, core_schema
 
-from kling_adapters.problems import Problem
 from kling_adapters.schema.deprecations import warn_of_deprecated
 from kling_adapters.schema.explain import repeat_errors, rule_error
 from kling_adapters.schema.fields import Model, iter_length_errors, iter_members, read_parameters
-from kling_adapters.schema.renames import find_renamed, replace_old_names
+from kling_adapters.schema.renames import replace_old_names
 from kling_adapters.schema.rules import Rule
 from kling_adapters.schema.unknown import warn_of_unknown
 
@@ -56,11 +55,10 @@ class Checks:
             reported = {(details["type"], details["loc"]) for details in error.errors(include_input=False)}
             errors += self._iter_skipped_errors(cast("Mapping[str, Any]", data), reported)
         else:
-            errors = list(self._iter_old_names(data))
-            if not self._get_rules() and not errors:
+            if not self._get_rules():
                 return fields
             values, _, names = fields
-            errors += self._iter_rule_errors(self._select_set(values, names))
+            errors = list(self._iter_rule_errors(self._select_set(values, names)))
             if not errors:
                 return fields
         raise ValidationError.from_exception_data(self._model.__name__, errors) from None
@@ -71,16 +69,7 @@ class Checks:
         for details in iter_length_errors(self._model, (), data):
             if (details["type"], details.get("loc")) not in reported:
                 yield details
-        yield from self._iter_old_names(data)
         yield from self._iter_rule_errors({name: value for name, value, _ in iter_members(self._model, data)})
-
-    def _iter_old_names(self, data: Any) -> Iterator[InitErrorDetails]:
-        """Yield the old names beside present ones that a partial model would take as unknown parameters."""
-        if self._model.model_config.get("extra") == "allow" and isinstance(data, Mapping):
-            for name, present in find_renamed(self._model).items():
-                if name in data:
-                    message = f"is the old name of {present}, which is also set; pass {present} only"
-                    yield rule_error(self._model, Problem(name, message, data[name]))
 
     def _iter_rule_errors(self, members: Mapping[str, Any]) -> Iterator[InitErrorDetails]:
         """Yield the problems of the rules; `members` are the set parameters by the gateway's names."""

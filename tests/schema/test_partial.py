@@ -8,16 +8,13 @@ import subprocess
 import sys
 import warnings
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import pytest
 from kling_sandbox import Sandbox
-from pydantic import MISSING
 
-from kling_adapters import DeprecatedParameter, Kling, ParamsInvalid, UnknownParameter
+from kling_adapters import Kling, ParamsInvalid, UnknownParameter
 from kling_adapters.models import Kling3Text2image, KlingO1
-from kling_adapters.schema.adapter import Adapter
-from kling_adapters.schema.partial import PartialParams
 from tests.support.clients import OpenClient
 from tests.support.media import make_png
 
@@ -112,19 +109,3 @@ def test_command_line_prints_one_line(sandbox: Sandbox, tmp_path: Path) -> None:
     [line] = done.stderr.splitlines()
     assert line.startswith("kling: warning: kling-3-text2image: not in the spec: seed, fast, note. ")
     assert last_body(sandbox) == json.loads('{"prompt": "a whale", "seed": 7, "fast": true, "note": "07"}')
-
-
-class Renamed(PartialParams):
-    """A partial model with a renamed parameter."""
-
-    adapter: ClassVar[Adapter] = Adapter("renamed-1", "Renamed 1", "video", renamed={"text": "prompt"})
-    prompt: str | MISSING = MISSING
-
-
-def test_old_name_beside_the_present_one_is_not_an_unknown_parameter() -> None:
-    with pytest.raises(
-        ParamsInvalid, match="text: is the old name of prompt, which is also set; pass prompt only"
-    ):
-        Renamed(prompt="a", text="b")  # type: ignore[call-arg]
-    with pytest.warns(DeprecatedParameter):
-        assert Renamed.model_validate({"text": "b"}).wire() == {"prompt": "b"}
