@@ -118,7 +118,7 @@ class Catalog(Mapping[str, CatalogEntry]):
             The model.
 
         Raises:
-            UnknownModel: The model has no spec, or there is no such model. The message suggests the closest slug.
+            UnknownModel: No adapter has this slug. The message suggests the closest one, or submit_raw().
 
         """
         if slug in self._entries:

@@ -10,7 +10,13 @@ from pydantic_core import InitErrorDetails, core_schema
 
 from kling_adapters.schema.deprecations import warn_of_deprecated
 from kling_adapters.schema.explain import repeat_errors, rule_error
-from kling_adapters.schema.fields import Model, iter_length_errors, iter_members, read_parameters
+from kling_adapters.schema.fields import (
+    Model,
+    dump_set_fields,
+    iter_length_errors,
+    iter_members,
+    read_parameters,
+)
 from kling_adapters.schema.renames import replace_old_names
 from kling_adapters.schema.rules import Rule
 from kling_adapters.schema.unknown import warn_of_unknown
@@ -57,8 +63,11 @@ class Checks:
         else:
             if not self._get_rules():
                 return fields
-            values, _, names = fields
-            errors = list(self._iter_rule_errors(self._select_set(values, names)))
+            members, _, names = fields
+            set_members = {name: member for name, member in members.items() if name in names}
+            errors = list(
+                self._iter_rule_errors(self._dump(members, with_defaults=True), self._dump(set_members))
+            )
             if not errors:
                 return fields
         raise ValidationError.from_exception_data(self._model.__name__, errors) from None
@@ -69,26 +78,28 @@ class Checks:
         for details in iter_length_errors(self._model, (), data):
             if (details["type"], details.get("loc")) not in reported:
                 yield details
-        yield from self._iter_rule_errors({name: value for name, value, _ in iter_members(self._model, data)})
+        if self._get_rules():
+            members = {name: value for name, value, _ in iter_members(self._model, data)}
+            values = read_parameters(self._model, members, with_defaults=True)
+            yield from self._iter_rule_errors(values, read_parameters(self._model, members))
 
-    def _iter_rule_errors(self, members: Mapping[str, Any]) -> Iterator[InitErrorDetails]:
-        """Yield the problems of the rules; `members` are the set parameters by the gateway's names."""
-        if not (rules := self._get_rules()):
-            return
-        values = read_parameters(self._model, members, with_defaults=True)
-        set_values = read_parameters(self._model, members)
+    def _iter_rule_errors(
+        self, values: Mapping[str, Any], set_values: Mapping[str, Any]
+    ) -> Iterator[InitErrorDetails]:
+        """Yield the problems of the rules; see Rule for the arguments."""
         unchecked: frozenset[str] = getattr(self._model, "unchecked", frozenset())
-        for rule in rules:
+        for rule in self._get_rules():
             for problem in rule.problems(values, set_values):
                 if not _is_within(problem.path, unchecked):
                     yield rule_error(self._model, problem)
 
-    def _select_set(self, values: Mapping[str, Any], names: set[str]) -> dict[str, Any]:
+    def _dump(self, members: Mapping[str, Any], *, with_defaults: bool = False) -> dict[str, Any]:
+        """Return validated fields by the gateway's names, as plain data."""
         fields = self._model.model_fields
         return {
-            fields[name].alias or name: values[name]
-            for name in fields
-            if name in names and values[name] is not MISSING
+            fields[name].alias or name: dump_set_fields(member, with_defaults=with_defaults)
+            for name, member in members.items()
+            if member is not MISSING
         }
 
 

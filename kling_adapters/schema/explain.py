@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, get_args
 
@@ -48,20 +48,17 @@ _WRONG_TYPES = {
 }
 
 
-def explain(model: Model, error: ValidationError) -> list[Problem]:
+def explain(model: Model, errors: Sequence[ErrorDetails]) -> list[Problem]:
     """Return every problem that pydantic has found with the parameters of a model."""
     return [
         _explain(model, details, is_shown=number < MAX_SHOWN_PROBLEMS)
-        for number, details in enumerate(error.errors(include_url=False))
+        for number, details in enumerate(errors)
     ]
 
 
-def refuses_value(error: ValidationError) -> bool:
+def refuses_value(errors: Sequence[ErrorDetails]) -> bool:
     """Return whether pydantic refuses the value of a parameter, which the gateway may take nevertheless."""
-    return any(
-        details["loc"] and details["type"] not in ("missing", "extra_forbidden")
-        for details in error.errors(include_url=False, include_context=False, include_input=False)
-    )
+    return any(details["loc"] and details["type"] not in ("missing", "extra_forbidden") for details in errors)
 
 
 def rule_error(model: Model, problem: Problem) -> InitErrorDetails:

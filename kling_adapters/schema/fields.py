@@ -20,19 +20,27 @@ Model: TypeAlias = type[BaseModel]
 FieldPath: TypeAlias = tuple[str | int, ...]
 
 
-def dump_set_fields(value: Any) -> Any:
-    """Return the set fields by the gateway's names. Unlike model_dump(), keep local media as it is."""
+def dump_set_fields(value: Any, *, with_defaults: bool = False) -> Any:
+    """Return the set fields by the gateway's names. Unlike model_dump(), keep local media as it is.
+
+    Args:
+        value: Parameters, objects in them, lists, or any other value, which is returned unchanged.
+        with_defaults: True to add the documented defaults of unset fields.
+
+    Returns:
+        The value as plain data.
+
+    """
     if isinstance(value, BaseModel):
-        aliases = {name: field.alias or name for name, field in type(value).model_fields.items()}
         members = {
-            aliases.get(name, name): dump_set_fields(member)
-            for name, member in vars(value).items()
-            if name in value.model_fields_set and member is not MISSING
+            name: dump_set_fields(member, with_defaults=with_defaults)
+            for name, member in _members_by_wire_name(value, with_defaults=with_defaults).items()
         }
         # The unknown parameters of a partial model.
         return {**members, **(value.model_extra or {})}
     if isinstance(value, list | tuple):
-        return [dump_set_fields(item) for item in cast("Sequence[Any]", value)]
+        items = cast("Sequence[Any]", value)
+        return [dump_set_fields(item, with_defaults=with_defaults) for item in items]
     return value
 
 
@@ -119,12 +127,12 @@ def _members_of_data(model: Model, data: Mapping[str, Any]) -> dict[str, Any]:
     return unknown | {name: member for name, member, _ in iter_members(model, data)}
 
 
-def _members_by_wire_name(value: BaseModel) -> dict[str, Any]:
-    fields = type(value).model_fields
+def _members_by_wire_name(value: BaseModel, *, with_defaults: bool = False) -> dict[str, Any]:
+    fields, set_names = type(value).model_fields, value.model_fields_set
     return {
         fields[name].alias or name: member
         for name, member in vars(value).items()
-        if name in value.model_fields_set and member is not MISSING
+        if (with_defaults or name in set_names) and member is not MISSING and name in fields
     }
 
 

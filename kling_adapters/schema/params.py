@@ -131,8 +131,8 @@ class Params(Part):
 
     @classmethod
     def _make_error(cls, error: ValidationError) -> ParamsInvalid:
-        problems = explain(cls, error)
-        return ParamsInvalid(cls.adapter.slug, problems, can_be_unchecked=refuses_value(error))
+        errors = error.errors(include_url=False)
+        return ParamsInvalid(cls.adapter.slug, explain(cls, errors), can_be_unchecked=refuses_value(errors))
 
     @classmethod
     def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler, /) -> CoreSchema:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping
 from typing import Any
 
 from kling_adapters import _text
 from kling_adapters._warnings import UnknownParameter, warn_caller
+from kling_adapters.schema.explain import find_closest
 from kling_adapters.schema.fields import Model, list_names
 
 
@@ -22,7 +22,7 @@ def warn_of_unknown(model: Model, data: Mapping[str, Any]) -> None:
     if not names:
         return
     slug: str = getattr(model, "adapter").slug  # noqa: B009  only parameter models have one
-    listed = ", ".join(map(_describe, names, [declared_names] * len(names)))
+    listed = ", ".join(_describe(name, declared_names) for name in names)
     warn_caller(
         f"{slug}: not in the spec: {listed}. The documentation of this model was not seen to the end, so "
         "values of unknown parameters are not checked",
@@ -31,6 +31,6 @@ def warn_of_unknown(model: Model, data: Mapping[str, Any]) -> None:
 
 
 def _describe(name: str, declared_names: list[str]) -> str:
-    close = difflib.get_close_matches(name[:100], declared_names, n=1)
-    hint = f" (did you mean {_text.escape(close[0])}?)" if close else ""
+    close = find_closest(name, declared_names)
+    hint = f" (did you mean {_text.escape(close)}?)" if close else ""
     return f"{_text.escape(_text.shorten(name, 80))}{hint}"
