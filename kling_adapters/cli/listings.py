@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -13,6 +14,7 @@ from kling_adapters.cli.model_facts import describe_entry, describe_listed, read
 from kling_adapters.cli.models import format_cost, format_time
 from kling_adapters.cli.options import as_json
 from kling_adapters.cli.output import print_json, print_line, print_table
+from kling_adapters.schema.packaged import iter_parameters
 
 if TYPE_CHECKING:
     from kling_adapters.cli.model_facts import ModelFacts
@@ -100,8 +102,6 @@ def _describe_use(model: ModelFacts) -> str:
 
 def _show_listed(model: ModelFacts, *, as_json: bool) -> None:
     """Print what the gateway's list has of a model without a spec, and how to run it."""
-    from dataclasses import asdict
-
     from kling_adapters.models._listed import READ
 
     if as_json:
@@ -131,7 +131,7 @@ def _print_parameters(schema: Mapping[str, Any]) -> None:
             _format_default(declared, required=required),
             _format_description(declared),
         )
-        for name, declared, required in _iter_parameters(schema, "")
+        for name, declared, required in iter_parameters(schema)
     ]
     print_table(("parameter", "type", "allowed", "default", "description"), rows, divided=True)
 
@@ -140,8 +140,6 @@ def _print_parameters(schema: Mapping[str, Any]) -> None:
 @as_json
 def plugins(as_json: bool) -> None:
     """List the installed plugins."""
-    from dataclasses import asdict
-
     from kling_adapters.plugins.manager import Plugins
 
     infos = Plugins().infos
@@ -167,17 +165,6 @@ def print_plugins(infos: Sequence[PluginInfo]) -> None:
 
 def _format_latency(latency: float | None) -> str:
     return "not documented" if latency is None else f"{latency:.0f} s"
-
-
-def _iter_parameters(schema: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, Mapping[str, Any], bool]]:
-    """Yield each parameter with its path, followed by the parameters inside it."""
-    for name, declared in schema["properties"].items():
-        yield prefix + name, declared, name in schema.get("required", ())
-        inner, path = declared, prefix + name
-        while "items" in inner:
-            inner, path = inner["items"], f"{path}[]"
-        if "properties" in inner:
-            yield from _iter_parameters(inner, f"{path}.")
 
 
 def _format_price(pricing: Mapping[str, Any]) -> str:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
+
+from kling_adapters.schema.packaged import find_item, iter_parameters
 
 if TYPE_CHECKING:
     from kling_adapters.schema.adapter import Retirement
@@ -71,8 +73,10 @@ def read_list() -> dict[str, ListedModel]:
 def describe_entry(entry: CatalogEntry, schema: Mapping[str, Any], listed: ListedModel | None) -> ModelFacts:
     """Return the facts of a model with a spec."""
     takes: dict[str, list[str]] = {}
-    for path, kind in _iter_media(schema, ""):
-        takes.setdefault(kind, []).append(path)
+    for path, declared, _ in iter_parameters(schema):
+        item_path, item = find_item(path, declared)
+        if media := item.get("x-kling", {}).get("media"):
+            takes.setdefault(media, []).append(item_path)
     return ModelFacts(
         slug=entry.slug,
         title=entry.title,
@@ -109,18 +113,6 @@ def describe_listed(model: ListedModel) -> ModelFacts:
         retired=None,
         package=None,
     )
-
-
-def _iter_media(schema: Mapping[str, Any], path: str) -> Iterator[tuple[str, str]]:
-    """Yield the path of each parameter that takes media, with the kind."""
-    for name, declared in schema["properties"].items():
-        inner, at = declared, path + name
-        while "items" in inner:
-            inner, at = inner["items"], f"{at}[]"
-        if media := inner.get("x-kling", {}).get("media"):
-            yield at, media
-        if "properties" in inner:
-            yield from _iter_media(inner, f"{at}.")
 
 
 def _find_longest(schema: Mapping[str, Any]) -> float | None:

@@ -1,4 +1,4 @@
-"""The calls of Kling with a slug that is only known at run time."""
+"""The calls of Kling whose parameters are a mapping: slugs that are known at run time only, and raw submits."""
 
 from __future__ import annotations
 

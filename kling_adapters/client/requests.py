@@ -43,13 +43,13 @@ def prepare(
 ) -> Prepared:
     """Return a checked request. Raises ConfigError, RetiredModel, UnknownModel or ParamsInvalid."""
     arguments.check_model(model, params)
-    adapter = catalog.find(model).load().adapter if isinstance(model, str) else model.adapter
-    adapter.check_retired()
-    return _prepare(catalog, model, params, extra or {}, unchecked or {})
+    kind = catalog.find(model).load() if isinstance(model, str) else type(model)
+    kind.adapter.check_retired()
+    return _prepare(kind, model, params, extra or {}, unchecked or {})
 
 
 def _prepare(
-    catalog: Catalog,
+    kind: type[Params],
     model: str | Params,
     params: Mapping[str, Any],
     extra: Mapping[str, Any],
@@ -58,11 +58,9 @@ def _prepare(
     for name, mapping in {"params": params, "extra": extra, "unchecked": unchecked}.items():
         arguments.check_mapping(name, mapping)
     context = None
-    if isinstance(model, str):
-        kind = catalog.find(model).load()
-    else:
+    if isinstance(model, Params):
         # Validated again, because model_copy() and changed lists are not.
-        kind, params, context = type(model), dump_set_fields(model), REPEATED
+        params, context = dump_set_fields(model), REPEATED
     if unchecked:
         _check_json(kind.adapter.slug, unchecked)
         valid = validate_others(kind, params, unchecked, context)
@@ -91,7 +89,7 @@ def prepare_raw(slug: str, params: Mapping[str, Any]) -> Mapping[str, Any]:
 def prepare_request(catalog: Catalog, request: Request) -> tuple[Adapter, Mapping[str, Any]]:
     """Return the adapter and the body of a request of a batch, also of a retired model. Raises as `prepare` does."""
     if isinstance(request, Params):
-        return _prepare(catalog, request, {}, {}, {})[:2]
+        return _prepare(type(request), request, {}, {}, {})[:2]
     if not isinstance(request, Mapping):  # pyright: ignore[reportUnnecessaryIsInstance]
         raise ConfigError(
             f"a request of type {type(request).__name__} cannot be sent; expected an object such as "
@@ -105,7 +103,7 @@ def prepare_request(catalog: Catalog, request: Request) -> tuple[Adapter, Mappin
             f'the model of a request is {model!r}; expected a slug, such as "kling-2". '
             "Nothing was sent for it"
         )
-    return _prepare(catalog, model, params, {}, {})[:2]
+    return _prepare(catalog.find(model).load(), model, params, {}, {})[:2]
 
 
 def _check_json(model: str, body: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 
@@ -15,3 +15,21 @@ def list_declared(schema: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
         for old in declared.get("x-kling", {}).get("renamed_from", ())
     }
     return {**renamed, **properties}
+
+
+def iter_parameters(
+    schema: Mapping[str, Any], prefix: str = ""
+) -> Iterator[tuple[str, Mapping[str, Any], bool]]:
+    """Yield each parameter with its path and whether it is required, followed by the parameters inside it."""
+    for name, declared in schema["properties"].items():
+        yield prefix + name, declared, name in schema.get("required", ())
+        path, inner = find_item(prefix + name, declared)
+        if "properties" in inner:
+            yield from iter_parameters(inner, f"{path}.")
+
+
+def find_item(path: str, declared: Mapping[str, Any]) -> tuple[str, Mapping[str, Any]]:
+    """Return the path and the schema of the items of a list, at any depth; those of any other value itself."""
+    while "items" in declared:
+        path, declared = f"{path}[]", declared["items"]
+    return path, declared
