@@ -38,7 +38,7 @@ class Deprecated(Closed):
 
     def text(self) -> str:
         """Return a sentence for the documentation."""
-        return f"Deprecated since {self.since}{'' if self.use is MISSING else f'; use {self.use}'}."
+        return _describe("Deprecated", self.since, self.use)
 
 
 class Retired(Closed):
@@ -51,4 +51,8 @@ class Retired(Closed):
 
     def text(self) -> str:
         """Return a sentence for the documentation."""
-        return f"Retired since {self.since}{'' if self.use is MISSING else f'; use {self.use}'}."
+        return _describe("Retired", self.since, self.use)
+
+
+def _describe(state: str, since: date, use: str | MISSING) -> str:
+    return f"{state} since {since}{'' if use is MISSING else f'; use {use}'}."

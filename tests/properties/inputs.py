@@ -108,7 +108,7 @@ def _text(schema: Schema, tokens: str) -> SearchStrategy[str]:
 def _repaired(schema: Schema, body: dict[str, Any]) -> dict[str, Any]:
     for _ in schema["properties"]:
         for place in sorted(broken_rules(schema, body)):
-            # Of a nested parameter, the outermost one is taken out or made anew.
+            # A nested parameter is removed or replaced with the outermost one.
             name = place if place in schema["properties"] else re.split(r"[.\[]", place)[0]
             if body.get(name) is not None and name not in schema.get("required", ()):
                 body = {key: value for key, value in body.items() if key != name}

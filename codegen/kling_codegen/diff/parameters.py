@@ -9,15 +9,14 @@ from typing import Any, Final, Literal
 from pydantic import MISSING
 
 from kling_codegen.diff.change import UNCHANGED, Change, Level, format_side, limit_change
+from kling_codegen.rules import consequences
 from kling_codegen.schema import Schema, violations
 
 BOUNDS: Final[Mapping[str, tuple[int, float, str]]] = {
-    "minimum": (1, -math.inf, "smaller numbers"),
-    "maximum": (-1, math.inf, "larger numbers"),
-    "minLength": (1, 0, "shorter texts"),
-    "maxLength": (-1, math.inf, "longer texts"),
-    "minItems": (1, 0, "shorter lists"),
-    "maxItems": (-1, math.inf, "longer lists"),
+    bound.keyword: (1, 0 if bound.unit else -math.inf, bound.beyond)
+    if bound.is_lower
+    else (-1, math.inf, bound.beyond)
+    for bound in consequences.BOUNDS.values()
 }
 """By keyword: 1 if a larger limit is narrower, else -1; the limit if it is absent; and the values beyond it."""
 

@@ -10,14 +10,12 @@ import re
 from collections.abc import Iterator
 from dataclasses import replace
 
-from kling_codegen.draft.blocks import Block
+from kling_codegen.draft.blocks import SCALAR_TYPES, Block
 from kling_codegen.draft.example_code import Lines
 from kling_codegen.draft.notes import Notes
 
 HEADING = "Attributes"
-TYPES = {"str": "string", "string": "string", "int": "integer", "integer": "integer", "float": "number",
-         "number": "number", "bool": "boolean", "boolean": "boolean", "list": "string[]", "array": "string[]",
-         "dict": "object", "object": "object"}  # fmt: skip
+TYPES = {**SCALAR_TYPES, "list": "string[]", "array": "string[]", "dict": "object", "object": "object"}
 HEAD = re.compile(
     rf"(?P<name>[A-Za-z_]\w{{0,60}}?)(?:enum:)?(?P<type>{'|'.join(TYPES)})"
     r" ?(?:(?P<required>\*)|\( ?default: (?P<default>.{0,1000}?) ?\))(?: Affects \w+)?"

@@ -18,6 +18,11 @@ HEADING = "Parameters"
 QUOTED = re.compile(r'"(?:[^"\\]|\\.)*+(?P<end>"|\Z|\\\Z)', re.DOTALL)
 CLOSED = r'"(?:[^"\\]|\\(?s:.))*+"'
 TYPE = r"(?:string|integer|number|boolean|object|array)(?:\[\]){0,2}(?: \([a-z-]+\))?"
+SCALAR_TYPES = {
+    "str": "string", "string": "string", "int": "integer", "integer": "integer", "float": "number", "number": "number",
+    "bool": "boolean", "boolean": "boolean",
+}  # fmt: skip
+"""Words for a type of one value, outside the table of a page."""
 SPACED = re.compile(r"([A-Za-z_]\w*?)(required|optional)")
 SPACED_TYPE = re.compile(rf"{TYPE}|[a-z]+(?:\[\])*(?: \(.*\))?")
 # A name is searched once in each word: from its first letter, after the values that it is run together with.

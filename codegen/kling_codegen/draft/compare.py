@@ -14,7 +14,8 @@ from kling_codegen.draft.evidence import Evidence, collect_evidence, list_values
 from kling_codegen.draft.fill import fill_draft, strip_texts
 from kling_codegen.draft.notes import Notes
 from kling_codegen.draft.page import NotAPage
-from kling_codegen.draft.renames import find_renames, list_parameters, undo_renames
+from kling_codegen.draft.parameters import collect_schemas
+from kling_codegen.draft.renames import find_renames, undo_renames
 from kling_codegen.language import Spec
 from kling_codegen.load.folder import Specs
 
@@ -59,7 +60,7 @@ def compare_page(text: str, document: str, spec: Spec) -> Comparison:
     if draft.page.slug != spec.slug:
         raise NotAPage(f"it is the page of {draft.page.slug}, the spec is that of {spec.slug}")
     content = spec.model_dump(by_alias=True, exclude_unset=True)
-    before, after = (dict(list_parameters(side["input"]["properties"])) for side in (content, draft.content))
+    before, after = (collect_schemas(side["input"]["properties"]) for side in (content, draft.content))
     renames = find_renames(before, after)
     filled = aligned = fill_draft(draft, draft.content, spec)
     if renames:

@@ -7,14 +7,13 @@ from typing import Any
 
 from pydantic import MISSING
 
-from kling_codegen.draft.blocks import URLS, Block
+from kling_codegen.draft.blocks import SCALAR_TYPES, URLS, Block
 from kling_codegen.draft.prose import Schema
 from kling_codegen.draft.subject import Subject
 from kling_codegen.schema import Schema as ParameterSchema
 
 LIST = re.compile(r"\b(?:list|array) of\b", re.IGNORECASE)
-TYPES = {"str": "string", "string": "string", "int": "integer", "integer": "integer", "float": "number",
-         "number": "number", "bool": "boolean", "boolean": "boolean", "list": "array", "array": "array"}  # fmt: skip
+TYPES = {**SCALAR_TYPES, "list": "array", "array": "array"}
 MEMBER = re.compile(rf"['\"`]?\b([A-Za-z_]\w{{0,60}})['\"`]? \(({'|'.join(TYPES)})\)")
 # A description of more members would be a table.
 MAX_MEMBERS = 20

@@ -16,18 +16,6 @@ Parameters = Mapping[str, Mapping[str, Any]]
 """The schemas of parameters by their paths, such as elements.label."""
 
 
-def list_parameters(
-    properties: Mapping[str, Any], prefix: str = ""
-) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """Yield the path and the schema of each parameter, those within objects too."""
-    for name, schema in properties.items():
-        yield f"{prefix}{name}", schema
-        inner = schema
-        while "items" in inner:
-            inner = inner["items"]
-        yield from list_parameters(inner.get("properties", {}), f"{prefix}{name}.")
-
-
 def find_renames(before: Parameters, after: Parameters) -> dict[str, str]:
     """Return the paths of parameters that were probably renamed, with their new paths."""
     removed = sorted(path for path in before.keys() - after.keys() if "deprecated" not in before[path])

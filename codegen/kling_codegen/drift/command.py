@@ -95,7 +95,7 @@ def _compare(specs: Specs, catalogue: Catalogue | None, source: str, pages: Path
 
 
 def _is_replaceable(path: Path) -> bool:
-    """Return whether there is no file, or an earlier report."""
+    """Return whether a report can be written: the file is missing, or is an earlier report."""
     try:
         with path.open(encoding="utf-8") as file:
             return file.read(len(TITLE)) == TITLE
