@@ -357,3 +357,34 @@ def test_unknown_rule_is_value_error() -> None:
     }
     with pytest.raises(ValueError, match=r"later.*forbids"), Sandbox(schemas={"later": schema}):
         pass
+
+
+SHOTS = {
+    "type": "array",
+    "items": {
+        "type": ["object", "null"],
+        "properties": {"duration": {"type": "number"}},
+        "additionalProperties": False,
+    },
+}
+
+
+@pytest.mark.parametrize(
+    "sandbox",
+    [
+        {
+            "schemas": {
+                "later": LATER
+                | {
+                    "properties": {"shots": SHOTS},
+                    "required": [],
+                    "x-kling": {"slug": "later", "returns": "video", "rules": [{"sum": {"of": "shots.duration", "maximum": 5}}]},
+                }
+            }
+        }
+    ],
+    indirect=True,
+)  # fmt: skip
+def test_sum_over_a_missing_item_is_not_checked(http: httpx.Client) -> None:
+    assert http.post("/v2/later", json={"shots": [None, {"duration": 9}]}).status_code == 200
+    assert http.post("/v2/later", json={"shots": [{"duration": 9}]}).status_code == 400

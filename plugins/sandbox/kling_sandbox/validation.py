@@ -158,7 +158,7 @@ def _mutually_exclusive(rule: Sequence[str], body: Schema, _: Schema) -> Iterato
 def _sum(rule: Schema, _: Schema, values: Schema) -> Iterator[str]:
     name, number = rule["of"].split(".")
     items = values.get(name)
-    numbers = [item.get(number) for item in items] if isinstance(items, list) else []
+    numbers = [item.get(number) if item else None for item in items] if isinstance(items, list) else []
     total = values.get(rule.get("equals", ""))
     if not numbers or None in numbers:
         return
