@@ -23,8 +23,11 @@ def find_values(path: str, values: Mapping[str, Any]) -> Iterator[tuple[Location
         The location, and the value: None if the parameter is not set there.
 
     """
-    *holders, name = path.split(".")
-    for location, holder in _iter_objects(values, holders, ()):
+    if "." not in path:
+        yield (path,), values.get(path)
+        return
+    first, *holders, name = path.split(".")
+    for location, holder in _iter_objects(values.get(first), holders, (first,)):
         yield (*location, name), holder.get(name)
 
 

@@ -7,8 +7,9 @@ from typing import Any
 
 from kling_adapters import _text
 from kling_adapters._warnings import UnknownParameter, warn_caller
+from kling_adapters.schema.declared import Model
 from kling_adapters.schema.explain import find_closest
-from kling_adapters.schema.fields import Model, list_names
+from kling_adapters.schema.fields import list_names
 
 
 def warn_of_unknown(model: Model, data: Mapping[str, Any]) -> None:

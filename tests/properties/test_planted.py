@@ -23,7 +23,9 @@ MODULES = (
     "schema.totals",
     "schema.rules",
     "schema.param_types",
+    "schema.declared",
     "schema.fields",
+    "schema.rule_values",
     "schema.checks",
     "schema.params",
 )
@@ -50,7 +52,7 @@ FAULTS = [
     ("wrong value required", FULL, "", 'equals={"duration": 5}', 'equals={"duration": 10}', "refuses a valid input: ['mask_url"),
     ("null counts as set", FULL, "schema.rules", "if all(set_values.get(name) is None", "if all(name not in set_values", "broken are"),
     ("default counts as set", FULL, "schema.rules", "if all(set_values.get(name)", "if all(values.get(name)", "broken are ['images', 'note', 'prompt']"),
-    ("default not compared", CORNERS, "schema.checks", "self._dump(members, with_defaults=True)", "self._dump(set_members)", "accepts what breaks ['text']"),
+    ("default not compared", CORNERS, "schema.rule_values", "return RuleValues(attributes, read),", "return RuleValues(attributes, read_set),", "accepts what breaks ['text']"),
     ("condition removed", RULED, "", 'equals={"sound": (True,)}, min_length', 'equals={"sound": ()}, min_length', "accepts what breaks ['sound_prompt']"),
     ("default not in a condition", RULED, "schema.when", "find_values(path, values)", "find_values(path, set_values)", "accepts what breaks ['duration']"),
     ("nested default not in a condition", RULED, "schema.fields", "[dump_set_fields(item, with_defaults=with_defaults)", "[dump_set_fields(item)", "broken are ['shots', 'shots[0].duration']"),
