@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Final, cast
 
@@ -9,13 +10,13 @@ from pydantic import ValidationError, ValidatorFunctionWrapHandler
 from pydantic_core import InitErrorDetails, core_schema
 
 from kling_adapters.schema.declared import Model, Shape
-from kling_adapters.schema.deprecations import warn_of_deprecated
+from kling_adapters.schema.deprecations import has_deprecated, warn_of_deprecated
 from kling_adapters.schema.explain import repeat_errors, rule_error
 from kling_adapters.schema.fields import iter_length_errors
-from kling_adapters.schema.renames import replace_old_names
-from kling_adapters.schema.rule_values import view_data, view_validated
+from kling_adapters.schema.renames import find_renamed, replace_old_names
+from kling_adapters.schema.rule_values import CallValues, RuleValues, ValidValues
 from kling_adapters.schema.rules import Rule
-from kling_adapters.schema.unknown import warn_of_unknown
+from kling_adapters.schema.unknown import accepts_unknown, warn_of_unknown
 
 REPEATED: Final = {"kling_adapters": "the parameters were validated before"}
 """Context of a second validation, which issues no warnings."""
@@ -38,14 +39,21 @@ class Checks:
         self, data: Any, validate: ValidatorFunctionWrapHandler, info: core_schema.ValidationInfo
     ) -> Any:
         """Return the validated fields in pydantic's internal form. Raises ValidationError."""
+        if not self._can_warn or not isinstance(data, Mapping):
+            return self._validate(data, validate)
         is_quiet = info.context is REPEATED
-        if isinstance(data, Mapping):
-            data = replace_old_names(self._model, cast("Mapping[str, Any]", data), is_quiet=is_quiet)
-        fields = self._validate(data, validate)
-        if isinstance(data, Mapping) and not is_quiet:
-            warn_of_deprecated(self._model, cast("Mapping[str, Any]", data))
-            warn_of_unknown(self._model, cast("Mapping[str, Any]", data))
+        call = replace_old_names(self._model, cast("Mapping[str, Any]", data), is_quiet=is_quiet)
+        fields = self._validate(call, validate)
+        if not is_quiet:
+            warn_of_deprecated(self._model, call)
+            warn_of_unknown(self._model, call)
         return fields
+
+    @functools.cached_property
+    def _can_warn(self) -> bool:
+        """Whether a call can have an old, a deprecated or an unknown name."""
+        model = self._model
+        return bool(find_renamed(model)) or has_deprecated(model) or accepts_unknown(model)
 
     def _validate(self, data: Any, validate: ValidatorFunctionWrapHandler) -> Any:
         try:
@@ -53,16 +61,17 @@ class Checks:
         except ValidationError as error:
             if not isinstance(data, Mapping):
                 raise
-            skipped = [*self._iter_skipped_errors(cast("Mapping[str, Any]", data), error)]
-            if not skipped:
+            skipped_errors = list(self._iter_skipped_errors(cast("Mapping[str, Any]", data), error))
+            if not skipped_errors:
                 raise
-            errors = repeat_errors(error) + skipped
+            errors = repeat_errors(error) + skipped_errors
         else:
             rules = self._get_rules()
             if not rules:
                 return fields
             members, _, set_names = fields
-            errors = [*self._iter_rule_errors(rules, *view_validated(self._model, members, set_names))]
+            set_values = ValidValues(self._model, members, set_names)
+            errors = list(self._iter_rule_errors(rules, ValidValues(self._model, members), set_values))
             if not errors:
                 return fields
         raise ValidationError.from_exception_data(self._model.__name__, errors) from None
@@ -76,12 +85,11 @@ class Checks:
             yield from (
                 details for details in lengths if (details["type"], details.get("loc")) not in reported
             )
-        rules = self._get_rules()
-        if rules:
-            yield from self._iter_rule_errors(rules, *view_data(self._model, data))
+        values = CallValues(self._model, data, with_defaults=True)
+        yield from self._iter_rule_errors(self._get_rules(), values, CallValues(self._model, data))
 
     def _iter_rule_errors(
-        self, rules: Sequence[Rule], values: Mapping[str, Any], set_values: Mapping[str, Any]
+        self, rules: Sequence[Rule], values: RuleValues, set_values: RuleValues
     ) -> Iterator[InitErrorDetails]:
         """Yield the problems of the rules; see Rule for the arguments."""
         for rule in rules:

@@ -35,9 +35,11 @@ def dump_set_fields(value: Any, *, with_defaults: bool = False) -> Any:
     if type(value) in _ATOMS:
         return value
     if isinstance(value, BaseModel):
+        names, set_names = map_wire_names(type(value)), value.model_fields_set
         members = {
-            name: dump_set_fields(member, with_defaults=with_defaults)
-            for name, member in _members_by_wire_name(value, with_defaults=with_defaults).items()
+            names[name]: dump_set_fields(member, with_defaults=with_defaults)
+            for name, member in vars(value).items()
+            if (with_defaults or name in set_names) and member is not MISSING and name in names
         }
         # The unknown parameters of a partial model.
         return {**members, **value.model_extra} if value.model_extra else members
@@ -117,7 +119,7 @@ def _read_objects(shape: Shape, value: Any, *, with_defaults: bool) -> Any:
             return tuple(items)
         return [_read_objects(shape.item, item, with_defaults=with_defaults) for item in items]
     if isinstance(value, BaseModel) and shape.model:
-        return _read_members(type(value), _members_by_wire_name(value), with_defaults=with_defaults)
+        return _read_members(type(value), _list_set_members(value), with_defaults=with_defaults)
     if not isinstance(value, Mapping):
         return value
     data = cast("Mapping[str, Any]", value)
@@ -134,12 +136,12 @@ def _members_of_data(model: Model, data: Mapping[str, Any]) -> dict[str, Any]:
     return unknown | {name: member for name, member in members.items() if member is not MISSING}
 
 
-def _members_by_wire_name(value: BaseModel, *, with_defaults: bool = False) -> dict[str, Any]:
+def _list_set_members(value: BaseModel) -> dict[str, Any]:
     names, set_names = map_wire_names(type(value)), value.model_fields_set
     return {
         names[name]: member
         for name, member in vars(value).items()
-        if (with_defaults or name in set_names) and member is not MISSING and name in names
+        if name in set_names and member is not MISSING and name in names
     }
 
 

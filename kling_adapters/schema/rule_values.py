@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from typing import Any
+from abc import abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, cast
 
 from pydantic import MISSING
 
@@ -12,34 +13,41 @@ from kling_adapters.schema.fields import dump_set_fields, find_member, read_valu
 
 
 class RuleValues(Mapping[str, Any]):
-    """Parameters by the gateway's names.
+    """Parameters by the gateway's names, as plain data."""
 
-    Args:
-        names: The gateway's names of all parameters.
-        read: Returns the value of a parameter as plain data; MISSING if it is not set.
+    __slots__ = ("_names", "_values")
 
-    """
+    _names: Mapping[str, Any]
+    _values: dict[str, Any]
 
-    __slots__ = ("_names", "_read", "_values")
+    @abstractmethod
+    def _find(self, name: str) -> Any:
+        """Return the value of a parameter; MISSING if it is not set."""
 
-    def __init__(self, names: Iterable[str], read: Callable[[str], Any]) -> None:
-        self._names = names
-        self._read = read
-        self._values: dict[str, Any] = {}
-
-    def __getitem__(self, name: str) -> Any:
-        if name not in self:
-            raise KeyError(name)
-        return self._values[name]
+    @abstractmethod
+    def _convert(self, name: str, value: Any) -> Any:
+        """Return the value of a parameter as plain data."""
 
     def get(self, name: str, default: Any = None) -> Any:
-        """Return the value of a parameter, or the default if it is not set."""
-        return self._values[name] if name in self else default
+        """Return a parameter; the default if it is not set."""
+        values = self._values
+        if name not in values:
+            values[name] = self._convert(name, self._find(name))
+        value = values[name]
+        return default if value is MISSING else value
 
-    def __contains__(self, name: object) -> bool:
-        if name not in self._values:
-            self._values[str(name)] = self._read(str(name))
-        return self._values[str(name)] is not MISSING
+    def count_items(self, name: str) -> int | None:
+        """Return the number of items of a list: 0 if it is not set, None for a value that is not a list."""
+        value = self._find(name)
+        if value is MISSING or value is None:
+            return 0
+        return len(cast("Sequence[Any]", value)) if isinstance(value, list | tuple) else None
+
+    def __getitem__(self, name: str) -> Any:
+        value = self.get(name, MISSING)
+        if value is MISSING:
+            raise KeyError(name)
+        return value
 
     def __iter__(self) -> Iterator[str]:
         return (name for name in self._names if name in self)
@@ -48,52 +56,60 @@ class RuleValues(Mapping[str, Any]):
         return sum(1 for _ in self)
 
 
-def view_validated(
-    model: Model, members: Mapping[str, Any], set_names: Collection[str]
-) -> tuple[RuleValues, RuleValues]:
-    """Return the values and the set values of valid parameters; see Rule.
+class ValidValues(RuleValues):
+    """Validated parameters.
 
     Args:
         model: The model.
-        members: The validated values of all parameters, by the names in Python.
-        set_names: The names of those that are set.
-
-    Returns:
-        The parameters with their defaults, and those that are set.
+        members: The values of all parameters, by the names in Python.
+        set_names: The names of those to read; None for all, with their documented defaults.
 
     """
-    attributes = map_attributes(model)
 
-    def read(name: str) -> Any:
-        return dump_set_fields(members.get(attributes.get(name, ""), MISSING), with_defaults=True)
+    __slots__ = ("_members", "_set_names")
 
-    def read_set(name: str) -> Any:
-        attribute = attributes.get(name, "")
-        return dump_set_fields(members[attribute]) if attribute in set_names else MISSING
+    def __init__(self, model: Model, members: Mapping[str, Any], set_names: set[str] | None = None) -> None:
+        self._values = {}
+        self._names = map_attributes(model)
+        self._members = members
+        self._set_names = set_names
 
-    return RuleValues(attributes, read), RuleValues(attributes, read_set)
-
-
-def view_data(model: Model, data: Mapping[str, Any]) -> tuple[RuleValues, RuleValues]:
-    """Return the values and the set values of parameters that may be invalid; see Rule.
-
-    Args:
-        model: The model.
-        data: The parameters of a call.
-
-    Returns:
-        The parameters with their defaults, and those that are set.
-
-    """
-    parameters = read_declared(model)
-
-    def read(name: str) -> Any:
-        value = read_set(name, with_defaults=True)
-        return dump_set_fields(parameters[name].default) if value is MISSING and name in parameters else value
-
-    def read_set(name: str, *, with_defaults: bool = False) -> Any:
-        if name not in parameters:
+    def _find(self, name: str) -> Any:
+        attribute = self._names.get(name, "")
+        if self._set_names is not None and attribute not in self._set_names:
             return MISSING
-        return read_value(parameters[name], find_member(parameters[name], data), with_defaults=with_defaults)
+        return self._members.get(attribute, MISSING)
 
-    return RuleValues(parameters, read), RuleValues(parameters, read_set)
+    def _convert(self, name: str, value: Any) -> Any:
+        return dump_set_fields(value, with_defaults=self._set_names is None)
+
+
+class CallValues(RuleValues):
+    """Parameters of a call that may be invalid.
+
+    Args:
+        model: The model.
+        data: The parameters by name.
+        with_defaults: Whether to read the documented defaults of the others, too.
+
+    """
+
+    __slots__ = ("_data", "_with_defaults")
+
+    def __init__(self, model: Model, data: Mapping[str, Any], *, with_defaults: bool = False) -> None:
+        self._values = {}
+        self._names = read_declared(model)
+        self._data = data
+        self._with_defaults = with_defaults
+
+    def _find(self, name: str) -> Any:
+        if name not in self._names:
+            return MISSING
+        parameter = self._names[name]
+        value = find_member(parameter, self._data)
+        return parameter.default if value is MISSING and self._with_defaults else value
+
+    def _convert(self, name: str, value: Any) -> Any:
+        if name not in self._names or find_member(self._names[name], self._data) is MISSING:
+            return dump_set_fields(value)
+        return read_value(self._names[name], value, with_defaults=self._with_defaults)
