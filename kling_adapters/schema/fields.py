@@ -9,12 +9,19 @@ from fractions import Fraction
 from types import MappingProxyType
 from typing import Any, TypeAlias, cast
 
-from annotated_types import MaxLen
+from annotated_types import MaxLen, MinLen
 from pydantic import MISSING, BaseModel
 from pydantic.fields import FieldInfo
 from pydantic_core import InitErrorDetails
 
-from kling_adapters.schema.declared import Model, Parameter, Shape, map_wire_names, read_declared
+from kling_adapters.schema.declared import (
+    Model,
+    Parameter,
+    Shape,
+    list_containers,
+    map_wire_names,
+    read_declared,
+)
 
 FieldPath: TypeAlias = tuple[str | int, ...]
 
@@ -177,23 +184,26 @@ def iter_length_errors(shape: Shape, value: Any, path: FieldPath = ()) -> Iterat
     """
     if shape.model and isinstance(value, Mapping):
         data = cast("Mapping[str, Any]", value)
-        for name, parameter in read_declared(shape.model).items():
-            if parameter.shape.may_have_limits:
-                yield from iter_length_errors(parameter.shape, find_member(parameter, data), (*path, name))
+        for parameter in list_containers(shape.model):
+            member = find_member(parameter, data)
+            yield from iter_length_errors(parameter.shape, member, (*path, parameter.name))
     elif shape.item and isinstance(value, list | tuple):
         items = cast("Sequence[Any]", value)
         for limit in shape.limits:
             yield from _iter_length_error(limit, items, path)
-        if shape.item.may_have_limits:
+        if shape.item.model or shape.item.item:
             for number, item in enumerate(items):
                 yield from iter_length_errors(shape.item, item, (*path, number))
 
 
-def _iter_length_error(limit: Any, items: Sequence[Any], path: FieldPath) -> Iterator[InitErrorDetails]:
-    count = {"field_type": "List", "actual_length": len(items)}
-    if isinstance(limit, MaxLen) and len(items) > limit.max_length:
-        context = {**count, "max_length": limit.max_length}
-        yield InitErrorDetails(type="too_long", loc=path, input=items, ctx=context)
-    if not isinstance(limit, MaxLen) and len(items) < limit.min_length:
-        context = {**count, "min_length": limit.min_length}
-        yield InitErrorDetails(type="too_short", loc=path, input=items, ctx=context)
+def _iter_length_error(
+    limit: MinLen | MaxLen, items: Sequence[Any], path: FieldPath
+) -> Iterator[InitErrorDetails]:
+    kind, bound = (
+        ("too_long", limit.max_length) if isinstance(limit, MaxLen) else ("too_short", limit.min_length)
+    )
+    count = len(items)
+    if count > bound if kind == "too_long" else count < bound:
+        name = "max_length" if kind == "too_long" else "min_length"
+        context = {"field_type": "List", "actual_length": count, name: bound}
+        yield InitErrorDetails(type=kind, loc=path, input=items, ctx=context)
