@@ -61,7 +61,8 @@ _NAMES_BY_MODULE = {
     "plugins.manager": ("load_catalog",),
     "plugins.selection": ("PluginInfo",),
     "problems": ("Problem",),
-    "protocol.tasks": ("Outcome", "Request"),
+    "protocol.batch_requests": ("Request",),
+    "protocol.tasks": ("Outcome",),
     "result": ("Artifact", "ArtifactKind", "Credits", "JobStatus", "Metrics", "ResultData", "StoredFile"),
     "schema.adapter": ("Adapter", "OutputKind", "Retirement"),
     "schema.catalog": ("Catalog", "CatalogEntry"),
@@ -74,7 +75,8 @@ _MODULES = {name: module for module, names in _NAMES_BY_MODULE.items() for name 
 _ORIGINAL_NAMES = {"GATEWAY_STATUSES": "STATUSES"}
 _SUBMODULES = ("events", "hookspecs", "models")
 
-__all__ = sorted(["__version__", "events", *_MODULES])  # noqa: PLE0605  the stub has the list
+# The stub has the list, for tools that read it.
+__all__ = sorted(["__version__", "events", *_MODULES])  # noqa: PLE0605  # pyright: ignore[reportUnsupportedDunderAll]
 
 
 def __getattr__(name: str) -> object:

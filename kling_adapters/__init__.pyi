@@ -46,7 +46,8 @@ from kling_adapters.models._gateway import STATUSES as GATEWAY_STATUSES
 from kling_adapters.plugins.manager import load_catalog
 from kling_adapters.plugins.selection import PluginInfo
 from kling_adapters.problems import Problem
-from kling_adapters.protocol.tasks import Outcome, Request
+from kling_adapters.protocol.batch_requests import Request
+from kling_adapters.protocol.tasks import Outcome
 from kling_adapters.result import Artifact, ArtifactKind, Credits, JobStatus, Metrics, ResultData, StoredFile
 from kling_adapters.schema.adapter import Adapter, OutputKind, Retirement
 from kling_adapters.schema.catalog import Catalog, CatalogEntry

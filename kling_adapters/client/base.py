@@ -11,7 +11,7 @@ from kling_adapters.client import arguments
 from kling_adapters.driver.clock import Clock, SystemClock
 from kling_adapters.errors import ConfigError
 from kling_adapters.forks import ForkSafeLock
-from kling_adapters.hookspecs import Auth
+from kling_adapters.hook_objects import Auth
 from kling_adapters.journal.journal import Journal
 from kling_adapters.journal.null import NullJournal
 from kling_adapters.plugins.manager import Plugins

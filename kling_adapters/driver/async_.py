@@ -6,18 +6,20 @@ Calls that may block run in worker threads.
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import anyio
 import anyio.to_thread
 
-from kling_adapters._http.transport import AsyncTransport
 from kling_adapters.driver.clock import Clock
 from kling_adapters.driver.loops import LoopTransports
 from kling_adapters.events import Event
 from kling_adapters.plugins.manager import Plugins
 from kling_adapters.protocol.effects import Call, Effect, Emit, Fetch, Flow, Now, Send, Sleep, Steps
 from kling_adapters.protocol.session import Session
+
+if TYPE_CHECKING:
+    from kling_adapters._http.transport import AsyncTransport
 
 T = TypeVar("T")
 

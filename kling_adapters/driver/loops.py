@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Callable
+from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
 import anyio.lowlevel
 
-from kling_adapters._http.transport import AsyncTransport
 from kling_adapters.forks import ForkSafeLock, reset_in_children
+
+if TYPE_CHECKING:
+    from kling_adapters._http.transport import AsyncTransport
 
 
 class LoopTransports:

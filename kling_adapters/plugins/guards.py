@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import TypeGuard, TypeVar, cast
 
 from kling_adapters.errors import ConfigError, KlingError, StorageError
-from kling_adapters.hookspecs import (
+from kling_adapters.hook_objects import (
     Auth,
     JobContext,
     JobStorage,

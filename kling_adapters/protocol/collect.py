@@ -11,7 +11,7 @@ from typing import Any, TypeAlias
 
 from kling_adapters.errors import KlingError, StorageError
 from kling_adapters.events import Stored
-from kling_adapters.hookspecs import JobContext, Storage
+from kling_adapters.hook_objects import JobContext, Storage
 from kling_adapters.journal.entries import JournalEntry
 from kling_adapters.protocol.download import Download
 from kling_adapters.protocol.effects import Call, Emit, Flow, Now

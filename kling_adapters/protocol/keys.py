@@ -7,7 +7,7 @@ from typing import Any
 
 from kling_adapters._text import fingerprint_key
 from kling_adapters.errors import ConfigError, KlingError
-from kling_adapters.hookspecs import Auth, KeyPool, RenewableAuth
+from kling_adapters.hook_objects import Auth, KeyPool, RenewableAuth
 from kling_adapters.protocol.messages import Key
 from kling_adapters.protocol.records import call_quietly
 from kling_adapters.protocol.session import Session

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from kling_adapters.errors import ConfigError
-from kling_adapters.hookspecs import Auth
+from kling_adapters.hook_objects import Auth
 from kling_adapters.journal.base import BaseJournal
 from kling_adapters.journal.null import NullJournal
 from kling_adapters.media.uploads import Uploads

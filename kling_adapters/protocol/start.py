@@ -11,7 +11,7 @@ from typing import Any, Generic, TypeVar
 from kling_adapters import api_errors, errors
 from kling_adapters._text import fingerprint_key
 from kling_adapters.events import SubmitFailed, Submitted
-from kling_adapters.hookspecs import Auth, KeyPool, RenewableAuth
+from kling_adapters.hook_objects import Auth, KeyPool, RenewableAuth
 from kling_adapters.journal.base import BaseJournal
 from kling_adapters.journal.entries import REFUSED, UNCERTAIN, Columns
 from kling_adapters.protocol.effects import Call, Emit, Flow, Now, Sleep
