@@ -49,8 +49,9 @@ from kling_adapters.problems import Problem
 from kling_adapters.protocol.batch_requests import Request
 from kling_adapters.protocol.tasks import Outcome
 from kling_adapters.result import Artifact, ArtifactKind, Credits, JobStatus, Metrics, ResultData, StoredFile
-from kling_adapters.schema.adapter import Adapter, OutputKind, Retirement
+from kling_adapters.schema.adapter import Adapter
 from kling_adapters.schema.catalog import Catalog, CatalogEntry
+from kling_adapters.schema.facts import OutputKind, Retirement
 from kling_adapters.schema.gateway import StatusCode
 from kling_adapters.schema.param_types import Media
 from kling_adapters.schema.params import Params

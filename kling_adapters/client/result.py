@@ -112,7 +112,7 @@ class AsyncResult(ResultData):
 
 
 def _set_driver(result: ResultData, driver: object) -> None:
-    reference = driver if isinstance(driver, ProcessLocal) else ProcessLocal(driver)  # pyright: ignore[reportUnknownVariableType]  mypy knows the type
+    reference: ProcessLocal[Any] = driver if isinstance(driver, ProcessLocal) else ProcessLocal(driver)
     # The name of the argument, so that dataclasses.replace() and vars() pass it on.
     object.__setattr__(result, "_driver", reference)
 

@@ -20,7 +20,7 @@ from kling_adapters.protocol.file_names import FileName, safe_stem, split_destin
 from kling_adapters.protocol.records import record
 from kling_adapters.protocol.session import Session
 from kling_adapters.result import Artifact, ResultData, StoredFile
-from kling_adapters.schema.adapter import OutputKind
+from kling_adapters.schema.facts import OutputKind
 
 MAX_TOTAL_BYTES = 16 * 1024**3
 """Bytes of all files of one result."""

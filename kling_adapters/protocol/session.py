@@ -16,7 +16,8 @@ from kling_adapters.models._gateway import RECORD_LIFETIME
 from kling_adapters.protocol.gateway import Gateway
 from kling_adapters.protocol.rate_limit import RateLimiter
 from kling_adapters.result import ResultData
-from kling_adapters.schema.adapter import Adapter, OutputKind
+from kling_adapters.schema.adapter import Adapter
+from kling_adapters.schema.facts import OutputKind
 
 
 @dataclass(frozen=True)

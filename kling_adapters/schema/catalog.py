@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from kling_adapters.errors import ConfigError, UnknownModel
-from kling_adapters.schema.adapter import OutputKind, Retirement
+from kling_adapters.schema.facts import OutputKind, Retirement
 
 if TYPE_CHECKING:
     from kling_adapters.schema.params import Params
