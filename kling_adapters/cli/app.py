@@ -16,7 +16,6 @@ from kling_adapters._warnings import DeprecatedParameter, UnknownParameter
 from kling_adapters.cli.commands import BUILT_IN, Commands
 from kling_adapters.cli.exit_codes import ExitCode, exit_code
 from kling_adapters.cli.output import LogHandler, Streams, print_message, print_progress
-from kling_adapters.cli.wording import describe_error
 from kling_adapters.errors import KlingError
 
 log = logging.getLogger("kling_adapters")
@@ -60,6 +59,8 @@ def _run() -> int:
     try:
         returned = app.main(prog_name="kling", standalone_mode=False)
     except KlingError as error:
+        from kling_adapters.cli.wording import describe_error  # compiles its patterns
+
         print_message(describe_error(error))
         return exit_code(error)
     except click.ClickException as error:
