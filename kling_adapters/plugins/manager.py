@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Iterable, Iterator
-from functools import partial
 from typing import TYPE_CHECKING
 
 from kling_adapters.errors import ConfigError, KlingError
@@ -124,17 +123,24 @@ class Plugins:
 
     def notify(self, event: Event) -> None:
         """Pass an event to every plugin, and wait for each."""
-        for implementation in self._load().implementations("kling_event"):
-            self._runner.run(implementation, _describe_event(event), EVENT_SECONDS, event=event)
+        discovery = self._load()
+        for implementation in discovery.implementations("kling_event"):
+            subject = _describe_event(event)
+            if discovery.info_of(implementation).is_core:
+                # It does not block.
+                with log_failure(implementation, f"failed on {subject}"):
+                    call_hook(implementation, event=event)
+            else:
+                self._runner.run(implementation, subject, EVENT_SECONDS, event=event)
 
     async def notify_async(self, event: Event) -> None:
-        """Pass an event to every plugin, and wait for each; a cancelled task waits for the current one."""
-        import anyio.to_thread  # for asynchronous clients only
+        """Pass an event to every plugin, and wait for each; a cancelled task waits, too."""
+        if self._discovery is not None and self._discovery.has_only_core("kling_event"):
+            self.notify(event)
+        else:
+            import anyio.to_thread  # for asynchronous clients only
 
-        for implementation in self._load().implementations("kling_event"):
-            subject = _describe_event(event)
-            notify = partial(self._runner.run, implementation, subject, EVENT_SECONDS, event=event)
-            await anyio.to_thread.run_sync(notify)
+            await anyio.to_thread.run_sync(self.notify, event)
 
     def close(self) -> None:
         """Let every plugin finish its pending work, and end the workers."""

@@ -57,7 +57,7 @@ def plan_requests(
     if name is not None:
         session.journal.check_available()
     # Without a key, each request would fail separately.
-    yield Call(partial(check_key, session))
+    yield from check_key(session)
     yield from storages.open_first(save_to)
     if name is not None:
         plan.lock = yield Call(partial(_acquire_lock, session.journal, name))

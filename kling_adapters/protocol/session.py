@@ -43,16 +43,17 @@ class JobRef:
         return cls(request_id, model, adapter.latency, adapter.returns) if adapter else cls(request_id, model)
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False)
 class Session:
     """State of a client.
 
     Attributes:
         gateway: The gateway of the client.
-        find_auth: Finds the source of the API key.
+        find_auth: Finds the source of the API key, which may load plugins.
         journal: The journal.
         make_job: Makes the job of a WaitTimeout.
         make_result: Makes the result of a StorageError.
+        auth: The source of the API key, once it is found.
         closed: Set when the client is closed.
         limiters: The rate limiter of each key.
         uploads: The URLs of files that were uploaded.
@@ -64,6 +65,7 @@ class Session:
     journal: BaseJournal = field(default_factory=NullJournal)
     make_job: Callable[[JobRef], Any] = lambda job: job
     make_result: Callable[[ResultData], Any] = lambda data: data
+    auth: Auth | None = field(default=None, repr=False)
     closed: threading.Event = field(default_factory=threading.Event, repr=False)
     limiters: dict[str, RateLimiter] = field(default_factory=dict[str, RateLimiter], repr=False)
     uploads: Uploads = field(default_factory=Uploads)
