@@ -12,10 +12,12 @@ from kling_adapters.protocol.schedule import ScaleFree, Schedule, expect_like, e
 HISTORY_LENGTH: Final = 50
 """Durations that are kept of a model. More would hardly change a schedule."""
 _SHORTEST: Final = 0.001
+_SURPRISE: Final = 4.0
+"""Standard deviations from the median to a duration that is a surprise."""
+_FEWEST: Final = 9
+"""Durations of which one can be a surprise."""
 _CHANGE: Final = 3
-"""Durations in a row beyond the usual ones, after which the earlier ones do not count: the model has changed."""
-_BEYOND: Final = 4.0
-"""Standard deviations from the median to a duration that is not usual."""
+"""Surprises in a row after which the earlier durations do not count: the model has changed."""
 
 
 class History:
@@ -23,14 +25,18 @@ class History:
 
     def __init__(self) -> None:
         self._durations: tuple[float, ...] = ()
+        self._trusted = 0
         self._unused = 0
         self._schedule: Schedule | None = None
 
     def add(self, duration: float) -> None:
         """Add the duration of a job that ended after the others; one that no job can have is ignored."""
         if _SHORTEST <= duration <= RECORD_LIFETIME:
-            self._durations = _forget_past((*self._durations, duration)[-HISTORY_LENGTH:])
-            self._unused += 1
+            durations = (*self._durations, duration)[-HISTORY_LENGTH:]
+            surprises = _count_surprises(durations)
+            self._durations = durations[-surprises:] if surprises >= _CHANGE else durations
+            self._trusted = 0 if 0 < surprises < _CHANGE else self._trusted + 1
+            self._unused += HISTORY_LENGTH if surprises else 1
 
     def schedule(self, mean: float | None) -> Schedule:
         """Return the schedule of polls for the next job.
@@ -45,7 +51,7 @@ class History:
         # A schedule takes a tenth of a millisecond to make, and one more duration in fifty does not change it.
         if self._schedule is None or 10 * self._unused >= len(durations):
             self._unused = 0
-            self._schedule = expect_like(durations)
+            self._schedule = expect_like(durations, self._trusted)
         return self._schedule
 
 
@@ -54,15 +60,15 @@ def expect_documented(mean: float | None) -> Schedule:
     return ScaleFree() if mean is None else expect_mean(mean)
 
 
-def _forget_past(durations: tuple[float, ...]) -> tuple[float, ...]:
-    """Return the last durations only, if all of them lie beyond the earlier ones, on one side."""
-    earlier, last = durations[:-_CHANGE], durations[-_CHANGE:]
-    if len(earlier) < 2 * _CHANGE:
-        return durations
-    middle, spread = measure_normal([math.log(duration) for duration in earlier])
-    shifts = [(math.log(duration) - middle) / spread for duration in last]
-    has_changed = min(shifts) > _BEYOND or max(shifts) < -_BEYOND
-    return last if has_changed else durations
+def _count_surprises(durations: tuple[float, ...]) -> int:
+    """Return the number of last durations that all lie far from the others, on one side."""
+    if len(durations) < _FEWEST:
+        return 0
+    logarithms = [math.log(duration) for duration in durations]
+    middle, deviation = measure_normal(logarithms)
+    side = math.copysign(_SURPRISE * deviation, logarithms[-1] - middle)
+    usual = (index for index, value in enumerate(reversed(logarithms)) if (value - middle) / side <= 1)
+    return next(usual)
 
 
 @dataclass

@@ -12,7 +12,8 @@ A schedule is the integral of n, the count of polls until each age. The duration
 - with a documented mean m only, exponential, which assumes nothing but its mean: a constant hazard of 1 / m, hence a
   fixed interval of sqrt(2 m / price), which a wrong mean makes neither useless nor expensive;
 - with earlier durations, log-normal about them, but exponential for a few jobs: one in two after two durations, one in
-  626 after fifty. They add about one early poll, and a fixed interval for a job that takes longer than any before.
+  626 after fifty. They add about one early poll, and a fixed interval for a job that takes longer than any before. A
+  surprise, a duration far from the others, makes the next job exponential again.
 """
 
 from __future__ import annotations
@@ -97,11 +98,17 @@ def expect_mean(mean: float) -> Schedule:
     return Table((0.0, mean * _FIRST_SHARE), (0.0, 1.0), math.sqrt(_HALF_PRICE / mean))
 
 
-def expect_like(durations: Sequence[float]) -> Schedule:
-    """Return the schedule for a duration like earlier ones, in seconds."""
+def expect_like(durations: Sequence[float], trusted: int) -> Schedule:
+    """Return the schedule for a duration like earlier ones.
+
+    Args:
+        durations: Seconds from submit to end.
+        trusted: The number of those since the last surprise.
+
+    """
     center, spread = _summarize([math.log(duration) for duration in durations])
     mean = math.exp(center + spread * spread / 2)
-    strange = 1 / (1 + (_TRUST * len(durations)) ** 2)
+    strange = 1 / (1 + (_TRUST * trusted) ** 2)
 
     def density(age: float) -> float:
         z = (math.log(age) - center) / spread
