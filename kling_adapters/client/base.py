@@ -11,7 +11,7 @@ from kling_adapters.client import arguments
 from kling_adapters.driver.clock import Clock, SystemClock
 from kling_adapters.errors import ConfigError
 from kling_adapters.forks import ForkSafeLock
-from kling_adapters.hookspecs import Auth
+from kling_adapters.hook_objects import Auth, InstantAuth
 from kling_adapters.journal.journal import Journal
 from kling_adapters.journal.null import NullJournal
 from kling_adapters.plugins.manager import Plugins
@@ -61,10 +61,11 @@ class BaseClient(ABC, Generic[Driver, JobHandle, JobResult, Transport]):
             timeout: Default `timeout` of every call except `map` and `resume`, in seconds.
             proxy: URL of the proxy for every request, such as "http://proxy.example:3128"; it replaces the
                 proxies of the environment.
-            transport: An `httpx.BaseTransport`, of AsyncKling an `httpx.AsyncBaseTransport`, that sends the
-                requests to the gateway, each with the API key. Outputs are still downloaded by the client's
-                own transport, which checks their addresses. It must raise `httpx.ConnectError` or
-                `httpx.ConnectTimeout` only if nothing was sent: the submit is then repeated.
+            transport: A transport of httpx or httpx2, or an object with its method `handle_request`, of AsyncKling
+                `handle_async_request`, that sends the requests to the gateway, each with the API key. Outputs
+                are still downloaded by the client's own transport, which checks their addresses. It must raise
+                `ConnectError` or `ConnectTimeout` of its library only if nothing was sent: the submit is then
+                repeated.
             clock: Clock of all waits, for tests.
 
         Raises:
@@ -84,10 +85,10 @@ class BaseClient(ABC, Generic[Driver, JobHandle, JobResult, Transport]):
             NullJournal() if path is None else Journal(path),
             self._make_job,
             make_result=self._make_result,
+            auth=None if key is None else _FixedKey(key),
         )
         self._plugins = Plugins(plugins, strict=strict_plugins)
         self._auth_name = auth
-        self._auth: Auth | None = None if key is None else _FixedKey(key)
         self._timeout = timeout
         self._lock = ForkSafeLock()
         self._driver = self._make_driver(clock or SystemClock(), proxy, transport)
@@ -126,9 +127,9 @@ class BaseClient(ABC, Generic[Driver, JobHandle, JobResult, Transport]):
 
     def _find_auth(self) -> Auth:
         with self._lock:
-            if self._auth is None:
-                self._auth = self._plugins.auth(self._session.gateway.base_url, self._auth_name)
-            return self._auth
+            if self._session.auth is None:
+                self._session.auth = self._plugins.auth(self._session.gateway.base_url, self._auth_name)
+            return self._session.auth
 
 
 def _check_settings(
@@ -152,7 +153,7 @@ def _check_exclusive(**values: object) -> None:
         raise ConfigError(f"Pass either {' or '.join(values)}, not both. Nothing was sent")
 
 
-class _FixedKey:
+class _FixedKey(InstantAuth):
     """The key of `Kling(api_key=...)`."""
 
     def __init__(self, key: Key) -> None:
@@ -160,3 +161,5 @@ class _FixedKey:
 
     def api_key(self) -> Key:
         return self._key
+
+    instant_key = api_key
