@@ -157,9 +157,7 @@ def _explain_limit(kind: str, value: Any, context: Mapping[str, Any]) -> tuple[s
 
 
 def _show(value: Any) -> str:
-    if isinstance(value, str) or not is_local(value):
-        return _text.show(value)
-    return _text.shorten(describe_media(value), 200)
+    return _text.shorten(describe_media(value), 200) if is_local(value) else _text.show(value)
 
 
 def find_closest(name: Any, choices: Iterable[str]) -> str | None:
