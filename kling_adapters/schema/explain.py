@@ -172,8 +172,9 @@ def find_closest(name: Any, choices: Iterable[str]) -> str | None:
         for choice in choices
         if 2.0 * sum(map(choice.count, letters)) / (len(name) + len(choice)) >= _CLOSE_RATIO
     ]
-    closest = difflib.get_close_matches(name, similar, n=1, cutoff=_CLOSE_RATIO) if similar else []
-    return closest[0] if closest else None
+    ratios = [(difflib.SequenceMatcher(None, choice, name).ratio(), choice) for choice in similar]
+    ratio, closest = max(ratios, default=(0.0, ""))
+    return closest if ratio >= _CLOSE_RATIO else None
 
 
 def _is_file(value: Any) -> bool:

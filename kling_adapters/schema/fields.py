@@ -177,33 +177,36 @@ def _find_parameter(model: Model, name: str) -> Parameter | None:
     return parameters.get(name) or next(by_attribute, None)
 
 
-def iter_length_errors(shape: Shape, value: Any, path: FieldPath = ()) -> Iterator[InitErrorDetails]:
-    """Yield an error for every list, at any depth, with too many or too few items.
+def find_length_errors(shape: Shape, value: Any, path: FieldPath = ()) -> list[InitErrorDetails]:
+    """Return an error for every list, at any depth, with too many or too few items.
 
     pydantic reports either the length of a list or its items.
     """
+    errors: list[InitErrorDetails] = []
     if shape.model and isinstance(value, Mapping):
         data = cast("Mapping[str, Any]", value)
         for parameter in list_containers(shape.model):
             member = find_member(parameter, data)
-            yield from iter_length_errors(parameter.shape, member, (*path, parameter.name))
+            if member is not MISSING:
+                errors += find_length_errors(parameter.shape, member, (*path, parameter.name))
     elif shape.item and isinstance(value, list | tuple):
         items = cast("Sequence[Any]", value)
-        for limit in shape.limits:
-            yield from _iter_length_error(limit, items, path)
+        errors += [error for limit in shape.limits if (error := _find_length_error(limit, items, path))]
         if shape.item.model or shape.item.item:
             for number, item in enumerate(items):
-                yield from iter_length_errors(shape.item, item, (*path, number))
+                errors += find_length_errors(shape.item, item, (*path, number))
+    return errors
 
 
-def _iter_length_error(
+def _find_length_error(
     limit: MinLen | MaxLen, items: Sequence[Any], path: FieldPath
-) -> Iterator[InitErrorDetails]:
-    kind, bound = (
-        ("too_long", limit.max_length) if isinstance(limit, MaxLen) else ("too_short", limit.min_length)
-    )
+) -> InitErrorDetails | None:
     count = len(items)
-    if count > bound if kind == "too_long" else count < bound:
-        name = "max_length" if kind == "too_long" else "min_length"
-        context = {"field_type": "List", "actual_length": count, name: bound}
-        yield InitErrorDetails(type=kind, loc=path, input=items, ctx=context)
+    context = {"field_type": "List", "actual_length": count}
+    if isinstance(limit, MaxLen) and count > limit.max_length:
+        context["max_length"] = limit.max_length
+        return InitErrorDetails(type="too_long", loc=path, input=items, ctx=context)
+    if isinstance(limit, MinLen) and count < limit.min_length:
+        context["min_length"] = limit.min_length
+        return InitErrorDetails(type="too_short", loc=path, input=items, ctx=context)
+    return None
