@@ -144,9 +144,13 @@ def run_codegen(folder: Path, command: str) -> Cost:
 
 
 def run_command(command: list[str], folder: Path, environment: dict[str, str] | None = None) -> Cost:
-    """Run a command to its end."""
+    """Run a command to its end. An error of the command has its output as a note."""
     before, start = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
-    subprocess.run(command, cwd=folder, check=True, stdout=subprocess.DEVNULL, env=environment)
+    try:
+        subprocess.run(command, cwd=folder, check=True, capture_output=True, text=True, env=environment)
+    except subprocess.CalledProcessError as error:
+        error.add_note(error.stderr)
+        raise
     after, end = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
     return Cost(end - start, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
 
