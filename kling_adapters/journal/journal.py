@@ -105,7 +105,7 @@ class Journal:
         if columns.get("state", "COMPLETED") != "COMPLETED":
             condition += " AND state NOT IN ('COMPLETED', 'FAILED')"
         timeout = PROGRESS_TIMEOUT if columns.keys() == {"state"} else LOCK_TIMEOUT
-        # After an hour only the journal knows where the files are; all else, the gateway or a new look would tell again.
+        # After an hour only the journal knows where the files are; the gateway would tell all else again.
         is_flushed = "result" in columns
         with self._database.write(timeout=timeout, is_flushed=is_flushed) as connection:
             update_rows(connection, columns, condition, gateway, encode_value(request_id))
