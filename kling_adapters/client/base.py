@@ -61,10 +61,11 @@ class BaseClient(ABC, Generic[Driver, JobHandle, JobResult, Transport]):
             timeout: Default `timeout` of every call except `map` and `resume`, in seconds.
             proxy: URL of the proxy for every request, such as "http://proxy.example:3128"; it replaces the
                 proxies of the environment.
-            transport: An `httpx.BaseTransport`, of AsyncKling an `httpx.AsyncBaseTransport`, that sends the
-                requests to the gateway, each with the API key. Outputs are still downloaded by the client's
-                own transport, which checks their addresses. It must raise `httpx.ConnectError` or
-                `httpx.ConnectTimeout` only if nothing was sent: the submit is then repeated.
+            transport: A transport of httpx or httpx2, or an object with its method `handle_request`, of AsyncKling
+                `handle_async_request`, that sends the requests to the gateway, each with the API key. Outputs
+                are still downloaded by the client's own transport, which checks their addresses. It must raise
+                `ConnectError` or `ConnectTimeout` of its library only if nothing was sent: the submit is then
+                repeated.
             clock: Clock of all waits, for tests.
 
         Raises:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, Protocol, Unpack
 
@@ -55,6 +55,10 @@ class BaseJournal(Protocol):
 
     def find(self, gateway: str, request_id: str) -> JournalEntry | None:
         """Return the last entry of a job; None if there is none."""
+        ...
+
+    def durations(self, gateway: str, model: str) -> Sequence[float]:
+        """Return the seconds from submit to end of the last jobs of a model, the oldest first."""
         ...
 
     def find_upload(self, gateway: str, sha256: str, lifetime: float) -> str | None:

@@ -30,6 +30,7 @@ from kling_adapters.journal.rows import (
     encode_columns,
     encode_value,
     mark_uncertain,
+    select_durations,
     select_rows,
 )
 
@@ -216,6 +217,13 @@ class Journal:
         with self._database.read() as connection:
             rows = select_rows(connection, _JOB, gateway, encode_value(request_id))
         return decode_row(rows[-1]) if rows else None
+
+    def durations(self, gateway: str, model: str) -> list[float]:
+        """Return the seconds from submit to end of the last 50 jobs of a model, as recorded, the oldest first."""
+        if not self._database.exists():
+            return []
+        with self._database.read() as connection:
+            return select_durations(connection, gateway, model)
 
     def close(self) -> None:
         """Close the file, and remove the lock file of this process."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any, NoReturn, Unpack
 
@@ -52,6 +52,10 @@ class NullJournal:
     def find(self, gateway: str, request_id: str) -> JournalEntry | None:
         """Find nothing."""
         return None
+
+    def durations(self, gateway: str, model: str) -> Sequence[float]:
+        """Return no durations."""
+        return ()
 
     def find_upload(self, gateway: str, sha256: str, lifetime: float) -> str | None:
         """Find nothing."""

@@ -14,6 +14,7 @@ from kling_adapters.journal.null import NullJournal
 from kling_adapters.media.uploads import Uploads
 from kling_adapters.models._gateway import RECORD_LIFETIME
 from kling_adapters.protocol.gateway import Gateway
+from kling_adapters.protocol.history import Histories
 from kling_adapters.protocol.rate_limit import RateLimiter
 from kling_adapters.result import ResultData
 from kling_adapters.schema.adapter import Adapter
@@ -29,6 +30,7 @@ class JobRef:
         model: The slug of the model; None if unknown.
         latency: The usual duration of a job of the model in seconds; None if unknown.
         returns: The kind of output of the model; None if unknown.
+        submitted: The time of the submit on the clock of the client; None for a job of an earlier client.
 
     """
 
@@ -36,6 +38,7 @@ class JobRef:
     model: str | None = None
     latency: float | None = None
     returns: OutputKind | None = None
+    submitted: float | None = field(default=None, compare=False)
 
     @classmethod
     def of(cls, request_id: str, model: str, adapter: Adapter | None) -> JobRef:
@@ -57,6 +60,7 @@ class Session:
         closed: Set when the client is closed.
         limiters: The rate limiter of each key.
         uploads: The URLs of files that were uploaded.
+        histories: The durations of earlier jobs of each model.
 
     """
 
@@ -69,6 +73,7 @@ class Session:
     closed: threading.Event = field(default_factory=threading.Event, repr=False)
     limiters: dict[str, RateLimiter] = field(default_factory=dict[str, RateLimiter], repr=False)
     uploads: Uploads = field(default_factory=Uploads)
+    histories: Histories = field(default_factory=Histories, repr=False)
 
     def check_open(self, request_id: str | None = None) -> None:
         """Raise ConfigError if the client is closed, so that nothing more is sent or recorded."""

@@ -15,7 +15,8 @@ from kling_adapters.errors import MAX_SHOWN_PROBLEMS
 from kling_adapters.media.inputs import describe_media
 from kling_adapters.media.reader import is_local
 from kling_adapters.problems import Problem
-from kling_adapters.schema.fields import FieldPath, Model, find_choices, find_model, list_names
+from kling_adapters.schema.declared import Model
+from kling_adapters.schema.fields import FieldPath, find_choices, find_model, list_names
 from kling_adapters.schema.param_types import EXPECTED_MEDIA
 from kling_adapters.schema.paths import format_location, parse_location
 from kling_adapters.schema.renames import find_renamed
@@ -135,7 +136,7 @@ def _explain(model: Model, details: ErrorDetails, *, is_shown: bool) -> Problem:
 def _explain_unknown(model: Model, location: FieldPath, *, is_shown: bool) -> tuple[str, str | None]:
     """Return the message and the suggestion for an unknown name, which may be an old name beside the present one."""
     *place, name = location
-    holder = find_model(model, place)
+    holder = find_model(model, tuple(place))
     if holder is None:
         return "unknown parameter", None
     if present := find_renamed(holder).get(str(name)):
