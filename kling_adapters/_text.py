@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
 from decimal import Decimal
 
@@ -62,4 +61,6 @@ def fingerprint_key(key: str) -> str:
         The first 12 hex digits of its SHA-256.
 
     """
+    import hashlib  # for keys only
+
     return hashlib.sha256(key.encode("utf-8", "surrogatepass")).hexdigest()[:12]

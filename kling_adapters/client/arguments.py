@@ -15,7 +15,6 @@ from kling_adapters.models._gateway import BASE_URL
 from kling_adapters.protocol.fields import LONGEST_ID
 from kling_adapters.protocol.gateway import Gateway, is_slug
 from kling_adapters.protocol.messages import Key
-from kling_adapters.schema.params import Params
 
 GATEWAY: Final = "KLING_BASE_URL"
 """Environment variable: the gateway of clients without `base_url`."""
@@ -71,11 +70,15 @@ def check_slug(name: str, value: object) -> None:
 
 def check_model(model: object, params: Mapping[str, Any]) -> None:
     """Refuse a model that is neither a slug nor a parameter object, and parameters beside such an object."""
-    if not isinstance(model, str | Params):
+    if isinstance(model, str):
+        return
+    from kling_adapters.schema.params import Params  # imports pydantic
+
+    if not isinstance(model, Params):
         _refuse(
             "model", model, 'the slug of a model, such as "kling-2", or its parameters, such as Kling2(...)'
         )
-    if isinstance(model, Params) and params:
+    if params:
         raise ConfigError(
             f"{', '.join(params)}: pass every parameter in the {type(model).__name__} object, or a slug and "
             "every parameter by name. Nothing was sent"
@@ -93,7 +96,9 @@ def check_mapping(name: str, value: object) -> None:
 
 def check_requests(requests: object) -> None:
     """Refuse a value that is not a series of requests, such as one request alone."""
-    if not _is_series(requests):
+    from kling_adapters.schema.params import Params  # imports pydantic
+
+    if not _is_series(requests) or isinstance(requests, Params):
         _refuse(
             "requests",
             requests,
@@ -218,7 +223,7 @@ def _is_number(value: object) -> TypeGuard[float]:
 
 def _is_series(value: object) -> bool:
     # Iterables that stand for one value.
-    return isinstance(value, Iterable) and not isinstance(value, str | bytes | Mapping | Params)
+    return isinstance(value, Iterable) and not isinstance(value, str | bytes | Mapping)
 
 
 def _is_text(value: str) -> bool:

@@ -11,7 +11,7 @@ from kling_adapters.client import arguments
 from kling_adapters.driver.clock import Clock, SystemClock
 from kling_adapters.errors import ConfigError
 from kling_adapters.forks import ForkSafeLock
-from kling_adapters.hookspecs import Auth
+from kling_adapters.hook_objects import Auth, InstantAuth
 from kling_adapters.journal.journal import Journal
 from kling_adapters.journal.null import NullJournal
 from kling_adapters.plugins.manager import Plugins
@@ -84,10 +84,10 @@ class BaseClient(ABC, Generic[Driver, JobHandle, JobResult, Transport]):
             NullJournal() if path is None else Journal(path),
             self._make_job,
             make_result=self._make_result,
+            auth=None if key is None else _FixedKey(key),
         )
         self._plugins = Plugins(plugins, strict=strict_plugins)
         self._auth_name = auth
-        self._auth: Auth | None = None if key is None else _FixedKey(key)
         self._timeout = timeout
         self._lock = ForkSafeLock()
         self._driver = self._make_driver(clock or SystemClock(), proxy, transport)
@@ -126,9 +126,9 @@ class BaseClient(ABC, Generic[Driver, JobHandle, JobResult, Transport]):
 
     def _find_auth(self) -> Auth:
         with self._lock:
-            if self._auth is None:
-                self._auth = self._plugins.auth(self._session.gateway.base_url, self._auth_name)
-            return self._auth
+            if self._session.auth is None:
+                self._session.auth = self._plugins.auth(self._session.gateway.base_url, self._auth_name)
+            return self._session.auth
 
 
 def _check_settings(
@@ -152,7 +152,7 @@ def _check_exclusive(**values: object) -> None:
         raise ConfigError(f"Pass either {' or '.join(values)}, not both. Nothing was sent")
 
 
-class _FixedKey:
+class _FixedKey(InstantAuth):
     """The key of `Kling(api_key=...)`."""
 
     def __init__(self, key: Key) -> None:
@@ -160,3 +160,5 @@ class _FixedKey:
 
     def api_key(self) -> Key:
         return self._key
+
+    instant_key = api_key

@@ -11,7 +11,7 @@ from kling_adapters.errors import ConfigError, ParamsInvalid
 from kling_adapters.media.inputs import check_media, iter_media, replace_media
 from kling_adapters.media.reader import MediaError
 from kling_adapters.problems import Problem
-from kling_adapters.protocol.tasks import Request
+from kling_adapters.protocol.batch_requests import Request
 from kling_adapters.schema.adapter import Adapter
 from kling_adapters.schema.catalog import Catalog
 from kling_adapters.schema.checks import REPEATED

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from typing import Any, Protocol, Unpack
 
 from kling_adapters.journal.entries import Columns, JournalEntry
@@ -10,7 +11,18 @@ from kling_adapters.journal.lockfile import LockFile
 
 
 class BaseJournal(Protocol):
-    """A record of every submit: in a file for `Journal`, without effect for `NullJournal`."""
+    """A record of every submit: in a file for `Journal`, without effect for `NullJournal`.
+
+    Attributes:
+        may_block: Whether its methods may block.
+
+    """
+
+    may_block: bool
+
+    def transaction(self) -> AbstractContextManager[None]:
+        """Put all writes of the block in one transaction, which is on disk after it, or none of them if it raises."""
+        ...
 
     def check_available(self) -> None:
         """Raise ConfigError if there is no record of earlier jobs."""

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import json
 import logging
+import sqlite3
 import time
 from collections.abc import Iterable, Mapping
+from contextlib import AbstractContextManager
 from os import PathLike
 from typing import Any, Final, Unpack
 
@@ -47,6 +49,8 @@ class Journal:
     Methods raise StorageError when the file cannot be read or written.
     """
 
+    may_block = True
+
     def __init__(self, path: str | PathLike[str]) -> None:
         self.path = absolute_path(path)
         self._database = Database(self.path)
@@ -54,6 +58,10 @@ class Journal:
 
     def check_available(self) -> None:
         """Do nothing: this journal records every job."""
+
+    def transaction(self) -> AbstractContextManager[None]:
+        """Put all writes of the block in one transaction, which is on disk after it, or none of them if it raises."""
+        return self._database.transaction()
 
     def intend(
         self,
@@ -86,7 +94,8 @@ class Journal:
 
     def update(self, entry: int, **columns: Unpack[Columns]) -> None:
         """Change columns of the entry with this number."""
-        self._update(encode_columns(columns), LOCK_TIMEOUT, "id = ?", entry)
+        with self._database.write() as connection:
+            _update(connection, columns, "id = ?", entry)
 
     def update_job(self, gateway: str, request_id: str, /, **columns: Unpack[Columns]) -> None:
         """Change columns of every entry of a job, but replace neither COMPLETED nor FAILED, except by COMPLETED.
@@ -97,7 +106,8 @@ class Journal:
         if columns.get("state", "COMPLETED") != "COMPLETED":
             condition += " AND state NOT IN ('COMPLETED', 'FAILED')"
         timeout = PROGRESS_TIMEOUT if columns.keys() == {"state"} else LOCK_TIMEOUT
-        self._update(encode_columns(columns), timeout, condition, gateway, encode_value(request_id))
+        with self._database.write(timeout=timeout, is_flushed=False) as connection:
+            _update(connection, columns, condition, gateway, encode_value(request_id))
 
     def record_destination(self, gateway: str, request_id: str, save_to: str) -> None:
         """Record the destination of the files of a job, before they are stored there."""
@@ -113,7 +123,7 @@ class Journal:
         """Return the URL of a file that was uploaded in the last `lifetime` seconds; None if there is none."""
         if not self._database.exists():
             return None
-        with self._database.write(timeout=PROGRESS_TIMEOUT) as connection:
+        with self._database.write(timeout=PROGRESS_TIMEOUT, is_flushed=False) as connection:
             connection.execute("DELETE FROM uploads WHERE created < ?", (time.time() - lifetime,))
             row = connection.execute(
                 "SELECT url FROM uploads WHERE gateway = ? AND sha256 = ?", (gateway, sha256)
@@ -122,7 +132,7 @@ class Journal:
 
     def record_upload(self, gateway: str, sha256: str, url: str) -> None:
         """Record the URL of an uploaded file."""
-        with self._database.write(timeout=PROGRESS_TIMEOUT) as connection:
+        with self._database.write(timeout=PROGRESS_TIMEOUT, is_flushed=False) as connection:
             connection.execute(
                 "INSERT OR REPLACE INTO uploads VALUES (?, ?, ?, ?)",
                 (gateway, sha256, encode_value(url), time.time()),
@@ -221,14 +231,6 @@ class Journal:
             self._database.close()
             self._owner.release()
 
-    def _update(self, columns: Row, timeout: float, condition: str, *values: object) -> None:
-        names = ", ".join(f"{name} = ?" for name in columns)
-        with self._database.write(timeout=timeout) as connection:
-            connection.execute(
-                f"UPDATE jobs SET {names}, updated = ? WHERE {condition}",  # noqa: S608  names of our own
-                (*columns.values(), time.time(), *values),
-            )
-
     def _read_rows(self, failure: StorageError) -> list[Row]:
         """Return the rows of a read-only file. Raises `failure` if it cannot be read."""
         try:
@@ -239,3 +241,12 @@ class Journal:
             raise failure from None
         log.warning("the journal %s can only be read: %s", self._database, failure.__cause__)
         return [mark_uncertain(row) if row["owner"] in dead else row for row in rows]
+
+
+def _update(connection: sqlite3.Connection, columns: Columns, condition: str, *values: object) -> None:
+    row = encode_columns(columns)
+    names = ", ".join(f"{name} = ?" for name in row)
+    connection.execute(
+        f"UPDATE jobs SET {names}, updated = ? WHERE {condition}",  # noqa: S608  names of our own
+        (*row.values(), time.time(), *values),
+    )

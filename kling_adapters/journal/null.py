@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, NoReturn, Unpack
 
 from kling_adapters.errors import ConfigError
@@ -12,6 +13,12 @@ from kling_adapters.journal.location import JOURNAL
 
 class NullJournal:
     """A journal that records nothing and finds nothing; see BaseJournal for its methods."""
+
+    may_block = False
+
+    def transaction(self) -> AbstractContextManager[None]:
+        """Do nothing: there are no writes."""
+        return nullcontext()
 
     def check_available(self) -> NoReturn:
         """Raise ConfigError: there is no record of earlier jobs."""

@@ -76,6 +76,10 @@ class Discovery:
         caller: pluggy.HookCaller = getattr(self._manager.hook, hook)
         return reversed(caller.get_hookimpls())
 
+    def has_only_core(self, hook: str) -> bool:
+        """Return whether only built-in plugins implement a hook."""
+        return all(self.info_of(implementation).is_core for implementation in self.implementations(hook))
+
     def info_of(self, implementation: pluggy.HookImpl) -> PluginInfo:
         """Return the plugin of an implementation."""
         return self._registered[implementation.plugin_name]

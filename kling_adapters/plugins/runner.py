@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import asyncio
 import inspect
 import logging
 import os
 from collections.abc import Awaitable, Coroutine, Generator
 from contextlib import contextmanager
 from functools import partial
-from typing import Any
-
-import pluggy
+from typing import TYPE_CHECKING, Any
 
 from kling_adapters.plugins.calls import call_hook, contain_exits
 from kling_adapters.plugins.worker import PluginWorker
+
+if TYPE_CHECKING:
+    import pluggy
 
 log = logging.getLogger("kling_adapters")
 
@@ -79,6 +79,8 @@ def _start_hook(
 async def _finish_hook(
     implementation: pluggy.HookImpl, subject: str, seconds: float, outcome: Awaitable[object]
 ) -> None:
+    import asyncio  # for plugins with coroutines only
+
     with log_failure(implementation, f"failed on {subject}"), contain_exits():
         async with asyncio.timeout(seconds):
             await outcome

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from kling_adapters.errors import ConfigError
-from kling_adapters.hookspecs import Auth
+from kling_adapters.hook_objects import Auth
 from kling_adapters.journal.base import BaseJournal
 from kling_adapters.journal.null import NullJournal
 from kling_adapters.media.uploads import Uploads
@@ -17,7 +17,8 @@ from kling_adapters.protocol.gateway import Gateway
 from kling_adapters.protocol.history import Histories
 from kling_adapters.protocol.rate_limit import RateLimiter
 from kling_adapters.result import ResultData
-from kling_adapters.schema.adapter import Adapter, OutputKind
+from kling_adapters.schema.adapter import Adapter
+from kling_adapters.schema.facts import OutputKind
 
 
 @dataclass(frozen=True)
@@ -45,16 +46,17 @@ class JobRef:
         return cls(request_id, model, adapter.latency, adapter.returns) if adapter else cls(request_id, model)
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False)
 class Session:
     """State of a client.
 
     Attributes:
         gateway: The gateway of the client.
-        find_auth: Finds the source of the API key.
+        find_auth: Finds the source of the API key, which may load plugins.
         journal: The journal.
         make_job: Makes the job of a WaitTimeout.
         make_result: Makes the result of a StorageError.
+        auth: The source of the API key, once it is found.
         closed: Set when the client is closed.
         limiters: The rate limiter of each key.
         uploads: The URLs of files that were uploaded.
@@ -67,6 +69,7 @@ class Session:
     journal: BaseJournal = field(default_factory=NullJournal)
     make_job: Callable[[JobRef], Any] = lambda job: job
     make_result: Callable[[ResultData], Any] = lambda data: data
+    auth: Auth | None = field(default=None, repr=False)
     closed: threading.Event = field(default_factory=threading.Event, repr=False)
     limiters: dict[str, RateLimiter] = field(default_factory=dict[str, RateLimiter], repr=False)
     uploads: Uploads = field(default_factory=Uploads)

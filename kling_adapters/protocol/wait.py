@@ -11,7 +11,7 @@ from kling_adapters.events import Completed, Expired, Failed, StateChanged
 from kling_adapters.journal.entries import EXPIRED, Columns
 from kling_adapters.models._gateway import STATES
 from kling_adapters.protocol import recall
-from kling_adapters.protocol.effects import Call, Emit, Flow, Now, Sleep
+from kling_adapters.protocol.effects import Emit, Flow, Now, Sleep
 from kling_adapters.protocol.exchange import QUERY_BUDGET, JobMissing, OutOfTime, Query, query_once, run_query
 from kling_adapters.protocol.keys import find_key
 from kling_adapters.protocol.messages import Answer
@@ -134,7 +134,7 @@ def _recall(session: Session, job: JobRef, counter: PollCounter) -> Flow[ResultD
     if entry is not None:
         if (outcome := recall.read_end(entry, job.returns)) is not None:
             return outcome
-        recall.check_key(entry, (yield Call(partial(find_key, session, job.request_id))))
+        recall.check_key(entry, (yield from find_key(session, job.request_id)))
     yield from record(session.journal.update_job, session.gateway.base_url, job.request_id, state=EXPIRED)
     yield Emit(Expired(job.request_id, job.model, counter.polls))
     raise errors.JobExpired(job.request_id)
