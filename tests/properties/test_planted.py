@@ -51,7 +51,7 @@ FAULTS = [
     ("alternate form sent", FULL, "schema.param_types", "return declared_forms.get(value, value)", "return value", "refuses a valid input"),
     ("zero for false", FULL, "", "BoolOnly[Literal[False]]", "Literal[False]", "accepts what breaks ['silent']"),
     ("wrong value required", FULL, "", 'equals={"duration": 5}', 'equals={"duration": 10}', "refuses a valid input: ['mask_url"),
-    ("null counts as set", FULL, "schema.rules", "if all(set_values.get(name) is None", "if all(name not in set_values", "broken are"),
+    ("null counts as set", FULL, "schema.rules", "if all(set_values.get(name) is None", 'if all(set_values.get(name, "") == ""', "broken are"),
     ("default counts as set", FULL, "schema.rules", "if all(set_values.get(name)", "if all(values.get(name)", "broken are ['images', 'note', 'prompt']"),
     ("default not compared", CORNERS, "schema.checks", "ValidValues(self._model, members), set_values", "set_values, set_values", "accepts what breaks ['text']"),
     ("condition removed", RULED, "", 'equals={"sound": (True,)}, min_length', 'equals={"sound": ()}, min_length', "accepts what breaks ['sound_prompt']"),
