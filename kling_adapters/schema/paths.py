@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import re
+from abc import abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, TypeAlias, cast
-
-if TYPE_CHECKING:  # this module needs no pydantic, and the other does
-    from kling_adapters.schema.rule_values import RuleValues
+from typing import Any, TypeAlias, cast
 
 Location: TypeAlias = tuple[str | int, ...]
 """Names and indexes that lead to a parameter."""
@@ -15,7 +13,25 @@ Location: TypeAlias = tuple[str | int, ...]
 _INDEXES = re.compile(r"(\[\d+\])")
 
 
-def find_values(path: str, values: RuleValues) -> Iterable[tuple[Location, Any]]:
+class RuleValues(Mapping[str, Any]):
+    """Parameters as the checks pass them to rules; each becomes plain data when a rule reads it."""
+
+    __slots__ = ()
+
+    @abstractmethod
+    def peek(self, name: str) -> Any:
+        """Return the value of a parameter before it becomes plain data; None if it is not set."""
+
+
+def count_items(values: Mapping[str, Any], name: str) -> int | None:
+    """Return the number of items of a list: 0 if it is not set, None for a value that is not a list."""
+    items = values.peek(name) if isinstance(values, RuleValues) else values.get(name)
+    if items is None:
+        return 0
+    return len(cast("Sequence[Any]", items)) if isinstance(items, list | tuple) else None
+
+
+def find_values(path: str, values: Mapping[str, Any]) -> Iterable[tuple[Location, Any]]:
     """Find the location and the value of a parameter in every object that can have it.
 
     Args:

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
-from typing import Any, cast
+from abc import abstractmethod
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 from pydantic import MISSING
 
 from kling_adapters.schema.declared import Model, map_attributes, read_declared
 from kling_adapters.schema.fields import dump_set_fields, find_member, read_value
+from kling_adapters.schema.paths import RuleValues
 
 
-class RuleValues(ABC):
-    """Parameters by the gateway's names, as plain data."""
+class _LazyValues(RuleValues):
+    __slots__ = ("_names", "_values")
 
-    __slots__ = ("_values",)
-
+    _names: Mapping[str, Any]
     _values: dict[str, Any]
 
     @abstractmethod
@@ -28,22 +28,30 @@ class RuleValues(ABC):
         """Return the value of a parameter as plain data."""
 
     def get(self, name: str, default: Any = None) -> Any:
-        """Return a parameter; the default if it is not set."""
         values = self._values
         if name not in values:
             values[name] = self._convert(name, self._find(name))
         value = values[name]
         return default if value is MISSING else value
 
-    def count_items(self, name: str) -> int | None:
-        """Return the number of items of a list: 0 if it is not set, None for a value that is not a list."""
+    def peek(self, name: str) -> Any:
         value = self._find(name)
-        if value is MISSING or value is None:
-            return 0
-        return len(cast("Sequence[Any]", value)) if isinstance(value, list | tuple) else None
+        return None if value is MISSING else value
+
+    def __getitem__(self, name: str) -> Any:
+        value = self.get(name, MISSING)
+        if value is MISSING:
+            raise KeyError(name)
+        return value
+
+    def __iter__(self) -> Iterator[str]:
+        return (name for name in self._names if name in self)
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
 
 
-class ValidValues(RuleValues):
+class ValidValues(_LazyValues):
     """Validated parameters.
 
     Args:
@@ -53,16 +61,16 @@ class ValidValues(RuleValues):
 
     """
 
-    __slots__ = ("_attributes", "_members", "_set_names")
+    __slots__ = ("_members", "_set_names")
 
     def __init__(self, model: Model, members: Mapping[str, Any], set_names: set[str] | None = None) -> None:
         self._values = {}
-        self._attributes = map_attributes(model)
+        self._names = map_attributes(model)
         self._members = members
         self._set_names = set_names
 
     def _find(self, name: str) -> Any:
-        attribute = self._attributes.get(name, "")
+        attribute = self._names.get(name, "")
         if self._set_names is not None and attribute not in self._set_names:
             return MISSING
         return self._members.get(attribute, MISSING)
@@ -71,7 +79,7 @@ class ValidValues(RuleValues):
         return dump_set_fields(value, with_defaults=self._set_names is None)
 
 
-class CallValues(RuleValues):
+class CallValues(_LazyValues):
     """Parameters of a call that may be invalid.
 
     Args:
@@ -81,23 +89,23 @@ class CallValues(RuleValues):
 
     """
 
-    __slots__ = ("_data", "_parameters", "_with_defaults")
+    __slots__ = ("_data", "_with_defaults")
 
     def __init__(self, model: Model, data: Mapping[str, Any], *, with_defaults: bool = False) -> None:
         self._values = {}
-        self._parameters = read_declared(model)
+        self._names = read_declared(model)
         self._data = data
         self._with_defaults = with_defaults
 
     def _find(self, name: str) -> Any:
-        if name not in self._parameters:
+        if name not in self._names:
             return MISSING
-        parameter = self._parameters[name]
+        parameter = self._names[name]
         value = find_member(parameter, self._data)
         return parameter.default if value is MISSING and self._with_defaults else value
 
     def _convert(self, name: str, value: Any) -> Any:
-        parameter = self._parameters.get(name)
+        parameter = self._names.get(name)
         if parameter is None or find_member(parameter, self._data) is MISSING:
             return dump_set_fields(value)
         return read_value(parameter, value, with_defaults=self._with_defaults)

@@ -5,14 +5,11 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeAlias, cast
+from typing import Any, TypeAlias, cast
 
 from kling_adapters import _text
 from kling_adapters.problems import Problem
 from kling_adapters.schema.paths import Location, find_values, format_location, is_same, read_number
-
-if TYPE_CHECKING:  # this module needs no pydantic, and the other does
-    from kling_adapters.schema.rule_values import RuleValues
 
 _Indexes: TypeAlias = tuple[int, ...]
 """Indexes of an item in its lists; empty for a parameter outside lists."""
@@ -52,7 +49,7 @@ class When:
     required: Sequence[str] = ()
     forbidden: Sequence[str] = ()
 
-    def problems(self, values: RuleValues, set_values: RuleValues) -> Iterator[Problem]:
+    def problems(self, values: Mapping[str, Any], set_values: Mapping[str, Any]) -> Iterator[Problem]:
         """See Rule."""
         items = self._find_matching_items(values, set_values)
         for path in self.required:
@@ -68,7 +65,7 @@ class When:
                 for message, allowed in _find_violation(keyword, value, limit):
                     yield Problem(format_location(location), f"{message} {self._reason}", value, allowed)
 
-    def _find_matching_items(self, values: RuleValues, set_values: RuleValues) -> set[_Indexes]:
+    def _find_matching_items(self, values: Mapping[str, Any], set_values: Mapping[str, Any]) -> set[_Indexes]:
         """Return the items for which the condition holds; those without indexes if it is about no list."""
         matches = [
             {
@@ -108,7 +105,9 @@ def _indexes(location: Location) -> _Indexes:
     return tuple(step for step in location if isinstance(step, int))
 
 
-def _find_affected(path: str, set_values: RuleValues, items: set[_Indexes]) -> Iterator[tuple[Location, Any]]:
+def _find_affected(
+    path: str, set_values: Mapping[str, Any], items: set[_Indexes]
+) -> Iterator[tuple[Location, Any]]:
     """Yield the locations and values of a parameter that a condition affects, which holds for some items."""
     for location, value in find_values(path, set_values) if items else ():
         # A condition outside lists is about every item; outside lists, one item is enough.

@@ -63,7 +63,7 @@ FAULTS = [
     ("two of exactly one", RULED, "", 'ExactlyOneOf("image_url", "video_url")', 'AtLeastOneOf("image_url", "video_url")', "accepts what breaks ['video_url']"),
     ("sum of floats", RULED, "schema.totals", "Fraction(repr(number)) if", "Fraction(number) if", "names ['shots[1].strength'], broken are ['shots', "),
     ("sum without defaults", RULED, "schema.totals", "_add(values.get(list_name)", "_add(set_values.get(list_name)", "accepts what breaks ['shots']"),
-    ("unset list has an item", FULL, "schema.rule_values", "            return 0\n", "            return 1\n", "accepts what breaks ['note']"),
+    ("unset list has an item", FULL, "schema.paths", "        return 0\n", "        return 1\n", "accepts what breaks ['note']"),
     ("default not read beside an error", RULED, "schema.rule_values", "if value is MISSING and self._with_defaults else value", "if False else value", "broken are ["),
     ("tuple refused", FULL, "schema.core_lists", "(list, tuple)", "list", "is not a list'"),
     ("infinity", CORNERS, "schema.params", "allow_inf_nan=False", "allow_inf_nan=True", "accepts what breaks ['ratio']"),
