@@ -2,8 +2,8 @@
 
 Random refusals are independent of the load: each answer is one with the same probability p, the luck. A limit that is
 exceeded refuses a share of the requests on top of that, at least EXCESS of them once it matters. After each answer the
-log of the likelihood ratio of the two is added to a score that never falls below zero: Page's cumulative sum test (1954),
-the quickest that there is for a given rate of false alarms. A refusal adds log(q / p) with q = p + (1 - p) * EXCESS; an
+log of the likelihood ratio of the two is added to a score that never falls below zero. This is Page's cumulative sum
+test (1954), the quickest for a given rate of false alarms. A refusal adds log(q / p) with q = p + (1 - p) * EXCESS; an
 accepted request takes log((1 - p) / (1 - q)) away, about a third.
 
 The luck is learnt from answers that a limit had no part in, that is, whenever the score is back at zero. With a luck of

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from kling_adapters._text import fingerprint_key
 from kling_adapters.errors import ConfigError
 from kling_adapters.hookspecs import Auth
 from kling_adapters.journal.base import BaseJournal
@@ -15,6 +16,7 @@ from kling_adapters.media.uploads import Uploads
 from kling_adapters.models._gateway import RECORD_LIFETIME
 from kling_adapters.protocol.gateway import Gateway
 from kling_adapters.protocol.rate_limit import RateLimiter
+from kling_adapters.protocol.shared_pace import SharedPace
 from kling_adapters.result import ResultData
 from kling_adapters.schema.adapter import Adapter, OutputKind
 
@@ -53,6 +55,7 @@ class Session:
         make_job: Makes the job of a WaitTimeout.
         make_result: Makes the result of a StorageError.
         closed: Set when the client is closed.
+        rate_limit: Requests a minute that no key exceeds; None if the limit is only learnt.
         limiters: The rate limiter of each key.
         uploads: The URLs of files that were uploaded.
 
@@ -64,6 +67,7 @@ class Session:
     make_job: Callable[[JobRef], Any] = lambda job: job
     make_result: Callable[[ResultData], Any] = lambda data: data
     closed: threading.Event = field(default_factory=threading.Event, repr=False)
+    rate_limit: float | None = None
     limiters: dict[str, RateLimiter] = field(default_factory=dict[str, RateLimiter], repr=False)
     uploads: Uploads = field(default_factory=Uploads)
 
@@ -82,7 +86,10 @@ class Session:
 
     def limiter(self, key: str) -> RateLimiter:
         """Return the rate limiter of a key."""
-        return self.limiters.setdefault(key, RateLimiter())
+        if (limiter := self.limiters.get(key)) is None:
+            shared = SharedPace(self.journal, self.gateway.base_url, fingerprint_key(key))
+            limiter = self.limiters.setdefault(key, RateLimiter(self.rate_limit, shared))
+        return limiter
 
     def close(self) -> None:
         """Close the journal."""

@@ -77,7 +77,7 @@ def _poll_until_ended(session: Session, wait_state: _Wait) -> Flow[ResultData | 
     read = partial(read_status, request_id=job.request_id)
     while True:
         end = wait_state.end
-        query = Query(session.gateway.status(job.request_id), job.request_id, end, end, counter)
+        query = Query(session.gateway.status(job.request_id), job.request_id, end, end, counter, is_poll=True)
         status = yield from run_query(session, query, read)
         if status.state == "FAILED":
             return status
