@@ -18,7 +18,7 @@ PIN := $(if $(CONSTRAINTS),--constraint $(CONSTRAINTS) --build-constraint $(CONS
 INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check $(PIN)
 UV = $(BIN)/python -m uv --quiet
 
-.PHONY: help setup demo generate check test measures coverage mutants fuzz bench crash storm types1000 newest lowest bare plain golden lock clean
+.PHONY: help setup demo generate check test measures coverage mutants fuzz bench regress crash storm types1000 newest lowest bare plain golden lock clean
 
 # `##@` starts a group of targets, `##` describes a target.
 help:  ## List the targets
@@ -88,8 +88,12 @@ fuzz: $(READY)  ## Search longer for inputs, specs and answers that break a rule
 	printf '%s' '0{"status": "COMPLETED", "request_id": "x", "output": "https://h/x.mp4", "video": {"url": "https://h/x", "file_size": 7}, "metrics": {"cost": 1.5}, "error": "no"}' > out/fuzz/first
 	$(BIN)/python tests/protocol/fuzz_answers.py -max_total_time=60 -artifact_prefix=out/fuzz/ out/fuzz
 
-bench: $(READY)  ## Measure the compiler and the import with 1,000 models, in a few minutes
-	$(BIN)/python -m benchmarks.speed
+bench: $(READY)  ## Print all ratios against peers and write docs/benchmarks.md, in 20 minutes; or print those of BENCH
+	$(INSTALL) --group bench
+	$(BIN)/python -m benchmarks.run $(BENCH)
+
+regress: $(READY)  ## Measure all ratios again, or those of BENCH; fails if one is a fifth worse than the committed one
+	$(BIN)/python -m benchmarks.run --compare $(BENCH)
 
 crash: $(READY)  ## Run 500 jobs with a client that is killed 100 times, in a few minutes
 	KLING_CRASH_JOBS=500 KLING_CRASH_KILLS=100 $(BIN)/pytest -s tests/promises/test_killed.py
@@ -141,7 +145,7 @@ lock: $(BIN)/python  ## Write constraints.txt again: the newest allowed version 
 	$(INSTALL) uv
 	mkdir -p out
 	printf '%s\n' '-e .' $(patsubst %,'-e ./%',$(PARTS)) atheris pip uv > out/requirements.in
-	$(UV) pip compile --universal --python-version 3.11 --upgrade --group dev --no-annotate --no-header \
+	$(UV) pip compile --universal --python-version 3.11 --upgrade --group dev --group bench --no-annotate --no-header \
 		--no-emit-index-url --no-emit-find-links --output-file out/requirements.txt out/requirements.in
 	grep == out/requirements.txt > constraints.txt
 

@@ -7,11 +7,11 @@ from collections.abc import Iterable
 from os import PathLike
 from typing import Generic, NoReturn, TypeVar
 
-from kling_adapters.client import arguments
+from kling_adapters.client import arguments, settings
 from kling_adapters.driver.clock import Clock, SystemClock
 from kling_adapters.errors import ConfigError
 from kling_adapters.forks import ForkSafeLock
-from kling_adapters.hookspecs import Auth
+from kling_adapters.hook_objects import Auth, InstantAuth
 from kling_adapters.journal.journal import Journal
 from kling_adapters.journal.null import NullJournal
 from kling_adapters.plugins.manager import Plugins
@@ -73,22 +73,22 @@ class BaseClient(ABC, Generic[Driver, JobHandle, JobResult, Transport]):
 
         """
         # At once: a traceback with local variables would show the text.
-        api_key = key = arguments.wrap_key(api_key)
+        api_key = key = settings.wrap_key(api_key)
         _check_settings(auth, plugins, strict_plugins, timeout, proxy, clock)
         _check_exclusive(api_key=key, auth=auth)
         _check_exclusive(proxy=proxy, transport=transport)
-        gateway = arguments.resolve_gateway(base_url)
-        path = arguments.resolve_journal(journal)
+        gateway = settings.resolve_gateway(base_url)
+        path = settings.resolve_journal(journal)
         self._session = Session(
             gateway,
             self._find_auth,
             NullJournal() if path is None else Journal(path),
             self._make_job,
             make_result=self._make_result,
+            auth=None if key is None else _FixedKey(key),
         )
         self._plugins = Plugins(plugins, strict=strict_plugins)
         self._auth_name = auth
-        self._auth: Auth | None = None if key is None else _FixedKey(key)
         self._timeout = timeout
         self._lock = ForkSafeLock()
         self._driver = self._make_driver(clock or SystemClock(), proxy, transport)
@@ -127,9 +127,9 @@ class BaseClient(ABC, Generic[Driver, JobHandle, JobResult, Transport]):
 
     def _find_auth(self) -> Auth:
         with self._lock:
-            if self._auth is None:
-                self._auth = self._plugins.auth(self._session.gateway.base_url, self._auth_name)
-            return self._auth
+            if self._session.auth is None:
+                self._session.auth = self._plugins.auth(self._session.gateway.base_url, self._auth_name)
+            return self._session.auth
 
 
 def _check_settings(
@@ -141,11 +141,11 @@ def _check_settings(
     clock: Clock | None,
 ) -> None:
     arguments.check_name("auth", auth)
-    arguments.check_plugins(plugins)
-    arguments.check_flag("strict_plugins", strict_plugins)
+    settings.check_plugins(plugins)
+    settings.check_flag("strict_plugins", strict_plugins)
     arguments.check_seconds("timeout", timeout)
-    arguments.check_proxy(proxy)
-    arguments.check_clock(clock)
+    settings.check_proxy(proxy)
+    settings.check_clock(clock)
 
 
 def _check_exclusive(**values: object) -> None:
@@ -153,7 +153,7 @@ def _check_exclusive(**values: object) -> None:
         raise ConfigError(f"Pass either {' or '.join(values)}, not both. Nothing was sent")
 
 
-class _FixedKey:
+class _FixedKey(InstantAuth):
     """The key of `Kling(api_key=...)`."""
 
     def __init__(self, key: Key) -> None:
@@ -161,3 +161,5 @@ class _FixedKey:
 
     def api_key(self) -> Key:
         return self._key
+
+    instant_key = api_key

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from typing import Any, Protocol, Unpack
 
 from kling_adapters.journal.entries import Columns, JournalEntry
@@ -10,7 +11,18 @@ from kling_adapters.journal.lockfile import LockFile
 
 
 class BaseJournal(Protocol):
-    """A record of every submit: in a file for `Journal`, without effect for `NullJournal`."""
+    """A record of every submit: in a file for `Journal`, without effect for `NullJournal`.
+
+    Attributes:
+        may_block: Whether its methods may block.
+
+    """
+
+    may_block: bool
+
+    def transaction(self) -> AbstractContextManager[None]:
+        """Put all writes of the block in one transaction, which is on disk after it, or none of them if it raises."""
+        ...
 
     def check_available(self) -> None:
         """Raise ConfigError if there is no record of earlier jobs."""
@@ -43,6 +55,10 @@ class BaseJournal(Protocol):
 
     def find(self, gateway: str, request_id: str) -> JournalEntry | None:
         """Return the last entry of a job; None if there is none."""
+        ...
+
+    def durations(self, gateway: str, model: str) -> Sequence[float]:
+        """Return the seconds from submit to end of the last jobs of a model, the oldest first."""
         ...
 
     def find_upload(self, gateway: str, sha256: str, lifetime: float) -> str | None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, NoReturn, Unpack
 
 from kling_adapters.errors import ConfigError
@@ -12,6 +13,12 @@ from kling_adapters.journal.location import JOURNAL
 
 class NullJournal:
     """A journal that records nothing and finds nothing; see BaseJournal for its methods."""
+
+    may_block = False
+
+    def transaction(self) -> AbstractContextManager[None]:
+        """Do nothing: there are no writes."""
+        return nullcontext()
 
     def check_available(self) -> NoReturn:
         """Raise ConfigError: there is no record of earlier jobs."""
@@ -45,6 +52,10 @@ class NullJournal:
     def find(self, gateway: str, request_id: str) -> JournalEntry | None:
         """Find nothing."""
         return None
+
+    def durations(self, gateway: str, model: str) -> Sequence[float]:
+        """Return no durations."""
+        return ()
 
     def find_upload(self, gateway: str, sha256: str, lifetime: float) -> str | None:
         """Find nothing."""

@@ -112,7 +112,7 @@ def run_query(session: Session, query: Query, read: Callable[[Answer], T | None]
 
     """
     while True:
-        key: Key = yield Call(partial(find_key, session, query.request_id))
+        key = yield from find_key(session, query.request_id)
         limiter = yield from take_slot(session, key, query.last_retry, query.request_id)
         request = query.bounded_request(key, (yield Now()))
         outcome, limit = yield from send(request, limiter)

@@ -8,15 +8,17 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from kling_adapters.errors import ConfigError
-from kling_adapters.hookspecs import Auth
+from kling_adapters.hook_objects import Auth
 from kling_adapters.journal.base import BaseJournal
 from kling_adapters.journal.null import NullJournal
 from kling_adapters.media.uploads import Uploads
 from kling_adapters.models._gateway import RECORD_LIFETIME
 from kling_adapters.protocol.gateway import Gateway
+from kling_adapters.protocol.history import Histories
 from kling_adapters.protocol.rate_limit import RateLimiter
 from kling_adapters.result import ResultData
-from kling_adapters.schema.adapter import Adapter, OutputKind
+from kling_adapters.schema.adapter import Adapter
+from kling_adapters.schema.facts import OutputKind
 
 
 @dataclass(frozen=True)
@@ -28,6 +30,7 @@ class JobRef:
         model: The slug of the model; None if unknown.
         latency: The usual duration of a job of the model in seconds; None if unknown.
         returns: The kind of output of the model; None if unknown.
+        submitted: The time of the submit on the clock of the client; None for a job of an earlier client.
 
     """
 
@@ -35,6 +38,7 @@ class JobRef:
     model: str | None = None
     latency: float | None = None
     returns: OutputKind | None = None
+    submitted: float | None = field(default=None, compare=False)
 
     @classmethod
     def of(cls, request_id: str, model: str, adapter: Adapter | None) -> JobRef:
@@ -42,19 +46,21 @@ class JobRef:
         return cls(request_id, model, adapter.latency, adapter.returns) if adapter else cls(request_id, model)
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False)
 class Session:
     """State of a client.
 
     Attributes:
         gateway: The gateway of the client.
-        find_auth: Finds the source of the API key.
+        find_auth: Finds the source of the API key, which may load plugins.
         journal: The journal.
         make_job: Makes the job of a WaitTimeout.
         make_result: Makes the result of a StorageError.
+        auth: The source of the API key, once it is found.
         closed: Set when the client is closed.
         limiters: The rate limiter of each key.
         uploads: The URLs of files that were uploaded.
+        histories: The durations of earlier jobs of each model.
 
     """
 
@@ -63,9 +69,11 @@ class Session:
     journal: BaseJournal = field(default_factory=NullJournal)
     make_job: Callable[[JobRef], Any] = lambda job: job
     make_result: Callable[[ResultData], Any] = lambda data: data
+    auth: Auth | None = field(default=None, repr=False)
     closed: threading.Event = field(default_factory=threading.Event, repr=False)
     limiters: dict[str, RateLimiter] = field(default_factory=dict[str, RateLimiter], repr=False)
     uploads: Uploads = field(default_factory=Uploads)
+    histories: Histories = field(default_factory=Histories, repr=False)
 
     def check_open(self, request_id: str | None = None) -> None:
         """Raise ConfigError if the client is closed, so that nothing more is sent or recorded."""
