@@ -75,9 +75,7 @@ def check_model(model: object, params: Mapping[str, Any]) -> None:
     from kling_adapters.schema.params import Params  # imports pydantic
 
     if not isinstance(model, Params):
-        _refuse(
-            "model", model, 'the slug of a model, such as "kling-2", or its parameters, such as Kling2(...)'
-        )
+        _refuse("model", model, 'the slug of a model, such as "kling-2", or parameters, such as Kling2(...)')
     if params:
         raise ConfigError(
             f"{', '.join(params)}: pass every parameter in the {type(model).__name__} object, or a slug and "
