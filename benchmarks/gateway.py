@@ -122,7 +122,7 @@ class _Connection(asyncio.Protocol):
             self._transport.write(_make_head("video/mp4", len(content)) + content)
 
     async def _send_content(self, path: Path) -> None:
-        with path.open("rb") as file:  # noqa: ASYNC230  the only file, and in the cache of the system
+        with path.open("rb") as file:
             await asyncio.get_running_loop().sendfile(self._transport, file)
 
 

@@ -20,7 +20,7 @@ from benchmarks.gateway import KEY, run_gateway
 from benchmarks.processes import Cost, iter_transports, measure_cost, run_in_process
 from benchmarks.ratios import PLAIN, Ratio
 
-JOBS, WARM_UP, ROUNDS = 100, 10, 5
+JOBS, WARM_UP, ROUNDS = 100, 10, 3
 JOURNALS = {True: ("with a journal", 0.7), False: ("without a journal", 0.9)}
 MODEL: Final = "kling-2"
 PROMPT: Final = "a lighthouse in a storm"

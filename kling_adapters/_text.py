@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from decimal import Decimal
 
 _LONGEST_NUMBER = 40
 _LONGEST_TEXT = 1000
@@ -15,6 +14,8 @@ def format_number(number: float) -> str:
         return show(number)
     if not math.isfinite(number):
         return repr(number)
+    from decimal import Decimal  # slow to import
+
     text = format(Decimal(repr(number)), "f").removesuffix(".0")
     return text if len(text) <= _LONGEST_NUMBER else repr(number)
 

@@ -13,7 +13,7 @@ from kling_adapters.client.call_flows import CallFlows
 from kling_adapters.protocol.run import run_and_collect, run_sync_and_collect
 
 if TYPE_CHECKING:
-    from kling_adapters._http.transport import AsyncGatewayTransport, GatewayTransport
+    from kling_adapters._http.custom import AsyncGatewayTransport, GatewayTransport
     from kling_adapters.client.job import AsyncJob, Job
     from kling_adapters.client.requests import Extra
     from kling_adapters.client.result import AsyncResult, Result

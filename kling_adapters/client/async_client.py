@@ -7,7 +7,8 @@ from functools import partial
 from os import PathLike
 from typing import TYPE_CHECKING, Any, Self
 
-from kling_adapters._http.transport import AsyncGatewayTransport, AsyncTransport
+from kling_adapters._http.custom import AsyncGatewayTransport
+from kling_adapters._http.transport import AsyncTransport
 from kling_adapters.client._calls import AsyncCalls
 from kling_adapters.client.job import AsyncJob
 from kling_adapters.client.result import AsyncResult

@@ -7,7 +7,8 @@ from functools import partial
 from os import PathLike
 from typing import TYPE_CHECKING, Self
 
-from kling_adapters._http.transport import GatewayTransport, SyncTransport
+from kling_adapters._http.custom import GatewayTransport
+from kling_adapters._http.transport import SyncTransport
 from kling_adapters.client._slug_calls import SyncSlugCalls
 from kling_adapters.client.job import Job
 from kling_adapters.client.result import Result

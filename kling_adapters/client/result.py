@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import InitVar, dataclass, field
 from os import PathLike
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from kling_adapters._local import ProcessLocal
 from kling_adapters.client import arguments
@@ -112,7 +112,8 @@ class AsyncResult(ResultData):
 
 
 def _set_driver(result: ResultData, driver: object) -> None:
-    reference: ProcessLocal[Any] = driver if isinstance(driver, ProcessLocal) else ProcessLocal(driver)
+    is_reference = isinstance(driver, ProcessLocal)
+    reference = cast("ProcessLocal[Any]", driver) if is_reference else ProcessLocal(driver)
     # The name of the argument, so that dataclasses.replace() and vars() pass it on.
     object.__setattr__(result, "_driver", reference)
 

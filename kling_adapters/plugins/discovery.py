@@ -171,16 +171,20 @@ def _find_installed() -> list[tuple[PluginInfo, Callable[[], object]]]:
     return [
         *core,
         *(
-            (PluginInfo(point.name, _distribution(point), "loaded"), point.load)
+            (info, point.load)
             for point in installed
             # Older releases of the core have entry points for the built-in plugins.
-            if point.dist is None or point.dist.name != CORE
+            if not (info := PluginInfo(point.name, _distribution(point), "loaded")).is_core
         ),
     ]
 
 
 def _distribution(point: EntryPoint) -> str | None:
-    return f"{point.dist.name} {point.dist.version}" if point.dist else None
+    if point.dist is None:
+        return None
+    # Parsed at each access.
+    metadata = point.dist.metadata
+    return f"{metadata['Name']} {metadata['Version']}"
 
 
 def _return_plugin(plugin: object) -> object:

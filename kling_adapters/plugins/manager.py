@@ -8,7 +8,6 @@ from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
 from kling_adapters.errors import ConfigError, KlingError
-from kling_adapters.events import Event
 from kling_adapters.forks import ForkSafeLock
 from kling_adapters.hook_objects import Auth, Storage
 from kling_adapters.plugins.calls import call_hook
@@ -21,6 +20,7 @@ if TYPE_CHECKING:
     import click
     import pluggy
 
+    from kling_adapters.events import Event
     from kling_adapters.plugins.discovery import Discovery
 
 log = logging.getLogger("kling_adapters")

@@ -11,10 +11,11 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from kling_adapters.plugins.calls import call_hook, contain_exits
-from kling_adapters.plugins.worker import PluginWorker
 
 if TYPE_CHECKING:
     import pluggy
+
+    from kling_adapters.plugins.worker import PluginWorker
 
 log = logging.getLogger("kling_adapters")
 
@@ -37,6 +38,8 @@ class HookRunner:
             arguments: The arguments of the hook.
 
         """
+        from kling_adapters.plugins.worker import PluginWorker  # for events only
+
         name = implementation.plugin_name
         worker = self._workers.setdefault((os.getpid(), name), PluginWorker(name))
         outcome = worker.call(partial(_start_hook, implementation, subject, seconds, arguments), seconds)

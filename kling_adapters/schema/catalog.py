@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import json
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -60,7 +59,8 @@ class CatalogEntry:
             The schema; `x-kling` has the rules and other facts of the spec.
 
         """
-        from importlib.resources import files  # slow to import
+        import json  # slow to import, as is the next
+        from importlib.resources import files
 
         package = self.module.rpartition(".")[0]
         schema: dict[str, Any] = json.loads(

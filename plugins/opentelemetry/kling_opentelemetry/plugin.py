@@ -8,13 +8,13 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from kling_adapters import events
 from kling_adapters.hookspecs import hookimpl
 
 if TYPE_CHECKING:
     from opentelemetry.metrics import MeterProvider
     from opentelemetry.trace import TracerProvider
 
+    from kling_adapters import events
     from kling_opentelemetry.recorder import Recorder
 
 PARAMS = "KLING_OPENTELEMETRY_PARAMS"
