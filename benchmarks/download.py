@@ -21,7 +21,7 @@ from benchmarks.processes import Cost, iter_transports, measure_cost, run_in_pro
 from benchmarks.ratios import PLAIN, Ratio
 
 SIZE, ROUNDS, REPEATS = 200 * 1024**2, 3, 2
-MODEL: Final = "kling-2"
+MODEL: Final = "kling-2.5-turbo"
 PROMPT: Final = "a lighthouse in a storm"
 
 
@@ -58,9 +58,8 @@ def measure() -> Iterator[Ratio]:
 def run_kling(base_url: str) -> Cost:
     """Store the file of a job with the blocking client, several times. Return the least cost."""
     from kling_adapters import Kling
-    from kling_adapters.testing import SimulatedClock
 
-    with Kling(api_key=KEY, base_url=base_url, journal=None, clock=SimulatedClock()) as kling:
+    with Kling(api_key=KEY, base_url=base_url, journal=None) as kling:
         result = kling.run(MODEL, prompt=PROMPT)
         return _find_least_cost(result.save)
 
@@ -68,10 +67,9 @@ def run_kling(base_url: str) -> Cost:
 def run_async_kling(base_url: str) -> Cost:
     """Store the file of a job with the asynchronous client, several times. Return the least cost."""
     from kling_adapters import AsyncKling
-    from kling_adapters.testing import SimulatedClock
 
     async def run() -> Cost:
-        async with AsyncKling(api_key=KEY, base_url=base_url, journal=None, clock=SimulatedClock()) as kling:
+        async with AsyncKling(api_key=KEY, base_url=base_url, journal=None) as kling:
             result = await kling.run(MODEL, prompt=PROMPT)
             costs: list[Cost] = []
             for _ in range(REPEATS):
