@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import atexit
+import gc
 import logging
 import signal
 import sys
@@ -36,6 +38,8 @@ for command in BUILT_IN:
 def main() -> None:
     """Run the command line; an error ends it with a message and an exit code."""
     streams = Streams()
+    # At exit Python would search all objects for unused ones, which takes a tenth of the time of `kling --help`.
+    atexit.register(gc.freeze)
     # Plugins are loaded, and may be broken, before the options are read.
     _configure_logging(logging.WARNING)
     _configure_warnings()

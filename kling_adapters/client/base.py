@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from os import PathLike
 from typing import Generic, NoReturn, TypeVar
 
-from kling_adapters.client import arguments
+from kling_adapters.client import arguments, settings
 from kling_adapters.driver.clock import Clock, SystemClock
 from kling_adapters.errors import ConfigError
 from kling_adapters.forks import ForkSafeLock
@@ -73,12 +73,12 @@ class BaseClient(ABC, Generic[Driver, JobHandle, JobResult, Transport]):
 
         """
         # At once: a traceback with local variables would show the text.
-        api_key = key = arguments.wrap_key(api_key)
+        api_key = key = settings.wrap_key(api_key)
         _check_settings(auth, plugins, strict_plugins, timeout, proxy, clock)
         _check_exclusive(api_key=key, auth=auth)
         _check_exclusive(proxy=proxy, transport=transport)
-        gateway = arguments.resolve_gateway(base_url)
-        path = arguments.resolve_journal(journal)
+        gateway = settings.resolve_gateway(base_url)
+        path = settings.resolve_journal(journal)
         self._session = Session(
             gateway,
             self._find_auth,
@@ -141,11 +141,11 @@ def _check_settings(
     clock: Clock | None,
 ) -> None:
     arguments.check_name("auth", auth)
-    arguments.check_plugins(plugins)
-    arguments.check_flag("strict_plugins", strict_plugins)
+    settings.check_plugins(plugins)
+    settings.check_flag("strict_plugins", strict_plugins)
     arguments.check_seconds("timeout", timeout)
-    arguments.check_proxy(proxy)
-    arguments.check_clock(clock)
+    settings.check_proxy(proxy)
+    settings.check_clock(clock)
 
 
 def _check_exclusive(**values: object) -> None:

@@ -67,7 +67,7 @@ def _prepare(
     else:
         valid = kind.model_validate(params, context=context)
     slug = valid.adapter.slug
-    spec_names = {*list_names(type(valid)), *valid.adapter.renamed}
+    spec_names = {*list_names(type(valid)), *valid.adapter.renamed} if extra else ()
     problems = [
         Problem(name, "is a known parameter; pass it directly, not in extra")
         for name in extra

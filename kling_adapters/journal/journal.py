@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import logging
-import sqlite3
 import time
 from collections.abc import Iterable, Mapping
 from contextlib import AbstractContextManager
@@ -27,11 +26,11 @@ from kling_adapters.journal.rows import (
     Row,
     decode_row,
     decode_value,
-    encode_columns,
     encode_value,
     mark_uncertain,
     select_durations,
     select_rows,
+    update_rows,
 )
 
 log = logging.getLogger("kling_adapters")
@@ -95,7 +94,7 @@ class Journal:
     def update(self, entry: int, **columns: Unpack[Columns]) -> None:
         """Change columns of the entry with this number."""
         with self._database.write() as connection:
-            _update(connection, columns, "id = ?", entry)
+            update_rows(connection, columns, "id = ?", entry)
 
     def update_job(self, gateway: str, request_id: str, /, **columns: Unpack[Columns]) -> None:
         """Change columns of every entry of a job, but replace neither COMPLETED nor FAILED, except by COMPLETED.
@@ -106,8 +105,10 @@ class Journal:
         if columns.get("state", "COMPLETED") != "COMPLETED":
             condition += " AND state NOT IN ('COMPLETED', 'FAILED')"
         timeout = PROGRESS_TIMEOUT if columns.keys() == {"state"} else LOCK_TIMEOUT
-        with self._database.write(timeout=timeout, is_flushed=False) as connection:
-            _update(connection, columns, condition, gateway, encode_value(request_id))
+        # After an hour only the journal knows where the files are; the gateway would tell all else again.
+        is_flushed = "result" in columns
+        with self._database.write(timeout=timeout, is_flushed=is_flushed) as connection:
+            update_rows(connection, columns, condition, gateway, encode_value(request_id))
 
     def record_destination(self, gateway: str, request_id: str, save_to: str) -> None:
         """Record the destination of the files of a job, before they are stored there."""
@@ -241,12 +242,3 @@ class Journal:
             raise failure from None
         log.warning("the journal %s can only be read: %s", self._database, failure.__cause__)
         return [mark_uncertain(row) if row["owner"] in dead else row for row in rows]
-
-
-def _update(connection: sqlite3.Connection, columns: Columns, condition: str, *values: object) -> None:
-    row = encode_columns(columns)
-    names = ", ".join(f"{name} = ?" for name in row)
-    connection.execute(
-        f"UPDATE jobs SET {names}, updated = ? WHERE {condition}",  # noqa: S608  names of our own
-        (*row.values(), time.time(), *values),
-    )

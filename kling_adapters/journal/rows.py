@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import sqlite3
+import time
 from collections.abc import Mapping
 from dataclasses import asdict
 from types import NoneType
@@ -87,6 +88,16 @@ def select_durations(connection: sqlite3.Connection, gateway: str, model: str) -
         (encode_value(model), gateway, _MAX_DURATIONS),
     )
     return [row[0] for row in rows][::-1]
+
+
+def update_rows(connection: sqlite3.Connection, columns: Columns, condition: str, *values: object) -> None:
+    """Change columns of the entries that meet a condition."""
+    row = encode_columns(columns)
+    names = ", ".join(f"{name} = ?" for name in row)
+    connection.execute(
+        f"UPDATE jobs SET {names}, updated = ? WHERE {condition}",  # noqa: S608  names of our own
+        (*row.values(), time.time(), *values),
+    )
 
 
 def mark_uncertain(row: Row) -> Row:

@@ -12,7 +12,7 @@ from pydantic_core import InitErrorDetails, core_schema
 from kling_adapters.schema.declared import Model, Shape
 from kling_adapters.schema.deprecations import has_deprecated, warn_of_deprecated
 from kling_adapters.schema.explain import repeat_errors, rule_error
-from kling_adapters.schema.fields import iter_length_errors
+from kling_adapters.schema.fields import find_length_errors
 from kling_adapters.schema.renames import find_renamed, replace_old_names
 from kling_adapters.schema.rule_values import CallValues, RuleValues, ValidValues
 from kling_adapters.schema.rules import Rule
@@ -79,7 +79,7 @@ class Checks:
     def _iter_skipped_errors(
         self, data: Mapping[str, Any], error: ValidationError
     ) -> Iterator[InitErrorDetails]:
-        lengths = list(iter_length_errors(Shape(self._model, None, ()), data))
+        lengths = find_length_errors(Shape(self._model, None, ()), data)
         if lengths:
             reported = {(details["type"], details["loc"]) for details in error.errors(include_input=False)}
             yield from (

@@ -34,11 +34,6 @@ class Shape:
     item: Shape | None
     limits: tuple[MinLen | MaxLen, ...]
 
-    @property
-    def may_have_limits(self) -> bool:
-        """Whether a list with limits can be in it, at any depth."""
-        return bool(self.limits or self.model or (self.item and self.item.may_have_limits))
-
     def find_model(self) -> Model | None:
         """Return the model of the objects, in lists at any depth; None if there are no objects."""
         return self.model or (self.item.find_model() if self.item else None)
@@ -72,6 +67,13 @@ class Parameter:
 def read_declared(model: Model) -> Mapping[str, Parameter]:
     """Return the parameters of a complete model by the gateway's names."""
     return {parameter.name: parameter for parameter in _iter_parameters(model)}
+
+
+@functools.lru_cache(_READ_MODELS)
+def list_containers(model: Model) -> Sequence[Parameter]:
+    """Return the parameters of a complete model that take objects or lists."""
+    parameters = read_declared(model).values()
+    return [parameter for parameter in parameters if parameter.shape.model or parameter.shape.item]
 
 
 @functools.lru_cache(_READ_MODELS)

@@ -9,12 +9,19 @@ from fractions import Fraction
 from types import MappingProxyType
 from typing import Any, TypeAlias, cast
 
-from annotated_types import MaxLen
+from annotated_types import MaxLen, MinLen
 from pydantic import MISSING, BaseModel
 from pydantic.fields import FieldInfo
 from pydantic_core import InitErrorDetails
 
-from kling_adapters.schema.declared import Model, Parameter, Shape, map_wire_names, read_declared
+from kling_adapters.schema.declared import (
+    Model,
+    Parameter,
+    Shape,
+    list_containers,
+    map_wire_names,
+    read_declared,
+)
 
 FieldPath: TypeAlias = tuple[str | int, ...]
 
@@ -170,30 +177,36 @@ def _find_parameter(model: Model, name: str) -> Parameter | None:
     return parameters.get(name) or next(by_attribute, None)
 
 
-def iter_length_errors(shape: Shape, value: Any, path: FieldPath = ()) -> Iterator[InitErrorDetails]:
-    """Yield an error for every list, at any depth, with too many or too few items.
+def find_length_errors(shape: Shape, value: Any, path: FieldPath = ()) -> list[InitErrorDetails]:
+    """Return an error for every list, at any depth, with too many or too few items.
 
     pydantic reports either the length of a list or its items.
     """
+    errors: list[InitErrorDetails] = []
     if shape.model and isinstance(value, Mapping):
         data = cast("Mapping[str, Any]", value)
-        for name, parameter in read_declared(shape.model).items():
-            if parameter.shape.may_have_limits:
-                yield from iter_length_errors(parameter.shape, find_member(parameter, data), (*path, name))
+        for parameter in list_containers(shape.model):
+            member = find_member(parameter, data)
+            if member is not MISSING:
+                errors += find_length_errors(parameter.shape, member, (*path, parameter.name))
     elif shape.item and isinstance(value, list | tuple):
         items = cast("Sequence[Any]", value)
-        for limit in shape.limits:
-            yield from _iter_length_error(limit, items, path)
-        if shape.item.may_have_limits:
+        errors += [error for limit in shape.limits if (error := _find_length_error(limit, items, path))]
+        if shape.item.model or shape.item.item:
             for number, item in enumerate(items):
-                yield from iter_length_errors(shape.item, item, (*path, number))
+                errors += find_length_errors(shape.item, item, (*path, number))
+    return errors
 
 
-def _iter_length_error(limit: Any, items: Sequence[Any], path: FieldPath) -> Iterator[InitErrorDetails]:
-    count = {"field_type": "List", "actual_length": len(items)}
-    if isinstance(limit, MaxLen) and len(items) > limit.max_length:
-        context = {**count, "max_length": limit.max_length}
-        yield InitErrorDetails(type="too_long", loc=path, input=items, ctx=context)
-    if not isinstance(limit, MaxLen) and len(items) < limit.min_length:
-        context = {**count, "min_length": limit.min_length}
-        yield InitErrorDetails(type="too_short", loc=path, input=items, ctx=context)
+def _find_length_error(
+    limit: MinLen | MaxLen, items: Sequence[Any], path: FieldPath
+) -> InitErrorDetails | None:
+    count = len(items)
+    context = {"field_type": "List", "actual_length": count}
+    if isinstance(limit, MaxLen) and count > limit.max_length:
+        context["max_length"] = limit.max_length
+        return InitErrorDetails(type="too_long", loc=path, input=items, ctx=context)
+    if isinstance(limit, MinLen) and count < limit.min_length:
+        context["min_length"] = limit.min_length
+        return InitErrorDetails(type="too_short", loc=path, input=items, ctx=context)
+    return None

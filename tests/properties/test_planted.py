@@ -63,6 +63,7 @@ FAULTS = [
     ("two of exactly one", RULED, "", 'ExactlyOneOf("image_url", "video_url")', 'AtLeastOneOf("image_url", "video_url")', "accepts what breaks ['video_url']"),
     ("sum of floats", RULED, "schema.totals", "Fraction(repr(number)) if", "Fraction(number) if", "names ['shots[1].strength'], broken are ['shots', "),
     ("sum without defaults", RULED, "schema.totals", "_add(values.get(list_name)", "_add(set_values.get(list_name)", "accepts what breaks ['shots']"),
+    ("tuple refused", FULL, "schema.core_lists", "(list, tuple)", "list", "is not a list'"),
     ("infinity", CORNERS, "schema.params", "allow_inf_nan=False", "allow_inf_nan=True", "accepts what breaks ['ratio']"),
     ("lone surrogates", CORNERS, "schema.params", "str_max_length=sys.maxsize,", "", "accepts what breaks ['text']"),
     ("space in a URL", CORNERS, "media.urls", r"/?#][^\s", "/?#][^", "accepts what breaks ['picture']"),
