@@ -11,36 +11,37 @@ from kling_adapters._http.backends import AsyncBackend, Backend, CheckAddresses
 from kling_adapters._http.custom import AsyncGatewayTransport, GatewayTransport
 from kling_adapters._http.library import find_request_type, httpx
 from kling_adapters._http.proxies import find_proxy
-from kling_adapters._http.queues import MAX_CONNECTIONS, TaskQueue, ThreadQueue
+from kling_adapters._http.queues import TaskQueue, ThreadQueue
 from kling_adapters._http.settings import ConnectionSettings
 from kling_adapters.errors import StorageError
 
-C = TypeVar("C", httpx.Client, httpx.AsyncClient)
-Q = TypeVar("Q", ThreadQueue, TaskQueue)
+G = TypeVar("G", ThreadQueue[GatewayTransport], TaskQueue[AsyncGatewayTransport])
+F = TypeVar("F", ThreadQueue[httpx.Client], TaskQueue[httpx.AsyncClient])
 T = TypeVar("T", GatewayTransport, AsyncGatewayTransport)
 
 # The gateway may close an idle connection just as a submit is written to it, and then it is uncertain whether
 # the submit was received. So each submit opens a connection.
-_SUBMIT_LIMITS = httpx.Limits(max_connections=MAX_CONNECTIONS, max_keepalive_connections=0)
-_LIMITS = httpx.Limits(max_connections=MAX_CONNECTIONS, max_keepalive_connections=MAX_CONNECTIONS)
+_SUBMIT_LIMITS = httpx.Limits(max_connections=1, max_keepalive_connections=0)
+_LIMITS = httpx.Limits(max_connections=1, max_keepalive_connections=1)
 
 
-class Route(NamedTuple, Generic[T, Q]):
-    """The transport of a request to the gateway, the queue for its connections, and the class of its requests."""
+class Connections(NamedTuple, Generic[G, F]):
+    """The connections of a transport, to the gateway and for files.
 
-    transport: T
-    queue: Q
+    Attributes:
+        submits: Transports for submits.
+        uploads: Transports for uploads.
+        queries: Transports for other requests to the gateway.
+        files: Clients for files.
+        request_type: The class of requests to the gateway.
+
+    """
+
+    submits: G
+    uploads: G
+    queries: G
+    files: F
     request_type: type[httpx.Request]
-
-
-class Connections(NamedTuple, Generic[T, Q, C]):
-    """The connections of a transport: three routes to the gateway, and a client for files, with its queue."""
-
-    submits: Route[T, Q]
-    uploads: Route[T, Q]
-    queries: Route[T, Q]
-    files: C
-    file_queue: Q
 
 
 class ConnectionFactory:
@@ -62,40 +63,38 @@ class ConnectionFactory:
 
     def connect(
         self, custom: GatewayTransport | None
-    ) -> Connections[GatewayTransport, ThreadQueue, httpx.Client]:
+    ) -> Connections[ThreadQueue[GatewayTransport], ThreadQueue[httpx.Client]]:
         """Return the connections of a blocking transport. `custom` is the transport of the caller to the gateway."""
         make = partial(self._make_transport, httpx.HTTPTransport, Backend)
-        files = httpx.Client(**self._file_options(make, self._check_file_request))
-        submits, uploads, queries = (
-            Route(transport, ThreadQueue(), find_request_type(transport))
-            for transport in self._gateway_transports(make, custom)
-        )
-        return Connections(submits, uploads, queries, files, ThreadQueue())
+        submits, uploads, queries = map(ThreadQueue, self._gateway_makers(make, custom))
+        files = ThreadQueue(lambda: httpx.Client(**self._file_options(make, self._check_file_request)))
+        return Connections(submits, uploads, queries, files, find_request_type(custom))
 
     def connect_async(
         self, custom: AsyncGatewayTransport | None
-    ) -> Connections[AsyncGatewayTransport, TaskQueue, httpx.AsyncClient]:
+    ) -> Connections[TaskQueue[AsyncGatewayTransport], TaskQueue[httpx.AsyncClient]]:
         """Return the connections of an asynchronous transport, like `connect`."""
 
         async def check_file_request(request: httpx.Request) -> None:
             self._check_file_request(request)
 
         make = partial(self._make_transport, httpx.AsyncHTTPTransport, AsyncBackend)
-        files = httpx.AsyncClient(**self._file_options(make, check_file_request))
-        submits, uploads, queries = (
-            Route(transport, TaskQueue(), find_request_type(transport))
-            for transport in self._gateway_transports(make, custom)
-        )
-        return Connections(submits, uploads, queries, files, TaskQueue())
+        submits, uploads, queries = map(TaskQueue, self._gateway_makers(make, custom))
+        files = TaskQueue(lambda: httpx.AsyncClient(**self._file_options(make, check_file_request)))
+        return Connections(submits, uploads, queries, files, find_request_type(custom))
 
-    def _gateway_transports(self, make: Callable[..., T], custom: T | None) -> list[T]:
-        """Return the transports for submits, uploads and queries."""
+    def _gateway_makers(self, make: Callable[..., T], custom: T | None) -> list[Callable[[], T]]:
+        """Return the functions that make a transport for submits, for uploads and for queries."""
         if custom is not None:
-            return [custom] * 3
+            return [lambda: custom] * 3
         gateway, uploads = (
             find_proxy(self._proxy_rules, url) for url in (self._gateway.base_url, self._gateway.upload_url)
         )
-        return [make(_SUBMIT_LIMITS, gateway), make(_SUBMIT_LIMITS, uploads), make(_LIMITS, gateway)]
+        return [
+            partial(make, _SUBMIT_LIMITS, gateway),
+            partial(make, _SUBMIT_LIMITS, uploads),
+            partial(make, _LIMITS, gateway),
+        ]
 
     def _file_options(
         self, make: Callable[..., Any], check_request: Callable[[httpx.Request], Any]

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any, TypeAlias, cast
+from typing import TYPE_CHECKING, Any, TypeAlias, cast
+
+if TYPE_CHECKING:  # this module needs no pydantic, and the other does
+    from kling_adapters.schema.rule_values import RuleValues
 
 Location: TypeAlias = tuple[str | int, ...]
 """Names and indexes that lead to a parameter."""
@@ -12,7 +15,7 @@ Location: TypeAlias = tuple[str | int, ...]
 _INDEXES = re.compile(r"(\[\d+\])")
 
 
-def find_values(path: str, values: Mapping[str, Any]) -> Iterable[tuple[Location, Any]]:
+def find_values(path: str, values: RuleValues) -> Iterable[tuple[Location, Any]]:
     """Find the location and the value of a parameter in every object that can have it.
 
     Args:

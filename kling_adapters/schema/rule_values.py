@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from abc import abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
 from pydantic import MISSING
@@ -12,12 +12,11 @@ from kling_adapters.schema.declared import Model, map_attributes, read_declared
 from kling_adapters.schema.fields import dump_set_fields, find_member, read_value
 
 
-class RuleValues(Mapping[str, Any]):
+class RuleValues(ABC):
     """Parameters by the gateway's names, as plain data."""
 
-    __slots__ = ("_names", "_values")
+    __slots__ = ("_values",)
 
-    _names: Mapping[str, Any]
     _values: dict[str, Any]
 
     @abstractmethod
@@ -43,18 +42,6 @@ class RuleValues(Mapping[str, Any]):
             return 0
         return len(cast("Sequence[Any]", value)) if isinstance(value, list | tuple) else None
 
-    def __getitem__(self, name: str) -> Any:
-        value = self.get(name, MISSING)
-        if value is MISSING:
-            raise KeyError(name)
-        return value
-
-    def __iter__(self) -> Iterator[str]:
-        return (name for name in self._names if name in self)
-
-    def __len__(self) -> int:
-        return sum(1 for _ in self)
-
 
 class ValidValues(RuleValues):
     """Validated parameters.
@@ -66,16 +53,16 @@ class ValidValues(RuleValues):
 
     """
 
-    __slots__ = ("_members", "_set_names")
+    __slots__ = ("_attributes", "_members", "_set_names")
 
     def __init__(self, model: Model, members: Mapping[str, Any], set_names: set[str] | None = None) -> None:
         self._values = {}
-        self._names = map_attributes(model)
+        self._attributes = map_attributes(model)
         self._members = members
         self._set_names = set_names
 
     def _find(self, name: str) -> Any:
-        attribute = self._names.get(name, "")
+        attribute = self._attributes.get(name, "")
         if self._set_names is not None and attribute not in self._set_names:
             return MISSING
         return self._members.get(attribute, MISSING)
@@ -94,22 +81,23 @@ class CallValues(RuleValues):
 
     """
 
-    __slots__ = ("_data", "_with_defaults")
+    __slots__ = ("_data", "_parameters", "_with_defaults")
 
     def __init__(self, model: Model, data: Mapping[str, Any], *, with_defaults: bool = False) -> None:
         self._values = {}
-        self._names = read_declared(model)
+        self._parameters = read_declared(model)
         self._data = data
         self._with_defaults = with_defaults
 
     def _find(self, name: str) -> Any:
-        if name not in self._names:
+        if name not in self._parameters:
             return MISSING
-        parameter = self._names[name]
+        parameter = self._parameters[name]
         value = find_member(parameter, self._data)
         return parameter.default if value is MISSING and self._with_defaults else value
 
     def _convert(self, name: str, value: Any) -> Any:
-        if name not in self._names or find_member(self._names[name], self._data) is MISSING:
+        parameter = self._parameters.get(name)
+        if parameter is None or find_member(parameter, self._data) is MISSING:
             return dump_set_fields(value)
-        return read_value(self._names[name], value, with_defaults=self._with_defaults)
+        return read_value(parameter, value, with_defaults=self._with_defaults)

@@ -75,7 +75,7 @@ class Requires:
                 yield Problem(self.field, f"requires {name}, which is not set", value)
         for name, expected in self.equals.items():
             # In `values`, an object has defaults that the caller did not set.
-            actual = set_values[name] if name in set_values else values.get(name)
+            actual = set_values.get(name, values.get(name))
             if not is_same(actual, expected):
                 message = f"requires {name}={expected!r}, but {name} is {_text.show(actual)}"
                 yield Problem(self.field, message, value)
@@ -209,12 +209,12 @@ def _missing_problem(names: Sequence[str], number: str) -> Problem:
     return Problem(names[0], f"none of {listed} is set", allowed=f"{number} {listed}")
 
 
-def _iter_conflicts(names: Sequence[str], set_values: Mapping[str, Any], number: str) -> Iterator[Problem]:
+def _iter_conflicts(names: Sequence[str], set_values: RuleValues, number: str) -> Iterator[Problem]:
     """Yield a problem at each set parameter after the first one."""
     first, *conflicts = [name for name in names if set_values.get(name) is not None] or [""]
     for name in conflicts:
         allowed = f"{number} {', '.join(names)}"
-        yield Problem(name, f"cannot be combined with {first}", set_values[name], allowed)
+        yield Problem(name, f"cannot be combined with {first}", set_values.get(name), allowed)
 
 
 def _count_items(count: int) -> str:

@@ -68,7 +68,7 @@ class When:
                 for message, allowed in _find_violation(keyword, value, limit):
                     yield Problem(format_location(location), f"{message} {self._reason}", value, allowed)
 
-    def _find_matching_items(self, values: Mapping[str, Any], set_values: Mapping[str, Any]) -> set[_Indexes]:
+    def _find_matching_items(self, values: RuleValues, set_values: RuleValues) -> set[_Indexes]:
         """Return the items for which the condition holds; those without indexes if it is about no list."""
         matches = [
             {
@@ -108,9 +108,7 @@ def _indexes(location: Location) -> _Indexes:
     return tuple(step for step in location if isinstance(step, int))
 
 
-def _find_affected(
-    path: str, set_values: Mapping[str, Any], items: set[_Indexes]
-) -> Iterator[tuple[Location, Any]]:
+def _find_affected(path: str, set_values: RuleValues, items: set[_Indexes]) -> Iterator[tuple[Location, Any]]:
     """Yield the locations and values of a parameter that a condition affects, which holds for some items."""
     for location, value in find_values(path, set_values) if items else ():
         # A condition outside lists is about every item; outside lists, one item is enough.
