@@ -6,6 +6,12 @@ from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
 from os import PathLike
 from typing import TYPE_CHECKING, Any, Self
 
+# Python 3.15 imports these modules when a call needs them; earlier versions, at once.
+__lazy_modules__ = (
+    "kling_adapters.driver.tasks",
+    "kling_adapters.protocol.run",
+)
+
 from kling_adapters._http.custom import AsyncGatewayTransport, check_transport
 from kling_adapters._http.settings import ConnectionSettings
 from kling_adapters.client._calls import AsyncCalls

@@ -6,6 +6,9 @@ from collections.abc import Callable, Generator, Iterable
 from os import PathLike
 from typing import TYPE_CHECKING, Self
 
+# Python 3.15 imports these modules when a call needs them; earlier versions, at once.
+__lazy_modules__ = ("kling_adapters.driver.threads",)
+
 from kling_adapters._http.custom import GatewayTransport, check_transport
 from kling_adapters._http.settings import ConnectionSettings
 from kling_adapters.client._slug_calls import SyncSlugCalls

@@ -11,6 +11,11 @@ _MODULES = (
     "client.async_client",
     "client.client",
     "client.requests",
+    # Python 3.15 imports these late.
+    "driver.tasks",
+    "driver.threads",
+    "protocol.batch",
+    "protocol.run",
     "plugins.worker",
 )
 
