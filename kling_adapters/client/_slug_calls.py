@@ -16,6 +16,8 @@ from kling_adapters.protocol.run import run_and_collect
 
 if TYPE_CHECKING:
     from kling_adapters.client.requests import Extra
+    from kling_adapters.protocol.estimate import Estimate
+    from kling_adapters.schema.params import Params
 
 
 class SyncSlugCalls(SyncCalls):
@@ -111,3 +113,21 @@ class SyncSlugCalls(SyncCalls):
 
         """
         return self._driver.run(self._submit_raw_flow(slug, params, save_to, timeout, tag))
+
+    def estimate(self, model: str | Params, /, **params: Any) -> Estimate:
+        """Estimate the price of a job, from the spec of its model and the earlier jobs in the journal.
+
+        Args:
+            model: Slug of a model of the catalog, or an object with all parameters, such as Kling2(...).
+            **params: Parameters of the model, by name; validated as those of `submit`.
+
+        Returns:
+            The estimate. Its `expected` is None if no price is known.
+
+        Raises:
+            ParamsInvalid: The parameters violate the spec.
+            ConfigError: The model is missing, or an argument is invalid.
+            StorageError: The journal cannot be read.
+
+        """
+        return self._driver.run(self._estimate_flow(model, params))

@@ -35,6 +35,8 @@ from kling_adapters.schema.adapter import Adapter
 if TYPE_CHECKING:
     from kling_adapters.client.requests import Extra, Prepared
     from kling_adapters.protocol.batch_requests import Request
+    from kling_adapters.protocol.cost import CostCap
+    from kling_adapters.protocol.estimate import Estimate
     from kling_adapters.schema.params import Params
 
 Destination: TypeAlias = str | PathLike[str] | None
@@ -129,13 +131,15 @@ class CallFlows(BaseClient[Driver, JobHandle, JobResult, Transport]):
         concurrency: int,
         save_to: Destination,
         max_cost: float | None,
+        allow_unknown_cost: float | None,
         name: str | None,
         tag: str | None,
     ) -> Batch[JobResult]:
         from kling_adapters.client.requests import prepare_request  # imports pydantic
 
         arguments.check_requests(jobs)
-        arguments.check_max_cost(max_cost)
+        arguments.check_credits("max_cost", max_cost)
+        arguments.check_credits("allow_unknown_cost", allow_unknown_cost)
         arguments.check_name("name", name)
         arguments.check_name("tag", tag)
         if name is not None and tag is not None:
@@ -151,11 +155,18 @@ class CallFlows(BaseClient[Driver, JobHandle, JobResult, Transport]):
             prepare=partial(prepare_request, self.catalog),
             storages=storages,
             save_to=destination,
-            max_cost=max_cost,
+            make_cap=None if max_cost is None else partial(self._make_cap, max_cost, allow_unknown_cost),
             name=name,
             tag=tag,
         )
         return self._make_batch(plan, concurrency, storages)
+
+    def _make_cap(self, limit: float, allowance: float | None, entries: Iterable[JournalEntry]) -> CostCap:
+        from kling_adapters.protocol.cost import CostCap  # few programs need it
+        from kling_adapters.protocol.prices import Prices
+
+        prices = Prices(self._session.gateway.base_url, entries, self._read_schema)
+        return CostCap(limit, prices, allowance)
 
     def _resume_batch(self, concurrency: int, save_to: Destination, on_start: OnStart) -> Batch[JobResult]:
         destination = arguments.resolve_save_to(save_to)
@@ -179,6 +190,16 @@ class CallFlows(BaseClient[Driver, JobHandle, JobResult, Transport]):
     def _find_adapter(self, model: str) -> Adapter | None:
         entry = self.catalog.get(model)
         return entry.load().adapter if entry else None
+
+    def _read_schema(self, model: str) -> Mapping[str, Any] | None:
+        entry = self.catalog.get(model)
+        return entry.json_schema() if entry else None
+
+    def _estimate_flow(self, model: str | Params, params: Mapping[str, Any]) -> Flow[Estimate]:
+        from kling_adapters.protocol.prices import estimate_request  # few programs need it
+
+        adapter, body, _ = self._prepare(model, params, None, None)
+        return estimate_request(self._session, adapter.slug, body, self._read_schema)
 
     def _entries_flow(self) -> Flow[list[JournalEntry]]:
         return list_entries(self._session)
