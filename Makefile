@@ -12,11 +12,13 @@ PARTS := codegen $(wildcard plugins/*)
 MANIFESTS := pyproject.toml $(addsuffix /pyproject.toml,$(PARTS))
 # Tests of kling_adapters that need no other distribution than the sandbox.
 RUNTIME_TESTS := $(addprefix tests/,builtin client hooks http journal media protocol public schema)
+# Tests that run on httpx, too; `make test` runs all tests on httpx2.
+PLAIN_TESTS := $(addprefix tests/,http client conformance protocol/test_submit_once.py promises/test_forks.py promises/test_key_leaks.py)
 PIN := $(if $(CONSTRAINTS),--constraint $(CONSTRAINTS) --build-constraint $(CONSTRAINTS))
 INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check $(PIN)
 UV = $(BIN)/python -m uv --quiet
 
-.PHONY: help setup demo generate check test measures coverage mutants fuzz bench crash storm types1000 newest lowest bare golden lock clean
+.PHONY: help setup demo generate check test measures coverage mutants fuzz bench regress crash storm types1000 newest lowest bare plain golden lock clean
 
 # `##@` starts a group of targets, `##` describes a target.
 help:  ## List the targets
@@ -56,8 +58,11 @@ check: $(READY)  ## Check the generated tree, lint, format, types, layers and wo
 	$(BIN)/lint-imports
 	$(BIN)/python -m tests.repository.words
 
-test: $(READY)  ## Run all tests, in five to ten minutes
+test: $(READY) plain  ## Run all tests, in five to ten minutes
 	$(BIN)/pytest -n $(JOBS)
+
+plain: $(READY)  ## Run the tests of the HTTP connections on httpx, with httpx2 hidden
+	PYTHONPATH=$(CURDIR)/tests/support/without_httpx2 $(BIN)/pytest -n $(JOBS) $(PLAIN_TESTS)
 
 measures: $(READY)  ## Print import circles, layers, and large modules and functions
 	$(BIN)/python -m tests.repository.measures
@@ -83,8 +88,12 @@ fuzz: $(READY)  ## Search longer for inputs, specs and answers that break a rule
 	printf '%s' '0{"status": "COMPLETED", "request_id": "x", "output": "https://h/x.mp4", "video": {"url": "https://h/x", "file_size": 7}, "metrics": {"cost": 1.5}, "error": "no"}' > out/fuzz/first
 	$(BIN)/python tests/protocol/fuzz_answers.py -max_total_time=60 -artifact_prefix=out/fuzz/ out/fuzz
 
-bench: $(READY)  ## Measure the compiler and the import with 1,000 models, in a few minutes
-	$(BIN)/python -m benchmarks.speed
+bench: $(READY)  ## Print all ratios against peers and write docs/benchmarks.md, in 20 minutes; or print those of BENCH
+	$(INSTALL) --group bench
+	$(BIN)/python -m benchmarks.run $(BENCH)
+
+regress: $(READY)  ## Measure all ratios again, or those of BENCH; fails if one is a fifth worse than the committed one
+	$(BIN)/python -m benchmarks.run --compare $(BENCH)
 
 crash: $(READY)  ## Run 500 jobs with a client that is killed 100 times, in a few minutes
 	KLING_CRASH_JOBS=500 KLING_CRASH_KILLS=100 $(BIN)/pytest -s tests/promises/test_killed.py
@@ -104,7 +113,7 @@ newest:  ## Run check and test with the newest versions of all dependencies, in 
 lowest: $(BIN)/python  ## Run the tests with the lowest allowed versions, in .venv-lowest
 	$(INSTALL) uv
 	mkdir -p out
-	printf '%s\n' '-e .' $(patsubst %,'-e ./%',$(PARTS)) > out/requirements.in
+	printf '%s\n' '-e .[httpx2]' $(patsubst %,'-e ./%',$(PARTS)) > out/requirements.in
 	$(UV) pip compile --resolution lowest-direct --no-annotate --no-header --output-file out/direct.txt out/requirements.in
 	grep == out/direct.txt > out/lowest.txt
 	rm -rf .venv-lowest
@@ -118,7 +127,7 @@ bare:  ## Run the tests of the runtime with the core, the sandbox and a minimal 
 	$(MAKE) VENV=.venv-bare .venv-bare/demo-ready
 	.venv-bare/bin/python -m pip install --quiet $(PIN) pytest pytest-randomly pytest-xdist hypothesis trustme
 	! .venv-bare/bin/python -c 'import trio'
-	! .venv-bare/bin/python -c 'import sniffio'
+	! .venv-bare/bin/python -c 'import httpx2'
 	.venv-bare/bin/pytest -n $(JOBS) -k 'not trio' $(RUNTIME_TESTS)
 
 ##@ Maintenance
@@ -136,7 +145,7 @@ lock: $(BIN)/python  ## Write constraints.txt again: the newest allowed version 
 	$(INSTALL) uv
 	mkdir -p out
 	printf '%s\n' '-e .' $(patsubst %,'-e ./%',$(PARTS)) atheris pip uv > out/requirements.in
-	$(UV) pip compile --universal --python-version 3.11 --upgrade --group dev --no-annotate --no-header \
+	$(UV) pip compile --universal --python-version 3.11 --upgrade --group dev --group bench --no-annotate --no-header \
 		--no-emit-index-url --no-emit-find-links --output-file out/requirements.txt out/requirements.in
 	grep == out/requirements.txt > constraints.txt
 

@@ -31,7 +31,7 @@ class Ratio:
 
     @property
     def is_reached(self) -> bool:
-        """Whether the value is as good as the bar."""
+        """True if the value is as good as the bar."""
         return self.value <= self.bar if self.is_upper_limit else self.value >= self.bar
 
 

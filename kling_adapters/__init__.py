@@ -6,132 +6,92 @@ with Kling() as kling:
     result = kling.run("kling-2", prompt="a lighthouse in a storm", save_to="renders/")
 """
 
-import logging as _logging
+import logging
+import sys
+from importlib import import_module
 
-from kling_adapters import events
-from kling_adapters._text import fingerprint_key
-from kling_adapters._version import __version__
-from kling_adapters._warnings import DeprecatedParameter, UnknownParameter
-from kling_adapters.api_errors import (
-    ApiError,
-    BadGateway,
-    BadRequest,
-    Forbidden,
-    GatewayTimeout,
-    InsufficientCredits,
-    MethodNotAllowed,
-    ModelRetired,
-    NotAcceptable,
-    NotFound,
-    RateLimited,
-    ServerError,
-    Unauthorized,
-    Unprocessable,
-)
-from kling_adapters.client.async_client import AsyncKling
-from kling_adapters.client.client import Kling
-from kling_adapters.client.job import AsyncJob, Job
-from kling_adapters.client.requests import Extra
-from kling_adapters.client.result import AsyncResult, Result
-from kling_adapters.driver.clock import Clock
-from kling_adapters.errors import (
-    ConfigError,
-    JobExpired,
-    JobFailed,
-    KlingError,
-    ParamsInvalid,
-    RetiredModel,
-    StorageError,
-    SubmitUncertain,
-    TransportError,
-    UnknownModel,
-    WaitTimeout,
-)
-from kling_adapters.handles import JobHandle, ResultHandle
-from kling_adapters.journal.entries import JournalEntry
-from kling_adapters.media.types import is_file_name
-from kling_adapters.models._gateway import STATUSES as GATEWAY_STATUSES
-from kling_adapters.plugins.manager import load_catalog
-from kling_adapters.plugins.selection import PluginInfo
-from kling_adapters.problems import Problem
-from kling_adapters.protocol.tasks import Outcome, Request
-from kling_adapters.result import Artifact, ArtifactKind, Credits, JobStatus, Metrics, ResultData, StoredFile
-from kling_adapters.schema.adapter import Adapter, OutputKind, Retirement
-from kling_adapters.schema.catalog import Catalog, CatalogEntry
-from kling_adapters.schema.gateway import StatusCode
-from kling_adapters.schema.param_types import Media
-from kling_adapters.schema.params import Params
-from kling_adapters.schema.rules import Rule
+from kling_adapters._version import __version__ as __version__
 
 # Without it, Python prints warnings of a library to standard error while no logging is configured.
-_logging.getLogger("kling_adapters").addHandler(_logging.NullHandler())
+logging.getLogger("kling_adapters").addHandler(logging.NullHandler())
 
-__all__ = [
-    "GATEWAY_STATUSES",
-    "Adapter",
-    "ApiError",
-    "Artifact",
-    "ArtifactKind",
-    "AsyncJob",
-    "AsyncKling",
-    "AsyncResult",
-    "BadGateway",
-    "BadRequest",
-    "Catalog",
-    "CatalogEntry",
-    "Clock",
-    "ConfigError",
-    "Credits",
-    "DeprecatedParameter",
-    "Extra",
-    "Forbidden",
-    "GatewayTimeout",
-    "InsufficientCredits",
-    "Job",
-    "JobExpired",
-    "JobFailed",
-    "JobHandle",
-    "JobStatus",
-    "JournalEntry",
-    "Kling",
-    "KlingError",
-    "Media",
-    "MethodNotAllowed",
-    "Metrics",
-    "ModelRetired",
-    "NotAcceptable",
-    "NotFound",
-    "Outcome",
-    "OutputKind",
-    "Params",
-    "ParamsInvalid",
-    "PluginInfo",
-    "Problem",
-    "RateLimited",
-    "Request",
-    "Result",
-    "ResultData",
-    "ResultHandle",
-    "RetiredModel",
-    "Retirement",
-    "Rule",
-    "ServerError",
-    "StatusCode",
-    "StorageError",
-    "StoredFile",
-    "SubmitUncertain",
-    "TransportError",
-    "Unauthorized",
-    "UnknownModel",
-    "UnknownParameter",
-    "Unprocessable",
-    "WaitTimeout",
-    "__version__",
-    "events",
-    "fingerprint_key",
-    "is_file_name",
-    "load_catalog",
-]
+# Where each public name is. Type checkers and editors read __init__.pyi, which must have the same names.
+_NAMES_BY_MODULE = {
+    "_text": ("fingerprint_key",),
+    "_warnings": ("DeprecatedParameter", "UnknownParameter"),
+    "api_errors": (
+        "ApiError",
+        "BadGateway",
+        "BadRequest",
+        "Forbidden",
+        "GatewayTimeout",
+        "InsufficientCredits",
+        "MethodNotAllowed",
+        "ModelRetired",
+        "NotAcceptable",
+        "NotFound",
+        "RateLimited",
+        "ServerError",
+        "Unauthorized",
+        "Unprocessable",
+    ),
+    "client.async_client": ("AsyncKling",),
+    "client.client": ("Kling",),
+    "client.job": ("AsyncJob", "Job"),
+    "client.requests": ("Extra",),
+    "client.result": ("AsyncResult", "Result"),
+    "driver.clock": ("Clock",),
+    "errors": (
+        "ConfigError",
+        "JobExpired",
+        "JobFailed",
+        "KlingError",
+        "ParamsInvalid",
+        "RetiredModel",
+        "StorageError",
+        "SubmitUncertain",
+        "TransportError",
+        "UnknownModel",
+        "WaitTimeout",
+    ),
+    "handles": ("JobHandle", "ResultHandle"),
+    "journal.entries": ("JournalEntry",),
+    "media.types": ("is_file_name",),
+    "models._gateway": ("GATEWAY_STATUSES",),
+    "plugins.manager": ("load_catalog",),
+    "plugins.selection": ("PluginInfo",),
+    "problems": ("Problem",),
+    "protocol.batch_requests": ("Request",),
+    "protocol.tasks": ("Outcome",),
+    "result": ("Artifact", "ArtifactKind", "Credits", "JobStatus", "Metrics", "ResultData", "StoredFile"),
+    "schema.adapter": ("Adapter",),
+    "schema.catalog": ("Catalog", "CatalogEntry"),
+    "schema.facts": ("OutputKind", "Retirement"),
+    "schema.gateway": ("StatusCode",),
+    "schema.param_types": ("Media",),
+    "schema.params": ("Params",),
+    "schema.rules": ("Rule",),
+}
+_MODULES = {name: module for module, names in _NAMES_BY_MODULE.items() for name in names}
+_ORIGINAL_NAMES = {"GATEWAY_STATUSES": "STATUSES"}
+_SUBMODULES = ("events", "hookspecs", "models")
+
+# The stub has the list, for tools that read it.
+__all__ = sorted(["__version__", "events", *_MODULES])  # noqa: PLE0605  # pyright: ignore[reportUnsupportedDunderAll]
+
+
+def __getattr__(name: str) -> object:
+    """Import a public name when it is first used."""
+    if name in _SUBMODULES:
+        return import_module(f"{__name__}.{name}")
+    if name not in _MODULES:
+        raise AttributeError(
+            f"module {__name__!r} has no attribute {name!r}", name=name, obj=sys.modules[__name__]
+        )
+    module = import_module(f"{__name__}.{_MODULES[name]}")
+    # From now on Python finds it without this function.
+    value = globals()[name] = getattr(module, _ORIGINAL_NAMES.get(name, name))
+    return value
 
 
 def __dir__() -> list[str]:

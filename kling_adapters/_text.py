@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
-from decimal import Decimal
 
 _LONGEST_NUMBER = 40
 _LONGEST_TEXT = 1000
@@ -16,6 +14,8 @@ def format_number(number: float) -> str:
         return show(number)
     if not math.isfinite(number):
         return repr(number)
+    from decimal import Decimal  # slow to import
+
     text = format(Decimal(repr(number)), "f").removesuffix(".0")
     return text if len(text) <= _LONGEST_NUMBER else repr(number)
 
@@ -62,4 +62,6 @@ def fingerprint_key(key: str) -> str:
         The first 12 hex digits of its SHA-256.
 
     """
+    import hashlib  # for keys only
+
     return hashlib.sha256(key.encode("utf-8", "surrogatepass")).hexdigest()[:12]

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from os import PathLike
-from typing import Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
-from kling_adapters.result import Artifact
+if TYPE_CHECKING:
+    from kling_adapters.result import Artifact
 
 
 @runtime_checkable

@@ -5,6 +5,7 @@ Plugins import them from `kling_adapters.hookspecs`.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol, runtime_checkable
@@ -25,6 +26,18 @@ class Auth(Protocol):
 
         """
         ...
+
+
+class InstantAuth(ABC):
+    """An Auth of this package that may know its key without blocking, so that a request needs no thread for it."""
+
+    @abstractmethod
+    def api_key(self) -> str:
+        """See Auth."""
+
+    @abstractmethod
+    def instant_key(self) -> str | None:
+        """Return the key; None if only `api_key`, which may block, can tell."""
 
 
 @runtime_checkable

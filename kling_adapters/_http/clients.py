@@ -1,39 +1,53 @@
-"""The httpx clients of a transport, with their limits, proxies, certificates and checked addresses."""
+"""The connections of a transport, with their limits, proxies, certificates and checked addresses."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
+from functools import partial
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import Any, Generic, NamedTuple, TypeVar
 
-import httpx
-
 from kling_adapters._http.backends import AsyncBackend, Backend, CheckAddresses
+from kling_adapters._http.custom import AsyncGatewayTransport, GatewayTransport, find_request_type
+from kling_adapters._http.library import httpx
 from kling_adapters._http.output_networks import OutputNetworks
-from kling_adapters._http.proxies import ProxyRule, make_proxy_rule, read_proxy_rules
+from kling_adapters._http.proxies import find_proxy, make_gateway_rule, read_proxy_rules
+from kling_adapters._http.queues import MAX_CONNECTIONS, TaskQueue, ThreadQueue
 from kling_adapters.errors import ConfigError, StorageError
 from kling_adapters.protocol.gateway import Gateway
 
 C = TypeVar("C", httpx.Client, httpx.AsyncClient)
+Q = TypeVar("Q", ThreadQueue, TaskQueue)
+T = TypeVar("T", GatewayTransport, AsyncGatewayTransport)
 
 # The gateway may close an idle connection just as a submit is written to it, and then it is uncertain whether
-# the submit was received. So each submit opens a connection. A pool larger than 32 makes httpx slower.
-_SUBMIT_LIMITS = httpx.Limits(max_connections=32, max_keepalive_connections=0)
-_LIMITS = httpx.Limits(max_connections=32, max_keepalive_connections=32)
+# the submit was received. So each submit opens a connection.
+_SUBMIT_LIMITS = httpx.Limits(max_connections=MAX_CONNECTIONS, max_keepalive_connections=0)
+_LIMITS = httpx.Limits(max_connections=MAX_CONNECTIONS, max_keepalive_connections=MAX_CONNECTIONS)
 
 
-class Clients(NamedTuple, Generic[C]):
-    """The clients of a transport: for submits, for other requests to the gateway, and for files."""
+class Route(NamedTuple, Generic[T, Q]):
+    """The transport of a request to the gateway, the queue for its connections, and the class of its requests."""
 
-    submits: C
-    queries: C
+    transport: T
+    queue: Q
+    request_type: type[httpx.Request]
+
+
+class Connections(NamedTuple, Generic[T, Q, C]):
+    """The connections of a transport: three routes to the gateway, and a client for files, with its queue."""
+
+    submits: Route[T, Q]
+    uploads: Route[T, Q]
+    queries: Route[T, Q]
     files: C
+    file_queue: Q
 
 
-class ClientFactory:
-    """Makes the clients of a transport.
+class ConnectionFactory:
+    """Makes the connections of a transport.
 
     Raises ConfigError if the proxies, certificates or output networks of the environment cannot be used.
 
@@ -44,61 +58,88 @@ class ClientFactory:
     """
 
     def __init__(self, gateway: Gateway, proxy: str | None) -> None:
+        self._gateway = gateway
         if proxy is not None:
-            self._proxy_rules = [_make_proxy_rule(gateway, proxy)]
+            self._proxy_rules = [make_gateway_rule(gateway, proxy)]
         else:
             # A local gateway needs no proxy, and uses plain http, where a proxy could read the key.
             self._proxy_rules = [] if gateway.is_local else read_proxy_rules()
         self._networks = None if gateway.is_local else OutputNetworks()
-        # Reading the certificates is slow, so all clients share them.
+        # Reading the certificates is slow, so all transports share them.
         with _convert_certificate_errors():
             self._certificates = httpx.create_ssl_context()
 
-    def make_sync_clients(self, custom: httpx.BaseTransport | None) -> Clients[httpx.Client]:
-        """Return blocking clients. `custom` is the transport of the caller to the gateway."""
-        options = self._client_options(httpx.HTTPTransport, Backend, self._check_file_request, custom)
-        return Clients(*(httpx.Client(**kwargs) for kwargs in options))
+    def connect(
+        self, custom: GatewayTransport | None
+    ) -> Connections[GatewayTransport, ThreadQueue, httpx.Client]:
+        """Return the connections of a blocking transport. `custom` is the transport of the caller to the gateway."""
+        make = partial(self._make_transport, httpx.HTTPTransport, Backend)
+        files = httpx.Client(**self._file_options(make, self._check_file_request))
+        submits, uploads, queries = (
+            Route(transport, ThreadQueue(), find_request_type(transport))
+            for transport in self._gateway_transports(make, custom)
+        )
+        return Connections(submits, uploads, queries, files, ThreadQueue())
 
-    def make_async_clients(self, custom: httpx.AsyncBaseTransport | None) -> Clients[httpx.AsyncClient]:
-        """Return asynchronous clients. `custom` is the transport of the caller to the gateway."""
+    def connect_async(
+        self, custom: AsyncGatewayTransport | None
+    ) -> Connections[AsyncGatewayTransport, TaskQueue, httpx.AsyncClient]:
+        """Return the connections of an asynchronous transport, like `connect`."""
 
         async def check_file_request(request: httpx.Request) -> None:
             self._check_file_request(request)
 
-        options = self._client_options(httpx.AsyncHTTPTransport, AsyncBackend, check_file_request, custom)
-        return Clients(*(httpx.AsyncClient(**kwargs) for kwargs in options))
+        make = partial(self._make_transport, httpx.AsyncHTTPTransport, AsyncBackend)
+        files = httpx.AsyncClient(**self._file_options(make, check_file_request))
+        submits, uploads, queries = (
+            Route(transport, TaskQueue(), find_request_type(transport))
+            for transport in self._gateway_transports(make, custom)
+        )
+        return Connections(submits, uploads, queries, files, TaskQueue())
 
-    def _client_options(
+    def _gateway_transports(self, make: Callable[..., T], custom: T | None) -> list[T]:
+        """Return the transports for submits, uploads and queries."""
+        if custom is not None:
+            return [custom] * 3
+        gateway, uploads = (
+            find_proxy(self._proxy_rules, url) for url in (self._gateway.base_url, self._gateway.upload_url)
+        )
+        return [make(_SUBMIT_LIMITS, gateway), make(_SUBMIT_LIMITS, uploads), make(_LIMITS, gateway)]
+
+    def _file_options(
+        self, make: Callable[..., Any], check_request: Callable[[httpx.Request], Any]
+    ) -> dict[str, Any]:
+        """Return the options of the client for files."""
+        check = None if self._networks is None else self._networks.check
+        return {
+            "transport": make(_LIMITS, None, check),
+            "mounts": {
+                # A proxy looks names up itself, so their addresses are not known here.
+                rule.pattern: None if rule.proxy is None else make(_LIMITS, rule.proxy)
+                for rule in self._proxy_rules
+            },
+            # httpx calls the hook for redirects, too.
+            "event_hooks": {} if self._networks is None else {"request": [check_request]},
+            "follow_redirects": True,
+            # Session cookies are secrets, and a cookie jar ignores ports.
+            "cookies": CookieJar(DefaultCookiePolicy(allowed_domains=())),
+            # Proxies and certificates of the environment are in the transports.
+            "trust_env": False,
+        }
+
+    def _make_transport(
         self,
         transport_type: type[httpx.HTTPTransport | httpx.AsyncHTTPTransport],
         backend_type: type[Backend | AsyncBackend],
-        check_file_request: Callable[[httpx.Request], Any],
-        custom: httpx.BaseTransport | httpx.AsyncBaseTransport | None,
-    ) -> Iterator[dict[str, Any]]:
-        """Yield the options of the three clients."""
-
-        def make_options(limits: httpx.Limits, check: CheckAddresses | None = None) -> dict[str, Any]:
-            def make_transport(proxy: str | None) -> Any:
-                transport = transport_type(verify=self._certificates, limits=limits, proxy=proxy)
-                # A proxy looks names up itself, so their addresses are not known here.
-                _wrap_backend(transport, backend_type, check if proxy is None else None)
-                return transport
-
-            mounts = {
-                rule.pattern: None if rule.proxy is None else make_transport(rule.proxy)
-                for rule in self._proxy_rules
-            }
-            return {"transport": make_transport(None), "mounts": mounts, **_common_options()}
-
-        for limits in (_SUBMIT_LIMITS, _LIMITS):
-            yield make_options(limits) if custom is None else {"transport": custom, **_common_options()}
-        if self._networks is None:
-            yield make_options(_LIMITS) | {"follow_redirects": True}
-        else:
-            # httpx calls the hook for redirects, too.
-            hooks = {"request": [check_file_request]}
-            options = make_options(_LIMITS, self._networks.check)
-            yield options | {"follow_redirects": True, "event_hooks": hooks}
+        limits: httpx.Limits,
+        proxy: str | None,
+        check: CheckAddresses | None = None,
+    ) -> Any:
+        transport: Any = transport_type(verify=self._certificates, limits=limits, proxy=proxy)
+        # httpx has no public way to set the network backend, nor has httpx2.
+        pool = transport._pool  # noqa: SLF001
+        pool._network_backend = backend_type(pool._network_backend, check)  # noqa: SLF001
+        return transport
 
     def _check_file_request(self, request: httpx.Request) -> None:
         """Raise StorageError for plain http or an address of a private network. Backends check names."""
@@ -106,33 +147,6 @@ class ClientFactory:
             raise StorageError("the output was redirected from https to plain http, and was not fetched")
         if self._networks is not None:
             self._networks.check_host(request.url.host)
-
-
-def _common_options() -> dict[str, Any]:
-    return {
-        # Session cookies are secrets, and a cookie jar ignores ports.
-        "cookies": CookieJar(DefaultCookiePolicy(allowed_domains=())),
-        # Proxies and certificates of the environment are in the transports.
-        "trust_env": False,
-    }
-
-
-def _make_proxy_rule(gateway: Gateway, proxy: str) -> ProxyRule:
-    """Return the rule of a proxy that the caller passed. Raises ConfigError if it would see the API key."""
-    if gateway.base_url.startswith("http://"):
-        raise ConfigError(
-            f"proxy cannot be used with {gateway.base_url}: the proxy would see the API key. Use a gateway "
-            "with https, or leave out proxy. Nothing was sent"
-        )
-    return make_proxy_rule(proxy)
-
-
-def _wrap_backend(
-    transport: Any, backend_type: type[Backend | AsyncBackend], check: CheckAddresses | None
-) -> None:
-    """Wrap the network backend of a transport. httpx has no public way to set one."""
-    pool = transport._pool  # noqa: SLF001
-    pool._network_backend = backend_type(pool._network_backend, check)  # noqa: SLF001
 
 
 @contextmanager

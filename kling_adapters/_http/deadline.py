@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Generator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
-from contextvars import ContextVar
+from contextlib import AbstractContextManager, nullcontext
+from contextvars import ContextVar, Token
 
 from kling_adapters._text import format_number
 
@@ -35,14 +34,14 @@ class Deadline:
         if time.monotonic() + seconds < self._end:
             self.restart(seconds)
 
-    @contextmanager
-    def activate(self) -> Generator[None]:
-        """Make this the deadline of all network steps of this thread or task."""
-        token = self._current.set(self)
-        try:
-            yield
-        finally:
-            self._current.reset(token)
+    def activate(self) -> Token[Deadline | None]:
+        """Make this the deadline of all network steps of this thread or task, until `deactivate`."""
+        return self._current.set(self)
+
+    @classmethod
+    def deactivate(cls, token: Token[Deadline | None]) -> None:
+        """End what `activate` began."""
+        cls._current.reset(token)
 
     @classmethod
     def limit_step(
@@ -50,18 +49,31 @@ class Deadline:
     ) -> AbstractContextManager[float | None]:
         """Yield the seconds for a step, at most `timeout`. Raises `error` when the deadline has passed."""
         deadline = cls._current.get()
-        return nullcontext(timeout) if deadline is None else deadline.limit(timeout, error)
+        return nullcontext(timeout) if deadline is None else _Step(deadline, timeout, error)
 
-    @contextmanager
-    def limit(self, timeout: float | None, error: type[Exception]) -> Generator[float]:
-        """Limit a step by this deadline."""
-        remaining = self._end - time.monotonic()
-        message = f"the answer took longer than {format_number(self._seconds)} s"
+    def remaining_seconds(self) -> float:
+        """Return the seconds until the end; negative after it."""
+        return self._end - time.monotonic()
+
+    def describe_excess(self) -> str:
+        """Return the message for an exchange that has reached its deadline."""
+        return f"the answer took longer than {format_number(self._seconds)} s"
+
+
+class _Step:
+    """A network step that a deadline limits. A class, because an exchange has many steps."""
+
+    __slots__ = ("_deadline", "_error", "_timeout")
+
+    def __init__(self, deadline: Deadline, timeout: float | None, error: type[Exception]) -> None:
+        self._deadline, self._timeout, self._error = deadline, timeout, error
+
+    def __enter__(self) -> float:
+        remaining = self._deadline.remaining_seconds()
         if remaining <= 0:
-            raise error(message)
-        try:
-            yield remaining if timeout is None else min(timeout, remaining)
-        except Exception:
-            if time.monotonic() >= self._end:
-                raise error(message) from None
-            raise
+            raise self._error(self._deadline.describe_excess())
+        return remaining if self._timeout is None else min(self._timeout, remaining)
+
+    def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
+        if isinstance(error, Exception) and self._deadline.remaining_seconds() <= 0:
+            raise self._error(self._deadline.describe_excess()) from None

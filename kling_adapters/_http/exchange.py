@@ -5,49 +5,27 @@ from __future__ import annotations
 import zlib
 from collections.abc import Generator
 from contextlib import contextmanager
-from dataclasses import replace
+from functools import lru_cache
 from typing import Any
 
-import httpx
-
-from kling_adapters._http.deadline import Deadline, NotConnected, OutOfTime
-from kling_adapters._http.masking import mask_keys, mask_logs
+from kling_adapters._http.deadline import Deadline, NotConnected
+from kling_adapters._http.failures import find_failures
+from kling_adapters._http.library import httpx
+from kling_adapters._http.masking import mask_keys, start_masking_logs, stop_masking_logs
 from kling_adapters._version import __version__
 from kling_adapters.models._gateway import KEY_HEADER
-from kling_adapters.protocol.download import MAX_SECONDS, TooSlow
+from kling_adapters.protocol.download import MAX_SECONDS
 from kling_adapters.protocol.gateway import Gateway
-from kling_adapters.protocol.messages import Answer, Fault, Request
+from kling_adapters.protocol.messages import Answer, Request
 
 MAX_ANSWER_BYTES = 16 * 1024**2
 # The timeouts below are per read; this caps the whole body, and the time before it.
 MAX_ANSWER_SECONDS = 120.0
 
-# A submit has more time, because a timeout leaves it uncertain whether a job was started. Waiting for a
-# connection of the pool has no timeout: nothing has been sent yet.
-_SUBMIT_TIMEOUT = httpx.Timeout(120.0, connect=10.0, pool=None)
-_TIMEOUT = httpx.Timeout(30.0, connect=10.0, pool=None)
-
-# Raised before a byte of the request is sent. httpx.InvalidURL is not one: the Location of an answer raises
-# it, too.
-_NOT_SENT = (
-    httpx.ConnectError,
-    httpx.ConnectTimeout,
-    httpx.PoolTimeout,
-    httpx.UnsupportedProtocol,
-    httpx.ProxyError,
-    NotConnected,
-)
-FAILURES = (
-    httpx.HTTPError,
-    httpx.InvalidURL,
-    NotConnected,
-    OutOfTime,
-    TooSlow,
-    ValueError,  # a header, or the host of a redirect, that cannot be decoded
-    OverflowError,  # a port
-    ExceptionGroup,  # anyio wraps the errors above
-)
-"""Exceptions that become a Fault."""
+# Seconds of the steps of an exchange, in the form of httpx. A submit has more, because a timeout leaves it uncertain
+# whether a job was started.
+_SUBMIT_SECONDS = {"connect": 10.0, "write": 120.0, "read": 120.0}
+_SECONDS = {"connect": 10.0, "write": 30.0, "read": 30.0}
 
 
 class Exchange:
@@ -65,19 +43,46 @@ class Exchange:
         self._is_decoded = False
 
     @contextmanager
+    def observe(self) -> Generator[None]:
+        """Keep the deadline and mask logs until the end. Time in a queue counts only if the request has a deadline."""
+        if self._request.deadline is None:
+            self._deadline.restart(_total_seconds(self._request))
+        deadline, masking = self._deadline.activate(), start_masking_logs(self._keys)
+        try:
+            yield
+        finally:
+            stop_masking_logs(masking)
+            self._deadline.deactivate(deadline)
+
+    @contextmanager
     def start(self) -> Generator[dict[str, Any]]:
-        """Yield the arguments of `httpx.Client.stream`; observe the deadline and mask logs until the end.
+        """Yield the arguments of `httpx.Client.stream`; observe the exchange until the end.
 
         Raises NotConnected for a URL without a usable host.
         """
-        _check_url(self._request.url)
-        with self._deadline.activate(), mask_logs(self._keys):
-            yield {
-                "method": self._request.method,
-                "url": self._request.url,
-                "headers": self._headers,
-                "timeout": _step_timeout(self._request),
-            }
+        self.build_request(httpx.Request, None)
+        with self.observe():
+            yield self._arguments
+
+    def build_request(self, request_type: type[httpx.Request], content: Any) -> httpx.Request:
+        """Return the request for a transport. Raises NotConnected if httpx or the resolver cannot use it."""
+        try:
+            request = request_type(**self._arguments, content=content)
+            # A host that cannot be decoded raises ValueError.
+            _ = request.url.host
+            _check_host(request.url.raw_host)
+        except find_failures() as error:
+            raise NotConnected(f"the URL cannot be used: {error}") from error
+        return request
+
+    @property
+    def _arguments(self) -> dict[str, Any]:
+        return {
+            "method": self._request.method,
+            "url": self._request.url,
+            "headers": self._headers,
+            "extensions": {"timeout": {**_step_seconds(self._request), "pool": self._request.deadline}},
+        }
 
     def start_body(self, *, is_decoded: bool) -> None:
         """Limit the time of the body of an answer, whose chunks are without compression if `is_decoded`."""
@@ -96,8 +101,7 @@ class Exchange:
 
     def read_head(self, response: httpx.Response) -> Answer:
         """Return the answer without its body, with masked keys: messages and logs repeat answers."""
-        headers = {name: mask_keys(self._keys, value) for name, value in response.headers.items()}
-        return Answer(response.status_code, headers, b"")
+        return Answer(response.status_code, self._read_headers(response), b"")
 
     def read_answer(self, response: httpx.Response) -> Answer:
         """Return the complete answer, with masked keys."""
@@ -105,7 +109,10 @@ class Exchange:
         if response.headers.get("content-encoding") == "gzip" and not self._is_decoded:
             body = self._decompress(body)
         body = mask_keys(self._keys, body.decode("latin-1")).encode("latin-1")
-        return replace(self.read_head(response), body=body)
+        return Answer(response.status_code, self._read_headers(response), body)
+
+    def _read_headers(self, response: httpx.Response) -> dict[str, str]:
+        return {name: mask_keys(self._keys, value) for name, value in response.headers.items()}
 
     def _decompress(self, body: bytes) -> bytes:
         """Decompress one layer of gzip up to the size limit; httpx would decompress all, to any size."""
@@ -121,16 +128,11 @@ class Exchange:
             raise httpx.ReadError(f"the answer is larger than {self._max_bytes} bytes")
 
 
-def make_fault(error: Exception, keys: set[str]) -> Fault:
-    """Return the failure of an exchange, with masked keys: a parser quotes the line that it cannot read."""
-    reason = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
-    return Fault(mask_keys(keys, reason), sent=not isinstance(error, _NOT_SENT))
-
-
 def _make_headers(gateway: Gateway, request: Request) -> dict[str, str]:
     """Return the headers of a request. Only requests to the gateway's own addresses have the key."""
     headers = {
         "user-agent": f"kling-adapters/{__version__}",
+        "accept": "*/*",
         "accept-encoding": "gzip",
         **request.headers,
     }
@@ -140,30 +142,21 @@ def _make_headers(gateway: Gateway, request: Request) -> dict[str, str]:
     return headers
 
 
-def _check_url(text: str) -> None:
-    """Raise NotConnected for a URL that httpx or the resolver of the system cannot use."""
-    try:
-        url = httpx.URL(text)
-        _ = url.host, url.raw_host.decode("ascii").encode("idna")
-    except (httpx.InvalidURL, UnicodeError) as error:
-        raise NotConnected(f"the URL cannot be used: {error}") from error
+@lru_cache(maxsize=64)
+def _check_host(raw_host: bytes) -> None:
+    """Raise UnicodeError for a host that the resolver of the system cannot use."""
+    raw_host.decode("ascii").encode("idna")
 
 
 def _total_seconds(request: Request) -> float:
     """Return the seconds for the whole exchange."""
     if request.deadline is not None:
         return request.deadline
-    timeout = _step_timeout(request)
-    return (
-        sum(seconds or 0.0 for seconds in (timeout.connect, timeout.write, timeout.read)) + MAX_ANSWER_SECONDS
-    )
+    return sum(_step_seconds(request).values()) + MAX_ANSWER_SECONDS
 
 
-def _step_timeout(request: Request) -> httpx.Timeout:
-    """Return the timeouts of the steps of an exchange."""
+def _step_seconds(request: Request) -> dict[str, float]:
+    """Return the seconds for each step of an exchange."""
     if request.timeout is not None:
-        return httpx.Timeout(request.timeout, connect=10.0, pool=request.deadline)
-    timeout = _SUBMIT_TIMEOUT if request.method == "POST" else _TIMEOUT
-    if request.deadline is None:
-        return timeout
-    return httpx.Timeout(**{**timeout.as_dict(), "pool": request.deadline})
+        return {"connect": 10.0, "write": request.timeout, "read": request.timeout}
+    return _SUBMIT_SECONDS if request.method == "POST" else _SECONDS

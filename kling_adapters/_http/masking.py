@@ -1,23 +1,15 @@
-"""Replacement of API keys in answers and in log records of httpx: a gateway may repeat a key."""
+"""Replacement of API keys in answers and in log records of the HTTP library: a gateway may repeat a key."""
 
 from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Collection, Generator
-from contextlib import contextmanager
-from contextvars import ContextVar
+from collections.abc import Collection
+from contextvars import ContextVar, Token
 from functools import lru_cache
 
-# httpcore logs the headers of a response, and httpx its reason phrase.
-_LOGGERS = (
-    "httpcore.connection",
-    "httpcore.http11",
-    "httpcore.http2",
-    "httpcore.proxy",
-    "httpcore.socks",
-    "httpx",
-)
+# httpcore logs the headers of a response, and httpx its reason phrase; so do httpcore2 and httpx2.
+_LOGGERS = ("connection", "http11", "http2", "proxy", "socks")
 # Shorter keys, such as those of a sandbox, could be parts of words.
 _MIN_KEY_LENGTH = 12
 # A longer text is not JSON.
@@ -42,14 +34,14 @@ def _escaped_key(key: str) -> re.Pattern[str]:
     return re.compile("".join(rf"(?:\\?{re.escape(char)}|\\u00(?i:{ord(char):02x}))" for char in key))
 
 
-@contextmanager
-def mask_logs(keys: Collection[str]) -> Generator[None]:
-    """Mask keys in the log records of httpx in this thread or task."""
-    token = _logged_keys.set(keys)
-    try:
-        yield
-    finally:
-        _logged_keys.reset(token)
+def start_masking_logs(keys: Collection[str]) -> Token[Collection[str]]:
+    """Mask keys in the log records of the HTTP library in this thread or task, until `stop_masking_logs`."""
+    return _logged_keys.set(keys)
+
+
+def stop_masking_logs(token: Token[Collection[str]]) -> None:
+    """End what `start_masking_logs` began."""
+    _logged_keys.reset(token)
 
 
 def _mask_record(record: logging.LogRecord) -> bool:
@@ -58,5 +50,6 @@ def _mask_record(record: logging.LogRecord) -> bool:
     return True
 
 
-for _name in _LOGGERS:
-    logging.getLogger(_name).addFilter(_mask_record)
+for _generation in ("", "2"):
+    for _name in (f"httpx{_generation}", *(f"httpcore{_generation}.{name}" for name in _LOGGERS)):
+        logging.getLogger(_name).addFilter(_mask_record)

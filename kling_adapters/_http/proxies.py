@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import ipaddress
 import os
+from collections.abc import Iterable
 from dataclasses import dataclass
 from urllib.request import getproxies
 
-import httpx
-
+from kling_adapters._http.library import httpx
 from kling_adapters.errors import ConfigError
+from kling_adapters.protocol.gateway import Gateway
 
 
 @dataclass(frozen=True)
@@ -50,11 +51,33 @@ def read_proxy_rules() -> list[ProxyRule]:
     return rules
 
 
-def make_proxy_rule(proxy: str) -> ProxyRule:
-    """Return the rule of a proxy for every URL. Raises ConfigError if httpx cannot use it."""
+def make_gateway_rule(gateway: Gateway, proxy: str) -> ProxyRule:
+    """Return the rule of a proxy for every URL. Raises ConfigError if it is unusable or would see the API key."""
+    if gateway.base_url.startswith("http://"):
+        raise ConfigError(
+            f"proxy cannot be used with {gateway.base_url}: the proxy would see the API key. Use a gateway "
+            "with https, or leave out proxy. Nothing was sent"
+        )
     rule = ProxyRule("all://", proxy, "proxy")
     _check_rule(rule)
     return rule
+
+
+def find_proxy(rules: Iterable[ProxyRule], url: str) -> str | None:
+    """Return the proxy for a URL; None for a direct connection. httpx matches the patterns."""
+
+    def use(proxy: str | None) -> httpx.MockTransport:
+        return httpx.MockTransport(lambda _: httpx.Response(200, extensions={"proxy": proxy}))
+
+    mounts = {rule.pattern: use(rule.proxy) for rule in rules}
+    if not mounts:
+        return None
+    with httpx.Client(transport=use(None), mounts=mounts, trust_env=False) as client:
+        try:
+            proxy: str | None = client.get(url).extensions["proxy"]
+        except (httpx.InvalidURL, ValueError):
+            return None  # Requests to it fail before they are sent.
+    return proxy
 
 
 def _source(scheme: str) -> str:

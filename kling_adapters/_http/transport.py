@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator
-from typing import TypeAlias
+from contextlib import aclosing, closing
+from typing import Any
 
 import anyio.to_thread
-import httpx
 
-from kling_adapters._http.clients import ClientFactory
-from kling_adapters._http.exchange import FAILURES, Exchange, make_fault
-from kling_adapters.errors import ConfigError
+from kling_adapters._http.clients import ConnectionFactory, Connections, Q, Route, T
+from kling_adapters._http.custom import AsyncGatewayTransport, GatewayTransport, check_transport
+from kling_adapters._http.exchange import Exchange
+from kling_adapters._http.failures import find_failures, make_fault
+from kling_adapters._http.library import httpx
 from kling_adapters.protocol.download import Download
 from kling_adapters.protocol.gateway import Gateway
 from kling_adapters.protocol.messages import Outcome, Request, UploadBody
-
-GatewayTransport: TypeAlias = httpx.BaseTransport
-AsyncGatewayTransport: TypeAlias = httpx.AsyncBaseTransport
 
 
 class SyncTransport:
@@ -37,43 +36,51 @@ class SyncTransport:
         proxy: str | None = None,
         custom: GatewayTransport | None = None,
     ) -> None:
-        _check_type(custom, GatewayTransport)
+        check_transport(custom, "handle_request")
         self._gateway = gateway
         self._keys = keys
-        self._clients = ClientFactory(gateway, proxy).make_sync_clients(custom)
+        self._connections = ConnectionFactory(gateway, proxy).connect(custom)
 
     def send(self, request: Request) -> Outcome:
         """Return the complete answer, or the failure."""
         exchange = Exchange(self._gateway, request, self._keys)
-        client = self._clients.submits if request.method == "POST" else self._clients.queries
+        route = _select_route(self._connections, request)
         content = iter(request.body) if isinstance(request.body, UploadBody) else request.body
         try:
-            with exchange.start() as arguments, client.stream(**arguments, content=content) as response:
-                exchange.start_body(is_decoded=response.is_stream_consumed)
-                for chunk in _iter_raw_chunks(response):
-                    exchange.add_chunk(chunk)
-                return exchange.read_answer(response)
-        except FAILURES as error:
+            with route.queue.admit(request.deadline), exchange.observe():
+                sent = exchange.build_request(route.request_type, content)
+                with closing(route.transport.handle_request(sent)) as response:
+                    exchange.start_body(is_decoded=response.is_stream_consumed)
+                    for chunk in _iter_raw_chunks(response):
+                        exchange.add_chunk(chunk)
+                    return exchange.read_answer(response)
+        except find_failures() as error:
             return make_fault(error, self._keys)
 
     def fetch(self, request: Request, download: Download) -> Outcome:
         """Stream the body of the answer into `download`, and return the answer without it, or the failure."""
         exchange = Exchange(self._gateway, request, self._keys)
         try:
-            with exchange.start() as arguments, self._clients.files.stream(**arguments) as response:
+            with (
+                self._connections.file_queue.admit(request.deadline),
+                exchange.start() as arguments,
+                self._connections.files.stream(**arguments) as response,
+            ):
                 answer = exchange.read_head(response)
                 if download.begin(answer.status, answer.headers):
                     exchange.start_file()
                     for chunk in response.iter_raw():
                         download.write(chunk)
                 return answer
-        except FAILURES as error:
+        except find_failures() as error:
             return make_fault(error, self._keys)
 
     def close(self) -> None:
         """Close the connections, except those of submits under way, which end with their answers."""
-        self._clients.queries.close()
-        self._clients.files.close()
+        # The transport of a caller need not have the method.
+        if (close := getattr(self._connections.queries.transport, "close", None)) is not None:
+            close()
+        self._connections.files.close()
 
 
 class AsyncTransport:
@@ -86,53 +93,55 @@ class AsyncTransport:
         proxy: str | None = None,
         custom: AsyncGatewayTransport | None = None,
     ) -> None:
-        _check_type(custom, AsyncGatewayTransport)
+        check_transport(custom, "handle_async_request")
         self._gateway = gateway
         self._keys = keys
-        self._clients = ClientFactory(gateway, proxy).make_async_clients(custom)
+        self._connections = ConnectionFactory(gateway, proxy).connect_async(custom)
 
     async def send(self, request: Request) -> Outcome:
         """Return the complete answer, or the failure."""
         exchange = Exchange(self._gateway, request, self._keys)
-        client = self._clients.submits if request.method == "POST" else self._clients.queries
+        route = _select_route(self._connections, request)
         content = _read_in_threads(request.body) if isinstance(request.body, UploadBody) else request.body
         try:
-            with exchange.start() as arguments:
-                async with client.stream(**arguments, content=content) as response:
-                    exchange.start_body(is_decoded=response.is_stream_consumed)
-                    async for chunk in _aiter_raw_chunks(response):
-                        exchange.add_chunk(chunk)
-                    return exchange.read_answer(response)
-        except FAILURES as error:
+            async with route.queue.admit(request.deadline):
+                with exchange.observe():
+                    sent = exchange.build_request(route.request_type, content)
+                    async with aclosing(await route.transport.handle_async_request(sent)) as response:
+                        exchange.start_body(is_decoded=response.is_stream_consumed)
+                        async for chunk in _aiter_raw_chunks(response):
+                            exchange.add_chunk(chunk)
+                        return exchange.read_answer(response)
+        except find_failures() as error:
             return make_fault(error, self._keys)
 
     async def fetch(self, request: Request, download: Download) -> Outcome:
         """Stream the body of the answer into `download`, and return the answer without it, or the failure."""
         exchange = Exchange(self._gateway, request, self._keys)
         try:
-            with exchange.start() as arguments:
-                async with self._clients.files.stream(**arguments) as response:
-                    answer = exchange.read_head(response)
-                    if await anyio.to_thread.run_sync(download.begin, answer.status, answer.headers):
-                        exchange.start_file()
-                        async for chunk in response.aiter_raw():
-                            await anyio.to_thread.run_sync(download.write, chunk)
-                    return answer
-        except FAILURES as error:
+            async with self._connections.file_queue.admit(request.deadline):
+                with exchange.start() as arguments:
+                    async with self._connections.files.stream(**arguments) as response:
+                        answer = exchange.read_head(response)
+                        if await anyio.to_thread.run_sync(download.begin, answer.status, answer.headers):
+                            exchange.start_file()
+                            async for chunk in response.aiter_raw():
+                                await anyio.to_thread.run_sync(download.write, chunk)
+                        return answer
+        except find_failures() as error:
             return make_fault(error, self._keys)
 
     async def close(self) -> None:
         """Close the connections, except those of submits under way, which end with their answers."""
-        await self._clients.queries.aclose()
-        await self._clients.files.aclose()
+        if (close := getattr(self._connections.queries.transport, "aclose", None)) is not None:
+            await close()
+        await self._connections.files.aclose()
 
 
-def _check_type(custom: object, expected: type) -> None:
-    if custom is not None and not isinstance(custom, expected):
-        raise ConfigError(
-            f"transport is of type {type(custom).__name__}; expected an httpx.{expected.__name__}. "
-            "Nothing was sent"
-        )
+def _select_route(connections: Connections[T, Q, Any], request: Request) -> Route[T, Q]:
+    if isinstance(request.body, UploadBody):
+        return connections.uploads
+    return connections.submits if request.method == "POST" else connections.queries
 
 
 def _iter_raw_chunks(response: httpx.Response) -> Iterator[bytes]:

@@ -7,6 +7,7 @@ import os
 from pathlib import Path
 
 from kling_adapters.errors import ConfigError
+from kling_adapters.hook_objects import InstantAuth
 from kling_adapters.hookspecs import Auth, hookimpl
 from kling_adapters.models._gateway import KEY_ENVIRONMENT
 
@@ -14,7 +15,7 @@ from kling_adapters.models._gateway import KEY_ENVIRONMENT
 KEY_FILE = f"{KEY_ENVIRONMENT}_FILE"
 
 
-class EnvironmentKey:
+class EnvironmentKey(InstantAuth):
     """An Auth that reads the environment and the file for every request, so that changes take effect."""
 
     def api_key(self) -> str:
@@ -24,13 +25,17 @@ class EnvironmentKey:
             ConfigError: Neither has a key, or the file cannot be read.
 
         """
-        key = _clean(os.environ.get(KEY_ENVIRONMENT, "")) or _read_file(os.environ.get(KEY_FILE, "").strip())
+        key = self.instant_key() or _read_file(os.environ.get(KEY_FILE, "").strip())
         if not key:
             raise ConfigError(
                 f"no API key: set {KEY_ENVIRONMENT} or {KEY_FILE}, or pass Kling(api_key=...). Nothing was "
                 "sent. To try without an account, use `kling run --sandbox` or start `kling sandbox`."
             )
         return key
+
+    def instant_key(self) -> str | None:
+        """Return the key of the variable, if there is one."""
+        return _clean(os.environ.get(KEY_ENVIRONMENT, "")) or None
 
 
 def _read_file(path: str) -> str:

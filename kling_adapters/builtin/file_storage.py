@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import os
-import secrets
-import shutil
 import stat
 import sys
-import tempfile
 from collections.abc import Generator
 from contextlib import contextmanager, suppress
 from glob import escape
@@ -41,6 +38,10 @@ class Folder:
             StorageError: The path names a file, the folder cannot be written to, or the disk is full.
 
         """
+        # Plugin discovery imports this module, and these are slow to import.
+        import shutil
+        import tempfile
+
         with self._convert_errors():
             if is_file_name(self._path.name) and not self._path.is_dir():
                 raise StorageError(
@@ -90,7 +91,7 @@ class FileWriter:
                 _lock(file)
                 part.unlink()
         while True:
-            self._part = target.with_name(f".{target.name}.{secrets.token_hex(8)}.part")
+            self._part = target.with_name(f".{target.name}.{os.urandom(8).hex()}.part")
             self._file = self._part.open("xb")
             # Another process that saw the part before it was locked is removing it now; wait for that.
             with suppress(OSError):

@@ -68,7 +68,7 @@ def show_config(base_url: str | None, journal: str | None, as_json: bool) -> Non
 
 
 def _read_gateway(base_url: str | None) -> _Setting:
-    from kling_adapters.client.arguments import resolve_gateway
+    from kling_adapters.client.settings import resolve_gateway
 
     source = _find_source("--base-url", base_url, "KLING_BASE_URL")
     try:
@@ -95,7 +95,7 @@ def _describe_key_source(plugin: str) -> str:
 
 
 def _read_journal(journal: str | None) -> _Setting:
-    from kling_adapters.client.arguments import resolve_journal
+    from kling_adapters.client.settings import resolve_journal
 
     source = _find_source("--journal", "none" if journal is None else journal, "KLING_JOURNAL")
     try:

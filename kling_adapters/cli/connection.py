@@ -40,7 +40,7 @@ def connect(
         ConfigError: An address or the journal cannot be used, or the sandbox is not installed.
 
     """
-    from kling_adapters.client.arguments import resolve_gateway, resolve_journal
+    from kling_adapters.client.settings import resolve_gateway, resolve_journal
 
     if sandbox:
         address, key = stack.enter_context(_run_sandbox())

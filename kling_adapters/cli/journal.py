@@ -179,8 +179,8 @@ def resume(
     """
     from kling_adapters.cli.outcomes import outcome_row
     from kling_adapters.cli.tally import Tally
-    from kling_adapters.client.arguments import resolve_gateway, resolve_journal
     from kling_adapters.client.client import Kling
+    from kling_adapters.client.settings import resolve_gateway, resolve_journal
 
     with (
         Kling(base_url=resolve_gateway(base_url).base_url, journal=resolve_journal(journal)) as kling,
@@ -211,7 +211,7 @@ def _show_outcome(tally: Tally, outcome: Outcome[Result]) -> None:
 
 def _open_journal(journal: str | None, group_journal: str | None = "") -> Journal:
     """Open the journal of a command, or of its group where the command names none ("")."""
-    from kling_adapters.client.arguments import resolve_journal
+    from kling_adapters.client.settings import resolve_journal
     from kling_adapters.journal.journal import Journal
 
     path = resolve_journal(group_journal if journal == "" else journal)

@@ -19,8 +19,8 @@ from kling_adapters.schema.packaged import iter_parameters
 if TYPE_CHECKING:
     from kling_adapters.cli.model_facts import ModelFacts
     from kling_adapters.plugins.selection import PluginInfo
-    from kling_adapters.schema.adapter import Retirement
     from kling_adapters.schema.catalog import CatalogEntry
+    from kling_adapters.schema.facts import Retirement
     from kling_adapters.schema.listed import ListedModel
 
 

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, Literal
 from kling_adapters.schema.packaged import find_item, iter_parameters
 
 if TYPE_CHECKING:
-    from kling_adapters.schema.adapter import Retirement
     from kling_adapters.schema.catalog import CatalogEntry
+    from kling_adapters.schema.facts import Retirement
     from kling_adapters.schema.listed import ListedModel
 
 SpecKind = Literal["whole", "partial", "no spec"]

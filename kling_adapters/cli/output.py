@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import json
 import logging
 import os
 import re
@@ -13,8 +12,6 @@ from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
 import click
-
-from kling_adapters.cli.wording import use_option_names
 
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
@@ -58,6 +55,8 @@ def print_progress(text: str) -> None:
 
 def print_json(value: Any, *, indent: int | None = 2) -> None:
     """Print a value to standard output as JSON in ASCII, for every terminal and pipe."""
+    import json  # slow to import
+
     click.echo(json.dumps(value, indent=indent))
 
 
@@ -208,6 +207,8 @@ class LogHandler(logging.Handler):
         """Print a record in one line, without a traceback."""
         if record.module == "log_notifier" and record.levelno >= logging.WARNING:
             return
+        from kling_adapters.cli.wording import use_option_names  # compiles its patterns
+
         text = use_option_names(record.getMessage())
         if record.exc_info and (error := record.exc_info[1]):
             text += f" ({type(error).__name__}: {error})"

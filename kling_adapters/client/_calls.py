@@ -7,20 +7,28 @@ are in base classes of the clients, because a subclass that overrides a method l
 from __future__ import annotations
 
 from os import PathLike
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from kling_adapters._http.transport import AsyncGatewayTransport, GatewayTransport
 from kling_adapters.client.call_flows import CallFlows
-from kling_adapters.client.job import AsyncJob, Job
-from kling_adapters.client.requests import Extra
-from kling_adapters.client.result import AsyncResult, Result
-from kling_adapters.driver.async_ import AsyncDriver
-from kling_adapters.driver.sync import SyncDriver
 from kling_adapters.protocol.run import run_and_collect, run_sync_and_collect
-from kling_adapters.schema.params import Params
+
+if TYPE_CHECKING:
+    from kling_adapters._http.custom import AsyncGatewayTransport, GatewayTransport
+    from kling_adapters.client.job import AsyncJob, Job
+    from kling_adapters.client.requests import Extra
+    from kling_adapters.client.result import AsyncResult, Result
+    from kling_adapters.driver.async_ import AsyncDriver
+    from kling_adapters.driver.sync import SyncDriver
+    from kling_adapters.schema.params import Params
+
+    SyncFlows = CallFlows[SyncDriver, Job, Result, GatewayTransport]
+    AsyncFlows = CallFlows[AsyncDriver, AsyncJob, AsyncResult, AsyncGatewayTransport]
+else:
+    # Their type arguments are slow to import.
+    SyncFlows = AsyncFlows = CallFlows
 
 
-class SyncCalls(CallFlows[SyncDriver, Job, Result, GatewayTransport]):
+class SyncCalls(SyncFlows):
     """The typed calls of Kling."""
 
     def submit(
@@ -157,7 +165,7 @@ class SyncCalls(CallFlows[SyncDriver, Job, Result, GatewayTransport]):
     run_sync = run_direct
 
 
-class AsyncCalls(CallFlows[AsyncDriver, AsyncJob, AsyncResult, AsyncGatewayTransport]):
+class AsyncCalls(AsyncFlows):
     """The typed calls of AsyncKling."""
 
     async def submit(

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from os import PathLike
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from kling_adapters.client._calls import SyncCalls
 from kling_adapters.client.job import Job
-from kling_adapters.client.requests import Extra
 from kling_adapters.client.result import Result
 from kling_adapters.protocol.run import run_and_collect
+
+if TYPE_CHECKING:
+    from kling_adapters.client.requests import Extra
 
 
 class SyncSlugCalls(SyncCalls):

@@ -4,23 +4,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
-from os import PathLike, environ, fspath
+from os import PathLike, fspath
 from pathlib import Path
-from typing import Any, Final, NoReturn, TypeGuard, cast
+from typing import Any, NoReturn, TypeGuard, cast
 from urllib.parse import urlsplit
 
 from kling_adapters.errors import ConfigError
-from kling_adapters.journal.location import default_path
-from kling_adapters.models._gateway import BASE_URL
 from kling_adapters.protocol.fields import LONGEST_ID
-from kling_adapters.protocol.gateway import Gateway, is_slug
-from kling_adapters.protocol.messages import Key
-from kling_adapters.schema.params import Params
-
-GATEWAY: Final = "KLING_BASE_URL"
-"""Environment variable: the gateway of clients without `base_url`."""
+from kling_adapters.protocol.gateway import is_slug
 
 _LONGEST_SECONDS = 366 * 86400.0
+_HIGHEST_RATE = 1_000_000
 _LARGEST_NUMBER = 10**15
 
 
@@ -30,21 +24,29 @@ def check_seconds(name: str, value: object, *, may_be_zero: bool = False) -> Non
         return
     expected = f"a number of seconds {'from' if may_be_zero else 'greater than'} 0, such as 60 or 2.5"
     if not _is_number(value):
-        _refuse(name, value, expected)
+        refuse(name, value, expected)
     if not (0 <= value <= _LONGEST_SECONDS) or (value == 0 and not may_be_zero):
-        _refuse(name, value, f"{expected}, and at most {_LONGEST_SECONDS:.0f}")
+        refuse(name, value, f"{expected}, and at most {_LONGEST_SECONDS:.0f}")
+
+
+def check_rate_limit(value: object) -> None:
+    """Refuse a value that is not a number of requests a minute; None is accepted."""
+    if value is None:
+        return
+    if not _is_number(value) or not 1 <= value <= _HIGHEST_RATE:
+        refuse("rate_limit", value, f"a number of requests a minute from 1 to {_HIGHEST_RATE}, such as 50")
 
 
 def check_concurrency(value: object) -> None:
     """Refuse a value that is not a number of jobs."""
     if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        _refuse("concurrency", value, "a whole number of jobs, 1 or more")
+        refuse("concurrency", value, "a whole number of jobs, 1 or more")
 
 
 def check_max_cost(value: object) -> None:
     """Refuse a value that is not a number of credits; None is accepted."""
     if value is not None and not (_is_number(value) and 0 <= value < math.inf):
-        _refuse("max_cost", value, "a number of credits, 0 or more")
+        refuse("max_cost", value, "a number of credits, 0 or more")
 
 
 def check_name(name: str, value: object) -> None:
@@ -52,30 +54,34 @@ def check_name(name: str, value: object) -> None:
     if value is None:
         return
     if not isinstance(value, str) or not value.strip():
-        _refuse(name, value, "text that is not empty")
+        refuse(name, value, "text that is not empty")
     if not _is_text(value):
-        _refuse(name, value, "text without lone surrogates")
+        refuse(name, value, "text without lone surrogates")
 
 
 def check_request_id(value: object) -> None:
     """Refuse a value that is not the id of a job."""
     if not isinstance(value, str) or not value.strip() or not value.isprintable() or len(value) > LONGEST_ID:
-        _refuse("request_id", value, "the id that the gateway gave to a job, a str")
+        refuse("request_id", value, "the id that the gateway gave to a job, a str")
 
 
 def check_slug(name: str, value: object) -> None:
     """Refuse a value that is not the slug of a model."""
     if not isinstance(value, str) or not is_slug(value):
-        _refuse(name, value, 'the slug of a model, such as "kling-2"')
+        refuse(name, value, 'the slug of a model, such as "kling-2"')
 
 
 def check_model(model: object, params: Mapping[str, Any]) -> None:
     """Refuse a model that is neither a slug nor a parameter object, and parameters beside such an object."""
-    if not isinstance(model, str | Params):
-        _refuse(
+    if isinstance(model, str):
+        return
+    from kling_adapters.schema.params import Params  # imports pydantic
+
+    if not isinstance(model, Params):
+        refuse(
             "model", model, 'the slug of a model, such as "kling-2", or its parameters, such as Kling2(...)'
         )
-    if isinstance(model, Params) and params:
+    if params:
         raise ConfigError(
             f"{', '.join(params)}: pass every parameter in the {type(model).__name__} object, or a slug and "
             "every parameter by name. Nothing was sent"
@@ -85,16 +91,18 @@ def check_model(model: object, params: Mapping[str, Any]) -> None:
 def check_mapping(name: str, value: object) -> None:
     """Refuse a value that is not a mapping from names to values."""
     if not isinstance(value, Mapping):
-        _refuse(name, value, "a mapping from parameter names to values")
+        refuse(name, value, "a mapping from parameter names to values")
     for key in cast("Mapping[object, object]", value):
         if not isinstance(key, str):
-            _refuse(f"a parameter name in {name}", key, "a str")
+            refuse(f"a parameter name in {name}", key, "a str")
 
 
 def check_requests(requests: object) -> None:
     """Refuse a value that is not a series of requests, such as one request alone."""
-    if not _is_series(requests):
-        _refuse(
+    from kling_adapters.schema.params import Params  # imports pydantic
+
+    if not is_series(requests) or isinstance(requests, Params):
+        refuse(
             "requests",
             requests,
             'an iterable of requests, each an object such as Kling2(...) or {"model": "kling-2", ...}',
@@ -108,7 +116,7 @@ def resolve_save_to(value: str | PathLike[str] | None) -> str | None:
 
 def resolve_destination(name: str, value: str | PathLike[str]) -> str:
     """Return a destination as a URL or an absolute path: processes in other folders read it in the journal."""
-    destination = _path_text(name, value, "a folder or a storage URL, as a str or a path")
+    destination = read_path(name, value, "a folder or a storage URL, as a str or a path")
     try:
         # A scheme of one letter is a drive of Windows, as in file_storage.
         is_path = len(urlsplit(destination).scheme) <= 1
@@ -116,92 +124,31 @@ def resolve_destination(name: str, value: str | PathLike[str]) -> str:
         return destination
     if not is_path:
         return destination
-    path = _absolute(name, destination)
+    path = make_absolute(name, destination)
     # A final slash marks a folder whose name looks like a file name.
     is_ambiguous = "." in path.name or "{" in path.name
     return f"{path}/" if destination.endswith("/") and is_ambiguous else str(path)
 
 
-def resolve_journal(value: str | PathLike[str] | None) -> Path | None:
-    """Return the absolute path of the journal; None for no journal."""
-    if value is None:
-        return None
-    path = (
-        default_path() if value == "" else _path_text("journal", value, "a path, as a str or a path, or None")
-    )
-    return None if path is None else _absolute("journal", path)
-
-
-def resolve_gateway(base_url: str | None) -> Gateway:
-    """Return the gateway at `base_url`; by default that of KLING_BASE_URL, or the gateway of Segmind."""
-    if base_url is not None:
-        if not isinstance(base_url, str):  # pyright: ignore[reportUnnecessaryIsInstance]
-            # It may contain a password.
-            _refuse("base_url", type(base_url), "a URL, as a str")
-        return Gateway(base_url)
-    try:
-        return Gateway(environ.get(GATEWAY, "").strip() or BASE_URL)
-    except ConfigError as error:
-        raise ConfigError(f"the environment variable {GATEWAY} cannot be used: {error}") from None
-
-
-def wrap_key(value: str | None) -> Key | None:
-    """Return the API key as a Key, which tracebacks do not show."""
-    if value is None:
-        return None
-    if not isinstance(value, str):  # pyright: ignore[reportUnnecessaryIsInstance]
-        _refuse("api_key", type(value), "a str")
-    if not value.strip():
-        raise ConfigError(
-            "api_key is empty; expected a key. Leave it out to use SEGMIND_API_KEY or a plugin. "
-            "Nothing was sent"
-        )
-    return Key(value)
-
-
-def check_plugins(plugins: object) -> None:
-    """Refuse a value that is not a series of plugin objects."""
-    if not _is_series(plugins):
-        _refuse("plugins", type(plugins), "an iterable of plugin objects, such as [MyPlugin()]")
-
-
-def check_flag(name: str, value: object) -> None:
-    """Refuse a value that is not True or False."""
-    if not isinstance(value, bool):
-        _refuse(name, value, "True or False")
-
-
-def check_proxy(value: object) -> None:
-    """Refuse a proxy that is not a str; None is accepted. The message omits it: it may contain a password."""
-    if value is not None and not isinstance(value, str):
-        _refuse("proxy", type(value), "the URL of a proxy, as a str")
-
-
 def check_callback(name: str, value: object) -> None:
     """Refuse a callback that cannot be called; None is accepted."""
     if value is not None and not callable(value):
-        _refuse(name, value, "a function")
+        refuse(name, value, "a function")
 
 
-def check_clock(clock: object) -> None:
-    """Refuse a value that is not a Clock; None is accepted."""
-    if clock is not None and not all(
-        callable(getattr(clock, method, None)) for method in ("now", "sleep", "sleep_async")
-    ):
-        _refuse("clock", type(clock), "an object with the methods of kling_adapters.Clock")
-
-
-def _path_text(name: str, value: Any, expected: str) -> str:
+def read_path(name: str, value: Any, expected: str) -> str:
+    """Return a path as text. Refuse a value of another type, and an empty text."""
     try:
         path = cast("object", fspath(value))
     except TypeError:
-        _refuse(name, value, expected)
+        refuse(name, value, expected)
     if not isinstance(path, str) or not path.strip():
-        _refuse(name, path, expected)
+        refuse(name, path, expected)
     return path
 
 
-def _absolute(name: str, path: str | Path) -> Path:
+def make_absolute(name: str, path: str | Path) -> Path:
+    """Return an absolute path. Raises ConfigError if there is no home or working folder."""
     try:
         return Path(path).expanduser().absolute()
     except (OSError, RuntimeError) as error:
@@ -216,9 +163,9 @@ def _is_number(value: object) -> TypeGuard[float]:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
-def _is_series(value: object) -> bool:
-    # Iterables that stand for one value.
-    return isinstance(value, Iterable) and not isinstance(value, str | bytes | Mapping | Params)
+def is_series(value: object) -> bool:
+    """Return whether a value is an iterable, and none that stands for one value."""
+    return isinstance(value, Iterable) and not isinstance(value, str | bytes | Mapping)
 
 
 def _is_text(value: str) -> bool:
@@ -229,7 +176,8 @@ def _is_text(value: str) -> bool:
     return True
 
 
-def _refuse(name: str, value: object, expected: str) -> NoReturn:
+def refuse(name: str, value: object, expected: str) -> NoReturn:
+    """Raise ConfigError for a value; of a secret or an object, pass its type."""
     raise ConfigError(f"{name} is {_describe(value)}; expected {expected}. Nothing was sent")
 
 

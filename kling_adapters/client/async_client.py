@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
 from functools import partial
 from os import PathLike
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
-from kling_adapters._http.transport import AsyncGatewayTransport, AsyncTransport
+from kling_adapters._http.custom import AsyncGatewayTransport
+from kling_adapters._http.transport import AsyncTransport
 from kling_adapters.client._calls import AsyncCalls
 from kling_adapters.client.job import AsyncJob
-from kling_adapters.client.requests import Extra
 from kling_adapters.client.result import AsyncResult
 from kling_adapters.driver.async_ import AsyncDriver
 from kling_adapters.driver.clock import Clock
@@ -18,8 +18,12 @@ from kling_adapters.driver.tasks import run_in_tasks
 from kling_adapters.journal.entries import JournalEntry
 from kling_adapters.protocol.run import run_and_collect
 from kling_adapters.protocol.session import JobRef
-from kling_adapters.protocol.tasks import Outcome, Request
+from kling_adapters.protocol.tasks import Outcome
 from kling_adapters.result import Credits, ResultData, StoredFile
+
+if TYPE_CHECKING:
+    from kling_adapters.client.requests import Extra
+    from kling_adapters.protocol.batch_requests import Request
 
 
 class AsyncKling(AsyncCalls):

@@ -7,11 +7,11 @@ from collections.abc import Iterable
 from os import PathLike
 from typing import Generic, NoReturn, TypeVar
 
-from kling_adapters.client import arguments
+from kling_adapters.client import arguments, settings
 from kling_adapters.driver.clock import Clock, SystemClock
 from kling_adapters.errors import ConfigError
 from kling_adapters.forks import ForkSafeLock
-from kling_adapters.hookspecs import Auth
+from kling_adapters.hook_objects import Auth, InstantAuth
 from kling_adapters.journal.journal import Journal
 from kling_adapters.journal.null import NullJournal
 from kling_adapters.plugins.manager import Plugins
@@ -40,6 +40,7 @@ class BaseClient(ABC, Generic[Driver, JobHandle, JobResult, Transport]):
         strict_plugins: bool = False,
         journal: str | PathLike[str] | None = "",
         timeout: float | None = None,
+        rate_limit: float | None = None,
         proxy: str | None = None,
         transport: Transport | None = None,
         clock: Clock | None = None,
@@ -59,12 +60,15 @@ class BaseClient(ABC, Generic[Driver, JobHandle, JobResult, Transport]):
                 the unfinished jobs of a process that died. None for no journal; by default KLING_JOURNAL, or
                 a file in the state folder of the user.
             timeout: Default `timeout` of every call except `map` and `resume`, in seconds.
+            rate_limit: Requests a minute of the plan of the key, such as 5 or 50, which are then never exceeded by
+                the clients of one journal together. By default the limit is learnt from refused requests.
             proxy: URL of the proxy for every request, such as "http://proxy.example:3128"; it replaces the
                 proxies of the environment.
-            transport: An `httpx.BaseTransport`, of AsyncKling an `httpx.AsyncBaseTransport`, that sends the
-                requests to the gateway, each with the API key. Outputs are still downloaded by the client's
-                own transport, which checks their addresses. It must raise `httpx.ConnectError` or
-                `httpx.ConnectTimeout` only if nothing was sent: the submit is then repeated.
+            transport: A transport of httpx or httpx2, or an object with its method `handle_request`, of AsyncKling
+                `handle_async_request`, that sends the requests to the gateway, each with the API key. Outputs
+                are still downloaded by the client's own transport, which checks their addresses. It must raise
+                `ConnectError` or `ConnectTimeout` of its library only if nothing was sent: the submit is then
+                repeated.
             clock: Clock of all waits, for tests.
 
         Raises:
@@ -72,22 +76,24 @@ class BaseClient(ABC, Generic[Driver, JobHandle, JobResult, Transport]):
 
         """
         # At once: a traceback with local variables would show the text.
-        api_key = key = arguments.wrap_key(api_key)
+        api_key = key = settings.wrap_key(api_key)
         _check_settings(auth, plugins, strict_plugins, timeout, proxy, clock)
+        arguments.check_rate_limit(rate_limit)
         _check_exclusive(api_key=key, auth=auth)
         _check_exclusive(proxy=proxy, transport=transport)
-        gateway = arguments.resolve_gateway(base_url)
-        path = arguments.resolve_journal(journal)
+        gateway = settings.resolve_gateway(base_url)
+        path = settings.resolve_journal(journal)
         self._session = Session(
             gateway,
             self._find_auth,
             NullJournal() if path is None else Journal(path),
             self._make_job,
             make_result=self._make_result,
+            auth=None if key is None else _FixedKey(key),
+            rate_limit=rate_limit,
         )
         self._plugins = Plugins(plugins, strict=strict_plugins)
         self._auth_name = auth
-        self._auth: Auth | None = None if key is None else _FixedKey(key)
         self._timeout = timeout
         self._lock = ForkSafeLock()
         self._driver = self._make_driver(clock or SystemClock(), proxy, transport)
@@ -126,9 +132,9 @@ class BaseClient(ABC, Generic[Driver, JobHandle, JobResult, Transport]):
 
     def _find_auth(self) -> Auth:
         with self._lock:
-            if self._auth is None:
-                self._auth = self._plugins.auth(self._session.gateway.base_url, self._auth_name)
-            return self._auth
+            if self._session.auth is None:
+                self._session.auth = self._plugins.auth(self._session.gateway.base_url, self._auth_name)
+            return self._session.auth
 
 
 def _check_settings(
@@ -140,11 +146,11 @@ def _check_settings(
     clock: Clock | None,
 ) -> None:
     arguments.check_name("auth", auth)
-    arguments.check_plugins(plugins)
-    arguments.check_flag("strict_plugins", strict_plugins)
+    settings.check_plugins(plugins)
+    settings.check_flag("strict_plugins", strict_plugins)
     arguments.check_seconds("timeout", timeout)
-    arguments.check_proxy(proxy)
-    arguments.check_clock(clock)
+    settings.check_proxy(proxy)
+    settings.check_clock(clock)
 
 
 def _check_exclusive(**values: object) -> None:
@@ -152,7 +158,7 @@ def _check_exclusive(**values: object) -> None:
         raise ConfigError(f"Pass either {' or '.join(values)}, not both. Nothing was sent")
 
 
-class _FixedKey:
+class _FixedKey(InstantAuth):
     """The key of `Kling(api_key=...)`."""
 
     def __init__(self, key: Key) -> None:
@@ -160,3 +166,5 @@ class _FixedKey:
 
     def api_key(self) -> Key:
         return self._key
+
+    instant_key = api_key

@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from os import PathLike
-from typing import Any, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
-from kling_adapters.client import arguments, requests
+from kling_adapters.client import arguments
 from kling_adapters.client.base import BaseClient, Driver, JobHandle, JobResult, Transport
-from kling_adapters.client.requests import Extra
 from kling_adapters.errors import ConfigError
 from kling_adapters.journal.entries import JournalEntry
 from kling_adapters.protocol.batch import Batch
@@ -19,11 +18,14 @@ from kling_adapters.protocol.plan import Plan, plan_requests, plan_resume
 from kling_adapters.protocol.run import Run, submit_for_destination
 from kling_adapters.protocol.session import JobRef
 from kling_adapters.protocol.task_flow import Storages
-from kling_adapters.protocol.tasks import Request
 from kling_adapters.protocol.wait import query_credits
 from kling_adapters.result import Credits
 from kling_adapters.schema.adapter import Adapter
-from kling_adapters.schema.params import Params
+
+if TYPE_CHECKING:
+    from kling_adapters.client.requests import Extra, Prepared
+    from kling_adapters.protocol.batch_requests import Request
+    from kling_adapters.schema.params import Params
 
 Destination: TypeAlias = str | PathLike[str] | None
 OnStart: TypeAlias = Callable[[tuple[JournalEntry, ...]], object] | None
@@ -35,6 +37,13 @@ U = TypeVar("U")
 class CallFlows(BaseClient[Driver, JobHandle, JobResult, Transport]):
     """Base of both clients, with one flow for each call."""
 
+    def _prepare(
+        self, model: str | Params, params: Mapping[str, Any], extra: Extra, unchecked: Extra
+    ) -> Prepared:
+        from kling_adapters.client.requests import prepare  # imports pydantic
+
+        return prepare(self.catalog, model, params, extra, unchecked)
+
     def _submit_flow(
         self,
         model: str | Params,
@@ -45,7 +54,7 @@ class CallFlows(BaseClient[Driver, JobHandle, JobResult, Transport]):
         timeout: float | None,
         tag: str | None,
     ) -> Flow[JobHandle]:
-        adapter, body, names = requests.prepare(self.catalog, model, params, extra, unchecked)
+        adapter, body, names = self._prepare(model, params, extra, unchecked)
         return self._job_flow(adapter.slug, body, adapter, save_to, timeout, tag, names)
 
     def _submit_raw_flow(
@@ -56,7 +65,9 @@ class CallFlows(BaseClient[Driver, JobHandle, JobResult, Transport]):
         timeout: float | None,
         tag: str | None,
     ) -> Flow[JobHandle]:
-        body = requests.prepare_raw(slug, params)
+        from kling_adapters.client.requests import prepare_raw  # imports pydantic
+
+        body = prepare_raw(slug, params)
         return self._job_flow(slug, body, None, save_to, timeout, tag)
 
     def _job_flow(
@@ -87,7 +98,7 @@ class CallFlows(BaseClient[Driver, JobHandle, JobResult, Transport]):
         timeout: float | None,
         tag: str | None,
     ) -> Flow[JobResult]:
-        adapter, body, names = requests.prepare(self.catalog, model, params, extra, unchecked)
+        adapter, body, names = self._prepare(model, params, extra, unchecked)
         seconds, destination = self._resolve_timeout(timeout), arguments.resolve_save_to(save_to)
         arguments.check_name("tag", tag)
         storage = self._plugins.storage
@@ -111,6 +122,8 @@ class CallFlows(BaseClient[Driver, JobHandle, JobResult, Transport]):
         name: str | None,
         tag: str | None,
     ) -> Batch[JobResult]:
+        from kling_adapters.client.requests import prepare_request  # imports pydantic
+
         arguments.check_requests(jobs)
         arguments.check_max_cost(max_cost)
         arguments.check_name("name", name)
@@ -125,7 +138,7 @@ class CallFlows(BaseClient[Driver, JobHandle, JobResult, Transport]):
             plan_requests,
             session=self._session,
             requests=jobs,
-            prepare=partial(requests.prepare_request, self.catalog),
+            prepare=partial(prepare_request, self.catalog),
             storages=storages,
             save_to=destination,
             max_cost=max_cost,

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Iterable
 from functools import partial
 from os import PathLike
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
-from kling_adapters._http.transport import GatewayTransport, SyncTransport
+from kling_adapters._http.custom import GatewayTransport
+from kling_adapters._http.transport import SyncTransport
 from kling_adapters.client._slug_calls import SyncSlugCalls
 from kling_adapters.client.job import Job
 from kling_adapters.client.result import Result
@@ -16,8 +17,11 @@ from kling_adapters.driver.sync import SyncDriver
 from kling_adapters.driver.threads import run_in_threads
 from kling_adapters.journal.entries import JournalEntry
 from kling_adapters.protocol.session import JobRef
-from kling_adapters.protocol.tasks import Outcome, Request
+from kling_adapters.protocol.tasks import Outcome
 from kling_adapters.result import Credits, ResultData, StoredFile
+
+if TYPE_CHECKING:
+    from kling_adapters.protocol.batch_requests import Request
 
 
 class Kling(SyncSlugCalls):

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 from kling_adapters.client import arguments
 from kling_adapters.client.result import AsyncResult, Result
-from kling_adapters.driver.async_ import AsyncDriver
-from kling_adapters.driver.sync import SyncDriver
 from kling_adapters.errors import JobExpired, JobFailed
 from kling_adapters.events import Completed, Event
 from kling_adapters.protocol.effects import Flow
 from kling_adapters.protocol.session import JobRef, Session
 from kling_adapters.protocol.wait import query_status, wait
 from kling_adapters.result import JobStatus, ResultData
+
+if TYPE_CHECKING:
+    from kling_adapters.driver.async_ import AsyncDriver
+    from kling_adapters.driver.sync import SyncDriver
 
 
 class _Job:

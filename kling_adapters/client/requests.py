@@ -11,7 +11,7 @@ from kling_adapters.errors import ConfigError, ParamsInvalid
 from kling_adapters.media.inputs import check_media, iter_media, replace_media
 from kling_adapters.media.reader import MediaError
 from kling_adapters.problems import Problem
-from kling_adapters.protocol.tasks import Request
+from kling_adapters.protocol.batch_requests import Request
 from kling_adapters.schema.adapter import Adapter
 from kling_adapters.schema.catalog import Catalog
 from kling_adapters.schema.checks import REPEATED
@@ -67,7 +67,7 @@ def _prepare(
     else:
         valid = kind.model_validate(params, context=context)
     slug = valid.adapter.slug
-    spec_names = {*list_names(type(valid)), *valid.adapter.renamed}
+    spec_names = {*list_names(type(valid)), *valid.adapter.renamed} if extra else ()
     problems = [
         Problem(name, "is a known parameter; pass it directly, not in extra")
         for name in extra

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from dataclasses import InitVar, dataclass, field
 from os import PathLike
-from typing import TypeVar
+from typing import TYPE_CHECKING, Any, cast
 
 from kling_adapters._local import ProcessLocal
 from kling_adapters.client import arguments
-from kling_adapters.driver.async_ import AsyncDriver
-from kling_adapters.driver.sync import SyncDriver
 from kling_adapters.errors import ConfigError
 from kling_adapters.protocol.collect import save
 from kling_adapters.protocol.read import MAX_READ_BYTES, read, select_artifact
 from kling_adapters.result import ResultData, StoredFile
 
-_Driver = TypeVar("_Driver", SyncDriver, AsyncDriver)
+if TYPE_CHECKING:
+    from kling_adapters.driver.async_ import AsyncDriver
+    from kling_adapters.driver.sync import SyncDriver
 
 
 @dataclass(frozen=True)
@@ -32,9 +32,9 @@ class Result(ResultData):
 
     saved: tuple[StoredFile, ...] = ()
     # Not a field: a driver has locks and sockets, and is not data that asdict() could return.
-    _driver: InitVar[SyncDriver | ProcessLocal[SyncDriver] | None] = field(default=None, kw_only=True)
+    _driver: InitVar[object] = field(default=None, kw_only=True)
 
-    def __post_init__(self, _driver: SyncDriver | ProcessLocal[SyncDriver] | None) -> None:
+    def __post_init__(self, _driver: object) -> None:
         _set_driver(self, _driver)
 
     def save(self, to: str | PathLike[str]) -> tuple[StoredFile, ...]:
@@ -55,7 +55,8 @@ class Result(ResultData):
             StorageError: The output could not be fetched or stored.
 
         """
-        driver, destination = _get_driver(self, SyncDriver), arguments.resolve_destination("to", to)
+        driver: SyncDriver = _get_driver(self)
+        destination = arguments.resolve_destination("to", to)
         return driver.run(save(driver.session, self, driver.plugins.storage, destination))
 
     def read(self, index: int = 0, *, max_bytes: int = MAX_READ_BYTES) -> bytes:
@@ -76,7 +77,7 @@ class Result(ResultData):
         artifact = select_artifact(self, index, max_bytes)
         if artifact.content is not None:
             return artifact.content
-        driver = _get_driver(self, SyncDriver)
+        driver: SyncDriver = _get_driver(self)
         return driver.run(read(driver.session, artifact, max_bytes))
 
 
@@ -90,14 +91,15 @@ class AsyncResult(ResultData):
     """
 
     saved: tuple[StoredFile, ...] = ()
-    _driver: InitVar[AsyncDriver | ProcessLocal[AsyncDriver] | None] = field(default=None, kw_only=True)
+    _driver: InitVar[object] = field(default=None, kw_only=True)
 
-    def __post_init__(self, _driver: AsyncDriver | ProcessLocal[AsyncDriver] | None) -> None:
+    def __post_init__(self, _driver: object) -> None:
         _set_driver(self, _driver)
 
     async def save(self, to: str | PathLike[str]) -> tuple[StoredFile, ...]:
         """Store every file. See `Result.save`."""
-        driver, destination = _get_driver(self, AsyncDriver), arguments.resolve_destination("to", to)
+        driver: AsyncDriver = _get_driver(self)
+        destination = arguments.resolve_destination("to", to)
         return await driver.run(save(driver.session, self, driver.plugins.storage, destination))
 
     async def read(self, index: int = 0, *, max_bytes: int = MAX_READ_BYTES) -> bytes:
@@ -105,19 +107,20 @@ class AsyncResult(ResultData):
         artifact = select_artifact(self, index, max_bytes)
         if artifact.content is not None:
             return artifact.content
-        driver = _get_driver(self, AsyncDriver)
+        driver: AsyncDriver = _get_driver(self)
         return await driver.run(read(driver.session, artifact, max_bytes))
 
 
-def _set_driver(result: ResultData, driver: _Driver | ProcessLocal[_Driver] | None) -> None:
-    reference: ProcessLocal[_Driver] = driver if isinstance(driver, ProcessLocal) else ProcessLocal(driver)
+def _set_driver(result: ResultData, driver: object) -> None:
+    is_reference = isinstance(driver, ProcessLocal)
+    reference = cast("ProcessLocal[Any]", driver) if is_reference else ProcessLocal(driver)
     # The name of the argument, so that dataclasses.replace() and vars() pass it on.
     object.__setattr__(result, "_driver", reference)
 
 
-def _get_driver(result: ResultData, kind: type[_Driver]) -> _Driver:
+def _get_driver(result: ResultData) -> Any:
     driver = vars(result)["_driver"].value
-    if not isinstance(driver, kind):
+    if driver is None:
         advice = f'Save it with kling.job("{result.request_id}").wait().save(...)'
         if any(artifact.content is not None for artifact in result.artifacts):
             # The gateway does not keep the output of run_sync.

@@ -6,18 +6,21 @@ Calls that may block run in worker threads.
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import anyio
 import anyio.to_thread
 
-from kling_adapters._http.transport import AsyncTransport
 from kling_adapters.driver.clock import Clock
+from kling_adapters.driver.journal_writes import JournalWrites
 from kling_adapters.driver.loops import LoopTransports
 from kling_adapters.events import Event
 from kling_adapters.plugins.manager import Plugins
-from kling_adapters.protocol.effects import Call, Effect, Emit, Fetch, Flow, Now, Send, Sleep, Steps
+from kling_adapters.protocol.effects import Call, Effect, Emit, Fetch, Flow, Now, Record, Send, Sleep, Steps
 from kling_adapters.protocol.session import Session
+
+if TYPE_CHECKING:
+    from kling_adapters._http.transport import AsyncTransport
 
 T = TypeVar("T")
 
@@ -53,6 +56,7 @@ class AsyncDriver:
         self.plugins = plugins
         self._clock = clock
         self._transports = LoopTransports(connect)
+        self._writes = JournalWrites(session.journal)
 
     async def run(self, flow: Flow[T], interrupt: Interrupt | None = None) -> T:
         """Run a flow and return its value; `interrupt` ends its sleeps early."""
@@ -101,11 +105,14 @@ class AsyncDriver:
             case Now():
                 return self._clock.now()
             case Call():
-                return await anyio.to_thread.run_sync(
-                    effect.function, abandon_on_cancel=effect.abandon_on_cancel
-                )
+                return await self._call(effect)
             case Emit():
                 return await self.plugins.notify_async(effect.event)
+
+    async def _call(self, effect: Call) -> Any:
+        if isinstance(effect, Record):
+            return await self._writes.perform(effect.function)
+        return await anyio.to_thread.run_sync(effect.function, abandon_on_cancel=effect.abandon_on_cancel)
 
     async def _sleep(self, seconds: float, interrupt: Interrupt | None) -> None:
         if interrupt is not None:

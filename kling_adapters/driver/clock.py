@@ -5,8 +5,6 @@ from __future__ import annotations
 import time
 from typing import Protocol
 
-import anyio
-
 
 class Clock(Protocol):
     """Time in seconds, for `Kling(clock=...)`."""
@@ -52,4 +50,6 @@ class SystemClock:
 
     async def sleep_async(self, seconds: float) -> None:
         """See Clock."""
+        import anyio  # for asynchronous clients only
+
         await anyio.sleep(seconds)

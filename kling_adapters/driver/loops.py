@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Callable
+from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
 import anyio.lowlevel
 
-from kling_adapters._http.transport import AsyncTransport
 from kling_adapters.forks import ForkSafeLock, reset_in_children
+
+if TYPE_CHECKING:
+    from kling_adapters._http.transport import AsyncTransport
 
 
 class LoopTransports:
@@ -35,11 +38,11 @@ class LoopTransports:
 
     async def close(self) -> None:
         """Close the transport of the running event loop."""
-        if self._unused is not None or _running_loop() in self._by_loop:
+        if self._unused is not None or running_loop() in self._by_loop:
             await (await self._open()).close()
 
     async def _open(self) -> _LoopConnections:
-        loop = _running_loop()
+        loop = running_loop()
         if (connections := self._by_loop.get(loop)) is None:
             with self._lock:
                 transport, self._unused = self._unused, None
@@ -70,7 +73,8 @@ class _LoopConnections:
             await self.transport.close()
 
 
-def _running_loop() -> object:
+def running_loop() -> object:
+    """Return the running event loop, or the token of trio for it."""
     token = anyio.lowlevel.current_token()
     # anyio 4.11 and later wraps the token in a new object each time.
     return getattr(token, "native_token", token)

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from kling_adapters._http.transport import SyncTransport
 from kling_adapters.driver.clock import Clock, SystemClock
 from kling_adapters.events import Event
 from kling_adapters.forks import ForkSafeLock, reset_in_children
 from kling_adapters.plugins.manager import Plugins
 from kling_adapters.protocol.effects import Call, Effect, Emit, Fetch, Flow, Now, Send, Sleep, Steps
 from kling_adapters.protocol.session import Session
+
+if TYPE_CHECKING:
+    from kling_adapters._http.transport import SyncTransport
 
 T = TypeVar("T")
 

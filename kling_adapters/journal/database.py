@@ -37,6 +37,7 @@ class Database:
         self.lock = threading.RLock()
         self._connection: sqlite3.Connection | None = None
         self._opened: os.stat_result | None = None
+        self._is_shared = False
         with _FORKS.gate:
             _FORKS.databases.add(self)
 
@@ -50,33 +51,75 @@ class Database:
             return True
 
     @contextmanager
-    def write(self, consequence: str = "", timeout: float = LOCK_TIMEOUT) -> Generator[sqlite3.Connection]:
-        """Open a transaction, which is on disk after the block.
+    def write(
+        self, consequence: str = "", timeout: float = LOCK_TIMEOUT, *, is_flushed: bool = True
+    ) -> Generator[sqlite3.Connection]:
+        """Open a transaction, which survives the end of the process after the block; join that of `transaction`.
 
         Args:
             consequence: Sentence about the consequence for the user, for the message of a failure.
             timeout: Seconds to wait for another process that holds a lock on the file.
+            is_flushed: Whether the block ends when the disk has the transaction, so that it survives a power failure,
+                too; otherwise a later transaction takes it along.
 
         Raises:
             StorageError: The file cannot be read or written.
 
         """
         with self._report_failures(consequence), self.lock:
-            connection = self._connect(timeout)
-            set_lock_timeout(connection, timeout)
-            connection.execute("BEGIN IMMEDIATE")
+            if self._is_shared:
+                yield self._begin(timeout)
+                return
+            with self._complete():
+                yield self._begin(timeout, is_flushed=is_flushed)
+
+    @contextmanager
+    def transaction(self) -> Generator[None]:
+        """Put every `write` of this thread within the block in one transaction, which is on disk after it.
+
+        Raises:
+            StorageError: The file cannot be written.
+
+        """
+        with self._report_failures(), self.lock, self._complete():
+            self._is_shared = True
             try:
-                yield connection
-            except BaseException:
-                connection.execute("ROLLBACK")
-                raise
-            connection.execute("COMMIT")
+                yield
+            finally:
+                self._is_shared = False
+
+    def _begin(self, timeout: float, *, is_flushed: bool = True) -> sqlite3.Connection:
+        """Return the connection within a transaction, which may be open already."""
+        connection = self._connect(timeout)
+        if not connection.in_transaction:
+            set_lock_timeout(connection, timeout)
+            connection.execute(f"PRAGMA synchronous = {'FULL' if is_flushed else 'NORMAL'}")
+            connection.execute("BEGIN IMMEDIATE")
+        return connection
+
+    @contextmanager
+    def _complete(self) -> Generator[None]:
+        """Commit the open transaction after the block, or undo it if the block raises."""
+        try:
+            yield
+            self._end("COMMIT")
+        except BaseException:
+            self._end("ROLLBACK")
+            raise
+
+    def _end(self, statement: str) -> None:
+        if self._connection is not None and self._connection.in_transaction:
+            self._connection.execute(statement)
 
     @contextmanager
     def read(self) -> Generator[sqlite3.Connection]:
         """Open the file for reading only, even if it cannot be written. Raises StorageError."""
-        with self._report_failures(), self.lock, closing(open_to_read(self.path)) as connection:
-            yield connection
+        with self._report_failures(), self.lock:
+            if self._connection is not None and self._is_at_path():
+                yield self._connection
+                return
+            with closing(open_to_read(self.path)) as connection:
+                yield connection
 
     def truncate_log(self) -> None:
         """Empty the write-ahead log, which still holds deleted rows. Raises StorageError."""
@@ -106,6 +149,7 @@ class Database:
     def reset_after_fork(self) -> None:
         """Give the child a lock of its own, and no connection."""
         self.lock = threading.RLock()
+        self._is_shared = False
         if self._connection is not None:
             # Closing it would damage the file.
             _FORKS.leaked.append(self._connection)

@@ -70,7 +70,10 @@ class JournalEntry:
 
 
 class Columns(TypedDict, total=False):
-    """The columns of an entry that an update may set; see `JournalEntry`."""
+    """The columns of an entry that an update may set; see `JournalEntry`.
+
+    `duration` is the time from the submit to the end of a COMPLETED job, in seconds; see `Journal.durations`.
+    """
 
     key: str
     request_id: str
@@ -78,4 +81,5 @@ class Columns(TypedDict, total=False):
     reason: str | None
     result: Mapping[str, Any]
     cost: float | None
+    duration: float
     files: Iterable[StoredFile]

@@ -10,6 +10,7 @@ import json
 import logging
 import time
 from collections.abc import Iterable, Mapping
+from contextlib import AbstractContextManager
 from os import PathLike
 from typing import Any, Final, Unpack
 
@@ -21,14 +22,16 @@ from kling_adapters.journal.location import absolute_path
 from kling_adapters.journal.lockfile import LockFile
 from kling_adapters.journal.opening import LOCK_TIMEOUT
 from kling_adapters.journal.owners import Owner
+from kling_adapters.journal.paces import Paces
 from kling_adapters.journal.rows import (
     Row,
     decode_row,
     decode_value,
-    encode_columns,
     encode_value,
     mark_uncertain,
+    select_durations,
     select_rows,
+    update_rows,
 )
 
 log = logging.getLogger("kling_adapters")
@@ -46,13 +49,20 @@ class Journal:
     Methods raise StorageError when the file cannot be read or written.
     """
 
+    may_block = True
+
     def __init__(self, path: str | PathLike[str]) -> None:
         self.path = absolute_path(path)
         self._database = Database(self.path)
         self._owner = Owner(self.path)
+        self.paces = Paces(self._database)
 
     def check_available(self) -> None:
         """Do nothing: this journal records every job."""
+
+    def transaction(self) -> AbstractContextManager[None]:
+        """Put all writes of the block in one transaction, which is on disk after it, or none of them if it raises."""
+        return self._database.transaction()
 
     def intend(
         self,
@@ -85,7 +95,8 @@ class Journal:
 
     def update(self, entry: int, **columns: Unpack[Columns]) -> None:
         """Change columns of the entry with this number."""
-        self._update(encode_columns(columns), LOCK_TIMEOUT, "id = ?", entry)
+        with self._database.write() as connection:
+            update_rows(connection, columns, "id = ?", entry)
 
     def update_job(self, gateway: str, request_id: str, /, **columns: Unpack[Columns]) -> None:
         """Change columns of every entry of a job, but replace neither COMPLETED nor FAILED, except by COMPLETED.
@@ -96,7 +107,10 @@ class Journal:
         if columns.get("state", "COMPLETED") != "COMPLETED":
             condition += " AND state NOT IN ('COMPLETED', 'FAILED')"
         timeout = PROGRESS_TIMEOUT if columns.keys() == {"state"} else LOCK_TIMEOUT
-        self._update(encode_columns(columns), timeout, condition, gateway, encode_value(request_id))
+        # After an hour only the journal knows where the files are; the gateway would tell all else again.
+        is_flushed = "result" in columns
+        with self._database.write(timeout=timeout, is_flushed=is_flushed) as connection:
+            update_rows(connection, columns, condition, gateway, encode_value(request_id))
 
     def record_destination(self, gateway: str, request_id: str, save_to: str) -> None:
         """Record the destination of the files of a job, before they are stored there."""
@@ -112,7 +126,7 @@ class Journal:
         """Return the URL of a file that was uploaded in the last `lifetime` seconds; None if there is none."""
         if not self._database.exists():
             return None
-        with self._database.write(timeout=PROGRESS_TIMEOUT) as connection:
+        with self._database.write(timeout=PROGRESS_TIMEOUT, is_flushed=False) as connection:
             connection.execute("DELETE FROM uploads WHERE created < ?", (time.time() - lifetime,))
             row = connection.execute(
                 "SELECT url FROM uploads WHERE gateway = ? AND sha256 = ?", (gateway, sha256)
@@ -121,7 +135,7 @@ class Journal:
 
     def record_upload(self, gateway: str, sha256: str, url: str) -> None:
         """Record the URL of an uploaded file."""
-        with self._database.write(timeout=PROGRESS_TIMEOUT) as connection:
+        with self._database.write(timeout=PROGRESS_TIMEOUT, is_flushed=False) as connection:
             connection.execute(
                 "INSERT OR REPLACE INTO uploads VALUES (?, ?, ?, ?)",
                 (gateway, sha256, encode_value(url), time.time()),
@@ -207,19 +221,18 @@ class Journal:
             rows = select_rows(connection, _JOB, gateway, encode_value(request_id))
         return decode_row(rows[-1]) if rows else None
 
+    def durations(self, gateway: str, model: str) -> list[float]:
+        """Return the seconds from submit to end of the last 50 jobs of a model, as recorded, the oldest first."""
+        if not self._database.exists():
+            return []
+        with self._database.read() as connection:
+            return select_durations(connection, gateway, model)
+
     def close(self) -> None:
         """Close the file, and remove the lock file of this process."""
         with self._database.lock:
             self._database.close()
             self._owner.release()
-
-    def _update(self, columns: Row, timeout: float, condition: str, *values: object) -> None:
-        names = ", ".join(f"{name} = ?" for name in columns)
-        with self._database.write(timeout=timeout) as connection:
-            connection.execute(
-                f"UPDATE jobs SET {names}, updated = ? WHERE {condition}",  # noqa: S608  names of our own
-                (*columns.values(), time.time(), *values),
-            )
 
     def _read_rows(self, failure: StorageError) -> list[Row]:
         """Return the rows of a read-only file. Raises `failure` if it cannot be read."""

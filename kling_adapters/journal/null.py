@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, NoReturn, Unpack
 
 from kling_adapters.errors import ConfigError
@@ -12,6 +13,13 @@ from kling_adapters.journal.location import JOURNAL
 
 class NullJournal:
     """A journal that records nothing and finds nothing; see BaseJournal for its methods."""
+
+    may_block = False
+    paces = None
+
+    def transaction(self) -> AbstractContextManager[None]:
+        """Do nothing: there are no writes."""
+        return nullcontext()
 
     def check_available(self) -> NoReturn:
         """Raise ConfigError: there is no record of earlier jobs."""
@@ -46,20 +54,16 @@ class NullJournal:
         """Find nothing."""
         return None
 
+    def durations(self, gateway: str, model: str) -> Sequence[float]:
+        """Return no durations."""
+        return ()
+
     def find_upload(self, gateway: str, sha256: str, lifetime: float) -> str | None:
         """Find nothing."""
         return None
 
     def record_upload(self, gateway: str, sha256: str, url: str) -> None:
         """Record nothing."""
-
-    def find_pace(self, gateway: str, key: str) -> str | None:
-        """Find nothing."""
-        return None
-
-    def exchange_pace(self, gateway: str, key: str, update: Callable[[str | None], str]) -> None:
-        """Record nothing."""
-        update(None)
 
     def lock_batch(self, digest: str) -> NoReturn:
         """Raise ConfigError: a named batch cannot run without a journal."""

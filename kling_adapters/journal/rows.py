@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import logging
 import sqlite3
+import time
 from collections.abc import Mapping
 from dataclasses import asdict
 from types import NoneType
 from typing import Any, Final, TypeAlias
 
 from kling_adapters.journal.entries import SUBMITTING, UNCERTAIN, Columns, JournalEntry
+from kling_adapters.journal.schema import read_columns
 from kling_adapters.result import StoredFile
 
 log = logging.getLogger("kling_adapters")
@@ -38,6 +40,8 @@ _TYPES: Final[Mapping[str, tuple[type, ...]]] = {
     "updated": (float,),
     "unchecked": (str, NoneType),
 }
+
+_MAX_DURATIONS: Final = 50
 
 
 def encode_value(value: str | float | None) -> str | float | bytes | None:
@@ -68,10 +72,32 @@ def encode_columns(columns: Columns) -> Row:
 def select_rows(connection: sqlite3.Connection, condition: str = "1", *values: Any) -> list[Row]:
     """Return the rows of the entries that meet a condition, with the owner of each, the oldest first."""
     # A file that can only be read, of an earlier version, lacks the newest column.
-    columns = {row[1] for row in connection.execute("PRAGMA table_info(jobs)")}
+    columns = read_columns(connection)
     names = [name if name in columns else f"NULL AS {name}" for name in (*_TYPES, "owner")]
     query = f"SELECT {', '.join(names)} FROM jobs WHERE {condition} ORDER BY id"  # noqa: S608  names of our own
     return [dict(zip((*_TYPES, "owner"), row, strict=True)) for row in connection.execute(query, values)]
+
+
+def select_durations(connection: sqlite3.Connection, gateway: str, model: str) -> list[float]:
+    """Return the durations of the last COMPLETED jobs of a model, the oldest first; nothing that is not a number."""
+    if "duration" not in read_columns(connection):
+        return []
+    rows = connection.execute(
+        "SELECT duration FROM jobs WHERE model = ? AND gateway = ? AND state = 'COMPLETED'"
+        " AND typeof(duration) = 'real' ORDER BY id DESC LIMIT ?",
+        (encode_value(model), gateway, _MAX_DURATIONS),
+    )
+    return [row[0] for row in rows][::-1]
+
+
+def update_rows(connection: sqlite3.Connection, columns: Columns, condition: str, *values: object) -> None:
+    """Change columns of the entries that meet a condition."""
+    row = encode_columns(columns)
+    names = ", ".join(f"{name} = ?" for name in row)
+    connection.execute(
+        f"UPDATE jobs SET {names}, updated = ? WHERE {condition}",  # noqa: S608  names of our own
+        (*row.values(), time.time(), *values),
+    )
 
 
 def mark_uncertain(row: Row) -> Row:

@@ -8,6 +8,7 @@ from typing import Final
 from kling_adapters.errors import StorageError
 
 VERSION: Final = 1
+_MODEL_INDEX: Final = "CREATE INDEX IF NOT EXISTS jobs_model ON jobs (model)"
 _TABLES: Final = (
     """
     CREATE TABLE jobs (
@@ -27,11 +28,13 @@ _TABLES: Final = (
         files TEXT,
         created REAL NOT NULL,
         updated REAL NOT NULL,
-        unchecked TEXT
+        unchecked TEXT,
+        duration REAL
     )
     """,
     "CREATE INDEX jobs_state ON jobs (state)",
     "CREATE INDEX jobs_request_id ON jobs (request_id)",
+    _MODEL_INDEX,
     """
     CREATE TABLE uploads (
         gateway TEXT NOT NULL,
@@ -42,17 +45,37 @@ _TABLES: Final = (
     )
     """,
 )
+_PACES: Final = """
+    CREATE TABLE IF NOT EXISTS paces (
+        gateway TEXT NOT NULL,
+        key TEXT NOT NULL,
+        pace TEXT NOT NULL,
+        updated REAL NOT NULL,
+        PRIMARY KEY (gateway, key)
+    )
+    """
 
 
 def create_tables(connection: sqlite3.Connection) -> None:
-    """Create the tables in a new file, and the newest column in an older one, within the transaction that is open."""
+    """Create the tables in a new file, and what is new in an older one, within the transaction that is open."""
+    connection.execute(_PACES)
     if check_version(connection) == 0:
         for statement in _TABLES:
             connection.execute(statement)
         connection.execute(f"PRAGMA user_version = {VERSION}")
-    elif all(row[1] != "unchecked" for row in connection.execute("PRAGMA table_info(jobs)")):
-        # Earlier versions of the package ignore it, so the version of the schema stays.
+        return
+    columns = read_columns(connection)
+    # Earlier versions of the package ignore them, so the version of the schema stays.
+    if "unchecked" not in columns:
         connection.execute("ALTER TABLE jobs ADD COLUMN unchecked TEXT")
+    if "duration" not in columns:
+        connection.execute("ALTER TABLE jobs ADD COLUMN duration REAL")
+        connection.execute(_MODEL_INDEX)
+
+
+def read_columns(connection: sqlite3.Connection) -> set[str]:
+    """Return the names of the columns of the jobs in this file."""
+    return {row[1] for row in connection.execute("PRAGMA table_info(jobs)")}
 
 
 def check_version(connection: sqlite3.Connection) -> int:

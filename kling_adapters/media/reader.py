@@ -27,6 +27,9 @@ class MediaError(Exception):
 
 def is_local(value: Any) -> TypeGuard[LocalMedia]:
     """Return whether a value is local media."""
+    # Most values are none of it, and looking for an attribute that they lack takes long.
+    if isinstance(value, (str, int, float)):
+        return False
     return isinstance(value, Path | bytes | bytearray | memoryview | io.IOBase) or hasattr(value, "read")
 
 

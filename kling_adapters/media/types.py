@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-from kling_adapters.result import ArtifactKind
+if TYPE_CHECKING:
+    from kling_adapters.result import ArtifactKind
 
 HEAD_BYTES = 512
 """Bytes of a file that are enough to recognize its type."""

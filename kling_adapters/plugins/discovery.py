@@ -76,6 +76,10 @@ class Discovery:
         caller: pluggy.HookCaller = getattr(self._manager.hook, hook)
         return reversed(caller.get_hookimpls())
 
+    def has_only_core(self, hook: str) -> bool:
+        """Return whether only built-in plugins implement a hook."""
+        return all(self.info_of(implementation).is_core for implementation in self.implementations(hook))
+
     def info_of(self, implementation: pluggy.HookImpl) -> PluginInfo:
         """Return the plugin of an implementation."""
         return self._registered[implementation.plugin_name]
@@ -167,16 +171,20 @@ def _find_installed() -> list[tuple[PluginInfo, Callable[[], object]]]:
     return [
         *core,
         *(
-            (PluginInfo(point.name, _distribution(point), "loaded"), point.load)
+            (info, point.load)
             for point in installed
             # Older releases of the core have entry points for the built-in plugins.
-            if point.dist is None or point.dist.name != CORE
+            if not (info := PluginInfo(point.name, _distribution(point), "loaded")).is_core
         ),
     ]
 
 
 def _distribution(point: EntryPoint) -> str | None:
-    return f"{point.dist.name} {point.dist.version}" if point.dist else None
+    if point.dist is None:
+        return None
+    # Parsed at each access.
+    metadata = point.dist.metadata
+    return f"{metadata['Name']} {metadata['Version']}"
 
 
 def _return_plugin(plugin: object) -> object:

@@ -7,8 +7,9 @@ from collections.abc import Callable
 from typing import TypeGuard, TypeVar, cast
 
 from kling_adapters.errors import ConfigError, KlingError, StorageError
-from kling_adapters.hookspecs import (
+from kling_adapters.hook_objects import (
     Auth,
+    InstantAuth,
     JobContext,
     JobStorage,
     KeyPool,
@@ -47,6 +48,15 @@ class GuardedAuth:
                 "str. Nothing was sent"
             )
         return key
+
+
+class _GuardedInstant(GuardedAuth, InstantAuth):
+    def __init__(self, plugin: str, auth: InstantAuth) -> None:
+        super().__init__(plugin, auth)
+        self._instant = auth
+
+    def instant_key(self) -> str | None:
+        return self._instant.instant_key()
 
 
 class _GuardedRenewable(GuardedAuth):
@@ -150,6 +160,8 @@ def guard_auth(plugin: str, auth: Auth) -> GuardedAuth:
         return _GuardedPool(plugin, auth)
     if isinstance(auth, RenewableAuth):
         return _GuardedRenewable(plugin, auth)
+    if isinstance(auth, InstantAuth):
+        return _GuardedInstant(plugin, auth)
     return GuardedAuth(plugin, auth)
 
 

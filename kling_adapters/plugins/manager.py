@@ -5,18 +5,12 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Iterable, Iterator
-from functools import partial
 from typing import TYPE_CHECKING
 
-import anyio.to_thread
-import pluggy
-
 from kling_adapters.errors import ConfigError, KlingError
-from kling_adapters.events import Event
 from kling_adapters.forks import ForkSafeLock
-from kling_adapters.hookspecs import Auth, Storage
+from kling_adapters.hook_objects import Auth, Storage
 from kling_adapters.plugins.calls import call_hook
-from kling_adapters.plugins.discovery import Discovery
 from kling_adapters.plugins.guards import GuardedAuth, guard_auth, guard_storage
 from kling_adapters.plugins.runner import HookRunner, log_failure
 from kling_adapters.plugins.selection import AUTH, PluginInfo, is_strict, suggest_name
@@ -24,6 +18,10 @@ from kling_adapters.schema.catalog import Catalog
 
 if TYPE_CHECKING:
     import click
+    import pluggy
+
+    from kling_adapters.events import Event
+    from kling_adapters.plugins.discovery import Discovery
 
 log = logging.getLogger("kling_adapters")
 
@@ -60,6 +58,8 @@ class Plugins:
             self._load()
 
     def _load(self) -> Discovery:
+        from kling_adapters.plugins.discovery import Discovery  # slow to import
+
         with self._lock:
             if self._discovery is None:
                 self._discovery = Discovery(self._extra, strict=self._strict)
@@ -123,15 +123,24 @@ class Plugins:
 
     def notify(self, event: Event) -> None:
         """Pass an event to every plugin, and wait for each."""
-        for implementation in self._load().implementations("kling_event"):
-            self._runner.run(implementation, _describe_event(event), EVENT_SECONDS, event=event)
+        discovery = self._load()
+        for implementation in discovery.implementations("kling_event"):
+            subject = _describe_event(event)
+            if discovery.info_of(implementation).is_core:
+                # It does not block.
+                with log_failure(implementation, f"failed on {subject}"):
+                    call_hook(implementation, event=event)
+            else:
+                self._runner.run(implementation, subject, EVENT_SECONDS, event=event)
 
     async def notify_async(self, event: Event) -> None:
-        """Pass an event to every plugin, and wait for each; a cancelled task waits for the current one."""
-        for implementation in self._load().implementations("kling_event"):
-            subject = _describe_event(event)
-            notify = partial(self._runner.run, implementation, subject, EVENT_SECONDS, event=event)
-            await anyio.to_thread.run_sync(notify)
+        """Pass an event to every plugin, and wait for each; a cancelled task waits, too."""
+        if self._discovery is not None and self._discovery.has_only_core("kling_event"):
+            self.notify(event)
+        else:
+            import anyio.to_thread  # for asynchronous clients only
+
+            await anyio.to_thread.run_sync(self.notify, event)
 
     def close(self) -> None:
         """Let every plugin finish its pending work, and end the workers."""

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-import asyncio
 import inspect
 import logging
 import os
 from collections.abc import Awaitable, Coroutine, Generator
 from contextlib import contextmanager
 from functools import partial
-from typing import Any
-
-import pluggy
+from typing import TYPE_CHECKING, Any
 
 from kling_adapters.plugins.calls import call_hook, contain_exits
-from kling_adapters.plugins.worker import PluginWorker
+
+if TYPE_CHECKING:
+    import pluggy
+
+    from kling_adapters.plugins.worker import PluginWorker
 
 log = logging.getLogger("kling_adapters")
 
@@ -37,6 +38,8 @@ class HookRunner:
             arguments: The arguments of the hook.
 
         """
+        from kling_adapters.plugins.worker import PluginWorker  # for events only
+
         name = implementation.plugin_name
         worker = self._workers.setdefault((os.getpid(), name), PluginWorker(name))
         outcome = worker.call(partial(_start_hook, implementation, subject, seconds, arguments), seconds)
@@ -79,6 +82,8 @@ def _start_hook(
 async def _finish_hook(
     implementation: pluggy.HookImpl, subject: str, seconds: float, outcome: Awaitable[object]
 ) -> None:
+    import asyncio  # for plugins with coroutines only
+
     with log_failure(implementation, f"failed on {subject}"), contain_exits():
         async with asyncio.timeout(seconds):
             await outcome

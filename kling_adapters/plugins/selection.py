@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import os
 import re
 from collections.abc import Iterable, Sequence
@@ -133,6 +132,8 @@ class Selection:
 
 def suggest_name(name: str, names: Iterable[str]) -> str:
     """Return the end of a sentence that suggests the closest of the names, if one is close."""
+    import difflib  # for messages only
+
     by_folded_name = {candidate.casefold(): candidate for candidate in names}
     matches = difflib.get_close_matches(name.casefold(), by_folded_name, n=1)
     return f". Did you mean {by_folded_name[matches[0]]}?" if matches else "."

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextvars
 import threading
 import weakref
 from collections.abc import Callable, Coroutine
 from queue import SimpleQueue
-from typing import Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+
+if TYPE_CHECKING:
+    import asyncio
 
 GRACE_SECONDS = 1.0
 """The time that a coroutine has to end after its cancellation, in seconds."""
@@ -145,6 +147,8 @@ class _LoopThread:
 
     def run(self, coroutine: Coroutine[Any, Any, None], end: Callable[[], None]) -> None:
         """Run a coroutine concurrently with the others, and call `end` afterwards."""
+        import asyncio  # for plugins with coroutines only
+
         if self._loop is None:
             self._loop = asyncio.new_event_loop()
             name = f"kling-{self._name}-loop"
@@ -167,5 +171,7 @@ def _stop(loop: asyncio.AbstractEventLoop) -> None:
 
 
 def _run_loop(loop: asyncio.AbstractEventLoop) -> None:
+    import asyncio
+
     with asyncio.Runner(loop_factory=lambda: loop) as runner:
         runner.get_loop().run_forever()

@@ -11,7 +11,7 @@ from typing import Any, TypeAlias
 
 from kling_adapters.errors import KlingError, StorageError
 from kling_adapters.events import Stored
-from kling_adapters.hookspecs import JobContext, Storage
+from kling_adapters.hook_objects import JobContext, Storage
 from kling_adapters.journal.entries import JournalEntry
 from kling_adapters.protocol.download import Download
 from kling_adapters.protocol.effects import Call, Emit, Flow, Now
@@ -20,7 +20,7 @@ from kling_adapters.protocol.file_names import FileName, safe_stem, split_destin
 from kling_adapters.protocol.records import record
 from kling_adapters.protocol.session import Session
 from kling_adapters.result import Artifact, ResultData, StoredFile
-from kling_adapters.schema.adapter import OutputKind
+from kling_adapters.schema.facts import OutputKind
 
 MAX_TOTAL_BYTES = 16 * 1024**3
 """Bytes of all files of one result."""

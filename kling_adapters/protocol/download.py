@@ -10,7 +10,7 @@ from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
 
 from kling_adapters.errors import StorageError
-from kling_adapters.hookspecs import JobContext, JobStorage, Storage, Writer
+from kling_adapters.hook_objects import JobContext, JobStorage, Storage, Writer
 from kling_adapters.media.types import HEAD_BYTES
 from kling_adapters.protocol.content import detect_content, read_codings
 from kling_adapters.result import Artifact, StoredFile

@@ -62,13 +62,18 @@ class Call:
 
 
 @dataclass(frozen=True)
+class Record(Call):
+    """Call a method of the journal; the outcome is its value, which is on disk. A driver may group such calls."""
+
+
+@dataclass(frozen=True)
 class Emit:
     """Report an event to plugins and to the iterator of `job.events()`."""
 
     event: Event
 
 
-Effect: TypeAlias = Send | Fetch | Sleep | Now | Call | Emit
+Effect: TypeAlias = Send | Fetch | Sleep | Now | Call | Record | Emit
 Flow: TypeAlias = Generator[Effect, Any, T]
 
 

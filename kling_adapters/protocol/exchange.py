@@ -115,12 +115,12 @@ def run_query(session: Session, query: Query, read: Callable[[Answer], T | None]
 
     """
     while True:
-        key: Key = yield Call(partial(find_key, session, query.request_id))
+        key = yield from find_key(session, query.request_id)
         try:
             end, is_urgent = query.last_retry, not query.is_poll
             limiter = yield from take_slot(session, key, end, query.request_id, is_urgent=is_urgent)
-        except RateLimited as error:
-            raise OutOfTime(error) from None
+        except RateLimited as late:
+            raise OutOfTime(late) from None
         request = query.bounded_request(key, (yield Now()))
         outcome, limit = yield from send(request, limiter)
         query.counter.polls += 1

@@ -12,7 +12,7 @@ from string import Formatter
 
 from kling_adapters.errors import ConfigError, StorageError
 from kling_adapters.media.types import TYPES, fits_kind
-from kling_adapters.schema.adapter import OutputKind
+from kling_adapters.schema.facts import OutputKind
 
 FIELDS = ("model", "request_id", "index", "date", "tag", "ext")
 """Fields of a template."""

@@ -47,8 +47,8 @@ class Gateway:
                 f"If {host} is a sandbox in your own network, name it in {local_hosts.VARIABLE}. Nothing was sent"
             )
         self.base_url = base
-        is_default = base == facts.BASE_URL
-        self.upload_url = facts.UPLOAD_URL if is_default else base + urlsplit(facts.UPLOAD_URL).path
+        self.is_default = base == facts.BASE_URL
+        self.upload_url = facts.UPLOAD_URL if self.is_default else base + urlsplit(facts.UPLOAD_URL).path
 
     def submit(self, slug: str, body: Mapping[str, Any]) -> Request:
         """Build the request that starts a billable job. Raises ConfigError for a bad slug, ValueError if not JSON."""

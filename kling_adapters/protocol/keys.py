@@ -3,41 +3,57 @@
 from __future__ import annotations
 
 import re
+from functools import partial
 from typing import Any
 
 from kling_adapters._text import fingerprint_key
 from kling_adapters.errors import ConfigError, KlingError
-from kling_adapters.hookspecs import Auth, KeyPool, RenewableAuth
+from kling_adapters.hook_objects import Auth, InstantAuth, KeyPool, RenewableAuth
+from kling_adapters.protocol.effects import Call, Flow
 from kling_adapters.protocol.messages import Key
 from kling_adapters.protocol.records import call_quietly
 from kling_adapters.protocol.session import Session
 
 
-def read_key(auth: Auth) -> Key:
-    """Return the key of a plugin. Raises ConfigError if the plugin fails or returns an invalid key."""
+def find_auth(session: Session) -> Flow[Auth]:
+    """Return the source of the key. Only the first search may block."""
+    return session.auth or (yield Call(session.find_auth))
+
+
+def read_key(auth: Auth) -> Flow[Key]:
+    """Return the key of a source. Raises ConfigError if it has none, fails, or returns an invalid one."""
+    key = _wrap_key(auth.instant_key()) if isinstance(auth, InstantAuth) else None
+    if key is None:
+        key = yield Call(partial(_call_auth, auth))
+    if key is None or not re.fullmatch("[!-~]+", key):
+        raise ConfigError("Invalid API key: expected printable ASCII without spaces. Nothing was sent")
+    return key
+
+
+def _call_auth(auth: Auth) -> Key | None:
     try:
-        key = _wrap_key(auth.api_key())
+        return _wrap_key(auth.api_key())
     except KlingError:
         raise
     except Exception as error:  # noqa: BLE001  the message omits its text, which may contain the key
         raise ConfigError(
             f"the plugin that provides the API key failed with {type(error).__name__}. Nothing was sent"
         ) from None
-    if key is None or not re.fullmatch("[!-~]+", key):
-        raise ConfigError("Invalid API key: expected printable ASCII without spaces. Nothing was sent")
-    return key
 
 
 def _wrap_key(value: Any) -> Key | None:
     return Key(value) if isinstance(value, str) else None
 
 
-def find_key(session: Session, request_id: str | None) -> Key:
+def find_key(session: Session, request_id: str | None) -> Flow[Key]:
     """Return the key for a request that starts no job; for a job of a pool, the key that submitted it."""
-    auth = session.find_auth()
-    if request_id is None or not isinstance(auth, KeyPool):
-        return read_key(auth)
-    return _wrap_key(_find_pool_key(session, auth, request_id)) or read_key(auth)
+    auth = yield from find_auth(session)
+    # The check of a protocol takes longer than the rest of this function.
+    if request_id is not None and not isinstance(auth, InstantAuth) and isinstance(auth, KeyPool):
+        key = _wrap_key((yield Call(partial(_find_pool_key, session, auth, request_id))))
+        if key:
+            return key
+    return (yield from read_key(auth))
 
 
 def _find_pool_key(session: Session, auth: KeyPool, request_id: str) -> str | None:
@@ -50,11 +66,11 @@ def _find_pool_key(session: Session, auth: KeyPool, request_id: str) -> str | No
     return key
 
 
-def check_key(session: Session) -> None:
+def check_key(session: Session) -> Flow[None]:
     """Raise ConfigError if there is no key. A pool is not called, because it would count the key as in use."""
-    auth = session.find_auth()
+    auth = yield from find_auth(session)
     if not isinstance(auth, KeyPool):
-        read_key(auth)
+        yield from read_key(auth)
 
 
 def has_another_key(session: Session, key: Key) -> bool:

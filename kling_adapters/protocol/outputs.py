@@ -9,7 +9,7 @@ from typing import Any
 from kling_adapters.media.types import guess_kind
 from kling_adapters.protocol.fields import is_url, read_count, read_list, read_object
 from kling_adapters.result import Artifact, ArtifactKind
-from kling_adapters.schema.adapter import OutputKind
+from kling_adapters.schema.facts import OutputKind
 
 MAX_FILES = 100
 

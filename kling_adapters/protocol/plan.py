@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
+from typing import TYPE_CHECKING
 
 from kling_adapters import errors
 from kling_adapters.journal.base import BaseJournal
@@ -19,8 +20,11 @@ from kling_adapters.protocol.keys import check_key
 from kling_adapters.protocol.session import Session
 from kling_adapters.protocol.tags import batch_name, digest
 from kling_adapters.protocol.task_flow import Storages
-from kling_adapters.protocol.tasks import PrepareRequest, Request, Task, make_named_tasks, make_tasks
+from kling_adapters.protocol.tasks import Task, make_named_tasks, make_tasks
 from kling_adapters.schema.adapter import Adapter
+
+if TYPE_CHECKING:
+    from kling_adapters.protocol.batch_requests import PrepareRequest, Request
 
 
 @dataclass
@@ -53,7 +57,7 @@ def plan_requests(
     if name is not None:
         session.journal.check_available()
     # Without a key, each request would fail separately.
-    yield Call(partial(check_key, session))
+    yield from check_key(session)
     yield from storages.open_first(save_to)
     if name is not None:
         plan.lock = yield Call(partial(_acquire_lock, session.journal, name))

@@ -1,13 +1,16 @@
-"""Intervals between polls, and the default timeout of a wait."""
+"""Intervals between polls by a schedule, and the default timeout of a wait."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
+from kling_adapters.models._gateway import RECORD_LIFETIME
 from kling_adapters.protocol.retry import jitter
+from kling_adapters.protocol.schedule import Schedule
 
-FIRST_INTERVAL = 1.0
-LONGEST_INTERVAL = 10.0
+SHORTEST_INTERVAL = 1.0
+LONGEST_INTERVAL = RECORD_LIFETIME / 12
+"""Seconds without a poll at most, so that the gateway still has the record of a job that ended after the last one."""
 SHORTEST_TIMEOUT = 900.0
 TIMEOUT_WITHOUT_LATENCY = 1800.0
 
@@ -17,13 +20,16 @@ def default_timeout(latency: float | None) -> float:
     return TIMEOUT_WITHOUT_LATENCY if latency is None else max(SHORTEST_TIMEOUT, 4 * latency)
 
 
-def poll_interval(elapsed: float) -> float:
-    """Return the seconds until the next poll, `elapsed` seconds after the start of the wait.
+def first_interval(schedule: Schedule, age: float) -> float:
+    """Return the seconds until the first poll of a wait for a job of this age; 0 if it is due in a second or less."""
+    interval = schedule.age(jitter(1.0)) - age
+    return 0.0 if interval <= SHORTEST_INTERVAL else min(LONGEST_INTERVAL, interval)
 
-    A tenth of the elapsed time, between 1 and 10 seconds: the end of a job is noticed at most a tenth too late, with
-    about fifty polls for a job of five minutes.
-    """
-    return jitter(min(LONGEST_INTERVAL, max(FIRST_INTERVAL, elapsed / 10)))
+
+def next_interval(schedule: Schedule, age: float) -> float:
+    """Return the seconds until the next poll of a job that was running at this age."""
+    interval = schedule.age(schedule.count(age) + jitter(1.0)) - age
+    return min(LONGEST_INTERVAL, max(SHORTEST_INTERVAL, interval))
 
 
 @dataclass

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from kling_adapters._text import show
 from kling_adapters.errors import ConfigError
-from kling_adapters.hookspecs import Location
+from kling_adapters.hook_objects import Location
 from kling_adapters.protocol.collect import store
 from kling_adapters.protocol.download import Download
 from kling_adapters.protocol.effects import Flow

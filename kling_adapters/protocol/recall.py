@@ -11,7 +11,7 @@ from kling_adapters.models._gateway import OUTPUT_LIFETIME, RECORD_LIFETIME
 from kling_adapters.protocol.messages import Answer
 from kling_adapters.protocol.responses import read_ended_job
 from kling_adapters.result import JobStatus, ResultData
-from kling_adapters.schema.adapter import OutputKind
+from kling_adapters.schema.facts import OutputKind
 
 
 def read_result(entry: JournalEntry, returns: OutputKind | None = None) -> ResultData | None:

@@ -7,11 +7,13 @@ from collections.abc import Callable
 from functools import partial
 from typing import ParamSpec, TypeVar
 
-from kling_adapters.protocol.effects import Call, Flow
+from kling_adapters.protocol.effects import Flow, Record
 
 log = logging.getLogger("kling_adapters")
 T = TypeVar("T")
 P = ParamSpec("P")
+
+_FAILURE = "could not update the journal or a plugin; the job continues"
 
 
 def record(write: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> Flow[T | None]:
@@ -21,12 +23,15 @@ def record(write: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> Flow[T |
         The value of the method; None if it failed.
 
     """
-    call = partial(call_quietly, write, *args, **kwargs)
+    call = partial(write, *args, **kwargs)
     try:
-        value: T | None = yield Call(call)
+        value: T = yield Record(call)
+    except Exception:
+        log.exception(_FAILURE)
+        return None
     except BaseException:
         # Ctrl-C during the write: complete the record first; a repeated write is harmless.
-        call()
+        call_quietly(call)
         raise
     return value
 
@@ -36,5 +41,5 @@ def call_quietly(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) ->
     try:
         return function(*args, **kwargs)
     except Exception:
-        log.exception("could not update the journal or a plugin; the job continues")
+        log.exception(_FAILURE)
         return None

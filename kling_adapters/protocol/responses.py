@@ -26,7 +26,7 @@ from kling_adapters.protocol.fields import (
 from kling_adapters.protocol.messages import Answer
 from kling_adapters.protocol.outputs import read_artifacts
 from kling_adapters.result import Artifact, Credits, JobStatus, Metrics, ResultData
-from kling_adapters.schema.adapter import OutputKind
+from kling_adapters.schema.facts import OutputKind
 
 
 def read_upload(answer: Answer) -> str | None:

@@ -9,16 +9,18 @@ from typing import Any
 
 from kling_adapters._text import fingerprint_key
 from kling_adapters.errors import ConfigError
-from kling_adapters.hookspecs import Auth
+from kling_adapters.hook_objects import Auth
 from kling_adapters.journal.base import BaseJournal
 from kling_adapters.journal.null import NullJournal
 from kling_adapters.media.uploads import Uploads
 from kling_adapters.models._gateway import RECORD_LIFETIME
 from kling_adapters.protocol.gateway import Gateway
+from kling_adapters.protocol.history import Histories
 from kling_adapters.protocol.rate_limit import RateLimiter
 from kling_adapters.protocol.shared_pace import SharedPace
 from kling_adapters.result import ResultData
-from kling_adapters.schema.adapter import Adapter, OutputKind
+from kling_adapters.schema.adapter import Adapter
+from kling_adapters.schema.facts import OutputKind
 
 
 @dataclass(frozen=True)
@@ -30,6 +32,7 @@ class JobRef:
         model: The slug of the model; None if unknown.
         latency: The usual duration of a job of the model in seconds; None if unknown.
         returns: The kind of output of the model; None if unknown.
+        submitted: The time of the submit on the clock of the client; None for a job of an earlier client.
 
     """
 
@@ -37,6 +40,7 @@ class JobRef:
     model: str | None = None
     latency: float | None = None
     returns: OutputKind | None = None
+    submitted: float | None = field(default=None, compare=False)
 
     @classmethod
     def of(cls, request_id: str, model: str, adapter: Adapter | None) -> JobRef:
@@ -44,20 +48,22 @@ class JobRef:
         return cls(request_id, model, adapter.latency, adapter.returns) if adapter else cls(request_id, model)
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False)
 class Session:
     """State of a client.
 
     Attributes:
         gateway: The gateway of the client.
-        find_auth: Finds the source of the API key.
+        find_auth: Finds the source of the API key, which may load plugins.
         journal: The journal.
         make_job: Makes the job of a WaitTimeout.
         make_result: Makes the result of a StorageError.
+        auth: The source of the API key, once it is found.
         closed: Set when the client is closed.
         rate_limit: Requests a minute that no key exceeds; None if the limit is only learnt.
         limiters: The rate limiter of each key.
         uploads: The URLs of files that were uploaded.
+        histories: The durations of earlier jobs of each model.
 
     """
 
@@ -66,10 +72,12 @@ class Session:
     journal: BaseJournal = field(default_factory=NullJournal)
     make_job: Callable[[JobRef], Any] = lambda job: job
     make_result: Callable[[ResultData], Any] = lambda data: data
+    auth: Auth | None = field(default=None, repr=False)
     closed: threading.Event = field(default_factory=threading.Event, repr=False)
     rate_limit: float | None = None
     limiters: dict[str, RateLimiter] = field(default_factory=dict[str, RateLimiter], repr=False)
     uploads: Uploads = field(default_factory=Uploads)
+    histories: Histories = field(default_factory=Histories, repr=False)
 
     def check_open(self, request_id: str | None = None) -> None:
         """Raise ConfigError if the client is closed, so that nothing more is sent or recorded."""
@@ -87,7 +95,8 @@ class Session:
     def limiter(self, key: str) -> RateLimiter:
         """Return the rate limiter of a key."""
         if (limiter := self.limiters.get(key)) is None:
-            shared = SharedPace(self.journal, self.gateway.base_url, fingerprint_key(key))
+            paces = self.journal.paces
+            shared = None if paces is None else SharedPace(paces, self.gateway.base_url, fingerprint_key(key))
             limiter = self.limiters.setdefault(key, RateLimiter(self.rate_limit, shared))
         return limiter
 

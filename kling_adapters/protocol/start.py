@@ -11,12 +11,12 @@ from typing import Any, Generic, TypeVar
 from kling_adapters import api_errors, errors
 from kling_adapters._text import fingerprint_key
 from kling_adapters.events import SubmitFailed, Submitted
-from kling_adapters.hookspecs import Auth, KeyPool, RenewableAuth
+from kling_adapters.hook_objects import Auth, KeyPool, RenewableAuth
 from kling_adapters.journal.base import BaseJournal
 from kling_adapters.journal.entries import REFUSED, UNCERTAIN, Columns
-from kling_adapters.protocol.effects import Call, Emit, Flow, Now, Sleep
+from kling_adapters.protocol.effects import Call, Emit, Flow, Now, Record, Sleep
 from kling_adapters.protocol.failures import seconds_until_reset
-from kling_adapters.protocol.keys import read_key
+from kling_adapters.protocol.keys import find_auth, read_key
 from kling_adapters.protocol.messages import Answer, Fault, Key, Outcome, Request
 from kling_adapters.protocol.records import call_quietly, record
 from kling_adapters.protocol.retry import SubmitFailure, SubmitRetries, classify_submit_failure
@@ -84,11 +84,11 @@ def start_job(session: Session, start: Start[Started], body: Mapping[str, Any]) 
 def _submit_and_record(session: Session, start: Start[Started], body: Mapping[str, Any]) -> Flow[Started]:
     """Record the intent, send the submit until the gateway accepts it, and record its answer or failure."""
     request = start.build(body)
-    auth: Auth = yield Call(session.find_auth)
-    attempt = _Attempt(auth, (yield Call(partial(read_key, auth))))
+    auth = yield from find_auth(session)
+    attempt = _Attempt(auth, (yield from read_key(auth)))
     journal = session.journal
     intend = partial(journal.intend, session.gateway.base_url, start.model, body, attempt.key)
-    attempt.entry = yield Call(partial(intend, start.save_to, start.tag, start.unchecked))
+    attempt.entry = yield Record(partial(intend, start.save_to, start.tag, start.unchecked))
     try:
         started = yield from _send_with_retries(session, start, request, attempt)
     except errors.KlingError as error:
@@ -147,7 +147,7 @@ def _send_with_retries(
         attempt.may_have_started = False
         if not (yield from _has_another_key(attempt, outcome, failure)):
             yield from _wait_for_retry(start, attempt.retries, failure, limit)
-        attempt.key = yield Call(partial(read_key, attempt.auth))
+        attempt.key = yield from read_key(attempt.auth)
         yield from record(session.journal.update, attempt.entry, key=fingerprint_key(attempt.key))
 
 

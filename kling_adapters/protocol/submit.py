@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -62,7 +63,8 @@ def submit(
     end = end_of((yield Now()), timeout)
     build = partial(session.gateway.submit, model)
     start = Start(model, build, read, end, save_to=save_to, tag=tag, unchecked=unchecked)
-    return (yield from start_job(session, start, body))
+    job = yield from start_job(session, start, body)
+    return replace(job, submitted=(yield Now()))
 
 
 def run_sync(

@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Generic, TypeAlias, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from kling_adapters.journal.entries import REFUSED, JournalEntry
 from kling_adapters.protocol.tags import BatchTags
 from kling_adapters.result import ResultData
 from kling_adapters.schema.adapter import Adapter
-from kling_adapters.schema.params import Params
+
+if TYPE_CHECKING:
+    from kling_adapters.protocol.batch_requests import PrepareRequest, Request
 
 R_co = TypeVar("R_co", bound=ResultData, covariant=True)
-
-Request: TypeAlias = Params | Mapping[str, Any]
-"""A request of `Kling.map`: an object such as Kling2(...), or {"model": "kling-2", "prompt": ...}."""
-
-PrepareRequest: TypeAlias = Callable[[Request], tuple[Adapter, Mapping[str, Any]]]
 
 
 @dataclass(frozen=True)
@@ -83,7 +80,7 @@ def make_tasks(
             adapter, body = prepare(request)
             adapter.check_retired()
         except Exception as error:  # noqa: BLE001  one request that cannot be sent must not stop the others
-            yield Task(str(index), index, _model_of(request), {}, error=error)
+            yield _make_failed_task(index, request, error)
         else:
             yield Task(str(index), index, adapter.slug, body, adapter, save_to, tag)
 
@@ -105,13 +102,12 @@ def make_named_tasks(
             if task.is_new:
                 adapter.check_retired()
         except Exception as error:  # noqa: BLE001  one request that cannot be sent must not stop the others
-            yield Task(str(index), index, _model_of(request), {}, error=error)
+            yield _make_failed_task(index, request, error)
         else:
             yield task
 
 
-def _model_of(request: object) -> str:
-    if isinstance(request, Params):
-        return request.adapter.slug
-    model = cast("Mapping[str, object]", request).get("model") if isinstance(request, Mapping) else None
-    return model if isinstance(model, str) else ""
+def _make_failed_task(index: int, request: object, error: Exception) -> Task:
+    from kling_adapters.protocol.batch_requests import find_slug  # imports pydantic
+
+    return Task(str(index), index, find_slug(request), {}, error=error)

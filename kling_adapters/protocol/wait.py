@@ -8,17 +8,18 @@ from functools import partial
 
 from kling_adapters import errors
 from kling_adapters.events import Completed, Expired, Failed, StateChanged
-from kling_adapters.journal.entries import EXPIRED
+from kling_adapters.journal.entries import EXPIRED, Columns
 from kling_adapters.models._gateway import STATES
 from kling_adapters.protocol import recall
-from kling_adapters.protocol.effects import Call, Emit, Flow, Now, Sleep
+from kling_adapters.protocol.effects import Emit, Flow, Now, Sleep
 from kling_adapters.protocol.exchange import QUERY_BUDGET, JobMissing, OutOfTime, Query, query_once, run_query
 from kling_adapters.protocol.keys import find_key
 from kling_adapters.protocol.messages import Answer
-from kling_adapters.protocol.polling import PollCounter, default_timeout, poll_interval
+from kling_adapters.protocol.polling import PollCounter, default_timeout
 from kling_adapters.protocol.records import record
 from kling_adapters.protocol.responses import read_credits, read_ended_job, read_status
 from kling_adapters.protocol.session import JobRef, Session
+from kling_adapters.protocol.timing import JobTiming, open_timing
 from kling_adapters.result import Credits, JobStatus, ResultData
 
 log = logging.getLogger("kling_adapters")
@@ -31,6 +32,7 @@ class _Wait:
     job: JobRef
     start: float
     end: float
+    timing: JobTiming
     counter: PollCounter = field(default_factory=PollCounter)
 
 
@@ -54,7 +56,8 @@ def wait(session: Session, job: JobRef, timeout: float | None) -> Flow[ResultDat
     """
     session.check_open(job.request_id)
     start: float = yield Now()
-    wait_state = _Wait(job, start, start + (default_timeout(job.latency) if timeout is None else timeout))
+    end = start + (default_timeout(job.latency) if timeout is None else timeout)
+    wait_state = _Wait(job, start, end, (yield from open_timing(session, job)))
     try:
         outcome = yield from _poll_until_ended(session, wait_state)
     except JobMissing:
@@ -65,7 +68,7 @@ def wait(session: Session, job: JobRef, timeout: float | None) -> Flow[ResultDat
         raise errors.WaitTimeout(job.request_id, seconds, session.make_job(job), last_failure) from last.error
     if isinstance(outcome, JobStatus):
         raise (yield from _record_failed(session, job, outcome, wait_state.counter))
-    yield from _record_completed(session, outcome)
+    yield from _record_completed(session, outcome, wait_state.timing)
     yield Emit(Completed(job.request_id, job.model, outcome, wait_state.counter.polls))
     return outcome
 
@@ -74,9 +77,12 @@ def _poll_until_ended(session: Session, wait_state: _Wait) -> Flow[ResultData | 
     """Return the result of the job once it has COMPLETED, or its status once it has FAILED."""
     job, counter = wait_state.job, wait_state.counter
     last_state: str | None = None
+    end, timing = wait_state.end, wait_state.timing
     read = partial(read_status, request_id=job.request_id)
+    now: float = yield Now()
+    if delay := min(timing.seconds_to_first_poll(now), max(0.0, end - now)):
+        yield Sleep(delay)
     while True:
-        end = wait_state.end
         query = Query(session.gateway.status(job.request_id), job.request_id, end, end, counter, is_poll=True)
         status = yield from run_query(session, query, read)
         if status.state == "FAILED":
@@ -86,11 +92,11 @@ def _poll_until_ended(session: Session, wait_state: _Wait) -> Flow[ResultData | 
         if status.state != last_state:
             yield from _record_state(session, job, status.state)
             last_state = status.state
-        now: float = yield Now()
+        now = yield Now()
         if now >= end:
             detail = f"its last state is {status.state}" + (f": {status.error}" if status.error else "")
             raise errors.WaitTimeout(job.request_id, now - wait_state.start, session.make_job(job), detail)
-        yield Sleep(min(poll_interval(now - wait_state.start), end - now))
+        yield Sleep(min(timing.seconds_to_next_poll(now), end - now))
 
 
 def _record_state(session: Session, job: JobRef, state: str) -> Flow[None]:
@@ -100,9 +106,12 @@ def _record_state(session: Session, job: JobRef, state: str) -> Flow[None]:
     yield Emit(StateChanged(job.request_id, job.model, state))
 
 
-def _record_completed(session: Session, result: ResultData) -> Flow[None]:
-    base_url, update, cost = session.gateway.base_url, session.journal.update_job, result.metrics.cost
-    yield from record(update, base_url, result.request_id, state="COMPLETED", result=result.body, cost=cost)
+def _record_completed(session: Session, result: ResultData, timing: JobTiming) -> Flow[None]:
+    columns: Columns = {"state": "COMPLETED", "result": result.body, "cost": result.metrics.cost}
+    duration = timing.end_job((yield Now()), result.metrics.total_time)
+    if duration is not None:
+        columns["duration"] = duration
+    yield from record(session.journal.update_job, session.gateway.base_url, result.request_id, **columns)
 
 
 def _fetch_result(session: Session, wait_state: _Wait) -> Flow[ResultData | JobStatus]:
@@ -125,7 +134,7 @@ def _recall(session: Session, job: JobRef, counter: PollCounter) -> Flow[ResultD
     if entry is not None:
         if (outcome := recall.read_end(entry, job.returns)) is not None:
             return outcome
-        recall.check_key(entry, (yield Call(partial(find_key, session, job.request_id))))
+        recall.check_key(entry, (yield from find_key(session, job.request_id)))
     yield from record(session.journal.update_job, session.gateway.base_url, job.request_id, state=EXPIRED)
     yield Emit(Expired(job.request_id, job.model, counter.polls))
     raise errors.JobExpired(job.request_id)

@@ -4,27 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
 
 from kling_adapters.errors import RetiredModel
+from kling_adapters.schema.facts import OutputKind, Retirement
 from kling_adapters.schema.rules import Rule
 
-OutputKind = Literal["video", "image", "audio", "text"]
-"""Kind of output of a model."""
-
-
-@dataclass(frozen=True)
-class Retirement:
-    """The retirement of a model: it takes no new jobs, and its earlier ones can be collected.
-
-    Attributes:
-        since: The day from which it takes no jobs, such as 2026-11-21.
-        use: The slug of its successor; None if the spec has none.
-
-    """
-
-    since: str
-    use: str | None = None
+__all__ = ["Adapter", "OutputKind", "Retirement"]
 
 
 @dataclass(frozen=True)

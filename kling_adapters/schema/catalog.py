@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import difflib
 import importlib
-import json
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from importlib.resources import files
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from kling_adapters.errors import ConfigError, UnknownModel
-from kling_adapters.schema.adapter import OutputKind, Retirement
-from kling_adapters.schema.params import Params
+from kling_adapters.schema.facts import OutputKind, Retirement
+
+if TYPE_CHECKING:
+    from kling_adapters.schema.params import Params
 
 
 @dataclass(frozen=True)
@@ -60,6 +59,9 @@ class CatalogEntry:
             The schema; `x-kling` has the rules and other facts of the spec.
 
         """
+        import json  # slow to import, as is the next
+        from importlib.resources import files
+
         package = self.module.rpartition(".")[0]
         schema: dict[str, Any] = json.loads(
             (files(package) / "schemas" / f"{self.slug}.json").read_text("utf-8")
@@ -125,6 +127,8 @@ class Catalog(Mapping[str, CatalogEntry]):
             return self._entries[slug]
         if slug in self._list_slugs():
             raise UnknownModel(f"{slug} has no spec. Submit it with submit_raw(). Nothing was sent.")
+        import difflib  # only for an unknown slug
+
         close = difflib.get_close_matches(slug, list(self._entries), n=1)
         hint = f"; did you mean {close[0]}?" if close else "; `kling models` lists them."
         raise UnknownModel(

@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Final, cast
 
-from pydantic import MISSING, ValidationError, ValidatorFunctionWrapHandler
+from pydantic import ValidationError, ValidatorFunctionWrapHandler
 from pydantic_core import InitErrorDetails, core_schema
 
-from kling_adapters.schema.deprecations import warn_of_deprecated
+from kling_adapters.schema.declared import Model, Shape
+from kling_adapters.schema.deprecations import has_deprecated, warn_of_deprecated
 from kling_adapters.schema.explain import repeat_errors, rule_error
-from kling_adapters.schema.fields import (
-    Model,
-    dump_set_fields,
-    iter_length_errors,
-    iter_members,
-    read_parameters,
-)
-from kling_adapters.schema.renames import replace_old_names
+from kling_adapters.schema.fields import find_length_errors
+from kling_adapters.schema.renames import find_renamed, replace_old_names
+from kling_adapters.schema.rule_values import CallValues, RuleValues, ValidValues
 from kling_adapters.schema.rules import Rule
-from kling_adapters.schema.unknown import warn_of_unknown
+from kling_adapters.schema.unknown import accepts_unknown, warn_of_unknown
 
 REPEATED: Final = {"kling_adapters": "the parameters were validated before"}
 """Context of a second validation, which issues no warnings."""
@@ -42,14 +39,21 @@ class Checks:
         self, data: Any, validate: ValidatorFunctionWrapHandler, info: core_schema.ValidationInfo
     ) -> Any:
         """Return the validated fields in pydantic's internal form. Raises ValidationError."""
+        if not self._can_warn or not isinstance(data, Mapping):
+            return self._validate(data, validate)
         is_quiet = info.context is REPEATED
-        if isinstance(data, Mapping):
-            data = replace_old_names(self._model, cast("Mapping[str, Any]", data), is_quiet=is_quiet)
-        fields = self._validate(data, validate)
-        if isinstance(data, Mapping) and not is_quiet:
-            warn_of_deprecated(self._model, cast("Mapping[str, Any]", data))
-            warn_of_unknown(self._model, cast("Mapping[str, Any]", data))
+        call = replace_old_names(self._model, cast("Mapping[str, Any]", data), is_quiet=is_quiet)
+        fields = self._validate(call, validate)
+        if not is_quiet:
+            warn_of_deprecated(self._model, call)
+            warn_of_unknown(self._model, call)
         return fields
+
+    @functools.cached_property
+    def _can_warn(self) -> bool:
+        """Whether a call can have an old, a deprecated or an unknown name."""
+        model = self._model
+        return bool(find_renamed(model)) or has_deprecated(model) or accepts_unknown(model)
 
     def _validate(self, data: Any, validate: ValidatorFunctionWrapHandler) -> Any:
         try:
@@ -57,50 +61,41 @@ class Checks:
         except ValidationError as error:
             if not isinstance(data, Mapping):
                 raise
-            errors = repeat_errors(error)
-            reported = {(details["type"], details["loc"]) for details in error.errors(include_input=False)}
-            errors += self._iter_skipped_errors(cast("Mapping[str, Any]", data), reported)
+            skipped_errors = list(self._iter_skipped_errors(cast("Mapping[str, Any]", data), error))
+            if not skipped_errors:
+                raise
+            errors = repeat_errors(error) + skipped_errors
         else:
-            if not self._get_rules():
+            rules = self._get_rules()
+            if not rules:
                 return fields
-            members, _, names = fields
-            set_members = {name: member for name, member in members.items() if name in names}
-            errors = list(
-                self._iter_rule_errors(self._dump(members, with_defaults=True), self._dump(set_members))
-            )
+            members, _, set_names = fields
+            set_values = ValidValues(self._model, members, set_names)
+            errors = list(self._iter_rule_errors(rules, ValidValues(self._model, members), set_values))
             if not errors:
                 return fields
         raise ValidationError.from_exception_data(self._model.__name__, errors) from None
 
     def _iter_skipped_errors(
-        self, data: Mapping[str, Any], reported: set[tuple[str, tuple[str | int, ...]]]
+        self, data: Mapping[str, Any], error: ValidationError
     ) -> Iterator[InitErrorDetails]:
-        for details in iter_length_errors(self._model, (), data):
-            if (details["type"], details.get("loc")) not in reported:
-                yield details
-        if self._get_rules():
-            members = {name: value for name, value, _ in iter_members(self._model, data)}
-            values = read_parameters(self._model, members, with_defaults=True)
-            yield from self._iter_rule_errors(values, read_parameters(self._model, members))
+        lengths = find_length_errors(Shape(self._model, None, ()), data)
+        if lengths:
+            reported = {(details["type"], details["loc"]) for details in error.errors(include_input=False)}
+            yield from (
+                details for details in lengths if (details["type"], details.get("loc")) not in reported
+            )
+        values = CallValues(self._model, data, with_defaults=True)
+        yield from self._iter_rule_errors(self._get_rules(), values, CallValues(self._model, data))
 
     def _iter_rule_errors(
-        self, values: Mapping[str, Any], set_values: Mapping[str, Any]
+        self, rules: Sequence[Rule], values: RuleValues, set_values: RuleValues
     ) -> Iterator[InitErrorDetails]:
         """Yield the problems of the rules; see Rule for the arguments."""
-        unchecked: frozenset[str] = getattr(self._model, "unchecked", frozenset())
-        for rule in self._get_rules():
+        for rule in rules:
             for problem in rule.problems(values, set_values):
-                if not _is_within(problem.path, unchecked):
+                if not _is_within(problem.path, getattr(self._model, "unchecked", frozenset())):
                     yield rule_error(self._model, problem)
-
-    def _dump(self, members: Mapping[str, Any], *, with_defaults: bool = False) -> dict[str, Any]:
-        """Return validated fields by the gateway's names, as plain data."""
-        fields = self._model.model_fields
-        return {
-            fields[name].alias or name: dump_set_fields(member, with_defaults=with_defaults)
-            for name, member in members.items()
-            if member is not MISSING
-        }
 
 
 def _is_within(path: str, names: frozenset[str]) -> bool:

@@ -10,7 +10,8 @@ from pydantic import BaseModel
 
 from kling_adapters import _text
 from kling_adapters._warnings import DeprecatedParameter, warn_caller
-from kling_adapters.schema.fields import Model, dump_set_fields, iter_members, iter_types
+from kling_adapters.schema.declared import Model, iter_types
+from kling_adapters.schema.fields import dump_set_fields, iter_members
 from kling_adapters.schema.param_types import Deprecation
 
 

@@ -15,13 +15,15 @@ from kling_adapters.errors import MAX_SHOWN_PROBLEMS
 from kling_adapters.media.inputs import describe_media
 from kling_adapters.media.reader import is_local
 from kling_adapters.problems import Problem
-from kling_adapters.schema.fields import FieldPath, Model, find_choices, find_model, list_names
+from kling_adapters.schema.declared import Model
+from kling_adapters.schema.fields import FieldPath, find_choices, find_model, list_names
 from kling_adapters.schema.param_types import EXPECTED_MEDIA
 from kling_adapters.schema.paths import format_location, parse_location
 from kling_adapters.schema.renames import find_renamed
 
 _PYDANTIC_TYPES = frozenset(get_args(core_schema.ErrorType))
 _MAX_NAME_LENGTH = 100
+_CLOSE_RATIO = 0.6
 
 _LIMITS = {
     "greater_than_equal": ("ge", "at least"),
@@ -135,7 +137,7 @@ def _explain(model: Model, details: ErrorDetails, *, is_shown: bool) -> Problem:
 def _explain_unknown(model: Model, location: FieldPath, *, is_shown: bool) -> tuple[str, str | None]:
     """Return the message and the suggestion for an unknown name, which may be an old name beside the present one."""
     *place, name = location
-    holder = find_model(model, place)
+    holder = find_model(model, tuple(place))
     if holder is None:
         return "unknown parameter", None
     if present := find_renamed(holder).get(str(name)):
@@ -161,9 +163,18 @@ def _show(value: Any) -> str:
 def find_closest(name: Any, choices: Iterable[str]) -> str | None:
     """Return the choice that a name is probably a misspelling of."""
     # A very long text is not a misspelt name, and comparing it takes minutes.
-    if not isinstance(name, str) or len(name) > _MAX_NAME_LENGTH:
+    if not isinstance(name, str) or not 0 < len(name) <= _MAX_NAME_LENGTH:
         return None
-    return next(iter(difflib.get_close_matches(name, list(choices), n=1)), None)
+    # difflib takes long, and its ratio is never larger than that of the letters in common.
+    letters = set(name)
+    similar = [
+        choice
+        for choice in choices
+        if 2.0 * sum(map(choice.count, letters)) / (len(name) + len(choice)) >= _CLOSE_RATIO
+    ]
+    ratios = [(difflib.SequenceMatcher(None, choice, name).ratio(), choice) for choice in similar]
+    ratio, closest = max(ratios, default=(0.0, ""))
+    return closest if ratio >= _CLOSE_RATIO else None
 
 
 def _is_file(value: Any) -> bool:

@@ -1,23 +1,31 @@
-"""Reflection over parameter models: fields by the gateway's names, and the types in their annotations."""
+"""Values of parameters, valid or not, as plain data by the gateway's names."""
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from decimal import Decimal
 from fractions import Fraction
-from types import MappingProxyType, UnionType
-from typing import Annotated, Any, Literal, TypeAlias, Union, cast, get_args, get_origin
+from types import MappingProxyType
+from typing import Any, TypeAlias, cast
 
 from annotated_types import MaxLen, MinLen
 from pydantic import MISSING, BaseModel
 from pydantic.fields import FieldInfo
 from pydantic_core import InitErrorDetails
 
-from kling_adapters.schema.param_types import IntOrStrForms, map_alternate_forms
+from kling_adapters.schema.declared import (
+    Model,
+    Parameter,
+    Shape,
+    list_containers,
+    map_wire_names,
+    read_declared,
+)
 
-Model: TypeAlias = type[BaseModel]
 FieldPath: TypeAlias = tuple[str | int, ...]
+
+_ATOMS = frozenset({str, int, float, bool, type(None)})
 
 
 def dump_set_fields(value: Any, *, with_defaults: bool = False) -> Any:
@@ -31,13 +39,17 @@ def dump_set_fields(value: Any, *, with_defaults: bool = False) -> Any:
         The value as plain data.
 
     """
+    if type(value) in _ATOMS:
+        return value
     if isinstance(value, BaseModel):
+        names, set_names = map_wire_names(type(value)), value.model_fields_set
         members = {
-            name: dump_set_fields(member, with_defaults=with_defaults)
-            for name, member in _members_by_wire_name(value, with_defaults=with_defaults).items()
+            names[name]: dump_set_fields(member, with_defaults=with_defaults)
+            for name, member in vars(value).items()
+            if (with_defaults or name in set_names) and member is not MISSING and name in names
         }
         # The unknown parameters of a partial model.
-        return {**members, **(value.model_extra or {})}
+        return {**members, **value.model_extra} if value.model_extra else members
     if isinstance(value, list | tuple):
         items = cast("Sequence[Any]", value)
         return [dump_set_fields(item, with_defaults=with_defaults) for item in items]
@@ -58,163 +70,143 @@ def iter_members(model: Model, data: Mapping[str, Any]) -> Iterator[tuple[str, A
             yield wire_name, value, field
 
 
-def coerce(field: FieldInfo, value: Any) -> Any:
+def read_value(parameter: Parameter, value: Any, *, with_defaults: bool = False) -> Any:
+    """Return the value of a parameter, valid or not, as plain data in the declared form.
+
+    Args:
+        parameter: The parameter.
+        value: Its value. MISSING stays as it is, and so does local media.
+        with_defaults: True to add the documented defaults of unset parameters of objects in it.
+
+    Returns:
+        The value.
+
+    """
+    if parameter.shape.find_model() is None:
+        return _coerce(parameter, dump_set_fields(value))
+    return _read_objects(parameter.shape, value, with_defaults=with_defaults)
+
+
+def find_member(parameter: Parameter, data: Mapping[str, Any]) -> Any:
+    """Return the value of a parameter, by either of its names; MISSING if it is not set."""
+    return data.get(parameter.name, data.get(parameter.attribute, MISSING))
+
+
+def _coerce(parameter: Parameter, value: Any) -> Any:
     """Return the declared form of a value of an IntOrStr field or of a number; any other value unchanged."""
-    parts = (*field.metadata, *_iter_parts(field.annotation))
-    if isinstance(value, int | Decimal | Fraction) and not isinstance(value, bool) and float in parts:
+    if parameter.is_number and isinstance(value, int | Decimal | Fraction) and not isinstance(value, bool):
         with contextlib.suppress(OverflowError, ValueError):
             return float(value)
-    if type(value) in (str, int) and any(isinstance(part, IntOrStrForms) for part in parts):
-        return map_alternate_forms(_list_choices(field.annotation)).get(value, value)
+    if parameter.declared_forms and type(value) in (str, int):
+        return parameter.declared_forms.get(value, value)
     return value
 
 
-def read_parameters(
-    model: Model, members: Mapping[str, Any], *, with_defaults: bool = False
-) -> dict[str, Any]:
-    """Return parameters, valid or not, as plain data by the gateway's names and in the declared forms.
-
-    Args:
-        model: The model of the parameters.
-        members: The values of the set parameters, by the gateway's names.
-        with_defaults: True to add the documented defaults of unset parameters, of nested ones, too.
-
-    Returns:
-        The parameters. Local media stays as it is.
-
-    """
-    fields = {field.alias or name: field for name, field in model.model_fields.items()}
+def _read_members(model: Model, members: Mapping[str, Any], *, with_defaults: bool) -> dict[str, Any]:
+    """Return the members of an object, valid or not, as plain data. Unknown ones stay as they are."""
+    parameters = read_declared(model)
     defaults = {
-        name: dump_set_fields(field.default)
-        for name, field in fields.items()
-        if with_defaults and not field.is_required() and field.default is not MISSING
+        name: dump_set_fields(parameter.default)
+        for name, parameter in parameters.items()
+        if with_defaults and parameter.default is not MISSING
     }
     return defaults | {
-        name: _read_value(fields[name], value, with_defaults=with_defaults) if name in fields else value
+        name: read_value(parameters[name], value, with_defaults=with_defaults)
+        if name in parameters
+        else value
         for name, value in members.items()
     }
 
 
-def _read_value(field: FieldInfo, value: Any, *, with_defaults: bool) -> Any:
-    if _find_nested_model(field.annotation) is None:
-        return coerce(field, dump_set_fields(value))
-    return _read_objects(field.annotation, value, with_defaults=with_defaults)
-
-
-def _read_objects(annotation: Any, value: Any, *, with_defaults: bool) -> Any:
+def _read_objects(shape: Shape, value: Any, *, with_defaults: bool) -> Any:
     """Return the objects in a value; one of another shape becomes a value that a path does not enter."""
-    for kind, _ in iter_types(annotation, ()):
-        if get_origin(kind) is Sequence and isinstance(value, list | tuple):
-            item, items = get_args(kind)[0], cast("Sequence[Any]", value)
-            return [_read_objects(item, part, with_defaults=with_defaults) for part in items]
-        if not isinstance(kind, type) or not issubclass(kind, BaseModel):
-            continue
-        model: Model = kind
-        if isinstance(value, BaseModel):
-            members = _members_by_wire_name(value)
-            return read_parameters(type(value), members, with_defaults=with_defaults)
-        if isinstance(value, Mapping):
-            members = _members_of_data(model, cast("Mapping[str, Any]", value))
-            return read_parameters(model, members, with_defaults=with_defaults)
     if isinstance(value, list | tuple):
-        return tuple(cast("Sequence[Any]", value))
-    return MappingProxyType(cast("Mapping[str, Any]", value)) if isinstance(value, Mapping) else value
+        items = cast("Sequence[Any]", value)
+        if shape.item is None:
+            return tuple(items)
+        return [_read_objects(shape.item, item, with_defaults=with_defaults) for item in items]
+    if isinstance(value, BaseModel) and shape.model:
+        return _read_members(type(value), _list_set_members(value), with_defaults=with_defaults)
+    if not isinstance(value, Mapping):
+        return value
+    data = cast("Mapping[str, Any]", value)
+    if shape.model is None:
+        return MappingProxyType(data)
+    return _read_members(shape.model, _members_of_data(shape.model, data), with_defaults=with_defaults)
 
 
 def _members_of_data(model: Model, data: Mapping[str, Any]) -> dict[str, Any]:
-    known_names = {*model.model_fields, *list_names(model)}
+    parameters = read_declared(model)
+    members = {name: find_member(parameter, data) for name, parameter in parameters.items()}
+    known_names = {*parameters, *(parameter.attribute for parameter in parameters.values())}
     unknown = {name: member for name, member in data.items() if name not in known_names}
-    return unknown | {name: member for name, member, _ in iter_members(model, data)}
+    return unknown | {name: member for name, member in members.items() if member is not MISSING}
 
 
-def _members_by_wire_name(value: BaseModel, *, with_defaults: bool = False) -> dict[str, Any]:
-    fields, set_names = type(value).model_fields, value.model_fields_set
+def _list_set_members(value: BaseModel) -> dict[str, Any]:
+    names, set_names = map_wire_names(type(value)), value.model_fields_set
     return {
-        fields[name].alias or name: member
+        names[name]: member
         for name, member in vars(value).items()
-        if (with_defaults or name in set_names) and member is not MISSING and name in fields
+        if name in set_names and member is not MISSING and name in names
     }
 
 
-def find_model(model: Model, path: Iterable[str | int]) -> Model | None:
+def find_model(model: Model, path: FieldPath) -> Model | None:
     """Return the model of the object at a path; None if there is none."""
     current: Model | None = model
     for step in path:
         if current is None or isinstance(step, int):
             continue
-        current = _find_nested_model(_find_annotation(current, step))
+        parameter = _find_parameter(current, step)
+        current = parameter.shape.find_model() if parameter else None
     return current
 
 
-def _find_nested_model(annotation: Any) -> Model | None:
-    """Return the model of the objects in an annotation; None if it has none."""
-    parts = _iter_parts(annotation)
-    return next((part for part in parts if isinstance(part, type) and issubclass(part, BaseModel)), None)
-
-
-def find_choices(model: Model, path: FieldPath) -> list[Any]:
+def find_choices(model: Model, path: FieldPath) -> Sequence[Any]:
     """Return the values that the Literal at a path allows."""
-    steps = [step for step in path if isinstance(step, str)]
+    steps = tuple(step for step in path if isinstance(step, str))
     holder = find_model(model, steps[:-1])
-    return _list_choices(_find_annotation(holder, steps[-1])) if holder and steps else []
+    parameter = _find_parameter(holder, steps[-1]) if holder and steps else None
+    return parameter.choices if parameter else ()
 
 
-def iter_length_errors(
-    annotation: Any, limits: Iterable[Any], value: Any, path: FieldPath = ()
-) -> Iterator[InitErrorDetails]:
-    """Yield an error for every list, at any depth, with too many or too few items.
+def _find_parameter(model: Model, name: str) -> Parameter | None:
+    parameters = read_declared(model)
+    by_attribute = (parameter for parameter in parameters.values() if parameter.attribute == name)
+    return parameters.get(name) or next(by_attribute, None)
 
-    pydantic reports either the length of a list or its items. `limits` are the metadata of the annotation.
+
+def find_length_errors(shape: Shape, value: Any, path: FieldPath = ()) -> list[InitErrorDetails]:
+    """Return an error for every list, at any depth, with too many or too few items.
+
+    pydantic reports either the length of a list or its items.
     """
-    for kind, metadata in iter_types(annotation, limits):
-        if isinstance(value, Mapping) and isinstance(kind, type) and issubclass(kind, BaseModel):
-            for name, member, field in iter_members(kind, cast("Mapping[str, Any]", value)):
-                yield from iter_length_errors(field.annotation, field.metadata, member, (*path, name))
-        elif isinstance(value, list | tuple) and get_origin(kind) is Sequence:
-            items = cast("Sequence[Any]", value)
-            for limit in metadata:
-                yield from _iter_length_error(limit, items, path)
+    errors: list[InitErrorDetails] = []
+    if shape.model and isinstance(value, Mapping):
+        data = cast("Mapping[str, Any]", value)
+        for parameter in list_containers(shape.model):
+            member = find_member(parameter, data)
+            if member is not MISSING:
+                errors += find_length_errors(parameter.shape, member, (*path, parameter.name))
+    elif shape.item and isinstance(value, list | tuple):
+        items = cast("Sequence[Any]", value)
+        errors += [error for limit in shape.limits if (error := _find_length_error(limit, items, path))]
+        if shape.item.model or shape.item.item:
             for number, item in enumerate(items):
-                yield from iter_length_errors(get_args(kind)[0], (), item, (*path, number))
+                errors += find_length_errors(shape.item, item, (*path, number))
+    return errors
 
 
-def _iter_length_error(limit: Any, items: Sequence[Any], path: FieldPath) -> Iterator[InitErrorDetails]:
-    count = {"field_type": "List", "actual_length": len(items)}
-    if isinstance(limit, MaxLen) and len(items) > limit.max_length:
-        context = {**count, "max_length": limit.max_length}
-        yield InitErrorDetails(type="too_long", loc=path, input=items, ctx=context)
-    if isinstance(limit, MinLen) and len(items) < limit.min_length:
-        context = {**count, "min_length": limit.min_length}
-        yield InitErrorDetails(type="too_short", loc=path, input=items, ctx=context)
-
-
-def iter_types(annotation: Any, limits: Iterable[Any]) -> Iterator[tuple[Any, Iterable[Any]]]:
-    """Yield the types in a union, each with its metadata."""
-    if get_origin(annotation) is Annotated:
-        inner, *fields = get_args(annotation)
-        metadata = [limit for field in fields if isinstance(field, FieldInfo) for limit in field.metadata]
-        yield from iter_types(inner, [*limits, *metadata])
-    elif get_origin(annotation) in (Union, UnionType):
-        for choice in get_args(annotation):
-            yield from iter_types(choice, limits)
-    else:
-        yield annotation, limits
-
-
-def _find_annotation(model: Model, name: str | int) -> Any:
-    return next(
-        (field.annotation for key, field in model.model_fields.items() if name in (key, field.alias)), None
-    )
-
-
-def _iter_parts(annotation: Any) -> Iterator[Any]:
-    """Yield an annotation and all its parts, at any depth."""
-    yield annotation
-    for argument in get_args(annotation):
-        yield from _iter_parts(argument)
-
-
-def _list_choices(annotation: Any) -> list[Any]:
-    return [
-        choice for part in _iter_parts(annotation) if get_origin(part) is Literal for choice in get_args(part)
-    ]
+def _find_length_error(
+    limit: MinLen | MaxLen, items: Sequence[Any], path: FieldPath
+) -> InitErrorDetails | None:
+    count = len(items)
+    context = {"field_type": "List", "actual_length": count}
+    if isinstance(limit, MaxLen) and count > limit.max_length:
+        context["max_length"] = limit.max_length
+        return InitErrorDetails(type="too_long", loc=path, input=items, ctx=context)
+    if isinstance(limit, MinLen) and count < limit.min_length:
+        context["min_length"] = limit.min_length
+        return InitErrorDetails(type="too_short", loc=path, input=items, ctx=context)
+    return None

@@ -13,7 +13,7 @@ from pydantic_core import CoreSchema, PydanticCustomError, PydanticKnownError, c
 
 from kling_adapters.media.inputs import check_media
 from kling_adapters.media.reader import MediaError
-from kling_adapters.media.urls import HTTP_URL, decode_data_url, is_http_url
+from kling_adapters.media.urls import HTTP_URL, compile_http_url, decode_data_url
 from kling_adapters.result import ArtifactKind
 
 T = TypeVar("T")
@@ -31,7 +31,13 @@ class _Media:
         self.kind: ArtifactKind | None = kind
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
-        return core_schema.no_info_plain_validator_function(self._validate)
+        # Bound here, because most values are URLs, and to look this up for each takes as long as its match.
+        match_url = compile_http_url().fullmatch
+
+        def validate(value: Any) -> Any:
+            return value if isinstance(value, str) and match_url(value) else self._validate(value)
+
+        return core_schema.no_info_plain_validator_function(validate)
 
     def __get_pydantic_json_schema__(
         self, schema: CoreSchema, handler: GetJsonSchemaHandler
@@ -39,8 +45,6 @@ class _Media:
         return {"type": "string", "format": "uri", "pattern": _URL_IN_JSON}
 
     def _validate(self, value: Any) -> Any:
-        if is_http_url(value):
-            return value
         try:
             if isinstance(value, str) and value.startswith("data:"):
                 value = decode_data_url(value)

@@ -15,6 +15,7 @@ from kling_adapters.media.inputs import describe_media, replace_media
 from kling_adapters.media.reader import LocalMedia
 from kling_adapters.schema.adapter import Adapter
 from kling_adapters.schema.checks import Checks
+from kling_adapters.schema.core_lists import move_lists_to_core
 from kling_adapters.schema.explain import explain, refuses_value
 from kling_adapters.schema.fields import dump_set_fields
 from kling_adapters.schema.renames import field_name, find_renamed, warn_of_old_name
@@ -32,6 +33,12 @@ class Part(BaseModel):
         # No real limit, but pydantic rejects lone surrogates, which cannot be sent, in texts that have one.
         str_max_length=sys.maxsize,
     )
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler, /) -> CoreSchema:
+        schema = handler(source)
+        move_lists_to_core(handler.resolve_ref_schema(schema))
+        return schema
 
     @classmethod
     def __get_pydantic_json_schema__(
@@ -136,7 +143,7 @@ class Params(Part):
 
     @classmethod
     def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler, /) -> CoreSchema:
-        schema = handler(source)
+        schema = super().__get_pydantic_core_schema__(source, handler)
         # The validator wraps the fields and not the model, so that a union still sees a model and names it.
         model: Any = handler.resolve_ref_schema(schema)
         while model["type"] != "model":

@@ -12,20 +12,24 @@ Location: TypeAlias = tuple[str | int, ...]
 _INDEXES = re.compile(r"(\[\d+\])")
 
 
-def find_values(path: str, values: Mapping[str, Any]) -> Iterator[tuple[Location, Any]]:
-    """Yield the location and the value of a parameter in every object that can have it.
+def find_values(path: str, values: Mapping[str, Any]) -> Iterable[tuple[Location, Any]]:
+    """Find the location and the value of a parameter in every object that can have it.
 
     Args:
         path: Names with dots between them; they lead through objects and through the items of lists.
         values: The parameters.
 
-    Yields:
-        The location, and the value: None if the parameter is not set there.
+    Returns:
+        The locations, each with its value: None if the parameter is not set there.
 
     """
-    *holders, name = path.split(".")
-    for location, holder in _iter_objects(values, holders, ()):
-        yield (*location, name), holder.get(name)
+    if "." not in path:
+        return (((path,), values.get(path)),)
+    first, *holders, name = path.split(".")
+    return (
+        ((*location, name), holder.get(name))
+        for location, holder in _iter_objects(values.get(first), holders, (first,))
+    )
 
 
 def _iter_objects(

@@ -7,7 +7,7 @@ from typing import Any
 
 from kling_adapters import _text
 from kling_adapters._warnings import DeprecatedParameter, warn_caller
-from kling_adapters.schema.fields import Model
+from kling_adapters.schema.declared import Model
 
 
 def replace_old_names(model: Model, data: Mapping[str, Any], *, is_quiet: bool) -> Mapping[str, Any]:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol, cast
+from typing import TYPE_CHECKING, Any, Protocol
 
 from kling_adapters import _text
 from kling_adapters.media.inputs import measure_media
@@ -14,6 +15,9 @@ from kling_adapters.problems import Problem
 from kling_adapters.schema.paths import find_values, format_location, is_same
 from kling_adapters.schema.totals import Sum
 from kling_adapters.schema.when import When
+
+if TYPE_CHECKING:  # this module needs no pydantic, and the other does
+    from kling_adapters.schema.rule_values import RuleValues
 
 __all__ = [
     "AtLeastOneOf",
@@ -31,7 +35,7 @@ __all__ = [
 class Rule(Protocol):
     """A condition between parameters."""
 
-    def problems(self, values: Mapping[str, Any], set_values: Mapping[str, Any]) -> Iterator[Problem]:
+    def problems(self, values: RuleValues, set_values: RuleValues) -> Iterator[Problem]:
         """Yield the violations of this rule.
 
         Args:
@@ -61,7 +65,7 @@ class Requires:
     present: Sequence[str] = dataclasses.field(default=(), kw_only=True)
     equals: Mapping[str, Any] = dataclasses.field(default_factory=dict[str, Any], kw_only=True)
 
-    def problems(self, values: Mapping[str, Any], set_values: Mapping[str, Any]) -> Iterator[Problem]:
+    def problems(self, values: RuleValues, set_values: RuleValues) -> Iterator[Problem]:
         """See Rule."""
         value = set_values.get(self.field)
         if value is None:
@@ -92,26 +96,31 @@ class References:
     token: str = dataclasses.field(kw_only=True)
     list: str = dataclasses.field(kw_only=True)
 
-    def problems(self, values: Mapping[str, Any], set_values: Mapping[str, Any]) -> Iterator[Problem]:
+    def problems(self, values: RuleValues, set_values: RuleValues) -> Iterator[Problem]:
         """See Rule."""
-        text, items = values.get(self.field), values.get(self.list)
-        if items is None:
-            items = ()
-        if not isinstance(text, str) or not isinstance(items, list | tuple):
+        text = values.get(self.field)
+        if not isinstance(text, str):
             return
-        count = len(cast("Sequence[Any]", items))
-        before, after = map(re.escape, self.token.split("{n}"))
-        # A token that starts with the number is searched once per run of digits, not at each digit.
-        start = before or "(?<![0-9])"
-        matches = re.finditer(f"{start}([0-9]+){after}", text)
-        for match in {match[0]: match for match in matches}.values():
+        numbers = _compile_token(self.token).findall(text)
+        count = values.count_items(self.list) if numbers else None
+        if count is None:
+            return
+        for number in dict.fromkeys(numbers):
             # A very long number is not converted to an int: it cannot refer to an item anyway.
-            number = match[1].lstrip("0")
-            if not number or len(number) > 9 or int(number) > count:
-                token = _text.shorten(match[0], 80)
+            digits = number.lstrip("0")
+            if not digits or len(digits) > 9 or int(digits) > count:
+                token = _text.shorten(self.token.replace("{n}", number), 80)
                 yield Problem(
                     self.field, f"refers to {token}, but {self.list} has {_count_items(count)}", text
                 )
+
+
+@functools.cache
+def _compile_token(token: str) -> re.Pattern[str]:
+    before, after = map(re.escape, token.split("{n}"))
+    # A token that starts with the number is searched once per run of digits, not at each digit.
+    start = before or "(?<![0-9])"
+    return re.compile(f"{start}([0-9]+){after}")
 
 
 @dataclass(frozen=True, init=False)
@@ -133,7 +142,7 @@ class AtLeastOneOf(_Group):
 
     """
 
-    def problems(self, values: Mapping[str, Any], set_values: Mapping[str, Any]) -> Iterator[Problem]:
+    def problems(self, values: RuleValues, set_values: RuleValues) -> Iterator[Problem]:
         """See Rule."""
         if all(set_values.get(name) is None for name in self.names):
             yield _missing_problem(self.names, "at least one of")
@@ -150,7 +159,7 @@ class MutuallyExclusive(_Group):
 
     """
 
-    def problems(self, values: Mapping[str, Any], set_values: Mapping[str, Any]) -> Iterator[Problem]:
+    def problems(self, values: RuleValues, set_values: RuleValues) -> Iterator[Problem]:
         """See Rule."""
         yield from _iter_conflicts(self.names, set_values, "only one of")
 
@@ -166,7 +175,7 @@ class ExactlyOneOf(_Group):
 
     """
 
-    def problems(self, values: Mapping[str, Any], set_values: Mapping[str, Any]) -> Iterator[Problem]:
+    def problems(self, values: RuleValues, set_values: RuleValues) -> Iterator[Problem]:
         """See Rule."""
         if all(set_values.get(name) is None for name in self.names):
             yield _missing_problem(self.names, "exactly one of")
@@ -186,7 +195,7 @@ class MaxBytes:
     field: str
     bytes: int = dataclasses.field(kw_only=True)
 
-    def problems(self, values: Mapping[str, Any], set_values: Mapping[str, Any]) -> Iterator[Problem]:
+    def problems(self, values: RuleValues, set_values: RuleValues) -> Iterator[Problem]:
         """See Rule."""
         for location, value in find_values(self.field, set_values):
             size = measure_media(value)

@@ -7,13 +7,14 @@ from typing import Any
 
 from kling_adapters import _text
 from kling_adapters._warnings import UnknownParameter, warn_caller
+from kling_adapters.schema.declared import Model
 from kling_adapters.schema.explain import find_closest
-from kling_adapters.schema.fields import Model, list_names
+from kling_adapters.schema.fields import list_names
 
 
 def warn_of_unknown(model: Model, data: Mapping[str, Any]) -> None:
     """Warn the caller of the parameters in a call that a partial model does not have, once for all of them."""
-    if model.model_config.get("extra") != "allow":
+    if not accepts_unknown(model):
         return
     declared_names = list_names(model)
     # A name in Python stands for the gateway's name, unless that is set, too.
@@ -28,6 +29,11 @@ def warn_of_unknown(model: Model, data: Mapping[str, Any]) -> None:
         "values of unknown parameters are not checked",
         UnknownParameter,
     )
+
+
+def accepts_unknown(model: Model) -> bool:
+    """Return whether a model is partial."""
+    return model.model_config.get("extra") == "allow"
 
 
 def _describe(name: str, declared_names: list[str]) -> str:

@@ -27,6 +27,7 @@ from kling_adapters import (
 from kling_adapters.hookspecs import hookimpl
 from kling_adapters.testing import MP4
 from tests.support.clients import Client, OpenClient, unwrap
+from tests.support.http_library import HTTPCORE
 from tests.support.scripted_server import (
     JOB,
     KEY,
@@ -259,7 +260,7 @@ def test_no_text_holds_the_key(
         if isinstance(thing, BaseException):
             assert KEY not in "".join(traceback.format_exception(thing))
             assert KEY not in repr(vars(thing)) + repr(thing.args)
-    assert {record.name.partition(".")[0] for record in caplog.records} >= {"httpcore"}
+    assert {record.name.partition(".")[0] for record in caplog.records} >= {HTTPCORE}
     for record in caplog.records:
         assert KEY not in f"{record.getMessage()} {record.args!r} {record.exc_text}"
     assert KEY not in "".join(path.name for path in tmp_path.rglob("*"))

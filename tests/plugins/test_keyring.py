@@ -304,7 +304,7 @@ def test_repr_hides_key(memory: Memory) -> None:
     with Sandbox(api_keys=[KEY]) as sandbox, Kling(base_url=sandbox.base_url, auth="keyring") as kling:
         memory.passwords["kling-adapters", sandbox.base_url] = KEY
         kling.credits()
-        assert KEY not in f"{kling!r} {kling.plugins!r} {kling._auth!r}"
+        assert KEY not in f"{kling!r} {kling.plugins!r} {kling._session.auth!r}"
 
 
 # In a subprocess, with backends that keyring selects itself.

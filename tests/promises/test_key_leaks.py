@@ -37,6 +37,7 @@ from kling_adapters import Kling, KlingError, events
 from kling_adapters.hookspecs import hookimpl
 from kling_adapters.testing import MP4, PNG, SimulatedClock
 from tests.support.clients import Client, OpenClient, unwrap
+from tests.support.http_library import HTTPCORE
 from tests.support.scripted_server import (
     JOB,
     Action,
@@ -315,7 +316,7 @@ def test_client_leaves_the_key_nowhere(
     evidence.texts += [("output", text) for text in capfd.readouterr()]
     evidence.check()
     check_destinations(server, second_server)
-    assert {record.name.partition(".")[0] for record in caplog.records} >= {"kling_adapters", "httpcore"}
+    assert {record.name.partition(".")[0] for record in caplog.records} >= {"kling_adapters", HTTPCORE}
     assert second_server.requests
 
 
@@ -334,7 +335,7 @@ def test_interrupted_client_does_not_show_the_key(server: ScriptedServer, tmp_pa
     with Kling(base_url=server.url, journal=tmp_path / "journal.sqlite3") as kling:
         error = evidence.keep(lambda: kling.submit("kling-2", prompt="a lighthouse"))
     assert isinstance(error, KeyboardInterrupt)
-    assert "httpcore" in "".join(traceback.format_exception(error))
+    assert HTTPCORE in "".join(traceback.format_exception(error))
     evidence.read(tmp_path)
     evidence.check()
 

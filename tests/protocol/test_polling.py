@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from kling_adapters.protocol import polling, retry
+from kling_adapters.protocol import retry
 from kling_adapters.protocol.rate_limit import RateLimiter
 
 DRAWS = 1000
@@ -55,11 +55,6 @@ def test_response_resets_the_backoff_of_limits() -> None:
         limiter.record_limit(100.0 * number, 100.0 * number, None)
     limiter.record_success()
     assert limiter.record_limit(1000.0, 1000.0, None) < 2.3
-
-
-@pytest.mark.parametrize(("elapsed", "seconds"), [(0, 1), (9, 1), (20, 2), (60, 6), (100, 10), (1000, 10)])
-def test_poll_interval_is_a_tenth_of_elapsed(elapsed: float, seconds: float) -> None:
-    assert is_spread_about(seconds, lambda: polling.poll_interval(elapsed))
 
 
 def test_safe_submit_is_attempted_four_times() -> None:

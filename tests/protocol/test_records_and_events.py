@@ -282,11 +282,11 @@ def test_failed_job_without_reason_has_an_empty_one(session: Session) -> None:
     assert flow_result.events == [events.Failed("job", "kling-2", "", polls=1)]
 
 
-def test_job_is_polled_every_second_at_first(session: Session) -> None:
+def test_job_of_unknown_model_is_polled_often_at_first(session: Session) -> None:
     flow_result = run_wait(session, *[state("QUEUED")] * 99, timeout=10.0)
     assert isinstance(flow_result.error, errors.WaitTimeout)
     assert flow_result.error.seconds == pytest.approx(10.0)
-    assert 10 <= flow_result.sent <= 13
+    assert 8 <= flow_result.sent <= 11
 
 
 def test_ready_result_gets_half_a_minute_more(session: Session) -> None:
@@ -325,7 +325,7 @@ def test_failed_query_is_repeated_for_half_a_minute(status: int) -> None:
         assert flow_result.sent in ((5, 6) if status == 429 else (6, 7))
 
 
-@pytest.mark.parametrize(("status", "lowest", "highest"), [(429, 16, 19), (500, 28, 32)])
+@pytest.mark.parametrize(("status", "lowest", "highest"), [(429, 16, 19), (500, 22, 28)])
 def test_rate_limits_space_later_polls(session: Session, status: int, lowest: int, highest: int) -> None:
     """Six limits bring the polls of a key eight seconds apart; other failures do not."""
     failures = [answer(status, {"retry-after": "0"}), state("QUEUED")] * 6

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
+from collections import deque
 from collections.abc import Sequence
 from typing import Annotated, Any, ClassVar, Literal
 
@@ -461,3 +462,17 @@ def test_optional_parameters_accept_missing(slug: str) -> None:
     }
     assert model.model_validate({**example, **missing}).wire() == example
     assert Element(frontal_image_url=MISSING, reference_image_urls=MISSING).model_fields_set
+
+
+@pytest.mark.parametrize("options", [{}, {"strict": True}, {"strict": False}])
+@pytest.mark.parametrize("urls", [[URL, URL], (URL, URL)], ids=["list", "tuple"])
+def test_list_and_tuple_are_sent_as_lists(urls: Sequence[str], options: dict[str, Any]) -> None:
+    params = KlingO1.model_validate({"prompt": "x", "image_urls": urls}, **options)
+    assert params.wire()["image_urls"] == [URL, URL]
+
+
+@pytest.mark.parametrize("value", [URL, {URL}, {URL: 1}, iter([URL]), deque([URL]), URL.encode(), 7, None])
+def test_other_collections_are_refused(value: Any) -> None:
+    [problem] = problems("kling-o1", prompt="x", image_urls=value)
+    assert problem.startswith("image_urls: ")
+    assert problem.endswith(" is not a list")

@@ -1,4 +1,7 @@
-"""The plugin: event selection, the services, and a worker thread that sends notifications."""
+"""The plugin: event selection, the services, and a worker thread that sends notifications.
+
+Plugin discovery imports this module, so the other modules are imported only if a service is configured.
+"""
 
 from __future__ import annotations
 
@@ -11,15 +14,25 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from kling_adapters import ConfigError
-from kling_adapters.events import Event
 from kling_adapters.hookspecs import hookimpl
-from kling_apprise.text import NAMES, Text, as_text
 
 if TYPE_CHECKING:
+    from kling_adapters.events import Event
     from kling_apprise.service import Service
+    from kling_apprise.text import Text
 
 URLS = "KLING_APPRISE_URLS"
 EVENTS = "KLING_APPRISE_EVENTS"
+NAMES = {
+    "SubmitFailed": "submit_failed",
+    "Submitted": "submitted",
+    "StateChanged": "state_changed",
+    "Completed": "completed",
+    "Failed": "failed",
+    "Expired": "expired",
+    "Stored": "stored",
+}
+"""The classes of events, and the names that select them."""
 DEFAULT_EVENTS = ("submit_failed", "completed", "failed", "expired")
 CLOSE_SECONDS = 25.0
 """Maximum seconds to send queued notifications on close; the client waits 30 seconds."""
@@ -67,8 +80,10 @@ class Apprise:
             event: The event of a job.
 
         """
-        if not self._services or NAMES.get(type(event)) not in self._events:
+        if not self._services or NAMES.get(type(event).__name__) not in self._events:
             return
+        from kling_apprise.text import as_text
+
         with self._changed:
             self._queue.append(as_text(event))
             if not self._is_working:

@@ -11,18 +11,6 @@ from urllib.parse import quote
 
 from kling_adapters import Artifact, StoredFile, events
 
-NAMES: dict[type[events.Event], str] = {
-    events.SubmitFailed: "submit_failed",
-    events.Submitted: "submitted",
-    events.StateChanged: "state_changed",
-    events.Completed: "completed",
-    events.Failed: "failed",
-    events.Expired: "expired",
-    events.Stored: "stored",
-}
-"""Event types and the names that select them."""
-
-
 Kind: TypeAlias = Literal["info", "success", "warning", "failure"]
 
 

@@ -5,11 +5,15 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING
 
-from kling_adapters import ConfigError, events, fingerprint_key
+from kling_adapters import ConfigError, fingerprint_key
 from kling_adapters.hookspecs import Auth, hookimpl
 from kling_keypool.environment import KEYS, KEYS_FILE, read_configured_keys
 from kling_keypool.key import HOUR, PoolKey
+
+if TYPE_CHECKING:
+    from kling_adapters import events
 
 
 class Keypool:
@@ -71,6 +75,8 @@ class Keypool:
     @hookimpl
     def kling_event(self, event: events.Event) -> None:
         """Remove a finished job from the load of its key."""
+        from kling_adapters import events  # plugin discovery imports this module
+
         if isinstance(event, events.Completed | events.Failed | events.Expired):
             with self._lock:
                 if entry := self._submitted_by.get(event.request_id):

@@ -17,13 +17,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from kling_adapters import Clock, events
 from kling_adapters.hookspecs import hookimpl
-from kling_webhook.message import Message, as_message
 from kling_webhook.settings import URL
 
 if TYPE_CHECKING:
     import click
+
+    from kling_adapters import Clock, events
+    from kling_webhook.message import Message
 
 log = logging.getLogger("kling_webhook")
 
@@ -115,6 +116,8 @@ class Webhook:
         """
         if not self._is_enabled:
             return
+        from kling_webhook.message import as_message
+
         self._reset_after_fork()
         message = as_message(event)
         with self._changed:

@@ -5,7 +5,7 @@ from abc import ABCMeta
 from os import PathLike
 from typing import Literal, Unpack, overload
 
-from kling_adapters._http.transport import AsyncGatewayTransport, GatewayTransport
+from kling_adapters._http.custom import AsyncGatewayTransport, GatewayTransport
 from kling_adapters.client.call_flows import CallFlows
 from kling_adapters.client.job import AsyncJob, Job
 from kling_adapters.client.requests import Extra

@@ -1,0 +1,59 @@
+"""Processes in which clients are measured, so that none uses the modules, connections or memory of another."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Generator, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
+from multiprocessing import get_context
+from typing import NamedTuple, ParamSpec, TypeVar
+
+from benchmarks.ratios import CONTINUED, PLAIN, hide_httpx2
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+class Cost(NamedTuple):
+    """Seconds on the clock and of all processors."""
+
+    clock: float
+    cpu: float
+
+
+class Stopwatch:
+    """The cost of a block of code, to be read after it."""
+
+    cost: Cost
+
+
+@contextmanager
+def measure_cost() -> Generator[Stopwatch]:
+    """Measure the cost of a block in this process, all threads included."""
+    watch = Stopwatch()
+    clock, cpu = time.perf_counter(), time.process_time()
+    yield watch
+    watch.cost = Cost(time.perf_counter() - clock, time.process_time() - cpu)
+
+
+def run_in_process(transport: str, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    """Call a function of a module in a new process, on plain httpx for the transport `httpx`."""
+    initializer = hide_httpx2 if transport == PLAIN else None
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn"), initializer=initializer) as pool:
+        return pool.submit(function, *args, **kwargs).result()
+
+
+def iter_transports() -> Iterator[str]:
+    """Yield the HTTP libraries that the client of this environment can run on."""
+    yield PLAIN
+    if run_in_process(CONTINUED, _uses_httpx2):
+        yield CONTINUED
+
+
+def _uses_httpx2() -> bool:
+    from kling_adapters import Kling
+
+    with Kling(api_key="SG_0000000000000001", base_url="http://127.0.0.1:9", journal=None):
+        return sys.modules.get("httpx2") is not None
