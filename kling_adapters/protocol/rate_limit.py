@@ -41,7 +41,7 @@ class _Queue:
         return self.waiting if turn.number is None else max(0, turn.number - self.left)
 
 
-@dataclass
+@dataclass(eq=False)
 class RateLimiter:
     """Give each request of a key its slot. Safe for threads.
 
