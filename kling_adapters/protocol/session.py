@@ -95,7 +95,8 @@ class Session:
     def limiter(self, key: str) -> RateLimiter:
         """Return the rate limiter of a key."""
         if (limiter := self.limiters.get(key)) is None:
-            shared = SharedPace(self.journal, self.gateway.base_url, fingerprint_key(key))
+            paces = self.journal.paces
+            shared = None if paces is None else SharedPace(paces, self.gateway.base_url, fingerprint_key(key))
             limiter = self.limiters.setdefault(key, RateLimiter(self.rate_limit, shared))
         return limiter
 
