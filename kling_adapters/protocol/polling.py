@@ -32,7 +32,7 @@ def next_interval(schedule: Schedule, age: float) -> float:
     return min(LONGEST_INTERVAL, max(SHORTEST_INTERVAL, interval))
 
 
-@dataclass
+@dataclass(slots=True)
 class PollCounter:
     """Number of requests about one job."""
 
