@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Generator
-from contextlib import contextmanager
+from collections.abc import Callable
 from functools import partial
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import Any, Generic, NamedTuple, TypeVar
 
 from kling_adapters._http.backends import AsyncBackend, Backend, CheckAddresses
-from kling_adapters._http.custom import AsyncGatewayTransport, GatewayTransport, find_request_type
-from kling_adapters._http.library import httpx
-from kling_adapters._http.output_networks import OutputNetworks
-from kling_adapters._http.proxies import find_proxy, make_gateway_rule, read_proxy_rules
+from kling_adapters._http.custom import AsyncGatewayTransport, GatewayTransport
+from kling_adapters._http.library import find_request_type, httpx
+from kling_adapters._http.proxies import find_proxy
 from kling_adapters._http.queues import TaskQueue, ThreadQueue
-from kling_adapters.errors import ConfigError, StorageError
-from kling_adapters.protocol.gateway import Gateway
+from kling_adapters._http.settings import ConnectionSettings
+from kling_adapters.errors import StorageError
 
 G = TypeVar("G", ThreadQueue[GatewayTransport], TaskQueue[AsyncGatewayTransport])
 F = TypeVar("F", ThreadQueue[httpx.Client], TaskQueue[httpx.AsyncClient])
@@ -50,25 +47,19 @@ class Connections(NamedTuple, Generic[G, F]):
 class ConnectionFactory:
     """Makes the connections of a transport.
 
-    Raises ConfigError if the proxies, certificates or output networks of the environment cannot be used.
-
     Args:
-        gateway: The gateway of the client.
-        proxy: URL of a proxy for every request; None for the proxies of the environment.
+        settings: The settings of the client.
+
+    Raises:
+        ConfigError: The default certificates cannot be used.
 
     """
 
-    def __init__(self, gateway: Gateway, proxy: str | None) -> None:
-        self._gateway = gateway
-        if proxy is not None:
-            self._proxy_rules = [make_gateway_rule(gateway, proxy)]
-        else:
-            # A local gateway needs no proxy, and uses plain http, where a proxy could read the key.
-            self._proxy_rules = [] if gateway.is_local else read_proxy_rules()
-        self._networks = None if gateway.is_local else OutputNetworks()
-        # Reading the certificates is slow, so all transports share them.
-        with _convert_certificate_errors():
-            self._certificates = httpx.create_ssl_context()
+    def __init__(self, settings: ConnectionSettings) -> None:
+        self._gateway = settings.gateway
+        self._proxy_rules = settings.proxy_rules
+        self._networks = settings.networks
+        self._certificates = settings.load_certificates()
 
     def connect(
         self, custom: GatewayTransport | None
@@ -146,15 +137,3 @@ class ConnectionFactory:
             raise StorageError("the output was redirected from https to plain http, and was not fetched")
         if self._networks is not None:
             self._networks.check_host(request.url.host)
-
-
-@contextmanager
-def _convert_certificate_errors() -> Generator[None]:
-    try:
-        yield
-    except (ValueError, OSError) as error:
-        names = [name for name in ("SSL_CERT_FILE", "SSL_CERT_DIR") if os.environ.get(name)]
-        raise ConfigError(
-            f"{' or '.join(names) or 'the certificates of the system'} cannot be used: {error}. Set it to "
-            "certificates in PEM format. Nothing was sent"
-        ) from error

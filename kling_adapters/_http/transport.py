@@ -9,12 +9,12 @@ from typing import Any
 import anyio.to_thread
 
 from kling_adapters._http.clients import ConnectionFactory, Connections, G
-from kling_adapters._http.custom import AsyncGatewayTransport, GatewayTransport, check_transport
+from kling_adapters._http.custom import AsyncGatewayTransport, GatewayTransport
 from kling_adapters._http.exchange import Exchange
 from kling_adapters._http.failures import find_failures, make_fault
 from kling_adapters._http.library import httpx
+from kling_adapters._http.settings import ConnectionSettings
 from kling_adapters.protocol.download import Download
-from kling_adapters.protocol.gateway import Gateway
 from kling_adapters.protocol.messages import Outcome, Request, UploadBody
 
 
@@ -22,24 +22,18 @@ class SyncTransport:
     """Blocking transport of a client.
 
     Args:
-        gateway: The gateway of the client.
+        settings: The settings of the client.
         keys: The keys that any transport of the client has sent.
-        proxy: URL of a proxy for all requests; None for the proxies of the environment.
         custom: Transport of the caller, for requests to the gateway.
 
     """
 
     def __init__(
-        self,
-        gateway: Gateway,
-        keys: set[str],
-        proxy: str | None = None,
-        custom: GatewayTransport | None = None,
+        self, settings: ConnectionSettings, keys: set[str], custom: GatewayTransport | None = None
     ) -> None:
-        check_transport(custom, "handle_request")
-        self._gateway = gateway
+        self._gateway = settings.gateway
         self._keys = keys
-        self._connections = ConnectionFactory(gateway, proxy).connect(custom)
+        self._connections = ConnectionFactory(settings).connect(custom)
 
     def send(self, request: Request) -> Outcome:
         """Return the complete answer, or the failure."""
@@ -85,16 +79,11 @@ class AsyncTransport:
     """Asynchronous transport of a client, for asyncio and trio. Arguments as for SyncTransport."""
 
     def __init__(
-        self,
-        gateway: Gateway,
-        keys: set[str],
-        proxy: str | None = None,
-        custom: AsyncGatewayTransport | None = None,
+        self, settings: ConnectionSettings, keys: set[str], custom: AsyncGatewayTransport | None = None
     ) -> None:
-        check_transport(custom, "handle_async_request")
-        self._gateway = gateway
+        self._gateway = settings.gateway
         self._keys = keys
-        self._connections = ConnectionFactory(gateway, proxy).connect_async(custom)
+        self._connections = ConnectionFactory(settings).connect_async(custom)
 
     async def send(self, request: Request) -> Outcome:
         """Return the complete answer, or the failure."""

@@ -14,6 +14,7 @@ import pytest
 
 from kling_adapters._http.deadline import NotConnected
 from kling_adapters._http.queues import MAX_CONNECTIONS, TaskQueue, ThreadQueue
+from kling_adapters._http.settings import ConnectionSettings
 from kling_adapters._http.transport import AsyncTransport, SyncTransport
 from kling_adapters.protocol.gateway import Gateway
 from kling_adapters.protocol.messages import Answer, Fault, Outcome, Request
@@ -163,7 +164,7 @@ def test_waiting_counts_for_a_deadline_only(
     deadline: float | None, server: ScriptedServer, clock: SimpleNamespace
 ) -> None:
     server.play([json_reply(200, {})])
-    transport = SyncTransport(Gateway(server.url), set())
+    transport = SyncTransport(ConnectionSettings(Gateway(server.url), None), set())
     queue = transport._connections.queries
     outcomes: list[Outcome] = []
     request = Request("GET", server.url + "/v2/x", deadline=deadline)
@@ -186,7 +187,7 @@ def test_waiting_counts_for_a_deadline_only_async(
     outcomes: list[Outcome] = []
 
     async def main() -> None:
-        transport = AsyncTransport(Gateway(server.url), set())
+        transport = AsyncTransport(ConnectionSettings(Gateway(server.url), None), set())
         queue = transport._connections.queries
         request = Request("GET", server.url + "/v2/x", deadline=deadline)
 
@@ -213,7 +214,7 @@ def check_outcome(outcome: Outcome, deadline: float | None, server: ScriptedServ
 
 def test_queries_one_after_another_use_one_connection(server: ScriptedServer) -> None:
     server.play([json_reply(200, {})] * 5)
-    transport = SyncTransport(Gateway(server.url), set())
+    transport = SyncTransport(ConnectionSettings(Gateway(server.url), None), set())
     for _ in range(5):
         transport.send(Request("GET", server.url + "/v2/x"))
     transport.close()
@@ -221,7 +222,7 @@ def test_queries_one_after_another_use_one_connection(server: ScriptedServer) ->
 
 
 def test_closed_transport_sends_no_query(server: ScriptedServer) -> None:
-    transport = SyncTransport(Gateway(server.url), set())
+    transport = SyncTransport(ConnectionSettings(Gateway(server.url), None), set())
     transport.close()
     outcome = transport.send(Request("GET", server.url + "/v2/x"))
     assert outcome == Fault("NotConnected: the client was closed", sent=False)
@@ -231,7 +232,7 @@ def test_closed_transport_sends_no_query(server: ScriptedServer) -> None:
 @backends
 def test_closed_transport_sends_no_query_async(backend: str, server: ScriptedServer) -> None:
     async def main() -> Outcome:
-        transport = AsyncTransport(Gateway(server.url), set())
+        transport = AsyncTransport(ConnectionSettings(Gateway(server.url), None), set())
         await transport.close()
         return await transport.send(Request("GET", server.url + "/v2/x"))
 
