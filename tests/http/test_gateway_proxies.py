@@ -37,7 +37,7 @@ def test_proxy_of_the_environment_is_found(
 
 def test_invalid_host_has_no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ALL_PROXY", PROXY)
-    assert find_proxy(read_proxy_rules(), "https://a..b") is None
+    assert find_proxy(read_proxy_rules(), "https://\u2488.example") is None
 
 
 def test_uploads_have_the_proxy_of_their_host(
