@@ -29,7 +29,7 @@ class _Pools(Generic[P]):
 
     def __init__(self, make: Callable[[], P]) -> None:
         self._make = make
-        # Raises for an unusable environment when the client is made.
+        # The first at once: the transport of a caller is closed even if it was never used.
         self._pools = [make()]
         self._idle = self._pools.copy()
         self._is_closed = False
