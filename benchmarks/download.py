@@ -21,7 +21,7 @@ from benchmarks.processes import Cost, iter_transports, measure_cost, run_in_pro
 from benchmarks.ratios import PLAIN, Ratio
 
 SIZE, ROUNDS, REPEATS = 200 * 1024**2, 3, 2
-MODEL: Final = "kling-2"
+MODEL: Final = "kling-2.5-turbo"
 PROMPT: Final = "a lighthouse in a storm"
 
 

@@ -125,8 +125,9 @@ def measure_errors() -> Iterator[Ratio]:
 
 def draw(folder: Path) -> None:
     """Draw the polls and the lag of all schedules into `polls.svg`."""
-    from benchmarks.pictures import save_picture
     from matplotlib.figure import Figure
+
+    from benchmarks.pictures import save_picture
 
     figure = Figure(figsize=(9, 4))
     for axes, spread in zip(figure.subplots(1, 2, sharey=True), (0.1, 0.3), strict=True):
