@@ -65,7 +65,7 @@ def iter_transports() -> Iterator[str]:
 
 
 def _uses_httpx2() -> bool:
-    from kling_adapters import Kling
+    from kling_adapters import preload
 
-    with Kling(api_key="SG_0000000000000001", base_url="http://127.0.0.1:9", journal=None):
-        return sys.modules.get("httpx2") is not None
+    preload("kling-2")
+    return sys.modules.get("httpx2") is not None

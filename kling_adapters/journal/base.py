@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, Protocol, Unpack
 
@@ -67,6 +67,14 @@ class BaseJournal(Protocol):
 
     def record_upload(self, gateway: str, sha256: str, url: str) -> None:
         """Record the URL of an uploaded file."""
+        ...
+
+    def find_pace(self, gateway: str, key: str) -> str | None:
+        """Return what `exchange_pace` recorded for the key with this fingerprint; None if there is nothing."""
+        ...
+
+    def exchange_pace(self, gateway: str, key: str, update: Callable[[str | None], str]) -> None:
+        """Replace the pace of a key by what `update` makes of it, in one transaction."""
         ...
 
     def lock_batch(self, digest: str) -> LockFile | None:

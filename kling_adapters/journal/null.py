@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any, NoReturn, Unpack
 
@@ -63,6 +63,14 @@ class NullJournal:
 
     def record_upload(self, gateway: str, sha256: str, url: str) -> None:
         """Record nothing."""
+
+    def find_pace(self, gateway: str, key: str) -> str | None:
+        """Find nothing."""
+        return None
+
+    def exchange_pace(self, gateway: str, key: str, update: Callable[[str | None], str]) -> None:
+        """Record nothing."""
+        update(None)
 
     def lock_batch(self, digest: str) -> NoReturn:
         """Raise ConfigError: a named batch cannot run without a journal."""

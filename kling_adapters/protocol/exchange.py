@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TypeVar
 
+from kling_adapters.api_errors import RateLimited
 from kling_adapters.errors import KlingError
 from kling_adapters.protocol.effects import Call, Flow, Now, Sleep
 from kling_adapters.protocol.keys import find_key, has_another_key
@@ -50,6 +51,7 @@ class Query:
         last_retry: The time after which it is not repeated.
         cutoff: The time at which an exchange is cut off, if it has had SHORTEST_EXCHANGE seconds.
         counter: Counts the exchanges.
+        is_poll: Whether the request only asks for a state, so that others of its key come first.
         failures: The failures since the start.
 
     """
@@ -59,6 +61,7 @@ class Query:
     last_retry: float
     cutoff: float
     counter: PollCounter = field(default_factory=PollCounter)
+    is_poll: bool = False
     failures: int = 0
     _missing: int = 0
     _refused_keys: set[str] = field(default_factory=set[str])
@@ -113,7 +116,11 @@ def run_query(session: Session, query: Query, read: Callable[[Answer], T | None]
     """
     while True:
         key = yield from find_key(session, query.request_id)
-        limiter = yield from take_slot(session, key, query.last_retry, query.request_id)
+        try:
+            end, is_urgent = query.last_retry, not query.is_poll
+            limiter = yield from take_slot(session, key, end, query.request_id, is_urgent=is_urgent)
+        except RateLimited as limit_error:
+            raise OutOfTime(limit_error) from None
         request = query.bounded_request(key, (yield Now()))
         outcome, limit = yield from send(request, limiter)
         query.counter.polls += 1
@@ -128,8 +135,7 @@ def run_query(session: Session, query: Query, read: Callable[[Answer], T | None]
             raise OutOfTime(error)
         delay = min(limit or backoff(query.failures), query.last_retry - now)
         log.info("%s %s failed (%s); retrying in %.1f s", request.method, request.url, error, delay)
-        if not limit:  # the rate limiter delays the next slot by itself
-            yield Sleep(delay)
+        yield Sleep(delay)
 
 
 def _check_refusal(session: Session, query: Query, key: Key, answer: Answer, error: KlingError) -> Flow[None]:

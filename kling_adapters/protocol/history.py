@@ -34,8 +34,11 @@ class History:
         if _SHORTEST <= duration <= RECORD_LIFETIME:
             durations = (*self._durations, duration)[-HISTORY_LENGTH:]
             surprises = _count_surprises(durations)
-            self._durations = durations[-surprises:] if surprises >= _CHANGE else durations
-            self._trusted = 0 if 0 < surprises < _CHANGE else self._trusted + 1
+            if surprises >= _CHANGE:
+                durations, self._trusted = durations[-surprises:], surprises
+            else:
+                self._trusted = 0 if surprises else min(self._trusted + 1, len(durations))
+            self._durations = durations
             self._unused += HISTORY_LENGTH if surprises else 1
 
     def schedule(self, mean: float | None) -> Schedule:

@@ -1,52 +1,121 @@
-"""Adaptive rate limiter of one key: the only answer to a 429."""
+"""Rate limiter of one key: the only answer to a 429."""
 
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
+from dataclasses import dataclass, field
 
-from kling_adapters.forks import ForkSafeLock
-from kling_adapters.protocol.retry import backoff
+from kling_adapters.forks import ForkSafeLock, reset_in_children
+from kling_adapters.protocol.pace import Pace
+from kling_adapters.protocol.shared_pace import SharedPace
 
-INITIAL_SPACING = 0.25
-LONGEST_SPACING = 15.0
-"""Seconds between two requests of a key after its first and after many rate limits."""
-_RECOVERY = 0.98
+URGENT_IN_A_ROW = 3
+"""Urgent requests that are sent before a poll that waits."""
+_MARGIN = 1.02
+"""Part by which requests are further apart than `rate_limit` says: some take longer to arrive than others."""
+_FIRST_BACKOFF, _LONGEST_BACKOFF = 0.4, 16.0
+"""Seconds before a refused request is repeated."""
 
 
+@dataclass(eq=False)
+class Turn:
+    """A request that waits for its slot; `number` is its place among those of its kind, once it waits."""
+
+    is_urgent: bool
+    number: int | None = None
+
+
+@dataclass
+class _Queue:
+    """Numbers of requests that began to wait, and that wait no longer."""
+
+    entered: int = 0
+    left: int = 0
+
+    @property
+    def waiting(self) -> int:
+        return self.entered - self.left
+
+    def count_ahead(self, turn: Turn) -> int:
+        return self.waiting if turn.number is None else max(0, turn.number - self.left)
+
+
+@dataclass
 class RateLimiter:
-    """Reserve a slot for each request of a key. Safe for threads.
+    """Give each request of a key its slot. Safe for threads.
 
-    The gateway does not publish its limit, so requests are unlimited until a 429. Then all requests of the key wait
-    until the limit ends, and are spaced. Each 429 doubles the spacing and each other response reduces it, so that it
-    adapts to the limit.
+    Requests are not delayed while no limit is known (see pace) and none is given. Otherwise they are spaced evenly.
+    Urgent requests, those that submit or collect, come before polls, but one poll comes after every third.
+
+    Attributes:
+        rate_limit: Requests a minute that are never exceeded; None if they are only learnt.
+        shared: The pace in the journal; None for a pace of this limiter alone.
+        pace: The pace as far as this limiter knows it.
+
     """
 
-    def __init__(self) -> None:
+    rate_limit: float | None = None
+    shared: SharedPace | None = None
+    pace: Pace = field(default_factory=Pace)
+    _is_short: bool = False
+    _urgent_in_a_row: int = 0
+
+    def __post_init__(self) -> None:
         self._lock = ForkSafeLock()
-        self._spacing = 0.0
-        self._next_slot = 0.0
-        self._limits_in_a_row = 0
-        self._limited_at = self._limited_until = float("-inf")
+        self._urgent, self._polls = _Queue(), _Queue()
+        self._is_loaded = self.shared is None
+        reset_in_children(self)
 
-    def is_limited(self, now: float) -> bool:
-        """Return whether a known limit has not ended at `now`."""
-        return now < self._limited_until
+    def reset_after_fork(self) -> None:
+        """Forget the requests that wait in the parent."""
+        self._urgent, self._polls = _Queue(), _Queue()
 
-    def reserve_slot(self, now: float) -> float:
-        """Reserve the next slot and return the seconds until it comes."""
+    @property
+    def may_block(self) -> bool:
+        """Whether the next call may read or write the journal."""
+        return self.shared is not None and (not self._is_loaded or self._spacing() is not None)
+
+    def claim(self, turn: Turn, now: float) -> float:
+        """Take a slot for a request, if there is one.
+
+        Returns:
+            0 if the request is to be sent now; otherwise the seconds until its slot, as far as it can be known.
+
+        """
         with self._lock:
-            slot = max(now, self._next_slot)
-            self._next_slot = slot + self._spacing
-            return slot - now
+            self._load(now)
+            delay = self._find_delay(turn, now)
+            if turn.number is None:
+                self._is_short = delay > 0
+            if delay == 0 and self._spacing() is not None:
+                delay = self._exchange(now, lambda: self._take_slot(turn, now))
+            if delay > 0:
+                self._wait(turn)
+            else:
+                self._leave(turn)
+            return delay
 
-    def record_success(self) -> None:
-        """Record a response other than 429."""
+    def leave(self, turn: Turn) -> None:
+        """Give up the place of a request in the queue, if it still has one."""
         with self._lock:
-            self._limits_in_a_row = 0
-            self._spacing = self._spacing * _RECOVERY if self._spacing > 0.01 else 0.0
+            self._leave(turn)
+
+    def record_success(self, sent: float, now: float) -> None:
+        """Record a response other than 429 to a request that was sent at the time `sent`."""
+        with self._lock:
+            is_short = self._is_short
+
+            def add() -> None:
+                self.pace.add_success(sent, now, is_short=is_short)
+
+            if self.pace.rate is None:
+                add()
+            else:
+                self._exchange(now, add)
 
     def record_limit(self, sent: float, now: float, reset: float | None) -> float:
-        """Record a 429 and return the seconds for which the key is limited.
+        """Record a 429 and return the seconds before its request is repeated.
 
         Args:
             sent: The time at which the request was sent.
@@ -55,20 +124,72 @@ class RateLimiter:
 
         """
         with self._lock:
-            # Requests in flight at the same time met the same limit.
-            if sent >= self._limited_at:
-                self._spacing = min(LONGEST_SPACING, max(INITIAL_SPACING, 2 * self._spacing))
-                self._limits_in_a_row += 1
-                self._limited_at = now
-            self._limited_until = max(self._limited_until, now + self._limit_duration(reset))
-            # Earlier reservations are void: their requests find the limit and reserve another slot.
-            self._next_slot = self._limited_until
-            return self._limited_until - now
+            if self.pace.rate is None:
+                self.pace.add_refusal(sent, now, reset)
+                if self.pace.rate is not None:
+                    # Another process may know the limit already; then its pace replaces this one.
+                    self._exchange(now, lambda: None)
+            else:
+                self._exchange(now, lambda: self.pace.add_refusal(sent, now, reset))
+            backoff = min(_LONGEST_BACKOFF, _FIRST_BACKOFF * float(2 ** min(self.pace.refusals - 1, 10)))
+            backoff *= random.uniform(0.5, 1.5)  # noqa: S311  no secret depends on it
+            return max(backoff, self.pace.limited_until - now)
 
-    def _limit_duration(self, reset: float | None) -> float:
-        # Never less than without a reset: a reset in the past must not cause a storm of requests.
-        shortest = backoff(self._limits_in_a_row + 1)
-        if reset is None:
-            return shortest
-        # A little longer, so that the processes that share a key do not continue at the same moment.
-        return max(shortest, reset + random.uniform(0.1, 1.0))  # noqa: S311  no secret depends on it
+    def _spacing(self) -> float | None:
+        """Return the seconds between two requests; None if they are not paced."""
+        given = None if self.rate_limit is None else 60 / self.rate_limit * _MARGIN
+        learnt = None if self.pace.rate is None else 1 / self.pace.rate
+        return max(filter(None, (given, learnt)), default=None)
+
+    def _find_delay(self, turn: Turn, now: float) -> float:
+        spacing, due = self._spacing(), self.pace.limited_until
+        if spacing is not None:
+            due = max(due, self.pace.next_slot) + self._count_ahead(turn) * spacing
+        delay = due - now
+        return delay if delay > 1e-9 else 0.0
+
+    def _count_ahead(self, turn: Turn) -> int:
+        """Return the number of requests whose slots come before the one of this request."""
+        own = (self._urgent if turn.is_urgent else self._polls).count_ahead(turn)
+        if turn.is_urgent:
+            return own + min(self._polls.waiting, (self._urgent_in_a_row + own) // URGENT_IN_A_ROW)
+        return own + max(0, min(self._urgent.waiting, URGENT_IN_A_ROW * (own + 1) - self._urgent_in_a_row))
+
+    def _take_slot(self, turn: Turn, now: float) -> float:
+        """Take the slot unless another process was faster; return the delay then."""
+        delay, spacing = self._find_delay(turn, now), self._spacing()
+        if delay == 0 and spacing is not None:
+            # A request that woke up late does not delay all later ones, unless the limit is never to be exceeded.
+            late = 0.0 if self.rate_limit else spacing
+            self.pace.next_slot = max(self.pace.next_slot, now - late) + spacing
+            self._urgent_in_a_row = min(URGENT_IN_A_ROW, self._urgent_in_a_row + 1) if turn.is_urgent else 0
+        return delay
+
+    def _wait(self, turn: Turn) -> None:
+        if turn.number is None:
+            queue = self._urgent if turn.is_urgent else self._polls
+            turn.number = queue.entered
+            queue.entered += 1
+
+    def _leave(self, turn: Turn) -> None:
+        if turn.number is not None:
+            queue = self._urgent if turn.is_urgent else self._polls
+            queue.left = min(queue.entered, queue.left + 1)
+            turn.number = None
+
+    def _load(self, now: float) -> None:
+        """Read the pace that other processes know, once."""
+        if self.shared is not None and not self._is_loaded:
+            self.pace = self.shared.load(self.pace, now)
+        self._is_loaded = True
+
+    def _exchange(self, now: float, operate: Callable[[], float | None]) -> float:
+        """Change the pace that all processes share."""
+        if self.shared is None:
+            return operate() or 0.0
+
+        def update(pace: Pace) -> float:
+            self.pace = pace
+            return operate() or 0.0
+
+        return self.shared.exchange(self.pace, now, update)

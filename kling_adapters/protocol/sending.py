@@ -2,27 +2,45 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from kling_adapters.api_errors import RateLimited
 from kling_adapters.models._gateway import STATUSES
-from kling_adapters.protocol.effects import Flow, Now, Send, Sleep
+from kling_adapters.protocol.effects import Call, Flow, Now, Send, Sleep
 from kling_adapters.protocol.failures import seconds_until_reset
 from kling_adapters.protocol.messages import Answer, Outcome, Request
-from kling_adapters.protocol.rate_limit import RateLimiter
+from kling_adapters.protocol.rate_limit import RateLimiter, Turn
 from kling_adapters.protocol.session import Session
 
 LONGEST_SLOT_WAIT = 1800.0
 """Seconds that a submit waits for the rate limit of its key."""
+_LONGEST_NAP = 60.0
+"""Seconds after which a request that waits looks at its place in the queue again: requests before it may be gone."""
 
 
-def take_slot(session: Session, key: str, end: float, request_id: str | None) -> Flow[RateLimiter]:
-    """Wait for a slot of a key, but not beyond the time `end`. Raises ConfigError if the client was closed."""
+def take_slot(
+    session: Session, key: str, end: float, request_id: str | None, *, is_urgent: bool = True
+) -> Flow[RateLimiter]:
+    """Wait for a slot of a key, but not beyond the time `end`.
+
+    Raises:
+        ConfigError: The client was closed.
+        RateLimited: There was no slot in time within the rate limit that the user has set.
+
+    """
     limiter = session.limiter(key)
-    now: float = yield Now()
-    while delay := min(limiter.reserve_slot(now), max(0.0, end - now)):
-        yield Sleep(delay)
-        now = yield Now()
-        if not limiter.is_limited(now):
-            break
+    turn = Turn(is_urgent)
+    try:
+        now: float = yield Now()
+        while delay := (yield from _claim(limiter, turn, now)):
+            if now >= end:
+                if limiter.rate_limit is None:
+                    break
+                raise _make_error(delay, "this request")
+            yield Sleep(min(delay, end - now, _LONGEST_NAP))
+            now = yield Now()
+    finally:
+        limiter.leave(turn)
     session.check_open(request_id)
     return limiter
 
@@ -30,33 +48,51 @@ def take_slot(session: Session, key: str, end: float, request_id: str | None) ->
 def take_submit_slot(session: Session, key: str, end: float) -> Flow[RateLimiter]:
     """Wait for a slot of a key. Raises RateLimited if it comes after the time `end` or after half an hour."""
     limiter = session.limiter(key)
-    now: float = yield Now()
-    end = min(end, now + LONGEST_SLOT_WAIT)
-    while delay := limiter.reserve_slot(now):
-        if now + delay > end:
-            message = f"the rate limit of this key lasts {delay:.0f} s, longer than this submit may wait"
-            raise RateLimited(429, message, meaning=STATUSES[429].meaning)
-        yield Sleep(delay)
-        now = yield Now()
-        if not limiter.is_limited(now):
-            break
+    turn = Turn(is_urgent=True)
+    try:
+        now: float = yield Now()
+        end = min(end, now + LONGEST_SLOT_WAIT)
+        while delay := (yield from _claim(limiter, turn, now)):
+            if now + delay > end:
+                raise _make_error(delay, "this submit")
+            yield Sleep(min(delay, _LONGEST_NAP))
+            now = yield Now()
+    finally:
+        limiter.leave(turn)
     session.check_open()
     return limiter
+
+
+def _claim(limiter: RateLimiter, turn: Turn, now: float) -> Flow[float]:
+    """Return the seconds until the slot of a request, 0 if it has it now."""
+    if limiter.may_block:
+        delay: float = yield Call(partial(limiter.claim, turn, now))
+        return delay
+    return limiter.claim(turn, now)
+
+
+def _make_error(delay: float, request: str) -> RateLimited:
+    message = f"the rate limit of this key lasts {delay:.0f} s, longer than {request} may wait"
+    return RateLimited(429, message, meaning=STATUSES[429].meaning)
 
 
 def send(request: Request, limiter: RateLimiter) -> Flow[tuple[Outcome, float]]:
     """Send a request and adapt the rate limiter to its outcome.
 
     Returns:
-        The outcome, and the seconds for which the key is limited after a 429, 0 after anything else.
+        The outcome, and the seconds before the request is repeated after a 429, 0 after anything else.
 
     """
     sent: float = yield Now()
     outcome: Outcome = yield Send(request)
     if not isinstance(outcome, Answer):
         return outcome, 0.0
-    if outcome.status != 429:
-        limiter.record_success()
-        return outcome, 0.0
     now: float = yield Now()
-    return outcome, limiter.record_limit(sent, now, seconds_until_reset(outcome))
+    if outcome.status == 429:
+        limit: float = yield Call(partial(limiter.record_limit, sent, now, seconds_until_reset(outcome)))
+        return outcome, limit
+    if limiter.may_block:
+        yield Call(partial(limiter.record_success, sent, now))
+    else:
+        limiter.record_success(sent, now)
+    return outcome, 0.0

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from kling_adapters._text import fingerprint_key
 from kling_adapters.errors import ConfigError
 from kling_adapters.hook_objects import Auth
 from kling_adapters.journal.base import BaseJournal
@@ -16,6 +17,7 @@ from kling_adapters.models._gateway import RECORD_LIFETIME
 from kling_adapters.protocol.gateway import Gateway
 from kling_adapters.protocol.history import Histories
 from kling_adapters.protocol.rate_limit import RateLimiter
+from kling_adapters.protocol.shared_pace import SharedPace
 from kling_adapters.result import ResultData
 from kling_adapters.schema.adapter import Adapter
 from kling_adapters.schema.facts import OutputKind
@@ -58,6 +60,7 @@ class Session:
         make_result: Makes the result of a StorageError.
         auth: The source of the API key, once it is found.
         closed: Set when the client is closed.
+        rate_limit: Requests a minute that no key exceeds; None if the limit is only learnt.
         limiters: The rate limiter of each key.
         uploads: The URLs of files that were uploaded.
         histories: The durations of earlier jobs of each model.
@@ -71,6 +74,7 @@ class Session:
     make_result: Callable[[ResultData], Any] = lambda data: data
     auth: Auth | None = field(default=None, repr=False)
     closed: threading.Event = field(default_factory=threading.Event, repr=False)
+    rate_limit: float | None = None
     limiters: dict[str, RateLimiter] = field(default_factory=dict[str, RateLimiter], repr=False)
     uploads: Uploads = field(default_factory=Uploads)
     histories: Histories = field(default_factory=Histories, repr=False)
@@ -90,7 +94,10 @@ class Session:
 
     def limiter(self, key: str) -> RateLimiter:
         """Return the rate limiter of a key."""
-        return self.limiters.setdefault(key, RateLimiter())
+        if (limiter := self.limiters.get(key)) is None:
+            shared = SharedPace(self.journal, self.gateway.base_url, fingerprint_key(key))
+            limiter = self.limiters.setdefault(key, RateLimiter(self.rate_limit, shared))
+        return limiter
 
     def close(self) -> None:
         """Close the journal."""

@@ -171,12 +171,11 @@ def _has_another_key(attempt: _Attempt, outcome: Outcome, failure: SubmitFailure
 def _wait_for_retry(
     start: Start[Any], retries: SubmitRetries, failure: SubmitFailure, limit: float
 ) -> Flow[None]:
-    """Wait before a retry; after a 429, the rate limiter delays the next slot. Raises the error if no retry is left."""
+    """Wait before a retry, `limit` seconds after a 429. Raises the error if no retry is left."""
     if not failure.is_safe:
         raise failure.error
     delay = retries.next_limit_delay(limit) if limit else retries.next_delay()
     if delay is None or (yield Now()) + delay > start.end:
         raise failure.error
     log.info("submit of %s was rejected (%s); retrying in %.1f s", start.model, failure.error, delay)
-    if not limit:
-        yield Sleep(delay)
+    yield Sleep(delay)

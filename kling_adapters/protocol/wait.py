@@ -83,7 +83,7 @@ def _poll_until_ended(session: Session, wait_state: _Wait) -> Flow[ResultData | 
     if delay := min(timing.seconds_to_first_poll(now), max(0.0, end - now)):
         yield Sleep(delay)
     while True:
-        query = Query(session.gateway.status(job.request_id), job.request_id, end, end, counter)
+        query = Query(session.gateway.status(job.request_id), job.request_id, end, end, counter, is_poll=True)
         status = yield from run_query(session, query, read)
         if status.state == "FAILED":
             return status
