@@ -40,6 +40,7 @@ class BaseClient(ABC, Generic[Driver, JobHandle, JobResult, Transport]):
         strict_plugins: bool = False,
         journal: str | PathLike[str] | None = "",
         timeout: float | None = None,
+        rate_limit: float | None = None,
         proxy: str | None = None,
         transport: Transport | None = None,
         clock: Clock | None = None,
@@ -59,6 +60,8 @@ class BaseClient(ABC, Generic[Driver, JobHandle, JobResult, Transport]):
                 the unfinished jobs of a process that died. None for no journal; by default KLING_JOURNAL, or
                 a file in the state folder of the user.
             timeout: Default `timeout` of every call except `map` and `resume`, in seconds.
+            rate_limit: Requests a minute of the plan of the key, such as 5 or 50, which are then never exceeded by
+                the clients of one journal together. By default the limit is learnt from refused requests.
             proxy: URL of the proxy for every request, such as "http://proxy.example:3128"; it replaces the
                 proxies of the environment.
             transport: A transport of httpx or httpx2, or an object with its method `handle_request`, of AsyncKling
@@ -75,6 +78,7 @@ class BaseClient(ABC, Generic[Driver, JobHandle, JobResult, Transport]):
         # At once: a traceback with local variables would show the text.
         api_key = key = settings.wrap_key(api_key)
         _check_settings(auth, plugins, strict_plugins, timeout, proxy, clock)
+        arguments.check_rate_limit(rate_limit)
         _check_exclusive(api_key=key, auth=auth)
         _check_exclusive(proxy=proxy, transport=transport)
         gateway = settings.resolve_gateway(base_url)
@@ -86,6 +90,7 @@ class BaseClient(ABC, Generic[Driver, JobHandle, JobResult, Transport]):
             self._make_job,
             make_result=self._make_result,
             auth=None if key is None else _FixedKey(key),
+            rate_limit=rate_limit,
         )
         self._plugins = Plugins(plugins, strict=strict_plugins)
         self._auth_name = auth
