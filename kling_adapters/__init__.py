@@ -63,7 +63,7 @@ _NAMES_BY_MODULE = {
     "plugins.selection": ("PluginInfo",),
     "problems": ("Problem",),
     "protocol.batch_requests": ("Request",),
-    "protocol.estimate": ("Estimate",),
+    "protocol.estimate": ("Estimate", "PriceSource"),
     "protocol.tasks": ("Outcome",),
     "result": ("Artifact", "ArtifactKind", "Credits", "JobStatus", "Metrics", "ResultData", "StoredFile"),
     "schema.adapter": ("Adapter",),

@@ -48,7 +48,7 @@ from kling_adapters.plugins.manager import load_catalog
 from kling_adapters.plugins.selection import PluginInfo
 from kling_adapters.problems import Problem
 from kling_adapters.protocol.batch_requests import Request
-from kling_adapters.protocol.estimate import Estimate
+from kling_adapters.protocol.estimate import Estimate, PriceSource
 from kling_adapters.protocol.tasks import Outcome
 from kling_adapters.result import Artifact, ArtifactKind, Credits, JobStatus, Metrics, ResultData, StoredFile
 from kling_adapters.schema.adapter import Adapter
@@ -100,6 +100,7 @@ __all__ = [
     "Params",
     "ParamsInvalid",
     "PluginInfo",
+    "PriceSource",
     "Problem",
     "RateLimited",
     "Request",

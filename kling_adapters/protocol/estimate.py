@@ -87,8 +87,8 @@ def estimate_price(model: str, facts: PriceFacts, features: Features, jobs: Sequ
     similar = [job for job in jobs if _agree(job.features, features, drivers)]
     if not similar:
         return _estimate_unseen(model, facts, features, jobs, drivers)
-    similar, drivers = _narrow(similar, features, drivers)
-    return _rest_on(model, similar, features, drivers)
+    alike, drivers = _narrow(similar, features, drivers)
+    return _rest_on(model, alike, features, drivers)
 
 
 def _rest_on(model: str, jobs: Sequence[PastJob], features: Features, drivers: Iterable[str]) -> Estimate:

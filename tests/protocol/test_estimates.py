@@ -1,0 +1,202 @@
+"""Estimates of prices: from the spec, and from earlier jobs by what decides their price."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+from kling_sandbox import Sandbox
+
+import kling_adapters as ka
+from kling_adapters import Estimate, Kling
+from kling_adapters.journal.journal import Journal
+from kling_adapters.testing import FakeGateway
+from tests.support.clients import OpenClient
+
+IMAGE = "https://example.com/a.png"
+TEXT = "kling-1.6-text2video"
+TURBO = "kling-2.5-turbo"
+
+
+class Account:
+    """A client whose journal has ended jobs of any cost. Nothing is sent."""
+
+    def __init__(self, folder: Path) -> None:
+        self.journal = Journal(folder / "journal.sqlite3")
+        self.kling = Kling(base_url="http://127.0.0.1:1", api_key="SG_1", journal=self.journal.path)
+
+    def pay(
+        self, cost: float | None, model: str = "kling-2", *, state: str = "COMPLETED", **params: Any
+    ) -> None:
+        entry = self.journal.intend("http://127.0.0.1:1", model, {"prompt": "x", **params}, "SG_1")
+        self.journal.update(entry, state=state, request_id=f"job {entry}", cost=cost)
+
+    def estimate(self, model: str = "kling-2", **params: Any) -> Estimate:
+        return self.kling.estimate(model, **{"prompt": "y", **params})
+
+    def close(self) -> None:
+        self.kling.close()
+        self.journal.close()
+
+
+@pytest.fixture
+def account(tmp_path: Path) -> Iterator[Account]:
+    opened = Account(tmp_path)
+    yield opened
+    opened.close()
+
+
+def figures(estimate: Estimate) -> tuple[float | None, float | None, float | None]:
+    return estimate.low, estimate.expected, estimate.high
+
+
+def test_unknown_price_says_so(account: Account) -> None:
+    account.pay(1.0, TURBO)
+    account.pay(None)
+    estimate = account.estimate()
+    assert (figures(estimate), estimate.sources, estimate.jobs) == ((None, None, None), (), 0)
+    assert str(estimate) == (
+        "The price of this kling-2 job is unknown: its spec has none, and no earlier job is like it."
+    )
+
+
+def test_price_line_of_the_spec_is_used_without_jobs(account: Account) -> None:
+    estimate = account.estimate(TEXT)
+    assert figures(estimate) == (0.56, 1.26, 1.96)
+    assert (estimate.sources, estimate.jobs) == (("spec",), 0)
+    assert str(estimate) == (f"A {TEXT} job costs about 1.26 credits (0.56 to 1.96), according to the spec.")
+    approximate = account.estimate("kling-o1-image-to-video", start_image_url=IMAGE)
+    assert figures(approximate) == (0.456, 0.912, 1.824)
+
+
+def test_costs_of_jobs_replace_the_price_of_the_spec(account: Account) -> None:
+    account.pay(0.5, TEXT)
+    estimate = account.estimate(TEXT, duration=5, mode="std")
+    assert (figures(estimate), estimate.sources, estimate.jobs) == ((0.5, 0.5, 0.5), ("journal",), 1)
+    assert estimate.drivers == {"duration": 5.0, "mode": "std"}
+    # Of another duration: the spec, widened by what one of 5 s has cost.
+    longer = account.estimate(TEXT, duration=10)
+    assert (figures(longer), longer.sources) == ((0.5, 1.0, 1.96), ("spec", "journal"))
+
+
+def test_spec_is_widened_by_jobs_that_cost_more(account: Account) -> None:
+    account.pay(5.0, "kling-1.6-image2video", mode="pro", image=IMAGE)
+    estimate = account.kling.estimate("kling-1.6-image2video", image=IMAGE, mode="std")
+    assert (estimate.high, estimate.sources) == (5.0, ("spec", "journal"))
+
+
+def test_other_duration_lies_between_a_flat_and_a_proportional_price(account: Account) -> None:
+    account.pay(0.5, duration=5)
+    assert figures(account.estimate(duration=10)) == (0.5, 1.0, 1.0)
+    account.pay(1.5, duration=10)
+    assert figures(account.estimate(duration=10)) == (1.5, 1.5, 1.5)
+    assert figures(account.estimate(duration="5")) == (0.5, 0.5, 0.5)
+
+
+def test_other_quality_is_unknown(account: Account) -> None:
+    account.pay(0.5, TURBO, mode="std")
+    assert account.estimate(TURBO, mode="pro").expected is None
+
+
+def test_jobs_of_other_gateways_and_models_do_not_count(account: Account) -> None:
+    entry = account.journal.intend("https://elsewhere.example", "kling-2", {"prompt": "x"}, "SG_1")
+    account.journal.update(entry, state="COMPLETED", cost=9.0)
+    assert account.estimate().expected is None
+
+
+def test_single_outlier_changes_nothing(account: Account) -> None:
+    for cost in (0.5, 0.5, 40.0, 0.5, 0.5, 0.5, 0.5):
+        account.pay(cost)
+    assert figures(account.estimate()) == (0.5, 0.5, 0.5)
+
+
+def test_changed_price_is_expected_after_three_jobs(account: Account) -> None:
+    for cost in (0.5,) * 30 + (0.8,) * 3:
+        account.pay(cost)
+    estimate = account.estimate()
+    assert estimate.expected == 0.8
+    assert estimate.high == pytest.approx(0.8, rel=0.05)
+
+
+def test_unexplained_differences_are_spread(account: Account) -> None:
+    for cost in (0.9, 1.0, 1.1, 1.2):
+        account.pay(cost)
+    estimate = account.estimate()
+    assert estimate.low == pytest.approx(0.9 - 0.3 / 4)
+    assert estimate.expected == pytest.approx(1.05)
+    assert estimate.high == pytest.approx(1.2 + 0.3 / 4)
+
+
+def test_negative_costs_are_ignored(account: Account) -> None:
+    account.pay(-5.0)
+    assert account.estimate().expected is None
+
+
+def by_aspect(params: Mapping[str, Any]) -> float:
+    return 1.0 if params["aspect_ratio"] == "16:9" else 1.7
+
+
+def by_image(params: Mapping[str, Any]) -> float:
+    return 0.8 if "image_url" in params else 0.5
+
+
+def by_seconds(params: Mapping[str, Any]) -> float:
+    return 0.2 + 0.07 * float(params["duration"])
+
+
+@pytest.mark.parametrize("price", [by_aspect, by_image, by_seconds])
+@pytest.mark.parametrize("seed", range(5))
+def test_estimates_are_within_5_percent_after_three_jobs_of_a_kind(
+    account: Account, price: Callable[[Mapping[str, Any]], float], seed: int
+) -> None:
+    chance = random.Random(seed)
+    kinds: list[dict[str, Any]] = [
+        {"aspect_ratio": aspect, "duration": duration, **image}
+        for aspect in ("16:9", "9:16")
+        for duration in (5, 10)
+        for image in ({}, {"image_url": IMAGE})
+    ]
+    jobs = [(kind, chance.uniform(0.99, 1.01)) for kind in kinds for _ in range(3)]
+    chance.shuffle(jobs)
+    with account.journal.transaction():
+        for kind, noise in jobs:
+            account.pay(price(kind) * noise, TURBO, **kind, cfg_scale=round(chance.random(), 3))
+    for kind in kinds:
+        estimate = account.estimate(TURBO, **kind)
+        assert estimate.expected == pytest.approx(price(kind), rel=0.05), kind
+        assert estimate.low is not None
+        assert estimate.high is not None
+        assert estimate.low <= price(kind) * 1.01
+        assert estimate.high >= price(kind) * 0.99
+
+
+def test_estimate_in_the_sandbox_is_the_bill(
+    open_client: OpenClient, sandbox: Sandbox, tmp_path: Path
+) -> None:
+    films = [("kling-2", {"prompt": "x", "duration": seconds}) for seconds in (5, 10)]
+    films.append(("kling-3-pro-image2video", {"prompt": "x", "start_image_url": IMAGE, "duration": "7"}))
+    with open_client(sandbox, journal=tmp_path / "journal") as kling:
+        for model, params in films * 3:
+            kling.run_model(model, params)
+        for model, params in films:
+            billed = kling.run_model(model, params).metrics.cost
+            received = len(sandbox.requests)
+            estimate = kling.estimate(model, **params)
+            assert figures(estimate) == (billed, billed, billed)
+            assert len(sandbox.requests) == received
+
+
+def test_invalid_request_is_not_estimated(open_client: OpenClient) -> None:
+    with FakeGateway() as gateway, open_client(gateway, journal=None) as kling:
+        with pytest.raises(ka.ParamsInvalid):
+            kling.estimate("kling-2", prompt="x", duration=7)
+        with pytest.raises(ka.UnknownModel):
+            kling.estimate("kling-0", prompt="x")
+        assert kling.estimate("kling-2", prompt="x").expected is None
+        assert not gateway.requests
+        kling.close()
+        with pytest.raises(ka.ConfigError, match="closed"):
+            kling.estimate("kling-2", prompt="x")
