@@ -83,7 +83,16 @@ def test_failure_of_an_earlier_run_is_not_repeated(tmp_path: Path) -> None:
 def test_dry_run_prints_json(kling: Command, gateway: Gateway, tmp_path: Path) -> None:
     file = write(tmp_path / "films.jsonl", 2)
     done = kling("batch", str(file), "--dry-run", "--json")
-    assert json.loads(done.stdout) == {"model": "kling-2", "lines": 2, "mean": None, "highest": None}
+    assert json.loads(done.stdout) == {
+        "model": "kling-2",
+        "lines": 2,
+        "low": None,
+        "expected": None,
+        "high": None,
+        "unknown": 2,
+        "sources": [],
+        "jobs": 0,
+    }
     assert not gateway.requests
 
 
