@@ -116,8 +116,15 @@ class Policy(Protocol):
 
 @dataclass
 class Trace:
-    """The times at which requests arrived, and their answers."""
+    """The requests of a simulation.
 
+    Attributes:
+        end: The seconds that were simulated.
+        arrivals: The time at which each request arrived, and whether it was accepted and urgent.
+
+    """
+
+    end: float = 0.0
     arrivals: list[tuple[float, bool, bool]] = field(default_factory=list[tuple[float, bool, bool]])
 
     def count(self, start: float, end: float, *, accepted: bool) -> int:
@@ -145,7 +152,7 @@ def simulate(
 ) -> Trace:
     """Let workers send requests without a pause, each repeated until it is accepted."""
     draws = random.Random(seed)
-    trace = Trace()
+    trace = Trace(seconds)
     order = iter(range(10**12))
     events: list[tuple[float, int, Callable[[float], None]]] = []
 

@@ -7,7 +7,7 @@ alarm of that test means a limit, and then
   began, pooled with the average of the last minute in proportion to the time that the pace was trusted;
 - the pace is held for a while, and then probes upwards, slowly first, exp((t / T)^2), but never more than a few per
   cent for each accepted request, so that a limit that was lifted is found within a minute, and one that was not
-  costs two or three refusals. Each probe that fails doubles the time until the next, up to 22 seconds or 20 requests.
+  costs two or three refusals. Each probe that fails doubles the time until the next, up to 22 seconds or 22 requests.
   A probe that is not refused within a doubling of the pace starts a new measurement, and beyond HIGHEST_PACE there is
   no pace any more;
 - an alarm before anything was accepted means a window that is used up: all wait 1, 2, 4 ... 16 seconds, and the waits
@@ -37,7 +37,7 @@ _LOWEST_PACE = 0.05
 """Requests a second, fewer than the smallest plan allows, so that a key recovers from an outage soon."""
 LONGEST_PAUSE = 16.0
 _CAUTION = 0.99
-_HOLD_SECONDS, _HOLD_REQUESTS = 22.0, 20.0
+_HOLD_SECONDS, _HOLD_REQUESTS = 22.0, 22.0
 _MOST_GROWTH = 0.07
 """Growth of the pace for each accepted request of a probe, at most."""
 _POOLING = 0.25
@@ -163,7 +163,7 @@ class Pace:
             # The wait is a part of a window; for a bucket of tokens it is only the time until the next token.
             is_window = 4 * (self.limited_until - now) > now - self.cycle.since
             end = self.limited_until if is_window else now
-            self._set_rate(now, end, self._estimate_until(end))
+            self._set_rate(now, end, self._estimate_window(end) if is_window else self._estimate(now))
         elif is_limit:
             self._set_rate(now, now, self._estimate(now))
 
@@ -195,10 +195,10 @@ class Pace:
         rate = (max(1, self.recent.number) + pooled * self.minute.rate(now)) / (seconds + pooled)
         return max(rate, self.cycle.rate(now)) if self.is_probing else rate
 
-    def _estimate_until(self, end: float) -> float:
+    def _estimate_window(self, end: float) -> float:
         if self.rate is None:
             return self._start_minute(end).rate(end)
-        return max(self.recent.rate(end), self.cycle.rate(end))
+        return max(self.recent.rate(end), self.cycle.rate(end), self.minute.rate(end))
 
     def _start_minute(self, end: float) -> Count:
         """Start the average with the requests of the last one or two seconds, and return these."""
