@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import random
 import subprocess
 import sys
 import time
@@ -16,12 +17,21 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, cast
+from urllib.request import urlopen
 
 KEY = "SG_0000000000000001"
 MP4_HEAD = b"\0\0\0\x20ftypisom\0\0\2\0isomiso2avc1mp41"
 """The first bytes of an MP4 file, by which a client knows its type."""
 SMALL_FILE = 20_000
 """Bytes of the file of every job."""
+SPREAD = 0.3
+"""The standard deviation of the logarithm of the duration of jobs."""
+
+
+def read_request_count(base_url: str) -> int:
+    """Return the number of requests that a gateway has answered."""
+    with urlopen(f"{base_url}/count") as response:  # noqa: S310  http on this machine
+        return int(response.read())
 
 
 @contextmanager
@@ -29,7 +39,7 @@ def run_gateway(seconds: float = 0.0, large_file: Path | None = None) -> Generat
     """Run a gateway in a process of its own.
 
     Args:
-        seconds: The duration of every job.
+        seconds: The mean duration of a job.
         large_file: The file to serve at `/media/large.mp4`.
 
     Yields:
@@ -53,14 +63,16 @@ class _Gateway:
         self.base_url = ""
         self.large_file = large_file
         self.small_file = MP4_HEAD.ljust(SMALL_FILE, b"\0")
+        self.requests = 0
         self._seconds = seconds
+        self._random = random.Random(14)
         self._ends: dict[str, float] = {}
 
     def make_body(self, method: str, path: str) -> dict[str, Any]:
         """Return the body of the response to a request about a job."""
         if method == "POST":
             request_id = str(uuid.uuid4())
-            self._ends[request_id] = time.monotonic() + self._seconds
+            self._ends[request_id] = time.monotonic() + self._draw_duration()
             return {"request_id": request_id, "status": "QUEUED", **self._urls(request_id)}
         request_id = path.split("/")[3]
         if time.monotonic() < self._ends[request_id]:
@@ -80,6 +92,9 @@ class _Gateway:
         return {
             "status": "COMPLETED", "request_id": request_id, "output": url, "video": video, "metrics": metrics
         }  # fmt: skip
+
+    def _draw_duration(self) -> float:
+        return self._seconds * self._random.lognormvariate(-(SPREAD**2) / 2, SPREAD)
 
     def _urls(self, request_id: str) -> dict[str, str]:
         url = f"{self.base_url}/v2/requests/{request_id}"
@@ -108,7 +123,11 @@ class _Connection(asyncio.Protocol):
         method, path, _ = head.decode("latin-1").split(" ", 2)
         if path.startswith("/media/"):
             self._send_file(path)
+        elif path == "/count":
+            count = str(self._gateway.requests).encode()
+            self._transport.write(_make_head("text/plain", len(count)) + count)
         else:
+            self._gateway.requests += 1
             answer = json.dumps(self._gateway.make_body(method, path)).encode()
             self._transport.write(_make_head("application/json", len(answer)) + answer)
 

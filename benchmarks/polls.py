@@ -1,13 +1,11 @@
 """Polls and lag of the schedules of polls, against fixed intervals and the optimum.
 
-No requests, and no measured time: a job has a log-normal duration with a mean of five minutes, and the expected count of
-polls and the expected lag, from the end of the job to the poll that finds it, follow exactly from the times of the polls.
-The schedules are those of the package, jitter included, averaged over random histories with a fixed seed.
+No requests, and no measured time: a job has a log-normal duration with a mean of five minutes, and the expected polls and
+lag follow from the ages at which it is polled (benchmarks/inspection.py, which also has the optimum). The schedules are
+those of the package, jitter included, averaged over random histories with a fixed seed.
 
-The optimum is that of the inspection problem for the true distribution, by dynamic programming over a grid of ages: the
-smallest cost from each age on, of one poll at the best next age, its lag, and what follows. Two schedules with different
-lags are compared at equal lag: with the optimum at the price of a second of lag that gives it the lag of the other, and
-with the fixed interval that has this lag.
+Two schedules with different lags are compared at equal lag: with the optimum at the price of a second of lag that gives
+it the lag of the other, and with the fixed interval that has this lag.
 
 Rows: after 50 jobs, against the optimum; and with a documented mean that is wrong by up to a factor of five, against
 fixed intervals, at equal lag and at the cost of both (polls, and 10 for a second of lag), where the fixed interval is
@@ -18,14 +16,24 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Final
 
+from benchmarks.inspection import (
+    LogNormal,
+    Point,
+    average,
+    evaluate,
+    find_fixed,
+    find_optimum,
+    fixed_ages,
+    optimal_ages,
+)
 from benchmarks.ratios import Ratio
 from kling_adapters.protocol.history import History
 from kling_adapters.protocol.polling import first_interval, next_interval
-from kling_adapters.protocol.schedule import LAG_PRICE, Schedule, expect_mean
+from kling_adapters.protocol.schedule import LAG_PRICE, ScaleFree, Schedule, expect_mean
 
 MEAN: Final = 300.0
 SPREADS: Final = (0.1, 0.2, 0.3, 0.5)
@@ -33,73 +41,6 @@ ERRORS: Final = (1 / 5, 1 / 3, 1 / 2, 1.0, 2.0, 3.0, 5.0)
 HISTORY: Final = 50
 REPEATS: Final = 60
 SEED: Final = 14
-_GRID: Final = 1000
-_RARE: Final = 1e-9
-"""Probability of a duration beyond the last poll that is computed."""
-
-
-@dataclass(frozen=True)
-class LogNormal:
-    """A duration in seconds: its mean, and the standard deviation of its logarithm."""
-
-    mean: float
-    spread: float
-
-    @property
-    def center(self) -> float:
-        """The mean of the logarithm."""
-        return math.log(self.mean) - self.spread**2 / 2
-
-    def survival(self, age: float) -> float:
-        """Return the probability that the duration is longer than `age`."""
-        return 1.0 if age <= 0 else _normal_tail((math.log(age) - self.center) / self.spread)
-
-    def mean_beyond(self, age: float) -> float:
-        """Return the mean of the duration where it is longer than `age`, and of 0 where it is not."""
-        if age <= 0:
-            return self.mean
-        return self.mean * _normal_tail((math.log(age) - self.center) / self.spread - self.spread)
-
-    def draw(self, source: random.Random) -> float:
-        """Return a random duration."""
-        return source.lognormvariate(self.center, self.spread)
-
-
-def _normal_tail(z: float) -> float:
-    return math.erfc(z / math.sqrt(2)) / 2
-
-
-@dataclass(frozen=True)
-class Point:
-    """Expected polls of a job, and expected seconds from its end to the last poll."""
-
-    polls: float
-    lag: float
-
-    @property
-    def cost(self) -> float:
-        """The polls, and the lag at the price of the package."""
-        return self.polls + LAG_PRICE * self.lag
-
-
-def evaluate(ages: Iterator[float], duration: LogNormal) -> Point:
-    """Return the expectation of polls at these ages."""
-    polls = end = 0.0
-    survival = 1.0
-    for age in ages:
-        polls += survival
-        rest = duration.survival(age)
-        end += age * (survival - rest)
-        survival = rest
-        if survival < _RARE:
-            break
-    return Point(polls, end - duration.mean)
-
-
-def average(points: Sequence[Point]) -> Point:
-    """Return the mean of several expectations."""
-    count = len(points)
-    return Point(sum(point.polls for point in points) / count, sum(point.lag for point in points) / count)
 
 
 def poll_ages(schedule: Schedule) -> Iterator[float]:
@@ -110,66 +51,12 @@ def poll_ages(schedule: Schedule) -> Iterator[float]:
         age += next_interval(schedule, age)
 
 
-def fixed_ages(interval: float) -> Iterator[float]:
-    """Yield the ages of a fixed interval."""
-    age = 0.0
-    while True:
-        yield (age := age + interval)
-
-
 def tenth_ages() -> Iterator[float]:
     """Yield the ages of the schedule of version 0.1: at once, then a tenth of the age, from 1 to 10 seconds."""
     age = 0.0
     while True:
         yield age
         age += min(10.0, max(1.0, age / 10))
-
-
-def optimal_ages(duration: LogNormal, price: float) -> Iterator[float]:
-    """Return the ages of the polls with the smallest sum of polls and of lag at this price a second."""
-    center, spread = duration.center, duration.spread
-    ages = [0.0, *(math.exp(center + spread * (12 * step / _GRID - 6)) for step in range(_GRID + 1))]
-    survivals = [duration.survival(age) for age in ages]
-    means = [duration.mean_beyond(age) for age in ages]
-    costs = [0.0] * len(ages)
-    following = [0] * len(ages)
-    for start in range(len(ages) - 2, -1, -1):
-        smallest, worse = math.inf, 0
-        for end in range(start + 1, len(ages)):
-            lag = ages[end] * (survivals[start] - survivals[end]) - (means[start] - means[end])
-            cost = survivals[start] + price * lag + costs[end]
-            if cost < smallest:
-                smallest, following[start], worse = cost, end, 0
-            elif (worse := worse + 1) > _GRID // 10:
-                break
-        costs[start] = smallest
-    position = 0
-    while position < len(ages) - 1:
-        position = following[position]
-        yield ages[position]
-
-
-def find_optimum(duration: LogNormal, lag: float) -> float:
-    """Return the polls of the optimum that has this lag."""
-    low, high = LAG_PRICE / 8, LAG_PRICE * 8
-    slow = evaluate(optimal_ages(duration, low), duration)
-    fast = evaluate(optimal_ages(duration, high), duration)
-    assert fast.lag <= lag <= slow.lag, f"no price in reach has a lag of {lag:.2f} s"
-    for _ in range(12):
-        price = math.sqrt(low * high)
-        point = evaluate(optimal_ages(duration, price), duration)
-        if point.lag > lag:
-            low, slow = price, point
-        else:
-            high, fast = price, point
-    share = (lag - fast.lag) / max(slow.lag - fast.lag, 1e-12)
-    return fast.polls + share * (slow.polls - fast.polls)
-
-
-def find_fixed(duration: LogNormal, lag: float) -> float:
-    """Return the polls of the fixed interval that has this lag."""
-    point = evaluate(fixed_ages(2 * lag), duration)
-    return point.polls * point.lag / lag
 
 
 def simulate(duration: LogNormal, make_schedule: Callable[[random.Random], Schedule]) -> Point:
@@ -194,6 +81,11 @@ def simulate_history(duration: LogNormal, count: int = HISTORY, scale: float = 1
 def simulate_latency(duration: LogNormal, mean: float = MEAN) -> Point:
     """Return the expectation without earlier jobs, by a documented mean."""
     return simulate(duration, lambda _: expect_mean(mean))
+
+
+def find_cost(point: Point) -> float:
+    """Return the polls, and the lag at the price of the package."""
+    return point.polls + LAG_PRICE * point.lag
 
 
 def measure() -> Iterator[Ratio]:
@@ -223,11 +115,46 @@ def measure_errors() -> Iterator[Ratio]:
             where = f"jobs of {duration.mean:.0f} s, log-spread {spread}"
             lags.append((point.polls / fixed, f"{point.polls:.1f} polls, fixed {fixed:.1f}; {where}"))
             sane = evaluate(fixed_ages(math.sqrt(2 * MEAN / LAG_PRICE)), duration)
-            costs.append((point.cost / sane.cost, f"{point.cost:.1f} polls, fixed {sane.cost:.1f}; {where}"))
+            cost, sane_cost = find_cost(point), find_cost(sane)
+            costs.append((cost / sane_cost, f"{cost:.1f} polls, fixed {sane_cost:.1f}; {where}"))
     for name, ratios in (("polls at equal lag", lags), ("cost of polls and lag", costs)):
         worst, detail = max(ratios)
         title = f"{name}, documented time wrong by up to 5, against a fixed interval, at worst"
         yield Ratio(title, worst, 1.0, is_upper_limit=True, detail=detail)
+
+
+def draw(folder: Path) -> None:
+    """Draw the polls and the lag of all schedules into `polls.svg`."""
+    from matplotlib.figure import Figure
+
+    from benchmarks.pictures import save_picture
+
+    figure = Figure(figsize=(9, 4))
+    for axes, spread in zip(figure.subplots(1, 2, sharey=True), (0.1, 0.3), strict=True):
+        duration = LogNormal(MEAN, spread)
+        lags = [0.8 * 1.15**step for step in range(18)]
+        axes.plot(lags, [find_fixed(duration, lag) for lag in lags], color="#888888", label="fixed interval")
+        optima = [evaluate(optimal_ages(duration, 1.4**step), duration) for step in range(-2, 13)]
+        axes.plot([point.lag for point in optima], [point.polls for point in optima], "k--", label="optimum")
+        for label, marker, colour, point in list_points(duration):
+            axes.plot(point.lag, point.polls, marker, color=colour, label=label, markersize=8)
+        axes.set(xscale="log", yscale="log", title=f"log-spread {spread}", xlabel="mean lag in seconds")
+        axes.set_xticks((1, 2, 5, 10), ("1", "2", "5", "10"))
+        axes.set_yticks((5, 10, 20, 50, 100), ("5", "10", "20", "50", "100"))
+        axes.minorticks_off()
+        axes.grid(alpha=0.3)
+    figure.axes[0].set_ylabel("polls of a job of 5 minutes")
+    figure.axes[1].legend(fontsize=8, loc="lower left")
+    save_picture(figure, folder / "polls.svg")
+
+
+def list_points(duration: LogNormal) -> Iterator[tuple[str, str, str, Point]]:
+    """Yield the label, marker, colour and expectation of each schedule."""
+    yield "a tenth of the age (0.1)", "X", "#ee6677", evaluate(tenth_ages(), duration)
+    yield "nothing known", "D", "#ccbb44", simulate(duration, lambda _: ScaleFree())
+    yield "documented time", "s", "#228833", simulate_latency(duration)
+    yield "after 5 jobs", "^", "#66ccee", simulate_history(duration, 5)
+    yield f"after {HISTORY} jobs", "o", "#4477aa", simulate_history(duration)
 
 
 if __name__ == "__main__":

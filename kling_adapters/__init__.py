@@ -38,6 +38,7 @@ _NAMES_BY_MODULE = {
     "client.async_client": ("AsyncKling",),
     "client.client": ("Kling",),
     "client.job": ("AsyncJob", "Job"),
+    "client.preload": ("preload",),
     "client.requests": ("Extra",),
     "client.result": ("AsyncResult", "Result"),
     "driver.clock": ("Clock",),

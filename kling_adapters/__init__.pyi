@@ -23,6 +23,7 @@ from kling_adapters.api_errors import (
 from kling_adapters.client.async_client import AsyncKling
 from kling_adapters.client.client import Kling
 from kling_adapters.client.job import AsyncJob, Job
+from kling_adapters.client.preload import preload
 from kling_adapters.client.requests import Extra
 from kling_adapters.client.result import AsyncResult, Result
 from kling_adapters.driver.clock import Clock
@@ -122,4 +123,5 @@ __all__ = [
     "fingerprint_key",
     "is_file_name",
     "load_catalog",
+    "preload",
 ]

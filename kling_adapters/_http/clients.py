@@ -2,109 +2,99 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Generator
-from contextlib import contextmanager
+from collections.abc import Callable
 from functools import partial
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import Any, Generic, NamedTuple, TypeVar
 
 from kling_adapters._http.backends import AsyncBackend, Backend, CheckAddresses
-from kling_adapters._http.custom import AsyncGatewayTransport, GatewayTransport, find_request_type
-from kling_adapters._http.library import httpx
-from kling_adapters._http.output_networks import OutputNetworks
-from kling_adapters._http.proxies import find_proxy, make_gateway_rule, read_proxy_rules
-from kling_adapters._http.queues import MAX_CONNECTIONS, TaskQueue, ThreadQueue
-from kling_adapters.errors import ConfigError, StorageError
-from kling_adapters.protocol.gateway import Gateway
+from kling_adapters._http.custom import AsyncGatewayTransport, GatewayTransport
+from kling_adapters._http.library import find_request_type, httpx
+from kling_adapters._http.proxies import find_proxy
+from kling_adapters._http.queues import TaskQueue, ThreadQueue
+from kling_adapters._http.settings import ConnectionSettings
+from kling_adapters.errors import StorageError
 
-C = TypeVar("C", httpx.Client, httpx.AsyncClient)
-Q = TypeVar("Q", ThreadQueue, TaskQueue)
+G = TypeVar("G", ThreadQueue[GatewayTransport], TaskQueue[AsyncGatewayTransport])
+F = TypeVar("F", ThreadQueue[httpx.Client], TaskQueue[httpx.AsyncClient])
 T = TypeVar("T", GatewayTransport, AsyncGatewayTransport)
 
 # The gateway may close an idle connection just as a submit is written to it, and then it is uncertain whether
 # the submit was received. So each submit opens a connection.
-_SUBMIT_LIMITS = httpx.Limits(max_connections=MAX_CONNECTIONS, max_keepalive_connections=0)
-_LIMITS = httpx.Limits(max_connections=MAX_CONNECTIONS, max_keepalive_connections=MAX_CONNECTIONS)
+_SUBMIT_LIMITS = httpx.Limits(max_connections=1, max_keepalive_connections=0)
+_LIMITS = httpx.Limits(max_connections=1, max_keepalive_connections=1)
 
 
-class Route(NamedTuple, Generic[T, Q]):
-    """The transport of a request to the gateway, the queue for its connections, and the class of its requests."""
+class Connections(NamedTuple, Generic[G, F]):
+    """The connections of a transport, to the gateway and for files.
 
-    transport: T
-    queue: Q
+    Attributes:
+        submits: Transports for submits.
+        uploads: Transports for uploads.
+        queries: Transports for other requests to the gateway.
+        files: Clients for files.
+        request_type: The class of requests to the gateway.
+
+    """
+
+    submits: G
+    uploads: G
+    queries: G
+    files: F
     request_type: type[httpx.Request]
-
-
-class Connections(NamedTuple, Generic[T, Q, C]):
-    """The connections of a transport: three routes to the gateway, and a client for files, with its queue."""
-
-    submits: Route[T, Q]
-    uploads: Route[T, Q]
-    queries: Route[T, Q]
-    files: C
-    file_queue: Q
 
 
 class ConnectionFactory:
     """Makes the connections of a transport.
 
-    Raises ConfigError if the proxies, certificates or output networks of the environment cannot be used.
-
     Args:
-        gateway: The gateway of the client.
-        proxy: URL of a proxy for every request; None for the proxies of the environment.
+        settings: The settings of the client.
+
+    Raises:
+        ConfigError: The default certificates cannot be used.
 
     """
 
-    def __init__(self, gateway: Gateway, proxy: str | None) -> None:
-        self._gateway = gateway
-        if proxy is not None:
-            self._proxy_rules = [make_gateway_rule(gateway, proxy)]
-        else:
-            # A local gateway needs no proxy, and uses plain http, where a proxy could read the key.
-            self._proxy_rules = [] if gateway.is_local else read_proxy_rules()
-        self._networks = None if gateway.is_local else OutputNetworks()
-        # Reading the certificates is slow, so all transports share them.
-        with _convert_certificate_errors():
-            self._certificates = httpx.create_ssl_context()
+    def __init__(self, settings: ConnectionSettings) -> None:
+        self._gateway = settings.gateway
+        self._proxy_rules = settings.proxy_rules
+        self._networks = settings.networks
+        self._certificates = settings.load_certificates()
 
     def connect(
         self, custom: GatewayTransport | None
-    ) -> Connections[GatewayTransport, ThreadQueue, httpx.Client]:
+    ) -> Connections[ThreadQueue[GatewayTransport], ThreadQueue[httpx.Client]]:
         """Return the connections of a blocking transport. `custom` is the transport of the caller to the gateway."""
         make = partial(self._make_transport, httpx.HTTPTransport, Backend)
-        files = httpx.Client(**self._file_options(make, self._check_file_request))
-        submits, uploads, queries = (
-            Route(transport, ThreadQueue(), find_request_type(transport))
-            for transport in self._gateway_transports(make, custom)
-        )
-        return Connections(submits, uploads, queries, files, ThreadQueue())
+        submits, uploads, queries = map(ThreadQueue, self._gateway_makers(make, custom))
+        files = ThreadQueue(lambda: httpx.Client(**self._file_options(make, self._check_file_request)))
+        return Connections(submits, uploads, queries, files, find_request_type(custom))
 
     def connect_async(
         self, custom: AsyncGatewayTransport | None
-    ) -> Connections[AsyncGatewayTransport, TaskQueue, httpx.AsyncClient]:
+    ) -> Connections[TaskQueue[AsyncGatewayTransport], TaskQueue[httpx.AsyncClient]]:
         """Return the connections of an asynchronous transport, like `connect`."""
 
         async def check_file_request(request: httpx.Request) -> None:
             self._check_file_request(request)
 
         make = partial(self._make_transport, httpx.AsyncHTTPTransport, AsyncBackend)
-        files = httpx.AsyncClient(**self._file_options(make, check_file_request))
-        submits, uploads, queries = (
-            Route(transport, TaskQueue(), find_request_type(transport))
-            for transport in self._gateway_transports(make, custom)
-        )
-        return Connections(submits, uploads, queries, files, TaskQueue())
+        submits, uploads, queries = map(TaskQueue, self._gateway_makers(make, custom))
+        files = TaskQueue(lambda: httpx.AsyncClient(**self._file_options(make, check_file_request)))
+        return Connections(submits, uploads, queries, files, find_request_type(custom))
 
-    def _gateway_transports(self, make: Callable[..., T], custom: T | None) -> list[T]:
-        """Return the transports for submits, uploads and queries."""
+    def _gateway_makers(self, make: Callable[..., T], custom: T | None) -> list[Callable[[], T]]:
+        """Return the functions that make a transport for submits, for uploads and for queries."""
         if custom is not None:
-            return [custom] * 3
+            return [lambda: custom] * 3
         gateway, uploads = (
             find_proxy(self._proxy_rules, url) for url in (self._gateway.base_url, self._gateway.upload_url)
         )
-        return [make(_SUBMIT_LIMITS, gateway), make(_SUBMIT_LIMITS, uploads), make(_LIMITS, gateway)]
+        return [
+            partial(make, _SUBMIT_LIMITS, gateway),
+            partial(make, _SUBMIT_LIMITS, uploads),
+            partial(make, _LIMITS, gateway),
+        ]
 
     def _file_options(
         self, make: Callable[..., Any], check_request: Callable[[httpx.Request], Any]
@@ -147,15 +137,3 @@ class ConnectionFactory:
             raise StorageError("the output was redirected from https to plain http, and was not fetched")
         if self._networks is not None:
             self._networks.check_host(request.url.host)
-
-
-@contextmanager
-def _convert_certificate_errors() -> Generator[None]:
-    try:
-        yield
-    except (ValueError, OSError) as error:
-        names = [name for name in ("SSL_CERT_FILE", "SSL_CERT_DIR") if os.environ.get(name)]
-        raise ConfigError(
-            f"{' or '.join(names) or 'the certificates of the system'} cannot be used: {error}. Set it to "
-            "certificates in PEM format. Nothing was sent"
-        ) from error

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any, Protocol
 
-from kling_adapters._http.library import find_libraries, httpx
 from kling_adapters.errors import ConfigError
 
 
@@ -31,12 +30,3 @@ def check_transport(custom: object, method: str) -> None:
             f"transport is of type {type(custom).__name__}; expected an object with the method {method}, such as a "
             "transport of httpx. Nothing was sent"
         )
-
-
-def find_request_type(custom: object) -> type[httpx.Request]:
-    """Return the class of requests of the library that a transport belongs to; otherwise that of this package."""
-    for library in find_libraries():
-        if isinstance(custom, library.BaseTransport | library.AsyncBaseTransport):
-            request_type: type[httpx.Request] = library.Request
-            return request_type
-    return httpx.Request

@@ -29,10 +29,19 @@ else:
         if not _is_supported(httpx):
             import httpx
 
-__all__ = ["find_libraries", "httpx"]
+__all__ = ["find_libraries", "find_request_type", "httpx"]
 
 
 def find_libraries() -> list[ModuleType]:
     """Return the libraries that this process has imported: the transport of a caller may use the other one."""
     modules = (sys.modules.get(name) for name in ("httpx2", "httpx"))
     return [module for module in modules if module is not None and _is_supported(module)]
+
+
+def find_request_type(custom: object) -> type[httpx.Request]:
+    """Return the class of requests of the library that a transport belongs to; otherwise that of this package."""
+    for library in find_libraries():
+        if isinstance(custom, library.BaseTransport | library.AsyncBaseTransport):
+            request_type: type[httpx.Request] = library.Request
+            return request_type
+    return httpx.Request

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import ipaddress
 import os
+import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
-from urllib.request import getproxies
+from typing import TYPE_CHECKING
 
-from kling_adapters._http.library import httpx
 from kling_adapters.errors import ConfigError
 from kling_adapters.protocol.gateway import Gateway
+
+if TYPE_CHECKING:
+    from kling_adapters._http.library import httpx
 
 
 @dataclass(frozen=True)
@@ -36,6 +39,10 @@ def read_proxy_rules() -> list[ProxyRule]:
 
     Raises ConfigError for a rule that httpx cannot use.
     """
+    if not _may_have_proxies():
+        return []
+    from urllib.request import getproxies
+
     proxies = getproxies()
     exceptions = [name.strip() for name in proxies.get("no", "").split(",")]
     if "*" in exceptions:
@@ -49,6 +56,12 @@ def read_proxy_rules() -> list[ProxyRule]:
     for rule in rules:
         _check_rule(rule)
     return rules
+
+
+def _may_have_proxies() -> bool:
+    """Return whether proxies may be set, without urllib.request, which is slow to import."""
+    has_system_settings = sys.platform in ("darwin", "win32")
+    return has_system_settings or any(name.lower().endswith("_proxy") for name in os.environ)
 
 
 def make_gateway_rule(gateway: Gateway, proxy: str) -> ProxyRule:
@@ -65,6 +78,7 @@ def make_gateway_rule(gateway: Gateway, proxy: str) -> ProxyRule:
 
 def find_proxy(rules: Iterable[ProxyRule], url: str) -> str | None:
     """Return the proxy for a URL; None for a direct connection. httpx matches the patterns."""
+    from kling_adapters._http.library import httpx
 
     def use(proxy: str | None) -> httpx.MockTransport:
         return httpx.MockTransport(lambda _: httpx.Response(200, extensions={"proxy": proxy}))
@@ -100,6 +114,8 @@ def _pattern(name: str) -> str:
 
 def _check_rule(rule: ProxyRule) -> None:
     """Raise ConfigError for a rule that httpx cannot use. The message does not contain the proxy."""
+    from kling_adapters._http.library import httpx
+
     try:
         is_usable = _is_usable(rule)
     except ImportError:
@@ -124,6 +140,8 @@ def _check_rule(rule: ProxyRule) -> None:
 
 
 def _is_usable(rule: ProxyRule) -> bool:
+    from kling_adapters._http.library import httpx
+
     pattern = httpx.URL(rule.pattern)
     if rule.proxy is None:
         return bool(pattern.host)

@@ -8,13 +8,14 @@ from typing import Any
 
 import anyio.to_thread
 
-from kling_adapters._http.clients import ConnectionFactory, Connections, Q, Route, T
-from kling_adapters._http.custom import AsyncGatewayTransport, GatewayTransport, check_transport
+from kling_adapters._http.clients import ConnectionFactory, Connections, G
+from kling_adapters._http.custom import AsyncGatewayTransport, GatewayTransport
 from kling_adapters._http.exchange import Exchange
 from kling_adapters._http.failures import find_failures, make_fault
+from kling_adapters._http.file_body import FileBody
 from kling_adapters._http.library import httpx
+from kling_adapters._http.settings import ConnectionSettings
 from kling_adapters.protocol.download import Download
-from kling_adapters.protocol.gateway import Gateway
 from kling_adapters.protocol.messages import Outcome, Request, UploadBody
 
 
@@ -22,34 +23,28 @@ class SyncTransport:
     """Blocking transport of a client.
 
     Args:
-        gateway: The gateway of the client.
+        settings: The settings of the client.
         keys: The keys that any transport of the client has sent.
-        proxy: URL of a proxy for all requests; None for the proxies of the environment.
         custom: Transport of the caller, for requests to the gateway.
 
     """
 
     def __init__(
-        self,
-        gateway: Gateway,
-        keys: set[str],
-        proxy: str | None = None,
-        custom: GatewayTransport | None = None,
+        self, settings: ConnectionSettings, keys: set[str], custom: GatewayTransport | None = None
     ) -> None:
-        check_transport(custom, "handle_request")
-        self._gateway = gateway
+        self._gateway = settings.gateway
         self._keys = keys
-        self._connections = ConnectionFactory(gateway, proxy).connect(custom)
+        self._connections = ConnectionFactory(settings).connect(custom)
 
     def send(self, request: Request) -> Outcome:
         """Return the complete answer, or the failure."""
         exchange = Exchange(self._gateway, request, self._keys)
-        route = _select_route(self._connections, request)
+        queue = _select_queue(self._connections, request)
         content = iter(request.body) if isinstance(request.body, UploadBody) else request.body
         try:
-            with route.queue.admit(request.deadline), exchange.observe():
-                sent = exchange.build_request(route.request_type, content)
-                with closing(route.transport.handle_request(sent)) as response:
+            with queue.admit(request.deadline) as transport, exchange.observe():
+                sent = exchange.build_request(self._connections.request_type, content)
+                with closing(transport.handle_request(sent)) as response:
                     exchange.start_body(is_decoded=response.is_stream_consumed)
                     for chunk in _iter_raw_chunks(response):
                         exchange.add_chunk(chunk)
@@ -62,9 +57,9 @@ class SyncTransport:
         exchange = Exchange(self._gateway, request, self._keys)
         try:
             with (
-                self._connections.file_queue.admit(request.deadline),
+                self._connections.files.admit(request.deadline) as client,
                 exchange.start() as arguments,
-                self._connections.files.stream(**arguments) as response,
+                client.stream(**arguments) as response,
             ):
                 answer = exchange.read_head(response)
                 if download.begin(answer.status, answer.headers):
@@ -77,9 +72,7 @@ class SyncTransport:
 
     def close(self) -> None:
         """Close the connections, except those of submits under way, which end with their answers."""
-        # The transport of a caller need not have the method.
-        if (close := getattr(self._connections.queries.transport, "close", None)) is not None:
-            close()
+        self._connections.queries.close()
         self._connections.files.close()
 
 
@@ -87,27 +80,22 @@ class AsyncTransport:
     """Asynchronous transport of a client, for asyncio and trio. Arguments as for SyncTransport."""
 
     def __init__(
-        self,
-        gateway: Gateway,
-        keys: set[str],
-        proxy: str | None = None,
-        custom: AsyncGatewayTransport | None = None,
+        self, settings: ConnectionSettings, keys: set[str], custom: AsyncGatewayTransport | None = None
     ) -> None:
-        check_transport(custom, "handle_async_request")
-        self._gateway = gateway
+        self._gateway = settings.gateway
         self._keys = keys
-        self._connections = ConnectionFactory(gateway, proxy).connect_async(custom)
+        self._connections = ConnectionFactory(settings).connect_async(custom)
 
     async def send(self, request: Request) -> Outcome:
         """Return the complete answer, or the failure."""
         exchange = Exchange(self._gateway, request, self._keys)
-        route = _select_route(self._connections, request)
+        queue = _select_queue(self._connections, request)
         content = _read_in_threads(request.body) if isinstance(request.body, UploadBody) else request.body
         try:
-            async with route.queue.admit(request.deadline):
+            async with queue.admit(request.deadline) as transport:
                 with exchange.observe():
-                    sent = exchange.build_request(route.request_type, content)
-                    async with aclosing(await route.transport.handle_async_request(sent)) as response:
+                    sent = exchange.build_request(self._connections.request_type, content)
+                    async with aclosing(await transport.handle_async_request(sent)) as response:
                         exchange.start_body(is_decoded=response.is_stream_consumed)
                         async for chunk in _aiter_raw_chunks(response):
                             exchange.add_chunk(chunk)
@@ -119,26 +107,24 @@ class AsyncTransport:
         """Stream the body of the answer into `download`, and return the answer without it, or the failure."""
         exchange = Exchange(self._gateway, request, self._keys)
         try:
-            async with self._connections.file_queue.admit(request.deadline):
+            async with self._connections.files.admit(request.deadline) as client:
                 with exchange.start() as arguments:
-                    async with self._connections.files.stream(**arguments) as response:
+                    async with client.stream(**arguments) as response:
                         answer = exchange.read_head(response)
                         if await anyio.to_thread.run_sync(download.begin, answer.status, answer.headers):
                             exchange.start_file()
-                            async for chunk in response.aiter_raw():
-                                await anyio.to_thread.run_sync(download.write, chunk)
+                            await FileBody(download).write(response.aiter_raw())
                         return answer
         except find_failures() as error:
             return make_fault(error, self._keys)
 
     async def close(self) -> None:
         """Close the connections, except those of submits under way, which end with their answers."""
-        if (close := getattr(self._connections.queries.transport, "aclose", None)) is not None:
-            await close()
-        await self._connections.files.aclose()
+        await self._connections.queries.close()
+        await self._connections.files.close()
 
 
-def _select_route(connections: Connections[T, Q, Any], request: Request) -> Route[T, Q]:
+def _select_queue(connections: Connections[G, Any], request: Request) -> G:
     if isinstance(request.body, UploadBody):
         return connections.uploads
     return connections.submits if request.method == "POST" else connections.queries

@@ -9,6 +9,9 @@ from __future__ import annotations
 from os import PathLike
 from typing import TYPE_CHECKING, Any
 
+# Python 3.15 imports these modules when a call needs them; earlier versions, at once.
+__lazy_modules__ = ("kling_adapters.protocol.run",)
+
 from kling_adapters.client.call_flows import CallFlows
 from kling_adapters.protocol.run import run_and_collect, run_sync_and_collect
 

@@ -6,6 +6,9 @@ from collections.abc import Mapping
 from os import PathLike
 from typing import TYPE_CHECKING, Any
 
+# Python 3.15 imports these modules when a call needs them; earlier versions, at once.
+__lazy_modules__ = ("kling_adapters.protocol.run",)
+
 from kling_adapters.client._calls import SyncCalls
 from kling_adapters.client.job import Job
 from kling_adapters.client.result import Result

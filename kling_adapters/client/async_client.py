@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
-from functools import partial
 from os import PathLike
 from typing import TYPE_CHECKING, Any, Self
 
-from kling_adapters._http.custom import AsyncGatewayTransport
-from kling_adapters._http.transport import AsyncTransport
+# Python 3.15 imports these modules when a call needs them; earlier versions, at once.
+__lazy_modules__ = (
+    "kling_adapters.driver.tasks",
+    "kling_adapters.protocol.run",
+)
+
+from kling_adapters._http.custom import AsyncGatewayTransport, check_transport
+from kling_adapters._http.settings import ConnectionSettings
 from kling_adapters.client._calls import AsyncCalls
 from kling_adapters.client.job import AsyncJob
 from kling_adapters.client.result import AsyncResult
@@ -22,6 +27,7 @@ from kling_adapters.protocol.tasks import Outcome
 from kling_adapters.result import Credits, ResultData, StoredFile
 
 if TYPE_CHECKING:
+    from kling_adapters._http.transport import AsyncTransport
     from kling_adapters.client.requests import Extra
     from kling_adapters.protocol.batch_requests import Request
 
@@ -130,7 +136,14 @@ class AsyncKling(AsyncCalls):
     def _make_driver(
         self, clock: Clock, proxy: str | None, transport: AsyncGatewayTransport | None
     ) -> AsyncDriver:
-        connect = partial(AsyncTransport, self._session.gateway, set(), proxy, transport)
+        check_transport(transport, "handle_async_request")
+        settings, keys = ConnectionSettings(self._session.gateway, proxy), set[str]()
+
+        def connect() -> AsyncTransport:
+            from kling_adapters._http.transport import AsyncTransport  # imports httpx
+
+            return AsyncTransport(settings, keys, transport)
+
         return AsyncDriver(self._session, self._plugins, clock, connect)
 
     def _make_job(self, ref: JobRef) -> AsyncJob:

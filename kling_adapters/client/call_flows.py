@@ -7,6 +7,16 @@ from functools import partial
 from os import PathLike
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
+# Python 3.15 imports these modules when a call needs them; earlier versions, at once.
+__lazy_modules__ = (
+    "kling_adapters.protocol.batch",
+    "kling_adapters.protocol.earlier",
+    "kling_adapters.protocol.plan",
+    "kling_adapters.protocol.run",
+    "kling_adapters.protocol.task_flow",
+    "kling_adapters.protocol.wait",
+)
+
 from kling_adapters.client import arguments
 from kling_adapters.client.base import BaseClient, Driver, JobHandle, JobResult, Transport
 from kling_adapters.errors import ConfigError

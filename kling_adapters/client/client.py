@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterable
-from functools import partial
 from os import PathLike
 from typing import TYPE_CHECKING, Self
 
-from kling_adapters._http.custom import GatewayTransport
-from kling_adapters._http.transport import SyncTransport
+# Python 3.15 imports these modules when a call needs them; earlier versions, at once.
+__lazy_modules__ = ("kling_adapters.driver.threads",)
+
+from kling_adapters._http.custom import GatewayTransport, check_transport
+from kling_adapters._http.settings import ConnectionSettings
 from kling_adapters.client._slug_calls import SyncSlugCalls
 from kling_adapters.client.job import Job
 from kling_adapters.client.result import Result
@@ -21,6 +23,7 @@ from kling_adapters.protocol.tasks import Outcome
 from kling_adapters.result import Credits, ResultData, StoredFile
 
 if TYPE_CHECKING:
+    from kling_adapters._http.transport import SyncTransport
     from kling_adapters.protocol.batch_requests import Request
 
 
@@ -157,7 +160,14 @@ class Kling(SyncSlugCalls):
         return self._driver.run(self._credits_flow())
 
     def _make_driver(self, clock: Clock, proxy: str | None, transport: GatewayTransport | None) -> SyncDriver:
-        connect = partial(SyncTransport, self._session.gateway, set(), proxy, transport)
+        check_transport(transport, "handle_request")
+        settings, keys = ConnectionSettings(self._session.gateway, proxy), set[str]()
+
+        def connect() -> SyncTransport:
+            from kling_adapters._http.transport import SyncTransport  # imports httpx
+
+            return SyncTransport(settings, keys, transport)
+
         return SyncDriver(self._session, self._plugins, clock, connect)
 
     def _make_job(self, ref: JobRef) -> Job:

@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Iterator
 from typing import TYPE_CHECKING, NoReturn
 
+# Python 3.15 imports these modules when a call needs them; earlier versions, at once.
+__lazy_modules__ = ("kling_adapters.protocol.wait",)
+
 from kling_adapters.client import arguments
 from kling_adapters.client.result import AsyncResult, Result
 from kling_adapters.errors import JobExpired, JobFailed

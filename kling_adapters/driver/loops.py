@@ -8,7 +8,7 @@ from weakref import WeakKeyDictionary
 
 import anyio.lowlevel
 
-from kling_adapters.forks import ForkSafeLock, reset_in_children
+from kling_adapters.forks import reset_in_children
 
 if TYPE_CHECKING:
     from kling_adapters._http.transport import AsyncTransport
@@ -19,9 +19,6 @@ class LoopTransports:
 
     def __init__(self, connect: Callable[[], AsyncTransport]) -> None:
         self._connect = connect
-        self._lock = ForkSafeLock()
-        # For the first event loop. Raises for an unusable environment when the client is made.
-        self._unused: AsyncTransport | None = connect()
         self._by_loop: WeakKeyDictionary[object, _LoopConnections] = WeakKeyDictionary()
         # Connections of the parent process. Dropping them would act on its event loop.
         self._inherited: list[object] = []
@@ -29,8 +26,8 @@ class LoopTransports:
 
     def reset_after_fork(self) -> None:
         """Set the connections of the parent aside."""
-        self._inherited += [self._unused, list(self._by_loop.values())]
-        self._unused, self._by_loop = None, WeakKeyDictionary()
+        self._inherited += self._by_loop.values()
+        self._by_loop = WeakKeyDictionary()
 
     async def get(self) -> AsyncTransport:
         """Return the transport of the running event loop."""
@@ -38,17 +35,13 @@ class LoopTransports:
 
     async def close(self) -> None:
         """Close the transport of the running event loop."""
-        if self._unused is not None or running_loop() in self._by_loop:
-            await (await self._open()).close()
+        if (connections := self._by_loop.get(running_loop())) is not None:
+            await connections.close()
 
     async def _open(self) -> _LoopConnections:
         loop = running_loop()
         if (connections := self._by_loop.get(loop)) is None:
-            with self._lock:
-                transport, self._unused = self._unused, None
-            if transport is None:
-                transport = self._connect()
-            connections = self._by_loop[loop] = _LoopConnections(transport)
+            connections = self._by_loop[loop] = _LoopConnections(self._connect())
             await connections.open()
         return connections
 

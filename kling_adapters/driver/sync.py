@@ -30,8 +30,8 @@ class SyncDriver:
         self._clock = clock
         self._connect = connect
         self._lock = ForkSafeLock()
-        # Raises for an unusable environment when the client is made.
-        self._transport: SyncTransport | None = connect()
+        # Made for the first request.
+        self._transport: SyncTransport | None = None
         reset_in_children(self)
 
     def reset_after_fork(self) -> None:

@@ -119,8 +119,8 @@ def run_query(session: Session, query: Query, read: Callable[[Answer], T | None]
         try:
             end, is_urgent = query.last_retry, not query.is_poll
             limiter = yield from take_slot(session, key, end, query.request_id, is_urgent=is_urgent)
-        except RateLimited as late:
-            raise OutOfTime(late) from None
+        except RateLimited as limit_error:
+            raise OutOfTime(limit_error) from None
         request = query.bounded_request(key, (yield Now()))
         outcome, limit = yield from send(request, limiter)
         query.counter.polls += 1

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 
 from kling_adapters import api_errors
 from kling_adapters.models._gateway import NO_CREDITS_STATUS, NO_CREDITS_WORDS, STATUSES
@@ -59,6 +58,8 @@ def seconds_until_reset(answer: Answer) -> float | None:
 
 def _read_time(text: str) -> datetime | None:
     """Return an ISO 8601 time, a Unix time in seconds or milliseconds, or an HTTP date; None if it is anything else."""
+    from email.utils import parsedate_to_datetime  # slow to import
+
     text = text.strip()
     try:
         if re.fullmatch(r"[0-9]{1,15}(\.[0-9]{1,9})?", text):

@@ -23,7 +23,7 @@ from kling_adapters.schema.adapter import Adapter
 from kling_adapters.schema.facts import OutputKind
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class JobRef:
     """Reference to a job, and the facts of its model.
 

@@ -14,7 +14,7 @@ from kling_adapters.schema.deprecations import has_deprecated, warn_of_deprecate
 from kling_adapters.schema.explain import repeat_errors, rule_error
 from kling_adapters.schema.fields import find_length_errors
 from kling_adapters.schema.renames import find_renamed, replace_old_names
-from kling_adapters.schema.rule_values import CallValues, RuleValues, ValidValues
+from kling_adapters.schema.rule_values import CallValues, ValidValues
 from kling_adapters.schema.rules import Rule
 from kling_adapters.schema.unknown import accepts_unknown, warn_of_unknown
 
@@ -89,7 +89,7 @@ class Checks:
         yield from self._iter_rule_errors(self._get_rules(), values, CallValues(self._model, data))
 
     def _iter_rule_errors(
-        self, rules: Sequence[Rule], values: RuleValues, set_values: RuleValues
+        self, rules: Sequence[Rule], values: Mapping[str, Any], set_values: Mapping[str, Any]
     ) -> Iterator[InitErrorDetails]:
         """Yield the problems of the rules; see Rule for the arguments."""
         for rule in rules:

@@ -170,9 +170,14 @@ def find_closest(name: Any, choices: Iterable[str]) -> str | None:
     similar = [
         choice
         for choice in choices
-        if 2.0 * sum(map(choice.count, letters)) / (len(name) + len(choice)) >= _CLOSE_RATIO
+        if not letters.isdisjoint(choice)
+        and 2.0 * sum(map(choice.count, letters)) / (len(name) + len(choice)) >= _CLOSE_RATIO
     ]
-    ratios = [(difflib.SequenceMatcher(None, choice, name).ratio(), choice) for choice in similar]
+    ratios = [
+        (matcher.ratio(), choice)
+        for choice in similar
+        if (matcher := difflib.SequenceMatcher(None, choice, name)).quick_ratio() >= _CLOSE_RATIO
+    ]
     ratio, closest = max(ratios, default=(0.0, ""))
     return closest if ratio >= _CLOSE_RATIO else None
 

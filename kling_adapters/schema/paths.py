@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from abc import abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, TypeAlias, cast
 
@@ -10,6 +11,24 @@ Location: TypeAlias = tuple[str | int, ...]
 """Names and indexes that lead to a parameter."""
 
 _INDEXES = re.compile(r"(\[\d+\])")
+
+
+class RuleValues(Mapping[str, Any]):
+    """Parameters as the checks pass them to rules; each becomes plain data when a rule reads it."""
+
+    __slots__ = ()
+
+    @abstractmethod
+    def peek(self, name: str) -> Any:
+        """Return the value of a parameter before it becomes plain data; None if it is not set."""
+
+
+def count_items(values: Mapping[str, Any], name: str) -> int | None:
+    """Return the number of items of a list: 0 if it is not set, None for a value that is not a list."""
+    items = values.peek(name) if isinstance(values, RuleValues) else values.get(name)
+    if items is None:
+        return 0
+    return len(cast("Sequence[Any]", items)) if isinstance(items, list | tuple) else None
 
 
 def find_values(path: str, values: Mapping[str, Any]) -> Iterable[tuple[Location, Any]]:

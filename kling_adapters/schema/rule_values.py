@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, cast
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 from pydantic import MISSING
 
 from kling_adapters.schema.declared import Model, map_attributes, read_declared
 from kling_adapters.schema.fields import dump_set_fields, find_member, read_value
+from kling_adapters.schema.paths import RuleValues
 
 
-class RuleValues(Mapping[str, Any]):
-    """Parameters by the gateway's names, as plain data."""
-
+class _LazyValues(RuleValues):
     __slots__ = ("_names", "_values")
 
     _names: Mapping[str, Any]
@@ -29,19 +28,15 @@ class RuleValues(Mapping[str, Any]):
         """Return the value of a parameter as plain data."""
 
     def get(self, name: str, default: Any = None) -> Any:
-        """Return a parameter; the default if it is not set."""
         values = self._values
         if name not in values:
             values[name] = self._convert(name, self._find(name))
         value = values[name]
         return default if value is MISSING else value
 
-    def count_items(self, name: str) -> int | None:
-        """Return the number of items of a list: 0 if it is not set, None for a value that is not a list."""
+    def peek(self, name: str) -> Any:
         value = self._find(name)
-        if value is MISSING or value is None:
-            return 0
-        return len(cast("Sequence[Any]", value)) if isinstance(value, list | tuple) else None
+        return None if value is MISSING else value
 
     def __getitem__(self, name: str) -> Any:
         value = self.get(name, MISSING)
@@ -56,7 +51,7 @@ class RuleValues(Mapping[str, Any]):
         return sum(1 for _ in self)
 
 
-class ValidValues(RuleValues):
+class ValidValues(_LazyValues):
     """Validated parameters.
 
     Args:
@@ -84,7 +79,7 @@ class ValidValues(RuleValues):
         return dump_set_fields(value, with_defaults=self._set_names is None)
 
 
-class CallValues(RuleValues):
+class CallValues(_LazyValues):
     """Parameters of a call that may be invalid.
 
     Args:
@@ -110,6 +105,7 @@ class CallValues(RuleValues):
         return parameter.default if value is MISSING and self._with_defaults else value
 
     def _convert(self, name: str, value: Any) -> Any:
-        if name not in self._names or find_member(self._names[name], self._data) is MISSING:
+        parameter = self._names.get(name)
+        if parameter is None or find_member(parameter, self._data) is MISSING:
             return dump_set_fields(value)
-        return read_value(self._names[name], value, with_defaults=self._with_defaults)
+        return read_value(parameter, value, with_defaults=self._with_defaults)

@@ -7,17 +7,14 @@ import functools
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 from kling_adapters import _text
 from kling_adapters.media.inputs import measure_media
 from kling_adapters.problems import Problem
-from kling_adapters.schema.paths import find_values, format_location, is_same
+from kling_adapters.schema.paths import count_items, find_values, format_location, is_same
 from kling_adapters.schema.totals import Sum
 from kling_adapters.schema.when import When
-
-if TYPE_CHECKING:  # this module needs no pydantic, and the other does
-    from kling_adapters.schema.rule_values import RuleValues
 
 __all__ = [
     "AtLeastOneOf",
@@ -35,7 +32,7 @@ __all__ = [
 class Rule(Protocol):
     """A condition between parameters."""
 
-    def problems(self, values: RuleValues, set_values: RuleValues) -> Iterator[Problem]:
+    def problems(self, values: Mapping[str, Any], set_values: Mapping[str, Any]) -> Iterator[Problem]:
         """Yield the violations of this rule.
 
         Args:
@@ -65,7 +62,7 @@ class Requires:
     present: Sequence[str] = dataclasses.field(default=(), kw_only=True)
     equals: Mapping[str, Any] = dataclasses.field(default_factory=dict[str, Any], kw_only=True)
 
-    def problems(self, values: RuleValues, set_values: RuleValues) -> Iterator[Problem]:
+    def problems(self, values: Mapping[str, Any], set_values: Mapping[str, Any]) -> Iterator[Problem]:
         """See Rule."""
         value = set_values.get(self.field)
         if value is None:
@@ -75,7 +72,7 @@ class Requires:
                 yield Problem(self.field, f"requires {name}, which is not set", value)
         for name, expected in self.equals.items():
             # In `values`, an object has defaults that the caller did not set.
-            actual = set_values[name] if name in set_values else values.get(name)
+            actual = set_values.get(name, values.get(name))
             if not is_same(actual, expected):
                 message = f"requires {name}={expected!r}, but {name} is {_text.show(actual)}"
                 yield Problem(self.field, message, value)
@@ -96,13 +93,13 @@ class References:
     token: str = dataclasses.field(kw_only=True)
     list: str = dataclasses.field(kw_only=True)
 
-    def problems(self, values: RuleValues, set_values: RuleValues) -> Iterator[Problem]:
+    def problems(self, values: Mapping[str, Any], set_values: Mapping[str, Any]) -> Iterator[Problem]:
         """See Rule."""
         text = values.get(self.field)
         if not isinstance(text, str):
             return
         numbers = _compile_token(self.token).findall(text)
-        count = values.count_items(self.list) if numbers else None
+        count = count_items(values, self.list) if numbers else None
         if count is None:
             return
         for number in dict.fromkeys(numbers):
@@ -142,7 +139,7 @@ class AtLeastOneOf(_Group):
 
     """
 
-    def problems(self, values: RuleValues, set_values: RuleValues) -> Iterator[Problem]:
+    def problems(self, values: Mapping[str, Any], set_values: Mapping[str, Any]) -> Iterator[Problem]:
         """See Rule."""
         if all(set_values.get(name) is None for name in self.names):
             yield _missing_problem(self.names, "at least one of")
@@ -159,7 +156,7 @@ class MutuallyExclusive(_Group):
 
     """
 
-    def problems(self, values: RuleValues, set_values: RuleValues) -> Iterator[Problem]:
+    def problems(self, values: Mapping[str, Any], set_values: Mapping[str, Any]) -> Iterator[Problem]:
         """See Rule."""
         yield from _iter_conflicts(self.names, set_values, "only one of")
 
@@ -175,7 +172,7 @@ class ExactlyOneOf(_Group):
 
     """
 
-    def problems(self, values: RuleValues, set_values: RuleValues) -> Iterator[Problem]:
+    def problems(self, values: Mapping[str, Any], set_values: Mapping[str, Any]) -> Iterator[Problem]:
         """See Rule."""
         if all(set_values.get(name) is None for name in self.names):
             yield _missing_problem(self.names, "exactly one of")
@@ -195,7 +192,7 @@ class MaxBytes:
     field: str
     bytes: int = dataclasses.field(kw_only=True)
 
-    def problems(self, values: RuleValues, set_values: RuleValues) -> Iterator[Problem]:
+    def problems(self, values: Mapping[str, Any], set_values: Mapping[str, Any]) -> Iterator[Problem]:
         """See Rule."""
         for location, value in find_values(self.field, set_values):
             size = measure_media(value)
@@ -214,7 +211,7 @@ def _iter_conflicts(names: Sequence[str], set_values: Mapping[str, Any], number:
     first, *conflicts = [name for name in names if set_values.get(name) is not None] or [""]
     for name in conflicts:
         allowed = f"{number} {', '.join(names)}"
-        yield Problem(name, f"cannot be combined with {first}", set_values[name], allowed)
+        yield Problem(name, f"cannot be combined with {first}", set_values.get(name), allowed)
 
 
 def _count_items(count: int) -> str:

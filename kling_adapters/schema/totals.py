@@ -7,14 +7,11 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 from kling_adapters import _text
 from kling_adapters.problems import Problem
 from kling_adapters.schema.paths import read_number
-
-if TYPE_CHECKING:  # this module needs no pydantic, and the other does
-    from kling_adapters.schema.rule_values import RuleValues
 
 _LARGEST_FRACTION = 2**53
 
@@ -38,7 +35,7 @@ class Sum:
     minimum: float | None = dataclasses.field(default=None, kw_only=True)
     maximum: float | None = dataclasses.field(default=None, kw_only=True)
 
-    def problems(self, values: RuleValues, set_values: RuleValues) -> Iterator[Problem]:
+    def problems(self, values: Mapping[str, Any], set_values: Mapping[str, Any]) -> Iterator[Problem]:
         """See Rule."""
         list_name, _, name = self.of.partition(".")
         total = _add(values.get(list_name), name)

@@ -5,14 +5,11 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeAlias, cast
+from typing import Any, TypeAlias, cast
 
 from kling_adapters import _text
 from kling_adapters.problems import Problem
 from kling_adapters.schema.paths import Location, find_values, format_location, is_same, read_number
-
-if TYPE_CHECKING:  # this module needs no pydantic, and the other does
-    from kling_adapters.schema.rule_values import RuleValues
 
 _Indexes: TypeAlias = tuple[int, ...]
 """Indexes of an item in its lists; empty for a parameter outside lists."""
@@ -52,7 +49,7 @@ class When:
     required: Sequence[str] = ()
     forbidden: Sequence[str] = ()
 
-    def problems(self, values: RuleValues, set_values: RuleValues) -> Iterator[Problem]:
+    def problems(self, values: Mapping[str, Any], set_values: Mapping[str, Any]) -> Iterator[Problem]:
         """See Rule."""
         items = self._find_matching_items(values, set_values)
         for path in self.required:

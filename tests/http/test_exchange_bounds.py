@@ -13,6 +13,7 @@ import anyio
 import pytest
 
 from kling_adapters import StorageError
+from kling_adapters._http.settings import ConnectionSettings
 from kling_adapters._http.transport import AsyncTransport, SyncTransport
 from kling_adapters.builtin.file_storage import Folder
 from kling_adapters.media.inputs import digest_media
@@ -45,14 +46,14 @@ def exchange(request: pytest.FixtureRequest) -> Exchange:
     """Sends a request, or fetches it with a download, over the transport of either client."""
 
     def exchange_sync(url: str, *arguments: Any) -> Outcome:
-        transport = SyncTransport(Gateway(url), set())
+        transport = SyncTransport(ConnectionSettings(Gateway(url), None), set())
         try:
             return transport.send(*arguments) if len(arguments) == 1 else transport.fetch(*arguments)
         finally:
             transport.close()
 
     async def exchange_async(url: str, *arguments: Any) -> Outcome:
-        transport = AsyncTransport(Gateway(url), set())
+        transport = AsyncTransport(ConnectionSettings(Gateway(url), None), set())
         try:
             return await (transport.send(*arguments) if len(arguments) == 1 else transport.fetch(*arguments))
         finally:

@@ -6,6 +6,7 @@ import threading
 import time
 from contextlib import AsyncExitStack, ExitStack
 from types import SimpleNamespace
+from typing import Any
 
 import anyio
 import anyio.lowlevel
@@ -13,6 +14,7 @@ import pytest
 
 from kling_adapters._http.deadline import NotConnected
 from kling_adapters._http.queues import MAX_CONNECTIONS, TaskQueue, ThreadQueue
+from kling_adapters._http.settings import ConnectionSettings
 from kling_adapters._http.transport import AsyncTransport, SyncTransport
 from kling_adapters.protocol.gateway import Gateway
 from kling_adapters.protocol.messages import Answer, Fault, Outcome, Request
@@ -24,7 +26,7 @@ NO_CONNECTION = r"no connection was free within 0\.01 s"
 backends = pytest.mark.parametrize("backend", ["asyncio", "trio"])
 
 
-def fill(queue: ThreadQueue) -> ExitStack:
+def fill(queue: ThreadQueue[Any]) -> ExitStack:
     """Take every place of a queue until the stack is closed."""
     with ExitStack() as places:
         for _ in range(MAX_CONNECTIONS):
@@ -32,7 +34,7 @@ def fill(queue: ThreadQueue) -> ExitStack:
         return places.pop_all()
 
 
-async def fill_async(queue: TaskQueue) -> AsyncExitStack:
+async def fill_async(queue: TaskQueue[Any]) -> AsyncExitStack:
     """Take every place of a queue until the stack is closed."""
     async with AsyncExitStack() as places:
         for _ in range(MAX_CONNECTIONS):
@@ -40,18 +42,18 @@ async def fill_async(queue: TaskQueue) -> AsyncExitStack:
         return places.pop_all()
 
 
-def wait_for_queue(queue: ThreadQueue, length: int) -> None:
+def wait_for_queue(queue: ThreadQueue[Any], length: int) -> None:
     while len(queue._waiting) != length:
         time.sleep(0)
 
 
-async def wait_for_queue_async(queue: TaskQueue, length: int) -> None:
+async def wait_for_queue_async(queue: TaskQueue[Any], length: int) -> None:
     while queue._semaphore.statistics().tasks_waiting != length:
         await anyio.lowlevel.checkpoint()
 
 
 def test_threads_are_admitted_in_order() -> None:
-    queue = ThreadQueue()
+    queue = ThreadQueue(object)
     admitted: list[int] = []
 
     def take_turn(number: int) -> None:
@@ -79,12 +81,12 @@ def test_threads_are_admitted_in_order() -> None:
 def test_tasks_are_admitted_in_order(backend: str) -> None:
     admitted: list[int] = []
 
-    async def take_turn(queue: TaskQueue, number: int) -> None:
+    async def take_turn(queue: TaskQueue[Any], number: int) -> None:
         async with queue.admit(None):
             admitted.append(number)
 
     async def main() -> None:
-        queue = TaskQueue()
+        queue = TaskQueue(object)
         place = queue.admit(None)
         await place.__aenter__()
         async with AsyncExitStack() as places:
@@ -103,7 +105,7 @@ def test_tasks_are_admitted_in_order(backend: str) -> None:
 
 
 def test_thread_leaves_the_queue_at_its_time() -> None:
-    queue = ThreadQueue()
+    queue = ThreadQueue(object)
     with fill(queue), pytest.raises(NotConnected, match=NO_CONNECTION), queue.admit(0.01):
         pass
     fill(queue).close()
@@ -112,7 +114,7 @@ def test_thread_leaves_the_queue_at_its_time() -> None:
 @backends
 def test_task_leaves_the_queue_at_its_time(backend: str) -> None:
     async def main() -> None:
-        queue = TaskQueue()
+        queue = TaskQueue(object)
         async with await fill_async(queue):
             with pytest.raises(NotConnected, match=NO_CONNECTION):
                 async with queue.admit(0.01):
@@ -126,7 +128,7 @@ def test_interrupted_thread_leaves_the_queue(monkeypatch: pytest.MonkeyPatch) ->
     def interrupt(*_: object) -> None:
         raise KeyboardInterrupt
 
-    queue = ThreadQueue()
+    queue = ThreadQueue(object)
     with fill(queue):
         monkeypatch.setattr(threading.Event, "wait", interrupt)
         with pytest.raises(KeyboardInterrupt), queue.admit(None):
@@ -137,7 +139,7 @@ def test_interrupted_thread_leaves_the_queue(monkeypatch: pytest.MonkeyPatch) ->
 @backends
 def test_cancelled_task_leaves_the_queue(backend: str) -> None:
     async def main() -> None:
-        queue = TaskQueue()
+        queue = TaskQueue(object)
         async with await fill_async(queue):
             with anyio.move_on_after(0.01) as scope:
                 async with queue.admit(None):
@@ -162,8 +164,8 @@ def test_waiting_counts_for_a_deadline_only(
     deadline: float | None, server: ScriptedServer, clock: SimpleNamespace
 ) -> None:
     server.play([json_reply(200, {})])
-    transport = SyncTransport(Gateway(server.url), set())
-    queue = transport._connections.queries.queue
+    transport = SyncTransport(ConnectionSettings(Gateway(server.url), None), set())
+    queue = transport._connections.queries
     outcomes: list[Outcome] = []
     request = Request("GET", server.url + "/v2/x", deadline=deadline)
     with fill(queue):
@@ -185,8 +187,8 @@ def test_waiting_counts_for_a_deadline_only_async(
     outcomes: list[Outcome] = []
 
     async def main() -> None:
-        transport = AsyncTransport(Gateway(server.url), set())
-        queue = transport._connections.queries.queue
+        transport = AsyncTransport(ConnectionSettings(Gateway(server.url), None), set())
+        queue = transport._connections.queries
         request = Request("GET", server.url + "/v2/x", deadline=deadline)
 
         async def send() -> None:
@@ -208,3 +210,31 @@ def check_outcome(outcome: Outcome, deadline: float | None, server: ScriptedServ
     else:
         assert outcome == Fault("NotConnected: the answer took longer than 60 s", sent=False)
         assert server.requests == []
+
+
+def test_queries_one_after_another_use_one_connection(server: ScriptedServer) -> None:
+    server.play([json_reply(200, {})] * 5)
+    transport = SyncTransport(ConnectionSettings(Gateway(server.url), None), set())
+    for _ in range(5):
+        transport.send(Request("GET", server.url + "/v2/x"))
+    transport.close()
+    assert server.connections == 1
+
+
+def test_closed_transport_sends_no_query(server: ScriptedServer) -> None:
+    transport = SyncTransport(ConnectionSettings(Gateway(server.url), None), set())
+    transport.close()
+    outcome = transport.send(Request("GET", server.url + "/v2/x"))
+    assert outcome == Fault("NotConnected: the client was closed", sent=False)
+    assert server.connections == 0
+
+
+@backends
+def test_closed_transport_sends_no_query_async(backend: str, server: ScriptedServer) -> None:
+    async def main() -> Outcome:
+        transport = AsyncTransport(ConnectionSettings(Gateway(server.url), None), set())
+        await transport.close()
+        return await transport.send(Request("GET", server.url + "/v2/x"))
+
+    assert anyio.run(main, backend=backend) == Fault("NotConnected: the client was closed", sent=False)
+    assert server.connections == 0

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import copy
+import io
 import math
+import sys
 from collections import deque
 from collections.abc import Sequence
 from typing import Annotated, Any, ClassVar, Literal
@@ -476,3 +478,31 @@ def test_other_collections_are_refused(value: Any) -> None:
     [problem] = problems("kling-o1", prompt="x", image_urls=value)
     assert problem.startswith("image_urls: ")
     assert problem.endswith(" is not a list")
+
+
+class CountedFile(io.BytesIO):
+    """A file that counts its reads."""
+
+    reads = 0
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        self.reads += 1
+        return super().read(size)
+
+
+def test_file_of_an_invalid_call_is_read_once() -> None:
+    file = CountedFile(make_png())
+    assert len(problems("kling-3-pro-image2video", prompt=5, start_image_url=file, cfg_scale=2.0, zzz=1)) == 3
+    assert file.reads == 1
+
+
+def test_pydantic_calls_no_function_for_a_list() -> None:
+    example = max(CATALOG["kling-3-pro-image2video"].json_schema()["examples"], key=len)
+    called: set[str] = set()
+    sys.setprofile(lambda frame, event, _: called.add(frame.f_code.co_name) if event == "call" else None)
+    try:
+        Kling3ProImage2video.model_validate(example)
+    finally:
+        sys.setprofile(None)
+    assert "model_validate" in called
+    assert "sequence_validator" not in called

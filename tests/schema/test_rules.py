@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Annotated, Any, ClassVar
 
 import pytest
 from pydantic import MISSING, BaseModel, Field, ValidationError
 
-from kling_adapters import Params, ParamsInvalid
+from kling_adapters import Params, ParamsInvalid, Problem
 from kling_adapters.schema.adapter import Adapter
 from kling_adapters.schema.param_types import Media
 from kling_adapters.schema.params import Part
-from kling_adapters.schema.rules import ExactlyOneOf, MaxBytes, Sum, When
+from kling_adapters.schema.rules import ExactlyOneOf, MaxBytes, References, Sum, When
 from tests.support.media import make_png
 
 URL = "https://example.com/a.png"
@@ -171,3 +171,35 @@ def test_rules_read_python_names_beside_invalid_fields() -> None:
     with pytest.raises(ParamsInvalid) as caught:
         Ruled.model_validate({"image": URL, "a_b": "x", "elements": 7})
     assert [problem.path for problem in caught.value.problems] == ["elements", "a.b"]
+
+
+class Recorder:
+    """A rule of a plugin: it reads everything, and passes copies on to a rule of the core."""
+
+    def __init__(self) -> None:
+        self.calls: list[tuple[dict[str, Any], dict[str, Any]]] = []
+
+    def problems(self, values: Mapping[str, Any], set_values: Mapping[str, Any]) -> Iterator[Problem]:
+        assert len(values) == len(dict(values))
+        assert "zzz" not in values
+        assert [values[name] for name in values] == list(values.values())
+        self.calls.append((dict(values), dict(set_values)))
+        yield from References("text", token="@{n}", list="shots").problems(dict(values), dict(set_values))
+
+
+@pytest.mark.parametrize("level", [1, "wrong"])
+def test_rule_of_a_plugin_reads_mappings(level: Any) -> None:
+    recorder = Recorder()
+
+    class Recorded(Conditional):
+        adapter: ClassVar[Adapter] = Adapter("recorded-1", "Recorded 1", "video", rules=(recorder,))
+
+    with pytest.raises(ParamsInvalid, match="refers to @2, but shots has 1 item"):
+        Recorded.model_validate({"text": "@1 @2", "shots": [{"movement": "left"}], "level": level})
+    params = {"text": "@1 @2", "level": level}
+    assert recorder.calls == [
+        (
+            {"mode": "std", **params, "shots": [{"seconds": 1, "kind": "fixed", "movement": "left"}]},
+            {**params, "shots": [{"movement": "left"}]},
+        )
+    ]

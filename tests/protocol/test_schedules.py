@@ -1,0 +1,116 @@
+"""Schedules of polls: their count and its inverse, and what they cost against the optimum and fixed intervals."""
+
+from __future__ import annotations
+
+import math
+import random
+from itertools import pairwise
+
+import pytest
+
+from benchmarks import polls
+from benchmarks.inspection import LogNormal, evaluate, find_fixed, optimal_ages
+from kling_adapters.protocol.history import HISTORY_LENGTH, Histories, History
+from kling_adapters.protocol.polling import LONGEST_INTERVAL, SHORTEST_INTERVAL, next_interval
+from kling_adapters.protocol.schedule import ScaleFree, Schedule, expect_mean
+
+
+def fill_history(*durations: float) -> History:
+    history = History()
+    for duration in durations:
+        history.add(duration)
+    return history
+
+
+def draw_durations(spread: float, count: int, center: float = 300.0) -> list[float]:
+    source = random.Random(count)
+    return [source.lognormvariate(math.log(center), spread) for _ in range(count)]
+
+
+SCHEDULES: dict[str, Schedule] = {
+    "unknown": ScaleFree(),
+    "documented": expect_mean(300.0),
+    "one": fill_history(300.0).schedule(None),
+    "alike": fill_history(*[300.0] * 50).schedule(None),
+    "narrow": fill_history(*draw_durations(0.1, 50)).schedule(None),
+    "wide": fill_history(*draw_durations(2.0, 50)).schedule(None),
+    "two kinds": fill_history(*[30.0, 900.0] * 25).schedule(None),
+    "short": fill_history(*[0.001] * 50).schedule(None),
+    "long": fill_history(*[3600.0] * 50).schedule(None),
+}
+
+
+@pytest.mark.parametrize("name", SCHEDULES)
+def test_age_is_the_inverse_of_count(name: str) -> None:
+    schedule = SCHEDULES[name]
+    ages = [0.0, *(10 ** (step / 10) for step in range(-40, 60))]
+    counts = [schedule.count(age) for age in ages]
+    assert counts[0] == 0
+    assert all(sooner < later for sooner, later in pairwise(counts))
+    assert [schedule.age(count) for count in counts] == pytest.approx(ages, rel=1e-6, abs=1e-9)
+
+
+@pytest.mark.parametrize("name", SCHEDULES)
+def test_intervals_are_bounded(name: str) -> None:
+    ages = [0.0, *(10 ** (step / 10) for step in range(-40, 60))]
+    for age in ages:
+        assert 0.9 * SHORTEST_INTERVAL <= next_interval(SCHEDULES[name], age) <= LONGEST_INTERVAL
+
+
+@pytest.mark.parametrize(
+    ("name", "age"), [("narrow", 250.0), ("unknown", 0.0), ("unknown", 100.0), ("short", 9.0)]
+)
+def test_jobs_that_start_together_are_not_polled_together(name: str, age: float) -> None:
+    intervals = [next_interval(SCHEDULES[name], age) for _ in range(1000)]
+    mean = sum(intervals) / len(intervals)
+    assert 0.85 < min(intervals) / mean < 0.92
+    assert 1.08 < max(intervals) / mean < 1.15
+
+
+def test_outliers_hardly_change_a_schedule() -> None:
+    durations = draw_durations(0.1, 45)
+    clean = fill_history(*durations).schedule(None)
+    dirty = fill_history(3.0, 3600.0, 5.0, 2000.0, *durations).schedule(None)
+    assert dirty.count(350) - dirty.count(250) == pytest.approx(clean.count(350) - clean.count(250), rel=0.2)
+
+
+def test_history_keeps_the_last_durations() -> None:
+    history = fill_history(*draw_durations(0.1, 500, center=30.0), *draw_durations(0.1, HISTORY_LENGTH))
+    assert fill_history(*draw_durations(0.1, HISTORY_LENGTH)).schedule(None) == history.schedule(None)
+
+
+def test_changed_model_is_learned_from_three_jobs() -> None:
+    history = fill_history(*draw_durations(0.1, 50))
+    polls_near_minute = [history.schedule(300.0).count(75) - history.schedule(300.0).count(45)]
+    for _ in range(3):
+        history.add(60.0)
+        polls_near_minute.append(history.schedule(300.0).count(75) - history.schedule(300.0).count(45))
+    assert polls_near_minute == [pytest.approx(polls, abs=1) for polls in (0, 3.9, 3.9, 15.6)]
+
+
+@pytest.mark.parametrize("duration", [0.0, -1.0, math.inf, -math.inf, math.nan, 3601.0])
+def test_impossible_durations_are_ignored(duration: float) -> None:
+    history = fill_history(duration)
+    assert isinstance(history.schedule(None), ScaleFree)
+    assert history.schedule(300.0) == expect_mean(300.0)
+
+
+def test_histories_are_kept_by_model() -> None:
+    histories = Histories()
+    assert histories.find("kling-2") is None
+    histories.open("kling-2").add(300.0)
+    assert histories.open("kling-2") is histories.find("kling-2")
+    assert histories.find("kling-o1") is None
+
+
+@pytest.mark.parametrize(("spread", "ratio"), [(0.1, 0.20), (0.2, 0.36), (0.3, 0.50), (0.5, 0.73)])
+def test_optimum_of_the_benchmark_is_the_published_one(spread: float, ratio: float) -> None:
+    duration = LogNormal(300.0, spread)
+    optimum = evaluate(optimal_ages(duration, 10.0), duration)
+    assert optimum.polls / find_fixed(duration, optimum.lag) == pytest.approx(ratio, abs=0.02)
+
+
+def test_polls_are_near_the_optimum_and_never_worse_than_fixed_intervals() -> None:
+    ratios = list(polls.measure())
+    assert len(ratios) == 6
+    assert [ratio.name for ratio in ratios if not ratio.is_reached] == []
