@@ -40,7 +40,7 @@ class Bucket:
     def take(self, now: float) -> float | None:
         """See Limit."""
         rate = self.count / self.seconds
-        self.tokens = min(self.count, self.tokens + rate * (now - self.since))
+        self.tokens = min(self.count, self.tokens + rate * (now - (self.since or now)))
         self.since = now
         if self.tokens >= 1:
             self.tokens -= 1
@@ -130,6 +130,10 @@ class Trace:
     def count(self, start: float, end: float, *, accepted: bool) -> int:
         """Return the number of accepted or refused requests between two times."""
         return sum(start <= time < end and kind == accepted for time, kind, _ in self.arrivals)
+
+    def count_all(self, start: float, end: float) -> int:
+        """Return the number of requests between two times."""
+        return sum(start <= time < end for time, _, _ in self.arrivals)
 
     def refused_share(self, start: float, end: float) -> float:
         """Return the refused share of the requests between two times."""

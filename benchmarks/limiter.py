@@ -6,8 +6,8 @@ three seeds. Possible is what as many workers get done without a limiter, or wha
 refusals in both cases. Refusals are counted from the first minute on where the gateway says when its limit ends: the
 first requests of all workers are under way before the first answer.
 
-A halved limit is found when no more than one request in seven is refused during the next 20 s; a lifted one when, in
-five seconds, 90 % of what is possible without it is accepted. A given limit is compared with the most requests that
+A halved limit is found when the requests of the next 20 s are at most 1.3 times those that it allows; a lifted one when,
+in five seconds, 90 % of what is possible without it is accepted. A given limit is compared with the most requests that
 arrived in any sixty seconds.
 """
 
@@ -85,12 +85,15 @@ class SreThrottle(RetryOnly):
             while times and times[0] < now - SRE_SECONDS:
                 times.popleft()
         excess = len(self.requests) - SRE_FACTOR * len(self.accepted)
+        if random.random() >= excess / (len(self.requests) + 1):
+            return 0.0
         self.requests.append(now)
-        refused = random.random() < excess / len(self.requests)
-        return random.uniform(0.2, 0.6) if refused else 0.0
+        return random.uniform(0.2, 0.6)
 
     def record(self, sent: float, now: float, *, accepted: bool, reset: float | None) -> float:
         """See Policy."""
+        # With its answer: otherwise the first requests of all workers would count as refused.
+        self.requests.append(now)
         if accepted:
             self.accepted.append(now)
         return super().record(sent, now, accepted=accepted, reset=reset)
@@ -225,9 +228,8 @@ def _make_refusals(start: float = 0.0) -> Figure:
 
 
 def _find_calm(trace: Trace, start: float, _: int) -> float:
-    return next(
-        (step for step in range(100) if trace.refused_share(start + step, start + step + 20) < 1 / 7), 100.0
-    )
+    most = 1.3 * 20 * 25 / 60
+    return next((step for step in range(100) if trace.count_all(start + step, start + step + 20) <= most), 100.0)
 
 
 def _find_full_speed(trace: Trace, start: float, workers: int) -> float:
@@ -251,4 +253,9 @@ def _count_most(trace: Trace) -> int:
 
 
 def _copy(limit: Bucket | None) -> Bucket | None:
-    return None if limit is None else Bucket(limit.count, limit.seconds)
+    """Return a new bucket without tokens: a full one would hide the change for a while."""
+    if limit is None:
+        return None
+    copy = Bucket(limit.count, limit.seconds)
+    copy.tokens = 0.0
+    return copy

@@ -7,7 +7,7 @@ alarm of that test means a limit, and then
   began, pooled with the average of the last minute in proportion to the time that the pace was trusted;
 - the pace is held for a while, and then probes upwards, slowly first, exp((t / T)^2), but never more than a few per
   cent for each accepted request, so that a limit that was lifted is found within a minute, and one that was not
-  costs two or three refusals. Each probe that fails doubles the time until the next, up to 22 seconds or 22 requests.
+  costs two or three refusals. Each probe that fails doubles the time until the next, up to 22 seconds or 20 requests.
   A probe that is not refused within a doubling of the pace starts a new measurement, and beyond HIGHEST_PACE there is
   no pace any more;
 - an alarm before anything was accepted means a window that is used up: all wait 1, 2, 4 ... 16 seconds, and the waits
@@ -37,7 +37,7 @@ _LOWEST_PACE = 0.05
 """Requests a second, fewer than the smallest plan allows, so that a key recovers from an outage soon."""
 LONGEST_PAUSE = 16.0
 _CAUTION = 0.99
-_HOLD_SECONDS, _HOLD_REQUESTS = 22.0, 22.0
+_HOLD_SECONDS, _HOLD_REQUESTS = 22.0, 20.0
 _MOST_GROWTH = 0.07
 """Growth of the pace for each accepted request of a probe, at most."""
 _POOLING = 0.25
@@ -161,7 +161,7 @@ class Pace:
             self._pause(now, self.rate, has_end=bool(reset))
         elif reset:
             # The wait is a part of a window; for a bucket of tokens it is only the time until the next token.
-            is_window = 4 * (self.limited_until - now) > now - self.cycle.since
+            is_window = 4 * (self.limited_until - now) > max(self.trust, now - self.cycle.since)
             end = self.limited_until if is_window else now
             self._set_rate(now, end, self._estimate_window(end) if is_window else self._estimate(now))
         elif is_limit:
@@ -171,7 +171,7 @@ class Pace:
         if not self.is_probing:
             self.is_probing = True
             self.recent = Count(0, self.held_until)
-        spread = (self.trust / 2) ** 2
+        spread = (max(_SHORTEST, self.trust) / 2) ** 2
         growth = ((now - self.held_until) ** 2 - (self.grown_at - self.held_until) ** 2) / spread
         # A pace that was held for a few requests only is not known well, and may grow faster.
         most = max(_MOST_GROWTH, 0.2 / (1 + self.trust * rate))
@@ -198,7 +198,7 @@ class Pace:
     def _estimate_window(self, end: float) -> float:
         if self.rate is None:
             return self._start_minute(end).rate(end)
-        return max(self.recent.rate(end), self.cycle.rate(end), self.minute.rate(end))
+        return max(self.recent.rate(end), self.cycle.rate(end))
 
     def _start_minute(self, end: float) -> Count:
         """Start the average with the requests of the last one or two seconds, and return these."""
