@@ -229,7 +229,9 @@ def _make_refusals(start: float = 0.0) -> Figure:
 
 def _find_calm(trace: Trace, start: float, _: int) -> float:
     most = 1.3 * 20 * 25 / 60
-    return next((step for step in range(100) if trace.count_all(start + step, start + step + 20) <= most), 100.0)
+    return next(
+        (step for step in range(100) if trace.count_all(start + step, start + step + 20) <= most), 100.0
+    )
 
 
 def _find_full_speed(trace: Trace, start: float, workers: int) -> float:

@@ -171,7 +171,10 @@ def test_another_limiter_of_the_journal_knows_the_limit(tmp_path: Path) -> None:
     # Its clock is another one.
     assert 49 < claim(second, 7.0) <= 51
     assert 49 < claim(make_limiter(tmp_path / "journal"), 1e6) <= 51
-    assert claim(RateLimiter(None, SharedPace(Journal(tmp_path / "journal").paces, GATEWAY, "other")), 7.0) == 0.0
+    assert (
+        claim(RateLimiter(None, SharedPace(Journal(tmp_path / "journal").paces, GATEWAY, "other")), 7.0)
+        == 0.0
+    )
 
 
 def test_given_limit_is_kept_by_limiters_together(tmp_path: Path) -> None:
