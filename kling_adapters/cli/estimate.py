@@ -59,13 +59,22 @@ def list_unknown(numbers: Iterable[int], estimates: Iterable[Estimate]) -> list[
 
 def _add_up(model: str, lines: Sequence[Estimate]) -> _ModelCost:
     priced = [line for line in lines if line.expected is not None]
-    sums = [
-        round(sum(amount or 0.0 for amount in amounts), 6) if priced else None
-        for amounts in zip(*((line.low, line.expected, line.high) for line in priced), strict=True)
-    ] or [None] * 3
-    sources = dict.fromkeys(source for line in priced for source in line.sources)
-    jobs = min((line.jobs for line in priced), default=0)
-    return _ModelCost(model, len(lines), *sums, len(lines) - len(priced), list(sources), jobs)
+    return _ModelCost(
+        model,
+        len(lines),
+        _sum_amounts(line.low for line in priced),
+        _sum_amounts(line.expected for line in priced),
+        _sum_amounts(line.high for line in priced),
+        len(lines) - len(priced),
+        list(dict.fromkeys(source for line in priced for source in line.sources)),
+        min((line.jobs for line in priced), default=0),
+    )
+
+
+def _sum_amounts(amounts: Iterable[float | None]) -> float | None:
+    """Return the sum of the amounts that are known; None if there are none."""
+    known_amounts = [amount for amount in amounts if amount is not None]
+    return round(sum(known_amounts), 6) if known_amounts else None
 
 
 def _format_row(cost: _ModelCost) -> tuple[str, ...]:
@@ -95,7 +104,7 @@ def _summarize(costs: Sequence[_ModelCost]) -> str:
     if unknown == sum(cost.lines for cost in costs):
         return "unknown cost, because neither a spec nor an earlier job at this gateway shows a price"
     low, expected, high = (
-        round(sum(amount or 0.0 for amount in amounts), 6)
+        _sum_amounts(amounts) or 0.0
         for amounts in zip(*((cost.low, cost.expected, cost.high) for cost in costs), strict=True)
     )
     spread = "" if low == high else f" ({format_sum(low)} to {format_sum(high)})"

@@ -18,6 +18,7 @@ from kling_adapters.protocol.price_facts import (
 from kling_adapters.protocol.price_spread import drop_outliers, find_median, measure_spread
 
 PriceSource: TypeAlias = Literal["spec", "journal", "history"]
+"""Source of a price: the page of the model, the journal, or the request history of the gateway."""
 
 _ENOUGH: Final = 3
 """Jobs with equal parameters and costs that need no explanation of the differences to others."""

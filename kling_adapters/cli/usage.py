@@ -1,0 +1,115 @@
+"""`kling usage`: the costs of earlier jobs."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from kling_adapters._text import format_sum
+from kling_adapters.cli.connection import connect
+from kling_adapters.cli.options import as_json, base_url, journal
+from kling_adapters.cli.output import count_noun, print_json, print_line, print_table
+from kling_adapters.cli.tally import format_credits
+from kling_adapters.cli.times import TIME, format_time
+
+if TYPE_CHECKING:
+    from kling_adapters.protocol.usage import Charge, UsageRow
+
+_GROUPS = ("day", "model", "tag")
+
+
+@click.command()
+@click.option(
+    "--since",
+    type=TIME,
+    metavar="AGE|DATE",
+    help="Only jobs submitted since: 2026-11-01, 7d; by default all.",
+)
+@click.option(
+    "--by", type=click.Choice(_GROUPS), help="Sum by this alone; by default by day, model and tag together."
+)
+@base_url
+@journal
+@as_json
+@click.option("--csv", "as_csv", is_flag=True, help="Print CSV.")
+def usage(
+    since: float | None,
+    by: str | None,
+    base_url: str | None,
+    journal: str | None,
+    as_json: bool,
+    as_csv: bool,
+) -> None:
+    """Sum the costs of the jobs of the journal by day, model and tag. No key is needed, and nothing is sent.
+
+    Days are those of this machine. With --json, one line for each row.
+    """
+    from kling_adapters.client.client import Kling
+    from kling_adapters.protocol.usage import iter_charges, sum_charges
+
+    if as_json and as_csv:
+        raise click.UsageError("pass either --json or --csv")
+    names = _GROUPS if by is None else (by,)
+    with ExitStack() as stack:
+        client = connect(stack, base_url, journal)
+        entries = stack.enter_context(Kling(**client)).entries()
+    charges = iter_charges(entries, client["base_url"], since or 0.0)
+    rows = sum_charges(charges, lambda charge: tuple(_read_group(charge, name) for name in names))
+    if as_json:
+        for row in rows:
+            print_json(_make_record(names, row), indent=None)
+    elif as_csv:
+        _print_csv(names, rows)
+    else:
+        _print_rows(names, rows)
+
+
+def _read_group(charge: Charge, name: str) -> str:
+    match name:
+        case "day":
+            return format_time(charge.created)[:10]
+        case "model":
+            return charge.model
+        case _:
+            return charge.tag
+
+
+def _make_record(names: Sequence[str], row: UsageRow) -> dict[str, Any]:
+    """Return a row under keys that do not change with the fields of UsageRow."""
+    return {
+        **dict(zip(names, row.group, strict=True)),
+        "jobs": row.jobs,
+        "cost": row.cost,
+        "unknown": row.unknown,
+    }
+
+
+def _print_csv(names: Sequence[str], rows: Sequence[UsageRow]) -> None:
+    import csv  # for this option only
+
+    text = io.StringIO()
+    writer = csv.DictWriter(text, [*names, "jobs", "cost", "unknown"], lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(_make_record(names, row) for row in rows)
+    print_line(text.getvalue().rstrip("\n"))
+
+
+def _print_rows(names: Sequence[str], rows: Sequence[UsageRow]) -> None:
+    if rows:
+        table = [
+            (
+                *row.group,
+                str(row.jobs),
+                format_sum(row.cost),
+                str(row.unknown or ""),
+            )
+            for row in rows
+        ]
+        print_table((*names, "jobs", "credits", "jobs of unknown cost"), table)
+    jobs, unknown = sum(row.jobs for row in rows), sum(row.unknown for row in rows)
+    note = f"; the cost of {count_noun(unknown, 'job')} is unknown" if unknown else ""
+    print_line(f"{count_noun(jobs, 'job')}, {format_credits(round(sum(row.cost for row in rows), 6))}{note}")
