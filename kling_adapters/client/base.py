@@ -61,7 +61,7 @@ class BaseClient(ABC, Generic[Driver, JobHandle, JobResult, Transport]):
                 a file in the state folder of the user.
             timeout: Default `timeout` of every call except `map` and `resume`, in seconds.
             rate_limit: Requests a minute of the plan of the key, such as 5 or 50, which are then never exceeded by
-                the clients of one journal together. By default the limit is learnt from refused requests.
+                the clients of one journal together. By default the limit is learned from refused requests.
             proxy: URL of the proxy for every request, such as "http://proxy.example:3128"; it replaces the
                 proxies of the environment.
             transport: A transport of httpx or httpx2, or an object with its method `handle_request`, of AsyncKling
@@ -77,8 +77,7 @@ class BaseClient(ABC, Generic[Driver, JobHandle, JobResult, Transport]):
         """
         # At once: a traceback with local variables would show the text.
         api_key = key = settings.wrap_key(api_key)
-        _check_settings(auth, plugins, strict_plugins, timeout, proxy, clock)
-        arguments.check_rate_limit(rate_limit)
+        _check_settings(auth, plugins, strict_plugins, timeout, rate_limit, proxy, clock)
         _check_exclusive(api_key=key, auth=auth)
         _check_exclusive(proxy=proxy, transport=transport)
         gateway = settings.resolve_gateway(base_url)
@@ -142,6 +141,7 @@ def _check_settings(
     plugins: Iterable[object],
     strict_plugins: bool,
     timeout: float | None,
+    rate_limit: float | None,
     proxy: str | None,
     clock: Clock | None,
 ) -> None:
@@ -149,6 +149,7 @@ def _check_settings(
     settings.check_plugins(plugins)
     settings.check_flag("strict_plugins", strict_plugins)
     arguments.check_seconds("timeout", timeout)
+    arguments.check_rate_limit(rate_limit)
     settings.check_proxy(proxy)
     settings.check_clock(clock)
 

@@ -1,4 +1,4 @@
-"""The pace of a key: the rate of requests that its gateway accepts, learnt from answers. Pure; times are in seconds.
+"""The pace of a key: the rate of requests that its gateway accepts, learned from answers. Pure; times are in seconds.
 
 There is no pace while refusals look like bad luck (see limit_evidence); each refused request is then repeated alone. An
 alarm of that test means a limit, and then

@@ -57,7 +57,7 @@ class RateLimiter:
     Urgent requests, those that submit or collect, come before polls, but one poll comes after every third.
 
     Attributes:
-        rate_limit: Requests a minute that are never exceeded; None if they are only learnt.
+        rate_limit: Requests a minute that are never exceeded; None if they are only learned.
         shared: The pace in the journal; None for a pace of this limiter alone.
         pace: The pace as far as this limiter knows it.
 
@@ -147,8 +147,8 @@ class RateLimiter:
     def _spacing(self) -> float | None:
         """Return the seconds between two requests; None if they are not paced."""
         given = None if self.rate_limit is None else 60 / self.rate_limit * _MARGIN
-        learnt = None if self.pace.rate is None else 1 / self.pace.rate
-        return max(filter(None, (given, learnt)), default=None)
+        learned = None if self.pace.rate is None else 1 / self.pace.rate
+        return max(filter(None, (given, learned)), default=None)
 
     def _find_nap(self, turn: Turn, now: float) -> float:
         """Return the seconds until the request tries again, halfway to its slot, and set its delay."""
