@@ -12,6 +12,7 @@ from kling_adapters.driver.clock import Clock, SystemClock
 from kling_adapters.errors import ConfigError
 from kling_adapters.forks import ForkSafeLock
 from kling_adapters.hook_objects import Auth, InstantAuth
+from kling_adapters.journal.base import BaseJournal
 from kling_adapters.journal.journal import Journal
 from kling_adapters.journal.null import NullJournal
 from kling_adapters.plugins.manager import Plugins
@@ -81,11 +82,10 @@ class BaseClient(ABC, Generic[Driver, JobHandle, JobResult, Transport]):
         _check_exclusive(api_key=key, auth=auth)
         _check_exclusive(proxy=proxy, transport=transport)
         gateway = settings.resolve_gateway(base_url)
-        path = settings.resolve_journal(journal)
         self._session = Session(
             gateway,
             self._find_auth,
-            NullJournal() if path is None else Journal(path),
+            _open_journal(journal),
             self._make_job,
             make_result=self._make_result,
             auth=None if key is None else _FixedKey(key),
@@ -134,6 +134,11 @@ class BaseClient(ABC, Generic[Driver, JobHandle, JobResult, Transport]):
             if self._session.auth is None:
                 self._session.auth = self._plugins.auth(self._session.gateway.base_url, self._auth_name)
             return self._session.auth
+
+
+def _open_journal(journal: str | PathLike[str] | None) -> BaseJournal:
+    path = settings.resolve_journal(journal)
+    return NullJournal() if path is None else Journal(path)
 
 
 def _check_settings(

@@ -267,7 +267,7 @@ def test_transport_answers_a_whole_job_without_a_server() -> None:
 @pytest.mark.parametrize("client", [Kling, AsyncKling])
 @pytest.mark.parametrize("rate_limit", [0, -1, 0.5, True, "5", float("nan"), float("inf"), 1e9, [5]])
 def test_invalid_rate_limit_is_refused(client: Any, rate_limit: Any) -> None:
-    with pytest.raises(ka.ConfigError, match="rate_limit is .*; expected a number of requests a minute"):
+    with pytest.raises(ka.ConfigError, match=r"rate_limit is .*; expected a number of requests a minute"):
         client(api_key="SG_x", rate_limit=rate_limit)
 
 

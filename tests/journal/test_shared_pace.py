@@ -31,6 +31,7 @@ def answer(request):
 
 transport = httpx.MockTransport(answer)
 with Kling(api_key="SG_shared", journal=sys.argv[1], transport=transport, rate_limit=600) as kling:
+    print("ready", flush=True)
     sys.stdin.read()
     for _ in range(10):
         kling.credits()
@@ -73,6 +74,9 @@ def test_given_limit_is_kept_by_processes_together(tmp_path: Path) -> None:
         subprocess.Popen(arguments, stdin=pipe, stdout=pipe, text=True) as second,
     ):
         for process in (first, second):
+            assert process.stdout is not None
+            assert process.stdout.readline() == "ready\n"
+        for process in (first, second):
             assert process.stdin is not None
             process.stdin.close()
         for process in (first, second):
@@ -83,7 +87,9 @@ def test_given_limit_is_kept_by_processes_together(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 def test_forked_child_keeps_the_limit(tmp_path: Path) -> None:
-    script = CLIENT.replace("sys.stdin.read()", "import os; child = os.fork()")
+    script = CLIENT.replace("sys.stdin.read()", "import os; child = os.fork()").replace(
+        'print("ready", flush=True)', ""
+    )
     script = script.replace("dumps(times))", "dumps(times), flush=True)\nif child:\n    os.wait()")
     arguments = [sys.executable, "-W", "ignore", "-c", script, str(tmp_path / "journal")]
     process = subprocess.run(arguments, capture_output=True, text=True, check=True)

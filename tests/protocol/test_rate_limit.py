@@ -134,8 +134,8 @@ def test_urgent_requests_come_before_polls_but_not_always() -> None:
     while due:
         number = min(due, key=due.__getitem__)
         now = due.pop(number)
-        if nap := limiter.claim(turns[number], now):
-            due[number] = now + nap
+        if pause := limiter.claim(turns[number], now):
+            due[number] = now + pause
         else:
             order += "u" if turns[number].is_urgent else "p"
     # The request that took the first slot was an urgent one.
