@@ -39,6 +39,7 @@ class BaseClient(ABC, Generic[Driver, JobHandle, JobResult, Transport]):
         plugins: Iterable[object] = (),
         strict_plugins: bool = False,
         journal: str | PathLike[str] | None = "",
+        history: bool | None = None,
         timeout: float | None = None,
         proxy: str | None = None,
         transport: Transport | None = None,
@@ -58,6 +59,9 @@ class BaseClient(ABC, Generic[Driver, JobHandle, JobResult, Transport]):
             journal: Path of the journal, which records every submit before it is sent, so that `resume` finds
                 the unfinished jobs of a process that died. None for no journal; by default KLING_JOURNAL, or
                 a file in the state folder of the user.
+            history: Whether the client may read the request history of the account, to find jobs and outputs that
+                it would otherwise lose. By default True, or False if KLING_HISTORY is 0. At the gateway of Segmind,
+                the history is on another host, which receives the API key.
             timeout: Default `timeout` of every call except `map` and `resume`, in seconds.
             proxy: URL of the proxy for every request, such as "http://proxy.example:3128"; it replaces the
                 proxies of the environment.
@@ -86,6 +90,7 @@ class BaseClient(ABC, Generic[Driver, JobHandle, JobResult, Transport]):
             self._make_job,
             make_result=self._make_result,
             auth=None if key is None else _FixedKey(key),
+            uses_history=settings.resolve_history(history),
         )
         self._plugins = Plugins(plugins, strict=strict_plugins)
         self._auth_name = auth
