@@ -49,7 +49,7 @@ def draw_ratios(ratios: Mapping[str, Sequence[Ratio]], folder: Path) -> None:
     ticks = (0.1, 0.2, 0.5, 1, 2, 5, 10, 20)
     axes.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
     axes.minorticks_off()
-    axes.axvline(1, color="black", linewidth=1, zorder=0)
+    axes.axvline(1, color="black", linewidth=1, zorder=2)
     labels = [f"{row.name} [{row.transport}]" if row.transport else row.name for row in rows]
     axes.set_yticks(range(len(rows)), labels, fontsize=8)
     axes.invert_yaxis()

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
+from functools import partial
 from multiprocessing import get_context
 from typing import NamedTuple, ParamSpec, TypeVar
 
@@ -39,10 +41,20 @@ def measure_cost() -> Generator[Stopwatch]:
 
 
 def run_in_process(transport: str, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-    """Call a function of a module in a new process, on plain httpx for the transport `httpx`."""
-    initializer = hide_httpx2 if transport == PLAIN else None
+    """Call a function of a module in a new process.
+
+    For a client, `transport` is its HTTP library, and it has the plugins of the core only, as after an installation
+    without others: those of this repository are installed here to be developed, and would hear each event.
+    """
+    initializer = partial(_prepare_client, transport) if transport else None
     with ProcessPoolExecutor(1, mp_context=get_context("spawn"), initializer=initializer) as pool:
         return pool.submit(function, *args, **kwargs).result()
+
+
+def _prepare_client(transport: str) -> None:
+    os.environ["KLING_PLUGINS"] = "models"
+    if transport == PLAIN:
+        hide_httpx2()
 
 
 def iter_transports() -> Iterator[str]:

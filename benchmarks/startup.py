@@ -87,12 +87,12 @@ def _measure_programs() -> dict[tuple[str, tuple[str, ...]], float]:
 def _make_environment(bytecode_folder: str) -> dict[str, str]:
     """Return an environment without what a client or Python itself would have to read."""
     ignored = ("PYTHONDONTWRITEBYTECODE", "SSL_CERT_FILE", "SSL_CERT_DIR")
-    kept = {
+    variables = {
         name: value
         for name, value in os.environ.items()
         if name not in ignored and not name.startswith("KLING_") and not name.lower().endswith("_proxy")
     }
-    return {**kept, "PYTHONPYCACHEPREFIX": bytecode_folder}
+    return {**variables, "PYTHONPYCACHEPREFIX": bytecode_folder}
 
 
 def _measure_process(command: list[str], environment: dict[str, str]) -> float:

@@ -21,6 +21,8 @@ CheckAddresses: TypeAlias = Callable[[str, Iterable[str]], list[str]]
 
 # A larger slice would be copied again for each piece that the socket accepts.
 _WRITE_BYTES = 65536
+_READ_BYTES = 1024 * 1024
+"""Bytes to read at once after a read that was filled, as those of a file are: large reads cost less a byte."""
 
 
 class Backend:
@@ -82,11 +84,13 @@ class AsyncBackend:
 class _Stream:
     def __init__(self, inner: Any) -> None:
         self._inner = inner
+        self._read_bytes = 0
 
     def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
         with Deadline.limit_step(timeout, OutOfTime) as seconds:
-            content: bytes = self._inner.read(max_bytes, seconds)
-            return content
+            content: bytes = self._inner.read(max(max_bytes, self._read_bytes), seconds)
+        self._read_bytes = _READ_BYTES if len(content) >= max_bytes else 0
+        return content
 
     def write(self, buffer: bytes, timeout: float | None = None) -> None:
         for start in range(0, len(buffer), _WRITE_BYTES):
@@ -109,11 +113,13 @@ class _Stream:
 class _AsyncStream:
     def __init__(self, inner: Any) -> None:
         self._inner = inner
+        self._read_bytes = 0
 
     async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
         with Deadline.limit_step(timeout, OutOfTime) as seconds:
-            content: bytes = await self._inner.read(max_bytes, seconds)
-            return content
+            content: bytes = await self._inner.read(max(max_bytes, self._read_bytes), seconds)
+        self._read_bytes = _READ_BYTES if len(content) >= max_bytes else 0
+        return content
 
     async def write(self, buffer: bytes, timeout: float | None = None) -> None:
         for start in range(0, len(buffer), _WRITE_BYTES):

@@ -29,9 +29,9 @@ class _Pools(Generic[P]):
 
     def __init__(self, make: Callable[[], P]) -> None:
         self._make = make
-        # Raises for an unusable environment when the client is made.
-        self._made = [make()]
-        self._idle = self._made.copy()
+        # The first at once: the transport of a caller is closed even if it was never used.
+        self._pools = [make()]
+        self._idle = self._pools.copy()
         self._is_closed = False
         self._pools_lock = threading.Lock()
 
@@ -43,8 +43,8 @@ class _Pools(Generic[P]):
                 return self._idle.pop()
             pool = self._make()
             # The transport of a caller is its own only pool.
-            if pool not in self._made:
-                self._made.append(pool)
+            if pool not in self._pools:
+                self._pools.append(pool)
             return pool
 
     def _put_back(self, pool: P) -> None:
@@ -55,7 +55,7 @@ class _Pools(Generic[P]):
         """Hand out no more pools, and return the method of each that closes it. A caller's transport may have none."""
         with self._pools_lock:
             self._is_closed = True
-            return [getattr(pool, method) for pool in self._made if hasattr(pool, method)]
+            return [getattr(pool, method) for pool in self._pools if hasattr(pool, method)]
 
 
 class ThreadQueue(_Pools[P]):

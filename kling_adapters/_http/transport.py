@@ -12,6 +12,7 @@ from kling_adapters._http.clients import ConnectionFactory, Connections, G
 from kling_adapters._http.custom import AsyncGatewayTransport, GatewayTransport
 from kling_adapters._http.exchange import Exchange
 from kling_adapters._http.failures import find_failures, make_fault
+from kling_adapters._http.file_body import FileBody
 from kling_adapters._http.library import httpx
 from kling_adapters._http.settings import ConnectionSettings
 from kling_adapters.protocol.download import Download
@@ -114,8 +115,7 @@ class AsyncTransport:
                         answer = exchange.read_head(response)
                         if await anyio.to_thread.run_sync(download.begin, answer.status, answer.headers):
                             exchange.start_file()
-                            async for chunk in response.aiter_raw():
-                                await anyio.to_thread.run_sync(download.write, chunk)
+                            await FileBody(download).write(response.aiter_raw())
                         return answer
         except find_failures() as error:
             return make_fault(error, self._keys)

@@ -14,6 +14,7 @@ from kling_adapters.protocol.fields import LONGEST_ID
 from kling_adapters.protocol.gateway import is_slug
 
 _LONGEST_SECONDS = 366 * 86400.0
+_HIGHEST_RATE = 1_000_000
 _LARGEST_NUMBER = 10**15
 
 
@@ -26,6 +27,14 @@ def check_seconds(name: str, value: object, *, may_be_zero: bool = False) -> Non
         refuse(name, value, expected)
     if not (0 <= value <= _LONGEST_SECONDS) or (value == 0 and not may_be_zero):
         refuse(name, value, f"{expected}, and at most {_LONGEST_SECONDS:.0f}")
+
+
+def check_rate_limit(value: object) -> None:
+    """Refuse a value that is not a number of requests a minute; None is accepted."""
+    if value is None:
+        return
+    if not _is_number(value) or not 1 <= value <= _HIGHEST_RATE:
+        refuse("rate_limit", value, f"a number of requests a minute from 1 to {_HIGHEST_RATE}, such as 50")
 
 
 def check_concurrency(value: object) -> None:

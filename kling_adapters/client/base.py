@@ -41,6 +41,7 @@ class BaseClient(ABC, Generic[Driver, JobHandle, JobResult, Transport]):
         journal: str | PathLike[str] | None = "",
         history: bool | None = None,
         timeout: float | None = None,
+        rate_limit: float | None = None,
         proxy: str | None = None,
         transport: Transport | None = None,
         clock: Clock | None = None,
@@ -63,6 +64,8 @@ class BaseClient(ABC, Generic[Driver, JobHandle, JobResult, Transport]):
                 it would otherwise lose. By default True, or False if KLING_HISTORY is 0. At the gateway of Segmind,
                 the history is on another host, which receives the API key.
             timeout: Default `timeout` of every call except `map` and `resume`, in seconds.
+            rate_limit: Requests a minute of the plan of the key, such as 5 or 50, which are then never exceeded by
+                the clients of one journal together. By default the limit is learnt from refused requests.
             proxy: URL of the proxy for every request, such as "http://proxy.example:3128"; it replaces the
                 proxies of the environment.
             transport: A transport of httpx or httpx2, or an object with its method `handle_request`, of AsyncKling
@@ -79,6 +82,7 @@ class BaseClient(ABC, Generic[Driver, JobHandle, JobResult, Transport]):
         # At once: a traceback with local variables would show the text.
         api_key = key = settings.wrap_key(api_key)
         _check_settings(auth, plugins, strict_plugins, timeout, proxy, clock)
+        arguments.check_rate_limit(rate_limit)
         _check_exclusive(api_key=key, auth=auth)
         _check_exclusive(proxy=proxy, transport=transport)
         gateway = settings.resolve_gateway(base_url)
@@ -91,6 +95,7 @@ class BaseClient(ABC, Generic[Driver, JobHandle, JobResult, Transport]):
             make_result=self._make_result,
             auth=None if key is None else _FixedKey(key),
             uses_history=settings.resolve_history(history),
+            rate_limit=rate_limit,
         )
         self._plugins = Plugins(plugins, strict=strict_plugins)
         self._auth_name = auth

@@ -16,7 +16,7 @@ from kling_adapters.driver.journal_writes import JournalWrites
 from kling_adapters.driver.loops import LoopTransports
 from kling_adapters.events import Event
 from kling_adapters.plugins.manager import Plugins
-from kling_adapters.protocol.effects import Call, Effect, Emit, Fetch, Flow, Now, Record, Send, Sleep, Steps
+from kling_adapters.protocol.effects import Call, Emit, Fetch, Flow, Now, Record, Send, Sleep, Steps
 from kling_adapters.protocol.session import Session
 
 if TYPE_CHECKING:
@@ -87,35 +87,26 @@ class AsyncDriver:
         await anyio.to_thread.run_sync(self.plugins.close)
 
     async def _perform(self, steps: Steps[Any], interrupt: Interrupt | None) -> None:
+        outcome: Any = None
         try:
-            outcome = await self._dispatch(steps.effect, interrupt)
+            match steps.effect:
+                case Now():
+                    outcome = self._clock.now()
+                case Sleep(seconds):
+                    # Without another coroutine: thousands of flows may sleep.
+                    clock = self._clock
+                    await (interrupt.sleep(clock, seconds) if interrupt else clock.sleep_async(seconds))
+                case Send(request):
+                    outcome = await (await self._transports.get()).send(request)
+                case Fetch(request, download):
+                    outcome = await (await self._transports.get()).fetch(request, download)
+                case Record(function):
+                    outcome = await self._writes.perform(function)
+                case Call(function, abandon):
+                    outcome = await anyio.to_thread.run_sync(function, abandon_on_cancel=abandon)
+                case Emit(event):
+                    await self.plugins.notify_async(event)
         except BaseException as error:  # noqa: BLE001  the flow raises it again
             steps.fail(error)
         else:
             steps.answer(outcome)
-
-    async def _dispatch(self, effect: Effect, interrupt: Interrupt | None) -> Any:
-        match effect:
-            case Send():
-                return await (await self._transports.get()).send(effect.request)
-            case Fetch():
-                return await (await self._transports.get()).fetch(effect.request, effect.download)
-            case Sleep():
-                return await self._sleep(effect.seconds, interrupt)
-            case Now():
-                return self._clock.now()
-            case Call():
-                return await self._call(effect)
-            case Emit():
-                return await self.plugins.notify_async(effect.event)
-
-    async def _call(self, effect: Call) -> Any:
-        if isinstance(effect, Record):
-            return await self._writes.perform(effect.function)
-        return await anyio.to_thread.run_sync(effect.function, abandon_on_cancel=effect.abandon_on_cancel)
-
-    async def _sleep(self, seconds: float, interrupt: Interrupt | None) -> None:
-        if interrupt is not None:
-            await interrupt.sleep(self._clock, seconds)
-        else:
-            await self._clock.sleep_async(seconds)

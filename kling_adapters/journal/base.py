@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, Protocol, Unpack
 
 from kling_adapters.journal.entries import Columns, JournalEntry
 from kling_adapters.journal.lockfile import LockFile
+from kling_adapters.journal.paces import Paces
 
 
 class BaseJournal(Protocol):
@@ -15,10 +16,16 @@ class BaseJournal(Protocol):
 
     Attributes:
         may_block: Whether its methods may block.
+        paces: The paces of keys that processes share; None if they share none.
 
     """
 
     may_block: bool
+
+    @property
+    def paces(self) -> Paces | None:
+        """See the class."""
+        ...
 
     def transaction(self) -> AbstractContextManager[None]:
         """Put all writes of the block in one transaction, which is on disk after it, or none of them if it raises."""
@@ -67,14 +74,6 @@ class BaseJournal(Protocol):
 
     def record_upload(self, gateway: str, sha256: str, url: str) -> None:
         """Record the URL of an uploaded file."""
-        ...
-
-    def find_pace(self, gateway: str, key: str) -> str | None:
-        """Return what `exchange_pace` recorded for the key with this fingerprint; None if there is nothing."""
-        ...
-
-    def exchange_pace(self, gateway: str, key: str, update: Callable[[str | None], str]) -> None:
-        """Replace the pace of a key by what `update` makes of it, in one transaction."""
         ...
 
     def lock_batch(self, digest: str) -> LockFile | None:

@@ -22,6 +22,7 @@ from kling_adapters.journal.location import absolute_path
 from kling_adapters.journal.lockfile import LockFile
 from kling_adapters.journal.opening import LOCK_TIMEOUT
 from kling_adapters.journal.owners import Owner
+from kling_adapters.journal.paces import Paces
 from kling_adapters.journal.rows import (
     Row,
     decode_row,
@@ -54,6 +55,7 @@ class Journal:
         self.path = absolute_path(path)
         self._database = Database(self.path)
         self._owner = Owner(self.path)
+        self.paces = Paces(self._database)
 
     def check_available(self) -> None:
         """Do nothing: this journal records every job."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any, NoReturn, Unpack
 
@@ -15,6 +15,7 @@ class NullJournal:
     """A journal that records nothing and finds nothing; see BaseJournal for its methods."""
 
     may_block = False
+    paces = None
 
     def transaction(self) -> AbstractContextManager[None]:
         """Do nothing: there are no writes."""
@@ -63,14 +64,6 @@ class NullJournal:
 
     def record_upload(self, gateway: str, sha256: str, url: str) -> None:
         """Record nothing."""
-
-    def find_pace(self, gateway: str, key: str) -> str | None:
-        """Find nothing."""
-        return None
-
-    def exchange_pace(self, gateway: str, key: str, update: Callable[[str | None], str]) -> None:
-        """Record nothing."""
-        update(None)
 
     def lock_batch(self, digest: str) -> NoReturn:
         """Raise ConfigError: a named batch cannot run without a journal."""

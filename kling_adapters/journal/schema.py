@@ -45,10 +45,20 @@ _TABLES: Final = (
     )
     """,
 )
+_PACES: Final = """
+    CREATE TABLE IF NOT EXISTS paces (
+        gateway TEXT NOT NULL,
+        key TEXT NOT NULL,
+        pace TEXT NOT NULL,
+        updated REAL NOT NULL,
+        PRIMARY KEY (gateway, key)
+    )
+    """
 
 
 def create_tables(connection: sqlite3.Connection) -> None:
-    """Create the tables in a new file, and the newest columns in an older one, within the transaction that is open."""
+    """Create the tables in a new file, and what is new in an older one, within the transaction that is open."""
+    connection.execute(_PACES)
     if check_version(connection) == 0:
         for statement in _TABLES:
             connection.execute(statement)

@@ -19,14 +19,14 @@ from kling_adapters.protocol.messages import Request
 T = TypeVar("T")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Send:
     """Send a request; the outcome is an Answer or a Fault."""
 
     request: Request
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Fetch:
     """Send a request and stream its response into `download`; the outcome is an Answer without a body, or a Fault."""
 
@@ -34,19 +34,19 @@ class Fetch:
     download: Download
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Sleep:
     """Wait for `seconds`."""
 
     seconds: float
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Now:
     """Read a clock; the outcome is the time in seconds, which never goes back."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Call:
     """Call a function that may block; the outcome is its value.
 
@@ -61,12 +61,12 @@ class Call:
     abandon_on_cancel: bool = False
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Record(Call):
     """Call a method of the journal; the outcome is its value, which is on disk. A driver may group such calls."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Emit:
     """Report an event to plugins and to the iterator of `job.events()`."""
 
@@ -86,6 +86,8 @@ class Steps(Generic[T]):
         value: The value that the flow returned.
 
     """
+
+    __slots__ = ("_flow", "done", "effect", "value")
 
     effect: Effect
     value: T

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -25,21 +26,18 @@ class History:
 
     def __init__(self) -> None:
         self._durations: tuple[float, ...] = ()
-        self._trusted = 0
-        self._unused = 0
         self._schedule: Schedule | None = None
+        self._usual = (0.0, math.inf)
+        self._unused = 0
 
     def add(self, duration: float) -> None:
         """Add the duration of a job that ended after the others; one that no job can have is ignored."""
         if _SHORTEST <= duration <= RECORD_LIFETIME:
-            durations = (*self._durations, duration)[-HISTORY_LENGTH:]
-            surprises = _count_surprises(durations)
-            if surprises >= _CHANGE:
-                durations, self._trusted = durations[-surprises:], surprises
-            else:
-                self._trusted = 0 if surprises else min(self._trusted + 1, len(durations))
-            self._durations = durations
-            self._unused += HISTORY_LENGTH if surprises else 1
+            self._durations = (*self._durations, duration)[-HISTORY_LENGTH:]
+            self._unused += 1
+            shortest, longest = self._usual
+            if not shortest <= duration <= longest:
+                self._schedule = None
 
     def schedule(self, mean: float | None) -> Schedule:
         """Return the schedule of polls for the next job.
@@ -48,14 +46,26 @@ class History:
             mean: The documented mean of the durations, in seconds; None if there is none.
 
         """
-        durations = self._durations
-        if not durations:
+        if not self._durations:
             return expect_documented(mean)
-        # A schedule takes a tenth of a millisecond to make, and one more duration in fifty does not change it.
-        if self._schedule is None or 10 * self._unused >= len(durations):
+        schedule = self._schedule
+        # One more duration in five hardly changes a schedule, which takes a tenth of a millisecond to make.
+        if schedule is None or 5 * self._unused >= len(self._durations):
             self._unused = 0
-            self._schedule = expect_like(durations, self._trusted)
-        return self._schedule
+            self._schedule = schedule = self._make_schedule()
+        return schedule
+
+    def _make_schedule(self) -> Schedule:
+        durations = self._durations
+        self._usual = shortest, longest = _find_usual(durations)
+        sides = [(duration > longest) - (duration < shortest) for duration in reversed(durations)]
+        alike = _count_equal(sides)
+        if sides[0] == 0:
+            return expect_like(durations, trusted=alike)
+        if alike < _CHANGE:
+            return expect_like(durations, trusted=0)
+        self._durations = durations[-alike:]
+        return expect_like(self._durations, trusted=alike)
 
 
 def expect_documented(mean: float | None) -> Schedule:
@@ -63,15 +73,18 @@ def expect_documented(mean: float | None) -> Schedule:
     return ScaleFree() if mean is None else expect_mean(mean)
 
 
-def _count_surprises(durations: tuple[float, ...]) -> int:
-    """Return the number of last durations that all lie far from the others, on one side."""
+def _find_usual(durations: Sequence[float]) -> tuple[float, float]:
+    """Return the shortest and the longest duration that is not a surprise among these."""
     if len(durations) < _FEWEST:
-        return 0
-    logarithms = [math.log(duration) for duration in durations]
-    middle, deviation = measure_normal(logarithms)
-    side = math.copysign(_SURPRISE * deviation, logarithms[-1] - middle)
-    usual = (index for index, value in enumerate(reversed(logarithms)) if (value - middle) / side <= 1)
-    return next(usual)
+        return 0.0, math.inf
+    middle, deviation = measure_normal([math.log(duration) for duration in durations])
+    reach = math.exp(_SURPRISE * deviation)
+    return math.exp(middle) / reach, math.exp(middle) * reach
+
+
+def _count_equal(values: Sequence[int]) -> int:
+    """Return the number of values at the start that equal the first."""
+    return next((index for index, value in enumerate(values) if value != values[0]), len(values))
 
 
 @dataclass

@@ -7,7 +7,7 @@ alarm of that test means a limit, and then
   began, pooled with the average of the last minute in proportion to the time that the pace was trusted;
 - the pace is held for a while, and then probes upwards, slowly first, exp((t / T)^2), but never more than a few per
   cent for each accepted request, so that a limit that was lifted is found within a minute, and one that was not
-  costs two or three refusals. Each probe that fails doubles the time until the next, up to 20 seconds or 18 requests.
+  costs two or three refusals. Each probe that fails doubles the time until the next, up to 22 seconds or 20 requests.
   A probe that is not refused within a doubling of the pace starts a new measurement, and beyond HIGHEST_PACE there is
   no pace any more;
 - an alarm before anything was accepted means a window that is used up: all wait 1, 2, 4 ... 16 seconds, and the waits
@@ -33,9 +33,11 @@ from kling_adapters.protocol.retry import jitter
 
 HIGHEST_PACE = 100.0
 """Requests a second; a pace that has grown beyond it is dropped."""
+_LOWEST_PACE = 0.05
+"""Requests a second, fewer than the smallest plan allows, so that a key recovers from an outage soon."""
 LONGEST_PAUSE = 16.0
 _CAUTION = 0.99
-_HOLD_SECONDS, _HOLD_REQUESTS = 20.0, 18.0
+_HOLD_SECONDS, _HOLD_REQUESTS = 22.0, 20.0
 _MOST_GROWTH = 0.07
 """Growth of the pace for each accepted request of a probe, at most."""
 _POOLING = 0.25
@@ -93,7 +95,7 @@ class Pace:
         next_slot: The time of the next request.
         pauses: Alarms in a row without an accepted request.
         corrections: Alarms in a row while the rate was held.
-        refusals: Refusals in a row.
+        refusals: Refusals in a row, of requests that were sent since the last alarm.
         is_fresh: Whether nothing was answered since the last alarm.
         is_probing: Whether the rate grows.
         recent: Accepted requests since the last alarm, the start of the probe, or the doubling of the rate.
@@ -147,18 +149,21 @@ class Pace:
 
     def add_refusal(self, sent: float, now: float, reset: float | None) -> None:
         """Learn from a refused request; `reset` is the seconds until the limit ends, if the gateway says so."""
-        self.refusals += 1
         if reset:
             # A little longer, so that the processes that share a key do not continue at the same moment.
             spread = random.uniform(0.1, 1.0)  # noqa: S311  no secret depends on it
             self.limited_until = max(self.limited_until, now + reset + spread)
         if sent < self.changed_at:
             return
+        self.refusals += 1
         is_limit = self.evidence.add_refusal() or self.is_fresh or bool(reset)
         if is_limit and self.rate is not None and self.recent.number == 0:
             self._pause(now, self.rate, has_end=bool(reset))
         elif reset:
-            self._set_rate(now, self.limited_until, self._estimate_with_reset(now))
+            # The wait is a part of a window; for a bucket of tokens it is only the time until the next token.
+            is_window = 4 * (self.limited_until - now) > now - self.cycle.since
+            end = self.limited_until if is_window else now
+            self._set_rate(now, end, self._estimate_until(end))
         elif is_limit:
             self._set_rate(now, now, self._estimate(now))
 
@@ -168,7 +173,9 @@ class Pace:
             self.recent = Count(0, self.held_until)
         spread = (self.trust / 2) ** 2
         growth = ((now - self.held_until) ** 2 - (self.grown_at - self.held_until) ** 2) / spread
-        self.rate, self.grown_at = rate * math.exp(min(_MOST_GROWTH, growth)), now
+        # A pace that was held for a few requests only is not known well, and may grow faster.
+        most = max(_MOST_GROWTH, 0.2 / (1 + self.trust * rate))
+        self.rate, self.grown_at = rate * math.exp(min(most, growth)), now
         if self.rate > 2 * self.base:
             self.base = self.rate
             self.recent = Count(0, now)
@@ -188,10 +195,7 @@ class Pace:
         rate = (max(1, self.recent.number) + pooled * self.minute.rate(now)) / (seconds + pooled)
         return max(rate, self.cycle.rate(now)) if self.is_probing else rate
 
-    def _estimate_with_reset(self, now: float) -> float:
-        # The wait is a part of a window; for a bucket of tokens it is only the time until the next token.
-        is_window = 4 * (self.limited_until - now) > now - self.cycle.since
-        end = self.limited_until if is_window else now
+    def _estimate_until(self, end: float) -> float:
         if self.rate is None:
             return self._start_minute(end).rate(end)
         return max(self.recent.rate(end), self.cycle.rate(end))
@@ -213,18 +217,18 @@ class Pace:
         if not has_end:
             self.limited_until = max(self.limited_until, now + pause)
         end = self.limited_until
-        average = max(1 / _MINUTE, self.minute.rate(end), self.earlier.rate(end))
+        average = max(_LOWEST_PACE, self.minute.rate(end), self.earlier.rate(end))
         self._hold(now, end, min(rate, average * self._correct_luck()))
 
     def _set_rate(self, now: float, end: float, accepted: float) -> None:
         """Pace requests at the rate at which they were accepted."""
         if self.is_probing or self.rate is None or self.trust == 0.0:
-            self.trust = max(min(120.0, end - self.cycle.since) / 2, 2 * self.trust)
+            self.trust = max(min(120.0, max(_SHORTEST, end - self.cycle.since)) / 2, 2 * self.trust)
             self.corrections = 0
         else:
             self.corrections += 1
         self.earlier = self.cycle
-        self._hold(now, end, max(1 / _MINUTE, accepted) * self._correct_luck())
+        self._hold(now, end, max(_LOWEST_PACE, accepted) * self._correct_luck())
 
     def _correct_luck(self) -> float:
         return _CAUTION / (1 - self.evidence.luck)
@@ -233,7 +237,8 @@ class Pace:
         self.rate = self.base = rate
         self.trust = min(max(_HOLD_SECONDS, _HOLD_REQUESTS / rate), self.trust)
         self.held_until = self.grown_at = end + self.trust
-        self.changed_at, self.next_slot = now, end + 1 / rate
+        self.changed_at = now
+        self.next_slot = end if end > now else now + 1 / rate
         self.is_fresh, self.is_probing = True, False
         self.evidence.clear()
         self._measure_from(end)

@@ -29,10 +29,10 @@ def first_interval(schedule: Schedule, age: float) -> float:
 def next_interval(schedule: Schedule, age: float) -> float:
     """Return the seconds until the next poll of a job that was running at this age."""
     interval = schedule.age(schedule.count(age) + jitter(1.0)) - age
-    return min(LONGEST_INTERVAL, max(SHORTEST_INTERVAL, interval))
+    return min(LONGEST_INTERVAL, max(jitter(SHORTEST_INTERVAL), interval))
 
 
-@dataclass
+@dataclass(slots=True)
 class PollCounter:
     """Number of requests about one job."""
 

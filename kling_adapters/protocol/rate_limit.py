@@ -20,10 +20,18 @@ _FIRST_BACKOFF, _LONGEST_BACKOFF = 0.4, 16.0
 
 @dataclass(eq=False)
 class Turn:
-    """A request that waits for its slot; `number` is its place among those of its kind, once it waits."""
+    """A request that waits for its slot.
+
+    Attributes:
+        is_urgent: Whether it comes before polls.
+        number: Its place among the requests of its kind, once it waits.
+        delay: The seconds until its slot, as far as it can be known.
+
+    """
 
     is_urgent: bool
     number: int | None = None
+    delay: float = 0.0
 
 
 @dataclass
@@ -41,7 +49,7 @@ class _Queue:
         return self.waiting if turn.number is None else max(0, turn.number - self.left)
 
 
-@dataclass
+@dataclass(eq=False)
 class RateLimiter:
     """Give each request of a key its slot. Safe for threads.
 
@@ -80,21 +88,22 @@ class RateLimiter:
         """Take a slot for a request, if there is one.
 
         Returns:
-            0 if the request is to be sent now; otherwise the seconds until its slot, as far as it can be known.
+            0 if the request is to be sent now; otherwise the seconds until the next claim. They are fewer than those
+            until its slot if other requests come first, because they may give up, and the pace may grow.
 
         """
         with self._lock:
             self._load(now)
-            delay = self._find_delay(turn, now)
+            nap = self._find_nap(turn, now)
             if turn.number is None:
-                self._is_short = delay > 0
-            if delay == 0 and self._spacing() is not None:
-                delay = self._exchange(now, lambda: self._take_slot(turn, now))
-            if delay > 0:
+                self._is_short = nap > 0
+            if nap == 0 and self._spacing() is not None:
+                nap = self._exchange(now, lambda: self._take_slot(turn, now))
+            if nap > 0:
                 self._wait(turn)
             else:
                 self._leave(turn)
-            return delay
+            return nap
 
     def leave(self, turn: Turn) -> None:
         """Give up the place of a request in the queue, if it still has one."""
@@ -141,12 +150,16 @@ class RateLimiter:
         learnt = None if self.pace.rate is None else 1 / self.pace.rate
         return max(filter(None, (given, learnt)), default=None)
 
-    def _find_delay(self, turn: Turn, now: float) -> float:
-        spacing, due = self._spacing(), self.pace.limited_until
-        if spacing is not None:
-            due = max(due, self.pace.next_slot) + self._count_ahead(turn) * spacing
-        delay = due - now
-        return delay if delay > 1e-9 else 0.0
+    def _find_nap(self, turn: Turn, now: float) -> float:
+        """Return the seconds until the request tries again, halfway to its slot, and set its delay."""
+        spacing = self._spacing()
+        if spacing is None:
+            turn.delay = nap = self.pace.limited_until - now
+        else:
+            ahead = self._count_ahead(turn)
+            due = max(self.pace.limited_until, self.pace.next_slot) - now
+            turn.delay, nap = due + ahead * spacing, due + (ahead + 1) // 2 * spacing
+        return nap if nap > 1e-9 else 0.0
 
     def _count_ahead(self, turn: Turn) -> int:
         """Return the number of requests whose slots come before the one of this request."""
@@ -156,14 +169,14 @@ class RateLimiter:
         return own + max(0, min(self._urgent.waiting, URGENT_IN_A_ROW * (own + 1) - self._urgent_in_a_row))
 
     def _take_slot(self, turn: Turn, now: float) -> float:
-        """Take the slot unless another process was faster; return the delay then."""
-        delay, spacing = self._find_delay(turn, now), self._spacing()
-        if delay == 0 and spacing is not None:
+        """Take the slot unless another process was faster; return the seconds until the next try then."""
+        nap, spacing = self._find_nap(turn, now), self._spacing()
+        if nap == 0 and spacing is not None:
             # A request that woke up late does not delay all later ones, unless the limit is never to be exceeded.
             late = 0.0 if self.rate_limit else spacing
             self.pace.next_slot = max(self.pace.next_slot, now - late) + spacing
             self._urgent_in_a_row = min(URGENT_IN_A_ROW, self._urgent_in_a_row + 1) if turn.is_urgent else 0
-        return delay
+        return nap
 
     def _wait(self, turn: Turn) -> None:
         if turn.number is None:

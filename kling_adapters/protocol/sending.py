@@ -14,8 +14,6 @@ from kling_adapters.protocol.session import Session
 
 LONGEST_SLOT_WAIT = 1800.0
 """Seconds that a submit waits for the rate limit of its key."""
-_LONGEST_NAP = 60.0
-"""Seconds after which a request that waits looks at its place in the queue again: requests before it may be gone."""
 
 
 def take_slot(
@@ -32,12 +30,12 @@ def take_slot(
     turn = Turn(is_urgent)
     try:
         now: float = yield Now()
-        while delay := (yield from _claim(limiter, turn, now)):
+        while nap := (yield from _claim(limiter, turn, now)):
             if now >= end:
                 if limiter.rate_limit is None:
                     break
-                raise _make_error(delay, "this request")
-            yield Sleep(min(delay, end - now, _LONGEST_NAP))
+                raise _make_error(turn, "this request")
+            yield Sleep(min(nap, end - now))
             now = yield Now()
     finally:
         limiter.leave(turn)
@@ -52,10 +50,10 @@ def take_submit_slot(session: Session, key: str, end: float) -> Flow[RateLimiter
     try:
         now: float = yield Now()
         end = min(end, now + LONGEST_SLOT_WAIT)
-        while delay := (yield from _claim(limiter, turn, now)):
-            if now + delay > end:
-                raise _make_error(delay, "this submit")
-            yield Sleep(min(delay, _LONGEST_NAP))
+        while nap := (yield from _claim(limiter, turn, now)):
+            if now + turn.delay > end:
+                raise _make_error(turn, "this submit")
+            yield Sleep(nap)
             now = yield Now()
     finally:
         limiter.leave(turn)
@@ -64,15 +62,15 @@ def take_submit_slot(session: Session, key: str, end: float) -> Flow[RateLimiter
 
 
 def _claim(limiter: RateLimiter, turn: Turn, now: float) -> Flow[float]:
-    """Return the seconds until the slot of a request, 0 if it has it now."""
+    """Return the seconds until a request tries to take a slot again, 0 if it has one now."""
     if limiter.may_block:
-        delay: float = yield Call(partial(limiter.claim, turn, now))
-        return delay
+        nap: float = yield Call(partial(limiter.claim, turn, now))
+        return nap
     return limiter.claim(turn, now)
 
 
-def _make_error(delay: float, request: str) -> RateLimited:
-    message = f"the rate limit of this key lasts {delay:.0f} s, longer than {request} may wait"
+def _make_error(turn: Turn, request: str) -> RateLimited:
+    message = f"the rate limit of this key lasts {turn.delay:.0f} s, longer than {request} may wait"
     return RateLimited(429, message, meaning=STATUSES[429].meaning)
 
 

@@ -23,7 +23,7 @@ from kling_adapters.schema.adapter import Adapter
 from kling_adapters.schema.facts import OutputKind
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class JobRef:
     """Reference to a job, and the facts of its model.
 
@@ -97,7 +97,8 @@ class Session:
     def limiter(self, key: str) -> RateLimiter:
         """Return the rate limiter of a key."""
         if (limiter := self.limiters.get(key)) is None:
-            shared = SharedPace(self.journal, self.gateway.base_url, fingerprint_key(key))
+            paces = self.journal.paces
+            shared = None if paces is None else SharedPace(paces, self.gateway.base_url, fingerprint_key(key))
             limiter = self.limiters.setdefault(key, RateLimiter(self.rate_limit, shared))
         return limiter
 

@@ -1,4 +1,4 @@
-"""The pace of a key in the journal, shared by all processes of the journal. Its times are those of the wall clock."""
+"""The pace of a key in the journal, which all processes of the journal share; its times are of the wall clock."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from dataclasses import asdict, fields
 from typing import Any, TypeVar, get_type_hints
 
 from kling_adapters.errors import StorageError
-from kling_adapters.journal.base import BaseJournal
+from kling_adapters.journal.paces import Paces
 from kling_adapters.protocol.limit_evidence import Evidence
 from kling_adapters.protocol.pace import HIGHEST_PACE, Average, Count, Pace
 
@@ -32,8 +32,8 @@ class SharedPace:
     A journal that fails does not stop a request: the limiter goes on with the pace that it knows.
     """
 
-    def __init__(self, journal: BaseJournal, gateway: str, key: str) -> None:
-        self._journal = journal
+    def __init__(self, paces: Paces, gateway: str, key: str) -> None:
+        self._paces = paces
         self._gateway = gateway
         self._key = key
         self._text: str | None = None
@@ -42,7 +42,7 @@ class SharedPace:
     def load(self, pace: Pace, now: float) -> Pace:
         """Return the pace in the journal; `pace` if there is none."""
         try:
-            return self._choose(self._journal.find_pace(self._gateway, self._key), pace, now)
+            return self._choose(self._paces.find(self._gateway, self._key), pace, now)
         except StorageError as error:
             self._warn(error)
             return pace
@@ -68,7 +68,7 @@ class SharedPace:
             return self._text
 
         try:
-            self._journal.exchange_pace(self._gateway, self._key, update)
+            self._paces.exchange(self._gateway, self._key, update)
         except StorageError as error:
             self._warn(error)
         return values[0] if values else operate(pace)

@@ -19,7 +19,7 @@ _PRECISE_SHARE: Final = 0.25
 """Seconds, and share of a duration, to which it is worth keeping."""
 
 
-@dataclass
+@dataclass(slots=True)
 class JobTiming:
     """Age of a job, and the times of its polls. All times are those of the clock of the client.
 

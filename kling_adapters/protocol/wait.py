@@ -25,7 +25,7 @@ from kling_adapters.result import Credits, JobStatus, ResultData
 log = logging.getLogger("kling_adapters")
 
 
-@dataclass
+@dataclass(slots=True)
 class _Wait:
     """A wait for a job, between the times `start` and `end`."""
 
@@ -96,6 +96,8 @@ def _poll_until_ended(session: Session, wait_state: _Wait) -> Flow[ResultData | 
         if now >= end:
             detail = f"its last state is {status.state}" + (f": {status.error}" if status.error else "")
             raise errors.WaitTimeout(job.request_id, now - wait_state.start, session.make_job(job), detail)
+        # Thousands of jobs may sleep here.
+        del query, status
         yield Sleep(min(timing.seconds_to_next_poll(now), end - now))
 
 
