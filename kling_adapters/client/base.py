@@ -12,6 +12,7 @@ from kling_adapters.driver.clock import Clock, SystemClock
 from kling_adapters.errors import ConfigError
 from kling_adapters.forks import ForkSafeLock
 from kling_adapters.hook_objects import Auth, InstantAuth
+from kling_adapters.journal.base import BaseJournal
 from kling_adapters.journal.journal import Journal
 from kling_adapters.journal.null import NullJournal
 from kling_adapters.plugins.manager import Plugins
@@ -81,16 +82,13 @@ class BaseClient(ABC, Generic[Driver, JobHandle, JobResult, Transport]):
         """
         # At once: a traceback with local variables would show the text.
         api_key = key = settings.wrap_key(api_key)
-        _check_settings(auth, plugins, strict_plugins, timeout, proxy, clock)
-        arguments.check_rate_limit(rate_limit)
+        _check_settings(auth, plugins, strict_plugins, timeout, rate_limit, proxy, clock)
         _check_exclusive(api_key=key, auth=auth)
         _check_exclusive(proxy=proxy, transport=transport)
-        gateway = settings.resolve_gateway(base_url)
-        path = settings.resolve_journal(journal)
         self._session = Session(
-            gateway,
+            settings.resolve_gateway(base_url),
             self._find_auth,
-            NullJournal() if path is None else Journal(path),
+            _make_journal(journal),
             self._make_job,
             make_result=self._make_result,
             auth=None if key is None else _FixedKey(key),
@@ -98,8 +96,7 @@ class BaseClient(ABC, Generic[Driver, JobHandle, JobResult, Transport]):
             rate_limit=rate_limit,
         )
         self._plugins = Plugins(plugins, strict=strict_plugins)
-        self._auth_name = auth
-        self._timeout = timeout
+        self._auth_name, self._timeout = auth, timeout
         self._lock = ForkSafeLock()
         self._driver = self._make_driver(clock or SystemClock(), proxy, transport)
 
@@ -147,6 +144,7 @@ def _check_settings(
     plugins: Iterable[object],
     strict_plugins: bool,
     timeout: float | None,
+    rate_limit: float | None,
     proxy: str | None,
     clock: Clock | None,
 ) -> None:
@@ -154,8 +152,14 @@ def _check_settings(
     settings.check_plugins(plugins)
     settings.check_flag("strict_plugins", strict_plugins)
     arguments.check_seconds("timeout", timeout)
+    arguments.check_rate_limit(rate_limit)
     settings.check_proxy(proxy)
     settings.check_clock(clock)
+
+
+def _make_journal(value: str | PathLike[str] | None) -> BaseJournal:
+    path = settings.resolve_journal(value)
+    return NullJournal() if path is None else Journal(path)
 
 
 def _check_exclusive(**values: object) -> None:

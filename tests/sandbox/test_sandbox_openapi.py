@@ -128,13 +128,18 @@ BODIES = {
     for version in ("v1", "v2")
 }
 BODIES |= {"/upload-asset": UPLOAD, "/_sandbox/faults": {"seed": 7}, "/_sandbox/clock": {"advance": 1}}
+BODIES |= {"/_sandbox/history": {"delay": 0}}
 
 # What is changed in a request that is fine, so that it is answered like this.
 CHANGES: dict[int, dict[str, Any]] = {
     200: {},
     204: {},
     206: {"headers": {"Range": "bytes=1-2"}},
-    400: {"json": {"nothing": 1}, "params": {"size": "15x16"}, "headers": {"Range": "bytes=2-1"}},
+    400: {
+        "json": {"nothing": 1},
+        "params": {"size": "15x16", "page": "0"},
+        "headers": {"Range": "bytes=2-1"},
+    },
     401: {"headers": {"x-api-key": ""}},
     403: {"headers": {"x-api-key": KEY_FORBIDDEN}},
     405: {"method": "PATCH"},
