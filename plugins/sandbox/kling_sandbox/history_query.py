@@ -79,15 +79,15 @@ def read_query(params: Mapping[str, str]) -> HistoryQuery:
         first_day,
         last_day,
         params.get("model_name", ""),
-        _read_choice(params, "status", ("", *STATES)),
+        _read_choice(params, "status", STATES) if "status" in params else "",
         _read_choice(params, "sort_by", tuple(SORTS)),
         _read_choice(params, "sort_order", ORDERS),
     )
 
 
 def _read_day(params: Mapping[str, str], name: str, default: date) -> date:
-    text = params.get(name, "")
-    if not text:
+    text = params.get(name)
+    if text is None:
         return default
     try:
         return datetime.strptime(text, "%Y-%m-%d").replace(tzinfo=UTC).date()
@@ -96,7 +96,7 @@ def _read_day(params: Mapping[str, str], name: str, default: date) -> date:
 
 
 def _read_number(params: Mapping[str, str], name: str, default: int, maximum: int) -> int:
-    text = params.get(name, "") or str(default)
+    text = params.get(name, str(default))
     number = int(text) if re.fullmatch("[0-9]{1,9}", text) else 0
     if not 1 <= number <= maximum:
         raise GatewayError(400, f"{name} must be a whole number from 1 to {maximum}")
@@ -104,7 +104,7 @@ def _read_number(params: Mapping[str, str], name: str, default: int, maximum: in
 
 
 def _read_choice(params: Mapping[str, str], name: str, choices: tuple[str, ...]) -> str:
-    text = params.get(name, "") or choices[0]
+    text = params.get(name, choices[0])
     if text not in choices:
-        raise GatewayError(400, f"{name} must be one of {', '.join(filter(None, choices))}")
+        raise GatewayError(400, f"{name} must be one of {', '.join(choices)}")
     return text

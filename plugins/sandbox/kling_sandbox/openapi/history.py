@@ -13,10 +13,11 @@ from kling_sandbox.openapi.parts import (
 )
 
 _COUNT: Final = {"type": "integer", "minimum": 0}
-# Not the format `date`: whether a window is accepted depends on both days, and on today.
 _DAY: Final = {
     "type": "string",
-    "description": "YYYY-MM-DD; both days belong to the window of at most 31 days.",
+    "format": "date",
+    "pattern": "^[0-9]{4}-[0-9]{2}-[0-9]{2}$",
+    "description": "Both days belong to the window, which has at most 31 days.",
 }
 
 _FILTERS: Final[dict[str, Part]] = {
