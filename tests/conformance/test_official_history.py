@@ -174,13 +174,13 @@ def test_requests_of_other_accounts_are_not_found(
 
 def test_rows_are_late(account: tuple[Sandbox, SegmindClient]) -> None:
     sandbox, client = account
-    sandbox.delay_history([0, 90])
+    sandbox.delay_history([0, 9000])
     jobs = [client.submit_async("kling-2", prompt="x").request_id for _ in range(3)]
     assert ids(client) == [jobs[2], jobs[0]]
-    sandbox.advance(89)
-    sandbox.delay_history(600, jobs[2])
+    sandbox.advance(8000)
+    sandbox.delay_history(90_000, jobs[2])
     assert ids(client) == [jobs[0]]
-    sandbox.advance(1)
+    sandbox.advance(1000)
     assert ids(client) == [jobs[1], jobs[0]]
     with pytest.raises(SegmindError):
         client.generations.get(jobs[2])
