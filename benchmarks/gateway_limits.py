@@ -40,7 +40,7 @@ class Bucket:
     def take(self, now: float) -> float | None:
         """See Limit."""
         rate = self.count / self.seconds
-        self.tokens = min(self.count, self.tokens + rate * (now - self.since))
+        self.tokens = min(self.count, self.tokens + rate * (now - (self.since or now)))
         self.since = now
         if self.tokens >= 1:
             self.tokens -= 1
@@ -116,13 +116,24 @@ class Policy(Protocol):
 
 @dataclass
 class Trace:
-    """The times at which requests arrived, and their answers."""
+    """The requests of a simulation.
 
+    Attributes:
+        end: The seconds that were simulated.
+        arrivals: The time at which each request arrived, and whether it was accepted and urgent.
+
+    """
+
+    end: float = 0.0
     arrivals: list[tuple[float, bool, bool]] = field(default_factory=list[tuple[float, bool, bool]])
 
     def count(self, start: float, end: float, *, accepted: bool) -> int:
         """Return the number of accepted or refused requests between two times."""
         return sum(start <= time < end and kind == accepted for time, kind, _ in self.arrivals)
+
+    def count_all(self, start: float, end: float) -> int:
+        """Return the number of requests between two times."""
+        return sum(start <= time < end for time, _, _ in self.arrivals)
 
     def refused_share(self, start: float, end: float) -> float:
         """Return the refused share of the requests between two times."""
@@ -145,7 +156,7 @@ def simulate(
 ) -> Trace:
     """Let workers send requests without a pause, each repeated until it is accepted."""
     draws = random.Random(seed)
-    trace = Trace()
+    trace = Trace(seconds)
     order = iter(range(10**12))
     events: list[tuple[float, int, Callable[[float], None]]] = []
 

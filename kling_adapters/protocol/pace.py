@@ -161,9 +161,9 @@ class Pace:
             self._pause(now, self.rate, has_end=bool(reset))
         elif reset:
             # The wait is a part of a window; for a bucket of tokens it is only the time until the next token.
-            is_window = 4 * (self.limited_until - now) > now - self.cycle.since
+            is_window = 4 * (self.limited_until - now) > max(self.trust, now - self.cycle.since)
             end = self.limited_until if is_window else now
-            self._set_rate(now, end, self._estimate_until(end))
+            self._set_rate(now, end, self._estimate_window(end) if is_window else self._estimate(now))
         elif is_limit:
             self._set_rate(now, now, self._estimate(now))
 
@@ -171,7 +171,7 @@ class Pace:
         if not self.is_probing:
             self.is_probing = True
             self.recent = Count(0, self.held_until)
-        spread = (self.trust / 2) ** 2
+        spread = (max(_SHORTEST, self.trust) / 2) ** 2
         growth = ((now - self.held_until) ** 2 - (self.grown_at - self.held_until) ** 2) / spread
         # A pace that was held for a few requests only is not known well, and may grow faster.
         most = max(_MOST_GROWTH, 0.2 / (1 + self.trust * rate))
@@ -195,7 +195,7 @@ class Pace:
         rate = (max(1, self.recent.number) + pooled * self.minute.rate(now)) / (seconds + pooled)
         return max(rate, self.cycle.rate(now)) if self.is_probing else rate
 
-    def _estimate_until(self, end: float) -> float:
+    def _estimate_window(self, end: float) -> float:
         if self.rate is None:
             return self._start_minute(end).rate(end)
         return max(self.recent.rate(end), self.cycle.rate(end))

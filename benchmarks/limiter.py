@@ -1,0 +1,263 @@
+"""The rate limiter against simulated gateways, beside clients that merely retry, and the throttle of Google's SRE book.
+
+Sixteen and thirty-two workers send as fast as the limiter lets them, for an hour or ten minutes of simulated time, with
+requests of 0.2 to 0.4 s (see gateway_limits). Every figure is the worse of both numbers of workers, each the median of
+three seeds. Possible is what as many workers get done without a limiter, or what the limit allows, without the random
+refusals in both cases. Refusals are counted from the first minute on where the gateway says when its limit ends: the
+first requests of all workers are under way before the first answer.
+
+A halved limit is found when the requests of the next 20 s are at most 1.3 times those that it allows; a lifted one when,
+in five seconds, 90 % of what is possible without it is accepted. A given limit is compared with the most requests that
+arrived in any sixty seconds.
+"""
+
+from __future__ import annotations
+
+import random
+from collections import deque
+from collections.abc import Callable, Iterator
+from statistics import median
+from typing import Final
+
+from benchmarks.gateway_limits import MEAN, Bucket, Gateway, Policy, Trace, simulate
+from benchmarks.ratios import Ratio
+from kling_adapters.protocol.rate_limit import RateLimiter, Turn
+
+WORKERS: Final = (16, 32)
+SEEDS: Final = (1, 2, 3)
+HOUR: Final = 3600.0
+MINUTES: Final = 600.0
+PLANS: Final = ((5.0, 60.0, 0.3), (50.0, 60.0, 0.1), (120.0, 60.0, 0.1))
+"""Requests, the seconds in which they are allowed, and the bar of refusals for each success."""
+SRE_FACTOR: Final = 1.1
+SRE_SECONDS: Final = 120.0
+
+
+class Limiter:
+    """The limiter of this package."""
+
+    def __init__(self, rate_limit: float | None = None) -> None:
+        self.limiter = RateLimiter(rate_limit)
+
+    def enter(self, *, is_urgent: bool) -> Turn:
+        """See Policy."""
+        return Turn(is_urgent)
+
+    def claim(self, place: object, now: float) -> float:
+        """See Policy."""
+        assert isinstance(place, Turn)
+        return self.limiter.claim(place, now)
+
+    def record(self, sent: float, now: float, *, accepted: bool, reset: float | None) -> float:
+        """See Policy."""
+        if not accepted:
+            return self.limiter.record_limit(sent, now, reset)
+        self.limiter.record_success(sent, now)
+        return 0.0
+
+
+class RetryOnly:
+    """A client that repeats each refused request by itself."""
+
+    def enter(self, *, is_urgent: bool) -> object:
+        """See Policy."""
+        return is_urgent
+
+    def claim(self, place: object, now: float) -> float:
+        """See Policy."""
+        return 0.0
+
+    def record(self, sent: float, now: float, *, accepted: bool, reset: float | None) -> float:
+        """See Policy."""
+        return 0.0 if accepted else max(random.uniform(0.2, 0.6), reset or 0.0)
+
+
+class SreThrottle(RetryOnly):
+    """The client-side throttle of the SRE book, "Handling Overload": requests up to a multiple of those accepted."""
+
+    def __init__(self) -> None:
+        self.requests: deque[float] = deque()
+        self.accepted: deque[float] = deque()
+
+    def claim(self, place: object, now: float) -> float:
+        """See Policy."""
+        for times in (self.requests, self.accepted):
+            while times and times[0] < now - SRE_SECONDS:
+                times.popleft()
+        excess = len(self.requests) - SRE_FACTOR * len(self.accepted)
+        if random.random() >= excess / (len(self.requests) + 1):
+            return 0.0
+        self.requests.append(now)
+        return random.uniform(0.2, 0.6)
+
+    def record(self, sent: float, now: float, *, accepted: bool, reset: float | None) -> float:
+        """See Policy."""
+        # With its answer: otherwise the first requests of all workers would count as refused.
+        self.requests.append(now)
+        if accepted:
+            self.accepted.append(now)
+        return super().record(sent, now, accepted=accepted, reset=reset)
+
+
+Make = Callable[[], Policy]
+Figure = Callable[[Trace, int], float]
+
+
+def measure() -> Iterator[Ratio]:
+    """Measure how much of what is possible the limiter reaches, and how many requests are refused."""
+    for percent in (1, 3, 5):
+        luck = percent / 100
+        name = f"limiter: {percent} % random 429, of what is possible"
+        yield _compare(name, lambda luck=luck: Gateway(None, luck), MINUTES, _make_share(luck), 0.9)  # type: ignore[misc]
+    for count, seconds, bar in PLANS:
+        yield from _measure_plan(count, seconds, bar)
+    yield from _measure_fast_limit()
+    for name, bar, find, changed in (
+        ("halved", 30.0, _find_calm, Bucket(25, 60)),
+        ("lifted", 60.0, _find_full_speed, None),
+    ):
+        yield _measure_change(name, bar, find, changed)
+    yield from _measure_given_limit()
+
+
+def _measure_plan(count: float, seconds: float, bar: float) -> Iterator[Ratio]:
+    plan = f"{count:.0f} a minute"
+    used, refusals = _make_use(count / seconds), _make_refusals()
+
+    def make(luck: float = 0.0, *, sends_reset: bool = False) -> Gateway:
+        return Gateway(Bucket(count, seconds), luck, sends_reset)
+
+    yield _compare(f"limiter: {plan}, used", make, HOUR, used, 0.95)
+    yield _compare(f"limiter: {plan}, 429 a success", make, HOUR, refusals, bar, is_upper_limit=True)
+    name = f"limiter: {plan} with a reset header, 429 a success"
+    later = _make_refusals(60.0)
+    yield _compare(name, lambda: make(sends_reset=True), HOUR, later, 0.05, is_upper_limit=True)
+    yield _compare(f"limiter: {plan} and 5 % random 429, used", lambda: make(0.05), HOUR, used, 0.85)
+
+
+def _measure_fast_limit() -> Iterator[Ratio]:
+    def make() -> Gateway:
+        return Gateway(Bucket(10, 1))
+
+    yield _compare("limiter: 10 a second, used", make, MINUTES, _make_use(10), 0.95)
+    name = "limiter: 10 a second, refused share"
+    yield _compare(
+        name, make, MINUTES, lambda trace, _: trace.refused_share(0, MINUTES), 0.05, is_upper_limit=True
+    )
+
+
+def _measure_change(
+    name: str, bar: float, find: Callable[[Trace, float, int], float], changed: Bucket | None
+) -> Ratio:
+    starts = [600.0 + 11 * step for step in range(4)]
+    times = [
+        find(
+            _run(
+                Limiter(), Gateway(Bucket(50, 60), change=start, changed=_copy(changed)), start + 120, workers
+            ),
+            start,
+            workers,
+        )
+        for workers in WORKERS
+        for start in starts
+    ]
+    detail = f"s until it is found, at most; median {median(times):.0f} s"
+    return Ratio(f"limiter: 50 a minute, {name}", max(times), bar, is_upper_limit=True, detail=detail)
+
+
+def _measure_given_limit() -> Iterator[Ratio]:
+    for count in (5.0, 50.0):
+        traces = [_run(Limiter(count), Gateway(Bucket(count, 60)), HOUR, workers) for workers in WORKERS]
+        most = max(_count_most(trace) for trace in traces)
+        refused = max(trace.count(0, HOUR, accepted=False) for trace in traces)
+        detail = f"{most} requests in a minute, {refused} refused"
+        yield Ratio(
+            f"limiter: rate_limit={count:.0f}, most a minute",
+            most / count,
+            1.0,
+            is_upper_limit=True,
+            detail=detail,
+        )
+        used = min(_make_use(count / 60)(trace, 0) for trace in traces)
+        yield Ratio(
+            f"limiter: rate_limit={count:.0f}, used", used, 0.95, is_upper_limit=False, detail=f"{used:.1%}"
+        )
+
+
+def _compare(
+    name: str,
+    make: Callable[[], Gateway],
+    seconds: float,
+    read: Figure,
+    bar: float,
+    *,
+    is_upper_limit: bool = False,
+) -> Ratio:
+    """Return a row for the limiter, with the figures of the others as its detail."""
+    worst = max if is_upper_limit else min
+    value = worst(
+        median(read(_run(Limiter(), make(), seconds, workers, seed), workers) for seed in SEEDS)
+        for workers in WORKERS
+    )
+    others = [
+        f"{title} {read(_run(policy(), make(), min(seconds, MINUTES), WORKERS[0]), WORKERS[0]):.2f}"
+        for title, policy in (("retry only", RetryOnly), ("SRE throttle", SreThrottle))
+    ]
+    return Ratio(name, value, bar, is_upper_limit, "; ".join(others))
+
+
+def _run(policy: Policy, gateway: Gateway, seconds: float, workers: int, seed: int = 1) -> Trace:
+    random.seed(seed)
+    return simulate(policy, gateway, seconds, workers=workers, seed=seed)
+
+
+def _make_share(luck: float) -> Figure:
+    def read(trace: Trace, workers: int) -> float:
+        end = trace.end
+        return trace.count(0, end, accepted=True) / (end * workers / MEAN * (1 - luck))
+
+    return read
+
+
+def _make_use(rate: float) -> Figure:
+    return lambda trace, _: trace.count(0, trace.end, accepted=True) / (rate * trace.end)
+
+
+def _make_refusals(start: float = 0.0) -> Figure:
+    return lambda trace, _: trace.refusals_per_success(start, trace.end)
+
+
+def _find_calm(trace: Trace, start: float, _: int) -> float:
+    most = 1.3 * 20 * 25 / 60
+    return next(
+        (step for step in range(100) if trace.count_all(start + step, start + step + 20) <= most), 100.0
+    )
+
+
+def _find_full_speed(trace: Trace, start: float, workers: int) -> float:
+    least = 0.9 * 5 * workers / MEAN
+    ends = (
+        step for step in range(5, 120) if trace.count(start + step - 5, start + step, accepted=True) >= least
+    )
+    return next(ends, 120.0)
+
+
+def _count_most(trace: Trace) -> int:
+    """Return the largest number of requests that arrived within sixty seconds."""
+    recent: deque[float] = deque()
+    most = 0
+    for time, _, _ in sorted(trace.arrivals):
+        recent.append(time)
+        while recent[0] <= time - 60:
+            recent.popleft()
+        most = max(most, len(recent))
+    return most
+
+
+def _copy(limit: Bucket | None) -> Bucket | None:
+    """Return a new bucket without tokens: a full one would hide the change for a while."""
+    if limit is None:
+        return None
+    copy = Bucket(limit.count, limit.seconds)
+    copy.tokens = 0.0
+    return copy
