@@ -262,3 +262,15 @@ def test_transport_answers_a_whole_job_without_a_server() -> None:
     )
     with client as kling:
         assert kling.run("kling-2", prompt="x").video is not None
+
+
+@pytest.mark.parametrize("kind", [Kling, AsyncKling])
+def test_invalid_history_setting_is_config_error(
+    monkeypatch: pytest.MonkeyPatch, kind: type[Kling | AsyncKling]
+) -> None:
+    with pytest.raises(ka.ConfigError, match="history is 'no'; expected True or False"):
+        kind(history="no")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    monkeypatch.setenv("KLING_HISTORY", "off")
+    with pytest.raises(ka.ConfigError, match="KLING_HISTORY is 'off'; expected 1 or 0"):
+        kind()
+    kind(history=True)

@@ -46,8 +46,7 @@ def segmind(
 
 
 def perform(client: Client, flow: Flow[Any]) -> Any:
-    driver = client.kling._driver
-    return client._portal.call(driver.run, flow) if client._portal else driver.run(flow)
+    return client.view(client.kling._driver).run(flow)
 
 
 def find(client: Client) -> Any:

@@ -118,18 +118,18 @@ def test_only_own_addresses_take_the_key(url: str, takes_key: bool) -> None:
     assert Gateway(facts.BASE_URL).takes_key(url) == takes_key
 
 
-@pytest.mark.parametrize(
-    "value",
-    [
-        [ROW],
-        ROW,
-        {"generations": [ROW], "pagination": {"page": 1}},
-        {"data": {"items": [ROW]}, "request_id": None},
-        {"data": {"a": {"b": {"c": {"rows": [ROW]}}}}},
-        {"generations": [{"request_id": 1.5, "request_body": [{"request_id": "fake"}]}, ROW]},
-        {"generations": [[], None, 7, {"request_id": ["x"]}, ROW, ROW]},
-    ],
-)
+PLACES: list[Any] = [
+    [ROW],
+    ROW,
+    {"generations": [ROW], "pagination": {"page": 1}},
+    {"data": {"items": [ROW]}, "request_id": None},
+    {"data": {"a": {"b": {"c": {"rows": [ROW]}}}}},
+    {"generations": [{"request_id": 1.5, "request_body": [{"request_id": "fake"}]}, ROW]},
+    {"generations": [[], None, 7, {"request_id": ["x"]}, ROW, ROW]},
+]
+
+
+@pytest.mark.parametrize("value", PLACES)
 def test_rows_are_found_wherever_they_are(value: Any) -> None:
     assert read_rows(value) == (READ_ROW,)
 
