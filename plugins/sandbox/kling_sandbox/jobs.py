@@ -1,6 +1,7 @@
 """Jobs, and their states over the time of the sandbox."""
 
 import asyncio
+import time
 import uuid
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -43,6 +44,12 @@ class Job:
     """The time of the end; None until there were enough polls."""
     failure: str | None
     """The reason for which the job will fail."""
+    body: bytes
+    """The parameters as they were sent."""
+    history_delay: float
+    """Seconds after the submit until the job is in the request history."""
+    created: float = field(default_factory=time.time)
+    """The time of the submit on the clock of this machine, which a client compares with its own."""
     request_id: str = field(default_factory=lambda: str(uuid.uuid4()))
     polls: int = 0
     rendered: asyncio.Future[Rendered] | None = None
@@ -65,6 +72,10 @@ class Job:
     def has_expired(self, now: float) -> bool:
         """Return whether the record has expired: an hour after the end of the job."""
         return now >= (self.submitted if self.end is None else self.end) + RECORD_LIFETIME
+
+    def is_in_history(self, now: float) -> bool:
+        """Return whether the job is in the request history, which keeps it for ever."""
+        return now >= self.submitted + self.history_delay
 
     def running_state(self, now: float) -> State | None:
         """Return the state of a running job; None after its end."""

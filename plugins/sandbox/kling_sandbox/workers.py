@@ -25,11 +25,16 @@ class Workers:
             job.rendered = loop.run_in_executor(self._executor, self._render, job)
 
     async def output(self, job: Job) -> Rendered:
-        """Wait for the output of a started job."""
+        """Wait for the output of a started job. A job without a file is refunded."""
         if job.rendered is None:
-            return Rendered(error=job.failure)
-        # The job outlives the request that waits here.
-        return await asyncio.shield(job.rendered)
+            output = Rendered(error=job.failure)
+        else:
+            # The job outlives the request that waits here.
+            output = await asyncio.shield(job.rendered)
+        if output.path is None and job.cost:
+            job.account.charge(-job.cost)
+            job.cost = 0.0
+        return output
 
     def _render(self, job: Job) -> Rendered:
         try:
