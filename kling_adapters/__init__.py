@@ -65,6 +65,7 @@ _NAMES_BY_MODULE = {
     "protocol.batch_requests": ("Request",),
     "protocol.estimate": ("Estimate", "PriceSource"),
     "protocol.tasks": ("Outcome",),
+    "protocol.usage": ("Charge", "Usage"),
     "result": ("Artifact", "ArtifactKind", "Credits", "JobStatus", "Metrics", "ResultData", "StoredFile"),
     "schema.adapter": ("Adapter",),
     "schema.catalog": ("Catalog", "CatalogEntry"),

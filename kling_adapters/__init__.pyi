@@ -50,6 +50,7 @@ from kling_adapters.problems import Problem
 from kling_adapters.protocol.batch_requests import Request
 from kling_adapters.protocol.estimate import Estimate, PriceSource
 from kling_adapters.protocol.tasks import Outcome
+from kling_adapters.protocol.usage import Charge, Usage
 from kling_adapters.result import Artifact, ArtifactKind, Credits, JobStatus, Metrics, ResultData, StoredFile
 from kling_adapters.schema.adapter import Adapter
 from kling_adapters.schema.catalog import Catalog, CatalogEntry
@@ -72,6 +73,7 @@ __all__ = [
     "BadRequest",
     "Catalog",
     "CatalogEntry",
+    "Charge",
     "Clock",
     "ConfigError",
     "Credits",
@@ -120,6 +122,7 @@ __all__ = [
     "UnknownModel",
     "UnknownParameter",
     "Unprocessable",
+    "Usage",
     "WaitTimeout",
     "__version__",
     "events",

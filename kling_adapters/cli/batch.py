@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -23,6 +24,10 @@ from kling_adapters.cli.output import count_noun, print_message
 from kling_adapters.cli.tally import Tally
 from kling_adapters.cli.values import text_files_below
 from kling_adapters.errors import ConfigError
+
+if TYPE_CHECKING:
+    from kling_adapters.cli.batch_file import Line
+    from kling_adapters.protocol.estimate import Estimate
 
 _SHOWN_LINES = 10
 
@@ -66,7 +71,7 @@ class _Options:
     metavar="CREDITS",
     help="With --max-cost: the most that a job of unknown price may cost; without it, none is submitted.",
 )
-@click.option("--dry-run", is_flag=True, help="Check every line and estimate the cost; send nothing.")
+@click.option("--dry-run", is_flag=True, help="Check every line and estimate the cost; submit nothing.")
 @click.option("--resume", is_flag=True, help="Continue the batch; a submitted line is never submitted again.")
 @click.option("--skip-invalid", is_flag=True, help="Report invalid lines and submit the others.")
 @click.option("--name", metavar="NAME", help="Name the batch in the journal; by default the path of FILE.")
@@ -115,9 +120,9 @@ def _run_batch(options: _Options) -> None:
             history.check(outcomes, options.file, is_resumed=options.resume)
         if options.dry_run:
             due = history.find_due_lines() if options.resume else requests.lines
-            print_estimate(history.estimate(due), as_json=options.as_json)
+            print_estimate(_estimate(client, due), as_json=options.as_json)
             return
-        _check_prices(options, requests, history)
+        _check_prices(options, client, requests.lines)
         outcomes.check()
         tally = _submit_lines(options, client, requests, history, outcomes)
     tally.finish()
@@ -135,15 +140,21 @@ def _read_file(options: _Options) -> BatchFile:
     return requests
 
 
-def _check_prices(options: _Options, requests: BatchFile, history: BatchHistory) -> None:
+def _estimate(client: ClientOptions, lines: Sequence[Line]) -> list[Estimate]:
+    from kling_adapters.client.client import Kling
+
+    with Kling(**client) as kling:
+        return kling.estimate_all(line.params for line in lines)
+
+
+def _check_prices(options: _Options, client: ClientOptions, lines: Sequence[Line]) -> None:
     """Raise ConfigError if --max-cost cannot hold for a line; jobs of an earlier run may still show its price."""
     if options.max_cost is None or options.allow_unknown_cost is not None or options.resume:
         return
-    numbers = [line.number for line in requests.lines]
-    if unknown := list_unknown(numbers, history.estimate(requests.lines)):
-        lines = ", ".join(map(str, unknown[:_SHOWN_LINES])) + (", ..." if len(unknown) > _SHOWN_LINES else "")
+    if unknown := list_unknown([line.number for line in lines], _estimate(client, lines)):
+        shown = ", ".join(map(str, unknown[:_SHOWN_LINES])) + (", ..." if len(unknown) > _SHOWN_LINES else "")
         raise ConfigError(
-            f"--max-cost cannot hold for {count_noun(len(unknown), 'line')} of unknown price ({lines}): neither a spec nor "
+            f"--max-cost cannot hold for {count_noun(len(unknown), 'line')} of unknown price ({shown}): neither a spec nor "
             "an earlier job shows it. Pass --allow-unknown-cost CREDITS, the most that such a job may cost. "
             "Nothing was sent"
         )

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from kling_adapters.cli.output import count_noun
 from kling_adapters.errors import ConfigError
@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from kling_adapters.cli.outcomes import OutcomesFile
     from kling_adapters.client.result import AsyncResult
     from kling_adapters.journal.entries import JournalEntry
-    from kling_adapters.protocol.estimate import Estimate
     from kling_adapters.protocol.tasks import Outcome
 
 
@@ -76,21 +75,6 @@ class BatchHistory:
             and entry.state in ("COMPLETED", "FAILED", "EXPIRED")
             and not entry.is_unfinished
         }
-
-    def estimate(self, lines: Sequence[Line]) -> list[Estimate]:
-        """Return the price of each line, from its spec and the jobs at this gateway."""
-        from kling_adapters.plugins.manager import load_catalog
-        from kling_adapters.protocol.prices import Prices
-        from kling_adapters.schema.fields import dump_set_fields
-
-        catalog = load_catalog()
-
-        def read_schema(model: str) -> Mapping[str, Any] | None:
-            entry = catalog.get(model)
-            return entry.json_schema() if entry else None
-
-        prices = Prices(self._gateway, self._entries, read_schema)
-        return [prices.estimate(line.params.adapter.slug, dump_set_fields(line.params)) for line in lines]
 
     def _batch_entries(self) -> list[JournalEntry]:
         return [

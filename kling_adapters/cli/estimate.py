@@ -49,7 +49,7 @@ def print_estimate(estimates: Sequence[Estimate], *, as_json: bool) -> None:
     if costs:
         head = ("model", "lines", "credits, at least", "expected", "at most", "according to")
         print_table(head, [_format_row(cost) for cost in costs])
-    print_line(f"{count_noun(len(estimates), 'line')} to submit: {_summarize(costs)}. Nothing was sent.")
+    print_line(f"{count_noun(len(estimates), 'line')} to submit: {_summarize(costs)}. Nothing was submitted.")
 
 
 def list_unknown(numbers: Iterable[int], estimates: Iterable[Estimate]) -> list[int]:

@@ -43,6 +43,12 @@ def check_concurrency(value: object) -> None:
         refuse("concurrency", value, "a whole number of jobs, 1 or more")
 
 
+def check_time(name: str, value: object) -> None:
+    """Refuse a value that is not a time in seconds since 1970."""
+    if not (_is_number(value) and 0 <= value < _LARGEST_NUMBER):
+        refuse(name, value, "a time in seconds since 1970, such as time.time() - 7 * 86400")
+
+
 def check_credits(name: str, value: object) -> None:
     """Refuse a value that is not a number of credits; None is accepted."""
     if value is not None and not (_is_number(value) and 0 <= value < math.inf):

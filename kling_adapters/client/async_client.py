@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from kling_adapters.client.requests import Extra
     from kling_adapters.protocol.batch_requests import Request
     from kling_adapters.protocol.estimate import Estimate
+    from kling_adapters.protocol.usage import Usage
     from kling_adapters.schema.params import Params
 
 
@@ -97,6 +98,14 @@ class AsyncKling(AsyncCalls):
     async def estimate(self, model: str | Params, /, **params: Any) -> Estimate:
         """Estimate the price of a job. See `Kling.estimate`."""
         return await self._driver.run(self._estimate_flow(model, params))
+
+    async def estimate_all(self, requests: Iterable[Request]) -> list[Estimate]:
+        """Estimate the price of each request of a batch. See `Kling.estimate_all`."""
+        return await self._driver.run(self._estimate_all_flow(requests))
+
+    async def usage(self, since: float) -> Usage:
+        """List the jobs that were billed, or may be, with their costs. See `Kling.usage`."""
+        return await self._driver.run(self._usage_flow(since))
 
     def job(self, request_id: str, model: str | None = None) -> AsyncJob:
         """Make a handle of a job that was submitted earlier. See `Kling.job`."""

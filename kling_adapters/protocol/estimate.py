@@ -20,7 +20,7 @@ from kling_adapters.protocol.price_spread import drop_outliers, find_median, mea
 PriceSource: TypeAlias = Literal["spec", "journal", "history"]
 """Source of a price: the page of the model, the journal, or the request history of the gateway."""
 
-_ENOUGH: Final = 3
+ENOUGH_JOBS: Final = 3
 """Jobs with equal parameters and costs that need no explanation of the differences to others."""
 _APPROXIMATE: Final = 2.0
 """An approximate price of a page is the average of jobs of every length and quality."""
@@ -82,7 +82,7 @@ def estimate_price(model: str, facts: PriceFacts, features: Features, jobs: Sequ
 
     """
     equal = [job for job in jobs if job.features == features]
-    if len(equal) >= _ENOUGH and not _differ(equal):
+    if len(equal) >= ENOUGH_JOBS and not _differ(equal):
         return _rest_on(model, equal, features, features)
     drivers = _list_drivers(facts, features, jobs)
     similar = [job for job in jobs if _agree(job.features, features, drivers)]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING
@@ -48,7 +48,7 @@ def plan_requests(
     storages: Storages,
     *,
     save_to: str | None,
-    make_cap: Callable[[Iterable[JournalEntry]], CostCap] | None,
+    make_cap: Callable[[Sequence[JournalEntry]], Flow[CostCap]] | None,
     name: str | None,
     tag: str | None,
 ) -> Flow[None]:
@@ -65,7 +65,7 @@ def plan_requests(
     if name is not None or make_cap is not None:
         entries = _at_gateway(session, (yield Call(session.journal.entries)))
     if make_cap is not None:
-        plan.cost_cap = make_cap(entries)
+        plan.cost_cap = yield from make_cap(entries)
     if name is None:
         plan.tasks = make_tasks(requests, prepare, save_to, tag)
     else:

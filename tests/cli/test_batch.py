@@ -180,14 +180,13 @@ def test_csv_cells_are_read_as_the_declared_types(kling: Command, gateway: Gatew
     ]
 
 
-def test_dry_run_sends_nothing_and_estimates(kling: Command, gateway: Gateway, tmp_path: Path) -> None:
+def test_dry_run_submits_nothing_and_estimates(kling: Command, gateway: Gateway, tmp_path: Path) -> None:
     file = write(tmp_path / "films.jsonl", 2)
     assert "2 lines to submit: unknown cost, because" in kling("batch", str(file), "--dry-run").stdout
-    assert not gateway.requests
+    assert not gateway.submits
     assert kling("batch", str(file)).returncode == 0
-    before = len(gateway.requests)
     done = kling("batch", str(write(tmp_path / "more.jsonl", 5)), "--dry-run")
-    assert (done.returncode, len(gateway.requests)) == (0, before)
+    assert (done.returncode, len(gateway.submits)) == (0, 2)
     assert "5 lines to submit: about 5 credits" in done.stdout
 
 
@@ -205,7 +204,7 @@ def test_max_cost_stops_a_batch_before_it_is_exceeded(
 def test_max_cost_refuses_lines_of_unknown_price(kling: Command, gateway: Gateway, tmp_path: Path) -> None:
     file = write(tmp_path / "films.jsonl", 12)
     done = kling("batch", str(file), "--max-cost", "50")
-    assert (done.returncode, gateway.requests) == (2, [])
+    assert (done.returncode, gateway.submits) == (2, [])
     assert "12 lines of unknown price (1, 2, 3, 4, 5, 6, 7, 8, 9, 10, ...)" in done.stderr
     assert kling("batch", str(write(tmp_path / "one.jsonl", 1))).returncode == 0
     done = kling("batch", str(file), "--max-cost", "50")
@@ -220,7 +219,6 @@ def test_dry_run_shows_spread_and_source(kling: Command, gateway: Gateway, tmp_p
         '{"model": "kling-1.6-text2video", "prompt": "c"}\n'
         '{"model": "kling-o1", "prompt": "@Image1", "image_urls": ["https://example.com/a.png"]}\n'
     )
-    before = len(gateway.requests)
     shown = kling("batch", str(file), "--dry-run").stdout
     assert "4 lines to submit: about 4.26 credits (2.56 to 4.96), and an unknown cost for 1 line." in shown
     assert re.search(r"kling-2 +2 +2 +3 +3 +journal \(2 jobs\)", shown), shown
@@ -237,7 +235,7 @@ def test_dry_run_shows_spread_and_source(kling: Command, gateway: Gateway, tmp_p
         "sources": ["journal"],
         "jobs": 2,
     }
-    assert len(gateway.requests) == before
+    assert len(gateway.submits) == 2
 
 
 def test_failed_line_is_exit_code_1(tmp_path: Path) -> None:
@@ -519,7 +517,7 @@ def test_estimate_uses_prices_of_its_gateway_alone(kling: Command, gateway: Gate
         kling.gateway = elsewhere
         done = kling("batch", str(file), "--dry-run")
         assert "4 lines to submit: unknown cost, because" in done.stdout
-        assert not elsewhere.requests
+        assert not elsewhere.submits
 
 
 def test_ended_jobs_are_deleted_by_number(kling: Command, gateway: Gateway) -> None:

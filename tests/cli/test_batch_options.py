@@ -93,11 +93,11 @@ def test_dry_run_prints_json(kling: Command, gateway: Gateway, tmp_path: Path) -
         "sources": [],
         "jobs": 0,
     }
-    assert not gateway.requests
+    assert not gateway.submits
 
 
 def test_dry_run_of_a_finished_batch_has_no_cost(kling: Command, tmp_path: Path) -> None:
     file = write(tmp_path / "films.jsonl", 1)
     assert kling("batch", str(file)).returncode == 0
     done = kling("batch", str(file), "--dry-run", "--resume")
-    assert done.stdout == "0 lines to submit: no cost. Nothing was sent.\n"
+    assert done.stdout == "0 lines to submit: no cost. Nothing was submitted.\n"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import random
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from types import SimpleNamespace
@@ -174,7 +174,8 @@ class World:
             opening.answer(self.answer(opening.effect))
         return batch
 
-    def make_cap(self, entries: Iterable[JournalEntry]) -> CostCap:
+    def make_cap(self, entries: Sequence[JournalEntry]) -> effects.Flow[CostCap]:
+        yield effects.Now()
         return CostCap(self.limit, Prices(URL, entries, self.read_schema), self.allowance)
 
     def read_schema(self, model: str) -> Mapping[str, Any]:

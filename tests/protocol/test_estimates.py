@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from kling_sandbox import Sandbox
+from kling_sandbox import Fault, Sandbox
 
 import kling_adapters as ka
 from kling_adapters import Estimate, Kling
@@ -26,7 +26,9 @@ class Account:
 
     def __init__(self, folder: Path) -> None:
         self.journal = Journal(folder / "journal.sqlite3")
-        self.kling = Kling(base_url="http://127.0.0.1:1", api_key="SG_1", journal=self.journal.path)
+        self.kling = Kling(
+            base_url="http://127.0.0.1:1", api_key="SG_1", journal=self.journal.path, history=False
+        )
 
     def pay(
         self, cost: float | None, model: str = "kling-2", *, state: str = "COMPLETED", **params: Any
@@ -189,14 +191,48 @@ def test_estimate_in_the_sandbox_is_the_bill(
             assert len(sandbox.requests) == received
 
 
+def test_jobs_of_the_history_show_prices(open_client: OpenClient, tmp_path: Path) -> None:
+    with Sandbox() as sandbox:
+        check_history(open_client, sandbox, tmp_path / "journal")
+
+
+def check_history(open_client: OpenClient, sandbox: Sandbox, journal: Path) -> None:
+    with open_client(sandbox, journal=None) as elsewhere:
+        for seconds in (5, 5, 5, 10):
+            elsewhere.run("kling-2", prompt="x", duration=seconds)
+    with open_client(sandbox, journal=journal) as kling:
+        estimate = kling.estimate("kling-2", prompt="y")
+        assert (figures(estimate), estimate.sources, estimate.jobs) == ((0.5, 0.5, 0.5), ("history",), 3)
+        kling.run("kling-2", prompt="z")
+        estimate = kling.estimate("kling-2", prompt="y")
+        # The job of the journal is in the history, too.
+        assert (estimate.sources, estimate.jobs) == (("history", "journal"), 4)
+        requests = [{"model": "kling-2", "prompt": "y", "duration": seconds} for seconds in (5, 10)]
+        assert [estimate.expected for estimate in kling.estimate_all(requests)] == [0.5, 1.0]
+        outcomes = list(kling.map(requests, max_cost=1.5))
+        assert [outcome.error for outcome in outcomes] == [None, None]
+    with open_client(sandbox, journal=None, history=False) as kling:
+        assert kling.estimate("kling-2", prompt="y").expected is None
+
+
+@pytest.mark.parametrize("fault", ["500", "429", "reset-late", "garbage"])
+def test_history_that_fails_leaves_estimates_as_without_it(open_client: OpenClient, fault: str) -> None:
+    with Sandbox(faults=[Fault.parse(fault)]) as sandbox, open_client(sandbox, journal=None) as kling:
+        assert kling.estimate("kling-2", prompt="y").expected is None
+        assert kling.estimate(TEXT, prompt="y").sources == ("spec",)
+
+
 def test_invalid_request_is_not_estimated(open_client: OpenClient) -> None:
     with FakeGateway() as gateway, open_client(gateway, journal=None) as kling:
         with pytest.raises(ka.ParamsInvalid):
             kling.estimate("kling-2", prompt="x", duration=7)
         with pytest.raises(ka.UnknownModel):
             kling.estimate("kling-0", prompt="x")
-        assert kling.estimate("kling-2", prompt="x").expected is None
+        with pytest.raises(ka.ParamsInvalid):
+            kling.estimate_all([{"model": "kling-2", "prompt": "x"}, {"model": "kling-2"}])
         assert not gateway.requests
+        assert kling.estimate("kling-2", prompt="x").expected is None
+        assert [request.method for request in gateway.requests] == ["GET"]
         kling.close()
         with pytest.raises(ka.ConfigError, match="closed"):
             kling.estimate("kling-2", prompt="x")
