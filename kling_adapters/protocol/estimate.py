@@ -22,6 +22,7 @@ PriceSource: TypeAlias = Literal["spec", "journal", "history"]
 
 ENOUGH_JOBS: Final = 3
 """Jobs with equal parameters and costs that need no explanation of the differences to others."""
+_SPEC: Final[tuple[PriceSource, ...]] = ("spec",)
 _APPROXIMATE: Final = 2.0
 """An approximate price of a page is the average of jobs of every length and quality."""
 _SAME: Final = 0.02
@@ -176,16 +177,16 @@ def _estimate_unseen(
     lows = [job.cost * min(1.0, ratio) for job, ratio in ratios]
     highs = [job.cost * max(1.0, ratio) for job, ratio in ratios]
     expected = [job.cost * ratio for job, ratio in ratios]
-    sources = _list_sources(job for job, _ in ratios)
+    sources: tuple[PriceSource, ...] = _list_sources(job for job, _ in ratios)
     if documented is not None:
-        sources = ("spec", *sources)
+        sources = (*_SPEC, *sources)
         low, usual, high = documented
         lows, highs, expected = [low, *lows], [high, *highs], expected or [usual]
         if jobs:
             # The page may be older than a rise of its prices.
             highest = measure_spread([job.cost for job in jobs])[2]
             if highest > max(highs):
-                highs, sources = [highest], ("spec", *_list_sources(jobs))
+                highs, sources = [highest], (*_SPEC, *_list_sources(jobs))
     return Estimate(model, min(lows), find_median(expected), max(highs), sources, len(ratios), shown)
 
 

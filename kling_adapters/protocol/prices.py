@@ -6,6 +6,7 @@ import logging
 import time
 from collections import defaultdict, deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Final, TypeAlias
 
 from kling_adapters.journal.entries import JournalEntry
@@ -52,20 +53,8 @@ class Prices:
         self._facts: dict[str, PriceFacts] = {}
         self._jobs: defaultdict[str, deque[PastJob]] = defaultdict(lambda: deque(maxlen=_MOST_JOBS))
         self._estimates: defaultdict[str, dict[tuple[tuple[str, Feature], ...], Estimate]] = defaultdict(dict)
-        paid = [entry for entry in entries if entry.cost is not None and entry.gateway == gateway]
-        request_ids = {entry.request_id for entry in paid}
-        jobs: list[tuple[float, str, Mapping[str, Any], float | None, PriceSource]] = [
-            (entry.created, entry.model, entry.params, entry.cost, "journal") for entry in paid
-        ]
-        jobs += [
-            (row.created or 0.0, row.model, row.body, row.cost, "history")
-            for row in rows
-            if row.model is not None and row.body is not None and row.request_id not in request_ids
-            if row.state == "COMPLETED"
-        ]
-        for _, model, params, cost, source in sorted(jobs, key=lambda job: job[0]):
-            if cost is not None:
-                self.add(model, params, cost, source)
+        for job in _list_jobs(gateway, entries, rows):
+            self.add(job.model, job.params, job.cost, job.source)
 
     def add(
         self, model: str, params: Mapping[str, Any], cost: float, source: PriceSource = "journal"
@@ -89,6 +78,31 @@ class Prices:
             schema = self._read_schema(model)
             self._facts[model] = PriceFacts() if schema is None else read_price_facts(schema)
         return self._facts[model]
+
+
+@dataclass(frozen=True)
+class _EndedJob:
+    created: float
+    model: str
+    params: Mapping[str, Any]
+    cost: float
+    source: PriceSource
+
+
+def _list_jobs(gateway: str, entries: Iterable[JournalEntry], rows: Iterable[HistoryRow]) -> list[_EndedJob]:
+    """Return the jobs whose cost is known, the oldest first, each once."""
+    jobs: list[_EndedJob] = []
+    request_ids: set[str | None] = set()
+    for entry in entries:
+        if entry.cost is not None and entry.gateway == gateway:
+            request_ids.add(entry.request_id)
+            jobs.append(_EndedJob(entry.created, entry.model, entry.params, entry.cost, "journal"))
+    for row in rows:
+        if row.state != "COMPLETED" or row.request_id in request_ids:
+            continue
+        if row.model is not None and row.body is not None and row.cost is not None:
+            jobs.append(_EndedJob(row.created or 0.0, row.model, row.body, row.cost, "history"))
+    return sorted(jobs, key=lambda job: job.created)
 
 
 def estimate_requests(

@@ -10,6 +10,7 @@ from typing import Final
 
 from kling_adapters.journal.entries import REFUSED, JournalEntry
 from kling_adapters.protocol.effects import Call, Flow
+from kling_adapters.protocol.gateway import is_slug
 from kling_adapters.protocol.history_rows import HistoryRow
 from kling_adapters.protocol.request_history import HistoryUnavailable, list_rows
 from kling_adapters.protocol.session import Session
@@ -98,7 +99,7 @@ def _iter_recorded(
     entries: Iterable[JournalEntry], rows: Iterable[HistoryRow], since: float
 ) -> Iterator[Charge]:
     """Yield each job of the journal once; a cost that it does not have is that of the history."""
-    costs = {row.request_id: row.cost for row in rows}
+    costs = {row.request_id: _read_cost(row) for row in rows}
     request_ids: set[str] = set()
     for entry in entries:
         cost = costs.get(entry.request_id or "") if entry.cost is None else entry.cost
@@ -119,7 +120,14 @@ def _iter_unrecorded(
         is_free = not row.cost and row.state == "FAILED"
         # The time of a row may be unknown, or in another time zone.
         if row.request_id not in request_ids and not is_free and (row.created or since) >= since:
-            yield Charge(row.model or "", "", row.created or since, row.cost, is_recorded=False)
+            # Spreadsheets would run the text of a hostile gateway.
+            model = row.model if row.model is not None and is_slug(row.model) else ""
+            yield Charge(model, "", row.created or since, _read_cost(row), is_recorded=False)
+
+
+def _read_cost(row: HistoryRow) -> float | None:
+    """Return the cost of a row; None for one that no job can have."""
+    return row.cost if row.cost is None or row.cost >= 0 else None
 
 
 def sum_charges(charges: Iterable[Charge], find_group: Callable[[Charge], tuple[str, ...]]) -> list[UsageRow]:
