@@ -1,6 +1,7 @@
 """The rate limiter against simulated gateways, beside clients that merely retry, and the throttle of Google's SRE book.
 
-Sixteen and thirty-two workers send as fast as the limiter lets them, for an hour or ten minutes of simulated time, with
+A limit is a bucket of tokens that come back evenly, unless the name says that it is a window that begins anew each
+minute. Sixteen and thirty-two workers send as fast as the limiter lets them, for an hour or ten minutes of simulated time, with
 requests of 0.2 to 0.4 s (see gateway_limits). Every figure is the worse of both numbers of workers, each the median of
 three seeds. Possible is what as many workers get done without a limiter, or what the limit allows, without the random
 refusals in both cases. Refusals are counted from the first minute on where the gateway says when its limit ends: the
@@ -19,7 +20,7 @@ from collections.abc import Callable, Iterator
 from statistics import median
 from typing import Final
 
-from benchmarks.gateway_limits import MEAN, Bucket, Gateway, Policy, Trace, simulate
+from benchmarks.gateway_limits import MEAN, Bucket, Gateway, Policy, Trace, Window, simulate
 from benchmarks.ratios import Ratio
 from kling_adapters.protocol.rate_limit import RateLimiter, Turn
 
@@ -110,7 +111,9 @@ def measure() -> Iterator[Ratio]:
         name = f"limiter: {percent} % random 429, of what is possible"
         yield _compare(name, lambda luck=luck: Gateway(None, luck), MINUTES, _make_share(luck), 0.9)  # type: ignore[misc]
     for count, seconds, bar in PLANS:
-        yield from _measure_plan(count, seconds, bar)
+        yield from _measure_plan(Bucket, count, seconds, bar)
+    for count, seconds, bar in PLANS:
+        yield from _measure_plan(Window, count, seconds, bar)
     yield from _measure_fast_limit()
     for name, bar, find, changed in (
         ("halved", 30.0, _find_calm, Bucket(25, 60)),
@@ -120,12 +123,14 @@ def measure() -> Iterator[Ratio]:
     yield from _measure_given_limit()
 
 
-def _measure_plan(count: float, seconds: float, bar: float) -> Iterator[Ratio]:
-    plan = f"{count:.0f} a minute"
+def _measure_plan(
+    limit: type[Bucket] | type[Window], count: float, seconds: float, bar: float
+) -> Iterator[Ratio]:
+    plan = f"{count:.0f} a minute{' in fixed windows' if limit is Window else ''}"
     used, refusals = _make_use(count / seconds), _make_refusals()
 
     def make(luck: float = 0.0, *, sends_reset: bool = False) -> Gateway:
-        return Gateway(Bucket(count, seconds), luck, sends_reset)
+        return Gateway(limit(count, seconds), luck, sends_reset)
 
     yield _compare(f"limiter: {plan}, used", make, HOUR, used, 0.95)
     yield _compare(f"limiter: {plan}, 429 a success", make, HOUR, refusals, bar, is_upper_limit=True)
