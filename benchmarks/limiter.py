@@ -21,8 +21,8 @@ from statistics import median
 from typing import Final
 
 from benchmarks.gateway_limits import MEAN, Bucket, Gateway, Policy, Trace, Window, simulate
+from benchmarks.policies import Limiter, RetryOnly, SreThrottle
 from benchmarks.ratios import Ratio
-from kling_adapters.protocol.rate_limit import RateLimiter, Turn
 
 WORKERS: Final = (16, 32)
 SEEDS: Final = (1, 2, 3)
@@ -30,77 +30,8 @@ HOUR: Final = 3600.0
 MINUTES: Final = 600.0
 PLANS: Final = ((5.0, 60.0, 0.3), (50.0, 60.0, 0.1), (120.0, 60.0, 0.1))
 """Requests, the seconds in which they are allowed, and the bar of refusals for each success."""
-SRE_FACTOR: Final = 1.1
-SRE_SECONDS: Final = 120.0
 
 
-class Limiter:
-    """The limiter of this package."""
-
-    def __init__(self, rate_limit: float | None = None) -> None:
-        self.limiter = RateLimiter(rate_limit)
-
-    def enter(self, *, is_urgent: bool) -> Turn:
-        """See Policy."""
-        return Turn(is_urgent)
-
-    def claim(self, place: object, now: float) -> float:
-        """See Policy."""
-        assert isinstance(place, Turn)
-        return self.limiter.claim(place, now)
-
-    def record(self, sent: float, now: float, *, accepted: bool, reset: float | None) -> float:
-        """See Policy."""
-        if not accepted:
-            return self.limiter.record_limit(sent, now, reset)
-        self.limiter.record_success(sent, now)
-        return 0.0
-
-
-class RetryOnly:
-    """A client that repeats each refused request by itself."""
-
-    def enter(self, *, is_urgent: bool) -> object:
-        """See Policy."""
-        return is_urgent
-
-    def claim(self, place: object, now: float) -> float:
-        """See Policy."""
-        return 0.0
-
-    def record(self, sent: float, now: float, *, accepted: bool, reset: float | None) -> float:
-        """See Policy."""
-        return 0.0 if accepted else max(random.uniform(0.2, 0.6), reset or 0.0)
-
-
-class SreThrottle(RetryOnly):
-    """The client-side throttle of the SRE book, "Handling Overload": requests up to a multiple of those accepted."""
-
-    def __init__(self) -> None:
-        self.requests: deque[float] = deque()
-        self.accepted: deque[float] = deque()
-
-    def claim(self, place: object, now: float) -> float:
-        """See Policy."""
-        for times in (self.requests, self.accepted):
-            while times and times[0] < now - SRE_SECONDS:
-                times.popleft()
-        excess = len(self.requests) - SRE_FACTOR * len(self.accepted)
-        if random.random() >= excess / (len(self.requests) + 1):
-            return 0.0
-        self.requests.append(now)
-        return random.uniform(0.2, 0.6)
-
-    def record(self, sent: float, now: float, *, accepted: bool, reset: float | None) -> float:
-        """See Policy."""
-        # With its answer: otherwise the first requests of all workers would count as refused.
-        self.requests.append(now)
-        if accepted:
-            self.accepted.append(now)
-        return super().record(sent, now, accepted=accepted, reset=reset)
-
-
-Make = Callable[[], Policy]
 Figure = Callable[[Trace, int], float]
 
 
@@ -123,9 +54,7 @@ def measure() -> Iterator[Ratio]:
     yield from _measure_given_limit()
 
 
-def _measure_plan(
-    limit: type[Bucket] | type[Window], count: float, seconds: float, bar: float
-) -> Iterator[Ratio]:
+def _measure_plan(limit: type[Bucket | Window], count: float, seconds: float, bar: float) -> Iterator[Ratio]:
     plan = f"{count:.0f} a minute{' in fixed windows' if limit is Window else ''}"
     used, refusals = _make_use(count / seconds), _make_refusals()
 

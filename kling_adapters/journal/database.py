@@ -18,7 +18,7 @@ from kling_adapters.journal.opening import (
     create_file,
     open_to_read,
     open_to_write,
-    set_lock_timeout,
+    set_mode,
 )
 
 log = logging.getLogger("kling_adapters")
@@ -38,6 +38,7 @@ class Database:
         self._connection: sqlite3.Connection | None = None
         self._opened: os.stat_result | None = None
         self._is_shared = False
+        self._mode: tuple[float, bool] | None = None
         with _FORKS.gate:
             _FORKS.databases.add(self)
 
@@ -92,10 +93,14 @@ class Database:
         """Return the connection within a transaction, which may be open already."""
         connection = self._connect(timeout)
         if not connection.in_transaction:
-            set_lock_timeout(connection, timeout)
-            connection.execute(f"PRAGMA synchronous = {'FULL' if is_flushed else 'NORMAL'}")
+            self._set_mode(connection, timeout, is_flushed)
             connection.execute("BEGIN IMMEDIATE")
         return connection
+
+    def _set_mode(self, connection: sqlite3.Connection, timeout: float, is_flushed: bool) -> None:
+        if self._mode != (timeout, is_flushed):
+            set_mode(connection, timeout, is_flushed=is_flushed)
+            self._mode = timeout, is_flushed
 
     @contextmanager
     def _complete(self) -> Generator[None]:
@@ -179,7 +184,7 @@ class Database:
             create_file(self.path)
             # Read before SQLite opens the file, so that a replacement in between is noticed.
             self._opened = self.path.stat()
-            self._connection = open_to_write(self.path, timeout)
+            self._connection, self._mode = open_to_write(self.path, timeout), None
         return self._connection
 
     def _is_at_path(self) -> bool:

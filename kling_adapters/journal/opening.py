@@ -82,9 +82,17 @@ def open_to_read(path: Path) -> sqlite3.Connection:
     return _open_read_only(path, "mode=ro&immutable=1")
 
 
-def set_lock_timeout(connection: sqlite3.Connection, seconds: float) -> None:
-    """Set the time that later transactions wait for a lock of another process on the file."""
-    connection.execute(f"PRAGMA busy_timeout = {seconds * 1000:.0f}")
+def set_mode(connection: sqlite3.Connection, lock_timeout: float, *, is_flushed: bool) -> None:
+    """Set what later transactions wait for.
+
+    Args:
+        connection: The connection, without an open transaction.
+        lock_timeout: Seconds to wait for another process that holds a lock on the file.
+        is_flushed: Whether to wait for the disk at their end.
+
+    """
+    connection.execute(f"PRAGMA busy_timeout = {lock_timeout * 1000:.0f}")
+    connection.execute(f"PRAGMA synchronous = {'FULL' if is_flushed else 'NORMAL'}")
 
 
 def _open_read_only(path: Path, options: str, locking: str = "NORMAL") -> sqlite3.Connection:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextvars
 import threading
+import time
 import weakref
 from collections.abc import Callable, Coroutine
 from queue import SimpleQueue
@@ -24,10 +25,16 @@ class _Call:
     def __init__(self, function: Function) -> None:
         self.function = function
         self.context = contextvars.copy_context()
-        self.start = threading.Event()
+        self.started: float | None = None
         self.end = threading.Event()
         self.is_dropped = False
         self.grace = 0.0
+
+    def remaining_seconds(self, seconds: float) -> float:
+        """Return the time left until the call is late, in seconds; before it has started, all of it."""
+        if self.started is None:
+            return seconds
+        return max(0.0, self.started + seconds + self.grace - time.monotonic())
 
 
 _Queue: TypeAlias = "SimpleQueue[_Call | None]"
@@ -64,16 +71,15 @@ class PluginWorker:
         elif not self._enqueue(call):
             return "skipped"
         try:
-            call.start.wait()
+            # One wait for start and end: each would be a switch between threads.
+            while not call.end.wait(call.remaining_seconds(seconds)):
+                if not call.remaining_seconds(seconds):
+                    self._skip_waiting(call)
+                    return "hangs"
         finally:
             with self._lock:
                 self._waiting.discard(call)
-        if call.is_dropped:
-            return "skipped"
-        if call.end.wait(seconds) or call.end.wait(call.grace):
-            return "ended"
-        self._skip_waiting(call)
-        return "hangs"
+        return "skipped" if call.is_dropped else "ended"
 
     def close(self) -> None:
         """End the thread and the event loop without waiting for a call that hangs."""
@@ -115,8 +121,9 @@ class PluginWorker:
         with self._lock:
             self._hanging = hanging
             for call in self._waiting:
-                call.is_dropped = True
-                call.start.set()
+                if call.started is None:
+                    call.is_dropped = True
+                    call.end.set()
 
 
 def _work(queue: _Queue, loop: _LoopThread) -> None:
@@ -128,7 +135,7 @@ def _work(queue: _Queue, loop: _LoopThread) -> None:
 
 
 def _perform(call: _Call, loop: _LoopThread) -> None:
-    call.start.set()
+    call.started = time.monotonic()
     coroutine = call.context.run(call.function)
     if coroutine is None:
         call.end.set()

@@ -406,6 +406,8 @@ def assert_jobs_have_own_parents(host: Host, expected: int) -> None:
 
 
 IMAGES = ["https://example.com/a.png"]
+DAY = 86400.0
+"""Seconds: the sleeps of all jobs add up on one simulated clock."""
 
 
 def test_concurrent_jobs_keep_parents_in_threads(
@@ -423,7 +425,7 @@ def test_concurrent_jobs_keep_parents_in_threads(
 
         def run_job(number: int) -> None:
             with host.tracer.start_as_current_span(f"outer {number}") as span:
-                result = kling.run("kling-o1", prompt=f"outer {number}", image_urls=IMAGES)
+                result = kling.run("kling-o1", timeout=DAY, prompt=f"outer {number}", image_urls=IMAGES)
                 result.save(tmp_path)
                 span.set_attribute("id", result.request_id)
 
@@ -443,7 +445,9 @@ def test_concurrent_jobs_keep_parents_in_tasks(sandbox: Sandbox, host: Host, tmp
 
             async def run_job(number: int) -> None:
                 with host.tracer.start_as_current_span(f"outer {number}") as span:
-                    result = await kling.run("kling-o1", prompt=f"outer {number}", image_urls=IMAGES)
+                    result = await kling.run(
+                        "kling-o1", timeout=DAY, prompt=f"outer {number}", image_urls=IMAGES
+                    )
                     await result.save(tmp_path)
                     span.set_attribute("id", result.request_id)
 
