@@ -84,6 +84,23 @@ def test_compare_exits_with_1_for_a_worse_ratio(
     assert run.main(["--compare", "limiter"]) == 0
 
 
+def test_a_failed_benchmark_ends_with_2_and_writes_nothing(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def run_in_process(_: str, __: object, name: str) -> list[Ratio]:
+        if name == "polls":
+            raise ValueError("a gateway without a port")
+        return [SPEED]
+
+    monkeypatch.setattr(run, "run_in_process", run_in_process)
+    monkeypatch.setattr(run, "_write", lambda _: pytest.fail("written"))
+    assert run.main([]) == 2
+    output = capsys.readouterr()
+    assert SPEED.name in output.out
+    assert "a gateway without a port" in output.err
+    assert "polls failed, so nothing was written or compared." in output.err
+
+
 def test_unknown_benchmarks_are_refused(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         run.main(["limits"])
