@@ -105,3 +105,14 @@ def test_unknown_benchmarks_are_refused(capsys: pytest.CaptureFixture[str]) -> N
     with pytest.raises(SystemExit):
         run.main(["limits"])
     assert "Pass some of: startup," in capsys.readouterr().err
+
+
+def test_page_lists_every_committed_ratio() -> None:
+    page = report.PAGE.read_text("utf-8")
+    ratios = committed.read_ratios()
+    assert list(ratios) == list(run.NAMES)
+    for rows in ratios.values():
+        for row in rows:
+            figures = (row.transport, report.format_number(row.value), report.format_bar(row))
+            assert f"| {row.name} | {' | '.join(figures)} | {report.format_verdict(row)} |" in page
+    assert "pictures/ratios.svg" in page
