@@ -12,6 +12,7 @@ from kling_adapters.driver.clock import Clock, SystemClock
 from kling_adapters.errors import ConfigError
 from kling_adapters.forks import ForkSafeLock
 from kling_adapters.hook_objects import Auth, InstantAuth
+from kling_adapters.journal.base import BaseJournal
 from kling_adapters.journal.journal import Journal
 from kling_adapters.journal.null import NullJournal
 from kling_adapters.plugins.manager import Plugins
@@ -61,7 +62,7 @@ class BaseClient(ABC, Generic[Driver, JobHandle, JobResult, Transport]):
                 a file in the state folder of the user.
             timeout: Default `timeout` of every call except `map` and `resume`, in seconds.
             rate_limit: Requests a minute of the plan of the key, such as 5 or 50, which are then never exceeded by
-                the clients of one journal together. By default the limit is learnt from refused requests.
+                the clients of one journal together. By default the limit is learned from refused requests.
             proxy: URL of the proxy for every request, such as "http://proxy.example:3128"; it replaces the
                 proxies of the environment.
             transport: A transport of httpx or httpx2, or an object with its method `handle_request`, of AsyncKling
@@ -77,16 +78,14 @@ class BaseClient(ABC, Generic[Driver, JobHandle, JobResult, Transport]):
         """
         # At once: a traceback with local variables would show the text.
         api_key = key = settings.wrap_key(api_key)
-        _check_settings(auth, plugins, strict_plugins, timeout, proxy, clock)
-        arguments.check_rate_limit(rate_limit)
+        _check_settings(auth, plugins, strict_plugins, timeout, rate_limit, proxy, clock)
         _check_exclusive(api_key=key, auth=auth)
         _check_exclusive(proxy=proxy, transport=transport)
         gateway = settings.resolve_gateway(base_url)
-        path = settings.resolve_journal(journal)
         self._session = Session(
             gateway,
             self._find_auth,
-            NullJournal() if path is None else Journal(path),
+            _open_journal(journal),
             self._make_job,
             make_result=self._make_result,
             auth=None if key is None else _FixedKey(key),
@@ -137,11 +136,17 @@ class BaseClient(ABC, Generic[Driver, JobHandle, JobResult, Transport]):
             return self._session.auth
 
 
+def _open_journal(journal: str | PathLike[str] | None) -> BaseJournal:
+    path = settings.resolve_journal(journal)
+    return NullJournal() if path is None else Journal(path)
+
+
 def _check_settings(
     auth: str | None,
     plugins: Iterable[object],
     strict_plugins: bool,
     timeout: float | None,
+    rate_limit: float | None,
     proxy: str | None,
     clock: Clock | None,
 ) -> None:
@@ -149,6 +154,7 @@ def _check_settings(
     settings.check_plugins(plugins)
     settings.check_flag("strict_plugins", strict_plugins)
     arguments.check_seconds("timeout", timeout)
+    arguments.check_rate_limit(rate_limit)
     settings.check_proxy(proxy)
     settings.check_clock(clock)
 
