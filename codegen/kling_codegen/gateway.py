@@ -67,6 +67,36 @@ class NoCredits(Closed):
     ]
 
 
+Names: TypeAlias = Annotated[list[Text], Field(min_length=1)]
+
+
+class HistoryFields(Closed):
+    """Names of the members of a row of the request history, the likeliest first."""
+
+    request_id: Annotated[Names, Field(description="The id of the request.")]
+    model: Annotated[Names, Field(description="The slug of the model.")]
+    state: Annotated[Names, Field(description="The state, one of `states`.")]
+    cost: Annotated[Names, Field(description="The cost of the request.")]
+    body: Annotated[Names, Field(description="The parameters of the request.")]
+    url: Annotated[Names, Field(description="The address of an output.")]
+    error: Annotated[Names, Field(description="The reason of a failure.")]
+    created: Annotated[Names, Field(description="The time of the request.")]
+
+
+class History(Closed):
+    """The request history: a list of the requests of an account."""
+
+    max_per_page: Annotated[int, Field(gt=0, description="Rows of a page at most.")]
+    max_days: Annotated[int, Field(gt=0, description="Days of a query at most.")]
+    lag_seconds: Annotated[int, Field(ge=0, description="The longest documented delay of a row, in seconds.")]
+    states: Annotated[list[Text], Field(min_length=1, description="The states of a row.")]
+    fields: Annotated[HistoryFields, Field(description="The names of the members of a row.")]
+    uncertain: Annotated[
+        list[Text] | MISSING,
+        Field(min_length=1, description="What is not known of the history, for readers."),
+    ] = MISSING
+
+
 class StatusGroups(Closed):
     """Groups of statuses with one meaning for the client."""
 
@@ -93,6 +123,13 @@ class Gateway(Closed):
             description="The address for uploads of media; other gateways have it below their base URL.",
         ),
     ]
+    history_url: Annotated[
+        str,
+        Field(
+            pattern=ADDRESS,
+            description="The address of the request history; other gateways have it below their base URL.",
+        ),
+    ]
     models_url: Annotated[
         str | MISSING,
         Field(pattern=ADDRESS, description="The address of the list of models, for `kling-codegen drift`."),
@@ -105,6 +142,7 @@ class Gateway(Closed):
     output_lifetime_seconds: Annotated[
         int, Field(gt=0, description="Seconds for which an output can be fetched.")
     ]
+    history: Annotated[History, Field(description="The request history.")]
     states: Annotated[list[State], Field(min_length=1, description="The states of a job.")]
     errors: Annotated[list[Error], Field(min_length=1, description="The status codes.")]
     statuses: Annotated[StatusGroups, Field(description="Groups of statuses that the client treats alike.")]

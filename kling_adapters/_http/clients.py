@@ -31,6 +31,7 @@ class Connections(NamedTuple, Generic[G, F]):
     Attributes:
         submits: Transports for submits.
         uploads: Transports for uploads.
+        history: Transports for the request history.
         queries: Transports for other requests to the gateway.
         files: Clients for files.
         request_type: The class of requests to the gateway.
@@ -39,6 +40,7 @@ class Connections(NamedTuple, Generic[G, F]):
 
     submits: G
     uploads: G
+    history: G
     queries: G
     files: F
     request_type: type[httpx.Request]
@@ -66,9 +68,9 @@ class ConnectionFactory:
     ) -> Connections[ThreadQueue[GatewayTransport], ThreadQueue[httpx.Client]]:
         """Return the connections of a blocking transport. `custom` is the transport of the caller to the gateway."""
         make = partial(self._make_transport, httpx.HTTPTransport, Backend)
-        submits, uploads, queries = map(ThreadQueue, self._gateway_makers(make, custom))
+        submits, uploads, history, queries = map(ThreadQueue, self._gateway_makers(make, custom))
         files = ThreadQueue(lambda: httpx.Client(**self._file_options(make, self._check_file_request)))
-        return Connections(submits, uploads, queries, files, find_request_type(custom))
+        return Connections(submits, uploads, history, queries, files, find_request_type(custom))
 
     def connect_async(
         self, custom: AsyncGatewayTransport | None
@@ -79,20 +81,23 @@ class ConnectionFactory:
             self._check_file_request(request)
 
         make = partial(self._make_transport, httpx.AsyncHTTPTransport, AsyncBackend)
-        submits, uploads, queries = map(TaskQueue, self._gateway_makers(make, custom))
+        submits, uploads, history, queries = map(TaskQueue, self._gateway_makers(make, custom))
         files = TaskQueue(lambda: httpx.AsyncClient(**self._file_options(make, check_file_request)))
-        return Connections(submits, uploads, queries, files, find_request_type(custom))
+        return Connections(submits, uploads, history, queries, files, find_request_type(custom))
 
     def _gateway_makers(self, make: Callable[..., T], custom: T | None) -> list[Callable[[], T]]:
-        """Return the functions that make a transport for submits, for uploads and for queries."""
+        """Return the functions that make a transport for submits, uploads, the history and queries."""
         if custom is not None:
-            return [lambda: custom] * 3
-        gateway, uploads = (
-            find_proxy(self._proxy_rules, url) for url in (self._gateway.base_url, self._gateway.upload_url)
+            return [lambda: custom] * 4
+        addresses = self._gateway
+        gateway, uploads, history = (
+            find_proxy(self._proxy_rules, url)
+            for url in (addresses.base_url, addresses.upload_url, addresses.history_url)
         )
         return [
             partial(make, _SUBMIT_LIMITS, gateway),
             partial(make, _SUBMIT_LIMITS, uploads),
+            partial(make, _LIMITS, history),
             partial(make, _LIMITS, gateway),
         ]
 

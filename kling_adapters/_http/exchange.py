@@ -136,8 +136,7 @@ def _make_headers(gateway: Gateway, request: Request) -> dict[str, str]:
         "accept-encoding": "gzip",
         **request.headers,
     }
-    is_to_gateway = request.url.startswith(f"{gateway.base_url}/") or request.url == gateway.upload_url
-    if request.key is not None and is_to_gateway:
+    if request.key is not None and gateway.takes_key(request.url):
         headers[KEY_HEADER] = request.key
     return headers
 

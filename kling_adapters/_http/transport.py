@@ -16,6 +16,7 @@ from kling_adapters._http.file_body import FileBody
 from kling_adapters._http.library import httpx
 from kling_adapters._http.settings import ConnectionSettings
 from kling_adapters.protocol.download import Download
+from kling_adapters.protocol.gateway import Gateway
 from kling_adapters.protocol.messages import Outcome, Request, UploadBody
 
 
@@ -39,7 +40,7 @@ class SyncTransport:
     def send(self, request: Request) -> Outcome:
         """Return the complete answer, or the failure."""
         exchange = Exchange(self._gateway, request, self._keys)
-        queue = _select_queue(self._connections, request)
+        queue = _select_queue(self._connections, self._gateway, request)
         content = iter(request.body) if isinstance(request.body, UploadBody) else request.body
         try:
             with queue.admit(request.deadline) as transport, exchange.observe():
@@ -72,6 +73,7 @@ class SyncTransport:
 
     def close(self) -> None:
         """Close the connections, except those of submits under way, which end with their answers."""
+        self._connections.history.close()
         self._connections.queries.close()
         self._connections.files.close()
 
@@ -89,7 +91,7 @@ class AsyncTransport:
     async def send(self, request: Request) -> Outcome:
         """Return the complete answer, or the failure."""
         exchange = Exchange(self._gateway, request, self._keys)
-        queue = _select_queue(self._connections, request)
+        queue = _select_queue(self._connections, self._gateway, request)
         content = _read_in_threads(request.body) if isinstance(request.body, UploadBody) else request.body
         try:
             async with queue.admit(request.deadline) as transport:
@@ -120,13 +122,16 @@ class AsyncTransport:
 
     async def close(self) -> None:
         """Close the connections, except those of submits under way, which end with their answers."""
+        await self._connections.history.close()
         await self._connections.queries.close()
         await self._connections.files.close()
 
 
-def _select_queue(connections: Connections[G, Any], request: Request) -> G:
+def _select_queue(connections: Connections[G, Any], gateway: Gateway, request: Request) -> G:
     if isinstance(request.body, UploadBody):
         return connections.uploads
+    if gateway.is_history(request.url):
+        return connections.history
     return connections.submits if request.method == "POST" else connections.queries
 
 

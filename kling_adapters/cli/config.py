@@ -54,7 +54,7 @@ def show_config(base_url: str | None, journal: str | None, as_json: bool) -> Non
         plugins, problem = _read_plugins(manager)
         key = [_read_key(manager, gateway.value)] if problem is None and gateway.problem is None else []
     problems = [problem] if problem is not None else []
-    settings = [gateway, *key, _read_journal(journal), *_read_proxies(), *problems]
+    settings = [gateway, *key, _read_history(base_url), _read_journal(journal), *_read_proxies(), *problems]
     if as_json:
         plugin_rows = [asdict(plugin) for plugin in plugins]
         print_json({"settings": [asdict(setting) for setting in settings], "plugins": plugin_rows})
@@ -92,6 +92,22 @@ def _describe_key_source(plugin: str) -> str:
     variables = (KEY_ENVIRONMENT, f"{KEY_ENVIRONMENT}_FILE")
     variable = next((name for name in variables if os.environ.get(name, "").strip()), None)
     return variable if plugin == "env_auth" and variable else f"plugin {plugin}"
+
+
+def _read_history(base_url: str | None) -> _Setting:
+    from kling_adapters.client.settings import HISTORY, resolve_gateway, resolve_history
+
+    name, source = "request history", _find_source("", None, HISTORY)
+    try:
+        uses_history = resolve_history(None)
+    except KlingError as error:
+        return _Setting(name, "", source, describe_error(error))
+    try:
+        address = resolve_gateway(base_url).history_url
+    except KlingError:
+        # The row of the gateway has the problem.
+        address = "on"
+    return _Setting(name, address if uses_history else "off: nothing is asked of it", source)
 
 
 def _read_journal(journal: str | None) -> _Setting:

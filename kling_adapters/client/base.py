@@ -40,6 +40,7 @@ class BaseClient(ABC, Generic[Driver, JobHandle, JobResult, Transport]):
         plugins: Iterable[object] = (),
         strict_plugins: bool = False,
         journal: str | PathLike[str] | None = "",
+        history: bool | None = None,
         timeout: float | None = None,
         rate_limit: float | None = None,
         proxy: str | None = None,
@@ -60,6 +61,9 @@ class BaseClient(ABC, Generic[Driver, JobHandle, JobResult, Transport]):
             journal: Path of the journal, which records every submit before it is sent, so that `resume` finds
                 the unfinished jobs of a process that died. None for no journal; by default KLING_JOURNAL, or
                 a file in the state folder of the user.
+            history: Whether the client may read the request history of the account, to find jobs and outputs that
+                it would otherwise lose. By default True, or False if KLING_HISTORY is 0. At the gateway of Segmind,
+                the history is on another host, which receives the API key.
             timeout: Default `timeout` of every call except `map` and `resume`, in seconds.
             rate_limit: Requests a minute of the plan of the key, such as 5 or 50, which are then never exceeded by
                 the clients of one journal together. By default the limit is learned from refused requests.
@@ -81,19 +85,18 @@ class BaseClient(ABC, Generic[Driver, JobHandle, JobResult, Transport]):
         _check_settings(auth, plugins, strict_plugins, timeout, rate_limit, proxy, clock)
         _check_exclusive(api_key=key, auth=auth)
         _check_exclusive(proxy=proxy, transport=transport)
-        gateway = settings.resolve_gateway(base_url)
         self._session = Session(
-            gateway,
+            settings.resolve_gateway(base_url),
             self._find_auth,
             _open_journal(journal),
             self._make_job,
             make_result=self._make_result,
             auth=None if key is None else _FixedKey(key),
+            uses_history=settings.resolve_history(history),
             rate_limit=rate_limit,
         )
         self._plugins = Plugins(plugins, strict=strict_plugins)
-        self._auth_name = auth
-        self._timeout = timeout
+        self._auth_name, self._timeout = auth, timeout
         self._lock = ForkSafeLock()
         self._driver = self._make_driver(clock or SystemClock(), proxy, transport)
 

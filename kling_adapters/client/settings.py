@@ -15,6 +15,8 @@ from kling_adapters.protocol.messages import Key
 
 GATEWAY: Final = "KLING_BASE_URL"
 """Environment variable: the gateway of clients without `base_url`."""
+HISTORY: Final = "KLING_HISTORY"
+"""Environment variable: 0 if clients without `history` never read the request history."""
 
 
 def resolve_gateway(base_url: str | None) -> Gateway:
@@ -28,6 +30,19 @@ def resolve_gateway(base_url: str | None) -> Gateway:
         return Gateway(environ.get(GATEWAY, "").strip() or BASE_URL)
     except ConfigError as error:
         raise ConfigError(f"the environment variable {GATEWAY} cannot be used: {error}") from None
+
+
+def resolve_history(value: bool | None) -> bool:
+    """Return whether the request history may be read; by default True, or the value of KLING_HISTORY."""
+    if value is not None:
+        check_flag("history", value)
+        return value
+    text = environ.get(HISTORY, "").strip() or "1"
+    if text not in ("0", "1"):
+        raise ConfigError(
+            f"the environment variable {HISTORY} is {text[:50]!a}; expected 1 or 0. Nothing was sent"
+        )
+    return text == "1"
 
 
 def resolve_journal(value: str | PathLike[str] | None) -> Path | None:

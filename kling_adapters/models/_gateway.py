@@ -4,10 +4,11 @@
 from collections.abc import Mapping
 from typing import Final
 
-from kling_adapters.schema.gateway import GatewayState, StatusCode
+from kling_adapters.schema.gateway import GatewayState, HistoryFields, StatusCode
 
 BASE_URL: Final = "https://api.segmind.com"
 UPLOAD_URL: Final = "https://workflows-api.segmind.com/upload-asset"
+HISTORY_URL: Final = "https://api.spotprod.segmind.com/inference-request/request-history"
 
 KEY_HEADER: Final = "x-api-key"
 KEY_ENVIRONMENT: Final = "SEGMIND_API_KEY"
@@ -21,6 +22,33 @@ CREDITS_PATH: Final = "/v1/get-user-credits"
 # In seconds.
 RECORD_LIFETIME: Final = 3600
 OUTPUT_LIFETIME: Final = 604800
+
+HISTORY_MAX_PER_PAGE: Final = 100
+HISTORY_MAX_DAYS: Final = 31
+HISTORY_LAG: Final = 7200
+"""Seconds after which a request is in the history at the latest, as far as is documented."""
+HISTORY_STATES: Final = (
+    "COMPLETED",
+    "FAILED",
+    "PENDING",
+)
+HISTORY_FIELDS: Final = HistoryFields(
+    request_id=("request_id",),
+    model=("model_name",),
+    state=(
+        "model_status",
+        "status",
+    ),
+    cost=("credits_deduction",),
+    body=("request_body",),
+    url=("generation_url",),
+    error=("error",),
+    created=(
+        "model_created",
+        "created_at",
+        "created",
+    ),
+)
 
 STATES: Final[Mapping[str, GatewayState]] = {
     "QUEUED": GatewayState(name="QUEUED", meaning="accepted and waiting for a worker", terminal=False),

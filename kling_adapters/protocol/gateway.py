@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote, urlencode, urlsplit
 
 from kling_adapters.errors import ConfigError
 from kling_adapters.media.urls import DataUrl
@@ -48,7 +48,24 @@ class Gateway:
             )
         self.base_url = base
         self.is_default = base == facts.BASE_URL
-        self.upload_url = facts.UPLOAD_URL if self.is_default else base + urlsplit(facts.UPLOAD_URL).path
+        self.upload_url = self._locate(facts.UPLOAD_URL)
+        self.history_url = self._locate(facts.HISTORY_URL)
+
+    def _locate(self, url: str) -> str:
+        """Return an address of Segmind's gateway on another host as an address of this gateway."""
+        return url if self.is_default else self.base_url + urlsplit(url).path
+
+    def takes_key(self, url: str) -> bool:
+        """Return whether a URL is an address of this gateway, which may receive the key."""
+        return (
+            url.startswith(f"{self.base_url}/")
+            or url in (self.upload_url, self.history_url)
+            or self.is_history(url)
+        )
+
+    def is_history(self, url: str) -> bool:
+        """Return whether a URL is an address of the request history."""
+        return url.startswith((f"{self.history_url}?", f"{self.history_url}/"))
 
     def submit(self, slug: str, body: Mapping[str, Any]) -> Request:
         """Build the request that starts a billable job. Raises ConfigError for a bad slug, ValueError if not JSON."""
@@ -78,6 +95,35 @@ class Gateway:
     def result(self, request_id: str) -> Request:
         """Build the request for the result of a job."""
         return self._query(facts.RESULT_PATH, request_id)
+
+    def request_history(
+        self,
+        page: int = 1,
+        per_page: int = facts.HISTORY_MAX_PER_PAGE,
+        from_date: str | None = None,
+        to_date: str | None = None,
+        model_name: str | None = None,
+        status: str | None = None,
+    ) -> Request:
+        """Build the request for a page of the request history, the newest requests first.
+
+        Args:
+            page: The number of the page, from 1.
+            per_page: Rows of a page, at most HISTORY_MAX_PER_PAGE.
+            from_date: The first day as YYYY-MM-DD; by default a week ago.
+            to_date: The last day, included; by default today. The gateway allows HISTORY_MAX_DAYS days.
+            model_name: A part of the slugs of the models.
+            status: One of HISTORY_STATES.
+
+        """
+        filters = {"from_date": from_date, "to_date": to_date, "model_name": model_name, "status": status}
+        used = {name: value for name, value in filters.items() if value is not None}
+        query = urlencode({"page": page, "per_page": per_page, **used})
+        return Request("GET", f"{self.history_url}?{query}")
+
+    def request_row(self, request_id: str) -> Request:
+        """Build the request for one request of the request history, of any age."""
+        return Request("GET", f"{self.history_url}/{quote(request_id, safe='', errors='replace')}")
 
     def _query(self, path: str, request_id: str) -> Request:
         url = self.base_url + path.format(request_id=quote(request_id, safe="", errors="replace"))

@@ -59,11 +59,23 @@ def find_key(session: Session, request_id: str | None) -> Flow[Key]:
 def _find_pool_key(session: Session, auth: KeyPool, request_id: str) -> str | None:
     key = auth.key_of(request_id)
     if key is None and (entry := session.journal.find(session.gateway.base_url, request_id)) is not None:
-        pool = auth.keys()
-        key = next((key for key in pool if fingerprint_key(key) == entry.key), None)
+        key = _find_by_fingerprint(auth, entry.key)
         if key is not None:
             call_quietly(auth.accepted, key, request_id)
     return key
+
+
+def find_account_key(session: Session, fingerprint: str | None) -> Flow[Key | None]:
+    """Return the key for the history of an account; of a pool, that with this fingerprint, None if it has none."""
+    auth = yield from find_auth(session)
+    if fingerprint is None or isinstance(auth, InstantAuth) or not isinstance(auth, KeyPool):
+        return (yield from read_key(auth))
+    return _wrap_key((yield Call(partial(_find_by_fingerprint, auth, fingerprint))))
+
+
+def _find_by_fingerprint(auth: KeyPool, fingerprint: str | None) -> str | None:
+    pool = auth.keys()
+    return next((key for key in pool if fingerprint_key(key) == fingerprint), None)
 
 
 def check_key(session: Session) -> Flow[None]:

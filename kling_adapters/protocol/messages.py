@@ -75,13 +75,17 @@ class Answer:
         """True if the status is 2xx."""
         return 200 <= self.status < 300
 
-    def json(self) -> dict[str, Any] | None:
-        """Return the body as a JSON object; None if it is anything else."""
+    def json_value(self) -> Any:
+        """Return the body as a JSON value; None if it is anything else."""
         try:
             # From text: from bytes, json would read other encodings too, which are not searched for the key.
-            value = json.loads(self.body.decode("utf-8-sig"))
+            return json.loads(self.body.decode("utf-8-sig"))
         except (ValueError, RecursionError):
             return None
+
+    def json(self) -> dict[str, Any] | None:
+        """Return the body as a JSON object; None if it is anything else."""
+        value = self.json_value()
         return cast("dict[str, Any]", value) if isinstance(value, dict) else None
 
 

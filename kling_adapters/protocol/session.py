@@ -60,6 +60,7 @@ class Session:
         make_result: Makes the result of a StorageError.
         auth: The source of the API key, once it is found.
         closed: Set when the client is closed.
+        uses_history: Whether the request history of the gateway may be read.
         rate_limit: Requests a minute that no key exceeds; None if the limit is only learned.
         limiters: The rate limiter of each key.
         uploads: The URLs of files that were uploaded.
@@ -74,6 +75,7 @@ class Session:
     make_result: Callable[[ResultData], Any] = lambda data: data
     auth: Auth | None = field(default=None, repr=False)
     closed: threading.Event = field(default_factory=threading.Event, repr=False)
+    uses_history: bool = True
     rate_limit: float | None = None
     limiters: dict[str, RateLimiter] = field(default_factory=dict[str, RateLimiter], repr=False)
     uploads: Uploads = field(default_factory=Uploads)

@@ -42,3 +42,29 @@ class StatusCode:
     meaning: str
     submit: Literal["safe", "never", "uncertain"]
     source: Literal["seed", "docs", "client", "digest"]
+
+
+@dataclass(frozen=True)
+class HistoryFields:
+    """Names of the members of a row of the request history, the likeliest first.
+
+    Attributes:
+        request_id: The id of the request.
+        model: The slug of the model.
+        state: The state.
+        cost: The cost of the request, in USD.
+        body: The parameters of the request.
+        url: The URL of an output.
+        error: The reason of a failure.
+        created: The time of the request.
+
+    """
+
+    request_id: tuple[str, ...]
+    model: tuple[str, ...]
+    state: tuple[str, ...]
+    cost: tuple[str, ...]
+    body: tuple[str, ...]
+    url: tuple[str, ...]
+    error: tuple[str, ...]
+    created: tuple[str, ...]

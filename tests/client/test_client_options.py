@@ -264,6 +264,18 @@ def test_transport_answers_a_whole_job_without_a_server() -> None:
         assert kling.run("kling-2", prompt="x").video is not None
 
 
+@pytest.mark.parametrize("kind", [Kling, AsyncKling])
+def test_invalid_history_setting_is_config_error(
+    monkeypatch: pytest.MonkeyPatch, kind: type[Kling | AsyncKling]
+) -> None:
+    with pytest.raises(ka.ConfigError, match="history is 'no'; expected True or False"):
+        kind(history="no")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    monkeypatch.setenv("KLING_HISTORY", "off")
+    with pytest.raises(ka.ConfigError, match="KLING_HISTORY is 'off'; expected 1 or 0"):
+        kind()
+    kind(history=True)
+
+
 @pytest.mark.parametrize("client", [Kling, AsyncKling])
 @pytest.mark.parametrize("rate_limit", [0, -1, 0.5, True, "5", float("nan"), float("inf"), 1e9, [5]])
 def test_invalid_rate_limit_is_refused(client: Any, rate_limit: Any) -> None:

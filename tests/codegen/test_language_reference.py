@@ -40,6 +40,8 @@ SECTIONS: dict[str, type[Closed]] = {
     "gateway.yaml": gateway.Gateway,
     "key": gateway.Key,
     "paths": gateway.Paths,
+    "history": gateway.History,
+    "fields": gateway.HistoryFields,
     "states": gateway.State,
     "errors": gateway.Error,
     "statuses": gateway.StatusGroups,

@@ -128,13 +128,18 @@ BODIES = {
     for version in ("v1", "v2")
 }
 BODIES |= {"/upload-asset": UPLOAD, "/_sandbox/faults": {"seed": 7}, "/_sandbox/clock": {"advance": 1}}
+BODIES |= {"/_sandbox/history": {"delay": 0}}
 
 # What is changed in a request that is fine, so that it is answered like this.
 CHANGES: dict[int, dict[str, Any]] = {
     200: {},
     204: {},
     206: {"headers": {"Range": "bytes=1-2"}},
-    400: {"json": {"nothing": 1}, "params": {"size": "15x16"}, "headers": {"Range": "bytes=2-1"}},
+    400: {
+        "json": {"nothing": 1},
+        "params": {"size": "15x16", "page": "0"},
+        "headers": {"Range": "bytes=2-1"},
+    },
     401: {"headers": {"x-api-key": ""}},
     403: {"headers": {"x-api-key": KEY_FORBIDDEN}},
     405: {"method": "PATCH"},
@@ -168,7 +173,9 @@ def ways(path: str, status: int) -> Iterator[tuple[str, dict[str, Any]]]:
         yield "", {"headers": {"host": "example.com"}}
     if status == 200 and "{request_id}" in path:
         yield "flap", {}
-    if status == 404 and not is_submit:
+    if status == 404 and path == "/_sandbox/history":
+        yield "", {"json": {"delay": 0, "request_id": NAMES["request_id"]}}
+    elif status == 404 and not is_submit:
         yield "", {"url": path.format(**NAMES)}
     if status == 422:
         yield "failed", {}

@@ -19,7 +19,7 @@ def compare_gateways(old: Gateway, new: Gateway) -> Iterator[Change]:
         yield Change(level, ".".join(at), "value", before, after, effect)
 
 
-def _classify(at: tuple[str, ...], before: Any, after: Any) -> tuple[Level, str]:  # noqa: PLR0911  a table
+def _classify(at: tuple[str, ...], before: Any, after: Any) -> tuple[Level, str]:  # noqa: C901, PLR0911  a table
     match at:
         case ("states" | "errors", _, "meaning" | "source"):
             return "documentation", UNCHANGED
@@ -35,9 +35,11 @@ def _classify(at: tuple[str, ...], before: Any, after: Any) -> tuple[Level, str]
             return "warning", "failures are handled as it says"
         case ("key", "header") | ("paths", _):
             return "warning", "requests look different, calls stay the same"
-        case ("models_url",):
+        case ("models_url",) | ("history", "uncertain", *_):
             return "documentation", UNCHANGED
-        case ("base_url",) | ("upload_url",):
+        case ("history", *_):
+            return "warning", "the request history is read as it says"
+        case ("base_url",) | ("upload_url",) | ("history_url",):
             return "breaking", "the key goes to another host"
         case _:
             return "breaking", "code that relies on it breaks"

@@ -1,6 +1,6 @@
 """The control interface at `/_sandbox/...`, for tests in other processes and other languages."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any, Final, Protocol
 
@@ -53,6 +53,10 @@ class ControlledSandbox(Protocol):
         """Advance the clock."""
         ...
 
+    def delay_history(self, delay: float | Sequence[float], request_id: str | None = None) -> None:
+        """Set the delay of the history."""
+        ...
+
 
 class Control:
     """The handlers of the control interface."""
@@ -68,6 +72,7 @@ class Control:
                 Route("/_sandbox/state", self._state),
                 Route("/_sandbox/faults", self._set_faults, methods=["POST"]),
                 Route("/_sandbox/clock", self._advance, methods=["POST"]),
+                Route("/_sandbox/history", self._delay_history, methods=["POST"]),
             ],
             exception_handlers={HTTPException: _respond_to_error},
         )
@@ -99,6 +104,22 @@ class Control:
             self._sandbox.faults = Faults([Fault.read(fault) for fault in faults], seed)
         except ValueError as error:
             raise HTTPException(400, str(error)) from None
+        return Response(status_code=204)
+
+    async def _delay_history(self, request: Request) -> Response:
+        body = await _read_object(request, "delay", "request_id")
+        delay, request_id = body.get("delay"), body.get("request_id")
+        delays: list[Any] = delay if isinstance(delay, list) else [delay]
+        if not all(isinstance(seconds, int | float) and not isinstance(seconds, bool) for seconds in delays):
+            raise HTTPException(400, "delay must be a number of seconds, or a list of them")
+        if not isinstance(request_id, str | None):
+            raise HTTPException(400, "request_id must be the id of a job")
+        try:
+            self._sandbox.delay_history(delays, request_id)
+        except ValueError as error:
+            raise HTTPException(400, str(error)) from None
+        except LookupError as error:
+            raise HTTPException(404, str(error)) from None
         return Response(status_code=204)
 
     async def _advance(self, request: Request) -> Response:

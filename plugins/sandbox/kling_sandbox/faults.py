@@ -25,16 +25,23 @@ KINDS: Final = {
     "failed": "a submit is accepted, and its job ends FAILED",
     "restart": "a status request finds the job QUEUED again, and it starts again",
     "flap": "a status or result request returns a wrong state once, and never an end",
+    "missing": "a history request finds no job",
+    "twins": "a page of the history has two rows of each job",
+    "foreign": "a page of the history has the jobs of all accounts; a request for one job finds another one",
 }
 """The effect of each kind of fault, beside the statuses from 400 to 599. A request with such a status is not handled,
 except for 504: it is handled first, because that is the dangerous case."""
 
+_HISTORY: Final = "/inference-request/request-history*"
 # These faults have their effect in the gateway, on these requests only.
 _LIMITS: Final = {
     "failed": ("POST", "/v[12]/*"),
     # Not on result requests: with `polls:N`, a client that sends only those would wait forever.
     "restart": ("GET", "/v2/requests/*/status"),
     "flap": ("GET", "/v[12]/requests/*"),
+    "missing": ("GET", _HISTORY),
+    "twins": ("GET", _HISTORY),
+    "foreign": ("GET", _HISTORY),
 }
 _TYPES: Final[dict[str, tuple[type, ...]]] = {
     "kind": (str,), "rate": (int, float), "method": (str,), "path": (str,),

@@ -1,8 +1,9 @@
 """The gateway protocol, as a Starlette application."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import Executor
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -13,7 +14,7 @@ from starlette.requests import Request
 from starlette.responses import FileResponse, JSONResponse, Response
 from starlette.routing import Route
 
-from kling_sandbox import model_list, responses
+from kling_sandbox import history, model_list, responses
 from kling_sandbox.accounts import Account, fingerprint
 from kling_sandbox.addresses import find_base_url
 from kling_sandbox.bounded import BoundedStore
@@ -26,6 +27,8 @@ from kling_sandbox.errors import (
 )
 from kling_sandbox.faults import get_fault_kind
 from kling_sandbox.files import Files
+from kling_sandbox.history import History
+from kling_sandbox.history_delays import HistoryDelays
 from kling_sandbox.jobs import Job
 from kling_sandbox.model_list import make_model_list
 from kling_sandbox.rendering.renderer import CONTENT_TYPES, Renderer
@@ -48,21 +51,39 @@ class Gateway:
         clock: Clock,
         renderer: Renderer,
         executor: Executor,
+        history_delays: HistoryDelays,
+        *,
+        history_defaults: bool,
     ) -> None:
         """Raise ValueError for an unusable schema. `accounts` is by fingerprint of the key."""
         self._accounts = accounts
         self._clock = clock
         self._jobs = BoundedStore[str, Job](_JOBS_CAPACITY)
-        self._submits = Submits(schemas, timing, clock, self._jobs)
+        self._submits = Submits(schemas, timing, clock, self._jobs, history_delays)
         self._models = make_model_list(schemas)
         self._files = Files(self._jobs, clock)
-        self._workers = Workers(renderer, executor, self._files)
+        self._workers = Workers(renderer, executor, self._files.read)
+        describe_params = partial(self._submits.describe_params, adds_defaults=history_defaults)
+        self._history = History(self._jobs, clock, describe_params)
         self.uploads = self._files.uploads
 
     @property
     def billed(self) -> dict[str, float]:
         """The cost of each job by request id, without failed jobs."""
         return {job.request_id: job.cost for job in self._jobs.values() if job.cost}
+
+    def delay_history(self, delay: float | Sequence[float], request_id: str | None) -> None:
+        """Set the delay of a job, or those of all jobs. Raises LookupError for an unknown job."""
+        delays = HistoryDelays(delay)
+        jobs = self._jobs.values()
+        if request_id is None:
+            self._submits.history_delays = delays
+        else:
+            jobs = tuple(job for job in jobs if job.request_id == request_id)
+            if not jobs:
+                raise LookupError(f"there is no job {request_id!r}")
+        for job in jobs:
+            job.history_delay = delays.next()
 
     def app(self) -> Starlette:
         """Return the application."""
@@ -78,8 +99,10 @@ class Gateway:
                 Route("/v1/{slug}", self._with_key(self._run), methods=["POST"]),
                 Route("/v2/{slug}", self._with_key(self._submit), methods=["POST"]),
                 Route("/upload-asset", self._with_key(self._upload), methods=["POST"]),
+                Route(history.PATH, self._with_key(self._history.list_page)),
+                Route(f"{history.PATH}/{{request_id}}", self._with_key(self._history.find_row)),
                 Route(model_list.PATH, self._list_models),
-                *self._files.routes,
+                *self._files.make_routes(self._workers),
             ],
             exception_handlers={
                 GatewayError: respond_to_gateway_error,
@@ -116,7 +139,7 @@ class Gateway:
             job.end = self._clock.now()
         while job.running_state(self._clock.now()):  # noqa: ASYNC110
             await asyncio.sleep(_TICK)  # the clock can be advanced at any moment
-        output = await self._await_output(job, account)
+        output = await self._await_output(job)
         if isinstance(output, Response):
             return output
         media_type = CONTENT_TYPES[output.suffix]
@@ -127,14 +150,14 @@ class Gateway:
         job.poll(self._clock.now())
         if running := self._respond_if_running(job, request):
             return running
-        output = await self._await_output(job, account)
+        output = await self._await_output(job)
         return output if isinstance(output, Response) else JSONResponse(responses.make_completed_body(job))
 
     async def _result(self, request: Request, account: Account) -> Response:
         job = self._find_job(request, account)
         if running := self._respond_if_running(job, request):
             return running
-        output = await self._await_output(job, account)
+        output = await self._await_output(job)
         if isinstance(output, Response):
             return output
         return JSONResponse(responses.make_result_body(job, output, find_base_url(request)))
@@ -179,12 +202,9 @@ class Gateway:
             return None
         return JSONResponse(responses.make_running_body(job, state, find_base_url(request)))
 
-    async def _await_output(self, job: Job, account: Account) -> Path | Response:
-        """Return the file of a job after its end, or the response about its failure, which is refunded."""
+    async def _await_output(self, job: Job) -> Path | Response:
+        """Return the file of a job after its end, or the response about its failure."""
         output = await self._workers.output(job)
         if output.path is not None:
             return output.path
-        if job.cost:
-            account.charge(-job.cost)
-            job.cost = 0.0
         return JSONResponse(responses.make_failed_body(job, output.error or ""), 422)

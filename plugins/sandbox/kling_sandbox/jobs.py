@@ -1,6 +1,7 @@
 """Jobs, and their states over the time of the sandbox."""
 
 import asyncio
+import time
 import uuid
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -43,6 +44,12 @@ class Job:
     """The time of the end; None until there were enough polls."""
     failure: str | None
     """The reason for which the job will fail."""
+    body: bytes
+    """The parameters as they were sent."""
+    history_delay: float
+    """Seconds after the submit until the job is in the request history."""
+    created: float = field(default_factory=time.time)
+    """The time of the submit on the clock of this machine, which a client compares with its own."""
     request_id: str = field(default_factory=lambda: str(uuid.uuid4()))
     polls: int = 0
     rendered: asyncio.Future[Rendered] | None = None
@@ -66,6 +73,10 @@ class Job:
         """Return whether the record has expired: an hour after the end of the job."""
         return now >= (self.submitted if self.end is None else self.end) + RECORD_LIFETIME
 
+    def is_in_history(self, now: float) -> bool:
+        """Return whether the job is in the request history, which keeps it for ever."""
+        return now >= self.submitted + self.history_delay
+
     def running_state(self, now: float) -> State | None:
         """Return the state of a running job; None after its end."""
         if self.end is None:
@@ -75,11 +86,19 @@ class Job:
         is_queued = now < self.submitted + _QUEUED_SHARE * (self.end - self.submitted)
         return "QUEUED" if is_queued else "PROCESSING"
 
+    @property
+    def error(self) -> str | None:
+        """The reason for which the job fails, or its worker has failed; None for a job that has not failed."""
+        is_rendered = self.rendered is not None and self.rendered.done()
+        return self.rendered.result().error if self.rendered and is_rendered else self.failure
+
     def output(self, now: float) -> Path | None:
         """Return the file of the job while it can be downloaded: from the end of the job, for a week."""
-        if self.end is None or not self.end <= now < self.end + OUTPUT_LIFETIME:
-            return None
-        return None if self.has_lost_file() else self._path()
+        return self._path() if self.keeps_output(now) and not self.has_lost_file() else None
+
+    def keeps_output(self, now: float) -> bool:
+        """Return whether the gateway keeps an output of the job: from the end of the job, for a week."""
+        return self.end is not None and self.end <= now < self.end + OUTPUT_LIFETIME
 
     def has_lost_file(self) -> bool:
         """Return whether its file was rendered and then removed to make room."""

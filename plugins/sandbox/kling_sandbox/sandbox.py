@@ -18,6 +18,7 @@ from kling_sandbox.clock import Clock, Timing
 from kling_sandbox.control import Control
 from kling_sandbox.faults import Fault, Faults
 from kling_sandbox.gateway import Gateway
+from kling_sandbox.history_delays import HistoryDelays
 from kling_sandbox.intake import Intake
 from kling_sandbox.openapi.document import make_document
 from kling_sandbox.record import ReceivedRequest, Record
@@ -39,6 +40,9 @@ class Sandbox:
         rate_limit: The number of submits per minute of each account. None means no limit.
         faults: The faults. The first one that affects a request is used.
         seed: The seed of the faults.
+        history_delay: Seconds of the sandbox's clock from the submit of a job until it is in the request history, or
+            a series of delays for the jobs in turn.
+        history_defaults: Whether the history adds the defaults of its model to the parameters of a job.
         host: The address to listen at; `0.0.0.0` for all addresses of this machine.
         port: The port; 0 for a free one.
         allowed_hosts: Names for the sandbox that clients may use, in addition to IP addresses, `localhost` and `host`.
@@ -49,7 +53,7 @@ class Sandbox:
         base_url: The base URL for clients on this machine, without a version. It is set when the block is entered.
 
     Raises:
-        ValueError: The timing is invalid.
+        ValueError: The timing or the delay of the history is invalid.
 
     """
 
@@ -66,12 +70,15 @@ class Sandbox:
         rate_limit: int | None = None,
         faults: Sequence[Fault] = (),
         seed: int = 0,
+        history_delay: float | Sequence[float] = 0.0,
+        history_defaults: bool = False,
         host: str = "127.0.0.1",
         port: int = 0,
         allowed_hosts: Collection[str] = (),
     ) -> None:
         self._timing = Timing.parse(timing)
         self._schemas = _load_schemas() if schemas is None else schemas
+        self._history_delays, self._history_defaults = HistoryDelays(history_delay), history_defaults
         self._host, self._port = host, port
         self._clock = Clock()
         self.api_key = api_keys[0]
@@ -98,7 +105,14 @@ class Sandbox:
             stack.callback(executor.shutdown, cancel_futures=True)
             renderer = Renderer(Path(folder))
             self._gateway = Gateway(
-                self._schemas, self._accounts, self._timing, self._clock, renderer, executor
+                self._schemas,
+                self._accounts,
+                self._timing,
+                self._clock,
+                renderer,
+                executor,
+                self._history_delays,
+                history_defaults=self._history_defaults,
             )
             gateway = self._intake.protect(self._gateway.app())
             app = self._host_check.protect(_route(Control(self).app(), gateway))
@@ -148,6 +162,20 @@ class Sandbox:
 
         """
         return self._record.has_key(key, path)
+
+    def delay_history(self, delay: float | Sequence[float], request_id: str | None = None) -> None:
+        """Set the delay after which jobs are in the request history, also of earlier jobs.
+
+        Args:
+            delay: Seconds from the submit on the sandbox's clock, or a series of them for the jobs in turn.
+            request_id: The job; None for all jobs, later ones included.
+
+        Raises:
+            ValueError: The delay is invalid.
+            LookupError: The job is unknown.
+
+        """
+        self._gateway.delay_history(delay, request_id)
 
     @property
     def credits(self) -> float:

@@ -14,6 +14,7 @@ from kling_sandbox.bounded import BoundedStore
 from kling_sandbox.clock import Clock, Timing
 from kling_sandbox.errors import GatewayError
 from kling_sandbox.faults import get_fault_kind
+from kling_sandbox.history_delays import HistoryDelays
 from kling_sandbox.jobs import Job
 from kling_sandbox.rendering.plan import make_plan
 from kling_sandbox.validation import InvalidParams, Schema, Validator
@@ -25,21 +26,27 @@ _BLOCKED: Final = "The content was blocked by the safety filter."
 _WORKER_FAILED: Final = "The worker failed."
 _RENDERED_KINDS: Final = frozenset({"video", "image"})
 _JOB_OVERHEAD: Final = 4096
-_BYTES_PER_CHARACTER: Final = 8
-"""The largest memory of a character of a body in a job, which stores its texts twice."""
+_BYTES_PER_CHARACTER: Final = 9
+"""The largest memory of a character of a body in a job, which stores its texts twice, and the body."""
 
 
 class Submits:
     """Accepts submits and adds their jobs to a store."""
 
     def __init__(
-        self, schemas: Mapping[str, Schema], timing: Timing, clock: Clock, jobs: BoundedStore[str, Job]
+        self,
+        schemas: Mapping[str, Schema],
+        timing: Timing,
+        clock: Clock,
+        jobs: BoundedStore[str, Job],
+        history_delays: HistoryDelays,
     ) -> None:
         """Raise ValueError for an unusable schema."""
         self._validators = {slug: Validator(schema) for slug, schema in schemas.items()}
         self._timing = timing
         self._clock = clock
         self._jobs = jobs
+        self.history_delays = history_delays
 
     async def accept(self, request: Request, account: Account) -> Job:
         """Return the new job of a submit. Raises GatewayError for a refused submit."""
@@ -56,13 +63,19 @@ class Submits:
             raise GatewayError(406, "Content-Type must be application/json")
         content = await request.body()
         params = _read_params(content, validator)
-        job = self._create_job(request, account, validator.schema, params, now)
+        job = self._create_job(request, account, validator.schema, params, content, now)
         self._jobs.add(job.request_id, job, _JOB_OVERHEAD + _BYTES_PER_CHARACTER * len(content))
         request.scope["received"].request_id = job.request_id
         return job
 
     def _create_job(
-        self, request: Request, account: Account, schema: Schema, params: dict[str, Any], now: float
+        self,
+        request: Request,
+        account: Account,
+        schema: Schema,
+        params: dict[str, Any],
+        content: bytes,
+        now: float,
     ) -> Job:
         plan = make_plan(schema, params)
         if plan.price > account.credits:
@@ -83,7 +96,14 @@ class Submits:
             polls_needed=self._timing.amount,
             end=self._find_end(schema, now),
             failure=failure,
+            body=content,
+            history_delay=self.history_delays.next(),
         )
+
+    def describe_params(self, job: Job, *, adds_defaults: bool) -> dict[str, Any]:
+        """Return the parameters of a job as they were sent, or with the defaults of the model."""
+        params = read_object(job.body)
+        return self._validators[job.slug].check(params) if adds_defaults else params
 
     def restart(self, job: Job) -> None:
         """Start a job again, as after a restart of its worker."""

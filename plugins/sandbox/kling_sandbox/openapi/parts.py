@@ -66,6 +66,15 @@ def describe_file(description: str, *content_types: str) -> Part:
     return {"description": description, "content": {content_type: {} for content_type in content_types}}
 
 
+def describe_object(required: Mapping[str, Any], optional: Mapping[str, Any] | None = None) -> Part:
+    """Describe a JSON object by its members."""
+    return {
+        "type": "object",
+        "required": list(required),
+        "properties": {**required, **(optional or {})},
+    }
+
+
 def describe_body(schema: str) -> Part:
     """Describe a request body."""
     return {"required": True, "content": {"application/json": {"schema": _reference(schema)}}}
@@ -82,6 +91,11 @@ def describe_links(parameter: str, **targets: tuple[str, str]) -> Part:
 def describe_path_parameter(name: str, schema: Mapping[str, Any] = TEXT) -> Part:
     """Describe a parameter in the path."""
     return {"name": name, "in": "path", "required": True, "schema": schema}
+
+
+def describe_query_parameter(name: str, schema: Mapping[str, Any]) -> Part:
+    """Describe a parameter in the query."""
+    return {"name": name, "in": "query", "schema": schema}
 
 
 def _reference(name: str) -> Part:

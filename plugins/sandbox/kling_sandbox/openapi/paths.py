@@ -2,7 +2,8 @@
 
 from typing import Final
 
-from kling_sandbox import model_list
+from kling_sandbox import history, model_list
+from kling_sandbox.openapi.history import HISTORY_FILTERS
 from kling_sandbox.openapi.parts import (
     JOB_ERRORS,
     UUID,
@@ -54,6 +55,24 @@ _GATEWAY_PATHS: Final = {
     "/v1/get-user-credits": {
         "get": describe_keyed_operation(
             "credits", "Get the balance", describe_json("The balance.", "Credits")
+        )
+    },
+    history.PATH: {
+        "get": describe_keyed_operation(
+            "history",
+            "List the requests of the account; the real gateway has another host for this",
+            describe_json("A page of requests.", "History"),
+            {400},
+            parameters=HISTORY_FILTERS,
+        )
+    },
+    f"{history.PATH}/{{request_id}}": {
+        "get": describe_keyed_operation(
+            "request",
+            "Get a request of any age of the account",
+            describe_json("The request.", "HistoryRow"),
+            {404},
+            parameters=[describe_path_parameter("request_id", UUID)],
         )
     },
     model_list.PATH: {
@@ -122,6 +141,14 @@ _CONTROL_PATHS: Final = {
     "/_sandbox/clock": {
         "post": describe_operation(
             "clock", "Advance the clock", _CONTROL_RESPONSES, requestBody=describe_body("Clock")
+        )
+    },
+    "/_sandbox/history": {
+        "post": describe_operation(
+            "delay",
+            "Set the delay of the history",
+            _CONTROL_RESPONSES | {"404": describe_json("The job is unknown.", "Error")},
+            requestBody=describe_body("HistoryDelay"),
         )
     },
     "/_sandbox/openapi.json": {

@@ -6,7 +6,8 @@ from typing import Any, Final
 from kling_sandbox import model_list
 from kling_sandbox.clock import MAX_ADVANCE
 from kling_sandbox.faults import KINDS
-from kling_sandbox.openapi.parts import NUMBER, TEXT, URI, UUID
+from kling_sandbox.openapi.history import HISTORY_SCHEMAS
+from kling_sandbox.openapi.parts import NUMBER, TEXT, URI, UUID, describe_object
 
 _SECONDS: Final = {"type": "number", "minimum": 0, "description": "Seconds."}
 _DATA_URL: Final = (
@@ -15,19 +16,11 @@ _DATA_URL: Final = (
 )
 
 
-def _object(required: Mapping[str, Any], optional: Mapping[str, Any] | None = None) -> dict[str, Any]:
-    return {
-        "type": "object",
-        "required": list(required),
-        "properties": {**required, **(optional or {})},
-    }
-
-
 def _closed_object(required: Mapping[str, Any], optional: Mapping[str, Any] | None = None) -> dict[str, Any]:
-    return {**_object(required, optional), "additionalProperties": False}
+    return {**describe_object(required, optional), "additionalProperties": False}
 
 
-_METRICS: Final = _object(
+_METRICS: Final = describe_object(
     {},
     {
         name: {**NUMBER, "description": unit}
@@ -40,7 +33,7 @@ _METRICS: Final = _object(
         }.items()
     },
 )
-_FILE: Final = _object(
+_FILE: Final = describe_object(
     {"url": URI, "content_type": TEXT, "file_name": TEXT, "file_size": {"type": "integer"}}
 )
 _FAULT: Final = _closed_object(
@@ -55,7 +48,7 @@ _FAULT: Final = _closed_object(
         "seconds": _SECONDS,
     },
 )
-_RECEIVED_REQUEST: Final = _object(
+_RECEIVED_REQUEST: Final = describe_object(
     {
         "method": TEXT,
         "path": TEXT,
@@ -80,7 +73,7 @@ _RECEIVED_REQUEST: Final = _object(
 )
 
 SCHEMAS: Final = {
-    "Submitted": _object(
+    "Submitted": describe_object(
         {
             "request_id": UUID,
             "status": {"const": "QUEUED"},
@@ -89,7 +82,7 @@ SCHEMAS: Final = {
             "response_url": URI,
         }
     ),
-    "Running": _object(
+    "Running": describe_object(
         {
             "request_id": UUID,
             "status": {"enum": ["QUEUED", "PROCESSING"]},
@@ -98,8 +91,8 @@ SCHEMAS: Final = {
             "metrics": _METRICS,
         }
     ),
-    "Completed": _object({"request_id": UUID, "status": {"const": "COMPLETED"}, "metrics": _METRICS}),
-    "Result": _object(
+    "Completed": describe_object({"request_id": UUID, "status": {"const": "COMPLETED"}, "metrics": _METRICS}),
+    "Result": describe_object(
         {"request_id": UUID, "status": {"const": "COMPLETED"}, "output": URI, "metrics": _METRICS},
         {
             "video": _FILE,
@@ -108,16 +101,23 @@ SCHEMAS: Final = {
             "prompt": TEXT,
         },
     ),
-    "Failed": _object(
+    "Failed": describe_object(
         {"request_id": UUID, "status": {"const": "FAILED"}, "error": TEXT, "metrics": _METRICS}
     ),
-    "Error": _object({"error": TEXT}, {"error_description": TEXT, "status_code": {"type": "integer"}}),
-    "Credits": _object({"credits": NUMBER, "free-credits": NUMBER}),
-    "Models": _object(
+    "Error": describe_object(
+        {"error": TEXT}, {"error_description": TEXT, "status_code": {"type": "integer"}}
+    ),
+    "Credits": describe_object({"credits": NUMBER, "free-credits": NUMBER}),
+    **HISTORY_SCHEMAS,
+    "HistoryDelay": _closed_object(
+        {"delay": {"anyOf": [_SECONDS, {"type": "array", "minItems": 1, "items": _SECONDS}]}},
+        {"request_id": {"type": ["string", "null"], "description": "The job; null for all jobs."}},
+    ),
+    "Models": describe_object(
         {
             model_list.NAME: {
                 "type": "array",
-                "items": _object(
+                "items": describe_object(
                     {
                         "slug": TEXT,
                         "title": TEXT,
@@ -129,13 +129,13 @@ SCHEMAS: Final = {
             }
         }
     ),
-    "Upload": _object(
+    "Upload": describe_object(
         {"data_urls": {"type": "array", "minItems": 1, "items": {"type": "string", "pattern": _DATA_URL}}}
     ),
-    "Uploaded": _object({"file_urls": {"type": "array", "items": URI}, "message": TEXT}),
+    "Uploaded": describe_object({"file_urls": {"type": "array", "items": URI}, "message": TEXT}),
     "Faults": _closed_object({}, {"seed": {"type": "integer"}, "faults": {"type": "array", "items": _FAULT}}),
     "Clock": _closed_object({"advance": {**_SECONDS, "maximum": MAX_ADVANCE}}),
-    "State": _object(
+    "State": describe_object(
         {
             "credits": NUMBER,
             "billed": {"type": "object", "additionalProperties": NUMBER},

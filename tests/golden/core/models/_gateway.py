@@ -4,10 +4,11 @@
 from collections.abc import Mapping
 from typing import Final
 
-from kling_adapters.schema.gateway import GatewayState, StatusCode
+from kling_adapters.schema.gateway import GatewayState, HistoryFields, StatusCode
 
 BASE_URL: Final = "https://gateway.example"
 UPLOAD_URL: Final = "https://files.gateway.example/upload"
+HISTORY_URL: Final = "https://lists.gateway.example/requests"
 
 KEY_HEADER: Final = "x-key"
 KEY_ENVIRONMENT: Final = "EXAMPLE_KEY"
@@ -21,6 +22,28 @@ CREDITS_PATH: Final = "/v1/credits"
 # In seconds.
 RECORD_LIFETIME: Final = 3600
 OUTPUT_LIFETIME: Final = 86400
+
+HISTORY_MAX_PER_PAGE: Final = 50
+HISTORY_MAX_DAYS: Final = 7
+HISTORY_LAG: Final = 60
+"""Seconds after which a request is in the history at the latest, as far as is documented."""
+HISTORY_STATES: Final = (
+    "COMPLETED",
+    "PENDING",
+)
+HISTORY_FIELDS: Final = HistoryFields(
+    request_id=("id",),
+    model=("model",),
+    state=("status",),
+    cost=(
+        "cost",
+        "price",
+    ),
+    body=("body",),
+    url=("url",),
+    error=("error",),
+    created=("created",),
+)
 
 STATES: Final[Mapping[str, GatewayState]] = {
     "PROCESSING": GatewayState(name="PROCESSING", meaning="A worker is at it.", terminal=False),
