@@ -119,7 +119,7 @@ def list_rows(
 
 @dataclass(frozen=True)
 class _Listing:
-    """What is asked for."""
+    """A time window of the history, and the rows that are wanted of it."""
 
     session: Session
     key: Key
