@@ -179,7 +179,7 @@ class Batch(Generic[R]):
             return _Admission.WAIT
         if is_unknown:
             return _Admission.REFUSE
-        self._stop("max_cost could be exceeded")
+        self._stop(cap.stop_reason)
         return _Admission.SKIP
 
     def _stop(self, reason: str) -> None:

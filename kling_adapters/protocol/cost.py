@@ -54,6 +54,16 @@ class CostCap:
         """Return whether a job may not be submitted because its price is unknown and there is no allowance."""
         return math.isinf(self._find_upper(model, params))
 
+    @property
+    def stop_reason(self) -> str:
+        """The reason for which nothing more is submitted once a job is not admitted."""
+        if any(math.isinf(job.reserve) for job in self._open.values()):
+            return (
+                "a job of unknown price may still be billed, so max_cost could be exceeded. Pass allow_unknown_cost, the "
+                "most that it may cost"
+            )
+        return "max_cost could be exceeded"
+
     def has_open_jobs(self, model: str) -> bool:
         """Return whether a job of this model may still show its price."""
         return any(job.model == model for job in self._open.values())

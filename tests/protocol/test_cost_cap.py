@@ -10,6 +10,8 @@ from functools import partial
 from types import SimpleNamespace
 from typing import Any
 
+import pytest
+
 import kling_adapters as ka
 from kling_adapters import JournalEntry
 from kling_adapters.client.requests import prepare_request
@@ -294,3 +296,17 @@ def test_larger_costs_than_expected_raise_what_is_set_aside(run: Runner, gateway
     outcomes = run("map", make_requests(*range(20)), max_cost=6, allow_unknown_cost=0.25, concurrency=4)
     # The first job has cost four times as much; each of those in flight is then counted at this price.
     assert len(outcomes) == len(gateway.submits) == 6
+
+
+def test_uncertain_job_of_unknown_price_stops_a_batch(
+    run: Runner, gateway: Gateway, caplog: pytest.LogCaptureFixture
+) -> None:
+    gateway.lost = ("lost",)
+    image = {"model": "kling-3-text2image", "prompt": "image"}
+    requests = [*make_requests("lost"), image]
+    run("map", requests[:1], name="films")
+    assert len(run("map", requests, name="films", max_cost=50)) == 1
+    assert "a job of unknown price may still be billed" in caplog.text
+    assert gateway.submits == ["lost"]
+    run("map", requests, name="films", max_cost=50, allow_unknown_cost=3)
+    assert gateway.submits == ["lost", "image"]

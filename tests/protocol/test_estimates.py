@@ -98,6 +98,21 @@ def test_other_duration_lies_between_a_flat_and_a_proportional_price(account: Ac
     assert figures(account.estimate(duration="5")) == (0.5, 0.5, 0.5)
 
 
+def test_texts_that_are_numbers_are_compared_as_numbers(account: Account) -> None:
+    model = "kling-3-pro-image2video"
+    account.pay(0.5, model, duration="5", start_image_url=IMAGE)
+    account.pay(0.7, duration="5")
+    longer = account.estimate(model, duration="10", start_image_url=IMAGE)
+    assert figures(longer) == (0.5, 1.0, 1.0)
+    assert figures(account.estimate(duration=5)) == (0.7, 0.7, 0.7)
+
+
+def test_three_equal_jobs_need_no_explanation(account: Account) -> None:
+    for cost, scale in ((1.0, 0.3), (2.0, 0.1), (1.0, 0.3), (3.0, 0.4), (1.0, 0.3), (4.0, 0.6)):
+        account.pay(cost, cfg_scale=scale)
+    assert figures(account.estimate(cfg_scale=0.3)) == (1.0, 1.0, 1.0)
+
+
 def test_other_quality_is_unknown(account: Account) -> None:
     account.pay(0.5, TURBO, mode="std")
     assert account.estimate(TURBO, mode="pro").expected is None
@@ -145,11 +160,15 @@ def by_image(params: Mapping[str, Any]) -> float:
     return 0.8 if "image_url" in params else 0.5
 
 
+def by_both(params: Mapping[str, Any]) -> float:
+    return by_aspect(params) + by_image(params)
+
+
 def by_seconds(params: Mapping[str, Any]) -> float:
     return 0.2 + 0.07 * float(params["duration"])
 
 
-@pytest.mark.parametrize("price", [by_aspect, by_image, by_seconds])
+@pytest.mark.parametrize("price", [by_aspect, by_image, by_both, by_seconds])
 @pytest.mark.parametrize("seed", range(5))
 def test_estimates_are_within_5_percent_after_three_jobs_of_a_kind(
     account: Account, price: Callable[[Mapping[str, Any]], float], seed: int
