@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from itertools import islice
-from typing import Any, cast, TypeVar, cast
+from typing import Any, TypeVar, cast
 
 from kling_adapters.models._gateway import HISTORY_FIELDS, HISTORY_STATES
 from kling_adapters.protocol.fields import is_url, make_printable, read_decimal, read_id, read_number
