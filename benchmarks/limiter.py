@@ -4,7 +4,8 @@ A limit is a bucket of tokens that come back evenly, unless the name says that i
 minute. Sixteen and thirty-two workers send as fast as the limiter lets them, for an hour or ten minutes of simulated time, with
 requests of 0.2 to 0.4 s (see gateway_limits). Every figure is the worse of both numbers of workers, each the median of
 three seeds. Possible is what as many workers get done without a limiter, or what the limit allows, without the random
-refusals in both cases. Refusals are counted from the first minute on where the gateway says when its limit ends: the
+refusals in both cases. The others run for ten minutes with sixteen workers, so the tokens that a bucket has at the start
+weigh more in their figures. Refusals are counted from the first minute on where the gateway says when its limit ends: the
 first requests of all workers are under way before the first answer.
 
 A halved limit is found when the requests of the next 20 s are at most 1.3 times those that it allows; a lifted one when,
