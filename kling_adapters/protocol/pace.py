@@ -172,10 +172,12 @@ class Pace:
             self.is_probing = True
             self.recent = Count(0, self.held_until)
         spread = (max(_SHORTEST, self.trust) / 2) ** 2
-        growth = ((now - self.held_until) ** 2 - (self.grown_at - self.held_until) ** 2) / spread
+        # Answers may be recorded in another order than they came in, and the growth since a later one is none.
+        latest = max(now, self.grown_at)
+        growth = ((latest - self.held_until) ** 2 - (self.grown_at - self.held_until) ** 2) / spread
         # A pace that was held for a few requests only is not known well, and may grow faster.
         highest_growth = max(_MOST_GROWTH, 0.2 / (1 + self.trust * rate))
-        self.rate, self.grown_at = rate * math.exp(min(highest_growth, growth)), now
+        self.rate, self.grown_at = rate * math.exp(min(highest_growth, growth)), latest
         if self.rate > 2 * self.base:
             self.base = self.rate
             self.recent = Count(0, now)

@@ -225,3 +225,16 @@ def test_unusable_journal_stops_no_request(tmp_path: Path, caplog: pytest.LogCap
     assert claim(limiter, 0.0) == pytest.approx(1.02)
     meet_limit(limiter)
     assert caplog.text.count("is not shared with other processes") == 1
+
+
+def test_answers_that_are_recorded_out_of_order_do_not_slow_a_key() -> None:
+    limiter = RateLimiter()
+    now = meet_limit(limiter)
+    for step in range(200):
+        claim(limiter, now)
+        claim(limiter, now)
+        # Of two answers that come in together, the later one is recorded first.
+        limiter.record_success(now, now + 1.0)
+        limiter.record_success(now, now + 0.5)
+        assert limiter.pace.rate is None or limiter.pace.rate >= 1.0, step
+        now += 1.0
