@@ -168,12 +168,12 @@ def _measure_change(
 def _measure_given_limit() -> Iterator[Ratio]:
     for count in (5.0, 50.0):
         traces = [_run(Limiter(count), Gateway(Bucket(count, 60)), HOUR, workers) for workers in WORKERS]
-        most = max(_count_most(trace) for trace in traces)
+        highest_count = max(_find_highest_count(trace) for trace in traces)
         refused = max(trace.count(0, HOUR, accepted=False) for trace in traces)
-        detail = f"{most} requests in a minute, {refused} refused"
+        detail = f"{highest_count} requests in a minute, {refused} refused"
         yield Ratio(
             f"limiter: rate_limit={count:.0f}, most a minute",
-            most / count,
+            highest_count / count,
             1.0,
             is_upper_limit=True,
             detail=detail,
@@ -199,11 +199,11 @@ def _compare(
         median(read(_run(Limiter(), make(), seconds, workers, seed), workers) for seed in SEEDS)
         for workers in WORKERS
     )
-    others = [
+    peers = [
         f"{title} {read(_run(policy(), make(), min(seconds, MINUTES), WORKERS[0]), WORKERS[0]):.2f}"
         for title, policy in (("retry only", RetryOnly), ("SRE throttle", SreThrottle))
     ]
-    return Ratio(name, value, bar, is_upper_limit, "; ".join(others))
+    return Ratio(name, value, bar, is_upper_limit, "; ".join(peers))
 
 
 def _run(policy: Policy, gateway: Gateway, seconds: float, workers: int, seed: int = 1) -> Trace:
@@ -228,9 +228,10 @@ def _make_refusals(start: float = 0.0) -> Figure:
 
 
 def _find_calm(trace: Trace, start: float, _: int) -> float:
-    most = 1.3 * 20 * 25 / 60
+    highest_count = 1.3 * 20 * 25 / 60
     return next(
-        (step for step in range(100) if trace.count_all(start + step, start + step + 20) <= most), 100.0
+        (step for step in range(100) if trace.count_all(start + step, start + step + 20) <= highest_count),
+        100.0,
     )
 
 
@@ -242,16 +243,16 @@ def _find_full_speed(trace: Trace, start: float, workers: int) -> float:
     return next(ends, 120.0)
 
 
-def _count_most(trace: Trace) -> int:
+def _find_highest_count(trace: Trace) -> int:
     """Return the largest number of requests that arrived within sixty seconds."""
     recent: deque[float] = deque()
-    most = 0
+    highest_count = 0
     for time, _, _ in sorted(trace.arrivals):
         recent.append(time)
         while recent[0] <= time - 60:
             recent.popleft()
-        most = max(most, len(recent))
-    return most
+        highest_count = max(highest_count, len(recent))
+    return highest_count
 
 
 def _copy(limit: Bucket | None) -> Bucket | None:

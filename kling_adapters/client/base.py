@@ -66,7 +66,7 @@ class BaseClient(ABC, Generic[Driver, JobHandle, JobResult, Transport]):
                 the history is on another host, which receives the API key.
             timeout: Default `timeout` of every call except `map` and `resume`, in seconds.
             rate_limit: Requests a minute of the plan of the key, such as 5 or 50, which are then never exceeded by
-                the clients of one journal together. By default the limit is learnt from refused requests.
+                the clients of one journal together. By default the limit is learned from refused requests.
             proxy: URL of the proxy for every request, such as "http://proxy.example:3128"; it replaces the
                 proxies of the environment.
             transport: A transport of httpx or httpx2, or an object with its method `handle_request`, of AsyncKling
@@ -88,7 +88,7 @@ class BaseClient(ABC, Generic[Driver, JobHandle, JobResult, Transport]):
         self._session = Session(
             settings.resolve_gateway(base_url),
             self._find_auth,
-            _make_journal(journal),
+            _open_journal(journal),
             self._make_job,
             make_result=self._make_result,
             auth=None if key is None else _FixedKey(key),
@@ -139,6 +139,11 @@ class BaseClient(ABC, Generic[Driver, JobHandle, JobResult, Transport]):
             return self._session.auth
 
 
+def _open_journal(journal: str | PathLike[str] | None) -> BaseJournal:
+    path = settings.resolve_journal(journal)
+    return NullJournal() if path is None else Journal(path)
+
+
 def _check_settings(
     auth: str | None,
     plugins: Iterable[object],
@@ -155,11 +160,6 @@ def _check_settings(
     arguments.check_rate_limit(rate_limit)
     settings.check_proxy(proxy)
     settings.check_clock(clock)
-
-
-def _make_journal(value: str | PathLike[str] | None) -> BaseJournal:
-    path = settings.resolve_journal(value)
-    return NullJournal() if path is None else Journal(path)
 
 
 def _check_exclusive(**values: object) -> None:

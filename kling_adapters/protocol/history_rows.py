@@ -117,9 +117,13 @@ def _iter_values(value: Any) -> Iterator[Any]:
         if not isinstance(item, dict | list):
             continue
         yield item
-        is_row = isinstance(item, dict) and any(name in item for name in HISTORY_FIELDS.request_id)
-        if not is_row and depth < _MAX_DEPTH:
+        if depth < _MAX_DEPTH and not (isinstance(item, dict) and _has_id(item)):
             _extend(queue, item, depth + 1)
+
+
+def _has_id(members: Mapping[str, Any]) -> bool:
+    """Return whether an object is a row, even one with an unusable id. What a row contains is not another row."""
+    return any(members.get(name) is not None for name in HISTORY_FIELDS.request_id)
 
 
 def _read_row(members: Mapping[str, Any]) -> HistoryRow:

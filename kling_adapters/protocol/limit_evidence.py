@@ -6,9 +6,9 @@ log of the likelihood ratio of the two is added to a score that never falls belo
 test (1954), the quickest for a given rate of false alarms. A refusal adds log(q / p) with q = p + (1 - p) * EXCESS; an
 accepted request takes log((1 - p) / (1 - q)) away, about a third.
 
-The luck is learnt from answers that a limit had no part in, that is, whenever the score is back at zero. With a luck of
-nearly zero, two refusals are enough for an alarm; with one of 5 %, it takes four in a row or more among others, and a
-false alarm happens once in some thousands of requests.
+The luck is learned from answers that a limit had no part in, that is, whenever the score is back at zero. With a luck
+of nearly zero, two refusals are enough for an alarm; with one of 5 %, it takes four in a row or more among others, and
+a false alarm happens once in some thousands of requests.
 """
 
 from __future__ import annotations

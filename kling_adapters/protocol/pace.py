@@ -1,4 +1,4 @@
-"""The pace of a key: the rate of requests that its gateway accepts, learnt from answers. Pure; times are in seconds.
+"""The pace of a key: the rate of requests that its gateway accepts, learned from answers. Pure; times are in seconds.
 
 There is no pace while refusals look like bad luck (see limit_evidence); each refused request is then repeated alone. An
 alarm of that test means a limit, and then
@@ -174,8 +174,8 @@ class Pace:
         spread = (max(_SHORTEST, self.trust) / 2) ** 2
         growth = ((now - self.held_until) ** 2 - (self.grown_at - self.held_until) ** 2) / spread
         # A pace that was held for a few requests only is not known well, and may grow faster.
-        most = max(_MOST_GROWTH, 0.2 / (1 + self.trust * rate))
-        self.rate, self.grown_at = rate * math.exp(min(most, growth)), now
+        highest_growth = max(_MOST_GROWTH, 0.2 / (1 + self.trust * rate))
+        self.rate, self.grown_at = rate * math.exp(min(highest_growth, growth)), now
         if self.rate > 2 * self.base:
             self.base = self.rate
             self.recent = Count(0, now)

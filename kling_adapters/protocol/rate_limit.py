@@ -38,15 +38,15 @@ class Turn:
 class _Queue:
     """Numbers of requests that began to wait, and that wait no longer."""
 
-    entered: int = 0
-    left: int = 0
+    arrivals: int = 0
+    departures: int = 0
 
     @property
     def waiting(self) -> int:
-        return self.entered - self.left
+        return self.arrivals - self.departures
 
     def count_ahead(self, turn: Turn) -> int:
-        return self.waiting if turn.number is None else max(0, turn.number - self.left)
+        return self.waiting if turn.number is None else max(0, turn.number - self.departures)
 
 
 @dataclass(eq=False)
@@ -57,7 +57,7 @@ class RateLimiter:
     Urgent requests, those that submit or collect, come before polls, but one poll comes after every third.
 
     Attributes:
-        rate_limit: Requests a minute that are never exceeded; None if they are only learnt.
+        rate_limit: Requests a minute that are never exceeded; None if they are only learned.
         shared: The pace in the journal; None for a pace of this limiter alone.
         pace: The pace as far as this limiter knows it.
 
@@ -94,16 +94,16 @@ class RateLimiter:
         """
         with self._lock:
             self._load(now)
-            nap = self._find_nap(turn, now)
+            pause = self._find_pause(turn, now)
             if turn.number is None:
-                self._is_short = nap > 0
-            if nap == 0 and self._spacing() is not None:
-                nap = self._exchange(now, lambda: self._take_slot(turn, now))
-            if nap > 0:
+                self._is_short = pause > 0
+            if pause == 0 and self._spacing() is not None:
+                pause = self._exchange(now, lambda: self._take_slot(turn, now))
+            if pause > 0:
                 self._wait(turn)
             else:
                 self._leave(turn)
-            return nap
+            return pause
 
     def leave(self, turn: Turn) -> None:
         """Give up the place of a request in the queue, if it still has one."""
@@ -146,48 +146,50 @@ class RateLimiter:
 
     def _spacing(self) -> float | None:
         """Return the seconds between two requests; None if they are not paced."""
-        given = None if self.rate_limit is None else 60 / self.rate_limit * _MARGIN
-        learnt = None if self.pace.rate is None else 1 / self.pace.rate
-        return max(filter(None, (given, learnt)), default=None)
+        fixed_spacing = None if self.rate_limit is None else 60 / self.rate_limit * _MARGIN
+        learned_spacing = None if self.pace.rate is None else 1 / self.pace.rate
+        return max(filter(None, (fixed_spacing, learned_spacing)), default=None)
 
-    def _find_nap(self, turn: Turn, now: float) -> float:
+    def _find_pause(self, turn: Turn, now: float) -> float:
         """Return the seconds until the request tries again, halfway to its slot, and set its delay."""
         spacing = self._spacing()
         if spacing is None:
-            turn.delay = nap = self.pace.limited_until - now
+            turn.delay = pause = self.pace.limited_until - now
         else:
             ahead = self._count_ahead(turn)
             due = max(self.pace.limited_until, self.pace.next_slot) - now
-            turn.delay, nap = due + ahead * spacing, due + (ahead + 1) // 2 * spacing
-        return nap if nap > 1e-9 else 0.0
+            turn.delay, pause = due + ahead * spacing, due + (ahead + 1) // 2 * spacing
+        return pause if pause > 1e-9 else 0.0
 
     def _count_ahead(self, turn: Turn) -> int:
         """Return the number of requests whose slots come before the one of this request."""
-        own = (self._urgent if turn.is_urgent else self._polls).count_ahead(turn)
+        position = (self._urgent if turn.is_urgent else self._polls).count_ahead(turn)
         if turn.is_urgent:
-            return own + min(self._polls.waiting, (self._urgent_in_a_row + own) // URGENT_IN_A_ROW)
-        return own + max(0, min(self._urgent.waiting, URGENT_IN_A_ROW * (own + 1) - self._urgent_in_a_row))
+            return position + min(self._polls.waiting, (self._urgent_in_a_row + position) // URGENT_IN_A_ROW)
+        return position + max(
+            0, min(self._urgent.waiting, URGENT_IN_A_ROW * (position + 1) - self._urgent_in_a_row)
+        )
 
     def _take_slot(self, turn: Turn, now: float) -> float:
         """Take the slot unless another process was faster; return the seconds until the next try then."""
-        nap, spacing = self._find_nap(turn, now), self._spacing()
-        if nap == 0 and spacing is not None:
+        pause, spacing = self._find_pause(turn, now), self._spacing()
+        if pause == 0 and spacing is not None:
             # A request that woke up late does not delay all later ones, unless the limit is never to be exceeded.
             late = 0.0 if self.rate_limit else spacing
             self.pace.next_slot = max(self.pace.next_slot, now - late) + spacing
             self._urgent_in_a_row = min(URGENT_IN_A_ROW, self._urgent_in_a_row + 1) if turn.is_urgent else 0
-        return nap
+        return pause
 
     def _wait(self, turn: Turn) -> None:
         if turn.number is None:
             queue = self._urgent if turn.is_urgent else self._polls
-            turn.number = queue.entered
-            queue.entered += 1
+            turn.number = queue.arrivals
+            queue.arrivals += 1
 
     def _leave(self, turn: Turn) -> None:
         if turn.number is not None:
             queue = self._urgent if turn.is_urgent else self._polls
-            queue.left = min(queue.entered, queue.left + 1)
+            queue.departures = min(queue.arrivals, queue.departures + 1)
             turn.number = None
 
     def _load(self, now: float) -> None:

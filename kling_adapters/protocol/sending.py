@@ -30,12 +30,12 @@ def take_slot(
     turn = Turn(is_urgent)
     try:
         now: float = yield Now()
-        while nap := (yield from _claim(limiter, turn, now)):
+        while pause := (yield from _claim(limiter, turn, now)):
             if now >= end:
                 if limiter.rate_limit is None:
                     break
                 raise _make_error(turn, "this request")
-            yield Sleep(min(nap, end - now))
+            yield Sleep(min(pause, end - now))
             now = yield Now()
     finally:
         limiter.leave(turn)
@@ -50,10 +50,10 @@ def take_submit_slot(session: Session, key: str, end: float) -> Flow[RateLimiter
     try:
         now: float = yield Now()
         end = min(end, now + LONGEST_SLOT_WAIT)
-        while nap := (yield from _claim(limiter, turn, now)):
+        while pause := (yield from _claim(limiter, turn, now)):
             if now + turn.delay > end:
                 raise _make_error(turn, "this submit")
-            yield Sleep(nap)
+            yield Sleep(pause)
             now = yield Now()
     finally:
         limiter.leave(turn)
@@ -64,8 +64,8 @@ def take_submit_slot(session: Session, key: str, end: float) -> Flow[RateLimiter
 def _claim(limiter: RateLimiter, turn: Turn, now: float) -> Flow[float]:
     """Return the seconds until a request tries to take a slot again, 0 if it has one now."""
     if limiter.may_block:
-        nap: float = yield Call(partial(limiter.claim, turn, now))
-        return nap
+        pause: float = yield Call(partial(limiter.claim, turn, now))
+        return pause
     return limiter.claim(turn, now)
 
 

@@ -61,7 +61,7 @@ class Session:
         auth: The source of the API key, once it is found.
         closed: Set when the client is closed.
         uses_history: Whether the request history of the gateway may be read.
-        rate_limit: Requests a minute that no key exceeds; None if the limit is only learnt.
+        rate_limit: Requests a minute that no key exceeds; None if the limit is only learned.
         limiters: The rate limiter of each key.
         uploads: The URLs of files that were uploaded.
         histories: The durations of earlier jobs of each model.

@@ -83,6 +83,23 @@ def test_settings_that_cannot_be_used_are_explained(monkeypatch: pytest.MonkeyPa
     assert "must be https" in settings("--base-url", "http://example.com")["gateway"]["problem"]
 
 
+def test_request_history_is_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    address = "https://api.spotprod.segmind.com/inference-request/request-history"
+    row = settings()["request history"]
+    assert (row["value"], row["source"], row["problem"]) == (address, "default", None)
+    row = settings("--base-url", "http://127.0.0.1:9/v1")["request history"]
+    assert row["value"] == "http://127.0.0.1:9/inference-request/request-history"
+    monkeypatch.setenv("KLING_HISTORY", "0")
+    row = settings()["request history"]
+    assert (row["value"][:4], row["source"]) == ("off:", "KLING_HISTORY")
+    monkeypatch.setenv("KLING_HISTORY", "no")
+    shown = config("--json")
+    assert shown.exit_code == 2
+    assert "KLING_HISTORY is 'no'; expected 1 or 0" in shown.output
+    monkeypatch.delenv("KLING_HISTORY")
+    assert settings("--base-url", "ftp://x")["request history"]["problem"] is None
+
+
 def test_journal_state_is_counted(kling: Command) -> None:
     assert kling("submit", "kling-2", "prompt=x").returncode == 0
     shown = kling("config", "--json", "--base-url", kling.gateway.base_url)

@@ -262,3 +262,38 @@ def test_transport_answers_a_whole_job_without_a_server() -> None:
     )
     with client as kling:
         assert kling.run("kling-2", prompt="x").video is not None
+
+
+@pytest.mark.parametrize("kind", [Kling, AsyncKling])
+def test_invalid_history_setting_is_config_error(
+    monkeypatch: pytest.MonkeyPatch, kind: type[Kling | AsyncKling]
+) -> None:
+    with pytest.raises(ka.ConfigError, match="history is 'no'; expected True or False"):
+        kind(history="no")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    monkeypatch.setenv("KLING_HISTORY", "off")
+    with pytest.raises(ka.ConfigError, match="KLING_HISTORY is 'off'; expected 1 or 0"):
+        kind()
+    kind(history=True)
+
+
+@pytest.mark.parametrize("client", [Kling, AsyncKling])
+@pytest.mark.parametrize("rate_limit", [0, -1, 0.5, True, "5", float("nan"), float("inf"), 1e9, [5]])
+def test_invalid_rate_limit_is_refused(client: Any, rate_limit: Any) -> None:
+    with pytest.raises(ka.ConfigError, match=r"rate_limit is .*; expected a number of requests a minute"):
+        client(api_key="SG_x", rate_limit=rate_limit)
+
+
+def test_given_rate_limit_spaces_requests(open_client: OpenClient, sandbox: Sandbox) -> None:
+    with open_client(sandbox, rate_limit=5, journal=None) as client:
+        for _ in range(3):
+            client.credits()
+        assert client.clock.slept == pytest.approx([12.24, 12.24])
+
+
+def test_poll_without_a_slot_in_time_is_not_sent(open_client: OpenClient, sandbox: Sandbox) -> None:
+    with open_client(sandbox, rate_limit=1, journal=None) as client:
+        job = client.submit("kling-2", prompt="x")
+        before = len(sandbox.requests)
+        with pytest.raises(ka.WaitTimeout, match="rate limit of this key"):
+            job.wait(timeout=30)
+        assert len(sandbox.requests) == before

@@ -162,9 +162,9 @@ def test_submits_wait_if_all_keys_are_rate_limited(open_client: OpenClient) -> N
         )
         for _ in range(12):  # takes three minutes
             client.submit_job()
-        assert len(posts(clock.sandbox)) == 12 + 2 * 2  # each key is refused once a minute
-    assert len([seconds for seconds in clock.slept if seconds > 1]) == 2
-    assert 110 < sum(clock.slept) < 130
+        assert len(posts(clock.sandbox)) <= 12 + 2 * 2  # each key is refused once a minute at most
+    # After the first minute, each key submits every half a minute.
+    assert 110 < sum(clock.slept) < 160
 
 
 def test_concurrent_rate_limited_submits_send_few_posts(open_client: OpenClient) -> None:

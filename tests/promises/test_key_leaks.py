@@ -35,6 +35,7 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 
 from kling_adapters import Kling, KlingError, events
 from kling_adapters.hookspecs import hookimpl
+from kling_adapters.protocol.request_history import HistoryUnavailable, find_row, list_rows
 from kling_adapters.testing import MP4, PNG, SimulatedClock
 from tests.support.clients import Client, OpenClient, unwrap
 from tests.support.http_library import HTTPCORE
@@ -50,6 +51,7 @@ from tests.support.scripted_server import (
     failure_reply,
     gateway_script,
     json_reply,
+    repeat_last,
     result_reply,
     status_reply,
     submit_reply,
@@ -199,10 +201,21 @@ def call_everything(kling: Client, folder: Path, evidence: Evidence) -> None:
     keep(lambda: list(kling.resume(save_to=films)))
     keep(kling.entries)
     keep(lambda: kling.job(JOB).status())
+    ask_history(kling, evidence)
     keep(lambda: kling.submit("kling-2", prompt=7))
     keep(lambda: kling.submit("kling-0", prompt="a lighthouse"))
     keep(lambda: kling.submit_raw("../kling", {}))
     keep(lambda: kling.run("kling-2", prompt="a lighthouse", save_to="nowhere://x"))
+
+
+def ask_history(kling: Client, evidence: Evidence) -> None:
+    """Look for a job and for all jobs of a model, as calls do that would otherwise lose a job."""
+    driver, session = kling.view(kling.kling._driver), kling.kling._session
+    evidence.keep(lambda: driver.run(find_row(session, JOB, 0.1)))
+    try:
+        evidence.show(driver.run(list_rows(session, "kling-2", time.time(), budget=0.1)))
+    except HistoryUnavailable as error:
+        evidence.show(error)
 
 
 @pytest.fixture
@@ -254,6 +267,14 @@ ECHOES: dict[str, Script] = {
     "as the output": {"result": [result_reply(KEY, prompt=KEY, video={"url": f"/files/x.mp4?{KEY}", "file_name": KEY})]},
     "a poll that is none": {"status": [Reply(200, KEY.encode())] * LONG + [DONE]},
 }  # fmt: skip
+ROW = {"request_id": JOB, "model_name": KEY, "model_status": KEY, "request_body": {KEY: KEY}, "error": ECHO}
+HISTORIES: dict[str, Script] = {
+    "rows": {"submit": [Hangup()], "history": [json_reply(200, {"generations": [{**ROW, "generation_url": f"https://e.com/{KEY}"}]})]},
+    "ids": {"submit": [Hangup()], "history": [json_reply(200, {"generations": [{**ROW, "request_id": KEY}]})]},
+    "a refusal": {"submit": [Hangup()], "history": [json_reply(401, {"error": ECHO})]},
+    "a page": {"submit": [Hangup()], "history": [Reply(200, KEY.encode())]},
+    "a redirect": {"submit": [Hangup()], "history": [Reply(302, b"", {"location": f"/elsewhere?key={KEY}"})]},
+}  # fmt: skip
 HEADS: dict[str, Script] = {
     "a header": {"submit": [json_reply(401, {"error": "no"}, {"x-request-id": KEY, "x-api-key": KEY})]},
     "a limit": {"submit": [json_reply(429, None, {"retry-after": KEY, "x-rate-limit-reset-at-utc": KEY})]},
@@ -269,6 +290,8 @@ HEADS: dict[str, Script] = {
 
 
 def play(server: ScriptedServer, script: Script) -> None:
+    history = repeat_last(script.get("history", [json_reply(404, {"error": "no"})]))
+    script = {kind: actions for kind, actions in script.items() if kind != "history"}
     output = server.url + "/files/x.mp4"
     ids = [JOB, *(f"job-{number}" for number in range(20))]
     described = {
@@ -285,6 +308,8 @@ def play(server: ScriptedServer, script: Script) -> None:
             return json_reply(200, {"credits": 7})
         if received.path == "/v1/kling-2" and "submit" not in script:
             return Reply(200, MP4, {"content-type": "video/mp4", "x-request-id": "job-sync", "x-cost": "0.5"})
+        if received.path.startswith("/inference-request/"):
+            return next(history)
         return answer(received)
 
     server.play(act)
@@ -292,7 +317,9 @@ def play(server: ScriptedServer, script: Script) -> None:
 
 @pytest.mark.usefixtures("environment")
 @pytest.mark.parametrize(
-    "script", [*LIVES.values(), *ECHOES.values(), *HEADS.values()], ids=[*LIVES, *ECHOES, *HEADS]
+    "script",
+    [*LIVES.values(), *ECHOES.values(), *HISTORIES.values(), *HEADS.values()],
+    ids=[*LIVES, *ECHOES, *(f"history with {name}" for name in HISTORIES), *HEADS],
 )
 def test_client_leaves_the_key_nowhere(
     script: Script,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import time
 from pathlib import Path
@@ -78,7 +79,7 @@ def test_limit_is_paced_at_the_rate_that_was_accepted() -> None:
             now += delay
         else:
             slots.append(now)
-    spacing = 1 / limiter.pace.rate
+    spacing = 1 / (limiter.pace.rate or 0)
     assert slots == pytest.approx([slots[0] + number * spacing for number in range(5)])
 
 
@@ -133,11 +134,12 @@ def test_urgent_requests_come_before_polls_but_not_always() -> None:
     while due:
         number = min(due, key=due.__getitem__)
         now = due.pop(number)
-        if nap := limiter.claim(turns[number], now):
-            due[number] = now + nap
+        if pause := limiter.claim(turns[number], now):
+            due[number] = now + pause
         else:
             order += "u" if turns[number].is_urgent else "p"
-    assert order == "uuupuuupuuupp" or order == "uupuuupuuuppu"[:0] + "uupuuupuuupup", order
+    # The request that took the first slot was an urgent one.
+    assert order == "uupuuupuuupup"
 
 
 def test_abandoned_request_gives_its_place_to_the_next() -> None:
@@ -195,8 +197,6 @@ def test_unreadable_pace_is_ignored(text: str) -> None:
 @pytest.mark.parametrize("name", ["rate", "trust", "next_slot", "recent", "minute", "evidence", "is_fresh"])
 @pytest.mark.parametrize("value", [None, "x", [], {}, float("nan"), 1e300, -1e300, True])
 def test_damaged_pace_stops_no_key_for_long(name: str, value: object) -> None:
-    import json
-
     offset = time.time()
     values = json.loads(encode_pace(Pace(rate=1.0), offset))
     values[name] = value

@@ -173,7 +173,9 @@ def ways(path: str, status: int) -> Iterator[tuple[str, dict[str, Any]]]:
         yield "", {"headers": {"host": "example.com"}}
     if status == 200 and "{request_id}" in path:
         yield "flap", {}
-    if status == 404 and not is_submit:
+    if status == 404 and path == "/_sandbox/history":
+        yield "", {"json": {"delay": 0, "request_id": NAMES["request_id"]}}
+    elif status == 404 and not is_submit:
         yield "", {"url": path.format(**NAMES)}
     if status == 422:
         yield "failed", {}

@@ -118,6 +118,8 @@ class Control:
             self._sandbox.delay_history(delays, request_id)
         except ValueError as error:
             raise HTTPException(400, str(error)) from None
+        except LookupError as error:
+            raise HTTPException(404, str(error)) from None
         return Response(status_code=204)
 
     async def _advance(self, request: Request) -> Response:

@@ -73,7 +73,7 @@ class Gateway:
         return {job.request_id: job.cost for job in self._jobs.values() if job.cost}
 
     def delay_history(self, delay: float | Sequence[float], request_id: str | None) -> None:
-        """Set the delay of a job, or those of all jobs."""
+        """Set the delay of a job, or those of all jobs. Raises LookupError for an unknown job."""
         delays = HistoryDelays(delay)
         jobs = self._jobs.values()
         if request_id is None:
@@ -81,7 +81,7 @@ class Gateway:
         else:
             jobs = tuple(job for job in jobs if job.request_id == request_id)
             if not jobs:
-                raise ValueError(f"there is no job {request_id!r}")
+                raise LookupError(f"there is no job {request_id!r}")
         for job in jobs:
             job.history_delay = delays.next()
 

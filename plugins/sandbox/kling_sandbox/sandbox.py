@@ -171,7 +171,8 @@ class Sandbox:
             request_id: The job; None for all jobs, later ones included.
 
         Raises:
-            ValueError: The delay is invalid, or the job is unknown.
+            ValueError: The delay is invalid.
+            LookupError: The job is unknown.
 
         """
         self._gateway.delay_history(delay, request_id)

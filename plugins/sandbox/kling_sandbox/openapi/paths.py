@@ -147,7 +147,7 @@ _CONTROL_PATHS: Final = {
         "post": describe_operation(
             "delay",
             "Set the delay of the history",
-            _CONTROL_RESPONSES,
+            _CONTROL_RESPONSES | {"404": describe_json("The job is unknown.", "Error")},
             requestBody=describe_body("HistoryDelay"),
         )
     },

@@ -111,7 +111,7 @@ SCHEMAS: Final = {
     **HISTORY_SCHEMAS,
     "HistoryDelay": _closed_object(
         {"delay": {"anyOf": [_SECONDS, {"type": "array", "minItems": 1, "items": _SECONDS}]}},
-        {"request_id": UUID},
+        {"request_id": {"type": ["string", "null"], "description": "The job; null for all jobs."}},
     ),
     "Models": describe_object(
         {
