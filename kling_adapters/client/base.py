@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from os import PathLike
-from typing import Generic, NoReturn, TypeVar
+from typing import Any, Generic, NoReturn, TypeVar
 
 from kling_adapters.client import arguments, settings
 from kling_adapters.driver.clock import Clock, SystemClock
@@ -93,6 +93,7 @@ class BaseClient(ABC, Generic[Driver, JobHandle, JobResult, Transport]):
             make_result=self._make_result,
             auth=None if key is None else _FixedKey(key),
             uses_history=settings.resolve_history(history),
+            find_schema=self._find_schema,
             rate_limit=rate_limit,
         )
         self._plugins = Plugins(plugins, strict=strict_plugins)
@@ -131,6 +132,10 @@ class BaseClient(ABC, Generic[Driver, JobHandle, JobResult, Transport]):
 
     @abstractmethod
     def _make_result(self, data: ResultData, files: tuple[StoredFile, ...] = ()) -> JobResult: ...
+
+    def _find_schema(self, slug: str) -> Mapping[str, Any] | None:
+        entry = self.catalog.get(slug)
+        return None if entry is None else entry.json_schema()
 
     def _find_auth(self) -> Auth:
         with self._lock:

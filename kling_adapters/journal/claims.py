@@ -42,7 +42,7 @@ def resolve_submit(connection: sqlite3.Connection, entry: int, request_id: str |
 
 
 def record_look(connection: sqlite3.Connection, entry: int, look: Look) -> None:
-    """Record a search for the job of an uncertain submit, which is no change of the submit."""
+    """Record a search for the job of an uncertain submit, without a change of the submit itself."""
     connection.execute(
         "UPDATE jobs SET looked = ? WHERE id = ? AND state = ?", (encode_look(look), entry, UNCERTAIN)
     )

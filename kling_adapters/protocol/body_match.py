@@ -16,9 +16,9 @@ def is_same_body(
 ) -> bool:
     """Return whether two bodies are the same request of a model.
 
-    The history may add or omit documented defaults, change the order of members, write a number in another form (5, 5.0,
-    and "5" for a parameter that is documented as a number), and write a missing parameter as null. Any other difference
-    makes another request.
+    The history may add or omit documented defaults, change the order of members, write a number in another form (5,
+    5.0, and "5" for a parameter that is documented as a number), and write a missing parameter as null. Any other
+    difference makes another request.
 
     Args:
         sent: The parameters that were sent.

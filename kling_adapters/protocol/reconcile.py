@@ -6,84 +6,24 @@ Absence proves nothing, because a job may be listed late: a submit without a row
 from __future__ import annotations
 
 import logging
-import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator
 from functools import partial
-from typing import Any
 
-from kling_adapters._text import fingerprint_key
-from kling_adapters.errors import KlingError
-from kling_adapters.journal.entries import SUBMITTING, UNCERTAIN, JournalEntry, Look
-from kling_adapters.protocol.body_match import is_same_body
-from kling_adapters.protocol.effects import Call, Flow
-from kling_adapters.protocol.history_rows import HistoryRow
-from kling_adapters.protocol.keys import find_account_key
-from kling_adapters.protocol.records import record
-from kling_adapters.protocol.request_history import (
-    HISTORY_BUDGET,
-    HistoryListing,
-    HistoryUnavailable,
-    find_row,
-    list_rows,
-)
+from kling_adapters.errors import SubmitUncertain
+from kling_adapters.journal.entries import UNCERTAIN, JournalEntry
+from kling_adapters.protocol.effects import Call, Flow, Now, Sleep
+from kling_adapters.protocol.job_search import OtherAccount, look_for_jobs
+from kling_adapters.protocol.request_history import HISTORY_BUDGET, HistoryUnavailable
 from kling_adapters.protocol.session import Session
 
 log = logging.getLogger("kling_adapters")
 
-CLOCK_TOLERANCE = 300.0
-"""Seconds by which the clocks of this machine and of the gateway may differ."""
-_LONGEST_SUBMIT = 3600.0
-"""Seconds from the record of a submit to its last request: its waits for rate limits are shorter."""
+LOOK_DELAYS = (0.0, 2.0, 5.0, 15.0, 45.0)
+"""Seconds before each look for the job of a submit that has just become uncertain."""
+LOOK_BUDGET = 5.0
+"""Seconds within which a request of such a look is repeated when it fails."""
 _LONGEST_SPAN = 86400.0
 """Seconds between the submits that are looked for together."""
-_MAX_CONFIRMATIONS = 3
-"""Rows that are asked for one by one for a submit at each look."""
-
-
-@dataclass(frozen=True)
-class _Search:
-    """A search for the jobs of uncertain submits of one model and account.
-
-    Attributes:
-        session: The state of the client.
-        listing: The rows of the model about the time of the submits.
-        schema: The JSON Schema of the model; None without a spec.
-        in_flight: The submits that are not answered yet, read after the rows.
-        budget: Seconds for each further request.
-
-    """
-
-    session: Session
-    listing: HistoryListing
-    schema: Mapping[str, Any] | None
-    in_flight: Sequence[JournalEntry]
-    budget: float
-
-    def find_rows(self, entry: JournalEntry) -> list[HistoryRow]:
-        """Return the rows that may be the job of a submit, the oldest first."""
-        rows = [row for row in self.listing.rows if self._is_near(entry, row) and self._is_same(entry, row)]
-        return sorted(rows, key=lambda row: row.created or 0.0)
-
-    def count_rows(self, entry: JournalEntry) -> int:
-        """Return the number of rows about the time of a submit."""
-        return sum(self._is_near(entry, row) for row in self.listing.rows)
-
-    def may_be_answered(self, entry: JournalEntry, row: HistoryRow) -> bool:
-        """Return whether a row may be the job of an equal submit in flight, whose answer will have its id."""
-        return any(
-            other.created - CLOCK_TOLERANCE <= (row.created or 0.0)
-            and is_same_body(entry.params, other.params, self.schema)
-            for other in self.in_flight
-        )
-
-    def _is_near(self, entry: JournalEntry, row: HistoryRow) -> bool:
-        since, until = _find_window(entry)
-        return row.created is not None and since <= row.created <= until
-
-    def _is_same(self, entry: JournalEntry, row: HistoryRow) -> bool:
-        is_of_model = row.model is not None and row.model.casefold() == entry.model.casefold()
-        return is_of_model and row.body is not None and is_same_body(entry.params, row.body, self.schema)
 
 
 def settle_entries(
@@ -103,104 +43,56 @@ def settle_entries(
     entries = list(entries)
     uncertain = [entry for entry in entries if entry.state == UNCERTAIN]
     settled: dict[int, JournalEntry] = {}
-    is_usable = session.uses_history
-    for group in _group_entries(uncertain):
-        if not is_usable:
-            break
+    for group in _group_entries(uncertain) if session.uses_history else ():
         try:
             settled |= yield from look_for_jobs(session, group, budget)
-        except HistoryUnavailable as error:
+        except OtherAccount as error:
+            log.info("uncertain submits of another account are not looked for: %s", error)
+        except Exception as error:  # noqa: BLE001  as without the history, the submits stay uncertain
             log.warning("the request history cannot be searched for uncertain submits: %s", error)
-            is_usable = error.is_of_account
+            break
     return [settled.get(entry.id, entry) for entry in entries]
 
 
-def look_for_jobs(
-    session: Session, entries: Sequence[JournalEntry], budget: float
-) -> Flow[dict[int, JournalEntry]]:
-    """Look once for the jobs of uncertain submits of one model and key, and return the settled entries by number.
+def find_started_job(session: Session, uncertain: SubmitUncertain, end: float) -> Flow[str | None]:
+    """Look several times, until the time `end`, for the job of a submit that has just become uncertain.
 
-    Raises:
-        HistoryUnavailable: The history could not be read. The journal says so.
+    Returns:
+        The request id, which the journal has; None if the job was not found. No failure here is an error.
 
     """
+    if uncertain.entry is None or not session.uses_history:
+        return None
     try:
-        search = yield from _search(session, entries, budget)
-    except HistoryUnavailable as error:
-        for entry in entries:
-            yield from _record_look(session, entry, 0, str(error))
-        raise
-    settled: dict[int, JournalEntry] = {}
-    for entry in entries:
-        request_id = yield from _claim_row(search, entry)
-        if request_id is None:
-            yield from _record_look(session, entry, search.count_rows(entry), None)
-        else:
-            log.info("submit %d of %s started job %s", entry.id, entry.model, request_id)
-            settled[entry.id] = replace(entry, request_id=request_id, state="QUEUED", reason=None)
-    return settled
+        return (yield from _look_repeatedly(session, uncertain.model, uncertain.entry, end))
+    except Exception as error:  # noqa: BLE001  as without the history, the submit is uncertain
+        log.warning("the request history cannot be searched for submit %d: %s", uncertain.entry, error)
+        return None
 
 
-def _search(session: Session, entries: Sequence[JournalEntry], budget: float) -> Flow[_Search]:
-    """Read the history about the time of submits of one model and key. Raises HistoryUnavailable."""
-    first = entries[0]
-    yield from _check_account(session, first.key)
-    windows = [_find_window(entry) for entry in entries]
-    since, until = min(start for start, _ in windows), max(end for _, end in windows)
-    listing = yield from list_rows(
-        session, first.model, since, until, fingerprint=first.key, budget=budget
-    )
-    # After the rows: a row of a submit that is answered meanwhile can no longer be claimed.
-    find = partial(session.journal.find_unanswered, session.gateway.base_url, first.model)
-    unanswered: list[JournalEntry] = yield Call(find)
-    in_flight = [entry for entry in unanswered if entry.state == SUBMITTING]
-    schema: Mapping[str, Any] | None = yield Call(partial(session.find_schema, first.model))
-    return _Search(session, listing, schema, in_flight, budget)
-
-
-def _check_account(session: Session, fingerprint: str) -> Flow[None]:
-    """Raise HistoryUnavailable if the client does not have the key of the submits: another account has other jobs."""
-    try:
-        key = yield from find_account_key(session, fingerprint)
-    except KlingError as error:
-        raise HistoryUnavailable(str(error)) from error
-    if key is None or fingerprint_key(key) != fingerprint:
-        raise HistoryUnavailable(
-            f"the submit used another API key than this client (fingerprint {fingerprint})", is_of_account=True
-        )
-
-
-def _claim_row(search: _Search, entry: JournalEntry) -> Flow[str | None]:
-    """Claim the oldest row of a submit that no other submit has, and return its request id."""
-    session, confirmations = search.session, 0
-    for row in search.find_rows(entry):
-        find = partial(session.journal.find, session.gateway.base_url, row.request_id)
-        if (yield Call(find)) is not None or search.may_be_answered(entry, row):
-            continue
-        if confirmations == _MAX_CONFIRMATIONS:
+def _look_repeatedly(session: Session, model: str, number: int, end: float) -> Flow[str | None]:
+    for delay in LOOK_DELAYS:
+        now: float = yield Now()
+        if now + delay > end:
             break
-        confirmations += 1
-        # A list may be wrong, or that of another account; the row of one request is of this account only.
-        confirmed = yield from find_row(session, row.request_id, search.budget, fingerprint=entry.key)
-        if confirmed is not None and row in search.find_rows(entry) and (yield from _claim(search, entry, row)):
-            return row.request_id
+        if delay:
+            yield Sleep(delay)
+        find = partial(session.journal.find_unanswered, session.gateway.base_url, model)
+        unanswered: list[JournalEntry] = yield Call(find)
+        entry = next((entry for entry in unanswered if entry.id == number), None)
+        if entry is None or entry.state != UNCERTAIN:
+            # Another process has settled it.
+            break
+        try:
+            settled = yield from look_for_jobs(session, [entry], min(LOOK_BUDGET, end - now))
+        except HistoryUnavailable as error:
+            log.info("the request history cannot be searched for submit %d: %s", number, error)
+            if error.is_final:
+                break
+        else:
+            if settled:
+                return settled[number].request_id
     return None
-
-
-def _claim(search: _Search, entry: JournalEntry, row: HistoryRow) -> Flow[bool]:
-    claim = partial(search.session.journal.claim, entry.id, row.request_id)
-    return bool((yield Call(claim)))
-
-
-def _record_look(session: Session, entry: JournalEntry, rows: int, problem: str | None) -> Flow[None]:
-    look = Look((yield Call(time.time)), rows, problem)
-    yield from record(session.journal.record_look, entry.id, look)
-
-
-def _find_window(entry: JournalEntry) -> tuple[float, float]:
-    """Return the earliest and the latest time of the job of a submit, in seconds since 1970."""
-    latest = min(entry.updated, entry.created + _LONGEST_SUBMIT)
-    return entry.created - CLOCK_TOLERANCE, latest + CLOCK_TOLERANCE
 
 
 def _group_entries(entries: Iterable[JournalEntry]) -> Iterator[list[JournalEntry]]:
