@@ -108,8 +108,8 @@ class Journal:
         if columns.get("state", "COMPLETED") != "COMPLETED":
             condition += " AND state NOT IN ('COMPLETED', 'FAILED')"
         timeout = PROGRESS_TIMEOUT if columns.keys() == {"state"} else LOCK_TIMEOUT
-        # After an hour only the journal knows where the files are; the gateway would tell all else again.
-        is_flushed = "result" in columns
+        # After an hour only the journal knows how a job ended; the gateway would tell all else again.
+        is_flushed = columns.get("state") in ("COMPLETED", "FAILED")
         with self._database.write(timeout=timeout, is_flushed=is_flushed) as connection:
             update_rows(connection, columns, condition, gateway, encode_value(request_id))
 

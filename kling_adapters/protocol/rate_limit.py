@@ -81,7 +81,7 @@ class RateLimiter:
 
     @property
     def may_block(self) -> bool:
-        """Whether the next call may read or write the journal."""
+        """True if the next call may read or write the journal."""
         return self.shared is not None and (not self._is_loaded or self._spacing() is not None)
 
     def claim(self, turn: Turn, now: float) -> float:

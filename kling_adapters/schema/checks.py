@@ -51,7 +51,7 @@ class Checks:
 
     @functools.cached_property
     def _can_warn(self) -> bool:
-        """Whether a call can have an old, a deprecated or an unknown name."""
+        """True if a call can have an old, a deprecated or an unknown name."""
         model = self._model
         return bool(find_renamed(model)) or has_deprecated(model) or accepts_unknown(model)
 
