@@ -7,6 +7,7 @@ import pytest
 from kling_adapters import TransportError
 from kling_adapters._http.proxies import find_proxy, read_proxy_rules
 from kling_adapters.protocol.gateway import Gateway
+from kling_adapters.protocol.request_history import find_row
 from tests.support.clients import OpenClient
 from tests.support.scripted_server import ScriptedServer, json_reply
 
@@ -54,3 +55,18 @@ def test_uploads_have_the_proxy_of_their_host(
     with open_client(gateway.base_url, journal=None) as kling, pytest.raises(TransportError):
         kling.submit_raw("kling-bloombloom", {"image": picture})
     assert {request.path for request in server.requests} == {f"{upload_host}:443"}
+
+
+def test_history_has_the_proxy_of_its_host(
+    open_client: OpenClient, server: ScriptedServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gateway = Gateway("https://api.segmind.com")
+    history_host = gateway.history_url.split("/")[2]
+    assert history_host not in gateway.base_url
+    server.play([json_reply(407)] * 40)
+    monkeypatch.setenv("HTTPS_PROXY", server.url)
+    monkeypatch.setenv("NO_PROXY", "api.segmind.com")
+    with open_client(gateway.base_url, journal=None) as kling:
+        driver = kling.view(kling.kling._driver)
+        assert driver.run(find_row(kling.kling._session, "job", 0.1)) is None
+    assert {request.path for request in server.requests} == {f"{history_host}:443"}

@@ -12,6 +12,7 @@ import atheris
 with atheris.instrument_imports(include=["kling_adapters.protocol", "json"]):
     from kling_adapters.protocol.failures import api_error, seconds_until_reset
     from kling_adapters.protocol.gateway import Gateway
+    from kling_adapters.protocol.history_rows import read_page
     from kling_adapters.protocol.messages import Answer
     from kling_adapters.protocol.responses import read_credits, read_ended_job, read_request_id, read_status
 
@@ -29,6 +30,7 @@ def read(data: bytes) -> None:
     GATEWAY.status(request_id or "x")
     repr((read_status(answer), read_credits(answer), seconds_until_reset(answer)))
     repr([read_ended_job("x", None, kind, answer) for kind in ("video", "image", None)])
+    repr(read_page(answer))
     assert str(api_error(answer, request_id)).isprintable()
 
 

@@ -17,7 +17,9 @@ from kling_adapters.protocol.collect import Destination, collect
 from kling_adapters.protocol.download import Download
 from kling_adapters.protocol.failures import api_error, seconds_until_reset
 from kling_adapters.protocol.gateway import Gateway
+from kling_adapters.protocol.history_rows import read_page
 from kling_adapters.protocol.messages import Answer, Fault, Outcome
+from kling_adapters.protocol.request_history import HistoryListing, HistoryUnavailable, find_row, list_rows
 from kling_adapters.protocol.responses import read_credits, read_ended_job, read_request_id, read_status
 from kling_adapters.protocol.session import JobRef, Session
 from kling_adapters.protocol.submit import submit
@@ -107,6 +109,29 @@ headers = st.fixed_dictionaries(
     },
 )
 answers = st.builds(Answer, statuses, headers, bodies)
+row = st.fixed_dictionaries(
+    {},
+    optional={
+        "request_id": documented_or_any(JOB, "another"),
+        "model_name": documented_or_any("kling-2"),
+        "model_status": documented_or_any("COMPLETED", "FAILED", "PENDING"),
+        "credits_deduction": documented_or_any(0.5, "0.5", 10**400),
+        "request_body": documented_or_any({"prompt": "x"}, '{"prompt": "x"}'),
+        "generation_url": urls | values,
+        "error": documented_or_any("no"),
+        "model_created": times | values,
+    },
+)
+pages = st.fixed_dictionaries(
+    {},
+    optional={
+        "generations": st.lists(row | values, max_size=4) | values,
+        "pagination": st.fixed_dictionaries({}, optional={"has_next": st.booleans() | values}) | values,
+    },
+)
+history_answers = answers | st.builds(
+    Answer, st.just(200), headers, (pages | row | st.lists(row)).map(lambda value: json.dumps(value).encode())
+)
 outcomes = answers | answers | st.builds(Fault, st.text(max_size=10), st.booleans())
 outcome_lists = st.lists(outcomes, max_size=8)
 # The answers that end a call, when no other has.
@@ -149,6 +174,35 @@ def test_readers_accept_any_answer(answer: Answer, kind: Any) -> None:
     assert seconds is None or 0 <= seconds < float("inf")
     check_text(api_error(answer, request_id))
     assert len(str(api_error(answer, JOB))) < 1500
+
+
+@quick
+@given(history_answers)
+def test_history_reader_accepts_any_answer(answer: Answer) -> None:
+    page = read_page(answer)
+    if page is None:
+        return
+    assert len({row.request_id for row in page.rows}) == len(page.rows)
+    for listed in page.rows:
+        assert listed.request_id.isprintable()
+        assert GATEWAY.request_row(listed.request_id).url.startswith(f"{GATEWAY.history_url}/")
+        assert all(url.startswith(("https://", "http://")) and url.isprintable() for url in listed.urls)
+        assert listed.cost is None or 0 <= listed.cost < float("inf")
+        assert f"{listed.state}{listed.model}{listed.error}".isprintable()
+        check_text(listed)
+
+
+@quick
+@given(st.lists(history_answers | st.builds(Fault, st.text(max_size=10), st.booleans()), max_size=8))
+def test_history_flows_end_after_any_outcomes(script: list[Outcome]) -> None:
+    unavailable: list[Outcome] = [Fault("down", sent=True)] * 400
+    session = Session(GATEWAY, Key)
+    flow_result = run(find_row(session, JOB), [*script, *unavailable])
+    assert flow_result.error is None
+    assert flow_result.value is None or flow_result.value.request_id == JOB
+    flow_result = run(list_rows(session, "kling-2", 1.8e9), [*script, *unavailable])
+    is_listing = isinstance(flow_result.value, HistoryListing)
+    assert isinstance(flow_result.error, HistoryUnavailable) != is_listing
 
 
 @quick

@@ -2,6 +2,7 @@
 
 import asyncio
 import re
+from functools import partial
 from typing import Final
 from urllib.parse import parse_qs, unquote, urlsplit
 
@@ -18,6 +19,7 @@ from kling_sandbox.rendering.pictures import Size
 from kling_sandbox.rendering.renderer import CONTENT_TYPES
 from kling_sandbox.rendering.scenes import SAMPLE_SIZE, draw_sample
 from kling_sandbox.uploads import Uploads
+from kling_sandbox.workers import Workers
 
 _MAX_DRAWINGS: Final = 2
 """Concurrent drawings: one of the largest size needs 200 MB."""
@@ -38,11 +40,10 @@ class Files:
         self._drawing = asyncio.Semaphore(_MAX_DRAWINGS)
         self.uploads = Uploads()
 
-    @property
-    def routes(self) -> list[Route]:
-        """The routes of the files."""
+    def make_routes(self, workers: Workers) -> list[Route]:
+        """Return the routes of the files. `workers` render the output of a job that no request was about."""
         return [
-            Route("/media/{name}", self._media),
+            Route("/media/{name}", partial(self._media, workers)),
             Route("/assets/{name}", self._asset),
             Route("/samples/{name}.png", self._sample),
         ]
@@ -60,9 +61,13 @@ class Files:
             return draw_sample(name.removesuffix(".png"), size)
         return None
 
-    async def _media(self, request: Request) -> Response:
+    async def _media(self, workers: Workers, request: Request) -> Response:
         request_id, _, suffix = request.path_params["name"].partition(".")
         job = self._jobs.get(request_id)
+        # The request history has the address of a file before it is rendered.
+        if job and job.rendered is None and job.keeps_output(self._clock.now()):
+            workers.start(job)
+            await workers.output(job)
         path = job.output(self._clock.now()) if job else None
         if path is None or path.suffix != f".{suffix}":
             raise GatewayError(404, "No such file")

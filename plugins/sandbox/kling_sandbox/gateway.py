@@ -62,9 +62,9 @@ class Gateway:
         self._submits = Submits(schemas, timing, clock, self._jobs, history_delays)
         self._models = make_model_list(schemas)
         self._files = Files(self._jobs, clock)
-        self._workers = Workers(renderer, executor, self._files)
+        self._workers = Workers(renderer, executor, self._files.read)
         describe_params = partial(self._submits.describe_params, adds_defaults=history_defaults)
-        self._history = History(self._jobs, clock, self._workers, describe_params)
+        self._history = History(self._jobs, clock, describe_params)
         self.uploads = self._files.uploads
 
     @property
@@ -102,7 +102,7 @@ class Gateway:
                 Route(history.PATH, self._with_key(self._history.list_page)),
                 Route(f"{history.PATH}/{{request_id}}", self._with_key(self._history.find_row)),
                 Route(model_list.PATH, self._list_models),
-                *self._files.routes,
+                *self._files.make_routes(self._workers),
             ],
             exception_handlers={
                 GatewayError: respond_to_gateway_error,

@@ -1,6 +1,5 @@
 """The request history: a page of the requests of an account, or one request of any age."""
 
-import asyncio
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -16,7 +15,6 @@ from kling_sandbox.errors import GatewayError
 from kling_sandbox.faults import get_fault_kind
 from kling_sandbox.history_query import read_query
 from kling_sandbox.jobs import Job
-from kling_sandbox.workers import Workers
 
 PATH: Final = "/inference-request/request-history"
 
@@ -28,13 +26,11 @@ class History:
         self,
         jobs: BoundedStore[str, Job],
         clock: Clock,
-        workers: Workers,
         describe_params: Callable[[Job], Mapping[str, Any]],
     ) -> None:
         """`describe_params` returns the parameters of a job for its row."""
         self._jobs = jobs
         self._clock = clock
-        self._workers = workers
         self._describe_params = describe_params
 
     async def list_page(self, request: Request, account: Account) -> Response:
@@ -47,7 +43,7 @@ class History:
         if get_fault_kind(request.scope) == "twins":
             jobs = [job for job in jobs for _ in range(2)]
         base_url = find_base_url(request)
-        rows = await asyncio.gather(*(self._describe(job, base_url) for job in query.select_page(jobs)))
+        rows = [self._describe(job, base_url) for job in query.select_page(jobs)]
         return JSONResponse({"generations": rows, "pagination": query.describe_pages(len(jobs))})
 
     async def find_row(self, request: Request, account: Account) -> Response:
@@ -59,7 +55,7 @@ class History:
             job = next((job for job in reversed(jobs) if job.request_id != request_id), None)
         if job is None:
             raise GatewayError(404, "Request not found")
-        return JSONResponse(await self._describe(job, find_base_url(request)))
+        return JSONResponse(self._describe(job, find_base_url(request)))
 
     def _list_jobs(self, request: Request, account: Account) -> list[Job]:
         """Return the listed jobs of an account, the oldest first; with a fault, none, or those of all accounts."""
@@ -73,7 +69,7 @@ class History:
             if job.is_in_history(now) and (job.account is account or kind == "foreign")
         ]
 
-    async def _describe(self, job: Job, base_url: str) -> dict[str, Any]:
+    def _describe(self, job: Job, base_url: str) -> dict[str, Any]:
         row: dict[str, Any] = {
             "request_id": job.request_id,
             "model_name": job.slug,
@@ -86,20 +82,18 @@ class History:
         }
         if row["model_status"] == "PENDING":
             return row
-        # The history of the real gateway has the address of a file that exists.
-        self._workers.start(job)
-        output = await self._workers.output(job)
-        row |= {"credits_deduction": job.cost, "latency_ms": round(1000 * job.times()["total_time"])}
-        if output.path is None:
-            return row | {"model_status": "FAILED", "error": output.error}
-        url = f"{base_url}/media/{job.request_id}{output.path.suffix}"
-        return row | {"model_status": "COMPLETED", "generation_url": url}
+        row["latency_ms"] = round(1000 * job.times()["total_time"])
+        if job.error is not None:
+            return row | {"credits_deduction": 0.0, "error": job.error}
+        # The file is rendered when it is fetched: a page has a hundred rows, and must not wait for them.
+        url = f"{base_url}/media/{job.request_id}{job.plan.suffix}"
+        return row | {"credits_deduction": job.cost, "generation_url": url}
 
 
 def _find_state(job: Job, now: float) -> str:
     if job.running_state(now) is not None:
         return "PENDING"
-    return "COMPLETED" if job.failure is None else "FAILED"
+    return "COMPLETED" if job.error is None else "FAILED"
 
 
 def _format_time(seconds: float) -> str:

@@ -86,11 +86,19 @@ class Job:
         is_queued = now < self.submitted + _QUEUED_SHARE * (self.end - self.submitted)
         return "QUEUED" if is_queued else "PROCESSING"
 
+    @property
+    def error(self) -> str | None:
+        """The reason for which the job fails, or its worker has failed; None for a job that has not failed."""
+        is_rendered = self.rendered is not None and self.rendered.done()
+        return self.rendered.result().error if self.rendered and is_rendered else self.failure
+
     def output(self, now: float) -> Path | None:
         """Return the file of the job while it can be downloaded: from the end of the job, for a week."""
-        if self.end is None or not self.end <= now < self.end + OUTPUT_LIFETIME:
-            return None
-        return None if self.has_lost_file() else self._path()
+        return self._path() if self.keeps_output(now) and not self.has_lost_file() else None
+
+    def keeps_output(self, now: float) -> bool:
+        """Return whether the gateway keeps an output of the job: from the end of the job, for a week."""
+        return self.end is not None and self.end <= now < self.end + OUTPUT_LIFETIME
 
     def has_lost_file(self) -> bool:
         """Return whether its file was rendered and then removed to make room."""

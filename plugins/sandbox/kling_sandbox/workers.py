@@ -1,10 +1,10 @@
 """Workers: they render the outputs of jobs in threads."""
 
 import asyncio
+from collections.abc import Callable
 from concurrent.futures import Executor
 
 from kling_sandbox.addresses import Sender
-from kling_sandbox.files import Files
 from kling_sandbox.jobs import Job, Rendered
 from kling_sandbox.rendering.fetch import fetch
 from kling_sandbox.rendering.renderer import Renderer
@@ -13,10 +13,13 @@ from kling_sandbox.rendering.renderer import Renderer
 class Workers:
     """Renders the outputs of jobs; used on the event loop."""
 
-    def __init__(self, renderer: Renderer, executor: Executor, files: Files) -> None:
+    def __init__(
+        self, renderer: Renderer, executor: Executor, read_file: Callable[[str], bytes | None]
+    ) -> None:
+        """`read_file` returns the file at a URL of this sandbox; it is called in threads."""
         self._renderer = renderer
         self._executor = executor
-        self._files = files
+        self._read_file = read_file
 
     def start(self, job: Job) -> None:
         """Render the output of a job, unless that has happened or the job will fail."""
@@ -45,6 +48,6 @@ class Workers:
 
     def _fetch_picture(self, url: str, sender: Sender) -> bytes | None:
         if sender.means_sandbox(url):
-            return self._files.read(url)
+            return self._read_file(url)
         # For a sender on another machine, a loopback address means that machine.
         return fetch(url) if sender.is_on_this_machine else None
