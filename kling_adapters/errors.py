@@ -135,7 +135,8 @@ class TransportError(KlingError):
 class SubmitUncertain(KlingError):
     """The submit was sent and no usable answer came back. A job may be running and may be billed.
 
-    It is never repeated automatically, because the gateway cannot be asked whether there is a job.
+    It is never repeated automatically, because a second job would be billed, too. The request history of the account
+    did not have the job yet; `reconcile` and `resume` look for it again.
 
     Attributes:
         model: The slug of the model.

@@ -131,7 +131,7 @@ def _decode(row: Row) -> JournalEntry:
     if not all(isinstance(name, str) for name in unchecked):
         raise TypeError("the name of a parameter is not a text")
     values["unchecked"] = tuple(unchecked)
-    values["looked"] = None if values["looked"] is None else _decode_look(json.loads(values["looked"]))
+    values["looked"] = _decode_look(values["looked"])
     values["files"] = tuple(StoredFile(**file) for file in files)
     return JournalEntry(**values)
 
@@ -141,9 +141,11 @@ def encode_look(look: Look) -> str:
     return json.dumps(asdict(look))
 
 
-def _decode_look(value: Any) -> Look:
-    look = Look(**value)
+def _decode_look(text: str | None) -> Look | None:
+    """Return a search of the history; None for a damaged one, which must not hide its submit."""
+    try:
+        look = Look(**json.loads(text or "null"))
+    except (ValueError, TypeError, RecursionError):
+        return None
     types = (look.time, int | float), (look.rows, int), (look.problem, str | None)
-    if not all(isinstance(member, kind) for member, kind in types):
-        raise TypeError("the last search of the history is not one")
-    return look
+    return look if all(isinstance(member, kind) for member, kind in types) else None
