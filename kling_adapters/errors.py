@@ -135,8 +135,7 @@ class TransportError(KlingError):
 class SubmitUncertain(KlingError):
     """The submit was sent and no usable answer came back. A job may be running and may be billed.
 
-    It is never repeated automatically, because a second job would be billed, too. The request history of the account
-    did not have the job yet; `reconcile` and `resume` look for it again.
+    It is never repeated: a second job would be billed, too. `reconcile` looks for the job in the request history.
 
     Attributes:
         model: The slug of the model.

@@ -13,7 +13,7 @@ from kling_adapters.cli.output import count_noun, print_json, print_line, print_
 from kling_adapters.cli.times import format_age, format_time
 
 if TYPE_CHECKING:
-    from kling_adapters.journal.entries import JournalEntry, Look
+    from kling_adapters.journal.entries import HistorySearch, JournalEntry
 
 
 @dataclass(frozen=True)
@@ -129,14 +129,14 @@ def _entry_row(entry: JournalEntry) -> dict[str, Any]:
         "files": [asdict(file) for file in entry.files],
         "params": entry.params,
         "unchecked": list(entry.unchecked),
-        "looked": _look_row(entry.looked),
+        "looked": _search_row(entry.looked),
         "result": entry.result,
         "gateway": entry.gateway,
         "key_fingerprint": entry.key,
     }
 
 
-def _look_row(look: Look | None) -> dict[str, Any] | None:
+def _search_row(look: HistorySearch | None) -> dict[str, Any] | None:
     if look is None:
         return None
     return {"time": format_time(look.time, with_offset=True), "rows": look.rows, "problem": look.problem}

@@ -97,8 +97,7 @@ class BaseClient(ABC, Generic[Driver, JobHandle, JobResult, Transport]):
             rate_limit=rate_limit,
         )
         self._plugins = Plugins(plugins, strict=strict_plugins)
-        self._auth_name, self._timeout = auth, timeout
-        self._lock = ForkSafeLock()
+        self._auth_name, self._timeout, self._lock = auth, timeout, ForkSafeLock()
         self._driver = self._make_driver(clock or SystemClock(), proxy, transport)
 
     def __repr__(self) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, Protocol, Unpack
 
-from kling_adapters.journal.entries import Columns, JournalEntry, Look
+from kling_adapters.journal.entries import Columns, HistorySearch, JournalEntry
 from kling_adapters.journal.lockfile import LockFile
 from kling_adapters.journal.paces import Paces
 
@@ -77,7 +77,7 @@ class BaseJournal(Protocol):
         """
         ...
 
-    def record_look(self, entry: int, look: Look) -> None:
+    def record_search(self, entry: int, look: HistorySearch) -> None:
         """Record a search for the job of an uncertain submit."""
         ...
 

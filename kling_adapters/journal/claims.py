@@ -7,8 +7,8 @@ import time
 from typing import Final
 
 from kling_adapters.errors import ConfigError
-from kling_adapters.journal.entries import REFUSED, SUBMITTING, UNCERTAIN, Look
-from kling_adapters.journal.rows import Row, encode_look, encode_value, select_rows
+from kling_adapters.journal.entries import REFUSED, SUBMITTING, UNCERTAIN, HistorySearch
+from kling_adapters.journal.rows import Row, encode_search, encode_value, select_rows
 
 _IS_TAKEN: Final = (
     "SELECT 1 FROM jobs WHERE request_id = ? AND gateway = (SELECT gateway FROM jobs WHERE id = ?)"
@@ -41,10 +41,10 @@ def resolve_submit(connection: sqlite3.Connection, entry: int, request_id: str |
         )
 
 
-def record_look(connection: sqlite3.Connection, entry: int, look: Look) -> None:
+def record_search(connection: sqlite3.Connection, entry: int, look: HistorySearch) -> None:
     """Record a search for the job of an uncertain submit, without a change of the submit itself."""
     connection.execute(
-        "UPDATE jobs SET looked = ? WHERE id = ? AND state = ?", (encode_look(look), entry, UNCERTAIN)
+        "UPDATE jobs SET looked = ? WHERE id = ? AND state = ?", (encode_search(look), entry, UNCERTAIN)
     )
 
 

@@ -21,7 +21,7 @@ FINAL_STATES: Final = (REFUSED, UNCERTAIN, EXPIRED, "COMPLETED", "FAILED")
 
 
 @dataclass(frozen=True)
-class Look:
+class HistorySearch:
     """The last search of the request history for the job of an uncertain submit.
 
     Attributes:
@@ -77,7 +77,7 @@ class JournalEntry:
     created: float
     updated: float
     unchecked: tuple[str, ...] = ()
-    looked: Look | None = None
+    looked: HistorySearch | None = None
 
     @property
     def is_unfinished(self) -> bool:

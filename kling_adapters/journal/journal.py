@@ -16,9 +16,9 @@ from typing import Any, Final, Unpack
 
 from kling_adapters._text import fingerprint_key
 from kling_adapters.errors import StorageError
-from kling_adapters.journal.claims import claim_job, record_look, resolve_submit, select_unanswered
+from kling_adapters.journal.claims import claim_job, record_search, resolve_submit, select_unanswered
 from kling_adapters.journal.database import Database
-from kling_adapters.journal.entries import SUBMITTING, Columns, JournalEntry, Look
+from kling_adapters.journal.entries import SUBMITTING, Columns, HistorySearch, JournalEntry
 from kling_adapters.journal.location import absolute_path
 from kling_adapters.journal.lockfile import LockFile
 from kling_adapters.journal.opening import LOCK_TIMEOUT
@@ -168,10 +168,10 @@ class Journal:
         with self._database.write() as connection:
             return claim_job(connection, entry, request_id)
 
-    def record_look(self, entry: int, look: Look) -> None:
+    def record_search(self, entry: int, look: HistorySearch) -> None:
         """Record a search for the job of an uncertain submit."""
         with self._database.write(timeout=PROGRESS_TIMEOUT, is_flushed=False) as connection:
-            record_look(connection, entry, look)
+            record_search(connection, entry, look)
 
     def forget(self, entries: Iterable[int]) -> int:
         """Delete entries from the file, and overwrite their content.

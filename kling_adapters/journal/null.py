@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import Any, NoReturn, Unpack
 
 from kling_adapters.errors import ConfigError
-from kling_adapters.journal.entries import Columns, JournalEntry, Look
+from kling_adapters.journal.entries import Columns, HistorySearch, JournalEntry
 from kling_adapters.journal.location import JOURNAL
 
 
@@ -62,7 +62,7 @@ class NullJournal:
         """Claim nothing."""
         return False
 
-    def record_look(self, entry: int, look: Look) -> None:
+    def record_search(self, entry: int, look: HistorySearch) -> None:
         """Record nothing."""
 
     def durations(self, gateway: str, model: str) -> Sequence[float]:

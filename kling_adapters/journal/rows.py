@@ -11,7 +11,7 @@ from dataclasses import asdict
 from types import NoneType
 from typing import Any, Final, TypeAlias
 
-from kling_adapters.journal.entries import SUBMITTING, UNCERTAIN, Columns, JournalEntry, Look
+from kling_adapters.journal.entries import SUBMITTING, UNCERTAIN, Columns, HistorySearch, JournalEntry
 from kling_adapters.journal.schema import read_columns
 from kling_adapters.result import StoredFile
 
@@ -131,20 +131,20 @@ def _decode(row: Row) -> JournalEntry:
     if not all(isinstance(name, str) for name in unchecked):
         raise TypeError("the name of a parameter is not a text")
     values["unchecked"] = tuple(unchecked)
-    values["looked"] = _decode_look(values["looked"])
+    values["looked"] = _decode_search(values["looked"])
     values["files"] = tuple(StoredFile(**file) for file in files)
     return JournalEntry(**values)
 
 
-def encode_look(look: Look) -> str:
+def encode_search(look: HistorySearch) -> str:
     """Return a search of the history for the file."""
     return json.dumps(asdict(look))
 
 
-def _decode_look(text: str | None) -> Look | None:
+def _decode_search(text: str | None) -> HistorySearch | None:
     """Return a search of the history; None for a damaged one, which must not hide its submit."""
     try:
-        look = Look(**json.loads(text or "null"))
+        look = HistorySearch(**json.loads(text or "null"))
     except (ValueError, TypeError, RecursionError):
         return None
     types = (look.time, int | float), (look.rows, int), (look.problem, str | None)

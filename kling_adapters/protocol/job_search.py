@@ -11,7 +11,7 @@ from typing import Any
 
 from kling_adapters._text import fingerprint_key
 from kling_adapters.errors import KlingError
-from kling_adapters.journal.entries import SUBMITTING, JournalEntry, Look
+from kling_adapters.journal.entries import SUBMITTING, HistorySearch, JournalEntry
 from kling_adapters.protocol.body_match import is_same_body
 from kling_adapters.protocol.effects import Call, Flow
 from kling_adapters.protocol.history_rows import HistoryRow
@@ -94,13 +94,13 @@ def look_for_jobs(
         search = yield from _search(session, entries, budget)
     except HistoryUnavailable as error:
         for entry in entries:
-            yield from _record_look(session, entry, 0, str(error))
+            yield from _record_search(session, entry, 0, str(error))
         raise
     settled: dict[int, JournalEntry] = {}
     for entry in entries:
         request_id = yield from _claim_row(search, entry)
         if request_id is None:
-            yield from _record_look(session, entry, search.count_rows(entry), None)
+            yield from _record_search(session, entry, search.count_rows(entry), None)
         else:
             log.info("submit %d of %s started job %s", entry.id, entry.model, request_id)
             settled[entry.id] = replace(entry, request_id=request_id, state="QUEUED", reason=None)
@@ -153,9 +153,9 @@ def _claim_row(search: _Search, entry: JournalEntry) -> Flow[str | None]:
     return None
 
 
-def _record_look(session: Session, entry: JournalEntry, rows: int, problem: str | None) -> Flow[None]:
-    look = Look((yield Call(time.time)), rows, problem)
-    yield from record(session.journal.record_look, entry.id, look)
+def _record_search(session: Session, entry: JournalEntry, rows: int, problem: str | None) -> Flow[None]:
+    look = HistorySearch((yield Call(time.time)), rows, problem)
+    yield from record(session.journal.record_search, entry.id, look)
 
 
 def _find_window(entry: JournalEntry) -> tuple[float, float]:

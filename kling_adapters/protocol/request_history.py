@@ -135,7 +135,7 @@ def list_rows(
 
 @dataclass(frozen=True)
 class _Listing:
-    """What is asked for."""
+    """Query of a listing."""
 
     session: Session
     key: Key

@@ -24,7 +24,7 @@ def test_examples_run(
             exec(code, {})
     output, states, count, outcome, credit = capsys.readouterr().out.splitlines()
     assert output.endswith(".mp4")
-    assert (states, count, outcome, credit) == ("['COMPLETED']", "1 to finish", "3 completed", "42.0")
+    assert (states, count, outcome, credit) == ("['COMPLETED']", "1 to finish", "4 completed", "42.0")
 
 
 def test_every_call_is_on_the_page() -> None:

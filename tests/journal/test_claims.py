@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from kling_adapters.errors import ConfigError
-from kling_adapters.journal.entries import Look
+from kling_adapters.journal.entries import HistorySearch
 from kling_adapters.journal.journal import Journal
 from kling_adapters.journal.null import NullJournal
 
@@ -99,11 +99,11 @@ def test_unanswered_submits_are_those_without_a_job(tmp_path: Path) -> None:
 
 
 def test_look_is_recorded_without_a_change_of_the_submit(tmp_path: Path) -> None:
-    look = Look(1_790_000_000.5, 3, "it answered 500")
+    look = HistorySearch(1_790_000_000.5, 3, "it answered 500")
     with closing(Journal(tmp_path / "journal")) as journal:
         entry = add_uncertain(journal)
         [before] = journal.entries()
-        journal.record_look(entry, look)
+        journal.record_search(entry, look)
         [after] = journal.entries()
     assert (before.looked, after.looked, after.updated) == (None, look, before.updated)
 
@@ -120,6 +120,6 @@ def test_damaged_look_does_not_hide_the_submit(tmp_path: Path, text: str) -> Non
 
 def test_client_without_a_journal_claims_nothing() -> None:
     journal = NullJournal()
-    journal.record_look(0, Look(0.0, 0))
+    journal.record_search(0, HistorySearch(0.0, 0))
     assert not journal.claim(0, "job-1")
     assert journal.find_unanswered(GATEWAY) == []
