@@ -1,9 +1,11 @@
 """The rate limiter against simulated gateways, beside clients that merely retry, and the throttle of Google's SRE book.
 
-Sixteen and thirty-two workers send as fast as the limiter lets them, for an hour or ten minutes of simulated time, with
+A limit is a bucket of tokens that come back evenly, unless the name says that it is a window that begins anew each
+minute. Sixteen and thirty-two workers send as fast as the limiter lets them, for an hour or ten minutes of simulated time, with
 requests of 0.2 to 0.4 s (see gateway_limits). Every figure is the worse of both numbers of workers, each the median of
 three seeds. Possible is what as many workers get done without a limiter, or what the limit allows, without the random
-refusals in both cases. Refusals are counted from the first minute on where the gateway says when its limit ends: the
+refusals in both cases. The others run for ten minutes with sixteen workers, so the tokens that a bucket has at the start
+weigh more in their figures. Refusals are counted from the first minute on where the gateway says when its limit ends: the
 first requests of all workers are under way before the first answer.
 
 A halved limit is found when the requests of the next 20 s are at most 1.3 times those that it allows; a lifted one when,
@@ -19,9 +21,9 @@ from collections.abc import Callable, Iterator
 from statistics import median
 from typing import Final
 
-from benchmarks.gateway_limits import MEAN, Bucket, Gateway, Policy, Trace, simulate
+from benchmarks.gateway_limits import MEAN, Bucket, Gateway, Policy, Trace, Window, simulate
+from benchmarks.policies import Limiter, RetryOnly, SreThrottle
 from benchmarks.ratios import Ratio
-from kling_adapters.protocol.rate_limit import RateLimiter, Turn
 
 WORKERS: Final = (16, 32)
 SEEDS: Final = (1, 2, 3)
@@ -29,77 +31,8 @@ HOUR: Final = 3600.0
 MINUTES: Final = 600.0
 PLANS: Final = ((5.0, 60.0, 0.3), (50.0, 60.0, 0.1), (120.0, 60.0, 0.1))
 """Requests, the seconds in which they are allowed, and the bar of refusals for each success."""
-SRE_FACTOR: Final = 1.1
-SRE_SECONDS: Final = 120.0
 
 
-class Limiter:
-    """The limiter of this package."""
-
-    def __init__(self, rate_limit: float | None = None) -> None:
-        self.limiter = RateLimiter(rate_limit)
-
-    def enter(self, *, is_urgent: bool) -> Turn:
-        """See Policy."""
-        return Turn(is_urgent)
-
-    def claim(self, place: object, now: float) -> float:
-        """See Policy."""
-        assert isinstance(place, Turn)
-        return self.limiter.claim(place, now)
-
-    def record(self, sent: float, now: float, *, accepted: bool, reset: float | None) -> float:
-        """See Policy."""
-        if not accepted:
-            return self.limiter.record_limit(sent, now, reset)
-        self.limiter.record_success(sent, now)
-        return 0.0
-
-
-class RetryOnly:
-    """A client that repeats each refused request by itself."""
-
-    def enter(self, *, is_urgent: bool) -> object:
-        """See Policy."""
-        return is_urgent
-
-    def claim(self, place: object, now: float) -> float:
-        """See Policy."""
-        return 0.0
-
-    def record(self, sent: float, now: float, *, accepted: bool, reset: float | None) -> float:
-        """See Policy."""
-        return 0.0 if accepted else max(random.uniform(0.2, 0.6), reset or 0.0)
-
-
-class SreThrottle(RetryOnly):
-    """The client-side throttle of the SRE book, "Handling Overload": requests up to a multiple of those accepted."""
-
-    def __init__(self) -> None:
-        self.requests: deque[float] = deque()
-        self.accepted: deque[float] = deque()
-
-    def claim(self, place: object, now: float) -> float:
-        """See Policy."""
-        for times in (self.requests, self.accepted):
-            while times and times[0] < now - SRE_SECONDS:
-                times.popleft()
-        excess = len(self.requests) - SRE_FACTOR * len(self.accepted)
-        if random.random() >= excess / (len(self.requests) + 1):
-            return 0.0
-        self.requests.append(now)
-        return random.uniform(0.2, 0.6)
-
-    def record(self, sent: float, now: float, *, accepted: bool, reset: float | None) -> float:
-        """See Policy."""
-        # With its answer: otherwise the first requests of all workers would count as refused.
-        self.requests.append(now)
-        if accepted:
-            self.accepted.append(now)
-        return super().record(sent, now, accepted=accepted, reset=reset)
-
-
-Make = Callable[[], Policy]
 Figure = Callable[[Trace, int], float]
 
 
@@ -110,7 +43,9 @@ def measure() -> Iterator[Ratio]:
         name = f"limiter: {percent} % random 429, of what is possible"
         yield _compare(name, lambda luck=luck: Gateway(None, luck), MINUTES, _make_share(luck), 0.9)  # type: ignore[misc]
     for count, seconds, bar in PLANS:
-        yield from _measure_plan(count, seconds, bar)
+        yield from _measure_plan(Bucket, count, seconds, bar)
+    for count, seconds, bar in PLANS:
+        yield from _measure_plan(Window, count, seconds, bar)
     yield from _measure_fast_limit()
     for name, bar, find, changed in (
         ("halved", 30.0, _find_calm, Bucket(25, 60)),
@@ -120,12 +55,12 @@ def measure() -> Iterator[Ratio]:
     yield from _measure_given_limit()
 
 
-def _measure_plan(count: float, seconds: float, bar: float) -> Iterator[Ratio]:
-    plan = f"{count:.0f} a minute"
+def _measure_plan(limit: type[Bucket | Window], count: float, seconds: float, bar: float) -> Iterator[Ratio]:
+    plan = f"{count:.0f} a minute{' in fixed windows' if limit is Window else ''}"
     used, refusals = _make_use(count / seconds), _make_refusals()
 
     def make(luck: float = 0.0, *, sends_reset: bool = False) -> Gateway:
-        return Gateway(Bucket(count, seconds), luck, sends_reset)
+        return Gateway(limit(count, seconds), luck, sends_reset)
 
     yield _compare(f"limiter: {plan}, used", make, HOUR, used, 0.95)
     yield _compare(f"limiter: {plan}, 429 a success", make, HOUR, refusals, bar, is_upper_limit=True)

@@ -9,6 +9,7 @@ import matplotlib as mpl
 from matplotlib.figure import Figure
 
 from benchmarks.ratios import Ratio
+from benchmarks.report import format_number
 
 REACHED, NOT_REACHED = "#4477aa", "#ee6677"
 """Two colours that stay apart for colour-blind readers; bars are hatched too."""
@@ -42,8 +43,9 @@ def draw_ratios(ratios: Mapping[str, Sequence[Ratio]], folder: Path) -> None:
             hatch="" if row.is_reached else "///",
             edgecolor="white",
         )
-        label = f"{row.value:.3g} ({'at most' if row.is_upper_limit else 'at least'} {row.bar:g})"
+        label = f"{format_number(row.value)} ({'at most' if row.is_upper_limit else 'at least'} {row.bar:g})"
         axes.text(length * 1.05, number, label, va="center", fontsize=8, bbox=LABEL)
+    axes.margins(y=0.01)
     axes.set_xscale("log")
     axes.set_xlim(LOWEST, HIGHEST * 8)
     ticks = (0.1, 0.2, 0.5, 1, 2, 5, 10, 20)

@@ -11,6 +11,7 @@ import argparse
 import os
 import sys
 import time
+import traceback
 from collections.abc import Mapping, Sequence
 from importlib import import_module
 
@@ -42,11 +43,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if strange := sorted(set(options.names) - set(NAMES)):
         parser.error(f"unknown benchmarks: {', '.join(strange)}. Pass some of: {', '.join(NAMES)}")
     committed = read_ratios()
-    ratios = {name: _measure(name) for name in options.names or NAMES}
+    names = options.names or NAMES
+    ratios = {name: rows for name in names if (rows := _measure(name)) is not None}
     console = Console()
     if not console.is_terminal:
         console.width = WIDTH
     console.print(make_table(ratios, committed))
+    if failures := [name for name in names if name not in ratios]:
+        print(f"{', '.join(failures)} failed, so nothing was written or compared.", file=sys.stderr)
+        return 2
     if options.compare:
         return int(_has_regression(ratios, committed))
     if not options.names:
@@ -54,10 +59,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _measure(name: str) -> list[Ratio]:
+def _measure(name: str) -> list[Ratio] | None:
+    """Return the rows of a benchmark. Return None if it fails; the others of a long run are still worth their time."""
     print(f"{name}, load {os.getloadavg()[0]:.1f}", end=" ", file=sys.stderr, flush=True)
     start = time.perf_counter()
-    ratios = run_in_process("", collect_ratios, name)
+    try:
+        ratios = run_in_process("", collect_ratios, name)
+    except Exception:  # noqa: BLE001  of any library
+        traceback.print_exc()
+        return None
     print(f"{time.perf_counter() - start:.0f} s", file=sys.stderr, flush=True)
     return ratios
 

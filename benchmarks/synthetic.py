@@ -270,7 +270,8 @@ class Writer:
             if part["type"] == "string" and not {"enum", "format"} & part.keys()
         ]
         lists = [name for name, part in properties.items() if "array" in str(part["type"])]
-        links = [name for name, part in properties.items() if "format" in part]
+        # A rule cannot name a parameter with a dot where it can name a path.
+        links = [name for name, part in properties.items() if "format" in part and "." not in name]
         rules: list[dict[str, Any]] = []
 
         def take(names: list[str]) -> str:

@@ -10,8 +10,6 @@ from kling_adapters.journal.database import Database
 
 _LIFETIME: Final = 86400.0
 """Seconds for which a pace that no process uses stays in the file."""
-_LOCK_TIMEOUT: Final = 1.0
-"""Seconds to wait for another process: a request waits for this, and goes on without it."""
 _LONGEST: Final = 10_000
 """Characters of a pace; a longer text is not one."""
 _SELECT: Final = "SELECT pace FROM paces WHERE gateway = ? AND key = ? AND length(pace) <= ?"
@@ -34,7 +32,7 @@ class Paces:
 
     def exchange(self, gateway: str, key: str, update: Callable[[str | None], str]) -> None:
         """Replace a pace by what `update` makes of it, in one transaction; a power failure may undo it."""
-        with self._database.write(timeout=_LOCK_TIMEOUT, is_flushed=False) as connection:
+        with self._database.write(is_flushed=False) as connection:
             row = connection.execute(_SELECT, (gateway, key, _LONGEST)).fetchone()
             now = time.time()
             connection.execute(

@@ -45,23 +45,27 @@ def _is_same_member(sent: Any, listed: Any, declared: Mapping[str, Any]) -> bool
 
 
 def _is_same(sent: Any, listed: Any, declared: Mapping[str, Any]) -> bool:
-    if isinstance(sent, Mapping) and isinstance(listed, Mapping):
+    kinds = type(sent), type(listed)
+    if kinds == (dict, dict):
         return _is_same_object(sent, listed, declared)
-    if isinstance(sent, list | tuple) and isinstance(listed, list | tuple):
-        items = declared.get("items", _NO_FACTS)
-        return len(sent) == len(listed) and all(
-            _is_same(*pair, items) for pair in zip(sent, listed, strict=True)
-        )
+    if kinds == (list, list):
+        return _is_same_list(sent, listed, declared.get("items", _NO_FACTS))
     is_number = _is_documented_number(declared)
     numbers = _read_number(sent, is_text=is_number), _read_number(listed, is_text=is_number)
     if None not in numbers:
         return numbers[0] == numbers[1]
-    return type(sent) is type(listed) and bool(sent == listed)
+    return kinds[0] is kinds[1] and bool(sent == listed)
+
+
+def _is_same_list(sent: list[Any], listed: list[Any], items: Mapping[str, Any]) -> bool:
+    return len(sent) == len(listed) and all(
+        _is_same(item, listed_item, items) for item, listed_item in zip(sent, listed, strict=True)
+    )
 
 
 def _is_documented_number(declared: Mapping[str, Any]) -> bool:
     """Return whether a parameter is a number, or takes only texts of numbers."""
-    types = declared.get("type", ())
+    types: Any = declared.get("type", ())
     values = declared.get("enum", ())
     is_numeric = not {"integer", "number"}.isdisjoint([types] if isinstance(types, str) else types)
     return is_numeric or (bool(values) and all(_NUMBER.fullmatch(str(value)) for value in values))

@@ -117,7 +117,7 @@ def _iter_values(value: Any) -> Iterator[Any]:
         if not isinstance(item, dict | list):
             continue
         yield item
-        if depth < _MAX_DEPTH and not (isinstance(item, dict) and _has_id(item)):
+        if depth < _MAX_DEPTH and not (isinstance(item, dict) and _has_id(cast("Mapping[str, Any]", item))):
             _extend(queue, item, depth + 1)
 
 

@@ -211,7 +211,7 @@ class Pace:
 
     def _pause(self, now: float, rate: float, *, has_end: bool) -> None:
         """Stop all requests for a while: nothing was accepted since the last alarm."""
-        shortest = 1.0 if self.pauses == 0 else max(1.0, self.trust / 10)
+        shortest = 1.0 if self.pauses == 0 else max(1.0, self.trust / 5)
         pause = jitter(min(LONGEST_PAUSE, shortest * float(2 ** min(self.pauses, 10))))
         self.pauses += 1
         if not has_end:

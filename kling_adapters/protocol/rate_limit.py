@@ -14,6 +14,8 @@ URGENT_IN_A_ROW = 3
 """Urgent requests that are sent before a poll that waits."""
 _MARGIN = 1.02
 """Part by which requests are further apart than `rate_limit` says: some take longer to arrive than others."""
+_LONGEST_PAUSE = 60.0
+"""Seconds after which a request looks at its place in the queue again: those before it may have given up."""
 _FIRST_BACKOFF, _LONGEST_BACKOFF = 0.4, 16.0
 """Seconds before a refused request is repeated."""
 
@@ -66,11 +68,13 @@ class RateLimiter:
     rate_limit: float | None = None
     shared: SharedPace | None = None
     pace: Pace = field(default_factory=Pace)
-    _is_short: bool = False
-    _urgent_in_a_row: int = 0
+    _is_short: bool = field(default=False, init=False)
+    _urgent_in_a_row: int = field(default=0, init=False)
 
     def __post_init__(self) -> None:
         self._lock = ForkSafeLock()
+        # Not held during a transaction of the journal, because an event loop waits for it.
+        self._queue_lock = ForkSafeLock()
         self._urgent, self._polls = _Queue(), _Queue()
         self._is_loaded = self.shared is None
         reset_in_children(self)
@@ -102,13 +106,16 @@ class RateLimiter:
             if pause > 0:
                 self._wait(turn)
             else:
-                self._leave(turn)
+                self.leave(turn)
             return pause
 
     def leave(self, turn: Turn) -> None:
         """Give up the place of a request in the queue, if it still has one."""
-        with self._lock:
-            self._leave(turn)
+        with self._queue_lock:
+            if turn.number is not None:
+                queue = self._urgent if turn.is_urgent else self._polls
+                queue.departures = min(queue.arrivals, queue.departures + 1)
+                turn.number = None
 
     def record_success(self, sent: float, now: float) -> None:
         """Record a response other than 429 to a request that was sent at the time `sent`."""
@@ -158,7 +165,7 @@ class RateLimiter:
         else:
             ahead = self._count_ahead(turn)
             due = max(self.pace.limited_until, self.pace.next_slot) - now
-            turn.delay, pause = due + ahead * spacing, due + (ahead + 1) // 2 * spacing
+            turn.delay, pause = due + ahead * spacing, due + min(_LONGEST_PAUSE, (ahead + 1) // 2 * spacing)
         return pause if pause > 1e-9 else 0.0
 
     def _count_ahead(self, turn: Turn) -> int:
@@ -181,16 +188,11 @@ class RateLimiter:
         return pause
 
     def _wait(self, turn: Turn) -> None:
-        if turn.number is None:
-            queue = self._urgent if turn.is_urgent else self._polls
-            turn.number = queue.arrivals
-            queue.arrivals += 1
-
-    def _leave(self, turn: Turn) -> None:
-        if turn.number is not None:
-            queue = self._urgent if turn.is_urgent else self._polls
-            queue.departures = min(queue.arrivals, queue.departures + 1)
-            turn.number = None
+        with self._queue_lock:
+            if turn.number is None:
+                queue = self._urgent if turn.is_urgent else self._polls
+                turn.number = queue.arrivals
+                queue.arrivals += 1
 
     def _load(self, now: float) -> None:
         """Read the pace that other processes know, once."""

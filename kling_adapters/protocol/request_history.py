@@ -135,7 +135,7 @@ def list_rows(
 
 @dataclass(frozen=True)
 class _Listing:
-    """Query of a listing."""
+    """A time window of the history, and the rows that are wanted of it."""
 
     session: Session
     key: Key

@@ -84,7 +84,35 @@ def test_compare_exits_with_1_for_a_worse_ratio(
     assert run.main(["--compare", "limiter"]) == 0
 
 
+def test_a_failed_benchmark_ends_with_2_and_writes_nothing(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def run_in_process(_: str, __: object, name: str) -> list[Ratio]:
+        if name == "polls":
+            raise ValueError("a gateway without a port")
+        return [SPEED]
+
+    monkeypatch.setattr(run, "run_in_process", run_in_process)
+    monkeypatch.setattr(run, "_write", lambda _: pytest.fail("written"))
+    assert run.main([]) == 2
+    output = capsys.readouterr()
+    assert SPEED.name in output.out
+    assert "a gateway without a port" in output.err
+    assert "polls failed, so nothing was written or compared." in output.err
+
+
 def test_unknown_benchmarks_are_refused(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         run.main(["limits"])
     assert "Pass some of: startup," in capsys.readouterr().err
+
+
+def test_page_lists_every_committed_ratio() -> None:
+    page = report.PAGE.read_text("utf-8")
+    ratios = committed.read_ratios()
+    assert list(ratios) == list(run.NAMES)
+    for rows in ratios.values():
+        for row in rows:
+            figures = (row.transport, report.format_number(row.value), report.format_bar(row))
+            assert f"| {row.name} | {' | '.join(figures)} | {report.format_verdict(row)} |" in page
+    assert "pictures/ratios.svg" in page

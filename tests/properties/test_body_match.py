@@ -6,7 +6,7 @@ import copy
 import json
 from collections.abc import Mapping, Sequence
 from random import Random
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from hypothesis import given
@@ -70,9 +70,9 @@ def normalize(random: Random, body: Mapping[str, Any], schema: Mapping[str, Any]
 
 def rewrite(random: Random, value: Any, declared: Mapping[str, Any]) -> Any:
     """Return another form of the same value."""
-    if isinstance(value, list):
-        return [rewrite(random, item, declared["items"]) for item in value]
-    if isinstance(value, dict):
+    if "items" in declared:
+        return [rewrite(random, item, declared["items"]) for item in value or ()]
+    if "properties" in declared:
         return normalize(random, value, declared)
     if isinstance(value, int | float) and not isinstance(value, bool):
         return random.choice([value, float(value), str(value)])
@@ -129,9 +129,11 @@ def test_comparison_is_symmetric_and_without_a_spec_strict(
 def prune(value: Any) -> Any:
     """Return a value without null members, with truth values apart from numbers."""
     if isinstance(value, dict):
-        return {name: prune(member) for name, member in value.items() if member is not None}
+        members = cast("dict[str, Any]", value)
+        return {name: prune(member) for name, member in members.items() if member is not None}
     if isinstance(value, list):
-        return [prune(member) for member in value]
+        items: list[Any] = value
+        return [prune(item) for item in items]
     return ("bool", value) if isinstance(value, bool) else value
 
 
