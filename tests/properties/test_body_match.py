@@ -131,9 +131,8 @@ def prune(value: Any) -> Any:
     if isinstance(value, dict):
         members = cast("dict[str, Any]", value)
         return {name: prune(member) for name, member in members.items() if member is not None}
-    if isinstance(value, list):
-        items: list[Any] = value
-        return [prune(item) for item in items]
+    if type(value) in (list,):
+        return [prune(item) for item in value]
     return ("bool", value) if isinstance(value, bool) else value
 
 
