@@ -45,7 +45,7 @@ def _is_same_member(sent: Any, listed: Any, declared: Mapping[str, Any]) -> bool
 
 
 def _is_same(sent: Any, listed: Any, declared: Mapping[str, Any]) -> bool:
-    kinds: tuple[type[Any], type[Any]] = type(sent), type(listed)
+    kinds: tuple[Any, Any] = sent.__class__, listed.__class__
     if kinds == (dict, dict):
         return _is_same_object(sent, listed, declared)
     if kinds == (list, list):

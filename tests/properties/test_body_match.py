@@ -131,7 +131,7 @@ def prune(value: Any) -> Any:
     if isinstance(value, dict):
         members = cast("dict[str, Any]", value)
         return {name: prune(member) for name, member in members.items() if member is not None}
-    if type(value) in (list,):
+    if value.__class__ is list:
         return [prune(item) for item in value]
     return ("bool", value) if isinstance(value, bool) else value
 
