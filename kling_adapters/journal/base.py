@@ -77,6 +77,10 @@ class BaseJournal(Protocol):
         """
         ...
 
+    def dismiss(self, entry: int, reason: str) -> bool:
+        """Record that an uncertain submit started no job; return False if it is not uncertain any more."""
+        ...
+
     def record_search(self, entry: int, look: HistorySearch) -> None:
         """Record a search for the job of an uncertain submit."""
         ...

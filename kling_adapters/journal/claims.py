@@ -41,6 +41,11 @@ def resolve_submit(connection: sqlite3.Connection, entry: int, request_id: str |
         )
 
 
+def dismiss_submit(connection: sqlite3.Connection, entry: int, reason: str) -> bool:
+    """Record that an uncertain submit started no job."""
+    return _settle(connection, entry, None, REFUSED, reason)
+
+
 def record_search(connection: sqlite3.Connection, entry: int, look: HistorySearch) -> None:
     """Record a search for the job of an uncertain submit, without a change of the submit itself."""
     connection.execute(

@@ -16,7 +16,13 @@ from typing import Any, Final, Unpack
 
 from kling_adapters._text import fingerprint_key
 from kling_adapters.errors import StorageError
-from kling_adapters.journal.claims import claim_job, record_search, resolve_submit, select_unanswered
+from kling_adapters.journal.claims import (
+    claim_job,
+    dismiss_submit,
+    record_search,
+    resolve_submit,
+    select_unanswered,
+)
 from kling_adapters.journal.database import Database
 from kling_adapters.journal.entries import SUBMITTING, Columns, HistorySearch, JournalEntry
 from kling_adapters.journal.location import absolute_path
@@ -136,7 +142,7 @@ class Journal:
             insert_upload(connection, gateway, sha256, url)
 
     def resolve(self, entry: int, request_id: str | None) -> None:
-        """Record the user's finding about an uncertain submit.
+        """Record the finding of the user about an uncertain submit.
 
         Args:
             entry: Number of the entry.
@@ -159,14 +165,14 @@ class Journal:
         return [entry for row in rows if (entry := decode_row(row)) is not None]
 
     def claim(self, entry: int, request_id: str) -> bool:
-        """Make an uncertain submit that of a job, in state QUEUED, in one transaction.
-
-        Returns:
-            False if the submit is not uncertain any more, or another entry of its gateway has the job.
-
-        """
+        """Make an uncertain submit that of a job. Return False if it is settled, or another submit has the job."""
         with self._database.write() as connection:
             return claim_job(connection, entry, request_id)
+
+    def dismiss(self, entry: int, reason: str) -> bool:
+        """Record that an uncertain submit started no job; return False if it is not uncertain any more."""
+        with self._database.write() as connection:
+            return dismiss_submit(connection, entry, reason)
 
     def record_search(self, entry: int, look: HistorySearch) -> None:
         """Record a search for the job of an uncertain submit."""
@@ -174,17 +180,10 @@ class Journal:
             record_search(connection, entry, look)
 
     def forget(self, entries: Iterable[int]) -> int:
-        """Delete entries from the file, and overwrite their content.
+        """Delete entries from the file, overwrite their content, and return the count of the deleted ones.
 
         A job that has not ended continues and may be billed, but `resume` no longer finds it. A submit in flight is not
-        deleted.
-
-        Args:
-            entries: Numbers of entries, `JournalEntry.id`. Numbers that the journal does not have are ignored.
-
-        Returns:
-            The count of deleted entries.
-
+        deleted, and a number that the journal does not have is ignored.
         """
         if not self._database.exists():
             return 0

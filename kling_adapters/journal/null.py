@@ -62,6 +62,10 @@ class NullJournal:
         """Claim nothing."""
         return False
 
+    def dismiss(self, entry: int, reason: str) -> bool:
+        """Dismiss nothing."""
+        return False
+
     def record_search(self, entry: int, look: HistorySearch) -> None:
         """Record nothing."""
 

@@ -36,6 +36,23 @@ _MAX_CONFIRMATIONS = 3
 
 
 @dataclass(frozen=True)
+class SearchResult:
+    """Result of a search.
+
+    Attributes:
+        settled: The entries whose jobs were found, by number.
+        absent: The numbers of the entries whose job is not listed in any form: every row about their time is that of
+            another submit of the journal.
+        is_complete: Whether all rows about their time were read.
+
+    """
+
+    settled: Mapping[int, JournalEntry]
+    absent: frozenset[int]
+    is_complete: bool
+
+
+@dataclass(frozen=True)
 class _Search:
     """A search for the jobs of uncertain submits of one model and account.
 
@@ -43,7 +60,7 @@ class _Search:
         session: The state of the client.
         listing: The rows of the model about the time of the submits.
         schema: The JSON Schema of the model; None without a spec.
-        in_flight: The submits that are not answered yet, read after the rows.
+        unanswered: The submits of the model whose job is unknown, read after the rows.
         budget: Seconds for each further request.
 
     """
@@ -51,7 +68,7 @@ class _Search:
     session: Session
     listing: HistoryListing
     schema: Mapping[str, Any] | None
-    in_flight: Sequence[JournalEntry]
+    unanswered: Sequence[JournalEntry]
     budget: float
 
     def find_rows(self, entry: JournalEntry) -> list[HistoryRow]:
@@ -59,16 +76,25 @@ class _Search:
         rows = [row for row in self.listing.rows if self._is_near(entry, row) and self.is_job(entry, row)]
         return sorted(rows, key=lambda row: row.created or 0.0)
 
-    def count_rows(self, entry: JournalEntry) -> int:
-        """Return the number of rows about the time of a submit."""
-        return sum(self._is_near(entry, row) for row in self.listing.rows)
+    def list_near(self, entry: JournalEntry, *, and_undated: bool = False) -> list[HistoryRow]:
+        """Return the rows about the time of a submit."""
+        return [
+            row
+            for row in self.listing.rows
+            if self._is_near(entry, row) or (and_undated and row.created is None)
+        ]
+
+    def is_of_another(self, entry: JournalEntry, row: HistoryRow) -> bool:
+        """Return whether a row may be the job of another submit that has no job yet."""
+        return any(self.is_job(another, row) for another in self.unanswered if another.id != entry.id)
 
     def may_be_answered(self, entry: JournalEntry, row: HistoryRow) -> bool:
         """Return whether a row may be the job of an equal submit in flight, whose answer will have its id."""
         return any(
-            twin.created - CLOCK_TOLERANCE <= (row.created or 0.0)
+            twin.state == SUBMITTING
+            and twin.created - CLOCK_TOLERANCE <= (row.created or 0.0)
             and is_same_body(entry.params, twin.params, self.schema)
-            for twin in self.in_flight
+            for twin in self.unanswered
         )
 
     def is_job(self, entry: JournalEntry, row: HistoryRow) -> bool:
@@ -81,10 +107,8 @@ class _Search:
         return row.created is not None and since <= row.created <= until
 
 
-def look_for_jobs(
-    session: Session, entries: Sequence[JournalEntry], budget: float
-) -> Flow[dict[int, JournalEntry]]:
-    """Look once for the jobs of uncertain submits of one model and key, and return the settled entries by number.
+def look_for_jobs(session: Session, entries: Sequence[JournalEntry], budget: float) -> Flow[SearchResult]:
+    """Look once for the jobs of uncertain submits of one model and key, and claim them.
 
     Raises:
         HistoryUnavailable: The history could not be read. The journal says so.
@@ -97,14 +121,17 @@ def look_for_jobs(
             yield from _record_search(session, entry, 0, str(error))
         raise
     settled: dict[int, JournalEntry] = {}
+    absent: set[int] = set()
     for entry in entries:
         request_id = yield from _claim_row(search, entry)
         if request_id is None:
-            yield from _record_search(session, entry, search.count_rows(entry), None)
+            yield from _record_search(session, entry, len(search.list_near(entry)), None)
+            if session.resubmit_after is not None and (yield from _is_absent(search, entry)):
+                absent.add(entry.id)
         else:
             log.info("submit %d of %s started job %s", entry.id, entry.model, request_id)
             settled[entry.id] = replace(entry, request_id=request_id, state="QUEUED", reason=None)
-    return settled
+    return SearchResult(settled, frozenset(absent), search.listing.is_complete)
 
 
 def _search(session: Session, entries: Sequence[JournalEntry], budget: float) -> Flow[_Search]:
@@ -117,9 +144,8 @@ def _search(session: Session, entries: Sequence[JournalEntry], budget: float) ->
     # After the rows: a row of a submit that is answered meanwhile can no longer be claimed.
     find = partial(session.journal.find_unanswered, session.gateway.base_url, first.model)
     unanswered: list[JournalEntry] = yield Call(find)
-    in_flight = [entry for entry in unanswered if entry.state == SUBMITTING]
     schema: Mapping[str, Any] | None = yield Call(partial(session.find_schema, first.model))
-    return _Search(session, listing, schema, in_flight, budget)
+    return _Search(session, listing, schema, unanswered, budget)
 
 
 def _check_account(session: Session, fingerprint: str) -> Flow[None]:
@@ -151,6 +177,15 @@ def _claim_row(search: _Search, entry: JournalEntry) -> Flow[str | None]:
         if (yield Call(partial(session.journal.claim, entry.id, row.request_id))):
             return row.request_id
     return None
+
+
+def _is_absent(search: _Search, entry: JournalEntry) -> Flow[bool]:
+    """Return whether each row that can be the job of a submit, however its body was changed, is another submit's."""
+    for row in search.list_near(entry, and_undated=True):
+        find = partial(search.session.journal.find, search.session.gateway.base_url, row.request_id)
+        if (yield Call(find)) is None and (search.is_job(entry, row) or not search.is_of_another(entry, row)):
+            return False
+    return True
 
 
 def _record_search(session: Session, entry: JournalEntry, rows: int, problem: str | None) -> Flow[None]:

@@ -61,6 +61,8 @@ class Session:
         auth: The source of the API key, once it is found.
         closed: Set when the client is closed.
         uses_history: Whether the request history of the gateway may be read.
+        resubmit_after: Seconds after which an uncertain submit that the history does not list is sent once more; None
+            for never.
         find_schema: Returns the JSON Schema of a model; None without a spec. It may load plugins.
         rate_limit: Requests a minute that no key exceeds; None if the limit is only learned.
         limiters: The rate limiter of each key.
@@ -77,6 +79,7 @@ class Session:
     auth: Auth | None = field(default=None, repr=False)
     closed: threading.Event = field(default_factory=threading.Event, repr=False)
     uses_history: bool = True
+    resubmit_after: float | None = None
     find_schema: Callable[[str], Mapping[str, Any] | None] = lambda _: None
     rate_limit: float | None = None
     limiters: dict[str, RateLimiter] = field(default_factory=dict[str, RateLimiter], repr=False)

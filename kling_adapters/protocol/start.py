@@ -88,7 +88,7 @@ def start_job(session: Session, start: Start[Started], body: Mapping[str, Any]) 
         try:
             started = yield from _submit_and_record(session, start, body)
         except errors.SubmitUncertain as error:
-            started = yield from _recover(session, start, error)
+            started = yield from _recover(session, start, body, error, session.resubmit_after)
     except (errors.SubmitUncertain, api_errors.ApiError, errors.TransportError) as error:
         yield Emit(SubmitFailed(start.model, str(error), isinstance(error, errors.SubmitUncertain)))
         raise
@@ -96,13 +96,28 @@ def start_job(session: Session, start: Start[Started], body: Mapping[str, Any]) 
     return started
 
 
-def _recover(session: Session, start: Start[Started], error: errors.SubmitUncertain) -> Flow[JobRef]:
-    """Return the job of an uncertain submit from the request history. Raises the error if it is not found."""
+def _recover(
+    session: Session,
+    start: Start[Started],
+    body: Mapping[str, Any],
+    error: errors.SubmitUncertain,
+    resubmit_after: float | None,
+) -> Flow[Started | JobRef]:
+    """Return the job of an uncertain submit from the request history. Raises the error if it is not found.
+
+    If the user has allowed it, a submit whose job is not listed in time is sent once more.
+    """
     start.on_uncertain()
-    request_id = yield from find_started_job(session, error, start.end)
-    if request_id is None:
+    finding = yield from find_started_job(session, error, start.end, resubmit_after)
+    if finding.is_absent:
+        log.warning("submit %s of %s counts as not started; it is sent once more", error.entry, start.model)
+        try:
+            return (yield from _submit_and_record(session, start, body))
+        except errors.SubmitUncertain as repeated:
+            return (yield from _recover(session, start, body, repeated, None))
+    if finding.request_id is None:
         raise error
-    return JobRef.of(request_id, start.model, start.adapter)
+    return JobRef.of(finding.request_id, start.model, start.adapter)
 
 
 def _submit_and_record(session: Session, start: Start[Started], body: Mapping[str, Any]) -> Flow[Started]:

@@ -215,3 +215,76 @@ def test_lost_direct_run_is_found_in_the_history(
     [submit] = sandbox.submits
     assert result.request_id == entry.request_id == submit.request_id
     assert (entry.state, len(entry.files)) == ("COMPLETED", 1)
+
+
+def test_submit_that_is_never_listed_is_repeated_once_if_allowed(
+    open_client: OpenClient, sandbox: Sandbox, tmp_path: Path
+) -> None:
+    # The connection is cut before the gateway reads the submit, which starts nothing.
+    sandbox.faults = Faults([Fault("reset-early", method="POST", path="/v2/*", nth=1)])
+    clock = SandboxClock(sandbox)
+    options = {"journal": tmp_path / "journal", "clock": clock, "resubmit_after": 300}
+    with open_client(sandbox, **options) as kling:
+        job = kling.submit("kling-2", prompt="a heron")
+        first, second = kling.entries()
+    assert 300 <= sum(clock.slept) < 320
+    assert (first.state, first.request_id) == ("REFUSED", None)
+    assert "has not listed its job within 300 s" in str(first.reason)
+    assert (second.request_id, second.state) == (job.request_id, "QUEUED")
+    assert len(sandbox.billed) == 1
+
+
+def test_job_that_is_listed_before_the_repetition_is_taken(
+    open_client: OpenClient, sandbox: Sandbox, tmp_path: Path
+) -> None:
+    lose_submits(sandbox)
+    sandbox.delay_history(290)
+    options = {"journal": tmp_path / "journal", "clock": SandboxClock(sandbox), "resubmit_after": 300}
+    with open_client(sandbox, **options) as kling:
+        job = kling.submit("kling-2", prompt="a heron")
+        [entry] = kling.entries()
+    assert entry.request_id == job.request_id == sandbox.submits[0].request_id
+    assert len(sandbox.submits) == 1
+
+
+@pytest.mark.parametrize("nth", [1, 3, 6])
+@pytest.mark.parametrize("kind", ["500", "404", "garbage"])
+def test_submit_is_not_repeated_if_the_history_was_ever_unreadable(
+    open_client: OpenClient, sandbox: Sandbox, tmp_path: Path, nth: int, kind: str
+) -> None:
+    early = Fault("reset-early", method="POST", path="/v2/*")
+    sandbox.faults = Faults([early, Fault(kind, path=HISTORY, nth=nth, burst=9)])
+    options = {"journal": tmp_path / "journal", "clock": SandboxClock(sandbox), "resubmit_after": 300}
+    with open_client(sandbox, **options) as kling:
+        with pytest.raises(ka.SubmitUncertain):
+            kling.submit("kling-2", prompt="a heron")
+        [entry] = kling.entries()
+    assert entry.state == "UNCERTAIN"
+    assert len(sandbox.billed) == 0
+
+
+def test_submit_is_not_repeated_beside_a_request_that_may_be_its_job(
+    open_client: OpenClient, sandbox: Sandbox, tmp_path: Path
+) -> None:
+    with open_client(sandbox, journal=None) as stranger:
+        stranger.submit("kling-2", prompt="a heron, as a gateway would never change it")
+    sandbox.faults = Faults([Fault("reset-early", method="POST", path="/v2/*")])
+    options = {"journal": tmp_path / "journal", "clock": SandboxClock(sandbox), "resubmit_after": 300}
+    with open_client(sandbox, **options) as kling:
+        with pytest.raises(ka.SubmitUncertain):
+            kling.submit("kling-2", prompt="a heron")
+        assert [entry.state for entry in kling.entries()] == ["UNCERTAIN"]
+    assert len(sandbox.billed) == 1
+
+
+def test_repeated_submit_that_is_lost_too_is_not_repeated_again(
+    open_client: OpenClient, sandbox: Sandbox, tmp_path: Path
+) -> None:
+    sandbox.faults = Faults([Fault("reset-early", method="POST", path="/v2/*")])
+    options = {"journal": tmp_path / "journal", "clock": SandboxClock(sandbox), "resubmit_after": 60}
+    with open_client(sandbox, **options) as kling:
+        with pytest.raises(ka.SubmitUncertain) as caught:
+            kling.submit("kling-2", prompt="a heron")
+        first, second = kling.entries()
+    assert (first.state, second.state, caught.value.entry) == ("REFUSED", "UNCERTAIN", second.id)
+    assert len([request for request in sandbox.requests if request.method == "POST"]) == 2
