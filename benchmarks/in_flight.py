@@ -8,6 +8,10 @@ Clients are compared by the CPU time of their process for a job: on the clock no
 
 The memory of a job is what the process grows by, at its peak, from a client in use to 10,000 jobs that were submitted
 and polled once. They wait for the next poll on a clock that does not go on.
+
+Four times the official client is out of reach with httpx2: it would leave a quarter of a millisecond for each request, and
+the transport of httpx2 alone, without this client, takes half of one. Of this client's time 78 % is spent on sending,
+12 % in the flows and 5 % on events.
 """
 
 from __future__ import annotations

@@ -1,8 +1,14 @@
 """One job after another: the blocking client against the official one.
 
-Both submit a job, poll it once and get its result, at the same gateway, whose jobs end at once; no file is fetched. Nothing
-is known about the duration of the model, so its first poll is at once, too. Each run is a process of its own, the runs alternate, and the best of each client counts. Clients are compared by the CPU time
-of their process: on the clock a journal also waits for the disk, before each submit, as it must.
+Both submit a job, poll it once and get its result, at the same gateway, whose jobs end at once; no file is fetched.
+Nothing is known about the duration of the model, so its first poll is at once, too. Each run is a process of its own, the
+runs alternate, and the best of each client counts. Clients are compared by the CPU time of their process: on the clock a
+journal also waits for the disk, before each submit, as it must.
+
+Two thirds of the time of this client are spent on sending. Each of its submits opens a connection, because a job is paid
+for twice if a submit is lost on a connection that the gateway has just closed; the official client keeps one open. A
+journal adds three transactions that are on disk before the client goes on (the intent, the request id and the result):
+0.9 ms of Python and SQLite and 0.3 ms of the system.
 
 The same with a file of 20 kB is in the details. The official client has no call for a file, so a plain `httpx.Client`
 fetches it into memory, over a connection that stays open; the client of this repository checks it, and publishes it whole.

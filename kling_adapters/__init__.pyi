@@ -48,7 +48,9 @@ from kling_adapters.plugins.manager import load_catalog
 from kling_adapters.plugins.selection import PluginInfo
 from kling_adapters.problems import Problem
 from kling_adapters.protocol.batch_requests import Request
+from kling_adapters.protocol.estimate import Estimate, PriceSource
 from kling_adapters.protocol.tasks import Outcome
+from kling_adapters.protocol.usage import Charge, Usage
 from kling_adapters.result import Artifact, ArtifactKind, Credits, JobStatus, Metrics, ResultData, StoredFile
 from kling_adapters.schema.adapter import Adapter
 from kling_adapters.schema.catalog import Catalog, CatalogEntry
@@ -71,10 +73,12 @@ __all__ = [
     "BadRequest",
     "Catalog",
     "CatalogEntry",
+    "Charge",
     "Clock",
     "ConfigError",
     "Credits",
     "DeprecatedParameter",
+    "Estimate",
     "Extra",
     "Forbidden",
     "GatewayTimeout",
@@ -99,6 +103,7 @@ __all__ = [
     "Params",
     "ParamsInvalid",
     "PluginInfo",
+    "PriceSource",
     "Problem",
     "RateLimited",
     "Request",
@@ -118,6 +123,7 @@ __all__ = [
     "UnknownModel",
     "UnknownParameter",
     "Unprocessable",
+    "Usage",
     "WaitTimeout",
     "__version__",
     "events",

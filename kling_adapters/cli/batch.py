@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -15,7 +16,7 @@ from kling_adapters.cli.batch_file import BatchFile, read_batch
 from kling_adapters.cli.batch_history import BatchHistory
 from kling_adapters.cli.batch_run import BatchRun
 from kling_adapters.cli.connection import ClientOptions, connect
-from kling_adapters.cli.estimate import print_estimate
+from kling_adapters.cli.estimate import list_unknown, print_estimate
 from kling_adapters.cli.exit_codes import ExitCode
 from kling_adapters.cli.options import AMOUNT, as_json, base_url, journal, sandbox, save_to
 from kling_adapters.cli.outcomes import OutcomesFile
@@ -23,6 +24,12 @@ from kling_adapters.cli.output import count_noun, print_message
 from kling_adapters.cli.tally import Tally
 from kling_adapters.cli.values import text_files_below
 from kling_adapters.errors import ConfigError
+
+if TYPE_CHECKING:
+    from kling_adapters.cli.batch_file import Line
+    from kling_adapters.protocol.estimate import Estimate
+
+_SHOWN_LINES = 10
 
 
 @dataclass(frozen=True)
@@ -34,6 +41,7 @@ class _Options:
     save_to: str | None
     concurrency: int
     max_cost: float | None
+    allow_unknown_cost: float | None
     dry_run: bool
     resume: bool
     skip_invalid: bool
@@ -57,7 +65,13 @@ class _Options:
     help="Jobs that run at the same time.",
 )
 @click.option("--max-cost", type=AMOUNT, metavar="CREDITS", help="Submit nothing that could exceed this.")
-@click.option("--dry-run", is_flag=True, help="Check every line and estimate the cost; send nothing.")
+@click.option(
+    "--allow-unknown-cost",
+    type=AMOUNT,
+    metavar="CREDITS",
+    help="With --max-cost: the most that a job of unknown price may cost; without it, none is submitted.",
+)
+@click.option("--dry-run", is_flag=True, help="Check every line and estimate the cost; submit nothing.")
 @click.option("--resume", is_flag=True, help="Continue the batch; a submitted line is never submitted again.")
 @click.option("--skip-invalid", is_flag=True, help="Report invalid lines and submit the others.")
 @click.option("--name", metavar="NAME", help="Name the batch in the journal; by default the path of FILE.")
@@ -106,9 +120,9 @@ def _run_batch(options: _Options) -> None:
             history.check(outcomes, options.file, is_resumed=options.resume)
         if options.dry_run:
             due = history.find_due_lines() if options.resume else requests.lines
-            models = [line.params.adapter.slug for line in due]
-            print_estimate(models, history.read_costs, as_json=options.as_json)
+            print_estimate(_estimate(client, due), as_json=options.as_json)
             return
+        _check_prices(options, client, requests.lines)
         outcomes.check()
         tally = _submit_lines(options, client, requests, history, outcomes)
     tally.finish()
@@ -124,6 +138,26 @@ def _read_file(options: _Options) -> BatchFile:
     if requests.invalid:
         print_message(requests.describe_problems(f"{count_noun(len(requests.invalid), 'line')} skipped"))
     return requests
+
+
+def _estimate(client: ClientOptions, lines: Sequence[Line]) -> list[Estimate]:
+    from kling_adapters.client.client import Kling
+
+    with Kling(**client) as kling:
+        return kling.estimate_all(line.params for line in lines)
+
+
+def _check_prices(options: _Options, client: ClientOptions, lines: Sequence[Line]) -> None:
+    """Raise ConfigError if --max-cost cannot hold for a line; jobs of an earlier run may still show its price."""
+    if options.max_cost is None or options.allow_unknown_cost is not None or options.resume:
+        return
+    if unknown := list_unknown([line.number for line in lines], _estimate(client, lines)):
+        shown = ", ".join(map(str, unknown[:_SHOWN_LINES])) + (", ..." if len(unknown) > _SHOWN_LINES else "")
+        raise ConfigError(
+            f"--max-cost cannot hold for {count_noun(len(unknown), 'line')} of unknown price ({shown}): neither a spec nor "
+            "an earlier job shows it. Pass --allow-unknown-cost CREDITS, the most that such a job may cost. "
+            "Nothing was sent"
+        )
 
 
 def _submit_lines(
@@ -148,6 +182,7 @@ def _submit_lines(
             concurrency=options.concurrency,
             save_to=options.save_to,
             max_cost=options.max_cost,
+            allow_unknown_cost=options.allow_unknown_cost,
             name=history.name if has_journal else None,
         )
         anyio.run(start)

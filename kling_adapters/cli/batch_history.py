@@ -76,14 +76,6 @@ class BatchHistory:
             and not entry.is_unfinished
         }
 
-    def read_costs(self, model: str) -> list[float]:
-        """Return the costs of all jobs of a model at this gateway, in credits."""
-        return [
-            entry.cost
-            for entry in self._entries
-            if entry.gateway == self._gateway and entry.model == model and entry.cost is not None
-        ]
-
     def _batch_entries(self) -> list[JournalEntry]:
         return [
             entry

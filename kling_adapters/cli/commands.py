@@ -66,6 +66,7 @@ BUILT_IN = (
         "Finish every unfinished job of the journal, and store its output in the --save-to of its submit.",
     ),
     BuiltIn("batch", "batch.batch", "Run every line of a file."),
+    BuiltIn("usage", "usage.usage", "Sum the costs of jobs by day, model and tag."),
     BuiltIn("credits", "account.show_credits", "Print the credits of the account. Costs nothing."),
     BuiltIn("config", "config.show_config", "Show the settings and their sources."),
 )

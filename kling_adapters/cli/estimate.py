@@ -1,65 +1,112 @@
-"""The cost of a batch, estimated from the journal."""
+"""The cost of a batch before it is submitted."""
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING
 
 from kling_adapters._text import format_sum
 from kling_adapters.cli.output import count_noun, print_json, print_line, print_table
 from kling_adapters.cli.tally import format_credits
 
+if TYPE_CHECKING:
+    from kling_adapters.protocol.estimate import Estimate
+
 
 @dataclass(frozen=True)
-class _Estimate:
-    """The lines of one model; `mean` and `highest` are credits for all of them, None if unknown."""
+class _ModelCost:
+    """The cost in credits of the lines of one model whose price is known, None if there are none.
+
+    `unknown` are the lines of unknown price, `sources` those of the prices, and `jobs` the fewest earlier jobs that the
+    price of a line rests on.
+    """
 
     model: str
     lines: int
-    mean: float | None
-    highest: float | None
+    low: float | None
+    expected: float | None
+    high: float | None
+    unknown: int
+    sources: list[str]
+    jobs: int
 
 
-def print_estimate(models: Sequence[str], read_costs: Callable[[str], list[float]], *, as_json: bool) -> None:
+def print_estimate(estimates: Sequence[Estimate], *, as_json: bool) -> None:
     """Print the cost of a batch.
 
     Args:
-        models: The slug of each line to submit.
-        read_costs: Returns the costs of earlier jobs of a model, in credits.
+        estimates: The estimate of each line to submit.
         as_json: Print one JSON object for each model.
 
     """
-    estimates = [_estimate(model, count, read_costs(model)) for model, count in Counter(models).items()]
+    models = dict.fromkeys(estimate.model for estimate in estimates)
+    costs = [_add_up(model, [line for line in estimates if line.model == model]) for model in models]
     if as_json:
-        for estimate in estimates:
-            print_json(asdict(estimate), indent=None)
+        for cost in costs:
+            print_json(asdict(cost), indent=None)
         return
-    if estimates:
-        rows = [
-            (estimate.model, str(estimate.lines), _format_cost(estimate.mean), _format_cost(estimate.highest))
-            for estimate in estimates
-        ]
-        print_table(("model", "lines", "credits, by the mean cost", "by the highest cost"), rows)
-    print_line(f"{count_noun(len(models), 'line')} to submit: {_summarize(estimates)}. Nothing was sent.")
+    if costs:
+        head = ("model", "lines", "credits, at least", "expected", "at most", "according to")
+        print_table(head, [_format_row(cost) for cost in costs])
+    print_line(f"{count_noun(len(estimates), 'line')} to submit: {_summarize(costs)}. Nothing was submitted.")
 
 
-def _estimate(model: str, count: int, costs: Sequence[float]) -> _Estimate:
+def list_unknown(numbers: Iterable[int], estimates: Iterable[Estimate]) -> list[int]:
+    """Return the numbers of the lines whose price is unknown."""
+    return [number for number, estimate in zip(numbers, estimates, strict=True) if estimate.high is None]
+
+
+def _add_up(model: str, lines: Sequence[Estimate]) -> _ModelCost:
+    priced = [line for line in lines if line.expected is not None]
+    return _ModelCost(
+        model,
+        len(lines),
+        _sum_amounts(line.low for line in priced),
+        _sum_amounts(line.expected for line in priced),
+        _sum_amounts(line.high for line in priced),
+        len(lines) - len(priced),
+        list(dict.fromkeys(source for line in priced for source in line.sources)),
+        min((line.jobs for line in priced), default=0),
+    )
+
+
+def _sum_amounts(amounts: Iterable[float | None]) -> float | None:
+    """Return the sum of the amounts that are known; None if there are none."""
+    known_amounts = [amount for amount in amounts if amount is not None]
+    return round(sum(known_amounts), 6) if known_amounts else None
+
+
+def _format_row(cost: _ModelCost) -> tuple[str, ...]:
+    amounts = (cost.low, cost.expected, cost.high)
+    sources = " and ".join(cost.sources)
+    return (
+        cost.model,
+        str(cost.lines),
+        *("unknown" if amount is None else format_sum(amount) for amount in amounts),
+        ", ".join(
+            (
+                *(
+                    [f"{sources} ({count_noun(cost.jobs, 'job')})" if cost.jobs else sources]
+                    if sources
+                    else ()
+                ),
+                *([f"{count_noun(cost.unknown, 'line')} of unknown price"] if cost.unknown else ()),
+            )
+        ),
+    )
+
+
+def _summarize(costs: Sequence[_ModelCost]) -> str:
     if not costs:
-        return _Estimate(model, count, None, None)
-    return _Estimate(model, count, count * sum(costs) / len(costs), count * max(costs))
-
-
-def _format_cost(amount: float | None) -> str:
-    return "unknown" if amount is None else format_sum(amount)
-
-
-def _summarize(estimates: Sequence[_Estimate]) -> str:
-    if not estimates:
         return "no cost"
-    total = sum(estimate.mean for estimate in estimates if estimate.mean is not None)
-    unknown = sum(estimate.lines for estimate in estimates if estimate.mean is None)
-    if all(estimate.mean is None for estimate in estimates):
-        return "unknown cost, because the journal has no finished job of these models at this gateway"
-    summary = f"about {format_credits(total)}"
+    unknown = sum(cost.unknown for cost in costs)
+    if unknown == sum(cost.lines for cost in costs):
+        return "unknown cost, because neither a spec nor an earlier job at this gateway shows a price"
+    low, expected, high = (
+        _sum_amounts(amounts) or 0.0
+        for amounts in zip(*((cost.low, cost.expected, cost.high) for cost in costs), strict=True)
+    )
+    spread = "" if low == high else f" ({format_sum(low)} to {format_sum(high)})"
+    summary = f"about {format_credits(expected)}{spread}"
     return f"{summary}, and an unknown cost for {count_noun(unknown, 'line')}" if unknown else summary

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from os import PathLike
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +16,10 @@ from kling_adapters.protocol.run import run_and_collect
 
 if TYPE_CHECKING:
     from kling_adapters.client.requests import Extra
+    from kling_adapters.protocol.batch_requests import Request
+    from kling_adapters.protocol.estimate import Estimate
+    from kling_adapters.protocol.usage import Usage
+    from kling_adapters.schema.params import Params
 
 
 class SyncSlugCalls(SyncCalls):
@@ -111,3 +115,57 @@ class SyncSlugCalls(SyncCalls):
 
         """
         return self._driver.run(self._submit_raw_flow(slug, params, save_to, timeout, tag))
+
+    def estimate(self, model: str | Params, /, **params: Any) -> Estimate:
+        """Estimate the price of a job, from the spec of its model and the costs of earlier jobs.
+
+        They are those of the journal and, if it has few like this one, of the request history of the account, which
+        costs nothing to ask.
+
+        Args:
+            model: Slug of a model of the catalog, or an object with all parameters, such as Kling2(...).
+            **params: Parameters of the model, by name; validated as those of `submit`.
+
+        Returns:
+            The estimate. Its `expected` is None if no price is known.
+
+        Raises:
+            ParamsInvalid: The parameters violate the spec.
+            ConfigError: The model is missing, or an argument is invalid.
+            StorageError: The journal cannot be read.
+
+        """
+        return self._driver.run(self._estimate_flow(model, params))
+
+    def estimate_all(self, requests: Iterable[Request]) -> list[Estimate]:
+        """Estimate the price of each request of a batch. See `estimate`.
+
+        Args:
+            requests: As for `map`.
+
+        Returns:
+            The estimates, in the order of the requests.
+
+        Raises:
+            ParamsInvalid: A request violates its spec.
+            ConfigError: A model is missing, or an argument is invalid.
+            StorageError: The journal cannot be read.
+
+        """
+        return self._driver.run(self._estimate_all_flow(requests))
+
+    def usage(self, since: float) -> Usage:
+        """List the jobs that were billed, or may be, with their costs.
+
+        Args:
+            since: Earliest time of the submit, in seconds since 1970.
+
+        Returns:
+            The jobs of the journal at this gateway, and those that only the request history has.
+
+        Raises:
+            ConfigError: The client has no journal, or `since` is not a time.
+            StorageError: The journal cannot be read.
+
+        """
+        return self._driver.run(self._usage_flow(since))

@@ -43,10 +43,16 @@ def check_concurrency(value: object) -> None:
         refuse("concurrency", value, "a whole number of jobs, 1 or more")
 
 
-def check_max_cost(value: object) -> None:
+def check_time(name: str, value: object) -> None:
+    """Refuse a value that is not a time in seconds since 1970."""
+    if not (_is_number(value) and 0 <= value < _LARGEST_NUMBER):
+        refuse(name, value, "a time in seconds since 1970, such as time.time() - 7 * 86400")
+
+
+def check_credits(name: str, value: object) -> None:
     """Refuse a value that is not a number of credits; None is accepted."""
     if value is not None and not (_is_number(value) and 0 <= value < math.inf):
-        refuse("max_cost", value, "a number of credits, 0 or more")
+        refuse(name, value, "a number of credits, 0 or more")
 
 
 def check_name(name: str, value: object) -> None:

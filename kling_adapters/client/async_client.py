@@ -30,6 +30,9 @@ if TYPE_CHECKING:
     from kling_adapters._http.transport import AsyncTransport
     from kling_adapters.client.requests import Extra
     from kling_adapters.protocol.batch_requests import Request
+    from kling_adapters.protocol.estimate import Estimate
+    from kling_adapters.protocol.usage import Usage
+    from kling_adapters.schema.params import Params
 
 
 class AsyncKling(AsyncCalls):
@@ -92,6 +95,18 @@ class AsyncKling(AsyncCalls):
         """Submit to a model without a spec. See `Kling.submit_raw`."""
         return await self._driver.run(self._submit_raw_flow(slug, params, save_to, timeout, tag))
 
+    async def estimate(self, model: str | Params, /, **params: Any) -> Estimate:
+        """Estimate the price of a job. See `Kling.estimate`."""
+        return await self._driver.run(self._estimate_flow(model, params))
+
+    async def estimate_all(self, requests: Iterable[Request]) -> list[Estimate]:
+        """Estimate the price of each request of a batch. See `Kling.estimate_all`."""
+        return await self._driver.run(self._estimate_all_flow(requests))
+
+    async def usage(self, since: float) -> Usage:
+        """List the jobs that were billed, or may be, with their costs. See `Kling.usage`."""
+        return await self._driver.run(self._usage_flow(since))
+
     def job(self, request_id: str, model: str | None = None) -> AsyncJob:
         """Make a handle of a job that was submitted earlier. See `Kling.job`."""
         return self._find_job(request_id, model)
@@ -103,6 +118,7 @@ class AsyncKling(AsyncCalls):
         concurrency: int = 16,
         save_to: str | PathLike[str] | None = None,
         max_cost: float | None = None,
+        allow_unknown_cost: float | None = None,
         name: str | None = None,
         tag: str | None = None,
     ) -> AsyncGenerator[Outcome[AsyncResult]]:
@@ -112,7 +128,7 @@ class AsyncKling(AsyncCalls):
         the generator is collected. Put a time limit around the whole loop. A cancellation stops at once: an
         unanswered submit is then uncertain, and the other jobs can be resumed.
         """
-        batch = self._map_batch(requests, concurrency, save_to, max_cost, name, tag)
+        batch = self._map_batch(requests, concurrency, save_to, max_cost, allow_unknown_cost, name, tag)
         return run_in_tasks(self._driver, batch)
 
     def resume(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from os import PathLike
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
@@ -37,6 +37,9 @@ from kling_adapters.schema.adapter import Adapter
 if TYPE_CHECKING:
     from kling_adapters.client.requests import Extra, Prepared
     from kling_adapters.protocol.batch_requests import Request
+    from kling_adapters.protocol.cost import CostCap
+    from kling_adapters.protocol.estimate import Estimate
+    from kling_adapters.protocol.usage import Usage
     from kling_adapters.schema.params import Params
 
 Destination: TypeAlias = str | PathLike[str] | None
@@ -131,13 +134,15 @@ class CallFlows(BaseClient[Driver, JobHandle, JobResult, Transport]):
         concurrency: int,
         save_to: Destination,
         max_cost: float | None,
+        allow_unknown_cost: float | None,
         name: str | None,
         tag: str | None,
     ) -> Batch[JobResult]:
         from kling_adapters.client.requests import prepare_request  # imports pydantic
 
         arguments.check_requests(jobs)
-        arguments.check_max_cost(max_cost)
+        arguments.check_credits("max_cost", max_cost)
+        arguments.check_credits("allow_unknown_cost", allow_unknown_cost)
         arguments.check_name("name", name)
         arguments.check_name("tag", tag)
         if name is not None and tag is not None:
@@ -153,11 +158,20 @@ class CallFlows(BaseClient[Driver, JobHandle, JobResult, Transport]):
             prepare=partial(prepare_request, self.catalog),
             storages=storages,
             save_to=destination,
-            max_cost=max_cost,
+            make_cap=None if max_cost is None else partial(self._make_cap, max_cost, allow_unknown_cost),
             name=name,
             tag=tag,
         )
         return self._make_batch(plan, concurrency, storages)
+
+    def _make_cap(
+        self, limit: float, allowance: float | None, entries: Sequence[JournalEntry]
+    ) -> Flow[CostCap]:
+        from kling_adapters.protocol.cost import CostCap  # few programs need it
+        from kling_adapters.protocol.prices import load_prices
+
+        prices = yield from load_prices(self._session, entries, self._read_schema)
+        return CostCap(limit, prices, allowance)
 
     def _resume_batch(self, concurrency: int, save_to: Destination, on_start: OnStart) -> Batch[JobResult]:
         destination = arguments.resolve_save_to(save_to)
@@ -181,6 +195,32 @@ class CallFlows(BaseClient[Driver, JobHandle, JobResult, Transport]):
     def _find_adapter(self, model: str) -> Adapter | None:
         entry = self.catalog.get(model)
         return entry.load().adapter if entry else None
+
+    def _read_schema(self, model: str) -> Mapping[str, Any] | None:
+        entry = self.catalog.get(model)
+        return entry.json_schema() if entry else None
+
+    def _estimate_flow(self, model: str | Params, params: Mapping[str, Any]) -> Flow[Estimate]:
+        adapter, body, _ = self._prepare(model, params, None, None)
+        return _transform(self._estimate_bodies([(adapter.slug, body)]), lambda estimates: estimates[0])
+
+    def _estimate_all_flow(self, requests: Iterable[Request]) -> Flow[list[Estimate]]:
+        from kling_adapters.client.requests import prepare_request  # imports pydantic
+
+        arguments.check_requests(requests)
+        prepared = [prepare_request(self.catalog, request) for request in requests]
+        return self._estimate_bodies([(adapter.slug, body) for adapter, body in prepared])
+
+    def _estimate_bodies(self, bodies: Sequence[tuple[str, Mapping[str, Any]]]) -> Flow[list[Estimate]]:
+        from kling_adapters.protocol.prices import estimate_requests  # few programs need it
+
+        return estimate_requests(self._session, bodies, self._read_schema)
+
+    def _usage_flow(self, since: float) -> Flow[Usage]:
+        from kling_adapters.protocol.usage import find_usage  # few programs need it
+
+        arguments.check_time("since", since)
+        return find_usage(self._session, since)
 
     def _entries_flow(self) -> Flow[list[JournalEntry]]:
         return list_entries(self._session)

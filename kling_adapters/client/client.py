@@ -67,6 +67,7 @@ class Kling(SyncSlugCalls):
         concurrency: int = 16,
         save_to: str | PathLike[str] | None = None,
         max_cost: float | None = None,
+        allow_unknown_cost: float | None = None,
         name: str | None = None,
         tag: str | None = None,
     ) -> Generator[Outcome[Result]]:
@@ -87,8 +88,10 @@ class Kling(SyncSlugCalls):
             concurrency: Maximum number of running jobs.
             save_to: As for `run`; a file name needs the field request_id, so that no two jobs share it.
             max_cost: Limit in credits, also for earlier runs of the same `name`. The iteration ends early if
-                the next job could exceed it, at the highest known cost of its model. While that cost is
-                unknown, one job of the model runs at a time.
+                the next job could exceed it. Each job in flight counts at the upper price of its `estimate`,
+                and so does each whose end is unknown.
+            allow_unknown_cost: The most that a job of unknown price may cost, in credits, which `max_cost` then
+                sets aside for it. Without it, the outcome of such a request is a ConfigError.
             name: Name of the batch in the journal. A request that was submitted under it before, with the
                 same model and parameters, is not submitted again: its job is awaited, stored or reported.
                 Only a refused submit is repeated. An output whose file is missing, or is not in `save_to`, is
@@ -103,7 +106,7 @@ class Kling(SyncSlugCalls):
             StorageError: `save_to` or the journal cannot be written. Nothing was sent.
 
         """
-        batch = self._map_batch(requests, concurrency, save_to, max_cost, name, tag)
+        batch = self._map_batch(requests, concurrency, save_to, max_cost, allow_unknown_cost, name, tag)
         return run_in_threads(self._driver, batch)
 
     def resume(

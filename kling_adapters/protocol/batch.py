@@ -5,9 +5,10 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from enum import Enum, auto
 from functools import partial
-from typing import Generic, TypeVar
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 from kling_adapters import api_errors, errors
 from kling_adapters.protocol.effects import Call, Flow
@@ -16,6 +17,9 @@ from kling_adapters.protocol.session import Session
 from kling_adapters.protocol.task_flow import Storages, run_cancellable, run_task
 from kling_adapters.protocol.tasks import Outcome, Task
 from kling_adapters.result import ResultData, StoredFile
+
+if TYPE_CHECKING:
+    from kling_adapters.protocol.cost import CostCap
 
 log = logging.getLogger("kling_adapters")
 
@@ -32,6 +36,8 @@ class _Admission(Enum):
     WAIT = auto()
     """Decide again when a job has been submitted or has ended."""
     SKIP = auto()
+    REFUSE = auto()
+    """Submit nothing for this task; its outcome says why."""
 
 
 class Batch(Generic[R]):
@@ -90,7 +96,7 @@ class Batch(Generic[R]):
             if task.is_new:
                 self._submitter, self.is_submitting = task, True
                 if self._plan.cost_cap is not None:
-                    self._plan.cost_cap.reserve(task.id, task.model)
+                    self._plan.cost_cap.reserve(task.id, task.model, task.body)
             self._plan.submitted.discard(task.id)
             self.running += 1
             yield task
@@ -136,6 +142,9 @@ class Batch(Generic[R]):
                 case _Admission.START:
                     self._next = None
                     return task
+                case _Admission.REFUSE:
+                    self._next = None
+                    return replace(task, error=_refuse_unknown_price(task.model))
                 case _Admission.WAIT:
                     return None
                 case _Admission.SKIP:
@@ -162,12 +171,19 @@ class Batch(Generic[R]):
             return _Admission.SKIP
         if self._submitter is not None:
             return _Admission.WAIT
-        if self._plan.cost_cap is None or self._plan.cost_cap.admits(task.model):
+        cap = self._plan.cost_cap
+        return _Admission.START if cap is None else self._admit_cost(cap, task)
+
+    def _admit_cost(self, cap: CostCap, task: Task) -> _Admission:
+        if cap.admits(task.model, task.body):
             return _Admission.START
-        if self.running:
-            # A running job may cost less than its reserve.
+        is_unknown = cap.is_unknown(task.model, task.body)
+        # A running job may cost less than its reserve, and show an unknown price.
+        if self.running and (not is_unknown or cap.has_open_jobs(task.model)):
             return _Admission.WAIT
-        self._stop("max_cost could be exceeded")
+        if is_unknown:
+            return _Admission.REFUSE
+        self._stop(cap.stop_reason)
         return _Admission.SKIP
 
     def _stop(self, reason: str) -> None:
@@ -183,3 +199,10 @@ class Batch(Generic[R]):
             self._storage_failures = 0
         if self._storage_failures >= STORAGE_FAILURES:
             self._stop(f"{STORAGE_FAILURES} jobs in a row could not be stored, the last because {error}")
+
+
+def _refuse_unknown_price(model: str) -> errors.ConfigError:
+    return errors.ConfigError(
+        f"max_cost is set, and the price of this {model} job is unknown: its spec has none, and no earlier job is like "
+        "it. Pass allow_unknown_cost=CREDITS, the most that such a job may cost. Nothing was sent for it"
+    )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING
@@ -12,7 +12,6 @@ from kling_adapters import errors
 from kling_adapters.journal.base import BaseJournal
 from kling_adapters.journal.entries import REFUSED, JournalEntry
 from kling_adapters.journal.lockfile import LockFile
-from kling_adapters.protocol.cost import CostCap
 from kling_adapters.protocol.earlier import is_resumable
 from kling_adapters.protocol.effects import Call, Flow
 from kling_adapters.protocol.file_names import check_unique_per_job
@@ -26,6 +25,7 @@ from kling_adapters.schema.adapter import Adapter
 
 if TYPE_CHECKING:
     from kling_adapters.protocol.batch_requests import PrepareRequest, Request
+    from kling_adapters.protocol.cost import CostCap
 
 
 @dataclass
@@ -49,7 +49,7 @@ def plan_requests(
     storages: Storages,
     *,
     save_to: str | None,
-    max_cost: float | None,
+    make_cap: Callable[[Sequence[JournalEntry]], Flow[CostCap]] | None,
     name: str | None,
     tag: str | None,
 ) -> Flow[None]:
@@ -63,10 +63,10 @@ def plan_requests(
     if name is not None:
         plan.lock = yield Call(partial(_acquire_lock, session.journal, name))
     entries: list[JournalEntry] = []
-    if name is not None or max_cost is not None:
+    if name is not None or make_cap is not None:
         entries = _at_gateway(session, (yield Call(session.journal.entries)))
-    if max_cost is not None:
-        plan.cost_cap = CostCap(max_cost, entries)
+    if make_cap is not None:
+        plan.cost_cap = yield from make_cap(entries)
     if name is None:
         plan.tasks = make_tasks(requests, prepare, save_to, tag)
     else:

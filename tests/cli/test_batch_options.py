@@ -83,12 +83,21 @@ def test_failure_of_an_earlier_run_is_not_repeated(tmp_path: Path) -> None:
 def test_dry_run_prints_json(kling: Command, gateway: Gateway, tmp_path: Path) -> None:
     file = write(tmp_path / "films.jsonl", 2)
     done = kling("batch", str(file), "--dry-run", "--json")
-    assert json.loads(done.stdout) == {"model": "kling-2", "lines": 2, "mean": None, "highest": None}
-    assert not gateway.requests
+    assert json.loads(done.stdout) == {
+        "model": "kling-2",
+        "lines": 2,
+        "low": None,
+        "expected": None,
+        "high": None,
+        "unknown": 2,
+        "sources": [],
+        "jobs": 0,
+    }
+    assert not gateway.submits
 
 
 def test_dry_run_of_a_finished_batch_has_no_cost(kling: Command, tmp_path: Path) -> None:
     file = write(tmp_path / "films.jsonl", 1)
     assert kling("batch", str(file)).returncode == 0
     done = kling("batch", str(file), "--dry-run", "--resume")
-    assert done.stdout == "0 lines to submit: no cost. Nothing was sent.\n"
+    assert done.stdout == "0 lines to submit: no cost. Nothing was submitted.\n"

@@ -59,6 +59,6 @@ def test_most_severe_code_ends_a_batch() -> None:
 def test_unknown_id_and_stopped_batch_differ(kling: Command, gateway: Gateway, tmp_path: Path) -> None:
     assert kling("status", "no-such-id").returncode == 6
     (tmp_path / "a.jsonl").write_text('{"model": "kling-2", "prompt": "x"}\n' * 3)
-    assert kling("batch", "a.jsonl", "--max-cost", "1").returncode == 7
+    assert kling("batch", "a.jsonl", "--max-cost", "1", "--allow-unknown-cost", "1").returncode == 7
     gateway.hangs = True
     assert kling("run", "kling-2", "prompt=x", "--timeout", "0.2").returncode == 4

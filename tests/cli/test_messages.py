@@ -18,7 +18,7 @@ from kling_adapters.journal.journal import Journal
 from .conftest import Command, Gateway, run_kling
 
 PYTHON = re.compile(
-    r"Kling\(|kling\.\w+\(|error\.job|save_to|max_cost|base_url|api_key argument|submit_raw|journal=None"
+    r"Kling\(|kling\.\w+\(|error\.job|save_to|max_cost|allow_unknown_cost|base_url|api_key argument|submit_raw|journal=None"
 )
 
 

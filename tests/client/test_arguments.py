@@ -44,6 +44,7 @@ REFUSED: list[tuple[str, tuple[Any, ...], str, tuple[Any, ...]]] = [
     ),
     ("map", (REQUESTS,), "concurrency", (0, -1, "4", 2.0, True, None)),
     ("map", (REQUESTS,), "max_cost", (-1, "5", Decimal(5), True, float("nan"), float("inf"))),
+    ("map", (REQUESTS,), "allow_unknown_cost", (-1, "5", True, float("inf"))),
     ("map", (REQUESTS,), "name", (5, "", " ", "\ud800", b"films")),
     ("map", (REQUESTS,), "save_to", NOT_DESTINATIONS),
     ("resume", (), "concurrency", (0, "4", None)),

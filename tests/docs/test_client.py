@@ -22,9 +22,10 @@ def test_examples_run(
         monkeypatch.setenv("KLING_BASE_URL", sandbox.base_url)
         for code in re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL):
             exec(code, {})
-    output, states, count, outcome, credit = capsys.readouterr().out.splitlines()
+    output, states, price, count, outcome, credit = capsys.readouterr().out.splitlines()
     assert output.endswith(".mp4")
-    assert (states, count, outcome, credit) == ("['COMPLETED']", "1 to finish", "4 completed", "42.0")
+    assert (states, price) == ("['COMPLETED']", "0.5 0.5 0.5 ('journal',) 6")
+    assert (count, outcome, credit) == ("1 to finish", "7 completed", "42.0")
 
 
 def test_every_call_is_on_the_page() -> None:

@@ -12,7 +12,9 @@ from kling_adapters import (
     AsyncKling,
     AsyncResult,
     Catalog,
+    Charge,
     Credits,
+    Estimate,
     Job,
     JournalEntry,
     Kling,
@@ -21,6 +23,7 @@ from kling_adapters import (
     PluginInfo,
     Request,
     Result,
+    Usage,
 )
 from kling_adapters.models import (
     Kling2,
@@ -233,6 +236,22 @@ def handles(kling: Kling, names: list[str]) -> None:
     kling.credits("SG_1")  # refused
 
 
+def prices(kling: Kling) -> None:
+    assert_type(kling.estimate("kling-2", prompt="x"), Estimate)
+    assert_type(kling.estimate(Kling2(prompt="x")), Estimate)
+    assert_type(kling.estimate_all([Kling2(prompt="x"), {"model": "kling-2", "prompt": "x"}]), list[Estimate])
+    assert_type(kling.usage(0.0).charges, tuple[Charge, ...])
+    kling.estimate(["kling-2"])  # refused
+    kling.estimate_all("films.jsonl")  # refused
+    kling.usage("7d")  # refused
+
+
+async def async_prices(kling: AsyncKling) -> None:
+    assert_type(await kling.estimate("kling-2", prompt="x"), Estimate)
+    assert_type(await kling.estimate_all([Kling2(prompt="x")]), list[Estimate])
+    assert_type(await kling.usage(0.0), Usage)
+
+
 def batches(kling: Kling, films: list[Kling2]) -> None:
     assert_type(kling.map(films), Generator[Outcome[Result]])
     assert_type(kling.resume(save_to="renders/", concurrency=4), Generator[Outcome[Result]])
@@ -251,6 +270,7 @@ def batches(kling: Kling, films: list[Kling2]) -> None:
     kling.map(films, 64)  # refused
     kling.map(films, concurrency="64")  # refused
     kling.map(films, max_cost="5")  # refused
+    kling.map(films, max_cost=5, allow_unknown_cost="1")  # refused
     kling.map(films, save_to=3)  # refused
     kling.map(films, name=3)  # refused
     kling.map(films, timeout=900)  # refused
