@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from kling_sandbox import Fault, Faults, Sandbox
 
 import kling_adapters as ka
 from kling_adapters import Kling
+from kling_adapters.journal.journal import Journal
 
 from .conftest import run_kling
 
@@ -73,3 +75,20 @@ def test_reconcile_says_why_the_history_cannot_be_searched(
     off = run_kling("reconcile", KLING_HISTORY="0", **environment)
     assert off.returncode == 2
     assert "turned off" in off.stderr
+
+
+def test_four_processes_settle_equal_submits_with_one_job_each(sandbox: Sandbox, tmp_path: Path) -> None:
+    sandbox.faults = Faults([Fault("reset-late", method="POST", path="/v2/*")])
+    path, api_key, base_url = tmp_path / "journal", sandbox.api_key, sandbox.base_url
+    with closing(Kling(base_url=base_url, api_key=api_key, journal=path, history=False)) as kling:
+        for _ in range(8):
+            with pytest.raises(ka.SubmitUncertain):
+                kling.submit("kling-2", prompt="a heron")
+    environment = {"KLING_BASE_URL": base_url, "SEGMIND_API_KEY": api_key, "KLING_JOURNAL": str(path)}
+    with ThreadPoolExecutor(4) as pool:
+        commands = [pool.submit(run_kling, "reconcile", **environment) for _ in range(4)]
+        assert all("internal error" not in command.result().stderr for command in commands)
+    run_kling("reconcile", **environment)
+    with closing(Journal(path)) as journal:
+        ids = [entry.request_id for entry in journal.entries()]
+    assert sorted(map(str, ids)) == sorted(str(submit.request_id) for submit in sandbox.submits)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +12,7 @@ import pytest
 from kling_sandbox import Fault, Faults, Sandbox
 
 import kling_adapters as ka
+from kling_adapters.journal.journal import Journal
 from kling_adapters.testing import SimulatedClock
 from tests.support.clients import OpenClient
 
@@ -288,3 +291,36 @@ def test_repeated_submit_that_is_lost_too_is_not_repeated_again(
         first, second = kling.entries()
     assert (first.state, second.state, caught.value.entry) == ("REFUSED", "UNCERTAIN", second.id)
     assert len([request for request in sandbox.requests if request.method == "POST"]) == 2
+
+
+def test_row_of_an_equal_submit_in_flight_is_left_to_it(
+    open_client: OpenClient, sandbox: Sandbox, tmp_path: Path
+) -> None:
+    path = tmp_path / "journal"
+    with open_client(sandbox, journal=None) as kling:
+        request_id = kling.submit("kling-2", prompt="a heron").request_id
+    with closing(Journal(path)) as journal, open_client(sandbox, journal=path) as kling:
+        lost, in_flight = (
+            journal.intend(sandbox.base_url, "kling-2", {"prompt": "a heron"}, sandbox.api_key)
+            for _ in range(2)
+        )
+        journal.update(lost, state="UNCERTAIN", reason="cut")
+        assert [entry.state for entry in kling.reconcile()] == ["UNCERTAIN"]
+        journal.update(in_flight, state="QUEUED", request_id=request_id)
+        assert [entry.state for entry in kling.reconcile()] == ["UNCERTAIN"]
+        # The submit in flight has another job, so the row is free.
+        journal.update(in_flight, request_id="another-job")
+        assert [entry.request_id for entry in kling.reconcile()] == [request_id]
+
+
+def test_older_equal_request_is_not_taken(open_client: OpenClient, sandbox: Sandbox, tmp_path: Path) -> None:
+    path = tmp_path / "journal"
+    with open_client(sandbox, journal=None) as kling:
+        kling.submit("kling-2", prompt="a heron")
+    with closing(Journal(path)) as journal, open_client(sandbox, journal=path) as kling:
+        lost = journal.intend(sandbox.base_url, "kling-2", {"prompt": "a heron"}, sandbox.api_key)
+        journal.update(lost, state="UNCERTAIN", reason="cut")
+        with closing(sqlite3.connect(path)) as connection:
+            connection.execute("UPDATE jobs SET created = created + 900, updated = updated + 900")
+            connection.commit()
+        assert [entry.state for entry in kling.reconcile()] == ["UNCERTAIN"]
