@@ -173,7 +173,7 @@ def test_job_is_polled_at_the_end_of_a_timeout(
     assert gateway.polls == pytest.approx(polls)
 
 
-@pytest.mark.parametrize(("age", "first"), [(0.0, 40), (100.0, 20), (500.0, 0)])
+@pytest.mark.parametrize(("age", "first"), [(0.0, 40), (100.0, 15), (500.0, 0)])
 def test_age_of_an_earlier_job_is_in_the_journal(
     open_client: OpenClient, journal: Path, age: float, first: float
 ) -> None:

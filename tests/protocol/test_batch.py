@@ -332,7 +332,7 @@ def test_max_cost_stops_submits_that_could_exceed_it(
         if not submits_before_the_first_cost:
             submits_before_the_first_cost.append(len(gateway.submits))
 
-    cap = {"name": "films", "allow_unknown_cost": 3}
+    cap: dict[str, Any] = {"name": "films", "allow_unknown_cost": 3}
     outcomes = run("map", make_requests(*range(20)), max_cost=5.5, on_outcome=first, **cap)
     # Two jobs of unknown price could cost 6 together.
     assert submits_before_the_first_cost == [1]
