@@ -20,7 +20,7 @@ from kling_adapters.protocol.session import Session
 
 log = logging.getLogger("kling_adapters")
 
-LOOK_DELAYS = (0.0, 2.0, 5.0, 15.0, 45.0)
+LOOK_DELAYS = (0.0, 2.0, 5.0, 15.0, 30.0, 60.0)
 """Seconds before each look for the job of a submit that has just become uncertain."""
 LOOK_BUDGET = 5.0
 """Seconds within which a request of such a look is repeated when it fails."""

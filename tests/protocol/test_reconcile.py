@@ -47,7 +47,7 @@ def lose_submits(sandbox: Sandbox, *others: Fault, **fields: Any) -> None:
     sandbox.faults = Faults([Fault("reset-late", method="POST", path="/v2/*", **fields), *others])
 
 
-@pytest.mark.parametrize("delay", [0, 3, 20])
+@pytest.mark.parametrize("delay", [0, 3, 90])
 def test_lost_submit_is_found_in_the_history(
     open_client: OpenClient, sandbox: Sandbox, tmp_path: Path, delay: float
 ) -> None:
@@ -89,8 +89,8 @@ def test_job_that_is_not_listed_stays_uncertain_within_bounds(
         assert (caught.value.entry, entry.state, entry.request_id) == (entry.id, "UNCERTAIN", None)
         assert entry.looked is not None
         assert (entry.looked.rows, entry.looked.problem) == (0, None)
-        assert sum(clock.slept) < 75
-        assert count_history(sandbox) == 5
+        assert sum(clock.slept) < 120
+        assert count_history(sandbox) == 6
         # The row is late, not lost: the next resume finds it.
         sandbox.delay_history(0)
         [outcome] = kling.resume(save_to=tmp_path / "out")
@@ -161,7 +161,7 @@ def test_broken_history_is_no_worse_than_none(
     with open_client(sandbox, journal=tmp_path / "journal", clock=clock) as kling:
         with pytest.raises(ka.SubmitUncertain, match="not repeated"):
             kling.submit("kling-2", prompt="a heron")
-        assert sum(clock.slept) < 150
+        assert sum(clock.slept) < 200
         assert kling.entries()[0].state == "UNCERTAIN"
     assert len(sandbox.submits) == 1
 
