@@ -121,8 +121,6 @@ def _run_new(
             task.adapter,
             task.save_to,
             task.tag,
-            # The next submit does not wait until the job of this one is found.
-            on_uncertain=partial(on_submit_ended, True),  # noqa: FBT003
         )
     except BaseException:
         on_submit_ended(False)  # noqa: FBT003

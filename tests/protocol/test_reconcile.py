@@ -115,7 +115,7 @@ def test_twins_get_one_job_each(open_client: OpenClient, sandbox: Sandbox, tmp_p
     assert ids == [submit.request_id for submit in sandbox.submits]
 
 
-def test_batch_continues_while_a_lost_submit_is_looked_for(
+def test_batch_finds_the_jobs_of_lost_submits(
     open_client: OpenClient, sandbox: Sandbox, tmp_path: Path
 ) -> None:
     lose_submits(sandbox, rate=0.4)
