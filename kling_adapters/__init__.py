@@ -56,7 +56,7 @@ _NAMES_BY_MODULE = {
         "WaitTimeout",
     ),
     "handles": ("JobHandle", "ResultHandle"),
-    "journal.entries": ("JournalEntry",),
+    "journal.entries": ("HistorySearch", "JournalEntry"),
     "media.types": ("is_file_name",),
     "models._gateway": ("GATEWAY_STATUSES",),
     "plugins.manager": ("load_catalog",),

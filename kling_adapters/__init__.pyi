@@ -41,7 +41,7 @@ from kling_adapters.errors import (
     WaitTimeout,
 )
 from kling_adapters.handles import JobHandle, ResultHandle
-from kling_adapters.journal.entries import JournalEntry
+from kling_adapters.journal.entries import HistorySearch, JournalEntry
 from kling_adapters.media.types import is_file_name
 from kling_adapters.models._gateway import STATUSES as GATEWAY_STATUSES
 from kling_adapters.plugins.manager import load_catalog
@@ -82,6 +82,7 @@ __all__ = [
     "Extra",
     "Forbidden",
     "GatewayTimeout",
+    "HistorySearch",
     "InsufficientCredits",
     "Job",
     "JobExpired",

@@ -135,7 +135,7 @@ class TransportError(KlingError):
 class SubmitUncertain(KlingError):
     """The submit was sent and no usable answer came back. A job may be running and may be billed.
 
-    It is never repeated automatically, because the gateway cannot be asked whether there is a job.
+    It is never repeated: a second job would be billed, too. `reconcile` looks for the job in the request history.
 
     Attributes:
         model: The slug of the model.

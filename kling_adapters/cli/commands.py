@@ -56,6 +56,11 @@ BUILT_IN = (
         "List the jobs of the journal, the oldest first. No key is needed. With --json, one line for each job.",
     ),
     BuiltIn(
+        "reconcile",
+        "reconcile.reconcile",
+        "Look in the request history for the jobs of uncertain submits, and record those that are found.",
+    ),
+    BuiltIn(
         "resume",
         "journal.resume",
         "Finish every unfinished job of the journal, and store its output in the --save-to of its submit.",

@@ -9,11 +9,11 @@ from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
 from kling_adapters._text import format_number
-from kling_adapters.cli.output import print_json, print_line, print_table
+from kling_adapters.cli.output import count_noun, print_json, print_line, print_table
 from kling_adapters.cli.times import format_age, format_time
 
 if TYPE_CHECKING:
-    from kling_adapters.journal.entries import JournalEntry
+    from kling_adapters.journal.entries import HistorySearch, JournalEntry
 
 
 @dataclass(frozen=True)
@@ -82,6 +82,23 @@ def _format_end(entry: JournalEntry) -> str:
     return f"{end} (unchecked: {', '.join(entry.unchecked)})".lstrip() if entry.unchecked else end
 
 
+def print_looks(entries: Sequence[JournalEntry]) -> None:
+    """Print what was looked for in the request history, for each uncertain submit."""
+    for entry in entries:
+        print_line(f"{entry.id}: {_describe_look(entry)}")
+
+
+def _describe_look(entry: JournalEntry) -> str:
+    look = entry.looked
+    if look is None:
+        return "not looked for in the request history yet"
+    place = f"looked for in the request history at {format_time(look.time)}"
+    if look.problem is not None:
+        return f"{place}, without success: {look.problem}"
+    requests = count_noun(look.rows, "request")
+    return f"{place}: {requests} of {entry.model} about the time of the submit, none of which is free and the same"
+
+
 def print_entry_lines(entries: Sequence[JournalEntry]) -> None:
     """Print each entry as a line of JSON."""
     for entry in entries:
@@ -112,7 +129,14 @@ def _entry_row(entry: JournalEntry) -> dict[str, Any]:
         "files": [asdict(file) for file in entry.files],
         "params": entry.params,
         "unchecked": list(entry.unchecked),
+        "looked": _search_row(entry.looked),
         "result": entry.result,
         "gateway": entry.gateway,
         "key_fingerprint": entry.key,
     }
+
+
+def _search_row(look: HistorySearch | None) -> dict[str, Any] | None:
+    if look is None:
+        return None
+    return {"time": format_time(look.time, with_offset=True), "rows": look.rows, "problem": look.problem}

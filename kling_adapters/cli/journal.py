@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from kling_adapters.cli.entries import EntryFilter, print_entries, print_entry_lines
+from kling_adapters.cli.entries import EntryFilter, print_entries, print_entry_lines, print_looks
 from kling_adapters.cli.options import as_json, base_url, journal, save_to
 from kling_adapters.cli.output import count_noun, print_json, print_line, print_progress
 from kling_adapters.cli.times import AGE, TIME
@@ -27,7 +27,8 @@ if TYPE_CHECKING:
 _STATES = (SUBMITTING, *STATES, REFUSED, UNCERTAIN, EXPIRED)
 _ADVICE = """\
 These submits were sent but not answered. Each may have started a job that is billed, so none is repeated.
-Compare them with the requests and credits of your account at these times, and record the result:
+`kling reconcile` looks for their jobs in the request history, which may list a job up to two hours late.
+If it does not find them, compare them with the requests and credits of your account at these times, and record the result:
   kling jobs resolve NUMBER --request-id ID    it started a job; `kling resume` collects it within the hour
   kling jobs resolve NUMBER --no-job           it started no job; you can submit it again"""
 
@@ -76,6 +77,7 @@ def jobs(
         return
     print_entries(entries)
     if uncertain and entries:
+        print_looks(entries)
         print_line(_ADVICE)
 
 

@@ -72,7 +72,8 @@ class SyncCalls(SyncFlows):
             StorageError: `save_to` or the journal cannot be written. Nothing was sent.
             ApiError: The gateway refused the job. No job was started.
             TransportError: There was no connection. No job was started.
-            SubmitUncertain: The submit may have started a job that will be billed.
+            SubmitUncertain: The submit may have started a job that will be billed, and the request history does
+                not have it yet. Looking for it there takes up to two minutes, within `timeout`.
 
         """
         return self._driver.run(self._submit_flow(model, params, extra, unchecked, save_to, timeout, tag))
@@ -136,8 +137,8 @@ class SyncCalls(SyncFlows):
     ) -> Result:
         """Run the job in one request, which is answered when the job has ended. `run` is the safer choice.
 
-        The request id comes with the answer: if the connection breaks, a paid job is lost. The result holds
-        its file in memory. `run_sync` is another name of this call.
+        The request id comes with the answer: if the connection breaks, the job must be found in the request
+        history. The result holds its file in memory. `run_sync` is another name of this call.
 
         Args:
             model: As for `submit`.
@@ -156,7 +157,8 @@ class SyncCalls(SyncFlows):
 
         Raises:
             JobFailed: The job failed. It is not billed.
-            SubmitUncertain: There was no answer. A job may have run, and may be billed.
+            SubmitUncertain: There was no answer, and the request history does not have the job yet. It may have
+                run, and may be billed.
             StorageError: The output could not be stored. The error carries the result.
             KlingError: Every error of `submit`.
 

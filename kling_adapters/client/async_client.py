@@ -145,6 +145,10 @@ class AsyncKling(AsyncCalls):
         """List the entries of the journal. See `Kling.entries`."""
         return await self._driver.run(self._entries_flow())
 
+    async def reconcile(self) -> list[JournalEntry]:
+        """Look in the request history for the jobs of uncertain submits. See `Kling.reconcile`."""
+        return await self._driver.run(self._reconcile_flow())
+
     async def credits(self) -> Credits:
         """Query the credits of the account. See `Kling.credits`."""
         return await self._driver.run(self._credits_flow())

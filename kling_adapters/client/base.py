@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from os import PathLike
-from typing import Generic, NoReturn, TypeVar
+from typing import Any, Generic, NoReturn, TypeVar
 
 from kling_adapters.client import arguments, settings
 from kling_adapters.driver.clock import Clock, SystemClock
@@ -41,6 +41,7 @@ class BaseClient(ABC, Generic[Driver, JobHandle, JobResult, Transport]):
         strict_plugins: bool = False,
         journal: str | PathLike[str] | None = "",
         history: bool | None = None,
+        resubmit_after: float | None = None,
         timeout: float | None = None,
         rate_limit: float | None = None,
         proxy: str | None = None,
@@ -64,6 +65,9 @@ class BaseClient(ABC, Generic[Driver, JobHandle, JobResult, Transport]):
             history: Whether the client may read the request history of the account, to find jobs and outputs that
                 it would otherwise lose. By default True, or False if KLING_HISTORY is 0. At the gateway of Segmind,
                 the history is on another host, which receives the API key.
+            resubmit_after: Seconds after which a submit that was cut off is sent once more, if the request history
+                could be read throughout and has not listed its job. The risk is yours: if the job is listed later,
+                which may take two hours, both are billed. By default never. Needs the journal.
             timeout: Default `timeout` of every call except `map` and `resume`, in seconds.
             rate_limit: Requests a minute of the plan of the key, such as 5 or 50, which are then never exceeded by
                 the clients of one journal together. By default the limit is learned from refused requests.
@@ -80,11 +84,9 @@ class BaseClient(ABC, Generic[Driver, JobHandle, JobResult, Transport]):
             ConfigError: An argument or an environment variable is invalid. Nothing was sent.
 
         """
-        # At once: a traceback with local variables would show the text.
         api_key = key = settings.wrap_key(api_key)
-        _check_settings(auth, plugins, strict_plugins, timeout, rate_limit, proxy, clock)
-        _check_exclusive(api_key=key, auth=auth)
-        _check_exclusive(proxy=proxy, transport=transport)
+        _check_exclusive({"api_key": key, "auth": auth}, {"proxy": proxy, "transport": transport})
+        _check_settings(auth, plugins, strict_plugins, timeout, resubmit_after, rate_limit, proxy, clock)
         self._session = Session(
             settings.resolve_gateway(base_url),
             self._find_auth,
@@ -93,11 +95,12 @@ class BaseClient(ABC, Generic[Driver, JobHandle, JobResult, Transport]):
             make_result=self._make_result,
             auth=None if key is None else _FixedKey(key),
             uses_history=settings.resolve_history(history),
+            resubmit_after=resubmit_after,
+            find_schema=self._find_schema,
             rate_limit=rate_limit,
         )
         self._plugins = Plugins(plugins, strict=strict_plugins)
-        self._auth_name, self._timeout = auth, timeout
-        self._lock = ForkSafeLock()
+        self._auth_name, self._timeout, self._lock = auth, timeout, ForkSafeLock()
         self._driver = self._make_driver(clock or SystemClock(), proxy, transport)
 
     def __repr__(self) -> str:
@@ -132,6 +135,10 @@ class BaseClient(ABC, Generic[Driver, JobHandle, JobResult, Transport]):
     @abstractmethod
     def _make_result(self, data: ResultData, files: tuple[StoredFile, ...] = ()) -> JobResult: ...
 
+    def _find_schema(self, slug: str) -> Mapping[str, Any] | None:
+        entry = self.catalog.get(slug)
+        return None if entry is None else entry.json_schema()
+
     def _find_auth(self) -> Auth:
         with self._lock:
             if self._session.auth is None:
@@ -149,6 +156,7 @@ def _check_settings(
     plugins: Iterable[object],
     strict_plugins: bool,
     timeout: float | None,
+    resubmit_after: float | None,
     rate_limit: float | None,
     proxy: str | None,
     clock: Clock | None,
@@ -157,14 +165,16 @@ def _check_settings(
     settings.check_plugins(plugins)
     settings.check_flag("strict_plugins", strict_plugins)
     arguments.check_seconds("timeout", timeout)
+    arguments.check_seconds("resubmit_after", resubmit_after)
     arguments.check_rate_limit(rate_limit)
     settings.check_proxy(proxy)
     settings.check_clock(clock)
 
 
-def _check_exclusive(**values: object) -> None:
-    if all(value is not None for value in values.values()):
-        raise ConfigError(f"Pass either {' or '.join(values)}, not both. Nothing was sent")
+def _check_exclusive(*groups: Mapping[str, object]) -> None:
+    for group in groups:
+        if all(value is not None for value in group.values()):
+            raise ConfigError(f"Pass either {' or '.join(group)}, not both. Nothing was sent")
 
 
 class _FixedKey(InstantAuth):

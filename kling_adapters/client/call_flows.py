@@ -12,6 +12,7 @@ __lazy_modules__ = (
     "kling_adapters.protocol.batch",
     "kling_adapters.protocol.earlier",
     "kling_adapters.protocol.plan",
+    "kling_adapters.protocol.reconcile",
     "kling_adapters.protocol.run",
     "kling_adapters.protocol.task_flow",
     "kling_adapters.protocol.wait",
@@ -25,6 +26,7 @@ from kling_adapters.protocol.batch import Batch
 from kling_adapters.protocol.earlier import list_entries
 from kling_adapters.protocol.effects import Flow
 from kling_adapters.protocol.plan import Plan, plan_requests, plan_resume
+from kling_adapters.protocol.reconcile import reconcile_journal
 from kling_adapters.protocol.run import Run, submit_for_destination
 from kling_adapters.protocol.session import JobRef
 from kling_adapters.protocol.task_flow import Storages
@@ -222,6 +224,9 @@ class CallFlows(BaseClient[Driver, JobHandle, JobResult, Transport]):
 
     def _entries_flow(self) -> Flow[list[JournalEntry]]:
         return list_entries(self._session)
+
+    def _reconcile_flow(self) -> Flow[list[JournalEntry]]:
+        return reconcile_journal(self._session)
 
     def _credits_flow(self) -> Flow[Credits]:
         return query_credits(self._session)

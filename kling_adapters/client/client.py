@@ -118,8 +118,9 @@ class Kling(SyncSlugCalls):
     ) -> Generator[Outcome[Result]]:
         """Finish the unfinished jobs of the journal at this gateway; yield each outcome as it completes.
 
-        Uncertain submits are reported as SubmitUncertain, with the number of their entry, and never submitted
-        again. Stop early as with `map`.
+        Uncertain submits are looked for in the request history first, as by `reconcile`. Those that are not found
+        are reported as SubmitUncertain, with the number of their entry, and never submitted again. Stop early
+        as with `map`.
 
         Args:
             save_to: Destination of the outputs of jobs that were submitted without one, including those that
@@ -148,6 +149,22 @@ class Kling(SyncSlugCalls):
 
         """
         return self._driver.run(self._entries_flow())
+
+    def reconcile(self) -> list[JournalEntry]:
+        """Look in the request history for the jobs of uncertain submits, and record those that are found.
+
+        A job may be listed late. So a submit whose job is not found stays uncertain, and `looked` of its entry
+        has the time of this search. `resume` finishes the jobs that were found.
+
+        Returns:
+            The entries that were uncertain, as they are now, the oldest first.
+
+        Raises:
+            ConfigError: The client has no journal, or may not read the history.
+            StorageError: The journal cannot be read.
+
+        """
+        return self._driver.run(self._reconcile_flow())
 
     def credits(self) -> Credits:
         """Query the credits of the account, free of charge.

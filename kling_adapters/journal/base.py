@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, Protocol, Unpack
 
-from kling_adapters.journal.entries import Columns, JournalEntry
+from kling_adapters.journal.entries import Columns, HistorySearch, JournalEntry
 from kling_adapters.journal.lockfile import LockFile
 from kling_adapters.journal.paces import Paces
 
@@ -62,6 +62,27 @@ class BaseJournal(Protocol):
 
     def find(self, gateway: str, request_id: str) -> JournalEntry | None:
         """Return the last entry of a job; None if there is none."""
+        ...
+
+    def find_unanswered(self, gateway: str, model: str | None = None) -> list[JournalEntry]:
+        """Return the submits whose job is unknown, in flight or uncertain, the oldest first; None for all models."""
+        ...
+
+    def claim(self, entry: int, request_id: str) -> bool:
+        """Make an uncertain submit that of a job, in state QUEUED.
+
+        Returns:
+            False if the submit is not uncertain any more, or another entry of its gateway has the job.
+
+        """
+        ...
+
+    def dismiss(self, entry: int, reason: str) -> bool:
+        """Record that an uncertain submit started no job; return False if it is not uncertain any more."""
+        ...
+
+    def record_search(self, entry: int, look: HistorySearch) -> None:
+        """Record a search for the job of an uncertain submit."""
         ...
 
     def durations(self, gateway: str, model: str) -> Sequence[float]:

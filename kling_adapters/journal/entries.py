@@ -21,6 +21,22 @@ FINAL_STATES: Final = (REFUSED, UNCERTAIN, EXPIRED, "COMPLETED", "FAILED")
 
 
 @dataclass(frozen=True)
+class HistorySearch:
+    """The last search of the request history for the job of an uncertain submit.
+
+    Attributes:
+        time: Its time, in seconds since 1970.
+        rows: Requests of the model that the history has about the time of the submit.
+        problem: The reason why the history could not be searched; None if it was.
+
+    """
+
+    time: float
+    rows: int
+    problem: str | None = None
+
+
+@dataclass(frozen=True)
 class JournalEntry:
     """A submit and its outcome, as the journal has them.
 
@@ -41,6 +57,7 @@ class JournalEntry:
         created: Time of the submit, in seconds since 1970.
         updated: Time of the last change, in seconds since 1970.
         unchecked: Names of parameters that were sent without validation.
+        looked: The last search for the job of an uncertain submit; None if there was none.
 
     """
 
@@ -60,6 +77,7 @@ class JournalEntry:
     created: float
     updated: float
     unchecked: tuple[str, ...] = ()
+    looked: HistorySearch | None = None
 
     @property
     def is_unfinished(self) -> bool:

@@ -15,9 +15,16 @@ from os import PathLike
 from typing import Any, Final, Unpack
 
 from kling_adapters._text import fingerprint_key
-from kling_adapters.errors import ConfigError, StorageError
+from kling_adapters.errors import StorageError
+from kling_adapters.journal.claims import (
+    claim_job,
+    dismiss_submit,
+    record_search,
+    resolve_submit,
+    select_unanswered,
+)
 from kling_adapters.journal.database import Database
-from kling_adapters.journal.entries import REFUSED, SUBMITTING, UNCERTAIN, Columns, JournalEntry
+from kling_adapters.journal.entries import SUBMITTING, Columns, HistorySearch, JournalEntry
 from kling_adapters.journal.location import absolute_path
 from kling_adapters.journal.lockfile import LockFile
 from kling_adapters.journal.opening import LOCK_TIMEOUT
@@ -26,13 +33,13 @@ from kling_adapters.journal.paces import Paces
 from kling_adapters.journal.rows import (
     Row,
     decode_row,
-    decode_value,
     encode_value,
     mark_uncertain,
     select_durations,
     select_rows,
     update_rows,
 )
+from kling_adapters.journal.upload_rows import insert_upload, select_upload
 
 log = logging.getLogger("kling_adapters")
 
@@ -127,22 +134,15 @@ class Journal:
         if not self._database.exists():
             return None
         with self._database.write(timeout=PROGRESS_TIMEOUT, is_flushed=False) as connection:
-            connection.execute("DELETE FROM uploads WHERE created < ?", (time.time() - lifetime,))
-            row = connection.execute(
-                "SELECT url FROM uploads WHERE gateway = ? AND sha256 = ?", (gateway, sha256)
-            ).fetchone()
-        return decode_value(row[0]) if row else None
+            return select_upload(connection, gateway, sha256, lifetime)
 
     def record_upload(self, gateway: str, sha256: str, url: str) -> None:
         """Record the URL of an uploaded file."""
         with self._database.write(timeout=PROGRESS_TIMEOUT, is_flushed=False) as connection:
-            connection.execute(
-                "INSERT OR REPLACE INTO uploads VALUES (?, ?, ?, ?)",
-                (gateway, sha256, encode_value(url), time.time()),
-            )
+            insert_upload(connection, gateway, sha256, url)
 
     def resolve(self, entry: int, request_id: str | None) -> None:
-        """Record the user's finding about an uncertain submit.
+        """Record the finding of the user about an uncertain submit.
 
         Args:
             entry: Number of the entry.
@@ -152,37 +152,38 @@ class Journal:
             ConfigError: The entry is not an uncertain one, or another entry has this request id.
 
         """
-        state, reason = ("QUEUED", None) if request_id else (REFUSED, "the user found no job")
-        job = encode_value(request_id)
         with self._database.write() as connection:
-            duplicates = connection.execute(
-                "SELECT 1 FROM jobs WHERE request_id = ? AND gateway = (SELECT gateway FROM jobs WHERE id = ?)",
-                (job, entry),
-            )
-            if duplicates.fetchone() is not None:
-                raise ConfigError(f"job {request_id} is already in the journal, under another number")
-            cursor = connection.execute(
-                "UPDATE jobs SET request_id = ?, state = ?, reason = ?, updated = ? WHERE id = ? AND state = ?",
-                (job, state, reason, time.time(), entry, UNCERTAIN),
-            )
-            if cursor.rowcount == 0:
-                raise ConfigError(
-                    f"there is no uncertain submit {entry} in {self._database}; "
-                    "`kling jobs --uncertain` lists the uncertain submits"
-                )
+            resolve_submit(connection, entry, request_id)
+
+    def find_unanswered(self, gateway: str, model: str | None = None) -> list[JournalEntry]:
+        """Return the submits whose job is unknown, in flight or uncertain, the oldest first; None for all models."""
+        if not self._database.exists():
+            return []
+        with self._database.write(is_flushed=False) as connection:
+            self._owner.mark_dead(connection)
+            rows = select_unanswered(connection, gateway, model)
+        return [entry for row in rows if (entry := decode_row(row)) is not None]
+
+    def claim(self, entry: int, request_id: str) -> bool:
+        """Make an uncertain submit that of a job. Return False if it is settled, or another submit has the job."""
+        with self._database.write() as connection:
+            return claim_job(connection, entry, request_id)
+
+    def dismiss(self, entry: int, reason: str) -> bool:
+        """Record that an uncertain submit started no job; return False if it is not uncertain any more."""
+        with self._database.write() as connection:
+            return dismiss_submit(connection, entry, reason)
+
+    def record_search(self, entry: int, look: HistorySearch) -> None:
+        """Record a search for the job of an uncertain submit."""
+        with self._database.write(timeout=PROGRESS_TIMEOUT, is_flushed=False) as connection:
+            record_search(connection, entry, look)
 
     def forget(self, entries: Iterable[int]) -> int:
-        """Delete entries from the file, and overwrite their content.
+        """Delete entries from the file, overwrite their content, and return the count of the deleted ones.
 
         A job that has not ended continues and may be billed, but `resume` no longer finds it. A submit in flight is not
-        deleted.
-
-        Args:
-            entries: Numbers of entries, `JournalEntry.id`. Numbers that the journal does not have are ignored.
-
-        Returns:
-            The count of deleted entries.
-
+        deleted, and a number that the journal does not have is ignored.
         """
         if not self._database.exists():
             return 0

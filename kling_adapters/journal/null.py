@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import Any, NoReturn, Unpack
 
 from kling_adapters.errors import ConfigError
-from kling_adapters.journal.entries import Columns, JournalEntry
+from kling_adapters.journal.entries import Columns, HistorySearch, JournalEntry
 from kling_adapters.journal.location import JOURNAL
 
 
@@ -53,6 +53,21 @@ class NullJournal:
     def find(self, gateway: str, request_id: str) -> JournalEntry | None:
         """Find nothing."""
         return None
+
+    def find_unanswered(self, gateway: str, model: str | None = None) -> list[JournalEntry]:
+        """Return no entries."""
+        return []
+
+    def claim(self, entry: int, request_id: str) -> bool:
+        """Claim nothing."""
+        return False
+
+    def dismiss(self, entry: int, reason: str) -> bool:
+        """Dismiss nothing."""
+        return False
+
+    def record_search(self, entry: int, look: HistorySearch) -> None:
+        """Record nothing."""
 
     def durations(self, gateway: str, model: str) -> Sequence[float]:
         """Return no durations."""

@@ -11,7 +11,7 @@ from dataclasses import asdict
 from types import NoneType
 from typing import Any, Final, TypeAlias
 
-from kling_adapters.journal.entries import SUBMITTING, UNCERTAIN, Columns, JournalEntry
+from kling_adapters.journal.entries import SUBMITTING, UNCERTAIN, Columns, HistorySearch, JournalEntry
 from kling_adapters.journal.schema import read_columns
 from kling_adapters.result import StoredFile
 
@@ -39,6 +39,7 @@ _TYPES: Final[Mapping[str, tuple[type, ...]]] = {
     "created": (float,),
     "updated": (float,),
     "unchecked": (str, NoneType),
+    "looked": (str, NoneType),
 }
 
 _MAX_DURATIONS: Final = 50
@@ -71,7 +72,7 @@ def encode_columns(columns: Columns) -> Row:
 
 def select_rows(connection: sqlite3.Connection, condition: str = "1", *values: Any) -> list[Row]:
     """Return the rows of the entries that meet a condition, with the owner of each, the oldest first."""
-    # A file that can only be read, of an earlier version, lacks the newest column.
+    # A file that can only be read, of an earlier version, lacks the newest columns.
     columns = read_columns(connection)
     names = [name if name in columns else f"NULL AS {name}" for name in (*_TYPES, "owner")]
     query = f"SELECT {', '.join(names)} FROM jobs WHERE {condition} ORDER BY id"  # noqa: S608  names of our own
@@ -130,5 +131,21 @@ def _decode(row: Row) -> JournalEntry:
     if not all(isinstance(name, str) for name in unchecked):
         raise TypeError("the name of a parameter is not a text")
     values["unchecked"] = tuple(unchecked)
+    values["looked"] = _decode_search(values["looked"])
     values["files"] = tuple(StoredFile(**file) for file in files)
     return JournalEntry(**values)
+
+
+def encode_search(look: HistorySearch) -> str:
+    """Return a search of the history for the file."""
+    return json.dumps(asdict(look))
+
+
+def _decode_search(text: str | None) -> HistorySearch | None:
+    """Return a search of the history; None for a damaged one, which must not hide its submit."""
+    try:
+        look = HistorySearch(**json.loads(text or "null"))
+    except (ValueError, TypeError, RecursionError):
+        return None
+    types = (look.time, int | float), (look.rows, int), (look.problem, str | None)
+    return look if all(isinstance(member, kind) for member, kind in types) else None

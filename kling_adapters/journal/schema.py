@@ -29,7 +29,8 @@ _TABLES: Final = (
         created REAL NOT NULL,
         updated REAL NOT NULL,
         unchecked TEXT,
-        duration REAL
+        duration REAL,
+        looked TEXT
     )
     """,
     "CREATE INDEX jobs_state ON jobs (state)",
@@ -71,6 +72,8 @@ def create_tables(connection: sqlite3.Connection) -> None:
     if "duration" not in columns:
         connection.execute("ALTER TABLE jobs ADD COLUMN duration REAL")
         connection.execute(_MODEL_INDEX)
+    if "looked" not in columns:
+        connection.execute("ALTER TABLE jobs ADD COLUMN looked TEXT")
 
 
 def read_columns(connection: sqlite3.Connection) -> set[str]:

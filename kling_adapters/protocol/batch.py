@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from enum import Enum, auto
+from functools import partial
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 from kling_adapters import api_errors, errors
@@ -116,12 +117,15 @@ class Batch(Generic[R]):
 
     def flow(self, task: Task) -> Flow[Outcome[R]]:
         """Run one job until it ends or the batch is cancelled."""
-        running = run_task(self._session, task, self._storages, self._end_submit)
+        running = run_task(self._session, task, self._storages, partial(self._end_submit, task))
         progress = yield from run_cancellable(running, self.cancelled)
         result = None if progress.data is None else self._make_result(progress.data, progress.files)
         return Outcome(task.index, task.model, progress.request_id, result, progress.error)
 
-    def _end_submit(self, is_accepted: bool) -> None:
+    def _end_submit(self, task: Task, is_accepted: bool) -> None:
+        if self._submitter is not task:
+            # It has ended before, as uncertain.
+            return
         self.is_submitting = False
         # After a failure, `finish` first checks for a refused account.
         if is_accepted:

@@ -16,6 +16,7 @@ from kling_adapters.protocol.earlier import is_resumable
 from kling_adapters.protocol.effects import Call, Flow
 from kling_adapters.protocol.file_names import check_unique_per_job
 from kling_adapters.protocol.keys import check_key
+from kling_adapters.protocol.reconcile import settle_entries
 from kling_adapters.protocol.session import Session
 from kling_adapters.protocol.tags import batch_name, digest
 from kling_adapters.protocol.task_flow import Storages
@@ -71,6 +72,8 @@ def plan_requests(
     else:
         # A refused submit may have been repeated: the last entry of a tag counts.
         earlier = {entry.tag: entry for entry in entries if entry.tag and batch_name(entry) == name}
+        settled = yield from settle_entries(session, earlier.values())
+        earlier = dict(zip(earlier, settled, strict=True))
         _add_earlier(plan, earlier)
         plan.tasks = make_named_tasks(requests, prepare, save_to, name, earlier)
 
@@ -89,7 +92,8 @@ def plan_resume(
         yield Call(partial(check_unique_per_job, save_to))
     entries = _at_gateway(session, (yield Call(session.journal.entries)))
     now: float = yield Call(time.time)
-    resumable = tuple(entry for entry in entries if is_resumable(entry, save_to, now))
+    selected = [entry for entry in entries if is_resumable(entry, save_to, now)]
+    resumable = tuple((yield from settle_entries(session, selected)))
     if on_start is not None:
         on_start(resumable)
     plan.tasks = (_resume_task(entry, find_adapter(entry.model), save_to) for entry in resumable)

@@ -8,9 +8,10 @@ from kling_adapters._text import fingerprint_key
 from kling_adapters.errors import ConfigError
 from kling_adapters.journal.entries import JournalEntry
 from kling_adapters.models._gateway import OUTPUT_LIFETIME, RECORD_LIFETIME
+from kling_adapters.protocol.history_rows import HistoryRow
 from kling_adapters.protocol.messages import Answer
 from kling_adapters.protocol.responses import read_ended_job
-from kling_adapters.result import JobStatus, ResultData
+from kling_adapters.result import JobStatus, Metrics, ResultData
 from kling_adapters.schema.facts import OutputKind
 
 
@@ -28,6 +29,26 @@ def read_end(entry: JournalEntry, returns: OutputKind | None = None) -> ResultDa
     if entry.state == "FAILED":
         return JobStatus("FAILED", error=entry.reason)
     return read_result(entry, returns)
+
+
+def read_row(
+    row: HistoryRow, model: str | None = None, returns: OutputKind | None = None
+) -> ResultData | JobStatus | None:
+    """Return the result of a job in the request history, or its state; None for a result without an output."""
+    if row.state != "COMPLETED":
+        state = {"FAILED": "FAILED", "PENDING": "PROCESSING"}.get(row.state)
+        return None if state is None else JobStatus(state, Metrics(cost=row.cost), row.error)
+    if not row.urls:
+        return None
+    output = row.urls[0] if len(row.urls) == 1 else list(row.urls)
+    body = {
+        "status": "COMPLETED",
+        "request_id": row.request_id,
+        "output": output,
+        "metrics": {"cost": row.cost},
+    }
+    answer = Answer(200, {}, json.dumps(body).encode())
+    return read_ended_job(row.request_id, row.model or model, returns, answer)
 
 
 def output_is_alive(entry: JournalEntry, now: float) -> bool:

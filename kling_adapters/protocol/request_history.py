@@ -18,10 +18,11 @@ from kling_adapters.errors import KlingError
 from kling_adapters.models._gateway import HISTORY_MAX_DAYS
 from kling_adapters.protocol.effects import Call, Flow, Now, Send, Sleep
 from kling_adapters.protocol.exchange import LONGEST_EXCHANGE, SHORTEST_EXCHANGE
+from kling_adapters.protocol.failures import read_message
 from kling_adapters.protocol.history_rows import HistoryPage, HistoryRow, merge_rows, read_page
 from kling_adapters.protocol.keys import find_account_key, find_key
 from kling_adapters.protocol.messages import Answer, Key, Outcome, Request
-from kling_adapters.protocol.retry import backoff, is_final_refusal, make_query_error
+from kling_adapters.protocol.retry import backoff, is_final_refusal
 from kling_adapters.protocol.sending import take_slot
 from kling_adapters.protocol.session import Session
 
@@ -37,7 +38,16 @@ _DAY = 86400.0
 
 
 class HistoryUnavailable(Exception):
-    """The history is turned off, or has not answered as expected; the text says why."""
+    """The history is turned off, or has not answered as expected; the text says why.
+
+    Attributes:
+        is_final: Whether it would refuse the same request again.
+
+    """
+
+    def __init__(self, reason: str, *, is_final: bool = False) -> None:
+        super().__init__(reason)
+        self.is_final = is_final
 
 
 @dataclass(frozen=True)
@@ -55,20 +65,26 @@ class HistoryListing:
     is_complete: bool
 
 
-def find_row(session: Session, request_id: str, budget: float = HISTORY_BUDGET) -> Flow[HistoryRow | None]:
+def find_row(
+    session: Session, request_id: str, budget: float = HISTORY_BUDGET, *, fingerprint: str | None = None
+) -> Flow[HistoryRow | None]:
     """Return the row of a request of any age; None if the history does not have it, or cannot be read.
 
     Args:
         session: The state of the client.
         request_id: The id of the request.
         budget: Seconds within which the request is repeated when it fails.
+        fingerprint: The fingerprint of the key of the account; None for the key that submitted the request.
 
     """
     if not session.uses_history:
         return None
     end: float = (yield Now()) + budget
     try:
-        key = yield from _find_key(find_key(session, request_id))
+        search: Flow[Key | None] = find_key(session, request_id)
+        if fingerprint is not None:
+            search = find_account_key(session, fingerprint)
+        key = yield from _find_key(search)
         request = session.gateway.request_row(request_id)
         page = yield from _ask(session, request, key, _read_single, end)
     except HistoryUnavailable as error:
@@ -106,7 +122,7 @@ def list_rows(
 
     """
     if not session.uses_history:
-        raise HistoryUnavailable("it is turned off")
+        raise HistoryUnavailable("it is turned off", is_final=True)
     key = yield from _find_key(find_account_key(session, fingerprint))
     now: float = yield Call(time.time)
     rows: dict[str, HistoryRow] = {}
@@ -179,9 +195,9 @@ def _find_key(search: Flow[Key | None]) -> Flow[Key]:
     try:
         key = yield from search
     except KlingError as error:
-        raise HistoryUnavailable(str(error)) from error
+        raise HistoryUnavailable(str(error), is_final=True) from error
     if key is None:
-        raise HistoryUnavailable("none of the keys is of its account")
+        raise HistoryUnavailable("none of the keys is of its account", is_final=True)
     return key
 
 
@@ -206,6 +222,16 @@ def _ask(
             return value
         failures += 1
         now: float = yield Now()
-        if now >= end or (isinstance(outcome, Answer) and is_final_refusal(outcome)):
-            raise HistoryUnavailable(str(make_query_error(outcome, None)))
+        is_final = isinstance(outcome, Answer) and is_final_refusal(outcome)
+        if now >= end or is_final:
+            raise HistoryUnavailable(_describe_failure(outcome), is_final=is_final)
         yield Sleep(min(backoff(failures), end - now))
+
+
+def _describe_failure(outcome: Outcome) -> str:
+    """Return the reason of a failed request, without the consequences that it would have for a job."""
+    if not isinstance(outcome, Answer):
+        return f"it could not be reached: {outcome.reason}"
+    message = read_message(outcome)
+    content = "without rows that can be read" if outcome.is_success else ""
+    return f"it answered {outcome.status} {content}".rstrip() + (f": {message}" if message else "")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -61,6 +61,9 @@ class Session:
         auth: The source of the API key, once it is found.
         closed: Set when the client is closed.
         uses_history: Whether the request history of the gateway may be read.
+        resubmit_after: Seconds after which an uncertain submit that the history does not list is sent once more; None
+            for never.
+        find_schema: Returns the JSON Schema of a model; None without a spec. It may load plugins.
         rate_limit: Requests a minute that no key exceeds; None if the limit is only learned.
         limiters: The rate limiter of each key.
         uploads: The URLs of files that were uploaded.
@@ -76,6 +79,8 @@ class Session:
     auth: Auth | None = field(default=None, repr=False)
     closed: threading.Event = field(default_factory=threading.Event, repr=False)
     uses_history: bool = True
+    resubmit_after: float | None = None
+    find_schema: Callable[[str], Mapping[str, Any] | None] = lambda _: None
     rate_limit: float | None = None
     limiters: dict[str, RateLimiter] = field(default_factory=dict[str, RateLimiter], repr=False)
     uploads: Uploads = field(default_factory=Uploads)

@@ -18,12 +18,14 @@ from kling_adapters.protocol.effects import Call, Emit, Flow, Now, Record, Sleep
 from kling_adapters.protocol.failures import seconds_until_reset
 from kling_adapters.protocol.keys import find_auth, read_key
 from kling_adapters.protocol.messages import Answer, Fault, Key, Outcome, Request
+from kling_adapters.protocol.reconcile import find_started_job
 from kling_adapters.protocol.records import call_quietly, record
 from kling_adapters.protocol.retry import SubmitFailure, SubmitRetries, classify_submit_failure
 from kling_adapters.protocol.sending import send, take_submit_slot
 from kling_adapters.protocol.session import JobRef, Session
 from kling_adapters.protocol.uploads import upload_media
 from kling_adapters.result import ResultData
+from kling_adapters.schema.adapter import Adapter
 
 log = logging.getLogger("kling_adapters")
 Started = TypeVar("Started", JobRef, ResultData)
@@ -38,10 +40,12 @@ class Start(Generic[Started]):
         build: Builds the request for a body whose media is uploaded.
         read: Reads the answer; returns None if it is not usable.
         end: The time after which nothing is sent again.
+        adapter: The facts of the model; None without a spec.
         is_direct: Whether the call runs the job itself and is answered with its output.
         save_to: The destination of the output, for the journal.
         tag: The tag of the job, for the journal.
         unchecked: The names of parameters that were not validated, for the journal.
+        on_uncertain: Called when a submit is uncertain, before its job is looked for.
 
     """
 
@@ -49,10 +53,12 @@ class Start(Generic[Started]):
     build: Callable[[Mapping[str, Any]], Request]
     read: Callable[[Answer], Started | None]
     end: float
+    adapter: Adapter | None = None
     is_direct: bool = False
     save_to: str | None = None
     tag: str | None = None
     unchecked: tuple[str, ...] = ()
+    on_uncertain: Callable[[], None] = lambda: None
 
 
 @dataclass
@@ -67,18 +73,51 @@ class _Attempt:
     refused_keys: set[str] = field(default_factory=set[str])
 
 
-def start_job(session: Session, start: Start[Started], body: Mapping[str, Any]) -> Flow[Started]:
-    """Upload the media of a body, submit it, and report the start or its failure as an event."""
+def start_job(session: Session, start: Start[Started], body: Mapping[str, Any]) -> Flow[Started | JobRef]:
+    """Upload the media of a body, submit it, and report the start or its failure as an event.
+
+    Returns:
+        The value of `read` for the answer; the job, if the submit was uncertain and the request history has its job.
+
+    """
     session.check_open()
     begin: float = yield Now()
+    started: Started | JobRef
     try:
         body = yield from upload_media(session, body, start.end)
-        started = yield from _submit_and_record(session, start, body)
+        try:
+            started = yield from _submit_and_record(session, start, body)
+        except errors.SubmitUncertain as error:
+            started = yield from _recover(session, start, body, error, session.resubmit_after)
     except (errors.SubmitUncertain, api_errors.ApiError, errors.TransportError) as error:
         yield Emit(SubmitFailed(start.model, str(error), isinstance(error, errors.SubmitUncertain)))
         raise
     yield Emit(Submitted(started.request_id, start.model, body, (yield Now()) - begin))
     return started
+
+
+def _recover(
+    session: Session,
+    start: Start[Started],
+    body: Mapping[str, Any],
+    error: errors.SubmitUncertain,
+    resubmit_after: float | None,
+) -> Flow[Started | JobRef]:
+    """Return the job of an uncertain submit from the request history. Raises the error if it is not found.
+
+    If the user has allowed it, a submit whose job is not listed in time is sent once more.
+    """
+    start.on_uncertain()
+    finding = yield from find_started_job(session, error, start.end, resubmit_after)
+    if finding.is_absent:
+        log.warning("submit %s of %s counts as not started; it is sent once more", error.entry, start.model)
+        try:
+            return (yield from _submit_and_record(session, start, body))
+        except errors.SubmitUncertain as repeated:
+            return (yield from _recover(session, start, body, repeated, None))
+    if finding.request_id is None:
+        raise error
+    return JobRef.of(finding.request_id, start.model, start.adapter)
 
 
 def _submit_and_record(session: Session, start: Start[Started], body: Mapping[str, Any]) -> Flow[Started]:

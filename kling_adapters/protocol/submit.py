@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -15,6 +15,7 @@ from kling_adapters.protocol.polling import default_timeout
 from kling_adapters.protocol.responses import read_direct_result, read_request_id
 from kling_adapters.protocol.session import JobRef, Session
 from kling_adapters.protocol.start import Start, start_job
+from kling_adapters.protocol.wait import wait
 from kling_adapters.result import ResultData
 from kling_adapters.schema.adapter import Adapter
 
@@ -28,6 +29,7 @@ def submit(
     tag: str | None = None,
     timeout: float | None = None,
     unchecked: tuple[str, ...] = (),
+    on_uncertain: Callable[[], None] = lambda: None,
 ) -> Flow[JobRef]:
     """Submit one job. Local media in the body is uploaded first.
 
@@ -44,12 +46,13 @@ def submit(
         timeout: Seconds for uploads, retries and waits together. It does not cut off a request that was sent, because a
             job might have been started.
         unchecked: The names of parameters that were not validated, for the journal.
+        on_uncertain: Called when the submit is uncertain, before its job is looked for in the request history.
 
     Returns:
         The job.
 
     Raises:
-        SubmitUncertain: A job may have been started.
+        SubmitUncertain: A job may have been started, and the request history does not have it yet.
         ApiError: The gateway refused the submit. No job was started.
         TransportError: The gateway could not be reached. No job was started.
         StorageError: The intent cannot be written to the journal. Nothing was sent.
@@ -62,7 +65,17 @@ def submit(
 
     end = end_of((yield Now()), timeout)
     build = partial(session.gateway.submit, model)
-    start = Start(model, build, read, end, save_to=save_to, tag=tag, unchecked=unchecked)
+    start = Start(
+        model,
+        build,
+        read,
+        end,
+        adapter,
+        save_to=save_to,
+        tag=tag,
+        unchecked=unchecked,
+        on_uncertain=on_uncertain,
+    )
     job = yield from start_job(session, start, body)
     return replace(job, submitted=(yield Now()))
 
@@ -93,7 +106,7 @@ def run_sync(
 
     Raises:
         JobFailed: The job ran and FAILED.
-        SubmitUncertain: There was no answer, or a 5xx. The job may have run.
+        SubmitUncertain: There was no answer, or a 5xx. The job may have run, and the request history does not have it.
         ApiError, TransportError, StorageError: As for `submit`.
 
     """
@@ -106,11 +119,14 @@ def run_sync(
     end = end_of((yield Now()), timeout)
     read = partial(read_direct_result, model, adapter.returns)
     try:
-        start = Start(model, build, read, end, is_direct=True, tag=tag, unchecked=unchecked)
+        start = Start(model, build, read, end, adapter, is_direct=True, tag=tag, unchecked=unchecked)
         result = yield from start_job(session, start, body)
     except JobFailed as error:
         yield Emit(Failed(error.request_id, model, error.message, polls=0))
         raise
+    if isinstance(result, JobRef):
+        remaining = None if timeout is None else max(0.0, end - (yield Now()))
+        return (yield from wait(session, result, remaining))
     yield Emit(Completed(result.request_id, model, result, polls=0))
     return result
 

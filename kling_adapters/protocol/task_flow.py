@@ -71,7 +71,8 @@ def run_task(
 ) -> Flow[Progress]:
     """Finish a job: submit it, or resume it from the journal.
 
-    `on_submit_ended` is called after the submit with True if the gateway accepted it, else False.
+    `on_submit_ended` is called after the submit with True if another may start at once, and once more, with True if it
+    started a job, else False, if its job had to be looked for.
     """
     progress = Progress(error=task.error)
     if task.error is not None:
@@ -113,7 +114,14 @@ def _run_new(
         storage = yield from storages.open(task.save_to)
         if storage is not None and storage.name is not None and task.adapter is not None:
             storage.name.check_kind(task.adapter.returns)
-        job = yield from submit(session, task.model, task.body, task.adapter, task.save_to, task.tag)
+        job = yield from submit(
+            session,
+            task.model,
+            task.body,
+            task.adapter,
+            task.save_to,
+            task.tag,
+        )
     except BaseException:
         on_submit_ended(False)  # noqa: FBT003
         raise

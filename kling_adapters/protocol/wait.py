@@ -17,12 +17,17 @@ from kling_adapters.protocol.keys import find_key
 from kling_adapters.protocol.messages import Answer
 from kling_adapters.protocol.polling import PollCounter, default_timeout
 from kling_adapters.protocol.records import record
+from kling_adapters.protocol.request_history import find_row
 from kling_adapters.protocol.responses import read_credits, read_ended_job, read_status
 from kling_adapters.protocol.session import JobRef, Session
 from kling_adapters.protocol.timing import JobTiming, open_timing
 from kling_adapters.result import Credits, JobStatus, ResultData
 
 log = logging.getLogger("kling_adapters")
+
+
+_HISTORY_INTERVAL = 30.0
+"""Seconds between two requests for the state of a job that only the request history has."""
 
 
 @dataclass(slots=True)
@@ -49,7 +54,7 @@ def wait(session: Session, job: JobRef, timeout: float | None) -> Flow[ResultDat
 
     Raises:
         JobFailed: The job FAILED.
-        JobExpired: Neither the gateway nor the journal has the result.
+        JobExpired: Neither the gateway, nor the journal, nor the request history has the result.
         WaitTimeout: The job has not ended in time.
         ApiError: The gateway refused the request, for example because of an invalid key.
 
@@ -61,7 +66,7 @@ def wait(session: Session, job: JobRef, timeout: float | None) -> Flow[ResultDat
     try:
         outcome = yield from _poll_until_ended(session, wait_state)
     except JobMissing:
-        outcome = yield from _recall(session, job, wait_state.counter)
+        outcome = yield from _follow_history(session, wait_state)
     except OutOfTime as last:
         seconds = (yield Now()) - start
         last_failure = f"the last failure: {last.error}"
@@ -130,12 +135,35 @@ def _fetch_result(session: Session, wait_state: _Wait) -> Flow[ResultData | JobS
     return (yield from fetching)
 
 
-def _recall(session: Session, job: JobRef, counter: PollCounter) -> Flow[ResultData | JobStatus]:
-    """Return the recorded end of a job that the gateway does not have. Raises ConfigError or JobExpired."""
-    entry = yield from record(session.journal.find, session.gateway.base_url, job.request_id)
-    if entry is not None:
-        if (outcome := recall.read_end(entry, job.returns)) is not None:
+def _follow_history(session: Session, wait_state: _Wait) -> Flow[ResultData | JobStatus]:
+    """Return the end of a job that the gateway does not have; one that the request history lists is waited for."""
+    job, end = wait_state.job, wait_state.end
+    while True:
+        outcome = yield from _recall(session, job, wait_state.counter)
+        if isinstance(outcome, ResultData) or outcome.state == "FAILED":
             return outcome
+        now: float = yield Now()
+        if now >= end:
+            detail = "the gateway has no record of it, and its request history lists it as running"
+            raise errors.WaitTimeout(job.request_id, now - wait_state.start, session.make_job(job), detail)
+        yield Sleep(min(_HISTORY_INTERVAL, end - now))
+
+
+def _recall(session: Session, job: JobRef, counter: PollCounter) -> Flow[ResultData | JobStatus]:
+    """Return the end of a job that the gateway does not have from the journal, or its state in the request history.
+
+    Raises:
+        JobExpired: Neither has it.
+        ConfigError: It was submitted with another key.
+
+    """
+    entry = yield from record(session.journal.find, session.gateway.base_url, job.request_id)
+    if entry is not None and (end := recall.read_end(entry, job.returns)) is not None:
+        return end
+    row = yield from find_row(session, job.request_id)
+    if row is not None and (outcome := recall.read_row(row, job.model, job.returns)) is not None:
+        return outcome
+    if entry is not None:
         recall.check_key(entry, (yield from find_key(session, job.request_id)))
     yield from record(session.journal.update_job, session.gateway.base_url, job.request_id, state=EXPIRED)
     yield Emit(Expired(job.request_id, job.model, counter.polls))

@@ -24,8 +24,8 @@ def test_examples_run(
             exec(code, {})
     output, states, price, count, outcome, credit = capsys.readouterr().out.splitlines()
     assert output.endswith(".mp4")
-    assert (states, price) == ("['COMPLETED']", "0.5 0.5 0.5 ('journal',) 5")
-    assert (count, outcome, credit) == ("1 to finish", "6 completed", "42.0")
+    assert (states, price) == ("['COMPLETED']", "0.5 0.5 0.5 ('journal',) 6")
+    assert (count, outcome, credit) == ("1 to finish", "7 completed", "42.0")
 
 
 def test_every_call_is_on_the_page() -> None:

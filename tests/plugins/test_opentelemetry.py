@@ -221,7 +221,7 @@ def test_failed_job_is_error(open_client: OpenClient, sandbox: Sandbox, host: Ho
 
 
 def test_expired_job_is_error(open_client: OpenClient, sandbox: Sandbox, host: Host) -> None:
-    with open_client(sandbox, plugins=[host.plugin()]) as kling:
+    with open_client(sandbox, plugins=[host.plugin()], history=False) as kling:
         job = kling.submit("kling-2", prompt=PROMPT)
         for _ in range(3):
             job.status()  # the last poll ends the job

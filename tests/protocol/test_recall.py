@@ -54,7 +54,7 @@ def test_failure_is_found_after_the_gateways_hour(
 
 
 def test_job_without_a_result_expires(open_client: OpenClient, sandbox: Sandbox, tmp_path: Path) -> None:
-    with open_client(sandbox, journal=tmp_path / "journal") as kling:
+    with open_client(sandbox, journal=tmp_path / "journal", history=False) as kling:
         job = kling.submit("kling-2", prompt="x")
         sandbox.advance(HOUR)
         with pytest.raises(ka.JobExpired):
@@ -134,3 +134,47 @@ def test_another_key_changes_nothing(tmp_path: Path) -> None:
             [outcome] = kling.resume()
             assert outcome.error is None
             assert kling.job(job.request_id).status().state == "COMPLETED"
+
+
+def test_expired_job_is_found_in_the_history_and_stored(open_client: OpenClient, tmp_path: Path) -> None:
+    with Sandbox(timing="latency:0.01") as sandbox:
+        with open_client(sandbox, journal=tmp_path / "journal") as kling:
+            jobs = [kling.submit("kling-2", prompt=f"{n}", save_to=tmp_path / "out") for n in range(3)]
+            blocked = kling.submit("kling-2", prompt=BLOCKED_TEXT)
+        sandbox.advance(2 * 86400.0)
+        with open_client(sandbox, journal=tmp_path / "journal") as kling:
+            outcomes = {outcome.request_id: outcome for outcome in kling.resume()}
+            entries = {entry.request_id: entry for entry in kling.entries()}
+        for job in jobs:
+            outcome, entry = outcomes[job.request_id], entries[job.request_id]
+            assert outcome.error is None
+            assert outcome.result.saved[0].path.exists()
+            assert (entry.state, entry.cost) == ("COMPLETED", sandbox.billed[job.request_id])
+        assert isinstance(outcomes[blocked.request_id].error, ka.JobFailed)
+        assert entries[blocked.request_id].state == "FAILED"
+
+
+def test_expired_job_that_the_history_lists_as_running_is_not_given_up(
+    open_client: OpenClient, sandbox: Sandbox, tmp_path: Path
+) -> None:
+    with open_client(sandbox, journal=tmp_path / "journal") as kling:
+        job = kling.submit("kling-2", prompt="x")
+        sandbox.advance(HOUR)
+        with pytest.raises(ka.WaitTimeout, match="lists it as running"):
+            job.wait(60)
+        assert job.status().state == "PROCESSING"
+        assert kling.entries()[0].state == "QUEUED"
+
+
+@pytest.mark.parametrize("kind", ["404", "500", "garbage", "missing", "foreign"])
+def test_job_expires_if_the_history_does_not_have_it(
+    open_client: OpenClient, sandbox: Sandbox, tmp_path: Path, kind: str
+) -> None:
+    with open_client(sandbox, journal=tmp_path / "journal") as kling:
+        job = kling.submit("kling-2", prompt="x")
+        sandbox.advance(HOUR)
+        sandbox.faults = Faults([Fault(kind, path="/inference-request/request-history*")])
+        with pytest.raises(ka.JobExpired):
+            job.wait()
+        assert kling.entries()[0].state == "EXPIRED"
+        sandbox.faults = Faults()

@@ -56,7 +56,7 @@ def about(seconds: float) -> Any:
 @pytest.fixture
 def session(tmp_path: Path) -> Iterator[Session]:
     """A session with a journal."""
-    session = Session(GATEWAY, Key, Journal(tmp_path / "journal"))
+    session = Session(GATEWAY, Key, Journal(tmp_path / "journal"), uses_history=False)
     yield session
     session.close()
 
@@ -367,7 +367,7 @@ class Pool:
 @pytest.mark.parametrize("status", [401, 403, 406, 429])
 def test_pool_tries_each_key_once(tmp_path: Path, status: int) -> None:
     pool = Pool("SG_a", "SG_b", "SG_c")
-    session = Session(GATEWAY, lambda: pool, Journal(tmp_path / "journal"))
+    session = Session(GATEWAY, lambda: pool, Journal(tmp_path / "journal"), uses_history=False)
     refusal = answer(status, {"retry-after": "7"}, error="Insufficient credits")
     flow_result = run(submit(session, "kling-2", BODY), [refusal, refusal, ACCEPTED])
     assert [request.key for request in flow_result.requests] == ["SG_a", "SG_b", "SG_c"]
@@ -397,7 +397,7 @@ def test_other_refusals_are_not_reported_to_a_pool() -> None:
 
 def test_query_uses_the_key_that_submitted_the_job(tmp_path: Path) -> None:
     pool = Pool("SG_a", "SG_b")
-    session = Session(GATEWAY, lambda: pool, Journal(tmp_path / "journal"))
+    session = Session(GATEWAY, lambda: pool, Journal(tmp_path / "journal"), uses_history=False)
     run(submit(session, "kling-2", BODY), [answer(401), ACCEPTED])
     pool.ring = ["SG_a", "SG_b"]
     pool.reports.clear()

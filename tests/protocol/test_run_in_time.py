@@ -48,7 +48,7 @@ CUT = Fault("cut", sent=True)
 @pytest.fixture
 def session(tmp_path: Path) -> Iterator[Session]:
     """A session with a journal."""
-    session = Session(GATEWAY, Key, Journal(tmp_path / "journal"))
+    session = Session(GATEWAY, Key, Journal(tmp_path / "journal"), uses_history=False)
     yield session
     session.close()
 
