@@ -121,6 +121,8 @@ def _run_new(
             task.adapter,
             task.save_to,
             task.tag,
+            # Others are submitted while the request history is searched.
+            on_uncertain=partial(on_submit_ended, True),  # noqa: FBT003
         )
     except BaseException:
         on_submit_ended(False)  # noqa: FBT003
