@@ -57,7 +57,7 @@ def find(client: Client) -> Any:
 def test_key_goes_to_the_host_of_the_history(
     server: ScriptedServer, second_server: ScriptedServer, open_client: OpenClient
 ) -> None:
-    client = open_client(server)
+    client = open_client(server, history=True)
     assert find(client).request_id == JOB
     perform(client, list_rows(client.kling._session, "kling-2", time.time()))
     received = [
@@ -71,7 +71,7 @@ def test_other_gateway_has_its_own_history(
     segmind: str, second_server: ScriptedServer, open_client: OpenClient
 ) -> None:
     with ScriptedServer(lambda _: ROW) as sandbox:
-        assert find(open_client(sandbox)).request_id == JOB
+        assert find(open_client(sandbox, history=True)).request_id == JOB
         assert [request.path for request in sandbox.requests] == [f"{PATH}/{JOB}"]
     assert second_server.requests == []
 

@@ -140,7 +140,7 @@ def open_clients(kind: str) -> Iterator[OpenClient]:
         def open_client(server: Sandbox | FakeGateway | ScriptedServer | str, **options: Any) -> Client:
             base_url, key = _address(server)
             # A script has no answers for the request history, whose requests would take those of others.
-            defaults = {"api_key": key, "history": not isinstance(server, ScriptedServer)}
+            defaults = {"api_key": key, "history": False if isinstance(server, ScriptedServer) else None}
             client = Client(portal, base_url, {**defaults, **options})
             stack.callback(client.close)
             return client
