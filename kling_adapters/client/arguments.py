@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Mapping
 from os import PathLike, fspath
 from pathlib import Path
@@ -51,7 +50,7 @@ def check_time(name: str, value: object) -> None:
 
 def check_credits(name: str, value: object) -> None:
     """Refuse a value that is not a number of credits; None is accepted."""
-    if value is not None and not (_is_number(value) and 0 <= value < math.inf):
+    if value is not None and not (_is_number(value) and 0 <= value <= _LARGEST_NUMBER):
         refuse(name, value, "a number of credits, 0 or more")
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from importlib import import_module
 
+from kling_adapters.client.arguments import check_slug
 from kling_adapters.plugins.manager import load_catalog
 
 _MODULES = (
@@ -34,6 +35,8 @@ def preload(*models: str) -> None:
         ConfigError: The environment names a plugin that is not installed.
 
     """
+    for slug in models:
+        check_slug("models", slug)
     for name in _MODULES:
         import_module(f"kling_adapters.{name}")
     _load_backends()

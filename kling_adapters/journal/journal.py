@@ -27,7 +27,7 @@ from kling_adapters.journal.database import Database
 from kling_adapters.journal.entries import SUBMITTING, Columns, HistorySearch, JournalEntry
 from kling_adapters.journal.location import absolute_path
 from kling_adapters.journal.lockfile import LockFile
-from kling_adapters.journal.opening import LOCK_TIMEOUT
+from kling_adapters.journal.opening import LOCK_TIMEOUT, PROGRESS_TIMEOUT
 from kling_adapters.journal.owners import Owner
 from kling_adapters.journal.paces import Paces
 from kling_adapters.journal.rows import (
@@ -43,8 +43,6 @@ from kling_adapters.journal.upload_rows import insert_upload, select_upload
 
 log = logging.getLogger("kling_adapters")
 
-PROGRESS_TIMEOUT: Final = 1.0
-"""Seconds to wait for a locked file, for an update that the gateway can report again."""
 _NOTHING_SENT: Final = "Nothing was sent."
 _JOB: Final = "gateway = ? AND request_id = ?"
 

@@ -19,6 +19,8 @@ log = logging.getLogger("kling_adapters")
 
 LOCK_TIMEOUT: Final = 30.0
 """Seconds to wait for another process that holds a lock of SQLite on the file."""
+PROGRESS_TIMEOUT: Final = 1.0
+"""Seconds to wait for it, for an update that the client can do without or the gateway can report again."""
 _NOT_WRITABLE: Final = {
     sqlite3.SQLITE_CANTOPEN,
     sqlite3.SQLITE_READONLY,

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Final
 
 from kling_adapters.journal.database import Database
+from kling_adapters.journal.opening import PROGRESS_TIMEOUT
 
 _LIFETIME: Final = 86400.0
 """Seconds for which a pace that no process uses stays in the file."""
@@ -32,7 +33,7 @@ class Paces:
 
     def exchange(self, gateway: str, key: str, update: Callable[[str | None], str]) -> None:
         """Replace a pace by what `update` makes of it, in one transaction; a power failure may undo it."""
-        with self._database.write(is_flushed=False) as connection:
+        with self._database.write(timeout=PROGRESS_TIMEOUT, is_flushed=False) as connection:
             row = connection.execute(_SELECT, (gateway, key, _LONGEST)).fetchone()
             now = time.time()
             connection.execute(

@@ -29,6 +29,7 @@ import random
 from dataclasses import dataclass, field
 
 from kling_adapters.protocol.limit_evidence import Evidence
+from kling_adapters.protocol.request_counts import SHORTEST, Average, Count
 from kling_adapters.protocol.retry import jitter
 
 HIGHEST_PACE = 100.0
@@ -42,42 +43,6 @@ _MOST_GROWTH = 0.07
 """Growth of the pace for each accepted request of a probe, at most."""
 _POOLING = 0.25
 """Weight of the last minute in an estimate, as a part of the seconds for which the pace was trusted."""
-_SHORTEST = 0.3
-"""Seconds, about the time of a request: no count is divided by less."""
-_MINUTE = 60.0
-
-
-@dataclass
-class Count:
-    """Requests that were accepted since a time."""
-
-    number: int = 0
-    since: float = 0.0
-
-    def rate(self, end: float) -> float:
-        """Return the requests a second until `end`."""
-        return self.number / max(_SHORTEST, end - self.since)
-
-
-@dataclass
-class Average:
-    """Accepted requests of about the last minute: each counts less with its age."""
-
-    weight: float = 0.0
-    at: float = 0.0
-    since: float = 0.0
-
-    def add(self, now: float) -> None:
-        """Count an accepted request."""
-        self.weight, self.at = self._fade(now) + 1, now
-
-    def rate(self, now: float) -> float:
-        """Return the requests a second, corrected for the time before `since`."""
-        share = 1 - math.exp(-max(_SHORTEST, now - self.since) / _MINUTE)
-        return self._fade(now) / _MINUTE / share
-
-    def _fade(self, now: float) -> float:
-        return self.weight * math.exp(-max(0.0, now - self.at) / _MINUTE)
 
 
 @dataclass
@@ -128,6 +93,7 @@ class Pace:
     def add_success(self, sent: float, now: float, *, is_short: bool) -> None:
         """Learn from a request that was not refused; `is_short` says whether requests had to wait for the pace."""
         self.refusals = 0
+        self._begin(sent)
         self.minute.add(now)
         if sent < self.changed_at:
             return
@@ -149,6 +115,7 @@ class Pace:
 
     def add_refusal(self, sent: float, now: float, reset: float | None) -> None:
         """Learn from a refused request; `reset` is the seconds until the limit ends, if the gateway says so."""
+        self._begin(sent)
         if reset:
             # A little longer, so that the processes that share a key do not continue at the same moment.
             spread = random.uniform(0.1, 1.0)  # noqa: S311  no secret depends on it
@@ -167,11 +134,16 @@ class Pace:
         elif is_limit:
             self._set_rate(now, now, self._estimate(now))
 
+    def _begin(self, sent: float) -> None:
+        """Measure from the first request on. Clocks start anywhere."""
+        if self.cycle == Count():
+            self._measure_from(sent)
+
     def _grow(self, rate: float, now: float) -> None:
         if not self.is_probing:
             self.is_probing = True
             self.recent = Count(0, self.held_until)
-        spread = (max(_SHORTEST, self.trust) / 2) ** 2
+        spread = (max(SHORTEST, self.trust) / 2) ** 2
         # Answers may be recorded in another order than they came in, and the growth since a later one is none.
         latest = max(now, self.grown_at)
         growth = ((latest - self.held_until) ** 2 - (self.grown_at - self.held_until) ** 2) / spread
@@ -193,7 +165,7 @@ class Pace:
         if self.rate is None:
             return self._start_minute(now).rate(now)
         pooled = self.trust * _POOLING / float(2 ** min(self.corrections, 10))
-        seconds = max(_SHORTEST, now - self.recent.since)
+        seconds = max(SHORTEST, now - self.recent.since)
         rate = (max(1, self.recent.number) + pooled * self.minute.rate(now)) / (seconds + pooled)
         return max(rate, self.cycle.rate(now)) if self.is_probing else rate
 
@@ -207,7 +179,7 @@ class Pace:
         since = self.earlier.since if self.earlier.number else self.recent.since
         count = Count(max(1, self.recent.number + self.earlier.number), since)
         now = min(end, self.minute.at) if self.minute.at else end
-        self.minute = Average(count.number, now, min(since, now - _SHORTEST))
+        self.minute = Average(count.number, now, min(since, now - SHORTEST))
         self.cycle = Count(count.number, since)
         return count
 
@@ -225,7 +197,7 @@ class Pace:
     def _set_rate(self, now: float, end: float, accepted: float) -> None:
         """Pace requests at the rate at which they were accepted."""
         if self.is_probing or self.rate is None or self.trust == 0.0:
-            self.trust = max(min(120.0, max(_SHORTEST, end - self.cycle.since)) / 2, 2 * self.trust)
+            self.trust = max(min(120.0, max(SHORTEST, end - self.cycle.since)) / 2, 2 * self.trust)
             self.corrections = 0
         else:
             self.corrections += 1

@@ -13,7 +13,8 @@ from typing import Any, TypeVar, get_type_hints
 from kling_adapters.errors import StorageError
 from kling_adapters.journal.paces import Paces
 from kling_adapters.protocol.limit_evidence import Evidence
-from kling_adapters.protocol.pace import HIGHEST_PACE, Average, Count, Pace
+from kling_adapters.protocol.pace import HIGHEST_PACE, Pace
+from kling_adapters.protocol.request_counts import Average, Count
 
 log = logging.getLogger("kling_adapters")
 T = TypeVar("T")

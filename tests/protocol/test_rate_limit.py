@@ -238,3 +238,15 @@ def test_answers_that_are_recorded_out_of_order_do_not_slow_a_key() -> None:
         limiter.record_success(now, now + 0.5)
         assert limiter.pace.rate is None or limiter.pace.rate >= 1.0, step
         now += 1.0
+
+
+@pytest.mark.parametrize("start", [0.0, 1e6])
+@pytest.mark.parametrize("reset", [None, 1.0])
+def test_early_limit_is_measured_from_the_first_request(start: float, reset: float | None) -> None:
+    limiter = RateLimiter()
+    limiter.record_success(start, start + 0.1)
+    limiter.record_limit(start + 0.1, start + 0.2, reset)
+    now = start + 3.0
+    for _ in range(3):
+        assert claim(limiter, now) < 2.0
+        now += 2.0
