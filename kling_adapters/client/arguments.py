@@ -48,10 +48,15 @@ def check_time(name: str, value: object) -> None:
         refuse(name, value, "a time in seconds since 1970, such as time.time() - 7 * 86400")
 
 
-def check_credits(name: str, value: object) -> None:
-    """Refuse a value that is not a number of credits; None is accepted."""
-    if value is not None and not (_is_number(value) and 0 <= value <= _LARGEST_NUMBER):
-        refuse(name, value, "a number of credits, 0 or more")
+def check_cap(max_cost: object, allow_unknown_cost: object) -> None:
+    """Refuse values that are not a number of credits, and an allowance without a cap; None is accepted."""
+    for name, value in (("max_cost", max_cost), ("allow_unknown_cost", allow_unknown_cost)):
+        if value is not None and not (_is_number(value) and 0 <= value <= _LARGEST_NUMBER):
+            refuse(name, value, "a number of credits, 0 or more")
+    if allow_unknown_cost is not None and max_cost is None:
+        raise ConfigError(
+            "allow_unknown_cost is set without max_cost, the cap that it belongs to. Nothing was sent"
+        )
 
 
 def check_name(name: str, value: object) -> None:

@@ -141,12 +141,7 @@ class CallFlows(BaseClient[Driver, JobHandle, JobResult, Transport]):
         from kling_adapters.client.requests import prepare_request  # imports pydantic
 
         arguments.check_requests(jobs)
-        arguments.check_credits("max_cost", max_cost)
-        arguments.check_credits("allow_unknown_cost", allow_unknown_cost)
-        if allow_unknown_cost is not None and max_cost is None:
-            raise ConfigError(
-                "allow_unknown_cost is set without max_cost, the cap that it is about. Nothing was sent"
-            )
+        arguments.check_cap(max_cost, allow_unknown_cost)
         arguments.check_name("name", name)
         arguments.check_name("tag", tag)
         if name is not None and tag is not None:

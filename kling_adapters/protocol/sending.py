@@ -71,7 +71,10 @@ def _claim(limiter: RateLimiter, turn: Turn, now: float) -> Flow[float]:
 
 def _make_error(turn: Turn, request: str) -> RateLimited:
     message = f"the rate limit of this key lasts {turn.delay:.0f} s, longer than {request} may wait"
-    return RateLimited(429, message, meaning=STATUSES[429].meaning)
+    error = RateLimited(429, message, meaning=STATUSES[429].meaning)
+    # The gateway was not asked.
+    error.args = (f"{message}. It was not sent. Pass a longer timeout, or send fewer requests",)
+    return error
 
 
 def send(request: Request, limiter: RateLimiter) -> Flow[tuple[Outcome, float]]:
