@@ -167,7 +167,11 @@ def test_submits_wait_if_all_keys_are_rate_limited(open_client: OpenClient) -> N
     assert 110 < sum(clock.slept) < 160
 
 
-def test_concurrent_rate_limited_submits_send_few_posts(open_client: OpenClient) -> None:
+def test_concurrent_rate_limited_submits_send_few_posts(
+    open_client: OpenClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # The sleeps of all threads add up on the shared clock.
+    monkeypatch.setattr("kling_adapters.protocol.sending.LONGEST_SLOT_WAIT", 1e6)
     clock = SharedClock()
     with Sandbox(api_keys=[A, B], rate_limit=5) as clock.sandbox:
         client = open_client(

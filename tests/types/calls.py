@@ -225,6 +225,7 @@ def handles(kling: Kling, names: list[str]) -> None:
     assert_type(kling.job("5f0c3c4e", model="kling-2"), Job)
     assert_type(kling.entries(), list[JournalEntry])
     assert_type(kling.credits(), Credits)
+    assert_type(kling.reconcile(), list[JournalEntry])
     kling.submit_raw("kling-9", prompt="x")  # refused
     kling.submit_raw("kling-9", ["x"])  # refused
     kling.submit_raw("kling-9")  # refused
@@ -296,6 +297,7 @@ async def awaitable(kling: AsyncKling, films: list[Kling2]) -> None:
     assert_type(kling.job("5f0c3c4e"), AsyncJob)
     assert_type(await kling.entries(), list[JournalEntry])
     assert_type(await kling.credits(), Credits)
+    assert_type(await kling.reconcile(), list[JournalEntry])
     assert_type(kling.map(films), AsyncGenerator[Outcome[AsyncResult]])
     assert_type(kling.resume(), AsyncGenerator[Outcome[AsyncResult]])
     await kling.submit("kling-2", prompt="x", duration=7)  # refused
