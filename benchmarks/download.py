@@ -5,7 +5,7 @@ machine, and goes to the temporary folder of this machine. Compared is the CPU t
 more about the other work of the machine; the runs alternate, and the best of each counts.
 
 The peer blocks. An asynchronous client copies each piece once more, from the event loop, and hands it to the thread that
-writes; it receives meanwhile, so it is as fast on the clock, which is in the detail.
+writes. It receives meanwhile, so the difference on the clock, which is in the detail, is smaller.
 """
 
 from __future__ import annotations

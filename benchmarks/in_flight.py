@@ -10,7 +10,8 @@ The memory of a job is what the process grows by, at its peak, from a client in 
 and polled once. They wait for the next poll on a clock that does not go on.
 
 Four times the official client is out of reach with httpx2: it would leave a quarter of a millisecond for each request, and
-the transport of httpx2 alone, without this client, takes half of one. Of this client's time 78 % is spent on sending,
+the transport of httpx2 alone, without this client, takes half of one. This client sends more requests for a job, because
+it polls short jobs of unknown duration early; a request takes it less time than the official client. Of this client's time 78 % is spent on sending,
 12 % in the flows and 5 % on events.
 """
 
