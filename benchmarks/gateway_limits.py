@@ -50,7 +50,7 @@ class Bucket:
 
 @dataclass
 class Window:
-    """A count that begins anew every `seconds`."""
+    """A limit of `count` requests in each window of `seconds`."""
 
     count: float
     seconds: float

@@ -1,7 +1,6 @@
 """The rate limiter against simulated gateways, beside clients that merely retry, and the throttle of Google's SRE book.
 
-A limit is a bucket of tokens that come back evenly, unless the name says that it is a window that begins anew each
-minute. Sixteen and thirty-two workers send as fast as the limiter lets them, for an hour or ten minutes of simulated time, with
+A limit is a token bucket that is refilled evenly or, where the name says so, a fixed window of one minute. Sixteen and thirty-two workers send as fast as the limiter lets them, for an hour or ten minutes of simulated time, with
 requests of 0.2 to 0.4 s (see gateway_limits). Every figure is the worse of both numbers of workers, each the median of
 three seeds. Possible is what as many workers get done without a limiter, or what the limit allows, without the random
 refusals in both cases. The others run for ten minutes with sixteen workers, so the tokens that a bucket has at the start

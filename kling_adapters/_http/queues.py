@@ -47,9 +47,14 @@ class _Pools(Generic[P]):
                 self._pools.append(pool)
             return pool
 
-    def _put_back(self, pool: P) -> None:
-        with self._pools_lock:
-            self._idle.append(pool)
+    @contextmanager
+    def _lend(self) -> Generator[P]:
+        pool = self._take()
+        try:
+            yield pool
+        finally:
+            with self._pools_lock:
+                self._idle.append(pool)
 
     def _end(self, method: str) -> list[Callable[[], Any]]:
         """Hand out no more pools, and return the method of each that closes it. A caller's transport may have none."""
@@ -72,11 +77,8 @@ class ThreadQueue(_Pools[P]):
         """Wait for a pool, at most `seconds`, and yield it. Raises NotConnected."""
         self._acquire(seconds)
         try:
-            pool = self._take()
-            try:
+            with self._lend() as pool:
                 yield pool
-            finally:
-                self._put_back(pool)
         finally:
             self._release()
 
@@ -132,11 +134,8 @@ class TaskQueue(_Pools[P]):
         except anyio.WouldBlock:
             await self._acquire(seconds)
         try:
-            pool = self._take()
-            try:
+            with self._lend() as pool:
                 yield pool
-            finally:
-                self._put_back(pool)
         finally:
             self._semaphore.release()
 

@@ -158,7 +158,7 @@ def read_path(name: str, value: Any, expected: str) -> str:
 
 
 def make_absolute(name: str, path: str | Path) -> Path:
-    """Return an absolute path. Raises ConfigError if there is no home or working folder."""
+    """Return an absolute path. Raises ConfigError if the home or working folder does not exist."""
     try:
         return Path(path).expanduser().absolute()
     except (OSError, RuntimeError) as error:

@@ -43,15 +43,7 @@ class _Job:
 
 
 class Recorder:
-    """Records the jobs of one client.
-
-    Args:
-        tracer_provider: The provider of the tracer; None uses the global provider.
-        meter_provider: The provider of the meter; None uses the global provider.
-        params: Whether to record the parameters of jobs, and the gateway's failure reasons, which may quote
-            them.
-
-    """
+    """Records the jobs of one client. Arguments as for OpenTelemetry."""
 
     def __init__(
         self, tracer_provider: TracerProvider | None, meter_provider: MeterProvider | None, *, params: bool
