@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 from kling_sandbox import Fault, Sandbox
@@ -103,7 +104,7 @@ def run_killed(sandbox: Sandbox, home: Path, name: str, jobs: int, kills: int) -
 def finish(sandbox: Sandbox, home: Path) -> None:
     """Settle and finish what is left, when all rows are in the history."""
     sandbox.advance(max(HISTORY_DELAYS))
-    options = {"base_url": sandbox.base_url, "api_key": sandbox.api_key, "journal": home / "journal"}
+    options: Any = {"base_url": sandbox.base_url, "api_key": sandbox.api_key, "journal": home / "journal"}
     with Kling(**options, clock=SimulatedClock()) as kling:
         before = Counter(entry.state for entry in kling.entries())
         list(kling.resume(save_to=home / "out"))
