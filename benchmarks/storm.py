@@ -245,8 +245,8 @@ that were cut off: others are not looked for.
   history for two minutes, and reports what it has not found, with the entry of its journal. It sends nothing again. The next
   `resume` looks again: after it, no job that was billed is without a file.
 - What stays uncertain is a submit that the gateway has never read ("no job was started"). No row shows that, and a row that
-  is missing may be late. So the share that stays uncertain is that of submits that are lost on their way: 2 % of the
-  submits here.
+  is missing may be late. So the share that stays uncertain is that of submits that are lost on their way (`reset-early`, 2 %
+  of the submits here), whatever the delay of the rows.
 - `resubmit_after={long_wait}` sends those once more, because no row is that late. Nothing stays uncertain, and nothing is paid twice.
 - `resubmit_after={short_wait}` is too short for these rows, and shows the risk: some jobs that were started are submitted, and billed, a second
   time. As soon as the row of such a job is listed, it belongs to no entry of the journal, and `Kling.map` then repeats no other
