@@ -42,8 +42,10 @@ class SyncTransport:
         exchange = Exchange(self._gateway, request, self._keys)
         queue = _select_queue(self._connections, self._gateway, request)
         content = iter(request.body) if isinstance(request.body, UploadBody) else request.body
+        request.queueing.is_waiting = True
         try:
             with queue.admit(request.deadline) as transport, exchange.observe():
+                request.queueing.is_waiting = False
                 sent = exchange.build_request(self._connections.request_type, content)
                 with closing(transport.handle_request(sent)) as response:
                     exchange.start_body(is_decoded=response.is_stream_consumed)
@@ -93,8 +95,10 @@ class AsyncTransport:
         exchange = Exchange(self._gateway, request, self._keys)
         queue = _select_queue(self._connections, self._gateway, request)
         content = _read_in_threads(request.body) if isinstance(request.body, UploadBody) else request.body
+        request.queueing.is_waiting = True
         try:
             async with queue.admit(request.deadline) as transport:
+                request.queueing.is_waiting = False
                 with exchange.observe():
                     sent = exchange.build_request(self._connections.request_type, content)
                     async with aclosing(await transport.handle_async_request(sent)) as response:
