@@ -49,7 +49,7 @@ def send_request(transport: GatewayTransport, request: Any) -> Any:
 
 async def send_request_async(transport: AsyncGatewayTransport, request: Any) -> Any:
     """Return the response of an asynchronous transport. Raises NotAResponse."""
-    response = transport.handle_async_request(request)
+    response: Any = transport.handle_async_request(request)
     # The caller may have written a plain function.
     return _check_response(await response if isawaitable(response) else response, "aiter_raw")
 
