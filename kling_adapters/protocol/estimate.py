@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Final, Literal, TypeAlias
 
 from kling_adapters._text import format_sum
+from kling_adapters.protocol.median import find_median
 from kling_adapters.protocol.price_facts import (
     Feature,
     Features,
@@ -15,7 +16,7 @@ from kling_adapters.protocol.price_facts import (
     is_duration,
     is_usual_driver,
 )
-from kling_adapters.protocol.price_spread import drop_outliers, find_median, measure_spread
+from kling_adapters.protocol.price_spread import drop_outliers, measure_spread
 
 PriceSource: TypeAlias = Literal["spec", "journal", "history"]
 """Source of a price: the page of the model, the journal, or the request history of the gateway."""
@@ -33,7 +34,7 @@ _EXPLAINED: Final = 0.5
 
 @dataclass(frozen=True)
 class Estimate:
-    """The price of one job, in credits, of which the gateway takes one as one USD.
+    """The price of one job, in credits.
 
     Attributes:
         model: Slug of the model.

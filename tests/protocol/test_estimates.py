@@ -74,6 +74,13 @@ def test_price_line_of_the_spec_is_used_without_jobs(account: Account) -> None:
     assert figures(approximate) == (0.456, 0.912, 1.824)
 
 
+def test_price_line_is_converted_to_credits(account: Account, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("kling_adapters.protocol.price_facts.CREDIT_PRICE", 0.5)
+    assert figures(account.estimate(TEXT)) == (1.12, 2.52, 3.92)
+    monkeypatch.setattr("kling_adapters.protocol.price_facts.CREDIT_CURRENCY", "EUR")
+    assert figures(account.estimate("kling-o1-image-to-video", start_image_url=IMAGE)) == (None, None, None)
+
+
 def test_costs_of_jobs_replace_the_price_of_the_spec(account: Account) -> None:
     account.pay(0.5, TEXT)
     estimate = account.estimate(TEXT, duration=5, mode="std")
