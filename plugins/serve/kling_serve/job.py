@@ -1,0 +1,79 @@
+"""A job as pages and interfaces show it: an entry of a journal with its place in the application."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from kling_adapters import JournalEntry
+from kling_serve.connections import Connection
+
+RUNNING_STATES: Final = frozenset({"SUBMITTING", "QUEUED", "PROCESSING"})
+_HANDLE: Final = re.compile(r"[a-z0-9]{16,64}")
+
+
+@dataclass(frozen=True)
+class Job:
+    """A job of a journal.
+
+    Attributes:
+        id: The id in addresses: the handle of a job that was submitted here, else connection and number.
+        connection: The gateway that it runs on.
+        entry: The entry of the journal.
+        version: Number of the last change, which grows; see `Watch.list_changed`.
+
+    """
+
+    id: str
+    connection: Connection
+    entry: JournalEntry
+    version: int = 0
+
+    @property
+    def is_orphan(self) -> bool:
+        """Whether its gateway is not that of the connection, such as a sandbox that has ended."""
+        return self.entry.gateway != self.connection.client.base_url
+
+    @property
+    def is_unfinished(self) -> bool:
+        """Whether the job can still change."""
+        return self.entry.is_unfinished and not self.is_orphan
+
+    @property
+    def state(self) -> str:
+        """The state of the entry; LOST for an unfinished job of a sandbox that has ended, STORING before its files."""
+        if self.is_orphan and self.entry.is_unfinished:
+            return "LOST"
+        if self.entry.state == "COMPLETED" and self.entry.is_unfinished:
+            return "STORING"
+        return self.entry.state
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """The stored files that are on this machine and exist."""
+        paths = [file.path for file in self.entry.files if file.url.startswith("file:")]
+        return tuple(path for path in paths if path.is_file())
+
+
+def make_job(connection: Connection, entry: JournalEntry, outputs: Path, version: int = 0) -> Job:
+    """Return the job of an entry."""
+    handle = find_handle(entry, outputs)
+    return Job(handle or f"{connection.name}-{entry.id}", connection, entry, version)
+
+
+def find_handle(entry: JournalEntry, outputs: Path) -> str | None:
+    """Return the handle of a job that was submitted here: the folder of its files; None for any other job.
+
+    The handle is in the destination, because the journal has it on disk before the submit is sent.
+    """
+    if entry.save_to is None:
+        return None
+    folder = Path(entry.save_to)
+    return folder.name if folder.parent == outputs and is_handle(folder.name) else None
+
+
+def is_handle(text: str) -> bool:
+    """Return whether a text has the form of a handle."""
+    return _HANDLE.fullmatch(text) is not None
