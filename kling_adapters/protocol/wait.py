@@ -11,6 +11,7 @@ from kling_adapters.events import Completed, Expired, Failed, StateChanged
 from kling_adapters.journal.entries import EXPIRED, Columns
 from kling_adapters.models._gateway import STATES
 from kling_adapters.protocol import recall
+from kling_adapters.protocol.bulk_poll import find_running, join_jobs
 from kling_adapters.protocol.effects import Emit, Flow, Now, Sleep
 from kling_adapters.protocol.exchange import QUERY_BUDGET, JobMissing, OutOfTime, Query, query_once, run_query
 from kling_adapters.protocol.keys import find_key
@@ -19,6 +20,7 @@ from kling_adapters.protocol.polling import PollCounter, default_timeout
 from kling_adapters.protocol.records import record
 from kling_adapters.protocol.request_history import find_row
 from kling_adapters.protocol.responses import read_credits, read_ended_job, read_status
+from kling_adapters.protocol.running_jobs import RunningJobs
 from kling_adapters.protocol.session import JobRef, Session
 from kling_adapters.protocol.timing import JobTiming, open_timing
 from kling_adapters.result import Credits, JobStatus, ResultData
@@ -80,30 +82,51 @@ def wait(session: Session, job: JobRef, timeout: float | None) -> Flow[ResultDat
 
 def _poll_until_ended(session: Session, wait_state: _Wait) -> Flow[ResultData | JobStatus]:
     """Return the result of the job once it has COMPLETED, or its status once it has FAILED."""
-    job, counter = wait_state.job, wait_state.counter
+    request_id, ended = wait_state.job.request_id, None
+    jobs = yield from join_jobs(session, request_id)
+    try:
+        status = yield from _await_end(session, wait_state, jobs)
+        ended = yield Now()
+    finally:
+        jobs.leave(request_id, ended)
+    return status if status.state == "FAILED" else (yield from _fetch_result(session, wait_state))
+
+
+def _await_end(session: Session, wait_state: _Wait, jobs: RunningJobs) -> Flow[JobStatus]:
+    job, end, timing = wait_state.job, wait_state.end, wait_state.timing
     last_state: str | None = None
-    end, timing = wait_state.end, wait_state.timing
-    read = partial(read_status, request_id=job.request_id)
     now: float = yield Now()
     if delay := min(timing.seconds_to_first_poll(now), max(0.0, end - now)):
         yield Sleep(delay)
     while True:
-        query = Query(session.gateway.status(job.request_id), job.request_id, end, end, counter, is_poll=True)
-        status = yield from run_query(session, query, read)
-        if status.state == "FAILED":
-            return status
-        if status.state == "COMPLETED":
-            return (yield from _fetch_result(session, wait_state))
-        if status.state != last_state:
-            yield from _record_state(session, job, status.state)
-            last_state = status.state
-        now = yield Now()
-        if now >= end:
-            detail = f"its last state is {status.state}" + (f": {status.error}" if status.error else "")
-            raise errors.WaitTimeout(job.request_id, now - wait_state.start, session.make_job(job), detail)
-        # Thousands of jobs may sleep here.
-        del query, status
-        yield Sleep(min(timing.seconds_to_next_poll(now), end - now))
+        listed = yield from find_running(session, jobs, job.request_id, timing, end)
+        if listed is not None:
+            due = timing.find_next_poll(listed, is_listed=True)
+        else:
+            status = yield from _query_state(session, wait_state)
+            if status.state in ("FAILED", "COMPLETED"):
+                return status
+            if status.state != last_state:
+                yield from _record_state(session, job, status.state)
+                last_state = status.state
+            now = yield Now()
+            if now >= end:
+                detail = f"its last state is {status.state}" + (f": {status.error}" if status.error else "")
+                raise errors.WaitTimeout(
+                    job.request_id, now - wait_state.start, session.make_job(job), detail
+                )
+            due = timing.find_next_poll(now, is_listed=False)
+            # Thousands of jobs may sleep here.
+            del status
+        yield Sleep(max(0.0, min(due, end) - (yield Now())))
+
+
+def _query_state(session: Session, wait_state: _Wait) -> Flow[JobStatus]:
+    request_id, end = wait_state.job.request_id, wait_state.end
+    read = partial(read_status, request_id=request_id)
+    query = Query(session.gateway.status(request_id), request_id, end, end, wait_state.counter, is_poll=True)
+    status: Flow[JobStatus] = run_query(session, query, read)
+    return (yield from status)
 
 
 def _record_state(session: Session, job: JobRef, state: str) -> Flow[None]:
