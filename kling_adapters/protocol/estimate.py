@@ -44,6 +44,8 @@ class Estimate:
         sources: The sources of the price: "spec", "journal" or "history"; empty if it is unknown.
         jobs: The number of earlier jobs it rests on.
         drivers: The parameters that decide the price, as far as it is known, with their values in this request.
+        gap: Reason for which jobs that only the request history has do not count; None if they do, if enough jobs of
+            the journal are alike, or if the history is turned off.
 
     """
 
@@ -54,14 +56,24 @@ class Estimate:
     sources: tuple[PriceSource, ...] = ()
     jobs: int = 0
     drivers: Mapping[str, bool | float | str] = field(default_factory=dict[str, Feature])
+    gap: str | None = None
 
     def __str__(self) -> str:
-        """Return a sentence for readers."""
+        """Return sentences for readers."""
+        return self._describe_price() + describe_gap(self.gap)
+
+    def _describe_price(self) -> str:
         if self.expected is None or self.low is None or self.high is None:
-            return f"The price of this {self.model} job is unknown: its spec has none, and no earlier job is like it."
+            place = "" if self.gap is None else " of the journal"
+            return f"The price of this {self.model} job is unknown: its spec has none, and no earlier job{place} is like it."
         spread = f" ({format_sum(self.low)} to {format_sum(self.high)})" if self.low != self.high else ""
         sources = " and ".join(f"the {source}" for source in self.sources)
         return f"A {self.model} job costs about {format_sum(self.expected)} credits{spread}, according to {sources}."
+
+
+def describe_gap(gap: str | None) -> str:
+    """Return the sentence for readers about `Estimate.gap`, after a space; empty without one."""
+    return "" if gap is None else f" The request history was not read: {gap.rstrip('.')}."
 
 
 @dataclass(frozen=True)
