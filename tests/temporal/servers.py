@@ -33,7 +33,16 @@ class TemporalServer:
         self.address = f"127.0.0.1:{self.port}"
         self._log = folder / "temporal.log"
         self._command = [
-            *(str(SERVER), "server", "start-dev", "--headless", "--ip", "127.0.0.1", "--port", str(self.port)),
+            *(
+                str(SERVER),
+                "server",
+                "start-dev",
+                "--headless",
+                "--ip",
+                "127.0.0.1",
+                "--port",
+                str(self.port),
+            ),
             *("--db-filename", str(folder / "temporal.db"), "--log-level", "error"),
             # The namespace learns of a new search attribute at once.
             *("--dynamic-config-value", "system.forceSearchAttributesCacheRefreshOnRead=true"),
@@ -50,7 +59,6 @@ class TemporalServer:
     def start(self) -> None:
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(self._command, stdout=log, stderr=log)
-        asyncio.run(self.connect())
 
     def kill(self) -> None:
         assert self._process is not None

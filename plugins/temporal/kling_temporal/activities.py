@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import asdict
+from dataclasses import asdict, dataclass, field, replace
 from datetime import timedelta
-from typing import Any, Final, TypeVar
+from typing import Any, Final, Self, TypeVar
 
 from temporalio import activity
 from temporalio.client import Client, WorkflowExecutionStatus
-from temporalio.exceptions import ApplicationError
+from temporalio.exceptions import ApplicationError, ApplicationErrorCategory
 
 from kling_adapters import (
     ApiError,
@@ -28,7 +28,14 @@ from kling_adapters import (
     SubmitUncertain,
     TransportError,
 )
-from kling_adapters.engine import SEARCH_SECONDS, EngineClient, JobRecord, PollProgress, next_look_delay
+from kling_adapters.engine import (
+    SEARCH_SECONDS,
+    STORE_SECONDS,
+    EngineClient,
+    JobRecord,
+    PollProgress,
+    next_look_delay,
+)
 from kling_temporal import payloads
 from kling_temporal.payloads import Accepted, JobEnd, Search
 from kling_temporal.store import TemporalStore
@@ -36,11 +43,40 @@ from kling_temporal.store import TemporalStore
 T = TypeVar("T")
 
 _HEARTBEAT_SECONDS: Final = 4.0
-_REFUSAL_SECONDS: Final = timedelta(minutes=1)
+_REFUSAL_SECONDS: Final = 60.0
 """The distance of polls that are refused, by a key that was revoked say, until someone repairs it."""
 _PASSING: Final = (TransportError, RateLimited, ServerError, BadGateway, StorageError)
 """Errors of a submit that started nothing, and may pass."""
-_CLOSED_LOOK_SECONDS: Final = timedelta(seconds=5)
+_ENDED_LOOK_SECONDS: Final = 5.0
+_LONGEST_WAIT: Final = 86400.0
+_LONGEST_STORE_DELAY: Final = 300.0
+
+
+@dataclass
+class Progress:
+    """Progress of the wait for a job and of storing its output, which the server keeps between two tries.
+
+    Attributes:
+        poll: The progress of the wait.
+        body: The gateway's answer to a completed job.
+        failures: Failures of storing its output.
+
+    """
+
+    poll: PollProgress = field(default_factory=PollProgress)
+    body: Mapping[str, Any] | None = None
+    failures: int = 0
+
+    @classmethod
+    def read(cls, details: Sequence[Any]) -> Self:
+        """Return the progress that an earlier try has reported."""
+        if not details:
+            return cls()
+        return cls(PollProgress(**details[0]["poll"]), details[0]["body"], details[0]["failures"])
+
+    async def report(self) -> None:
+        """Report the progress to the server."""
+        activity.heartbeat(self)
 
 
 class Activities:
@@ -69,7 +105,7 @@ class Activities:
     @property
     def all(self) -> list[Callable[..., Any]]:
         """The activities."""
-        return [self.submit, self.search, self.wait, self.store_output, self.find_ended]
+        return [self.submit, self.search, self.collect, self.find_ended]
 
     @activity.defn(name="kling-submit")
     async def submit(self, job: JobRecord, gateway: str) -> Accepted:
@@ -117,37 +153,52 @@ class Activities:
             "the job is not listed", type="Pending", next_retry_delay=timedelta(seconds=delay)
         )
 
-    @activity.defn(name="kling-wait")
-    async def wait(self, job: JobRecord) -> JobEnd:
-        """Poll a job once. Temporal calls this again until the job has ended."""
-        details = activity.info().heartbeat_details
-        progress = PollProgress(**details[0]) if details else PollProgress()
+    @activity.defn(name="kling-collect")
+    async def collect(self, job: JobRecord) -> JobEnd:
+        """Poll a job once, and store the output of a completed one. Temporal calls this again until both are done."""
+        progress = Progress.read(activity.info().heartbeat_details)
+        async with _heartbeats(progress.report):
+            if progress.body is None and (end := await self._poll(job, progress)) is not None:
+                return end
+            assert progress.body is not None
+            end = JobEnd(payloads.COMPLETED, job.request_id, progress.body)
+            if job.save_to is None:
+                return end
+            return await self._store_output(job, progress, end)
+
+    async def _poll(self, job: JobRecord, progress: Progress) -> JobEnd | None:
+        """Poll a job. Return the end of one that did not complete; None for a result, which is in `progress`."""
         try:
-            async with _heartbeats(lambda: _report(progress)):
-                outcome = await self._kling.poll_job(job, progress)
+            outcome = await self._kling.poll_job(job, progress.poll)
         except (JobFailed, JobExpired) as error:
             state = "FAILED" if isinstance(error, JobFailed) else "EXPIRED"
             reason = error.message if isinstance(error, JobFailed) else str(error)
             return JobEnd(state, job.request_id, reason=reason)
         except (ApiError, ConfigError) as error:
-            kind = type(error).__name__
-            raise ApplicationError(str(error), type=kind, next_retry_delay=_REFUSAL_SECONDS) from error
+            raise _make_pending(str(error), _REFUSAL_SECONDS) from error
         if isinstance(outcome, ResultData):
-            return JobEnd(payloads.COMPLETED, job.request_id, outcome.body)
-        activity.heartbeat(outcome)
-        delay = timedelta(seconds=outcome.delay)
-        raise ApplicationError(outcome.state or "not polled yet", type="Pending", next_retry_delay=delay)
+            progress.body = outcome.body
+            await progress.report()
+            return None
+        if time.time() > job.created + _LONGEST_WAIT:
+            return JobEnd(payloads.UNFINISHED, job.request_id, reason=f"its last state is {outcome.state}")
+        progress.poll = outcome
+        await progress.report()
+        raise _make_pending(outcome.state or "not polled yet", outcome.delay)
 
-    @activity.defn(name="kling-store")
-    async def store_output(self, job: JobRecord, body: dict[str, Any]) -> list[Mapping[str, Any]]:
-        """Store the output of a completed job."""
+    async def _store_output(self, job: JobRecord, progress: Progress, end: JobEnd) -> JobEnd:
         try:
-            async with _heartbeats():
-                files = await self._kling.store_output(job, body)
-        except StorageError as error:
-            raise ApplicationError(str(error), type="StorageError", non_retryable=error.is_gone) from error
+            files = await self._kling.store_output(job, progress.body or {})
+        except (StorageError, ConfigError) as error:
+            is_gone = isinstance(error, StorageError) and error.is_gone
+            if is_gone or time.time() > job.created + STORE_SECONDS:
+                return replace(end, state=payloads.NOT_STORED, reason=str(error))
+            delay = min(_LONGEST_STORE_DELAY, 2.0**progress.failures)
+            progress.failures += 1
+            await progress.report()
+            raise _make_pending(str(error), delay) from error
         # A link opens the file without credentials, and expires.
-        return [{**asdict(file), "link": None} for file in files]
+        return replace(end, files=[{**asdict(file), "link": None} for file in files])
 
     @activity.defn(name="kling-find-ended")
     async def find_ended(self, workflow_ids: list[str]) -> list[str]:
@@ -155,12 +206,16 @@ class Activities:
         descriptions = [await self._temporal.get_workflow_handle(id_).describe() for id_ in workflow_ids]
         ended = [item.id for item in descriptions if item.status != WorkflowExecutionStatus.RUNNING]
         if not ended:
-            raise ApplicationError("all are running", type="Pending", next_retry_delay=_CLOSED_LOOK_SECONDS)
+            raise _make_pending("all are running", _ENDED_LOOK_SECONDS)
         return ended
 
 
-async def _report(progress: PollProgress) -> None:
-    activity.heartbeat(progress)
+def _make_pending(reason: str, delay: float) -> ApplicationError:
+    """Return the error that makes Temporal run an activity again after `delay` seconds."""
+    category = ApplicationErrorCategory.BENIGN
+    return ApplicationError(
+        reason, type="Pending", next_retry_delay=timedelta(seconds=delay), category=category
+    )
 
 
 async def _report_nothing() -> None:

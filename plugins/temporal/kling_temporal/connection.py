@@ -7,10 +7,12 @@ from importlib import import_module
 from typing import Any
 
 from temporalio.api.enums.v1 import IndexedValueType
+from temporalio.api.failure.v1 import Failure
 from temporalio.api.operatorservice.v1 import AddSearchAttributesRequest, ListSearchAttributesRequest
 from temporalio.client import Client, Interceptor
-from temporalio.converter import DataConverter, DefaultFailureConverterWithEncodedAttributes, PayloadCodec
+from temporalio.converter import DataConverter, DefaultFailureConverter, PayloadCodec, PayloadConverter
 from temporalio.envconfig import ClientConfig
+from temporalio.exceptions import ApplicationError, ApplicationErrorCategory
 from temporalio.service import RPCError
 
 from kling_adapters import ConfigError
@@ -52,7 +54,7 @@ async def connect(
     interceptors: list[Interceptor] = [_make_tracing()] if tracing else []
     try:
         return await Client.connect(
-            **options, data_converter=_make_converter(codec), interceptors=interceptors
+            **options, data_converter=make_converter(codec), interceptors=interceptors
         )
     except (RuntimeError, RPCError) as error:
         raise ConfigError(
@@ -84,14 +86,31 @@ async def prepare_namespace(client: Client) -> None:
         ) from error
 
 
-def _make_converter(codec: PayloadCodec | str | None) -> DataConverter:
-    if codec is None:
-        return DataConverter.default
+def make_converter(codec: PayloadCodec | str | None = None) -> DataConverter:
+    """Return the data converter of clients and workers; see `connect`."""
     return dataclasses.replace(
         DataConverter.default,
         payload_codec=_load_codec(codec) if isinstance(codec, str) else codec,
-        failure_converter_class=DefaultFailureConverterWithEncodedAttributes,
+        failure_converter_class=_FailureConverter if codec is None else _EncodedFailureConverter,
     )
+
+
+class _FailureConverter(DefaultFailureConverter):
+    """Converts errors; those that only ask for another try have no stack trace, which each history would keep."""
+
+    def to_failure(
+        self, exception: BaseException, payload_converter: PayloadConverter, failure: Failure
+    ) -> None:
+        if isinstance(exception, ApplicationError) and exception.category is ApplicationErrorCategory.BENIGN:
+            exception.__traceback__ = exception.__cause__ = None
+        super().to_failure(exception, payload_converter, failure)
+
+
+class _EncodedFailureConverter(_FailureConverter):
+    """Converts errors, whose messages may quote a prompt, to payloads that a codec encodes."""
+
+    def __init__(self) -> None:
+        super().__init__(encode_common_attributes=True)
 
 
 def _load_codec(name: str) -> PayloadCodec:

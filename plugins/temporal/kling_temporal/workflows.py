@@ -1,4 +1,4 @@
-"""The workflow of a job: submit once, wait, store. Whatever is not deterministic is in activities."""
+"""The workflow of a job: submit once, then wait and store. Whatever is not deterministic is in activities."""
 
 from __future__ import annotations
 
@@ -6,13 +6,12 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Any, Final
 
-from temporalio import workflow
+from temporalio import exceptions, workflow
 from temporalio.common import RetryPolicy
-from temporalio import exceptions
 from temporalio.exceptions import ActivityError, ApplicationError, TimeoutType
 
 with workflow.unsafe.imports_passed_through():
-    from kling_adapters.engine import SEARCH_SECONDS, STORE_SECONDS, JobRecord
+    from kling_adapters.engine import SEARCH_SECONDS, JobRecord
     from kling_temporal import payloads
     from kling_temporal.payloads import Accepted, Intent, JobEnd, Search
 
@@ -20,9 +19,8 @@ _ONCE: Final = RetryPolicy(maximum_attempts=1)
 _HEARTBEAT: Final = timedelta(seconds=15)
 _SUBMIT_SECONDS: Final = timedelta(hours=1)
 """A bound that a submit never needs: its waits end earlier, and a lost worker sends no heartbeats."""
-_STEP_SECONDS: Final = timedelta(minutes=10)
-_LONGEST_WAIT: Final = timedelta(days=1)
-_LONGEST_STORING: Final = timedelta(hours=6)
+_SEARCH_SECONDS: Final = timedelta(minutes=10)
+_COLLECT_SECONDS: Final = timedelta(hours=6)
 _SUBMIT_ATTEMPTS: Final = 8
 """Attempts of a submit that was certainly not sent, or was refused in a way that may pass."""
 
@@ -65,8 +63,8 @@ class JobWorkflow:
         )
         _show({payloads.STATE: payloads.RUNNING, payloads.REQUEST_ID: accepted.request_id})
         if workflow.cancellation_reason() is not None:
-            return _cancel(job)
-        return _end(await _finish(job))
+            return _end(_cancel(job))
+        return _end(await _collect(job))
 
 
 async def _submit(job: JobRecord, gateway: str) -> Accepted:
@@ -125,8 +123,8 @@ async def _search(job: JobRecord, error: _Uncertain) -> Accepted | None:
             "kling-search",
             Search(lost, workflow.time()),
             result_type=str | None,  # type: ignore[arg-type]
-            start_to_close_timeout=_STEP_SECONDS,
-            schedule_to_close_timeout=timedelta(seconds=SEARCH_SECONDS) + _STEP_SECONDS,
+            start_to_close_timeout=_SEARCH_SECONDS,
+            schedule_to_close_timeout=timedelta(seconds=SEARCH_SECONDS) + _SEARCH_SECONDS,
             heartbeat_timeout=_HEARTBEAT,
         )
     except ActivityError as failure:
@@ -135,46 +133,28 @@ async def _search(job: JobRecord, error: _Uncertain) -> Accepted | None:
     return None if request_id is None else Accepted(request_id, error.intent)
 
 
-async def _finish(job: JobRecord) -> JobEnd:
+async def _collect(job: JobRecord) -> JobEnd:
     """Wait for a job and store its output."""
-    end = JobEnd(payloads.CANCELLED, job.request_id)
     try:
-        end = await workflow.execute_activity(
-            "kling-wait",
-            replace(job, params={}),
+        end: JobEnd = await workflow.execute_activity(
+            "kling-collect",
+            job,
             result_type=JobEnd,
-            start_to_close_timeout=_STEP_SECONDS,
-            schedule_to_close_timeout=_LONGEST_WAIT,
+            start_to_close_timeout=_COLLECT_SECONDS,
             heartbeat_timeout=_HEARTBEAT,
-        )
-        if end.state != payloads.COMPLETED or job.save_to is None:
-            return end
-        files: list[dict[str, Any]] = await workflow.execute_activity(
-            "kling-store",
-            args=[job, end.body],
-            result_type=list[dict[str, Any]],
-            start_to_close_timeout=_LONGEST_STORING,
-            schedule_to_close_timeout=timedelta(seconds=STORE_SECONDS),
-            heartbeat_timeout=_HEARTBEAT,
-            retry_policy=RetryPolicy(
-                initial_interval=timedelta(seconds=2), maximum_interval=timedelta(minutes=5)
-            ),
         )
     except ActivityError as error:
-        if workflow.cancellation_reason() is not None:
-            return (
-                _cancel(job)
-                if end.body is None
-                else replace(end, state=payloads.NOT_STORED, reason="cancelled")
-            )
-        state = payloads.UNFINISHED if end.body is None else payloads.NOT_STORED
-        return replace(end, state=state, reason=str(error.cause))
-    return replace(end, files=files)
+        if workflow.cancellation_reason() is None:
+            return JobEnd(payloads.UNFINISHED, job.request_id, reason=str(error.cause))
+        return _cancel(job)
+    return end
 
 
 def _cancel(job: JobRecord) -> JobEnd:
-    reason = f"waiting was cancelled; job {job.request_id} continues and will be billed when it completes"
-    return _end(JobEnd(payloads.CANCELLED, job.request_id, reason=reason))
+    reason = (
+        f"the workflow was cancelled; job {job.request_id} continues and will be billed when it completes"
+    )
+    return JobEnd(payloads.CANCELLED, job.request_id, reason=reason)
 
 
 def _end(end: JobEnd) -> JobEnd:
