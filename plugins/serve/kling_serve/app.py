@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -18,7 +19,9 @@ from kling_serve.connections import Connections
 from kling_serve.jobs import JobService
 from kling_serve.models import Models, Schemas
 from kling_serve.settings import Settings, read_secret
+from kling_serve.specs import SpecsFolder
 from kling_serve.studio import Studio
+from kling_serve.uploads import Uploads
 
 STATIC: Final = Path(__file__).parent / "static"
 
@@ -34,7 +37,15 @@ def make_app(settings: Settings) -> Starlette:
     settings.uploads.mkdir(parents=True, exist_ok=True)
     models, links = Models(), Links()
     connections = Connections(settings, Schemas(models))
-    studio = Studio(settings, models, connections, JobService(connections, settings.outputs), links)
+    studio = Studio(
+        settings,
+        models,
+        connections,
+        JobService(connections, settings.outputs),
+        Uploads(settings),
+        None if settings.specs is None else SpecsFolder(settings.specs, models),
+        links,
+    )
     token = read_secret(settings.folder, "token")
     access = Middleware(
         Access,
@@ -59,7 +70,11 @@ async def _run(app: Starlette) -> AsyncIterator[None]:
     try:
         await studio.connections.open()
         await studio.jobs.open()
-        yield
+        async with asyncio.TaskGroup() as tasks:
+            watching = None if studio.specs is None else tasks.create_task(studio.specs.watch())
+            yield
+            if watching is not None:
+                watching.cancel()
     finally:
         await studio.jobs.close()
         await studio.connections.close()
