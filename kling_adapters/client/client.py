@@ -11,6 +11,7 @@ __lazy_modules__ = ("kling_adapters.driver.threads",)
 
 from kling_adapters._http.custom import GatewayTransport, check_transport
 from kling_adapters._http.settings import ConnectionSettings
+from kling_adapters._lazy_types import lazy_type
 from kling_adapters.client._slug_calls import SyncSlugCalls
 from kling_adapters.client.job import Job
 from kling_adapters.client.result import Result
@@ -25,6 +26,8 @@ from kling_adapters.result import Credits, ResultData, StoredFile
 if TYPE_CHECKING:
     from kling_adapters._http.transport import SyncTransport
     from kling_adapters.protocol.batch_requests import Request
+else:
+    Request = lazy_type("protocol.batch_requests", "Request")
 
 
 class Kling(SyncSlugCalls):
