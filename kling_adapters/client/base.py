@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
 from os import PathLike
+from pathlib import Path
 from typing import Any, Generic, NoReturn, TypeVar
 
 from kling_adapters.client import arguments, settings
@@ -90,7 +91,7 @@ class BaseClient(ABC, Generic[Driver, JobHandle, JobResult, Transport]):
         self._session = Session(
             settings.resolve_gateway(base_url),
             self._find_auth,
-            _open_journal(journal),
+            self._open_journal(journal),
             self._make_job,
             make_result=self._make_result,
             auth=None if key is None else _FixedKey(key),
@@ -117,6 +118,17 @@ class BaseClient(ABC, Generic[Driver, JobHandle, JobResult, Transport]):
         )
 
     @property
+    def base_url(self) -> str:
+        """Base URL of the gateway, as in `JournalEntry.gateway`."""
+        return self._session.gateway.base_url
+
+    @property
+    def journal_path(self) -> Path | None:
+        """Path of the journal; None for a client without one."""
+        journal = self._session.journal
+        return journal.path if isinstance(journal, Journal) else None
+
+    @property
     def catalog(self) -> Catalog:
         """The models of all loaded plugins, by slug."""
         return self._plugins.catalog
@@ -135,6 +147,10 @@ class BaseClient(ABC, Generic[Driver, JobHandle, JobResult, Transport]):
     @abstractmethod
     def _make_result(self, data: ResultData, files: tuple[StoredFile, ...] = ()) -> JobResult: ...
 
+    def _open_journal(self, journal: str | PathLike[str] | None) -> BaseJournal:
+        path = settings.resolve_journal(journal)
+        return NullJournal() if path is None else Journal(path)
+
     def _find_schema(self, slug: str) -> Mapping[str, Any] | None:
         entry = self.catalog.get(slug)
         return None if entry is None else entry.json_schema()
@@ -144,11 +160,6 @@ class BaseClient(ABC, Generic[Driver, JobHandle, JobResult, Transport]):
             if self._session.auth is None:
                 self._session.auth = self._plugins.auth(self._session.gateway.base_url, self._auth_name)
             return self._session.auth
-
-
-def _open_journal(journal: str | PathLike[str] | None) -> BaseJournal:
-    path = settings.resolve_journal(journal)
-    return NullJournal() if path is None else Journal(path)
 
 
 def _check_settings(
