@@ -18,7 +18,7 @@ from kling_adapters.cli.batch_run import BatchRun
 from kling_adapters.cli.connection import ClientOptions, connect
 from kling_adapters.cli.estimate import describe_cap, find_gap, list_unknown, print_estimate
 from kling_adapters.cli.exit_codes import ExitCode
-from kling_adapters.cli.options import AMOUNT, as_json, base_url, journal, sandbox, save_to
+from kling_adapters.cli.options import AMOUNT, as_json, base_url, journal, rate_limit, sandbox, save_to
 from kling_adapters.cli.outcomes import OutcomesFile
 from kling_adapters.cli.output import count_noun, print_message
 from kling_adapters.cli.tally import Tally
@@ -49,6 +49,7 @@ class _Options:
     allow_files: Path | None
     base_url: str | None
     journal: str | None
+    rate_limit: float | None
     sandbox: bool
     as_json: bool
 
@@ -88,6 +89,7 @@ class _Options:
 )
 @base_url
 @journal
+@rate_limit
 @sandbox
 @as_json
 def batch(**options: Any) -> None:
@@ -114,6 +116,7 @@ def _run_batch(options: _Options) -> None:
             stack,
             options.base_url,
             options.journal,
+            rate_limit=options.rate_limit,
             sandbox=options.sandbox,
             submits=not options.dry_run,
         )
