@@ -30,6 +30,8 @@ _LINE_BYTES: Final = 300
 _FOLLOWED: Final = 64
 """Jobs whose end is waited for at the same time."""
 _LOOK_SECONDS: Final = 1.0
+_REFUSED: Final = (WorkflowExecutionStatus.FAILED, WorkflowExecutionStatus.CANCELED)
+"""The ends of a workflow that has sent nothing. One that was terminated may have."""
 _PASSING: Final = (
     RPCStatusCode.UNAVAILABLE,
     RPCStatusCode.DEADLINE_EXCEEDED,
@@ -111,7 +113,7 @@ class TemporalEngine:
                 continue
             workflow_id = f"{planned.record.tag}@{kling.base_url}"
             status, run_id = earlier.get(workflow_id, (None, None))
-            is_refused = status == WorkflowExecutionStatus.FAILED
+            is_refused = status in _REFUSED
             if status is None or is_refused:
                 try:
                     job = await kling.upload_media(planned.record)
