@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from kling_adapters.cli.batch_engine import run_on_engine
 from kling_adapters.cli.batch_file import BatchFile, read_batch
 from kling_adapters.cli.batch_history import BatchHistory
+from kling_adapters.cli.batch_options import Options, batch_name
 from kling_adapters.cli.batch_run import BatchRun
 from kling_adapters.cli.connection import ClientOptions, connect
 from kling_adapters.cli.estimate import list_unknown, print_estimate
@@ -30,27 +30,6 @@ if TYPE_CHECKING:
     from kling_adapters.protocol.estimate import Estimate
 
 _SHOWN_LINES = 10
-
-
-@dataclass(frozen=True)
-class _Options:
-    """The command line of `kling batch`."""
-
-    file: Path
-    model: str | None
-    save_to: str | None
-    concurrency: int
-    max_cost: float | None
-    allow_unknown_cost: float | None
-    dry_run: bool
-    resume: bool
-    skip_invalid: bool
-    name: str | None
-    allow_files: Path | None
-    base_url: str | None
-    journal: str | None
-    sandbox: bool
-    as_json: bool
 
 
 @click.command()
@@ -75,6 +54,8 @@ class _Options:
 @click.option("--resume", is_flag=True, help="Continue the batch; a submitted line is never submitted again.")
 @click.option("--skip-invalid", is_flag=True, help="Report invalid lines and submit the others.")
 @click.option("--name", metavar="NAME", help="Name the batch in the journal; by default the path of FILE.")
+@click.option("--engine", metavar="NAME", help="Run the jobs on the engine of a plugin, such as temporal.")
+@click.option("--address", metavar="HOST:PORT", help="With --engine: its address.")
 @click.option(
     "--allow-files",
     metavar="DIR",
@@ -99,11 +80,14 @@ def batch(**options: Any) -> None:
     more; Ctrl-C after that stops at once. --resume continues afterwards, with the same journal and the same path or
     --name.
     """
-    _run_batch(_Options(**options))
+    _run_batch(Options(**options))
 
 
-def _run_batch(options: _Options) -> None:
+def _run_batch(options: Options) -> None:
     requests = _read_file(options)
+    if options.engine is not None and not options.dry_run:
+        run_on_engine(options, requests)
+        return
     with ExitStack() as stack:
         client = connect(
             stack,
@@ -114,7 +98,7 @@ def _run_batch(options: _Options) -> None:
         )
         if options.resume and client["journal"] is None:
             raise ConfigError("--resume needs the journal. Nothing was sent")
-        history = BatchHistory(options.name or _batch_name(options.file), client, requests.lines)
+        history = BatchHistory(options.name or batch_name(options.file), client, requests.lines)
         outcomes = OutcomesFile(options.file.with_name(f"{options.file.name}.outcomes.jsonl"))
         if options.resume or not options.dry_run:
             history.check(outcomes, options.file, is_resumed=options.resume)
@@ -128,7 +112,7 @@ def _run_batch(options: _Options) -> None:
     tally.finish()
 
 
-def _read_file(options: _Options) -> BatchFile:
+def _read_file(options: Options) -> BatchFile:
     """Read the batch file, and report invalid lines. Raises ConfigError if nothing may be submitted."""
     from kling_adapters.plugins.manager import load_catalog
 
@@ -147,7 +131,7 @@ def _estimate(client: ClientOptions, lines: Sequence[Line]) -> list[Estimate]:
         return kling.estimate_all(line.params for line in lines)
 
 
-def _check_prices(options: _Options, client: ClientOptions, lines: Sequence[Line]) -> None:
+def _check_prices(options: Options, client: ClientOptions, lines: Sequence[Line]) -> None:
     """Raise ConfigError if --max-cost cannot hold for a line; jobs of an earlier run may still show its price."""
     if options.max_cost is None or options.allow_unknown_cost is not None or options.resume:
         return
@@ -161,7 +145,7 @@ def _check_prices(options: _Options, client: ClientOptions, lines: Sequence[Line
 
 
 def _submit_lines(
-    options: _Options,
+    options: Options,
     client: ClientOptions,
     requests: BatchFile,
     history: BatchHistory,
@@ -187,8 +171,3 @@ def _submit_lines(
         )
         anyio.run(start)
     return tally
-
-
-def _batch_name(file: Path) -> str:
-    """Return the path of a file as text that the journal can store, even if it is not UTF-8."""
-    return os.fsencode(file.resolve()).decode("utf-8", "backslashreplace")
