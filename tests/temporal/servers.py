@@ -104,17 +104,26 @@ class Workers:
         for process in self._processes:
             process.kill()
             process.wait()
+            assert process.stdout is not None
+            process.stdout.close()
 
     def start(self, count: int = 1) -> None:
-        for _ in range(count):
-            self._processes.append(
-                subprocess.Popen(self._command, env=self._environment, stdout=subprocess.DEVNULL)
-            )
+        """Start workers, and wait until they work."""
+        new = [
+            subprocess.Popen(self._command, env=self._environment, stdout=subprocess.PIPE)
+            for _ in range(count)
+        ]
+        self._processes += new
+        for process in new:
+            assert process.stdout is not None
+            assert process.stdout.readline() == b"ready\n"
 
     def kill_oldest(self) -> None:
         """Kill a worker with SIGKILL, and start another one."""
         process = self._processes.pop(0)
         process.kill()
         process.wait()
+        assert process.stdout is not None
+        process.stdout.close()
         self.kills += 1
         self.start()

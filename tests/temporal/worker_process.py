@@ -26,6 +26,8 @@ async def main(address: str, task_queue: str, search_seconds: str, rate: str = "
         rate=float(rate) if rate else None,
     )
     async with kling, worker:
+        sys.stdout.write("ready\n")
+        sys.stdout.flush()
         await asyncio.Event().wait()
 
 

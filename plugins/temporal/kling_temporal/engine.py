@@ -32,11 +32,12 @@ _FOLLOWED: Final = 64
 _LOOK_SECONDS: Final = 1.0
 _REFUSED: Final = (WorkflowExecutionStatus.FAILED, WorkflowExecutionStatus.CANCELED)
 """The ends of a workflow that has sent nothing. One that was terminated may have."""
-_PASSING: Final = (
-    RPCStatusCode.UNAVAILABLE,
-    RPCStatusCode.DEADLINE_EXCEEDED,
-    RPCStatusCode.RESOURCE_EXHAUSTED,
+_FINAL: Final = (
+    RPCStatusCode.PERMISSION_DENIED,
+    RPCStatusCode.UNAUTHENTICATED,
+    RPCStatusCode.INVALID_ARGUMENT,
 )
+"""Answers that stay the same. Others pass: a workflow is started later, or the server again."""
 
 
 @dataclass(frozen=True)
@@ -181,7 +182,7 @@ class TemporalEngine:
             except WorkflowFailureError as error:
                 return refuse(planned, read_refusal(error))
             except RPCError as error:
-                if error.status not in (RPCStatusCode.NOT_FOUND, *_PASSING):
+                if error.status in _FINAL:
                     return refuse(planned, TransportError(f"Temporal answered: {error}"))
             await asyncio.sleep(_LOOK_SECONDS)
 
