@@ -29,6 +29,11 @@ class Options:
     sandbox: bool
     as_json: bool
 
+    @property
+    def refuses_unknown_prices(self) -> bool:
+        """True if no line of unknown price is submitted; jobs of an earlier run may still show it."""
+        return self.max_cost is not None and self.allow_unknown_cost is None and not self.resume
+
 
 def batch_name(file: Path) -> str:
     """Return the path of a file as text that the journal can store, even if it is not UTF-8."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
 from os import PathLike
+from pathlib import Path
 from typing import Any, Generic, NoReturn, TypeVar
 
 from kling_adapters.client import arguments, settings
@@ -115,6 +116,17 @@ class BaseClient(ABC, Generic[Driver, JobHandle, JobResult, Transport]):
             f"a {type(self).__name__} cannot be pickled: it holds connections and an API key. Make one in "
             "each process, and pass request objects or request ids"
         )
+
+    @property
+    def base_url(self) -> str:
+        """Base URL of the gateway, as in `JournalEntry.gateway`."""
+        return self._session.gateway.base_url
+
+    @property
+    def journal_path(self) -> Path | None:
+        """Path of the journal; None for a client without one."""
+        journal = self._session.journal
+        return journal.path if isinstance(journal, Journal) else None
 
     @property
     def catalog(self) -> Catalog:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import sqlite3
 import time
 from collections.abc import Mapping
@@ -124,6 +125,9 @@ def _decode(row: Row) -> JournalEntry:
         values[name] = None if values[name] is None else json.loads(values[name])
         if not isinstance(values[name], dict) and not (name == "result" and values[name] is None):
             raise TypeError(f"{name} is not a JSON object")
+    if values["cost"] is not None and not math.isfinite(values["cost"]):
+        log.warning("the cost of entry %s of the journal is not a number and counts as unknown", values["id"])
+        values["cost"] = None
     files = json.loads(values["files"] or "[]")
     if not all(isinstance(file["url"], str) for file in files):
         raise TypeError("the URL of a file is not a text")

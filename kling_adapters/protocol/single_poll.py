@@ -70,5 +70,6 @@ def poll_once(session: Session, job: JobRef, progress: PollProgress) -> Flow[Res
         return PollProgress(progress.state, polls, missing, failures, backoff(failures))
     if isinstance(outcome, ResultData) or outcome.state == "FAILED":
         return (yield from end_job(session, wait_state, outcome))
-    delay = wait_state.timing.seconds_to_next_poll((yield Now()))
+    now = yield Now()
+    delay = wait_state.timing.find_next_poll(now, is_listed=False) - now
     return PollProgress(outcome.state, wait_state.counter.polls, delay=delay)

@@ -11,6 +11,7 @@ from kling_adapters.events import Completed, Expired, Failed, StateChanged
 from kling_adapters.journal.entries import EXPIRED, Columns
 from kling_adapters.models._gateway import STATES
 from kling_adapters.protocol import recall
+from kling_adapters.protocol.bulk_poll import find_running, join_jobs
 from kling_adapters.protocol.effects import Emit, Flow, Now, Sleep
 from kling_adapters.protocol.exchange import QUERY_BUDGET, JobMissing, OutOfTime, Query, query_once, run_query
 from kling_adapters.protocol.keys import find_key
@@ -19,6 +20,7 @@ from kling_adapters.protocol.polling import PollCounter, default_timeout
 from kling_adapters.protocol.records import record
 from kling_adapters.protocol.request_history import find_row
 from kling_adapters.protocol.responses import read_credits, read_ended_job, read_status
+from kling_adapters.protocol.running_jobs import RunningJobs
 from kling_adapters.protocol.session import JobRef, Session
 from kling_adapters.protocol.timing import JobTiming, open_timing
 from kling_adapters.result import Credits, JobStatus, ResultData
@@ -93,21 +95,41 @@ def end_job(session: Session, wait_state: Wait, outcome: ResultData | JobStatus)
 
 def _poll_until_ended(session: Session, wait_state: Wait) -> Flow[ResultData | JobStatus]:
     """Return the result of the job once it has COMPLETED, or its status once it has FAILED."""
+    request_id, ended = wait_state.job.request_id, None
+    jobs = yield from join_jobs(session, request_id)
+    try:
+        outcome = yield from _await_end(session, wait_state, jobs)
+        ended = yield Now()
+    finally:
+        jobs.leave(request_id, ended)
+    return outcome
+
+
+def _await_end(session: Session, wait_state: Wait, jobs: RunningJobs) -> Flow[ResultData | JobStatus]:
     job, end, timing = wait_state.job, wait_state.end, wait_state.timing
     now: float = yield Now()
     if delay := min(timing.seconds_to_first_poll(now), max(0.0, end - now)):
         yield Sleep(delay)
     while True:
-        outcome = yield from poll_state(session, wait_state, wait_state.make_query(session))
-        if isinstance(outcome, ResultData) or outcome.state == "FAILED":
-            return outcome
-        now = yield Now()
-        if now >= end:
-            detail = f"its last state is {outcome.state}" + (f": {outcome.error}" if outcome.error else "")
-            raise errors.WaitTimeout(job.request_id, now - wait_state.start, session.make_job(job), detail)
-        # Thousands of jobs may sleep here.
-        del outcome
-        yield Sleep(min(timing.seconds_to_next_poll(now), end - now))
+        listed = yield from find_running(session, jobs, job.request_id, timing, end)
+        if listed is not None:
+            due = timing.find_next_poll(listed, is_listed=True)
+        else:
+            outcome = yield from poll_state(session, wait_state, wait_state.make_query(session))
+            if isinstance(outcome, ResultData) or outcome.state == "FAILED":
+                return outcome
+            now = yield Now()
+            if now >= end:
+                detail = f"its last state is {outcome.state}" + (
+                    f": {outcome.error}" if outcome.error else ""
+                )
+                raise errors.WaitTimeout(
+                    job.request_id, now - wait_state.start, session.make_job(job), detail
+                )
+            due = timing.find_next_poll(now, is_listed=False)
+            # Thousands of jobs may sleep here.
+            del outcome
+        yield Sleep(max(0.0, min(due, end) - (yield Now())))
 
 
 def poll_state(session: Session, wait_state: Wait, query: Query) -> Flow[ResultData | JobStatus]:
