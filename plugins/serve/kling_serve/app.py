@@ -12,13 +12,14 @@ from starlette.middleware import Middleware
 from starlette.routing import Mount
 from starlette.staticfiles import StaticFiles
 
-from kling_serve import pages
+from kling_serve import api, pages
 from kling_serve.access import Access, Links
 from kling_serve.connections import Connections
 from kling_serve.jobs import JobService
 from kling_serve.models import Models, Schemas
 from kling_serve.settings import Settings, read_secret
 from kling_serve.studio import Studio
+from kling_serve.submits import Submits
 
 STATIC: Final = Path(__file__).parent / "static"
 
@@ -34,17 +35,19 @@ def make_app(settings: Settings) -> Starlette:
     settings.uploads.mkdir(parents=True, exist_ok=True)
     models, links = Models(), Links()
     connections = Connections(settings, Schemas(models))
-    studio = Studio(settings, models, connections, JobService(connections, settings.outputs), links)
+    jobs = JobService(connections, settings.outputs)
+    submits = Submits(models, connections, jobs, {token.name: token.limits for token in settings.tokens})
+    studio = Studio(settings, models, connections, jobs, links, submits)
     token = read_secret(settings.folder, "token")
     access = Middleware(
         Access,
-        tokens={token: "studio"},
+        tokens={token: "studio"} | {other.secret: other.name for other in settings.tokens},
         session=read_secret(settings.folder, "session"),
         links=links,
         allowed_hosts=settings.allowed_hosts,
     )
     app = Starlette(
-        routes=[*pages.ROUTES, Mount("/static", StaticFiles(directory=STATIC))],
+        routes=[*pages.ROUTES, *api.ROUTES, Mount("/static", StaticFiles(directory=STATIC))],
         middleware=[access],
         lifespan=_run,
     )

@@ -53,6 +53,12 @@ _OPTIONS = (
         help="End of the jobs of the sandbox.",
     ),
     click.option(
+        "--tokens",
+        type=click.Path(exists=True, dir_okay=False, path_type=Path),
+        metavar="FILE",
+        help="TOML file of tokens for programs, with limits.",
+    ),
+    click.option(
         "--confirm-above",
         type=click.FloatRange(0),
         default=1.0,
@@ -88,10 +94,13 @@ def _run(options: dict[str, Any], *, opens_browser: bool) -> None:
 
     from kling_serve.server import run
     from kling_serve.settings import Settings, has_key
+    from kling_serve.tokens import read_tokens
 
     host, port = options.pop("host"), options.pop("port")
     folder = options.pop("folder") or user_data_path("kling-studio")
+    tokens = options.pop("tokens")
     settings = Settings(
+        tokens=() if tokens is None else read_tokens(tokens),
         folder=folder.absolute(),
         uses_account=has_key(),
         sandbox_timing=options.pop("timing"),

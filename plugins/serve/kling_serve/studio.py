@@ -11,6 +11,7 @@ from kling_serve.connections import Connections
 from kling_serve.jobs import JobService
 from kling_serve.models import Models
 from kling_serve.settings import Settings
+from kling_serve.submits import Submits
 
 
 @dataclass(frozen=True)
@@ -23,6 +24,7 @@ class Studio:
         connections: The gateways.
         jobs: The job service.
         links: One-time codes that sign browsers in.
+        submits: Submits by programs.
 
     """
 
@@ -31,6 +33,7 @@ class Studio:
     connections: Connections
     jobs: JobService
     links: Links
+    submits: Submits
 
 
 def get_studio(request: Request) -> Studio:
