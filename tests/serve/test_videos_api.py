@@ -13,17 +13,21 @@ import openai
 import pytest
 from kling_sandbox import Fault, Faults, Sandbox
 from kling_serve.api import bodies
-from kling_serve.limits import Limits
-from kling_serve.settings import Settings
-from kling_serve.tokens import Token
 
 from kling_adapters.testing import PNG
-from tests.support.serving import ServedApp, serve_app
+from tests.support.serving import (
+    ALICE,
+    BOB,
+    PROMPT,
+    ServedApp,
+    count_submits,
+    make_settings,
+    open_http,
+    serve_app,
+    wait_for_end,
+)
 
 pytestmark = pytest.mark.filterwarnings("ignore:The Sora API")
-
-ALICE, BOB = "alice-" + "a" * 32, "bob-" + "b" * 32
-PROMPT = {"model": "kling-2", "prompt": "A lighthouse in fog"}
 
 
 @pytest.fixture(scope="module")
@@ -38,23 +42,6 @@ def served(gateway: Sandbox, tmp_path_factory: pytest.TempPathFactory) -> Iterat
         yield running
 
 
-def make_settings(gateway: Sandbox, folder: Path, **limits: Any) -> Settings:
-    return Settings(
-        folder=folder,
-        journal=folder / "journal.sqlite3",
-        base_url=gateway.base_url,
-        api_key=gateway.api_key,
-        uses_account=True,
-        uses_sandbox=False,
-        tokens=(Token("alice", ALICE, Limits(**limits)), Token("bob", BOB)),
-    )
-
-
-def open_http(served: ServedApp, token: str = ALICE) -> httpx.Client:
-    headers = {"Authorization": f"Bearer {token}"}
-    return httpx.Client(base_url=served.base_url, headers=headers, timeout=30)
-
-
 @pytest.fixture
 def http_client(served: ServedApp) -> Iterator[httpx.Client]:
     with open_http(served) as client:
@@ -62,16 +49,12 @@ def http_client(served: ServedApp) -> Iterator[httpx.Client]:
 
 
 @pytest.fixture
-def client(served: ServedApp) -> Iterator[openai.OpenAI]:
+def client(served: ServedApp) -> Iterator[Any]:
     with openai.OpenAI(base_url=f"{served.base_url}/v1", api_key=ALICE) as client:
         yield client
 
 
-def count_submits(gateway: Sandbox) -> int:
-    return sum(request.method == "POST" and "/v2/kling" in request.path for request in gateway.requests)
-
-
-def test_openai_client_runs_a_job_to_its_file(client: openai.OpenAI) -> None:
+def test_openai_client_runs_a_job_to_its_file(client: Any) -> None:
     video = client.videos.create(**PROMPT, seconds="10", size="1280x720")
     assert (video.object, video.status, video.model) == ("video", "queued", "kling-2")
     video = client.videos.poll(video.id, poll_interval_ms=50)
@@ -83,7 +66,7 @@ def test_openai_client_runs_a_job_to_its_file(client: openai.OpenAI) -> None:
         client.videos.retrieve(video.id)
 
 
-def test_extra_body_carries_every_parameter(client: openai.OpenAI, gateway: Sandbox) -> None:
+def test_extra_body_carries_every_parameter(client: Any, gateway: Sandbox) -> None:
     elements = [
         {
             "frontal_image_url": "https://example.com/a.png",
@@ -126,13 +109,6 @@ def test_repeated_key_is_the_same_job_across_restarts(gateway: Sandbox, tmp_path
     assert (len(ids), count_submits(gateway) - before) == (2, 2)  # one job of alice, one of bob
 
 
-def wait_for_end(http: httpx.Client, job_id: str) -> dict[str, Any]:
-    while True:
-        job: dict[str, Any] = http.get(f"/v1/videos/{job_id}").json()
-        if job["status"] in ("completed", "failed"):
-            return job
-
-
 def test_same_body_without_key_is_two_jobs(http_client: httpx.Client, gateway: Sandbox) -> None:
     before = count_submits(gateway)
     ids = {http_client.post("/v1/videos", json=PROMPT).json()["id"] for _ in range(2)}
@@ -161,7 +137,7 @@ def test_jobs_of_tokens_are_kept_apart(served: ServedApp, http_client: httpx.Cli
     assert http_client.get(f"/v1/videos/{job_id}").status_code == 200
 
 
-def test_list_is_read_in_pages(served: ServedApp, client: openai.OpenAI) -> None:
+def test_list_is_read_in_pages(served: ServedApp, client: Any) -> None:
     created = [client.videos.create(**PROMPT).id for _ in range(3)]
     newest = [video.id for video in client.videos.list(limit=1)][:3]
     oldest = [video.id for video in client.videos.list(limit=2, order="asc")][-3:]
@@ -275,7 +251,8 @@ def test_large_body_is_refused(http_client: httpx.Client, monkeypatch: pytest.Mo
 
 
 def test_wrong_tokens_and_origins_are_errors_of_the_shape(served: ServedApp) -> None:
-    for headers in ({}, {"Authorization": "Bearer no"}, {"Authorization": f"Basic {ALICE}"}):
+    wrong: list[dict[str, str]] = [{}, {"Authorization": "Bearer no"}, {"Authorization": f"Basic {ALICE}"}]
+    for headers in wrong:
         answer = httpx.post(f"{served.base_url}/v1/videos", json=PROMPT, headers=headers)
         assert (answer.status_code, "error" in answer.json()) == (401, True)
     with open_http(served) as http:

@@ -45,7 +45,7 @@ class Submits:
         self, models: Models, connections: Connections, jobs: JobService, limits: Mapping[str, Limits]
     ) -> None:
         self._models, self._connections, self._jobs = models, connections, jobs
-        self._ledgers = defaultdict(lambda: Ledger(Limits()))
+        self._ledgers: defaultdict[str, Ledger] = defaultdict(lambda: Ledger(Limits()))
         self._ledgers.update({owner: Ledger(limit) for owner, limit in limits.items()})
         self._handles: dict[str, str] = {}
         self._owners: dict[str, str] = {}

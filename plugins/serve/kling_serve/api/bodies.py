@@ -83,11 +83,16 @@ def _add_field(body: dict[str, Any], key: str, value: str | bytes) -> None:
     elif not is_list:
         _put(_open(body, name, dict), member, value, is_list=bool(is_inner_list))
     else:
-        items = _open(body, name, list)
-        item = next((item for item in items if isinstance(item, dict) and member not in item), None)
-        if item is None:
-            items.append(item := {})
-        item[member] = value
+        _put_in_item(_open(body, name, list), member, value)
+
+
+def _put_in_item(items: list[Any], member: str, value: str | bytes) -> None:
+    """Set a member of the first object that does not have it yet."""
+    for item in items:
+        if isinstance(item, dict) and member not in item:
+            item[member] = value
+            return
+    items.append({member: value})
 
 
 def _put(target: dict[str, Any], name: str, value: str | bytes, *, is_list: bool) -> None:
@@ -129,7 +134,7 @@ def fit(value: Any, schema: Mapping[str, Any], *, is_form: bool) -> Any:
         members = cast("dict[str, Any]", value).items()
         return {name: fit(member, properties.get(name, {}), is_form=is_form) for name, member in members}
     if isinstance(value, list):
-        return [fit(item, items, is_form=is_form) for item in cast("list[Any]", value)]
+        return [fit(item, items, is_form=is_form) for item in value]
     if not isinstance(value, str):
         return value
     if "media" in schema.get("x-kling", {}):

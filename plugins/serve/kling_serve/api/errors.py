@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import logging
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
 from typing import Any, Final
 
 from starlette.requests import ClientDisconnect, Request
@@ -21,11 +20,10 @@ _MAX_PROBLEMS: Final = 20
 Handler = Callable[[Request], Awaitable[Response]]
 
 
-@dataclass(frozen=True)
 class RequestError(Exception):
     """A request that cannot be answered.
 
-    Attributes:
+    Args:
         status: The HTTP status code.
         message: The problem, the expectation, and what to do.
         code: A name for programs.
@@ -33,10 +31,9 @@ class RequestError(Exception):
 
     """
 
-    status: int
-    message: str
-    code: str
-    param: str | None = None
+    def __init__(self, status: int, message: str, code: str, param: str | None = None) -> None:
+        super().__init__(message)
+        self.status, self.message, self.code, self.param = status, message, code, param
 
 
 def answers_errors(handler: Handler) -> Handler:
@@ -52,6 +49,10 @@ def answers_errors(handler: Handler) -> Handler:
             return make_error(describe_error(error))
         except ClientDisconnect:
             return Response(status_code=400)  # nobody reads it
+        except Exception:
+            log.exception("a request failed")
+            message = "The request failed for a reason that is in the log of kling-serve."
+            return make_error(RequestError(500, message, "internal_error"))
 
     return answer
 

@@ -1,3 +1,5 @@
 """The OpenAPI document."""
 
-ROUTES = []
+from starlette.routing import Route
+
+ROUTES: list[Route] = []
