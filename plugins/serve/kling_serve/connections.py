@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
+from os import PathLike
 from typing import Any, Final
 
 from kling_adapters import AsyncKling, ConfigError
@@ -22,17 +23,21 @@ class Connection:
         name: The name in forms and addresses: sandbox or account.
         title: The name for readers.
         client: The client.
+        sandbox_key: The key of the sandbox, which is not a secret; None for an account.
+        estimator: A client of the same journal that never reads the request history, so that an estimate sends nothing.
 
     """
 
     name: str
     title: str
     client: AsyncKling
+    estimator: AsyncKling
+    sandbox_key: str | None = None
 
     @property
     def is_free(self) -> bool:
         """Whether jobs cost nothing."""
-        return self.name == SANDBOX
+        return self.sandbox_key is not None
 
 
 class Connections:
@@ -53,10 +58,7 @@ class Connections:
         """Make the clients, and start the sandbox. Raises ConfigError if there is nothing to run jobs on."""
         settings = self._settings
         if settings.uses_account:
-            client = AsyncKling(
-                api_key=settings.api_key, base_url=settings.base_url, journal=settings.journal
-            )
-            await self._add(Connection(ACCOUNT, "Segmind", client))
+            await self._add(ACCOUNT, "Segmind", settings.api_key, settings.base_url, settings.journal)
         if settings.uses_sandbox:
             await self._open_sandbox()
         if not self._connections:
@@ -72,14 +74,18 @@ class Connections:
             return
         sandbox = Sandbox(timing=self._settings.sandbox_timing, schemas=self._schemas, credits=1e6)
         self._stack.enter_context(sandbox)
-        client = AsyncKling(
-            api_key=sandbox.api_key, base_url=sandbox.base_url, journal=self._settings.sandbox_journal
-        )
-        await self._add(Connection(SANDBOX, "Sandbox", client))
+        journal = self._settings.sandbox_journal
+        await self._add(SANDBOX, "Sandbox", sandbox.api_key, sandbox.base_url, journal)
 
-    async def _add(self, connection: Connection) -> None:
-        await self._stack.enter_async_context(connection.client)
-        self._connections[connection.name] = connection
+    async def _add(
+        self, name: str, title: str, api_key: str | None, base_url: str | None, journal: str | PathLike[str]
+    ) -> None:
+        client = AsyncKling(api_key=api_key, base_url=base_url, journal=journal)
+        estimator = AsyncKling(api_key=api_key, base_url=base_url, journal=journal, history=False)
+        for part in (client, estimator):
+            await self._stack.enter_async_context(part)
+        sandbox_key = api_key if name == SANDBOX else None
+        self._connections[name] = Connection(name, title, client, estimator, sandbox_key)
 
     async def close(self) -> None:
         """Close the clients and the sandbox."""

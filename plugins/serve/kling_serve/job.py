@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,19 +33,19 @@ class Job:
     version: int = 0
 
     @property
-    def is_orphan(self) -> bool:
+    def is_abandoned(self) -> bool:
         """Whether its gateway is not that of the connection, such as a sandbox that has ended."""
         return self.entry.gateway != self.connection.client.base_url
 
     @property
     def is_unfinished(self) -> bool:
         """Whether the job can still change."""
-        return self.entry.is_unfinished and not self.is_orphan
+        return self.entry.is_unfinished and not self.is_abandoned
 
     @property
     def state(self) -> str:
         """The state of the entry; LOST for an unfinished job of a sandbox that has ended, STORING before its files."""
-        if self.is_orphan and self.entry.is_unfinished:
+        if self.is_abandoned and self.entry.is_unfinished:
             return "LOST"
         if self.entry.state == "COMPLETED" and self.entry.is_unfinished:
             return "STORING"
@@ -53,8 +54,36 @@ class Job:
     @property
     def files(self) -> tuple[Path, ...]:
         """The stored files that are on this machine and exist."""
-        paths = [file.path for file in self.entry.files if file.url.startswith("file:")]
-        return tuple(path for path in paths if path.is_file())
+        return tuple(path for path, _ in self._stored)
+
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        """The kind of each of `files`: video, image, audio, or another start of its media type."""
+        return tuple(kind for _, kind in self._stored)
+
+    @property
+    def _stored(self) -> list[tuple[Path, str]]:
+        pairs = [
+            (file.path, file.content_type.partition("/")[0])
+            for file in self.entry.files
+            if file.url.startswith("file:")
+        ]
+        return [(path, kind) for path, kind in pairs if path.is_file()]
+
+    @property
+    def prompt(self) -> str:
+        """The prompt; empty without one."""
+        prompt = self.entry.params.get("prompt", "")
+        return prompt if isinstance(prompt, str) else ""
+
+    @property
+    def duration(self) -> float | None:
+        """Seconds that a COMPLETED job took, as its gateway reports them; None if it does not."""
+        metrics = (self.entry.result or {}).get("metrics") if self.entry.state == "COMPLETED" else None
+        seconds = metrics.get("total_time") if isinstance(metrics, dict) else None
+        if not isinstance(seconds, int | float) or not math.isfinite(seconds) or seconds <= 0:
+            return None
+        return float(seconds)
 
 
 def make_job(connection: Connection, entry: JournalEntry, outputs: Path, version: int = 0) -> Job:

@@ -103,9 +103,8 @@ class JobService:
         handle = handle or secrets.token_hex(12)
         place = self._connections.find(connection)
         await self.watch.refresh()
-        if handle in self.submissions:
-            submission = self.submissions[handle]
-        else:
+        submission = self.submissions.get(handle)
+        if submission is None or submission.error is not None:
             submission = Submission(handle, place, params)
             if handle not in self.watch.jobs:
                 self.submissions[handle] = submission
@@ -184,6 +183,14 @@ class JobService:
             self.drive(job.id)
         return len(jobs)
 
+    async def store(self, job_id: str) -> None:
+        """Store the files of a job that was submitted without a destination. Raises a KlingError."""
+        job = await self.find(job_id)
+        if job is not None and job.entry.request_id is not None and job.entry.state == "COMPLETED":
+            result = await job.connection.client.job(job.entry.request_id, _known_model(job)).wait()
+            await result.save(f"{self._outputs / job.id}/")
+            await self.watch.refresh()
+
     async def reconcile(self) -> None:
         """Look in the request history for the jobs of uncertain submits, and drive those that are found."""
         for connection in self._connections:
@@ -195,7 +202,7 @@ class JobService:
 
     async def _resume_all(self) -> None:
         await self.resume()
-        if any(job.entry.state == "UNCERTAIN" and not job.is_orphan for job in self.watch.jobs.values()):
+        if any(job.entry.state == "UNCERTAIN" and not job.is_abandoned for job in self.watch.jobs.values()):
             await self.reconcile()
 
     async def find(self, job_id: str) -> Job | None:

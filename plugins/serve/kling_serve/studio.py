@@ -11,7 +11,9 @@ from kling_serve.connections import Connections
 from kling_serve.jobs import JobService
 from kling_serve.models import Models
 from kling_serve.settings import Settings
+from kling_serve.specs import SpecsFolder
 from kling_serve.submits import Submits
+from kling_serve.uploads import Uploads
 
 
 @dataclass(frozen=True)
@@ -23,6 +25,8 @@ class Studio:
         models: The models.
         connections: The gateways.
         jobs: The job service.
+        uploads: Files that browsers have sent.
+        specs: The folder of specs that is compiled while the application runs; None without one.
         links: One-time codes that sign browsers in.
         submits: Submits by programs.
 
@@ -32,6 +36,8 @@ class Studio:
     models: Models
     connections: Connections
     jobs: JobService
+    uploads: Uploads
+    specs: SpecsFolder | None
     links: Links
     submits: Submits
 

@@ -98,11 +98,11 @@ class Submits:
         return handle
 
     async def _reserve(self, ledger: Ledger, handle: str, params: Params, owner: str) -> None:
-        price = await ledger.find_price(self._connections.find(None).client, params)
+        price = await ledger.find_price(self._connections.find(None).estimator, params)
         for job in ledger.list_unpriced(self.list_jobs(owner)):
             try:
                 earlier = self._models.find(job.entry.model).make_params(job.entry.params)
-                ledger.set_price(job.id, await ledger.find_price(job.connection.client, earlier))
+                ledger.set_price(job.id, await ledger.find_price(job.connection.estimator, earlier))
             except (LimitReached, UnknownModel, ParamsInvalid):
                 ledger.set_price(job.id, 0.0)  # it was submitted under other limits, or another spec
         # No other task runs between this look at the journal and the reservation.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import secrets
 from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
@@ -33,6 +34,7 @@ class Watch:
         self.jobs: dict[str, Job] = {}
         self.version = 0
         self._connections, self._outputs = connections, outputs
+        self._epoch = secrets.token_hex(4)
         self._stamps: dict[str, tuple[object, ...]] = {}
         self._changed = asyncio.Condition()
         self._lock = asyncio.Lock()
@@ -72,6 +74,17 @@ class Watch:
     def list_changed(self, since: int) -> list[Job]:
         """Return the jobs that have changed after a version, the oldest first."""
         return [job for job in self.jobs.values() if job.version > since]
+
+    @property
+    def cursor(self) -> str:
+        """The present version, as pages have it; those of an earlier process differ from all of this one."""
+        return f"{self._epoch}-{self.version}"
+
+    def read_cursor(self, text: str) -> int:
+        """Return the version of a cursor; -1, which is older than every job, for that of an earlier process."""
+        epoch, _, version = text.partition("-")
+        is_ours = epoch == self._epoch and version.isascii() and version.isdigit() and len(version) < 16
+        return int(version) if is_ours else -1
 
     async def wait(self, since: int, timeout: float) -> bool:
         """Wait until the version is larger than `since`; return False after `timeout` seconds."""

@@ -13,6 +13,7 @@ from kling_serve.api.errors import RequestError, describe_job_error
 from kling_serve.api.mapping import LENGTHS, map_body
 from kling_serve.api.models import find_model
 from kling_serve.job import Job
+from kling_serve.progress import expect_duration
 from kling_serve.studio import Studio
 
 _MAX_KEY: Final = 255
@@ -134,9 +135,9 @@ def find_output(studio: Studio, job: Job) -> str:
 
 def _find_progress(studio: Studio, job: Job, status: str) -> int:
     """Return the share of the usual duration that has passed, in percent, 99 at most before the end."""
-    if status == "completed":
-        return 100
-    usual = studio.models[job.entry.model].entry.latency if job.entry.model in studio.models else None
-    if status != "in_progress" or not usual:
-        return 0
-    return min(99, int(100 * (time.time() - job.entry.created) / usual))
+    if status != "in_progress":
+        return 100 if status == "completed" else 0
+    model = studio.models.get(job.entry.model)
+    documented = model.entry.latency if model else None
+    expectation = expect_duration(job, studio.jobs.watch.jobs.values(), documented)
+    return min(99, int(100 * (time.time() - job.entry.created) / expectation.usual)) if expectation else 0
