@@ -73,7 +73,7 @@ def test_extra_body_carries_every_parameter(client: Any, gateway: Sandbox) -> No
             "reference_image_urls": ["https://example.com/b.png"],
         }
     ]
-    client.videos.create(
+    video = client.videos.create(
         model="kling-3-pro-image2video",
         prompt="@Element1 walks",
         input_reference=("start.png", PNG),

@@ -10,13 +10,14 @@ from typing import Final
 
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
-from starlette.routing import Mount
+from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
 from kling_serve import api, pages
 from kling_serve.access import Access, Links
 from kling_serve.connections import Connections
 from kling_serve.jobs import JobService
+from kling_serve.mcp_endpoint import McpEndpoint
 from kling_serve.models import Models, Schemas
 from kling_serve.settings import Settings, read_secret
 from kling_serve.specs import SpecsFolder
@@ -62,11 +63,15 @@ def make_app(settings: Settings) -> Starlette:
         links=studio.links,
         allowed_hosts=settings.allowed_hosts,
     )
-    app = Starlette(
-        routes=[*pages.ROUTES, *api.ROUTES, Mount("/static", StaticFiles(directory=STATIC))],
-        middleware=[access],
-        lifespan=lambda _: run_studio(studio),
-    )
+    mcp = McpEndpoint(studio)
+
+    @asynccontextmanager
+    async def run(_: Starlette) -> AsyncGenerator[None]:
+        async with run_studio(studio), mcp.run():
+            yield
+
+    routes = [*pages.ROUTES, *api.ROUTES, Route("/mcp", mcp), Mount("/static", StaticFiles(directory=STATIC))]
+    app = Starlette(routes=routes, middleware=[access], lifespan=run)
     app.state.studio, app.state.token = studio, token
     return app
 

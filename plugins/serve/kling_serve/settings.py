@@ -33,6 +33,7 @@ class Settings:
         max_uploads_bytes: Most bytes of all uploads together; the oldest are deleted first.
         upload_lifetime: Seconds after which an upload is deleted.
         tokens: Tokens of programs, beside that of the application.
+        media_folders: Folders whose files agents may use as media.
 
     """
 
@@ -50,6 +51,7 @@ class Settings:
     max_uploads_bytes: int = 2 * 1024**3
     upload_lifetime: float = 7 * 86400.0
     tokens: tuple[Token, ...] = field(default=(), repr=False)
+    media_folders: tuple[Path, ...] = ()
 
     @property
     def outputs(self) -> Path:

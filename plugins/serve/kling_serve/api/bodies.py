@@ -138,7 +138,7 @@ def fit(value: Any, schema: Mapping[str, Any], *, is_form: bool) -> Any:
     if not isinstance(value, str):
         return value
     if "media" in schema.get("x-kling", {}):
-        return _decode_data_url(value)
+        return decode_data_url(value)
     return _parse_text(value, schema) if is_form else value
 
 
@@ -153,7 +153,8 @@ def _parse_text(text: str, schema: Mapping[str, Any]) -> Any:
     return fit(value, schema, is_form=False)
 
 
-def _decode_data_url(text: str) -> str | bytes:
+def decode_data_url(text: str) -> str | bytes:
+    """Return the content of a data URL; any other text as it is."""
     match = _DATA_URL.match(text)
     if match is None:
         return text
