@@ -95,11 +95,11 @@ bench: $(READY)  ## Print all ratios against peers and write docs/benchmarks.md,
 regress: $(READY)  ## Measure all ratios again, or those of BENCH; fails if one is a fifth worse than the committed one
 	$(BIN)/python -m benchmarks.run --compare $(BENCH)
 
-crash: $(READY)  ## Run 500 jobs with a client that is killed 100 times, in a few minutes
+crash: $(READY)  ## Run 500 jobs with a process that is killed 100 times, and with four of them, in ten minutes
 	KLING_CRASH_JOBS=500 KLING_CRASH_KILLS=100 $(BIN)/pytest -s tests/promises/test_killed.py
 	KLING_CRASH_SWEEP=1 $(BIN)/pytest tests/promises/test_ten_lines_killed.py
 
-storm: $(READY)  ## Run 500 jobs against a failing gateway, beside the official client, in a few minutes
+storm: $(READY)  ## Run 500 jobs against a failing gateway, beside the official client, in ten minutes
 	KLING_STORM_JOBS=500 $(BIN)/pytest -s tests/promises/test_storm.py
 	$(BIN)/python -m benchmarks.storm
 

@@ -16,7 +16,7 @@ from kling_adapters.cli.batch_file import BatchFile, read_batch
 from kling_adapters.cli.batch_history import BatchHistory
 from kling_adapters.cli.batch_run import BatchRun
 from kling_adapters.cli.connection import ClientOptions, connect
-from kling_adapters.cli.estimate import list_unknown, print_estimate
+from kling_adapters.cli.estimate import describe_cap, find_gap, list_unknown, print_estimate
 from kling_adapters.cli.exit_codes import ExitCode
 from kling_adapters.cli.options import AMOUNT, as_json, base_url, journal, sandbox, save_to
 from kling_adapters.cli.outcomes import OutcomesFile
@@ -51,6 +51,11 @@ class _Options:
     journal: str | None
     sandbox: bool
     as_json: bool
+
+    @property
+    def refuses_unknown_prices(self) -> bool:
+        """True if no line of unknown price is submitted; jobs of an earlier run may still show it."""
+        return self.max_cost is not None and self.allow_unknown_cost is None and not self.resume
 
 
 @click.command()
@@ -119,10 +124,10 @@ def _run_batch(options: _Options) -> None:
         if options.resume or not options.dry_run:
             history.check(outcomes, options.file, is_resumed=options.resume)
         if options.dry_run:
-            due = history.find_due_lines() if options.resume else requests.lines
-            print_estimate(_estimate(client, due), as_json=options.as_json)
+            _show_estimate(options, client, history.find_due_lines() if options.resume else requests.lines)
             return
-        _check_prices(options, client, requests.lines)
+        if options.refuses_unknown_prices:
+            _check_prices(requests.lines, _estimate(client, requests.lines))
         outcomes.check()
         tally = _submit_lines(options, client, requests, history, outcomes)
     tally.finish()
@@ -147,16 +152,29 @@ def _estimate(client: ClientOptions, lines: Sequence[Line]) -> list[Estimate]:
         return kling.estimate_all(line.params for line in lines)
 
 
-def _check_prices(options: _Options, client: ClientOptions, lines: Sequence[Line]) -> None:
-    """Raise ConfigError if --max-cost cannot hold for a line; jobs of an earlier run may still show its price."""
-    if options.max_cost is None or options.allow_unknown_cost is not None or options.resume:
-        return
-    if unknown := list_unknown([line.number for line in lines], _estimate(client, lines)):
+def _show_estimate(options: _Options, client: ClientOptions, lines: Sequence[Line]) -> None:
+    """Print the cost of the lines, and what it means for --max-cost. Raises ConfigError as without --dry-run."""
+    estimates = _estimate(client, lines)
+    print_estimate(estimates, as_json=options.as_json)
+    if (gap := find_gap(estimates)) is not None:
+        print_message(f"jobs that only the request history has do not count: {gap.rstrip('.')}")
+    if options.refuses_unknown_prices:
+        _check_prices(lines, estimates)
+    if options.max_cost is not None:
+        earlier = "; jobs of earlier runs count, too" if options.resume else ""
+        print_message(f"{describe_cap(estimates, options.max_cost, options.allow_unknown_cost)}{earlier}")
+
+
+def _check_prices(lines: Sequence[Line], estimates: Sequence[Estimate]) -> None:
+    """Raise ConfigError if --max-cost cannot hold for a line."""
+    from kling_adapters.protocol.estimate import describe_gap
+
+    if unknown := list_unknown([line.number for line in lines], estimates):
         shown = ", ".join(map(str, unknown[:_SHOWN_LINES])) + (", ..." if len(unknown) > _SHOWN_LINES else "")
         raise ConfigError(
             f"--max-cost cannot hold for {count_noun(len(unknown), 'line')} of unknown price ({shown}): neither a spec nor "
-            "an earlier job shows it. Pass --allow-unknown-cost CREDITS, the most that such a job may cost. "
-            "Nothing was sent"
+            f"an earlier job shows it.{describe_gap(find_gap(estimates))} Pass --allow-unknown-cost CREDITS, the most that "
+            "such a job may cost. Nothing was sent"
         )
 
 

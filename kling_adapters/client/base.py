@@ -91,7 +91,7 @@ class BaseClient(ABC, Generic[Driver, JobHandle, JobResult, Transport]):
         self._session = Session(
             settings.resolve_gateway(base_url),
             self._find_auth,
-            _open_journal(journal),
+            self._open_journal(journal),
             self._make_job,
             make_result=self._make_result,
             auth=None if key is None else _FixedKey(key),
@@ -147,6 +147,10 @@ class BaseClient(ABC, Generic[Driver, JobHandle, JobResult, Transport]):
     @abstractmethod
     def _make_result(self, data: ResultData, files: tuple[StoredFile, ...] = ()) -> JobResult: ...
 
+    def _open_journal(self, journal: str | PathLike[str] | None) -> BaseJournal:
+        path = settings.resolve_journal(journal)
+        return NullJournal() if path is None else Journal(path)
+
     def _find_schema(self, slug: str) -> Mapping[str, Any] | None:
         entry = self.catalog.get(slug)
         return None if entry is None else entry.json_schema()
@@ -156,11 +160,6 @@ class BaseClient(ABC, Generic[Driver, JobHandle, JobResult, Transport]):
             if self._session.auth is None:
                 self._session.auth = self._plugins.auth(self._session.gateway.base_url, self._auth_name)
             return self._session.auth
-
-
-def _open_journal(journal: str | PathLike[str] | None) -> BaseJournal:
-    path = settings.resolve_journal(journal)
-    return NullJournal() if path is None else Journal(path)
 
 
 def _check_settings(

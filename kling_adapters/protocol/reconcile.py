@@ -88,7 +88,7 @@ def settle_entries(
     entries = list(entries)
     uncertain = [entry for entry in entries if entry.state == UNCERTAIN]
     settled: dict[int, JournalEntry] = {}
-    for group in _group_entries(uncertain) if session.uses_history else ():
+    for group in group_entries(uncertain) if session.uses_history else ():
         try:
             settled |= (yield from look_for_jobs(session, group, budget)).settled
         except OtherAccount as error:
@@ -165,7 +165,7 @@ def _iter_delays(resubmit_after: float | None) -> Iterator[float]:
     yield resubmit_after - elapsed
 
 
-def _group_entries(entries: Iterable[JournalEntry]) -> Iterator[list[JournalEntry]]:
+def group_entries(entries: Iterable[JournalEntry]) -> Iterator[list[JournalEntry]]:
     """Yield the entries of each model and key, in groups of submits that are not far apart."""
     groups: dict[tuple[str, str], list[JournalEntry]] = {}
     for entry in sorted(entries, key=lambda entry: entry.created):

@@ -250,6 +250,24 @@ def test_job_that_is_listed_before_the_repetition_is_taken(
     assert len(sandbox.submits) == 1
 
 
+def test_job_that_is_listed_after_the_repetition_is_paid_twice(
+    open_client: OpenClient, sandbox: Sandbox, tmp_path: Path
+) -> None:
+    """The risk of `resubmit_after`, which `usage` shows."""
+    lose_submits(sandbox, nth=1)
+    sandbox.delay_history(400)
+    options = {"journal": tmp_path / "journal", "clock": SandboxClock(sandbox), "resubmit_after": 300}
+    with open_client(sandbox, **options) as kling:
+        job = kling.submit("kling-2", prompt="a heron")
+        first, second = sandbox.submits
+        assert set(sandbox.billed) == {first.request_id, second.request_id}
+        assert job.request_id == second.request_id
+        sandbox.advance(400)
+        assert list(kling.reconcile()) == []
+        assert [entry.state for entry in kling.entries()] == ["REFUSED", "QUEUED"]
+        assert [charge.is_recorded for charge in kling.usage(0.0).charges].count(False) == 1
+
+
 @pytest.mark.parametrize("nth", [1, 3, 6])
 @pytest.mark.parametrize("kind", ["500", "404", "garbage"])
 def test_submit_is_not_repeated_if_the_history_was_ever_unreadable(

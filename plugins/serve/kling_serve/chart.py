@@ -10,7 +10,7 @@ from typing import Final
 
 WIDTH: Final = 960
 HEIGHT: Final = 260
-LEFT: Final = 48
+MARGIN: Final = 48
 BOTTOM: Final = 28
 TOP: Final = 8
 COLORS: Final = 8
@@ -75,10 +75,10 @@ def make_chart(costs: Iterable[tuple[float, str, float]], days: int, today: date
     ticks = [
         (HEIGHT - BOTTOM - number * step * scale, number * step) for number in range(round(top / step) + 1)
     ]
-    slot = (WIDTH - LEFT) / days
+    slot = (WIDTH - MARGIN) / days
     every = math.ceil(days / 10)
     labels = [
-        (LEFT + (number + 0.5) * slot, f"{first + timedelta(days=number):%d %b}")
+        (MARGIN + (number + 0.5) * slot, f"{first + timedelta(days=number):%d %b}")
         for number in range(days)
         if (days - 1 - number) % every == 0
     ]
@@ -99,7 +99,7 @@ def _stack(
             cost = sums.get((day, model), 0.0)
             if cost:
                 height = cost * scale
-                x, width = LEFT + (day - first).days * slot + slot * 0.15, slot * 0.7
+                x, width = MARGIN + (day - first).days * slot + slot * 0.15, slot * 0.7
                 label = f"{day:%d %b %Y}, {model}: {cost:,.3g} credits"
                 bars.append(Bar(x, bottom - height, width, height, color, label))
                 bottom -= height

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+import os
 import re
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Final
 
@@ -53,7 +55,7 @@ class Job:
 
     @property
     def files(self) -> tuple[Path, ...]:
-        """The stored files that are on this machine and exist."""
+        """The stored files that were on this machine when the entry was read."""
         return tuple(path for path, _ in self._stored)
 
     @property
@@ -61,7 +63,7 @@ class Job:
         """The kind of each of `files`: video, image, audio, or another start of its media type."""
         return tuple(kind for _, kind in self._stored)
 
-    @property
+    @cached_property
     def _stored(self) -> list[tuple[Path, str]]:
         pairs = [
             (file.path, file.content_type.partition("/")[0])
@@ -99,8 +101,9 @@ def find_handle(entry: JournalEntry, outputs: Path) -> str | None:
     """
     if entry.save_to is None:
         return None
-    folder = Path(entry.save_to)
-    return folder.name if folder.parent == outputs and is_handle(folder.name) else None
+    folder = f"{outputs}{os.sep}"
+    name = entry.save_to.removeprefix(folder).rstrip("/")
+    return name if entry.save_to.startswith(folder) and is_handle(name) else None
 
 
 def is_handle(text: str) -> bool:

@@ -13,7 +13,7 @@ from typing import Final
 
 from kling_serve.job import Job
 
-_MOST: Final = 50
+_MAX_JOBS: Final = 50
 """Earlier jobs that count, as for the polls."""
 
 
@@ -49,7 +49,7 @@ def expect_duration(job: Job, jobs: Iterable[Job], documented: float | None) -> 
         for earlier in jobs
         if earlier.entry.model == job.entry.model and earlier.entry.gateway == job.entry.gateway
         if (duration := earlier.duration) is not None
-    ][-_MOST:]
+    ][-_MAX_JOBS:]
     if not durations:
         return (
             None

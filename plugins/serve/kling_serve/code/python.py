@@ -32,7 +32,10 @@ def write_python(model: Model, values: Mapping[str, Any], connection: Connection
     """Return a program; a model that no installed package has is submitted without its spec."""
     client = "Kling()"
     if connection.is_free:
-        client = f'Kling(base_url="{connection.client.base_url}", api_key="{connection.sandbox_key}", journal=None)'
+        client = (
+            f'Kling(\n    base_url="{connection.client.base_url}",\n    api_key="{connection.sandbox_key}",\n'
+            "    journal=None,\n)"
+        )
     if model.origin == SPECS:
         call = f"submit_raw({_write(model.slug)}, {_write_object(values, 4)})"
     elif all(name.isidentifier() and not keyword.iskeyword(name) for name in values):

@@ -54,6 +54,11 @@ class Field:
         return make_id(self.name)
 
     @property
+    def is_item(self) -> bool:
+        """Whether it is an item of a list."""
+        return self.name.endswith("]")
+
+    @property
     def default(self) -> Any:
         """The documented default, which is not sent; None without one."""
         return self.schema.get("default")
@@ -120,7 +125,7 @@ def make_field(
 
 
 def _make_item(name: str, index: int | str, schema: Schema, value: Any) -> Field:
-    return make_field(f"{name}[{index}]", schema, value, is_required=True)
+    return make_field(f"{name}[{index}]", schema, value)
 
 
 def _make_parts(name: str, schema: Schema, values: Mapping[str, Any]) -> Iterator[Field]:

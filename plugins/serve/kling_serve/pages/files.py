@@ -51,7 +51,7 @@ async def show_file(request: Request) -> Response:
     job = await get_studio(request).jobs.find(request.path_params["job_id"])
     number = request.path_params["number"]
     files = () if job is None else job.files
-    if number >= len(files):
+    if number >= len(files) or not files[number].is_file():
         return PlainTextResponse("The job has no such file on this machine.", 404)
     return respond_with_file(files[number], is_download="download" in request.query_params)
 

@@ -22,6 +22,8 @@ from kling_serve.studio import Studio, get_studio
 from kling_serve.views import render, render_part
 
 MAX_FIELDS = 1000
+EVERY = "*"
+"""Stands for the name of every control, after a run was tried."""
 MISSING = "required, but missing"
 """Message of the adapter about a parameter that has no value; not shown before its control was used."""
 
@@ -111,6 +113,7 @@ async def describe_draft(studio: Studio, draft: Draft, *, shows_all: bool = Fals
     return {
         "model": draft.model,
         "messages": messages,
+        "shows_all": shows_all,
         "missing": [problem.path for problem in draft.problems if problem.message == MISSING],
         "problem_count": len(draft.problems),
         "estimate": None if draft.problems else await estimate(draft),
@@ -137,7 +140,7 @@ def place_problems(draft: Draft, *, shows_all: bool) -> dict[str, list[str]]:
     messages: dict[str, list[str]] = {make_id(name): [] for name in names}
     for problem in draft.problems:
         name = _find_field(problem.path, parsed)
-        if problem.message == MISSING and not (shows_all or name in parsed.touched):
+        if problem.message == MISSING and not (shows_all or parsed.touched & {name, EVERY}):
             continue
         text = str(problem).removeprefix(f"{problem.path}: ")
         shown = f"{text[:1].upper()}{text[1:]}." if name else f"{problem.path}: {text}."
