@@ -80,6 +80,7 @@ def test_extra_body_carries_every_parameter(client: Any, gateway: Sandbox) -> No
         seconds="7",
         extra_body={"cfg_scale": 0.7, "generate_audio": False, "elements": json.dumps(elements)},
     )
+    client.videos.poll(video.id, poll_interval_ms=50)
     sent = next(
         request.json for request in reversed(gateway.requests) if request.path.endswith("image2video")
     )
@@ -242,10 +243,11 @@ def test_form_fields_become_lists_and_objects(http_client: httpx.Client, gateway
 
 def test_large_body_is_refused(http_client: httpx.Client, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(bodies, "MAX_BYTES", 1000)
-    for body in (
+    requests: list[Any] = [
         {"json": PROMPT | {"prompt": "x" * 2000}},
         {"data": PROMPT, "files": {"input_reference": PNG * 100}},
-    ):
+    ]
+    for body in requests:
         answer = http_client.post("/v1/videos", **body)
         assert (answer.status_code, answer.json()["error"]["code"]) == (413, "too_large")
 

@@ -90,9 +90,13 @@ class Ledger:
 
     def _find_cost(self, job: Job) -> float:
         """Return the cost of a job, or what is set aside for it while that is unknown."""
-        if job.entry.cost is not None:
+        if job.entry.cost is not None and not job.connection.is_free:
             return job.entry.cost
-        return 0.0 if job.entry.state in _FREE_STATES else self._prices.get(job.id, 0.0)
+        return (
+            0.0
+            if job.connection.is_free or job.entry.state in _FREE_STATES
+            else self._prices.get(job.id, 0.0)
+        )
 
     def list_unpriced(self, jobs: Mapping[str, Job]) -> list[Job]:
         """Return the jobs of an earlier process whose price has to be set aside, because their cost is unknown."""
@@ -104,6 +108,7 @@ class Ledger:
             for job in jobs.values()
             if job.entry.created >= start
             and job.entry.cost is None
+            and not job.connection.is_free
             and job.entry.state not in _FREE_STATES
             and job.id not in self._prices
         ]

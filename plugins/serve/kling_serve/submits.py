@@ -98,7 +98,8 @@ class Submits:
         return handle
 
     async def _reserve(self, ledger: Ledger, handle: str, params: Params, owner: str) -> None:
-        price = await ledger.find_price(self._connections.find(None).estimator, params)
+        connection = self._connections.find(None)
+        price = 0.0 if connection.is_free else await ledger.find_price(connection.estimator, params)
         for job in ledger.list_unpriced(self.list_jobs(owner)):
             try:
                 earlier = self._models.find(job.entry.model).make_params(job.entry.params)

@@ -9,10 +9,9 @@ import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
 import anyio
-import jsonschema
 from mcp.shared.exceptions import MCPError
 from mcp_types import (
     INVALID_PARAMS,
@@ -23,18 +22,27 @@ from mcp_types import (
     ResourceLink,
     TextContent,
 )
+from pydantic import Field, TypeAdapter, ValidationError
 
 from kling_adapters import KlingError
 from kling_serve.api.errors import describe_error
 from kling_serve.api.jobs import describe_job, is_deleted
 from kling_serve.job import Job
 from kling_serve.mcp_server.media import read_media
-from kling_serve.mcp_server.tools import JOB_TOOLS, KEY, MAX_WAIT, name_tools
+from kling_serve.mcp_server.tools import (
+    JOB_TOOLS,
+    EstimateArguments,
+    JobArguments,
+    ListArguments,
+    WaitArguments,
+    name_tools,
+)
 from kling_serve.studio import Studio
 
 MAX_READ: Final = 32 * 1024**2
 """Size of a file that a client can read as a resource, in bytes."""
 _MAX_RESOURCES: Final = 100
+_KEY: Final = TypeAdapter[str | None](Annotated[str | None, Field(min_length=1, max_length=255)])
 _URI: Final = re.compile(r"kling://jobs/([a-z0-9]{16,64})/([^/]{1,255})")
 
 
@@ -57,22 +65,21 @@ class Calls:
         """Call a tool. Errors are results, so that a model can correct its call."""
         try:
             if name in JOB_TOOLS:
-                jsonschema.validate(dict(arguments), JOB_TOOLS[name].input_schema)
                 return await self._call_job_tool(name, arguments)
             handle = await self.submit(name, arguments)
             return await self.show(handle)
         except KlingError as error:
             return _make_error(describe_error(error).message)
-        except jsonschema.ValidationError as error:
-            return _make_error(
-                f"{error.json_path.removeprefix('$.')}: {error.message[:500]}. Nothing was sent."
-            )
+        except ValidationError as error:
+            problems = [
+                f"{'.'.join(map(str, problem['loc']))}: {problem['msg']}" for problem in error.errors()
+            ]
+            return _make_error(f"Nothing was done: {'; '.join(problems)[:1000]}.")
 
     async def submit(self, name: str, arguments: Mapping[str, Any]) -> str:
         """Submit a job of the model of a tool, and return its handle. Raises a KlingError."""
         slug, values = self._map(name, arguments)
-        key = values.pop("idempotency_key", None)
-        jsonschema.validate(key, {"anyOf": [{"type": "null"}, KEY]})
+        key = _KEY.validate_python(values.pop("idempotency_key", None))
         values = await self._read_media(slug, values)
         return await self.studio.submits.submit(slug, values, owner=self.owner, key=key)
 
@@ -89,32 +96,32 @@ class Calls:
 
     async def _call_job_tool(self, name: str, arguments: Mapping[str, Any]) -> CallToolResult:
         if name == "estimate":
-            slug, values = self._map(arguments["model"], arguments["parameters"])
-            values.pop("idempotency_key", None)
-            params = self.studio.models.find(slug).make_params(await self._read_media(slug, values))
-            estimate = await self.studio.connections.find(None).estimator.estimate(params)
-            return _make_result({"estimate": str(estimate), **asdict(estimate)})
+            return await self._estimate(EstimateArguments.model_validate(arguments))
         if name == "list_jobs":
+            limit = ListArguments.model_validate(arguments).limit
             await self.studio.jobs.watch.refresh()
-            newest = [*self.studio.submits.list_jobs(self.owner).items()][::-1][
-                : int(arguments.get("limit", 20))
-            ]
+            newest = [*self.studio.submits.list_jobs(self.owner).items()][::-1][:limit]
             return _make_result({"jobs": [self._describe(handle, job)[0] for handle, job in newest]})
-        handle = await self.check(arguments["job_id"])
         if name == "wait":
-            await self.studio.jobs.wait(
-                handle, min(max(float(arguments.get("seconds", MAX_WAIT)), 0.0), MAX_WAIT)
-            )
+            wait = WaitArguments.model_validate(arguments)
+            handle = await self.check(wait.job_id)
+            await self.studio.jobs.wait(handle, wait.seconds)
+        else:
+            handle = await self.check(JobArguments.model_validate(arguments).job_id)
         return await self.show(handle)
 
-    async def check(self, handle: object) -> str:
+    async def _estimate(self, arguments: EstimateArguments) -> CallToolResult:
+        slug, values = self._map(arguments.model, arguments.parameters)
+        values.pop("idempotency_key", None)
+        params = self.studio.models.find(slug).make_params(await self._read_media(slug, values))
+        estimate = await self.studio.connections.find(None).estimator.estimate(params)
+        return _make_result({"estimate": str(estimate), **asdict(estimate)})
+
+    async def check(self, handle: str) -> str:
         """Return a handle. Raises MCPError if the token has no such job."""
-        job = await self.studio.jobs.find(handle) if isinstance(handle, str) else None
+        await self.studio.jobs.watch.refresh()
         submits = self.studio.submits
-        if not isinstance(handle, str) or not (
-            (job is not None and handle in submits.list_jobs(self.owner))
-            or submits.is_waiting(handle, self.owner)
-        ):
+        if handle not in submits.list_jobs(self.owner) and not submits.is_waiting(handle, self.owner):
             raise MCPError(INVALID_PARAMS, "There is no job with this id.")
         return handle
 

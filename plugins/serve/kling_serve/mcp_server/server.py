@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
 from importlib.metadata import version
 from typing import Any, Final
 
@@ -12,7 +10,6 @@ from mcp.server.stdio import stdio_server
 from mcp.server.streamable_http_manager import StreamableHTTPSessionManager
 from mcp_types import (
     CallToolRequestParams,
-    CallToolResult,
     ListResourcesResult,
     ListToolsResult,
     PaginatedRequestParams,
@@ -46,7 +43,7 @@ def make_server(studio: Studio) -> Server[Any]:
     async def show_tools(context: Any, params: PaginatedRequestParams | None) -> ListToolsResult:
         return ListToolsResult(tools=list_tools(studio.models))
 
-    async def call_tool(context: Any, params: CallToolRequestParams) -> CallToolResult:
+    async def call_tool(context: Any, params: CallToolRequestParams) -> Any:
         return await tasks.call(context, find_calls(context), params)
 
     async def show_resources(context: Any, params: PaginatedRequestParams | None) -> ListResourcesResult:

@@ -13,7 +13,6 @@ from typing import Any, Final
 from mcp.server.lowlevel import Server
 from mcp_types import CallToolRequestParams, RequestParams
 
-from kling_adapters import KlingError
 from kling_serve.mcp_server.calls import Calls
 from kling_serve.mcp_server.tools import JOB_TOOLS
 

@@ -7,12 +7,12 @@ from collections.abc import Mapping
 from typing import Any, Final, cast
 
 from mcp_types import Tool, ToolAnnotations
+from pydantic import BaseModel, Field
 
 from kling_serve.models import Model, Models
 
 MAX_WAIT: Final = 50.0
 """Longest wait of one call, in seconds; clients give up after a minute."""
-_JOB_ID: Final = {"type": "string", "description": "The id of a job, as a model's tool returned it."}
 KEY: Final = {
     "type": "string",
     "minLength": 1,
@@ -46,12 +46,9 @@ def _describe_model(name: str, model: Model) -> Tool | None:
     schema["properties"] = {**schema["properties"], "idempotency_key": KEY}
     rules = [rule["text"] for rule in model.facts.get("rules", ()) if "text" in rule]
     latency = model.entry.latency
-    parts = [
-        f"{model.schema.get('description', model.title)} Starts a paid job that makes one {model.returns}, and returns "
-        "its id at once. Then call `wait`.",
-        f"Usually takes about {latency:.0f} seconds." if latency else "",
-        *rules,
-    ]
+    summary = model.schema.get("description", model.title)
+    start = f"{summary} Starts a paid job that makes one {model.returns}, and returns its id at once. Then call `wait`."
+    parts = [start, f"Usually takes about {latency:.0f} seconds." if latency else "", *rules]
     return Tool(
         name=name,
         title=model.title,
@@ -77,47 +74,53 @@ def _simplify(schema: Mapping[str, Any]) -> dict[str, Any]:
 def _simplify_part(value: Any) -> Any:
     if isinstance(value, dict):
         return _simplify(cast("dict[str, Any]", value))
-    return [_simplify_part(item) for item in cast("list[Any]", value)] if isinstance(value, list) else value
+    return [_simplify_part(item) for item in value] if isinstance(value, list) else value
 
 
-def _describe_job_tool(name: str, description: str, required: list[str], **properties: Any) -> Tool:
-    return Tool(
+class JobArguments(BaseModel, extra="forbid"):
+    """The arguments of `status`."""
+
+    job_id: str = Field(description="The id of a job, as the tool of a model returned it.")
+
+
+class WaitArguments(JobArguments):
+    """The arguments of `wait`."""
+
+    seconds: float = Field(default=MAX_WAIT, ge=0, le=MAX_WAIT)
+
+
+class ListArguments(BaseModel, extra="forbid"):
+    """The arguments of `list_jobs`."""
+
+    limit: int = Field(default=20, ge=1, le=100)
+
+
+class EstimateArguments(BaseModel, extra="forbid"):
+    """The arguments of `estimate`."""
+
+    model: str = Field(description="The name of the tool of a model.")
+    parameters: dict[str, Any] = Field(description="The arguments of that tool.")
+
+
+_WAIT: Final = (
+    f"Wait for a job for {MAX_WAIT:g} seconds at most, and return its state. Call it again until the status is "
+    "completed or failed. The job continues in any case."
+)
+_DESCRIPTIONS: Final[Mapping[str, tuple[type[BaseModel], str]]] = {
+    "status": (JobArguments, "Return the state of a job at once."),
+    "wait": (WaitArguments, _WAIT),
+    "list_jobs": (ListArguments, "List the jobs, the newest first, also those of earlier sessions."),
+    "estimate": (
+        EstimateArguments,
+        "Estimate the price of a job in credits; one credit is about one USD. Nothing is started.",
+    ),
+}
+JOB_TOOLS: Final = {
+    name: Tool(
         name=name,
         description=description,
-        input_schema={
-            "type": "object",
-            "properties": properties,
-            "required": required,
-            "additionalProperties": False,
-        },
+        input_schema=kind.model_json_schema(),
         annotations=ToolAnnotations(read_only_hint=True, open_world_hint=False),
     )
-
-
-JOB_TOOLS: Final = {
-    tool.name: tool
-    for tool in (
-        _describe_job_tool("status", "Return the state of a job at once.", ["job_id"], job_id=_JOB_ID),
-        _describe_job_tool(
-            "wait",
-            f"Wait for a job for {MAX_WAIT:g} seconds at most, and return its state. Call it again until the status is "
-            "completed or failed. The job continues in any case.",
-            ["job_id"],
-            job_id=_JOB_ID,
-            seconds={"type": "number", "minimum": 0, "maximum": MAX_WAIT, "default": MAX_WAIT},
-        ),
-        _describe_job_tool(
-            "list_jobs",
-            "List the jobs, the newest first, also those of earlier sessions.",
-            [],
-            limit={"type": "integer", "minimum": 1, "maximum": 100, "default": 20},
-        ),
-        _describe_job_tool(
-            "estimate",
-            "Estimate the price of a job in credits (one credit is about one USD). Nothing is started.",
-            ["model", "parameters"],
-            model={"type": "string", "description": "The name of a model's tool."},
-            parameters={"type": "object", "description": "The parameters of its tool."},
-        ),
-    )
+    for name, (kind, description) in _DESCRIPTIONS.items()
 }
