@@ -22,7 +22,8 @@ from kling_adapters.journal.entries import UNCERTAIN
 def reconcile(base_url: str | None, journal: str | None, as_json: bool) -> None:
     """Look in the request history for the jobs of uncertain submits, and record those that are found.
 
-    The history may list a job up to two hours late: a submit whose job is not found stays uncertain. Costs nothing.
+    The history may list a job up to two hours late: a submit whose job is not found stays uncertain. Expired jobs are
+    looked for, too. Costs nothing.
     With --json, one line for each submit.
     """
     from kling_adapters.client.client import Kling
@@ -34,7 +35,7 @@ def reconcile(base_url: str | None, journal: str | None, as_json: bool) -> None:
     if as_json:
         print_entry_lines(entries)
     elif not entries:
-        print_line("no uncertain submits")
+        print_line("no uncertain submits, and no expired job that the history has")
     else:
         print_entries(entries)
         print_looks(remaining)
