@@ -35,7 +35,7 @@ def reconcile(base_url: str | None, journal: str | None, as_json: bool) -> None:
     if as_json:
         print_entry_lines(entries)
     elif not entries:
-        print_line("no uncertain submits, and no expired job that the history has")
+        print_line("no uncertain submits")
     else:
         print_entries(entries)
         print_looks(remaining)
