@@ -141,9 +141,9 @@ class AsyncKling(AsyncCalls):
         """Finish the unfinished jobs of the journal. See `Kling.resume`, and `map` for stopping early."""
         return run_in_tasks(self._driver, self._resume_batch(concurrency, save_to, on_start))
 
-    async def entries(self) -> list[JournalEntry]:
+    async def entries(self, *, changed_since: float = 0.0) -> list[JournalEntry]:
         """List the entries of the journal. See `Kling.entries`."""
-        return await self._driver.run(self._entries_flow())
+        return await self._driver.run(self._entries_flow(changed_since))
 
     async def reconcile(self) -> list[JournalEntry]:
         """Look in the request history for the jobs of uncertain submits. See `Kling.reconcile`."""

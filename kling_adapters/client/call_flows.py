@@ -221,8 +221,9 @@ class CallFlows(BaseClient[Driver, JobHandle, JobResult, Transport]):
         arguments.check_time("since", since)
         return find_usage(self._session, since)
 
-    def _entries_flow(self) -> Flow[list[JournalEntry]]:
-        return list_entries(self._session)
+    def _entries_flow(self, changed_since: float) -> Flow[list[JournalEntry]]:
+        arguments.check_time("changed_since", changed_since)
+        return list_entries(self._session, changed_since)
 
     def _reconcile_flow(self) -> Flow[list[JournalEntry]]:
         return reconcile_journal(self._session)

@@ -137,8 +137,11 @@ class Kling(SyncSlugCalls):
         """
         return run_in_threads(self._driver, self._resume_batch(concurrency, save_to, on_start))
 
-    def entries(self) -> list[JournalEntry]:
+    def entries(self, *, changed_since: float = 0.0) -> list[JournalEntry]:
         """List the entries of the journal, one for each submit.
+
+        Args:
+            changed_since: Only entries whose `updated` is not earlier, in seconds since 1970; by default all.
 
         Returns:
             The entries, the oldest first.
@@ -148,7 +151,7 @@ class Kling(SyncSlugCalls):
             StorageError: The journal cannot be read.
 
         """
-        return self._driver.run(self._entries_flow())
+        return self._driver.run(self._entries_flow(changed_since))
 
     def reconcile(self) -> list[JournalEntry]:
         """Look in the request history for the jobs of uncertain submits, and record those that are found.

@@ -6,6 +6,8 @@ import hashlib
 import json
 import sqlite3
 from collections.abc import Iterator
+from datetime import UTC, datetime
+from itertools import chain, repeat
 from pathlib import Path
 from typing import Any
 
@@ -76,6 +78,7 @@ def run_submit(session: Session, *outcomes: Outcome) -> Any:
 def test_accepted_submit_is_recorded_and_reported(session: Session, status: int) -> None:
     flow_result = run_submit(session, UNREACHED, answer(500), answer(status, request_id="job"))
     assert flow_result.value == JobRef("job", "kling-2", 300.0, "video")
+    assert flow_result.value.submitted == about(STARTED + flow_result.seconds)
     assert flow_result.seconds > 2.5
     assert flow_result.events == [events.Submitted("job", "kling-2", BODY, about(flow_result.seconds))]
     assert read_row(session) == ("QUEUED", "job", fingerprint_key(KEY))
@@ -219,6 +222,21 @@ def test_direct_run_is_recorded_and_reported(
         events.Completed(job, "kling-2", flow_result.value, polls=0),
     ]
     assert read_row(session) == ("COMPLETED", job, fingerprint_key(KEY))
+
+
+@pytest.mark.parametrize(("timeout", "seconds"), [(60.0, 60.0), (1.0, 1.0), (None, 1200.0)])
+def test_found_direct_run_is_waited_for_within_its_timeout(
+    tmp_path: Path, timeout: float | None, seconds: float
+) -> None:
+    session = Session(GATEWAY, Key, Journal(tmp_path / "journal"))
+    created = datetime.now(UTC).isoformat()
+    row = {"request_id": "job", "model_name": "kling-2", "request_body": BODY, "model_created": created}
+    pages = [answer(200, generations=[row], pagination={"has_next": False}), answer(200, **row)]
+    running = repeat(answer(200, status="PROCESSING", request_id="job"))
+    flow_result = run(run_sync(session, ADAPTER, BODY, timeout), chain([LOST, *pages], running))
+    assert isinstance(flow_result.error, errors.WaitTimeout)
+    assert flow_result.seconds == pytest.approx(seconds)
+    session.close()
 
 
 def test_failed_direct_run_is_recorded(session: Session) -> None:

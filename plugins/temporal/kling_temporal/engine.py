@@ -30,11 +30,14 @@ _LINE_BYTES: Final = 300
 _FOLLOWED: Final = 64
 """Jobs whose end is waited for at the same time."""
 _LOOK_SECONDS: Final = 1.0
-_PASSING: Final = (
-    RPCStatusCode.UNAVAILABLE,
-    RPCStatusCode.DEADLINE_EXCEEDED,
-    RPCStatusCode.RESOURCE_EXHAUSTED,
+_REFUSED: Final = (WorkflowExecutionStatus.FAILED, WorkflowExecutionStatus.CANCELED)
+"""The ends of a workflow that has sent nothing. One that was terminated may have."""
+_FINAL: Final = (
+    RPCStatusCode.PERMISSION_DENIED,
+    RPCStatusCode.UNAUTHENTICATED,
+    RPCStatusCode.INVALID_ARGUMENT,
 )
+"""Answers that stay the same. Others pass: a workflow is started later, or the server again."""
 
 
 @dataclass(frozen=True)
@@ -111,7 +114,7 @@ class TemporalEngine:
                 continue
             workflow_id = f"{planned.record.tag}@{kling.base_url}"
             status, run_id = earlier.get(workflow_id, (None, None))
-            is_refused = status == WorkflowExecutionStatus.FAILED
+            is_refused = status in _REFUSED
             if status is None or is_refused:
                 try:
                     job = await kling.upload_media(planned.record)
@@ -179,7 +182,7 @@ class TemporalEngine:
             except WorkflowFailureError as error:
                 return refuse(planned, read_refusal(error))
             except RPCError as error:
-                if error.status not in (RPCStatusCode.NOT_FOUND, *_PASSING):
+                if error.status in _FINAL:
                     return refuse(planned, TransportError(f"Temporal answered: {error}"))
             await asyncio.sleep(_LOOK_SECONDS)
 

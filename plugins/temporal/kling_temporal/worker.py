@@ -18,8 +18,11 @@ from kling_temporal.store import TemporalStore
 from kling_temporal.workflows import ClaimWorkflow, JobWorkflow
 
 TASK_QUEUE: Final = "kling"
+TASK_QUEUE_VARIABLE: Final = "KLING_TEMPORAL_TASK_QUEUE"
+"""Environment variable: the task queue of commands."""
 WORKFLOWS: Final = (JobWorkflow, BatchWorkflow, ClaimWorkflow)
 _GRACE: Final = timedelta(minutes=2)
+_STICKY: Final = timedelta(seconds=5)
 _HEARTBEAT_INTERVAL: Final = timedelta(seconds=4)
 
 
@@ -78,6 +81,8 @@ def make_worker(
         disable_eager_activity_execution=True,
         max_heartbeat_throttle_interval=_HEARTBEAT_INTERVAL,
         default_heartbeat_throttle_interval=_HEARTBEAT_INTERVAL,
+        # The next step of a workflow whose worker was lost waits for so long.
+        sticky_queue_schedule_to_start_timeout=_STICKY,
         graceful_shutdown_timeout=_GRACE,
         deployment_config=versions,
     )

@@ -1,0 +1,5 @@
+"""The OpenAPI document."""
+
+from starlette.routing import Route
+
+ROUTES: list[Route] = []
