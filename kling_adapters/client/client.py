@@ -160,10 +160,12 @@ class Kling(SyncSlugCalls):
         """Look in the request history for the jobs of uncertain submits, and record those that are found.
 
         A job may be listed late. So a submit whose job is not found stays uncertain, and `looked` of its entry
-        has the time of this search. `resume` finishes the jobs that were found.
+        has the time of this search. Expired jobs are looked for, too, within seven days of their submit.
+        `resume` finishes the jobs that were found.
 
         Returns:
-            The entries that were uncertain, as they are now, the oldest first.
+            The entries that were uncertain, and those of expired jobs that were found, as they are now, the oldest
+            first.
 
         Raises:
             ConfigError: The client has no journal, or may not read the history.

@@ -15,10 +15,12 @@ _IS_TAKEN: Final = (
 )
 
 
-def select_unanswered(connection: sqlite3.Connection, gateway: str, model: str) -> list[Row]:
-    """Return the rows of the submits of a model whose job is unknown, in flight or uncertain."""
-    values = (gateway, encode_value(model), SUBMITTING, UNCERTAIN)
-    return select_rows(connection, "gateway = ? AND model = ? AND state IN (?, ?)", *values)
+def select_unanswered(connection: sqlite3.Connection, gateway: str, model: str | None) -> list[Row]:
+    """Return the rows of the submits whose job is unknown, in flight or uncertain; None for all models."""
+    condition, values = "gateway = ? AND state IN (?, ?)", (gateway, SUBMITTING, UNCERTAIN)
+    if model is None:
+        return select_rows(connection, condition, *values)
+    return select_rows(connection, f"{condition} AND model = ?", *values, encode_value(model))
 
 
 def claim_job(connection: sqlite3.Connection, entry: int, request_id: str) -> bool:
