@@ -352,8 +352,8 @@ def test_client_leaves_the_key_nowhere(
     check_destinations(server, second_server)
     assert {record.name.partition(".")[0] for record in caplog.records} >= {"kling_adapters", HTTPCORE}
     assert second_server.requests
-    asked = {request.path.partition("?")[0] for request in server.requests if "x-api-key" in request.headers}
-    assert "/inference-request/request-history" in asked or "history" not in script
+    paths = {request.path.partition("?")[0] for request in server.requests if "x-api-key" in request.headers}
+    assert "/inference-request/request-history" in paths or "history" not in script
 
 
 @pytest.mark.usefixtures("environment")
