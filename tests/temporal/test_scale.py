@@ -6,7 +6,6 @@ import os
 import sys
 from collections import Counter
 from datetime import timedelta
-from typing import Any
 
 import pytest
 from kling_temporal import payloads
