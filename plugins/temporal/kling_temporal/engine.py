@@ -123,7 +123,7 @@ class TemporalEngine:
                     continue
                 new.append(BatchLine(workflow_id, job, is_refused))
             yield _Line(planned, workflow_id, run_id if is_refused else None)
-        parts = list(_split(new))
+        parts = list(split_lines(new))
         for lines in parts:
             part = BatchPart(name, kling.base_url, lines, max(1, concurrency // len(parts)))
             await self._start_part(part)
@@ -187,7 +187,7 @@ class TemporalEngine:
             await asyncio.sleep(_LOOK_SECONDS)
 
 
-def _split(lines: Sequence[BatchLine]) -> Iterator[list[BatchLine]]:
+def split_lines(lines: Sequence[BatchLine]) -> Iterator[list[BatchLine]]:
     """Yield parts of a batch that fit into a payload."""
     part: list[BatchLine] = []
     size = 0
