@@ -80,9 +80,9 @@ def test_unreachable_server_is_bad_input(sandbox: Sandbox, server: TemporalServe
     done = run(environment, "batch", batch, "--engine", "temporal", "--address", "127.0.0.1:9")
     assert done.returncode == 2
     assert "Temporal cannot be reached at 127.0.0.1:9" in done.stderr
-    other = run(environment, "batch", batch, "--engine", "celery")
-    assert other.returncode == 2
-    assert "no plugin provides the engine 'celery'" in other.stderr
+    unknown = run(environment, "batch", batch, "--engine", "celery")
+    assert unknown.returncode == 2
+    assert "no plugin provides the engine 'celery'" in unknown.stderr
     capped = run(environment, "batch", batch, "--engine", "temporal", "--max-cost", "1")
     assert capped.returncode == 2
     assert "--max-cost cannot be used with --engine" in capped.stderr
