@@ -30,7 +30,7 @@ def make_environment(server: TemporalServer, sandbox: Sandbox, task_queue: str) 
 
 @contextmanager
 def run_worker(environment: dict[str, str]) -> Iterator[subprocess.Popen[str]]:
-    command = [KLING, "temporal", "worker"]
+    command = [str(KLING), "temporal", "worker"]
     with subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True) as worker:
         assert worker.stderr is not None
         assert "working on the task queue" in worker.stderr.readline()

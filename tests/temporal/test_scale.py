@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections import Counter
+from dataclasses import asdict
 
 import pytest
 from kling_temporal import payloads
@@ -84,7 +85,7 @@ def make_line(number: int) -> BatchLine:
         {"prompt": f"{PROMPT}, {number}", "duration": 5, "image_url": URL},
         "s3://renders/films/",
     )
-    return BatchLine(f"{job.tag}@https://api.segmind.com", job)
+    return BatchLine(id=f"{job.tag}@https://api.segmind.com", job=asdict(job), is_refused=False)
 
 
 async def measure(client: Client, workflow_id: str, run_id: str | None = None) -> tuple[int, int, str]:
@@ -129,7 +130,7 @@ async def test_histories_stay_small() -> None:
             ]
             for handle in handles:
                 await handle.result()
-        jobs = [await measure(client, line.id) for line in lines[:: max(1, JOBS // 200)]]
+        jobs = [await measure(client, line["id"]) for line in lines[:: max(1, JOBS // 200)]]
         runs: list[tuple[int, int, str]] = []
         for handle in handles:
             run_id = str(handle.first_execution_run_id)

@@ -121,7 +121,7 @@ class TemporalEngine:
                 except KlingError as error:
                     yield refuse(planned, error)
                     continue
-                new.append(BatchLine(workflow_id, job, is_refused))
+                new.append(BatchLine(id=workflow_id, job=asdict(job), is_refused=is_refused))
             yield _Line(planned, workflow_id, run_id if is_refused else None)
         parts = list(split_lines(new))
         for lines in parts:
@@ -138,7 +138,7 @@ class TemporalEngine:
         return earlier
 
     async def _start_part(self, part: BatchPart) -> None:
-        content = hashlib.sha256("\n".join(line.id for line in part.lines).encode()).hexdigest()[:16]
+        content = hashlib.sha256("\n".join(line["id"] for line in part.lines).encode()).hexdigest()[:16]
         await self._client.start_workflow(
             payloads.BATCH_WORKFLOW,
             part,
@@ -192,7 +192,7 @@ def split_lines(lines: Sequence[BatchLine]) -> Iterator[list[BatchLine]]:
     part: list[BatchLine] = []
     size = 0
     for line in lines:
-        length = len(json.dumps(asdict(line.job))) + len(line.id) + _LINE_BYTES
+        length = len(json.dumps(line["job"])) + len(line["id"]) + _LINE_BYTES
         if part and size + length > _PART_BYTES:
             yield part
             part, size = [], 0
