@@ -18,7 +18,7 @@ PIN := $(if $(CONSTRAINTS),--constraint $(CONSTRAINTS) --build-constraint $(CONS
 INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check $(PIN)
 UV = $(BIN)/python -m uv --quiet
 
-.PHONY: help setup demo generate check test measures coverage mutants fuzz bench regress crash storm types1000 newest lowest bare plain golden lock clean
+.PHONY: help setup demo generate check test measures coverage mutants fuzz bench regress crash storm temporal types1000 newest lowest bare plain golden lock clean
 
 # `##@` starts a group of targets, `##` describes a target.
 help:  ## List the targets
@@ -102,6 +102,10 @@ crash: $(READY)  ## Run 500 jobs with a process that is killed 100 times, and wi
 storm: $(READY)  ## Run 500 jobs against a failing gateway, beside the official client, in ten minutes
 	KLING_STORM_JOBS=500 $(BIN)/pytest -s tests/promises/test_storm.py
 	$(BIN)/python -m benchmarks.storm
+
+temporal: $(READY)  ## Run 300 jobs on three workers that are killed, and 10,000 in simulated time, in half an hour
+	KLING_TEMPORAL_JOBS=300 $(BIN)/pytest -s tests/temporal/test_chaos.py
+	KLING_TEMPORAL_SCALE=10000 $(BIN)/pytest -s tests/temporal/test_scale.py
 
 types1000: $(READY)  ## Check the types of 1,000 generated adapters, in a few minutes
 	$(BIN)/python -m benchmarks.strict 1000

@@ -30,7 +30,7 @@ def make_environment(server: TemporalServer, sandbox: Sandbox, task_queue: str) 
 
 @contextmanager
 def run_worker(environment: dict[str, str]) -> Iterator[subprocess.Popen[str]]:
-    command = [KLING, "temporal", "worker"]
+    command = [str(KLING), "temporal", "worker"]
     with subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True) as worker:
         assert worker.stderr is not None
         assert "working on the task queue" in worker.stderr.readline()
@@ -80,9 +80,9 @@ def test_unreachable_server_is_bad_input(sandbox: Sandbox, server: TemporalServe
     done = run(environment, "batch", batch, "--engine", "temporal", "--address", "127.0.0.1:9")
     assert done.returncode == 2
     assert "Temporal cannot be reached at 127.0.0.1:9" in done.stderr
-    other = run(environment, "batch", batch, "--engine", "celery")
-    assert other.returncode == 2
-    assert "no plugin provides the engine 'celery'" in other.stderr
+    unknown = run(environment, "batch", batch, "--engine", "celery")
+    assert unknown.returncode == 2
+    assert "no plugin provides the engine 'celery'" in unknown.stderr
     capped = run(environment, "batch", batch, "--engine", "temporal", "--max-cost", "1")
     assert capped.returncode == 2
     assert "--max-cost cannot be used with --engine" in capped.stderr

@@ -112,7 +112,7 @@ async def test_cancelled_job_continues_at_the_gateway(server: TemporalServer) ->
     with Sandbox(timing="polls:1000") as sandbox:
         async with run_worker(server, sandbox, "cancelled") as setup:
             running = asyncio.create_task(setup.run([JOB]))
-            while not (await list_jobs(setup.client, "cancelled")).states["RUNNING"]:
+            while not (await list_jobs(setup.client, "cancelled")).states["RUNNING"]:  # noqa: ASYNC110
                 await asyncio.sleep(0.1)
             async for execution in setup.client.list_workflows(
                 "WorkflowType = 'kling-job' AND KlingBatch = 'cancelled'"
@@ -132,5 +132,5 @@ async def test_workers_notify_plugins(server: TemporalServer, tmp_path: Path) ->
             await setup.run([JOB], save_to=tmp_path / "{tag}-{request_id}.mp4")
     names = [type(event).__name__ for event in recorder.events]
     assert names == ["Submitted", "StateChanged", "StateChanged", "Completed", "Stored"]
-    [stored] = tmp_path.iterdir()
+    [stored] = tmp_path.iterdir()  # noqa: ASYNC240
     assert stored.name.startswith("events")

@@ -121,9 +121,9 @@ class TemporalEngine:
                 except KlingError as error:
                     yield refuse(planned, error)
                     continue
-                new.append(BatchLine(workflow_id, job, is_refused))
+                new.append(BatchLine(id=workflow_id, job=asdict(job), is_refused=is_refused))
             yield _Line(planned, workflow_id, run_id if is_refused else None)
-        parts = list(_split(new))
+        parts = list(split_lines(new))
         for lines in parts:
             part = BatchPart(name, kling.base_url, lines, max(1, concurrency // len(parts)))
             await self._start_part(part)
@@ -138,7 +138,7 @@ class TemporalEngine:
         return earlier
 
     async def _start_part(self, part: BatchPart) -> None:
-        content = hashlib.sha256("\n".join(line.id for line in part.lines).encode()).hexdigest()[:16]
+        content = hashlib.sha256("\n".join(line["id"] for line in part.lines).encode()).hexdigest()[:16]
         await self._client.start_workflow(
             payloads.BATCH_WORKFLOW,
             part,
@@ -187,12 +187,12 @@ class TemporalEngine:
             await asyncio.sleep(_LOOK_SECONDS)
 
 
-def _split(lines: Sequence[BatchLine]) -> Iterator[list[BatchLine]]:
+def split_lines(lines: Sequence[BatchLine]) -> Iterator[list[BatchLine]]:
     """Yield parts of a batch that fit into a payload."""
     part: list[BatchLine] = []
     size = 0
     for line in lines:
-        length = len(json.dumps(asdict(line.job))) + len(line.id) + _LINE_BYTES
+        length = len(json.dumps(line["job"])) + len(line["id"]) + _LINE_BYTES
         if part and size + length > _PART_BYTES:
             yield part
             part, size = [], 0
