@@ -150,6 +150,29 @@ def test_failed_direct_run_is_uncertain(session: Session, status: int) -> None:
     assert flow_result.sent == 1
 
 
+class RenewedKey(Key):
+    """An Auth with another key from its refusal number `number` on."""
+
+    def __init__(self, number: int) -> None:
+        self._remaining = number
+
+    def api_key(self) -> str:
+        return "SG_renewed" if self._remaining <= 0 else KEY
+
+    def refused(self, key: str, status: int, seconds: float | None) -> bool:
+        self._remaining -= 1
+        return self._remaining <= 0
+
+
+@pytest.mark.parametrize("number", [1, 2])
+def test_submit_waits_only_for_a_key_that_has_no_successor(number: int) -> None:
+    limit = answer(429, {"retry-after": "100"})
+    session = Session(GATEWAY, lambda: RenewedKey(number))
+    flow_result = run(submit(session, "kling-2", BODY), [*[limit] * number, ACCEPTED])
+    assert [request.key for request in flow_result.requests] == [*[KEY] * number, "SG_renewed"]
+    assert flow_result.seconds == pytest.approx(100 * (number - 1), abs=15)
+
+
 WITH_FILE = {"prompt": "x", "image": PNG}
 UPLOADED = answer(200, file_urls=["https://e.com/new.png"])
 SIX_DAYS = 6 * 86400
