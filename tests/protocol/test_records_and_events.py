@@ -7,6 +7,7 @@ import json
 import sqlite3
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from functools import partial
 from itertools import chain, repeat
 from pathlib import Path
 from typing import Any
@@ -245,6 +246,15 @@ def test_direct_run_is_recorded_and_reported(
         events.Completed(job, "kling-2", flow_result.value, polls=0),
     ]
     assert read_row(session) == ("COMPLETED", job, fingerprint_key(KEY))
+
+
+def test_uncertain_submit_is_announced(session: Session) -> None:
+    calls: list[str] = []
+    flow_result = run(
+        submit(session, "kling-2", BODY, on_uncertain=partial(calls.append, "uncertain")), [LOST]
+    )
+    assert isinstance(flow_result.error, errors.SubmitUncertain)
+    assert calls == ["uncertain"]
 
 
 @pytest.mark.parametrize(("timeout", "seconds"), [(60.0, 60.0), (1.0, 1.0), (None, 1200.0)])
