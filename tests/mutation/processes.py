@@ -279,7 +279,7 @@ def detect_at_import(mutant: Mutant, ranked: Mapping[str, float]) -> str:
     except BaseException as error:
         raise ImportError(mutant.place) from error
     order = list(ranked)
-    for names in (order[:FIRST_TESTS], order[FIRST_TESTS:]):
+    for names in (order[:1], order[1:FIRST_TESTS], order[FIRST_TESTS:]):
         part = {name: ranked[name] for name in names}
         failed = list[str]()
 

@@ -33,7 +33,7 @@ class Tests:
             function = test.partition("[")[0]
             turn[test] = turns[function] = turns[function] + 1
         total, ranked = 0.0, dict[str, float]()
-        for test in sorted(reaching, key=lambda test: (-nearby[test], -module[test], turn[test])):
+        for test in sorted(reaching, key=lambda test: (-nearby[test], turn[test], -module[test])):
             total += self.seconds[test]
             if ranked and total > MAX_SECONDS:
                 break

@@ -166,12 +166,13 @@ class RenewedKey(Key):
 
 
 @pytest.mark.parametrize("number", [1, 2])
-def test_submit_waits_only_for_a_key_that_has_no_successor(number: int) -> None:
+def test_submit_waits_only_for_a_key_that_has_no_successor(session: Session, number: int) -> None:
     limit = answer(429, {"retry-after": "100"})
-    session = Session(GATEWAY, lambda: RenewedKey(number))
+    session.auth = RenewedKey(number)
     flow_result = run(submit(session, "kling-2", BODY), [*[limit] * number, ACCEPTED])
     assert [request.key for request in flow_result.requests] == [*[KEY] * number, "SG_renewed"]
     assert flow_result.seconds == pytest.approx(100 * (number - 1), abs=15)
+    assert read_row(session) == ("QUEUED", "job", fingerprint_key("SG_renewed"))
 
 
 WITH_FILE = {"prompt": "x", "image": PNG}
