@@ -22,7 +22,7 @@ import signal
 import sys
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from importlib.machinery import SourceFileLoader
 from pathlib import Path
@@ -43,7 +43,7 @@ FIRST_TESTS = 6
 """Most changes are detected by one of them; the files of other tests need not be read."""
 IDLE_SECONDS = 5.0
 PASSED, DETECTED, NOT_IMPORTED = "not detected", "detected", "not imported"
-Detect = Callable[[Mutant, list[str]], str]
+Detect = Callable[[Mutant, Mapping[str, float]], str]
 """Put a change into this process and run tests; return the test that failed, or an empty text."""
 
 
@@ -80,9 +80,13 @@ class Loop:
             random.seed(0)
             item.config.hook.pytest_runtest_protocol(item=item, nextitem=following)
 
-    def find_failure(self, session: pytest.Session, tests: list[str]) -> str:
-        """Run tests until one fails; return it."""
-        if any(self.failed for _ in self.run(session, tests)):
+    def find_failure(self, session: pytest.Session, tests: Mapping[str, float]) -> str:
+        """Run tests until one fails; return it. This process ends if one takes much longer than its seconds."""
+        for test in self.run(session, tests):
+            signal.setitimer(signal.ITIMER_PROF, 4 + 4 * tests[test])
+            if self.failed:
+                break
+        if self.failed:
             with suppress(BaseException):
                 session._setupstate.teardown_exact(None)
         return (self.failed or [""])[0]
@@ -125,7 +129,7 @@ def test_functions(
         at_import = {path: set(data.lines(path) or ()) for path in data.measured_files()}
         functions = Functions()
 
-        def detect(mutant: Mutant, ranked: list[str]) -> str:
+        def detect(mutant: Mutant, ranked: Mapping[str, float]) -> str:
             load_changed(mutant)
             functions.change(mutant)
             # Each process has files of its own.
@@ -261,7 +265,7 @@ def load_changed(mutant: Mutant) -> None:
     SourceFileLoader.get_code = get_code  # type: ignore[method-assign, assignment]
 
 
-def detect_at_import(mutant: Mutant, ranked: list[str]) -> str:
+def detect_at_import(mutant: Mutant, ranked: Mapping[str, float]) -> str:
     """Import the changed module and run tests; return the test that failed.
 
     Raises:
@@ -274,7 +278,9 @@ def detect_at_import(mutant: Mutant, ranked: list[str]) -> str:
         importlib.import_module("kling_adapters.client.client")
     except BaseException as error:
         raise ImportError(mutant.place) from error
-    for part in (ranked[:FIRST_TESTS], ranked[FIRST_TESTS:]):
+    order = list(ranked)
+    for names in (order[:1], order[1:FIRST_TESTS], order[FIRST_TESTS:]):
+        part = {name: ranked[name] for name in names}
         failed = list[str]()
 
         def work(loop: Loop, session: pytest.Session) -> None:
@@ -296,8 +302,7 @@ def test_in_forks(mutants: list[Mutant], tests: Tests, detect: Detect, jobs: int
         while waiting and len(running) < jobs:
             mutant = waiting.pop()
             ranked = tests.rank(mutant)
-            seconds = sum(tests.seconds[test] for test in ranked)
-            pid, pipe = start_child(lambda: test_mutant(mutant, ranked, seconds, detect))  # noqa: B023  called at once
+            pid, pipe = start_child(lambda: test_mutant(mutant, ranked, detect))  # noqa: B023  called at once
             running[pid] = mutant, pipe
         pid, _ = os.wait()
         mutant, pipe = running.pop(pid)
@@ -314,15 +319,15 @@ def test_in_forks(mutants: list[Mutant], tests: Tests, detect: Detect, jobs: int
     return outcomes
 
 
-def test_mutant(mutant: Mutant, ranked: list[str], seconds: float, detect: Detect) -> tuple[str, str]:
+def test_mutant(mutant: Mutant, ranked: Mapping[str, float], detect: Detect) -> tuple[str, str]:
     """Detect a change within limits; return the outcome, and the test that failed."""
     os.setpgid(0, 0)
     silent = os.open(os.devnull, os.O_RDWR)
     for stream in (1, 2):
         os.dup2(silent, stream)
-    # An endless loop is a detected change.
-    resource.setrlimit(resource.RLIMIT_CPU, (int(20 + 3 * seconds),) * 2)
     resource.setrlimit(resource.RLIMIT_AS, (6 << 30,) * 2)
+    # An endless loop is a detected change, at import as well.
+    signal.setitimer(signal.ITIMER_PROF, 20)
     end_when_idle()
     try:
         test = detect(mutant, ranked)

@@ -24,20 +24,20 @@ class Tests:
         default_factory=partial(defaultdict[str, Counter[str]], Counter[str])
     )
 
-    def rank(self, mutant: Mutant) -> list[str]:
-        """Return the tests of a change: first those that detected changes nearby, then one of each function."""
+    def rank(self, mutant: Mutant) -> dict[str, float]:
+        """Return the tests of a change and their seconds: first those that detected changes nearby, then one of each function."""
         nearby, module = self._detections[mutant.place], self._detections[str(mutant.path)]
         turn, turns = dict[str, int](), Counter[str]()
         reaching = sorted(self._reaching(mutant), key=lambda test: (self.seconds[test], test))
         for test in reaching:
             function = test.partition("[")[0]
             turn[test] = turns[function] = turns[function] + 1
-        total, ranked = 0.0, list[str]()
-        for test in sorted(reaching, key=lambda test: (-nearby[test], -module[test], turn[test])):
+        total, ranked = 0.0, dict[str, float]()
+        for test in sorted(reaching, key=lambda test: (-nearby[test], turn[test], -module[test])):
             total += self.seconds[test]
             if ranked and total > MAX_SECONDS:
                 break
-            ranked.append(test)
+            ranked[test] = self.seconds[test]
         return ranked
 
     def note_detection(self, mutant: Mutant, test: str) -> None:

@@ -312,6 +312,21 @@ def test_repeated_submit_that_is_lost_too_is_not_repeated_again(
     assert len([request for request in sandbox.requests if request.method == "POST"]) == 2
 
 
+def test_repeated_submit_that_is_lost_is_found_in_the_history(
+    open_client: OpenClient, sandbox: Sandbox, tmp_path: Path
+) -> None:
+    early, late = (
+        Fault(kind, method="POST", path="/v2/*", nth=number)
+        for number, kind in enumerate(("reset-early", "reset-late"), start=1)
+    )
+    sandbox.faults = Faults([early, late])
+    options = {"journal": tmp_path / "journal", "clock": SandboxClock(sandbox), "resubmit_after": 60}
+    with open_client(sandbox, **options) as kling:
+        job = kling.submit("kling-2", prompt="a heron")
+    assert sandbox.submits[-1].request_id == job.request_id
+    assert len(sandbox.billed) == 1
+
+
 def test_row_of_an_equal_submit_in_flight_is_left_to_it(
     open_client: OpenClient, sandbox: Sandbox, tmp_path: Path
 ) -> None:

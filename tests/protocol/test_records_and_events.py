@@ -7,6 +7,7 @@ import json
 import sqlite3
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from functools import partial
 from itertools import chain, repeat
 from pathlib import Path
 from typing import Any
@@ -150,6 +151,30 @@ def test_failed_direct_run_is_uncertain(session: Session, status: int) -> None:
     assert flow_result.sent == 1
 
 
+class RenewedKey(Key):
+    """An Auth with another key from its refusal number `number` on."""
+
+    def __init__(self, number: int) -> None:
+        self._remaining = number
+
+    def api_key(self) -> str:
+        return "SG_renewed" if self._remaining <= 0 else KEY
+
+    def refused(self, key: str, status: int, seconds: float | None) -> bool:
+        self._remaining -= 1
+        return self._remaining <= 0
+
+
+@pytest.mark.parametrize("number", [1, 2])
+def test_submit_waits_only_for_a_key_that_has_no_successor(session: Session, number: int) -> None:
+    limit = answer(429, {"retry-after": "100"})
+    session.auth = RenewedKey(number)
+    flow_result = run(submit(session, "kling-2", BODY), [*[limit] * number, ACCEPTED])
+    assert [request.key for request in flow_result.requests] == [*[KEY] * number, "SG_renewed"]
+    assert flow_result.seconds == pytest.approx(100 * (number - 1), abs=15)
+    assert read_row(session) == ("QUEUED", "job", fingerprint_key("SG_renewed"))
+
+
 WITH_FILE = {"prompt": "x", "image": PNG}
 UPLOADED = answer(200, file_urls=["https://e.com/new.png"])
 SIX_DAYS = 6 * 86400
@@ -222,6 +247,15 @@ def test_direct_run_is_recorded_and_reported(
         events.Completed(job, "kling-2", flow_result.value, polls=0),
     ]
     assert read_row(session) == ("COMPLETED", job, fingerprint_key(KEY))
+
+
+def test_uncertain_submit_is_announced(session: Session) -> None:
+    calls: list[str] = []
+    flow_result = run(
+        submit(session, "kling-2", BODY, on_uncertain=partial(calls.append, "uncertain")), [LOST]
+    )
+    assert isinstance(flow_result.error, errors.SubmitUncertain)
+    assert calls == ["uncertain"]
 
 
 @pytest.mark.parametrize(("timeout", "seconds"), [(60.0, 60.0), (1.0, 1.0), (None, 1200.0)])
