@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Final
@@ -64,7 +64,7 @@ def make_app(settings: Settings) -> Starlette:
 
 
 @asynccontextmanager
-async def _run(app: Starlette) -> AsyncIterator[None]:
+async def _run(app: Starlette) -> AsyncGenerator[None]:
     """Open the gateways and resume the jobs; close them at the end."""
     studio: Studio = app.state.studio
     try:
