@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
+import time
 from collections.abc import Coroutine
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +22,9 @@ from kling_serve.watch import Watch
 
 log = logging.getLogger("kling_serve")
 
+_RECONCILE_SECONDS: Final = 300.0
+_LISTED_SECONDS: Final = 3 * 3600.0
+"""Seconds after which the request history lists every job; see docs/journal.md."""
 _RETRY_SECONDS: Final = 30.0
 """Seconds after which a job is driven again whose gateway could not be asked or whose files could not be stored."""
 
@@ -34,6 +38,7 @@ class Submission:
         connection: The gateway.
         params: The parameters.
         error: The error that ended the submit; None while there is none.
+        is_ended: Whether the submit has been answered, or has failed.
 
     """
 
@@ -41,6 +46,7 @@ class Submission:
     connection: Connection
     params: Params
     error: KlingError | None = None
+    is_ended: bool = False
 
 
 class JobService:
@@ -116,7 +122,7 @@ class JobService:
         """Wait until the journal has a submission, or it has failed."""
         try:
             async with asyncio.timeout(timeout):
-                while submission.handle not in self.watch.jobs and submission.error is None:
+                while submission.handle not in self.watch.jobs and not submission.is_ended:
                     await asyncio.sleep(0.02)
                     await self.watch.refresh()
         except TimeoutError:
@@ -132,6 +138,7 @@ class JobService:
         except KlingError as error:
             submission.error = error
         finally:
+            submission.is_ended = True
             self._driven.discard(handle)
         await self.watch.refresh()
         if submission.error is None:
@@ -201,9 +208,12 @@ class JobService:
         await self.resume()
 
     async def _resume_all(self) -> None:
+        """Resume every unfinished job, and look for those of uncertain submits, which the history lists later."""
         await self.resume()
-        if any(job.entry.state == "UNCERTAIN" and not job.is_abandoned for job in self.watch.jobs.values()):
-            await self.reconcile()
+        while True:
+            if any(_may_be_listed(job) for job in self.watch.jobs.values()):
+                await self.reconcile()
+            await asyncio.sleep(_RECONCILE_SECONDS)
 
     async def find(self, job_id: str) -> Job | None:
         """Return a job by its id; None if no journal has it."""
@@ -225,6 +235,13 @@ def _start(tasks: set[asyncio.Task[None]], work: Coroutine[Any, Any, None]) -> N
     task = asyncio.create_task(work)
     tasks.add(task)
     task.add_done_callback(tasks.discard)
+
+
+def _may_be_listed(job: Job) -> bool:
+    """Return whether the history may still list the job of an uncertain submit."""
+    is_recent = time.time() - job.entry.created < _LISTED_SECONDS
+    is_unlooked = job.entry.looked is None
+    return job.entry.state == "UNCERTAIN" and not job.is_abandoned and (is_recent or is_unlooked)
 
 
 def _known_model(job: Job) -> str | None:
