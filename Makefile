@@ -18,7 +18,7 @@ PIN := $(if $(CONSTRAINTS),--constraint $(CONSTRAINTS) --build-constraint $(CONS
 INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check $(PIN)
 UV = $(BIN)/python -m uv --quiet
 
-.PHONY: help setup demo generate check test measures coverage mutants fuzz bench regress crash storm temporal types1000 newest lowest bare plain golden lock clean
+.PHONY: help setup demo generate check test measures coverage mutants fuzz bench regress crash storm temporal serve-crash screenshots types1000 newest lowest bare plain golden lock clean
 
 # `##@` starts a group of targets, `##` describes a target.
 help:  ## List the targets
@@ -107,6 +107,9 @@ temporal: $(READY)  ## Run 300 jobs on three workers that are killed, and 10,000
 	KLING_TEMPORAL_JOBS=300 $(BIN)/pytest -s tests/temporal/test_chaos.py
 	KLING_TEMPORAL_SCALE=10000 $(BIN)/pytest -s tests/temporal/test_scale.py
 
+serve-crash: $(READY)  ## Kill a studio 20 times while its jobs run, in a few minutes
+	KLING_SERVE_KILLS=20 $(BIN)/pytest -s tests/studio/test_killed_studio.py
+
 types1000: $(READY)  ## Check the types of 1,000 generated adapters, in a few minutes
 	$(BIN)/python -m benchmarks.strict 1000
 
@@ -144,6 +147,9 @@ golden: $(READY)  ## Write tests/golden/ again after a change to the compiler; r
 		test -z "$$before" || $(BIN)/kling-codegen diff $${before}specs $${state}specs > $${state%/}.diff.txt || true; \
 		before=$$state; \
 	done
+
+screenshots: $(READY)  ## Take the pictures of docs/studio.md in a Chromium of this machine
+	$(BIN)/python -m tests.studio.screenshots
 
 lock: $(BIN)/python  ## Write constraints.txt again: the newest allowed version of everything, for every Python
 	$(INSTALL) uv

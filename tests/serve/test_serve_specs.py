@@ -67,4 +67,7 @@ def test_invalid_spec_is_explained_and_harms_no_other(open_studio: OpenStudio, t
     assert page.count("Invalid") == 2
     assert page.count("Compiled") == 1
     assert "<script>alert" not in page
-    assert browser.get("/platform/specs", params={"version": get_parts(browser).specs.version}).status_code == 204  # type: ignore[union-attr]
+    assert (
+        browser.get("/platform/specs", params={"version": get_parts(browser).specs.version}).status_code
+        == 204
+    )  # type: ignore[union-attr]

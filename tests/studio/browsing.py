@@ -29,7 +29,7 @@ TIMEOUT = 30_000.0
 # only, or ends in dots on purpose, is not cut off.
 FIND_CUT = """() => {
   const width = document.documentElement.clientWidth, cut = [];
-  const name = (one) => `${one.tagName.toLowerCase()}#${one.id}.${one.className}: ${one.textContent.trim().slice(0, 40)}`;
+  const name = (one) => `${one.tagName.toLowerCase()}#${one.id}.${one.getAttribute("class")}: ${one.textContent.trim().slice(0, 40)}`;
   if (document.documentElement.scrollWidth > width) cut.push(`the page scrolls to ${document.documentElement.scrollWidth}`);
   for (const one of document.querySelectorAll("body *")) {
     const box = one.getBoundingClientRect(), style = getComputedStyle(one);
@@ -42,6 +42,10 @@ FIND_CUT = """() => {
     const clips = style.overflowX === "hidden" || style.overflowX === "clip";
     const dots = style.textOverflow === "ellipsis" || style.webkitLineClamp !== "none";
     if (clips && !dots && one.scrollWidth > one.clientWidth + 1) cut.push(`${name(one)} is cut off`);
+  }
+  for (const text of document.querySelectorAll("svg text")) {
+    const box = text.getBoundingClientRect(), around = text.ownerSVGElement.getBoundingClientRect();
+    if (box.right > around.right + 1 || box.left < around.left - 1) cut.push(`${name(text)} leaves its picture`);
   }
   return cut;
 }"""

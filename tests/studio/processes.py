@@ -17,6 +17,8 @@ _SECONDS = 30.0
 class Process:
     """A command of `kling` that serves; use it in a `with` block."""
 
+    options: tuple[str, ...] = ()
+
     def __init__(self, *arguments: str, environment: Mapping[str, str] | None = None) -> None:
         self._command = (*KLING, *arguments)
         self._environment = {**os.environ, **(environment or {})}
@@ -31,7 +33,7 @@ class Process:
     def start(self) -> None:
         """Start it, and read what it prints until it serves."""
         self._process = subprocess.Popen(
-            self._command, env=self._environment, stdout=subprocess.PIPE, text=True
+            [*self._command, *self.options], env=self._environment, stdout=subprocess.PIPE, text=True
         )
         assert self._process.stdout is not None
         self.read_address(self._process.stdout.readline().split())
@@ -67,14 +69,19 @@ class StudioProcess(Process):
 
     """
 
-    def __init__(
-        self, folder: Path, *options: str, port: int = 0, environment: Mapping[str, str] | None = None
-    ) -> None:
+    def __init__(self, folder: Path, *options: str, environment: Mapping[str, str] | None = None) -> None:
         self.folder = folder
-        # No key of an account is there, so nothing could be paid for.
-        super().__init__(
-            "serve", "--port", str(port), "--folder", str(folder), *options, environment=environment
-        )
+        super().__init__("serve", "--folder", str(folder), *options, environment=environment)
+        self._port = "0"
+
+    def start(self) -> None:
+        """Start it, at the port of `keep_port`."""
+        self.options = ("--port", self._port)
+        super().start()
+
+    def keep_port(self) -> None:
+        """Use the present port at every further start."""
+        self._port = self.base_url.rpartition(":")[2]
 
     @property
     def link(self) -> str:

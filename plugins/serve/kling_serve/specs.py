@@ -127,7 +127,9 @@ async def compile_spec(name: str, content: bytes, digest: str) -> DroppedSpec:
         if not out.is_dir():
             return DroppedSpec(name, digest, findings)
         findings += await _run_compiler("lint", "--specs", str(specs))
-        return await asyncio.to_thread(_load, name, digest, tuple(dict.fromkeys(findings)), out)
+        # The linter says again what the compiler said, sometimes on another level.
+        unique = {(finding.line, finding.text): finding for finding in findings}
+        return await asyncio.to_thread(_load, name, digest, tuple(unique.values()), out)
 
 
 async def _run_compiler(*arguments: str) -> tuple[Finding, ...]:
