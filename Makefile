@@ -82,7 +82,7 @@ mutants: $(READY)  ## Make small changes to the code that protects money, or to 
 	$(BIN)/python -m tests.mutation.run $(MUTANTS)
 
 fuzz: $(READY)  ## Search longer for inputs, specs and answers that break a rule, in half an hour or more (Linux)
-	$(BIN)/pytest -n $(JOBS) -rP --hypothesis-profile=fuzz tests/properties tests/promises/test_any_order.py tests/sandbox/test_sandbox_openapi.py
+	$(BIN)/pytest -n $(JOBS) -rP --hypothesis-profile=fuzz tests/properties tests/promises/test_any_order.py tests/sandbox/test_sandbox_openapi.py tests/serve/test_serve_openapi.py
 	$(INSTALL) atheris
 	mkdir -p out/fuzz
 	printf '%s' '0{"status": "COMPLETED", "request_id": "x", "output": "https://h/x.mp4", "video": {"url": "https://h/x", "file_size": 7}, "metrics": {"cost": 1.5}, "error": "no"}' > out/fuzz/first
