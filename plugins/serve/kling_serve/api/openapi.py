@@ -40,7 +40,10 @@ def make_document(models: Models, base_url: str) -> dict[str, Any]:
             slug: _describe_body(models[slug], fields) for slug in models if models[slug].returns == output
         }
         components["schemas"] |= bodies
-        components["requestBodies"][output.title()] = _describe_request(list(bodies))
+        examples = {
+            slug: _make_example(models[slug]) for slug in bodies if models[slug].schema.get("examples")
+        }
+        components["requestBodies"][output.title()] = _describe_request(list(bodies), examples)
     return document
 
 
@@ -61,7 +64,11 @@ def _describe_body(model: Model, fields: dict[str, Any]) -> dict[str, Any]:
     return schema
 
 
-def _describe_request(slugs: list[str]) -> dict[str, Any]:
+def _make_example(model: Model) -> dict[str, Any]:
+    return {"value": {"model": model.slug, **model.schema["examples"][0]}}
+
+
+def _describe_request(slugs: list[str], examples: dict[str, Any]) -> dict[str, Any]:
     file = {"type": "string", "contentMediaType": "application/octet-stream"}
     form = {
         "type": "object",
@@ -70,7 +77,10 @@ def _describe_request(slugs: list[str]) -> dict[str, Any]:
         "additionalProperties": {"type": "string"},
     }
     bodies = [{"$ref": f"#/components/schemas/{slug}"} for slug in slugs]
-    content = {"application/json": {"schema": {"anyOf": bodies}}, "multipart/form-data": {"schema": form}}
+    content = {
+        "application/json": {"schema": {"anyOf": bodies}, "examples": examples},
+        "multipart/form-data": {"schema": form},
+    }
     return {"required": True, "content": content}
 
 
