@@ -18,7 +18,7 @@ PIN := $(if $(CONSTRAINTS),--constraint $(CONSTRAINTS) --build-constraint $(CONS
 INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check $(PIN)
 UV = $(BIN)/python -m uv --quiet
 
-.PHONY: help setup demo generate check test measures coverage mutants fuzz bench regress crash storm types1000 newest lowest bare plain golden lock clean
+.PHONY: help setup demo generate check test measures coverage mutants fuzz bench regress crash serve-crash storm types1000 newest lowest bare plain golden lock clean
 
 # `##@` starts a group of targets, `##` describes a target.
 help:  ## List the targets
@@ -98,6 +98,9 @@ regress: $(READY)  ## Measure all ratios again, or those of BENCH; fails if one 
 crash: $(READY)  ## Run 500 jobs with a process that is killed 100 times, and with four of them, in ten minutes
 	KLING_CRASH_JOBS=500 KLING_CRASH_KILLS=100 $(BIN)/pytest -s tests/promises/test_killed.py
 	KLING_CRASH_SWEEP=1 $(BIN)/pytest tests/promises/test_ten_lines_killed.py
+
+serve-crash: $(READY)  ## Kill kling-serve 20 times while an openai, an MCP and an HTTP client wait, in a few minutes
+	KLING_SERVE_KILLS=20 $(BIN)/pytest -s tests/serve/test_interfaces_killed.py
 
 storm: $(READY)  ## Run 500 jobs against a failing gateway, beside the official client, in ten minutes
 	KLING_STORM_JOBS=500 $(BIN)/pytest -s tests/promises/test_storm.py

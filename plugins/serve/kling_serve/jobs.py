@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
+import time
 from collections.abc import Coroutine
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +22,8 @@ from kling_serve.watch import Watch
 
 log = logging.getLogger("kling_serve")
 
+SEARCH_SECONDS: Final = 600.0
+"""Seconds in which the job of an uncertain submit is looked for."""
 _RETRY_SECONDS: Final = 30.0
 """Seconds after which a job is driven again whose gateway could not be asked or whose files could not be stored."""
 
@@ -201,9 +204,13 @@ class JobService:
         await self.resume()
 
     async def _resume_all(self) -> None:
+        """Drive every unfinished job, and look for those of uncertain submits, which the history may show late."""
         await self.resume()
-        if any(job.entry.state == "UNCERTAIN" and not job.is_abandoned for job in self.watch.jobs.values()):
-            await self.reconcile()
+        while True:
+            start = time.time() - SEARCH_SECONDS
+            if any(job.is_uncertain and job.entry.updated > start for job in self.watch.jobs.values()):
+                await self.reconcile()
+            await asyncio.sleep(_RETRY_SECONDS)
 
     async def find(self, job_id: str) -> Job | None:
         """Return a job by its id; None if no journal has it."""

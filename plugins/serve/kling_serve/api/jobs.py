@@ -13,12 +13,11 @@ from kling_serve.api.errors import RequestError, describe_job_error
 from kling_serve.api.mapping import LENGTHS, map_body
 from kling_serve.api.models import find_model
 from kling_serve.job import Job
+from kling_serve.jobs import SEARCH_SECONDS
 from kling_serve.progress import expect_duration
 from kling_serve.studio import Studio
 
 _MAX_KEY: Final = 255
-_SEARCH_SECONDS: Final = 600.0
-"""Seconds in which an uncertain submit is shown as running, because the application looks for its job."""
 _STATUSES: Final = {
     "SUBMITTING": "queued",
     "QUEUED": "queued",
@@ -96,7 +95,7 @@ def describe_job(studio: Studio, handle: str, job: Job | None) -> dict[str, Any]
     if job is None:
         return _describe_submission(studio, handle)
     entry = job.entry
-    is_searched = job.state == "UNCERTAIN" and time.time() - entry.created < _SEARCH_SECONDS
+    is_searched = job.is_uncertain and time.time() - entry.created < SEARCH_SECONDS
     status = "in_progress" if is_searched else _STATUSES.get(job.state, "failed")
     return {
         "id": handle,
