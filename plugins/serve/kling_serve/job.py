@@ -8,7 +8,7 @@ import re
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Final
+from typing import Any, Final, cast
 
 from kling_adapters import JournalEntry
 from kling_serve.connections import Connection
@@ -86,8 +86,8 @@ class Job:
     @property
     def duration(self) -> float | None:
         """Seconds that a COMPLETED job took, as its gateway reports them; None if it does not."""
-        metrics = (self.entry.result or {}).get("metrics") if self.entry.state == "COMPLETED" else None
-        seconds = metrics.get("total_time") if isinstance(metrics, dict) else None
+        metrics: Any = (self.entry.result or {}).get("metrics") if self.entry.state == "COMPLETED" else None
+        seconds = cast("dict[str, Any]", metrics).get("total_time") if isinstance(metrics, dict) else None
         if not isinstance(seconds, int | float) or not math.isfinite(seconds) or seconds <= 0:
             return None
         return float(seconds)

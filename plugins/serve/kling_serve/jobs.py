@@ -129,24 +129,24 @@ class JobService:
         handle = submission.handle
         self._driven.add(handle)
         try:
-            job = await submission.connection.client.submit(
+            await submission.connection.client.submit(
                 submission.params, save_to=f"{self._outputs / handle}/", tag=owner
             )
         except KlingError as error:
             submission.error = error
-            await self.watch.refresh()
-            return
         finally:
             self._driven.discard(handle)
         await self.watch.refresh()
-        self.submissions.pop(handle, None)
-        log.info("job %s is %s at the gateway", handle, job.request_id)
+        if submission.error is None:
+            self.submissions.pop(handle, None)
+        # Also after an error: another process may have found the job of an uncertain submit meanwhile.
         self.drive(handle)
 
     def drive(self, job_id: str) -> None:
         """Wait for a job in the background and store its files, unless that is under way."""
         job = self.watch.jobs.get(job_id)
-        if job is not None and job.entry.request_id is not None and job_id not in self._driven:
+        is_known = job is not None and job.is_unfinished and job.entry.request_id is not None
+        if job is not None and is_known and job_id not in self._driven:
             self._driven.add(job_id)
             _start(self._tasks, self._drive(job))
 
