@@ -49,6 +49,7 @@ def test_address_of_an_image_waits_for_it(client: Any, served: ServedApp, gatewa
         assert http.get(answer.data[0].url).content.startswith(_PNG_HEAD)
         assert http.get(f"/v1/images/{answer.id}").json()["status"] == "completed"
         assert answer.id not in http.get("/v1/videos").text
+        assert http.get(f"/v1/videos/{answer.id}").status_code == 404
     with open_http(served, BOB) as http:
         assert http.get(answer.data[0].url).status_code == 404
     sent = next(request.json for request in reversed(gateway.requests) if request.path.endswith("text2image"))

@@ -84,3 +84,9 @@ def wait_for_end(http: httpx.Client, job_id: str) -> dict[str, Any]:
         job: dict[str, Any] = http.get(f"/v1/videos/{job_id}").json()
         if job["status"] in ("completed", "failed"):
             return job
+
+
+def make_sandbox_settings(folder: Path, **options: Any) -> Settings:
+    """Return the settings of an application with a sandbox of its own, whose jobs end at once."""
+    tokens = (Token("alice", ALICE), Token("bob", BOB))
+    return Settings(folder=folder, sandbox_timing="at-once", tokens=tokens, **options)

@@ -9,12 +9,14 @@ from pathlib import Path
 from typing import Final
 
 from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
 from kling_serve import api, pages
 from kling_serve.access import Access, Links
+from kling_serve.api.errors import answer_http_error
 from kling_serve.connections import Connections
 from kling_serve.jobs import JobService
 from kling_serve.mcp_endpoint import McpEndpoint
@@ -58,7 +60,7 @@ def make_app(settings: Settings) -> Starlette:
     token = read_secret(settings.folder, "token")
     access = Middleware(
         Access,
-        tokens={token: "studio"} | {other.secret: other.name for other in settings.tokens},
+        tokens={token: "studio"} | {program.secret: program.name for program in settings.tokens},
         session=read_secret(settings.folder, "session"),
         links=studio.links,
         allowed_hosts=settings.allowed_hosts,
@@ -71,7 +73,8 @@ def make_app(settings: Settings) -> Starlette:
             yield
 
     routes = [*pages.ROUTES, *api.ROUTES, Route("/mcp", mcp), Mount("/static", StaticFiles(directory=STATIC))]
-    app = Starlette(routes=routes, middleware=[access], lifespan=run)
+    handlers = {HTTPException: answer_http_error}
+    app = Starlette(routes=routes, middleware=[access], lifespan=run, exception_handlers=handlers)
     app.state.studio, app.state.token = studio, token
     return app
 

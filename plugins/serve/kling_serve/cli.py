@@ -27,14 +27,6 @@ SERVER_OPTIONS = (
         metavar="NAME",
         help="Name of this machine that browsers may use, besides localhost. Repeatable.",
     ),
-    click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen at."),
-    click.option(
-        "--allow-host",
-        "allowed_hosts",
-        multiple=True,
-        metavar="NAME",
-        help="Name of this machine that browsers may use, besides localhost. Repeatable.",
-    ),
     click.option(
         "--tokens",
         type=click.Path(exists=True, dir_okay=False, path_type=Path),

@@ -77,7 +77,7 @@ class Submits:
         # Two requests with one key may be here at the same time.
         if self._handles.setdefault(prefix, handle) == handle:
             await self._jobs.watch.refresh()
-            used = (other for other in self._jobs.watch.jobs if other.startswith(prefix))
+            used = (job_id for job_id in self._jobs.watch.jobs if job_id.startswith(prefix))
             if next(used, handle) == handle:
                 return await self._submit(handle, params, owner)
         raise KeyReused(
@@ -113,13 +113,18 @@ class Submits:
         """Return whether a token has submitted a job that the journal does not have yet."""
         return handle in self._jobs.submissions and self._owners.get(handle) == owner
 
+    async def find_job(self, handle: str, owner: str) -> Job | None:
+        """Return a job of a token by its handle; None if the journals have no such job."""
+        job = await self._jobs.find(handle)
+        return job if job is not None and _belongs_to(job, owner) else None
+
     def list_jobs(self, owner: str) -> dict[str, Job]:
         """Return the jobs of a token in the journals, by handle, the oldest first."""
-        return {
-            job.id: job
-            for job in self._jobs.watch.jobs.values()
-            if job.entry.tag == owner and is_handle(job.id)
-        }
+        return {job.id: job for job in self._jobs.watch.jobs.values() if _belongs_to(job, owner)}
+
+
+def _belongs_to(job: Job, owner: str) -> bool:
+    return job.entry.tag == owner and is_handle(job.id)
 
 
 def _digest(*parts: str) -> str:

@@ -7,10 +7,12 @@ import logging
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final
 
+from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import JSONResponse, PlainTextResponse, Response
 
 from kling_adapters import ApiError, ConfigError, KlingError, ParamsInvalid, RetiredModel, UnknownModel
+from kling_serve.access import API_PATHS
 from kling_serve.limits import LimitReached
 from kling_serve.submits import KeyReused
 
@@ -48,13 +50,21 @@ def answers_errors(handler: Handler) -> Handler:
         except KlingError as error:
             return make_error(describe_error(error))
         except ClientDisconnect:
-            return Response(status_code=400)  # nobody reads it
+            return Response(status_code=400)
         except Exception:
             log.exception("a request failed")
             message = "The request failed for a reason that is in the log of kling-serve."
             return make_error(RequestError(500, message, "internal_error"))
 
     return answer
+
+
+async def answer_http_error(request: Request, error: Exception) -> Response:
+    """Answer a request for an address or a method that does not exist."""
+    assert isinstance(error, HTTPException)
+    if request.url.path.startswith(API_PATHS):
+        return make_error(RequestError(error.status_code, f"{error.detail}.", "not_found"))
+    return PlainTextResponse(error.detail, error.status_code, error.headers)
 
 
 def make_error(error: RequestError) -> JSONResponse:

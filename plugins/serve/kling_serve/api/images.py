@@ -45,14 +45,14 @@ async def create_image(request: Request) -> Response:
 async def show_image(request: Request) -> Response:
     """Return a job."""
     studio = get_studio(request)
-    return JSONResponse(describe_job(studio, *await find_job(request, studio)))
+    return JSONResponse(describe_job(studio, *await find_job(request, studio, "image")))
 
 
 @answers_errors
 async def read_image(request: Request) -> Response:
     """Wait for the image of a job, and return it."""
     studio = get_studio(request)
-    handle, _ = await find_job(request, studio)
+    handle, _ = await find_job(request, studio, "image")
     path = (await _wait_for_image(studio, handle)).files[0]
     return FileResponse(path, filename=path.name, content_disposition_type="inline")
 

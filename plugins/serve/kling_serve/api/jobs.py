@@ -14,11 +14,10 @@ from kling_serve.api.mapping import LENGTHS, map_body
 from kling_serve.api.models import find_model
 from kling_serve.job import Job
 from kling_serve.progress import expect_duration
+from kling_serve.searches import SEARCH_SECONDS
 from kling_serve.studio import Studio
 
 _MAX_KEY: Final = 255
-_SEARCH_SECONDS: Final = 600.0
-"""Seconds in which an uncertain submit is shown as running, because the application looks for its job."""
 _STATUSES: Final = {
     "SUBMITTING": "queued",
     "QUEUED": "queued",
@@ -54,16 +53,19 @@ def _read_key(request: Request) -> str | None:
     return key
 
 
-async def find_job(request: Request, studio: Studio) -> tuple[str, Job | None]:
-    """Return the handle that a path names and its job, None before the journal has it. Raises RequestError."""
-    handle = request.path_params["handle"]
-    job = await studio.jobs.find(handle)
-    if job is None and studio.submits.is_waiting(handle, request.state.owner):
+async def find_job(request: Request, studio: Studio, output: str) -> tuple[str, Job | None]:
+    """Return the handle that a path names and its job, None before the journal has it.
+
+    Raises RequestError if the token has no such job with this kind of output.
+    """
+    handle, owner = request.path_params["handle"], request.state.owner
+    job = await studio.submits.find_job(handle, owner)
+    if job is None and studio.submits.is_waiting(handle, owner):
         return handle, None
     if (
         job is None
-        or handle not in studio.submits.list_jobs(request.state.owner)
         or is_deleted(studio, handle)
+        or (find_output(studio, job) == "image") != (output == "image")
     ):
         raise RequestError(404, "There is no job with this id.", "not_found")
     return handle, job
@@ -93,7 +95,7 @@ def describe_job(studio: Studio, handle: str, job: Job | None) -> dict[str, Any]
     if job is None:
         return _describe_submission(studio, handle)
     entry = job.entry
-    is_searched = job.state == "UNCERTAIN" and time.time() - entry.created < _SEARCH_SECONDS
+    is_searched = job.is_uncertain and time.time() - entry.created < SEARCH_SECONDS
     status = "in_progress" if is_searched else _STATUSES.get(job.state, "failed")
     return {
         "id": handle,
@@ -113,17 +115,21 @@ def describe_job(studio: Studio, handle: str, job: Job | None) -> dict[str, Any]
 
 def _describe_submission(studio: Studio, handle: str) -> dict[str, Any]:
     """Return a job that the journal does not have yet, because its files are being uploaded, or that failed before."""
-    submission = studio.jobs.submissions.get(handle)
-    error = submission.error if submission else None
-    adapter = submission.params.adapter if submission else None
+    submission = studio.jobs.submissions[handle]
+    error = submission.error
     return {
         "id": handle,
-        "object": adapter.returns if adapter else "video",
+        "object": submission.params.adapter.returns,
         "status": "failed" if error else "queued",
         "progress": 0,
-        "model": adapter.slug if adapter else None,
+        "model": submission.params.adapter.slug,
+        "prompt": None,
+        "seconds": None,
+        "size": None,
         "created_at": int(time.time()),
+        "completed_at": None,
         "error": {"code": "submit_failed", "message": str(error)} if error else None,
+        "cost": None,
     }
 
 

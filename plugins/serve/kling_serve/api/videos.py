@@ -29,7 +29,7 @@ async def create_video(request: Request) -> Response:
 async def show_video(request: Request) -> Response:
     """Return a job."""
     studio = get_studio(request)
-    return JSONResponse(describe_job(studio, *await find_job(request, studio)))
+    return JSONResponse(describe_job(studio, *await find_job(request, studio, "video")))
 
 
 @answers_errors
@@ -70,7 +70,7 @@ async def read_video(request: Request) -> Response:
     studio = get_studio(request)
     if request.query_params.get("variant", "video") != "video":
         raise RequestError(400, "variant: only the video is available.", "invalid_parameters", "variant")
-    handle, job = await find_job(request, studio)
+    handle, job = await find_job(request, studio, "video")
     if job is None or not job.files:
         status = describe_job(studio, handle, job)["status"]
         raise RequestError(409, f"There is no file; the job is {status}.", "not_ready")
@@ -81,7 +81,7 @@ async def read_video(request: Request) -> Response:
 async def delete_video(request: Request) -> Response:
     """Delete the files of a job that has ended. Its entry stays in the journal."""
     studio = get_studio(request)
-    handle, job = await find_job(request, studio)
+    handle, job = await find_job(request, studio, "video")
     if job is None or describe_job(studio, handle, job)["status"] in ("queued", "in_progress"):
         message = (
             "The job is running and cannot be cancelled: the gateway bills it. Delete it when it has ended."

@@ -119,9 +119,8 @@ class Calls:
 
     async def check(self, handle: str) -> str:
         """Return a handle. Raises MCPError if the token has no such job."""
-        await self.studio.jobs.watch.refresh()
         submits = self.studio.submits
-        if handle not in submits.list_jobs(self.owner) and not submits.is_waiting(handle, self.owner):
+        if await submits.find_job(handle, self.owner) is None and not submits.is_waiting(handle, self.owner):
             raise MCPError(INVALID_PARAMS, "There is no job with this id.")
         return handle
 
@@ -158,9 +157,8 @@ class Calls:
 
     async def read(self, uri: str) -> ReadResourceResult:
         """Return a file. Raises MCPError."""
-        await self.studio.jobs.watch.refresh()
         match = _URI.fullmatch(uri)
-        job = self.studio.submits.list_jobs(self.owner).get(match[1]) if match else None
+        job = await self.studio.submits.find_job(match[1], self.owner) if match else None
         path = next((path for path in job.files if match and path.name == match[2]), None) if job else None
         if path is None:
             raise MCPError(INVALID_PARAMS, "There is no such file.")

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Any, Final, cast
+from typing import Any, Final
 
 from mcp_types import Tool, ToolAnnotations
 from pydantic import BaseModel, Field
 
 from kling_serve.models import Model, Models
+from kling_serve.schemas import simplify_schema
 
 MAX_WAIT: Final = 50.0
 """Longest wait of one call, in seconds; clients give up after a minute."""
@@ -42,7 +43,7 @@ def list_tools(models: Models) -> list[Tool]:
 def _describe_model(name: str, model: Model) -> Tool | None:
     if model.is_retired:
         return None
-    schema = _simplify(model.schema)
+    schema = simplify_schema(model.schema, _MEDIA)
     schema["properties"] = {**schema["properties"], "idempotency_key": KEY}
     rules = [rule["text"] for rule in model.facts.get("rules", ()) if "text" in rule]
     latency = model.entry.latency
@@ -56,25 +57,6 @@ def _describe_model(name: str, model: Model) -> Tool | None:
         input_schema=schema,
         annotations=ToolAnnotations(read_only_hint=False, destructive_hint=False, open_world_hint=True),
     )
-
-
-def _simplify(schema: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a JSON Schema without the facts that only this project reads. Paths are allowed as media."""
-    facts = schema.get("x-kling", {})
-    simple = {
-        key: _simplify_part(value) for key, value in schema.items() if key not in ("x-kling", "$schema")
-    }
-    if isinstance(facts, dict) and "media" in facts:
-        simple.pop("pattern", None)
-        simple.pop("format", None)
-        simple["description"] = f"{simple.get('description', '')} {_MEDIA}".strip()
-    return simple
-
-
-def _simplify_part(value: Any) -> Any:
-    if isinstance(value, dict):
-        return _simplify(cast("dict[str, Any]", value))
-    return [_simplify_part(item) for item in value] if isinstance(value, list) else value
 
 
 class JobArguments(BaseModel, extra="forbid"):
