@@ -160,7 +160,8 @@ def _is_same_origin(headers: Headers, host: str) -> bool:
 
 def _refuse(path: str, status: int, message: str) -> Response:
     if path.startswith(API_PATHS):
-        return JSONResponse({"error": {"message": message, "type": "access_error", "code": status}}, status)
+        error = {"message": message, "type": "invalid_request_error", "param": None, "code": "access_denied"}
+        return JSONResponse({"error": error}, status)
     return PlainTextResponse(message, status)
 
 
@@ -170,7 +171,8 @@ def _with_headers(send: Send) -> Send:
             headers = MutableHeaders(scope=message)
             headers["Content-Security-Policy"] = POLICY
             headers["X-Content-Type-Options"] = "nosniff"
-            headers["Referrer-Policy"] = "no-referrer"
+            # With no-referrer, the Origin of a form that is sent would be null.
+            headers["Referrer-Policy"] = "same-origin"
             headers["Cross-Origin-Opener-Policy"] = "same-origin"
             headers["Cross-Origin-Resource-Policy"] = "same-origin"
             headers.setdefault("Cache-Control", "no-store")

@@ -40,6 +40,11 @@ class Job:
         return self.entry.gateway != self.connection.client.base_url
 
     @property
+    def is_uncertain(self) -> bool:
+        """Whether it is unknown if the gateway has the job, and it could be found in the request history."""
+        return self.entry.state == "UNCERTAIN" and not self.is_abandoned
+
+    @property
     def is_unfinished(self) -> bool:
         """Whether the job can still change."""
         return self.entry.is_unfinished and not self.is_abandoned

@@ -132,7 +132,8 @@ async def compile_spec(name: str, content: bytes, digest: str) -> DroppedSpec:
             _run_compiler("generate", "--specs", str(specs), "--out", str(out)),
             _run_compiler("lint", "--specs", str(specs)),
         )
-        findings = tuple(dict.fromkeys((*problems, *lint)))
+        # The linter says again what the compiler said, sometimes on another level.
+        findings = tuple({(finding.line, finding.text): finding for finding in (*problems, *lint)}.values())
         if not out.is_dir():
             return DroppedSpec(name, digest, findings)
         return await asyncio.to_thread(_load, name, digest, findings, out)
