@@ -52,7 +52,8 @@ class Job:
     @property
     def state(self) -> str:
         """The state of the entry; LOST for an unfinished job of a sandbox that has ended, STORING before its files."""
-        if self.is_abandoned and self.entry.is_unfinished:
+        is_open = self.entry.is_unfinished or self.entry.state == "UNCERTAIN"
+        if is_open and self.is_abandoned and self.connection.is_free:
             return "LOST"
         if self.entry.state == "COMPLETED" and self.entry.is_unfinished:
             return "STORING"
