@@ -97,7 +97,7 @@ def test_code_runs_and_submits_parameters_of_form(
 
 def _find_body(browser: TestClient) -> Any:
     """Return the parameters of the only job of the sandbox, from its request history."""
-    import httpx  # noqa: PLC0415
+    import httpx
 
     connection = get_parts(browser).connections.find("sandbox")
     headers = {"x-api-key": connection.sandbox_key or ""}

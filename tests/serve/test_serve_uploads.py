@@ -67,7 +67,7 @@ def test_old_uploads_and_oldest_of_too_many_are_deleted(open_studio: OpenStudio,
         "x" * 5000 + ".png",
         "a.PNG",
         "",
-        "a.\x00png".encode().hex(),
+        b"a.\x00png".hex(),
     ],
 )
 def test_name_of_file_never_names_path(browser: TestClient, tmp_path: Path, name: str) -> None:
