@@ -20,7 +20,9 @@ HOST = "127.0.0.1:8421"
 
 
 def make_settings(folder: Path, **options: Any) -> Settings:
-    return Settings(folder=folder, journal=folder / "account.sqlite3", **{"sandbox_timing": "at-once", **options})
+    return Settings(
+        folder=folder, journal=folder / "account.sqlite3", **{"sandbox_timing": "at-once", **options}
+    )
 
 
 def open_browser(app: Starlette, studio: TestClient | None = None) -> TestClient:

@@ -48,7 +48,8 @@ def drop_defaults(schema: Mapping[str, Any], value: Any) -> Any:
     return {
         name: part
         for name, part in kept.items()
-        if name in required or not (part is None or (part is False and "default" not in schema["properties"][name]))
+        if name in required
+        or not (part is None or (part is False and "default" not in schema["properties"][name]))
     }
 
 
@@ -93,7 +94,10 @@ def test_empty_form_names_only_missing_parameters(browser: TestClient, slug: str
 
 def test_message_of_adapter_is_at_its_field(browser: TestClient) -> None:
     checked = browser.post("/models/kling-2/check", data={"prompt": "a fox", "cfg_scale": "7"}).text
-    assert '<div id="problem-cfg_scale" hx-swap-oob="innerHTML"><p>7 is too large; allowed: at most 1.</p></div>' in checked
+    assert (
+        '<div id="problem-cfg_scale" hx-swap-oob="innerHTML"><p>7 is too large; allowed: at most 1.</p></div>'
+        in checked
+    )
     corrected = browser.post("/models/kling-2/check", data={"prompt": "a fox", "cfg_scale": "0.7"}).text
     assert '<div id="problem-cfg_scale" hx-swap-oob="innerHTML"></div>' in corrected
 
@@ -121,7 +125,9 @@ def test_gaps_between_items_do_not_move_messages(browser: TestClient) -> None:
         "multi_prompt[7].prompt": "y" * 513,
     }
     checked = browser.post("/models/kling-3-pro-image2video/check", data=form).text
-    assert '<div id="problem-multi_prompt-7--prompt" hx-swap-oob="innerHTML"><p>Too many characters' in checked
+    assert (
+        '<div id="problem-multi_prompt-7--prompt" hx-swap-oob="innerHTML"><p>Too many characters' in checked
+    )
 
 
 def test_rules_are_at_fields_they_concern() -> None:
@@ -138,7 +144,21 @@ def test_discrepancies_are_in_page(browser: TestClient) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["a b", "a[", "a]", "a[x]", "[0].", "a..b", "a[1e9]", "a[99999999999]", ".a", "é", "a" * 201, "a.b.c.d.e.f.g.h.i"]
+    "name",
+    [
+        "a b",
+        "a[",
+        "a]",
+        "a[x]",
+        "[0].",
+        "a..b",
+        "a[1e9]",
+        "a[99999999999]",
+        ".a",
+        "é",
+        "a" * 201,
+        "a.b.c.d.e.f.g.h.i",
+    ],
 )
 def test_unusual_name_of_control_is_ignored(name: str) -> None:
     assert split_name(name) == ()
