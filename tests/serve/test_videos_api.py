@@ -318,7 +318,10 @@ def test_slow_upload_is_answered_with_the_handle(tmp_path: Path, monkeypatch: py
     assert count_submits(gateway) == 1
 
 
-def test_failed_upload_sends_nothing_and_may_be_repeated(tmp_path: Path) -> None:
+def test_failed_upload_sends_nothing_and_may_be_repeated(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(submits, "ANSWER_SECONDS", 60.0)
     form: Any = {
         "data": {"model": "kling-o1-image-to-video", "prompt": "A"},
         "files": {"input_reference": PNG},
