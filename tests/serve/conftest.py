@@ -20,7 +20,9 @@ HOST = "127.0.0.1:8421"
 
 
 def make_settings(folder: Path, **options: Any) -> Settings:
-    return Settings(folder=folder, journal=folder / "account.sqlite3", **{"sandbox_timing": "at-once", **options})
+    return Settings(
+        folder=folder, journal=folder / "account.sqlite3", **{"sandbox_timing": "at-once", **options}
+    )
 
 
 def open_browser(app: Starlette, studio: TestClient | None = None) -> TestClient:
@@ -58,6 +60,14 @@ def open_studio(tmp_path: Path) -> Iterator[OpenStudio]:
 @pytest.fixture
 def browser(open_studio: OpenStudio) -> TestClient:
     return open_studio()
+
+
+@pytest.fixture(scope="module")
+def reader(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestClient]:
+    """A browser of a studio that all tests of a module share, because they run no job."""
+    app = make_app(make_settings(tmp_path_factory.mktemp("studio")))
+    with open_browser(app) as browser:
+        yield sign_in(browser)
 
 
 class FormReader(HTMLParser):

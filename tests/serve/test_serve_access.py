@@ -10,7 +10,16 @@ from kling_serve.access import POLICY
 from kling_serve.app import make_app
 from starlette.testclient import TestClient
 
-from tests.serve.conftest import HOST, OpenStudio, finish_job, get_parts, make_settings, open_browser, run_job, sign_in
+from tests.serve.conftest import (
+    HOST,
+    OpenStudio,
+    finish_job,
+    get_parts,
+    make_settings,
+    open_browser,
+    run_job,
+    sign_in,
+)
 
 KEY = "SG_0123456789abcdef"
 PAGES = ("/", "/models/kling-3-pro-image2video", "/jobs", "/compare", "/usage", "/platform")
@@ -61,7 +70,9 @@ def test_program_uses_token(tmp_path: Path) -> None:
         assert program.get("/jobs", headers={"Authorization": "Bearer"}).status_code == 401
 
 
-@pytest.mark.parametrize("host", ["evil.example", "127.0.0.1.evil.example:8421", "10.0.0.1:8421", "", "a b", "[::2]:80"])
+@pytest.mark.parametrize(
+    "host", ["evil.example", "127.0.0.1.evil.example:8421", "10.0.0.1:8421", "", "a b", "[::2]:80"]
+)
 def test_other_host_is_refused(browser: TestClient, host: str) -> None:
     response = browser.get("/jobs", headers={"Host": host})
     assert response.status_code == 421

@@ -55,7 +55,11 @@ def form(browser: TestClient) -> dict[str, str]:
 
 
 def run_code(name: str, code: str, folder: Path) -> subprocess.CompletedProcess[str]:
-    commands = {"python": [sys.executable, "-c", code], "curl": ["sh", "-ec", code], "shell": ["sh", "-ec", code]}
+    commands = {
+        "python": [sys.executable, "-c", code],
+        "curl": ["sh", "-ec", code],
+        "shell": ["sh", "-ec", code],
+    }
     environment = os.environ | {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
     environment.pop("SEGMIND_API_KEY", None)
     return subprocess.run(
@@ -78,7 +82,9 @@ def test_code_runs_and_submits_parameters_of_form(
     assert job["elements"][0]["reference_image_urls"] == ["https://example.com/left.png"]
     assert "/assets/" in job["start_image_url"]
     assert "/assets/" in job["elements"][0]["frontal_image_url"]
-    assert {key: job[key] for key in ("cfg_scale", "duration", "generate_audio", "negative_prompt", "voice_ids")} == {
+    assert {
+        key: job[key] for key in ("cfg_scale", "duration", "generate_audio", "negative_prompt", "voice_ids")
+    } == {
         "cfg_scale": 0.7,
         "duration": "8",
         "generate_audio": False,
@@ -91,10 +97,12 @@ def test_code_runs_and_submits_parameters_of_form(
 
 def _find_body(browser: TestClient) -> Any:
     """Return the parameters of the only job of the sandbox, from its request history."""
-    import httpx  # noqa: PLC0415
+    import httpx
 
     connection = get_parts(browser).connections.find("sandbox")
     headers = {"x-api-key": connection.sandbox_key or ""}
-    answer = httpx.get(f"{connection.client.base_url}/inference-request/request-history", headers=headers).json()
+    answer = httpx.get(
+        f"{connection.client.base_url}/inference-request/request-history", headers=headers
+    ).json()
     [row] = next(value for value in answer.values() if isinstance(value, list))
     return row["request_body"]

@@ -59,7 +59,10 @@ def start(tmp_path: Path) -> Iterator[Start]:
     with ExitStack() as stack:
 
         def run(sandbox: Sandbox | None = None, *options: str) -> Server:
-            environment = os.environ | {"KLING_JOURNAL": str(tmp_path / "journal.sqlite3"), "PYTHONUNBUFFERED": "1"}
+            environment = os.environ | {
+                "KLING_JOURNAL": str(tmp_path / "journal.sqlite3"),
+                "PYTHONUNBUFFERED": "1",
+            }
             if sandbox is not None:
                 environment |= {"KLING_BASE_URL": sandbox.base_url, "SEGMIND_API_KEY": sandbox.api_key}
                 options += ("--no-sandbox",)
@@ -108,7 +111,9 @@ def test_killed_server_loses_and_doubles_nothing(start: Start) -> None:
                 server.read_events(f"/events?view=job&ids={ids[-1]}&since=0", ends="Request id")
             server.kill()
         server = start(sandbox)
-        pages = [server.read_events(f"/events?view=job&ids={job_id}&since=0", ends="</section>") for job_id in ids]
+        pages = [
+            server.read_events(f"/events?view=job&ids={job_id}&since=0", ends="</section>") for job_id in ids
+        ]
         for job_id, page in zip(ids, pages, strict=True):
             if ">Uncertain<" not in page:
                 server.read_events(f"/events?view=job&ids={job_id}&since=0", ends=">Done<")

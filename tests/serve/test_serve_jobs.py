@@ -97,8 +97,12 @@ def test_restart_resumes_jobs(open_studio: OpenStudio, sandbox: Sandbox, tmp_pat
     assert len(sandbox.submits) == 3
 
 
-def test_job_of_command_line_is_in_table_and_finished(open_studio: OpenStudio, sandbox: Sandbox, tmp_path: Path) -> None:
-    with Kling(base_url=sandbox.base_url, api_key=sandbox.api_key, journal=tmp_path / "account.sqlite3") as kling:
+def test_job_of_command_line_is_in_table_and_finished(
+    open_studio: OpenStudio, sandbox: Sandbox, tmp_path: Path
+) -> None:
+    with Kling(
+        base_url=sandbox.base_url, api_key=sandbox.api_key, journal=tmp_path / "account.sqlite3"
+    ) as kling:
         kling.submit("kling-2", prompt="from elsewhere", save_to=tmp_path / "renders/")
     browser = open_studio(**account(sandbox))
     assert "from elsewhere" in browser.get("/jobs").text
@@ -175,8 +179,6 @@ def test_filters_and_repeat(browser: TestClient) -> None:
     repeated = browser.get(f"/models/kling-2?from={first}").text
     assert "a red fox" in repeated
     assert 'value="1:1" aria-describedby="help-aspect_ratio problem-aspect_ratio" checked' in repeated
-
-
 
 
 def test_compare_runs_one_prompt_on_several_models(browser: TestClient) -> None:

@@ -33,8 +33,10 @@ def make_app(settings: Settings) -> Starlette:
 
     Raises OSError if the folder of the settings cannot be used.
     """
-    settings.outputs.mkdir(parents=True, exist_ok=True)
-    settings.uploads.mkdir(parents=True, exist_ok=True)
+    # Only this user may read the pictures and videos in it.
+    settings.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    settings.outputs.mkdir(exist_ok=True)
+    settings.uploads.mkdir(exist_ok=True)
     models, links = Models(), Links()
     connections = Connections(settings, Schemas(models))
     studio = Studio(
