@@ -41,7 +41,7 @@ OUT = ROOT / "out" / "mutants"
 SLOW = re.compile("killed|any_order|storm|forks|processes|random|planted")
 FIRST_TESTS = 6
 """Most changes are detected by one of them; the files of other tests need not be read."""
-IDLE_SECONDS = 5.0
+IDLE_SECONDS = 10.0
 PASSED, DETECTED, NOT_IMPORTED = "not detected", "detected", "not imported"
 Detect = Callable[[Mutant, Mapping[str, float]], str]
 """Put a change into this process and run tests; return the test that failed, or an empty text."""

@@ -25,15 +25,17 @@ class Tests:
     )
 
     def rank(self, mutant: Mutant) -> dict[str, float]:
-        """Return the tests of a change and their seconds: first those that detected changes nearby, then one of each function."""
+        """Return the tests of a change and their seconds: those that detected others nearby, then one of each function."""
         nearby, module = self._detections[mutant.place], self._detections[str(mutant.path)]
         turn, turns = dict[str, int](), Counter[str]()
         reaching = sorted(self._reaching(mutant), key=lambda test: (self.seconds[test], test))
         for test in reaching:
-            function = test.partition("[")[0]
-            turn[test] = turns[function] = turns[function] + 1
+            turns[_function(test)] += 1
+            turn[test] = turns[_function(test)]
         total, ranked = 0.0, dict[str, float]()
-        for test in sorted(reaching, key=lambda test: (-nearby[test], turn[test], -module[test])):
+        for test in sorted(
+            reaching, key=lambda test: (-nearby[test], -nearby[_function(test)], turn[test], -module[test])
+        ):
             total += self.seconds[test]
             if ranked and total > MAX_SECONDS:
                 break
@@ -42,8 +44,8 @@ class Tests:
 
     def note_detection(self, mutant: Mutant, test: str) -> None:
         """Note that a test detected a change."""
-        self._detections[mutant.place][test] += 1
-        self._detections[str(mutant.path)][test] += 1
+        for place in (mutant.place, str(mutant.path)):
+            self._detections[place].update((test, _function(test)))
 
     def _reaching(self, mutant: Mutant) -> set[str]:
         reached = self.lines.get(str(mutant.path), {})
@@ -75,3 +77,8 @@ class Tests:
             if word.search(text)
             for test in lines.get(number, ())
         }
+
+
+def _function(test: str) -> str:
+    """Return the name of a test without its parameters."""
+    return test.partition("[")[0]
