@@ -278,7 +278,12 @@ def test_found_direct_run_is_waited_for_within_its_timeout(
 ) -> None:
     session = Session(GATEWAY, Key, Journal(tmp_path / "journal"))
     created = datetime.now(UTC).isoformat()
-    row = {"request_id": "job", "model_name": "kling-2", "request_body": BODY, "model_created": created}
+    row: dict[str, Any] = {
+        "request_id": "job",
+        "model_name": "kling-2",
+        "request_body": BODY,
+        "model_created": created,
+    }
     pages = [answer(200, generations=[row], pagination={"has_next": False}), answer(200, **row)]
     running = repeat(answer(200, status="PROCESSING", request_id="job"))
     flow_result = run(run_sync(session, ADAPTER, BODY, timeout), chain([LOST, *pages], running))

@@ -167,9 +167,10 @@ def test_markup_stays_text(page: Page, specs: Path, studio: StudioProcess) -> No
     expect(page.locator("[data-drop=image] [data-note]")).to_contain_text(name)
     page.get_by_role("button", name="Run", exact=True).click()
     try:
-        page.wait_for_url(re.compile("/jobs/[a-z0-9]+$"),timeout=8000)
+        page.wait_for_url(re.compile("/jobs/[a-z0-9]+$"), timeout=8000)
     except Exception:
-        page.screenshot(path="/tmp/e2e/fail.png", full_page=True); raise
+        page.screenshot(path="/tmp/e2e/fail.png", full_page=True)
+        raise
     expect(page.locator(".badge")).to_have_text("Done")
     expect(page.locator("dl.params")).to_contain_text(MARKUP)
     job = page.url.rpartition("/")[2]
