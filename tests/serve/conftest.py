@@ -62,6 +62,14 @@ def browser(open_studio: OpenStudio) -> TestClient:
     return open_studio()
 
 
+@pytest.fixture(scope="module")
+def reader(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestClient]:
+    """A browser of a studio that all tests of a module share, because they run no job."""
+    app = make_app(make_settings(tmp_path_factory.mktemp("studio")))
+    with open_browser(app) as browser:
+        yield sign_in(browser)
+
+
 class FormReader(HTMLParser):
     """Reads what a browser would send for the form of a page, without the templates of list items."""
 

@@ -40,14 +40,14 @@ def drop_defaults(schema: Mapping[str, Any], value: Any) -> Any:
     if not isinstance(value, dict):
         return value
     required = schema.get("required", ())
-    kept = {
+    sent = {
         name: drop_defaults(schema["properties"][name], part)
         for name, part in value.items()
         if name in required or part != schema["properties"][name].get("default")
     }
     return {
         name: part
-        for name, part in kept.items()
+        for name, part in sent.items()
         if name in required
         or not (part is None or (part is False and "default" not in schema["properties"][name]))
     }
@@ -65,13 +65,13 @@ def test_every_parameter_has_one_field(slug: str) -> None:
 
 
 @pytest.mark.parametrize(("slug", "number"), EXAMPLES)
-def test_form_of_example_sends_example(browser: TestClient, slug: str, number: int) -> None:
-    page = browser.get(f"/models/{slug}?example={number}")
+def test_form_of_example_sends_example(reader: TestClient, slug: str, number: int) -> None:
+    page = reader.get(f"/models/{slug}?example={number}")
     assert page.status_code == 200
     parsed = parse_form(SCHEMAS[slug], read_form(page.text), lambda _: None)
     expected = drop_defaults(SCHEMAS[slug], SCHEMAS[slug]["examples"][number])
     assert parsed.values == expected
-    checked = browser.post(f"/models/{slug}/check", data=collect(read_form(page.text)))
+    checked = reader.post(f"/models/{slug}/check", data=collect(read_form(page.text)))
     assert "Ready." in checked.text, checked.text
 
 
@@ -83,48 +83,48 @@ def collect(controls: list[tuple[str, str]]) -> dict[str, list[str]]:
 
 
 @pytest.mark.parametrize("slug", SCHEMAS)
-def test_empty_form_names_only_missing_parameters(browser: TestClient, slug: str) -> None:
-    page = browser.get(f"/models/{slug}").text
+def test_empty_form_names_only_missing_parameters(reader: TestClient, slug: str) -> None:
+    page = reader.get(f"/models/{slug}").text
     assert parse_form(SCHEMAS[slug], read_form(page), lambda _: None).values == {}
-    checked = browser.post(f"/models/{slug}/check", data=collect(read_form(page))).text
+    checked = reader.post(f"/models/{slug}/check", data=collect(read_form(page))).text
     assert "Required, but missing" not in checked
     for name in SCHEMAS[slug]["required"]:
         assert name in checked
 
 
-def test_message_of_adapter_is_at_its_field(browser: TestClient) -> None:
-    checked = browser.post("/models/kling-2/check", data={"prompt": "a fox", "cfg_scale": "7"}).text
+def test_message_of_adapter_is_at_its_field(reader: TestClient) -> None:
+    checked = reader.post("/models/kling-2/check", data={"prompt": "a fox", "cfg_scale": "7"}).text
     assert (
         '<div id="problem-cfg_scale" hx-swap-oob="innerHTML"><p>7 is too large; allowed: at most 1.</p></div>'
         in checked
     )
-    corrected = browser.post("/models/kling-2/check", data={"prompt": "a fox", "cfg_scale": "0.7"}).text
+    corrected = reader.post("/models/kling-2/check", data={"prompt": "a fox", "cfg_scale": "0.7"}).text
     assert '<div id="problem-cfg_scale" hx-swap-oob="innerHTML"></div>' in corrected
 
 
-def test_text_in_number_is_explained_by_adapter(browser: TestClient) -> None:
-    checked = browser.post("/models/kling-2/check", data={"prompt": "a fox", "cfg_scale": "much"}).text
+def test_text_in_number_is_explained_by_adapter(reader: TestClient) -> None:
+    checked = reader.post("/models/kling-2/check", data={"prompt": "a fox", "cfg_scale": "much"}).text
     assert "&#39;much&#39; is not a finite number" in checked
 
 
-def test_missing_parameter_is_reported_once_its_control_was_used(browser: TestClient) -> None:
-    untouched = browser.post("/models/kling-2/check", data={"prompt": ""}).text
-    touched = browser.post("/models/kling-2/check", data={"prompt": "", "-touched": "prompt"}).text
-    run = browser.post("/models/kling-2/run", data={"prompt": ""}).text
+def test_missing_parameter_is_reported_once_its_control_was_used(reader: TestClient) -> None:
+    untouched = reader.post("/models/kling-2/check", data={"prompt": ""}).text
+    touched = reader.post("/models/kling-2/check", data={"prompt": "", "-touched": "prompt"}).text
+    run = reader.post("/models/kling-2/run", data={"prompt": ""}).text
     message = '<div id="problem-prompt" hx-swap-oob="innerHTML"><p>Required, but missing.</p></div>'
     assert message not in untouched
     assert message in touched
     assert message in run
 
 
-def test_gaps_between_items_do_not_move_messages(browser: TestClient) -> None:
+def test_gaps_between_items_do_not_move_messages(reader: TestClient) -> None:
     form = {
         "prompt": "a fox",
         "start_image_url": "https://example.com/a.png",
         "multi_prompt[3].prompt": "x",
         "multi_prompt[7].prompt": "y" * 513,
     }
-    checked = browser.post("/models/kling-3-pro-image2video/check", data=form).text
+    checked = reader.post("/models/kling-3-pro-image2video/check", data=form).text
     assert (
         '<div id="problem-multi_prompt-7--prompt" hx-swap-oob="innerHTML"><p>Too many characters' in checked
     )
@@ -137,8 +137,8 @@ def test_rules_are_at_fields_they_concern() -> None:
     assert fields["duration"].rules == ()
 
 
-def test_discrepancies_are_in_page(browser: TestClient) -> None:
-    page = browser.get("/models/kling-3-pro-image2video").text
+def test_discrepancies_are_in_page(reader: TestClient) -> None:
+    page = reader.get("/models/kling-3-pro-image2video").text
     for entry in SCHEMAS["kling-3-pro-image2video"]["x-kling"]["discrepancies"]:
         assert entry["about"] in page
 
@@ -165,11 +165,11 @@ def test_unusual_name_of_control_is_ignored(name: str) -> None:
     assert parse_form(SCHEMAS["kling-2"], [(name, "x")], lambda _: None).values == {}
 
 
-def test_markup_in_value_is_escaped(browser: TestClient) -> None:
+def test_markup_in_value_is_escaped(reader: TestClient) -> None:
     hostile = '"><script>alert(1)</script>'
-    checked = browser.post("/models/kling-2/check", data={"prompt": hostile, "aspect_ratio": hostile}).text
+    checked = reader.post("/models/kling-2/check", data={"prompt": hostile, "aspect_ratio": hostile}).text
     assert "<script>" not in checked
-    job = browser.get("/models/kling-2", params={"from": hostile, "example": hostile})
+    job = reader.get("/models/kling-2", params={"from": hostile, "example": hostile})
     assert job.status_code == 200
     assert "<script>alert" not in job.text
 
@@ -178,7 +178,7 @@ def test_field_ids_can_be_in_selectors() -> None:
     assert make_id("elements[0].frontal_image_url") == "elements-0--frontal_image_url"
 
 
-def test_unknown_model_is_404_with_suggestion(browser: TestClient) -> None:
-    response = browser.get("/models/kling-22")
+def test_unknown_model_is_404_with_suggestion(reader: TestClient) -> None:
+    response = reader.get("/models/kling-22")
     assert response.status_code == 404
     assert "did you mean kling-2?" in response.text

@@ -156,8 +156,8 @@ def test_unknown_job_is_404(browser: TestClient) -> None:
 def test_expensive_run_has_to_be_confirmed(open_studio: OpenStudio, sandbox: Sandbox) -> None:
     browser = open_studio(**account(sandbox, confirm_above=0.01))
     form = {"prompt": "a fox", "image_urls[0]": "https://example.com/a.png"}
-    asked = browser.post("/models/kling-o1-reference-image-to-video/run", data=form)
-    assert "may cost up to" in asked.text, asked.text
+    answer = browser.post("/models/kling-o1-reference-image-to-video/run", data=form)
+    assert "may cost up to" in answer.text, answer.text
     assert not sandbox.submits
     unknown = browser.post("/models/kling-2/run", data={"prompt": "a fox"})
     assert "The price of this job is unknown" in unknown.text

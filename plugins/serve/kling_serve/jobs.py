@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
-import time
 from collections.abc import Coroutine
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,12 +17,11 @@ from typing import Any, Final
 from kling_adapters import JobExpired, JobFailed, KlingError, Params, StorageError
 from kling_serve.connections import Connection, Connections
 from kling_serve.job import Job
+from kling_serve.searches import is_search_due
 from kling_serve.watch import Watch
 
 log = logging.getLogger("kling_serve")
 
-SEARCH_SECONDS: Final = 600.0
-"""Seconds in which the job of an uncertain submit is looked for."""
 _RETRY_SECONDS: Final = 30.0
 """Seconds after which a job is driven again whose gateway could not be asked or whose files could not be stored."""
 
@@ -37,6 +35,7 @@ class Submission:
         connection: The gateway.
         params: The parameters.
         error: The error that ended the submit; None while there is none.
+        is_ended: Whether the submit has been answered, or has failed.
 
     """
 
@@ -44,6 +43,7 @@ class Submission:
     connection: Connection
     params: Params
     error: KlingError | None = None
+    is_ended: bool = False
 
 
 class JobService:
@@ -119,7 +119,7 @@ class JobService:
         """Wait until the journal has a submission, or it has failed."""
         try:
             async with asyncio.timeout(timeout):
-                while submission.handle not in self.watch.jobs and submission.error is None:
+                while submission.handle not in self.watch.jobs and not submission.is_ended:
                     await asyncio.sleep(0.02)
                     await self.watch.refresh()
         except TimeoutError:
@@ -135,6 +135,7 @@ class JobService:
         except KlingError as error:
             submission.error = error
         finally:
+            submission.is_ended = True
             self._driven.discard(handle)
         await self.watch.refresh()
         if submission.error is None:
@@ -204,11 +205,10 @@ class JobService:
         await self.resume()
 
     async def _resume_all(self) -> None:
-        """Drive every unfinished job, and look for those of uncertain submits, which the history may show late."""
+        """Resume every unfinished job, and look for those of uncertain submits, which the history lists later."""
         await self.resume()
         while True:
-            start = time.time() - SEARCH_SECONDS
-            if any(job.is_uncertain and job.entry.updated > start for job in self.watch.jobs.values()):
+            if any(is_search_due(job) for job in self.watch.jobs.values()):
                 await self.reconcile()
             await asyncio.sleep(_RETRY_SECONDS)
 

@@ -13,8 +13,8 @@ from kling_serve.api.errors import RequestError, describe_job_error
 from kling_serve.api.mapping import LENGTHS, map_body
 from kling_serve.api.models import find_model
 from kling_serve.job import Job
-from kling_serve.jobs import SEARCH_SECONDS
 from kling_serve.progress import expect_duration
+from kling_serve.searches import SEARCH_SECONDS
 from kling_serve.studio import Studio
 
 _MAX_KEY: Final = 255
