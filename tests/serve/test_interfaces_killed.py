@@ -36,7 +36,7 @@ KLING = Path(sys.executable).with_name("kling")
 # Submits are slow, so that many kills strike while one is under way.
 FAULTS = (Fault("latency", 1, "POST", "/v2/*", seconds=0.2),)
 SECONDS = 120.0
-POLL_SECONDS = 4.0
+WAIT_SECONDS = 4.0
 """Seconds after which a client starts its next job, because one that was never sent has no end."""
 
 
@@ -104,7 +104,7 @@ class Waiter(threading.Thread):
 
 def wait(show: Callable[[], str], stopping: threading.Event) -> None:
     """Ask for a status until the job has ended, no more jobs are started, or it is time for the next one."""
-    end = time.monotonic() + POLL_SECONDS
+    end = time.monotonic() + WAIT_SECONDS
     while show() in ("queued", "in_progress") and not stopping.is_set() and time.monotonic() < end:
         time.sleep(0.1)
 
@@ -149,7 +149,7 @@ async def run_mcp_session(base_url: str, prompt: str, stopping: threading.Event)
         arguments = {"prompt": prompt, "idempotency_key": prompt}
         job: dict[str, Any] = (await client.call_tool("kling-2", arguments)).structured_content
         if not stopping.is_set():
-            await client.call_tool("wait", {"job_id": job["job_id"], "seconds": POLL_SECONDS})
+            await client.call_tool("wait", {"job_id": job["job_id"], "seconds": WAIT_SECONDS})
         return str(job["job_id"])
 
 

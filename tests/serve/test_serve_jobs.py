@@ -162,7 +162,7 @@ def test_expensive_run_has_to_be_confirmed(open_studio: OpenStudio, sandbox: San
     unknown = browser.post("/models/kling-2/run", data={"prompt": "a fox"})
     assert "The price of this job is unknown" in unknown.text
     assert not sandbox.submits
-    run_job(browser, "kling-2", prompt="a fox", **{"-confirmed": "yes"})
+    finish_job(browser, run_job(browser, "kling-2", prompt="a fox", **{"-confirmed": "yes"}))
     assert len(sandbox.submits) == 1
 
 

@@ -33,7 +33,7 @@ def studio(
     browser: Browser, specs: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[StudioProcess]:
     """A studio with a sandbox whose jobs end after a second or two."""
-    folder = tmp_path_factory.mktemp("studio")
+    folder = tmp_path_factory.mktemp("data") / "studio"
     with StudioProcess(folder, "--timing", "latency:0.005", "--specs", str(specs)) as process:
         yield process
 

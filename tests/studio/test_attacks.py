@@ -7,7 +7,6 @@ import re
 import socket
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import httpx
 import pytest
@@ -18,11 +17,11 @@ from tests.studio.processes import StudioProcess
 from tests.support.scripted_server import KEY, Reply, Request, ScriptedServer
 
 expect.set_options(timeout=TIMEOUT)
-MARKUP = "\"'><img src=x onerror=\"document.title='owned'\"><script>document.title='owned'</script>{{7*7}}</textarea>"
+MARKUP = "\"'><img src=x onerror=\"document.title='owned'\"><script>document.title='owned'</script>{{7*7}}"
 SPEC = """\
 slug: hostile-9
 title: {markup}
-summary: {markup}
+summary: {sentence}
 returns: image
 latency_seconds: null
 source: {{page: https://example.com/models/plain, document: plain.txt, read: 2026-01-31}}
@@ -118,9 +117,9 @@ def test_page_of_other_site_reaches_nothing(
     page.goto("/")
     state = page.context.storage_state()
     body = f"""<form action="{studio.base_url}/links" method="post"><button>send</button></form>""".encode()
-    with ScriptedServer(lambda _: Reply(body=body, headers={"content-type": "text/html"})) as other:
+    with ScriptedServer(lambda _: Reply(body=body, headers={"content-type": "text/html"})) as site:
         visitor = open_visitor(storage_state=state)
-        visitor.page.goto(other.base_url)
+        visitor.page.goto(site.url)
         fetched = visitor.page.evaluate(
             "url => fetch(url, {credentials: 'include', mode: 'no-cors'}).then((r) => r.text(), (e) => 'refused')",
             f"{studio.base_url}/jobs",
@@ -140,16 +139,18 @@ def test_link_from_other_site_signs_in(
     page.get_by_role("button", name="Open elsewhere").click()
     link = page.locator("#link").inner_text()
     body = f'<a href="{link}">open</a>'.encode()
-    with ScriptedServer(lambda _: Reply(body=body, headers={"content-type": "text/html"})) as other:
+    with ScriptedServer(lambda _: Reply(body=body, headers={"content-type": "text/html"})) as site:
         visitor = open_visitor()
-        visitor.page.goto(other.base_url.replace("127.0.0.1", "localhost"))
+        visitor.page.goto(site.url.replace("127.0.0.1", "localhost"))
         visitor.page.get_by_role("link").click()
         expect(visitor.page.get_by_role("heading", name="Models", exact=True)).to_be_visible()
         visitor.complaints.clear()
 
 
 def test_markup_stays_text(page: Page, specs: Path, studio: StudioProcess) -> None:
-    (specs / "hostile-9.yaml").write_text(SPEC.format(markup=json.dumps(MARKUP)), "utf-8")
+    (specs / "hostile-9.yaml").write_text(
+        SPEC.format(markup=json.dumps(MARKUP), sentence=json.dumps(f"{MARKUP}.")), "utf-8"
+    )
     (specs / "<img src=x onerror=alert(1)>.yaml").write_text(f"{json.dumps(MARKUP)}: 1\n", "utf-8")
     page.on("dialog", lambda dialog: pytest.fail(dialog.message))
     page.goto("/models/kling-2")
@@ -165,13 +166,17 @@ def test_markup_stays_text(page: Page, specs: Path, studio: StudioProcess) -> No
     )
     expect(page.locator("[data-drop=image] [data-note]")).to_contain_text(name)
     page.get_by_role("button", name="Run", exact=True).click()
-    page.wait_for_url(re.compile("/jobs/[a-z0-9]+$"))
+    try:
+        page.wait_for_url(re.compile("/jobs/[a-z0-9]+$"), timeout=8000)
+    except Exception:
+        page.screenshot(path="/tmp/e2e/fail.png", full_page=True)
+        raise
     expect(page.locator(".badge")).to_have_text("Done")
     expect(page.locator("dl.params")).to_contain_text(MARKUP)
     job = page.url.rpartition("/")[2]
     page.goto("/platform")
     expect(page.locator("#specs")).to_contain_text("onerror=alert(1)")
-    expect(page.locator("#specs")).to_contain_text("hostile-9.yaml")
+    expect(page.locator("#specs a[href='/models/hostile-9']")).to_be_visible()
     addresses = ("/", "/jobs", f"/jobs?text={httpx.QueryParams({'t': MARKUP})['t']}", f"/compare?ids={job}")
     for address in (
         *addresses,
@@ -197,7 +202,7 @@ def hostile(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Itera
 
     folder = tmp_path_factory.mktemp("hostile")
     with ScriptedServer(refuse) as gateway:
-        environment = {"KLING_BASE_URL": gateway.base_url, "SEGMIND_API_KEY": KEY}
+        environment = {"KLING_BASE_URL": gateway.url, "SEGMIND_API_KEY": KEY}
         options = ("--journal", str(folder / "journal.sqlite3"))
         with StudioProcess(folder / "studio", *options, environment=environment) as studio:
             visitor = Visitor(browser, studio.base_url)
@@ -211,17 +216,17 @@ def hostile(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Itera
 def test_key_and_markup_of_gateway_are_in_no_page(hostile: Visitor) -> None:
     page = hostile.page
     contents: list[str] = []
-    responses: list[Any] = []
-    hostile.context.on("response", responses.append)
     page.goto("/models/kling-2")
     page.locator("#prompt").fill("a fox")
     page.get_by_role("button", name="Run", exact=True).click()
     confirm = page.locator("#confirm button")
     expect(confirm).to_be_visible()
+    contents.append(page.content())
     confirm.click()
     page.wait_for_url(re.compile("/jobs/[a-z0-9]+$"))
     expect(page.locator(".badge")).to_have_text("Refused")
     expect(page.get_by_text("refused for", exact=False).first).to_be_visible()
+    contents.append(page.content())
     for address in (
         "/",
         "/jobs",
@@ -234,9 +239,5 @@ def test_key_and_markup_of_gateway_are_in_no_page(hostile: Visitor) -> None:
         contents.append(page.content())
         assert page.locator("[onerror], main script").count() == 0
         assert "owned" not in page.title()
-    for response in responses:
-        if "/events" not in response.url and response.ok and response.status != 204:
-            contents.append(response.text())
-    assert len(contents) > 12
     assert not [text for text in contents if KEY in text]
     assert not hostile.complaints

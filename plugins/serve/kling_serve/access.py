@@ -121,8 +121,10 @@ class Access:
         if not self._links.redeem(scope["query_string"].decode("latin-1").removeprefix("code=")):
             return _refuse("/enter", 401, f"This link has been used or is too old. {_DENIED}")
         response = RedirectResponse("/", 303)
+        # With strict, the link would not sign in from a terminal or a notebook in the browser. Requests that change
+        # something have the check of their origin.
         response.set_cookie(
-            _cookie_name(host), self._session, max_age=365 * 86400, httponly=True, samesite="strict"
+            _cookie_name(host), self._session, max_age=365 * 86400, httponly=True, samesite="lax"
         )
         return response
 

@@ -32,8 +32,10 @@ STATIC: Final = Path(__file__).parent / "static"
 
 def make_studio(settings: Settings) -> Studio:
     """Return the parts of an application. Raises OSError if the folder of the settings cannot be used."""
-    settings.outputs.mkdir(parents=True, exist_ok=True)
-    settings.uploads.mkdir(parents=True, exist_ok=True)
+    # Only this user may read the pictures and videos in it.
+    settings.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    settings.outputs.mkdir(exist_ok=True)
+    settings.uploads.mkdir(exist_ok=True)
     models = Models()
     connections = Connections(settings, Schemas(models))
     jobs = JobService(connections, settings.outputs)

@@ -77,7 +77,6 @@ def has_key() -> bool:
 def read_secret(folder: Path, name: str) -> str:
     """Return a secret of the application, which is created once, so that browsers stay signed in after a restart."""
     path = folder / name
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     try:
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     except FileExistsError:
