@@ -143,6 +143,10 @@ class JobService:
         # Also after an error: another process may have found the job of an uncertain submit meanwhile.
         self.drive(handle)
 
+    def is_driven(self, job_id: str) -> bool:
+        """Return whether a job is being submitted or waited for by this process."""
+        return job_id in self._driven
+
     def drive(self, job_id: str) -> None:
         """Wait for a job in the background and store its files, unless that is under way."""
         job = self.watch.jobs.get(job_id)
