@@ -51,6 +51,8 @@ SEARCH_SECONDS: Final = HISTORY_LAG
 """Seconds for which a lost job is looked for, because the request history may list it so late."""
 STORE_SECONDS: Final = OUTPUT_LIFETIME
 """Seconds for which storing an output is retried, because its URL works so long."""
+SUBMIT_SECONDS: Final = 5.0
+"""Seconds for the retries of a step: the engine repeats it, and a process that dies in between leaves it uncertain."""
 _LONGEST_LOOK_DELAY: Final = 600.0
 
 
@@ -121,8 +123,8 @@ class EngineClient(AsyncKling):
         return replace(job, params=body)
 
     async def submit_job(self, job: JobRecord) -> str:
-        """Submit a job once, after its intent is recorded, and return its request id. Raises as `submit` does."""
-        flow = self._submit_flow(job.model, job.params, None, None, job.save_to, None, job.tag)
+        """Submit a job after its intent is recorded, and return its request id. Raises as `submit` does."""
+        flow = self._submit_flow(job.model, job.params, None, None, job.save_to, SUBMIT_SECONDS, job.tag)
         return (await self._driver.run(flow)).request_id
 
     async def poll_job(self, job: JobRecord, progress: PollProgress) -> AsyncResult | PollProgress:

@@ -14,6 +14,7 @@ __lazy_modules__ = (
 
 from kling_adapters._http.custom import AsyncGatewayTransport, check_transport
 from kling_adapters._http.settings import ConnectionSettings
+from kling_adapters._lazy_types import lazy_type
 from kling_adapters.client._calls import AsyncCalls
 from kling_adapters.client.job import AsyncJob
 from kling_adapters.client.result import AsyncResult
@@ -33,6 +34,12 @@ if TYPE_CHECKING:
     from kling_adapters.protocol.estimate import Estimate
     from kling_adapters.protocol.usage import Usage
     from kling_adapters.schema.params import Params
+else:
+    Extra = lazy_type("client.requests", "Extra")
+    Request = lazy_type("protocol.batch_requests", "Request")
+    Estimate = lazy_type("protocol.estimate", "Estimate")
+    Usage = lazy_type("protocol.usage", "Usage")
+    Params = lazy_type("schema.params", "Params")
 
 
 class AsyncKling(AsyncCalls):

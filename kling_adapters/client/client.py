@@ -11,6 +11,7 @@ __lazy_modules__ = ("kling_adapters.driver.threads",)
 
 from kling_adapters._http.custom import GatewayTransport, check_transport
 from kling_adapters._http.settings import ConnectionSettings
+from kling_adapters._lazy_types import lazy_type
 from kling_adapters.client._slug_calls import SyncSlugCalls
 from kling_adapters.client.job import Job
 from kling_adapters.client.result import Result
@@ -25,6 +26,8 @@ from kling_adapters.result import Credits, ResultData, StoredFile
 if TYPE_CHECKING:
     from kling_adapters._http.transport import SyncTransport
     from kling_adapters.protocol.batch_requests import Request
+else:
+    Request = lazy_type("protocol.batch_requests", "Request")
 
 
 class Kling(SyncSlugCalls):
@@ -157,10 +160,12 @@ class Kling(SyncSlugCalls):
         """Look in the request history for the jobs of uncertain submits, and record those that are found.
 
         A job may be listed late. So a submit whose job is not found stays uncertain, and `looked` of its entry
-        has the time of this search. `resume` finishes the jobs that were found.
+        has the time of this search. Expired jobs are looked for, too, within seven days of their submit.
+        `resume` finishes the jobs that were found.
 
         Returns:
-            The entries that were uncertain, as they are now, the oldest first.
+            The entries that were uncertain, and those of expired jobs that were found, as they are now, the oldest
+            first.
 
         Raises:
             ConfigError: The client has no journal, or may not read the history.

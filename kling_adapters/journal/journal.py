@@ -155,10 +155,10 @@ class Journal:
 
         """
         with self._database.write() as connection:
-            resolve_submit(connection, entry, request_id)
+            resolve_submit(connection, str(self._database), entry, request_id)
 
-    def find_unanswered(self, gateway: str, model: str) -> list[JournalEntry]:
-        """Return the submits of a model whose job is unknown, in flight or uncertain, the oldest first."""
+    def find_unanswered(self, gateway: str, model: str | None = None) -> list[JournalEntry]:
+        """Return the submits whose job is unknown, in flight or uncertain, the oldest first; None for all models."""
         if not self._database.exists():
             return []
         with self._database.write(is_flushed=False) as connection:
@@ -208,7 +208,7 @@ class Journal:
         if not self._database.exists():
             return []
         try:
-            with self._database.write() as connection:
+            with self._database.write(_NOTHING_SENT) as connection:
                 self._owner.mark_dead(connection)
                 self._owner.remove_stale_files()
                 rows = select_rows(connection, CHANGED, changed_since)

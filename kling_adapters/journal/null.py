@@ -54,7 +54,7 @@ class NullJournal:
         """Find nothing."""
         return None
 
-    def find_unanswered(self, gateway: str, model: str) -> list[JournalEntry]:
+    def find_unanswered(self, gateway: str, model: str | None = None) -> list[JournalEntry]:
         """Return no entries."""
         return []
 

@@ -40,14 +40,14 @@ def drop_defaults(schema: Mapping[str, Any], value: Any) -> Any:
     if not isinstance(value, dict):
         return value
     required = schema.get("required", ())
-    kept = {
+    sent = {
         name: drop_defaults(schema["properties"][name], part)
         for name, part in value.items()
         if name in required or part != schema["properties"][name].get("default")
     }
     return {
         name: part
-        for name, part in kept.items()
+        for name, part in sent.items()
         if name in required
         or not (part is None or (part is False and "default" not in schema["properties"][name]))
     }

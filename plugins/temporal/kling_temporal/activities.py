@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
-from dataclasses import asdict, dataclass, field, replace
-from datetime import timedelta
-from typing import Any, Final, Self, TypeVar
+from collections.abc import Callable
+from dataclasses import asdict, replace
+from typing import Any, Final
 
 from temporalio import activity
 from temporalio.client import Client, WorkflowExecutionStatus
-from temporalio.exceptions import ApplicationError, ApplicationErrorCategory
 
 from kling_adapters import (
     ApiError,
@@ -33,16 +29,13 @@ from kling_adapters.engine import (
     STORE_SECONDS,
     EngineClient,
     JobRecord,
-    PollProgress,
     next_look_delay,
 )
 from kling_temporal import payloads
 from kling_temporal.payloads import Accepted, JobEnd, Search
+from kling_temporal.steps import Progress, heartbeats, make_final, make_pending, shield
 from kling_temporal.store import TemporalStore
 
-T = TypeVar("T")
-
-_HEARTBEAT_SECONDS: Final = 4.0
 _REFUSAL_SECONDS: Final = 60.0
 """The distance of polls that are refused, by a key that was revoked say, until someone repairs it."""
 _PASSING: Final = (TransportError, RateLimited, ServerError, BadGateway, StorageError)
@@ -50,33 +43,6 @@ _PASSING: Final = (TransportError, RateLimited, ServerError, BadGateway, Storage
 _ENDED_LOOK_SECONDS: Final = 5.0
 _LONGEST_WAIT: Final = 86400.0
 _LONGEST_STORE_DELAY: Final = 300.0
-
-
-@dataclass
-class Progress:
-    """Progress of the wait for a job and of storing its output, which the server keeps between two tries.
-
-    Attributes:
-        poll: The progress of the wait.
-        body: The gateway's answer to a completed job.
-        failures: Failures of storing its output.
-
-    """
-
-    poll: PollProgress = field(default_factory=PollProgress)
-    body: Mapping[str, Any] | None = None
-    failures: int = 0
-
-    @classmethod
-    def read(cls, details: Sequence[Any]) -> Self:
-        """Return the progress that an earlier try has reported."""
-        if not details:
-            return cls()
-        return cls(PollProgress(**details[0]["poll"]), details[0]["body"], details[0]["failures"])
-
-    async def report(self) -> None:
-        """Report the progress to the server."""
-        activity.heartbeat(self)
 
 
 class Activities:
@@ -115,18 +81,23 @@ class Activities:
                 f"the job is for the gateway {gateway}, and this worker uses {self._kling.base_url}. Start the worker with "
                 "that gateway, or use another task queue. Nothing was sent"
             )
-            raise ApplicationError(message, type="ConfigError", non_retryable=True)
+            raise make_final("ConfigError", message)
+        if job.tag in self._store.submits:
+            raise make_final("NotSent", "an earlier attempt has not ended on this worker. Nothing was sent")
         submit = self._store.open_submit(job.tag, activity.info().task_token)
         try:
-            async with _heartbeats(submit.heartbeat):
-                request_id = await _shield(self._kling.submit_job(job))
+            async with heartbeats(submit.heartbeat):
+                request_id = await shield(self._kling.submit_job(job))
         except SubmitUncertain as error:
-            raise ApplicationError(
-                error.reason, submit.intent, type="SubmitUncertain", non_retryable=True
-            ) from error
+            raise make_final("SubmitUncertain", error.reason, submit.intent) from error
         except KlingError as error:
             kind = "NotSent" if isinstance(error, _PASSING) else type(error).__name__
-            raise ApplicationError(str(error), type=kind, non_retryable=True) from error
+            raise make_final(kind, str(error)) from error
+        except BaseException as error:
+            if submit.intent is None:
+                raise
+            # A defect of a plugin, say: whether the request was sent is unknown.
+            raise make_final("SubmitUncertain", f"{type(error).__name__}: {error}", submit.intent) from error
         finally:
             del self._store.submits[job.tag]
         assert submit.intent is not None
@@ -139,7 +110,7 @@ class Activities:
         remaining = search.until + self._search_seconds - time.time()
         request_id = None
         try:
-            async with _heartbeats():
+            async with heartbeats():
                 request_id = await self._kling.look_for_job(search.job, search.until)
         except ConfigError as error:
             activity.logger.warning("%s", error)
@@ -148,16 +119,13 @@ class Activities:
             activity.logger.info("%s", error)
         if request_id is not None or remaining <= 0:
             return request_id
-        delay = min(next_look_delay(looks), max(1.0, remaining))
-        raise ApplicationError(
-            "the job is not listed", type="Pending", next_retry_delay=timedelta(seconds=delay)
-        )
+        raise make_pending("the job is not listed", min(next_look_delay(looks), max(1.0, remaining)))
 
     @activity.defn(name="kling-collect")
     async def collect(self, job: JobRecord) -> JobEnd:
         """Poll a job once, and store the output of a completed one. Temporal calls this again until both are done."""
         progress = Progress.read(activity.info().heartbeat_details)
-        async with _heartbeats(progress.report):
+        async with heartbeats(progress.report):
             if progress.body is None and (end := await self._poll(job, progress)) is not None:
                 return end
             assert progress.body is not None
@@ -175,7 +143,7 @@ class Activities:
             reason = error.message if isinstance(error, JobFailed) else str(error)
             return JobEnd(state, job.request_id, reason=reason)
         except (ApiError, ConfigError) as error:
-            raise _make_pending(str(error), _REFUSAL_SECONDS) from error
+            raise make_pending(str(error), _REFUSAL_SECONDS) from error
         if isinstance(outcome, ResultData):
             progress.body = outcome.body
             await progress.report()
@@ -184,7 +152,7 @@ class Activities:
             return JobEnd(payloads.UNFINISHED, job.request_id, reason=f"its last state is {outcome.state}")
         progress.poll = outcome
         await progress.report()
-        raise _make_pending(outcome.state or "not polled yet", outcome.delay)
+        raise make_pending(outcome.state or "not polled yet", outcome.delay)
 
     async def _store_output(self, job: JobRecord, progress: Progress, end: JobEnd) -> JobEnd:
         try:
@@ -196,7 +164,7 @@ class Activities:
             delay = min(_LONGEST_STORE_DELAY, 2.0**progress.failures)
             progress.failures += 1
             await progress.report()
-            raise _make_pending(str(error), delay) from error
+            raise make_pending(str(error), delay) from error
         # A link opens the file without credentials, and expires.
         return replace(end, files=[{**asdict(file), "link": None} for file in files])
 
@@ -206,47 +174,5 @@ class Activities:
         descriptions = [await self._temporal.get_workflow_handle(id_).describe() for id_ in workflow_ids]
         ended = [item.id for item in descriptions if item.status != WorkflowExecutionStatus.RUNNING]
         if not ended:
-            raise _make_pending("all are running", _ENDED_LOOK_SECONDS)
+            raise make_pending("all are running", _ENDED_LOOK_SECONDS)
         return ended
-
-
-def _make_pending(reason: str, delay: float) -> ApplicationError:
-    """Return the error that makes Temporal run an activity again after `delay` seconds."""
-    category = ApplicationErrorCategory.BENIGN
-    return ApplicationError(
-        reason, type="Pending", next_retry_delay=timedelta(seconds=delay), category=category
-    )
-
-
-async def _report_nothing() -> None:
-    activity.heartbeat()
-
-
-@asynccontextmanager
-async def _heartbeats(send: Callable[[], Awaitable[None]] = _report_nothing) -> AsyncGenerator[None]:
-    """Send heartbeats inside the block, so that the step of a lost worker is soon another's."""
-
-    async def repeat() -> None:
-        while True:
-            await asyncio.sleep(_HEARTBEAT_SECONDS)
-            try:
-                await send()
-            except Exception as error:  # noqa: BLE001  the step goes on, and its end is reported
-                activity.logger.info("a heartbeat failed: %s", error)
-
-    task = asyncio.create_task(repeat())
-    try:
-        yield
-    finally:
-        task.cancel()
-
-
-async def _shield(call: Awaitable[T]) -> T:
-    """Await a call to its end, even if the activity is cancelled: a submit that is cut off may have been paid for."""
-    task = asyncio.ensure_future(call)
-    while True:
-        try:
-            return await asyncio.shield(task)
-        except asyncio.CancelledError:
-            if task.cancelled():
-                raise

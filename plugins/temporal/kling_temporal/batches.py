@@ -39,7 +39,7 @@ class BatchWorkflow:
             if self._is_full():
                 self._continue(position)
             if (child := await self._start(line)) is not None:
-                task = asyncio.create_task(self._follow(line.id, child))
+                task = asyncio.create_task(self._follow(line["id"], child))
                 follows.add(task)
                 task.add_done_callback(follows.discard)
         await workflow.wait_condition(lambda: not self._running or self._is_full())
@@ -50,18 +50,18 @@ class BatchWorkflow:
     async def _start(self, line: BatchLine) -> workflow.ChildWorkflowHandle[Any, Any] | None:
         """Start a job unless it was started before."""
         pairs = {
-            payloads.MODEL: line.job.model,
+            payloads.MODEL: line["job"]["model"],
             payloads.STATE: payloads.SUBMITTING,
             payloads.BATCH: self._part.name,
         }
         policy = WorkflowIDReusePolicy.REJECT_DUPLICATE
-        if line.is_refused:
+        if line["is_refused"]:
             policy = WorkflowIDReusePolicy.ALLOW_DUPLICATE_FAILED_ONLY
         try:
             child = await workflow.start_child_workflow(
                 payloads.JOB_WORKFLOW,
-                args=[line.job, self._part.gateway],
-                id=line.id,
+                args=[line["job"], self._part.gateway],
+                id=line["id"],
                 result_type=JobEnd,
                 parent_close_policy=workflow.ParentClosePolicy.ABANDON,
                 cancellation_type=workflow.ChildWorkflowCancellationType.ABANDON,
@@ -72,7 +72,7 @@ class BatchWorkflow:
             )
         except WorkflowAlreadyStartedError:
             return None
-        self._running.add(line.id)
+        self._running.add(line["id"])
         return child
 
     async def _follow(self, workflow_id: str, child: workflow.ChildWorkflowHandle[Any, Any]) -> None:

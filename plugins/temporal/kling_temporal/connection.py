@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from importlib import import_module
-from typing import Any
+from typing import Any, Final
 
 from temporalio.api.enums.v1 import IndexedValueType
 from temporalio.api.failure.v1 import Failure
@@ -18,7 +18,9 @@ from temporalio.service import RPCError
 from kling_adapters import ConfigError
 from kling_temporal.payloads import SEARCH_ATTRIBUTES
 
-DEFAULT_ADDRESS = "localhost:7233"
+DEFAULT_ADDRESS: Final = "localhost:7233"
+CODEC: Final = "KLING_TEMPORAL_CODEC"
+"""Environment variable: the codec of commands, as module and function."""
 
 
 async def connect(

@@ -30,11 +30,14 @@ _LINE_BYTES: Final = 300
 _FOLLOWED: Final = 64
 """Jobs whose end is waited for at the same time."""
 _LOOK_SECONDS: Final = 1.0
-_PASSING: Final = (
-    RPCStatusCode.UNAVAILABLE,
-    RPCStatusCode.DEADLINE_EXCEEDED,
-    RPCStatusCode.RESOURCE_EXHAUSTED,
+_REFUSED: Final = (WorkflowExecutionStatus.FAILED, WorkflowExecutionStatus.CANCELED)
+"""The ends of a workflow that has sent nothing. One that was terminated may have."""
+_FINAL: Final = (
+    RPCStatusCode.PERMISSION_DENIED,
+    RPCStatusCode.UNAUTHENTICATED,
+    RPCStatusCode.INVALID_ARGUMENT,
 )
+"""Answers that stay the same. Others pass: a workflow is started later, or the server again."""
 
 
 @dataclass(frozen=True)
@@ -111,16 +114,16 @@ class TemporalEngine:
                 continue
             workflow_id = f"{planned.record.tag}@{kling.base_url}"
             status, run_id = earlier.get(workflow_id, (None, None))
-            is_refused = status == WorkflowExecutionStatus.FAILED
+            is_refused = status in _REFUSED
             if status is None or is_refused:
                 try:
                     job = await kling.upload_media(planned.record)
                 except KlingError as error:
                     yield refuse(planned, error)
                     continue
-                new.append(BatchLine(workflow_id, job, is_refused))
+                new.append(BatchLine(id=workflow_id, job=asdict(job), is_refused=is_refused))
             yield _Line(planned, workflow_id, run_id if is_refused else None)
-        parts = list(_split(new))
+        parts = list(split_lines(new))
         for lines in parts:
             part = BatchPart(name, kling.base_url, lines, max(1, concurrency // len(parts)))
             await self._start_part(part)
@@ -135,7 +138,7 @@ class TemporalEngine:
         return earlier
 
     async def _start_part(self, part: BatchPart) -> None:
-        content = hashlib.sha256("\n".join(line.id for line in part.lines).encode()).hexdigest()[:16]
+        content = hashlib.sha256("\n".join(line["id"] for line in part.lines).encode()).hexdigest()[:16]
         await self._client.start_workflow(
             payloads.BATCH_WORKFLOW,
             part,
@@ -179,17 +182,17 @@ class TemporalEngine:
             except WorkflowFailureError as error:
                 return refuse(planned, read_refusal(error))
             except RPCError as error:
-                if error.status not in (RPCStatusCode.NOT_FOUND, *_PASSING):
+                if error.status in _FINAL:
                     return refuse(planned, TransportError(f"Temporal answered: {error}"))
             await asyncio.sleep(_LOOK_SECONDS)
 
 
-def _split(lines: Sequence[BatchLine]) -> Iterator[list[BatchLine]]:
+def split_lines(lines: Sequence[BatchLine]) -> Iterator[list[BatchLine]]:
     """Yield parts of a batch that fit into a payload."""
     part: list[BatchLine] = []
     size = 0
     for line in lines:
-        length = len(json.dumps(asdict(line.job))) + len(line.id) + _LINE_BYTES
+        length = len(json.dumps(line["job"])) + len(line["id"]) + _LINE_BYTES
         if part and size + length > _PART_BYTES:
             yield part
             part, size = [], 0

@@ -46,11 +46,11 @@ class BatchJobs:
 async def list_jobs(client: Client, batch: str) -> BatchJobs:
     """Return the jobs of a batch."""
     jobs = BatchJobs()
-    seen: set[str] = set()
+    workflow_ids: set[str] = set()
     async for execution in client.list_workflows(f"{payloads.BATCH.name} = {quote(batch)}"):
-        if execution.id in seen:
+        if execution.id in workflow_ids:
             continue
-        seen.add(execution.id)
+        workflow_ids.add(execution.id)
         if execution.workflow_type == payloads.BATCH_WORKFLOW:
             jobs.lines += int(await execution.memo_value("lines", 0))
             continue

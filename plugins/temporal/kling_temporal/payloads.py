@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, TypedDict
 
 from temporalio.common import SearchAttributeKey
 
@@ -81,20 +81,19 @@ class JobEnd:
     reason: str | None = None
 
 
-@dataclass(frozen=True)
-class BatchLine:
-    """A job of a batch.
+class BatchLine(TypedDict):
+    """A job of a batch. Not a class of data: to decode a thousand of those takes longer than a workflow may compute.
 
     Attributes:
         id: The id of its workflow.
-        job: The job.
+        job: The members of its JobRecord.
         is_refused: Whether an earlier run of the workflow failed because nothing was sent, so that it may run again.
 
     """
 
     id: str
-    job: JobRecord
-    is_refused: bool = False
+    job: dict[str, Any]
+    is_refused: bool
 
 
 @dataclass(frozen=True)
@@ -104,7 +103,7 @@ class BatchPart:
     Attributes:
         name: The name of the batch.
         gateway: The base URL of the gateway.
-        lines: The jobs that are not started yet.
+        lines: The jobs that are not started yet, as BatchLine.
         window: The number of jobs that run at the same time.
         running: The ids of workflows that an earlier run of this part has started.
 
@@ -112,6 +111,6 @@ class BatchPart:
 
     name: str
     gateway: str
-    lines: Sequence[BatchLine]
+    lines: list[Any]
     window: int
     running: Sequence[str] = field(default=())

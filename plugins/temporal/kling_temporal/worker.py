@@ -18,8 +18,11 @@ from kling_temporal.store import TemporalStore
 from kling_temporal.workflows import ClaimWorkflow, JobWorkflow
 
 TASK_QUEUE: Final = "kling"
+TASK_QUEUE_VARIABLE: Final = "KLING_TEMPORAL_TASK_QUEUE"
+"""Environment variable: the task queue of commands."""
 WORKFLOWS: Final = (JobWorkflow, BatchWorkflow, ClaimWorkflow)
 _GRACE: Final = timedelta(minutes=2)
+_STICKY: Final = timedelta(seconds=5)
 _HEARTBEAT_INTERVAL: Final = timedelta(seconds=4)
 
 
@@ -60,12 +63,6 @@ def make_worker(
     """
     store = TemporalStore(client, task_queue, asyncio.get_running_loop())
     kling = EngineClient(store, **options)
-    versions = None
-    if build_id is not None:
-        version = WorkerDeploymentVersion(deployment_name=task_queue, build_id=build_id)
-        versions = WorkerDeploymentConfig(
-            version=version, use_worker_versioning=True, default_versioning_behavior=VersioningBehavior.PINNED
-        )
     worker = Worker(
         client,
         task_queue=task_queue,
@@ -78,7 +75,16 @@ def make_worker(
         disable_eager_activity_execution=True,
         max_heartbeat_throttle_interval=_HEARTBEAT_INTERVAL,
         default_heartbeat_throttle_interval=_HEARTBEAT_INTERVAL,
+        # The next step of a workflow whose worker was lost waits for so long.
+        sticky_queue_schedule_to_start_timeout=_STICKY,
         graceful_shutdown_timeout=_GRACE,
-        deployment_config=versions,
+        deployment_config=None if build_id is None else _make_versions(task_queue, build_id),
     )
     return worker, kling
+
+
+def _make_versions(task_queue: str, build_id: str) -> WorkerDeploymentConfig:
+    version = WorkerDeploymentVersion(deployment_name=task_queue, build_id=build_id)
+    return WorkerDeploymentConfig(
+        version=version, use_worker_versioning=True, default_versioning_behavior=VersioningBehavior.PINNED
+    )

@@ -21,7 +21,7 @@ _SUBMIT_SECONDS: Final = timedelta(hours=1)
 """A bound that a submit never needs: its waits end earlier, and a lost worker sends no heartbeats."""
 _SEARCH_SECONDS: Final = timedelta(minutes=10)
 _COLLECT_SECONDS: Final = timedelta(hours=6)
-_SUBMIT_ATTEMPTS: Final = 8
+_SUBMIT_ATTEMPTS: Final = 16
 """Attempts of a submit that was certainly not sent, or was refused in a way that may pass."""
 
 
@@ -87,7 +87,7 @@ async def _submit(job: JobRecord, gateway: str) -> Accepted:
                 _show({payloads.STATE: payloads.REFUSED})
                 raise
             if reason:
-                await workflow.sleep(timedelta(seconds=min(300.0, 5.0 * 2.0**attempt)))
+                await workflow.sleep(timedelta(seconds=min(300.0, 2.0 * 2.0**attempt)))
         else:
             return accepted
     raise AssertionError

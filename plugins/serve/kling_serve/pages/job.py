@@ -50,6 +50,7 @@ def describe_job(studio: Studio, job: Job) -> dict[str, Any]:
     jobs = studio.jobs.watch.jobs.values()
     return {
         "job": job,
+        "is_driven": studio.jobs.is_driven(job.id),
         "title": job.entry.model if model is None else model.title,
         "expectation": expect_duration(job, jobs, documented) if job.is_unfinished else None,
         "now": time.time(),
