@@ -111,7 +111,7 @@ class WaitingJobs:
         running += [f"stranger-{number}" for number in range(self.strangers)]
         running.reverse()
         page, size = int(query["page"][0]), int(query["per_page"][0])
-        rows = [
+        rows: list[dict[str, Any]] = [
             {"request_id": name, "model_status": "PENDING", "model_name": MODEL, "request_body": {}}
             for name in running[(page - 1) * size : page * size]
         ]

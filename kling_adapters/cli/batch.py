@@ -18,7 +18,7 @@ from kling_adapters.cli.batch_run import BatchRun
 from kling_adapters.cli.connection import ClientOptions, connect
 from kling_adapters.cli.estimate import describe_cap, find_gap, list_unknown, print_estimate
 from kling_adapters.cli.exit_codes import ExitCode
-from kling_adapters.cli.options import AMOUNT, as_json, base_url, journal, sandbox, save_to
+from kling_adapters.cli.options import AMOUNT, as_json, base_url, journal, rate_limit, sandbox, save_to
 from kling_adapters.cli.outcomes import OutcomesFile
 from kling_adapters.cli.output import count_noun, print_message
 from kling_adapters.cli.tally import Tally
@@ -64,6 +64,7 @@ _SHOWN_LINES = 10
 )
 @base_url
 @journal
+@rate_limit
 @sandbox
 @as_json
 def batch(**options: Any) -> None:
@@ -93,6 +94,7 @@ def _run_batch(options: Options) -> None:
             stack,
             options.base_url,
             options.journal,
+            rate_limit=options.rate_limit,
             sandbox=options.sandbox,
             submits=not options.dry_run,
         )

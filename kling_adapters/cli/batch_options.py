@@ -26,6 +26,7 @@ class Options:
     allow_files: Path | None
     base_url: str | None
     journal: str | None
+    rate_limit: float | None
     sandbox: bool
     as_json: bool
 

@@ -37,10 +37,10 @@ class TimeParam(click.ParamType[float]):
         """Return the time; refuse other text, and a time in the future or before 1970."""
         now, age = time.time(), _read_age(str(value))
         moment = _read_date(str(value)) if age is None else now - age
-        if moment is not None and 0 <= moment <= now:
-            return moment
-        problem = "not a time" if moment is None else "before 1970" if moment < 0 else "in the future"
-        self.fail(f"{value!r} is {problem}; expected {_EXPECTED_TIME}.", param, ctx)
+        if moment is None or not 0 <= moment <= now:
+            problem = "not a time" if moment is None else "before 1970" if moment < 0 else "in the future"
+            self.fail(f"{value!r} is {problem}; expected {_EXPECTED_TIME}.", param, ctx)
+        return moment
 
 
 AGE = AgeParam()

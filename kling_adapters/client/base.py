@@ -71,7 +71,8 @@ class BaseClient(ABC, Generic[Driver, JobHandle, JobResult, Transport]):
                 which may take two hours, both are billed. By default never. Needs the journal.
             timeout: Default `timeout` of every call except `map` and `resume`, in seconds.
             rate_limit: Requests a minute of the plan of the key, such as 5 or 50, which are then never exceeded by
-                the clients of one journal together. By default the limit is learned from refused requests.
+                the clients of one journal together. By default that of KLING_RATE_LIMIT, or the limit is learned from
+                refused requests.
             proxy: URL of the proxy for every request, such as "http://proxy.example:3128"; it replaces the
                 proxies of the environment.
             transport: A transport of httpx or httpx2, or an object with its method `handle_request`, of AsyncKling
@@ -87,7 +88,7 @@ class BaseClient(ABC, Generic[Driver, JobHandle, JobResult, Transport]):
         """
         api_key = key = settings.wrap_key(api_key)
         _check_exclusive({"api_key": key, "auth": auth}, {"proxy": proxy, "transport": transport})
-        _check_settings(auth, plugins, strict_plugins, timeout, resubmit_after, rate_limit, proxy, clock)
+        _check_settings(auth, plugins, strict_plugins, timeout, resubmit_after, proxy, clock)
         self._session = Session(
             settings.resolve_gateway(base_url),
             self._find_auth,
@@ -98,7 +99,7 @@ class BaseClient(ABC, Generic[Driver, JobHandle, JobResult, Transport]):
             uses_history=settings.resolve_history(history),
             resubmit_after=resubmit_after,
             find_schema=self._find_schema,
-            rate_limit=rate_limit,
+            rate_limit=settings.resolve_rate_limit(rate_limit),
         )
         self._plugins = Plugins(plugins, strict=strict_plugins)
         self._auth_name, self._timeout, self._lock = auth, timeout, ForkSafeLock()
@@ -168,7 +169,6 @@ def _check_settings(
     strict_plugins: bool,
     timeout: float | None,
     resubmit_after: float | None,
-    rate_limit: float | None,
     proxy: str | None,
     clock: Clock | None,
 ) -> None:
@@ -177,7 +177,6 @@ def _check_settings(
     settings.check_flag("strict_plugins", strict_plugins)
     arguments.check_seconds("timeout", timeout)
     arguments.check_seconds("resubmit_after", resubmit_after)
-    arguments.check_rate_limit(rate_limit)
     settings.check_proxy(proxy)
     settings.check_clock(clock)
 

@@ -64,8 +64,8 @@ class BaseJournal(Protocol):
         """Return the last entry of a job; None if there is none."""
         ...
 
-    def find_unanswered(self, gateway: str, model: str) -> list[JournalEntry]:
-        """Return the submits of a model whose job is unknown, in flight or uncertain, the oldest first."""
+    def find_unanswered(self, gateway: str, model: str | None = None) -> list[JournalEntry]:
+        """Return the submits whose job is unknown, in flight or uncertain, the oldest first; None for all models."""
         ...
 
     def claim(self, entry: int, request_id: str) -> bool:
@@ -101,8 +101,8 @@ class BaseJournal(Protocol):
         """Return the lock of the batch whose name has this digest; None while another client holds it."""
         ...
 
-    def entries(self) -> list[JournalEntry]:
-        """Return every entry, the oldest first."""
+    def entries(self, changed_since: float = 0.0) -> list[JournalEntry]:
+        """Return the entries that changed since a time, in seconds since 1970, the oldest first."""
         ...
 
     def close(self) -> None:

@@ -20,6 +20,7 @@ from kling_adapters.journal.opening import (
     open_to_read,
     open_to_write,
 )
+from kling_adapters.journal.schema import NewerSchema
 
 log = logging.getLogger("kling_adapters")
 
@@ -162,11 +163,16 @@ class Database:
 
     @contextmanager
     def _report_failures(self, consequence: str = "") -> Generator[None]:
+        consequence = f"{consequence} " if consequence else ""
         try:
             yield
+        except NewerSchema as error:
+            raise StorageError(
+                f"the journal {self} {error}. {consequence}Upgrade kling-adapters, or name another file as the journal"
+            ) from None
         except (sqlite3.Error, OSError) as error:
             raise StorageError(
-                f"the journal {self} cannot be used: {error}. {consequence}{' ' * bool(consequence)}"
+                f"the journal {self} cannot be used: {error}. {consequence}"
                 f"Set {JOURNAL} to a file in a folder that can be written to; "
                 f"Kling(journal=None) or {JOURNAL}=none goes without a journal"
             ) from error

@@ -30,6 +30,7 @@ from kling_adapters.journal.opening import LOCK_TIMEOUT, PROGRESS_TIMEOUT
 from kling_adapters.journal.owners import Owner
 from kling_adapters.journal.paces import Paces
 from kling_adapters.journal.rows import (
+    CHANGED,
     Row,
     decode_row,
     encode_value,
@@ -154,10 +155,10 @@ class Journal:
 
         """
         with self._database.write() as connection:
-            resolve_submit(connection, entry, request_id)
+            resolve_submit(connection, str(self._database), entry, request_id)
 
-    def find_unanswered(self, gateway: str, model: str) -> list[JournalEntry]:
-        """Return the submits of a model whose job is unknown, in flight or uncertain, the oldest first."""
+    def find_unanswered(self, gateway: str, model: str | None = None) -> list[JournalEntry]:
+        """Return the submits whose job is unknown, in flight or uncertain, the oldest first; None for all models."""
         if not self._database.exists():
             return []
         with self._database.write(is_flushed=False) as connection:
@@ -199,20 +200,20 @@ class Journal:
         self._database.truncate_log()
         return count
 
-    def entries(self) -> list[JournalEntry]:
-        """Return every entry, the oldest first. A submit whose process is gone is uncertain.
+    def entries(self, changed_since: float = 0.0) -> list[JournalEntry]:
+        """Return the entries that changed since a time, the oldest first. A submit whose process is gone is uncertain.
 
         The file may be read-only. A damaged entry is left out, with a warning in the log.
         """
         if not self._database.exists():
             return []
         try:
-            with self._database.write() as connection:
+            with self._database.write(_NOTHING_SENT) as connection:
                 self._owner.mark_dead(connection)
                 self._owner.remove_stale_files()
-                rows = select_rows(connection)
+                rows = select_rows(connection, CHANGED, changed_since)
         except StorageError as error:
-            rows = self._read_rows(error)
+            rows = self._read_rows(error, changed_since)
         return [entry for row in rows if (entry := decode_row(row)) is not None]
 
     def find(self, gateway: str, request_id: str) -> JournalEntry | None:
@@ -236,12 +237,12 @@ class Journal:
             self._database.close()
             self._owner.release()
 
-    def _read_rows(self, failure: StorageError) -> list[Row]:
+    def _read_rows(self, failure: StorageError, changed_since: float) -> list[Row]:
         """Return the rows of a read-only file. Raises `failure` if it cannot be read."""
         try:
             with self._database.read() as connection:
                 dead = self._owner.find_dead(connection)
-                rows = select_rows(connection)
+                rows = select_rows(connection, CHANGED, changed_since)
         except StorageError:
             raise failure from None
         log.warning("the journal %s can only be read: %s", self._database, failure.__cause__)

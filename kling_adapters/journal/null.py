@@ -54,7 +54,7 @@ class NullJournal:
         """Find nothing."""
         return None
 
-    def find_unanswered(self, gateway: str, model: str) -> list[JournalEntry]:
+    def find_unanswered(self, gateway: str, model: str | None = None) -> list[JournalEntry]:
         """Return no entries."""
         return []
 
@@ -84,7 +84,7 @@ class NullJournal:
         """Raise ConfigError: a named batch cannot run without a journal."""
         self.check_available()
 
-    def entries(self) -> list[JournalEntry]:
+    def entries(self, changed_since: float = 0.0) -> list[JournalEntry]:
         """Return no entries."""
         return []
 

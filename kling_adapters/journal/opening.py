@@ -48,7 +48,7 @@ def create_file(path: Path) -> None:
 
 
 def open_to_write(path: Path, timeout: float) -> sqlite3.Connection:
-    """Open an existing file, create its tables, and delete old entries. Raises sqlite3.Error or StorageError.
+    """Open an existing file, create its tables, and delete old entries. Raises sqlite3.Error or NewerSchema.
 
     Args:
         path: Path of the file.
@@ -71,7 +71,7 @@ def open_to_write(path: Path, timeout: float) -> sqlite3.Connection:
 
 
 def open_to_read(path: Path) -> sqlite3.Connection:
-    """Open an existing file for reading, even if it cannot be written. Raises sqlite3.Error or StorageError."""
+    """Open an existing file for reading, even if it cannot be written. Raises sqlite3.Error or NewerSchema."""
     _check_plain(path)
     try:
         return _open_read_only(path, "mode=ro")

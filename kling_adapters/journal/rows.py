@@ -71,6 +71,10 @@ def encode_columns(columns: Columns) -> Row:
     return {name: encode_value(value) for name, value in row.items()}
 
 
+CHANGED: Final = "updated >= ?1 OR ?1 = 0"
+"""Condition of entries that changed since a time; 0 selects all of them, whatever a damaged one has there."""
+
+
 def select_rows(connection: sqlite3.Connection, condition: str = "1", *values: Any) -> list[Row]:
     """Return the rows of the entries that meet a condition, with the owner of each, the oldest first."""
     # A file that can only be read, of an earlier version, lacks the newest columns.

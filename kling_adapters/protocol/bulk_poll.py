@@ -63,7 +63,7 @@ def find_running(
             looks -= not jobs.is_queued
             yield Sleep(_LOOK_SECONDS)
         elif jobs.begin(timing.running, now):
-            yield from _list_running(session, jobs, request_id, end)
+            yield from _list_running(session, jobs, request_id, now, end)
         else:
             return None
         if (now := (yield Now())) >= end:
@@ -72,10 +72,9 @@ def find_running(
     return listed
 
 
-def _list_running(session: Session, jobs: RunningJobs, request_id: str, end: float) -> Flow[None]:
+def _list_running(session: Session, jobs: RunningJobs, request_id: str, now: float, end: float) -> Flow[None]:
     """Read the pages of the running jobs. A failure is not repeated: each job is asked itself then."""
-    pages, is_refused = 0, False
-    start = now = yield Now()
+    pages, is_refused, start = 0, False, now
     try:
         key = yield from find_key(session, request_id)
         while pages < jobs.most_pages and now < start + _LISTING_SECONDS:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import partial
 from itertools import chain, repeat
 
-from kling_adapters.errors import ConfigError, SubmitUncertain
+from kling_adapters.errors import SubmitUncertain
 from kling_adapters.journal.entries import UNCERTAIN, JournalEntry
 from kling_adapters.protocol.effects import Call, Flow, Now, Sleep
 from kling_adapters.protocol.job_search import OtherAccount, look_for_jobs
@@ -42,33 +42,6 @@ class Finding:
 
     request_id: str | None = None
     is_absent: bool = False
-
-
-def reconcile_journal(session: Session) -> Flow[list[JournalEntry]]:
-    """Look once for the job of every uncertain submit of the journal.
-
-    Returns:
-        The entries that were uncertain, as the journal has them now.
-
-    Raises:
-        ConfigError: There is no journal, or the history is turned off.
-
-    """
-    session.check_open()
-    session.journal.check_available()
-    if not session.uses_history:
-        raise ConfigError(
-            "the request history is turned off, by history=False or KLING_HISTORY=0, so that no job can be looked for. "
-            "Nothing was sent"
-        )
-    entries: list[JournalEntry] = yield Call(session.journal.entries)
-    uncertain = [
-        entry for entry in entries if entry.state == UNCERTAIN and entry.gateway == session.gateway.base_url
-    ]
-    yield from settle_entries(session, uncertain)
-    numbers = {entry.id for entry in uncertain}
-    entries = (yield Call(session.journal.entries)) if uncertain else []
-    return [entry for entry in entries if entry.id in numbers]
 
 
 def settle_entries(

@@ -126,7 +126,7 @@ class RunningJobs:
 
         """
         with self._lock:
-            count = sum(listed >= self._started for listed in self._listed.values())
+            count = 0 if self.is_queued else sum(listed >= self._started for listed in self._listed.values())
             if is_refused:
                 self._resume_at = math.inf
             elif count < POLLS_PER_PAGE * max(1, pages):

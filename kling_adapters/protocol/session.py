@@ -67,6 +67,7 @@ class Session:
         find_schema: Returns the JSON Schema of a model; None without a spec. It may load plugins.
         rate_limit: Requests a minute that no key exceeds; None if the limit is only learned.
         limiters: The rate limiter of each key.
+        has_settled: Set when the jobs of uncertain submits of earlier clients were looked for.
         waiting: The jobs of each key that wait for their end.
         uploads: The URLs of files that were uploaded.
         histories: The durations of earlier jobs of each model.
@@ -85,6 +86,7 @@ class Session:
     find_schema: Callable[[str], Mapping[str, Any] | None] = lambda _: None
     rate_limit: float | None = None
     limiters: dict[str, RateLimiter] = field(default_factory=dict[str, RateLimiter], repr=False)
+    has_settled: bool = False
     waiting: dict[str, RunningJobs] = field(default_factory=dict[str, RunningJobs], repr=False)
     uploads: Uploads = field(default_factory=Uploads)
     histories: Histories = field(default_factory=Histories, repr=False)

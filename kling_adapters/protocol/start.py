@@ -193,9 +193,7 @@ def _send_with_retries(session: Session, start: Start[Started], attempt: _Attemp
         if isinstance(outcome, Answer) and (started := start.read(outcome)) is not None:
             return started
         failure = classify_submit_failure(start.model, outcome, is_direct=start.is_direct)
-        if isinstance(failure.error, errors.SubmitUncertain):
-            raise failure.error
-        attempt.may_have_started = False
+        attempt.may_have_started = isinstance(failure.error, errors.SubmitUncertain)
         if not (yield from _has_another_key(attempt, outcome, failure)):
             yield from _wait_for_retry(start, attempt.retries, failure, limit)
         attempt.key = yield from read_key(attempt.auth)
@@ -214,7 +212,7 @@ def _has_another_key(attempt: _Attempt, outcome: Outcome, failure: SubmitFailure
     has_another = yield Call(partial(call_quietly, report))
     # Once for each key: a pool with wrong data about its keys must not cause endless requests.
     is_first = attempt.key not in attempt.refused_keys
-    if has_another and is_first:
+    if has_another:
         attempt.refused_keys.add(attempt.key)
     return bool(has_another and is_first)
 

@@ -16,6 +16,7 @@ from kling_adapters.protocol.effects import Emit, Flow, Now, Sleep
 from kling_adapters.protocol.exchange import QUERY_BUDGET, JobMissing, OutOfTime, Query, query_once, run_query
 from kling_adapters.protocol.keys import find_key
 from kling_adapters.protocol.messages import Answer
+from kling_adapters.protocol.open_entries import settle_older_submits
 from kling_adapters.protocol.polling import PollCounter, default_timeout
 from kling_adapters.protocol.records import record
 from kling_adapters.protocol.request_history import find_row
@@ -109,7 +110,8 @@ def _await_end(session: Session, wait_state: Wait, jobs: RunningJobs) -> Flow[Re
     job, end, timing = wait_state.job, wait_state.end, wait_state.timing
     now: float = yield Now()
     if delay := min(timing.seconds_to_first_poll(now), max(0.0, end - now)):
-        yield Sleep(delay)
+        yield from settle_older_submits(session, now + delay)
+        yield Sleep(max(0.0, now + delay - (yield Now())))
     while True:
         listed = yield from find_running(session, jobs, job.request_id, timing, end)
         if listed is not None:

@@ -95,7 +95,8 @@ class FaultPlan:
 def fault_plans(draw: st.DrawFn, *places: Place) -> FaultPlan:
     """Draw a fault of a few requests; one or two 404 responses must not lose a job."""
     fault = None
-    if places and draw(st.booleans()):
+    is_struck = draw(st.booleans()) if places else False
+    if is_struck:
         method, path, kinds = draw(st.sampled_from(places))
         kind, nth = draw(st.sampled_from(kinds)), draw(st.sampled_from([1, 1, 2, 3]))
         burst = draw(st.integers(1, 2 if (method, kind) == ("GET", "404") else 3))
@@ -525,6 +526,28 @@ def test_job_survives_a_kill_at_each_effect(machine: Callable[[], AnyOrder]) -> 
     """Every effect of the submit with a new journal, some of the polls, and every effect of the file."""
     for effect in (*range(28), *range(28, 54, 4), *range(54, 72)):
         run_one_command(machine, FaultPlan(kill_at=effect), 0, is_saved=True)
+
+
+@pytest.mark.parametrize("kind", HISTORY)
+def test_equal_lost_jobs_survive_each_fault_of_the_history(
+    machine: Callable[[], AnyOrder], kind: str
+) -> None:
+    """Of three jobs of one request two are lost, and all expire, while the history is wrong or down."""
+    history = Fault(kind, method="GET", path="/inference-request/*")
+    steps = machine()
+    try:
+        steps.submit(FaultPlan(), REQUESTS[0], is_saved=False)
+        for _ in range(2):
+            steps.submit(
+                FaultPlan(Fault("504", method="POST", nth=1), history=history), REQUESTS[0], is_saved=True
+            )
+        steps.reconcile(FaultPlan(history=history))
+        steps.judge()
+        steps.time_passes(HOUR + 60)
+        steps.resume(FaultPlan(history=history), 4)
+        steps.judge()
+    finally:
+        steps.teardown()
 
 
 def test_promises_hold_after_any_order_of_steps(machine: type[AnyOrder]) -> None:

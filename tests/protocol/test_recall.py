@@ -213,3 +213,32 @@ def test_expired_job_that_is_listed_late_is_stored_by_a_later_call(
 
 def list_polls(sandbox: Sandbox) -> list[str]:
     return [request.path for request in sandbox.requests if request.path.startswith("/v2/requests/")]
+
+
+def test_reconcile_reopens_expired_jobs_that_the_history_has(open_client: OpenClient, tmp_path: Path) -> None:
+    with Sandbox() as sandbox, open_client(sandbox, journal=tmp_path / "journal") as kling:
+        job = kling.submit("kling-2", prompt="x", save_to=tmp_path / "out")
+        sandbox.advance(HOUR)
+        sandbox.faults = Faults([Fault("missing", path="/inference-request/request-history*")])
+        with pytest.raises(ka.JobExpired):
+            job.wait()
+        assert kling.reconcile() == []
+        sandbox.faults = Faults()
+        [entry] = kling.reconcile()
+        assert (entry.request_id, entry.state) == (job.request_id, "QUEUED")
+        [outcome] = kling.resume()
+        assert outcome.result.saved[0].path.exists()
+        assert kling.reconcile() == []
+
+
+def test_wait_asks_again_for_an_expired_job(open_client: OpenClient, tmp_path: Path) -> None:
+    with Sandbox() as sandbox, open_client(sandbox, journal=tmp_path / "journal") as kling:
+        job = kling.submit("kling-2", prompt="x")
+        sandbox.advance(HOUR)
+        sandbox.faults = Faults([Fault("500", path="/inference-request/request-history*")])
+        with pytest.raises(ka.JobExpired):
+            job.wait()
+        sandbox.faults = Faults()
+        [file] = kling.job(job.request_id).wait().save(tmp_path / "out")
+        assert file.path.exists()
+        assert (kling.entries()[0].state, len(kling.entries()[0].files)) == ("COMPLETED", 1)

@@ -13,6 +13,7 @@ from kling_sandbox import Fault, Faults, Sandbox
 
 import kling_adapters as ka
 from kling_adapters.journal.journal import Journal
+from kling_adapters.protocol import open_entries
 from kling_adapters.testing import SimulatedClock
 from tests.support.clients import OpenClient
 
@@ -311,6 +312,21 @@ def test_repeated_submit_that_is_lost_too_is_not_repeated_again(
     assert len([request for request in sandbox.requests if request.method == "POST"]) == 2
 
 
+def test_repeated_submit_that_is_lost_is_found_in_the_history(
+    open_client: OpenClient, sandbox: Sandbox, tmp_path: Path
+) -> None:
+    early, late = (
+        Fault(kind, method="POST", path="/v2/*", nth=number)
+        for number, kind in enumerate(("reset-early", "reset-late"), start=1)
+    )
+    sandbox.faults = Faults([early, late])
+    options = {"journal": tmp_path / "journal", "clock": SandboxClock(sandbox), "resubmit_after": 60}
+    with open_client(sandbox, **options) as kling:
+        job = kling.submit("kling-2", prompt="a heron")
+    assert sandbox.submits[-1].request_id == job.request_id
+    assert len(sandbox.billed) == 1
+
+
 def test_row_of_an_equal_submit_in_flight_is_left_to_it(
     open_client: OpenClient, sandbox: Sandbox, tmp_path: Path
 ) -> None:
@@ -342,3 +358,55 @@ def test_older_equal_request_is_not_taken(open_client: OpenClient, sandbox: Sand
             connection.execute("UPDATE jobs SET created = created + 900, updated = updated + 900")
             connection.commit()
         assert [entry.state for entry in kling.reconcile()] == ["UNCERTAIN"]
+
+
+def learn_durations(kling: Any) -> None:
+    """Run jobs, so that the first poll of the next one leaves time for something else."""
+    for _ in range(12):
+        kling.run("kling-2", prompt="a lighthouse")
+
+
+@pytest.mark.parametrize("recent", [0.0, 300.0])
+def test_first_pause_of_a_client_settles_submits_of_earlier_ones(
+    open_client: OpenClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, recent: float
+) -> None:
+    monkeypatch.setattr(open_entries, "_RECENT", recent)
+    with Sandbox(timing="latency:0.1") as sandbox:
+        options: dict[str, Any] = {"journal": tmp_path / "journal", "clock": SandboxClock(sandbox)}
+        with open_client(sandbox, **options) as kling:
+            learn_durations(kling)
+            lose_submits(sandbox, Fault("404", path=HISTORY))
+            with pytest.raises(ka.SubmitUncertain):
+                kling.submit("kling-2", prompt="a heron")
+            sandbox.faults = Faults()
+        lost, before = sandbox.submits[-1].request_id, count_history(sandbox)
+        with open_client(sandbox, **options) as kling:
+            for _ in range(2):
+                kling.run("kling-2", prompt="a lighthouse")
+            [entry] = [entry for entry in kling.entries() if entry.params["prompt"] == "a heron"]
+        if recent:
+            # Its own call may still look for its job.
+            assert (entry.state, count_history(sandbox)) == ("UNCERTAIN", before)
+        else:
+            assert (entry.state, entry.request_id) == ("QUEUED", lost)
+            assert count_history(sandbox) == before + 2
+
+
+@pytest.mark.parametrize("kind", ["500", "401"])
+def test_pause_is_not_longer_because_of_the_history(
+    open_client: OpenClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    monkeypatch.setattr(open_entries, "_RECENT", 0.0)
+    with Sandbox(timing="latency:0.1") as sandbox:
+        options: dict[str, Any] = {"journal": tmp_path / "journal", "clock": SandboxClock(sandbox)}
+        with open_client(sandbox, **options) as kling:
+            learn_durations(kling)
+            lose_submits(sandbox, Fault("404", path=HISTORY))
+            with pytest.raises(ka.SubmitUncertain):
+                kling.submit("kling-2", prompt="a heron")
+            sandbox.faults = Faults([Fault(kind, path=HISTORY)])
+        with open_client(sandbox, **options) as kling:
+            start, before = options["clock"].now(), count_history(sandbox)
+            kling.run("kling-2", prompt="a lighthouse")
+            assert options["clock"].now() - start < 60
+            assert 0 < count_history(sandbox) - before < 6

@@ -6,6 +6,9 @@ import hashlib
 import json
 import sqlite3
 from collections.abc import Iterator
+from datetime import UTC, datetime
+from functools import partial
+from itertools import chain, repeat
 from pathlib import Path
 from typing import Any
 
@@ -76,6 +79,7 @@ def run_submit(session: Session, *outcomes: Outcome) -> Any:
 def test_accepted_submit_is_recorded_and_reported(session: Session, status: int) -> None:
     flow_result = run_submit(session, UNREACHED, answer(500), answer(status, request_id="job"))
     assert flow_result.value == JobRef("job", "kling-2", 300.0, "video")
+    assert flow_result.value.submitted == about(STARTED + flow_result.seconds)
     assert flow_result.seconds > 2.5
     assert flow_result.events == [events.Submitted("job", "kling-2", BODY, about(flow_result.seconds))]
     assert read_row(session) == ("QUEUED", "job", fingerprint_key(KEY))
@@ -147,6 +151,37 @@ def test_failed_direct_run_is_uncertain(session: Session, status: int) -> None:
     assert flow_result.sent == 1
 
 
+class RenewedKey(Key):
+    """An Auth with another key from its refusal number `number` on."""
+
+    def __init__(self, number: int) -> None:
+        self._remaining = number
+
+    def api_key(self) -> str:
+        return "SG_renewed" if self._remaining <= 0 else KEY
+
+    def refused(self, key: str, status: int, seconds: float | None) -> bool:
+        self._remaining -= 1
+        return self._remaining <= 0
+
+
+@pytest.mark.parametrize("number", [1, 2])
+def test_submit_waits_only_for_a_key_that_has_no_successor(session: Session, number: int) -> None:
+    limit = answer(429, {"retry-after": "100"})
+    session.auth = RenewedKey(number)
+    flow_result = run(submit(session, "kling-2", BODY), [*[limit] * number, ACCEPTED])
+    assert [request.key for request in flow_result.requests] == [*[KEY] * number, "SG_renewed"]
+    assert flow_result.seconds == pytest.approx(100 * (number - 1), abs=15)
+    assert read_row(session) == ("QUEUED", "job", fingerprint_key("SG_renewed"))
+
+
+def test_query_tries_each_refused_key_once_more() -> None:
+    auth = RenewedKey(1)
+    flow_result = run(query_credits(Session(GATEWAY, lambda: auth)), [answer(401)] * 9)
+    assert isinstance(flow_result.error, api_errors.Unauthorized)
+    assert [request.key for request in flow_result.requests] == [KEY, "SG_renewed", "SG_renewed"]
+
+
 WITH_FILE = {"prompt": "x", "image": PNG}
 UPLOADED = answer(200, file_urls=["https://e.com/new.png"])
 SIX_DAYS = 6 * 86400
@@ -163,6 +198,13 @@ def test_upload_is_repeated_a_day_before_it_expires(age: float, sent: int) -> No
     body = flow_result.requests[-1].body
     assert isinstance(body, bytes)
     assert json.loads(body)["image"] == f"https://e.com/{url}.png"
+
+
+@pytest.mark.parametrize(("timeout", "deadline"), [(None, None), (900.0, 600.0), (300.0, 300.0)])
+def test_upload_ends_with_the_timeout_of_the_submit(timeout: float | None, deadline: float | None) -> None:
+    start = submit(Session(GATEWAY, Key), "kling-2", WITH_FILE, timeout=timeout)
+    upload = run(start, [UPLOADED, ACCEPTED]).requests[0]
+    assert (upload.timeout, upload.deadline) == (600.0, deadline)
 
 
 def test_upload_is_retried_for_five_minutes() -> None:
@@ -219,6 +261,35 @@ def test_direct_run_is_recorded_and_reported(
         events.Completed(job, "kling-2", flow_result.value, polls=0),
     ]
     assert read_row(session) == ("COMPLETED", job, fingerprint_key(KEY))
+
+
+def test_uncertain_submit_is_announced(session: Session) -> None:
+    calls: list[str] = []
+    flow_result = run(
+        submit(session, "kling-2", BODY, on_uncertain=partial(calls.append, "uncertain")), [LOST]
+    )
+    assert isinstance(flow_result.error, errors.SubmitUncertain)
+    assert calls == ["uncertain"]
+
+
+@pytest.mark.parametrize(("timeout", "seconds"), [(60.0, 60.0), (1.0, 1.0), (None, 1200.0)])
+def test_found_direct_run_is_waited_for_within_its_timeout(
+    tmp_path: Path, timeout: float | None, seconds: float
+) -> None:
+    session = Session(GATEWAY, Key, Journal(tmp_path / "journal"))
+    created = datetime.now(UTC).isoformat()
+    row: dict[str, Any] = {
+        "request_id": "job",
+        "model_name": "kling-2",
+        "request_body": BODY,
+        "model_created": created,
+    }
+    pages = [answer(200, generations=[row], pagination={"has_next": False}), answer(200, **row)]
+    running = repeat(answer(200, status="PROCESSING", request_id="job"))
+    flow_result = run(run_sync(session, ADAPTER, BODY, timeout), chain([LOST, *pages], running))
+    assert isinstance(flow_result.error, errors.WaitTimeout)
+    assert flow_result.seconds == pytest.approx(seconds)
+    session.close()
 
 
 def test_failed_direct_run_is_recorded(session: Session) -> None:

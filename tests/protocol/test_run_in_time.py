@@ -82,7 +82,9 @@ def test_limit_beyond_the_timeout_is_not_waited_for(session: Session) -> None:
     )
     flow_result = run(submit(session, "kling-2", BODY, timeout=5.0), [])
     assert isinstance(flow_result.error, api_errors.RateLimited)
-    assert re.search("60[01] s, longer than this submit may wait", str(flow_result.error))
+    assert flow_result.error.status == 429
+    message = "60[01] s, longer than this submit may wait. It was not sent. Pass a longer timeout"
+    assert re.search(message, str(flow_result.error))
     assert (flow_result.sent, flow_result.seconds) == (0, 0.0)
 
 

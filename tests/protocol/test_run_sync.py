@@ -107,7 +107,7 @@ def test_direct_run_is_stored_reported_and_recorded(
     [entry] = journal.entries()
     assert states == ["SUBMITTING"]
     assert (entry.state, entry.request_id, entry.cost) == ("COMPLETED", JOB, 0.35)
-    assert entry.files == result.saved
+    assert (entry.files, entry.result) == (result.saved, result.body)
     assert not entry.is_unfinished
     assert event_names == ["Submitted", "Completed", "Stored"]
     journal.close()

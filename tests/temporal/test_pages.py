@@ -57,6 +57,6 @@ def test_example_of_the_engine_is_valid() -> None:
 def test_compose_file_passes_only_documented_variables() -> None:
     services = yaml.safe_load((PLUGIN / "compose.yaml").read_text("utf-8"))["services"]
     assert services.keys() == {"postgresql", "temporal", "web", "worker"}
-    own = {name for name in services["worker"]["environment"] if name.startswith("KLING_TEMPORAL")}
-    assert all(name in README for name in own)
+    variables = {name for name in services["worker"]["environment"] if name.startswith("KLING_TEMPORAL")}
+    assert all(name in README for name in variables)
     assert all(":" in service["image"] for service in services.values())

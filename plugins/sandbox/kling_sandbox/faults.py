@@ -157,9 +157,15 @@ class Faults:
         faults: The faults. The first one that affects a request is used.
         seed: The seed of the random choices.
 
+    Raises:
+        TypeError: An item is not a fault.
+
     """
 
     def __init__(self, faults: Sequence[Fault] = (), seed: int = 0) -> None:
+        for fault in faults:
+            if not isinstance(fault, Fault):
+                raise TypeError(f'faults must be Fault objects, such as Fault("500"), not {fault!r:.80}')
         self.faults, self.seed = tuple(faults), seed
         self._counters = [_Counter(fault, Random(f"{seed} {n}")) for n, fault in enumerate(faults)]  # noqa: S311
         self._lock = threading.Lock()

@@ -121,8 +121,10 @@ class Access:
         if not self._links.redeem(scope["query_string"].decode("latin-1").removeprefix("code=")):
             return _refuse("/enter", 401, f"This link has been used or is too old. {_DENIED}")
         response = RedirectResponse("/", 303)
+        # With strict, the link would not sign in from a terminal or a notebook in the browser. Requests that change
+        # something have the check of their origin.
         response.set_cookie(
-            _cookie_name(host), self._session, max_age=365 * 86400, httponly=True, samesite="strict"
+            _cookie_name(host), self._session, max_age=365 * 86400, httponly=True, samesite="lax"
         )
         return response
 
@@ -160,7 +162,8 @@ def _is_same_origin(headers: Headers, host: str) -> bool:
 
 def _refuse(path: str, status: int, message: str) -> Response:
     if path.startswith(API_PATHS):
-        return JSONResponse({"error": {"message": message, "type": "access_error", "code": status}}, status)
+        error = {"message": message, "type": "invalid_request_error", "param": None, "code": "access_denied"}
+        return JSONResponse({"error": error}, status)
     return PlainTextResponse(message, status)
 
 
@@ -170,7 +173,8 @@ def _with_headers(send: Send) -> Send:
             headers = MutableHeaders(scope=message)
             headers["Content-Security-Policy"] = POLICY
             headers["X-Content-Type-Options"] = "nosniff"
-            headers["Referrer-Policy"] = "no-referrer"
+            # With no-referrer, the Origin of a form that is sent would be null.
+            headers["Referrer-Policy"] = "same-origin"
             headers["Cross-Origin-Opener-Policy"] = "same-origin"
             headers["Cross-Origin-Resource-Policy"] = "same-origin"
             headers.setdefault("Cache-Control", "no-store")

@@ -11,6 +11,7 @@ from typing import Final
 WIDTH: Final = 960
 HEIGHT: Final = 260
 MARGIN: Final = 48
+END: Final = 20
 BOTTOM: Final = 28
 TOP: Final = 8
 COLORS: Final = 8
@@ -75,7 +76,7 @@ def make_chart(costs: Iterable[tuple[float, str, float]], days: int, today: date
     ticks = [
         (HEIGHT - BOTTOM - number * step * scale, number * step) for number in range(round(top / step) + 1)
     ]
-    slot = (WIDTH - MARGIN) / days
+    slot = (WIDTH - MARGIN - END) / days
     every = math.ceil(days / 10)
     labels = [
         (MARGIN + (number + 0.5) * slot, f"{first + timedelta(days=number):%d %b}")

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-_OPTIONS = (
+if TYPE_CHECKING:
+    from kling_serve.settings import Settings
+
+SERVER_OPTIONS = (
     click.option(
         "--port",
         type=click.IntRange(0, 65535),
@@ -25,6 +28,22 @@ _OPTIONS = (
         help="Name of this machine that browsers may use, besides localhost. Repeatable.",
     ),
     click.option(
+        "--tokens",
+        type=click.Path(exists=True, dir_okay=False, path_type=Path),
+        metavar="FILE",
+        help="TOML file of tokens for programs, with limits.",
+    ),
+    click.option(
+        "--confirm-above",
+        type=click.FloatRange(0),
+        default=1.0,
+        show_default=True,
+        metavar="CREDITS",
+        help="Ask before a run that may cost more.",
+    ),
+)
+COMMON_OPTIONS = (
+    click.option(
         "--folder",
         type=click.Path(file_okay=False, path_type=Path),
         help="Folder of uploads and stored files; by default in the data folder of the user.",
@@ -35,7 +54,7 @@ _OPTIONS = (
     click.option(
         "--specs",
         type=click.Path(exists=True, file_okay=False, path_type=Path),
-        help="Folder of specs to compile while the studio runs.",
+        help="Folder of specs to compile while it runs.",
     ),
     click.option("--base-url", help="Gateway of paid jobs; by default KLING_BASE_URL, or that of Segmind."),
     click.option(
@@ -53,50 +72,56 @@ _OPTIONS = (
         help="End of the jobs of the sandbox.",
     ),
     click.option(
-        "--confirm-above",
-        type=click.FloatRange(0),
-        default=1.0,
-        show_default=True,
-        metavar="CREDITS",
-        help="Ask before a run that may cost more.",
+        "--allow-folder",
+        "media_folders",
+        multiple=True,
+        type=click.Path(exists=True, file_okay=False, path_type=Path),
+        help="Folder whose files agents may use as media. Repeatable.",
     ),
 )
 
 
-def _with_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    for option in reversed(_OPTIONS):
-        command = option(command)
-    return command
+def with_options(*options: Callable[..., Any]) -> Callable[..., Any]:
+    """Return a decorator that adds options to a command."""
+
+    def add(command: Callable[..., Any]) -> Callable[..., Any]:
+        for option in reversed(options):
+            command = option(command)
+        return command
+
+    return add
 
 
 @click.command()
-@_with_options
+@with_options(*SERVER_OPTIONS, *COMMON_OPTIONS)
 def serve(**options: Any) -> None:
     """Serve the studio until interrupted: a page for every model, and every job of the journal."""
     _run(options, opens_browser=False)
 
 
 @click.command()
-@_with_options
+@with_options(*SERVER_OPTIONS, *COMMON_OPTIONS)
 def studio(**options: Any) -> None:
     """Serve the studio, as `kling serve` does, and open it in the browser."""
     _run(options, opens_browser=True)
 
 
-def _run(options: dict[str, Any], *, opens_browser: bool) -> None:
+def make_settings(*, folder: Path | None, timing: str, **options: Any) -> Settings:
+    """Return the settings that options describe."""
     from platformdirs import user_data_path
 
-    from kling_serve.server import run
     from kling_serve.settings import Settings, has_key
 
-    host, port = options.pop("host"), options.pop("port")
-    folder = options.pop("folder") or user_data_path("kling-studio")
-    settings = Settings(
-        folder=folder.absolute(),
-        uses_account=has_key(),
-        sandbox_timing=options.pop("timing"),
-        **options,
-    )
+    folder = (folder or user_data_path("kling-studio")).absolute()
+    return Settings(folder=folder, uses_account=has_key(), sandbox_timing=timing, **options)
+
+
+def _run(options: dict[str, Any], *, opens_browser: bool) -> None:
+    from kling_serve.server import run
+    from kling_serve.tokens import read_tokens
+
+    host, port, tokens = options.pop("host"), options.pop("port"), options.pop("tokens")
+    settings = make_settings(tokens=() if tokens is None else read_tokens(tokens), **options)
 
     def show(base_url: str, link: str, token: str) -> None:
         click.echo(f"studio  {base_url}")

@@ -23,6 +23,7 @@ class Connection:
         name: The name in forms and addresses: sandbox or account.
         title: The name for readers.
         client: The client.
+        base_url: The address that code has to name; None if the environment names it.
         sandbox_key: The key of the sandbox, which is not a secret; None for an account.
         estimator: A client of the same journal that never reads the request history, so that an estimate sends nothing.
 
@@ -32,6 +33,7 @@ class Connection:
     title: str
     client: AsyncKling
     estimator: AsyncKling
+    base_url: str | None = None
     sandbox_key: str | None = None
 
     @property
@@ -85,7 +87,7 @@ class Connections:
         for part in (client, estimator):
             await self._stack.enter_async_context(part)
         sandbox_key = api_key if name == SANDBOX else None
-        self._connections[name] = Connection(name, title, client, estimator, sandbox_key)
+        self._connections[name] = Connection(name, title, client, estimator, base_url, sandbox_key)
 
     async def close(self) -> None:
         """Close the clients and the sandbox."""

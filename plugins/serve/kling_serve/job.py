@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
+import os
 import re
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import Final
+from typing import Any, Final, cast
 
 from kling_adapters import JournalEntry
 from kling_serve.connections import Connection
@@ -38,6 +40,11 @@ class Job:
         return self.entry.gateway != self.connection.client.base_url
 
     @property
+    def is_uncertain(self) -> bool:
+        """Whether it is unknown if the gateway has the job, and it could be found in the request history."""
+        return self.entry.state == "UNCERTAIN" and not self.is_abandoned
+
+    @property
     def is_unfinished(self) -> bool:
         """Whether the job can still change."""
         return self.entry.is_unfinished and not self.is_abandoned
@@ -53,7 +60,7 @@ class Job:
 
     @property
     def files(self) -> tuple[Path, ...]:
-        """The stored files that are on this machine and exist."""
+        """The stored files that were on this machine when the entry was read."""
         return tuple(path for path, _ in self._stored)
 
     @property
@@ -61,7 +68,7 @@ class Job:
         """The kind of each of `files`: video, image, audio, or another start of its media type."""
         return tuple(kind for _, kind in self._stored)
 
-    @property
+    @cached_property
     def _stored(self) -> list[tuple[Path, str]]:
         pairs = [
             (file.path, file.content_type.partition("/")[0])
@@ -79,8 +86,8 @@ class Job:
     @property
     def duration(self) -> float | None:
         """Seconds that a COMPLETED job took, as its gateway reports them; None if it does not."""
-        metrics = (self.entry.result or {}).get("metrics") if self.entry.state == "COMPLETED" else None
-        seconds = metrics.get("total_time") if isinstance(metrics, dict) else None
+        metrics: Any = (self.entry.result or {}).get("metrics") if self.entry.state == "COMPLETED" else None
+        seconds = cast("dict[str, Any]", metrics).get("total_time") if isinstance(metrics, dict) else None
         if not isinstance(seconds, int | float) or not math.isfinite(seconds) or seconds <= 0:
             return None
         return float(seconds)
@@ -99,8 +106,9 @@ def find_handle(entry: JournalEntry, outputs: Path) -> str | None:
     """
     if entry.save_to is None:
         return None
-    folder = Path(entry.save_to)
-    return folder.name if folder.parent == outputs and is_handle(folder.name) else None
+    folder = f"{outputs}{os.sep}"
+    name = entry.save_to.removeprefix(folder).rstrip("/")
+    return name if entry.save_to.startswith(folder) and is_handle(name) else None
 
 
 def is_handle(text: str) -> bool:

@@ -17,6 +17,7 @@ from typing import Any, Final
 from kling_adapters import JobExpired, JobFailed, KlingError, Params, StorageError
 from kling_serve.connections import Connection, Connections
 from kling_serve.job import Job
+from kling_serve.searches import is_search_due
 from kling_serve.watch import Watch
 
 log = logging.getLogger("kling_serve")
@@ -34,6 +35,7 @@ class Submission:
         connection: The gateway.
         params: The parameters.
         error: The error that ended the submit; None while there is none.
+        is_ended: Whether the submit has been answered, or has failed.
 
     """
 
@@ -41,6 +43,7 @@ class Submission:
     connection: Connection
     params: Params
     error: KlingError | None = None
+    is_ended: bool = False
 
 
 class JobService:
@@ -116,7 +119,7 @@ class JobService:
         """Wait until the journal has a submission, or it has failed."""
         try:
             async with asyncio.timeout(timeout):
-                while submission.handle not in self.watch.jobs and submission.error is None:
+                while submission.handle not in self.watch.jobs and not submission.is_ended:
                     await asyncio.sleep(0.02)
                     await self.watch.refresh()
         except TimeoutError:
@@ -126,24 +129,25 @@ class JobService:
         handle = submission.handle
         self._driven.add(handle)
         try:
-            job = await submission.connection.client.submit(
+            await submission.connection.client.submit(
                 submission.params, save_to=f"{self._outputs / handle}/", tag=owner
             )
         except KlingError as error:
             submission.error = error
-            await self.watch.refresh()
-            return
         finally:
+            submission.is_ended = True
             self._driven.discard(handle)
         await self.watch.refresh()
-        self.submissions.pop(handle, None)
-        log.info("job %s is %s at the gateway", handle, job.request_id)
+        if submission.error is None:
+            self.submissions.pop(handle, None)
+        # Also after an error: another process may have found the job of an uncertain submit meanwhile.
         self.drive(handle)
 
     def drive(self, job_id: str) -> None:
         """Wait for a job in the background and store its files, unless that is under way."""
         job = self.watch.jobs.get(job_id)
-        if job is not None and job.entry.request_id is not None and job_id not in self._driven:
+        is_known = job is not None and job.is_unfinished and job.entry.request_id is not None
+        if job is not None and is_known and job_id not in self._driven:
             self._driven.add(job_id)
             _start(self._tasks, self._drive(job))
 
@@ -201,9 +205,12 @@ class JobService:
         await self.resume()
 
     async def _resume_all(self) -> None:
+        """Resume every unfinished job, and look for those of uncertain submits, which the history lists later."""
         await self.resume()
-        if any(job.entry.state == "UNCERTAIN" and not job.is_abandoned for job in self.watch.jobs.values()):
-            await self.reconcile()
+        while True:
+            if any(is_search_due(job) for job in self.watch.jobs.values()):
+                await self.reconcile()
+            await asyncio.sleep(_RETRY_SECONDS)
 
     async def find(self, job_id: str) -> Job | None:
         """Return a job by its id; None if no journal has it."""

@@ -12,8 +12,10 @@ if TYPE_CHECKING:
 
 @hookimpl
 def kling_cli(app: click.Group) -> None:
-    """Add the commands `kling serve` and `kling studio`."""
+    """Add the commands `kling serve`, `kling studio` and `kling mcp`."""
     from kling_serve.cli import serve, studio
+    from kling_serve.mcp_cli import mcp
 
     app.add_command(serve)
     app.add_command(studio)
+    app.add_command(mcp)

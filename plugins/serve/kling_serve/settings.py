@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from os import PathLike
 from pathlib import Path
 
+from kling_serve.tokens import Token
+
 KEY_VARIABLES = ("SEGMIND_API_KEY", "SEGMIND_API_KEYS", "SEGMIND_API_KEY_FILE", "KLING_AUTH")
 """Environment variables that name an API key, or the plugin that has it."""
 
@@ -30,6 +32,8 @@ class Settings:
         max_upload_bytes: Largest upload, in bytes.
         max_uploads_bytes: Most bytes of all uploads together; the oldest are deleted first.
         upload_lifetime: Seconds after which an upload is deleted.
+        tokens: Tokens of programs, beside that of the application.
+        media_folders: Folders whose files agents may use as media.
 
     """
 
@@ -46,6 +50,8 @@ class Settings:
     max_upload_bytes: int = 256 * 1024**2
     max_uploads_bytes: int = 2 * 1024**3
     upload_lifetime: float = 7 * 86400.0
+    tokens: tuple[Token, ...] = field(default=(), repr=False)
+    media_folders: tuple[Path, ...] = ()
 
     @property
     def outputs(self) -> Path:
@@ -71,7 +77,6 @@ def has_key() -> bool:
 def read_secret(folder: Path, name: str) -> str:
     """Return a secret of the application, which is created once, so that browsers stay signed in after a restart."""
     path = folder / name
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     try:
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     except FileExistsError:

@@ -80,6 +80,7 @@ class SpecsFolder:
         self.specs: dict[str, DroppedSpec] = {}
         self.version = 0
         self._models = models
+        self._lock = asyncio.Lock()
 
     async def watch(self) -> None:
         """Compile what is new or has changed, until cancelled."""
@@ -89,6 +90,10 @@ class SpecsFolder:
 
     async def refresh(self) -> None:
         """Compile what is new or has changed, and forget what is gone."""
+        async with self._lock:
+            await self._compile_changed()
+
+    async def _compile_changed(self) -> None:
         contents = await asyncio.to_thread(_read_specs, self.folder)
         is_changed = contents.keys() != self.specs.keys()
         specs = {name: spec for name, spec in self.specs.items() if name in contents}
@@ -123,11 +128,15 @@ async def compile_spec(name: str, content: bytes, digest: str) -> DroppedSpec:
         specs.mkdir()
         (specs / name).write_bytes(content)
         out = Path(place) / package / "models"
-        findings = await _run_compiler("generate", "--specs", str(specs), "--out", str(out))
+        problems, lint = await asyncio.gather(
+            _run_compiler("generate", "--specs", str(specs), "--out", str(out)),
+            _run_compiler("lint", "--specs", str(specs)),
+        )
+        # The linter says again what the compiler said, sometimes on another level.
+        findings = tuple({(finding.line, finding.text): finding for finding in (*problems, *lint)}.values())
         if not out.is_dir():
             return DroppedSpec(name, digest, findings)
-        findings += await _run_compiler("lint", "--specs", str(specs))
-        return await asyncio.to_thread(_load, name, digest, tuple(dict.fromkeys(findings)), out)
+        return await asyncio.to_thread(_load, name, digest, findings, out)
 
 
 async def _run_compiler(*arguments: str) -> tuple[Finding, ...]:

@@ -12,6 +12,7 @@ from kling_serve.jobs import JobService
 from kling_serve.models import Models
 from kling_serve.settings import Settings
 from kling_serve.specs import SpecsFolder
+from kling_serve.submits import Submits
 from kling_serve.uploads import Uploads
 
 
@@ -27,6 +28,7 @@ class Studio:
         uploads: Files that browsers have sent.
         specs: The folder of specs that is compiled while the application runs; None without one.
         links: One-time codes that sign browsers in.
+        submits: Submits by programs.
 
     """
 
@@ -37,6 +39,7 @@ class Studio:
     uploads: Uploads
     specs: SpecsFolder | None
     links: Links
+    submits: Submits
 
 
 def get_studio(request: Request) -> Studio:

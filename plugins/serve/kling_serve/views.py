@@ -51,7 +51,7 @@ def get_environment() -> Environment:
     )
     filters: dict[str, Any] = {
         "age": format_age,
-        "capitalize_first": lambda text: f"{text[:1].upper()}{text[1:]}",
+        "capitalize_first": capitalize_first,
         "choice": show_choice,
         "credits": format_credits,
         "iso": format_iso,
@@ -61,7 +61,8 @@ def get_environment() -> Environment:
         "value": show_value,
     }
     environment.filters.update(filters)
-    environment.globals.update({"asset": find_asset, "pages": PAGES, "describe_state": describe_state})
+    names: dict[str, Any] = {"asset": find_asset, "pages": PAGES, "describe_state": describe_state}
+    environment.globals.update(names)
     return environment
 
 
@@ -99,6 +100,11 @@ def find_asset(name: str) -> str:
 def describe_state(state: str) -> tuple[str, str]:
     """Return the text and the tone of a state; one that the gateway has introduced since is shown as it is."""
     return _STATES.get(state, (state.capitalize(), "running"))
+
+
+def capitalize_first(text: str) -> str:
+    """Return a text with a capital first letter, and the rest as it is."""
+    return f"{text[:1].upper()}{text[1:]}"
 
 
 def format_seconds(seconds: float) -> str:

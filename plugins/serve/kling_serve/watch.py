@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import secrets
+import time
+from collections import defaultdict
 from collections.abc import Iterable
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -15,10 +19,30 @@ from kling_serve.job import Job, make_job
 
 _INTERVAL: Final = 0.2
 """Seconds between two looks at the files of the journals, which other processes write, too."""
+_OVERLAP: Final = 10.0
+"""Seconds by which readings overlap: a write may be on disk later than the time in it."""
+_COMPLETE_INTERVAL: Final = 60.0
+"""Seconds after which a changed journal is read completely."""
+
+
+@dataclass
+class _Reading:
+    """What was read of a journal.
+
+    Attributes:
+        stamp: The sizes and times of its files before the last reading.
+        newest: The latest change of an entry, in seconds since 1970.
+        complete: The time at which all entries were read.
+
+    """
+
+    stamp: tuple[object, ...] = ()
+    newest: float = 0.0
+    complete: float = -math.inf
 
 
 class Watch:
-    """The jobs of all connections, by id, the newest last.
+    """The jobs of all connections, by id, in the order of their submits.
 
     Args:
         connections: The connections.
@@ -35,7 +59,7 @@ class Watch:
         self.version = 0
         self._connections, self._outputs = connections, outputs
         self._epoch = secrets.token_hex(4)
-        self._stamps: dict[str, tuple[object, ...]] = {}
+        self._readings: defaultdict[str, _Reading] = defaultdict(_Reading)
         self._changed = asyncio.Condition()
         self._lock = asyncio.Lock()
 
@@ -49,27 +73,47 @@ class Watch:
     async def refresh(self) -> None:
         """Read the journals whose files have changed. Raises StorageError."""
         async with self._lock:
+            version = self.version
             for connection in self._connections:
-                stamp = _stamp(connection.client.journal_path)
-                if stamp != self._stamps.get(connection.name):
-                    self._update(connection, await connection.client.entries())
-                    self._stamps[connection.name] = _stamp(connection.client.journal_path)
-        async with self._changed:
-            self._changed.notify_all()
+                await self._read(connection, self._readings[connection.name])
+        if self.version != version:
+            async with self._changed:
+                self._changed.notify_all()
+
+    async def _read(self, connection: Connection, reading: _Reading) -> None:
+        """Read what has changed in a journal; all of it now and then, because entries can be deleted."""
+        stamp, now = _stamp(connection.client.journal_path), time.monotonic()
+        if stamp == reading.stamp:
+            return
+        is_complete = now - reading.complete > _COMPLETE_INTERVAL
+        since = 0.0 if is_complete else max(reading.newest - _OVERLAP, 0.0)
+        entries = await connection.client.entries(changed_since=since)
+        if is_complete:
+            self._forget(connection, {entry.id for entry in entries})
+            reading.complete = now
+        self._update(connection, entries)
+        reading.stamp = stamp
+        reading.newest = max((entry.updated for entry in entries), default=reading.newest)
+
+    def _forget(self, connection: Connection, numbers: set[int]) -> None:
+        self.jobs = {
+            job.id: job
+            for job in self.jobs.values()
+            if job.connection is not connection or job.entry.id in numbers
+        }
 
     def _update(self, connection: Connection, entries: Iterable[JournalEntry]) -> None:
-        version = self.version + 1
-        before = {job.id: job for job in self.jobs.values() if job.connection is connection}
-        jobs: dict[str, Job] = {}
+        """Take over the entries that have changed."""
+        version, is_new = self.version + 1, False
         for entry in entries:
             job = make_job(connection, entry, self._outputs, version)
-            earlier = before.get(job.id)
-            # A repeated submit of one handle does not exist: the first entry counts.
-            jobs.setdefault(job.id, earlier if earlier is not None and earlier.entry == entry else job)
-        if any(job.version == version for job in jobs.values()) or jobs.keys() != before.keys():
-            self.version = version
-        elsewhere = {job.id: job for job in self.jobs.values() if job.connection is not connection}
-        self.jobs = dict(sorted((elsewhere | jobs).items(), key=lambda item: item[1].entry.created))
+            earlier = self.jobs.get(job.id)
+            if earlier is None or earlier.entry != entry:
+                is_new = is_new or earlier is None
+                self.jobs[job.id] = job
+                self.version = version
+        if is_new:
+            self.jobs = dict(sorted(self.jobs.items(), key=lambda item: item[1].entry.created))
 
     def list_changed(self, since: int) -> list[Job]:
         """Return the jobs that have changed after a version, the oldest first."""

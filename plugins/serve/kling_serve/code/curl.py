@@ -60,5 +60,6 @@ def _replace_paths(value: Any, paths: list[Path]) -> Any:
         pairs = cast("Mapping[str, Any]", value).items()
         return {name: _replace_paths(item, paths) for name, item in pairs}
     if isinstance(value, list):
-        return [_replace_paths(item, paths) for item in value]
+        items: list[Any] = value
+        return [_replace_paths(item, paths) for item in items]
     return value

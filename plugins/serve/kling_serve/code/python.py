@@ -30,12 +30,10 @@ with {client} as kling:
 
 def write_python(model: Model, values: Mapping[str, Any], connection: Connection) -> str:
     """Return a program; a model that no installed package has is submitted without its spec."""
-    client = "Kling()"
-    if connection.is_free:
-        client = (
-            f'Kling(\n    base_url="{connection.client.base_url}",\n    api_key="{connection.sandbox_key}",\n'
-            "    journal=None,\n)"
-        )
+    settings = "" if connection.base_url is None else f"\n    base_url={_write(connection.base_url)},"
+    if connection.sandbox_key is not None:
+        settings += f"\n    api_key={_write(connection.sandbox_key)},\n    journal=None,"
+    client = f"Kling({settings}\n)" if settings else "Kling()"
     if model.origin == SPECS:
         call = f"submit_raw({_write(model.slug)}, {_write_object(values, 4)})"
     elif all(name.isidentifier() and not keyword.iskeyword(name) for name in values):
@@ -55,7 +53,7 @@ def _write(value: Any, indent: int = 0) -> str:
     if isinstance(value, Mapping):
         return _write_object(cast("Mapping[str, Any]", value), indent)
     if isinstance(value, list):
-        items = value
+        items: list[Any] = value
         if not any(isinstance(item, Mapping) for item in items):
             return f"[{', '.join(_write(item) for item in items)}]"
         space = " " * (indent + 4)

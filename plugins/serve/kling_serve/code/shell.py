@@ -21,9 +21,11 @@ def write_shell(model: Model, values: Mapping[str, Any], connection: Connection)
         words.append(f"{name}={_write(value, model.schema['properties'].get(name, {}), is_raw=is_raw)}")
     words += ["--save-to", "renders/"]
     settings = ""
+    if connection.base_url is not None:
+        words += ["--base-url", connection.base_url]
     if connection.sandbox_key is not None:
         settings = f"SEGMIND_API_KEY={shlex.quote(connection.sandbox_key)} "
-        words += ["--base-url", connection.client.base_url, "--journal", "none"]
+        words += ["--journal", "none"]
     text = settings + shlex.join(words[:3])
     for word in words[3:]:
         space = " " if text.endswith(("--save-to", "--base-url", "--journal")) else " \\\n  "
@@ -51,7 +53,8 @@ def _mark_texts(value: Any) -> Any:
     if isinstance(value, Mapping):
         return {name: _mark_texts(item) for name, item in cast("Mapping[str, Any]", value).items()}
     if isinstance(value, list):
-        return [_mark_texts(item) for item in value]
+        items: list[Any] = value
+        return [_mark_texts(item) for item in items]
     return value
 
 

@@ -148,7 +148,8 @@ def find_control(name: str, schema: Schema, value: Any) -> Control:
         "text": "string" in types and _is_long(name, schema),
         "line": "string" in types,
     }
-    return next((control for control, fits in controls.items() if fits), "json")
+    fitting: list[Control] = [control for control, fits in controls.items() if fits]
+    return fitting[0] if fitting else "json"
 
 
 def _fits_segments(choices: Sequence[Any]) -> bool:
@@ -184,7 +185,8 @@ def _names(body: Any, name: str) -> bool:
     if isinstance(body, Mapping):
         pairs = cast("Mapping[str, Any]", body).items()
         return any(_names(key, name) or _names(value, name) for key, value in pairs)
-    return isinstance(body, list) and any(_names(item, name) for item in body)
+    items: list[Any] = body if isinstance(body, list) else []
+    return any(_names(item, name) for item in items)
 
 
 def make_id(name: str) -> str:

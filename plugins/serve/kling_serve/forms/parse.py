@@ -17,7 +17,7 @@ FindUpload: TypeAlias = Callable[[str], Path | None]
 """Returns the file of an upload by its id; None if there is none."""
 
 _LONGEST_NAME: Final = 200
-_PARTS: Final = re.compile(r"(?:^|\.)([A-Za-z_][A-Za-z0-9_]*)|\[([0-9]{1,9})\]")
+_PARTS: Final = re.compile(r"(?:^|(?<=[A-Za-z0-9_\]])\.)([A-Za-z_][A-Za-z0-9_]*)|\[([0-9]{1,9})\]")
 _MOST_PARTS: Final = 8
 
 

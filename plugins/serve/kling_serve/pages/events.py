@@ -10,7 +10,7 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Route
 
-from kling_serve.filters import Filter
+from kling_serve.filters import Filter, count_groups
 from kling_serve.job import Job
 from kling_serve.pages.job import describe_job
 from kling_serve.studio import Studio, get_studio
@@ -26,7 +26,7 @@ async def stream(request: Request) -> Response:
     studio = get_studio(request)
     query = request.query_params
     views: dict[str, Callable[[list[Job]], str]] = {
-        "rows": lambda jobs: render_part("rows.html", jobs=jobs, filter=Filter.read(query), now=time.time()),
+        "rows": lambda jobs: _render_rows(studio, jobs, Filter.read(query)),
         "cards": lambda jobs: _render_each(studio, jobs, "card.html"),
         "job": lambda jobs: _render_each(studio, jobs, "job_state.html"),
     }
@@ -40,6 +40,12 @@ async def stream(request: Request) -> Response:
         media_type="text/event-stream",
         headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},
     )
+
+
+def _render_rows(studio: Studio, jobs: list[Job], shown: Filter) -> str:
+    everything = studio.jobs.watch.jobs
+    counts = {"all": len(everything), **count_groups(everything.values())}
+    return render_part("rows_event.html", jobs=jobs, filter=shown, counts=counts, now=time.time())
 
 
 def _render_each(studio: Studio, jobs: list[Job], template: str) -> str:

@@ -49,11 +49,10 @@ async def show_upload(request: Request) -> Response:
 async def show_file(request: Request) -> Response:
     """Respond with a stored file of a job, or a part of it."""
     job = await get_studio(request).jobs.find(request.path_params["job_id"])
-    number = request.path_params["number"]
-    files = () if job is None else job.files
-    if number >= len(files):
+    files = job.files[request.path_params["number"] :] if job is not None else ()
+    if not files or not files[0].is_file():
         return PlainTextResponse("The job has no such file on this machine.", 404)
-    return respond_with_file(files[number], is_download="download" in request.query_params)
+    return respond_with_file(files[0], is_download="download" in request.query_params)
 
 
 def respond_with_file(path: Path, *, is_download: bool = False) -> Response:

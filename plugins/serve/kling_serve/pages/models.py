@@ -6,6 +6,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from kling_serve.forms.fields import Schema
 from kling_serve.models import Model
 from kling_serve.studio import get_studio
 from kling_serve.views import render
@@ -22,13 +23,12 @@ def list_inputs(model: Model) -> list[str]:
     """Return the kinds of media that a model takes, also inside its elements, in the order of its parameters."""
     kinds: dict[str, None] = {}
 
-    def collect(schema: object) -> None:
-        if isinstance(schema, dict):
-            if "media" in schema.get("x-kling", {}):
-                kinds[schema["x-kling"]["media"]] = None
-            collect(schema.get("items"))
-            for part in schema.get("properties", {}).values():
-                collect(part)
+    def collect(schema: Schema) -> None:
+        if "media" in schema.get("x-kling", {}):
+            kinds[schema["x-kling"]["media"]] = None
+        parts = [*schema.get("properties", {}).values(), *([schema["items"]] if "items" in schema else [])]
+        for part in parts:
+            collect(part)
 
     collect(model.schema)
     return list(kinds)
