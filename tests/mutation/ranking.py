@@ -46,8 +46,8 @@ class Tests:
             key=lambda test: (
                 -nearby[test],
                 -nearby[name_function(test)],
-                turn[test] > 1,
-                -likeness.get(name_function(test), 0.0),
+                -likeness.get(name_function(test), 0.0) / turn[test],
+                turn[test],
             ),
         )
         total, ranked = 0.0, dict[str, float]()
