@@ -15,9 +15,7 @@ from tests.support.clients import OpenClient
 def test_only_entries_changed_since_a_time_are_listed(
     open_client: OpenClient, sandbox: Sandbox, tmp_path: Path
 ) -> None:
-    kling = open_client(
-        base_url=sandbox.base_url, api_key=sandbox.api_key, journal=tmp_path / "journal", history=False
-    )
+    kling = open_client(sandbox, journal=tmp_path / "journal", history=False)
     first = kling.submit("kling-2", prompt="first")
     kling.submit("kling-2", prompt="second")
     [_, second] = kling.entries()
@@ -30,7 +28,7 @@ def test_only_entries_changed_since_a_time_are_listed(
 
 @pytest.mark.parametrize("value", [-1, "now", float("nan"), None])
 def test_invalid_time_of_change_is_refused(open_client: OpenClient, tmp_path: Path, value: object) -> None:
-    kling = open_client(base_url="http://127.0.0.1:9", api_key="SG_none", journal=tmp_path / "journal")
+    kling = open_client("http://127.0.0.1:9", journal=tmp_path / "journal")
     with pytest.raises(ka.ConfigError, match="changed_since"):
         kling.entries(changed_since=value)
 
