@@ -25,7 +25,7 @@ from kling_adapters.protocol.effects import Flow
 from kling_adapters.protocol.file_names import check_unique_per_job
 from kling_adapters.protocol.job_search import look_for_jobs
 from kling_adapters.protocol.messages import Answer
-from kling_adapters.protocol.reconcile import LOOK_DELAYS
+from kling_adapters.protocol.reconcile import next_look_delay
 from kling_adapters.protocol.request_history import HISTORY_BUDGET, HistoryUnavailable
 from kling_adapters.protocol.responses import read_ended_job
 from kling_adapters.protocol.session import JobRef
@@ -45,6 +45,7 @@ __all__ = [
     "JobStore",
     "PlannedJob",
     "PollProgress",
+    "next_look_delay",
 ]
 
 SEARCH_SECONDS: Final = HISTORY_LAG
@@ -53,7 +54,6 @@ STORE_SECONDS: Final = OUTPUT_LIFETIME
 """Seconds for which storing an output is retried, because its URL works so long."""
 SUBMIT_SECONDS: Final = 5.0
 """Seconds for the retries of a step: the engine repeats it, and a process that dies in between leaves it uncertain."""
-_LONGEST_LOOK_DELAY: Final = 600.0
 
 
 @dataclass(frozen=True)
@@ -244,10 +244,3 @@ class EngineClient(AsyncKling):
 def _make_planned_job(task: Task) -> PlannedJob:
     record = None if task.error else JobRecord(task.id, task.model, task.body, task.save_to)
     return PlannedJob(task.index, task.model, record, task.error)
-
-
-def next_look_delay(looks: int) -> float:
-    """Return the seconds before the next look for a lost job, after a number of looks: 0, 2, 5 ... 600."""
-    if looks < len(LOOK_DELAYS):
-        return LOOK_DELAYS[looks]
-    return float(min(_LONGEST_LOOK_DELAY, LOOK_DELAYS[-1] * 2.0 ** (looks - len(LOOK_DELAYS) + 1)))
