@@ -68,8 +68,9 @@ def _list_arguments(context: click.Context) -> Iterator[str]:
         name = option.name or ""
         if name == "print_config" or context.get_parameter_source(name) is not ParameterSource.COMMANDLINE:
             continue
-        value = context.params[name]
-        for item in value if isinstance(value, tuple) else (value,):
+        value: Any = context.params[name]
+        items: tuple[Any, ...] = value if isinstance(value, tuple) else (value,)
+        for item in items:
             if isinstance(item, bool):
                 yield option.opts[0] if item else option.secondary_opts[0]
             else:
