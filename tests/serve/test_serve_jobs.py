@@ -146,7 +146,9 @@ def test_job_of_ended_sandbox_is_not_waited_for(open_studio: OpenStudio, tmp_pat
     assert "It cost nothing" in page
 
 
-def test_job_of_other_gateway_is_neither_finished_nor_called_free(open_studio: OpenStudio, tmp_path: Path) -> None:
+def test_job_of_other_gateway_is_neither_finished_nor_called_free(
+    open_studio: OpenStudio, tmp_path: Path
+) -> None:
     with Sandbox(timing="polls:100") as elsewhere:
         options = {"base_url": elsewhere.base_url, "api_key": elsewhere.api_key}
         with Kling(journal=tmp_path / "account.sqlite3", **options) as kling:
