@@ -34,14 +34,14 @@ import pytest
 from hypothesis import Phase, settings
 
 from tests.mutation.changes import Mutant
-from tests.mutation.ranking import Tests
+from tests.mutation.ranking import Tests, name_function, split_words
 
 ROOT = Path(__file__).parents[2]
 OUT = ROOT / "out" / "mutants"
 SLOW = re.compile("killed|any_order|storm|forks|processes|random|planted")
 FIRST_TESTS = 6
 """Most changes are detected by one of them; the files of other tests need not be read."""
-IDLE_SECONDS = 5.0
+IDLE_SECONDS = 10.0
 PASSED, DETECTED, NOT_IMPORTED = "not detected", "detected", "not imported"
 Detect = Callable[[Mutant, Mapping[str, float]], str]
 """Put a change into this process and run tests; return the test that failed, or an empty text."""
@@ -193,7 +193,11 @@ def measure_tests(loop: Loop, session: pytest.Session) -> tuple[Tests, list[str]
         path: {line: seconds.keys() & tests for line, tests in data.contexts_by_lineno(path).items()}
         for path in data.measured_files()
     }
-    return Tests(seconds, lines), list(sys.modules)
+    words = {
+        name_function(item.nodeid): split_words(inspect.getsource(item.function))  # type: ignore[attr-defined]
+        for item in session.items
+    }
+    return Tests(seconds, lines, words), list(sys.modules)
 
 
 class Functions:

@@ -16,24 +16,42 @@ MAX_SECONDS = 10.0
 
 @dataclass
 class Tests:
-    """The processor time of each test, the tests that reach each line of each module, and what they detected."""
+    """Measures of the tests.
+
+    Attributes:
+        seconds: The processor time of each test.
+        lines: The tests that reach each line of each module.
+        words: The words of each test without its parameters.
+
+    """
 
     seconds: dict[str, float]
     lines: dict[str, dict[int, set[str]]]
+    words: dict[str, set[str]]
     _detections: dict[str, Counter[str]] = field(
         default_factory=partial(defaultdict[str, Counter[str]], Counter[str])
     )
 
     def rank(self, mutant: Mutant) -> dict[str, float]:
-        """Return the tests of a change and their seconds: first those that detected changes nearby, then one of each function."""
-        nearby, module = self._detections[mutant.place], self._detections[str(mutant.path)]
+        """Return the tests of a change and their seconds: those that detected others nearby, then the likeliest."""
+        nearby = self._detections[mutant.place]
         turn, turns = dict[str, int](), Counter[str]()
         reaching = sorted(self._reaching(mutant), key=lambda test: (self.seconds[test], test))
         for test in reaching:
-            function = test.partition("[")[0]
-            turn[test] = turns[function] = turns[function] + 1
+            turns[name_function(test)] += 1
+            turn[test] = turns[name_function(test)]
+        likeness = self._measure_likeness(mutant)
+        order = sorted(
+            reaching,
+            key=lambda test: (
+                -nearby[test],
+                -nearby[name_function(test)],
+                turn[test] > 1,
+                -likeness.get(name_function(test), 0.0),
+            ),
+        )
         total, ranked = 0.0, dict[str, float]()
-        for test in sorted(reaching, key=lambda test: (-nearby[test], turn[test], -module[test])):
+        for test in order:
             total += self.seconds[test]
             if ranked and total > MAX_SECONDS:
                 break
@@ -42,8 +60,23 @@ class Tests:
 
     def note_detection(self, mutant: Mutant, test: str) -> None:
         """Note that a test detected a change."""
-        self._detections[mutant.place][test] += 1
-        self._detections[str(mutant.path)][test] += 1
+        self._detections[mutant.place].update((test, name_function(test)))
+
+    def _measure_likeness(self, mutant: Mutant) -> dict[str, float]:
+        """Return for each test the number of words that it shares with a change; a common word counts little."""
+        likeness: dict[str, float] = defaultdict(float)
+        for word in split_words(f"{mutant.place} {mutant.before}") & self._tests_of_words.keys():
+            for function in self._tests_of_words[word]:
+                likeness[function] += 1 / len(self._tests_of_words[word])
+        return likeness
+
+    @cached_property
+    def _tests_of_words(self) -> dict[str, list[str]]:
+        tests: dict[str, list[str]] = defaultdict(list)
+        for function, words in self.words.items():
+            for word in words:
+                tests[word].append(function)
+        return tests
 
     def _reaching(self, mutant: Mutant) -> set[str]:
         reached = self.lines.get(str(mutant.path), {})
@@ -75,3 +108,13 @@ class Tests:
             if word.search(text)
             for test in lines.get(number, ())
         }
+
+
+def name_function(test: str) -> str:
+    """Return the name of a test without its parameters."""
+    return test.partition("[")[0]
+
+
+def split_words(text: str) -> set[str]:
+    """Return the words of a text, those within identifiers included."""
+    return {word.lower() for word in re.findall("[A-Z]?[a-z]{2,}|[A-Z]{3,}|[0-9]{2,}", text)}

@@ -175,6 +175,13 @@ def test_submit_waits_only_for_a_key_that_has_no_successor(session: Session, num
     assert read_row(session) == ("QUEUED", "job", fingerprint_key("SG_renewed"))
 
 
+def test_query_tries_each_refused_key_once_more() -> None:
+    auth = RenewedKey(1)
+    flow_result = run(query_credits(Session(GATEWAY, lambda: auth)), [answer(401)] * 9)
+    assert isinstance(flow_result.error, api_errors.Unauthorized)
+    assert [request.key for request in flow_result.requests] == [KEY, "SG_renewed", "SG_renewed"]
+
+
 WITH_FILE = {"prompt": "x", "image": PNG}
 UPLOADED = answer(200, file_urls=["https://e.com/new.png"])
 SIX_DAYS = 6 * 86400
@@ -191,6 +198,13 @@ def test_upload_is_repeated_a_day_before_it_expires(age: float, sent: int) -> No
     body = flow_result.requests[-1].body
     assert isinstance(body, bytes)
     assert json.loads(body)["image"] == f"https://e.com/{url}.png"
+
+
+@pytest.mark.parametrize(("timeout", "deadline"), [(None, None), (900.0, 600.0), (300.0, 300.0)])
+def test_upload_ends_with_the_timeout_of_the_submit(timeout: float | None, deadline: float | None) -> None:
+    start = submit(Session(GATEWAY, Key), "kling-2", WITH_FILE, timeout=timeout)
+    upload = run(start, [UPLOADED, ACCEPTED]).requests[0]
+    assert (upload.timeout, upload.deadline) == (600.0, deadline)
 
 
 def test_upload_is_retried_for_five_minutes() -> None:
@@ -264,7 +278,12 @@ def test_found_direct_run_is_waited_for_within_its_timeout(
 ) -> None:
     session = Session(GATEWAY, Key, Journal(tmp_path / "journal"))
     created = datetime.now(UTC).isoformat()
-    row = {"request_id": "job", "model_name": "kling-2", "request_body": BODY, "model_created": created}
+    row: dict[str, Any] = {
+        "request_id": "job",
+        "model_name": "kling-2",
+        "request_body": BODY,
+        "model_created": created,
+    }
     pages = [answer(200, generations=[row], pagination={"has_next": False}), answer(200, **row)]
     running = repeat(answer(200, status="PROCESSING", request_id="job"))
     flow_result = run(run_sync(session, ADAPTER, BODY, timeout), chain([LOST, *pages], running))

@@ -36,6 +36,8 @@ KLING = Path(sys.executable).with_name("kling")
 # Submits are slow, so that many kills strike while one is under way.
 FAULTS = (Fault("latency", 1, "POST", "/v2/*", seconds=0.2),)
 SECONDS = 120.0
+WAIT_SECONDS = 4.0
+"""Seconds after which a client starts its next job, because one that was never sent has no end."""
 
 
 class Server:
@@ -101,8 +103,9 @@ class Waiter(threading.Thread):
 
 
 def wait(show: Callable[[], str], stopping: threading.Event) -> None:
-    """Ask for a status until the job has ended, or no more jobs are started."""
-    while show() in ("queued", "in_progress") and not stopping.is_set():
+    """Ask for a status until the job has ended, no more jobs are started, or it is time for the next one."""
+    end = time.monotonic() + WAIT_SECONDS
+    while show() in ("queued", "in_progress") and not stopping.is_set() and time.monotonic() < end:
         time.sleep(0.1)
 
 
@@ -134,7 +137,7 @@ def make_waiters(base_url: str, stopping: threading.Event) -> list[Waiter]:
         return asyncio.run(run_mcp_session(base_url, prompt, stopping))
 
     runs = {"openai": run_openai, "http": run_http, "mcp": run_mcp}
-    return [Waiter(name, run, stopping) for name, run in runs.items()]
+    return [Waiter(f"{name} {number}", run, stopping) for name, run in runs.items() for number in range(2)]
 
 
 async def run_mcp_session(base_url: str, prompt: str, stopping: threading.Event) -> str:
@@ -145,8 +148,8 @@ async def run_mcp_session(base_url: str, prompt: str, stopping: threading.Event)
     ):
         arguments = {"prompt": prompt, "idempotency_key": prompt}
         job: dict[str, Any] = (await client.call_tool("kling-2", arguments)).structured_content
-        while job["status"] in ("queued", "in_progress") and not stopping.is_set():
-            job = (await client.call_tool("wait", {"job_id": job["job_id"], "seconds": 5})).structured_content
+        if not stopping.is_set():
+            await client.call_tool("wait", {"job_id": job["job_id"], "seconds": WAIT_SECONDS})
         return str(job["job_id"])
 
 
@@ -160,7 +163,7 @@ def test_killed_server_loses_and_doubles_no_job(tmp_path: Path) -> None:
         try:
             for _ in range(KILLS):
                 with server.run(signal.SIGKILL):
-                    time.sleep(moments.uniform(0.3, 3.0))
+                    time.sleep(moments.uniform(0.5, 5.0))
             with server.run(signal.SIGTERM):
                 stopping.set()
                 for waiter in waiters:

@@ -12,6 +12,7 @@ import httpx
 import openai
 import pytest
 from kling_sandbox import Fault, Faults, Sandbox
+from kling_serve import submits
 from kling_serve.api import bodies
 
 from kling_adapters.testing import PNG
@@ -102,8 +103,8 @@ def test_repeated_key_is_the_same_job_across_restarts(gateway: Sandbox, tmp_path
                 answer = http.post("/v1/videos", json=PROMPT, headers=key)
                 assert answer.status_code == 200
                 ids.add(answer.json()["id"])
-            other = http.post("/v1/videos", json=PROMPT | {"prompt": "A harbour"}, headers=key)
-            assert (other.status_code, other.json()["error"]["code"]) == (409, "idempotency_key_reused")
+            reused = http.post("/v1/videos", json=PROMPT | {"prompt": "A harbour"}, headers=key)
+            assert (reused.status_code, reused.json()["error"]["code"]) == (409, "idempotency_key_reused")
             wait_for_end(http, answer.json()["id"])
         with serve_app(settings) as served, open_http(served, BOB) as http:
             ids.add(http.post("/v1/videos", json=PROMPT, headers=key).json()["id"])
@@ -129,11 +130,11 @@ def test_jobs_of_tokens_are_kept_apart(served: ServedApp, http_client: httpx.Cli
     job_id = http_client.post("/v1/videos", json=PROMPT).json()["id"]
     wait_for_end(http_client, job_id)
     for token in (BOB, served.token):
-        with open_http(served, token) as other:
-            listed = other.get("/v1/videos?limit=100").json()["data"]
+        with open_http(served, token) as stranger:
+            listed = stranger.get("/v1/videos?limit=100").json()["data"]
             assert job_id not in [job["id"] for job in listed]
             for method, path in (("GET", ""), ("GET", "/content"), ("DELETE", "")):
-                answer = other.request(method, f"/v1/videos/{job_id}{path}")
+                answer = stranger.request(method, f"/v1/videos/{job_id}{path}")
                 assert (answer.status_code, answer.json()["error"]["code"]) == (404, "not_found")
     assert http_client.get(f"/v1/videos/{job_id}").status_code == 200
 
@@ -293,3 +294,47 @@ def test_job_of_unknown_price_needs_a_set_price(tmp_path: Path) -> None:
             answer = http.post("/v1/videos", json=PROMPT)
         assert (answer.status_code, "price" in answer.json()["error"]["message"]) == (429, True)
         assert count_submits(gateway) == 0
+
+
+def test_slow_upload_is_answered_with_the_handle(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(submits, "ANSWER_SECONDS", 0.05)
+    form: Any = {
+        "data": {"model": "kling-o1-image-to-video", "prompt": "A"},
+        "files": {"input_reference": PNG},
+    }
+    slow = Fault("latency", 1, "POST", "/upload-asset", seconds=0.5)
+    with Sandbox(faults=[slow]) as gateway, serve_app(make_settings(gateway, tmp_path)) as served:
+        with open_http(served) as http:
+            job = http.post("/v1/videos", **form, headers={"Idempotency-Key": "one"}).json()
+            assert (job["status"], job["model"]) == ("queued", "kling-o1-image-to-video")
+            assert count_submits(gateway) == 0
+            assert (
+                http.post("/v1/videos", **form, headers={"Idempotency-Key": "one"}).json()["id"] == job["id"]
+            )
+            assert http.delete(f"/v1/videos/{job['id']}").json()["error"]["code"] == "not_ready"
+            assert wait_for_end(http, job["id"])["status"] == "completed"
+        with open_http(served, BOB) as http:
+            assert http.get(f"/v1/videos/{job['id']}").status_code == 404
+    assert count_submits(gateway) == 1
+
+
+def test_failed_upload_sends_nothing_and_may_be_repeated(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(submits, "ANSWER_SECONDS", 60.0)
+    form: Any = {
+        "data": {"model": "kling-o1-image-to-video", "prompt": "A"},
+        "files": {"input_reference": PNG},
+        "headers": {"Idempotency-Key": "one"},
+    }
+    with (
+        Sandbox(faults=[Fault("401", 1, "POST", "/upload-asset")]) as gateway,
+        serve_app(make_settings(gateway, tmp_path)) as served,
+        open_http(served) as http,
+    ):
+        answer = http.post("/v1/videos", **form)
+        assert (answer.status_code, answer.json()["error"]["code"]) == (502, "gateway_error")
+        assert count_submits(gateway) == 0
+        gateway.faults = Faults([])
+        job = wait_for_end(http, http.post("/v1/videos", **form).json()["id"])
+        assert (job["status"], count_submits(gateway)) == ("completed", 1)

@@ -1,4 +1,4 @@
-"""Who may use the application: browsers with the cookie, programs with the token, and no page of another site."""
+"""Access to the application: browsers with the cookie, programs with the token, and no page of another site."""
 
 from __future__ import annotations
 

@@ -38,7 +38,7 @@ class Connection:
 
     @property
     def is_free(self) -> bool:
-        """Whether jobs cost nothing."""
+        """True if jobs cost nothing."""
         return self.sandbox_key is not None
 
 

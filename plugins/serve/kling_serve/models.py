@@ -56,7 +56,7 @@ class Model:
 
     @property
     def is_retired(self) -> bool:
-        """Whether the model takes no new jobs."""
+        """True if the model takes no new jobs."""
         return "retired" in self.facts
 
     def make_params(self, values: Mapping[str, Any]) -> Params:

@@ -8,7 +8,7 @@ from datetime import timedelta
 from typing import Any, Final
 
 from temporalio import workflow
-from temporalio.common import SearchAttributePair, TypedSearchAttributes, WorkflowIDReusePolicy
+from temporalio.common import WorkflowIDReusePolicy
 from temporalio.exceptions import ChildWorkflowError, WorkflowAlreadyStartedError
 
 with workflow.unsafe.imports_passed_through():
@@ -49,11 +49,6 @@ class BatchWorkflow:
 
     async def _start(self, line: BatchLine) -> workflow.ChildWorkflowHandle[Any, Any] | None:
         """Start a job unless it was started before."""
-        pairs = {
-            payloads.MODEL: line["job"]["model"],
-            payloads.STATE: payloads.SUBMITTING,
-            payloads.BATCH: self._part.name,
-        }
         policy = WorkflowIDReusePolicy.REJECT_DUPLICATE
         if line["is_refused"]:
             policy = WorkflowIDReusePolicy.ALLOW_DUPLICATE_FAILED_ONLY
@@ -66,9 +61,7 @@ class BatchWorkflow:
                 parent_close_policy=workflow.ParentClosePolicy.ABANDON,
                 cancellation_type=workflow.ChildWorkflowCancellationType.ABANDON,
                 id_reuse_policy=policy,
-                search_attributes=TypedSearchAttributes(
-                    [SearchAttributePair(key, value) for key, value in pairs.items()]
-                ),
+                search_attributes=payloads.make_attributes(line["job"]["model"], self._part.name),
             )
         except WorkflowAlreadyStartedError:
             return None

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, TypedDict
 
-from temporalio.common import SearchAttributeKey
+from temporalio.common import SearchAttributeKey, SearchAttributePair, TypedSearchAttributes
 
 from kling_adapters.engine import JobRecord
 
@@ -29,6 +29,12 @@ UNCERTAIN: Final = "UNCERTAIN"
 UNFINISHED: Final = "UNFINISHED"
 CANCELLED: Final = "CANCELLED"
 REFUSED: Final = "REFUSED"
+
+
+def make_attributes(model: str, batch: str) -> TypedSearchAttributes:
+    """Return the search attributes of a job that is about to start."""
+    values = {MODEL: model, STATE: SUBMITTING, BATCH: batch}
+    return TypedSearchAttributes([SearchAttributePair(key, value) for key, value in values.items()])
 
 
 @dataclass(frozen=True)

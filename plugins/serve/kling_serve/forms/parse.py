@@ -23,7 +23,7 @@ _MOST_PARTS: Final = 8
 
 @dataclass
 class Parsed:
-    """What a form says.
+    """The content of a form.
 
     Attributes:
         values: The parameters.
