@@ -46,8 +46,8 @@ class Tests:
             key=lambda test: (
                 -nearby[test],
                 -nearby[name_function(test)],
-                turn[test] > 1,
-                -likeness.get(name_function(test), 0.0),
+                -likeness.get(name_function(test), 0.0) / turn[test],
+                turn[test],
             ),
         )
         total, ranked = 0.0, dict[str, float]()
@@ -65,7 +65,9 @@ class Tests:
     def _measure_likeness(self, mutant: Mutant) -> dict[str, float]:
         """Return for each test the number of words that it shares with a change; a common word counts little."""
         likeness: dict[str, float] = defaultdict(float)
-        for word in split_words(f"{mutant.place} {mutant.before}") & self._tests_of_words.keys():
+        for word in (
+            split_words(f"{mutant.path.stem} {mutant.place} {mutant.before}") & self._tests_of_words.keys()
+        ):
             for function in self._tests_of_words[word]:
                 likeness[function] += 1 / len(self._tests_of_words[word])
         return likeness

@@ -28,6 +28,7 @@ from kling_adapters.models._gateway import (
 from kling_adapters.protocol import effects
 from kling_adapters.protocol.gateway import Gateway
 from kling_adapters.protocol.messages import Answer, Fault, Outcome
+from kling_adapters.protocol.rate_limit import Turn
 from kling_adapters.protocol.session import JobRef, Session
 from kling_adapters.protocol.submit import run_sync, submit
 from kling_adapters.protocol.wait import query_credits, query_status, wait
@@ -175,11 +176,37 @@ def test_submit_waits_only_for_a_key_that_has_no_successor(session: Session, num
     assert read_row(session) == ("QUEUED", "job", fingerprint_key("SG_renewed"))
 
 
-def test_query_tries_each_refused_key_once_more() -> None:
+@pytest.mark.parametrize(
+    ("status", "keys"), [(401, [KEY, "SG_renewed", "SG_renewed"]), (403, [KEY]), (410, [KEY])]
+)
+def test_query_tries_each_invalid_key_once_more(status: int, keys: list[str]) -> None:
     auth = RenewedKey(1)
-    flow_result = run(query_credits(Session(GATEWAY, lambda: auth)), [answer(401)] * 9)
-    assert isinstance(flow_result.error, api_errors.Unauthorized)
-    assert [request.key for request in flow_result.requests] == [KEY, "SG_renewed", "SG_renewed"]
+    flow_result = run(query_credits(Session(GATEWAY, lambda: auth)), [answer(status)] * 9)
+    assert isinstance(flow_result.error, api_errors.ApiError)
+    assert [request.key for request in flow_result.requests] == keys
+
+
+def test_closed_client_asks_for_no_key() -> None:
+    session = Session(GATEWAY, Key)
+    session.closed.set()
+    for flow in (query_credits(session), query_status(session, JobRef("job"))):
+        assert isinstance(run(flow, []).error, errors.ConfigError)
+    assert session.auth is None
+    assert session.limiters == {}
+
+
+def test_only_polls_let_other_requests_go_first(session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
+    limiter = session.limiter(KEY)
+    claim, urgent = limiter.claim, list[bool]()
+
+    def record_claim(turn: Turn, now: float) -> float:
+        urgent.append(turn.is_urgent)
+        return claim(turn, now)
+
+    monkeypatch.setattr(limiter, "claim", record_claim)
+    job = run_submit(session, ACCEPTED).value
+    run(wait(session, job, None), [state("QUEUED"), state("COMPLETED"), RESULT])
+    assert urgent == [True, False, False, True]
 
 
 WITH_FILE = {"prompt": "x", "image": PNG}

@@ -16,7 +16,7 @@ from starlette.types import Message
 
 from kling_serve.api.errors import RequestError
 
-MAX_BYTES: Final = 128 * 1024**2
+MAX_BYTES: Final = 80 * 1024**2
 """Size of a request with its files, in bytes."""
 _MAX_FIELDS: Final = 500
 _KEY: Final = re.compile(r"([^\[\]]+)(\[\])?(?:\[([^\[\]]+)\])?(\[\])?")

@@ -12,7 +12,7 @@ from urllib.parse import unquote, urlsplit
 from kling_adapters import KlingError
 from kling_serve.api.bodies import decode_data_url
 
-MAX_BYTES: Final = 128 * 1024**2
+MAX_BYTES: Final = 64 * 1024**2
 _REMOTE: Final = ("http://", "https://")
 
 
