@@ -70,9 +70,6 @@ def rule_error(model: Model, problem: Problem) -> InitErrorDetails:
     if problem.allowed:
         context["allowed"] = problem.allowed
         template += "; allowed: {allowed}"
-    if problem.suggestion:
-        context["suggestion"] = problem.suggestion
-        template += "; did you mean {suggestion}?"
     error = PydanticCustomError("rule", template, context)
     path = problem.path
     location = (path,) if path in list_names(model) else parse_location(path)
@@ -123,7 +120,6 @@ def _explain(model: Model, details: ErrorDetails, *, is_shown: bool) -> Problem:
             message = f"{_show(value)} is neither text nor a list"
         case "rule":
             message, allowed = context["problem"], context.get("allowed")
-            suggestion = context.get("suggestion")
         case kind if kind in _LIMITS:
             message, allowed = _explain_limit(kind, value, context)
         case kind if kind in _WRONG_TYPES:
