@@ -290,6 +290,43 @@ def test_direct_run_is_recorded_and_reported(
     assert read_row(session) == ("COMPLETED", job, fingerprint_key(KEY))
 
 
+NO_ID = "the gateway answered 200, without a request id"
+NOT_CLEAR = "the gateway answered 504, which does not say whether a job was started"
+
+
+@pytest.mark.parametrize(
+    ("last", "reason"),
+    [
+        (answer(200), NO_ID),
+        (answer(504), NOT_CLEAR),
+        (answer(504, error="too slow"), f"{NOT_CLEAR}, but with: too slow"),
+        (LOST, "cut"),
+    ],
+)
+def test_uncertain_submit_has_the_answer_as_its_reason(session: Session, last: Outcome, reason: str) -> None:
+    error = run_submit(session, last).error
+    assert isinstance(error, errors.SubmitUncertain)
+    assert error.reason == reason
+
+
+@pytest.mark.parametrize(
+    ("last", "message"),
+    [
+        (answer(200), "the gateway answered 200 with no usable answer"),
+        (answer(204, error="too slow"), "the gateway answered 204 with no usable answer: too slow"),
+        (
+            answer(200, request_id="b", status="QUEUED"),
+            "the gateway answered 200 with an answer about another job",
+        ),
+        (UNREACHED, "the gateway could not be reached: refused. This request started no job"),
+    ],
+)
+def test_failed_query_has_the_answer_as_its_message(session: Session, last: Outcome, message: str) -> None:
+    error = run(query_status(session, JobRef("job")), [last] * 99).error
+    assert isinstance(error, errors.TransportError)
+    assert str(error) == message
+
+
 def test_uncertain_submit_is_announced(session: Session) -> None:
     calls: list[str] = []
     flow_result = run(
