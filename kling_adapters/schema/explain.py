@@ -170,12 +170,11 @@ def find_closest(name: Any, choices: Iterable[str]) -> str | None:
         and 2.0 * sum(map(choice.count, letters)) / (len(name) + len(choice)) >= _CLOSE_RATIO
     ]
     ratios = [
-        (matcher.ratio(), choice)
+        (ratio, choice)
         for choice in similar
-        if (matcher := difflib.SequenceMatcher(None, choice, name)).quick_ratio() >= _CLOSE_RATIO
+        if (ratio := difflib.SequenceMatcher(None, choice, name).ratio()) >= _CLOSE_RATIO
     ]
-    ratio, closest = max(ratios, default=(0.0, ""))
-    return closest if ratio >= _CLOSE_RATIO else None
+    return max(ratios)[1] if ratios else None
 
 
 def _is_file(value: Any) -> bool:
@@ -183,7 +182,7 @@ def _is_file(value: Any) -> bool:
 
     Only within the working folder: the message discloses that the file exists, and may reach a stranger.
     """
-    if not isinstance(value, str) or not value or "\0" in value:
+    if not isinstance(value, str):
         return False
     path = Path(value)
     try:

@@ -29,6 +29,7 @@ from kling_adapters.protocol import effects
 from kling_adapters.protocol.gateway import Gateway
 from kling_adapters.protocol.messages import Answer, Fault, Outcome
 from kling_adapters.protocol.rate_limit import Turn
+from kling_adapters.protocol.reconcile import LOOK_DELAYS
 from kling_adapters.protocol.session import JobRef, Session
 from kling_adapters.protocol.submit import run_sync, submit
 from kling_adapters.protocol.wait import query_credits, query_status, wait
@@ -336,16 +337,21 @@ def test_uncertain_submit_is_announced(session: Session) -> None:
     assert calls == ["uncertain"]
 
 
-@pytest.mark.parametrize(("timeout", "seconds"), [(60.0, 60.0), (1.0, 1.0), (None, 1200.0)])
+@pytest.mark.parametrize(
+    ("looks", "timeout", "seconds"), [(1, 60.0, 60.0), (1, None, 1200.0), (2, LOOK_DELAYS[1], LOOK_DELAYS[1])]
+)
 def test_found_direct_run_is_waited_for_within_its_timeout(
-    tmp_path: Path, timeout: float | None, seconds: float
+    tmp_path: Path, looks: int, timeout: float | None, seconds: float
 ) -> None:
     session = Session(GATEWAY, Key, Journal(tmp_path / "journal"))
     created = datetime.now(UTC).isoformat()
     row = {"request_id": "job", "model_name": "kling-2", "request_body": BODY, "model_created": created}
-    pages = [answer(200, generations=[row], pagination={"has_next": False}), answer(200, **row)]
+    pages = [
+        answer(200, generations=rows, pagination={"has_next": False}) for rows in [*[[]] * (looks - 1), [row]]
+    ]
     running = repeat(answer(200, status="PROCESSING", request_id="job"))
-    flow_result = run(run_sync(session, ADAPTER, BODY, timeout), chain([LOST, *pages], running))
+    outcomes = chain([LOST, *pages, answer(200, **row)], running)
+    flow_result = run(run_sync(session, ADAPTER, BODY, timeout), outcomes)
     assert isinstance(flow_result.error, errors.WaitTimeout)
     assert flow_result.seconds == pytest.approx(seconds)
     session.close()
