@@ -118,7 +118,7 @@ def read_form(page: str) -> list[tuple[str, str]]:
 
 def run_job(browser: TestClient, slug: str, **values: str) -> str:
     """Run a model, whatever it costs, and return the id of the job."""
-    response = browser.post(f"/models/{slug}/run", data={"-confirmed": "yes", **values})
+    response = browser.post(f"/models/{slug}/run", data={"-confirmed": "unknown", **values})
     assert response.status_code == 204, response.text
     return response.headers["HX-Redirect"].removeprefix("/jobs/")
 

@@ -37,7 +37,7 @@ class Server:
         self.process.wait()
 
     def run(self, **values: str) -> str:
-        response = self.http.post("/models/kling-2/run", data={"-confirmed": "yes", **values})
+        response = self.http.post("/models/kling-2/run", data={"-confirmed": "unknown", **values})
         assert response.status_code == 204, response.text
         return response.headers["HX-Redirect"].removeprefix("/jobs/")
 

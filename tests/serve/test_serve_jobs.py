@@ -183,11 +183,16 @@ def test_expensive_run_has_to_be_confirmed(open_studio: OpenStudio, sandbox: San
     form = {"prompt": "a fox", "image_urls[0]": "https://example.com/a.png"}
     answer = browser.post("/models/kling-o1-reference-image-to-video/run", data=form)
     assert "may cost up to" in answer.text, answer.text
+    for confirmed in ("unknown", "yes", "0.5"):
+        repeated = browser.post(
+            "/models/kling-o1-reference-image-to-video/run", data={**form, "-confirmed": confirmed}
+        )
+        assert "may cost up to" in repeated.text
     assert not sandbox.submits
     unknown = browser.post("/models/kling-2/run", data={"prompt": "a fox"})
     assert "The price of this job is unknown" in unknown.text
     assert not sandbox.submits
-    finish_job(browser, run_job(browser, "kling-2", prompt="a fox", **{"-confirmed": "yes"}))
+    finish_job(browser, run_job(browser, "kling-2", prompt="a fox", **{"-confirmed": "unknown"}))
     assert len(sandbox.submits) == 1
 
 
@@ -233,3 +238,16 @@ def test_usage_sums_costs(browser: TestClient) -> None:
     assert total > 0
     assert f'<span class="figure">{json.dumps(total).removesuffix(".0")}</span>' in page
     assert "<rect" in page
+
+
+def test_compare_confirms_price_of_all_together(open_studio: OpenStudio, sandbox: Sandbox) -> None:
+    browser = open_studio(**account(sandbox, confirm_above=0.6))
+    for slug in ("kling-2", "kling-2.5-turbo"):
+        finish_job(browser, run_job(browser, slug, prompt="a kite"))
+    count = len(sandbox.submits)
+    costs = [job.entry.cost or 0.0 for job in get_parts(browser).jobs.watch.jobs.values()]
+    browser = open_studio(**account(sandbox, confirm_above=max(costs) * 1.2))
+    form = {"prompt": "a kite", "models": ["kling-2", "kling-2.5-turbo"]}
+    page = browser.post("/compare", data=form)
+    assert "Run all of them" in page.text
+    assert len(sandbox.submits) == count

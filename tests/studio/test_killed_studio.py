@@ -54,7 +54,7 @@ def submitting(studio: StudioProcess, handles: dict[str, str]) -> Iterator[None]
 
 
 def submit(studio: StudioProcess, handle: str, prompt: str) -> None:
-    form = {"prompt": prompt, "-attempt": handle, "-gateway": "account", "-confirmed": "yes"}
+    form = {"prompt": prompt, "-attempt": handle, "-gateway": "account", "-confirmed": "unknown"}
     headers = {"Authorization": f"Bearer {studio.token}"}
     while True:
         try:

@@ -16,7 +16,7 @@ from kling_serve.forms.parse import UPLOAD, Parsed
 from kling_serve.models import Model
 from kling_serve.pages.form import Draft, estimate
 from kling_serve.pages.job import describe_job
-from kling_serve.pages.runs import needs_confirmation
+from kling_serve.pages.runs import name_price, needs_confirmation
 from kling_serve.studio import Studio, get_studio
 from kling_serve.views import render
 
@@ -102,11 +102,9 @@ async def run_comparison(request: Request) -> Response:
     if problems:
         return _render(request, studio, problems=problems, **shown)
     prices = [await estimate(studio, draft) for draft in drafts]
-    is_expensive = any(
-        needs_confirmation(studio, draft, price) for draft, price in zip(drafts, prices, strict=True)
-    )
-    if is_expensive and form.get("-confirmed") != "yes":
-        return _render(request, studio, price=prices, **shown)
+    answer = name_price(prices)
+    if needs_confirmation(studio, connection, prices) and form.get("-confirmed") != answer:
+        return _render(request, studio, price=prices, answer=answer, **shown)
     return await _submit(request, studio, drafts, shown)
 
 

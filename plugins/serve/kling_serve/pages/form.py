@@ -111,7 +111,6 @@ async def describe_draft(studio: Studio, draft: Draft, *, shows_all: bool = Fals
     return {
         "model": draft.model,
         "messages": messages,
-        "shows_all": shows_all,
         "missing": [problem.path for problem in draft.problems if problem.message == MISSING],
         "problem_count": len(draft.problems),
         "estimate": None if draft.problems else await estimate(studio, draft),

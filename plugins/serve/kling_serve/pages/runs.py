@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from urllib.parse import quote
 
 from starlette.requests import Request
@@ -10,7 +11,8 @@ from starlette.responses import HTMLResponse, Response
 from starlette.routing import Route
 
 from kling_adapters import Estimate, KlingError
-from kling_serve.pages.form import Draft, describe_draft, estimate, read_draft
+from kling_serve.connections import Connection
+from kling_serve.pages.form import describe_draft, estimate, read_draft
 from kling_serve.studio import Studio, get_studio
 from kling_serve.views import render_part
 
@@ -26,10 +28,10 @@ async def run_model(request: Request) -> Response:
             described = await describe_draft(studio, draft, shows_all=True)
             return HTMLResponse(render_part("check.html", **described))
         price = await estimate(studio, draft)
-        if needs_confirmation(studio, draft, price) and form.get("-confirmed") != "yes":
-            return HTMLResponse(
-                render_part("confirm.html", estimate=price, limit=studio.settings.confirm_above)
-            )
+        is_confirmed = form.get("-confirmed") == name_price([price])
+        if needs_confirmation(studio, draft.connection, [price]) and not is_confirmed:
+            limit, answer = studio.settings.confirm_above, name_price([price])
+            return HTMLResponse(render_part("confirm.html", estimate=price, limit=limit, answer=answer))
         attempt = form.get("-attempt", "")
         submission = await studio.jobs.submit(
             draft.model.make_params(draft.parsed.values),
@@ -44,11 +46,17 @@ async def run_model(request: Request) -> Response:
     return Response(status_code=204, headers={"HX-Redirect": f"/jobs/{quote(submission.handle)}"})
 
 
-def needs_confirmation(studio: Studio, draft: Draft, price: Estimate | None) -> bool:
-    """Return whether a run has to be confirmed: it costs money, and its price is above the limit, or unknown."""
-    if draft.connection.is_free:
-        return False
-    return price is None or price.high is None or price.high > studio.settings.confirm_above
+def needs_confirmation(studio: Studio, connection: Connection, prices: Sequence[Estimate | None]) -> bool:
+    """Return whether runs have to be confirmed: their price together is above the limit, or unknown."""
+    highest = name_price(prices)
+    is_expensive = highest == "unknown" or float(highest) > studio.settings.confirm_above
+    return is_expensive and not connection.is_free
+
+
+def name_price(prices: Sequence[Estimate | None]) -> str:
+    """Return the highest price of several runs as a confirmation names it, so that it is not one of another price."""
+    highs = [None if price is None else price.high for price in prices]
+    return "unknown" if None in highs else f"{sum(high for high in highs if high is not None):.6f}"
 
 
 ROUTES = [Route("/models/{slug}/run", run_model, methods=["POST"])]

@@ -155,6 +155,13 @@ for (const kind of ["dragover", "dragleave", "drop"]) {
   });
 }
 
+// After a run was tried, every missing parameter is reported; a check that is under way does not know that yet.
+document.addEventListener("htmx:beforeRequest", (event) => {
+  if (event.detail.elt.id !== "form") return;
+  document.querySelector('[name="-touched"]').value = "*";
+  htmx.trigger("#check", "htmx:abort");
+});
+
 document.addEventListener("htmx:afterRequest", (event) => {
   markInvalid();
   if (event.detail.elt.id === "form") {
