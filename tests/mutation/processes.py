@@ -194,7 +194,7 @@ def measure_tests(loop: Loop, session: pytest.Session) -> tuple[Tests, list[str]
         for path in data.measured_files()
     }
     words = {
-        name_function(item.nodeid): split_words(inspect.getsource(item.function))  # type: ignore[attr-defined]
+        name_function(item.nodeid): split_words(item.nodeid + inspect.getsource(item.function))  # type: ignore[attr-defined]
         for item in session.items
     }
     return Tests(seconds, lines, words), list(sys.modules)

@@ -182,3 +182,13 @@ def test_unknown_model_is_404_with_suggestion(reader: TestClient) -> None:
     response = reader.get("/models/kling-22")
     assert response.status_code == 404
     assert "did you mean kling-2?" in response.text
+
+
+def test_form_that_is_too_large_is_refused(reader: TestClient) -> None:
+    address = "/models/kling-2/check"
+    assert reader.post(address, data={"prompt": "x" * 2_100_000}).status_code == 413
+    assert reader.post(address, data={f"f{number}": "x" for number in range(1001)}).status_code == 400
+    headers = {"Content-Type": "application/x-www-form-urlencoded"}
+    assert reader.post(address, content=b"prompt=\xff\xfe", headers=headers).status_code == 400
+    assert reader.post(address, json={"prompt": "a fox"}).status_code == 415
+    assert reader.post(address, files={"prompt": b"a fox"}).status_code == 415

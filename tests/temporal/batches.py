@@ -8,6 +8,7 @@ from typing import Any
 
 from kling_sandbox import Sandbox
 from kling_temporal import TemporalEngine, make_worker
+from kling_temporal.connection import prepare_namespace
 from temporalio.client import Client
 
 from kling_adapters import AsyncResult, Outcome
@@ -37,6 +38,7 @@ async def run_worker(
 ) -> AsyncGenerator[Setup]:
     """Run a worker in this process; `options` are those of `make_worker`."""
     client = await server.connect()
+    await prepare_namespace(client)
     connection: dict[str, Any] = {"base_url": sandbox.base_url, "api_key": sandbox.api_key}
     worker, kling = make_worker(client, task_queue=name, **{**connection, **options})
     async with kling, worker:

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
 from kling_sandbox import Fault, Sandbox
 from kling_temporal.listing import list_jobs
+from kling_temporal.payloads import BATCH_WORKFLOW, BatchLine, BatchPart
+from kling_temporal.steps import shield
 
 from kling_adapters import ConfigError, JobFailed, SubmitUncertain, WaitTimeout
+from kling_adapters.engine import JobRecord
 from kling_adapters.testing import MP4, EventRecorder
 from tests.temporal.batches import run_worker
 from tests.temporal.servers import TemporalServer
@@ -36,6 +40,34 @@ async def test_batch_stores_every_output_once(server: TemporalServer, tmp_path: 
             again = await setup.run(requests, save_to=tmp_path / "out")
         assert [outcome.request_id for outcome in again] == [outcome.request_id for outcome in outcomes]
         assert len(sandbox.submits) == 5
+
+
+async def test_two_batches_with_one_line_submit_it_once(server: TemporalServer) -> None:
+    with Sandbox() as sandbox:
+        async with run_worker(server, sandbox, "twice") as setup:
+            job = JobRecord("twice", "kling-2", {"prompt": "a lighthouse"})
+            line = BatchLine(id="twice", job=asdict(job), is_refused=False)
+            part = BatchPart("twice", sandbox.base_url, [line], 1)
+            for number in range(2):
+                await setup.client.execute_workflow(
+                    BATCH_WORKFLOW, part, id=f"twice-{number}", task_queue="twice"
+                )
+        assert len(sandbox.submits) == 1
+
+
+async def test_shielded_submit_ends_after_a_cancellation() -> None:
+    answers: list[str] = []
+
+    async def submit() -> str:
+        await asyncio.sleep(0.05)
+        answers.append("request-1")
+        return "request-1"
+
+    task = asyncio.create_task(shield(submit()))
+    await asyncio.sleep(0)
+    task.cancel()
+    assert await task == "request-1"
+    assert answers == ["request-1"]
 
 
 async def test_changed_batch_submits_only_new_lines(server: TemporalServer) -> None:

@@ -30,7 +30,7 @@ async def run_model(request: Request) -> Response:
             return HTMLResponse(
                 render_part("confirm.html", estimate=price, limit=studio.settings.confirm_above)
             )
-        attempt = str(form.get("-attempt", ""))
+        attempt = form.get("-attempt", "")
         submission = await studio.jobs.submit(
             draft.model.make_params(draft.parsed.values),
             connection=draft.connection.name,
