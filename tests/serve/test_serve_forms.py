@@ -12,8 +12,8 @@ from kling_serve.forms.fields import Field, make_fields, make_id
 from kling_serve.forms.parse import parse_form, split_name
 from starlette.testclient import TestClient
 
-from kling_adapters import load_catalog
-from tests.serve.conftest import read_form
+from kling_adapters import CatalogEntry, load_catalog
+from tests.serve.conftest import OpenStudio, read_form
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 SCHEMAS: dict[str, dict[str, Any]] = {slug: entry.json_schema() for slug, entry in load_catalog().items()}
@@ -192,3 +192,17 @@ def test_form_that_is_too_large_is_refused(reader: TestClient) -> None:
     assert reader.post(address, content=b"prompt=\xff\xfe", headers=headers).status_code == 400
     assert reader.post(address, json={"prompt": "a fox"}).status_code == 415
     assert reader.post(address, files={"prompt": b"a fox"}).status_code == 415
+
+
+def test_damaged_package_of_models_harms_no_other(
+    open_studio: OpenStudio, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    catalog = load_catalog()
+    catalog.register(
+        CatalogEntry("damaged-1", "Damaged 1", "video", None, "no_such_package.models.damaged", "Damaged")
+    )
+    monkeypatch.setattr("kling_serve.models.load_catalog", lambda: catalog)
+    browser = open_studio()
+    assert browser.get("/").text.count('class="card model"') == len(SCHEMAS)
+    assert "cannot be loaded" in browser.get("/models/damaged-1").text
+    assert "the model damaged-1 of no_such_package cannot be loaded" in caplog.text

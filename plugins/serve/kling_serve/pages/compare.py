@@ -101,7 +101,7 @@ async def run_comparison(request: Request) -> Response:
         problems = ["Choose at least one model."]
     if problems:
         return _render(request, studio, problems=problems, **shown)
-    prices = [await estimate(draft) for draft in drafts]
+    prices = [await estimate(studio, draft) for draft in drafts]
     is_expensive = any(
         needs_confirmation(studio, draft, price) for draft, price in zip(drafts, prices, strict=True)
     )

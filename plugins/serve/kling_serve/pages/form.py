@@ -114,18 +114,16 @@ async def describe_draft(studio: Studio, draft: Draft, *, shows_all: bool = Fals
         "shows_all": shows_all,
         "missing": [problem.path for problem in draft.problems if problem.message == MISSING],
         "problem_count": len(draft.problems),
-        "estimate": None if draft.problems else await estimate(draft),
+        "estimate": None if draft.problems else await estimate(studio, draft),
         "connection": draft.connection,
         "code": write_code(draft.model, draft.parsed.values, draft.connection),
     }
 
 
-async def estimate(draft: Draft) -> Estimate | None:
+async def estimate(studio: Studio, draft: Draft) -> Estimate | None:
     """Return the price of a valid form; None if it cannot be estimated."""
-    try:
-        return await draft.connection.estimator.estimate(draft.model.make_params(draft.parsed.values))
-    except KlingError:
-        return None
+    version = studio.jobs.watch.version
+    return await studio.estimates.find(draft.connection, draft.model, draft.parsed.values, version)
 
 
 def place_problems(draft: Draft, *, shows_all: bool) -> dict[str, list[str]]:
