@@ -25,12 +25,12 @@ from kling_adapters.protocol.effects import Flow
 from kling_adapters.protocol.file_names import check_unique_per_job
 from kling_adapters.protocol.job_search import look_for_jobs
 from kling_adapters.protocol.messages import Answer
-from kling_adapters.protocol.reconcile import LOOK_DELAYS
+from kling_adapters.protocol.reconcile import next_look_delay
 from kling_adapters.protocol.request_history import HISTORY_BUDGET, HistoryUnavailable
 from kling_adapters.protocol.responses import read_ended_job
 from kling_adapters.protocol.session import JobRef
 from kling_adapters.protocol.single_poll import PollProgress, poll_once
-from kling_adapters.protocol.tasks import make_named_tasks
+from kling_adapters.protocol.tasks import Task, make_named_tasks
 from kling_adapters.protocol.uploads import upload_media
 from kling_adapters.result import JobStatus, ResultData, StoredFile
 
@@ -45,6 +45,7 @@ __all__ = [
     "JobStore",
     "PlannedJob",
     "PollProgress",
+    "next_look_delay",
 ]
 
 SEARCH_SECONDS: Final = HISTORY_LAG
@@ -53,7 +54,6 @@ STORE_SECONDS: Final = OUTPUT_LIFETIME
 """Seconds for which storing an output is retried, because its URL works so long."""
 SUBMIT_SECONDS: Final = 5.0
 """Seconds for the retries of a step: the engine repeats it, and a process that dies in between leaves it uncertain."""
-_LONGEST_LOOK_DELAY: Final = 600.0
 
 
 @dataclass(frozen=True)
@@ -95,12 +95,15 @@ class EngineClient(AsyncKling):
     def plan(
         self, requests: Iterable[Request], name: str, save_to: str | PathLike[str] | None
     ) -> Iterator[PlannedJob]:
-        """Yield the jobs of a named batch. The same request has the same tag in each run; equal ones are numbered.
+        """Plan the jobs of a named batch. The same request has the same tag in each run; equal ones are numbered.
 
         Args:
             requests: The requests, as for `map`.
             name: The name of the batch.
             save_to: The destination of the output, which each process must be able to store to.
+
+        Returns:
+            The jobs, in the order of the requests.
 
         Raises:
             ConfigError: An argument is invalid, or several jobs would have the same file name.
@@ -113,17 +116,32 @@ class EngineClient(AsyncKling):
         if (destination := arguments.resolve_save_to(save_to)) is not None:
             check_unique_per_job(destination)
         prepare = partial(prepare_request, self.catalog)
-        for task in make_named_tasks(requests, prepare, destination, name, {}):
-            record = None if task.error else JobRecord(task.id, task.model, task.body, destination)
-            yield PlannedJob(task.index, task.model, record, task.error)
+        tasks = make_named_tasks(requests, prepare, destination, name, {})
+        return map(_make_planned_job, tasks)
 
     async def upload_media(self, job: JobRecord) -> JobRecord:
-        """Upload the local media of a job, so that any process can submit it. Raises as `submit` does."""
+        """Upload the local media of a job, so that any process can submit it. Raises as `submit` does.
+
+        Args:
+            job: The job.
+
+        Returns:
+            The job with URLs.
+
+        """
         body = await self._driver.run(upload_media(self._session, job.params, float("inf")))
         return replace(job, params=body)
 
     async def submit_job(self, job: JobRecord) -> str:
-        """Submit a job after its intent is recorded, and return its request id. Raises as `submit` does."""
+        """Submit a job after its intent is recorded. Raises as `submit` does.
+
+        Args:
+            job: The job.
+
+        Returns:
+            The request id.
+
+        """
         flow = self._submit_flow(job.model, job.params, None, None, job.save_to, SUBMIT_SECONDS, job.tag)
         return (await self._driver.run(flow)).request_id
 
@@ -172,7 +190,16 @@ class EngineClient(AsyncKling):
         return None if settled is None else settled.request_id
 
     async def store_output(self, job: JobRecord, body: Mapping[str, Any]) -> tuple[StoredFile, ...]:
-        """Store the output of a job in its destination, from the gateway's answer to it. Raises as `Result.save`."""
+        """Store the output of a job in its destination. Raises as `Result.save` does.
+
+        Args:
+            job: The job, with its request id.
+            body: The gateway's answer to it.
+
+        Returns:
+            The stored files.
+
+        """
 
         def store() -> Flow[tuple[StoredFile, ...]]:
             destination = yield from open_destination(self._plugins.storage, str(job.save_to))
@@ -185,7 +212,20 @@ class EngineClient(AsyncKling):
     def read_result(
         self, job: JobRecord, body: Mapping[str, Any], files: tuple[StoredFile, ...] = ()
     ) -> AsyncResult:
-        """Return the result of a job from the gateway's answer to it. Raises ConfigError for another answer."""
+        """Return the result of a job from the gateway's answer to it.
+
+        Args:
+            job: The job, with its request id.
+            body: The answer.
+            files: The stored files.
+
+        Returns:
+            The result.
+
+        Raises:
+            ConfigError: The answer is not that of a completed job.
+
+        """
         ref = self._make_ref(job)
         answer = Answer(200, {}, json.dumps(body).encode())
         data = read_ended_job(ref.request_id, ref.model, ref.returns, answer)
@@ -201,8 +241,6 @@ class EngineClient(AsyncKling):
         return self._engine_journal
 
 
-def next_look_delay(looks: int) -> float:
-    """Return the seconds before the next look for a lost job, after a number of looks: 0, 2, 5 ... 600."""
-    if looks < len(LOOK_DELAYS):
-        return LOOK_DELAYS[looks]
-    return float(min(_LONGEST_LOOK_DELAY, LOOK_DELAYS[-1] * 2.0 ** (looks - len(LOOK_DELAYS) + 1)))
+def _make_planned_job(task: Task) -> PlannedJob:
+    record = None if task.error else JobRecord(task.id, task.model, task.body, task.save_to)
+    return PlannedJob(task.index, task.model, record, task.error)

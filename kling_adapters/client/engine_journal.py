@@ -55,15 +55,40 @@ class JobStore(Protocol):
         ...
 
     def find_submitting(self, model: str) -> list[JobRecord]:
-        """Return the jobs of a model whose submit may be in flight, without those known to be uncertain."""
+        """Find the jobs whose submit may be in flight, without those that are known to be uncertain.
+
+        Args:
+            model: The slug of their model.
+
+        Returns:
+            The jobs.
+
+        """
         ...
 
     def has_job(self, request_id: str) -> bool:
-        """Return whether a job of the engine has this request id."""
+        """Find the owner of a request id.
+
+        Args:
+            request_id: The request id.
+
+        Returns:
+            True if a job of the engine has it.
+
+        """
         ...
 
     def claim(self, tag: str, request_id: str) -> bool:
-        """Make a request id that of a job. Return False if another job has it; one place decides for all processes."""
+        """Make a request id that of a job. One place decides for all processes.
+
+        Args:
+            tag: The identity of the job.
+            request_id: The request id.
+
+        Returns:
+            False if another job has it.
+
+        """
         ...
 
 

@@ -22,6 +22,8 @@ log = logging.getLogger("kling_adapters")
 
 LOOK_DELAYS = (0.0, 2.0, 5.0, 15.0, 30.0, 60.0)
 """Seconds before each look for the job of a submit that has just become uncertain."""
+_LONGEST_LOOK_DELAY = 600.0
+"""Seconds between looks after those."""
 LOOK_BUDGET = 5.0
 """Seconds within which a request of such a look is repeated when it fails."""
 _LATE_DELAY = 60.0
@@ -122,6 +124,13 @@ def _look_repeatedly(
         return Finding()
     reason = f"the request history has not listed its job within {resubmit_after:.0f} s"
     return Finding(is_absent=(yield Call(partial(session.journal.dismiss, number, reason))))
+
+
+def next_look_delay(looks: int) -> float:
+    """Return the seconds before the next look for a lost job, after a number of looks: 0, 2, 5 ... 600."""
+    if looks < len(LOOK_DELAYS):
+        return LOOK_DELAYS[looks]
+    return float(min(_LONGEST_LOOK_DELAY, LOOK_DELAYS[-1] * 2.0 ** (looks - len(LOOK_DELAYS) + 1)))
 
 
 def _iter_delays(resubmit_after: float | None) -> Iterator[float]:

@@ -41,15 +41,13 @@ class Tests:
             turns[name_function(test)] += 1
             turn[test] = turns[name_function(test)]
         likeness = self._measure_likeness(mutant)
-        order = sorted(
-            reaching,
-            key=lambda test: (
-                -nearby[test],
-                -nearby[name_function(test)],
-                -likeness.get(name_function(test), 0.0) / turn[test],
-                turn[test],
-            ),
-        )
+
+        def judge(test: str) -> tuple[float, ...]:
+            function, seconds = name_function(test), max(0.05, self.seconds[test])
+            gain = likeness.get(function, 0.0) / turn[test] / seconds
+            return -nearby[test], -nearby[function], -gain, turn[test]
+
+        order = sorted(reaching, key=judge)
         total, ranked = 0.0, dict[str, float]()
         for test in order:
             total += self.seconds[test]

@@ -29,6 +29,7 @@ from kling_adapters.protocol import effects
 from kling_adapters.protocol.gateway import Gateway
 from kling_adapters.protocol.messages import Answer, Fault, Outcome
 from kling_adapters.protocol.rate_limit import Turn
+from kling_adapters.protocol.reconcile import LOOK_DELAYS
 from kling_adapters.protocol.session import JobRef, Session
 from kling_adapters.protocol.submit import run_sync, submit
 from kling_adapters.protocol.wait import query_credits, query_status, wait
@@ -290,6 +291,43 @@ def test_direct_run_is_recorded_and_reported(
     assert read_row(session) == ("COMPLETED", job, fingerprint_key(KEY))
 
 
+NO_ID = "the gateway answered 200, without a request id"
+NOT_CLEAR = "the gateway answered 504, which does not say whether a job was started"
+
+
+@pytest.mark.parametrize(
+    ("last", "reason"),
+    [
+        (answer(200), NO_ID),
+        (answer(504), NOT_CLEAR),
+        (answer(504, error="too slow"), f"{NOT_CLEAR}, but with: too slow"),
+        (LOST, "cut"),
+    ],
+)
+def test_uncertain_submit_has_the_answer_as_its_reason(session: Session, last: Outcome, reason: str) -> None:
+    error = run_submit(session, last).error
+    assert isinstance(error, errors.SubmitUncertain)
+    assert error.reason == reason
+
+
+@pytest.mark.parametrize(
+    ("last", "message"),
+    [
+        (answer(200), "the gateway answered 200 with no usable answer"),
+        (answer(204, error="too slow"), "the gateway answered 204 with no usable answer: too slow"),
+        (
+            answer(200, request_id="b", status="QUEUED"),
+            "the gateway answered 200 with an answer about another job",
+        ),
+        (UNREACHED, "the gateway could not be reached: refused. This request started no job"),
+    ],
+)
+def test_failed_query_has_the_answer_as_its_message(session: Session, last: Outcome, message: str) -> None:
+    error = run(query_status(session, JobRef("job")), [last] * 99).error
+    assert isinstance(error, errors.TransportError)
+    assert str(error) == message
+
+
 def test_uncertain_submit_is_announced(session: Session) -> None:
     calls: list[str] = []
     flow_result = run(
@@ -299,9 +337,11 @@ def test_uncertain_submit_is_announced(session: Session) -> None:
     assert calls == ["uncertain"]
 
 
-@pytest.mark.parametrize(("timeout", "seconds"), [(60.0, 60.0), (1.0, 1.0), (None, 1200.0)])
+@pytest.mark.parametrize(
+    ("looks", "timeout", "seconds"), [(1, 60.0, 60.0), (1, None, 1200.0), (2, LOOK_DELAYS[1], LOOK_DELAYS[1])]
+)
 def test_found_direct_run_is_waited_for_within_its_timeout(
-    tmp_path: Path, timeout: float | None, seconds: float
+    tmp_path: Path, looks: int, timeout: float | None, seconds: float
 ) -> None:
     session = Session(GATEWAY, Key, Journal(tmp_path / "journal"))
     created = datetime.now(UTC).isoformat()
@@ -311,9 +351,12 @@ def test_found_direct_run_is_waited_for_within_its_timeout(
         "request_body": BODY,
         "model_created": created,
     }
-    pages = [answer(200, generations=[row], pagination={"has_next": False}), answer(200, **row)]
+    pages = [
+        answer(200, generations=rows, pagination={"has_next": False}) for rows in [*[[]] * (looks - 1), [row]]
+    ]
     running = repeat(answer(200, status="PROCESSING", request_id="job"))
-    flow_result = run(run_sync(session, ADAPTER, BODY, timeout), chain([LOST, *pages], running))
+    outcomes = chain([LOST, *pages, answer(200, **row)], running)
+    flow_result = run(run_sync(session, ADAPTER, BODY, timeout), outcomes)
     assert isinstance(flow_result.error, errors.WaitTimeout)
     assert flow_result.seconds == pytest.approx(seconds)
     session.close()

@@ -110,6 +110,19 @@ def test_job_of_command_line_is_in_table_and_finished(
     assert len(list((tmp_path / "renders").iterdir())) == 1
 
 
+def test_output_without_destination_is_stored_on_request(
+    open_studio: OpenStudio, sandbox: Sandbox, tmp_path: Path
+) -> None:
+    with Kling(
+        base_url=sandbox.base_url, api_key=sandbox.api_key, journal=tmp_path / "account.sqlite3"
+    ) as kling:
+        kling.submit("kling-2", prompt="from elsewhere")
+    browser = open_studio(**account(sandbox))
+    assert "The output was not stored." in finish_job(browser, "account-1")
+    page = browser.post("/jobs/account-1/store").text
+    assert '<video src="/jobs/account-1/files/0"' in page
+
+
 def test_refused_submit_is_a_row_with_its_reason(open_studio: OpenStudio, sandbox: Sandbox) -> None:
     browser = open_studio(**account(sandbox, api_key="SG_wrong"))
     job_id = run_job(browser, "kling-2", prompt="a fox")
@@ -146,7 +159,9 @@ def test_job_of_ended_sandbox_is_not_waited_for(open_studio: OpenStudio, tmp_pat
     assert "It cost nothing" in page
 
 
-def test_job_of_other_gateway_is_neither_finished_nor_called_free(open_studio: OpenStudio, tmp_path: Path) -> None:
+def test_job_of_other_gateway_is_neither_finished_nor_called_free(
+    open_studio: OpenStudio, tmp_path: Path
+) -> None:
     with Sandbox(timing="polls:100") as elsewhere:
         options = {"base_url": elsewhere.base_url, "api_key": elsewhere.api_key}
         with Kling(journal=tmp_path / "account.sqlite3", **options) as kling:

@@ -74,7 +74,7 @@ class EndedJobs:
         descriptions = [await self._client.get_workflow_handle(name).describe() for name in workflow_ids]
         ended = [item.id for item in descriptions if item.status != running]
         if not ended:
-            raise make_pending("all are running", 5.0)
+            raise make_pending("all are running", 60.0)
         return ended
 
 

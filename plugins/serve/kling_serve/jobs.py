@@ -75,7 +75,7 @@ class JobService:
 
     async def close(self) -> None:
         """Wait for the answers to submits, so that none is uncertain, and stop. Jobs continue at the gateway."""
-        await asyncio.gather(*self._submits)
+        await asyncio.gather(*self._submits, return_exceptions=True)
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -233,9 +233,14 @@ class JobService:
 
 
 def _start(tasks: set[asyncio.Task[None]], work: Coroutine[Any, Any, None]) -> None:
+    def end(task: asyncio.Task[None]) -> None:
+        tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.error("a task of the studio failed; the next start resumes its job", exc_info=error)
+
     task = asyncio.create_task(work)
     tasks.add(task)
-    task.add_done_callback(tasks.discard)
+    task.add_done_callback(end)
 
 
 def _known_model(job: Job) -> str | None:

@@ -40,7 +40,8 @@ _REFUSAL_SECONDS: Final = 60.0
 """The distance of polls that are refused, by a key that was revoked say, until someone repairs it."""
 _PASSING: Final = (TransportError, RateLimited, ServerError, BadGateway, StorageError)
 """Errors of a submit that started nothing, and may pass."""
-_ENDED_LOOK_SECONDS: Final = 5.0
+_ENDED_DELAY: Final = 5.0
+_LONGEST_ENDED_DELAY: Final = 60.0
 _LONGEST_WAIT: Final = 86400.0
 _LONGEST_STORE_DELAY: Final = 300.0
 
@@ -174,5 +175,6 @@ class Activities:
         descriptions = [await self._temporal.get_workflow_handle(id_).describe() for id_ in workflow_ids]
         ended = [item.id for item in descriptions if item.status != WorkflowExecutionStatus.RUNNING]
         if not ended:
-            raise make_pending("all are running", _ENDED_LOOK_SECONDS)
+            delay = min(_LONGEST_ENDED_DELAY, _ENDED_DELAY * activity.info().attempt)
+            raise make_pending("all are running", delay)
         return ended
