@@ -345,7 +345,8 @@ def test_found_direct_run_is_waited_for_within_its_timeout(
 ) -> None:
     session = Session(GATEWAY, Key, Journal(tmp_path / "journal"))
     created = datetime.now(UTC).isoformat()
-    row = {"request_id": "job", "model_name": "kling-2", "request_body": BODY, "model_created": created}
+    row: dict[str, Any] = {"request_id": "job", "model_name": "kling-2", "request_body": BODY}
+    row["model_created"] = created
     pages = [
         answer(200, generations=rows, pagination={"has_next": False}) for rows in [*[[]] * (looks - 1), [row]]
     ]
