@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from pathlib import Path
+
 import anyio
 import pytest
 from kling_sandbox import Fault, Faults, Sandbox
@@ -57,7 +60,7 @@ async def follow(kling: EngineClient, job: JobRecord) -> AsyncResult:
 async def submit(kling: EngineClient, records: Records) -> JobRecord:
     request_id = await kling.submit_job(JOB)
     _, key, created = records.intents[-1]
-    return JobRecord(JOB.tag, JOB.model, JOB.params, "memory:", request_id, key, created)
+    return replace(JOB, request_id=request_id, key=key, created=created)
 
 
 async def test_intent_is_recorded_before_the_submit() -> None:
@@ -72,15 +75,15 @@ async def test_intent_is_recorded_before_the_submit() -> None:
         assert len(sandbox.submits) == 1
 
 
-async def test_polls_of_several_processes_are_one_wait() -> None:
+async def test_polls_of_several_processes_are_one_wait(tmp_path: Path) -> None:
     records, recorder = Records(), EventRecorder()
     with Sandbox(timing="polls:3") as sandbox:
         async with open_client(sandbox, records) as kling:
             job = await submit(kling, records)
         async with open_client(sandbox, records, recorder) as kling:
             result = await follow(kling, job)
-            [file] = await kling.store_output(job, result.body)
-            assert file.size
+            [file] = await kling.store_output(replace(job, save_to=str(tmp_path)), result.body)
+            assert file.path.stat().st_size == file.size
             assert kling.read_result(job, result.body, (file,)).saved == (file,)
     names = [type(event) for event in recorder.events]
     assert names == [events.StateChanged, events.StateChanged, events.Completed, events.Stored]

@@ -57,7 +57,24 @@ def test_name_in_an_output_is_the_kind_of_its_file(name: str, kind: str) -> None
 
 @pytest.mark.parametrize(("status", "url"), [(200, URL), (299, URL), (300, None), (400, None)])
 def test_upload_has_a_url_only_if_it_succeeded(status: int, url: str | None) -> None:
-    assert read_upload(Answer(status, {}, json_reply(200, {"file_urls": [URL]}).body)) == url
+    assert read_upload(Answer(status, {}, json_reply(200, {"file_urls": [URL, f"{URL}?2"]}).body)) == url
+
+
+@pytest.mark.parametrize(
+    ("status", "request_id", "state"),
+    [
+        (200, JOB, "QUEUED"),
+        (200, JOB.upper(), "QUEUED"),
+        (200, None, "QUEUED"),
+        (200, "other", None),
+        (500, JOB, None),
+    ],
+)
+def test_status_is_read_from_an_answer_about_the_job(
+    status: int, request_id: str | None, state: str | None
+) -> None:
+    answer = read_status(Answer(status, {}, status_reply("QUEUED").body), request_id)
+    assert (answer and answer.state) == state
 
 
 @pytest.mark.parametrize("output", [{"thumbnail": URL}, [[[[URL]]]], {"url": 7}, "data:,", None])

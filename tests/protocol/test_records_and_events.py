@@ -28,7 +28,7 @@ from kling_adapters.models._gateway import (
 from kling_adapters.protocol import effects
 from kling_adapters.protocol.gateway import Gateway
 from kling_adapters.protocol.messages import Answer, Fault, Outcome
-from kling_adapters.protocol.rate_limit import Turn
+from kling_adapters.protocol.rate_limit import RateLimiter, Turn
 from kling_adapters.protocol.reconcile import LOOK_DELAYS
 from kling_adapters.protocol.session import JobRef, Session
 from kling_adapters.protocol.submit import run_sync, submit
@@ -196,6 +196,19 @@ def test_closed_client_asks_for_no_key() -> None:
     assert session.limiters == {}
 
 
+@pytest.mark.parametrize("may_block", [True, False])
+def test_limiter_learns_of_each_answer(
+    session: Session, monkeypatch: pytest.MonkeyPatch, may_block: bool
+) -> None:
+    successes: list[tuple[float, float]] = []
+    monkeypatch.setattr(RateLimiter, "may_block", may_block)
+    monkeypatch.setattr(session.limiter(KEY), "record_success", lambda *times: successes.append(times))
+    flow_result = run_submit(session, UNREACHED, answer(429, {"retry-after": "7"}), answer(500), ACCEPTED)
+    assert flow_result.error is None
+    assert [end - start for start, end in successes] == [0.0, 0.0]
+    assert successes[-1][1] == STARTED + flow_result.seconds
+
+
 def test_only_polls_let_other_requests_go_first(session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
     limiter = session.limiter(KEY)
     claim, urgent = limiter.claim, list[bool]()
@@ -345,12 +358,8 @@ def test_found_direct_run_is_waited_for_within_its_timeout(
 ) -> None:
     session = Session(GATEWAY, Key, Journal(tmp_path / "journal"))
     created = datetime.now(UTC).isoformat()
-    row: dict[str, Any] = {
-        "request_id": "job",
-        "model_name": "kling-2",
-        "request_body": BODY,
-        "model_created": created,
-    }
+    row: dict[str, Any] = {"request_id": "job", "model_name": "kling-2", "request_body": BODY}
+    row["model_created"] = created
     pages = [
         answer(200, generations=rows, pagination={"has_next": False}) for rows in [*[[]] * (looks - 1), [row]]
     ]

@@ -30,7 +30,8 @@ class ShortNote:
     """A rule about a parameter within an object."""
 
     def problems(self, values: Mapping[str, Any], set_values: Mapping[str, Any]) -> Iterator[Problem]:
-        note = (values.get("shot") or {}).get("note", "")
+        shot: Mapping[str, str] = values.get("shot") or {}
+        note = shot.get("note", "")
         if len(note) > 3:
             yield Problem("shot.note", "is too long", note, "at most 3 letters")
 

@@ -163,8 +163,8 @@ def test_job_of_other_gateway_is_neither_finished_nor_called_free(
     open_studio: OpenStudio, tmp_path: Path
 ) -> None:
     with Sandbox(timing="polls:100") as elsewhere:
-        options = {"base_url": elsewhere.base_url, "api_key": elsewhere.api_key}
-        with Kling(journal=tmp_path / "account.sqlite3", **options) as kling:
+        journal = tmp_path / "account.sqlite3"
+        with Kling(journal=journal, base_url=elsewhere.base_url, api_key=elsewhere.api_key) as kling:
             kling.submit("kling-2", prompt="from elsewhere")
         browser = open_studio(uses_account=True, base_url="http://127.0.0.1:9", api_key="SG_none")
         page = browser.get("/jobs/account-1").text
