@@ -58,7 +58,7 @@ async def submit(job: JobRecord, gateway: str) -> Accepted:
 
 
 @activity.defn(name="kling-collect")
-async def collect(job: JobRecord) -> JobEnd:
+async def collect(job: JobRecord, gateway: str) -> JobEnd:
     if activity.info().attempt <= POLLS:
         raise make_pending("PROCESSING", 120.0)
     return JobEnd(payloads.COMPLETED, job.request_id, BODY, [FILE])
