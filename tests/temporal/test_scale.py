@@ -25,7 +25,7 @@ from tests.temporal.servers import TEST_SERVER
 
 pytestmark = pytest.mark.anyio
 # What `make test` has time for; `make temporal` has 10,000.
-JOBS = int(os.environ.get("KLING_TEMPORAL_SCALE", "340"))
+JOBS = int(os.environ.get("KLING_TEMPORAL_SCALE", "420"))
 WINDOW = 100
 POLLS = 2
 MAX_JOB_EVENTS, MAX_JOB_BYTES, MAX_EVENTS = 25, 6000, 5000
