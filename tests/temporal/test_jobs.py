@@ -157,6 +157,21 @@ async def test_cancelled_job_continues_at_the_gateway(server: TemporalServer) ->
         assert len(sandbox.submits) == 1
 
 
+async def test_terminated_workflow_is_uncertain(server: TemporalServer) -> None:
+    with Sandbox(timing="polls:1000") as sandbox:
+        async with run_worker(server, sandbox, "terminated") as setup:
+            running = asyncio.create_task(setup.run([JOB]))
+            while not (await list_jobs(setup.client, "terminated")).states["RUNNING"]:  # noqa: ASYNC110
+                await asyncio.sleep(0.1)
+            query = "WorkflowType = 'kling-job' AND KlingBatch = 'terminated'"
+            async for execution in setup.client.list_workflows(query):
+                await setup.client.get_workflow_handle(execution.id).terminate()
+            [outcome] = await running
+            assert isinstance(outcome.error, SubmitUncertain)
+            await setup.run([JOB])
+        assert len(sandbox.submits) == 1
+
+
 async def test_workers_notify_plugins(server: TemporalServer, tmp_path: Path) -> None:
     recorder = EventRecorder()
     with Sandbox(timing="polls:4") as sandbox:

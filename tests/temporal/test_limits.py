@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import sys
 from pathlib import Path
 
@@ -17,6 +18,8 @@ pytestmark = pytest.mark.anyio
 JOBS = 40
 WORKERS = 3
 SECONDS = 10.0
+LOWEST, HIGHEST = float(os.environ.get("KLING_TEMPORAL_LOWEST", "0.6")), 1.1
+"""Shares of a limit. A machine that is busy with other work reaches less; `make temporal` expects 0.9."""
 RATES = (4.0, 8.0)
 """Steps a second, first as the option of the workers, then as the setting of the task queue."""
 
@@ -51,5 +54,6 @@ async def test_rate_of_three_workers_is_kept_and_changed(tmp_path: Path) -> None
             second = await measure_rate(sandbox)
             following.cancel()
     sys.stdout.write(f"{first:.1f} and {second:.1f} requests a second for limits of {RATES}\n")
-    assert first == pytest.approx(RATES[0], rel=0.1)
-    assert second == pytest.approx(RATES[1], rel=0.1)
+    assert LOWEST * RATES[0] <= first <= HIGHEST * RATES[0]
+    assert LOWEST * RATES[1] <= second <= HIGHEST * RATES[1]
+    assert second > HIGHEST * RATES[0]

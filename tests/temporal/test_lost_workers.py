@@ -48,7 +48,7 @@ class Steps:
         return "request-2"
 
     @activity.defn(name="kling-collect")
-    async def collect(self, job: JobRecord) -> JobEnd:
+    async def collect(self, job: JobRecord, gateway: str) -> JobEnd:
         return JobEnd(payloads.COMPLETED, job.request_id)
 
 

@@ -25,7 +25,7 @@ from tests.temporal.servers import TEST_SERVER
 
 pytestmark = pytest.mark.anyio
 # What `make test` has time for; `make temporal` has 10,000.
-JOBS = int(os.environ.get("KLING_TEMPORAL_SCALE", "340"))
+JOBS = int(os.environ.get("KLING_TEMPORAL_SCALE", "420"))
 WINDOW = 100
 POLLS = 2
 MAX_JOB_EVENTS, MAX_JOB_BYTES, MAX_EVENTS = 25, 6000, 5000
@@ -58,7 +58,7 @@ async def submit(job: JobRecord, gateway: str) -> Accepted:
 
 
 @activity.defn(name="kling-collect")
-async def collect(job: JobRecord) -> JobEnd:
+async def collect(job: JobRecord, gateway: str) -> JobEnd:
     if activity.info().attempt <= POLLS:
         raise make_pending("PROCESSING", 120.0)
     return JobEnd(payloads.COMPLETED, job.request_id, BODY, [FILE])

@@ -77,12 +77,8 @@ class Activities:
     @activity.defn(name="kling-submit")
     async def submit(self, job: JobRecord, gateway: str) -> Accepted:
         """Submit a job. It is cut off only by the death of the worker."""
-        if gateway != self._kling.base_url:
-            message = (
-                f"the job is for the gateway {gateway}, and this worker uses {self._kling.base_url}. Start the worker with "
-                "that gateway, or use another task queue. Nothing was sent"
-            )
-            raise make_final("ConfigError", message)
+        if (problem := self._find_mismatch(gateway)) is not None:
+            raise make_final("ConfigError", f"{problem}. Nothing was sent")
         if job.tag in self._store.submits:
             raise make_final("NotSent", "an earlier attempt has not ended on this worker. Nothing was sent")
         submit = self._store.open_submit(job.tag, activity.info().task_token)
@@ -107,6 +103,7 @@ class Activities:
     @activity.defn(name="kling-search")
     async def search(self, search: Search) -> str | None:
         """Look once for the job of a lost submit."""
+        self._check_gateway(search.gateway)
         looks = activity.info().attempt
         remaining = search.until + self._search_seconds - time.time()
         request_id = None
@@ -123,8 +120,9 @@ class Activities:
         raise make_pending("the job is not listed", min(next_look_delay(looks), max(1.0, remaining)))
 
     @activity.defn(name="kling-collect")
-    async def collect(self, job: JobRecord) -> JobEnd:
+    async def collect(self, job: JobRecord, gateway: str) -> JobEnd:
         """Poll a job once, and store the output of a completed one. Temporal calls this again until both are done."""
+        self._check_gateway(gateway)
         progress = Progress.read(activity.info().heartbeat_details)
         async with heartbeats(progress.report):
             if progress.body is None and (end := await self._poll(job, progress)) is not None:
@@ -134,6 +132,20 @@ class Activities:
             if job.save_to is None:
                 return end
             return await self._store_output(job, progress, end)
+
+    def _find_mismatch(self, gateway: str) -> str | None:
+        if gateway == self._kling.base_url:
+            return None
+        return (
+            f"the job is for the gateway {gateway}, and this worker uses {self._kling.base_url}. Start the worker with "
+            "that gateway, or use another task queue"
+        )
+
+    def _check_gateway(self, gateway: str) -> None:
+        """Leave a step to another worker if this one would ask the wrong gateway, which does not have the job."""
+        if (problem := self._find_mismatch(gateway)) is not None:
+            activity.logger.warning("%s", problem)
+            raise make_pending(problem, _REFUSAL_SECONDS)
 
     async def _poll(self, job: JobRecord, progress: Progress) -> JobEnd | None:
         """Poll a job. Return the end of one that did not complete; None for a result, which is in `progress`."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from temporalio.client import WorkflowFailureError
-from temporalio.exceptions import FailureError
+from temporalio.exceptions import ApplicationError, CancelledError
 
 from kling_adapters import (
     AsyncResult,
@@ -42,15 +42,18 @@ def refuse(planned: PlannedJob, error: Exception) -> Outcome[AsyncResult]:
     return Outcome(planned.index, planned.model, None, None, error)
 
 
-def read_refusal(failure: WorkflowFailureError) -> KlingError:
-    """Return the error of a workflow that failed, terminated or timed out."""
+def read_failure(failure: WorkflowFailureError, model: str) -> KlingError:
+    """Return the error of a workflow that failed, was cancelled before its submit, or was ended from outside."""
     cause: BaseException | None = failure
     while cause is not None and cause.__cause__ is not None:
         cause = cause.__cause__
-    if not isinstance(cause, FailureError):
-        return TransportError(f"the workflow of the job did not end: {cause}")
-    kind = getattr(cause, "type", None)
-    return (ConfigError if kind in _INPUT_ERRORS else TransportError)(cause.message)
+    match cause:
+        case ApplicationError(type=kind, message=message):
+            return (ConfigError if kind in _INPUT_ERRORS else TransportError)(message)
+        case CancelledError():
+            return TransportError("the workflow was cancelled before the submit. Nothing was sent")
+        case _:
+            return SubmitUncertain(model, f"the workflow of the job did not come to its end: {cause}")
 
 
 def _make_error(end: JobEnd, model: str) -> KlingError | None:

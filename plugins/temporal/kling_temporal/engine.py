@@ -18,7 +18,7 @@ from kling_adapters import AsyncResult, ConfigError, KlingError, Outcome, Reques
 from kling_adapters.engine import EngineClient, PlannedJob
 from kling_temporal import payloads
 from kling_temporal.connection import prepare_namespace
-from kling_temporal.ends import make_outcome, read_refusal, refuse
+from kling_temporal.ends import make_outcome, read_failure, refuse
 from kling_temporal.payloads import BatchLine, BatchPart, JobEnd
 from kling_temporal.store import TemporalStore, quote
 from kling_temporal.worker import TASK_QUEUE
@@ -180,7 +180,7 @@ class TemporalEngine:
                     job = replace(planned.record, request_id=end.request_id)
                     return make_outcome(kling, planned, job, end)
             except WorkflowFailureError as error:
-                return refuse(planned, read_refusal(error))
+                return refuse(planned, read_failure(error, planned.model))
             except RPCError as error:
                 if error.status in _FINAL:
                     return refuse(planned, TransportError(f"Temporal answered: {error}"))

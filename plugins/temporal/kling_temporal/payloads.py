@@ -65,6 +65,7 @@ class Search:
 
     job: JobRecord
     until: float
+    gateway: str
 
 
 @dataclass(frozen=True)

@@ -55,7 +55,7 @@ class JobWorkflow:
         try:
             accepted = await _submit(job, gateway)
         except _Uncertain as error:
-            if (lost := await _search(job, error)) is None:
+            if (lost := await _search(job, gateway, error)) is None:
                 return _end(JobEnd(payloads.UNCERTAIN, reason=str(error)))
             accepted = lost
         job = replace(
@@ -64,7 +64,7 @@ class JobWorkflow:
         _show({payloads.STATE: payloads.RUNNING, payloads.REQUEST_ID: accepted.request_id})
         if workflow.cancellation_reason() is not None:
             return _end(_cancel(job))
-        return _end(await _collect(job))
+        return _end(await _collect(job, gateway))
 
 
 async def _submit(job: JobRecord, gateway: str) -> Accepted:
@@ -114,14 +114,14 @@ def _read_intent(details: Any, scheduled: float) -> Intent:
     return Intent(**details[0]) if details else Intent("", scheduled)
 
 
-async def _search(job: JobRecord, error: _Uncertain) -> Accepted | None:
+async def _search(job: JobRecord, gateway: str, error: _Uncertain) -> Accepted | None:
     """Look for the job of an uncertain submit in the request history. It is never sent again."""
     _show({payloads.STATE: payloads.SEARCHING})
     lost = replace(job, key=error.intent.key, created=error.intent.created)
     try:
         request_id: str | None = await workflow.execute_activity(
             "kling-search",
-            Search(lost, workflow.time()),
+            Search(lost, workflow.time(), gateway),
             result_type=str | None,  # type: ignore[arg-type]
             start_to_close_timeout=_SEARCH_SECONDS,
             schedule_to_close_timeout=timedelta(seconds=SEARCH_SECONDS) + _SEARCH_SECONDS,
@@ -133,12 +133,12 @@ async def _search(job: JobRecord, error: _Uncertain) -> Accepted | None:
     return None if request_id is None else Accepted(request_id, error.intent)
 
 
-async def _collect(job: JobRecord) -> JobEnd:
+async def _collect(job: JobRecord, gateway: str) -> JobEnd:
     """Wait for a job and store its output."""
     try:
         end: JobEnd = await workflow.execute_activity(
             "kling-collect",
-            job,
+            args=[job, gateway],
             result_type=JobEnd,
             start_to_close_timeout=_COLLECT_SECONDS,
             heartbeat_timeout=_HEARTBEAT,
