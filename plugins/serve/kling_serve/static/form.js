@@ -75,7 +75,6 @@ function removeItem(button) {
   const list = button.closest("fieldset.list");
   button.closest(".item").remove();
   list.querySelector(":scope > [data-add]").focus();
-  htmx.trigger("#check", "htmx:abort");
   list.dispatchEvent(new Event("input", { bubbles: true }));
 }
 
@@ -154,6 +153,18 @@ for (const kind of ["dragover", "dragleave", "drop"]) {
     if (kind === "drop" && event.dataTransfer.files[0]) sendFile(drop, event.dataTransfer.files[0]);
   });
 }
+
+// After a run was tried, every missing parameter is reported. A check that was sent before does not know that.
+document.addEventListener("submit", (event) => {
+  if (event.target.id === "form") document.querySelector('[name="-touched"]').value = "*";
+});
+
+document.addEventListener("htmx:beforeSwap", (event) => {
+  const { elt, requestConfig } = event.detail;
+  if (elt.id !== "check") return;
+  const touched = document.querySelector('[name="-touched"]').value;
+  if (touched.includes("*") && !requestConfig.formData.get("-touched").includes("*")) event.detail.shouldSwap = false;
+});
 
 document.addEventListener("htmx:afterRequest", (event) => {
   markInvalid();
