@@ -107,8 +107,7 @@ def _look_repeatedly(
         unanswered: list[JournalEntry] = yield Call(find)
         entry = next((entry for entry in unanswered if entry.id == number), None)
         if entry is None or entry.state != UNCERTAIN:
-            # Another process has settled it.
-            return Finding()
+            return Finding((yield from _find_settled(session, number)))
         try:
             result = yield from look_for_jobs(session, [entry], min(LOOK_BUDGET, end - now))
         except HistoryUnavailable as error:
@@ -124,6 +123,12 @@ def _look_repeatedly(
         return Finding()
     reason = f"the request history has not listed its job within {resubmit_after:.0f} s"
     return Finding(is_absent=(yield Call(partial(session.journal.dismiss, number, reason))))
+
+
+def _find_settled(session: Session, number: int) -> Flow[str | None]:
+    """Return the request id of a submit that another process has settled; None if it started no job."""
+    entries: list[JournalEntry] = yield Call(session.journal.entries)
+    return next((entry.request_id for entry in entries if entry.id == number), None)
 
 
 def next_look_delay(looks: int) -> float:

@@ -99,6 +99,26 @@ def test_job_that_is_not_listed_stays_uncertain_within_bounds(
     assert len(sandbox.submits) == 1
 
 
+def test_job_that_another_process_finds_meanwhile_is_followed(
+    open_client: OpenClient, sandbox: Sandbox, tmp_path: Path
+) -> None:
+    class ClockOfTwo(SandboxClock):
+        """A clock of two clients, the other of which settles the submit after the first pause."""
+
+        def sleep(self, seconds: float) -> None:
+            super().sleep(seconds)
+            with closing(Journal(tmp_path / "journal")) as journal:
+                if journal.find_unanswered(sandbox.base_url):
+                    assert journal.claim(1, str(sandbox.submits[0].request_id))
+
+    lose_submits(sandbox)
+    sandbox.delay_history(3600)
+    with open_client(sandbox, journal=tmp_path / "journal", clock=ClockOfTwo(sandbox)) as kling:
+        result = kling.run("kling-2", prompt="a heron")
+    assert result.request_id == sandbox.submits[0].request_id
+    assert len(sandbox.submits) == 1
+
+
 def test_looks_end_at_the_deadline(open_client: OpenClient, sandbox: Sandbox, tmp_path: Path) -> None:
     lose_submits(sandbox)
     sandbox.delay_history(3600)

@@ -23,7 +23,8 @@ from playwright.sync_api import (
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 WIDE = ViewportSize(width=1280, height=800)
 NARROW = ViewportSize(width=390, height=844)
-TIMEOUT = 30_000.0
+TIMEOUT = 90_000.0
+"""Milliseconds for an action or an expectation, also on a machine with many other tests."""
 
 # Elements that leave the window, and texts that their box cuts off. What scrolls by itself, is for screen readers
 # only, or ends in dots on purpose, is not cut off.

@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Locator, Page, expect
+from playwright.sync_api import Locator, Page, Route, expect
 
 from tests.studio.browsing import TIMEOUT
 from tests.studio.conftest import OpenVisitor
@@ -84,6 +84,22 @@ def test_run_shows_what_is_missing_and_goes_there(page: Page) -> None:
     expect(find_message(page, "prompt")).to_contain_text("equired")
     expect(page.locator("#prompt")).to_be_focused()
     assert page.url.endswith("/models/kling-2")
+
+
+def test_late_answer_to_check_hides_no_message_of_run(page: Page) -> None:
+    page.goto("/models/kling-2")
+    held: list[Route] = []
+    page.route("**/check", lambda route: held.append(route))  # noqa: PLW0108  playwright marks it
+    with page.expect_request("**/check"):
+        page.locator("#cfg_scale").fill("0.3")
+    page.get_by_role("button", name="Run", exact=True).click()
+    expect(find_message(page, "prompt")).to_contain_text("equired")
+    with page.expect_response("**/check"):
+        held[0].continue_()
+    page.unroute("**/check")
+    page.locator("#cfg_scale").fill("0.4")
+    expect(page.locator("#code-python")).to_contain_text("0.4")
+    expect(find_message(page, "prompt")).to_contain_text("equired")
 
 
 def test_items_of_a_list_are_added_and_removed(page: Page) -> None:

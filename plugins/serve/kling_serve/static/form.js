@@ -75,7 +75,6 @@ function removeItem(button) {
   const list = button.closest("fieldset.list");
   button.closest(".item").remove();
   list.querySelector(":scope > [data-add]").focus();
-  htmx.trigger("#check", "htmx:abort");
   list.dispatchEvent(new Event("input", { bubbles: true }));
 }
 
@@ -155,11 +154,24 @@ for (const kind of ["dragover", "dragleave", "drop"]) {
   });
 }
 
+<<<<<<< HEAD
 // After a run was tried, every missing parameter is reported; a check that is under way does not know that yet.
 document.addEventListener("htmx:beforeRequest", (event) => {
   if (event.detail.elt.id !== "form") return;
   document.querySelector('[name="-touched"]').value = "*";
   htmx.trigger("#check", "htmx:abort");
+=======
+// After a run was tried, every missing parameter is reported. A check that was sent before does not know that.
+document.addEventListener("submit", (event) => {
+  if (event.target.id === "form") document.querySelector('[name="-touched"]').value = "*";
+});
+
+document.addEventListener("htmx:beforeSwap", (event) => {
+  const { elt, requestConfig } = event.detail;
+  if (elt.id !== "check") return;
+  const touched = document.querySelector('[name="-touched"]').value;
+  if (touched.includes("*") && !requestConfig.formData.get("-touched").includes("*")) event.detail.shouldSwap = false;
+>>>>>>> w/e2e
 });
 
 document.addEventListener("htmx:afterRequest", (event) => {
