@@ -154,13 +154,6 @@ for (const kind of ["dragover", "dragleave", "drop"]) {
   });
 }
 
-<<<<<<< HEAD
-// After a run was tried, every missing parameter is reported; a check that is under way does not know that yet.
-document.addEventListener("htmx:beforeRequest", (event) => {
-  if (event.detail.elt.id !== "form") return;
-  document.querySelector('[name="-touched"]').value = "*";
-  htmx.trigger("#check", "htmx:abort");
-=======
 // After a run was tried, every missing parameter is reported. A check that was sent before does not know that.
 document.addEventListener("submit", (event) => {
   if (event.target.id === "form") document.querySelector('[name="-touched"]').value = "*";
@@ -171,7 +164,6 @@ document.addEventListener("htmx:beforeSwap", (event) => {
   if (elt.id !== "check") return;
   const touched = document.querySelector('[name="-touched"]').value;
   if (touched.includes("*") && !requestConfig.formData.get("-touched").includes("*")) event.detail.shouldSwap = false;
->>>>>>> w/e2e
 });
 
 document.addEventListener("htmx:afterRequest", (event) => {
