@@ -127,7 +127,15 @@ def _look_repeatedly(
 
 
 def next_look_delay(looks: int) -> float:
-    """Return the seconds before the next look for a lost job, after a number of looks: 0, 2, 5 ... 600."""
+    """Return the seconds before the next look for a lost job: 0, 2, 5 ... 600.
+
+    Args:
+        looks: Number of looks so far.
+
+    Returns:
+        The seconds.
+
+    """
     if looks < len(LOOK_DELAYS):
         return LOOK_DELAYS[looks]
     return float(min(_LONGEST_LOOK_DELAY, LOOK_DELAYS[-1] * 2.0 ** (looks - len(LOOK_DELAYS) + 1)))

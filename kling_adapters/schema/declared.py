@@ -110,9 +110,9 @@ def _read_shape(annotation: Any, metadata: Iterable[Any]) -> Shape:
     limits: list[MinLen | MaxLen] = []
     for kind, marks in iter_types(annotation, metadata):
         if isinstance(kind, type) and issubclass(kind, BaseModel):
-            model = model or kind
+            model = kind
         elif get_origin(kind) is Sequence:
-            item = item or _read_shape(get_args(kind)[0], ())
+            item = _read_shape(get_args(kind)[0], ())
             limits += [mark for mark in marks if isinstance(mark, MinLen | MaxLen)]
     return Shape(model, item, tuple(limits))
 

@@ -70,9 +70,6 @@ def rule_error(model: Model, problem: Problem) -> InitErrorDetails:
     if problem.allowed:
         context["allowed"] = problem.allowed
         template += "; allowed: {allowed}"
-    if problem.suggestion:
-        context["suggestion"] = problem.suggestion
-        template += "; did you mean {suggestion}?"
     error = PydanticCustomError("rule", template, context)
     path = problem.path
     location = (path,) if path in list_names(model) else parse_location(path)
@@ -123,7 +120,6 @@ def _explain(model: Model, details: ErrorDetails, *, is_shown: bool) -> Problem:
             message = f"{_show(value)} is neither text nor a list"
         case "rule":
             message, allowed = context["problem"], context.get("allowed")
-            suggestion = context.get("suggestion")
         case kind if kind in _LIMITS:
             message, allowed = _explain_limit(kind, value, context)
         case kind if kind in _WRONG_TYPES:
@@ -174,12 +170,11 @@ def find_closest(name: Any, choices: Iterable[str]) -> str | None:
         and 2.0 * sum(map(choice.count, letters)) / (len(name) + len(choice)) >= _CLOSE_RATIO
     ]
     ratios = [
-        (matcher.ratio(), choice)
+        (ratio, choice)
         for choice in similar
-        if (matcher := difflib.SequenceMatcher(None, choice, name)).quick_ratio() >= _CLOSE_RATIO
+        if (ratio := difflib.SequenceMatcher(None, choice, name).ratio()) >= _CLOSE_RATIO
     ]
-    ratio, closest = max(ratios, default=(0.0, ""))
-    return closest if ratio >= _CLOSE_RATIO else None
+    return max(ratios)[1] if ratios else None
 
 
 def _is_file(value: Any) -> bool:
@@ -187,7 +182,7 @@ def _is_file(value: Any) -> bool:
 
     Only within the working folder: the message discloses that the file exists, and may reach a stranger.
     """
-    if not isinstance(value, str) or not value or "\0" in value:
+    if not isinstance(value, str):
         return False
     path = Path(value)
     try:

@@ -41,7 +41,9 @@ OUT = ROOT / "out" / "mutants"
 SLOW = re.compile("killed|any_order|storm|forks|processes|random|planted")
 FIRST_TESTS = 6
 """Most changes are detected by one of them; the files of other tests need not be read."""
-IDLE_SECONDS = 10.0
+LONGEST_START = 60.0
+"""Processor time of an import, or of the collection of tests."""
+IDLE_SECONDS, IDLE_CHECKS = 4.0, 4
 PASSED, DETECTED, NOT_IMPORTED = "not detected", "detected", "not imported"
 Detect = Callable[[Mutant, Mapping[str, float]], str]
 """Put a change into this process and run tests; return the test that failed, or an empty text."""
@@ -86,6 +88,7 @@ class Loop:
             signal.setitimer(signal.ITIMER_PROF, 4 + 4 * tests[test])
             if self.failed:
                 break
+        signal.setitimer(signal.ITIMER_PROF, LONGEST_START)
         if self.failed:
             with suppress(BaseException):
                 session._setupstate.teardown_exact(None)
@@ -194,7 +197,7 @@ def measure_tests(loop: Loop, session: pytest.Session) -> tuple[Tests, list[str]
         for path in data.measured_files()
     }
     words = {
-        name_function(item.nodeid): split_words(inspect.getsource(item.function))  # type: ignore[attr-defined]
+        name_function(item.nodeid): split_words(item.nodeid + inspect.getsource(item.function))  # type: ignore[attr-defined]
         for item in session.items
     }
     return Tests(seconds, lines, words), list(sys.modules)
@@ -329,9 +332,9 @@ def test_mutant(mutant: Mutant, ranked: Mapping[str, float], detect: Detect) -> 
     silent = os.open(os.devnull, os.O_RDWR)
     for stream in (1, 2):
         os.dup2(silent, stream)
-    resource.setrlimit(resource.RLIMIT_AS, (6 << 30,) * 2)
-    # An endless loop is a detected change, at import as well.
-    signal.setitimer(signal.ITIMER_PROF, 20)
+    resource.setrlimit(resource.RLIMIT_AS, (6 << 30, 6 << 30))
+    # An endless loop is a detected change.
+    signal.setitimer(signal.ITIMER_PROF, LONGEST_START)
     end_when_idle()
     try:
         test = detect(mutant, ranked)
@@ -344,16 +347,21 @@ def test_mutant(mutant: Mutant, ranked: Mapping[str, float], detect: Detect) -> 
 
 def end_when_idle() -> None:
     """End this process when it waits for something that does not come; that is a detected change, too."""
-    active = [0]
+    active, idle_checks = 0, 0
 
     def check(number: int, frame: object) -> None:
+        nonlocal active, idle_checks
         with suppress(OSError):  # a thread has ended
             tasks = list(Path("/proc/self/task").iterdir())
             # Nanoseconds on a processor and in its queue, so that a busy machine does not look like a long wait.
             now = sum(int(text) for task in tasks for text in (task / "schedstat").read_text().split()[:2])
-            if now - active[0] < 100_000_000 and not any((task / "children").read_text() for task in tasks):
+            # A task that reads a file or memory from a disk is in the state D.
+            is_blocked = any(") D " in (task / "stat").read_text() for task in tasks)
+            has_children = any((task / "children").read_text() for task in tasks)
+            is_idle = now - active < 100_000_000 and not is_blocked and not has_children
+            active, idle_checks = now, idle_checks + 1 if is_idle else 0
+            if idle_checks == IDLE_CHECKS:
                 os._exit(1)
-            active[0] = now
 
     signal.signal(signal.SIGALRM, check)
     signal.setitimer(signal.ITIMER_REAL, IDLE_SECONDS, IDLE_SECONDS)

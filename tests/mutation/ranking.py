@@ -41,15 +41,13 @@ class Tests:
             turns[name_function(test)] += 1
             turn[test] = turns[name_function(test)]
         likeness = self._measure_likeness(mutant)
-        order = sorted(
-            reaching,
-            key=lambda test: (
-                -nearby[test],
-                -nearby[name_function(test)],
-                turn[test] > 1,
-                -likeness.get(name_function(test), 0.0),
-            ),
-        )
+
+        def judge(test: str) -> tuple[float, ...]:
+            function, seconds = name_function(test), max(0.05, self.seconds[test])
+            gain = likeness.get(function, 0.0) / turn[test] / seconds
+            return -nearby[test], -nearby[function], -gain, turn[test]
+
+        order = sorted(reaching, key=judge)
         total, ranked = 0.0, dict[str, float]()
         for test in order:
             total += self.seconds[test]
@@ -65,7 +63,9 @@ class Tests:
     def _measure_likeness(self, mutant: Mutant) -> dict[str, float]:
         """Return for each test the number of words that it shares with a change; a common word counts little."""
         likeness: dict[str, float] = defaultdict(float)
-        for word in split_words(f"{mutant.place} {mutant.before}") & self._tests_of_words.keys():
+        for word in (
+            split_words(f"{mutant.path.stem} {mutant.place} {mutant.before}") & self._tests_of_words.keys()
+        ):
             for function in self._tests_of_words[word]:
                 likeness[function] += 1 / len(self._tests_of_words[word])
         return likeness

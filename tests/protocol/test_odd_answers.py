@@ -10,7 +10,7 @@ import pytest
 
 from kling_adapters import JobStatus, ResultData, StorageError, SubmitUncertain, WaitTimeout
 from kling_adapters.protocol.messages import Answer
-from kling_adapters.protocol.responses import read_direct_result, read_ended_job, read_status
+from kling_adapters.protocol.responses import read_direct_result, read_ended_job, read_status, read_upload
 from kling_adapters.testing import MP4, PNG
 from tests.support.clients import OpenClient
 from tests.support.scripted_server import (
@@ -53,6 +53,28 @@ def test_name_in_an_output_is_the_kind_of_its_file(name: str, kind: str) -> None
     result = read_ended_job(JOB, None, "text", Answer(200, {}, result_reply({name: [URL]}).body))
     assert isinstance(result, ResultData)
     assert [(file.url, file.kind) for file in result.artifacts] == [(URL, kind)]
+
+
+@pytest.mark.parametrize(("status", "url"), [(200, URL), (299, URL), (300, None), (400, None)])
+def test_upload_has_a_url_only_if_it_succeeded(status: int, url: str | None) -> None:
+    assert read_upload(Answer(status, {}, json_reply(200, {"file_urls": [URL, f"{URL}?2"]}).body)) == url
+
+
+@pytest.mark.parametrize(
+    ("status", "request_id", "state"),
+    [
+        (200, JOB, "QUEUED"),
+        (200, JOB.upper(), "QUEUED"),
+        (200, None, "QUEUED"),
+        (200, "other", None),
+        (500, JOB, None),
+    ],
+)
+def test_status_is_read_from_an_answer_about_the_job(
+    status: int, request_id: str | None, state: str | None
+) -> None:
+    answer = read_status(Answer(status, {}, status_reply("QUEUED").body), request_id)
+    assert (answer and answer.state) == state
 
 
 @pytest.mark.parametrize("output", [{"thumbnail": URL}, [[[[URL]]]], {"url": 7}, "data:,", None])

@@ -28,6 +28,8 @@ from kling_adapters.models._gateway import (
 from kling_adapters.protocol import effects
 from kling_adapters.protocol.gateway import Gateway
 from kling_adapters.protocol.messages import Answer, Fault, Outcome
+from kling_adapters.protocol.rate_limit import RateLimiter, Turn
+from kling_adapters.protocol.reconcile import LOOK_DELAYS
 from kling_adapters.protocol.session import JobRef, Session
 from kling_adapters.protocol.submit import run_sync, submit
 from kling_adapters.protocol.wait import query_credits, query_status, wait
@@ -175,11 +177,50 @@ def test_submit_waits_only_for_a_key_that_has_no_successor(session: Session, num
     assert read_row(session) == ("QUEUED", "job", fingerprint_key("SG_renewed"))
 
 
-def test_query_tries_each_refused_key_once_more() -> None:
+@pytest.mark.parametrize(
+    ("status", "keys"), [(401, [KEY, "SG_renewed", "SG_renewed"]), (403, [KEY]), (410, [KEY])]
+)
+def test_query_tries_each_invalid_key_once_more(status: int, keys: list[str]) -> None:
     auth = RenewedKey(1)
-    flow_result = run(query_credits(Session(GATEWAY, lambda: auth)), [answer(401)] * 9)
-    assert isinstance(flow_result.error, api_errors.Unauthorized)
-    assert [request.key for request in flow_result.requests] == [KEY, "SG_renewed", "SG_renewed"]
+    flow_result = run(query_credits(Session(GATEWAY, lambda: auth)), [answer(status)] * 9)
+    assert isinstance(flow_result.error, api_errors.ApiError)
+    assert [request.key for request in flow_result.requests] == keys
+
+
+def test_closed_client_asks_for_no_key() -> None:
+    session = Session(GATEWAY, Key)
+    session.closed.set()
+    for flow in (query_credits(session), query_status(session, JobRef("job"))):
+        assert isinstance(run(flow, []).error, errors.ConfigError)
+    assert session.auth is None
+    assert session.limiters == {}
+
+
+@pytest.mark.parametrize("may_block", [True, False])
+def test_limiter_learns_of_each_answer(
+    session: Session, monkeypatch: pytest.MonkeyPatch, may_block: bool
+) -> None:
+    successes: list[tuple[float, float]] = []
+    monkeypatch.setattr(RateLimiter, "may_block", may_block)
+    monkeypatch.setattr(session.limiter(KEY), "record_success", lambda *times: successes.append(times))
+    flow_result = run_submit(session, UNREACHED, answer(429, {"retry-after": "7"}), answer(500), ACCEPTED)
+    assert flow_result.error is None
+    assert [end - start for start, end in successes] == [0.0, 0.0]
+    assert successes[-1][1] == STARTED + flow_result.seconds
+
+
+def test_only_polls_let_other_requests_go_first(session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
+    limiter = session.limiter(KEY)
+    claim, urgent = limiter.claim, list[bool]()
+
+    def record_claim(turn: Turn, now: float) -> float:
+        urgent.append(turn.is_urgent)
+        return claim(turn, now)
+
+    monkeypatch.setattr(limiter, "claim", record_claim)
+    job = run_submit(session, ACCEPTED).value
+    run(wait(session, job, None), [state("QUEUED"), state("COMPLETED"), RESULT])
+    assert urgent == [True, False, False, True]
 
 
 WITH_FILE = {"prompt": "x", "image": PNG}
@@ -263,6 +304,43 @@ def test_direct_run_is_recorded_and_reported(
     assert read_row(session) == ("COMPLETED", job, fingerprint_key(KEY))
 
 
+NO_ID = "the gateway answered 200, without a request id"
+NOT_CLEAR = "the gateway answered 504, which does not say whether a job was started"
+
+
+@pytest.mark.parametrize(
+    ("last", "reason"),
+    [
+        (answer(200), NO_ID),
+        (answer(504), NOT_CLEAR),
+        (answer(504, error="too slow"), f"{NOT_CLEAR}, but with: too slow"),
+        (LOST, "cut"),
+    ],
+)
+def test_uncertain_submit_has_the_answer_as_its_reason(session: Session, last: Outcome, reason: str) -> None:
+    error = run_submit(session, last).error
+    assert isinstance(error, errors.SubmitUncertain)
+    assert error.reason == reason
+
+
+@pytest.mark.parametrize(
+    ("last", "message"),
+    [
+        (answer(200), "the gateway answered 200 with no usable answer"),
+        (answer(204, error="too slow"), "the gateway answered 204 with no usable answer: too slow"),
+        (
+            answer(200, request_id="b", status="QUEUED"),
+            "the gateway answered 200 with an answer about another job",
+        ),
+        (UNREACHED, "the gateway could not be reached: refused. This request started no job"),
+    ],
+)
+def test_failed_query_has_the_answer_as_its_message(session: Session, last: Outcome, message: str) -> None:
+    error = run(query_status(session, JobRef("job")), [last] * 99).error
+    assert isinstance(error, errors.TransportError)
+    assert str(error) == message
+
+
 def test_uncertain_submit_is_announced(session: Session) -> None:
     calls: list[str] = []
     flow_result = run(
@@ -272,21 +350,22 @@ def test_uncertain_submit_is_announced(session: Session) -> None:
     assert calls == ["uncertain"]
 
 
-@pytest.mark.parametrize(("timeout", "seconds"), [(60.0, 60.0), (1.0, 1.0), (None, 1200.0)])
+@pytest.mark.parametrize(
+    ("looks", "timeout", "seconds"), [(1, 60.0, 60.0), (1, None, 1200.0), (2, LOOK_DELAYS[1], LOOK_DELAYS[1])]
+)
 def test_found_direct_run_is_waited_for_within_its_timeout(
-    tmp_path: Path, timeout: float | None, seconds: float
+    tmp_path: Path, looks: int, timeout: float | None, seconds: float
 ) -> None:
     session = Session(GATEWAY, Key, Journal(tmp_path / "journal"))
     created = datetime.now(UTC).isoformat()
-    row: dict[str, Any] = {
-        "request_id": "job",
-        "model_name": "kling-2",
-        "request_body": BODY,
-        "model_created": created,
-    }
-    pages = [answer(200, generations=[row], pagination={"has_next": False}), answer(200, **row)]
+    row: dict[str, Any] = {"request_id": "job", "model_name": "kling-2", "request_body": BODY}
+    row["model_created"] = created
+    pages = [
+        answer(200, generations=rows, pagination={"has_next": False}) for rows in [*[[]] * (looks - 1), [row]]
+    ]
     running = repeat(answer(200, status="PROCESSING", request_id="job"))
-    flow_result = run(run_sync(session, ADAPTER, BODY, timeout), chain([LOST, *pages], running))
+    outcomes = chain([LOST, *pages, answer(200, **row)], running)
+    flow_result = run(run_sync(session, ADAPTER, BODY, timeout), outcomes)
     assert isinstance(flow_result.error, errors.WaitTimeout)
     assert flow_result.seconds == pytest.approx(seconds)
     session.close()

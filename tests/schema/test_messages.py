@@ -164,6 +164,35 @@ def test_text_naming_a_file_suggests_a_path(tmp_path: Path, monkeypatch: pytest.
     # A command line suggests a form of its own.
     assert str(replace(problem, suggestion=f"@{problem.file}")).endswith("; did you mean @fox.png?")
     # Files elsewhere are not disclosed: the text may come from a stranger.
-    for text in (str(tmp_path / "fox.png"), f"../{tmp_path.name}/fox.png", "wolf.png", "", "a\0b"):
+    for text in (
+        str(tmp_path / "fox.png"),
+        f"../{tmp_path.name}/fox.png",
+        "wolf.png",
+        "",
+        "a\0b",
+        "a" * 5000,
+    ):
         [problem] = invalid(Kling3ProImage2video, prompt="x", start_image_url=text).problems
         assert problem.suggestion is None
+
+
+class Model(Params):
+    adapter: ClassVar[Adapter] = Adapter("named-1", "Model 1", "video")
+    abcde: str = ""
+    long_name: Annotated[str, Field(alias="n" * 100)] = ""
+
+
+@pytest.mark.parametrize(
+    ("name", "suggestion"),
+    [
+        ("abcxy", "abcde"),
+        ("abxyz", None),
+        ("abcdx", "abcde"),
+        ("n" * 99 + "m", "n" * 100),
+        ("n" * 101, None),
+        ("", None),
+    ],
+)
+def test_similar_name_is_suggested(name: str, suggestion: str | None) -> None:
+    [problem] = invalid(Model, **{name: 1}).problems
+    assert (problem.message, problem.suggestion) == ("unknown parameter", suggestion)

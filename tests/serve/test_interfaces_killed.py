@@ -161,9 +161,13 @@ def test_killed_server_loses_and_doubles_no_job(tmp_path: Path) -> None:
         for waiter in waiters:
             waiter.start()
         try:
-            for _ in range(KILLS):
+            for number in range(KILLS):
+                before, end = count_accepted(gateway).total(), time.monotonic() + SECONDS
                 with server.run(signal.SIGKILL):
-                    time.sleep(moments.uniform(0.5, 5.0))
+                    # Some kills strike while the first submits are under way, and some while jobs run.
+                    while number % 3 and count_accepted(gateway).total() == before and time.monotonic() < end:
+                        time.sleep(0.01)
+                    time.sleep(moments.uniform(0.0, 1.5))
             with server.run(signal.SIGTERM):
                 stopping.set()
                 for waiter in waiters:

@@ -126,3 +126,15 @@ def test_killed_server_loses_and_doubles_nothing(start: Start) -> None:
 def test_help_imports_no_server(start: Start) -> None:
     code = "import sys; import kling_serve.plugin, kling_serve.cli; sys.exit('starlette' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("options", "reason"),
+    [(["--no-sandbox"], "no gateway to run jobs on"), (["--timing", "soon"], "timing must be at-once")],
+)
+def test_studio_that_cannot_start_says_why(tmp_path: Path, options: list[str], reason: str) -> None:
+    command = [KLING, "serve", "--port", "0", "--folder", tmp_path / "studio", *options]
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert ended.returncode == 2
+    assert reason in ended.stderr
+    assert "Traceback" not in ended.stderr

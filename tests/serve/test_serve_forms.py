@@ -12,8 +12,8 @@ from kling_serve.forms.fields import Field, make_fields, make_id
 from kling_serve.forms.parse import parse_form, split_name
 from starlette.testclient import TestClient
 
-from kling_adapters import load_catalog
-from tests.serve.conftest import read_form
+from kling_adapters import CatalogEntry, load_catalog
+from tests.serve.conftest import OpenStudio, read_form
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 SCHEMAS: dict[str, dict[str, Any]] = {slug: entry.json_schema() for slug, entry in load_catalog().items()}
@@ -182,3 +182,27 @@ def test_unknown_model_is_404_with_suggestion(reader: TestClient) -> None:
     response = reader.get("/models/kling-22")
     assert response.status_code == 404
     assert "did you mean kling-2?" in response.text
+
+
+def test_form_that_is_too_large_is_refused(reader: TestClient) -> None:
+    address = "/models/kling-2/check"
+    assert reader.post(address, data={"prompt": "x" * 2_100_000}).status_code == 413
+    assert reader.post(address, data={f"f{number}": "x" for number in range(1001)}).status_code == 400
+    headers = {"Content-Type": "application/x-www-form-urlencoded"}
+    assert reader.post(address, content=b"prompt=\xff\xfe", headers=headers).status_code == 400
+    assert reader.post(address, json={"prompt": "a fox"}).status_code == 415
+    assert reader.post(address, files={"prompt": b"a fox"}).status_code == 415
+
+
+def test_damaged_package_of_models_harms_no_other(
+    open_studio: OpenStudio, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    catalog = load_catalog()
+    catalog.register(
+        CatalogEntry("damaged-1", "Damaged 1", "video", None, "no_such_package.models.damaged", "Damaged")
+    )
+    monkeypatch.setattr("kling_serve.models.load_catalog", lambda: catalog)
+    browser = open_studio()
+    assert browser.get("/").text.count('class="card model"') == len(SCHEMAS)
+    assert "cannot be loaded" in browser.get("/models/damaged-1").text
+    assert "the model damaged-1 of no_such_package cannot be loaded" in caplog.text

@@ -71,8 +71,9 @@ def test_form_that_is_sent_twice_submits_once(open_studio: OpenStudio, sandbox: 
     first = run_job(browser, "kling-2", prompt="a fox", **{"-attempt": attempt})
     second = run_job(browser, "kling-2", prompt="a fox", **{"-attempt": attempt})
     assert first == second == attempt
+    finish_job(browser, attempt)
     assert len(sandbox.submits) == 1
-    run_job(browser, "kling-2", prompt="a fox")
+    finish_job(browser, run_job(browser, "kling-2", prompt="a fox"))
     assert len(sandbox.submits) == 2
 
 
@@ -82,7 +83,6 @@ def test_handle_is_known_after_restart(open_studio: OpenStudio, sandbox: Sandbox
         run_job(sign_in(first), "kling-2", prompt="a fox", **{"-attempt": attempt})
     browser = open_studio(**account(sandbox))
     assert run_job(browser, "kling-2", prompt="a fox", **{"-attempt": attempt}) == attempt
-    assert len(sandbox.submits) == 1
     finish_job(browser, attempt)
     assert len(sandbox.submits) == 1
 
@@ -110,12 +110,23 @@ def test_job_of_command_line_is_in_table_and_finished(
     assert len(list((tmp_path / "renders").iterdir())) == 1
 
 
+def test_output_without_destination_is_stored_on_request(
+    open_studio: OpenStudio, sandbox: Sandbox, tmp_path: Path
+) -> None:
+    with Kling(
+        base_url=sandbox.base_url, api_key=sandbox.api_key, journal=tmp_path / "account.sqlite3"
+    ) as kling:
+        kling.submit("kling-2", prompt="from elsewhere")
+    browser = open_studio(**account(sandbox))
+    assert "The output was not stored." in finish_job(browser, "account-1")
+    page = browser.post("/jobs/account-1/store").text
+    assert '<video src="/jobs/account-1/files/0"' in page
+
+
 def test_refused_submit_is_a_row_with_its_reason(open_studio: OpenStudio, sandbox: Sandbox) -> None:
     browser = open_studio(**account(sandbox, api_key="SG_wrong"))
     job_id = run_job(browser, "kling-2", prompt="a fox")
-    page = browser.get(f"/jobs/{job_id}").text
-    assert "Refused" in page
-    assert "Nothing was started" in page
+    assert "Nothing was started" in finish_job(browser, job_id, "Refused")
 
 
 def test_uncertain_submit_is_explained_and_reconciled(open_studio: OpenStudio, sandbox: Sandbox) -> None:
@@ -146,6 +157,20 @@ def test_job_of_ended_sandbox_is_not_waited_for(open_studio: OpenStudio, tmp_pat
     page = browser.get(f"/jobs/{job_id}").text
     assert "Sandbox ended" in page
     assert "It cost nothing" in page
+
+
+def test_job_of_other_gateway_is_neither_finished_nor_called_free(
+    open_studio: OpenStudio, tmp_path: Path
+) -> None:
+    with Sandbox(timing="polls:100") as elsewhere:
+        journal = tmp_path / "account.sqlite3"
+        with Kling(journal=journal, base_url=elsewhere.base_url, api_key=elsewhere.api_key) as kling:
+            kling.submit("kling-2", prompt="from elsewhere")
+        browser = open_studio(uses_account=True, base_url="http://127.0.0.1:9", api_key="SG_none")
+        page = browser.get("/jobs/account-1").text
+        assert elsewhere.base_url in page
+        assert "It cost nothing" not in page
+        assert "Sandbox ended" not in page
 
 
 def test_unknown_job_is_404(browser: TestClient) -> None:

@@ -105,10 +105,26 @@ def test_repeated_key_is_the_same_job_across_restarts(gateway: Sandbox, tmp_path
                 ids.add(answer.json()["id"])
             reused = http.post("/v1/videos", json=PROMPT | {"prompt": "A harbour"}, headers=key)
             assert (reused.status_code, reused.json()["error"]["code"]) == (409, "idempotency_key_reused")
+            ids.add(http.post("/v1/videos", json=PROMPT, headers=key).json()["id"])
             wait_for_end(http, answer.json()["id"])
         with serve_app(settings) as served, open_http(served, BOB) as http:
             ids.add(http.post("/v1/videos", json=PROMPT, headers=key).json()["id"])
     assert (len(ids), count_submits(gateway) - before) == (2, 2)  # one job of alice, one of bob
+
+
+def test_one_key_for_two_requests_at_once_starts_one_job(gateway: Sandbox, tmp_path: Path) -> None:
+    before, key = count_submits(gateway), {"Idempotency-Key": "one"}
+    with (
+        serve_app(make_settings(gateway, tmp_path)) as served,
+        open_http(served) as http,
+        ThreadPoolExecutor(6) as pool,
+    ):
+        bodies = [PROMPT | {"prompt": f"Kite {number % 2}"} for number in range(6)]
+        answers = list(pool.map(lambda body: http.post("/v1/videos", json=body, headers=key), bodies))
+        accepted = [answer.json()["id"] for answer in answers if answer.status_code == 200]
+        wait_for_end(http, accepted[0])
+    assert (len({*accepted}), count_submits(gateway) - before) == (1, 1)
+    assert [answer.status_code for answer in answers].count(409) == 3
 
 
 def test_same_body_without_key_is_two_jobs(http_client: httpx.Client, gateway: Sandbox) -> None:

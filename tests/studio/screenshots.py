@@ -195,7 +195,7 @@ def take(page: Page, address: str, prepare: str, path: Path, *, is_narrow: bool,
     )
     if not is_narrow:
         height = page.evaluate("document.documentElement.scrollHeight")
-        page.set_viewport_size({"width": WIDE["width"], "height": min(max(height, WIDE["height"]), 1180)})
+        page.set_viewport_size({"width": WIDE["width"], "height": min(max(height, WIDE["height"]), 1500)})
     picture = Image.open(BytesIO(page.screenshot())).convert("RGB")
     picture.save(path, optimize=True)
     if path.stat().st_size > LARGEST:

@@ -1,4 +1,4 @@
-"""Who may use the application: browsers with the cookie, programs with the token, and no page of another site."""
+"""Access to the application: browsers with the cookie, programs with the token, and no page of another site."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ class Access:
             await self._app(scope, receive, send)
             return
         response = self._check(scope)
-        await (response or self._app)(scope, receive, _with_headers(send))
+        await (response or self._app)(scope, receive, _with_headers(send, str(scope["path"])))
 
     def _check(self, scope: Scope) -> Response | None:
         """Return the response to a request that is refused, or signs a browser in; None for any other."""
@@ -167,7 +167,10 @@ def _refuse(path: str, status: int, message: str) -> Response:
     return PlainTextResponse(message, status)
 
 
-def _with_headers(send: Send) -> Send:
+def _with_headers(send: Send, path: str) -> Send:
+    # The address of a static file changes with its content.
+    caching = "private, max-age=3600" if path.startswith(OPEN_PATHS) else "no-store"
+
     async def send_with_headers(message: Message) -> None:
         if message["type"] == "http.response.start":
             headers = MutableHeaders(scope=message)
@@ -177,7 +180,7 @@ def _with_headers(send: Send) -> Send:
             headers["Referrer-Policy"] = "same-origin"
             headers["Cross-Origin-Opener-Policy"] = "same-origin"
             headers["Cross-Origin-Resource-Policy"] = "same-origin"
-            headers.setdefault("Cache-Control", "no-store")
+            headers.setdefault("Cache-Control", caching)
         await send(message)
 
     return send_with_headers

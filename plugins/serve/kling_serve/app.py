@@ -14,6 +14,7 @@ from starlette.middleware import Middleware
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
+from kling_adapters import KlingError
 from kling_serve import api, pages
 from kling_serve.access import Access, Links
 from kling_serve.api.errors import answer_http_error
@@ -54,7 +55,8 @@ def make_studio(settings: Settings) -> Studio:
 def make_app(settings: Settings) -> Starlette:
     """Return the application. Its jobs run while its lifespan does.
 
-    `app.state.studio` has its parts, and `app.state.token` the token of programs.
+    `app.state.studio` has its parts, `app.state.token` the token of programs, and `app.state.failure` the error that
+    ended its lifespan.
 
     Raises OSError if the folder of the settings cannot be used.
     """
@@ -71,13 +73,17 @@ def make_app(settings: Settings) -> Starlette:
 
     @asynccontextmanager
     async def run(_: Starlette) -> AsyncGenerator[None]:
-        async with run_studio(studio), mcp.run():
-            yield
+        try:
+            async with run_studio(studio), mcp.run():
+                yield
+        except KlingError as error:
+            app.state.failure = error
+            raise
 
     routes = [*pages.ROUTES, *api.ROUTES, Route("/mcp", mcp), Mount("/static", StaticFiles(directory=STATIC))]
     handlers = {HTTPException: answer_http_error}
     app = Starlette(routes=routes, middleware=[access], lifespan=run, exception_handlers=handlers)
-    app.state.studio, app.state.token = studio, token
+    app.state.studio, app.state.token, app.state.failure = studio, token, None
     return app
 
 

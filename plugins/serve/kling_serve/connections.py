@@ -38,7 +38,7 @@ class Connection:
 
     @property
     def is_free(self) -> bool:
-        """Whether jobs cost nothing."""
+        """True if jobs cost nothing."""
         return self.sandbox_key is not None
 
 
@@ -74,7 +74,10 @@ class Connections:
             from kling_sandbox import Sandbox
         except ImportError:
             return
-        sandbox = Sandbox(timing=self._settings.sandbox_timing, schemas=self._schemas, credits=1e6)
+        try:
+            sandbox = Sandbox(timing=self._settings.sandbox_timing, schemas=self._schemas, credits=1e6)
+        except ValueError as error:
+            raise ConfigError(f"the sandbox cannot start: {error}. Nothing was sent") from None
         self._stack.enter_context(sandbox)
         journal = self._settings.sandbox_journal
         await self._add(SANDBOX, "Sandbox", sandbox.api_key, sandbox.base_url, journal)

@@ -36,23 +36,24 @@ class Job:
 
     @property
     def is_abandoned(self) -> bool:
-        """Whether its gateway is not that of the connection, such as a sandbox that has ended."""
+        """True if its gateway is not that of the connection, such as a sandbox that has ended."""
         return self.entry.gateway != self.connection.client.base_url
 
     @property
     def is_uncertain(self) -> bool:
-        """Whether it is unknown if the gateway has the job, and it could be found in the request history."""
+        """True if it is unknown whether the gateway has the job, and it could be found in the request history."""
         return self.entry.state == "UNCERTAIN" and not self.is_abandoned
 
     @property
     def is_unfinished(self) -> bool:
-        """Whether the job can still change."""
+        """True if the job can still change."""
         return self.entry.is_unfinished and not self.is_abandoned
 
     @property
     def state(self) -> str:
         """The state of the entry; LOST for an unfinished job of a sandbox that has ended, STORING before its files."""
-        if self.is_abandoned and self.entry.is_unfinished:
+        is_open = self.entry.is_unfinished or self.entry.state == "UNCERTAIN"
+        if is_open and self.is_abandoned and self.connection.is_free:
             return "LOST"
         if self.entry.state == "COMPLETED" and self.entry.is_unfinished:
             return "STORING"

@@ -75,7 +75,7 @@ class JobService:
 
     async def close(self) -> None:
         """Wait for the answers to submits, so that none is uncertain, and stop. Jobs continue at the gateway."""
-        await asyncio.gather(*self._submits)
+        await asyncio.gather(*self._submits, return_exceptions=True)
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -142,6 +142,10 @@ class JobService:
             self.submissions.pop(handle, None)
         # Also after an error: another process may have found the job of an uncertain submit meanwhile.
         self.drive(handle)
+
+    def is_driven(self, job_id: str) -> bool:
+        """Return whether a job is being submitted or waited for by this process."""
+        return job_id in self._driven
 
     def drive(self, job_id: str) -> None:
         """Wait for a job in the background and store its files, unless that is under way."""
@@ -229,9 +233,14 @@ class JobService:
 
 
 def _start(tasks: set[asyncio.Task[None]], work: Coroutine[Any, Any, None]) -> None:
+    def end(task: asyncio.Task[None]) -> None:
+        tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.error("a task of the studio failed; the next start resumes its job", exc_info=error)
+
     task = asyncio.create_task(work)
     tasks.add(task)
-    task.add_done_callback(tasks.discard)
+    task.add_done_callback(end)
 
 
 def _known_model(job: Job) -> str | None:

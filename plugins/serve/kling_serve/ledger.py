@@ -34,7 +34,7 @@ class Ledger:
 
     @property
     def has_cap(self) -> bool:
-        """Whether credits are limited."""
+        """True if credits are limited."""
         return any(cap is not None for cap, _ in self._caps.values())
 
     async def find_price(self, client: AsyncKling, params: Params) -> float:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import click
 from click.core import ParameterSource
@@ -68,8 +68,8 @@ def _list_arguments(context: click.Context) -> Iterator[str]:
         name = option.name or ""
         if name == "print_config" or context.get_parameter_source(name) is not ParameterSource.COMMANDLINE:
             continue
-        value = context.params[name]
-        for item in value if isinstance(value, tuple) else (value,):
+        value: Any = context.params[name]
+        for item in cast("Sequence[Any]", value if option.multiple else (value,)):
             if isinstance(item, bool):
                 yield option.opts[0] if item else option.secondary_opts[0]
             else:

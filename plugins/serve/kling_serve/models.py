@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from kling_adapters import CatalogEntry, OutputKind, Params, ParamsInvalid, Problem, load_catalog
+from kling_adapters import (
+    CatalogEntry,
+    OutputKind,
+    Params,
+    ParamsInvalid,
+    Problem,
+    UnknownModel,
+    load_catalog,
+)
+
+log = logging.getLogger("kling_serve")
 
 SPECS: Final = "specs"
 """Origin of the models of a folder of specs."""
@@ -56,7 +67,7 @@ class Model:
 
     @property
     def is_retired(self) -> bool:
-        """Whether the model takes no new jobs."""
+        """True if the model takes no new jobs."""
         return "retired" in self.facts
 
     def make_params(self, values: Mapping[str, Any]) -> Params:
@@ -80,7 +91,7 @@ class Models(Mapping[str, Model]):
 
     def __init__(self) -> None:
         self._catalog = load_catalog()
-        self._models: dict[str, Model] = {}
+        self._models: dict[str, Model | None] = {}
         self._dropped: dict[str, Model] = {}
         self._lock = threading.Lock()
 
@@ -91,22 +102,37 @@ class Models(Mapping[str, Model]):
     def __getitem__(self, slug: str) -> Model:
         if slug in self._dropped:
             return self._dropped[slug]
+        model = self._load(slug)
+        if model is None:
+            raise KeyError(slug)
+        return model
+
+    def _load(self, slug: str) -> Model | None:
+        """Return a model of the catalog; None, with a warning, for one whose package is damaged."""
         with self._lock:
             if slug not in self._models:
                 entry = self._catalog[slug]
-                self._models[slug] = Model(entry, entry.json_schema(), entry.package)
+                try:
+                    self._models[slug] = Model(entry, entry.json_schema(), entry.package)
+                except Exception as error:  # noqa: BLE001  of another package
+                    log.warning("the model %s of %s cannot be loaded: %s", slug, entry.package, error)
+                    self._models[slug] = None
             return self._models[slug]
 
     def __iter__(self) -> Iterator[str]:
-        return iter(sorted({*self._catalog, *self._dropped}))
+        slugs = [slug for slug in self._catalog if slug in self._dropped or self._load(slug) is not None]
+        return iter(sorted({*slugs, *self._dropped}))
 
     def __len__(self) -> int:
-        return len({*self._catalog, *self._dropped})
+        return sum(1 for _ in self)
 
     def find(self, slug: str) -> Model:
         """Return a model. Raises UnknownModel, which suggests the closest slug."""
         if slug not in self:
-            self._catalog.find(slug)
+            package = self._catalog.find(slug).package
+            raise UnknownModel(
+                f"{slug} of {package} cannot be loaded; the log has the reason. Nothing was sent."
+            )
         return self[slug]
 
     def list_entries(self) -> list[CatalogEntry]:

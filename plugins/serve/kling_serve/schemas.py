@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
 
@@ -33,5 +33,5 @@ def _simplify_part(value: Any, media: str, pattern: str) -> Any:
     if isinstance(value, dict):
         return simplify_schema(cast("dict[str, Any]", value), media, pattern)
     if isinstance(value, list):
-        return [_simplify_part(item, media, pattern) for item in value]
+        return [_simplify_part(item, media, pattern) for item in cast("Sequence[Any]", value)]
     return value

@@ -6,7 +6,9 @@ import socket
 from collections.abc import Callable
 
 import uvicorn
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from kling_adapters import KlingError
 from kling_serve.app import make_app
 from kling_serve.settings import Settings
 
@@ -23,6 +25,7 @@ def run(settings: Settings, host: str, port: int, on_ready: Callable[[str, str, 
 
     Raises:
         OSError: The address cannot be listened at, or the folder of the settings cannot be used.
+        KlingError: The application could not start.
 
     """
     app = make_app(settings)
@@ -31,10 +34,33 @@ def run(settings: Settings, host: str, port: int, on_ready: Callable[[str, str, 
         base_url = f"http://{name}:{listener.getsockname()[1]}"
         link = f"{base_url}/enter?code={app.state.studio.links.create()}"
         config = uvicorn.Config(
-            app, log_config=None, access_log=False, ws="none", lifespan="on", timeout_graceful_shutdown=2
+            _hide_traceback(app),
+            log_config=None,
+            access_log=False,
+            ws="none",
+            lifespan="on",
+            timeout_graceful_shutdown=2,
         )
         server = _Server(config, lambda: on_ready(base_url, link, app.state.token))
-        server.run([listener])
+        try:
+            server.run([listener])
+        finally:
+            failure: KlingError | None = app.state.failure
+            if failure is not None:
+                raise failure
+
+
+def _hide_traceback(app: ASGIApp) -> ASGIApp:
+    """Return an application whose failure to start is not logged with its traceback, because `run` raises it."""
+
+    async def call(scope: Scope, receive: Receive, send: Send) -> None:
+        async def send_message(message: Message) -> None:
+            is_failure = message["type"] == "lifespan.startup.failed"
+            await send({**message, "message": ""} if is_failure else message)
+
+        await app(scope, receive, send_message if scope["type"] == "lifespan" else send)
+
+    return call
 
 
 class _Server(uvicorn.Server):

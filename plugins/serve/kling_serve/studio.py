@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from starlette.requests import Request
 
 from kling_serve.access import Links
 from kling_serve.connections import Connections
+from kling_serve.estimates import Estimates
 from kling_serve.jobs import JobService
 from kling_serve.models import Models
 from kling_serve.settings import Settings
@@ -29,6 +30,7 @@ class Studio:
         specs: The folder of specs that is compiled while the application runs; None without one.
         links: One-time codes that sign browsers in.
         submits: Submits by programs.
+        estimates: Prices of forms.
 
     """
 
@@ -40,6 +42,7 @@ class Studio:
     specs: SpecsFolder | None
     links: Links
     submits: Submits
+    estimates: Estimates = field(default_factory=Estimates)
 
 
 def get_studio(request: Request) -> Studio:

@@ -21,6 +21,9 @@ ANSWER_SECONDS: Final = 1.5
 """Seconds after which a submit is answered in any case, such as one whose file is still being uploaded."""
 _KEY_DIGITS: Final = 32
 _BODY_DIGITS: Final = 16
+_REUSED: Final = (
+    "this idempotency key was used with another request before. Use a new key for a new job. Nothing was sent"
+)
 
 
 class KeyReused(KlingError):
@@ -75,24 +78,31 @@ class Submits:
         prefix = _digest(owner, key)[:_KEY_DIGITS]
         handle = prefix + _digest(slug, _describe(values))[:_BODY_DIGITS]
         # Two requests with one key may be here at the same time.
-        if self._handles.setdefault(prefix, handle) == handle:
-            await self._jobs.watch.refresh()
-            used = (job_id for job_id in self._jobs.watch.jobs if job_id.startswith(prefix))
-            if next(used, handle) == handle:
-                return await self._submit(handle, params, owner)
-        raise KeyReused(
-            "this idempotency key was used with another request before. Use a new key for a new job. Nothing was sent"
-        )
+        if self._handles.setdefault(prefix, handle) != handle:
+            raise KeyReused(_REUSED)
+        try:
+            if await self._is_used(prefix, handle):
+                raise KeyReused(_REUSED)
+            return await self._submit(handle, params, owner)
+        finally:
+            if handle not in self._jobs.submissions:  # the journal has it, or nothing was sent
+                self._handles.pop(prefix, None)
+
+    async def _is_used(self, prefix: str, handle: str) -> bool:
+        """Return whether the journal has a job of a key that is not this one."""
+        await self._jobs.watch.refresh()
+        return any(job_id.startswith(prefix) and job_id != handle for job_id in self._jobs.watch.jobs)
 
     async def _submit(self, handle: str, params: Params, owner: str) -> str:
-        ledger = self._ledgers[owner]
-        if await self._jobs.find(handle) is None and handle not in self._jobs.submissions:
+        ledger, submissions = self._ledgers[owner], self._jobs.submissions
+        self._owners = {waiting: name for waiting, name in self._owners.items() if waiting in submissions}
+        if await self._jobs.find(handle) is None and (handle not in submissions or submissions[handle].error):
             await self._reserve(ledger, handle, params, owner)
         self._owners[handle] = owner
         submission = await self._jobs.submit(params, owner=owner, handle=handle, timeout=ANSWER_SECONDS)
         if submission.error is not None and await self._jobs.find(handle) is None:
             # It may be repeated with its key, since nothing was sent.
-            self._jobs.submissions.pop(handle, None)
+            submissions.pop(handle, None)
             ledger.release(handle)
             raise submission.error
         return handle
@@ -106,6 +116,9 @@ class Submits:
                 ledger.set_price(job.id, await ledger.find_price(job.connection.estimator, earlier))
             except (LimitReached, UnknownModel, ParamsInvalid):
                 ledger.set_price(job.id, 0.0)  # it was submitted under other limits, or another spec
+        for waiting, submission in self._jobs.submissions.items():
+            if submission.error is not None:
+                ledger.release(waiting)
         # No other task runs between this look at the journal and the reservation.
         ledger.reserve(handle, price, self.list_jobs(owner))
 

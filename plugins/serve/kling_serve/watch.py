@@ -27,7 +27,7 @@ _COMPLETE_INTERVAL: Final = 60.0
 
 @dataclass
 class _Reading:
-    """What was read of a journal.
+    """The last reading of a journal.
 
     Attributes:
         stamp: The sizes and times of its files before the last reading.

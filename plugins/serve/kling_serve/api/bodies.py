@@ -6,7 +6,7 @@ import base64
 import binascii
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final, cast
 
 from starlette.datastructures import UploadFile
@@ -16,7 +16,7 @@ from starlette.types import Message
 
 from kling_serve.api.errors import RequestError
 
-MAX_BYTES: Final = 128 * 1024**2
+MAX_BYTES: Final = 80 * 1024**2
 """Size of a request with its files, in bytes."""
 _MAX_FIELDS: Final = 500
 _KEY: Final = re.compile(r"([^\[\]]+)(\[\])?(?:\[([^\[\]]+)\])?(\[\])?")
@@ -134,7 +134,7 @@ def fit(value: Any, schema: Mapping[str, Any], *, is_form: bool) -> Any:
         members = cast("dict[str, Any]", value).items()
         return {name: fit(member, properties.get(name, {}), is_form=is_form) for name, member in members}
     if isinstance(value, list):
-        return [fit(item, items, is_form=is_form) for item in value]
+        return [fit(item, items, is_form=is_form) for item in cast("Sequence[Any]", value)]
     if not isinstance(value, str):
         return value
     if "media" in schema.get("x-kling", {}):

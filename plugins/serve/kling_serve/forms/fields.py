@@ -55,7 +55,7 @@ class Field:
 
     @property
     def is_item(self) -> bool:
-        """Whether it is an item of a list."""
+        """True if it is an item of a list."""
         return self.name.endswith("]")
 
     @property
@@ -86,7 +86,7 @@ class Field:
 
     @property
     def has_slider(self) -> bool:
-        """Whether a number has two ends that a slider can show."""
+        """True if a number has two ends that a slider can show."""
         low, high = self.schema.get("minimum"), self.schema.get("maximum")
         return low is not None and high is not None and (self.step == "any" or high - low <= _MOST_STEPS)
 

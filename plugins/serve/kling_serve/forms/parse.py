@@ -23,7 +23,7 @@ _MOST_PARTS: Final = 8
 
 @dataclass
 class Parsed:
-    """What a form says.
+    """The content of a form.
 
     Attributes:
         values: The parameters.
@@ -46,14 +46,14 @@ class _Node:
     parts: dict[str | int, _Node] = field(default_factory=dict[str | int, "_Node"])
 
 
-def parse_form(schema: Schema, items: Iterable[tuple[str, Any]], find_upload: FindUpload) -> Parsed:
+def parse_form(schema: Schema, items: Iterable[tuple[str, str]], find_upload: FindUpload) -> Parsed:
     """Return the parameters of a form. A parameter that is empty, or has its documented default, is left out."""
     root = _Node("")
     touched: frozenset[str] = frozenset()
     for name, text in items:
         if name == "-touched":
-            touched = frozenset(str(text).split())
-        elif isinstance(text, str):
+            touched = frozenset(text.split())
+        else:
             _add(root, name, text)
     parser = _Parser(find_upload)
     values = parser.read_object(schema, root, "")

@@ -12,7 +12,7 @@ from urllib.parse import unquote, urlsplit
 from kling_adapters import KlingError
 from kling_serve.api.bodies import decode_data_url
 
-MAX_BYTES: Final = 128 * 1024**2
+MAX_BYTES: Final = 64 * 1024**2
 _REMOTE: Final = ("http://", "https://")
 
 
@@ -37,7 +37,8 @@ def read_media(value: Any, schema: Mapping[str, Any], folders: Sequence[Path]) -
         members = cast("dict[str, Any]", value).items()
         return {name: read_media(member, properties.get(name, {}), folders) for name, member in members}
     if isinstance(value, list):
-        return [read_media(item, schema.get("items", {}), folders) for item in value]
+        items = cast("Sequence[Any]", value)
+        return [read_media(item, schema.get("items", {}), folders) for item in items]
     if not isinstance(value, str) or "media" not in schema.get("x-kling", {}) or value.startswith(_REMOTE):
         return value
     return decode_data_url(value) if value.startswith("data:") else _read_file(value, folders)

@@ -11,6 +11,7 @@ from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
 from kling_adapters import KlingError
+from kling_serve.forms.body import read_form
 from kling_serve.forms.parse import UPLOAD, Parsed
 from kling_serve.models import Model
 from kling_serve.pages.form import Draft, estimate
@@ -84,12 +85,13 @@ def _takes_image(schema: Mapping[str, Any]) -> bool:
 async def run_comparison(request: Request) -> Response:
     """Submit one job for each model, after all of them were checked."""
     studio = get_studio(request)
-    form = await request.form(max_fields=100, max_files=0)
-    prompt, image = str(form.get("prompt", "")), str(form.get("image", ""))
-    chosen = [str(slug) for slug in dict.fromkeys(form.getlist("models"))]
+    pairs = await read_form(request)
+    form = dict(pairs)
+    prompt, image = form.get("prompt", ""), form.get("image", "")
+    chosen = list(dict.fromkeys(value for name, value in pairs if name == "models"))
     shown = {"prompt": prompt, "image": image, "chosen": chosen}
     try:
-        connection = studio.connections.find(str(form.get("-gateway", "")) or None)
+        connection = studio.connections.find(form.get("-gateway"))
         models = [studio.models.find(slug) for slug in chosen[:MAX_MODELS]]
     except KlingError as error:
         return _render(request, studio, problems=[str(error)], **shown)
@@ -99,7 +101,7 @@ async def run_comparison(request: Request) -> Response:
         problems = ["Choose at least one model."]
     if problems:
         return _render(request, studio, problems=problems, **shown)
-    prices = [await estimate(draft) for draft in drafts]
+    prices = [await estimate(studio, draft) for draft in drafts]
     is_expensive = any(
         needs_confirmation(studio, draft, price) for draft, price in zip(drafts, prices, strict=True)
     )

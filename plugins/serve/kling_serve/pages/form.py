@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from starlette.datastructures import FormData
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 from starlette.routing import Route
@@ -15,13 +14,13 @@ from starlette.routing import Route
 from kling_adapters import Estimate, KlingError, Problem, UnknownModel
 from kling_serve.code import write_code
 from kling_serve.connections import Connection
+from kling_serve.forms.body import read_form
 from kling_serve.forms.fields import make_fields, make_id
 from kling_serve.forms.parse import Parsed, parse_form
 from kling_serve.models import Model
 from kling_serve.studio import Studio, get_studio
 from kling_serve.views import render, render_part
 
-MAX_FIELDS = 1000
 EVERY = "*"
 """Stands for the name of every control, after a run was tried."""
 MISSING = "required, but missing"
@@ -80,13 +79,12 @@ async def _find_values(studio: Studio, model: Model, query: Mapping[str, str]) -
     return {}
 
 
-async def read_draft(request: Request, model: Model) -> tuple[Draft, FormData]:
+async def read_draft(request: Request, model: Model) -> tuple[Draft, dict[str, str]]:
     """Return the form that a browser has sent. Raises ConfigError for an unknown gateway."""
     studio = get_studio(request)
-    form = await request.form(max_fields=MAX_FIELDS, max_files=0)
-    parsed = parse_form(model.schema, form.multi_items(), studio.uploads.find)
-    place = form.get("-gateway")
-    connection = studio.connections.find(place if isinstance(place, str) else None)
+    pairs = await read_form(request)
+    parsed, form = parse_form(model.schema, pairs, studio.uploads.find), dict(pairs)
+    connection = studio.connections.find(form.get("-gateway"))
     return Draft(model, connection, parsed, model.find_problems(parsed.values)), form
 
 
@@ -116,18 +114,16 @@ async def describe_draft(studio: Studio, draft: Draft, *, shows_all: bool = Fals
         "shows_all": shows_all,
         "missing": [problem.path for problem in draft.problems if problem.message == MISSING],
         "problem_count": len(draft.problems),
-        "estimate": None if draft.problems else await estimate(draft),
+        "estimate": None if draft.problems else await estimate(studio, draft),
         "connection": draft.connection,
         "code": write_code(draft.model, draft.parsed.values, draft.connection),
     }
 
 
-async def estimate(draft: Draft) -> Estimate | None:
+async def estimate(studio: Studio, draft: Draft) -> Estimate | None:
     """Return the price of a valid form; None if it cannot be estimated."""
-    try:
-        return await draft.connection.estimator.estimate(draft.model.make_params(draft.parsed.values))
-    except KlingError:
-        return None
+    version = studio.jobs.watch.version
+    return await studio.estimates.find(draft.connection, draft.model, draft.parsed.values, version)
 
 
 def place_problems(draft: Draft, *, shows_all: bool) -> dict[str, list[str]]:

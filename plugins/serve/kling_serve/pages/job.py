@@ -9,6 +9,7 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
+from kling_adapters import KlingError
 from kling_serve.code import write_code
 from kling_serve.job import Job
 from kling_serve.progress import expect_duration
@@ -50,6 +51,7 @@ def describe_job(studio: Studio, job: Job) -> dict[str, Any]:
     jobs = studio.jobs.watch.jobs.values()
     return {
         "job": job,
+        "is_driven": studio.jobs.is_driven(job.id),
         "title": job.entry.model if model is None else model.title,
         "expectation": expect_duration(job, jobs, documented) if job.is_unfinished else None,
         "now": time.time(),
@@ -66,7 +68,12 @@ async def resume(request: Request) -> Response:
 async def store(request: Request) -> Response:
     """Store the files of a job that was submitted without a destination."""
     job_id = request.path_params["job_id"]
-    await get_studio(request).jobs.store(job_id)
+    try:
+        await get_studio(request).jobs.store(job_id)
+    except KlingError as error:
+        return render(
+            request, "error.html", "jobs", 502, title="The output was not stored", message=str(error)
+        )
     return RedirectResponse(request.url_for("job", job_id=job_id).path, 303)
 
 

@@ -25,12 +25,12 @@ async def run_model(request: Request) -> Response:
         if draft.problems:
             described = await describe_draft(studio, draft, shows_all=True)
             return HTMLResponse(render_part("check.html", **described))
-        price = await estimate(draft)
+        price = await estimate(studio, draft)
         if needs_confirmation(studio, draft, price) and form.get("-confirmed") != "yes":
             return HTMLResponse(
                 render_part("confirm.html", estimate=price, limit=studio.settings.confirm_above)
             )
-        attempt = str(form.get("-attempt", ""))
+        attempt = form.get("-attempt", "")
         submission = await studio.jobs.submit(
             draft.model.make_params(draft.parsed.values),
             connection=draft.connection.name,

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Final
 
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import HTMLResponse, Response
 from starlette.routing import Route
 
 from kling_adapters import ConfigError, KlingError
@@ -16,20 +17,18 @@ from kling_serve import chart
 from kling_serve.connections import Connection
 from kling_serve.job import Job
 from kling_serve.studio import get_studio
-from kling_serve.views import render
+from kling_serve.views import render, render_part
 
 PERIODS: Final = (7, 30, 90)
+_BALANCE_SECONDS: Final = 10.0
 
 
 async def show_usage(request: Request) -> Response:
     """Show a chart and a table of the costs of one gateway."""
     studio = get_studio(request)
-    query = request.query_params
-    try:
-        connection = studio.connections.find(query.get("gateway") or None)
-    except ConfigError:
-        connection = studio.connections.find(None)
-    days = next((days for days in PERIODS if query.get("days") == str(days)), 30)
+    connection = _find_connection(request)
+    chosen = request.query_params.get("days")
+    days = next((days for days in PERIODS if chosen == str(days)), 30)
     since = time.time() - days * 86400
     await studio.jobs.watch.refresh()
     jobs = [
@@ -50,7 +49,6 @@ async def show_usage(request: Request) -> Response:
         periods=PERIODS,
         connection=connection,
         connections=list(studio.connections),
-        balance=await _find_balance(connection),
     )
 
 
@@ -67,14 +65,24 @@ def _sum_by_model(jobs: Sequence[Job]) -> list[tuple[str, int, int, int, float]]
     return sorted(rows, key=lambda row: (-row[4], row[0]))
 
 
-async def _find_balance(connection: Connection) -> float | None:
-    """Return the credits of the account; None if it cannot be asked."""
-    if connection.is_free:
-        return None
+async def show_balance(request: Request) -> Response:
+    """Respond with the credits of an account, which the page asks for apart: the gateway may not answer."""
+    connection = _find_connection(request)
     try:
-        return (await connection.client.credits()).credits
-    except KlingError:
-        return None
+        async with asyncio.timeout(_BALANCE_SECONDS):
+            credits = None if connection.is_free else (await connection.client.credits()).credits  # noqa: A001
+    except (KlingError, TimeoutError):
+        credits = None  # noqa: A001
+    return HTMLResponse(render_part("balance.html", credits=credits))
 
 
-ROUTES = [Route("/usage", show_usage)]
+def _find_connection(request: Request) -> Connection:
+    """Return the chosen connection; the default for an unknown one."""
+    connections = get_studio(request).connections
+    try:
+        return connections.find(request.query_params.get("gateway") or None)
+    except ConfigError:
+        return connections.find(None)
+
+
+ROUTES = [Route("/usage", show_usage), Route("/usage/balance", show_balance)]

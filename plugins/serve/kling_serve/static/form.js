@@ -100,6 +100,9 @@ function focusFirstProblem() {
 document.addEventListener("input", (event) => {
   const control = event.target;
   renewAttempt();
+  // Here, not when the answer to the check arrives: that may come after the question about the price.
+  const confirm = document.getElementById("confirm");
+  if (confirm) confirm.replaceChildren();
   if (control.dataset.slider) {
     const number = document.getElementById(control.dataset.slider);
     number.value = control.value;

@@ -1,0 +1,86 @@
+"""Parameters within objects: their lengths, rules, deprecations and unknown names, in models of every form."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Annotated, Any, ClassVar
+
+import pytest
+from pydantic import Field, TypeAdapter, ValidationError
+
+from kling_adapters import DeprecatedParameter, Params, ParamsInvalid, Problem
+from kling_adapters.models import Kling25Turbo
+from kling_adapters.schema.adapter import Adapter
+from kling_adapters.schema.param_types import Deprecation
+from kling_adapters.schema.params import Part
+
+
+class Shot(Part):
+    note: Annotated[str, Field()] = ""
+    tags: Annotated[Sequence[str], Field(max_length=2)] = ()
+    seconds: Annotated[int, Field(), Deprecation("2026-11-21", "duration")] = 5
+
+
+class Title(Part):
+    text: str = ""
+
+
+class ShortNote:
+    """A rule about a parameter within an object."""
+
+    def problems(self, values: Mapping[str, Any], set_values: Mapping[str, Any]) -> Iterator[Problem]:
+        shot: Mapping[str, str] = values.get("shot") or {}
+        note = shot.get("note", "")
+        if len(note) > 3:
+            yield Problem("shot.note", "is too long", note, "at most 3 letters")
+
+
+class Film(Params):
+    adapter: ClassVar[Adapter] = Adapter("film-1", "Film 1", "video", rules=(ShortNote(),))
+    shot: Shot | None = None
+    title: Title | Shot | None = None
+
+
+class FreeFilm(Film):
+    unchecked: ClassVar[frozenset[str]] = frozenset({"shot"})
+
+
+def list_problems(model: type[Params], params: Any) -> set[str]:
+    with pytest.raises(ParamsInvalid) as caught:
+        model.model_validate(params)
+    return {str(problem) for problem in caught.value.problems}
+
+
+def test_length_and_items_of_a_list_in_an_object_are_problems() -> None:
+    assert list_problems(Film, {"shot": {"tags": [1, "b", "c"]}}) == {
+        "shot.tags[0]: 1 is not text",
+        "shot.tags: too many items (3); allowed: at most 2",
+    }
+
+
+def test_rule_applies_within_an_object_unless_it_is_unchecked() -> None:
+    assert list_problems(Film, {"shot": {"note": "long"}}) == {
+        "shot.note: is too long; allowed: at most 3 letters"
+    }
+    with pytest.raises(ValidationError, match="is too long; allowed: at most 3 letters "):
+        TypeAdapter(list[Film]).validate_python([{"shot": {"note": "long"}}])
+    assert FreeFilm.model_validate({"shot": {"note": "long"}}).wire() == {"shot": {"note": "long"}}
+
+
+def test_deprecated_parameter_in_an_object_is_reported() -> None:
+    with pytest.warns(DeprecatedParameter, match=r"film-1: shot.seconds is deprecated since 2026-11-21"):
+        Film.model_validate({"shot": {"seconds": 7}})
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert Film.model_validate({"shot": None}).wire() == {"shot": None}
+
+
+def test_unknown_name_in_an_object_of_several_forms_is_a_problem() -> None:
+    assert any(problem.endswith("unknown parameter") for problem in list_problems(Film, {"title": {"zz": 1}}))
+
+
+@pytest.mark.parametrize("params", ["text", 7, [], None])
+def test_parameters_of_another_form_are_refused(params: Any) -> None:
+    [problem] = list_problems(Kling25Turbo, params)
+    assert problem.endswith("is not an object with parameters")
