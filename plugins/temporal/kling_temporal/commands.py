@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 import signal
+from collections.abc import Coroutine
 from typing import TYPE_CHECKING, Any, Final
 
 import click
@@ -40,6 +40,12 @@ def _add_connection(command: Any) -> Any:
     return command
 
 
+def _run(work: Coroutine[Any, Any, None]) -> None:
+    import asyncio  # every command of `kling` would wait for it
+
+    asyncio.run(work)
+
+
 @click.group()
 def temporal() -> None:
     """Run jobs on Temporal, on any number of machines."""
@@ -70,6 +76,8 @@ def worker(
     """
 
     async def serve() -> None:
+        import asyncio
+
         from kling_temporal.connection import connect, prepare_namespace
         from kling_temporal.worker import make_worker
 
@@ -84,7 +92,7 @@ def worker(
             click.echo(f"working on the task queue {place} for {kling.base_url}", err=True)
             await stop.wait()
 
-    asyncio.run(serve())
+    _run(serve())
 
 
 @temporal.command()
@@ -102,7 +110,7 @@ def rate(
 
         await limit_task_queue(await connect(address, namespace, codec=codec), task_queue, steps)
 
-    asyncio.run(set_rate())
+    _run(set_rate())
 
 
 @temporal.command()
@@ -116,7 +124,7 @@ def status(address: str | None, namespace: str | None, codec: str | None, batch:
 
         await _print_status(await connect(address, namespace, codec=codec), batch)
 
-    asyncio.run(show())
+    _run(show())
 
 
 async def _print_status(client: Client, batch: str) -> None:
