@@ -123,6 +123,8 @@ def test_rate_limits_space_the_polls_of_a_job() -> None:
         ({"date": "Sat, 21 Nov 2026 10:00:00 GMT", "x-rate-limit-reset-at-utc": "1795255230"}, 30),
         ({"date": "Sat, 21 Nov 2026 10:00:00 GMT", "x-rate-limit-reset-at-utc": "1795255230000"}, 30),
         ({"date": "Sat, 21 Nov 2026 10:00:00 GMT", "x-rate-limit-reset-at-utc": "2026-11-21T09:00:00Z"}, 0),
+        ({"date": "Sat, 21 Nov 2026 10:00:00 GMT", "x-rate-limit-reset-at-utc": "100000000000"}, 600),
+        ({"date": "Sat, 21 Nov 2026 10:00:00 GMT", "x-rate-limit-reset-at-utc": "100000000001"}, 0),
         ({"x-rate-limit-reset-at-utc": "soon"}, None),
         ({"retry-after": "9" * 5000}, None),
         ({}, None),
