@@ -126,6 +126,7 @@ def test_rate_limits_space_the_polls_of_a_job() -> None:
         ({"date": "Sat, 21 Nov 2026 10:00:00 GMT", "x-rate-limit-reset-at-utc": "100000000000"}, 600),
         ({"date": "Sat, 21 Nov 2026 10:00:00 GMT", "x-rate-limit-reset-at-utc": "100000000001"}, 0),
         ({"x-rate-limit-reset-at-utc": "soon"}, None),
+        ({"retry-after": f"Sat, 21 Nov {10**20} 10:00:09 GMT"}, None),
         ({"retry-after": "9" * 5000}, None),
         ({}, None),
     ],
