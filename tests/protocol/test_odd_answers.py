@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from kling_adapters import JobStatus, ResultData, StorageError, SubmitUncertain, WaitTimeout
+from kling_adapters.protocol.failures import read_message
 from kling_adapters.protocol.messages import Answer
 from kling_adapters.protocol.responses import read_direct_result, read_ended_job, read_status, read_upload
 from kling_adapters.testing import MP4, PNG
@@ -53,6 +54,19 @@ def test_name_in_an_output_is_the_kind_of_its_file(name: str, kind: str) -> None
     result = read_ended_job(JOB, None, "text", Answer(200, {}, result_reply({name: [URL]}).body))
     assert isinstance(result, ResultData)
     assert [(file.url, file.kind) for file in result.artifacts] == [(URL, kind)]
+
+
+@pytest.mark.parametrize(
+    ("members", "message"),
+    [
+        ({"error": "At most 9 px.", "message": "Try again"}, "At most 9 px. Try again"),
+        ({"error": "a\n b.", "error_description": " ", "message": 7}, "a b"),
+        ({"error": "e" * 501}, "e" * 500),
+        ({}, ""),
+    ],
+)
+def test_message_joins_the_sentences_of_an_answer(members: dict[str, Any], message: str) -> None:
+    assert read_message(Answer(400, {}, json_reply(400, members).body)) == message
 
 
 @pytest.mark.parametrize(("status", "url"), [(200, URL), (299, URL), (300, None), (400, None)])
