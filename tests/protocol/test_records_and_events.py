@@ -190,10 +190,20 @@ def test_query_tries_each_invalid_key_once_more(status: int, keys: list[str]) ->
 def test_closed_client_asks_for_no_key() -> None:
     session = Session(GATEWAY, Key)
     session.closed.set()
-    for flow in (query_credits(session), query_status(session, JobRef("job"))):
-        assert isinstance(run(flow, []).error, errors.ConfigError)
+    job = JobRef("job", "kling-2", submitted=STARTED)
+    for flow in (query_credits(session), query_status(session, job), wait(session, job, None)):
+        flow_result = run(flow, [])
+        assert isinstance(flow_result.error, errors.ConfigError)
+        assert flow_result.seconds == 0
     assert session.auth is None
     assert session.limiters == {}
+
+
+def test_wait_without_time_polls_once_at_once(session: Session) -> None:
+    job = run_submit(session, ACCEPTED).value
+    flow_result = run(wait(session, job, 0.0), [state("QUEUED")])
+    assert isinstance(flow_result.error, errors.WaitTimeout)
+    assert (flow_result.sent, flow_result.seconds) == (1, 0.0)
 
 
 @pytest.mark.parametrize("may_block", [True, False])
