@@ -201,6 +201,9 @@ def test_closed_client_asks_for_no_key() -> None:
 
 def test_wait_without_time_polls_once_at_once(session: Session) -> None:
     job = run_submit(session, ACCEPTED).value
+    history = session.histories.open("kling-2")
+    for _ in range(9):
+        history.add(300.0)
     flow_result = run(wait(session, job, 0.0), [state("QUEUED")])
     assert isinstance(flow_result.error, errors.WaitTimeout)
     assert (flow_result.sent, flow_result.seconds) == (1, 0.0)
