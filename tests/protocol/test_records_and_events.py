@@ -199,6 +199,23 @@ def test_closed_client_asks_for_no_key() -> None:
     assert session.limiters == {}
 
 
+def test_query_is_repeated_when_its_limit_ends() -> None:
+    limit = answer(429, {"retry-after": "20"})
+    flow_result = run(query_credits(Session(GATEWAY, Key)), [limit, answer(200, credits=1)])
+    assert flow_result.value.credits == 1
+    assert flow_result.seconds == pytest.approx(20, abs=3)
+
+
+def test_query_without_a_slot_leaves_the_queue() -> None:
+    session = Session(GATEWAY, Key, rate_limit=1.0, uses_history=False)
+    job = run_submit(session, ACCEPTED).value
+    assert isinstance(run(wait(session, job, 10.0), []).error, errors.WaitTimeout)
+    limiter = session.limiter(KEY)
+    turn = Turn(is_urgent=True)
+    assert limiter.claim(turn, STARTED + 10.0) > 0
+    assert limiter.claim(turn, STARTED + 70.0) == 0
+
+
 def test_wait_without_time_polls_once_at_once(session: Session) -> None:
     job = run_submit(session, ACCEPTED).value
     history = session.histories.open("kling-2")
