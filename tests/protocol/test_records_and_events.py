@@ -211,7 +211,7 @@ def test_query_without_a_slot_leaves_the_queue() -> None:
     job = run_submit(session, ACCEPTED).value
     assert isinstance(run(wait(session, job, 10.0), []).error, errors.WaitTimeout)
     limiter = session.limiter(KEY)
-    turn = Turn(is_urgent=True)
+    turn = Turn(is_urgent=False)
     assert limiter.claim(turn, STARTED + 10.0) > 0
     assert limiter.claim(turn, STARTED + 70.0) == 0
 
