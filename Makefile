@@ -18,7 +18,7 @@ PIN := $(if $(CONSTRAINTS),--constraint $(CONSTRAINTS) --build-constraint $(CONS
 INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check $(PIN)
 UV = $(BIN)/python -m uv --quiet
 
-.PHONY: help setup demo generate check test measures coverage mutants fuzz bench regress crash storm types1000 newest lowest bare plain golden lock clean
+.PHONY: help setup demo generate check test measures coverage mutants fuzz bench regress crash storm temporal serve-crash screenshots types1000 newest lowest bare plain golden lock clean
 
 # `##@` starts a group of targets, `##` describes a target.
 help:  ## List the targets
@@ -82,7 +82,7 @@ mutants: $(READY)  ## Make small changes to the code that protects money, or to 
 	$(BIN)/python -m tests.mutation.run $(MUTANTS)
 
 fuzz: $(READY)  ## Search longer for inputs, specs and answers that break a rule, in half an hour or more (Linux)
-	$(BIN)/pytest -n $(JOBS) -rP --hypothesis-profile=fuzz tests/properties tests/promises/test_any_order.py tests/sandbox/test_sandbox_openapi.py
+	$(BIN)/pytest -n $(JOBS) -rP --hypothesis-profile=fuzz tests/properties tests/promises/test_any_order.py tests/sandbox/test_sandbox_openapi.py tests/serve/test_serve_openapi.py
 	$(INSTALL) atheris
 	mkdir -p out/fuzz
 	printf '%s' '0{"status": "COMPLETED", "request_id": "x", "output": "https://h/x.mp4", "video": {"url": "https://h/x", "file_size": 7}, "metrics": {"cost": 1.5}, "error": "no"}' > out/fuzz/first
@@ -95,13 +95,20 @@ bench: $(READY)  ## Print all ratios against peers and write docs/benchmarks.md,
 regress: $(READY)  ## Measure all ratios again, or those of BENCH; fails if one is a fifth worse than the committed one
 	$(BIN)/python -m benchmarks.run --compare $(BENCH)
 
-crash: $(READY)  ## Run 500 jobs with a client that is killed 100 times, in a few minutes
+crash: $(READY)  ## Run 500 jobs with a process that is killed 100 times, and with four of them, in ten minutes
 	KLING_CRASH_JOBS=500 KLING_CRASH_KILLS=100 $(BIN)/pytest -s tests/promises/test_killed.py
 	KLING_CRASH_SWEEP=1 $(BIN)/pytest tests/promises/test_ten_lines_killed.py
 
-storm: $(READY)  ## Run 500 jobs against a failing gateway, beside the official client, in a few minutes
+storm: $(READY)  ## Run 500 jobs against a failing gateway, beside the official client, in ten minutes
 	KLING_STORM_JOBS=500 $(BIN)/pytest -s tests/promises/test_storm.py
 	$(BIN)/python -m benchmarks.storm
+
+temporal: $(READY)  ## Run 300 jobs on three workers that are killed, and 10,000 in simulated time, in half an hour
+	KLING_TEMPORAL_JOBS=300 KLING_TEMPORAL_LOWEST=0.9 $(BIN)/pytest -s tests/temporal/test_chaos.py tests/temporal/test_limits.py
+	KLING_TEMPORAL_SCALE=10000 $(BIN)/pytest -s tests/temporal/test_scale.py
+
+serve-crash: $(READY)  ## Kill the studio 20 times while its jobs run and while other programs wait, in a few minutes
+	KLING_SERVE_KILLS=20 $(BIN)/pytest -s tests/studio/test_killed_studio.py tests/serve/test_interfaces_killed.py
 
 types1000: $(READY)  ## Check the types of 1,000 generated adapters, in a few minutes
 	$(BIN)/python -m benchmarks.strict 1000
@@ -140,6 +147,9 @@ golden: $(READY)  ## Write tests/golden/ again after a change to the compiler; r
 		test -z "$$before" || $(BIN)/kling-codegen diff $${before}specs $${state}specs > $${state%/}.diff.txt || true; \
 		before=$$state; \
 	done
+
+screenshots: $(READY)  ## Take the pictures of docs/studio.md in a Chromium of this machine
+	$(BIN)/python -m tests.studio.screenshots
 
 lock: $(BIN)/python  ## Write constraints.txt again: the newest allowed version of everything, for every Python
 	$(INSTALL) uv

@@ -10,6 +10,10 @@ it the lag of the other, and with the fixed interval that has this lag.
 Rows: after 50 jobs, against the optimum; and with a documented mean that is wrong by up to a factor of five, against
 fixed intervals, at equal lag and at the cost of both (polls, and 10 for a second of lag), where the fixed interval is
 the best for the documented mean.
+
+The last rows are of jobs that wait at once (benchmarks/waiting_jobs.py): their polls and pages of the request history,
+against the polls without the history, and the lag in the same way. A history that is late, down or useless is compared too:
+it must cost next to nothing.
 """
 
 from __future__ import annotations
@@ -18,6 +22,7 @@ import math
 import random
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from statistics import mean as average_seconds
 from typing import Final
 
 from benchmarks.inspection import (
@@ -31,6 +36,7 @@ from benchmarks.inspection import (
     optimal_ages,
 )
 from benchmarks.ratios import Ratio
+from benchmarks.waiting_jobs import HistoryDelays, WaitingJobs
 from kling_adapters.protocol.history import History
 from kling_adapters.protocol.polling import first_interval, next_interval
 from kling_adapters.protocol.schedule import LAG_PRICE, ScaleFree, Schedule, expect_mean
@@ -41,6 +47,14 @@ ERRORS: Final = (1 / 5, 1 / 3, 1 / 2, 1.0, 2.0, 3.0, 5.0)
 HISTORY: Final = 50
 REPEATS: Final = 60
 SEED: Final = 14
+CROWDS: Final = ((20, 0.5), (100, 0.25), (1000, 0.25))
+"""Jobs that wait at once, and the bar of their requests against those without the history."""
+USELESS: Final = {
+    "its ends 20 s late": HistoryDelays(ends=20),
+    "its ends two hours late": HistoryDelays(ends=7200),
+    "its rows two hours late": HistoryDelays(rows=7200),
+    "down": HistoryDelays(is_down=True),
+}
 
 
 def poll_ages(schedule: Schedule) -> Iterator[float]:
@@ -101,6 +115,53 @@ def measure() -> Iterator[Ratio]:
         name = f"polls at equal lag after {HISTORY} jobs, log-spread {spread}, against the optimum"
         yield Ratio(name, point.polls / optimum, 1.1, is_upper_limit=True, detail=detail)
     yield from measure_errors()
+    yield from measure_crowds()
+
+
+def wait_for_jobs(
+    count: int,
+    *,
+    uses_history: bool = True,
+    delays: HistoryDelays | None = None,
+    rate_limit: float | None = None,
+    mean: float = MEAN,
+) -> WaitingJobs:
+    """Return jobs that were waited for together."""
+    duration, source = LogNormal(mean, SPREADS[2]), random.Random(SEED)
+    durations = [duration.draw(source) for _ in range(count)]
+    jobs = WaitingJobs(durations, mean, uses_history, delays or HistoryDelays(), rate_limit=rate_limit)
+    jobs.run(SEED)
+    return jobs
+
+
+def measure_crowds() -> Iterator[Ratio]:
+    """Yield the ratios of jobs that wait at once."""
+    for count, bar in CROWDS:
+        alone, jobs = wait_for_jobs(count, uses_history=False), wait_for_jobs(count)
+        yield _compare_requests(f"{count:,} jobs at once", jobs, alone, bar)
+        yield _compare_lags(f"{count:,} jobs at once", jobs, alone, 1.1)
+    for title, delays in USELESS.items():
+        jobs = wait_for_jobs(count, delays=delays)
+        yield _compare_requests(f"{count:,} jobs, history {title}", jobs, alone, 1.02)
+        yield _compare_lags(f"{count:,} jobs, history {title}", jobs, alone, 1.25)
+    alone, jobs = wait_for_jobs(100, uses_history=False, rate_limit=50), wait_for_jobs(100, rate_limit=50)
+    yield _compare_lags("100 jobs at 50 requests a minute", jobs, alone, 0.5)
+
+
+def _compare_requests(title: str, jobs: WaitingJobs, alone: WaitingJobs, bar: float) -> Ratio:
+    detail = f"{jobs.requests_per_job:.1f} against {alone.requests_per_job:.1f} a job"
+    value = jobs.requests_per_job / alone.requests_per_job
+    return Ratio(
+        f"requests of {title}, against none of the history", value, bar, is_upper_limit=True, detail=detail
+    )
+
+
+def _compare_lags(title: str, jobs: WaitingJobs, alone: WaitingJobs, bar: float) -> Ratio:
+    detail = f"{average_seconds(jobs.lags):.1f} against {average_seconds(alone.lags):.1f} s, {max(jobs.lags):.0f} against {max(alone.lags):.0f} s at worst"
+    value = average_seconds(jobs.lags) / average_seconds(alone.lags)
+    return Ratio(
+        f"lag of {title}, against none of the history", value, bar, is_upper_limit=True, detail=detail
+    )
 
 
 def measure_errors() -> Iterator[Ratio]:

@@ -22,7 +22,17 @@ from benchmarks.processes import run_in_process
 from benchmarks.ratios import Ratio
 from benchmarks.report import PAGE, PICTURES, make_page, make_table
 
-NAMES = ("startup", "validation", "sequential", "in_flight", "limiter", "polls", "download", "compiler")
+NAMES = (
+    "startup",
+    "validation",
+    "sequential",
+    "in_flight",
+    "limiter",
+    "polls",
+    "download",
+    "compiler",
+    "studio",
+)
 """The modules with a function `measure`, in the order of the table."""
 WIDTH = 200
 """Columns of the table in a file."""

@@ -30,15 +30,13 @@ KlingError
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 from kling_adapters import _text
 from kling_adapters._local import ProcessLocal
 from kling_adapters.handles import JobHandle, ResultHandle
 from kling_adapters.problems import Problem
-
-if TYPE_CHECKING:
-    from kling_adapters.result import Metrics
+from kling_adapters.result import Metrics
 
 MAX_SHOWN_PROBLEMS = 50
 """Problems in the message of a ParamsInvalid."""

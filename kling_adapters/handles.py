@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from os import PathLike
-from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
-if TYPE_CHECKING:
-    from kling_adapters.result import Artifact
+from kling_adapters.result import Artifact
 
 
 @runtime_checkable

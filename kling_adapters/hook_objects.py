@@ -6,7 +6,7 @@ Plugins import them from `kling_adapters.hookspecs`.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping
+from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol, runtime_checkable
 
@@ -211,6 +211,29 @@ class JobStorage(Storage, Protocol):
 
         Returns:
             The writer of the file.
+
+        """
+        ...
+
+
+@runtime_checkable
+class Engine(Protocol):
+    """Runs the jobs of batches in other processes, and keeps their records itself."""
+
+    def map(
+        self, requests: Sequence[Any], *, base_url: str, name: str, save_to: str | None, concurrency: int
+    ) -> AsyncGenerator[Any]:
+        """Run a batch, without a second submit of a request that an earlier run with this name has submitted.
+
+        Args:
+            requests: The requests, as objects such as Kling2(...).
+            base_url: The base URL of the gateway.
+            name: The name of the batch.
+            save_to: The folder or URL of the output; None to store nothing.
+            concurrency: Jobs that run at the same time.
+
+        Yields:
+            An Outcome for each request.
 
         """
         ...

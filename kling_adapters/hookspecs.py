@@ -18,6 +18,7 @@ import pluggy
 
 from kling_adapters.hook_objects import (
     Auth,
+    Engine,
     JobContext,
     JobStorage,
     KeyPool,
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
 __all__ = [
     "PROJECT",
     "Auth",
+    "Engine",
     "HookSpecs",
     "JobContext",
     "JobStorage",
@@ -80,6 +82,22 @@ class HookSpecs:
 
         Args:
             app: The `kling` command.
+
+        """
+
+    @hookspec(firstresult=True)
+    def kling_engine(self, name: str, address: str | None) -> Engine | None:
+        """Provide the engine of `kling batch --engine NAME`. Called after the file was checked.
+
+        Plugins are called until one returns an engine. A ConfigError is raised to the caller; any other exception is
+        logged, and the next plugin is called.
+
+        Args:
+            name: The name of the engine.
+            address: The value of `--address`; None for the default of the engine.
+
+        Returns:
+            The engine, or None for the engine of another plugin.
 
         """
 

@@ -9,7 +9,7 @@ from pydantic import MISSING, Field
 
 from kling_codegen.closed import Closed, Text, iter_repeated
 from kling_codegen.messages import LocatedMessage, Message
-from kling_codegen.patterns import ADDRESS, ORIGIN, PATH, REQUEST_PATH, SUBMIT_PATH
+from kling_codegen.patterns import ADDRESS, CURRENCY, ORIGIN, PATH, REQUEST_PATH, SUBMIT_PATH
 
 
 class Key(Closed):
@@ -67,6 +67,20 @@ class NoCredits(Closed):
     ]
 
 
+class Credit(Closed):
+    """The value of a credit, the unit of costs and balances."""
+
+    currency: Annotated[str, Field(pattern=CURRENCY, description="Such as USD.")]
+    price: Annotated[float, Field(gt=0, description="The price of one credit in the currency.")]
+    source: Annotated[
+        Literal["seed", "docs", "client", "digest"], Field(description="The source of the fact.")
+    ]
+    uncertain: Annotated[
+        list[Text] | MISSING,
+        Field(min_length=1, description="What is not known of credits, for readers."),
+    ] = MISSING
+
+
 Names: TypeAlias = Annotated[list[Text], Field(min_length=1)]
 
 
@@ -76,7 +90,7 @@ class HistoryFields(Closed):
     request_id: Annotated[Names, Field(description="The id of the request.")]
     model: Annotated[Names, Field(description="The slug of the model.")]
     state: Annotated[Names, Field(description="The state, one of `states`.")]
-    cost: Annotated[Names, Field(description="The cost of the request.")]
+    cost: Annotated[Names, Field(description="The cost of the request, in credits.")]
     body: Annotated[Names, Field(description="The parameters of the request.")]
     url: Annotated[Names, Field(description="The address of an output.")]
     error: Annotated[Names, Field(description="The reason of a failure.")]
@@ -142,6 +156,7 @@ class Gateway(Closed):
     output_lifetime_seconds: Annotated[
         int, Field(gt=0, description="Seconds for which an output can be fetched.")
     ]
+    credit: Annotated[Credit, Field(description="The value of a credit.")]
     history: Annotated[History, Field(description="The request history.")]
     states: Annotated[list[State], Field(min_length=1, description="The states of a job.")]
     errors: Annotated[list[Error], Field(min_length=1, description="The status codes.")]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from kling_adapters._http.custom import NotAResponse
 from kling_adapters._http.deadline import NotConnected, OutOfTime
 from kling_adapters._http.library import find_libraries
 from kling_adapters._http.masking import mask_keys
@@ -21,6 +22,7 @@ def find_failures() -> tuple[type[Exception], ...]:
         NotConnected,
         OutOfTime,
         TooSlow,
+        NotAResponse,
         ValueError,  # a header, or the host of a redirect, that cannot be decoded
         OverflowError,  # a port
         ExceptionGroup,  # anyio wraps the errors above

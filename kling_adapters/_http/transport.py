@@ -9,7 +9,12 @@ from typing import Any
 import anyio.to_thread
 
 from kling_adapters._http.clients import ConnectionFactory, Connections, G
-from kling_adapters._http.custom import AsyncGatewayTransport, GatewayTransport
+from kling_adapters._http.custom import (
+    AsyncGatewayTransport,
+    GatewayTransport,
+    send_request,
+    send_request_async,
+)
 from kling_adapters._http.exchange import Exchange
 from kling_adapters._http.failures import find_failures, make_fault
 from kling_adapters._http.file_body import FileBody
@@ -42,10 +47,12 @@ class SyncTransport:
         exchange = Exchange(self._gateway, request, self._keys)
         queue = _select_queue(self._connections, self._gateway, request)
         content = iter(request.body) if isinstance(request.body, UploadBody) else request.body
+        request.queueing.is_waiting = True
         try:
             with queue.admit(request.deadline) as transport, exchange.observe():
+                request.queueing.is_waiting = False
                 sent = exchange.build_request(self._connections.request_type, content)
-                with closing(transport.handle_request(sent)) as response:
+                with closing(send_request(transport, sent)) as response:
                     exchange.start_body(is_decoded=response.is_stream_consumed)
                     for chunk in _iter_raw_chunks(response):
                         exchange.add_chunk(chunk)
@@ -93,11 +100,13 @@ class AsyncTransport:
         exchange = Exchange(self._gateway, request, self._keys)
         queue = _select_queue(self._connections, self._gateway, request)
         content = _read_in_threads(request.body) if isinstance(request.body, UploadBody) else request.body
+        request.queueing.is_waiting = True
         try:
             async with queue.admit(request.deadline) as transport:
+                request.queueing.is_waiting = False
                 with exchange.observe():
                     sent = exchange.build_request(self._connections.request_type, content)
-                    async with aclosing(await transport.handle_async_request(sent)) as response:
+                    async with aclosing(await send_request_async(transport, sent)) as response:
                         exchange.start_body(is_decoded=response.is_stream_consumed)
                         async for chunk in _aiter_raw_chunks(response):
                             exchange.add_chunk(chunk)

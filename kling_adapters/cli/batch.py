@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from kling_adapters.cli.batch_engine import run_on_engine
 from kling_adapters.cli.batch_file import BatchFile, read_batch
 from kling_adapters.cli.batch_history import BatchHistory
+from kling_adapters.cli.batch_options import Options, batch_name
 from kling_adapters.cli.batch_run import BatchRun
 from kling_adapters.cli.connection import ClientOptions, connect
-from kling_adapters.cli.estimate import list_unknown, print_estimate
+from kling_adapters.cli.estimate import describe_cap, find_gap, list_unknown, print_estimate
 from kling_adapters.cli.exit_codes import ExitCode
-from kling_adapters.cli.options import AMOUNT, as_json, base_url, journal, sandbox, save_to
+from kling_adapters.cli.options import AMOUNT, as_json, base_url, journal, rate_limit, sandbox, save_to
 from kling_adapters.cli.outcomes import OutcomesFile
 from kling_adapters.cli.output import count_noun, print_message
 from kling_adapters.cli.tally import Tally
@@ -30,27 +30,6 @@ if TYPE_CHECKING:
     from kling_adapters.protocol.estimate import Estimate
 
 _SHOWN_LINES = 10
-
-
-@dataclass(frozen=True)
-class _Options:
-    """The command line of `kling batch`."""
-
-    file: Path
-    model: str | None
-    save_to: str | None
-    concurrency: int
-    max_cost: float | None
-    allow_unknown_cost: float | None
-    dry_run: bool
-    resume: bool
-    skip_invalid: bool
-    name: str | None
-    allow_files: Path | None
-    base_url: str | None
-    journal: str | None
-    sandbox: bool
-    as_json: bool
 
 
 @click.command()
@@ -75,6 +54,8 @@ class _Options:
 @click.option("--resume", is_flag=True, help="Continue the batch; a submitted line is never submitted again.")
 @click.option("--skip-invalid", is_flag=True, help="Report invalid lines and submit the others.")
 @click.option("--name", metavar="NAME", help="Name the batch in the journal; by default the path of FILE.")
+@click.option("--engine", metavar="NAME", help="Run the jobs on the engine of a plugin, such as temporal.")
+@click.option("--address", metavar="HOST:PORT", help="With --engine: its address.")
 @click.option(
     "--allow-files",
     metavar="DIR",
@@ -83,6 +64,7 @@ class _Options:
 )
 @base_url
 @journal
+@rate_limit
 @sandbox
 @as_json
 def batch(**options: Any) -> None:
@@ -99,36 +81,40 @@ def batch(**options: Any) -> None:
     more; Ctrl-C after that stops at once. --resume continues afterwards, with the same journal and the same path or
     --name.
     """
-    _run_batch(_Options(**options))
+    _run_batch(Options(**options))
 
 
-def _run_batch(options: _Options) -> None:
+def _run_batch(options: Options) -> None:
     requests = _read_file(options)
+    if options.engine is not None and not options.dry_run:
+        run_on_engine(options, requests)
+        return
     with ExitStack() as stack:
         client = connect(
             stack,
             options.base_url,
             options.journal,
+            rate_limit=options.rate_limit,
             sandbox=options.sandbox,
             submits=not options.dry_run,
         )
         if options.resume and client["journal"] is None:
             raise ConfigError("--resume needs the journal. Nothing was sent")
-        history = BatchHistory(options.name or _batch_name(options.file), client, requests.lines)
+        history = BatchHistory(options.name or batch_name(options.file), client, requests.lines)
         outcomes = OutcomesFile(options.file.with_name(f"{options.file.name}.outcomes.jsonl"))
         if options.resume or not options.dry_run:
             history.check(outcomes, options.file, is_resumed=options.resume)
         if options.dry_run:
-            due = history.find_due_lines() if options.resume else requests.lines
-            print_estimate(_estimate(client, due), as_json=options.as_json)
+            _show_estimate(options, client, history.find_due_lines() if options.resume else requests.lines)
             return
-        _check_prices(options, client, requests.lines)
+        if options.refuses_unknown_prices:
+            _check_prices(requests.lines, _estimate(client, requests.lines))
         outcomes.check()
         tally = _submit_lines(options, client, requests, history, outcomes)
     tally.finish()
 
 
-def _read_file(options: _Options) -> BatchFile:
+def _read_file(options: Options) -> BatchFile:
     """Read the batch file, and report invalid lines. Raises ConfigError if nothing may be submitted."""
     from kling_adapters.plugins.manager import load_catalog
 
@@ -147,21 +133,34 @@ def _estimate(client: ClientOptions, lines: Sequence[Line]) -> list[Estimate]:
         return kling.estimate_all(line.params for line in lines)
 
 
-def _check_prices(options: _Options, client: ClientOptions, lines: Sequence[Line]) -> None:
-    """Raise ConfigError if --max-cost cannot hold for a line; jobs of an earlier run may still show its price."""
-    if options.max_cost is None or options.allow_unknown_cost is not None or options.resume:
-        return
-    if unknown := list_unknown([line.number for line in lines], _estimate(client, lines)):
+def _show_estimate(options: Options, client: ClientOptions, lines: Sequence[Line]) -> None:
+    """Print the cost of the lines, and what it means for --max-cost. Raises ConfigError as without --dry-run."""
+    estimates = _estimate(client, lines)
+    print_estimate(estimates, as_json=options.as_json)
+    if (gap := find_gap(estimates)) is not None:
+        print_message(f"jobs that only the request history has do not count: {gap.rstrip('.')}")
+    if options.refuses_unknown_prices:
+        _check_prices(lines, estimates)
+    if options.max_cost is not None:
+        earlier = "; jobs of earlier runs count, too" if options.resume else ""
+        print_message(f"{describe_cap(estimates, options.max_cost, options.allow_unknown_cost)}{earlier}")
+
+
+def _check_prices(lines: Sequence[Line], estimates: Sequence[Estimate]) -> None:
+    """Raise ConfigError if --max-cost cannot hold for a line."""
+    from kling_adapters.protocol.estimate import describe_gap
+
+    if unknown := list_unknown([line.number for line in lines], estimates):
         shown = ", ".join(map(str, unknown[:_SHOWN_LINES])) + (", ..." if len(unknown) > _SHOWN_LINES else "")
         raise ConfigError(
             f"--max-cost cannot hold for {count_noun(len(unknown), 'line')} of unknown price ({shown}): neither a spec nor "
-            "an earlier job shows it. Pass --allow-unknown-cost CREDITS, the most that such a job may cost. "
-            "Nothing was sent"
+            f"an earlier job shows it.{describe_gap(find_gap(estimates))} Pass --allow-unknown-cost CREDITS, the most that "
+            "such a job may cost. Nothing was sent"
         )
 
 
 def _submit_lines(
-    options: _Options,
+    options: Options,
     client: ClientOptions,
     requests: BatchFile,
     history: BatchHistory,
@@ -187,8 +186,3 @@ def _submit_lines(
         )
         anyio.run(start)
     return tally
-
-
-def _batch_name(file: Path) -> str:
-    """Return the path of a file as text that the journal can store, even if it is not UTF-8."""
-    return os.fsencode(file.resolve()).decode("utf-8", "backslashreplace")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import aclosing
 from typing import TYPE_CHECKING, Any
 
@@ -85,6 +85,24 @@ class BatchRun:
         self._outcomes.close()
         if failure is not None:
             raise failure
+
+    async def follow(
+        self, outcomes: AsyncGenerator[Outcome[AsyncResult]], invalid: Sequence[InvalidLine]
+    ) -> None:
+        """Report the outcomes of jobs that other processes run.
+
+        Args:
+            outcomes: The outcomes.
+            invalid: Lines that are only reported.
+
+        """
+        try:
+            async with aclosing(outcomes):
+                await self._report(outcomes)
+            for line in invalid:
+                self._write(_invalid_row(line))
+        finally:
+            self._outcomes.close()
 
     def _iter_requests(self) -> Iterator[Params]:
         for line in self._lines:

@@ -48,8 +48,12 @@ BUILT_IN = (
         "jobs.submit_raw",
         "Submit a job of a model without a spec, and print its request id; parameters are not checked.",
     ),
-    BuiltIn("status", "jobs.status", "Print the state of a job; after an hour, the one in the journal."),
-    BuiltIn("wait", "jobs.wait", "Wait for a submitted job, and store its output with --save-to."),
+    BuiltIn("status", "wait.status", "Print the state of a job; after an hour, the one in the journal."),
+    BuiltIn(
+        "wait",
+        "wait.wait",
+        "Wait for a submitted job, and store its output in --save-to, or in the --save-to of its submit.",
+    ),
     BuiltIn(
         "jobs",
         "journal.jobs",

@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 
 import click
 
+from kling_adapters._text import format_number
 from kling_adapters.cli.connection import is_writable
 from kling_adapters.cli.exit_codes import ExitCode
 from kling_adapters.cli.listings import print_plugins
@@ -54,7 +55,15 @@ def show_config(base_url: str | None, journal: str | None, as_json: bool) -> Non
         plugins, problem = _read_plugins(manager)
         key = [_read_key(manager, gateway.value)] if problem is None and gateway.problem is None else []
     problems = [problem] if problem is not None else []
-    settings = [gateway, *key, _read_history(base_url), _read_journal(journal), *_read_proxies(), *problems]
+    settings = [
+        gateway,
+        *key,
+        _read_history(base_url),
+        _read_rate_limit(),
+        _read_journal(journal),
+        *_read_proxies(),
+        *problems,
+    ]
     if as_json:
         plugin_rows = [asdict(plugin) for plugin in plugins]
         print_json({"settings": [asdict(setting) for setting in settings], "plugins": plugin_rows})
@@ -108,6 +117,18 @@ def _read_history(base_url: str | None) -> _Setting:
         # The row of the gateway has the problem.
         address = "on"
     return _Setting(name, address if uses_history else "off: nothing is asked of it", source)
+
+
+def _read_rate_limit() -> _Setting:
+    from kling_adapters.client.settings import RATE_LIMIT, resolve_rate_limit
+
+    name, source = "rate limit", _find_source("", None, RATE_LIMIT)
+    try:
+        limit = resolve_rate_limit(None)
+    except KlingError as error:
+        return _Setting(name, "", source, describe_error(error))
+    value = "learned from refusals" if limit is None else f"{format_number(limit)} requests a minute"
+    return _Setting(name, value, source)
 
 
 def _read_journal(journal: str | None) -> _Setting:

@@ -16,6 +16,7 @@ class ClientOptions(TypedDict):
 
     base_url: str
     journal: Path | None
+    rate_limit: float | None
     api_key: NotRequired[str]
 
 
@@ -24,6 +25,7 @@ def connect(
     base_url: str | None,
     journal: str | None,
     *,
+    rate_limit: float | None = None,
     sandbox: bool = False,
     submits: bool = False,
 ) -> ClientOptions:
@@ -33,6 +35,7 @@ def connect(
         stack: Ends the sandbox, if one is started.
         base_url: The gateway of the command line; None for that of the environment.
         journal: The value of `--journal`.
+        rate_limit: The value of `--rate-limit`.
         sandbox: Start a sandbox, and use it without a journal.
         submits: Check that the journal can be written.
 
@@ -45,9 +48,10 @@ def connect(
     if sandbox:
         address, key = stack.enter_context(_run_sandbox())
         # Its jobs end with it, so a journal would be useless.
-        return {"base_url": address, "api_key": key, "journal": None}
+        return {"base_url": address, "api_key": key, "journal": None, "rate_limit": rate_limit}
     path = resolve_journal(journal)
-    options: ClientOptions = {"base_url": resolve_gateway(base_url).base_url, "journal": path}
+    gateway = resolve_gateway(base_url).base_url
+    options: ClientOptions = {"base_url": gateway, "journal": path, "rate_limit": rate_limit}
     if submits and path is not None:
         _check_writable(path)
     return options

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
-from kling_adapters._text import format_number
+from kling_adapters._text import escape, format_number
 from kling_adapters.cli.output import count_noun, print_json, print_line, print_table
 from kling_adapters.cli.times import format_age, format_time
 
@@ -65,7 +65,7 @@ def print_entries(entries: Sequence[JournalEntry]) -> None:
                 format_age(now - entry.created),
                 entry.state,
                 entry.model,
-                *((_short_tag(entry),) if has_tags else ()),
+                *((escape(_short_tag(entry)),) if has_tags else ()),
                 entry.request_id or "",
                 "" if entry.cost is None else format_number(entry.cost),
                 _format_end(entry),

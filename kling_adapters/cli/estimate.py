@@ -52,6 +52,30 @@ def print_estimate(estimates: Sequence[Estimate], *, as_json: bool) -> None:
     print_line(f"{count_noun(len(estimates), 'line')} to submit: {_summarize(costs)}. Nothing was submitted.")
 
 
+def find_gap(estimates: Iterable[Estimate]) -> str | None:
+    """Return the reason for which the request history does not count; None if it does, or is not needed."""
+    return next((estimate.gap for estimate in estimates if estimate.gap is not None), None)
+
+
+def describe_cap(estimates: Sequence[Estimate], limit: float, allowance: float | None) -> str:
+    """Return the sentence about --max-cost for lines to submit, each at its highest price.
+
+    Args:
+        estimates: The estimate of each line.
+        limit: The value of --max-cost, in credits.
+        allowance: The price of a line whose price is unknown; None if no such line is submitted.
+
+    """
+    prices = [allowance if estimate.high is None else estimate.high for estimate in estimates]
+    total = _sum_amounts(prices) or 0.0
+    if total <= limit:
+        return f"--max-cost {format_sum(limit)} is enough for these lines: at most {format_credits(total)}"
+    return (
+        f"--max-cost {format_sum(limit)} may stop the batch before its last line: these lines cost up to "
+        f"{format_credits(total)}"
+    )
+
+
 def list_unknown(numbers: Iterable[int], estimates: Iterable[Estimate]) -> list[int]:
     """Return the numbers of the lines whose price is unknown."""
     return [number for number, estimate in zip(numbers, estimates, strict=True) if estimate.high is None]

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from kling_adapters.cli.entries import EntryFilter, print_entries, print_entry_lines, print_looks
-from kling_adapters.cli.options import as_json, base_url, journal, save_to
+from kling_adapters.cli.options import as_json, base_url, journal, rate_limit, save_to
 from kling_adapters.cli.output import count_noun, print_json, print_line, print_progress
 from kling_adapters.cli.times import AGE, TIME
 from kling_adapters.errors import ConfigError
@@ -170,9 +170,15 @@ def _is_needed(entry: JournalEntry) -> bool:
 )
 @base_url
 @journal
+@rate_limit
 @as_json
 def resume(
-    save_to: str | None, concurrency: int, base_url: str | None, journal: str | None, as_json: bool
+    save_to: str | None,
+    concurrency: int,
+    base_url: str | None,
+    journal: str | None,
+    rate_limit: float | None,
+    as_json: bool,
 ) -> None:
     """Finish every unfinished job of the journal, and store its output in the --save-to of its submit.
 
@@ -184,8 +190,9 @@ def resume(
     from kling_adapters.client.client import Kling
     from kling_adapters.client.settings import resolve_gateway, resolve_journal
 
+    gateway, path = resolve_gateway(base_url).base_url, resolve_journal(journal)
     with (
-        Kling(base_url=resolve_gateway(base_url).base_url, journal=resolve_journal(journal)) as kling,
+        Kling(base_url=gateway, journal=path, rate_limit=rate_limit) as kling,
         Tally(None) as tally,
         closing(kling.resume(save_to=save_to, concurrency=concurrency, on_start=_show_count)) as outcomes,
     ):

@@ -60,6 +60,12 @@ journal = click.option(
     callback=_read_journal,
     help="The journal; by default KLING_JOURNAL, or a file in your state folder.",
 )
+rate_limit = click.option(
+    "--rate-limit",
+    type=AMOUNT,
+    metavar="NUMBER",
+    help="Requests a minute of your plan, never exceeded; by default KLING_RATE_LIMIT, or learned from refusals.",
+)
 sandbox = click.option(
     "--sandbox", is_flag=True, help="Start a local sandbox for this command; no account is needed."
 )

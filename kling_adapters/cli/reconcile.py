@@ -22,7 +22,8 @@ from kling_adapters.journal.entries import UNCERTAIN
 def reconcile(base_url: str | None, journal: str | None, as_json: bool) -> None:
     """Look in the request history for the jobs of uncertain submits, and record those that are found.
 
-    The history may list a job up to two hours late: a submit whose job is not found stays uncertain. Costs nothing.
+    The history may list a job up to two hours late: a submit whose job is not found stays uncertain. Expired jobs are
+    looked for, too. Costs nothing.
     With --json, one line for each submit.
     """
     from kling_adapters.client.client import Kling

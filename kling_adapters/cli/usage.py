@@ -5,11 +5,12 @@ from __future__ import annotations
 import io
 from collections.abc import Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from kling_adapters._text import format_sum
+from kling_adapters._text import escape, format_sum
 from kling_adapters.cli.connection import connect
 from kling_adapters.cli.options import as_json, base_url, journal
 from kling_adapters.cli.output import count_noun, print_json, print_line, print_message, print_table
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from kling_adapters.protocol.usage import Charge, UsageRow
 
 _GROUPS = ("day", "model", "tag")
+_FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n")
 
 
 @click.command()
@@ -100,15 +102,22 @@ def _print_csv(names: Sequence[str], rows: Sequence[UsageRow]) -> None:
     text = io.StringIO()
     writer = csv.DictWriter(text, [*names, "jobs", "cost", "unknown", "unrecorded"], lineterminator="\n")
     writer.writeheader()
-    writer.writerows(_make_record(names, row) for row in rows)
+    for row in rows:
+        group = tuple(map(_defuse_formula, row.group))
+        writer.writerow(_make_record(names, replace(row, group=group)))
     print_line(text.getvalue().rstrip("\n"))
+
+
+def _defuse_formula(cell: str) -> str:
+    """Return the text of a cell that no spreadsheet takes for a formula."""
+    return f"'{cell}" if cell.startswith(_FORMULA_STARTS) else cell
 
 
 def _print_rows(names: Sequence[str], rows: Sequence[UsageRow]) -> None:
     if rows:
         table = [
             (
-                *row.group,
+                *map(escape, row.group),
                 str(row.jobs),
                 format_sum(row.cost),
                 str(row.unknown or ""),

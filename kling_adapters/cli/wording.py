@@ -30,7 +30,9 @@ _REPLACEMENTS: Final = tuple(
     )
 )
 # Not in a path, a file name or a quoted text.
-_PARAMETER = re.compile(r"""(?<![\w./"'-])(save_to|max_cost|allow_unknown_cost|base_url)(?![\w/"'-]|\.\w)""")
+_PARAMETER = re.compile(
+    r"""(?<![\w./"'-])(save_to|max_cost|allow_unknown_cost|base_url|rate_limit)(?![\w/"'-]|\.\w)"""
+)
 
 
 def describe_error(error: Exception) -> str:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 # Python 3.15 imports these modules when a call needs them; earlier versions, at once.
 __lazy_modules__ = ("kling_adapters.protocol.run",)
 
+from kling_adapters._lazy_types import lazy_type
 from kling_adapters.client.call_flows import CallFlows
 from kling_adapters.protocol.run import run_and_collect, run_sync_and_collect
 
@@ -29,6 +30,10 @@ if TYPE_CHECKING:
 else:
     # Their type arguments are slow to import.
     SyncFlows = AsyncFlows = CallFlows
+    Extra = lazy_type("client.requests", "Extra")
+    AsyncJob, Job = lazy_type("client.job", "AsyncJob"), lazy_type("client.job", "Job")
+    AsyncResult, Result = lazy_type("client.result", "AsyncResult"), lazy_type("client.result", "Result")
+    Params = lazy_type("schema.params", "Params")
 
 
 class SyncCalls(SyncFlows):

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 # Python 3.15 imports these modules when a call needs them; earlier versions, at once.
 __lazy_modules__ = ("kling_adapters.protocol.run",)
 
+from kling_adapters._lazy_types import lazy_type
 from kling_adapters.client._calls import SyncCalls
 from kling_adapters.client.job import Job
 from kling_adapters.client.result import Result
@@ -20,6 +21,12 @@ if TYPE_CHECKING:
     from kling_adapters.protocol.estimate import Estimate
     from kling_adapters.protocol.usage import Usage
     from kling_adapters.schema.params import Params
+else:
+    Extra = lazy_type("client.requests", "Extra")
+    Request = lazy_type("protocol.batch_requests", "Request")
+    Estimate = lazy_type("protocol.estimate", "Estimate")
+    Usage = lazy_type("protocol.usage", "Usage")
+    Params = lazy_type("schema.params", "Params")
 
 
 class SyncSlugCalls(SyncCalls):

@@ -28,12 +28,10 @@ def check_seconds(name: str, value: object, *, may_be_zero: bool = False) -> Non
         refuse(name, value, f"{expected}, and at most {_LONGEST_SECONDS:.0f}")
 
 
-def check_rate_limit(value: object) -> None:
-    """Refuse a value that is not a number of requests a minute; None is accepted."""
-    if value is None:
-        return
+def check_rate_limit(name: str, value: object) -> None:
+    """Refuse a value that is not a number of requests a minute."""
     if not _is_number(value) or not 1 <= value <= _HIGHEST_RATE:
-        refuse("rate_limit", value, f"a number of requests a minute from 1 to {_HIGHEST_RATE}, such as 50")
+        refuse(name, value, f"a number of requests a minute from 1 to {_HIGHEST_RATE}, such as 50")
 
 
 def check_concurrency(value: object) -> None:

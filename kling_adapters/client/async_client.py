@@ -14,6 +14,7 @@ __lazy_modules__ = (
 
 from kling_adapters._http.custom import AsyncGatewayTransport, check_transport
 from kling_adapters._http.settings import ConnectionSettings
+from kling_adapters._lazy_types import lazy_type
 from kling_adapters.client._calls import AsyncCalls
 from kling_adapters.client.job import AsyncJob
 from kling_adapters.client.result import AsyncResult
@@ -33,6 +34,12 @@ if TYPE_CHECKING:
     from kling_adapters.protocol.estimate import Estimate
     from kling_adapters.protocol.usage import Usage
     from kling_adapters.schema.params import Params
+else:
+    Extra = lazy_type("client.requests", "Extra")
+    Request = lazy_type("protocol.batch_requests", "Request")
+    Estimate = lazy_type("protocol.estimate", "Estimate")
+    Usage = lazy_type("protocol.usage", "Usage")
+    Params = lazy_type("schema.params", "Params")
 
 
 class AsyncKling(AsyncCalls):
@@ -141,9 +148,9 @@ class AsyncKling(AsyncCalls):
         """Finish the unfinished jobs of the journal. See `Kling.resume`, and `map` for stopping early."""
         return run_in_tasks(self._driver, self._resume_batch(concurrency, save_to, on_start))
 
-    async def entries(self) -> list[JournalEntry]:
+    async def entries(self, *, changed_since: float = 0.0) -> list[JournalEntry]:
         """List the entries of the journal. See `Kling.entries`."""
-        return await self._driver.run(self._entries_flow())
+        return await self._driver.run(self._entries_flow(changed_since))
 
     async def reconcile(self) -> list[JournalEntry]:
         """Look in the request history for the jobs of uncertain submits. See `Kling.reconcile`."""

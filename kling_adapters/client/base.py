@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
 from os import PathLike
+from pathlib import Path
 from typing import Any, Generic, NoReturn, TypeVar
 
 from kling_adapters.client import arguments, settings
@@ -70,7 +71,8 @@ class BaseClient(ABC, Generic[Driver, JobHandle, JobResult, Transport]):
                 which may take two hours, both are billed. By default never. Needs the journal.
             timeout: Default `timeout` of every call except `map` and `resume`, in seconds.
             rate_limit: Requests a minute of the plan of the key, such as 5 or 50, which are then never exceeded by
-                the clients of one journal together. By default the limit is learned from refused requests.
+                the clients of one journal together. By default that of KLING_RATE_LIMIT, or the limit is learned from
+                refused requests.
             proxy: URL of the proxy for every request, such as "http://proxy.example:3128"; it replaces the
                 proxies of the environment.
             transport: A transport of httpx or httpx2, or an object with its method `handle_request`, of AsyncKling
@@ -86,18 +88,18 @@ class BaseClient(ABC, Generic[Driver, JobHandle, JobResult, Transport]):
         """
         api_key = key = settings.wrap_key(api_key)
         _check_exclusive({"api_key": key, "auth": auth}, {"proxy": proxy, "transport": transport})
-        _check_settings(auth, plugins, strict_plugins, timeout, resubmit_after, rate_limit, proxy, clock)
+        _check_settings(auth, plugins, strict_plugins, timeout, resubmit_after, proxy, clock)
         self._session = Session(
             settings.resolve_gateway(base_url),
             self._find_auth,
-            _open_journal(journal),
+            self._open_journal(journal),
             self._make_job,
             make_result=self._make_result,
             auth=None if key is None else _FixedKey(key),
             uses_history=settings.resolve_history(history),
             resubmit_after=resubmit_after,
             find_schema=self._find_schema,
-            rate_limit=rate_limit,
+            rate_limit=settings.resolve_rate_limit(rate_limit),
         )
         self._plugins = Plugins(plugins, strict=strict_plugins)
         self._auth_name, self._timeout, self._lock = auth, timeout, ForkSafeLock()
@@ -115,6 +117,17 @@ class BaseClient(ABC, Generic[Driver, JobHandle, JobResult, Transport]):
             f"a {type(self).__name__} cannot be pickled: it holds connections and an API key. Make one in "
             "each process, and pass request objects or request ids"
         )
+
+    @property
+    def base_url(self) -> str:
+        """Base URL of the gateway, as in `JournalEntry.gateway`."""
+        return self._session.gateway.base_url
+
+    @property
+    def journal_path(self) -> Path | None:
+        """Path of the journal; None for a client without one."""
+        journal = self._session.journal
+        return journal.path if isinstance(journal, Journal) else None
 
     @property
     def catalog(self) -> Catalog:
@@ -135,6 +148,10 @@ class BaseClient(ABC, Generic[Driver, JobHandle, JobResult, Transport]):
     @abstractmethod
     def _make_result(self, data: ResultData, files: tuple[StoredFile, ...] = ()) -> JobResult: ...
 
+    def _open_journal(self, journal: str | PathLike[str] | None) -> BaseJournal:
+        path = settings.resolve_journal(journal)
+        return NullJournal() if path is None else Journal(path)
+
     def _find_schema(self, slug: str) -> Mapping[str, Any] | None:
         entry = self.catalog.get(slug)
         return None if entry is None else entry.json_schema()
@@ -146,18 +163,12 @@ class BaseClient(ABC, Generic[Driver, JobHandle, JobResult, Transport]):
             return self._session.auth
 
 
-def _open_journal(journal: str | PathLike[str] | None) -> BaseJournal:
-    path = settings.resolve_journal(journal)
-    return NullJournal() if path is None else Journal(path)
-
-
 def _check_settings(
     auth: str | None,
     plugins: Iterable[object],
     strict_plugins: bool,
     timeout: float | None,
     resubmit_after: float | None,
-    rate_limit: float | None,
     proxy: str | None,
     clock: Clock | None,
 ) -> None:
@@ -166,7 +177,6 @@ def _check_settings(
     settings.check_flag("strict_plugins", strict_plugins)
     arguments.check_seconds("timeout", timeout)
     arguments.check_seconds("resubmit_after", resubmit_after)
-    arguments.check_rate_limit(rate_limit)
     settings.check_proxy(proxy)
     settings.check_clock(clock)
 

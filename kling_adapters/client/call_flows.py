@@ -12,7 +12,7 @@ __lazy_modules__ = (
     "kling_adapters.protocol.batch",
     "kling_adapters.protocol.earlier",
     "kling_adapters.protocol.plan",
-    "kling_adapters.protocol.reconcile",
+    "kling_adapters.protocol.open_entries",
     "kling_adapters.protocol.run",
     "kling_adapters.protocol.task_flow",
     "kling_adapters.protocol.wait",
@@ -25,8 +25,8 @@ from kling_adapters.journal.entries import JournalEntry
 from kling_adapters.protocol.batch import Batch
 from kling_adapters.protocol.earlier import list_entries
 from kling_adapters.protocol.effects import Flow
+from kling_adapters.protocol.open_entries import reconcile_journal
 from kling_adapters.protocol.plan import Plan, plan_requests, plan_resume
-from kling_adapters.protocol.reconcile import reconcile_journal
 from kling_adapters.protocol.run import Run, submit_for_destination
 from kling_adapters.protocol.session import JobRef
 from kling_adapters.protocol.task_flow import Storages
@@ -221,8 +221,9 @@ class CallFlows(BaseClient[Driver, JobHandle, JobResult, Transport]):
         arguments.check_time("since", since)
         return find_usage(self._session, since)
 
-    def _entries_flow(self) -> Flow[list[JournalEntry]]:
-        return list_entries(self._session)
+    def _entries_flow(self, changed_since: float) -> Flow[list[JournalEntry]]:
+        arguments.check_time("changed_since", changed_since)
+        return list_entries(self._session, changed_since)
 
     def _reconcile_flow(self) -> Flow[list[JournalEntry]]:
         return reconcile_journal(self._session)

@@ -11,6 +11,7 @@ __lazy_modules__ = ("kling_adapters.driver.threads",)
 
 from kling_adapters._http.custom import GatewayTransport, check_transport
 from kling_adapters._http.settings import ConnectionSettings
+from kling_adapters._lazy_types import lazy_type
 from kling_adapters.client._slug_calls import SyncSlugCalls
 from kling_adapters.client.job import Job
 from kling_adapters.client.result import Result
@@ -25,6 +26,8 @@ from kling_adapters.result import Credits, ResultData, StoredFile
 if TYPE_CHECKING:
     from kling_adapters._http.transport import SyncTransport
     from kling_adapters.protocol.batch_requests import Request
+else:
+    Request = lazy_type("protocol.batch_requests", "Request")
 
 
 class Kling(SyncSlugCalls):
@@ -137,8 +140,11 @@ class Kling(SyncSlugCalls):
         """
         return run_in_threads(self._driver, self._resume_batch(concurrency, save_to, on_start))
 
-    def entries(self) -> list[JournalEntry]:
+    def entries(self, *, changed_since: float = 0.0) -> list[JournalEntry]:
         """List the entries of the journal, one for each submit.
+
+        Args:
+            changed_since: Only entries whose `updated` is not earlier, in seconds since 1970; by default all.
 
         Returns:
             The entries, the oldest first.
@@ -148,16 +154,18 @@ class Kling(SyncSlugCalls):
             StorageError: The journal cannot be read.
 
         """
-        return self._driver.run(self._entries_flow())
+        return self._driver.run(self._entries_flow(changed_since))
 
     def reconcile(self) -> list[JournalEntry]:
         """Look in the request history for the jobs of uncertain submits, and record those that are found.
 
         A job may be listed late. So a submit whose job is not found stays uncertain, and `looked` of its entry
-        has the time of this search. `resume` finishes the jobs that were found.
+        has the time of this search. Expired jobs are looked for, too, within seven days of their submit.
+        `resume` finishes the jobs that were found.
 
         Returns:
-            The entries that were uncertain, as they are now, the oldest first.
+            The entries that were uncertain, and those of expired jobs that were found, as they are now, the oldest
+            first.
 
         Raises:
             ConfigError: The client has no journal, or may not read the history.

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, NoReturn
 # Python 3.15 imports these modules when a call needs them; earlier versions, at once.
 __lazy_modules__ = ("kling_adapters.protocol.wait",)
 
+from kling_adapters._lazy_types import lazy_type
 from kling_adapters.client import arguments
 from kling_adapters.client.result import AsyncResult, Result
 from kling_adapters.errors import JobExpired, JobFailed
@@ -20,6 +21,9 @@ from kling_adapters.result import JobStatus, ResultData
 if TYPE_CHECKING:
     from kling_adapters.driver.async_ import AsyncDriver
     from kling_adapters.driver.sync import SyncDriver
+else:
+    AsyncDriver = lazy_type("driver.async_", "AsyncDriver")
+    SyncDriver = lazy_type("driver.sync", "SyncDriver")
 
 
 class _Job:

@@ -6,6 +6,7 @@ from dataclasses import InitVar, dataclass, field
 from os import PathLike
 from typing import TYPE_CHECKING, Any, cast
 
+from kling_adapters._lazy_types import lazy_type
 from kling_adapters._local import ProcessLocal
 from kling_adapters.client import arguments
 from kling_adapters.errors import ConfigError
@@ -16,6 +17,9 @@ from kling_adapters.result import ResultData, StoredFile
 if TYPE_CHECKING:
     from kling_adapters.driver.async_ import AsyncDriver
     from kling_adapters.driver.sync import SyncDriver
+else:
+    AsyncDriver = lazy_type("driver.async_", "AsyncDriver")
+    SyncDriver = lazy_type("driver.sync", "SyncDriver")
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,13 @@ from os import PathLike, environ
 from pathlib import Path
 from typing import Final
 
-from kling_adapters.client.arguments import is_series, make_absolute, read_path, refuse
+from kling_adapters.client.arguments import (
+    check_rate_limit,
+    is_series,
+    make_absolute,
+    read_path,
+    refuse,
+)
 from kling_adapters.errors import ConfigError
 from kling_adapters.journal.location import default_path
 from kling_adapters.models._gateway import BASE_URL
@@ -17,6 +23,9 @@ GATEWAY: Final = "KLING_BASE_URL"
 """Environment variable: the gateway of clients without `base_url`."""
 HISTORY: Final = "KLING_HISTORY"
 """Environment variable: 0 if clients without `history` never read the request history."""
+
+RATE_LIMIT: Final = "KLING_RATE_LIMIT"
+"""Environment variable: the requests a minute of clients without `rate_limit`."""
 
 
 def resolve_gateway(base_url: str | None) -> Gateway:
@@ -43,6 +52,22 @@ def resolve_history(value: bool | None) -> bool:
             f"the environment variable {HISTORY} is {text[:50]!a}; expected 1 or 0. Nothing was sent"
         )
     return text == "1"
+
+
+def resolve_rate_limit(value: float | None) -> float | None:
+    """Return the requests a minute that no key exceeds; by default the number in KLING_RATE_LIMIT, or None."""
+    if value is not None:
+        check_rate_limit("rate_limit", value)
+        return value
+    text = environ.get(RATE_LIMIT, "").strip()
+    if not text:
+        return None
+    try:
+        number: object = float(text)
+    except ValueError:
+        number = text[:50]
+    check_rate_limit(f"the environment variable {RATE_LIMIT}", number)
+    return float(text)
 
 
 def resolve_journal(value: str | PathLike[str] | None) -> Path | None:

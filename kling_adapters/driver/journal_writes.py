@@ -24,7 +24,10 @@ class JournalWrites:
         self._by_loop: WeakKeyDictionary[object, _Queue] = WeakKeyDictionary()
 
     async def perform(self, call: Callable[[], T]) -> T:
-        """Call a function that writes to the journal, and return its value when it is on disk."""
+        """Call a function that writes to the journal, and return its value when it is on disk.
+
+        A cancelled task is cancelled after the write, never during it.
+        """
         if not self._journal.may_block:
             return call()
         loop = running_loop()
@@ -64,7 +67,7 @@ class _Queue:
     def __init__(self, journal: BaseJournal) -> None:
         self._journal = journal
         self._lock = threading.Lock()
-        # A write stays here until it is done, because the task that starts the thread may be cancelled before.
+        # A write stays here until it is done, because asyncio may cancel the task that starts the thread.
         self._waiting: dict[_Write[Any], None] = {}
         self._is_writing = False
         self._changed = anyio.Event()
@@ -72,14 +75,17 @@ class _Queue:
     async def perform(self, call: Callable[[], T]) -> T:
         write = _Write(call)
         self._waiting[write] = None
-        try:
-            # The flow must know whether the record was written.
-            with anyio.CancelScope(shield=True):
-                while not write.is_done:
+        cancellation: BaseException | None = None
+        # The flow must know whether the record was written.
+        with anyio.CancelScope(shield=True):
+            while not write.is_done:
+                try:
                     await (self._changed.wait() if self._is_writing else self._write())
-        finally:
-            # After asyncio's own cancellation, which ignores the shield, a write that has not begun is dropped.
-            self._waiting.pop(write, None)
+                except anyio.get_cancelled_exc_class() as error:
+                    # Only asyncio's own cancellation ignores the shield. It is raised when the write is done.
+                    cancellation = error
+        if cancellation is not None:
+            raise cancellation
         return write.result()
 
     async def _write(self) -> None:
@@ -87,7 +93,7 @@ class _Queue:
         try:
             await anyio.to_thread.run_sync(self._perform_waiting)
         finally:
-            # The next writer waits for the lock, if asyncio cancelled this one.
+            # If asyncio cancelled this one, the thread of the next waits for the lock.
             self._is_writing = False
             self._changed.set()
             self._changed = anyio.Event()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import warnings
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -36,7 +37,10 @@ class SyncDriver:
 
     def reset_after_fork(self) -> None:
         """Drop the connections of the parent: a child would read the parent's answers."""
-        self._transport = None
+        with warnings.catch_warnings():
+            # Its sockets are closed in the child only, without the locks of pools, which a thread may have held.
+            warnings.simplefilter("ignore", ResourceWarning)
+            self._transport = None
 
     def run(self, flow: Flow[T], interrupt: threading.Event | None = None) -> T:
         """Run a flow and return its value; `interrupt` ends its sleeps early."""

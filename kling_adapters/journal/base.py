@@ -101,8 +101,8 @@ class BaseJournal(Protocol):
         """Return the lock of the batch whose name has this digest; None while another client holds it."""
         ...
 
-    def entries(self) -> list[JournalEntry]:
-        """Return every entry, the oldest first."""
+    def entries(self, changed_since: float = 0.0) -> list[JournalEntry]:
+        """Return the entries that changed since a time, in seconds since 1970, the oldest first."""
         ...
 
     def close(self) -> None:

@@ -17,8 +17,7 @@ _IS_TAKEN: Final = (
 
 def select_unanswered(connection: sqlite3.Connection, gateway: str, model: str | None) -> list[Row]:
     """Return the rows of the submits whose job is unknown, in flight or uncertain; None for all models."""
-    values = (gateway, SUBMITTING, UNCERTAIN)
-    condition = "gateway = ? AND state IN (?, ?)"
+    condition, values = "gateway = ? AND state IN (?, ?)", (gateway, SUBMITTING, UNCERTAIN)
     if model is None:
         return select_rows(connection, condition, *values)
     return select_rows(connection, f"{condition} AND model = ?", *values, encode_value(model))
@@ -30,14 +29,23 @@ def claim_job(connection: sqlite3.Connection, entry: int, request_id: str) -> bo
     return not _is_taken(connection, entry, request_id) and _settle(connection, entry, job, "QUEUED", None)
 
 
-def resolve_submit(connection: sqlite3.Connection, entry: int, request_id: str | None) -> None:
-    """Record the job of an uncertain submit, or None that it started none. Raises ConfigError if it cannot be so."""
+def resolve_submit(connection: sqlite3.Connection, journal: str, entry: int, request_id: str | None) -> None:
+    """Record the job of an uncertain submit, or None that it started none. Raises ConfigError if it cannot be so.
+
+    Args:
+        connection: The connection to the journal.
+        journal: Its path, for messages.
+        entry: Number of the entry.
+        request_id: Request id of the job.
+
+    """
     if request_id and _is_taken(connection, entry, request_id):
         raise ConfigError(f"job {request_id} is already in the journal, under another number")
     state, reason = ("QUEUED", None) if request_id else (REFUSED, "the user found no job")
     if not _settle(connection, entry, encode_value(request_id), state, reason):
         raise ConfigError(
-            f"there is no uncertain submit {entry} in the journal; `kling jobs --uncertain` lists the uncertain submits"
+            f"there is no uncertain submit {entry} in the journal {journal}; "
+            "`kling jobs --uncertain` lists the uncertain submits"
         )
 
 

@@ -15,11 +15,12 @@ from kling_adapters.errors import StorageError
 from kling_adapters.journal.location import JOURNAL
 from kling_adapters.journal.opening import (
     LOCK_TIMEOUT,
+    begin,
     create_file,
     open_to_read,
     open_to_write,
-    set_mode,
 )
+from kling_adapters.journal.schema import NewerSchema
 
 log = logging.getLogger("kling_adapters")
 
@@ -38,7 +39,7 @@ class Database:
         self._connection: sqlite3.Connection | None = None
         self._opened: os.stat_result | None = None
         self._is_shared = False
-        self._mode: tuple[float, bool] | None = None
+        self._is_flushed = True
         with _FORKS.gate:
             _FORKS.databases.add(self)
 
@@ -93,14 +94,11 @@ class Database:
         """Return the connection within a transaction, which may be open already."""
         connection = self._connect(timeout)
         if not connection.in_transaction:
-            self._set_mode(connection, timeout, is_flushed)
-            connection.execute("BEGIN IMMEDIATE")
+            if self._is_flushed != is_flushed:
+                connection.execute(f"PRAGMA synchronous = {'FULL' if is_flushed else 'NORMAL'}")
+                self._is_flushed = is_flushed
+            begin(connection, timeout)
         return connection
-
-    def _set_mode(self, connection: sqlite3.Connection, timeout: float, is_flushed: bool) -> None:
-        if self._mode != (timeout, is_flushed):
-            set_mode(connection, timeout, is_flushed=is_flushed)
-            self._mode = timeout, is_flushed
 
     @contextmanager
     def _complete(self) -> Generator[None]:
@@ -165,11 +163,16 @@ class Database:
 
     @contextmanager
     def _report_failures(self, consequence: str = "") -> Generator[None]:
+        consequence = f"{consequence} " if consequence else ""
         try:
             yield
+        except NewerSchema as error:
+            raise StorageError(
+                f"the journal {self} {error}. {consequence}Upgrade kling-adapters, or name another file as the journal"
+            ) from None
         except (sqlite3.Error, OSError) as error:
             raise StorageError(
-                f"the journal {self} cannot be used: {error}. {consequence}{' ' * bool(consequence)}"
+                f"the journal {self} cannot be used: {error}. {consequence}"
                 f"Set {JOURNAL} to a file in a folder that can be written to; "
                 f"Kling(journal=None) or {JOURNAL}=none goes without a journal"
             ) from error
@@ -184,7 +187,7 @@ class Database:
             create_file(self.path)
             # Read before SQLite opens the file, so that a replacement in between is noticed.
             self._opened = self.path.stat()
-            self._connection, self._mode = open_to_write(self.path, timeout), None
+            self._connection, self._is_flushed = open_to_write(self.path, timeout), True
         return self._connection
 
     def _is_at_path(self) -> bool:

@@ -6,7 +6,6 @@ fingerprint of the API key. Only its owner can read its files.
 
 from __future__ import annotations
 
-import json
 import logging
 import time
 from collections.abc import Iterable, Mapping
@@ -14,7 +13,6 @@ from contextlib import AbstractContextManager
 from os import PathLike
 from typing import Any, Final, Unpack
 
-from kling_adapters._text import fingerprint_key
 from kling_adapters.errors import StorageError
 from kling_adapters.journal.claims import (
     claim_job,
@@ -25,12 +23,14 @@ from kling_adapters.journal.claims import (
 )
 from kling_adapters.journal.database import Database
 from kling_adapters.journal.entries import SUBMITTING, Columns, HistorySearch, JournalEntry
+from kling_adapters.journal.intents import insert_intent, refuse_intent
 from kling_adapters.journal.location import absolute_path
 from kling_adapters.journal.lockfile import LockFile
 from kling_adapters.journal.opening import LOCK_TIMEOUT, PROGRESS_TIMEOUT
 from kling_adapters.journal.owners import Owner
 from kling_adapters.journal.paces import Paces
 from kling_adapters.journal.rows import (
+    CHANGED,
     Row,
     decode_row,
     encode_value,
@@ -80,18 +80,22 @@ class Journal:
         unchecked: tuple[str, ...] = (),
     ) -> int:
         """Record a submit on disk, before it is sent. Return the number of the entry."""
-        now = time.time()
-        with self._database.write(_NOTHING_SENT) as connection:
-            owner = self._owner.acquire()
-            names = json.dumps(unchecked) if unchecked else None
-            values = (gateway, model, json.dumps(params), fingerprint_key(key), save_to, tag, names)
-            cursor = connection.execute(
-                "INSERT INTO jobs (gateway, model, params, key, save_to, tag, unchecked, owner, state, created, updated)"
-                " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-                (*map(encode_value, values), owner, SUBMITTING, now, now),
-            )
-            assert cursor.lastrowid is not None
-            return cursor.lastrowid
+        owner, entry = "", 0
+        # While the lock is held, no other thread can have an entry of this number and owner.
+        with self._database.lock:
+            try:
+                with self._database.write(_NOTHING_SENT) as connection:
+                    owner = self._owner.acquire()
+                    entry = insert_intent(
+                        connection, owner, gateway, model, params, key, save_to, tag, unchecked
+                    )
+            except (KeyboardInterrupt, SystemExit) as error:
+                # During the commit, the intent may be on disk, but the caller never learns its number.
+                if entry:
+                    with self._database.write(_NOTHING_SENT) as connection:
+                        refuse_intent(connection, owner, entry, error)
+                raise
+        return entry
 
     def lock_batch(self, digest: str) -> LockFile | None:
         """Return the lock of the batch whose name has this digest; None while another client holds it."""
@@ -151,7 +155,7 @@ class Journal:
 
         """
         with self._database.write() as connection:
-            resolve_submit(connection, entry, request_id)
+            resolve_submit(connection, str(self._database), entry, request_id)
 
     def find_unanswered(self, gateway: str, model: str | None = None) -> list[JournalEntry]:
         """Return the submits whose job is unknown, in flight or uncertain, the oldest first; None for all models."""
@@ -196,20 +200,20 @@ class Journal:
         self._database.truncate_log()
         return count
 
-    def entries(self) -> list[JournalEntry]:
-        """Return every entry, the oldest first. A submit whose process is gone is uncertain.
+    def entries(self, changed_since: float = 0.0) -> list[JournalEntry]:
+        """Return the entries that changed since a time, the oldest first. A submit whose process is gone is uncertain.
 
         The file may be read-only. A damaged entry is left out, with a warning in the log.
         """
         if not self._database.exists():
             return []
         try:
-            with self._database.write() as connection:
+            with self._database.write(_NOTHING_SENT) as connection:
                 self._owner.mark_dead(connection)
                 self._owner.remove_stale_files()
-                rows = select_rows(connection)
+                rows = select_rows(connection, CHANGED, changed_since)
         except StorageError as error:
-            rows = self._read_rows(error)
+            rows = self._read_rows(error, changed_since)
         return [entry for row in rows if (entry := decode_row(row)) is not None]
 
     def find(self, gateway: str, request_id: str) -> JournalEntry | None:
@@ -233,12 +237,12 @@ class Journal:
             self._database.close()
             self._owner.release()
 
-    def _read_rows(self, failure: StorageError) -> list[Row]:
+    def _read_rows(self, failure: StorageError, changed_since: float) -> list[Row]:
         """Return the rows of a read-only file. Raises `failure` if it cannot be read."""
         try:
             with self._database.read() as connection:
                 dead = self._owner.find_dead(connection)
-                rows = select_rows(connection)
+                rows = select_rows(connection, CHANGED, changed_since)
         except StorageError:
             raise failure from None
         log.warning("the journal %s can only be read: %s", self._database, failure.__cause__)

@@ -84,7 +84,7 @@ class NullJournal:
         """Raise ConfigError: a named batch cannot run without a journal."""
         self.check_available()
 
-    def entries(self) -> list[JournalEntry]:
+    def entries(self, changed_since: float = 0.0) -> list[JournalEntry]:
         """Return no entries."""
         return []
 

@@ -21,6 +21,8 @@ LOCK_TIMEOUT: Final = 30.0
 """Seconds to wait for another process that holds a lock of SQLite on the file."""
 PROGRESS_TIMEOUT: Final = 1.0
 """Seconds to wait for it, for an update that the client can do without or the gateway can report again."""
+_LONGEST_BUSY_WAIT: Final = 0.1
+"""Seconds that SQLite itself waits for a lock, during which Python does not handle a signal."""
 _NOT_WRITABLE: Final = {
     sqlite3.SQLITE_CANTOPEN,
     sqlite3.SQLITE_READONLY,
@@ -46,19 +48,19 @@ def create_file(path: Path) -> None:
 
 
 def open_to_write(path: Path, timeout: float) -> sqlite3.Connection:
-    """Open an existing file, create its tables, and delete old entries. Raises sqlite3.Error or StorageError.
+    """Open an existing file, create its tables, and delete old entries. Raises sqlite3.Error or NewerSchema.
 
     Args:
         path: Path of the file.
         timeout: Seconds to wait for another process that holds a lock of SQLite on it.
 
     """
-    connection = _connect(str(path), timeout)
+    connection = _connect(str(path), _LONGEST_BUSY_WAIT)
     try:
-        _use_write_ahead_log(connection, timeout)
+        _retry_while_locked(connection, "PRAGMA journal_mode = WAL", timeout)
         connection.execute("PRAGMA synchronous = FULL")
         connection.execute("PRAGMA secure_delete = ON")
-        connection.execute("BEGIN IMMEDIATE")
+        begin(connection, timeout)
         create_tables(connection)
         delete_old(connection)
         connection.execute("COMMIT")
@@ -69,7 +71,7 @@ def open_to_write(path: Path, timeout: float) -> sqlite3.Connection:
 
 
 def open_to_read(path: Path) -> sqlite3.Connection:
-    """Open an existing file for reading, even if it cannot be written. Raises sqlite3.Error or StorageError."""
+    """Open an existing file for reading, even if it cannot be written. Raises sqlite3.Error or NewerSchema."""
     _check_plain(path)
     try:
         return _open_read_only(path, "mode=ro")
@@ -84,17 +86,9 @@ def open_to_read(path: Path) -> sqlite3.Connection:
     return _open_read_only(path, "mode=ro&immutable=1")
 
 
-def set_mode(connection: sqlite3.Connection, lock_timeout: float, *, is_flushed: bool) -> None:
-    """Set what later transactions wait for.
-
-    Args:
-        connection: The connection, without an open transaction.
-        lock_timeout: Seconds to wait for another process that holds a lock on the file.
-        is_flushed: Whether to wait for the disk at their end.
-
-    """
-    connection.execute(f"PRAGMA busy_timeout = {lock_timeout * 1000:.0f}")
-    connection.execute(f"PRAGMA synchronous = {'FULL' if is_flushed else 'NORMAL'}")
+def begin(connection: sqlite3.Connection, timeout: float) -> None:
+    """Begin a transaction, after at most `timeout` seconds of waiting for other processes. Raises sqlite3.Error."""
+    _retry_while_locked(connection, "BEGIN IMMEDIATE", timeout)
 
 
 def _open_read_only(path: Path, options: str, locking: str = "NORMAL") -> sqlite3.Connection:
@@ -122,12 +116,16 @@ def _decode(raw: bytes) -> str:
     return raw.decode("utf-8", "replace")
 
 
-def _use_write_ahead_log(connection: sqlite3.Connection, timeout: float) -> None:
-    """Switch the file to a write-ahead log. SQLite does not wait when two connections do so at the same moment."""
+def _retry_while_locked(connection: sqlite3.Connection, statement: str, timeout: float) -> None:
+    """Execute a statement, again while another connection holds a lock, for at most `timeout` seconds.
+
+    SQLite itself waits only for a moment: Python handles Ctrl-C between two statements, and SQLite does not wait at all
+    when two connections switch to a write-ahead log.
+    """
     deadline = time.monotonic() + timeout
     while True:
         try:
-            connection.execute("PRAGMA journal_mode = WAL")
+            connection.execute(statement)
         except sqlite3.OperationalError as error:
             if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
                 raise

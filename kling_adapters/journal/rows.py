@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import sqlite3
 import time
 from collections.abc import Mapping
@@ -70,6 +71,10 @@ def encode_columns(columns: Columns) -> Row:
     return {name: encode_value(value) for name, value in row.items()}
 
 
+CHANGED: Final = "updated >= ?1 OR ?1 = 0"
+"""Condition of entries that changed since a time; 0 selects all of them, whatever a damaged one has there."""
+
+
 def select_rows(connection: sqlite3.Connection, condition: str = "1", *values: Any) -> list[Row]:
     """Return the rows of the entries that meet a condition, with the owner of each, the oldest first."""
     # A file that can only be read, of an earlier version, lacks the newest columns.
@@ -124,6 +129,9 @@ def _decode(row: Row) -> JournalEntry:
         values[name] = None if values[name] is None else json.loads(values[name])
         if not isinstance(values[name], dict) and not (name == "result" and values[name] is None):
             raise TypeError(f"{name} is not a JSON object")
+    if values["cost"] is not None and not math.isfinite(values["cost"]):
+        log.warning("the cost of entry %s of the journal is not a number and counts as unknown", values["id"])
+        values["cost"] = None
     files = json.loads(values["files"] or "[]")
     if not all(isinstance(file["url"], str) for file in files):
         raise TypeError("the URL of a file is not a text")

@@ -5,8 +5,6 @@ from __future__ import annotations
 import sqlite3
 from typing import Final
 
-from kling_adapters.errors import StorageError
-
 VERSION: Final = 1
 _MODEL_INDEX: Final = "CREATE INDEX IF NOT EXISTS jobs_model ON jobs (model)"
 _TABLES: Final = (
@@ -57,6 +55,10 @@ _PACES: Final = """
     """
 
 
+class NewerSchema(Exception):
+    """The file was written by a newer version of this package; the text says so."""
+
+
 def create_tables(connection: sqlite3.Connection) -> None:
     """Create the tables in a new file, and what is new in an older one, within the transaction that is open."""
     connection.execute(_PACES)
@@ -82,11 +84,10 @@ def read_columns(connection: sqlite3.Connection) -> set[str]:
 
 
 def check_version(connection: sqlite3.Connection) -> int:
-    """Return the version of the schema, 0 for a new file. Raises StorageError if this package does not know it."""
+    """Return the version of the schema, 0 for a new file. Raises NewerSchema if this package does not know it."""
     version: int = connection.execute("PRAGMA user_version").fetchone()[0]
     if version > VERSION:
-        raise StorageError(
-            f"the journal was written by a newer version of kling-adapters: its schema is {version}, expected {VERSION}. "
-            "Upgrade kling-adapters, or name another file as the journal"
+        raise NewerSchema(
+            f"was written by a newer version of kling-adapters: its schema is {version}, expected {VERSION}"
         )
     return version

@@ -23,6 +23,10 @@ CREDITS_PATH: Final = "/v1/get-user-credits"
 RECORD_LIFETIME: Final = 3600
 OUTPUT_LIFETIME: Final = 604800
 
+CREDIT_CURRENCY: Final = "USD"
+CREDIT_PRICE: Final = 1.0
+"""The price of one credit in CREDIT_CURRENCY."""
+
 HISTORY_MAX_PER_PAGE: Final = 100
 HISTORY_MAX_DAYS: Final = 31
 HISTORY_LAG: Final = 7200

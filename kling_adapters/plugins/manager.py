@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from kling_adapters.errors import ConfigError, KlingError
 from kling_adapters.forks import ForkSafeLock
-from kling_adapters.hook_objects import Auth, Storage
+from kling_adapters.hook_objects import Auth, Engine, Storage
 from kling_adapters.plugins.calls import call_hook
 from kling_adapters.plugins.guards import GuardedAuth, guard_auth, guard_storage
 from kling_adapters.plugins.runner import HookRunner, log_failure
@@ -114,6 +114,17 @@ class Plugins:
                 return guard_storage(plugin, answer)
             _log_wrong_type(plugin, answer, "a Storage")
         raise ConfigError(_explain_no_storage(url, self.infos))
+
+    def engine(self, name: str, address: str | None) -> Engine:
+        """Return an engine of batches. Raises ConfigError if no plugin has it."""
+        implementations = self._load().implementations("kling_engine")
+        for plugin, answer in _answers(implementations, name=name, address=address):
+            if isinstance(answer, Engine):
+                return answer
+            _log_wrong_type(plugin, answer, "an Engine")
+        raise ConfigError(
+            f"no plugin provides the engine {name!r}; `kling plugins` lists the installed plugins. Nothing was sent"
+        )
 
     def add_commands(self, app: click.Group) -> None:
         """Let every plugin add its commands to the command line."""

@@ -18,11 +18,11 @@ from kling_adapters.result import Metrics, StoredFile
 log = logging.getLogger("kling_adapters")
 
 
-def list_entries(session: Session) -> Flow[list[JournalEntry]]:
-    """Return every submit of the journal, the oldest first."""
+def list_entries(session: Session, changed_since: float) -> Flow[list[JournalEntry]]:
+    """Return the submits of the journal that changed since a time, the oldest first."""
     session.check_open()
     session.journal.check_available()
-    entries: list[JournalEntry] = yield Call(session.journal.entries)
+    entries: list[JournalEntry] = yield Call(partial(session.journal.entries, changed_since))
     return entries
 
 

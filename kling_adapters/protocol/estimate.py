@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Final, Literal, TypeAlias
 
 from kling_adapters._text import format_sum
+from kling_adapters.protocol.median import find_median
 from kling_adapters.protocol.price_facts import (
     Feature,
     Features,
@@ -15,7 +16,7 @@ from kling_adapters.protocol.price_facts import (
     is_duration,
     is_usual_driver,
 )
-from kling_adapters.protocol.price_spread import drop_outliers, find_median, measure_spread
+from kling_adapters.protocol.price_spread import drop_outliers, measure_spread
 
 PriceSource: TypeAlias = Literal["spec", "journal", "history"]
 """Source of a price: the page of the model, the journal, or the request history of the gateway."""
@@ -33,7 +34,7 @@ _EXPLAINED: Final = 0.5
 
 @dataclass(frozen=True)
 class Estimate:
-    """The price of one job, in credits, of which the gateway takes one as one USD.
+    """The price of one job, in credits.
 
     Attributes:
         model: Slug of the model.
@@ -43,6 +44,8 @@ class Estimate:
         sources: The sources of the price: "spec", "journal" or "history"; empty if it is unknown.
         jobs: The number of earlier jobs it rests on.
         drivers: The parameters that decide the price, as far as it is known, with their values in this request.
+        gap: Reason for which jobs that only the request history has do not count; None if they do, if enough jobs of
+            the journal are alike, or if the history is turned off.
 
     """
 
@@ -53,14 +56,24 @@ class Estimate:
     sources: tuple[PriceSource, ...] = ()
     jobs: int = 0
     drivers: Mapping[str, bool | float | str] = field(default_factory=dict[str, Feature])
+    gap: str | None = None
 
     def __str__(self) -> str:
-        """Return a sentence for readers."""
+        """Return sentences for readers."""
+        return self._describe_price() + describe_gap(self.gap)
+
+    def _describe_price(self) -> str:
         if self.expected is None or self.low is None or self.high is None:
-            return f"The price of this {self.model} job is unknown: its spec has none, and no earlier job is like it."
+            place = "" if self.gap is None else " of the journal"
+            return f"The price of this {self.model} job is unknown: its spec has none, and no earlier job{place} is like it."
         spread = f" ({format_sum(self.low)} to {format_sum(self.high)})" if self.low != self.high else ""
         sources = " and ".join(f"the {source}" for source in self.sources)
         return f"A {self.model} job costs about {format_sum(self.expected)} credits{spread}, according to {sources}."
+
+
+def describe_gap(gap: str | None) -> str:
+    """Return the sentence for readers about `Estimate.gap`, after a space; empty without one."""
+    return "" if gap is None else f" The request history was not read: {gap.rstrip('.')}."
 
 
 @dataclass(frozen=True)

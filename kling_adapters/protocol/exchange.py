@@ -53,6 +53,7 @@ class Query:
         counter: Counts the exchanges.
         is_poll: Whether the request only asks for a state, so that others of its key come first.
         failures: The failures since the start.
+        missing: The 404 responses since the start.
 
     """
 
@@ -63,7 +64,7 @@ class Query:
     counter: PollCounter = field(default_factory=PollCounter)
     is_poll: bool = False
     failures: int = 0
-    _missing: int = 0
+    missing: int = 0
     _refused_keys: set[str] = field(default_factory=set[str])
 
     def bounded_request(self, key: Key, now: float) -> Request:
@@ -77,8 +78,8 @@ class Query:
 
     def count_missing(self) -> None:
         """Count a 404 response. Raises JobMissing at the limit."""
-        self._missing += 1
-        if self._missing == MISSING_LIMIT:
+        self.missing += 1
+        if self.missing == MISSING_LIMIT:
             raise JobMissing
 
     def refuse_key(self, key: Key) -> bool:

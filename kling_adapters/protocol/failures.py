@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from kling_adapters import api_errors
 from kling_adapters.models._gateway import NO_CREDITS_STATUS, NO_CREDITS_WORDS, STATUSES
 from kling_adapters.protocol.fields import make_printable
-from kling_adapters.protocol.messages import Answer
+from kling_adapters.protocol.messages import Answer, Outcome
 
 _LONGEST_RESET = 600.0
 """Seconds: a wrong header must not stop a key for days."""
@@ -69,3 +69,12 @@ def _read_time(text: str) -> datetime | None:
     except (ValueError, OverflowError, OSError):
         return None
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+def describe_failure(outcome: Outcome) -> str:
+    """Return the reason of a failed request, without the consequences that it would have for a job."""
+    if not isinstance(outcome, Answer):
+        return f"it could not be reached: {outcome.reason}"
+    message = read_message(outcome)
+    content = "without rows that can be read" if outcome.is_success else ""
+    return f"it answered {outcome.status} {content}".rstrip() + (f": {message}" if message else "")

@@ -39,7 +39,7 @@ class HistoryRow:
         request_id: The id of the request.
         model: The slug of its model.
         state: COMPLETED, FAILED, PENDING, or an undocumented state; "" if there is none.
-        cost: The cost in USD.
+        cost: The cost in credits.
         body: The parameters.
         urls: The URLs of its outputs.
         error: The reason of a failure.

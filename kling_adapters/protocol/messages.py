@@ -36,6 +36,18 @@ class UploadBody:
         yield _UPLOAD_TAIL
 
 
+@dataclass
+class Queueing:
+    """State of a request in the queue for a connection.
+
+    Attributes:
+        is_waiting: Whether it waits for a connection, so that nothing of it was sent.
+
+    """
+
+    is_waiting: bool = False
+
+
 @dataclass(frozen=True)
 class Request:
     """HTTP request.
@@ -49,6 +61,7 @@ class Request:
         timeout: Seconds without a byte; None for the default of the transport.
         deadline: Seconds for the whole exchange, body included; None for the default of the transport.
         max_bytes: The largest accepted body in bytes; None for the default of the transport.
+        queueing: Set by the transport. A request with another key has the same object.
 
     """
 
@@ -60,6 +73,7 @@ class Request:
     timeout: float | None = field(default=None, kw_only=True)
     deadline: float | None = field(default=None, kw_only=True)
     max_bytes: int | None = field(default=None, kw_only=True)
+    queueing: Queueing = field(default_factory=Queueing, kw_only=True, compare=False, repr=False)
 
 
 @dataclass(frozen=True)

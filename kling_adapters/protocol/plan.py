@@ -14,6 +14,7 @@ from kling_adapters.journal.entries import REFUSED, JournalEntry
 from kling_adapters.journal.lockfile import LockFile
 from kling_adapters.protocol.earlier import is_resumable
 from kling_adapters.protocol.effects import Call, Flow
+from kling_adapters.protocol.expired import find_expired_jobs
 from kling_adapters.protocol.file_names import check_unique_per_job
 from kling_adapters.protocol.keys import check_key
 from kling_adapters.protocol.reconcile import settle_entries
@@ -73,6 +74,7 @@ def plan_requests(
         # A refused submit may have been repeated: the last entry of a tag counts.
         earlier = {entry.tag: entry for entry in entries if entry.tag and batch_name(entry) == name}
         settled = yield from settle_entries(session, earlier.values())
+        settled = yield from find_expired_jobs(session, settled, (yield Call(time.time)))
         earlier = dict(zip(earlier, settled, strict=True))
         _add_earlier(plan, earlier)
         plan.tasks = make_named_tasks(requests, prepare, save_to, name, earlier)
@@ -92,6 +94,7 @@ def plan_resume(
         yield Call(partial(check_unique_per_job, save_to))
     entries = _at_gateway(session, (yield Call(session.journal.entries)))
     now: float = yield Call(time.time)
+    entries = yield from find_expired_jobs(session, entries, now)
     selected = [entry for entry in entries if is_resumable(entry, save_to, now)]
     resumable = tuple((yield from settle_entries(session, selected)))
     if on_start is not None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final, TypeAlias, cast
 
 from kling_adapters.media.reader import is_local
+from kling_adapters.models._gateway import CREDIT_CURRENCY, CREDIT_PRICE
 
 Feature: TypeAlias = bool | float | str
 Features: TypeAlias = Mapping[str, Feature]
@@ -17,8 +18,6 @@ DURATION: Final = "duration"
 _DRIVERS: Final = frozenset({DURATION, "mode", "resolution"})
 """Names of parameters that decide the price of most models; so do those for sound."""
 _SOUND: Final = re.compile("audio|sound")
-_CURRENCY: Final = "USD"
-"""The currency of credits: the official client calls the field `credits_deduction` a cost in USD."""
 _LONGEST_TEXT: Final = 100
 _NUMBER: Final = re.compile(r"\d{1,9}(\.\d{1,9})?")
 _SECONDS: Final = {"second": 1.0, "minute": 60.0}
@@ -54,7 +53,7 @@ class PriceFacts:
     """Facts of a model about its price.
 
     Attributes:
-        line: The price line of its page; None if there is none in USD.
+        line: The price line of its page; None if there is none in the currency of credits.
         drivers: The parameters that decide the price, as the page names them.
         defaults: The documented defaults.
         choices: The text parameters whose values are listed.
@@ -74,9 +73,9 @@ def read_price_facts(schema: Mapping[str, Any]) -> PriceFacts:
     properties: Mapping[str, Mapping[str, Any]] = schema["properties"]
     pricing: Mapping[str, Any] = schema["x-kling"].get("pricing", {})
     line = None
-    if pricing.get("currency") == _CURRENCY:
-        is_approximate = pricing.get("approximate", False)
-        line = PriceLine(pricing["from"], pricing["to"], pricing["unit"], is_approximate)
+    if pricing.get("currency") == CREDIT_CURRENCY:
+        low, high = pricing["from"] / CREDIT_PRICE, pricing["to"] / CREDIT_PRICE
+        line = PriceLine(low, high, pricing["unit"], pricing.get("approximate", False))
     return PriceFacts(
         line,
         frozenset(pricing.get("depends_on", ())),

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from itertools import takewhile
 from typing import Final
+
+from kling_adapters.protocol.median import find_median
 
 _RECENT: Final = 20
 """Jobs of a kind whose costs count: prices change."""
@@ -49,11 +51,3 @@ def measure_spread(costs: Sequence[float]) -> tuple[float, float, float]:
     # Costs that differ for no visible reason: the fewer there are, the further the next may lie from them.
     margin = (high - low) / len(recent)
     return max(0.0, low - margin), expected, high + margin
-
-
-def find_median(values: Iterable[float]) -> float:
-    """Return the median of at least one value."""
-    ordered = sorted(values)
-    middle = len(ordered) // 2
-    # The module statistics is slow to import.
-    return ordered[middle] if len(ordered) % 2 else (ordered[middle - 1] + ordered[middle]) / 2

@@ -6,7 +6,7 @@ import logging
 import time
 from collections import defaultdict, deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final, TypeAlias
 
 from kling_adapters.journal.entries import JournalEntry
@@ -39,6 +39,7 @@ class Prices:
         entries: The entries of the journal.
         read_schema: Finds the specs of models.
         rows: Jobs of the request history. One whose cost the journal has is left out.
+        gap: See `Estimate`.
 
     """
 
@@ -48,7 +49,9 @@ class Prices:
         entries: Iterable[JournalEntry],
         read_schema: ReadSchema,
         rows: Iterable[HistoryRow] = (),
+        gap: str | None = None,
     ) -> None:
+        self._gap = gap
         self._read_schema = read_schema
         self._facts: dict[str, PriceFacts] = {}
         self._jobs: defaultdict[str, deque[PastJob]] = defaultdict(lambda: deque(maxlen=_MOST_JOBS))
@@ -70,7 +73,8 @@ class Prices:
         features = read_features(facts, params)
         estimates, key = self._estimates[model], tuple(sorted(features.items()))
         if key not in estimates:
-            estimates[key] = estimate_price(model, facts, features, tuple(self._jobs[model]))
+            estimate = estimate_price(model, facts, features, tuple(self._jobs[model]))
+            estimates[key] = estimate if estimate.jobs >= ENOUGH_JOBS else replace(estimate, gap=self._gap)
         return estimates[key]
 
     def _find_facts(self, model: str) -> PriceFacts:
@@ -136,6 +140,7 @@ def load_prices(
 
     """
     rows: tuple[HistoryRow, ...] = ()
+    gap: str | None = None
     if session.uses_history:
         now: float = yield Call(time.time)
         try:
@@ -145,4 +150,5 @@ def load_prices(
             rows = listing.rows
         except HistoryUnavailable as error:
             log.info("prices are estimated without the request history: %s", error)
-    return Prices(session.gateway.base_url, entries, read_schema, rows)
+            gap = str(error)
+    return Prices(session.gateway.base_url, entries, read_schema, rows, gap)

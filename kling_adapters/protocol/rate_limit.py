@@ -84,9 +84,16 @@ class RateLimiter:
         self._urgent, self._polls = _Queue(), _Queue()
 
     @property
+    def spacing(self) -> float | None:
+        """The seconds between two requests; None if they are not paced."""
+        fixed_spacing = None if self.rate_limit is None else 60 / self.rate_limit * _MARGIN
+        learned_spacing = None if self.pace.rate is None else 1 / self.pace.rate
+        return max(filter(None, (fixed_spacing, learned_spacing)), default=None)
+
+    @property
     def may_block(self) -> bool:
         """True if the next call may read or write the journal."""
-        return self.shared is not None and (not self._is_loaded or self._spacing() is not None)
+        return self.shared is not None and (not self._is_loaded or self.spacing is not None)
 
     def claim(self, turn: Turn, now: float) -> float:
         """Take a slot for a request, if there is one.
@@ -101,7 +108,7 @@ class RateLimiter:
             pause = self._find_pause(turn, now)
             if turn.number is None:
                 self._is_short = pause > 0
-            if pause == 0 and self._spacing() is not None:
+            if pause == 0 and self.spacing is not None:
                 pause = self._exchange(now, lambda: self._take_slot(turn, now))
             if pause > 0:
                 self._wait(turn)
@@ -151,15 +158,9 @@ class RateLimiter:
             backoff *= random.uniform(0.5, 1.5)  # noqa: S311  no secret depends on it
             return max(backoff, self.pace.limited_until - now)
 
-    def _spacing(self) -> float | None:
-        """Return the seconds between two requests; None if they are not paced."""
-        fixed_spacing = None if self.rate_limit is None else 60 / self.rate_limit * _MARGIN
-        learned_spacing = None if self.pace.rate is None else 1 / self.pace.rate
-        return max(filter(None, (fixed_spacing, learned_spacing)), default=None)
-
     def _find_pause(self, turn: Turn, now: float) -> float:
         """Return the seconds until the request tries again, halfway to its slot, and set its delay."""
-        spacing = self._spacing()
+        spacing = self.spacing
         if spacing is None:
             turn.delay = pause = self.pace.limited_until - now
         else:
@@ -179,7 +180,7 @@ class RateLimiter:
 
     def _take_slot(self, turn: Turn, now: float) -> float:
         """Take the slot unless another process was faster; return the seconds until the next try then."""
-        pause, spacing = self._find_pause(turn, now), self._spacing()
+        pause, spacing = self._find_pause(turn, now), self.spacing
         if pause == 0 and spacing is not None:
             # A request that woke up late does not delay all later ones, unless the limit is never to be exceeded.
             late = 0.0 if self.rate_limit else spacing

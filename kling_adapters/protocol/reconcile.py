@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import partial
 from itertools import chain, repeat
 
-from kling_adapters.errors import ConfigError, SubmitUncertain
+from kling_adapters.errors import SubmitUncertain
 from kling_adapters.journal.entries import UNCERTAIN, JournalEntry
 from kling_adapters.protocol.effects import Call, Flow, Now, Sleep
 from kling_adapters.protocol.job_search import OtherAccount, look_for_jobs
@@ -22,6 +22,8 @@ log = logging.getLogger("kling_adapters")
 
 LOOK_DELAYS = (0.0, 2.0, 5.0, 15.0, 30.0, 60.0)
 """Seconds before each look for the job of a submit that has just become uncertain."""
+_LONGEST_LOOK_DELAY = 600.0
+"""Seconds between looks after those."""
 LOOK_BUDGET = 5.0
 """Seconds within which a request of such a look is repeated when it fails."""
 _LATE_DELAY = 60.0
@@ -44,33 +46,6 @@ class Finding:
     is_absent: bool = False
 
 
-def reconcile_journal(session: Session) -> Flow[list[JournalEntry]]:
-    """Look once for the job of every uncertain submit of the journal.
-
-    Returns:
-        The entries that were uncertain, as the journal has them now.
-
-    Raises:
-        ConfigError: There is no journal, or the history is turned off.
-
-    """
-    session.check_open()
-    session.journal.check_available()
-    if not session.uses_history:
-        raise ConfigError(
-            "the request history is turned off, by history=False or KLING_HISTORY=0, so that no job can be looked for. "
-            "Nothing was sent"
-        )
-    entries: list[JournalEntry] = yield Call(session.journal.entries)
-    uncertain = [
-        entry for entry in entries if entry.state == UNCERTAIN and entry.gateway == session.gateway.base_url
-    ]
-    yield from settle_entries(session, uncertain)
-    numbers = {entry.id for entry in uncertain}
-    entries = (yield Call(session.journal.entries)) if uncertain else []
-    return [entry for entry in entries if entry.id in numbers]
-
-
 def settle_entries(
     session: Session, entries: Iterable[JournalEntry], budget: float = HISTORY_BUDGET
 ) -> Flow[list[JournalEntry]]:
@@ -88,7 +63,7 @@ def settle_entries(
     entries = list(entries)
     uncertain = [entry for entry in entries if entry.state == UNCERTAIN]
     settled: dict[int, JournalEntry] = {}
-    for group in _group_entries(uncertain) if session.uses_history else ():
+    for group in group_entries(uncertain) if session.uses_history else ():
         try:
             settled |= (yield from look_for_jobs(session, group, budget)).settled
         except OtherAccount as error:
@@ -132,8 +107,7 @@ def _look_repeatedly(
         unanswered: list[JournalEntry] = yield Call(find)
         entry = next((entry for entry in unanswered if entry.id == number), None)
         if entry is None or entry.state != UNCERTAIN:
-            # Another process has settled it.
-            return Finding()
+            return Finding((yield from _find_settled(session, number)))
         try:
             result = yield from look_for_jobs(session, [entry], min(LOOK_BUDGET, end - now))
         except HistoryUnavailable as error:
@@ -151,6 +125,27 @@ def _look_repeatedly(
     return Finding(is_absent=(yield Call(partial(session.journal.dismiss, number, reason))))
 
 
+def _find_settled(session: Session, number: int) -> Flow[str | None]:
+    """Return the request id of a submit that another process has settled; None if it started no job."""
+    entries: list[JournalEntry] = yield Call(session.journal.entries)
+    return next((entry.request_id for entry in entries if entry.id == number), None)
+
+
+def next_look_delay(looks: int) -> float:
+    """Return the seconds before the next look for a lost job: 0, 2, 5 ... 600.
+
+    Args:
+        looks: Number of looks so far.
+
+    Returns:
+        The seconds.
+
+    """
+    if looks < len(LOOK_DELAYS):
+        return LOOK_DELAYS[looks]
+    return float(min(_LONGEST_LOOK_DELAY, LOOK_DELAYS[-1] * 2.0 ** (looks - len(LOOK_DELAYS) + 1)))
+
+
 def _iter_delays(resubmit_after: float | None) -> Iterator[float]:
     """Yield the seconds before each look; the last is at `resubmit_after`, if a submit may be repeated then."""
     if resubmit_after is None:
@@ -165,7 +160,7 @@ def _iter_delays(resubmit_after: float | None) -> Iterator[float]:
     yield resubmit_after - elapsed
 
 
-def _group_entries(entries: Iterable[JournalEntry]) -> Iterator[list[JournalEntry]]:
+def group_entries(entries: Iterable[JournalEntry]) -> Iterator[list[JournalEntry]]:
     """Yield the entries of each model and key, in groups of submits that are not far apart."""
     groups: dict[tuple[str, str], list[JournalEntry]] = {}
     for entry in sorted(entries, key=lambda entry: entry.created):

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import ParamSpec, TypeVar
 
+from kling_adapters.errors import StorageError
 from kling_adapters.protocol.effects import Flow, Record
 
 log = logging.getLogger("kling_adapters")
@@ -26,8 +27,8 @@ def record(write: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> Flow[T |
     call = partial(write, *args, **kwargs)
     try:
         value: T = yield Record(call)
-    except Exception:
-        log.exception(_FAILURE)
+    except Exception as error:  # noqa: BLE001  the job continues
+        _report(error)
         return None
     except BaseException:
         # Ctrl-C during the write: complete the record first; a repeated write is harmless.
@@ -40,6 +41,14 @@ def call_quietly(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) ->
     """Call a function of the journal or of a plugin. A failure is logged and does not affect the job."""
     try:
         return function(*args, **kwargs)
-    except Exception:
-        log.exception(_FAILURE)
+    except Exception as error:  # noqa: BLE001  the job continues
+        _report(error)
         return None
+
+
+def _report(error: Exception) -> None:
+    """Log a failure. That of a journal, such as a read-only one, needs no traceback, and may come with each write."""
+    if isinstance(error, StorageError):
+        log.warning("%s: %s", _FAILURE, error)
+    else:
+        log.error(_FAILURE, exc_info=error)

@@ -18,7 +18,7 @@ from kling_adapters.errors import KlingError
 from kling_adapters.models._gateway import HISTORY_MAX_DAYS
 from kling_adapters.protocol.effects import Call, Flow, Now, Send, Sleep
 from kling_adapters.protocol.exchange import LONGEST_EXCHANGE, SHORTEST_EXCHANGE
-from kling_adapters.protocol.failures import read_message
+from kling_adapters.protocol.failures import describe_failure
 from kling_adapters.protocol.history_rows import HistoryPage, HistoryRow, merge_rows, read_page
 from kling_adapters.protocol.keys import find_account_key, find_key
 from kling_adapters.protocol.messages import Answer, Key, Outcome, Request
@@ -212,26 +212,32 @@ def _ask(
     """Send a request to the history, and repeat it when it fails, until the time `end`. Raises HistoryUnavailable."""
     failures = 0
     while True:
-        try:
-            yield from take_slot(session, key, end, None, is_urgent=False)
-        except RateLimited as error:
-            raise HistoryUnavailable(str(error)) from error
+        yield from take_history_slot(session, key, end)
         seconds = min(LONGEST_EXCHANGE, max(SHORTEST_EXCHANGE, end - (yield Now())))
-        outcome: Outcome = yield Send(replace(request, key=key, deadline=seconds))
-        if isinstance(outcome, Answer) and (value := read(outcome)) is not None:
-            return value
+        try:
+            return (yield from send_to_history(request, key, read, seconds))
+        except HistoryUnavailable as error:
+            now: float = yield Now()
+            if now >= end or error.is_final:
+                raise
         failures += 1
-        now: float = yield Now()
-        is_final = isinstance(outcome, Answer) and is_final_refusal(outcome)
-        if now >= end or is_final:
-            raise HistoryUnavailable(_describe_failure(outcome), is_final=is_final)
         yield Sleep(min(backoff(failures), end - now))
 
 
-def _describe_failure(outcome: Outcome) -> str:
-    """Return the reason of a failed request, without the consequences that it would have for a job."""
-    if not isinstance(outcome, Answer):
-        return f"it could not be reached: {outcome.reason}"
-    message = read_message(outcome)
-    content = "without rows that can be read" if outcome.is_success else ""
-    return f"it answered {outcome.status} {content}".rstrip() + (f": {message}" if message else "")
+def take_history_slot(session: Session, key: Key, end: float, request_id: str | None = None) -> Flow[None]:
+    """Wait for the slot of a poll, until the time `end`. Raises HistoryUnavailable if there is none."""
+    try:
+        yield from take_slot(session, key, end, request_id, is_urgent=False)
+    except RateLimited as error:
+        raise HistoryUnavailable(str(error)) from error
+
+
+def send_to_history(
+    request: Request, key: Key, read: Callable[[Answer], T | None], seconds: float
+) -> Flow[T]:
+    """Send one request to the history, with `seconds` for its answer. Raises HistoryUnavailable."""
+    outcome: Outcome = yield Send(replace(request, key=key, deadline=seconds))
+    if isinstance(outcome, Answer) and (value := read(outcome)) is not None:
+        return value
+    is_final = isinstance(outcome, Answer) and is_final_refusal(outcome)
+    raise HistoryUnavailable(describe_failure(outcome), is_final=is_final)

@@ -25,6 +25,8 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Final, Protocol
 
+from kling_adapters.protocol.median import find_median
+
 LAG_PRICE: Final = 10.0
 """Polls that a second of lag is worth: a fixed interval of 8 seconds for a mean of 5 minutes."""
 _HALF_PRICE: Final = LAG_PRICE / 2
@@ -139,10 +141,5 @@ def _summarize(logarithms: Sequence[float]) -> tuple[float, float]:
 
 def measure_normal(values: Sequence[float]) -> tuple[float, float]:
     """Return the median of values and their standard deviation, which outliers do not change; it is 0.05 at least."""
-    middle = _find_median(values)
-    return middle, max(0.05, _MEDIAN_DEVIATIONS * _find_median([abs(value - middle) for value in values]))
-
-
-def _find_median(values: Sequence[float]) -> float:
-    # The module statistics would make the import of the package longer.
-    return sorted(values)[len(values) // 2]
+    middle = find_median(values)
+    return middle, max(0.05, _MEDIAN_DEVIATIONS * find_median(abs(value - middle) for value in values))

@@ -17,6 +17,7 @@ from kling_adapters.models._gateway import RECORD_LIFETIME
 from kling_adapters.protocol.gateway import Gateway
 from kling_adapters.protocol.history import Histories
 from kling_adapters.protocol.rate_limit import RateLimiter
+from kling_adapters.protocol.running_jobs import RunningJobs
 from kling_adapters.protocol.shared_pace import SharedPace
 from kling_adapters.result import ResultData
 from kling_adapters.schema.adapter import Adapter
@@ -66,6 +67,8 @@ class Session:
         find_schema: Returns the JSON Schema of a model; None without a spec. It may load plugins.
         rate_limit: Requests a minute that no key exceeds; None if the limit is only learned.
         limiters: The rate limiter of each key.
+        has_settled: Set when the jobs of uncertain submits of earlier clients were looked for.
+        waiting: The jobs of each key that wait for their end.
         uploads: The URLs of files that were uploaded.
         histories: The durations of earlier jobs of each model.
 
@@ -83,6 +86,8 @@ class Session:
     find_schema: Callable[[str], Mapping[str, Any] | None] = lambda _: None
     rate_limit: float | None = None
     limiters: dict[str, RateLimiter] = field(default_factory=dict[str, RateLimiter], repr=False)
+    has_settled: bool = False
+    waiting: dict[str, RunningJobs] = field(default_factory=dict[str, RunningJobs], repr=False)
     uploads: Uploads = field(default_factory=Uploads)
     histories: Histories = field(default_factory=Histories, repr=False)
 
@@ -106,6 +111,12 @@ class Session:
             shared = None if paces is None else SharedPace(paces, self.gateway.base_url, fingerprint_key(key))
             limiter = self.limiters.setdefault(key, RateLimiter(self.rate_limit, shared))
         return limiter
+
+    def running_jobs(self, key: str) -> RunningJobs:
+        """Return the waiting jobs of a key."""
+        if (jobs := self.waiting.get(key)) is None:
+            jobs = self.waiting.setdefault(key, RunningJobs(self.limiter(key)))
+        return jobs
 
     def close(self) -> None:
         """Close the journal."""

@@ -67,10 +67,25 @@ class _Attempt:
 
     auth: Auth
     key: Key
+    request: Request
     entry: int = 0
     may_have_started: bool = False
     retries: SubmitRetries = field(default_factory=SubmitRetries)
     refused_keys: set[str] = field(default_factory=set[str])
+
+    def record_intent(self, intend: Callable[[], int]) -> None:
+        """Write the intent. A cancelled flow does not receive its number, so it is kept here."""
+        # A write that failed together with others is repeated alone.
+        self.entry = 0
+        self.entry = intend()
+
+    def record_interrupt(self, journal: BaseJournal, error: BaseException) -> None:
+        """Record that a cancelled task or Ctrl-C has ended the submit; the flow can no longer wait."""
+        if self.entry:
+            is_uncertain = self.may_have_started and not self.request.queueing.is_waiting
+            reason = f"the submit was interrupted by {type(error).__name__}"
+            state = UNCERTAIN if is_uncertain else REFUSED
+            call_quietly(journal.update, self.entry, state=state, reason=reason)
 
 
 def start_job(session: Session, start: Start[Started], body: Mapping[str, Any]) -> Flow[Started | JobRef]:
@@ -124,20 +139,19 @@ def _submit_and_record(session: Session, start: Start[Started], body: Mapping[st
     """Record the intent, send the submit until the gateway accepts it, and record its answer or failure."""
     request = start.build(body)
     auth = yield from find_auth(session)
-    attempt = _Attempt(auth, (yield from read_key(auth)))
+    attempt = _Attempt(auth, (yield from read_key(auth)), request)
     journal = session.journal
     intend = partial(journal.intend, session.gateway.base_url, start.model, body, attempt.key)
-    attempt.entry = yield Record(partial(intend, start.save_to, start.tag, start.unchecked))
+    intend = partial(intend, start.save_to, start.tag, start.unchecked)
     try:
-        started = yield from _send_with_retries(session, start, request, attempt)
+        yield Record(partial(attempt.record_intent, intend))
+        started = yield from _send_with_retries(session, start, attempt)
     except errors.KlingError as error:
-        yield from _record_failure(journal, attempt.entry, error)
+        if attempt.entry:
+            yield from _record_failure(journal, attempt.entry, error)
         raise
     except BaseException as error:
-        # A cancelled task, or Ctrl-C: the flow can no longer wait.
-        state = UNCERTAIN if attempt.may_have_started else REFUSED
-        reason = f"the submit was interrupted by {type(error).__name__}"
-        call_quietly(journal.update, attempt.entry, state=state, reason=reason)
+        attempt.record_interrupt(journal, error)
         raise
     yield from _record_start(journal, attempt.entry, started)
     if isinstance(auth, KeyPool):
@@ -167,9 +181,7 @@ def _record_failure(journal: BaseJournal, entry: int, error: errors.KlingError) 
         yield from record(journal.update, entry, state=REFUSED, reason=str(error))
 
 
-def _send_with_retries(
-    session: Session, start: Start[Started], request: Request, attempt: _Attempt
-) -> Flow[Started]:
+def _send_with_retries(session: Session, start: Start[Started], attempt: _Attempt) -> Flow[Started]:
     """Send a submit until the gateway accepts it, and return the value of `read` for its answer.
 
     Only a failure that started no job is followed by a retry, and only before the time `end`.
@@ -177,7 +189,7 @@ def _send_with_retries(
     while True:
         limiter = yield from take_submit_slot(session, attempt.key, start.end)
         attempt.may_have_started = True
-        outcome, limit = yield from send(replace(request, key=attempt.key), limiter)
+        outcome, limit = yield from send(replace(attempt.request, key=attempt.key), limiter)
         if isinstance(outcome, Answer) and (started := start.read(outcome)) is not None:
             return started
         failure = classify_submit_failure(start.model, outcome, is_direct=start.is_direct)

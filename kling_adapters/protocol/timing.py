@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from kling_adapters.journal.entries import JournalEntry
 from kling_adapters.protocol.effects import Call, Flow, Now
 from kling_adapters.protocol.history import History, expect_documented
-from kling_adapters.protocol.polling import first_interval, next_interval
+from kling_adapters.protocol.polling import LONGEST_INTERVAL, first_interval, next_interval
 from kling_adapters.protocol.records import record
 from kling_adapters.protocol.schedule import Schedule
 from kling_adapters.protocol.session import JobRef, Session
@@ -17,6 +17,10 @@ from kling_adapters.protocol.session import JobRef, Session
 _PRECISE: Final = 2.0
 _PRECISE_SHARE: Final = 0.25
 """Seconds, and share of a duration, to which it is worth keeping."""
+CHECKED_POLLS: Final = 8
+"""Polls of which one asks the job itself, although it is listed as running."""
+_LISTED_INTERVAL: Final = 0.5
+"""Part of an interval after which a listed job is looked for again: that costs less than a poll."""
 
 
 @dataclass(slots=True)
@@ -27,23 +31,52 @@ class JobTiming:
         schedule: The schedule of the polls.
         submitted: The time of the submit; without one, that of the start of the wait.
         history: The history to which the duration is added; None if the time of the submit is unknown.
-        running: The age at which the job was last known to be running.
+        running: The time at which the job was last known to be running.
+        last_answer: The time at which the gateway last said of the job itself that it was running.
 
     """
 
     schedule: Schedule
     submitted: float
     history: History | None = None
-    running: float = 0.0
+    running: float = field(init=False)
+    last_answer: float = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.running = self.last_answer = self.submitted
 
     def seconds_to_first_poll(self, now: float) -> float:
         """Return the seconds until the first poll; 0 for a job of unknown age."""
         return 0.0 if self.history is None else first_interval(self.schedule, now - self.submitted)
 
-    def seconds_to_next_poll(self, now: float) -> float:
-        """Return the seconds until the next poll of a job that is still running."""
-        self.running = now - self.submitted
-        return next_interval(self.schedule, self.running)
+    def find_next_poll(self, running: float, *, is_listed: bool) -> float:
+        """Return the time of the next poll of a job that was running at the time `running`.
+
+        Args:
+            running: The time.
+            is_listed: Whether that is known from a list, and not from the job itself.
+
+        """
+        self.running = running
+        if not is_listed:
+            self.last_answer = running
+        interval = next_interval(self.schedule, running - self.submitted)
+        return running + (_LISTED_INTERVAL * interval if is_listed else interval)
+
+    def is_check_due(self, now: float, shortest: float = 0.0) -> bool:
+        """Return whether the job itself must be asked, although it is listed as running: a list may be late.
+
+        Args:
+            now: The time.
+            shortest: Seconds after its last answer before which it need not be asked.
+
+        """
+        if now - self.last_answer < min(shortest, LONGEST_INTERVAL):
+            return False
+        polls = self.schedule.count(now - self.submitted) - self.schedule.count(
+            self.last_answer - self.submitted
+        )
+        return polls >= CHECKED_POLLS or now - self.last_answer >= LONGEST_INTERVAL
 
     def end_job(self, now: float, reported: float | None) -> float | None:
         """Return the seconds from the submit to the end of a job, and add them to the history.
@@ -58,7 +91,7 @@ class JobTiming:
         """
         if self.history is None:
             return None
-        duration = _estimate_duration(self.running, now - self.submitted, reported)
+        duration = _estimate_duration(self.running - self.submitted, now - self.submitted, reported)
         if duration is not None:
             self.history.add(duration)
         return duration

@@ -11,14 +11,17 @@ from kling_adapters.events import Completed, Expired, Failed, StateChanged
 from kling_adapters.journal.entries import EXPIRED, Columns
 from kling_adapters.models._gateway import STATES
 from kling_adapters.protocol import recall
+from kling_adapters.protocol.bulk_poll import find_running, join_jobs
 from kling_adapters.protocol.effects import Emit, Flow, Now, Sleep
 from kling_adapters.protocol.exchange import QUERY_BUDGET, JobMissing, OutOfTime, Query, query_once, run_query
 from kling_adapters.protocol.keys import find_key
 from kling_adapters.protocol.messages import Answer
+from kling_adapters.protocol.open_entries import settle_older_submits
 from kling_adapters.protocol.polling import PollCounter, default_timeout
 from kling_adapters.protocol.records import record
 from kling_adapters.protocol.request_history import find_row
 from kling_adapters.protocol.responses import read_credits, read_ended_job, read_status
+from kling_adapters.protocol.running_jobs import RunningJobs
 from kling_adapters.protocol.session import JobRef, Session
 from kling_adapters.protocol.timing import JobTiming, open_timing
 from kling_adapters.result import Credits, JobStatus, ResultData
@@ -31,14 +34,21 @@ _HISTORY_INTERVAL = 30.0
 
 
 @dataclass(slots=True)
-class _Wait:
-    """A wait for a job, between the times `start` and `end`."""
+class Wait:
+    """A wait for a job, between the times `start` and `end`; `last_state` is the state at the poll before."""
 
     job: JobRef
     start: float
     end: float
     timing: JobTiming
     counter: PollCounter = field(default_factory=PollCounter)
+    last_state: str | None = None
+
+    def make_query(self, session: Session, missing: int = 0) -> Query:
+        """Return the query of the state of the job, after a number of 404 responses."""
+        request_id = self.job.request_id
+        request = session.gateway.status(request_id)
+        return Query(request, request_id, self.end, self.end, self.counter, is_poll=True, missing=missing)
 
 
 def wait(session: Session, job: JobRef, timeout: float | None) -> Flow[ResultData]:
@@ -62,7 +72,7 @@ def wait(session: Session, job: JobRef, timeout: float | None) -> Flow[ResultDat
     session.check_open(job.request_id)
     start: float = yield Now()
     end = start + (default_timeout(job.latency) if timeout is None else timeout)
-    wait_state = _Wait(job, start, end, (yield from open_timing(session, job)))
+    wait_state = Wait(job, start, end, (yield from open_timing(session, job)))
     try:
         outcome = yield from _poll_until_ended(session, wait_state)
     except JobMissing:
@@ -71,6 +81,12 @@ def wait(session: Session, job: JobRef, timeout: float | None) -> Flow[ResultDat
         seconds = (yield Now()) - start
         last_failure = f"the last failure: {last.error}"
         raise errors.WaitTimeout(job.request_id, seconds, session.make_job(job), last_failure) from last.error
+    return (yield from end_job(session, wait_state, outcome))
+
+
+def end_job(session: Session, wait_state: Wait, outcome: ResultData | JobStatus) -> Flow[ResultData]:
+    """Record and report the end of a job. Raises JobFailed for one that FAILED."""
+    job = wait_state.job
     if isinstance(outcome, JobStatus):
         raise (yield from _record_failed(session, job, outcome, wait_state.counter))
     yield from _record_completed(session, outcome, wait_state.timing)
@@ -78,32 +94,57 @@ def wait(session: Session, job: JobRef, timeout: float | None) -> Flow[ResultDat
     return outcome
 
 
-def _poll_until_ended(session: Session, wait_state: _Wait) -> Flow[ResultData | JobStatus]:
+def _poll_until_ended(session: Session, wait_state: Wait) -> Flow[ResultData | JobStatus]:
     """Return the result of the job once it has COMPLETED, or its status once it has FAILED."""
-    job, counter = wait_state.job, wait_state.counter
-    last_state: str | None = None
-    end, timing = wait_state.end, wait_state.timing
-    read = partial(read_status, request_id=job.request_id)
+    request_id, ended = wait_state.job.request_id, None
+    jobs = yield from join_jobs(session, request_id)
+    try:
+        outcome = yield from _await_end(session, wait_state, jobs)
+        ended = yield Now()
+    finally:
+        jobs.leave(request_id, ended)
+    return outcome
+
+
+def _await_end(session: Session, wait_state: Wait, jobs: RunningJobs) -> Flow[ResultData | JobStatus]:
+    job, end, timing = wait_state.job, wait_state.end, wait_state.timing
     now: float = yield Now()
     if delay := min(timing.seconds_to_first_poll(now), max(0.0, end - now)):
-        yield Sleep(delay)
+        yield from settle_older_submits(session, now + delay)
+        yield Sleep(max(0.0, now + delay - (yield Now())))
     while True:
-        query = Query(session.gateway.status(job.request_id), job.request_id, end, end, counter, is_poll=True)
-        status = yield from run_query(session, query, read)
-        if status.state == "FAILED":
-            return status
-        if status.state == "COMPLETED":
-            return (yield from _fetch_result(session, wait_state))
-        if status.state != last_state:
-            yield from _record_state(session, job, status.state)
-            last_state = status.state
-        now = yield Now()
-        if now >= end:
-            detail = f"its last state is {status.state}" + (f": {status.error}" if status.error else "")
-            raise errors.WaitTimeout(job.request_id, now - wait_state.start, session.make_job(job), detail)
-        # Thousands of jobs may sleep here.
-        del query, status
-        yield Sleep(min(timing.seconds_to_next_poll(now), end - now))
+        listed = yield from find_running(session, jobs, job.request_id, timing, end)
+        if listed is not None:
+            due = timing.find_next_poll(listed, is_listed=True)
+        else:
+            outcome = yield from poll_state(session, wait_state, wait_state.make_query(session))
+            if isinstance(outcome, ResultData) or outcome.state == "FAILED":
+                return outcome
+            now = yield Now()
+            if now >= end:
+                detail = f"its last state is {outcome.state}" + (
+                    f": {outcome.error}" if outcome.error else ""
+                )
+                raise errors.WaitTimeout(
+                    job.request_id, now - wait_state.start, session.make_job(job), detail
+                )
+            due = timing.find_next_poll(now, is_listed=False)
+            # Thousands of jobs may sleep here.
+            del outcome
+        yield Sleep(max(0.0, min(due, end) - (yield Now())))
+
+
+def poll_state(session: Session, wait_state: Wait, query: Query) -> Flow[ResultData | JobStatus]:
+    """Query the state of a job. Return the result of one that has COMPLETED, else its status; record a new state."""
+    job = wait_state.job
+    read = partial(read_status, request_id=job.request_id)
+    status = yield from run_query(session, query, read)
+    if status.state == "COMPLETED":
+        return (yield from _fetch_result(session, wait_state))
+    if status.state not in ("FAILED", wait_state.last_state):
+        yield from _record_state(session, job, status.state)
+        wait_state.last_state = status.state
+    return status
 
 
 def _record_state(session: Session, job: JobRef, state: str) -> Flow[None]:
@@ -121,7 +162,7 @@ def _record_completed(session: Session, result: ResultData, timing: JobTiming) -
     yield from record(session.journal.update_job, session.gateway.base_url, result.request_id, **columns)
 
 
-def _fetch_result(session: Session, wait_state: _Wait) -> Flow[ResultData | JobStatus]:
+def _fetch_result(session: Session, wait_state: Wait) -> Flow[ResultData | JobStatus]:
     """Fetch the result of a COMPLETED job, for at least QUERY_BUDGET seconds even after the timeout."""
     job = wait_state.job
 
@@ -135,11 +176,11 @@ def _fetch_result(session: Session, wait_state: _Wait) -> Flow[ResultData | JobS
     return (yield from fetching)
 
 
-def _follow_history(session: Session, wait_state: _Wait) -> Flow[ResultData | JobStatus]:
+def _follow_history(session: Session, wait_state: Wait) -> Flow[ResultData | JobStatus]:
     """Return the end of a job that the gateway does not have; one that the request history lists is waited for."""
     job, end = wait_state.job, wait_state.end
     while True:
-        outcome = yield from _recall(session, job, wait_state.counter)
+        outcome = yield from find_end(session, job, wait_state.counter)
         if isinstance(outcome, ResultData) or outcome.state == "FAILED":
             return outcome
         now: float = yield Now()
@@ -149,7 +190,7 @@ def _follow_history(session: Session, wait_state: _Wait) -> Flow[ResultData | Jo
         yield Sleep(min(_HISTORY_INTERVAL, end - now))
 
 
-def _recall(session: Session, job: JobRef, counter: PollCounter) -> Flow[ResultData | JobStatus]:
+def find_end(session: Session, job: JobRef, counter: PollCounter) -> Flow[ResultData | JobStatus]:
     """Return the end of a job that the gateway does not have from the journal, or its state in the request history.
 
     Raises:
@@ -188,7 +229,7 @@ def query_status(session: Session, job: JobRef) -> Flow[JobStatus]:
     try:
         return (yield from query_once(session, request, read, job.request_id))
     except JobMissing:
-        outcome = yield from _recall(session, job, PollCounter())
+        outcome = yield from find_end(session, job, PollCounter())
     return outcome if isinstance(outcome, JobStatus) else JobStatus("COMPLETED", outcome.metrics)
 
 

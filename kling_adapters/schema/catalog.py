@@ -7,11 +7,14 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from kling_adapters._lazy_types import lazy_type
 from kling_adapters.errors import ConfigError, UnknownModel
 from kling_adapters.schema.facts import OutputKind, Retirement
 
 if TYPE_CHECKING:
     from kling_adapters.schema.params import Params
+else:
+    Params = lazy_type("schema.params", "Params")
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from kling_adapters.schema.fields import find_length_errors
 from kling_adapters.schema.renames import find_renamed, replace_old_names
 from kling_adapters.schema.rule_values import CallValues, ValidValues
 from kling_adapters.schema.rules import Rule
-from kling_adapters.schema.unknown import accepts_unknown, warn_of_unknown
+from kling_adapters.schema.unknown import accepts_unknown, find_repeated_names, warn_of_unknown
 
 REPEATED: Final = {"kling_adapters": "the parameters were validated before"}
 """Context of a second validation, which issues no warnings."""
@@ -66,12 +66,13 @@ class Checks:
                 raise
             errors = repeat_errors(error) + skipped_errors
         else:
-            rules = self._get_rules()
-            if not rules:
+            rules, repeated = self._get_rules(), find_repeated_names(self._model, data)
+            if not rules and not repeated:
                 return fields
             members, _, set_names = fields
             set_values = ValidValues(self._model, members, set_names)
             errors = list(self._iter_rule_errors(rules, ValidValues(self._model, members), set_values))
+            errors += repeated
             if not errors:
                 return fields
         raise ValidationError.from_exception_data(self._model.__name__, errors) from None
@@ -79,6 +80,7 @@ class Checks:
     def _iter_skipped_errors(
         self, data: Mapping[str, Any], error: ValidationError
     ) -> Iterator[InitErrorDetails]:
+        yield from find_repeated_names(self._model, data)
         lengths = find_length_errors(Shape(self._model, None, ()), data)
         if lengths:
             reported = {(details["type"], details["loc"]) for details in error.errors(include_input=False)}

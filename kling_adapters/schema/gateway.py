@@ -52,7 +52,7 @@ class HistoryFields:
         request_id: The id of the request.
         model: The slug of the model.
         state: The state.
-        cost: The cost of the request, in USD.
+        cost: The cost of the request, in credits.
         body: The parameters of the request.
         url: The URL of an output.
         error: The reason of a failure.

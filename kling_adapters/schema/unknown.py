@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
+
+from pydantic_core import InitErrorDetails
 
 from kling_adapters import _text
 from kling_adapters._warnings import UnknownParameter, warn_caller
 from kling_adapters.schema.declared import Model
 from kling_adapters.schema.explain import find_closest
 from kling_adapters.schema.fields import list_names
+from kling_adapters.schema.renames import find_renamed
 
 
 def warn_of_unknown(model: Model, data: Mapping[str, Any]) -> None:
@@ -29,6 +32,18 @@ def warn_of_unknown(model: Model, data: Mapping[str, Any]) -> None:
         "values of unknown parameters are not checked",
         UnknownParameter,
     )
+
+
+def find_repeated_names(model: Model, data: Any) -> list[InitErrorDetails]:
+    """Return the errors of old names beside their present ones, which a partial model would send as unknown ones."""
+    if not isinstance(data, Mapping) or not accepts_unknown(model):
+        return []
+    call = cast("Mapping[str, Any]", data)
+    return [
+        InitErrorDetails(type="extra_forbidden", loc=(name,), input=call[name])
+        for name in find_renamed(model)
+        if name in call
+    ]
 
 
 def accepts_unknown(model: Model) -> bool:

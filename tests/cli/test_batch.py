@@ -211,6 +211,26 @@ def test_max_cost_refuses_lines_of_unknown_price(kling: Command, gateway: Gatewa
     assert (done.returncode, len(gateway.submits)) == (0, 13)
 
 
+def test_dry_run_says_whether_max_cost_holds(kling: Command, gateway: Gateway, tmp_path: Path) -> None:
+    file = write(tmp_path / "films.jsonl", 3)
+    done = kling("batch", str(file), "--dry-run", "--max-cost", "5")
+    assert (done.returncode, "3 lines to submit" in done.stdout) == (2, True)
+    # The gateway of this test has no request history.
+    assert "jobs that only the request history has do not count: " in done.stderr
+    assert "--max-cost cannot hold for 3 lines of unknown price (1, 2, 3)" in done.stderr
+    assert "The request history was not read: " in done.stderr
+    allow = ("--dry-run", "--allow-unknown-cost", "2", "--max-cost")
+    done = kling("batch", str(file), *allow, "5")
+    assert done.returncode == 0
+    assert (
+        "--max-cost 5 may stop the batch before its last line: these lines cost up to 6 credits"
+        in done.stderr
+    )
+    done = kling("batch", str(file), *allow, "6")
+    assert "--max-cost 6 is enough for these lines: at most 6 credits" in done.stderr
+    assert not gateway.submits
+
+
 def test_dry_run_shows_spread_and_source(kling: Command, gateway: Gateway, tmp_path: Path) -> None:
     assert kling("batch", str(write(tmp_path / "films.jsonl", 2))).returncode == 0
     file = tmp_path / "mixed.jsonl"

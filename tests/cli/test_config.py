@@ -100,6 +100,17 @@ def test_request_history_is_shown(monkeypatch: pytest.MonkeyPatch) -> None:
     assert settings("--base-url", "ftp://x")["request history"]["problem"] is None
 
 
+def test_rate_limit_is_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    row = settings()["rate limit"]
+    assert (row["value"], row["source"]) == ("learned from refusals", "default")
+    monkeypatch.setenv("KLING_RATE_LIMIT", "50")
+    row = settings()["rate limit"]
+    assert (row["value"], row["source"]) == ("50 requests a minute", "KLING_RATE_LIMIT")
+    monkeypatch.setenv("KLING_RATE_LIMIT", "many")
+    shown = config("--json")
+    assert (shown.exit_code, "KLING_RATE_LIMIT is 'many'" in shown.output) == (2, True)
+
+
 def test_journal_state_is_counted(kling: Command) -> None:
     assert kling("submit", "kling-2", "prompt=x").returncode == 0
     shown = kling("config", "--json", "--base-url", kling.gateway.base_url)

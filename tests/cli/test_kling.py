@@ -119,6 +119,44 @@ def test_submit_status_and_wait_are_run_in_three_steps(sandbox: Sandbox, tmp_pat
     assert [file.name for file in tmp_path.iterdir()] == [f"kling-2-{request_id}.mp4"]
 
 
+def test_wait_stores_the_output_where_the_submit_said(sandbox: Sandbox, tmp_path: Path) -> None:
+    place = ("--base-url", sandbox.base_url, "--journal", str(tmp_path / "journal"))
+    file = tmp_path / "film.mp4"
+    done = kling(
+        "submit", "kling-2", "prompt=x", "--save-to", str(file), *place, SEGMIND_API_KEY=sandbox.api_key
+    )
+    request_id = done.stdout.strip()
+    for _ in range(2):
+        done = kling("wait", request_id, "--json", *place, SEGMIND_API_KEY=sandbox.api_key)
+        assert (done.returncode, done.stderr) == (0, "")
+        assert [stored["url"] for stored in json.loads(done.stdout)["saved"]] == [file.as_uri()]
+    assert [path.name for path in tmp_path.glob("*.mp4")] == ["film.mp4"]
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        "run kling-2 prompt=x",
+        "submit kling-2 prompt=x",
+        "submit-raw kling-2 prompt=x",
+        "wait 5f0c3c4e",
+        "resume",
+        "batch films.jsonl",
+    ],
+)
+def test_command_passes_its_rate_limit_on(sandbox: Sandbox, tmp_path: Path, arguments: str) -> None:
+    file = tmp_path / "films.jsonl"
+    file.write_text('{"model": "kling-2", "prompt": "x"}\n')
+    command = [str(file) if word == file.name else word for word in arguments.split()]
+    before = len(sandbox.requests)
+    done = kling(
+        *command, "--rate-limit", "0.5", "--base-url", sandbox.base_url, SEGMIND_API_KEY=sandbox.api_key
+    )
+    assert done.returncode == 2
+    assert "--rate-limit is 0.5; expected a number of requests a minute from 1" in done.stderr
+    assert len(sandbox.requests) == before
+
+
 def test_status_comes_from_the_journal_after_an_hour(tmp_path: Path) -> None:
     with Sandbox() as sandbox:
         account = {"SEGMIND_API_KEY": sandbox.api_key, "KLING_JOURNAL": str(tmp_path / "journal")}

@@ -145,7 +145,49 @@ def test_since_leaves_out_earlier_days(environment: dict[str, str]) -> None:
         ("kling-2", 1),
         ("kling-3-text2image", 1),
     ]
-    assert run_kling("usage", "--since", "2099-01-01", **environment).stdout == "0 jobs, 0 credits\n"
+    assert run_kling("usage", "--since", "1s", **environment).stdout == "0 jobs, 0 credits\n"
+
+
+@pytest.mark.parametrize(
+    ("since", "problem"),
+    [("2099-01-01", "in the future"), ("99999999d", "before 1970"), ("1969-12-01", "before 1970")],
+)
+def test_since_outside_of_the_time_of_jobs_is_refused(
+    environment: dict[str, str], since: str, problem: str
+) -> None:
+    done = run_kling("usage", "--since", since, **environment)
+    assert done.returncode == 2
+    assert f"'{since}' is {problem}; expected a number and a unit" in done.stderr
+
+
+@pytest.mark.parametrize("start", ["=", "+", "-", "@", "\t", "\r"])
+def test_tag_is_no_formula_in_csv(environment: dict[str, str], start: str) -> None:
+    set_tag(environment, f"{start}1+1")
+    done = run_kling("usage", "--since", "2026-01-01", "--by", "tag", "--csv", **environment)
+    [tag] = [row["tag"] for row in csv.DictReader(done.stdout.splitlines())]
+    assert tag.startswith("'")
+    assert tag.endswith("1+1")
+
+
+def test_tag_of_two_lines_is_one_row(environment: dict[str, str]) -> None:
+    set_tag(environment, "a\nb")
+    for arguments in (["usage", "--since", "2026-01-01"], ["jobs", "--limit", "1"]):
+        shown = run_kling(*arguments, **environment).stdout
+        assert re.search(r"kling-\S+ +a\\nb ", shown), shown
+
+
+def set_tag(environment: dict[str, str], tag: str) -> None:
+    """Give every job of the journal the same tag."""
+    with closing(sqlite3.connect(environment["KLING_JOURNAL"])) as connection, connection:
+        connection.execute("UPDATE jobs SET tag = ?", (tag,))
+
+
+def test_infinite_cost_of_a_damaged_journal_is_not_shown(environment: dict[str, str]) -> None:
+    with closing(sqlite3.connect(environment["KLING_JOURNAL"])) as connection, connection:
+        connection.execute("UPDATE jobs SET cost = 9e999 WHERE id = 1")
+    done = run_kling("usage", "--since", "2026-01-01", **environment)
+    assert done.stdout.endswith("4 jobs, 1.04 credits; the cost of 2 jobs is unknown\n")
+    assert "the cost of entry 1 of the journal is not a number and counts as unknown" in done.stderr
 
 
 def test_wrong_options_are_bad_input(environment: dict[str, str]) -> None:

@@ -286,6 +286,26 @@ def test_invalid_rate_limit_is_refused(client: Any, rate_limit: Any) -> None:
         client(api_key="SG_x", rate_limit=rate_limit)
 
 
+@pytest.mark.parametrize("text", ["0", "five", "nan", "1e9", "-5"])
+def test_invalid_rate_limit_of_the_environment_is_refused(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
+    monkeypatch.setenv("KLING_RATE_LIMIT", text)
+    expected = r"the environment variable KLING_RATE_LIMIT is .*; expected a number of requests a minute"
+    for client in (Kling, AsyncKling):
+        with pytest.raises(ka.ConfigError, match=expected):
+            client(api_key="SG_x")
+        client(api_key="SG_x", rate_limit=5)
+
+
+def test_rate_limit_of_the_environment_spaces_requests(
+    open_client: OpenClient, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KLING_RATE_LIMIT", " 5 ")
+    with open_client(sandbox, journal=None) as client:
+        for _ in range(3):
+            client.credits()
+        assert client.clock.slept == pytest.approx([12.24, 12.24])
+
+
 def test_given_rate_limit_spaces_requests(open_client: OpenClient, sandbox: Sandbox) -> None:
     with open_client(sandbox, rate_limit=5, journal=None) as client:
         for _ in range(3):

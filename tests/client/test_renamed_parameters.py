@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import pickle
 import warnings
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import pytest
 from kling_sandbox import Sandbox
 
 from kling_adapters import DeprecatedParameter, Kling, ParamsInvalid
+from kling_adapters.schema.partial import PartialParams
 from kling_adapters.testing import FakeGateway, SimulatedClock
 from tests.support.clients import OpenClient
 from tests.support.life import load_state, read_example
@@ -97,6 +99,24 @@ def test_both_names_at_once_are_a_problem() -> None:
         "length: is the old name of duration, which is also set; pass duration only",
         "seconds: is the old name of duration, which is also set; pass duration only",
     ]
+
+
+def test_partial_model_refuses_both_names_at_once() -> None:
+    class Partial(PartialParams):
+        adapter = replace(RENAMED.model.adapter, rules=())
+        prompt: str
+        duration: int = 5
+
+    with pytest.raises(ParamsInvalid) as caught:
+        Partial.model_validate({"prompt": "x", "duration": 5, "length": 5})
+    assert [str(problem) for problem in caught.value.problems] == [
+        "length: is the old name of duration, which is also set; pass duration only"
+    ]
+    with pytest.raises(ParamsInvalid) as caught:
+        Partial.model_validate({"prompt": 5, "duration": 5, "length": 5})
+    assert sorted(problem.path for problem in caught.value.problems) == ["length", "prompt"]
+    with pytest.warns(DeprecatedParameter):
+        assert Partial.model_validate({"prompt": "x", "length": 5}).wire() == {"prompt": "x", "duration": 5}
 
 
 def test_problem_of_old_call_names_present_parameter() -> None:

@@ -310,6 +310,8 @@ GATEWAY_EDITS = [
     ("https://api.spotprod.segmind.com/inference-request/request-history", "https://example.com/h", ['breaking: gateway history_url: value "https://api.spotprod.segmind.com/inference-request/reque... -> "https://example.com/h" (the key goes to another host)']),
     ("max_per_page: 100", "max_per_page: 50", ["warning: gateway history.max_per_page: value 100 -> 50 (the request history is read as it says)"]),
     ("    - how long all this stays as it is\n", "", [f'documentation: gateway history.uncertain: value "the delay after which a request is listed, and whether i... -> "the delay after which a request is listed, and whether i... {SAME}']),
+    ("  price: 1 #", "  price: 2 #", ["warning: gateway credit.price: value 1.0 -> 2.0 (prices are estimated as it says)"]),
+    ("  source: client\n", "  source: docs\n", [f"documentation: gateway credit.source: value client -> docs {SAME}"]),
     ("name: QUEUED", "name: WAITING", [f'breaking: gateway states.QUEUED: value name QUEUED, meaning "accepted and waiting for a worker",... -> none {BREAKS}', 'additive: gateway states.WAITING: value none -> name WAITING, meaning "accepted and waiting for a worker"... (jobs may be in it)']),
     ("worker, terminal: false}\n  - {name: P", "worker, terminal: true}\n  - {name: P", [f"breaking: gateway states.QUEUED.terminal: value false -> true {BREAKS}"]),
     ("running on a worker", "at work", [f'documentation: gateway states.PROCESSING.meaning: value "running on a worker" -> "at work" {SAME}']),

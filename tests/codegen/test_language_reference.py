@@ -40,6 +40,7 @@ SECTIONS: dict[str, type[Closed]] = {
     "gateway.yaml": gateway.Gateway,
     "key": gateway.Key,
     "paths": gateway.Paths,
+    "credit": gateway.Credit,
     "history": gateway.History,
     "fields": gateway.HistoryFields,
     "states": gateway.State,

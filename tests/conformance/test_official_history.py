@@ -195,6 +195,15 @@ def test_rows_are_missing_for_a_while_or_twins(account: tuple[Sandbox, SegmindCl
     assert [ids(client) for _ in range(3)] == [[], [], [job, job]]
 
 
+def test_completed_job_is_misreported_as_failed(account: tuple[Sandbox, SegmindClient]) -> None:
+    sandbox, client = account
+    job = client.submit_async("kling-2", prompt="x").request_id
+    sandbox.faults = Faults([Fault("misreport", burst=2, nth=1)])
+    for row in (rows(client)[0], client.generations.get(job)):
+        assert (row["request_id"], row["model_status"], row["generation_url"]) == (job, "FAILED", None)
+    assert rows(client)[0]["model_status"] == "COMPLETED"
+
+
 def test_defaults_are_added_to_bodies(connect: Connect, monkeypatch: pytest.MonkeyPatch) -> None:
     with Sandbox(history_defaults=True) as sandbox:
         monkeypatch.setattr(GENERATIONS, "REQUEST_HISTORY_URL", sandbox.base_url + PATH)

@@ -12,7 +12,7 @@ from typing import Any, TypeAlias
 import griffe
 import pytest
 
-MODULES = ("kling_adapters", "kling_adapters.hookspecs", "kling_adapters.testing")
+MODULES = ("kling_adapters", "kling_adapters.engine", "kling_adapters.hookspecs", "kling_adapters.testing")
 ROOT = Path(__file__).parents[2]
 SOURCES = ("kling_adapters", "plugins", "codegen", "benchmarks")
 # Clients make these; an application never calls the constructor.

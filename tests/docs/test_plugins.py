@@ -57,6 +57,7 @@ def test_every_hook_has_a_section_with_each_argument_and_a_row(hook: str) -> Non
         hookspecs.Storage,
         hookspecs.JobStorage,
         hookspecs.Writer,
+        hookspecs.Engine,
     ],
 )
 def test_methods_of_hook_results_have_rows(protocol: type[Any]) -> None:

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import gzip
 import json
+from pathlib import Path
 from typing import Any
 
+import anyio
 import pytest
 from kling_sandbox import Sandbox
 
+from kling_adapters import AsyncKling, ConfigError, SubmitUncertain, TransportError
 from tests.support.clients import OpenClient
 from tests.support.http_library import HTTPX, LIBRARIES
+from tests.support.scripted_server import KEY
 
 ID = "3f2b1c4d-0000-4000-8000-000000000001"
 
@@ -73,3 +77,99 @@ def test_transport_sends_every_request_of_a_job(
     transport = library.AsyncHTTPTransport() if is_async else library.HTTPTransport()
     with open_client(sandbox, transport=transport, journal=None) as kling:
         assert kling.run("kling-2", prompt="x").output
+
+
+class Failing:
+    """Raises an exception for every request, or returns a value that is not a response."""
+
+    def __init__(self, outcome: Any) -> None:
+        self.requests = 0
+        self._outcome = outcome
+
+    def handle_request(self, _request: Any) -> Any:
+        self.requests += 1
+        if isinstance(self._outcome, Exception):
+            raise self._outcome
+        return self._outcome
+
+    async def handle_async_request(self, request: Any) -> Any:
+        return self.handle_request(request)
+
+
+@pytest.mark.parametrize(
+    "name", ["ConnectError", "ConnectTimeout", "PoolTimeout", "ProxyError", "UnsupportedProtocol"]
+)
+def test_exception_before_the_request_refuses_the_submit(
+    library: Any, open_client: OpenClient, tmp_path: Path, name: str
+) -> None:
+    transport = Failing(getattr(library, name)("no way"))
+    with open_client("https://gateway.example", transport=transport, journal=tmp_path / "journal") as kling:
+        with pytest.raises(TransportError, match="no job was started"):
+            kling.submit("kling-2", prompt="x")
+        assert [entry.state for entry in kling.entries()] == ["REFUSED"]
+    assert transport.requests > 1
+
+
+@pytest.mark.parametrize(
+    "outcome",
+    [
+        pytest.param(lambda library: library.ReadError("cut"), id="ReadError"),
+        pytest.param(lambda library: library.InvalidURL("cut"), id="InvalidURL"),
+        pytest.param(lambda _: ValueError("cut"), id="ValueError"),
+        pytest.param(lambda _: OverflowError("cut"), id="OverflowError"),
+        pytest.param(lambda library: ExceptionGroup("", [library.ConnectError("cut")]), id="ExceptionGroup"),
+        pytest.param(lambda _: None, id="None"),
+        pytest.param(lambda _: {"request_id": ID}, id="dict"),
+    ],
+)
+def test_other_outcome_makes_the_submit_uncertain(
+    library: Any, open_client: OpenClient, tmp_path: Path, outcome: Any
+) -> None:
+    transport = Failing(outcome(library))
+    options = {"journal": tmp_path / "journal", "history": False}
+    with open_client("https://gateway.example", transport=transport, **options) as kling:
+        with pytest.raises(SubmitUncertain):
+            kling.submit("kling-2", prompt="x")
+        assert [entry.state for entry in kling.entries()] == ["UNCERTAIN"]
+    assert transport.requests == 1
+
+
+def test_exception_of_another_kind_reaches_the_caller(
+    library: Any, open_client: OpenClient, tmp_path: Path
+) -> None:
+    transport = Failing(RuntimeError("cut"))
+    with open_client("https://gateway.example", transport=transport, journal=tmp_path / "journal") as kling:
+        with pytest.raises(RuntimeError, match="cut"):
+            kling.submit("kling-2", prompt="x")
+        assert [entry.state for entry in kling.entries()] == ["UNCERTAIN"]
+
+
+def test_value_that_is_not_a_response_is_named(library: Any, open_client: OpenClient) -> None:
+    expected = "the transport returned an object of type NoneType; expected a Response of httpx or httpx2"
+    with open_client(
+        "https://gateway.example", transport=Failing(None), journal=None, history=False
+    ) as kling:
+        with pytest.raises(SubmitUncertain, match=expected):
+            kling.submit("kling-2", prompt="x")
+        with pytest.raises(TransportError, match=expected):
+            kling.credits()
+
+
+def test_plain_function_instead_of_a_coroutine_is_a_transport(library: Any) -> None:
+    class Plain:
+        def handle_async_request(self, _request: Any) -> Any:
+            return library.Response(200, json={"credits": 42})
+
+    async def main() -> float:
+        transport: Any = Plain()
+        async with AsyncKling(api_key=KEY, transport=transport, journal=None) as kling:
+            return (await kling.credits()).credits or 0.0
+
+    assert anyio.run(main) == 42
+
+
+def test_class_instead_of_a_transport_is_refused(library: Any, open_client: OpenClient) -> None:
+    with pytest.raises(
+        ConfigError, match=r"the class MockTransport; .* MockTransport\(\.\.\.\)\. Nothing was"
+    ):
+        open_client("https://gateway.example", transport=library.MockTransport)

@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+import kling_adapters as ka
 from kling_adapters.models import _gateway
 from kling_adapters.protocol.effects import Flow
 from kling_adapters.protocol.request_history import HistoryUnavailable, find_row, list_rows
@@ -154,6 +156,32 @@ def test_bad_history_has_no_row_and_no_effect(
         assert find(client) is None
     assert not any(KEY in record.getMessage() for record in caplog.records)
     client.finish_job()
+
+
+@pytest.mark.parametrize("action", HOSTILE.values(), ids=HOSTILE)
+def test_bad_history_leaves_an_uncertain_submit_as_without_it(
+    segmind: str,
+    server: ScriptedServer,
+    second_server: ScriptedServer,
+    open_client: OpenClient,
+    tmp_path: Path,
+    action: Action,
+) -> None:
+    server.play(gateway_script(submit=[Hangup()]))
+    second_server.play(lambda _: action)
+    with open_client(segmind, journal=tmp_path / "journal") as client:
+        with pytest.raises(ka.SubmitUncertain, match="not repeated"):
+            client.submit("kling-2", prompt="a lighthouse", timeout=1)
+        [entry] = client.reconcile()
+        assert (entry.state, entry.request_id) == ("UNCERTAIN", None)
+        # A list of other jobs is readable, and proves nothing.
+        assert entry.looked is not None
+        assert (entry.looked.problem is None) == (action is HOSTILE["another job"])
+        [outcome] = client.resume()
+        assert isinstance(outcome.error, ka.SubmitUncertain)
+        assert client.estimate("kling-2", prompt="a lighthouse").expected is None
+    assert [request.method for request in server.requests] == ["POST"]
+    assert {request.path.partition("?")[0] for request in second_server.requests} == {PATH}
 
 
 @pytest.mark.parametrize(

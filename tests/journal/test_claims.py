@@ -89,13 +89,14 @@ def test_claim_needs_an_uncertain_submit_and_a_free_job(tmp_path: Path) -> None:
 
 def test_unanswered_submits_are_those_without_a_job(tmp_path: Path) -> None:
     with closing(Journal(tmp_path / "journal")) as journal:
-        assert journal.find_unanswered(GATEWAY) == []
+        assert journal.find_unanswered(GATEWAY, "kling-2") == []
         uncertain = add_uncertain(journal)
-        in_flight = journal.intend(GATEWAY, "kling-o1", {}, "key")
+        in_flight = journal.intend(GATEWAY, "kling-2", {}, "key")
+        journal.intend(GATEWAY, "kling-o1", {}, "key")
         journal.claim(add_uncertain(journal), "job-1")
         add_uncertain(journal, "https://sandbox.example")
-        assert [entry.id for entry in journal.find_unanswered(GATEWAY)] == [uncertain, in_flight]
-        assert [entry.id for entry in journal.find_unanswered(GATEWAY, "kling-o1")] == [in_flight]
+        unanswered = journal.find_unanswered(GATEWAY, "kling-2")
+        assert [entry.id for entry in unanswered] == [uncertain, in_flight]
 
 
 def test_look_is_recorded_without_a_change_of_the_submit(tmp_path: Path) -> None:
@@ -122,4 +123,4 @@ def test_client_without_a_journal_claims_nothing() -> None:
     journal = NullJournal()
     journal.record_search(0, HistorySearch(0.0, 0))
     assert not journal.claim(0, "job-1")
-    assert journal.find_unanswered(GATEWAY) == []
+    assert journal.find_unanswered(GATEWAY, "kling-2") == []

@@ -167,6 +167,9 @@ def test_journal_broken_after_the_submit_loses_no_job(
         connection.close()
         assert job.wait().output
     assert "could not update the journal" in caplog.text
+    # A line for each write that fails, and no traceback.
+    assert "Traceback" not in caplog.text
+    assert "no such table: jobs" in caplog.text
 
 
 def test_cancelled_submit_is_uncertain(sandbox: Sandbox, journal: Journal) -> None:
@@ -270,7 +273,9 @@ def test_intent_is_uncertain_once_its_process_is_killed(
     [entry] = journal.entries()
     assert (entry.state, entry.request_id) == ("UNCERTAIN", None)
     assert entry.reason == "the process ended before the gateway had answered"
-    with pytest.raises(ka.ConfigError, match="there is no uncertain submit 7"):
+    with pytest.raises(
+        ka.ConfigError, match=f"there is no uncertain submit 7 in the journal {journal.path};"
+    ):
         journal.resolve(7, None)
     journal.resolve(entry.id, "abc")
     [entry] = journal.entries()
@@ -442,8 +447,12 @@ def test_journal_of_a_newer_version_is_refused(journal: Journal) -> None:
     connection = sqlite3.connect(journal.path)
     connection.execute("PRAGMA user_version = 99")
     connection.close()
-    with pytest.raises(ka.StorageError, match="written by a newer version"):
+    with pytest.raises(
+        ka.StorageError, match=r"journal \S+ was written by a newer version.*Nothing was sent\."
+    ):
         Journal(journal.path).entries()
+    with pytest.raises(ka.StorageError, match=r"newer version.*expected 1\. Nothing was sent\. Upgrade"):
+        Journal(journal.path).intend("https://gateway", "kling-2", {}, "SG_0123456789")
 
 
 def test_signed_links_are_not_recorded(journal: Journal) -> None:

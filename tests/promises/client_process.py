@@ -180,6 +180,9 @@ class Commands:
         with closing(self._kling.resume(save_to=save_to, concurrency=concurrency)) as outcomes:
             return [(outcome.index, _error_name(outcome)) for outcome in outcomes]
 
+    def reconcile(self) -> list[tuple[int, str]]:
+        return [(entry.id, entry.state) for entry in self._kling.reconcile()]
+
     def end(self) -> NoReturn:
         self._kling.close()
         os._exit(0)

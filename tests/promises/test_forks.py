@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from kling_sandbox import Sandbox
 
 from kling_adapters.journal.journal import Journal
 from kling_adapters.testing import PNG, FakeGateway
@@ -273,6 +274,30 @@ journal.close()
 os.write(go, b"1")
 assert os.waitpid(process, 0)[1] == 0
 """
+
+
+QUIET = """
+import os, sys
+from kling_adapters import Kling
+kling = Kling(base_url=sys.argv[1], api_key=sys.argv[2], journal=None)
+kling.credits()
+if child := os.fork():
+    print(os.waitpid(child, 0)[1])
+kling.credits()
+kling.close()
+"""
+
+
+def test_child_drops_the_connections_of_its_parent_without_a_warning() -> None:
+    with Sandbox() as sandbox:
+        done = subprocess.run(
+            [sys.executable, "-W", "error", "-c", QUIET, sandbox.base_url, sandbox.api_key],
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "0\n", "")
 
 
 def test_records_of_a_child_are_not_lost(tmp_path: Path) -> None:

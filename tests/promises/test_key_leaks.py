@@ -35,7 +35,6 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 
 from kling_adapters import Kling, KlingError, events
 from kling_adapters.hookspecs import hookimpl
-from kling_adapters.protocol.request_history import HistoryUnavailable, find_row, list_rows
 from kling_adapters.testing import MP4, PNG, SimulatedClock
 from tests.support.clients import Client, OpenClient, unwrap
 from tests.support.http_library import HTTPCORE
@@ -209,13 +208,10 @@ def call_everything(kling: Client, folder: Path, evidence: Evidence) -> None:
 
 
 def ask_history(kling: Client, evidence: Evidence) -> None:
-    """Look for a job and for all jobs of a model, as calls do that would otherwise lose a job."""
-    driver, session = kling.view(kling.kling._driver), kling.kling._session
-    evidence.keep(lambda: driver.run(find_row(session, JOB, 0.1)))
-    try:
-        evidence.show(driver.run(list_rows(session, "kling-2", time.time(), budget=0.1)))
-    except HistoryUnavailable as error:
-        evidence.show(error)
+    """Every call that reads the request history by itself."""
+    evidence.keep(kling.reconcile)
+    evidence.keep(lambda: kling.estimate("kling-2", prompt="a lighthouse"))
+    evidence.keep(lambda: kling.usage(0.0))
 
 
 @pytest.fixture
@@ -267,9 +263,20 @@ ECHOES: dict[str, Script] = {
     "as the output": {"result": [result_reply(KEY, prompt=KEY, video={"url": f"/files/x.mp4?{KEY}", "file_name": KEY})]},
     "a poll that is none": {"status": [Reply(200, KEY.encode())] * LONG + [DONE]},
 }  # fmt: skip
+# The row of the lost submit.
+LOST = {
+    "request_id": "job-9",
+    "model_name": "kling-2",
+    "model_status": KEY,
+    "request_body": {"prompt": "a lighthouse"},
+    "error": ECHO,
+    "generation_url": f"https://e.com/{KEY}",
+    "model_created": time.time(),
+}
 ROW = {"request_id": JOB, "model_name": KEY, "model_status": KEY, "request_body": {KEY: KEY}, "error": ECHO}
 HISTORIES: dict[str, Script] = {
     "rows": {"submit": [Hangup()], "history": [json_reply(200, {"generations": [{**ROW, "generation_url": f"https://e.com/{KEY}"}]})]},
+    "the job": {"submit": [Hangup()], "history": [json_reply(200, {"generations": [LOST]})]},
     "ids": {"submit": [Hangup()], "history": [json_reply(200, {"generations": [{**ROW, "request_id": KEY}]})]},
     "a refusal": {"submit": [Hangup()], "history": [json_reply(401, {"error": ECHO})]},
     "a page": {"submit": [Hangup()], "history": [Reply(200, KEY.encode())]},
@@ -345,6 +352,8 @@ def test_client_leaves_the_key_nowhere(
     check_destinations(server, second_server)
     assert {record.name.partition(".")[0] for record in caplog.records} >= {"kling_adapters", HTTPCORE}
     assert second_server.requests
+    paths = {request.path.partition("?")[0] for request in server.requests if "x-api-key" in request.headers}
+    assert "/inference-request/request-history" in paths or "history" not in script
 
 
 @pytest.mark.usefixtures("environment")
@@ -433,6 +442,10 @@ def test_command_leaves_the_key_nowhere(server: ScriptedServer, tmp_path: Path) 
     assert "env_auth" in kling("plugins")
     play(server, {"submit": [json_reply(401, {"error": ECHO})]})
     assert "no such key: [key]" in kling("-v", "run", *film)
+    play(server, {"submit": [Hangup()], "history": [json_reply(401, {"error": ECHO})]})
+    assert "may have started" in kling("-v", "run", *film)
+    for words in (("-v", "reconcile", *gateway), ("jobs", "--uncertain"), ("-v", "usage", *gateway)):
+        assert "no such key: [key]" in kling(*words)
     code = f"from kling_adapters import Kling; Kling(base_url={server.url!r}).submit('kling-2', prompt='x')"
     assert "Traceback" in run(code)
     evidence.read(tmp_path)

@@ -85,7 +85,7 @@ class MemoryJournal(NullJournal):
             if entry.request_id == request_id:
                 self.update(entry.id, **columns)
 
-    def entries(self) -> list[JournalEntry]:
+    def entries(self, changed_since: float = 0.0) -> list[JournalEntry]:
         self.recorded = [
             replace(entry, state="UNCERTAIN") if entry.state == "SUBMITTING" else entry
             for entry in self.recorded

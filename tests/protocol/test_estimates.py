@@ -74,6 +74,13 @@ def test_price_line_of_the_spec_is_used_without_jobs(account: Account) -> None:
     assert figures(approximate) == (0.456, 0.912, 1.824)
 
 
+def test_price_line_is_converted_to_credits(account: Account, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("kling_adapters.protocol.price_facts.CREDIT_PRICE", 0.5)
+    assert figures(account.estimate(TEXT)) == (1.12, 2.52, 3.92)
+    monkeypatch.setattr("kling_adapters.protocol.price_facts.CREDIT_CURRENCY", "EUR")
+    assert figures(account.estimate("kling-o1-image-to-video", start_image_url=IMAGE)) == (None, None, None)
+
+
 def test_costs_of_jobs_replace_the_price_of_the_spec(account: Account) -> None:
     account.pay(0.5, TEXT)
     estimate = account.estimate(TEXT, duration=5, mode="std")
@@ -237,8 +244,22 @@ def check_history(open_client: OpenClient, sandbox: Sandbox, journal: Path) -> N
 @pytest.mark.parametrize("fault", ["500", "429", "reset-late", "garbage"])
 def test_history_that_fails_leaves_estimates_as_without_it(open_client: OpenClient, fault: str) -> None:
     with Sandbox(faults=[Fault.parse(fault)]) as sandbox, open_client(sandbox, journal=None) as kling:
-        assert kling.estimate("kling-2", prompt="y").expected is None
-        assert kling.estimate(TEXT, prompt="y").sources == ("spec",)
+        estimate = kling.estimate("kling-2", prompt="y")
+        assert (estimate.expected, estimate.gap is None) == (None, False)
+        assert "no earlier job of the journal is like it. The request history was not read: " in str(estimate)
+        estimate = kling.estimate(TEXT, prompt="y")
+        assert estimate.sources == ("spec",)
+        assert "according to the spec. The request history was not read: " in str(estimate)
+
+
+def test_history_that_is_not_needed_or_turned_off_is_no_gap(open_client: OpenClient, tmp_path: Path) -> None:
+    with FakeGateway() as gateway, open_client(gateway, journal=tmp_path / "journal") as kling:
+        assert kling.estimate("kling-2", prompt="y").gap is not None
+        for _ in range(3):
+            kling.run("kling-2", prompt="x")
+        assert kling.estimate("kling-2", prompt="y").gap is None
+        with open_client(gateway, journal=None, history=False) as client:
+            assert client.estimate("kling-2", prompt="y").gap is None
 
 
 def test_invalid_request_is_not_estimated(open_client: OpenClient) -> None:

@@ -148,6 +148,7 @@ def test_expired_job_is_found_in_the_history_and_stored(open_client: OpenClient,
         for job in jobs:
             outcome, entry = outcomes[job.request_id], entries[job.request_id]
             assert outcome.error is None
+            assert outcome.error is None
             assert outcome.result.saved[0].path.exists()
             assert (entry.state, entry.cost) == ("COMPLETED", sandbox.billed[job.request_id])
         assert isinstance(outcomes[blocked.request_id].error, ka.JobFailed)
@@ -167,14 +168,77 @@ def test_expired_job_that_the_history_lists_as_running_is_not_given_up(
 
 
 @pytest.mark.parametrize("kind", ["404", "500", "garbage", "missing", "foreign"])
-def test_job_expires_if_the_history_does_not_have_it(
-    open_client: OpenClient, sandbox: Sandbox, tmp_path: Path, kind: str
-) -> None:
-    with open_client(sandbox, journal=tmp_path / "journal") as kling:
-        job = kling.submit("kling-2", prompt="x")
+def test_job_expires_until_the_history_has_it(open_client: OpenClient, tmp_path: Path, kind: str) -> None:
+    with Sandbox() as sandbox, open_client(sandbox, journal=tmp_path / "journal") as kling:
+        job = kling.submit("kling-2", prompt=BLOCKED_TEXT)
         sandbox.advance(HOUR)
         sandbox.faults = Faults([Fault(kind, path="/inference-request/request-history*")])
         with pytest.raises(ka.JobExpired):
             job.wait()
         assert kling.entries()[0].state == "EXPIRED"
+        # Only the page of all accounts lists it, which the row of the job itself must confirm.
+        assert [type(outcome.error) for outcome in kling.resume()] == [ka.JobExpired] * (kind == "foreign")
         sandbox.faults = Faults()
+        [outcome] = kling.resume()
+        assert isinstance(outcome.error, ka.JobFailed)
+        assert (kling.entries()[0].state, list(kling.resume())) == ("FAILED", [])
+
+
+@pytest.mark.parametrize("is_named", [True, False])
+def test_expired_job_that_is_listed_late_is_stored_by_a_later_call(
+    open_client: OpenClient, tmp_path: Path, is_named: bool
+) -> None:
+    requests, out = [{"model": "kling-2", "prompt": "x"}], tmp_path / "out"
+    with Sandbox(timing="latency:100", history_delay=3 * 86400.0) as sandbox:
+
+        def finish(kling: Any) -> list[Any]:
+            return list(kling.map(requests, name="films", save_to=out) if is_named else kling.resume())
+
+        with open_client(sandbox, journal=tmp_path / "journal") as kling:
+            [outcome] = kling.map(requests, name="films", save_to=out)
+            assert isinstance(outcome.error, ka.WaitTimeout)
+            sandbox.advance(86400.0)
+            [outcome] = finish(kling)
+            assert isinstance(outcome.error, ka.JobExpired)
+            # Until it is listed it is not looked for at the gateway again.
+            polls = len(list_polls(sandbox))
+            assert [type(outcome.error) for outcome in finish(kling)] == [ka.JobExpired] * is_named
+            assert len(list_polls(sandbox)) == polls
+            sandbox.advance(3 * 86400.0)
+            [outcome] = finish(kling)
+            assert outcome.error is None
+            assert outcome.result.saved[0].path.exists()
+            assert (kling.entries()[0].state, len(sandbox.submits)) == ("COMPLETED", 1)
+
+
+def list_polls(sandbox: Sandbox) -> list[str]:
+    return [request.path for request in sandbox.requests if request.path.startswith("/v2/requests/")]
+
+
+def test_reconcile_reopens_expired_jobs_that_the_history_has(open_client: OpenClient, tmp_path: Path) -> None:
+    with Sandbox() as sandbox, open_client(sandbox, journal=tmp_path / "journal") as kling:
+        job = kling.submit("kling-2", prompt="x", save_to=tmp_path / "out")
+        sandbox.advance(HOUR)
+        sandbox.faults = Faults([Fault("missing", path="/inference-request/request-history*")])
+        with pytest.raises(ka.JobExpired):
+            job.wait()
+        assert kling.reconcile() == []
+        sandbox.faults = Faults()
+        [entry] = kling.reconcile()
+        assert (entry.request_id, entry.state) == (job.request_id, "QUEUED")
+        [outcome] = kling.resume()
+        assert outcome.result.saved[0].path.exists()
+        assert kling.reconcile() == []
+
+
+def test_wait_asks_again_for_an_expired_job(open_client: OpenClient, tmp_path: Path) -> None:
+    with Sandbox() as sandbox, open_client(sandbox, journal=tmp_path / "journal") as kling:
+        job = kling.submit("kling-2", prompt="x")
+        sandbox.advance(HOUR)
+        sandbox.faults = Faults([Fault("500", path="/inference-request/request-history*")])
+        with pytest.raises(ka.JobExpired):
+            job.wait()
+        sandbox.faults = Faults()
+        [file] = kling.job(job.request_id).wait().save(tmp_path / "out")
+        assert file.path.exists()
+        assert (kling.entries()[0].state, len(kling.entries()[0].files)) == ("COMPLETED", 1)

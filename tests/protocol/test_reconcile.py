@@ -13,6 +13,7 @@ from kling_sandbox import Fault, Faults, Sandbox
 
 import kling_adapters as ka
 from kling_adapters.journal.journal import Journal
+from kling_adapters.protocol import open_entries
 from kling_adapters.testing import SimulatedClock
 from tests.support.clients import OpenClient
 
@@ -95,6 +96,26 @@ def test_job_that_is_not_listed_stays_uncertain_within_bounds(
         sandbox.delay_history(0)
         [outcome] = kling.resume(save_to=tmp_path / "out")
         assert (outcome.error, outcome.request_id) == (None, sandbox.submits[0].request_id)
+    assert len(sandbox.submits) == 1
+
+
+def test_job_that_another_process_finds_meanwhile_is_followed(
+    open_client: OpenClient, sandbox: Sandbox, tmp_path: Path
+) -> None:
+    class ClockOfTwo(SandboxClock):
+        """A clock of two clients, the other of which settles the submit after the first pause."""
+
+        def sleep(self, seconds: float) -> None:
+            super().sleep(seconds)
+            with closing(Journal(tmp_path / "journal")) as journal:
+                if journal.find_unanswered(sandbox.base_url):
+                    assert journal.claim(1, str(sandbox.submits[0].request_id))
+
+    lose_submits(sandbox)
+    sandbox.delay_history(3600)
+    with open_client(sandbox, journal=tmp_path / "journal", clock=ClockOfTwo(sandbox)) as kling:
+        result = kling.run("kling-2", prompt="a heron")
+    assert result.request_id == sandbox.submits[0].request_id
     assert len(sandbox.submits) == 1
 
 
@@ -250,6 +271,24 @@ def test_job_that_is_listed_before_the_repetition_is_taken(
     assert len(sandbox.submits) == 1
 
 
+def test_job_that_is_listed_after_the_repetition_is_paid_twice(
+    open_client: OpenClient, sandbox: Sandbox, tmp_path: Path
+) -> None:
+    """The risk of `resubmit_after`, which `usage` shows."""
+    lose_submits(sandbox, nth=1)
+    sandbox.delay_history(400)
+    options = {"journal": tmp_path / "journal", "clock": SandboxClock(sandbox), "resubmit_after": 300}
+    with open_client(sandbox, **options) as kling:
+        job = kling.submit("kling-2", prompt="a heron")
+        first, second = sandbox.submits
+        assert set(sandbox.billed) == {first.request_id, second.request_id}
+        assert job.request_id == second.request_id
+        sandbox.advance(400)
+        assert list(kling.reconcile()) == []
+        assert [entry.state for entry in kling.entries()] == ["REFUSED", "QUEUED"]
+        assert [charge.is_recorded for charge in kling.usage(0.0).charges].count(False) == 1
+
+
 @pytest.mark.parametrize("nth", [1, 3, 6])
 @pytest.mark.parametrize("kind", ["500", "404", "garbage"])
 def test_submit_is_not_repeated_if_the_history_was_ever_unreadable(
@@ -339,3 +378,55 @@ def test_older_equal_request_is_not_taken(open_client: OpenClient, sandbox: Sand
             connection.execute("UPDATE jobs SET created = created + 900, updated = updated + 900")
             connection.commit()
         assert [entry.state for entry in kling.reconcile()] == ["UNCERTAIN"]
+
+
+def learn_durations(kling: Any) -> None:
+    """Run jobs, so that the first poll of the next one leaves time for something else."""
+    for _ in range(12):
+        kling.run("kling-2", prompt="a lighthouse")
+
+
+@pytest.mark.parametrize("recent", [0.0, 300.0])
+def test_first_pause_of_a_client_settles_submits_of_earlier_ones(
+    open_client: OpenClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, recent: float
+) -> None:
+    monkeypatch.setattr(open_entries, "_RECENT", recent)
+    with Sandbox(timing="latency:0.1") as sandbox:
+        options: dict[str, Any] = {"journal": tmp_path / "journal", "clock": SandboxClock(sandbox)}
+        with open_client(sandbox, **options) as kling:
+            learn_durations(kling)
+            lose_submits(sandbox, Fault("404", path=HISTORY))
+            with pytest.raises(ka.SubmitUncertain):
+                kling.submit("kling-2", prompt="a heron")
+            sandbox.faults = Faults()
+        lost, before = sandbox.submits[-1].request_id, count_history(sandbox)
+        with open_client(sandbox, **options) as kling:
+            for _ in range(2):
+                kling.run("kling-2", prompt="a lighthouse")
+            [entry] = [entry for entry in kling.entries() if entry.params["prompt"] == "a heron"]
+        if recent:
+            # Its own call may still look for its job.
+            assert (entry.state, count_history(sandbox)) == ("UNCERTAIN", before)
+        else:
+            assert (entry.state, entry.request_id) == ("QUEUED", lost)
+            assert count_history(sandbox) == before + 2
+
+
+@pytest.mark.parametrize("kind", ["500", "401"])
+def test_pause_is_not_longer_because_of_the_history(
+    open_client: OpenClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    monkeypatch.setattr(open_entries, "_RECENT", 0.0)
+    with Sandbox(timing="latency:0.1") as sandbox:
+        options: dict[str, Any] = {"journal": tmp_path / "journal", "clock": SandboxClock(sandbox)}
+        with open_client(sandbox, **options) as kling:
+            learn_durations(kling)
+            lose_submits(sandbox, Fault("404", path=HISTORY))
+            with pytest.raises(ka.SubmitUncertain):
+                kling.submit("kling-2", prompt="a heron")
+            sandbox.faults = Faults([Fault(kind, path=HISTORY)])
+        with open_client(sandbox, **options) as kling:
+            start, before = options["clock"].now(), count_history(sandbox)
+            kling.run("kling-2", prompt="a lighthouse")
+            assert options["clock"].now() - start < 60
+            assert 0 < count_history(sandbox) - before < 6

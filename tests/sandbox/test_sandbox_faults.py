@@ -337,3 +337,20 @@ def test_command_line_has_its_documented_form() -> None:
     for wrong in ("", "500:rate", "500:rate=x", "500:nth=1,"):
         with pytest.raises(ValueError, match=r"fault"):
             Fault.parse(wrong)
+
+
+def test_assigned_list_of_faults_is_used(sandbox: Sandbox) -> None:
+    url, headers = f"{sandbox.base_url}/v1/get-user-credits", {"x-api-key": sandbox.api_key}
+    sandbox.faults = [Fault("503")]
+    assert httpx.get(url, headers=headers).status_code == 503
+    sandbox.faults = ()
+    assert httpx.get(url, headers=headers).status_code == 200
+
+
+@pytest.mark.parametrize("faults", [["500"], [None], "500", [{"kind": "500"}]])
+def test_anything_but_faults_is_refused(sandbox: Sandbox, faults: Any) -> None:
+    with pytest.raises(TypeError, match=r'faults must be Fault objects, such as Fault\("500"\), not'):
+        Sandbox(faults=faults)
+    with pytest.raises(TypeError, match="faults must be Fault objects"):
+        sandbox.faults = faults
+    assert not sandbox.faults.faults

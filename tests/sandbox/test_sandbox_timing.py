@@ -122,3 +122,14 @@ def test_advance_out_of_range_is_value_error(sandbox: Sandbox, seconds: float) -
 def test_invalid_timing_is_value_error(timing: str) -> None:
     with pytest.raises(ValueError, match=r"latency|float"):
         Sandbox(timing=timing)
+
+
+@pytest.mark.parametrize("sandbox", [{"timing": "latency:2"}], indirect=True)
+def test_file_request_waits_for_a_file_that_is_being_rendered(
+    sandbox: Sandbox, http: httpx.Client, submit: Call
+) -> None:
+    job = submit("kling-2", prompt="a picture that no other test has")
+    # The first request starts the rendering.
+    assert states(http, job, 1) == ["QUEUED"]
+    sandbox.advance(700)
+    assert http.get(f"/media/{job['request_id']}.mp4").status_code == 200

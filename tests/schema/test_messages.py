@@ -176,8 +176,8 @@ def test_text_naming_a_file_suggests_a_path(tmp_path: Path, monkeypatch: pytest.
         assert problem.suggestion is None
 
 
-class LongNames(Params):
-    adapter: ClassVar[Adapter] = Adapter("named-1", "LongNames 1", "video")
+class Model(Params):
+    adapter: ClassVar[Adapter] = Adapter("named-1", "Model 1", "video")
     abcde: str = ""
     long_name: Annotated[str, Field(alias="n" * 100)] = ""
 
@@ -194,5 +194,5 @@ class LongNames(Params):
     ],
 )
 def test_similar_name_is_suggested(name: str, suggestion: str | None) -> None:
-    [problem] = invalid(LongNames, **{name: 1}).problems
+    [problem] = invalid(Model, **{name: 1}).problems
     assert (problem.message, problem.suggestion) == ("unknown parameter", suggestion)

@@ -35,10 +35,12 @@ def _classify(at: tuple[str, ...], before: Any, after: Any) -> tuple[Level, str]
             return "warning", "failures are handled as it says"
         case ("key", "header") | ("paths", _):
             return "warning", "requests look different, calls stay the same"
-        case ("models_url",) | ("history", "uncertain", *_):
+        case ("models_url",) | ("history" | "credit", "uncertain", *_) | ("credit", "source"):
             return "documentation", UNCHANGED
         case ("history", *_):
             return "warning", "the request history is read as it says"
+        case ("credit", *_):
+            return "warning", "prices are estimated as it says"
         case ("base_url",) | ("upload_url",) | ("history_url",):
             return "breaking", "the key goes to another host"
         case _:

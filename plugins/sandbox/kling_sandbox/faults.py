@@ -28,6 +28,7 @@ KINDS: Final = {
     "missing": "a history request finds no job",
     "twins": "a page of the history has two rows of each job",
     "foreign": "a page of the history has the jobs of all accounts; a request for one job finds another one",
+    "misreport": "the history has FAILED as the state of every job, and no output",
 }
 """The effect of each kind of fault, beside the statuses from 400 to 599. A request with such a status is not handled,
 except for 504: it is handled first, because that is the dangerous case."""
@@ -42,6 +43,7 @@ _LIMITS: Final = {
     "missing": ("GET", _HISTORY),
     "twins": ("GET", _HISTORY),
     "foreign": ("GET", _HISTORY),
+    "misreport": ("GET", _HISTORY),
 }
 _TYPES: Final[dict[str, tuple[type, ...]]] = {
     "kind": (str,), "rate": (int, float), "method": (str,), "path": (str,),
@@ -155,9 +157,15 @@ class Faults:
         faults: The faults. The first one that affects a request is used.
         seed: The seed of the random choices.
 
+    Raises:
+        TypeError: An item is not a fault.
+
     """
 
     def __init__(self, faults: Sequence[Fault] = (), seed: int = 0) -> None:
+        for fault in faults:
+            if not isinstance(fault, Fault):
+                raise TypeError(f'faults must be Fault objects, such as Fault("500"), not {fault!r:.80}')
         self.faults, self.seed = tuple(faults), seed
         self._counters = [_Counter(fault, Random(f"{seed} {n}")) for n, fault in enumerate(faults)]  # noqa: S311
         self._lock = threading.Lock()

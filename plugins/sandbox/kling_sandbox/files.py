@@ -65,8 +65,9 @@ class Files:
         request_id, _, suffix = request.path_params["name"].partition(".")
         job = self._jobs.get(request_id)
         # The request history has the address of a file before it is rendered.
-        if job and job.rendered is None and job.keeps_output(self._clock.now()):
-            workers.start(job)
+        if job and job.keeps_output(self._clock.now()):
+            if job.rendered is None:
+                workers.start(job)
             await workers.output(job)
         path = job.output(self._clock.now()) if job else None
         if path is None or path.suffix != f".{suffix}":

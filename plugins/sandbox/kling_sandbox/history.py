@@ -42,8 +42,7 @@ class History:
         )
         if get_fault_kind(request.scope) == "twins":
             jobs = [job for job in jobs for _ in range(2)]
-        base_url = find_base_url(request)
-        rows = [self._describe(job, base_url) for job in query.select_page(jobs)]
+        rows = [self._describe(job, request) for job in query.select_page(jobs)]
         return JSONResponse({"generations": rows, "pagination": query.describe_pages(len(jobs))})
 
     async def find_row(self, request: Request, account: Account) -> Response:
@@ -55,7 +54,7 @@ class History:
             job = next((job for job in reversed(jobs) if job.request_id != request_id), None)
         if job is None:
             raise GatewayError(404, "Request not found")
-        return JSONResponse(self._describe(job, find_base_url(request)))
+        return JSONResponse(self._describe(job, request))
 
     def _list_jobs(self, request: Request, account: Account) -> list[Job]:
         """Return the listed jobs of an account, the oldest first; with a fault, none, or those of all accounts."""
@@ -69,7 +68,7 @@ class History:
             if job.is_in_history(now) and (job.account is account or kind == "foreign")
         ]
 
-    def _describe(self, job: Job, base_url: str) -> dict[str, Any]:
+    def _describe(self, job: Job, request: Request) -> dict[str, Any]:
         row: dict[str, Any] = {
             "request_id": job.request_id,
             "model_name": job.slug,
@@ -80,13 +79,15 @@ class History:
             "latency_ms": None,
             "model_created": _format_time(job.created),
         }
+        if get_fault_kind(request.scope) == "misreport":
+            return row | {"model_status": "FAILED", "credits_deduction": 0.0, "error": "The worker failed"}
         if row["model_status"] == "PENDING":
             return row
         row["latency_ms"] = round(1000 * job.times()["total_time"])
         if job.error is not None:
             return row | {"credits_deduction": 0.0, "error": job.error}
         # The file is rendered when it is fetched: a page has a hundred rows, and must not wait for them.
-        url = f"{base_url}/media/{job.request_id}{job.plan.suffix}"
+        url = f"{find_base_url(request)}/media/{job.request_id}{job.plan.suffix}"
         return row | {"credits_deduction": job.cost, "generation_url": url}
 
 

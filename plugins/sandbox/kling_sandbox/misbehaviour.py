@@ -23,7 +23,7 @@ async def perform_fault(fault: Fault, app: ASGIApp, scope: Scope, receive: Recei
     """Handle a request with any fault but reset-early."""
     await asyncio.sleep(fault.seconds)
     match fault.kind:
-        case "latency" | "failed" | "restart" | "flap" | "missing" | "twins" | "foreign":
+        case "latency" | "failed" | "restart" | "flap" | "missing" | "twins" | "foreign" | "misreport":
             await app(scope, receive, send)
         case "html":
             await _html_page(502)(scope, receive, send)

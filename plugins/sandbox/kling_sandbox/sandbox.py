@@ -143,12 +143,12 @@ class Sandbox:
 
     @property
     def faults(self) -> Faults:
-        """The current faults. Assign `Faults([...], seed)` to replace them, `Faults()` to remove them."""
+        """The current faults. Assign a list of faults or `Faults([...], seed)` to replace them, `()` to remove them."""
         return self._intake.faults
 
     @faults.setter
-    def faults(self, faults: Faults) -> None:
-        self._intake.faults = faults
+    def faults(self, faults: Faults | Sequence[Fault]) -> None:
+        self._intake.faults = faults if isinstance(faults, Faults) else Faults(faults)
 
     def has_received_key(self, key: str, path: str = "*") -> bool:
         """Return whether a request contained a key.

@@ -41,7 +41,8 @@ class Submits:
         jobs: BoundedStore[str, Job],
         history_delays: HistoryDelays,
     ) -> None:
-        """Raise ValueError for an unusable schema."""
+        """Raise ValueError for an unusable schema. The mapping may get models while the gateway runs."""
+        self._schemas = schemas
         self._validators = {slug: Validator(schema) for slug, schema in schemas.items()}
         self._timing = timing
         self._clock = clock
@@ -53,7 +54,7 @@ class Submits:
         now = self._clock.now()
         _check_rate_limit(account, now)
         slug = request.path_params["slug"]
-        validator = self._validators.get(slug)
+        validator = self._find_validator(slug)
         if validator is None:
             raise GatewayError(404, f"Model {slug} not found")
         if retired := validator.schema["x-kling"].get("retired"):
@@ -67,6 +68,13 @@ class Submits:
         self._jobs.add(job.request_id, job, _JOB_OVERHEAD + _BYTES_PER_CHARACTER * len(content))
         request.scope["received"].request_id = job.request_id
         return job
+
+    def _find_validator(self, slug: str) -> Validator | None:
+        """Return the validator of the present schema of a model; None for an unknown model."""
+        schema, validator = self._schemas.get(slug), self._validators.get(slug)
+        if schema is not None and (validator is None or validator.schema is not schema):
+            validator = self._validators[slug] = Validator(schema)
+        return validator
 
     def _create_job(
         self,

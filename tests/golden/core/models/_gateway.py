@@ -23,6 +23,10 @@ CREDITS_PATH: Final = "/v1/credits"
 RECORD_LIFETIME: Final = 3600
 OUTPUT_LIFETIME: Final = 86400
 
+CREDIT_CURRENCY: Final = "EUR"
+CREDIT_PRICE: Final = 0.5
+"""The price of one credit in CREDIT_CURRENCY."""
+
 HISTORY_MAX_PER_PAGE: Final = 50
 HISTORY_MAX_DAYS: Final = 7
 HISTORY_LAG: Final = 60

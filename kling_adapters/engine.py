@@ -1,0 +1,246 @@
+"""The steps of jobs, for an engine that keeps their state itself and runs each step in any of several processes.
+
+The steps are the flows of the clients. The engine records what they have to know; see `JobStore`. kling-temporal is
+such an engine.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from functools import partial
+from os import PathLike
+from typing import TYPE_CHECKING, Any, Final
+
+from kling_adapters.client import arguments
+from kling_adapters.client.async_client import AsyncKling
+from kling_adapters.client.engine_journal import EngineJournal, JobRecord, JobStore
+from kling_adapters.client.result import AsyncResult
+from kling_adapters.errors import ConfigError, TransportError
+from kling_adapters.journal.base import BaseJournal
+from kling_adapters.models._gateway import HISTORY_LAG, OUTPUT_LIFETIME
+from kling_adapters.protocol.collect import collect, open_destination
+from kling_adapters.protocol.effects import Flow
+from kling_adapters.protocol.file_names import check_unique_per_job
+from kling_adapters.protocol.job_search import look_for_jobs
+from kling_adapters.protocol.messages import Answer
+from kling_adapters.protocol.reconcile import next_look_delay
+from kling_adapters.protocol.request_history import HISTORY_BUDGET, HistoryUnavailable
+from kling_adapters.protocol.responses import read_ended_job
+from kling_adapters.protocol.session import JobRef
+from kling_adapters.protocol.single_poll import PollProgress, poll_once
+from kling_adapters.protocol.tasks import Task, make_named_tasks
+from kling_adapters.protocol.uploads import upload_media
+from kling_adapters.result import JobStatus, ResultData, StoredFile
+
+if TYPE_CHECKING:
+    from kling_adapters.protocol.batch_requests import Request
+
+__all__ = [
+    "SEARCH_SECONDS",
+    "STORE_SECONDS",
+    "EngineClient",
+    "JobRecord",
+    "JobStore",
+    "PlannedJob",
+    "PollProgress",
+    "next_look_delay",
+]
+
+SEARCH_SECONDS: Final = HISTORY_LAG
+"""Seconds for which a lost job is looked for, because the request history may list it so late."""
+STORE_SECONDS: Final = OUTPUT_LIFETIME
+"""Seconds for which storing an output is retried, because its URL works so long."""
+SUBMIT_SECONDS: Final = 5.0
+"""Seconds for the retries of a step: the engine repeats it, and a process that dies in between leaves it uncertain."""
+
+
+@dataclass(frozen=True)
+class PlannedJob:
+    """A request of a batch, as an engine starts it.
+
+    Attributes:
+        index: The position of the request, from 0.
+        model: The slug of the model; "" if the request names none.
+        record: The job; None for a request that cannot be sent.
+        error: The reason.
+
+    """
+
+    index: int
+    model: str
+    record: JobRecord | None
+    error: Exception | None = None
+
+
+class EngineClient(AsyncKling):
+    """A client whose jobs are recorded by an engine.
+
+    Args:
+        store: The records of the engine.
+        **options: Arguments of `AsyncKling`, without `journal` and `resubmit_after`.
+
+    """
+
+    def __init__(self, store: JobStore, **options: Any) -> None:
+        self._engine_journal = EngineJournal(store)
+        super().__init__(journal=None, **options)
+
+    @property
+    def base_url(self) -> str:
+        """The base URL of the gateway."""
+        return self._session.gateway.base_url
+
+    def plan(
+        self, requests: Iterable[Request], name: str, save_to: str | PathLike[str] | None
+    ) -> Iterator[PlannedJob]:
+        """Plan the jobs of a named batch. The same request has the same tag in each run; equal ones are numbered.
+
+        Args:
+            requests: The requests, as for `map`.
+            name: The name of the batch.
+            save_to: The destination of the output, which each process must be able to store to.
+
+        Returns:
+            The jobs, in the order of the requests.
+
+        Raises:
+            ConfigError: An argument is invalid, or several jobs would have the same file name.
+
+        """
+        from kling_adapters.client.requests import prepare_request  # imports pydantic
+
+        arguments.check_requests(requests)
+        arguments.check_name("name", name)
+        if (destination := arguments.resolve_save_to(save_to)) is not None:
+            check_unique_per_job(destination)
+        prepare = partial(prepare_request, self.catalog)
+        tasks = make_named_tasks(requests, prepare, destination, name, {})
+        return map(_make_planned_job, tasks)
+
+    async def upload_media(self, job: JobRecord) -> JobRecord:
+        """Upload the local media of a job, so that any process can submit it. Raises as `submit` does.
+
+        Args:
+            job: The job.
+
+        Returns:
+            The job with URLs.
+
+        """
+        body = await self._driver.run(upload_media(self._session, job.params, float("inf")))
+        return replace(job, params=body)
+
+    async def submit_job(self, job: JobRecord) -> str:
+        """Submit a job after its intent is recorded. Raises as `submit` does.
+
+        Args:
+            job: The job.
+
+        Returns:
+            The request id.
+
+        """
+        flow = self._submit_flow(job.model, job.params, None, None, job.save_to, SUBMIT_SECONDS, job.tag)
+        return (await self._driver.run(flow)).request_id
+
+    async def poll_job(self, job: JobRecord, progress: PollProgress) -> AsyncResult | PollProgress:
+        """Poll a job once.
+
+        Args:
+            job: The job, with its request id.
+            progress: The outcome of the poll before.
+
+        Returns:
+            The result of a job that completed, or the progress, with the seconds until the next poll.
+
+        Raises:
+            JobFailed: The job FAILED.
+            JobExpired: Neither the gateway nor the request history has the result.
+            ApiError: The gateway refused the request.
+
+        """
+        with self._engine_journal.hold(self.base_url, job):
+            outcome = await self._driver.run(poll_once(self._session, self._make_ref(job), progress))
+        return self._make_result(outcome) if isinstance(outcome, ResultData) else outcome
+
+    async def look_for_job(self, job: JobRecord, until: float) -> str | None:
+        """Look once in the request history for the job of an uncertain submit, and claim it.
+
+        Args:
+            job: The job, with the key and the time of its submit.
+            until: The time at which it became uncertain, in seconds since 1970.
+
+        Returns:
+            The request id; None if the job is not listed, which proves nothing.
+
+        Raises:
+            ConfigError: The history cannot be searched with this client.
+            TransportError: The history could not be read now.
+
+        """
+        with self._engine_journal.hold(self.base_url, job, until) as entry:
+            try:
+                search = await self._driver.run(look_for_jobs(self._session, [entry], HISTORY_BUDGET))
+            except HistoryUnavailable as error:
+                kind = ConfigError if error.is_final else TransportError
+                raise kind(f"the request history cannot be searched: {error}") from error
+        settled = search.settled.get(entry.id)
+        return None if settled is None else settled.request_id
+
+    async def store_output(self, job: JobRecord, body: Mapping[str, Any]) -> tuple[StoredFile, ...]:
+        """Store the output of a job in its destination. Raises as `Result.save` does.
+
+        Args:
+            job: The job, with its request id.
+            body: The gateway's answer to it.
+
+        Returns:
+            The stored files.
+
+        """
+
+        def store() -> Flow[tuple[StoredFile, ...]]:
+            destination = yield from open_destination(self._plugins.storage, str(job.save_to))
+            return (yield from collect(self._session, result, destination))
+
+        result = self.read_result(job, body)
+        with self._engine_journal.hold(self.base_url, job):
+            return await self._driver.run(store())
+
+    def read_result(
+        self, job: JobRecord, body: Mapping[str, Any], files: tuple[StoredFile, ...] = ()
+    ) -> AsyncResult:
+        """Return the result of a job from the gateway's answer to it.
+
+        Args:
+            job: The job, with its request id.
+            body: The answer.
+            files: The stored files.
+
+        Returns:
+            The result.
+
+        Raises:
+            ConfigError: The answer is not that of a completed job.
+
+        """
+        ref = self._make_ref(job)
+        answer = Answer(200, {}, json.dumps(body).encode())
+        data = read_ended_job(ref.request_id, ref.model, ref.returns, answer)
+        if data is None or isinstance(data, JobStatus):
+            raise ConfigError(f"the recorded answer is not the result of job {ref.request_id}")
+        return self._make_result(data, files)
+
+    def _make_ref(self, job: JobRecord) -> JobRef:
+        arguments.check_request_id(job.request_id)
+        return JobRef.of(str(job.request_id), job.model, self._find_adapter(job.model))
+
+    def _open_journal(self, journal: str | PathLike[str] | None) -> BaseJournal:
+        return self._engine_journal
+
+
+def _make_planned_job(task: Task) -> PlannedJob:
+    record = None if task.error else JobRecord(task.id, task.model, task.body, task.save_to)
+    return PlannedJob(task.index, task.model, record, task.error)

@@ -1,0 +1,135 @@
+"""Errors in the OpenAI shape, with the messages of the adapters."""
+
+from __future__ import annotations
+
+import functools
+import logging
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, Final
+
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import JSONResponse, PlainTextResponse, Response
+
+from kling_adapters import ApiError, ConfigError, KlingError, ParamsInvalid, RetiredModel, UnknownModel
+from kling_serve.access import API_PATHS
+from kling_serve.limits import LimitReached
+from kling_serve.submits import KeyReused
+
+log = logging.getLogger("kling_serve")
+
+_MAX_PROBLEMS: Final = 20
+Handler = Callable[[Request], Awaitable[Response]]
+
+
+class RequestError(Exception):
+    """A request that cannot be answered.
+
+    Args:
+        status: The HTTP status code.
+        message: The problem, the expectation, and what to do.
+        code: A name for programs.
+        param: The field of the request; None if there is no single one.
+
+    """
+
+    def __init__(self, status: int, message: str, code: str, param: str | None = None) -> None:
+        super().__init__(message)
+        self.status, self.message, self.code, self.param = status, message, code, param
+
+
+def answers_errors(handler: Handler) -> Handler:
+    """Decorate a handler so that errors are answered in the OpenAI shape."""
+
+    @functools.wraps(handler)
+    async def answer(request: Request) -> Response:
+        try:
+            return await handler(request)
+        except RequestError as error:
+            return make_error(error)
+        except KlingError as error:
+            return make_error(describe_error(error))
+        except ClientDisconnect:
+            return Response(status_code=400)
+        except Exception:
+            log.exception("a request failed")
+            message = "The request failed for a reason that is in the log of kling-serve."
+            return make_error(RequestError(500, message, "internal_error"))
+
+    return answer
+
+
+async def answer_http_error(request: Request, error: Exception) -> Response:
+    """Answer a request for an address or a method that does not exist."""
+    assert isinstance(error, HTTPException)
+    if request.url.path.startswith(API_PATHS):
+        return make_error(RequestError(error.status_code, f"{error.detail}.", "not_found"))
+    return PlainTextResponse(error.detail, error.status_code, error.headers)
+
+
+def make_error(error: RequestError) -> JSONResponse:
+    """Return the response to a request that cannot be answered.
+
+    Clients of OpenAI repeat what fails with 409, 429 or 5xx, and without a key a submit must not be repeated.
+    """
+    body = {
+        "message": error.message,
+        "type": "server_error" if error.status >= 500 else "invalid_request_error",
+        "param": error.param,
+        "code": error.code,
+    }
+    return JSONResponse({"error": body}, error.status, {"x-should-retry": "false"})
+
+
+def describe_error(error: KlingError, fields: Mapping[str, str] | None = None) -> RequestError:
+    """Return an error of the client for a program.
+
+    Args:
+        error: The error.
+        fields: Names of fields in the request, by the parameter they became.
+
+    """
+    if isinstance(error, ParamsInvalid):
+        return _describe_problems(error, fields or {})
+    for kind, status, code, param in _KINDS:
+        if isinstance(error, kind):
+            return RequestError(status, str(error), code, param)
+    log.error("a request failed: %s", error)
+    return RequestError(502, str(error), "gateway_error")
+
+
+_KINDS: Final[tuple[tuple[type[KlingError], int, str, str | None], ...]] = (
+    (UnknownModel, 404, "model_not_found", "model"),
+    (RetiredModel, 400, "model_retired", "model"),
+    (KeyReused, 409, "idempotency_key_reused", None),
+    (LimitReached, 429, "limit_reached", None),
+    (ConfigError, 400, "invalid_request", None),
+    (ApiError, 502, "gateway_error", None),
+)
+
+
+def _describe_problems(error: ParamsInvalid, fields: Mapping[str, str]) -> RequestError:
+    texts = [str(problem) for problem in error.problems[:_MAX_PROBLEMS]]
+    path = error.problems[0].path if error.problems else None
+    message = f"Nothing was sent: {'; '.join(texts)}"
+    return RequestError(400, message, "invalid_parameters", fields.get(path, path) if path else None)
+
+
+def describe_job_error(state: str, reason: str | None) -> dict[str, Any] | None:
+    """Return the error of a job that has failed, in the OpenAI shape; None for any other."""
+    if state not in _JOB_ERRORS:
+        return None
+    code, text = _JOB_ERRORS[state]
+    return {"code": code, "message": reason or text}
+
+
+_JOB_ERRORS: Final[Mapping[str, tuple[str, str]]] = {
+    "FAILED": ("job_failed", "The job has failed. It is not billed."),
+    "REFUSED": ("submit_refused", "The gateway has refused the job. Nothing is billed."),
+    "EXPIRED": ("job_expired", "The gateway no longer has the job. It may be billed."),
+    "LOST": ("sandbox_ended", "The sandbox of this job has ended. Nothing is billed."),
+    "UNCERTAIN": (
+        "submit_uncertain",
+        "The job may have been started and may be billed; its request id is unknown. `kling reconcile` looks for it.",
+    ),
+}

@@ -1,0 +1,76 @@
+"""`/v1/images/generations`: jobs of image models in the OpenAI shape."""
+
+from __future__ import annotations
+
+import base64
+from typing import Final
+
+import anyio
+from starlette.requests import Request
+from starlette.responses import FileResponse, JSONResponse, Response
+from starlette.routing import Route
+
+from kling_serve.api.bodies import read_body
+from kling_serve.api.errors import RequestError, answers_errors
+from kling_serve.api.jobs import describe_job, find_job, submit
+from kling_serve.job import Job
+from kling_serve.studio import Studio, get_studio
+
+WAIT_SECONDS: Final = 50.0
+"""Seconds to wait for an image; clients give up after a minute."""
+_FORMATS: Final = ("url", "b64_json")
+
+
+@answers_errors
+async def create_image(request: Request) -> Response:
+    """Submit a job. The answer has the address of its image, or the image itself if base64 is asked for."""
+    studio = get_studio(request)
+    body, is_form = await read_body(request)
+    image_format = body.pop("response_format", None) or "url"
+    if image_format not in _FORMATS:
+        message = f"response_format: expected {' or '.join(_FORMATS)}. Nothing was sent."
+        raise RequestError(400, message, "invalid_parameters", "response_format")
+    if "n" in body and str(body.pop("n") or 1) != "1":
+        raise RequestError(400, "n: a job makes one image. Nothing was sent.", "invalid_parameters", "n")
+    handle = await submit(request, studio, "image", body, is_form=is_form)
+    answer = describe_job(studio, handle, await studio.jobs.find(handle))
+    image = {"url": f"{request.base_url}v1/images/{handle}/content"}
+    if image_format == "b64_json":
+        path = (await _wait_for_image(studio, handle)).files[0]
+        image = {"b64_json": base64.b64encode(await anyio.Path(path).read_bytes()).decode()}
+    return JSONResponse({"created": answer["created_at"], "data": [image], "id": handle})
+
+
+@answers_errors
+async def show_image(request: Request) -> Response:
+    """Return a job."""
+    studio = get_studio(request)
+    return JSONResponse(describe_job(studio, *await find_job(request, studio, "image")))
+
+
+@answers_errors
+async def read_image(request: Request) -> Response:
+    """Wait for the image of a job, and return it."""
+    studio = get_studio(request)
+    handle, _ = await find_job(request, studio, "image")
+    path = (await _wait_for_image(studio, handle)).files[0]
+    return FileResponse(path, filename=path.name, content_disposition_type="inline")
+
+
+async def _wait_for_image(studio: Studio, handle: str) -> Job:
+    """Return a job with its file. Raises RequestError."""
+    job = await studio.jobs.wait(handle, WAIT_SECONDS)
+    if job is not None and job.files:
+        return job
+    state = describe_job(studio, handle, job)
+    if state["error"] is not None:
+        raise RequestError(422, state["error"]["message"], state["error"]["code"])
+    message = f"Job {handle} is still running. Ask for /v1/images/{handle}/content, or repeat with the same Idempotency-Key."
+    raise RequestError(504, message, "still_running")
+
+
+ROUTES = [
+    Route("/v1/images/generations", create_image, methods=["POST"]),
+    Route("/v1/images/{handle}", show_image, methods=["GET"]),
+    Route("/v1/images/{handle}/content", read_image, methods=["GET"]),
+]

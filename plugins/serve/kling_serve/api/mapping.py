@@ -1,0 +1,100 @@
+"""Fields of the OpenAI shape as parameters of a model, found in its JSON Schema."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any, Final, cast
+
+from kling_adapters import ParamsInvalid
+from kling_serve.api.bodies import fit
+from kling_serve.api.errors import RequestError, describe_error
+from kling_serve.models import Model
+
+LENGTHS: Final = ("seconds", "duration")
+"""Parameters that the length of a video can be."""
+_SIZE: Final = re.compile(r"([1-9][0-9]{0,4})x([1-9][0-9]{0,4})")
+_RATIO: Final = re.compile(r"([0-9]{1,3}):([0-9]{1,3})")
+_TOLERANCE: Final = 0.02
+"""Difference of two aspect ratios that count as the same; 1792x1024 is 16:9."""
+
+
+def map_body(body: Mapping[str, Any], model: Model, *, is_form: bool) -> dict[str, Any]:
+    """Return the parameters of a job.
+
+    Args:
+        body: The body of the request: fields of the OpenAI shape, and parameters of the model by name.
+        model: The model.
+        is_form: Whether numbers, lists and the like are texts.
+
+    Raises:
+        RequestError: A field cannot be mapped, or the parameters violate the spec.
+
+    """
+    values = {
+        name: value for name, value in body.items() if name not in ("model", "user") and value is not None
+    }
+    properties: Mapping[str, Mapping[str, Any]] = model.schema["properties"]
+    fields: dict[str, str] = {}
+    for field, find in (("seconds", _map_seconds), ("size", _map_size), ("input_reference", _map_reference)):
+        if field not in values or field in properties:
+            continue
+        name, value = find(values.pop(field), model)
+        if name in values:
+            raise _refuse(field, f"{name} was sent, too. Send one of them")
+        values[name], fields[name] = value, field
+    if values.get("prompt") == "" and "prompt" not in properties:
+        del values["prompt"]
+    mapped: dict[str, Any] = fit(values, model.schema, is_form=is_form)
+    try:
+        model.make_params(mapped)
+    except ParamsInvalid as error:
+        raise describe_error(error, fields) from None
+    return mapped
+
+
+def _map_seconds(value: Any, model: Model) -> tuple[str, Any]:
+    for name in LENGTHS:
+        declared = model.schema["properties"].get(name)
+        if declared is not None:
+            return name, fit(value, declared, is_form=True)
+    raise _refuse("seconds", f"{model.slug} has no parameter for the length. Leave it out")
+
+
+def _map_size(value: Any, model: Model) -> tuple[str, Any]:
+    ratios = model.schema["properties"].get("aspect_ratio", {}).get("enum")
+    if ratios is None:
+        raise _refuse("size", f"{model.slug} has no parameter for the size. Leave it out")
+    match = _SIZE.fullmatch(value) if isinstance(value, str) else None
+    width, height = (int(match[1]), int(match[2])) if match else (0, 1)
+    for ratio in ratios:
+        form = _RATIO.fullmatch(str(ratio))
+        if ratio == value or (form and abs(width * int(form[2]) / (height * int(form[1])) - 1) <= _TOLERANCE):
+            return "aspect_ratio", ratio
+    raise _refuse(
+        "size", f"expected WIDTHxHEIGHT, such as 1280x720, with an aspect ratio of {', '.join(ratios)}"
+    )
+
+
+def _map_reference(value: Any, model: Model) -> tuple[str, Any]:
+    """Return the first media parameter of the kind of a file, required ones first, and its value."""
+    if isinstance(value, dict):
+        value = cast("dict[str, Any]", value).get("image_url")
+    if not isinstance(value, str | bytes):
+        raise _refuse(
+            "input_reference",
+            'expected a file, a URL, or {"image_url": "..."}. Uploaded file ids do not exist',
+        )
+    required = model.schema.get("required", ())
+    properties: Mapping[str, Mapping[str, Any]] = model.schema["properties"]
+    for name in sorted(properties, key=lambda name: name not in required):
+        item = properties[name].get("items", {})
+        if item.get("x-kling", {}).get("media") == "image":
+            return name, [value]
+        if properties[name].get("x-kling", {}).get("media") == "image":
+            return name, value
+    raise _refuse("input_reference", f"{model.slug} takes no image. Leave it out")
+
+
+def _refuse(field: str, problem: str) -> RequestError:
+    return RequestError(400, f"{field}: {problem}. Nothing was sent.", "invalid_parameters", field)

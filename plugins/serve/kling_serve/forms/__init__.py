@@ -1,0 +1,1 @@
+"""Forms from the packaged schemas of models, and parameters from what browsers send."""

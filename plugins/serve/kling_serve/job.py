@@ -1,0 +1,117 @@
+"""A job as pages and interfaces show it: an entry of a journal with its place in the application."""
+
+from __future__ import annotations
+
+import math
+import os
+import re
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Final, cast
+
+from kling_adapters import JournalEntry
+from kling_serve.connections import Connection
+
+RUNNING_STATES: Final = frozenset({"SUBMITTING", "QUEUED", "PROCESSING"})
+_HANDLE: Final = re.compile(r"[a-z0-9]{16,64}")
+
+
+@dataclass(frozen=True)
+class Job:
+    """A job of a journal.
+
+    Attributes:
+        id: The id in addresses: the handle of a job that was submitted here, else connection and number.
+        connection: The gateway that it runs on.
+        entry: The entry of the journal.
+        version: Number of the last change, which grows; see `Watch.list_changed`.
+
+    """
+
+    id: str
+    connection: Connection
+    entry: JournalEntry
+    version: int = 0
+
+    @property
+    def is_abandoned(self) -> bool:
+        """True if its gateway is not that of the connection, such as a sandbox that has ended."""
+        return self.entry.gateway != self.connection.client.base_url
+
+    @property
+    def is_uncertain(self) -> bool:
+        """True if it is unknown whether the gateway has the job, and it could be found in the request history."""
+        return self.entry.state == "UNCERTAIN" and not self.is_abandoned
+
+    @property
+    def is_unfinished(self) -> bool:
+        """True if the job can still change."""
+        return self.entry.is_unfinished and not self.is_abandoned
+
+    @property
+    def state(self) -> str:
+        """The state of the entry; LOST for an unfinished job of a sandbox that has ended, STORING before its files."""
+        is_open = self.entry.is_unfinished or self.entry.state == "UNCERTAIN"
+        if is_open and self.is_abandoned and self.connection.is_free:
+            return "LOST"
+        if self.entry.state == "COMPLETED" and self.entry.is_unfinished:
+            return "STORING"
+        return self.entry.state
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """The stored files that were on this machine when the entry was read."""
+        return tuple(path for path, _ in self._stored)
+
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        """The kind of each of `files`: video, image, audio, or another start of its media type."""
+        return tuple(kind for _, kind in self._stored)
+
+    @cached_property
+    def _stored(self) -> list[tuple[Path, str]]:
+        pairs = [
+            (file.path, file.content_type.partition("/")[0])
+            for file in self.entry.files
+            if file.url.startswith("file:")
+        ]
+        return [(path, kind) for path, kind in pairs if path.is_file()]
+
+    @property
+    def prompt(self) -> str:
+        """The prompt; empty without one."""
+        prompt = self.entry.params.get("prompt", "")
+        return prompt if isinstance(prompt, str) else ""
+
+    @property
+    def duration(self) -> float | None:
+        """Seconds that a COMPLETED job took, as its gateway reports them; None if it does not."""
+        metrics: Any = (self.entry.result or {}).get("metrics") if self.entry.state == "COMPLETED" else None
+        seconds = cast("dict[str, Any]", metrics).get("total_time") if isinstance(metrics, dict) else None
+        if not isinstance(seconds, int | float) or not math.isfinite(seconds) or seconds <= 0:
+            return None
+        return float(seconds)
+
+
+def make_job(connection: Connection, entry: JournalEntry, outputs: Path, version: int = 0) -> Job:
+    """Return the job of an entry."""
+    handle = find_handle(entry, outputs)
+    return Job(handle or f"{connection.name}-{entry.id}", connection, entry, version)
+
+
+def find_handle(entry: JournalEntry, outputs: Path) -> str | None:
+    """Return the handle of a job that was submitted here: the folder of its files; None for any other job.
+
+    The handle is in the destination, because the journal has it on disk before the submit is sent.
+    """
+    if entry.save_to is None:
+        return None
+    folder = f"{outputs}{os.sep}"
+    name = entry.save_to.removeprefix(folder).rstrip("/")
+    return name if entry.save_to.startswith(folder) and is_handle(name) else None
+
+
+def is_handle(text: str) -> bool:
+    """Return whether a text has the form of a handle."""
+    return _HANDLE.fullmatch(text) is not None

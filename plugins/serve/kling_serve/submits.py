@@ -1,0 +1,156 @@
+"""Submits by programs: once for each key, and within the limits of their token."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import secrets
+from collections import defaultdict
+from collections.abc import Mapping
+from typing import Any, Final
+
+from kling_adapters import KlingError, Params, ParamsInvalid, UnknownModel
+from kling_serve.connections import Connections
+from kling_serve.job import Job, is_handle
+from kling_serve.jobs import JobService
+from kling_serve.ledger import Ledger
+from kling_serve.limits import LimitReached, Limits
+from kling_serve.models import Models
+
+ANSWER_SECONDS: Final = 1.5
+"""Seconds after which a submit is answered in any case, such as one whose file is still being uploaded."""
+_KEY_DIGITS: Final = 32
+_BODY_DIGITS: Final = 16
+_REUSED: Final = (
+    "this idempotency key was used with another request before. Use a new key for a new job. Nothing was sent"
+)
+
+
+class KeyReused(KlingError):
+    """An idempotency key came with another request before. Nothing was sent."""
+
+
+class Submits:
+    """Submits by programs, each with a token.
+
+    A handle is derived from token, key and request. The journal has it before the request is sent, so it decides
+    whether a key was used, also after a restart.
+
+    Args:
+        models: The models.
+        connections: The gateways.
+        jobs: The job service.
+        limits: The limits of each token, by its name.
+
+    """
+
+    def __init__(
+        self, models: Models, connections: Connections, jobs: JobService, limits: Mapping[str, Limits]
+    ) -> None:
+        self._models, self._connections, self._jobs = models, connections, jobs
+        self._ledgers: defaultdict[str, Ledger] = defaultdict(lambda: Ledger(Limits()))
+        self._ledgers.update({owner: Ledger(limit) for owner, limit in limits.items()})
+        self._handles: dict[str, str] = {}
+        self._owners: dict[str, str] = {}
+
+    async def submit(
+        self, slug: str, values: Mapping[str, Any], *, owner: str, key: str | None = None
+    ) -> str:
+        """Submit a job and return its handle, in two seconds at most.
+
+        Args:
+            slug: Slug of the model.
+            values: Parameters; media may be bytes or a Path.
+            owner: Name of the token.
+            key: A repetition with the same key, token and request is the same job. None for a new job.
+
+        Raises:
+            UnknownModel: There is no such model.
+            ParamsInvalid: The parameters violate the spec.
+            KeyReused: The key came with another request before.
+            LimitReached: The job would exceed a limit of the token.
+            KlingError: The submit failed before the journal had it.
+
+        """
+        params = self._models.find(slug).make_params(values)
+        if key is None:
+            return await self._submit(secrets.token_hex(24), params, owner)
+        prefix = _digest(owner, key)[:_KEY_DIGITS]
+        handle = prefix + _digest(slug, _describe(values))[:_BODY_DIGITS]
+        # Two requests with one key may be here at the same time.
+        if self._handles.setdefault(prefix, handle) != handle:
+            raise KeyReused(_REUSED)
+        try:
+            if await self._is_used(prefix, handle):
+                raise KeyReused(_REUSED)
+            return await self._submit(handle, params, owner)
+        finally:
+            if handle not in self._jobs.submissions:  # the journal has it, or nothing was sent
+                self._handles.pop(prefix, None)
+
+    async def _is_used(self, prefix: str, handle: str) -> bool:
+        """Return whether the journal has a job of a key that is not this one."""
+        await self._jobs.watch.refresh()
+        return any(job_id.startswith(prefix) and job_id != handle for job_id in self._jobs.watch.jobs)
+
+    async def _submit(self, handle: str, params: Params, owner: str) -> str:
+        ledger, submissions = self._ledgers[owner], self._jobs.submissions
+        self._owners = {waiting: name for waiting, name in self._owners.items() if waiting in submissions}
+        if await self._jobs.find(handle) is None and (handle not in submissions or submissions[handle].error):
+            await self._reserve(ledger, handle, params, owner)
+        self._owners[handle] = owner
+        submission = await self._jobs.submit(params, owner=owner, handle=handle, timeout=ANSWER_SECONDS)
+        if submission.error is not None and await self._jobs.find(handle) is None:
+            # It may be repeated with its key, since nothing was sent.
+            submissions.pop(handle, None)
+            ledger.release(handle)
+            raise submission.error
+        return handle
+
+    async def _reserve(self, ledger: Ledger, handle: str, params: Params, owner: str) -> None:
+        connection = self._connections.find(None)
+        price = 0.0 if connection.is_free else await ledger.find_price(connection.estimator, params)
+        for job in ledger.list_unpriced(self.list_jobs(owner)):
+            try:
+                earlier = self._models.find(job.entry.model).make_params(job.entry.params)
+                ledger.set_price(job.id, await ledger.find_price(job.connection.estimator, earlier))
+            except (LimitReached, UnknownModel, ParamsInvalid):
+                ledger.set_price(job.id, 0.0)  # it was submitted under other limits, or another spec
+        for waiting, submission in self._jobs.submissions.items():
+            if submission.error is not None:
+                ledger.release(waiting)
+        # No other task runs between this look at the journal and the reservation.
+        ledger.reserve(handle, price, self.list_jobs(owner))
+
+    def is_waiting(self, handle: str, owner: str) -> bool:
+        """Return whether a token has submitted a job that the journal does not have yet."""
+        return handle in self._jobs.submissions and self._owners.get(handle) == owner
+
+    async def find_job(self, handle: str, owner: str) -> Job | None:
+        """Return a job of a token by its handle; None if the journals have no such job."""
+        job = await self._jobs.find(handle)
+        return job if job is not None and _belongs_to(job, owner) else None
+
+    def list_jobs(self, owner: str) -> dict[str, Job]:
+        """Return the jobs of a token in the journals, by handle, the oldest first."""
+        return {job.id: job for job in self._jobs.watch.jobs.values() if _belongs_to(job, owner)}
+
+
+def _belongs_to(job: Job, owner: str) -> bool:
+    return job.entry.tag == owner and is_handle(job.id)
+
+
+def _digest(*parts: str) -> str:
+    return hashlib.sha256("\0".join(parts).encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def _describe(values: Mapping[str, Any]) -> str:
+    """Return a text that is equal for equal parameters."""
+    return json.dumps(values, sort_keys=True, default=_describe_media)
+
+
+def _describe_media(value: Any) -> str:
+    if isinstance(value, bytes):
+        return f"sha256:{hashlib.sha256(value).hexdigest()}"
+    with value.open("rb") as file:
+        return f"sha256:{hashlib.file_digest(file, 'sha256').hexdigest()}"

@@ -1,0 +1,192 @@
+"""The activities of workers. Each runs a step of a client; see `kling_adapters.engine`."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import asdict, replace
+from typing import Any, Final
+
+from temporalio import activity
+from temporalio.client import Client, WorkflowExecutionStatus
+
+from kling_adapters import (
+    ApiError,
+    BadGateway,
+    ConfigError,
+    JobExpired,
+    JobFailed,
+    KlingError,
+    RateLimited,
+    ResultData,
+    ServerError,
+    StorageError,
+    SubmitUncertain,
+    TransportError,
+)
+from kling_adapters.engine import (
+    SEARCH_SECONDS,
+    STORE_SECONDS,
+    EngineClient,
+    JobRecord,
+    next_look_delay,
+)
+from kling_temporal import payloads
+from kling_temporal.payloads import Accepted, JobEnd, Search
+from kling_temporal.steps import Progress, heartbeats, make_final, make_pending, shield
+from kling_temporal.store import TemporalStore
+
+_REFUSAL_SECONDS: Final = 60.0
+"""The distance of polls that are refused, by a key that was revoked say, until someone repairs it."""
+_PASSING: Final = (TransportError, RateLimited, ServerError, BadGateway, StorageError)
+"""Errors of a submit that started nothing, and may pass."""
+_ENDED_DELAY: Final = 5.0
+_LONGEST_ENDED_DELAY: Final = 60.0
+_LONGEST_WAIT: Final = 86400.0
+_LONGEST_STORE_DELAY: Final = 300.0
+
+
+class Activities:
+    """The activities of one worker.
+
+    Args:
+        kling: The client for the gateway.
+        temporal: The client of Temporal.
+        store: The records of jobs in Temporal.
+        search_seconds: Seconds for which the job of a lost submit is looked for.
+
+    """
+
+    def __init__(
+        self,
+        kling: EngineClient,
+        temporal: Client,
+        store: TemporalStore,
+        search_seconds: float = SEARCH_SECONDS,
+    ) -> None:
+        self._kling = kling
+        self._temporal = temporal
+        self._store = store
+        self._search_seconds = search_seconds
+
+    @property
+    def all(self) -> list[Callable[..., Any]]:
+        """The activities."""
+        return [self.submit, self.search, self.collect, self.find_ended]
+
+    @activity.defn(name="kling-submit")
+    async def submit(self, job: JobRecord, gateway: str) -> Accepted:
+        """Submit a job. It is cut off only by the death of the worker."""
+        if (problem := self._find_mismatch(gateway)) is not None:
+            raise make_final("ConfigError", f"{problem}. Nothing was sent")
+        if job.tag in self._store.submits:
+            raise make_final("NotSent", "an earlier attempt has not ended on this worker. Nothing was sent")
+        submit = self._store.open_submit(job.tag, activity.info().task_token)
+        try:
+            async with heartbeats(submit.heartbeat):
+                request_id = await shield(self._kling.submit_job(job))
+        except SubmitUncertain as error:
+            raise make_final("SubmitUncertain", error.reason, submit.intent) from error
+        except KlingError as error:
+            kind = "NotSent" if isinstance(error, _PASSING) else type(error).__name__
+            raise make_final(kind, str(error)) from error
+        except BaseException as error:
+            if submit.intent is None:
+                raise
+            # A defect of a plugin, say: whether the request was sent is unknown.
+            raise make_final("SubmitUncertain", f"{type(error).__name__}: {error}", submit.intent) from error
+        finally:
+            del self._store.submits[job.tag]
+        assert submit.intent is not None
+        return Accepted(request_id, submit.intent)
+
+    @activity.defn(name="kling-search")
+    async def search(self, search: Search) -> str | None:
+        """Look once for the job of a lost submit."""
+        self._check_gateway(search.gateway)
+        looks = activity.info().attempt
+        remaining = search.until + self._search_seconds - time.time()
+        request_id = None
+        try:
+            async with heartbeats():
+                request_id = await self._kling.look_for_job(search.job, search.until)
+        except ConfigError as error:
+            activity.logger.warning("%s", error)
+            return None
+        except TransportError as error:
+            activity.logger.info("%s", error)
+        if request_id is not None or remaining <= 0:
+            return request_id
+        raise make_pending("the job is not listed", min(next_look_delay(looks), max(1.0, remaining)))
+
+    @activity.defn(name="kling-collect")
+    async def collect(self, job: JobRecord, gateway: str) -> JobEnd:
+        """Poll a job once, and store the output of a completed one. Temporal calls this again until both are done."""
+        self._check_gateway(gateway)
+        progress = Progress.read(activity.info().heartbeat_details)
+        async with heartbeats(progress.report):
+            if progress.body is None and (end := await self._poll(job, progress)) is not None:
+                return end
+            assert progress.body is not None
+            end = JobEnd(payloads.COMPLETED, job.request_id, progress.body)
+            if job.save_to is None:
+                return end
+            return await self._store_output(job, progress, end)
+
+    def _find_mismatch(self, gateway: str) -> str | None:
+        if gateway == self._kling.base_url:
+            return None
+        return (
+            f"the job is for the gateway {gateway}, and this worker uses {self._kling.base_url}. Start the worker with "
+            "that gateway, or use another task queue"
+        )
+
+    def _check_gateway(self, gateway: str) -> None:
+        """Leave a step to another worker if this one would ask the wrong gateway, which does not have the job."""
+        if (problem := self._find_mismatch(gateway)) is not None:
+            activity.logger.warning("%s", problem)
+            raise make_pending(problem, _REFUSAL_SECONDS)
+
+    async def _poll(self, job: JobRecord, progress: Progress) -> JobEnd | None:
+        """Poll a job. Return the end of one that did not complete; None for a result, which is in `progress`."""
+        try:
+            outcome = await self._kling.poll_job(job, progress.poll)
+        except (JobFailed, JobExpired) as error:
+            state = "FAILED" if isinstance(error, JobFailed) else "EXPIRED"
+            reason = error.message if isinstance(error, JobFailed) else str(error)
+            return JobEnd(state, job.request_id, reason=reason)
+        except (ApiError, ConfigError) as error:
+            raise make_pending(str(error), _REFUSAL_SECONDS) from error
+        if isinstance(outcome, ResultData):
+            progress.body = outcome.body
+            await progress.report()
+            return None
+        if time.time() > job.created + _LONGEST_WAIT:
+            return JobEnd(payloads.UNFINISHED, job.request_id, reason=f"its last state is {outcome.state}")
+        progress.poll = outcome
+        await progress.report()
+        raise make_pending(outcome.state or "not polled yet", outcome.delay)
+
+    async def _store_output(self, job: JobRecord, progress: Progress, end: JobEnd) -> JobEnd:
+        try:
+            files = await self._kling.store_output(job, progress.body or {})
+        except (StorageError, ConfigError) as error:
+            is_gone = isinstance(error, StorageError) and error.is_gone
+            if is_gone or time.time() > job.created + STORE_SECONDS:
+                return replace(end, state=payloads.NOT_STORED, reason=str(error))
+            delay = min(_LONGEST_STORE_DELAY, 2.0**progress.failures)
+            progress.failures += 1
+            await progress.report()
+            raise make_pending(str(error), delay) from error
+        # A link opens the file without credentials, and expires.
+        return replace(end, files=[{**asdict(file), "link": None} for file in files])
+
+    @activity.defn(name="kling-find-ended")
+    async def find_ended(self, workflow_ids: list[str]) -> list[str]:
+        """Return those of the workflows that have ended. Temporal calls this again until there are some."""
+        descriptions = [await self._temporal.get_workflow_handle(id_).describe() for id_ in workflow_ids]
+        ended = [item.id for item in descriptions if item.status != WorkflowExecutionStatus.RUNNING]
+        if not ended:
+            delay = min(_LONGEST_ENDED_DELAY, _ENDED_DELAY * activity.info().attempt)
+            raise make_pending("all are running", delay)
+        return ended

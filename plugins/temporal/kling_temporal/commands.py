@@ -1,0 +1,141 @@
+"""`kling temporal`: workers, their rate, and the state of a batch."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Coroutine
+from typing import TYPE_CHECKING, Any, Final
+
+import click
+
+if TYPE_CHECKING:
+    from temporalio.client import Client
+
+_CONNECTION: Final = (
+    click.option(
+        "--address", metavar="HOST:PORT", help="Temporal; by default TEMPORAL_ADDRESS, or localhost:7233."
+    ),
+    click.option("--namespace", metavar="NAME", help="By default TEMPORAL_NAMESPACE, or default."),
+    click.option(
+        "--codec",
+        metavar="MODULE:FUNCTION",
+        envvar="KLING_TEMPORAL_CODEC",
+        help="Encodes payloads; by default KLING_TEMPORAL_CODEC.",
+    ),
+)
+_TASK_QUEUE: Final = click.option(
+    "--task-queue",
+    metavar="NAME",
+    envvar="KLING_TEMPORAL_TASK_QUEUE",
+    default="kling",
+    show_default=True,
+    help="The task queue of the workers; by default KLING_TEMPORAL_TASK_QUEUE.",
+)
+_RATE: Final = click.FloatRange(0, min_open=True)
+
+
+def _add_connection(command: Any) -> Any:
+    for option in reversed(_CONNECTION):
+        command = option(command)
+    return command
+
+
+def _run(work: Coroutine[Any, Any, None]) -> None:
+    import asyncio  # every command of `kling` would wait for it
+
+    asyncio.run(work)
+
+
+@click.group()
+def temporal() -> None:
+    """Run jobs on Temporal, on any number of machines."""
+
+
+@temporal.command()
+@_add_connection
+@_TASK_QUEUE
+@click.option("--base-url", metavar="URL", help="The gateway; by default KLING_BASE_URL.")
+@click.option("--rate", type=_RATE, help="Steps a minute of all workers of the task queue together.")
+@click.option(
+    "--concurrency", type=click.IntRange(1), default=100, show_default=True, help="Steps at the same time."
+)
+@click.option(
+    "--build-id", metavar="ID", help="Version of this deployment; a job ends on the version that started it."
+)
+@click.option("--tracing", is_flag=True, help="Record spans with Temporal's interceptor for OpenTelemetry.")
+def worker(
+    address: str | None,
+    namespace: str | None,
+    codec: str | None,
+    tracing: bool,
+    **options: Any,
+) -> None:
+    """Run steps of jobs until SIGTERM or Ctrl-C, which let the steps in progress end.
+
+    The key, the storages and the notifications are those of the plugins of this machine.
+    """
+
+    async def serve() -> None:
+        import asyncio
+
+        from kling_temporal.connection import connect, prepare_namespace
+        from kling_temporal.worker import make_worker
+
+        client = await connect(address, namespace, codec=codec, tracing=tracing)
+        await prepare_namespace(client)
+        running, kling = make_worker(client, **options)
+        stop = asyncio.Event()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            asyncio.get_running_loop().add_signal_handler(number, stop.set)
+        async with kling, running:
+            place = f"{options['task_queue']} of {client.namespace}"
+            click.echo(f"working on the task queue {place} for {kling.base_url}", err=True)
+            await stop.wait()
+
+    _run(serve())
+
+
+@temporal.command()
+@_add_connection
+@_TASK_QUEUE
+@click.argument("steps", type=_RATE)
+def rate(
+    address: str | None, namespace: str | None, codec: str | None, task_queue: str, steps: float
+) -> None:
+    """Set the steps a minute of all workers together, while they run. It replaces --rate of the workers."""
+
+    async def set_rate() -> None:
+        from kling_temporal.connection import connect
+        from kling_temporal.limits import limit_task_queue
+
+        await limit_task_queue(await connect(address, namespace, codec=codec), task_queue, steps)
+
+    _run(set_rate())
+
+
+@temporal.command()
+@_add_connection
+@click.argument("batch")
+def status(address: str | None, namespace: str | None, codec: str | None, batch: str) -> None:
+    """Print how many jobs of a batch are in each state, and those that need attention."""
+
+    async def show() -> None:
+        from kling_temporal.connection import connect
+
+        await _print_status(await connect(address, namespace, codec=codec), batch)
+
+    _run(show())
+
+
+async def _print_status(client: Client, batch: str) -> None:
+    from kling_temporal.listing import list_jobs
+
+    jobs = await list_jobs(client, batch)
+    if not jobs.total:
+        raise click.ClickException(f"there is no batch {batch!r} in the namespace {client.namespace}")
+    for state, number in sorted(jobs.states.items()):
+        click.echo(f"{number:8}  {state.lower()}")
+    if jobs.waiting:
+        click.echo(f"{jobs.waiting:8}  waiting")
+    for problem in jobs.problems:
+        click.echo(problem)

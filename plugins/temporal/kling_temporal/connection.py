@@ -1,0 +1,138 @@
+"""Connections to Temporal, and what its namespace must have."""
+
+from __future__ import annotations
+
+import dataclasses
+from importlib import import_module
+from typing import Any, Final
+
+from temporalio.api.enums.v1 import IndexedValueType
+from temporalio.api.failure.v1 import Failure
+from temporalio.api.operatorservice.v1 import AddSearchAttributesRequest, ListSearchAttributesRequest
+from temporalio.client import Client, Interceptor
+from temporalio.converter import DataConverter, DefaultFailureConverter, PayloadCodec, PayloadConverter
+from temporalio.envconfig import ClientConfig
+from temporalio.exceptions import ApplicationError, ApplicationErrorCategory
+from temporalio.service import RPCError
+
+from kling_adapters import ConfigError
+from kling_temporal.payloads import SEARCH_ATTRIBUTES
+
+DEFAULT_ADDRESS: Final = "localhost:7233"
+CODEC: Final = "KLING_TEMPORAL_CODEC"
+"""Environment variable: the codec of commands, as module and function."""
+
+
+async def connect(
+    address: str | None = None,
+    namespace: str | None = None,
+    *,
+    codec: PayloadCodec | str | None = None,
+    tracing: bool = False,
+) -> Client:
+    """Connect to Temporal.
+
+    Args:
+        address: Host and port; None for the profile of Temporal's own tools or TEMPORAL_ADDRESS, else localhost:7233.
+        namespace: The namespace; None for that of the profile or TEMPORAL_NAMESPACE, else "default". TEMPORAL_API_KEY
+            and the TEMPORAL_TLS variables count, too.
+        codec: Encodes payloads and messages of errors, so that the server stores no prompt in clear; or the name of a
+            function that returns it, such as "kling_temporal.encryption:make_codec".
+        tracing: Whether to record spans with Temporal's interceptor for OpenTelemetry.
+
+    Returns:
+        The client.
+
+    Raises:
+        ConfigError: The server cannot be reached, or the codec or OpenTelemetry is not installed. Nothing was sent.
+
+    """
+    options: dict[str, Any] = dict(ClientConfig.load_client_connect_config())
+    options.setdefault("target_host", DEFAULT_ADDRESS)
+    if address is not None:
+        options["target_host"] = address
+    if namespace is not None:
+        options["namespace"] = namespace
+    interceptors: list[Interceptor] = [_make_tracing()] if tracing else []
+    try:
+        return await Client.connect(
+            **options, data_converter=make_converter(codec), interceptors=interceptors
+        )
+    except (RuntimeError, RPCError) as error:
+        raise ConfigError(
+            f"Temporal cannot be reached at {options['target_host']}: {error}. Pass --address, or set TEMPORAL_ADDRESS. "
+            "Nothing was sent"
+        ) from error
+
+
+async def prepare_namespace(client: Client) -> None:
+    """Add the search attributes of this package to the namespace, if they are missing.
+
+    Raises:
+        ConfigError: They cannot be added.
+
+    """
+    kind = IndexedValueType.INDEXED_VALUE_TYPE_KEYWORD
+    try:
+        request = ListSearchAttributesRequest(namespace=client.namespace)
+        listed = await client.operator_service.list_search_attributes(request)
+        missing = {key.name: kind for key in SEARCH_ATTRIBUTES if key.name not in listed.custom_attributes}
+        if missing:
+            added = AddSearchAttributesRequest(namespace=client.namespace, search_attributes=missing)
+            await client.operator_service.add_search_attributes(added)
+    except RPCError as error:
+        names = ", ".join(key.name for key in SEARCH_ATTRIBUTES)
+        raise ConfigError(
+            f"the search attributes {names} cannot be added to the namespace {client.namespace}: {error}. Add them as "
+            "Keyword, with the tools of Temporal. Nothing was sent"
+        ) from error
+
+
+def make_converter(codec: PayloadCodec | str | None = None) -> DataConverter:
+    """Return the data converter of clients and workers; see `connect`."""
+    return dataclasses.replace(
+        DataConverter.default,
+        payload_codec=_load_codec(codec) if isinstance(codec, str) else codec,
+        failure_converter_class=_FailureConverter if codec is None else _EncodedFailureConverter,
+    )
+
+
+class _FailureConverter(DefaultFailureConverter):
+    """Converts errors; those that only ask for another try have no stack trace, which each history would keep."""
+
+    def to_failure(
+        self, exception: BaseException, payload_converter: PayloadConverter, failure: Failure
+    ) -> None:
+        if isinstance(exception, ApplicationError) and exception.category is ApplicationErrorCategory.BENIGN:
+            exception.__traceback__ = exception.__cause__ = None
+        super().to_failure(exception, payload_converter, failure)
+
+
+class _EncodedFailureConverter(_FailureConverter):
+    """Converts errors, whose messages may quote a prompt, to payloads that a codec encodes."""
+
+    def __init__(self) -> None:
+        super().__init__(encode_common_attributes=True)
+
+
+def _load_codec(name: str) -> PayloadCodec:
+    module, _, function = name.partition(":")
+    try:
+        codec: object = getattr(import_module(module), function)()
+    except (ImportError, AttributeError, TypeError, ValueError) as error:
+        raise ConfigError(f"the codec {name!r} cannot be loaded: {error}. Nothing was sent") from error
+    if not isinstance(codec, PayloadCodec):
+        raise ConfigError(
+            f"{name} returned a {type(codec).__name__}; expected a PayloadCodec. Nothing was sent"
+        )
+    return codec
+
+
+def _make_tracing() -> Interceptor:
+    try:
+        from temporalio.contrib.opentelemetry import TracingInterceptor
+    except ImportError as error:
+        raise ConfigError(
+            "OpenTelemetry is not installed: pip install 'kling-temporal[opentelemetry]'. Nothing was sent"
+        ) from error
+    return TracingInterceptor()

@@ -1,0 +1,202 @@
+"""Batches of jobs on Temporal."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+from collections.abc import AsyncGenerator, Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
+from os import PathLike
+from typing import Any, Final
+
+from temporalio.client import Client, WorkflowExecutionStatus, WorkflowFailureError, WorkflowHandle
+from temporalio.common import SearchAttributePair, TypedSearchAttributes, WorkflowIDConflictPolicy
+from temporalio.service import RPCError, RPCStatusCode
+
+from kling_adapters import AsyncResult, ConfigError, KlingError, Outcome, Request, TransportError
+from kling_adapters.engine import EngineClient, PlannedJob
+from kling_temporal import payloads
+from kling_temporal.connection import prepare_namespace
+from kling_temporal.ends import make_outcome, read_failure, refuse
+from kling_temporal.payloads import BatchLine, BatchPart, JobEnd
+from kling_temporal.store import TemporalStore, quote
+from kling_temporal.worker import TASK_QUEUE
+
+_PART_BYTES: Final = 1_000_000
+"""Bytes of the lines of a part; Temporal accepts 2 MB."""
+_LINE_BYTES: Final = 300
+"""Bytes of a line beside its job."""
+_FOLLOWED: Final = 64
+"""Jobs whose end is waited for at the same time."""
+_LOOK_SECONDS: Final = 1.0
+_REFUSED: Final = (WorkflowExecutionStatus.FAILED, WorkflowExecutionStatus.CANCELED)
+"""The ends of a workflow that has sent nothing. One that was terminated may have."""
+_FINAL: Final = (
+    RPCStatusCode.PERMISSION_DENIED,
+    RPCStatusCode.UNAUTHENTICATED,
+    RPCStatusCode.INVALID_ARGUMENT,
+)
+"""Answers that stay the same. Others pass: a workflow is started later, or the server again."""
+
+
+@dataclass(frozen=True)
+class _Line:
+    """A job of a batch, its workflow, and the run of it that was refused before."""
+
+    planned: PlannedJob
+    id: str
+    refused_run: str | None = None
+
+
+class TemporalEngine:
+    """Runs batches on the workers of a task queue. The jobs go on without this process.
+
+    Args:
+        client: The client of Temporal; see `connect`.
+        task_queue: The task queue of the workers.
+        **options: Arguments of `AsyncKling` without `journal`, such as `base_url`, for checks and uploads.
+
+    """
+
+    def __init__(self, client: Client, *, task_queue: str = TASK_QUEUE, **options: Any) -> None:
+        self._client = client
+        self._task_queue = task_queue
+        self._options = options
+
+    async def map(
+        self,
+        requests: Iterable[Request],
+        *,
+        name: str,
+        save_to: str | PathLike[str] | None = None,
+        concurrency: int = 16,
+    ) -> AsyncGenerator[Outcome[AsyncResult]]:
+        """Run all requests of a batch; yield each outcome. A request that was started before is only followed.
+
+        Args:
+            requests: The requests, as for `Kling.map`. Local media is uploaded by this process.
+            name: The name of the batch, which identifies its requests together with their content.
+            save_to: The folder or URL of the output, which every worker can store to.
+            concurrency: Jobs that run at the same time.
+
+        Yields:
+            The outcome of each request.
+
+        Raises:
+            ConfigError: An argument is invalid, or the namespace lacks a search attribute. Nothing was sent.
+
+        """
+        store = TemporalStore(self._client, self._task_queue, asyncio.get_running_loop())
+        async with EngineClient(store, **self._options) as kling:
+            plan = await asyncio.to_thread(lambda: list(kling.plan(requests, name, save_to)))
+            await prepare_namespace(self._client)
+            lines: list[_Line] = []
+            async for item in self._start(kling, plan, name, concurrency):
+                if isinstance(item, Outcome):
+                    yield item
+                else:
+                    lines.append(item)
+            async for outcome in self._follow_all(kling, lines):
+                yield outcome
+
+    async def _start(
+        self, kling: EngineClient, plan: Sequence[PlannedJob], name: str, concurrency: int
+    ) -> AsyncGenerator[_Line | Outcome[AsyncResult]]:
+        """Start the jobs that were not started before. Yield every job to follow, and the outcome of any other."""
+        earlier = await self._find_earlier(name)
+        new: list[BatchLine] = []
+        for planned in plan:
+            if planned.record is None:
+                yield refuse(
+                    planned, planned.error or ConfigError("the request cannot be sent. Nothing was sent")
+                )
+                continue
+            workflow_id = f"{planned.record.tag}@{kling.base_url}"
+            status, run_id = earlier.get(workflow_id, (None, None))
+            is_refused = status in _REFUSED
+            if status is None or is_refused:
+                try:
+                    job = await kling.upload_media(planned.record)
+                except KlingError as error:
+                    yield refuse(planned, error)
+                    continue
+                new.append(BatchLine(id=workflow_id, job=asdict(job), is_refused=is_refused))
+            yield _Line(planned, workflow_id, run_id if is_refused else None)
+        parts = list(split_lines(new))
+        for lines in parts:
+            part = BatchPart(name, kling.base_url, lines, max(1, concurrency // len(parts)))
+            await self._start_part(part)
+
+    async def _find_earlier(self, name: str) -> dict[str, tuple[WorkflowExecutionStatus | None, str]]:
+        """Return the status and the run of each job of a batch that was started, by the id of its workflow."""
+        query = f"WorkflowType = '{payloads.JOB_WORKFLOW}' AND {payloads.BATCH.name} = {quote(name)}"
+        earlier: dict[str, tuple[WorkflowExecutionStatus | None, str]] = {}
+        # The latest run of a workflow comes first.
+        async for execution in self._client.list_workflows(query):
+            earlier.setdefault(execution.id, (execution.status, execution.run_id))
+        return earlier
+
+    async def _start_part(self, part: BatchPart) -> None:
+        content = hashlib.sha256("\n".join(line["id"] for line in part.lines).encode()).hexdigest()[:16]
+        await self._client.start_workflow(
+            payloads.BATCH_WORKFLOW,
+            part,
+            id=f"{payloads.BATCH_WORKFLOW}:{part.name}:{content}",
+            task_queue=self._task_queue,
+            # The same lines may be started again when all others have ended; none of them is started twice.
+            id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
+            search_attributes=TypedSearchAttributes([SearchAttributePair(payloads.BATCH, part.name)]),
+            memo={"lines": len(part.lines)},
+        )
+
+    async def _follow_all(
+        self, kling: EngineClient, lines: Iterable[_Line]
+    ) -> AsyncGenerator[Outcome[AsyncResult]]:
+        waiting = iter(lines)
+        running: set[asyncio.Task[Outcome[AsyncResult]]] = set()
+        try:
+            while True:
+                while len(running) < _FOLLOWED and (line := next(waiting, None)) is not None:
+                    running.add(asyncio.create_task(self._follow(kling, line)))
+                if not running:
+                    return
+                done, running = await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
+                for task in done:
+                    yield task.result()
+        finally:
+            for task in running:
+                task.cancel()
+
+    async def _follow(self, kling: EngineClient, line: _Line) -> Outcome[AsyncResult]:
+        """Return the outcome of a job; its workflow may not be started yet, and the server may be down."""
+        planned = line.planned
+        assert planned.record is not None
+        handle: WorkflowHandle[Any, JobEnd] = self._client.get_workflow_handle(line.id, result_type=JobEnd)
+        while True:
+            try:
+                if line.refused_run is None or (await handle.describe()).run_id != line.refused_run:
+                    end = await handle.result()
+                    job = replace(planned.record, request_id=end.request_id)
+                    return make_outcome(kling, planned, job, end)
+            except WorkflowFailureError as error:
+                return refuse(planned, read_failure(error, planned.model))
+            except RPCError as error:
+                if error.status in _FINAL:
+                    return refuse(planned, TransportError(f"Temporal answered: {error}"))
+            await asyncio.sleep(_LOOK_SECONDS)
+
+
+def split_lines(lines: Sequence[BatchLine]) -> Iterator[list[BatchLine]]:
+    """Yield parts of a batch that fit into a payload."""
+    part: list[BatchLine] = []
+    size = 0
+    for line in lines:
+        length = len(json.dumps(line["job"])) + len(line["id"]) + _LINE_BYTES
+        if part and size + length > _PART_BYTES:
+            yield part
+            part, size = [], 0
+        part.append(line)
+        size += length
+    if part:
+        yield part

@@ -1,0 +1,123 @@
+"""The payloads of workflows and activities. A new field needs a default, because Temporal has earlier histories."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final, TypedDict
+
+from temporalio.common import SearchAttributeKey, SearchAttributePair, TypedSearchAttributes
+
+from kling_adapters.engine import JobRecord
+
+JOB_WORKFLOW: Final = "kling-job"
+BATCH_WORKFLOW: Final = "kling-batch"
+CLAIM_WORKFLOW: Final = "kling-claim"
+
+MODEL: Final = SearchAttributeKey.for_keyword("KlingModel")
+STATE: Final = SearchAttributeKey.for_keyword("KlingState")
+BATCH: Final = SearchAttributeKey.for_keyword("KlingBatch")
+REQUEST_ID: Final = SearchAttributeKey.for_keyword("KlingRequestId")
+SEARCH_ATTRIBUTES: Final = (MODEL, STATE, BATCH, REQUEST_ID)
+
+SUBMITTING: Final = "SUBMITTING"
+SEARCHING: Final = "SEARCHING"
+RUNNING: Final = "RUNNING"
+COMPLETED: Final = "COMPLETED"
+NOT_STORED: Final = "NOT STORED"
+UNCERTAIN: Final = "UNCERTAIN"
+UNFINISHED: Final = "UNFINISHED"
+CANCELLED: Final = "CANCELLED"
+REFUSED: Final = "REFUSED"
+
+
+def make_attributes(model: str, batch: str) -> TypedSearchAttributes:
+    """Return the search attributes of a job that is about to start."""
+    values = {MODEL: model, STATE: SUBMITTING, BATCH: batch}
+    return TypedSearchAttributes([SearchAttributePair(key, value) for key, value in values.items()])
+
+
+@dataclass(frozen=True)
+class Intent:
+    """The durable record that a submit is about to be sent.
+
+    Attributes:
+        key: The fingerprint of the API key.
+        created: The time, in seconds since 1970.
+
+    """
+
+    key: str
+    created: float
+
+
+@dataclass(frozen=True)
+class Accepted:
+    """A submit that was answered with a request id."""
+
+    request_id: str
+    intent: Intent
+
+
+@dataclass(frozen=True)
+class Search:
+    """A search for the job of a submit that became uncertain at the time `until`, in seconds since 1970."""
+
+    job: JobRecord
+    until: float
+    gateway: str
+
+
+@dataclass(frozen=True)
+class JobEnd:
+    """The end of a job as a workflow knows it.
+
+    Attributes:
+        state: COMPLETED, NOT STORED, FAILED, EXPIRED or UNCERTAIN; UNFINISHED or CANCELLED for a job that goes on.
+        request_id: The gateway's id of the job; None if it is unknown.
+        body: The gateway's answer to a completed job.
+        files: The stored files, as StoredFile has them.
+        reason: The message of the error.
+
+    """
+
+    state: str
+    request_id: str | None = None
+    body: Mapping[str, Any] | None = None
+    files: Sequence[Mapping[str, Any]] = ()
+    reason: str | None = None
+
+
+class BatchLine(TypedDict):
+    """A job of a batch. Not a class of data: to decode a thousand of those takes longer than a workflow may compute.
+
+    Attributes:
+        id: The id of its workflow.
+        job: The members of its JobRecord.
+        is_refused: Whether an earlier run of the workflow failed because nothing was sent, so that it may run again.
+
+    """
+
+    id: str
+    job: dict[str, Any]
+    is_refused: bool
+
+
+@dataclass(frozen=True)
+class BatchPart:
+    """A part of a batch, as large as a payload may be.
+
+    Attributes:
+        name: The name of the batch.
+        gateway: The base URL of the gateway.
+        lines: The jobs that are not started yet, as BatchLine.
+        window: The number of jobs that run at the same time.
+        running: The ids of workflows that an earlier run of this part has started.
+
+    """
+
+    name: str
+    gateway: str
+    lines: list[Any]
+    window: int
+    running: Sequence[str] = field(default=())

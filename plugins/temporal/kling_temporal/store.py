@@ -1,0 +1,142 @@
+"""The records of jobs in Temporal: intents as heartbeats, jobs in flight by search attributes, claims as workflows."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine
+from dataclasses import replace
+from typing import Any, Final, TypeVar
+
+from temporalio.client import AsyncActivityHandle, Client, WorkflowExecution, WorkflowHandle
+from temporalio.common import WorkflowIDReusePolicy
+from temporalio.exceptions import WorkflowAlreadyStartedError
+
+from kling_adapters import StorageError
+from kling_adapters.engine import JobRecord
+from kling_temporal import payloads
+from kling_temporal.payloads import Intent
+
+T = TypeVar("T")
+
+_CALL_SECONDS: Final = 30.0
+_VISIBILITY_SECONDS: Final = 2.0
+"""Seconds that the list of workflows may lag behind."""
+
+
+class SubmitHandle:
+    """A submit activity in progress, and its intent once that is recorded."""
+
+    def __init__(self, activity: AsyncActivityHandle) -> None:
+        self._activity = activity
+        self.intent: Intent | None = None
+
+    async def record(self, intent: Intent) -> None:
+        """Record the intent. It is durable when this returns. Raises if the activity is no longer this worker's."""
+        await self._activity.heartbeat(intent)
+        self.intent = intent
+
+    async def heartbeat(self) -> None:
+        """Repeat the intent; without one, nothing may be reported."""
+        if self.intent is not None:
+            await self._activity.heartbeat(self.intent)
+
+
+class TemporalStore:
+    """A JobStore over Temporal, for one worker. Its blocking methods are called in threads.
+
+    Args:
+        client: The client of Temporal.
+        task_queue: The task queue of claims.
+        loop: The event loop of the worker.
+
+    """
+
+    def __init__(self, client: Client, task_queue: str, loop: asyncio.AbstractEventLoop) -> None:
+        self._client = client
+        self._task_queue = task_queue
+        self._loop = loop
+        self.submits: dict[str, SubmitHandle] = {}
+
+    def open_submit(self, tag: str, task_token: bytes) -> SubmitHandle:
+        """Return the handle of a submit activity that begins."""
+        handle = self.submits[tag] = SubmitHandle(
+            self._client.get_async_activity_handle(task_token=task_token)
+        )
+        return handle
+
+    def record_intent(self, tag: str, key: str, created: float) -> None:
+        """See JobStore."""
+        submit = self.submits[tag]
+        # The first time counts: the job may be that of any request since.
+        begin = created if submit.intent is None else submit.intent.created
+        try:
+            self._run(submit.record(Intent(key, begin)))
+        except Exception as error:
+            raise StorageError(
+                f"the submit cannot be recorded in Temporal: {error}. Nothing was sent"
+            ) from error
+
+    def find_submitting(self, model: str) -> list[JobRecord]:
+        """See JobStore."""
+        return self._run(self._list_submitting(model))
+
+    def has_job(self, request_id: str) -> bool:
+        """See JobStore."""
+        return self._run(self._has_job(request_id))
+
+    def claim(self, tag: str, request_id: str) -> bool:
+        """See JobStore."""
+        return self._run(self._claim(tag, request_id))
+
+    def _run(self, call: Coroutine[Any, Any, T]) -> T:
+        future = asyncio.run_coroutine_threadsafe(call, self._loop)
+        try:
+            return future.result(_CALL_SECONDS)
+        except TimeoutError:
+            future.cancel()
+            raise
+
+    async def _list_submitting(self, model: str) -> list[JobRecord]:
+        # A job that was started before the rows were read must be in the list.
+        await asyncio.sleep(_VISIBILITY_SECONDS)
+        query = (
+            f"WorkflowType = '{payloads.JOB_WORKFLOW}' AND ExecutionStatus = 'Running' AND "
+            f"{payloads.MODEL.name} = {quote(model)} AND {payloads.STATE.name} = '{payloads.SUBMITTING}'"
+        )
+        return [await self._read_job(execution) async for execution in self._client.list_workflows(query)]
+
+    async def _read_job(self, execution: WorkflowExecution) -> JobRecord:
+        handle: WorkflowHandle[Any, Any] = self._client.get_workflow_handle(
+            execution.id, run_id=execution.run_id
+        )
+        async for event in handle.fetch_history_events(page_size=1):
+            started = event.workflow_execution_started_event_attributes
+            values = await self._client.data_converter.decode(started.input.payloads, [JobRecord, str])
+            job: JobRecord = values[0]
+            return replace(job, created=execution.start_time.timestamp())
+        raise LookupError(f"workflow {execution.id} has no history")
+
+    async def _has_job(self, request_id: str) -> bool:
+        query = f"{payloads.REQUEST_ID.name} = {quote(request_id)}"
+        return (await self._client.count_workflows(query)).count > 0
+
+    async def _claim(self, tag: str, request_id: str) -> bool:
+        workflow_id = f"{payloads.CLAIM_WORKFLOW}:{request_id}"
+        try:
+            await self._client.start_workflow(
+                payloads.CLAIM_WORKFLOW,
+                tag,
+                id=workflow_id,
+                task_queue=self._task_queue,
+                id_reuse_policy=WorkflowIDReusePolicy.REJECT_DUPLICATE,
+            )
+        except WorkflowAlreadyStartedError:
+            handle: WorkflowHandle[Any, str] = self._client.get_workflow_handle(workflow_id, result_type=str)
+            return await handle.result() == tag
+        return True
+
+
+def quote(value: str) -> str:
+    """Return a text as a value of a query."""
+    escaped = value.replace("\\", "\\\\").replace("'", "\\'")
+    return f"'{escaped}'"

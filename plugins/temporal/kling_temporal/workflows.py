@@ -1,0 +1,176 @@
+"""The workflow of a job: submit once, then wait and store. Whatever is not deterministic is in activities."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any, Final
+
+from temporalio import exceptions, workflow
+from temporalio.common import RetryPolicy
+from temporalio.exceptions import ActivityError, ApplicationError, TimeoutType
+
+with workflow.unsafe.imports_passed_through():
+    from kling_adapters.engine import SEARCH_SECONDS, JobRecord
+    from kling_temporal import payloads
+    from kling_temporal.payloads import Accepted, Intent, JobEnd, Search
+
+_ONCE: Final = RetryPolicy(maximum_attempts=1)
+_HEARTBEAT: Final = timedelta(seconds=15)
+_SUBMIT_SECONDS: Final = timedelta(hours=1)
+"""A bound that a submit never needs: its waits end earlier, and a lost worker sends no heartbeats."""
+_SEARCH_SECONDS: Final = timedelta(minutes=10)
+_COLLECT_SECONDS: Final = timedelta(hours=6)
+_SUBMIT_ATTEMPTS: Final = 16
+"""Attempts of a submit that was certainly not sent, or was refused in a way that may pass."""
+
+
+class _Uncertain(Exception):
+    """The submit may have started a job."""
+
+    def __init__(self, intent: Intent, reason: str) -> None:
+        super().__init__(reason)
+        self.intent = intent
+
+
+@workflow.defn(name=payloads.JOB_WORKFLOW)
+class JobWorkflow:
+    """One job. Its id is the identity of the request, so that Temporal starts it once.
+
+    It fails only if nothing was sent; every other end is a JobEnd.
+    """
+
+    @workflow.run
+    async def run(self, job: JobRecord, gateway: str) -> JobEnd:
+        """Bring a job to its end.
+
+        Args:
+            job: The job.
+            gateway: The base URL of the gateway for which it is meant.
+
+        Returns:
+            The end of the job.
+
+        """
+        try:
+            accepted = await _submit(job, gateway)
+        except _Uncertain as error:
+            if (lost := await _search(job, gateway, error)) is None:
+                return _end(JobEnd(payloads.UNCERTAIN, reason=str(error)))
+            accepted = lost
+        job = replace(
+            job, request_id=accepted.request_id, key=accepted.intent.key, created=accepted.intent.created
+        )
+        _show({payloads.STATE: payloads.RUNNING, payloads.REQUEST_ID: accepted.request_id})
+        if workflow.cancellation_reason() is not None:
+            return _end(_cancel(job))
+        return _end(await _collect(job, gateway))
+
+
+async def _submit(job: JobRecord, gateway: str) -> Accepted:
+    """Submit a job. An attempt that certainly sent nothing is repeated."""
+    for attempt in range(1, _SUBMIT_ATTEMPTS + 1):
+        scheduled = workflow.time()
+        try:
+            accepted: Accepted = await workflow.execute_activity(
+                "kling-submit",
+                args=[job, gateway],
+                result_type=Accepted,
+                start_to_close_timeout=_SUBMIT_SECONDS,
+                heartbeat_timeout=_HEARTBEAT,
+                retry_policy=_ONCE,
+                cancellation_type=workflow.ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,
+            )
+        except ActivityError as error:
+            reason = _check_submit(error.cause, scheduled)
+            if reason is None or attempt == _SUBMIT_ATTEMPTS:
+                _show({payloads.STATE: payloads.REFUSED})
+                raise
+            if reason:
+                await workflow.sleep(timedelta(seconds=min(300.0, 2.0 * 2.0**attempt)))
+        else:
+            return accepted
+    raise AssertionError
+
+
+def _check_submit(cause: BaseException | None, scheduled: float) -> str | None:
+    """Return why a failed submit may be repeated, "" for at once, None if it is final. Raises _Uncertain."""
+    match cause:
+        case exceptions.TimeoutError():
+            # The intent is recorded before the request is sent: without one, nothing was sent.
+            if not cause.last_heartbeat_details and cause.type == TimeoutType.HEARTBEAT:
+                return ""
+            intent = _read_intent(cause.last_heartbeat_details, scheduled)
+            raise _Uncertain(intent, "the worker was lost before the gateway had answered")
+        case ApplicationError(type="SubmitUncertain"):
+            raise _Uncertain(_read_intent(cause.details, scheduled), cause.message)
+        case ApplicationError(type="NotSent"):
+            return cause.message or "nothing was sent"
+        case _:
+            return None
+
+
+def _read_intent(details: Any, scheduled: float) -> Intent:
+    return Intent(**details[0]) if details else Intent("", scheduled)
+
+
+async def _search(job: JobRecord, gateway: str, error: _Uncertain) -> Accepted | None:
+    """Look for the job of an uncertain submit in the request history. It is never sent again."""
+    _show({payloads.STATE: payloads.SEARCHING})
+    lost = replace(job, key=error.intent.key, created=error.intent.created)
+    try:
+        request_id: str | None = await workflow.execute_activity(
+            "kling-search",
+            Search(lost, workflow.time(), gateway),
+            result_type=str | None,  # type: ignore[arg-type]
+            start_to_close_timeout=_SEARCH_SECONDS,
+            schedule_to_close_timeout=timedelta(seconds=SEARCH_SECONDS) + _SEARCH_SECONDS,
+            heartbeat_timeout=_HEARTBEAT,
+        )
+    except ActivityError as failure:
+        workflow.logger.warning("the search for the job of a lost submit ended: %s", failure.cause)
+        return None
+    return None if request_id is None else Accepted(request_id, error.intent)
+
+
+async def _collect(job: JobRecord, gateway: str) -> JobEnd:
+    """Wait for a job and store its output."""
+    try:
+        end: JobEnd = await workflow.execute_activity(
+            "kling-collect",
+            args=[job, gateway],
+            result_type=JobEnd,
+            start_to_close_timeout=_COLLECT_SECONDS,
+            heartbeat_timeout=_HEARTBEAT,
+        )
+    except ActivityError as error:
+        if workflow.cancellation_reason() is None:
+            return JobEnd(payloads.UNFINISHED, job.request_id, reason=str(error.cause))
+        return _cancel(job)
+    return end
+
+
+def _cancel(job: JobRecord) -> JobEnd:
+    reason = (
+        f"the workflow was cancelled; job {job.request_id} continues and will be billed when it completes"
+    )
+    return JobEnd(payloads.CANCELLED, job.request_id, reason=reason)
+
+
+def _end(end: JobEnd) -> JobEnd:
+    _show({payloads.STATE: end.state})
+    return end
+
+
+def _show(values: dict[Any, str]) -> None:
+    workflow.upsert_search_attributes([key.value_set(value) for key, value in values.items()])
+
+
+@workflow.defn(name=payloads.CLAIM_WORKFLOW)
+class ClaimWorkflow:
+    """The claim of a job of the request history. Its id has the request id, so Temporal decides whose it is."""
+
+    @workflow.run
+    async def run(self, owner: str) -> str:
+        """Return the id of the workflow of the job."""
+        return owner

@@ -1,0 +1,88 @@
+"""The commands, as processes, with a worker that is one, too."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from kling_sandbox import Fault, Sandbox
+
+from tests.temporal.servers import TemporalServer
+
+KLING = Path(sys.executable).with_name("kling")
+
+
+def make_environment(server: TemporalServer, sandbox: Sandbox, task_queue: str) -> dict[str, str]:
+    return {
+        **os.environ,
+        "KLING_BASE_URL": sandbox.base_url,
+        "SEGMIND_API_KEY": sandbox.api_key,
+        "TEMPORAL_ADDRESS": server.address,
+        "KLING_TEMPORAL_TASK_QUEUE": task_queue,
+    }
+
+
+@contextmanager
+def run_worker(environment: dict[str, str]) -> Iterator[subprocess.Popen[str]]:
+    command = [str(KLING), "temporal", "worker"]
+    with subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True) as worker:
+        assert worker.stderr is not None
+        assert "working on the task queue" in worker.stderr.readline()
+        yield worker
+        worker.send_signal(signal.SIGTERM)
+        assert worker.wait(30) == 0
+
+
+def run(environment: dict[str, str], *arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([KLING, *arguments], env=environment, capture_output=True, text=True, check=False)
+
+
+def test_batch_runs_on_workers(server: TemporalServer, tmp_path: Path) -> None:
+    batch = tmp_path / "batch.jsonl"
+    lines = [{"model": "kling-2", "prompt": f"job {number}", "#customer": "Ann"} for number in range(3)]
+    batch.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    # The third submit is refused for good: 400 starts nothing.
+    with Sandbox(faults=[Fault("400", method="POST", path="/v2/*", nth=3)]) as sandbox:
+        environment = make_environment(server, sandbox, "commands")
+        options = ("--engine", "temporal", "--save-to", tmp_path / "out", "--name", "films")
+        with run_worker(environment):
+            done = run(environment, "batch", batch, *options)
+            assert done.returncode == 3, done.stderr
+            assert "the gateway answered 400" in done.stderr
+            rows = [json.loads(line) for line in Path(f"{batch}.outcomes.jsonl").read_text().splitlines()]
+            assert sorted(row["state"] for row in rows) == ["COMPLETED", "COMPLETED", "REFUSED"]
+            assert {row["#customer"] for row in rows} == {"Ann"}
+            assert len(list((tmp_path / "out").iterdir())) == 2
+
+            status = run(environment, "temporal", "status", "films")
+            assert "2  completed" in status.stdout
+            assert "1  refused" in status.stdout
+
+            again = run(environment, "batch", batch, *options)
+            assert again.returncode == 2
+            assert "--resume continues it" in again.stderr
+            resumed = run(environment, "batch", batch, *options, "--resume")
+            assert resumed.returncode == 0, resumed.stderr
+            assert len(sandbox.submits) == 4
+            assert len(sandbox.billed) == 3
+
+
+def test_unreachable_server_is_bad_input(sandbox: Sandbox, server: TemporalServer, tmp_path: Path) -> None:
+    batch = tmp_path / "batch.jsonl"
+    batch.write_text('{"model": "kling-2", "prompt": "x"}\n')
+    environment = make_environment(server, sandbox, "commands")
+    done = run(environment, "batch", batch, "--engine", "temporal", "--address", "127.0.0.1:9")
+    assert done.returncode == 2
+    assert "Temporal cannot be reached at 127.0.0.1:9" in done.stderr
+    unknown = run(environment, "batch", batch, "--engine", "celery")
+    assert unknown.returncode == 2
+    assert "no plugin provides the engine 'celery'" in unknown.stderr
+    capped = run(environment, "batch", batch, "--engine", "temporal", "--max-cost", "1")
+    assert capped.returncode == 2
+    assert "--max-cost cannot be used with --engine" in capped.stderr

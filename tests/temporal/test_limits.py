@@ -1,0 +1,59 @@
+"""The rate limit of a task queue, kept by the server for all workers together, and changed while they run."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from pathlib import Path
+
+import pytest
+from kling_sandbox import Sandbox
+from kling_temporal import TemporalEngine
+from kling_temporal.limits import limit_task_queue
+
+from tests.temporal.servers import TemporalServer, Workers
+
+pytestmark = pytest.mark.anyio
+JOBS = 40
+WORKERS = 3
+SECONDS = 10.0
+LOWEST, HIGHEST = float(os.environ.get("KLING_TEMPORAL_LOWEST", "0.6")), 1.1
+"""Shares of a limit. A machine that is busy with other work reaches less; `make temporal` expects 0.9."""
+RATES = (4.0, 8.0)
+"""Steps a second, first as the option of the workers, then as the setting of the task queue."""
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+async def measure_rate(sandbox: Sandbox) -> float:
+    """Return the requests a second; each step is one request, a submit or a poll."""
+    before = len(sandbox.requests)
+    await asyncio.sleep(SECONDS)
+    return (len(sandbox.requests) - before) / SECONDS
+
+
+async def test_rate_of_three_workers_is_kept_and_changed(tmp_path: Path) -> None:
+    with TemporalServer(tmp_path) as server, Sandbox(timing="polls:100000") as sandbox:
+        environment = {"KLING_BASE_URL": sandbox.base_url, "SEGMIND_API_KEY": sandbox.api_key}
+        with Workers(server, "limits", environment, "60", str(60 * RATES[0])) as workers:
+            await asyncio.to_thread(workers.start, WORKERS)
+            client = await server.connect()
+            engine = TemporalEngine(client, task_queue="limits", base_url=sandbox.base_url, api_key="none")
+            requests = [{"model": "kling-2", "prompt": f"job {number}"} for number in range(JOBS)]
+            batch = engine.map(requests, name="limits", concurrency=JOBS)
+            following = asyncio.ensure_future(anext(batch))
+            while len(sandbox.submits) < JOBS:  # noqa: ASYNC110
+                await asyncio.sleep(0.5)
+            first = await measure_rate(sandbox)
+            await limit_task_queue(client, "limits", 60 * RATES[1])
+            await asyncio.sleep(SECONDS / 2)
+            second = await measure_rate(sandbox)
+            following.cancel()
+    sys.stdout.write(f"{first:.1f} and {second:.1f} requests a second for limits of {RATES}\n")
+    assert LOWEST * RATES[0] <= first <= HIGHEST * RATES[0]
+    assert LOWEST * RATES[1] <= second <= HIGHEST * RATES[1]
+    assert second > HIGHEST * RATES[0]
