@@ -78,7 +78,7 @@ coverage: $(READY)  ## Run the tests and list branches without a test, in 15 min
 	$(BIN)/coverage json --quiet -o out/coverage/report.json
 	$(BIN)/python -m tests.repository.branch_coverage
 
-mutants: $(READY)  ## Make small changes to the code that protects money, or to MUTANTS, in an hour; list those that no test detects
+mutants: $(READY)  ## Make small changes to the code that protects money, or to MUTANTS; list those that no test detects
 	$(BIN)/python -m tests.mutation.run $(MUTANTS)
 
 fuzz: $(READY)  ## Search longer for inputs, specs and answers that break a rule, in half an hour or more (Linux)

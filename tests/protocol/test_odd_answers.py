@@ -18,6 +18,7 @@ from tests.support.scripted_server import (
     JOB,
     Reply,
     ScriptedServer,
+    failure_reply,
     gateway_script,
     json_reply,
     result_reply,
@@ -89,6 +90,23 @@ def test_status_is_read_from_an_answer_about_the_job(
 ) -> None:
     answer = read_status(Answer(status, {}, status_reply("QUEUED").body), request_id)
     assert (answer and answer.state) == state
+
+
+def test_ended_job_is_a_result_or_a_failure() -> None:
+    replies = (result_reply(URL), failure_reply("blocked"), status_reply("QUEUED"), json_reply(200, []))
+    result, failure, *none = (
+        read_ended_job(JOB, "kling-2", "video", Answer(reply.status, {}, reply.body)) for reply in replies
+    )
+    assert isinstance(result, ResultData)
+    assert isinstance(failure, JobStatus)
+    assert (failure.state, none) == ("FAILED", [None, None])
+
+
+def test_body_of_a_direct_result_has_the_headers_of_the_gateway() -> None:
+    headers = {"content-type": "video/mp4", "x-cost": "0.5", "x-seed-value": "7"}
+    result = read_direct_result("kling-2", "video", Answer(200, headers, MP4))
+    assert result is not None
+    assert result.body == {"x-cost": "0.5", "x-seed-value": "7"}
 
 
 @pytest.mark.parametrize("output", [{"thumbnail": URL}, [[[[URL]]]], {"url": 7}, "data:,", None])

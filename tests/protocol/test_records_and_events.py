@@ -190,10 +190,40 @@ def test_query_tries_each_invalid_key_once_more(status: int, keys: list[str]) ->
 def test_closed_client_asks_for_no_key() -> None:
     session = Session(GATEWAY, Key)
     session.closed.set()
-    for flow in (query_credits(session), query_status(session, JobRef("job"))):
-        assert isinstance(run(flow, []).error, errors.ConfigError)
+    job = JobRef("job", "kling-2", submitted=STARTED)
+    for flow in (query_credits(session), query_status(session, job), wait(session, job, None)):
+        flow_result = run(flow, [])
+        assert isinstance(flow_result.error, errors.ConfigError)
+        assert flow_result.seconds == 0
     assert session.auth is None
     assert session.limiters == {}
+
+
+def test_query_is_repeated_when_its_limit_ends() -> None:
+    limit = answer(429, {"retry-after": "20"})
+    flow_result = run(query_credits(Session(GATEWAY, Key)), [limit, answer(200, credits=1)])
+    assert flow_result.value.credits == 1
+    assert flow_result.seconds == pytest.approx(20, abs=3)
+
+
+def test_query_without_a_slot_leaves_the_queue() -> None:
+    session = Session(GATEWAY, Key, rate_limit=1.0, uses_history=False)
+    job = run_submit(session, ACCEPTED).value
+    assert isinstance(run(wait(session, job, 10.0), []).error, errors.WaitTimeout)
+    limiter = session.limiter(KEY)
+    turn = Turn(is_urgent=False)
+    assert limiter.claim(turn, STARTED + 10.0) > 0
+    assert limiter.claim(turn, STARTED + 70.0) == 0
+
+
+def test_wait_without_time_polls_once_at_once(session: Session) -> None:
+    job = run_submit(session, ACCEPTED).value
+    history = session.histories.open("kling-2")
+    for _ in range(9):
+        history.add(300.0)
+    flow_result = run(wait(session, job, 0.0), [state("QUEUED")])
+    assert isinstance(flow_result.error, errors.WaitTimeout)
+    assert (flow_result.sent, flow_result.seconds) == (1, 0.0)
 
 
 @pytest.mark.parametrize("may_block", [True, False])

@@ -110,6 +110,10 @@ def test_missing_and_unknown_parameters_are_problems(slug: str) -> None:
         assert problems(slug, **schema["examples"][0], zzz=1) == ["zzz: unknown parameter"]
 
 
+def test_model_names_its_package() -> None:
+    assert {entry.package for entry in CATALOG.values()} == {"kling_adapters"}
+
+
 def test_only_set_parameters_are_sent() -> None:
     assert Kling2(prompt="x").wire() == {"prompt": "x"}
     assert Kling2(prompt="x", duration=5).wire() == {"prompt": "x", "duration": 5}
