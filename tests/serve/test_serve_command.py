@@ -133,7 +133,7 @@ def test_help_imports_no_server(start: Start) -> None:
     [(["--no-sandbox"], "no gateway to run jobs on"), (["--timing", "soon"], "timing must be at-once")],
 )
 def test_studio_that_cannot_start_says_why(tmp_path: Path, options: list[str], reason: str) -> None:
-    command = [KLING, "serve", "--port", "0", "--folder", tmp_path / "studio", *options]
+    command: list[str | Path] = [KLING, "serve", "--port", "0", "--folder", tmp_path / "studio", *options]
     ended = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert ended.returncode == 2
     assert reason in ended.stderr
