@@ -298,6 +298,7 @@ def test_hooks_are_called_in_the_order_of_a_job(open_client: OpenClient, sandbox
         "kling_auth",
         "api_key",
         "kling_event Submitted",
+        "api_key",  # jobs of one key wait together
         *polls[:1],
         "kling_event StateChanged",
         *polls[1:2],
