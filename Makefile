@@ -3,7 +3,8 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV ?= .venv
 # Versions of everything that is installed; empty for the newest that the distributions allow.
 CONSTRAINTS ?= constraints.txt
-JOBS ?= auto
+# One more than there are processors, because many tests wait for a server or a browser.
+JOBS ?= $(shell $(PYTHON) -c 'import os; print(os.cpu_count() + 1)')
 BIN := $(VENV)/bin
 READY := $(VENV)/ready
 DEMO_READY := $(VENV)/demo-ready

