@@ -57,6 +57,7 @@ def _check_options(options: Options) -> None:
         "--max-cost": options.max_cost is not None,
         "--sandbox": options.sandbox,
         "--journal": bool(options.journal),
+        "--rate-limit": options.rate_limit is not None,
     }
     names = [name for name, is_used in unusable.items() if is_used]
     if names:

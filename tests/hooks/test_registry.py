@@ -291,27 +291,30 @@ def test_hooks_are_called_in_the_order_of_a_job(open_client: OpenClient, sandbox
         result = kling.run("kling-2", prompt="x", save_to="nosy:")
         assert result.saved[0].link == "https://links.example/1"
     polls = ["api_key"] * 3
-    assert nosy.calls == [
-        "kling_register_adapters",
-        "kling_storage",
-        "check",
-        "kling_auth",
-        "api_key",
-        "kling_event Submitted",
-        "api_key",  # jobs of one key wait together
-        *polls[:1],
-        "kling_event StateChanged",
-        *polls[1:2],
-        "kling_event StateChanged",
-        *polls[2:],
-        "api_key",  # the result
-        "kling_event Completed",
-        "open mp4 video/mp4",
-        "write",
-        "commit",
-        "kling_event Stored",
-        "kling_close",
-    ]
+    assert (
+        nosy.calls
+        == [
+            "kling_register_adapters",
+            "kling_storage",
+            "check",
+            "kling_auth",
+            "api_key",
+            "kling_event Submitted",
+            "api_key",  # jobs of one key wait together
+            *polls[:1],
+            "kling_event StateChanged",
+            *polls[1:2],
+            "kling_event StateChanged",
+            *polls[2:],
+            "api_key",  # the result
+            "kling_event Completed",
+            "open mp4 video/mp4",
+            "write",
+            "commit",
+            "kling_event Stored",
+            "kling_close",
+        ]
+    )
     hooks = {line.split()[0] for line in nosy.calls if line.startswith("kling_")}
     assert hooks == {name for name in vars(HookSpecs) if name.startswith("kling_")} - {
         "kling_cli",

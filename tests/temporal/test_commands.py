@@ -83,6 +83,6 @@ def test_unreachable_server_is_bad_input(sandbox: Sandbox, server: TemporalServe
     unknown = run(environment, "batch", batch, "--engine", "celery")
     assert unknown.returncode == 2
     assert "no plugin provides the engine 'celery'" in unknown.stderr
-    capped = run(environment, "batch", batch, "--engine", "temporal", "--max-cost", "1")
+    capped = run(environment, "batch", batch, "--engine", "temporal", "--max-cost", "1", "--rate-limit", "5")
     assert capped.returncode == 2
-    assert "--max-cost cannot be used with --engine" in capped.stderr
+    assert "--max-cost and --rate-limit cannot be used with --engine" in capped.stderr
