@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import atexit
 import dataclasses
+import time
 from importlib import import_module
 from typing import Any, Final
 
@@ -21,6 +23,8 @@ from kling_temporal.payloads import SEARCH_ATTRIBUTES
 DEFAULT_ADDRESS: Final = "localhost:7233"
 CODEC: Final = "KLING_TEMPORAL_CODEC"
 """Environment variable: the codec of commands, as module and function."""
+_EXIT_SECONDS: Final = 0.1
+"""Seconds in which the threads of the SDK hand over their last answers."""
 
 
 async def connect(
@@ -47,6 +51,9 @@ async def connect(
         ConfigError: The server cannot be reached, or the codec or OpenTelemetry is not installed. Nothing was sent.
 
     """
+    # A thread of the SDK that hands over its last answer while Python ends aborts the process, and the exit code is lost.
+    atexit.unregister(_let_threads_end)
+    atexit.register(_let_threads_end)
     options: dict[str, Any] = dict(ClientConfig.load_client_connect_config())
     options.setdefault("target_host", DEFAULT_ADDRESS)
     if address is not None:
@@ -63,6 +70,10 @@ async def connect(
             f"Temporal cannot be reached at {options['target_host']}: {error}. Pass --address, or set TEMPORAL_ADDRESS. "
             "Nothing was sent"
         ) from error
+
+
+def _let_threads_end() -> None:
+    time.sleep(_EXIT_SECONDS)
 
 
 async def prepare_namespace(client: Client) -> None:
