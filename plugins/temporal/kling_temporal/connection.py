@@ -51,7 +51,7 @@ async def connect(
         ConfigError: The server cannot be reached, or the codec or OpenTelemetry is not installed. Nothing was sent.
 
     """
-    # A thread of the SDK that hands over its last answer while Python ends aborts the process, and the exit code is lost.
+    # A thread of the SDK that hands over its last answer while Python ends aborts the process, without its exit code.
     atexit.unregister(_let_threads_end)
     atexit.register(_let_threads_end)
     options: dict[str, Any] = dict(ClientConfig.load_client_connect_config())
