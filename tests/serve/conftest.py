@@ -9,11 +9,14 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 import pytest
+from kling_sandbox import Sandbox
 from kling_serve.app import make_app
 from kling_serve.settings import Settings
 from kling_serve.studio import Studio
 from starlette.applications import Starlette
 from starlette.testclient import TestClient
+
+from tests.support import serving
 
 OpenStudio: TypeAlias = Callable[..., TestClient]
 HOST = "127.0.0.1:8421"
@@ -130,3 +133,24 @@ def finish_job(browser: TestClient, job_id: str, state: str = "Done") -> str:
     page = browser.get(f"/jobs/{job_id}").text
     assert state in page, page
     return page
+
+
+@pytest.fixture(scope="module")
+def gateway() -> Iterator[Sandbox]:
+    """A gateway for the tests of a module that use the OpenAI interface."""
+    with Sandbox(timing="polls:1", credits=1e6) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def served(gateway: Sandbox, tmp_path_factory: pytest.TempPathFactory) -> Iterator[serving.ServedApp]:
+    with serving.serve_app(serving.make_settings(gateway, tmp_path_factory.mktemp("studio"))) as running:
+        yield running
+
+
+@pytest.fixture
+def client(served: serving.ServedApp) -> Iterator[Any]:
+    import openai  # takes a second, and most tests need none
+
+    with openai.OpenAI(base_url=f"{served.base_url}/v1", api_key=serving.ALICE) as client:
+        yield client

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,28 +13,10 @@ from kling_sandbox import Fault, Sandbox
 from kling_serve.api import images
 
 from kling_adapters import load_catalog
-from tests.support.serving import ALICE, BOB, ServedApp, count_submits, make_settings, open_http, serve_app
+from tests.support.serving import BOB, ServedApp, count_submits, make_settings, open_http, serve_app
 
 IMAGE = {"model": "kling-3-text2image", "prompt": "A lighthouse in fog"}
 _PNG_HEAD = b"\x89PNG"
-
-
-@pytest.fixture(scope="module")
-def gateway() -> Iterator[Sandbox]:
-    with Sandbox(timing="polls:1", credits=1e6) as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
-def served(gateway: Sandbox, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServedApp]:
-    with serve_app(make_settings(gateway, tmp_path_factory.mktemp("studio"))) as running:
-        yield running
-
-
-@pytest.fixture
-def client(served: ServedApp) -> Iterator[Any]:
-    with openai.OpenAI(base_url=f"{served.base_url}/v1", api_key=ALICE) as client:
-        yield client
 
 
 def test_openai_client_receives_the_image(client: Any) -> None:

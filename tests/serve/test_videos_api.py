@@ -31,27 +31,9 @@ from tests.support.serving import (
 pytestmark = pytest.mark.filterwarnings("ignore:The Sora API")
 
 
-@pytest.fixture(scope="module")
-def gateway() -> Iterator[Sandbox]:
-    with Sandbox(timing="polls:1", credits=1e6) as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
-def served(gateway: Sandbox, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServedApp]:
-    with serve_app(make_settings(gateway, tmp_path_factory.mktemp("studio"))) as running:
-        yield running
-
-
 @pytest.fixture
 def http_client(served: ServedApp) -> Iterator[httpx.Client]:
     with open_http(served) as client:
-        yield client
-
-
-@pytest.fixture
-def client(served: ServedApp) -> Iterator[Any]:
-    with openai.OpenAI(base_url=f"{served.base_url}/v1", api_key=ALICE) as client:
         yield client
 
 
