@@ -19,7 +19,7 @@ PIN := $(if $(CONSTRAINTS),--constraint $(CONSTRAINTS) --build-constraint $(CONS
 INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check $(PIN)
 UV = $(BIN)/python -m uv --quiet
 
-.PHONY: help setup demo generate check test measures coverage mutants fuzz bench regress crash storm temporal serve-crash screenshots types1000 newest lowest bare plain golden lock clean
+.PHONY: help setup demo generate check test docs measures coverage mutants fuzz bench regress crash storm temporal serve-crash screenshots types1000 newest lowest bare plain golden lock clean
 
 # `##@` starts a group of targets, `##` describes a target.
 help:  ## List the targets
@@ -64,6 +64,9 @@ test: $(READY) plain  ## Run all tests, in five to ten minutes
 
 plain: $(READY)  ## Run the tests of the HTTP connections on httpx, with httpx2 hidden
 	PYTHONPATH=$(CURDIR)/tests/support/without_httpx2 $(BIN)/pytest -n $(JOBS) $(PLAIN_TESTS)
+
+docs: $(READY)  ## Build the documentation into out/docs; every warning is an error
+	$(BIN)/python -m docs.builder out/docs
 
 measures: $(READY)  ## Print import circles, layers, and large modules and functions
 	$(BIN)/python -m tests.repository.measures
