@@ -149,7 +149,8 @@ golden: $(READY)  ## Write tests/golden/ again after a change to the compiler; r
 		before=$$state; \
 	done
 
-screenshots: $(READY)  ## Take the pictures of docs/studio.md in a Chromium of this machine
+screenshots: $(READY)  ## Draw the terminal of the README; take the pictures of docs/studio.md in a Chromium of this machine
+	$(BIN)/python -m tests.docs.terminal_picture
 	$(BIN)/python -m tests.studio.screenshots
 
 lock: $(BIN)/python  ## Write constraints.txt again: the newest allowed version of everything, for every Python
