@@ -1,0 +1,62 @@
+"""A Kling with the few calls that only the official client has: an upload by itself, and raw pages of the history."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote, urlencode
+
+from kling_adapters.client.client import Kling
+from kling_adapters.errors import ConfigError
+from kling_adapters.protocol.effects import Flow, Now, Send, Sleep
+from kling_adapters.protocol.exchange import SHORTEST_EXCHANGE
+from kling_adapters.protocol.keys import find_key
+from kling_adapters.protocol.messages import Answer, Outcome, Request
+from kling_adapters.protocol.request_history import HISTORY_BUDGET
+from kling_adapters.protocol.retry import backoff, is_final_refusal, make_query_error
+from kling_adapters.protocol.sending import take_slot
+from kling_adapters.protocol.session import Session
+from kling_adapters.protocol.uploads import upload_media
+
+
+class CompatibleKling(Kling):
+    """The Kling of a SegmindClient."""
+
+    def upload(self, path: Path) -> str:
+        """Upload a file, unless equal content was uploaded before, and return its URL."""
+        body = self._driver.run(upload_media(self._session, {"file": path}, float("inf")))
+        url: str = body["file"]
+        return url
+
+    def read_history(self, request_id: str | None = None, **filters: object) -> dict[str, Any]:
+        """Return a page of the request history, or the row of one request, as the gateway answers it."""
+        url = self._session.gateway.history_url
+        url += f"?{urlencode(filters)}" if request_id is None else f"/{quote(request_id, safe='')}"
+        return dict(self._driver.run(_read_history(self._session, url)))
+
+
+def _read_history(session: Session, url: str) -> Flow[Mapping[str, Any]]:
+    """Return the body of an answer of the history. A failure is repeated for HISTORY_BUDGET seconds.
+
+    The exchange bypasses `send`, because a rate limit of the history has no effect on other requests.
+    """
+    session.check_open()
+    if not session.uses_history:
+        raise ConfigError(
+            "the request history is turned off by KLING_HISTORY or history=False. Nothing was sent"
+        )
+    key = yield from find_key(session, None)
+    end: float = (yield Now()) + HISTORY_BUDGET
+    failures = 0
+    while True:
+        yield from take_slot(session, key, end, None, is_urgent=False)
+        seconds = max(SHORTEST_EXCHANGE, end - (yield Now()))
+        outcome: Outcome = yield Send(Request("GET", url, key=key, deadline=seconds))
+        if isinstance(outcome, Answer) and outcome.is_success and (body := outcome.json()) is not None:
+            return body
+        now: float = yield Now()
+        if now >= end or (isinstance(outcome, Answer) and is_final_refusal(outcome)):
+            raise make_query_error(outcome, None)
+        failures += 1
+        yield Sleep(min(backoff(failures), end - now))
