@@ -1,4 +1,4 @@
-"""The same program with the official client and with kling_adapters.compat.segmind, each on a sandbox of its own."""
+"""The same program with the official client and with kling_adapters.compat.segmind, each on an account of its own."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import json
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import Any, Literal, TypeAlias
 
@@ -19,10 +19,32 @@ from segmind.files import Files
 from kling_adapters import KlingError
 from kling_adapters.compat import segmind as compatible
 from kling_adapters.testing import SimulatedClock
+from tests.conformance.conftest import LONG, SCHEMAS, Since
 from tests.conformance.test_official_history import GENERATIONS, PATH
 
 Kind: TypeAlias = Literal["official", "compatible"]
-VARYING = {"remaining_credits", "file_size", "seed", "inference_time", "queue_time", "total_time"}
+KINDS: tuple[Kind, Kind] = ("official", "compatible")
+OpenTimed: TypeAlias = Callable[[str], Sandbox]
+VARYING = {
+    "remaining_credits",
+    "file_size",
+    "seed",
+    "inference_time",
+    "queue_time",
+    "total_time",
+    "model_created",
+    "latency_ms",
+}
+
+
+RAW = {
+    "title": "Raw",
+    "type": "object",
+    "properties": {"timeout": {"type": "number"}, "interval": {"type": "number"}, "tag": {"type": "string"}},
+    "additionalProperties": False,
+    "x-kling": {"slug": "raw", "returns": "video"},
+}
+"""A model that the client has no spec of."""
 
 
 class SandboxClock(SimulatedClock):
@@ -41,12 +63,13 @@ class SandboxClock(SimulatedClock):
 
 @dataclass
 class World:
-    """A client module, and a sandbox that it talks to.
+    """A client module, and an account of its own at a sandbox.
 
     Attributes:
         kind: The module.
         api: The module itself.
-        sandbox: The sandbox.
+        sandbox: The sandbox, with the requests of earlier worlds.
+        key: The key of the account.
         clock: The clock on which the client sleeps.
 
     """
@@ -54,8 +77,20 @@ class World:
     kind: Kind
     api: Any
     sandbox: Sandbox
+    key: str
     clock: SandboxClock
-    _stack: ExitStack = field(default_factory=ExitStack)
+    _stack: ExitStack
+
+    def __post_init__(self) -> None:
+        self._since = Since(self.sandbox)
+
+    @property
+    def requests(self) -> int:
+        return self._since.requests
+
+    @property
+    def billed(self) -> list[str]:
+        return sorted(self._since.billed)
 
     def connect(self, key: str | None = None, url: str | None = None, **options: Any) -> Any:
         """Return a client of the sandbox. Options of `Kling` reach only the compatible one."""
@@ -63,49 +98,56 @@ class World:
         address = f"{self.sandbox.base_url}/v1" if url is None else url
         if self.kind == "compatible":
             shared = {"clock": self.clock, "journal": None, **shared, **options}
-        client = self.api.SegmindClient(self.sandbox.api_key if key is None else key, address, **shared)
+        client = self.api.SegmindClient(self.key if key is None else key, address, **shared)
         self._stack.callback(client._client.close if self.kind == "official" else client.close)
         return client
 
     def set_faults(self, *faults: Fault) -> None:
         self.sandbox.faults = Faults(faults)
 
-    def close(self) -> None:
-        self._stack.close()
-
 
 Program: TypeAlias = Callable[[World], Any]
+KEYS = [f"SG_{number:016x}" for number in range(1, 400)]
+"""Keys of the accounts of a sandbox."""
+_keys = iter(KEYS)
 
 
 @contextmanager
-def open_world(kind: Kind, patch: pytest.MonkeyPatch, **options: Any) -> Iterator[World]:
-    """Start a sandbox whose time passes only in sleeps of the client."""
-    with Sandbox(**options) as sandbox:
-        clock = SandboxClock(sandbox)
-        now = time.monotonic()
-        patch.setattr("kling_sandbox.clock.time", SimpleNamespace(monotonic=lambda: now))
-        # The official client has these addresses built in.
-        patch.setattr("segmind.v2.time", clock)
-        patch.setattr(Files, "STORAGE_BASE_URL", sandbox.base_url)
-        patch.setattr(GENERATIONS, "REQUEST_HISTORY_URL", sandbox.base_url + PATH)
-        world = World(kind, official if kind == "official" else compatible, sandbox, clock)
-        try:
-            yield world
-        finally:
-            world.close()
+def open_world(kind: Kind, sandbox: Sandbox, patch: pytest.MonkeyPatch) -> Iterator[World]:
+    """Open an account at a sandbox whose time passes only in sleeps of the client."""
+    clock, now = SandboxClock(sandbox), time.monotonic()
+    patch.setattr("kling_sandbox.clock.time", SimpleNamespace(monotonic=lambda: now))
+    # The official client has these addresses built in.
+    patch.setattr("segmind.v2.time", clock)
+    patch.setattr(Files, "STORAGE_BASE_URL", sandbox.base_url)
+    patch.setattr(GENERATIONS, "REQUEST_HISTORY_URL", sandbox.base_url + PATH)
+    api = official if kind == "official" else compatible
+    with ExitStack() as stack:
+        stack.callback(setattr, sandbox, "faults", Faults())
+        yield World(kind, api, sandbox, next(_keys), clock, stack)
 
 
-def observe(program: Program, kind: Kind, patch: pytest.MonkeyPatch, **options: Any) -> Any:
+def observe(program: Program, kind: Kind, sandbox: Sandbox, patch: pytest.MonkeyPatch) -> Any:
     """Run a program, and return what it sees: its value or its error, without ids, ports and times."""
-    with open_world(kind, patch, **options) as world:
+    first = len(sandbox.submits)
+    with open_world(kind, sandbox, patch) as world:
         try:
             seen = program(world)
         except Exception as error:  # noqa: BLE001  any error is a result here
             seen = describe_error(world, error)
         text = json.dumps(seen, default=str, sort_keys=True)
-        for number, request in enumerate(_find_ids(world.sandbox)):
-            text = text.replace(request, f"id-{number}")
-        return _drop_varying(json.loads(text.replace(world.sandbox.base_url, "http://sandbox")))
+        for number, submit in enumerate(sandbox.submits[first:]):
+            text = text.replace(submit.request_id or "no id", f"id-{number}")
+        return _drop_varying(json.loads(text.replace(sandbox.base_url, "http://sandbox")))
+
+
+def catch(world: World, call: Callable[..., Any], *arguments: Any, **params: Any) -> Any:
+    """Return how the error of a call can be caught; "nothing" if it raises none."""
+    try:
+        call(*arguments, **params)
+    except Exception as error:  # noqa: BLE001  any error is a result here
+        return describe_error(world, error)
+    return "nothing"
 
 
 def describe_error(world: World, error: Exception) -> dict[str, Any]:
@@ -121,15 +163,18 @@ def describe_error(world: World, error: Exception) -> dict[str, Any]:
         for name in ("status", "detail", "status_body", "request_id")
         if hasattr(error, name)
     }
+    if isinstance(attributes.get("detail"), str):
+        # The compatible one adds the gateway's `error_description`, and leaves out the last full stop.
+        attributes["detail"] = attributes["detail"].split(". ")[0].rstrip(".")
     return {"caught as": caught, **attributes}
-
-
-def _find_ids(sandbox: Sandbox) -> list[str]:
-    ids = {part for request in sandbox.requests for part in request.path.split("/") if len(part) == 36}
-    return [*sandbox.billed, *sorted(ids - set(sandbox.billed))]
 
 
 def _drop_varying(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: "…" if key in VARYING else _drop_varying(item) for key, item in value.items()}
     return [*map(_drop_varying, value)] if isinstance(value, list) else value
+
+
+def open_sandbox(timing: str) -> Sandbox:
+    """Return a sandbox with an account for each world, and with models that the catalog lacks."""
+    return Sandbox(timing=timing, api_keys=KEYS, schemas={**SCHEMAS, "raw": RAW, "long": LONG})

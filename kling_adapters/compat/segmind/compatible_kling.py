@@ -1,4 +1,4 @@
-"""A Kling with the few calls that only the official client has: an upload by itself, and raw pages of the history."""
+"""A Kling with the few calls that only the official client has: bodies of answers, uploads, pages of the history."""
 
 from __future__ import annotations
 
@@ -8,20 +8,36 @@ from typing import Any
 from urllib.parse import quote, urlencode
 
 from kling_adapters.client.client import Kling
+from kling_adapters.compat.segmind.exceptions import describe_state
 from kling_adapters.errors import ConfigError
 from kling_adapters.protocol.effects import Flow, Now, Send, Sleep
-from kling_adapters.protocol.exchange import SHORTEST_EXCHANGE
+from kling_adapters.protocol.exchange import SHORTEST_EXCHANGE, JobMissing, query_once
 from kling_adapters.protocol.keys import find_key
 from kling_adapters.protocol.messages import Answer, Outcome, Request
+from kling_adapters.protocol.polling import PollCounter
+from kling_adapters.protocol.records import record
 from kling_adapters.protocol.request_history import HISTORY_BUDGET
+from kling_adapters.protocol.responses import read_ended_job, read_status
 from kling_adapters.protocol.retry import backoff, is_final_refusal, make_query_error
 from kling_adapters.protocol.sending import take_slot
-from kling_adapters.protocol.session import Session
+from kling_adapters.protocol.session import JobRef, Session
 from kling_adapters.protocol.uploads import upload_media
+from kling_adapters.protocol.wait import find_end
+from kling_adapters.result import ResultData
 
 
 class CompatibleKling(Kling):
     """The Kling of a SegmindClient."""
+
+    def read_status(self, request_id: str) -> dict[str, Any]:
+        """Return the body of the state of a job."""
+        request = self._session.gateway.status(request_id)
+        return dict(self._driver.run(_read_body(self._session, request, request_id)))
+
+    def read_result(self, request_id: str) -> dict[str, Any]:
+        """Return the body of the result of a job, or of its state before its end. The journal receives a result."""
+        request = self._session.gateway.result(request_id)
+        return dict(self._driver.run(_read_body(self._session, request, request_id)))
 
     def upload(self, path: Path) -> str:
         """Upload a file, unless equal content was uploaded before, and return its URL."""
@@ -34,6 +50,26 @@ class CompatibleKling(Kling):
         url = self._session.gateway.history_url
         url += f"?{urlencode(filters)}" if request_id is None else f"/{quote(request_id, safe='')}"
         return dict(self._driver.run(_read_history(self._session, url)))
+
+
+def _read_body(session: Session, request: Request, request_id: str) -> Flow[Mapping[str, Any]]:
+    def read(answer: Answer) -> Answer | None:
+        return None if read_status(answer, request_id) is None else answer
+
+    try:
+        answer: Answer = yield from query_once(session, request, read, request_id)
+    except JobMissing:
+        outcome = yield from find_end(session, JobRef(request_id), PollCounter())
+        if isinstance(outcome, ResultData):
+            return outcome.body
+        return describe_state(request_id, outcome.state, outcome.metrics, outcome.error)
+    ended, update = read_ended_job(request_id, None, None, answer), session.journal.update_job
+    # The status of a COMPLETED job has no output.
+    if isinstance(ended, ResultData) and "output" in ended.body:
+        result, cost = ended.body, ended.metrics.cost
+        base_url = session.gateway.base_url
+        yield from record(update, base_url, request_id, state="COMPLETED", result=result, cost=cost)
+    return answer.json() or {}
 
 
 def _read_history(session: Session, url: str) -> Flow[Mapping[str, Any]]:

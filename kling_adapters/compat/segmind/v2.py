@@ -9,10 +9,8 @@ from kling_adapters.client.job import Job
 from kling_adapters.compat.segmind.exceptions import (
     InferenceFailed,
     InferenceTimeout,
-    describe_state,
     translate_errors,
 )
-from kling_adapters.errors import JobFailed, WaitTimeout
 
 if TYPE_CHECKING:
     from kling_adapters.compat.segmind.client import SegmindClient
@@ -57,21 +55,14 @@ class AsyncJob:
         """Query the state of the job; a failed query is repeated for half a minute.
 
         Returns:
-            The body of the answer: status, request_id, metrics, and for a FAILED job error.
+            The body of the answer, with its status; that of a FAILED job has its error.
 
         Raises:
             SegmindError: The gateway refused the query, or no longer has the job (404).
 
         """
         with translate_errors():
-            status = self._job.status()
-        if status.state == "FAILED":
-            return describe_state(self.request_id, status.state, status.metrics, status.error or "")
-        body = describe_state(self.request_id, status.state, status.metrics)
-        is_running = status.state != "COMPLETED"
-        return (
-            {**body, "status_url": self.status_url, "response_url": self.response_url} if is_running else body
-        )
+            return self._client.kling.read_status(self.request_id)
 
     def result(self) -> dict[str, Any]:
         """Fetch the result of the job.
@@ -84,11 +75,7 @@ class AsyncJob:
 
         """
         with translate_errors():
-            try:
-                return dict(self._job.wait(timeout=0).body)
-            except (JobFailed, WaitTimeout):
-                pass
-        return self.status()
+            return self._client.kling.read_result(self.request_id)
 
     def wait(
         self, timeout: float = DEFAULT_POLL_TIMEOUT_S, interval: float = DEFAULT_POLL_INTERVAL_S
