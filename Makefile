@@ -19,7 +19,7 @@ PIN := $(if $(CONSTRAINTS),--constraint $(CONSTRAINTS) --build-constraint $(CONS
 INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check $(PIN)
 UV = $(BIN)/python -m uv --quiet
 
-.PHONY: help setup demo generate check test measures coverage mutants fuzz bench regress crash storm temporal serve-crash screenshots types1000 newest lowest bare plain golden lock clean
+.PHONY: help setup demo generate check test docs measures coverage mutants fuzz bench regress crash storm temporal serve-crash screenshots types1000 newest lowest bare plain golden lock dist clean
 
 # `##@` starts a group of targets, `##` describes a target.
 help:  ## List the targets
@@ -49,7 +49,7 @@ demo: $(DEMO_READY)  ## Run every model against the local sandbox; the files go 
 generate: $(READY)  ## Compile specs/ into kling_adapters/models/, docs/models/ and the table of the README
 	$(BIN)/kling-codegen generate
 
-check: $(READY)  ## Check the generated tree, lint, format, types, layers and words
+check: $(READY)  ## Check the generated tree, lint, format, types, layers, words and dependencies
 	$(BIN)/kling-codegen lint
 	$(BIN)/kling-codegen check
 	$(BIN)/ruff check
@@ -58,12 +58,16 @@ check: $(READY)  ## Check the generated tree, lint, format, types, layers and wo
 	$(BIN)/pyright --pythonpath $(BIN)/python
 	$(BIN)/lint-imports
 	$(BIN)/python -m tests.repository.words
+	for part in . $(PARTS); do (cd $$part && $(CURDIR)/$(BIN)/deptry .) || exit 1; done
 
 test: $(READY) plain  ## Run all tests, in five to ten minutes
 	$(BIN)/pytest -n $(JOBS)
 
 plain: $(READY)  ## Run the tests of the HTTP connections on httpx, with httpx2 hidden
 	PYTHONPATH=$(CURDIR)/tests/support/without_httpx2 $(BIN)/pytest -n $(JOBS) $(PLAIN_TESTS)
+
+docs: $(READY)  ## Build the documentation into out/docs; every warning is an error
+	$(BIN)/python -m docs.builder out/docs
 
 measures: $(READY)  ## Print import circles, layers, and large modules and functions
 	$(BIN)/python -m tests.repository.measures
@@ -159,6 +163,11 @@ lock: $(BIN)/python  ## Write constraints.txt again: the newest allowed version 
 	$(UV) pip compile --universal --python-version 3.11 --upgrade --group dev --group bench --no-annotate --no-header \
 		--no-emit-index-url --no-emit-find-links --output-file out/requirements.txt out/requirements.in
 	grep == out/requirements.txt > constraints.txt
+
+##@ Packages
+
+dist: $(READY)  ## Build the sdists and wheels of all distributions into dist/; the same commit gives the same bytes
+	$(BIN)/python -m tests.release.build
 
 clean:  ## Remove .venv and everything else that was made here
 	rm -rf .venv .venv-newest .venv-lowest .venv-bare out build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .schemathesis .import_linter_cache

@@ -13,8 +13,8 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 
 from kling_adapters import ApiError, ConfigError, KlingError, ParamsInvalid, RetiredModel, UnknownModel
 from kling_serve.access import API_PATHS
+from kling_serve.claims import KeyReused
 from kling_serve.limits import LimitReached
-from kling_serve.submits import KeyReused
 
 log = logging.getLogger("kling_serve")
 
