@@ -82,11 +82,8 @@ class Checks:
     ) -> Iterator[InitErrorDetails]:
         yield from find_repeated_names(self._model, data)
         lengths = find_length_errors(Shape(self._model, None, ()), data)
-        if lengths:
-            reported = {(details["type"], details["loc"]) for details in error.errors(include_input=False)}
-            yield from (
-                details for details in lengths if (details["type"], details.get("loc")) not in reported
-            )
+        reported = {(details["type"], details["loc"]) for details in error.errors()}
+        yield from (details for details in lengths if (details["type"], details.get("loc")) not in reported)
         values = CallValues(self._model, data, with_defaults=True)
         yield from self._iter_rule_errors(self._get_rules(), values, CallValues(self._model, data))
 

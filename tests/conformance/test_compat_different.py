@@ -87,10 +87,10 @@ def test_direct_run_is_repeated_after_a_429_only(compare: Any) -> None:
     ],
 )
 def test_job_of_a_lost_answer_is_found(compare: Any, fault: str, error: Any) -> None:
-    seen = compare(submit_under(Fault(fault, method="POST", nth=1), journal="journal"))
+    answers = compare(submit_under(Fault(fault, method="POST", nth=1), journal="journal"))
     # A page instead of an answer stands for a job that was not started, and may be repeated.
     billed = 0 if fault == "html" else 1
-    assert seen == [[error, 1, billed], ["nothing", 2 if fault == "html" else 1, 1]]
+    assert answers == [[error, 1, billed], ["nothing", 2 if fault == "html" else 1, 1]]
 
 
 @pytest.mark.parametrize("fault", ["504", "reset-early", "reset-late"])
@@ -286,15 +286,15 @@ def test_submits_are_in_the_journal(open_timed: OpenTimed, tmp_path: Path) -> No
     options: Any = {"api_key": "SG_0000000000000001", "base_url": open_timed("at-once").base_url}
     journal = tmp_path / "journal"
     with compatible.SegmindClient(**options, journal=journal) as client:
-        read, waited, left = (client.submit_async("kling-2", **PROMPT) for _ in range(3))
+        read, waited, queued = (client.submit_async("kling-2", **PROMPT) for _ in range(3))
         read.result()
         waited.wait()
     with Kling(**options, journal=journal) as kling:
         states = {entry.request_id: (entry.state, entry.cost) for entry in kling.entries()}
         assert states[read.request_id] == states[waited.request_id] == ("COMPLETED", 0.5)
-        assert states[left.request_id] == ("QUEUED", None)
+        assert states[queued.request_id] == ("QUEUED", None)
         assert [outcome.result.request_id for outcome in kling.resume() if outcome.result] == [
-            left.request_id
+            queued.request_id
         ]
 
 

@@ -128,19 +128,19 @@ def meet_a_gateway_that_stays_down(world: World) -> Any:
 def meet_a_failed_job(world: World) -> Any:
     client = world.connect()
     job = client.submit_async("kling-2", prompt=BLOCKED_TEXT)
-    seen = [catch(world, job.wait), job.status(), job.result()]
-    seen += [
+    answers = [catch(world, job.wait), job.status(), job.result()]
+    answers += [
         catch(world, getattr(client, call), "kling-2", prompt=BLOCKED_TEXT) for call in ("run", "run_sync")
     ]
-    return [*seen, world.billed]
+    return [*answers, world.billed]
 
 
 def leave_a_slow_job_and_come_back(world: World) -> Any:
     job = world.connect().submit_async("kling-2", **PROMPT)
-    seen = catch(world, job.wait, timeout=90, interval=30)
+    answers = catch(world, job.wait, timeout=90, interval=30)
     return [
-        seen["caught as"],
-        seen["request_id"],
+        answers["caught as"],
+        answers["request_id"],
         job.status()["status"],
         job.wait(),
         world.billed,
@@ -150,14 +150,14 @@ def leave_a_slow_job_and_come_back(world: World) -> Any:
 def poll_once(world: World) -> Any:
     job = world.connect().submit_async("kling-2", **PROMPT)
     count = world.requests
-    seen = catch(world, job.wait, timeout=0)
-    return [seen["caught as"], seen["request_id"], world.requests - count]
+    answers = catch(world, job.wait, timeout=0)
+    return [answers["caught as"], answers["request_id"], world.requests - count]
 
 
 def run_a_model_of_thirteen_minutes(world: World) -> Any:
     job = world.connect().submit_async("long", **PROMPT)
-    seen = catch(world, job.wait, interval=60)
-    return [seen["caught as"], seen["request_id"], 600 <= world.clock.now() < 640, world.billed]
+    answers = catch(world, job.wait, interval=60)
+    return [answers["caught as"], answers["request_id"], 600 <= world.clock.now() < 640, world.billed]
 
 
 def lose_a_poll_to_odd_answers(world: World) -> Any:
@@ -185,14 +185,14 @@ def ask_for_an_expired_job(world: World) -> Any:
     job.wait()
     world.sandbox.advance(3700)
     later = world.api.AsyncJob(job.request_id, job.status_url, job.response_url, {}, job._client)
-    seen = [catch(world, call) for call in (later.status, later.result, later.wait)]
-    return [(error["caught as"], error["status"], "expired" in error["detail"]) for error in seen]
+    answers = [catch(world, call) for call in (later.status, later.result, later.wait)]
+    return [(error["caught as"], error["status"], "expired" in error["detail"]) for error in answers]
 
 
 def reach_nobody(world: World) -> Any:
     client = world.connect(url="http://127.0.0.1:9/v1")
-    seen = [catch(world, getattr(client, call), "kling-2", **PROMPT) for call in SUBMITS]
-    return ["httpx.TransportError" in error["caught as"] for error in seen]
+    answers = [catch(world, getattr(client, call), "kling-2", **PROMPT) for call in SUBMITS]
+    return ["httpx.TransportError" in error["caught as"] for error in answers]
 
 
 def submit_from_five_threads(world: World) -> Any:
@@ -218,22 +218,22 @@ def upload_and_use(world: World) -> Any:
     Path("a.png").write_bytes(PNG)
     Path("b.JPG").write_bytes(b"\xff\xd8\xff\xe0" + bytes(64))
     client = world.connect()
-    one, two = client.files.upload("a.png"), client.files.upload([Path("a.png"), "b.JPG"])
-    contents = [httpx.get(url).content == PNG for url in (*one["file_urls"], *two["file_urls"])]
-    result = client.run("kling-bloombloom", image=one["file_urls"][0])
-    return [sorted(one), bool(one["message"]), contents, result["status"]]
+    single, several = client.files.upload("a.png"), client.files.upload([Path("a.png"), "b.JPG"])
+    contents = [httpx.get(url).content == PNG for url in (*single["file_urls"], *several["file_urls"])]
+    result = client.run("kling-bloombloom", image=single["file_urls"][0])
+    return [sorted(single), bool(single["message"]), contents, result["status"]]
 
 
 def refuse_what_is_no_file(world: World) -> Any:
     Path("a.txt").write_text("x")
     upload = world.connect().files.upload
-    seen = [catch(world, upload, path) for path in ("missing.png", ".", "a.txt", ["a.txt"])]
-    return [seen, world.requests]
+    answers = [catch(world, upload, path) for path in ("missing.png", ".", "a.txt", ["a.txt"])]
+    return [answers, world.requests]
 
 
 def upload_nothing(world: World) -> Any:
-    seen = catch(world, world.connect().files.upload, [])
-    return [seen["caught as"], seen["status"]]
+    answers = catch(world, world.connect().files.upload, [])
+    return [answers["caught as"], answers["status"]]
 
 
 def read_the_history(world: World) -> Any:
@@ -260,8 +260,8 @@ def read_the_history(world: World) -> Any:
 def ask_the_history_for_nonsense(world: World) -> Any:
     generations = world.connect().generations
     filters: list[dict[str, Any]] = [{"per_page": 101}, {"status": "DONE"}, {"from_date": "1.2.2026"}]
-    seen = [catch(world, generations.history, **chosen) for chosen in filters]
-    return [*seen, catch(world, generations.get, "../no such id"), world.sandbox.requests[-1].path]
+    answers = [catch(world, generations.history, **chosen) for chosen in filters]
+    return [*answers, catch(world, generations.get, "../no such id"), world.sandbox.requests[-1].path]
 
 
 def find_the_history_down(world: World) -> Any:
@@ -313,9 +313,9 @@ def test_program_sees_the_same(
     program: Program, timing: str, open_timed: OpenTimed, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    seen = [observe(program, kind, open_timed(timing), monkeypatch) for kind in KINDS]
-    assert seen[1] == seen[0]
-    assert seen[0], "the program has seen nothing"
+    answers = [observe(program, kind, open_timed(timing), monkeypatch) for kind in KINDS]
+    assert answers[1] == answers[0]
+    assert answers[0], "the program sees nothing"
 
 
 def test_every_name_of_the_official_client_exists() -> None:
