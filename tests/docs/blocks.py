@@ -87,4 +87,6 @@ def read_blocks(page: str) -> list[Block]:
 
 
 def _find_reason(page: str, text: str) -> str:
-    return next((reason for words, reason in _KEPT.get(page, {}).items() if text.strip().startswith(words)), "")
+    return next(
+        (reason for words, reason in _KEPT.get(page, {}).items() if text.strip().startswith(words)), ""
+    )

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import os
 import re
-import runpy
 import shlex
 import shutil
+import subprocess
+import sys
 import tomllib
 from collections.abc import Callable
+from contextlib import redirect_stdout
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -67,7 +70,8 @@ def _run_line(line: str, place: str) -> str:
 
 def _run(words: list[str], place: str, *, is_piped: bool) -> str:
     program = Path(words[0]).name
-    arguments = [os.path.expandvars(word) for word in words[1:]]
+    # Home folders are those of the page.
+    arguments = [os.path.expandvars(re.sub(r"^~(?=/|$)", "$HOME", word)) for word in words[1:]]
     if program == "kling":
         return _run_kling(arguments, place, is_parsed_only=is_piped)
     if program == "kling-codegen":
@@ -75,7 +79,9 @@ def _run(words: list[str], place: str, *, is_piped: bool) -> str:
     if program in FOREIGN:
         return ""
     if program not in _PROGRAMS:
-        raise Failure(f"{place}: {program} is not known; mark the block, or add the program to tests/docs/shell.py")
+        raise Failure(
+            f"{place}: {program} is not known; mark the block, or add the program to tests/docs/shell.py"
+        )
     return _PROGRAMS[program](arguments, place)
 
 
@@ -105,7 +111,9 @@ def _invoke(command: click.Command, arguments: list[str], place: str) -> str:
     result = CliRunner().invoke(command, arguments, standalone_mode=False)
     code = result.return_value if isinstance(result.return_value, int) else result.exit_code
     if result.exception is not None or code:
-        raise Failure(f"{place}: exit code {code}: {result.exception!r}\n{result.output}") from result.exception
+        raise Failure(
+            f"{place}: exit code {code}: {result.exception!r}\n{result.output}"
+        ) from result.exception
     return result.output
 
 
@@ -138,7 +146,9 @@ def _read_project(path: Path) -> dict[str, Any]:
 def _check_make(arguments: list[str], place: str) -> str:
     makefiles = [ROOT / "Makefile", ROOT / "codegen/kling_codegen/templates/new/Makefile.jinja"]
     targets = {
-        name for path in makefiles for name in re.findall(r"^([a-z0-9]+):", path.read_text("utf-8"), re.MULTILINE)
+        name
+        for path in makefiles
+        for name in re.findall(r"^([a-z0-9]+):", path.read_text("utf-8"), re.MULTILINE)
     }
     if missing := [name for name in arguments if name not in targets]:
         raise Failure(f"{place}: there is no target {', '.join(missing)}")
@@ -157,17 +167,16 @@ def _check_variables(arguments: list[str], place: str) -> str:
 
 def _run_python(arguments: list[str], place: str) -> str:
     if arguments[:1] == ["-c"]:
-        code = f"exec({arguments[1]!r})"
+        code = arguments[1]
     elif arguments[:1] == ["-m"]:
         if not (ROOT / arguments[1].replace(".", "/")).with_suffix(".py").exists() and arguments[1] != "venv":
             raise Failure(f"{place}: there is no module {arguments[1]}")
         return ""
     else:
-        code = f"runpy.run_path({arguments[0]!r}, run_name='__main__')"
-    output: list[str] = []
-    # Tests capture standard output; the builtin print writes there.
-    exec(code, {"runpy": runpy, "print": lambda *values: output.append(" ".join(map(str, values)))})
-    return "\n".join(output)
+        code = Path(arguments[0]).read_text("utf-8")
+    with redirect_stdout(StringIO()) as output:
+        exec(compile(code, place, "exec"), {"__name__": "__main__"})
+    return output.getvalue()
 
 
 def _change_folder(arguments: list[str], _place: str) -> str:
@@ -188,6 +197,23 @@ def _copy_file(arguments: list[str], _place: str) -> str:
 
 
 def _check_pytest(arguments: list[str], place: str) -> str:
+    local = [word for word in arguments if Path(word).is_file()]
+    if local:
+        command = [
+            sys.executable,
+            "-m",
+            "pytest",
+            "-q",
+            "-p",
+            "no:cacheprovider",
+            "-p",
+            "no:randomly",
+            *local,
+        ]
+        done = subprocess.run(command, check=False, capture_output=True, text=True)
+        if done.returncode:
+            raise Failure(f"{place}:\n{done.stdout}{done.stderr}")
+        return done.stdout
     if missing := [word for word in arguments if "/" in word and not (ROOT / word).exists()]:
         raise Failure(f"{place}: there is no {', '.join(missing)}")
     return ""

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import kling_sandbox
 import pytest
 from kling_sandbox import Sandbox
+from kling_sandbox.clock import Timing
 
 from kling_adapters import Kling
 from kling_adapters.testing import PNG
@@ -33,6 +36,12 @@ class Surroundings:
     names: dict[str, Any] = field(default_factory=dict)
 
 
+def make_sandbox(timing: str = "at-once", **options: Any) -> Sandbox:
+    """Return a sandbox whose jobs end at once."""
+    assert Timing.parse(timing)
+    return Sandbox(timing="at-once", **options)
+
+
 @contextmanager
 def surround(page: str, sandbox: Sandbox, folder: Path) -> Iterator[Surroundings]:
     """Set the working folder, the environment and the files of a page, until the block ends."""
@@ -44,10 +53,14 @@ def surround(page: str, sandbox: Sandbox, folder: Path) -> Iterator[Surroundings
             "KLING_BASE_URL": sandbox.base_url,
             "SANDBOX": sandbox.base_url,
             "KLING_JOURNAL": str(folder / "journal.sqlite3"),
+            "HOME": str(folder),
             "XDG_CACHE_HOME": str(folder / "cache"),
         }
         for name, value in values.items():
             patch.setenv(name, value)
+        # Jobs of `--sandbox` would take a hundredth of their documented time.
+        patch.setattr(kling_sandbox, "Sandbox", make_sandbox)
+        (folder / "pictures").mkdir()
         (folder / "cat.png").write_bytes(PNG)
         (folder / "films.jsonl").write_text("".join(f"{json.dumps(line)}\n" for line in BATCH))
         surroundings = Surroundings(folder, sandbox)
@@ -84,8 +97,6 @@ def _with_jobs(surroundings: Surroundings, _patch: pytest.MonkeyPatch) -> Iterat
 @contextmanager
 def _in_clone(surroundings: Surroundings, _patch: pytest.MonkeyPatch) -> Iterator[None]:
     """Link what the compiler reads, and copy what it writes, into the folder."""
-    import shutil
-
     for name in ("specs", "docs/models", "kling_adapters/models"):
         shutil.copytree(ROOT / name, surroundings.folder / name, ignore=shutil.ignore_patterns("__pycache__"))
     (surroundings.folder / "kling_adapters/client").mkdir()
