@@ -16,6 +16,7 @@ from kling_adapters import Kling, SubmitUncertain
 from kling_adapters.compat import segmind as compatible
 from kling_adapters.errors import ParamsInvalid
 from tests.conformance.both_clients import KINDS, OpenTimed, Program, World, catch, observe
+from tests.support.scripted_server import ScriptedServer, gateway_script, result_reply
 
 PROMPT = {"prompt": "x"}
 PNG = b"\x89PNG\r\n\x1a\n" + bytes(64)
@@ -211,6 +212,31 @@ def test_direct_run_has_a_time_limit_of_its_model(options: Any, limit: float) ->
         assert client.run_sync("kling-2", **PROMPT).content == b"video"
         assert client.timeout == options.get("timeout", 30.0)
     assert transport.limits == [pytest.approx(limit)]
+
+
+def test_direct_run_of_a_model_without_a_spec_is_submitted(compare: Any) -> None:
+    def program(world: World) -> Any:
+        response = world.connect().run_sync("raw", timeout=1)
+        path = world.sandbox.submits[-1].path
+        return [
+            path,
+            response.status_code,
+            response.headers["content-type"],
+            response.headers["x-cost"],
+            world.billed,
+        ]
+
+    official_view, view = compare(program)
+    assert official_view[0] == "/v1/raw"
+    assert view == ["/v2/raw", *official_view[1:]]
+
+
+def test_direct_run_without_files_returns_the_body(server: ScriptedServer) -> None:
+    server.play(gateway_script(result=[result_reply("a text")]))
+    with compatible.SegmindClient("SG_1", server.url, journal=None, history=False) as client:
+        response = client.run_sync("text-9", prompt="x")
+    assert response.json()["output"] == "a text"
+    assert response.headers["x-request-id"] == response.json()["request_id"]
 
 
 def test_missing_key_is_refused_before_sending(compare: Any, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,7 +7,9 @@ accounts and fine-tuning, which are other products, and tests of its private par
 
 from __future__ import annotations
 
+import copy
 import inspect
+import pickle
 import threading
 from pathlib import Path
 from typing import Any
@@ -20,6 +22,7 @@ from kling_sandbox import BLOCKED_TEXT, KEY_FORBIDDEN, KEY_NO_CREDITS, Fault
 from kling_adapters.compat import segmind as compatible
 from tests.conformance.both_clients import KINDS, OpenTimed, Program, World, catch, observe
 from tests.conformance.test_official_client import PAYLOADS
+from tests.support.scripted_server import ScriptedServer, json_reply
 
 PROMPT = {"prompt": "x"}
 MODELS = {slug: PAYLOADS[slug] for slug in ("kling-2", "kling-o1")}
@@ -360,3 +363,39 @@ def test_errors_have_the_same_form() -> None:
         assert (errors[1].detail, errors[1].status_body) == ("blocked", {"status": "FAILED"})
         assert (errors[2].request_id, errors[2].elapsed_s) == ("id-1", 60.0)
         assert module.SegmindError().to_dict() == {"status": None, "detail": None}
+
+
+def test_errors_survive_pickling_and_copying() -> None:
+    errors: list[Any] = [
+        compatible.SegmindError(404, "no such job"),
+        compatible.InferenceFailed("blocked", {"status": "FAILED"}),
+        compatible.InferenceTimeout("id-1", 60.0),
+        compatible.SubmitUncertain(None, "no answer"),
+        compatible.ConnectionFailed("no connection"),
+    ]
+    for error in errors:
+        for twin in (pickle.loads(pickle.dumps(error)), copy.copy(error)):
+            assert type(twin) is type(error)
+            assert vars(twin) == vars(error)
+            assert str(twin) == str(error)
+
+
+def test_wait_reports_its_duration(open_timed: OpenTimed, monkeypatch: pytest.MonkeyPatch) -> None:
+    def program(world: World) -> Any:
+        job = world.connect().submit_async("kling-2", **PROMPT)
+        with pytest.raises(world.api.InferenceTimeout) as caught:
+            job.wait(timeout=90, interval=30)
+        return 90 <= caught.value.elapsed_s <= world.clock.now()
+
+    assert all(observe(program, kind, open_timed("latency:1"), monkeypatch) for kind in KINDS)
+
+
+def test_answer_without_the_id_of_a_job_is_a_segmind_error(
+    server: ScriptedServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module, options in ((official, {}), (compatible, {"journal": None, "history": False})):
+        server.play([json_reply(200, {"status": "QUEUED"})])
+        client = module.SegmindClient("SG_1", f"{server.url}/v1", **options)
+        with pytest.raises(module.SegmindError, match=r"without a request id|missing request_id"):
+            client.submit_async("kling-2", **PROMPT)
+        (client._client if module is official else client).close()
