@@ -199,4 +199,8 @@ class Model(Params):
 )
 def test_similar_name_is_suggested(name: str, suggestion: str | None) -> None:
     [problem] = invalid(Model, **{name: 1}).problems
-    assert (problem.message, problem.suggestion) == ("unknown parameter", suggestion)
+    assert (problem.path, problem.message, problem.suggestion) == (
+        name or '""',
+        "unknown parameter",
+        suggestion,
+    )

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from kling_adapters.schema.packaged import find_item, iter_parameters, list_declared
 
-SHOTS = {
+SHOTS: dict[str, Any] = {
     "type": "array",
     "items": {"type": "array", "items": {"properties": {"text": {}, "mood": {}}, "required": ["text"]}},
     "x-kling": {"renamed_from": ["takes", "scenes"]},
 }
-CAMERA = {"properties": {"lens": {"properties": {"width": {}}}}}
-SCHEMA = {"properties": {"prompt": {}, "shots": SHOTS, "camera": CAMERA}, "required": ["prompt"]}
+CAMERA: dict[str, Any] = {"properties": {"lens": {"properties": {"width": {}}}}}
+SCHEMA: dict[str, Any] = {
+    "properties": {"prompt": {}, "shots": SHOTS, "camera": CAMERA},
+    "required": ["prompt"],
+}
 
 
 def test_parameters_are_listed_with_their_paths() -> None:

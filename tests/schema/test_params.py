@@ -14,11 +14,12 @@ import jsonschema_rs
 import pytest
 from pydantic import MISSING, Field, TypeAdapter, ValidationError
 
-from kling_adapters import Params, ParamsInvalid, load_catalog
+from kling_adapters import Params, ParamsInvalid, UnknownModel, load_catalog
 from kling_adapters.errors import UNCHECKED_ADVICE
 from kling_adapters.models import Kling2, Kling3ProImage2video, Kling25Turbo, KlingBloombloom, KlingO1
 from kling_adapters.models.kling_3_pro_image2video import Element
 from kling_adapters.schema.adapter import Adapter
+from kling_adapters.schema.catalog import Catalog
 from kling_adapters.schema.param_types import BoolOnly, IntOrStr, Media, TextOr
 from kling_adapters.schema.params import Part
 from kling_adapters.schema.rules import AtLeastOneOf, MaxBytes, MutuallyExclusive, Requires
@@ -109,6 +110,15 @@ def test_missing_and_unknown_parameters_are_problems(slug: str) -> None:
         assert f"{name}: required, but missing" in problems(slug, **example)
     if not schema["additionalProperties"]:
         assert problems(slug, **schema["examples"][0], zzz=1) == ["zzz: unknown parameter"]
+
+
+def test_slug_without_a_spec_is_named_in_the_error() -> None:
+    catalog = Catalog(lambda: ["kling-9"])
+    with pytest.raises(UnknownModel) as caught:
+        catalog.find("kling-9")
+    assert str(caught.value) == "kling-9 has no spec. Submit it with submit_raw(). Nothing was sent."
+    with pytest.raises(UnknownModel, match="no adapter for 'kling-8'"):
+        catalog.find("kling-8")
 
 
 def test_model_names_its_package() -> None:

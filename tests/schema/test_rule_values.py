@@ -23,6 +23,7 @@ class Recorder:
     recorded: tuple[dict[str, Any], dict[str, Any]]
 
     def problems(self, values: Mapping[str, Any], set_values: Mapping[str, Any]) -> Iterator[Problem]:
+        assert (values.get("zzz"), set_values.get("zzz")) == (None, None)
         self.recorded = dict(values), dict(set_values)
         return iter(())
 
@@ -45,6 +46,7 @@ class Film(Params):
     weight: Annotated[float | MISSING, Field()] = MISSING
     camera: Annotated[Camera | MISSING, Field()] = MISSING
     cameras: Annotated[Sequence[Camera] | MISSING, Field()] = MISSING
+    scale: Annotated[float, Field()] = 1
     level: Annotated[int | MISSING, Field()] = MISSING
 
 
@@ -79,7 +81,7 @@ def test_rule_reads_the_same_beside_an_invalid_parameter(params: dict[str, Any])
 def test_defaults_within_objects_are_values_that_are_not_set() -> None:
     Film.model_validate({"cameras": [{"lens": {}}]})
     assert recorder.recorded == (
-        {"cameras": [{"name": "front", "lens": {"width": 0.5}}]},
+        {"cameras": [{"name": "front", "lens": {"width": 0.5}}], "scale": 1},
         {"cameras": [{"lens": {}}]},
     )
 
@@ -99,4 +101,5 @@ def test_defaults_within_objects_are_values_that_are_not_set() -> None:
 )
 def test_rule_reads_a_value_of_another_form_as_it_is(name: str, value: Any, read: Any) -> None:
     values, set_values = read_beside_invalid({name: value})
-    assert repr(values) == repr(set_values) == repr({name: read})
+    assert repr(values) == repr({name: read, "scale": 1})
+    assert repr(set_values) == repr({name: read})
