@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from functools import cache
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -71,6 +73,15 @@ def bad_day(sandbox: Sandbox) -> Iterator[Callable[..., Since]]:
 
     yield call
     sandbox.faults = Faults()
+
+
+@pytest.fixture(scope="module")
+def open_timed() -> Iterator[Callable[[str], Sandbox]]:
+    """Return a function that returns the sandbox of a timing, which all programs of a module share."""
+    from tests.conformance.both_clients import open_sandbox  # it imports this module
+
+    with ExitStack() as stack:
+        yield cache(lambda timing: stack.enter_context(open_sandbox(timing)))
 
 
 @pytest.fixture

@@ -21,13 +21,19 @@ from kling_adapters import ConfigError
 
 BIN = Path(sys.executable).parent
 SERVER = BIN / "temporal"
-TEST_SERVER = BIN / "temporal-test-server"
 
 
 class TemporalServer:
-    """A development server with a database in a file, which can be killed and started again."""
+    """A development server, which can be killed and started again.
 
-    def __init__(self, folder: Path) -> None:
+    Args:
+        folder: The folder of its log and its database.
+        *options: Further options of its command.
+        is_stored: Whether the database is a file, else it ends with the server.
+
+    """
+
+    def __init__(self, folder: Path, *options: str, is_stored: bool = True) -> None:
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             self.port = int(probe.getsockname()[1])
@@ -44,9 +50,11 @@ class TemporalServer:
                 "--port",
                 str(self.port),
             ),
-            *("--db-filename", str(folder / "temporal.db"), "--log-level", "error"),
+            *("--log-level", "error"),
+            *(("--db-filename", str(folder / "temporal.db")) if is_stored else ()),
             # The namespace learns of a new search attribute at once.
             *("--dynamic-config-value", "system.forceSearchAttributesCacheRefreshOnRead=true"),
+            *options,
         ]
         self._process: subprocess.Popen[bytes] | None = None
 

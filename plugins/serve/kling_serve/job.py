@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 import re
 from dataclasses import dataclass
 from functools import cached_property
@@ -14,7 +13,7 @@ from kling_adapters import JournalEntry
 from kling_serve.connections import Connection
 
 RUNNING_STATES: Final = frozenset({"SUBMITTING", "QUEUED", "PROCESSING"})
-_HANDLE: Final = re.compile(r"[a-z0-9]{16,64}")
+_FOLDER: Final = re.compile(r".*[/\\]outputs[/\\]([a-f0-9]{24}|[a-f0-9]{48})[/\\]?", re.DOTALL)
 
 
 @dataclass(frozen=True)
@@ -79,6 +78,11 @@ class Job:
         return [(path, kind) for path, kind in pairs if path.is_file()]
 
     @property
+    def known_model(self) -> str | None:
+        """The model, if the client knows it."""
+        return self.entry.model if self.entry.model in self.connection.client.catalog else None
+
+    @property
     def prompt(self) -> str:
         """The prompt; empty without one."""
         prompt = self.entry.params.get("prompt", "")
@@ -94,24 +98,15 @@ class Job:
         return float(seconds)
 
 
-def make_job(connection: Connection, entry: JournalEntry, outputs: Path, version: int = 0) -> Job:
+def make_job(connection: Connection, entry: JournalEntry, version: int = 0) -> Job:
     """Return the job of an entry."""
-    handle = find_handle(entry, outputs)
-    return Job(handle or f"{connection.name}-{entry.id}", connection, entry, version)
+    return Job(find_handle(entry) or f"{connection.name}-{entry.id}", connection, entry, version)
 
 
-def find_handle(entry: JournalEntry, outputs: Path) -> str | None:
-    """Return the handle of a job that was submitted here: the folder of its files; None for any other job.
+def find_handle(entry: JournalEntry) -> str | None:
+    """Return the handle of a job that a server submitted: the folder of its files; None for any other job.
 
     The handle is in the destination, because the journal has it on disk before the submit is sent.
     """
-    if entry.save_to is None:
-        return None
-    folder = f"{outputs}{os.sep}"
-    name = entry.save_to.removeprefix(folder).rstrip("/")
-    return name if entry.save_to.startswith(folder) and is_handle(name) else None
-
-
-def is_handle(text: str) -> bool:
-    """Return whether a text has the form of a handle."""
-    return _HANDLE.fullmatch(text) is not None
+    match = _FOLDER.fullmatch(entry.save_to or "")
+    return match[1] if match else None

@@ -1,7 +1,6 @@
 """The job service: submits jobs, drives each to its end, and finds them again after a restart.
 
-The journal is the truth. What is in memory are the tasks that drive jobs, and nothing that a restart would lose: a
-submit whose intent is not in the journal yet has sent nothing.
+The journal is the truth. A restart loses nothing that is in memory only: a submit without an intent has sent nothing.
 """
 
 from __future__ import annotations
@@ -15,6 +14,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from kling_adapters import JobExpired, JobFailed, KlingError, Params, StorageError
+from kling_serve.claims import check_key, claim
 from kling_serve.connections import Connection, Connections
 from kling_serve.job import Job
 from kling_serve.searches import is_search_due
@@ -60,7 +60,7 @@ class JobService:
     """
 
     def __init__(self, connections: Connections, outputs: Path) -> None:
-        self.watch = Watch(connections, outputs)
+        self.watch = Watch(connections)
         self.submissions: dict[str, Submission] = {}
         self._connections, self._outputs = connections, outputs
         self._tasks: set[asyncio.Task[None]] = set()
@@ -95,8 +95,8 @@ class JobService:
             params: The parameters.
             connection: Name of the gateway; None for the default.
             owner: Tag of the job in the journal.
-            handle: Id of the job, of 16 to 64 small letters and digits. A second submit with the same handle submits
-                nothing, also after a restart, because the handle is in the journal. None for a new one.
+            handle: Id of the job, 24 or 48 hexadecimal digits. A second submit with it submits nothing, also in another
+                process, because the journal has the handle. None for a new one.
             timeout: Seconds after which to return in any case. The submit continues.
 
         Returns:
@@ -129,9 +129,7 @@ class JobService:
         handle = submission.handle
         self._driven.add(handle)
         try:
-            await submission.connection.client.submit(
-                submission.params, save_to=f"{self._outputs / handle}/", tag=owner
-            )
+            await self._submit_once(submission, owner)
         except KlingError as error:
             submission.error = error
         finally:
@@ -142,6 +140,15 @@ class JobService:
             self.submissions.pop(handle, None)
         # Also after an error: another process may have found the job of an uncertain submit meanwhile.
         self.drive(handle)
+
+    async def _submit_once(self, submission: Submission, owner: str) -> None:
+        """Submit a job, unless the journal has it by now. Raises a KlingError."""
+        client, handle = submission.connection.client, submission.handle
+        async with claim(handle, client.journal_path):
+            await self.watch.refresh()
+            check_key(handle, self.watch.jobs)
+            if handle not in self.watch.jobs:
+                await client.submit(submission.params, save_to=f"{self._outputs / handle}/", tag=owner)
 
     def is_driven(self, job_id: str) -> bool:
         """Return whether a job is being submitted or waited for by this process."""
@@ -168,7 +175,7 @@ class JobService:
         entry, client = job.entry, job.connection.client
         assert entry.request_id is not None
         try:
-            result = await client.job(entry.request_id, _known_model(job)).wait()
+            result = await client.job(entry.request_id, job.known_model).wait()
             if entry.save_to is not None:
                 await result.save(entry.save_to)
         except (JobFailed, JobExpired):
@@ -195,7 +202,7 @@ class JobService:
         """Store the files of a job that was submitted without a destination. Raises a KlingError."""
         job = await self.find(job_id)
         if job is not None and job.entry.request_id is not None and job.entry.state == "COMPLETED":
-            result = await job.connection.client.job(job.entry.request_id, _known_model(job)).wait()
+            result = await job.connection.client.job(job.entry.request_id, job.known_model).wait()
             await result.save(f"{self._outputs / job.id}/")
             await self.watch.refresh()
 
@@ -241,8 +248,3 @@ def _start(tasks: set[asyncio.Task[None]], work: Coroutine[Any, Any, None]) -> N
     task = asyncio.create_task(work)
     tasks.add(task)
     task.add_done_callback(end)
-
-
-def _known_model(job: Job) -> str | None:
-    """Return the model of a job, if the client knows it."""
-    return job.entry.model if job.entry.model in job.connection.client.catalog else None

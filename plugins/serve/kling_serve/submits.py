@@ -9,9 +9,10 @@ from collections import defaultdict
 from collections.abc import Mapping
 from typing import Any, Final
 
-from kling_adapters import KlingError, Params, ParamsInvalid, UnknownModel
+from kling_adapters import Params, ParamsInvalid, UnknownModel
+from kling_serve.claims import KEY_DIGITS, check_key
 from kling_serve.connections import Connections
-from kling_serve.job import Job, is_handle
+from kling_serve.job import Job, find_handle
 from kling_serve.jobs import JobService
 from kling_serve.ledger import Ledger
 from kling_serve.limits import LimitReached, Limits
@@ -19,15 +20,7 @@ from kling_serve.models import Models
 
 ANSWER_SECONDS: Final = 1.5
 """Seconds after which a submit is answered in any case, such as one whose file is still being uploaded."""
-_KEY_DIGITS: Final = 32
 _BODY_DIGITS: Final = 16
-_REUSED: Final = (
-    "this idempotency key was used with another request before. Use a new key for a new job. Nothing was sent"
-)
-
-
-class KeyReused(KlingError):
-    """An idempotency key came with another request before. Nothing was sent."""
 
 
 class Submits:
@@ -50,7 +43,6 @@ class Submits:
         self._models, self._connections, self._jobs = models, connections, jobs
         self._ledgers: defaultdict[str, Ledger] = defaultdict(lambda: Ledger(Limits()))
         self._ledgers.update({owner: Ledger(limit) for owner, limit in limits.items()})
-        self._handles: dict[str, str] = {}
         self._owners: dict[str, str] = {}
 
     async def submit(
@@ -75,23 +67,10 @@ class Submits:
         params = self._models.find(slug).make_params(values)
         if key is None:
             return await self._submit(secrets.token_hex(24), params, owner)
-        prefix = _digest(owner, key)[:_KEY_DIGITS]
-        handle = prefix + _digest(slug, _describe(values))[:_BODY_DIGITS]
-        # Two requests with one key may be here at the same time.
-        if self._handles.setdefault(prefix, handle) != handle:
-            raise KeyReused(_REUSED)
-        try:
-            if await self._is_used(prefix, handle):
-                raise KeyReused(_REUSED)
-            return await self._submit(handle, params, owner)
-        finally:
-            if handle not in self._jobs.submissions:  # the journal has it, or nothing was sent
-                self._handles.pop(prefix, None)
-
-    async def _is_used(self, prefix: str, handle: str) -> bool:
-        """Return whether the journal has a job of a key that is not this one."""
+        handle = _digest(owner, key)[:KEY_DIGITS] + _digest(slug, _describe(values))[:_BODY_DIGITS]
         await self._jobs.watch.refresh()
-        return any(job_id.startswith(prefix) and job_id != handle for job_id in self._jobs.watch.jobs)
+        check_key(handle, (*self._jobs.watch.jobs, *self._jobs.submissions))
+        return await self._submit(handle, params, owner)
 
     async def _submit(self, handle: str, params: Params, owner: str) -> str:
         ledger, submissions = self._ledgers[owner], self._jobs.submissions
@@ -137,7 +116,7 @@ class Submits:
 
 
 def _belongs_to(job: Job, owner: str) -> bool:
-    return job.entry.tag == owner and is_handle(job.id)
+    return job.entry.tag == owner and find_handle(job.entry) is not None
 
 
 def _digest(*parts: str) -> str:

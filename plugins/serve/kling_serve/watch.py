@@ -46,7 +46,6 @@ class Watch:
 
     Args:
         connections: The connections.
-        outputs: The folder of stored files.
 
     Attributes:
         jobs: The jobs.
@@ -54,10 +53,10 @@ class Watch:
 
     """
 
-    def __init__(self, connections: Connections, outputs: Path) -> None:
+    def __init__(self, connections: Connections) -> None:
         self.jobs: dict[str, Job] = {}
         self.version = 0
-        self._connections, self._outputs = connections, outputs
+        self._connections = connections
         self._epoch = secrets.token_hex(4)
         self._readings: defaultdict[str, _Reading] = defaultdict(_Reading)
         self._changed = asyncio.Condition()
@@ -106,7 +105,7 @@ class Watch:
         """Take over the entries that have changed."""
         version, is_new = self.version + 1, False
         for entry in entries:
-            job = make_job(connection, entry, self._outputs, version)
+            job = make_job(connection, entry, version)
             earlier = self.jobs.get(job.id)
             if earlier is None or earlier.entry != entry:
                 is_new = is_new or earlier is None
