@@ -17,7 +17,7 @@ _RUN_BY = re.compile(r"<!-- run by (?P<test>\S+\.py) -->\s*$")
 _FILE = re.compile(r"# (?P<name>[\w/.-]+\.\w+)\n")
 
 # Blocks of pages that have no markers, by their first words.
-_KEPT = {
+_UNMARKED = {
     "README.md": {
         "1 problem with the parameters": "a message, which tests/public/test_public_api.py checks",
         "make demo": "runs for a minute; CI and tests/sandbox run both targets",
@@ -88,5 +88,5 @@ def read_blocks(page: str) -> list[Block]:
 
 def _find_reason(page: str, text: str) -> str:
     return next(
-        (reason for words, reason in _KEPT.get(page, {}).items() if text.strip().startswith(words)), ""
+        (reason for words, reason in _UNMARKED.get(page, {}).items() if text.strip().startswith(words)), ""
     )

@@ -127,9 +127,9 @@ def _check_pip(arguments: list[str], place: str) -> str:
             continue
         name, _, extra = word.partition("[")
         is_folder = "/" in word or word in (".", "codegen")
-        wanted = {part for part in extra.rstrip("]").split(",") if part}
-        known_extras = extras if name == "kling-adapters" else wanted
-        if not is_folder and (name not in names | PYPI or not wanted <= set(known_extras)):
+        named_extras = {part for part in extra.rstrip("]").split(",") if part}
+        known_extras = extras if name == "kling-adapters" else named_extras
+        if not is_folder and (name not in names | PYPI or not named_extras <= set(known_extras)):
             raise Failure(f"{place}: {word} is not a distribution of this repository")
     return ""
 

@@ -21,6 +21,15 @@ from tests.docs.shell import run_commands
 from tests.docs.support import Surroundings, surround
 
 PAGES = [page for page in list_pages() if read_blocks(page)]
+# Lines that the Python blocks of a page print; `…` stands for any characters.
+OUTPUTS = {
+    "README.md": "…\n…/media/….mp4 0…\n…renders/kling-2-….mp4 …",
+    "docs/client.md": "….mp4\n['COMPLETED']\n0.5 0.5 0.5 ('journal'…) …\n1 to finish\n7 completed\n42.0",
+    "docs/essentials.md": "…renders/kling-2-….mp4 0.5 http…\n… COMPLETED\nhttp…\n0 … None\n…",
+    "docs/guide/batch.md": "expected: 1.5 credits\nfirst run [None, None, None] …\nthe same again [None, None, None] …",
+    "docs/guide/resume.md": "kling-2 kling-2-….mp4",
+    "docs/guide/failures.md": "renders/…",
+}
 SHELL = {"sh", "shell", "bash", "console"}
 
 
@@ -36,7 +45,7 @@ def test_blocks_of_page_run(
     page: str, gateway: Sandbox, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with surround(page, gateway, tmp_path) as surroundings:
-        output = ""
+        output = printed = ""
         for block in read_blocks(page):
             if block.reason:
                 continue
@@ -44,7 +53,13 @@ def test_blocks_of_page_run(
                 check_test(block)
                 continue
             output = run_block(block, surroundings, output)
-            output += capsys.readouterr().out
+            text = capsys.readouterr().out
+            output += text
+            printed += text
+        if page in OUTPUTS:
+            compare(OUTPUTS[page], printed, page)
+    if page == "docs/interfaces.md":
+        assert (tmp_path / "lighthouse.mp4").read_bytes()[4:8] == b"ftyp"
 
 
 def run_block(block: Block, surroundings: Surroundings, output: str) -> str:

@@ -1,32 +1,14 @@
-"""What the README says is true: its example runs, its table of models is the catalogue."""
+"""The table of models in the README is the catalogue, and its links lead to files."""
 
 from __future__ import annotations
 
 import re
 from pathlib import Path
 
-import pytest
-from kling_sandbox import Sandbox
-
 from kling_adapters import load_catalog
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text("utf-8")
-
-
-def test_examples_run(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    codes = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
-    monkeypatch.chdir(tmp_path)
-    with Sandbox() as sandbox:
-        monkeypatch.setenv("SEGMIND_API_KEY", sandbox.api_key)
-        for code in codes:
-            exec(code.replace("Kling()", f"Kling(base_url={sandbox.base_url!r})"), {})
-    request_id, result, file = capsys.readouterr().out.splitlines()
-    assert request_id in result
-    assert [path.name for path in (tmp_path / "renders").iterdir()] == [f"kling-2-{request_id}.mp4"]
-    assert file.startswith(str(tmp_path / "renders"))
 
 
 def test_table_of_models_is_the_catalogue() -> None:
