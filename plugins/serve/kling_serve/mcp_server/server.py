@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+import logging
+import sys
 from importlib.metadata import version
 from typing import Any, Final
 
@@ -17,9 +20,11 @@ from mcp_types import (
     ReadResourceResult,
 )
 
+from kling_serve.app import make_studio, run_studio
 from kling_serve.mcp_server.calls import Calls
 from kling_serve.mcp_server.tasks import Tasks
 from kling_serve.mcp_server.tools import list_tools
+from kling_serve.settings import Settings
 from kling_serve.studio import Studio
 
 OWNER: Final = "mcp"
@@ -73,8 +78,13 @@ def make_http_manager(studio: Studio) -> StreamableHTTPSessionManager:
     )
 
 
-async def serve_stdio(studio: Studio) -> None:
-    """Serve one client on standard input and output, until it closes them."""
+def run(settings: Settings) -> None:
+    """Serve one client on standard input and output, until it closes them. The log goes to standard error."""
+    logging.basicConfig(stream=sys.stderr, level=logging.WARNING)
+    asyncio.run(_serve(make_studio(settings)))
+
+
+async def _serve(studio: Studio) -> None:
     server = make_server(studio)
-    async with stdio_server() as (reader, writer):
+    async with run_studio(studio), stdio_server() as (reader, writer):
         await server.run(reader, writer, server.create_initialization_options())
