@@ -120,8 +120,6 @@ def test_batch_that_may_exceed_its_cap_is_refused(
     exceeded = run(environment, *options, "--allow-unknown-cost", "3")
     assert exceeded.returncode == 2
     assert "the lines may cost up to 3 credits, which is more than --max-cost 2" in exceeded.stderr
-    # Next is the connection.
-    assert "cannot be reached" in run(environment, *options, "--allow-unknown-cost", "2").stderr
     assert sandbox.submits == ()
 
 
