@@ -134,7 +134,7 @@ def test_worker_without_a_key_is_refused(environment: dict[str, str]) -> None:
 
 def test_batch_without_a_worker_says_so(environment: dict[str, str], batch: Path) -> None:
     environment["KLING_TEMPORAL_TASK_QUEUE"] = "deserted"
-    command = [KLING, "batch", batch, "--engine", "temporal"]
+    command = [str(KLING), "batch", str(batch), "--engine", "temporal"]
     with subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True) as process:
         assert process.stderr is not None
         warning = process.stderr.readline()

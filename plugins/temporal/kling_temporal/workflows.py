@@ -59,9 +59,8 @@ class JobWorkflow:
             if (lost := await _search(job, gateway, error)) is None:
                 return _end(JobEnd(payloads.UNCERTAIN, reason=str(error)))
             accepted = lost
-        job = replace(
-            job, request_id=accepted.request_id, key=accepted.intent.key, created=accepted.intent.created
-        )
+        intent = accepted.intent
+        job = replace(job, request_id=accepted.request_id, key=intent.key, created=intent.created)
         _show({payloads.STATE: payloads.RUNNING, payloads.REQUEST_ID: accepted.request_id})
         if workflow.cancellation_reason() is not None:
             return _end(_cancel(job))
