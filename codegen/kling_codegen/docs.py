@@ -16,6 +16,7 @@ from kling_codegen import language, names
 from kling_codegen.inputs import format_longest_duration, list_media
 from kling_codegen.keywords import RANGES
 from kling_codegen.messages import escape_unprintable, format_number
+from kling_codegen.rules.paths import find_item
 from kling_codegen.rules.rule import iter_conditions
 from kling_codegen.schema import Schema
 
@@ -166,11 +167,9 @@ def _parameter_rows(schema: Schema, prefix: str) -> Iterator[tuple[str, ...]]:
             "required" if required else default,
             _describe_effect(part),
         )
-        inner = part.list_form
-        while inner.items is not MISSING:
-            inner, path = inner.items, f"{path}[]"
+        inner, item_path = find_item(part, path)
         if inner.properties is not MISSING:
-            yield from _parameter_rows(inner, f"{path}.")
+            yield from _parameter_rows(inner, f"{item_path}.")
 
 
 def _describe_effect(schema: Schema) -> str:

@@ -15,6 +15,7 @@ from pydantic import MISSING
 
 from kling_codegen.corrections import type_schema, without_alias
 from kling_codegen.names import field_names
+from kling_codegen.rules.paths import find_item
 from kling_codegen.schema import Schema
 
 
@@ -75,9 +76,7 @@ def _walk_classes(
     for (wire, part), annotation in zip(schema.properties.items(), annotations, strict=True):
         field = TypedField(names[wire], wire, part, without_alias(annotation), wire in required)
         fields.append(field)
-        inner = part.list_form
-        while inner.items is not MISSING:
-            inner = inner.items
+        inner, _ = find_item(part)
         if inner.kind == "object":
             [part_name] = [
                 node.id for node in ast.walk(field.type) if isinstance(node, ast.Name) and node.id in nodes

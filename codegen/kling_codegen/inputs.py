@@ -8,13 +8,14 @@ from collections.abc import Iterator, Mapping
 from pydantic import MISSING
 
 from kling_codegen.messages import format_number
+from kling_codegen.rules.paths import find_item
 from kling_codegen.schema import Schema
 
 
-def list_media(properties: Mapping[str, Schema], path: str = "") -> dict[str, list[str]]:
+def list_media(properties: Mapping[str, Schema]) -> dict[str, list[str]]:
     """Return the paths of the parameters that take media, by the kind of media."""
     media: dict[str, list[str]] = {}
-    for at, kind in _iter_media(properties, path):
+    for at, kind in _iter_media(properties, ""):
         media.setdefault(kind, []).append(at)
     return media
 
@@ -32,9 +33,7 @@ def format_longest_duration(properties: Mapping[str, Schema]) -> str:
 
 def _iter_media(properties: Mapping[str, Schema], path: str) -> Iterator[tuple[str, str]]:
     for name, schema in properties.items():
-        inner, at = schema.list_form, path + name
-        while inner.items is not MISSING:
-            inner, at = inner.items, f"{at}[]"
+        inner, at = find_item(schema, path + name)
         if inner.media is not MISSING:
             yield at, inner.media
         if inner.properties is not MISSING:

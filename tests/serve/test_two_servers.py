@@ -32,7 +32,7 @@ def run_servers(gateway: Sandbox, folder: Path, folders: tuple[str, str]) -> Ite
     tokens = folder / "tokens.toml"
     tokens.write_text(f'[alice]\ntoken = "{ALICE}"\n')
     environment = {**os.environ, "SEGMIND_API_KEY": gateway.api_key, "KLING_BASE_URL": gateway.base_url}
-    options = ["--journal", folder / "journal.sqlite3", "--tokens", tokens, "--no-sandbox"]
+    options: list[str | Path] = ["--journal", folder / "journal.sqlite3", "--tokens", tokens, "--no-sandbox"]
     with ExitStack() as stack:
         clients: list[httpx.Client] = []
         for name in folders:

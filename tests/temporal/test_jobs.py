@@ -55,6 +55,25 @@ async def test_two_batches_with_one_line_submit_it_once(server: TemporalServer) 
         assert len(sandbox.submits) == 1
 
 
+async def test_later_destination_receives_the_output(server: TemporalServer, tmp_path: Path) -> None:
+    with Sandbox() as sandbox:
+        async with run_worker(server, sandbox, "later") as setup:
+            [unsaved] = await setup.run([JOB])
+            assert unsaved.result is not None
+            assert not unsaved.result.saved
+            requests = len(sandbox.requests)
+            for _ in range(2):
+                [outcome] = await setup.run([JOB], save_to=tmp_path / "out")
+                assert outcome.request_id == unsaved.request_id
+                assert outcome.result is not None
+                [file] = outcome.result.saved
+                assert file.path.stat().st_size == file.size
+            jobs = await list_jobs(setup.client, "later")
+        assert jobs.states == {"COMPLETED": 1}
+        # Only the output is fetched, and once.
+        assert [request.method for request in sandbox.requests[requests:]] == ["GET"]
+
+
 async def test_shielded_submit_ends_after_a_cancellation() -> None:
     answers: list[str] = []
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from kling_sandbox import Sandbox
 from kling_temporal import TemporalEngine
-from kling_temporal.limits import limit_task_queue
+from kling_temporal.task_queues import limit_task_queue
 
 from tests.temporal.servers import TemporalServer, Workers
 

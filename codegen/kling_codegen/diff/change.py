@@ -52,6 +52,14 @@ def limit_change(path: str, aspect: str, before: Any, after: Any, affected: str,
     return Change(level, path, aspect, before, after, effect)
 
 
+def sort_changes(changes: Iterable[Change]) -> list[Change]:
+    """Return changes in the order of a report, the weightiest first."""
+    weights = list(LEVELS)
+    return sorted(
+        changes, key=lambda change: (weights.index(change.level), change.model, change.path, change.text)
+    )
+
+
 def version_parts(changes: Iterable[Change]) -> tuple[str, str]:
     """Return the part of the version to raise, and the part while the version is 0.x."""
     levels = {change.level for change in changes}

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from pydantic import MISSING
 
-from kling_codegen.diff.change import LEVELS, UNCHANGED, Change, limit_change
+from kling_codegen.diff.change import UNCHANGED, Change, limit_change, sort_changes
 from kling_codegen.diff.gateway import compare_gateways
 from kling_codegen.diff.parameters import compare_properties
 from kling_codegen.diff.plain import find_differences
@@ -38,10 +38,7 @@ def compare_specs(old: Specs, new: Specs) -> list[Change]:
         else:
             model_changes = list(_compare_models(before[slug], after[slug]))
         changes += [replace(change, model=slug) for change in model_changes]
-    weights = list(LEVELS)
-    return sorted(
-        changes, key=lambda change: (weights.index(change.level), change.model, change.path, change.text)
-    )
+    return sort_changes(changes)
 
 
 def _model_change(spec: Spec, *, narrower: bool) -> Change:

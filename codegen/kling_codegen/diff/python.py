@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from pydantic import MISSING
-
 from kling_codegen.diff.change import Change, limit_change
 from kling_codegen.diff.renames import rename_path
 from kling_codegen.ir import Class, build_module
 from kling_codegen.language import Spec
+from kling_codegen.rules.paths import find_item
 from kling_codegen.schema import Schema
 
 
@@ -49,9 +48,7 @@ def _classes_by_path(spec: Spec) -> dict[str, Class]:
 def _object_paths(schema: Schema, path: str) -> Iterator[str]:
     """Yield the path of each object, those within it first, as the classes come."""
     for name, part in schema.keywords().get("properties", {}).items():
-        inner, at = part.list_form, f"{path}.{name}".lstrip(".")
-        while inner.items is not MISSING:
-            inner, at = inner.items, f"{at}[]"
+        inner, at = find_item(part, f"{path}.{name}".lstrip("."))
         if inner.kind == "object":
             yield from _object_paths(inner, at)
     yield path

@@ -80,8 +80,7 @@ def _compare_allowed(path: str, aspect: str, before: Part | None, after: Part | 
     old, new = ((side.allowed or ()) if side else () for side in (before, after))
     narrower = before is None or (after is not None and any(value not in new for value in old))
     if narrower or after is None or any(value not in old for value in new):
-        sides = (list(side.allowed or ()) if side else MISSING for side in (before, after))
-        first, second = sides
+        first, second = (list(side.allowed or ()) if side else MISSING for side in (before, after))
         yield limit_change(path, aspect, first, second, "calls with other values", narrower=narrower)
 
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
 from dataclasses import replace
 
 from kling_codegen.draft.blocks import SCALAR_TYPES, Block
@@ -61,7 +60,7 @@ def _make_block(head: re.Match[str], line: int, notes: Notes) -> Block:
 
 
 def _complete_block(block: Block, body: Lines) -> Block:
-    limits = dict(_find_limits(body))
+    limits = {match["end"]: match["number"] for _, text in body for match in LIMIT.finditer(text)}
     body = [(number, text) for number, text in body if not LIMIT.fullmatch(text)]
     split = next((index for index, (_, text) in enumerate(body) if VALUES.match(text)), len(body))
     about, values = body[:split], [text for _, text in body[split + 1 :]]
@@ -75,7 +74,3 @@ def _complete_block(block: Block, body: Lines) -> Block:
         values=" ".join(values),
         range=(limits["min"], limits["max"]) if limits.keys() == {"min", "max"} else None,
     )
-
-
-def _find_limits(body: Lines) -> Iterator[tuple[str, str]]:
-    yield from ((match["end"], match["number"]) for _, text in body for match in LIMIT.finditer(text))

@@ -14,8 +14,7 @@ from kling_codegen.draft.evidence import NO_EVIDENCE, Evidence
 from kling_codegen.draft.nesting import Node, nest
 from kling_codegen.draft.notes import Note, Notes
 from kling_codegen.draft.page import KINDS, MAKES, Page, read_page
-from kling_codegen.draft.parameters import Parameters, collect_schemas, read_input
-from kling_codegen.draft.prose import Schema
+from kling_codegen.draft.parameters import Parameters, Schema, collect_schemas, read_input
 from kling_codegen.draft.table import Table, short_number
 from kling_codegen.draft.write import to_yaml
 from kling_codegen.language import Spec

@@ -9,6 +9,7 @@ from typing import Any, TypeGuard, cast
 from pydantic import MISSING, ValidationError
 
 from kling_codegen.draft.page import Page
+from kling_codegen.keywords import bare_kind
 from kling_codegen.schema import Schema, violations
 
 SAMPLES = {"video": "https://example.com/video.mp4", "audio": "https://example.com/audio.mp3"}
@@ -54,7 +55,7 @@ def repair_example(inside: dict[str, Any], page: Page) -> dict[str, Any]:
 
 def _make_neutral(schema: dict[str, Any], sent: Any, name: str) -> Any:
     """Return the sent value if it is a number, a name or a default; otherwise a neutral value."""
-    kind: str = schema["type"] if isinstance(schema["type"], str) else schema["type"][0]
+    kind = bare_kind(schema["type"])
     match kind, sent:
         case "array", [_, *_]:
             return [_make_neutral(schema["items"], item, name) for item in sent]

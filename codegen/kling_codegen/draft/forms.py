@@ -8,7 +8,7 @@ from typing import Any
 from pydantic import MISSING
 
 from kling_codegen.draft.blocks import SCALAR_TYPES, URLS, Block
-from kling_codegen.draft.prose import Schema
+from kling_codegen.draft.parameters import Schema
 from kling_codegen.draft.subject import Subject
 from kling_codegen.schema import Schema as ParameterSchema
 

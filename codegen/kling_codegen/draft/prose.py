@@ -15,9 +15,8 @@ from kling_codegen.draft.conditional import CONDITIONAL, OBLIGATION, STATES, rea
 from kling_codegen.draft.nesting import Node
 from kling_codegen.draft.notes import Notes
 from kling_codegen.draft.page import Page
-from kling_codegen.draft.parameters import Parameters
-
-Schema = dict[str, Any]
+from kling_codegen.draft.parameters import Parameters, Schema
+from kling_codegen.keywords import bare_kind
 
 SIZE = re.compile(
     r"\b(?:(?P<low>min(?:imum)?(?: of)?|at least)|"
@@ -119,8 +118,7 @@ def find_references(
 
 def _find_kind(schema: Schema) -> str:
     """Return the type without null; array for a text with a list as its other form."""
-    kind: str = schema["type"] if isinstance(schema["type"], str) else schema["type"][0]
-    return "array" if "or" in schema else kind
+    return "array" if "or" in schema else bare_kind(schema["type"])
 
 
 def _form(match: re.Match[str]) -> str:

@@ -17,7 +17,7 @@ from kling_codegen.draft.forms import read_list_form
 from kling_codegen.draft.nesting import Level, Node
 from kling_codegen.draft.notes import Notes
 from kling_codegen.draft.page import Page
-from kling_codegen.draft.prose import Schema
+from kling_codegen.draft.parameters import Schema
 from kling_codegen.draft.subject import Subject
 from kling_codegen.draft.values import read_values
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from kling_codegen.catalogue import Catalogue
-from kling_codegen.diff.change import LEVELS, Change
+from kling_codegen.diff.change import Change, sort_changes
 from kling_codegen.diff.report import format_text
 from kling_codegen.drift.fetch import find_address, format_source, read_source
 from kling_codegen.drift.model_list import UnreadableList, parse_list
@@ -89,9 +89,7 @@ def _compare(specs: Specs, catalogue: Catalogue | None, source: str, pages: Path
         changes += results.changes
         problems += results.problems
         sources.append(f"Pages: {pages}, of {len(results.comparisons)} models of {len(models)}.")
-    weights = list(LEVELS)
-    changes.sort(key=lambda change: (weights.index(change.level), change.model, change.path, change.text))
-    return Drift(sources, changes, results, problems)
+    return Drift(sources, sort_changes(changes), results, problems)
 
 
 def _is_replaceable(path: Path) -> bool:

@@ -9,7 +9,7 @@ from typing import Any, Final
 from pydantic import MISSING
 
 from kling_codegen.catalogue import Catalogue
-from kling_codegen.diff.change import LEVELS, UNCHANGED, Change
+from kling_codegen.diff.change import UNCHANGED, Change, sort_changes
 from kling_codegen.drift.model_list import ModelList, OfferedModel, UnreadableList
 from kling_codegen.language import Spec
 
@@ -54,8 +54,7 @@ def compare_list(catalogue: Mapping[str, OfferedModel], listed: ModelList) -> li
     changes: list[Change] = []
     for slug in sorted(catalogue.keys() | offered.keys()):
         changes += _compare_models(slug, catalogue.get(slug), offered.get(slug))
-    weights = list(LEVELS)
-    return sorted(changes, key=lambda change: (weights.index(change.level), change.model, change.text))
+    return sort_changes(changes)
 
 
 def has_moved(before: Any, after: Any) -> bool:

@@ -76,7 +76,7 @@ def _compare(path: Path, specs: Mapping[str, Spec], results: PageResults) -> Ite
             comparison = compare_page(text, path.name, specs[slug])
             results.comparisons[slug] = comparison
             if comparison.cut_line:
-                yield (f"the page of {slug} ends within its parameters; those that follow were not compared")
+                yield f"the page of {slug} ends within its parameters; those that follow were not compared"
     except NotAPage as error:
         yield f"it is not a model page: {error}"
     except UnicodeDecodeError:
@@ -86,5 +86,5 @@ def _compare(path: Path, specs: Mapping[str, Spec], results: PageResults) -> Ite
 
 
 def _counts(change: Change) -> bool:
-    is_average = change.aspect == "latency_seconds" or change.aspect in ("pricing.from", "pricing.to")
+    is_average = change.aspect in ("latency_seconds", "pricing.from", "pricing.to")
     return not is_average or change.before is None or has_moved(change.before, change.after)

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import Any, cast
 
 from pydantic import TypeAdapter, ValidationError
 from pydantic_core import PydanticCustomError
@@ -18,8 +18,6 @@ from kling_codegen.load.reader import Node, Place, Unreadable, compose
 from kling_codegen.messages import LocatedMessage, Location, Message, format_location
 from kling_codegen.report import Problem
 from kling_codegen.schema import Schema
-
-Model = TypeVar("Model", bound=Closed)
 
 
 class Document:
@@ -68,9 +66,9 @@ class Document:
         where = format_location(at).split("\n")[0]
         return Problem(str(path), line, column, message.text, where, message.allowed, message.suggestion)
 
-    def validate(self, model: type[Model]) -> Model | None:
+    def validate(self, model: type[ClosedT]) -> ClosedT | None:
         """Return the document as a model, or add all its problems to `problems` and return None."""
-        value: Model | None = None
+        value: ClosedT | None = None
         if self.value is not None:
             try:
                 value = model.model_validate(self.value)

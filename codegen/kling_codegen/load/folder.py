@@ -10,10 +10,10 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from io import BytesIO, TextIOWrapper
 from pathlib import Path
-from typing import Generic, TypeVar
+from typing import Generic
 
 from kling_codegen import names
-from kling_codegen.closed import Closed
+from kling_codegen.closed import ClosedT
 from kling_codegen.gateway import Gateway
 from kling_codegen.language import Spec
 from kling_codegen.load.document import Document
@@ -22,7 +22,6 @@ from kling_codegen.messages import Message
 from kling_codegen.patterns import SLUG
 from kling_codegen.report import Problem
 
-Model = TypeVar("Model", bound=Closed)
 # The largest spec of a real model has 12,000 bytes.
 MAX_BYTES = 1 << 20
 
@@ -49,13 +48,13 @@ class Specs:
 
 
 @dataclass(frozen=True)
-class File(Generic[Model]):
+class File(Generic[ClosedT]):
     """A spec file: its content, the place of each value, and its model if it is valid."""
 
     path: Path
     content: bytes
     document: Document
-    value: Model | None
+    value: ClosedT | None
 
     @property
     def slug(self) -> Slug | None:
@@ -105,7 +104,7 @@ def list_specs(folder: Path, problems: list[Problem]) -> list[Path]:
     return paths
 
 
-def read_file(path: Path, model: type[Model], problems: list[Problem]) -> File[Model]:
+def read_file(path: Path, model: type[ClosedT], problems: list[Problem]) -> File[ClosedT]:
     """Read one file, and add its problems to `problems`."""
     data, text, reason = b"", "", ""
     try:

@@ -56,6 +56,14 @@ def find_target(
     return find_target(rest, inner, inner_required, list_path, f"{place}.")
 
 
+def find_item(schema: Schema, path: str = "") -> tuple[Schema, str]:
+    """Return the items of the innermost list of a parameter, itself if it is no list, and their path: shots[]."""
+    schema = schema.list_form
+    while schema.items is not MISSING:
+        schema, path = schema.items, f"{path}[]"
+    return schema, path
+
+
 def list_paths(properties: Mapping[str, Schema]) -> list[str]:
     """Return the paths of all parameters that have one, nested ones included."""
     paths: list[str] = []
@@ -63,9 +71,7 @@ def list_paths(properties: Mapping[str, Schema]) -> list[str]:
         if "." in name:
             continue
         paths.append(name)
-        inner = schema.list_form
-        while inner.items is not MISSING:
-            inner = inner.items
+        inner, _ = find_item(schema)
         if inner.properties is not MISSING:
             paths += [f"{name}.{path}" for path in list_paths(inner.properties)]
     return paths

@@ -66,22 +66,22 @@ class Activities:
     ) -> None:
         self._kling = kling
         self._temporal = temporal
-        self._store = store
+        self._records = store
         self._search_seconds = search_seconds
 
     @property
     def all(self) -> list[Callable[..., Any]]:
         """The activities."""
-        return [self.submit, self.search, self.collect, self.find_ended]
+        return [self.submit, self.search, self.collect, self.store, self.find_ended]
 
     @activity.defn(name="kling-submit")
     async def submit(self, job: JobRecord, gateway: str) -> Accepted:
         """Submit a job. It is cut off only by the death of the worker."""
         if (problem := self._find_mismatch(gateway)) is not None:
             raise make_final("ConfigError", f"{problem}. Nothing was sent")
-        if job.tag in self._store.submits:
+        if job.tag in self._records.submits:
             raise make_final("NotSent", "an earlier attempt has not ended on this worker. Nothing was sent")
-        submit = self._store.open_submit(job.tag, activity.info().task_token)
+        submit = self._records.open_submit(job.tag, activity.info().task_token)
         try:
             async with heartbeats(submit.heartbeat):
                 request_id = await shield(self._kling.submit_job(job))
@@ -96,7 +96,7 @@ class Activities:
             # A defect of a plugin, say: whether the request was sent is unknown.
             raise make_final("SubmitUncertain", f"{type(error).__name__}: {error}", submit.intent) from error
         finally:
-            del self._store.submits[job.tag]
+            del self._records.submits[job.tag]
         assert submit.intent is not None
         return Accepted(request_id, submit.intent)
 
@@ -133,6 +133,14 @@ class Activities:
                 return end
             return await self._store_output(job, progress, end)
 
+    @activity.defn(name="kling-store")
+    async def store(self, job: JobRecord, gateway: str, completed: JobEnd) -> JobEnd:
+        """Store the output of a completed job. Temporal calls this again until it is stored."""
+        self._check_gateway(gateway)
+        progress = Progress.read(activity.info().heartbeat_details)
+        async with heartbeats(progress.report):
+            return await self._store_output(job, progress, completed)
+
     def _find_mismatch(self, gateway: str) -> str | None:
         if gateway == self._kling.base_url:
             return None
@@ -151,10 +159,10 @@ class Activities:
         """Poll a job. Return the end of one that did not complete; None for a result, which is in `progress`."""
         try:
             outcome = await self._kling.poll_job(job, progress.poll)
-        except (JobFailed, JobExpired) as error:
-            state = "FAILED" if isinstance(error, JobFailed) else "EXPIRED"
-            reason = error.message if isinstance(error, JobFailed) else str(error)
-            return JobEnd(state, job.request_id, reason=reason)
+        except JobFailed as error:
+            return JobEnd(payloads.FAILED, job.request_id, reason=error.message)
+        except JobExpired as error:
+            return JobEnd(payloads.EXPIRED, job.request_id, reason=str(error))
         except (ApiError, ConfigError) as error:
             raise make_pending(str(error), _REFUSAL_SECONDS) from error
         if isinstance(outcome, ResultData):
@@ -169,7 +177,7 @@ class Activities:
 
     async def _store_output(self, job: JobRecord, progress: Progress, end: JobEnd) -> JobEnd:
         try:
-            files = await self._kling.store_output(job, progress.body or {})
+            files = await self._kling.store_output(job, end.body or {})
         except (StorageError, ConfigError) as error:
             is_gone = isinstance(error, StorageError) and error.is_gone
             if is_gone or time.time() > job.created + STORE_SECONDS:

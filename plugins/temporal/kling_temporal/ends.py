@@ -32,20 +32,19 @@ def make_outcome(
     """Return the outcome of a job from the end of its workflow."""
     result = None
     if end.body is not None:
-        files = tuple(StoredFile(**file) for file in end.files)
-        result = kling.read_result(job, end.body, files)
+        result = kling.read_result(job, end.body, tuple(StoredFile(**file) for file in end.files))
     return Outcome(planned.index, planned.model, end.request_id, result, _make_error(end, planned.model))
 
 
-def refuse(planned: PlannedJob, error: Exception) -> Outcome[AsyncResult]:
+def refuse(planned: PlannedJob, error: Exception | None) -> Outcome[AsyncResult]:
     """Return the outcome of a job that was not started."""
     return Outcome(planned.index, planned.model, None, None, error)
 
 
 def read_failure(failure: WorkflowFailureError, model: str) -> KlingError:
     """Return the error of a workflow that failed, was cancelled before its submit, or was ended from outside."""
-    cause: BaseException | None = failure
-    while cause is not None and cause.__cause__ is not None:
+    cause: BaseException = failure
+    while cause.__cause__ is not None:
         cause = cause.__cause__
     match cause:
         case ApplicationError(type=kind, message=message):
@@ -57,14 +56,13 @@ def read_failure(failure: WorkflowFailureError, model: str) -> KlingError:
 
 
 def _make_error(end: JobEnd, model: str) -> KlingError | None:
-    reason = end.reason or ""
-    request_id = end.request_id or ""
+    reason, request_id = end.reason or "", end.request_id or ""
     match end.state:
         case payloads.COMPLETED:
             return None
-        case "FAILED":
+        case payloads.FAILED:
             return JobFailed(request_id, reason, Metrics())
-        case "EXPIRED":
+        case payloads.EXPIRED:
             return JobExpired(request_id)
         case payloads.NOT_STORED:
             return StorageError(reason.rstrip("."))

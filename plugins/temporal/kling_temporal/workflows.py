@@ -64,7 +64,7 @@ class JobWorkflow:
         _show({payloads.STATE: payloads.RUNNING, payloads.REQUEST_ID: accepted.request_id})
         if workflow.cancellation_reason() is not None:
             return _end(_cancel(job))
-        return _end(await _collect(job, gateway))
+        return _end(await _collect("kling-collect", job, gateway))
 
 
 async def _submit(job: JobRecord, gateway: str) -> Accepted:
@@ -133,12 +133,12 @@ async def _search(job: JobRecord, gateway: str, error: _Uncertain) -> Accepted |
     return None if request_id is None else Accepted(request_id, error.intent)
 
 
-async def _collect(job: JobRecord, gateway: str) -> JobEnd:
-    """Wait for a job and store its output."""
+async def _collect(step: str, job: JobRecord, *arguments: Any) -> JobEnd:
+    """Run the step that ends a job."""
     try:
         end: JobEnd = await workflow.execute_activity(
-            "kling-collect",
-            args=[job, gateway],
+            step,
+            args=[job, *arguments],
             result_type=JobEnd,
             start_to_close_timeout=_COLLECT_SECONDS,
             heartbeat_timeout=_HEARTBEAT,
@@ -164,6 +164,16 @@ def _end(end: JobEnd) -> JobEnd:
 
 def _show(values: dict[Any, str]) -> None:
     workflow.upsert_search_attributes([key.value_set(value) for key, value in values.items()])
+
+
+@workflow.defn(name=payloads.STORE_WORKFLOW)
+class StoreWorkflow:
+    """The output of a job whose own workflow had no destination."""
+
+    @workflow.run
+    async def run(self, job: JobRecord, gateway: str, completed: JobEnd) -> JobEnd:
+        """Store the output of a job whose own workflow has ended. Return its end with the files."""
+        return await _collect("kling-store", job, gateway, completed)
 
 
 @workflow.defn(name=payloads.CLAIM_WORKFLOW)

@@ -7,9 +7,11 @@ import logging
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final
 
+from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
-from starlette.responses import JSONResponse, PlainTextResponse, Response
+from starlette.responses import FileResponse, JSONResponse, PlainTextResponse, Response
+from starlette.types import Message, Receive, Scope, Send
 
 from kling_adapters import ApiError, ConfigError, KlingError, ParamsInvalid, RetiredModel, UnknownModel
 from kling_serve.access import API_PATHS
@@ -81,6 +83,28 @@ def make_error(error: RequestError) -> JSONResponse:
     return JSONResponse({"error": body}, error.status, {"x-should-retry": "false"})
 
 
+class ContentResponse(FileResponse):
+    """A file, or a part of it; for an invalid Range, an error in the OpenAI shape."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send the file."""
+        refusal: Response | None = None
+
+        async def send_file(message: Message) -> None:
+            nonlocal refusal
+            if message["type"] == "http.response.start" and message["status"] >= 400:
+                text = "The Range is invalid: expected bytes=FIRST-LAST within the file."
+                refusal = make_error(RequestError(message["status"], text, "invalid_range"))
+                if "content-range" in (headers := Headers(scope=message)):
+                    refusal.headers["Content-Range"] = headers["content-range"]
+            if refusal is None:
+                await send(message)
+
+        await super().__call__(scope, receive, send_file)
+        if refusal is not None:
+            await refusal(scope, receive, send)
+
+
 def describe_error(error: KlingError, fields: Mapping[str, str] | None = None) -> RequestError:
     """Return an error of the client for a program.
 
@@ -93,7 +117,8 @@ def describe_error(error: KlingError, fields: Mapping[str, str] | None = None) -
         return _describe_problems(error, fields or {})
     for kind, status, code, param in _KINDS:
         if isinstance(error, kind):
-            return RequestError(status, str(error), code, param)
+            advice = " GET /v1/models lists the slugs." if code == "model_not_found" else ""
+            return RequestError(status, f"{error}{advice}", code, param)
     log.error("a request failed: %s", error)
     return RequestError(502, str(error), "gateway_error")
 

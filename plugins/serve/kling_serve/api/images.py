@@ -7,11 +7,11 @@ from typing import Final
 
 import anyio
 from starlette.requests import Request
-from starlette.responses import FileResponse, JSONResponse, Response
+from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from kling_serve.api.bodies import read_body
-from kling_serve.api.errors import RequestError, answers_errors
+from kling_serve.api.errors import ContentResponse, RequestError, answers_errors
 from kling_serve.api.jobs import describe_job, find_job, submit
 from kling_serve.job import Job
 from kling_serve.studio import Studio, get_studio
@@ -30,8 +30,6 @@ async def create_image(request: Request) -> Response:
     if image_format not in _FORMATS:
         message = f"response_format: expected {' or '.join(_FORMATS)}. Nothing was sent."
         raise RequestError(400, message, "invalid_parameters", "response_format")
-    if "n" in body and str(body.pop("n") or 1) != "1":
-        raise RequestError(400, "n: a job makes one image. Nothing was sent.", "invalid_parameters", "n")
     handle = await submit(request, studio, "image", body, is_form=is_form)
     answer = describe_job(studio, handle, await studio.jobs.find(handle))
     image = {"url": f"{request.base_url}v1/images/{handle}/content"}
@@ -54,7 +52,7 @@ async def read_image(request: Request) -> Response:
     studio = get_studio(request)
     handle, _ = await find_job(request, studio, "image")
     path = (await _wait_for_image(studio, handle)).files[0]
-    return FileResponse(path, filename=path.name, content_disposition_type="inline")
+    return ContentResponse(path, filename=path.name, content_disposition_type="inline")
 
 
 async def _wait_for_image(studio: Studio, handle: str) -> Job:

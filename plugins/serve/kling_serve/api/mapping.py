@@ -35,6 +35,8 @@ def map_body(body: Mapping[str, Any], model: Model, *, is_form: bool) -> dict[st
         name: value for name, value in body.items() if name not in ("model", "user") and value is not None
     }
     properties: Mapping[str, Mapping[str, Any]] = model.schema["properties"]
+    if "n" not in properties and str(values.pop("n", 1)) != "1":
+        raise _refuse("n", f"a job makes one {model.returns}. Submit several, each with a key of its own")
     fields: dict[str, str] = {}
     for field, find in (("seconds", _map_seconds), ("size", _map_size), ("input_reference", _map_reference)):
         if field not in values or field in properties:

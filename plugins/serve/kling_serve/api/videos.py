@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Final
 
 from starlette.requests import Request
-from starlette.responses import FileResponse, JSONResponse, Response
+from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from kling_serve.api.bodies import read_body
-from kling_serve.api.errors import RequestError, answers_errors
+from kling_serve.api.errors import ContentResponse, RequestError, answers_errors
 from kling_serve.api.jobs import describe_job, find_job, find_output, is_deleted, mark_deleted, submit
 from kling_serve.studio import get_studio
 
@@ -74,7 +74,7 @@ async def read_video(request: Request) -> Response:
     if job is None or not job.files:
         status = describe_job(studio, handle, job)["status"]
         raise RequestError(409, f"There is no file; the job is {status}.", "not_ready")
-    return FileResponse(job.files[0], filename=job.files[0].name)
+    return ContentResponse(job.files[0], filename=job.files[0].name)
 
 
 @answers_errors
