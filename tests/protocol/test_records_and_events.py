@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
@@ -484,6 +485,19 @@ def test_job_that_only_the_history_lists_is_waited_for(tmp_path: Path) -> None:
         assert flow_result.value.output == "https://e.com/a.mp4"
         # The 404 responses take three seconds.
         assert flow_result.seconds == pytest.approx(33.0, abs=1)
+
+
+def test_recorded_end_is_found_when_the_gateway_has_forgotten_it(session: Session) -> None:
+    first = run_wait(session, state("COMPLETED"), RESULT).value
+    flow_result = run(wait(session, JobRef("job", returns="video"), None), [MISSING] * 3)
+    assert (flow_result.value.output, flow_result.sent) == (first.output, 3)
+
+
+@pytest.mark.parametrize(("members", "text"), [({"error": "busy"}, "QUEUED: busy"), ({}, "QUEUED")])
+def test_timeout_names_the_last_state(session: Session, members: dict[str, str], text: str) -> None:
+    last = answer(200, status="QUEUED", request_id="job", **members)
+    message = str(run_wait(session, last, timeout=0.0).error)
+    assert re.search(rf"its last state is {text}(?![\w:])", message)
 
 
 def test_each_state_is_recorded_while_it_lasts(session: Session) -> None:
