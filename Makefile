@@ -19,7 +19,7 @@ PIN := $(if $(CONSTRAINTS),--constraint $(CONSTRAINTS) --build-constraint $(CONS
 INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check $(PIN)
 UV = $(BIN)/python -m uv --quiet
 
-.PHONY: help setup demo generate check test docs measures coverage mutants fuzz bench regress crash storm temporal serve-crash screenshots types1000 newest lowest bare plain golden lock dist clean
+.PHONY: help setup demo generate check test docs measures coverage mutants fuzz bench regress crash storm temporal serve-crash screenshots types1000 newest lowest bare plain golden lock dist packages release clean
 
 # `##@` starts a group of targets, `##` describes a target.
 help:  ## List the targets
@@ -58,7 +58,7 @@ check: $(READY)  ## Check the generated tree, lint, format, types, layers, words
 	$(BIN)/pyright --pythonpath $(BIN)/python
 	$(BIN)/lint-imports
 	$(BIN)/python -m tests.repository.words
-	for part in . $(PARTS); do (cd $$part && $(CURDIR)/$(BIN)/deptry .) || exit 1; done
+	for part in . $(PARTS); do (cd $$part && $(abspath $(BIN))/deptry .) || exit 1; done
 
 test: $(READY) plain  ## Run all tests, in five to ten minutes
 	$(BIN)/pytest -n $(JOBS)
@@ -108,7 +108,7 @@ storm: $(READY)  ## Run 500 jobs against a failing gateway, beside the official 
 	KLING_STORM_JOBS=500 $(BIN)/pytest -s tests/promises/test_storm.py
 	$(BIN)/python -m benchmarks.storm
 
-temporal: $(READY)  ## Run 300 jobs on three workers that are killed, and 10,000 in simulated time, in half an hour
+temporal: $(READY)  ## Run 300 jobs on three workers that are killed, and 10,000 with stub steps, in half an hour
 	KLING_TEMPORAL_JOBS=300 KLING_TEMPORAL_LOWEST=0.9 $(BIN)/pytest -s tests/temporal/test_chaos.py tests/temporal/test_limits.py
 	KLING_TEMPORAL_SCALE=10000 $(BIN)/pytest -s tests/temporal/test_scale.py
 
@@ -142,6 +142,21 @@ bare:  ## Run the tests of the runtime with the core, the sandbox and a minimal 
 	! .venv-bare/bin/python -c 'import httpx2'
 	.venv-bare/bin/pytest -n $(JOBS) -k 'not trio' $(RUNTIME_TESTS)
 
+##@ Packages
+
+dist: $(READY)  ## Build the sdists and wheels of all distributions into dist/; the same commit gives the same bytes
+	$(BIN)/python -m tests.release.build
+
+packages: dist  ## Check the files of dist/ in clean environments with each Python of PYTHONS, in 15 minutes; add SBOMs
+	$(INSTALL) --group release
+	$(BIN)/python -m twine check --strict dist/*.whl dist/*.tar.gz
+	$(BIN)/python -m tests.release.install $(if $(PYTHONS),--pythons $(PYTHONS)) $(if $(VERSIONS),--versions $(VERSIONS))
+	$(BIN)/python -m tests.release.sbom
+
+release: $(READY)  ## Prepare the release VERSION up to the upload; DRY_RUN=1 leaves main as it is, SKIP_TESTS=1 skips tests
+	$(BIN)/python -m tests.release.run $(VERSION) $(if $(DRY_RUN),--dry-run) $(if $(SKIP_TESTS),--skip-tests) \
+		$(if $(PYTHONS),--pythons '$(PYTHONS)')
+
 ##@ Maintenance
 
 golden: $(READY)  ## Write tests/golden/ again after a change to the compiler; review the diff
@@ -153,21 +168,17 @@ golden: $(READY)  ## Write tests/golden/ again after a change to the compiler; r
 		before=$$state; \
 	done
 
-screenshots: $(READY)  ## Take the pictures of docs/studio.md in a Chromium of this machine
+screenshots: $(READY)  ## Draw the terminal of the README; take the pictures of docs/studio.md in a Chromium of this machine
+	$(BIN)/python -m tests.docs.terminal_picture
 	$(BIN)/python -m tests.studio.screenshots
 
 lock: $(BIN)/python  ## Write constraints.txt again: the newest allowed version of everything, for every Python
 	$(INSTALL) uv
 	mkdir -p out
-	printf '%s\n' '-e .' $(patsubst %,'-e ./%',$(PARTS)) atheris pip uv > out/requirements.in
-	$(UV) pip compile --universal --python-version 3.11 --upgrade --group dev --group bench --no-annotate --no-header \
+	printf '%s\n' '-e .' $(patsubst %,'-e ./%',$(PARTS)) atheris pip > out/requirements.in
+	$(UV) pip compile --universal --python-version 3.11 --upgrade --group dev --group bench --group release --no-annotate --no-header \
 		--no-emit-index-url --no-emit-find-links --output-file out/requirements.txt out/requirements.in
 	grep == out/requirements.txt > constraints.txt
-
-##@ Packages
-
-dist: $(READY)  ## Build the sdists and wheels of all distributions into dist/; the same commit gives the same bytes
-	$(BIN)/python -m tests.release.build
 
 clean:  ## Remove .venv and everything else that was made here
 	rm -rf .venv .venv-newest .venv-lowest .venv-bare out build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .schemathesis .import_linter_cache

@@ -17,6 +17,7 @@ from __future__ import annotations
 import random
 from collections import deque
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from statistics import median
 from typing import Final
 
@@ -196,3 +197,37 @@ def _copy(limit: Bucket | None) -> Bucket | None:
     copy = Bucket(limit.count, limit.seconds)
     copy.tokens = 0.0
     return copy
+
+
+def draw(folder: Path) -> None:
+    """Draw the requests of a minute under a limit that is halved, with and without the limiter, into `limiter.svg`."""
+    from matplotlib.figure import Figure as Picture
+
+    from benchmarks.pictures import NOT_REACHED, REACHED, save_picture
+
+    picture = Picture(figsize=(9, 3.6))
+    starts = [30.0 * step for step in range(40)]
+    for axes, title, policy in zip(
+        picture.subplots(1, 2),
+        ("the limiter", "repeating each refused request"),
+        (Limiter(), RetryOnly()),
+        strict=True,
+    ):
+        gateway = Gateway(Bucket(50, 60), change=600, changed=Bucket(25, 60))
+        trace = _run(policy, gateway, starts[-1] + 30, WORKERS[0])
+        for label, accepted, colour, style in (
+            ("accepted", True, REACHED, "-"),
+            ("refused", False, NOT_REACHED, "--"),
+        ):
+            counts = [2 * trace.count(start, start + 30, accepted=accepted) for start in starts]
+            axes.plot([start / 60 for start in starts], counts, style, color=colour, label=label)
+        axes.step([0, 10, 20], [50, 25, 25], "k:", where="post", label="limit")
+        axes.set(title=title, xlabel="minutes", yscale="symlog", ylim=(0, 5000))
+        axes.set_yticks(
+            (0, 1, 5, 25, 50, 200, 1000, 5000), ("0", "1", "5", "25", "50", "200", "1,000", "5,000")
+        )
+        axes.minorticks_off()
+        axes.grid(alpha=0.3)
+    picture.axes[0].set_ylabel("requests a minute")
+    picture.axes[0].legend(fontsize=8)
+    save_picture(picture, folder / "limiter.svg")

@@ -21,6 +21,7 @@ from __future__ import annotations
 import math
 import random
 from collections.abc import Callable, Iterator
+from itertools import takewhile
 from pathlib import Path
 from statistics import mean as average_seconds
 from typing import Final
@@ -212,6 +213,45 @@ def draw(folder: Path) -> None:
     figure.axes[0].set_ylabel("polls of a job of 5 minutes")
     figure.axes[1].legend(fontsize=8, loc="lower left")
     save_picture(figure, folder / "polls.svg")
+    draw_times(folder)
+
+
+def draw_times(folder: Path) -> None:
+    """Draw the times of polls of one job, by what is known of its duration, into `poll_times.svg`."""
+    from matplotlib.figure import Figure
+
+    from benchmarks.pictures import save_picture
+
+    duration, history, source = LogNormal(MEAN, 0.2), History(), random.Random(SEED)
+    for _ in range(HISTORY):
+        history.add(duration.draw(source))
+    schedules = (
+        (f"{HISTORY} earlier jobs", history.schedule(None)),
+        ("a documented mean", expect_mean(MEAN)),
+        ("nothing", ScaleFree()),
+    )
+    random.seed(SEED)
+    figure = Figure(figsize=(9, 3.2))
+    axes = figure.subplots()
+    ages = [float(age) for age in range(1, 480, 2)]
+    heights = [_density(duration, age) for age in ages]
+    axes.fill_between(
+        ages, [2.2 * height / max(heights) for height in heights], color="#cccccc", label="durations of jobs"
+    )
+    for row, (label, schedule) in enumerate(schedules):
+        polls = list(takewhile(lambda age: age < 480, poll_ages(schedule)))
+        axes.plot(polls, [2.0 - row] * len(polls), "|", markersize=14, color="#4477aa")
+        axes.text(-8, 2.0 - row, label, ha="right", va="center")
+    axes.set(
+        xlim=(0, 480), ylim=(-0.5, 2.6), xlabel="age of the job in seconds; each mark is a poll", yticks=()
+    )
+    axes.legend(fontsize=8, loc="upper right")
+    save_picture(figure, folder / "poll_times.svg")
+
+
+def _density(duration: LogNormal, age: float) -> float:
+    z = (math.log(age) - duration.center) / duration.spread
+    return math.exp(-z * z / 2) / age
 
 
 def list_points(duration: LogNormal) -> Iterator[tuple[str, str, str, Point]]:

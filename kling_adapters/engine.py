@@ -7,7 +7,7 @@ such an engine.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from os import PathLike
@@ -17,6 +17,7 @@ from kling_adapters.client import arguments
 from kling_adapters.client.async_client import AsyncKling
 from kling_adapters.client.engine_journal import EngineJournal, JobRecord, JobStore
 from kling_adapters.client.result import AsyncResult
+from kling_adapters.client.settings import check_key
 from kling_adapters.errors import ConfigError, TransportError
 from kling_adapters.journal.base import BaseJournal
 from kling_adapters.models._gateway import HISTORY_LAG, OUTPUT_LIFETIME
@@ -30,7 +31,7 @@ from kling_adapters.protocol.request_history import HISTORY_BUDGET, HistoryUnava
 from kling_adapters.protocol.responses import read_ended_job
 from kling_adapters.protocol.session import JobRef
 from kling_adapters.protocol.single_poll import PollProgress, poll_once
-from kling_adapters.protocol.tasks import Task, make_named_tasks
+from kling_adapters.protocol.tasks import make_named_tasks
 from kling_adapters.protocol.uploads import upload_media
 from kling_adapters.result import JobStatus, ResultData, StoredFile
 
@@ -45,6 +46,7 @@ __all__ = [
     "JobStore",
     "PlannedJob",
     "PollProgress",
+    "check_key",
     "next_look_delay",
 ]
 
@@ -89,7 +91,7 @@ class EngineClient(AsyncKling):
 
     def plan(
         self, requests: Iterable[Request], name: str, save_to: str | PathLike[str] | None
-    ) -> Iterator[PlannedJob]:
+    ) -> list[PlannedJob]:
         """Plan the jobs of a named batch. The same request has the same tag in each run; equal ones are numbered.
 
         Args:
@@ -111,8 +113,15 @@ class EngineClient(AsyncKling):
         if (destination := arguments.resolve_save_to(save_to)) is not None:
             check_unique_per_job(destination)
         prepare = partial(prepare_request, self.catalog)
-        tasks = make_named_tasks(requests, prepare, destination, name, {})
-        return map(_make_planned_job, tasks)
+        return [
+            PlannedJob(
+                task.index,
+                task.model,
+                None if task.error else JobRecord(task.id, task.model, task.body, task.save_to),
+                task.error,
+            )
+            for task in make_named_tasks(requests, prepare, destination, name, {})
+        ]
 
     async def upload_media(self, job: JobRecord) -> JobRecord:
         """Upload the local media of a job, so that any process can submit it. Raises as `submit` does.
@@ -234,8 +243,3 @@ class EngineClient(AsyncKling):
 
     def _open_journal(self, journal: str | PathLike[str] | None) -> BaseJournal:
         return self._engine_journal
-
-
-def _make_planned_job(task: Task) -> PlannedJob:
-    record = None if task.error else JobRecord(task.id, task.model, task.body, task.save_to)
-    return PlannedJob(task.index, task.model, record, task.error)

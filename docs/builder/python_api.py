@@ -44,6 +44,7 @@ _ERRORS = (
     "kling_adapters.problems.",
     "kling_adapters._warnings.",
 )
+_MADE_BY_CLIENTS = ("Job", "AsyncJob", "Result", "AsyncResult")
 API_PAGES = (
     ApiPage(
         "clients.md",
@@ -55,7 +56,7 @@ API_PAGES = (
     ApiPage(
         "data.md",
         "Data of jobs and models",
-        "the other public names: outcomes, entries, prices, the catalog",
+        "outcomes, entries, prices, the catalog and all other public names",
         "kling_adapters",
         excludes=(*_CLIENT, *_ERRORS),
     ),
@@ -86,6 +87,12 @@ API_PAGES = (
         "kling_adapters.engine",
     ),
     ApiPage(
+        "compat.md",
+        "Names of the official client",
+        "the names of the official client, with the promises of this one",
+        "kling_adapters.compat.segmind",
+    ),
+    ApiPage(
         "sandbox.md", "Sandbox in Python", "`Sandbox`, `Fault` and what a sandbox records", "kling_sandbox"
     ),
 )
@@ -103,8 +110,10 @@ def describe_api() -> dict[str, str]:
 def _describe_page(page: ApiPage, modules: dict[str, Object]) -> Iterator[str]:
     package, _, rest = page.module.partition(".")
     module = modules[package][rest] if rest else modules[package]
-    yield from (f"# {page.title}", "", f"The public names of `{page.module}`: {page.summary}.", "")
-    for name in sorted(str(name).strip("'\"") for name in module.exports):
+    yield from (f"# {page.title}", "", f"From the docstrings of `{page.module}`: {page.summary}.", "")
+    names = (str(name).strip("'\"") for name in module.exports)
+    # The blocking form first, because the other one refers to it.
+    for name in sorted(names, key=lambda name: (name.startswith("Async"), name)):
         member = module[name]
         path = f"{member.canonical_path}"
         is_wanted = (
@@ -123,21 +132,36 @@ def _describe(member: Object, level: int) -> Iterator[str]:
     elif member.is_class:
         yield from _describe_class(member, level)
     else:
-        if member.annotation is not None:
+        if str(member.annotation) == "TypeAlias":
+            yield from ("```python", f"{member.name} = {member.value}", "```", "")
+        elif member.annotation is not None:
             yield from (f"Type: `{member.annotation}`", "")
         yield from _describe_docstring(member)
 
 
 def _describe_class(cls: Object, level: int) -> Iterator[str]:
-    bases = ", ".join(str(base) for base in cls.bases)
-    yield from ("```python", f"class {cls.name}({bases})" if bases else f"class {cls.name}", "```", "")
+    bases = ", ".join(str(base) for base in cls.bases if not f"{base}".startswith("_"))
+    lines = [f"class {cls.name}({bases})" if bases else f"class {cls.name}"]
+    constructor = _find_constructor(cls)
+    if constructor is not None and cls.name not in _MADE_BY_CLIENTS:
+        lines.append(_signature(constructor).replace("def __init__", cls.name, 1).removesuffix(" -> None"))
+    yield from ("```python", *lines, "```", "")
     yield from _describe_docstring(cls)
+    if cls.name == "Kling" and constructor is not None:
+        yield from _describe_docstring(constructor)
     for name, member in sorted(cls.all_members.items()):
         is_ours = member.canonical_path.startswith("kling_")
         is_attribute = member.is_attribute and "property" not in member.labels
         if is_ours and not is_attribute and not name.startswith("_"):
             # An inherited member is described under the name of the class that a reader knows.
             yield from _describe_member(cls, member, level + 1)
+
+
+def _find_constructor(cls: Object) -> Object | None:
+    """Return the constructor; griffe does not follow the generic bases of the clients."""
+    if cls.name in ("Kling", "AsyncKling"):
+        return cls.package["client.base.BaseClient.__init__"]
+    return cls.all_members.get("__init__")
 
 
 def _describe_member(cls: Object, member: Object, level: int) -> Iterator[str]:

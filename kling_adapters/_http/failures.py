@@ -12,6 +12,13 @@ from kling_adapters.protocol.messages import Fault
 # Names of classes of httpx and httpx2. Raised before a byte of the request is sent. InvalidURL is not one: the
 # Location of an answer raises it, too.
 _NOT_SENT = ("ConnectError", "ConnectTimeout", "PoolTimeout", "UnsupportedProtocol", "ProxyError")
+_TEXTS = {
+    "ConnectError": "no connection could be made",
+    "ConnectTimeout": "no connection was made in time",
+    "ReadError": "the connection broke before the answer was complete",
+    "ReadTimeout": "the answer did not come in time",
+    "WriteError": "the connection broke before the request was sent completely",
+}
 _FAILURES = ("HTTPError", "InvalidURL")
 
 
@@ -31,7 +38,8 @@ def find_failures() -> tuple[type[Exception], ...]:
 
 def make_fault(error: Exception, keys: set[str]) -> Fault:
     """Return the failure of an exchange, with masked keys: a parser quotes the line that it cannot read."""
-    reason = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+    kind = _TEXTS.get(type(error).__name__, type(error).__name__)
+    reason = f"{kind}: {error}" if str(error) else kind
     is_unsent = isinstance(error, (*_find_classes(_NOT_SENT), NotConnected))
     return Fault(mask_keys(keys, reason), sent=not is_unsent)
 

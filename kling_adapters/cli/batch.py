@@ -16,7 +16,7 @@ from kling_adapters.cli.batch_history import BatchHistory
 from kling_adapters.cli.batch_options import Options, batch_name
 from kling_adapters.cli.batch_run import BatchRun
 from kling_adapters.cli.connection import ClientOptions, connect
-from kling_adapters.cli.estimate import describe_cap, find_gap, list_unknown, print_estimate
+from kling_adapters.cli.estimate import check_prices, describe_cap, estimate_lines, find_gap, print_estimate
 from kling_adapters.cli.exit_codes import ExitCode
 from kling_adapters.cli.options import AMOUNT, as_json, base_url, journal, rate_limit, sandbox, save_to
 from kling_adapters.cli.outcomes import OutcomesFile
@@ -27,9 +27,6 @@ from kling_adapters.errors import ConfigError
 
 if TYPE_CHECKING:
     from kling_adapters.cli.batch_file import Line
-    from kling_adapters.protocol.estimate import Estimate
-
-_SHOWN_LINES = 10
 
 
 @click.command()
@@ -108,7 +105,7 @@ def _run_batch(options: Options) -> None:
             _show_estimate(options, client, history.find_due_lines() if options.resume else requests.lines)
             return
         if options.refuses_unknown_prices:
-            _check_prices(requests.lines, _estimate(client, requests.lines))
+            check_prices(requests.lines, estimate_lines(client, requests.lines))
         outcomes.check()
         tally = _submit_lines(options, client, requests, history, outcomes)
     tally.finish()
@@ -126,37 +123,17 @@ def _read_file(options: Options) -> BatchFile:
     return requests
 
 
-def _estimate(client: ClientOptions, lines: Sequence[Line]) -> list[Estimate]:
-    from kling_adapters.client.client import Kling
-
-    with Kling(**client) as kling:
-        return kling.estimate_all(line.params for line in lines)
-
-
 def _show_estimate(options: Options, client: ClientOptions, lines: Sequence[Line]) -> None:
     """Print the cost of the lines, and what it means for --max-cost. Raises ConfigError as without --dry-run."""
-    estimates = _estimate(client, lines)
+    estimates = estimate_lines(client, lines)
     print_estimate(estimates, as_json=options.as_json)
     if (gap := find_gap(estimates)) is not None:
         print_message(f"jobs that only the request history has do not count: {gap.rstrip('.')}")
     if options.refuses_unknown_prices:
-        _check_prices(lines, estimates)
+        check_prices(lines, estimates)
     if options.max_cost is not None:
         earlier = "; jobs of earlier runs count, too" if options.resume else ""
         print_message(f"{describe_cap(estimates, options.max_cost, options.allow_unknown_cost)}{earlier}")
-
-
-def _check_prices(lines: Sequence[Line], estimates: Sequence[Estimate]) -> None:
-    """Raise ConfigError if --max-cost cannot hold for a line."""
-    from kling_adapters.protocol.estimate import describe_gap
-
-    if unknown := list_unknown([line.number for line in lines], estimates):
-        shown = ", ".join(map(str, unknown[:_SHOWN_LINES])) + (", ..." if len(unknown) > _SHOWN_LINES else "")
-        raise ConfigError(
-            f"--max-cost cannot hold for {count_noun(len(unknown), 'line')} of unknown price ({shown}): neither a spec nor "
-            f"an earlier job shows it.{describe_gap(find_gap(estimates))} Pass --allow-unknown-cost CREDITS, the most that "
-            "such a job may cost. Nothing was sent"
-        )
 
 
 def _submit_lines(
@@ -170,7 +147,9 @@ def _submit_lines(
     import anyio
 
     has_journal = client["journal"] is not None
-    with Tally(len(requests.lines), can_resume=has_journal) as tally:
+    # Before the first request, and after the last: in between, signals finish the jobs in flight.
+    interrupted = "interrupted; submitted jobs continue, and --resume collects them within the hour"
+    with Tally(len(requests.lines), interrupted, can_resume=has_journal) as tally:
         if requests.invalid:
             tally.report_code(ExitCode.INCOMPLETE)
         run = BatchRun(requests.lines, history.find_finished(), tally, outcomes, as_json=options.as_json)

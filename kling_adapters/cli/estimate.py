@@ -9,9 +9,14 @@ from typing import TYPE_CHECKING
 from kling_adapters._text import format_sum
 from kling_adapters.cli.output import count_noun, print_json, print_line, print_table
 from kling_adapters.cli.tally import format_credits
+from kling_adapters.errors import ConfigError
 
 if TYPE_CHECKING:
+    from kling_adapters.cli.batch_file import Line
+    from kling_adapters.cli.connection import ClientOptions
     from kling_adapters.protocol.estimate import Estimate
+
+_SHOWN_LINES = 10
 
 
 @dataclass(frozen=True)
@@ -30,6 +35,14 @@ class _ModelCost:
     unknown: int
     sources: list[str]
     jobs: int
+
+
+def estimate_lines(client: ClientOptions, lines: Sequence[Line]) -> list[Estimate]:
+    """Return the estimate of each line."""
+    from kling_adapters.client.client import Kling
+
+    with Kling(**client) as kling:
+        return kling.estimate_all(line.params for line in lines)
 
 
 def print_estimate(estimates: Sequence[Estimate], *, as_json: bool) -> None:
@@ -57,6 +70,19 @@ def find_gap(estimates: Iterable[Estimate]) -> str | None:
     return next((estimate.gap for estimate in estimates if estimate.gap is not None), None)
 
 
+def check_prices(lines: Sequence[Line], estimates: Sequence[Estimate]) -> None:
+    """Raise ConfigError if --max-cost cannot hold for a line."""
+    from kling_adapters.protocol.estimate import describe_gap
+
+    if unknown := list_unknown([line.number for line in lines], estimates):
+        shown = ", ".join(map(str, unknown[:_SHOWN_LINES])) + (", ..." if len(unknown) > _SHOWN_LINES else "")
+        raise ConfigError(
+            f"--max-cost cannot hold for {count_noun(len(unknown), 'line')} of unknown price ({shown}): neither a spec nor "
+            f"an earlier job shows it.{describe_gap(find_gap(estimates))} Pass --allow-unknown-cost CREDITS, the most that "
+            "such a job may cost. Nothing was sent"
+        )
+
+
 def describe_cap(estimates: Sequence[Estimate], limit: float, allowance: float | None) -> str:
     """Return the sentence about --max-cost for lines to submit, each at its highest price.
 
@@ -66,14 +92,18 @@ def describe_cap(estimates: Sequence[Estimate], limit: float, allowance: float |
         allowance: The price of a line whose price is unknown; None if no such line is submitted.
 
     """
-    prices = [allowance if estimate.high is None else estimate.high for estimate in estimates]
-    total = _sum_amounts(prices) or 0.0
+    total = add_up_highest(estimates, allowance)
     if total <= limit:
         return f"--max-cost {format_sum(limit)} is enough for these lines: at most {format_credits(total)}"
     return (
         f"--max-cost {format_sum(limit)} may stop the batch before its last line: these lines cost up to "
         f"{format_credits(total)}"
     )
+
+
+def add_up_highest(estimates: Iterable[Estimate], allowance: float | None) -> float:
+    """Return the sum in credits of the highest price of each line; `allowance` is that of an unknown price."""
+    return _sum_amounts(allowance if line.high is None else line.high for line in estimates) or 0.0
 
 
 def list_unknown(numbers: Iterable[int], estimates: Iterable[Estimate]) -> list[int]:

@@ -32,6 +32,8 @@ If it does not find them, compare them with the requests and credits of your acc
   kling jobs resolve NUMBER --request-id ID    it started a job; `kling resume` collects it within the hour
   kling jobs resolve NUMBER --no-job           it started no job; you can submit it again"""
 
+_INTERRUPTED = "submitted jobs continue; run `kling resume` again within the hour"
+
 
 @click.group(invoke_without_command=True)
 @click.option(
@@ -193,7 +195,7 @@ def resume(
     gateway, path = resolve_gateway(base_url).base_url, resolve_journal(journal)
     with (
         Kling(base_url=gateway, journal=path, rate_limit=rate_limit) as kling,
-        Tally(None) as tally,
+        Tally(None, _INTERRUPTED) as tally,
         closing(kling.resume(save_to=save_to, concurrency=concurrency, on_start=_show_count)) as outcomes,
     ):
         for outcome in outcomes:

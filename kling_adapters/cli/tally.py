@@ -26,12 +26,14 @@ class Tally:
 
     Args:
         total: The number of jobs; None if it is unknown.
+        interrupted: The message after Ctrl-C.
         can_resume: Whether --resume can continue the batch, which needs a journal.
 
     """
 
-    def __init__(self, total: int | None, *, can_resume: bool = True) -> None:
+    def __init__(self, total: int | None, interrupted: str, *, can_resume: bool = True) -> None:
         self._total = total
+        self._interrupted = interrupted
         self._can_resume = can_resume
         self._states: Counter[str] = Counter()
         self._earlier: Counter[str] = Counter()
@@ -57,7 +59,7 @@ class Tally:
         if self._bar is not None:
             self._bar.stop()
         if isinstance(error, KeyboardInterrupt):
-            self.show_message("submitted jobs continue; run this again within the hour")
+            self.show_message(self._interrupted)
             sys.exit(ExitCode.UNCERTAIN)
 
     def add(self, outcome: Outcome[Result] | Outcome[AsyncResult], label: str) -> None:

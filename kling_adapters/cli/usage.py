@@ -16,6 +16,7 @@ from kling_adapters.cli.options import as_json, base_url, journal
 from kling_adapters.cli.output import count_noun, print_json, print_line, print_message, print_table
 from kling_adapters.cli.tally import format_credits
 from kling_adapters.cli.times import TIME, format_time
+from kling_adapters.cli.wording import use_option_names
 
 if TYPE_CHECKING:
     from kling_adapters.protocol.usage import Charge, UsageRow
@@ -72,7 +73,9 @@ def usage(
     else:
         _print_rows(names, rows)
     if usage.gap is not None:
-        print_message(f"jobs that only the request history has may be missing: {usage.gap.rstrip('.')}")
+        print_message(
+            f"jobs that only the request history has may be missing: {use_option_names(usage.gap).rstrip('.')}"
+        )
 
 
 def _read_group(charge: Charge, name: str) -> str:

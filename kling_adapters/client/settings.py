@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from os import PathLike, environ
 from pathlib import Path
 from typing import Final
@@ -92,6 +93,22 @@ def wrap_key(value: str | None) -> Key | None:
             "Nothing was sent"
         )
     return Key(value)
+
+
+def check_key(base_url: str | None = None) -> None:
+    """Check that a client of this process would have an API key.
+
+    Args:
+        base_url: The base URL of the gateway; None for that of the environment.
+
+    Raises:
+        ConfigError: No plugin provides a key, or the plugin cannot read it. Nothing was sent.
+
+    """
+    from kling_adapters.plugins.manager import Plugins
+
+    with closing(Plugins()) as plugins:
+        plugins.auth(resolve_gateway(base_url).base_url).api_key()
 
 
 def check_plugins(plugins: object) -> None:

@@ -156,7 +156,7 @@ def test_jobs_can_be_resumed_after_ctrl_c(gateway: Gateway, tmp_path: Path) -> N
     until(lambda: gateway.is_asked)
     terminal.interrupt()
     assert terminal.end() == 4
-    assert "submitted jobs continue; run this again within the hour" in terminal.shown
+    assert "submitted jobs continue; run `kling resume` again within the hour" in terminal.shown
     gateway.hangs = False
     again = Terminal(gateway, tmp_path, "resume", "--json")
     assert again.end() == 0

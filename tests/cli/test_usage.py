@@ -137,6 +137,7 @@ def test_history_that_cannot_be_read_is_named(environment: dict[str, str]) -> No
         done = run_kling("usage", **{**environment, **variables})
         assert done.returncode == 0
         assert "jobs that only the request history has may be missing: " in done.stderr
+        assert "Kling(" not in done.stderr
 
 
 def test_since_leaves_out_earlier_days(environment: dict[str, str]) -> None:

@@ -7,6 +7,7 @@ import pickle
 import warnings
 from dataclasses import replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import pytest
@@ -101,6 +102,20 @@ def test_both_names_at_once_are_a_problem() -> None:
     ]
 
 
+def test_old_name_before_another_is_a_problem() -> None:
+    with pytest.raises(ParamsInvalid) as caught:
+        RENAMED.model(prompt="x", length=5, duration=5)
+    assert [problem.path for problem in caught.value.problems] == ["length"]
+    with pytest.warns(DeprecatedParameter, match="length"), pytest.raises(ParamsInvalid) as caught:
+        RENAMED.model(prompt="x", length=5, seconds=10)
+    assert [problem.path for problem in caught.value.problems] == ["seconds"]
+
+
+def test_mapping_that_is_not_a_dict_is_refused() -> None:
+    with pytest.raises(ParamsInvalid, match="is not an object with parameters"):
+        RENAMED.model.model_validate(MappingProxyType(PRESENT))
+
+
 def test_partial_model_refuses_both_names_at_once() -> None:
     class Partial(PartialParams):
         adapter = replace(RENAMED.model.adapter, rules=())
@@ -114,7 +129,10 @@ def test_partial_model_refuses_both_names_at_once() -> None:
     ]
     with pytest.raises(ParamsInvalid) as caught:
         Partial.model_validate({"prompt": 5, "duration": 5, "length": 5})
-    assert sorted(problem.path for problem in caught.value.problems) == ["length", "prompt"]
+    assert sorted((problem.path, problem.value) for problem in caught.value.problems) == [
+        ("length", 5),
+        ("prompt", 5),
+    ]
     with pytest.warns(DeprecatedParameter):
         assert Partial.model_validate({"prompt": "x", "length": 5}).wire() == {"prompt": "x", "duration": 5}
 

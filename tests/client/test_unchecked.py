@@ -5,12 +5,13 @@ from __future__ import annotations
 import sqlite3
 from contextlib import closing
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, ClassVar
 
 import pytest
 from kling_sandbox import Sandbox
+from pydantic import Field
 
-from kling_adapters import BadRequest, ConfigError, DeprecatedParameter, ParamsInvalid
+from kling_adapters import Adapter, BadRequest, ConfigError, DeprecatedParameter, Params, ParamsInvalid
 from kling_adapters.journal.journal import Journal
 from kling_adapters.models import Kling2, Kling25Turbo
 from kling_adapters.testing import FakeGateway
@@ -126,6 +127,38 @@ def test_old_name_is_sent_as_the_present_one(open_client: OpenClient, journal: P
             kling.submit("studio-1", prompt="x", unchecked={"length": 15})
         assert bodies(gateway) == [{"prompt": "x", "duration": 15}]
         assert [entry.unchecked for entry in kling.entries()] == [("duration",)]
+
+
+def test_object_warns_of_an_old_name_in_unchecked_only(open_client: OpenClient) -> None:
+    deprecated, renamed = load_state("3-deprecated"), load_state("2-renamed")
+    with FakeGateway() as gateway:
+        kling = open_client(gateway, journal=None)
+        with pytest.warns(DeprecatedParameter, match="style"):
+            params = deprecated.model(prompt="x", style="calm")
+        kling.submit(params, unchecked={"duration": 15})
+        with pytest.warns(DeprecatedParameter, match="length was renamed"):
+            kling.submit(renamed.model(prompt="x"), unchecked={"length": 15})
+        assert bodies(gateway) == [
+            {"prompt": "x", "style": "calm", "duration": 15},
+            {"prompt": "x", "duration": 15},
+        ]
+
+
+class Styled(Params):
+    """A parameter whose name is a Python keyword; no model of the catalog has one."""
+
+    adapter: ClassVar[Adapter] = Adapter("styled-1", "Styled 1", "video")
+    class_: Annotated[str, Field(alias="class")] = "calm"
+
+
+@pytest.mark.parametrize("name", ["class", "class_"])
+def test_parameter_is_found_by_either_of_its_names(open_client: OpenClient, name: str) -> None:
+    with FakeGateway() as gateway:
+        kling = open_client(gateway, journal=None)
+        kling.submit(Styled(), unchecked={name: 15})
+        assert bodies(gateway) == [{"class": 15}]
+        with pytest.raises(ParamsInvalid, match=f"{name}: is also set; pass it in unchecked only"):
+            kling.submit(Styled(class_="bold"), unchecked={name: 15})
 
 
 @pytest.mark.parametrize("call", ["submit", "run_direct"])

@@ -132,10 +132,10 @@ def observe(program: Program, kind: Kind, sandbox: Sandbox, patch: pytest.Monkey
     first = len(sandbox.submits)
     with open_world(kind, sandbox, patch) as world:
         try:
-            seen = program(world)
+            view = program(world)
         except Exception as error:  # noqa: BLE001  any error is a result here
-            seen = describe_error(world, error)
-        text = json.dumps(seen, default=str, sort_keys=True)
+            view = describe_error(world, error)
+        text = json.dumps(view, default=str, sort_keys=True)
         for number, submit in enumerate(sandbox.submits[first:]):
             text = text.replace(submit.request_id or "no id", f"id-{number}")
         return _drop_varying(json.loads(text.replace(sandbox.base_url, "http://sandbox")))

@@ -7,7 +7,9 @@ accounts and fine-tuning, which are other products, and tests of its private par
 
 from __future__ import annotations
 
+import copy
 import inspect
+import pickle
 import threading
 from pathlib import Path
 from typing import Any
@@ -20,6 +22,7 @@ from kling_sandbox import BLOCKED_TEXT, KEY_FORBIDDEN, KEY_NO_CREDITS, Fault
 from kling_adapters.compat import segmind as compatible
 from tests.conformance.both_clients import KINDS, OpenTimed, Program, World, catch, observe
 from tests.conformance.test_official_client import PAYLOADS
+from tests.support.scripted_server import ScriptedServer, json_reply
 
 PROMPT = {"prompt": "x"}
 MODELS = {slug: PAYLOADS[slug] for slug in ("kling-2", "kling-o1")}
@@ -128,19 +131,19 @@ def meet_a_gateway_that_stays_down(world: World) -> Any:
 def meet_a_failed_job(world: World) -> Any:
     client = world.connect()
     job = client.submit_async("kling-2", prompt=BLOCKED_TEXT)
-    seen = [catch(world, job.wait), job.status(), job.result()]
-    seen += [
+    answers = [catch(world, job.wait), job.status(), job.result()]
+    answers += [
         catch(world, getattr(client, call), "kling-2", prompt=BLOCKED_TEXT) for call in ("run", "run_sync")
     ]
-    return [*seen, world.billed]
+    return [*answers, world.billed]
 
 
 def leave_a_slow_job_and_come_back(world: World) -> Any:
     job = world.connect().submit_async("kling-2", **PROMPT)
-    seen = catch(world, job.wait, timeout=90, interval=30)
+    answers = catch(world, job.wait, timeout=90, interval=30)
     return [
-        seen["caught as"],
-        seen["request_id"],
+        answers["caught as"],
+        answers["request_id"],
         job.status()["status"],
         job.wait(),
         world.billed,
@@ -150,14 +153,14 @@ def leave_a_slow_job_and_come_back(world: World) -> Any:
 def poll_once(world: World) -> Any:
     job = world.connect().submit_async("kling-2", **PROMPT)
     count = world.requests
-    seen = catch(world, job.wait, timeout=0)
-    return [seen["caught as"], seen["request_id"], world.requests - count]
+    answers = catch(world, job.wait, timeout=0)
+    return [answers["caught as"], answers["request_id"], world.requests - count]
 
 
 def run_a_model_of_thirteen_minutes(world: World) -> Any:
     job = world.connect().submit_async("long", **PROMPT)
-    seen = catch(world, job.wait, interval=60)
-    return [seen["caught as"], seen["request_id"], 600 <= world.clock.now() < 640, world.billed]
+    answers = catch(world, job.wait, interval=60)
+    return [answers["caught as"], answers["request_id"], 600 <= world.clock.now() < 640, world.billed]
 
 
 def lose_a_poll_to_odd_answers(world: World) -> Any:
@@ -185,14 +188,14 @@ def ask_for_an_expired_job(world: World) -> Any:
     job.wait()
     world.sandbox.advance(3700)
     later = world.api.AsyncJob(job.request_id, job.status_url, job.response_url, {}, job._client)
-    seen = [catch(world, call) for call in (later.status, later.result, later.wait)]
-    return [(error["caught as"], error["status"], "expired" in error["detail"]) for error in seen]
+    answers = [catch(world, call) for call in (later.status, later.result, later.wait)]
+    return [(error["caught as"], error["status"], "expired" in error["detail"]) for error in answers]
 
 
 def reach_nobody(world: World) -> Any:
     client = world.connect(url="http://127.0.0.1:9/v1")
-    seen = [catch(world, getattr(client, call), "kling-2", **PROMPT) for call in SUBMITS]
-    return ["httpx.TransportError" in error["caught as"] for error in seen]
+    answers = [catch(world, getattr(client, call), "kling-2", **PROMPT) for call in SUBMITS]
+    return ["httpx.TransportError" in error["caught as"] for error in answers]
 
 
 def submit_from_five_threads(world: World) -> Any:
@@ -218,22 +221,22 @@ def upload_and_use(world: World) -> Any:
     Path("a.png").write_bytes(PNG)
     Path("b.JPG").write_bytes(b"\xff\xd8\xff\xe0" + bytes(64))
     client = world.connect()
-    one, two = client.files.upload("a.png"), client.files.upload([Path("a.png"), "b.JPG"])
-    contents = [httpx.get(url).content == PNG for url in (*one["file_urls"], *two["file_urls"])]
-    result = client.run("kling-bloombloom", image=one["file_urls"][0])
-    return [sorted(one), bool(one["message"]), contents, result["status"]]
+    single, several = client.files.upload("a.png"), client.files.upload([Path("a.png"), "b.JPG"])
+    contents = [httpx.get(url).content == PNG for url in (*single["file_urls"], *several["file_urls"])]
+    result = client.run("kling-bloombloom", image=single["file_urls"][0])
+    return [sorted(single), bool(single["message"]), contents, result["status"]]
 
 
 def refuse_what_is_no_file(world: World) -> Any:
     Path("a.txt").write_text("x")
     upload = world.connect().files.upload
-    seen = [catch(world, upload, path) for path in ("missing.png", ".", "a.txt", ["a.txt"])]
-    return [seen, world.requests]
+    answers = [catch(world, upload, path) for path in ("missing.png", ".", "a.txt", ["a.txt"])]
+    return [answers, world.requests]
 
 
 def upload_nothing(world: World) -> Any:
-    seen = catch(world, world.connect().files.upload, [])
-    return [seen["caught as"], seen["status"]]
+    answers = catch(world, world.connect().files.upload, [])
+    return [answers["caught as"], answers["status"]]
 
 
 def read_the_history(world: World) -> Any:
@@ -260,8 +263,8 @@ def read_the_history(world: World) -> Any:
 def ask_the_history_for_nonsense(world: World) -> Any:
     generations = world.connect().generations
     filters: list[dict[str, Any]] = [{"per_page": 101}, {"status": "DONE"}, {"from_date": "1.2.2026"}]
-    seen = [catch(world, generations.history, **chosen) for chosen in filters]
-    return [*seen, catch(world, generations.get, "../no such id"), world.sandbox.requests[-1].path]
+    answers = [catch(world, generations.history, **chosen) for chosen in filters]
+    return [*answers, catch(world, generations.get, "../no such id"), world.sandbox.requests[-1].path]
 
 
 def find_the_history_down(world: World) -> Any:
@@ -313,9 +316,9 @@ def test_program_sees_the_same(
     program: Program, timing: str, open_timed: OpenTimed, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    seen = [observe(program, kind, open_timed(timing), monkeypatch) for kind in KINDS]
-    assert seen[1] == seen[0]
-    assert seen[0], "the program has seen nothing"
+    answers = [observe(program, kind, open_timed(timing), monkeypatch) for kind in KINDS]
+    assert answers[1] == answers[0]
+    assert answers[0], "the program sees nothing"
 
 
 def test_every_name_of_the_official_client_exists() -> None:
@@ -360,3 +363,39 @@ def test_errors_have_the_same_form() -> None:
         assert (errors[1].detail, errors[1].status_body) == ("blocked", {"status": "FAILED"})
         assert (errors[2].request_id, errors[2].elapsed_s) == ("id-1", 60.0)
         assert module.SegmindError().to_dict() == {"status": None, "detail": None}
+
+
+def test_errors_survive_pickling_and_copying() -> None:
+    errors: list[Any] = [
+        compatible.SegmindError(404, "no such job"),
+        compatible.InferenceFailed("blocked", {"status": "FAILED"}),
+        compatible.InferenceTimeout("id-1", 60.0),
+        compatible.SubmitUncertain(None, "no answer"),
+        compatible.ConnectionFailed("no connection"),
+    ]
+    for error in errors:
+        for twin in (pickle.loads(pickle.dumps(error)), copy.copy(error)):
+            assert type(twin) is type(error)
+            assert vars(twin) == vars(error)
+            assert str(twin) == str(error)
+
+
+def test_wait_reports_its_duration(open_timed: OpenTimed, monkeypatch: pytest.MonkeyPatch) -> None:
+    def program(world: World) -> Any:
+        job = world.connect().submit_async("kling-2", **PROMPT)
+        with pytest.raises(world.api.InferenceTimeout) as caught:
+            job.wait(timeout=90, interval=30)
+        return 90 <= caught.value.elapsed_s <= world.clock.now()
+
+    assert all(observe(program, kind, open_timed("latency:1"), monkeypatch) for kind in KINDS)
+
+
+def test_answer_without_the_id_of_a_job_is_a_segmind_error(
+    server: ScriptedServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module, options in ((official, {}), (compatible, {"journal": None, "history": False})):
+        server.play([json_reply(200, {"status": "QUEUED"})])
+        client = module.SegmindClient("SG_1", f"{server.url}/v1", **options)
+        with pytest.raises(module.SegmindError, match=r"without a request id|missing request_id"):
+            client.submit_async("kling-2", **PROMPT)
+        (client._client if module is official else client).close()

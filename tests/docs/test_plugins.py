@@ -21,6 +21,7 @@ from kling_adapters.testing import FakeGateway, SimulatedClock
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "plugins.md").read_text("utf-8")
+# docs/plugins.md says that this module runs its blocks.
 FILES = dict(re.findall(r"```(?:python|toml)\n# ([a-z_]+\.\w+)\n(.*?)```", PAGE, re.DOTALL))
 HOOKS = {name: hook for name, hook in vars(HookSpecs).items() if name.startswith("kling_")}
 
@@ -211,7 +212,7 @@ def test_hooks_are_called_in_documented_order(gateway: FakeGateway) -> None:
     spy = Spy()
     with Kling(base_url=gateway.base_url, plugins=[spy], clock=SimulatedClock()) as kling:
         kling.run("kling-2", prompt="x", save_to="spy:")
-    [documented] = re.findall(r"## The life of one job\n.*?```\n(.*?)```", PAGE, re.DOTALL)
+    [documented] = re.findall(r"## The life of one job\n.*?```text\n(.*?)```", PAGE, re.DOTALL)
     assert spy.calls == documented.splitlines()
 
 

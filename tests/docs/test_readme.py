@@ -1,36 +1,14 @@
-"""What the README says is true: its example runs, its tables are those of the catalogue and the error tree."""
+"""What the README says is true: its table of models is the catalogue."""
 
 from __future__ import annotations
 
 import re
 from pathlib import Path
 
-import httpx
-import pytest
-from kling_sandbox import Sandbox
-
-import kling_adapters
 from kling_adapters import load_catalog
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text("utf-8")
-
-
-def test_examples_run(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    codes = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
-    monkeypatch.chdir(tmp_path)
-    with Sandbox() as sandbox:
-        monkeypatch.setenv("SEGMIND_API_KEY", sandbox.api_key)
-        (tmp_path / "cat.png").write_bytes(httpx.get(f"{sandbox.base_url}/samples/cat.png").content)
-        for code in codes:
-            exec(code.replace("Kling()", f"Kling(base_url={sandbox.base_url!r})"), {})
-        assert sandbox.uploads == 1
-    request_id, result, file = capsys.readouterr().out.splitlines()
-    assert request_id in result
-    assert [path.name for path in (tmp_path / "renders").iterdir()] == [f"kling-2-{request_id}.mp4"]
-    assert file.startswith(str(tmp_path / "renders"))
 
 
 def test_table_of_models_is_the_catalogue() -> None:
@@ -45,10 +23,7 @@ def test_table_of_models_is_the_catalogue() -> None:
     assert [line for line in README.splitlines() if line.startswith("| [`")] == list(rows.values())
 
 
-def test_error_table_has_real_names_and_links() -> None:
-    table = README[README.index("| error |") : README.index("Polls and downloads")]
-    for name in re.findall(r"`([A-Z]\w+)`", table):
-        assert name in kling_adapters.__all__
+def test_links_of_the_readme_lead_to_files() -> None:
     for link in re.findall(r"\]\((?!http)([^)#]+)", README):
         assert (ROOT / link).exists(), link
 

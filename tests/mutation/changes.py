@@ -158,7 +158,7 @@ def _changes(node: ast.stmt | ast.expr, *, is_model: bool) -> Iterator[tuple[ast
         yield from ((node, change) for change in _expressions(node))
         return
     match node:
-        case ast.If(test=test) | ast.While(test=test) if not isinstance(test, ast.Constant):
+        case ast.If(test=test) | ast.While(test=test) if ast.unparse(test) not in ("True", "TYPE_CHECKING"):
             yield test, ast.Constant(value=False)
             # An endless loop only costs time.
             yield from [(test, ast.Constant(value=True))] if isinstance(node, ast.If) else []

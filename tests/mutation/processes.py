@@ -181,7 +181,10 @@ def measure_tests(loop: Loop, session: pytest.Session) -> tuple[Tests, list[str]
     """
     measured = measure_lines()
     starts: dict[str, float] = {}
+    caches = find_caches()
     for test in loop.run(session, [item.nodeid for item in session.items]):
+        # A filled cache would hide the lines behind it from all tests but the first.
+        clear_caches(caches)
         starts[test] = time.process_time()
         measured.switch_context(test)
     ends = [*starts.values(), time.process_time()][1:]
@@ -203,17 +206,30 @@ def measure_tests(loop: Loop, session: pytest.Session) -> tuple[Tests, list[str]
     return Tests(seconds, lines, words), list(sys.modules)
 
 
+def find_caches() -> list[Any]:
+    """Return the functions of the package that cache what they return."""
+    return [
+        value
+        for value in gc.get_objects()
+        if type(value) is functools._lru_cache_wrapper and value.__module__.startswith("kling_adapters")
+    ]
+
+
+def clear_caches(caches: Iterable[Any]) -> None:
+    """Let cached functions run again."""
+    for cache in caches:
+        cache.cache_clear()
+
+
 class Functions:
     """The functions of this process, by module, name and first line."""
 
     def __init__(self) -> None:
         self._functions: dict[tuple[str, str, int], list[FunctionType]] = defaultdict(list)
-        self._caches: list[Any] = []
+        self._caches = find_caches()
         for value in gc.get_objects():
             if type(value) is FunctionType:
                 self._functions[_identify(value.__code__)].append(value)
-            elif type(value) is functools._lru_cache_wrapper:
-                self._caches += [value] if value.__module__.startswith("kling_adapters") else []
 
     def change(self, mutant: Mutant) -> None:
         """Replace the code of the functions of a module, if that is imported.
@@ -226,16 +242,17 @@ class Functions:
             return
         outer = dict[int, bool]()
         for code, is_outer in _find_codes(compile_changed(mutant)):
-            with suppress(ValueError):  # other variables of the function around it
-                for function in self._functions[_identify(code)]:
+            for function in self._functions[_identify(code)]:
+                try:
                     function.__code__ = code
-                    outer |= {code.co_firstlineno: True} if is_outer else {}
+                except ValueError as error:  # other variables of the function around it
+                    raise ImportError(mutant.place) from error
+                outer |= {code.co_firstlineno: True} if is_outer else {}
             if is_outer:
                 outer.setdefault(code.co_firstlineno, False)
         if not outer[max(line for line in outer if line <= mutant.lines.start)]:
             raise ImportError(mutant.place)
-        for cache in self._caches:
-            cache.cache_clear()
+        clear_caches(self._caches)
 
 
 def _name(mutant: Mutant) -> str:

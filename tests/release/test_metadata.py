@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
 
 import pytest
 from packaging.requirements import Requirement
 from trove_classifiers import classifiers as known_classifiers
 
 from tests.release import licenses
-from tests.release.distributions import ROOT, Distribution, read_distributions, tracked_files
-from tests.release.version import compatible_range, own_requirements
+from tests.release.distributions import ROOT, Distribution, read_distributions
+from tests.release.version import compatible_range, own_requirements, requirement_files
 
 DISTRIBUTIONS = read_distributions()
 PYTHONS = ["3.11", "3.12", "3.13"]
@@ -62,10 +61,9 @@ def test_own_requirements_allow_the_minor_version() -> None:
     version = DISTRIBUTIONS[0].version
     names = {distribution.name for distribution in DISTRIBUTIONS}
     requirements = {
-        (name, requirement)
-        for name in tracked_files()
-        if Path(name).suffix in {".toml", ".jinja", ".md"} and not name.startswith(("tests/", "CHANGELOG"))
-        for requirement in own_requirements((ROOT / name).read_text("utf-8"), names)
+        (path, requirement)
+        for path in requirement_files(ROOT)
+        for requirement in own_requirements(path.read_text("utf-8"), names)
     }
     assert len(requirements) > len(DISTRIBUTIONS)
     assert {

@@ -14,11 +14,13 @@ import jsonschema_rs
 import pytest
 from pydantic import MISSING, Field, TypeAdapter, ValidationError
 
-from kling_adapters import Params, ParamsInvalid, load_catalog
+from kling_adapters import Params, ParamsInvalid, UnknownModel, load_catalog
+from kling_adapters.errors import UNCHECKED_ADVICE
 from kling_adapters.models import Kling2, Kling3ProImage2video, Kling25Turbo, KlingBloombloom, KlingO1
 from kling_adapters.models.kling_3_pro_image2video import Element
 from kling_adapters.schema.adapter import Adapter
-from kling_adapters.schema.param_types import BoolOnly, IntOrStr, Media
+from kling_adapters.schema.catalog import Catalog
+from kling_adapters.schema.param_types import BoolOnly, IntOrStr, Media, TextOr
 from kling_adapters.schema.params import Part
 from kling_adapters.schema.rules import AtLeastOneOf, MaxBytes, MutuallyExclusive, Requires
 from tests.support.media import make_png
@@ -108,6 +110,15 @@ def test_missing_and_unknown_parameters_are_problems(slug: str) -> None:
         assert f"{name}: required, but missing" in problems(slug, **example)
     if not schema["additionalProperties"]:
         assert problems(slug, **schema["examples"][0], zzz=1) == ["zzz: unknown parameter"]
+
+
+def test_slug_without_a_spec_is_named_in_the_error() -> None:
+    catalog = Catalog(lambda: ["kling-9"])
+    with pytest.raises(UnknownModel) as caught:
+        catalog.find("kling-9")
+    assert str(caught.value) == "kling-9 has no spec. Submit it with submit_raw(). Nothing was sent."
+    with pytest.raises(UnknownModel, match="no adapter for 'kling-8'"):
+        catalog.find("kling-8")
 
 
 def test_model_names_its_package() -> None:
@@ -246,6 +257,8 @@ def test_value_of_another_type_is_one_problem() -> None:
         assert [str(problem) for problem in caught.value.problems] == [
             f"parameters: {value!r} is not an object with parameters"
         ]
+        # There is no parameter to pass without a check.
+        assert UNCHECKED_ADVICE not in str(caught.value)
 
 
 def test_number_with_too_many_digits_is_refused() -> None:
@@ -352,6 +365,8 @@ class Nested(Params):
         Sequence[Annotated[Sequence[str], Field(min_length=1, max_length=2)]] | MISSING, Field(max_length=2)
     ] = MISSING
     tags: Annotated[Sequence[str] | None, Field(max_length=1)] = None
+    lines: Annotated[TextOr[Sequence[str]] | MISSING, Field(max_length=1)] = MISSING
+    colours_: Annotated[Sequence[Literal["red", "blue"]] | MISSING, Field(alias="colours")] = MISSING
     inner: Annotated[Inner | MISSING, Field()] = MISSING
 
 
@@ -375,6 +390,20 @@ def test_list_lengths_are_reported_at_every_depth() -> None:
         "rows[1]: too few items (0)",
     }
     assert reported(tags=["a", 2]) == {"tags: too many items (2)", "tags[1]: 2 is not text"}
+    assert reported(lines=["a", 2]) == {"lines: too many items (2)", "lines[1]: 2 is not text"}
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        (7, "7 is neither text nor a list"),
+        ("\ud800", r"'\ud800' contains a lone surrogate"),
+        ((1,), "1 is not text"),
+    ],
+)
+def test_text_or_list_is_neither(value: Any, message: str) -> None:
+    [problem] = reported(lines=value)
+    assert problem.endswith(f": {message}")
 
 
 def test_rules_coerce_values_beside_invalid_ones() -> None:
@@ -403,6 +432,12 @@ def test_suggestion_within_a_nested_object() -> None:
         ("inner.colour", "blue", "'red', 'blue'"),
         ("clas", "class", None),
     }
+    for name in ("colours", "colours_"):
+        with pytest.raises(ParamsInvalid) as caught:
+            Nested.model_validate({name: ["red", "rde"]})
+        assert [(problem.path, problem.suggestion) for problem in caught.value.problems] == [
+            (f"{name}[1]", "red")
+        ]
 
 
 class Chosen(Params):

@@ -7,6 +7,7 @@ import pickle
 import subprocess
 import sys
 import warnings
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,14 @@ from kling_adapters import Kling, ParamsInvalid, UnknownParameter
 from kling_adapters.models import Kling3Text2image, KlingO1
 from tests.support.clients import OpenClient
 from tests.support.media import make_png
+
+
+def nest_lists(depth: int) -> list[Any]:
+    """Return lists in lists, deeper than JSON is written."""
+    value: list[Any] = []
+    for _ in range(depth):
+        value = [value]
+    return value
 
 
 def last_body(sandbox: Sandbox) -> dict[str, Any]:
@@ -49,10 +58,12 @@ def test_warning_names_the_line_of_the_caller() -> None:
 
 def test_object_warns_at_construction_only(sandbox: Sandbox, open_client: OpenClient) -> None:
     with pytest.warns(UnknownParameter):
-        params = Kling3Text2image.model_validate({"prompt": "a whale", "views": ("left", {"far": True})})
+        params = Kling3Text2image.model_validate(
+            {"prompt": "a whale", "views": ("left", {"far": True, "zoom": 0.5, "tilt": None})}
+        )
     with open_client(sandbox) as kling:
         kling.run(params)
-    assert params.wire() == {"prompt": "a whale", "views": ["left", {"far": True}]}
+    assert params.wire() == {"prompt": "a whale", "views": ["left", {"far": True, "zoom": 0.5, "tilt": None}]}
     assert pickle.loads(pickle.dumps(params)) == params
 
 
@@ -69,7 +80,14 @@ def test_unknown_file_is_uploaded(sandbox: Sandbox, open_client: OpenClient) -> 
         pytest.param(
             10**5000, "seed: a value of type int that cannot be shown is not a JSON value", id="huge"
         ),
+        (Decimal("0.5"), "seed: Decimal('0.5') is not a JSON value"),
         ({1: 2}, "seed: {1: 2} is not a JSON value"),
+        ({"\ud800": 1}, r"seed: {'\ud800': 1} is not a JSON value"),
+        pytest.param(
+            nest_lists(20_000),
+            "seed: a value of type list that cannot be shown is not a JSON value",
+            id="deep",
+        ),
         (["\ud800"], r"seed: ['\ud800'] is not a JSON value"),
         (b"x", "seed: bytes of length 1 is not an image, video or audio file of a known type"),
     ],

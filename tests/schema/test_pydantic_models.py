@@ -6,7 +6,7 @@ import copy
 import json
 import pickle
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from types import SimpleNamespace
 from typing import Annotated, Any, ClassVar
 
@@ -17,6 +17,8 @@ from pydantic import BaseModel, Field, TypeAdapter, ValidationError, model_valid
 
 from kling_adapters import Params, ParamsInvalid
 from kling_adapters.models import Kling2, Kling3ProImage2video, Kling25Turbo, KlingO1
+from kling_adapters.schema.adapter import Adapter
+from kling_adapters.schema.param_types import EXPECTED_MEDIA
 
 URL = "https://example.com/a.png"
 
@@ -69,6 +71,9 @@ def test_list_length_is_reported_in_an_outer_model() -> None:
         ("job", "voice_ids", 1),
         ("job", "voice_ids"),
     }
+    messages = {details["loc"][1:]: details["msg"] for details in caught.value.errors()}
+    assert messages["voice_ids",] == "List should have at most 2 items after validation, not 3"
+    assert messages["start_image_url",] == f"Input is not an http or https URL; expected {EXPECTED_MEDIA}"
 
 
 def test_parameters_alone_raise_params_invalid() -> None:
@@ -86,6 +91,23 @@ def test_parameters_alone_raise_params_invalid() -> None:
             "apsect_ratio",
             "tail_image_url",
         ]
+
+
+def test_options_of_pydantic_are_heeded() -> None:
+    class Aliased(Params):
+        adapter: ClassVar[Adapter] = Adapter("aliased-1", "Aliased 1", "video")
+        class_: Annotated[str, Field(alias="class")] = "a"
+
+    params = {"class": "b"}
+    builds: list[Callable[..., Params]] = [
+        lambda **options: Aliased.model_validate(params, **options),
+        lambda **options: Aliased.model_validate_json(json.dumps(params), **options),
+        lambda **options: Aliased.model_validate_strings(params, **options),
+    ]
+    for build in builds:
+        assert build().wire() == params
+        with pytest.raises(ParamsInvalid, match="class: unknown parameter"):
+            build(by_alias=False, by_name=True)
 
 
 def test_invalid_json_is_one_problem() -> None:
@@ -166,6 +188,15 @@ def test_media_is_a_uri_in_json_schema() -> None:
     assert (media["type"], media["format"]) == ("string", "uri")
     assert "default" not in media
     assert re.search(media["pattern"], URL)
+
+
+def test_json_schema_has_documented_limits_only() -> None:
+    class Film(Params):
+        adapter: ClassVar[Adapter] = Adapter("film-1", "Film 1", "video")
+        title: Annotated[str, Field(max_length=80)] = ""
+        notes: str | Sequence[str] | None = None
+
+    assert re.findall(r'"maxLength": (\d+)', json.dumps(Film.model_json_schema())) == ["80"]
 
 
 def test_fastapi_answers_422_and_has_a_schema() -> None:

@@ -13,7 +13,15 @@ from kling_adapters import Params, ParamsInvalid, Problem
 from kling_adapters.schema.adapter import Adapter
 from kling_adapters.schema.param_types import Media
 from kling_adapters.schema.params import Part
-from kling_adapters.schema.rules import ExactlyOneOf, MaxBytes, References, Sum, When
+from kling_adapters.schema.rules import (
+    AtLeastOneOf,
+    ExactlyOneOf,
+    MaxBytes,
+    MutuallyExclusive,
+    References,
+    Sum,
+    When,
+)
 from tests.support.media import make_png
 
 URL = "https://example.com/a.png"
@@ -167,10 +175,88 @@ def test_conditions_and_sums(params: dict[str, Any], expected: list[str]) -> Non
     assert sorted(lines) == sorted(expected)
 
 
+class Zoom(Part):
+    factor: Annotated[float | MISSING, Field()] = MISSING
+
+
+class Lens(Part):
+    zoom: Annotated[Zoom | MISSING, Field()] = MISSING
+
+
+class Rig(Part):
+    lenses: Sequence[Lens] | MISSING = MISSING
+
+
+class Staged(Params):
+    """Conditions about items of lists, and a parameter deep within objects."""
+
+    adapter: ClassVar[Adapter] = Adapter(
+        "staged-1",
+        "Staged 1",
+        "video",
+        rules=(
+            When(equals={"shots.kind": ("moving",)}, present=("text",), required=("shots.movement",)),
+            When(equals={"shots.kind": ("fixed",), "shots.seconds": (0.5,)}, forbidden=("shots.movement",)),
+            When(equals={"mode": ("std",)}, maximum={"shots.seconds": 9, "rig.lenses.zoom.factor": 3}),
+            Sum("shots.seconds", equals="total", maximum=9.5),
+            References("text", token="{n}!", list="shots"),
+            AtLeastOneOf("mode", "text"),
+            MutuallyExclusive("mode", "total", "text"),
+        ),
+    )
+    mode: Annotated[str | MISSING, Field()] = MISSING
+    total: Annotated[float | MISSING, Field()] = MISSING
+    text: Annotated[str | MISSING, Field()] = MISSING
+    shots: Sequence[Shot] | MISSING = MISSING
+    rig: Rig | MISSING = MISSING
+
+
+STAGED: list[tuple[dict[str, Any], list[str]]] = [
+    ({"text": "x", "shots": [{"kind": "moving"}, {}]},
+        ["shots[0].movement: required when shots.kind is 'moving' and text is set, but missing"]),
+    ({"mode": "pro", "shots": [{"kind": "moving"}]}, []),
+    ({"text": "x", "shots": [{"seconds": 0.5}, {"movement": "left"}, {"kind": "other", "seconds": 0.5, "movement": "left"}]}, []),
+    ({"text": "x", "shots": [{"seconds": 0.5, "movement": "left"}]},
+        ["shots[0].movement: cannot be set when shots.kind is 'fixed' and shots.seconds is 0.5"]),
+    ({"mode": "std", "shots": [{"seconds": 9}, {"seconds": 0.5}]}, []),
+    ({"mode": "std", "shots": [{"seconds": 0.25}, {"seconds": 9.25}]},
+        ["shots[1].seconds: 9.25 is too large when mode is 'std'; allowed: at most 9"]),
+    ({"mode": "std", "rig": {"lenses": [{"zoom": {"factor": 2}}, {"zoom": {"factor": 4}}, {}]}},
+        ["rig.lenses[1].zoom.factor: 4.0 is too large when mode is 'std'; allowed: at most 3"]),
+    ({"text": "x", "shots": [{"seconds": 2**53}, {"seconds": 1}]},
+        ["shots: shots.seconds adds up to 9007199254740993; allowed: at most 9.5"]),
+    ({"text": "x", "shots": [{"seconds": 10**5000}]}, [
+        "shots: shots.seconds adds up to a value of type int that cannot be shown; allowed: at most 9.5",
+        "shots[0].seconds: a value of type int that cannot be shown is not a finite number",
+    ]),
+    ({"shots": [{"seconds": 2}], "total": True}, [
+        "mode: none of mode, text is set; allowed: at least one of mode, text", "total: True is not a finite number",
+    ]),
+    ({"text": "12! 1! 4", "shots": [{"seconds": 0.5}]}, ["text: refers to 12!, but shots has 1 item"]),
+    ({"mode": "pro", "total": 1, "text": "x"}, [
+        "text: cannot be combined with mode; allowed: only one of mode, total, text",
+        "total: cannot be combined with mode; allowed: only one of mode, total, text",
+    ]),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("params", "expected"), STAGED)
+def test_conditions_of_items_and_sums_of_large_numbers(params: dict[str, Any], expected: list[str]) -> None:
+    lines: list[str] = []
+    try:
+        Staged.model_validate(params)
+    except ParamsInvalid as error:
+        lines = [str(problem) for problem in error.problems]
+    assert sorted(lines) == expected
+
+
 def test_rules_read_python_names_beside_invalid_fields() -> None:
     with pytest.raises(ParamsInvalid) as caught:
         Ruled.model_validate({"image": URL, "a_b": "x", "elements": 7})
-    assert [problem.path for problem in caught.value.problems] == ["elements", "a.b"]
+    assert [(problem.path, problem.value) for problem in caught.value.problems] == [
+        ("elements", 7),
+        ("a.b", "x"),
+    ]
 
 
 class Recorder:

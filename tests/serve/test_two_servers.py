@@ -32,7 +32,7 @@ def run_servers(gateway: Sandbox, folder: Path, folders: tuple[str, str]) -> Ite
     tokens = folder / "tokens.toml"
     tokens.write_text(f'[alice]\ntoken = "{ALICE}"\n')
     environment = {**os.environ, "SEGMIND_API_KEY": gateway.api_key, "KLING_BASE_URL": gateway.base_url}
-    options = ["--journal", folder / "journal.sqlite3", "--tokens", tokens, "--no-sandbox"]
+    options: list[str | Path] = ["--journal", folder / "journal.sqlite3", "--tokens", tokens, "--no-sandbox"]
     with ExitStack() as stack:
         clients: list[httpx.Client] = []
         for name in folders:
@@ -84,7 +84,7 @@ def test_one_key_at_two_servers_is_billed_once(tmp_path: Path, folders: tuple[st
             for client, job_id in zip(clients, sorted(ids), strict=False):
                 assert wait_for_end(client, job_id)["status"] == "completed"
                 assert client.get(f"/v1/videos/{job_id}/content").content[4:8] == b"ftyp"
-        # A server that is told to stop first ends its submits.
+        # A server that stops ends its submits first.
         assert count_prompts(gateway) == dict.fromkeys(answers, 1)
 
 

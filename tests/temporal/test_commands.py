@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import pytest
 from kling_sandbox import Fault, Sandbox
 
 from tests.temporal.servers import TemporalServer
@@ -63,6 +64,10 @@ def test_batch_runs_on_workers(server: TemporalServer, tmp_path: Path) -> None:
             status = run(environment, "temporal", "status", "films")
             assert "2  completed" in status.stdout
             assert "1  refused" in status.stdout
+            unknown = run(environment, "temporal", "status", "movies")
+            assert unknown.returncode == 2
+            assert "there is no batch 'movies' in the namespace default" in unknown.stderr
+            assert "'films'" in unknown.stderr
 
             again = run(environment, "batch", batch, *options)
             assert again.returncode == 2
@@ -73,16 +78,69 @@ def test_batch_runs_on_workers(server: TemporalServer, tmp_path: Path) -> None:
             assert len(sandbox.billed) == 3
 
 
-def test_unreachable_server_is_bad_input(sandbox: Sandbox, server: TemporalServer, tmp_path: Path) -> None:
-    batch = tmp_path / "batch.jsonl"
-    batch.write_text('{"model": "kling-2", "prompt": "x"}\n')
-    environment = make_environment(server, sandbox, "commands")
+@pytest.fixture
+def environment(server: TemporalServer, sandbox: Sandbox) -> dict[str, str]:
+    return make_environment(server, sandbox, "commands")
+
+
+@pytest.fixture
+def batch(tmp_path: Path) -> Path:
+    path = tmp_path / "batch.jsonl"
+    path.write_text('{"model": "kling-2", "prompt": "x"}\n')
+    return path
+
+
+def test_unreachable_server_is_bad_input(environment: dict[str, str], batch: Path) -> None:
     done = run(environment, "batch", batch, "--engine", "temporal", "--address", "127.0.0.1:9")
     assert done.returncode == 2
-    assert "Temporal cannot be reached at 127.0.0.1:9" in done.stderr
+    assert "Temporal cannot be reached at 127.0.0.1:9 (Connection refused). Expected" in done.stderr
+    assert "--address HOST:PORT" in done.stderr
+    assert "tonic" not in done.stderr
+    portless = run(environment, "temporal", "status", "films", "--address", "127.0.0.2")
+    assert portless.returncode == 2
+    assert "Temporal cannot be reached at 127.0.0.2:7233" in portless.stderr
+
+
+def test_options_of_one_process_are_refused(environment: dict[str, str], batch: Path) -> None:
     unknown = run(environment, "batch", batch, "--engine", "celery")
     assert unknown.returncode == 2
     assert "no plugin provides the engine 'celery'" in unknown.stderr
-    capped = run(environment, "batch", batch, "--engine", "temporal", "--max-cost", "1", "--rate-limit", "5")
-    assert capped.returncode == 2
-    assert "--max-cost and --rate-limit cannot be used with --engine" in capped.stderr
+    limited = run(environment, "batch", batch, "--engine", "temporal", "--sandbox", "--rate-limit", "5")
+    assert limited.returncode == 2
+    assert "--sandbox and --rate-limit cannot be used with --engine" in limited.stderr
+
+
+def test_batch_that_may_exceed_its_cap_is_refused(
+    environment: dict[str, str], batch: Path, sandbox: Sandbox
+) -> None:
+    options = ("batch", batch, "--engine", "temporal", "--address", "127.0.0.1:9", "--max-cost", "2")
+    unpriced = run(environment, *options)
+    assert unpriced.returncode == 2
+    assert "--max-cost cannot hold for 1 line of unknown price" in unpriced.stderr
+    exceeded = run(environment, *options, "--allow-unknown-cost", "3")
+    assert exceeded.returncode == 2
+    assert "the lines may cost up to 3 credits, which is more than --max-cost 2" in exceeded.stderr
+    assert sandbox.submits == ()
+
+
+def test_worker_without_a_key_is_refused(environment: dict[str, str]) -> None:
+    del environment["SEGMIND_API_KEY"]
+    environment["TEMPORAL_ADDRESS"] = "127.0.0.1:9"
+    worker = run(environment, "temporal", "worker")
+    assert worker.returncode == 2
+    assert "API key" in worker.stderr
+    assert "cannot be reached" not in worker.stderr
+
+
+def test_batch_without_a_worker_says_so(environment: dict[str, str], batch: Path) -> None:
+    environment["KLING_TEMPORAL_TASK_QUEUE"] = "deserted"
+    command = [str(KLING), "batch", str(batch), "--engine", "temporal"]
+    with subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        warning = process.stderr.readline()
+        process.send_signal(signal.SIGINT)
+        stopped = process.stderr.read()
+        assert process.wait(30) == 4
+    assert "no worker polls the task queue deserted of the namespace default" in warning
+    assert "kling temporal worker --task-queue deserted" in warning
+    assert "--resume follows them again" in stopped

@@ -55,6 +55,25 @@ async def test_two_batches_with_one_line_submit_it_once(server: TemporalServer) 
         assert len(sandbox.submits) == 1
 
 
+async def test_later_destination_receives_the_output(server: TemporalServer, tmp_path: Path) -> None:
+    with Sandbox() as sandbox:
+        async with run_worker(server, sandbox, "later") as setup:
+            [unsaved] = await setup.run([JOB])
+            assert unsaved.result is not None
+            assert not unsaved.result.saved
+            requests = len(sandbox.requests)
+            for _ in range(2):
+                [outcome] = await setup.run([JOB], save_to=tmp_path / "out")
+                assert outcome.request_id == unsaved.request_id
+                assert outcome.result is not None
+                [file] = outcome.result.saved
+                assert file.path.stat().st_size == file.size
+            jobs = await list_jobs(setup.client, "later")
+        assert jobs.states == {"COMPLETED": 1}
+        # Only the output is fetched, and once.
+        assert [request.method for request in sandbox.requests[requests:]] == ["GET"]
+
+
 async def test_shielded_submit_ends_after_a_cancellation() -> None:
     answers: list[str] = []
 
@@ -91,7 +110,7 @@ async def test_job_of_a_lost_answer_is_in_the_history(server: TemporalServer) ->
 
 async def test_submit_that_is_not_listed_stays_uncertain(server: TemporalServer) -> None:
     with Sandbox(faults=[Fault("reset-early", method="POST", path="/v2/*")]) as sandbox:
-        async with run_worker(server, sandbox, "unlisted", search_seconds=3) as setup:
+        async with run_worker(server, sandbox, "unlisted", search_seconds=1) as setup:
             [outcome] = await setup.run([JOB])
             assert isinstance(outcome.error, SubmitUncertain)
             [again] = await setup.run([JOB])

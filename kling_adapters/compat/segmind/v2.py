@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final, Protocol
 
 from kling_adapters.client.job import Job
+from kling_adapters.compat.segmind.compatible_kling import CompatibleKling
 from kling_adapters.compat.segmind.exceptions import (
     InferenceFailed,
     InferenceTimeout,
     translate_errors,
 )
-
-if TYPE_CHECKING:
-    from kling_adapters.compat.segmind.client import SegmindClient
 
 __all__ = [
     "DEFAULT_POLL_INTERVAL_S",
@@ -26,6 +24,12 @@ __all__ = [
 DEFAULT_POLL_INTERVAL_S: Final = 1.0
 DEFAULT_POLL_TIMEOUT_S: Final = 600.0
 _LONGEST_WAIT = 365 * 86400.0
+
+
+class _Client(Protocol):
+    """A SegmindClient, whose module imports this one."""
+
+    kling: CompatibleKling
 
 
 @dataclass
@@ -44,7 +48,7 @@ class AsyncJob:
     status_url: str
     response_url: str
     submit_response: dict[str, Any]
-    _client: SegmindClient = field(repr=False)
+    _client: _Client = field(repr=False)
     _submitted: Job | None = field(default=None, repr=False, compare=False)
 
     @property

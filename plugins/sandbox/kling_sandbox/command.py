@@ -42,8 +42,11 @@ def sandbox(
     try:
         serve(host, port, timing, faults, seed, allowed_hosts)
     except OSError as error:
+        reason = (error.strerror or str(error)).partition(" (while")[
+            0
+        ]  # the address is in the message already
         raise click.ClickException(
-            f"the sandbox cannot listen at {host}, port {port}: {error.strerror or error}. "
+            f"the sandbox cannot listen at {host}, port {port}: {reason}. "
             "Pass another --host or --port; without --port it takes a free one."
         ) from None
     except ValueError as error:

@@ -137,6 +137,5 @@ def _run(options: dict[str, Any], *, opens_browser: bool) -> None:
         run(settings, host, port, show)
     except OSError as error:
         raise click.ClickException(
-            f"the studio cannot listen at {host}, port {port}, or use {settings.folder}: {error.strerror or error}. "
-            "Pass another --host, --port or --folder."
+            f"the studio cannot use the folder {settings.folder}: {error.strerror or error}. Pass another --folder."
         ) from None

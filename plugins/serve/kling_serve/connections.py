@@ -49,10 +49,13 @@ class Connections:
         settings: The settings of the application.
         schemas: JSON Schemas of all models by slug, for the sandbox; models may be added while it runs.
 
+    Raises ConfigError if the address of the gateway is invalid.
+
     """
 
     def __init__(self, settings: Settings, schemas: Mapping[str, Mapping[str, Any]]) -> None:
         self._settings, self._schemas = settings, schemas
+        AsyncKling(base_url=settings.base_url, journal=None)  # refuses an invalid address, also without a key
         self._connections: dict[str, Connection] = {}
         self._stack = AsyncExitStack()
 

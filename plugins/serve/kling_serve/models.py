@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import logging
 import threading
 from collections.abc import Iterator, Mapping
@@ -128,12 +129,16 @@ class Models(Mapping[str, Model]):
 
     def find(self, slug: str) -> Model:
         """Return a model. Raises UnknownModel, which suggests the closest slug."""
-        if slug not in self:
-            package = self._catalog.find(slug).package
+        if slug in self:
+            return self[slug]
+        if slug in self._catalog:
+            package = self._catalog[slug].package
             raise UnknownModel(
                 f"{slug} of {package} cannot be loaded; the log has the reason. Nothing was sent."
             )
-        return self[slug]
+        close = difflib.get_close_matches(slug, self, n=1)
+        hint = f" Did you mean {close[0]}?" if close else ""
+        raise UnknownModel(f"there is no model {slug[:100]!r}.{hint} Nothing was sent.")
 
     def list_entries(self) -> list[CatalogEntry]:
         """Return the entry of each model, without loading any."""

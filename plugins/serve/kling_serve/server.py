@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import errno
+import logging
 import socket
 from collections.abc import Callable
+from typing import Final
 
 import uvicorn
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from kling_adapters import KlingError
+from kling_adapters import ConfigError, KlingError
 from kling_serve.app import make_app
 from kling_serve.settings import Settings
 
@@ -24,8 +26,8 @@ def run(settings: Settings, host: str, port: int, on_ready: Callable[[str, str, 
             answered.
 
     Raises:
-        OSError: The address cannot be listened at, or the folder of the settings cannot be used.
-        KlingError: The application could not start.
+        OSError: The folder of the settings cannot be used.
+        KlingError: The application could not start, or the address cannot be listened at.
 
     """
     app = make_app(settings)
@@ -34,8 +36,9 @@ def run(settings: Settings, host: str, port: int, on_ready: Callable[[str, str, 
         base_url = f"http://{name}:{listener.getsockname()[1]}"
         link = f"{base_url}/enter?code={app.state.studio.links.create()}"
         config = uvicorn.Config(
-            _hide_traceback(app),
+            app,
             log_config=None,
+            log_level="critical",  # `run` raises the reason of a failure to start
             access_log=False,
             ws="none",
             lifespan="on",
@@ -50,19 +53,6 @@ def run(settings: Settings, host: str, port: int, on_ready: Callable[[str, str, 
                 raise failure
 
 
-def _hide_traceback(app: ASGIApp) -> ASGIApp:
-    """Return an application whose failure to start is not logged with its traceback, because `run` raises it."""
-
-    async def call(scope: Scope, receive: Receive, send: Send) -> None:
-        async def send_message(message: Message) -> None:
-            is_failure = message["type"] == "lifespan.startup.failed"
-            await send({**message, "message": ""} if is_failure else message)
-
-        await app(scope, receive, send_message if scope["type"] == "lifespan" else send)
-
-    return call
-
-
 class _Server(uvicorn.Server):
     """A server that reports when it answers requests."""
 
@@ -72,20 +62,25 @@ class _Server(uvicorn.Server):
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
+        logging.getLogger("uvicorn.error").setLevel(logging.WARNING)
         if self.started:
             self._on_ready()
 
 
 def _listen(host: str, port: int) -> socket.socket:
-    """Return a listening socket. Raises OSError."""
-    addresses = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, proto=socket.IPPROTO_TCP)
-    family, kind, protocol, _, address = addresses[0]
-    listener = socket.socket(family, kind, protocol)
+    """Return a listening socket. Raises ConfigError."""
     try:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind(address)
-        listener.listen(1024)
-    except OSError:
-        listener.close()
-        raise
-    return listener
+        family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        is_dual = family == socket.AF_INET6 and socket.has_dualstack_ipv6()
+        listener = socket.create_server(address, family=family, backlog=1024, dualstack_ipv6=is_dual)
+    except OSError as error:
+        reason = _REASONS.get(error.errno or 0, f"the address {host} cannot be used. Pass another --host")
+        raise ConfigError(f"the studio cannot listen at port {port} of {host}: {reason}") from error
+    # Only a socket made from its number knows its protocol, without which asyncio delays each response by 40 ms.
+    return socket.socket(fileno=listener.detach())
+
+
+_REASONS: Final = {
+    errno.EADDRINUSE: "another program uses the port. Pass another --port, or 0 for a free one",
+    errno.EACCES: "the port may not be used by this user. Pass a --port of 1024 or more",
+}

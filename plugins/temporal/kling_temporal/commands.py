@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import signal
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 import click
@@ -11,6 +10,7 @@ import click
 if TYPE_CHECKING:
     from temporalio.client import Client
 
+# Every command of `kling` imports this module, and would wait for what the functions import.
 _CONNECTION: Final = (
     click.option(
         "--address", metavar="HOST:PORT", help="Temporal; by default TEMPORAL_ADDRESS, or localhost:7233."
@@ -40,10 +40,15 @@ def _add_connection(command: Any) -> Any:
     return command
 
 
-def _run(work: Coroutine[Any, Any, None]) -> None:
-    import asyncio  # every command of `kling` would wait for it
+def _run(connection: Mapping[str, Any], work: Callable[[Client], Coroutine[Any, Any, None]]) -> None:
+    import asyncio
 
-    asyncio.run(work)
+    from kling_temporal.connection import connect
+
+    async def connect_and_work() -> None:
+        await work(await connect(**connection))
+
+    asyncio.run(connect_and_work())
 
 
 @click.group()
@@ -63,76 +68,65 @@ def temporal() -> None:
     "--build-id", metavar="ID", help="Version of this deployment; a job ends on the version that started it."
 )
 @click.option("--tracing", is_flag=True, help="Record spans with Temporal's interceptor for OpenTelemetry.")
-def worker(
-    address: str | None,
-    namespace: str | None,
-    codec: str | None,
-    tracing: bool,
-    **options: Any,
-) -> None:
+def worker(address: str, namespace: str, codec: str, tracing: bool, **options: Any) -> None:
     """Run steps of jobs until SIGTERM or Ctrl-C, which let the steps in progress end.
 
     The key, the storages and the notifications are those of the plugins of this machine.
     """
+    from kling_adapters.engine import check_key
 
-    async def serve() -> None:
-        import asyncio
+    check_key(options["base_url"])
+    connection = {"address": address, "namespace": namespace, "codec": codec, "tracing": tracing}
+    _run(connection, lambda client: _serve(client, options))
 
-        from kling_temporal.connection import connect, prepare_namespace
-        from kling_temporal.worker import make_worker
 
-        client = await connect(address, namespace, codec=codec, tracing=tracing)
-        await prepare_namespace(client)
-        running, kling = make_worker(client, **options)
-        stop = asyncio.Event()
-        for number in (signal.SIGINT, signal.SIGTERM):
-            asyncio.get_running_loop().add_signal_handler(number, stop.set)
-        async with kling, running:
-            place = f"{options['task_queue']} of {client.namespace}"
-            click.echo(f"working on the task queue {place} for {kling.base_url}", err=True)
-            await stop.wait()
+async def _serve(client: Client, options: Mapping[str, Any]) -> None:
+    import asyncio
+    import signal
 
-    _run(serve())
+    from kling_temporal.connection import prepare_namespace
+    from kling_temporal.worker import make_worker
+
+    await prepare_namespace(client)
+    running, kling = make_worker(client, **options)
+    stop = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    async with kling, running:
+        place = f"{options['task_queue']} of {client.namespace}"
+        click.echo(f"working on the task queue {place} for {kling.base_url}", err=True)
+        await stop.wait()
 
 
 @temporal.command()
 @_add_connection
 @_TASK_QUEUE
 @click.argument("steps", type=_RATE)
-def rate(
-    address: str | None, namespace: str | None, codec: str | None, task_queue: str, steps: float
-) -> None:
+def rate(task_queue: str, steps: float, **connection: Any) -> None:
     """Set the steps a minute of all workers together, while they run. It replaces --rate of the workers."""
+    from kling_temporal.task_queues import limit_task_queue
 
-    async def set_rate() -> None:
-        from kling_temporal.connection import connect
-        from kling_temporal.limits import limit_task_queue
-
-        await limit_task_queue(await connect(address, namespace, codec=codec), task_queue, steps)
-
-    _run(set_rate())
+    _run(connection, lambda client: limit_task_queue(client, task_queue, steps))
 
 
 @temporal.command()
 @_add_connection
 @click.argument("batch")
-def status(address: str | None, namespace: str | None, codec: str | None, batch: str) -> None:
+def status(batch: str, **connection: Any) -> None:
     """Print how many jobs of a batch are in each state, and those that need attention."""
-
-    async def show() -> None:
-        from kling_temporal.connection import connect
-
-        await _print_status(await connect(address, namespace, codec=codec), batch)
-
-    _run(show())
+    _run(connection, lambda client: _print_status(client, batch))
 
 
 async def _print_status(client: Client, batch: str) -> None:
-    from kling_temporal.listing import list_jobs
+    from kling_adapters import ConfigError
+    from kling_temporal.listing import list_batches, list_jobs
 
     jobs = await list_jobs(client, batch)
-    if not jobs.total:
-        raise click.ClickException(f"there is no batch {batch!r} in the namespace {client.namespace}")
+    if not jobs.lines and not jobs.states:
+        names = ", ".join(map(repr, await list_batches(client))) or "none yet"
+        raise ConfigError(
+            f"there is no batch {batch!r} in the namespace {client.namespace}; the latest are: {names}"
+        )
     for state, number in sorted(jobs.states.items()):
         click.echo(f"{number:8}  {state.lower()}")
     if jobs.waiting:

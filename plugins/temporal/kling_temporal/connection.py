@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import dataclasses
+import re
 import time
 from importlib import import_module
 from typing import Any, Final
@@ -20,7 +21,8 @@ from temporalio.service import RPCError
 from kling_adapters import ConfigError
 from kling_temporal.payloads import SEARCH_ATTRIBUTES
 
-DEFAULT_ADDRESS: Final = "localhost:7233"
+_HOST: Final = "localhost"
+_PORT: Final = 7233
 CODEC: Final = "KLING_TEMPORAL_CODEC"
 """Environment variable: the codec of commands, as module and function."""
 _EXIT_SECONDS: Final = 0.1
@@ -37,7 +39,8 @@ async def connect(
     """Connect to Temporal.
 
     Args:
-        address: Host and port; None for the profile of Temporal's own tools or TEMPORAL_ADDRESS, else localhost:7233.
+        address: Host and port; None for the profile of Temporal's own tools or TEMPORAL_ADDRESS, else localhost. The
+            port is 7233 by default.
         namespace: The namespace; None for that of the profile or TEMPORAL_NAMESPACE, else "default". TEMPORAL_API_KEY
             and the TEMPORAL_TLS variables count, too.
         codec: Encodes payloads and messages of errors, so that the server stores no prompt in clear; or the name of a
@@ -55,9 +58,7 @@ async def connect(
     atexit.unregister(_let_threads_end)
     atexit.register(_let_threads_end)
     options: dict[str, Any] = dict(ClientConfig.load_client_connect_config())
-    options.setdefault("target_host", DEFAULT_ADDRESS)
-    if address is not None:
-        options["target_host"] = address
+    options["target_host"] = target = _add_port(address or options.get("target_host") or _HOST)
     if namespace is not None:
         options["namespace"] = namespace
     interceptors: list[Interceptor] = [_make_tracing()] if tracing else []
@@ -65,11 +66,23 @@ async def connect(
         return await Client.connect(
             **options, data_converter=make_converter(codec), interceptors=interceptors
         )
-    except (RuntimeError, RPCError) as error:
+    except (RuntimeError, RPCError, ValueError) as error:
         raise ConfigError(
-            f"Temporal cannot be reached at {options['target_host']}: {error}. Pass --address, or set TEMPORAL_ADDRESS. "
-            "Nothing was sent"
+            f"Temporal cannot be reached at {target}{_find_cause(error)}. Expected a server of Temporal: start one there, or "
+            "pass --address HOST:PORT, or set TEMPORAL_ADDRESS. Nothing was sent"
         ) from error
+
+
+def _add_port(address: str) -> str:
+    return address if re.search(r":\d+$", address) else f"{address}:{_PORT}"
+
+
+def _find_cause(error: Exception) -> str:
+    """Return the message of the operating system or of the server, without the types of Rust around it."""
+    messages = re.findall(r'(?:message|error): "([^"]+)"', str(error))
+    if isinstance(error, ValueError):
+        messages = [str(error)]
+    return f" ({messages[-1]})" if messages else ""
 
 
 def _let_threads_end() -> None:

@@ -12,6 +12,7 @@ from kling_temporal import payloads
 from kling_temporal.store import quote
 
 _MAX_PROBLEMS: Final = 50
+_MAX_NAMES: Final = 20
 _PROBLEMS: Final = frozenset(
     {payloads.UNCERTAIN, payloads.SEARCHING, payloads.NOT_STORED, payloads.REFUSED, payloads.UNFINISHED}
 )
@@ -31,11 +32,6 @@ class BatchJobs:
     states: Counter[str] = field(default_factory=Counter[str])
     lines: int = 0
     problems: list[str] = field(default_factory=list[str])
-
-    @property
-    def total(self) -> int:
-        """The number of known jobs and lines."""
-        return max(self.lines, self.states.total())
 
     @property
     def waiting(self) -> int:
@@ -61,3 +57,13 @@ async def list_jobs(client: Client, batch: str) -> BatchJobs:
             request_id = attributes.get(payloads.REQUEST_ID) or "no request id"
             jobs.problems.append(f"{state.lower()}  {request_id}  {execution.id}")
     return jobs
+
+
+async def list_batches(client: Client) -> list[str]:
+    """Return the names of the latest batches."""
+    names: dict[str, None] = {}
+    async for execution in client.list_workflows(f"WorkflowType = '{payloads.BATCH_WORKFLOW}'"):
+        names[execution.typed_search_attributes.get(payloads.BATCH) or ""] = None
+        if len(names) == _MAX_NAMES:
+            break
+    return list(names)

@@ -12,6 +12,7 @@ from kling_adapters.engine import JobRecord
 
 JOB_WORKFLOW: Final = "kling-job"
 BATCH_WORKFLOW: Final = "kling-batch"
+STORE_WORKFLOW: Final = "kling-store"
 CLAIM_WORKFLOW: Final = "kling-claim"
 
 MODEL: Final = SearchAttributeKey.for_keyword("KlingModel")
@@ -24,6 +25,8 @@ SUBMITTING: Final = "SUBMITTING"
 SEARCHING: Final = "SEARCHING"
 RUNNING: Final = "RUNNING"
 COMPLETED: Final = "COMPLETED"
+FAILED: Final = "FAILED"
+EXPIRED: Final = "EXPIRED"
 NOT_STORED: Final = "NOT STORED"
 UNCERTAIN: Final = "UNCERTAIN"
 UNFINISHED: Final = "UNFINISHED"

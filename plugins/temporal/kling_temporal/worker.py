@@ -15,12 +15,12 @@ from kling_adapters.engine import SEARCH_SECONDS, EngineClient
 from kling_temporal.activities import Activities
 from kling_temporal.batches import BatchWorkflow
 from kling_temporal.store import TemporalStore
-from kling_temporal.workflows import ClaimWorkflow, JobWorkflow
+from kling_temporal.workflows import ClaimWorkflow, JobWorkflow, StoreWorkflow
 
 TASK_QUEUE: Final = "kling"
 TASK_QUEUE_VARIABLE: Final = "KLING_TEMPORAL_TASK_QUEUE"
 """Environment variable: the task queue of commands."""
-WORKFLOWS: Final = (JobWorkflow, BatchWorkflow, ClaimWorkflow)
+WORKFLOWS: Final = (JobWorkflow, BatchWorkflow, StoreWorkflow, ClaimWorkflow)
 _GRACE: Final = timedelta(minutes=2)
 _STICKY: Final = timedelta(seconds=5)
 _HEARTBEAT_INTERVAL: Final = timedelta(seconds=4)

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any, Final, cast
 
 from kling_adapters import ParamsInvalid
-from kling_serve.api.bodies import fit
+from kling_serve.api.bodies import decode_data_url, fit
 from kling_serve.api.errors import RequestError, describe_error
 from kling_serve.models import Model
 
@@ -35,6 +35,8 @@ def map_body(body: Mapping[str, Any], model: Model, *, is_form: bool) -> dict[st
         name: value for name, value in body.items() if name not in ("model", "user") and value is not None
     }
     properties: Mapping[str, Mapping[str, Any]] = model.schema["properties"]
+    if "n" not in properties and str(values.pop("n", 1)) != "1":
+        raise _refuse("n", f"a job makes one {model.returns}. Submit several, each with a key of its own")
     fields: dict[str, str] = {}
     for field, find in (("seconds", _map_seconds), ("size", _map_size), ("input_reference", _map_reference)):
         if field not in values or field in properties:
@@ -45,7 +47,7 @@ def map_body(body: Mapping[str, Any], model: Model, *, is_form: bool) -> dict[st
         values[name], fields[name] = value, field
     if values.get("prompt") == "" and "prompt" not in properties:
         del values["prompt"]
-    mapped: dict[str, Any] = fit(values, model.schema, is_form=is_form)
+    mapped: dict[str, Any] = fit(values, model.schema, decode_data_url, is_form=is_form)
     try:
         model.make_params(mapped)
     except ParamsInvalid as error:
@@ -57,7 +59,7 @@ def _map_seconds(value: Any, model: Model) -> tuple[str, Any]:
     for name in LENGTHS:
         declared = model.schema["properties"].get(name)
         if declared is not None:
-            return name, fit(value, declared, is_form=True)
+            return name, fit(value, declared, decode_data_url, is_form=True)
     raise _refuse("seconds", f"{model.slug} has no parameter for the length. Leave it out")
 
 
