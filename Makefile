@@ -108,7 +108,7 @@ storm: $(READY)  ## Run 500 jobs against a failing gateway, beside the official 
 	KLING_STORM_JOBS=500 $(BIN)/pytest -s tests/promises/test_storm.py
 	$(BIN)/python -m benchmarks.storm
 
-temporal: $(READY)  ## Run 300 jobs on three workers that are killed, and 10,000 in simulated time, in half an hour
+temporal: $(READY)  ## Run 300 jobs on three workers that are killed, and 10,000 with stub steps, in half an hour
 	KLING_TEMPORAL_JOBS=300 KLING_TEMPORAL_LOWEST=0.9 $(BIN)/pytest -s tests/temporal/test_chaos.py tests/temporal/test_limits.py
 	KLING_TEMPORAL_SCALE=10000 $(BIN)/pytest -s tests/temporal/test_scale.py
 

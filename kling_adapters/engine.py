@@ -89,11 +89,6 @@ class EngineClient(AsyncKling):
         self._engine_journal = EngineJournal(store)
         super().__init__(journal=None, **options)
 
-    @property
-    def base_url(self) -> str:
-        """The base URL of the gateway."""
-        return self._session.gateway.base_url
-
     def plan(
         self, requests: Iterable[Request], name: str, save_to: str | PathLike[str] | None
     ) -> list[PlannedJob]:

@@ -98,7 +98,7 @@ def _run_batch(options: Options) -> None:
         if options.resume and client["journal"] is None:
             raise ConfigError("--resume needs the journal. Nothing was sent")
         history = BatchHistory(options.name or batch_name(options.file), client, requests.lines)
-        outcomes = OutcomesFile(options.file.with_name(f"{options.file.name}.outcomes.jsonl"))
+        outcomes = OutcomesFile(options.file)
         if options.resume or not options.dry_run:
             history.check(outcomes, options.file, is_resumed=options.resume)
         if options.dry_run:

@@ -35,7 +35,7 @@ def run_on_engine(options: Options, requests: BatchFile) -> None:
     from kling_adapters.plugins.manager import Plugins
 
     _check_options(options)
-    outcomes = OutcomesFile(options.file.with_name(f"{options.file.name}.outcomes.jsonl"))
+    outcomes = OutcomesFile(options.file)
     if not options.resume and outcomes.read_request_ids():
         raise ConfigError(
             f"{options.file} was run before. --resume continues it: the engine submits only lines of which it has no "

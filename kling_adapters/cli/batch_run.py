@@ -75,9 +75,7 @@ class BatchRun:
             group.start_soon(self._listen, group.cancel_scope)
             try:
                 async with aclosing(kling.map(self._iter_requests(), **options)) as outcomes:
-                    await self._report(outcomes)
-                for line in invalid:
-                    self._write(_invalid_row(line))
+                    await self._report(outcomes, invalid)
             except KlingError as error:
                 # Raised inside the task group, it would become an ExceptionGroup.
                 failure = error
@@ -98,9 +96,7 @@ class BatchRun:
         """
         try:
             async with aclosing(outcomes):
-                await self._report(outcomes)
-            for line in invalid:
-                self._write(_invalid_row(line))
+                await self._report(outcomes, invalid)
         finally:
             self._outcomes.close()
 
@@ -125,7 +121,9 @@ class BatchRun:
                     scope.cancel()
                     return
 
-    async def _report(self, outcomes: AsyncIterator[Outcome[AsyncResult]]) -> None:
+    async def _report(
+        self, outcomes: AsyncIterator[Outcome[AsyncResult]], invalid: Sequence[InvalidLine]
+    ) -> None:
         async for outcome in outcomes:
             line = self._lines[outcome.index]
             if is_unchanged(outcome, self._finished.get(outcome.index)):
@@ -133,6 +131,8 @@ class BatchRun:
             else:
                 self._tally.add(outcome, f"line {line.number}")
             self._write({"line": line.number, **line.notes, **outcome_row(outcome)})
+        for invalid_line in invalid:
+            self._write(_invalid_row(invalid_line))
 
     def _write(self, row: Mapping[str, Any]) -> None:
         """Write a row. After a failure, jobs in flight are finished and no more are submitted."""

@@ -51,8 +51,8 @@ class OutcomesFile:
     The outcomes of an earlier run stay until the first outcome of this one. A link is replaced, not followed.
     """
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    def __init__(self, batch_file: Path) -> None:
+        self.path = batch_file.with_name(f"{batch_file.name}.outcomes.jsonl")
         self._file: IO[str] | None = None
 
     def check(self) -> None:

@@ -169,7 +169,7 @@ class CallFlows(BaseClient[Driver, JobHandle, JobResult, Transport]):
         from kling_adapters.protocol.cost import CostCap  # few programs need it
         from kling_adapters.protocol.prices import load_prices
 
-        prices = yield from load_prices(self._session, entries, self._read_schema)
+        prices = yield from load_prices(self._session, entries, self._find_schema)
         return CostCap(limit, prices, allowance)
 
     def _resume_batch(self, concurrency: int, save_to: Destination, on_start: OnStart) -> Batch[JobResult]:
@@ -195,10 +195,6 @@ class CallFlows(BaseClient[Driver, JobHandle, JobResult, Transport]):
         entry = self.catalog.get(model)
         return entry.load().adapter if entry else None
 
-    def _read_schema(self, model: str) -> Mapping[str, Any] | None:
-        entry = self.catalog.get(model)
-        return entry.json_schema() if entry else None
-
     def _estimate_flow(self, model: str | Params, params: Mapping[str, Any]) -> Flow[Estimate]:
         adapter, body, _ = self._prepare(model, params, None, None)
         return _transform(self._estimate_bodies([(adapter.slug, body)]), lambda estimates: estimates[0])
@@ -213,7 +209,7 @@ class CallFlows(BaseClient[Driver, JobHandle, JobResult, Transport]):
     def _estimate_bodies(self, bodies: Sequence[tuple[str, Mapping[str, Any]]]) -> Flow[list[Estimate]]:
         from kling_adapters.protocol.prices import estimate_requests  # few programs need it
 
-        return estimate_requests(self._session, bodies, self._read_schema)
+        return estimate_requests(self._session, bodies, self._find_schema)
 
     def _usage_flow(self, since: float) -> Flow[Usage]:
         from kling_adapters.protocol.usage import find_usage  # few programs need it

@@ -31,19 +31,16 @@ class LoopTransports:
 
     async def get(self) -> AsyncTransport:
         """Return the transport of the running event loop."""
-        return (await self._open()).transport
+        loop = running_loop()
+        if (connections := self._by_loop.get(loop)) is None:
+            connections = self._by_loop[loop] = _LoopConnections(self._connect())
+            await connections.open()
+        return connections.transport
 
     async def close(self) -> None:
         """Close the transport of the running event loop."""
         if (connections := self._by_loop.get(running_loop())) is not None:
             await connections.close()
-
-    async def _open(self) -> _LoopConnections:
-        loop = running_loop()
-        if (connections := self._by_loop.get(loop)) is None:
-            connections = self._by_loop[loop] = _LoopConnections(self._connect())
-            await connections.open()
-        return connections
 
 
 class _LoopConnections:

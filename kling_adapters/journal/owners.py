@@ -24,14 +24,11 @@ class Owner:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._reset()
+        self.reset_after_fork()
         reset_in_children(self)
 
     def reset_after_fork(self) -> None:
-        """See forks.Forkable."""
-        self._reset()
-
-    def _reset(self) -> None:
+        """Become another owner, without a lock file."""
         self._name = uuid.uuid4().hex
         self._lock: LockFile | None = None
 

@@ -26,6 +26,12 @@ def list_entries(session: Session, changed_since: float) -> Flow[list[JournalEnt
     return entries
 
 
+def read_entries(session: Session) -> Flow[list[JournalEntry]]:
+    """Return the submits of the journal to the gateway of the client, the oldest first."""
+    entries: list[JournalEntry] = yield Call(session.journal.entries)
+    return [entry for entry in entries if entry.gateway == session.gateway.base_url]
+
+
 def is_resumable(entry: JournalEntry, save_to: str | None, now: float) -> bool:
     """Return whether `resume` must report a submit, wait for its job, or store its output in `save_to`."""
     # The process of a submit in flight is alive and waits for the answer.

@@ -16,7 +16,7 @@ from kling_adapters.protocol.price_facts import (
     is_duration,
     is_usual_driver,
 )
-from kling_adapters.protocol.price_spread import drop_outliers, measure_spread
+from kling_adapters.protocol.price_spread import SAME, drop_outliers, measure_spread
 
 PriceSource: TypeAlias = Literal["spec", "journal", "history"]
 """Source of a price: the page of the model, the journal, or the request history of the gateway."""
@@ -26,8 +26,6 @@ ENOUGH_JOBS: Final = 3
 _SPEC: Final[tuple[PriceSource, ...]] = ("spec",)
 _APPROXIMATE: Final = 2.0
 """An approximate price of a page is the average of jobs of every length and quality."""
-_SAME: Final = 0.02
-"""The relative difference of two costs that count as the same."""
 _EXPLAINED: Final = 0.5
 """The share of the deviations that may remain after a parameter has explained the others."""
 
@@ -135,7 +133,7 @@ def _agree(first: Features, second: Features, names: Iterable[str]) -> bool:
 
 def _differ(jobs: Sequence[PastJob]) -> bool:
     costs = [job.cost for job in jobs]
-    return max(costs) > min(costs) * (1 + _SAME)
+    return max(costs) > min(costs) * (1 + SAME)
 
 
 def _narrow(

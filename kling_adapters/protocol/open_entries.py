@@ -7,6 +7,7 @@ from functools import partial
 
 from kling_adapters.errors import ConfigError
 from kling_adapters.journal.entries import EXPIRED, UNCERTAIN, JournalEntry
+from kling_adapters.protocol.earlier import read_entries
 from kling_adapters.protocol.effects import Call, Flow, Now
 from kling_adapters.protocol.expired import find_expired_jobs
 from kling_adapters.protocol.reconcile import LOOK_BUDGET, group_entries, settle_entries
@@ -35,8 +36,7 @@ def reconcile_journal(session: Session) -> Flow[list[JournalEntry]]:
             "the request history is turned off, by history=False or KLING_HISTORY=0, so that no job can be looked for. "
             "Nothing was sent"
         )
-    entries: list[JournalEntry] = yield Call(session.journal.entries)
-    entries = [entry for entry in entries if entry.gateway == session.gateway.base_url]
+    entries = yield from read_entries(session)
     uncertain = [entry for entry in entries if entry.state == UNCERTAIN]
     yield from settle_entries(session, uncertain)
     numbers = {entry.id for entry in uncertain} | (yield from _reopen_expired(session, entries))

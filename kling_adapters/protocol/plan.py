@@ -12,7 +12,7 @@ from kling_adapters import errors
 from kling_adapters.journal.base import BaseJournal
 from kling_adapters.journal.entries import REFUSED, JournalEntry
 from kling_adapters.journal.lockfile import LockFile
-from kling_adapters.protocol.earlier import is_resumable
+from kling_adapters.protocol.earlier import is_resumable, read_entries
 from kling_adapters.protocol.effects import Call, Flow
 from kling_adapters.protocol.expired import find_expired_jobs
 from kling_adapters.protocol.file_names import check_unique_per_job
@@ -65,7 +65,7 @@ def plan_requests(
         plan.lock = yield Call(partial(_acquire_lock, session.journal, name))
     entries: list[JournalEntry] = []
     if name is not None or make_cap is not None:
-        entries = _at_gateway(session, (yield Call(session.journal.entries)))
+        entries = yield from read_entries(session)
     if make_cap is not None:
         plan.cost_cap = yield from make_cap(entries)
     if name is None:
@@ -92,7 +92,7 @@ def plan_resume(
     session.journal.check_available()
     if save_to is not None:
         yield Call(partial(check_unique_per_job, save_to))
-    entries = _at_gateway(session, (yield Call(session.journal.entries)))
+    entries = yield from read_entries(session)
     now: float = yield Call(time.time)
     entries = yield from find_expired_jobs(session, entries, now)
     selected = [entry for entry in entries if is_resumable(entry, save_to, now)]
@@ -113,10 +113,6 @@ def _resume_task(entry: JournalEntry, adapter: Adapter | None, save_to: str | No
         entry.tag,
         entry,
     )
-
-
-def _at_gateway(session: Session, entries: Iterable[JournalEntry]) -> list[JournalEntry]:
-    return [entry for entry in entries if entry.gateway == session.gateway.base_url]
 
 
 def _acquire_lock(journal: BaseJournal, name: str) -> LockFile:

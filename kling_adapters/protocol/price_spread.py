@@ -18,7 +18,7 @@ _NEAREST: Final = 0.5
 """The share of the median within which no cost is an outlier."""
 _NEWEST: Final = 3
 """The last jobs, none of which is an outlier: after a change of the price their costs are the usual ones."""
-_SAME: Final = 0.02
+SAME: Final = 0.02
 """The relative difference of two costs that count as the same."""
 
 
@@ -46,7 +46,7 @@ def measure_spread(costs: Sequence[float]) -> tuple[float, float, float]:
     recent = [costs[position] for position in drop_outliers(costs)][-_RECENT:]
     low, high = min(recent), max(recent)
     last = recent[-1]
-    unchanged = list(takewhile(lambda cost: abs(cost - last) <= _SAME * last, reversed(recent)))
+    unchanged = list(takewhile(lambda cost: abs(cost - last) <= SAME * last, reversed(recent)))
     expected = find_median(unchanged if len(unchanged) >= _NEWEST else recent)
     # Costs that differ for no visible reason: the fewer there are, the further the next may lie from them.
     margin = (high - low) / len(recent)

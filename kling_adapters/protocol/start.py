@@ -172,7 +172,7 @@ def _record_start(journal: BaseJournal, entry: int, started: JobRef | ResultData
 
 def _record_failure(journal: BaseJournal, entry: int, error: errors.KlingError) -> Flow[None]:
     if isinstance(error, errors.SubmitUncertain):
-        error.entry = entry or None
+        error.entry = entry
         yield from record(journal.update, entry, state=UNCERTAIN, reason=error.reason)
     elif isinstance(error, errors.JobFailed):
         request_id, reason = error.request_id, error.message

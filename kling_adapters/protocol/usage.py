@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from kling_adapters.journal.entries import REFUSED, JournalEntry
+from kling_adapters.protocol.earlier import read_entries
 from kling_adapters.protocol.effects import Call, Flow
 from kling_adapters.protocol.gateway import is_slug
 from kling_adapters.protocol.history_rows import HistoryRow
@@ -79,8 +80,7 @@ def find_usage(session: Session, since: float) -> Flow[Usage]:
     """Return the jobs that were submitted since a time, in seconds since 1970."""
     session.check_open()
     session.journal.check_available()
-    entries: list[JournalEntry] = yield Call(session.journal.entries)
-    entries = [entry for entry in entries if entry.gateway == session.gateway.base_url]
+    entries = yield from read_entries(session)
     now: float = yield Call(time.time)
     start = max(since, now - _OLDEST)
     gap = "it was not asked for jobs of more than a year ago" if start > since else None
@@ -99,7 +99,7 @@ def _iter_recorded(
     entries: Iterable[JournalEntry], rows: Iterable[HistoryRow], since: float
 ) -> Iterator[Charge]:
     """Yield each job of the journal once; a cost that it does not have is that of the history."""
-    costs = {row.request_id: _read_cost(row) for row in rows}
+    costs = {row.request_id: row.cost for row in rows}
     request_ids: set[str] = set()
     for entry in entries:
         cost = costs.get(entry.request_id or "") if entry.cost is None else entry.cost
@@ -122,12 +122,7 @@ def _iter_unrecorded(
         if row.request_id not in request_ids and not is_free and (row.created or since) >= since:
             # Spreadsheets would run the text of a hostile gateway.
             model = row.model if row.model is not None and is_slug(row.model) else ""
-            yield Charge(model, "", row.created or since, _read_cost(row), is_recorded=False)
-
-
-def _read_cost(row: HistoryRow) -> float | None:
-    """Return the cost of a row; None for one that no job can have."""
-    return row.cost if row.cost is None or row.cost >= 0 else None
+            yield Charge(model, "", row.created or since, row.cost, is_recorded=False)
 
 
 def sum_charges(charges: Iterable[Charge], find_group: Callable[[Charge], tuple[str, ...]]) -> list[UsageRow]:

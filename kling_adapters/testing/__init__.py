@@ -8,6 +8,7 @@ larger gateway: it validates parameters, charges credits and renders real media.
 
 from kling_adapters.testing.auth import AuthConformance, KeyPoolConformance
 from kling_adapters.testing.clock import SimulatedClock
+from kling_adapters.testing.engine import EngineConformance
 from kling_adapters.testing.gateway import MP4, PNG, FakeGateway, GatewayRequest
 from kling_adapters.testing.notifier import EventRecorder, NotifierConformance
 from kling_adapters.testing.server import GatewayAnswer
@@ -17,6 +18,7 @@ __all__ = [
     "MP4",
     "PNG",
     "AuthConformance",
+    "EngineConformance",
     "EventRecorder",
     "FakeGateway",
     "GatewayAnswer",

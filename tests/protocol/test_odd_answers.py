@@ -3,15 +3,31 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from kling_adapters import JobStatus, ResultData, StorageError, SubmitUncertain, WaitTimeout
-from kling_adapters.protocol.failures import read_message
-from kling_adapters.protocol.messages import Answer
-from kling_adapters.protocol.responses import read_direct_result, read_ended_job, read_status, read_upload
+from kling_adapters import (
+    Credits,
+    JobFailed,
+    JobStatus,
+    Metrics,
+    ResultData,
+    StorageError,
+    SubmitUncertain,
+    WaitTimeout,
+)
+from kling_adapters.protocol.failures import describe_failure, read_message
+from kling_adapters.protocol.messages import Answer, Fault, Outcome
+from kling_adapters.protocol.responses import (
+    read_credits,
+    read_direct_result,
+    read_ended_job,
+    read_status,
+    read_upload,
+)
 from kling_adapters.testing import MP4, PNG
 from tests.support.clients import OpenClient
 from tests.support.scripted_server import (
@@ -107,6 +123,74 @@ def test_body_of_a_direct_result_has_the_headers_of_the_gateway() -> None:
     result = read_direct_result("kling-2", "video", Answer(200, headers, MP4))
     assert result is not None
     assert result.body == {"x-cost": "0.5", "x-seed-value": "7"}
+
+
+def make_answer(code: int, members: dict[str, Any]) -> Answer:
+    return Answer(code, {}, json_reply(code, members).body)
+
+
+def test_direct_result_without_an_id_has_one_of_its_own() -> None:
+    ids = [
+        result.request_id
+        for answer in (Answer(200, {}, MP4), make_answer(200, {"request_id": JOB}))
+        if (result := read_direct_result("kling-2", "video", answer)) is not None
+    ]
+    assert (ids[0][:5], ids[1]) == ("sync-", JOB)
+
+
+def test_direct_result_is_a_file_or_a_text() -> None:
+    result = read_direct_result("kling-2", "video", Answer(200, {"content-type": "video/mp4"}, MP4))
+    assert result is not None
+    assert result.output is None
+    [file] = result.artifacts
+    assert (file.url, file.kind, file.content_type, file.content) == ("", "video", "video/mp4", MP4)
+    result = read_direct_result("kling-2", "text", Answer(200, {}, b"f\xc3\xbcr \xff"))
+    assert result is not None
+    assert result.output == "für \ufffd"
+
+
+@pytest.mark.parametrize(
+    ("status", "state", "is_failed"),
+    [(422, "failed", True), (422, "QUEUED", False), (422, 7, False), (400, "FAILED", False)],
+)
+def test_direct_run_has_failed_if_status_and_state_say_so(
+    status: int, state: Any, *, is_failed: bool
+) -> None:
+    answer = make_answer(status, {"status": state, "error": "blocked"})
+    if is_failed:
+        with pytest.raises(JobFailed, match="blocked"):
+            read_direct_result("kling-2", "video", answer)
+    else:
+        assert read_direct_result("kling-2", "video", answer) is None
+
+
+def test_metrics_and_credits_are_read() -> None:
+    metrics = Metrics(
+        cost=0.5,
+        remaining_credits=9.5,
+        inference_time=40.0,
+        queue_time=2.5,
+        total_time=42.5,
+        retry_count=1,
+    )
+    status = read_status(make_answer(200, {"status": "QUEUED", "metrics": asdict(metrics)}))
+    assert status is not None
+    assert status.metrics == metrics
+    assert read_credits(make_answer(200, {"credits": 7.5, "free-credits": 2})) == Credits(7.5, 2)
+
+
+@pytest.mark.parametrize(
+    ("outcome", "text"),
+    [
+        (Fault("refused", sent=False), "it could not be reached: refused"),
+        (make_answer(200, {}), "it answered 200 without rows that can be read"),
+        (make_answer(200, {"error": "no"}), "it answered 200 without rows that can be read: no"),
+        (make_answer(500, {}), "it answered 500"),
+        (make_answer(500, {"error": "no"}), "it answered 500: no"),
+    ],
+)
+def test_failure_is_described_by_its_answer(outcome: Outcome, text: str) -> None:
+    assert describe_failure(outcome) == text
 
 
 @pytest.mark.parametrize("output", [{"thumbnail": URL}, [[[[URL]]]], {"url": 7}, "data:,", None])

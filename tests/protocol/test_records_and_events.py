@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 from datetime import UTC, datetime
 from functools import partial
 from itertools import chain, repeat
@@ -191,7 +193,13 @@ def test_closed_client_asks_for_no_key() -> None:
     session = Session(GATEWAY, Key)
     session.closed.set()
     job = JobRef("job", "kling-2", submitted=STARTED)
-    for flow in (query_credits(session), query_status(session, job), wait(session, job, None)):
+    for flow in (
+        query_credits(session),
+        query_status(session, job),
+        wait(session, job, None),
+        submit(session, "kling-2", BODY),
+        run_sync(session, ADAPTER, BODY, None),
+    ):
         flow_result = run(flow, [])
         assert isinstance(flow_result.error, errors.ConfigError)
         assert flow_result.seconds == 0
@@ -206,14 +214,24 @@ def test_query_is_repeated_when_its_limit_ends() -> None:
     assert flow_result.seconds == pytest.approx(20, abs=3)
 
 
-def test_query_without_a_slot_leaves_the_queue() -> None:
+@pytest.mark.parametrize("is_submit", [True, False])
+def test_request_without_a_slot_leaves_the_queue(*, is_submit: bool) -> None:
     session = Session(GATEWAY, Key, rate_limit=1.0, uses_history=False)
     job = run_submit(session, ACCEPTED).value
-    assert isinstance(run(wait(session, job, 10.0), []).error, errors.WaitTimeout)
+    flow = submit(session, "kling-2", BODY, timeout=10.0) if is_submit else wait(session, job, 10.0)
+    error = run(flow, []).error
+    assert isinstance(error, api_errors.RateLimited if is_submit else errors.WaitTimeout)
     limiter = session.limiter(KEY)
     turn = Turn(is_urgent=False)
     assert limiter.claim(turn, STARTED + 10.0) > 0
     assert limiter.claim(turn, STARTED + 70.0) == 0
+
+
+@pytest.mark.parametrize("may_block", [True, False])
+def test_submit_waits_for_its_slot(monkeypatch: pytest.MonkeyPatch, *, may_block: bool) -> None:
+    monkeypatch.setattr(RateLimiter, "may_block", may_block)
+    session = Session(GATEWAY, Key, rate_limit=1.0)
+    assert [round(run_submit(session, ACCEPTED).seconds, -1) for _ in range(2)] == [0, 60]
 
 
 def test_wait_without_time_polls_once_at_once(session: Session) -> None:
@@ -276,6 +294,13 @@ def test_upload_ends_with_the_timeout_of_the_submit(timeout: float | None, deadl
     start = submit(Session(GATEWAY, Key), "kling-2", WITH_FILE, timeout=timeout)
     upload = run(start, [UPLOADED, ACCEPTED]).requests[0]
     assert (upload.timeout, upload.deadline) == (600.0, deadline)
+
+
+def test_upload_that_took_the_timeout_starts_no_job() -> None:
+    start = submit(Session(GATEWAY, Key), "kling-2", WITH_FILE, timeout=0.5)
+    flow_result = run(start, [answer(500), UPLOADED, ACCEPTED])
+    assert str(flow_result.error) == "the timeout was spent on uploads. No job was started"
+    assert flow_result.sent == 2
 
 
 def test_upload_is_retried_for_five_minutes() -> None:
@@ -432,6 +457,47 @@ def test_completed_job_is_recorded_and_reported(session: Session) -> None:
         events.Completed("job", "kling-2", flow_result.value, polls=7),
     ]
     assert read_row(session)[0] == "COMPLETED"
+
+
+def test_duration_of_a_job_is_kept_when_it_is_waited_for_again(session: Session) -> None:
+    job = run_submit(session, ACCEPTED).value
+    polls = [state("QUEUED")] * 3 + [state("COMPLETED"), RESULT]
+    run(wait(session, job, None), polls)
+    durations = list(session.journal.durations(GATEWAY.base_url, "kling-2"))
+    assert len(durations) == 1
+    again = run(wait(session, JobRef("job", submitted=STARTED - 9000.0), None), polls[3:])
+    assert again.value.request_id == "job"
+    assert list(session.journal.durations(GATEWAY.base_url, "kling-2")) == durations
+
+
+LISTED = answer(200, request_id="job", model_name="kling-2", model_status="PENDING")
+LISTED_END = answer(200, request_id="job", model_status="COMPLETED", generation_url="https://e.com/a.mp4")
+
+
+def test_job_that_only_the_history_lists_is_waited_for(tmp_path: Path) -> None:
+    with closing(Session(GATEWAY, Key, Journal(tmp_path / "journal"))) as session:
+        missing = [MISSING] * 3
+        flow_result = run_wait(session, *missing, *[LISTED] * 3, timeout=40.0)
+        assert isinstance(flow_result.error, errors.WaitTimeout)
+        assert "its request history lists it as running" in str(flow_result.error)
+        assert flow_result.seconds == pytest.approx(40.0)
+        flow_result = run_wait(session, *missing, LISTED, LISTED_END)
+        assert flow_result.value.output == "https://e.com/a.mp4"
+        # The 404 responses take three seconds.
+        assert flow_result.seconds == pytest.approx(33.0, abs=1)
+
+
+def test_recorded_end_is_found_when_the_gateway_has_forgotten_it(session: Session) -> None:
+    first = run_wait(session, state("COMPLETED"), RESULT).value
+    flow_result = run(wait(session, JobRef("job", returns="video"), None), [MISSING] * 3)
+    assert (flow_result.value.output, flow_result.sent) == (first.output, 3)
+
+
+@pytest.mark.parametrize(("members", "text"), [({"error": "busy"}, "QUEUED: busy"), ({}, "QUEUED")])
+def test_timeout_names_the_last_state(session: Session, members: dict[str, str], text: str) -> None:
+    last = answer(200, status="QUEUED", request_id="job", **members)
+    message = str(run_wait(session, last, timeout=0.0).error)
+    assert re.search(rf"its last state is {text}(?![\w:])", message)
 
 
 def test_each_state_is_recorded_while_it_lasts(session: Session) -> None:
@@ -661,6 +727,61 @@ def test_interrupted_submit_is_recorded(
     with pytest.raises(how):
         flow.throw(how())
     assert read_row(session)[0] == state
+
+
+class FullJournal(Journal):
+    """A journal on a full disk, after a number of intents."""
+
+    def __init__(self, path: Path, intents: int, error: BaseException) -> None:
+        super().__init__(path)
+        self.updated: list[int] = []
+        self._intents, self._error = intents, error
+
+    def intend(self, *arguments: Any, **options: Any) -> int:
+        self._intents -= 1
+        if self._intents < 0:
+            raise self._error
+        return 7
+
+    def update(self, entry: int, **columns: Any) -> None:
+        self.updated.append(entry)
+
+
+def repeat_writes(flow: effects.Flow[Any]) -> effects.Flow[Any]:
+    """Perform each write twice, as a driver does with one that shared a transaction with a failed one."""
+    effect = next(flow)
+    while True:
+        try:
+            if isinstance(effect, effects.Record):
+                yield effect
+            outcome = yield effect
+        except Exception as error:  # noqa: BLE001  the flow looks at it
+            effect = flow.throw(error)
+        else:
+            effect = flow.send(outcome)
+
+
+@pytest.mark.parametrize("intents", [0, 1])
+def test_submit_without_an_intent_changes_no_entry(tmp_path: Path, intents: int) -> None:
+    journal = FullJournal(tmp_path / "journal", intents, errors.StorageError("the disk is full"))
+    flow = submit(Session(GATEWAY, Key, journal), "kling-2", BODY)
+    flow_result = run(repeat_writes(flow) if intents else flow, [])
+    assert isinstance(flow_result.error, errors.StorageError)
+    assert journal.updated == []
+    journal.close()
+
+
+def test_interrupt_before_an_intent_changes_no_entry(tmp_path: Path) -> None:
+    journal = FullJournal(tmp_path / "journal", 0, KeyboardInterrupt())
+    flow = submit(Session(GATEWAY, Key, journal), "kling-2", BODY)
+    effect, outcome = next(flow), None
+    while not isinstance(effect, effects.Record):
+        outcome = effect.function() if isinstance(effect, effects.Call) else STARTED
+        effect = flow.send(outcome)
+    with pytest.raises(KeyboardInterrupt):
+        flow.throw(KeyboardInterrupt())
+    assert journal.updated == []
+    journal.close()
 
 
 def test_error_without_journal_has_no_entry() -> None:

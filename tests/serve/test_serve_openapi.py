@@ -14,13 +14,14 @@ import pytest
 from hypothesis import settings
 from kling_sandbox import Sandbox
 from kling_sandbox.rendering import renderer, video
-from kling_serve import api
+from kling_serve.api import images, models, openapi, videos
 from kling_serve.api.openapi import make_document
 from kling_serve.models import Models
 
 from kling_adapters import load_catalog
 from tests.support.serving import ALICE, make_settings, open_http, serve_app
 
+_ROUTES = (*videos.ROUTES, *images.ROUTES, *models.ROUTES, *openapi.ROUTES)
 _RUN = [sys.executable, "-c", "from schemathesis.cli import schemathesis; schemathesis()", "run"]
 _CHECKS = (
     "not_a_server_error,status_code_conformance,content_type_conformance,response_headers_conformance,"
@@ -48,7 +49,7 @@ def test_document_is_valid_and_has_every_model_and_address() -> None:
         for method in item
         if method != "parameters"
     }
-    routes = {(route.path, method) for route in api.ROUTES for method in (route.methods or set()) - {"HEAD"}}
+    routes = {(route.path, method) for route in _ROUTES for method in (route.methods or set()) - {"HEAD"}}
     assert routes - {("/openapi.json", "GET")} == described
 
 

@@ -120,8 +120,6 @@ def test_batch_that_may_exceed_its_cap_is_refused(
     exceeded = run(environment, *options, "--allow-unknown-cost", "3")
     assert exceeded.returncode == 2
     assert "the lines may cost up to 3 credits, which is more than --max-cost 2" in exceeded.stderr
-    # Next is the connection.
-    assert "cannot be reached" in run(environment, *options, "--allow-unknown-cost", "2").stderr
     assert sandbox.submits == ()
 
 
@@ -136,7 +134,7 @@ def test_worker_without_a_key_is_refused(environment: dict[str, str]) -> None:
 
 def test_batch_without_a_worker_says_so(environment: dict[str, str], batch: Path) -> None:
     environment["KLING_TEMPORAL_TASK_QUEUE"] = "deserted"
-    command = [KLING, "batch", batch, "--engine", "temporal"]
+    command = [str(KLING), "batch", str(batch), "--engine", "temporal"]
     with subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True) as process:
         assert process.stderr is not None
         warning = process.stderr.readline()

@@ -110,7 +110,7 @@ async def test_job_of_a_lost_answer_is_in_the_history(server: TemporalServer) ->
 
 async def test_submit_that_is_not_listed_stays_uncertain(server: TemporalServer) -> None:
     with Sandbox(faults=[Fault("reset-early", method="POST", path="/v2/*")]) as sandbox:
-        async with run_worker(server, sandbox, "unlisted", search_seconds=3) as setup:
+        async with run_worker(server, sandbox, "unlisted", search_seconds=1) as setup:
             [outcome] = await setup.run([JOB])
             assert isinstance(outcome.error, SubmitUncertain)
             [again] = await setup.run([JOB])

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
+from datetime import timedelta
 from typing import Any
 
 import pytest
-from kling_temporal import payloads
+from kling_temporal import payloads, workflows
 from kling_temporal.connection import prepare_namespace
 from kling_temporal.payloads import Accepted, Intent, JobEnd, Search, make_attributes
 from kling_temporal.worker import WORKFLOWS, make_runner
@@ -52,7 +53,10 @@ class Steps:
         return JobEnd(payloads.COMPLETED, job.request_id)
 
 
-async def test_submit_with_an_intent_is_not_repeated(server: TemporalServer) -> None:
+async def test_submit_with_an_intent_is_not_repeated(
+    server: TemporalServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(workflows, "HEARTBEAT_TIMEOUT", timedelta(seconds=2))
     client, steps = await server.connect(), Steps()
     await prepare_namespace(client)
     worker = Worker(

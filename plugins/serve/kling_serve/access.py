@@ -12,8 +12,10 @@ from http.cookies import CookieError, SimpleCookie
 from typing import Final
 
 from starlette.datastructures import Headers, MutableHeaders
-from starlette.responses import JSONResponse, PlainTextResponse, RedirectResponse, Response
+from starlette.responses import RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from kling_serve.api.errors import RequestError, refuse
 
 POLICY: Final = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob:; media-src 'self' blob:; "
@@ -21,8 +23,6 @@ POLICY: Final = (
 )
 """The Content-Security-Policy of every response: nothing inline, and nothing from elsewhere."""
 OPEN_PATHS: Final = ("/static/",)
-API_PATHS: Final = ("/v1/", "/mcp", "/openapi.json")
-"""Paths that answer in JSON, also to those who may not use them."""
 _WRONG_HOST: Final = (
     "This is not an address of the studio. Use localhost, or start it with --allow-host NAME."
 )
@@ -90,11 +90,7 @@ class Access:
         headers, path = Headers(scope=scope), str(scope["path"])
         host = headers.get("host", "")
         if not self._allows_host(host):
-            return _refuse(
-                path,
-                421,
-                _WRONG_HOST,
-            )
+            return _refuse(path, 421, _WRONG_HOST)
         if scope["method"] not in _SAFE_METHODS and not _is_same_origin(headers, host):
             return _refuse(path, 403, "Pages of other sites cannot use the studio.")
         if path == "/enter":
@@ -161,10 +157,7 @@ def _is_same_origin(headers: Headers, host: str) -> bool:
 
 
 def _refuse(path: str, status: int, message: str) -> Response:
-    if path.startswith(API_PATHS):
-        error = {"message": message, "type": "invalid_request_error", "param": None, "code": "access_denied"}
-        return JSONResponse({"error": error}, status)
-    return PlainTextResponse(message, status)
+    return refuse(path, RequestError(status, message, "access_denied"))
 
 
 def _with_headers(send: Send, path: str) -> Send:

@@ -9,15 +9,15 @@ from pathlib import Path
 from typing import Final
 
 from starlette.applications import Starlette
-from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
 from kling_adapters import KlingError
-from kling_serve import api, pages
+from kling_serve import pages
 from kling_serve.access import Access, Links
-from kling_serve.api.errors import answer_http_error
+from kling_serve.api import images, models, openapi, videos
+from kling_serve.api.errors import HANDLERS
 from kling_serve.connections import Connections
 from kling_serve.jobs import JobService
 from kling_serve.mcp_endpoint import McpEndpoint
@@ -80,9 +80,9 @@ def make_app(settings: Settings) -> Starlette:
             app.state.failure = error
             raise
 
-    routes = [*pages.ROUTES, *api.ROUTES, Route("/mcp", mcp), Mount("/static", StaticFiles(directory=STATIC))]
-    handlers = {HTTPException: answer_http_error}
-    app = Starlette(routes=routes, middleware=[access], lifespan=run, exception_handlers=handlers)
+    api = (*videos.ROUTES, *images.ROUTES, *models.ROUTES, *openapi.ROUTES, Route("/mcp", mcp))
+    routes = [*pages.ROUTES, *api, Mount("/static", StaticFiles(directory=STATIC))]
+    app = Starlette(routes=routes, middleware=[access], lifespan=run, exception_handlers=HANDLERS)
     app.state.studio, app.state.token, app.state.failure = studio, token, None
     return app
 

@@ -9,9 +9,9 @@ from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager, suppress
 from typing import Any
 
-from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from kling_serve.api.errors import RequestError
 from kling_serve.studio import Studio
 
 _MISSING = "The Model Context Protocol is not available: pip install 'kling-serve[mcp]'."
@@ -33,9 +33,7 @@ class McpEndpoint:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request."""
         if importlib.util.find_spec("mcp") is None:
-            error = {"message": _MISSING, "type": "server_error", "param": None, "code": "not_installed"}
-            await JSONResponse({"error": error}, 501)(scope, receive, send)
-            return
+            raise RequestError(501, _MISSING, "not_installed")
         self._needed.set()
         await self._ready.wait()
         assert self._handler is not None

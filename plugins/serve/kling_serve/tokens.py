@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import math
 import re
 import tomllib
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final, cast
+from typing import Final
+
+from pydantic import BaseModel, Field, ValidationError
 
 from kling_adapters import ConfigError
 from kling_serve.limits import Limits
@@ -16,7 +16,6 @@ from kling_serve.limits import Limits
 RESERVED: Final = ("studio", "mcp")
 """Names of the browser and of `kling mcp`."""
 _NAME: Final = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
-_TOKEN: Final = re.compile(r"[!-~]{32,512}")
 _MAX_BYTES: Final = 1024**2
 
 
@@ -51,28 +50,31 @@ def read_tokens(path: Path) -> tuple[Token, ...]:
     return tokens
 
 
+class _Table(BaseModel, extra="forbid", strict=True):
+    token: str = Field(pattern=r"^[!-~]{32,512}$")
+    jobs_in_flight: int | None = Field(default=None, ge=0)
+    credits_a_day: float | None = Field(default=None, ge=0, allow_inf_nan=False)
+    unknown_price: float | None = Field(default=None, ge=0, allow_inf_nan=False)
+
+
 def _read_token(name: str, table: object) -> Token:
     if _NAME.fullmatch(name) is None or name in RESERVED:
         raise ConfigError(
             f"{name[:64]!r} is not a name for a token: expected small letters, digits, - and _, "
             f"and not {' or '.join(RESERVED)}"
         )
-    values: Mapping[str, Any] = cast("dict[str, Any]", table) if isinstance(table, dict) else {}
-    secret = values.get("token")
-    if not isinstance(secret, str) or _TOKEN.fullmatch(secret) is None:
-        raise ConfigError(
-            f"the token of {name} is missing or too weak: expected 32 to 512 printable ASCII characters"
-        )
-    limits = {key: _read_limit(name, key, value) for key, value in values.items() if key != "token"}
-    return Token(name, secret, Limits(**limits))
+    try:
+        values = _Table.model_validate(table).model_dump()
+    except ValidationError as error:
+        member = str((*error.errors()[0]["loc"], "token")[0])[:64]
+        raise ConfigError(f"{member} of {name} {_PROBLEMS.get(member, _UNKNOWN)}") from None
+    return Token(name, values.pop("token"), Limits(**values))
 
 
-def _read_limit(name: str, key: str, value: object) -> Any:
-    if key not in ("jobs_in_flight", "credits_a_day", "unknown_price"):
-        raise ConfigError(
-            f"{key[:64]!r} of {name} is unknown: expected token, jobs_in_flight, credits_a_day or unknown_price"
-        )
-    kinds = (int,) if key == "jobs_in_flight" else (int, float)
-    if isinstance(value, bool) or not isinstance(value, kinds) or not 0 <= value < math.inf:
-        raise ConfigError(f"{key} of {name} is not a number of 0 or more")
-    return value
+_PROBLEMS: Final = {
+    "token": "is missing or too weak: expected 32 to 512 printable ASCII characters",
+    "jobs_in_flight": "is not a whole number of 0 or more",
+    "credits_a_day": "is not a number of 0 or more",
+    "unknown_price": "is not a number of 0 or more",
+}
+_UNKNOWN: Final = f"is unknown: expected {', '.join(_PROBLEMS)}"

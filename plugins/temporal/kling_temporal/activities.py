@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Final
 
 from temporalio import activity
@@ -24,13 +24,7 @@ from kling_adapters import (
     SubmitUncertain,
     TransportError,
 )
-from kling_adapters.engine import (
-    SEARCH_SECONDS,
-    STORE_SECONDS,
-    EngineClient,
-    JobRecord,
-    next_look_delay,
-)
+from kling_adapters.engine import SEARCH_SECONDS, STORE_SECONDS, EngineClient, JobRecord, next_look_delay
 from kling_temporal import payloads
 from kling_temporal.payloads import Accepted, JobEnd, Search
 from kling_temporal.steps import Progress, heartbeats, make_final, make_pending, shield
@@ -46,28 +40,22 @@ _LONGEST_WAIT: Final = 86400.0
 _LONGEST_STORE_DELAY: Final = 300.0
 
 
+@dataclass(frozen=True)
 class Activities:
     """The activities of one worker.
 
-    Args:
+    Attributes:
         kling: The client for the gateway.
         temporal: The client of Temporal.
-        store: The records of jobs in Temporal.
+        records: The records of jobs in Temporal.
         search_seconds: Seconds for which the job of a lost submit is looked for.
 
     """
 
-    def __init__(
-        self,
-        kling: EngineClient,
-        temporal: Client,
-        store: TemporalStore,
-        search_seconds: float = SEARCH_SECONDS,
-    ) -> None:
-        self._kling = kling
-        self._temporal = temporal
-        self._records = store
-        self._search_seconds = search_seconds
+    kling: EngineClient
+    temporal: Client
+    records: TemporalStore
+    search_seconds: float = SEARCH_SECONDS
 
     @property
     def all(self) -> list[Callable[..., Any]]:
@@ -77,14 +65,14 @@ class Activities:
     @activity.defn(name="kling-submit")
     async def submit(self, job: JobRecord, gateway: str) -> Accepted:
         """Submit a job. It is cut off only by the death of the worker."""
-        if (problem := self._find_mismatch(gateway)) is not None:
+        if problem := self._find_mismatch(gateway):
             raise make_final("ConfigError", f"{problem}. Nothing was sent")
-        if job.tag in self._records.submits:
+        if job.tag in self.records.submits:
             raise make_final("NotSent", "an earlier attempt has not ended on this worker. Nothing was sent")
-        submit = self._records.open_submit(job.tag, activity.info().task_token)
+        submit = self.records.open_submit(job.tag, activity.info().task_token)
         try:
             async with heartbeats(submit.heartbeat):
-                request_id = await shield(self._kling.submit_job(job))
+                request_id = await shield(self.kling.submit_job(job))
         except SubmitUncertain as error:
             raise make_final("SubmitUncertain", error.reason, submit.intent) from error
         except KlingError as error:
@@ -96,7 +84,7 @@ class Activities:
             # A defect of a plugin, say: whether the request was sent is unknown.
             raise make_final("SubmitUncertain", f"{type(error).__name__}: {error}", submit.intent) from error
         finally:
-            del self._records.submits[job.tag]
+            del self.records.submits[job.tag]
         assert submit.intent is not None
         return Accepted(request_id, submit.intent)
 
@@ -105,11 +93,11 @@ class Activities:
         """Look once for the job of a lost submit."""
         self._check_gateway(search.gateway)
         looks = activity.info().attempt
-        remaining = search.until + self._search_seconds - time.time()
+        remaining = search.until + self.search_seconds - time.time()
         request_id = None
         try:
             async with heartbeats():
-                request_id = await self._kling.look_for_job(search.job, search.until)
+                request_id = await self.kling.look_for_job(search.job, search.until)
         except ConfigError as error:
             activity.logger.warning("%s", error)
             return None
@@ -142,23 +130,23 @@ class Activities:
             return await self._store_output(job, progress, completed)
 
     def _find_mismatch(self, gateway: str) -> str | None:
-        if gateway == self._kling.base_url:
+        if gateway == self.kling.base_url:
             return None
         return (
-            f"the job is for the gateway {gateway}, and this worker uses {self._kling.base_url}. Start the worker with "
+            f"the job is for the gateway {gateway}, and this worker uses {self.kling.base_url}. Start the worker with "
             "that gateway, or use another task queue"
         )
 
     def _check_gateway(self, gateway: str) -> None:
         """Leave a step to another worker if this one would ask the wrong gateway, which does not have the job."""
-        if (problem := self._find_mismatch(gateway)) is not None:
+        if problem := self._find_mismatch(gateway):
             activity.logger.warning("%s", problem)
             raise make_pending(problem, _REFUSAL_SECONDS)
 
     async def _poll(self, job: JobRecord, progress: Progress) -> JobEnd | None:
         """Poll a job. Return the end of one that did not complete; None for a result, which is in `progress`."""
         try:
-            outcome = await self._kling.poll_job(job, progress.poll)
+            outcome = await self.kling.poll_job(job, progress.poll)
         except JobFailed as error:
             return JobEnd(payloads.FAILED, job.request_id, reason=error.message)
         except JobExpired as error:
@@ -177,7 +165,7 @@ class Activities:
 
     async def _store_output(self, job: JobRecord, progress: Progress, end: JobEnd) -> JobEnd:
         try:
-            files = await self._kling.store_output(job, end.body or {})
+            files = await self.kling.store_output(job, end.body or {})
         except (StorageError, ConfigError) as error:
             is_gone = isinstance(error, StorageError) and error.is_gone
             if is_gone or time.time() > job.created + STORE_SECONDS:
@@ -192,7 +180,7 @@ class Activities:
     @activity.defn(name="kling-find-ended")
     async def find_ended(self, workflow_ids: list[str]) -> list[str]:
         """Return those of the workflows that have ended. Temporal calls this again until there are some."""
-        descriptions = [await self._temporal.get_workflow_handle(id_).describe() for id_ in workflow_ids]
+        descriptions = [await self.temporal.get_workflow_handle(id_).describe() for id_ in workflow_ids]
         ended = [item.id for item in descriptions if item.status != WorkflowExecutionStatus.RUNNING]
         if not ended:
             delay = min(_LONGEST_ENDED_DELAY, _ENDED_DELAY * activity.info().attempt)

@@ -7,27 +7,24 @@ import hashlib
 import json
 import logging
 from collections.abc import AsyncGenerator, Iterable, Iterator, Sequence
-from contextlib import suppress
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict
 from os import PathLike
 from typing import Any, Final
 
-from temporalio.client import Client, WorkflowExecutionStatus, WorkflowFailureError, WorkflowHandle
+from temporalio.client import Client, WorkflowExecutionStatus
 from temporalio.common import (
     SearchAttributePair,
     TypedSearchAttributes,
     WorkflowIDConflictPolicy,
-    WorkflowIDReusePolicy,
 )
-from temporalio.exceptions import WorkflowAlreadyStartedError
-from temporalio.service import RPCError, RPCStatusCode
+from temporalio.service import RPCError
 
 from kling_adapters import AsyncResult, KlingError, Outcome, Request, TransportError
-from kling_adapters.engine import EngineClient, JobRecord, PlannedJob
+from kling_adapters.engine import EngineClient, PlannedJob
 from kling_temporal import payloads
 from kling_temporal.connection import prepare_namespace
-from kling_temporal.ends import make_outcome, read_failure, refuse
-from kling_temporal.payloads import BatchLine, BatchPart, JobEnd
+from kling_temporal.following import Follower, Line, refuse
+from kling_temporal.payloads import BatchLine, BatchPart
 from kling_temporal.store import TemporalStore, quote
 from kling_temporal.task_queues import has_workers
 from kling_temporal.worker import TASK_QUEUE
@@ -38,28 +35,9 @@ _PART_BYTES: Final = 1_000_000
 """Bytes of the lines of a part; Temporal accepts 2 MB."""
 _LINE_BYTES: Final = 300
 """Bytes of a line beside its job."""
-_FOLLOWED: Final = 64
-"""Jobs whose end is waited for at the same time."""
-_LOOK_SECONDS: Final = 1.0
 _WATCH_SECONDS: Final = 5.0
 _REFUSED: Final = (WorkflowExecutionStatus.FAILED, WorkflowExecutionStatus.CANCELED)
 """The ends of a workflow that has sent nothing. One that was terminated may have."""
-_FINAL: Final = (
-    RPCStatusCode.PERMISSION_DENIED,
-    RPCStatusCode.UNAUTHENTICATED,
-    RPCStatusCode.INVALID_ARGUMENT,
-)
-"""Answers that stay the same. Others pass: a workflow is started later, or the server again."""
-
-
-@dataclass(frozen=True)
-class _Line:
-    """A job of a batch, its workflow, and the run of it that was refused before."""
-
-    planned: PlannedJob
-    job: JobRecord
-    id: str
-    refused_run: str | None = None
 
 
 class TemporalEngine:
@@ -105,14 +83,14 @@ class TemporalEngine:
             plan = await asyncio.to_thread(kling.plan, requests, name, save_to)
             await prepare_namespace(self._client)
             watch = asyncio.create_task(self._watch_workers())
-            lines: list[_Line] = []
+            lines: list[Line] = []
             try:
                 async for item in self._start(kling, plan, name, concurrency):
                     if isinstance(item, Outcome):
                         yield item
                     else:
                         lines.append(item)
-                async for outcome in self._follow_all(kling, lines):
+                async for outcome in Follower(self._client, self._task_queue, kling).follow(lines):
                     yield outcome
             except RPCError as error:
                 raise TransportError(
@@ -142,7 +120,7 @@ class TemporalEngine:
 
     async def _start(
         self, kling: EngineClient, plan: Sequence[PlannedJob], name: str, concurrency: int
-    ) -> AsyncGenerator[_Line | Outcome[AsyncResult]]:
+    ) -> AsyncGenerator[Line | Outcome[AsyncResult]]:
         """Start the jobs that were not started before. Yield every job to follow, and the outcome of any other."""
         earlier = await self._find_earlier(name)
         new: list[BatchLine] = []
@@ -160,7 +138,7 @@ class TemporalEngine:
                     yield refuse(planned, error)
                     continue
                 new.append(BatchLine(id=workflow_id, job=asdict(job), is_refused=is_refused))
-            yield _Line(planned, planned.record, workflow_id, run_id if is_refused else None)
+            yield Line(planned, planned.record, workflow_id, run_id if is_refused else None)
         parts = list(split_lines(new))
         for lines in parts:
             part = BatchPart(name, kling.base_url, lines, max(1, concurrency // len(parts)))
@@ -187,64 +165,6 @@ class TemporalEngine:
             search_attributes=TypedSearchAttributes([SearchAttributePair(payloads.BATCH, part.name)]),
             memo={"lines": len(part.lines)},
         )
-
-    async def _follow_all(
-        self, kling: EngineClient, lines: Iterable[_Line]
-    ) -> AsyncGenerator[Outcome[AsyncResult]]:
-        waiting = iter(lines)
-        running: set[asyncio.Task[Outcome[AsyncResult]]] = set()
-        try:
-            while True:
-                while len(running) < _FOLLOWED and (line := next(waiting, None)) is not None:
-                    running.add(asyncio.create_task(self._follow(kling, line)))
-                if not running:
-                    return
-                done, running = await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
-                for task in done:
-                    yield task.result()
-        finally:
-            for task in running:
-                task.cancel()
-
-    async def _follow(self, kling: EngineClient, line: _Line) -> Outcome[AsyncResult]:
-        """Return the outcome of a job; its workflow may not be started yet, and the server may be down."""
-        planned = line.planned
-        while True:
-            try:
-                if (end := await self._wait(line, kling.base_url)) is not None:
-                    job = replace(line.job, request_id=end.request_id)
-                    return make_outcome(kling, planned, job, end)
-            except WorkflowFailureError as error:
-                return refuse(planned, read_failure(error, planned.model))
-            except RPCError as error:
-                if error.status in _FINAL:
-                    return refuse(planned, TransportError(f"Temporal answered: {error}"))
-            await asyncio.sleep(_LOOK_SECONDS)
-
-    async def _wait(self, line: _Line, gateway: str) -> JobEnd | None:
-        """Wait for the end of a job. Return None if its workflow still has to be started again."""
-        handle: WorkflowHandle[Any, JobEnd] = self._client.get_workflow_handle(line.id, result_type=JobEnd)
-        if line.refused_run is not None and (await handle.describe()).run_id == line.refused_run:
-            return None
-        end = await handle.result()
-        if end.state != payloads.COMPLETED or end.files or line.job.save_to is None:
-            return end
-        # An earlier run had no destination.
-        job = replace(
-            line.job, request_id=end.request_id, created=(await handle.describe()).start_time.timestamp()
-        )
-        destination = hashlib.sha256(str(job.save_to).encode()).hexdigest()[:16]
-        workflow_id = f"{line.id}:{destination}"
-        with suppress(WorkflowAlreadyStartedError):
-            await self._client.start_workflow(
-                payloads.STORE_WORKFLOW,
-                args=[job, gateway, end],
-                id=workflow_id,
-                task_queue=self._task_queue,
-                id_reuse_policy=WorkflowIDReusePolicy.REJECT_DUPLICATE,
-            )
-        handle = self._client.get_workflow_handle(workflow_id, result_type=JobEnd)
-        return await handle.result()
 
 
 def split_lines(lines: Sequence[BatchLine]) -> Iterator[list[BatchLine]]:

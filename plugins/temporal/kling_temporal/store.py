@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Coroutine
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any, Final, TypeVar
 
 from temporalio.client import AsyncActivityHandle, Client, WorkflowExecution, WorkflowHandle
@@ -23,22 +23,22 @@ _VISIBILITY_SECONDS: Final = 2.0
 """Seconds that the list of workflows may lag behind."""
 
 
+@dataclass
 class SubmitHandle:
     """A submit activity in progress, and its intent once that is recorded."""
 
-    def __init__(self, activity: AsyncActivityHandle) -> None:
-        self._activity = activity
-        self.intent: Intent | None = None
+    activity: AsyncActivityHandle
+    intent: Intent | None = None
 
     async def record(self, intent: Intent) -> None:
         """Record the intent. It is durable when this returns. Raises if the activity is no longer this worker's."""
-        await self._activity.heartbeat(intent)
+        await self.activity.heartbeat(intent)
         self.intent = intent
 
     async def heartbeat(self) -> None:
         """Repeat the intent; without one, nothing may be reported."""
         if self.intent is not None:
-            await self._activity.heartbeat(self.intent)
+            await self.activity.heartbeat(self.intent)
 
 
 class TemporalStore:
@@ -59,10 +59,8 @@ class TemporalStore:
 
     def open_submit(self, tag: str, task_token: bytes) -> SubmitHandle:
         """Return the handle of a submit activity that begins."""
-        handle = self.submits[tag] = SubmitHandle(
-            self._client.get_async_activity_handle(task_token=task_token)
-        )
-        return handle
+        self.submits[tag] = SubmitHandle(self._client.get_async_activity_handle(task_token=task_token))
+        return self.submits[tag]
 
     def record_intent(self, tag: str, key: str, created: float) -> None:
         """See JobStore."""

@@ -16,7 +16,8 @@ with workflow.unsafe.imports_passed_through():
     from kling_temporal.payloads import Accepted, Intent, JobEnd, Search
 
 _ONCE: Final = RetryPolicy(maximum_attempts=1)
-_HEARTBEAT: Final = timedelta(seconds=15)
+HEARTBEAT_TIMEOUT: Final = timedelta(seconds=15)
+"""A worker without a heartbeat for so long is lost; it sends one every four seconds."""
 _SUBMIT_SECONDS: Final = timedelta(hours=1)
 """A bound that a submit never needs: its waits end earlier, and a lost worker sends no heartbeats."""
 _SEARCH_SECONDS: Final = timedelta(minutes=10)
@@ -58,9 +59,8 @@ class JobWorkflow:
             if (lost := await _search(job, gateway, error)) is None:
                 return _end(JobEnd(payloads.UNCERTAIN, reason=str(error)))
             accepted = lost
-        job = replace(
-            job, request_id=accepted.request_id, key=accepted.intent.key, created=accepted.intent.created
-        )
+        intent = accepted.intent
+        job = replace(job, request_id=accepted.request_id, key=intent.key, created=intent.created)
         _show({payloads.STATE: payloads.RUNNING, payloads.REQUEST_ID: accepted.request_id})
         if workflow.cancellation_reason() is not None:
             return _end(_cancel(job))
@@ -77,7 +77,7 @@ async def _submit(job: JobRecord, gateway: str) -> Accepted:
                 args=[job, gateway],
                 result_type=Accepted,
                 start_to_close_timeout=_SUBMIT_SECONDS,
-                heartbeat_timeout=_HEARTBEAT,
+                heartbeat_timeout=HEARTBEAT_TIMEOUT,
                 retry_policy=_ONCE,
                 cancellation_type=workflow.ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,
             )
@@ -125,7 +125,7 @@ async def _search(job: JobRecord, gateway: str, error: _Uncertain) -> Accepted |
             result_type=str | None,  # type: ignore[arg-type]
             start_to_close_timeout=_SEARCH_SECONDS,
             schedule_to_close_timeout=timedelta(seconds=SEARCH_SECONDS) + _SEARCH_SECONDS,
-            heartbeat_timeout=_HEARTBEAT,
+            heartbeat_timeout=HEARTBEAT_TIMEOUT,
         )
     except ActivityError as failure:
         workflow.logger.warning("the search for the job of a lost submit ended: %s", failure.cause)
@@ -141,7 +141,7 @@ async def _collect(step: str, job: JobRecord, *arguments: Any) -> JobEnd:
             args=[job, *arguments],
             result_type=JobEnd,
             start_to_close_timeout=_COLLECT_SECONDS,
-            heartbeat_timeout=_HEARTBEAT,
+            heartbeat_timeout=HEARTBEAT_TIMEOUT,
         )
     except ActivityError as error:
         if workflow.cancellation_reason() is None:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import base64
 import binascii
-import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, cast
 
+from pydantic_core import from_json
 from starlette.datastructures import UploadFile
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -19,7 +19,8 @@ from kling_serve.api.errors import RequestError
 MAX_BYTES: Final = 80 * 1024**2
 """Size of a request with its files, in bytes."""
 _MAX_FIELDS: Final = 500
-_KEY: Final = re.compile(r"([^\[\]]+)(\[\])?(?:\[([^\[\]]+)\])?(\[\])?")
+_FIELD: Final = re.compile(r"[^\[\]]+(?!\[\]\[\])(?:\[[^\[\]]*\]){0,2}")
+_NAME: Final = re.compile(r"[^\[\]]+|(?<=\[)(?=\])")
 _DATA_URL: Final = re.compile(r"data:[^,]{0,200};base64,", re.ASCII)
 
 
@@ -48,16 +49,12 @@ async def read_body(request: Request) -> tuple[dict[str, Any], bool]:
 
 def _read_json(content: bytes) -> dict[str, Any]:
     try:
-        body = json.loads(content, parse_constant=_refuse_constant)
-    except (ValueError, RecursionError):
-        raise RequestError(400, "The body is not valid JSON.", "invalid_json") from None
+        body = from_json(content, allow_inf_nan=False)
+    except ValueError:
+        body = None
     if not isinstance(body, dict):
         raise RequestError(400, "The body is not a JSON object.", "invalid_json")
     return cast("dict[str, Any]", body)
-
-
-def _refuse_constant(name: str) -> None:
-    raise ValueError(name)
 
 
 async def _read_form(request: Request) -> dict[str, Any]:
@@ -65,51 +62,43 @@ async def _read_form(request: Request) -> dict[str, Any]:
     body: dict[str, Any] = {}
     try:
         async with request.form(max_files=50, max_fields=_MAX_FIELDS) as form:
-            for key, field in form.multi_items():
-                _add_field(body, key, await field.read() if isinstance(field, UploadFile) else field)
+            fields = [
+                (name, await field.read() if isinstance(field, UploadFile) else field)
+                for name, field in form.multi_items()
+            ]
+    except RequestError:  # too large
+        raise
     except HTTPException:
         raise RequestError(400, "The body is not a valid form.", "invalid_form") from None
+    for field, value in fields:
+        if _FIELD.fullmatch(field) is None:
+            # It would be unknown which item a value belongs to.
+            raise _refuse_field(field, "Send it as JSON text instead")
+        _put(body, _NAME.findall(field), value)
     return body
 
 
-def _add_field(body: dict[str, Any], key: str, value: str | bytes) -> None:
-    match = _KEY.fullmatch(key)
-    if match is None or (match[2] and match[3] and match[4]):
-        # It would be unknown which item a value belongs to.
-        raise _refuse_field(key, "Send it as JSON text instead")
-    name, is_list, member, is_inner_list = match.groups()
-    if member is None:
-        _put(body, name, value, is_list=bool(is_list))
-    elif not is_list:
-        _put(_open(body, name, dict), member, value, is_list=bool(is_inner_list))
-    else:
-        _put_in_item(_open(body, name, list), member, value)
-
-
-def _put_in_item(items: list[Any], member: str, value: str | bytes) -> None:
-    """Set a member of the first object that does not have it yet."""
-    for item in items:
-        if isinstance(item, dict) and member not in item:
-            item[member] = value
-            return
-    items.append({member: value})
-
-
-def _put(target: dict[str, Any], name: str, value: str | bytes, *, is_list: bool) -> None:
-    if is_list:
-        _open(target, name, list).append(value)
-    elif name in target:
-        raise _refuse_field(name, "It was sent twice")
-    else:
+def _put(target: dict[str, Any], names: Sequence[str], value: str | bytes) -> None:
+    """Set a value in an object: a member of it, or below it; an empty name stands for an item of a list."""
+    name, *rest = names
+    if not rest:
+        if name in target:
+            raise _refuse_field(name, "It was sent twice")
         target[name] = value
-
-
-def _open(target: dict[str, Any], name: str, kind: type[Any]) -> Any:
-    """Return a list or an object in a form, which is created if there is none."""
-    value = target.setdefault(name, kind())
-    if not isinstance(value, kind):
+        return
+    kind = dict if rest[0] else list
+    child: Any = target.setdefault(name, kind())
+    if not isinstance(child, kind):
         raise _refuse_field(name, "It was sent in two forms")
-    return value
+    if isinstance(child, dict):
+        _put(cast("dict[str, Any]", child), rest, value)
+    elif rest == [""]:
+        child.append(value)
+    else:  # the first object that does not have the member yet
+        free = (item for item in child if isinstance(item, dict) and rest[1] not in item)
+        if (item := next(free, None)) is None:
+            child.append(item := {})
+        _put(item, rest[1:], value)
 
 
 def _refuse_field(name: str, problem: str) -> RequestError:
@@ -117,40 +106,45 @@ def _refuse_field(name: str, problem: str) -> RequestError:
     return RequestError(400, f"The field {name!r} is not valid: {problem}.", "invalid_form", name)
 
 
-def fit(value: Any, schema: Mapping[str, Any], *, is_form: bool) -> Any:
-    """Return a value with the types that its schema expects: bytes for data URLs, numbers for the texts of forms.
+def fit(
+    value: Any, schema: Mapping[str, Any], read_media: Callable[[str], str | bytes], *, is_form: bool = False
+) -> Any:
+    """Return a value with the types that its schema expects: media as it is read, numbers for the texts of forms.
 
     A value that does not fit is returned as it is, so that the adapter refuses it with its message.
 
     Args:
         value: The value.
         schema: The JSON Schema of the parameter.
+        read_media: Reads a text that stands for media.
         is_form: Whether numbers, lists and the like are texts.
 
     """
-    items: Mapping[str, Any] = schema.get("items", {})
     if isinstance(value, dict):
         properties: Mapping[str, Any] = schema.get("properties", {})
         members = cast("dict[str, Any]", value).items()
-        return {name: fit(member, properties.get(name, {}), is_form=is_form) for name, member in members}
+        return {
+            name: fit(member, properties.get(name, {}), read_media, is_form=is_form)
+            for name, member in members
+        }
     if isinstance(value, list):
-        return [fit(item, items, is_form=is_form) for item in cast("Sequence[Any]", value)]
+        items: Mapping[str, Any] = schema.get("items", {})
+        return [fit(item, items, read_media, is_form=is_form) for item in cast("Sequence[Any]", value)]
     if not isinstance(value, str):
         return value
     if "media" in schema.get("x-kling", {}):
-        return decode_data_url(value)
-    return _parse_text(value, schema) if is_form else value
+        return read_media(value)
+    return _read_text(value, schema, read_media) if is_form and "enum" not in schema else value
 
 
-def _parse_text(text: str, schema: Mapping[str, Any]) -> Any:
+def _read_text(text: str, schema: Mapping[str, Any], read_media: Callable[[str], str | bytes]) -> Any:
     types = schema.get("type", "string")
-    if "enum" in schema or ("string" in types and not ("array" in types and text.startswith("["))):
+    if "string" in types and not ("array" in types and text.startswith("[")):
         return text
     try:
-        value = json.loads(text, parse_constant=_refuse_constant)
-    except (ValueError, RecursionError):
+        return fit(from_json(text, allow_inf_nan=False), schema, read_media)
+    except ValueError:
         return text
-    return fit(value, schema, is_form=False)
 
 
 def decode_data_url(text: str) -> str | bytes:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import functools
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 from typing import Any, Final
 
+from pydantic import ValidationError
 from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
@@ -14,17 +14,17 @@ from starlette.responses import FileResponse, JSONResponse, PlainTextResponse, R
 from starlette.types import Message, Receive, Scope, Send
 
 from kling_adapters import ApiError, ConfigError, KlingError, ParamsInvalid, RetiredModel, UnknownModel
-from kling_serve.access import API_PATHS
 from kling_serve.claims import KeyReused
 from kling_serve.limits import LimitReached
 
 log = logging.getLogger("kling_serve")
 
+API_PATHS: Final = ("/v1/", "/mcp", "/openapi.json")
+"""Paths that answer in JSON, also to those who may not use them."""
 _MAX_PROBLEMS: Final = 20
-Handler = Callable[[Request], Awaitable[Response]]
 
 
-class RequestError(Exception):
+class RequestError(HTTPException):
     """A request that cannot be answered.
 
     Args:
@@ -36,51 +36,39 @@ class RequestError(Exception):
     """
 
     def __init__(self, status: int, message: str, code: str, param: str | None = None) -> None:
-        super().__init__(message)
-        self.status, self.message, self.code, self.param = status, message, code, param
+        super().__init__(status, message)
+        self.code, self.param = code, param
 
 
-def answers_errors(handler: Handler) -> Handler:
-    """Decorate a handler so that errors are answered in the OpenAI shape."""
-
-    @functools.wraps(handler)
-    async def answer(request: Request) -> Response:
-        try:
-            return await handler(request)
-        except RequestError as error:
-            return make_error(error)
-        except KlingError as error:
-            return make_error(describe_error(error))
-        except ClientDisconnect:
-            return Response(status_code=400)
-        except Exception:
-            log.exception("a request failed")
-            message = "The request failed for a reason that is in the log of kling-serve."
-            return make_error(RequestError(500, message, "internal_error"))
-
-    return answer
+async def answer_error(request: Request, error: Exception) -> Response:
+    """Answer a request whose handler has raised an error."""
+    if isinstance(error, ClientDisconnect):
+        return Response(status_code=400)
+    return refuse(request.url.path, describe_error(error))
 
 
-async def answer_http_error(request: Request, error: Exception) -> Response:
-    """Answer a request for an address or a method that does not exist."""
-    assert isinstance(error, HTTPException)
-    if request.url.path.startswith(API_PATHS):
-        return make_error(RequestError(error.status_code, f"{error.detail}.", "not_found"))
-    return PlainTextResponse(error.detail, error.status_code, error.headers)
+HANDLERS: Final = dict.fromkeys(
+    (Exception, HTTPException, KlingError, ValidationError, ClientDisconnect), answer_error
+)
+"""The handler of each kind of error that handlers of requests raise."""
 
 
-def make_error(error: RequestError) -> JSONResponse:
-    """Return the response to a request that cannot be answered.
+def refuse(path: str, error: RequestError) -> Response:
+    """Return the response to a request that cannot be answered, in the OpenAI shape for programs.
 
     Clients of OpenAI repeat what fails with 409, 429 or 5xx, and without a key a submit must not be repeated.
     """
+    if not path.startswith(API_PATHS):
+        return PlainTextResponse(error.detail, error.status_code, error.headers)
     body = {
-        "message": error.message,
-        "type": "server_error" if error.status >= 500 else "invalid_request_error",
+        "message": error.detail,
+        "type": "server_error" if error.status_code >= 500 else "invalid_request_error",
         "param": error.param,
         "code": error.code,
     }
-    return JSONResponse({"error": body}, error.status, {"x-should-retry": "false"})
+    return JSONResponse(
+        {"error": body}, error.status_code, {"x-should-retry": "false", **(error.headers or {})}
+    )
 
 
 class ContentResponse(FileResponse):
@@ -94,7 +82,7 @@ class ContentResponse(FileResponse):
             nonlocal refusal
             if message["type"] == "http.response.start" and message["status"] >= 400:
                 text = "The Range is invalid: expected bytes=FIRST-LAST within the file."
-                refusal = make_error(RequestError(message["status"], text, "invalid_range"))
+                refusal = refuse(scope["path"], RequestError(message["status"], text, "invalid_range"))
                 if "content-range" in (headers := Headers(scope=message)):
                     refusal.headers["Content-Range"] = headers["content-range"]
             if refusal is None:
@@ -105,22 +93,32 @@ class ContentResponse(FileResponse):
             await refusal(scope, receive, send)
 
 
-def describe_error(error: KlingError, fields: Mapping[str, str] | None = None) -> RequestError:
-    """Return an error of the client for a program.
+def describe_error(error: Exception, fields: Mapping[str, str] | None = None) -> RequestError:
+    """Return an error for a program.
 
     Args:
         error: The error.
         fields: Names of fields in the request, by the parameter they became.
 
     """
-    if isinstance(error, ParamsInvalid):
+    if isinstance(error, RequestError):
+        return error
+    if isinstance(error, HTTPException):  # no such address or method
+        described = RequestError(error.status_code, f"{error.detail}.", "not_found")
+        described.headers = error.headers
+        return described
+    if isinstance(error, ParamsInvalid | ValidationError):
         return _describe_problems(error, fields or {})
     for kind, status, code, param in _KINDS:
         if isinstance(error, kind):
             advice = " GET /v1/models lists the slugs." if code == "model_not_found" else ""
             return RequestError(status, f"{error}{advice}", code, param)
-    log.error("a request failed: %s", error)
-    return RequestError(502, str(error), "gateway_error")
+    if isinstance(error, KlingError):
+        log.error("a request failed: %s", error)
+        return RequestError(502, str(error), "gateway_error")
+    return RequestError(
+        500, "The request failed for a reason that is in the log of kling-serve.", "internal_error"
+    )
 
 
 _KINDS: Final[tuple[tuple[type[KlingError], int, str, str | None], ...]] = (
@@ -133,9 +131,14 @@ _KINDS: Final[tuple[tuple[type[KlingError], int, str, str | None], ...]] = (
 )
 
 
-def _describe_problems(error: ParamsInvalid, fields: Mapping[str, str]) -> RequestError:
-    texts = [str(problem) for problem in error.problems[:_MAX_PROBLEMS]]
-    path = error.problems[0].path if error.problems else None
+def _describe_problems(error: ParamsInvalid | ValidationError, fields: Mapping[str, str]) -> RequestError:
+    if isinstance(error, ParamsInvalid):
+        texts = [str(problem) for problem in error.problems[:_MAX_PROBLEMS]]
+        path = error.problems[0].path if error.problems else None
+    else:
+        pairs = [(".".join(map(str, problem["loc"])), problem["msg"]) for problem in error.errors()]
+        texts = [f"{place}: {problem}" for place, problem in pairs[:_MAX_PROBLEMS]]
+        path = pairs[0][0]
     message = f"Nothing was sent: {'; '.join(texts)}"
     return RequestError(400, message, "invalid_parameters", fields.get(path, path) if path else None)
 

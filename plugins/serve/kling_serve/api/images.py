@@ -11,8 +11,8 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from kling_serve.api.bodies import read_body
-from kling_serve.api.errors import ContentResponse, RequestError, answers_errors
-from kling_serve.api.jobs import describe_job, find_job, submit
+from kling_serve.api.errors import ContentResponse, RequestError
+from kling_serve.api.jobs import describe_job, find_job, show_job, submit
 from kling_serve.job import Job
 from kling_serve.studio import Studio, get_studio
 
@@ -21,16 +21,14 @@ WAIT_SECONDS: Final = 50.0
 _FORMATS: Final = ("url", "b64_json")
 
 
-@answers_errors
 async def create_image(request: Request) -> Response:
     """Submit a job. The answer has the address of its image, or the image itself if base64 is asked for."""
-    studio = get_studio(request)
-    body, is_form = await read_body(request)
+    studio, (body, is_form) = get_studio(request), await read_body(request)
     image_format = body.pop("response_format", None) or "url"
     if image_format not in _FORMATS:
         message = f"response_format: expected {' or '.join(_FORMATS)}. Nothing was sent."
         raise RequestError(400, message, "invalid_parameters", "response_format")
-    handle = await submit(request, studio, "image", body, is_form=is_form)
+    handle = await submit(request, "image", body, is_form=is_form)
     answer = describe_job(studio, handle, await studio.jobs.find(handle))
     image = {"url": f"{request.base_url}v1/images/{handle}/content"}
     if image_format == "b64_json":
@@ -39,18 +37,10 @@ async def create_image(request: Request) -> Response:
     return JSONResponse({"created": answer["created_at"], "data": [image], "id": handle})
 
 
-@answers_errors
-async def show_image(request: Request) -> Response:
-    """Return a job."""
-    studio = get_studio(request)
-    return JSONResponse(describe_job(studio, *await find_job(request, studio, "image")))
-
-
-@answers_errors
 async def read_image(request: Request) -> Response:
     """Wait for the image of a job, and return it."""
     studio = get_studio(request)
-    handle, _ = await find_job(request, studio, "image")
+    handle, _ = await find_job(request)
     path = (await _wait_for_image(studio, handle)).files[0]
     return ContentResponse(path, filename=path.name, content_disposition_type="inline")
 
@@ -69,6 +59,6 @@ async def _wait_for_image(studio: Studio, handle: str) -> Job:
 
 ROUTES = [
     Route("/v1/images/generations", create_image, methods=["POST"]),
-    Route("/v1/images/{handle}", show_image, methods=["GET"]),
+    Route("/v1/images/{handle}", show_job, methods=["GET"]),
     Route("/v1/images/{handle}/content", read_image, methods=["GET"]),
 ]

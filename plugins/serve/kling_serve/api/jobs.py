@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, Final
 
 from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
 
 from kling_adapters import OutputKind
 from kling_serve.api.errors import RequestError, describe_job_error
@@ -15,7 +17,7 @@ from kling_serve.api.models import find_model
 from kling_serve.job import Job
 from kling_serve.progress import expect_duration
 from kling_serve.searches import SEARCH_SECONDS
-from kling_serve.studio import Studio
+from kling_serve.studio import Studio, get_studio
 
 _MAX_KEY: Final = 255
 _STATUSES: Final = {
@@ -25,17 +27,19 @@ _STATUSES: Final = {
     "STORING": "in_progress",
     "COMPLETED": "completed",
 }
-_DELETED: Final = ".deleted"
 
 
-async def submit(
-    request: Request, studio: Studio, returns: OutputKind, body: Mapping[str, Any], *, is_form: bool
-) -> str:
+async def submit(request: Request, returns: OutputKind, body: Mapping[str, Any], *, is_form: bool) -> str:
     """Submit the job that a request describes, and return its handle."""
-    key = _read_key(request)
+    studio, key = get_studio(request), _read_key(request)
     model = find_model(studio.models, body.get("model"), returns, request.url.path)
     values = map_body(body, model, is_form=is_form)
     return await studio.submits.submit(model.slug, values, owner=request.state.owner, key=key)
+
+
+async def show_job(request: Request) -> Response:
+    """Return a job."""
+    return JSONResponse(describe_job(get_studio(request), *await find_job(request)))
 
 
 def _read_key(request: Request) -> str | None:
@@ -53,34 +57,37 @@ def _read_key(request: Request) -> str | None:
     return key
 
 
-async def find_job(request: Request, studio: Studio, output: str) -> tuple[str, Job | None]:
+async def find_job(request: Request) -> tuple[str, Job | None]:
     """Return the handle that a path names and its job, None before the journal has it.
 
-    Raises RequestError if the token has no such job with this kind of output.
+    Raises RequestError if the token has no such job with the kind of output that the path names.
     """
-    handle, owner = request.path_params["handle"], request.state.owner
+    studio, handle, owner = get_studio(request), request.path_params["handle"], request.state.owner
     job = await studio.submits.find_job(handle, owner)
     if job is None and studio.submits.is_waiting(handle, owner):
         return handle, None
-    if (
-        job is None
-        or is_deleted(studio, handle)
-        or (find_output(studio, job) == "image") != (output == "image")
-    ):
+    is_image = request.url.path.startswith("/v1/images/")
+    if job is None or is_deleted(job) or (find_output(studio, job) == "image") != is_image:
         raise RequestError(404, "There is no job with this id.", "not_found")
     return handle, job
 
 
-def mark_deleted(studio: Studio, handle: str) -> None:
-    """Hide a job from programs. Its entry stays in the journal."""
-    folder = studio.settings.outputs / handle
-    folder.mkdir(exist_ok=True)
-    (folder / _DELETED).touch()
+def is_deleted(job: Job) -> bool:
+    """Return whether a job is hidden from programs, because one has deleted its files."""
+    return _mark_of(job).exists()
 
 
-def is_deleted(studio: Studio, handle: str) -> bool:
-    """Return whether a job is hidden from programs."""
-    return (studio.settings.outputs / handle / _DELETED).exists()
+def delete_files(job: Job) -> None:
+    """Delete the files of a job, and hide it from programs. Its entry stays in the journal."""
+    mark = _mark_of(job)
+    mark.parent.mkdir(exist_ok=True)
+    mark.touch()
+    for path in job.files:
+        path.unlink(missing_ok=True)
+
+
+def _mark_of(job: Job) -> Path:
+    return Path(job.entry.save_to or "") / ".deleted"
 
 
 def describe_job(studio: Studio, handle: str, job: Job | None) -> dict[str, Any]:
@@ -93,44 +100,38 @@ def describe_job(studio: Studio, handle: str, job: Job | None) -> dict[str, Any]
 
     """
     if job is None:
-        return _describe_submission(studio, handle)
-    entry = job.entry
+        submission = studio.jobs.submissions[handle]
+        params, error = submission.params, submission.error
+        return _describe(
+            handle,
+            object=params.adapter.returns,
+            status="failed" if error else "queued",
+            model=params.adapter.slug,
+            created_at=int(time.time()),
+            error={"code": "submit_failed", "message": str(error)} if error else None,
+        )
+    entry, values = job.entry, job.entry.params
     is_searched = job.is_uncertain and time.time() - entry.created < SEARCH_SECONDS
     status = "in_progress" if is_searched else _STATUSES.get(job.state, "failed")
-    return {
-        "id": handle,
-        "object": find_output(studio, job),
-        "status": status,
-        "progress": _find_progress(studio, job, status),
-        "model": entry.model,
-        "prompt": entry.params.get("prompt"),
-        "seconds": next((str(entry.params[name]) for name in LENGTHS if name in entry.params), None),
-        "size": entry.params.get("aspect_ratio"),
-        "created_at": int(entry.created),
-        "completed_at": int(entry.updated) if status == "completed" else None,
-        "error": describe_job_error(job.state, entry.reason) if status == "failed" else None,
-        "cost": entry.cost,
-    }
+    return _describe(
+        handle,
+        object=find_output(studio, job),
+        status=status,
+        progress=_find_progress(studio, job, status),
+        model=entry.model,
+        prompt=values.get("prompt"),
+        seconds=next((str(values[name]) for name in LENGTHS if name in values), None),
+        size=values.get("aspect_ratio"),
+        created_at=int(entry.created),
+        completed_at=int(entry.updated) if status == "completed" else None,
+        error=describe_job_error(job.state, entry.reason) if status == "failed" else None,
+        cost=entry.cost,
+    )
 
 
-def _describe_submission(studio: Studio, handle: str) -> dict[str, Any]:
-    """Return a job that the journal does not have yet, because its files are being uploaded, or that failed before."""
-    submission = studio.jobs.submissions[handle]
-    error = submission.error
-    return {
-        "id": handle,
-        "object": submission.params.adapter.returns,
-        "status": "failed" if error else "queued",
-        "progress": 0,
-        "model": submission.params.adapter.slug,
-        "prompt": None,
-        "seconds": None,
-        "size": None,
-        "created_at": int(time.time()),
-        "completed_at": None,
-        "error": {"code": "submit_failed", "message": str(error)} if error else None,
-        "cost": None,
-    }
+def _describe(handle: str, **members: Any) -> dict[str, Any]:
+    empty = dict.fromkeys(("prompt", "seconds", "size", "completed_at", "error", "cost"))
+    return {"id": handle, "progress": 0, **empty, **members}
 
 
 def find_output(studio: Studio, job: Job) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any, Final, cast
 
 from kling_adapters import ParamsInvalid
-from kling_serve.api.bodies import fit
+from kling_serve.api.bodies import decode_data_url, fit
 from kling_serve.api.errors import RequestError, describe_error
 from kling_serve.models import Model
 
@@ -47,7 +47,7 @@ def map_body(body: Mapping[str, Any], model: Model, *, is_form: bool) -> dict[st
         values[name], fields[name] = value, field
     if values.get("prompt") == "" and "prompt" not in properties:
         del values["prompt"]
-    mapped: dict[str, Any] = fit(values, model.schema, is_form=is_form)
+    mapped: dict[str, Any] = fit(values, model.schema, decode_data_url, is_form=is_form)
     try:
         model.make_params(mapped)
     except ParamsInvalid as error:
@@ -59,7 +59,7 @@ def _map_seconds(value: Any, model: Model) -> tuple[str, Any]:
     for name in LENGTHS:
         declared = model.schema["properties"].get(name)
         if declared is not None:
-            return name, fit(value, declared, is_form=True)
+            return name, fit(value, declared, decode_data_url, is_form=True)
     raise _refuse("seconds", f"{model.slug} has no parameter for the length. Leave it out")
 
 

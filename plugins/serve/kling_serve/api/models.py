@@ -9,19 +9,17 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from kling_adapters import OutputKind
-from kling_serve.api.errors import RequestError, answers_errors
+from kling_serve.api.errors import RequestError
 from kling_serve.models import Model, Models
 from kling_serve.studio import get_studio
 
 
-@answers_errors
 async def list_models(request: Request) -> Response:
     """List every model."""
     models = get_studio(request).models
     return JSONResponse({"object": "list", "data": [_describe(models[slug]) for slug in models]})
 
 
-@answers_errors
 async def show_model(request: Request) -> Response:
     """Return a model."""
     return JSONResponse(_describe(get_studio(request).models.find(request.path_params["slug"])))

@@ -12,7 +12,6 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from kling_serve.api.errors import answers_errors
 from kling_serve.models import Model, Models
 from kling_serve.schemas import simplify_schema
 from kling_serve.studio import get_studio
@@ -21,7 +20,6 @@ _MEDIA: Final = "An http(s) URL, or a data URL."
 _OUTPUTS: Final = ("video", "image")
 
 
-@answers_errors
 async def show_document(request: Request) -> Response:
     """Return the document."""
     return JSONResponse(make_document(get_studio(request).models, str(request.base_url).rstrip("/")))

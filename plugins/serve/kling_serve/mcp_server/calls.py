@@ -8,6 +8,8 @@ import mimetypes
 import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import Annotated, Any, Final
 
@@ -25,6 +27,7 @@ from mcp_types import (
 from pydantic import Field, TypeAdapter, ValidationError
 
 from kling_adapters import KlingError
+from kling_serve.api.bodies import fit
 from kling_serve.api.errors import describe_error
 from kling_serve.api.jobs import describe_job, is_deleted
 from kling_serve.job import Job
@@ -68,13 +71,8 @@ class Calls:
                 return await self._call_job_tool(name, arguments)
             handle = await self.submit(name, arguments)
             return await self.show(handle)
-        except KlingError as error:
-            return _make_error(describe_error(error).message)
-        except ValidationError as error:
-            problems = [
-                f"{'.'.join(map(str, problem['loc']))}: {problem['msg']}" for problem in error.errors()
-            ]
-            return _make_error(f"Nothing was done: {'; '.join(problems)[:1000]}.")
+        except (KlingError, ValidationError) as error:
+            return CallToolResult(content=[TextContent(text=describe_error(error).detail)], is_error=True)
 
     async def submit(self, name: str, arguments: Mapping[str, Any]) -> str:
         """Submit a job of the model of a tool, and return its handle. Raises a KlingError."""
@@ -84,9 +82,10 @@ class Calls:
         return await self.studio.submits.submit(slug, values, owner=self.owner, key=key)
 
     async def _read_media(self, slug: str, values: dict[str, Any]) -> dict[str, Any]:
-        schema, folders = self.studio.models.find(slug).schema, self.studio.settings.media_folders
-        read: dict[str, Any] = await anyio.to_thread.run_sync(read_media, values, schema, folders)
-        return read
+        read = partial(read_media, folders=self.studio.settings.media_folders)
+        schema = self.studio.models.find(slug).schema
+        fitted: dict[str, Any] = await anyio.to_thread.run_sync(fit, values, schema, read)
+        return fitted
 
     def _map(self, name: str, arguments: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
         slug = name_tools(self.studio.models).get(name)
@@ -143,17 +142,9 @@ class Calls:
 
     def list_resources(self) -> list[Resource]:
         """Return the files of the newest jobs."""
-        jobs = [*self.studio.submits.list_jobs(self.owner).items()][::-1]
-        files = (
-            (handle, path)
-            for handle, job in jobs
-            if not is_deleted(self.studio, handle)
-            for path in job.files
-        )
-        return [
-            Resource(**_describe_file(handle, path))
-            for (handle, path), _ in zip(files, range(_MAX_RESOURCES), strict=False)
-        ]
+        jobs = [*self.studio.submits.list_jobs(self.owner).values()][::-1]
+        files = ((job.id, path) for job in jobs if not is_deleted(job) for path in job.files)
+        return [Resource(**_describe_file(*file)) for file in islice(files, _MAX_RESOURCES)]
 
     async def read(self, uri: str) -> ReadResourceResult:
         """Return a file. Raises MCPError."""
@@ -191,7 +182,3 @@ def _make_result(body: dict[str, Any], *links: ResourceLink) -> CallToolResult:
     return CallToolResult(
         content=[TextContent(text=text), *links], structured_content=json.loads(json.dumps(body))
     )
-
-
-def _make_error(message: str) -> CallToolResult:
-    return CallToolResult(content=[TextContent(text=message)], is_error=True)

@@ -4,48 +4,38 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Final, cast
+from typing import Final
 from urllib.parse import unquote, urlsplit
 
 from kling_adapters import KlingError
 from kling_serve.api.bodies import decode_data_url
 
 MAX_BYTES: Final = 64 * 1024**2
-_REMOTE: Final = ("http://", "https://")
 
 
 class MediaRefused(KlingError):
     """A path is not a file in an allowed folder. Nothing was sent."""
 
 
-def read_media(value: Any, schema: Mapping[str, Any], folders: Sequence[Path]) -> Any:
-    """Return parameters with the content of each file that a media parameter names.
+def read_media(text: str, folders: Sequence[Path]) -> str | bytes:
+    """Return what a text stands for: the content of a data URL or of a file, or an http(s) URL as it is.
+
+    The message is the same for a missing file and for one elsewhere.
 
     Args:
-        value: The parameters.
-        schema: Their JSON Schema.
+        text: The text.
         folders: The allowed folders.
 
     Raises:
-        MediaRefused: A path is not a file in an allowed folder, or the file is too large.
+        MediaRefused: The text is not the path of a file in an allowed folder, or the file is too large.
 
     """
-    if isinstance(value, dict):
-        properties: Mapping[str, Any] = schema.get("properties", {})
-        members = cast("dict[str, Any]", value).items()
-        return {name: read_media(member, properties.get(name, {}), folders) for name, member in members}
-    if isinstance(value, list):
-        items = cast("Sequence[Any]", value)
-        return [read_media(item, schema.get("items", {}), folders) for item in items]
-    if not isinstance(value, str) or "media" not in schema.get("x-kling", {}) or value.startswith(_REMOTE):
-        return value
-    return decode_data_url(value) if value.startswith("data:") else _read_file(value, folders)
-
-
-def _read_file(text: str, folders: Sequence[Path]) -> bytes:
-    """Return the content of a file. The message is the same for a missing file and for one elsewhere."""
+    if text.startswith(("http://", "https://")):
+        return text
+    if text.startswith("data:"):
+        return decode_data_url(text)
     path = Path(unquote(urlsplit(text).path) if text.startswith("file://") else text)
     try:
         if path.is_absolute() and (content := _read_inside(path, folders)) is not None:

@@ -1,0 +1,170 @@
+"""The jobs of a batch until they end, and their ends as outcomes."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import AsyncGenerator, Iterable
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from typing import Any, Final
+
+from temporalio.client import Client, WorkflowFailureError, WorkflowHandle
+from temporalio.common import WorkflowIDReusePolicy
+from temporalio.exceptions import ApplicationError, CancelledError, WorkflowAlreadyStartedError
+from temporalio.service import RPCError, RPCStatusCode
+
+from kling_adapters import (
+    AsyncResult,
+    ConfigError,
+    JobExpired,
+    JobFailed,
+    KlingError,
+    Metrics,
+    Outcome,
+    StorageError,
+    StoredFile,
+    SubmitUncertain,
+    TransportError,
+    WaitTimeout,
+)
+from kling_adapters.engine import EngineClient, JobRecord, PlannedJob
+from kling_temporal import payloads
+from kling_temporal.payloads import JobEnd
+
+_INPUT_ERRORS = frozenset({"ConfigError", "ParamsInvalid", "UnknownModel", "RetiredModel"})
+_FOLLOWED: Final = 64
+"""Jobs whose end is waited for at the same time."""
+_LOOK_SECONDS: Final = 1.0
+_FINAL: Final = (
+    RPCStatusCode.PERMISSION_DENIED,
+    RPCStatusCode.UNAUTHENTICATED,
+    RPCStatusCode.INVALID_ARGUMENT,
+)
+"""Answers that stay the same. Others pass: a workflow is started later, or the server again."""
+
+
+@dataclass(frozen=True)
+class Line:
+    """A job of a batch, its workflow, and the run of it that was refused before."""
+
+    planned: PlannedJob
+    job: JobRecord
+    id: str
+    refused_run: str | None = None
+
+
+class Follower:
+    """Waits for jobs.
+
+    Args:
+        client: The client of Temporal.
+        task_queue: The task queue of the workers.
+        kling: The client that reads results.
+
+    """
+
+    def __init__(self, client: Client, task_queue: str, kling: EngineClient) -> None:
+        self._client = client
+        self._task_queue = task_queue
+        self._kling = kling
+
+    async def follow(self, lines: Iterable[Line]) -> AsyncGenerator[Outcome[AsyncResult]]:
+        """Yield the outcome of each job when it ends."""
+        waiting = iter(lines)
+        running: set[asyncio.Task[Outcome[AsyncResult]]] = set()
+        try:
+            while True:
+                while len(running) < _FOLLOWED and (line := next(waiting, None)) is not None:
+                    running.add(asyncio.create_task(self._await_outcome(line)))
+                if not running:
+                    return
+                done, running = await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
+                for task in done:
+                    yield task.result()
+        finally:
+            for task in running:
+                task.cancel()
+
+    async def _await_outcome(self, line: Line) -> Outcome[AsyncResult]:
+        """Return the outcome of a job; its workflow may not be started yet, and the server may be down."""
+        planned = line.planned
+        while True:
+            try:
+                if (end := await self._await_end(line)) is not None:
+                    job = replace(line.job, request_id=end.request_id)
+                    return self._make_outcome(planned, job, end)
+            except WorkflowFailureError as error:
+                return refuse(planned, _read_failure(error, planned.model))
+            except RPCError as error:
+                if error.status in _FINAL:
+                    return refuse(planned, TransportError(f"Temporal answered: {error}"))
+            await asyncio.sleep(_LOOK_SECONDS)
+
+    async def _await_end(self, line: Line) -> JobEnd | None:
+        """Wait for the end of a job. Return None if its workflow still has to be started again."""
+        handle: WorkflowHandle[Any, JobEnd] = self._client.get_workflow_handle(line.id, result_type=JobEnd)
+        if line.refused_run is not None and (await handle.describe()).run_id == line.refused_run:
+            return None
+        end = await handle.result()
+        if end.state != payloads.COMPLETED or end.files or line.job.save_to is None:
+            return end
+        # An earlier run had no destination.
+        job = replace(
+            line.job, request_id=end.request_id, created=(await handle.describe()).start_time.timestamp()
+        )
+        destination = hashlib.sha256(str(job.save_to).encode()).hexdigest()[:16]
+        workflow_id = f"{line.id}:{destination}"
+        with suppress(WorkflowAlreadyStartedError):
+            await self._client.start_workflow(
+                payloads.STORE_WORKFLOW,
+                args=[job, self._kling.base_url, end],
+                id=workflow_id,
+                task_queue=self._task_queue,
+                id_reuse_policy=WorkflowIDReusePolicy.REJECT_DUPLICATE,
+            )
+        handle = self._client.get_workflow_handle(workflow_id, result_type=JobEnd)
+        return await handle.result()
+
+    def _make_outcome(self, planned: PlannedJob, job: JobRecord, end: JobEnd) -> Outcome[AsyncResult]:
+        result = None
+        if end.body is not None:
+            files = tuple(StoredFile(**file) for file in end.files)
+            result = self._kling.read_result(job, end.body, files)
+        return Outcome(planned.index, planned.model, end.request_id, result, _make_error(end, planned.model))
+
+
+def refuse(planned: PlannedJob, error: Exception | None) -> Outcome[AsyncResult]:
+    """Return the outcome of a job that was not started."""
+    return Outcome(planned.index, planned.model, None, None, error)
+
+
+def _read_failure(failure: WorkflowFailureError, model: str) -> KlingError:
+    """Return the error of a workflow that failed, was cancelled before its submit, or was ended from outside."""
+    cause: BaseException = failure
+    while cause.__cause__ is not None:
+        cause = cause.__cause__
+    match cause:
+        case ApplicationError(type=kind, message=message):
+            return (ConfigError if kind in _INPUT_ERRORS else TransportError)(message)
+        case CancelledError():
+            return TransportError("the workflow was cancelled before the submit. Nothing was sent")
+        case _:
+            return SubmitUncertain(model, f"the workflow of the job did not come to its end: {cause}")
+
+
+def _make_error(end: JobEnd, model: str) -> KlingError | None:
+    reason, request_id = end.reason or "", end.request_id or ""
+    match end.state:
+        case payloads.COMPLETED:
+            return None
+        case payloads.FAILED:
+            return JobFailed(request_id, reason, Metrics())
+        case payloads.EXPIRED:
+            return JobExpired(request_id)
+        case payloads.NOT_STORED:
+            return StorageError(reason.rstrip("."))
+        case payloads.UNCERTAIN:
+            return SubmitUncertain(model, reason)
+        case _:
+            return WaitTimeout(request_id, 0.0, None, f"{end.state.lower()}: {reason}")
