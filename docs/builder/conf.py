@@ -19,5 +19,5 @@ pygments_dark_style = "monokai"
 
 
 def setup(app: Sphinx) -> None:
-    """Colour lines of JSON as JSON."""
+    """Colour lines of JSON, too, for which Pygments has no name."""
     app.add_lexer("jsonl", JsonLexer)
