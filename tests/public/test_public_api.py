@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 
 import kling_adapters
-from kling_adapters import ApiError, KlingError, WaitTimeout, api_errors, errors, hookspecs, testing
+from kling_adapters import ApiError, KlingError, WaitTimeout, api_errors, errors, hookspecs, models, testing
 from kling_adapters.models import CATALOG, _gateway
 from kling_adapters.protocol.failures import api_error
 from kling_adapters.protocol.messages import Answer
@@ -71,6 +71,7 @@ def test_every_public_name_exists() -> None:
 
 def test_dir_lists_public_names_only() -> None:
     assert dir(kling_adapters) == sorted(kling_adapters.__all__)
+    assert sorted(models.__all__) == sorted(["CATALOG", *(entry.name for entry in CATALOG)])
 
 
 def test_types_of_public_signatures_are_public() -> None:
