@@ -30,6 +30,7 @@ from kling_adapters.models._gateway import (
 )
 from kling_adapters.protocol import effects
 from kling_adapters.protocol.gateway import Gateway
+from kling_adapters.protocol.keys import check_key
 from kling_adapters.protocol.messages import Answer, Fault, Outcome
 from kling_adapters.protocol.rate_limit import RateLimiter, Turn
 from kling_adapters.protocol.reconcile import LOOK_DELAYS
@@ -313,10 +314,19 @@ def test_upload_is_retried_for_five_minutes() -> None:
     assert flow_result.seconds == pytest.approx(300.0)
 
 
+class ShownKey(Key):
+    """An Auth of a plugin that shows its key."""
+
+    def __repr__(self) -> str:
+        return f"ShownKey({self.api_key()})"
+
+
 def test_session_does_not_show_its_keys() -> None:
-    session = Session(GATEWAY, Key)
+    session = Session(GATEWAY, ShownKey)
     run(submit(session, "kling-2", BODY), [ACCEPTED])
-    assert KEY in session.limiters
+    session.auth = ShownKey()
+    session.running_jobs(KEY)
+    assert KEY in session.limiters.keys() & session.waiting.keys()
     assert KEY not in repr(session)
 
 
@@ -429,8 +439,12 @@ def test_found_direct_run_is_waited_for_within_its_timeout(
     session.close()
 
 
+def find_nothing(place: str) -> Folder:
+    raise AssertionError(place)
+
+
 def test_run_without_a_timeout_has_that_of_its_model(session: Session) -> None:
-    flow = run_and_collect(session, ADAPTER, BODY, None, Folder, None)
+    flow = run_and_collect(session, ADAPTER, BODY, None, find_nothing, None)
     flow_result = run(flow, chain([ACCEPTED], repeat(answer(200, status="QUEUED", request_id="job"))))
     assert isinstance(flow_result.error, errors.WaitTimeout)
     assert flow_result.error.seconds == pytest.approx(4 * 300.0)
@@ -438,12 +452,16 @@ def test_run_without_a_timeout_has_that_of_its_model(session: Session) -> None:
 
 def test_run_without_a_destination_stores_nothing(session: Session) -> None:
     done = answer(200, status="COMPLETED", request_id="job")
-    flow_result = run(run_and_collect(session, ADAPTER, BODY, 60.0, Folder, None), [ACCEPTED, done, RESULT])
+    flow_result = run(
+        run_and_collect(session, ADAPTER, BODY, 60.0, find_nothing, None), [ACCEPTED, done, RESULT]
+    )
     assert flow_result.value[1] == ()
 
 
 def test_job_without_a_spec_has_a_destination(session: Session, tmp_path: Path) -> None:
-    find = lambda to: Folder(Path(to))  # noqa: E731
+    def find(place: str) -> Folder:
+        return Folder(Path(place))
+
     flow = submit_for_destination(session, "kling-9", BODY, None, None, find, str(tmp_path))
     assert run(flow, [ACCEPTED]).value.request_id == "job"
     assert isinstance(session.journal, Journal)
@@ -663,6 +681,12 @@ def test_pool_with_refused_keys_raises_the_refusal(has_another: bool, sent: int)
     flow_result = run(submit(Session(GATEWAY, lambda: pool), "kling-2", BODY), [answer(401)] * 9)
     assert isinstance(flow_result.error, api_errors.Unauthorized)
     assert (flow_result.sent, flow_result.seconds) == (sent, 0)
+
+
+def test_check_of_a_pool_takes_no_key() -> None:
+    pool = Pool()
+    assert run(check_key(Session(GATEWAY, lambda: pool)), []).error is None
+    assert isinstance(run(check_key(Session(GATEWAY, lambda: InvalidAuth(""))), []).error, errors.ConfigError)
 
 
 def test_other_refusals_are_not_reported_to_a_pool() -> None:

@@ -101,6 +101,13 @@ def test_every_error_is_public_and_in_the_tree() -> None:
         assert any(kind.__name__ in line.split() for line in tree), kind.__name__
 
 
+def test_every_module_logs_to_one_logger() -> None:
+    modules = [module for name, module in sys.modules.items() if name.startswith("kling_adapters.")]
+    loggers = [module.log.name for module in modules if hasattr(module, "log")]
+    assert len(loggers) > 10
+    assert set(loggers) == {"kling_adapters"}
+
+
 def test_only_errors_look_like_errors() -> None:
     suffixes = ("Error", "Failed", "Expired", "Invalid", "Timeout", "Uncertain")
     for name in kling_adapters.__all__:
