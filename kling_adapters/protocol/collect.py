@@ -57,10 +57,10 @@ class _Collection:
             stem = safe_stem(result.model, result.request_id, str(number) if count > 1 else None)
             return f"{stem}.{extension}"
         values = {
-            "model": result.model or (self.entry.model if self.entry else ""),
+            "model": result.model or (self.entry.model if self.entry else None),
             "request_id": result.request_id,
             "date": datetime.fromtimestamp(self.submitted, UTC).date().isoformat(),
-            "tag": (self.entry.tag if self.entry else None) or "",
+            "tag": self.entry.tag if self.entry else None,
         }
         return self.destination.name.fill(values, number, count, extension)
 
@@ -141,7 +141,8 @@ def collect(
         raise StorageError(f"job {result.request_id} has no file to store; its output is {result.output!r}")
     start: float = yield Now()
     entry = yield from record(session.journal.find, session.gateway.base_url, result.request_id)
-    submitted = yield from _find_submit_time(destination, entry)
+    # For a template; now is near enough for a job that the journal does not have.
+    submitted: float = entry.created if entry else (yield Call(time.time))
     collection = _Collection(result, destination, entry, submitted)
     for number, artifact in enumerate(result.artifacts, start=1):
         check_scheme(session, artifact)
@@ -151,14 +152,6 @@ def collect(
     yield from record(session.journal.update_job, session.gateway.base_url, result.request_id, files=files)
     yield Emit(Stored(result.request_id, result.model, files, (yield Now()) - start))
     return files
-
-
-def _find_submit_time(destination: Destination, entry: JournalEntry | None) -> Flow[float]:
-    """Return the time of the submit in seconds since 1970, for a template; the current time if it is unknown."""
-    if entry is not None or destination.name is None:
-        return entry.created if entry else 0.0
-    now: float = yield Call(time.time)
-    return now
 
 
 def store(session: Session, artifact: Artifact, download: Download, end: float) -> Flow[StoredFile]:

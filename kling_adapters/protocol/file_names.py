@@ -50,7 +50,7 @@ class FileName:
                 f"end the name with {{ext}}. Nothing was sent"
             )
 
-    def fill(self, values: Mapping[str, str], number: int, count: int, extension: str) -> str:
+    def fill(self, values: Mapping[str, str | None], number: int, count: int, extension: str) -> str:
         """Return the name of one output of a job.
 
         Args:
