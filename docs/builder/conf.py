@@ -1,6 +1,6 @@
 """Settings of Sphinx."""
 
-from pygments.lexers.data import JsonLexer
+from pygments.lexers.data import JsonLexer  # type: ignore[import-untyped]
 from sphinx.application import Sphinx
 
 project = html_title = "kling-adapters"

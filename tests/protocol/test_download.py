@@ -123,7 +123,7 @@ def test_file_has_at_most_the_announced_bytes(size: int | None, length: int | No
 
 
 def test_largest_file_has_four_gibibytes() -> None:
-    assert start(length=4 * 1024**3, max_bytes=2**40)
+    assert start(length=4 * 1024**3, max_bytes=2**40).expected == 4 * 1024**3
     with pytest.raises(StorageError, match="larger than 4294967296 bytes"):
         start(length=4 * 1024**3 + 1, max_bytes=2**40)
 
