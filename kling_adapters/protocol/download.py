@@ -208,5 +208,4 @@ class Download:
             writer = self._storage.open(name, self._content_type)
         self._writer = writer
         writer.write(self._head)
-        self._head = b""
         return writer

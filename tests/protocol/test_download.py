@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 import pytest
 
 from kling_adapters import StorageError
-from kling_adapters.hookspecs import Location
+from kling_adapters.hookspecs import JobContext, Location
 from kling_adapters.media.types import HEAD_BYTES
 from kling_adapters.protocol import download
-from kling_adapters.protocol.download import MAX_RESPONSES, MIN_RATE, SLOW_START, Download, TooSlow
+from kling_adapters.protocol.download import Download, TooSlow
 from kling_adapters.result import Artifact
 from kling_adapters.testing import MP4
 
@@ -21,6 +21,7 @@ class Memory:
 
     content: bytearray = field(default_factory=bytearray)
     opened: int = 0
+    aborted: int = 0
 
     def check(self) -> None: ...
 
@@ -35,7 +36,7 @@ class Memory:
         return Location("memory:x")
 
     def abort(self) -> None:
-        self.content.clear()
+        self.aborted += 1
 
 
 def start(
@@ -102,7 +103,7 @@ def test_response_without_an_etag_is_continued_by_one_with_it() -> None:
 
 def test_number_of_responses_is_bounded() -> None:
     started = start()
-    for _ in range(MAX_RESPONSES - 1):
+    for _ in range(199):
         assert started.begin(200, {})
     with pytest.raises(StorageError, match="more than 200 pieces"):
         started.begin(200, {})
@@ -118,6 +119,26 @@ def test_file_that_is_announced_as_too_large_is_refused(size: int | None, length
 def test_file_has_at_most_the_announced_bytes(size: int | None, length: int | None) -> None:
     started = start(size=size, length=length, max_bytes=11 if size or length else 10, sent=10)
     with pytest.raises(StorageError, match="more bytes than were announced"):
+        started.write(b"x")
+
+
+def test_largest_file_has_four_gibibytes() -> None:
+    assert start(length=4 * 1024**3, max_bytes=2**40).expected == 4 * 1024**3
+    with pytest.raises(StorageError, match="larger than 4294967296 bytes"):
+        start(length=4 * 1024**3 + 1, max_bytes=2**40)
+
+
+@pytest.mark.parametrize(("seconds", "is_late"), [(21_600.0, False), (21_601.0, True)])
+def test_file_may_take_six_hours(monkeypatch: pytest.MonkeyPatch, seconds: float, *, is_late: bool) -> None:
+    now = 5000.0
+    monkeypatch.setattr("time.monotonic", lambda: now)
+    started = start()
+    now += seconds
+    assert started.begin(200, {})
+    if is_late:
+        with pytest.raises(StorageError, match="took longer than 21600 s"):
+            started.write(b"x")
+    else:
         started.write(b"x")
 
 
@@ -146,7 +167,7 @@ def test_content_of_an_unknown_type_has_the_announced_one() -> None:
 
 @pytest.mark.parametrize(
     ("seconds", "count", "is_slow"),
-    [(SLOW_START, 1, False), (100.0, 100 * MIN_RATE, False), (100.0, 100 * MIN_RATE - 1, True)],
+    [(60.0, 1, False), (61.0, 1, True), (100.0, 102_400, False), (100.0, 102_399, True)],
 )
 def test_response_is_too_slow_after_a_minute(
     monkeypatch: pytest.MonkeyPatch, seconds: float, count: int, *, is_slow: bool
@@ -163,3 +184,61 @@ def test_response_is_too_slow_after_a_minute(
     # Another response has its own minute.
     assert started.begin(200, {})
     started.write(b"x")
+
+
+@pytest.mark.parametrize(
+    ("length", "size", "sent", "is_complete"),
+    [
+        (None, None, 0, False),
+        (None, None, 1, True),
+        (10, None, 10, True),
+        (10, None, 9, False),
+        (None, 10, 9, False),
+        (9, 10, 9, False),
+        (10, 9, 9, False),
+    ],
+)
+def test_file_is_complete_with_all_announced_bytes(
+    length: int | None, size: int | None, sent: int, *, is_complete: bool
+) -> None:
+    assert start(length=length, size=size, sent=sent).is_complete() is is_complete
+
+
+def test_aborted_file_is_discarded_once() -> None:
+    storage = Memory()
+    started = start(storage, sent=HEAD_BYTES)
+    started.abort()
+    started.abort()
+    assert storage.aborted == 1
+    # A thread that still writes stops, and discards what it has opened.
+    started.write(MP4[:HEAD_BYTES])
+    assert (storage.opened, storage.aborted) == (2, 2)
+
+
+def test_file_is_discarded_while_a_thread_writes_it() -> None:
+    class Slow(Memory):
+        def write(self, chunk: bytes) -> None:
+            if self.opened and self.content:
+                # Another thread cancels meanwhile.
+                started.abort()
+                assert self.aborted == 1
+            super().write(chunk)
+
+    storage = Slow()
+    started = start(storage, sent=HEAD_BYTES)
+    started.write(b"x")
+    assert storage.aborted == 2
+
+
+def test_storage_is_passed_the_job_if_there_is_one() -> None:
+    class JobMemory(Memory):
+        def open_for(self, job: JobContext, name: str, content_type: str) -> Memory:
+            raise OSError(f"no place for {job.request_id}")
+
+    storage = JobMemory()
+    assert start(storage, sent=HEAD_BYTES).is_complete()
+    job = JobContext("job-1", None, None, None, number=1, count=1)
+    started = Download(Artifact("https://files.example.com/a.mp4", "video"), "x.{}".format, storage, job)
+    started.begin(200, {})
+    with pytest.raises(StorageError, match="could not be stored: no place for job-1"):
+        started.write(MP4)

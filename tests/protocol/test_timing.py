@@ -135,10 +135,11 @@ def test_documented_latency_is_that_of_the_documented_gateway(base_url: str, kin
 def test_history_is_read_from_the_journal_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     job = JobRef("job", "kling-2", submitted=STARTED)
     with closing(Session(GATEWAY, Key, Journal(tmp_path / "journal"))) as session:
-        durations = [300.0]
+        durations: list[float] | None = [300.0]
         monkeypatch.setattr(session.journal, "durations", lambda *_: durations)
         assert isinstance(open_for(session, job).schedule, Table)
-        durations = None  # type: ignore[assignment]  it would fail
+        # Another read would fail.
+        durations = None
         assert isinstance(open_for(session, job).schedule, Table)
 
 
