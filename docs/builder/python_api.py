@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, cast
 
 import griffe
 from griffe import DocstringSectionKind as Kind
@@ -205,7 +205,7 @@ def _describe_docstring(member: Object) -> Iterator[str]:
             for kind, text in section.value:
                 yield from (_escape(text), "") if kind is Kind.text else ("```python", text, "```", "")
         elif isinstance(section.value, list):
-            items: list[Any] = section.value
+            items = cast("list[Any]", section.value)
             yield from (f"**{section.kind.value.title()}**", "", *_list(items), "")
         else:
             yield from (_escape(section.value.description), "")
