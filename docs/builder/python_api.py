@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any, TypeAlias, cast
+from typing import Any, TypeAlias
 
 import griffe
 from griffe import DocstringSectionKind as Kind
@@ -204,11 +204,10 @@ def _describe_docstring(member: Object) -> Iterator[str]:
         elif section.kind is Kind.examples:
             for kind, text in section.value:
                 yield from (_escape(text), "") if kind is Kind.text else ("```python", text, "```", "")
-        elif isinstance(section.value, list):
-            items = cast("list[Any]", section.value)
-            yield from (f"**{section.kind.value.title()}**", "", *_list(items), "")
-        else:
+        elif section.kind in (Kind.admonition, Kind.deprecated):
             yield from (_escape(section.value.description), "")
+        else:
+            yield from (f"**{section.kind.value.title()}**", "", *_list(section.value), "")
 
 
 def _list(items: Iterable[Any]) -> Iterator[str]:
