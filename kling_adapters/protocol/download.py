@@ -186,6 +186,7 @@ class Download:
         """Raise any failure of a storage as StorageError, and discard the file if `abort` was called meanwhile."""
         try:
             with self._lock:
+                self._check_kept()
                 yield
         except StorageError:
             raise
@@ -194,6 +195,11 @@ class Download:
         finally:
             if self._aborted:
                 self.abort()
+
+    def _check_kept(self) -> None:
+        # The thread of a cancelled task may begin after `abort`.
+        if self._aborted:
+            raise StorageError("the download was discarded")
 
     def _open(self) -> Writer:
         self._content_type, extension = detect_content(
