@@ -62,7 +62,7 @@ def new(slug: str | None, specs: Path, package: str | None, plugin: str | None) 
     print_text(f"wrote {specs / slug}.yaml. Next:")
     print_text(f"  1. Fill in every TODO of {specs / slug}.yaml from the documentation page of the model.")
     print_text(f"  2. `kling-codegen lint --specs {specs}` lists what remains to do.")
-    print_text("  3. `kling-codegen generate` writes the adapter, its schema and its documentation.")
+    print_text("  3. `make generate` writes the adapter, its schema and its documentation.")
     print_text(f"  4. `kling run --sandbox {slug} prompt=hello` tries it without an account.")
 
 

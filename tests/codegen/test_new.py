@@ -41,7 +41,7 @@ def test_new_spec_loads_and_names_the_next_step(folder: Path) -> None:
         "wrote specs/kling-9.yaml. Next:",
         "  1. Fill in every TODO of specs/kling-9.yaml from the documentation page of the model.",
         "  2. `kling-codegen lint --specs specs` lists what remains to do.",
-        "  3. `kling-codegen generate` writes the adapter, its schema and its documentation.",
+        "  3. `make generate` writes the adapter, its schema and its documentation.",
         "  4. `kling run --sandbox kling-9 prompt=hello` tries it without an account.",
     ]
     [spec] = load_specs(folder / "specs").models
