@@ -1,5 +1,8 @@
 """Settings of Sphinx."""
 
+from pygments.lexers.data import JsonLexer  # type: ignore[import-untyped]
+from sphinx.application import Sphinx
+
 project = html_title = "kling-adapters"
 extensions = ["myst_parser"]
 # Like those of GitHub, so that links to headings work there and here.
@@ -13,3 +16,8 @@ html_css_files = ["styles.css"]
 html_copy_source = False
 html_show_sphinx = False
 pygments_dark_style = "monokai"
+
+
+def setup(app: Sphinx) -> None:
+    """Colour lines of JSON, too, for which Pygments has no name."""
+    app.add_lexer("jsonl", JsonLexer)

@@ -87,6 +87,12 @@ API_PAGES = (
         "kling_adapters.engine",
     ),
     ApiPage(
+        "compat.md",
+        "Names of the official client",
+        "the names of the official client, with the promises of this one",
+        "kling_adapters.compat.segmind",
+    ),
+    ApiPage(
         "sandbox.md", "Sandbox in Python", "`Sandbox`, `Fault` and what a sandbox records", "kling_sandbox"
     ),
 )

@@ -57,10 +57,10 @@ class _Collection:
             stem = safe_stem(result.model, result.request_id, str(number) if count > 1 else None)
             return f"{stem}.{extension}"
         values = {
-            "model": result.model or (self.entry.model if self.entry else ""),
+            "model": result.model or (self.entry.model if self.entry else None),
             "request_id": result.request_id,
             "date": datetime.fromtimestamp(self.submitted, UTC).date().isoformat(),
-            "tag": (self.entry.tag if self.entry else None) or "",
+            "tag": self.entry.tag if self.entry else None,
         }
         return self.destination.name.fill(values, number, count, extension)
 
@@ -141,7 +141,7 @@ def collect(
         raise StorageError(f"job {result.request_id} has no file to store; its output is {result.output!r}")
     start: float = yield Now()
     entry = yield from record(session.journal.find, session.gateway.base_url, result.request_id)
-    submitted = yield from _find_submit_time(destination, entry)
+    submitted = yield from _find_submit_time(entry)
     collection = _Collection(result, destination, entry, submitted)
     for number, artifact in enumerate(result.artifacts, start=1):
         check_scheme(session, artifact)
@@ -153,10 +153,10 @@ def collect(
     return files
 
 
-def _find_submit_time(destination: Destination, entry: JournalEntry | None) -> Flow[float]:
-    """Return the time of the submit in seconds since 1970, for a template; the current time if it is unknown."""
-    if entry is not None or destination.name is None:
-        return entry.created if entry else 0.0
+def _find_submit_time(entry: JournalEntry | None) -> Flow[float]:
+    """Return the time of the submit in seconds since 1970; the current time if it is unknown."""
+    if entry is not None:
+        return entry.created
     now: float = yield Call(time.time)
     return now
 

@@ -39,8 +39,7 @@ def detect_content(artifact: Artifact, head: bytes, announced: str, codings: str
     kind, detected = artifact.kind, sniff(head)
     if not detected and codings:
         raise StorageError(
-            f"the output is encoded as {codings}, which was not requested and cannot be decoded here",
-            url=artifact.url,
+            f"the output is encoded as {codings}, which was not requested and cannot be decoded here"
         )
     is_open = kind in ("text", "file")
     if detected:
@@ -59,4 +58,4 @@ def detect_content(artifact: Artifact, head: bytes, announced: str, codings: str
 
 
 def _wrong_kind(artifact: Artifact, content: str) -> StorageError:
-    return StorageError(f"the output should be {artifact.kind}, but is {content}", url=artifact.url)
+    return StorageError(f"the output should be {artifact.kind}, but is {content}")

@@ -75,7 +75,6 @@ class Download:
         self.received = 0
         self.expected: int | None = None
         self._head = b""
-        self._announced_type = self._codings = self._content_type = ""
         self._digest = hashlib.sha256()
 
     def headers(self) -> dict[str, str]:
@@ -106,9 +105,9 @@ class Download:
         self._responses += 1
         self._response_began, self._response_bytes = time.monotonic(), 0
         if self._responses > MAX_RESPONSES:
-            raise StorageError(f"the output came in more than {MAX_RESPONSES} pieces", url=self._artifact.url)
-        if max(self.expected or 0, self._artifact.size or 0) > self._max_bytes:
-            raise StorageError(f"the output is larger than {self._max_bytes} bytes", url=self._artifact.url)
+            raise StorageError(f"the output came in more than {MAX_RESPONSES} pieces")
+        if max(self._list_limits()) > self._max_bytes:
+            raise StorageError(f"the output is larger than {self._max_bytes} bytes")
         return True
 
     def _continues(self, content_range: str, etag: str) -> bool:
@@ -130,9 +129,8 @@ class Download:
     def write(self, chunk: bytes) -> None:
         """Receive the next bytes. Raises TooSlow if another response should replace this one."""
         self.received += len(chunk)
-        limit = self._max_bytes
-        if self.received > min(limit, self.expected or limit, self._artifact.size or limit):
-            raise StorageError("the output has more bytes than were announced", url=self._artifact.url)
+        if self.received > min(self._list_limits()):
+            raise StorageError("the output has more bytes than were announced")
         self._check_pace(len(chunk))
         self._digest.update(chunk)
         with self._storing():
@@ -146,11 +144,15 @@ class Download:
     def _check_pace(self, count: int) -> None:
         now = time.monotonic()
         if now - self._began > MAX_SECONDS:
-            raise StorageError(f"the output took longer than {MAX_SECONDS:.0f} s", url=self._artifact.url)
+            raise StorageError(f"the output took longer than {MAX_SECONDS:.0f} s")
         self._response_bytes += count
         seconds = now - self._response_began
         if seconds > SLOW_START and self._response_bytes < MIN_RATE * seconds:
             raise TooSlow(f"{self._response_bytes} bytes came in {seconds:.0f} s")
+
+    def _list_limits(self) -> list[int]:
+        """Return the sizes that the server and the gateway announced, and the largest accepted one."""
+        return [size for size in (self.expected, self._artifact.size, self._max_bytes) if size]
 
     def is_complete(self) -> bool:
         """Return whether the size is the one that the server and the gateway announced."""
@@ -190,7 +192,7 @@ class Download:
         except StorageError:
             raise
         except Exception as error:
-            raise StorageError(f"the output could not be stored: {error}", url=self._artifact.url) from error
+            raise StorageError(f"the output could not be stored: {error}") from error
         finally:
             if self._aborted:
                 self.abort()
@@ -206,5 +208,4 @@ class Download:
             writer = self._storage.open(name, self._content_type)
         self._writer = writer
         writer.write(self._head)
-        self._head = b""
         return writer

@@ -50,11 +50,11 @@ class FileName:
                 f"end the name with {{ext}}. Nothing was sent"
             )
 
-    def fill(self, values: Mapping[str, str], number: int, count: int, extension: str) -> str:
+    def fill(self, values: Mapping[str, str | None], number: int, count: int, extension: str) -> str:
         """Return the name of one output of a job.
 
         Args:
-            values: The values of the fields, except `index` and `ext`.
+            values: The values of the fields, except `index` and `ext`; None for one without a value.
             number: The position of the output among those of the job, from 1.
             count: The number of outputs of the job.
             extension: The extension of the content, without a dot.

@@ -18,14 +18,12 @@ _FILE = re.compile(r"# (?P<name>[\w/.-]+\.\w+)\n")
 
 # Blocks of pages that have no markers, by their first words.
 _UNMARKED = {
-    "README.md": {
-        "1 problem with the parameters": "a message, which tests/public/test_public_api.py checks",
-        "make demo": "runs for a minute; CI and tests/sandbox run both targets",
-    },
     "CONTRIBUTING.md": {"- The message of status": "a line of the changelog"},
     "benchmarks/STORM.md": {"def _submit": "a part of tests/promises/storm.py"},
     "ARCHITECTURE.md": {"specs/*.yaml": "a drawing"},
+    "docs/threat-model.md": {"files of strangers": "a drawing"},
 }
+_TESTS = {"docs/segmind.md": "tests/docs/test_segmind.py"}
 
 
 @dataclass(frozen=True)
@@ -80,7 +78,7 @@ def read_blocks(page: str) -> list[Block]:
             language = token.info.split()[0] if token.info else ""
             not_run, run_by = _NOT_RUN.search(comment), _RUN_BY.search(comment)
             reason = not_run["reason"] if not_run else _find_reason(page, token.content)
-            test = run_by["test"] if run_by else ""
+            test = run_by["test"] if run_by else _TESTS.get(page, "")
             blocks.append(Block(page, token.map[0] + 1, language, token.content, reason, test))
         comment = token.content if token.type == "html_block" else ""
     return blocks

@@ -35,6 +35,7 @@ FOREIGN = {
     "printf": "prints",
     "sha256sum": "prints",
     "cut": "prints",
+    "diff": "prints",
     "git": "the repository of the reader",
     "sudo": "the machine of the reader",
 }
@@ -150,7 +151,7 @@ def _check_make(arguments: list[str], place: str) -> str:
         for path in makefiles
         for name in re.findall(r"^([a-z0-9]+):", path.read_text("utf-8"), re.MULTILINE)
     }
-    if missing := [name for name in arguments if name not in targets]:
+    if missing := [name for name in arguments if "=" not in name and name not in targets]:
         raise Failure(f"{place}: there is no target {', '.join(missing)}")
     return ""
 

@@ -1,4 +1,4 @@
-"""The table of models in the README is the catalogue, and its links lead to files."""
+"""What the README says is true: its table of models is the catalogue."""
 
 from __future__ import annotations
 

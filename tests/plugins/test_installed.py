@@ -40,6 +40,6 @@ def test_plugin_is_listed_while_installed(tmp_path: Path) -> None:
     assert not [*tmp_path.glob("venv/lib/python*/site-packages/_editable_impl_*.pth")], "an editable install"
     assert plugins() == before | {"keypool": plugins()["keypool"]}
     assert plugins()["keypool"]["state"] == "loaded"
-    assert plugins()["keypool"]["distribution"] == "kling-keypool 0.1.0"
+    assert plugins()["keypool"]["distribution"] == f"kling-keypool {kling_adapters.__version__}"
     pip("uninstall", "--yes", "kling-keypool")
     assert plugins() == before

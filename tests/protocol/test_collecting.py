@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from contextlib import closing
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
@@ -12,7 +13,7 @@ from typing import Any, Literal
 import pytest
 
 from kling_adapters import errors, events
-from kling_adapters.hookspecs import Location
+from kling_adapters.hookspecs import JobContext, Location
 from kling_adapters.journal.journal import Journal
 from kling_adapters.protocol import effects
 from kling_adapters.protocol.collect import Destination, collect, open_destination, save
@@ -22,7 +23,7 @@ from kling_adapters.protocol.messages import Answer, Fault, Outcome
 from kling_adapters.protocol.session import Session
 from kling_adapters.result import Artifact, Metrics, ResultData
 from kling_adapters.testing import MP4
-from tests.support.scripted_flow import Key, run
+from tests.support.scripted_flow import STARTED, Key, run
 
 URL = "https://files.example.com/a.mp4"
 GATEWAY = Gateway("https://api.example.com")
@@ -147,6 +148,68 @@ def test_file_name_has_tag_and_day_of_the_submit(tmp_path: Path, monkeypatch: py
     session.close()
 
 
+@dataclass
+class JobMemory(Memory):
+    """A storage that is passed the job of a file."""
+
+    jobs: list[JobContext] = field(default_factory=list[JobContext])
+
+    def open_for(self, job: JobContext, name: str, content_type: str) -> MemoryWriter:
+        self.jobs.append(job)
+        return MemoryWriter(self, name)
+
+
+@pytest.mark.parametrize(
+    ("model", "has_entry", "name"),
+    [("kling-2", True, "kling-2"), (None, True, "kling-o1"), (None, False, "no-model")],
+)
+def test_output_has_the_model_and_the_parameters_of_its_entry(
+    tmp_path: Path, model: str | None, name: str, *, has_entry: bool
+) -> None:
+    with closing(Session(GATEWAY, Key, Journal(tmp_path / "journal"))) as session:
+        if has_entry:
+            entry = session.journal.intend(GATEWAY.base_url, "kling-o1", {"prompt": "x"}, "SG_x")
+            session.journal.update(entry, request_id="job", state="QUEUED")
+        storage = JobMemory()
+        destination = Destination(storage, FileName("{model}-{tag}{ext}"))
+        output = replace(result(video()), model=model)
+        assert run(collect(session, output, destination), [body(MP4)]).error is None
+    assert [*storage.files] == [f"{name}-no-tag.mp4"]
+    [job] = storage.jobs
+    assert (job.model, job.params) == (model, {"prompt": "x"} if has_entry else None)
+
+
+@pytest.mark.parametrize("contents", [(None, None), (MP4, MP4), (None, MP4)])
+def test_destination_is_recorded_if_every_file_can_be_fetched_again(
+    tmp_path: Path, contents: tuple[bytes | None, bytes | None]
+) -> None:
+    with closing(Session(GATEWAY, Key, Journal(tmp_path / "journal"))) as session:
+        entry = session.journal.intend(GATEWAY.base_url, "kling-2", {}, "SG_x")
+        session.journal.update(entry, request_id="job", state="COMPLETED")
+        output = result(*(video(content=content) for content in contents))
+        flow = save(session, output, lambda _: Memory(), "memory:films")
+        assert run(flow, [body(MP4)] * contents.count(None)).error is None
+        [recorded] = session.journal.entries()
+    assert recorded.save_to == ("memory:films" if contents == (None, None) else None)
+
+
+def test_closed_client_fetches_nothing() -> None:
+    session = Session(GATEWAY, Key)
+    session.closed.set()
+    flow_result = run(collect(session, result(video()), Destination(Memory())), [])
+    assert str(flow_result.error).startswith("this client was closed before the output was stored.")
+
+
+def test_output_is_fetched_until_the_timeout() -> None:
+    session, output, destination = Session(GATEWAY, Key), result(video()), Destination(Memory())
+    [fetched] = run(collect(session, output, destination, STARTED + 0.5), [body(MP4)]).requests
+    assert fetched.deadline == 0.5
+    [fetched] = run(collect(session, output, destination), [body(MP4)]).requests
+    assert fetched.deadline is None
+    late = run(collect(session, output, destination, STARTED), [])
+    assert "could not be fetched in time: the timeout ended" in str(late.error)
+
+
 @pytest.mark.parametrize("status", [401, 403, 404, 410])
 def test_gone_file_is_requested_once(status: int) -> None:
     flow_result = run_collect(Memory(), [Answer(status, {}, b"")])
@@ -251,7 +314,7 @@ def test_closed_flow_discards_the_partial_file() -> None:
     flow = collect(Session(GATEWAY, Key), result(video()), Destination(storage))
     outcome: Any = None
     while not isinstance(effect := flow.send(outcome), effects.Fetch):
-        outcome = 0.0
+        outcome = effect.function() if isinstance(effect, effects.Call) else 0.0
     body(MP4[:5000])(effect)
     flow.close()
     assert storage.aborted

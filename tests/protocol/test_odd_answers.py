@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from kling_adapters import (
+    Artifact,
     Credits,
     JobFailed,
     JobStatus,
@@ -193,7 +194,40 @@ def test_failure_is_described_by_its_answer(outcome: Outcome, text: str) -> None
     assert describe_failure(outcome) == text
 
 
-@pytest.mark.parametrize("output", [{"thumbnail": URL}, [[[[URL]]]], {"url": 7}, "data:,", None])
+def read_files(body: dict[str, Any], returns: Any) -> list[Artifact]:
+    result = read_ended_job(JOB, None, returns, make_answer(200, {"status": "COMPLETED", **body}))
+    assert isinstance(result, ResultData)
+    return list(result.artifacts)
+
+
+def test_described_files_are_read() -> None:
+    video = {"url": URL, "content_type": "video/mp4", "file_size": 5}
+    assert read_files(
+        {"video": video, "audio": URL, "images": [{"url": URL, "content_type": 7}]}, "text"
+    ) == [
+        Artifact(URL, "video", "video/mp4", 5),
+        Artifact(URL, "audio"),
+        Artifact(URL, "image"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("output", "returns", "kind"),
+    [
+        (URL, None, "video"),
+        (URL, "image", "image"),
+        ({"images": [{"url": URL}]}, "text", "image"),
+        ({"url": {"url": {"url": URL}}}, "text", "text"),
+    ],
+)
+def test_kind_of_a_file_is_that_of_its_place_or_its_model(output: Any, returns: Any, kind: str) -> None:
+    assert read_files({"output": output}, returns) == [Artifact(URL, kind)]  # type: ignore[arg-type]
+
+
+NESTED = {"url": {"url": {"url": {"url": URL}}}}
+
+
+@pytest.mark.parametrize("output", [{"thumbnail": URL}, [[[[URL]]]], NESTED, {"url": 7}, "data:,", None])
 def test_other_outputs_have_no_files(output: Any) -> None:
     result = read_ended_job(JOB, None, "video", Answer(200, {}, result_reply(output).body))
     assert isinstance(result, ResultData)

@@ -16,7 +16,7 @@ import anyio
 import httpx
 import httpx2
 import pytest
-from kling_sandbox import Sandbox
+from kling_sandbox import Fault, Sandbox
 from kling_serve.app import make_studio, run_studio
 from kling_serve.limits import Limits
 from kling_serve.mcp_server.server import OWNER, make_server
@@ -26,7 +26,24 @@ from kling_serve.tokens import Token
 from mcp import Client, MCPError, StdioServerParameters
 from mcp.client.extension import ClaimContext, ClientExtension, ResultClaim
 from mcp.client.streamable_http import streamable_http_client
-from mcp_types import CallToolResult, Result
+from mcp_types import (
+    CallToolRequest,
+    CallToolRequestParams,
+    CallToolResult,
+    CancelTaskRequest,
+    CancelTaskRequestParams,
+    CreateTaskResult,
+    GetTaskPayloadRequest,
+    GetTaskPayloadRequestParams,
+    GetTaskRequest,
+    GetTaskRequestParams,
+    GetTaskResult,
+    ListTasksRequest,
+    ListTasksResult,
+    Result,
+    TaskMetadata,
+    ToolExecution,
+)
 
 from kling_adapters import load_catalog
 from kling_adapters.testing import PNG
@@ -291,6 +308,46 @@ async def test_client_with_tasks_receives_a_task(gateway: Sandbox, tmp_path: Pat
         result = await client.call_tool("kling-2", PROMPT)
     assert result.structured_content["status"] == "completed"
     assert {state["taskId"] for state in states} == {result.structured_content["job_id"]}
+
+
+async def test_client_of_2025_11_25_runs_a_task(gateway: Sandbox, tmp_path: Path) -> None:
+    async with open_client(make_settings(gateway, tmp_path), mode="legacy") as client:
+        assert client.server_capabilities.tasks is not None
+        tools = {tool.name: tool for tool in (await client.list_tools()).tools}
+        assert tools["kling-2"].execution == ToolExecution(task_support="optional")
+        assert tools["wait"].execution is None
+        send, metadata = client.session.send_request, TaskMetadata(ttl=60_000)
+        params = CallToolRequestParams(name="kling-2", arguments=PROMPT, task=metadata)
+        task = (await send(CallToolRequest(params=params), CreateTaskResult)).task
+        assert (task.status, task.ttl) == ("working", None)
+        payload = GetTaskPayloadRequest(params=GetTaskPayloadRequestParams(task_id=task.task_id))
+        result = await send(payload, CallToolResult)
+        assert (result.structured_content or {})["status"] == "completed"
+        ended = await send(GetTaskRequest(params=GetTaskRequestParams(task_id=task.task_id)), GetTaskResult)
+        assert ended.status == "completed"
+        listed = await send(ListTasksRequest(), ListTasksResult)
+        assert [entry.task_id for entry in listed.tasks] == [task.task_id]
+        refused: list[Any] = [
+            CancelTaskRequest(params=CancelTaskRequestParams(task_id=task.task_id)),
+            GetTaskRequest(params=GetTaskRequestParams(task_id="a" * 24)),
+            CallToolRequest(params=CallToolRequestParams(name="list_jobs", task=metadata)),
+            CallToolRequest(params=CallToolRequestParams(name="kling-2", arguments={}, task=metadata)),
+        ]
+        for request in refused:
+            with pytest.raises(MCPError):
+                await send(request, Result)
+    assert count_submits(gateway) == 1
+
+
+async def test_failed_task_is_failed(tmp_path: Path) -> None:
+    with Sandbox(timing="at-once", faults=[Fault("failed")]) as gateway:
+        async with open_client(make_settings(gateway, tmp_path), mode="legacy") as client:
+            params = CallToolRequestParams(name="kling-2", arguments=PROMPT, task=TaskMetadata())
+            task = (await client.session.send_request(CallToolRequest(params=params), CreateTaskResult)).task
+            payload = GetTaskPayloadRequest(params=GetTaskPayloadRequestParams(task_id=task.task_id))
+            assert (await client.session.send_request(payload, CallToolResult)).is_error
+            state = GetTaskRequest(params=GetTaskRequestParams(task_id=task.task_id))
+            assert (await client.session.send_request(state, GetTaskResult)).status == "failed"
 
 
 @asynccontextmanager

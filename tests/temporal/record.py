@@ -57,6 +57,15 @@ async def record_cancelled(server: TemporalServer, folder: Path) -> None:
             await write(handle, folder / "cancelled.json")
 
 
+async def record_stored(server: TemporalServer, folder: Path) -> None:
+    with Sandbox() as sandbox:
+        async with run_worker(server, sandbox, "stored") as setup:
+            await setup.run([JOB])
+            await setup.run([JOB], save_to="memory:renders/")
+            async for execution in setup.client.list_workflows("WorkflowType = 'kling-store'"):
+                await write(setup.client.get_workflow_handle(execution.id), folder / "stored.json")
+
+
 async def record_batch(server: TemporalServer, folder: Path) -> None:
     with Sandbox() as sandbox:
         async with run_worker(server, sandbox, "batch") as setup:
@@ -72,6 +81,7 @@ async def main(version: str) -> None:
     with tempfile.TemporaryDirectory() as temporary, run_server(Path(temporary)) as server:
         await record_faults(server, folder)
         await record_cancelled(server, folder)
+        await record_stored(server, folder)
         await record_batch(server, folder)
 
 

@@ -66,7 +66,7 @@ async def test_jobs_survive_kills_and_faults(tmp_path: Path, monkeypatch: pytest
             engine = TemporalEngine(client, task_queue="chaos", base_url=sandbox.base_url, api_key="none")
             running = engine.map(storm.requests(JOBS), name="chaos", save_to=folder, concurrency=48)
             batch = asyncio.create_task(collect(running))
-            while not sandbox.submits and not batch.done():
+            while not sandbox.submits and not batch.done():  # noqa: ASYNC110
                 await asyncio.sleep(0.1)
             chaos = [
                 asyncio.create_task(kill_workers(workers)),

@@ -8,11 +8,9 @@ import sys
 from importlib.metadata import version
 from typing import Any, Final
 
-from mcp.server.lowlevel import Server
 from mcp.server.stdio import stdio_server
 from mcp.server.streamable_http_manager import StreamableHTTPSessionManager
 from mcp_types import (
-    CallToolRequestParams,
     ListResourcesResult,
     ListToolsResult,
     PaginatedRequestParams,
@@ -22,7 +20,7 @@ from mcp_types import (
 
 from kling_serve.app import make_studio, run_studio
 from kling_serve.mcp_server.calls import Calls
-from kling_serve.mcp_server.tasks import Tasks
+from kling_serve.mcp_server.tasks import TaskServer
 from kling_serve.mcp_server.tools import list_tools
 from kling_serve.settings import Settings
 from kling_serve.studio import Studio
@@ -37,7 +35,7 @@ _INSTRUCTIONS: Final = (
 )
 
 
-def make_server(studio: Studio) -> Server[Any]:
+def make_server(studio: Studio) -> TaskServer:
     """Return the server of an application."""
 
     def find_calls(context: Any) -> Calls:
@@ -48,27 +46,21 @@ def make_server(studio: Studio) -> Server[Any]:
     async def show_tools(context: Any, params: PaginatedRequestParams | None) -> ListToolsResult:
         return ListToolsResult(tools=list_tools(studio.models))
 
-    async def call_tool(context: Any, params: CallToolRequestParams) -> Any:
-        return await tasks.call(context, find_calls(context), params)
-
     async def show_resources(context: Any, params: PaginatedRequestParams | None) -> ListResourcesResult:
         return ListResourcesResult(resources=find_calls(context).list_resources())
 
     async def read_resource(context: Any, params: ReadResourceRequestParams) -> ReadResourceResult:
         return await find_calls(context).read(params.uri)
 
-    server = Server[Any](
+    return TaskServer(
         "kling",
+        find_calls,
         version=version("kling-serve"),
         instructions=_INSTRUCTIONS,
         on_list_tools=show_tools,
-        on_call_tool=call_tool,
         on_list_resources=show_resources,
         on_read_resource=read_resource,
     )
-    tasks = Tasks(find_calls)
-    tasks.add_to(server)
-    return server
 
 
 def make_http_manager(studio: Studio) -> StreamableHTTPSessionManager:

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import Any, Final
 
-from mcp_types import Tool, ToolAnnotations
+from mcp_types import Tool, ToolAnnotations, ToolExecution
 from pydantic import BaseModel, Field
 
 from kling_serve.models import Model, Models
@@ -55,6 +55,7 @@ def _describe_model(name: str, model: Model) -> Tool | None:
         title=model.title,
         description="\n".join(part for part in parts if part),
         input_schema=schema,
+        execution=ToolExecution(task_support="optional"),
         annotations=ToolAnnotations(read_only_hint=False, destructive_hint=False, open_world_hint=True),
     )
 
