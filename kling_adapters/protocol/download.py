@@ -106,7 +106,7 @@ class Download:
         self._response_began, self._response_bytes = time.monotonic(), 0
         if self._responses > MAX_RESPONSES:
             raise StorageError(f"the output came in more than {MAX_RESPONSES} pieces")
-        if max(self._list_limits()) > self._max_bytes:
+        if any(size > self._max_bytes for size in self._announced_sizes()):
             raise StorageError(f"the output is larger than {self._max_bytes} bytes")
         return True
 
@@ -123,13 +123,13 @@ class Download:
 
     def take(self, content: bytes) -> None:
         """Receive the whole file at once."""
-        self.begin(200, {"content-length": str(len(content))})
+        self.begin(200, {})
         self.write(content)
 
     def write(self, chunk: bytes) -> None:
         """Receive the next bytes. Raises TooSlow if another response should replace this one."""
         self.received += len(chunk)
-        if self.received > min(self._list_limits()):
+        if any(self.received > size for size in (self._max_bytes, *self._announced_sizes())):
             raise StorageError("the output has more bytes than were announced")
         self._check_pace(len(chunk))
         self._digest.update(chunk)
@@ -150,14 +150,12 @@ class Download:
         if seconds > SLOW_START and self._response_bytes < MIN_RATE * seconds:
             raise TooSlow(f"{self._response_bytes} bytes came in {seconds:.0f} s")
 
-    def _list_limits(self) -> list[int]:
-        """Return the sizes that the server and the gateway announced, and the largest accepted one."""
-        return [size for size in (self.expected, self._artifact.size, self._max_bytes) if size]
-
     def is_complete(self) -> bool:
         """Return whether the size is the one that the server and the gateway announced."""
-        announced = (self.expected, self._artifact.size)
-        return self.received > 0 and all(size in (None, self.received) for size in announced)
+        return self.received > 0 and all(size == self.received for size in self._announced_sizes())
+
+    def _announced_sizes(self) -> list[int]:
+        return [size for size in (self.expected, self._artifact.size) if size is not None]
 
     def commit(self) -> StoredFile:
         """Publish the file."""
@@ -188,6 +186,7 @@ class Download:
         """Raise any failure of a storage as StorageError, and discard the file if `abort` was called meanwhile."""
         try:
             with self._lock:
+                self._check_kept()
                 yield
         except StorageError:
             raise
@@ -196,6 +195,11 @@ class Download:
         finally:
             if self._aborted:
                 self.abort()
+
+    def _check_kept(self) -> None:
+        # The thread of a cancelled task may begin after `abort`.
+        if self._aborted:
+            raise StorageError("the download was discarded")
 
     def _open(self) -> Writer:
         self._content_type, extension = detect_content(

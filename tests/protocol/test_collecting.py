@@ -36,6 +36,7 @@ class Memory:
 
     files: dict[str, bytes] = field(default_factory=dict[str, bytes])
     broken: Exception | None = None
+    opened: int = 0
     aborted: int = 0
 
     def check(self) -> None:
@@ -43,6 +44,7 @@ class Memory:
             raise self.broken
 
     def open(self, name: str, content_type: str) -> MemoryWriter:
+        self.opened += 1
         return MemoryWriter(self, name)
 
 
