@@ -46,4 +46,4 @@ async def test_changed_history_is_detected() -> None:
 
 def test_every_release_is_recorded() -> None:
     names = {path.stem for path in HISTORIES}
-    assert names == {"completed", "lost", "uncertain", "refused", "cancelled", "repeated", "batch"}
+    assert names == {"completed", "lost", "uncertain", "refused", "cancelled", "repeated", "stored", "batch"}
