@@ -10,6 +10,7 @@ from kling_adapters import StorageError
 from kling_adapters.hookspecs import JobContext, Location
 from kling_adapters.media.types import HEAD_BYTES
 from kling_adapters.protocol import download
+from kling_adapters.protocol.collect import MAX_TOTAL_BYTES
 from kling_adapters.protocol.download import Download, TooSlow
 from kling_adapters.result import Artifact
 from kling_adapters.testing import MP4
@@ -123,6 +124,8 @@ def test_file_has_at_most_the_announced_bytes(size: int | None, length: int | No
 
 
 def test_largest_file_has_four_gibibytes() -> None:
+    # And all files of a result sixteen.
+    assert MAX_TOTAL_BYTES == 17_179_869_184
     assert start(length=4 * 1024**3, max_bytes=2**40).expected == 4 * 1024**3
     with pytest.raises(StorageError, match="larger than 4294967296 bytes"):
         start(length=4 * 1024**3 + 1, max_bytes=2**40)
