@@ -17,7 +17,7 @@ from kling_adapters.schema.facts import OutputKind
 
 def read_result(entry: JournalEntry, returns: OutputKind | None = None) -> ResultData | None:
     """Return the recorded result of a COMPLETED job; None for any other entry."""
-    if entry.state != "COMPLETED" or entry.result is None or entry.request_id is None:
+    if entry.state != "COMPLETED" or entry.request_id is None:
         return None
     answer = Answer(200, {}, json.dumps(entry.result).encode())
     result = read_ended_job(entry.request_id, entry.model, returns, answer)

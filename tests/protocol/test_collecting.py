@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
@@ -12,7 +12,7 @@ from typing import Any, Literal
 import pytest
 
 from kling_adapters import errors, events
-from kling_adapters.hookspecs import Location
+from kling_adapters.hookspecs import JobContext, Location
 from kling_adapters.journal.journal import Journal
 from kling_adapters.protocol import effects
 from kling_adapters.protocol.collect import Destination, collect, open_destination, save
@@ -22,7 +22,7 @@ from kling_adapters.protocol.messages import Answer, Fault, Outcome
 from kling_adapters.protocol.session import Session
 from kling_adapters.result import Artifact, Metrics, ResultData
 from kling_adapters.testing import MP4
-from tests.support.scripted_flow import Key, run
+from tests.support.scripted_flow import STARTED, Key, run
 
 URL = "https://files.example.com/a.mp4"
 GATEWAY = Gateway("https://api.example.com")
@@ -62,6 +62,19 @@ class MemoryWriter:
 
     def abort(self) -> None:
         self.storage.aborted += 1
+
+
+class JobMemory(Memory):
+    """A storage that stores with the job."""
+
+    job: JobContext | None = None
+
+    def open(self, name: str, content_type: str) -> MemoryWriter:
+        raise AssertionError("open_for is called instead")
+
+    def open_for(self, job: JobContext, name: str, content_type: str) -> MemoryWriter:
+        self.job = job
+        return super().open(name, content_type)
 
 
 def body(content: bytes, start: int = 0, *, total: int | None = len(MP4)) -> Fetched:
@@ -147,6 +160,64 @@ def test_file_name_has_tag_and_day_of_the_submit(tmp_path: Path, monkeypatch: py
     assert run(collect(session, result(video()), destination), [body(MP4)]).error is None
     assert [*storage.files] == ["1971-01-01-films.mp4"]
     session.close()
+
+
+@pytest.mark.parametrize(
+    ("model", "recorded", "name"),
+    [
+        ("kling-2", "kling-3", "kling-2.mp4"),
+        ("kling-2", None, "kling-2.mp4"),
+        (None, "kling-3", "kling-3.mp4"),
+        (None, None, "no-model.mp4"),
+    ],
+)
+def test_model_and_params_that_the_result_lacks_are_those_of_the_journal(
+    tmp_path: Path, model: str | None, recorded: str | None, name: str
+) -> None:
+    session, storage = Session(GATEWAY, Key, Journal(tmp_path / "journal")), JobMemory()
+    if recorded:
+        entry = session.journal.intend(GATEWAY.base_url, recorded, {"prompt": "x"}, "SG_x", "memory:")
+        session.journal.update(entry, request_id="job", state="QUEUED")
+    destination = Destination(storage, FileName("{model}{ext}"))
+    run(collect(session, replace(result(video()), model=model), destination), [body(MP4)])
+    assert [*storage.files] == [name]
+    assert storage.job is not None
+    assert storage.job.params == ({"prompt": "x"} if recorded else None)
+    session.close()
+
+
+@pytest.mark.parametrize(("contents", "save_to"), [([None], "memory:"), ([MP4], None), ([None, MP4], None)])
+def test_destination_is_recorded_if_every_file_can_be_fetched_again(
+    tmp_path: Path, contents: list[bytes | None], save_to: str | None
+) -> None:
+    session = Session(GATEWAY, Key, Journal(tmp_path / "journal"))
+    entry = session.journal.intend(GATEWAY.base_url, "kling-2", {}, "SG_x")
+    session.journal.update(entry, request_id="job", state="COMPLETED")
+    outputs = result(*(video(content=content) for content in contents))
+    assert run(save(session, outputs, lambda _: Memory(), "memory:"), [body(MP4)]).error is None
+    assert session.journal.entries()[0].save_to == save_to
+    session.close()
+
+
+def test_download_ends_with_its_time() -> None:
+    session, destination = Session(GATEWAY, Key), Destination(Memory())
+    late = run(collect(session, result(video()), destination, STARTED + 0.5), [CUT])
+    assert isinstance(late.error, errors.StorageError)
+    assert str(late.error).startswith("the output could not be fetched in time: cut")
+    assert (late.requests[0].deadline, late.seconds) == (0.5, 0.5)
+    assert run_collect(Memory(), [body(MP4)]).requests[0].deadline is None
+
+
+def test_closed_client_continues_no_download() -> None:
+    session = Session(GATEWAY, Key)
+
+    def close(_: effects.Fetch) -> Outcome:
+        session.closed.set()
+        return CUT
+
+    closed = run(collect(session, result(video()), Destination(Memory())), [close])
+    assert isinstance(closed.error, errors.StorageError)
+    assert "was closed" in str(closed.error)
 
 
 @pytest.mark.parametrize("status", [401, 403, 404, 410])
@@ -246,6 +317,24 @@ def test_storage_failure_is_a_storage_error(when: Literal["check", "commit"], er
         assert broken.url == (error_url or URL)
         assert flow_result.events == []
         assert storage.aborted
+
+
+def test_failed_download_is_discarded_by_a_call() -> None:
+    """A driver performs it in a worker thread, because a storage may block."""
+    flow = collect(Session(GATEWAY, Key), result(video()), Destination(Memory()))
+    outcomes = iter([body(MP4[:900]), lambda _: Answer(404, {}, b"")])
+    effect, outcome = next(flow), None
+    while not (isinstance(effect, effects.Call) and "abort" in repr(effect.function)):
+        match effect:
+            case effects.Call():
+                outcome = effect.function()
+            case effects.Fetch():
+                outcome = next(outcomes)(effect)
+            case _:
+                outcome = 0.0
+        effect = flow.send(outcome)
+    with pytest.raises(errors.StorageError):
+        flow.send(effect.function())
 
 
 def test_closed_flow_discards_the_partial_file() -> None:

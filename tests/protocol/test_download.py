@@ -15,7 +15,7 @@ from kling_adapters.protocol.download import Download, TooSlow
 from kling_adapters.result import Artifact
 from kling_adapters.testing import MP4
 
-from .test_collecting import Memory, MemoryWriter, video
+from .test_collecting import JobMemory, Memory, MemoryWriter, video
 
 UNKNOWN = b"\x00\x01unheard-of" * 100
 
@@ -247,19 +247,6 @@ def test_encoded_content_is_refused() -> None:
 
 
 JOB = JobContext("job", "kling-2", None, None, number=1, count=1)
-
-
-class JobMemory(Memory):
-    """A storage that stores with the job."""
-
-    job: JobContext | None = None
-
-    def open(self, name: str, content_type: str) -> MemoryWriter:
-        raise AssertionError("open_for is called instead")
-
-    def open_for(self, job: JobContext, name: str, content_type: str) -> MemoryWriter:
-        self.job = job
-        return super().open(name, content_type)
 
 
 def test_storage_gets_the_job_if_it_knows_jobs_and_there_is_one() -> None:

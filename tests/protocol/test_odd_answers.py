@@ -28,6 +28,7 @@ from kling_adapters.protocol.responses import (
     read_status,
     read_upload,
 )
+from kling_adapters.result import Artifact
 from kling_adapters.testing import MP4, PNG
 from tests.support.clients import OpenClient
 from tests.support.scripted_server import (
@@ -71,6 +72,40 @@ def test_name_in_an_output_is_the_kind_of_its_file(name: str, kind: str) -> None
     result = read_ended_job(JOB, None, "text", Answer(200, {}, result_reply({name: [URL]}).body))
     assert isinstance(result, ResultData)
     assert [(file.url, file.kind) for file in result.artifacts] == [(URL, kind)]
+
+
+@pytest.mark.parametrize(
+    ("output", "returns", "kind"),
+    [
+        (URL, None, "video"),
+        (URL, "image", "image"),
+        ({"audio": {"url": URL}}, "video", "audio"),
+        ({"url": {"url": {"url": URL}}}, "audio", "audio"),
+    ],
+)
+def test_kind_of_a_file_is_named_or_that_of_the_model_or_of_its_url(
+    output: Any, returns: Any, kind: str
+) -> None:
+    result = read_ended_job(JOB, None, returns, Answer(200, {}, result_reply(output).body))
+    assert isinstance(result, ResultData)
+    assert [(file.url, file.kind) for file in result.artifacts] == [(URL, kind)]
+
+
+@pytest.mark.parametrize(
+    ("members", "artifact"),
+    [
+        (
+            {"video": {"url": URL, "content_type": "video/webm", "file_size": 7}},
+            Artifact(URL, "video", "video/webm", 7),
+        ),
+        ({"audio": {"url": URL, "content_type": 7, "file_size": 0}}, Artifact(URL, "audio")),
+        ({"images": [URL]}, Artifact(URL, "image")),
+    ],
+)
+def test_described_file_is_understood(members: dict[str, Any], artifact: Artifact) -> None:
+    result = read_ended_job(JOB, None, "text", Answer(200, {}, result_reply("a text", **members).body))
+    assert isinstance(result, ResultData)
+    assert result.artifacts == (artifact,)
 
 
 @pytest.mark.parametrize(
@@ -193,7 +228,10 @@ def test_failure_is_described_by_its_answer(outcome: Outcome, text: str) -> None
     assert describe_failure(outcome) == text
 
 
-@pytest.mark.parametrize("output", [{"thumbnail": URL}, [[[[URL]]]], {"url": 7}, "data:,", None])
+@pytest.mark.parametrize(
+    "output",
+    [{"thumbnail": URL}, [[[[URL]]]], {"url": {"url": {"url": {"url": URL}}}}, {"url": 7}, "data:,", None],
+)
 def test_other_outputs_have_no_files(output: Any) -> None:
     result = read_ended_job(JOB, None, "video", Answer(200, {}, result_reply(output).body))
     assert isinstance(result, ResultData)
