@@ -149,6 +149,22 @@ def test_several_files_share_a_file_name() -> None:
     assert {f"{number}-job-{today}-no-tag.mp4" for number in (1, 2)} < set(storage.files)
 
 
+def test_files_of_a_result_share_sixteen_gigabytes() -> None:
+    size = 4 * 1024**3
+
+    def answer_in_short(effect: effects.Fetch) -> Outcome:
+        assert effect.download.begin(200, {"content-length": f"{size}"})
+        effect.download.write(MP4)
+        # As if the rest had come.
+        effect.download.received = size
+        return Answer(200, {}, b"")
+
+    four = [answer_in_short] * 4
+    assert run_collect(Memory(), four, *[video()] * 4).error is None
+    flow_result = run_collect(Memory(), [*four, body(b"x", total=None)], *[video()] * 5)
+    assert isinstance(flow_result.error, errors.StorageError)
+
+
 def test_file_name_has_tag_and_day_of_the_submit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     session = Session(GATEWAY, Key, Journal(tmp_path / "journal"))
     with monkeypatch.context() as patch:
@@ -235,6 +251,7 @@ def test_address_of_an_output_is_escaped_in_errors_and_logs(caplog: pytest.LogCa
     assert r"http://files.example.com/\x1b]0;a\n\u202e" in str(plain.error)
     cut = Artifact("https://files.example.com/\nERROR forged", "video")
     assert run_collect(Memory(), [CUT, body(MP4)], cut).error is None
+    assert [entry.name for entry in caplog.records] == ["kling_adapters"]
     assert r"https://files.example.com/\nERROR forged" in caplog.text
 
 
@@ -322,14 +339,15 @@ def test_storage_failure_is_a_storage_error(when: Literal["check", "commit"], er
 def test_failed_download_is_discarded_by_a_call() -> None:
     """A driver performs it in a worker thread, because a storage may block."""
     flow = collect(Session(GATEWAY, Key), result(video()), Destination(Memory()))
-    outcomes = iter([body(MP4[:900]), lambda _: Answer(404, {}, b"")])
-    effect, outcome = next(flow), None
+    scripted = [body(MP4[:900]), Answer(404, {}, b"")]
+    effect = next(flow)
     while not (isinstance(effect, effects.Call) and "abort" in repr(effect.function)):
         match effect:
             case effects.Call():
                 outcome = effect.function()
             case effects.Fetch():
-                outcome = next(outcomes)(effect)
+                answer = scripted.pop(0)
+                outcome = answer if isinstance(answer, Answer) else answer(effect)
             case _:
                 outcome = 0.0
         effect = flow.send(outcome)

@@ -127,11 +127,11 @@ def test_file_may_have_as_many_bytes_as_the_limit(headers: dict[str, str], size:
 
 
 def test_file_has_four_gigabytes() -> None:
-    most = 4 * 1024**3
-    download = open_download(max_bytes=2 * most)
-    assert download.begin(200, {"content-length": f"{most}"})
+    limit = 4 * 1024**3
+    download = open_download(max_bytes=2 * limit)
+    assert download.begin(200, {"content-length": f"{limit}"})
     with pytest.raises(StorageError):
-        download.begin(200, {"content-length": f"{most + 1}"})
+        download.begin(200, {"content-length": f"{limit + 1}"})
 
 
 @pytest.mark.parametrize(("length", "size"), [("5", None), ("1", 5)])
@@ -300,7 +300,7 @@ class InterruptedWriter(MemoryWriter):
 
 @pytest.mark.parametrize(("step", "at_once", "in_all"), [("open", 0, 1), ("write", 1, 2)])
 def test_file_discarded_during_a_call_is_aborted_after_it(step: str, at_once: int, in_all: int) -> None:
-    """A writer that exists is told at once, so that a slow call may end early."""
+    """A writer that exists is aborted at once, so that a slow call may end early."""
     storage = Interrupted()
     download = open_download(storage)
     storage.step, storage.discard = step, download.abort

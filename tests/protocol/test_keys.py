@@ -91,9 +91,8 @@ def test_failed_write_is_logged_and_has_no_value(caplog: pytest.LogCaptureFixtur
     for call in (lambda: run(record(fail), []).value, lambda: call_quietly(fail)):
         caplog.clear()
         assert call() is None
-        assert [(entry.levelno, "the disk is full" in entry.message) for entry in caplog.records] == [
-            (logging.WARNING, True)
-        ]
+        message = "could not update the journal or a plugin; the job continues: the disk is full."
+        assert caplog.record_tuples == [("kling_adapters", logging.WARNING, message)]
 
 
 @pytest.mark.parametrize(
@@ -106,3 +105,14 @@ def test_closed_client_says_what_became_of_the_request(request_id: str | None, e
     with pytest.raises(ConfigError) as caught:
         session.check_open(request_id)
     assert str(caught.value).endswith(end)
+
+
+def test_state_of_a_session_is_not_in_its_repr() -> None:
+    """Its source of the key may show a key; the rest is large."""
+    session = Session(GATEWAY, Pool, auth=Pool())
+    session.running_jobs("SG_key")
+    shown = repr(session)
+    assert "gateway=" in shown
+    for name in ("auth=", "closed=", "limiters=", "waiting=", "histories="):
+        assert f" {name}" not in shown
+    assert not session.has_settled
