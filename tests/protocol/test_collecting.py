@@ -339,7 +339,7 @@ def test_storage_failure_is_a_storage_error(when: Literal["check", "commit"], er
 def test_failed_download_is_discarded_by_a_call() -> None:
     """A driver performs it in a worker thread, because a storage may block."""
     flow = collect(Session(GATEWAY, Key), result(video()), Destination(Memory()))
-    scripted = [body(MP4[:900]), Answer(404, {}, b"")]
+    scripted: list[Any] = [body(MP4[:900]), Answer(404, {}, b"")]
     effect = next(flow)
     while not (isinstance(effect, effects.Call) and "abort" in repr(effect.function)):
         match effect:
