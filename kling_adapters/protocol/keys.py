@@ -68,7 +68,7 @@ def _find_pool_key(session: Session, auth: KeyPool, request_id: str) -> str | No
 def find_account_key(session: Session, fingerprint: str | None) -> Flow[Key | None]:
     """Return the key for the history of an account; of a pool, that with this fingerprint, None if it has none."""
     auth = yield from find_auth(session)
-    if fingerprint is None or isinstance(auth, InstantAuth) or not isinstance(auth, KeyPool):
+    if fingerprint is None or not isinstance(auth, KeyPool):
         return (yield from read_key(auth))
     return _wrap_key((yield Call(partial(_find_by_fingerprint, auth, fingerprint))))
 

@@ -40,7 +40,7 @@ def read_row(
         return None if state is None else JobStatus(state, Metrics(cost=row.cost), row.error)
     if not row.urls:
         return None
-    output = row.urls[0] if len(row.urls) == 1 else list(row.urls)
+    output = row.url if len(row.urls) == 1 else list(row.urls)
     body = {
         "status": "COMPLETED",
         "request_id": row.request_id,

@@ -15,7 +15,7 @@ from kling_adapters.protocol.download import Download, TooSlow
 from kling_adapters.result import Artifact
 from kling_adapters.testing import MP4
 
-from .test_collecting import Memory, MemoryWriter, video
+from .test_collecting import JobMemory, Memory, MemoryWriter, video
 
 UNKNOWN = b"\x00\x01unheard-of" * 100
 
@@ -249,19 +249,6 @@ def test_encoded_content_is_refused() -> None:
 JOB = JobContext("job", "kling-2", None, None, number=1, count=1)
 
 
-class JobMemory(Memory):
-    """A storage that stores with the job."""
-
-    job: JobContext | None = None
-
-    def open(self, name: str, content_type: str) -> MemoryWriter:
-        raise AssertionError("open_for is called instead")
-
-    def open_for(self, job: JobContext, name: str, content_type: str) -> MemoryWriter:
-        self.job = job
-        return super().open(name, content_type)
-
-
 def test_storage_gets_the_job_if_it_knows_jobs_and_there_is_one() -> None:
     plain, filing = Memory(), JobMemory()
     for storage in (plain, filing):
@@ -269,9 +256,7 @@ def test_storage_gets_the_job_if_it_knows_jobs_and_there_is_one() -> None:
         download.take(MP4)
         download.commit()
         assert storage.files == {"a.mp4": MP4}
-    assert filing.job is JOB
-    with pytest.raises(StorageError, match="open_for is called instead"):
-        open_download(JobMemory()).take(MP4)
+    assert filing.jobs == [JOB]
 
 
 def test_failure_of_a_storage_is_described_once() -> None:

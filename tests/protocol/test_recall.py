@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,10 @@ import pytest
 from kling_sandbox import BLOCKED_TEXT, Fault, Faults, Sandbox
 
 import kling_adapters as ka
-from kling_adapters import Kling
+from kling_adapters import JobStatus, Kling, Metrics, ResultData
+from kling_adapters.journal.entries import JournalEntry
+from kling_adapters.protocol.history_rows import HistoryRow
+from kling_adapters.protocol.recall import output_is_alive, read_end, read_result, read_row
 from kling_adapters.testing import SimulatedClock
 from tests.support.clients import OpenClient
 
@@ -242,3 +246,74 @@ def test_wait_asks_again_for_an_expired_job(open_client: OpenClient, tmp_path: P
         [file] = kling.job(job.request_id).wait().save(tmp_path / "out")
         assert file.path.exists()
         assert (kling.entries()[0].state, len(kling.entries()[0].files)) == ("COMPLETED", 1)
+
+
+URL = "https://files.example.com/a.mp4"
+BODY = {"status": "COMPLETED", "request_id": "job", "output": URL}
+ENTRY = JournalEntry(
+    id=1, gateway="https://api.example.com", model="kling-2", params={}, key="", save_to=None, tag=None,
+    request_id="job", state="COMPLETED", reason=None, result=BODY, cost=None, files=(), created=1e9, updated=1e9,
+)  # fmt: skip
+
+
+def test_result_is_read_from_an_entry() -> None:
+    for result in (read_result(ENTRY, "video"), read_end(ENTRY, "video")):
+        assert isinstance(result, ResultData)
+        assert (result.request_id, result.model, result.output) == ("job", "kling-2", URL)
+        assert [file.url for file in result.artifacts] == [URL]
+
+
+@pytest.mark.parametrize(
+    "members",
+    [
+        {"state": "QUEUED"},
+        {"result": None},
+        {"result": {**BODY, "status": "FAILED"}},
+        {"request_id": None, "result": {"status": "COMPLETED", "output": URL}},
+    ],
+)
+def test_entry_without_a_result_has_none(members: dict[str, Any]) -> None:
+    assert read_end(replace(ENTRY, **members)) is None
+
+
+def test_failure_is_read_from_an_entry() -> None:
+    assert read_end(replace(ENTRY, state="FAILED", reason="no")) == JobStatus("FAILED", error="no")
+
+
+@pytest.mark.parametrize(
+    ("row", "status"),
+    [
+        (
+            HistoryRow("job", state="FAILED", cost=0.5, error="no"),
+            JobStatus("FAILED", Metrics(cost=0.5), "no"),
+        ),
+        (HistoryRow("job", state="PENDING", cost=0.5), JobStatus("PROCESSING", Metrics(cost=0.5))),
+        (HistoryRow("job", state="PAUSED"), None),
+        (HistoryRow("job", state="COMPLETED"), None),
+    ],
+)
+def test_state_is_read_from_a_row_without_an_output(row: HistoryRow, status: JobStatus | None) -> None:
+    assert read_row(row) == status
+
+
+@pytest.mark.parametrize(("urls", "output"), [((URL,), URL), ((URL, f"{URL}?2"), [URL, f"{URL}?2"])])
+@pytest.mark.parametrize(("listed", "model"), [("kling-3", "kling-3"), (None, "kling-2")])
+def test_result_is_read_from_a_row(
+    urls: tuple[str, ...], output: Any, listed: str | None, model: str
+) -> None:
+    row = HistoryRow("job", listed, "COMPLETED", 0.5, urls=urls)
+    body = {"status": "COMPLETED", "request_id": "job", "output": output, "metrics": {"cost": 0.5}}
+    result = read_row(row, "kling-2", "video")
+    assert isinstance(result, ResultData)
+    assert (result.model, result.output, result.metrics, result.body) == (
+        model,
+        output,
+        Metrics(cost=0.5),
+        body,
+    )
+    assert tuple(file.url for file in result.artifacts) == urls
+
+
+def test_output_is_kept_for_seven_days() -> None:
+    assert output_is_alive(ENTRY, 1e9 + 7 * 86400 - 1)
+    assert not output_is_alive(ENTRY, 1e9 + 7 * 86400)

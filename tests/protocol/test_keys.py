@@ -1,0 +1,118 @@
+"""The key of a request: which source is asked, how its faults are described, and what a closed client says."""
+
+from __future__ import annotations
+
+import logging
+
+import pytest
+
+from kling_adapters import ConfigError, StorageError, fingerprint_key
+from kling_adapters.hook_objects import InstantAuth
+from kling_adapters.protocol import keys
+from kling_adapters.protocol.gateway import Gateway
+from kling_adapters.protocol.messages import Key
+from kling_adapters.protocol.records import call_quietly, record
+from kling_adapters.protocol.session import Session
+from tests.support.scripted_flow import run
+
+GATEWAY = Gateway("https://api.example.com")
+
+
+class Vault:
+    """An Auth that fails with a text that must not be shown."""
+
+    def api_key(self) -> str:
+        raise ValueError("SG_secret is locked")
+
+
+class Instant(InstantAuth):
+    """An Auth whose key needs no call that could block."""
+
+    def instant_key(self) -> str:
+        return "SG_instant"
+
+    def api_key(self) -> str:
+        raise AssertionError("instant_key has the key")
+
+
+class Pool:
+    """A KeyPool of two keys."""
+
+    is_counted = False
+
+    def api_key(self) -> str:
+        self.is_counted = True
+        return "SG_next"
+
+    def refused(self, key: str, status: int, retry_after: float | None) -> bool:
+        raise AssertionError("only submits are reported")
+
+    def keys(self) -> list[str]:
+        return ["SG_next", "SG_other"]
+
+    def accepted(self, key: str, request_id: str) -> None: ...
+
+    def key_of(self, request_id: str) -> str | None:
+        return None
+
+
+def test_failure_of_a_source_hides_its_text() -> None:
+    flow_result = run(keys.read_key(Vault()), [])
+    assert isinstance(flow_result.error, ConfigError)
+    assert "failed with ValueError" in str(flow_result.error)
+    assert "SG_secret" not in str(flow_result.error)
+
+
+def test_instant_key_needs_no_call() -> None:
+    assert run(keys.read_key(Instant()), []).value == "SG_instant"
+
+
+@pytest.mark.parametrize(
+    ("fingerprint", "key"),
+    [(None, "SG_next"), (fingerprint_key("SG_other"), "SG_other"), (fingerprint_key("SG_gone"), None)],
+)
+def test_key_of_an_account_is_found_in_the_pool(fingerprint: str | None, key: str | None) -> None:
+    assert run(keys.find_account_key(Session(GATEWAY, Pool), fingerprint), []).value == key
+
+
+def test_pool_is_not_called_by_a_check_or_about_another_request() -> None:
+    pool = Pool()
+    session = Session(GATEWAY, lambda: pool)
+    assert run(keys.check_key(session), []).error is None
+    assert keys.has_another_key(session, Key("SG_next")) is False
+    assert not pool.is_counted
+
+
+def test_failed_write_is_logged_and_has_no_value(caplog: pytest.LogCaptureFixture) -> None:
+    def fail() -> int:
+        raise StorageError("the disk is full")
+
+    assert (run(record(lambda: 7), []).value, call_quietly(lambda: 7)) == (7, 7)
+    for call in (lambda: run(record(fail), []).value, lambda: call_quietly(fail)):
+        caplog.clear()
+        assert call() is None
+        message = "could not update the journal or a plugin; the job continues: the disk is full."
+        assert caplog.record_tuples == [("kling_adapters", logging.WARNING, message)]
+
+
+@pytest.mark.parametrize(
+    ("request_id", "end"), [(None, "make a new one. Nothing was sent"), ("job", 'with kling.job("job")')]
+)
+def test_closed_client_says_what_became_of_the_request(request_id: str | None, end: str) -> None:
+    session = Session(GATEWAY, Pool)
+    session.check_open(request_id)
+    session.closed.set()
+    with pytest.raises(ConfigError) as caught:
+        session.check_open(request_id)
+    assert str(caught.value).endswith(end)
+
+
+def test_state_of_a_session_is_not_in_its_repr() -> None:
+    """Its source of the key may show a key; the rest is large."""
+    session = Session(GATEWAY, Pool, auth=Pool())
+    session.running_jobs("SG_key")
+    shown = repr(session)
+    assert "gateway=" in shown
+    for name in ("auth=", "closed=", "limiters=", "waiting=", "histories="):
+        assert f" {name}" not in shown
+    assert not session.has_settled
