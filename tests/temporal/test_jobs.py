@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 from kling_sandbox import Fault, Sandbox
 from kling_temporal.listing import list_jobs
-from kling_temporal.payloads import BATCH_WORKFLOW, BatchLine, BatchPart
+from kling_temporal.payloads import BATCH_WORKFLOW, JOB_WORKFLOW, BatchLine, BatchPart
 from kling_temporal.steps import shield
 
-from kling_adapters import ConfigError, JobFailed, SubmitUncertain, WaitTimeout
+from kling_adapters import ConfigError, JobFailed, SubmitUncertain, TransportError, WaitTimeout
 from kling_adapters.engine import JobRecord
 from kling_adapters.testing import MP4, EventRecorder
 from tests.temporal.batches import run_worker
@@ -173,6 +173,23 @@ async def test_cancelled_job_continues_at_the_gateway(server: TemporalServer) ->
             assert isinstance(outcome.error, WaitTimeout)
             assert outcome.request_id == sandbox.submits[0].request_id
             await setup.run([JOB])
+        assert len(sandbox.submits) == 1
+
+
+async def test_cancelled_batch_refuses_the_other_lines(server: TemporalServer) -> None:
+    with Sandbox(timing="polls:1000") as sandbox:
+        async with run_worker(server, sandbox, "stopped") as setup:
+            running = asyncio.create_task(setup.run([JOB, {**JOB, "prompt": "a kite"}], concurrency=1))
+            while not (await list_jobs(setup.client, "stopped")).states["RUNNING"]:  # noqa: ASYNC110
+                await asyncio.sleep(0.1)
+            query = "KlingBatch = 'stopped' AND WorkflowType = '{}'"
+            for kind in (BATCH_WORKFLOW, JOB_WORKFLOW):
+                async for execution in setup.client.list_workflows(query.format(kind)):
+                    await setup.client.get_workflow_handle(execution.id).cancel()
+            [started, waiting] = await running
+        assert isinstance(started.error, WaitTimeout)
+        assert isinstance(waiting.error, TransportError)
+        assert "Nothing was sent" in str(waiting.error)
         assert len(sandbox.submits) == 1
 
 

@@ -7,7 +7,7 @@ import hashlib
 import json
 import logging
 from collections.abc import AsyncGenerator, Iterable, Iterator, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from os import PathLike
 from typing import Any, Final
 
@@ -124,6 +124,7 @@ class TemporalEngine:
         """Start the jobs that were not started before. Yield every job to follow, and the outcome of any other."""
         earlier = await self._find_earlier(name)
         new: list[BatchLine] = []
+        lines: list[Line] = []
         for planned in plan:
             if planned.record is None:
                 yield refuse(planned, planned.error)
@@ -138,11 +139,10 @@ class TemporalEngine:
                     yield refuse(planned, error)
                     continue
                 new.append(BatchLine(id=workflow_id, job=asdict(job), is_refused=is_refused))
-            yield Line(planned, planned.record, workflow_id, run_id if is_refused else None)
-        parts = list(split_lines(new))
-        for lines in parts:
-            part = BatchPart(name, kling.base_url, lines, max(1, concurrency // len(parts)))
-            await self._start_part(part)
+            lines.append(Line(planned, planned.record, workflow_id, run_id if is_refused else None))
+        parts = await self._start_parts(name, kling.base_url, new, concurrency)
+        for line in lines:
+            yield replace(line, part=parts.get(line.id))
 
     async def _find_earlier(self, name: str) -> dict[str, tuple[WorkflowExecutionStatus | None, str]]:
         """Return the status and the run of each job of a batch that was started, by the id of its workflow."""
@@ -153,18 +153,27 @@ class TemporalEngine:
             earlier.setdefault(execution.id, (execution.status, execution.run_id))
         return earlier
 
-    async def _start_part(self, part: BatchPart) -> None:
-        content = hashlib.sha256("\n".join(line["id"] for line in part.lines).encode()).hexdigest()[:16]
-        await self._client.start_workflow(
-            payloads.BATCH_WORKFLOW,
-            part,
-            id=f"{payloads.BATCH_WORKFLOW}:{part.name}:{content}",
-            task_queue=self._task_queue,
-            # The same lines may be started again when all others have ended; none of them is started twice.
-            id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
-            search_attributes=TypedSearchAttributes([SearchAttributePair(payloads.BATCH, part.name)]),
-            memo={"lines": len(part.lines)},
-        )
+    async def _start_parts(
+        self, name: str, gateway: str, new: Sequence[BatchLine], concurrency: int
+    ) -> dict[str, str]:
+        """Start the workflows of a batch. Return the id of that which starts each job, by the id of the job."""
+        starters: dict[str, str] = {}
+        parts = list(split_lines(new))
+        for lines in parts:
+            ids = [line["id"] for line in lines]
+            content = hashlib.sha256("\n".join(ids).encode()).hexdigest()[:16]
+            handle = await self._client.start_workflow(
+                payloads.BATCH_WORKFLOW,
+                BatchPart(name, gateway, lines, max(1, concurrency // len(parts))),
+                id=f"{payloads.BATCH_WORKFLOW}:{name}:{content}",
+                task_queue=self._task_queue,
+                # The same lines may be started again when all others have ended; none of them is started twice.
+                id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
+                search_attributes=TypedSearchAttributes([SearchAttributePair(payloads.BATCH, name)]),
+                memo={"lines": len(lines)},
+            )
+            starters |= dict.fromkeys(ids, handle.id)
+        return starters
 
 
 def split_lines(lines: Sequence[BatchLine]) -> Iterator[list[BatchLine]]:

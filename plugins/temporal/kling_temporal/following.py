@@ -7,9 +7,10 @@ import hashlib
 from collections.abc import AsyncGenerator, Iterable
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from itertools import count
 from typing import Any, Final
 
-from temporalio.client import Client, WorkflowFailureError, WorkflowHandle
+from temporalio.client import Client, WorkflowExecutionStatus, WorkflowFailureError, WorkflowHandle
 from temporalio.common import WorkflowIDReusePolicy
 from temporalio.exceptions import ApplicationError, CancelledError, WorkflowAlreadyStartedError
 from temporalio.service import RPCError, RPCStatusCode
@@ -36,22 +37,26 @@ _INPUT_ERRORS = frozenset({"ConfigError", "ParamsInvalid", "UnknownModel", "Reti
 _FOLLOWED: Final = 64
 """Jobs whose end is waited for at the same time."""
 _LOOK_SECONDS: Final = 1.0
+_PART_LOOKS: Final = 3
+"""Looks for a job that is not started, until the workflow that has to start it is looked at."""
 _FINAL: Final = (
     RPCStatusCode.PERMISSION_DENIED,
     RPCStatusCode.UNAUTHENTICATED,
     RPCStatusCode.INVALID_ARGUMENT,
 )
-"""Answers that stay the same. Others pass: a workflow is started later, or the server again."""
+"""Answers that stay the same. Others pass: the server is started again."""
+_STOPPED: Final = "the workflow of the batch ended before it started this job. Nothing was sent"
 
 
 @dataclass(frozen=True)
 class Line:
-    """A job of a batch, its workflow, and the run of it that was refused before."""
+    """A job of a batch, its workflow, the run of it that was refused before, and the part that starts it."""
 
     planned: PlannedJob
     job: JobRecord
     id: str
     refused_run: str | None = None
+    part: str | None = None
 
 
 class Follower:
@@ -89,24 +94,41 @@ class Follower:
     async def _await_outcome(self, line: Line) -> Outcome[AsyncResult]:
         """Return the outcome of a job; its workflow may not be started yet, and the server may be down."""
         planned = line.planned
-        while True:
+        is_stopped = False
+        for look in count(1):
             try:
                 if (end := await self._await_end(line)) is not None:
                     job = replace(line.job, request_id=end.request_id)
                     return self._make_outcome(planned, job, end)
+                if is_stopped:
+                    return refuse(planned, TransportError(_STOPPED))
+                is_stopped = look % _PART_LOOKS == 0 and await self._is_stopped(line)
             except WorkflowFailureError as error:
                 return refuse(planned, _read_failure(error, planned.model))
             except RPCError as error:
                 if error.status in _FINAL:
                     return refuse(planned, TransportError(f"Temporal answered: {error}"))
             await asyncio.sleep(_LOOK_SECONDS)
+        raise AssertionError
+
+    async def _is_stopped(self, line: Line) -> bool:
+        """Return whether the workflow that was to start a job has ended."""
+        if line.part is None:
+            return False
+        part = await self._client.get_workflow_handle(line.part).describe()
+        return part.status != WorkflowExecutionStatus.RUNNING
 
     async def _await_end(self, line: Line) -> JobEnd | None:
-        """Wait for the end of a job. Return None if its workflow still has to be started again."""
+        """Wait for the end of a job. Return None if its workflow still has to be started, or started again."""
         handle: WorkflowHandle[Any, JobEnd] = self._client.get_workflow_handle(line.id, result_type=JobEnd)
-        if line.refused_run is not None and (await handle.describe()).run_id == line.refused_run:
-            return None
-        end = await handle.result()
+        try:
+            if line.refused_run is not None and (await handle.describe()).run_id == line.refused_run:
+                return None
+            end = await handle.result()
+        except RPCError as error:
+            if error.status == RPCStatusCode.NOT_FOUND:
+                return None
+            raise
         if end.state != payloads.COMPLETED or end.files or line.job.save_to is None:
             return end
         # An earlier run had no destination.
