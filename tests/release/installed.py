@@ -33,16 +33,18 @@ def import_modules(package: str) -> int:
     for name in module_names(package):
         try:
             importlib.import_module(name)
-        except ModuleNotFoundError as error:
-            if (
-                error.name is None
-                or error.name.split(".")[0] not in OPTIONAL
-                or "KLING_ALL_EXTRAS" in os.environ
-            ):
+        except Exception as error:
+            if "KLING_ALL_EXTRAS" in os.environ or _find_missing_package(error) not in OPTIONAL:
                 raise
         else:
             count += 1
     return count
+
+
+def _find_missing_package(error: Exception) -> str | None:
+    """Return the package whose absence caused an error."""
+    cause = error if isinstance(error, ModuleNotFoundError) else error.__cause__
+    return cause.name.split(".")[0] if isinstance(cause, ModuleNotFoundError) and cause.name else None
 
 
 def run_command(*arguments: str) -> str:
