@@ -207,10 +207,11 @@ def draw(folder: Path) -> None:
 
     picture = Picture(figsize=(9, 3.6))
     starts = [30.0 * step for step in range(40)]
+    policies: tuple[Policy, Policy] = (Limiter(), RetryOnly())
     for axes, title, policy in zip(
         picture.subplots(1, 2),
         ("the limiter", "repeating each refused request"),
-        (Limiter(), RetryOnly()),
+        policies,
         strict=True,
     ):
         gateway = Gateway(Bucket(50, 60), change=600, changed=Bucket(25, 60))

@@ -37,10 +37,11 @@ from kling_codegen.tree import Tree
 
 # The maximum number of obstructing files in a message.
 MAX_LISTED = 3
+CORE_OUT = Path("kling_adapters/models")
 out_option = click.option(
     "--out",
     type=click.Path(path_type=Path, file_okay=False),
-    default=Path("kling_adapters/models"),
+    default=CORE_OUT,
     show_default=True,
     help="The package to write, which holds only generated files. The stub of the client goes to client/ beside it.",
 )
@@ -100,7 +101,15 @@ def check(specs: Path, out: Path, form: Format) -> None:
 def _build_tree(specs: Path, out: Path, form: Format, cache: Cache) -> tuple[Tree, list[Problem]]:
     """Return all generated files, and the unfinished specs. Refuse a folder where they must not be written."""
     # Only the core's specs have gateway.yaml, whatever --out is.
-    name = ir.CORE if (specs / "gateway.yaml").exists() else names.package_name(out)
+    is_core = (specs / "gateway.yaml").exists()
+    if out == CORE_OUT and not is_core:
+        raise click.UsageError(
+            escape_unprintable(
+                f"{specs} has no gateway.yaml, so {out} is not the package of its models; "
+                "pass another one with --out, as `make generate` does"
+            )
+        )
+    name = ir.CORE if is_core else names.package_name(out)
     if not all(part.isidentifier() and not keyword.iskeyword(part) for part in name.split(".")):
         raise click.UsageError(
             escape_unprintable(f"--out {out}: {name} is not a valid name of a Python package")

@@ -62,7 +62,7 @@ def new(slug: str | None, specs: Path, package: str | None, plugin: str | None) 
     print_text(f"wrote {specs / slug}.yaml. Next:")
     print_text(f"  1. Fill in every TODO of {specs / slug}.yaml from the documentation page of the model.")
     print_text(f"  2. `kling-codegen lint --specs {specs}` lists what remains to do.")
-    print_text("  3. `kling-codegen generate` writes the adapter, its schema and its documentation.")
+    print_text("  3. `make generate` writes the adapter, its schema and its documentation.")
     print_text(f"  4. `kling run --sandbox {slug} prompt=hello` tries it without an account.")
 
 
@@ -84,7 +84,7 @@ def _new_package(name: str, slug: str) -> None:
     print_text(
         "  1. `make setup` installs the package and its tools into .venv; `pip install --editable . --group dev`"
     )
-    print_text("     does it in an environment that is active.")
+    print_text("     does it in an environment that is active (pip 25.1 or newer).")
     print_text(
         f"  2. Fill in every TODO of specs/{slug}.yaml; `kling-codegen lint` lists what remains to do."
     )
@@ -107,8 +107,9 @@ def _new_plugin(name: str) -> None:
         _write(folder / path, f"new_plugin/{template}.jinja", name=name, module=module)
     print_text(f"wrote {folder}/. Next, in that folder:")
     print_text(
-        "  1. `pip install --editable . --group dev`, then `pytest`: all tests pass, `kling plugins` lists it."
+        "  1. `pip install 'pip>=25.1'`, `pip install --editable . --group dev`, then `pytest`: all tests pass,"
     )
+    print_text("     and `kling plugins` lists it.")
     print_text(
         f"  2. Keep the hooks of {module}/plugin.py that you need, with their tests, and fill them in."
     )

@@ -1,6 +1,6 @@
 """Settings of Sphinx."""
 
-from pygments.lexers.data import JsonLexer
+from pygments.lexers.data import JsonLexer  # type: ignore[import-untyped]
 from sphinx.application import Sphinx
 
 project = html_title = "kling-adapters"
@@ -19,5 +19,5 @@ pygments_dark_style = "monokai"
 
 
 def setup(app: Sphinx) -> None:
-    """Colour lines of JSON as JSON."""
+    """Colour lines of JSON, too, for which Pygments has no name."""
     app.add_lexer("jsonl", JsonLexer)

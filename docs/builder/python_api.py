@@ -204,11 +204,10 @@ def _describe_docstring(member: Object) -> Iterator[str]:
         elif section.kind is Kind.examples:
             for kind, text in section.value:
                 yield from (_escape(text), "") if kind is Kind.text else ("```python", text, "```", "")
-        elif isinstance(section.value, list):
-            items: list[Any] = section.value
-            yield from (f"**{section.kind.value.title()}**", "", *_list(items), "")
-        else:
+        elif section.kind in (Kind.admonition, Kind.deprecated):
             yield from (_escape(section.value.description), "")
+        else:
+            yield from (f"**{section.kind.value.title()}**", "", *_list(section.value), "")
 
 
 def _list(items: Iterable[Any]) -> Iterator[str]:

@@ -76,6 +76,18 @@ BUILT_IN = (
 )
 
 
+# Commands of plugins that are distributions of this project, and the extra that installs each.
+EXTRAS = {
+    "auth": "keyring",
+    "mcp": "serve",
+    "sandbox": "sandbox",
+    "serve": "serve",
+    "studio": "serve",
+    "temporal": "temporal",
+    "webhooks": "webhook",
+}
+
+
 class Commands(click.Group):
     """All commands. Plugins are loaded for the list of commands, and for a command that is not built in."""
 
@@ -91,6 +103,11 @@ class Commands(click.Group):
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         """Return the command to run, imported, and its arguments."""
+        if (extra := EXTRAS.get(args[0])) and self.get_command(ctx, args[0]) is None:
+            raise click.UsageError(
+                f"the package of `kling {args[0]}` is not installed: pip install 'kling-adapters[{extra}]'",
+                ctx,
+            )
         name, command, arguments = super().resolve_command(ctx, args)
         if isinstance(command, BuiltIn):
             command = command.load()

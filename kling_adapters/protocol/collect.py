@@ -141,8 +141,7 @@ def collect(
         raise StorageError(f"job {result.request_id} has no file to store; its output is {result.output!r}")
     start: float = yield Now()
     entry = yield from record(session.journal.find, session.gateway.base_url, result.request_id)
-    # For a template; now is near enough for a job that the journal does not have.
-    submitted: float = entry.created if entry else (yield Call(time.time))
+    submitted = yield from _find_submit_time(entry)
     collection = _Collection(result, destination, entry, submitted)
     for number, artifact in enumerate(result.artifacts, start=1):
         check_scheme(session, artifact)
@@ -152,6 +151,14 @@ def collect(
     yield from record(session.journal.update_job, session.gateway.base_url, result.request_id, files=files)
     yield Emit(Stored(result.request_id, result.model, files, (yield Now()) - start))
     return files
+
+
+def _find_submit_time(entry: JournalEntry | None) -> Flow[float]:
+    """Return the time of the submit in seconds since 1970; the current time if it is unknown."""
+    if entry is not None:
+        return entry.created
+    now: float = yield Call(time.time)
+    return now
 
 
 def store(session: Session, artifact: Artifact, download: Download, end: float) -> Flow[StoredFile]:

@@ -54,7 +54,7 @@ class FileName:
         """Return the name of one output of a job.
 
         Args:
-            values: The values of the fields, except `index` and `ext`.
+            values: The values of the fields, except `index` and `ext`; None for one without a value.
             number: The position of the output among those of the job, from 1.
             count: The number of outputs of the job.
             extension: The extension of the content, without a dot.

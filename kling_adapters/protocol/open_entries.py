@@ -40,8 +40,10 @@ def reconcile_journal(session: Session) -> Flow[list[JournalEntry]]:
     uncertain = [entry for entry in entries if entry.state == UNCERTAIN]
     yield from settle_entries(session, uncertain)
     numbers = {entry.id for entry in uncertain} | (yield from _reopen_expired(session, entries))
-    entries = (yield Call(session.journal.entries)) if numbers else []
-    return [entry for entry in entries if entry.id in numbers]
+    if not numbers:
+        return []
+    settled: list[JournalEntry] = yield Call(session.journal.entries)
+    return [entry for entry in settled if entry.id in numbers]
 
 
 def _reopen_expired(session: Session, entries: list[JournalEntry]) -> Flow[set[int]]:

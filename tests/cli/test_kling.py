@@ -7,8 +7,10 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from importlib.metadata import metadata
 from pathlib import Path
 
+import click
 import pytest
 from kling_sandbox import BLOCKED_TEXT, KEY_NO_CREDITS, Sandbox
 
@@ -225,6 +227,24 @@ def test_unknown_command_is_refused_with_a_suggestion(command: str, suggestion: 
     done = kling(command)
     assert (done.returncode, done.stdout) == (2, "")
     assert f"No such command '{command}'. Did you mean '{suggestion}'?" in done.stderr
+
+
+def test_command_of_a_missing_plugin_is_refused_with_its_install_command() -> None:
+    done = kling("studio", "--port", "0", KLING_DISABLE_PLUGINS="serve")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert (
+        "the package of `kling studio` is not installed: pip install 'kling-adapters[serve]'" in done.stderr
+    )
+
+
+def test_every_command_of_a_plugin_of_this_project_names_its_extra() -> None:
+    from kling_adapters.cli.commands import BUILT_IN, EXTRAS, Commands
+
+    with click.Context(Commands()) as context:
+        names = Commands().list_commands(context)
+    assert sorted(EXTRAS) == sorted(set(names) - {command.name for command in BUILT_IN})
+    extras = metadata("kling-adapters").get_all("Provides-Extra")
+    assert set(EXTRAS.values()) <= set(extras or ())
 
 
 def test_missing_sandbox_is_refused_with_its_install_command() -> None:

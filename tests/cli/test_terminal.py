@@ -10,8 +10,7 @@ import signal
 import subprocess
 import sys
 import threading
-import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 
@@ -20,7 +19,7 @@ import pytest
 from kling_adapters.testing import FakeGateway
 from kling_adapters.testing.server import GatewayAnswer
 
-from .conftest import Acme
+from .conftest import Acme, until
 
 COMMAND = "from kling_adapters.cli import main; main()"
 WIDTH = 40
@@ -94,13 +93,6 @@ class Terminal:
         """Return the lengths of the bar while the job was in a state."""
         frames = (line for line in self.shown.splitlines() if f" {state} " in line)
         return {frame.count("━") for frame in frames}
-
-
-def until(condition: Callable[[], bool]) -> None:
-    end = time.monotonic() + 30
-    while not condition():
-        assert time.monotonic() < end
-        time.sleep(0.01)
 
 
 def test_bar_fills_over_the_usual_time_of_the_model(gateway: Gateway, tmp_path: Path, acme: Acme) -> None:

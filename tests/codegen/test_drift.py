@@ -300,6 +300,21 @@ def test_package_without_a_gateway_has_no_list_of_its_own(drift: Drift) -> None:
     assert (pages.exit_code, pages.stderr) == (0, "")
 
 
+def test_list_that_cannot_be_read_alone_gives_no_report(drift: Drift) -> None:
+    report = drift.folder / "report.md"
+    for arguments in ((), ("-o", str(report))):
+        result = drift.run(*arguments, source=str(drift.folder / "missing.json"))
+        assert (result.exit_code, result.stdout) == (2, "")
+        assert result.stderr.splitlines()[-1] == "nothing was compared, so there is no report"
+    assert not report.exists()
+
+
+def test_incomplete_comparison_is_not_said_to_be_without_changes(drift: Drift) -> None:
+    drift.write_page("1.txt", "Not a page.")
+    result = drift.run("-o", str(drift.folder / "report.md"), "--pages", str(drift.pages))
+    assert (result.exit_code, result.stdout) == (2, "No change was found in what could be compared.\n")
+
+
 def test_specs_that_are_invalid_are_refused(drift: Drift) -> None:
     (drift.folder / "bad.yaml").write_text("slug: 5\n", encoding="utf-8")
     result = drift.run(specs=drift.folder)

@@ -125,7 +125,8 @@ def test_dropped_spec_is_all_that_a_model_needs(tmp_path: Path, capsys: pytest.C
         f"--save-to={out}",
     )
     assert [path.suffix for path in out.iterdir()] == [".mp4"]
-    tests = ["tests/properties", "tests/schema/test_params.py", "tests/docs"]
+    pages = [f"tests/docs/test_{name}.py" for name in ("models", "readme", "site")]
+    tests = ["tests/properties", "tests/schema/test_params.py", *pages]
     report = clone.python(
         "-m", "pytest", "-q", "-p", "no:cacheprovider", *tests, "-k", "dropped or readme or page"
     )

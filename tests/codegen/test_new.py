@@ -41,7 +41,7 @@ def test_new_spec_loads_and_names_the_next_step(folder: Path) -> None:
         "wrote specs/kling-9.yaml. Next:",
         "  1. Fill in every TODO of specs/kling-9.yaml from the documentation page of the model.",
         "  2. `kling-codegen lint --specs specs` lists what remains to do.",
-        "  3. `kling-codegen generate` writes the adapter, its schema and its documentation.",
+        "  3. `make generate` writes the adapter, its schema and its documentation.",
         "  4. `kling run --sandbox kling-9 prompt=hello` tries it without an account.",
     ]
     [spec] = load_specs(folder / "specs").models
@@ -156,7 +156,8 @@ def test_plugin_is_well_formed_whatever_its_name(folder: Path, name: str) -> Non
 def test_new_plugin_passes_its_tests_and_checks(folder: Path) -> None:
     assert new("--plugin", "acme-store").splitlines() == [
         "wrote acme-store/. Next, in that folder:",
-        "  1. `pip install --editable . --group dev`, then `pytest`: all tests pass, `kling plugins` lists it.",
+        "  1. `pip install 'pip>=25.1'`, `pip install --editable . --group dev`, then `pytest`: all tests pass,",
+        "     and `kling plugins` lists it.",
         "  2. Keep the hooks of acme_store/plugin.py that you need, with their tests, and fill them in.",
     ]
     environment = Environment(folder / "venv")
@@ -192,7 +193,7 @@ def test_new_package_from_build_to_uninstall(folder: Path) -> None:
     assert new("--package", "acme-kling").splitlines() == [
         "wrote acme-kling/. Next, in that folder:",
         "  1. `make setup` installs the package and its tools into .venv; `pip install --editable . --group dev`",
-        "     does it in an environment that is active.",
+        "     does it in an environment that is active (pip 25.1 or newer).",
         "  2. Fill in every TODO of specs/acme-kling-1.yaml; `kling-codegen lint` lists what remains to do.",
         "  3. `make generate` writes acme_kling/models/, docs/models/ and the table in README.md.",
         "  4. `make test` runs every example; `pip install .` makes the models appear in `kling models`.",

@@ -254,3 +254,13 @@ def test_pipe_or_a_huge_file_is_not_a_spec(packed: Project) -> None:
         "specs/pipe.yaml:1:1: cannot be read: it is not a plain file",
         "specs/zero.yaml:1:1: cannot be read: it is not a plain file",
     ]
+
+
+def test_specs_of_another_package_need_its_folder(packed: Project) -> None:
+    (packed.specs / "gateway.yaml").unlink()
+    before = everything(packed.folder)
+    for command in ("generate", "check"):
+        result = packed.run(command)
+        assert result.exit_code == 2
+        assert "pass another one with --out, as `make generate` does" in result.stderr
+    assert everything(packed.folder) == before

@@ -225,6 +225,7 @@ _PROGRAMS: dict[str, Callable[[list[str], str], str]] = {
     "make": _check_make,
     "export": _check_variables,
     "python": _run_python,
+    "python3": _run_python,
     "cd": _change_folder,
     "ls": _list_files,
     "cp": _copy_file,

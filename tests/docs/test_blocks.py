@@ -28,7 +28,7 @@ OUTPUTS = {
     "docs/essentials.md": "…renders/kling-2-….mp4 0.5 http…\n… COMPLETED\nhttp…\n0 … None\n…",
     "docs/guide/batch.md": "expected: 1.5 credits\nfirst run [None, None, None] …\nthe same again [None, None, None] …",
     "docs/guide/resume.md": "kling-2 kling-2-….mp4",
-    "docs/guide/failures.md": "renders/…",
+    "docs/guide/failures.md": "/…\nfailed, not billed: job …",
 }
 SHELL = {"sh", "shell", "bash", "console"}
 

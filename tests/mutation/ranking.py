@@ -99,9 +99,10 @@ class Tests:
         return tests
 
     def _mentioning(self, name: str) -> set[str]:
-        """Return the tests that reach a line with a name."""
-        word = re.compile(rf"\b{name}\b")
-        return {
+        """Return the tests that reach a line with a name, or have all its words."""
+        word, words = re.compile(rf"\b{name}\b"), split_words(name)
+        naming = {test for test in self.seconds if words and words <= self.words[name_function(test)]}
+        return naming | {
             test
             for path, lines in self.lines.items()
             for number, text in enumerate(Path(path).read_text("utf-8").splitlines(), start=1)

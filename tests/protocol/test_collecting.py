@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -62,19 +63,6 @@ class MemoryWriter:
 
     def abort(self) -> None:
         self.storage.aborted += 1
-
-
-class JobMemory(Memory):
-    """A storage that stores with the job."""
-
-    job: JobContext | None = None
-
-    def open(self, name: str, content_type: str) -> MemoryWriter:
-        raise AssertionError("open_for is called instead")
-
-    def open_for(self, job: JobContext, name: str, content_type: str) -> MemoryWriter:
-        self.job = job
-        return super().open(name, content_type)
 
 
 def body(content: bytes, start: int = 0, *, total: int | None = len(MP4)) -> Fetched:
@@ -178,62 +166,69 @@ def test_file_name_has_tag_and_day_of_the_submit(tmp_path: Path, monkeypatch: py
     session.close()
 
 
+@dataclass
+class JobMemory(Memory):
+    """A storage that is passed the job of a file."""
+
+    jobs: list[JobContext] = field(default_factory=list[JobContext])
+
+    def open_for(self, job: JobContext, name: str, content_type: str) -> MemoryWriter:
+        self.jobs.append(job)
+        return MemoryWriter(self, name)
+
+
 @pytest.mark.parametrize(
-    ("model", "recorded", "name"),
-    [
-        ("kling-2", "kling-3", "kling-2.mp4"),
-        ("kling-2", None, "kling-2.mp4"),
-        (None, "kling-3", "kling-3.mp4"),
-        (None, None, "no-model.mp4"),
-    ],
+    ("model", "has_entry", "name"),
+    [("kling-2", True, "kling-2"), (None, True, "kling-o1"), (None, False, "no-model")],
 )
-def test_model_and_params_that_the_result_lacks_are_those_of_the_journal(
-    tmp_path: Path, model: str | None, recorded: str | None, name: str
+def test_output_has_the_model_and_the_parameters_of_its_entry(
+    tmp_path: Path, model: str | None, name: str, *, has_entry: bool
 ) -> None:
-    session, storage = Session(GATEWAY, Key, Journal(tmp_path / "journal")), JobMemory()
-    if recorded:
-        entry = session.journal.intend(GATEWAY.base_url, recorded, {"prompt": "x"}, "SG_x", "memory:")
-        session.journal.update(entry, request_id="job", state="QUEUED")
-    destination = Destination(storage, FileName("{model}{ext}"))
-    run(collect(session, replace(result(video()), model=model), destination), [body(MP4)])
-    assert [*storage.files] == [name]
-    assert storage.job is not None
-    assert storage.job.params == ({"prompt": "x"} if recorded else None)
-    session.close()
+    with closing(Session(GATEWAY, Key, Journal(tmp_path / "journal"))) as session:
+        if has_entry:
+            entry = session.journal.intend(GATEWAY.base_url, "kling-o1", {"prompt": "x"}, "SG_x")
+            session.journal.update(entry, request_id="job", state="QUEUED")
+        storage = JobMemory()
+        destination = Destination(storage, FileName("{model}-{tag}{ext}"))
+        output = replace(result(video()), model=model)
+        assert run(collect(session, output, destination), [body(MP4)]).error is None
+    assert [*storage.files] == [f"{name}-no-tag.mp4"]
+    [job] = storage.jobs
+    assert (job.model, job.params) == (model, {"prompt": "x"} if has_entry else None)
 
 
-@pytest.mark.parametrize(("contents", "save_to"), [([None], "memory:"), ([MP4], None), ([None, MP4], None)])
+@pytest.mark.parametrize("contents", [(None, None), (MP4, MP4), (None, MP4)])
 def test_destination_is_recorded_if_every_file_can_be_fetched_again(
-    tmp_path: Path, contents: list[bytes | None], save_to: str | None
+    tmp_path: Path, contents: tuple[bytes | None, bytes | None]
 ) -> None:
-    session = Session(GATEWAY, Key, Journal(tmp_path / "journal"))
-    entry = session.journal.intend(GATEWAY.base_url, "kling-2", {}, "SG_x")
-    session.journal.update(entry, request_id="job", state="COMPLETED")
-    outputs = result(*(video(content=content) for content in contents))
-    assert run(save(session, outputs, lambda _: Memory(), "memory:"), [body(MP4)]).error is None
-    assert session.journal.entries()[0].save_to == save_to
-    session.close()
+    with closing(Session(GATEWAY, Key, Journal(tmp_path / "journal"))) as session:
+        entry = session.journal.intend(GATEWAY.base_url, "kling-2", {}, "SG_x")
+        session.journal.update(entry, request_id="job", state="COMPLETED")
+        output = result(*(video(content=content) for content in contents))
+        flow = save(session, output, lambda _: Memory(), "memory:films")
+        assert run(flow, [body(MP4)] * contents.count(None)).error is None
+        [recorded] = session.journal.entries()
+    assert recorded.save_to == ("memory:films" if contents == (None, None) else None)
 
 
-def test_download_ends_with_its_time() -> None:
-    session, destination = Session(GATEWAY, Key), Destination(Memory())
-    late = run(collect(session, result(video()), destination, STARTED + 0.5), [CUT])
-    assert isinstance(late.error, errors.StorageError)
-    assert str(late.error).startswith("the output could not be fetched in time: cut")
-    assert (late.requests[0].deadline, late.seconds) == (0.5, 0.5)
-    assert run_collect(Memory(), [body(MP4)]).requests[0].deadline is None
-
-
-def test_closed_client_continues_no_download() -> None:
+def test_closed_client_fetches_nothing() -> None:
     session = Session(GATEWAY, Key)
+    session.closed.set()
+    flow_result = run(collect(session, result(video()), Destination(Memory())), [])
+    assert str(flow_result.error).startswith("this client was closed before the output was stored.")
 
-    def close(_: effects.Fetch) -> Outcome:
-        session.closed.set()
-        return CUT
 
-    closed = run(collect(session, result(video()), Destination(Memory())), [close])
-    assert isinstance(closed.error, errors.StorageError)
-    assert "was closed" in str(closed.error)
+def test_output_is_fetched_until_the_timeout() -> None:
+    session, output, destination = Session(GATEWAY, Key), result(video()), Destination(Memory())
+    [fetched] = run(collect(session, output, destination, STARTED + 0.5), [body(MP4)]).requests
+    assert fetched.deadline == 0.5
+    [fetched] = run(collect(session, output, destination), [body(MP4)]).requests
+    assert fetched.deadline is None
+    late = run(collect(session, output, destination, STARTED), [])
+    assert "could not be fetched in time: the timeout ended" in str(late.error)
+    cut = run(collect(session, output, destination, STARTED + 0.5), [CUT])
+    assert "could not be fetched in time: cut" in str(cut.error)
+    assert cut.seconds == 0.5
 
 
 @pytest.mark.parametrize("status", [401, 403, 404, 410])
@@ -360,7 +355,7 @@ def test_closed_flow_discards_the_partial_file() -> None:
     flow = collect(Session(GATEWAY, Key), result(video()), Destination(storage))
     outcome: Any = None
     while not isinstance(effect := flow.send(outcome), effects.Fetch):
-        outcome = 0.0
+        outcome = effect.function() if isinstance(effect, effects.Call) else 0.0
     body(MP4[:5000])(effect)
     flow.close()
     assert storage.aborted

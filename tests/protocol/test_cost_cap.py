@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import random
 from collections.abc import Mapping, Sequence
@@ -46,6 +47,9 @@ REQUESTS: list[dict[str, Any]] = [
 ]
 ENDS = ["done"] * 12 + ["failed", "expired", "uncertain", "not started", "refused", "without cost"]
 
+INTEND = inspect.signature(NullJournal.intend)
+NEW = JournalEntry(0, "", "", {}, "", None, None, None, "SUBMITTING", None, None, None, (), 0, 0)
+
 
 class MemoryJournal(NullJournal):
     """A journal in memory; an intent of an earlier run is uncertain."""
@@ -59,21 +63,10 @@ class MemoryJournal(NullJournal):
     def lock_batch(self, digest: str) -> Any:
         return SimpleNamespace(release=bool)
 
-    def intend(
-        self,
-        gateway: str,
-        model: str,
-        params: Mapping[str, Any],
-        key: str,
-        save_to: str | None = None,
-        tag: str | None = None,
-        unchecked: tuple[str, ...] = (),
-    ) -> int:
-        number = len(self.recorded)
-        entry = JournalEntry(
-            number, gateway, model, params, "", save_to, tag, None, "SUBMITTING", None, None, None, (), 0, 0, unchecked
-        )  # fmt: skip
-        self.recorded.append(entry)
+    def intend(self, *values: Any, **options: Any) -> int:
+        intent = INTEND.bind(self, *values, **options).arguments
+        del intent["self"]
+        self.recorded.append(replace(NEW, **intent, id=(number := len(self.recorded))))
         return number
 
     def update(self, entry: int, **columns: Any) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from kling_adapters import (
+    Artifact,
     Credits,
     JobFailed,
     JobStatus,
@@ -28,7 +29,6 @@ from kling_adapters.protocol.responses import (
     read_status,
     read_upload,
 )
-from kling_adapters.result import Artifact
 from kling_adapters.testing import MP4, PNG
 from tests.support.clients import OpenClient
 from tests.support.scripted_server import (
@@ -72,40 +72,6 @@ def test_name_in_an_output_is_the_kind_of_its_file(name: str, kind: str) -> None
     result = read_ended_job(JOB, None, "text", Answer(200, {}, result_reply({name: [URL]}).body))
     assert isinstance(result, ResultData)
     assert [(file.url, file.kind) for file in result.artifacts] == [(URL, kind)]
-
-
-@pytest.mark.parametrize(
-    ("output", "returns", "kind"),
-    [
-        (URL, None, "video"),
-        (URL, "image", "image"),
-        ({"audio": {"url": URL}}, "video", "audio"),
-        ({"url": {"url": {"url": URL}}}, "audio", "audio"),
-    ],
-)
-def test_kind_of_a_file_is_named_or_that_of_the_model_or_of_its_url(
-    output: Any, returns: Any, kind: str
-) -> None:
-    result = read_ended_job(JOB, None, returns, Answer(200, {}, result_reply(output).body))
-    assert isinstance(result, ResultData)
-    assert [(file.url, file.kind) for file in result.artifacts] == [(URL, kind)]
-
-
-@pytest.mark.parametrize(
-    ("members", "artifact"),
-    [
-        (
-            {"video": {"url": URL, "content_type": "video/webm", "file_size": 7}},
-            Artifact(URL, "video", "video/webm", 7),
-        ),
-        ({"audio": {"url": URL, "content_type": 7, "file_size": 0}}, Artifact(URL, "audio")),
-        ({"images": [URL]}, Artifact(URL, "image")),
-    ],
-)
-def test_described_file_is_understood(members: dict[str, Any], artifact: Artifact) -> None:
-    result = read_ended_job(JOB, None, "text", Answer(200, {}, result_reply("a text", **members).body))
-    assert isinstance(result, ResultData)
-    assert result.artifacts == (artifact,)
 
 
 @pytest.mark.parametrize(
@@ -228,10 +194,40 @@ def test_failure_is_described_by_its_answer(outcome: Outcome, text: str) -> None
     assert describe_failure(outcome) == text
 
 
+def read_files(body: dict[str, Any], returns: Any) -> list[Artifact]:
+    result = read_ended_job(JOB, None, returns, make_answer(200, {"status": "COMPLETED", **body}))
+    assert isinstance(result, ResultData)
+    return list(result.artifacts)
+
+
+def test_described_files_are_read() -> None:
+    video = {"url": URL, "content_type": "video/mp4", "file_size": 5}
+    assert read_files(
+        {"video": video, "audio": URL, "images": [{"url": URL, "content_type": 7}]}, "text"
+    ) == [
+        Artifact(URL, "video", "video/mp4", 5),
+        Artifact(URL, "audio"),
+        Artifact(URL, "image"),
+    ]
+
+
 @pytest.mark.parametrize(
-    "output",
-    [{"thumbnail": URL}, [[[[URL]]]], {"url": {"url": {"url": {"url": URL}}}}, {"url": 7}, "data:,", None],
+    ("output", "returns", "kind"),
+    [
+        (URL, None, "video"),
+        (URL, "image", "image"),
+        ({"images": [{"url": URL}]}, "text", "image"),
+        ({"url": {"url": {"url": URL}}}, "text", "text"),
+    ],
 )
+def test_kind_of_a_file_is_that_of_its_place_or_its_model(output: Any, returns: Any, kind: str) -> None:
+    assert read_files({"output": output}, returns) == [Artifact(URL, kind)]  # type: ignore[arg-type]
+
+
+NESTED = {"url": {"url": {"url": {"url": URL}}}}
+
+
+@pytest.mark.parametrize("output", [{"thumbnail": URL}, [[[[URL]]]], NESTED, {"url": 7}, "data:,", None])
 def test_other_outputs_have_no_files(output: Any) -> None:
     result = read_ended_job(JOB, None, "video", Answer(200, {}, result_reply(output).body))
     assert isinstance(result, ResultData)

@@ -21,13 +21,9 @@ from kling_adapters.protocol.session import JobRef, Session
 from kling_adapters.protocol.submit import submit
 from kling_adapters.protocol.wait import wait
 from kling_adapters.testing import SimulatedClock
+from tests.support.scripted_flow import Key
 
 GATEWAY = Gateway("https://api.example.com")
-
-
-class Key:
-    def api_key(self) -> str:
-        return "SG_scripted"
 
 
 def answer(code: int, headers: dict[str, str] | None = None, **body: Any) -> Answer:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
@@ -16,6 +17,7 @@ from typing import Any
 import pytest
 
 from kling_adapters import api_errors, errors, events, fingerprint_key
+from kling_adapters.builtin.file_storage import Folder
 from kling_adapters.journal.journal import Journal
 from kling_adapters.media.inputs import digest_media
 from kling_adapters.media.urls import make_data_url
@@ -28,9 +30,12 @@ from kling_adapters.models._gateway import (
 )
 from kling_adapters.protocol import effects
 from kling_adapters.protocol.gateway import Gateway
+from kling_adapters.protocol.keys import check_key
 from kling_adapters.protocol.messages import Answer, Fault, Outcome
 from kling_adapters.protocol.rate_limit import RateLimiter, Turn
 from kling_adapters.protocol.reconcile import LOOK_DELAYS
+from kling_adapters.protocol.records import call_quietly
+from kling_adapters.protocol.run import run_and_collect, submit_for_destination
 from kling_adapters.protocol.session import JobRef, Session
 from kling_adapters.protocol.submit import run_sync, submit
 from kling_adapters.protocol.wait import query_credits, query_status, wait
@@ -309,10 +314,19 @@ def test_upload_is_retried_for_five_minutes() -> None:
     assert flow_result.seconds == pytest.approx(300.0)
 
 
+class ShownKey(Key):
+    """An Auth of a plugin that shows its key."""
+
+    def __repr__(self) -> str:
+        return f"ShownKey({self.api_key()})"
+
+
 def test_session_does_not_show_its_keys() -> None:
-    session = Session(GATEWAY, Key)
+    session = Session(GATEWAY, ShownKey)
     run(submit(session, "kling-2", BODY), [ACCEPTED])
-    assert KEY in session.limiters
+    session.auth = ShownKey()
+    session.running_jobs(KEY)
+    assert KEY in session.limiters.keys() & session.waiting.keys()
     assert KEY not in repr(session)
 
 
@@ -425,6 +439,35 @@ def test_found_direct_run_is_waited_for_within_its_timeout(
     session.close()
 
 
+def find_nothing(place: str) -> Folder:
+    raise AssertionError(place)
+
+
+def test_run_without_a_timeout_has_that_of_its_model(session: Session) -> None:
+    flow = run_and_collect(session, ADAPTER, BODY, None, find_nothing, None)
+    flow_result = run(flow, chain([ACCEPTED], repeat(answer(200, status="QUEUED", request_id="job"))))
+    assert isinstance(flow_result.error, errors.WaitTimeout)
+    assert flow_result.error.seconds == pytest.approx(4 * 300.0)
+
+
+def test_run_without_a_destination_stores_nothing(session: Session) -> None:
+    done = answer(200, status="COMPLETED", request_id="job")
+    flow_result = run(
+        run_and_collect(session, ADAPTER, BODY, 60.0, find_nothing, None), [ACCEPTED, done, RESULT]
+    )
+    assert flow_result.value[1] == ()
+
+
+def test_job_without_a_spec_has_a_destination(session: Session, tmp_path: Path) -> None:
+    def find(place: str) -> Folder:
+        return Folder(Path(place))
+
+    flow = submit_for_destination(session, "kling-9", BODY, None, None, find, str(tmp_path))
+    assert run(flow, [ACCEPTED]).value.request_id == "job"
+    assert isinstance(session.journal, Journal)
+    assert session.journal.entries()[0].save_to == str(tmp_path)
+
+
 def test_failed_direct_run_is_recorded(session: Session) -> None:
     flow_result = run(
         run_sync(session, ADAPTER, BODY, None),
@@ -484,6 +527,26 @@ def test_job_that_only_the_history_lists_is_waited_for(tmp_path: Path) -> None:
         assert flow_result.value.output == "https://e.com/a.mp4"
         # The 404 responses take three seconds.
         assert flow_result.seconds == pytest.approx(33.0, abs=1)
+
+
+def test_recorded_end_is_found_when_the_gateway_has_forgotten_it(session: Session) -> None:
+    first = run_wait(session, state("COMPLETED"), RESULT).value
+    flow_result = run(wait(session, JobRef("job", returns="video"), None), [MISSING] * 3)
+    assert (flow_result.value.output, flow_result.sent) == (first.output, 3)
+
+
+def test_recorded_failure_is_found_when_the_gateway_has_forgotten_it(session: Session) -> None:
+    run_wait(session, FAILED)
+    error = run(wait(session, JobRef("job"), None), [MISSING] * 3).error
+    assert isinstance(error, errors.JobFailed)
+    assert error.message == "blocked"
+
+
+@pytest.mark.parametrize(("members", "text"), [({"error": "busy"}, "QUEUED: busy"), ({}, "QUEUED")])
+def test_timeout_names_the_last_state(session: Session, members: dict[str, Any], text: str) -> None:
+    last = answer(200, status="QUEUED", request_id="job", **members)
+    message = str(run_wait(session, last, timeout=0.0).error)
+    assert re.search(rf"its last state is {text}(?![\w:])", message)
 
 
 def test_each_state_is_recorded_while_it_lasts(session: Session) -> None:
@@ -620,6 +683,12 @@ def test_pool_with_refused_keys_raises_the_refusal(has_another: bool, sent: int)
     assert (flow_result.sent, flow_result.seconds) == (sent, 0)
 
 
+def test_check_of_a_pool_takes_no_key() -> None:
+    pool = Pool()
+    assert run(check_key(Session(GATEWAY, lambda: pool)), []).error is None
+    assert isinstance(run(check_key(Session(GATEWAY, lambda: InvalidAuth(""))), []).error, errors.ConfigError)
+
+
 def test_other_refusals_are_not_reported_to_a_pool() -> None:
     pool = Pool("SG_a", "SG_b")
     flow_result = run(submit(Session(GATEWAY, lambda: pool), "kling-2", BODY), [answer(500), answer(400)])
@@ -672,9 +741,20 @@ def test_invalid_key_is_not_sent_and_not_shown(key: Any) -> None:
     assert isinstance(flow_result.error, errors.ConfigError)
     assert "Nothing was sent" in str(flow_result.error)
     assert "secret" not in str(flow_result.error)
+    assert ("failed with RuntimeError" in str(flow_result.error)) == isinstance(key, RuntimeError)
     error = api_errors.Unauthorized(401, "what a plugin says on purpose")
     flow_result = run(submit(Session(GATEWAY, lambda: InvalidAuth(error)), "kling-2", BODY), [])
     assert flow_result.error is error
+
+
+def test_failure_of_a_plugin_is_logged(caplog: pytest.LogCaptureFixture) -> None:
+    def fail() -> None:
+        raise RuntimeError("no connection")
+
+    assert call_quietly(fail) is None
+    [logged] = caplog.records
+    assert logged.exc_info is not None
+    assert logged.exc_text is None or "no connection" in logged.exc_text
 
 
 def test_broken_journal_loses_no_sent_job(session: Session) -> None:

@@ -9,11 +9,12 @@ from typing import Any
 
 import pytest
 
-from kling_adapters import fingerprint_key
+from kling_adapters import JobStatus, Metrics, ResultData, fingerprint_key
 from kling_adapters.models import _gateway as facts
 from kling_adapters.protocol.gateway import Gateway
 from kling_adapters.protocol.history_rows import HistoryRow, read_page, read_time
 from kling_adapters.protocol.messages import Answer, Fault, Outcome
+from kling_adapters.protocol.recall import read_row
 from kling_adapters.protocol.request_history import (
     HISTORY_BUDGET,
     HistoryListing,
@@ -449,6 +450,42 @@ def test_pool_asks_with_the_key_of_the_account() -> None:
     flow_result = list_all(session, [make_page(ROW)], fingerprint=fingerprint_key("SG_two"))
     assert [request.key for request in flow_result.requests] == ["SG_two"]
     assert [request.key for request in run(find_row(session, "two"), [reply([])]).requests] == ["SG_two"]
+    assert list_all(session, [make_page(ROW)]).requests[0].key == Pool().api_key()
     flow_result = list_all(session, [], fingerprint=fingerprint_key("SG_three"))
     assert isinstance(flow_result.error, HistoryUnavailable)
     assert flow_result.sent == 0
+
+
+URL = "https://files.example.com/a.mp4"
+
+
+@pytest.mark.parametrize(
+    ("row", "status"),
+    [
+        (
+            HistoryRow("job", "kling-2", "FAILED", 0.5, error="blocked"),
+            JobStatus("FAILED", Metrics(cost=0.5), "blocked"),
+        ),
+        (HistoryRow("job", "kling-2", "PENDING", 0.5), JobStatus("PROCESSING", Metrics(cost=0.5))),
+        (HistoryRow("job", "kling-2", "ELSEWHERE"), None),
+        (HistoryRow("job", "kling-2", "COMPLETED"), None),
+    ],
+)
+def test_row_without_an_output_is_a_status(row: HistoryRow, status: JobStatus | None) -> None:
+    assert read_row(row, "kling-o1", "video") == status
+
+
+@pytest.mark.parametrize(
+    ("urls", "output"), [((URL,), URL), ((URL, f"{URL}?2"), [URL, f"{URL}?2"])], ids=["one", "two"]
+)
+@pytest.mark.parametrize(("model", "expected"), [("kling-2", "kling-2"), (None, "kling-o1")])
+def test_row_with_outputs_is_a_result(
+    urls: tuple[str, ...], output: Any, model: str | None, expected: str
+) -> None:
+    result = read_row(HistoryRow("job", model, "COMPLETED", 0.5, urls=urls), "kling-o1", "video")
+    assert isinstance(result, ResultData)
+    assert (result.request_id, result.model, result.output) == ("job", expected, output)
+    assert result.body == {
+        "status": "COMPLETED", "request_id": "job", "output": output, "metrics": {"cost": 0.5},
+    }  # fmt: skip
+    assert tuple(artifact.url for artifact in result.artifacts) == urls

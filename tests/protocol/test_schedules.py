@@ -22,6 +22,11 @@ def fill_history(*durations: float) -> History:
     return history
 
 
+@pytest.mark.parametrize(("duration", "is_kept"), [(3600.0, True), (3600.5, False), (0.0, False)])
+def test_duration_that_no_job_can_have_is_ignored(duration: float, *, is_kept: bool) -> None:
+    assert isinstance(fill_history(duration).schedule(None), ScaleFree) is not is_kept
+
+
 def draw_durations(spread: float, count: int, center: float = 300.0) -> list[float]:
     source = random.Random(count)
     return [source.lognormvariate(math.log(center), spread) for _ in range(count)]

@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 
 import kling_adapters
-from kling_adapters import ApiError, KlingError, WaitTimeout, api_errors, errors, hookspecs, testing
+from kling_adapters import ApiError, KlingError, WaitTimeout, api_errors, errors, hookspecs, models, testing
 from kling_adapters.models import CATALOG, _gateway
 from kling_adapters.protocol.failures import api_error
 from kling_adapters.protocol.messages import Answer
@@ -71,6 +71,7 @@ def test_every_public_name_exists() -> None:
 
 def test_dir_lists_public_names_only() -> None:
     assert dir(kling_adapters) == sorted(kling_adapters.__all__)
+    assert sorted(models.__all__) == sorted(["CATALOG", *(entry.name for entry in CATALOG)])
 
 
 def test_types_of_public_signatures_are_public() -> None:
@@ -98,6 +99,13 @@ def test_every_error_is_public_and_in_the_tree() -> None:
     for kind in kinds:
         assert kind.__name__ in kling_adapters.__all__
         assert any(kind.__name__ in line.split() for line in tree), kind.__name__
+
+
+def test_every_module_logs_to_one_logger() -> None:
+    modules = [module for name, module in sys.modules.items() if name.startswith("kling_adapters.")]
+    loggers = [module.log.name for module in modules if hasattr(module, "log")]
+    assert len(loggers) > 10
+    assert set(loggers) == {"kling_adapters"}
 
 
 def test_only_errors_look_like_errors() -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import time
-from collections.abc import Iterator
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -32,13 +31,6 @@ def small_limits(monkeypatch: pytest.MonkeyPatch) -> None:
         (uploads, "MAX_BODY", 5000),
     ):
         monkeypatch.setattr(module, name, largest)
-
-
-@pytest.fixture
-def picture_server() -> Iterator[ScriptedServer]:
-    """A server of pictures on this machine."""
-    with ScriptedServer() as server:
-        yield server
 
 
 def upload(http: httpx.Client, content: bytes) -> httpx.Response:
@@ -165,54 +157,50 @@ def test_samples_have_a_largest_size(sandbox: Sandbox) -> None:
         assert httpx.get(f"{sandbox.base_url}/samples/a.png?size={size}").status_code == status
 
 
-def test_picture_of_too_many_pixels_is_not_decoded(
-    http: httpx.Client, picture_server: ScriptedServer
-) -> None:
+def test_picture_of_too_many_pixels_is_not_decoded(http: httpx.Client, server: ScriptedServer) -> None:
     for side, is_shown in ((64, True), (8_000, False)):
         file = BytesIO()
         Image.new("1", (side, side), 1).save(file, "PNG")
         assert len(file.getvalue()) < 50_000
-        picture_server.play([Reply(200, file.getvalue())])
-        assert (min(mean_colour(http, start_image=f"{picture_server.url}/{side}.png")) > 240) == is_shown
+        server.play([Reply(200, file.getvalue())])
+        assert (min(mean_colour(http, start_image=f"{server.url}/{side}.png")) > 240) == is_shown
 
 
 def test_no_program_is_started_for_a_picture(
-    http: httpx.Client, picture_server: ScriptedServer, monkeypatch: pytest.MonkeyPatch
+    http: httpx.Client, server: ScriptedServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     started: list[Any] = []
     monkeypatch.setattr("subprocess.check_call", lambda *args, **_: started.append(args))
     monkeypatch.setattr("PIL.EpsImagePlugin.gs_binary", "gs")
     picture = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 64 64\n%%EndComments\nshowpage\n"
-    picture_server.play([Reply(200, picture)])
-    assert result_of(http, start_image=f"{picture_server.url}/a.eps")["output"]
-    assert picture_server.requests
+    server.play([Reply(200, picture)])
+    assert result_of(http, start_image=f"{server.url}/a.eps")["output"]
+    assert server.requests
     assert not started
 
 
-def test_remote_client_cannot_reach_local_servers(http: httpx.Client, picture_server: ScriptedServer) -> None:
+def test_remote_client_cannot_reach_local_servers(http: httpx.Client, server: ScriptedServer) -> None:
     # What a proxy on this machine says of its client.
     http.headers["x-forwarded-for"] = "192.0.2.7"
-    result_of(http, start_image=f"{picture_server.url}/elsewhere.png")
+    result_of(http, start_image=f"{server.url}/elsewhere.png")
     del http.headers["x-forwarded-for"]
-    result_of(http, start_image=f"{picture_server.url}/here.png")
-    assert [request.path for request in picture_server.requests] == ["/here.png"]
+    result_of(http, start_image=f"{server.url}/here.png")
+    assert [request.path for request in server.requests] == ["/here.png"]
 
 
-def test_slow_picture_is_abandoned(picture_server: ScriptedServer, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_slow_picture_is_abandoned(server: ScriptedServer, monkeypatch: pytest.MonkeyPatch) -> None:
     # Longer than a test may take, if the connection stays open.
-    picture_server.play([Drip(b"HTTP/1.0 200 OK\r\nx: ", b"x", 3000)])
+    server.play([Drip(b"HTTP/1.0 200 OK\r\nx: ", b"x", 3000)])
     monkeypatch.setattr(fetch, "_SECONDS", 0.2)
     began = time.monotonic()
-    assert fetch.fetch(f"{picture_server.url}/a.png") is None
+    assert fetch.fetch(f"{server.url}/a.png") is None
     assert time.monotonic() - began < 30
 
 
 @pytest.mark.parametrize("scheme", ["http", "file"])
-def test_schema_cannot_refer_to_other_documents(
-    picture_server: ScriptedServer, tmp_path: Path, scheme: str
-) -> None:
+def test_schema_cannot_refer_to_other_documents(server: ScriptedServer, tmp_path: Path, scheme: str) -> None:
     (tmp_path / "a.json").write_text("{}")
-    address = picture_server.url if scheme == "http" else tmp_path.as_uri()
+    address = server.url if scheme == "http" else tmp_path.as_uri()
     schema: dict[str, Any] = {
         "title": "Hostile",
         "type": "object",
@@ -221,7 +209,7 @@ def test_schema_cannot_refer_to_other_documents(
     }
     with pytest.raises(ValueError, match="another document"), Sandbox(schemas={"hostile": schema}):
         pass
-    assert not picture_server.connections
+    assert not server.connections
 
 
 def test_bounded_store_drops_the_oldest() -> None:

@@ -316,8 +316,8 @@ async def test_client_of_2025_11_25_runs_a_task(gateway: Sandbox, tmp_path: Path
         tools = {tool.name: tool for tool in (await client.list_tools()).tools}
         assert tools["kling-2"].execution == ToolExecution(task_support="optional")
         assert tools["wait"].execution is None
-        send, asked = client.session.send_request, TaskMetadata(ttl=60_000)
-        params = CallToolRequestParams(name="kling-2", arguments=PROMPT, task=asked)
+        send, metadata = client.session.send_request, TaskMetadata(ttl=60_000)
+        params = CallToolRequestParams(name="kling-2", arguments=PROMPT, task=metadata)
         task = (await send(CallToolRequest(params=params), CreateTaskResult)).task
         assert (task.status, task.ttl) == ("working", None)
         payload = GetTaskPayloadRequest(params=GetTaskPayloadRequestParams(task_id=task.task_id))
@@ -330,8 +330,8 @@ async def test_client_of_2025_11_25_runs_a_task(gateway: Sandbox, tmp_path: Path
         refused: list[Any] = [
             CancelTaskRequest(params=CancelTaskRequestParams(task_id=task.task_id)),
             GetTaskRequest(params=GetTaskRequestParams(task_id="a" * 24)),
-            CallToolRequest(params=CallToolRequestParams(name="list_jobs", task=asked)),
-            CallToolRequest(params=CallToolRequestParams(name="kling-2", arguments={}, task=asked)),
+            CallToolRequest(params=CallToolRequestParams(name="list_jobs", task=metadata)),
+            CallToolRequest(params=CallToolRequestParams(name="kling-2", arguments={}, task=metadata)),
         ]
         for request in refused:
             with pytest.raises(MCPError):
@@ -346,8 +346,8 @@ async def test_failed_task_is_failed(tmp_path: Path) -> None:
             task = (await client.session.send_request(CallToolRequest(params=params), CreateTaskResult)).task
             payload = GetTaskPayloadRequest(params=GetTaskPayloadRequestParams(task_id=task.task_id))
             assert (await client.session.send_request(payload, CallToolResult)).is_error
-            asked = GetTaskRequest(params=GetTaskRequestParams(task_id=task.task_id))
-            assert (await client.session.send_request(asked, GetTaskResult)).status == "failed"
+            state = GetTaskRequest(params=GetTaskRequestParams(task_id=task.task_id))
+            assert (await client.session.send_request(state, GetTaskResult)).status == "failed"
 
 
 @asynccontextmanager

@@ -144,12 +144,12 @@ def test_studio_that_cannot_start_says_why(tmp_path: Path, options: list[str], r
 
 
 def test_taken_port_is_named(tmp_path: Path) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as taken:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
         command: list[str | Path] = [
             KLING,
             "serve",
             "--port",
-            str(taken.getsockname()[1]),
+            str(listener.getsockname()[1]),
             "--folder",
             tmp_path,
         ]

@@ -181,7 +181,7 @@ def test_field_ids_can_be_in_selectors() -> None:
 def test_unknown_model_is_404_with_suggestion(reader: TestClient) -> None:
     response = reader.get("/models/kling-22")
     assert response.status_code == 404
-    assert "did you mean kling-2?" in response.text
+    assert "Did you mean kling-2?" in response.text
 
 
 def test_form_that_is_too_large_is_refused(reader: TestClient) -> None:

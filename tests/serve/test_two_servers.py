@@ -84,7 +84,7 @@ def test_one_key_at_two_servers_is_billed_once(tmp_path: Path, folders: tuple[st
             for client, job_id in zip(clients, sorted(ids), strict=False):
                 assert wait_for_end(client, job_id)["status"] == "completed"
                 assert client.get(f"/v1/videos/{job_id}/content").content[4:8] == b"ftyp"
-        # A server that is told to stop first ends its submits.
+        # A server that stops ends its submits first.
         assert count_prompts(gateway) == dict.fromkeys(answers, 1)
 
 

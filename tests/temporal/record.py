@@ -75,15 +75,19 @@ async def record_batch(server: TemporalServer, folder: Path) -> None:
                 await write(setup.client.get_workflow_handle(execution.id), folder / "batch.json")
 
 
-async def main(version: str) -> None:
+async def record_all(server: TemporalServer, folder: Path) -> None:
+    await record_faults(server, folder)
+    await record_cancelled(server, folder)
+    await record_stored(server, folder)
+    await record_batch(server, folder)
+
+
+def main(version: str) -> None:
     folder = FOLDER / version
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as temporary, run_server(Path(temporary)) as server:
-        await record_faults(server, folder)
-        await record_cancelled(server, folder)
-        await record_stored(server, folder)
-        await record_batch(server, folder)
+        asyncio.run(record_all(server, folder))
 
 
 if __name__ == "__main__":
-    asyncio.run(main(sys.argv[1]))
+    main(sys.argv[1])

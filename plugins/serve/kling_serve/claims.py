@@ -24,7 +24,7 @@ class KeyReused(KlingError):
 def check_key(handle: str, handles: Iterable[str]) -> None:
     """Raise KeyReused if one of several handles has the same key as another one, but is that of another request."""
     key = handle[:KEY_DIGITS]
-    if any(other.startswith(key) and other != handle for other in handles):
+    if any(used.startswith(key) and used != handle for used in handles):
         raise KeyReused(
             "this idempotency key was used with another request before. Use a new key for a new job. Nothing was sent"
         )

@@ -16,7 +16,7 @@ from temporalio.client import Client, Interceptor
 from temporalio.converter import DataConverter, DefaultFailureConverter, PayloadCodec, PayloadConverter
 from temporalio.envconfig import ClientConfig
 from temporalio.exceptions import ApplicationError, ApplicationErrorCategory
-from temporalio.service import RPCError
+from temporalio.service import RPCError, RPCStatusCode
 
 from kling_adapters import ConfigError
 from kling_temporal.payloads import SEARCH_ATTRIBUTES
@@ -67,20 +67,24 @@ async def connect(
             **options, data_converter=make_converter(codec), interceptors=interceptors
         )
     except (RuntimeError, RPCError, ValueError) as error:
-        raise ConfigError(
-            f"Temporal cannot be reached at {target}{_find_cause(error)}. Expected a server of Temporal: start one there, or "
-            "pass --address HOST:PORT, or set TEMPORAL_ADDRESS. Nothing was sent"
-        ) from error
+        raise ConfigError(_describe_unreachable(target, error)) from error
 
 
 def _add_port(address: str) -> str:
     return address if re.search(r":\d+$", address) else f"{address}:{_PORT}"
 
 
+def _describe_unreachable(target: str, error: Exception) -> str:
+    return (
+        f"Temporal cannot be reached at {target}{_find_cause(error)}. Expected a server of Temporal: start one there, or "
+        "pass --address HOST:PORT, or set TEMPORAL_ADDRESS. Nothing was sent"
+    )
+
+
 def _find_cause(error: Exception) -> str:
     """Return the message of the operating system or of the server, without the types of Rust around it."""
     messages = re.findall(r'(?:message|error): "([^"]+)"', str(error))
-    if isinstance(error, ValueError):
+    if not messages and isinstance(error, ValueError | RPCError):
         messages = [str(error)]
     return f" ({messages[-1]})" if messages else ""
 
@@ -93,7 +97,7 @@ async def prepare_namespace(client: Client) -> None:
     """Add the search attributes of this package to the namespace, if they are missing.
 
     Raises:
-        ConfigError: They cannot be added.
+        ConfigError: They cannot be added, or the server cannot be reached. Nothing was sent.
 
     """
     kind = IndexedValueType.INDEXED_VALUE_TYPE_KEYWORD
@@ -105,11 +109,25 @@ async def prepare_namespace(client: Client) -> None:
             added = AddSearchAttributesRequest(namespace=client.namespace, search_attributes=missing)
             await client.operator_service.add_search_attributes(added)
     except RPCError as error:
-        names = ", ".join(key.name for key in SEARCH_ATTRIBUTES)
-        raise ConfigError(
-            f"the search attributes {names} cannot be added to the namespace {client.namespace}: {error}. Add them as "
-            "Keyword, with the tools of Temporal. Nothing was sent"
-        ) from error
+        raise ConfigError(_describe_unprepared(client, error)) from error
+
+
+def _describe_unprepared(client: Client, error: RPCError) -> str:
+    match error.status:
+        # A connection that breaks is of unknown status.
+        case RPCStatusCode.UNAVAILABLE | RPCStatusCode.DEADLINE_EXCEEDED | RPCStatusCode.UNKNOWN:
+            return _describe_unreachable(client.service_client.config.target_host, error)
+        case RPCStatusCode.NOT_FOUND:
+            return (
+                f"Temporal has no namespace {client.namespace!r}. Create it with the tools of Temporal, or pass "
+                "--namespace NAME, or set TEMPORAL_NAMESPACE. Nothing was sent"
+            )
+        case _:
+            names = ", ".join(key.name for key in SEARCH_ATTRIBUTES)
+            return (
+                f"the search attributes {names} cannot be added to the namespace {client.namespace}: {error}. Add them "
+                "as Keyword, with the tools of Temporal. Nothing was sent"
+            )
 
 
 def make_converter(codec: PayloadCodec | str | None = None) -> DataConverter:

@@ -136,9 +136,9 @@ def _describe_problems(error: ParamsInvalid | ValidationError, fields: Mapping[s
         texts = [str(problem) for problem in error.problems[:_MAX_PROBLEMS]]
         path = error.problems[0].path if error.problems else None
     else:
-        found = [(".".join(map(str, problem["loc"])), problem["msg"]) for problem in error.errors()]
-        texts = [f"{place}: {problem}" for place, problem in found[:_MAX_PROBLEMS]]
-        path = found[0][0]
+        pairs = [(".".join(map(str, problem["loc"])), problem["msg"]) for problem in error.errors()]
+        texts = [f"{place}: {problem}" for place, problem in pairs[:_MAX_PROBLEMS]]
+        path = pairs[0][0]
     message = f"Nothing was sent: {'; '.join(texts)}"
     return RequestError(400, message, "invalid_parameters", fields.get(path, path) if path else None)
 
