@@ -137,6 +137,22 @@ def test_several_files_share_a_file_name() -> None:
     assert {f"{number}-job-{today}-no-tag.mp4" for number in (1, 2)} < set(storage.files)
 
 
+def test_files_of_a_result_share_sixteen_gigabytes() -> None:
+    size = 4 * 1024**3
+
+    def answer_in_short(effect: effects.Fetch) -> Outcome:
+        assert effect.download.begin(200, {"content-length": f"{size}"})
+        effect.download.write(MP4)
+        # As if the rest had come.
+        effect.download.received = size
+        return Answer(200, {}, b"")
+
+    four = [answer_in_short] * 4
+    assert run_collect(Memory(), four, *[video()] * 4).error is None
+    flow_result = run_collect(Memory(), [*four, body(b"x", total=None)], *[video()] * 5)
+    assert isinstance(flow_result.error, errors.StorageError)
+
+
 def test_file_name_has_tag_and_day_of_the_submit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     session = Session(GATEWAY, Key, Journal(tmp_path / "journal"))
     with monkeypatch.context() as patch:
@@ -210,6 +226,9 @@ def test_output_is_fetched_until_the_timeout() -> None:
     assert fetched.deadline is None
     late = run(collect(session, output, destination, STARTED), [])
     assert "could not be fetched in time: the timeout ended" in str(late.error)
+    cut = run(collect(session, output, destination, STARTED + 0.5), [CUT])
+    assert "could not be fetched in time: cut" in str(cut.error)
+    assert cut.seconds == 0.5
 
 
 @pytest.mark.parametrize("status", [401, 403, 404, 410])
@@ -227,6 +246,7 @@ def test_address_of_an_output_is_escaped_in_errors_and_logs(caplog: pytest.LogCa
     assert r"http://files.example.com/\x1b]0;a\n\u202e" in str(plain.error)
     cut = Artifact("https://files.example.com/\nERROR forged", "video")
     assert run_collect(Memory(), [CUT, body(MP4)], cut).error is None
+    assert [entry.name for entry in caplog.records] == ["kling_adapters"]
     assert r"https://files.example.com/\nERROR forged" in caplog.text
 
 
@@ -309,6 +329,25 @@ def test_storage_failure_is_a_storage_error(when: Literal["check", "commit"], er
         assert broken.url == (error_url or URL)
         assert flow_result.events == []
         assert storage.aborted
+
+
+def test_failed_download_is_discarded_by_a_call() -> None:
+    """A driver performs it in a worker thread, because a storage may block."""
+    flow = collect(Session(GATEWAY, Key), result(video()), Destination(Memory()))
+    scripted: list[Any] = [body(MP4[:900]), Answer(404, {}, b"")]
+    effect = next(flow)
+    while not (isinstance(effect, effects.Call) and "abort" in repr(effect.function)):
+        match effect:
+            case effects.Call():
+                outcome = effect.function()
+            case effects.Fetch():
+                answer = scripted.pop(0)
+                outcome = answer if isinstance(answer, Answer) else answer(effect)
+            case _:
+                outcome = 0.0
+        effect = flow.send(outcome)
+    with pytest.raises(errors.StorageError):
+        flow.send(effect.function())
 
 
 def test_closed_flow_discards_the_partial_file() -> None:

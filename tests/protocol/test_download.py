@@ -249,14 +249,15 @@ def test_encoded_content_is_refused() -> None:
 JOB = JobContext("job", "kling-2", None, None, number=1, count=1)
 
 
-def test_storage_gets_the_job_if_it_knows_jobs_and_there_is_one() -> None:
+@pytest.mark.parametrize("job", [JOB, None])
+def test_storage_gets_the_job_if_it_knows_jobs_and_there_is_one(job: JobContext | None) -> None:
     plain, filing = Memory(), JobMemory()
     for storage in (plain, filing):
-        download = open_download(storage, job=JOB)
+        download = open_download(storage, job=job)
         download.take(MP4)
         download.commit()
         assert storage.files == {"a.mp4": MP4}
-    assert filing.jobs == [JOB]
+    assert filing.jobs == ([] if job is None else [job])
 
 
 def test_failure_of_a_storage_is_described_once() -> None:

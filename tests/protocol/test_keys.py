@@ -6,7 +6,7 @@ import logging
 
 import pytest
 
-from kling_adapters import ConfigError, StorageError, fingerprint_key
+from kling_adapters import ConfigError, StorageError
 from kling_adapters.hook_objects import InstantAuth
 from kling_adapters.protocol import keys
 from kling_adapters.protocol.gateway import Gateway
@@ -16,13 +16,6 @@ from kling_adapters.protocol.session import Session
 from tests.support.scripted_flow import run
 
 GATEWAY = Gateway("https://api.example.com")
-
-
-class Vault:
-    """An Auth that fails with a text that must not be shown."""
-
-    def api_key(self) -> str:
-        raise ValueError("SG_secret is locked")
 
 
 class Instant(InstantAuth):
@@ -56,23 +49,8 @@ class Pool:
         return None
 
 
-def test_failure_of_a_source_hides_its_text() -> None:
-    flow_result = run(keys.read_key(Vault()), [])
-    assert isinstance(flow_result.error, ConfigError)
-    assert "failed with ValueError" in str(flow_result.error)
-    assert "SG_secret" not in str(flow_result.error)
-
-
 def test_instant_key_needs_no_call() -> None:
     assert run(keys.read_key(Instant()), []).value == "SG_instant"
-
-
-@pytest.mark.parametrize(
-    ("fingerprint", "key"),
-    [(None, "SG_next"), (fingerprint_key("SG_other"), "SG_other"), (fingerprint_key("SG_gone"), None)],
-)
-def test_key_of_an_account_is_found_in_the_pool(fingerprint: str | None, key: str | None) -> None:
-    assert run(keys.find_account_key(Session(GATEWAY, Pool), fingerprint), []).value == key
 
 
 def test_pool_is_not_called_by_a_check_or_about_another_request() -> None:

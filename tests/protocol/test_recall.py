@@ -10,10 +10,9 @@ import pytest
 from kling_sandbox import BLOCKED_TEXT, Fault, Faults, Sandbox
 
 import kling_adapters as ka
-from kling_adapters import JobStatus, Kling, Metrics, ResultData
+from kling_adapters import Kling, ResultData
 from kling_adapters.journal.entries import JournalEntry
-from kling_adapters.protocol.history_rows import HistoryRow
-from kling_adapters.protocol.recall import output_is_alive, read_end, read_result, read_row
+from kling_adapters.protocol.recall import output_is_alive, read_end, read_result
 from kling_adapters.testing import SimulatedClock
 from tests.support.clients import OpenClient
 
@@ -274,44 +273,6 @@ def test_result_is_read_from_an_entry() -> None:
 )
 def test_entry_without_a_result_has_none(members: dict[str, Any]) -> None:
     assert read_end(replace(ENTRY, **members)) is None
-
-
-def test_failure_is_read_from_an_entry() -> None:
-    assert read_end(replace(ENTRY, state="FAILED", reason="no")) == JobStatus("FAILED", error="no")
-
-
-@pytest.mark.parametrize(
-    ("row", "status"),
-    [
-        (
-            HistoryRow("job", state="FAILED", cost=0.5, error="no"),
-            JobStatus("FAILED", Metrics(cost=0.5), "no"),
-        ),
-        (HistoryRow("job", state="PENDING", cost=0.5), JobStatus("PROCESSING", Metrics(cost=0.5))),
-        (HistoryRow("job", state="PAUSED"), None),
-        (HistoryRow("job", state="COMPLETED"), None),
-    ],
-)
-def test_state_is_read_from_a_row_without_an_output(row: HistoryRow, status: JobStatus | None) -> None:
-    assert read_row(row) == status
-
-
-@pytest.mark.parametrize(("urls", "output"), [((URL,), URL), ((URL, f"{URL}?2"), [URL, f"{URL}?2"])])
-@pytest.mark.parametrize(("listed", "model"), [("kling-3", "kling-3"), (None, "kling-2")])
-def test_result_is_read_from_a_row(
-    urls: tuple[str, ...], output: Any, listed: str | None, model: str
-) -> None:
-    row = HistoryRow("job", listed, "COMPLETED", 0.5, urls=urls)
-    body = {"status": "COMPLETED", "request_id": "job", "output": output, "metrics": {"cost": 0.5}}
-    result = read_row(row, "kling-2", "video")
-    assert isinstance(result, ResultData)
-    assert (result.model, result.output, result.metrics, result.body) == (
-        model,
-        output,
-        Metrics(cost=0.5),
-        body,
-    )
-    assert tuple(file.url for file in result.artifacts) == urls
 
 
 def test_output_is_kept_for_seven_days() -> None:

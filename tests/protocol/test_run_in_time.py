@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
-from itertools import chain, repeat
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +15,7 @@ from kling_adapters.journal.journal import Journal
 from kling_adapters.protocol import effects
 from kling_adapters.protocol.gateway import Gateway
 from kling_adapters.protocol.messages import Answer, Fault, Outcome
-from kling_adapters.protocol.polling import default_timeout
-from kling_adapters.protocol.run import run_and_collect, submit_for_destination
+from kling_adapters.protocol.run import run_and_collect
 from kling_adapters.protocol.session import JobRef, Session
 from kling_adapters.protocol.submit import run_sync, submit
 from kling_adapters.protocol.wait import query_status, wait
@@ -118,24 +116,6 @@ def test_whole_run_is_bounded(session: Session) -> None:
     flow_result = run_for(session, 10.0, answer(502), ACCEPTED, *[QUEUED] * 99)
     assert isinstance(flow_result.error, errors.WaitTimeout)
     assert flow_result.seconds == pytest.approx(10.0)
-
-
-def test_run_without_a_timeout_has_that_of_its_model(session: Session) -> None:
-    flow = run_and_collect(session, ADAPTER, BODY, None, lambda _: Memory(), None)
-    flow_result = run(flow, chain([ACCEPTED], repeat(QUEUED)))
-    assert isinstance(flow_result.error, errors.WaitTimeout)
-    assert flow_result.seconds == pytest.approx(default_timeout(300.0))
-
-
-def test_run_without_a_destination_stores_nothing(session: Session) -> None:
-    flow = run_and_collect(session, ADAPTER, BODY, 600.0, lambda _: Memory(), None)
-    assert run(flow, [ACCEPTED, COMPLETED, RESULT]).value[1] == ()
-
-
-def test_submit_of_an_unknown_model_keeps_its_destination(session: Session) -> None:
-    flow = submit_for_destination(session, "kling-9", BODY, None, None, lambda _: Memory(), "memory:")
-    assert run(flow, [ACCEPTED]).value == JobRef("job", "kling-9")
-    assert session.journal.entries()[0].save_to == "memory:"
 
 
 def test_polls_are_cut_off_by_the_timeout(session: Session) -> None:
