@@ -19,7 +19,7 @@ from kling_adapters.schema.rules import Rule
 from kling_adapters.schema.unknown import accepts_unknown, find_repeated_names, warn_of_unknown
 
 REPEATED: Final = {"kling_adapters": "the parameters were validated before"}
-"""Context of a second validation, which warns of no parameter again."""
+"""Context of a second validation, which issues no warnings."""
 
 
 class Checks:
@@ -41,9 +41,10 @@ class Checks:
         """Return the validated fields in pydantic's internal form. Raises ValidationError."""
         if not self._can_warn or not isinstance(data, Mapping):
             return self._validate(data, validate)
-        call = replace_old_names(self._model, cast("Mapping[str, Any]", data))
+        is_quiet = info.context is REPEATED
+        call = replace_old_names(self._model, cast("Mapping[str, Any]", data), is_quiet=is_quiet)
         fields = self._validate(call, validate)
-        if info.context is not REPEATED:
+        if not is_quiet:
             warn_of_deprecated(self._model, call)
             warn_of_unknown(self._model, call)
         return fields
@@ -60,8 +61,10 @@ class Checks:
         except ValidationError as error:
             if not isinstance(data, Mapping):
                 raise
-            errors = repeat_errors(error)
-            errors += self._iter_skipped_errors(cast("Mapping[str, Any]", data), error)
+            skipped_errors = list(self._iter_skipped_errors(cast("Mapping[str, Any]", data), error))
+            if not skipped_errors:
+                raise
+            errors = repeat_errors(error) + skipped_errors
         else:
             rules, repeated = self._get_rules(), find_repeated_names(self._model, data)
             if not rules and not repeated:
@@ -79,8 +82,11 @@ class Checks:
     ) -> Iterator[InitErrorDetails]:
         yield from find_repeated_names(self._model, data)
         lengths = find_length_errors(Shape(self._model, None, ()), data)
-        reported = {(details["type"], details["loc"]) for details in error.errors()}
-        yield from (details for details in lengths if (details["type"], details.get("loc")) not in reported)
+        if lengths:
+            reported = {(details["type"], details["loc"]) for details in error.errors(include_input=False)}
+            yield from (
+                details for details in lengths if (details["type"], details.get("loc")) not in reported
+            )
         values = CallValues(self._model, data, with_defaults=True)
         yield from self._iter_rule_errors(self._get_rules(), values, CallValues(self._model, data))
 

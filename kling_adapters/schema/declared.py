@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from types import UnionType
 from typing import Annotated, Any, Literal, TypeAlias, Union, get_args, get_origin
 
+from annotated_types import MaxLen, MinLen
 from pydantic import MISSING, BaseModel
 from pydantic.fields import FieldInfo
 
@@ -25,13 +26,13 @@ class Shape:
     Attributes:
         model: The model of an object; None if it can be none.
         item: The shape of the items of a list; None if it can be none.
-        limits: The marks of the list; MinLen and MaxLen are its numbers of items.
+        limits: The numbers of items that the list can have.
 
     """
 
     model: Model | None
     item: Shape | None
-    limits: tuple[Any, ...]
+    limits: tuple[MinLen | MaxLen, ...]
 
     def find_model(self) -> Model | None:
         """Return the model of the objects, in lists at any depth; None if there are no objects."""
@@ -69,6 +70,13 @@ def read_declared(model: Model) -> Mapping[str, Parameter]:
 
 
 @functools.lru_cache(_READ_MODELS)
+def list_containers(model: Model) -> Sequence[Parameter]:
+    """Return the parameters of a complete model that take objects or lists."""
+    parameters = read_declared(model).values()
+    return [parameter for parameter in parameters if parameter.shape.model or parameter.shape.item]
+
+
+@functools.lru_cache(_READ_MODELS)
 def map_wire_names(model: Model) -> Mapping[str, str]:
     """Return the gateway's names of the parameters of a complete model by the names in Python."""
     return {name: field.alias or name for name, field in model.model_fields.items()}
@@ -99,14 +107,13 @@ def _iter_parameters(model: Model) -> Iterator[Parameter]:
 def _read_shape(annotation: Any, metadata: Iterable[Any]) -> Shape:
     model: Model | None = None
     item: Shape | None = None
-    limits: list[Any] = []
+    limits: list[MinLen | MaxLen] = []
     for kind, marks in iter_types(annotation, metadata):
         if isinstance(kind, type) and issubclass(kind, BaseModel):
             model = kind
         elif get_origin(kind) is Sequence:
-            [item_kind] = get_args(kind)
-            item = _read_shape(item_kind, ())
-            limits += marks
+            item = _read_shape(get_args(kind)[0], ())
+            limits += [mark for mark in marks if isinstance(mark, MinLen | MaxLen)]
     return Shape(model, item, tuple(limits))
 
 

@@ -48,14 +48,14 @@ def find_deprecation(metadata: Sequence[Any]) -> Deprecation | None:
 
 def _iter_deprecated(annotation: Any, value: Any, path: str) -> Iterator[tuple[str, Deprecation]]:
     """Yield the path of each deprecated parameter that is set, without the positions of items."""
-    value = dump_set_fields(value)
+    if isinstance(value, BaseModel):
+        value = dump_set_fields(value)
     for kind, _ in iter_types(annotation, ()):
         if isinstance(value, Mapping) and isinstance(kind, type) and issubclass(kind, BaseModel):
             for name, member, field in iter_members(kind, cast("Mapping[str, Any]", value)):
                 if deprecation := find_deprecation(field.metadata):
                     yield f"{path}{name}", deprecation
                 yield from _iter_deprecated(field.annotation, member, f"{path}{name}.")
-        elif isinstance(value, list) and get_origin(kind) is Sequence:
-            [item_kind] = get_args(kind)
+        elif isinstance(value, list | tuple) and get_origin(kind) is Sequence:
             for item in cast("Sequence[Any]", value):
-                yield from _iter_deprecated(item_kind, item, path)
+                yield from _iter_deprecated(get_args(kind)[0], item, path)

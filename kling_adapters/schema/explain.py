@@ -23,6 +23,7 @@ from kling_adapters.schema.renames import find_renamed
 
 _PYDANTIC_TYPES = frozenset(get_args(core_schema.ErrorType))
 _MAX_NAME_LENGTH = 100
+_CLOSE_RATIO = 0.6
 
 _LIMITS = {
     "greater_than_equal": ("ge", "at least"),
@@ -84,7 +85,7 @@ def repeat_errors(error: ValidationError) -> list[InitErrorDetails]:
             input=details["input"],
             ctx=details.get("ctx", {}),
         )
-        for details in error.errors()
+        for details in error.errors(include_url=False)
     ]
 
 
@@ -158,9 +159,22 @@ def _show(value: Any) -> str:
 def find_closest(name: Any, choices: Iterable[str]) -> str | None:
     """Return the choice that a name is probably a misspelling of."""
     # A very long text is not a misspelt name, and comparing it takes minutes.
-    if not isinstance(name, str) or len(name) > _MAX_NAME_LENGTH:
+    if not isinstance(name, str) or not 0 < len(name) <= _MAX_NAME_LENGTH:
         return None
-    return next(iter(difflib.get_close_matches(name, list(choices))), None)
+    # difflib takes long, and its ratio is never larger than that of the letters in common.
+    letters = set(name)
+    similar = [
+        choice
+        for choice in choices
+        if not letters.isdisjoint(choice)
+        and 2.0 * sum(map(choice.count, letters)) / (len(name) + len(choice)) >= _CLOSE_RATIO
+    ]
+    ratios = [
+        (ratio, choice)
+        for choice in similar
+        if (ratio := difflib.SequenceMatcher(None, choice, name).ratio()) >= _CLOSE_RATIO
+    ]
+    return max(ratios)[1] if ratios else None
 
 
 def _is_file(value: Any) -> bool:

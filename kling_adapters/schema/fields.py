@@ -18,6 +18,7 @@ from kling_adapters.schema.declared import (
     Model,
     Parameter,
     Shape,
+    list_containers,
     map_wire_names,
     read_declared,
 )
@@ -41,11 +42,11 @@ def dump_set_fields(value: Any, *, with_defaults: bool = False) -> Any:
     if type(value) in _ATOMS:
         return value
     if isinstance(value, BaseModel):
-        values, set_names = vars(value), value.model_fields_set
+        names, set_names = map_wire_names(type(value)), value.model_fields_set
         members = {
-            wire_name: dump_set_fields(member, with_defaults=with_defaults)
-            for name, wire_name in map_wire_names(type(value)).items()
-            if (with_defaults or name in set_names) and (member := values.get(name, MISSING)) is not MISSING
+            names[name]: dump_set_fields(member, with_defaults=with_defaults)
+            for name, member in vars(value).items()
+            if (with_defaults or name in set_names) and member is not MISSING and name in names
         }
         # The unknown parameters of a partial model.
         return {**members, **value.model_extra} if value.model_extra else members
@@ -96,9 +97,25 @@ def _coerce(parameter: Parameter, value: Any) -> Any:
     if parameter.is_number and isinstance(value, int | Decimal | Fraction) and not isinstance(value, bool):
         with contextlib.suppress(OverflowError, ValueError):
             return float(value)
-    if type(value) in (str, int):
+    if parameter.declared_forms and type(value) in (str, int):
         return parameter.declared_forms.get(value, value)
     return value
+
+
+def _read_members(model: Model, members: Mapping[str, Any], *, with_defaults: bool) -> dict[str, Any]:
+    """Return the members of an object, valid or not, as plain data. Unknown ones stay as they are."""
+    parameters = read_declared(model)
+    defaults = {
+        name: dump_set_fields(parameter.default)
+        for name, parameter in parameters.items()
+        if with_defaults and parameter.default is not MISSING
+    }
+    return defaults | {
+        name: read_value(parameters[name], value, with_defaults=with_defaults)
+        if name in parameters
+        else value
+        for name, value in members.items()
+    }
 
 
 def _read_objects(shape: Shape, value: Any, *, with_defaults: bool) -> Any:
@@ -109,47 +126,49 @@ def _read_objects(shape: Shape, value: Any, *, with_defaults: bool) -> Any:
             return tuple(items)
         return [_read_objects(shape.item, item, with_defaults=with_defaults) for item in items]
     if isinstance(value, BaseModel) and shape.model:
-        return dump_set_fields(value, with_defaults=with_defaults)
+        return _read_members(type(value), _list_set_members(value), with_defaults=with_defaults)
     if not isinstance(value, Mapping):
         return value
     data = cast("Mapping[str, Any]", value)
     if shape.model is None:
         return MappingProxyType(data)
-    return _read_members(shape.model, data, with_defaults=with_defaults)
+    return _read_members(shape.model, _members_of_data(shape.model, data), with_defaults=with_defaults)
 
 
-def _read_members(model: Model, data: Mapping[str, Any], *, with_defaults: bool) -> dict[str, Any]:
-    """Return the members of an object, valid or not, as plain data."""
-    members: dict[str, Any] = {}
-    for name, parameter in read_declared(model).items():
-        member = find_member(parameter, data)
-        if member is not MISSING:
-            members[name] = read_value(parameter, member, with_defaults=with_defaults)
-        elif with_defaults and parameter.default is not MISSING:
-            members[name] = dump_set_fields(parameter.default)
-    return members
+def _members_of_data(model: Model, data: Mapping[str, Any]) -> dict[str, Any]:
+    parameters = read_declared(model)
+    members = {name: find_member(parameter, data) for name, parameter in parameters.items()}
+    known_names = {*parameters, *(parameter.attribute for parameter in parameters.values())}
+    unknown = {name: member for name, member in data.items() if name not in known_names}
+    return unknown | {name: member for name, member in members.items() if member is not MISSING}
+
+
+def _list_set_members(value: BaseModel) -> dict[str, Any]:
+    names, set_names = map_wire_names(type(value)), value.model_fields_set
+    return {
+        names[name]: member
+        for name, member in vars(value).items()
+        if name in set_names and member is not MISSING and name in names
+    }
 
 
 def find_model(model: Model, path: FieldPath) -> Model | None:
     """Return the model of the object at a path; None if there is none."""
-    holder, _ = _follow(model, path)
-    return holder
+    current: Model | None = model
+    for step in path:
+        if current is None or isinstance(step, int):
+            continue
+        parameter = _find_parameter(current, step)
+        current = parameter.shape.find_model() if parameter else None
+    return current
 
 
 def find_choices(model: Model, path: FieldPath) -> Sequence[Any]:
     """Return the values that the Literal at a path allows."""
-    _, parameter = _follow(model, path)
+    steps = tuple(step for step in path if isinstance(step, str))
+    holder = find_model(model, steps[:-1])
+    parameter = _find_parameter(holder, steps[-1]) if holder and steps else None
     return parameter.choices if parameter else ()
-
-
-def _follow(model: Model, path: FieldPath) -> tuple[Model | None, Parameter | None]:
-    """Return the model of the object at a path, and the last parameter of the path; None if there is none."""
-    holder: Model | None = model
-    parameter: Parameter | None = None
-    for name in (step for step in path if isinstance(step, str)):
-        parameter = _find_parameter(holder, name) if holder else None
-        holder = parameter.shape.find_model() if parameter else None
-    return holder, parameter
 
 
 def _find_parameter(model: Model, name: str) -> Parameter | None:
@@ -166,18 +185,22 @@ def find_length_errors(shape: Shape, value: Any, path: FieldPath = ()) -> list[I
     errors: list[InitErrorDetails] = []
     if shape.model and isinstance(value, Mapping):
         data = cast("Mapping[str, Any]", value)
-        for parameter in read_declared(shape.model).values():
+        for parameter in list_containers(shape.model):
             member = find_member(parameter, data)
-            errors += find_length_errors(parameter.shape, member, (*path, parameter.name))
+            if member is not MISSING:
+                errors += find_length_errors(parameter.shape, member, (*path, parameter.name))
     elif shape.item and isinstance(value, list | tuple):
         items = cast("Sequence[Any]", value)
         errors += [error for limit in shape.limits if (error := _find_length_error(limit, items, path))]
-        for number, item in enumerate(items):
-            errors += find_length_errors(shape.item, item, (*path, number))
+        if shape.item.model or shape.item.item:
+            for number, item in enumerate(items):
+                errors += find_length_errors(shape.item, item, (*path, number))
     return errors
 
 
-def _find_length_error(limit: Any, items: Sequence[Any], path: FieldPath) -> InitErrorDetails | None:
+def _find_length_error(
+    limit: MinLen | MaxLen, items: Sequence[Any], path: FieldPath
+) -> InitErrorDetails | None:
     count = len(items)
     context = {"field_type": "List", "actual_length": count}
     if isinstance(limit, MaxLen) and count > limit.max_length:

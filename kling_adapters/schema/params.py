@@ -138,7 +138,7 @@ class Params(Part):
 
     @classmethod
     def _make_error(cls, error: ValidationError) -> ParamsInvalid:
-        errors = error.errors()
+        errors = error.errors(include_url=False)
         return ParamsInvalid(cls.adapter.slug, explain(cls, errors), can_be_unchecked=refuses_value(errors))
 
     @classmethod

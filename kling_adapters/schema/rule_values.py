@@ -70,9 +70,7 @@ class ValidValues(_LazyValues):
         self._set_names = set_names
 
     def _find(self, name: str) -> Any:
-        if name not in self._names:
-            return MISSING
-        attribute = self._names[name]
+        attribute = self._names.get(name, "")
         if self._set_names is not None and attribute not in self._set_names:
             return MISSING
         return self._members.get(attribute, MISSING)
@@ -108,7 +106,6 @@ class CallValues(_LazyValues):
 
     def _convert(self, name: str, value: Any) -> Any:
         parameter = self._names.get(name)
-        # A documented default is not converted, as in a valid call.
         if parameter is None or find_member(parameter, self._data) is MISSING:
             return dump_set_fields(value)
         return read_value(parameter, value, with_defaults=self._with_defaults)

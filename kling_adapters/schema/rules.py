@@ -99,7 +99,7 @@ class References:
         if not isinstance(text, str):
             return
         numbers = _compile_token(self.token).findall(text)
-        count = count_items(values, self.list)
+        count = count_items(values, self.list) if numbers else None
         if count is None:
             return
         for number in dict.fromkeys(numbers):
@@ -208,10 +208,10 @@ def _missing_problem(names: Sequence[str], number: str) -> Problem:
 
 def _iter_conflicts(names: Sequence[str], set_values: Mapping[str, Any], number: str) -> Iterator[Problem]:
     """Yield a problem at each set parameter after the first one."""
-    present = [name for name in names if set_values.get(name) is not None]
-    for name in present[1:]:
+    first, *conflicts = [name for name in names if set_values.get(name) is not None] or [""]
+    for name in conflicts:
         allowed = f"{number} {', '.join(names)}"
-        yield Problem(name, f"cannot be combined with {present[0]}", set_values.get(name), allowed)
+        yield Problem(name, f"cannot be combined with {first}", set_values.get(name), allowed)
 
 
 def _count_items(count: int) -> str:

@@ -142,5 +142,6 @@ def _measure(keyword: str, value: Any) -> tuple[Any, str]:
     if keyword.endswith("_length"):
         return (len(value) if isinstance(value, str) else None), "characters"
     if keyword.endswith("_items"):
-        return (len(cast("Sequence[Any]", value)) if isinstance(value, list) else None), "items"
+        is_list = isinstance(value, list | tuple)
+        return (len(cast("Sequence[Any]", value)) if is_list else None), "items"
     return read_number(value), ""
