@@ -25,11 +25,11 @@ from tests.temporal.servers import TemporalServer, Workers
 pytestmark = pytest.mark.anyio
 # What `make test` has time for; `make temporal` has 300, and kills until all have ended.
 JOBS = int(os.environ.get("KLING_TEMPORAL_JOBS", "18"))
-KILLS = 3 if JOBS < 24 else JOBS
+KILLS = 2 if JOBS < 24 else JOBS
 WORKERS = 3
 KILL_SECONDS = 5.0
 RESTART_SECONDS = 1.5 * KILL_SECONDS
-SEARCH_SECONDS = "12" if JOBS < 24 else "25"
+SEARCH_SECONDS = "8" if JOBS < 24 else "25"
 SECRET = b"a lighthouse in a storm"
 
 
