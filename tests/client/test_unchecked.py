@@ -129,21 +129,6 @@ def test_old_name_is_sent_as_the_present_one(open_client: OpenClient, journal: P
         assert [entry.unchecked for entry in kling.entries()] == [("duration",)]
 
 
-def test_object_warns_of_an_old_name_in_unchecked_only(open_client: OpenClient) -> None:
-    deprecated, renamed = load_state("3-deprecated"), load_state("2-renamed")
-    with FakeGateway() as gateway:
-        kling = open_client(gateway, journal=None)
-        with pytest.warns(DeprecatedParameter, match="style"):
-            params = deprecated.model(prompt="x", style="calm")
-        kling.submit(params, unchecked={"duration": 15})
-        with pytest.warns(DeprecatedParameter, match="length was renamed"):
-            kling.submit(renamed.model(prompt="x"), unchecked={"length": 15})
-        assert bodies(gateway) == [
-            {"prompt": "x", "style": "calm", "duration": 15},
-            {"prompt": "x", "duration": 15},
-        ]
-
-
 class Styled(Params):
     """A parameter whose name is a Python keyword; no model of the catalog has one."""
 
