@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -51,11 +51,19 @@ def test_dropped_spec_appears_while_the_application_runs(tmp_path: Path) -> None
         assert "kling-next" in anyio.run(list_tools, served.base_url)
 
 
-def test_model_of_a_third_party_package_is_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def third_party(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Install a package of models, and forget it and no other module afterwards."""
     install_state("1-first", tmp_path)
     monkeypatch.syspath_prepend(str(tmp_path))
-    monkeypatch.setattr(sys, "modules", dict(sys.modules))
     importlib.invalidate_caches()
+    yield
+    for name in [name for name in sys.modules if name.partition(".")[0] == "studio"]:
+        del sys.modules[name]
+
+
+@pytest.mark.usefixtures("third_party")
+def test_model_of_a_third_party_package_is_there(tmp_path: Path) -> None:
     example: dict[str, Any] = read_example("1-first")
     with serve_app(make_sandbox_settings(tmp_path)) as served, open_http(served) as http:
         model = http.get("/v1/models/studio-1").json()
