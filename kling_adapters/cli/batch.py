@@ -125,10 +125,14 @@ def _read_file(options: Options) -> BatchFile:
 
 def _show_estimate(options: Options, client: ClientOptions, lines: Sequence[Line]) -> None:
     """Print the cost of the lines, and what it means for --max-cost. Raises ConfigError as without --dry-run."""
+    from kling_adapters.cli.wording import use_option_names  # compiles its patterns
+
     estimates = estimate_lines(client, lines)
     print_estimate(estimates, as_json=options.as_json)
     if (gap := find_gap(estimates)) is not None:
-        print_message(f"jobs that only the request history has do not count: {gap.rstrip('.')}")
+        print_message(
+            f"jobs that only the request history has do not count: {use_option_names(gap).rstrip('.')}"
+        )
     if options.refuses_unknown_prices:
         check_prices(lines, estimates)
     if options.max_cost is not None:

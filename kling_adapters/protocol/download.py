@@ -106,8 +106,10 @@ class Download:
         self._response_began, self._response_bytes = time.monotonic(), 0
         if self._responses > MAX_RESPONSES:
             raise StorageError(f"the output came in more than {MAX_RESPONSES} pieces")
-        if any(size > self._max_bytes for size in self._announced_sizes()):
+        sizes = self._announced_sizes()
+        if any(size > self._max_bytes for size in sizes):
             raise StorageError(f"the output is larger than {self._max_bytes} bytes")
+        self._limit = min([self._max_bytes, *sizes])
         return True
 
     def _continues(self, content_range: str, etag: str) -> bool:
@@ -129,7 +131,7 @@ class Download:
     def write(self, chunk: bytes) -> None:
         """Receive the next bytes. Raises TooSlow if another response should replace this one."""
         self.received += len(chunk)
-        if any(self.received > size for size in (self._max_bytes, *self._announced_sizes())):
+        if self.received > self._limit:
             raise StorageError("the output has more bytes than were announced")
         self._check_pace(len(chunk))
         self._digest.update(chunk)

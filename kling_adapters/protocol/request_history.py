@@ -22,7 +22,7 @@ from kling_adapters.protocol.failures import describe_failure
 from kling_adapters.protocol.history_rows import HistoryPage, HistoryRow, merge_rows, read_page
 from kling_adapters.protocol.keys import find_account_key, find_key
 from kling_adapters.protocol.messages import Answer, Key, Outcome, Request
-from kling_adapters.protocol.retry import backoff, is_final_refusal
+from kling_adapters.protocol.retry import backoff, is_final_refusal, make_query_error
 from kling_adapters.protocol.sending import take_slot
 from kling_adapters.protocol.session import Session
 
@@ -38,7 +38,7 @@ _DAY = 86400.0
 
 
 class HistoryUnavailable(Exception):
-    """The history is turned off, or has not answered as expected; the text says why.
+    """The history is turned off, or has not answered as expected; the text says why, and the cause is the error.
 
     Attributes:
         is_final: Whether it would refuse the same request again.
@@ -86,7 +86,7 @@ def find_row(
             search = find_account_key(session, fingerprint)
         key = yield from _find_key(search)
         request = session.gateway.request_row(request_id)
-        page = yield from _ask(session, request, key, _read_single, end)
+        page = yield from ask_history(session, request, key, _read_single, end)
     except HistoryUnavailable as error:
         log.info("the request history could not be asked for job %s: %s", request_id, error)
         return None
@@ -159,7 +159,7 @@ def _list_window(listing: _Listing, rows: dict[str, HistoryRow]) -> Flow[bool]:
     listed_ids: set[str] = set()
     for number in range(1, _MAX_PAGES + 1):
         end: float = (yield Now()) + listing.budget
-        page: HistoryPage = yield from _ask(
+        page: HistoryPage = yield from ask_history(
             listing.session, listing.make_request(number), listing.key, read_page, end
         )
         merge_rows(rows, filter(listing.is_wanted, page.rows))
@@ -206,7 +206,7 @@ def _read_single(answer: Answer) -> HistoryPage | None:
     return HistoryPage(()) if answer.status == 404 else read_page(answer)
 
 
-def _ask(
+def ask_history(
     session: Session, request: Request, key: Key, read: Callable[[Answer], T | None], end: float
 ) -> Flow[T]:
     """Send a request to the history, and repeat it when it fails, until the time `end`. Raises HistoryUnavailable."""
@@ -240,4 +240,6 @@ def send_to_history(
     if isinstance(outcome, Answer) and (value := read(outcome)) is not None:
         return value
     is_final = isinstance(outcome, Answer) and is_final_refusal(outcome)
-    raise HistoryUnavailable(describe_failure(outcome), is_final=is_final)
+    raise HistoryUnavailable(describe_failure(outcome), is_final=is_final) from make_query_error(
+        outcome, None
+    )

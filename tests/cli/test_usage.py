@@ -140,6 +140,17 @@ def test_history_that_cannot_be_read_is_named(environment: dict[str, str]) -> No
         assert "Kling(" not in done.stderr
 
 
+def test_dry_run_without_a_key_gives_the_advice_of_the_shell(
+    environment: dict[str, str], tmp_path: Path
+) -> None:
+    batch = tmp_path / "films.jsonl"
+    batch.write_text('{"model": "kling-2", "prompt": "x"}\n')
+    done = run_kling("batch", str(batch), "--dry-run", **environment)
+    assert done.returncode == 0
+    assert "do not count: no API key: set SEGMIND_API_KEY" in done.stderr
+    assert "Kling(" not in done.stderr
+
+
 def test_since_leaves_out_earlier_days(environment: dict[str, str]) -> None:
     done = run_kling("usage", "--since", "2026-09-22", "--by", "model", "--json", **environment)
     assert [(row["model"], row["jobs"]) for row in records(done.stdout)] == [

@@ -573,7 +573,7 @@ def test_invalid_sides_are_refused(repository: Path, tmp_path_factory: pytest.Te
         ],
     )
     (repository / "empty").mkdir()
-    assert "there is no spec in this folder" in run("v0.1.0", "empty", "--specs", "catalogue/specs").stderr
+    assert "this folder has no spec" in run("v0.1.0", "empty", "--specs", "catalogue/specs").stderr
     monkeypatch.chdir(tmp_path_factory.mktemp("no-repository"))
     assert "HEAD is neither a folder nor a git revision" in run("HEAD", "HEAD").stderr
 

@@ -219,7 +219,7 @@ def test_answer_without_a_list_of_these_models_is_refused(drift: Drift, answer: 
     assert result.exit_code == 2
     assert result.stderr.splitlines() == [
         f"not compared: the list of models at {drift.list}: {reason}",
-        "nothing was compared, so there is no report",
+        "the comparison failed; no report was written",
     ]
 
 
@@ -308,7 +308,7 @@ def test_list_that_cannot_be_read_alone_gives_no_report(drift: Drift) -> None:
     for arguments in ((), ("-o", str(report))):
         result = drift.run(*arguments, source=str(drift.folder / "missing.json"))
         assert (result.exit_code, result.stdout) == (2, "")
-        assert result.stderr.splitlines()[-1] == "nothing was compared, so there is no report"
+        assert result.stderr.splitlines()[-1] == "the comparison failed; no report was written"
     assert not report.exists()
 
 

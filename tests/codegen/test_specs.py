@@ -220,7 +220,7 @@ def test_slug_of_invalid_spec_is_compared(project: Project) -> None:
 
 
 def test_missing_specs_are_a_problem(project: Project) -> None:
-    assert project.errors() == ["specs:1:1: there is no spec in this folder"]
+    assert project.errors() == ["specs:1:1: this folder has no spec"]
 
 
 @pytest.mark.parametrize(

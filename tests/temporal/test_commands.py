@@ -66,7 +66,7 @@ def test_batch_runs_on_workers(server: TemporalServer, tmp_path: Path) -> None:
             assert "1  refused" in status.stdout
             unknown = run(environment, "temporal", "status", "movies")
             assert unknown.returncode == 2
-            assert "there is no batch 'movies' in the namespace default" in unknown.stderr
+            assert "the namespace default has no batch 'movies'" in unknown.stderr
             assert "'films'" in unknown.stderr
 
             again = run(environment, "batch", batch, *options)

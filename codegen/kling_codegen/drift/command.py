@@ -57,7 +57,7 @@ def command(specs: Path, source: str | None, pages: Path | None, output: Path | 
     for problem in drift.problems:
         print_text(f"not compared: {problem}", err=True)
     if not drift.sources:
-        print_text("nothing was compared, so there is no report", err=True)
+        print_text("the comparison failed; no report was written", err=True)
     sys.exit(2 if drift.problems else 1 if drift.changes else 0)
 
 

@@ -100,7 +100,7 @@ def list_specs(folder: Path, problems: list[Problem]) -> list[Path]:
     ]
     paths = sorted(path for path in folder.glob("*.yaml") if path.name not in _NOT_SPECS)
     if not paths:
-        problems.append(Problem(str(folder), 1, 1, "there is no spec in this folder"))
+        problems.append(Problem(str(folder), 1, 1, "this folder has no spec"))
     return paths
 
 

@@ -57,7 +57,7 @@ def find_target(
 
 
 def find_item(schema: Schema, path: str = "") -> tuple[Schema, str]:
-    """Return the items of the innermost list of a parameter, itself if it is no list, and their path: shots[]."""
+    """Return the items of the innermost list of a parameter, or the parameter itself, and their path: shots[]."""
     schema = schema.list_form
     while schema.items is not MISSING:
         schema, path = schema.items, f"{path}[]"

@@ -5,21 +5,19 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote, urlencode
+from urllib.parse import urlencode
 
 from kling_adapters.client.client import Kling
 from kling_adapters.compat.segmind.exceptions import describe_state
 from kling_adapters.errors import ConfigError
-from kling_adapters.protocol.effects import Flow, Now, Send, Sleep
-from kling_adapters.protocol.exchange import SHORTEST_EXCHANGE, JobMissing, query_once
+from kling_adapters.protocol.effects import Flow, Now
+from kling_adapters.protocol.exchange import JobMissing, query_once
 from kling_adapters.protocol.keys import find_key
-from kling_adapters.protocol.messages import Answer, Outcome, Request
+from kling_adapters.protocol.messages import Answer, Request
 from kling_adapters.protocol.polling import PollCounter
 from kling_adapters.protocol.records import record
-from kling_adapters.protocol.request_history import HISTORY_BUDGET
+from kling_adapters.protocol.request_history import HISTORY_BUDGET, HistoryUnavailable, ask_history
 from kling_adapters.protocol.responses import read_ended_job, read_status
-from kling_adapters.protocol.retry import backoff, is_final_refusal, make_query_error
-from kling_adapters.protocol.sending import take_slot
 from kling_adapters.protocol.session import JobRef, Session
 from kling_adapters.protocol.uploads import upload_media
 from kling_adapters.protocol.wait import find_end
@@ -47,9 +45,12 @@ class CompatibleKling(Kling):
 
     def read_history(self, request_id: str | None = None, **filters: object) -> dict[str, Any]:
         """Return a page of the request history, or the row of one request, as the gateway answers it."""
-        url = self._session.gateway.history_url
-        url += f"?{urlencode(filters)}" if request_id is None else f"/{quote(request_id, safe='')}"
-        return dict(self._driver.run(_read_history(self._session, url)))
+        gateway = self._session.gateway
+        if request_id is None:
+            request = Request("GET", f"{gateway.history_url}?{urlencode(filters)}")
+        else:
+            request = gateway.request_row(request_id)
+        return dict(self._driver.run(_read_history(self._session, request)))
 
 
 def _read_body(session: Session, request: Request, request_id: str) -> Flow[Mapping[str, Any]]:
@@ -72,11 +73,8 @@ def _read_body(session: Session, request: Request, request_id: str) -> Flow[Mapp
     return answer.json() or {}
 
 
-def _read_history(session: Session, url: str) -> Flow[Mapping[str, Any]]:
-    """Return the body of an answer of the history. A failure is repeated for HISTORY_BUDGET seconds.
-
-    The exchange bypasses `send`, because a rate limit of the history has no effect on other requests.
-    """
+def _read_history(session: Session, request: Request) -> Flow[Mapping[str, Any]]:
+    """Return the body of an answer of the history. Raises the error of the last answer."""
     session.check_open()
     if not session.uses_history:
         raise ConfigError(
@@ -84,15 +82,11 @@ def _read_history(session: Session, url: str) -> Flow[Mapping[str, Any]]:
         )
     key = yield from find_key(session, None)
     end: float = (yield Now()) + HISTORY_BUDGET
-    failures = 0
-    while True:
-        yield from take_slot(session, key, end, None, is_urgent=False)
-        seconds = max(SHORTEST_EXCHANGE, end - (yield Now()))
-        outcome: Outcome = yield Send(Request("GET", url, key=key, deadline=seconds))
-        if isinstance(outcome, Answer) and outcome.is_success and (body := outcome.json()) is not None:
-            return body
-        now: float = yield Now()
-        if now >= end or (isinstance(outcome, Answer) and is_final_refusal(outcome)):
-            raise make_query_error(outcome, None)
-        failures += 1
-        yield Sleep(min(backoff(failures), end - now))
+    try:
+        return (yield from ask_history(session, request, key, _read_success, end))
+    except HistoryUnavailable as error:
+        raise (error.__cause__ or error) from None
+
+
+def _read_success(answer: Answer) -> Mapping[str, Any] | None:
+    return answer.json() if answer.is_success else None

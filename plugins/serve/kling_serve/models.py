@@ -138,7 +138,7 @@ class Models(Mapping[str, Model]):
             )
         close = difflib.get_close_matches(slug, self, n=1)
         hint = f" Did you mean {close[0]}?" if close else ""
-        raise UnknownModel(f"there is no model {slug[:100]!r}.{hint} Nothing was sent.")
+        raise UnknownModel(f"unknown model {slug[:100]!r}.{hint} Nothing was sent.")
 
     def list_entries(self) -> list[CatalogEntry]:
         """Return the entry of each model, without loading any."""

@@ -124,9 +124,7 @@ async def _print_status(client: Client, batch: str) -> None:
     jobs = await list_jobs(client, batch)
     if not jobs.lines and not jobs.states:
         names = ", ".join(map(repr, await list_batches(client))) or "none yet"
-        raise ConfigError(
-            f"there is no batch {batch!r} in the namespace {client.namespace}; the latest are: {names}"
-        )
+        raise ConfigError(f"the namespace {client.namespace} has no batch {batch!r}; the latest are: {names}")
     for state, number in sorted(jobs.states.items()):
         click.echo(f"{number:8}  {state.lower()}")
     if jobs.waiting:
