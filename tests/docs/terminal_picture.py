@@ -17,10 +17,10 @@ from rich.console import Console
 from rich.text import Text
 
 PICTURE = Path(__file__).parents[2] / "docs" / "pictures" / "terminal.svg"
-WIDTH = 100
+WIDTH = 86
 COMMANDS = (
-    'kling run kling-2 prompt="A lighthouse in a storm" duration=7',
-    'kling run kling-2 prompt="A lighthouse in a storm" duration=10 --save-to renders/storm.mp4',
+    'kling run kling-2 prompt="A lighthouse" duration=7',
+    'kling run kling-2 prompt="A lighthouse" duration=10 --save-to storm.mp4',
     "kling batch films.jsonl --save-to renders/ --max-cost 5",
 )
 FILMS = ("A lighthouse at dawn", "A lighthouse in fog", "A lighthouse under snow")

@@ -201,5 +201,5 @@ def test_bad_parameter_is_sent_by_the_official_client_and_refused_by_this_one() 
 def test_intervals_and_longest_waits_are_those_of_the_packages() -> None:
     row = next(line for line in README.splitlines() if line.startswith("| polls"))
     assert f"{segmind.v2.DEFAULT_POLL_INTERVAL_S:g} s, {segmind.v2.DEFAULT_POLL_TIMEOUT_S:g} s at most" in row
-    assert f"every {fal_internals.DEFAULT_QUEUE_POLL_INTERVAL} s, without an end" in row
-    assert f"every {ReplicateClient(api_token='key').poll_interval} s, without an end" in row
+    assert f"{fal_internals.DEFAULT_QUEUE_POLL_INTERVAL} s, no end" in row
+    assert f"{ReplicateClient(api_token='key').poll_interval} s, no end" in row

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
@@ -20,12 +21,34 @@ LEFT_OUT = {"README.md", ".github/PULL_REQUEST_TEMPLATE.md"}
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("site")
+    return build(tmp_path_factory.mktemp("site"))
+
+
+def build(folder: Path, umask: int = -1, **environment: str) -> Path:
     # Sphinx changes its process, so it has one of its own, as in `make docs`.
     command = [sys.executable, "-m", "docs.builder", str(folder)]
-    done = subprocess.run(command, cwd=ROOT, check=False, capture_output=True, text=True)
+    done = subprocess.run(
+        command,
+        cwd=ROOT,
+        env=os.environ | environment,
+        umask=umask,
+        check=False,
+        capture_output=True,
+        text=True,
+    )
     assert done.returncode == 0, done.stderr
     return folder
+
+
+def test_site_is_the_same_in_another_folder_zone_and_locale(site: Path, tmp_path: Path) -> None:
+    second_site = build(tmp_path / "second", 0o077, TZ="Asia/Tokyo", LC_ALL="C", PYTHONHASHSEED="7")
+    files, second_files = read_files(site), read_files(second_site)
+    assert [path for path in files if second_files.get(path) != files[path]] == []
+    assert second_files.keys() == files.keys()
+
+
+def read_files(folder: Path) -> dict[Path, bytes]:
+    return {path.relative_to(folder): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
 def test_no_page_loads_anything_from_other_hosts(site: Path) -> None:
