@@ -132,7 +132,7 @@ class Catalog(Mapping[str, CatalogEntry]):
             raise UnknownModel(f"{slug} has no spec. Submit it with submit_raw(). Nothing was sent.")
         import difflib  # only for an unknown slug
 
-        close = difflib.get_close_matches(slug, list(self._entries), n=1)
+        close = difflib.get_close_matches(slug, list(self._entries))
         hint = f"; did you mean {close[0]}?" if close else "; `kling models` lists them."
         raise UnknownModel(
             f"no adapter for {slug!r}{hint} Submit a model without a spec with submit_raw(). "

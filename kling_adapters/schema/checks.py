@@ -41,10 +41,9 @@ class Checks:
         """Return the validated fields in pydantic's internal form. Raises ValidationError."""
         if not self._can_warn or not isinstance(data, Mapping):
             return self._validate(data, validate)
-        is_quiet = info.context is REPEATED
-        call = replace_old_names(self._model, cast("Mapping[str, Any]", data), is_quiet=is_quiet)
+        call = replace_old_names(self._model, cast("Mapping[str, Any]", data))
         fields = self._validate(call, validate)
-        if not is_quiet:
+        if info.context is not REPEATED:
             warn_of_deprecated(self._model, call)
             warn_of_unknown(self._model, call)
         return fields

@@ -17,8 +17,6 @@ from kling_adapters.schema.param_types import Deprecation
 
 def warn_of_deprecated(model: Model, data: Mapping[str, Any]) -> None:
     """Warn the caller of each deprecated parameter in a call, once for all items of a list."""
-    if not has_deprecated(model):
-        return
     slug: str = getattr(model, "adapter").slug  # noqa: B009  only parameter models have one
     for path, deprecation in dict(_iter_deprecated(model, data, "")).items():
         advice = f". Use {_text.escape(deprecation.use)}" if deprecation.use else ""
@@ -48,14 +46,13 @@ def find_deprecation(metadata: Sequence[Any]) -> Deprecation | None:
 
 def _iter_deprecated(annotation: Any, value: Any, path: str) -> Iterator[tuple[str, Deprecation]]:
     """Yield the path of each deprecated parameter that is set, without the positions of items."""
-    if isinstance(value, BaseModel):
-        value = dump_set_fields(value)
+    value = dump_set_fields(value)
     for kind, _ in iter_types(annotation, ()):
         if isinstance(value, Mapping) and isinstance(kind, type) and issubclass(kind, BaseModel):
             for name, member, field in iter_members(kind, cast("Mapping[str, Any]", value)):
                 if deprecation := find_deprecation(field.metadata):
                     yield f"{path}{name}", deprecation
                 yield from _iter_deprecated(field.annotation, member, f"{path}{name}.")
-        elif isinstance(value, list | tuple) and get_origin(kind) is Sequence:
+        elif isinstance(value, list) and get_origin(kind) is Sequence:
             for item in cast("Sequence[Any]", value):
                 yield from _iter_deprecated(get_args(kind)[0], item, path)

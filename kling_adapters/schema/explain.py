@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, get_args
@@ -159,7 +160,7 @@ def _show(value: Any) -> str:
 def find_closest(name: Any, choices: Iterable[str]) -> str | None:
     """Return the choice that a name is probably a misspelling of."""
     # A very long text is not a misspelt name, and comparing it takes minutes.
-    if not isinstance(name, str) or not 0 < len(name) <= _MAX_NAME_LENGTH:
+    if not isinstance(name, str) or len(name) > _MAX_NAME_LENGTH:
         return None
     # difflib takes long, and its ratio is never larger than that of the letters in common.
     letters = set(name)
@@ -185,7 +186,5 @@ def _is_file(value: Any) -> bool:
     if not isinstance(value, str):
         return False
     path = Path(value)
-    try:
-        return not path.is_absolute() and ".." not in path.parts and path.is_file()
-    except (OSError, ValueError):
-        return False
+    # Path.is_file() raises an error for a long text.
+    return not path.is_absolute() and ".." not in path.parts and os.path.isfile(path)  # noqa: PTH113

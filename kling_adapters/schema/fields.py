@@ -97,13 +97,13 @@ def _coerce(parameter: Parameter, value: Any) -> Any:
     if parameter.is_number and isinstance(value, int | Decimal | Fraction) and not isinstance(value, bool):
         with contextlib.suppress(OverflowError, ValueError):
             return float(value)
-    if parameter.declared_forms and type(value) in (str, int):
+    if type(value) in (str, int):
         return parameter.declared_forms.get(value, value)
     return value
 
 
 def _read_members(model: Model, members: Mapping[str, Any], *, with_defaults: bool) -> dict[str, Any]:
-    """Return the members of an object, valid or not, as plain data. Unknown ones stay as they are."""
+    """Return the known members of an object, valid or not, as plain data."""
     parameters = read_declared(model)
     defaults = {
         name: dump_set_fields(parameter.default)
@@ -112,8 +112,6 @@ def _read_members(model: Model, members: Mapping[str, Any], *, with_defaults: bo
     }
     return defaults | {
         name: read_value(parameters[name], value, with_defaults=with_defaults)
-        if name in parameters
-        else value
         for name, value in members.items()
     }
 
@@ -136,11 +134,8 @@ def _read_objects(shape: Shape, value: Any, *, with_defaults: bool) -> Any:
 
 
 def _members_of_data(model: Model, data: Mapping[str, Any]) -> dict[str, Any]:
-    parameters = read_declared(model)
-    members = {name: find_member(parameter, data) for name, parameter in parameters.items()}
-    known_names = {*parameters, *(parameter.attribute for parameter in parameters.values())}
-    unknown = {name: member for name, member in data.items() if name not in known_names}
-    return unknown | {name: member for name, member in members.items() if member is not MISSING}
+    members = {name: find_member(parameter, data) for name, parameter in read_declared(model).items()}
+    return {name: member for name, member in members.items() if member is not MISSING}
 
 
 def _list_set_members(value: BaseModel) -> dict[str, Any]:
@@ -148,7 +143,7 @@ def _list_set_members(value: BaseModel) -> dict[str, Any]:
     return {
         names[name]: member
         for name, member in vars(value).items()
-        if name in set_names and member is not MISSING and name in names
+        if name in set_names and member is not MISSING
     }
 
 
@@ -167,7 +162,7 @@ def find_choices(model: Model, path: FieldPath) -> Sequence[Any]:
     """Return the values that the Literal at a path allows."""
     steps = tuple(step for step in path if isinstance(step, str))
     holder = find_model(model, steps[:-1])
-    parameter = _find_parameter(holder, steps[-1]) if holder and steps else None
+    parameter = _find_parameter(holder, steps[-1]) if holder else None
     return parameter.choices if parameter else ()
 
 
@@ -187,8 +182,7 @@ def find_length_errors(shape: Shape, value: Any, path: FieldPath = ()) -> list[I
         data = cast("Mapping[str, Any]", value)
         for parameter in list_containers(shape.model):
             member = find_member(parameter, data)
-            if member is not MISSING:
-                errors += find_length_errors(parameter.shape, member, (*path, parameter.name))
+            errors += find_length_errors(parameter.shape, member, (*path, parameter.name))
     elif shape.item and isinstance(value, list | tuple):
         items = cast("Sequence[Any]", value)
         errors += [error for limit in shape.limits if (error := _find_length_error(limit, items, path))]

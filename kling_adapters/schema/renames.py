@@ -10,7 +10,7 @@ from kling_adapters._warnings import DeprecatedParameter, warn_caller
 from kling_adapters.schema.declared import Model
 
 
-def replace_old_names(model: Model, data: Mapping[str, Any], *, is_quiet: bool) -> Mapping[str, Any]:
+def replace_old_names(model: Model, data: Mapping[str, Any]) -> Mapping[str, Any]:
     """Return the parameters of a call under their present names, and warn about each old one.
 
     An old name beside the present one stays: it is an unknown parameter, and `explain` says why.
@@ -18,7 +18,6 @@ def replace_old_names(model: Model, data: Mapping[str, Any], *, is_quiet: bool) 
     Args:
         model: The parameter model.
         data: The parameters by name.
-        is_quiet: Whether the caller has been warned before.
 
     Returns:
         The parameters in the same order.
@@ -29,13 +28,12 @@ def replace_old_names(model: Model, data: Mapping[str, Any], *, is_quiet: bool) 
         return data
     result: dict[str, Any] = {}
     for name, value in data.items():
-        present = renamed.get(name, name)
-        if name in renamed and not {present, field_name(model, present)} & {*data, *result}:
-            if not is_quiet:
-                warn_of_old_name(model, name)
-            result[present] = value
-        else:
+        present = renamed.get(name)
+        if present is None or {present, field_name(model, present)} & {*data, *result}:
             result[name] = value
+        else:
+            warn_of_old_name(model, name)
+            result[present] = value
     return result
 
 

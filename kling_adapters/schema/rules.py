@@ -99,7 +99,7 @@ class References:
         if not isinstance(text, str):
             return
         numbers = _compile_token(self.token).findall(text)
-        count = count_items(values, self.list) if numbers else None
+        count = count_items(values, self.list)
         if count is None:
             return
         for number in dict.fromkeys(numbers):

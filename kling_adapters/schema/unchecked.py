@@ -6,7 +6,7 @@ import functools
 from collections.abc import Mapping
 from typing import Any
 
-from pydantic import MISSING, Field, create_model
+from pydantic import Field, create_model
 
 from kling_adapters.errors import ParamsInvalid
 from kling_adapters.problems import Problem
@@ -57,13 +57,11 @@ def validate_others(
 def _relax(model: type[Params], wire_names: frozenset[str]) -> type[Params]:
     """Return the model with parameters that take any value, which no rule refuses either."""
     fields: dict[str, Any] = {
-        name: (Any, Field(default=MISSING, alias=field.alias))
+        name: (Any, Field(alias=field.alias))
         for name, field in model.model_fields.items()
         if (field.alias or name) in wire_names
     }
-    relaxed: type[Params] = create_model(
-        model.__name__, __base__=model, __module__=model.__module__, **fields
-    )
+    relaxed: type[Params] = create_model(model.__name__, __base__=model, **fields)
     relaxed.unchecked = wire_names
     return relaxed
 

@@ -16,12 +16,10 @@ from kling_adapters.schema.renames import find_renamed
 
 
 def warn_of_unknown(model: Model, data: Mapping[str, Any]) -> None:
-    """Warn the caller of the parameters in a call that a partial model does not have, once for all of them."""
-    if not accepts_unknown(model):
-        return
+    """Warn the caller of the parameters in a call that the model does not have, once for all of them."""
     declared_names = list_names(model)
     # A name in Python stands for the gateway's name, unless that is set, too.
-    attributes = {name for name, field in model.model_fields.items() if (field.alias or name) not in data}
+    attributes = {name for name, field in model.model_fields.items() if field.alias not in data}
     names = [name for name in data if name not in {*declared_names, *attributes}]
     if not names:
         return

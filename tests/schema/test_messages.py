@@ -182,6 +182,7 @@ class Model(Params):
     adapter: ClassVar[Adapter] = Adapter("named-1", "Model 1", "video")
     abcde: str = ""
     no: str = ""
+    nooo: str = ""
     long_name: Annotated[str, Field(alias="n" * 100)] = ""
 
 
@@ -194,6 +195,7 @@ class Model(Params):
         ("n" * 99 + "m", "n" * 100),
         ("n" * 101, None),
         ("n", "no"),
+        ("noo", "nooo"),
         ("", None),
     ],
 )

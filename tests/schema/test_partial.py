@@ -63,6 +63,7 @@ def test_object_warns_at_construction_only(sandbox: Sandbox, open_client: OpenCl
         )
     with open_client(sandbox) as kling:
         kling.run(params)
+        kling.submit(params, unchecked={"aspect_ratio": "9:16"})
     assert params.wire() == {"prompt": "a whale", "views": ["left", {"far": True, "zoom": 0.5, "tilt": None}]}
     assert pickle.loads(pickle.dumps(params)) == params
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator, Mapping, Sequence
 from decimal import Decimal
 from fractions import Fraction
@@ -39,6 +40,12 @@ class Lens(Part):
 class Camera(Part):
     name: Annotated[str, Field()] = "front"
     lens: Annotated[Lens | MISSING, Field()] = MISSING
+
+
+class NamedCamera(Camera):
+    @functools.cached_property
+    def title(self) -> str:
+        return self.name.title()
 
 
 class Film(Params):
@@ -84,6 +91,13 @@ def test_defaults_within_objects_are_values_that_are_not_set() -> None:
         {"cameras": [{"name": "front", "lens": {"width": 0.5}}], "scale": 1},
         {"cameras": [{"lens": {}}]},
     )
+
+
+def test_rule_does_not_read_a_cached_property_of_an_object() -> None:
+    camera = NamedCamera(lens=Lens(width=2))
+    assert camera.title == "Front"
+    Film(camera=camera)
+    assert recorder.recorded[0]["camera"] == {"name": "front", "lens": {"width": 2}}
 
 
 @pytest.mark.parametrize(

@@ -19,6 +19,7 @@ from kling_adapters.schema.rules import (
     MaxBytes,
     MutuallyExclusive,
     References,
+    Requires,
     Sum,
     When,
 )
@@ -248,6 +249,23 @@ def test_conditions_of_items_and_sums_of_large_numbers(params: dict[str, Any], e
     except ParamsInvalid as error:
         lines = [str(problem) for problem in error.problems]
     assert sorted(lines) == expected
+
+
+class Sized(Params):
+    adapter: ClassVar[Adapter] = Adapter(
+        "sized-1", "Sized 1", "video", rules=(Requires("text", equals={"mode": "pro"}),)
+    )
+    mode: Annotated[str, Field()]
+    text: Annotated[str | MISSING, Field()] = MISSING
+
+
+def test_missing_parameter_has_no_value_in_the_message_of_a_rule() -> None:
+    with pytest.raises(ParamsInvalid) as caught:
+        Sized.model_validate({"text": "x"})
+    assert [str(problem) for problem in caught.value.problems] == [
+        "mode: required, but missing",
+        "text: requires mode='pro', but mode is None",
+    ]
 
 
 def test_rules_read_python_names_beside_invalid_fields() -> None:
