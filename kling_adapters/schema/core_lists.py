@@ -7,7 +7,7 @@ from typing import Any, cast
 
 from pydantic_core import core_schema
 
-_OPAQUE = ("default", "metadata", "serialization")
+_OPAQUE = ("default", "metadata")
 
 
 def move_lists_to_core(schema: Any) -> None:

@@ -47,7 +47,6 @@ _WRONG_TYPES = {
     "list_type": "is not a list",
     "model_type": "is not an object with parameters",
     "model_attributes_type": "is not an object with parameters",
-    "dict_type": "is not an object with parameters",
 }
 
 

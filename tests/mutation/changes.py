@@ -1,7 +1,7 @@
 """Small changes to the text of a module.
 
-Docstrings, log messages, the wording of errors, and annotations stay unchanged, except for annotations in generated
-models, because pydantic validates by them.
+Docstrings, log messages, the wording of errors, `__all__`, `__slots__` and annotations stay unchanged, except for
+annotations in generated models, because pydantic validates by them.
 """
 
 from __future__ import annotations
@@ -114,6 +114,7 @@ def _children(node: ast.AST) -> Iterator[ast.AST]:
             | ast.JoinedStr()
             | ast.pattern()
             | ast.If(test=ast.Name(id="TYPE_CHECKING"))
+            | ast.Assign(targets=[ast.Name(id="__all__" | "__slots__")])
         ):
             pass
         case ast.Expr(value=ast.Constant() | ast.Call(func=ast.Attribute(value=ast.Name(id="log")))):

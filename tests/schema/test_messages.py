@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, ClassVar
@@ -176,6 +177,41 @@ def test_text_naming_a_file_suggests_a_path(tmp_path: Path, monkeypatch: pytest.
     ):
         [problem] = invalid(Kling3ProImage2video, prompt="x", start_image_url=text).problems
         assert problem.suggestion is None
+
+
+class Typed(Params):
+    adapter: ClassVar[Adapter] = Adapter("typed-1", "Typed 1", "video")
+    count: Annotated[int, Field()] = 1
+    weight: Annotated[float, Field()] = 1
+    is_loud: Annotated[bool, Field()] = True
+    names: Sequence[str] = ()
+    seeds: Sequence[Seeded] = ()
+
+
+@pytest.mark.parametrize(
+    ("params", "options", "problem"),
+    [
+        ({"count": "x"}, {}, "count: 'x' is not an integer"),
+        ({"count": 1.5}, {"strict": False}, "count: 1.5 is not an integer"),
+        ({"weight": "x"}, {}, "weight: 'x' is not a finite number"),
+        ({"weight": float("nan")}, {}, "weight: nan is not a finite number"),
+        ({"is_loud": 1}, {}, "is_loud: 1 is not true or false"),
+        ({"names": "x"}, {}, "names: 'x' is not a list"),
+        ({"names": "x"}, {"strict": True}, "names: 'x' is not a list"),
+        ({"seeds": [7]}, {}, "seeds[0]: 7 is not an object with parameters"),
+        (7, {"from_attributes": True}, "parameters: 7 is not an object with parameters"),
+    ],
+)
+def test_wrong_type_is_named(params: Any, options: dict[str, Any], problem: str) -> None:
+    with pytest.raises(ParamsInvalid) as caught:
+        Typed.model_validate(params, **options)
+    assert [str(problem) for problem in caught.value.problems] == [problem]
+
+
+def test_json_that_is_no_list_is_named() -> None:
+    with pytest.raises(ParamsInvalid) as caught:
+        Typed.model_validate_json('{"names": 7}')
+    assert [str(problem) for problem in caught.value.problems] == ["names: 7 is not a list"]
 
 
 class Model(Params):
