@@ -229,7 +229,7 @@ class StorageError(KlingError):
     Attributes:
         url: The URL of the output, if known.
         is_gone: Whether that URL answered that it has no such file, or refused access.
-        result: After `run_sync`, the result with the content of the output, to save elsewhere; else None.
+        result: After `run` and `run_direct`, the result, to save elsewhere; None before the submit.
 
     """
 
