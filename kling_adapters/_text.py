@@ -65,3 +65,17 @@ def fingerprint_key(key: str) -> str:
     import hashlib  # for keys only
 
     return hashlib.sha256(key.encode("utf-8", "surrogatepass")).hexdigest()[:12]
+
+
+def describe_uncertain(model: str, reason: str, entry: int | None = None) -> str:
+    """Return the message about a submit that may have started a job; `entry` is its number in the journal."""
+    advice = "look at the requests and the credits of your account before you submit again"
+    if entry is None:
+        advice = advice.capitalize()
+    else:
+        search = f"Look for the job with kling.reconcile(); the submit is entry {entry} of the journal"
+        advice = f"{search}. If it stays uncertain, {advice}"
+    return (
+        f"The submit may have started a {model} job that will be billed: {reason}. It was not repeated, because a "
+        f"second job would be billed, too. {advice}."
+    )

@@ -14,7 +14,8 @@ class ApiError(KlingError):
         status: The HTTP status code.
         message: The gateway's message.
         meaning: The meaning of the status code in `GATEWAY_STATUSES`.
-        request_id: The id of the job; None for a request that is not about one, such as a submit.
+        request_id: The id of the job, which was started and goes on; None for a request that is not about one, such as
+            a submit.
         advice: What to do next.
 
     """
@@ -33,7 +34,7 @@ class ApiError(KlingError):
         if request_id is None:
             text += ". No job was started and nothing is billed."
         else:
-            text += f". Job {request_id} is not affected; ask for it again within the hour."
+            text += f". Job {request_id} is not affected and may be billed; ask for it again within the hour."
         super().__init__(f"{text} {self.advice}".rstrip())
 
 

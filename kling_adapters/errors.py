@@ -147,11 +147,11 @@ class SubmitUncertain(KlingError):
     def __init__(self, model: str, reason: str) -> None:
         self.model = model
         self.reason = reason
-        super().__init__(
-            f"The submit may have started a {model} job that will be billed: {reason}. It was not repeated, "
-            "because a second job would be billed, too. Look at the requests and the credits of your account "
-            "before you submit again."
-        )
+        super().__init__(_text.describe_uncertain(model, reason))
+
+    def __str__(self) -> str:
+        # The entry is known when the submit is recorded, after the error was made.
+        return _text.describe_uncertain(self.model, self.reason, self.entry)
 
 
 class JobFailed(KlingError):
@@ -229,7 +229,7 @@ class StorageError(KlingError):
     Attributes:
         url: The URL of the output, if known.
         is_gone: Whether that URL answered that it has no such file, or refused access.
-        result: After `run_sync`, the result with the content of the output, to save elsewhere; else None.
+        result: After `run` and `run_direct`, the result, to save elsewhere; None before the submit.
 
     """
 

@@ -11,6 +11,7 @@ _REPLACEMENTS: Final = tuple(
     (re.compile(pattern), replacement)
     for pattern, replacement in (
         (r'error\.job\.wait\(\),? or kling\.job\("([^"]+)"\)\.wait\(\)', r"`kling wait \1`"),
+        (r"kling\.reconcile\(\)", "`kling reconcile`"),
         (r"(, or (give|pass)|,? or the) (Kling\(api_key=\.\.\.\)|api_key argument)", ""),
         (r"(give|pass) Kling\(api_key=\.\.\.\), or ", ""),
         (r"Kling\(journal=None\)", "--journal none"),

@@ -119,6 +119,7 @@ class SyncCalls(SyncFlows):
             JobFailed: The job failed. It is not billed.
             JobExpired: The gateway no longer has the job.
             WaitTimeout: The job continues and may be billed; the error carries it.
+            ApiError: With a `request_id`, a poll was refused: the job continues and may be billed.
             StorageError: The job completed, but its output could not be stored. The error carries the
                 result, and `resume` stores it.
             KlingError: Every error of `submit`.

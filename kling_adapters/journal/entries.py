@@ -22,7 +22,7 @@ FINAL_STATES: Final = (REFUSED, UNCERTAIN, EXPIRED, "COMPLETED", "FAILED")
 
 @dataclass(frozen=True)
 class HistorySearch:
-    """The last search of the request history for the job of an uncertain submit.
+    """A search of the request history that did not find the job of an uncertain submit.
 
     Attributes:
         time: Its time, in seconds since 1970.
@@ -57,7 +57,8 @@ class JournalEntry:
         created: Time of the submit, in seconds since 1970.
         updated: Time of the last change, in seconds since 1970.
         unchecked: Names of parameters that were sent without validation.
-        looked: The last search for the job of an uncertain submit; None if there was none.
+        looked: The last search for the job of an uncertain submit that did not find it, or could not be made; None if
+            there was none. It stays when a later search finds the job, which `state` and `request_id` then show.
 
     """
 

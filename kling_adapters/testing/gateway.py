@@ -63,7 +63,7 @@ class FakeGateway:
         keys: The valid API keys. Each has its own jobs; the answer to another key is 401.
 
     Attributes:
-        requests: The received requests, in order.
+        requests: The received requests, in order, also those that a subclass answers itself.
 
     """
 
@@ -80,7 +80,7 @@ class FakeGateway:
         self._keys = tuple(keys)
         self._jobs: dict[str, _Job] = {}
         self._lock = threading.Lock()
-        self._server = GatewayServer(self.answer)
+        self._server = GatewayServer(self._receive)
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True)
 
     @property
@@ -102,8 +102,18 @@ class FakeGateway:
         self._server.server_close()
         self._thread.join()
 
+    def _receive(self, method: str, path: str, headers: Mapping[str, str], body: bytes) -> GatewayAnswer:
+        """Record a request, then answer it."""
+        with self._lock:
+            self.requests.append(GatewayRequest(method, path, self._find_key(headers), _parse_json(body)))
+        return self.answer(method, path, headers, body)
+
+    def _find_key(self, headers: Mapping[str, str]) -> int | None:
+        secret = headers.get(KEY_HEADER, "")
+        return self._keys.index(secret) if secret in self._keys else None
+
     def answer(self, method: str, path: str, headers: Mapping[str, str], body: bytes) -> GatewayAnswer:
-        """Answer a request. A subclass may replace some answers.
+        """Answer a request, which is in `requests` already. A subclass may replace some answers.
 
         Args:
             method: The HTTP method.
@@ -115,11 +125,9 @@ class FakeGateway:
             The answer.
 
         """
-        secret = headers.get(KEY_HEADER, "")
-        key = self._keys.index(secret) if secret in self._keys else None
+        key = self._find_key(headers)
         params = _parse_json(body)
         with self._lock:
-            self.requests.append(GatewayRequest(method, path, key, params))
             if method == "GET" and path.startswith("/files/"):
                 return self._answer_file(headers.get("range", ""))
             if key is None:

@@ -28,8 +28,15 @@ def sandbox() -> Iterator[Sandbox]:
         yield running
 
 
+def make_uncertain(entry: int | None) -> ka.SubmitUncertain:
+    error = ka.SubmitUncertain("kling-2", "the connection was reset")
+    error.entry = entry
+    return error
+
+
 def make_errors() -> Iterator[Exception]:
     yield ka.WaitTimeout("id-1", 2.0, None)
+    yield make_uncertain(3)
     yield ka.Unauthorized(401, "bad key")
     yield ka.MethodNotAllowed(405, "POST only")
     for call in (
@@ -52,6 +59,8 @@ def test_messages_have_no_python(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "did you mean kling-2? `kling models --all` lists models without a spec" in describe_error(
         caught.value
     )
+    expected = "Look for the job with `kling reconcile`; the submit is entry 3 of the journal."
+    assert expected in describe_error(make_uncertain(3))
     assert "`kling wait id-1`" in describe_error(ka.WaitTimeout("id-1", 2.0, None))
 
 

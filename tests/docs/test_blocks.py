@@ -24,10 +24,11 @@ PAGES = [page for page in list_pages() if read_blocks(page)]
 # Lines that the Python blocks of a page print; `…` stands for any characters.
 OUTPUTS = {
     "README.md": "…\n…/media/….mp4 1.0\n…/renders/kling-2-….mp4 …",
-    "docs/client.md": "….mp4\n['COMPLETED']\n0.5 0.5 0.5 ('journal'…) …\n1 to finish\n7 completed\n42.0",
+    "docs/client.md": "….mp4\n['COMPLETED']\n0.5 0.5 0.5 ('journal'…) …\n1 to finish\n9 completed\n42.0",
     "docs/essentials.md": "…renders/kling-2-….mp4 0.5 http…\n… COMPLETED\nhttp…\n0 … None\n…",
-    "docs/guide/batch.md": "expected: 1.5 credits\nfirst run [None, None, None] …\nthe same again [None, None, None] …",
-    "docs/guide/resume.md": "kling-2 kling-2-….mp4",
+    "docs/guide/batch.md": "expected: 1.5 credits\nfirst run [None, None, None] …\nthe same again [None, None, None] …\nfrom CSV: [None]",
+    "docs/validation.md": "['prompt', 'duration', 'aspect']\n[]",
+    "docs/guide/resume.md": "kling-2 ['kling-2-….mp4']",
     "docs/guide/failures.md": "/…\nfailed, not billed: job …",
 }
 SHELL = {"sh", "shell", "bash", "console"}

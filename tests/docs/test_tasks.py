@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import csv
-import importlib
 import json
+import math
 import re
 import sys
 import threading
@@ -21,7 +21,7 @@ from kling_adapters import Kling, ParamsInvalid, SubmitUncertain, events, load_c
 from kling_adapters.cli import app
 from kling_adapters.hookspecs import hookimpl
 from kling_adapters.testing import PNG, SimulatedClock
-from tests.docs.blocks import ROOT
+from tests.docs.blocks import ROOT, read_blocks
 
 
 @pytest.fixture
@@ -48,11 +48,12 @@ def test_task_1_one_film(gateway: Sandbox) -> None:
 
 
 def test_task_2_choose_a_model() -> None:
-    command = ["models", "--returns", "video", "--takes", "image", "--sort", "time", "--json"]
+    command = ["models", "--returns", "video", "--takes", "image", "--json"]
     models = json.loads(CliRunner().invoke(app, command).output)
-    documented = [model for model in models if load_catalog()[model["slug"]].latency]
-    slugs = [model["slug"] for model in documented]
-    assert slugs == sorted(slugs, key=lambda slug: load_catalog()[slug].latency or 0.0)
+    slugs = [model["slug"] for model in sorted(models, key=lambda model: model["latency"] or math.inf)]
+    documented = [slug for slug in slugs if load_catalog()[slug].latency]
+    assert documented == sorted(documented, key=lambda slug: load_catalog()[slug].latency or 0.0)
+    assert slugs[len(documented) :] == sorted(set(slugs) - set(documented)) != []
     assert "kling-2" in slugs
     assert "kling-1.6-text2video" not in slugs
 
@@ -80,7 +81,11 @@ def test_task_4_a_batch_with_a_cap(gateway: Sandbox) -> None:
     with Kling(clock=SimulatedClock()) as kling:
         outcomes = list(kling.map(requests, concurrency=2, max_cost=3, allow_unknown_cost=1, name="films"))
     finished = sum(outcome.error is None for outcome in outcomes)
+    # Those after the cap have no outcome.
+    assert len(outcomes) == finished
+    not_submitted = len(requests) - sum(outcome.request_id is not None for outcome in outcomes)
     assert 0 < finished < 40
+    assert finished + not_submitted == 40
     assert sum(gateway.billed.values()) <= 3
     assert len(gateway.submits) == finished
 
@@ -142,7 +147,9 @@ def test_task_9_a_budget_in_a_plugin(gateway: Sandbox) -> None:
     assert budget.spent == pytest.approx(sum(gateway.billed.values()))
 
 
-def test_task_10_a_new_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_task_10_a_new_model(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     for folder, *arguments in (
@@ -153,7 +160,10 @@ def test_task_10_a_new_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
         result = CliRunner().invoke(codegen, arguments)
         assert result.exit_code == 0, result.output
     monkeypatch.syspath_prepend(str(tmp_path / "acme-kling"))
-    catalog = importlib.import_module("acme_kling.models").CATALOG
-    assert [entry.slug for entry in catalog] == ["acme-kling-1"]
+    [code] = [block.text for block in read_blocks("codegen/README.md") if "CATALOG" in block.text]
+    capsys.readouterr()
+    exec(code, {})
+    # The package is not installed.
+    assert capsys.readouterr().out.splitlines() == ["['acme-kling-1']", "[]"]
     for name in [name for name in sys.modules if name.partition(".")[0] == "acme_kling"]:
         del sys.modules[name]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import pydoc
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,15 @@ from segmind import InferenceFailed, SegmindClient
 
 import kling_adapters as ka
 from kling_adapters import AsyncKling, Kling
-from kling_adapters.testing import MP4, PNG, EventRecorder, FakeGateway, GatewayRequest, SimulatedClock
+from kling_adapters.testing import (
+    MP4,
+    PNG,
+    EventRecorder,
+    FakeGateway,
+    GatewayAnswer,
+    GatewayRequest,
+    SimulatedClock,
+)
 
 DIGEST = hashlib.sha256(MP4).hexdigest()
 KINDS = ["Submitted", "StateChanged", "StateChanged", "Completed", "Stored"]
@@ -163,6 +171,18 @@ def test_media_is_uploaded(gateway: FakeGateway) -> None:
     upload, submit = gateway.requests
     assert upload.params["data_urls"][0].startswith("data:image/png;base64,")
     assert submit.params["image"].startswith(f"{gateway.base_url}/files/")
+
+
+def test_requests_that_a_subclass_answers_itself_are_recorded() -> None:
+    class Busy(FakeGateway):
+        def answer(self, method: str, path: str, headers: Mapping[str, str], body: bytes) -> GatewayAnswer:
+            if method == "POST" and len(self.requests) < 3:
+                return GatewayAnswer.of(429, {"error": "too many requests"})
+            return super().answer(method, path, headers, body)
+
+    with Busy() as gateway, client(gateway) as kling:
+        kling.submit("kling-2", prompt="x")
+    assert gateway.requests == [GatewayRequest("POST", "/v2/kling-2", 0, {"prompt": "x"})] * 3
 
 
 def test_jobs_run_concurrently(gateway: FakeGateway) -> None:
