@@ -111,6 +111,15 @@ def test_old_name_before_another_is_a_problem() -> None:
     assert [problem.path for problem in caught.value.problems] == ["seconds"]
 
 
+def test_unknown_name_beside_an_old_one_is_a_problem() -> None:
+    with pytest.warns(DeprecatedParameter, match="length"), pytest.raises(ParamsInvalid) as caught:
+        RENAMED.model(length=5, zzz=1)
+    assert [str(problem) for problem in caught.value.problems] == [
+        "prompt: required, but missing",
+        "zzz: unknown parameter",
+    ]
+
+
 def test_mapping_that_is_not_a_dict_is_refused() -> None:
     with pytest.raises(ParamsInvalid, match="is not an object with parameters"):
         RENAMED.model.model_validate(MappingProxyType(PRESENT))

@@ -96,7 +96,7 @@ class Refusing(Gateway):
     after = 1
 
     def answer(self, method: str, path: str, headers: Mapping[str, str], body: bytes) -> GatewayAnswer:
-        if method == "POST" and len(self.submits) >= self.after:
+        if method == "POST" and len(self.submits) > self.after:
             super().answer(method, path, headers, body)
             return GatewayAnswer.of(self.status, {"error": self.message})
         return super().answer(method, path, headers, body)
