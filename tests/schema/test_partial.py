@@ -85,7 +85,7 @@ def test_unknown_file_is_uploaded(sandbox: Sandbox, open_client: OpenClient) -> 
         ({1: 2}, "seed: {1: 2} is not a JSON value"),
         ({"\ud800": 1}, r"seed: {'\ud800': 1} is not a JSON value"),
         pytest.param(
-            nest_lists(20_000),
+            nest_lists(200_000),
             "seed: a value of type list that cannot be shown is not a JSON value",
             id="deep",
         ),
