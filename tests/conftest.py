@@ -10,6 +10,8 @@ import os
 import ssl
 from collections.abc import Iterator
 from functools import lru_cache
+from itertools import count
+from pathlib import Path
 
 import pytest
 from hypothesis import settings
@@ -32,15 +34,26 @@ settings.register_profile(
 )
 settings.load_profile("any machine")
 
+_NUMBERS = count(1)
+
 
 @pytest.fixture(autouse=True, scope="session")
-def _journal_of_the_tests(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Processes that a test starts inherit it."""
+def _journal_of_the_session(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Set the journal of fixtures that outlive a test."""
     with pytest.MonkeyPatch.context() as patch:
         path = tmp_path_factory.mktemp("journal") / "journal.sqlite3"
         patch.setitem(os.environ, "KLING_JOURNAL", str(path))
         patch.delenv("KLING_BASE_URL", raising=False)
-        yield
+        yield path
+
+
+@pytest.fixture(autouse=True)
+def _journal_of_the_test(_journal_of_the_session: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Give each test its own journal, which processes that it starts inherit.
+
+    A journal keeps the rate limit of a gateway, and a later test may get the port of an earlier one.
+    """
+    monkeypatch.setenv("KLING_JOURNAL", str(_journal_of_the_session.with_stem(f"journal-{next(_NUMBERS)}")))
 
 
 @pytest.fixture(autouse=True, scope="session")

@@ -252,8 +252,9 @@ def test_saved_file_is_readable_by_other_clients(
     assert headers["content-type"] == "video/mp4"
     assert "X-Amz-Expires=86400&" in file.link
     assert SECRET not in file.link
-    with pytest.raises(urllib.error.HTTPError, match="403"):
+    with pytest.raises(urllib.error.HTTPError, match="403") as caught:
         fetch(file.link[:-1] + ("0" if file.link[-1] != "0" else "1"))
+    caught.value.close()
     assert open_spools(spool) == []
 
 

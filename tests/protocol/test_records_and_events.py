@@ -307,6 +307,11 @@ def test_upload_that_took_the_timeout_starts_no_job() -> None:
     assert flow_result.sent == 2
 
 
+def test_submit_without_media_needs_no_time_for_uploads() -> None:
+    flow_result = run(submit(Session(GATEWAY, Key), "kling-2", {"prompt": "x"}, timeout=0.0), [ACCEPTED])
+    assert flow_result.value.request_id == "job"
+
+
 def test_upload_is_retried_for_five_minutes() -> None:
     flow_result = run(submit(Session(GATEWAY, Key), "kling-2", WITH_FILE), [answer(500)] * 99)
     assert isinstance(flow_result.error, errors.KlingError)

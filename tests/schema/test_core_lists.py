@@ -13,13 +13,13 @@ from kling_adapters import Params, ParamsInvalid
 from kling_adapters.schema.adapter import Adapter
 from kling_adapters.schema.params import Part
 
-LOOKALIKE = {"type": "json-or-python", "python_schema": 1}
+LOOKALIKE: dict[str, Any] = {"type": "json-or-python", "python_schema": 1}
 
 
 class Shot(Part):
     names: Sequence[str] | MISSING = MISSING
-    cues: deque[str] = Field(deque(), json_schema_extra=LOOKALIKE)
-    note: Any = LOOKALIKE
+    cues: Annotated[deque[str], Field(json_schema_extra=LOOKALIKE)] = deque()
+    note: Any = LOOKALIKE  # noqa: RUF012  pydantic copies it
 
 
 class Film(Params):
