@@ -18,8 +18,8 @@ LOOKALIKE: dict[str, Any] = {"type": "json-or-python", "python_schema": 1}
 
 class Shot(Part):
     names: Sequence[str] | MISSING = MISSING
-    cues: Annotated[deque[str], Field(json_schema_extra=LOOKALIKE)] = deque()
-    note: Any = LOOKALIKE  # noqa: RUF012  pydantic copies it
+    cues: Annotated[deque[str], Field(json_schema_extra=LOOKALIKE)] = deque()  # noqa: RUF012  pydantic copies it
+    note: Any = LOOKALIKE
 
 
 class Film(Params):
