@@ -13,7 +13,7 @@ from tests.release.distributions import ROOT, Distribution, read_distributions
 from tests.release.version import compatible_range, own_requirements, requirement_files
 
 DISTRIBUTIONS = read_distributions()
-PYTHONS = ["3.11", "3.12", "3.13"]
+PYTHONS = ["3.11", "3.12", "3.13", "3.14"]
 SUMMARY_LENGTH = 120
 
 
