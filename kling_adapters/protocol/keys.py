@@ -20,24 +20,24 @@ def find_auth(session: Session) -> Flow[Auth]:
     return session.auth or (yield Call(session.find_auth))
 
 
-def read_key(auth: Auth) -> Flow[Key]:
+def read_key(auth: Auth, consequence: str = "Nothing was sent") -> Flow[Key]:
     """Return the key of a source. Raises ConfigError if it has none, fails, or returns an invalid one."""
     key = _wrap_key(auth.instant_key()) if isinstance(auth, InstantAuth) else None
     if key is None:
-        key = yield Call(partial(_call_auth, auth))
+        key = yield Call(partial(_call_auth, auth, consequence))
     if key is None or not re.fullmatch("[!-~]+", key):
-        raise ConfigError("Invalid API key: expected printable ASCII without spaces. Nothing was sent")
+        raise ConfigError(f"Invalid API key: expected printable ASCII without spaces. {consequence}")
     return key
 
 
-def _call_auth(auth: Auth) -> Key | None:
+def _call_auth(auth: Auth, consequence: str) -> Key | None:
     try:
         return _wrap_key(auth.api_key())
     except KlingError:
         raise
     except Exception as error:  # noqa: BLE001  the message omits its text, which may contain the key
         raise ConfigError(
-            f"the plugin that provides the API key failed with {type(error).__name__}. Nothing was sent"
+            f"the plugin that provides the API key failed with {type(error).__name__}. {consequence}"
         ) from None
 
 
@@ -53,7 +53,9 @@ def find_key(session: Session, request_id: str | None) -> Flow[Key]:
         key = _wrap_key((yield Call(partial(_find_pool_key, session, auth, request_id))))
         if key:
             return key
-    return (yield from read_key(auth))
+    if request_id is None:
+        return (yield from read_key(auth))
+    return (yield from read_key(auth, f"Job {request_id} is not affected and may be billed"))
 
 
 def _find_pool_key(session: Session, auth: KeyPool, request_id: str) -> str | None:

@@ -53,6 +53,37 @@ def test_instant_key_needs_no_call() -> None:
     assert run(keys.read_key(Instant()), []).value == "SG_instant"
 
 
+class Source:
+    """An Auth that returns what it has, or raises it."""
+
+    def __init__(self, key: str | Exception) -> None:
+        self._key = key
+
+    def api_key(self) -> str:
+        if isinstance(self._key, Exception):
+            raise self._key
+        return self._key
+
+
+@pytest.mark.parametrize(
+    ("key", "problem"),
+    [
+        ("SG key", "Invalid API key: expected printable ASCII without spaces"),
+        (OSError("SG_key"), "the plugin that provides the API key failed with OSError"),
+    ],
+)
+@pytest.mark.parametrize(
+    ("request_id", "consequence"),
+    [(None, "Nothing was sent"), ("job", "Job job is not affected and may be billed")],
+)
+def test_failing_source_says_what_became_of_the_job(
+    key: str | Exception, problem: str, request_id: str | None, consequence: str
+) -> None:
+    session = Session(GATEWAY, lambda: Source(key))
+    error = run(keys.find_key(session, request_id), []).error
+    assert (type(error), str(error)) == (ConfigError, f"{problem}. {consequence}")
+
+
 def test_pool_is_not_called_by_a_check_or_about_another_request() -> None:
     pool = Pool()
     session = Session(GATEWAY, lambda: pool)
