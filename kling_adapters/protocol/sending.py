@@ -34,7 +34,7 @@ def take_slot(
             if now >= end:
                 if limiter.rate_limit is None:
                     break
-                raise _make_error(turn, "this request")
+                raise _make_error(turn, "this request", request_id)
             yield Sleep(min(pause, end - now))
             now = yield Now()
     finally:
@@ -69,9 +69,9 @@ def _claim(limiter: RateLimiter, turn: Turn, now: float) -> Flow[float]:
     return limiter.claim(turn, now)
 
 
-def _make_error(turn: Turn, request: str) -> RateLimited:
+def _make_error(turn: Turn, request: str, request_id: str | None = None) -> RateLimited:
     message = f"the rate limit of this key lasts {turn.delay:.0f} s, longer than {request} may wait"
-    error = RateLimited(429, message, meaning=STATUSES[429].meaning)
+    error = RateLimited(429, message, meaning=STATUSES[429].meaning, request_id=request_id)
     # The gateway was not asked.
     error.args = (f"{message}. It was not sent. Pass a longer timeout, or send fewer requests",)
     return error

@@ -88,6 +88,14 @@ def test_limit_beyond_the_timeout_is_not_waited_for(session: Session) -> None:
     assert (flow_result.sent, flow_result.seconds) == (0, 0.0)
 
 
+def test_query_beyond_the_rate_limit_names_its_job() -> None:
+    session = Session(GATEWAY, Key, rate_limit=60)
+    session.limiter(Key().api_key()).record_limit(STARTED, STARTED, 3600.0)
+    error = run(query_status(session, JobRef("job")), []).error
+    assert isinstance(error, api_errors.RateLimited)
+    assert (error.request_id, "longer than this request may wait" in str(error)) == ("job", True)
+
+
 @pytest.mark.parametrize(("seconds", "sent"), [(1700.0, 1), (1900.0, 0)])
 def test_submit_waits_half_an_hour_for_a_limit(session: Session, seconds: float, sent: int) -> None:
     session.limiter(Key().api_key()).record_limit(STARTED, STARTED, seconds)
