@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from enum import IntEnum
 from typing import Self
 
+from kling_adapters.api_errors import ApiError
 from kling_adapters.errors import (
     ConfigError,
     JobExpired,
@@ -33,8 +34,8 @@ class ExitCode(IntEnum):
     DONE = 0, "done"
     JOB_FAILED = 1, "a job failed"
     BAD_INPUT = 2, "bad input or configuration; nothing was sent"
-    GATEWAY = 3, "the gateway refused a request or could not be reached"
-    UNCERTAIN = 4, "a job may be running and billed: its submit is uncertain, or it has not ended"
+    GATEWAY = 3, "the gateway refused a request or could not be reached; no job was started"
+    UNCERTAIN = 4, "a job may be running and billed: its submit is uncertain, it has not ended, or a poll was refused"
     STORAGE = 5, "an output, the journal or standard output could not be read or written"
     UNKNOWN_JOB = 6, "the gateway does not have the job: the id is wrong, or its record has expired"
     INCOMPLETE = 7, "some lines of a batch were not submitted"
@@ -69,6 +70,8 @@ _BY_ERROR: tuple[tuple[type[KlingError] | tuple[type[KlingError], ...], ExitCode
 
 def exit_code(error: Exception) -> ExitCode:
     """Return the exit code of an error."""
+    if isinstance(error, ApiError) and error.request_id is not None:
+        return ExitCode.UNCERTAIN
     return next((code for kinds, code in _BY_ERROR if isinstance(error, kinds)), ExitCode.INTERNAL_ERROR)
 
 

@@ -32,6 +32,7 @@ def test_docs_and_help_list_every_exit_code() -> None:
         (ka.ParamsInvalid("kling-2", []), ExitCode.BAD_INPUT),
         (ka.UnknownModel("x"), ExitCode.BAD_INPUT),
         (ka.Unauthorized(401, "x"), ExitCode.GATEWAY),
+        (ka.Unauthorized(401, "x", request_id="id"), ExitCode.UNCERTAIN),
         (ka.TransportError("x"), ExitCode.GATEWAY),
         (ka.SubmitUncertain("kling-2", "x"), ExitCode.UNCERTAIN),
         (ka.WaitTimeout("id", 1, None), ExitCode.UNCERTAIN),
