@@ -35,7 +35,7 @@ class ExitCode(IntEnum):
     JOB_FAILED = 1, "a job failed"
     BAD_INPUT = 2, "bad input or configuration; nothing was sent"
     GATEWAY = 3, "the gateway refused a request or could not be reached; no job was started"
-    UNCERTAIN = 4, "a job may be running and billed: its submit is uncertain, it has not ended, or a poll was refused"
+    UNCERTAIN = 4, "a job may be running and billed: its submit is uncertain, or its end was not seen"
     STORAGE = 5, "an output, the journal or standard output could not be read or written"
     UNKNOWN_JOB = 6, "the gateway does not have the job: the id is wrong, or its record has expired"
     INCOMPLETE = 7, "some lines of a batch were not submitted"

@@ -74,5 +74,5 @@ def _exact(value: Any) -> Fraction | None:
 
 def _show(number: Fraction) -> str:
     # A large number has no float next to it.
-    is_whole = number.denominator == 1 or abs(number) > _LARGEST_FRACTION
-    return _text.format_number(round(number) if is_whole else float(number))
+    is_large = abs(number) > _LARGEST_FRACTION
+    return _text.format_number(round(number) if is_large else float(number))

@@ -142,6 +142,6 @@ def _measure(keyword: str, value: Any) -> tuple[Any, str]:
     if keyword.endswith("_length"):
         return (len(value) if isinstance(value, str) else None), "characters"
     if keyword.endswith("_items"):
-        is_list = isinstance(value, list | tuple)
+        is_list = isinstance(value, list)
         return (len(cast("Sequence[Any]", value)) if is_list else None), "items"
     return read_number(value), ""

@@ -226,6 +226,10 @@ STAGED: list[tuple[dict[str, Any], list[str]]] = [
         ["rig.lenses[1].zoom.factor: 4.0 is too large when mode is 'std'; allowed: at most 3"]),
     ({"text": "x", "shots": [{"seconds": 2**53}, {"seconds": 1}]},
         ["shots: shots.seconds adds up to 9007199254740993; allowed: at most 9.5"]),
+    ({"text": "x", "shots": [{"seconds": 10**320}, {"seconds": 0.5}]}, [
+        f"shots: shots.seconds adds up to {str(10**320)[:60]}... (321 characters); allowed: at most 9.5",
+        f"shots[0].seconds: {str(10**320)[:60]}... (321 characters) is not a finite number",
+    ]),
     ({"text": "x", "shots": [{"seconds": 10**5000}]}, [
         "shots: shots.seconds adds up to a value of type int that cannot be shown; allowed: at most 9.5",
         "shots[0].seconds: a value of type int that cannot be shown is not a finite number",
