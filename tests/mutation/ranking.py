@@ -33,7 +33,10 @@ class Tests:
     )
 
     def rank(self, mutant: Mutant) -> dict[str, float]:
-        """Return the tests of a change and their seconds: those that detected others nearby, then the likeliest."""
+        """Return the tests of a change and their seconds.
+
+        Those that detected others nearby are first, then those of the module, then the likeliest.
+        """
         nearby = self._detections[mutant.place]
         turn, turns = dict[str, int](), Counter[str]()
         reaching = sorted(self._reaching(mutant), key=lambda test: (self.seconds[test], test))
@@ -45,7 +48,8 @@ class Tests:
         def judge(test: str) -> tuple[float, ...]:
             function, seconds = name_function(test), max(0.05, self.seconds[test])
             gain = likeness.get(function, 0.0) / turn[test] / seconds
-            return -nearby[test], -nearby[function], -gain, turn[test]
+            is_elsewhere = f"/test_{mutant.path.stem}.py" not in function
+            return -nearby[test], is_elsewhere, -nearby[function], -gain, turn[test]
 
         order = sorted(reaching, key=judge)
         total, ranked = 0.0, dict[str, float]()
