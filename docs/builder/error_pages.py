@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import kling_adapters
-from kling_adapters import GATEWAY_STATUSES, KlingError, errors
+from kling_adapters import GATEWAY_STATUSES, ApiError, KlingError, errors
 from kling_adapters.cli.exit_codes import ExitCode, exit_code
 
 _SUBMIT = {
@@ -56,6 +56,11 @@ def _exit_code_rows() -> Iterator[str]:
     for name in kling_adapters.__all__:
         kind = getattr(kling_adapters, name)
         if isinstance(kind, type) and issubclass(kind, KlingError):
-            names.setdefault(exit_code(kind.__new__(kind)), []).append(f"`{name}`")
+            error = kind.__new__(kind)
+            if isinstance(error, ApiError):
+                error.request_id = None
+            names.setdefault(exit_code(error), []).append(f"`{name}`")
+    about_job = ApiError(401, "", request_id="id")
+    names[exit_code(about_job)].append("an `ApiError` with a `request_id`")
     for code in ExitCode:
         yield f"| {int(code)} | {code.meaning} | {', '.join(names.get(code, []))} |"
