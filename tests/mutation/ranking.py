@@ -48,8 +48,7 @@ class Tests:
         def judge(test: str) -> tuple[float, ...]:
             function, seconds = name_function(test), max(0.05, self.seconds[test])
             gain = likeness.get(function, 0.0) / turn[test] / seconds
-            is_elsewhere = f"/test_{mutant.path.stem}.py" not in function
-            return -nearby[test], is_elsewhere, -nearby[function], -gain, turn[test]
+            return -nearby[test], not is_test_of(mutant, test), -nearby[function], -gain, turn[test]
 
         order = sorted(reaching, key=judge)
         total, ranked = 0.0, dict[str, float]()
@@ -91,7 +90,8 @@ class Tests:
         else:
             tests = self._mentioning(mutant.place.rpartition(".")[2])
         tests |= self._of_models.get(mutant.path.stem, set())
-        # No test reaches a line that runs at import.
+        # No test, or only the first of several, reaches a line that runs at import or is cached.
+        tests |= {test for test in self.seconds if is_test_of(mutant, test)}
         return tests or {test for line in reached.values() for test in line} or set(self.seconds)
 
     @cached_property
@@ -113,6 +113,11 @@ class Tests:
             if word.search(text)
             for test in lines.get(number, ())
         }
+
+
+def is_test_of(mutant: Mutant, test: str) -> bool:
+    """Return whether a test is in the file that is named like the changed module."""
+    return f"/test_{mutant.path.stem}.py::" in test
 
 
 def name_function(test: str) -> str:
