@@ -182,7 +182,8 @@ elif what == "child ends":
     os.waitpid(start_child(int), 0)
     print("done", flush=True)
 elif what == "child lives on":
-    print(start_child(lambda: time.sleep(60)), flush=True)
+    # The child writes: it has closed what it must not keep.
+    start_child(lambda: (print(os.getpid(), flush=True), time.sleep(60)))
 elif what == "program lives on":
     print(subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"], close_fds=False).pid, flush=True)
 time.sleep(60)
