@@ -144,9 +144,9 @@ def lazy_exports(entries: Sequence[CatalogEntry]) -> Callable[[str], type[Params
     """Return a module `__getattr__` that imports a parameter model when its name is first used."""
     by_name = {entry.name: entry for entry in entries}
 
-    def get(name: str) -> type[Params]:
+    def load_model(name: str) -> type[Params]:
         if name not in by_name:
             raise AttributeError(f"no model has a class {name}")
         return by_name[name].load()
 
-    return get
+    return load_model

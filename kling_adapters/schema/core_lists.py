@@ -20,10 +20,7 @@ def move_lists_to_core(schema: Any) -> None:
         schema: A core schema, or a part of one.
 
     """
-    if isinstance(schema, list):
-        for part in schema:  # pyright: ignore[reportUnknownVariableType]  mypy knows the type
-            move_lists_to_core(part)
-    elif isinstance(schema, dict):
+    if isinstance(schema, dict):
         parts = cast("dict[str, Any]", schema)
         for name, part in parts.items():
             if name not in _OPAQUE:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Hashable, Iterator, Mapping, Sequence
-from typing import Annotated, Any, cast, get_args, get_origin
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, cast, get_args, get_origin
 
 from pydantic import BaseModel
 
@@ -26,17 +25,12 @@ def warn_of_deprecated(model: Model, data: Mapping[str, Any]) -> None:
         )
 
 
-@functools.cache
-def has_deprecated(annotation: Hashable) -> bool:
+def has_deprecated(annotation: Any) -> bool:
     """Return whether a model, or one within it, has a deprecated parameter."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return any(
-            find_deprecation(field.metadata) or has_deprecated(cast("Hashable", field.annotation))
-            for field in annotation.model_fields.values()
-        )
-    if get_origin(annotation) is Annotated:
-        return has_deprecated(get_args(annotation)[0])
-    return any(has_deprecated(part) for part in get_args(annotation))
+        fields = annotation.model_fields.values()
+        return any(find_deprecation(field.metadata) or has_deprecated(field.annotation) for field in fields)
+    return any(map(has_deprecated, get_args(annotation)))
 
 
 def find_deprecation(metadata: Sequence[Any]) -> Deprecation | None:

@@ -40,6 +40,20 @@ class Film(Params):
     ] = MISSING
 
 
+class Reel(Params):
+    """A model with a deprecated parameter and nothing else to warn of."""
+
+    adapter: ClassVar[Adapter] = Adapter(slug="reel-1", title="Reel 1", returns="video")
+    name: Annotated[str | MISSING, Field()] = MISSING
+    shots: Annotated[Sequence[Annotated[Shot, Field()]] | MISSING, Field()] = MISSING
+
+
+class Clip(Params):
+    adapter: ClassVar[Adapter] = Adapter(slug="clip-1", title="Clip 1", returns="video")
+    name: Annotated[str | MISSING, Field()] = MISSING
+    roll: Annotated[float | MISSING, Field(), Deprecation(since="2026-01-20")] = MISSING
+
+
 def texts(issued: list[warnings.WarningMessage]) -> list[str]:
     return [str(warning.message) for warning in issued]
 
@@ -104,6 +118,13 @@ def test_nested_one_warns_once_for_all_items() -> None:
         Film.model_validate(film)
         Film.model_validate({"shots": [{"text": "a"}]})
     assert texts(issued) == ["film-1: shots.camera.roll is deprecated since 2026-01-20, and is still sent"]
+
+
+def test_one_deprecated_parameter_warns_where_it_is_declared() -> None:
+    with pytest.warns(DeprecatedParameter, match="reel-1: shots.camera.roll is deprecated since 2026-01-20"):
+        Reel.model_validate({"shots": [{"text": "a", "camera": {"roll": 1}}]})
+    with pytest.warns(DeprecatedParameter, match="clip-1: roll is deprecated since 2026-01-20"):
+        Clip(roll=1)
 
 
 def test_old_name_of_deprecated_parameter_warns_of_both() -> None:

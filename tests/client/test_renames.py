@@ -7,13 +7,13 @@ import pickle
 import warnings
 from dataclasses import replace
 from pathlib import Path
-from types import MappingProxyType
+from types import MappingProxyType, SimpleNamespace
 from typing import Any
 
 import pytest
 from kling_sandbox import Sandbox
 
-from kling_adapters import DeprecatedParameter, Kling, ParamsInvalid
+from kling_adapters import DeprecatedParameter, Kling, Params, ParamsInvalid
 from kling_adapters.schema.partial import PartialParams
 from kling_adapters.testing import FakeGateway, SimulatedClock
 from tests.support.clients import OpenClient
@@ -26,6 +26,12 @@ LENGTH = (
     "studio-1: length was renamed to duration, and is sent as duration. "
     "Use duration: a later version refuses length"
 )
+
+
+class Partial(PartialParams):
+    adapter = replace(RENAMED.model.adapter, rules=())
+    prompt: str
+    duration: int = 5
 
 
 def bodies(gateway: FakeGateway | Sandbox) -> list[Any]:
@@ -125,12 +131,15 @@ def test_mapping_that_is_not_a_dict_is_refused() -> None:
         RENAMED.model.model_validate(MappingProxyType(PRESENT))
 
 
-def test_partial_model_refuses_both_names_at_once() -> None:
-    class Partial(PartialParams):
-        adapter = replace(RENAMED.model.adapter, rules=())
-        prompt: str
-        duration: int = 5
+@pytest.mark.parametrize("model", [RENAMED.model, Partial])
+def test_call_without_names_is_checked_as_ever(model: type[Params]) -> None:
+    with pytest.raises(ParamsInvalid, match="is not an object with parameters"):
+        model.model_validate(7)
+    row = SimpleNamespace(prompt="x", duration=10)
+    assert model.model_validate(row, from_attributes=True).wire() == {"prompt": "x", "duration": 10}
 
+
+def test_partial_model_refuses_both_names_at_once() -> None:
     with pytest.raises(ParamsInvalid) as caught:
         Partial.model_validate({"prompt": "x", "duration": 5, "length": 5})
     assert [str(problem) for problem in caught.value.problems] == [

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from typing import Any
 
 import pytest
 
@@ -56,10 +57,10 @@ def test_instant_key_needs_no_call() -> None:
 class Source:
     """An Auth that returns what it has, or raises it."""
 
-    def __init__(self, key: str | Exception) -> None:
+    def __init__(self, key: Any) -> None:
         self._key = key
 
-    def api_key(self) -> str:
+    def api_key(self) -> Any:
         if isinstance(self._key, Exception):
             raise self._key
         return self._key
@@ -69,6 +70,7 @@ class Source:
     ("key", "problem"),
     [
         ("SG key", "Invalid API key: expected printable ASCII without spaces"),
+        (None, "Invalid API key: expected printable ASCII without spaces"),
         (OSError("SG_key"), "the plugin that provides the API key failed with OSError"),
     ],
 )
@@ -77,7 +79,7 @@ class Source:
     [(None, "Nothing was sent"), ("job", "Job job is not affected and may be billed")],
 )
 def test_failing_source_says_what_became_of_the_job(
-    key: str | Exception, problem: str, request_id: str | None, consequence: str
+    key: Any, problem: str, request_id: str | None, consequence: str
 ) -> None:
     session = Session(GATEWAY, lambda: Source(key))
     error = run(keys.find_key(session, request_id), []).error

@@ -135,7 +135,21 @@ def test_submit_waits_for_limits_within_its_budget() -> None:
     clock = SimulatedClock()
     with pytest.raises(RateLimited, match="nothing is billed"):
         drive(submit(Session(GATEWAY, Key), "kling-2", {}), lambda *_: answer(429), clock)
-    assert 100 < clock.now() <= 300
+    # The waits after a 429 are 300 s together; each attempt also waits for its slot.
+    assert 100 < clock.now() <= 360
+
+
+@pytest.mark.parametrize(("reset", "is_sent"), [(1700.0, True), (1900.0, False)])
+def test_submit_waits_half_an_hour_for_its_slot(reset: float, is_sent: bool) -> None:
+    session, clock = Session(GATEWAY, Key), SimulatedClock()
+    session.limiter("SG_scripted").record_limit(clock.now(), clock.now(), reset)
+    flow = submit(session, "kling-2", {})
+    if is_sent:
+        drive(flow, lambda *_: answer(200, request_id="job"), clock)
+    else:
+        with pytest.raises(RateLimited, match="It was not sent"):
+            drive(flow, lambda *_: pytest.fail("it was sent"), clock)
+    assert clock.now() == pytest.approx(reset if is_sent else 0.0, abs=60)
 
 
 class LimitedGateway:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Annotated, Any, ClassVar
 
 import pytest
@@ -20,6 +21,7 @@ class Shot(Part):
     names: Sequence[str] | MISSING = MISSING
     cues: Annotated[deque[str], Field(json_schema_extra=LOOKALIKE)] = deque()  # noqa: RUF012  pydantic copies it
     note: Any = LOOKALIKE
+    place: Path | MISSING = MISSING
 
 
 class Film(Params):
@@ -64,6 +66,12 @@ def test_other_collection_keeps_its_type() -> None:
     assert Film(shots=[Shot(cues=deque(["a"]))]).shots[0].cues == deque(["a"])
     with pytest.raises(ParamsInvalid, match="cues"):
         Film.model_validate({"shots": [{"cues": ["a"]}]})
+
+
+def test_path_is_no_list() -> None:
+    assert Film(shots=[Shot(place=Path("a"))]).shots[0].place == Path("a")
+    with pytest.raises(ParamsInvalid, match="place"):
+        Film.model_validate({"shots": [{"place": ["a"]}]})
 
 
 def test_default_and_description_may_look_like_a_schema() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Any, ClassVar, Literal
 
 import pytest
-from pydantic import MISSING, BaseModel, Field, ValidationError
+from pydantic import MISSING, BaseModel, Field, TypeAdapter, ValidationError
 
 from kling_adapters import Params, ParamsInvalid
 from kling_adapters.schema.adapter import Adapter
@@ -32,6 +32,11 @@ def test_other_form_becomes_the_declared_one() -> None:
 def test_value_that_equals_a_bool_is_refused(params: dict[str, Any]) -> None:
     with pytest.raises(ParamsInvalid, match="is_silent"):
         Film.model_validate(params)
+
+
+def test_bool_is_refused_in_a_model_that_is_not_strict() -> None:
+    with pytest.raises(ValidationError, match="valid boolean"):
+        TypeAdapter(BoolOnly[Literal[True]]).validate_python(1)
 
 
 def test_error_of_pydantic_names_the_choices() -> None:
