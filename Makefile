@@ -60,7 +60,7 @@ check: $(READY)  ## Check the generated tree, lint, format, types, layers, words
 	$(BIN)/python -m tests.repository.words
 	for part in . $(PARTS); do (cd $$part && $(abspath $(BIN))/deptry .) || exit 1; done
 
-test: $(READY) plain  ## Run all tests, in five to ten minutes
+test: $(READY) plain  ## Run all tests, in a quarter of an hour
 	$(BIN)/pytest -n $(JOBS)
 
 plain: $(READY)  ## Run the tests of the HTTP connections on httpx, with httpx2 hidden
