@@ -69,6 +69,15 @@ def test_rate_limited_submit_ends_in_time(server: ScriptedServer, open_client: O
     assert len(server.posts) >= 2
 
 
+def test_wait_that_ends_before_the_first_poll_ends_in_time(session: Session) -> None:
+    durations = session.histories.open("kling-2")
+    for _ in range(20):
+        durations.add(300.0)
+    flow_result = run_for(session, 0.25, ACCEPTED, QUEUED)
+    assert isinstance(flow_result.error, errors.WaitTimeout)
+    assert (flow_result.sent, flow_result.seconds) == (2, 0.25)
+
+
 def test_failing_submit_ends_in_time(session: Session) -> None:
     flow_result = run(submit(session, "kling-2", BODY, timeout=2.0), [answer(502)] * 9)
     assert isinstance(flow_result.error, api_errors.BadGateway)
