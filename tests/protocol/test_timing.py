@@ -14,10 +14,9 @@ from kling_adapters.journal.journal import Journal
 from kling_adapters.models._gateway import BASE_URL
 from kling_adapters.protocol.gateway import Gateway
 from kling_adapters.protocol.history import History
-from kling_adapters.protocol.polling import LONGEST_INTERVAL
 from kling_adapters.protocol.schedule import ScaleFree, Table
 from kling_adapters.protocol.session import JobRef, Session
-from kling_adapters.protocol.timing import CHECKED_POLLS, JobTiming, open_timing
+from kling_adapters.protocol.timing import JobTiming, open_timing
 from tests.support.scripted_flow import STARTED, Key, run
 
 GATEWAY = Gateway("https://api.example.com")
@@ -46,14 +45,14 @@ def test_listed_job_is_looked_for_twice_as_often(*, is_listed: bool, interval: f
 @pytest.mark.parametrize(
     ("answered", "seconds", "shortest", "is_due"),
     [
-        (0.0, 10.0 * CHECKED_POLLS - 1, 0.0, False),
-        (0.0, 10.0 * CHECKED_POLLS, 0.0, True),
-        (1000.0, 10.0 * CHECKED_POLLS - 1, 0.0, False),
-        (1000.0, 10.0 * CHECKED_POLLS, 0.0, True),
+        (0.0, 79.0, 0.0, False),
+        (0.0, 80.0, 0.0, True),
+        (1000.0, 79.0, 0.0, False),
+        (1000.0, 80.0, 0.0, True),
         # Not so soon after an answer.
         (1000.0, 100.0, 101.0, False),
         (1000.0, 100.0, 100.0, True),
-        (1000.0, LONGEST_INTERVAL, 1e9, True),
+        (1000.0, 300.0, 1e9, True),
     ],
 )
 def test_listed_job_is_checked_after_eight_polls(
@@ -65,7 +64,7 @@ def test_listed_job_is_checked_after_eight_polls(
     assert timing.is_check_due(STARTED + answered + seconds, shortest) is is_due
 
 
-@pytest.mark.parametrize(("seconds", "is_due"), [(LONGEST_INTERVAL - 1, False), (LONGEST_INTERVAL, True)])
+@pytest.mark.parametrize(("seconds", "is_due"), [(299.0, False), (300.0, True)])
 def test_listed_job_is_checked_after_five_minutes(seconds: float, *, is_due: bool) -> None:
     timing = JobTiming(Table((0.0, 1e6), (0.0, 1.0), 1e-6), STARTED, History())
     assert timing.is_check_due(STARTED + seconds) is is_due
