@@ -39,6 +39,7 @@ SCHEDULES: dict[str, Schedule] = {
     "two": fill_history(200.0, 400.0).schedule(None),
     "alike": fill_history(*[300.0] * 50).schedule(None),
     "narrow": fill_history(*draw_durations(0.1, 50)).schedule(None),
+    "all but one alike": fill_history(*[300.0] * 10, 400.0, *[300.0] * 10).schedule(None),
     "wide": fill_history(*draw_durations(2.0, 50)).schedule(None),
     "outliers": fill_history(*draw_durations(0.1, 20), 20.0, 3000.0, *draw_durations(0.1, 20)).schedule(None),
     "two kinds": fill_history(*[30.0, 900.0] * 25).schedule(None),
@@ -63,6 +64,14 @@ COUNTS = {
     "one": (0.11179561825, 3.3538685474, 22.428650921, 36.381287255, 51.346346851, 129.71782104),
     "two": (0.088704759203, 2.6493044277, 20.330108339, 35.368918203, 51.349985937, 136.76252117),
     "alike": (0.0042168490081, 0.12650547024, 0.84336980162, 10.15733298, 56.671973701, 134.10707709),
+    "all but one alike": (
+        0.021389311947,
+        0.64167935842,
+        4.2778623894,
+        16.044724467,
+        56.674321725,
+        133.7899499,
+    ),
     "wide": (0.0069958836077, 3.1583594089, 33.157755441, 49.191080603, 64.063521883, 138.80851269),
     "outliers": (0.011669687673, 0.3500906302, 2.7047227412, 21.309957665, 61.196980972, 159.2086962),
 }

@@ -224,6 +224,8 @@ STAGED: list[tuple[dict[str, Any], list[str]]] = [
         ["shots[1].seconds: 9.25 is too large when mode is 'std'; allowed: at most 9"]),
     ({"mode": "std", "rig": {"lenses": [{"zoom": {"factor": 2}}, {"zoom": {"factor": 4}}, {}]}},
         ["rig.lenses[1].zoom.factor: 4.0 is too large when mode is 'std'; allowed: at most 3"]),
+    ({"text": "x", "shots": [{"seconds": 9.25}, {"seconds": 0.5}]},
+        ["shots: shots.seconds adds up to 9.75; allowed: at most 9.5"]),
     ({"text": "x", "shots": [{"seconds": 2**53}, {"seconds": 1}]},
         ["shots: shots.seconds adds up to 9007199254740993; allowed: at most 9.5"]),
     ({"text": "x", "shots": [{"seconds": 10**320}, {"seconds": 0.5}]}, [
