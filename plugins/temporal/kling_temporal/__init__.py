@@ -44,7 +44,7 @@ def kling_engine(name: str, address: str | None) -> Engine | None:
     """
     if name != "temporal":
         return None
-    from kling_temporal.command_engine import CommandEngine
+    from kling_temporal.commands import CommandEngine
 
     return CommandEngine(address)
 

@@ -23,8 +23,6 @@ from kling_temporal.payloads import SEARCH_ATTRIBUTES
 
 _HOST: Final = "localhost"
 _PORT: Final = 7233
-CODEC: Final = "KLING_TEMPORAL_CODEC"
-"""Environment variable: the codec of commands, as module and function."""
 _EXIT_SECONDS: Final = 0.1
 """Seconds in which the threads of the SDK hand over their last answers."""
 

@@ -18,8 +18,6 @@ from kling_temporal.store import TemporalStore
 from kling_temporal.workflows import ClaimWorkflow, JobWorkflow, StoreWorkflow
 
 TASK_QUEUE: Final = "kling"
-TASK_QUEUE_VARIABLE: Final = "KLING_TEMPORAL_TASK_QUEUE"
-"""Environment variable: the task queue of commands."""
 WORKFLOWS: Final = (JobWorkflow, BatchWorkflow, StoreWorkflow, ClaimWorkflow)
 _GRACE: Final = timedelta(minutes=2)
 _STICKY: Final = timedelta(seconds=5)
