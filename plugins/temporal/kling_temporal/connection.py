@@ -6,7 +6,7 @@ import atexit
 import dataclasses
 import re
 import time
-from importlib import import_module
+from pkgutil import resolve_name
 from typing import Any, Final
 
 from temporalio.api.enums.v1 import IndexedValueType
@@ -156,9 +156,8 @@ class _EncodedFailureConverter(_FailureConverter):
 
 
 def _load_codec(name: str) -> PayloadCodec:
-    module, _, function = name.partition(":")
     try:
-        codec: object = getattr(import_module(module), function)()
+        codec: object = resolve_name(name)()
     except (ImportError, AttributeError, TypeError, ValueError) as error:
         raise ConfigError(f"the codec {name!r} cannot be loaded: {error}. Nothing was sent") from error
     if not isinstance(codec, PayloadCodec):
