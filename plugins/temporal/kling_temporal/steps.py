@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any, Final, Self, TypeVar
@@ -86,9 +86,7 @@ async def heartbeats(send: Callable[[], Awaitable[None]] = _report) -> AsyncGene
 async def shield(call: Awaitable[T]) -> T:
     """Await a call to its end, even if the activity is cancelled: a submit that is cut off may have been paid for."""
     task = asyncio.ensure_future(call)
-    while True:
-        try:
-            return await asyncio.shield(task)
-        except asyncio.CancelledError:
-            if task.cancelled():
-                raise
+    while not task.done():
+        with suppress(asyncio.CancelledError):
+            await asyncio.wait([task])
+    return task.result()
