@@ -72,7 +72,6 @@ def make_worker(
         # An eager activity would not count against the limit of the task queue.
         disable_eager_activity_execution=True,
         max_heartbeat_throttle_interval=_HEARTBEAT_INTERVAL,
-        default_heartbeat_throttle_interval=_HEARTBEAT_INTERVAL,
         # The next step of a workflow whose worker was lost waits for so long.
         sticky_queue_schedule_to_start_timeout=_STICKY,
         graceful_shutdown_timeout=_GRACE,
