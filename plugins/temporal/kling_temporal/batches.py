@@ -11,9 +11,8 @@ from temporalio import workflow
 from temporalio.common import WorkflowIDReusePolicy
 from temporalio.exceptions import ChildWorkflowError, WorkflowAlreadyStartedError
 
-with workflow.unsafe.imports_passed_through():
-    from kling_temporal import payloads
-    from kling_temporal.payloads import BatchLine, BatchPart, JobEnd
+from kling_temporal import payloads
+from kling_temporal.payloads import BatchLine, BatchPart, JobEnd
 
 _MAX_EVENTS: Final = 2500
 """Events of a run before it continues as a new one; each running job adds up to eight."""
