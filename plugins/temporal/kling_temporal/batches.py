@@ -27,27 +27,24 @@ class BatchWorkflow:
     def __init__(self, part: BatchPart) -> None:
         self._part = part
         self._running = set(part.running)
+        self._follows: list[asyncio.Task[None]] = []
 
     @workflow.run
     async def run(self, part: BatchPart) -> None:
         """Start each job in the order of the lines, at most `part.window` at a time, and wait for all."""
         carried = asyncio.create_task(self._follow_carried())
-        follows: set[asyncio.Task[None]] = set()
         for position, line in enumerate(part.lines):
             await workflow.wait_condition(lambda: len(self._running) < part.window or self._is_full())
             if self._is_full():
                 self._continue(position)
-            if (child := await self._start(line)) is not None:
-                task = asyncio.create_task(self._follow(line["id"], child))
-                follows.add(task)
-                task.add_done_callback(follows.discard)
+            await self._start(line)
         await workflow.wait_condition(lambda: not self._running or self._is_full())
         if self._running:
             self._continue(len(part.lines))
         await carried
 
-    async def _start(self, line: BatchLine) -> workflow.ChildWorkflowHandle[Any, Any] | None:
-        """Start a job unless it was started before."""
+    async def _start(self, line: BatchLine) -> None:
+        """Start a job and follow it, unless it was started before."""
         policy = WorkflowIDReusePolicy.REJECT_DUPLICATE
         if line["is_refused"]:
             policy = WorkflowIDReusePolicy.ALLOW_DUPLICATE_FAILED_ONLY
@@ -63,9 +60,9 @@ class BatchWorkflow:
                 search_attributes=payloads.make_attributes(line["job"]["model"], self._part.name),
             )
         except WorkflowAlreadyStartedError:
-            return None
+            return
         self._running.add(line["id"])
-        return child
+        self._follows.append(asyncio.create_task(self._follow(line["id"], child)))
 
     async def _follow(self, workflow_id: str, child: workflow.ChildWorkflowHandle[Any, Any]) -> None:
         try:
