@@ -23,6 +23,7 @@ _SEARCH_SECONDS: Final = timedelta(minutes=10)
 _COLLECT_SECONDS: Final = timedelta(hours=6)
 _SUBMIT_ATTEMPTS: Final = 16
 """Attempts of a submit that was certainly not sent, or was refused in a way that may pass."""
+_LONGEST_SUBMIT_DELAY: Final = 300.0
 
 
 class _Uncertain(Exception):
@@ -81,30 +82,30 @@ async def _submit(job: JobRecord, gateway: str) -> Accepted:
                 cancellation_type=workflow.ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,
             )
         except ActivityError as error:
-            reason = _check_submit(error.cause, scheduled)
-            if reason is None or attempt == _SUBMIT_ATTEMPTS:
+            delay = _find_delay(error.cause, scheduled, attempt)
+            if delay is None or attempt == _SUBMIT_ATTEMPTS:
                 _show({payloads.STATE: payloads.REFUSED})
                 raise
-            if reason:
-                await workflow.sleep(timedelta(seconds=min(300.0, 2.0 * 2.0**attempt)))
+            if delay:
+                await workflow.sleep(delay)
         else:
             return accepted
     raise AssertionError
 
 
-def _check_submit(cause: BaseException | None, scheduled: float) -> str | None:
-    """Return why a failed submit may be repeated, "" for at once, None if it is final. Raises _Uncertain."""
+def _find_delay(cause: BaseException | None, scheduled: float, attempt: int) -> float | None:
+    """Return the seconds until a failed submit is repeated; None if it is final. Raises _Uncertain."""
     match cause:
         case exceptions.TimeoutError():
             # The intent is recorded before the request is sent: without one, nothing was sent.
             if not cause.last_heartbeat_details and cause.type == TimeoutType.HEARTBEAT:
-                return ""
+                return 0.0
             intent = _read_intent(cause.last_heartbeat_details, scheduled)
             raise _Uncertain(intent, "the worker was lost before the gateway had answered")
         case ApplicationError(type="SubmitUncertain"):
             raise _Uncertain(_read_intent(cause.details, scheduled), cause.message)
         case ApplicationError(type="NotSent"):
-            return cause.message or "nothing was sent"
+            return min(_LONGEST_SUBMIT_DELAY, 2.0 * 2.0**attempt)
         case _:
             return None
 
