@@ -94,17 +94,17 @@ class Activities:
         self._check_gateway(search.gateway)
         looks = activity.info().attempt
         remaining = search.until + self.search_seconds - time.time()
-        request_id = None
         try:
             async with heartbeats():
-                request_id = await self.kling.look_for_job(search.job, search.until)
+                if (request_id := await self.kling.look_for_job(search.job, search.until)) is not None:
+                    return request_id
         except ConfigError as error:
             activity.logger.warning("%s", error)
             return None
         except TransportError as error:
             activity.logger.info("%s", error)
-        if request_id is not None or remaining <= 0:
-            return request_id
+        if remaining <= 0:
+            return None
         raise make_pending("the job is not listed", min(next_look_delay(looks), max(1.0, remaining)))
 
     @activity.defn(name="kling-collect")
@@ -113,11 +113,11 @@ class Activities:
         self._check_gateway(gateway)
         progress = Progress.read(activity.info().heartbeat_details)
         async with heartbeats(progress.report):
-            if progress.body is None and (end := await self._poll(job, progress)) is not None:
-                return end
-            assert progress.body is not None
-            end = JobEnd(payloads.COMPLETED, job.request_id, progress.body)
-            if job.save_to is None:
+            if progress.body is None:
+                end = await self._poll(job, progress)
+            else:
+                end = JobEnd(payloads.COMPLETED, job.request_id, progress.body)
+            if end.state != payloads.COMPLETED or job.save_to is None:
                 return end
             return await self._store_output(job, progress, end)
 
@@ -143,8 +143,8 @@ class Activities:
             activity.logger.warning("%s", problem)
             raise make_pending(problem, _REFUSAL_SECONDS)
 
-    async def _poll(self, job: JobRecord, progress: Progress) -> JobEnd | None:
-        """Poll a job. Return the end of one that did not complete; None for a result, which is in `progress`."""
+    async def _poll(self, job: JobRecord, progress: Progress) -> JobEnd:
+        """Poll a job once. Return its end, or have Temporal call the step again."""
         try:
             outcome = await self.kling.poll_job(job, progress.poll)
         except JobFailed as error:
@@ -156,7 +156,7 @@ class Activities:
         if isinstance(outcome, ResultData):
             progress.body = outcome.body
             await progress.report()
-            return None
+            return JobEnd(payloads.COMPLETED, job.request_id, outcome.body)
         if time.time() > job.created + _LONGEST_WAIT:
             return JobEnd(payloads.UNFINISHED, job.request_id, reason=f"its last state is {outcome.state}")
         progress.poll = outcome
