@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Final, TypedDict
 
 from temporalio.common import SearchAttributeKey, SearchAttributePair, TypedSearchAttributes
@@ -123,4 +123,4 @@ class BatchPart:
     gateway: str
     lines: list[Any]
     window: int
-    running: Sequence[str] = field(default=())
+    running: Sequence[str] = ()
