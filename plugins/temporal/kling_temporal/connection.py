@@ -52,9 +52,6 @@ async def connect(
         ConfigError: The server cannot be reached, or the codec or OpenTelemetry is not installed. Nothing was sent.
 
     """
-    # A thread of the SDK that hands over its last answer while Python ends aborts the process, without its exit code.
-    atexit.unregister(_let_threads_end)
-    atexit.register(_let_threads_end)
     options: dict[str, Any] = dict(ClientConfig.load_client_connect_config())
     options["target_host"] = target = _add_port(address or options.get("target_host") or _HOST)
     if namespace is not None:
@@ -87,7 +84,9 @@ def _find_cause(error: Exception) -> str:
     return f" ({messages[-1]})" if messages else ""
 
 
+@atexit.register
 def _let_threads_end() -> None:
+    # A thread of the SDK that hands over its last answer while Python ends aborts the process, without its exit code.
     time.sleep(_EXIT_SECONDS)
 
 
