@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any, Final, TypeVar
 
@@ -80,11 +81,14 @@ class TemporalStore:
 
     def has_job(self, request_id: str) -> bool:
         """See JobStore."""
-        return self._run(self._has_job(request_id))
+        query = f"{payloads.REQUEST_ID.name} = {quote(request_id)}"
+        return self._run(self._client.count_workflows(query)).count > 0
 
     def claim(self, tag: str, request_id: str) -> bool:
         """See JobStore."""
-        return self._run(self._claim(tag, request_id))
+        workflow_id = f"{payloads.CLAIM_WORKFLOW}:{request_id}"
+        owner = run_once(self._client, self._task_queue, payloads.CLAIM_WORKFLOW, workflow_id, [tag], str)
+        return self._run(owner) == tag
 
     def _run(self, call: Coroutine[Any, Any, T]) -> T:
         future = asyncio.run_coroutine_threadsafe(call, self._loop)
@@ -107,31 +111,32 @@ class TemporalStore:
         handle: WorkflowHandle[Any, Any] = self._client.get_workflow_handle(
             execution.id, run_id=execution.run_id
         )
-        async for event in handle.fetch_history_events(page_size=1):
-            started = event.workflow_execution_started_event_attributes
-            values = await self._client.data_converter.decode(started.input.payloads, [JobRecord, str])
-            job: JobRecord = values[0]
-            return replace(job, created=execution.start_time.timestamp())
-        raise LookupError(f"workflow {execution.id} has no history")
+        # The first event of a history has the arguments.
+        event = await anext(handle.fetch_history_events(page_size=1))
+        arguments = event.workflow_execution_started_event_attributes.input.payloads
+        job: JobRecord = (await self._client.data_converter.decode(arguments, [JobRecord, str]))[0]
+        return replace(job, created=execution.start_time.timestamp())
 
-    async def _has_job(self, request_id: str) -> bool:
-        query = f"{payloads.REQUEST_ID.name} = {quote(request_id)}"
-        return (await self._client.count_workflows(query)).count > 0
 
-    async def _claim(self, tag: str, request_id: str) -> bool:
-        workflow_id = f"{payloads.CLAIM_WORKFLOW}:{request_id}"
-        try:
-            await self._client.start_workflow(
-                payloads.CLAIM_WORKFLOW,
-                tag,
-                id=workflow_id,
-                task_queue=self._task_queue,
-                id_reuse_policy=WorkflowIDReusePolicy.REJECT_DUPLICATE,
-            )
-        except WorkflowAlreadyStartedError:
-            handle: WorkflowHandle[Any, str] = self._client.get_workflow_handle(workflow_id, result_type=str)
-            return await handle.result() == tag
-        return True
+async def run_once(
+    client: Client,
+    task_queue: str,
+    kind: str,
+    workflow_id: str,
+    arguments: Sequence[Any],
+    result_type: type[T],
+) -> T:
+    """Start a workflow unless it was started before. Return its result."""
+    with suppress(WorkflowAlreadyStartedError):
+        await client.start_workflow(
+            kind,
+            args=arguments,
+            id=workflow_id,
+            task_queue=task_queue,
+            id_reuse_policy=WorkflowIDReusePolicy.REJECT_DUPLICATE,
+        )
+    handle: WorkflowHandle[Any, T] = client.get_workflow_handle(workflow_id, result_type=result_type)
+    return await handle.result()
 
 
 def quote(value: str) -> str:
