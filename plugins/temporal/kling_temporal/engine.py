@@ -7,7 +7,7 @@ import hashlib
 import json
 import logging
 from collections.abc import AsyncGenerator, Iterable, Iterator, Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from os import PathLike
 from typing import Any, Final
 
@@ -83,14 +83,8 @@ class TemporalEngine:
             plan = await asyncio.to_thread(kling.plan, requests, name, save_to)
             await prepare_namespace(self._client)
             watch = asyncio.create_task(self._watch_workers())
-            lines: list[Line] = []
             try:
-                async for item in self._start(kling, plan, name, concurrency):
-                    if isinstance(item, Outcome):
-                        yield item
-                    else:
-                        lines.append(item)
-                async for outcome in Follower(self._client, self._task_queue, kling).follow(lines):
+                async for outcome in self._run(kling, plan, name, concurrency):
                     yield outcome
             except RPCError as error:
                 raise TransportError(
@@ -118,10 +112,10 @@ class TemporalEngine:
                 )
             has_polled = is_polled
 
-    async def _start(
+    async def _run(
         self, kling: EngineClient, plan: Sequence[PlannedJob], name: str, concurrency: int
-    ) -> AsyncGenerator[Line | Outcome[AsyncResult]]:
-        """Start the jobs that were not started before. Yield every job to follow, and the outcome of any other."""
+    ) -> AsyncGenerator[Outcome[AsyncResult]]:
+        """Start the jobs that were not started before, and follow all. Yield each outcome."""
         earlier = await self._find_earlier(name)
         new: list[BatchLine] = []
         lines: list[Line] = []
@@ -140,9 +134,9 @@ class TemporalEngine:
                     continue
                 new.append(BatchLine(id=workflow_id, job=asdict(job), is_refused=is_refused))
             lines.append(Line(planned, planned.record, workflow_id, run_id if is_refused else None))
-        parts = await self._start_parts(name, kling.base_url, new, concurrency)
-        for line in lines:
-            yield replace(line, part=parts.get(line.id))
+        starters = await self._start_parts(name, kling.base_url, new, concurrency)
+        async for outcome in Follower(self._client, self._task_queue, kling, starters).follow(lines):
+            yield outcome
 
     async def _find_earlier(self, name: str) -> dict[str, tuple[WorkflowExecutionStatus | None, str]]:
         """Return the status and the run of each job of a batch that was started, by the id of its workflow."""

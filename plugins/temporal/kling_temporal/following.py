@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import AsyncGenerator, Iterable
-from contextlib import suppress
+from collections.abc import AsyncGenerator, Iterable, Mapping
 from dataclasses import dataclass, replace
-from itertools import count
+from itertools import islice
 from typing import Any, Final
 
 from temporalio.client import Client, WorkflowExecutionStatus, WorkflowFailureError, WorkflowHandle
-from temporalio.common import WorkflowIDReusePolicy
-from temporalio.exceptions import ApplicationError, CancelledError, WorkflowAlreadyStartedError
+from temporalio.exceptions import ApplicationError, CancelledError
 from temporalio.service import RPCError, RPCStatusCode
 
 from kling_adapters import (
@@ -32,13 +30,12 @@ from kling_adapters import (
 from kling_adapters.engine import EngineClient, JobRecord, PlannedJob
 from kling_temporal import payloads
 from kling_temporal.payloads import JobEnd
+from kling_temporal.store import run_once
 
 _INPUT_ERRORS = frozenset({"ConfigError", "ParamsInvalid", "UnknownModel", "RetiredModel"})
 _FOLLOWED: Final = 64
 """Jobs whose end is waited for at the same time."""
 _LOOK_SECONDS: Final = 1.0
-_PART_LOOKS: Final = 3
-"""Looks for a job that is not started, until the workflow that has to start it is looked at."""
 _FINAL: Final = (
     RPCStatusCode.PERMISSION_DENIED,
     RPCStatusCode.UNAUTHENTICATED,
@@ -50,41 +47,39 @@ _STOPPED: Final = "the workflow of the batch ended before it started this job. N
 
 @dataclass(frozen=True)
 class Line:
-    """A job of a batch, its workflow, the run of it that was refused before, and the part that starts it."""
+    """A job of a batch, its workflow, and the run of it that was refused before."""
 
     planned: PlannedJob
     job: JobRecord
     id: str
-    refused_run: str | None = None
-    part: str | None = None
+    refused_run: str | None
 
 
+@dataclass(frozen=True)
 class Follower:
     """Waits for jobs.
 
-    Args:
+    Attributes:
         client: The client of Temporal.
         task_queue: The task queue of the workers.
         kling: The client that reads results.
+        starters: The id of the workflow that starts a job, by the id of the job.
 
     """
 
-    def __init__(self, client: Client, task_queue: str, kling: EngineClient) -> None:
-        self._client = client
-        self._task_queue = task_queue
-        self._kling = kling
+    client: Client
+    task_queue: str
+    kling: EngineClient
+    starters: Mapping[str, str]
 
     async def follow(self, lines: Iterable[Line]) -> AsyncGenerator[Outcome[AsyncResult]]:
         """Yield the outcome of each job when it ends."""
-        waiting = iter(lines)
-        running: set[asyncio.Task[Outcome[AsyncResult]]] = set()
+        tasks = (asyncio.create_task(self._await_outcome(line)) for line in lines)
+        running = set(islice(tasks, _FOLLOWED))
         try:
-            while True:
-                while len(running) < _FOLLOWED and (line := next(waiting, None)) is not None:
-                    running.add(asyncio.create_task(self._await_outcome(line)))
-                if not running:
-                    return
+            while running:
                 done, running = await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
+                running.update(islice(tasks, len(done)))
                 for task in done:
                     yield task.result()
         finally:
@@ -94,33 +89,31 @@ class Follower:
     async def _await_outcome(self, line: Line) -> Outcome[AsyncResult]:
         """Return the outcome of a job; its workflow may not be started yet, and the server may be down."""
         planned = line.planned
-        is_stopped = False
-        for look in count(1):
+        while True:
             try:
+                # This is asked first, because the workflow may start the job and then end.
+                is_stopped = await self._is_stopped(line)
                 if (end := await self._await_end(line)) is not None:
-                    job = replace(line.job, request_id=end.request_id)
-                    return self._make_outcome(planned, job, end)
+                    return self._make_outcome(line, end)
                 if is_stopped:
                     return refuse(planned, TransportError(_STOPPED))
-                is_stopped = look % _PART_LOOKS == 0 and await self._is_stopped(line)
             except WorkflowFailureError as error:
                 return refuse(planned, _read_failure(error, planned.model))
             except RPCError as error:
                 if error.status in _FINAL:
                     return refuse(planned, TransportError(f"Temporal answered: {error}"))
             await asyncio.sleep(_LOOK_SECONDS)
-        raise AssertionError
 
     async def _is_stopped(self, line: Line) -> bool:
         """Return whether the workflow that was to start a job has ended."""
-        if line.part is None:
+        if (starter := self.starters.get(line.id)) is None:
             return False
-        part = await self._client.get_workflow_handle(line.part).describe()
-        return part.status != WorkflowExecutionStatus.RUNNING
+        described = await self.client.get_workflow_handle(starter).describe()
+        return described.status != WorkflowExecutionStatus.RUNNING
 
     async def _await_end(self, line: Line) -> JobEnd | None:
         """Wait for the end of a job. Return None if its workflow still has to be started, or started again."""
-        handle: WorkflowHandle[Any, JobEnd] = self._client.get_workflow_handle(line.id, result_type=JobEnd)
+        handle: WorkflowHandle[Any, JobEnd] = self.client.get_workflow_handle(line.id, result_type=JobEnd)
         try:
             if line.refused_run is not None and (await handle.describe()).run_id == line.refused_run:
                 return None
@@ -132,28 +125,22 @@ class Follower:
         if end.state != payloads.COMPLETED or end.files or line.job.save_to is None:
             return end
         # An earlier run had no destination.
-        job = replace(
-            line.job, request_id=end.request_id, created=(await handle.describe()).start_time.timestamp()
+        created = (await handle.describe()).start_time.timestamp()
+        job = replace(line.job, request_id=end.request_id, created=created)
+        workflow_id = f"{line.id}:{hashlib.sha256(line.job.save_to.encode()).hexdigest()[:16]}"
+        arguments = [job, self.kling.base_url, end]
+        return await run_once(
+            self.client, self.task_queue, payloads.STORE_WORKFLOW, workflow_id, arguments, JobEnd
         )
-        destination = hashlib.sha256(str(job.save_to).encode()).hexdigest()[:16]
-        workflow_id = f"{line.id}:{destination}"
-        with suppress(WorkflowAlreadyStartedError):
-            await self._client.start_workflow(
-                payloads.STORE_WORKFLOW,
-                args=[job, self._kling.base_url, end],
-                id=workflow_id,
-                task_queue=self._task_queue,
-                id_reuse_policy=WorkflowIDReusePolicy.REJECT_DUPLICATE,
-            )
-        handle = self._client.get_workflow_handle(workflow_id, result_type=JobEnd)
-        return await handle.result()
 
-    def _make_outcome(self, planned: PlannedJob, job: JobRecord, end: JobEnd) -> Outcome[AsyncResult]:
+    def _make_outcome(self, line: Line, end: JobEnd) -> Outcome[AsyncResult]:
         result = None
         if end.body is not None:
+            job = replace(line.job, request_id=end.request_id)
             files = tuple(StoredFile(**file) for file in end.files)
-            result = self._kling.read_result(job, end.body, files)
-        return Outcome(planned.index, planned.model, end.request_id, result, _make_error(end, planned.model))
+            result = self.kling.read_result(job, end.body, files)
+        model = line.job.model
+        return Outcome(line.planned.index, model, end.request_id, result, _make_error(end, model))
 
 
 def refuse(planned: PlannedJob, error: Exception | None) -> Outcome[AsyncResult]:
