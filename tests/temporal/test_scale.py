@@ -83,13 +83,13 @@ def make_line(number: int) -> BatchLine:
 
 async def run_batch(client: Client, lines: Sequence[BatchLine]) -> int:
     """Run all lines to their end, and return the number of parts."""
-    store = TemporalStore(client, "scale", asyncio.get_running_loop())
+    store = TemporalStore(client, "scale")
     async with EngineClient(store, base_url=GATEWAY, api_key="none") as kling:
         worker = Worker(
             client,
             task_queue="scale",
             workflows=WORKFLOWS,
-            activities=[submit, collect, Activities(kling, client, store).find_ended],
+            activities=[submit, collect, Activities(kling, store).find_ended],
             workflow_runner=make_runner(),
             max_cached_workflows=2000,
             disable_eager_activity_execution=True,

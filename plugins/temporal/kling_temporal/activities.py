@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any, Final
 
 from temporalio import activity
-from temporalio.client import Client, WorkflowExecutionStatus
+from temporalio.client import WorkflowExecutionStatus
 
 from kling_adapters import (
     ApiError,
@@ -46,14 +46,12 @@ class Activities:
 
     Attributes:
         kling: The client for the gateway.
-        temporal: The client of Temporal.
         records: The records of jobs in Temporal.
         search_seconds: Seconds for which the job of a lost submit is looked for.
 
     """
 
     kling: EngineClient
-    temporal: Client
     records: TemporalStore
     search_seconds: float = SEARCH_SECONDS
 
@@ -180,7 +178,8 @@ class Activities:
     @activity.defn(name="kling-find-ended")
     async def find_ended(self, workflow_ids: list[str]) -> list[str]:
         """Return those of the workflows that have ended. Temporal calls this again until there are some."""
-        descriptions = [await self.temporal.get_workflow_handle(id_).describe() for id_ in workflow_ids]
+        client = activity.client()
+        descriptions = [await client.get_workflow_handle(id_).describe() for id_ in workflow_ids]
         ended = [item.id for item in descriptions if item.status != WorkflowExecutionStatus.RUNNING]
         if not ended:
             delay = min(_LONGEST_ENDED_DELAY, _ENDED_DELAY * activity.info().attempt)

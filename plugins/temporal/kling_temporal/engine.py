@@ -78,7 +78,7 @@ class TemporalEngine:
             ConfigError: An argument is invalid, or the namespace lacks a search attribute. Nothing was sent.
 
         """
-        store = TemporalStore(self._client, self._task_queue, asyncio.get_running_loop())
+        store = TemporalStore(self._client, self._task_queue)
         async with EngineClient(store, **self._options) as kling:
             plan = await asyncio.to_thread(kling.plan, requests, name, save_to)
             await prepare_namespace(self._client)

@@ -43,19 +43,18 @@ class SubmitHandle:
 
 
 class TemporalStore:
-    """A JobStore over Temporal, for one worker. Its blocking methods are called in threads.
+    """A JobStore over Temporal, for one worker, made in its event loop. Its blocking methods are called in threads.
 
     Args:
         client: The client of Temporal.
         task_queue: The task queue of claims.
-        loop: The event loop of the worker.
 
     """
 
-    def __init__(self, client: Client, task_queue: str, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, client: Client, task_queue: str) -> None:
         self._client = client
         self._task_queue = task_queue
-        self._loop = loop
+        self._loop = asyncio.get_running_loop()
         self.submits: dict[str, SubmitHandle] = {}
 
     def open_submit(self, tag: str, task_token: bytes) -> SubmitHandle:

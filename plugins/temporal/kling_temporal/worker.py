@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from datetime import timedelta
 from typing import Any, Final
 
@@ -59,13 +58,13 @@ def make_worker(
         ConfigError: An option of the client is invalid.
 
     """
-    store = TemporalStore(client, task_queue, asyncio.get_running_loop())
+    store = TemporalStore(client, task_queue)
     kling = EngineClient(store, **options)
     worker = Worker(
         client,
         task_queue=task_queue,
         workflows=WORKFLOWS,
-        activities=Activities(kling, client, store, search_seconds).all,
+        activities=Activities(kling, store, search_seconds).all,
         workflow_runner=make_runner(),
         max_concurrent_activities=concurrency,
         max_task_queue_activities_per_second=None if rate is None else rate / 60,
