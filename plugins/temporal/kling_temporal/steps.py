@@ -16,7 +16,7 @@ from kling_adapters.engine import PollProgress
 
 T = TypeVar("T")
 
-_HEARTBEAT_SECONDS: Final = 4.0
+HEARTBEAT_SECONDS: Final = 4.0
 
 
 @dataclass
@@ -70,7 +70,7 @@ async def heartbeats(send: Callable[[], Awaitable[None]] = _report) -> AsyncGene
 
     async def repeat() -> None:
         while True:
-            await asyncio.sleep(_HEARTBEAT_SECONDS)
+            await asyncio.sleep(HEARTBEAT_SECONDS)
             try:
                 await send()
             except Exception as error:  # noqa: BLE001  the step goes on, and its end is reported

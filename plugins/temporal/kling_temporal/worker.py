@@ -13,6 +13,7 @@ from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxR
 from kling_adapters.engine import SEARCH_SECONDS, EngineClient
 from kling_temporal.activities import Activities
 from kling_temporal.batches import BatchWorkflow
+from kling_temporal.steps import HEARTBEAT_SECONDS
 from kling_temporal.store import TemporalStore
 from kling_temporal.workflows import ClaimWorkflow, JobWorkflow, StoreWorkflow
 
@@ -20,7 +21,6 @@ TASK_QUEUE: Final = "kling"
 WORKFLOWS: Final = (JobWorkflow, BatchWorkflow, StoreWorkflow, ClaimWorkflow)
 _GRACE: Final = timedelta(minutes=2)
 _STICKY: Final = timedelta(seconds=5)
-_HEARTBEAT_INTERVAL: Final = timedelta(seconds=4)
 
 
 def make_runner() -> SandboxedWorkflowRunner:
@@ -70,7 +70,7 @@ def make_worker(
         max_task_queue_activities_per_second=None if rate is None else rate / 60,
         # An eager activity would not count against the limit of the task queue.
         disable_eager_activity_execution=True,
-        max_heartbeat_throttle_interval=_HEARTBEAT_INTERVAL,
+        max_heartbeat_throttle_interval=timedelta(seconds=HEARTBEAT_SECONDS),
         # The next step of a workflow whose worker was lost waits for so long.
         sticky_queue_schedule_to_start_timeout=_STICKY,
         graceful_shutdown_timeout=_GRACE,
