@@ -69,19 +69,19 @@ def make_app(settings: Settings) -> Starlette:
         links=studio.links,
         allowed_hosts=settings.allowed_hosts,
     )
-    mcp = McpEndpoint(studio)
 
     @asynccontextmanager
     async def run(_: Starlette) -> AsyncGenerator[None]:
         try:
-            async with run_studio(studio), mcp.run():
+            async with run_studio(studio):
                 yield
         except KlingError as error:
             app.state.failure = error
             raise
 
-    api = (*videos.ROUTES, *images.ROUTES, *models.ROUTES, *openapi.ROUTES, Route("/mcp", mcp))
-    routes = [*pages.ROUTES, *api, Mount("/static", StaticFiles(directory=STATIC))]
+    api = (*videos.ROUTES, *images.ROUTES, *models.ROUTES, *openapi.ROUTES)
+    mounted = (Route("/mcp", McpEndpoint(studio)), Mount("/static", StaticFiles(directory=STATIC)))
+    routes = [*pages.ROUTES, *api, *mounted]
     app = Starlette(routes=routes, middleware=[access], lifespan=run, exception_handlers=HANDLERS)
     app.state.studio, app.state.token, app.state.failure = studio, token, None
     return app
