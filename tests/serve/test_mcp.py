@@ -18,11 +18,10 @@ import httpx2
 import pytest
 from kling_sandbox import Fault, Sandbox
 from kling_serve.app import make_studio, run_studio
-from kling_serve.limits import Limits
 from kling_serve.mcp_server.server import OWNER, make_server
 from kling_serve.mcp_server.tasks import EXTENSION
 from kling_serve.settings import Settings
-from kling_serve.tokens import Token
+from kling_serve.tokens import Limits, Token
 from mcp import Client, MCPError, StdioServerParameters
 from mcp.client.extension import ClaimContext, ClientExtension, ResultClaim
 from mcp.client.streamable_http import streamable_http_client

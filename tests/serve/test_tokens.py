@@ -9,9 +9,8 @@ from typing import Any
 import click
 import pytest
 from click.testing import CliRunner
-from kling_serve.limits import Limits
 from kling_serve.plugin import kling_cli
-from kling_serve.tokens import Token, read_tokens
+from kling_serve.tokens import Limits, Token, read_tokens
 
 from kling_adapters import ConfigError
 

@@ -15,10 +15,9 @@ import httpx
 import uvicorn
 from kling_sandbox import Sandbox
 from kling_serve.app import make_app
-from kling_serve.limits import Limits
 from kling_serve.settings import Settings
 from kling_serve.studio import Studio
-from kling_serve.tokens import Token
+from kling_serve.tokens import Limits, Token
 
 ALICE, BOB = "alice-" + "a" * 32, "bob-" + "b" * 32
 PROMPT: dict[str, Any] = {"model": "kling-2", "prompt": "A lighthouse in fog"}

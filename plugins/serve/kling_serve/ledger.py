@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Final
 
-from kling_adapters import AsyncKling, Params
+from kling_adapters import AsyncKling, KlingError, Params
 from kling_serve.job import Job
-from kling_serve.limits import LimitReached, Limits
+from kling_serve.tokens import Limits
 
 DAY: Final = 86400.0
 _FREE_STATES: Final = frozenset({"FAILED", "REFUSED"})
+
+
+class LimitReached(KlingError):
+    """A job would exceed a limit of its token. Nothing was sent."""
 
 
 class Ledger:
@@ -24,22 +28,13 @@ class Ledger:
 
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
-        self._caps = {
-            "of 24 hours": (limits.credits_a_day, DAY),
-            "since the start": (limits.credits_in_all, float("inf")),
-        }
         self._prices: dict[str, float] = {}
         self._waiting: set[str] = set()
         self._started = time.time()
 
-    @property
-    def has_cap(self) -> bool:
-        """True if credits are limited."""
-        return any(cap is not None for cap, _ in self._caps.values())
-
     async def find_price(self, client: AsyncKling, params: Params) -> float:
         """Return the credits to set aside for a job. Raises LimitReached if its price is unknown."""
-        if not self.has_cap:
+        if self._limits.credits_a_day is None and self._limits.credits_in_all is None:
             return 0.0
         estimate = await client.estimate(params)
         price = self._limits.unknown_price if estimate.high is None else estimate.high
@@ -69,9 +64,12 @@ class Ledger:
             raise LimitReached(
                 f"{running} jobs of this token are running; its limit is {limit}. Wait for one to end. Nothing was sent"
             )
-        for period, (cap, seconds) in self._caps.items():
-            start = max(time.time() - seconds, self._started if seconds > DAY else 0.0)
-            spent = self._count(job for job in jobs.values() if job.entry.created >= start)
+        waiting = sum(self._prices[earlier] for earlier in self._waiting)
+        for period, cap, start in (
+            ("of 24 hours", self._limits.credits_a_day, time.time() - DAY),
+            ("since the start", self._limits.credits_in_all, self._started),
+        ):
+            spent = waiting + sum(self._find_cost(job) for job in jobs.values() if job.entry.created >= start)
             if cap is not None and spent + price > cap:
                 raise LimitReached(
                     f"this job may cost {price:g} credits; of the {cap:g} credits {period}, {spent:g} are spent or "
@@ -84,35 +82,26 @@ class Ledger:
         """Forget a job whose submit has sent nothing."""
         self._waiting.discard(handle)
 
-    def _count(self, jobs: Iterable[Job]) -> float:
-        """Return the credits of jobs, and of those that the journal does not have yet."""
-        return sum(map(self._find_cost, jobs)) + sum(self._prices[handle] for handle in self._waiting)
-
     def _find_cost(self, job: Job) -> float:
         """Return the cost of a job, or what is set aside for it while that is unknown."""
-        if job.entry.cost is not None and not job.connection.is_free:
-            return job.entry.cost
-        return (
-            0.0
-            if job.connection.is_free or job.entry.state in _FREE_STATES
-            else self._prices.get(job.id, 0.0)
-        )
+        if _lacks_cost(job):
+            return self._prices.get(job.id, 0.0)
+        return 0.0 if job.connection.is_free else job.entry.cost or 0.0
 
     def list_unpriced(self, jobs: Mapping[str, Job]) -> list[Job]:
         """Return the jobs of an earlier process whose price has to be set aside, because their cost is unknown."""
         if self._limits.credits_a_day is None:
             return []
         start = time.time() - DAY
-        return [
-            job
-            for job in jobs.values()
-            if job.entry.created >= start
-            and job.entry.cost is None
-            and not job.connection.is_free
-            and job.entry.state not in _FREE_STATES
-            and job.id not in self._prices
-        ]
+        recent = [job for job in jobs.values() if job.entry.created >= start]
+        return [job for job in recent if _lacks_cost(job) and job.id not in self._prices]
 
     def set_price(self, handle: str, price: float) -> None:
         """Set a price aside for a job that the journal has."""
         self._prices[handle] = price
+
+
+def _lacks_cost(job: Job) -> bool:
+    """Return whether a job is billed, or may be, but its cost is not known yet."""
+    is_billed = not job.connection.is_free and job.entry.state not in _FREE_STATES
+    return is_billed and job.entry.cost is None

@@ -54,9 +54,8 @@ def mcp(
         raise click.ClickException(
             "the Model Context Protocol is not installed: pip install 'kling-serve[mcp]'"
         )
-    from kling_serve.limits import Limits
     from kling_serve.mcp_server.server import OWNER, run
-    from kling_serve.tokens import Token
+    from kling_serve.tokens import Limits, Token
 
     token = Token(OWNER, "", Limits(credits_in_all=max_cost, unknown_price=unknown_price))
     run(make_settings(tokens=(token,), **options))

@@ -14,9 +14,9 @@ from kling_serve.claims import KEY_DIGITS, check_key
 from kling_serve.connections import Connections
 from kling_serve.job import Job, find_handle
 from kling_serve.jobs import JobService
-from kling_serve.ledger import Ledger
-from kling_serve.limits import LimitReached, Limits
+from kling_serve.ledger import Ledger, LimitReached
 from kling_serve.models import Models
+from kling_serve.tokens import Limits
 
 ANSWER_SECONDS: Final = 1.5
 """Seconds after which a submit is answered in any case, such as one whose file is still being uploaded."""

@@ -11,12 +11,29 @@ from typing import Final
 from pydantic import BaseModel, Field, ValidationError
 
 from kling_adapters import ConfigError
-from kling_serve.limits import Limits
 
 RESERVED: Final = ("studio", "mcp")
 """Names of the browser and of `kling mcp`."""
 _NAME: Final = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
 _MAX_BYTES: Final = 1024**2
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Limits of the jobs of one token; None for no limit.
+
+    Attributes:
+        jobs_in_flight: Jobs that may be unfinished at a time.
+        credits_a_day: Credits that the jobs of the last 24 hours may cost.
+        credits_in_all: Credits that the jobs since the start of the process may cost.
+        unknown_price: Credits to set aside for a job of unknown price; None refuses such jobs if credits are limited.
+
+    """
+
+    jobs_in_flight: int | None = None
+    credits_a_day: float | None = None
+    credits_in_all: float | None = None
+    unknown_price: float | None = None
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from starlette.types import Message, Receive, Scope, Send
 
 from kling_adapters import ApiError, ConfigError, KlingError, ParamsInvalid, RetiredModel, UnknownModel
 from kling_serve.claims import KeyReused
-from kling_serve.limits import LimitReached
+from kling_serve.ledger import LimitReached
 
 log = logging.getLogger("kling_serve")
 
