@@ -18,8 +18,7 @@ import httpx2
 import pytest
 from kling_sandbox import Fault, Sandbox
 from kling_serve.app import make_studio, run_studio
-from kling_serve.mcp_server.server import OWNER, make_server
-from kling_serve.mcp_server.tasks import EXTENSION
+from kling_serve.mcp_server.server import EXTENSION, OWNER, JobServer
 from kling_serve.settings import Settings
 from kling_serve.tokens import Limits, Token
 from mcp import Client, MCPError, StdioServerParameters
@@ -67,7 +66,7 @@ def gateway() -> Any:
 async def open_client(settings: Settings, **options: Any) -> AsyncGenerator[Client]:
     """Open a client in memory, of a session of its own."""
     studio = make_studio(settings)
-    async with run_studio(studio), Client(make_server(studio), **options) as client:
+    async with run_studio(studio), Client(JobServer(studio), **options) as client:
         yield client
 
 

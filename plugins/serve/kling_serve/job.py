@@ -78,6 +78,22 @@ class Job:
         return [(path, kind) for path, kind in pairs if path.is_file()]
 
     @property
+    def is_deleted(self) -> bool:
+        """True if a program has deleted the files, which hides the job from programs."""
+        return self._deletion_mark.exists()
+
+    @property
+    def _deletion_mark(self) -> Path:
+        return Path(self.entry.save_to or "") / ".deleted"
+
+    def delete_files(self) -> None:
+        """Delete the files, and hide the job from programs. Its entry stays in the journal."""
+        self._deletion_mark.parent.mkdir(exist_ok=True)
+        self._deletion_mark.touch()
+        for path in self.files:
+            path.unlink(missing_ok=True)
+
+    @property
     def known_model(self) -> str | None:
         """The model, if the client knows it."""
         return self.entry.model if self.entry.model in self.connection.client.catalog else None

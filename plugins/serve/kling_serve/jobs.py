@@ -31,17 +31,19 @@ class Submission:
     """A submit that was accepted by this process.
 
     Attributes:
-        handle: The id of the job.
+        id: The id of the job, its handle.
         connection: The gateway.
         params: The parameters.
+        owner: Tag of the job in the journal.
         error: The error that ended the submit; None while there is none.
         is_ended: Whether the submit has been answered, or has failed.
 
     """
 
-    handle: str
+    id: str
     connection: Connection
     params: Params
+    owner: str
     error: KlingError | None = None
     is_ended: bool = False
 
@@ -108,10 +110,10 @@ class JobService:
         await self.watch.refresh()
         submission = self.submissions.get(handle)
         if submission is None or submission.error is not None:
-            submission = Submission(handle, place, params)
+            submission = Submission(handle, place, params, owner)
             if handle not in self.watch.jobs:
                 self.submissions[handle] = submission
-                _start(self._submits, self._run(submission, owner))
+                _start(self._submits, self._run(submission))
         await self._await_intent(submission, timeout)
         return submission
 
@@ -119,17 +121,17 @@ class JobService:
         """Wait until the journal has a submission, or it has failed."""
         try:
             async with asyncio.timeout(timeout):
-                while submission.handle not in self.watch.jobs and not submission.is_ended:
+                while submission.id not in self.watch.jobs and not submission.is_ended:
                     await asyncio.sleep(0.02)
                     await self.watch.refresh()
         except TimeoutError:
             return
 
-    async def _run(self, submission: Submission, owner: str) -> None:
-        handle = submission.handle
+    async def _run(self, submission: Submission) -> None:
+        handle = submission.id
         self._driven.add(handle)
         try:
-            await self._submit_once(submission, owner)
+            await self._submit_once(submission)
         except KlingError as error:
             submission.error = error
         finally:
@@ -141,14 +143,15 @@ class JobService:
         # Also after an error: another process may have found the job of an uncertain submit meanwhile.
         self.drive(handle)
 
-    async def _submit_once(self, submission: Submission, owner: str) -> None:
+    async def _submit_once(self, submission: Submission) -> None:
         """Submit a job, unless the journal has it by now. Raises a KlingError."""
-        client, handle = submission.connection.client, submission.handle
+        client, handle = submission.connection.client, submission.id
         async with claim(handle, client.journal_path):
             await self.watch.refresh()
             check_key(handle, self.watch.jobs)
             if handle not in self.watch.jobs:
-                await client.submit(submission.params, save_to=f"{self._outputs / handle}/", tag=owner)
+                destination = f"{self._outputs / handle}/"
+                await client.submit(submission.params, save_to=destination, tag=submission.owner)
 
     def is_driven(self, job_id: str) -> bool:
         """Return whether a job is being submitted or waited for by this process."""

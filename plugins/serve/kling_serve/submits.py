@@ -13,7 +13,7 @@ from kling_adapters import Params, ParamsInvalid, UnknownModel
 from kling_serve.claims import KEY_DIGITS, check_key
 from kling_serve.connections import Connections
 from kling_serve.job import Job, find_handle
-from kling_serve.jobs import JobService
+from kling_serve.jobs import JobService, Submission
 from kling_serve.ledger import Ledger, LimitReached
 from kling_serve.models import Models
 from kling_serve.tokens import Limits
@@ -43,12 +43,11 @@ class Submits:
         self._models, self._connections, self._jobs = models, connections, jobs
         self._ledgers: defaultdict[str, Ledger] = defaultdict(lambda: Ledger(Limits()))
         self._ledgers.update({owner: Ledger(limit) for owner, limit in limits.items()})
-        self._owners: dict[str, str] = {}
 
     async def submit(
         self, slug: str, values: Mapping[str, Any], *, owner: str, key: str | None = None
-    ) -> str:
-        """Submit a job and return its handle, in two seconds at most.
+    ) -> Job | Submission:
+        """Submit a job and return it, in two seconds at most; its submission if the journal does not have it by then.
 
         Args:
             slug: Slug of the model.
@@ -72,24 +71,25 @@ class Submits:
         check_key(handle, (*self._jobs.watch.jobs, *self._jobs.submissions))
         return await self._submit(handle, params, owner)
 
-    async def _submit(self, handle: str, params: Params, owner: str) -> str:
+    async def _submit(self, handle: str, params: Params, owner: str) -> Job | Submission:
         ledger, submissions = self._ledgers[owner], self._jobs.submissions
-        self._owners = {waiting: name for waiting, name in self._owners.items() if waiting in submissions}
         if await self._jobs.find(handle) is None and (handle not in submissions or submissions[handle].error):
             await self._reserve(ledger, handle, params, owner)
-        self._owners[handle] = owner
         submission = await self._jobs.submit(params, owner=owner, handle=handle, timeout=ANSWER_SECONDS)
-        if submission.error is not None and await self._jobs.find(handle) is None:
+        # The error is read before the journal, which has the entry of a submit before that can fail.
+        error = submission.error
+        job = await self._jobs.find(handle)
+        if error is not None and job is None:
             # It may be repeated with its key, since nothing was sent.
             submissions.pop(handle, None)
             ledger.release(handle)
-            raise submission.error
-        return handle
+            raise error
+        return job or submission
 
     async def _reserve(self, ledger: Ledger, handle: str, params: Params, owner: str) -> None:
         connection = self._connections.find(None)
         price = 0.0 if connection.is_free else await ledger.find_price(connection.estimator, params)
-        for job in ledger.list_unpriced(self.list_jobs(owner)):
+        for job in ledger.list_unpriced(self._list_all(owner)):
             try:
                 earlier = self._models.find(job.entry.model).make_params(job.entry.params)
                 ledger.set_price(job.id, await ledger.find_price(job.connection.estimator, earlier))
@@ -99,19 +99,22 @@ class Submits:
             if submission.error is not None:
                 ledger.release(waiting)
         # No other task runs between this look at the journal and the reservation.
-        ledger.reserve(handle, price, self.list_jobs(owner))
+        ledger.reserve(handle, price, self._list_all(owner))
 
-    def is_waiting(self, handle: str, owner: str) -> bool:
-        """Return whether a token has submitted a job that the journal does not have yet."""
-        return handle in self._jobs.submissions and self._owners.get(handle) == owner
-
-    async def find_job(self, handle: str, owner: str) -> Job | None:
-        """Return a job of a token by its handle; None if the journals have no such job."""
+    async def find_job(self, handle: str, owner: str) -> Job | Submission | None:
+        """Return a job of a token, its submission before the journal has it; None if the token has no such job."""
         job = await self._jobs.find(handle)
-        return job if job is not None and _belongs_to(job, owner) else None
+        if job is not None:
+            return job if _belongs_to(job, owner) and not job.is_deleted else None
+        submission = self._jobs.submissions.get(handle)
+        return submission if submission is not None and submission.owner == owner else None
 
-    def list_jobs(self, owner: str) -> dict[str, Job]:
-        """Return the jobs of a token in the journals, by handle, the oldest first."""
+    def list_jobs(self, owner: str) -> list[Job]:
+        """Return the jobs of a token in the journals, the newest first, without those that it has deleted."""
+        return [job for job in reversed(self._list_all(owner).values()) if not job.is_deleted]
+
+    def _list_all(self, owner: str) -> dict[str, Job]:
+        """Return the jobs of a token by handle, also those that it has deleted, which count for its limits."""
         return {job.id: job for job in self._jobs.watch.jobs.values() if _belongs_to(job, owner)}
 
 

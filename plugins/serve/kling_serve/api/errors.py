@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Final
 
 from pydantic import ValidationError
 from starlette.datastructures import Headers
@@ -133,31 +133,10 @@ _KINDS: Final[tuple[tuple[type[KlingError], int, str, str | None], ...]] = (
 
 def _describe_problems(error: ParamsInvalid | ValidationError, fields: Mapping[str, str]) -> RequestError:
     if isinstance(error, ParamsInvalid):
-        texts = [str(problem) for problem in error.problems[:_MAX_PROBLEMS]]
-        path = error.problems[0].path if error.problems else None
+        problems = [(problem.path, str(problem)) for problem in error.problems]
     else:
         pairs = [(".".join(map(str, problem["loc"])), problem["msg"]) for problem in error.errors()]
-        texts = [f"{place}: {problem}" for place, problem in pairs[:_MAX_PROBLEMS]]
-        path = pairs[0][0]
-    message = f"Nothing was sent: {'; '.join(texts)}"
-    return RequestError(400, message, "invalid_parameters", fields.get(path, path) if path else None)
-
-
-def describe_job_error(state: str, reason: str | None) -> dict[str, Any] | None:
-    """Return the error of a job that has failed, in the OpenAI shape; None for any other."""
-    if state not in _JOB_ERRORS:
-        return None
-    code, text = _JOB_ERRORS[state]
-    return {"code": code, "message": reason or text}
-
-
-_JOB_ERRORS: Final[Mapping[str, tuple[str, str]]] = {
-    "FAILED": ("job_failed", "The job has failed. It is not billed."),
-    "REFUSED": ("submit_refused", "The gateway has refused the job. Nothing is billed."),
-    "EXPIRED": ("job_expired", "The gateway no longer has the job. It may be billed."),
-    "LOST": ("sandbox_ended", "The sandbox of this job has ended. Nothing is billed."),
-    "UNCERTAIN": (
-        "submit_uncertain",
-        "The job may have been started and may be billed; its request id is unknown. `kling reconcile` looks for it.",
-    ),
-}
+        problems = [(path, f"{path}: {text}") for path, text in pairs]
+    path = problems[0][0]
+    message = f"Nothing was sent: {'; '.join(text for _, text in problems[:_MAX_PROBLEMS])}"
+    return RequestError(400, message, "invalid_parameters", fields.get(path, path) or None)

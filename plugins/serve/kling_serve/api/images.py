@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from pathlib import Path
 from typing import Final
 
 import anyio
@@ -14,6 +15,7 @@ from kling_serve.api.bodies import read_body
 from kling_serve.api.errors import ContentResponse, RequestError
 from kling_serve.api.jobs import describe_job, find_job, show_job, submit
 from kling_serve.job import Job
+from kling_serve.jobs import Submission
 from kling_serve.studio import Studio, get_studio
 
 WAIT_SECONDS: Final = 50.0
@@ -23,37 +25,34 @@ _FORMATS: Final = ("url", "b64_json")
 
 async def create_image(request: Request) -> Response:
     """Submit a job. The answer has the address of its image, or the image itself if base64 is asked for."""
-    studio, (body, is_form) = get_studio(request), await read_body(request)
+    body, is_form = await read_body(request)
     image_format = body.pop("response_format", None) or "url"
     if image_format not in _FORMATS:
         message = f"response_format: expected {' or '.join(_FORMATS)}. Nothing was sent."
         raise RequestError(400, message, "invalid_parameters", "response_format")
-    handle = await submit(request, "image", body, is_form=is_form)
-    answer = describe_job(studio, handle, await studio.jobs.find(handle))
-    image = {"url": f"{request.base_url}v1/images/{handle}/content"}
+    studio, job = get_studio(request), await submit(request, "image", body, is_form=is_form)
+    answer = describe_job(studio, job)
+    image = {"url": f"{request.base_url}v1/images/{job.id}/content"}
     if image_format == "b64_json":
-        path = (await _wait_for_image(studio, handle)).files[0]
+        path = await _wait_for_image(studio, job)
         image = {"b64_json": base64.b64encode(await anyio.Path(path).read_bytes()).decode()}
-    return JSONResponse({"created": answer["created_at"], "data": [image], "id": handle})
+    return JSONResponse({"created": answer["created_at"], "data": [image], "id": job.id})
 
 
 async def read_image(request: Request) -> Response:
     """Wait for the image of a job, and return it."""
-    studio = get_studio(request)
-    handle, _ = await find_job(request)
-    path = (await _wait_for_image(studio, handle)).files[0]
+    path = await _wait_for_image(get_studio(request), await find_job(request))
     return ContentResponse(path, filename=path.name, content_disposition_type="inline")
 
 
-async def _wait_for_image(studio: Studio, handle: str) -> Job:
-    """Return a job with its file. Raises RequestError."""
-    job = await studio.jobs.wait(handle, WAIT_SECONDS)
-    if job is not None and job.files:
-        return job
-    state = describe_job(studio, handle, job)
-    if state["error"] is not None:
-        raise RequestError(422, state["error"]["message"], state["error"]["code"])
-    message = f"Job {handle} is still running. Ask for /v1/images/{handle}/content, or repeat with the same Idempotency-Key."
+async def _wait_for_image(studio: Studio, job: Job | Submission) -> Path:
+    """Return the file of a job. Raises RequestError."""
+    job = await studio.jobs.wait(job.id, WAIT_SECONDS) or job
+    if isinstance(job, Job) and job.files:
+        return job.files[0]
+    if (error := describe_job(studio, job)["error"]) is not None:
+        raise RequestError(422, error["message"], error["code"])
+    message = f"Job {job.id} is still running. Ask for /v1/images/{job.id}/content, or repeat with the same Idempotency-Key."
     raise RequestError(504, message, "still_running")
 
 

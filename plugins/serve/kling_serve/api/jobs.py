@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any, Final
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from kling_adapters import OutputKind
-from kling_serve.api.errors import RequestError, describe_job_error
+from kling_serve.api.errors import RequestError
 from kling_serve.api.mapping import LENGTHS, map_body
 from kling_serve.api.models import find_model
 from kling_serve.job import Job
+from kling_serve.jobs import Submission
 from kling_serve.progress import expect_duration
 from kling_serve.searches import SEARCH_SECONDS
 from kling_serve.studio import Studio, get_studio
@@ -27,10 +27,22 @@ _STATUSES: Final = {
     "STORING": "in_progress",
     "COMPLETED": "completed",
 }
+_ERRORS: Final[Mapping[str, tuple[str, str]]] = {
+    "FAILED": ("job_failed", "The job has failed. It is not billed."),
+    "REFUSED": ("submit_refused", "The gateway has refused the job. Nothing is billed."),
+    "EXPIRED": ("job_expired", "The gateway no longer has the job. It may be billed."),
+    "LOST": ("sandbox_ended", "The sandbox of this job has ended. Nothing is billed."),
+    "UNCERTAIN": (
+        "submit_uncertain",
+        "The job may have been started and may be billed; its request id is unknown. `kling reconcile` looks for it.",
+    ),
+}
 
 
-async def submit(request: Request, returns: OutputKind, body: Mapping[str, Any], *, is_form: bool) -> str:
-    """Submit the job that a request describes, and return its handle."""
+async def submit(
+    request: Request, returns: OutputKind, body: Mapping[str, Any], *, is_form: bool
+) -> Job | Submission:
+    """Submit the job that a request describes."""
     studio, key = get_studio(request), _read_key(request)
     model = find_model(studio.models, body.get("model"), returns, request.url.path)
     values = map_body(body, model, is_form=is_form)
@@ -39,7 +51,7 @@ async def submit(request: Request, returns: OutputKind, body: Mapping[str, Any],
 
 async def show_job(request: Request) -> Response:
     """Return a job."""
-    return JSONResponse(describe_job(get_studio(request), *await find_job(request)))
+    return JSONResponse(describe_job(get_studio(request), await find_job(request)))
 
 
 def _read_key(request: Request) -> str | None:
@@ -57,64 +69,36 @@ def _read_key(request: Request) -> str | None:
     return key
 
 
-async def find_job(request: Request) -> tuple[str, Job | None]:
-    """Return the handle that a path names and its job, None before the journal has it.
+async def find_job(request: Request) -> Job | Submission:
+    """Return the job that a path names, its submission before the journal has it.
 
     Raises RequestError if the token has no such job with the kind of output that the path names.
     """
-    studio, handle, owner = get_studio(request), request.path_params["handle"], request.state.owner
-    job = await studio.submits.find_job(handle, owner)
-    if job is None and studio.submits.is_waiting(handle, owner):
-        return handle, None
+    studio = get_studio(request)
+    job = await studio.submits.find_job(request.path_params["handle"], request.state.owner)
     is_image = request.url.path.startswith("/v1/images/")
-    if job is None or is_deleted(job) or (find_output(studio, job) == "image") != is_image:
+    if job is None or (find_output(studio, job) == "image") != is_image:
         raise RequestError(404, "There is no job with this id.", "not_found")
-    return handle, job
+    return job
 
 
-def is_deleted(job: Job) -> bool:
-    """Return whether a job is hidden from programs, because one has deleted its files."""
-    return _mark_of(job).exists()
-
-
-def delete_files(job: Job) -> None:
-    """Delete the files of a job, and hide it from programs. Its entry stays in the journal."""
-    mark = _mark_of(job)
-    mark.parent.mkdir(exist_ok=True)
-    mark.touch()
-    for path in job.files:
-        path.unlink(missing_ok=True)
-
-
-def _mark_of(job: Job) -> Path:
-    return Path(job.entry.save_to or "") / ".deleted"
-
-
-def describe_job(studio: Studio, handle: str, job: Job | None) -> dict[str, Any]:
-    """Return a job as an object of OpenAI.
-
-    Args:
-        studio: The parts of the application.
-        handle: The id of the job.
-        job: The job; None before the journal has it.
-
-    """
-    if job is None:
-        submission = studio.jobs.submissions[handle]
-        params, error = submission.params, submission.error
+def describe_job(studio: Studio, job: Job | Submission) -> dict[str, Any]:
+    """Return a job as an object of OpenAI."""
+    if isinstance(job, Submission):
         return _describe(
-            handle,
-            object=params.adapter.returns,
-            status="failed" if error else "queued",
-            model=params.adapter.slug,
+            job.id,
+            object=find_output(studio, job),
+            status="failed" if job.error else "queued",
+            model=job.params.adapter.slug,
             created_at=int(time.time()),
-            error={"code": "submit_failed", "message": str(error)} if error else None,
+            error={"code": "submit_failed", "message": str(job.error)} if job.error else None,
         )
     entry, values = job.entry, job.entry.params
     is_searched = job.is_uncertain and time.time() - entry.created < SEARCH_SECONDS
     status = "in_progress" if is_searched else _STATUSES.get(job.state, "failed")
+    failure = _ERRORS.get(job.state) if status == "failed" else None
     return _describe(
-        handle,
+        job.id,
         object=find_output(studio, job),
         status=status,
         progress=_find_progress(studio, job, status),
@@ -124,7 +108,7 @@ def describe_job(studio: Studio, handle: str, job: Job | None) -> dict[str, Any]
         size=values.get("aspect_ratio"),
         created_at=int(entry.created),
         completed_at=int(entry.updated) if status == "completed" else None,
-        error=describe_job_error(job.state, entry.reason) if status == "failed" else None,
+        error={"code": failure[0], "message": entry.reason or failure[1]} if failure else None,
         cost=entry.cost,
     )
 
@@ -134,10 +118,17 @@ def _describe(handle: str, **members: Any) -> dict[str, Any]:
     return {"id": handle, "progress": 0, **empty, **members}
 
 
-def find_output(studio: Studio, job: Job) -> str:
+def is_running(described: Mapping[str, Any]) -> bool:
+    """Return whether a job that was described can still change."""
+    return described["status"] in ("queued", "in_progress")
+
+
+def find_output(studio: Studio, job: Job | Submission) -> str:
     """Return the kind of output of the model of a job."""
-    model = job.entry.model
-    return studio.models[model].returns if model in studio.models else "video"
+    if isinstance(job, Submission):
+        return job.params.adapter.returns
+    model = studio.models.get(job.entry.model)
+    return model.returns if model else "video"
 
 
 def _find_progress(studio: Studio, job: Job, status: str) -> int:

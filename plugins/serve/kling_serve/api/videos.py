@@ -11,15 +11,8 @@ from starlette.routing import Route
 
 from kling_serve.api.bodies import read_body
 from kling_serve.api.errors import ContentResponse, RequestError
-from kling_serve.api.jobs import (
-    delete_files,
-    describe_job,
-    find_job,
-    find_output,
-    is_deleted,
-    show_job,
-    submit,
-)
+from kling_serve.api.jobs import describe_job, find_job, find_output, is_running, show_job, submit
+from kling_serve.jobs import Submission
 from kling_serve.studio import get_studio
 
 
@@ -33,60 +26,58 @@ class Page(BaseModel):
 
 async def create_video(request: Request) -> Response:
     """Submit a job; the answer has its handle."""
-    studio, (body, is_form) = get_studio(request), await read_body(request)
-    handle = await submit(request, "video", body, is_form=is_form)
-    return JSONResponse(describe_job(studio, handle, await studio.jobs.find(handle)))
+    body, is_form = await read_body(request)
+    job = await submit(request, "video", body, is_form=is_form)
+    return JSONResponse(describe_job(get_studio(request), job))
 
 
 async def list_videos(request: Request) -> Response:
     """List the jobs of the token, the newest first."""
     studio, query = get_studio(request), Page.model_validate(dict(request.query_params))
     await studio.jobs.watch.refresh()
-    jobs = {
-        handle: job
-        for handle, job in studio.submits.list_jobs(request.state.owner).items()
-        if find_output(studio, job) == "video" and not is_deleted(job)
-    }
-    handles = [*jobs] if query.order == "asc" else [*jobs][::-1]
+    jobs = [
+        job for job in studio.submits.list_jobs(request.state.owner) if find_output(studio, job) == "video"
+    ]
+    if query.order == "asc":
+        jobs.reverse()
     if query.after is not None:
-        if query.after not in jobs:
+        ids = [job.id for job in jobs]
+        if query.after not in ids:
             raise RequestError(400, "after: expected the id of a job.", "invalid_parameters", "after")
-        handles = handles[handles.index(query.after) + 1 :]
-    page = handles[: query.limit]
+        jobs = jobs[ids.index(query.after) + 1 :]
+    page = jobs[: query.limit]
     return JSONResponse(
         {
             "object": "list",
-            "data": [describe_job(studio, handle, jobs[handle]) for handle in page],
-            "first_id": page[0] if page else None,
-            "last_id": page[-1] if page else None,
-            "has_more": len(handles) > len(page),
+            "data": [describe_job(studio, job) for job in page],
+            "first_id": page[0].id if page else None,
+            "last_id": page[-1].id if page else None,
+            "has_more": len(jobs) > len(page),
         }
     )
 
 
 async def read_video(request: Request) -> Response:
     """Return the file of a job; a part of it for a request with a Range."""
-    studio = get_studio(request)
     if request.query_params.get("variant", "video") != "video":
         raise RequestError(400, "variant: only the video is available.", "invalid_parameters", "variant")
-    handle, job = await find_job(request)
-    if job is None or not job.files:
-        status = describe_job(studio, handle, job)["status"]
+    job = await find_job(request)
+    if isinstance(job, Submission) or not job.files:
+        status = describe_job(get_studio(request), job)["status"]
         raise RequestError(409, f"There is no file; the job is {status}.", "not_ready")
     return ContentResponse(job.files[0], filename=job.files[0].name)
 
 
 async def delete_video(request: Request) -> Response:
     """Delete the files of a job that has ended. Its entry stays in the journal."""
-    studio = get_studio(request)
-    handle, job = await find_job(request)
-    if job is None or describe_job(studio, handle, job)["status"] in ("queued", "in_progress"):
+    job = await find_job(request)
+    if isinstance(job, Submission) or is_running(describe_job(get_studio(request), job)):
         message = (
             "The job is running and cannot be cancelled: the gateway bills it. Delete it when it has ended."
         )
         raise RequestError(409, message, "not_ready")
-    delete_files(job)
-    return JSONResponse({"id": handle, "object": "video.deleted", "deleted": True})
+    job.delete_files()
+    return JSONResponse({"id": job.id, "object": "video.deleted", "deleted": True})
 
 
 ROUTES = [

@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import json
 import mimetypes
-import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -29,8 +28,9 @@ from pydantic import Field, TypeAdapter, ValidationError
 from kling_adapters import KlingError
 from kling_serve.api.bodies import fit
 from kling_serve.api.errors import describe_error
-from kling_serve.api.jobs import describe_job, is_deleted
+from kling_serve.api.jobs import describe_job, is_running
 from kling_serve.job import Job
+from kling_serve.jobs import Submission
 from kling_serve.mcp_server.media import read_media
 from kling_serve.mcp_server.tools import (
     JOB_TOOLS,
@@ -40,13 +40,14 @@ from kling_serve.mcp_server.tools import (
     WaitArguments,
     name_tools,
 )
+from kling_serve.models import Model
 from kling_serve.studio import Studio
 
 MAX_READ: Final = 32 * 1024**2
 """Size of a file that a client can read as a resource, in bytes."""
 _MAX_RESOURCES: Final = 100
 _KEY: Final = TypeAdapter[str | None](Annotated[str | None, Field(min_length=1, max_length=255)])
-_URI: Final = re.compile(r"kling://jobs/([a-z0-9]{16,64})/([^/]{1,255})")
+_JOBS: Final = "kling://jobs/"
 
 
 @dataclass(frozen=True)
@@ -65,33 +66,31 @@ class Calls:
     shows_paths: bool
 
     async def call(self, name: str, arguments: Mapping[str, Any]) -> CallToolResult:
-        """Call a tool. Errors are results, so that a model can correct its call."""
+        """Call a tool. Errors are results, so that a model can correct its call.
+
+        Raises MCPError if there is no such tool, or the token has no such job.
+        """
         try:
             if name in JOB_TOOLS:
                 return await self._call_job_tool(name, arguments)
-            handle = await self.submit(name, arguments)
-            return await self.show(handle)
+            model, values, key = await self._read_arguments(name, arguments)
+            job = await self.studio.submits.submit(model.slug, values, owner=self.owner, key=key)
+            return self._show(job)
         except (KlingError, ValidationError) as error:
             return CallToolResult(content=[TextContent(text=describe_error(error).detail)], is_error=True)
 
-    async def submit(self, name: str, arguments: Mapping[str, Any]) -> str:
-        """Submit a job of the model of a tool, and return its handle. Raises a KlingError."""
-        slug, values = self._map(name, arguments)
-        key = _KEY.validate_python(values.pop("idempotency_key", None))
-        values = await self._read_media(slug, values)
-        return await self.studio.submits.submit(slug, values, owner=self.owner, key=key)
-
-    async def _read_media(self, slug: str, values: dict[str, Any]) -> dict[str, Any]:
-        read = partial(read_media, folders=self.studio.settings.media_folders)
-        schema = self.studio.models.find(slug).schema
-        fitted: dict[str, Any] = await anyio.to_thread.run_sync(fit, values, schema, read)
-        return fitted
-
-    def _map(self, name: str, arguments: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
-        slug = name_tools(self.studio.models).get(name)
+    async def _read_arguments(
+        self, tool: str, arguments: Mapping[str, Any]
+    ) -> tuple[Model, dict[str, Any], str | None]:
+        """Return the model of a tool, the parameters of a job, and its key."""
+        slug = name_tools(self.studio.models).get(tool)
         if slug is None:
-            raise MCPError(INVALID_PARAMS, f"There is no tool {name[:100]!r}.")
-        return slug, {key: value for key, value in arguments.items() if value is not None}
+            raise MCPError(INVALID_PARAMS, f"There is no tool {tool[:100]!r}.")
+        model = self.studio.models.find(slug)
+        values = {name: value for name, value in arguments.items() if value is not None}
+        key = _KEY.validate_python(values.pop("idempotency_key", None))
+        read = partial(read_media, folders=self.studio.settings.media_folders)
+        return model, await anyio.to_thread.run_sync(fit, values, model.schema, read), key
 
     async def _call_job_tool(self, name: str, arguments: Mapping[str, Any]) -> CallToolResult:
         if name == "estimate":
@@ -99,58 +98,55 @@ class Calls:
         if name == "list_jobs":
             limit = ListArguments.model_validate(arguments).limit
             await self.studio.jobs.watch.refresh()
-            newest = [*self.studio.submits.list_jobs(self.owner).items()][::-1][:limit]
-            return _make_result({"jobs": [self._describe(handle, job)[0] for handle, job in newest]})
-        if name == "wait":
-            wait = WaitArguments.model_validate(arguments)
-            handle = await self.check(wait.job_id)
-            await self.studio.jobs.wait(handle, wait.seconds)
-        else:
-            handle = await self.check(JobArguments.model_validate(arguments).job_id)
-        return await self.show(handle)
+            newest = self.studio.submits.list_jobs(self.owner)[:limit]
+            return _make_result({"jobs": [self._describe(job)[0] for job in newest]})
+        if name == "status":
+            return self._show(await self._find_job(JobArguments.model_validate(arguments).job_id))
+        wait = WaitArguments.model_validate(arguments)
+        job = await self._find_job(wait.job_id)
+        return self._show(await self.studio.jobs.wait(job.id, wait.seconds) or job)
 
     async def _estimate(self, arguments: EstimateArguments) -> CallToolResult:
-        slug, values = self._map(arguments.model, arguments.parameters)
-        values.pop("idempotency_key", None)
-        params = self.studio.models.find(slug).make_params(await self._read_media(slug, values))
-        estimate = await self.studio.connections.find(None).estimator.estimate(params)
+        model, values, _ = await self._read_arguments(arguments.model, arguments.parameters)
+        estimate = await self.studio.connections.find(None).estimator.estimate(model.make_params(values))
         return _make_result({"estimate": str(estimate), **asdict(estimate)})
 
-    async def check(self, handle: str) -> str:
-        """Return a handle. Raises MCPError if the token has no such job."""
-        submits = self.studio.submits
-        if await submits.find_job(handle, self.owner) is None and not submits.is_waiting(handle, self.owner):
+    async def _find_job(self, handle: str) -> Job | Submission:
+        job = await self.studio.submits.find_job(handle, self.owner)
+        if job is None:
             raise MCPError(INVALID_PARAMS, "There is no job with this id.")
-        return handle
+        return job
 
-    async def show(self, handle: str) -> CallToolResult:
+    def _show(self, job: Job | Submission) -> CallToolResult:
         """Return the state of a job, with links to its files."""
-        body, links = self._describe(handle, await self.studio.jobs.find(handle))
+        body, links = self._describe(job)
         return _make_result(body, *links)
 
-    def _describe(self, handle: str, job: Job | None) -> tuple[dict[str, Any], list[ResourceLink]]:
-        body = describe_job(self.studio, handle, job)
-        links = [ResourceLink(**_describe_file(handle, path)) for path in (job.files if job else ())]
-        body = {"job_id": body.pop("id"), **body}
+    def _describe(self, job: Job | Submission) -> tuple[dict[str, Any], list[ResourceLink]]:
+        described = describe_job(self.studio, job)
+        files = job.files if isinstance(job, Job) else ()
+        links = [ResourceLink(**_describe_file(job.id, path)) for path in files]
+        body = {"job_id": described.pop("id"), **described}
         if links:
             body["files"] = [link.uri for link in links]
-        if links and job and self.shows_paths:
-            body["paths"] = [str(path) for path in job.files]
-        if body["status"] in ("queued", "in_progress"):
+        if links and self.shows_paths:
+            body["paths"] = [str(path) for path in files]
+        if is_running(body):
             body["next"] = "Call `wait` with this job_id."
         return body, links
 
     def list_resources(self) -> list[Resource]:
         """Return the files of the newest jobs."""
-        jobs = [*self.studio.submits.list_jobs(self.owner).values()][::-1]
-        files = ((job.id, path) for job in jobs if not is_deleted(job) for path in job.files)
+        jobs = self.studio.submits.list_jobs(self.owner)
+        files = ((job.id, path) for job in jobs for path in job.files)
         return [Resource(**_describe_file(*file)) for file in islice(files, _MAX_RESOURCES)]
 
     async def read(self, uri: str) -> ReadResourceResult:
         """Return a file. Raises MCPError."""
-        match = _URI.fullmatch(uri)
-        job = await self.studio.submits.find_job(match[1], self.owner) if match else None
-        path = next((path for path in job.files if match and path.name == match[2]), None) if job else None
+        handle = uri.removeprefix(_JOBS).partition("/")[0]
+        job = await self.studio.submits.find_job(handle, self.owner)
+        files = job.files if isinstance(job, Job) else ()
+        path = next((path for path in files if _make_uri(handle, path) == uri), None)
         if path is None:
             raise MCPError(INVALID_PARAMS, "There is no such file.")
         if path.stat().st_size > MAX_READ:
@@ -164,9 +160,13 @@ class Calls:
         )
 
 
+def _make_uri(handle: str, path: Path) -> str:
+    return f"{_JOBS}{handle}/{path.name}"
+
+
 def _describe_file(handle: str, path: Path) -> dict[str, Any]:
     return {
-        "uri": f"kling://jobs/{handle}/{path.name}",
+        "uri": _make_uri(handle, path),
         "name": path.name,
         "mime_type": _find_type(path),
         "size": path.stat().st_size,

@@ -122,10 +122,10 @@ async def _submit(request: Request, studio: Studio, drafts: list[Draft], shown: 
     for draft in drafts:
         params = draft.model.make_params(draft.parsed.values)
         submission = await studio.jobs.submit(params, connection=draft.connection.name)
-        if submission.error is not None and await studio.jobs.find(submission.handle) is None:
+        if submission.error is not None and await studio.jobs.find(submission.id) is None:
             problems = [f"{draft.model.title}: {submission.error}"]
             return _render(request, studio, problems=problems, **shown)
-        handles.append(submission.handle)
+        handles.append(submission.id)
     return RedirectResponse(f"/compare?{urlencode({'ids': ','.join(handles)}, safe=',')}", 303)
 
 

@@ -41,9 +41,9 @@ async def run_model(request: Request) -> Response:
         )
     except KlingError as error:
         return HTMLResponse(render_part("check_error.html", message=str(error)))
-    if submission.error is not None and await studio.jobs.find(submission.handle) is None:
+    if submission.error is not None and await studio.jobs.find(submission.id) is None:
         return HTMLResponse(render_part("check_error.html", message=str(submission.error)))
-    return Response(status_code=204, headers={"HX-Redirect": f"/jobs/{quote(submission.handle)}"})
+    return Response(status_code=204, headers={"HX-Redirect": f"/jobs/{quote(submission.id)}"})
 
 
 def needs_confirmation(studio: Studio, connection: Connection, prices: Sequence[Estimate | None]) -> bool:
