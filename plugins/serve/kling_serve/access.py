@@ -8,10 +8,10 @@ import re
 import secrets
 import time
 from collections.abc import Collection
-from http.cookies import CookieError, SimpleCookie
 from typing import Final
 
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import HTTPConnection
 from starlette.responses import RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -22,7 +22,15 @@ POLICY: Final = (
     "connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
 )
 """The Content-Security-Policy of every response: nothing inline, and nothing from elsewhere."""
-OPEN_PATHS: Final = ("/static/",)
+_HEADERS: Final = {
+    "Content-Security-Policy": POLICY,
+    "X-Content-Type-Options": "nosniff",
+    # With no-referrer, the Origin of a form that is sent would be null.
+    "Referrer-Policy": "same-origin",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+}
+OPEN_PATHS: Final = "/static/"
 _WRONG_HOST: Final = (
     "This is not an address of the studio. Use localhost, or start it with --allow-host NAME."
 )
@@ -90,15 +98,16 @@ class Access:
 
     def _check(self, scope: Scope) -> Response | None:
         """Return the response to a request that is refused, or signs a browser in; None for any other."""
-        headers, path = Headers(scope=scope), str(scope["path"])
+        connection, path = HTTPConnection(scope), str(scope["path"])
+        headers = connection.headers
         host = headers.get("host", "")
         if not self._allows_host(host):
             return _refuse(path, 421, _WRONG_HOST)
         if scope["method"] not in _SAFE_METHODS and not _is_same_origin(headers, host):
             return _refuse(path, 403, "Pages of other sites cannot use the studio.")
         if path == "/enter":
-            return self._enter(scope, host)
-        owner = "" if path.startswith(OPEN_PATHS) else self._find_owner(headers, host)
+            return self._enter(connection, host)
+        owner = "" if path.startswith(OPEN_PATHS) else self._find_owner(connection, host)
         if owner is None:
             return _refuse(path, 401, _DENIED)
         scope.setdefault("state", {})["owner"] = owner
@@ -116,8 +125,8 @@ class Access:
         except ValueError:
             return False
 
-    def _enter(self, scope: Scope, host: str) -> Response:
-        if not self._links.redeem(scope["query_string"].decode("latin-1").removeprefix("code=")):
+    def _enter(self, connection: HTTPConnection, host: str) -> Response:
+        if not self._links.redeem(connection.query_params.get("code", "")):
             return _refuse("/enter", 401, f"This link has been used or is too old. {_DENIED}")
         response = RedirectResponse("/", 303)
         # With strict, the link would not sign in from a terminal or a notebook in the browser. Requests that change
@@ -127,19 +136,15 @@ class Access:
         )
         return response
 
-    def _find_owner(self, headers: Headers, host: str) -> str | None:
+    def _find_owner(self, connection: HTTPConnection, host: str) -> str | None:
         """Return the name of the token of a request; None without a valid one."""
-        kind, _, token = headers.get("authorization", "").partition(" ")
+        kind, _, token = connection.headers.get("authorization", "").partition(" ")
         if kind.lower() == "bearer":
             return next(
                 (name for valid, name in self._tokens.items() if _is_equal(valid, token.strip())), None
             )
-        try:
-            cookies = SimpleCookie(headers.get("cookie", ""))
-        except CookieError:
-            return None
-        cookie = cookies.get(_cookie_name(host))
-        return "studio" if cookie is not None and _is_equal(cookie.value, self._session) else None
+        session = connection.cookies.get(_cookie_name(host), "")
+        return "studio" if _is_equal(session, self._session) else None
 
 
 def _cookie_name(host: str) -> str:
@@ -148,7 +153,7 @@ def _cookie_name(host: str) -> str:
 
 
 def _is_equal(first: str, second: str) -> bool:
-    return hmac.compare_digest(first.encode(), second.encode("utf-8", "surrogateescape"))
+    return hmac.compare_digest(first.encode(), second.encode())
 
 
 def _is_same_origin(headers: Headers, host: str) -> bool:
@@ -170,12 +175,7 @@ def _with_headers(send: Send, path: str) -> Send:
     async def send_with_headers(message: Message) -> None:
         if message["type"] == "http.response.start":
             headers = MutableHeaders(scope=message)
-            headers["Content-Security-Policy"] = POLICY
-            headers["X-Content-Type-Options"] = "nosniff"
-            # With no-referrer, the Origin of a form that is sent would be null.
-            headers["Referrer-Policy"] = "same-origin"
-            headers["Cross-Origin-Opener-Policy"] = "same-origin"
-            headers["Cross-Origin-Resource-Policy"] = "same-origin"
+            headers.update(_HEADERS)
             headers.setdefault("Cache-Control", caching)
         await send(message)
 
