@@ -1,16 +1,13 @@
-"""Bodies of requests, JSON or multipart, as values that fit the JSON Schema of a model."""
+"""Bodies of requests, JSON or multipart, and the texts in them as the JSON Schema of a model expects them."""
 
 from __future__ import annotations
 
-import base64
-import binascii
 import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, cast
 
 from pydantic_core import from_json
 from starlette.datastructures import UploadFile
-from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.types import Message
 
@@ -21,7 +18,6 @@ MAX_BYTES: Final = 80 * 1024**2
 _MAX_FIELDS: Final = 500
 _FIELD: Final = re.compile(r"[^\[\]]+(?!\[\]\[\])(?:\[[^\[\]]*\]){0,2}")
 _NAME: Final = re.compile(r"[^\[\]]+|(?<=\[)(?=\])")
-_DATA_URL: Final = re.compile(r"data:[^,]{0,200};base64,", re.ASCII)
 
 
 async def read_body(request: Request) -> tuple[dict[str, Any], bool]:
@@ -60,16 +56,11 @@ def _read_json(content: bytes) -> dict[str, Any]:
 async def _read_form(request: Request) -> dict[str, Any]:
     """Return a form; names such as `image_urls[]` and `elements[][prompt]` are lists, as clients write them."""
     body: dict[str, Any] = {}
-    try:
-        async with request.form(max_files=50, max_fields=_MAX_FIELDS) as form:
-            fields = [
-                (name, await field.read() if isinstance(field, UploadFile) else field)
-                for name, field in form.multi_items()
-            ]
-    except RequestError:  # too large
-        raise
-    except HTTPException:
-        raise RequestError(400, "The body is not a valid form.", "invalid_form") from None
+    async with request.form(max_files=50, max_fields=_MAX_FIELDS) as form:
+        fields = [
+            (name, await field.read() if isinstance(field, UploadFile) else field)
+            for name, field in form.multi_items()
+        ]
     for field, value in fields:
         if _FIELD.fullmatch(field) is None:
             # It would be unknown which item a value belongs to.
@@ -106,53 +97,29 @@ def _refuse_field(name: str, problem: str) -> RequestError:
     return RequestError(400, f"The field {name!r} is not valid: {problem}.", "invalid_form", name)
 
 
-def fit(
-    value: Any, schema: Mapping[str, Any], read_media: Callable[[str], str | bytes], *, is_form: bool = False
+def convert_texts(
+    value: Any, schema: Mapping[str, Any], convert: Callable[[str, Mapping[str, Any]], Any]
 ) -> Any:
-    """Return a value with the types that its schema expects: media as it is read, numbers for the texts of forms.
-
-    A value that does not fit is returned as it is, so that the adapter refuses it with its message.
-
-    Args:
-        value: The value.
-        schema: The JSON Schema of the parameter.
-        read_media: Reads a text that stands for media.
-        is_form: Whether numbers, lists and the like are texts.
-
-    """
+    """Return a value with each text in it as a function returns it, which receives the text and its JSON Schema."""
     if isinstance(value, dict):
         properties: Mapping[str, Any] = schema.get("properties", {})
         members = cast("dict[str, Any]", value).items()
-        return {
-            name: fit(member, properties.get(name, {}), read_media, is_form=is_form)
-            for name, member in members
-        }
+        return {name: convert_texts(member, properties.get(name, {}), convert) for name, member in members}
     if isinstance(value, list):
         items: Mapping[str, Any] = schema.get("items", {})
-        return [fit(item, items, read_media, is_form=is_form) for item in cast("Sequence[Any]", value)]
-    if not isinstance(value, str):
-        return value
-    if "media" in schema.get("x-kling", {}):
-        return read_media(value)
-    return _read_text(value, schema, read_media) if is_form and "enum" not in schema else value
+        return [convert_texts(item, items, convert) for item in cast("Sequence[Any]", value)]
+    return convert(value, schema) if isinstance(value, str) else value
 
 
-def _read_text(text: str, schema: Mapping[str, Any], read_media: Callable[[str], str | bytes]) -> Any:
+def read_text(text: str, schema: Mapping[str, Any]) -> Any:
+    """Return a text of a form as its schema expects it: a number, a list, and so on.
+
+    A text that does not fit is returned as it is, so that the adapter refuses it with its message.
+    """
     types = schema.get("type", "string")
-    if "string" in types and not ("array" in types and text.startswith("[")):
+    if "enum" in schema or ("string" in types and not ("array" in types and text.startswith("["))):
         return text
     try:
-        return fit(from_json(text, allow_inf_nan=False), schema, read_media)
+        return from_json(text, allow_inf_nan=False)
     except ValueError:
-        return text
-
-
-def decode_data_url(text: str) -> str | bytes:
-    """Return the content of a data URL; any other text as it is."""
-    match = _DATA_URL.match(text)
-    if match is None:
-        return text
-    try:
-        return base64.b64decode(text[match.end() :], validate=True)
-    except binascii.Error:
         return text

@@ -13,7 +13,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import FileResponse, JSONResponse, PlainTextResponse, Response
 from starlette.types import Message, Receive, Scope, Send
 
-from kling_adapters import ApiError, ConfigError, KlingError, ParamsInvalid, RetiredModel, UnknownModel
+from kling_adapters import ConfigError, KlingError, ParamsInvalid, RetiredModel, UnknownModel
 from kling_serve.claims import KeyReused
 from kling_serve.ledger import LimitReached
 
@@ -103,8 +103,9 @@ def describe_error(error: Exception, fields: Mapping[str, str] | None = None) ->
     """
     if isinstance(error, RequestError):
         return error
-    if isinstance(error, HTTPException):  # no such address or method
-        described = RequestError(error.status_code, f"{error.detail}.", "not_found")
+    if isinstance(error, HTTPException):  # no such address or method, or a form that cannot be read
+        code = "not_found" if error.status_code in (404, 405) else "invalid_request"
+        described = RequestError(error.status_code, f"{error.detail.rstrip('.')}.", code)
         described.headers = error.headers
         return described
     if isinstance(error, ParamsInvalid | ValidationError):
@@ -127,7 +128,6 @@ _KINDS: Final[tuple[tuple[type[KlingError], int, str, str | None], ...]] = (
     (KeyReused, 409, "idempotency_key_reused", None),
     (LimitReached, 429, "limit_reached", None),
     (ConfigError, 400, "invalid_request", None),
-    (ApiError, 502, "gateway_error", None),
 )
 
 

@@ -9,8 +9,8 @@ from typing import Any, Final
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from kling_adapters import OutputKind
-from kling_serve.api.errors import RequestError
+from kling_adapters import OutputKind, ParamsInvalid
+from kling_serve.api.errors import RequestError, describe_error
 from kling_serve.api.mapping import LENGTHS, map_body
 from kling_serve.api.models import find_model
 from kling_serve.job import Job
@@ -45,8 +45,11 @@ async def submit(
     """Submit the job that a request describes."""
     studio, key = get_studio(request), _read_key(request)
     model = find_model(studio.models, body.get("model"), returns, request.url.path)
-    values = map_body(body, model, is_form=is_form)
-    return await studio.submits.submit(model.slug, values, owner=request.state.owner, key=key)
+    values, fields = map_body(body, model, is_form=is_form)
+    try:
+        return await studio.submits.submit(model.slug, values, owner=request.state.owner, key=key)
+    except ParamsInvalid as error:
+        raise describe_error(error, fields) from None
 
 
 async def show_job(request: Request) -> Response:

@@ -6,9 +6,8 @@ import re
 from collections.abc import Mapping
 from typing import Any, Final, cast
 
-from kling_adapters import ParamsInvalid
-from kling_serve.api.bodies import decode_data_url, fit
-from kling_serve.api.errors import RequestError, describe_error
+from kling_serve.api.bodies import convert_texts, read_text
+from kling_serve.api.errors import RequestError
 from kling_serve.models import Model
 
 LENGTHS: Final = ("seconds", "duration")
@@ -19,8 +18,10 @@ _TOLERANCE: Final = 0.02
 """Difference of two aspect ratios that count as the same; 1792x1024 is 16:9."""
 
 
-def map_body(body: Mapping[str, Any], model: Model, *, is_form: bool) -> dict[str, Any]:
-    """Return the parameters of a job.
+def map_body(
+    body: Mapping[str, Any], model: Model, *, is_form: bool
+) -> tuple[dict[str, Any], dict[str, str]]:
+    """Return the parameters of a job, and the fields that became one of another name, by that name.
 
     Args:
         body: The body of the request: fields of the OpenAI shape, and parameters of the model by name.
@@ -28,7 +29,7 @@ def map_body(body: Mapping[str, Any], model: Model, *, is_form: bool) -> dict[st
         is_form: Whether numbers, lists and the like are texts.
 
     Raises:
-        RequestError: A field cannot be mapped, or the parameters violate the spec.
+        RequestError: A field cannot be mapped.
 
     """
     values = {
@@ -47,19 +48,14 @@ def map_body(body: Mapping[str, Any], model: Model, *, is_form: bool) -> dict[st
         values[name], fields[name] = value, field
     if values.get("prompt") == "" and "prompt" not in properties:
         del values["prompt"]
-    mapped: dict[str, Any] = fit(values, model.schema, decode_data_url, is_form=is_form)
-    try:
-        model.make_params(mapped)
-    except ParamsInvalid as error:
-        raise describe_error(error, fields) from None
-    return mapped
+    return convert_texts(values, model.schema, read_text) if is_form else values, fields
 
 
 def _map_seconds(value: Any, model: Model) -> tuple[str, Any]:
     for name in LENGTHS:
         declared = model.schema["properties"].get(name)
         if declared is not None:
-            return name, fit(value, declared, decode_data_url, is_form=True)
+            return name, convert_texts(value, declared, read_text)
     raise _refuse("seconds", f"{model.slug} has no parameter for the length. Leave it out")
 
 

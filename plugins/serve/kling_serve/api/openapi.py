@@ -17,7 +17,6 @@ from kling_serve.schemas import simplify_schema
 from kling_serve.studio import get_studio
 
 _MEDIA: Final = "An http(s) URL, or a data URL."
-_OUTPUTS: Final = ("video", "image")
 
 
 async def show_document(request: Request) -> Response:
@@ -32,16 +31,11 @@ def make_document(models: Models, base_url: str) -> dict[str, Any]:
     document["servers"] = [{"url": base_url}]
     components = document["components"]
     components["requestBodies"] = {}
-    for output in _OUTPUTS:
+    for output in ("video", "image"):
         fields = components["schemas"][f"{output.title()}Fields"]["properties"]
-        bodies = {
-            slug: _describe_body(models[slug], fields) for slug in models if models[slug].returns == output
-        }
-        components["schemas"] |= bodies
-        examples = {
-            slug: _make_example(models[slug]) for slug in bodies if models[slug].schema.get("examples")
-        }
-        components["requestBodies"][output.title()] = _describe_request(list(bodies), examples)
+        returning = [models[slug] for slug in models if models[slug].returns == output]
+        components["schemas"] |= {model.slug: _describe_body(model, fields) for model in returning}
+        components["requestBodies"][output.title()] = _describe_request(returning)
     return document
 
 
@@ -62,19 +56,20 @@ def _describe_body(model: Model, fields: dict[str, Any]) -> dict[str, Any]:
     return schema
 
 
-def _make_example(model: Model) -> dict[str, Any]:
-    return {"value": {"model": model.slug, **model.schema["examples"][0]}}
-
-
-def _describe_request(slugs: list[str], examples: dict[str, Any]) -> dict[str, Any]:
+def _describe_request(models: list[Model]) -> dict[str, Any]:
     file = {"type": "string", "contentMediaType": "application/octet-stream"}
     form = {
         "type": "object",
         "required": ["model"],
-        "properties": {"model": {"enum": slugs}, "input_reference": file},
+        "properties": {"model": {"enum": [model.slug for model in models]}, "input_reference": file},
         "additionalProperties": {"type": "string"},
     }
-    bodies = [{"$ref": f"#/components/schemas/{slug}"} for slug in slugs]
+    bodies = [{"$ref": f"#/components/schemas/{model.slug}"} for model in models]
+    examples = {
+        model.slug: {"value": {"model": model.slug, **model.schema["examples"][0]}}
+        for model in models
+        if model.schema.get("examples")
+    }
     content = {
         "application/json": {"schema": {"anyOf": bodies}, "examples": examples},
         "multipart/form-data": {"schema": form},

@@ -7,10 +7,9 @@ import json
 import mimetypes
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import Any, Final
 
 import anyio
 from mcp.shared.exceptions import MCPError
@@ -23,10 +22,10 @@ from mcp_types import (
     ResourceLink,
     TextContent,
 )
-from pydantic import Field, TypeAdapter, ValidationError
+from pydantic import ValidationError
 
 from kling_adapters import KlingError
-from kling_serve.api.bodies import fit
+from kling_serve.api.bodies import convert_texts
 from kling_serve.api.errors import describe_error
 from kling_serve.api.jobs import describe_job, is_running
 from kling_serve.job import Job
@@ -36,6 +35,7 @@ from kling_serve.mcp_server.tools import (
     JOB_TOOLS,
     EstimateArguments,
     JobArguments,
+    KeyArgument,
     ListArguments,
     WaitArguments,
     name_tools,
@@ -46,7 +46,6 @@ from kling_serve.studio import Studio
 MAX_READ: Final = 32 * 1024**2
 """Size of a file that a client can read as a resource, in bytes."""
 _MAX_RESOURCES: Final = 100
-_KEY: Final = TypeAdapter[str | None](Annotated[str | None, Field(min_length=1, max_length=255)])
 _JOBS: Final = "kling://jobs/"
 
 
@@ -88,9 +87,18 @@ class Calls:
             raise MCPError(INVALID_PARAMS, f"There is no tool {tool[:100]!r}.")
         model = self.studio.models.find(slug)
         values = {name: value for name, value in arguments.items() if value is not None}
-        key = _KEY.validate_python(values.pop("idempotency_key", None))
-        read = partial(read_media, folders=self.studio.settings.media_folders)
-        return model, await anyio.to_thread.run_sync(fit, values, model.schema, read), key
+        key = values.pop("idempotency_key", None)
+        if key is not None:
+            key = KeyArgument(idempotency_key=key).idempotency_key
+        return (
+            model,
+            await anyio.to_thread.run_sync(convert_texts, values, model.schema, self._read_media),
+            key,
+        )
+
+    def _read_media(self, text: str, schema: Mapping[str, Any]) -> str | bytes:
+        is_media = "media" in schema.get("x-kling", {})
+        return read_media(text, self.studio.settings.media_folders) if is_media else text
 
     async def _call_job_tool(self, name: str, arguments: Mapping[str, Any]) -> CallToolResult:
         if name == "estimate":
@@ -156,7 +164,9 @@ class Calls:
             )
         content = base64.b64encode(await anyio.Path(path).read_bytes()).decode()
         return ReadResourceResult(
-            contents=[BlobResourceContents(uri=uri, mime_type=_find_type(path), blob=content)]
+            contents=[
+                BlobResourceContents(uri=uri, mime_type=mimetypes.guess_type(path.name)[0], blob=content)
+            ]
         )
 
 
@@ -168,17 +178,11 @@ def _describe_file(handle: str, path: Path) -> dict[str, Any]:
     return {
         "uri": _make_uri(handle, path),
         "name": path.name,
-        "mime_type": _find_type(path),
+        "mime_type": mimetypes.guess_type(path.name)[0],
         "size": path.stat().st_size,
     }
 
 
-def _find_type(path: Path) -> str:
-    return mimetypes.guess_type(path.name)[0] or "application/octet-stream"
-
-
 def _make_result(body: dict[str, Any], *links: ResourceLink) -> CallToolResult:
     text = json.dumps({key: value for key, value in body.items() if value is not None}, ensure_ascii=False)
-    return CallToolResult(
-        content=[TextContent(text=text), *links], structured_content=json.loads(json.dumps(body))
-    )
+    return CallToolResult(content=[TextContent(text=text), *links], structured_content=body)

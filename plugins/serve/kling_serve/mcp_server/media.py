@@ -10,7 +10,6 @@ from typing import Final
 from urllib.parse import unquote, urlsplit
 
 from kling_adapters import KlingError
-from kling_serve.api.bodies import decode_data_url
 
 MAX_BYTES: Final = 64 * 1024**2
 
@@ -20,7 +19,7 @@ class MediaRefused(KlingError):
 
 
 def read_media(text: str, folders: Sequence[Path]) -> str | bytes:
-    """Return what a text stands for: the content of a data URL or of a file, or an http(s) URL as it is.
+    """Return what a text stands for: the content of a file; a URL or a data URL as it is.
 
     The message is the same for a missing file and for one elsewhere.
 
@@ -32,10 +31,8 @@ def read_media(text: str, folders: Sequence[Path]) -> str | bytes:
         MediaRefused: The text is not the path of a file in an allowed folder, or the file is too large.
 
     """
-    if text.startswith(("http://", "https://")):
+    if text.startswith(("http://", "https://", "data:")):
         return text
-    if text.startswith("data:"):
-        return decode_data_url(text)
     path = Path(unquote(urlsplit(text).path) if text.startswith("file://") else text)
     try:
         if path.is_absolute() and (content := _read_inside(path, folders)) is not None:

@@ -14,12 +14,6 @@ from kling_serve.schemas import simplify_schema
 
 MAX_WAIT: Final = 50.0
 """Longest wait of one call, in seconds; clients give up after a minute."""
-KEY: Final = {
-    "type": "string",
-    "minLength": 1,
-    "maxLength": 255,
-    "description": "Any text of your own. Repeating a call with the same key and parameters never starts a second job.",
-}
 _MEDIA: Final = "An http(s) URL, or the absolute path of a file in a folder that the user has allowed."
 
 
@@ -36,15 +30,17 @@ def name_tools(models: Models) -> dict[str, str]:
 
 def list_tools(models: Models) -> list[Tool]:
     """Return every tool."""
-    tools = [_describe_model(name, models[slug]) for name, slug in name_tools(models).items()]
-    return [*JOB_TOOLS.values(), *(tool for tool in tools if tool is not None)]
+    tools = [
+        _describe_model(name, models[slug])
+        for name, slug in name_tools(models).items()
+        if not models[slug].is_retired
+    ]
+    return [*JOB_TOOLS.values(), *tools]
 
 
-def _describe_model(name: str, model: Model) -> Tool | None:
-    if model.is_retired:
-        return None
+def _describe_model(name: str, model: Model) -> Tool:
     schema = simplify_schema(model.schema, _MEDIA)
-    schema["properties"] = {**schema["properties"], "idempotency_key": KEY}
+    schema["properties"] |= KeyArgument.model_json_schema()["properties"]
     rules = [rule["text"] for rule in model.facts.get("rules", ()) if "text" in rule]
     latency = model.entry.latency
     summary = model.schema.get("description", model.title)
@@ -57,6 +53,16 @@ def _describe_model(name: str, model: Model) -> Tool | None:
         input_schema=schema,
         execution=ToolExecution(task_support="optional"),
         annotations=ToolAnnotations(read_only_hint=False, destructive_hint=False, open_world_hint=True),
+    )
+
+
+class KeyArgument(BaseModel):
+    """The argument that the tool of a model has beside the parameters."""
+
+    idempotency_key: str = Field(
+        min_length=1,
+        max_length=255,
+        description="Any text of your own. Repeating a call with the same key and parameters never starts a second job.",
     )
 
 
